@@ -1,0 +1,1 @@
+//! Bytes to values and back, incrementally, one module a protocol.

@@ -1,0 +1,14 @@
+//! The pure heart of proxyherd: what the herd knows and what it decides, without any I/O.
+//!
+//! Nothing here opens a socket or a file, reads a clock or draws a random number: `now` and seeds are
+//! arguments, bytes come in and bytes go out. So the simulator runs this very code under virtual time, and
+//! what it proves holds for the servers.
+//!
+//! Floors, lowest first; a module imports only from floors below its own:
+//! `limits`, `types`, `command`, `codec`, `store`, `flood`, `map`, `link`. `places` stands on `types` alone.
+
+pub mod codec;
+pub mod command;
+pub mod limits;
+pub mod places;
+pub mod types;

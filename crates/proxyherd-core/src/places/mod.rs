@@ -1,0 +1,1 @@
+//! Questions about places and their answers, whichever provider gives them.

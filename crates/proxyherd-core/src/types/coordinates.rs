@@ -1,0 +1,256 @@
+//! Coordinates as ISO 6709 writes them, kept so that they can be told again byte for byte.
+
+use std::fmt;
+
+use super::digits;
+
+const MAGNITUDE_BITS: u32 = 48;
+const MAGNITUDE_MASK: u64 = (1 << MAGNITUDE_BITS) - 1;
+const FRACTION_DIGITS_MAX: usize = 12;
+/// No angle of a point on Earth is larger; the magnitude's bits rely on it.
+const DEGREES_MAX: u64 = 180;
+/// 10 to the power 12: a degree in units of [`Decimal`]'s magnitude.
+const ONE: u64 = 1_000_000_000_000;
+
+/// A signed decimal number of at most 180 degrees and the way it was written, in 64 bits: 1 to 3 digits,
+/// then at most 12 decimals, so `+05.5` and `-0` come back as they were.
+///
+/// Bits 0..48 hold the magnitude in 10⁻¹² degrees, 48 the sign, 49..51 how many integer digits, 51..55 how
+/// many decimals.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Decimal(u64);
+
+impl Decimal {
+    /// Reads `("+" / "-") 1*3DIGIT ["." 1*12DIGIT]` at the front of `bytes`; also says what follows it.
+    pub fn parse(bytes: &[u8]) -> Option<(Decimal, &[u8])> {
+        let (&sign, rest) = bytes.split_first()?;
+        if sign != b'+' && sign != b'-' {
+            return None;
+        }
+        let (integer, integer_digits) = digits::parse(rest, 3);
+        if integer_digits == 0 {
+            return None;
+        }
+        let mut rest = &rest[integer_digits..];
+        let mut magnitude = integer * ONE;
+        let mut fraction_digits = 0;
+        if let [b'.', decimals @ ..] = rest {
+            let (fraction, len) = digits::parse(decimals, FRACTION_DIGITS_MAX);
+            if len == 0 {
+                return None;
+            }
+            fraction_digits = len;
+            magnitude += fraction * 10u64.pow((FRACTION_DIGITS_MAX - len) as u32);
+            rest = &decimals[len..];
+        }
+        if magnitude > DEGREES_MAX * ONE {
+            return None;
+        }
+        let packed = magnitude
+            | u64::from(sign == b'-') << MAGNITUDE_BITS
+            | (integer_digits as u64) << 49
+            | (fraction_digits as u64) << 51;
+        Some((Decimal(packed), rest))
+    }
+
+    /// The 64 bits, for storing and sending.
+    pub fn to_bits(self) -> u64 {
+        self.0
+    }
+
+    /// Takes 64 bits from elsewhere, unless no text could have made them.
+    pub fn from_bits(bits: u64) -> Option<Decimal> {
+        let decimal = Decimal(bits);
+        let fraction_digits = decimal.fraction_digits();
+        let fits = bits >> 55 == 0
+            && (1..=3).contains(&decimal.integer_digits())
+            && fraction_digits <= FRACTION_DIGITS_MAX
+            && decimal.is_within(DEGREES_MAX)
+            && decimal.magnitude() / ONE < 10u64.pow(decimal.integer_digits() as u32)
+            && decimal.magnitude().is_multiple_of(10u64.pow((FRACTION_DIGITS_MAX - fraction_digits) as u32));
+        fits.then_some(decimal)
+    }
+
+    /// Appends the number as it was written.
+    pub fn write(self, out: &mut Vec<u8>) {
+        out.push(if self.is_negative() { b'-' } else { b'+' });
+        digits::push_padded(out, self.magnitude() / ONE, self.integer_digits());
+        let fraction_digits = self.fraction_digits();
+        if fraction_digits > 0 {
+            out.push(b'.');
+            let unit = 10u64.pow((FRACTION_DIGITS_MAX - fraction_digits) as u32);
+            digits::push_padded(out, self.magnitude() % ONE / unit, fraction_digits);
+        }
+    }
+
+    /// The number in degrees, as near as a double comes.
+    pub fn degrees(self) -> f64 {
+        let magnitude = self.magnitude() as f64 / ONE as f64;
+        if self.is_negative() { -magnitude } else { magnitude }
+    }
+
+    fn magnitude(self) -> u64 {
+        self.0 & MAGNITUDE_MASK
+    }
+
+    fn is_negative(self) -> bool {
+        self.0 >> MAGNITUDE_BITS & 1 == 1
+    }
+
+    fn integer_digits(self) -> usize {
+        (self.0 >> 49 & 0b11) as usize
+    }
+
+    fn fraction_digits(self) -> usize {
+        (self.0 >> 51 & 0b1111) as usize
+    }
+
+    fn is_within(self, degrees: u64) -> bool {
+        self.magnitude() <= degrees * ONE
+    }
+}
+
+/// A point on Earth: latitude within ±90 and longitude within ±180 degrees.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Coordinates {
+    latitude: Decimal,
+    longitude: Decimal,
+}
+
+impl Coordinates {
+    /// Reads latitude then longitude, each with its sign and nothing between or after them.
+    pub fn parse(text: &[u8]) -> Option<Coordinates> {
+        let (latitude, rest) = Decimal::parse(text)?;
+        let (longitude, rest) = Decimal::parse(rest)?;
+        if rest.is_empty() { Coordinates::new(latitude, longitude) } else { None }
+    }
+
+    /// Puts the two together, unless one is out of its range.
+    pub fn new(latitude: Decimal, longitude: Decimal) -> Option<Coordinates> {
+        (latitude.is_within(90) && longitude.is_within(DEGREES_MAX)).then_some(Coordinates { latitude, longitude })
+    }
+
+    /// Degrees north of the equator.
+    pub fn latitude(&self) -> Decimal {
+        self.latitude
+    }
+
+    /// Degrees east of Greenwich.
+    pub fn longitude(&self) -> Decimal {
+        self.longitude
+    }
+
+    /// Appends the text that [`Coordinates::parse`] read.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        self.latitude.write(out);
+        self.longitude.write(out);
+    }
+}
+
+impl fmt::Display for Coordinates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = Vec::with_capacity(34);
+        self.write(&mut text);
+        f.write_str(std::str::from_utf8(&text).expect("signs, digits and points are ASCII"))
+    }
+}
+
+impl fmt::Debug for Coordinates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Debug for Decimal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = Vec::with_capacity(17);
+        self.write(&mut text);
+        f.write_str(std::str::from_utf8(&text).expect("signs, digits and points are ASCII"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn check(text: &str, valid: bool) {
+        let parsed = Coordinates::parse(text.as_bytes());
+        assert_eq!(parsed.is_some(), valid, "{text}");
+        if let Some(coordinates) = parsed {
+            assert_eq!(coordinates.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn coordinates_are_two_signed_decimals_in_range() {
+        for text in [
+            "+34.068930-118.445127",
+            "+0-0",
+            "-0+0",
+            "+05.5-005.50",
+            "+90-180",
+            "-90.000000000000+180.000000000000",
+            "+1.123456789012-1.123456789012",
+        ] {
+            check(text, true);
+        }
+        for text in [
+            "",
+            "+",
+            "+1",
+            "+1-",
+            "1-1",
+            "+1 -1",
+            "+.5+1",
+            "+34.+1",
+            "+1+34.",
+            "+90.000000000001+0",
+            "+0-180.1",
+            "+0001+0",
+            "+1+1+1",
+            "+1+1 ",
+            "+1e1+1",
+            "+nan+1",
+            "+inf+1",
+            "+1.1234567890123+1",
+            "++1+1",
+        ] {
+            check(text, false);
+        }
+    }
+
+    #[test]
+    fn a_number_too_large_for_its_bits_is_refused() {
+        assert_eq!(Decimal::parse(b"+281.5"), None);
+        assert_eq!(Decimal::parse(b"+999"), None);
+    }
+
+    #[test]
+    fn degrees_have_their_sign_and_size() {
+        let coordinates = Coordinates::parse(b"+34.068930-118.445127").unwrap();
+        assert_eq!(coordinates.latitude().degrees(), 34.068930);
+        assert_eq!(coordinates.longitude().degrees(), -118.445127);
+    }
+
+    proptest! {
+        #[test]
+        fn text_and_bits_round_trip(text in "[+-](0?[0-9]{1,2}|1[0-7][0-9])(\\.[0-9]{1,12})?") {
+            let (decimal, rest) = Decimal::parse(text.as_bytes()).unwrap();
+            prop_assert!(rest.is_empty());
+            prop_assert_eq!(format!("{decimal:?}"), text);
+            prop_assert_eq!(Decimal::from_bits(decimal.to_bits()), Some(decimal));
+        }
+
+        #[test]
+        fn foreign_bits_are_either_a_number_or_refused(bits: u64) {
+            for bits in [bits, bits >> 9] {
+                if let Some(decimal) = Decimal::from_bits(bits) {
+                    let text = format!("{decimal:?}");
+                    prop_assert_eq!(Decimal::parse(text.as_bytes()).unwrap().0.to_bits(), bits);
+                }
+            }
+        }
+    }
+}

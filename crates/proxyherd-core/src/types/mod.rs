@@ -1,0 +1,18 @@
+//! The values the herd deals in. Each is valid by construction: to have one is to have checked it.
+
+mod attributes;
+mod client_id;
+mod coordinates;
+mod digits;
+mod radius;
+mod report;
+mod server_name;
+mod timestamp;
+
+pub use attributes::{AttributeError, Attributes, AttributesBuf};
+pub use client_id::ClientId;
+pub use coordinates::{Coordinates, Decimal};
+pub use radius::Radius;
+pub use report::Report;
+pub use server_name::{BadServerName, ServerName};
+pub use timestamp::{Difference, Timestamp, Version};

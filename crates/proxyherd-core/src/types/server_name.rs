@@ -1,0 +1,57 @@
+//! A server's name in the herd's topology.
+
+use std::{fmt, sync::Arc};
+
+use crate::limits::SERVER_NAME_LEN_MAX;
+
+/// 1 to 64 ASCII letters, digits, `-`, `_` or `.`, beginning with a letter or digit: it stands in AT lines, on
+/// certificates and in file names. Cheap to clone.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServerName(Arc<str>);
+
+/// Why a text is no server name. Nothing was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a server's name is 1 to 64 letters, digits, `-`, `_` or `.`, and begins with a letter or a digit")]
+pub struct BadServerName;
+
+impl ServerName {
+    /// Takes `text` for a name if it is one.
+    pub fn new(text: &str) -> Result<ServerName, BadServerName> {
+        let fits = (1..=SERVER_NAME_LEN_MAX).contains(&text.len())
+            && text.starts_with(|first: char| first.is_ascii_alphanumeric())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+        if fits { Ok(ServerName(text.into())) } else { Err(BadServerName) }
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ServerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl fmt::Debug for ServerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_safe_in_lines_and_paths() {
+        for name in ["Riley", "a", "eu-west_1.b", "7"] {
+            assert_eq!(ServerName::new(name).unwrap().as_str(), name);
+        }
+        for name in ["", ".", "..", "-x", "a b", "a/b", "Räuber", &"x".repeat(65)] {
+            assert_eq!(ServerName::new(name), Err(BadServerName), "{name}");
+        }
+    }
+}

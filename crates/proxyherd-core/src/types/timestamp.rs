@@ -1,0 +1,245 @@
+//! Time as clients tell it, and what a server makes of it.
+
+use std::fmt;
+
+use super::digits;
+use crate::limits::CLOCK_AHEAD_MAX_NS;
+
+const NANOS_PER_SECOND: u64 = 1_000_000_000;
+const SECOND_DIGITS_MAX: usize = 10;
+const FRACTION_DIGITS_MAX: usize = 9;
+
+/// POSIX time by the client's clock, and the way it was written: 1 to 10 digits, then at most 9 decimals.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp {
+    nanos: u64,
+    shape: u8,
+}
+
+impl Timestamp {
+    /// Reads `1*10DIGIT ["." 1*9DIGIT]` and nothing else.
+    pub fn parse(text: &[u8]) -> Option<Timestamp> {
+        let (seconds, second_digits) = digits::parse(text, SECOND_DIGITS_MAX);
+        if second_digits == 0 {
+            return None;
+        }
+        let (fraction, fraction_digits) = match &text[second_digits..] {
+            [] => (0, 0),
+            [b'.', decimals @ ..] => match digits::parse(decimals, FRACTION_DIGITS_MAX) {
+                (fraction, len) if len > 0 && len == decimals.len() => (fraction, len),
+                _ => return None,
+            },
+            _ => return None,
+        };
+        let nanos =
+            seconds * NANOS_PER_SECOND + fraction * 10u64.pow((FRACTION_DIGITS_MAX - fraction_digits) as u32);
+        Some(Timestamp { nanos, shape: (second_digits << 4 | fraction_digits) as u8 })
+    }
+
+    /// The server's own clock as a timestamp with nine decimals, for reports that bring no time.
+    ///
+    /// `None` past the year 2286, when seconds outgrow ten digits.
+    pub fn from_nanos(nanos: u64) -> Option<Timestamp> {
+        let second_digits = digits::width(nanos / NANOS_PER_SECOND);
+        Timestamp::from_parts(nanos, (second_digits << 4 | FRACTION_DIGITS_MAX) as u8)
+    }
+
+    /// Nanoseconds since 1970.
+    pub fn nanos(self) -> u64 {
+        self.nanos
+    }
+
+    /// How it was written: digits before the point in the upper half, after it in the lower.
+    pub fn shape(self) -> u8 {
+        self.shape
+    }
+
+    /// Puts together what [`Timestamp::nanos`] and [`Timestamp::shape`] took apart, unless no text could
+    /// have made it.
+    pub fn from_parts(nanos: u64, shape: u8) -> Option<Timestamp> {
+        let timestamp = Timestamp { nanos, shape };
+        let (second_digits, fraction_digits) = (timestamp.second_digits(), timestamp.fraction_digits());
+        let fits = (1..=SECOND_DIGITS_MAX).contains(&second_digits)
+            && fraction_digits <= FRACTION_DIGITS_MAX
+            && nanos / NANOS_PER_SECOND < 10u64.pow(second_digits as u32)
+            && nanos.is_multiple_of(10u64.pow((FRACTION_DIGITS_MAX - fraction_digits) as u32));
+        fits.then_some(timestamp)
+    }
+
+    /// Appends the text that [`Timestamp::parse`] read.
+    pub fn write(self, out: &mut Vec<u8>) {
+        digits::push_padded(out, self.nanos / NANOS_PER_SECOND, self.second_digits());
+        let fraction_digits = self.fraction_digits();
+        if fraction_digits > 0 {
+            out.push(b'.');
+            let unit = 10u64.pow((FRACTION_DIGITS_MAX - fraction_digits) as u32);
+            digits::push_padded(out, self.nanos % NANOS_PER_SECOND / unit, fraction_digits);
+        }
+    }
+
+    fn second_digits(self) -> usize {
+        usize::from(self.shape >> 4)
+    }
+
+    fn fraction_digits(self) -> usize {
+        usize::from(self.shape & 0b1111)
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = Vec::with_capacity(20);
+        self.write(&mut text);
+        f.write_str(std::str::from_utf8(&text).expect("digits and points are ASCII"))
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The server's clock at receipt minus the client's timestamp, nanoseconds; negative when the client's
+/// clock is ahead.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Difference(i64);
+
+impl Difference {
+    /// What lies between a report's timestamp and `now_ns`, the server's POSIX time in nanoseconds.
+    pub fn at_receipt(now_ns: u64, timestamp: Timestamp) -> Difference {
+        Difference(now_ns.wrapping_sub(timestamp.nanos) as i64)
+    }
+
+    /// Takes a difference from elsewhere, unless it puts the receipt of `timestamp` before 1970.
+    pub fn from_nanos(nanos: i64, timestamp: Timestamp) -> Option<Difference> {
+        timestamp.nanos.checked_add_signed(nanos).map(|_| Difference(nanos))
+    }
+
+    /// The difference in nanoseconds.
+    pub fn nanos(self) -> i64 {
+        self.0
+    }
+
+    /// When the server took the report, POSIX time in nanoseconds.
+    pub fn received_ns(self, timestamp: Timestamp) -> u64 {
+        timestamp.nanos.saturating_add_signed(self.0)
+    }
+
+    /// Appends it as the AT line has it: always signed, nine decimals.
+    pub fn write(self, out: &mut Vec<u8>) {
+        out.push(if self.0 < 0 { b'-' } else { b'+' });
+        let magnitude = self.0.unsigned_abs();
+        let seconds = magnitude / NANOS_PER_SECOND;
+        digits::push_padded(out, seconds, digits::width(seconds));
+        out.push(b'.');
+        digits::push_padded(out, magnitude % NANOS_PER_SECOND, FRACTION_DIGITS_MAX);
+    }
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = Vec::with_capacity(21);
+        self.write(&mut text);
+        f.write_str(std::str::from_utf8(&text).expect("signs, digits and points are ASCII"))
+    }
+}
+
+impl fmt::Debug for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// By what the newest report wins, in nanoseconds: the client's timestamp, bounded by the server's clock only
+/// where the client's runs more than five seconds ahead. It can be computed from an AT line alone, so it is
+/// the same everywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Version(pub u64);
+
+impl Version {
+    /// `timestamp + min(difference + 5 s, 0)`.
+    pub fn of(timestamp: Timestamp, difference: Difference) -> Version {
+        let bound = difference.0.saturating_add(CLOCK_AHEAD_MAX_NS).min(0);
+        Version(timestamp.nanos.saturating_add_signed(bound))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        Timestamp::parse(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn timestamps_are_plain_decimals() {
+        for text in ["0", "1621464827.959498503", "9999999999.999999999", "0001.50", "1.0"] {
+            assert_eq!(at(text).to_string(), text);
+        }
+        for text in [
+            "",
+            ".",
+            ".5",
+            "1.",
+            "-1",
+            "+1",
+            "1e3",
+            "12345678901",
+            "1.1234567890",
+            "nan",
+            "1 ",
+            "1.5x",
+            "1..",
+        ] {
+            assert_eq!(Timestamp::parse(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_difference_is_signed_with_nine_decimals() {
+        let sent = at("1621464827.959498503");
+        for (now, text) in [
+            (1_621_464_828_223_371_889, "+0.263873386"),
+            (1_621_464_827_959_498_503, "+0.000000000"),
+            (1_621_464_817_959_498_502, "-10.000000001"),
+        ] {
+            let difference = Difference::at_receipt(now, sent);
+            assert_eq!(difference.to_string(), text);
+            assert_eq!(difference.received_ns(sent), now);
+        }
+    }
+
+    #[test]
+    fn only_a_clock_more_than_five_seconds_ahead_is_bounded() {
+        let now = 1_000_000_000_000_000_000;
+        for (sent, version) in [
+            ("999999999", 999_999_999_000_000_000),
+            ("1000000005", 1_000_000_005_000_000_000),
+            ("1000000005.000000001", 1_000_000_005_000_000_000),
+            ("9999999999", 1_000_000_005_000_000_000),
+        ] {
+            let sent = at(sent);
+            assert_eq!(Version::of(sent, Difference::at_receipt(now, sent)), Version(version));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn text_and_parts_round_trip(text in "[0-9]{1,10}(\\.[0-9]{1,9})?") {
+            let timestamp = at(&text);
+            prop_assert_eq!(timestamp.to_string(), text);
+            prop_assert_eq!(Timestamp::from_parts(timestamp.nanos(), timestamp.shape()), Some(timestamp));
+        }
+
+        #[test]
+        fn foreign_parts_are_either_a_time_or_refused(nanos: u64, shape: u8) {
+            if let Some(timestamp) = Timestamp::from_parts(nanos, shape) {
+                prop_assert_eq!(at(&timestamp.to_string()), timestamp);
+            }
+        }
+    }
+}
