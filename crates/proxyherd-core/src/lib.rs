@@ -9,6 +9,10 @@
 
 pub mod codec;
 pub mod command;
+pub mod flood;
 pub mod limits;
+pub mod link;
+pub mod map;
 pub mod places;
+mod store;
 pub mod types;

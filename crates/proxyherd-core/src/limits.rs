@@ -1,5 +1,7 @@
 //! Every bound of the herd, with its unit and what happens when it is reached.
 
+use std::time::Duration;
+
 /// Longest client ID, bytes. A longer one makes its command invalid.
 pub const CLIENT_ID_LEN_MAX: usize = 256;
 /// Longest server name, bytes. A longer one is refused in the configuration and in HELLO.
@@ -22,3 +24,38 @@ pub const CLOCK_AHEAD_MAX_NS: i64 = 5_000_000_000;
 pub const RADIUS_M_MAX: u32 = 50_000;
 /// Most places in one answer. A larger limit makes its command invalid.
 pub const PLACES_MAX: u8 = 20;
+
+/// Into how many shards every server of a herd cuts its map. Part of the link protocol, because sequences are
+/// counted and vectors told per shard; HELLO refuses a neighbour that cuts otherwise.
+pub const SHARDS: usize = 16;
+/// Most links of one server. The configuration refuses more.
+pub const LINKS_MAX: usize = 32;
+/// Most incarnations of servers with live records in one shard. A record of one more is refused, and with it
+/// the link that brought it.
+pub const ORIGINS_MAX: usize = u16::MAX as usize;
+/// Most records in one shard. Past it new clients are refused; a neighbour's record that finds no room closes
+/// its link.
+pub const SHARD_RECORDS_MAX: usize = 1 << 28;
+
+/// Longest frame body on a link, bytes. A longer one closes the link.
+pub const FRAME_BODY_LEN_MAX: usize = u16::MAX as usize;
+/// How much of its outbox a link encodes before it writes, bytes.
+pub const LINK_BATCH_LEN: usize = 64 * 1024;
+/// Longest text of why a link is refused, bytes. A longer one is cut.
+pub const REFUSAL_LEN_MAX: usize = 200;
+/// Longest herd id, bytes.
+pub const HERD_ID_LEN_MAX: usize = 64;
+
+/// How long a tombstone is kept after its receipt, nanoseconds: a day.
+pub const TOMBSTONE_TTL_NS: u64 = 24 * 3600 * 1_000_000_000;
+
+/// Longest and shortest delay before a neighbour is dialled again.
+pub const DIAL_DELAY_MAX: Duration = Duration::from_secs(2);
+/// See [`DIAL_DELAY_MAX`].
+pub const DIAL_DELAY_MIN: Duration = Duration::from_millis(50);
+/// How long dialling and the handshake may take together. Past it the link is given up and dialled again.
+pub const HANDSHAKE_MAX: Duration = Duration::from_secs(5);
+/// How often a link without other traffic says that it is alive.
+pub const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(500);
+/// How long a link may be silent, or take no bytes. Past it the link is closed and dialled again.
+pub const LINK_SILENCE_MAX: Duration = Duration::from_secs(3);

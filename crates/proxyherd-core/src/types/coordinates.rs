@@ -71,6 +71,12 @@ impl Decimal {
         fits.then_some(decimal)
     }
 
+    /// Trusts 64 bits that [`Decimal::to_bits`] gave before.
+    pub(crate) fn trusted(bits: u64) -> Decimal {
+        debug_assert!(Decimal::from_bits(bits).is_some(), "the store holds only checked numbers");
+        Decimal(bits)
+    }
+
     /// Appends the number as it was written.
     pub fn write(self, out: &mut Vec<u8>) {
         out.push(if self.is_negative() { b'-' } else { b'+' });
@@ -127,7 +133,14 @@ impl Coordinates {
 
     /// Puts the two together, unless one is out of its range.
     pub fn new(latitude: Decimal, longitude: Decimal) -> Option<Coordinates> {
-        (latitude.is_within(90) && longitude.is_within(DEGREES_MAX)).then_some(Coordinates { latitude, longitude })
+        (latitude.is_within(90) && longitude.is_within(DEGREES_MAX))
+            .then_some(Coordinates { latitude, longitude })
+    }
+
+    /// Trusts two numbers that were a point before.
+    pub(crate) fn trusted(latitude: Decimal, longitude: Decimal) -> Coordinates {
+        debug_assert!(Coordinates::new(latitude, longitude).is_some(), "the store holds only checked points");
+        Coordinates { latitude, longitude }
     }
 
     /// Degrees north of the equator.

@@ -5,14 +5,17 @@ mod client_id;
 mod coordinates;
 mod digits;
 mod radius;
+mod record;
 mod report;
 mod server_name;
 mod timestamp;
 
 pub use attributes::{AttributeError, Attributes, AttributesBuf};
 pub use client_id::ClientId;
+pub(crate) use client_id::is_white_space;
 pub use coordinates::{Coordinates, Decimal};
 pub use radius::Radius;
+pub use record::{Body, Kind, Origin, Record};
 pub use report::Report;
 pub use server_name::{BadServerName, ServerName};
 pub use timestamp::{Difference, Timestamp, Version};

@@ -5,7 +5,7 @@ use crate::limits::RADIUS_M_MAX;
 
 const MICROMETRES_PER_KILOMETRE: u64 = 1_000_000_000;
 
-/// A distance over 0 and at most 50 km, exact to the micrometre.
+/// A distance over 0 and at most 50 km, exact to the micrometre: the protocol's nine decimals of a kilometre.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Radius {
     micrometres: u64,

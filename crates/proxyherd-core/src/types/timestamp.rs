@@ -66,6 +66,12 @@ impl Timestamp {
         fits.then_some(timestamp)
     }
 
+    /// Trusts parts that were a timestamp before.
+    pub(crate) fn from_parts_trusted(nanos: u64, shape: u8) -> Timestamp {
+        debug_assert!(Timestamp::from_parts(nanos, shape).is_some(), "the store holds only checked times");
+        Timestamp { nanos, shape }
+    }
+
     /// Appends the text that [`Timestamp::parse`] read.
     pub fn write(self, out: &mut Vec<u8>) {
         digits::push_padded(out, self.nanos / NANOS_PER_SECOND, self.second_digits());
@@ -114,6 +120,11 @@ impl Difference {
     /// Takes a difference from elsewhere, unless it puts the receipt of `timestamp` before 1970.
     pub fn from_nanos(nanos: i64, timestamp: Timestamp) -> Option<Difference> {
         timestamp.nanos.checked_add_signed(nanos).map(|_| Difference(nanos))
+    }
+
+    /// Trusts a difference that was one before.
+    pub(crate) fn trusted(nanos: i64) -> Difference {
+        Difference(nanos)
     }
 
     /// The difference in nanoseconds.

@@ -1,0 +1,336 @@
+//! The line protocol: `IAMAT`, `WHATSAT` and their replies.
+//!
+//! [`Lines`] finds lines in whatever chunks a stream comes in, [`parse`] reads one, and the `write_` functions
+//! make replies. A line borrows from the caller's buffer throughout; nothing is copied.
+
+use crate::{
+    command::Command,
+    limits::{LINE_ECHO_LEN, LINE_LEN_MAX, PLACES_MAX},
+    types::{
+        Attributes, ClientId, Coordinates, Difference, Radius, Report, ServerName, Timestamp, is_white_space,
+    },
+};
+
+/// Finds the lines of one connection. It remembers how far it has looked, so that a line that drips in byte by
+/// byte is not searched again from its start.
+#[derive(Debug, Default)]
+pub struct Lines {
+    searched: usize,
+}
+
+/// What stands at the front of a connection's buffer.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Next<'a> {
+    /// A line without its end, and how many bytes of the buffer it and its end take.
+    Line(&'a [u8], usize),
+    /// The line goes on in bytes that have not come yet.
+    Incomplete,
+    /// More than [`LINE_LEN_MAX`] bytes without an end: answer with [`write_invalid`] and close.
+    TooLong(&'a [u8]),
+}
+
+impl Lines {
+    /// Looks at the front of `buffer`: all bytes received and not yet consumed. At the end of the stream what
+    /// is left is a line of its own.
+    pub fn next<'a>(&mut self, buffer: &'a [u8], end_of_stream: bool) -> Next<'a> {
+        let Some(end) = memchr::memchr(b'\n', &buffer[self.searched..]).map(|at| at + self.searched) else {
+            return self.without_end(buffer, end_of_stream);
+        };
+        self.searched = 0;
+        if end > LINE_LEN_MAX { too_long(buffer) } else { Next::Line(&buffer[..end], end + 1) }
+    }
+
+    fn without_end<'a>(&mut self, buffer: &'a [u8], end_of_stream: bool) -> Next<'a> {
+        if buffer.len() > LINE_LEN_MAX {
+            return too_long(buffer);
+        }
+        if end_of_stream && !buffer.is_empty() {
+            self.searched = 0;
+            return Next::Line(buffer, buffer.len());
+        }
+        self.searched = buffer.len();
+        Next::Incomplete
+    }
+}
+
+fn too_long(buffer: &[u8]) -> Next<'_> {
+    Next::TooLong(&buffer[..LINE_ECHO_LEN])
+}
+
+/// A line, read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Line<'a> {
+    /// Nothing but white space: no reply.
+    Blank,
+    /// A report, with its coordinates and timestamp as they were written, for the echo.
+    Iamat {
+        /// What the client says.
+        report: Report<'a>,
+        /// `report.coordinates` as it came.
+        coordinates: &'a [u8],
+        /// `report.timestamp` as it came.
+        timestamp: &'a [u8],
+    },
+    /// Any other command of the herd.
+    Command(Command<'a>),
+    /// Not a command: answer with [`write_invalid`].
+    Invalid,
+}
+
+/// Reads one line, without its end.
+pub fn parse(line: &[u8]) -> Line<'_> {
+    let mut fields = Fields { rest: line };
+    let Some(name) = fields.next() else { return Line::Blank };
+    let read = match name {
+        b"IAMAT" => parse_iamat(fields),
+        b"WHATSAT" => parse_whatsat(fields),
+        _ => None,
+    };
+    read.unwrap_or(Line::Invalid)
+}
+
+fn parse_iamat(mut fields: Fields<'_>) -> Option<Line<'_>> {
+    let client = ClientId::new(fields.next()?)?;
+    let coordinates = fields.next()?;
+    let timestamp = fields.next()?;
+    if fields.next().is_some() {
+        return None;
+    }
+    let report = Report {
+        client,
+        coordinates: Coordinates::parse(coordinates)?,
+        timestamp: Timestamp::parse(timestamp)?,
+        attributes: Attributes::NONE,
+    };
+    Some(Line::Iamat { report, coordinates, timestamp })
+}
+
+fn parse_whatsat(mut fields: Fields<'_>) -> Option<Line<'_>> {
+    let client = ClientId::new(fields.next()?)?;
+    let radius = Radius::parse_km(fields.next()?)?;
+    let limit = parse_limit(fields.next()?)?;
+    if fields.next().is_some() {
+        return None;
+    }
+    Some(Line::Command(Command::Nearby { client, radius, limit }))
+}
+
+/// `limit = 1*2DIGIT`, 0 to 20.
+fn parse_limit(text: &[u8]) -> Option<u8> {
+    let limit = match *text {
+        [ones] if ones.is_ascii_digit() => ones - b'0',
+        [tens, ones] if tens.is_ascii_digit() && ones.is_ascii_digit() => (tens - b'0') * 10 + ones - b'0',
+        _ => return None,
+    };
+    (limit <= PLACES_MAX).then_some(limit)
+}
+
+/// The fields of a line: runs of bytes that are not white space.
+struct Fields<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Fields<'a> {
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let start = self.rest.iter().position(|&byte| !is_white_space(byte))?;
+        let rest = &self.rest[start..];
+        let len = rest.iter().position(|&byte| is_white_space(byte)).unwrap_or(rest.len());
+        self.rest = &rest[len..];
+        Some(&rest[..len])
+    }
+}
+
+/// Appends the reply to a report: its AT line, fields as they came, and LF.
+pub fn write_at_reply(
+    out: &mut Vec<u8>,
+    server: &ServerName,
+    difference: Difference,
+    client: ClientId<'_>,
+    coordinates: &[u8],
+    timestamp: &[u8],
+) {
+    write_at_start(out, server, difference, client.as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(coordinates);
+    out.push(b' ');
+    out.extend_from_slice(timestamp);
+    out.push(b'\n');
+}
+
+/// Appends the AT line of a record that is held, and LF.
+pub fn write_at(
+    out: &mut Vec<u8>,
+    server: &ServerName,
+    difference: Difference,
+    client: &[u8],
+    coordinates: Coordinates,
+    timestamp: Timestamp,
+) {
+    write_at_start(out, server, difference, client);
+    out.push(b' ');
+    coordinates.write(out);
+    out.push(b' ');
+    timestamp.write(out);
+    out.push(b'\n');
+}
+
+fn write_at_start(out: &mut Vec<u8>, server: &ServerName, difference: Difference, client: &[u8]) {
+    out.extend_from_slice(b"AT ");
+    out.extend_from_slice(server.as_str().as_bytes());
+    out.push(b' ');
+    difference.write(out);
+    out.push(b' ');
+    out.extend_from_slice(client);
+}
+
+/// Appends the answer to a line that is no command: `? `, the line as it came, LF.
+pub fn write_invalid(out: &mut Vec<u8>, line: &[u8]) {
+    out.extend_from_slice(b"? ");
+    out.extend_from_slice(line);
+    out.push(b'\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The lines of `stream` when it comes in the given pieces, each as text; an overlong one ends it.
+    fn lines_of(stream: &[u8], cuts: &[usize]) -> Vec<Vec<u8>> {
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (stream.len() + 1)).collect();
+        cuts.push(stream.len());
+        cuts.sort_unstable();
+        let (mut lines, mut found, mut consumed) = (Lines::default(), Vec::new(), 0);
+        for (index, &received) in cuts.iter().enumerate() {
+            loop {
+                match lines.next(&stream[consumed..received], index + 1 == cuts.len()) {
+                    Next::Line(line, len) => {
+                        found.push(line.to_vec());
+                        consumed += len;
+                    }
+                    Next::Incomplete => break,
+                    Next::TooLong(start) => {
+                        found.push([b"too long: ", start].concat());
+                        return found;
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    fn check(line: &str, read: Option<&str>) {
+        let (server, now) = (ServerName::new("Riley").unwrap(), 1_621_464_828_223_371_889);
+        let answer = match parse(line.as_bytes()) {
+            Line::Iamat { report, coordinates, timestamp } => {
+                let difference = Difference::at_receipt(now, report.timestamp);
+                let (mut reply, mut held) = (Vec::new(), Vec::new());
+                write_at_reply(&mut reply, &server, difference, report.client, coordinates, timestamp);
+                let client = report.client.as_bytes();
+                write_at(&mut held, &server, difference, client, report.coordinates, report.timestamp);
+                assert_eq!(reply, held, "a record is told as its report was answered");
+                Some(String::from_utf8(reply).unwrap().trim_end().to_owned())
+            }
+            Line::Command(Command::Nearby { client, radius, limit }) => {
+                Some(format!("{client:?} {} {limit}", radius.metres()))
+            }
+            Line::Command(Command::Report(_)) => unreachable!("the line codec keeps a report's texts"),
+            Line::Blank => Some("blank".to_owned()),
+            Line::Invalid => None,
+        };
+        assert_eq!(answer.as_deref(), read, "{line:?}");
+    }
+
+    #[test]
+    fn commands_are_read_to_the_letter() {
+        check(
+            "IAMAT kiwi.cs.ucla.edu +34.068930-118.445127 1621464827.959498503",
+            Some("AT Riley +0.263873386 kiwi.cs.ucla.edu +34.068930-118.445127 1621464827.959498503"),
+        );
+        check(
+            "\t IAMAT\x0bkiwi  +05.5-0\x0c1621464827 \r",
+            Some("AT Riley +1.223371889 kiwi +05.5-0 1621464827"),
+        );
+        check("WHATSAT kiwi 10 5", Some("kiwi 10000 5"));
+        check("WHATSAT kiwi 0.000001 00", Some("kiwi 0.001 0"));
+        check("WHATSAT kiwi 50 20", Some("kiwi 50000 20"));
+        check(" \t\r\x0b\x0c", Some("blank"));
+        check("", Some("blank"));
+    }
+
+    #[test]
+    fn everything_else_is_invalid() {
+        for line in [
+            "HELLO",
+            "iamat kiwi +1+1 1",
+            "IAMAT",
+            "IAMAT kiwi",
+            "IAMAT kiwi +1+1",
+            "IAMAT kiwi +1+1 1 1",
+            "IAMAT kiwi 1+1 1",
+            "IAMAT kiwi +1+1 -1",
+            "IAMAT kiwi +91+1 1",
+            "IAMATkiwi +1+1 1",
+            "WHATSAT kiwi 0 5",
+            "WHATSAT kiwi 51 5",
+            "WHATSAT kiwi 10 21",
+            "WHATSAT kiwi 10 005",
+            "WHATSAT kiwi 10 -1",
+            "WHATSAT kiwi 10 5.0",
+            "WHATSAT kiwi 10",
+            "WHATSAT kiwi 10 5 5",
+            "AT Riley +0.263873386 kiwi +34.068930-118.445127 1621464827.959498503",
+        ] {
+            check(line, None);
+        }
+        check(&format!("IAMAT {} +1+1 1", "x".repeat(257)), None);
+        check(&format!("WHATSAT {} 1 1", "x".repeat(257)), None);
+    }
+
+    #[test]
+    fn the_longest_line_is_8_kib() {
+        let longest = [vec![b'x'; LINE_LEN_MAX], vec![b'\n']].concat();
+        assert_eq!(lines_of(&longest, &[]), [&longest[..LINE_LEN_MAX]]);
+        assert_eq!(lines_of(&longest[..LINE_LEN_MAX], &[]), [&longest[..LINE_LEN_MAX]]);
+        let answer = [b"too long: ".to_vec(), vec![b'x'; 64]].concat();
+        for end in [b"\n".as_slice(), b""] {
+            let longer = [&vec![b'x'; LINE_LEN_MAX + 1], end].concat();
+            for cuts in [&[][..], &[1, 100, LINE_LEN_MAX], &[LINE_LEN_MAX + 1]] {
+                assert_eq!(lines_of(&longer, cuts), [answer.as_slice()]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_stream_split_at_every_byte_gives_the_same_lines() {
+        let stream =
+            b"IAMAT kiwi +34.068930-118.445127 1621464827.959498503\n\r\n\nWHATSAT kiwi 10 5\r\nlast";
+        let whole = lines_of(stream, &[]);
+        assert_eq!(whole.len(), 5);
+        for cut in 0..=stream.len() {
+            assert_eq!(lines_of(stream, &[cut]), whole);
+        }
+        let every: Vec<usize> = (0..=stream.len()).collect();
+        assert_eq!(lines_of(stream, &every), whole);
+    }
+
+    proptest! {
+        #[test]
+        fn any_chunking_gives_the_same_lines(
+            stream in proptest::collection::vec(prop_oneof![Just(b'\n'), Just(b' '), any::<u8>()], 0..400),
+            cuts in proptest::collection::vec(any::<usize>(), 0..20),
+        ) {
+            prop_assert_eq!(lines_of(&stream, &cuts), lines_of(&stream, &[]));
+        }
+
+        #[test]
+        fn no_bytes_break_the_parser(line in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let mut answer = Vec::new();
+            write_invalid(&mut answer, &line);
+            prop_assert_eq!(&answer[2..answer.len() - 1], &line[..]);
+            let fields = line.split(|&byte| is_white_space(byte)).filter(|field| !field.is_empty()).count();
+            prop_assert_eq!(parse(&line) == Line::Blank, fields == 0);
+        }
+    }
+}

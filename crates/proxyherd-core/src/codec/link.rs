@@ -1,0 +1,590 @@
+//! Frames between servers: length (2 bytes, little endian, of the body), type, flags, body.
+//!
+//! Numbers are little endian; texts and lists carry their length, which is checked against the bytes that are
+//! left before anything is allocated. A frame of an unknown type is skipped if its flag [`OPTIONAL`] is set and
+//! breaks the link otherwise. Origins are long and few, so a link names each once, by an ORIGIN frame, and then
+//! uses its index. What frames mean is known in `flood` and `link`, not here.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    limits::{FRAME_BODY_LEN_MAX, HERD_ID_LEN_MAX, REFUSAL_LEN_MAX},
+    types::{
+        Attributes, Body, ClientId, Coordinates, Decimal, Difference, Kind, Origin, Record, ServerName,
+        Timestamp,
+    },
+};
+
+/// The first bytes of HELLO's body: whoever sends something else is no server of a herd.
+const MAGIC: [u8; 4] = *b"HERD";
+/// Flag: a receiver that does not know the type skips the frame.
+pub const OPTIONAL: u8 = 0b1000_0000;
+/// Flag of RECORD: a tombstone; coordinates and attributes are absent.
+const GONE: u8 = 0b0000_0001;
+
+const HEADER_LEN: usize = 4;
+const HELLO: u8 = 1;
+const REFUSAL: u8 = 2;
+const VECTOR: u8 = 3;
+const ORIGIN: u8 = 4;
+const RECORD: u8 = 5;
+const MARKER: u8 = 6;
+const HEARTBEAT: u8 = 7;
+
+/// Bytes of one entry of a vector or marker: index and sequence.
+const COVERED_LEN: usize = 2 + 8;
+/// Most entries in one frame: shard, count, entries.
+const COVERED_COUNT_MAX: usize = (FRAME_BODY_LEN_MAX - 3) / COVERED_LEN;
+
+/// The first frame in each direction: who speaks, and what it can.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hello {
+    /// Lowest version of the link protocol it speaks.
+    pub lowest: u16,
+    /// Highest version it speaks. The accepting end answers with the chosen one in both.
+    pub highest: u16,
+    /// Optional features, one bit each; used where both ends have them.
+    pub features: u64,
+    /// Which herd.
+    pub herd: String,
+    /// Which server, and which life of it.
+    pub origin: Origin,
+    /// Into how many shards it cuts its map.
+    pub shards: u8,
+}
+
+/// One frame, borrowed from the receive buffer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Frame<'a> {
+    /// See [`Hello`].
+    Hello(Hello),
+    /// The accepting end will not have the link, and why.
+    Refusal(&'a str),
+    /// How far each origin is covered in one shard of the sender, when the link comes up.
+    Vector(Covered<'a>),
+    /// From here on, `index` stands for this origin in frames of this direction.
+    Origin {
+        /// The index.
+        index: u16,
+        /// The origin.
+        origin: Origin,
+    },
+    /// A record that the receiver may lack.
+    Record {
+        /// Its origin, by index.
+        origin: u16,
+        /// Its place in the origin's sequence.
+        seq: u64,
+        /// The record.
+        record: Record<'a>,
+    },
+    /// All updates up to these have been sent.
+    Marker(Covered<'a>),
+    /// The link is alive; the sender's clock, POSIX time in nanoseconds.
+    Heartbeat(u64),
+    /// A type that this version does not know and need not.
+    Skipped,
+}
+
+/// Entries of a vector or marker of one shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Covered<'a> {
+    /// The shard.
+    pub shard: u8,
+    entries: &'a [u8],
+}
+
+impl Covered<'_> {
+    /// Index of an origin, and up to which sequence it is covered.
+    pub fn iter(&self) -> impl Iterator<Item = (u16, u64)> {
+        let (entries, _) = self.entries.as_chunks::<COVERED_LEN>();
+        entries.iter().map(|entry| {
+            let mut reader = Reader { rest: entry };
+            (reader.u16().expect("ten bytes hold it"), reader.u64().expect("ten bytes hold it"))
+        })
+    }
+}
+
+/// Why bytes are no frame. The link that brought them is closed; nothing was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FrameError {
+    /// The body ends before its values do, or goes on after them.
+    #[error("a {0} frame has the wrong length")]
+    Length(&'static str),
+    /// A value is out of its range.
+    #[error("a {0} frame holds an impossible value")]
+    Value(&'static str),
+    /// A type that is not optional.
+    #[error("a frame has the unknown type {0}; the neighbour may be newer than the version it agreed to")]
+    UnknownType(u8),
+    /// The first frame does not begin as HELLO does.
+    #[error("the other end is no server of a herd: it did not say HELLO")]
+    NoHerd,
+}
+
+/// Reads the frame at the front of `bytes`, and says how many bytes it takes. `None`: more bytes are needed.
+pub fn decode(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, FrameError> {
+    let Some(&[len_low, len_high, kind, flags]) = bytes.first_chunk::<HEADER_LEN>() else { return Ok(None) };
+    let end = HEADER_LEN + usize::from(u16::from_le_bytes([len_low, len_high]));
+    let Some(body) = bytes.get(HEADER_LEN..end) else { return Ok(None) };
+    let mut reader = Reader { rest: body };
+    let name = name_of(kind);
+    let frame = match kind {
+        HELLO => decode_hello(&mut reader)?,
+        REFUSAL => decode_refusal(&mut reader),
+        VECTOR => decode_covered(&mut reader).map(Frame::Vector),
+        ORIGIN => decode_origin(&mut reader)?,
+        RECORD => decode_record(&mut reader, flags)?,
+        MARKER => decode_covered(&mut reader).map(Frame::Marker),
+        HEARTBEAT => reader.u64().map(Frame::Heartbeat),
+        _ if flags & OPTIONAL != 0 => return Ok(Some((Frame::Skipped, end))),
+        unknown => return Err(FrameError::UnknownType(unknown)),
+    };
+    match frame {
+        Some(frame) if reader.rest.is_empty() => Ok(Some((frame, end))),
+        _ => Err(FrameError::Length(name)),
+    }
+}
+
+fn name_of(kind: u8) -> &'static str {
+    match kind {
+        HELLO => "HELLO",
+        REFUSAL => "REFUSAL",
+        VECTOR => "VECTOR",
+        ORIGIN => "ORIGIN",
+        RECORD => "RECORD",
+        MARKER => "MARKER",
+        HEARTBEAT => "HEARTBEAT",
+        _ => "unknown",
+    }
+}
+
+/// Whether these could be the first bytes of a server of a herd; so far as they go.
+pub fn may_be_hello(bytes: &[u8]) -> bool {
+    let head = bytes.get(HEADER_LEN..).unwrap_or_default();
+    bytes.get(2).is_none_or(|&kind| kind == HELLO || kind == REFUSAL)
+        && (bytes.get(2) == Some(&REFUSAL) || head.iter().zip(&MAGIC).all(|(byte, magic)| byte == magic))
+}
+
+fn decode_hello<'a>(reader: &mut Reader<'a>) -> Result<Option<Frame<'a>>, FrameError> {
+    if reader.take(MAGIC.len()) != Some(&MAGIC) {
+        return Err(FrameError::NoHerd);
+    }
+    let mut read = || {
+        let (lowest, highest, features) = (reader.u16()?, reader.u16()?, reader.u64()?);
+        let herd = reader.text()?;
+        let (server, incarnation) = (reader.text()?, reader.u64()?);
+        let shards = reader.u8()?;
+        // Later versions may say more; this one has read what it knows.
+        reader.rest = &[];
+        Some((lowest, highest, features, herd, server, incarnation, shards))
+    };
+    let Some((lowest, highest, features, herd, server, incarnation, shards)) = read() else {
+        return Ok(None);
+    };
+    if herd.len() > HERD_ID_LEN_MAX {
+        return Err(FrameError::Value("HELLO"));
+    }
+    let server = ServerName::new(server).map_err(|_| FrameError::Value("HELLO"))?;
+    let origin = Origin { server, incarnation };
+    Ok(Some(Frame::Hello(Hello { lowest, highest, features, herd: herd.to_owned(), origin, shards })))
+}
+
+fn decode_refusal<'a>(reader: &mut Reader<'a>) -> Option<Frame<'a>> {
+    let reason = reader.text()?;
+    Some(Frame::Refusal(reason))
+}
+
+fn decode_covered<'a>(reader: &mut Reader<'a>) -> Option<Covered<'a>> {
+    let shard = reader.u8()?;
+    let count = usize::from(reader.u16()?);
+    Some(Covered { shard, entries: reader.take(count * COVERED_LEN)? })
+}
+
+fn decode_origin<'a>(reader: &mut Reader<'a>) -> Result<Option<Frame<'a>>, FrameError> {
+    let mut read = || Some((reader.u16()?, reader.text()?, reader.u64()?));
+    let Some((index, server, incarnation)) = read() else { return Ok(None) };
+    let server = ServerName::new(server).map_err(|_| FrameError::Value("ORIGIN"))?;
+    Ok(Some(Frame::Origin { index, origin: Origin { server, incarnation } }))
+}
+
+fn decode_record<'a>(reader: &mut Reader<'a>, flags: u8) -> Result<Option<Frame<'a>>, FrameError> {
+    let broken = FrameError::Value("RECORD");
+    let mut head = || {
+        let (origin, seq, kind) = (reader.u16()?, reader.u64()?, reader.u8()?);
+        let (nanos, shape, difference) = (reader.u64()?, reader.u8()?, reader.u64()?.cast_signed());
+        let key_len = usize::from(reader.u16()?);
+        Some((origin, seq, kind, nanos, shape, difference, reader.take(key_len)?))
+    };
+    let Some((origin, seq, kind, nanos, shape, difference, key)) = head() else { return Ok(None) };
+    if Kind(kind) != Kind::CLIENT || ClientId::new(key).is_none() {
+        return Err(broken);
+    }
+    let timestamp = Timestamp::from_parts(nanos, shape).ok_or(broken)?;
+    let difference = Difference::from_nanos(difference, timestamp).ok_or(broken)?;
+    let body = if flags & GONE != 0 {
+        Body::Gone
+    } else {
+        let Some((latitude, longitude)) = reader.u64().zip(reader.u64()) else { return Ok(None) };
+        let decimals = Decimal::from_bits(latitude).zip(Decimal::from_bits(longitude));
+        let coordinates = decimals.and_then(|(latitude, longitude)| Coordinates::new(latitude, longitude));
+        let attributes = Attributes::from_bytes(std::mem::take(&mut reader.rest)).map_err(|_| broken)?;
+        Body::Location { coordinates: coordinates.ok_or(broken)?, attributes }
+    };
+    let record = Record { kind: Kind(kind), key, body, timestamp, difference };
+    Ok(Some(Frame::Record { origin, seq, record }))
+}
+
+/// Takes values off the front of a body; `None` where it ends too early.
+struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, len: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.rest.split_at_checked(len)?;
+        self.rest = rest;
+        Some(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (taken, rest) = self.rest.split_first_chunk()?;
+        self.rest = rest;
+        Some(*taken)
+    }
+
+    fn u8(&mut self) -> Option<u8> {
+        self.array().map(u8::from_le_bytes)
+    }
+
+    fn u16(&mut self) -> Option<u16> {
+        self.array().map(u16::from_le_bytes)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    /// A text with its length in one byte.
+    fn text(&mut self) -> Option<&'a str> {
+        let len = self.u8()?;
+        std::str::from_utf8(self.take(usize::from(len))?).ok()
+    }
+}
+
+/// Encodes the frames of one direction of one link, and numbers the origins it names.
+#[derive(Debug, Default)]
+pub struct Encoder {
+    out: Vec<u8>,
+    indices: BTreeMap<Origin, u16>,
+    records: u64,
+    is_exhausted: bool,
+}
+
+impl Encoder {
+    /// How many bytes wait to be written.
+    pub fn len(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Whether no bytes wait to be written.
+    pub fn is_empty(&self) -> bool {
+        self.out.is_empty()
+    }
+
+    /// The bytes to write.
+    pub fn bytes(&self) -> &[u8] {
+        &self.out
+    }
+
+    /// The bytes have been written.
+    pub fn clear(&mut self) {
+        self.out.clear();
+    }
+
+    /// How many records have been encoded since the link came up.
+    pub fn records(&self) -> u64 {
+        self.records
+    }
+
+    /// Whether the link has named as many origins as it can number, and left something out since: it has to be
+    /// closed, and starts afresh.
+    pub fn is_exhausted(&self) -> bool {
+        self.is_exhausted
+    }
+
+    /// The index of an origin on this link; names it to the other end the first time. `None` once the link
+    /// [is exhausted](Encoder::is_exhausted).
+    pub fn index_of(&mut self, origin: &Origin) -> Option<u16> {
+        if let Some(&index) = self.indices.get(origin) {
+            return Some(index);
+        }
+        let index = u16::try_from(self.indices.len()).ok().filter(|&index| index < u16::MAX);
+        let Some(index) = index else {
+            self.is_exhausted = true;
+            return None;
+        };
+        self.indices.insert(origin.clone(), index);
+        self.frame(ORIGIN, 0, |out| {
+            put_u16(out, index);
+            put_text(out, origin.server.as_str());
+            put_u64(out, origin.incarnation);
+        });
+        Some(index)
+    }
+
+    /// Encodes HELLO.
+    pub fn hello(&mut self, hello: &Hello) {
+        self.frame(HELLO, 0, |out| {
+            out.extend_from_slice(&MAGIC);
+            put_u16(out, hello.lowest);
+            put_u16(out, hello.highest);
+            put_u64(out, hello.features);
+            put_text(out, &hello.herd);
+            put_text(out, hello.origin.server.as_str());
+            put_u64(out, hello.origin.incarnation);
+            out.push(hello.shards);
+        });
+    }
+
+    /// Encodes why the link is refused.
+    pub fn refusal(&mut self, reason: &str) {
+        let reason = &reason[..reason.floor_char_boundary(REFUSAL_LEN_MAX)];
+        self.frame(REFUSAL, 0, |out| put_text(out, reason));
+    }
+
+    /// Encodes the vector of one shard. Entries that do not fit one frame are left out: what is not told to be
+    /// covered is sent, and does no harm.
+    pub fn vector(&mut self, shard: u8, covered: &[(u16, u64)]) {
+        self.covered(VECTOR, shard, &covered[..covered.len().min(COVERED_COUNT_MAX)]);
+    }
+
+    /// Encodes a marker of one shard.
+    pub fn marker(&mut self, shard: u8, covered: &[(u16, u64)]) {
+        for covered in covered.chunks(COVERED_COUNT_MAX) {
+            self.covered(MARKER, shard, covered);
+        }
+    }
+
+    fn covered(&mut self, kind: u8, shard: u8, covered: &[(u16, u64)]) {
+        self.frame(kind, 0, |out| {
+            out.push(shard);
+            put_u16(out, covered.len() as u16);
+            for &(index, seq) in covered {
+                put_u16(out, index);
+                put_u64(out, seq);
+            }
+        });
+    }
+
+    /// Encodes a record, its origin by index.
+    pub fn record(&mut self, origin: u16, seq: u64, record: &Record<'_>) {
+        self.records += 1;
+        let flags = if record.body == Body::Gone { GONE } else { 0 };
+        self.frame(RECORD, flags, |out| {
+            put_u16(out, origin);
+            put_u64(out, seq);
+            out.push(record.kind.0);
+            put_u64(out, record.timestamp.nanos());
+            out.push(record.timestamp.shape());
+            put_u64(out, record.difference.nanos().cast_unsigned());
+            put_u16(out, record.key.len() as u16);
+            out.extend_from_slice(record.key);
+            if let Body::Location { coordinates, attributes } = record.body {
+                put_u64(out, coordinates.latitude().to_bits());
+                put_u64(out, coordinates.longitude().to_bits());
+                out.extend_from_slice(attributes.as_bytes());
+            }
+        });
+    }
+
+    /// Encodes a heartbeat with the sender's clock, POSIX time in nanoseconds.
+    pub fn heartbeat(&mut self, now_ns: u64) {
+        self.frame(HEARTBEAT, 0, |out| put_u64(out, now_ns));
+    }
+
+    fn frame(&mut self, kind: u8, flags: u8, write_body: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.out.len();
+        self.out.extend_from_slice(&[0, 0, kind, flags]);
+        write_body(&mut self.out);
+        let len = self.out.len() - start - HEADER_LEN;
+        let len = u16::try_from(len).expect("every frame's parts are bounded below 64 KiB together");
+        self.out[start..start + 2].copy_from_slice(&len.to_le_bytes());
+    }
+}
+
+fn put_u16(out: &mut Vec<u8>, value: u16) {
+    out.extend_from_slice(&value.to_le_bytes());
+}
+
+fn put_u64(out: &mut Vec<u8>, value: u64) {
+    out.extend_from_slice(&value.to_le_bytes());
+}
+
+fn put_text(out: &mut Vec<u8>, text: &str) {
+    out.push(u8::try_from(text.len()).expect("names and reasons are bounded below 256 bytes"));
+    out.extend_from_slice(text.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::types::AttributesBuf;
+
+    fn origin(server: &str) -> Origin {
+        Origin { server: ServerName::new(server).unwrap(), incarnation: 7 }
+    }
+
+    fn hello() -> Hello {
+        Hello {
+            lowest: 1,
+            highest: 3,
+            features: 5,
+            herd: "herd-1".into(),
+            origin: origin("Riley"),
+            shards: 16,
+        }
+    }
+
+    fn record<'a>(key: &'a [u8], attributes: Attributes<'a>) -> Record<'a> {
+        let timestamp = Timestamp::parse(b"1621464827.959498503").unwrap();
+        let coordinates = Coordinates::parse(b"+34.068930-118.445127").unwrap();
+        let difference = Difference::from_nanos(263_873_386, timestamp).unwrap();
+        Record {
+            kind: Kind::CLIENT,
+            key,
+            body: Body::Location { coordinates, attributes },
+            timestamp,
+            difference,
+        }
+    }
+
+    /// One frame of every kind.
+    fn every_frame() -> Vec<u8> {
+        let mut attributes = AttributesBuf::default();
+        attributes.set("note", "on my way").unwrap();
+        let mut encoder = Encoder::default();
+        encoder.hello(&hello());
+        encoder.refusal("another herd");
+        let index = encoder.index_of(&origin("Riley")).unwrap();
+        encoder.vector(3, &[(index, 9), (index, u64::MAX)]);
+        encoder.record(index, 12, &record(b"kiwi", attributes.borrow()));
+        encoder.record(index, 13, &Record { body: Body::Gone, ..record(&[0xff; 256], Attributes::NONE) });
+        encoder.marker(15, &[(index, 13)]);
+        encoder.heartbeat(1_621_464_827_959_498_503);
+        encoder.bytes().to_vec()
+    }
+
+    /// The frames of `bytes`, and whether they ended cleanly.
+    fn frames(mut bytes: &[u8]) -> (Vec<Frame<'_>>, Result<usize, FrameError>) {
+        let mut frames = Vec::new();
+        loop {
+            match decode(bytes) {
+                Ok(Some((frame, len))) => {
+                    frames.push(frame);
+                    bytes = &bytes[len..];
+                }
+                Ok(None) => return (frames, Ok(bytes.len())),
+                Err(error) => return (frames, Err(error)),
+            }
+        }
+    }
+
+    #[test]
+    fn every_frame_comes_back_as_it_went() {
+        let bytes = every_frame();
+        let (frames, end) = frames(&bytes);
+        assert_eq!(end, Ok(0));
+        assert_eq!(frames.len(), 8);
+        assert_eq!(frames[0], Frame::Hello(hello()));
+        assert_eq!(frames[1], Frame::Refusal("another herd"));
+        assert_eq!(frames[2], Frame::Origin { index: 0, origin: origin("Riley") });
+        let Frame::Vector(vector) = &frames[3] else { panic!("{:?}", frames[3]) };
+        assert_eq!((vector.shard, vector.iter().collect()), (3, vec![(0, 9), (0, u64::MAX)]));
+        let Frame::Record { record: with_note, seq: 12, .. } = &frames[4] else { panic!("{:?}", frames[4]) };
+        let Body::Location { attributes, .. } = with_note.body else { panic!("{with_note:?}") };
+        assert_eq!(attributes.value("note"), Some("on my way"));
+        let Frame::Record { record: gone, .. } = &frames[5] else { panic!("{:?}", frames[5]) };
+        assert_eq!((gone.body, gone.key), (Body::Gone, &[0xff; 256][..]));
+        assert_eq!(frames[7], Frame::Heartbeat(1_621_464_827_959_498_503));
+    }
+
+    #[test]
+    fn a_stream_cut_at_any_byte_waits_for_the_rest() {
+        let bytes = every_frame();
+        let (whole, _) = frames(&bytes);
+        for cut in 0..bytes.len() {
+            let (first, rest) = frames(&bytes[..cut]);
+            let rest = rest.expect("a beginning is no error");
+            let (second, end) = frames(&bytes[cut - rest..]);
+            assert_eq!(end, Ok(0));
+            assert_eq!([first, second].concat(), whole);
+        }
+    }
+
+    #[test]
+    fn unknown_frames_are_skipped_only_if_they_are_optional() {
+        assert_eq!(decode(&[1, 0, 99, OPTIONAL, 42]), Ok(Some((Frame::Skipped, 5))));
+        assert_eq!(decode(&[1, 0, 99, 0, 42]), Err(FrameError::UnknownType(99)));
+    }
+
+    #[test]
+    fn a_body_of_the_wrong_length_is_an_error() {
+        assert_eq!(decode(&[1, 0, HEARTBEAT, 0, 42]), Err(FrameError::Length("HEARTBEAT")));
+        assert_eq!(
+            decode(&[9, 0, HEARTBEAT, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9]),
+            Err(FrameError::Length("HEARTBEAT"))
+        );
+        assert_eq!(decode(&[3, 0, MARKER, 0, 0, 0xff, 0xff]), Err(FrameError::Length("MARKER")));
+        assert_eq!(decode(&[4, 0, HELLO, 0, b'H', b'T', b'T', b'P']), Err(FrameError::NoHerd));
+    }
+
+    #[test]
+    fn strangers_are_known_by_their_first_bytes() {
+        let mut encoder = Encoder::default();
+        encoder.hello(&hello());
+        for len in 0..encoder.len() {
+            assert!(may_be_hello(&encoder.bytes()[..len]));
+        }
+        assert!(!may_be_hello(b"GET / HTTP/1.1\r\n"));
+        assert!(!may_be_hello(b"IAMAT kiwi"));
+    }
+
+    #[test]
+    fn a_hello_with_more_at_its_end_is_read_as_far_as_it_is_known() {
+        let mut encoder = Encoder::default();
+        encoder.hello(&hello());
+        let mut bytes = encoder.bytes().to_vec();
+        bytes.extend_from_slice(b"from the future");
+        bytes[0] += 15;
+        assert_eq!(decode(&bytes).unwrap().unwrap().0, Frame::Hello(hello()));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_break_the_decoder(bytes in proptest::collection::vec(any::<u8>(), 0..200), kind in 0u8..9) {
+            let _ = decode(&bytes);
+            let mut framed = vec![bytes.len() as u8, 0, kind, 0];
+            framed.extend_from_slice(&bytes);
+            if let Ok(Some((frame, len))) = decode(&framed) {
+                prop_assert_eq!(len, framed.len());
+                if let Frame::Record { origin, seq, record } = frame {
+                    let mut encoder = Encoder::default();
+                    encoder.record(origin, seq, &record);
+                    let again = decode(encoder.bytes()).unwrap().unwrap().0;
+                    prop_assert_eq!(again, Frame::Record { origin, seq, record });
+                }
+            }
+        }
+
+        #[test]
+        fn a_flipped_bit_is_a_frame_or_an_error(at in 0usize..400, bit in 0u8..8) {
+            let mut bytes = every_frame();
+            let at = at % bytes.len();
+            bytes[at] ^= 1 << bit;
+            let _ = frames(&bytes);
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! What one neighbour still has to be told of one shard: not messages, but which slots, in which order, and
+//! the markers between them.
+
+use std::collections::VecDeque;
+
+use crate::store::SlotId;
+
+/// In the FIFO: the marker stands here.
+const MARKER: u32 = u32::MAX;
+/// In `wire_index`: the link has not named this origin yet.
+pub(super) const UNNAMED: u16 = u16::MAX;
+
+/// One link's side of one shard. It exists while the link is up.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    fifo: VecDeque<u32>,
+    /// The marker in the FIFO: how far each origin (by place) was covered when it was queued. One at a time.
+    marker: Option<Vec<(u16, u64)>>,
+    /// How far the neighbour has been told, or has told us, that each origin (by place) is covered.
+    told: Vec<u64>,
+    /// By which index the link knows each origin (by place).
+    wire_index: Vec<u16>,
+    /// There is something to flush, and whoever flushes has been told.
+    pub(super) is_ready: bool,
+}
+
+/// What comes next in an outbox.
+pub(super) enum Item {
+    Slot(SlotId),
+    Marker(Vec<(u16, u64)>),
+}
+
+impl Outbox {
+    pub(super) fn push(&mut self, slot: SlotId) {
+        debug_assert_ne!(slot.0, MARKER, "a shard holds fewer records than that");
+        self.fifo.push_back(slot.0);
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Item> {
+        match self.fifo.pop_front()? {
+            MARKER => Some(Item::Marker(self.marker.take().expect("a queued marker has its snapshot"))),
+            slot => Some(Item::Slot(SlotId(slot))),
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.fifo.is_empty()
+    }
+
+    pub(super) fn has_marker(&self) -> bool {
+        self.marker.is_some()
+    }
+
+    /// Puts a marker behind everything queued.
+    pub(super) fn push_marker(&mut self, covered: Vec<(u16, u64)>) {
+        debug_assert!(!self.has_marker(), "markers are queued one at a time");
+        if !covered.is_empty() {
+            self.marker = Some(covered);
+            self.fifo.push_back(MARKER);
+        }
+    }
+
+    /// All slots that are queued; empties the outbox.
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = SlotId> {
+        self.marker = None;
+        self.fifo.drain(..).filter(|&slot| slot != MARKER).map(SlotId)
+    }
+
+    /// Notes that the neighbour knows the origin at `place` to be covered up to `seq`; says whether it was less.
+    pub(super) fn tell(&mut self, place: u16, seq: u64) -> bool {
+        let told = entry(&mut self.told, place, 0);
+        let is_news = seq > *told;
+        *told = seq.max(*told);
+        is_news
+    }
+
+    /// The index by which the link knows the origin at `place`, to be set when it is first named.
+    pub(super) fn wire_index(&mut self, place: u16) -> &mut u16 {
+        entry(&mut self.wire_index, place, UNNAMED)
+    }
+
+    /// The origin at `place` has left: what was noted of it must not be taken for its successor's.
+    pub(super) fn forget(&mut self, place: u16) {
+        *entry(&mut self.told, place, 0) = 0;
+        *self.wire_index(place) = UNNAMED;
+        if let Some(marker) = &mut self.marker {
+            marker.retain(|(at, _)| *at != place);
+        }
+    }
+}
+
+fn entry<T: Clone>(entries: &mut Vec<T>, place: u16, empty: T) -> &mut T {
+    let place = usize::from(place);
+    if entries.len() <= place {
+        entries.resize(place + 1, empty);
+    }
+    &mut entries[place]
+}

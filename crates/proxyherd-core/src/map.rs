@@ -1,0 +1,303 @@
+//! The herd's map as one server holds it: its shards, each behind a lock, and which links have something to
+//! flush.
+//!
+//! A key's shard is the same at every server, because sequences and vectors are counted per shard. A lock is
+//! held for one visit of one shard and never while waiting for anything. Every call that may give a link
+//! something to send says so in a [`Wake`].
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+
+use parking_lot::{Mutex, MutexGuard};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::{
+    codec::link::Encoder,
+    flood::{Held, LinkId, Offered, Rules, Shard, ShardSettings, Wake},
+    limits::{LINK_BATCH_LEN, LINKS_MAX, SHARDS},
+    types::{ClientId, Difference, Kind, Origin, Record, Report},
+};
+
+/// What a map is told once.
+#[derive(Clone, Debug)]
+pub struct MapSettings {
+    /// This life of this server.
+    pub me: Origin,
+    /// Scatters the tables; nobody outside should know it.
+    pub seed: u64,
+    /// A new client past so many records is refused here; what neighbours tell is always merged.
+    pub max_clients: u64,
+    /// Forget a client this long after its report was received, nanoseconds.
+    pub client_ttl_ns: Option<u64>,
+    /// As they should be.
+    pub rules: Rules,
+}
+
+/// How many reports met which end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReportCounts {
+    /// They were news.
+    pub accepted: u64,
+    /// Something newer was held.
+    pub stale: u64,
+    /// They were of clients for which there was no room.
+    pub refused: u64,
+}
+
+/// All shards.
+#[derive(Debug)]
+pub struct Map {
+    me: Origin,
+    shards: Box<[Mutex<Counted>]>,
+    /// For each link, the shards that have something to flush, one bit each.
+    ready: Box<[AtomicU32]>,
+    records: AtomicU64,
+    max_clients: u64,
+}
+
+/// A shard and what is counted under its lock.
+#[derive(Debug)]
+struct Counted {
+    shard: Shard,
+    reports: ReportCounts,
+}
+
+impl Map {
+    /// An empty map of a server that has just started.
+    pub fn new(settings: MapSettings) -> Map {
+        let shard = |index: usize| {
+            Shard::new(ShardSettings {
+                me: settings.me.clone(),
+                index: index as u8,
+                seed: settings.seed.wrapping_add(index as u64),
+                client_ttl_ns: settings.client_ttl_ns,
+                rules: settings.rules,
+            })
+        };
+        let counted = |index| Mutex::new(Counted { shard: shard(index), reports: ReportCounts::default() });
+        Map {
+            shards: (0..SHARDS).map(counted).collect(),
+            ready: (0..LINKS_MAX).map(|_| AtomicU32::new(0)).collect(),
+            records: AtomicU64::new(0),
+            max_clients: settings.max_clients,
+            me: settings.me,
+        }
+    }
+
+    /// This life of this server.
+    pub fn me(&self) -> &Origin {
+        &self.me
+    }
+
+    /// How many records are held.
+    pub fn len(&self) -> u64 {
+        self.records.load(Relaxed)
+    }
+
+    /// Whether no record is held.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many reports of clients met which end since the start.
+    pub fn report_counts(&self) -> ReportCounts {
+        self.shards.iter().map(|shard| shard.lock().reports).fold(ReportCounts::default(), |sum, one| {
+            ReportCounts {
+                accepted: sum.accepted + one.accepted,
+                stale: sum.stale + one.stale,
+                refused: sum.refused + one.refused,
+            }
+        })
+    }
+
+    /// Takes a client's report, at `now_ns` by this server's clock.
+    pub fn report(&self, now_ns: u64, report: &Report<'_>) -> (Offered, Difference, Wake) {
+        let has_room = self.records.load(Relaxed) < self.max_clients;
+        let (index, mut counted) = self.shard_of(report.client.as_bytes());
+        let (offered, difference, wake) = counted.shard.report(now_ns, report, has_room);
+        match offered {
+            Offered::Inserted | Offered::Updated => counted.reports.accepted += 1,
+            Offered::Stale => counted.reports.stale += 1,
+            Offered::Full => counted.reports.refused += 1,
+        }
+        drop(counted);
+        (offered, difference, self.counted(index, offered, wake))
+    }
+
+    /// Forgets a client for the whole herd. Says whether it was known.
+    pub fn forget(&self, now_ns: u64, client: ClientId<'_>) -> (bool, Wake) {
+        let (index, mut counted) = self.shard_of(client.as_bytes());
+        let (offered, wake) = counted.shard.forget(now_ns, client);
+        drop(counted);
+        (offered == Offered::Updated, self.counted(index, offered, wake))
+    }
+
+    /// Takes a record that came over `from`.
+    pub(crate) fn apply(
+        &self,
+        now_ns: u64,
+        from: LinkId,
+        record: &Record<'_>,
+        origin: &Origin,
+        seq: u64,
+        guesses: &mut [u16; SHARDS],
+    ) -> (Offered, Wake) {
+        let (index, mut counted) = self.shard_of(record.key);
+        let (offered, wake) = counted.shard.apply(now_ns, from, record, origin, seq, &mut guesses[index]);
+        drop(counted);
+        (offered, self.counted(index, offered, wake))
+    }
+
+    /// Calls `read` with the record of a client, unless it is unknown, forgotten or expired.
+    pub fn locate<T>(
+        &self,
+        now_ns: u64,
+        client: ClientId<'_>,
+        read: impl FnOnce(Held<'_>) -> T,
+    ) -> Option<T> {
+        let (_, counted) = self.shard_of(client.as_bytes());
+        counted.shard.locate(now_ns, Kind::CLIENT, client.as_bytes()).map(read)
+    }
+
+    /// Calls `visit` with every record, shard by shard, each shard under its lock.
+    pub fn for_each(&self, mut visit: impl FnMut(Held<'_>)) {
+        for counted in &self.shards {
+            counted.lock().shard.records().for_each(&mut visit);
+        }
+    }
+
+    /// Looks at up to `slots` slots of each shard for what has expired; says how many records went.
+    pub fn sweep(&self, now_ns: u64, slots: usize) -> usize {
+        let swept: usize =
+            self.shards.iter().map(|counted| counted.lock().shard.sweep(now_ns, slots).0).sum();
+        self.records.fetch_sub(swept as u64, Relaxed);
+        swept
+    }
+
+    fn shard_of(&self, key: &[u8]) -> (usize, MutexGuard<'_, Counted>) {
+        let index = xxh3_64(key) as usize % SHARDS;
+        (index, self.shards[index].lock())
+    }
+
+    fn counted(&self, index: usize, offered: Offered, wake: Wake) -> Wake {
+        if offered == Offered::Inserted {
+            self.records.fetch_add(1, Relaxed);
+        }
+        self.ready(index, wake)
+    }
+
+    /// Notes which shard the links are to flush; says which links did not know of any.
+    fn ready(&self, index: usize, wake: Wake) -> Wake {
+        wake.links().filter(|link| self.ready[link.index()].fetch_or(1 << index, SeqCst) == 0).collect()
+    }
+}
+
+/// Links coming, going and sending.
+impl Map {
+    /// Encodes the vectors of all shards, for a link that has just agreed.
+    pub fn write_vectors(&self, encoder: &mut Encoder) {
+        for counted in &self.shards {
+            counted.lock().shard.write_vector(encoder);
+        }
+    }
+
+    /// The neighbour at `link` has told its vector of one shard: from here on it is sent what it lacks.
+    pub(crate) fn link_up(&self, link: LinkId, shard: usize, vector: &[(Origin, u64)]) -> Wake {
+        let wake = self.shards[shard].lock().shard.link_up(link, vector);
+        self.ready(shard, wake)
+    }
+
+    /// The neighbour at `link` has told how far it has sent everything of one shard.
+    pub(crate) fn cover(&self, from: LinkId, shard: usize, origin: &Origin, covered: u64) -> Wake {
+        let wake = self.shards[shard].lock().shard.cover(from, origin, covered);
+        self.ready(shard, wake)
+    }
+
+    /// The link is down: nothing more is queued for it until it is up again.
+    pub fn link_down(&self, link: LinkId) {
+        for counted in &self.shards {
+            counted.lock().shard.link_down(link);
+        }
+        self.ready[link.index()].store(0, SeqCst);
+    }
+
+    /// Encodes up to about [`LINK_BATCH_LEN`] bytes of what `link` still needs. Says whether that was all; if
+    /// not, flush again when the bytes are written.
+    pub fn flush(&self, link: LinkId, encoder: &mut Encoder) -> bool {
+        let ready = &self.ready[link.index()];
+        let mut shards = ready.swap(0, SeqCst);
+        while shards != 0 {
+            let index = shards.trailing_zeros() as usize;
+            if encoder.len() >= LINK_BATCH_LEN
+                || !self.shards[index].lock().shard.flush(link, encoder, LINK_BATCH_LEN)
+            {
+                ready.fetch_or(shards, SeqCst);
+                return false;
+            }
+            shards &= shards - 1;
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{Attributes, Coordinates, ServerName, Timestamp};
+
+    fn map(max_clients: u64, client_ttl_ns: Option<u64>) -> Map {
+        let me = Origin { server: ServerName::new("Riley").unwrap(), incarnation: 1 };
+        Map::new(MapSettings { me, seed: 1, max_clients, client_ttl_ns, rules: Rules::default() })
+    }
+
+    fn report<'a>(client: &'a [u8], timestamp: &str) -> Report<'a> {
+        Report {
+            client: ClientId::new(client).unwrap(),
+            coordinates: Coordinates::parse(b"+34.068930-118.445127").unwrap(),
+            timestamp: Timestamp::parse(timestamp.as_bytes()).unwrap(),
+            attributes: Attributes::NONE,
+        }
+    }
+
+    #[test]
+    fn a_new_client_past_the_limit_is_refused_and_a_known_one_is_not() {
+        let map = map(2, None);
+        for (client, timestamp, offered) in [
+            (b"a", "1", Offered::Inserted),
+            (b"b", "1", Offered::Inserted),
+            (b"c", "1", Offered::Full),
+            (b"a", "2", Offered::Updated),
+            (b"a", "1", Offered::Stale),
+        ] {
+            assert_eq!(map.report(1_000_000_000, &report(client, timestamp)).0, offered);
+        }
+        assert_eq!(map.report_counts(), ReportCounts { accepted: 3, stale: 1, refused: 1 });
+        assert_eq!(map.len(), 2);
+    }
+
+    #[test]
+    fn a_client_is_forgotten_so_long_after_its_report_was_received() {
+        let map = map(10, Some(1_000_000_000));
+        let client = ClientId::new(b"kiwi").unwrap();
+        let (received, _) = (5_000_000_000, map.report(5_000_000_000, &report(b"kiwi", "1")));
+        assert!(map.locate(received + 999_999_999, client, |_| ()).is_some());
+        assert!(map.locate(received + 1_000_000_000, client, |_| ()).is_none());
+        assert_eq!((map.sweep(received + 999_999_999, 1000), map.len()), (0, 1));
+        assert_eq!((map.sweep(received + 1_000_000_000, 1000), map.len()), (1, 0));
+        let (offered, ..) = map.report(received + 2_000_000_000, &report(b"kiwi", "0"));
+        assert_eq!(offered, Offered::Inserted, "a forgotten client may begin again, whatever its clock says");
+    }
+
+    #[test]
+    fn forgetting_a_client_leaves_nothing_of_it_and_wins_over_what_was_known() {
+        let map = map(10, None);
+        let client = ClientId::new(b"kiwi").unwrap();
+        assert!(!map.forget(1, client).0, "there is nothing to forget");
+        let _ = map.report(5_000_000_000, &report(b"kiwi", "9"));
+        assert!(map.forget(5_000_000_000, client).0);
+        assert!(!map.forget(5_000_000_000, client).0, "a client is forgotten once");
+        let (offered, ..) = map.report(5_000_000_000, &report(b"kiwi", "9"));
+        assert_eq!(offered, Offered::Stale);
+        let (offered, ..) = map.report(5_000_000_000, &report(b"kiwi", "9.5"));
+        assert_eq!(offered, Offered::Updated);
+    }
+}

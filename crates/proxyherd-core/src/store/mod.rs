@@ -1,0 +1,131 @@
+//! The newest record of each key, and nothing older: a last-writer-wins map.
+//!
+//! Invariant: what [`Store::place`] keeps is the greatest record by [`Record::precedence`] of all it was
+//! offered; so it does not matter in what order, or how often, records are offered. Who needs to be told of a
+//! change is not known here: slots only carry the flood's marks.
+
+mod slot;
+
+use hashbrown::HashTable;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+pub(crate) use self::slot::{LinkMask, Slot};
+use crate::{
+    limits::SHARD_RECORDS_MAX,
+    types::{Kind, Record},
+};
+
+/// Slots come in chunks, so that growing never copies them and wastes at most one chunk.
+const CHUNK_LEN: usize = 256;
+
+/// Where a record is kept, until it is removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SlotId(pub(crate) u32);
+
+/// A table entry: part of the key's hash, so that growing does not touch the slots, and the slot.
+type Indexed = (u32, u32);
+
+/// One shard's records.
+#[derive(Debug)]
+pub(crate) struct Store {
+    table: HashTable<Indexed>,
+    chunks: Vec<Box<[Slot]>>,
+    free: Vec<SlotId>,
+    /// How many slots have ever been in use.
+    used: usize,
+    seed: u64,
+}
+
+/// There is no room for another record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StoreFull;
+
+impl Store {
+    /// An empty store. Nobody outside should know `seed`: it keeps chosen keys from piling up in the table.
+    pub(crate) fn new(seed: u64) -> Store {
+        Store { table: HashTable::new(), chunks: Vec::new(), free: Vec::new(), used: 0, seed }
+    }
+
+    /// How many records there are.
+    pub(crate) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Where the record of this key is.
+    pub(crate) fn find(&self, kind: Kind, key: &[u8]) -> Option<SlotId> {
+        let hash = self.hash(kind, key);
+        let is_it = |&(part, slot): &Indexed| part == hash && self.slot(SlotId(slot)).is_about(kind, key);
+        self.table.find(spread(hash), is_it).map(|&(_, slot)| SlotId(slot))
+    }
+
+    /// Keeps `record` in the slot of its key; `held` is what [`Store::find`] said of it just now.
+    pub(crate) fn place(&mut self, held: Option<SlotId>, record: &Record<'_>) -> Result<SlotId, StoreFull> {
+        let id = match held {
+            Some(id) => id,
+            None => self.vacant(record)?,
+        };
+        self.slot_mut(id).set(record);
+        Ok(id)
+    }
+
+    /// Forgets the record in `id`.
+    pub(crate) fn remove(&mut self, id: SlotId) {
+        let record = self.slot(id).record();
+        let hash = self.hash(record.kind, record.key);
+        let entry = self.table.find_entry(spread(hash), |indexed| *indexed == (hash, id.0));
+        entry.expect("a live slot stands in the table").remove();
+        self.slot_mut(id).clear();
+        self.free.push(id);
+    }
+
+    /// The slot itself, live or free.
+    pub(crate) fn slot(&self, id: SlotId) -> &Slot {
+        &self.chunks[id.0 as usize / CHUNK_LEN][id.0 as usize % CHUNK_LEN]
+    }
+
+    /// The slot itself, for the flood's marks.
+    pub(crate) fn slot_mut(&mut self, id: SlotId) -> &mut Slot {
+        &mut self.chunks[id.0 as usize / CHUNK_LEN][id.0 as usize % CHUNK_LEN]
+    }
+
+    /// All slots that hold a record, in no order that means anything.
+    pub(crate) fn live(&self) -> impl Iterator<Item = (SlotId, &Slot)> {
+        let slots = self.chunks.iter().flat_map(|chunk| chunk.iter());
+        slots.enumerate().filter(|(_, slot)| slot.is_live()).map(|(at, slot)| (SlotId(at as u32), slot))
+    }
+
+    /// How many slots there are, live or free; their ids are all below it.
+    pub(crate) fn slots_used(&self) -> usize {
+        self.used
+    }
+
+    fn vacant(&mut self, record: &Record<'_>) -> Result<SlotId, StoreFull> {
+        let hash = self.hash(record.kind, record.key);
+        let id = match self.free.pop() {
+            Some(id) => id,
+            None => self.next_slot()?,
+        };
+        self.table.insert_unique(spread(hash), (hash, id.0), |&(part, _)| spread(part));
+        Ok(id)
+    }
+
+    fn next_slot(&mut self) -> Result<SlotId, StoreFull> {
+        if self.used == SHARD_RECORDS_MAX {
+            return Err(StoreFull);
+        }
+        if self.used == self.chunks.len() * CHUNK_LEN {
+            self.chunks.push((0..CHUNK_LEN).map(|_| Slot::default()).collect());
+        }
+        self.used += 1;
+        Ok(SlotId(self.used as u32 - 1))
+    }
+
+    fn hash(&self, kind: Kind, key: &[u8]) -> u32 {
+        xxh3_64_with_seed(key, self.seed ^ u64::from(kind.0)) as u32
+    }
+}
+
+/// Makes the table's 64 bits, of which it uses both ends, from the 32 that are kept.
+fn spread(part: u32) -> u64 {
+    u64::from(part).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+}

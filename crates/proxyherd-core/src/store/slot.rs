@@ -1,0 +1,138 @@
+//! One record in 64 bytes, a cache line, besides the key and attributes it owns.
+
+use crate::types::{Attributes, Body, Coordinates, Decimal, Difference, Kind, Record, Timestamp};
+
+/// Links of this server, one bit each.
+pub(crate) type LinkMask = u32;
+
+/// In `longitude`: there is no place, the record is a tombstone.
+const GONE: u64 = u64::MAX;
+/// Where the timestamp's shape sits in `latitude`, above the 55 bits of a [`Decimal`].
+const SHAPE_SHIFT: u32 = 55;
+/// In `from`: no link brought this record.
+const NO_LINK: u8 = u8::MAX;
+
+/// A record's fixed part as it is kept. Text is not: coordinates and timestamp fold into numbers from which the
+/// bytes they came as are made again.
+#[derive(Debug, Default)]
+pub(crate) struct Slot {
+    latitude: u64,
+    longitude: u64,
+    nanos: u64,
+    difference: i64,
+    /// The origin's count when it took this record.
+    pub(crate) seq: u64,
+    /// Kind (1 byte), key, attributes. Empty: the slot is free.
+    blob: Box<[u8]>,
+    /// In whose FIFO this slot stands. A free slot keeps the bits, and its next record goes out in its place.
+    pub(crate) queued: LinkMask,
+    /// The origin's place in its shard's table.
+    pub(crate) origin: u16,
+    key_len_less_one: u8,
+    from: u8,
+}
+
+impl Slot {
+    /// Whether it holds a record.
+    pub(crate) fn is_live(&self) -> bool {
+        !self.blob.is_empty()
+    }
+
+    /// Kind and key in one run, as the table compares them.
+    pub(super) fn is_about(&self, kind: Kind, key: &[u8]) -> bool {
+        self.is_live() && self.blob[0] == kind.0 && self.key() == key
+    }
+
+    fn key(&self) -> &[u8] {
+        &self.blob[1..self.key_end()]
+    }
+
+    fn key_end(&self) -> usize {
+        2 + usize::from(self.key_len_less_one)
+    }
+
+    /// The record, borrowed.
+    pub(crate) fn record(&self) -> Record<'_> {
+        debug_assert!(self.is_live(), "a free slot has no record");
+        let (latitude, shape) =
+            (self.latitude & ((1 << SHAPE_SHIFT) - 1), (self.latitude >> SHAPE_SHIFT) as u8);
+        let timestamp = Timestamp::from_parts_trusted(self.nanos, shape);
+        let body = if self.longitude == GONE {
+            Body::Gone
+        } else {
+            Body::Location {
+                coordinates: Coordinates::trusted(
+                    Decimal::trusted(latitude),
+                    Decimal::trusted(self.longitude),
+                ),
+                attributes: Attributes::trusted(&self.blob[self.key_end()..]),
+            }
+        };
+        Record {
+            kind: Kind(self.blob[0]),
+            key: self.key(),
+            body,
+            timestamp,
+            difference: Difference::trusted(self.difference),
+        }
+    }
+
+    /// Puts `record` in the place of what was there. Allocates only where key and attributes together change
+    /// their length.
+    pub(super) fn set(&mut self, record: &Record<'_>) {
+        let shape = u64::from(record.timestamp.shape()) << SHAPE_SHIFT;
+        let attributes = match record.body {
+            Body::Gone => {
+                (self.latitude, self.longitude) = (shape, GONE);
+                Attributes::NONE
+            }
+            Body::Location { coordinates, attributes } => {
+                self.latitude = coordinates.latitude().to_bits() | shape;
+                self.longitude = coordinates.longitude().to_bits();
+                attributes
+            }
+        };
+        self.nanos = record.timestamp.nanos();
+        self.difference = record.difference.nanos();
+        self.set_blob(record.kind, record.key, attributes.as_bytes());
+    }
+
+    fn set_blob(&mut self, kind: Kind, key: &[u8], attributes: &[u8]) {
+        if self.is_about(kind, key) && self.blob.len() == self.key_end() + attributes.len() {
+            let key_end = self.key_end();
+            self.blob[key_end..].copy_from_slice(attributes);
+            return;
+        }
+        let mut blob = Vec::with_capacity(1 + key.len() + attributes.len());
+        blob.push(kind.0);
+        blob.extend_from_slice(key);
+        blob.extend_from_slice(attributes);
+        self.blob = blob.into_boxed_slice();
+        self.key_len_less_one = u8::try_from(key.len() - 1).expect("a key is 1 to 256 bytes");
+    }
+
+    /// Forgets the record; the slot can be taken again.
+    pub(super) fn clear(&mut self) {
+        *self = Slot { queued: self.queued, ..Slot::default() };
+    }
+
+    /// Whether the record came over `link`, so that the neighbour there has it.
+    pub(crate) fn is_from(&self, link: u8) -> bool {
+        self.from == link
+    }
+
+    /// Notes which link brought the record, if one did.
+    pub(crate) fn set_from(&mut self, link: Option<u8>) {
+        self.from = link.unwrap_or(NO_LINK);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_is_one_cache_line() {
+        assert_eq!(size_of::<Slot>(), 64);
+    }
+}
