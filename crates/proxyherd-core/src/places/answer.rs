@@ -1,0 +1,176 @@
+//! What a provider found, and Google's word for how it went.
+
+use std::borrow::Cow;
+
+use super::{Place, Text, json};
+
+/// The answer to a question about places.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// Who must be named beside the places, as HTML.
+    pub html_attributions: Cow<'static, [Text]>,
+    /// What was found, in the provider's order.
+    pub places: Vec<Place>,
+    /// How it went.
+    pub status: Status,
+    /// Why it went wrong, for the one who asked.
+    pub error_message: Option<Text>,
+    /// What else the one who asked should know.
+    pub info_messages: Vec<Text>,
+    /// What to ask for the next page by.
+    pub next_page_token: Option<Text>,
+}
+
+impl Answer {
+    /// An answer that went well, with places or without.
+    pub fn found(places: Vec<Place>, html_attributions: impl Into<Cow<'static, [Text]>>) -> Answer {
+        Answer {
+            html_attributions: html_attributions.into(),
+            status: if places.is_empty() { Status::ZeroResults } else { Status::Ok },
+            places,
+            error_message: None,
+            info_messages: Vec::new(),
+            next_page_token: None,
+        }
+    }
+
+    /// An answer that says what went wrong.
+    pub fn failed(status: Status, error_message: impl Into<Text>) -> Answer {
+        Answer {
+            html_attributions: Cow::Borrowed(&[]),
+            places: Vec::new(),
+            status,
+            error_message: Some(error_message.into()),
+            info_messages: Vec::new(),
+            next_page_token: None,
+        }
+    }
+
+    /// Appends the answer as Nearby Search (Legacy) JSON, with the first `limit` places at most.
+    ///
+    /// The status stays what it is however many places are cut. Keys stand in alphabetical order as in Google's
+    /// own answers, the indent is three spaces, ` : ` stands between key and value; there is no empty line
+    /// anywhere and no newline at the end.
+    pub fn write_json(&self, limit: usize, out: &mut Vec<u8>) {
+        json::write_answer(self, limit, out);
+    }
+}
+
+/// How a question went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Status {
+    /// Places were found.
+    Ok,
+    /// The question was fine, and nothing lies there.
+    ZeroResults,
+    /// The question itself was wrong.
+    InvalidRequest,
+    /// The provider has been asked too often, or the budget is used up.
+    OverQueryLimit,
+    /// The provider does not let this herd ask.
+    RequestDenied,
+    /// Something else; asking again may help.
+    UnknownError,
+}
+
+impl Status {
+    /// Google's word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Status::Ok => "OK",
+            Status::ZeroResults => "ZERO_RESULTS",
+            Status::InvalidRequest => "INVALID_REQUEST",
+            Status::OverQueryLimit => "OVER_QUERY_LIMIT",
+            Status::RequestDenied => "REQUEST_DENIED",
+            Status::UnknownError => "UNKNOWN_ERROR",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::places::{Geometry, Point, Viewport};
+
+    fn printed(answer: &Answer, limit: usize) -> String {
+        let mut out = Vec::new();
+        answer.write_json(limit, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn an_answer_looks_as_google_prints_it() {
+        let point = |latitude, longitude| Point::new(latitude, longitude).unwrap();
+        let viewport = Viewport { northeast: point(-33.5, 151.25), southwest: point(-34.0, 151.0) };
+        let geometry = Geometry { location: point(-33.8670522, 151.1957362), viewport };
+        let place = Place {
+            types: Cow::Owned(vec!["locality".into(), "political".into()]),
+            vicinity: Some("New South Wales".into()),
+            ..Place::new("id1", "Sydney \"Harbour\"", geometry)
+        };
+        let answer = Answer::found(vec![place], vec![]);
+        assert_eq!(
+            printed(&answer, 1),
+            r#"{
+   "html_attributions" : [],
+   "results" : [
+      {
+         "geometry" : {
+            "location" : {
+               "lat" : -33.8670522,
+               "lng" : 151.1957362
+            },
+            "viewport" : {
+               "northeast" : {
+                  "lat" : -33.5,
+                  "lng" : 151.25
+               },
+               "southwest" : {
+                  "lat" : -34,
+                  "lng" : 151
+               }
+            }
+         },
+         "name" : "Sydney \"Harbour\"",
+         "place_id" : "id1",
+         "reference" : "id1",
+         "types" : [
+            "locality",
+            "political"
+         ],
+         "vicinity" : "New South Wales"
+      }
+   ],
+   "status" : "OK"
+}"#
+        );
+    }
+
+    #[test]
+    fn a_limit_of_0_keeps_the_status() {
+        let corner = Point::new(0.0, 0.0).unwrap();
+        let viewport = Viewport { northeast: corner, southwest: corner };
+        let place = Place::new("a", "A", Geometry { location: corner, viewport });
+        let text = printed(&Answer::found(vec![place], vec![]), 0);
+        assert_eq!(
+            text,
+            "{\n   \"html_attributions\" : [],\n   \"results\" : [],\n   \"status\" : \"OK\"\n}"
+        );
+        let text = printed(&Answer::found(vec![], vec![]), 0);
+        assert!(text.ends_with("\"status\" : \"ZERO_RESULTS\"\n}"), "{text}");
+    }
+
+    #[test]
+    fn a_failure_says_why_first() {
+        let text = printed(&Answer::failed(Status::RequestDenied, "The key is not valid."), 5);
+        assert_eq!(
+            text,
+            r#"{
+   "error_message" : "The key is not valid.",
+   "html_attributions" : [],
+   "results" : [],
+   "status" : "REQUEST_DENIED"
+}"#
+        );
+    }
+}

@@ -1,0 +1,356 @@
+//! Prints answers as Google prints Nearby Search (Legacy): the layout is fixed, so each key is one constant
+//! with its line break and indent, and an answer is a few dozen copies into one buffer.
+//!
+//! Every byte below U+0020 inside a string is escaped, so what is printed never holds an empty line.
+
+use std::io::Write;
+
+use super::{Answer, Photo, Place, PlusCode, Point, Text};
+
+/// Starts a member of an object: line break, indent by depth, key and the colon between.
+macro_rules! key {
+    ($depth:tt, $name:literal) => {
+        concat!(line!($depth), "\"", $name, "\" : ")
+    };
+}
+
+/// Starts a line at a depth.
+macro_rules! line {
+    (0) => {
+        "\n"
+    };
+    (1) => {
+        "\n   "
+    };
+    (2) => {
+        "\n      "
+    };
+    (3) => {
+        "\n         "
+    };
+    (4) => {
+        "\n            "
+    };
+    (5) => {
+        "\n               "
+    };
+    (6) => {
+        "\n                  "
+    };
+}
+
+/// Most bytes a place usually takes: room made once keeps the copies from growing the buffer step by step.
+const PLACE_LEN_USUAL: usize = 1024;
+
+pub(super) fn write_answer(answer: &Answer, limit: usize, out: &mut Vec<u8>) {
+    let places = &answer.places[..limit.min(answer.places.len())];
+    out.reserve(512 + places.len() * PLACE_LEN_USUAL);
+    out.push(b'{');
+    if let Some(message) = &answer.error_message {
+        push(out, key!(1, "error_message"));
+        push_string(out, message);
+        out.push(b',');
+    }
+    push(out, key!(1, "html_attributions"));
+    push_texts(out, &answer.html_attributions, line!(2), line!(1));
+    if !answer.info_messages.is_empty() {
+        push(out, concat!(",", key!(1, "info_messages")));
+        push_texts(out, &answer.info_messages, line!(2), line!(1));
+    }
+    push_optional(out, concat!(",", key!(1, "next_page_token")), answer.next_page_token.as_deref());
+    push(out, concat!(",", key!(1, "results")));
+    push_list(out, places, line!(2), line!(1), push_place);
+    push(out, concat!(",", key!(1, "status"), "\""));
+    push(out, answer.status.as_str());
+    push(out, concat!("\"", line!(0), "}"));
+}
+
+fn push_place(out: &mut Vec<u8>, place: &Place) {
+    out.push(b'{');
+    if let Some(status) = place.business_status {
+        push(out, key!(3, "business_status"));
+        push_string(out, status.as_str());
+        out.push(b',');
+    }
+    push_geometry(out, place);
+    push_optional(out, concat!(",", key!(3, "icon")), place.icon.as_deref());
+    push_optional(
+        out,
+        concat!(",", key!(3, "icon_background_color")),
+        place.icon_background_color.as_deref(),
+    );
+    push_optional(out, concat!(",", key!(3, "icon_mask_base_uri")), place.icon_mask_base_uri.as_deref());
+    push(out, concat!(",", key!(3, "name")));
+    push_string(out, &place.name);
+    push_state(out, place);
+    push(out, concat!(",", key!(3, "place_id")));
+    push_string(out, &place.place_id);
+    if let Some(code) = &place.plus_code {
+        push_plus_code(out, code);
+    }
+    push_worth(out, place);
+    push(out, concat!(",", key!(3, "reference")));
+    push_string(out, &place.place_id);
+    push_optional(out, concat!(",", key!(3, "scope")), place.scope.as_deref());
+    push(out, concat!(",", key!(3, "types")));
+    push_texts(out, &place.types, line!(4), line!(3));
+    if let Some(total) = place.user_ratings_total {
+        push(out, concat!(",", key!(3, "user_ratings_total")));
+        push_integer(out, total);
+    }
+    push_optional(out, concat!(",", key!(3, "vicinity")), place.vicinity.as_deref());
+    push(out, concat!(line!(2), "}"));
+}
+
+fn push_geometry(out: &mut Vec<u8>, place: &Place) {
+    push(out, concat!(key!(3, "geometry"), "{", key!(4, "location"), "{", key!(5, "lat")));
+    push_point(out, place.geometry.location, concat!(",", key!(5, "lng")));
+    push(out, concat!(line!(4), "},", key!(4, "viewport"), "{", key!(5, "northeast"), "{", key!(6, "lat")));
+    push_point(out, place.geometry.viewport.northeast, concat!(",", key!(6, "lng")));
+    push(out, concat!(line!(5), "},", key!(5, "southwest"), "{", key!(6, "lat")));
+    push_point(out, place.geometry.viewport.southwest, concat!(",", key!(6, "lng")));
+    push(out, concat!(line!(5), "}", line!(4), "}", line!(3), "}"));
+}
+
+fn push_point(out: &mut Vec<u8>, point: Point, between: &str) {
+    push_number(out, point.latitude());
+    push(out, between);
+    push_number(out, point.longitude());
+}
+
+/// Whether the place is open, now and at all, and what it looks like.
+fn push_state(out: &mut Vec<u8>, place: &Place) {
+    if let Some(open) = place.open_now {
+        push(out, concat!(",", key!(3, "opening_hours"), "{", key!(4, "open_now")));
+        push(out, if open { "true" } else { "false" });
+        push(out, concat!(line!(3), "}"));
+    }
+    if place.business_status == Some(super::BusinessStatus::ClosedPermanently) {
+        push(out, concat!(",", key!(3, "permanently_closed"), "true"));
+    }
+    if !place.photos.is_empty() {
+        push(out, concat!(",", key!(3, "photos")));
+        push_list(out, &place.photos, line!(4), line!(3), push_photo);
+    }
+}
+
+fn push_photo(out: &mut Vec<u8>, photo: &Photo) {
+    push(out, concat!("{", key!(5, "height")));
+    push_integer(out, photo.height);
+    push(out, concat!(",", key!(5, "html_attributions")));
+    push_texts(out, &photo.html_attributions, line!(6), line!(5));
+    push(out, concat!(",", key!(5, "photo_reference")));
+    push_string(out, &photo.photo_reference);
+    push(out, concat!(",", key!(5, "width")));
+    push_integer(out, photo.width);
+    push(out, concat!(line!(4), "}"));
+}
+
+fn push_plus_code(out: &mut Vec<u8>, code: &PlusCode) {
+    push(out, concat!(",", key!(3, "plus_code"), "{"));
+    if let Some(compound) = &code.compound_code {
+        push(out, key!(4, "compound_code"));
+        push_string(out, compound);
+        out.push(b',');
+    }
+    push(out, key!(4, "global_code"));
+    push_string(out, &code.global_code);
+    push(out, concat!(line!(3), "}"));
+}
+
+/// What the place costs and is thought of.
+fn push_worth(out: &mut Vec<u8>, place: &Place) {
+    if let Some(level) = place.price_level {
+        push(out, concat!(",", key!(3, "price_level")));
+        push_integer(out, u32::from(level));
+    }
+    if let Some(rating) = place.rating {
+        push(out, concat!(",", key!(3, "rating")));
+        push_number(out, rating.stars());
+    }
+}
+
+fn push_optional(out: &mut Vec<u8>, key: &str, text: Option<&str>) {
+    if let Some(text) = text {
+        push(out, key);
+        push_string(out, text);
+    }
+}
+
+fn push_texts(out: &mut Vec<u8>, texts: &[Text], inner: &str, outer: &str) {
+    push_list(out, texts, inner, outer, |out, text| push_string(out, text));
+}
+
+/// An array, each item on a line of its own; an empty one stays on its line.
+fn push_list<T>(out: &mut Vec<u8>, items: &[T], inner: &str, outer: &str, item: impl Fn(&mut Vec<u8>, &T)) {
+    out.push(b'[');
+    let Some((first, rest)) = items.split_first() else {
+        out.push(b']');
+        return;
+    };
+    push(out, inner);
+    item(out, first);
+    for next in rest {
+        out.push(b',');
+        push(out, inner);
+        item(out, next);
+    }
+    push(out, outer);
+    out.push(b']');
+}
+
+fn push(out: &mut Vec<u8>, text: &str) {
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// A string with its quotes. Names seldom need an escape, so the run up to the next one is copied whole.
+fn push_string(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    let mut rest = text.as_bytes();
+    while let Some(at) = rest.iter().position(|&byte| needs_escape(byte)) {
+        out.extend_from_slice(&rest[..at]);
+        push_escape(out, rest[at]);
+        rest = &rest[at + 1..];
+    }
+    out.extend_from_slice(rest);
+    out.push(b'"');
+}
+
+/// RFC 8259, section 7: quotation mark, reverse solidus and the control characters.
+fn needs_escape(byte: u8) -> bool {
+    byte < 0x20 || byte == b'"' || byte == b'\\'
+}
+
+fn push_escape(out: &mut Vec<u8>, byte: u8) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let short = match byte {
+        b'"' | b'\\' => byte,
+        0x08 => b'b',
+        b'\t' => b't',
+        b'\n' => b'n',
+        0x0c => b'f',
+        b'\r' => b'r',
+        _ => {
+            let (high, low) = (HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 0xf)]);
+            return out.extend_from_slice(&[b'\\', b'u', b'0', b'0', high, low]);
+        }
+    };
+    out.extend_from_slice(&[b'\\', short]);
+}
+
+fn push_integer(out: &mut Vec<u8>, number: u32) {
+    write!(out, "{number}").expect("a Vec takes every write");
+}
+
+/// The shortest decimal that reads back as this finite number.
+///
+/// A coordinate has seldom more than seven decimals. If it is a whole number of 10⁻⁷ then those digits, without
+/// the zeros at their end, are that shortest decimal: the division below rounds as a reader of the text does.
+fn push_number(out: &mut Vec<u8>, number: f64) {
+    let units = (number * UNITS_PER_ONE as f64 + 0.5f64.copysign(number)) as i64;
+    if units as f64 / UNITS_PER_ONE as f64 == number && units.unsigned_abs() < UNITS_MAX {
+        push_units(out, number < 0.0, units.unsigned_abs());
+    } else {
+        write!(out, "{number}").expect("a Vec takes every write");
+    }
+}
+
+const UNITS_PER_ONE: u64 = 10_000_000;
+/// A thousand: more than any degree or rating, three digits before the point.
+const UNITS_MAX: u64 = 1000 * UNITS_PER_ONE;
+
+/// A sign, the ones, and as many of seven decimals as are not zeros at the end.
+fn push_units(out: &mut Vec<u8>, negative: bool, units: u64) {
+    const POINT: usize = 4;
+    let mut text = [b'.'; POINT + 8];
+    let mut start = POINT;
+    let mut ones = units / UNITS_PER_ONE;
+    loop {
+        start -= 1;
+        text[start] = b'0' + (ones % 10) as u8;
+        ones /= 10;
+        if ones == 0 {
+            break;
+        }
+    }
+    if negative {
+        start -= 1;
+        text[start] = b'-';
+    }
+    let mut end = POINT;
+    let mut rest = units % UNITS_PER_ONE;
+    while rest != 0 {
+        end = end.max(POINT + 1);
+        rest *= 10;
+        text[end] = b'0' + (rest / UNITS_PER_ONE) as u8;
+        rest %= UNITS_PER_ONE;
+        end += 1;
+    }
+    out.extend_from_slice(&text[start..end]);
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn printed<T>(value: T, push: impl Fn(&mut Vec<u8>, T)) -> String {
+        let mut out = Vec::new();
+        push(&mut out, value);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn numbers_are_as_short_as_can_be() {
+        for (number, text) in [
+            (0.0, "0"),
+            (-118.445127, "-118.445127"),
+            (34.06893, "34.06893"),
+            (-0.5, "-0.5"),
+            (180.0, "180"),
+            (-180.0, "-180"),
+            (4.3, "4.3"),
+            (1e-7, "0.0000001"),
+            (-33.8670522, "-33.8670522"),
+            (37.4234773302915, "37.4234773302915"),
+            (999.9999999, "999.9999999"),
+            (1000.0, "1000"),
+        ] {
+            assert_eq!(printed(number, push_number), text);
+        }
+    }
+
+    #[test]
+    fn strings_escape_what_rfc_8259_says_and_nothing_else() {
+        for (text, json) in [
+            ("", r#""""#),
+            ("Überlingen 東京", "\"Überlingen 東京\""),
+            ("\n\n", r#""\n\n""#),
+            ("a\"b\\c", r#""a\"b\\c""#),
+            ("\u{8}\t\r\u{c}\0\u{1f}\u{7f}", "\"\\b\\t\\r\\f\\u0000\\u001f\u{7f}\""),
+            ("</a>", r#""</a>""#),
+        ] {
+            assert_eq!(printed(text, push_string), json);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_number_reads_back_to_the_last_bit(number in -180f64..=180.0, decimals in 0i32..12) {
+            let unit = 10f64.powi(decimals);
+            for number in [number, (number * unit).round() / unit] {
+                let text = printed(number, push_number);
+                prop_assert_eq!(text.parse::<f64>().unwrap(), number);
+                prop_assert!(text == format!("{number}") || number == 0.0, "{}", text);
+            }
+        }
+
+        #[test]
+        fn a_string_reads_back(text: String) {
+            let json = printed(text.as_str(), push_string);
+            prop_assert!(!json.contains('\n'));
+            prop_assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
+        }
+    }
+}
