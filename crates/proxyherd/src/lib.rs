@@ -6,5 +6,6 @@ pub mod door;
 pub mod herd;
 pub mod log;
 pub mod peer;
+pub mod places;
 pub mod provider;
 pub mod server;

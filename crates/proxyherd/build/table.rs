@@ -1,0 +1,62 @@
+//! Writes the table of places that the embedded provider searches.
+
+use std::collections::BTreeMap;
+
+use super::layout::{ANTIMERIDIAN, BAND_COUNT, POLE, RECORD_LEN, band_of};
+
+/// A place to write.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct City {
+    /// Degrees east, in the table's units.
+    pub(crate) longitude: i32,
+    /// Degrees north, in the table's units.
+    pub(crate) latitude: i32,
+    /// What it is called.
+    pub(crate) name: String,
+    /// Where it lies, in words.
+    pub(crate) region: String,
+}
+
+/// The four parts of the table.
+#[derive(Debug)]
+pub(crate) struct Table {
+    /// Where each band's records begin, and where the last one's end.
+    pub(crate) bands: Vec<u32>,
+    /// All records.
+    pub(crate) records: Vec<u8>,
+    /// The names, end to end in the order of the records.
+    pub(crate) names: String,
+    /// The regions that records name by index.
+    pub(crate) regions: Vec<String>,
+}
+
+/// Sorts the places into bands and writes them down.
+pub(crate) fn encode(mut cities: Vec<City>) -> Table {
+    cities.sort_by(|a, b| (band_of(a.latitude), a).cmp(&(band_of(b.latitude), b)));
+    let (regions, indices) = regions(&cities);
+    let mut names = String::new();
+    let mut records = Vec::with_capacity(cities.len() * RECORD_LEN);
+    for city in &cities {
+        assert!(city.latitude.abs() <= POLE && city.longitude.abs() <= ANTIMERIDIAN, "{city:?} is on Earth");
+        names.push_str(&city.name);
+        let name_end = u32::try_from(names.len()).expect("the names are a few megabytes");
+        records.extend_from_slice(&city.longitude.to_le_bytes());
+        records.extend_from_slice(&city.latitude.to_le_bytes());
+        records.extend_from_slice(&name_end.to_le_bytes());
+        records.extend_from_slice(&indices[city.region.as_str()].to_le_bytes());
+    }
+    assert_eq!(records.len(), cities.len() * RECORD_LEN, "a record is as long as its reader takes it to be");
+    Table { bands: bands(&cities), records, names, regions }
+}
+
+fn regions(cities: &[City]) -> (Vec<String>, BTreeMap<&str, u16>) {
+    let mut indices: BTreeMap<&str, u16> = cities.iter().map(|city| (city.region.as_str(), 0)).collect();
+    for (at, index) in indices.values_mut().enumerate() {
+        *index = u16::try_from(at).expect("the world has a few hundred regions");
+    }
+    (indices.keys().map(|&region| region.to_owned()).collect(), indices)
+}
+
+fn bands(cities: &[City]) -> Vec<u32> {
+    (0..=BAND_COUNT).map(|band| cities.partition_point(|city| band_of(city.latitude) < band) as u32).collect()
+}

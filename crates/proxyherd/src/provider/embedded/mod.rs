@@ -1,0 +1,180 @@
+//! The provider that every server has: the world's cities, towns and villages from GeoNames, in the program.
+//!
+//! It needs no key, no network and no file, answers in a microsecond or two, and never fails. It ranks by
+//! distance, and knows of a place its name, its point and its region, nothing else: no shops, no ratings.
+
+mod layout;
+mod table;
+#[cfg(test)]
+#[path = "../../../build/table.rs"]
+mod writer;
+
+use std::borrow::Cow;
+
+use proxyherd_core::limits::PLACES_MAX;
+use proxyherd_core::places::{Answer, Geometry, Place, Query, Text, Viewport, place_id};
+
+use super::{Pending, Provider};
+use table::{Entry, Table};
+
+static TABLE: Table = Table::new(
+    &include!(concat!(env!("OUT_DIR"), "/places.bands.rs")),
+    include_bytes!(concat!(env!("OUT_DIR"), "/places.records")),
+    include_str!(concat!(env!("OUT_DIR"), "/places.names")),
+    &include!(concat!(env!("OUT_DIR"), "/places.regions.rs")),
+);
+
+static TYPES: [Text; 2] = [Cow::Borrowed("locality"), Cow::Borrowed("political")];
+
+/// GeoNames' licence, CC BY 4.0, asks for a credit and a link.
+static ATTRIBUTIONS: [Text; 1] = [Cow::Borrowed(
+    "Places: <a href='https://www.geonames.org/'>GeoNames</a>, <a href='https://creativecommons.org/licenses/by/4.0/'>CC BY 4.0</a>",
+)];
+
+/// Says whose IDs these are; GeoNames' own are not in the data.
+const ID_SOURCE: &str = "gn";
+
+/// How far a place's viewport reaches north and south of its point, degrees: some 2 km. The data has no
+/// extents, and a box of 4 km shows the heart of a city and the whole of a village.
+const VIEWPORT_HALF_HEIGHT: f64 = 0.02;
+
+/// Answers from the table in the program.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Embedded;
+
+impl Provider for Embedded {
+    fn name(&self) -> &'static str {
+        "embedded"
+    }
+
+    fn nearby_now(&self, query: &Query, most: usize) -> Option<Answer> {
+        let nearest = TABLE.nearest(query, most);
+        let places = nearest.iter().map(|(_, index)| place(&TABLE.entry(index))).collect();
+        Some(Answer::found(places, &ATTRIBUTIONS[..]))
+    }
+
+    fn nearby<'a>(&'a self, query: &'a Query) -> Pending<'a> {
+        Box::pin(async { Ok(self.nearby_now(query, PLACES_MAX.into()).expect("memory always answers")) })
+    }
+}
+
+fn place(entry: &Entry) -> Place {
+    let viewport = Viewport::around(entry.location, VIEWPORT_HALF_HEIGHT);
+    Place {
+        types: Cow::Borrowed(&TYPES),
+        vicinity: Some(Cow::Borrowed(entry.region)),
+        ..Place::new(
+            place_id(ID_SOURCE, entry.name, entry.location),
+            entry.name,
+            Geometry { location: entry.location, viewport },
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::task::{Context, Poll, Waker};
+
+    use proxyherd_core::places::{Centre, Point, Separation};
+
+    use super::*;
+
+    fn query(latitude: f64, longitude: f64, radius_m: f64) -> Query {
+        Query::within(Point::new(latitude, longitude).unwrap(), radius_m).unwrap()
+    }
+
+    fn entries() -> impl Iterator<Item = Entry> {
+        (0..TABLE.len()).map(|index| TABLE.entry(index))
+    }
+
+    #[test]
+    fn the_table_holds_the_world() {
+        assert_eq!(entries().count(), 154_248);
+        assert!(entries().all(|entry| !entry.name.is_empty() && !entry.region.is_empty()));
+    }
+
+    #[test]
+    fn each_place_has_an_id_of_its_own() {
+        let ids: HashSet<String> =
+            entries().map(|entry| place_id(ID_SOURCE, entry.name, entry.location)).collect();
+        assert_eq!(ids.len(), entries().count());
+    }
+
+    #[test]
+    fn as_many_places_lie_around_a_city_as_the_data_says() {
+        for (latitude, longitude, counts) in
+            [(34.068930, -118.445127, [2, 15, 164]), (48.8566, 2.3522, [6, 80, 663])]
+        {
+            let centre = Centre::new(latitude, longitude);
+            for (radius_m, count) in [2_000.0, 10_000.0, 50_000.0].into_iter().zip(counts) {
+                let radius = Separation::of_metres(radius_m);
+                let inside = |entry: &Entry| {
+                    centre.separation(entry.location.latitude(), entry.location.longitude()) <= radius
+                };
+                assert_eq!(entries().filter(inside).count(), count, "{latitude} {longitude} {radius_m}");
+                let answer = Embedded.nearby_now(&query(latitude, longitude, radius_m), 20).unwrap();
+                assert_eq!(answer.places.len(), count.min(20));
+            }
+        }
+    }
+
+    #[test]
+    fn an_answer_tells_people_what_is_near_and_who_says_so() {
+        let answer = Embedded.nearby_now(&query(34.068930, -118.445127, 10_000.0), 1).unwrap();
+        let mut out = Vec::new();
+        answer.write_json(1, &mut out);
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            r#"{
+   "html_attributions" : [
+      "Places: <a href='https://www.geonames.org/'>GeoNames</a>, <a href='https://creativecommons.org/licenses/by/4.0/'>CC BY 4.0</a>"
+   ],
+   "results" : [
+      {
+         "geometry" : {
+            "location" : {
+               "lat" : 34.08334,
+               "lng" : -118.44869
+            },
+            "viewport" : {
+               "northeast" : {
+                  "lat" : 34.10334,
+                  "lng" : -118.42454
+               },
+               "southwest" : {
+                  "lat" : 34.06334,
+                  "lng" : -118.47284
+               }
+            }
+         },
+         "name" : "Bel Air",
+         "place_id" : "gn5449a8b2404ee130",
+         "reference" : "gn5449a8b2404ee130",
+         "types" : [
+            "locality",
+            "political"
+         ],
+         "vicinity" : "California, United States"
+      }
+   ],
+   "status" : "OK"
+}"#
+        );
+    }
+
+    #[test]
+    fn waiting_for_an_answer_gives_the_same() {
+        let query = query(48.8566, 2.3522, 10_000.0);
+        let pending = Embedded.nearby(&query).as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        let Poll::Ready(Ok(answer)) = pending else { panic!("memory always answers") };
+        assert_eq!(answer.places.len(), 20);
+        assert_eq!(Some(answer), Embedded.nearby_now(&query, 20));
+    }
+
+    #[test]
+    fn the_middle_of_the_sea_is_empty() {
+        let answer = Embedded.nearby_now(&query(-48.9, -123.4, 50_000.0), 20).unwrap();
+        assert_eq!(answer.status, proxyherd_core::places::Status::ZeroResults);
+    }
+}

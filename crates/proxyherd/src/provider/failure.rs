@@ -1,0 +1,95 @@
+//! Why a provider has no answer.
+
+use std::time::Duration;
+
+use proxyherd_core::places::{Answer, Status};
+use thiserror::Error;
+
+/// Why a question got no answer. The message is for the one who asked: it never holds a key or an address
+/// from the configuration. No failure changes any state.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Failure {
+    /// The asker's fault: the source does not understand this question. Asking it again is useless.
+    #[error("the places provider refused the question: {0}")]
+    BadQuery(String),
+    /// The operator's fault: the source does not serve this herd, for its key or its account. Every other
+    /// question will fail alike until the configuration changes.
+    #[error("the places provider refused this server: {0}")]
+    Denied(String),
+    /// The herd's fault: it has asked too often, or spent its budget.
+    #[error("the places provider has been asked too often")]
+    OverLimit {
+        /// How long the source wants to be left alone, if it said so.
+        retry_after: Option<Duration>,
+    },
+    /// The source's fault, or the network's: it cannot be reached, or says that it is out of order.
+    #[error("the places provider is out of reach: {0}")]
+    Unavailable(String),
+    /// The source's fault: it answered what this program cannot read.
+    #[error("the places provider gave an answer that makes no sense: {0}")]
+    Unreadable(String),
+    /// The source's fault, or the network's: no answer came in time.
+    #[error("the places provider did not answer within {} ms", .0.as_millis())]
+    Late(Duration),
+}
+
+impl Failure {
+    /// Google's word for it.
+    pub fn status(&self) -> Status {
+        match self {
+            Failure::BadQuery(_) => Status::InvalidRequest,
+            Failure::Denied(_) => Status::RequestDenied,
+            Failure::OverLimit { .. } => Status::OverQueryLimit,
+            Failure::Unavailable(_) | Failure::Unreadable(_) | Failure::Late(_) => Status::UnknownError,
+        }
+    }
+}
+
+impl From<&Failure> for Answer {
+    fn from(failure: &Failure) -> Answer {
+        Answer::failed(failure.status(), failure.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_tells_the_asker_what_happened() {
+        for (failure, status, message) in [
+            (
+                Failure::BadQuery("no such type".into()),
+                Status::InvalidRequest,
+                "the places provider refused the question: no such type",
+            ),
+            (
+                Failure::Denied("the key has expired".into()),
+                Status::RequestDenied,
+                "the places provider refused this server: the key has expired",
+            ),
+            (
+                Failure::OverLimit { retry_after: Some(Duration::from_secs(7)) },
+                Status::OverQueryLimit,
+                "the places provider has been asked too often",
+            ),
+            (
+                Failure::Unavailable("connection refused".into()),
+                Status::UnknownError,
+                "the places provider is out of reach: connection refused",
+            ),
+            (
+                Failure::Unreadable("no results".into()),
+                Status::UnknownError,
+                "the places provider gave an answer that makes no sense: no results",
+            ),
+            (
+                Failure::Late(Duration::from_secs(5)),
+                Status::UnknownError,
+                "the places provider did not answer within 5000 ms",
+            ),
+        ] {
+            assert_eq!(Answer::from(&failure), Answer::failed(status, message));
+        }
+    }
+}
