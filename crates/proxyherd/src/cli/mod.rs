@@ -1,1 +1,145 @@
-//! Stub: cli/mod.
+//! The command line: what can be typed, and how the program ends.
+//!
+//! One file a command, each with its arguments and a `run`. A command does its work elsewhere; here it is asked
+//! for, and what came of it becomes text and an exit code.
+
+mod check;
+mod client;
+mod completions;
+mod demo;
+mod init;
+mod man;
+mod outcome;
+mod serve;
+mod status;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+use crate::config::{Config, LoadError, Overrides};
+
+/// A heading of a help text, as clap styles its own. Where colours are not wanted clap takes them away.
+macro_rules! heading {
+    ($text:literal) => {
+        concat!("\x1b[1m\x1b[4m", $text, ":\x1b[0m\n")
+    };
+}
+use heading;
+
+const AFTER_HELP: &str = concat!(
+    heading!("Examples"),
+    "  proxyherd demo                                    a herd to try, without any configuration
+  proxyherd init && proxyherd serve --name Riley    a herd of one's own, one server a terminal
+  printf 'WHATSAT kiwi 10 5\\n' | proxyherd client   ask a running herd
+
+",
+    heading!("Environment"),
+    "  PROXYHERD_CONFIG           stands in for --config
+  PROXYHERD_NAME             stands in for --name
+  PROXYHERD_<SECTION>_<KEY>  sets a value of herd.toml, such as PROXYHERD_LOG_LEVEL=debug
+  NO_COLOR                   no colours, not even on a terminal
+
+",
+    heading!("Exit codes"),
+    "  0   it went well
+  1   something failed while running
+  2   the command line makes no sense
+  78  the configuration is wrong; nothing was started
+",
+);
+
+/// A herd of application servers for clients that move
+///
+/// Clients tell any server where they are (IAMAT) and ask any server what is near a client (WHATSAT). The servers
+/// pass on what they hear to one another, so each of them can answer for all.
+#[derive(Debug, Parser)]
+#[command(name = "proxyherd", version, after_help = AFTER_HELP, max_term_width = 110)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Demo(demo::Args),
+    Serve(serve::Args),
+    Init(init::Args),
+    Check(check::Args),
+    Client(client::Args),
+    Status(status::Args),
+    Completions(completions::Args),
+    Man(man::Args),
+}
+
+/// Which configuration, for the commands that need one.
+#[derive(Debug, clap::Args)]
+struct ConfigArgs {
+    /// The file that describes the herd
+    #[arg(long, short, value_name = "FILE", env = "PROXYHERD_CONFIG", default_value = "herd.toml")]
+    #[arg(hide_env_values = true)]
+    config: PathBuf,
+}
+
+/// Values of the configuration that are set on the command line.
+#[derive(Debug, clap::Args)]
+struct SetArgs {
+    /// Set one value of [herd], [places], [limits] or [log], such as log.level=debug; repeatable
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+/// What was typed makes no sense: the program ends with code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct UsageError(String);
+
+/// Does what the command line says, and returns how it went.
+pub fn run() -> ExitCode {
+    let done = match CommandLine::parse().command {
+        Command::Demo(args) => demo::run(&args),
+        Command::Serve(args) => serve::run(&args),
+        Command::Init(args) => init::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Client(args) => client::run(&args),
+        Command::Status(args) => status::run(&args),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => outcome::report(&error),
+    }
+}
+
+/// The whole command line, for completions and manual pages.
+fn command() -> clap::Command {
+    CommandLine::command()
+}
+
+/// Reads the configuration with what is set outside it, and shows its warnings.
+fn load(config: &ConfigArgs, sets: &[String]) -> Result<Config, LoadError> {
+    let config = Config::load(&config.config, &Overrides::from_process(sets.iter().cloned()))?;
+    outcome::show(&config.warnings);
+    Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_contradicts_itself_nowhere() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_and_argument_has_a_help_text() {
+        for command in command().get_subcommands() {
+            assert!(command.get_about().is_some(), "{}", command.get_name());
+            for argument in command.get_arguments() {
+                assert!(argument.get_help().is_some(), "{} {}", command.get_name(), argument.get_id());
+            }
+        }
+    }
+}

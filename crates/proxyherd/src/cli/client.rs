@@ -1,0 +1,42 @@
+//! `proxyherd client`: a prompt to a running herd.
+
+use anyhow::bail;
+
+use super::heading;
+use crate::config::{Address, Config};
+
+const AFTER_HELP: &str = concat!(
+    heading!("Examples"),
+    "  proxyherd client
+  proxyherd client 127.0.0.1:12001 127.0.0.1:12002
+  printf 'WHATSAT kiwi 10 5\\n' | proxyherd client localhost:12000
+
+",
+    heading!("What to type"),
+    "  IAMAT <client> <latitude><longitude> <time>
+      IAMAT kiwi +34.068930-118.445127 1621464827.959498503
+  WHATSAT <client> <kilometres> <at most so many places>
+      WHATSAT kiwi 10 5
+",
+);
+
+/// Talk to a running herd: a prompt with history, or a pipe
+///
+/// It connects to the first address that answers, and goes on to the next when a server goes away. With standard
+/// input piped it sends the lines, prints the replies, and ends.
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub(super) struct Args {
+    /// Servers to talk to, tried in this order: HOST:PORT, [IPv6]:PORT or NAME:PORT
+    #[arg(value_name = "ADDR", default_values_t = classic_addresses())]
+    addresses: Vec<Address>,
+}
+
+/// Talks until there is nothing left to say.
+pub(super) fn run(_args: &Args) -> anyhow::Result<()> {
+    bail!("client is not built yet")
+}
+
+fn classic_addresses() -> Vec<Address> {
+    Config::classic().servers.into_iter().map(|server| server.listen).collect()
+}

@@ -1,0 +1,46 @@
+//! `proxyherd demo`: a whole herd in one process, with clients that walk about.
+
+use std::path::PathBuf;
+
+use anyhow::bail;
+
+use super::heading;
+
+const AFTER_HELP: &str = concat!(
+    heading!("Examples"),
+    "  proxyherd demo
+  proxyherd demo --clients 500 --log-dir log
+  proxyherd demo --any-ports       where the classic ports 12000 to 12004 are taken
+",
+);
+
+/// Run the classic herd of five servers with walking clients, to try things out
+///
+/// It needs no file, no key and no network: five servers on this machine, places that are part of the program, and
+/// clients that walk and drive around Los Angeles and change servers as they go. It prints every address and a
+/// line to paste for each thing there is to try. Ctrl-C ends it all.
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub(super) struct Args {
+    /// Take whatever ports are free, instead of the classic 12000 to 12004
+    #[arg(long)]
+    any_ports: bool,
+
+    /// How many clients walk about
+    #[arg(long, value_name = "N", default_value_t = 36)]
+    #[arg(value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    clients: u32,
+
+    /// Where the servers write their logs; without it, into a new temporary folder
+    #[arg(long, value_name = "DIR")]
+    log_dir: Option<PathBuf>,
+
+    /// Print nothing but the addresses
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+/// Runs the herd until it is asked to end.
+pub(super) fn run(_args: &Args) -> anyhow::Result<()> {
+    bail!("demo is not built yet")
+}

@@ -1,0 +1,108 @@
+//! How a command ended: in words on standard error, and as an exit code.
+
+use std::{io, io::Write as _, process::ExitCode};
+
+use anstyle::{AnsiColor, Style};
+
+use super::UsageError;
+use crate::config::{Diagnostic, Diagnostics, LoadError};
+
+/// Something failed while running.
+const FAILED: u8 = 1;
+/// The command line makes no sense; clap ends with the same.
+const USAGE: u8 = 2;
+/// The configuration is wrong: EX_CONFIG of sysexits.h.
+const CONFIGURATION: u8 = 78;
+
+const ERROR: Style = AnsiColor::BrightRed.on_default().bold();
+const BOLD: Style = Style::new().bold();
+
+/// Says what went wrong and returns the code to end with.
+pub(super) fn report(error: &anyhow::Error) -> ExitCode {
+    // Whoever closed our standard output (`proxyherd man | head`) has what they wanted.
+    if error.chain().any(is_broken_pipe) {
+        return ExitCode::SUCCESS;
+    }
+    match error.downcast_ref::<LoadError>() {
+        Some(LoadError::Wrong(diagnostics)) => {
+            show(diagnostics.iter());
+            show_count(diagnostics);
+        }
+        Some(LoadError::Unreadable { .. }) => {
+            show_error(&format!("{error:#}"), "`proxyherd init` writes one; --config FILE names another");
+        }
+        None => show_error(&format!("{error:#}"), ""),
+    }
+    ExitCode::from(code(error))
+}
+
+fn code(error: &anyhow::Error) -> u8 {
+    if error.is::<LoadError>() {
+        CONFIGURATION
+    } else if error.is::<UsageError>() {
+        USAGE
+    } else {
+        FAILED
+    }
+}
+
+fn is_broken_pipe(cause: &(dyn std::error::Error + 'static)) -> bool {
+    cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Shows what is wrong with a configuration, or may not be meant.
+pub(super) fn show<'d>(diagnostics: impl IntoIterator<Item = &'d Diagnostic>) {
+    let mut err = anstream::stderr().lock();
+    for diagnostic in diagnostics {
+        // Where standard error is gone, nobody is left to tell.
+        let _ = writeln!(err, "{}", diagnostic.render());
+    }
+}
+
+fn show_count(diagnostics: &Diagnostics) {
+    let path = diagnostics.path().display();
+    let errors = counted(diagnostics.error_count(), "error");
+    let warnings = match diagnostics.warning_count() {
+        0 => String::new(),
+        count => format!(" and {}", counted(count, "warning")),
+    };
+    let _ = writeln!(anstream::stderr(), "{path}: {ERROR}{errors}{ERROR:#}{warnings}");
+}
+
+fn show_error(message: &str, help: &str) {
+    let mut err = anstream::stderr().lock();
+    let _ = writeln!(err, "{ERROR}error{ERROR:#}{BOLD}:{BOLD:#} {message}");
+    if !help.is_empty() {
+        let _ = writeln!(err, "  {BOLD}help{BOLD:#}: {help}");
+    }
+}
+
+/// `1 error`, `2 errors`
+pub(super) fn counted(count: usize, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::{Config, Overrides};
+
+    #[test]
+    fn each_kind_of_error_has_its_exit_code() {
+        let wrong = Config::read("", Path::new("herd.toml"), &Overrides::none()).unwrap_err();
+        assert_eq!(code(&LoadError::Wrong(wrong).into()), 78);
+        let missing = Config::load(Path::new("/nonexistent/herd.toml"), &Overrides::none()).unwrap_err();
+        assert_eq!(code(&missing.into()), 78);
+        assert_eq!(code(&UsageError("no such server".into()).into()), 2);
+        assert_eq!(code(&anyhow::anyhow!("the port is taken")), 1);
+    }
+
+    #[test]
+    fn a_reader_that_has_gone_is_no_failure() {
+        let error = anyhow::Error::from(io::Error::from(io::ErrorKind::BrokenPipe)).context("writing");
+        assert_eq!(report(&error), ExitCode::SUCCESS);
+    }
+}

@@ -1,0 +1,72 @@
+//! `proxyherd serve`: one server of the herd, in the foreground.
+
+use anyhow::bail;
+
+use super::{ConfigArgs, SetArgs, UsageError, heading};
+use crate::config::{Config, Server};
+
+const AFTER_HELP: &str = concat!(
+    heading!("Examples"),
+    "  proxyherd serve --name Riley
+  proxyherd serve --config /etc/herd.toml --name Riley --set log.level=debug
+  PROXYHERD_NAME=Riley PROXYHERD_LOG_FORMAT=json proxyherd serve
+
+",
+    heading!("Exit codes"),
+    "  0 it was asked to end, 1 it could not run, 2 usage, 78 the configuration is wrong
+",
+);
+
+/// Start one server of the herd, in the foreground
+///
+/// When every listener is up it prints one line that starts with `ready`. SIGTERM or Ctrl-C lets the clients that
+/// are being answered finish, and ends it within 10 seconds.
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub(super) struct Args {
+    #[command(flatten)]
+    config: ConfigArgs,
+
+    /// Which of the file's servers this is
+    #[arg(long, short, value_name = "SERVER", env = "PROXYHERD_NAME", hide_env_values = true)]
+    name: String,
+
+    #[command(flatten)]
+    set: SetArgs,
+}
+
+/// Runs the server until it is asked to end.
+pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+    let config = super::load(&args.config, &args.set.set)?;
+    let server = named(&config, &args.name)?;
+    bail!("serving {} is not built yet", server.name)
+}
+
+/// The server of that name; a name that is none is a mistake of whoever typed it.
+fn named<'c>(config: &'c Config, name: &str) -> Result<&'c Server, UsageError> {
+    config.server(name).ok_or_else(|| {
+        let hint = match config.nearest_server(name) {
+            Some(near) => format!("did you mean {}?", near.name),
+            None => {
+                let names: Vec<&str> = config.servers.iter().map(|server| server.name.as_str()).collect();
+                format!("it has {}", names.join(", "))
+            }
+        };
+        UsageError(format!("{} has no server {name:?}; {hint}", config.path.display()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_is_not_in_the_herd_is_answered_with_the_nearest_or_all() {
+        let config = Config::classic();
+        assert_eq!(named(&config, "Riley").unwrap().name.as_str(), "Riley");
+        let near = named(&config, "riley").unwrap_err().to_string();
+        assert_eq!(near, "herd.toml has no server \"riley\"; did you mean Riley?");
+        let all = named(&config, "Q").unwrap_err().to_string();
+        assert!(all.ends_with("it has Riley, Jaquez, Juzang, Campbell, Bernard"), "{all}");
+    }
+}

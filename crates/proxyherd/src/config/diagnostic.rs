@@ -1,0 +1,197 @@
+//! What is wrong with a configuration, said so that it can be put right: where, which key, what was found, what
+//! is expected, and what to write instead.
+//!
+//! A [`Diagnostic`] carries the line it speaks of, so it can be shown long after the file was read. How it looks
+//! on a terminal is `render`'s.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
+
+/// One thing that is wrong, or that may not be meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// May the herd run in spite of it?
+    pub severity: Severity,
+    /// The key's full path, such as `server[2].listen`.
+    pub key: Option<String>,
+    /// A sentence whose subject is the key, where there is one: "takes a whole number from 1 to 9".
+    pub message: String,
+    /// Where it is.
+    pub site: Site,
+    /// What was found there; may be empty.
+    pub found: String,
+    /// Another place that has to do with it, and what is there.
+    pub related: Option<(Site, String)>,
+    /// What to write instead; may be empty.
+    pub help: String,
+}
+
+/// How grave a diagnostic is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Nothing starts with this configuration.
+    Error,
+    /// It works, but perhaps not as meant.
+    Warning,
+}
+
+/// A stretch of a line: in the file, in an environment variable or in a flag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Site {
+    /// Where the line is.
+    pub origin: Origin,
+    /// The line, without its end.
+    pub text: String,
+    /// Where the stretch begins, characters, from 1.
+    pub column: usize,
+    /// How long it is, characters, at least 1.
+    pub width: usize,
+}
+
+/// Where a line of configuration comes from. In the order in which they are reported.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    /// A line of the file, from 1.
+    Line(PathBuf, usize),
+    /// The file as a whole: what is wrong is that something is nowhere in it.
+    File(PathBuf),
+    /// An environment variable.
+    Variable(String),
+    /// The flag `--set`.
+    Flag,
+}
+
+/// Everything that is wrong with a configuration, in the order of the file. At least one is an error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostics {
+    path: PathBuf,
+    all: Vec<Diagnostic>,
+}
+
+impl Diagnostic {
+    pub(super) fn error(site: Site, key: impl Into<String>, message: impl Into<String>) -> Diagnostic {
+        Diagnostic {
+            severity: Severity::Error,
+            key: Some(key.into()),
+            message: message.into(),
+            site,
+            found: String::new(),
+            related: None,
+            help: String::new(),
+        }
+    }
+
+    pub(super) fn warning(site: Site, key: impl Into<String>, message: impl Into<String>) -> Diagnostic {
+        Diagnostic { severity: Severity::Warning, ..Diagnostic::error(site, key, message) }
+    }
+
+    /// About the file as a whole or its syntax, where no key can be named.
+    pub(super) fn keyless(site: Site, message: impl Into<String>) -> Diagnostic {
+        Diagnostic { key: None, ..Diagnostic::error(site, "", message) }
+    }
+
+    pub(super) fn found(self, found: impl Into<String>) -> Diagnostic {
+        Diagnostic { found: found.into(), ..self }
+    }
+
+    pub(super) fn help(self, help: impl Into<String>) -> Diagnostic {
+        Diagnostic { help: help.into(), ..self }
+    }
+
+    pub(super) fn related(self, site: Site, what: impl Into<String>) -> Diagnostic {
+        Diagnostic { related: Some((site, what.into())), ..self }
+    }
+
+    /// The whole sentence: the key, where there is one, and what is said of it.
+    pub fn sentence(&self) -> String {
+        match &self.key {
+            Some(key) => format!("`{key}` {}", self.message),
+            None => self.message.clone(),
+        }
+    }
+}
+
+impl Diagnostics {
+    /// What was found, all of it errors, in the order of the file.
+    pub(super) fn only(path: &Path, all: Vec<Diagnostic>) -> Diagnostics {
+        debug_assert!(all.iter().any(|one| one.severity == Severity::Error), "a refusal has a reason");
+        Diagnostics { path: path.to_owned(), all }
+    }
+
+    /// Takes what was found for a refusal if any of it is an error; else it is warnings. Puts it in order.
+    pub(super) fn refusing(path: &Path, mut all: Vec<Diagnostic>) -> Result<Vec<Diagnostic>, Diagnostics> {
+        all.sort_by(|one, two| (&one.site.origin, one.site.column).cmp(&(&two.site.origin, two.site.column)));
+        let refuses = all.iter().any(|one| one.severity == Severity::Error);
+        if refuses { Err(Diagnostics::only(path, all)) } else { Ok(all) }
+    }
+
+    /// Each of them.
+    pub fn iter(&self) -> std::slice::Iter<'_, Diagnostic> {
+        self.all.iter()
+    }
+
+    /// The file they are about.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How many are errors.
+    pub fn error_count(&self) -> usize {
+        self.iter().filter(|one| one.severity == Severity::Error).count()
+    }
+
+    /// How many are warnings.
+    pub fn warning_count(&self) -> usize {
+        self.all.len() - self.error_count()
+    }
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        })
+    }
+}
+
+impl fmt::Display for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.origin {
+            Origin::Line(path, line) => write!(f, "{}:{line}:{}", path.display(), self.column),
+            Origin::File(path) => write!(f, "{}", path.display()),
+            Origin::Variable(name) => write!(f, "variable {name}"),
+            Origin::Flag => write!(f, "flag --set"),
+        }
+    }
+}
+
+/// One line, for a log.
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}: {}", self.site, self.severity, self.sentence())?;
+        let mut between = ": ";
+        for part in [&self.found, &self.help] {
+            if !part.is_empty() {
+                write!(f, "{between}{part}")?;
+                between = "; ";
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One line each.
+impl fmt::Display for Diagnostics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, one) in self.iter().enumerate() {
+            let line_end = if index == 0 { "" } else { "\n" };
+            write!(f, "{line_end}{one}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Diagnostics {}

@@ -1,0 +1,224 @@
+//! What is set outside the file: `PROXYHERD_<SECTION>_<KEY>` in the environment and `--set section.key=value`.
+//!
+//! A flag goes before a variable, a variable before the file. Any single value of the sections `herd`, `places`,
+//! `limits` and `log` can be set so; what the herd consists of is in the file alone, the same for every server.
+
+use std::ffi::OsString;
+
+use super::{
+    diagnostic::{Diagnostic, Origin, Site},
+    nearest,
+};
+
+/// How the name of every variable begins.
+pub const VARIABLE_PREFIX: &str = "PROXYHERD_";
+
+/// The sections whose single values can be set outside the file.
+pub(super) const SECTIONS: [&str; 4] = ["herd", "places", "limits", "log"];
+
+/// Variables that are no settings: the command line reads them itself.
+const COMMAND_LINE_VARIABLES: [&str; 2] = ["PROXYHERD_CONFIG", "PROXYHERD_NAME"];
+
+/// The environment and the flags of one start, taken as arguments so that reading a configuration is pure.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    variables: Vec<(OsString, OsString)>,
+    sets: Vec<String>,
+}
+
+impl Overrides {
+    /// Nothing is set outside the file.
+    pub fn none() -> Overrides {
+        Overrides::default()
+    }
+
+    /// What `environment` and the values of `--set` say. Variables of other programs are left alone.
+    pub fn new(
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+        sets: impl IntoIterator<Item = String>,
+    ) -> Overrides {
+        let ours = |name: &OsString| name.to_string_lossy().starts_with(VARIABLE_PREFIX);
+        let variables = environment.into_iter().filter(|(name, _)| ours(name)).collect();
+        Overrides { variables, sets: sets.into_iter().collect() }
+    }
+
+    /// What this process's environment and the values of `--set` say.
+    pub fn from_process(sets: impl IntoIterator<Item = String>) -> Overrides {
+        Overrides::new(std::env::vars_os(), sets)
+    }
+}
+
+/// One value set outside the file.
+pub(super) struct Entry {
+    /// `log.level`, or a variable's name.
+    name: String,
+    pub(super) text: String,
+    pub(super) site: Site,
+}
+
+/// Every value set outside the file.
+pub(super) struct Entries {
+    flags: Vec<Entry>,
+    variables: Vec<Entry>,
+}
+
+impl Entries {
+    /// Takes the overrides apart; what cannot be taken apart is a mistake.
+    pub(super) fn read(overrides: &Overrides, mistakes: &mut Vec<Diagnostic>) -> Entries {
+        Entries {
+            flags: overrides.sets.iter().filter_map(|set| read_flag(set, mistakes)).collect(),
+            variables: overrides.variables.iter().filter_map(|pair| read_variable(pair, mistakes)).collect(),
+        }
+    }
+
+    /// The value that `section.key` is given outside the file. The last of several flags counts.
+    pub(super) fn find(&self, section: &str, key: &str) -> Option<&Entry> {
+        let path = format!("{section}.{key}");
+        let variable = variable_of(&path);
+        let by_flag = self.flags.iter().rfind(|entry| entry.name == path);
+        by_flag.or_else(|| self.variables.iter().find(|entry| entry.name == variable))
+    }
+
+    /// Flags that name no key are errors; variables that look as if they meant one are warnings, since
+    /// another program may have a use for them. `known` holds the full path of every key that can be set so.
+    pub(super) fn strays(&self, known: &[String]) -> Vec<Diagnostic> {
+        let flags = self.flags.iter().filter(|entry| !known.contains(&entry.name));
+        let variables = self.variables.iter().filter_map(|entry| stray_variable(entry, known));
+        flags.map(|entry| stray_flag(entry, known)).chain(variables).collect()
+    }
+}
+
+/// `log.level` is set by `PROXYHERD_LOG_LEVEL`.
+pub(super) fn variable_of(path: &str) -> String {
+    format!("{VARIABLE_PREFIX}{}", path.replace(['.', '-'], "_").to_ascii_uppercase())
+}
+
+fn read_flag(set: &str, mistakes: &mut Vec<Diagnostic>) -> Option<Entry> {
+    let before = "--set ".len();
+    let line = format!("--set {set}");
+    let Some((name, text)) = set.split_once('=') else {
+        let site = site(Origin::Flag, line, before, set);
+        let mistake = Diagnostic::keyless(site, "a setting is written `section.key=value`");
+        mistakes.push(mistake.found("there is no `=`").help("for example `--set log.level=debug`"));
+        return None;
+    };
+    let site = site(Origin::Flag, line, before + name.chars().count() + 1, text);
+    Some(Entry { name: name.trim().to_owned(), text: text.to_owned(), site })
+}
+
+fn read_variable((name, value): &(OsString, OsString), mistakes: &mut Vec<Diagnostic>) -> Option<Entry> {
+    let (name, text) = (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned());
+    let before = name.chars().count() + 1;
+    let site = site(Origin::Variable(name.clone()), format!("{name}={text}"), before, &text);
+    if value.to_str().is_none() {
+        mistakes.push(Diagnostic::keyless(site, format!("{name} is not UTF-8")));
+        return None;
+    }
+    Some(Entry { name, text, site })
+}
+
+fn site(origin: Origin, text: String, before: usize, stretch: &str) -> Site {
+    Site { origin, text, column: before + 1, width: stretch.chars().count().max(1) }
+}
+
+fn stray_flag(entry: &Entry, known: &[String]) -> Diagnostic {
+    let width = entry.name.chars().count().max(1);
+    let site = Site { column: "--set ".len() + 1, width, ..entry.site.clone() };
+    let help = match nearest::of(&entry.name, known.iter().map(String::as_str)) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("any single value of {} can be set so", sections_in_words()),
+    };
+    Diagnostic::error(site, entry.name.as_str(), "cannot be set by a flag").help(help)
+}
+
+fn stray_variable(entry: &Entry, known: &[String]) -> Option<Diagnostic> {
+    let variables: Vec<String> = known.iter().map(|path| variable_of(path)).collect();
+    if variables.contains(&entry.name) || COMMAND_LINE_VARIABLES.contains(&entry.name.as_str()) {
+        return None;
+    }
+    // Without the prefix, which all have in common and which would make strangers look alike.
+    let bare = |name: &'_ str| name.strip_prefix(VARIABLE_PREFIX).map(str::to_ascii_lowercase);
+    let names: Vec<String> = variables.iter().filter_map(|name| bare(name)).collect();
+    let stray = bare(&entry.name)?;
+    let near = nearest::of(&stray, names.iter().map(String::as_str)).map(variable_of);
+    let of_a_section = SECTIONS.iter().any(|section| stray.starts_with(&format!("{section}_")));
+    let help = match near {
+        Some(near) => format!("did you mean {near}?"),
+        None if of_a_section => format!("a variable is named {VARIABLE_PREFIX}<SECTION>_<KEY>"),
+        None => return None,
+    };
+    let site = Site { column: 1, width: entry.name.chars().count(), ..entry.site.clone() };
+    let mut warning = Diagnostic::warning(site, "", format!("{} names no setting", entry.name));
+    warning.key = None;
+    Some(warning.help(help))
+}
+
+fn sections_in_words() -> String {
+    SECTIONS.map(|section| format!("[{section}]")).join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entries(variables: &[(&str, &str)], sets: &[&str]) -> (Entries, Vec<Diagnostic>) {
+        let environment = variables.iter().map(|(name, value)| (name.into(), value.into()));
+        let overrides = Overrides::new(environment, sets.iter().map(ToString::to_string));
+        let mut mistakes = Vec::new();
+        (Entries::read(&overrides, &mut mistakes), mistakes)
+    }
+
+    #[test]
+    fn a_flag_goes_before_a_variable_and_the_last_flag_counts() {
+        let (entries, mistakes) = entries(
+            &[("PROXYHERD_LOG_LEVEL", "warn"), ("PROXYHERD_LOG_KEEP", "9"), ("HOME", "/")],
+            &["log.level=debug", "log.level=error", "limits.idle_s=1=2"],
+        );
+        assert!(mistakes.is_empty());
+        let text = |section, key| entries.find(section, key).map(|entry| entry.text.as_str());
+        assert_eq!(text("log", "level"), Some("error"));
+        assert_eq!(text("log", "keep"), Some("9"));
+        assert_eq!(text("limits", "idle_s"), Some("1=2"));
+        assert_eq!(text("log", "dir"), None);
+        let known = ["log.level", "log.keep", "limits.idle_s"].map(String::from);
+        assert!(entries.strays(&known).is_empty());
+    }
+
+    #[test]
+    fn a_site_points_at_the_value() {
+        let (entries, _) = entries(&[("PROXYHERD_LOG_LEVEL", "loud")], &["log.keep=many"]);
+        let stretch = |entry: &Entry| {
+            let site = &entry.site;
+            site.text.chars().skip(site.column - 1).take(site.width).collect::<String>()
+        };
+        assert_eq!(entries.find("log", "level").map(stretch).as_deref(), Some("loud"));
+        assert_eq!(entries.find("log", "keep").map(stretch).as_deref(), Some("many"));
+    }
+
+    #[test]
+    fn flags_that_name_no_key_are_errors_and_variables_only_warn_where_they_look_like_one() {
+        let (entries, mistakes) = entries(
+            &[("PROXYHERD_LOG_LEVLE", "x"), ("PROXYHERD_TEST_DATA", "x"), ("PROXYHERD_NAME", "x")],
+            &["log.levle=x", "level", "qqq=x"],
+        );
+        assert_eq!(mistakes.len(), 1);
+        assert!(mistakes[0].to_string().contains("section.key=value"), "{}", mistakes[0]);
+        let strays = entries.strays(&["log.level".into(), "herd.data".into()]);
+        let lines: Vec<String> = strays.iter().map(ToString::to_string).collect();
+        assert_eq!(lines.len(), 3, "{lines:?}");
+        assert!(lines[0].contains("error") && lines[0].contains("did you mean `log.level`?"), "{lines:?}");
+        assert!(lines[1].contains("error") && lines[1].contains("[herd], [places]"), "{lines:?}");
+        assert!(lines[2].contains("warning") && lines[2].contains("PROXYHERD_LOG_LEVEL?"), "{lines:?}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_value_that_is_not_utf8_is_an_error_that_names_the_variable() {
+        use std::os::unix::ffi::OsStringExt;
+        let value = OsString::from_vec(vec![b'l', 0xff]);
+        let overrides = Overrides::new([("PROXYHERD_LOG_DIR".into(), value)], []);
+        let mut mistakes = Vec::new();
+        Entries::read(&overrides, &mut mistakes);
+        assert!(mistakes[0].to_string().contains("PROXYHERD_LOG_DIR is not UTF-8"));
+    }
+}

@@ -1,0 +1,61 @@
+//! From a file's text to a herd that can run, or to everything that is wrong with it.
+
+use std::path::Path;
+
+use super::{
+    Config,
+    diagnostic::{Diagnostic, Diagnostics},
+    overrides::{Entries, Overrides},
+    section::{Reader, Section},
+    servers::{self, Draft},
+    settings,
+    source::Source,
+    syntax, topology,
+};
+
+pub(super) fn config(text: &str, path: &Path, overrides: &Overrides) -> Result<Config, Diagnostics> {
+    let source = Source { path, text };
+    let parsed = syntax::parse(source);
+    if parsed.is_broken {
+        return Err(Diagnostics::only(path, parsed.mistakes));
+    }
+    let mut mistakes = Vec::new();
+    let entries = Entries::read(overrides, &mut mistakes);
+    let mut reader = Reader::new(source, &entries, mistakes);
+    let (config, drafts) = read_root(reader.root(&parsed.table), path);
+    topology::check(&drafts, &mut reader);
+    let mut found = reader.finish();
+    found.retain(|one| !parsed.spoils(&one.site.origin));
+    found.extend(parsed.mistakes);
+    let warnings = Diagnostics::refusing(path, found)?;
+    let servers = drafts.into_iter().filter_map(Draft::into_server).collect();
+    Ok(Config { servers, warnings, ..config })
+}
+
+fn read_root(mut root: Section<'_, '_>, path: &Path) -> (Config, Vec<Draft>) {
+    let base = path.parent().unwrap_or(Path::new(""));
+    let config = Config {
+        path: path.to_owned(),
+        herd: settings::read_herd(root.table("herd")),
+        places: settings::read_places(root.table("places")),
+        limits: settings::read_limits(root.table("limits")),
+        log: settings::read_log(root.table("log"), base),
+        servers: Vec::new(),
+        warnings: Vec::new(),
+    };
+    settings::refuse_database(root.table("database"));
+    let drafts = root.tables("server", servers::read);
+    root.finish();
+    (config, drafts)
+}
+
+/// A file that is no text at all: says where it stops being one.
+pub(super) fn not_utf8(path: &Path, error: &std::string::FromUtf8Error) -> Diagnostics {
+    let sound = error.utf8_error().valid_up_to();
+    let text = String::from_utf8_lossy(&error.as_bytes()[..sound]);
+    let site = Source { path, text: &text }.site(sound..sound);
+    Diagnostics::only(
+        path,
+        vec![Diagnostic::keyless(site, "this is not UTF-8").help("save the file as UTF-8")],
+    )
+}

@@ -1,0 +1,152 @@
+//! How a diagnostic looks on a terminal: a sentence, the line it speaks of with the place marked, and advice.
+//!
+//! ```text
+//! error: `log.level` takes "error", "warn", "info" or "debug"
+//!   --> herd.toml:61:9
+//!    |
+//! 61 | level = "loud"
+//!    |         ^^^^^^ found the text "loud"
+//!    |
+//!    = help: …
+//! ```
+
+use std::fmt::Write as _;
+
+use anstyle::{AnsiColor, Style};
+
+use super::diagnostic::{Diagnostic, Origin, Severity, Site};
+
+/// Longest piece of a line that is shown, characters. A longer line is cut around the place.
+const LINE_SHOWN_LEN: usize = 100;
+/// How much of a line that is cut stands before the place, characters.
+const LINE_SHOWN_BEFORE: usize = 30;
+/// How wide a tab is shown.
+const TAB: &str = "    ";
+
+const BOLD: Style = Style::new().bold();
+const RED: Style = AnsiColor::BrightRed.on_default().bold();
+const YELLOW: Style = AnsiColor::BrightYellow.on_default().bold();
+const BLUE: Style = AnsiColor::BrightBlue.on_default().bold();
+const CYAN: Style = AnsiColor::BrightCyan.on_default().bold();
+
+impl Diagnostic {
+    /// The diagnostic over several lines, with a newline at the end, coloured: whoever prints it where colours
+    /// are not wanted strips them.
+    pub fn render(&self) -> String {
+        let mut out = String::new();
+        // Writing to a String cannot fail.
+        let _ = self.write(&mut out);
+        out
+    }
+
+    fn write(&self, out: &mut String) -> std::fmt::Result {
+        let style = match self.severity {
+            Severity::Error => RED,
+            Severity::Warning => YELLOW,
+        };
+        let gutter = self.gutter();
+        let sentence = printable(&self.sentence());
+        writeln!(out, "{style}{}{style:#}{BOLD}: {sentence}{BOLD:#}", self.severity)?;
+        writeln!(out, "{:gutter$}{BLUE}-->{BLUE:#} {}", "", place(&self.site))?;
+        let related = self.related.as_ref().map(|(site, what)| (site, what.as_str(), CYAN, '-'));
+        let mut excerpts = vec![(&self.site, self.found.as_str(), style, '^')];
+        excerpts.extend(related);
+        // In the order of the file, as one reads.
+        excerpts.sort_by(|one, two| one.0.origin.cmp(&two.0.origin));
+        let mut any = false;
+        for (site, what, style, mark) in excerpts.into_iter().filter(|excerpt| excerpt.0.has_line()) {
+            write_excerpt(out, gutter, site, &printable(what), style, mark)?;
+            any = true;
+        }
+        if !self.help.is_empty() {
+            if any {
+                writeln!(out, "{:gutter$} {BLUE}|{BLUE:#}", "")?;
+            }
+            writeln!(out, "{:gutter$} {BLUE}={BLUE:#} {BOLD}help{BOLD:#}: {}", "", printable(&self.help))?;
+        }
+        writeln!(out)
+    }
+
+    /// How wide the line numbers are.
+    fn gutter(&self) -> usize {
+        let sites = [Some(&self.site), self.related.as_ref().map(|(site, _)| site)];
+        sites.into_iter().flatten().map(|site| site.number().len()).max().unwrap_or(0).max(1)
+    }
+}
+
+impl Site {
+    fn has_line(&self) -> bool {
+        !matches!(self.origin, Origin::File(_))
+    }
+
+    fn number(&self) -> String {
+        match self.origin {
+            Origin::Line(_, line) => line.to_string(),
+            _ => String::new(),
+        }
+    }
+}
+
+fn place(site: &Site) -> String {
+    match &site.origin {
+        Origin::Variable(name) => format!("the environment variable {name}"),
+        Origin::Flag => "the flag --set".to_owned(),
+        Origin::Line(..) | Origin::File(_) => site.to_string(),
+    }
+}
+
+fn write_excerpt(
+    out: &mut String,
+    gutter: usize,
+    site: &Site,
+    what: &str,
+    style: Style,
+    mark: char,
+) -> std::fmt::Result {
+    let Shown { before, marked, after } = Shown::of(site);
+    let marks: String = std::iter::repeat_n(mark, marked.chars().count().max(1)).collect();
+    let indent = before.chars().count();
+    writeln!(out, "{:gutter$} {BLUE}|{BLUE:#}", "")?;
+    writeln!(out, "{BLUE}{:>gutter$} |{BLUE:#} {before}{marked}{after}", site.number())?;
+    let label = if what.is_empty() { String::new() } else { format!(" {what}") };
+    writeln!(out, "{:gutter$} {BLUE}|{BLUE:#} {:indent$}{style}{marks}{label}{style:#}", "", "")
+}
+
+/// The piece of a line that is shown: what stands before the place, the place, and what follows.
+struct Shown {
+    before: String,
+    marked: String,
+    after: String,
+}
+
+impl Shown {
+    fn of(site: &Site) -> Shown {
+        let line: Vec<char> = site.text.chars().collect();
+        let begin = (site.column - 1).min(line.len());
+        let end = (begin + site.width).min(line.len());
+        let is_long = line.len() > LINE_SHOWN_LEN;
+        let first = if is_long { begin.saturating_sub(LINE_SHOWN_BEFORE) } else { 0 };
+        let last = if is_long { (first + LINE_SHOWN_LEN).min(line.len()) } else { line.len() };
+        let end = end.min(last);
+        let piece = |range: &[char]| printable(&range.iter().collect::<String>());
+        let dots = |cut: bool| if cut { "…" } else { "" };
+        Shown {
+            before: format!("{}{}", dots(first > 0), piece(&line[first..begin])),
+            marked: piece(&line[begin..end]),
+            after: format!("{}{}", piece(&line[end..last]), dots(last < line.len())),
+        }
+    }
+}
+
+/// What a terminal takes for a command must not reach it.
+fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for char in text.chars() {
+        match char {
+            '\t' => shown.push_str(TAB),
+            char if char.is_control() => shown.push('\u{fffd}'),
+            char => shown.push(char),
+        }
+    }
+    shown
+}

@@ -1,0 +1,235 @@
+//! The sections `[herd]`, `[places]`, `[limits]` and `[log]`, and those of features that are not built yet.
+//!
+//! Every key that will ever be is known from the first version on. One whose feature is not built is refused
+//! where it asks for the feature, and accepted where it says what holds without it.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::{
+    log::{Log, LogFormat, LogLevel},
+    section::{Placed, Section},
+};
+
+/// Longest herd ID, bytes: it stands in every HELLO.
+const HERD_ID_LEN_MAX: usize = 64;
+/// Seconds in ten years: no period is longer.
+const TEN_YEARS_S: u64 = 10 * 365 * 24 * 3600;
+/// Most bytes that `max_mb` stands for, each.
+const MEGABYTE: u64 = 1_000_000;
+
+/// The section `[herd]`: what all servers have in common.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Herd {
+    /// Which herd this is: 1 to 64 of letters, digits, `.`, `_` and `-`. Servers of different herds do not link.
+    pub id: String,
+    /// A new client past this number is refused.
+    pub max_clients: u64,
+    /// A client is forgotten this long after its report was received, if ever.
+    pub client_ttl: Option<Duration>,
+}
+
+/// The section `[places]`: where places come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Places {
+    /// Who is asked.
+    pub provider: Provider,
+    /// A question is answered within this time, whatever the provider does.
+    pub deadline: Duration,
+}
+
+/// Who knows the places around a point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Provider {
+    /// The cities that are part of the program.
+    Embedded,
+}
+
+/// The section `[limits]`: what one server does not go beyond.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// A connection that says nothing for so long is closed.
+    pub idle: Duration,
+    /// A connection whose line is not complete after so long is closed.
+    pub line: Duration,
+    /// A connection that takes none of its replies for so long is closed.
+    pub write: Duration,
+    /// Most client connections at once; one more is closed at once.
+    pub connections: usize,
+}
+
+impl Default for Herd {
+    fn default() -> Herd {
+        Herd { id: "herd".to_owned(), max_clients: 10_000_000, client_ttl: None }
+    }
+}
+
+impl Default for Places {
+    fn default() -> Places {
+        Places { provider: Provider::Embedded, deadline: Duration::from_millis(5000) }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            idle: Duration::from_secs(3600),
+            line: Duration::from_secs(30),
+            write: Duration::from_secs(30),
+            connections: 100_000,
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Log {
+        Log {
+            dir: PathBuf::from("log"),
+            level: LogLevel::Info,
+            format: LogFormat::Text,
+            max_bytes: 64 * MEGABYTE,
+            keep: 4,
+            lines_per_s: 10_000,
+        }
+    }
+}
+
+pub(super) fn read_herd(mut section: Section<'_, '_>) -> Herd {
+    let default = Herd::default();
+    let expected = "takes 1 to 64 letters, digits, `.`, `_` or `-`";
+    let id = section.parsed("id", expected, parse_herd_id).map_or(default.id, |id| id.value);
+    let max_clients = section.integer("max_clients", 1..=1_000_000_000, default.max_clients).value;
+    let client_ttl_s = section.integer("client_ttl_s", 0..=TEN_YEARS_S, 0).value;
+    refuse_encryption(&mut section);
+    refuse_durability(&mut section);
+    section.finish();
+    let client_ttl = (client_ttl_s > 0).then(|| Duration::from_secs(client_ttl_s));
+    Herd { id, max_clients, client_ttl }
+}
+
+fn parse_herd_id(text: &str) -> Result<String, &'static str> {
+    let fits = (1..=HERD_ID_LEN_MAX).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    if fits { Ok(text.to_owned()) } else { Err("for example \"herd-7f3a9c\"") }
+}
+
+/// Leaving `tls` out will mean "certs", so that nobody runs without encryption by oversight: until there are
+/// certificates it must be written out.
+fn refuse_encryption(section: &mut Section<'_, '_>) {
+    let off = "encrypted links are not available in this version: write tls = \"off\", \
+               which is accepted where every `peer` is on loopback";
+    let parse = |text: &str| if text == "off" { Ok(()) } else { Err(off) };
+    section.required("tls", "takes \"off\" in this version", parse, off);
+}
+
+fn refuse_durability(section: &mut Section<'_, '_>) {
+    let journal = section.boolean("journal", false);
+    if journal.value {
+        let instead = "write journal = false: reports are kept in memory and at every neighbour";
+        section.refuse_unbuilt(&journal, instead);
+    }
+    let replicas = section.integer("replicas", 0..=32, 0);
+    if replicas.value > 0 {
+        section.refuse_unbuilt(&replicas, "write replicas = 0: a report is acknowledged by its own server");
+    }
+    // Without a journal and replicas these two change nothing, so any value that will be good is good.
+    section.integer("ack_timeout_ms", 1..=600_000, 5000);
+    section.parsed("data", "takes a directory", parse_path);
+}
+
+pub(super) fn read_places(mut section: Section<'_, '_>) -> Places {
+    let default = Places::default();
+    let instead = "write provider = \"embedded\": the cities that are part of the program";
+    let providers =
+        [("embedded", Some(Provider::Embedded)), ("google", None), ("google-legacy", None), ("osm", None)];
+    let provider = section.choice("provider", &providers);
+    if let Some(provider) = provider.as_ref().filter(|provider| provider.value.is_none()) {
+        section.refuse_unbuilt(provider, instead);
+    }
+    let deadline = section.integer("deadline_ms", 1..=600_000, default.deadline.as_millis() as u64);
+    let is_provider = |text: &str| providers.iter().find(|(word, _)| *word == text).map(|_| ()).ok_or("");
+    if let Some(first) = section.list("fallback", "takes the names of providers", is_provider).first() {
+        section.refuse_unbuilt(first, "write fallback = []: the embedded provider does not fail");
+    }
+    refuse_google(section.table("google"), "https://places.googleapis.com");
+    refuse_google(section.table("google-legacy"), "https://maps.googleapis.com");
+    let mut osm = section.table("osm");
+    refuse_unless(&mut osm, "file", "places.idx");
+    osm.finish();
+    section.finish();
+    Places {
+        provider: provider.and_then(|provider| provider.value).unwrap_or(default.provider),
+        deadline: Duration::from_millis(deadline.value),
+    }
+}
+
+fn refuse_google(mut section: Section<'_, '_>, base_url: &str) {
+    refuse_unless(&mut section, "key_env", "GOOGLE_MAPS_API_KEY");
+    refuse_unless(&mut section, "base_url", base_url);
+    if let Some(file) = section.any("key_file") {
+        section.refuse_unbuilt(&file, "leave it out: this version asks no provider that wants a key");
+    }
+    section.finish();
+}
+
+/// Accepts a key of a provider that is not built at its default alone.
+fn refuse_unless(section: &mut Section<'_, '_>, key: &'static str, default: &str) {
+    let read = |text: &str| Ok::<bool, &str>(text == default);
+    let given = section.parsed(key, "takes a text", read).filter(|is_default| !is_default.value);
+    if let Some(given) = given {
+        section.refuse_unbuilt(&given, "leave it out: this version has the embedded provider alone");
+    }
+}
+
+pub(super) fn refuse_database(mut section: Section<'_, '_>) {
+    for key in ["url", "url_env"] {
+        if let Some(given) = section.any(key) {
+            section.refuse_unbuilt(&given, "leave it out: this version keeps the herd in memory");
+        }
+    }
+    section.finish();
+}
+
+pub(super) fn read_limits(mut section: Section<'_, '_>) -> Limits {
+    let default = Limits::default();
+    let seconds = |placed: Placed<u64>| Duration::from_secs(placed.value);
+    let limits = Limits {
+        idle: seconds(section.integer("idle_s", 1..=TEN_YEARS_S, default.idle.as_secs())),
+        line: seconds(section.integer("line_s", 1..=86_400, default.line.as_secs())),
+        write: seconds(section.integer("write_s", 1..=86_400, default.write.as_secs())),
+        connections: section.integer("connections", 1..=10_000_000, default.connections as u64).value
+            as usize,
+    };
+    section.finish();
+    limits
+}
+
+/// A path of the file is relative to the file; one from a flag or a variable is the shell's, and so relative to
+/// the directory in which it was typed.
+pub(super) fn read_log(mut section: Section<'_, '_>, base: &Path) -> Log {
+    let default = Log::default();
+    let dir = section.parsed("dir", "takes a directory", parse_path);
+    let level = section.choice("level", &LogLevel::ALL.map(|level| (level.as_str(), level)));
+    let format = section.choice("format", &LogFormat::ALL.map(|format| (format.as_str(), format)));
+    let log = Log {
+        dir: dir.map_or(base.join(default.dir), |dir| dir.relative_to(base)),
+        level: level.map_or(default.level, |level| level.value),
+        format: format.map_or(default.format, |format| format.value),
+        max_bytes: section.integer("max_mb", 1..=1_000_000, default.max_bytes / MEGABYTE).value * MEGABYTE,
+        keep: section.integer("keep", 0..=10_000, default.keep.into()).value as u32,
+        lines_per_s: section.integer("lines_per_s", 1..=10_000_000, default.lines_per_s.into()).value as u32,
+    };
+    section.finish();
+    log
+}
+
+fn parse_path(text: &str) -> Result<PathBuf, String> {
+    match text {
+        "" => Err("an empty text is no path; `.` is the file's own directory".to_owned()),
+        _ if text.contains('\0') => Err("a path holds no zero byte".to_owned()),
+        _ => Ok(PathBuf::from(text)),
+    }
+}

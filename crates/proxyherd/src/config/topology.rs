@@ -1,0 +1,235 @@
+//! What must hold between the servers of a herd: names and addresses are theirs alone, links lead to servers,
+//! and what is not encrypted stays on the machine.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proxyherd_core::types::ServerName;
+
+use super::{
+    address::Address,
+    diagnostic::Diagnostic,
+    nearest,
+    section::{Placed, Reader},
+    servers::{Draft, LINKS_PER_SERVER_MAX, dials},
+};
+
+/// The servers' links: of each server, by index, the indices of those it has a link with.
+type Links = Vec<BTreeSet<usize>>;
+
+pub(super) fn check(drafts: &[Draft], reader: &mut Reader<'_>) {
+    if drafts.is_empty() {
+        let mistake = Diagnostic::keyless(reader.whole(), "the herd has no server");
+        reader.report(
+            mistake.help("begin each server with a line [[server]]; `proxyherd init` writes an example"),
+        );
+    }
+    check_names(drafts, reader);
+    let links = check_neighbors(drafts, reader);
+    for (draft, linked) in drafts.iter().zip(&links) {
+        check_link_count(draft, linked.len(), reader);
+        check_doors(draft, reader);
+        check_peer(draft, linked, drafts, reader);
+    }
+    check_addresses(drafts, reader);
+    check_advertised(drafts, reader);
+    warn_of_parts(drafts, &links, reader);
+}
+
+fn check_names(drafts: &[Draft], reader: &mut Reader<'_>) {
+    let mut first_by_name: BTreeMap<&ServerName, &Placed<ServerName>> = BTreeMap::new();
+    for name in drafts.iter().filter_map(|draft| draft.name.as_ref()) {
+        if let Some(first) = first_by_name.get(&name.value) {
+            let mistake =
+                error(name, "is another server's name too").related(first.site.clone(), "first here");
+            reader.report(mistake.help("a server is known by its name alone"));
+        } else {
+            first_by_name.insert(&name.value, name);
+        }
+    }
+}
+
+/// Reports neighbours that are none, and returns the links: one exists if either end names it.
+fn check_neighbors(drafts: &[Draft], reader: &mut Reader<'_>) -> Links {
+    let names: Vec<Option<&str>> =
+        drafts.iter().map(|draft| draft.name.as_ref().map(|name| name.value.as_str())).collect();
+    let mut links = vec![BTreeSet::new(); drafts.len()];
+    for (index, draft) in drafts.iter().enumerate() {
+        let mut named = BTreeSet::new();
+        for neighbor in &draft.neighbors {
+            match names.iter().position(|name| *name == Some(neighbor.value.as_str())) {
+                None => reader.report(unknown_neighbor(neighbor, names.iter().flatten().copied())),
+                Some(other) if other == index => {
+                    reader.report(error(neighbor, "is the server itself").help("leave it out"));
+                }
+                Some(_) if !named.insert(&neighbor.value) => {
+                    let warning = warning(neighbor, "is in the list already");
+                    reader.report(warning.help("leave it out"));
+                }
+                Some(other) => {
+                    links[index].insert(other);
+                    links[other].insert(index);
+                }
+            }
+        }
+    }
+    links
+}
+
+fn unknown_neighbor<'n>(
+    neighbor: &Placed<ServerName>,
+    names: impl Iterator<Item = &'n str> + Clone,
+) -> Diagnostic {
+    let help = match nearest::of(neighbor.value.as_str(), names.clone()) {
+        Some(near) => format!("did you mean {near:?}?"),
+        None => format!("the herd's servers: {}", names.collect::<Vec<_>>().join(", ")),
+    };
+    error(neighbor, "names no server of this herd").help(help)
+}
+
+fn check_link_count(draft: &Draft, count: usize, reader: &mut Reader<'_>) {
+    if count > LINKS_PER_SERVER_MAX {
+        let site = draft.name.as_ref().map_or(&draft.site, |name| &name.site).clone();
+        let message = format!("has {count} links, its own and those that name it");
+        let help =
+            format!("a server has at most {LINKS_PER_SERVER_MAX}; reports find their way over several");
+        reader.report(Diagnostic::error(site, &draft.path, message).help(help));
+    }
+}
+
+/// Whoever reaches the HTTP door may ask it anything.
+fn check_doors(draft: &Draft, reader: &mut Reader<'_>) {
+    if let Some(http) = draft.http.as_ref().filter(|http| !http.value.is_loopback()) {
+        let mistake = error(http, "must be on loopback: this version's HTTP door asks nobody who they are");
+        reader.report(mistake.help(on_loopback(&http.value)));
+    }
+}
+
+fn check_peer(draft: &Draft, linked: &BTreeSet<usize>, drafts: &[Draft], reader: &mut Reader<'_>) {
+    for address in [&draft.peer, &draft.advertise].into_iter().flatten() {
+        if !address.value.is_loopback() {
+            let mistake = error(address, "must be on loopback: links are not encrypted in this version");
+            reader.report(mistake.help(on_loopback(&address.value)));
+        }
+    }
+    match (&draft.peer, &draft.advertise) {
+        (None, Some(advertise)) => {
+            let help = "add peer = …, where the server listens for others; advertise is how they reach it";
+            reader.report(error(advertise, "stands without `peer`").help(help));
+        }
+        (None, None) if !linked.is_empty() => {
+            let others = names_of(linked, drafts);
+            let mistake = Diagnostic::error(draft.site.clone(), format!("{}.peer", draft.path), "is missing");
+            reader.report(
+                mistake.help(format!("its links with {others} need an address: peer = \"HOST:PORT\"")),
+            );
+        }
+        _ => check_dialled_port(draft, linked, drafts, reader),
+    }
+}
+
+/// With port 0 the system chooses, and nobody else learns what it chose.
+fn check_dialled_port(draft: &Draft, linked: &BTreeSet<usize>, drafts: &[Draft], reader: &mut Reader<'_>) {
+    let Some(dialled) = draft.advertise.as_ref().or(draft.peer.as_ref()) else { return };
+    let dials_it = |other: &&usize| match (&drafts[**other].name, &draft.name) {
+        (Some(other), Some(name)) => dials(&other.value, &name.value),
+        _ => false,
+    };
+    let dialling: BTreeSet<usize> = linked.iter().filter(dials_it).copied().collect();
+    if dialled.value.port() == 0 && !dialling.is_empty() {
+        let mistake = error(dialled, "has port 0, which nobody can dial");
+        let help = format!("{} must dial it: give it a port", names_of(&dialling, drafts));
+        reader.report(mistake.help(help));
+    }
+}
+
+fn on_loopback(address: &Address) -> String {
+    format!("for example \"127.0.0.1:{}\"", address.port())
+}
+
+/// No two listeners of the herd share an address: until links are encrypted, all servers are on one machine.
+fn check_addresses(drafts: &[Draft], reader: &mut Reader<'_>) {
+    let listening = |draft: &'_ Draft| [&draft.listen, &draft.peer, &draft.http].map(Clone::clone);
+    let all: Vec<Placed<Address>> = drafts.iter().flat_map(listening).flatten().collect();
+    for (index, address) in all.iter().enumerate() {
+        if let Some(first) = all[..index].iter().find(|first| first.value.overlaps(&address.value)) {
+            let mistake = error(address, &format!("is in use already, by `{}`", first.key));
+            reader.report(
+                mistake.related(first.site.clone(), "first here").help("give each door its own port"),
+            );
+        }
+    }
+}
+
+/// Whoever dials what a server advertises must not reach another, nor its clients' door.
+fn check_advertised(drafts: &[Draft], reader: &mut Reader<'_>) {
+    for (index, draft) in drafts.iter().enumerate() {
+        let Some(advertise) = &draft.advertise else { continue };
+        let mut others = drafts.iter().enumerate().flat_map(|(other, draft)| {
+            let peers = [&draft.peer, &draft.advertise].map(|peer| peer.as_ref().filter(|_| other != index));
+            let [peer, earlier] = peers;
+            [draft.listen.as_ref(), draft.http.as_ref(), peer, earlier.filter(|_| other < index)]
+        });
+        let taken = others.find_map(|other| other.filter(|other| other.value.overlaps(&advertise.value)));
+        if let Some(taken) = taken {
+            let mistake = error(advertise, &format!("leads to `{}`", taken.key));
+            let help = "advertise is where others reach this server's `peer`";
+            reader.report(mistake.related(taken.site.clone(), "first here").help(help));
+        }
+    }
+}
+
+/// Servers without a way to the rest hear nothing of it. That may be meant for a while, so it is a warning.
+fn warn_of_parts(drafts: &[Draft], links: &Links, reader: &mut Reader<'_>) {
+    let mut parts = parts_of(links);
+    let Some(largest) = (0..parts.len()).max_by_key(|&index| (parts[index].len(), parts.len() - index))
+    else {
+        return;
+    };
+    parts.remove(largest);
+    for part in parts {
+        let first = part.iter().next().map(|&index| &drafts[index]);
+        let Some(name) = first.and_then(|draft| draft.name.as_ref()) else { continue };
+        let message = match part.len() {
+            1 => "has no link: it hears of no other server's clients".to_owned(),
+            _ => format!(
+                "has no way to the rest of the herd, nor have its neighbours: {}",
+                names_of(&part, drafts)
+            ),
+        };
+        let site = name.site.clone();
+        let key = name.key.trim_end_matches(".name");
+        reader.report(Diagnostic::warning(site, key, message).help("name a neighbour: neighbors = [\"…\"]"));
+    }
+}
+
+/// The servers that hear of each other, as sets of indices.
+fn parts_of(links: &Links) -> Vec<BTreeSet<usize>> {
+    let mut parts: Vec<BTreeSet<usize>> = Vec::new();
+    for start in 0..links.len() {
+        if parts.iter().any(|part| part.contains(&start)) {
+            continue;
+        }
+        let mut part = BTreeSet::new();
+        let mut ahead = vec![start];
+        while let Some(index) = ahead.pop() {
+            if part.insert(index) {
+                ahead.extend(&links[index]);
+            }
+        }
+        parts.push(part);
+    }
+    parts
+}
+
+fn names_of(indices: &BTreeSet<usize>, drafts: &[Draft]) -> String {
+    let named = indices.iter().filter_map(|&index| drafts[index].name.as_ref());
+    named.map(|name| name.value.to_string()).collect::<Vec<_>>().join(", ")
+}
+
+fn error<T>(placed: &Placed<T>, message: &str) -> Diagnostic {
+    Diagnostic::error(placed.site.clone(), &placed.key, message)
+}
+
+fn warning<T>(placed: &Placed<T>, message: &str) -> Diagnostic {
+    Diagnostic::warning(placed.site.clone(), &placed.key, message)
+}
