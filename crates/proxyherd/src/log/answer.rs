@@ -1,0 +1,136 @@
+//! The JSON of places in a reply, told in one line.
+//!
+//! ```text
+//! (places: OK, 5 results, 1843 bytes: Westwood, Century City, Beverly Hills, …)
+//! ```
+//!
+//! Read by the writer, never by a thread that serves clients.
+
+use std::{borrow::Cow, fmt};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    escape::{cut, escaped},
+    limits::{ANSWER_TEXT_LEN_MAX, PLACES_NAMED_MAX},
+};
+
+/// What a person wants to know of an answer. All text is escaped.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Summary {
+    bytes: usize,
+    /// Missing where the bytes are no answer, or only a part of one.
+    #[serde(flatten)]
+    said: Option<Said>,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Said {
+    status: String,
+    results: usize,
+    /// The first places.
+    names: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_message: Option<String>,
+}
+
+/// The part of the Nearby Search JSON that is told.
+#[derive(Deserialize)]
+struct Answer<'a> {
+    #[serde(borrow)]
+    status: Cow<'a, str>,
+    #[serde(borrow, default)]
+    results: Vec<Place<'a>>,
+    #[serde(borrow, default)]
+    error_message: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+struct Place<'a> {
+    #[serde(borrow, default)]
+    name: Cow<'a, str>,
+}
+
+impl Summary {
+    pub(super) fn of(json: &[u8]) -> Summary {
+        let json = json.trim_ascii_end();
+        let said = serde_json::from_slice::<Answer<'_>>(json).ok().map(|answer| Said::of(&answer));
+        Summary { bytes: json.len(), said }
+    }
+}
+
+impl Said {
+    fn of(answer: &Answer<'_>) -> Said {
+        let named = answer.results.iter().take(PLACES_NAMED_MAX);
+        Said {
+            status: shown(&answer.status),
+            results: answer.results.len(),
+            names: named.map(|place| shown(&place.name)).collect(),
+            error_message: answer.error_message.as_deref().map(shown),
+        }
+    }
+}
+
+fn shown(text: &str) -> String {
+    let (head, cut_bytes) = cut(text.as_bytes(), ANSWER_TEXT_LEN_MAX);
+    let ellipsis = if cut_bytes > 0 { "…" } else { "" };
+    escaped(head) + ellipsis
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Summary { bytes, said } = self;
+        let Some(Said { status, results, names, error_message }) = said else {
+            return write!(f, "(places: {bytes} bytes that are no whole answer)");
+        };
+        let plural = if *results == 1 { "" } else { "s" };
+        write!(f, "(places: {status}, {results} result{plural}, {bytes} bytes")?;
+        for (index, name) in error_message.iter().chain(names).enumerate() {
+            write!(f, "{}{name}", if index == 0 { ": " } else { ", " })?;
+        }
+        f.write_str(if names.len() < *results { ", …)" } else { ")" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(json: &str, expected: &str) {
+        assert_eq!(Summary::of(json.as_bytes()).to_string(), expected);
+    }
+
+    #[test]
+    fn an_answer_is_told_in_one_line() {
+        check(
+            "{\n   \"html_attributions\" : [],\n   \"results\" : [ { \"name\" : \"Westwood\" } ],\n   \"status\" : \"OK\"\n}\n\n",
+            "(places: OK, 1 result, 95 bytes: Westwood)",
+        );
+        check(
+            r#"{"results":[{"name":"A"},{"name":"B"},{"name":"C"},{"name":"D"}],"status":"OK"}"#,
+            "(places: OK, 4 results, 79 bytes: A, B, C, …)",
+        );
+        check(r#"{"results":[],"status":"ZERO_RESULTS"}"#, "(places: ZERO_RESULTS, 0 results, 38 bytes)");
+        check(
+            r#"{"status":"REQUEST_DENIED","error_message":"no key"}"#,
+            "(places: REQUEST_DENIED, 0 results, 52 bytes: no key)",
+        );
+    }
+
+    #[test]
+    fn what_is_no_answer_is_told_by_its_length() {
+        check("{\n   \"results\" : [\n", "(places: 18 bytes that are no whole answer)");
+        check("{}", "(places: 2 bytes that are no whole answer)");
+    }
+
+    #[test]
+    fn names_cannot_break_the_line() {
+        check(
+            r#"{"status":"OK","results":[{"name":"a\nb\u001b[31m"}]}"#,
+            r"(places: OK, 1 result, 53 bytes: a\x0ab\x1b[31m)",
+        );
+        let long = format!(r#"{{"status":"OK","results":[{{"name":"{}"}}]}}"#, "x".repeat(999));
+        let expected = format!("{}…)", "x".repeat(ANSWER_TEXT_LEN_MAX));
+        assert!(Summary::of(long.as_bytes()).to_string().ends_with(&expected));
+    }
+}

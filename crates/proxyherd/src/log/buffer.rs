@@ -1,0 +1,279 @@
+//! What callers have handed over and the writer has not yet written: raw bytes and who they are from.
+//!
+//! Bounded by [`BUFFER_LEN_MAX`], entries and bytes together. Nothing is formatted here: an entry is appended
+//! under the log's mutex, by the thread that serves clients.
+
+use std::net::SocketAddr;
+
+use jiff::Timestamp;
+use proxyherd_core::types::ServerName;
+
+use super::{
+    Direction, LogLevel, Subject,
+    limits::{BUFFER_LEN_MAX, BUFFER_RESERVE_LEN},
+    pieces::{self, Piece, Pieces},
+};
+
+/// Who a line is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    Server,
+    Places,
+    Link(ServerName),
+    Client(SocketAddr),
+}
+
+impl From<Subject<'_>> for Source {
+    fn from(subject: Subject<'_>) -> Source {
+        match subject {
+            Subject::Server => Source::Server,
+            Subject::Places => Source::Places,
+            Subject::Link(neighbor) => Source::Link(neighbor.clone()),
+            Subject::Client(peer) => Source::Client(peer),
+        }
+    }
+}
+
+/// What a line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mark {
+    Traffic(Direction),
+    Event(LogLevel),
+}
+
+/// Who said the bytes of an entry, when, and what they are.
+#[derive(Clone, Debug)]
+pub(super) struct Tag {
+    pub(super) time: Timestamp,
+    pub(super) source: Source,
+    pub(super) mark: Mark,
+}
+
+impl Tag {
+    /// A client's traffic is a run of several pieces; every other entry is one line.
+    fn run(&self) -> Option<Direction> {
+        match (&self.source, self.mark) {
+            (Source::Client(_), Mark::Traffic(direction)) => Some(direction),
+            _ => None,
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    tag: Tag,
+    len: usize,
+}
+
+/// Entries in order, with their bytes end to end.
+#[derive(Debug, Default)]
+pub(super) struct Buffer {
+    entries: Vec<Entry>,
+    bytes: Vec<u8>,
+}
+
+impl Buffer {
+    /// With all its room taken from the start, so that it never grows while a caller waits. Memory that is not
+    /// touched costs nothing but addresses.
+    pub(super) fn with_room() -> Buffer {
+        Buffer {
+            entries: Vec::with_capacity(BUFFER_LEN_MAX / size_of::<Entry>()),
+            bytes: Vec::with_capacity(BUFFER_LEN_MAX),
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub(super) fn is_half_full(&self) -> bool {
+        self.len() >= BUFFER_LEN_MAX / 2
+    }
+
+    fn len(&self) -> usize {
+        self.bytes.len() + self.entries.len() * size_of::<Entry>()
+    }
+
+    /// How many bytes one more entry may have. What clients cause leaves a reserve for events of the herd.
+    fn room(&self, source: &Source) -> Option<usize> {
+        let is_client = matches!(source, Source::Client(_));
+        let len_max = if is_client { BUFFER_LEN_MAX - BUFFER_RESERVE_LEN } else { BUFFER_LEN_MAX };
+        len_max.checked_sub(self.len() + size_of::<Entry>())
+    }
+
+    /// Appends one line, or nothing if it does not fit; says how many lines were kept.
+    pub(super) fn push_line(&mut self, tag: Tag, line: &[u8]) -> u64 {
+        match self.room(&tag.source) {
+            Some(room) if line.len() <= room => self.push(tag, line, 1),
+            _ => 0,
+        }
+    }
+
+    /// Appends as many of a run's `pieces` as fit; says how many were kept.
+    pub(super) fn push_run(&mut self, tag: Tag, direction: Direction, run: &[u8], pieces: u64) -> u64 {
+        match self.room(&tag.source) {
+            Some(room) if run.len() <= room => self.push(tag, run, pieces),
+            Some(room) => {
+                let (run, pieces) = pieces::head(direction, run, pieces, room);
+                if pieces == 0 { 0 } else { self.push(tag, run, pieces) }
+            }
+            None => 0,
+        }
+    }
+
+    fn push(&mut self, tag: Tag, bytes: &[u8], pieces: u64) -> u64 {
+        self.bytes.extend_from_slice(bytes);
+        self.entries.push(Entry { tag, len: bytes.len() });
+        pieces
+    }
+
+    fn clear(&mut self) {
+        self.entries.clear();
+        self.bytes.clear();
+    }
+}
+
+/// A buffer that is being written, piece by piece, and how far that has come.
+#[derive(Debug, Default)]
+pub(super) struct Draining {
+    buffer: Buffer,
+    /// The entry that the next piece is in, and where its bytes begin.
+    entry: usize,
+    entry_at: usize,
+    /// Where the next piece begins in the entry's bytes.
+    piece_at: usize,
+}
+
+impl Draining {
+    pub(super) fn with_room() -> Draining {
+        Draining { buffer: Buffer::with_room(), ..Draining::default() }
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.buffer.is_empty()
+    }
+
+    /// Gives back the buffer that is done with and takes `filled`.
+    pub(super) fn swap(&mut self, filled: &mut Buffer) {
+        assert!(self.is_done(), "a buffer is given back only when all of it was written");
+        std::mem::swap(&mut self.buffer, filled);
+    }
+
+    /// The next piece, which stays the next one until [`Draining::advance`].
+    pub(super) fn peek(&self) -> Option<(&Tag, Piece<'_>)> {
+        self.next().map(|(entry, piece, _)| (&entry.tag, piece))
+    }
+
+    /// Goes on to the next piece. After the last one the buffer is empty.
+    pub(super) fn advance(&mut self) {
+        let Some((entry, _, piece_end)) = self.next() else { return };
+        let entry_len = entry.len;
+        self.piece_at = piece_end;
+        if piece_end < entry_len {
+            return;
+        }
+        (self.entry, self.entry_at, self.piece_at) = (self.entry + 1, self.entry_at + entry_len, 0);
+        if self.entry == self.buffer.entries.len() {
+            self.buffer.clear();
+            (self.entry, self.entry_at) = (0, 0);
+        }
+    }
+
+    /// Lets go of what is left; says how many lines that was.
+    pub(super) fn discard(&mut self) -> u64 {
+        let mut lines = 0;
+        while self.next().is_some() {
+            self.advance();
+            lines += 1;
+        }
+        lines
+    }
+
+    /// The next piece, the entry that it is in and where it ends there.
+    fn next(&self) -> Option<(&Entry, Piece<'_>, usize)> {
+        let entry = self.buffer.entries.get(self.entry)?;
+        let rest = &self.buffer.bytes[self.entry_at..][..entry.len][self.piece_at..];
+        let Some(direction) = entry.tag.run() else {
+            return Some((entry, Piece::Line(rest), entry.len));
+        };
+        let mut pieces = Pieces::of(direction, rest);
+        let piece = pieces.next()?;
+        Some((entry, piece, entry.len - pieces.rest_len()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client() -> Source {
+        Source::Client(([127, 0, 0, 1], 51234).into())
+    }
+
+    fn tag(source: Source, mark: Mark) -> Tag {
+        Tag { time: Timestamp::UNIX_EPOCH, source, mark }
+    }
+
+    fn input() -> Tag {
+        tag(client(), Mark::Traffic(Direction::In))
+    }
+
+    fn warning() -> Tag {
+        tag(Source::Server, Mark::Event(LogLevel::Warn))
+    }
+
+    fn drained(mut buffer: Buffer) -> Vec<Vec<u8>> {
+        let mut draining = Draining::default();
+        draining.swap(&mut buffer);
+        let mut lines = Vec::new();
+        while let Some((_, piece)) = draining.peek() {
+            let (Piece::Line(bytes) | Piece::Answer(bytes)) = piece;
+            lines.push(bytes.to_vec());
+            draining.advance();
+        }
+        assert!(draining.is_done());
+        lines
+    }
+
+    #[test]
+    fn what_goes_in_comes_out_in_order() {
+        let mut buffer = Buffer::default();
+        assert_eq!(buffer.push_run(input(), Direction::In, b"a\nb\n", 2), 2);
+        assert_eq!(buffer.push_line(warning(), b""), 1);
+        assert_eq!(buffer.push_line(warning(), b"c\nd"), 1);
+        let out = tag(client(), Mark::Traffic(Direction::Out));
+        assert_eq!(buffer.push_run(out, Direction::Out, b"AT\n{\n}\n\n? e\n", 3), 3);
+        assert_eq!(drained(buffer), [&b"a"[..], b"b", b"", b"c\nd", b"AT", b"{\n}\n\n", b"? e"]);
+    }
+
+    #[test]
+    fn a_run_that_does_not_fit_is_kept_up_to_its_last_line_that_does() {
+        let mut buffer = Buffer::default();
+        let line = [&[b'x'; 1023][..], b"\n"].concat();
+        let run = line.repeat(1024);
+        let kept = buffer.push_run(input(), Direction::In, &run, 1024);
+        assert_eq!(kept, 895, "one line less than 896 KiB has, because the entry takes room too");
+        assert_eq!(drained(buffer).len(), 895);
+    }
+
+    #[test]
+    fn clients_cannot_fill_the_room_of_events() {
+        let mut buffer = Buffer::default();
+        while buffer.push_run(input(), Direction::In, b"IAMAT\n", 1) == 1 {}
+        assert_eq!(buffer.push_line(tag(client(), Mark::Event(LogLevel::Error)), b"client"), 0);
+        assert_eq!(buffer.push_line(warning(), b"server"), 1);
+        while buffer.push_line(warning(), &[b'x'; 999]) == 1 {}
+        assert!(buffer.len() <= BUFFER_LEN_MAX);
+        assert!(buffer.len() > BUFFER_LEN_MAX - 2_000);
+    }
+
+    #[test]
+    fn a_full_buffer_never_grew() {
+        let mut buffer = Buffer::with_room();
+        let capacity = (buffer.entries.capacity(), buffer.bytes.capacity());
+        while buffer.push_line(warning(), b"") == 1 {}
+        buffer.clear();
+        while buffer.push_line(warning(), &[b'x'; 10_000]) == 1 {}
+        assert_eq!((buffer.entries.capacity(), buffer.bytes.capacity()), capacity);
+    }
+}

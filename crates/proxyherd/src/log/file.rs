@@ -1,0 +1,415 @@
+//! The file `<dir>/<server>.log`: appended to, never left in the middle of a line, rotated by size.
+//!
+//! Lines wait in `pending` until the file has taken them whole. A write that fails loses nothing: the next one
+//! goes on where it stopped, even within a line. If the file at the path is by then another one (it was moved
+//! away, or deleted), the line that was torn is written there again from its beginning.
+//!
+//! Rotation renames: `.log` becomes `.log.1`, that `.log.2`, up to `keep`; so whoever follows the file by its
+//! name (`tail -F`) sees every line. A file is never larger than `max_bytes`, unless one line is.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, ErrorKind, Write},
+    os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use jiff::Timestamp;
+use memchr::{memchr_iter, memrchr};
+
+use super::{LogSettings, form::Form, limits::CHUNK_LEN_MAX};
+
+pub(super) struct LogFile {
+    path: PathBuf,
+    max_bytes: u64,
+    keep: u32,
+    form: Form,
+    current: Option<Current>,
+    /// Which file the bytes before `written` are in.
+    identity: Option<Identity>,
+    pending: Vec<u8>,
+    /// How many bytes of `pending` the file has taken already.
+    written: usize,
+    /// How many bytes at the front of `pending` are no lines of anybody's.
+    heading_len: usize,
+}
+
+struct Current {
+    file: File,
+    len: u64,
+    /// Whether there is anything to put aside: a file that has its heading only is not rotated.
+    has_lines: bool,
+}
+
+/// A file's device and inode: what stays the same however it is renamed.
+type Identity = (u64, u64);
+
+impl LogFile {
+    /// Opens the file, made with its directory if missing. The error says what to do.
+    pub(super) fn open(settings: &LogSettings, form: Form) -> io::Result<LogFile> {
+        let path = settings.dir.join(format!("{}.log", form.server()));
+        let advice = "make it writable for this user, or set `dir` in [log] to a directory that is";
+        let told = |what: &str, path: &Path, error: io::Error| {
+            io::Error::new(error.kind(), format!("cannot {what} {}: {error}; {advice}", path.display()))
+        };
+        create_dir(&settings.dir)
+            .map_err(|error| told("create the log's directory", &settings.dir, error))?;
+        let mut log = LogFile {
+            max_bytes: settings.max_bytes,
+            keep: settings.keep,
+            form,
+            current: None,
+            identity: None,
+            pending: Vec::with_capacity(CHUNK_LEN_MAX),
+            written: 0,
+            heading_len: 0,
+            path,
+        };
+        log.ensure_open().map_err(|error| told("open the log", &log.path, error))?;
+        Ok(log)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn form(&self) -> &Form {
+        &self.form
+    }
+
+    /// Whether the file has not yet taken all that was put.
+    pub(super) fn is_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// How many lines the file has not yet taken.
+    pub(super) fn lines_pending(&self) -> u64 {
+        let begin = self.written.max(self.heading_len);
+        memchr_iter(b'\n', &self.pending[begin..]).count() as u64
+    }
+
+    /// Adds one line, which ends in LF. After an error it was not added; nothing else was lost.
+    pub(super) fn put(&mut self, line: &[u8]) -> io::Result<()> {
+        self.ensure_open()?;
+        if !self.fits(line.len()) {
+            self.write_out()?;
+            self.rotate()?;
+            self.ensure_open()?;
+        }
+        if self.pending.len() + line.len() > CHUNK_LEN_MAX {
+            self.write_out()?;
+        }
+        self.pending.extend_from_slice(line);
+        if let Some(current) = &mut self.current {
+            current.has_lines = true;
+        }
+        Ok(())
+    }
+
+    fn fits(&self, line_len: usize) -> bool {
+        let Some(current) = &self.current else { return true };
+        let coming = (self.pending.len() - self.written + line_len) as u64;
+        !current.has_lines || current.len + coming <= self.max_bytes
+    }
+
+    /// Hands all pending lines to the file. After an error the next call goes on where this one stopped.
+    pub(super) fn write_out(&mut self) -> io::Result<()> {
+        self.ensure_open()?;
+        while self.written < self.pending.len() {
+            let Some(current) = &mut self.current else { break };
+            match current.file.write(&self.pending[self.written..]) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(len) => {
+                    self.written += len;
+                    current.len += len as u64;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.pending.clear();
+        (self.written, self.heading_len) = (0, 0);
+        Ok(())
+    }
+
+    /// Lets go of the file; the next write opens whatever is at the path by then.
+    pub(super) fn reopen(&mut self) {
+        self.current = None;
+    }
+
+    /// Whether the path leads to another file than the one that is written, or to none.
+    pub(super) fn was_moved(&self) -> bool {
+        let there = fs::metadata(&self.path).ok().as_ref().map(identity_of);
+        self.current.is_some() && there != self.identity
+    }
+
+    fn ensure_open(&mut self) -> io::Result<()> {
+        if self.current.is_some() {
+            return Ok(());
+        }
+        let file = OpenOptions::new().read(true).append(true).create(true).mode(0o640).open(&self.path)?;
+        let metadata = file.metadata()?;
+        let is_other = self.identity != Some(identity_of(&metadata));
+        let len = metadata.len();
+        if is_other {
+            self.begin(&file, len);
+        }
+        self.identity = Some(identity_of(&metadata));
+        self.current = Some(Current { file, len, has_lines: len > 0 || !is_other });
+        Ok(())
+    }
+
+    /// Another file than before: it gets the heading, then what the former one has not taken whole.
+    fn begin(&mut self, file: &File, len: u64) {
+        let mut pending = Vec::with_capacity(CHUNK_LEN_MAX);
+        if ends_within_a_line(file, len) {
+            pending.push(b'\n');
+        }
+        self.form.heading(Timestamp::now(), &mut pending);
+        let heading_len = pending.len();
+        let whole_len = memrchr(b'\n', &self.pending[..self.written]).map_or(0, |at| at + 1);
+        // The heading of a file that was moved away before it got it stays with that file.
+        pending.extend_from_slice(&self.pending[whole_len.max(self.heading_len)..]);
+        self.pending = pending;
+        (self.written, self.heading_len) = (0, heading_len);
+    }
+
+    /// Puts the file aside. The next call that writes makes a new one.
+    fn rotate(&mut self) -> io::Result<()> {
+        for number in (1..self.keep).rev() {
+            rename_if_there(&self.numbered(number), &self.numbered(number + 1))?;
+        }
+        if self.keep > 0 {
+            rename_if_there(&self.path, &self.numbered(1))?;
+        } else {
+            remove_if_there(&self.path)?;
+        }
+        self.current = None;
+        self.identity = None;
+        Ok(())
+    }
+
+    fn numbered(&self, number: u32) -> PathBuf {
+        let mut path = self.path.clone().into_os_string();
+        path.push(format!(".{number}"));
+        path.into()
+    }
+}
+
+fn create_dir(dir: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o750).create(dir)
+}
+
+fn identity_of(metadata: &fs::Metadata) -> Identity {
+    (metadata.dev(), metadata.ino())
+}
+
+/// A process that was killed, or a disk that was full, may have left half a line: ours must not continue it.
+fn ends_within_a_line(file: &File, len: u64) -> bool {
+    let mut last = [b'\n'];
+    len > 0 && file.read_exact_at(&mut last, len - 1).is_ok() && last != [b'\n']
+}
+
+fn rename_if_there(from: &Path, to: &Path) -> io::Result<()> {
+    unless_missing(fs::rename(from, to))
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    unless_missing(fs::remove_file(path))
+}
+
+fn unless_missing(result: io::Result<()>) -> io::Result<()> {
+    result.or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use proxyherd_core::types::ServerName;
+
+    use super::*;
+    use crate::log::{LogFormat, LogLevel};
+
+    fn settings(dir: &Path) -> LogSettings {
+        LogSettings {
+            dir: dir.to_path_buf(),
+            level: LogLevel::Info,
+            format: LogFormat::Text,
+            max_bytes: 1024 * 1024,
+            keep: 3,
+            lines_per_s: 10_000,
+        }
+    }
+
+    fn open(settings: &LogSettings) -> LogFile {
+        let riley = ServerName::new("Riley").unwrap();
+        LogFile::open(settings, Form::new(settings.format, riley)).unwrap()
+    }
+
+    fn text(path: &Path) -> String {
+        fs::read_to_string(path).unwrap()
+    }
+
+    /// The lines below the headings.
+    fn lines(path: &Path) -> Vec<String> {
+        text(path).lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_new_file_has_a_heading_and_is_for_its_owner_and_group() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = open(&settings(&dir.path().join("a/b")));
+        log.put(b"one\n").unwrap();
+        log.write_out().unwrap();
+        let path = dir.path().join("a/b/Riley.log");
+        assert!(text(&path).starts_with("# Riley, proxyherd "));
+        assert_eq!(lines(&path), ["one"]);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o137, 0);
+    }
+
+    #[test]
+    fn a_file_that_is_there_is_continued_and_half_a_line_is_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("Riley.log");
+        fs::write(&path, "whole\nhal").unwrap();
+        let mut log = open(&settings(dir.path()));
+        log.put(b"one\n").unwrap();
+        log.write_out().unwrap();
+        assert_eq!(lines(&path), ["whole", "hal", "one"]);
+    }
+
+    #[test]
+    fn rotation_keeps_every_line_and_as_many_files_as_asked() {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = LogSettings { max_bytes: 4096, keep: 3, ..settings(dir.path()) };
+        let mut log = open(&settings);
+        let mut number = 0;
+        while !dir.path().join("Riley.log.3").exists() {
+            log.put(format!("line {number:06}\n").as_bytes()).unwrap();
+            number += 1;
+        }
+        log.write_out().unwrap();
+        let names =
+            ["Riley.log.3", "Riley.log.2", "Riley.log.1", "Riley.log"].map(|name| dir.path().join(name));
+        let found: Vec<_> = names.iter().flat_map(|path| lines(path)).collect();
+        assert_eq!(found, (0..number).map(|number| format!("line {number:06}")).collect::<Vec<_>>());
+        for path in &names {
+            assert!(text(path).starts_with("# Riley, proxyherd "), "{path:?}");
+            assert!(fs::metadata(path).unwrap().len() <= 4096, "{path:?}");
+        }
+        for number in 0..1_000 {
+            log.put(format!("more {number:06}\n").as_bytes()).unwrap();
+        }
+        log.write_out().unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 4);
+    }
+
+    #[test]
+    fn with_none_to_keep_the_file_begins_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = open(&LogSettings { max_bytes: 2048, keep: 0, ..settings(dir.path()) });
+        for number in 0..1_000 {
+            log.put(format!("line {number:06}\n").as_bytes()).unwrap();
+        }
+        log.write_out().unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        assert_eq!(lines(&dir.path().join("Riley.log")).last().unwrap(), "line 000999");
+    }
+
+    #[test]
+    fn a_size_that_no_line_fits_gives_each_line_its_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = open(&LogSettings { max_bytes: 1, keep: 2, ..settings(dir.path()) });
+        for line in ["one\n", "two\n", "three\n"] {
+            log.put(line.as_bytes()).unwrap();
+        }
+        log.write_out().unwrap();
+        for (name, line) in [("Riley.log.2", "one"), ("Riley.log.1", "two"), ("Riley.log", "three")] {
+            assert_eq!(lines(&dir.path().join(name)), [line]);
+        }
+    }
+
+    #[test]
+    fn a_file_that_was_moved_away_is_noticed_and_made_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("Riley.log");
+        let mut log = open(&settings(dir.path()));
+        log.put(b"before\n").unwrap();
+        log.write_out().unwrap();
+        assert!(!log.was_moved());
+        fs::rename(&path, dir.path().join("aside")).unwrap();
+        assert!(log.was_moved());
+        log.reopen();
+        log.put(b"after\n").unwrap();
+        log.write_out().unwrap();
+        assert!(!log.was_moved());
+        assert_eq!(lines(&dir.path().join("aside")), ["before"]);
+        assert!(text(&path).starts_with("# Riley, proxyherd "));
+        assert_eq!(lines(&path), ["after"]);
+    }
+
+    #[test]
+    fn a_line_that_was_torn_is_whole_in_the_next_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = open(&settings(dir.path()));
+        log.write_out().unwrap();
+        log.put(b"one\n").unwrap();
+        log.put(b"two\n").unwrap();
+        // As after a disk that was full in the middle of the second line, and a file that was then moved away.
+        log.written = 6;
+        fs::rename(log.path(), dir.path().join("aside")).unwrap();
+        log.reopen();
+        log.write_out().unwrap();
+        assert_eq!(lines(log.path()), ["two"]);
+    }
+
+    #[test]
+    fn the_same_file_goes_on_where_a_line_was_torn() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = open(&settings(dir.path()));
+        log.put(b"one\n").unwrap();
+        log.write_out().unwrap();
+        log.put(b"two\n").unwrap();
+        let file = OpenOptions::new().append(true).open(log.path()).unwrap();
+        (&file).write_all(b"tw").unwrap();
+        log.written = 2;
+        log.reopen();
+        log.write_out().unwrap();
+        assert_eq!(lines(log.path()), ["one", "two"]);
+    }
+
+    #[test]
+    fn a_full_disk_is_an_error_that_keeps_the_lines() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("Riley.log");
+        symlink("/dev/full", &path).unwrap();
+        let mut log = open(&settings(dir.path()));
+        log.put(b"one\n").unwrap();
+        assert_eq!(log.write_out().unwrap_err().kind(), ErrorKind::StorageFull);
+        assert_eq!(log.lines_pending(), 1);
+        fs::remove_file(&path).unwrap();
+        log.reopen();
+        log.write_out().unwrap();
+        assert_eq!(lines(&path), ["one"]);
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_made_is_named_with_advice() {
+        let dir = tempfile::tempdir().unwrap();
+        let blocked = dir.path().join("file");
+        fs::write(&blocked, "").unwrap();
+        let riley = ServerName::new("Riley").unwrap();
+        let below = settings(&blocked.join("log"));
+        let error =
+            LogFile::open(&below, Form::new(LogFormat::Text, riley.clone())).err().unwrap().to_string();
+        let expected = format!("cannot create the log's directory {}: ", blocked.join("log").display());
+        assert!(error.starts_with(&expected), "{error}");
+        assert!(error.ends_with("or set `dir` in [log] to a directory that is"), "{error}");
+
+        fs::create_dir(dir.path().join("Riley.log")).unwrap();
+        let error = LogFile::open(&settings(dir.path()), Form::new(LogFormat::Text, riley)).err().unwrap();
+        let expected = format!("cannot open the log {}: ", dir.path().join("Riley.log").display());
+        assert!(error.to_string().starts_with(&expected), "{error}");
+    }
+}

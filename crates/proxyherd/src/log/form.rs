@@ -1,0 +1,427 @@
+//! How a line looks: in columns for people, or as one JSON object for programs.
+//!
+//! ```text
+//! # Riley, proxyherd 0.1.0, process 4242; < came in, > went out, = happened, ! needs a look; \xNN is a byte …
+//! # date and time (UTC)     server  who                              what
+//! 2026-11-23 18:31:02.123Z  Riley   client 127.0.0.1:51234        <  IAMAT kiwi +34.068930-118.445127 1621464827
+//! ```
+//!
+//! A JSON line always has `time`, `server`, `level` and `subject` (`server`, `link`, `client`, `places`). `name` is
+//! the client's address or the neighbour's name. Traffic has `direction` (`in`, `out`) with `line` or `places`, an
+//! event has `message`, a line about lines left out has their numbers in `left_out`, and a line that was too long
+//! says by how much in `cut_bytes`. Text is escaped by the rule of `escape` before JSON quotes it, so a line of the
+//! wire comes back byte for byte: unquote, then unescape.
+
+use std::{io::Write, net::SocketAddr};
+
+use jiff::{Timestamp, fmt::temporal::DateTimePrinter};
+use proxyherd_core::types::ServerName;
+use serde::Serialize;
+
+use super::{
+    Direction, LogFormat, LogLevel,
+    answer::Summary,
+    buffer::{Mark, Source, Tag},
+    escape::{cut, escape, escaped},
+    left_out::LeftOut,
+    limits::LINE_SHOWN_LEN_MAX,
+    pieces::Piece,
+};
+
+/// Width of the column that says who: an IPv4 address and port always fit.
+const WHO_WIDTH: usize = 28;
+
+/// The form that one server's lines have.
+#[derive(Clone, Debug)]
+pub(super) struct Form {
+    format: LogFormat,
+    server: ServerName,
+}
+
+/// A line's last column.
+enum Body<'a> {
+    Line(&'a [u8]),
+    Places(Summary),
+    LeftOut(&'a LeftOut),
+}
+
+#[derive(Serialize)]
+struct Record<'a> {
+    time: &'a str,
+    server: &'a str,
+    level: &'a str,
+    subject: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    direction: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    places: Option<&'a Summary>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    left_out: Option<&'a LeftOut>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cut_bytes: Option<usize>,
+}
+
+impl Form {
+    pub(super) fn new(format: LogFormat, server: ServerName) -> Form {
+        Form { format, server }
+    }
+
+    pub(super) fn server(&self) -> &ServerName {
+        &self.server
+    }
+
+    /// Appends a line of traffic or an event.
+    pub(super) fn line(&self, tag: &Tag, piece: Piece<'_>, out: &mut Vec<u8>) {
+        match piece {
+            Piece::Line(line) => self.append(tag, &Body::Line(line), out),
+            Piece::Answer(json) => self.append(tag, &Body::Places(Summary::of(json)), out),
+        }
+    }
+
+    /// Appends an event that the log itself has to tell.
+    pub(super) fn event(&self, time: Timestamp, level: LogLevel, message: &str, out: &mut Vec<u8>) {
+        let tag = Tag { time, source: Source::Server, mark: Mark::Event(level) };
+        self.append(&tag, &Body::Line(message.as_bytes()), out);
+    }
+
+    /// Appends the account of lines that were left out.
+    pub(super) fn left_out(&self, time: Timestamp, left_out: &LeftOut, out: &mut Vec<u8>) {
+        let tag = Tag { time, source: Source::Server, mark: Mark::Event(LogLevel::Info) };
+        self.append(&tag, &Body::LeftOut(left_out), out);
+    }
+
+    /// Appends what every file begins with: whose it is, and what its columns mean.
+    pub(super) fn heading(&self, time: Timestamp, out: &mut Vec<u8>) {
+        let (version, process) = (env!("CARGO_PKG_VERSION"), std::process::id());
+        if self.format == LogFormat::Json {
+            let message = format!("the log was opened by proxyherd {version}, process {process}");
+            return self.event(time, LogLevel::Info, &message, out);
+        }
+        let (server, width) = (&self.server, self.server_width());
+        let marks =
+            r"< came in, > went out, = happened, ! needs a look; \xNN is a byte that is not printable text";
+        let date = "# date and time (UTC)";
+        append_fmt(out, format_args!("# {server}, proxyherd {version}, process {process}; {marks}\n"));
+        append_fmt(out, format_args!("{date:<24}  {:<width$}  {:<WHO_WIDTH$}     what\n", "server", "who"));
+    }
+
+    fn append(&self, tag: &Tag, body: &Body<'_>, out: &mut Vec<u8>) {
+        match self.format {
+            LogFormat::Text => self.append_text(tag, body, out),
+            LogFormat::Json => self.append_json(tag, body, out),
+        }
+    }
+
+    fn append_text(&self, tag: &Tag, body: &Body<'_>, out: &mut Vec<u8>) {
+        append_time(tag.time, b' ', out);
+        append_fmt(out, format_args!("  {:<width$}  ", self.server, width = self.server_width()));
+        append_who(&tag.source, out);
+        append_fmt(out, format_args!("  {}  ", mark_of(tag.mark)));
+        match body {
+            Body::Line(line) => append_line(tag.mark, line, out),
+            Body::Places(summary) => append_fmt(out, format_args!("{summary}")),
+            Body::LeftOut(left_out) => append_fmt(out, format_args!("{left_out}")),
+        }
+        out.push(b'\n');
+    }
+
+    fn server_width(&self) -> usize {
+        self.server.as_str().len().max("server".len())
+    }
+
+    fn append_json(&self, tag: &Tag, body: &Body<'_>, out: &mut Vec<u8>) {
+        let mut time = Vec::with_capacity(24);
+        append_time(tag.time, b'T', &mut time);
+        let (subject, name) = subject_of(&tag.source);
+        let mut record = Record {
+            time: &String::from_utf8_lossy(&time),
+            server: self.server.as_str(),
+            level: level_of(tag).as_str(),
+            subject,
+            name,
+            direction: direction_of(tag.mark),
+            line: None,
+            message: None,
+            places: None,
+            left_out: None,
+            cut_bytes: None,
+        };
+        match body {
+            Body::Line(line) => {
+                let (text, cut_bytes) = shown(line);
+                let field = if record.direction.is_some() { &mut record.line } else { &mut record.message };
+                *field = Some(text);
+                record.cut_bytes = (cut_bytes > 0).then_some(cut_bytes);
+            }
+            Body::Places(summary) => record.places = Some(summary),
+            Body::LeftOut(left_out) => {
+                record.message = Some(left_out.to_string());
+                record.left_out = Some(left_out);
+            }
+        }
+        serde_json::to_writer(&mut *out, &record)
+            .expect("strings and numbers are always JSON, and a Vec takes them");
+        out.push(b'\n');
+    }
+}
+
+fn append_fmt(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
+    out.write_fmt(text).expect("a Vec takes all that is written to it");
+}
+
+/// UTC with milliseconds. A time that no calendar holds cannot be shown, and was never read from a clock.
+fn append_time(time: Timestamp, separator: u8, out: &mut Vec<u8>) {
+    let printer = DateTimePrinter::new().separator(separator).precision(Some(3));
+    printer.print_timestamp(&time, out).expect("a Vec takes all that is written to it");
+}
+
+fn append_who(source: &Source, out: &mut Vec<u8>) {
+    let begin = out.len();
+    match source {
+        Source::Server => out.extend_from_slice(b"server"),
+        Source::Places => out.extend_from_slice(b"places"),
+        Source::Link(neighbor) => append_fmt(out, format_args!("link   {neighbor}")),
+        Source::Client(peer) => append_fmt(out, format_args!("client {}", canonical(*peer))),
+    }
+    out.resize(out.len().max(begin + WHO_WIDTH), b' ');
+}
+
+/// An IPv4 client of a socket that takes both kinds is shown as what it is.
+fn canonical(peer: SocketAddr) -> SocketAddr {
+    SocketAddr::new(peer.ip().to_canonical(), peer.port())
+}
+
+fn append_line(mark: Mark, line: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(prefix_of(mark));
+    let (head, cut_bytes) = cut(line, LINE_SHOWN_LEN_MAX);
+    escape(head, out);
+    if cut_bytes > 0 {
+        // No escaped text has a backslash before a bracket, so nobody can pretend that a line was cut.
+        append_fmt(out, format_args!(r" \({cut_bytes} more bytes)"));
+    }
+}
+
+fn shown(line: &[u8]) -> (String, usize) {
+    let (head, cut_bytes) = cut(line, LINE_SHOWN_LEN_MAX);
+    (escaped(head), cut_bytes)
+}
+
+fn mark_of(mark: Mark) -> char {
+    match mark {
+        Mark::Traffic(Direction::In) => '<',
+        Mark::Traffic(Direction::Out) => '>',
+        Mark::Event(LogLevel::Error | LogLevel::Warn) => '!',
+        Mark::Event(LogLevel::Info | LogLevel::Debug) => '=',
+    }
+}
+
+/// What an event begins with, so that one can search for it. Most are no more than news.
+fn prefix_of(mark: Mark) -> &'static [u8] {
+    match mark {
+        Mark::Event(LogLevel::Error) => b"error: ",
+        Mark::Event(LogLevel::Warn) => b"warning: ",
+        Mark::Event(LogLevel::Debug) => b"debug: ",
+        Mark::Event(LogLevel::Info) | Mark::Traffic(_) => b"",
+    }
+}
+
+fn direction_of(mark: Mark) -> Option<&'static str> {
+    match mark {
+        Mark::Traffic(Direction::In) => Some("in"),
+        Mark::Traffic(Direction::Out) => Some("out"),
+        Mark::Event(_) => None,
+    }
+}
+
+fn level_of(tag: &Tag) -> LogLevel {
+    match (&tag.source, tag.mark) {
+        (_, Mark::Event(level)) => level,
+        (Source::Client(_), Mark::Traffic(_)) => LogLevel::Info,
+        (_, Mark::Traffic(_)) => LogLevel::Debug,
+    }
+}
+
+fn subject_of(source: &Source) -> (&'static str, Option<String>) {
+    match source {
+        Source::Server => ("server", None),
+        Source::Places => ("places", None),
+        Source::Link(neighbor) => ("link", Some(neighbor.to_string())),
+        Source::Client(peer) => ("client", Some(canonical(*peer).to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::log::escape::tests::unescape;
+
+    fn form(format: LogFormat) -> Form {
+        Form::new(format, ServerName::new("Riley").unwrap())
+    }
+
+    fn tag(source: Source, mark: Mark) -> Tag {
+        Tag { time: "2026-11-23T18:31:02.1239Z".parse().unwrap(), source, mark }
+    }
+
+    fn client(direction: Direction) -> Tag {
+        tag(Source::Client(([127, 0, 0, 1], 51234).into()), Mark::Traffic(direction))
+    }
+
+    fn line(format: LogFormat, tag: &Tag, piece: Piece<'_>) -> String {
+        let mut out = Vec::new();
+        form(format).line(tag, piece, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    fn check_text(tag: &Tag, bytes: &[u8], expected: &str) {
+        assert_eq!(line(LogFormat::Text, tag, Piece::Line(bytes)), format!("{expected}\n"));
+    }
+
+    #[test]
+    fn text_stands_in_columns() {
+        let jaquez = || Source::Link(ServerName::new("Jaquez").unwrap());
+        check_text(
+            &client(Direction::In),
+            b"IAMAT kiwi +34.068930-118.445127 1621464827.959498503",
+            "2026-11-23 18:31:02.123Z  Riley   client 127.0.0.1:51234        <  IAMAT kiwi +34.068930-118.445127 1621464827.959498503",
+        );
+        check_text(
+            &tag(jaquez(), Mark::Traffic(Direction::Out)),
+            b"AT Riley +0.1 kiwi +34-118 1",
+            "2026-11-23 18:31:02.123Z  Riley   link   Jaquez                 >  AT Riley +0.1 kiwi +34-118 1",
+        );
+        check_text(
+            &tag(jaquez(), Mark::Event(LogLevel::Info)),
+            b"up: dialled 127.0.0.1:13001",
+            "2026-11-23 18:31:02.123Z  Riley   link   Jaquez                 =  up: dialled 127.0.0.1:13001",
+        );
+        check_text(
+            &tag(Source::Server, Mark::Event(LogLevel::Warn)),
+            b"the disk is nearly full",
+            "2026-11-23 18:31:02.123Z  Riley   server                        !  warning: the disk is nearly full",
+        );
+    }
+
+    #[test]
+    fn the_widest_ipv4_address_keeps_the_columns() {
+        let peer = "255.255.255.255:65535".parse().unwrap();
+        check_text(
+            &tag(Source::Client(peer), Mark::Traffic(Direction::In)),
+            b"x",
+            "2026-11-23 18:31:02.123Z  Riley   client 255.255.255.255:65535  <  x",
+        );
+    }
+
+    #[test]
+    fn an_ipv4_client_of_an_ipv6_socket_is_shown_as_ipv4() {
+        let peer = "[::ffff:10.0.0.7]:5000".parse().unwrap();
+        check_text(
+            &tag(Source::Client(peer), Mark::Traffic(Direction::In)),
+            b"x",
+            "2026-11-23 18:31:02.123Z  Riley   client 10.0.0.7:5000          <  x",
+        );
+    }
+
+    #[test]
+    fn the_heading_names_server_version_process_and_columns() {
+        let mut out = Vec::new();
+        form(LogFormat::Text).heading(Timestamp::UNIX_EPOCH, &mut out);
+        let heading = String::from_utf8(out).unwrap();
+        let (first, second) = heading.split_once('\n').unwrap();
+        let who =
+            format!("# Riley, proxyherd {}, process {};", env!("CARGO_PKG_VERSION"), std::process::id());
+        assert!(first.starts_with(&who), "{first}");
+        assert_eq!(second, "# date and time (UTC)     server  who                              what\n");
+        let line = line(LogFormat::Text, &client(Direction::In), Piece::Line(b"IAMAT"));
+        assert_eq!(second.find("what"), line.find("IAMAT"));
+    }
+
+    #[test]
+    fn an_overlong_line_is_cut_and_says_by_how_much() {
+        let long = [b'x'; LINE_SHOWN_LEN_MAX + 976];
+        let text = line(LogFormat::Text, &client(Direction::In), Piece::Line(&long));
+        assert!(text.ends_with("xxx \\(976 more bytes)\n"), "{text}");
+        let json: Value =
+            serde_json::from_str(&line(LogFormat::Json, &client(Direction::In), Piece::Line(&long))).unwrap();
+        assert_eq!(json["line"].as_str().unwrap().len(), LINE_SHOWN_LEN_MAX);
+        assert_eq!(json["cut_bytes"], 976);
+    }
+
+    #[test]
+    fn nobody_can_pretend_that_a_line_was_cut() {
+        let text = line(LogFormat::Text, &client(Direction::In), Piece::Line(br"x \(976 more bytes)"));
+        assert!(text.ends_with("x \\\\(976 more bytes)\n"), "{text}");
+    }
+
+    #[test]
+    fn places_are_folded_in_both_forms() {
+        let answer = Piece::Answer(b"{\n   \"results\" : [],\n   \"status\" : \"ZERO_RESULTS\"\n}\n\n");
+        let text = line(LogFormat::Text, &client(Direction::Out), answer);
+        assert!(text.ends_with("  >  (places: ZERO_RESULTS, 0 results, 51 bytes)\n"), "{text}");
+        let json: Value =
+            serde_json::from_str(&line(LogFormat::Json, &client(Direction::Out), answer)).unwrap();
+        let places = serde_json::json!({"bytes": 51, "status": "ZERO_RESULTS", "results": 0, "names": []});
+        assert_eq!(json["places"], places);
+    }
+
+    #[test]
+    fn json_says_who_and_what() {
+        for (tag, body, expected) in [
+            (
+                client(Direction::In),
+                "IAMAT \"kiwi\"",
+                r#"{"time":"2026-11-23T18:31:02.123Z","server":"Riley","level":"info","subject":"client","name":"127.0.0.1:51234","direction":"in","line":"IAMAT \"kiwi\""}"#,
+            ),
+            (
+                tag(Source::Places, Mark::Event(LogLevel::Error)),
+                "no key",
+                r#"{"time":"2026-11-23T18:31:02.123Z","server":"Riley","level":"error","subject":"places","message":"no key"}"#,
+            ),
+        ] {
+            assert_eq!(line(LogFormat::Json, &tag, Piece::Line(body.as_bytes())), format!("{expected}\n"));
+        }
+    }
+
+    fn any_tag() -> impl Strategy<Value = Tag> {
+        prop_oneof![
+            Just(client(Direction::In)),
+            Just(client(Direction::Out)),
+            Just(tag(Source::Link(ServerName::new("Jaquez").unwrap()), Mark::Traffic(Direction::In))),
+            Just(tag(Source::Server, Mark::Event(LogLevel::Warn))),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_one_physical_line_that_comes_back(
+            tag in any_tag(),
+            bytes in proptest::collection::vec(any::<u8>(), 0..200),
+        ) {
+            let text = line(LogFormat::Text, &tag, Piece::Line(&bytes));
+            let printable = text.strip_suffix('\n').unwrap();
+            prop_assert!(!printable.contains(char::is_control), "{}", text);
+
+            let json = line(LogFormat::Json, &tag, Piece::Line(&bytes));
+            prop_assert!(!json.strip_suffix('\n').unwrap().contains(char::is_control), "{}", json);
+            let record: Value = serde_json::from_str(&json).unwrap();
+            let field = if matches!(tag.mark, Mark::Event(_)) { "message" } else { "line" };
+            prop_assert_eq!(unescape(record[field].as_str().unwrap()), bytes);
+        }
+
+        #[test]
+        fn any_answer_is_one_physical_line(bytes: Vec<u8>, format in 0..2) {
+            let format = if format == 0 { LogFormat::Text } else { LogFormat::Json };
+            let line = line(format, &client(Direction::Out), Piece::Answer(&bytes));
+            prop_assert!(!line.strip_suffix('\n').unwrap().contains(char::is_control), "{}", line);
+        }
+    }
+}
