@@ -1,2 +1,203 @@
-//! Placeholder.
-fn main() {}
+//! The command line of the load generator: `floor` races one proxyherd server against an echo server, `load` drives
+//! any server that speaks the line protocol.
+//!
+//! This file knows the arguments and the exit codes. What is sent and checked is in [`load`], what is started and
+//! driven in [`target`], the race in [`floor`], and how it is told in [`report`].
+
+mod floor;
+mod load;
+mod process_time;
+mod report;
+mod stats;
+mod target;
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use floor::Race;
+use load::{Dialect, Plan};
+
+/// Load generator and races for proxyherd.
+#[derive(Parser)]
+#[command(name = "proxyherd-bench", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Race one proxyherd server against an echo server of the same bytes, at depth 1 and 128.
+    #[command(after_help = "Example:\n  cargo run --release -p proxyherd-bench -- floor --json floor.json")]
+    Floor(FloorArgs),
+    /// Send IAMAT lines to servers that are running, and check what they answer.
+    #[command(after_help = "Example:\n  proxyherd-bench load 127.0.0.1:12000 --depth 128 --seconds 10")]
+    Load(LoadArgs),
+    /// Echo whatever arrives, until standard input ends: the floor, in a process of its own.
+    #[command(hide = true)]
+    EchoServer,
+}
+
+/// How the generator behaves, whatever it drives.
+#[derive(Args)]
+struct Shape {
+    /// Connections that are open and busy at once.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    connections: u32,
+    /// Different clients that report, split evenly between the connections.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=i64::from(load::CLIENTS_MAX)))]
+    clients: u32,
+    /// Threads of the generator. Default: half of the cores, so that the server has the other half.
+    #[arg(long)]
+    threads: Option<usize>,
+}
+
+#[derive(Args)]
+struct FloorArgs {
+    #[command(flatten)]
+    shape: Shape,
+    /// Rounds of each server at each depth, taken in turns.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: u32,
+    /// Length of one round.
+    #[arg(long, default_value = "2", value_parser = seconds)]
+    seconds: Duration,
+    /// Worker threads of both servers. Default: the number of cores.
+    #[arg(long)]
+    workers: Option<usize>,
+    /// The proxyherd program. Default: the one beside this program, brought up to date if cargo runs this.
+    #[arg(long, value_name = "FILE")]
+    server_bin: Option<PathBuf>,
+    /// Also write everything measured to this file.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Exit with 1 if a target is not met.
+    #[arg(long)]
+    strict: bool,
+}
+
+#[derive(Args)]
+struct LoadArgs {
+    /// Where the servers listen; connections are dealt out in turn.
+    #[arg(required = true, value_name = "ADDR", value_parser = address)]
+    addresses: Vec<SocketAddr>,
+    #[command(flatten)]
+    shape: Shape,
+    /// Lines outstanding on each connection, sent as one write.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(load::DEPTH_MAX)))]
+    depth: u32,
+    /// How long to send.
+    #[arg(long, default_value = "5", value_parser = seconds)]
+    seconds: Duration,
+    /// What the servers answer.
+    #[arg(long, value_enum, default_value = "at")]
+    expect: Expect,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Expect {
+    /// An AT line for each report.
+    At,
+    /// The line itself.
+    Echo,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("proxyherd-bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Floor(args) => race(&args),
+        Command::Load(args) => drive(args),
+        Command::EchoServer => target::echo::serve().map(|()| ExitCode::SUCCESS),
+    }
+}
+
+fn race(args: &FloorArgs) -> Result<ExitCode> {
+    let race = Race {
+        connections: args.shape.connections,
+        clients: args.shape.clients,
+        threads: threads(&args.shape)?,
+        rounds: args.rounds,
+        round: args.seconds,
+        workers: args.workers,
+    };
+    let result = floor::run(race, args.server_bin.as_deref())?;
+    anstream::print!("{}", report::floor_table(&result));
+    if let Some(path) = &args.json {
+        let text = format!("{:#}\n", report::floor_json(&result));
+        std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    let missed = result.depths.iter().any(|depth| !depth.is_met());
+    Ok(if args.strict && missed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn drive(args: LoadArgs) -> Result<ExitCode> {
+    let plan = Plan {
+        addresses: args.addresses,
+        dialect: match args.expect {
+            Expect::At => Dialect::Herd,
+            Expect::Echo => Dialect::Echo,
+        },
+        connections: args.shape.connections,
+        threads: threads(&args.shape)?,
+        clients: args.shape.clients,
+        depth: args.depth,
+        duration: args.seconds,
+    };
+    let outcome = load::run(&plan)?;
+    anstream::print!("{}", report::load_table(&plan, &outcome));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn threads(shape: &Shape) -> Result<usize> {
+    let threads = shape.threads.unwrap_or_else(|| (target::cores() / 2).max(1));
+    if threads == 0 || threads > shape.connections as usize {
+        bail!("--threads must be between 1 and the number of connections, {}", shape.connections);
+    }
+    Ok(threads)
+}
+
+fn seconds(text: &str) -> Result<Duration> {
+    let seconds: f64 = text.parse().context("not a number of seconds")?;
+    if !(0.01..=86_400.0).contains(&seconds) {
+        bail!("must be between 0.01 and 86400 seconds");
+    }
+    Ok(Duration::from_secs_f64(seconds))
+}
+
+fn address(text: &str) -> Result<SocketAddr> {
+    let mut found = text.to_socket_addrs().context("expected HOST:PORT")?;
+    found.next().context("that name has no address")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn seconds_are_positive_and_finite() {
+        assert_eq!(seconds("0.5").unwrap(), Duration::from_millis(500));
+        for bad in ["0", "-1", "NaN", "inf", "two", ""] {
+            assert!(seconds(bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! The lines that a connection sends, written once at the start; sending a burst only renews its timestamps.
+//!
+//! All lines have the same length, so that the timestamp's place in each is known. Invariant: a client's timestamps
+//! rise from burst to burst, and no client occurs twice in one burst, so every report is news to a server.
+
+use std::ops::Range;
+
+/// Length of each line with its LF, bytes.
+pub(crate) const LINE_LEN: usize = 81;
+/// Length of a timestamp, bytes: ten digits, a point, nine digits.
+const STAMP_LEN: usize = 20;
+/// So many clients have a name of the same length.
+pub(crate) const CLIENTS_MAX: u32 = 1_000_000;
+
+/// A ring of bursts.
+pub(crate) struct Lines {
+    text: Vec<u8>,
+    burst_len: usize,
+    /// Where the burst that `renew` returned last ends.
+    next: usize,
+}
+
+impl Lines {
+    /// A ring in which `clients` clients, numbered from `first` on, report in turn; `depth` lines are a burst.
+    pub(crate) fn new(first: u32, clients: u32, depth: u32) -> Lines {
+        assert!(depth <= clients, "a client would report twice in one burst");
+        assert!(first + clients <= CLIENTS_MAX, "names would differ in length");
+        let lines = clients.next_multiple_of(depth);
+        let mut text = Vec::with_capacity(lines as usize * LINE_LEN);
+        for index in 0..lines {
+            push_line(&mut text, first + index % clients);
+        }
+        assert_eq!(text.len(), lines as usize * LINE_LEN);
+        Lines { text, burst_len: depth as usize * LINE_LEN, next: 0 }
+    }
+
+    /// Makes the next burst say `unix_ns`, nanoseconds of POSIX time, and returns where it is.
+    pub(crate) fn renew(&mut self, unix_ns: u64) -> Range<usize> {
+        let start = if self.next == self.text.len() { 0 } else { self.next };
+        self.next = start + self.burst_len;
+        let stamp = stamp_of(unix_ns);
+        for line in self.text[start..self.next].chunks_exact_mut(LINE_LEN) {
+            line[LINE_LEN - 1 - STAMP_LEN..LINE_LEN - 1].copy_from_slice(&stamp);
+        }
+        start..self.next
+    }
+
+    /// The text of a burst, or of what is left of it.
+    pub(crate) fn text(&self, range: Range<usize>) -> &[u8] {
+        &self.text[range]
+    }
+}
+
+/// Clients stand on a grid over Los Angeles.
+fn push_line(text: &mut Vec<u8>, client: u32) {
+    let (row, column) = (client / 1000, client % 1000);
+    let (north, west) = (row * 150 + 33_900_000, column * 200 + 118_200_000);
+    let line = format!(
+        "IAMAT courier-{client:06}.herd.example.com +{}.{:06}-{}.{:06} {}\n",
+        north / 1_000_000,
+        north % 1_000_000,
+        west / 1_000_000,
+        west % 1_000_000,
+        "0".repeat(STAMP_LEN)
+    );
+    text.extend_from_slice(line.as_bytes());
+}
+
+fn stamp_of(unix_ns: u64) -> [u8; STAMP_LEN] {
+    let mut stamp = [b'.'; STAMP_LEN];
+    write_digits(&mut stamp[..10], unix_ns / 1_000_000_000);
+    write_digits(&mut stamp[11..], unix_ns % 1_000_000_000);
+    stamp
+}
+
+/// Fills `digits` with the last digits of `number`, with zeros in front.
+fn write_digits(digits: &mut [u8], mut number: u64) {
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    fn burst(lines: &mut Lines, unix_ns: u64) -> String {
+        let range = lines.renew(unix_ns);
+        String::from_utf8(lines.text(range).to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_line_is_a_whole_report() {
+        let text = burst(&mut Lines::new(42, 1, 1), 1_621_464_827_000_000_007);
+        assert_eq!(
+            text,
+            "IAMAT courier-000042.herd.example.com +33.900000-118.208400 1621464827.000000007\n"
+        );
+    }
+
+    #[test]
+    fn clients_take_turns_and_none_reports_twice_in_a_burst() {
+        let mut lines = Lines::new(100, 5, 3);
+        let mut everyone = HashSet::new();
+        for lap in 0..4 {
+            let text = burst(&mut lines, lap);
+            let clients: HashSet<_> = text.lines().map(|line| line[6..37].to_owned()).collect();
+            assert_eq!(clients.len(), 3, "{text}");
+            everyone.extend(clients);
+        }
+        assert_eq!(everyone.len(), 5);
+    }
+
+    #[test]
+    fn the_last_names_still_fit() {
+        let text = burst(&mut Lines::new(CLIENTS_MAX - 1, 1, 1), 9_999_999_999_999_999_999);
+        assert_eq!(text.len(), LINE_LEN);
+        assert!(text.ends_with(" 9999999999.999999999\n"), "{text}");
+    }
+}

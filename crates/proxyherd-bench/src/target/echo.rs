@@ -1,0 +1,70 @@
+//! The floor: a server that writes back what it reads, on the same runtime as proxyherd's and with as many workers.
+//!
+//! It is as fast as a server on this runtime can well be, since a slow floor would flatter whatever is compared with
+//! it: one read and one write for each burst, from one buffer, with nothing looked at and nothing copied.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::{Process, Target, with_workers};
+use crate::load::Dialect;
+
+/// Length of a connection's buffer, bytes.
+const BUFFER_LEN: usize = 64 * 1024;
+
+/// Starts this program again as an echo server.
+pub(crate) fn start(workers: Option<usize>) -> Result<Target> {
+    let program = std::env::current_exe().context("cannot find this program's file")?;
+    let mut command = Command::new(program);
+    command.arg("echo-server");
+    with_workers(&mut command, workers);
+    let (process, line) = Process::start(command)?;
+    let address = line.trim_start_matches("ready ").parse().context("the echo server named no address")?;
+    Ok(Target { name: "echo server", address, dialect: Dialect::Echo, process })
+}
+
+/// Serves until standard input ends, which it does with the process that started this one.
+pub(crate) fn serve() -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("cannot listen")?;
+        println!("ready {}", listener.local_addr()?);
+        tokio::spawn(accept(listener));
+        wait_for_end_of_input().await
+    })
+}
+
+async fn accept(listener: TcpListener) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                tokio::spawn(echo(stream, peer));
+            }
+            Err(error) => eprintln!("echo server: cannot accept: {error}"),
+        }
+    }
+}
+
+/// Ends with the connection. `read` and `write_all` go straight to the socket, and `read` knows from a short read
+/// that the socket is empty, which spares the second call that only says so.
+async fn echo(mut stream: TcpStream, peer: SocketAddr) {
+    if let Err(error) = stream.set_nodelay(true) {
+        eprintln!("echo server: {peer}: {error}");
+    }
+    let mut buffer = vec![0; BUFFER_LEN];
+    while let Ok(len @ 1..) = stream.read(&mut buffer).await {
+        if stream.write_all(&buffer[..len]).await.is_err() {
+            break;
+        }
+    }
+}
+
+async fn wait_for_end_of_input() -> Result<()> {
+    let drained = tokio::task::spawn_blocking(|| std::io::copy(&mut std::io::stdin(), &mut std::io::sink()));
+    drained.await?.context("cannot read standard input")?;
+    Ok(())
+}

@@ -1,0 +1,121 @@
+//! One proxyherd server, with logging and all, as `proxyherd init` would describe it if the herd were one server.
+//!
+//! It runs in a directory of its own that is removed when the race is over.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+use tempfile::TempDir;
+
+use super::{Process, Target, with_workers};
+use crate::load::Dialect;
+
+const SERVER: &str = "Riley";
+
+/// A running server and its directory. The order of the fields is the order in which they end.
+pub(crate) struct Herd {
+    pub(crate) target: Target,
+    home: TempDir,
+}
+
+impl Herd {
+    /// Starts one server of `program`.
+    pub(crate) fn start(program: &Path, workers: Option<usize>) -> Result<Herd> {
+        let home = tempfile::Builder::new().prefix("proxyherd-bench-").tempdir()?;
+        let [listen, peer, http] = free_addresses()?;
+        let config = home.path().join("herd.toml");
+        fs::write(&config, config_text(listen, peer, http)).context("cannot write the configuration")?;
+        let mut command = Command::new(program);
+        command.arg("serve").arg("--config").arg(&config).args(["--name", SERVER]);
+        with_workers(&mut command, workers);
+        let (process, _) = Process::start(command)?;
+        Ok(Herd {
+            target: Target { name: "proxyherd", address: listen, dialect: Dialect::Herd, process },
+            home,
+        })
+    }
+
+    /// Bytes in the server's log files, the evidence that it logged while it ran.
+    pub(crate) fn log_len(&self) -> Result<u64> {
+        let mut len = 0;
+        let dir = self.home.path().join("log");
+        for entry in
+            fs::read_dir(&dir).with_context(|| format!("the server wrote no log in {}", dir.display()))?
+        {
+            len += entry?.metadata()?.len();
+        }
+        Ok(len)
+    }
+}
+
+fn config_text(listen: SocketAddr, peer: SocketAddr, http: SocketAddr) -> String {
+    format!(
+        "[herd]\ntls = \"off\"\n\n\
+         [log]\ndir = \"log\"\n\n\
+         [[server]]\nname = \"{SERVER}\"\nlisten = \"{listen}\"\npeer = \"{peer}\"\nhttp = \"{http}\"\n"
+    )
+}
+
+/// Three addresses on loopback that nobody listened on a moment ago.
+fn free_addresses() -> Result<[SocketAddr; 3]> {
+    let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port on 127.0.0.1");
+    // All are bound at once, so that they differ, and are let go together.
+    let listeners = [bind()?, bind()?, bind()?];
+    let [listen, peer, http] = &listeners;
+    Ok([listen.local_addr()?, peer.local_addr()?, http.local_addr()?])
+}
+
+/// The program to race: the one that was named, or the one beside this. When cargo runs us it has built us alone, and
+/// what lies beside us may be old or missing, so then cargo is asked to bring it up to date.
+pub(crate) fn program(named: Option<&Path>) -> Result<PathBuf> {
+    if let Some(path) = named {
+        ensure!(path.is_file(), "there is no program at {}", path.display());
+        return Ok(path.to_owned());
+    }
+    let beside = std::env::current_exe()
+        .context("cannot find this program's file")?
+        .with_file_name(format!("proxyherd{}", std::env::consts::EXE_SUFFIX));
+    if let Some(cargo) = std::env::var_os("CARGO") {
+        build(&cargo)?;
+    }
+    if !beside.is_file() {
+        bail!(
+            "there is no program at {}: build it with `cargo build --release -p proxyherd`, or name one with --server-bin",
+            beside.display()
+        );
+    }
+    Ok(beside)
+}
+
+/// Builds the program with the profile that built us.
+fn build(cargo: &OsStr) -> Result<()> {
+    let mut command = Command::new(cargo);
+    command.args(["build", "--package", "proxyherd"]);
+    if !cfg!(debug_assertions) {
+        command.arg("--release");
+    }
+    let status = command.status().context("cannot run cargo")?;
+    ensure!(status.success(), "cargo could not build proxyherd");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_addresses_differ() {
+        let [listen, peer, http] = free_addresses().unwrap();
+        assert!(listen != peer && peer != http && listen != http);
+    }
+
+    #[test]
+    fn a_named_program_must_exist() {
+        let error = program(Some(Path::new("/nowhere/proxyherd"))).unwrap_err();
+        assert_eq!(error.to_string(), "there is no program at /nowhere/proxyherd");
+    }
+}
