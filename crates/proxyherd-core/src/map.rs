@@ -220,6 +220,11 @@ impl Map {
         self.ready[link.index()].store(0, SeqCst);
     }
 
+    /// Whether `link` has something to flush.
+    pub fn is_ready(&self, link: LinkId) -> bool {
+        self.ready[link.index()].load(SeqCst) != 0
+    }
+
     /// Encodes up to about [`LINK_BATCH_LEN`] bytes of what `link` still needs. Says whether that was all; if
     /// not, flush again when the bytes are written.
     pub fn flush(&self, link: LinkId, encoder: &mut Encoder) -> bool {

@@ -1,11 +1,14 @@
 //! The herd's servers: sockets, files and clocks around `proxyherd-core`.
 
 pub mod cli;
+pub mod clock;
 pub mod config;
+pub mod demo;
 pub mod door;
 pub mod herd;
+mod listen;
 pub mod log;
-pub mod peer;
+mod peer;
 pub mod places;
 pub mod provider;
 pub mod server;

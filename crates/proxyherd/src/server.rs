@@ -1,1 +1,186 @@
-//! Stub: server.
+//! One server, put together: its herd handle, its links, its doors; started and stopped as a whole.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use proxyherd_core::types::ServerName;
+use tokio::{
+    net::TcpListener,
+    time::{Instant, interval, sleep, timeout_at},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    config::{Config, Provider as ProviderName, Server as ServerConfig},
+    door,
+    herd::Herd,
+    listen::{self, ListenError},
+    log::{LogLevel, ServerLog, Subject},
+    peer,
+    places::Places,
+    provider::Embedded,
+};
+
+/// Stopping takes no longer than this; what is not done by then is cut off.
+const STOP_MAX: Duration = Duration::from_secs(8);
+/// How long of that the links may take to tell the neighbours what clients said last.
+const FLUSH_MAX: Duration = Duration::from_secs(3);
+
+/// Why a server did not start. Nothing of it is left running.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration has no such server.
+    #[error("the configuration has no server {0}; it has {1}")]
+    NoSuchServer(String, String),
+    /// An address could not be listened at.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The log could not be opened.
+    #[error(transparent)]
+    Log(std::io::Error),
+}
+
+/// A server's listening sockets, open before anything is started: a herd in one process can choose its ports by
+/// them.
+#[derive(Debug)]
+pub struct Sockets {
+    line: TcpListener,
+    peer: Option<TcpListener>,
+    http: Option<TcpListener>,
+}
+
+/// Where a server listens, ports that were 0 told as what they became.
+#[derive(Clone, Copy, Debug)]
+pub struct Addresses {
+    /// The line protocol.
+    pub line: SocketAddr,
+    /// Other servers.
+    pub peer: Option<SocketAddr>,
+    /// HTTP.
+    pub http: Option<SocketAddr>,
+}
+
+impl Sockets {
+    /// Opens every listener of `server`.
+    pub async fn bind(server: &ServerConfig) -> Result<Sockets, ListenError> {
+        let name = server.name.as_str();
+        let optional = async |address: &Option<_>, key| match address {
+            Some(address) => listen::bind(address, key, name).await.map(Some),
+            None => Ok(None),
+        };
+        Ok(Sockets {
+            line: listen::bind(&server.listen, "listen", name).await?,
+            peer: optional(&server.peer, "peer").await?,
+            http: optional(&server.http, "http").await?,
+        })
+    }
+
+    /// Where they listen.
+    pub fn addresses(&self) -> Addresses {
+        let local = |listener: &TcpListener| listener.local_addr().expect("a bound socket has an address");
+        Addresses {
+            line: local(&self.line),
+            peer: self.peer.as_ref().map(local),
+            http: self.http.as_ref().map(local),
+        }
+    }
+}
+
+/// A running server.
+pub struct Server {
+    herd: Arc<Herd>,
+    addresses: Addresses,
+    stop_doors: CancellationToken,
+    stop_links: CancellationToken,
+    door_tasks: TaskTracker,
+    link_tasks: TaskTracker,
+}
+
+impl Server {
+    /// Starts the server `name` of `config`; when this returns, every listener is up.
+    pub async fn start(config: &Config, name: &str) -> Result<Server, StartError> {
+        let Some(server) = config.server(name) else {
+            let names: Vec<_> = config.servers.iter().map(|server| server.name.as_str()).collect();
+            return Err(StartError::NoSuchServer(name.to_owned(), names.join(", ")));
+        };
+        let sockets = Sockets::bind(server).await?;
+        Server::start_on(config, &server.name, sockets)
+    }
+
+    /// Starts the server `name`, which must be in `config`, on sockets that are open already.
+    pub fn start_on(config: &Config, name: &ServerName, sockets: Sockets) -> Result<Server, StartError> {
+        let server =
+            config.server(name.as_str()).expect("the caller has taken the name from the configuration");
+        let log = ServerLog::open(&config.log, name).map_err(StartError::Log)?;
+        let herd = Herd::new(config, server, places(config), log);
+        let running = Server {
+            herd,
+            addresses: sockets.addresses(),
+            stop_doors: CancellationToken::new(),
+            stop_links: CancellationToken::new(),
+            door_tasks: TaskTracker::new(),
+            link_tasks: TaskTracker::new(),
+        };
+        running.open(config, sockets);
+        Ok(running)
+    }
+
+    fn open(&self, config: &Config, sockets: Sockets) {
+        let (herd, at) = (&self.herd, &self.addresses);
+        let message = format_args!("started: clients at {}, {} links", at.line, herd.links.iter().count());
+        herd.log.event(LogLevel::Info, Subject::Server, message);
+        peer::run(herd, sockets.peer, &self.link_tasks, &self.stop_links);
+        self.link_tasks.spawn(sweep(Arc::clone(herd), self.stop_links.clone()));
+        door::line::run(herd, &config.limits, sockets.line, &self.door_tasks, &self.stop_doors);
+        if let Some(listener) = sockets.http {
+            door::http::run(herd, listener, &self.door_tasks, &self.stop_doors);
+        }
+    }
+
+    /// The server's handle.
+    pub fn herd(&self) -> &Arc<Herd> {
+        &self.herd
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// Stops it: takes nothing new, answers what has come, tells the neighbours the last news, closes.
+    pub async fn stop(self) {
+        let end = Instant::now() + STOP_MAX;
+        self.herd.log.event(LogLevel::Info, Subject::Server, format_args!("stopping"));
+        self.herd.drain();
+        self.stop_doors.cancel();
+        self.door_tasks.close();
+        let _ = timeout_at(end - FLUSH_MAX, self.door_tasks.wait()).await;
+        let _ = timeout_at(end.min(Instant::now() + FLUSH_MAX), flushed(&self.herd)).await;
+        self.stop_links.cancel();
+        self.link_tasks.close();
+        let _ = timeout_at(end, self.link_tasks.wait()).await;
+        self.herd.log.event(LogLevel::Info, Subject::Server, format_args!("stopped"));
+        self.herd.log.flush();
+    }
+}
+
+/// What answers questions about places, as configured.
+fn places(config: &Config) -> Places {
+    let provider = match config.places.provider {
+        ProviderName::Embedded => Embedded,
+    };
+    Places::new(Arc::new(provider), config.places.deadline)
+}
+
+/// Waits until every link that is up has written all it had to tell.
+async fn flushed(herd: &Herd) {
+    while herd.links.iter().any(|link| link.state().up_since.is_some() && herd.has_news_for(link)) {
+        sleep(Duration::from_millis(5)).await;
+    }
+}
+
+async fn sweep(herd: Arc<Herd>, stop: CancellationToken) {
+    let mut seconds = interval(Duration::from_secs(1));
+    while stop.run_until_cancelled(seconds.tick()).await.is_some() {
+        herd.sweep();
+    }
+}

@@ -1,10 +1,11 @@
 //! `proxyherd demo`: a whole herd in one process, with clients that walk about.
 
-use std::path::PathBuf;
+use std::{os::unix::fs::DirBuilderExt as _, path::PathBuf};
 
-use anyhow::bail;
+use anyhow::Context as _;
 
-use super::heading;
+use super::{heading, signals};
+use crate::demo::{Demo, Options, screen};
 
 const AFTER_HELP: &str = concat!(
     heading!("Examples"),
@@ -41,6 +42,36 @@ pub(super) struct Args {
 }
 
 /// Runs the herd until it is asked to end.
-pub(super) fn run(_args: &Args) -> anyhow::Result<()> {
-    bail!("demo is not built yet")
+pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+    super::block_on(show(args))
+}
+
+async fn show(args: &Args) -> anyhow::Result<()> {
+    let asked_to_end = signals::asked_to_end()?;
+    let log_dir = match &args.log_dir {
+        Some(dir) => dir.clone(),
+        None => temporary_dir()?,
+    };
+    let options = Options { any_ports: args.any_ports, clients: args.clients as usize, log_dir };
+    let demo = Demo::start(options).await?;
+    screen::introduce(&demo)?;
+    let follow = screen::follow(&demo, args.quiet);
+    tokio::select! {
+        shown = follow => shown?,
+        () = asked_to_end => {}
+    }
+    signals::end_at_once_when_asked_again()?;
+    screen::farewell(&demo, args.quiet)?;
+    demo.stop().await;
+    Ok(())
+}
+
+/// A folder of the demo's own that nobody else can have prepared.
+fn temporary_dir() -> anyhow::Result<PathBuf> {
+    let dir = std::env::temp_dir().join(format!("proxyherd-demo-{}", std::process::id()));
+    let made = std::fs::DirBuilder::new().mode(0o700).create(&dir);
+    made.with_context(|| {
+        format!("can't make the folder {} for the logs; name one with --log-dir", dir.display())
+    })?;
+    Ok(dir)
 }

@@ -11,10 +11,12 @@ mod init;
 mod man;
 mod outcome;
 mod serve;
+mod signals;
 mod status;
 
 use std::{path::PathBuf, process::ExitCode};
 
+use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::config::{Config, LoadError, Overrides};
@@ -110,6 +112,12 @@ pub fn run() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => outcome::report(&error),
     }
+}
+
+/// Runs what a command does on all processors until it is done.
+fn block_on(done: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.context("the operating system gave no threads")?.block_on(done)
 }
 
 /// The whole command line, for completions and manual pages.

@@ -1,9 +1,10 @@
 //! `proxyherd serve`: one server of the herd, in the foreground.
 
-use anyhow::bail;
-
-use super::{ConfigArgs, SetArgs, UsageError, heading};
-use crate::config::{Config, Server};
+use super::{ConfigArgs, SetArgs, UsageError, heading, signals};
+use crate::{
+    config::{Config, Server as ServerConfig},
+    server::Server,
+};
 
 const AFTER_HELP: &str = concat!(
     heading!("Examples"),
@@ -38,12 +39,22 @@ pub(super) struct Args {
 /// Runs the server until it is asked to end.
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let config = super::load(&args.config, &args.set.set)?;
-    let server = named(&config, &args.name)?;
-    bail!("serving {} is not built yet", server.name)
+    let name = named(&config, &args.name)?.name.clone();
+    super::block_on(serve(&config, name.as_str()))
+}
+
+async fn serve(config: &Config, name: &str) -> anyhow::Result<()> {
+    let asked_to_end = signals::asked_to_end()?;
+    let server = Server::start(config, name).await?;
+    println!("ready: {name} takes clients at {}", server.addresses().line);
+    asked_to_end.await;
+    signals::end_at_once_when_asked_again()?;
+    server.stop().await;
+    Ok(())
 }
 
 /// The server of that name; a name that is none is a mistake of whoever typed it.
-fn named<'c>(config: &'c Config, name: &str) -> Result<&'c Server, UsageError> {
+fn named<'c>(config: &'c Config, name: &str) -> Result<&'c ServerConfig, UsageError> {
     config.server(name).ok_or_else(|| {
         let hint = match config.nearest_server(name) {
             Some(near) => format!("did you mean {}?", near.name),

@@ -1,0 +1,17 @@
+//! The outside world's time and randomness, which core takes as arguments.
+
+use std::{
+    hash::{BuildHasher, Hasher, RandomState},
+    time::SystemTime,
+};
+
+/// POSIX time by this machine's clock, nanoseconds.
+pub fn now_ns() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+}
+
+/// A number that nobody outside can foresee; good enough for jitter and for scattering tables, not for keys.
+pub fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}

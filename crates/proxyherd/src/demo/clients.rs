@@ -1,0 +1,149 @@
+//! The demo's clients. Couriers speak the line protocol over TCP as any client does, and change servers as they
+//! go; reporters, whose reports carry a short note that the line protocol has no room for, call a server's
+//! handle as a richer door would.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use proxyherd_core::{
+    flood::Wake,
+    types::{AttributesBuf, ClientId, Coordinates, Report, Timestamp},
+};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    net::TcpStream,
+    time::sleep,
+};
+
+use super::walker::Walker;
+use crate::{
+    clock,
+    herd::Herd,
+    log::{LogLevel, Subject},
+};
+
+/// The client whose name the classic examples use.
+const KIWI: &str = "kiwi.cs.ucla.edu";
+/// Every so often one of so many clients is a reporter.
+const REPORTERS: usize = 6;
+/// Time between two reports of one client, seconds; each varies it by half.
+const PACE_S: f64 = 1.5;
+
+const NOTES: [&str; 8] = [
+    "traffic is light on Sunset",
+    "crowd gathering at the plaza",
+    "rain has stopped",
+    "road closed ahead",
+    "fire engines passing",
+    "mayor speaks at noon",
+    "power is back",
+    "long queue at the stadium",
+];
+
+/// Somebody of the demo.
+pub(super) struct Client {
+    name: String,
+    walker: Walker,
+    is_reporter: bool,
+}
+
+/// The first is always kiwi, on foot; then couriers who drive, pedestrians, and a reporter now and then.
+pub(super) fn cast(count: usize) -> Vec<Client> {
+    (0..count).map(Client::number).collect()
+}
+
+impl Client {
+    fn number(index: usize) -> Client {
+        let mut chance = chance;
+        let (name, walker) = match index {
+            0 => (KIWI.to_owned(), Walker::on_foot(&mut chance).from_centre()),
+            _ if index % REPORTERS == 1 => (format!("reporter-{index:02}"), Walker::on_foot(&mut chance)),
+            _ if index % 2 == 0 => (format!("courier-{index:02}"), Walker::driving(&mut chance)),
+            _ => (format!("phone-{index:02}"), Walker::on_foot(&mut chance)),
+        };
+        Client { name, walker, is_reporter: index % REPORTERS == 1 }
+    }
+
+    /// Walks and reports for ever.
+    pub(super) async fn run(self, herds: Arc<[Arc<Herd>]>, addresses: Arc<[SocketAddr]>) {
+        if self.is_reporter {
+            self.report_notes(&herds).await
+        } else {
+            self.report_positions(&addresses).await
+        }
+    }
+
+    async fn report_positions(mut self, addresses: &[SocketAddr]) {
+        let mut server = choose(addresses.len());
+        loop {
+            // A server that is not there, or leaves in the middle, is a reason to try another and no more.
+            let _ = self.visit(addresses[server]).await;
+            self.pause().await;
+            server = (server + 1 + choose(addresses.len() - 1)) % addresses.len();
+        }
+    }
+
+    /// Some reports to one server.
+    async fn visit(&mut self, server: SocketAddr) -> std::io::Result<()> {
+        let mut stream = BufReader::new(TcpStream::connect(server).await?);
+        let mut reply = String::new();
+        for _ in 0..5 + choose(15) {
+            let (coordinates, timestamp) = (self.walker.coordinates(), now());
+            let line = format!("IAMAT {} {coordinates} {timestamp}\n", self.name);
+            stream.write_all(line.as_bytes()).await?;
+            reply.clear();
+            if stream.read_line(&mut reply).await? == 0 {
+                break;
+            }
+            self.pause().await;
+        }
+        Ok(())
+    }
+
+    async fn report_notes(mut self, herds: &[Arc<Herd>]) {
+        loop {
+            let herd = &herds[choose(herds.len())];
+            let (note, speed) = (NOTES[choose(NOTES.len())], format!("{:.1}", self.walker.speed()));
+            let mut attributes = AttributesBuf::default();
+            let noted = attributes.set("note", note).and_then(|()| attributes.set("speed", &speed));
+            noted.expect("the notes above are short");
+            self.report_to(herd, &attributes);
+            self.pause().await;
+        }
+    }
+
+    fn report_to(&self, herd: &Herd, attributes: &AttributesBuf) {
+        let coordinates = self.walker.coordinates();
+        let report = Report {
+            client: ClientId::new(self.name.as_bytes()).expect("the demo's names are client IDs"),
+            coordinates: Coordinates::parse(coordinates.as_bytes()).expect("walkers stay on Earth"),
+            timestamp: now(),
+            attributes: attributes.borrow(),
+        };
+        let mut wake = Wake::default();
+        let _ = herd.report(clock::now_ns(), &report, &mut wake);
+        herd.wake(wake);
+        let (name, attributes) = (&self.name, attributes.borrow());
+        let message = format_args!("{name} reports {coordinates} {attributes:?}");
+        herd.log.event(LogLevel::Info, Subject::Server, message);
+    }
+
+    async fn pause(&mut self) {
+        let seconds = PACE_S * (0.5 + chance());
+        sleep(Duration::from_secs_f64(seconds)).await;
+        self.walker.step(seconds, &mut chance);
+    }
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_nanos(clock::now_ns()).expect("seconds have ten digits until 2286")
+}
+
+/// A number in 0..1.
+fn chance() -> f64 {
+    clock::random() as f64 / u64::MAX as f64
+}
+
+/// One of so many.
+fn choose(count: usize) -> usize {
+    ((chance() * count as f64) as usize).min(count - 1)
+}

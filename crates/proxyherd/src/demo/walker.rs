@@ -1,0 +1,104 @@
+//! How the demo's clients move: from one point of the city to the next, at the pace of whoever they are.
+
+/// Metres of a degree of latitude.
+const METRES_PER_DEGREE: f64 = 111_195.0;
+/// Around where they walk: the University of California, Los Angeles.
+const CENTRE: (f64, f64) = (34.068930, -118.445127);
+/// How far from there they go, metres north and east.
+const REACH_M: f64 = 9_000.0;
+
+/// Numbers from nowhere, each in 0..1.
+pub(super) type Chance<'a> = &'a mut dyn FnMut() -> f64;
+
+/// Someone on the way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Walker {
+    /// Metres north and east of the centre.
+    at: (f64, f64),
+    towards: (f64, f64),
+    /// Metres a second.
+    speed: f64,
+}
+
+impl Walker {
+    /// Someone on foot, somewhere.
+    pub(super) fn on_foot(chance: Chance<'_>) -> Walker {
+        let speed = 1.1 + 0.5 * chance();
+        Walker::at_speed(speed, chance)
+    }
+
+    /// Someone driving, somewhere.
+    pub(super) fn driving(chance: Chance<'_>) -> Walker {
+        let speed = 7.0 + 8.0 * chance();
+        Walker::at_speed(speed, chance)
+    }
+
+    fn at_speed(speed: f64, chance: Chance<'_>) -> Walker {
+        Walker { at: somewhere(chance), towards: somewhere(chance), speed }
+    }
+
+    /// The same, but beginning at the centre.
+    pub(super) fn from_centre(self) -> Walker {
+        Walker { at: (0.0, 0.0), ..self }
+    }
+
+    /// Goes on for so many seconds; whoever arrives somewhere chooses where to go next.
+    pub(super) fn step(&mut self, seconds: f64, chance: Chance<'_>) {
+        let (north, east) = (self.towards.0 - self.at.0, self.towards.1 - self.at.1);
+        let (left, step) = (north.hypot(east), self.speed * seconds);
+        if step >= left {
+            self.at = self.towards;
+            self.towards = somewhere(chance);
+        } else {
+            self.at = (self.at.0 + north / left * step, self.at.1 + east / left * step);
+        }
+    }
+
+    /// Degrees north and east.
+    pub(super) fn position(&self) -> (f64, f64) {
+        let latitude = CENTRE.0 + self.at.0 / METRES_PER_DEGREE;
+        (latitude, CENTRE.1 + self.at.1 / (METRES_PER_DEGREE * CENTRE.0.to_radians().cos()))
+    }
+
+    /// Coordinates as IAMAT has them.
+    pub(super) fn coordinates(&self) -> String {
+        let (latitude, longitude) = self.position();
+        format!("{latitude:+.6}{longitude:+.6}")
+    }
+
+    /// Metres a second.
+    pub(super) fn speed(&self) -> f64 {
+        self.speed
+    }
+}
+
+fn somewhere(chance: Chance<'_>) -> (f64, f64) {
+    let mut metres = || (2.0 * chance() - 1.0) * REACH_M;
+    (metres(), metres())
+}
+
+#[cfg(test)]
+mod tests {
+    use proxyherd_core::types::Coordinates;
+
+    use super::*;
+
+    #[test]
+    fn walkers_move_at_their_pace_and_stay_around() {
+        let mut state = 1u64;
+        let mut chance = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 33) as f64 / (1u64 << 31) as f64
+        };
+        for mut walker in [Walker::on_foot(&mut chance).from_centre(), Walker::driving(&mut chance)] {
+            for _ in 0..10_000 {
+                let before = walker.at;
+                walker.step(1.0, &mut chance);
+                let gone = (walker.at.0 - before.0).hypot(walker.at.1 - before.1);
+                assert!(gone <= walker.speed + 1e-9);
+                assert!(walker.at.0.abs() <= REACH_M && walker.at.1.abs() <= REACH_M);
+                assert!(Coordinates::parse(walker.coordinates().as_bytes()).is_some());
+            }
+        }
+    }
+}

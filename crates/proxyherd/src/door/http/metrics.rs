@@ -1,0 +1,134 @@
+//! `/metrics`: counted elsewhere, gathered here when somebody looks.
+
+use std::{
+    fmt,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
+
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric, text::encode},
+    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
+    registry::{Registry, Unit},
+};
+
+use super::status::ReportStatus;
+use crate::{
+    herd::{Herd, Link},
+    places::Outcome,
+};
+
+/// All metrics in the OpenMetrics text format.
+pub(super) fn text(herd: &Arc<Herd>) -> String {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(Metrics(Arc::clone(herd))));
+    let mut text = String::new();
+    encode(&mut text, &registry).expect("writing to a String does not fail");
+    text
+}
+
+struct Metrics(Arc<Herd>);
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Metrics({})", self.0.name())
+    }
+}
+
+impl Collector for Metrics {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let herd = &*self.0;
+        let mut families = Families { encoder: &mut encoder };
+        let reports = ReportStatus::of(herd);
+        let by_result =
+            [("accepted", reports.accepted), ("stale", reports.stale), ("rejected", reports.rejected)];
+        families.counters(
+            "proxyherd_reports",
+            "Reports of clients, by what became of them",
+            "result",
+            by_result,
+        )?;
+        families.gauge("proxyherd_records", "Records held", herd.map().len())?;
+        let connections = herd.counts.connections.load(Relaxed) as u64;
+        families.gauge("proxyherd_connections", "Client connections that are open", connections)?;
+        let invalid = herd.counts.lines_invalid.load(Relaxed);
+        families.counter("proxyherd_lines_invalid", "Lines answered with a question mark", invalid)?;
+        let left_out = herd.log.left_out();
+        families.counter("proxyherd_log_lines_left_out", "Log lines left out to keep up", left_out)?;
+        let places = Outcome::ALL.map(|outcome| (outcome.label(), herd.places.count(outcome)));
+        families.counters(
+            "proxyherd_places",
+            "Questions about places, by how they were answered",
+            "result",
+            places,
+        )?;
+        families.links(herd)
+    }
+}
+
+struct Families<'a, 'b> {
+    encoder: &'a mut DescriptorEncoder<'b>,
+}
+
+impl Families<'_, '_> {
+    fn links(&mut self, herd: &Herd) -> fmt::Result {
+        let each = |value: fn(&Link) -> u64| {
+            herd.links.iter().map(move |link| (link.neighbor.name.to_string(), value(link)))
+        };
+        let (sent, received) = (each(Link::payloads_sent), each(Link::payloads_received));
+        self.counters("proxyherd_link_payloads_sent", "Records sent to a neighbor", "neighbor", sent)?;
+        let help = "Records received from a neighbor";
+        self.counters("proxyherd_link_payloads_received", help, "neighbor", received)?;
+        let times_up = each(|link| link.state().times_up);
+        self.counters("proxyherd_link_ups", "How often a link has come up", "neighbor", times_up)?;
+        let up = each(|link| u64::from(link.state().up_since.is_some()));
+        self.gauges("proxyherd_link_up", "Whether a link is up", None, "neighbor", up)?;
+        let lag = herd.links.iter().map(|link| (link.neighbor.name.to_string(), link.lag().as_secs_f64()));
+        let help = "For how long something has been waiting to be sent";
+        self.gauges("proxyherd_link_lag", help, Some(&Unit::Seconds), "neighbor", lag)
+    }
+
+    fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+        let metric = self.encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        ConstCounter::new(value).encode(metric)
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+        let metric = self.encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        ConstGauge::new(value).encode(metric)
+    }
+
+    fn counters<L: AsRef<str>>(
+        &mut self,
+        name: &str,
+        help: &str,
+        label: &str,
+        values: impl IntoIterator<Item = (L, u64)>,
+    ) -> fmt::Result {
+        let mut metric = self.encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (value_of_label, value) in values {
+            let labels = [(label, value_of_label.as_ref())];
+            ConstCounter::new(value).encode(metric.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+
+    fn gauges<L: AsRef<str>, V>(
+        &mut self,
+        name: &str,
+        help: &str,
+        unit: Option<&Unit>,
+        label: &str,
+        values: impl IntoIterator<Item = (L, V)>,
+    ) -> fmt::Result
+    where
+        ConstGauge<V>: EncodeMetric,
+    {
+        let mut metric = self.encoder.encode_descriptor(name, help, unit, MetricType::Gauge)?;
+        for (value_of_label, value) in values {
+            let labels = [(label, value_of_label.as_ref())];
+            ConstGauge::new(value).encode(metric.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+}

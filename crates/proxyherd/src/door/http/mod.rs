@@ -1,0 +1,72 @@
+//! The HTTP door: health, metrics and status, for operators and their tools. Loopback only until tokens exist.
+
+mod metrics;
+mod status;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{StatusCode, header},
+    response::IntoResponse,
+    routing::get,
+};
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub use self::status::{LinkStatus, ReportStatus, Status};
+use crate::{
+    herd::Herd,
+    log::{LogLevel, Subject},
+};
+
+/// A server that has links but no neighbour that answers takes clients all the same, so long after its start.
+const ALONE_AFTER: Duration = Duration::from_secs(5);
+
+/// Serves HTTP at `listener` until `stop`.
+pub fn run(herd: &Arc<Herd>, listener: TcpListener, tasks: &TaskTracker, stop: &CancellationToken) {
+    let (herd, stop) = (Arc::clone(herd), stop.clone());
+    tasks.spawn(async move {
+        let served = axum::serve(listener, router(Arc::clone(&herd)));
+        if let Err(error) = served.with_graceful_shutdown(stop.cancelled_owned()).await {
+            herd.log.event(LogLevel::Error, Subject::Server, format_args!("the HTTP door closed: {error}"));
+        }
+    });
+}
+
+fn router(herd: Arc<Herd>) -> Router {
+    Router::new()
+        .route("/health/livez", get(livez))
+        .route("/health/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .route("/v1/status", get(status))
+        .with_state(herd)
+}
+
+/// The process runs and answers.
+async fn livez() -> &'static str {
+    "ok\n"
+}
+
+/// Clients may be sent here: the server is not on its way out, and it has had its chance to catch up.
+async fn readyz(State(herd): State<Arc<Herd>>) -> impl IntoResponse {
+    let mut links = herd.links.iter().map(|link| link.state().up_since.is_some()).peekable();
+    let has_links = links.peek().is_some();
+    if herd.is_draining() {
+        (StatusCode::SERVICE_UNAVAILABLE, "this server is stopping\n")
+    } else if has_links && !links.any(|is_up| is_up) && herd.started().elapsed() < ALONE_AFTER {
+        (StatusCode::SERVICE_UNAVAILABLE, "no link is up yet\n")
+    } else {
+        (StatusCode::OK, "ok\n")
+    }
+}
+
+async fn metrics(State(herd): State<Arc<Herd>>) -> impl IntoResponse {
+    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, content_type)], metrics::text(&herd))
+}
+
+async fn status(State(herd): State<Arc<Herd>>) -> Json<Status> {
+    Json(Status::of(&herd))
+}

@@ -1,0 +1,117 @@
+//! What `/v1/status` tells, and `proxyherd status` shows.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use serde::{Deserialize, Serialize};
+
+use crate::herd::{Herd, Link};
+
+/// One server, at one moment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The server's name.
+    pub server: String,
+    /// The herd's id.
+    pub herd: String,
+    /// The program's version.
+    pub version: String,
+    /// Which life of the server this is.
+    pub incarnation: u64,
+    /// Seconds since it started.
+    pub uptime_s: f64,
+    /// Whether it is on its way out.
+    pub draining: bool,
+    /// Records it holds.
+    pub records: u64,
+    /// Client connections that are open.
+    pub connections: usize,
+    /// Reports of clients since the start.
+    pub reports: ReportStatus,
+    /// Log lines left out since the start.
+    pub log_left_out: u64,
+    /// Its links.
+    pub links: Vec<LinkStatus>,
+}
+
+/// What became of the reports of clients.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReportStatus {
+    /// They were news.
+    pub accepted: u64,
+    /// Something newer was held.
+    pub stale: u64,
+    /// They could not be read, or there was no room.
+    pub rejected: u64,
+}
+
+/// One link of the server.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LinkStatus {
+    /// Who is at the other end.
+    pub neighbor: String,
+    /// Where it is dialled, or would be.
+    pub address: String,
+    /// Whether this end dials.
+    pub dials: bool,
+    /// Whether the link is up.
+    pub up: bool,
+    /// Seconds since it came up; absent while it is down.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub up_s: Option<f64>,
+    /// How often it has come up.
+    pub times_up: u64,
+    /// Records sent since the start.
+    pub payloads_sent: u64,
+    /// Records received since the start.
+    pub payloads_received: u64,
+    /// For how long something has been waiting to be sent, seconds.
+    pub lag_s: f64,
+    /// Why the link is down, as far as that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+}
+
+impl Status {
+    /// How `herd` is now.
+    pub fn of(herd: &Herd) -> Status {
+        Status {
+            server: herd.name().to_string(),
+            herd: herd.identity.herd.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            incarnation: herd.identity.me.incarnation,
+            uptime_s: herd.started().elapsed().as_secs_f64(),
+            draining: herd.is_draining(),
+            records: herd.map().len(),
+            connections: herd.counts.connections.load(Relaxed),
+            reports: ReportStatus::of(herd),
+            log_left_out: herd.log.left_out(),
+            links: herd.links.iter().map(LinkStatus::of).collect(),
+        }
+    }
+}
+
+impl ReportStatus {
+    pub(super) fn of(herd: &Herd) -> ReportStatus {
+        let counts = herd.map().report_counts();
+        let rejected = counts.refused + herd.counts.reports_unreadable.load(Relaxed);
+        ReportStatus { accepted: counts.accepted, stale: counts.stale, rejected }
+    }
+}
+
+impl LinkStatus {
+    fn of(link: &Link) -> LinkStatus {
+        let state = link.state();
+        LinkStatus {
+            neighbor: link.neighbor.name.to_string(),
+            address: link.neighbor.address.to_string(),
+            dials: link.neighbor.dial,
+            up: state.up_since.is_some(),
+            up_s: state.up_since.map(|since| since.elapsed().as_secs_f64()),
+            times_up: state.times_up,
+            payloads_sent: link.payloads_sent(),
+            payloads_received: link.payloads_received(),
+            lag_s: link.lag().as_secs_f64(),
+            trouble: state.trouble,
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! What is done with one read: every complete line in it, replies in order. No waiting, and no allocation per
+//! line.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use proxyherd_core::{
+    codec::line::{self, Line, Lines, Next},
+    command::Command,
+    flood::{Offered, Wake},
+    places::Query,
+    types::{ClientId, Radius},
+};
+
+use crate::{clock, herd::Herd};
+
+/// How many bytes of replies are gathered before they are written: a reader that does not read holds up its own
+/// connection with no more than about this many.
+const REPLIES_LEN: usize = 256 * 1024;
+
+/// Why a batch ended.
+#[derive(Debug)]
+pub(super) enum End {
+    /// Every complete line is answered.
+    Done,
+    /// There are enough replies to write first.
+    Full,
+    /// The places have to be asked, and the answer may take time.
+    Ask(Query, u8),
+    /// A line was too long: its answer is the connection's last.
+    TooLong,
+}
+
+/// Handles the lines at the front of `input`, appends the replies to `out`, and says how many bytes are done
+/// with.
+pub(super) fn handle(
+    herd: &Herd,
+    lines: &mut Lines,
+    input: &[u8],
+    end_of_stream: bool,
+    out: &mut Vec<u8>,
+) -> (usize, End) {
+    let mut batch = Batch { herd, now_ns: clock::now_ns(), wake: Wake::default(), out };
+    let mut consumed = 0;
+    let end = loop {
+        match lines.next(&input[consumed..], end_of_stream) {
+            Next::Line(line, len) => {
+                consumed += len;
+                if let Some(end) = batch.answer(line) {
+                    break end;
+                }
+            }
+            Next::Incomplete => break End::Done,
+            Next::TooLong(start) => {
+                batch.refuse(start);
+                break End::TooLong;
+            }
+        }
+        if batch.out.len() >= REPLIES_LEN {
+            break End::Full;
+        }
+    };
+    herd.wake(batch.wake);
+    (consumed, end)
+}
+
+struct Batch<'a> {
+    herd: &'a Herd,
+    now_ns: u64,
+    wake: Wake,
+    out: &'a mut Vec<u8>,
+}
+
+impl Batch<'_> {
+    fn answer(&mut self, line: &[u8]) -> Option<End> {
+        match line::parse(line) {
+            Line::Iamat { report, coordinates, timestamp } => {
+                let (offered, difference) = self.herd.report(self.now_ns, &report, &mut self.wake);
+                if offered == Offered::Full {
+                    self.refuse(line);
+                    return None;
+                }
+                let server = self.herd.name();
+                line::write_at_reply(self.out, server, difference, report.client, coordinates, timestamp);
+                None
+            }
+            Line::Command(Command::Nearby { client, radius, limit }) => {
+                self.answer_nearby(line, client, radius, limit)
+            }
+            Line::Blank => None,
+            Line::Command(Command::Report(_)) | Line::Invalid => {
+                if is_report(line) {
+                    self.herd.counts.reports_unreadable.fetch_add(1, Relaxed);
+                }
+                self.refuse(line);
+                None
+            }
+        }
+    }
+
+    fn answer_nearby(&mut self, line: &[u8], client: ClientId<'_>, radius: Radius, limit: u8) -> Option<End> {
+        let Some(query) = self.herd.locate(self.now_ns, client, radius, self.out) else {
+            self.refuse(line);
+            return None;
+        };
+        if !self.herd.places.answer_now(&query, usize::from(limit), self.out) {
+            return Some(End::Ask(query, limit));
+        }
+        end_reply(self.out);
+        None
+    }
+
+    fn refuse(&mut self, line: &[u8]) {
+        self.herd.counts.lines_invalid.fetch_add(1, Relaxed);
+        line::write_invalid(self.out, line);
+    }
+}
+
+/// Ends a reply that has places in it: they end in no newline of their own, so the reply ends at the first
+/// empty line.
+pub(super) fn end_reply(out: &mut Vec<u8>) {
+    out.extend_from_slice(b"\n\n");
+}
+
+fn is_report(line: &[u8]) -> bool {
+    line.trim_ascii_start().starts_with(b"IAMAT")
+}

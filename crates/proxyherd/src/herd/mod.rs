@@ -1,0 +1,159 @@
+//! The shared handle of one server: doors and peers call it, it calls the core.
+//!
+//! It knows nothing of doors. It decides nothing that core can decide: it adds what core must not have, that
+//! is the clock, the tasks to wake, the provider of places and the log.
+
+mod links;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+    time::Instant,
+};
+
+use proxyherd_core::{
+    codec::line,
+    flood::{Offered, Wake},
+    link::Identity,
+    map::{Map, MapSettings},
+    places::Query,
+    types::{Body, ClientId, Difference, Origin, Radius, Report},
+};
+
+pub use self::links::{Link, LinkState, Links};
+use crate::{
+    clock,
+    config::{Config, Server},
+    log::ServerLog,
+    places::Places,
+};
+
+/// How many slots of each shard one sweep looks at: ten million clients are looked through in under a minute.
+const SWEEP_SLOTS: usize = 16 * 1024;
+
+/// One server of the herd.
+pub struct Herd {
+    /// Who this server is to its neighbours.
+    pub identity: Identity,
+    /// Its links, in the order of [`Config::links_of`].
+    pub links: Links,
+    /// What answers questions about places.
+    pub places: Places,
+    /// Its log.
+    pub log: ServerLog,
+    /// What its doors have counted.
+    pub counts: Counts,
+    map: Map,
+    started: Instant,
+    is_draining: AtomicBool,
+}
+
+/// What doors count, for metrics and status.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Client connections that are open.
+    pub connections: AtomicUsize,
+    /// Client connections taken since the start.
+    pub connections_taken: AtomicU64,
+    /// Reports that could not be read, since the start.
+    pub reports_unreadable: AtomicU64,
+    /// Lines, reports and others, answered `? …` since the start.
+    pub lines_invalid: AtomicU64,
+}
+
+impl Herd {
+    /// The handle of `server` in `config`, holding nothing yet.
+    pub fn new(config: &Config, server: &Server, places: Places, log: ServerLog) -> Arc<Herd> {
+        let me = Origin { server: server.name.clone(), incarnation: clock::now_ns() };
+        let map = Map::new(MapSettings {
+            me: me.clone(),
+            seed: clock::random(),
+            max_clients: config.herd.max_clients,
+            client_ttl_ns: config
+                .herd
+                .client_ttl
+                .map(|ttl| u64::try_from(ttl.as_nanos()).unwrap_or(u64::MAX)),
+            rules: Default::default(),
+        });
+        Arc::new(Herd {
+            identity: Identity { herd: config.herd.id.clone(), me },
+            links: Links::new(config.links_of(&server.name)),
+            places,
+            log,
+            counts: Counts::default(),
+            map,
+            started: Instant::now(),
+            is_draining: AtomicBool::new(false),
+        })
+    }
+
+    /// This server's name.
+    pub fn name(&self) -> &proxyherd_core::types::ServerName {
+        &self.identity.me.server
+    }
+
+    /// What it holds.
+    pub fn map(&self) -> &Map {
+        &self.map
+    }
+
+    /// When it started.
+    pub fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// Takes a report received at `now_ns`. The caller wakes the links in `wake` when it has handled all it
+    /// has: a batch of reports wakes each link once.
+    pub fn report(&self, now_ns: u64, report: &Report<'_>, wake: &mut Wake) -> (Offered, Difference) {
+        let (offered, difference, woken) = self.map.report(now_ns, report);
+        *wake = wake.and(woken);
+        (offered, difference)
+    }
+
+    /// Appends the AT line of a client's record to `out` and says what to ask the places about; `None` if the
+    /// client is not known.
+    pub fn locate(
+        &self,
+        now_ns: u64,
+        client: ClientId<'_>,
+        radius: Radius,
+        out: &mut Vec<u8>,
+    ) -> Option<Query> {
+        let found = self.map.locate(now_ns, client, |held| {
+            let Body::Location { coordinates, .. } = held.record.body else { return None };
+            let (server, record) = (&held.origin.server, &held.record);
+            line::write_at(out, server, record.difference, record.key, coordinates, record.timestamp);
+            Some(Query::around(coordinates, radius))
+        });
+        found.flatten()
+    }
+
+    /// Whether there is something that `link`, which is up, has not written yet.
+    pub fn has_news_for(&self, link: &Link) -> bool {
+        self.map.is_ready(link.id) || !link.lag().is_zero()
+    }
+
+    /// Lets the links in `wake` flush.
+    pub fn wake(&self, wake: Wake) {
+        for link in wake.links() {
+            self.links.wake(link);
+        }
+    }
+
+    /// Forgets some of what has expired; to be called about once a second.
+    pub fn sweep(&self) {
+        self.map.sweep(clock::now_ns(), SWEEP_SLOTS);
+    }
+
+    /// From here on the server is on its way out, and says so to whoever balances load.
+    pub fn drain(&self) {
+        self.is_draining.store(true, Relaxed);
+    }
+
+    /// Whether the server is on its way out.
+    pub fn is_draining(&self) -> bool {
+        self.is_draining.load(Relaxed)
+    }
+}

@@ -1,0 +1,129 @@
+//! One connection between two servers that have agreed: both directions until it ends.
+
+use std::sync::Arc;
+
+use proxyherd_core::{
+    codec::link::Encoder,
+    flood::Wake,
+    limits::{HEARTBEAT_INTERVAL, LINK_BATCH_LEN, LINK_SILENCE_MAX},
+    link::{Incoming, Transcript},
+};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::Trouble;
+use crate::{
+    clock,
+    herd::{Herd, Link},
+    log::{Direction, LogLevel, Subject},
+};
+
+/// Speaks on `link` until the connection ends, and says why it did. `received` came behind the handshake.
+///
+/// The caller holds `link.speaking`.
+pub(super) async fn speak(
+    herd: &Arc<Herd>,
+    link: &Link,
+    stream: TcpStream,
+    received: Vec<u8>,
+    how: &str,
+    stop: &CancellationToken,
+) -> Trouble {
+    let replaced = link.came_up();
+    let subject = Subject::Link(&link.neighbor.name);
+    herd.log.event(LogLevel::Info, subject, format_args!("up: {how}"));
+    let (reader, writer) = stream.into_split();
+    let trouble = tokio::select! {
+        trouble = receive(herd, link, reader, received) => trouble,
+        trouble = send(herd, link, writer) => trouble,
+        () = replaced.cancelled() => Trouble::Replaced,
+        () = stop.cancelled() => Trouble::Stopping,
+    };
+    herd.map().link_down(link.id);
+    trouble
+}
+
+async fn receive(
+    herd: &Herd,
+    link: &Link,
+    mut reader: impl AsyncRead + Unpin,
+    mut bytes: Vec<u8>,
+) -> Trouble {
+    let mut incoming = Incoming::new(link.id);
+    let mut log = LinkLog::new(herd, link, Direction::In);
+    bytes.reserve(2 * LINK_BATCH_LEN);
+    loop {
+        let (mut wake, counted) = (Wake::default(), incoming.records());
+        let consumed = match incoming.receive(herd.map(), clock::now_ns(), &bytes, &mut wake) {
+            Ok(consumed) => consumed,
+            Err(error) => return error.into(),
+        };
+        herd.wake(wake);
+        link.add_received(incoming.records() - counted);
+        log.tell(&bytes[..consumed]);
+        bytes.drain(..consumed);
+        match timeout(LINK_SILENCE_MAX, reader.read_buf(&mut bytes)).await {
+            Ok(Ok(0)) => return Trouble::Closed,
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => return error.into(),
+            Err(_) => return Trouble::Silent,
+        }
+    }
+}
+
+async fn send(herd: &Herd, link: &Link, mut writer: impl AsyncWrite + Unpin) -> Trouble {
+    let mut encoder = Encoder::default();
+    let mut log = LinkLog::new(herd, link, Direction::Out);
+    let mut sent = 0;
+    herd.map().write_vectors(&mut encoder);
+    loop {
+        link.set_behind(true);
+        let is_drained = herd.map().flush(link.id, &mut encoder);
+        if encoder.is_exhausted() {
+            return Trouble::Exhausted;
+        }
+        if !encoder.is_empty() {
+            match timeout(LINK_SILENCE_MAX, writer.write_all(encoder.bytes())).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => return error.into(),
+                Err(_) => return Trouble::Stuck,
+            }
+            log.tell(encoder.bytes());
+            link.add_sent(encoder.records() - sent);
+            sent = encoder.records();
+            encoder.clear();
+        }
+        if is_drained {
+            link.set_behind(false);
+            if timeout(HEARTBEAT_INTERVAL, link.ready.notified()).await.is_err() {
+                encoder.heartbeat(clock::now_ns());
+            }
+        }
+    }
+}
+
+/// One direction of a link as AT lines in the log, where the log is that detailed.
+struct LinkLog<'a> {
+    herd: &'a Herd,
+    link: &'a Link,
+    direction: Direction,
+    transcript: Option<Transcript>,
+}
+
+impl<'a> LinkLog<'a> {
+    fn new(herd: &'a Herd, link: &'a Link, direction: Direction) -> LinkLog<'a> {
+        let transcript = herd.log.enabled(LogLevel::Debug).then(Transcript::default);
+        LinkLog { herd, link, direction, transcript }
+    }
+
+    fn tell(&mut self, frames: &[u8]) {
+        if let Some(transcript) = &mut self.transcript {
+            let (log, neighbor) = (&self.herd.log, &self.link.neighbor.name);
+            transcript.read(frames, |line| log.link_traffic(self.direction, neighbor, line));
+        }
+    }
+}
