@@ -113,8 +113,12 @@ pub struct Difference(i64);
 
 impl Difference {
     /// What lies between a report's timestamp and `now_ns`, the server's POSIX time in nanoseconds.
+    ///
+    /// A server whose clock has never been set may meet a timestamp 292 years ahead: the difference ends there,
+    /// since what wraps round would be refused by every neighbour.
     pub fn at_receipt(now_ns: u64, timestamp: Timestamp) -> Difference {
-        Difference(now_ns.wrapping_sub(timestamp.nanos) as i64)
+        let farthest = if now_ns < timestamp.nanos { i64::MIN } else { i64::MAX };
+        Difference(now_ns.checked_signed_diff(timestamp.nanos).unwrap_or(farthest))
     }
 
     /// Takes a difference from elsewhere, unless it puts the receipt of `timestamp` before 1970.
@@ -221,6 +225,16 @@ mod tests {
             let difference = Difference::at_receipt(now, sent);
             assert_eq!(difference.to_string(), text);
             assert_eq!(difference.received_ns(sent), now);
+        }
+    }
+
+    #[test]
+    fn a_difference_is_one_that_neighbours_accept_however_wrong_the_clocks_are() {
+        for now in [0, 1, 1_700_000_000_000_000_000, 9_999_999_999_999_999_999] {
+            for sent in [at("0"), at("1700000000"), at("9999999999.999999999")] {
+                let difference = Difference::at_receipt(now, sent);
+                assert_eq!(Difference::from_nanos(difference.nanos(), sent), Some(difference));
+            }
         }
     }
 
