@@ -359,8 +359,12 @@ impl Encoder {
         self.covered(VECTOR, shard, &covered[..covered.len().min(COVERED_COUNT_MAX)]);
     }
 
-    /// Encodes a marker of one shard.
+    /// Encodes a marker of one shard; none once the link [is exhausted](Encoder::is_exhausted), since what was
+    /// left out may be what the marker would cover.
     pub fn marker(&mut self, shard: u8, covered: &[(u16, u64)]) {
+        if self.is_exhausted {
+            return;
+        }
         for covered in covered.chunks(COVERED_COUNT_MAX) {
             self.covered(MARKER, shard, covered);
         }
@@ -522,6 +526,19 @@ mod tests {
             assert_eq!(end, Ok(0));
             assert_eq!([first, second].concat(), whole);
         }
+    }
+
+    #[test]
+    fn a_link_that_can_name_no_more_origins_covers_nothing_more() {
+        let mut encoder = Encoder::default();
+        let named = (0..u64::MAX).take_while(|&incarnation| {
+            encoder.index_of(&Origin { incarnation, ..origin("Riley") }).is_some()
+        });
+        assert_eq!(named.count(), usize::from(u16::MAX));
+        assert!(encoder.is_exhausted());
+        encoder.clear();
+        encoder.marker(0, &[(0, 1)]);
+        assert!(encoder.is_empty());
     }
 
     #[test]
