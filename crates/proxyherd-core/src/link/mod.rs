@@ -87,23 +87,25 @@ impl Incoming {
     ) -> Result<usize, LinkError> {
         let mut consumed = 0;
         while let Some((frame, len)) = decode(&bytes[consumed..])? {
-            *wake = wake.and(self.take(map, now_ns, frame)?);
+            self.take(map, now_ns, frame, wake)?;
             consumed += len;
         }
         Ok(consumed)
     }
 
-    fn take(&mut self, map: &Map, now_ns: u64, frame: Frame<'_>) -> Result<Wake, LinkError> {
+    fn take(&mut self, map: &Map, now_ns: u64, frame: Frame<'_>, wake: &mut Wake) -> Result<(), LinkError> {
         match frame {
-            Frame::Record { origin, seq, record } => self.take_record(map, now_ns, origin, seq, &record),
-            Frame::Marker(covered) => self.take_marker(map, covered),
-            Frame::Vector(covered) => self.take_vector(map, covered),
-            Frame::Origin { index, origin } => self.introduce(index, origin).map(|()| Wake::default()),
+            Frame::Record { origin, seq, record } => {
+                self.take_record(map, now_ns, origin, seq, &record, wake)
+            }
+            Frame::Marker(covered) => self.take_marker(map, covered, wake),
+            Frame::Vector(covered) => self.take_vector(map, covered, wake),
+            Frame::Origin { index, origin } => self.introduce(index, origin),
             Frame::Heartbeat(clock_ns) => {
                 self.heard_clock_ns = Some(clock_ns);
-                Ok(Wake::default())
+                Ok(())
             }
-            Frame::Skipped => Ok(Wake::default()),
+            Frame::Skipped => Ok(()),
             Frame::Hello(_) | Frame::Refusal(_) => Err(LinkError::LateHandshake),
         }
     }
@@ -115,27 +117,30 @@ impl Incoming {
         origin: u16,
         seq: u64,
         record: &Record<'_>,
-    ) -> Result<Wake, LinkError> {
+        wake: &mut Wake,
+    ) -> Result<(), LinkError> {
         let introduced = self.origins.get_mut(usize::from(origin)).ok_or(LinkError::UnknownOrigin(origin))?;
         self.records += 1;
         let Introduced { origin, guesses } = introduced;
-        match map.apply(now_ns, self.link, record, origin, seq, guesses) {
-            (Offered::Full, _) => Err(LinkError::Full),
-            (_, wake) => Ok(wake),
-        }
+        let (offered, woken) = map.apply(now_ns, self.link, record, origin, seq, guesses);
+        *wake = wake.and(woken);
+        if offered == Offered::Full { Err(LinkError::Full) } else { Ok(()) }
     }
 
-    fn take_marker(&self, map: &Map, covered: Covered<'_>) -> Result<Wake, LinkError> {
+    /// Wakes are kept as they come: an entry that breaks the link must not silence the links before it.
+    fn take_marker(&self, map: &Map, covered: Covered<'_>, wake: &mut Wake) -> Result<(), LinkError> {
         let shard = shard_index(covered.shard)?;
-        covered.iter().try_fold(Wake::default(), |wake, (index, seq)| {
-            Ok(wake.and(map.cover(self.link, shard, self.origin(index)?, seq)))
-        })
+        for (index, seq) in covered.iter() {
+            *wake = wake.and(map.cover(self.link, shard, self.origin(index)?, seq));
+        }
+        Ok(())
     }
 
-    fn take_vector(&self, map: &Map, covered: Covered<'_>) -> Result<Wake, LinkError> {
+    fn take_vector(&self, map: &Map, covered: Covered<'_>, wake: &mut Wake) -> Result<(), LinkError> {
         let entries = covered.iter().map(|(index, seq)| Ok((self.origin(index)?.clone(), seq)));
         let vector = entries.collect::<Result<Vec<_>, LinkError>>()?;
-        Ok(map.link_up(self.link, shard_index(covered.shard)?, &vector))
+        *wake = wake.and(map.link_up(self.link, shard_index(covered.shard)?, &vector));
+        Ok(())
     }
 
     /// Indices are given out in order, so memory follows what the neighbour has really sent.
