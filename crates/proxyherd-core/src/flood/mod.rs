@@ -27,7 +27,7 @@ use self::{
 };
 use crate::{
     codec::link::Encoder,
-    limits::{LINKS_MAX, TOMBSTONE_TTL_NS},
+    limits::{CLOCK_AHEAD_MAX_NS, LINKS_MAX, TOMBSTONE_TTL_NS},
     store::{LinkMask, SlotId, Store},
     types::{Body, ClientId, Difference, Kind, Origin, Record, Report, Timestamp},
 };
@@ -187,7 +187,10 @@ impl Shard {
         let Some(timestamp) = Timestamp::from_nanos(now_ns.max(held.record.version().0 + 1)) else {
             return nothing;
         };
-        let difference = Difference::at_receipt(now_ns, timestamp);
+        // Received no earlier than so, or the bound on fast clocks would put it below what it is to win over,
+        // which a server whose clock is ahead of this one's may have taken.
+        let received_ns = now_ns.max(timestamp.nanos().saturating_sub(CLOCK_AHEAD_MAX_NS.unsigned_abs()));
+        let difference = Difference::at_receipt(received_ns, timestamp);
         let record = Record { kind: Kind::CLIENT, key, body: Body::Gone, timestamp, difference };
         self.take(now_ns, &record, true)
     }
@@ -223,7 +226,12 @@ impl Shard {
             return (Offered::Stale, Wake::default());
         }
         let held = self.store.find(record.kind, record.key);
-        if let Some(id) = held {
+        // Its server may have taken it because what is held here had expired there: it counts as expired here
+        // too, swept or not, and whatever this server's clock says.
+        let taken_ns = now_ns.max(record.received_ns());
+        if let Some(id) = held
+            && !self.is_expired(taken_ns, &self.store.slot(id).record())
+        {
             let holder = self.origins.origin(self.store.slot(id).origin);
             let order = record.precedence(&origin.server, &self.store.slot(id).record(), &holder.server);
             if order.is_eq() {
