@@ -5,7 +5,7 @@
 //! held for one visit of one shard and never while waiting for anything. Every call that may give a link
 //! something to send says so in a [`Wake`].
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 
 use parking_lot::{Mutex, MutexGuard};
 use xxhash_rust::xxh3::xxh3_64;
@@ -50,6 +50,9 @@ pub struct Map {
     shards: Box<[Mutex<Counted>]>,
     /// For each link, the shards that have something to flush, one bit each.
     ready: Box<[AtomicU32]>,
+    /// For each link, the shard at which its next flush begins: where links are always behind, every shard has
+    /// its turn.
+    first: Box<[AtomicU8]>,
     records: AtomicU64,
     max_clients: u64,
 }
@@ -77,6 +80,7 @@ impl Map {
         Map {
             shards: (0..SHARDS).map(counted).collect(),
             ready: (0..LINKS_MAX).map(|_| AtomicU32::new(0)).collect(),
+            first: (0..LINKS_MAX).map(|_| AtomicU8::new(0)).collect(),
             records: AtomicU64::new(0),
             max_clients: settings.max_clients,
             me: settings.me,
@@ -174,7 +178,7 @@ impl Map {
     }
 
     fn shard_of(&self, key: &[u8]) -> (usize, MutexGuard<'_, Counted>) {
-        let index = xxh3_64(key) as usize % SHARDS;
+        let index = shard_index(key);
         (index, self.shards[index].lock())
     }
 
@@ -191,6 +195,11 @@ impl Map {
     }
 }
 
+/// In which shard a key is, at every server.
+pub fn shard_index(key: &[u8]) -> usize {
+    xxh3_64(key) as usize % SHARDS
+}
+
 /// Links coming, going and sending.
 impl Map {
     /// Encodes the vectors of all shards, for a link that has just agreed.
@@ -203,7 +212,10 @@ impl Map {
     /// The neighbour at `link` has told its vector of one shard: from here on it is sent what it lacks.
     pub(crate) fn link_up(&self, link: LinkId, shard: usize, vector: &[(Origin, u64)]) -> Wake {
         let wake = self.shards[shard].lock().shard.link_up(link, vector);
-        self.ready(shard, wake)
+        // Whoever marked for the link's last life may have noted it here after that life's end, and so may have
+        // woken nobody: this wake is not to be spared.
+        let _ = self.ready(shard, wake);
+        wake
     }
 
     /// The neighbour at `link` has told how far it has sent everything of one shard.
@@ -228,17 +240,21 @@ impl Map {
     /// Encodes up to about [`LINK_BATCH_LEN`] bytes of what `link` still needs. Says whether that was all; if
     /// not, flush again when the bytes are written.
     pub fn flush(&self, link: LinkId, encoder: &mut Encoder) -> bool {
-        let ready = &self.ready[link.index()];
+        let (ready, first) = (&self.ready[link.index()], &self.first[link.index()]);
+        let begin = usize::from(first.load(Relaxed));
         let mut shards = ready.swap(0, SeqCst);
-        while shards != 0 {
-            let index = shards.trailing_zeros() as usize;
-            if encoder.len() >= LINK_BATCH_LEN
-                || !self.shards[index].lock().shard.flush(link, encoder, LINK_BATCH_LEN)
-            {
+        for at in begin..begin + SHARDS {
+            let index = at % SHARDS;
+            if shards & 1 << index == 0 {
+                continue;
+            }
+            let has_room = encoder.len() < LINK_BATCH_LEN;
+            if !has_room || !self.shards[index].lock().shard.flush(link, encoder, LINK_BATCH_LEN) {
                 ready.fetch_or(shards, SeqCst);
+                first.store(((at + usize::from(has_room)) % SHARDS) as u8, Relaxed);
                 return false;
             }
-            shards &= shards - 1;
+            shards &= !(1 << index);
         }
         true
     }
@@ -277,6 +293,16 @@ mod tests {
         }
         assert_eq!(map.report_counts(), ReportCounts { accepted: 3, stale: 1, refused: 1 });
         assert_eq!(map.len(), 2);
+    }
+
+    #[test]
+    fn a_link_that_comes_up_is_woken_whatever_its_last_life_left_behind() {
+        let map = map(10, None);
+        let link = LinkId::new(0).unwrap();
+        // A thread marked a record while the link was up, and only comes to say so when it is down.
+        map.ready[link.index()].fetch_or(1, SeqCst);
+        let woken = (0..SHARDS).map(|shard| map.link_up(link, shard, &[])).reduce(Wake::and);
+        assert!(woken.unwrap().links().eq([link]));
     }
 
     #[test]

@@ -1,0 +1,169 @@
+//! Maps and links for tests: what a server's sockets do, done by hand.
+
+use proxyherd_core::{
+    codec::link::Encoder,
+    flood::{LinkId, Rules, Wake},
+    limits::SHARDS,
+    link::Incoming,
+    map::{Map, MapSettings},
+    types::{
+        Attributes, Body, ClientId, Coordinates, Difference, Kind, Origin, Record, Report, ServerName,
+        Timestamp,
+    },
+};
+
+/// When most tests happen, by the servers' clocks.
+pub(crate) const NOW_NS: u64 = 1_700_000_000_000_000_000;
+/// A second.
+pub(crate) const SECOND_NS: u64 = 1_000_000_000;
+
+/// One life of a server.
+pub(crate) fn origin(server: &str, incarnation: u64) -> Origin {
+    Origin { server: ServerName::new(server).unwrap(), incarnation }
+}
+
+/// What a map is usually told.
+pub(crate) fn settings(server: &str) -> MapSettings {
+    MapSettings {
+        me: origin(server, 1),
+        seed: 7,
+        max_clients: u64::MAX,
+        client_ttl_ns: None,
+        rules: Rules::default(),
+    }
+}
+
+/// An empty map.
+pub(crate) fn map(server: &str) -> Map {
+    Map::new(settings(server))
+}
+
+/// The link at this place.
+pub(crate) fn link(index: usize) -> LinkId {
+    LinkId::new(index).unwrap()
+}
+
+/// A report from a place that the tests do not care about.
+pub(crate) fn report(client: &[u8], timestamp_ns: u64) -> Report<'_> {
+    Report {
+        client: ClientId::new(client).unwrap(),
+        coordinates: Coordinates::parse(b"+34.068930-118.445127").unwrap(),
+        timestamp: Timestamp::from_nanos(timestamp_ns).unwrap(),
+        attributes: Attributes::NONE,
+    }
+}
+
+/// The record of a report that was received at its own time.
+pub(crate) fn record_of<'a>(report: &Report<'a>) -> Record<'a> {
+    Record {
+        kind: Kind::CLIENT,
+        key: report.client.as_bytes(),
+        body: Body::Location { coordinates: report.coordinates, attributes: report.attributes },
+        timestamp: report.timestamp,
+        difference: Difference::at_receipt(report.timestamp.nanos(), report.timestamp),
+    }
+}
+
+/// A record as it is held, owned, for comparing.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Seen {
+    pub(crate) key: Vec<u8>,
+    /// As the AT line shows it; a tombstone's is empty.
+    pub(crate) place: String,
+    pub(crate) attributes: Vec<u8>,
+    pub(crate) timestamp: Timestamp,
+    pub(crate) difference: Difference,
+    pub(crate) server: ServerName,
+}
+
+/// Everything a map holds, in order of keys.
+pub(crate) fn content(map: &Map) -> Vec<Seen> {
+    let mut content = Vec::new();
+    map.for_each(|held| {
+        let (place, attributes) = match held.record.body {
+            Body::Gone => (String::new(), Vec::new()),
+            Body::Location { coordinates, attributes } => {
+                let mut text = Vec::new();
+                coordinates.write(&mut text);
+                (String::from_utf8(text).unwrap(), attributes.as_bytes().to_vec())
+            }
+        };
+        content.push(Seen {
+            key: held.record.key.to_vec(),
+            place,
+            attributes,
+            timestamp: held.record.timestamp,
+            difference: held.record.difference,
+            server: held.origin.server.clone(),
+        });
+    });
+    content.sort();
+    content
+}
+
+/// One end of a link.
+#[derive(Debug)]
+pub(crate) struct End<'m> {
+    pub(crate) map: &'m Map,
+    pub(crate) link: LinkId,
+    /// This server's clock.
+    pub(crate) now_ns: u64,
+    pub(crate) encoder: Encoder,
+    pub(crate) incoming: Incoming,
+}
+
+impl<'m> End<'m> {
+    fn new(now_ns: u64, map: &'m Map, link: LinkId) -> End<'m> {
+        let mut encoder = Encoder::default();
+        map.write_vectors(&mut encoder);
+        End { map, link, now_ns, encoder, incoming: Incoming::new(link) }
+    }
+
+    /// Takes what `other` has encoded.
+    pub(crate) fn take_from(&mut self, other: &mut End<'_>) -> Wake {
+        let mut wake = Wake::default();
+        let taken = self.incoming.receive(self.map, self.now_ns, other.encoder.bytes(), &mut wake).unwrap();
+        assert_eq!(taken, other.encoder.len(), "frames are encoded whole");
+        other.encoder.clear();
+        wake
+    }
+
+    /// Encodes the next batch; says whether it was the last.
+    pub(crate) fn flush(&mut self) -> bool {
+        self.map.flush(self.link, &mut self.encoder)
+    }
+}
+
+/// Joins two maps: vectors are exchanged, and nothing else yet.
+pub(crate) fn join<'m>(
+    now_ns: u64,
+    (a, a_link): (&'m Map, LinkId),
+    (b, b_link): (&'m Map, LinkId),
+) -> (End<'m>, End<'m>) {
+    let (mut a, mut b) = (End::new(now_ns, a, a_link), End::new(now_ns, b, b_link));
+    let _ = a.take_from(&mut b);
+    let _ = b.take_from(&mut a);
+    (a, b)
+}
+
+/// Moves everything that either end has to say, until neither has.
+pub(crate) fn settle(a: &mut End<'_>, b: &mut End<'_>) {
+    loop {
+        let is_last = a.flush() & b.flush();
+        let is_quiet = a.encoder.is_empty() && b.encoder.is_empty();
+        let _ = b.take_from(a);
+        let _ = a.take_from(b);
+        if is_last && is_quiet {
+            return;
+        }
+    }
+}
+
+/// What a neighbour that has nothing says when a link comes up.
+pub(crate) fn empty_vectors() -> Encoder {
+    let mut encoder = Encoder::default();
+    for shard in 0..SHARDS {
+        encoder.vector(shard as u8, &[]);
+    }
+    encoder
+}

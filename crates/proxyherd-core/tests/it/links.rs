@@ -1,0 +1,109 @@
+//! What a link owes its neighbour, and what one link's trouble must not do to another.
+
+use std::collections::BTreeSet;
+
+use proxyherd_core::{
+    codec::link::{Encoder, Frame, decode},
+    flood::{LinkId, Offered, Wake},
+    limits::{LINK_BATCH_LEN, SHARDS},
+    link::{Incoming, LinkError},
+    map::{Map, MapSettings, shard_index},
+    types::{AttributesBuf, ClientId, Report},
+};
+
+use crate::herd::{
+    NOW_NS, SECOND_NS, content, empty_vectors, join, link, map, origin, record_of, report, settings, settle,
+};
+
+/// Brings up a link to a neighbour that has nothing; says who is to be woken.
+fn bring_up(map: &Map, link: LinkId) -> (Incoming, Wake) {
+    let (mut incoming, mut wake) = (Incoming::new(link), Wake::default());
+    incoming.receive(map, NOW_NS, empty_vectors().bytes(), &mut wake).unwrap();
+    (incoming, wake)
+}
+
+/// The keys of the records that `encoder` holds.
+fn keys(encoder: &Encoder) -> Vec<Vec<u8>> {
+    let (mut keys, mut bytes) = (Vec::new(), encoder.bytes());
+    while let Some((frame, len)) = decode(bytes).unwrap() {
+        if let Frame::Record { record, .. } = frame {
+            keys.push(record.key.to_vec());
+        }
+        bytes = &bytes[len..];
+    }
+    keys
+}
+
+#[test]
+fn a_link_that_is_always_behind_still_tells_of_every_client() {
+    let map = map("Riley");
+    let neighbour = link(0);
+    let (_incoming, _) = bring_up(&map, neighbour);
+    let mut note = AttributesBuf::default();
+    note.set("note", &"x".repeat(400)).unwrap();
+    let clients: Vec<_> = (0..500).map(|client| format!("client-{client}").into_bytes()).collect();
+    let mut told = BTreeSet::new();
+    let mut encoder = Encoder::default();
+    // All clients report between two batches, of which each carries about a third of them.
+    for round in 1..=4 * SHARDS as u64 {
+        for client in &clients {
+            let report = Report { attributes: note.borrow(), ..report(client, NOW_NS + round) };
+            let _ = map.report(NOW_NS, &report);
+        }
+        assert!(!map.flush(neighbour, &mut encoder), "there is more than one batch takes");
+        assert!(encoder.len() < LINK_BATCH_LEN + 1024);
+        told.extend(keys(&encoder));
+        encoder.clear();
+    }
+    assert_eq!(told.len(), clients.len());
+}
+
+#[test]
+fn a_neighbour_that_breaks_off_in_a_marker_does_not_silence_the_others() {
+    let map = map("Riley");
+    let (mut bad, _) = bring_up(&map, link(0));
+    let (_good, _) = bring_up(&map, link(1));
+    let mut encoder = Encoder::default();
+    let index = encoder.index_of(&origin("Jaquez", 1)).unwrap();
+    let known = report(b"kiwi", NOW_NS);
+    let record = record_of(&known);
+    encoder.record(index, 1, &record);
+    bad.receive(&map, NOW_NS, encoder.bytes(), &mut Wake::default()).unwrap();
+    assert!(map.flush(link(1), &mut Encoder::default()));
+
+    encoder.clear();
+    encoder.marker(shard_index(b"kiwi") as u8, &[(index, 1), (99, 1)]);
+    let mut wake = Wake::default();
+    let broken = bad.receive(&map, NOW_NS, encoder.bytes(), &mut wake);
+    assert_eq!(broken, Err(LinkError::UnknownOrigin(99)));
+    assert_eq!(wake.links().collect::<Vec<_>>(), [link(1)], "the marker's first entry is news to it");
+}
+
+#[test]
+fn a_client_that_begins_again_after_it_expired_does_so_everywhere() {
+    let ttl_ns = 10 * SECOND_NS;
+    for lag_ns in [0, SECOND_NS] {
+        let expiring =
+            |server: &str| Map::new(MapSettings { client_ttl_ns: Some(ttl_ns), ..settings(server) });
+        let (riley, jaquez) = (expiring("Riley"), expiring("Jaquez"));
+        let (mut to_riley, mut to_jaquez) = join(NOW_NS, (&jaquez, link(0)), (&riley, link(0)));
+        let _ = riley.report(NOW_NS, &report(b"kiwi", NOW_NS));
+        settle(&mut to_riley, &mut to_jaquez);
+        // The record is over, Jaquez has not swept it (nor has its clock come so far), and the client's clock
+        // has been put back.
+        to_riley.now_ns = NOW_NS + ttl_ns - lag_ns;
+        let (offered, ..) = riley.report(NOW_NS + ttl_ns, &report(b"kiwi", NOW_NS - SECOND_NS));
+        assert_eq!(offered, Offered::Updated);
+        settle(&mut to_riley, &mut to_jaquez);
+        assert_eq!(content(&riley), content(&jaquez), "Jaquez' clock is {lag_ns} ns behind");
+    }
+}
+
+#[test]
+fn a_client_whose_clock_is_ahead_can_be_forgotten_at_a_server_whose_clock_is_behind() {
+    let map = map("Riley");
+    let _ = map.report(NOW_NS, &report(b"kiwi", NOW_NS + 100 * SECOND_NS));
+    let (was_known, _) = map.forget(NOW_NS - SECOND_NS, ClientId::new(b"kiwi").unwrap());
+    assert!(was_known);
+    assert!(content(&map).iter().all(|seen| seen.place.is_empty()));
+}
