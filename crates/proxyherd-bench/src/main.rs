@@ -62,10 +62,10 @@ struct FloorArgs {
     #[command(flatten)]
     shape: Shape,
     /// Rounds of each server at each depth, taken in turns.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
-    /// Length of one round.
-    #[arg(long, default_value = "2", value_parser = seconds)]
+    /// Length of one round, seconds. Many short ones see more even noise than few long ones.
+    #[arg(long, default_value = "1", value_parser = seconds)]
     seconds: Duration,
     /// Worker threads of both servers. Default: the number of cores.
     #[arg(long)]
@@ -91,7 +91,7 @@ struct LoadArgs {
     /// Lines outstanding on each connection, sent as one write.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(load::DEPTH_MAX)))]
     depth: u32,
-    /// How long to send.
+    /// How long to send, seconds.
     #[arg(long, default_value = "5", value_parser = seconds)]
     seconds: Duration,
     /// What the servers answer.

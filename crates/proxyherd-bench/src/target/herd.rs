@@ -73,14 +73,14 @@ fn free_addresses() -> Result<[SocketAddr; 3]> {
 /// what lies beside us may be old or missing, so then cargo is asked to bring it up to date.
 pub(crate) fn program(named: Option<&Path>) -> Result<PathBuf> {
     if let Some(path) = named {
-        ensure!(path.is_file(), "there is no program at {}", path.display());
-        return Ok(path.to_owned());
+        // A whole path: a bare name would be looked for in PATH and not here.
+        return path.canonicalize().with_context(|| format!("there is no program at {}", path.display()));
     }
     let beside = std::env::current_exe()
         .context("cannot find this program's file")?
         .with_file_name(format!("proxyherd{}", std::env::consts::EXE_SUFFIX));
-    if let Some(cargo) = std::env::var_os("CARGO") {
-        build(&cargo)?;
+    if let (Some(cargo), Some(here)) = (std::env::var_os("CARGO"), std::env::var_os("CARGO_MANIFEST_DIR")) {
+        build(&cargo, &here)?;
     }
     if !beside.is_file() {
         bail!(
@@ -91,10 +91,10 @@ pub(crate) fn program(named: Option<&Path>) -> Result<PathBuf> {
     Ok(beside)
 }
 
-/// Builds the program with the profile that built us.
-fn build(cargo: &OsStr) -> Result<()> {
+/// Builds the program with the profile that built us, wherever in the file system we were called.
+fn build(cargo: &OsStr, here: &OsStr) -> Result<()> {
     let mut command = Command::new(cargo);
-    command.args(["build", "--package", "proxyherd"]);
+    command.args(["build", "--package", "proxyherd"]).current_dir(here);
     if !cfg!(debug_assertions) {
         command.arg("--release");
     }
