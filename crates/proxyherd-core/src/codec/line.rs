@@ -7,7 +7,8 @@ use crate::{
     command::Command,
     limits::{LINE_ECHO_LEN, LINE_LEN_MAX, PLACES_MAX},
     types::{
-        Attributes, ClientId, Coordinates, Difference, Radius, Report, ServerName, Timestamp, is_white_space,
+        Attributes, ClientId, Coordinates, Difference, Radius, Report, ServerName, Timestamp,
+        find_white_space, is_white_space,
     },
 };
 
@@ -62,24 +63,26 @@ fn too_long(buffer: &[u8]) -> Next<'_> {
 pub enum Line<'a> {
     /// Nothing but white space: no reply.
     Blank,
-    /// A report, with its coordinates and timestamp as they were written, for the echo.
-    Iamat {
-        /// What the client says.
-        report: Report<'a>,
-        /// `report.coordinates` as it came.
-        coordinates: &'a [u8],
-        /// `report.timestamp` as it came.
-        timestamp: &'a [u8],
-    },
+    /// A report, and its fields as they were written.
+    Iamat(Report<'a>, Told<'a>),
     /// Any other command of the herd.
     Command(Command<'a>),
     /// Not a command: answer with [`write_invalid`].
     Invalid,
 }
 
+/// The three fields of a report as they came, for the echo.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told<'a> {
+    /// The fields, or, where they are not tidy, the line up to the last of them.
+    span: &'a [u8],
+    /// Whether just one space stands between each two, so that the span is the echo.
+    is_tidy: bool,
+}
+
 /// Reads one line, without its end.
 pub fn parse(line: &[u8]) -> Line<'_> {
-    let mut fields = Fields { rest: line };
+    let mut fields = Fields { line, at: 0 };
     let Some(name) = fields.next() else { return Line::Blank };
     let read = match name {
         b"IAMAT" => parse_iamat(fields),
@@ -90,9 +93,9 @@ pub fn parse(line: &[u8]) -> Line<'_> {
 }
 
 fn parse_iamat(mut fields: Fields<'_>) -> Option<Line<'_>> {
-    let client = ClientId::new(fields.next()?)?;
-    let coordinates = fields.next()?;
-    let timestamp = fields.next()?;
+    let client = ClientId::of_field(fields.next()?)?;
+    let (coordinates, timestamp) = (fields.next()?, fields.next()?);
+    let told = fields.told(client.as_bytes().len(), coordinates.len(), timestamp.len());
     if fields.next().is_some() {
         return None;
     }
@@ -102,11 +105,11 @@ fn parse_iamat(mut fields: Fields<'_>) -> Option<Line<'_>> {
         timestamp: Timestamp::parse(timestamp)?,
         attributes: Attributes::NONE,
     };
-    Some(Line::Iamat { report, coordinates, timestamp })
+    Some(Line::Iamat(report, told))
 }
 
 fn parse_whatsat(mut fields: Fields<'_>) -> Option<Line<'_>> {
-    let client = ClientId::new(fields.next()?)?;
+    let client = ClientId::of_field(fields.next()?)?;
     let radius = Radius::parse_km(fields.next()?)?;
     let limit = parse_limit(fields.next()?)?;
     if fields.next().is_some() {
@@ -127,33 +130,48 @@ fn parse_limit(text: &[u8]) -> Option<u8> {
 
 /// The fields of a line: runs of bytes that are not white space.
 struct Fields<'a> {
-    rest: &'a [u8],
+    line: &'a [u8],
+    /// How far the line is read.
+    at: usize,
 }
 
 impl<'a> Fields<'a> {
     fn next(&mut self) -> Option<&'a [u8]> {
-        let start = self.rest.iter().position(|&byte| !is_white_space(byte))?;
-        let rest = &self.rest[start..];
-        let len = rest.iter().position(|&byte| is_white_space(byte)).unwrap_or(rest.len());
-        self.rest = &rest[len..];
+        let rest = &self.line[self.at..];
+        let start = rest.iter().position(|&byte| !is_white_space(byte))?;
+        let rest = &rest[start..];
+        let len = find_white_space(rest).unwrap_or(rest.len());
+        self.at += start + len;
         Some(&rest[..len])
+    }
+
+    /// The last three fields read, which have these lengths.
+    fn told(&self, client: usize, coordinates: usize, timestamp: usize) -> Told<'a> {
+        let tidy_len = client + 1 + coordinates + 1 + timestamp;
+        let tidy = &self.line[self.at - tidy_len..self.at];
+        if tidy[client] == b' ' && tidy[client + 1 + coordinates] == b' ' {
+            // Fields hold no space, so these are what separates them, and there is nothing else.
+            return Told { span: tidy, is_tidy: true };
+        }
+        Told { span: &self.line[..self.at], is_tidy: false }
     }
 }
 
 /// Appends the reply to a report: its AT line, fields as they came, and LF.
-pub fn write_at_reply(
-    out: &mut Vec<u8>,
-    server: &ServerName,
-    difference: Difference,
-    client: ClientId<'_>,
-    coordinates: &[u8],
-    timestamp: &[u8],
-) {
-    write_at_start(out, server, difference, client.as_bytes());
-    out.push(b' ');
-    out.extend_from_slice(coordinates);
-    out.push(b' ');
-    out.extend_from_slice(timestamp);
+pub fn write_at_reply(out: &mut Vec<u8>, server: &ServerName, difference: Difference, told: Told<'_>) {
+    write_at_start(out, server, difference);
+    if told.is_tidy {
+        out.extend_from_slice(told.span);
+    } else {
+        let mut fields = Fields { line: told.span, at: 0 };
+        let _command = fields.next();
+        let mut separator = &b""[..];
+        while let Some(field) = fields.next() {
+            out.extend_from_slice(separator);
+            out.extend_from_slice(field);
+            separator = b" ";
+        }
+    }
     out.push(b'\n');
 }
 
@@ -166,7 +184,8 @@ pub fn write_at(
     coordinates: Coordinates,
     timestamp: Timestamp,
 ) {
-    write_at_start(out, server, difference, client);
+    write_at_start(out, server, difference);
+    out.extend_from_slice(client);
     out.push(b' ');
     coordinates.write(out);
     out.push(b' ');
@@ -174,13 +193,12 @@ pub fn write_at(
     out.push(b'\n');
 }
 
-fn write_at_start(out: &mut Vec<u8>, server: &ServerName, difference: Difference, client: &[u8]) {
+fn write_at_start(out: &mut Vec<u8>, server: &ServerName, difference: Difference) {
     out.extend_from_slice(b"AT ");
     out.extend_from_slice(server.as_str().as_bytes());
     out.push(b' ');
     difference.write(out);
     out.push(b' ');
-    out.extend_from_slice(client);
 }
 
 /// Appends the answer to a line that is no command: `? `, the line as it came, LF.
@@ -223,10 +241,10 @@ mod tests {
     fn check(line: &str, read: Option<&str>) {
         let (server, now) = (ServerName::new("Riley").unwrap(), 1_621_464_828_223_371_889);
         let answer = match parse(line.as_bytes()) {
-            Line::Iamat { report, coordinates, timestamp } => {
+            Line::Iamat(report, told) => {
                 let difference = Difference::at_receipt(now, report.timestamp);
                 let (mut reply, mut held) = (Vec::new(), Vec::new());
-                write_at_reply(&mut reply, &server, difference, report.client, coordinates, timestamp);
+                write_at_reply(&mut reply, &server, difference, told);
                 let client = report.client.as_bytes();
                 write_at(&mut held, &server, difference, client, report.coordinates, report.timestamp);
                 assert_eq!(reply, held, "a record is told as its report was answered");

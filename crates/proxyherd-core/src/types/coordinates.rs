@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::digits;
+use super::digits::{self, POWERS_OF_TEN};
 
 const MAGNITUDE_BITS: u32 = 48;
 const MAGNITUDE_MASK: u64 = (1 << MAGNITUDE_BITS) - 1;
@@ -40,7 +40,7 @@ impl Decimal {
                 return None;
             }
             fraction_digits = len;
-            magnitude += fraction * 10u64.pow((FRACTION_DIGITS_MAX - len) as u32);
+            magnitude += fraction * POWERS_OF_TEN[FRACTION_DIGITS_MAX - len];
             rest = &decimals[len..];
         }
         if magnitude > DEGREES_MAX * ONE {
@@ -66,8 +66,8 @@ impl Decimal {
             && (1..=3).contains(&decimal.integer_digits())
             && fraction_digits <= FRACTION_DIGITS_MAX
             && decimal.is_within(DEGREES_MAX)
-            && decimal.magnitude() / ONE < 10u64.pow(decimal.integer_digits() as u32)
-            && decimal.magnitude().is_multiple_of(10u64.pow((FRACTION_DIGITS_MAX - fraction_digits) as u32));
+            && decimal.magnitude() / ONE < POWERS_OF_TEN[decimal.integer_digits()]
+            && decimal.magnitude().is_multiple_of(POWERS_OF_TEN[FRACTION_DIGITS_MAX - fraction_digits]);
         fits.then_some(decimal)
     }
 
@@ -84,7 +84,7 @@ impl Decimal {
         let fraction_digits = self.fraction_digits();
         if fraction_digits > 0 {
             out.push(b'.');
-            let unit = 10u64.pow((FRACTION_DIGITS_MAX - fraction_digits) as u32);
+            let unit = POWERS_OF_TEN[FRACTION_DIGITS_MAX - fraction_digits];
             digits::push_padded(out, self.magnitude() % ONE / unit, fraction_digits);
         }
     }

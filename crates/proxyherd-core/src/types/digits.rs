@@ -1,21 +1,53 @@
 //! Decimal digits, quickly: the hot path reads three numbers and writes one a report.
 
+/// The powers of ten, by exponent.
+pub(super) const POWERS_OF_TEN: [u64; 13] = {
+    let mut powers = [1; 13];
+    let mut exponent = 1;
+    while exponent < powers.len() {
+        powers[exponent] = powers[exponent - 1] * 10;
+        exponent += 1;
+    }
+    powers
+};
+
 /// Reads at most `most` digits at the front of `bytes`: their value and how many there were.
 ///
-/// `most` is at most 19, so the value cannot overflow.
+/// `most` is at most 16: twice eight are read.
 pub(super) fn parse(bytes: &[u8], most: usize) -> (u64, usize) {
-    debug_assert!(most <= 19, "nineteen digits fit 64 bits, twenty may not");
-    let mut value = 0u64;
-    let mut len = 0;
-    for &byte in bytes.iter().take(most) {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            break;
-        }
-        value = value * 10 + u64::from(digit);
-        len += 1;
+    debug_assert!(most <= 16, "sixteen digits are two words of eight");
+    let (high, high_len) = parse_word(bytes, most.min(8));
+    if high_len < 8 || most == 8 {
+        return (high, high_len);
     }
-    (value, len)
+    let (low, low_len) = parse_word(&bytes[8..], most - 8);
+    (high * POWERS_OF_TEN[low_len] + low, 8 + low_len)
+}
+
+/// Reads at most `most` digits, eight or fewer, all at once: each byte of a word is a digit, and three
+/// multiplications add neighbours up into pairs, fours and eights.
+fn parse_word(bytes: &[u8], most: usize) -> (u64, usize) {
+    let word = match bytes.first_chunk() {
+        Some(eight) => u64::from_le_bytes(*eight),
+        None => {
+            let mut eight = [0; 8];
+            eight[..bytes.len()].copy_from_slice(bytes);
+            u64::from_le_bytes(eight)
+        }
+    };
+    let digits = word ^ 0x3030_3030_3030_3030;
+    // The lowest byte over 9 gets its top bit set; a carry can only disturb bytes above it.
+    let others = (digits.wrapping_add(0x7676_7676_7676_7676) | digits) & 0x8080_8080_8080_8080;
+    let len = (others.trailing_zeros() as usize / 8).min(most);
+    if len == 0 {
+        return (0, 0);
+    }
+    // The first digit is the lowest byte: shifting up puts zeros in front.
+    let digits = digits << (64 - 8 * len);
+    let pairs = digits.wrapping_mul(10).wrapping_add(digits >> 8);
+    let even = (pairs & 0x0000_00FF_0000_00FF).wrapping_mul(0x000F_4240_0000_0064);
+    let odd = (pairs >> 16 & 0x0000_00FF_0000_00FF).wrapping_mul(0x0000_2710_0000_0001);
+    (even.wrapping_add(odd) >> 32, len)
 }
 
 /// Appends `value` with exactly `width` digits, zeros in front. `value` must fit `width`, `width` at most 20.
@@ -52,6 +84,20 @@ mod tests {
         assert_eq!(parse(b"123456", 3), (123, 3));
         assert_eq!(parse(b"-1", 3), (0, 0));
         assert_eq!(parse(b"", 3), (0, 0));
+        assert_eq!(parse(b"12345678", 8), (12_345_678, 8));
+        assert_eq!(parse(b"12345678901234567", 16), (1_234_567_890_123_456, 16));
+    }
+
+    #[test]
+    fn eight_at_once_are_read_as_one_by_one() {
+        for len in 0..=13 {
+            for end in [b'/', b':', 0, 0x2F, 0xFF, 0xB0, b'.'] {
+                let mut text: Vec<u8> = (0..len).map(|at| b'0' + (at * 7 + 3) % 10).collect();
+                let value = text.iter().fold(0, |value, digit| value * 10 + u64::from(digit - b'0'));
+                text.extend([end, b'5', b'5']);
+                assert_eq!(parse(&text, 16), (value, usize::from(len)), "{text:?}");
+            }
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ mod timestamp;
 
 pub use attributes::{AttributeError, Attributes, AttributesBuf};
 pub use client_id::ClientId;
-pub(crate) use client_id::is_white_space;
+pub(crate) use client_id::{find_white_space, is_white_space};
 pub use coordinates::{Coordinates, Decimal};
 pub use radius::Radius;
 pub use record::{Body, Kind, Origin, Record};

@@ -1,6 +1,6 @@
 //! How far around a client a question about places reaches.
 
-use super::digits;
+use super::digits::{self, POWERS_OF_TEN};
 use crate::limits::RADIUS_M_MAX;
 
 const MICROMETRES_PER_KILOMETRE: u64 = 1_000_000_000;
@@ -21,7 +21,7 @@ impl Radius {
         let decimals = match &text[len..] {
             [] => 0,
             [b'.', decimals @ ..] => match digits::parse(decimals, 9) {
-                (fraction, len) if len > 0 && len == decimals.len() => fraction * 10u64.pow(9 - len as u32),
+                (fraction, len) if len > 0 && len == decimals.len() => fraction * POWERS_OF_TEN[9 - len],
                 _ => return None,
             },
             _ => return None,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::digits;
+use super::digits::{self, POWERS_OF_TEN};
 use crate::limits::CLOCK_AHEAD_MAX_NS;
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
@@ -32,7 +32,7 @@ impl Timestamp {
             _ => return None,
         };
         let nanos =
-            seconds * NANOS_PER_SECOND + fraction * 10u64.pow((FRACTION_DIGITS_MAX - fraction_digits) as u32);
+            seconds * NANOS_PER_SECOND + fraction * POWERS_OF_TEN[FRACTION_DIGITS_MAX - fraction_digits];
         Some(Timestamp { nanos, shape: (second_digits << 4 | fraction_digits) as u8 })
     }
 
@@ -61,8 +61,8 @@ impl Timestamp {
         let (second_digits, fraction_digits) = (timestamp.second_digits(), timestamp.fraction_digits());
         let fits = (1..=SECOND_DIGITS_MAX).contains(&second_digits)
             && fraction_digits <= FRACTION_DIGITS_MAX
-            && nanos / NANOS_PER_SECOND < 10u64.pow(second_digits as u32)
-            && nanos.is_multiple_of(10u64.pow((FRACTION_DIGITS_MAX - fraction_digits) as u32));
+            && nanos / NANOS_PER_SECOND < POWERS_OF_TEN[second_digits]
+            && nanos.is_multiple_of(POWERS_OF_TEN[FRACTION_DIGITS_MAX - fraction_digits]);
         fits.then_some(timestamp)
     }
 
@@ -78,7 +78,7 @@ impl Timestamp {
         let fraction_digits = self.fraction_digits();
         if fraction_digits > 0 {
             out.push(b'.');
-            let unit = 10u64.pow((FRACTION_DIGITS_MAX - fraction_digits) as u32);
+            let unit = POWERS_OF_TEN[FRACTION_DIGITS_MAX - fraction_digits];
             digits::push_padded(out, self.nanos % NANOS_PER_SECOND / unit, fraction_digits);
         }
     }

@@ -73,14 +73,13 @@ struct Batch<'a> {
 impl Batch<'_> {
     fn answer(&mut self, line: &[u8]) -> Option<End> {
         match line::parse(line) {
-            Line::Iamat { report, coordinates, timestamp } => {
+            Line::Iamat(report, told) => {
                 let (offered, difference) = self.herd.report(self.now_ns, &report, &mut self.wake);
                 if offered == Offered::Full {
                     self.refuse(line);
                     return None;
                 }
-                let server = self.herd.name();
-                line::write_at_reply(self.out, server, difference, report.client, coordinates, timestamp);
+                line::write_at_reply(self.out, self.herd.name(), difference, told);
                 None
             }
             Line::Command(Command::Nearby { client, radius, limit }) => {
