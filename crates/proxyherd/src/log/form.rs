@@ -175,7 +175,7 @@ fn append_fmt(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
     out.write_fmt(text).expect("a Vec takes all that is written to it");
 }
 
-/// UTC with milliseconds. A time that no calendar holds cannot be shown, and was never read from a clock.
+/// UTC with milliseconds, which are cut and not rounded: a line's time is never ahead of the clock.
 fn append_time(time: Timestamp, separator: u8, out: &mut Vec<u8>) {
     let printer = DateTimePrinter::new().separator(separator).precision(Some(3));
     printer.print_timestamp(&time, out).expect("a Vec takes all that is written to it");

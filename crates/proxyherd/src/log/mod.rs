@@ -4,19 +4,19 @@
 //! on; it formats no line, opens no file and waits for nobody. How that is kept, from the outside in:
 //!
 //! 1. Levels. At `warn` no line of traffic is even counted; the links' own traffic appears at `debug` only.
-//! 2. A budget of `lines_per_s` for all that clients and neighbours can cause ([`budget`]): once it is used up, a
-//!    batch of lines costs its caller a count of the batch's newlines and one addition. Events of the server, its
+//! 2. A budget of `lines_per_s` for all that clients and neighbours can cause (`budget`): once it is used up, a
+//!    batch of lines costs its caller one addition (and a count of the batch's newlines, if nobody has counted). Events of the server, its
 //!    links and places are not under the budget: there are few of them, and they are what one looks for.
-//! 3. A buffer of fixed size behind a short mutex ([`queue`], [`buffer`]), the last eighth of which clients cannot
+//! 3. A buffer of fixed size behind a short mutex (`queue`, `buffer`), the last eighth of which clients cannot
 //!    fill.
-//! 4. One thread a server that formats, writes and rotates ([`writer`], [`form`], [`file`]). It gathers for a
+//! 4. One thread a server that formats, writes and rotates (`writer`, `form`, `file`). It gathers for a
 //!    fifth of a second, so a line is in the file well within a second.
 //!
 //! What is left out is counted, exactly and by kind, and once a second the log itself says how much that was and
 //! why. A disk that is full or hangs is the writer's trouble alone.
 //!
 //! The log does not know what a line means. It knows two things of replies, to be readable: that a `{` at the
-//! beginning of a line begins the JSON of places, and that an empty line ends it ([`pieces`], [`answer`]).
+//! beginning of a line begins the JSON of places, and that an empty line ends it (`pieces`, `answer`).
 
 mod answer;
 mod budget;
@@ -103,7 +103,22 @@ impl ServerLog {
     /// wire, each ended by LF. Replies are best handed over whole, so that the JSON of places is told in one line.
     pub fn traffic(&self, direction: Direction, peer: SocketAddr, lines: &[u8]) {
         if let Some(open) = self.at(LogLevel::Info) {
-            open.queue.offer_run(direction, Source::Client(peer), lines);
+            let count = pieces::count(direction, lines);
+            open.queue.offer_run(direction, Source::Client(peer), lines, count);
+        }
+    }
+
+    /// [`ServerLog::traffic`] for a caller that has counted: at load even looking for newlines costs more than all
+    /// the rest. `count` is how many lines the log makes of it: the lines in `lines`, where the JSON of places,
+    /// with the empty line after it, is one.
+    pub fn traffic_counted(&self, direction: Direction, peer: SocketAddr, lines: &[u8], count: u64) {
+        if let Some(open) = self.at(LogLevel::Info) {
+            debug_assert_eq!(
+                count,
+                pieces::count(direction, lines),
+                "lines are counted as the log shows them"
+            );
+            open.queue.offer_run(direction, Source::Client(peer), lines, count);
         }
     }
 

@@ -83,11 +83,10 @@ impl Queue {
         self.budget.left_out_total()
     }
 
-    /// Takes as much of a run of client's lines as the second and the buffer allow.
-    pub(super) fn offer_run(&self, direction: Direction, source: Source, run: &[u8]) {
+    /// Takes as many of the `offered` pieces of a run of client's lines as the second and the buffer allow.
+    pub(super) fn offer_run(&self, direction: Direction, source: Source, run: &[u8], offered: u64) {
         let mark = Mark::Traffic(direction);
         let kind = if direction == Direction::In { Kind::In } else { Kind::Out };
-        let offered = pieces::count(direction, run);
         let granted = self.budget.take(kind, offered);
         if granted == 0 {
             return;
@@ -214,6 +213,7 @@ mod tests {
     use super::*;
     use crate::log::{LogLevel, limits::BUFFER_LEN_MAX};
 
+    const HALF: usize = BUFFER_LEN_MAX / 2;
     const EVENT: Mark = Mark::Event(LogLevel::Info);
 
     fn plan() -> Plan {
@@ -256,7 +256,7 @@ mod tests {
         assert!(!queue.state.lock().hurried);
 
         assert!(
-            calls(&queue, &|| queue.offer_run(Direction::In, client(), &[b'\n'; BUFFER_LEN_MAX / 2])).writes
+            calls(&queue, &|| queue.offer_run(Direction::In, client(), &[b'\n'; HALF], HALF as u64)).writes
         );
         queue.swap(&mut Draining::default());
         let flush = thread::scope(|scope| {
@@ -272,7 +272,7 @@ mod tests {
     #[test]
     fn a_failing_file_is_not_hurried() {
         let queue = Queue::new(u32::MAX);
-        queue.offer_run(Direction::In, client(), &[b'\n'; BUFFER_LEN_MAX / 2]);
+        queue.offer_run(Direction::In, client(), &[b'\n'; HALF], HALF as u64);
         let failing = Plan { write_at: later(), can_hurry: false, second_at: Some(Instant::now()), ..plan() };
         assert!(!queue.wait(&failing).writes, "only the second brought it back");
     }
@@ -287,7 +287,7 @@ mod tests {
     #[test]
     fn a_full_buffer_is_counted_apart_from_the_budget() {
         let queue = Queue::new(u32::MAX);
-        queue.offer_run(Direction::Out, client(), &[b'\n'; BUFFER_LEN_MAX]);
+        queue.offer_run(Direction::Out, client(), &[b'\n'; 2 * HALF], 2 * HALF as u64);
         queue.offer_line(client(), EVENT, b"event");
         let [budget, buffer] = queue.left_out();
         assert_eq!(budget.total(), 0);
