@@ -30,21 +30,31 @@ pub(super) enum End {
     TooLong,
 }
 
-/// Handles the lines at the front of `input`, appends the replies to `out`, and says how many bytes are done
-/// with.
+/// What a batch came to.
+#[derive(Debug)]
+pub(super) struct Handled {
+    /// How many bytes of the input are done with.
+    pub(super) consumed: usize,
+    /// How many lines they were, and how many the log will make of the replies: there, places are one.
+    pub(super) lines: (u64, u64),
+    pub(super) end: End,
+}
+
+/// Handles the lines at the front of `input` and appends the replies to `out`.
 pub(super) fn handle(
     herd: &Herd,
     lines: &mut Lines,
     input: &[u8],
     end_of_stream: bool,
     out: &mut Vec<u8>,
-) -> (usize, End) {
-    let mut batch = Batch { herd, now_ns: clock::now_ns(), wake: Wake::default(), out };
-    let mut consumed = 0;
+) -> Handled {
+    let mut batch = Batch { herd, now_ns: clock::now_ns(), wake: Wake::default(), lines_out: 0, out };
+    let (mut consumed, mut lines_in) = (0, 0);
     let end = loop {
         match lines.next(&input[consumed..], end_of_stream) {
             Next::Line(line, len) => {
                 consumed += len;
+                lines_in += 1;
                 if let Some(end) = batch.answer(line) {
                     break end;
                 }
@@ -60,13 +70,14 @@ pub(super) fn handle(
         }
     };
     herd.wake(batch.wake);
-    (consumed, end)
+    Handled { consumed, lines: (lines_in, batch.lines_out), end }
 }
 
 struct Batch<'a> {
     herd: &'a Herd,
     now_ns: u64,
     wake: Wake,
+    lines_out: u64,
     out: &'a mut Vec<u8>,
 }
 
@@ -79,6 +90,7 @@ impl Batch<'_> {
                     self.refuse(line);
                     return None;
                 }
+                self.lines_out += 1;
                 line::write_at_reply(self.out, self.herd.name(), difference, told);
                 None
             }
@@ -101,14 +113,17 @@ impl Batch<'_> {
             self.refuse(line);
             return None;
         };
+        self.lines_out += 1;
         if !self.herd.places.answer_now(&query, usize::from(limit), self.out) {
             return Some(End::Ask(query, limit));
         }
+        self.lines_out += 1;
         end_reply(self.out);
         None
     }
 
     fn refuse(&mut self, line: &[u8]) {
+        self.lines_out += 1;
         self.herd.counts.lines_invalid.fetch_add(1, Relaxed);
         line::write_invalid(self.out, line);
     }

@@ -27,7 +27,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    batch::{self, End},
+    batch::{self, End, Handled},
     watch::Watch,
 };
 use crate::{config::Limits, herd::Herd, log::Direction};
@@ -205,8 +205,10 @@ impl<'a> Connection<'a> {
     /// Answers the lines in `input`, keeps what is left of it, writes the replies.
     fn handle(&mut self, input: &[u8], replies: &mut Vec<u8>) -> io::Result<Turn> {
         replies.clear();
-        let (consumed, end) = batch::handle(self.herd, &mut self.lines, input, self.has_ended, replies);
-        self.log(&input[..consumed], replies);
+        let Handled { consumed, lines, end } =
+            batch::handle(self.herd, &mut self.lines, input, self.has_ended, replies);
+        self.log(Direction::In, &input[..consumed], lines.0);
+        self.log(Direction::Out, replies, lines.1);
         self.hold(&input[consumed..]);
         self.has_lines = matches!(end, End::Full | End::Ask(..));
         self.line_began =
@@ -220,12 +222,9 @@ impl<'a> Connection<'a> {
         })
     }
 
-    fn log(&self, input: &[u8], replies: &[u8]) {
-        if !input.is_empty() {
-            self.herd.log.traffic(Direction::In, self.client, input);
-        }
-        if !replies.is_empty() {
-            self.herd.log.traffic(Direction::Out, self.client, replies);
+    fn log(&self, direction: Direction, run: &[u8], lines: u64) {
+        if !run.is_empty() {
+            self.herd.log.traffic_counted(direction, self.client, run, lines);
         }
     }
 
@@ -276,7 +275,7 @@ impl<'a> Connection<'a> {
         let mut reply = Vec::new();
         self.herd.places.answer(query, usize::from(limit), &mut reply).await;
         batch::end_reply(&mut reply);
-        self.log(&[], &reply);
+        self.log(Direction::Out, &reply, 1);
         self.unsent.extend_from_slice(&reply);
         self.write_rest(limits).await
     }
