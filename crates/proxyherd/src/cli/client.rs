@@ -29,7 +29,7 @@ const AFTER_HELP: &str = concat!(
 pub(super) struct Args {
     /// Servers to talk to, tried in this order: HOST:PORT, [IPv6]:PORT or NAME:PORT
     #[arg(value_name = "ADDR", default_values_t = classic_addresses())]
-    addresses: Vec<Address>,
+    pub(super) addresses: Vec<Address>,
 }
 
 /// Talks until there is nothing left to say.

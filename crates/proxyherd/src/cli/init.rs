@@ -9,7 +9,7 @@ use std::{
 };
 
 use anstyle::Style;
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 
 use super::{UsageError, heading};
 use crate::config::Config;
@@ -46,6 +46,13 @@ pub(super) struct Args {
 
 /// Writes the file and says what to do next.
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+    let path = put(args)?;
+    say_what_next(&path)?;
+    Ok(())
+}
+
+/// Writes the file, unless it would replace one that is there, and returns its path.
+fn put(args: &Args) -> anyhow::Result<PathBuf> {
     if args.server.is_some() {
         let message = "--server is for credentials, which come with encrypted links: not in this version. \
                        `proxyherd init` writes the configuration alone";
@@ -55,12 +62,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     fs::create_dir_all(&args.dir).with_context(|| format!("cannot make {}", args.dir.display()))?;
     match write(&path, &Config::classic_text(&random_id()), args.force) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            Err(error).with_context(|| format!("{} is left as it is; --force replaces it", path.display()))
+            bail!("{} is there already; --force replaces it", path.display())
         }
-        written => written.with_context(|| format!("cannot write {}", path.display())),
-    }?;
-    say_what_next(&path)?;
-    Ok(())
+        written => written.with_context(|| format!("cannot write {}", path.display()))?,
+    }
+    Ok(path)
 }
 
 /// `herd-7f3a9c`: herds that happen to meet must not take each other's reports for their own.
@@ -110,4 +116,60 @@ Then talk to them:
 After changing the file:
   proxyherd check --config {file}"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Overrides;
+
+    fn args(dir: &Path, force: bool) -> Args {
+        Args { dir: dir.to_owned(), force, server: None }
+    }
+
+    fn files(dir: &Path) -> Vec<String> {
+        let entries = fs::read_dir(dir).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn what_is_written_passes_check() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().join("a/b");
+        put(&args(&dir, false)).unwrap();
+        let config = Config::load(&dir.join("herd.toml"), &Overrides::none()).unwrap();
+        assert_eq!(config.servers, Config::classic().servers);
+        assert!(config.warnings.is_empty());
+        let digits = config.herd.id.strip_prefix("herd-").unwrap();
+        assert!(digits.len() == 6 && u32::from_str_radix(digits, 16).is_ok(), "{digits}");
+        assert_eq!(files(&dir), ["herd.toml"], "nothing is left beside it");
+    }
+
+    #[test]
+    fn a_file_that_is_there_is_replaced_only_by_force() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("herd.toml");
+        fs::write(&path, "mine").unwrap();
+        let error = put(&args(dir.path(), false)).unwrap_err().to_string();
+        assert!(error.ends_with("herd.toml is there already; --force replaces it"), "{error}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "mine");
+        assert_eq!(files(dir.path()), ["herd.toml"], "nothing is left beside it");
+        put(&args(dir.path(), true)).unwrap();
+        assert!(fs::read_to_string(&path).unwrap().starts_with("# herd.toml"));
+        assert_eq!(files(dir.path()), ["herd.toml"]);
+    }
+
+    #[test]
+    fn two_herds_have_two_ids() {
+        let ids: std::collections::BTreeSet<String> = (0..20).map(|_| random_id()).collect();
+        assert!(ids.len() > 1);
+    }
+
+    #[test]
+    fn credentials_are_refused_before_anything_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let args = Args { server: Some("Riley".to_owned()), ..args(dir.path(), false) };
+        assert!(put(&args).unwrap_err().is::<UsageError>());
+        assert!(files(dir.path()).is_empty());
+    }
 }

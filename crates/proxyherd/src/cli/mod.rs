@@ -150,4 +150,48 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn serve_takes_its_file_its_name_and_any_number_of_settings() {
+        let typed =
+            ["proxyherd", "serve", "--config", "x.toml", "--name", "Riley", "--set", "a.b=c", "--set", "d"];
+        let line = CommandLine::try_parse_from(typed).unwrap();
+        let Command::Serve(args) = line.command else { panic!("not serve: {line:?}") };
+        assert_eq!((args.config.config, args.name.as_str()), (PathBuf::from("x.toml"), "Riley"));
+        assert_eq!(args.set.set, ["a.b=c", "d"]);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_a_usage_error() {
+        for typed in [
+            &["proxyherd"] as &[&str],
+            &["proxyherd", "serv"],
+            &["proxyherd", "serve"],
+            &["proxyherd", "client", "127.0.0.1"],
+            &["proxyherd", "demo", "--clients", "-1"],
+            &["proxyherd", "completions", "tcl"],
+        ] {
+            let error = CommandLine::try_parse_from(typed).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{typed:?}");
+        }
+        let error = CommandLine::try_parse_from(["proxyherd", "client", "::1"]).unwrap_err().to_string();
+        assert!(error.contains("an IPv6 address stands in brackets"), "{error}");
+    }
+
+    #[test]
+    fn a_client_without_addresses_talks_to_the_classic_herd() {
+        let line = CommandLine::try_parse_from(["proxyherd", "client"]).unwrap();
+        let Command::Client(args) = line.command else { panic!("not client: {line:?}") };
+        let addresses: Vec<String> = args.addresses.iter().map(ToString::to_string).collect();
+        assert_eq!(addresses.first().map(String::as_str), Some("127.0.0.1:12000"));
+        assert_eq!(addresses.len(), 5);
+    }
+
+    #[test]
+    fn no_page_holds_a_colour() {
+        let mut page = Vec::new();
+        clap_mangen::Man::new(command()).render(&mut page).unwrap();
+        let page = String::from_utf8(page).unwrap();
+        assert!(page.contains("Exit codes") && !page.contains('\x1b'), "{page}");
+    }
 }

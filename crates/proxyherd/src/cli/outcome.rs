@@ -55,7 +55,7 @@ pub(super) fn show<'d>(diagnostics: impl IntoIterator<Item = &'d Diagnostic>) {
     let mut err = anstream::stderr().lock();
     for diagnostic in diagnostics {
         // Where standard error is gone, nobody is left to tell.
-        let _ = writeln!(err, "{}", diagnostic.render());
+        let _ = write!(err, "{}", diagnostic.render());
     }
 }
 

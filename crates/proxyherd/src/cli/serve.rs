@@ -26,14 +26,14 @@ const AFTER_HELP: &str = concat!(
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {
     #[command(flatten)]
-    config: ConfigArgs,
+    pub(super) config: ConfigArgs,
 
     /// Which of the file's servers this is
     #[arg(long, short, value_name = "SERVER", env = "PROXYHERD_NAME", hide_env_values = true)]
-    name: String,
+    pub(super) name: String,
 
     #[command(flatten)]
-    set: SetArgs,
+    pub(super) set: SetArgs,
 }
 
 /// Runs the server until it is asked to end.

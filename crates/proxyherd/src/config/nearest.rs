@@ -3,13 +3,29 @@
 /// As alike as two words must be, by Jaro and Winkler's measure, where they differ in many places.
 const SIMILARITY_MIN: f64 = 0.87;
 
-/// The candidate nearest to `word`, if any is near enough to be offered.
+/// The candidate nearest to `word`, if it is near enough to be offered to someone who surely meant one of them.
 pub(super) fn of<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let (distance, candidate) = nearest(word, candidates)?;
+    let is_alike = || strsim::jaro_winkler(&word.to_lowercase(), candidate) >= SIMILARITY_MIN;
+    (is_within(distance, word, 3) || is_alike()).then_some(candidate)
+}
+
+/// The candidate that `word` is a slip of the pen from: for words that may well have nothing to do with any.
+pub(super) fn slip_of<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let (distance, candidate) = nearest(word, candidates)?;
+    is_within(distance, word, 5).then_some(candidate)
+}
+
+fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<(usize, &'a str)> {
     let word = word.to_lowercase();
     let distance = |candidate: &str| strsim::damerau_levenshtein(&word, &candidate.to_lowercase());
-    let (distance, candidate) = candidates.map(|candidate| (distance(candidate), candidate)).min()?;
-    let near = distance <= (word.chars().count() / 3).max(1);
-    (near || strsim::jaro_winkler(&word, candidate) >= SIMILARITY_MIN).then_some(candidate)
+    candidates.map(|candidate| (distance(candidate), candidate)).min()
+}
+
+/// Is at most one letter in so many wrong? A single wrong one is always allowed, but not if it is the only one.
+fn is_within(distance: usize, word: &str, letters: usize) -> bool {
+    let len = word.chars().count();
+    distance <= (len / letters).max(1) && distance < len
 }
 
 #[cfg(test)]
@@ -34,5 +50,14 @@ mod tests {
             assert_eq!(of(word, known.into_iter()), expected, "{word}");
         }
         assert_eq!(of("a", [].into_iter()), None);
+        assert_eq!(of("a", ["b"].into_iter()), None, "a single letter is like no other");
+    }
+
+    #[test]
+    fn a_word_that_may_mean_something_else_must_be_nearer() {
+        let known = ["herd_data", "log_level"];
+        assert_eq!(of("test_data", known.into_iter()), Some("herd_data"));
+        assert_eq!(slip_of("test_data", known.into_iter()), None);
+        assert_eq!(slip_of("loglevel", known.into_iter()), Some("log_level"));
     }
 }

@@ -132,25 +132,42 @@ fn stray_flag(entry: &Entry, known: &[String]) -> Diagnostic {
 }
 
 fn stray_variable(entry: &Entry, known: &[String]) -> Option<Diagnostic> {
-    let variables: Vec<String> = known.iter().map(|path| variable_of(path)).collect();
-    if variables.contains(&entry.name) || COMMAND_LINE_VARIABLES.contains(&entry.name.as_str()) {
+    let settings = known.iter().map(|path| variable_of(path));
+    let known: Vec<String> = settings.chain(COMMAND_LINE_VARIABLES.map(str::to_owned)).collect();
+    if known.contains(&entry.name) {
         return None;
     }
-    // Without the prefix, which all have in common and which would make strangers look alike.
-    let bare = |name: &'_ str| name.strip_prefix(VARIABLE_PREFIX).map(str::to_ascii_lowercase);
-    let names: Vec<String> = variables.iter().filter_map(|name| bare(name)).collect();
-    let stray = bare(&entry.name)?;
-    let near = nearest::of(&stray, names.iter().map(String::as_str)).map(variable_of);
-    let of_a_section = SECTIONS.iter().any(|section| stray.starts_with(&format!("{section}_")));
-    let help = match near {
-        Some(near) => format!("did you mean {near}?"),
-        None if of_a_section => format!("a variable is named {VARIABLE_PREFIX}<SECTION>_<KEY>"),
-        None => return None,
+    let help = match meant_variable(&entry.name, &known) {
+        Meant::Nothing => return None,
+        Meant::Some => format!("a variable is named {VARIABLE_PREFIX}<SECTION>_<KEY>"),
+        Meant::One(near) => format!("did you mean {near}?"),
     };
     let site = Site { column: 1, width: entry.name.chars().count(), ..entry.site.clone() };
     let mut warning = Diagnostic::warning(site, "", format!("{} names no setting", entry.name));
     warning.key = None;
     Some(warning.help(help))
+}
+
+/// What an unknown variable was probably meant to set.
+enum Meant {
+    Nothing,
+    Some,
+    One(String),
+}
+
+/// Compares without the prefix, which all have in common and which would make strangers look alike.
+fn meant_variable(name: &str, known: &[String]) -> Meant {
+    let bare = |name: &'_ str| name.trim_start_matches(VARIABLE_PREFIX).to_ascii_lowercase();
+    let known: Vec<String> = known.iter().map(|name| bare(name)).collect();
+    let known = known.iter().map(String::as_str);
+    let name = bare(name);
+    let is_of_a_section = SECTIONS.iter().any(|section| name.starts_with(&format!("{section}_")));
+    let near = if is_of_a_section { nearest::of(&name, known) } else { nearest::slip_of(&name, known) };
+    match near {
+        Some(near) => Meant::One(variable_of(near)),
+        None if is_of_a_section => Meant::Some,
+        None => Meant::Nothing,
+    }
 }
 
 fn sections_in_words() -> String {
@@ -198,17 +215,25 @@ mod tests {
     #[test]
     fn flags_that_name_no_key_are_errors_and_variables_only_warn_where_they_look_like_one() {
         let (entries, mistakes) = entries(
-            &[("PROXYHERD_LOG_LEVLE", "x"), ("PROXYHERD_TEST_DATA", "x"), ("PROXYHERD_NAME", "x")],
+            &[
+                ("PROXYHERD_LOG_LEVLE", "x"),
+                ("PROXYHERD_LOG_QQQQQQQ", "x"),
+                ("PROXYHERD_CONFG", "x"),
+                ("PROXYHERD_TEST_DATA", "x"),
+                ("PROXYHERD_NAME", "x"),
+            ],
             &["log.levle=x", "level", "qqq=x"],
         );
         assert_eq!(mistakes.len(), 1);
         assert!(mistakes[0].to_string().contains("section.key=value"), "{}", mistakes[0]);
         let strays = entries.strays(&["log.level".into(), "herd.data".into()]);
         let lines: Vec<String> = strays.iter().map(ToString::to_string).collect();
-        assert_eq!(lines.len(), 3, "{lines:?}");
+        assert_eq!(lines.len(), 5, "{lines:?}");
         assert!(lines[0].contains("error") && lines[0].contains("did you mean `log.level`?"), "{lines:?}");
         assert!(lines[1].contains("error") && lines[1].contains("[herd], [places]"), "{lines:?}");
         assert!(lines[2].contains("warning") && lines[2].contains("PROXYHERD_LOG_LEVEL?"), "{lines:?}");
+        assert!(lines[3].contains("warning") && lines[3].contains("<SECTION>_<KEY>"), "{lines:?}");
+        assert!(lines[4].contains("warning") && lines[4].contains("PROXYHERD_CONFIG?"), "{lines:?}");
     }
 
     #[cfg(unix)]

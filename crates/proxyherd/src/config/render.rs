@@ -30,7 +30,7 @@ const BLUE: Style = AnsiColor::BrightBlue.on_default().bold();
 const CYAN: Style = AnsiColor::BrightCyan.on_default().bold();
 
 impl Diagnostic {
-    /// The diagnostic over several lines, with a newline at the end, coloured: whoever prints it where colours
+    /// The diagnostic over several lines, with an empty one at the end, coloured: whoever prints it where colours
     /// are not wanted strips them.
     pub fn render(&self) -> String {
         let mut out = String::new();
@@ -149,4 +149,92 @@ fn printable(text: &str) -> String {
         }
     }
     shown
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::{Config, Overrides};
+
+    const HERD: &str = "[herd]\ntls = \"off\"\n[[server]]\nname = \"a\"\nlisten = \"127.0.0.1:1\"\n";
+
+    /// All that is said of [`HERD`] with something after it, without colours.
+    fn shown(after: &str, sets: &[&str]) -> String {
+        let overrides = Overrides::new([], sets.iter().map(ToString::to_string));
+        let diagnostics =
+            Config::read(&format!("{HERD}{after}"), Path::new("herd.toml"), &overrides).unwrap_err();
+        let rendered: String = diagnostics.iter().map(Diagnostic::render).collect();
+        assert!(rendered.contains("\x1b["), "colours are there to be stripped");
+        anstream::adapter::strip_str(&rendered).to_string()
+    }
+
+    #[test]
+    fn a_mistake_is_shown_with_its_line_and_its_place_marked() {
+        let expected = r#"
+error: `log.level` takes "error", "warn", "info" or "debug"
+ --> herd.toml:7:9
+  |
+7 | level = "inof"  # loud
+  |         ^^^^^^ found the text "inof"
+  |
+  = help: did you mean "info"?
+
+"#;
+        assert_eq!(shown("[log]\nlevel = \"inof\"  # loud", &[]), expected.trim_start());
+    }
+
+    #[test]
+    fn a_second_place_is_shown_in_the_order_of_the_file() {
+        let expected = r#"
+error: `server[0].http` is in use already, by `server[0].listen`
+  --> herd.toml:10:8
+   |
+ 5 | listen = "127.0.0.1:1"
+   |          ------------- first here
+   |
+10 | http = "127.0.0.1:1"
+   |        ^^^^^^^^^^^^^
+   |
+   = help: give each door its own port
+
+"#;
+        assert_eq!(shown("\n\n\n\nhttp = \"127.0.0.1:1\"", &[]), expected.trim_start());
+    }
+
+    #[test]
+    fn a_flag_is_shown_as_it_was_typed() {
+        let expected = r#"
+error: `log.format` takes "text" or "json"
+ --> the flag --set
+  |
+  | --set log.format=xml
+  |                  ^^^ found "xml"
+
+"#;
+        assert_eq!(shown("", &["log.format=xml"]), expected.trim_start());
+    }
+
+    #[test]
+    fn tabs_and_what_a_terminal_would_obey_leave_the_mark_in_its_place() {
+        let shown = shown("\thttp = 5", &["log.dir=\u{1b}[2J\0"]);
+        assert!(shown.contains("6 |     http = 5\n  |            ^ found 5\n"), "{shown}");
+        assert!(shown.contains("| --set log.dir=\u{fffd}[2J\u{fffd}\n"), "{shown}");
+    }
+
+    #[test]
+    fn of_a_long_line_the_piece_around_the_mistake_is_shown() {
+        let names: Vec<String> = (0..40).map(|index| format!("\"name-{index}\"")).collect();
+        let shown = shown(&format!("neighbors = [{}]", names.join(", ")), &[]);
+        let piece = "name-19\", \"name-20\", ";
+        let line = shown.lines().find(|line| line.contains(piece) && line.ends_with('…')).unwrap();
+        assert!(line.starts_with("6 | …") && line.chars().count() <= LINE_SHOWN_LEN + 6, "{line}");
+        for (line, mark) in shown.lines().zip(shown.lines().skip(1)) {
+            if mark.contains("^^^^") {
+                let at = mark.chars().position(|char| char == '^').unwrap();
+                assert_eq!(line.chars().nth(at), Some('"'), "{line}\n{mark}");
+            }
+        }
+    }
 }

@@ -15,7 +15,7 @@ use toml::{
 };
 
 use super::{
-    diagnostic::{Diagnostic, Origin, Site},
+    diagnostic::{Diagnostic, Origin, Severity, Site},
     nearest,
     number::grouped,
     overrides::{self, Entries},
@@ -84,6 +84,18 @@ impl<'a> Reader<'a> {
 
     pub(super) fn report(&mut self, diagnostic: Diagnostic) {
         self.mistakes.push(diagnostic);
+    }
+
+    pub(super) fn has_errors(&self) -> bool {
+        self.mistakes.iter().any(|mistake| mistake.severity == Severity::Error)
+    }
+
+    /// Was an error reported of this key or of what is in it?
+    pub(super) fn has_errors_in(&self, key: &str) -> bool {
+        let within = |path: &String| {
+            path.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('['))
+        };
+        self.mistakes.iter().any(|mistake| mistake.key.as_ref().is_some_and(within))
     }
 
     pub(super) fn whole(&self) -> Site {
@@ -165,7 +177,11 @@ impl<'r, 'a> Section<'r, 'a> {
         let table = match given.raw {
             Raw::Toml(DeValue::Table(table)) => Some(table),
             _ => {
-                self.refuse(&given, "is a table", &format!("write its keys below a line {}", header(&path)));
+                self.refuse(
+                    &given,
+                    "must be a table",
+                    &format!("write its keys below a line {}", header(&path)),
+                );
                 None
             }
         };
@@ -180,14 +196,14 @@ impl<'r, 'a> Section<'r, 'a> {
     ) -> Vec<T> {
         let Some(given) = self.take_from_file(key) else { return Vec::new() };
         let Raw::Toml(DeValue::Array(tables)) = given.raw else {
-            self.refuse(&given, "is a list of tables", &format!("begin each with a line [[{key}]]"));
+            self.refuse(&given, "must be a list of tables", &format!("begin each with a line [[{key}]]"));
             return Vec::new();
         };
         let mut values = Vec::with_capacity(tables.len());
         for (index, item) in tables.iter().enumerate() {
             let given = self.given(format!("{}[{index}]", self.key(key)), item);
             let Raw::Toml(DeValue::Table(table)) = given.raw else {
-                self.refuse(&given, "is a table", &format!("begin it with a line [[{key}]]"));
+                self.refuse(&given, "must be a table", &format!("begin it with a line [[{key}]]"));
                 continue;
             };
             let kind = join(&self.kind, key);

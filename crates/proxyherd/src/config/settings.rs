@@ -119,8 +119,7 @@ fn parse_herd_id(text: &str) -> Result<String, &'static str> {
 /// Leaving `tls` out will mean "certs", so that nobody runs without encryption by oversight: until there are
 /// certificates it must be written out.
 fn refuse_encryption(section: &mut Section<'_, '_>) {
-    let off = "encrypted links are not available in this version: write tls = \"off\", \
-               which is accepted where every `peer` is on loopback";
+    let off = "write tls = \"off\"; until links can be encrypted, every `peer` is on loopback";
     let parse = |text: &str| if text == "off" { Ok(()) } else { Err(off) };
     section.required("tls", "takes \"off\" in this version", parse, off);
 }

@@ -17,7 +17,7 @@ use super::{
 type Links = Vec<BTreeSet<usize>>;
 
 pub(super) fn check(drafts: &[Draft], reader: &mut Reader<'_>) {
-    if drafts.is_empty() {
+    if drafts.is_empty() && !reader.has_errors_in("server") {
         let mistake = Diagnostic::keyless(reader.whole(), "the herd has no server");
         reader.report(
             mistake.help("begin each server with a line [[server]]; `proxyherd init` writes an example"),
@@ -32,7 +32,10 @@ pub(super) fn check(drafts: &[Draft], reader: &mut Reader<'_>) {
     }
     check_addresses(drafts, reader);
     check_advertised(drafts, reader);
-    warn_of_parts(drafts, &links, reader);
+    // While names or neighbours are wrong, a server without links is most likely only the echo of that.
+    if !reader.has_errors() {
+        warn_of_parts(drafts, &links, reader);
+    }
 }
 
 fn check_names(drafts: &[Draft], reader: &mut Reader<'_>) {

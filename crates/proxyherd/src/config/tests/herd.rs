@@ -1,0 +1,207 @@
+//! What must hold between the servers of a herd.
+
+use super::*;
+
+#[test]
+fn encryption_is_off_in_so_many_words_and_on_loopback_only() {
+    let advice = "write tls = \"off\"; until links can be encrypted, every `peer` is on loopback";
+    let missing = format!("herd.toml:2:1: error: `herd.tls` is missing: {advice}");
+    check("tls = \"off\"", "", &[&missing]);
+    let certs = format!(
+        "herd.toml:3:7: error: `herd.tls` takes \"off\" in this version: found the text \"certs\"; {advice}"
+    );
+    check("\"off\"", "\"certs\"", &[&certs]);
+    for (with, port) in [("0.0.0.0:4", 4), ("10.0.0.1:4", 4), ("[::]:4", 4), ("b.example.org:9", 9)] {
+        let expected = format!(
+            "herd.toml:12:8: error: `server[1].peer` must be on loopback: links are not encrypted in this version: \
+             for example \"127.0.0.1:{port}\""
+        );
+        check("\"127.0.0.1:4\"", &format!("{with:?}"), &[&expected]);
+    }
+    for with in ["127.9.9.9:4", "[::1]:4", "localhost:4"] {
+        check("\"127.0.0.1:4\"", &format!("{with:?}"), &[]);
+    }
+    check(
+        "peer = \"127.0.0.1:4\"",
+        "peer = \"127.0.0.1:4\"\nadvertise = \"herd.example.org:4\"\nhttp = \"0.0.0.0:80\"",
+        &[
+            "herd.toml:13:13: error: `server[1].advertise` must be on loopback: links are not encrypted in this \
+             version: for example \"127.0.0.1:4\"",
+            "herd.toml:14:8: error: `server[1].http` must be on loopback: this version's HTTP door asks nobody \
+             who they are: for example \"127.0.0.1:80\"",
+        ],
+    );
+}
+
+#[test]
+fn names_and_addresses_are_one_servers_alone() {
+    check(
+        "name = \"b\"",
+        "name = \"a\"",
+        &[
+            "herd.toml:8:14: error: `server[0].neighbors[0]` names no server of this herd: the herd's servers: a, a",
+            "herd.toml:10:8: error: `server[1].name` is another server's name too: \
+             a server is known by its name alone",
+        ],
+    );
+    check(
+        "\"127.0.0.1:3\"",
+        "\"localhost:2\"",
+        &["herd.toml:11:10: error: `server[1].listen` is in use already, by `server[0].peer`: \
+           give each door its own port"],
+    );
+    check(
+        "\"127.0.0.1:3\"",
+        "\"0.0.0.0:4\"",
+        &["herd.toml:12:8: error: `server[1].peer` is in use already, by `server[1].listen`: \
+           give each door its own port"],
+    );
+    check(
+        "peer = \"127.0.0.1:4\"",
+        "peer = \"127.0.0.1:4\"\nadvertise = \"127.0.0.1:2\"",
+        &["herd.toml:13:13: error: `server[1].advertise` leads to `server[0].peer`: \
+           advertise is where others reach this server's `peer`"],
+    );
+    check("\"127.0.0.1:3\"", "\"127.0.0.1:0\"\nhttp = \"127.0.0.1:0\"", &[]);
+    check("peer = \"127.0.0.1:4\"", "peer = \"127.0.0.1:4\"\nadvertise = \"127.0.0.1:4\"", &[]);
+}
+
+#[test]
+fn a_link_leads_to_another_server_of_the_herd() {
+    check(
+        "[\"b\"]",
+        "[\"a\", \"b\", \"b\", \"c d\", 5]",
+        &[
+            "herd.toml:8:14: error: `server[0].neighbors[0]` is the server itself: leave it out",
+            "herd.toml:8:24: warning: `server[0].neighbors[2]` is in the list already: leave it out",
+            "herd.toml:8:29: error: `server[0].neighbors[3]` takes servers' names: found the text \"c d\"; \
+             a server's name is 1 to 64 letters, digits, `-`, `_` or `.`, and begins with a letter or a digit",
+            "herd.toml:8:36: error: `server[0].neighbors[4]` takes servers' names: found 5; a text stands in quotes",
+        ],
+    );
+    let riley = "Riley\"]";
+    let text = Config::classic_text("herd").replacen("Campbell\", \"Bernard\"]", riley, 1);
+    assert_eq!(said(&text), Vec::<String>::new(), "both ends may name a link");
+    let said = said(&text.replacen(riley, "Rily\"]", 1));
+    assert!(said[0].ends_with("names no server of this herd: did you mean \"Riley\"?"), "{said:?}");
+}
+
+#[test]
+fn a_server_with_links_has_an_address_that_can_be_dialled() {
+    check(
+        "peer = \"127.0.0.1:2\"\n",
+        "",
+        &["herd.toml:4:1: error: `server[0].peer` is missing: its links with b need an address: \
+           peer = \"HOST:PORT\""],
+    );
+    check(
+        "peer = \"127.0.0.1:2\"",
+        "advertise = \"127.0.0.1:2\"",
+        &["herd.toml:7:13: error: `server[0].advertise` stands without `peer`: \
+           add peer = …, where the server listens for others; advertise is how they reach it"],
+    );
+    check("\"127.0.0.1:2\"", "\"127.0.0.1:0\"", &[]);
+    check(
+        "\"127.0.0.1:4\"",
+        "\"127.0.0.1:0\"",
+        &["herd.toml:12:8: error: `server[1].peer` has port 0, which nobody can dial: \
+           a must dial it: give it a port"],
+    );
+}
+
+#[test]
+fn a_server_has_no_more_than_32_links() {
+    let herd = |count: usize| {
+        let server = |index| {
+            let (listen, peer) = (1000 + index, 2000 + index);
+            let neighbors = if index == 0 { "" } else { "neighbors = [\"s0\"]" };
+            format!(
+                "[[server]]\nname = \"s{index}\"\nlisten = \"127.0.0.1:{listen}\"\n\
+                 peer = \"127.0.0.1:{peer}\"\n{neighbors}\n"
+            )
+        };
+        format!("[herd]\ntls = \"off\"\n{}", (0..count).map(server).collect::<String>())
+    };
+    assert_eq!(said(&herd(LINKS_PER_SERVER_MAX + 1)), Vec::<String>::new());
+    assert_eq!(
+        said(&herd(LINKS_PER_SERVER_MAX + 2)),
+        ["herd.toml:4:8: error: `server[0]` has 33 links, its own and those that name it: \
+          a server has at most 32; reports find their way over several"]
+    );
+}
+
+#[test]
+fn a_herd_without_servers_is_refused() {
+    let advice = "begin each server with a line [[server]]; `proxyherd init` writes an example";
+    let expected = [format!("herd.toml: error: the herd has no server: {advice}")];
+    assert_eq!(said("[herd]\ntls = \"off\""), expected);
+    assert_eq!(said("server = []\n[herd]\ntls = \"off\""), expected);
+    assert_eq!(
+        said("server = 1\n[herd]\ntls = \"off\""),
+        [
+            "herd.toml:1:10: error: `server` must be a list of tables: found 1; begin each with a line [[server]]"
+        ]
+    );
+    assert_eq!(
+        said("[herd]\ntls = \"off\"\n[[server]]"),
+        [
+            "herd.toml:3:1: error: `server[0].name` is missing: a server has a name: name = \"Riley\"",
+            "herd.toml:3:1: error: `server[0].listen` is missing: \
+             a server has an address for its clients: listen = \"127.0.0.1:12000\"",
+        ]
+    );
+}
+
+#[test]
+fn servers_that_cannot_hear_of_each_other_are_a_warning() {
+    check(
+        "neighbors = [\"b\"]\n",
+        "",
+        &["herd.toml:9:8: warning: `server[1]` has no link: it hears of no other server's clients: \
+           name a neighbour: neighbors = [\"…\"]"],
+    );
+    let text = Config::classic_text("herd");
+    let cut = text.replacen("[\"Jaquez\", \"Juzang\"]", "[\"Jaquez\"]", 1).replacen("[\"Bernard\"]", "[]", 1);
+    let said = said(&cut);
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(
+        said[0].contains(
+            "warning: `server[0]` has no way to the rest of the herd, nor have its neighbours: Riley, Jaquez"
+        ),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn a_link_has_one_end_that_dials() {
+    let config = Config::classic();
+    let mut links = Vec::new();
+    for server in &config.servers {
+        for neighbor in config.links_of(&server.name) {
+            let back = config.links_of(&neighbor.name);
+            let back = back.iter().find(|back| back.name == server.name).expect("the link's other end");
+            assert_ne!(neighbor.dial, back.dial, "{} {}", server.name, neighbor.name);
+            assert_eq!(Some(&neighbor.address), config.server(neighbor.name.as_str()).unwrap().peer.as_ref());
+            if neighbor.dial {
+                links.push(format!("{}-{}", server.name, neighbor.name));
+            }
+        }
+    }
+    links.sort();
+    assert_eq!(
+        links,
+        [
+            "Bernard-Campbell",
+            "Bernard-Jaquez",
+            "Bernard-Juzang",
+            "Campbell-Juzang",
+            "Jaquez-Riley",
+            "Juzang-Riley"
+        ]
+    );
+    let text = TWO.replace("peer = \"127.0.0.1:4\"", "peer = \"127.0.0.1:4\"\nadvertise = \"localhost:9\"");
+    let config = read(&text).unwrap();
+    let links = config.links_of(&config.servers[0].name);
+    assert_eq!(links[0].address.to_string(), "localhost:9", "what is advertised is dialled");
+    assert!(config.links_of(&ServerName::new("c").unwrap()).is_empty());
+}

@@ -1,0 +1,150 @@
+//! What is said of a setting that cannot be.
+
+use super::*;
+
+#[test]
+fn a_value_that_is_none_is_reported_with_what_is_expected() {
+    check_added(
+        "max_clients = \"many\"\nclient_ttl_s = -1\nreplicas = 33\nack_timeout_ms = 0.5\ndata = \"\"",
+        &[
+            "herd.toml:4:15: error: `herd.max_clients` takes a whole number from 1 to 1_000_000_000: \
+             found the text \"many\"; the default is 10_000_000",
+            "herd.toml:5:16: error: `herd.client_ttl_s` takes a whole number from 0 to 315_360_000: \
+             found -1; the default is 0",
+            "herd.toml:6:12: error: `herd.replicas` takes a whole number from 0 to 32: found 33; the default is 0",
+            "herd.toml:7:18: error: `herd.ack_timeout_ms` takes a whole number from 1 to 600_000: \
+             found 0.5; the default is 5000",
+            "herd.toml:8:8: error: `herd.data` takes a directory: found the text \"\"; \
+             an empty text is no path; `.` is the file's own directory",
+        ],
+    );
+    check_added(
+        "id = \"a b\"\njournal = 1\n[log]\nlevel = \"inof\"\nformat = true\nkeep = 99999999999999999999\n\
+         max_mb = 1979-05-27\nlines_per_s = [1]",
+        &[
+            "herd.toml:4:6: error: `herd.id` takes 1 to 64 letters, digits, `.`, `_` or `-`: \
+             found the text \"a b\"; for example \"herd-7f3a9c\"",
+            "herd.toml:5:11: error: `herd.journal` takes true or false: found 1; the default is false",
+            "herd.toml:7:9: error: `log.level` takes \"error\", \"warn\", \"info\" or \"debug\": \
+             found the text \"inof\"; did you mean \"info\"?",
+            "herd.toml:8:10: error: `log.format` takes \"text\" or \"json\": found true",
+            "herd.toml:9:8: error: `log.keep` takes a whole number from 0 to 10_000: \
+             found 99999999999999999999; the default is 4",
+            "herd.toml:10:10: error: `log.max_mb` takes a whole number from 1 to 1_000_000: \
+             found a date; the default is 64",
+            "herd.toml:11:15: error: `log.lines_per_s` takes a whole number from 1 to 10_000_000: \
+             found a list; the default is 10_000",
+        ],
+    );
+}
+
+#[test]
+fn an_unknown_key_is_answered_with_the_nearest_or_with_its_section() {
+    check_added(
+        "max_client = 1\nidle_s = 1\nqqqqqqqq = 1\n[plaecs]\n[limits.x]",
+        &[
+            "herd.toml:4:1: error: `herd.max_client` is not a known key: did you mean `max_clients`?",
+            "herd.toml:5:1: error: `herd.idle_s` is not a known key: `idle_s` belongs to [limits]",
+            "herd.toml:6:1: error: `herd.qqqqqqqq` is not a known key: known here: \
+             id, max_clients, client_ttl_s, tls, journal, replicas, ack_timeout_ms, data",
+            "herd.toml:7:2: error: `plaecs` is not a known key: did you mean `places`?",
+            "herd.toml:8:9: error: `limits.x` is not a known key: known here: \
+             idle_s, line_s, write_s, connections",
+        ],
+    );
+    check(
+        "peer = \"127.0.0.1:4\"",
+        "per = \"127.0.0.1:4\"",
+        &[
+            "herd.toml:9:1: error: `server[1].peer` is missing: its links with a need an address: \
+             peer = \"HOST:PORT\"",
+            "herd.toml:12:1: error: `server[1].per` is not a known key: did you mean `peer`?",
+        ],
+    );
+}
+
+#[test]
+fn what_is_not_built_yet_is_refused_unless_it_is_off() {
+    check_added(
+        "journal = true\nreplicas = 1\n[places]\nprovider = \"osm\"\nfallback = [\"embedded\"]\n\
+         google.key_env = \"K\"\ngoogle-legacy.base_url = \"http://x\"\nosm.file = \"y\"\n[database]\nurl = \"s3cret\"",
+        &[
+            "herd.toml:4:11: error: `herd.journal` is not available in this version: \
+             write journal = false: reports are kept in memory and at every neighbour",
+            "herd.toml:5:12: error: `herd.replicas` is not available in this version: \
+             write replicas = 0: a report is acknowledged by its own server",
+            "herd.toml:7:12: error: `places.provider` is not available in this version: \
+             write provider = \"embedded\": the cities that are part of the program",
+            "herd.toml:8:13: error: `places.fallback[0]` is not available in this version: \
+             write fallback = []: the embedded provider does not fail",
+            "herd.toml:9:18: error: `places.google.key_env` is not available in this version: \
+             leave it out: this version has the embedded provider alone",
+            "herd.toml:10:26: error: `places.google-legacy.base_url` is not available in this version: \
+             leave it out: this version has the embedded provider alone",
+            "herd.toml:11:12: error: `places.osm.file` is not available in this version: \
+             leave it out: this version has the embedded provider alone",
+            "herd.toml:13:7: error: `database.url` is not available in this version: \
+             leave it out: this version keeps the herd in memory",
+        ],
+    );
+    check(
+        "name = \"b\"",
+        "name = \"b\"\nresp = \"127.0.0.1:9000\"\nmqtt = \"127.0.0.1:1883\"",
+        &[
+            "herd.toml:11:8: error: `server[1].resp` is not available in this version: \
+             leave it out: the door for Redis clients is not built yet",
+            "herd.toml:12:8: error: `server[1].mqtt` is not available in this version: \
+             leave it out: the door for MQTT clients is not built yet",
+        ],
+    );
+}
+
+#[test]
+fn mistakes_outside_the_file_name_the_variable_or_the_flag() {
+    let error = read_with(
+        TWO,
+        &[("PROXYHERD_LOG_LEVEL", "loud"), ("PROXYHERD_HERD_JOURNAL", "yes"), ("PROXYHERD_LOG_LEVL", "x")],
+        &["log.keep=many", "places.fallback=osm", "server.name=x", "herd.journal"],
+    )
+    .unwrap_err();
+    let lines: Vec<String> = error.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        lines,
+        [
+            "variable PROXYHERD_HERD_JOURNAL: error: `herd.journal` takes true or false: found \"yes\"; \
+             the default is false",
+            "variable PROXYHERD_LOG_LEVEL: error: `log.level` takes \"error\", \"warn\", \"info\" or \"debug\": \
+             found \"loud\"",
+            "variable PROXYHERD_LOG_LEVL: warning: PROXYHERD_LOG_LEVL names no setting: \
+             did you mean PROXYHERD_LOG_LEVEL?",
+            "flag --set: error: a setting is written `section.key=value`: there is no `=`; \
+             for example `--set log.level=debug`",
+            "flag --set: error: `server.name` cannot be set by a flag: \
+             any single value of [herd], [places], [limits], [log] can be set so",
+            "flag --set: error: `log.keep` takes a whole number from 0 to 10_000: found \"many\"; \
+             the default is 4",
+            "flag --set: error: `places.fallback` takes a list of texts: found \"osm\"; \
+             a list is set in the file alone",
+        ]
+    );
+    assert_eq!((error.error_count(), error.warning_count()), (6, 1));
+}
+
+#[test]
+fn mistakes_of_syntax_hide_no_others_where_the_rest_is_plain() {
+    check_added(
+        "max_clients = 5\nmax_clients = 6\n[log]\nlevel = loud\nkeep = \"x\ndir = 5",
+        &[
+            "herd.toml:5:1: error: `max_clients` is given twice: leave one of them out",
+            "herd.toml:7:9: error: a value is a number, true, false, a list, or a text in quotes: found loud; \
+             as a text: \"loud\"",
+            "herd.toml:8:10: error: this is not TOML: invalid basic string, expected `\"`",
+            "herd.toml:9:7: error: `log.dir` takes a directory: found 5; a text stands in quotes",
+        ],
+    );
+    check_added(
+        "id = [\"a\", 5\nmax_clients = 0",
+        &["herd.toml:5:1: error: this is not TOML: missing comma between array elements, expected `,`: \
+           is a `]` missing above?"],
+    );
+}

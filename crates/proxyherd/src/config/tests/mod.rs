@@ -1,0 +1,281 @@
+//! Whole files: what they are read as, and what is said of their mistakes.
+
+mod herd;
+mod mistakes;
+
+use std::{ffi::OsString, fs, time::Duration};
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// A herd of two that is fine, to be spoilt.
+const TWO: &str = r#"
+[herd]
+tls = "off"
+[[server]]
+name = "a"
+listen = "127.0.0.1:1"
+peer = "127.0.0.1:2"
+neighbors = ["b"]
+[[server]]
+name = "b"
+listen = "127.0.0.1:3"
+peer = "127.0.0.1:4"
+"#;
+
+fn read(text: &str) -> Result<Config, Diagnostics> {
+    read_with(text, &[], &[])
+}
+
+fn read_with(text: &str, variables: &[(&str, &str)], sets: &[&str]) -> Result<Config, Diagnostics> {
+    let environment = variables.iter().map(|&(name, value)| (name.into(), value.into()));
+    let environment: Vec<(OsString, OsString)> = environment.collect();
+    Config::read(
+        text,
+        Path::new("herd.toml"),
+        &Overrides::new(environment, sets.iter().map(ToString::to_string)),
+    )
+}
+
+/// What is said of `text`, one line each, errors and warnings.
+fn said(text: &str) -> Vec<String> {
+    match read(text) {
+        Ok(config) => config.warnings.iter().map(ToString::to_string).collect(),
+        Err(diagnostics) => diagnostics.iter().map(ToString::to_string).collect(),
+    }
+}
+
+/// One line of [`TWO`] replaced: exactly what is expected is said of it.
+fn check(line: &str, with: &str, expected: &[&str]) {
+    assert!(TWO.contains(line), "{line}");
+    assert_eq!(said(&TWO.replacen(line, with, 1)), expected, "{with}");
+}
+
+/// Something added to [`TWO`]'s section `[herd]`, which begins in line 2, or after its end.
+fn check_added(lines: &str, expected: &[&str]) {
+    check("tls = \"off\"\n", &format!("tls = \"off\"\n{lines}\n"), expected);
+}
+
+#[test]
+fn what_init_writes_is_the_classic_herd() {
+    assert_eq!(read(&Config::classic_text("herd")), Ok(Config::classic()));
+    let mut expected = Config::classic();
+    expected.herd.id = "herd-7f3a9c".to_owned();
+    assert_eq!(read(&Config::classic_text("herd-7f3a9c")), Ok(expected));
+}
+
+/// Takes the `# ` from every line that is a setting.
+fn uncommented(text: &str) -> String {
+    let is_setting = |line: &str| {
+        line.split_once(" = ")
+            .is_some_and(|(key, _)| key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'))
+    };
+    let uncomment = |line| match str::strip_prefix(line, "# ") {
+        Some(setting) if is_setting(setting) => format!("{setting}\n"),
+        _ => format!("{line}\n"),
+    };
+    text.lines().map(uncomment).collect()
+}
+
+#[test]
+fn the_defaults_that_init_shows_are_the_defaults() {
+    let text = Config::classic_text("herd");
+    let uncommented = uncommented(&text);
+    assert!(uncommented.matches(" = ").count() == text.matches(" = ").count());
+    assert!(!uncommented.contains("# max_clients") && uncommented.contains("\nlines_per_s"), "{uncommented}");
+    let mut expected = Config::classic();
+    expected.servers[0].advertise = expected.servers[0].peer.clone();
+    assert_eq!(read(&uncommented), Ok(expected));
+}
+
+#[test]
+fn every_setting_is_in_what_init_writes() {
+    let text = uncommented(&Config::classic_text("herd"));
+    let unbuilt = ["google", "google-legacy", "osm", "resp", "mqtt"];
+    for (section, begin) in [
+        ("herd", ""),
+        ("places", ""),
+        ("limits", ""),
+        ("log", ""),
+        ("[server]", "name=\"a\"\nlisten=\"a:1\""),
+    ] {
+        // A key that is like none other is answered with all that are known.
+        let said = said(&format!("[{section}]\n{begin}\nqqqqqqqqqqqq = 1"));
+        let known = said.iter().find_map(|line| line.split_once("known here: ")).expect("the known keys").1;
+        let known: Vec<&str> = known.split(", ").filter(|key| !unbuilt.contains(key)).collect();
+        assert!(known.len() >= 3, "{section}: {known:?}");
+        let begin = text.find(&format!("\n[{section}]\n")).expect("the section") + 2;
+        let end = text[begin..].find("\n[").map_or(text.len(), |end| begin + end);
+        for key in known {
+            assert!(text[begin..end].contains(&format!("\n{key} = ")), "[{section}] {key}");
+        }
+    }
+}
+
+#[test]
+fn every_value_is_read() {
+    let text = r#"
+        [herd]
+        id = "h.1_-"
+        tls = "off"
+        journal = false
+        replicas = 0
+        ack_timeout_ms = 1
+        data = "/var"
+        max_clients = 5
+        client_ttl_s = 60
+        [places]
+        provider = "embedded"
+        fallback = []
+        deadline_ms = 250
+        [places.google]
+        key_env = "GOOGLE_MAPS_API_KEY"
+        base_url = "https://places.googleapis.com"
+        [places.google-legacy]
+        base_url = "https://maps.googleapis.com"
+        [places.osm]
+        file = "places.idx"
+        [database]
+        [limits]
+        idle_s = 0x10
+        line_s = 2
+        write_s = 3
+        connections = 1_000
+        [log]
+        dir = "/var/log/herd"
+        level = "debug"
+        format = "json"
+        max_mb = 1
+        keep = 0
+        lines_per_s = 7
+        [[server]]
+        name = "Riley"
+        listen = "[::1]:12000"
+        http = "localhost:0"
+    "#;
+    let config = read(text).unwrap();
+    assert_eq!(
+        config.herd,
+        Herd { id: "h.1_-".into(), max_clients: 5, client_ttl: Some(Duration::from_secs(60)) }
+    );
+    assert_eq!(config.places, Places { provider: Provider::Embedded, deadline: Duration::from_millis(250) });
+    assert_eq!(
+        config.limits,
+        Limits {
+            idle: Duration::from_secs(16),
+            line: Duration::from_secs(2),
+            write: Duration::from_secs(3),
+            connections: 1000
+        }
+    );
+    assert_eq!(
+        config.log,
+        Log {
+            dir: "/var/log/herd".into(),
+            level: LogLevel::Debug,
+            format: LogFormat::Json,
+            max_bytes: 1_000_000,
+            keep: 0,
+            lines_per_s: 7
+        }
+    );
+    let server = config.server("Riley").unwrap();
+    assert_eq!(server.http.as_ref().unwrap().to_string(), "localhost:0");
+    assert_eq!((&server.peer, &server.advertise), (&None, &None));
+    assert!(config.links_of(&server.name).is_empty() && config.warnings.is_empty());
+}
+
+#[test]
+fn a_flag_goes_before_a_variable_before_the_file_before_the_default() {
+    let text = format!("{TWO}\n[log]\nlevel = \"warn\"");
+    let level = |text: &str, variables: &[_], sets: &[_]| read_with(text, variables, sets).unwrap().log.level;
+    let variable = ("PROXYHERD_LOG_LEVEL", "error");
+    assert_eq!(level(TWO, &[], &[]), LogLevel::Info);
+    assert_eq!(level(&text, &[], &[]), LogLevel::Warn);
+    assert_eq!(level(&text, &[variable], &[]), LogLevel::Error);
+    assert_eq!(level(&text, &[variable], &["log.level=info", "log.level=debug"]), LogLevel::Debug);
+    let config =
+        read_with(TWO, &[("PROXYHERD_LIMITS_CONNECTIONS", "1_0")], &["herd.client_ttl_s=9"]).unwrap();
+    assert_eq!(config.limits.connections, 10);
+    assert_eq!(config.herd.client_ttl, Some(Duration::from_secs(9)));
+    // What is set outside stands in for a value of the file, even for one that could not stand.
+    let spoilt = TWO.replace("\"off\"", "\"certs\"");
+    assert!(read(&spoilt).is_err());
+    assert!(read_with(&spoilt, &[("PROXYHERD_HERD_TLS", "off")], &[]).is_ok());
+}
+
+#[test]
+fn paths_of_the_file_are_relative_to_it_and_those_of_the_shell_are_not() {
+    let dir = |text: &str, sets: &[&str]| {
+        let overrides = Overrides::new([], sets.iter().map(ToString::to_string));
+        Config::read(text, Path::new("/etc/herd/herd.toml"), &overrides).unwrap().log.dir
+    };
+    assert_eq!(dir(TWO, &[]), Path::new("/etc/herd/log"));
+    assert_eq!(dir(&format!("{TWO}[log]\ndir = \"a/b\""), &[]), Path::new("/etc/herd/a/b"));
+    assert_eq!(dir(&format!("{TWO}[log]\ndir = \"/a\""), &[]), Path::new("/a"));
+    assert_eq!(dir(TWO, &["log.dir=a"]), Path::new("a"));
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_told_from_one_that_is_wrong() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str, bytes: &[u8]| {
+        let path = dir.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        path
+    };
+    let load = |path: &Path| Config::load(path, &Overrides::none());
+    assert!(load(&file("fine.toml", TWO.as_bytes())).is_ok());
+    let unreadable =
+        [dir.path().join("none.toml"), dir.path().to_owned(), file("long.toml", &[b'#'; 5 << 20])];
+    for path in unreadable {
+        let error = load(&path).unwrap_err();
+        assert!(matches!(error, LoadError::Unreadable { .. }), "{error}");
+        assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
+    }
+    let error = load(&file("latin1.toml", b"[herd]\nid = \"\xe4\"")).unwrap_err();
+    assert!(error.to_string().ends_with("latin1.toml:2:7: error: this is not UTF-8: save the file as UTF-8"));
+}
+
+/// Whatever is said points into the text, and can be shown.
+fn check_sites(text: &str) {
+    let Err(diagnostics) = read(text) else { return };
+    assert!(diagnostics.error_count() > 0);
+    for diagnostic in diagnostics.iter() {
+        if let Origin::Line(_, line) = diagnostic.site.origin {
+            assert!((1..=text.matches('\n').count() + 1).contains(&line), "{diagnostic}");
+        }
+        assert!(diagnostic.render().contains("-->"));
+        assert!(!diagnostic.to_string().contains('\n'), "{diagnostic}");
+    }
+}
+
+#[test]
+fn a_file_cut_off_anywhere_is_read_without_a_panic() {
+    let text: String = Config::classic_text("herd")
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .collect::<Vec<_>>()
+        .join("\n");
+    for end in 0..text.len() {
+        check_sites(&text[..end]);
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_read_without_a_panic(text in "\\PC{0,60}") {
+        check_sites(&text);
+    }
+
+    #[test]
+    fn any_change_of_a_file_is_read_without_a_panic(
+        at in 0..TWO.len(),
+        len in 0..20usize,
+        with in prop_oneof!["[\\[\\]{}=\"'.,#\\n 0a-]{0,4}", "\\PC{0,3}"],
+    ) {
+        let end = (at + len).min(TWO.len());
+        check_sites(&format!("{}{with}{}", &TWO[..at], &TWO[end..]));
+    }
+}
