@@ -3,10 +3,12 @@
 use std::{
     fs,
     io::{self, Write as _},
+    iter,
     path::{Path, PathBuf},
 };
 
 use anyhow::Context as _;
+use clap_mangen::Man;
 
 use super::heading;
 
@@ -37,14 +39,48 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
 fn write_all(dir: &Path) -> anyhow::Result<()> {
     let cannot = || format!("cannot write manual pages into {}", dir.display());
     fs::create_dir_all(dir).with_context(cannot)?;
-    clap_mangen::generate_to(super::command(), dir).with_context(cannot)?;
-    writeln!(io::stdout(), "Wrote proxyherd.1 and a page a command into {}", dir.display())?;
+    let pages = pages();
+    for page in &pages {
+        page.generate_to(dir).with_context(cannot)?;
+    }
+    writeln!(io::stdout(), "Wrote {} manual pages into {}", pages.len(), dir.display())?;
     Ok(())
 }
 
 fn print_main() -> anyhow::Result<()> {
-    let mut page = Vec::new();
-    clap_mangen::Man::new(super::command()).render(&mut page)?;
-    io::stdout().write_all(&page)?;
+    let mut text = Vec::new();
+    if let Some(main) = pages().first() {
+        main.render(&mut text)?;
+    }
+    io::stdout().write_all(&text)?;
     Ok(())
+}
+
+/// The main page first, then one a command.
+fn pages() -> Vec<Man> {
+    let mut main = super::command().disable_help_subcommand(true);
+    // Building gives the commands their full names, such as `proxyherd-serve`.
+    main.build();
+    let commands: Vec<clap::Command> = main.get_subcommands().cloned().collect();
+    iter::once(main).chain(commands).map(page).collect()
+}
+
+fn page(command: clap::Command) -> Man {
+    let program = concat!("proxyherd ", env!("CARGO_PKG_VERSION"));
+    Man::new(command).source(program).manual("Proxyherd manual")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_command_has_a_page_without_colours() {
+        let dir = tempfile::tempdir().unwrap();
+        write_all(&dir.path().join("man1")).unwrap();
+        for name in ["proxyherd", "proxyherd-serve", "proxyherd-check", "proxyherd-man"] {
+            let page = fs::read_to_string(dir.path().join(format!("man1/{name}.1"))).unwrap();
+            assert!(page.contains("Examples") && !page.contains('\x1b'), "{page}");
+        }
+    }
 }

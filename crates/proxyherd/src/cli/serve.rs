@@ -29,7 +29,7 @@ pub(super) struct Args {
     pub(super) config: ConfigArgs,
 
     /// Which of the file's servers this is
-    #[arg(long, short, value_name = "SERVER", env = "PROXYHERD_NAME", hide_env_values = true)]
+    #[arg(long, short, value_name = "SERVER", env = "PROXYHERD_NAME")]
     pub(super) name: String,
 
     #[command(flatten)]

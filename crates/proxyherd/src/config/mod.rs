@@ -8,8 +8,8 @@
 //!
 //! Reading is pure but for [`Config::load`], which opens the file. Names of hosts are not resolved here.
 //!
-//! Floors, lowest first: `address`, `diagnostic`, `nearest`, `number`; `source`, `overrides`; `section`;
-//! `settings`, `servers`; `read`. `render` stands on `diagnostic` alone.
+//! Floors, lowest first: `address`, `diagnostic`, `nearest`, `number`; `source`, `overrides`, `value`; `reader`
+//! with `section`; `settings`, `servers`; `syntax`, `topology`; `read`. `render` stands on `diagnostic` alone.
 
 mod address;
 mod diagnostic;
@@ -18,6 +18,7 @@ mod nearest;
 mod number;
 mod overrides;
 mod read;
+mod reader;
 mod render;
 mod section;
 mod servers;
@@ -25,6 +26,7 @@ mod settings;
 mod source;
 mod syntax;
 mod topology;
+mod value;
 
 use std::{
     fs::File,

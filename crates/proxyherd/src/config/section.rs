@@ -3,149 +3,45 @@
 //! What a section is asked for is what it knows: there is no second list of keys to keep in step. A value set
 //! outside the file stands in for the file's, and is checked by the same rules.
 
-use std::{
-    fmt::Display,
-    ops::RangeInclusive,
-    path::{Path, PathBuf},
-};
+use std::{fmt::Display, ops::RangeInclusive};
 
 use toml::{
     Spanned,
-    de::{DeInteger, DeTable, DeValue},
+    de::{DeTable, DeValue},
 };
 
 use super::{
-    diagnostic::{Diagnostic, Origin, Severity, Site},
+    diagnostic::{Diagnostic, Site},
     nearest,
     number::grouped,
-    overrides::{self, Entries},
-    source::Source,
+    overrides,
+    reader::{Known, Reader, Stray, header, join},
+    value::{Given, Placed, Raw},
 };
-
-/// Reads one file, and remembers what was wrong and which keys are known.
-pub(super) struct Reader<'a> {
-    source: Source<'a>,
-    entries: &'a Entries,
-    mistakes: Vec<Diagnostic>,
-    known: Vec<Known>,
-    strays: Vec<Stray>,
-}
-
-/// What one section was asked for.
-struct Known {
-    section: String,
-    keys: Vec<&'static str>,
-}
-
-/// A key of the file that no section asked for.
-struct Stray {
-    path: String,
-    kind: String,
-    key: String,
-    site: Site,
-}
 
 /// A table of the file, or the lack of it.
 pub(super) struct Section<'r, 'a> {
     reader: &'r mut Reader<'a>,
     path: String,
-    /// The section as keys of all its like are remembered by: without an index.
+    /// The path without an index: all servers are asked for the same.
     kind: String,
     table: Option<&'a DeTable<'a>>,
     site: Site,
     asked: Vec<&'static str>,
+    settable: Vec<&'static str>,
 }
 
-/// A checked value and where it stands.
-#[derive(Clone, Debug)]
-pub(super) struct Placed<T> {
-    pub(super) value: T,
-    pub(super) key: String,
-    pub(super) site: Site,
-}
-
-/// A value as it was given.
-pub(super) struct Given<'a> {
-    raw: Raw<'a>,
-    key: String,
-    site: Site,
-}
-
-enum Raw<'a> {
-    Toml(&'a DeValue<'a>),
-    /// From outside the file: `true` and `5` have no quotes to tell them from texts.
-    Text(&'a str),
-}
-
-impl<'a> Reader<'a> {
-    pub(super) fn new(source: Source<'a>, entries: &'a Entries, mistakes: Vec<Diagnostic>) -> Reader<'a> {
-        Reader { source, entries, mistakes, known: Vec::new(), strays: Vec::new() }
-    }
-
-    pub(super) fn report(&mut self, diagnostic: Diagnostic) {
-        self.mistakes.push(diagnostic);
-    }
-
-    pub(super) fn has_errors(&self) -> bool {
-        self.mistakes.iter().any(|mistake| mistake.severity == Severity::Error)
-    }
-
-    /// Was an error reported of this key or of what is in it?
-    pub(super) fn has_errors_in(&self, key: &str) -> bool {
-        let within = |path: &String| {
-            path.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('['))
-        };
-        self.mistakes.iter().any(|mistake| mistake.key.as_ref().is_some_and(within))
-    }
-
-    pub(super) fn whole(&self) -> Site {
-        self.source.whole()
-    }
-
-    /// The file's outermost table.
-    pub(super) fn root(&mut self, table: &'a DeTable<'a>) -> Section<'_, 'a> {
-        let site = self.source.whole();
-        self.section(String::new(), String::new(), Some(table), site)
-    }
-
-    fn section(
-        &mut self,
+impl<'r, 'a> Section<'r, 'a> {
+    pub(super) fn new(
+        reader: &'r mut Reader<'a>,
         path: String,
         kind: String,
         table: Option<&'a DeTable<'a>>,
         site: Site,
-    ) -> Section<'_, 'a> {
-        Section { reader: self, path, kind, table, site, asked: Vec::new() }
+    ) -> Section<'r, 'a> {
+        Section { reader, path, kind, table, site, asked: Vec::new(), settable: Vec::new() }
     }
 
-    /// Everything that was found, once every section was read.
-    pub(super) fn finish(mut self) -> Vec<Diagnostic> {
-        let strays = std::mem::take(&mut self.strays);
-        let strays: Vec<Diagnostic> = strays.iter().map(|stray| self.describe(stray)).collect();
-        self.mistakes.extend(strays);
-        let settable =
-            self.known.iter().filter(|known| overrides::SECTIONS.contains(&known.section.as_str()));
-        let settable: Vec<String> =
-            settable.flat_map(|known| known.keys.iter().map(|key| join(&known.section, key))).collect();
-        self.mistakes.extend(self.entries.strays(&settable));
-        self.mistakes
-    }
-
-    fn describe(&self, stray: &Stray) -> Diagnostic {
-        let of_its_section = self.known.iter().filter(|known| known.section == stray.kind);
-        let keys: Vec<&str> = of_its_section.flat_map(|known| known.keys.iter().copied()).collect();
-        let elsewhere = self.known.iter().find(|known| known.keys.contains(&stray.key.as_str()));
-        let help = match (nearest::of(&stray.key, keys.iter().copied()), elsewhere) {
-            (Some(near), _) => format!("did you mean `{near}`?"),
-            (None, Some(known)) => format!("`{}` belongs to {}", stray.key, header(&known.section)),
-            (None, None) => format!("known here: {}", one_each(&keys).join(", ")),
-        };
-        let key = join(&stray.path, &stray.key);
-        Diagnostic::error(stray.site.clone(), key, "is not a known key").help(help)
-    }
-}
-
-impl<'r, 'a> Section<'r, 'a> {
     /// Where the section begins.
     pub(super) fn site(&self) -> Site {
         self.site.clone()
@@ -172,7 +68,7 @@ impl<'r, 'a> Section<'r, 'a> {
         let (path, kind) = (join(&self.path, key), join(&self.kind, key));
         let Some(given) = given else {
             let site = self.reader.whole();
-            return self.reader.section(path, kind, None, site);
+            return Section::new(self.reader, path, kind, None, site);
         };
         let table = match given.raw {
             Raw::Toml(DeValue::Table(table)) => Some(table),
@@ -185,7 +81,7 @@ impl<'r, 'a> Section<'r, 'a> {
                 None
             }
         };
-        self.reader.section(path, kind, table, given.site)
+        Section::new(self.reader, path, kind, table, given.site)
     }
 
     /// The tables of a list such as `[[server]]`, each handed to `read` with its index.
@@ -207,7 +103,7 @@ impl<'r, 'a> Section<'r, 'a> {
                 continue;
             };
             let kind = join(&self.kind, key);
-            values.push(read(index, self.reader.section(given.key, kind, Some(table), given.site)));
+            values.push(read(index, Section::new(self.reader, given.key, kind, Some(table), given.site)));
         }
         values
     }
@@ -307,20 +203,25 @@ impl<'r, 'a> Section<'r, 'a> {
 
     /// Every key of the file that was not asked for is a mistake, to be described when all sections are read.
     pub(super) fn finish(self) {
-        for (key, _) in self.table.into_iter().flat_map(|table| table.iter()) {
-            let (site, key) = (self.reader.source.site(key.span()), key.get_ref().to_string());
-            if !self.asked.contains(&key.as_str()) {
-                let (path, kind) = (self.path.clone(), self.kind.clone());
-                self.reader.strays.push(Stray { path, kind, key, site });
-            }
-        }
-        self.reader.known.push(Known { section: self.kind, keys: self.asked });
+        let keys = self.table.into_iter().flat_map(|table| table.keys());
+        let stray = |(key, site)| Stray { path: self.path.clone(), kind: self.kind.clone(), key, site };
+        let strays = keys
+            .map(|key| (key.get_ref().to_string(), self.reader.site(key.span())))
+            .filter(|(key, _)| !self.asked.contains(&key.as_str()))
+            .map(stray)
+            .collect();
+        let known = Known { section: self.kind.clone(), keys: self.asked, settable: self.settable };
+        self.reader.learn(known, strays);
     }
 
+    /// A value from outside the file, else the file's.
     fn take(&mut self, key: &'static str) -> Option<Given<'a>> {
-        let entry = self.reader.entries.find(&self.path, key);
         let from_file = self.take_from_file(key);
-        let from_outside = entry.map(|entry| Given {
+        if !overrides::SECTIONS.contains(&self.path.as_str()) {
+            return from_file;
+        }
+        self.settable.push(key);
+        let from_outside = self.reader.set_outside(&self.path, key).map(|entry| Given {
             raw: Raw::Text(&entry.text),
             key: self.key(key),
             site: entry.site.clone(),
@@ -335,7 +236,7 @@ impl<'r, 'a> Section<'r, 'a> {
     }
 
     fn given(&self, key: String, item: &'a Spanned<DeValue<'a>>) -> Given<'a> {
-        Given { raw: Raw::Toml(item.get_ref()), key, site: self.reader.source.site(item.span()) }
+        Given { raw: Raw::Toml(item.get_ref()), key, site: self.reader.site(item.span()) }
     }
 
     fn value<T>(
@@ -384,54 +285,6 @@ impl<'r, 'a> Section<'r, 'a> {
     }
 }
 
-impl Placed<PathBuf> {
-    /// The path, where the file names it relative to the file's own directory.
-    pub(super) fn relative_to(self, base: &Path) -> PathBuf {
-        match self.site.origin {
-            Origin::Line(..) | Origin::File(_) => base.join(self.value),
-            Origin::Variable(_) | Origin::Flag => self.value,
-        }
-    }
-}
-
-impl Raw<'_> {
-    fn integer(&self) -> Option<u64> {
-        let read = |integer: &DeInteger<'_>| u64::from_str_radix(integer.as_str(), integer.radix()).ok();
-        match self {
-            Raw::Toml(DeValue::Integer(integer)) => read(integer),
-            Raw::Toml(_) => None,
-            Raw::Text(text) => DeValue::parse(text.trim()).ok()?.get_ref().as_integer().and_then(read),
-        }
-    }
-
-    fn boolean(&self) -> Option<bool> {
-        match self {
-            Raw::Toml(value) => value.as_bool(),
-            Raw::Text(text) => text.trim().parse().ok(),
-        }
-    }
-
-    fn text(&self) -> Option<&str> {
-        match self {
-            Raw::Toml(value) => value.as_str(),
-            Raw::Text(text) => Some(text),
-        }
-    }
-
-    fn describe(&self) -> String {
-        match self {
-            Raw::Text(text) => format!("{text:?}"),
-            Raw::Toml(DeValue::String(text)) => format!("the text {text:?}"),
-            Raw::Toml(DeValue::Integer(integer)) => integer.to_string(),
-            Raw::Toml(DeValue::Float(float)) => float.as_str().to_owned(),
-            Raw::Toml(DeValue::Boolean(value)) => value.to_string(),
-            Raw::Toml(DeValue::Datetime(_)) => "a date".to_owned(),
-            Raw::Toml(DeValue::Array(_)) => "a list".to_owned(),
-            Raw::Toml(DeValue::Table(_)) => "a table".to_owned(),
-        }
-    }
-}
-
 /// `"a", "b" or "c"`
 fn any_of<'w>(words: impl Iterator<Item = &'w str>) -> String {
     let words: Vec<String> = words.map(|word| format!("{word:?}")).collect();
@@ -439,27 +292,4 @@ fn any_of<'w>(words: impl Iterator<Item = &'w str>) -> String {
         Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
         _ => words.concat(),
     }
-}
-
-fn join(section: &str, key: &str) -> String {
-    if section.is_empty() { key.to_owned() } else { format!("{section}.{key}") }
-}
-
-/// How a section's header is written.
-fn header(section: &str) -> String {
-    match section {
-        "" => "the top of the file".to_owned(),
-        "server" => "[[server]]".to_owned(),
-        _ => format!("[{section}]"),
-    }
-}
-
-fn one_each<'k>(keys: &[&'k str]) -> Vec<&'k str> {
-    let mut once = Vec::new();
-    for key in keys {
-        if !once.contains(key) {
-            once.push(*key);
-        }
-    }
-    once
 }

@@ -7,12 +7,7 @@ use std::{
 
 use proxyherd_core::types::ServerName;
 
-use super::{
-    CLASSIC_LINKS,
-    address::Address,
-    diagnostic::Site,
-    section::{Placed, Section},
-};
+use super::{CLASSIC_LINKS, address::Address, diagnostic::Site, section::Section, value::Placed};
 
 /// Most links a server has. More would cost more copies of each report than they shorten its way.
 pub const LINKS_PER_SERVER_MAX: usize = 32;

@@ -10,7 +10,8 @@ use std::{
 
 use super::{
     log::{Log, LogFormat, LogLevel},
-    section::{Placed, Section},
+    section::Section,
+    value::Placed,
 };
 
 /// Longest herd ID, bytes: it stands in every HELLO.

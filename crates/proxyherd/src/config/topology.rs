@@ -9,8 +9,9 @@ use super::{
     address::Address,
     diagnostic::Diagnostic,
     nearest,
-    section::{Placed, Reader},
+    reader::Reader,
     servers::{Draft, LINKS_PER_SERVER_MAX, dials},
+    value::Placed,
 };
 
 /// The servers' links: of each server, by index, the indices of those it has a link with.

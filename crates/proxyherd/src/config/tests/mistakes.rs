@@ -103,8 +103,13 @@ fn what_is_not_built_yet_is_refused_unless_it_is_off() {
 fn mistakes_outside_the_file_name_the_variable_or_the_flag() {
     let error = read_with(
         TWO,
-        &[("PROXYHERD_LOG_LEVEL", "loud"), ("PROXYHERD_HERD_JOURNAL", "yes"), ("PROXYHERD_LOG_LEVL", "x")],
-        &["log.keep=many", "places.fallback=osm", "server.name=x", "herd.journal"],
+        &[
+            ("PROXYHERD_LOG_LEVEL", "loud"),
+            ("PROXYHERD_HERD_JOURNAL", "yes"),
+            ("PROXYHERD_LOG_LEVL", "x"),
+            ("PROXYHERD_PLACES_OSM_FILE", "x"),
+        ],
+        &["log.keep=many", "places.fallback=osm", "places.osm=x", "server.name=x", "herd.journal"],
     )
     .unwrap_err();
     let lines: Vec<String> = error.iter().map(ToString::to_string).collect();
@@ -117,8 +122,12 @@ fn mistakes_outside_the_file_name_the_variable_or_the_flag() {
              found \"loud\"",
             "variable PROXYHERD_LOG_LEVL: warning: PROXYHERD_LOG_LEVL names no setting: \
              did you mean PROXYHERD_LOG_LEVEL?",
+            "variable PROXYHERD_PLACES_OSM_FILE: warning: PROXYHERD_PLACES_OSM_FILE names no setting: \
+             a variable is named PROXYHERD_<SECTION>_<KEY>",
             "flag --set: error: a setting is written `section.key=value`: there is no `=`; \
              for example `--set log.level=debug`",
+            "flag --set: error: `places.osm` cannot be set by a flag: \
+             any single value of [herd], [places], [limits], [log] can be set so",
             "flag --set: error: `server.name` cannot be set by a flag: \
              any single value of [herd], [places], [limits], [log] can be set so",
             "flag --set: error: `log.keep` takes a whole number from 0 to 10_000: found \"many\"; \
@@ -127,7 +136,7 @@ fn mistakes_outside_the_file_name_the_variable_or_the_flag() {
              a list is set in the file alone",
         ]
     );
-    assert_eq!((error.error_count(), error.warning_count()), (6, 1));
+    assert_eq!((error.error_count(), error.warning_count()), (7, 2));
 }
 
 #[test]

@@ -1,0 +1,79 @@
+//! A value of the configuration: as it was given, and once it is checked.
+
+use std::path::{Path, PathBuf};
+
+use toml::de::{DeInteger, DeValue};
+
+use super::diagnostic::{Origin, Site};
+
+/// A checked value and where it stands.
+#[derive(Clone, Debug)]
+pub(super) struct Placed<T> {
+    pub(super) value: T,
+    pub(super) key: String,
+    pub(super) site: Site,
+}
+
+/// A value as it was given.
+pub(super) struct Given<'a> {
+    pub(super) raw: Raw<'a>,
+    pub(super) key: String,
+    pub(super) site: Site,
+}
+
+/// Where a value comes from decides how it is spelt.
+pub(super) enum Raw<'a> {
+    /// From the file.
+    Toml(&'a DeValue<'a>),
+    /// From outside the file: `true` and `5` have no quotes to tell them from texts.
+    Text(&'a str),
+}
+
+impl Placed<PathBuf> {
+    /// The path, where the file names it relative to the file's own directory.
+    pub(super) fn relative_to(self, base: &Path) -> PathBuf {
+        match self.site.origin {
+            Origin::Line(..) | Origin::File(_) => base.join(self.value),
+            Origin::Variable(_) | Origin::Flag => self.value,
+        }
+    }
+}
+
+impl Raw<'_> {
+    pub(super) fn integer(&self) -> Option<u64> {
+        let read = |integer: &DeInteger<'_>| u64::from_str_radix(integer.as_str(), integer.radix()).ok();
+        match self {
+            Raw::Toml(DeValue::Integer(integer)) => read(integer),
+            Raw::Toml(_) => None,
+            Raw::Text(text) => DeValue::parse(text.trim()).ok()?.get_ref().as_integer().and_then(read),
+        }
+    }
+
+    pub(super) fn boolean(&self) -> Option<bool> {
+        match self {
+            Raw::Toml(value) => value.as_bool(),
+            Raw::Text(text) => text.trim().parse().ok(),
+        }
+    }
+
+    pub(super) fn text(&self) -> Option<&str> {
+        match self {
+            Raw::Toml(value) => value.as_str(),
+            Raw::Text(text) => Some(text),
+        }
+    }
+
+    /// For "found …".
+    pub(super) fn describe(&self) -> String {
+        match self {
+            Raw::Text(text) => format!("{text:?}"),
+            Raw::Toml(DeValue::String(text)) => format!("the text {text:?}"),
+            Raw::Toml(DeValue::Integer(integer)) => integer.to_string(),
+            Raw::Toml(DeValue::Float(float)) => float.as_str().to_owned(),
+            Raw::Toml(DeValue::Boolean(value)) => value.to_string(),
+            Raw::Toml(DeValue::Datetime(_)) => "a date".to_owned(),
+            Raw::Toml(DeValue::Array(_)) => "a list".to_owned(),
+            Raw::Toml(DeValue::Table(_)) => "a table".to_owned(),
+        }
+    }
+}
