@@ -195,6 +195,42 @@ impl Map {
     }
 }
 
+/// Looking on, for tests, status and the simulator's checkers.
+impl Map {
+    /// Calls `visit` with each entry of the vector of one shard: all updates of the origin up to so far are
+    /// covered here.
+    pub fn for_each_covered(&self, shard: usize, mut visit: impl FnMut(&Origin, u64)) {
+        for (origin, covered) in self.shards[shard].lock().shard.vector() {
+            visit(origin, covered);
+        }
+    }
+
+    /// How many entries wait for `link` in one shard's outbox.
+    pub fn queue_len(&self, link: LinkId, shard: usize) -> usize {
+        self.shards[shard].lock().shard.queue_len(link.index())
+    }
+
+    /// What of the bookkeeping contradicts itself, if anything does. Only says something while no other thread
+    /// changes the map.
+    pub fn contradiction(&self) -> Option<String> {
+        for (index, counted) in self.shards.iter().enumerate() {
+            let Counted { shard, .. } = &*counted.lock();
+            let found = shard.contradiction().or_else(|| {
+                let is_noted = |link: &AtomicU32| link.load(SeqCst) & 1 << index != 0;
+                let unnoted = (0..)
+                    .zip(&self.ready)
+                    .find(|&(link, noted)| shard.ready_links() & 1 << link != 0 && !is_noted(noted));
+                unnoted.map(|(link, _): (u32, _)| format!("link {link} is not to flush what is ready"))
+            });
+            if let Some(found) = found {
+                return Some(format!("shard {index}: {found}"));
+            }
+        }
+        let held: usize = self.shards.iter().map(|counted| counted.lock().shard.len()).sum();
+        (held as u64 != self.len()).then(|| format!("{held} records are held and {} counted", self.len()))
+    }
+}
+
 /// In which shard a key is, at every server.
 pub fn shard_index(key: &[u8]) -> usize {
     xxh3_64(key) as usize % SHARDS

@@ -18,6 +18,7 @@
 //! Shards are independent: each has sequences, vectors and outboxes of its own, under one lock that whoever
 //! owns the shard provides. No socket, clock or lock is known here.
 
+mod audit;
 mod origins;
 mod outbox;
 

@@ -109,6 +109,16 @@ impl Origins {
         told.map(|(place, entry)| (place, &entry.origin, entry.covered))
     }
 
+    /// How many live records the origin at `place` has, by this table's count.
+    pub(super) fn live(&self, place: u16) -> u32 {
+        self.entries[usize::from(place)].live
+    }
+
+    /// How many origins have a place.
+    pub(super) fn len(&self) -> usize {
+        self.places.len()
+    }
+
     /// One more than the highest place ever taken.
     pub(super) fn places_used(&self) -> usize {
         self.entries.len()

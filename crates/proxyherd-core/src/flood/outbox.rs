@@ -60,6 +60,11 @@ impl Outbox {
         }
     }
 
+    /// What is queued, in order; `None` is the marker.
+    pub(super) fn queued(&self) -> impl ExactSizeIterator<Item = Option<SlotId>> {
+        self.fifo.iter().map(|&slot| (slot != MARKER).then_some(SlotId(slot)))
+    }
+
     /// All slots that are queued; empties the outbox.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = SlotId> {
         self.marker = None;
