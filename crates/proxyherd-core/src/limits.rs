@@ -28,6 +28,9 @@ pub const PLACES_MAX: u8 = 20;
 /// Into how many shards every server of a herd cuts its map. Part of the link protocol, because sequences are
 /// counted and vectors told per shard; HELLO refuses a neighbour that cuts otherwise.
 pub const SHARDS: usize = 16;
+/// Most reports that are offered to the map at once; a door with more offers them in turns. Their places fit a
+/// byte.
+pub const BATCH_LEN_MAX: usize = 64;
 /// Most links of one server. The configuration refuses more.
 pub const LINKS_MAX: usize = 32;
 /// Most incarnations of servers with live records in one shard. A record of one more is refused, and with it

@@ -13,8 +13,8 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::{
     codec::link::Encoder,
     flood::{Held, LinkId, Offered, Rules, Shard, ShardSettings, Wake},
-    limits::{LINK_BATCH_LEN, LINKS_MAX, SHARDS},
-    types::{ClientId, Difference, Kind, Origin, Record, Report},
+    limits::{BATCH_LEN_MAX, LINK_BATCH_LEN, LINKS_MAX, SHARDS},
+    types::{ClientId, Kind, Origin, Record, Report},
 };
 
 /// What a map is told once.
@@ -41,6 +41,22 @@ pub struct ReportCounts {
     pub stale: u64,
     /// They were of clients for which there was no room.
     pub refused: u64,
+}
+
+/// A report on its way into the map, and what became of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Offer<'a> {
+    /// The report.
+    pub report: Report<'a>,
+    /// What became of it; [`Offered::Stale`] until it has been offered.
+    pub outcome: Offered,
+}
+
+impl<'a> Offer<'a> {
+    /// A report that has not been offered yet.
+    pub fn new(report: Report<'a>) -> Offer<'a> {
+        Offer { report, outcome: Offered::Stale }
+    }
 }
 
 /// All shards.
@@ -114,17 +130,64 @@ impl Map {
     }
 
     /// Takes a client's report, at `now_ns` by this server's clock.
-    pub fn report(&self, now_ns: u64, report: &Report<'_>) -> (Offered, Difference, Wake) {
-        let has_room = self.records.load(Relaxed) < self.max_clients;
-        let (index, mut counted) = self.shard_of(report.client.as_bytes());
-        let (offered, difference, wake) = counted.shard.report(now_ns, report, has_room);
-        match offered {
-            Offered::Inserted | Offered::Updated => counted.reports.accepted += 1,
-            Offered::Stale => counted.reports.stale += 1,
-            Offered::Full => counted.reports.refused += 1,
+    pub fn report(&self, now_ns: u64, report: &Report<'_>) -> (Offered, Wake) {
+        let mut offers = [Offer::new(*report)];
+        let wake = self.report_all(now_ns, &mut offers);
+        (offers[0].outcome, wake)
+    }
+
+    /// Takes up to [`BATCH_LEN_MAX`] reports, those of one client in their order, at `now_ns` by this server's
+    /// clock; each learns its outcome. Every shard that they touch is visited once.
+    pub fn report_all(&self, now_ns: u64, offers: &mut [Offer<'_>]) -> Wake {
+        if self.len() + offers.len() as u64 > self.max_clients {
+            return self.report_in_turn(now_ns, offers);
         }
-        drop(counted);
-        (offered, difference, self.counted(index, offered, wake))
+        let (order, ends) = by_shard(offers);
+        let (mut wake, mut start) = (Wake::default(), 0);
+        for (index, &end) in ends.iter().enumerate() {
+            let end = usize::from(end);
+            if start < end {
+                wake = wake.and(self.report_to(index, now_ns, offers, &order[start..end]));
+            }
+            start = end;
+        }
+        wake
+    }
+
+    /// Where not all may find room, whoever comes first does.
+    fn report_in_turn(&self, now_ns: u64, offers: &mut [Offer<'_>]) -> Wake {
+        (0..offers.len()).fold(Wake::default(), |wake, place| {
+            let index = shard_index(offers[place].report.client.as_bytes());
+            wake.and(self.report_to(index, now_ns, offers, &[place as u8]))
+        })
+    }
+
+    /// Takes those of `offers` that `places` names, all of one shard.
+    fn report_to(&self, index: usize, now_ns: u64, offers: &mut [Offer<'_>], places: &[u8]) -> Wake {
+        let mut guard = self.shards[index].lock();
+        let Counted { shard, reports } = &mut *guard;
+        let (mut wake, mut inserted) = (Wake::default(), 0);
+        for &place in places {
+            let offer = &mut offers[usize::from(place)];
+            let has_room = self.records.load(Relaxed) + inserted < self.max_clients;
+            let (outcome, woken) = shard.report(now_ns, &offer.report, has_room);
+            offer.outcome = outcome;
+            wake = wake.and(woken);
+            match outcome {
+                Offered::Inserted => {
+                    inserted += 1;
+                    reports.accepted += 1;
+                }
+                Offered::Updated => reports.accepted += 1,
+                Offered::Stale => reports.stale += 1,
+                Offered::Full => reports.refused += 1,
+            }
+        }
+        if inserted > 0 {
+            self.records.fetch_add(inserted, Relaxed);
+        }
+        drop(guard);
+        self.ready(index, wake)
     }
 
     /// Forgets a client for the whole herd. Says whether it was known.
@@ -296,6 +359,31 @@ impl Map {
     }
 }
 
+/// The places of `offers` in the order of their shards, and where each shard's end in it. Offers of one shard
+/// keep their order.
+fn by_shard(offers: &[Offer<'_>]) -> ([u8; BATCH_LEN_MAX], [u8; SHARDS]) {
+    let mut shards = [0; BATCH_LEN_MAX];
+    let mut ends = [0; SHARDS];
+    for (shard, offer) in shards[..offers.len()].iter_mut().zip(offers) {
+        *shard = shard_index(offer.report.client.as_bytes()) as u8;
+        ends[usize::from(*shard)] += 1;
+    }
+    let mut starts = [0; SHARDS];
+    let mut end = 0;
+    for (start, count) in starts.iter_mut().zip(&mut ends) {
+        *start = end;
+        end += *count;
+        *count = end;
+    }
+    let mut order = [0; BATCH_LEN_MAX];
+    for (place, &shard) in (0..).zip(&shards[..offers.len()]) {
+        let next = &mut starts[usize::from(shard)];
+        order[usize::from(*next)] = place;
+        *next += 1;
+    }
+    (order, ends)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -342,6 +430,19 @@ mod tests {
     }
 
     #[test]
+    fn the_limit_holds_within_a_batch_and_a_batch_keeps_each_clients_order() {
+        let map = map(3, None);
+        let told =
+            [(b"a", "1"), (b"b", "1"), (b"a", "3"), (b"c", "1"), (b"a", "2"), (b"d", "1"), (b"b", "1")];
+        let mut offers: Vec<_> = told.iter().map(|(client, at)| Offer::new(report(*client, at))).collect();
+        let _ = map.report_all(1_000_000_000, &mut offers);
+        let outcomes: Vec<_> = offers.iter().map(|offer| offer.outcome).collect();
+        use Offered::{Full, Inserted, Stale, Updated};
+        assert_eq!(outcomes, [Inserted, Inserted, Updated, Inserted, Stale, Full, Stale]);
+        assert_eq!(map.len(), 3);
+    }
+
+    #[test]
     fn a_client_is_forgotten_so_long_after_its_report_was_received() {
         let map = map(10, Some(1_000_000_000));
         let client = ClientId::new(b"kiwi").unwrap();
@@ -350,7 +451,7 @@ mod tests {
         assert!(map.locate(received + 1_000_000_000, client, |_| ()).is_none());
         assert_eq!((map.sweep(received + 999_999_999, 1000), map.len()), (0, 1));
         assert_eq!((map.sweep(received + 1_000_000_000, 1000), map.len()), (1, 0));
-        let (offered, ..) = map.report(received + 2_000_000_000, &report(b"kiwi", "0"));
+        let (offered, _) = map.report(received + 2_000_000_000, &report(b"kiwi", "0"));
         assert_eq!(offered, Offered::Inserted, "a forgotten client may begin again, whatever its clock says");
     }
 
@@ -362,9 +463,9 @@ mod tests {
         let _ = map.report(5_000_000_000, &report(b"kiwi", "9"));
         assert!(map.forget(5_000_000_000, client).0);
         assert!(!map.forget(5_000_000_000, client).0, "a client is forgotten once");
-        let (offered, ..) = map.report(5_000_000_000, &report(b"kiwi", "9"));
+        let (offered, _) = map.report(5_000_000_000, &report(b"kiwi", "9"));
         assert_eq!(offered, Offered::Stale);
-        let (offered, ..) = map.report(5_000_000_000, &report(b"kiwi", "9.5"));
+        let (offered, _) = map.report(5_000_000_000, &report(b"kiwi", "9.5"));
         assert_eq!(offered, Offered::Updated);
     }
 }

@@ -82,7 +82,7 @@ pub struct Told<'a> {
 
 /// Reads one line, without its end.
 pub fn parse(line: &[u8]) -> Line<'_> {
-    let mut fields = Fields { line, at: 0 };
+    let mut fields = Fields::of(line);
     let Some(name) = fields.next() else { return Line::Blank };
     let read = match name {
         b"IAMAT" => parse_iamat(fields),
@@ -94,18 +94,18 @@ pub fn parse(line: &[u8]) -> Line<'_> {
 
 fn parse_iamat(mut fields: Fields<'_>) -> Option<Line<'_>> {
     let client = ClientId::of_field(fields.next()?)?;
-    let (coordinates, timestamp) = (fields.next()?, fields.next()?);
-    let told = fields.told(client.as_bytes().len(), coordinates.len(), timestamp.len());
+    let (start, client_end) = (fields.start, fields.end);
+    // Numbers end where their digits do: there is no need to look for the white space behind them first.
+    let coordinates = fields.read(Coordinates::parse_front)?;
+    let (is_spaced, coordinates_end) = (fields.is_spaced_from(client_end), fields.end);
+    let timestamp = fields.read(Timestamp::parse_front)?;
+    let is_tidy = is_spaced && fields.is_spaced_from(coordinates_end);
+    let span = &fields.line[if is_tidy { start } else { 0 }..fields.end];
     if fields.next().is_some() {
         return None;
     }
-    let report = Report {
-        client,
-        coordinates: Coordinates::parse(coordinates)?,
-        timestamp: Timestamp::parse(timestamp)?,
-        attributes: Attributes::NONE,
-    };
-    Some(Line::Iamat(report, told))
+    let report = Report { client, coordinates, timestamp, attributes: Attributes::NONE };
+    Some(Line::Iamat(report, Told { span, is_tidy }))
 }
 
 fn parse_whatsat(mut fields: Fields<'_>) -> Option<Line<'_>> {
@@ -131,29 +131,42 @@ fn parse_limit(text: &[u8]) -> Option<u8> {
 /// The fields of a line: runs of bytes that are not white space.
 struct Fields<'a> {
     line: &'a [u8],
-    /// How far the line is read.
-    at: usize,
+    /// Where the last field that was read starts and ends.
+    start: usize,
+    end: usize,
 }
 
 impl<'a> Fields<'a> {
+    fn of(line: &'a [u8]) -> Fields<'a> {
+        Fields { line, start: 0, end: 0 }
+    }
+
     fn next(&mut self) -> Option<&'a [u8]> {
-        let rest = &self.line[self.at..];
-        let start = rest.iter().position(|&byte| !is_white_space(byte))?;
-        let rest = &rest[start..];
+        let rest = self.skip_white_space()?;
         let len = find_white_space(rest).unwrap_or(rest.len());
-        self.at += start + len;
+        self.end = self.start + len;
         Some(&rest[..len])
     }
 
-    /// The last three fields read, which have these lengths.
-    fn told(&self, client: usize, coordinates: usize, timestamp: usize) -> Told<'a> {
-        let tidy_len = client + 1 + coordinates + 1 + timestamp;
-        let tidy = &self.line[self.at - tidy_len..self.at];
-        if tidy[client] == b' ' && tidy[client + 1 + coordinates] == b' ' {
-            // Fields hold no space, so these are what separates them, and there is nothing else.
-            return Told { span: tidy, is_tidy: true };
-        }
-        Told { span: &self.line[..self.at], is_tidy: false }
+    /// Reads the next field by `parse`, which says what it leaves; that has to be the field's end.
+    fn read<T>(&mut self, parse: impl FnOnce(&'a [u8]) -> Option<(T, &'a [u8])>) -> Option<T> {
+        let rest = self.skip_white_space()?;
+        let (value, left) = parse(rest)?;
+        self.end = self.line.len() - left.len();
+        left.first().is_none_or(|&byte| is_white_space(byte)).then_some(value)
+    }
+
+    /// What is left of the line from the next field on; `None` if there is no field any more.
+    fn skip_white_space(&mut self) -> Option<&'a [u8]> {
+        let rest = &self.line[self.end..];
+        let skipped = rest.iter().position(|&byte| !is_white_space(byte))?;
+        self.start = self.end + skipped;
+        Some(&rest[skipped..])
+    }
+
+    /// Whether one space and nothing else stands between the field that ends at `end` and the last one.
+    fn is_spaced_from(&self, end: usize) -> bool {
+        self.start == end + 1 && self.line[end] == b' '
     }
 }
 
@@ -163,7 +176,7 @@ pub fn write_at_reply(out: &mut Vec<u8>, server: &ServerName, difference: Differ
     if told.is_tidy {
         out.extend_from_slice(told.span);
     } else {
-        let mut fields = Fields { line: told.span, at: 0 };
+        let mut fields = Fields::of(told.span);
         let _command = fields.next();
         let mut separator = &b""[..];
         while let Some(field) = fields.next() {

@@ -161,18 +161,12 @@ impl Shard {
     }
 
     /// Takes a client's report. With `has_room` false a client that is not held yet is refused.
-    pub fn report(
-        &mut self,
-        now_ns: u64,
-        report: &Report<'_>,
-        has_room: bool,
-    ) -> (Offered, Difference, Wake) {
+    pub fn report(&mut self, now_ns: u64, report: &Report<'_>, has_room: bool) -> (Offered, Wake) {
         let difference = Difference::at_receipt(now_ns, report.timestamp);
         let body = Body::Location { coordinates: report.coordinates, attributes: report.attributes };
         let key = report.client.as_bytes();
         let record = Record { kind: Kind::CLIENT, key, body, timestamp: report.timestamp, difference };
-        let (offered, wake) = self.take(now_ns, &record, has_room);
-        (offered, difference, wake)
+        self.take(now_ns, &record, has_room)
     }
 
     /// Forgets a client for the whole herd, by a tombstone that wins over what is held.

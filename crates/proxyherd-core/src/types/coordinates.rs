@@ -126,9 +126,14 @@ pub struct Coordinates {
 impl Coordinates {
     /// Reads latitude then longitude, each with its sign and nothing between or after them.
     pub fn parse(text: &[u8]) -> Option<Coordinates> {
+        Coordinates::parse_front(text).filter(|(_, rest)| rest.is_empty()).map(|(coordinates, _)| coordinates)
+    }
+
+    /// Reads latitude then longitude at the front of `text`; also says what follows them.
+    pub(crate) fn parse_front(text: &[u8]) -> Option<(Coordinates, &[u8])> {
         let (latitude, rest) = Decimal::parse(text)?;
         let (longitude, rest) = Decimal::parse(rest)?;
-        if rest.is_empty() { Coordinates::new(latitude, longitude) } else { None }
+        Some((Coordinates::new(latitude, longitude)?, rest))
     }
 
     /// Puts the two together, unless one is out of its range.

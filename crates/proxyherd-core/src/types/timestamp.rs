@@ -19,21 +19,27 @@ pub struct Timestamp {
 impl Timestamp {
     /// Reads `1*10DIGIT ["." 1*9DIGIT]` and nothing else.
     pub fn parse(text: &[u8]) -> Option<Timestamp> {
+        Timestamp::parse_front(text).filter(|(_, rest)| rest.is_empty()).map(|(timestamp, _)| timestamp)
+    }
+
+    /// Reads a timestamp at the front of `text`; also says what follows it.
+    pub(crate) fn parse_front(text: &[u8]) -> Option<(Timestamp, &[u8])> {
         let (seconds, second_digits) = digits::parse(text, SECOND_DIGITS_MAX);
         if second_digits == 0 {
             return None;
         }
-        let (fraction, fraction_digits) = match &text[second_digits..] {
-            [] => (0, 0),
-            [b'.', decimals @ ..] => match digits::parse(decimals, FRACTION_DIGITS_MAX) {
-                (fraction, len) if len > 0 && len == decimals.len() => (fraction, len),
-                _ => return None,
-            },
-            _ => return None,
-        };
+        let mut rest = &text[second_digits..];
+        let (mut fraction, mut fraction_digits) = (0, 0);
+        if let [b'.', decimals @ ..] = rest {
+            (fraction, fraction_digits) = digits::parse(decimals, FRACTION_DIGITS_MAX);
+            if fraction_digits == 0 {
+                return None;
+            }
+            rest = &decimals[fraction_digits..];
+        }
         let nanos =
             seconds * NANOS_PER_SECOND + fraction * POWERS_OF_TEN[FRACTION_DIGITS_MAX - fraction_digits];
-        Some(Timestamp { nanos, shape: (second_digits << 4 | fraction_digits) as u8 })
+        Some((Timestamp { nanos, shape: (second_digits << 4 | fraction_digits) as u8 }, rest))
     }
 
     /// The server's own clock as a timestamp with nine decimals, for reports that bring no time.

@@ -4,10 +4,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use proxyherd_core::{
-    flood::Wake,
-    types::{AttributesBuf, ClientId, Coordinates, Report, Timestamp},
-};
+use proxyherd_core::types::{AttributesBuf, ClientId, Coordinates, Report, Timestamp};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     net::TcpStream,
@@ -119,8 +116,7 @@ impl Client {
             timestamp: now(),
             attributes: attributes.borrow(),
         };
-        let mut wake = Wake::default();
-        let _ = herd.report(clock::now_ns(), &report, &mut wake);
+        let (_, wake) = herd.map().report(clock::now_ns(), &report);
         herd.wake(wake);
         let (name, attributes) = (&self.name, attributes.borrow());
         let message = format_args!("{name} reports {coordinates} {attributes:?}");

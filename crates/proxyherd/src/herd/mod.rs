@@ -15,11 +15,11 @@ use std::{
 
 use proxyherd_core::{
     codec::line,
-    flood::{Offered, Wake},
+    flood::Wake,
     link::Identity,
     map::{Map, MapSettings},
     places::Query,
-    types::{Body, ClientId, Difference, Origin, Radius, Report},
+    types::{Body, ClientId, Origin, Radius},
 };
 
 pub use self::links::{Link, LinkState, Links};
@@ -102,14 +102,6 @@ impl Herd {
     /// When it started.
     pub fn started(&self) -> Instant {
         self.started
-    }
-
-    /// Takes a report received at `now_ns`. The caller wakes the links in `wake` when it has handled all it
-    /// has: a batch of reports wakes each link once.
-    pub fn report(&self, now_ns: u64, report: &Report<'_>, wake: &mut Wake) -> (Offered, Difference) {
-        let (offered, difference, woken) = self.map.report(now_ns, report);
-        *wake = wake.and(woken);
-        (offered, difference)
     }
 
     /// Appends the AT line of a client's record to `out` and says what to ask the places about; `None` if the

@@ -3,12 +3,15 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use arrayvec::ArrayVec;
 use proxyherd_core::{
-    codec::line::{self, Line, Lines, Next},
+    codec::line::{self, Line, Lines, Next, Told},
     command::Command,
     flood::{Offered, Wake},
+    limits::BATCH_LEN_MAX,
+    map::Offer,
     places::Query,
-    types::{ClientId, Radius},
+    types::{ClientId, Difference, Radius},
 };
 
 use crate::{clock, herd::Herd};
@@ -48,7 +51,15 @@ pub(super) fn handle(
     end_of_stream: bool,
     out: &mut Vec<u8>,
 ) -> Handled {
-    let mut batch = Batch { herd, now_ns: clock::now_ns(), wake: Wake::default(), lines_out: 0, out };
+    let mut batch = Batch {
+        herd,
+        now_ns: clock::now_ns(),
+        wake: Wake::default(),
+        offers: ArrayVec::new(),
+        echoes: ArrayVec::new(),
+        lines_out: 0,
+        out,
+    };
     let (mut consumed, mut lines_in) = (0, 0);
     let end = loop {
         match lines.next(&input[consumed..], end_of_stream) {
@@ -61,6 +72,7 @@ pub(super) fn handle(
             }
             Next::Incomplete => break End::Done,
             Next::TooLong(start) => {
+                batch.settle();
                 batch.refuse(start);
                 break End::TooLong;
             }
@@ -69,42 +81,71 @@ pub(super) fn handle(
             break End::Full;
         }
     };
+    batch.settle();
     herd.wake(batch.wake);
     Handled { consumed, lines: (lines_in, batch.lines_out), end }
 }
 
-struct Batch<'a> {
+/// Reports are gathered and offered to the map together, since a visit of a shard costs more than a report; they
+/// are settled before anything else is answered, so that replies and effects keep their order.
+struct Batch<'a, 'i> {
     herd: &'a Herd,
     now_ns: u64,
     wake: Wake,
+    offers: ArrayVec<Offer<'i>, BATCH_LEN_MAX>,
+    /// For each offer, what its reply is made of.
+    echoes: ArrayVec<Echo<'i>, BATCH_LEN_MAX>,
     lines_out: u64,
     out: &'a mut Vec<u8>,
 }
 
-impl Batch<'_> {
-    fn answer(&mut self, line: &[u8]) -> Option<End> {
+struct Echo<'i> {
+    told: Told<'i>,
+    line: &'i [u8],
+}
+
+impl<'i> Batch<'_, 'i> {
+    fn answer(&mut self, line: &'i [u8]) -> Option<End> {
         match line::parse(line) {
             Line::Iamat(report, told) => {
-                let (offered, difference) = self.herd.report(self.now_ns, &report, &mut self.wake);
-                if offered == Offered::Full {
-                    self.refuse(line);
-                    return None;
+                self.offers.push(Offer::new(report));
+                self.echoes.push(Echo { told, line });
+                if self.offers.is_full() {
+                    self.settle();
                 }
-                self.lines_out += 1;
-                line::write_at_reply(self.out, self.herd.name(), difference, told);
                 None
             }
+            Line::Blank => None,
             Line::Command(Command::Nearby { client, radius, limit }) => {
+                self.settle();
                 self.answer_nearby(line, client, radius, limit)
             }
-            Line::Blank => None,
             Line::Command(Command::Report(_)) | Line::Invalid => {
+                self.settle();
                 if is_report(line) {
                     self.herd.counts.reports_unreadable.fetch_add(1, Relaxed);
                 }
                 self.refuse(line);
                 None
             }
+        }
+    }
+
+    /// Offers the reports that have been gathered, and answers them.
+    fn settle(&mut self) {
+        if self.offers.is_empty() {
+            return;
+        }
+        self.wake = self.wake.and(self.herd.map().report_all(self.now_ns, &mut self.offers));
+        let (offers, echoes) = (std::mem::take(&mut self.offers), std::mem::take(&mut self.echoes));
+        for (offer, echo) in offers.iter().zip(echoes) {
+            if offer.outcome == Offered::Full {
+                self.refuse(echo.line);
+                continue;
+            }
+            self.lines_out += 1;
+            let difference = Difference::at_receipt(self.now_ns, offer.report.timestamp);
+            line::write_at_reply(self.out, self.herd.name(), difference, echo.told);
         }
     }
 
