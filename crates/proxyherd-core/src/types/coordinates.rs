@@ -27,7 +27,7 @@ impl Decimal {
         if sign != b'+' && sign != b'-' {
             return None;
         }
-        let (integer, integer_digits) = digits::parse(rest, 3);
+        let (integer, integer_digits) = digits::parse::<3>(rest);
         if integer_digits == 0 {
             return None;
         }
@@ -35,7 +35,7 @@ impl Decimal {
         let mut magnitude = integer * ONE;
         let mut fraction_digits = 0;
         if let [b'.', decimals @ ..] = rest {
-            let (fraction, len) = digits::parse(decimals, FRACTION_DIGITS_MAX);
+            let (fraction, len) = digits::parse::<FRACTION_DIGITS_MAX>(decimals);
             if len == 0 {
                 return None;
             }

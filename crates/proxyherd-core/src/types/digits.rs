@@ -11,21 +11,39 @@ pub(super) const POWERS_OF_TEN: [u64; 13] = {
     powers
 };
 
-/// Reads at most `most` digits at the front of `bytes`: their value and how many there were.
-///
-/// `most` is at most 16: twice eight are read.
-pub(super) fn parse(bytes: &[u8], most: usize) -> (u64, usize) {
-    debug_assert!(most <= 16, "sixteen digits are two words of eight");
-    let (high, high_len) = parse_word(bytes, most.min(8));
-    if high_len < 8 || most == 8 {
+/// Reads at most `MOST` digits at the front of `bytes`: their value and how many there were.
+#[inline]
+pub(super) fn parse<const MOST: usize>(bytes: &[u8]) -> (u64, usize) {
+    const { assert!(MOST <= 16, "sixteen digits are two words of eight") };
+    if MOST <= 3 {
+        return parse_few(bytes, MOST);
+    }
+    let (high, high_len) = parse_word(bytes, if MOST < 8 { MOST } else { 8 });
+    if high_len < 8 || MOST <= 8 {
         return (high, high_len);
     }
-    let (low, low_len) = parse_word(&bytes[8..], most - 8);
+    let (low, low_len) = parse_few(&bytes[8..], MOST - 8);
     (high * POWERS_OF_TEN[low_len] + low, 8 + low_len)
+}
+
+/// Reads at most `most` digits, one by one, which is quicker for up to four.
+#[inline]
+fn parse_few(bytes: &[u8], most: usize) -> (u64, usize) {
+    let (mut value, mut len) = (0, 0);
+    for &byte in bytes.iter().take(most) {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            break;
+        }
+        value = value * 10 + u64::from(digit);
+        len += 1;
+    }
+    (value, len)
 }
 
 /// Reads at most `most` digits, eight or fewer, all at once: each byte of a word is a digit, and three
 /// multiplications add neighbours up into pairs, fours and eights.
+#[inline]
 fn parse_word(bytes: &[u8], most: usize) -> (u64, usize) {
     let word = bytes.first_chunk().map_or_else(|| short_word(bytes), |eight| u64::from_le_bytes(*eight));
     let digits = word ^ 0x3030_3030_3030_3030;
@@ -84,12 +102,12 @@ mod tests {
 
     #[test]
     fn digits_end_at_the_first_other_byte_or_at_the_most() {
-        assert_eq!(parse(b"123.5", 10), (123, 3));
-        assert_eq!(parse(b"123456", 3), (123, 3));
-        assert_eq!(parse(b"-1", 3), (0, 0));
-        assert_eq!(parse(b"", 3), (0, 0));
-        assert_eq!(parse(b"12345678", 8), (12_345_678, 8));
-        assert_eq!(parse(b"12345678901234567", 16), (1_234_567_890_123_456, 16));
+        assert_eq!(parse::<10>(b"123.5"), (123, 3));
+        assert_eq!(parse::<3>(b"123456"), (123, 3));
+        assert_eq!(parse::<3>(b"-1"), (0, 0));
+        assert_eq!(parse::<3>(b""), (0, 0));
+        assert_eq!(parse::<8>(b"12345678"), (12_345_678, 8));
+        assert_eq!(parse::<16>(b"12345678901234567"), (1_234_567_890_123_456, 16));
     }
 
     #[test]
@@ -98,10 +116,10 @@ mod tests {
             for end in [b'/', b':', 0, 0x2F, 0xFF, 0xB0, b'.'] {
                 let text: Vec<u8> = (0..len).map(|at| b'0' + (at * 7 + 3) % 10).collect();
                 let value = text.iter().fold(0, |value, digit| value * 10 + u64::from(digit - b'0'));
-                assert_eq!(parse(&text, 16), (value, usize::from(len)), "{text:?}");
+                assert_eq!(parse::<16>(&text), (value, usize::from(len)), "{text:?}");
                 for after in [&[end][..], &[end, b'5'], &[end, b'5', b'5', b'5', b'5', b'5', b'5', b'5']] {
                     let text = [&text, after].concat();
-                    assert_eq!(parse(&text, 16), (value, usize::from(len)), "{text:?}");
+                    assert_eq!(parse::<16>(&text), (value, usize::from(len)), "{text:?}");
                 }
             }
         }

@@ -14,13 +14,13 @@ pub struct Radius {
 impl Radius {
     /// Reads kilometres: `1*2DIGIT ["." 1*9DIGIT]` and nothing else.
     pub fn parse_km(text: &[u8]) -> Option<Radius> {
-        let (kilometres, len) = digits::parse(text, 2);
+        let (kilometres, len) = digits::parse::<2>(text);
         if len == 0 {
             return None;
         }
         let decimals = match &text[len..] {
             [] => 0,
-            [b'.', decimals @ ..] => match digits::parse(decimals, 9) {
+            [b'.', decimals @ ..] => match digits::parse::<9>(decimals) {
                 (fraction, len) if len > 0 && len == decimals.len() => fraction * POWERS_OF_TEN[9 - len],
                 _ => return None,
             },

@@ -24,14 +24,14 @@ impl Timestamp {
 
     /// Reads a timestamp at the front of `text`; also says what follows it.
     pub(crate) fn parse_front(text: &[u8]) -> Option<(Timestamp, &[u8])> {
-        let (seconds, second_digits) = digits::parse(text, SECOND_DIGITS_MAX);
+        let (seconds, second_digits) = digits::parse::<SECOND_DIGITS_MAX>(text);
         if second_digits == 0 {
             return None;
         }
         let mut rest = &text[second_digits..];
         let (mut fraction, mut fraction_digits) = (0, 0);
         if let [b'.', decimals @ ..] = rest {
-            (fraction, fraction_digits) = digits::parse(decimals, FRACTION_DIGITS_MAX);
+            (fraction, fraction_digits) = digits::parse::<FRACTION_DIGITS_MAX>(decimals);
             if fraction_digits == 0 {
                 return None;
             }
