@@ -1,0 +1,243 @@
+//! What must hold, watched from outside.
+//!
+//! - I1, whenever a server's vector has moved: an entry `o: s` means that each update of origin `o` up to `s` is
+//!   held there, or something that wins over it. The ledger knows the updates.
+//! - Agreement, once the herd is left in peace: within a bounded time all servers that can reach each other hold
+//!   the same map, their vectors are equal, and nothing waits. For each client it is at least what the best of
+//!   them held when peace began, and an update that some server really took.
+//! - Bounds, all the time: an outbox holds each slot once, and one marker.
+//! - Bookkeeping, all the time: see `Map::contradiction`.
+
+use std::collections::{BTreeMap, HashMap};
+
+use proxyherd_core::{
+    flood::LinkId,
+    limits::SHARDS,
+    map::{Map, shard_index},
+    types::{ClientId, Origin},
+};
+
+use crate::{
+    ledger::{Ledger, Taken},
+    outcome::{Symptom, Violation},
+    timeline::Nanos,
+    trace::Trace,
+};
+
+/// Which life of which server, as the checker tells them apart.
+pub(crate) type LifeId = (usize, u64);
+
+/// All that is known about all lives.
+#[derive(Debug, Default)]
+pub(crate) struct Checker {
+    /// What was taken.
+    pub(crate) ledger: Ledger,
+    /// How far each life's vector has been found true, by life, origin and shard.
+    proven: HashMap<(LifeId, usize, usize), u64>,
+    /// What each part of the herd must hold at least when it agrees.
+    floors: Vec<Floor>,
+    violations: Vec<Violation>,
+}
+
+/// One part of the herd, whose servers reach each other, when peace began.
+#[derive(Debug)]
+struct Floor {
+    servers: Vec<usize>,
+    held: BTreeMap<Box<[u8]>, Taken>,
+}
+
+impl Checker {
+    /// Notes what is wrong; of each symptom the first is kept, and the run goes on.
+    pub(crate) fn found(&mut self, at: Nanos, symptom: Symptom, text: String) {
+        if self.violations.iter().all(|violation| violation.symptom != symptom) {
+            self.violations.push(Violation { at, symptom, text });
+        }
+    }
+
+    /// What was found.
+    pub(crate) fn into_violations(self) -> Vec<Violation> {
+        self.violations
+    }
+
+    /// Whether a symptom has been found.
+    pub(crate) fn has_found(&self, symptom: Symptom) -> bool {
+        self.violations.iter().any(|violation| violation.symptom == symptom)
+    }
+
+    /// A server has taken a client's report, or forgotten it.
+    pub(crate) fn took(&mut self, at: Nanos, clock_ns: u64, map: &Map, client: ClientId<'_>) {
+        let entered = map.locate(clock_ns, client, |held| self.ledger.enter(held));
+        let entered = entered.unwrap_or_else(|| Err(format!("{client:?} was taken and is not there")));
+        if let Err(text) = entered {
+            self.found(at, Symptom::Bookkeeping, text);
+        }
+    }
+
+    /// Holds the vectors of these shards of a map against the ledger, as far as they are new.
+    pub(crate) fn vectors(&mut self, at: Nanos, life: LifeId, clock_ns: u64, map: &Map, shards: u32) {
+        for shard in (0..SHARDS).filter(|shard| shards & 1 << shard != 0) {
+            let mut moved = Vec::new();
+            map.for_each_covered(shard, |origin, covered| {
+                let Some(number) = self.ledger.origin(origin) else {
+                    moved.push((origin.clone(), usize::MAX, 0, covered));
+                    return;
+                };
+                let proven = self.proven.entry((life, number, shard)).or_default();
+                if covered > *proven {
+                    moved.push((origin.clone(), number, *proven, covered));
+                    *proven = covered;
+                }
+            });
+            for (origin, number, proven, covered) in moved {
+                if let Err(text) = self.prove(clock_ns, map, (number, shard), proven, covered) {
+                    let text = format!("server {} covers {origin:?} up to {covered}: {text}", life.0);
+                    self.found(at, Symptom::Invariant1, text);
+                }
+            }
+        }
+    }
+
+    fn prove(
+        &self,
+        clock_ns: u64,
+        map: &Map,
+        (origin, shard): (usize, usize),
+        proven: u64,
+        covered: u64,
+    ) -> Result<(), String> {
+        let stream = if origin == usize::MAX { &[][..] } else { self.ledger.stream(origin, shard) };
+        let Some(updates) = stream.get(proven as usize..covered as usize) else {
+            return Err(format!("only {} updates were taken", stream.len()));
+        };
+        for (seq, update) in (proven + 1..).zip(updates) {
+            let client = ClientId::new(&update.key).expect("it was one before");
+            if map.locate(clock_ns, client, |held| update.is_covered_by(held)) != Some(true) {
+                return Err(format!("update {seq}, of {client:?}, is not covered"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Proves every vector of a map again, from its first update: what is covered must stay so.
+    pub(crate) fn vectors_again(&mut self, at: Nanos, life: LifeId, clock_ns: u64, map: &Map) {
+        self.proven.retain(|(proven, ..), _| *proven != life);
+        self.vectors(at, life, clock_ns, map, u32::MAX);
+    }
+
+    /// Looks at a map's outboxes and bookkeeping, and at each record's origin.
+    pub(crate) fn bookkeeping(&mut self, at: Nanos, server: usize, map: &Map, links: usize) {
+        if let Some(text) = map.contradiction() {
+            self.found(at, Symptom::Bookkeeping, format!("server {server}: {text}"));
+        }
+        let (mut foreign, mut records) = (None, [0; SHARDS]);
+        map.for_each(|held| {
+            records[shard_index(held.record.key)] += 1;
+            if !self.ledger.knows(held) {
+                foreign = Some(format!("server {server} holds what nobody took: {held:?}"));
+            }
+        });
+        if let Some(text) = foreign {
+            self.found(at, Symptom::Foreign, text);
+        }
+        for link in (0..links).filter_map(LinkId::new) {
+            for (shard, records) in records.iter().enumerate() {
+                let queued = map.queue_len(link, shard);
+                if queued > records + 1 {
+                    let text = format!("server {server} queues {queued} of {records} records on one link");
+                    self.found(at, Symptom::Outbox, text);
+                }
+            }
+        }
+    }
+
+    /// Peace begins for these parts of the herd: notes the best that each holds.
+    pub(crate) fn peace<'a>(&mut self, parts: impl IntoIterator<Item = Vec<(usize, &'a Map)>>) {
+        self.floors = parts.into_iter().map(Floor::of).collect();
+    }
+
+    /// Whether every part of the herd agrees; says what differs, if anything does.
+    pub(crate) fn agreement<'a>(&self, map: impl Fn(usize) -> &'a Map) -> Result<(), String> {
+        for floor in &self.floors {
+            let mut views = floor.servers.iter().map(|&server| (server, View::of(map(server))));
+            let Some((first, one)) = views.next() else { continue };
+            for (second, other) in views {
+                one.compare(&other).map_err(|text| format!("servers {first} and {second}: {text}"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The herd has agreed: nothing that was held when peace began may be lost.
+    pub(crate) fn losses<'a>(&mut self, at: Nanos, clock_ns: u64, map: impl Fn(usize) -> &'a Map) {
+        let mut lost = Vec::new();
+        for floor in &self.floors {
+            for &server in &floor.servers {
+                for (key, best) in &floor.held {
+                    let client = ClientId::new(key).expect("it was one before");
+                    if map(server).locate(clock_ns, client, |held| best.is_covered_by(held)) != Some(true) {
+                        lost.push(format!("server {server} does not hold {best:?}"));
+                    }
+                }
+            }
+        }
+        for text in lost {
+            self.found(at, Symptom::Lost, text);
+        }
+    }
+}
+
+impl Floor {
+    fn of(maps: Vec<(usize, &Map)>) -> Floor {
+        let mut held: BTreeMap<Box<[u8]>, Taken> = BTreeMap::new();
+        for (_, map) in &maps {
+            map.for_each(|one| {
+                let one = Taken::from(one);
+                match held.get_mut(&one.key) {
+                    Some(best) if best.wins_or_equals(&one) => {}
+                    Some(best) => *best = one,
+                    None => drop(held.insert(one.key.clone(), one)),
+                }
+            });
+        }
+        Floor { servers: maps.into_iter().map(|(server, _)| server).collect(), held }
+    }
+}
+
+/// What servers that agree have in common.
+struct View {
+    records: u64,
+    /// A sum over the records, so that their order does not matter.
+    digest: u64,
+    vectors: Vec<(usize, Origin, u64)>,
+}
+
+impl View {
+    fn of(map: &Map) -> View {
+        let mut digest = 0u64;
+        map.for_each(|held| {
+            let mut one = Trace::default();
+            Taken::from(held).digest(&mut one);
+            digest = digest.wrapping_add(one.hash());
+        });
+        let mut vectors = Vec::new();
+        for shard in 0..SHARDS {
+            map.for_each_covered(shard, |origin, covered| vectors.push((shard, origin.clone(), covered)));
+        }
+        vectors.sort();
+        View { records: map.len(), digest, vectors }
+    }
+
+    fn compare(&self, other: &View) -> Result<(), String> {
+        if self.records != other.records {
+            return Err(format!("{} records and {}", self.records, other.records));
+        }
+        if self.digest != other.digest {
+            return Err("the same number of records, and they differ".to_owned());
+        }
+        if self.vectors != other.vectors {
+            let differs = self.vectors.iter().zip(&other.vectors).find(|(one, other)| one != other);
+            return Err(format!("the same records, and their vectors differ: {differs:?}"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,171 @@
+//! Clients that move from server to server, with clocks of their own, and do what clients do: report, report to
+//! two servers at once, send again what they have sent before, ask to be forgotten.
+
+use std::collections::VecDeque;
+
+use proxyherd_core::types::{Attributes, AttributesBuf, ClientId, Coordinates, Report, Timestamp};
+
+use crate::{
+    rng::Rng,
+    scenario::{ClientSettings, Scenario},
+    timeline::{MILLISECOND, SECOND},
+};
+
+/// How many of its reports a client can send again.
+const HISTORY_LEN: usize = 8;
+
+/// All clients.
+#[derive(Debug)]
+pub(crate) struct Clients {
+    settings: ClientSettings,
+    servers: usize,
+    rng: Rng,
+    clients: Vec<Client>,
+}
+
+#[derive(Debug)]
+struct Client {
+    id: Vec<u8>,
+    /// By how much its clock is ahead, nanoseconds.
+    clock_offset: i64,
+    /// Its clock only counts whole seconds, so that its reports often have equal timestamps.
+    is_coarse: bool,
+    server: usize,
+    sent: VecDeque<Sent>,
+}
+
+/// A report as its client keeps it.
+#[derive(Clone, Debug)]
+struct Sent {
+    coordinates: Coordinates,
+    timestamp: Timestamp,
+    attributes: AttributesBuf,
+}
+
+/// What a client asks of a server.
+#[derive(Debug)]
+pub(crate) struct Request {
+    /// Of which server.
+    pub(crate) server: usize,
+    client: Vec<u8>,
+    /// `None`: to be forgotten.
+    sent: Option<Sent>,
+}
+
+impl Request {
+    /// Who asks.
+    pub(crate) fn client(&self) -> ClientId<'_> {
+        ClientId::new(&self.client).expect("clients of the simulator have plain names")
+    }
+
+    /// The report, unless the client asks to be forgotten.
+    pub(crate) fn report(&self) -> Option<Report<'_>> {
+        let Sent { coordinates, timestamp, attributes } = self.sent.as_ref()?;
+        let attributes = if attributes.borrow().is_empty() { Attributes::NONE } else { attributes.borrow() };
+        Some(Report { client: self.client(), coordinates: *coordinates, timestamp: *timestamp, attributes })
+    }
+}
+
+impl Clients {
+    /// The clients of a scenario.
+    pub(crate) fn new(scenario: &Scenario, mut rng: Rng) -> Clients {
+        let settings = scenario.clients.clone();
+        let clients =
+            (0..settings.count).map(|number| Client::new(number, scenario.servers, &mut rng)).collect();
+        Clients { settings, servers: scenario.servers, rng, clients }
+    }
+
+    /// How long until somebody asks something again.
+    pub(crate) fn interval(&mut self) -> u64 {
+        self.rng.interval(self.settings.interval).max(1)
+    }
+
+    /// What is asked now, at `now_ns` by a clock that is right.
+    pub(crate) fn ask(&mut self, now_ns: u64) -> Vec<Request> {
+        if self.rng.chance(self.settings.burst_per_mille) {
+            return (0..self.clients.len()).map(|client| self.report(client, now_ns)).collect();
+        }
+        let client = self.rng.index(self.clients.len());
+        match self.rng.below(100) {
+            0..5 => self.again(client, 0).into_iter().collect(),
+            5..9 => {
+                let ago = self.rng.index(HISTORY_LEN);
+                self.again(client, ago).into_iter().collect()
+            }
+            9..11 => vec![self.anywhere(client, None)],
+            11..16 => {
+                let first = self.report(client, now_ns);
+                let second = self.draw(client, now_ns);
+                vec![first, self.anywhere(client, Some(second))]
+            }
+            16..20 => {
+                let first = self.report(client, now_ns);
+                vec![self.anywhere(client, first.sent.clone()), first]
+            }
+            _ => vec![self.report(client, now_ns)],
+        }
+    }
+
+    /// A report from where the client is now, to the server that it uses now.
+    fn report(&mut self, client: usize, now_ns: u64) -> Request {
+        let sent = self.draw(client, now_ns);
+        if self.rng.chance(200) {
+            self.clients[client].server = self.rng.index(self.servers);
+        }
+        let client = &mut self.clients[client];
+        client.sent.push_front(sent.clone());
+        client.sent.truncate(HISTORY_LEN);
+        Request { server: client.server, client: client.id.clone(), sent: Some(sent) }
+    }
+
+    /// What the client sent so many reports ago, sent again.
+    fn again(&mut self, client: usize, ago: usize) -> Option<Request> {
+        let sent = self.clients[client].sent.get(ago)?.clone();
+        Some(self.anywhere(client, Some(sent)))
+    }
+
+    fn anywhere(&mut self, client: usize, sent: Option<Sent>) -> Request {
+        let server = self.rng.index(self.servers);
+        Request { server, client: self.clients[client].id.clone(), sent }
+    }
+
+    fn draw(&mut self, client: usize, now_ns: u64) -> Sent {
+        let Client { clock_offset, is_coarse, .. } = self.clients[client];
+        let clock_ns = now_ns.saturating_add_signed(clock_offset);
+        let timestamp = if is_coarse {
+            Timestamp::parse((clock_ns / SECOND).to_string().as_bytes())
+        } else {
+            Timestamp::from_nanos(clock_ns)
+        };
+        let mut attributes = AttributesBuf::default();
+        if self.settings.note_len_max > 0 && self.rng.chance(700) {
+            let note = "x".repeat(self.rng.below(self.settings.note_len_max) as usize);
+            attributes.set("note", &note).expect("no scenario has longer notes than a record may have");
+        }
+        let (latitude, longitude) = (self.rng.below(90_000_000), self.rng.below(180_000_000));
+        let degrees = |micros: u64| format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000);
+        let coordinates = format!("+{}-{}", degrees(latitude), degrees(longitude));
+        Sent {
+            coordinates: Coordinates::parse(coordinates.as_bytes()).expect("both are within their range"),
+            timestamp: timestamp.expect("no simulated clock runs to the year 2286"),
+            attributes,
+        }
+    }
+}
+
+impl Client {
+    fn new(number: usize, servers: usize, rng: &mut Rng) -> Client {
+        let clock_offset = match rng.below(10) {
+            0 => rng.between(5 * SECOND, 3600 * SECOND).cast_signed(),
+            1 => -rng.between(5 * SECOND, 3600 * SECOND).cast_signed(),
+            _ => rng.below(400 * MILLISECOND).cast_signed() - (200 * MILLISECOND).cast_signed(),
+        };
+        Client {
+            id: format!("client-{number}").into_bytes(),
+            clock_offset,
+            is_coarse: rng.chance(300),
+            server: rng.index(servers),
+            sent: VecDeque::new(),
+        }
+    }
+}

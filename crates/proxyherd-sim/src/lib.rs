@@ -1,0 +1,56 @@
+//! Many servers in one process, on a network as bad as a seed wants it to be, and checkers that watch.
+//!
+//! # The model
+//!
+//! A *world* holds 3 to 8 servers (or as many as one asks for), the wires between them, and the clients. Nothing
+//! in it waits: time is a number, and a [timeline](timeline::Timeline) of events moves it from one to the next.
+//! Every random choice is drawn from the seed, so the same seed does the same, event for event; a hash over all
+//! events shows it.
+//!
+//! A *server* is the real core: its map, its handshake, its frames, its outboxes and its backoff. Only what
+//! sockets and timers do around it is made here: a connection is dialled by one of two neighbours, says HELLO
+//! and vectors, is flushed when the core says that there is something to flush and the wire takes it, says
+//! that it is alive, and is given up when it is silent. A writer flushes when it was woken and otherwise never,
+//! so that a wake that the core forgets is a herd that does not agree. A crash loses all memory; the next start
+//! is a new incarnation.
+//!
+//! A *connection* is two ordered streams of bytes with delay and finite bandwidth, cut into pieces anywhere.
+//! What is on its way is bounded, so writers wait and outboxes fill. A blocked way holds bytes back, as TCP
+//! would send them again; a broken connection loses what was on its way, down to part of a frame.
+//!
+//! *Clients* move between servers, with clocks that are ahead, behind, or count whole seconds only. They report
+//! alone and all at once, tell two servers different things at the same time, send again what they have sent
+//! long before, and ask to be forgotten.
+//!
+//! *Faults* come at random: crashes (with and without a last word), servers that stand still, connections that
+//! are reset, ways that are blocked (both or one), partitions.
+//!
+//! # What is checked
+//!
+//! A run goes in *rounds*: trouble, then peace. In peace nobody reports and all is put right, or it stays as
+//! it is: a server down, a partition. Then every part of the herd whose servers reach each other has to hold
+//! the same map with the same vectors within a bounded time, and no less than the best of them held before.
+//! Invariant I1 is proved whenever a vector moves, against a ledger of all updates that any server ever took; the
+//! bounds of the outboxes and the core's own bookkeeping are looked at all the time. A run in which too little
+//! happened does not count. And with a rule of the flood broken on purpose the checkers must find it.
+//!
+//! # Where things are
+//!
+//! `scenario` says what a seed stands for; `network`, `server`, `clients` and `faults` are what it says;
+//! `world` lets them happen; `ledger` and `checker` know what should be; `outcome` is what came of it. Their
+//! imports go that way only: no server knows of a fault, and no wire of a frame.
+
+mod checker;
+mod clients;
+mod faults;
+mod ledger;
+mod network;
+pub mod outcome;
+mod rng;
+pub mod scenario;
+mod server;
+pub mod timeline;
+mod trace;
+mod world;
+
+pub use world::run;

@@ -1,0 +1,235 @@
+//! Connections: two ordered streams of bytes each, with delay, finite bandwidth, and a bound on what is on its
+//! way. A path between two servers can be blocked, each way for itself; then bytes wait where they are, as TCP
+//! would send them again, until the path is open or the connection is given up.
+//!
+//! What a connection carries and who holds its ends is not known here.
+
+use std::collections::VecDeque;
+
+use crate::{
+    rng::Rng,
+    scenario::NetworkSettings,
+    timeline::{Nanos, SECOND},
+};
+
+/// Largest piece in which bytes travel and arrive.
+const PIECE_LEN_MAX: usize = 1460;
+
+/// A connection; numbers are never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct ConnId(pub usize);
+
+/// One end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Side {
+    /// Who dialled.
+    Dialled,
+    /// Who was dialled.
+    Answered,
+}
+
+impl Side {
+    /// The end across.
+    pub(crate) fn other(self) -> Side {
+        match self {
+            Side::Dialled => Side::Answered,
+            Side::Answered => Side::Dialled,
+        }
+    }
+}
+
+/// What comes out of a stream.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    /// These bytes.
+    Bytes(Vec<u8>),
+    /// The other end has closed, or the connection was reset.
+    End,
+}
+
+/// All wires.
+#[derive(Debug)]
+pub(crate) struct Network {
+    settings: NetworkSettings,
+    rng: Rng,
+    connections: Vec<Connection>,
+    /// How many faults block the way from one server to another.
+    blocked: Vec<Vec<u32>>,
+}
+
+#[derive(Debug)]
+struct Connection {
+    /// The servers that dialled and answered.
+    servers: [usize; 2],
+    /// From the end that dialled, and from the one that answered.
+    streams: [Stream; 2],
+    is_answered: bool,
+}
+
+#[derive(Debug, Default)]
+struct Stream {
+    pieces: VecDeque<(Nanos, Arrival)>,
+    /// Bytes in `pieces`.
+    len: usize,
+    /// When the wire has put out all of them.
+    free_at: Nanos,
+    /// Nobody reads or writes here any more.
+    is_over: bool,
+}
+
+impl Network {
+    /// Wires between `servers` servers.
+    pub(crate) fn new(settings: NetworkSettings, servers: usize, rng: Rng) -> Network {
+        Network { settings, rng, connections: Vec::new(), blocked: vec![vec![0; servers]; servers] }
+    }
+
+    /// Begins a connection.
+    pub(crate) fn connect(&mut self, from: usize, to: usize) -> ConnId {
+        self.connections.push(Connection {
+            servers: [from, to],
+            streams: Default::default(),
+            is_answered: false,
+        });
+        ConnId(self.connections.len() - 1)
+    }
+
+    /// Somebody is there at the other end; says whether that is new.
+    pub(crate) fn answer(&mut self, conn: ConnId) -> bool {
+        !std::mem::replace(&mut self.connections[conn.0].is_answered, true)
+    }
+
+    /// The server at one end.
+    pub(crate) fn server(&self, conn: ConnId, side: Side) -> usize {
+        self.connections[conn.0].servers[side as usize]
+    }
+
+    /// Whether whoever writes at this end has to wait.
+    pub(crate) fn is_full(&self, conn: ConnId, from: Side) -> bool {
+        let stream = &self.connections[conn.0].streams[from as usize];
+        stream.len > self.settings.window
+    }
+
+    /// Sends bytes on their way, in pieces cut anywhere; says when the pieces arrive.
+    pub(crate) fn write(&mut self, now: Nanos, conn: ConnId, from: Side, mut bytes: &[u8]) -> Vec<Nanos> {
+        let mut arrivals = Vec::new();
+        while !bytes.is_empty() && !self.stream(conn, from).is_over {
+            let longest = bytes.len().min(PIECE_LEN_MAX);
+            let len = if self.rng.chance(100) { 1 + self.rng.index(longest) } else { longest };
+            let (piece, rest) = bytes.split_at(len);
+            bytes = rest;
+            arrivals.push(self.send(now, conn, from, Arrival::Bytes(piece.to_vec())));
+        }
+        arrivals
+    }
+
+    /// Closes this end: what it wrote still arrives, and then the end; nothing more comes in. Says when the
+    /// end arrives.
+    pub(crate) fn close(&mut self, now: Nanos, conn: ConnId, from: Side) -> Option<Nanos> {
+        self.stream(conn, from.other()).stop();
+        if self.stream(conn, from).is_over {
+            return None;
+        }
+        let at = self.send(now, conn, from, Arrival::End);
+        self.stream(conn, from).is_over = true;
+        Some(at)
+    }
+
+    /// Whoever was at one end is gone and says nothing; what was on its way, from there and to there, is lost.
+    pub(crate) fn vanish(&mut self, conn: ConnId) {
+        self.connections[conn.0].streams.iter_mut().for_each(Stream::stop);
+    }
+
+    /// Breaks the connection: of what is on its way some of the first piece arrives, then the end. Says when
+    /// the ends arrive.
+    pub(crate) fn reset(&mut self, now: Nanos, conn: ConnId) -> [(Side, Option<Nanos>); 2] {
+        [Side::Dialled, Side::Answered].map(|from| {
+            let kept = self.rng.index(PIECE_LEN_MAX);
+            let stream = self.stream(conn, from);
+            if stream.is_over {
+                return (from, None);
+            }
+            stream.tear(kept);
+            let at = self.send(now, conn, from, Arrival::End);
+            self.stream(conn, from).is_over = true;
+            (from, Some(at))
+        })
+    }
+
+    /// What has come to the end across from `from` by now, unless the way is blocked.
+    pub(crate) fn arrived(&mut self, now: Nanos, conn: ConnId, from: Side) -> Option<Arrival> {
+        if self.is_blocked(self.server(conn, from), self.server(conn, from.other())) {
+            return None;
+        }
+        let stream = self.stream(conn, from);
+        let (_, arrival) = stream.pieces.pop_front_if(|(at, _)| *at <= now)?;
+        if let Arrival::Bytes(bytes) = &arrival {
+            stream.len -= bytes.len();
+        }
+        Some(arrival)
+    }
+
+    /// The connections, and the ends of them, from where something is on its way from one server to another.
+    pub(crate) fn held_up(&self, from: usize, to: usize) -> Vec<(ConnId, Side)> {
+        let ends = |(at, connection): (usize, &Connection)| {
+            let side = match connection.servers {
+                servers if servers == [from, to] => Side::Dialled,
+                servers if servers == [to, from] => Side::Answered,
+                _ => return None,
+            };
+            (!connection.streams[side as usize].pieces.is_empty()).then_some((ConnId(at), side))
+        };
+        self.connections.iter().enumerate().filter_map(ends).collect()
+    }
+
+    /// Whether bytes from one server to another have to wait.
+    pub(crate) fn is_blocked(&self, from: usize, to: usize) -> bool {
+        self.blocked[from][to] > 0
+    }
+
+    /// Blocks the way from one server to another, once more.
+    pub(crate) fn block(&mut self, from: usize, to: usize) {
+        self.blocked[from][to] += 1;
+    }
+
+    /// Takes back one [`Network::block`].
+    pub(crate) fn unblock(&mut self, from: usize, to: usize) {
+        self.blocked[from][to] -= 1;
+    }
+
+    fn stream(&mut self, conn: ConnId, from: Side) -> &mut Stream {
+        &mut self.connections[conn.0].streams[from as usize]
+    }
+
+    /// Puts something behind all that is on its way; says when it arrives.
+    fn send(&mut self, now: Nanos, conn: ConnId, from: Side, arrival: Arrival) -> Nanos {
+        let (least, most) = self.settings.delay;
+        let delay = self.rng.between(least, most + 1);
+        let bandwidth = self.settings.bandwidth;
+        let stream = self.stream(conn, from);
+        let len = if let Arrival::Bytes(bytes) = &arrival { bytes.len() } else { 0 };
+        stream.free_at = stream.free_at.max(now) + len as u64 * SECOND / bandwidth;
+        stream.len += len;
+        let last = stream.pieces.back().map_or(0, |&(at, _)| at);
+        let at = (stream.free_at + delay).max(last);
+        stream.pieces.push_back((at, arrival));
+        at
+    }
+}
+
+impl Stream {
+    fn stop(&mut self) {
+        self.pieces.clear();
+        self.len = 0;
+        self.is_over = true;
+    }
+
+    /// Loses all but the first `kept` bytes.
+    fn tear(&mut self, kept: usize) {
+        self.pieces.truncate(1);
+        self.len = 0;
+        if let Some((_, Arrival::Bytes(bytes))) = self.pieces.front_mut() {
+            bytes.truncate(kept);
+            self.len = bytes.len();
+        }
+    }
+}

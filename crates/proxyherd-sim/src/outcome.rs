@@ -1,0 +1,133 @@
+//! What came of a run.
+
+use std::fmt;
+
+use crate::timeline::{Nanos, SECOND};
+
+/// What a run did, and what it found.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The seed.
+    pub seed: u64,
+    /// The same for the same seed.
+    pub trace: u64,
+    /// How much happened.
+    pub tally: Tally,
+    /// What should never be: of each symptom the first.
+    pub violations: Vec<Violation>,
+}
+
+/// How much happened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Servers of the herd.
+    pub servers: u64,
+    /// Virtual time.
+    pub time: Nanos,
+    /// Things that happened, of any kind.
+    pub events: u64,
+    /// Reports that a server answered.
+    pub reports: u64,
+    /// Reports that were news.
+    pub accepted: u64,
+    /// Tombstones.
+    pub forgotten: u64,
+    /// Records that came over links.
+    pub records: u64,
+    /// Servers that crashed.
+    pub crashes: u64,
+    /// Paths that were blocked, alone or by a partition.
+    pub cuts: u64,
+    /// Connections that were reset.
+    pub resets: u64,
+    /// Servers that stood still.
+    pub pauses: u64,
+    /// Links that came up.
+    pub links: u64,
+    /// Flushes that left something for later.
+    pub partial_flushes: u64,
+    /// How often the herd had to agree, and did.
+    pub agreements: u64,
+    /// How long it took to agree, all times together.
+    pub settling: Nanos,
+    /// How long it took at most.
+    pub settling_max: Nanos,
+}
+
+impl Tally {
+    /// Both.
+    pub fn and(self, other: Tally) -> Tally {
+        Tally {
+            servers: self.servers + other.servers,
+            time: self.time + other.time,
+            events: self.events + other.events,
+            reports: self.reports + other.reports,
+            accepted: self.accepted + other.accepted,
+            forgotten: self.forgotten + other.forgotten,
+            records: self.records + other.records,
+            crashes: self.crashes + other.crashes,
+            cuts: self.cuts + other.cuts,
+            resets: self.resets + other.resets,
+            pauses: self.pauses + other.pauses,
+            links: self.links + other.links,
+            partial_flushes: self.partial_flushes + other.partial_flushes,
+            agreements: self.agreements + other.agreements,
+            settling: self.settling + other.settling,
+            settling_max: self.settling_max.max(other.settling_max),
+        }
+    }
+}
+
+/// What is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Symptom {
+    /// A vector covers what is not held.
+    Invariant1,
+    /// Servers that reach each other did not come to hold the same.
+    NeverConverged,
+    /// Something that was held when peace began is gone.
+    Lost,
+    /// A server holds what nobody took.
+    Foreign,
+    /// An outbox is longer than it may be.
+    Outbox,
+    /// The core's bookkeeping contradicts itself.
+    Bookkeeping,
+    /// An honest server broke the protocol.
+    Protocol,
+    /// Too little happened: the scenario is at fault, not the core.
+    Gate,
+}
+
+impl fmt::Display for Symptom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Symptom::Invariant1 => "I1 broken",
+            Symptom::NeverConverged => "never converged",
+            Symptom::Lost => "a record was lost",
+            Symptom::Foreign => "a record that nobody took",
+            Symptom::Outbox => "an outbox beyond its bound",
+            Symptom::Bookkeeping => "bookkeeping contradicts itself",
+            Symptom::Protocol => "a server broke the protocol",
+            Symptom::Gate => "too little happened",
+        })
+    }
+}
+
+/// When and how something was wrong.
+#[derive(Clone, Debug)]
+pub struct Violation {
+    /// Virtual time.
+    pub at: Nanos,
+    /// What.
+    pub symptom: Symptom,
+    /// In words.
+    pub text: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.at as f64 / SECOND as f64;
+        write!(f, "{} at {seconds:.3} s: {}", self.symptom, self.text)
+    }
+}

@@ -1,0 +1,109 @@
+//! What a person sees of a long run: one line that is kept up to date on a terminal, plain lines otherwise, and
+//! what it all came to.
+
+use std::{
+    io::{IsTerminal, Write, stderr},
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use proxyherd_sim::{
+    outcome::{Outcome, Tally},
+    timeline::SECOND,
+};
+
+/// How often the line on a terminal changes, and how often a line is written elsewhere.
+const INTERVALS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+
+/// The run so far.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    total: u64,
+    done: u64,
+    failed: u64,
+    tally: Tally,
+    /// Time that seeds took, each counted alone.
+    busy: Duration,
+    is_terminal: bool,
+    told_at: Instant,
+}
+
+impl Progress {
+    /// Nothing is done of `total` seeds.
+    pub(crate) fn new(total: u64) -> Progress {
+        Progress {
+            total,
+            done: 0,
+            failed: 0,
+            tally: Tally::default(),
+            busy: Duration::ZERO,
+            is_terminal: stderr().is_terminal(),
+            told_at: Instant::now(),
+        }
+    }
+
+    /// A seed is done. `command` runs it again.
+    pub(crate) fn done(&mut self, outcome: &Outcome, took: Duration, command: &str) {
+        self.done += 1;
+        self.tally = self.tally.and(outcome.tally);
+        self.busy += took;
+        if self.total == 1 {
+            self.clear();
+            println!("seed {}: trace {:016x}\n{:#?}", outcome.seed, outcome.trace, outcome.tally);
+        }
+        if !outcome.violations.is_empty() {
+            self.failed += 1;
+            self.clear();
+            println!("seed {} failed:", outcome.seed);
+            outcome.violations.iter().for_each(|violation| println!("  {violation}"));
+            println!("  again: {command}");
+        }
+        self.tell();
+    }
+
+    fn tell(&mut self) {
+        let interval = if self.is_terminal { INTERVALS.0 } else { INTERVALS.1 };
+        if self.told_at.elapsed() < interval {
+            return;
+        }
+        self.told_at = Instant::now();
+        let end = if self.is_terminal { "" } else { "\n" };
+        self.clear();
+        eprint!("{} of {} seeds, {} failed{end}", self.done, self.total, self.failed);
+        // A progress line that can't be shown is no reason to stop.
+        let _ = stderr().flush();
+    }
+
+    /// Makes room on a terminal for something that stays.
+    fn clear(&self) {
+        if self.is_terminal {
+            eprint!("\r\x1b[K");
+        }
+    }
+
+    /// Says what it all came to.
+    pub(crate) fn finish(self) -> ExitCode {
+        self.clear();
+        let Tally { servers, reports, accepted, records, crashes, cuts, resets, .. } = self.tally;
+        println!(
+            "{} seeds, {} failed: {servers} servers took {reports} reports ({accepted} were news) and sent \
+             {records} records through {crashes} crashes, {cuts} cuts and {resets} resets",
+            self.done, self.failed
+        );
+        let Tally { agreements, settling, settling_max, time, .. } = self.tally;
+        let seconds = |nanos: u64| nanos as f64 / SECOND as f64;
+        println!(
+            "agreed {agreements} times, after {:.2} s on average and {:.2} s at most",
+            seconds(settling) / agreements.max(1) as f64,
+            seconds(settling_max),
+        );
+        let per_hour = 3600.0 / self.busy.as_secs_f64().max(1e-9);
+        println!(
+            "an hour of one core buys {:.0} servers, {:.1} million reports and {:.0} simulated hours",
+            servers as f64 * per_hour,
+            reports as f64 * per_hour / 1e6,
+            seconds(time) / 3600.0 * per_hour,
+        );
+        if self.failed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    }
+}

@@ -1,0 +1,179 @@
+//! What a seed stands for: who is linked to whom, how fast and how skewed everything is, what goes wrong how
+//! often, and how much must happen for the run to count.
+
+use crate::{
+    outcome::Tally,
+    rng::Rng,
+    timeline::{MILLISECOND, Nanos, SECOND},
+};
+
+/// Fewest servers of a herd that has something to agree on by more than one way.
+pub const SERVERS_MIN: u64 = 3;
+/// Most servers of a simulated herd; with more the checkers' part of the time grows beyond what it finds.
+pub const SERVERS_MAX: u64 = 30;
+
+/// The servers of the classic herd; larger herds go on with numbers.
+const NAMES: [&str; 5] = ["Riley", "Jaquez", "Juzang", "Campbell", "Bernard"];
+/// The classic herd's six links.
+const CLASSIC: [(usize, usize); 6] = [(0, 1), (0, 2), (4, 1), (4, 2), (4, 3), (2, 3)];
+
+/// How a run is to be.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// The seed that it was drawn from.
+    pub seed: u64,
+    /// How many servers there are.
+    pub servers: usize,
+    /// Which of them are neighbours, each pair once; the first of a pair dials.
+    pub edges: Vec<(usize, usize)>,
+    /// How long things go wrong, all rounds together.
+    pub length: Nanos,
+    /// How many times the herd is left in peace and has to agree.
+    pub rounds: u64,
+    /// The wires.
+    pub network: NetworkSettings,
+    /// The clients.
+    pub clients: ClientSettings,
+    /// The faults.
+    pub faults: FaultSettings,
+    /// By how much each server's clock is ahead, nanoseconds.
+    pub clock_offsets: Vec<i64>,
+}
+
+/// What the wires are like.
+#[derive(Clone, Debug)]
+pub struct NetworkSettings {
+    /// Least and greatest time from one server to another.
+    pub delay: (Nanos, Nanos),
+    /// Bytes a second, each way on each link.
+    pub bandwidth: u64,
+    /// How many bytes may be on their way before a writer has to wait.
+    pub window: usize,
+}
+
+/// What the clients are like.
+#[derive(Clone, Debug)]
+pub struct ClientSettings {
+    /// How many there are.
+    pub count: usize,
+    /// Time between two reports of the herd's clients, on average.
+    pub interval: Nanos,
+    /// How often, of a thousand times, all clients report at once.
+    pub burst_per_mille: u64,
+    /// Longest note on a report, bytes.
+    pub note_len_max: u64,
+}
+
+/// What goes wrong.
+#[derive(Clone, Debug)]
+pub struct FaultSettings {
+    /// Time between two faults, on average.
+    pub interval: Nanos,
+    /// Longest time until what went wrong is right again.
+    pub length_max: Nanos,
+}
+
+/// What of a scenario is given, and not drawn.
+#[derive(Clone, Copy, Debug)]
+pub struct Given {
+    /// How many servers; `None`: 3 to 8.
+    pub servers: Option<usize>,
+    /// How long things go wrong.
+    pub length: Nanos,
+}
+
+impl Scenario {
+    /// The scenario of a seed.
+    pub fn draw(seed: u64, given: Given) -> Scenario {
+        let rng = &mut Rng::new(seed).split("scenario");
+        let servers = given.servers.unwrap_or_else(|| rng.between(3, 9) as usize);
+        let is_classic = servers == NAMES.len() && rng.chance(500);
+        let edges = if is_classic { CLASSIC.to_vec() } else { random_edges(rng, servers) };
+        let bandwidth = [10_000, 40_000, 200_000, 10_000_000][rng.index(4)];
+        let delay = [MILLISECOND, 10 * MILLISECOND, 100 * MILLISECOND][rng.index(3)];
+        let clients = [5, 40, 150, 600][rng.index(4)];
+        Scenario {
+            seed,
+            servers,
+            edges,
+            length: given.length,
+            rounds: (given.length / (150 * SECOND)).max(1),
+            network: NetworkSettings {
+                delay: (delay / 10, delay),
+                bandwidth,
+                window: [2_000, 16_000, 64_000][rng.index(3)],
+            },
+            clients: ClientSettings {
+                count: clients,
+                interval: 250 * MILLISECOND,
+                burst_per_mille: 300 / (clients as u64 + 40),
+                note_len_max: [0, 100, 500][rng.index(3)],
+            },
+            faults: FaultSettings {
+                interval: [2, 5, 10][rng.index(3)] * SECOND,
+                length_max: [2, 8, 20][rng.index(3)] * SECOND,
+            },
+            clock_offsets: (0..servers).map(|_| clock_offset(rng)).collect(),
+        }
+    }
+
+    /// What a server is called.
+    pub fn name(server: usize) -> String {
+        NAMES.get(server).map_or_else(|| format!("Server-{server}"), |&name| name.to_owned())
+    }
+
+    /// The neighbours of a server, and whether it is the one that dials.
+    pub fn neighbours(&self, server: usize) -> Vec<(usize, bool)> {
+        let of = |&(dials, answers): &(usize, usize)| match server {
+            _ if server == dials => Some((answers, true)),
+            _ if server == answers => Some((dials, false)),
+            _ => None,
+        };
+        self.edges.iter().filter_map(of).collect()
+    }
+
+    /// How long the herd may take to agree, once nothing goes wrong any more, where it holds `bytes` of records:
+    /// links notice that they are dead, are dialled again, and carry everything from end to end.
+    pub fn settling_max(&self, bytes: u64) -> Nanos {
+        let transfer = bytes * SECOND / self.network.bandwidth;
+        20 * SECOND + 2 * self.servers as u64 * transfer
+    }
+}
+
+/// A run counts only if enough happened.
+impl Scenario {
+    /// What there was too little of, if anything.
+    pub fn too_little(&self, tally: &Tally) -> Option<String> {
+        let minutes = self.length / (60 * SECOND);
+        let gates = [
+            ("reports that were news", tally.accepted, 60 * minutes),
+            ("crashes", tally.crashes, minutes / 4),
+            ("blocked ways", tally.cuts, minutes / 4),
+            ("connections reset", tally.resets, minutes / 8),
+            ("links that came up", tally.links, self.edges.len() as u64),
+        ];
+        let missed = gates.into_iter().find(|(_, happened, least)| happened < least);
+        missed.map(|(what, happened, least)| format!("{happened} {what} in {minutes} minutes, not {least}"))
+    }
+}
+
+/// A tree, so that all are connected, and some more.
+fn random_edges(rng: &mut Rng, servers: usize) -> Vec<(usize, usize)> {
+    let mut edges = Vec::new();
+    for server in 1..servers {
+        edges.push((rng.index(server), server));
+    }
+    for _ in 0..rng.index(servers) {
+        let (a, b) = (rng.index(servers), rng.index(servers));
+        if a != b && !edges.iter().any(|&(one, other)| (one, other) == (a, b) || (one, other) == (b, a)) {
+            edges.push((a, b));
+        }
+    }
+    edges
+}
+
+/// Most clocks are nearly right, some are seconds off.
+fn clock_offset(rng: &mut Rng) -> i64 {
+    let most = if rng.chance(300) { 8 * SECOND } else { 50 * MILLISECOND };
+    rng.below(2 * most).cast_signed() - most.cast_signed()
+}

@@ -1,0 +1,323 @@
+//! One server: the real core, and around it what a server's sockets and timers do. It says what should happen;
+//! the world lets it.
+//!
+//! A crash drops a [`Life`], and with it all memory; the next start makes another with a new incarnation.
+
+use std::collections::BTreeMap;
+
+use proxyherd_core::{
+    codec::link::{Encoder, Frame, decode},
+    flood::{LinkId, Rules, Wake},
+    limits::{HANDSHAKE_MAX, HEARTBEAT_INTERVAL, LINK_SILENCE_MAX},
+    link::{Backoff, Identity, Incoming},
+    map::{Map, MapSettings, shard_index},
+    types::{Origin, ServerName},
+};
+
+use crate::{network::ConnId, timeline::Nanos};
+
+/// What a server wants to happen.
+#[derive(Debug)]
+pub(crate) enum Action {
+    /// These bytes are to go out.
+    Write(ConnId, Vec<u8>),
+    /// The writer of this connection has something to do.
+    Flush(ConnId),
+    /// This end of the connection is closed.
+    Close(ConnId),
+    /// The neighbour at this place is to be dialled again, in a while.
+    Redial(usize),
+    /// A link came up.
+    Up,
+    /// So many records have come.
+    Received(u64),
+    /// Servers that keep to the protocol never meet this.
+    Broken(String),
+}
+
+/// One life of one server.
+#[derive(Debug)]
+pub(crate) struct Life {
+    /// What it knows.
+    pub(crate) map: Map,
+    identity: Identity,
+    neighbours: Vec<ServerName>,
+    links: Vec<Link>,
+    sessions: BTreeMap<ConnId, Session>,
+}
+
+/// What a life is told at its start.
+#[derive(Debug)]
+pub(crate) struct LifeSettings {
+    /// Which life of which server.
+    pub(crate) me: Origin,
+    /// Scatters the tables.
+    pub(crate) seed: u64,
+    /// The neighbours by name; a neighbour's place here is its link's number.
+    pub(crate) neighbours: Vec<ServerName>,
+    /// Whether this server is the one that dials, for each neighbour.
+    pub(crate) dials: Vec<bool>,
+    /// As they should be, or the trap.
+    pub(crate) rules: Rules,
+}
+
+#[derive(Debug)]
+struct Link {
+    dials: bool,
+    backoff: Backoff,
+    /// The connection that has agreed last.
+    up: Option<ConnId>,
+}
+
+/// One end of one connection.
+#[derive(Debug)]
+struct Session {
+    phase: Phase,
+    received: Vec<u8>,
+    encoder: Encoder,
+    began_at: Nanos,
+    heard_at: Nanos,
+    wrote_at: Nanos,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// HELLO is sent to the neighbour at this place.
+    Dialled(usize),
+    /// Somebody is about to say HELLO.
+    Answered,
+    /// The link is up.
+    Up(Incoming, LinkId),
+}
+
+impl Life {
+    /// A server that has just started.
+    pub(crate) fn new(settings: LifeSettings) -> Life {
+        let map = Map::new(MapSettings {
+            me: settings.me.clone(),
+            seed: settings.seed,
+            max_clients: u64::MAX,
+            client_ttl_ns: None,
+            rules: settings.rules,
+        });
+        let link = |dials| Link { dials, backoff: Backoff::default(), up: None };
+        Life {
+            map,
+            identity: Identity { herd: "sim".into(), me: settings.me },
+            neighbours: settings.neighbours,
+            links: settings.dials.into_iter().map(link).collect(),
+            sessions: BTreeMap::new(),
+        }
+    }
+
+    /// The connections that have not ended here.
+    pub(crate) fn connections(&self) -> impl Iterator<Item = ConnId> {
+        self.sessions.keys().copied()
+    }
+
+    /// How many links there are, up or down.
+    pub(crate) fn links_len(&self) -> usize {
+        self.links.len()
+    }
+
+    /// The neighbour at `place` is dialled by this connection.
+    pub(crate) fn dial(&mut self, now: Nanos, conn: ConnId, place: usize, out: &mut Vec<Action>) {
+        let mut session = Session::new(now, Phase::Dialled(place));
+        session.encoder.hello(&self.identity.hello());
+        session.write(now, conn, out);
+        self.sessions.insert(conn, session);
+    }
+
+    /// Somebody has dialled this server.
+    pub(crate) fn answer(&mut self, now: Nanos, conn: ConnId) {
+        self.sessions.insert(conn, Session::new(now, Phase::Answered));
+    }
+
+    /// When the backoff of a neighbour's link says that it is dialled again.
+    pub(crate) fn redial_delay(&mut self, place: usize, random: u64) -> Nanos {
+        self.links[place].backoff.next_delay(random).as_nanos() as Nanos
+    }
+
+    /// Bytes have come. Says which shards they were about, one bit each.
+    pub(crate) fn receive(
+        &mut self,
+        now: Nanos,
+        clock_ns: u64,
+        conn: ConnId,
+        bytes: &[u8],
+        out: &mut Vec<Action>,
+    ) -> u32 {
+        let Some(session) = self.sessions.get_mut(&conn) else { return 0 };
+        session.heard_at = now;
+        session.received.extend_from_slice(bytes);
+        if !matches!(session.phase, Phase::Up(..)) && !self.handshake(now, conn, out) {
+            return 0;
+        }
+        let session = self.sessions.get_mut(&conn).expect("the handshake has just gone on there");
+        let Phase::Up(incoming, _) = &mut session.phase else { return 0 };
+        let (mut wake, before) = (Wake::default(), incoming.records());
+        let received = incoming.receive(&self.map, clock_ns, &session.received, &mut wake);
+        out.push(Action::Received(incoming.records() - before));
+        let shards = shards_of(&session.received);
+        if let Ok(len) = received {
+            session.received.drain(..len);
+        }
+        self.wake(wake, out);
+        if let Err(error) = received {
+            out.push(Action::Broken(error.to_string()));
+            self.end(conn, out);
+        }
+        shards
+    }
+
+    /// Goes on with the handshake; says whether the link is up.
+    fn handshake(&mut self, now: Nanos, conn: ConnId, out: &mut Vec<Action>) -> bool {
+        let session = self.sessions.get_mut(&conn).expect("the caller has just found it");
+        let (hello, len) = match decode(&session.received) {
+            Ok(Some((Frame::Hello(hello), len))) => (hello, len),
+            Ok(None) => return false,
+            other => {
+                out.push(Action::Broken(format!("instead of HELLO: {other:?}")));
+                self.end(conn, out);
+                return false;
+            }
+        };
+        session.received.drain(..len);
+        let agreed = match session.phase {
+            Phase::Dialled(place) => {
+                self.identity.confirm(&hello, &self.neighbours[place]).map(|()| (place, None))
+            }
+            _ => self.identity.answer(&hello, &self.neighbours).map(|(place, answer)| (place, Some(answer))),
+        };
+        match agreed {
+            Ok((place, answer)) => {
+                if let Some(answer) = answer {
+                    session.encoder.hello(&answer);
+                }
+                self.up(now, conn, place, out);
+                true
+            }
+            Err(refused) => {
+                out.push(Action::Broken(refused.to_string()));
+                self.end(conn, out);
+                false
+            }
+        }
+    }
+
+    fn up(&mut self, now: Nanos, conn: ConnId, place: usize, out: &mut Vec<Action>) {
+        // The other end may have given up a connection that looks alive from here.
+        if let Some(old) = self.links[place].up.take() {
+            self.drop_session(old, out);
+        }
+        let link = LinkId::new(place).expect("no scenario has so many neighbours");
+        self.map.link_down(link);
+        self.links[place].up = Some(conn);
+        self.links[place].backoff.reset();
+        let session = self.sessions.get_mut(&conn).expect("it has just agreed");
+        session.phase = Phase::Up(Incoming::new(link), link);
+        self.map.write_vectors(&mut session.encoder);
+        session.write(now, conn, out);
+        out.push(Action::Up);
+    }
+
+    /// Hands a wake to the writers. A link that is down has none: its wake is lost, as it may be for a server.
+    pub(crate) fn wake(&self, wake: Wake, out: &mut Vec<Action>) {
+        out.extend(wake.links().filter_map(|link| self.links[link.index()].up).map(Action::Flush));
+    }
+
+    /// Writes the next batch of what the neighbour needs; says whether there is more.
+    pub(crate) fn flush(&mut self, now: Nanos, conn: ConnId, out: &mut Vec<Action>) -> bool {
+        let Some(session) = self.sessions.get_mut(&conn) else { return false };
+        let Phase::Up(_, link) = session.phase else { return false };
+        let is_all = self.map.flush(link, &mut session.encoder);
+        session.write(now, conn, out);
+        if session.encoder.is_exhausted() {
+            self.end(conn, out);
+        }
+        !is_all
+    }
+
+    /// Time has passed: what is silent for too long is closed, and what is idle says that it is alive. Says
+    /// whether the connection goes on.
+    pub(crate) fn tick(
+        &mut self,
+        now: Nanos,
+        clock_ns: u64,
+        conn: ConnId,
+        can_write: bool,
+        out: &mut Vec<Action>,
+    ) -> bool {
+        let Some(session) = self.sessions.get_mut(&conn) else { return false };
+        let is_up = matches!(session.phase, Phase::Up(..));
+        let (since, longest) =
+            if is_up { (session.heard_at, LINK_SILENCE_MAX) } else { (session.began_at, HANDSHAKE_MAX) };
+        if u128::from(now - since) > longest.as_nanos() {
+            self.end(conn, out);
+            return false;
+        }
+        if is_up && can_write && u128::from(now - session.wrote_at) >= HEARTBEAT_INTERVAL.as_nanos() {
+            session.encoder.heartbeat(clock_ns);
+            session.write(now, conn, out);
+        }
+        true
+    }
+
+    /// The connection is over at this end.
+    pub(crate) fn end(&mut self, conn: ConnId, out: &mut Vec<Action>) {
+        let Some(place) = self.drop_session(conn, out) else { return };
+        if self.links[place].dials {
+            out.push(Action::Redial(place));
+        }
+    }
+
+    /// Says the place of the link that is down now.
+    fn drop_session(&mut self, conn: ConnId, out: &mut Vec<Action>) -> Option<usize> {
+        let session = self.sessions.remove(&conn)?;
+        out.push(Action::Close(conn));
+        match session.phase {
+            Phase::Answered => None,
+            Phase::Dialled(place) => Some(place),
+            Phase::Up(_, link) => {
+                self.links[link.index()].up.take_if(|up| *up == conn);
+                self.map.link_down(link);
+                Some(link.index())
+            }
+        }
+    }
+}
+
+impl Session {
+    fn new(now: Nanos, phase: Phase) -> Session {
+        Session {
+            phase,
+            received: Vec::new(),
+            encoder: Encoder::default(),
+            began_at: now,
+            heard_at: now,
+            wrote_at: now,
+        }
+    }
+
+    fn write(&mut self, now: Nanos, conn: ConnId, out: &mut Vec<Action>) {
+        if !self.encoder.is_empty() {
+            self.wrote_at = now;
+            out.push(Action::Write(conn, self.encoder.bytes().to_vec()));
+            self.encoder.clear();
+        }
+    }
+}
+
+/// The shards that whole frames at the front of `bytes` may have changed.
+fn shards_of(mut bytes: &[u8]) -> u32 {
+    let mut shards = 0;
+    while let Ok(Some((frame, len))) = decode(bytes) {
+        bytes = &bytes[len..];
+        match frame {
+            Frame::Record { record, .. } => shards |= 1 << shard_index(record.key),
+            Frame::Marker(covered) => shards |= 1u32.checked_shl(covered.shard.into()).unwrap_or(0),
+            _ => {}
+        }
+    }
+    shards
+}

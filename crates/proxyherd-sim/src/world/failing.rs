@@ -1,0 +1,115 @@
+//! Things go wrong, and are put right.
+
+use proxyherd_core::types::{Origin, ServerName};
+
+use super::{Event, Own, World};
+use crate::{
+    faults::Fault,
+    network::{ConnId, Side},
+    scenario::Scenario,
+    server::{Life, LifeSettings},
+    timeline::{MILLISECOND, Nanos},
+};
+
+impl World {
+    pub(super) fn fail(&mut self) {
+        if self.is_peace() {
+            return;
+        }
+        let fault = self.faults.draw();
+        self.inflict(fault);
+        let at = self.now + self.faults.interval();
+        self.timeline.put(at, Event::Fail);
+    }
+
+    /// Whatever goes wrong is right again when peace begins at the latest. What goes wrong in peace lasts.
+    pub(super) fn inflict(&mut self, fault: Fault) {
+        let end = if self.is_peace() { Nanos::MAX } else { self.peace_at };
+        let until = |length: Nanos| self.now.saturating_add(length).min(end);
+        match fault {
+            Fault::Crash { server, is_silent, length } => {
+                let until = until(length);
+                self.crash(server, is_silent, until);
+            }
+            Fault::Pause { server, length } => {
+                self.tally.pauses += 1;
+                let until = until(length);
+                self.servers[server].paused_until = until;
+            }
+            Fault::Reset { edge } => self.reset(edge),
+            Fault::Block { ways, length } => {
+                self.tally.cuts += 1;
+                let until = until(length);
+                ways.iter().for_each(|&(from, to)| self.network.block(from, to));
+                if until == Nanos::MAX {
+                    self.lasting = ways;
+                } else {
+                    ways.iter().for_each(|&(from, to)| self.timeline.put(until, Event::Unblock(from, to)));
+                }
+            }
+        }
+    }
+
+    fn crash(&mut self, server: usize, is_silent: bool, until: Nanos) {
+        let Some(life) = self.servers[server].life.take() else { return };
+        self.tally.crashes += 1;
+        for conn in life.connections() {
+            self.waiting.remove(&(server, conn));
+            if is_silent {
+                self.network.vanish(conn);
+            } else {
+                self.break_off(conn);
+            }
+        }
+        self.timeline.put(until, Event::Start(server));
+    }
+
+    fn reset(&mut self, (a, b): (usize, usize)) {
+        let Some(life) = &self.servers[a].life else { return };
+        let shared: Vec<_> = life
+            .connections()
+            .filter(|&conn| {
+                [Side::Dialled, Side::Answered].into_iter().any(|side| self.network.server(conn, side) == b)
+            })
+            .collect();
+        self.tally.resets += shared.len() as u64;
+        shared.into_iter().for_each(|conn| self.break_off(conn));
+    }
+
+    fn break_off(&mut self, conn: ConnId) {
+        for (from, at) in self.network.reset(self.now, conn) {
+            if let Some(at) = at {
+                self.timeline.put(at, Event::Arrive(conn, from));
+            }
+        }
+    }
+
+    pub(super) fn start(&mut self, server: usize) {
+        let (neighbours, dials): (Vec<_>, Vec<_>) = self.scenario.neighbours(server).into_iter().unzip();
+        let name = |server| ServerName::new(&Scenario::name(server)).expect("names of servers are plain");
+        let place = &mut self.servers[server];
+        if place.life.is_some() {
+            return;
+        }
+        place.lives += 1;
+        place.paused_until = self.now;
+        place.life = Some(Life::new(LifeSettings {
+            me: Origin { server: name(server), incarnation: self.now + place.lives },
+            seed: self.rng.bits(),
+            neighbours: neighbours.into_iter().map(name).collect(),
+            dials: dials.clone(),
+            rules: self.rules,
+        }));
+        for link in (0..dials.len()).filter(|&link| dials[link]) {
+            self.timeline.put(self.now, Event::Own(server, self.servers[server].lives, Own::Dial(link)));
+        }
+    }
+
+    pub(super) fn unblock(&mut self, from: usize, to: usize) {
+        self.network.unblock(from, to);
+        for (conn, side) in self.network.held_up(from, to) {
+            let at = self.now + self.rng.below(200 * MILLISECOND);
+            self.timeline.put(at, Event::Arrive(conn, side));
+        }
+    }
+}

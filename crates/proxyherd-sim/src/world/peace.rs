@@ -1,0 +1,115 @@
+//! Rounds: trouble, then peace, in which every part of the herd has to agree.
+
+use proxyherd_core::map::Map;
+
+use super::{AUDIT_INTERVAL, Event, Server, World};
+use crate::{
+    outcome::Symptom,
+    timeline::{MILLISECOND, Nanos},
+};
+
+/// How often a herd that is left in peace is asked whether it agrees.
+const ASKING_INTERVAL: Nanos = 250 * MILLISECOND;
+
+impl World {
+    /// Puts right what was left wrong, and lets trouble begin.
+    pub(super) fn begin_round(&mut self) {
+        self.peace_at = self.now + self.scenario.length / self.scenario.rounds;
+        for (from, to) in std::mem::take(&mut self.lasting) {
+            self.unblock(from, to);
+        }
+        (0..self.servers.len()).for_each(|server| self.start(server));
+        let (ask, fail) = (self.clients.interval(), self.faults.interval());
+        self.timeline.put(self.now + ask, Event::Ask);
+        self.timeline.put(self.now + fail, Event::Fail);
+        // What went wrong is put right by events of the moment before.
+        self.timeline.put(self.peace_at + 1, Event::Peace);
+    }
+
+    pub(super) fn is_peace(&self) -> bool {
+        self.now >= self.peace_at
+    }
+
+    /// Nobody reports any more, and nothing new goes wrong; but now and then something stays as it is.
+    pub(super) fn peace(&mut self) {
+        self.peace_until = self.now + self.scenario.settling_max(self.checker.ledger.bytes());
+        if self.rounds_left > 1 && self.rng.chance(300) {
+            let fault = self.faults.draw_lasting();
+            self.inflict(fault);
+        }
+        let parts = self.parts();
+        let with_map = |server: usize| Some((server, map_of(&self.servers, server)?));
+        let parts = parts.into_iter().map(|part| part.into_iter().filter_map(with_map).collect());
+        self.checker.peace(parts);
+        self.timeline.put(self.now + ASKING_INTERVAL, Event::Agree);
+    }
+
+    /// Asks whether the herd agrees; if it does, the next round begins.
+    pub(super) fn agree(&mut self) {
+        let map = |server| map_of(&self.servers, server).expect("no server crashes in peace");
+        let agreed = self.checker.agreement(map);
+        match agreed {
+            Err(_) if self.now < self.peace_until => {
+                self.timeline.put(self.now + ASKING_INTERVAL, Event::Agree);
+            }
+            Err(text) => self.checker.found(self.now, Symptom::NeverConverged, text),
+            Ok(()) => self.agreed(),
+        }
+    }
+
+    fn agreed(&mut self) {
+        let taken = self.now - self.peace_at;
+        self.tally.agreements += 1;
+        self.tally.settling += taken;
+        self.tally.settling_max = self.tally.settling_max.max(taken);
+        let map = |server| map_of(&self.servers, server).expect("no server crashes in peace");
+        self.checker.losses(self.now, super::EPOCH_NS + self.now, map);
+        for server in 0..self.servers.len() {
+            let clock_ns = self.clock_ns(server);
+            if let Server { life: Some(life), lives, .. } = &self.servers[server] {
+                self.checker.vectors_again(self.now, (server, *lives), clock_ns, &life.map);
+            }
+        }
+        self.look_at_books();
+        self.rounds_left -= 1;
+        if self.rounds_left > 0 {
+            self.begin_round();
+        }
+    }
+
+    pub(super) fn audit(&mut self) {
+        self.look_at_books();
+        self.timeline.put(self.now + AUDIT_INTERVAL, Event::Audit);
+    }
+
+    fn look_at_books(&mut self) {
+        for (server, Server { life, .. }) in self.servers.iter().enumerate() {
+            if let Some(life) = life {
+                self.checker.bookkeeping(self.now, server, &life.map, life.links_len());
+            }
+        }
+    }
+
+    /// The servers that are alive, by who reaches whom.
+    fn parts(&self) -> Vec<Vec<usize>> {
+        let mut part_of: Vec<usize> = (0..self.servers.len()).collect();
+        // As often as there are servers, the lower number spreads over each open way.
+        for _ in 0..self.servers.len() {
+            for &(a, b) in &self.scenario.edges {
+                let is_alive = self.servers[a].life.is_some() && self.servers[b].life.is_some();
+                if is_alive && !self.network.is_blocked(a, b) && !self.network.is_blocked(b, a) {
+                    let lower = part_of[a].min(part_of[b]);
+                    (part_of[a], part_of[b]) = (lower, lower);
+                }
+            }
+        }
+        let alive = |&server: &usize| self.servers[server].life.is_some();
+        let members =
+            |part| (0..self.servers.len()).filter(|&server| part_of[server] == part).filter(alive).collect();
+        (0..self.servers.len()).map(members).filter(|part: &Vec<usize>| !part.is_empty()).collect()
+    }
+}
+
+fn map_of(servers: &[Server], server: usize) -> Option<&Map> {
+    Some(&servers[server].life.as_ref()?.map)
+}
