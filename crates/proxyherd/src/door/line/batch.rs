@@ -99,6 +99,7 @@ struct Batch<'a, 'i> {
     out: &'a mut Vec<u8>,
 }
 
+#[derive(Clone, Copy)]
 struct Echo<'i> {
     told: Told<'i>,
     line: &'i [u8],
@@ -137,8 +138,8 @@ impl<'i> Batch<'_, 'i> {
             return;
         }
         self.wake = self.wake.and(self.herd.map().report_all(self.now_ns, &mut self.offers));
-        let (offers, echoes) = (std::mem::take(&mut self.offers), std::mem::take(&mut self.echoes));
-        for (offer, echo) in offers.iter().zip(echoes) {
+        for place in 0..self.offers.len() {
+            let (offer, echo) = (self.offers[place], self.echoes[place]);
             if offer.outcome == Offered::Full {
                 self.refuse(echo.line);
                 continue;
@@ -147,6 +148,9 @@ impl<'i> Batch<'_, 'i> {
             let difference = Difference::at_receipt(self.now_ns, offer.report.timestamp);
             line::write_at_reply(self.out, self.herd.name(), difference, echo.told);
         }
+        // Cleared in their place: taken out, they would be copied whole, however few they are.
+        self.offers.clear();
+        self.echoes.clear();
     }
 
     fn answer_nearby(&mut self, line: &[u8], client: ClientId<'_>, radius: Radius, limit: u8) -> Option<End> {
