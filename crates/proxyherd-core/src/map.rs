@@ -166,6 +166,9 @@ impl Map {
     fn report_to(&self, index: usize, now_ns: u64, offers: &mut [Offer<'_>], places: &[u8]) -> Wake {
         let mut guard = self.shards[index].lock();
         let Counted { shard, reports } = &mut *guard;
+        if places.len() > 1 {
+            places.iter().for_each(|&place| shard.expect(offers[usize::from(place)].report.client));
+        }
         let (mut wake, mut inserted) = (Wake::default(), 0);
         for &place in places {
             let offer = &mut offers[usize::from(place)];

@@ -169,6 +169,11 @@ impl Shard {
         self.take(now_ns, &record, has_room)
     }
 
+    /// Prepares for a report of this client that is about to come, as [`Store::warm`] does; nothing changes.
+    pub fn expect(&self, client: ClientId<'_>) {
+        self.store.warm(Kind::CLIENT, client.as_bytes());
+    }
+
     /// Forgets a client for the whole herd, by a tombstone that wins over what is held.
     ///
     /// `Stale`: there is nothing to forget.

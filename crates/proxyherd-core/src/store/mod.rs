@@ -58,6 +58,15 @@ impl Store {
         self.table.find(spread(hash), is_it).map(|&(_, slot)| SlotId(slot))
     }
 
+    /// Brings into the processor's cache what [`Store::find`] of this key is going to read. Several of these in a
+    /// row wait for memory together, where as many finds would wait one after the other.
+    pub(crate) fn warm(&self, kind: Kind, key: &[u8]) {
+        let hash = self.hash(kind, key);
+        if let Some(&(_, slot)) = self.table.find(spread(hash), |&(part, _)| part == hash) {
+            std::hint::black_box(self.slot(SlotId(slot)).first_byte());
+        }
+    }
+
     /// Keeps `record` in the slot of its key; `held` is what [`Store::find`] said of it just now.
     pub(crate) fn place(&mut self, held: Option<SlotId>, record: &Record<'_>) -> Result<SlotId, StoreFull> {
         let id = match held {

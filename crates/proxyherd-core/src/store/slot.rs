@@ -38,6 +38,11 @@ impl Slot {
         !self.blob.is_empty()
     }
 
+    /// A byte that can only be read by reading what the slot owns too.
+    pub(super) fn first_byte(&self) -> Option<u8> {
+        self.blob.first().copied()
+    }
+
     /// Kind and key in one run, as the table compares them.
     pub(super) fn is_about(&self, kind: Kind, key: &[u8]) -> bool {
         self.is_live() && self.blob[0] == kind.0 && self.key() == key
