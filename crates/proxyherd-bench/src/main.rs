@@ -1,11 +1,13 @@
 //! The command line of the load generator: `floor` races one proxyherd server against an echo server, `load` drives
-//! any server that speaks the line protocol.
+//! any server that speaks the line protocol, `memory` tells what a client costs.
 //!
 //! This file knows the arguments and the exit codes. What is sent and checked is in [`load`], what is started and
-//! driven in [`target`], the race in [`floor`], and how it is told in [`report`].
+//! driven in [`target`], the race in [`floor`], how it is told in [`report`], and what
+//! memory costs in [`memory`].
 
 mod floor;
 mod load;
+mod memory;
 mod process_time;
 mod report;
 mod stats;
@@ -21,6 +23,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use floor::Race;
 use load::{Dialect, Plan};
+
+/// The allocator that the servers use, so that memory is measured as they spend it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Load generator and races for proxyherd.
 #[derive(Parser)]
@@ -38,6 +44,12 @@ enum Command {
     /// Send IAMAT lines to servers that are running, and check what they answer.
     #[command(after_help = "Example:\n  proxyherd-bench load 127.0.0.1:12000 --depth 128 --seconds 10")]
     Load(LoadArgs),
+    /// Fill a map and tell what a client costs in memory.
+    Memory {
+        /// How many clients.
+        #[arg(long, default_value_t = 1_000_000)]
+        clients: u32,
+    },
     /// Echo whatever arrives, until standard input ends: the floor, in a process of its own.
     #[command(hide = true)]
     EchoServer,
@@ -121,6 +133,7 @@ fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Floor(args) => race(&args),
         Command::Load(args) => drive(args),
+        Command::Memory { clients } => memory::measure(clients).map(|()| ExitCode::SUCCESS),
         Command::EchoServer => target::echo::serve().map(|()| ExitCode::SUCCESS),
     }
 }

@@ -1,0 +1,56 @@
+//! What a client costs in memory: fills a map of core, with the allocator that the servers use, and looks at what
+//! the operating system has given.
+
+use std::{fs, io::Write as _};
+
+use anyhow::{Context, Result};
+use proxyherd_core::{
+    map::{Map, MapSettings},
+    types::{Attributes, ClientId, Coordinates, Origin, Report, ServerName, Timestamp},
+};
+
+/// A POSIX time to report at, nanoseconds: any will do.
+const NOW_NS: u64 = 1_621_464_827_959_498_503;
+
+/// Fills a map with so many clients and prints what each costs beyond its ID.
+pub(super) fn measure(clients: u32) -> Result<()> {
+    let me = Origin { server: ServerName::new("Riley")?, incarnation: 1 };
+    let settings =
+        MapSettings { me, seed: 1, max_clients: u64::MAX, client_ttl_ns: None, rules: Default::default() };
+    let before = resident_bytes()?;
+    let map = Map::new(settings);
+    let id_bytes: u64 = (0..clients).map(|number| report(&map, number)).sum();
+    let grown = resident_bytes()?.saturating_sub(before);
+    let each = grown.saturating_sub(id_bytes) as f64 / f64::from(clients);
+    writeln!(
+        anstream::stdout(),
+        "{clients} clients with IDs of {:.1} bytes: {:.0} MB resident, {each:.0} bytes a client beyond its ID",
+        id_bytes as f64 / f64::from(clients),
+        grown as f64 / 1e6,
+    )?;
+    drop(map);
+    Ok(())
+}
+
+/// Reports one client; the length of its ID.
+fn report(map: &Map, number: u32) -> u64 {
+    let client = format!("client-{number:08}.example");
+    let report = Report {
+        client: ClientId::new(client.as_bytes()).expect("letters and digits are an ID"),
+        coordinates: Coordinates::parse(b"+34.068930-118.445127").expect("Los Angeles is on Earth"),
+        timestamp: Timestamp::from_nanos(NOW_NS).expect("2021 is before 2286"),
+        attributes: Attributes::NONE,
+    };
+    let (_, wake) = map.report(NOW_NS, &report);
+    debug_assert!(wake.is_empty(), "a map without links wakes none");
+    client.len() as u64
+}
+
+/// What the kernel says that this process holds in memory.
+fn resident_bytes() -> Result<u64> {
+    let status = fs::read_to_string("/proc/self/status").context("Linux tells a process its memory there")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kilobytes =
+        line.and_then(|rest| rest.trim().strip_suffix("kB")).context("/proc/self/status has no VmRSS")?;
+    Ok(kilobytes.trim().parse::<u64>()? * 1024)
+}
