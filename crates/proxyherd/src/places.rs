@@ -31,8 +31,8 @@ impl Places {
         self.provider.name()
     }
 
-    /// Appends the answer as JSON with at most `limit` results, if it is at hand; otherwise appends nothing and
-    /// says false, and [`Places::answer`] will have to wait for it.
+    /// Appends the answer as JSON with at most `limit` results, if it is at hand; otherwise appends nothing
+    /// and says false, and [`Places::answer`] will have to wait for it.
     pub fn answer_now(&self, query: &Query, limit: usize, out: &mut Vec<u8>) -> bool {
         let Some(answer) = self.provider.nearby_now(query, limit.clamp(1, PLACES_MAX.into())) else {
             return false;
@@ -42,8 +42,8 @@ impl Places {
         true
     }
 
-    /// Appends the answer as JSON with at most `limit` results, within the deadline. If there is none, the JSON
-    /// says why.
+    /// Appends the answer as JSON with at most `limit` results, within the deadline. If there is none, the
+    /// JSON says why.
     pub async fn answer(&self, query: &Query, limit: usize, out: &mut Vec<u8>) {
         if self.answer_now(query, limit, out) {
             return;

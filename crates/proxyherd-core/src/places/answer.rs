@@ -48,9 +48,9 @@ impl Answer {
 
     /// Appends the answer as Nearby Search (Legacy) JSON, with the first `limit` places at most.
     ///
-    /// The status stays what it is however many places are cut. Keys stand in alphabetical order as in Google's
-    /// own answers, the indent is three spaces, ` : ` stands between key and value; there is no empty line
-    /// anywhere and no newline at the end.
+    /// The status stays what it is however many places are cut. Keys stand in alphabetical order as in
+    /// Google's own answers, the indent is three spaces, ` : ` stands between key and value; there is no
+    /// empty line anywhere and no newline at the end.
     pub fn write_json(&self, limit: usize, out: &mut Vec<u8>) {
         json::write_answer(self, limit, out);
     }

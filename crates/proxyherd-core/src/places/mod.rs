@@ -1,9 +1,9 @@
 //! Questions about places and their answers, whichever provider gives them.
 //!
 //! A [`Query`] asks what lies around a point, an [`Answer`] holds the [`Place`]s that were found and prints
-//! itself as Nearby Search (Legacy) JSON, and [`Separation`] and [`Nearest`] rank what a provider has at hand.
-//! Nothing here depends on the machine, so every server ranks and prints the same places alike. This module
-//! does not know who answers, how long an answer stays fresh, or which protocol it leaves by.
+//! itself as Nearby Search (Legacy) JSON, and [`Separation`] and [`Nearest`] rank what a provider has at
+//! hand. Nothing here depends on the machine, so every server ranks and prints the same places alike. This
+//! module does not know who answers, how long an answer stays fresh, or which protocol it leaves by.
 
 mod answer;
 mod distance;

@@ -38,6 +38,12 @@ impl<T: Ord + Copy> Nearest<T> {
         self.kept[at] = offered;
     }
 
+    /// How near an item has to be to be kept still, once there is no more room.
+    pub fn threshold(&self) -> Option<Separation> {
+        let last = self.most.checked_sub(1)?;
+        self.kept[last].map(|(separation, _)| separation)
+    }
+
     /// What was kept, the nearest first.
     pub fn iter(&self) -> impl Iterator<Item = (Separation, T)> {
         self.kept.iter().take(self.len).flatten().copied()
@@ -73,6 +79,8 @@ mod tests {
             offers.truncate(most.min(CAPACITY));
             let expected: Vec<u32> = offers.iter().map(|&(_, item)| item).collect();
             prop_assert_eq!(nearest.len(), expected.len());
+            let last = offers.last().map(|&(metres, _)| Separation::of_metres(f64::from(metres)));
+            prop_assert_eq!(nearest.threshold(), last.filter(|_| offers.len() == most.min(CAPACITY)));
             prop_assert_eq!(nearest.iter().map(|(_, item)| item).collect::<Vec<_>>(), expected);
         }
     }

@@ -21,6 +21,10 @@ fn text() -> impl Strategy<Value = Text> {
     any::<String>().prop_map(Cow::Owned)
 }
 
+fn maybe() -> impl Strategy<Value = Option<Text>> {
+    option::of(text())
+}
+
 fn photo() -> impl Strategy<Value = Photo> {
     (any::<u32>(), vec(text(), 0..3), text(), any::<u32>()).prop_map(
         |(height, html_attributions, photo_reference, width)| Photo {
@@ -41,11 +45,11 @@ prop_compose! {
             Just(BusinessStatus::ClosedPermanently),
         ]),
         (icon, icon_background_color, icon_mask_base_uri, scope, vicinity) in
-            (option::of(text()), option::of(text()), option::of(text()), option::of(text()), option::of(text())),
+            (maybe(), maybe(), maybe(), maybe(), maybe()),
         (name, place_id) in (text(), text()),
         (open_now, price_level, user_ratings_total) in any::<(Option<bool>, Option<u8>, Option<u32>)>(),
         photos in vec(photo(), 0..3),
-        plus_code in option::of((option::of(text()), text()).prop_map(
+        plus_code in option::of((maybe(), text()).prop_map(
             |(compound_code, global_code)| PlusCode { compound_code, global_code }
         )),
         rating in option::of((0f64..=5.0).prop_map(|stars| Rating::new(stars).unwrap())),
@@ -76,7 +80,7 @@ prop_compose! {
     fn answer()(
         places in vec(place(), 0..4),
         (html_attributions, info_messages) in (vec(text(), 0..3), vec(text(), 0..3)),
-        (error_message, next_page_token) in (option::of(text()), option::of(text())),
+        (error_message, next_page_token) in (maybe(), maybe()),
         status in prop_oneof![
             Just(Status::Ok),
             Just(Status::ZeroResults),

@@ -30,8 +30,8 @@ pub trait Provider: Send + Sync {
         None
     }
 
-    /// Asks the source for as many places as one answer may hold, [`PLACES_MAX`], however few the asker wants:
-    /// answers are shared, and cost the same.
+    /// Asks the source for as many places as one answer may hold, [`PLACES_MAX`], however few the asker
+    /// wants: answers are shared, and cost the same.
     ///
     /// Dropping what is returned gives the question up.
     ///

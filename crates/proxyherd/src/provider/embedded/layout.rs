@@ -1,8 +1,8 @@
 //! How the table of places is laid out: the build script writes it so, the reader reads it so.
 //!
-//! Places stand in **bands** of latitude from south to north, each a tenth of a degree high, and within a band
-//! by longitude from west to east. So the places of a small circle are a short run in each of a few bands. Angles
-//! are whole numbers of 10⁻⁵ degrees, which is how the data comes.
+//! Places stand in **bands** of latitude from south to north, each a tenth of a degree high, and within a
+//! band by longitude from west to east. So the places of a small circle are a short run in each of a few
+//! bands. Angles are whole numbers of 10⁻⁵ degrees, which is how the data comes.
 
 /// Angles are counted in this part of a degree.
 pub(crate) const UNITS_PER_DEGREE: i32 = 100_000;

@@ -28,7 +28,8 @@ static TYPES: [Text; 2] = [Cow::Borrowed("locality"), Cow::Borrowed("political")
 
 /// GeoNames' licence, CC BY 4.0, asks for a credit and a link.
 static ATTRIBUTIONS: [Text; 1] = [Cow::Borrowed(
-    "Places: <a href='https://www.geonames.org/'>GeoNames</a>, <a href='https://creativecommons.org/licenses/by/4.0/'>CC BY 4.0</a>",
+    "Places: <a href='https://www.geonames.org/'>GeoNames</a>, \
+     <a href='https://creativecommons.org/licenses/by/4.0/'>CC BY 4.0</a>",
 )];
 
 /// Says whose IDs these are; GeoNames' own are not in the data.
@@ -49,7 +50,8 @@ impl Provider for Embedded {
 
     fn nearby_now(&self, query: &Query, most: usize) -> Option<Answer> {
         let nearest = TABLE.nearest(query, most);
-        let places = nearest.iter().map(|(_, index)| place(&TABLE.entry(index))).collect();
+        let mut places = Vec::with_capacity(nearest.len());
+        places.extend(nearest.iter().map(|(_, index)| place(&TABLE.entry(index))));
         Some(Answer::found(places, &ATTRIBUTIONS[..]))
     }
 
@@ -149,8 +151,8 @@ mod tests {
             }
          },
          "name" : "Bel Air",
-         "place_id" : "gn5449a8b2404ee130",
-         "reference" : "gn5449a8b2404ee130",
+         "place_id" : "gne3c092ca019595bd",
+         "reference" : "gne3c092ca019595bd",
          "types" : [
             "locality",
             "political"

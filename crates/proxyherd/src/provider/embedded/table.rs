@@ -1,11 +1,14 @@
 //! Searches the table of places: which of them lie in a circle, the nearest first.
 //!
-//! Nothing is decoded beforehand. A search reads the records of the bands and longitudes that a box around the
-//! circle covers, and no others.
+//! Nothing is decoded beforehand. A search reads, band by band from the centre outwards, the records between
+//! the longitudes that the circle spans there; once it has enough, the circle shrinks to the farthest of
+//! them.
 
-use proxyherd_core::places::{Centre, EARTH_RADIUS_M, Nearest, Point, Query, Separation};
+use std::ops::ControlFlow;
 
-use super::layout::{ANTIMERIDIAN, BAND_COUNT, RECORD_LEN, UNITS_PER_DEGREE, band_of};
+use proxyherd_core::places::{Centre, Nearest, Point, Query, Separation};
+
+use super::layout::{ANTIMERIDIAN, BAND_COUNT, BAND_HEIGHT, POLE, RECORD_LEN, UNITS_PER_DEGREE, band_of};
 
 /// The places of the world, as the build script laid them out.
 #[derive(Debug)]
@@ -48,23 +51,17 @@ impl Table {
     /// The indices of the nearest places in the circle, at most `most`. Of two at the same distance the one
     /// that stands first in the table goes first.
     pub(super) fn nearest(&self, query: &Query, most: usize) -> Nearest<u32> {
-        let mut nearest = Nearest::new(most);
-        let centre = Centre::new(query.latitude, query.longitude);
-        let radius = Separation::of_metres(query.radius_m);
-        let around = Bounds::of(query);
-        for band in band_of(around.south)..=band_of(around.north) {
-            for (west, east) in around.longitudes.into_iter().flatten() {
-                let inside =
-                    self.between(band, west, east).filter(|(_, record)| around.covers(record.latitude));
-                for (index, record) in inside {
-                    let separation = centre.separation(degrees(record.latitude), degrees(record.longitude));
-                    if separation <= radius {
-                        nearest.offer(separation, index);
-                    }
-                }
-            }
-        }
-        nearest
+        let mut search = Search {
+            centre: Centre::new(query.latitude, query.longitude),
+            longitude: query.longitude,
+            radius: Separation::of_metres(query.radius_m),
+            nearest: Nearest::new(most),
+        };
+        // From the centre outwards: once enough is found, what lies farther away need not be looked at.
+        let home = band_of(floor_units(query.latitude));
+        let _ = (home..BAND_COUNT).try_for_each(|band| search.visit(self, band));
+        let _ = (0..home).rev().try_for_each(|band| search.visit(self, band));
+        search.nearest
     }
 
     /// One place, by an index that [`Table::nearest`] gave.
@@ -112,57 +109,52 @@ impl Record {
     }
 }
 
-/// A box around a circle, in the table's units. It may be a little too large, never too small: the distance
-/// decides.
-#[derive(Debug)]
-struct Bounds {
-    south: i32,
-    north: i32,
-    /// From west to east, both included; two where the box crosses the antimeridian.
-    longitudes: [Option<(i32, i32)>; 2],
+/// A search under way.
+struct Search {
+    centre: Centre,
+    longitude: f64,
+    radius: Separation,
+    nearest: Nearest<u32>,
 }
 
-impl Bounds {
-    fn of(query: &Query) -> Bounds {
-        let reach = (query.radius_m / EARTH_RADIUS_M).to_degrees();
-        let half_width = half_width(query.latitude, reach);
-        let (west, east) =
-            (at_or_below(query.longitude - half_width), at_or_above(query.longitude + half_width));
-        let longitudes = if east - west >= 2 * ANTIMERIDIAN {
-            [Some((-ANTIMERIDIAN, ANTIMERIDIAN)), None]
-        } else if west < -ANTIMERIDIAN {
-            [Some((-ANTIMERIDIAN, east)), Some((west + 2 * ANTIMERIDIAN, ANTIMERIDIAN))]
-        } else if east > ANTIMERIDIAN {
-            [Some((-ANTIMERIDIAN, east - 2 * ANTIMERIDIAN)), Some((west, ANTIMERIDIAN))]
-        } else {
-            [Some((west, east)), None]
+impl Search {
+    /// Looks through a band; ends the search that way if the band is out of reach, as the next one is too.
+    fn visit(&mut self, table: &Table, band: usize) -> ControlFlow<()> {
+        let reach = self.nearest.threshold().map_or(self.radius, |kept| kept.min(self.radius));
+        let south = band as i32 * BAND_HEIGHT - POLE;
+        let Some(half_width) = self.centre.half_width(reach, degrees(south), degrees(south + BAND_HEIGHT))
+        else {
+            return ControlFlow::Break(());
         };
-        let (south, north) = (at_or_below(query.latitude - reach), at_or_above(query.latitude + reach));
-        Bounds { south, north, longitudes }
-    }
-
-    fn covers(&self, latitude: i32) -> bool {
-        self.south <= latitude && latitude <= self.north
+        for (west, east) in longitudes(self.longitude, half_width).into_iter().flatten() {
+            for (index, record) in table.between(band, west, east) {
+                let separation = self.centre.separation(degrees(record.latitude), degrees(record.longitude));
+                if separation <= self.radius {
+                    self.nearest.offer(separation, index);
+                }
+            }
+        }
+        ControlFlow::Continue(())
     }
 }
 
-/// How many degrees of longitude a circle reaches to either side of its centre: where the meridian touches it,
-/// which is farther than along the centre's own latitude. A circle that holds a pole meets every meridian.
-fn half_width(latitude: f64, reach: f64) -> f64 {
-    if latitude.abs() + reach >= 90.0 {
-        return 180.0;
+/// From west to east in the table's units, both included; two runs where they cross the antimeridian. It may
+/// be a little too much, never too little: the distance decides.
+fn longitudes(centre: f64, half_width: f64) -> [Option<(i32, i32)>; 2] {
+    let (west, east) = (floor_units(centre - half_width), floor_units(centre + half_width) + 1);
+    if east - west >= 2 * ANTIMERIDIAN {
+        [Some((-ANTIMERIDIAN, ANTIMERIDIAN)), None]
+    } else if west <= -ANTIMERIDIAN {
+        [Some((-ANTIMERIDIAN, east)), Some((west + 2 * ANTIMERIDIAN, ANTIMERIDIAN))]
+    } else if east >= ANTIMERIDIAN {
+        [Some((-ANTIMERIDIAN, east - 2 * ANTIMERIDIAN)), Some((west, ANTIMERIDIAN))]
+    } else {
+        [Some((west, east)), None]
     }
-    let sine = reach.to_radians().sin() / latitude.to_radians().cos();
-    sine.min(1.0).asin().to_degrees()
 }
 
-/// One unit farther out than need be, for the rounding of what came before.
-fn at_or_below(degrees: f64) -> i32 {
-    (degrees * f64::from(UNITS_PER_DEGREE)).floor() as i32 - 1
-}
-
-fn at_or_above(degrees: f64) -> i32 {
-    (degrees * f64::from(UNITS_PER_DEGREE)).ceil() as i32 + 1
+fn floor_units(degrees: f64) -> i32 {
+    (degrees * f64::from(UNITS_PER_DEGREE)).floor() as i32
 }
 
 fn degrees(units: i32) -> f64 {
