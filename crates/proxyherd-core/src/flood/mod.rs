@@ -169,7 +169,7 @@ impl Shard {
         self.take(now_ns, &record, has_room)
     }
 
-    /// Prepares for a report of this client that is about to come, as [`Store::warm`] does; nothing changes.
+    /// Prepares for a report of this client that is about to come, by bringing its record into the cache; nothing changes.
     pub fn expect(&self, client: ClientId<'_>) {
         self.store.warm(Kind::CLIENT, client.as_bytes());
     }

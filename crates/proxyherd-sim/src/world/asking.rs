@@ -27,7 +27,7 @@ impl World {
         let (is_news, wake) = match request.report() {
             Some(report) => {
                 self.tally.reports += 1;
-                let (offered, _, wake) = life.map.report(clock_ns, &report);
+                let (offered, wake) = life.map.report(clock_ns, &report);
                 (matches!(offered, Offered::Inserted | Offered::Updated), wake)
             }
             None => {

@@ -52,9 +52,9 @@ impl Client {
     fn number(index: usize) -> Client {
         let mut chance = chance;
         let (name, walker) = match index {
-            0 => (KIWI.to_owned(), Walker::on_foot(&mut chance).from_centre()),
+            0 => (KIWI.to_owned(), Walker::on_foot(&mut chance).starting_at_centre()),
             _ if index % REPORTERS == 1 => (format!("reporter-{index:02}"), Walker::on_foot(&mut chance)),
-            _ if index % 2 == 0 => (format!("courier-{index:02}"), Walker::driving(&mut chance)),
+            _ if index.is_multiple_of(2) => (format!("courier-{index:02}"), Walker::driving(&mut chance)),
             _ => (format!("phone-{index:02}"), Walker::on_foot(&mut chance)),
         };
         Client { name, walker, is_reporter: index % REPORTERS == 1 }
@@ -63,9 +63,9 @@ impl Client {
     /// Walks and reports for ever.
     pub(super) async fn run(self, herds: Arc<[Arc<Herd>]>, addresses: Arc<[SocketAddr]>) {
         if self.is_reporter {
-            self.report_notes(&herds).await
+            self.report_notes(&herds).await;
         } else {
-            self.report_positions(&addresses).await
+            self.report_positions(&addresses).await;
         }
     }
 

@@ -38,7 +38,7 @@ impl Walker {
     }
 
     /// The same, but beginning at the centre.
-    pub(super) fn from_centre(self) -> Walker {
+    pub(super) fn starting_at_centre(self) -> Walker {
         Walker { at: (0.0, 0.0), ..self }
     }
 
@@ -90,7 +90,7 @@ mod tests {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             (state >> 33) as f64 / (1u64 << 31) as f64
         };
-        for mut walker in [Walker::on_foot(&mut chance).from_centre(), Walker::driving(&mut chance)] {
+        for mut walker in [Walker::on_foot(&mut chance).starting_at_centre(), Walker::driving(&mut chance)] {
             for _ in 0..10_000 {
                 let before = walker.at;
                 walker.step(1.0, &mut chance);
