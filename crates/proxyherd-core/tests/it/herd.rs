@@ -2,7 +2,7 @@
 
 use proxyherd_core::{
     codec::link::Encoder,
-    flood::{LinkId, Rules, Wake},
+    flood::{Held, LinkId, Rules, Wake},
     limits::SHARDS,
     link::Incoming,
     map::{Map, MapSettings},
@@ -76,27 +76,49 @@ pub(crate) struct Seen {
     pub(crate) server: ServerName,
 }
 
+impl Seen {
+    /// Calls `with` with the record.
+    pub(crate) fn record<T>(&self, with: impl FnOnce(&Record<'_>) -> T) -> T {
+        let body = match Coordinates::parse(self.place.as_bytes()) {
+            None => Body::Gone,
+            Some(coordinates) => {
+                Body::Location { coordinates, attributes: Attributes::from_bytes(&self.attributes).unwrap() }
+            }
+        };
+        let (timestamp, difference) = (self.timestamp, self.difference);
+        with(&Record { kind: Kind::CLIENT, key: &self.key, body, timestamp, difference })
+    }
+
+    /// When its server took it.
+    pub(crate) fn received_ns(&self) -> u64 {
+        self.difference.received_ns(self.timestamp)
+    }
+}
+
+/// A copy of what is held.
+pub(crate) fn seen(held: Held<'_>) -> Seen {
+    let (place, attributes) = match held.record.body {
+        Body::Gone => (String::new(), Vec::new()),
+        Body::Location { coordinates, attributes } => {
+            let mut text = Vec::new();
+            coordinates.write(&mut text);
+            (String::from_utf8(text).unwrap(), attributes.as_bytes().to_vec())
+        }
+    };
+    Seen {
+        key: held.record.key.to_vec(),
+        place,
+        attributes,
+        timestamp: held.record.timestamp,
+        difference: held.record.difference,
+        server: held.origin.server.clone(),
+    }
+}
+
 /// Everything a map holds, in order of keys.
 pub(crate) fn content(map: &Map) -> Vec<Seen> {
     let mut content = Vec::new();
-    map.for_each(|held| {
-        let (place, attributes) = match held.record.body {
-            Body::Gone => (String::new(), Vec::new()),
-            Body::Location { coordinates, attributes } => {
-                let mut text = Vec::new();
-                coordinates.write(&mut text);
-                (String::from_utf8(text).unwrap(), attributes.as_bytes().to_vec())
-            }
-        };
-        content.push(Seen {
-            key: held.record.key.to_vec(),
-            place,
-            attributes,
-            timestamp: held.record.timestamp,
-            difference: held.record.difference,
-            server: held.origin.server.clone(),
-        });
-    });
+    map.for_each(|held| content.push(seen(held)));
     content.sort();
     content
 }

@@ -4,3 +4,5 @@
 
 mod herd;
 mod links;
+mod merge;
+mod shards;
