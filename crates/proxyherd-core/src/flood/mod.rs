@@ -19,75 +19,22 @@
 //! owns the shard provides. No socket, clock or lock is known here.
 
 mod audit;
+mod links;
 mod origins;
 mod outbox;
+mod reconcile;
 
+pub use self::links::{LinkId, Wake};
 use self::{
+    links::bits,
     origins::{ME, Origins},
-    outbox::{Item, Outbox, UNNAMED},
+    outbox::Outbox,
 };
 use crate::{
-    codec::link::Encoder,
     limits::{CLOCK_AHEAD_MAX_NS, LINKS_MAX, TOMBSTONE_TTL_NS},
-    store::{LinkMask, SlotId, Store},
+    store::{LinkMask, Slot, SlotId, Store},
     types::{Body, ClientId, Difference, Kind, Origin, Record, Report, Timestamp},
 };
-
-/// One of this server's links, 0 to 31.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LinkId(u8);
-
-impl LinkId {
-    /// The link at this place in the server's list of neighbours.
-    pub fn new(index: usize) -> Option<LinkId> {
-        (index < LINKS_MAX).then_some(LinkId(index as u8))
-    }
-
-    /// The place in the list of neighbours.
-    pub fn index(self) -> usize {
-        usize::from(self.0)
-    }
-
-    fn bit(self) -> LinkMask {
-        1 << self.0
-    }
-}
-
-/// Some of this server's links: those whose flush has something to do and does not know yet.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[must_use = "links that are not woken do not flush"]
-pub struct Wake(LinkMask);
-
-impl Wake {
-    /// Both.
-    pub fn and(self, other: Wake) -> Wake {
-        Wake(self.0 | other.0)
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    /// The links, one by one.
-    pub fn links(self) -> impl Iterator<Item = LinkId> {
-        bits(self.0)
-    }
-}
-
-impl FromIterator<LinkId> for Wake {
-    fn from_iter<T: IntoIterator<Item = LinkId>>(links: T) -> Wake {
-        Wake(links.into_iter().fold(0, |mask, link| mask | link.bit()))
-    }
-}
-
-fn bits(mut mask: LinkMask) -> impl Iterator<Item = LinkId> {
-    std::iter::from_fn(move || {
-        let lowest = mask.trailing_zeros();
-        mask &= mask.checked_sub(1)?;
-        Some(LinkId(lowest as u8))
-    })
-}
 
 /// What became of a record that was offered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,7 +116,8 @@ impl Shard {
         self.take(now_ns, &record, has_room)
     }
 
-    /// Prepares for a report of this client that is about to come, by bringing its record into the cache; nothing changes.
+    /// Prepares for a report of this client that is about to come, by bringing its record into the processor's
+    /// cache; nothing changes.
     pub fn expect(&self, client: ClientId<'_>) {
         self.store.warm(Kind::CLIENT, client.as_bytes());
     }
@@ -342,7 +290,7 @@ impl Shard {
         self.store.live().map(|(_, slot)| self.held(slot))
     }
 
-    fn held<'a>(&'a self, slot: &'a crate::store::Slot) -> Held<'a> {
+    fn held<'a>(&'a self, slot: &'a Slot) -> Held<'a> {
         Held { record: slot.record(), origin: self.origins.origin(slot.origin), seq: slot.seq }
     }
 
@@ -372,140 +320,6 @@ impl Shard {
         self.swept = if is_round { 0 } else { end };
         (removed, is_round)
     }
-}
-
-/// Reconciling: what happens when links come and go, and what they send.
-impl Shard {
-    /// The vector: each origin with live records, and up to where all its updates are covered.
-    pub fn vector(&self) -> impl Iterator<Item = (&Origin, u64)> {
-        self.origins.vector().map(|(_, origin, covered)| (origin, covered))
-    }
-
-    /// Appends this shard's vector as a frame, for a link that has just come up.
-    pub fn write_vector(&self, encoder: &mut Encoder) {
-        let vector: Vec<_> = self
-            .vector()
-            .filter_map(|(origin, covered)| Some((encoder.index_of(origin)?, covered)))
-            .collect();
-        encoder.vector(self.settings.index, &vector);
-    }
-
-    /// A link is up and its neighbour has told its vector: queues every record that it lacks. From here on the
-    /// link is marked for changes.
-    pub fn link_up(&mut self, link: LinkId, vector: &[(Origin, u64)]) -> Wake {
-        self.link_down(link);
-        let mut outbox = Box::new(Outbox::default());
-        let mut covered_there = vec![0; self.origins.places_used()];
-        for (origin, covered) in vector {
-            if let Some(place) = self.origins.place_of(origin) {
-                covered_there[usize::from(place)] = *covered;
-                outbox.tell(place, *covered);
-            }
-        }
-        let lacks = |slot: &crate::store::Slot| slot.seq > covered_there[usize::from(slot.origin)];
-        let lacking: Vec<_> = self.store.live().filter(|(_, slot)| lacks(slot)).map(|(id, _)| id).collect();
-        self.outboxes[link.index()] = Some(outbox);
-        self.up |= link.bit();
-        for id in lacking {
-            let slot = self.store.slot_mut(id);
-            if slot.is_from(link.0) {
-                // What the neighbour told us in an earlier life it may have lost.
-                slot.set_from(None);
-            }
-            let _ = self.mark(id, link.bit());
-        }
-        // The first flush tells how far we are, whether or not there was anything to send.
-        self.outbox(link).is_ready = true;
-        Wake(link.bit())
-    }
-
-    /// A link is down: what was queued on it is dropped, since the next vector will say what is lacking.
-    pub fn link_down(&mut self, link: LinkId) {
-        self.up &= !link.bit();
-        if let Some(mut outbox) = self.outboxes[link.index()].take() {
-            for id in outbox.drain() {
-                self.store.slot_mut(id).queued &= !link.bit();
-            }
-        }
-    }
-
-    /// A marker came over `from`: what it covers is covered here.
-    pub fn cover(&mut self, from: LinkId, origin: &Origin, covered: u64) -> Wake {
-        let Some(place) = self.origins.place_of(origin) else { return Wake::default() };
-        if let Some(outbox) = &mut self.outboxes[from.index()] {
-            outbox.tell(place, covered);
-        }
-        if place == ME || !self.origins.cover(place, covered) {
-            return Wake::default();
-        }
-        self.ready(self.up & !from.bit())
-    }
-
-    /// Encodes what `link` still needs until the encoder has `most` bytes. Says whether all is told; if not,
-    /// flush again when the socket has taken the bytes.
-    pub fn flush(&mut self, link: LinkId, encoder: &mut Encoder, most: usize) -> bool {
-        let Some(mut outbox) = self.outboxes[link.index()].take() else { return true };
-        while encoder.len() < most
-            && let Some(item) = outbox.pop()
-        {
-            match item {
-                Item::Slot(id) => self.send(link, &mut outbox, id, encoder),
-                Item::Marker(covered) => self.send_marker(&mut outbox, &covered, encoder),
-            }
-        }
-        let is_drained = outbox.is_empty();
-        if is_drained {
-            let covered: Vec<_> = self.news_of_vector(&mut outbox);
-            self.send_marker(&mut outbox, &covered, encoder);
-        } else if !outbox.has_marker() {
-            // Under load the queue may never drain; a snapshot behind what is queued now keeps the vector moving.
-            let covered = self.news_of_vector(&mut outbox);
-            outbox.push_marker(covered);
-        }
-        outbox.is_ready = !is_drained;
-        self.outboxes[link.index()] = Some(outbox);
-        is_drained
-    }
-
-    fn send(&mut self, link: LinkId, outbox: &mut Outbox, id: SlotId, encoder: &mut Encoder) {
-        let slot = self.store.slot_mut(id);
-        slot.queued &= !link.bit();
-        if !slot.is_live() || slot.is_from(link.0) {
-            return;
-        }
-        if let Some(index) = wire_index(&self.origins, outbox, slot.origin, encoder) {
-            encoder.record(index, slot.seq, &slot.record());
-        }
-    }
-
-    fn news_of_vector(&self, outbox: &mut Outbox) -> Vec<(u16, u64)> {
-        let vector = self.origins.vector();
-        vector
-            .filter(|&(place, _, covered)| outbox.tell(place, covered))
-            .map(|(place, _, covered)| (place, covered))
-            .collect()
-    }
-
-    fn send_marker(&self, outbox: &mut Outbox, covered: &[(u16, u64)], encoder: &mut Encoder) {
-        if covered.is_empty() {
-            return;
-        }
-        let named: Vec<_> = (covered.iter())
-            .filter_map(|&(place, covered)| {
-                Some((wire_index(&self.origins, outbox, place, encoder)?, covered))
-            })
-            .collect();
-        encoder.marker(self.settings.index, &named);
-    }
-}
-
-/// By which index the link knows the origin at `place`; names it to the link the first time.
-fn wire_index(origins: &Origins, outbox: &mut Outbox, place: u16, encoder: &mut Encoder) -> Option<u16> {
-    let index = outbox.wire_index(place);
-    if *index == UNNAMED {
-        *index = encoder.index_of(origins.origin(place))?;
-    }
-    Some(*index)
 }
 
 /// A record where it is held.

@@ -16,6 +16,8 @@ pub(super) struct Outbox {
     fifo: VecDeque<u32>,
     /// The marker in the FIFO: how far each origin (by place) was covered when it was queued. One at a time.
     marker: Option<Vec<(u16, u64)>>,
+    /// An empty marker, for its memory: markers are frequent.
+    spare: Vec<(u16, u64)>,
     /// How far the neighbour has been told, or has told us, that each origin (by place) is covered.
     told: Vec<u64>,
     /// By which index the link knows each origin (by place).
@@ -63,6 +65,17 @@ impl Outbox {
     /// What is queued, in order; `None` is the marker.
     pub(super) fn queued(&self) -> impl ExactSizeIterator<Item = Option<SlotId>> {
         self.fifo.iter().map(|&slot| (slot != MARKER).then_some(SlotId(slot)))
+    }
+
+    /// An empty marker to fill.
+    pub(super) fn spare_marker(&mut self) -> Vec<(u16, u64)> {
+        std::mem::take(&mut self.spare)
+    }
+
+    /// Keeps the memory of a marker that has been sent.
+    pub(super) fn keep_spare(&mut self, mut marker: Vec<(u16, u64)>) {
+        marker.clear();
+        self.spare = marker;
     }
 
     /// All slots that are queued; empties the outbox.

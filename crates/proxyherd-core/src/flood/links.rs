@@ -1,0 +1,60 @@
+//! Which of this server's links: one, or some.
+
+use crate::{limits::LINKS_MAX, store::LinkMask};
+
+/// One of this server's links, 0 to 31.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkId(pub(super) u8);
+
+impl LinkId {
+    /// The link at this place in the server's list of neighbours.
+    pub fn new(index: usize) -> Option<LinkId> {
+        (index < LINKS_MAX).then_some(LinkId(index as u8))
+    }
+
+    /// The place in the list of neighbours.
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+
+    pub(super) fn bit(self) -> LinkMask {
+        1 << self.0
+    }
+}
+
+/// Some of this server's links: those whose flush has something to do and does not know yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[must_use = "links that are not woken do not flush"]
+pub struct Wake(pub(super) LinkMask);
+
+impl Wake {
+    /// Both.
+    pub fn and(self, other: Wake) -> Wake {
+        Wake(self.0 | other.0)
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The links, one by one.
+    pub fn links(self) -> impl Iterator<Item = LinkId> {
+        bits(self.0)
+    }
+}
+
+impl FromIterator<LinkId> for Wake {
+    fn from_iter<T: IntoIterator<Item = LinkId>>(links: T) -> Wake {
+        Wake(links.into_iter().fold(0, |mask, link| mask | link.bit()))
+    }
+}
+
+/// The links of a mask, one by one.
+pub(super) fn bits(mut mask: LinkMask) -> impl Iterator<Item = LinkId> {
+    std::iter::from_fn(move || {
+        let lowest = mask.trailing_zeros();
+        mask &= mask.checked_sub(1)?;
+        Some(LinkId(lowest as u8))
+    })
+}

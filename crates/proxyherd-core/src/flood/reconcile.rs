@@ -1,0 +1,146 @@
+//! What a shard does when links come and go, and what it sends on them: vectors, the records that a neighbour
+//! lacks, markers.
+
+use super::{
+    LinkId, Shard, Wake,
+    origins::{ME, Origins},
+    outbox::{Item, Outbox, UNNAMED},
+};
+use crate::{
+    codec::link::Encoder,
+    store::{Slot, SlotId},
+    types::Origin,
+};
+
+impl Shard {
+    /// The vector: each origin with live records, and up to where all its updates are covered.
+    pub fn vector(&self) -> impl Iterator<Item = (&Origin, u64)> {
+        self.origins.vector().map(|(_, origin, covered)| (origin, covered))
+    }
+
+    /// Appends this shard's vector as a frame, for a link that has just come up.
+    pub fn write_vector(&self, encoder: &mut Encoder) {
+        let vector: Vec<_> = self
+            .vector()
+            .filter_map(|(origin, covered)| Some((encoder.index_of(origin)?, covered)))
+            .collect();
+        encoder.vector(self.settings.index, &vector);
+    }
+
+    /// A link is up and its neighbour has told its vector: queues every record that it lacks. From here on the
+    /// link is marked for changes.
+    pub fn link_up(&mut self, link: LinkId, vector: &[(Origin, u64)]) -> Wake {
+        self.link_down(link);
+        let mut outbox = Box::new(Outbox::default());
+        let mut covered_there = vec![0; self.origins.places_used()];
+        for (origin, covered) in vector {
+            if let Some(place) = self.origins.place_of(origin) {
+                covered_there[usize::from(place)] = *covered;
+                outbox.tell(place, *covered);
+            }
+        }
+        let lacks = |slot: &Slot| slot.seq > covered_there[usize::from(slot.origin)];
+        let lacking: Vec<_> = self.store.live().filter(|(_, slot)| lacks(slot)).map(|(id, _)| id).collect();
+        self.outboxes[link.index()] = Some(outbox);
+        self.up |= link.bit();
+        for id in lacking {
+            let slot = self.store.slot_mut(id);
+            if slot.is_from(link.0) {
+                // What the neighbour told us in an earlier life it may have lost.
+                slot.set_from(None);
+            }
+            let _ = self.mark(id, link.bit());
+        }
+        // The first flush tells how far we are, whether or not there was anything to send.
+        self.outbox(link).is_ready = true;
+        Wake(link.bit())
+    }
+
+    /// A link is down: what was queued on it is dropped, since the next vector will say what is lacking.
+    pub fn link_down(&mut self, link: LinkId) {
+        self.up &= !link.bit();
+        if let Some(mut outbox) = self.outboxes[link.index()].take() {
+            for id in outbox.drain() {
+                self.store.slot_mut(id).queued &= !link.bit();
+            }
+        }
+    }
+
+    /// A marker came over `from`: what it covers is covered here.
+    pub fn cover(&mut self, from: LinkId, origin: &Origin, covered: u64) -> Wake {
+        let Some(place) = self.origins.place_of(origin) else { return Wake::default() };
+        if let Some(outbox) = &mut self.outboxes[from.index()] {
+            outbox.tell(place, covered);
+        }
+        if place == ME || !self.origins.cover(place, covered) {
+            return Wake::default();
+        }
+        self.ready(self.up & !from.bit())
+    }
+
+    /// Encodes what `link` still needs until the encoder has `most` bytes. Says whether all is told; if not,
+    /// flush again when the socket has taken the bytes.
+    pub fn flush(&mut self, link: LinkId, encoder: &mut Encoder, most: usize) -> bool {
+        let Some(mut outbox) = self.outboxes[link.index()].take() else { return true };
+        while encoder.len() < most
+            && let Some(item) = outbox.pop()
+        {
+            match item {
+                Item::Slot(id) => self.send(link, &mut outbox, id, encoder),
+                Item::Marker(covered) => self.send_marker(&mut outbox, covered, encoder),
+            }
+        }
+        let is_drained = outbox.is_empty();
+        if is_drained {
+            let news = self.news_of_vector(&mut outbox);
+            self.send_marker(&mut outbox, news, encoder);
+        } else if !outbox.has_marker() {
+            // Under load the queue may never drain; a snapshot behind what is queued now keeps the vector moving.
+            let news = self.news_of_vector(&mut outbox);
+            outbox.push_marker(news);
+        }
+        outbox.is_ready = !is_drained;
+        self.outboxes[link.index()] = Some(outbox);
+        is_drained
+    }
+
+    fn send(&mut self, link: LinkId, outbox: &mut Outbox, id: SlotId, encoder: &mut Encoder) {
+        let slot = self.store.slot_mut(id);
+        slot.queued &= !link.bit();
+        if !slot.is_live() || slot.is_from(link.0) {
+            return;
+        }
+        if let Some(index) = wire_index(&self.origins, outbox, slot.origin, encoder) {
+            encoder.record(index, slot.seq, &slot.record());
+        }
+    }
+
+    /// How far origins are covered of which the neighbour has not been told, from now on taken for told.
+    fn news_of_vector(&self, outbox: &mut Outbox) -> Vec<(u16, u64)> {
+        let mut news = outbox.spare_marker();
+        let untold = self.origins.vector().filter(|&(place, _, covered)| outbox.tell(place, covered));
+        news.extend(untold.map(|(place, _, covered)| (place, covered)));
+        news
+    }
+
+    fn send_marker(&self, outbox: &mut Outbox, mut covered: Vec<(u16, u64)>, encoder: &mut Encoder) {
+        covered.retain_mut(|(place, _)| {
+            let index = wire_index(&self.origins, outbox, *place, encoder);
+            *place = index.unwrap_or(UNNAMED);
+            index.is_some()
+        });
+        if !covered.is_empty() {
+            encoder.marker(self.settings.index, &covered);
+        }
+        outbox.keep_spare(covered);
+    }
+}
+
+/// By which index the link knows the origin at `place`; names it to the link the first time.
+fn wire_index(origins: &Origins, outbox: &mut Outbox, place: u16, encoder: &mut Encoder) -> Option<u16> {
+    let index = outbox.wire_index(place);
+    if *index == UNNAMED {
+        *index = encoder.index_of(origins.origin(place))?;
+    }
+    Some(*index)
+}
