@@ -17,7 +17,7 @@ use std::{
 
 use proxyherd_core::{codec::line::Lines, limits::LINE_LEN_MAX, places::Query};
 use tokio::{
-    io::{AsyncRead, ReadBuf},
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf},
     net::{
         TcpStream,
         tcp::{ReadHalf, WriteHalf},
@@ -34,6 +34,8 @@ use crate::{config::Limits, herd::Herd, log::Direction};
 
 /// How much is read at once, bytes.
 const READ_LEN: usize = 64 * 1024;
+/// How long a client that is turned out may take to notice.
+const PARTING_MAX: Duration = Duration::from_secs(1);
 /// Buffers that a connection owns for a while are given back when they are larger than this, bytes.
 const KEPT_LEN_MAX: usize = 4 * 1024;
 
@@ -129,8 +131,14 @@ pub(super) async fn serve(
             Turn::Finish => return connection.write_rest(limits).await,
             Turn::TooLong => {
                 connection.write_rest(limits).await?;
+                connection.part().await;
                 return Err(Closed::LineTooLong);
             }
+        }
+        // Whoever never stops sending is not waited for, and so never sees the watch.
+        if herd.is_draining() && !connection.has_lines {
+            connection.part().await;
+            return Err(Closed::Stopping);
         }
     }
 }
@@ -278,6 +286,19 @@ impl<'a> Connection<'a> {
         self.log(Direction::Out, &reply, 1);
         self.unsent.extend_from_slice(&reply);
         self.write_rest(limits).await
+    }
+
+    /// Says goodbye so that the last replies arrive: closing while input lies unread would reset the connection
+    /// and take them away from the client.
+    async fn part(&mut self) {
+        let mut ignored = vec![0; KEPT_LEN_MAX];
+        let parting = async {
+            self.writer.shutdown().await?;
+            while self.reader.read(&mut ignored).await? > 0 {}
+            Ok::<_, io::Error>(())
+        };
+        // A client that neither reads nor goes has had its time.
+        let _ = timeout(PARTING_MAX, parting).await;
     }
 
     /// When it is too late for more input.
