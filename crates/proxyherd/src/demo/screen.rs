@@ -31,7 +31,7 @@ pub fn introduce(demo: &Demo) -> io::Result<()> {
     for (name, addresses, log) in demo.places() {
         let http = addresses.http.map_or(String::new(), |http| format!("http://{http}"));
         let line = addresses.line.to_string();
-        writeln!(out, "  {STRONG}{name:<9}{STRONG:#} {line:<16} {http:<22} {}", log.display())?;
+        writeln!(out, "  {STRONG}{name:<9}{STRONG:#} {line:<16} {http:<23} {}", log.display())?;
     }
     writeln!(out, "\nAny server answers for any client. To try, paste a line:")?;
     for (purpose, command) in to_try(demo) {
@@ -41,30 +41,23 @@ pub fn introduce(demo: &Demo) -> io::Result<()> {
     out.flush()
 }
 
+/// What a line is for, and the line.
 fn to_try(demo: &Demo) -> Vec<(&'static str, String)> {
     let servers: Vec<_> = demo.places().collect();
-    let line = |index: usize| {
-        let address = servers[index].1.line;
-        format!("{} {}", address.ip(), address.port())
-    };
-    let http = |index: usize| servers[index].1.http.map_or(String::new(), |http| http.to_string());
-    let quoted = |lines: &str, index: usize| format!("printf '{lines}\\n' | nc {}", line(index));
+    let at = |index: usize| format!("nc {} {}", servers[index].1.line.ip(), servers[index].1.line.port());
+    let http = servers[0].1.http.map_or(String::new(), |http| http.to_string());
+    let program = std::env::current_exe().map_or("proxyherd".to_owned(), |path| path.display().to_string());
+    let here = "IAMAT me +34.068930-118.445127 $(date +%s)";
     vec![
-        ("where is kiwi, and which places are near?", quoted("WHATSAT kiwi.cs.ucla.edu 10 5", 1)),
         (
-            "report where you are at one server, ask for it at another",
-            format!(
-                "printf \"IAMAT me +34.068930-118.445127 $(date +%s)\\n\" | nc {}; {}",
-                format_args!("-q 1 {}", line(0)),
-                quoted("WHATSAT me 10 5", 4)
-            ),
+            "where is kiwi, and which places are near? (Ctrl-C ends nc)",
+            format!("printf 'WHATSAT kiwi.cs.ucla.edu 10 5\\n' | {}", at(1)),
         ),
-        ("talk to the herd", format!("proxyherd client {}", servers[2].1.line)),
+        ("report to one server ...", format!("printf \"{here}\\n\" | {}", at(0))),
+        ("... and ask another", format!("printf 'WHATSAT me 10 5\\n' | {}", at(4))),
+        ("talk to the herd", format!("{program} client {} {}", servers[2].1.line, servers[3].1.line)),
         ("follow a server's log", format!("tail -F {}", servers[0].2.display())),
-        (
-            "how a server is, for people and for Prometheus",
-            format!("curl http://{}/v1/status http://{}/metrics", http(0), http(0)),
-        ),
+        ("how a server is, and its metrics", format!("curl http://{http}/v1/status http://{http}/metrics")),
     ]
 }
 
