@@ -1,0 +1,157 @@
+//! Bad input of every kind: it is answered, or closes its own connection, and nobody else notices.
+
+use crate::harness::{Client, Plan, WHERE_AND_WHEN, metric, status, talk};
+
+const LINE_LEN_MAX: usize = 8 * 1024;
+const ECHO_LEN: usize = 64;
+
+#[test]
+fn what_is_no_command_is_copied_back_and_changes_nothing() {
+    let herd = Plan::single().start();
+    let mut client = herd.client("Riley");
+    let reported = client.ask(&format!("IAMAT kiwi {WHERE_AND_WHEN}"));
+    let invalid = [
+        "HELLO",
+        "?",
+        "iamat kiwi +1+1 2000000000",
+        "IAMATkiwi +1+1 2000000000",
+        "IAMAT",
+        "IAMAT kiwi",
+        "IAMAT kiwi +1+1",
+        "IAMAT kiwi +1+1 2000000000 more",
+        "IAMAT kiwi 1+1 2000000000",
+        "IAMAT kiwi +1 +1 2000000000",
+        "IAMAT kiwi +90.000001+1 2000000000",
+        "IAMAT kiwi +1-180.5 2000000000",
+        "IAMAT kiwi +1000+1 2000000000",
+        "IAMAT kiwi +.5+1 2000000000",
+        "IAMAT kiwi +1.+1 2000000000",
+        "IAMAT kiwi +1.0000000000001+1 2000000000",
+        "IAMAT kiwi +1e1+1 2000000000",
+        "IAMAT kiwi +NaN+1 2000000000",
+        "IAMAT kiwi +inf-inf 2000000000",
+        "IAMAT kiwi +1+1 -2000000000",
+        "IAMAT kiwi +1+1 +2000000000",
+        "IAMAT kiwi +1+1 20000000000",
+        "IAMAT kiwi +1+1 2000000000.",
+        "IAMAT kiwi +1+1 2000000000.0000000001",
+        "IAMAT kiwi +1+1 2e9",
+        "IAMAT kiwi +1+1 now",
+        "WHATSAT",
+        "WHATSAT kiwi",
+        "WHATSAT kiwi 10",
+        "WHATSAT kiwi 10 5 5",
+        "WHATSAT kiwi 0 5",
+        "WHATSAT kiwi 0.000 5",
+        "WHATSAT kiwi 50.000000001 5",
+        "WHATSAT kiwi -1 5",
+        "WHATSAT kiwi 100 5",
+        "WHATSAT kiwi 1e1 5",
+        "WHATSAT kiwi NaN 5",
+        "WHATSAT kiwi 10 21",
+        "WHATSAT kiwi 10 -1",
+        "WHATSAT kiwi 10 5.0",
+        "WHATSAT kiwi 10 005",
+        "WHATSAT moa 10 5",
+        "AT Riley +0.263873386 kiwi +1+1 2000000000",
+        "  spaces   between \t and around  ",
+        "GET / HTTP/1.1",
+    ];
+    for line in invalid {
+        assert_eq!(client.ask(line), format!("? {line}"));
+    }
+    assert_eq!(client.nearby("WHATSAT kiwi 10 5").at, reported, "kiwi is where it was");
+    let reports = &status(herd.at("Riley").http)["reports"];
+    let unreadable = invalid.iter().filter(|line| line.starts_with("IAMAT")).count();
+    assert_eq!(reports["rejected"], unreadable, "{reports}");
+    let counted = metric(herd.at("Riley").http, "proxyherd_lines_invalid_total");
+    assert_eq!(counted, Some(invalid.len() as f64));
+}
+
+/// Sends a line of so many bytes after a command that is in order; what comes back until the server closes.
+fn answers_to_a_line_of(len: usize, riley: std::net::SocketAddr, end: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    let line: Vec<u8> = (0..len).map(|at| b'a' + (at % 26) as u8).collect();
+    let mut client = Client::connect(riley);
+    client.send(&[b"HELLO\n", &line[..], end].concat());
+    (line, client.rest())
+}
+
+#[test]
+fn a_line_that_is_too_long_is_answered_by_its_start_and_closes_its_connection_alone() {
+    let herd = Plan::single().start();
+    let riley = herd.line("Riley");
+    let mut bystander = herd.client("Riley");
+    bystander.send(b"HEL");
+    for end in [&b""[..], b"\n", b"\nHELLO\n"] {
+        let (line, replies) = answers_to_a_line_of(LINE_LEN_MAX + 1, riley, end);
+        let expected = [b"? HELLO\n? ", &line[..ECHO_LEN], b"\n"].concat();
+        assert_eq!(replies, expected, "{}", String::from_utf8_lossy(&replies));
+    }
+    let longest = [vec![b'x'; LINE_LEN_MAX], b"\nHELLO\n".to_vec()].concat();
+    assert_eq!(talk(riley, &longest), [b"? ", &longest[..LINE_LEN_MAX + 1], b"? HELLO\n"].concat());
+    assert_eq!(bystander.ask("LO"), "? HELLO");
+    herd.wait_for_log("Riley", "a line of more than 8192 bytes");
+}
+
+#[test]
+fn what_stands_behind_a_line_that_is_too_long_does_not_cost_its_answer() {
+    let herd = Plan::single().start();
+    for _ in 0..20 {
+        let mut client = herd.client("Riley");
+        // More than one read takes: the server closes while there is more to come.
+        let line = vec![b'x'; 200 * 1024];
+        let _ = std::io::Write::write_all(&mut client.stream(), &line);
+        assert_eq!(client.rest(), [b"? ", &line[..ECHO_LEN], b"\n"].concat());
+    }
+}
+
+#[test]
+fn a_client_id_is_any_256_bytes() {
+    let herd = Plan::pair().start();
+    let mut riley = herd.client("Riley");
+    let longest = [b'i'; 256];
+    let ids: [&[u8]; 6] =
+        [b"nul\0nul", b"\xff\xfe\x80", b"Z\xfcrich", b"\x1b[31m\x07", "🥝".as_bytes(), &longest];
+    for id in ids {
+        riley.send(&[b"IAMAT ", id, b" +34-118 1621464827\n"].concat());
+        let at = riley.line_bytes();
+        let end = [b" ", id, b" +34-118 1621464827"].concat();
+        assert!(at.starts_with(b"AT Riley +") && at.ends_with(&end), "{}", at.escape_ascii());
+        crate::harness::eventually("Jaquez tells the same", || {
+            let mut jaquez = herd.client("Jaquez");
+            jaquez.send(&[b"WHATSAT ", id, b" 10 0\n"].concat());
+            let told = jaquez.line_bytes();
+            if told == at { Ok(()) } else { Err(told.escape_ascii().to_string()) }
+        });
+    }
+    let too_long = [b'i'; 257];
+    for line in [
+        [b"IAMAT ", &too_long[..], b" +34-118 1621464827"].concat(),
+        [b"WHATSAT ", &too_long[..], b" 10 5"].concat(),
+        b"\xff\0\x01 not a command \x80".to_vec(),
+    ] {
+        riley.send(&[&line[..], b"\n"].concat());
+        assert_eq!(riley.line_bytes(), [b"? ", &line[..]].concat());
+    }
+}
+
+#[test]
+fn random_bytes_harm_nobody() {
+    let herd = Plan::single().start();
+    let mut bystander = herd.client("Riley");
+    let reported = bystander.ask(&format!("IAMAT kiwi {WHERE_AND_WHEN}"));
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    for len in [1, 10, 100, 1000, 5000, 5000, 5000] {
+        let noise: Vec<u8> = std::iter::repeat_with(|| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 56) as u8
+        })
+        .take(len)
+        .collect();
+        let is_blank = |line: &&[u8]| line.iter().all(|byte| b" \t\r\x0b\x0c".contains(byte));
+        let lines = noise.split(|byte| *byte == b'\n').filter(|line| !is_blank(line));
+        let expected: Vec<u8> = lines.flat_map(|line| [b"? ", line, b"\n"].concat()).collect();
+        assert_eq!(talk(herd.line("Riley"), &noise), expected);
+    }
+    assert_eq!(bystander.nearby("WHATSAT kiwi 10 5").at, reported);
+}

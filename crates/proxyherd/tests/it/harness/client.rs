@@ -1,0 +1,116 @@
+//! A client of the line protocol.
+
+use std::{
+    io::{self, BufRead, BufReader, Read, Write},
+    net::{Shutdown, SocketAddr, TcpStream},
+};
+
+use serde_json::Value;
+
+use super::wait::PATIENCE;
+
+/// One connection. A reply that does not come fails the test.
+#[derive(Debug)]
+pub(crate) struct Client {
+    reader: BufReader<TcpStream>,
+}
+
+/// A reply to WHATSAT, taken apart and found in order.
+#[derive(Debug)]
+pub(crate) struct Nearby {
+    /// Its first line.
+    pub(crate) at: String,
+    pub(crate) json: Value,
+}
+
+impl Client {
+    pub(crate) fn connect(to: SocketAddr) -> Client {
+        let stream = TcpStream::connect(to).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        Client { reader: BufReader::new(stream) }
+    }
+
+    pub(crate) fn stream(&self) -> &TcpStream {
+        self.reader.get_ref()
+    }
+
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
+        self.reader.get_mut().write_all(bytes).unwrap();
+    }
+
+    /// The next line, as bytes without LF.
+    pub(crate) fn line_bytes(&mut self) -> Vec<u8> {
+        let mut line = Vec::new();
+        self.reader.read_until(b'\n', &mut line).unwrap();
+        assert_eq!(line.pop(), Some(b'\n'), "the connection ended in {:?}", String::from_utf8_lossy(&line));
+        line
+    }
+
+    /// The next line, without LF.
+    pub(crate) fn line(&mut self) -> String {
+        String::from_utf8(self.line_bytes()).unwrap()
+    }
+
+    /// Sends a line, and returns the next one that comes.
+    pub(crate) fn ask(&mut self, line: &str) -> String {
+        self.send(format!("{line}\n").as_bytes());
+        self.line()
+    }
+
+    /// Sends a WHATSAT that is in order, and returns its reply.
+    pub(crate) fn nearby(&mut self, line: &str) -> Nearby {
+        self.send(format!("{line}\n").as_bytes());
+        self.read_nearby()
+    }
+
+    /// The reply to a WHATSAT that has been sent.
+    pub(crate) fn read_nearby(&mut self) -> Nearby {
+        let at = self.line();
+        assert!(at.starts_with("AT "), "{at:?}");
+        Nearby { at, json: self.read_places() }
+    }
+
+    /// JSON up to the first empty line, which ends it.
+    fn read_places(&mut self) -> Value {
+        let mut text = String::new();
+        loop {
+            match self.line() {
+                line if line.is_empty() => return serde_json::from_str(&text).unwrap(),
+                line => text += &(line + "\n"),
+            }
+        }
+    }
+
+    /// Says that there will be no more lines.
+    pub(crate) fn finish(&mut self) {
+        self.stream().shutdown(Shutdown::Write).unwrap();
+    }
+
+    /// All that still comes until the server closes, which it must do; also a reset closes.
+    pub(crate) fn rest(&mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        match self.reader.read_to_end(&mut rest) {
+            Err(error) if error.kind() != io::ErrorKind::ConnectionReset => panic!("{error} after {rest:?}"),
+            _ => rest,
+        }
+    }
+}
+
+/// Sends these bytes, half-closes, and returns all that comes back: what `printf … | nc -N` shows.
+pub(crate) fn talk(to: SocketAddr, bytes: &[u8]) -> Vec<u8> {
+    let mut client = Client::connect(to);
+    client.send(bytes);
+    client.finish();
+    client.rest()
+}
+
+/// The AT line by which a server knows `client`, or what it answers otherwise.
+pub(crate) fn at_of(connection: &mut Client, client: &str) -> String {
+    let first = connection.ask(&format!("WHATSAT {client} 10 0"));
+    if first.starts_with("AT ") {
+        connection.read_places();
+    }
+    first
+}

@@ -1,0 +1,187 @@
+//! A herd that runs: its processes, its files, and what one asks all of its servers.
+
+use std::{collections::BTreeMap, fs, net::SocketAddr, path::PathBuf, time::Duration};
+
+use tempfile::TempDir;
+
+use super::{Addresses, Client, Finished, PATIENCE, Plan, Process, at_of, eventually, status};
+
+/// Some servers of a herd, each a process; those that are down can be started.
+#[derive(Debug)]
+pub(crate) struct Herd {
+    plan: Plan,
+    dir: TempDir,
+    addresses: BTreeMap<&'static str, Addresses>,
+    running: BTreeMap<String, Process>,
+}
+
+impl Herd {
+    pub(crate) fn prepare(plan: &Plan) -> Herd {
+        let dir = tempfile::tempdir().unwrap();
+        let addresses: Vec<_> = plan.names.iter().map(|_| Addresses::free()).collect();
+        fs::write(dir.path().join("herd.toml"), plan.text(&addresses)).unwrap();
+        let addresses = plan.names.iter().copied().zip(addresses).collect();
+        Herd { plan: plan.clone(), dir, addresses, running: BTreeMap::new() }
+    }
+
+    pub(crate) fn at(&self, name: &str) -> Addresses {
+        self.addresses[name]
+    }
+
+    /// Where clients find the server.
+    pub(crate) fn line(&self, name: &str) -> SocketAddr {
+        self.at(name).line
+    }
+
+    pub(crate) fn client(&self, name: &str) -> Client {
+        Client::connect(self.line(name))
+    }
+
+    pub(crate) fn process(&self, name: &str) -> &Process {
+        &self.running[name]
+    }
+
+    pub(crate) fn dir(&self) -> &std::path::Path {
+        self.dir.path()
+    }
+
+    pub(crate) fn log_path(&self, name: &str) -> PathBuf {
+        self.dir.path().join("log").join(format!("{name}.log"))
+    }
+
+    /// What stands in the server's log now.
+    pub(crate) fn log(&self, name: &str) -> String {
+        String::from_utf8_lossy(&fs::read(self.log_path(name)).unwrap_or_default()).into_owned()
+    }
+
+    /// Waits until a line of the server's log holds `text`.
+    pub(crate) fn wait_for_log(&self, name: &str, text: &str) -> String {
+        eventually(&format!("the log of {name} says {text:?}"), || {
+            let log = self.log(name);
+            log.lines().find(|line| line.contains(text)).map(str::to_owned).ok_or(log)
+        })
+    }
+
+    /// Starts one server, or starts it again.
+    pub(crate) fn start(&mut self, name: &str) {
+        self.start_all(&[name]);
+    }
+
+    /// Starts some servers at the same time; when this returns, all are ready.
+    pub(crate) fn start_all(&mut self, names: &[&str]) {
+        self.start_with(names, &[]);
+    }
+
+    /// Starts some servers with these arguments too.
+    pub(crate) fn start_with(&mut self, names: &[&str], arguments: &[&str]) {
+        eventually("the servers start", || self.try_start(names, arguments));
+    }
+
+    pub(crate) fn try_start(&mut self, names: &[&str], arguments: &[&str]) -> Result<(), String> {
+        for name in names {
+            let serve = [&["serve", "--config", "herd.toml", "--name", name], arguments].concat();
+            self.running.insert((*name).to_owned(), Process::proxyherd(self.dir.path(), &serve));
+        }
+        for name in names {
+            self.wait_until_ready(name)?;
+        }
+        Ok(())
+    }
+
+    /// An error means that an address was taken: starting it once more may help.
+    fn wait_until_ready(&mut self, name: &str) -> Result<(), String> {
+        let server = self.running.get_mut(name).unwrap();
+        let is_up = eventually(&format!("{name} is ready"), || {
+            let said = server.out();
+            match server.ended() {
+                None if said.lines().any(|line| line.starts_with("ready")) => Ok(true),
+                None => Err(said),
+                Some(_) => Ok(false),
+            }
+        });
+        if is_up {
+            return Ok(());
+        }
+        let finished = self.running.remove(name).unwrap().wait(PATIENCE);
+        assert!(finished.err.contains("in use"), "{name} did not start: {finished:?}");
+        Err(finished.err)
+    }
+
+    /// Kills some servers, which have no time for anything.
+    pub(crate) fn kill_all(&mut self, names: &[&str]) {
+        for name in names {
+            self.running.remove(*name).unwrap().kill();
+        }
+    }
+
+    /// Asks a server to end, and waits until it has.
+    pub(crate) fn stop(&mut self, name: &str, signal: &str) -> Finished {
+        let server = self.running.remove(name).unwrap();
+        server.signal(signal);
+        server.wait(Duration::from_secs(10))
+    }
+
+    /// Waits until every link among these servers is up at both ends.
+    pub(crate) fn wait_for_links(&self, names: &[&str]) {
+        for name in names {
+            let expected = self.plan.neighbors(name).filter(|neighbor| names.contains(neighbor)).count();
+            eventually(&format!("the links of {name} are up"), || {
+                let links = status(self.at(name).http)["links"].clone();
+                let up = links.as_array().unwrap().iter().filter(|link| link["up"] == true).count();
+                if up == expected { Ok(()) } else { Err(links) }
+            });
+        }
+    }
+
+    /// The AT lines by which a server knows these clients, or what it answers otherwise.
+    pub(crate) fn located(&self, name: &str, clients: &[&str]) -> Vec<String> {
+        let mut connection = self.client(name);
+        clients.iter().map(|client| at_of(&mut connection, client)).collect()
+    }
+
+    /// Waits until each of these servers tells these AT lines of the clients they are about.
+    pub(crate) fn agree(&self, names: &[&str], lines: &BTreeMap<String, String>) {
+        let clients: Vec<&str> = lines.keys().map(String::as_str).collect();
+        let expected: Vec<&String> = lines.values().collect();
+        for name in names {
+            eventually(&format!("{name} knows what it should"), || {
+                let told = self.located(name, &clients);
+                let differs = |(told, expected): &(&String, &&String)| told != *expected;
+                match told.iter().zip(&expected).find(differs) {
+                    None => Ok(()),
+                    Some((told, expected)) => Err(format!("it says {told:?} and not {expected:?}")),
+                }
+            });
+        }
+    }
+
+    /// Waits until all of these servers tell the same AT line of `client`, and returns it.
+    pub(crate) fn agreed(&self, names: &[&str], client: &str) -> String {
+        eventually(&format!("all tell the same of {client}"), || {
+            let told: Vec<_> = names.iter().map(|name| self.located(name, &[client]).remove(0)).collect();
+            let is_agreed = told[0].starts_with("AT ") && told.iter().all(|line| *line == told[0]);
+            if is_agreed { Ok(told[0].clone()) } else { Err(format!("{told:#?}")) }
+        })
+    }
+}
+
+impl Drop for Herd {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for name in &self.plan.names {
+                show(&format!("the log of {name}"), &self.log(name));
+                if let Some(server) = self.running.get(*name) {
+                    show(&format!("standard error of {name}"), &server.err());
+                }
+            }
+        }
+    }
+}
+
+/// The end of what a server wrote, where a failed test is read.
+fn show(what: &str, text: &str) {
+    const LINES: usize = 40;
+    let left_out = text.lines().count().saturating_sub(LINES);
+    eprintln!("---- {what}, without its first {left_out} lines ----");
+    text.lines().skip(left_out).for_each(|line| eprintln!("{line}"));
+}

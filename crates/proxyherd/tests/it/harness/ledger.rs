@@ -1,0 +1,47 @@
+//! What a herd must know, as whoever reported it remembers: the newest AT line of each client.
+
+use std::{cell::Cell, collections::BTreeMap, rc::Rc};
+
+use super::{Client, Herd};
+
+/// The newest AT line of each client, by the client's name; and a clock for reports, of which each is newer than
+/// the one before. Clones have the clock in common.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ledger {
+    newest: BTreeMap<String, (u64, String)>,
+    reports: Rc<Cell<u64>>,
+}
+
+/// A time that has been, so that no server thinks its clients' clocks fast.
+const BEGIN_S: u64 = 1_600_000_000;
+
+impl Ledger {
+    /// Reports a client at a server, newer than anything before.
+    pub(crate) fn report(&mut self, herd: &Herd, server: &str, client: &str) {
+        self.report_over(&mut herd.client(server), client);
+    }
+
+    /// [`Ledger::report`] over a connection that is open already.
+    pub(crate) fn report_over(&mut self, connection: &mut Client, client: &str) {
+        self.reports.update(|reports| reports + 1);
+        let time_s = BEGIN_S + self.reports.get();
+        let at = connection.ask(&format!("IAMAT {client} +34.0689-118.4451 {time_s}.25"));
+        assert!(at.starts_with("AT "), "{at}");
+        self.newest.insert(client.to_owned(), (time_s, at));
+    }
+
+    /// The AT line of each client.
+    pub(crate) fn lines(&self) -> BTreeMap<String, String> {
+        self.newest.iter().map(|(client, (_, at))| (client.clone(), at.clone())).collect()
+    }
+
+    /// What both know, of each client the newer.
+    pub(crate) fn merge(&mut self, other: &Ledger) {
+        for (client, reported) in &other.newest {
+            let held = self.newest.entry(client.clone()).or_insert_with(|| reported.clone());
+            if reported.0 > held.0 {
+                held.clone_from(reported);
+            }
+        }
+    }
+}

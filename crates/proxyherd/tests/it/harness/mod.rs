@@ -1,0 +1,41 @@
+//! Starts herds of real processes and talks to them.
+//!
+//! Nothing here waits for time to pass: [`wait::eventually`] asks again and again until something is so, and fails
+//! with what it saw last. Every process is killed when its [`Process`] is dropped, and a test that fails shows what
+//! its servers wrote.
+
+mod client;
+mod herd;
+mod http;
+mod ledger;
+mod plan;
+mod ports;
+mod process;
+mod wait;
+
+pub(crate) use self::{
+    client::{Client, Nearby, at_of, talk},
+    herd::Herd,
+    http::{get, metric, status},
+    ledger::Ledger,
+    plan::{Addresses, Plan},
+    ports::free_ports,
+    process::{Finished, Process},
+    wait::{PATIENCE, eventually, within},
+};
+
+/// The classic herd.
+pub(crate) const NAMES: [&str; 5] = ["Riley", "Jaquez", "Juzang", "Campbell", "Bernard"];
+
+/// Who talks with whom in the classic herd.
+pub(crate) const LINKS: [(&str, &str); 6] = [
+    ("Riley", "Jaquez"),
+    ("Riley", "Juzang"),
+    ("Bernard", "Jaquez"),
+    ("Bernard", "Juzang"),
+    ("Bernard", "Campbell"),
+    ("Juzang", "Campbell"),
+];
+
+/// A place with cities around it, and a time that has been.
+pub(crate) const WHERE_AND_WHEN: &str = "+34.068930-118.445127 1621464827.959498503";

@@ -1,0 +1,111 @@
+//! A herd as its `herd.toml` describes it: who is in it, who talks with whom, and what a test wants otherwise.
+
+use std::{fmt::Write as _, net::SocketAddr};
+
+use super::{Herd, LINKS, NAMES, free_ports, wait::eventually};
+
+/// What stands in the file besides the addresses.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) names: Vec<&'static str>,
+    herd: String,
+    limits: String,
+    log: String,
+}
+
+/// Where a server listens.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Addresses {
+    pub(crate) line: SocketAddr,
+    pub(crate) peer: SocketAddr,
+    pub(crate) http: SocketAddr,
+}
+
+impl Addresses {
+    /// Free ones on this machine.
+    pub(crate) fn free() -> Addresses {
+        let ports = free_ports(3);
+        let at = |index: usize| SocketAddr::from(([127, 0, 0, 1], ports[index]));
+        Addresses { line: at(0), peer: at(1), http: at(2) }
+    }
+}
+
+impl Plan {
+    /// Five servers and six links.
+    pub(crate) fn classic() -> Plan {
+        Plan::of(&NAMES)
+    }
+
+    /// Riley and Jaquez, and the link between them.
+    pub(crate) fn pair() -> Plan {
+        Plan::of(&["Riley", "Jaquez"])
+    }
+
+    /// Riley, who is alone.
+    pub(crate) fn single() -> Plan {
+        Plan::of(&["Riley"])
+    }
+
+    fn of(names: &[&'static str]) -> Plan {
+        Plan { names: names.to_vec(), herd: String::new(), limits: String::new(), log: String::new() }
+    }
+
+    /// With this line in `[herd]`.
+    pub(crate) fn herd(mut self, line: &str) -> Plan {
+        self.herd += &format!("{line}\n");
+        self
+    }
+
+    /// With this line in `[limits]`.
+    pub(crate) fn limits(mut self, line: &str) -> Plan {
+        self.limits += &format!("{line}\n");
+        self
+    }
+
+    /// With this line in `[log]`.
+    pub(crate) fn log(mut self, line: &str) -> Plan {
+        self.log += &format!("{line}\n");
+        self
+    }
+
+    /// Writes the file, and starts nothing.
+    pub(crate) fn prepare(&self) -> Herd {
+        Herd::prepare(self)
+    }
+
+    /// Starts every server; when this returns, all are ready and all links are up.
+    pub(crate) fn start(&self) -> Herd {
+        // Ports were free when they were chosen. Should one be taken by now, others will do.
+        let herd = eventually("the herd starts", || {
+            let mut herd = self.prepare();
+            herd.try_start(&self.names, &[]).map(|()| herd)
+        });
+        herd.wait_for_links(&self.names);
+        herd
+    }
+
+    pub(crate) fn text(&self, addresses: &[Addresses]) -> String {
+        let mut text =
+            format!("[herd]\ntls = \"off\"\n{}\n[limits]\n{}\n[log]\n{}\n", self.herd, self.limits, self.log);
+        for (name, Addresses { line, peer, http }) in self.names.iter().zip(addresses) {
+            let neighbors: Vec<_> = self.neighbors(name).collect();
+            write!(
+                text,
+                "[[server]]\nname = \"{name}\"\nlisten = \"{line}\"\npeer = \"{peer}\"\nhttp = \"{http}\"\n\
+                 neighbors = {neighbors:?}\n\n"
+            )
+            .unwrap();
+        }
+        text
+    }
+
+    /// With whom of the herd `name` talks.
+    pub(crate) fn neighbors<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'static str> + 'a {
+        let other = move |&(one, two): &(&'static str, &'static str)| match (one == name, two == name) {
+            (true, _) => Some(two),
+            (_, true) => Some(one),
+            _ => None,
+        };
+        LINKS.iter().filter_map(other).filter(|name| self.names.contains(name))
+    }
+}

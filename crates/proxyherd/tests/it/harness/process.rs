@@ -1,0 +1,154 @@
+//! One process of the program: what it prints, how it ends. It does not outlive its [`Process`].
+
+use std::{
+    ffi::OsStr,
+    io::Read,
+    os::unix::process::{CommandExt, ExitStatusExt},
+    path::Path,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex},
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use super::wait::{PATIENCE, within};
+
+/// A process that runs, or has ended and not been looked at.
+#[derive(Debug)]
+pub(crate) struct Process {
+    child: Child,
+    out: Output,
+    err: Output,
+}
+
+/// A process that has ended.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    /// As a shell tells it: 128 and the signal's number where a signal ended it.
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Process {
+    /// Starts the program in the directory `dir`.
+    pub(crate) fn proxyherd(dir: &Path, arguments: &[impl AsRef<OsStr>]) -> Process {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_proxyherd"));
+        command.args(arguments);
+        Process::start(dir, command)
+    }
+
+    /// Starts a line of bash in the directory `dir`.
+    pub(crate) fn bash(dir: &Path, line: &str) -> Process {
+        let mut command = Command::new("bash");
+        command.args(["-c", line]);
+        Process::start(dir, command)
+    }
+
+    /// Runs the program to its end.
+    pub(crate) fn run(dir: &Path, arguments: &[impl AsRef<OsStr>]) -> Finished {
+        Process::proxyherd(dir, arguments).wait(PATIENCE)
+    }
+
+    fn start(dir: &Path, mut command: Command) -> Process {
+        // Nothing of whoever runs the tests reaches the program, and its temporary files stay in the test's.
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("TMPDIR", dir);
+        command.current_dir(dir).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        // A group of its own, so that what a shell has started ends with the shell.
+        let mut child = command.process_group(0).spawn().unwrap();
+        let (out, err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        Process { child, out: Output::of(out), err: Output::of(err) }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it has printed so far.
+    pub(crate) fn out(&self) -> String {
+        self.out.text()
+    }
+
+    /// What it has printed on standard error so far.
+    pub(crate) fn err(&self) -> String {
+        self.err.text()
+    }
+
+    /// Sends it a signal by its name, such as `TERM`.
+    pub(crate) fn signal(&self, name: &str) {
+        signal(name, &self.id().to_string());
+    }
+
+    /// How it has ended, if it has.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
+    /// Waits until it ends by itself.
+    pub(crate) fn wait(mut self, limit: Duration) -> Finished {
+        let status = within(limit, "the process has ended", || {
+            self.ended().ok_or_else(|| format!("it runs and has said {:?} and {:?}", self.out(), self.err()))
+        });
+        self.finish(status)
+    }
+
+    /// Ends it without its having a say, and waits until it is gone.
+    pub(crate) fn kill(mut self) -> Finished {
+        signal("KILL", &format!("-{}", self.id()));
+        let status = self.child.wait().unwrap();
+        self.finish(status)
+    }
+
+    fn finish(&mut self, status: ExitStatus) -> Finished {
+        let code = status.code().or(status.signal().map(|signal| 128 + signal)).unwrap();
+        Finished { code, out: self.out.whole(), err: self.err.whole() }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            signal("KILL", &format!("-{}", self.id()));
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// Every shell has `kill`; without it a test would need unsafe code or another crate.
+fn signal(name: &str, to: &str) {
+    let status = Command::new("sh").args(["-c", "kill -s \"$0\" -- \"$1\"", name, to]).status();
+    assert!(status.is_ok_and(|status| status.success()), "can't send SIG{name} to {to}");
+}
+
+/// What a process prints to one stream, gathered while it runs.
+#[derive(Debug)]
+struct Output {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Output {
+    fn of(mut stream: impl Read + Send + 'static) -> Output {
+        let bytes = Arc::<Mutex<Vec<u8>>>::default();
+        let into = Arc::clone(&bytes);
+        let reader = std::thread::spawn(move || {
+            let mut piece = [0; 8 * 1024];
+            while let Ok(len @ 1..) = stream.read(&mut piece) {
+                into.lock().unwrap().extend_from_slice(&piece[..len]);
+            }
+        });
+        Output { bytes, reader: Some(reader) }
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes.lock().unwrap()).into_owned()
+    }
+
+    /// Everything, once the process has ended.
+    fn whole(&mut self) -> String {
+        if let Some(reader) = self.reader.take() {
+            reader.join().unwrap();
+        }
+        self.text()
+    }
+}

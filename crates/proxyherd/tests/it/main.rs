@@ -1,0 +1,15 @@
+//! Process tests: the program as its users meet it, real processes and real sockets on this machine.
+//!
+//! Nothing of the program is called but its executable; of its core only the link's codec is, to speak to a peer
+//! port as a neighbour would. One file a theme, and `harness` starts herds and asks them.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends by a panic, in its helpers too")]
+
+mod harness;
+
+mod bad_input;
+mod bounds;
+mod catching_up;
+mod chunks;
+mod commands;
+mod moving;
+mod slow_clients;

@@ -1,0 +1,124 @@
+//! Clients that are slow, silent, or too many: each is closed when its time is up, and costs nobody else anything.
+
+use std::{
+    fs,
+    io::{ErrorKind, Read, Write},
+    time::{Duration, Instant},
+};
+
+use crate::harness::{Client, Herd, PATIENCE, Plan, WHERE_AND_WHEN, eventually, status, within};
+
+#[test]
+fn a_line_that_is_begun_and_not_ended_closes_its_connection() {
+    let herd = Plan::single().limits("line_s = 1").start();
+    let mut bystander = herd.client("Riley");
+    let mut client = herd.client("Riley");
+    let began = Instant::now();
+    client.send(b"HELLO\nIAMAT ki");
+    assert_eq!(client.rest(), b"? HELLO\n", "the half line has no answer");
+    assert!(began.elapsed() >= Duration::from_secs(1), "after {:?}", began.elapsed());
+    herd.wait_for_log("Riley", "a line's end did not come within 1 s");
+    assert_eq!(bystander.ask("HELLO"), "? HELLO", "a connection without a half line stays");
+}
+
+#[test]
+fn a_line_that_drips_in_has_no_more_time_than_any_other() {
+    let herd = Plan::single().limits("line_s = 1").start();
+    let client = herd.client("Riley");
+    let mut stream = client.stream();
+    stream.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+    within(PATIENCE, "the server closes", || {
+        // The server's close may show in either direction first.
+        if stream.write_all(b"x").is_err() {
+            return Ok(());
+        }
+        match stream.read(&mut [0; 16]) {
+            Ok(0) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    });
+    herd.wait_for_log("Riley", "a line's end did not come within 1 s");
+}
+
+#[test]
+fn a_client_that_says_nothing_for_long_is_closed() {
+    let herd = Plan::single().limits("idle_s = 1").log("level = \"debug\"").start();
+    let began = Instant::now();
+    let mut silent = herd.client("Riley");
+    assert_eq!(silent.rest(), b"");
+    let mut once = herd.client("Riley");
+    assert_eq!(once.ask("HELLO"), "? HELLO");
+    assert_eq!(once.rest(), b"");
+    assert!(began.elapsed() >= Duration::from_secs(2), "after {:?}", began.elapsed());
+    herd.wait_for_log("Riley", "nothing came for 1 s");
+}
+
+#[test]
+fn one_connection_too_many_is_turned_away() {
+    let herd = Plan::single().limits("connections = 2").start();
+    let (mut one, mut two) = (herd.client("Riley"), herd.client("Riley"));
+    assert_eq!((one.ask("A"), two.ask("B")), ("? A".into(), "? B".into()));
+    assert_eq!(herd.client("Riley").rest(), b"");
+    herd.wait_for_log("Riley", "turned away: 2 connections are open");
+    assert_eq!((one.ask("A"), two.ask("B")), ("? A".into(), "? B".into()));
+    drop(one);
+    eventually("there is room again", || match status(herd.at("Riley").http)["connections"].as_u64() {
+        Some(1) => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    assert_eq!(herd.client("Riley").ask("C"), "? C");
+}
+
+/// The most memory that the server's process has ever had in use, bytes.
+fn memory_peak(herd: &Herd) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", herd.process("Riley").id())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    1024 * peak.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap()
+}
+
+/// Asks on and on without reading, until the server closes.
+fn ask_without_reading(client: &Client) -> u64 {
+    let questions = b"WHATSAT kiwi 50 20\n".repeat(1000);
+    let mut sent = 0;
+    loop {
+        match client.stream().write(&questions) {
+            Ok(len) => sent += len as u64,
+            Err(error) if [ErrorKind::ConnectionReset, ErrorKind::BrokenPipe].contains(&error.kind()) => {
+                return sent;
+            }
+            Err(error) => panic!("{error} after {sent} bytes"),
+        }
+    }
+}
+
+/// Some clients that ask and do not read, until all are closed; meanwhile somebody else is served.
+fn be_asked_without_being_read(herd: &Herd, bystander: &mut Client) {
+    let reported = bystander.nearby("WHATSAT kiwi 50 20").at;
+    std::thread::scope(|scope| {
+        let greedy = || scope.spawn(|| ask_without_reading(&herd.client("Riley")));
+        let asking: Vec<_> = std::iter::repeat_with(greedy).take(8).collect();
+        while asking.iter().any(|thread| !thread.is_finished()) {
+            assert_eq!(bystander.nearby("WHATSAT kiwi 50 20").at, reported, "others are served meanwhile");
+        }
+        let sent: u64 = asking.into_iter().map(|thread| thread.join().unwrap()).sum();
+        assert!(sent > 1024 * 1024, "{sent} bytes of questions are more than enough to tell");
+    });
+}
+
+#[test]
+fn clients_that_do_not_read_are_closed_and_take_little_memory() {
+    const MEBIBYTE: u64 = 1024 * 1024;
+    let herd = Plan::single().limits("write_s = 1").start();
+    let mut bystander = herd.client("Riley");
+    bystander.ask(&format!("IAMAT kiwi {WHERE_AND_WHEN}"));
+    let idle = memory_peak(&herd);
+    be_asked_without_being_read(&herd, &mut bystander);
+    herd.wait_for_log("Riley", "it did not take its replies for 1 s");
+    // A megabyte of questions has a gigabyte of answers.
+    let first = memory_peak(&herd) - idle;
+    assert!(first < 48 * MEBIBYTE, "{first} bytes");
+    be_asked_without_being_read(&herd, &mut bystander);
+    let second = memory_peak(&herd) - idle - first;
+    assert!(second < 8 * MEBIBYTE, "{first} bytes, and then {second} more");
+}
