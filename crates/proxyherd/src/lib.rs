@@ -1,6 +1,7 @@
 //! The herd's servers: sockets, files and clocks around `proxyherd-core`.
 
 pub mod cli;
+mod client;
 pub mod clock;
 pub mod config;
 pub mod demo;

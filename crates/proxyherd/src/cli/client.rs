@@ -1,7 +1,5 @@
 //! `proxyherd client`: a prompt to a running herd.
 
-use anyhow::bail;
-
 use super::heading;
 use crate::config::{Address, Config};
 
@@ -33,8 +31,8 @@ pub(super) struct Args {
 }
 
 /// Talks until there is nothing left to say.
-pub(super) fn run(_args: &Args) -> anyhow::Result<()> {
-    bail!("client is not built yet")
+pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+    crate::client::run(&args.addresses)
 }
 
 fn classic_addresses() -> Vec<Address> {

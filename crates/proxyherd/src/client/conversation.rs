@@ -1,0 +1,196 @@
+//! Lines go out, replies come in, one a line and in order, whichever server they come from.
+//!
+//! A conversation survives its connections: when one breaks, the lines that have no complete reply go to the next
+//! server. No reply is handed out twice, none is lost, and none is handed out before all of it has come.
+
+use std::{io, time::Duration};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::{Instant, sleep_until},
+};
+
+use super::{
+    outbox::Outbox,
+    replies::{Form, NotAReply, Replies},
+    servers::{NoneAnswers, Servers, Tell, said},
+};
+use crate::config::Address;
+
+/// How long a server may say nothing when it is asked. Places have a deadline of their own, well below.
+const SILENCE_MAX: Duration = Duration::from_secs(15);
+
+/// A conversation with a herd.
+pub(super) struct Conversation {
+    servers: Servers,
+    connection: Option<Connection>,
+    silence_max: Duration,
+    outbox: Outbox,
+    /// What has come on this connection; before `handed_out` it is done with.
+    received: Vec<u8>,
+    handed_out: usize,
+    replies: Replies,
+}
+
+#[derive(Debug)]
+struct Connection {
+    stream: TcpStream,
+    /// When it was last heard of, or was first asked since.
+    heard: Instant,
+}
+
+/// What a connection did.
+enum Event {
+    Received(io::Result<usize>),
+    Sent(io::Result<usize>),
+    Silent,
+}
+
+impl Conversation {
+    /// A conversation with the servers at these addresses; it has not begun. What is no reply is told.
+    pub(super) fn with(addresses: Vec<Address>, tell: Tell) -> Conversation {
+        Conversation {
+            servers: Servers::new(addresses, tell),
+            connection: None,
+            silence_max: SILENCE_MAX,
+            outbox: Outbox::default(),
+            received: Vec::new(),
+            handed_out: 0,
+            replies: Replies::default(),
+        }
+    }
+
+    /// The same, with less patience for a server that says nothing.
+    #[cfg(test)]
+    pub(super) fn silent_at_most(self, silence_max: Duration) -> Conversation {
+        Conversation { silence_max, ..self }
+    }
+
+    /// Whether it takes another line now. Until then exchange.
+    pub(super) fn has_room(&self) -> bool {
+        self.outbox.has_room()
+    }
+
+    /// Whether every line has its reply.
+    pub(super) fn is_answered(&self) -> bool {
+        self.outbox.is_empty()
+    }
+
+    /// The server that is talked to, or tried next.
+    pub(super) fn server(&self) -> &Address {
+        self.servers.current()
+    }
+
+    /// Says a line, without its end. A blank one is not worth sending: nothing answers it.
+    pub(super) fn say(&mut self, line: &[u8]) {
+        if let Some(form) = Form::of(line) {
+            self.is_asked();
+            self.outbox.push(line, form);
+        }
+    }
+
+    /// Says the start of a line that is longer than lines may be.
+    pub(super) fn say_overlong(&mut self, start: &[u8]) {
+        self.is_asked();
+        self.outbox.push_overlong(start);
+    }
+
+    /// Silence counts from when there is something to answer.
+    fn is_asked(&mut self) {
+        if let Some(connection) = self.connection.as_mut().filter(|_| self.outbox.is_empty()) {
+            connection.heard = Instant::now();
+        }
+    }
+
+    /// Connects to the first server that takes it, unless there is a connection.
+    pub(super) async fn connect(&mut self) -> Result<(), NoneAnswers> {
+        if self.connection.is_some() {
+            return Ok(());
+        }
+        let stream = self.servers.connect().await?;
+        self.connection = Some(Connection { stream, heard: Instant::now() });
+        if self.outbox.is_empty() {
+            self.servers.recovered();
+        }
+        Ok(())
+    }
+
+    /// Sends and receives what is possible at once, and returns the replies that are complete by now, if any.
+    ///
+    /// Nothing is lost if it is dropped while it waits. Without a connection it returns at once.
+    pub(super) async fn exchange(&mut self) -> &[u8] {
+        let Some(connection) = &mut self.connection else {
+            self.received.clear();
+            self.handed_out = 0;
+            return &[];
+        };
+        if self.handed_out > 0 {
+            self.received.drain(..self.handed_out);
+            self.handed_out = 0;
+            // What the caller has spent on the replies is not the server's silence.
+            connection.heard = Instant::now();
+        }
+        let event = connection.wait(&mut self.received, self.outbox.unsent(), self.silence_max).await;
+        if let Err(trouble) = self.take(event) {
+            self.hang_up();
+            self.servers.go_on(trouble);
+        }
+        &self.received[..self.handed_out]
+    }
+
+    fn take(&mut self, event: Event) -> Result<(), String> {
+        match event {
+            Event::Received(Ok(0)) => Err("it closed the connection".to_owned()),
+            Event::Received(Ok(_)) => self.find_replies(),
+            Event::Sent(Ok(len)) => {
+                self.outbox.mark_sent(len);
+                Ok(())
+            }
+            Event::Received(Err(error)) | Event::Sent(Err(error)) => Err(said(&error)),
+            Event::Silent => Err(format!("no reply for {} s", self.silence_max.as_secs())),
+        }
+    }
+
+    fn find_replies(&mut self) -> Result<(), String> {
+        if let Some(connection) = &mut self.connection {
+            connection.heard = Instant::now();
+        }
+        while self.handed_out < self.received.len() {
+            let Some(form) = self.outbox.awaited() else {
+                return Err(NotAReply::Unasked.to_string());
+            };
+            let next = self.replies.next(&self.received[self.handed_out..], form);
+            let Some(len) = next.map_err(|error| error.to_string())? else { break };
+            self.handed_out += len;
+            self.servers.recovered();
+            if self.outbox.answer() {
+                // The server closes now, as it must, and it may well be asked again.
+                self.hang_up();
+            }
+        }
+        Ok(())
+    }
+
+    /// Leaves the connection, and what has come of the next reply with it.
+    fn hang_up(&mut self) {
+        self.connection = None;
+        self.received.truncate(self.handed_out);
+        self.replies = Replies::default();
+        self.outbox.rewind();
+    }
+}
+
+impl Connection {
+    /// Waits for whatever comes first. Reading goes first: it is what makes a server go on writing, and what shows
+    /// that it is not silent after all.
+    async fn wait(&mut self, received: &mut Vec<u8>, unsent: &[u8], silence_max: Duration) -> Event {
+        let (mut reader, mut writer) = self.stream.split();
+        tokio::select! {
+            biased;
+            read = reader.read_buf(received) => Event::Received(read),
+            sent = writer.write(unsent), if !unsent.is_empty() => Event::Sent(sent),
+            () = sleep_until(self.heard + silence_max) => Event::Silent,
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! `proxyherd client`: says lines to a herd and shows the replies, for a person or for a pipe.
+//!
+//! It speaks the line protocol of one server at a time, and goes on to the next when that one goes away. It knows
+//! nothing of the herd but the addresses it was given.
+//!
+//! Floors, lowest first: `replies`, `script`, `servers`; `outbox`; `conversation`; `pipe`, `prompt`.
+
+mod conversation;
+mod outbox;
+mod pipe;
+mod prompt;
+mod replies;
+mod script;
+mod servers;
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use anstyle::Style;
+use anyhow::Context as _;
+
+use self::conversation::Conversation;
+use crate::config::Address;
+
+/// What a person need not look at.
+const FAINT: Style = Style::new().dimmed();
+
+/// Talks to the first of these servers that answers: at a prompt if a person sits there, else as a pipe.
+pub(crate) fn run(addresses: &[Address]) -> anyhow::Result<()> {
+    // Turns of one conversation need no second thread.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.context("the operating system gave no event queue")?;
+    let conversation = Conversation::with(addresses.to_vec(), Box::new(tell));
+    let talked = if io::stdin().is_terminal() && io::stdout().is_terminal() {
+        runtime.block_on(prompt::run(conversation))
+    } else {
+        runtime.block_on(pipe::run(conversation, io::stdin(), io::stdout().lock()))
+    };
+    // A name that is still being looked up is nobody's concern any more.
+    runtime.shutdown_background();
+    talked
+}
+
+/// Tells the user what is no reply, where it does not mix with replies.
+fn tell(message: &str) {
+    // Where standard error is gone, nobody is left to tell.
+    let _ = writeln!(anstream::stderr(), "{FAINT}{message}{FAINT:#}");
+}

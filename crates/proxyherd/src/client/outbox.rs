@@ -1,0 +1,173 @@
+//! The lines that have no complete reply yet, in order, and how much of them the current connection has taken.
+//!
+//! Every line gets one reply and replies come in order, so counting them says which lines are answered. When a
+//! connection breaks, the rest goes to the next one: a report may be repeated without harm, and a question only
+//! reads. Blank lines never get here, for nothing would answer them.
+
+use std::collections::VecDeque;
+
+use proxyherd_core::limits::LINE_LEN_MAX;
+
+use super::replies::Form;
+
+/// How many bytes of lines wait for their replies before no more are taken. It bounds memory and what is sent again
+/// when a connection breaks, and is more than the sockets' buffers hold, so that a fast server does not wait.
+const WINDOW_LEN: usize = 256 * 1024;
+
+/// Lines without a reply.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    /// The lines with their ends; those before `answered` are done with.
+    text: Vec<u8>,
+    answered: usize,
+    /// Up to where the current connection has taken them.
+    sent: usize,
+    lines: VecDeque<Line>,
+}
+
+#[derive(Debug)]
+struct Line {
+    len: usize,
+    form: Form,
+    ends_connection: bool,
+}
+
+impl Outbox {
+    /// Adds a line, without its end, that is answered in this form.
+    pub(super) fn push(&mut self, line: &[u8], form: Form) {
+        debug_assert!(line.len() <= LINE_LEN_MAX, "a longer line is cut, and ends its connection");
+        self.text.extend_from_slice(line);
+        self.text.push(b'\n');
+        self.lines.push_back(Line { len: line.len() + 1, form, ends_connection: false });
+    }
+
+    /// Adds the start of a line that is longer than lines may be. One byte more than a line may have makes the
+    /// server answer and close, so nothing follows until that is done.
+    pub(super) fn push_overlong(&mut self, start: &[u8]) {
+        debug_assert_eq!(start.len(), LINE_LEN_MAX + 1, "just as much as the server must see");
+        self.text.extend_from_slice(start);
+        self.lines.push_back(Line { len: start.len(), form: Form::Line, ends_connection: true });
+    }
+
+    /// Whether it takes another line.
+    pub(super) fn has_room(&self) -> bool {
+        self.text.len() - self.answered < WINDOW_LEN
+            && self.lines.back().is_none_or(|line| !line.ends_connection)
+    }
+
+    /// Whether every line has its reply.
+    pub(super) fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// What the current connection has not taken yet.
+    pub(super) fn unsent(&self) -> &[u8] {
+        &self.text[self.sent..]
+    }
+
+    /// The connection has taken `len` bytes more.
+    pub(super) fn mark_sent(&mut self, len: usize) {
+        self.sent += len;
+        debug_assert!(self.sent <= self.text.len(), "nothing is sent that is not there");
+    }
+
+    /// The form of the reply that comes next; `None` if none may come, because the connection has not taken the
+    /// whole of its line.
+    pub(super) fn awaited(&self) -> Option<Form> {
+        let line = self.lines.front()?;
+        (self.answered + line.len <= self.sent).then_some(line.form)
+    }
+
+    /// The reply has come. Says whether the server closes the connection after it.
+    pub(super) fn answer(&mut self) -> bool {
+        let line = self.lines.pop_front().expect("the caller awaited a reply");
+        self.answered += line.len;
+        debug_assert!(self.answered <= self.sent, "only a line that was sent is answered");
+        // What is moved is less than what has gone, so each byte is moved once at most.
+        if self.answered * 2 >= self.text.len() {
+            self.text.drain(..self.answered);
+            self.sent -= self.answered;
+            self.answered = 0;
+        }
+        line.ends_connection
+    }
+
+    /// The connection is gone: everything that is not answered is sent again.
+    pub(super) fn rewind(&mut self) {
+        self.sent = self.answered;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outbox(lines: &[&str]) -> Outbox {
+        let mut outbox = Outbox::default();
+        for line in lines {
+            outbox.push(line.as_bytes(), Form::of(line.as_bytes()).unwrap());
+        }
+        outbox
+    }
+
+    #[test]
+    fn what_is_not_answered_is_sent_again_and_nothing_else() {
+        let mut outbox = outbox(&["IAMAT a", "WHATSAT b", "c"]);
+        assert_eq!(outbox.unsent(), b"IAMAT a\nWHATSAT b\nc\n");
+        outbox.mark_sent(12);
+        assert_eq!(outbox.unsent(), b"SAT b\nc\n");
+        assert_eq!(outbox.awaited(), Some(Form::Line));
+        assert!(!outbox.answer());
+        outbox.rewind();
+        assert_eq!(outbox.unsent(), b"WHATSAT b\nc\n");
+        outbox.mark_sent(12);
+        assert_eq!(outbox.awaited(), Some(Form::Places));
+        outbox.answer();
+        outbox.answer();
+        assert!(outbox.is_empty() && outbox.unsent().is_empty());
+    }
+
+    #[test]
+    fn no_reply_is_awaited_before_its_line_is_sent_whole() {
+        let mut outbox = outbox(&["ab"]);
+        for _ in 0..3 {
+            assert_eq!(outbox.awaited(), None);
+            outbox.mark_sent(1);
+        }
+        assert_eq!(outbox.awaited(), Some(Form::Line));
+        outbox.rewind();
+        assert_eq!(outbox.awaited(), None);
+    }
+
+    #[test]
+    fn the_window_bounds_what_waits_however_much_has_gone_through() {
+        let mut outbox = Outbox::default();
+        let line = [b'x'; 1000];
+        let (mut taken, mut most) = (0, 0);
+        for _ in 0..100 {
+            while outbox.has_room() {
+                outbox.push(&line, Form::Line);
+                taken += 1;
+            }
+            outbox.mark_sent(outbox.unsent().len());
+            for _ in 0..50 {
+                outbox.answer();
+            }
+            most = most.max(outbox.text.len());
+        }
+        assert!(taken > 5000, "{taken}");
+        assert!(most <= 2 * (WINDOW_LEN + line.len() + 1), "{most}");
+    }
+
+    #[test]
+    fn nothing_follows_a_line_that_ends_its_connection() {
+        let mut outbox = outbox(&["first"]);
+        outbox.push_overlong(&[b'x'; LINE_LEN_MAX + 1]);
+        assert!(!outbox.has_room());
+        outbox.mark_sent(outbox.unsent().len());
+        assert!(!outbox.answer());
+        assert!(!outbox.has_room());
+        assert!(outbox.answer());
+        assert!(outbox.has_room());
+    }
+}

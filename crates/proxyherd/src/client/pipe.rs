@@ -1,0 +1,105 @@
+//! A pipe: sends the lines of an input, writes exactly their replies to an output, and ends when all are there.
+//!
+//! Lines are sent while replies are read, so neither side waits for the other for ever; and no more is read than
+//! the conversation has room for, so memory is bounded however long the input and however slow the output.
+
+use std::{
+    io::{self, Read, Write},
+    thread,
+};
+
+use anyhow::Context as _;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+
+use super::{
+    conversation::Conversation,
+    script::{Said, Script},
+};
+
+/// How much of the input is read at once, bytes.
+const CHUNK_LEN: usize = 64 * 1024;
+/// How many chunks are read ahead.
+const CHUNKS_MAX: usize = 2;
+
+/// A piece of the input, or why it cannot be read. An empty piece is its end.
+type Chunk = io::Result<Vec<u8>>;
+
+/// Says the lines of `input` and writes the replies to `output`.
+pub(super) async fn run(
+    mut conversation: Conversation,
+    input: impl Read + Send + 'static,
+    mut output: impl Write,
+) -> anyhow::Result<()> {
+    let mut chunks = read_ahead(input)?;
+    let mut script = Script::default();
+    loop {
+        say(&mut script, &mut conversation);
+        if conversation.is_answered() {
+            if script.is_over() {
+                return Ok(());
+            }
+        } else {
+            // Never before there is something to ask: a herd that is away while nothing is asked is not missed.
+            conversation.connect().await?;
+        }
+        tokio::select! {
+            chunk = chunks.recv(), if conversation.has_room() && script.is_open() => {
+                feed(&mut script, chunk)?;
+            }
+            replies = conversation.exchange(), if !conversation.is_answered() => {
+                output.write_all(replies)?;
+                output.flush()?;
+            }
+        }
+    }
+}
+
+/// Says what there is to say, as far as there is room for it.
+fn say(script: &mut Script, conversation: &mut Conversation) {
+    while conversation.has_room() {
+        match script.next() {
+            Some(Said::Line(line)) => conversation.say(line),
+            Some(Said::Overlong(start)) => conversation.say_overlong(start),
+            None => break,
+        }
+    }
+}
+
+fn feed(script: &mut Script, chunk: Option<Chunk>) -> anyhow::Result<()> {
+    let chunk = chunk.unwrap_or_else(|| Ok(Vec::new())).context("cannot read the input")?;
+    if chunk.is_empty() {
+        script.end();
+    }
+    script.feed(&chunk);
+    Ok(())
+}
+
+/// Reads `input` on a thread of its own, which ends with it: reading a terminal or a pipe cannot be given up, so
+/// nothing must wait for it.
+fn read_ahead(mut input: impl Read + Send + 'static) -> anyhow::Result<Receiver<Chunk>> {
+    let (sender, receiver) = channel(CHUNKS_MAX);
+    let reading = move || while read_chunk(&mut input, &sender) {};
+    let thread = thread::Builder::new().name("input".to_owned());
+    thread.spawn(reading).context("the operating system gave no thread")?;
+    Ok(receiver)
+}
+
+/// Reads once and says whether to go on.
+fn read_chunk(input: &mut impl Read, chunks: &Sender<Chunk>) -> bool {
+    let mut chunk = vec![0; CHUNK_LEN];
+    let read = loop {
+        match input.read(&mut chunk) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            read => break read,
+        }
+    };
+    let is_last = matches!(read, Ok(0) | Err(_));
+    let sent = chunks.blocking_send(read.map(|len| {
+        chunk.truncate(len);
+        chunk
+    }));
+    sent.is_ok() && !is_last
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,335 @@
+//! Whatever happens to servers, each line gets one reply, in order.
+
+use std::{
+    io::{BufRead as _, BufReader, Cursor, pipe},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    sync::mpsc,
+    time::Duration,
+};
+
+use super::*;
+use crate::{
+    config::{Address, Config},
+    server::Server,
+};
+
+/// A conversation that keeps to itself what it tells.
+fn conversation(addresses: &[SocketAddr]) -> Conversation {
+    telling(addresses, |_| ())
+}
+
+fn telling(addresses: &[SocketAddr], tell: impl FnMut(&str) + 'static) -> Conversation {
+    let addresses = addresses.iter().map(|at| Address::new(at.ip(), at.port())).collect();
+    Conversation::with(addresses, Box::new(tell))
+}
+
+/// The replies to `input` from servers at `addresses`.
+async fn replies(addresses: &[SocketAddr], input: impl Into<Vec<u8>>) -> anyhow::Result<String> {
+    let mut output = Vec::new();
+    run(conversation(addresses), Cursor::new(input.into()), &mut output).await?;
+    Ok(String::from_utf8(output)?)
+}
+
+/// A server of the herd, alone.
+struct Alone {
+    server: Server,
+    _log: tempfile::TempDir,
+}
+
+impl Alone {
+    async fn start() -> Alone {
+        let log = tempfile::tempdir().unwrap();
+        let mut config = Config::classic();
+        config.log.dir = log.path().to_path_buf();
+        config.servers.truncate(1);
+        let any = Address::new(Ipv4Addr::LOCALHOST.into(), 0);
+        let server = &mut config.servers[0];
+        (server.listen, server.peer, server.http) = (any, None, None);
+        server.neighbors.clear();
+        Alone { server: Server::start(&config, "Riley").await.unwrap(), _log: log }
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.server.addresses().line
+    }
+}
+
+/// A server that treats its first connections as told, one after the other, and then is gone.
+fn fake(connections: Vec<Box<dyn FnOnce(BufReader<TcpStream>) + Send>>) -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for treat in connections {
+            treat(BufReader::new(listener.accept().unwrap().0));
+        }
+    });
+    address
+}
+
+/// Answers every line as a server of that name would.
+fn answer_all(name: &'static str) -> Box<dyn FnOnce(BufReader<TcpStream>) + Send> {
+    Box::new(move |mut stream| {
+        let mut line = String::new();
+        while stream.read_line(&mut line).unwrap() > 0 {
+            stream.get_mut().write_all(reply(name, line.trim_end()).as_bytes()).unwrap();
+            line.clear();
+        }
+    })
+}
+
+fn reply(server: &str, line: &str) -> String {
+    match line.split_once(' ') {
+        Some(("IAMAT", rest)) => format!("AT {server} +0.1 {rest}\n"),
+        Some(("WHATSAT", rest)) => format!("AT {server} +0.1 {rest}\n{{\n   \"status\" : \"OK\"\n}}\n\n"),
+        _ => format!("? {line}\n"),
+    }
+}
+
+/// An address where nobody listens.
+fn nobody() -> SocketAddr {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
+}
+
+#[tokio::test]
+async fn a_server_answers_each_line_and_nothing_else_is_written() {
+    let riley = Alone::start().await;
+    let input = "IAMAT kiwi +34.068930-118.445127 1621464827.959498503\n\n \r\nWHATSAT kiwi 10 5\nHELLO";
+    let output = replies(&[riley.address()], input).await.unwrap();
+    let (at, rest) = output.split_once('\n').unwrap();
+    assert!(at.starts_with("AT Riley +") && at.ends_with("1621464827.959498503"), "{at}");
+    let (places, last) = rest.split_once("\n\n").unwrap();
+    assert!(places.starts_with(&format!("{at}\n{{\n")) && places.ends_with("\n}"), "{places}");
+    assert_eq!(last, "? HELLO\n");
+}
+
+#[tokio::test]
+async fn an_input_that_says_nothing_needs_no_server() {
+    for input in ["", "\n", " \n\t"] {
+        assert_eq!(replies(&[nobody()], input).await.unwrap(), "");
+    }
+}
+
+#[tokio::test]
+async fn an_overlong_line_is_answered_and_the_next_ones_too() {
+    let riley = Alone::start().await;
+    for len in [8193, 8194, 1_000_000] {
+        let input = format!("a\n{}\nb\n{}", "x".repeat(len), "y".repeat(len));
+        let expected = format!("? a\n? {}\n? b\n? {}\n", "x".repeat(64), "y".repeat(64));
+        assert_eq!(replies(&[riley.address()], input).await.unwrap(), expected, "{len}");
+    }
+}
+
+const LINES: [&str; 5] =
+    ["IAMAT kiwi +1+1 1", "WHATSAT kiwi 10 5", "HELLO", "WHATSAT emu 10 5", "IAMAT emu +1+1 1"];
+
+#[tokio::test]
+async fn wherever_a_connection_breaks_each_line_gets_one_reply() {
+    let first: Vec<String> = LINES.iter().map(|line| reply("A", line)).collect();
+    let stream = first.concat();
+    for cut in 0..=stream.len() {
+        let said = stream[..cut].to_owned();
+        let breaks = move |mut connection: BufReader<TcpStream>| {
+            for _ in LINES {
+                connection.read_line(&mut String::new()).unwrap();
+            }
+            connection.get_mut().write_all(said.as_bytes()).unwrap();
+        };
+        let servers = [fake(vec![Box::new(breaks)]), fake(vec![answer_all("B")])];
+        let mut expected = String::new();
+        for (line, first) in LINES.iter().zip(&first) {
+            let is_whole = expected.len() + first.len() <= cut;
+            expected.push_str(&if is_whole { first.clone() } else { reply("B", line) });
+        }
+        assert_eq!(replies(&servers, LINES.join("\n")).await.unwrap(), expected, "cut at {cut}");
+    }
+}
+
+/// An input of many reports and the clients that its replies must name.
+fn many(count: usize) -> (Vec<u8>, impl Iterator<Item = String>) {
+    let line = |n| format!("IAMAT client-{n} +34.068930-118.445127 1621464827.959498503\n");
+    ((0..count).flat_map(|n| line(n).into_bytes()).collect(), (0..count).map(|n| format!("client-{n}")))
+}
+
+fn clients_in(replies: &str) -> impl Iterator<Item = String> {
+    replies.lines().map(|line| line.split(' ').nth(3).unwrap_or(line).to_owned())
+}
+
+/// An output that says when something is written to it for the first time.
+struct Telling {
+    written: Vec<u8>,
+    tell: Option<mpsc::Sender<()>>,
+}
+
+impl Write for Telling {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if let Some(tell) = self.tell.take() {
+            tell.send(()).unwrap();
+        }
+        self.written.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_input_longer_than_all_buffers_goes_through_and_survives_its_server() {
+    let (riley, jaquez) = (Alone::start().await, Alone::start().await);
+    let addresses = [riley.address(), jaquez.address()];
+    let (input, expected) = many(100_000);
+    let (tell, told) = mpsc::channel();
+    let mut output = Telling { written: Vec::new(), tell: Some(tell) };
+    let stopping = tokio::spawn(async move {
+        tokio::task::spawn_blocking(move || told.recv().unwrap()).await.unwrap();
+        riley.server.stop().await;
+    });
+    run(conversation(&addresses), Cursor::new(input), &mut output).await.unwrap();
+    stopping.await.unwrap();
+    let output = String::from_utf8(output.written).unwrap();
+    assert!(clients_in(&output).eq(expected));
+    assert!(!jaquez.server.herd().map().is_empty(), "the other server has taken over");
+}
+
+#[tokio::test]
+async fn a_connection_that_is_cut_in_the_middle_loses_and_repeats_nothing() {
+    let (input, expected) = many(20_000);
+    // Closing while there is more to read resets the connection.
+    let cuts = |mut connection: BufReader<TcpStream>| {
+        let mut line = String::new();
+        connection.read_line(&mut line).unwrap();
+        connection.get_mut().write_all(reply("A", line.trim_end()).as_bytes()).unwrap();
+    };
+    let servers = [fake(vec![Box::new(cuts), Box::new(cuts)]), fake(vec![Box::new(cuts), answer_all("B")])];
+    let output = replies(&servers, input).await.unwrap();
+    assert!(clients_in(&output).eq(expected));
+}
+
+#[tokio::test]
+async fn a_server_that_comes_back_is_waited_for() {
+    let reads_only = |mut connection: BufReader<TcpStream>| {
+        connection.read_line(&mut String::new()).unwrap();
+    };
+    let server = fake(vec![answer_one("A"), Box::new(reads_only), Box::new(reads_only), answer_all("A")]);
+    assert_eq!(replies(&[server], "a\nb\nc").await.unwrap(), "? a\n? b\n? c\n");
+}
+
+fn answer_one(name: &'static str) -> Box<dyn FnOnce(BufReader<TcpStream>) + Send> {
+    Box::new(move |mut connection| {
+        let mut line = String::new();
+        connection.read_line(&mut line).unwrap();
+        connection.get_mut().write_all(reply(name, line.trim_end()).as_bytes()).unwrap();
+    })
+}
+
+#[tokio::test]
+async fn a_server_that_goes_while_nothing_is_asked_is_missed_only_by_the_next_line() {
+    let servers = [fake(vec![answer_one("A")]), fake(vec![answer_one("B")])];
+    let (input, mut typist) = pipe().unwrap();
+    let (output, mut replies) = pipe_of_lines();
+    let typing = thread::spawn(move || {
+        for (typed, reply) in
+            [("IAMAT a +1+1 1\n", "AT A +0.1 a +1+1 1"), ("IAMAT b +1+1 1\n", "AT B +0.1 b +1+1 1")]
+        {
+            typist.write_all(typed.as_bytes()).unwrap();
+            assert_eq!(replies.next().unwrap().unwrap(), reply);
+        }
+    });
+    run(conversation(&servers), input, output).await.unwrap();
+    typing.join().unwrap();
+}
+
+fn pipe_of_lines() -> (io::PipeWriter, io::Lines<BufReader<io::PipeReader>>) {
+    let (reader, writer) = pipe().unwrap();
+    (writer, BufReader::new(reader).lines())
+}
+
+#[tokio::test]
+async fn who_does_not_speak_the_protocol_is_passed_over() {
+    let speaks_http = |mut connection: BufReader<TcpStream>| {
+        connection.read_line(&mut String::new()).unwrap();
+        connection.get_mut().write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
+    };
+    let chats = |mut connection: BufReader<TcpStream>| {
+        connection.read_line(&mut String::new()).unwrap();
+        connection.get_mut().write_all(b"? a\n? b\n").unwrap();
+    };
+    let servers =
+        [fake(vec![Box::new(speaks_http)]), fake(vec![Box::new(chats)]), fake(vec![answer_all("B")])];
+    let (input, mut typist) = pipe().unwrap();
+    let (output, mut replies) = pipe_of_lines();
+    let typing = thread::spawn(move || {
+        for line in ["a", "b"] {
+            writeln!(typist, "{line}").unwrap();
+            assert_eq!(replies.next().unwrap().unwrap(), format!("? {line}"));
+        }
+    });
+    run(conversation(&servers), input, output).await.unwrap();
+    typing.join().unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_says_nothing_is_passed_over() {
+    let (done, is_done) = mpsc::channel::<()>();
+    let holds = move |_connection: BufReader<TcpStream>| {
+        let _ = is_done.recv();
+    };
+    let servers = [fake(vec![Box::new(holds)]), fake(vec![answer_all("B")])];
+    let mut output = Vec::new();
+    let conversation = conversation(&servers).silent_at_most(Duration::from_millis(50));
+    run(conversation, Cursor::new("a\n"), &mut output).await.unwrap();
+    drop(done);
+    assert_eq!(output, b"? a\n");
+}
+
+#[tokio::test]
+async fn a_herd_that_is_not_there_is_a_failure() {
+    let error = replies(&[nobody()], "a").await.unwrap_err().to_string();
+    assert!(error.contains("does not answer; is the herd running?"), "{error}");
+    let error = replies(&[nobody(), nobody()], "a").await.unwrap_err().to_string();
+    assert!(error.starts_with("none of the 2 servers answers"), "{error}");
+    let closes = |_connection: BufReader<TcpStream>| ();
+    assert!(replies(&[fake(vec![Box::new(closes)])], "a").await.is_err());
+}
+
+#[tokio::test]
+async fn going_on_to_another_server_is_told_with_the_reason() {
+    let servers = [nobody(), fake(vec![answer_one("A")]), fake(vec![answer_all("B")])];
+    let (sender, told) = mpsc::channel();
+    let conversation = telling(&servers, move |message| sender.send(message.to_owned()).unwrap());
+    run(conversation, Cursor::new("a\nb\n"), &mut Vec::new()).await.unwrap();
+    let told: Vec<String> = told.iter().collect();
+    let expected = [
+        format!("{}: connection refused", servers[0]),
+        format!("talking to {}", servers[1]),
+        format!("{}: it closed the connection", servers[1]),
+        format!("talking to {}", servers[2]),
+    ];
+    assert_eq!(told[..2], expected[..2]);
+    // What the server did not read makes the system cut the connection.
+    assert!(
+        told[2] == expected[2] || told[2] == format!("{}: the connection was cut", servers[1]),
+        "{told:?}"
+    );
+    assert_eq!(told[3..], expected[3..]);
+}
+
+struct Closed;
+
+impl Write for Closed {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn an_output_that_nobody_reads_any_more_is_known_as_such() {
+    let server = fake(vec![answer_all("A")]);
+    let error = run(conversation(&[server]), Cursor::new("a\n"), Closed).await.unwrap_err();
+    let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+    assert_eq!(kind, Some(io::ErrorKind::BrokenPipe));
+}

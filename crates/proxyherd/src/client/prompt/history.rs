@@ -1,0 +1,125 @@
+//! The lines a person has typed, kept from one prompt to the next in a file that nobody else can read: they say
+//! where people are.
+
+use std::{
+    env,
+    ffi::OsString,
+    fs::DirBuilder,
+    io,
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+};
+
+use rustyline::{
+    error::ReadlineError,
+    history::{FileHistory, History as _},
+};
+
+/// How many lines are kept; older ones are forgotten.
+pub(super) const LINES_MAX: usize = 1000;
+
+/// Where the history is kept, if anywhere.
+pub(super) struct Kept {
+    path: Option<PathBuf>,
+}
+
+impl Kept {
+    /// Reads what is kept into `history`. What cannot be read is left alone, and the reason told.
+    pub(super) fn open(history: &mut FileHistory, tell: impl FnOnce(&str)) -> Kept {
+        let Some(path) = path(env::var_os("XDG_STATE_HOME"), env::home_dir()) else {
+            return Kept { path: None };
+        };
+        match read(&path, history) {
+            Ok(()) => Kept { path: Some(path) },
+            Err(error) => {
+                tell(&format!("earlier lines are not kept in {}: {error}", path.display()));
+                Kept { path: None }
+            }
+        }
+    }
+
+    /// Writes the lines that are new. Where that fails nothing is said: it is not worth a line at each prompt.
+    pub(super) fn write(&self, history: &mut FileHistory) {
+        if let Some(path) = &self.path {
+            let _ = history.append(path);
+        }
+    }
+}
+
+/// The XDG base directory specification's place for state. A relative path in the variable does not count.
+fn path(state_home: Option<OsString>, home: Option<PathBuf>) -> Option<PathBuf> {
+    let state = state_home.map(PathBuf::from).filter(|path| path.is_absolute());
+    let state = state.or_else(|| Some(home.filter(|path| path.is_absolute())?.join(".local/state")))?;
+    Some(state.join("proxyherd/history"))
+}
+
+fn read(path: &Path, history: &mut FileHistory) -> Result<(), ReadlineError> {
+    let dir = path.parent().expect("a file is in a directory");
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    match history.load(path) {
+        Err(ReadlineError::Io(error)) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        loaded => loaded,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt as _};
+
+    use rustyline::Config;
+
+    use super::*;
+
+    fn history() -> FileHistory {
+        FileHistory::with_config(&Config::builder().max_history_size(3).unwrap().build())
+    }
+
+    fn open(path: &Path) -> (Kept, FileHistory) {
+        let mut history = history();
+        read(path, &mut history).unwrap();
+        (Kept { path: Some(path.to_owned()) }, history)
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn state_has_its_place() {
+        let check = |state: Option<&str>, home: Option<&str>, expected: Option<&str>| {
+            let found = path(state.map(OsString::from), home.map(PathBuf::from));
+            assert_eq!(found, expected.map(PathBuf::from), "{state:?} {home:?}");
+        };
+        check(Some("/state"), Some("/home/kiwi"), Some("/state/proxyherd/history"));
+        check(None, Some("/home/kiwi"), Some("/home/kiwi/.local/state/proxyherd/history"));
+        check(Some("state"), Some("/home/kiwi"), Some("/home/kiwi/.local/state/proxyherd/history"));
+        check(Some(""), Some(""), None);
+        check(None, None, None);
+    }
+
+    #[test]
+    fn lines_are_kept_for_the_next_prompt_and_for_no_one_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state/proxyherd/history");
+        let (kept, mut history) = open(&path);
+        history.add("WHATSAT kiwi 10 5").unwrap();
+        kept.write(&mut history);
+        assert_eq!(mode(&path), 0o600);
+        assert_eq!(mode(path.parent().unwrap()), 0o700);
+        let (_, history) = open(&path);
+        assert_eq!(history.iter().collect::<Vec<_>>(), ["WHATSAT kiwi 10 5"]);
+    }
+
+    #[test]
+    fn the_oldest_lines_are_forgotten_and_those_of_two_prompts_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("history");
+        let mut prompts = [open(&path), open(&path)];
+        for (prompt, line) in [(0, "a"), (1, "b"), (0, "c"), (1, "d")] {
+            let (kept, history) = &mut prompts[prompt];
+            history.add(line).unwrap();
+            kept.write(history);
+        }
+        assert_eq!(open(&path).1.iter().collect::<Vec<_>>(), ["b", "c", "d"]);
+    }
+}

@@ -1,0 +1,125 @@
+//! The prompt: a person types lines and reads replies.
+//!
+//! What goes to the server is what was typed; where it is not, because a time was added, it is shown.
+
+mod helper;
+mod history;
+mod show;
+mod typed;
+
+use std::io::{self, Write as _};
+
+use anstyle::{AnsiColor, Style};
+use anyhow::Context as _;
+use proxyherd_core::{limits::LINE_LEN_MAX, types::Timestamp};
+use rustyline::{Config, Editor, error::ReadlineError, history::FileHistory};
+
+use self::{
+    helper::LineHelper,
+    history::Kept,
+    typed::{HELP, Typed},
+};
+use super::{FAINT, conversation::Conversation, tell};
+use crate::clock;
+
+const PROMPT: Style = AnsiColor::Cyan.on_default();
+
+/// Whether to go on.
+#[derive(PartialEq, Eq)]
+enum Next {
+    Go,
+    Quit,
+}
+
+/// Reads lines and shows replies until the person quits.
+pub(super) async fn run(mut conversation: Conversation) -> anyhow::Result<()> {
+    conversation.connect().await?;
+    let mut editor = editor().context("cannot use the terminal")?;
+    let kept = Kept::open(editor.history_mut(), tell);
+    writeln!(
+        anstream::stdout(),
+        "{FAINT}Connected to {}. `help` shows what to type, Ctrl-D quits.{FAINT:#}",
+        conversation.server()
+    )?;
+    loop {
+        let Some(typed) = read_line(&mut editor, &conversation)? else { return Ok(()) };
+        editor.add_history_entry(typed.trim_end()).context("cannot remember the line")?;
+        kept.write(editor.history_mut());
+        // A pasted text may be of several lines.
+        for line in typed.lines() {
+            if answer(line, &mut conversation).await? == Next::Quit {
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn editor() -> Result<Editor<LineHelper, FileHistory>, ReadlineError> {
+    let config = Config::builder()
+        .max_history_size(history::LINES_MAX)?
+        .history_ignore_space(true)
+        .completion_type(rustyline::CompletionType::List)
+        .build();
+    let mut editor = Editor::with_config(config)?;
+    editor.set_helper(Some(LineHelper));
+    Ok(editor)
+}
+
+/// What the person types next; `None` if that is the end.
+fn read_line(
+    editor: &mut Editor<LineHelper, FileHistory>,
+    conversation: &Conversation,
+) -> anyhow::Result<Option<String>> {
+    let prompt = format!("{}> ", conversation.server());
+    let styled = format!("{PROMPT}{prompt}{PROMPT:#}");
+    loop {
+        match editor.readline(&(&prompt, &styled)) {
+            Ok(typed) => return Ok(Some(typed)),
+            // Ctrl-C gives up the line and not the prompt, as in a shell.
+            Err(ReadlineError::Interrupted) => {}
+            Err(ReadlineError::Eof) => return Ok(None),
+            Err(error) => return Err(error).context("cannot read from the terminal"),
+        }
+    }
+}
+
+async fn answer(line: &str, conversation: &mut Conversation) -> anyhow::Result<Next> {
+    let now = Timestamp::from_nanos(clock::now_ns()).context("the clock is past the year 2286")?;
+    match typed::read(line, now) {
+        Typed::Nothing => {}
+        Typed::AsIs => ask(line, conversation).await?,
+        Typed::Instead(said) => {
+            writeln!(anstream::stdout(), "{FAINT}{said}{FAINT:#}")?;
+            ask(&said, conversation).await?;
+        }
+        Typed::Wrong(usage) => writeln!(anstream::stdout(), "{FAINT}{usage}{FAINT:#}")?,
+        Typed::Help => write!(anstream::stdout(), "{HELP}")?,
+        Typed::Quit => return Ok(Next::Quit),
+    }
+    Ok(Next::Go)
+}
+
+/// Says one line and shows its reply.
+async fn ask(line: &str, conversation: &mut Conversation) -> anyhow::Result<()> {
+    let said = line.as_bytes();
+    match said.get(..=LINE_LEN_MAX) {
+        Some(start) => conversation.say_overlong(start),
+        None => conversation.say(said),
+    }
+    while !conversation.is_answered() {
+        conversation.connect().await?;
+        let reply = conversation.exchange().await;
+        show(said, reply)?;
+    }
+    // An overlong line has cost the connection; the prompt names the server of the next line.
+    Ok(conversation.connect().await?)
+}
+
+fn show(said: &[u8], reply: &[u8]) -> io::Result<()> {
+    let mut out = anstream::stdout().lock();
+    write!(out, "{}", show::reply(reply))?;
+    if reply.starts_with(b"?") {
+        writeln!(out, "{FAINT}  {}{FAINT:#}", typed::why_refused(said))?;
+    }
+    out.flush()
+}

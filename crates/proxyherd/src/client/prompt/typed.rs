@@ -1,0 +1,168 @@
+//! What a line means that a person has typed: most are said to the herd as they are, some are helped along.
+
+use proxyherd_core::{
+    codec::line::{self, Line},
+    types::{Coordinates, Timestamp},
+};
+
+/// What can be typed, with the arguments it takes.
+pub(super) const COMMANDS: [(&str, &[&str]); 5] = [
+    ("IAMAT", &["<client>", "<latitude><longitude>", "[<time>]"]),
+    ("WHATSAT", &["<client>", "<kilometres>", "<most places>"]),
+    ("here", &["<client>", "<latitude>", "<longitude>"]),
+    ("help", &[]),
+    ("quit", &[]),
+];
+
+/// What `help` shows.
+pub(super) const HELP: &str = "\
+IAMAT <client> <latitude><longitude> [<time>]   says where a client is; without a time it is there now
+    IAMAT kiwi +34.068930-118.445127 1621464827.959498503
+WHATSAT <client> <kilometres> <most places>     asks where it is, and what is near: up to 50 km, up to 20 places
+    WHATSAT kiwi 10 5
+here <client> <latitude> <longitude>            an IAMAT for coordinates as maps write them
+    here kiwi 34.06893, -118.445127
+help, quit                                      and Ctrl-D quits too
+
+Anything else is said to the server as it is. Tab completes commands and clients, arrow up brings back earlier
+lines, Ctrl-R searches them.
+";
+
+/// What is to be done about a line.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Typed {
+    /// Nothing: it is blank.
+    Nothing,
+    /// Say it as it is.
+    AsIs,
+    /// Say this instead, and show it.
+    Instead(String),
+    /// Show this: the line makes no sense.
+    Wrong(&'static str),
+    /// Show what can be typed.
+    Help,
+    /// End.
+    Quit,
+}
+
+/// Reads what was typed at `now`.
+pub(super) fn read(typed: &str, now: Timestamp) -> Typed {
+    let words: Vec<&str> = typed.split_ascii_whitespace().collect();
+    match words.as_slice() {
+        [] => Typed::Nothing,
+        ["help" | "?"] => Typed::Help,
+        ["quit" | "exit"] => Typed::Quit,
+        ["IAMAT", client, coordinates] if Coordinates::parse(coordinates.as_bytes()).is_some() => {
+            Typed::Instead(format!("IAMAT {client} {coordinates} {now}"))
+        }
+        ["here", client, place @ ..] => match coordinates(place) {
+            Some(coordinates) => Typed::Instead(format!("IAMAT {client} {coordinates} {now}")),
+            None => Typed::Wrong(HERE),
+        },
+        ["here"] => Typed::Wrong(HERE),
+        _ => Typed::AsIs,
+    }
+}
+
+const HERE: &str =
+    "here <client> <latitude> <longitude>, in decimal degrees: here kiwi 34.06893, -118.445127";
+
+/// Coordinates as maps write them, `34.06893, -118.445127`, as the herd reads them.
+fn coordinates(words: &[&str]) -> Option<String> {
+    let joined = words.join(" ");
+    let mut numbers = joined.split([' ', ',']).filter(|number| !number.is_empty());
+    let (latitude, longitude, None) = (numbers.next()?, numbers.next()?, numbers.next()) else { return None };
+    let coordinates = format!("{}{}", signed(latitude), signed(longitude));
+    Coordinates::parse(coordinates.as_bytes()).map(|_| coordinates)
+}
+
+fn signed(number: &str) -> String {
+    if number.starts_with(['+', '-']) { number.to_owned() } else { format!("+{number}") }
+}
+
+/// Why a server answered `said` with a question mark, as far as can be known from here.
+pub(super) fn why_refused(said: &[u8]) -> &'static str {
+    match line::parse(said) {
+        Line::Command(_) => "this server has not heard of that client",
+        Line::Iamat(..) => "the herd takes no more clients than it has",
+        Line::Blank | Line::Invalid => {
+            match said.split(u8::is_ascii_whitespace).find(|word| !word.is_empty()) {
+                Some(b"IAMAT") => {
+                    "IAMAT <client> <latitude><longitude> [<time>], as in IAMAT kiwi +34.068930-118.445127"
+                }
+                Some(b"WHATSAT") => "WHATSAT <client> <kilometres, up to 50> <most places, up to 20>",
+                _ => "a herd knows IAMAT and WHATSAT; `help` shows more",
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(typed: &str, expected: &Typed) {
+        let now = Timestamp::parse(b"1621464827.959498503").unwrap();
+        assert_eq!(&read(typed, now), expected, "{typed:?}");
+    }
+
+    #[test]
+    fn a_report_without_a_time_is_of_now() {
+        let told = "IAMAT kiwi +34.068930-118.445127 1621464827.959498503".to_owned();
+        check("IAMAT kiwi +34.068930-118.445127", &Typed::Instead(told.clone()));
+        check("  IAMAT  kiwi  +34.068930-118.445127 ", &Typed::Instead(told));
+        check("IAMAT kiwi +34.068930-118.445127 1", &Typed::AsIs);
+        check("IAMAT kiwi 34.068930-118.445127", &Typed::AsIs);
+        check("IAMAT kiwi", &Typed::AsIs);
+    }
+
+    #[test]
+    fn coordinates_are_taken_as_maps_write_them() {
+        let told = Typed::Instead("IAMAT kiwi +34.06893-118.445127 1621464827.959498503".to_owned());
+        for typed in [
+            "here kiwi 34.06893 -118.445127",
+            "here kiwi 34.06893, -118.445127",
+            "here kiwi 34.06893,-118.445127",
+            "here kiwi +34.06893 , -118.445127",
+        ] {
+            check(typed, &told);
+        }
+        for typed in
+            ["here", "here kiwi", "here kiwi 34", "here kiwi 34 N", "here kiwi 91 0", "here kiwi 1 2 3"]
+        {
+            check(typed, &Typed::Wrong(HERE));
+        }
+    }
+
+    #[test]
+    fn everything_else_is_said_as_it_is() {
+        check("WHATSAT kiwi 10 5", &Typed::AsIs);
+        check("help me", &Typed::AsIs);
+        check("HELLO", &Typed::AsIs);
+        check(" \t", &Typed::Nothing);
+        check("help", &Typed::Help);
+        check(" quit ", &Typed::Quit);
+    }
+
+    #[test]
+    fn every_command_is_read_or_said_and_helped() {
+        for (name, arguments) in COMMANDS {
+            assert!(HELP.contains(name), "{name}");
+            let usage = [&[name], arguments].concat().join(" ");
+            assert!(arguments.is_empty() || HELP.contains(&usage), "{usage}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_explained_as_far_as_it_can_be() {
+        for (said, word) in [
+            ("WHATSAT nobody 10 5", "not heard"),
+            ("WHATSAT kiwi 51 5", "up to 50"),
+            ("IAMAT kiwi +34-118 1", "no more clients"),
+            (" IAMAT kiwi 34-118", "<latitude><longitude>"),
+            ("HELLO", "`help`"),
+        ] {
+            assert!(why_refused(said.as_bytes()).contains(word), "{said}");
+        }
+    }
+}

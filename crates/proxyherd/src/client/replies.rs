@@ -1,0 +1,183 @@
+//! The client's half of the line protocol: which line gets a reply, and where each reply ends.
+//!
+//! Nothing is read out of a reply beyond its end. A reply is whole or it is not there at all: what has come of one
+//! when its connection breaks is thrown away, and its line sent again elsewhere.
+
+/// The longest reply, bytes: far more than an answer of twenty places takes.
+const REPLY_LEN_MAX: usize = 4 * 1024 * 1024;
+
+/// The form of the reply that a line gets if it is a valid command; an invalid one is always answered by one line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// A single line.
+    Line,
+    /// An AT line, then JSON up to the first empty line.
+    Places,
+}
+
+impl Form {
+    /// The form of the reply to `line`; `None` if the line is blank and gets none.
+    pub(super) fn of(line: &[u8]) -> Option<Form> {
+        let name = fields(line).next()?;
+        Some(if name == b"WHATSAT" { Form::Places } else { Form::Line })
+    }
+}
+
+/// The fields of a line, between white space as protocol.md has it: space, tab, CR, LF, FF, VT.
+pub(super) fn fields(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    line.split(|byte| matches!(byte, b' ' | b'\t'..=b'\r')).filter(|field| !field.is_empty())
+}
+
+/// What came is no reply to what was asked: whoever is there does not speak the herd's line protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum NotAReply {
+    /// It begins like none.
+    #[error("what listens there does not speak the herd's line protocol")]
+    Foreign,
+    /// It does not end.
+    #[error("its reply is longer than {} MiB", REPLY_LEN_MAX >> 20)]
+    TooLong,
+    /// It came before its line was sent.
+    #[error("it said something that nobody had asked for")]
+    Unasked,
+}
+
+/// Finds the replies of one connection. It remembers how far it has looked, so that a long reply that drips in is
+/// not searched again from its start.
+#[derive(Debug, Default)]
+pub(super) struct Replies {
+    searched: usize,
+}
+
+impl Replies {
+    /// The length of the reply at the front of `received`, which are all bytes that came and are not yet consumed;
+    /// `None` if it goes on in bytes that have not come yet.
+    pub(super) fn next(&mut self, received: &[u8], form: Form) -> Result<Option<usize>, NotAReply> {
+        if !begins_like_a_reply(received) {
+            return Err(NotAReply::Foreign);
+        }
+        let end: &[u8] = match (form, received.first()) {
+            (Form::Places, Some(b'A')) => b"\n\n",
+            _ => b"\n",
+        };
+        // The last byte looked at may be the first of two newlines.
+        let from = self.searched.saturating_sub(end.len() - 1);
+        if let Some(at) = memchr::memmem::find(&received[from..], end) {
+            self.searched = 0;
+            return Ok(Some(from + at + end.len()));
+        }
+        self.searched = received.len();
+        if received.len() > REPLY_LEN_MAX { Err(NotAReply::TooLong) } else { Ok(None) }
+    }
+}
+
+/// Whether `received` could be, or become, the beginning of a reply.
+fn begins_like_a_reply(received: &[u8]) -> bool {
+    [b"AT " as &[u8], b"? "].iter().any(|start| {
+        let len = start.len().min(received.len());
+        start[..len] == received[..len]
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const AT: &str = "AT Riley +0.263873386 kiwi +34.068930-118.445127 1621464827.959498503\n";
+    const PLACES: &str =
+        "AT Riley +0.1 kiwi +34.0-118.4 1\n{\n   \"results\" : [],\n   \"status\" : \"OK\"\n}\n\n";
+    const INVALID: &str = "? WHATSAT emu 10 5\n";
+
+    /// The replies to lines of these forms, when `stream` comes in pieces that end at `cuts`.
+    fn replies_of(stream: &[u8], forms: &[Form], cuts: &[usize]) -> Result<Vec<Vec<u8>>, NotAReply> {
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (stream.len() + 1)).collect();
+        cuts.push(stream.len());
+        cuts.sort_unstable();
+        let (mut replies, mut found, mut consumed) = (Replies::default(), Vec::new(), 0);
+        for received in cuts {
+            while let Some(&form) = forms.get(found.len())
+                && let Some(len) = replies.next(&stream[consumed..received], form)?
+            {
+                found.push(stream[consumed..consumed + len].to_vec());
+                consumed += len;
+            }
+        }
+        Ok(found)
+    }
+
+    #[test]
+    fn a_line_without_a_word_gets_no_reply_and_only_whatsat_gets_places() {
+        for (line, form) in [
+            ("", None),
+            (" \t\r\x0b\x0c", None),
+            ("IAMAT kiwi +1+1 1", Some(Form::Line)),
+            ("\t\x0bWHATSAT\x0ckiwi", Some(Form::Places)),
+            ("WHATSAT", Some(Form::Places)),
+            ("WHATSATX kiwi 10 5", Some(Form::Line)),
+            ("whatsat kiwi 10 5", Some(Form::Line)),
+            ("\0", Some(Form::Line)),
+        ] {
+            assert_eq!(Form::of(line.as_bytes()), form, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn replies_are_found_wherever_the_stream_is_cut() {
+        let whole = [PLACES, AT, INVALID, PLACES, INVALID, AT];
+        let forms = [Form::Places, Form::Line, Form::Places, Form::Places, Form::Line, Form::Line];
+        let stream = whole.concat().into_bytes();
+        let expected: Vec<Vec<u8>> = whole.iter().map(|reply| reply.as_bytes().to_vec()).collect();
+        for cut in 0..=stream.len() {
+            assert_eq!(replies_of(&stream, &forms, &[cut]), Ok(expected.clone()), "cut at {cut}");
+        }
+        let every: Vec<usize> = (0..=stream.len()).collect();
+        assert_eq!(replies_of(&stream, &forms, &every), Ok(expected));
+    }
+
+    #[test]
+    fn a_reply_is_not_there_before_its_last_byte() {
+        for (reply, form) in [(AT, Form::Line), (PLACES, Form::Places), (INVALID, Form::Places)] {
+            let reply = reply.as_bytes();
+            for cut in 0..reply.len() {
+                assert_eq!(replies_of(&reply[..cut], &[form], &[]), Ok(vec![]), "cut at {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn whoever_speaks_otherwise_is_found_out_at_the_first_wrong_byte() {
+        for stream in ["HTTP/1.1 400 Bad Request\r\n", "AX", "?x", "\n", "{", "IAMAT kiwi"] {
+            for form in [Form::Line, Form::Places] {
+                assert_eq!(
+                    replies_of(stream.as_bytes(), &[form], &[]),
+                    Err(NotAReply::Foreign),
+                    "{stream:?}"
+                );
+            }
+        }
+        assert_eq!(replies_of(b"A", &[Form::Line], &[]), Ok(vec![]));
+    }
+
+    #[test]
+    fn a_reply_without_end_is_refused() {
+        let mut stream = b"AT Riley +0.1 kiwi +34.0-118.4 1\n".to_vec();
+        stream.resize(REPLY_LEN_MAX, b'x');
+        assert_eq!(replies_of(&stream, &[Form::Places], &[]), Ok(vec![]));
+        stream.push(b'x');
+        assert_eq!(replies_of(&stream, &[Form::Places], &[]), Err(NotAReply::TooLong));
+    }
+
+    proptest! {
+        #[test]
+        fn any_chunking_gives_the_same_replies(
+            stream in "(AT [ab\n{}]{0,12}|[?] [ab]{0,3}\n|\n){0,8}",
+            forms in proptest::collection::vec(prop_oneof![Just(Form::Line), Just(Form::Places)], 0..8),
+            cuts in proptest::collection::vec(any::<usize>(), 0..20),
+        ) {
+            let stream = stream.as_bytes();
+            prop_assert_eq!(replies_of(stream, &forms, &cuts), replies_of(stream, &forms, &[]));
+        }
+    }
+}

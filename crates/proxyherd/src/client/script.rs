@@ -1,0 +1,145 @@
+//! The lines of a piped input, in whatever chunks it comes, and however long they are.
+
+use proxyherd_core::{
+    codec::line::{Lines, Next},
+    limits::LINE_LEN_MAX,
+};
+
+/// What the input says next.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Said<'a> {
+    /// A line without its end.
+    Line(&'a [u8]),
+    /// The first bytes of a line that is longer than lines may be, one more than they may have. The rest of it is
+    /// skipped: no server looks at it.
+    Overlong(&'a [u8]),
+}
+
+/// Cuts an input into lines.
+#[derive(Debug, Default)]
+pub(super) struct Script {
+    /// What came; before `start` it is done with.
+    buffer: Vec<u8>,
+    start: usize,
+    lines: Lines,
+    is_skipping: bool,
+    has_ended: bool,
+}
+
+impl Script {
+    /// Takes what came.
+    pub(super) fn feed(&mut self, chunk: &[u8]) {
+        self.buffer.drain(..self.start);
+        self.start = 0;
+        self.buffer.extend_from_slice(chunk);
+    }
+
+    /// Nothing more comes: what is left is a line of its own.
+    pub(super) fn end(&mut self) {
+        self.has_ended = true;
+    }
+
+    /// Whether more may come.
+    pub(super) fn is_open(&self) -> bool {
+        !self.has_ended
+    }
+
+    /// Whether nothing is left and nothing comes any more.
+    pub(super) fn is_over(&self) -> bool {
+        self.has_ended && self.start == self.buffer.len()
+    }
+
+    /// The next line, as far as it has come.
+    pub(super) fn next(&mut self) -> Option<Said<'_>> {
+        if self.is_skipping && !self.skip() {
+            return None;
+        }
+        let start = self.start;
+        let (len, line_len) = match self.lines.next(&self.buffer[start..], self.has_ended) {
+            Next::Line(line, len) => (len, line.len()),
+            Next::Incomplete => return None,
+            Next::TooLong(_) => {
+                self.lines = Lines::default();
+                self.is_skipping = true;
+                self.start += LINE_LEN_MAX + 1;
+                return Some(Said::Overlong(&self.buffer[start..self.start]));
+            }
+        };
+        self.start += len;
+        Some(Said::Line(&self.buffer[start..start + line_len]))
+    }
+
+    /// Skips the rest of an overlong line, as far as it has come; says whether that was all of it.
+    fn skip(&mut self) -> bool {
+        let end = memchr::memchr(b'\n', &self.buffer[self.start..]);
+        self.start = end.map_or(self.buffer.len(), |at| self.start + at + 1);
+        self.is_skipping = end.is_none();
+        end.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What `input` says when it comes in pieces that end at `cuts`.
+    fn said(input: &[u8], cuts: &[usize]) -> Vec<(bool, Vec<u8>)> {
+        let (mut script, mut said, mut fed) = (Script::default(), Vec::new(), 0);
+        for &cut in cuts.iter().chain([&input.len()]) {
+            script.feed(&input[fed..cut]);
+            fed = cut;
+            collect(&mut script, &mut said);
+        }
+        script.end();
+        collect(&mut script, &mut said);
+        assert!(script.is_over());
+        said
+    }
+
+    fn collect(script: &mut Script, said: &mut Vec<(bool, Vec<u8>)>) {
+        while let Some(next) = script.next() {
+            said.push(match next {
+                Said::Line(line) => (false, line.to_vec()),
+                Said::Overlong(start) => (true, start.to_vec()),
+            });
+        }
+    }
+
+    fn line(text: &str) -> (bool, Vec<u8>) {
+        (false, text.as_bytes().to_vec())
+    }
+
+    #[test]
+    fn an_input_cut_at_every_byte_says_the_same() {
+        let input = b"IAMAT kiwi +1+1 1\n\r\nHELLO\nlast";
+        let whole = vec![line("IAMAT kiwi +1+1 1"), line("\r"), line("HELLO"), line("last")];
+        for cut in 0..=input.len() {
+            assert_eq!(said(input, &[cut]), whole, "cut at {cut}");
+        }
+        let every: Vec<usize> = (0..=input.len()).collect();
+        assert_eq!(said(input, &every), whole);
+    }
+
+    #[test]
+    fn an_input_that_says_nothing_is_over_at_once() {
+        assert_eq!(said(b"", &[]), []);
+    }
+
+    #[test]
+    fn an_overlong_line_is_cut_and_the_next_one_is_whole() {
+        let overlong = (true, vec![b'x'; LINE_LEN_MAX + 1]);
+        for extra in [1, 2, LINE_LEN_MAX, 10 * LINE_LEN_MAX] {
+            let long = vec![b'x'; LINE_LEN_MAX + extra];
+            let input = [b"a\n", long.as_slice(), b"\nb\n"].concat();
+            let whole = vec![line("a"), overlong.clone(), line("b")];
+            for cut in
+                [0, 1, 2, LINE_LEN_MAX, LINE_LEN_MAX + 2, LINE_LEN_MAX + 3, input.len() - 3, input.len()]
+            {
+                assert_eq!(said(&input, &[cut]), whole, "{extra} too many, cut at {cut}");
+            }
+            assert_eq!(said(&long, &[]), std::slice::from_ref(&overlong), "{extra} too many, and no end");
+        }
+        let longest = "x".repeat(LINE_LEN_MAX);
+        assert_eq!(said(longest.as_bytes(), &[]), [line(&longest)]);
+    }
+}

@@ -1,0 +1,151 @@
+//! The servers to talk to: which one it is now, and which is next when it goes away.
+//!
+//! An outage begins when a connection breaks and ends with the next complete reply, so a server that takes
+//! connections but answers nothing does not end one. During an outage the servers are tried in turn, until one
+//! answers or patience ends. Nobody has patience for a herd that has never answered: each server is tried once.
+
+use std::{
+    fmt, io,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    net::TcpStream,
+    time::{sleep, timeout},
+};
+
+use crate::config::Address;
+
+/// How long a server may take to accept a connection.
+const CONNECT_MAX: Duration = Duration::from_secs(2);
+/// How long after a connection broke the servers are tried again and again: as long as one takes to start anew.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long to wait when every server has been tried, before all are tried again.
+const ROUND_PAUSE: Duration = Duration::from_millis(200);
+
+/// Tells the user what is no reply.
+pub(super) type Tell = Box<dyn FnMut(&str)>;
+
+/// The servers, and how the current outage goes.
+pub(super) struct Servers {
+    /// Never empty.
+    addresses: Vec<Address>,
+    at: usize,
+    patience: Duration,
+    outage: Option<Outage>,
+    tell: Tell,
+}
+
+#[derive(Debug)]
+struct Outage {
+    began: Instant,
+    /// How often a server was dialled.
+    attempts: usize,
+    /// What was told of each server.
+    troubles: Vec<Option<String>>,
+}
+
+/// No server answers. What is the matter with each has been told.
+#[derive(Debug, thiserror::Error)]
+pub(super) struct NoneAnswers {
+    addresses: Vec<Address>,
+}
+
+impl fmt::Display for NoneAnswers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.addresses.as_slice() {
+            [address] => write!(f, "{address} does not answer")?,
+            addresses => write!(f, "none of the {} servers answers", addresses.len())?,
+        }
+        write!(f, "; is the herd running? `proxyherd demo` runs one to try")
+    }
+}
+
+impl Servers {
+    /// Servers at these addresses, of which there is at least one, to be tried in this order.
+    pub(super) fn new(addresses: Vec<Address>, tell: Tell) -> Servers {
+        assert!(!addresses.is_empty(), "the command line has addresses by default");
+        Servers { addresses, at: 0, patience: Duration::ZERO, outage: None, tell }
+    }
+
+    /// The server that is talked to, or tried next.
+    pub(super) fn current(&self) -> &Address {
+        &self.addresses[self.at]
+    }
+
+    /// Connects to the current server, or else to the first after it that takes the connection.
+    pub(super) async fn connect(&mut self) -> Result<TcpStream, NoneAnswers> {
+        loop {
+            self.pause_after_a_round().await?;
+            self.outage().attempts += 1;
+            match dial(self.current()).await {
+                Ok(stream) => {
+                    self.tell_going_on();
+                    return Ok(stream);
+                }
+                Err(trouble) => self.go_on(trouble),
+            }
+        }
+    }
+
+    /// The current server is of no use, for a reason that is told; the next one is to be tried.
+    pub(super) fn go_on(&mut self, trouble: String) {
+        let at = self.at;
+        if self.outage().troubles[at].as_ref() != Some(&trouble) {
+            (self.tell)(&format!("{}: {trouble}", self.addresses[at]));
+        }
+        self.outage().troubles[at] = Some(trouble);
+        self.at = (at + 1) % self.addresses.len();
+    }
+
+    /// A server has answered, or there is nothing it could have answered: all is well.
+    pub(super) fn recovered(&mut self) {
+        self.outage = None;
+        self.patience = PATIENCE;
+    }
+
+    fn outage(&mut self) -> &mut Outage {
+        let count = self.addresses.len();
+        let begin = || Outage { began: Instant::now(), attempts: 0, troubles: vec![None; count] };
+        self.outage.get_or_insert_with(begin)
+    }
+
+    async fn pause_after_a_round(&mut self) -> Result<(), NoneAnswers> {
+        let (count, patience) = (self.addresses.len(), self.patience);
+        let outage = self.outage();
+        if outage.attempts == 0 || !outage.attempts.is_multiple_of(count) {
+            return Ok(());
+        }
+        if outage.began.elapsed() >= patience {
+            return Err(NoneAnswers { addresses: self.addresses.clone() });
+        }
+        sleep(ROUND_PAUSE).await;
+        Ok(())
+    }
+
+    fn tell_going_on(&mut self) {
+        if self.outage().troubles.iter().any(Option::is_some) {
+            (self.tell)(&format!("talking to {}", self.addresses[self.at]));
+        }
+    }
+}
+
+async fn dial(address: &Address) -> Result<TcpStream, String> {
+    let connecting = TcpStream::connect((address.host(), address.port()));
+    let connected = match timeout(CONNECT_MAX, connecting).await {
+        Ok(connected) => connected,
+        Err(_) => return Err(format!("no connection within {} s", CONNECT_MAX.as_secs())),
+    };
+    let stream = connected.map_err(|error| said(&error))?;
+    stream.set_nodelay(true).map_err(|error| said(&error))?;
+    Ok(stream)
+}
+
+/// What an error of the network means, without the system's number for it.
+pub(super) fn said(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => "the connection was cut".to_owned(),
+        _ => error.to_string(),
+    }
+}
