@@ -43,10 +43,13 @@ pub(crate) fn find_white_space(bytes: &[u8]) -> Option<usize> {
         let word = u64::from_le_bytes(*eight);
         // Set where a byte is below `!`; a borrow can only set more of them above the first.
         let low = word.wrapping_sub(0x2121_2121_2121_2121) & !word & 0x8080_8080_8080_8080;
-        if low != 0
-            && let Some(found) = eight.iter().position(|&byte| is_white_space(byte))
-        {
-            return Some(at + found);
+        if low != 0 {
+            let first = low.trailing_zeros() as usize / 8;
+            // Other control characters are low as well, and rare.
+            let found = eight[first..].iter().position(|&byte| is_white_space(byte));
+            if let Some(found) = found {
+                return Some(at + first + found);
+            }
         }
         at += 8;
     }

@@ -91,6 +91,20 @@ pub(super) fn push_padded(out: &mut Vec<u8>, mut value: u64, width: usize) {
     out.extend_from_slice(&buffer[..width]);
 }
 
+/// The eight digits of `value`, zeros in front; it must be below 10⁸. The way of `parse_word` backwards: halves,
+/// quarters and single digits are parted side by side in one word.
+pub(super) fn eight(value: u32) -> [u8; 8] {
+    debug_assert!(value < 100_000_000, "the number is wider than its field");
+    let fours = u64::from(value / 10_000) | u64::from(value % 10_000) << 32;
+    // 10486 / 2²⁰ is a hundredth, exactly enough below ten thousand.
+    let hundreds = (fours * 10_486) >> 20 & 0x0000_007F_0000_007F;
+    let twos = hundreds | (fours - 100 * hundreds) << 16;
+    // 103 / 2¹⁰ is a tenth, exactly enough below a hundred.
+    let tens = (twos * 103) >> 10 & 0x000F_000F_000F_000F;
+    let ones = tens | (twos - 10 * tens) << 8;
+    (ones | 0x3030_3030_3030_3030).to_le_bytes()
+}
+
 /// How many digits `value` has; zero has one.
 pub(super) fn width(value: u64) -> usize {
     value.checked_ilog10().map_or(1, |log| log as usize + 1)
@@ -122,6 +136,13 @@ mod tests {
                     assert_eq!(parse::<16>(&text), (value, usize::from(len)), "{text:?}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn eight_digits_are_parted_right() {
+        for value in (0..100_000_000).step_by(9_973).chain(0..10_000).chain(99_990_000..100_000_000) {
+            assert_eq!(eight(value), format!("{value:08}").as_bytes());
         }
     }
 
