@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The client whose name the classic examples use.
-const KIWI: &str = "kiwi.cs.ucla.edu";
+pub(super) const KIWI: &str = "kiwi.cs.ucla.edu";
 /// Every so often one of so many clients is a reporter.
 const REPORTERS: usize = 6;
 /// Time between two reports of one client, seconds; each varies it by half.

@@ -2,6 +2,7 @@
 //! and no network.
 
 mod clients;
+mod picture;
 pub mod screen;
 mod walker;
 

@@ -9,8 +9,12 @@ use std::{
 use anstyle::{AnsiColor, Style};
 use tokio::time::interval;
 
-use super::Demo;
+use super::{Demo, picture};
 use crate::door::http::Status;
+
+/// A picture of fewer rows shows nothing, and one of more shows no more.
+const PICTURE_HEIGHT_MIN: usize = 8;
+const PICTURE_HEIGHT_MAX: usize = 24;
 
 const STRONG: Style = Style::new().bold();
 const COMMAND: Style = AnsiColor::Cyan.on_default();
@@ -66,28 +70,57 @@ pub async fn follow(demo: &Demo, quiet: bool) -> io::Result<()> {
     if quiet || !io::stdout().is_terminal() {
         return pending().await;
     }
+    let height = picture_height(demo);
     let mut seconds = interval(Duration::from_secs(1));
-    let mut reports_before = None;
+    let (mut reports_before, mut is_first) = (None, true);
     loop {
         seconds.tick().await;
         let statuses: Vec<Status> = demo.herds().map(|herd| Status::of(herd)).collect();
         let reports: u64 = statuses.iter().map(|status| status.reports.accepted).sum();
         let rate = reports - reports_before.replace(reports).unwrap_or(reports);
-        let links_up: usize =
-            statuses.iter().map(|status| status.links.iter().filter(|link| link.up).count()).sum();
-        let links: usize = statuses.iter().map(|status| status.links.len()).sum();
-        let records: Vec<_> = statuses.iter().map(|status| status.records).collect();
-        let agreement = match (records.iter().min(), records.iter().max()) {
-            (Some(least), Some(most)) if least != most => format!("{least} to {most} clients"),
-            (_, most) => format!("{} clients everywhere", most.unwrap_or(&0)),
-        };
         let mut out = anstream::stdout().lock();
-        write!(
-            out,
-            "\r\x1b[K{FAINT}{reports} reports, {rate} a second; {agreement}; {links_up} of {links} link ends up{FAINT:#}"
-        )?;
+        if let Some(height) = height {
+            if !std::mem::take(&mut is_first) {
+                // Back to where the picture began.
+                write!(out, "\r\x1b[{}A", height + 1)?;
+            }
+            out.write_all(picture(demo, &statuses, height).as_bytes())?;
+        }
+        write!(out, "\r\x1b[K{FAINT}{}{FAINT:#}", summary(&statuses, reports, rate))?;
         out.flush()?;
     }
+}
+
+/// How many rows there are for a picture below the introduction, so that both are seen at once; `None` if too few.
+fn picture_height(demo: &Demo) -> Option<usize> {
+    let rows = usize::from(terminal_size::terminal_size()?.1.0);
+    let introduced = 13 + demo.places().count() + 3 * to_try(demo).len();
+    let height = rows.checked_sub(introduced)?.min(PICTURE_HEIGHT_MAX);
+    (height >= PICTURE_HEIGHT_MIN).then_some(height)
+}
+
+/// What the first server knows, with the servers' colours above it.
+fn picture(demo: &Demo, statuses: &[Status], height: usize) -> String {
+    let names: Vec<&str> = statuses.iter().map(|status| status.server.as_str()).collect();
+    let mut text = format!("  {FAINT}as {} sees it; last heard by{FAINT:#}", names[0]);
+    for (place, name) in names.iter().enumerate() {
+        let style = picture::colour(place);
+        text += &format!(" {style}● {name}{style:#}");
+    }
+    text += "\n";
+    text += &demo.herds().next().map_or(String::new(), |herd| picture::draw(herd, &names, height));
+    text
+}
+
+fn summary(statuses: &[Status], reports: u64, rate: u64) -> String {
+    let links = || statuses.iter().flat_map(|status| &status.links);
+    let (links_up, link_count) = (links().filter(|link| link.up).count(), links().count());
+    let records = || statuses.iter().map(|status| status.records);
+    let agreement = match (records().min().unwrap_or(0), records().max().unwrap_or(0)) {
+        (least, most) if least == most => format!("{most} clients at every server"),
+        (least, most) => format!("{least} to {most} clients at a server"),
+    };
+    format!("{reports} reports, {rate} a second; {agreement}; {links_up} of {link_count} link ends up")
 }
 
 /// The last words.

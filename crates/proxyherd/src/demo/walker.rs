@@ -3,7 +3,7 @@
 /// Metres of a degree of latitude.
 const METRES_PER_DEGREE: f64 = 111_195.0;
 /// Around where they walk: the University of California, Los Angeles.
-const CENTRE: (f64, f64) = (34.068930, -118.445127);
+pub(super) const CENTRE: (f64, f64) = (34.068930, -118.445127);
 /// How far from there they go, metres north and east.
 const REACH_M: f64 = 9_000.0;
 
@@ -70,6 +70,13 @@ impl Walker {
     pub(super) fn speed(&self) -> f64 {
         self.speed
     }
+}
+
+/// How far from the southern and western edge of where they walk a point is, each as a fraction of the whole.
+pub(super) fn fraction_of_reach(latitude: f64, longitude: f64) -> (f64, f64) {
+    let north_m = (latitude - CENTRE.0) * METRES_PER_DEGREE;
+    let east_m = (longitude - CENTRE.1) * METRES_PER_DEGREE * CENTRE.0.to_radians().cos();
+    ((north_m / REACH_M + 1.0) / 2.0, (east_m / REACH_M + 1.0) / 2.0)
 }
 
 fn somewhere(chance: Chance<'_>) -> (f64, f64) {
