@@ -59,6 +59,30 @@ fn a_link_that_is_always_behind_still_tells_of_every_client() {
 }
 
 #[test]
+fn a_link_that_is_always_behind_still_moves_the_neighbours_vector() {
+    let (riley, jaquez) = (map("Riley"), map("Jaquez"));
+    let (mut to_jaquez, mut to_riley) = join(NOW_NS, (&riley, link(0)), (&jaquez, link(0)));
+    let mut note = AttributesBuf::default();
+    note.set("note", &"x".repeat(400)).unwrap();
+    // More of each shard than a batch takes, so that no outbox is ever empty.
+    let clients: Vec<_> = (0..4000).map(|client| format!("client-{client}").into_bytes()).collect();
+    for round in 1..=60 {
+        for client in &clients {
+            let report = Report { attributes: note.borrow(), ..report(client, NOW_NS + round) };
+            let _ = riley.report(NOW_NS, &report);
+        }
+        assert!(!to_jaquez.flush(), "there is more than one batch takes");
+        let _ = to_riley.take_from(&mut to_jaquez);
+    }
+    for shard in 0..SHARDS {
+        let mut covered = 0;
+        jaquez.for_each_covered(shard, |_, seq| covered = seq);
+        // Each shard has its turn every 16 rounds, and its marker stands behind what was queued a turn before.
+        assert!(covered > 1000, "shard {shard} is covered up to {covered} only");
+    }
+}
+
+#[test]
 fn a_neighbour_that_breaks_off_in_a_marker_does_not_silence_the_others() {
     let map = map("Riley");
     let (mut bad, _) = bring_up(&map, link(0));

@@ -6,3 +6,4 @@ mod herd;
 mod links;
 mod merge;
 mod shards;
+mod threads;
