@@ -241,3 +241,100 @@ impl View {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proxyherd_core::{
+        flood::Rules,
+        map::MapSettings,
+        types::{Attributes, Coordinates, Report, ServerName, Timestamp},
+    };
+
+    use super::*;
+
+    const CLOCK_NS: u64 = 1_700_000_000_000_000_000;
+
+    fn map(server: &str) -> Map {
+        Map::new(MapSettings {
+            me: Origin { server: ServerName::new(server).unwrap(), incarnation: 1 },
+            seed: 1,
+            max_clients: u64::MAX,
+            client_ttl_ns: None,
+            rules: Rules::default(),
+        })
+    }
+
+    fn client() -> ClientId<'static> {
+        ClientId::new(b"kiwi").unwrap()
+    }
+
+    fn report(map: &Map, later_ns: u64) {
+        let report = Report {
+            client: client(),
+            coordinates: Coordinates::parse(b"+34.068930-118.445127").unwrap(),
+            timestamp: Timestamp::from_nanos(CLOCK_NS + later_ns).unwrap(),
+            attributes: Attributes::NONE,
+        };
+        let _ = map.report(CLOCK_NS + later_ns, &report);
+    }
+
+    fn symptoms(checker: Checker) -> Vec<Symptom> {
+        checker.into_violations().into_iter().map(|violation| violation.symptom).collect()
+    }
+
+    #[test]
+    fn updates_are_entered_in_their_order_and_none_is_left_out() {
+        let (riley, mut checker) = (map("Riley"), Checker::default());
+        report(&riley, 0);
+        checker.took(0, CLOCK_NS, &riley, client());
+        assert!(!checker.has_found(Symptom::Bookkeeping));
+        report(&riley, 1);
+        report(&riley, 2);
+        checker.took(0, CLOCK_NS, &riley, client());
+        assert_eq!(symptoms(checker), [Symptom::Bookkeeping]);
+    }
+
+    #[test]
+    fn a_vector_that_covers_what_was_never_taken_is_found() {
+        let (riley, mut checker) = (map("Riley"), Checker::default());
+        report(&riley, 0);
+        checker.took(0, CLOCK_NS, &riley, client());
+        checker.vectors(0, (0, 1), CLOCK_NS, &riley, u32::MAX);
+        assert!(!checker.has_found(Symptom::Invariant1));
+        report(&riley, 1);
+        checker.vectors(0, (0, 1), CLOCK_NS, &riley, u32::MAX);
+        assert_eq!(symptoms(checker), [Symptom::Invariant1]);
+    }
+
+    #[test]
+    fn what_was_held_when_peace_began_must_be_held_in_the_end() {
+        let (riley, jaquez, mut checker) = (map("Riley"), map("Jaquez"), Checker::default());
+        report(&riley, 0);
+        checker.peace([vec![(0, &riley), (1, &jaquez)]]);
+        assert!(checker.agreement(|server| [&riley, &jaquez][server]).is_err());
+        // The herd may hold something newer, but not nothing.
+        let newer = map("Riley");
+        report(&newer, 1);
+        checker.losses(0, CLOCK_NS, |_| &newer);
+        assert!(!checker.has_found(Symptom::Lost));
+        assert_eq!(checker.agreement(|_| &jaquez), Ok(()), "empty maps agree, too");
+        checker.losses(0, CLOCK_NS, |_| &jaquez);
+        assert_eq!(symptoms(checker), [Symptom::Lost]);
+    }
+
+    #[test]
+    fn parts_that_do_not_reach_each_other_need_not_agree() {
+        let (riley, jaquez, mut checker) = (map("Riley"), map("Jaquez"), Checker::default());
+        report(&riley, 0);
+        checker.peace([vec![(0, &riley)], vec![(1, &jaquez)]]);
+        assert_eq!(checker.agreement(|server| [&riley, &jaquez][server]), Ok(()));
+    }
+
+    #[test]
+    fn a_record_that_no_server_took_is_found() {
+        let (riley, mut checker) = (map("Riley"), Checker::default());
+        report(&riley, 0);
+        checker.bookkeeping(0, 0, &riley, 0);
+        assert_eq!(symptoms(checker), [Symptom::Foreign]);
+    }
+}

@@ -233,3 +233,89 @@ impl Stream {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BANDWIDTH: u64 = 1000;
+    const DELAY: Nanos = SECOND / 10;
+
+    fn network() -> Network {
+        let settings = NetworkSettings { delay: (0, DELAY), bandwidth: BANDWIDTH, window: 3000 };
+        Network::new(settings, 2, Rng::new(7))
+    }
+
+    /// Everything that has arrived by `now`, in one run, and whether the stream has ended.
+    fn arrived(network: &mut Network, now: Nanos, conn: ConnId, from: Side) -> (Vec<u8>, bool) {
+        let mut bytes = Vec::new();
+        loop {
+            match network.arrived(now, conn, from) {
+                Some(Arrival::Bytes(piece)) => bytes.extend(piece),
+                Some(Arrival::End) => return (bytes, true),
+                None => return (bytes, false),
+            }
+        }
+    }
+
+    /// Bytes of which each 256 in a row differ.
+    fn sent(len: usize) -> Vec<u8> {
+        (0..len).map(|at| at as u8).collect()
+    }
+
+    #[test]
+    fn bytes_arrive_whole_and_in_order_and_no_faster_than_the_wire() {
+        let (mut network, sent) = (network(), sent(10_000));
+        let conn = network.connect(0, 1);
+        let arrivals = network.write(0, conn, Side::Dialled, &sent);
+        assert!(arrivals.is_sorted() && arrivals.len() >= 7);
+        assert!(network.is_full(conn, Side::Dialled) && !network.is_full(conn, Side::Answered));
+        let (first, _) = arrived(&mut network, 5 * SECOND, conn, Side::Dialled);
+        assert!((3000..=5000).contains(&first.len()), "{} bytes in 5 s", first.len());
+        let (rest, is_over) = arrived(&mut network, 10 * SECOND + DELAY, conn, Side::Dialled);
+        assert_eq!(([first, rest].concat(), is_over), (sent, false));
+        assert!(!network.is_full(conn, Side::Dialled));
+    }
+
+    #[test]
+    fn what_was_written_before_the_end_arrives_before_it() {
+        let mut network = network();
+        let conn = network.connect(0, 1);
+        network.write(0, conn, Side::Answered, &sent(500));
+        network.write(0, conn, Side::Dialled, &sent(500));
+        let end = network.close(0, conn, Side::Answered).unwrap();
+        assert_eq!(arrived(&mut network, end, conn, Side::Answered), (sent(500), true));
+        assert_eq!(arrived(&mut network, 10 * SECOND, conn, Side::Dialled), (Vec::new(), false));
+        assert_eq!(network.write(end, conn, Side::Dialled, &sent(1)), [], "nobody reads there any more");
+    }
+
+    #[test]
+    fn a_reset_loses_what_was_on_its_way_but_for_a_beginning() {
+        let (mut torn, mut network) = (0, network());
+        for _ in 0..50 {
+            let conn = network.connect(0, 1);
+            network.write(0, conn, Side::Dialled, &sent(5000));
+            let ends = network.reset(0, conn);
+            assert!(ends.iter().all(|(_, at)| at.is_some()));
+            let (bytes, is_over) = arrived(&mut network, 10 * SECOND, conn, Side::Dialled);
+            assert!(is_over && bytes.len() <= PIECE_LEN_MAX && sent(5000).starts_with(&bytes));
+            torn += u64::from(!bytes.is_empty() && bytes.len() < PIECE_LEN_MAX);
+        }
+        assert!(torn > 40, "a frame is as likely cut anywhere: {torn} of 50");
+    }
+
+    #[test]
+    fn a_blocked_way_holds_bytes_back_and_loses_none() {
+        let mut network = network();
+        let conn = network.connect(0, 1);
+        network.block(0, 1);
+        network.write(0, conn, Side::Dialled, &sent(100));
+        network.write(0, conn, Side::Answered, &sent(100));
+        assert_eq!(arrived(&mut network, SECOND, conn, Side::Dialled), (Vec::new(), false));
+        assert_eq!(arrived(&mut network, SECOND, conn, Side::Answered), (sent(100), false));
+        assert_eq!(network.held_up(0, 1), [(conn, Side::Dialled)]);
+        network.unblock(0, 1);
+        assert_eq!(arrived(&mut network, SECOND, conn, Side::Dialled), (sent(100), false));
+        assert_eq!(network.held_up(0, 1), []);
+    }
+}

@@ -29,7 +29,7 @@ use crate::{
 /// POSIX time when a world begins.
 const EPOCH_NS: u64 = 1_700_000_000 * SECOND;
 /// How often bookkeeping is looked at.
-const AUDIT_INTERVAL: Nanos = 5 * SECOND;
+const AUDIT_INTERVAL: Nanos = 30 * SECOND;
 
 /// What can happen.
 #[derive(Clone, Copy, Debug)]
