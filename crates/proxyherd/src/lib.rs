@@ -13,3 +13,4 @@ mod peer;
 pub mod places;
 pub mod provider;
 pub mod server;
+mod status;

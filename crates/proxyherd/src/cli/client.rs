@@ -15,13 +15,24 @@ const AFTER_HELP: &str = concat!(
       IAMAT kiwi +34.068930-118.445127 1621464827.959498503
   WHATSAT <client> <kilometres> <at most so many places>
       WHATSAT kiwi 10 5
+
+",
+    heading!("At the prompt"),
+    "  An IAMAT without a time is of now; `help` shows what else can be typed. Earlier lines are kept in
+  $XDG_STATE_HOME/proxyherd/history, by default ~/.local/state/proxyherd/history; one that begins with a space
+  is not.
+
+",
+    heading!("Exit codes"),
+    "  0 every line has its reply, 1 no server answers, 2 usage
 ",
 );
 
 /// Talk to a running herd: a prompt with history, or a pipe
 ///
-/// It connects to the first address that answers, and goes on to the next when a server goes away. With standard
-/// input piped it sends the lines, prints the replies, and ends.
+/// It connects to the first address that answers, and goes on to the next when a server goes away; lines without a
+/// reply are sent again there. Where standard input or output is no terminal it sends the lines, prints exactly
+/// their replies, and ends.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {

@@ -21,6 +21,9 @@ use crate::config::Address;
 /// How long a server may say nothing when it is asked. Places have a deadline of their own, well below.
 const SILENCE_MAX: Duration = Duration::from_secs(15);
 
+/// How much is received at once, bytes.
+const READ_LEN: usize = 64 * 1024;
+
 /// A conversation with a herd.
 pub(super) struct Conversation {
     servers: Servers,
@@ -131,6 +134,7 @@ impl Conversation {
             // What the caller has spent on the replies is not the server's silence.
             connection.heard = Instant::now();
         }
+        self.received.reserve(READ_LEN);
         let event = connection.wait(&mut self.received, self.outbox.unsent(), self.silence_max).await;
         if let Err(trouble) = self.take(event) {
             self.hang_up();

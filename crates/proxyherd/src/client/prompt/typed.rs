@@ -16,16 +16,16 @@ pub(super) const COMMANDS: [(&str, &[&str]); 5] = [
 
 /// What `help` shows.
 pub(super) const HELP: &str = "\
-IAMAT <client> <latitude><longitude> [<time>]   says where a client is; without a time it is there now
+IAMAT <client> <latitude><longitude> [<time>]   says where a client is; without a time: now
     IAMAT kiwi +34.068930-118.445127 1621464827.959498503
-WHATSAT <client> <kilometres> <most places>     asks where it is, and what is near: up to 50 km, up to 20 places
-    WHATSAT kiwi 10 5
+WHATSAT <client> <kilometres> <most places>     asks where a client is, and what is near it
+    WHATSAT kiwi 10 5                           (within 50 km at most, 20 places at most)
 here <client> <latitude> <longitude>            an IAMAT for coordinates as maps write them
     here kiwi 34.06893, -118.445127
 help, quit                                      and Ctrl-D quits too
 
-Anything else is said to the server as it is. Tab completes commands and clients, arrow up brings back earlier
-lines, Ctrl-R searches them.
+Anything else is said to the server as it is. Tab completes commands and clients, arrow up
+brings back earlier lines, Ctrl-R searches them.
 ";
 
 /// What is to be done about a line.

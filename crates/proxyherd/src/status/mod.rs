@@ -1,0 +1,104 @@
+//! `proxyherd status`: asks every server of a herd how it is, and shows the herd as a whole.
+//!
+//! It asks over HTTP, as anyone could, and knows nothing else of the servers. One that cannot be asked is a row
+//! that says why.
+//!
+//! Floors, lowest first: `ask`, `table`; `troubles`; `show`.
+
+mod ask;
+mod show;
+mod table;
+mod troubles;
+
+use serde::Serialize;
+
+use crate::{
+    config::{Address, Config},
+    door::http::Status,
+};
+
+/// A herd as its servers told it at about one moment.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    herd: String,
+    servers: Vec<Asked>,
+}
+
+/// A server and what it said.
+#[derive(Debug)]
+struct Asked {
+    name: String,
+    http: Option<Address>,
+    answer: Answer,
+}
+
+#[derive(Debug)]
+enum Answer {
+    /// It answered.
+    Up(Box<Status>),
+    /// It did not, for this reason.
+    Silent(String),
+    /// It has no HTTP door, so it cannot be asked.
+    NoDoor,
+}
+
+/// One server in JSON: with `status` if it answered, with `error` if it did not, with neither if it has no door.
+#[derive(Serialize)]
+struct Told<'a> {
+    server: &'a str,
+    http: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<&'a Status>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
+}
+
+impl Seen {
+    /// Asks all servers of `config` at once, and returns when each has answered or has had its time.
+    pub(crate) fn ask(config: &Config) -> Seen {
+        Seen { herd: config.herd.id.clone(), servers: ask::all(&config.servers) }
+    }
+
+    /// How many servers should have answered and did not.
+    pub(crate) fn silent_count(&self) -> usize {
+        self.servers.iter().filter(|server| matches!(server.answer, Answer::Silent(_))).count()
+    }
+
+    /// How many servers have a door to ask at.
+    pub(crate) fn door_count(&self) -> usize {
+        self.servers.iter().filter(|server| server.http.is_some()).count()
+    }
+
+    /// A JSON array of the servers, in the order of the configuration.
+    pub(crate) fn json(&self) -> String {
+        let told: Vec<Told<'_>> = self.servers.iter().map(Asked::told).collect();
+        serde_json::to_string_pretty(&told).expect("a status is made of strings and numbers")
+    }
+
+    /// The herd as a person reads it, with colours.
+    pub(crate) fn text(&self) -> String {
+        show::text(self)
+    }
+
+    /// The servers that answered.
+    fn up(&self) -> impl Iterator<Item = (&Asked, &Status)> {
+        self.servers.iter().filter_map(|server| match &server.answer {
+            Answer::Up(status) => Some((server, &**status)),
+            Answer::Silent(_) | Answer::NoDoor => None,
+        })
+    }
+}
+
+impl Asked {
+    fn told(&self) -> Told<'_> {
+        let (status, error) = match &self.answer {
+            Answer::Up(status) => (Some(&**status), None),
+            Answer::Silent(why) => (None, Some(why.as_str())),
+            Answer::NoDoor => (None, None),
+        };
+        Told { server: &self.name, http: self.http.as_ref().map(ToString::to_string), status, error }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,105 @@
+//! A table of text: columns as wide as they must be, numbers to the right.
+
+use std::fmt::Write as _;
+
+use anstyle::Style;
+
+/// The space between two columns.
+const GAP: usize = 2;
+
+/// On which side of its column a cell stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    Left,
+    Right,
+}
+
+/// A text of one line, in a style.
+#[derive(Clone, Debug)]
+pub(super) struct Cell {
+    text: String,
+    style: Style,
+}
+
+impl Cell {
+    pub(super) fn new(text: impl Into<String>, style: Style) -> Cell {
+        Cell { text: text.into(), style }
+    }
+
+    pub(super) fn plain(text: impl Into<String>) -> Cell {
+        Cell::new(text, Style::new())
+    }
+
+    fn width(&self) -> usize {
+        self.text.chars().count()
+    }
+}
+
+/// Rows below a head, each as long as the head.
+#[derive(Debug)]
+pub(super) struct Table {
+    sides: Vec<Side>,
+    rows: Vec<Vec<Cell>>,
+}
+
+impl Table {
+    /// A table with these columns and no rows.
+    pub(super) fn new(head: &[(&str, Side)], style: Style) -> Table {
+        let (names, sides): (Vec<_>, Vec<_>) =
+            head.iter().map(|(name, side)| (Cell::new(*name, style), *side)).unzip();
+        Table { sides, rows: vec![names] }
+    }
+
+    /// Adds a row.
+    pub(super) fn push(&mut self, row: Vec<Cell>) {
+        assert_eq!(row.len(), self.sides.len(), "a row has a cell for each column");
+        self.rows.push(row);
+    }
+
+    /// Appends the head and the rows, a line each, without spaces at their ends.
+    pub(super) fn write(&self, out: &mut String) {
+        let width = |column: usize| self.rows.iter().map(|row| row[column].width()).max().unwrap_or(0);
+        let widths: Vec<usize> = (0..self.sides.len()).map(width).collect();
+        for row in &self.rows {
+            let mut owed = 0;
+            for ((cell, side), width) in row.iter().zip(&self.sides).zip(&widths) {
+                let space = width - cell.width();
+                let (before, after) = if *side == Side::Right { (space, 0) } else { (0, space) };
+                let style = cell.style;
+                write!(out, "{:1$}{style}{2}{style:#}", "", owed + before, cell.text)
+                    .expect("writing to a String does not fail");
+                owed = after + GAP;
+            }
+            out.push('\n');
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anstyle::AnsiColor;
+
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_they_must_be_and_numbers_stand_to_the_right() {
+        let mut table =
+            Table::new(&[("NAME", Side::Left), ("N", Side::Right), ("WHY", Side::Left)], Style::new());
+        table.push(vec![Cell::plain("Riley"), Cell::plain("7"), Cell::plain("")]);
+        table.push(vec![Cell::plain("Bé"), Cell::plain("1234"), Cell::plain("x")]);
+        let mut text = String::new();
+        table.write(&mut text);
+        let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+        assert_eq!(lines, ["NAME      N  WHY", "Riley     7", "Bé     1234  x"]);
+    }
+
+    #[test]
+    fn colours_take_no_space() {
+        let mut text = String::new();
+        let red = AnsiColor::Red.on_default();
+        let mut table = Table::new(&[("A", Side::Right), ("B", Side::Left)], Style::new());
+        table.push(vec![Cell::new("xx", red), Cell::plain("y")]);
+        table.write(&mut text);
+        assert_eq!(text, format!(" A  B\n{red}xx{red:#}  y\n"));
+    }
+}

@@ -1,0 +1,256 @@
+//! A herd is shown as its servers tell it, whatever is the matter with them.
+
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::*;
+use crate::{
+    door::http::{LinkStatus, ReportStatus},
+    server::{Server, Sockets},
+};
+
+fn plain(seen: &Seen) -> String {
+    anstream::adapter::strip_str(&seen.text()).to_string()
+}
+
+fn link(neighbor: &str) -> LinkStatus {
+    LinkStatus {
+        neighbor: neighbor.to_owned(),
+        address: "127.0.0.1:13001".to_owned(),
+        dials: true,
+        up: true,
+        up_s: Some(1.0),
+        times_up: 1,
+        payloads_sent: 0,
+        payloads_received: 0,
+        lag_s: 0.0,
+        trouble: None,
+    }
+}
+
+fn status(server: &str, records: u64, links: Vec<LinkStatus>) -> Status {
+    Status {
+        server: server.to_owned(),
+        herd: "herd".to_owned(),
+        version: "0.1.0".to_owned(),
+        incarnation: 1,
+        uptime_s: 3725.0,
+        draining: false,
+        records,
+        connections: 12,
+        reports: ReportStatus { accepted: 12345, stale: 6, rejected: 0 },
+        log_left_out: 0,
+        links,
+    }
+}
+
+fn asked(name: &str, answer: Answer) -> Asked {
+    let has_door = !matches!(answer, Answer::NoDoor);
+    let http = has_door.then(|| "127.0.0.1:8000".parse().unwrap());
+    Asked { name: name.to_owned(), http, answer }
+}
+
+fn up(status: Status) -> Asked {
+    asked(&status.server.clone(), Answer::Up(Box::new(status)))
+}
+
+fn seen(servers: Vec<Asked>) -> Seen {
+    Seen { herd: "herd".to_owned(), servers }
+}
+
+#[test]
+fn the_herd_is_a_table_with_its_troubles_below() {
+    let down = LinkStatus {
+        up: false,
+        up_s: None,
+        trouble: Some("connection refused".to_owned()),
+        ..link("Juzang")
+    };
+    let stopping = Status { draining: true, uptime_s: 5.0, ..status("Bernard", 36, vec![link("Riley")]) };
+    let seen = seen(vec![
+        up(status("Riley", 36, vec![link("Bernard"), down])),
+        asked("Juzang", Answer::Silent("connection refused".to_owned())),
+        up(stopping),
+        asked("Campbell", Answer::NoDoor),
+    ]);
+    assert_eq!(
+        plain(&seen),
+        "herd: 2 of 4 servers answer\n\
+         \n\
+         SERVER    STATE         UPTIME  RECORDS  CONNECTIONS  ACCEPTED  STALE  REJECTED  LINKS\n\
+         Riley     up            1h 02m       36           12     12345      6         0    1/2\n\
+         Juzang    unreachable        -        -            -         -      -         -      -\n\
+         Bernard   stopping          5s       36           12     12345      6         0    1/1\n\
+         Campbell  no http door       -        -            -         -      -         -      -\n\
+         \n\
+         ! Riley's link with Juzang is down: connection refused\n\
+         ! Juzang does not answer at http://127.0.0.1:8000: connection refused\n\
+         \n\
+         All 2 servers that answer hold 36 records each.\n"
+    );
+    assert_eq!((seen.silent_count(), seen.door_count()), (1, 3));
+}
+
+#[test]
+fn whether_the_servers_agree_is_told_last() {
+    let check = |records: &[u64], expected: &str| {
+        let names = ["Riley", "Jaquez", "Juzang"];
+        let servers =
+            names.iter().zip(records).map(|(name, &records)| up(status(name, records, vec![]))).collect();
+        let text = plain(&seen(servers));
+        assert_eq!(text.lines().last(), Some(expected), "{records:?}");
+    };
+    check(&[1, 1, 1], "All 3 servers that answer hold 1 record each.");
+    check(&[7], "The one server that answers holds 7 records.");
+    check(&[7, 5, 6], "The servers that answer do not hold equally many records: Jaquez has 5, Riley has 7.");
+    let none = plain(&seen(vec![asked("Riley", Answer::NoDoor)]));
+    assert!(none.ends_with("-\n"), "{none}");
+}
+
+#[test]
+fn what_an_operator_should_look_at_is_a_sentence() {
+    let check = |change: fn(&mut Status), expected: &str| {
+        let mut status = status("Riley", 1, vec![link("Jaquez")]);
+        change(&mut status);
+        let text = plain(&seen(vec![asked("Riley", Answer::Up(Box::new(status)))]));
+        let troubles: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("! ")).collect();
+        assert_eq!(troubles, [expected]);
+    };
+    check(
+        |status| status.server = "Jaquez".to_owned(),
+        "Riley is not at 127.0.0.1:8000: who answers there is called Jaquez",
+    );
+    check(
+        |status| status.herd = "cattle\x1b[2J".to_owned(),
+        "Riley is of another herd, cattle\u{fffd}[2J; its configuration is another one",
+    );
+    check(|status| status.log_left_out = 7, "Riley has left 7 lines out of its log, to keep up");
+    check(|status| status.links[0].up = false, "Riley's link with Jaquez is down: it has not come up yet");
+    check(|status| status.links[0].lag_s = 2.34, "Riley has had news for Jaquez for 2.3 s");
+}
+
+#[test]
+fn in_json_a_server_has_a_status_or_an_error_or_no_door() {
+    let seen = seen(vec![
+        up(status("Riley", 36, vec![link("Jaquez")])),
+        asked("Jaquez", Answer::Silent("connection refused".to_owned())),
+        asked("Juzang", Answer::NoDoor),
+    ]);
+    let json: serde_json::Value = serde_json::from_str(&seen.json()).unwrap();
+    assert_eq!(json[0]["server"], "Riley");
+    assert_eq!(json[0]["status"]["links"][0]["neighbor"], "Jaquez");
+    assert_eq!(json[0].get("error"), None);
+    let jaquez =
+        serde_json::json!({"server": "Jaquez", "http": "127.0.0.1:8000", "error": "connection refused"});
+    assert_eq!(json[1], jaquez);
+    assert_eq!(json[2], serde_json::json!({"server": "Juzang", "http": null}));
+}
+
+fn address(at: SocketAddr) -> Address {
+    Address::new(at.ip(), at.port())
+}
+
+/// What a server says of itself that answers like this at every connection.
+fn answer_of(answer: &'static str) -> Answer {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let mut config = Config::classic();
+    config.servers.truncate(1);
+    config.servers[0].http = Some(address(listener.local_addr().unwrap()));
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = BufReader::new(stream.unwrap());
+            let mut line = String::new();
+            while stream.read_line(&mut line).is_ok_and(|len| len > 2) {
+                line.clear();
+            }
+            let _ = stream.get_mut().write_all(answer.as_bytes());
+        }
+    });
+    Seen::ask(&config).servers.remove(0).answer
+}
+
+#[test]
+fn whoever_else_is_at_a_servers_door_is_not_taken_for_it() {
+    let check = |answer: &'static str, expected: &str| match answer_of(answer) {
+        Answer::Silent(why) => assert!(why.contains(expected), "{answer:?}: {why}"),
+        other => panic!("{answer:?}: {other:?}"),
+    };
+    check("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n", "it answers HTTP 404");
+    check("HTTP/1.1 302 Found\r\nlocation: /\r\ncontent-length: 0\r\n\r\n", "no status of this version");
+    check("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}", "no status of this version");
+    check("? GET /v1/status HTTP/1.1\n", "no HTTP");
+    check("", "disconnected");
+}
+
+/// A herd of Riley and Jaquez that runs, Juzang that does not, and Campbell that has no HTTP door.
+struct Herd {
+    config: Config,
+    servers: Vec<Server>,
+    _log: tempfile::TempDir,
+}
+
+impl Herd {
+    async fn start() -> Herd {
+        let log = tempfile::tempdir().unwrap();
+        let mut config = Config::classic();
+        config.log.dir = log.path().to_path_buf();
+        config.servers.truncate(4);
+        let any = Address::new(Ipv4Addr::LOCALHOST.into(), 0);
+        let mut sockets = Vec::new();
+        for server in &mut config.servers {
+            (server.listen, server.peer, server.http) = (any.clone(), Some(any.clone()), Some(any.clone()));
+            let bound = Sockets::bind(server).await.unwrap();
+            let addresses = bound.addresses();
+            (server.peer, server.http) = (addresses.peer.map(address), addresses.http.map(address));
+            server.neighbors.clear();
+            sockets.push(bound);
+        }
+        config.servers[3].http = None;
+        let jaquez = config.servers[1].name.clone();
+        config.servers[0].neighbors.push(jaquez);
+        sockets.truncate(2);
+        let names: Vec<_> = config.servers.iter().map(|server| server.name.clone()).collect();
+        let start = |(name, sockets)| Server::start_on(&config, name, sockets).unwrap();
+        let servers = names.iter().zip(sockets).map(start).collect();
+        Herd { config, servers, _log: log }
+    }
+
+    /// How it is when both ends of its link are up.
+    fn seen_when_linked(config: &Config) -> Seen {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let seen = Seen::ask(config);
+            if seen.up().filter(|(_, status)| status.links.iter().any(|link| link.up)).count() == 2 {
+                return seen;
+            }
+            assert!(Instant::now() < deadline, "the link does not come up: {}", plain(&seen));
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_running_herd_is_asked_over_http() {
+    let herd = Herd::start().await;
+    let config = herd.config.clone();
+    let seen = tokio::task::spawn_blocking(move || Herd::seen_when_linked(&config)).await.unwrap();
+    let text = plain(&seen);
+    let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+    for (line, name) in [(3, "Riley"), (4, "Jaquez")] {
+        assert_eq!(lines[line][..2], [name, "up"], "{text}");
+        assert_eq!(lines[line].last(), Some(&"1/1"), "{text}");
+    }
+    assert_eq!(lines[5][..2], ["Juzang", "unreachable"], "{text}");
+    assert_eq!(lines[6][..4], ["Campbell", "no", "http", "door"], "{text}");
+    assert!(text.contains("! Juzang does not answer at http://127.0.0.1:"), "{text}");
+    assert!(text.contains(": connection refused\n"), "{text}");
+    assert!(text.ends_with("All 2 servers that answer hold 0 records each.\n"), "{text}");
+    assert_eq!((seen.silent_count(), seen.door_count()), (1, 3));
+    for server in herd.servers {
+        server.stop().await;
+    }
+}

@@ -1,0 +1,68 @@
+//! What an operator should look at, in sentences.
+
+use super::{Answer, Asked, Seen};
+use crate::door::http::{LinkStatus, Status};
+
+/// News that wait longer than this, seconds, are worth a word.
+const LAG_S_MAX: f64 = 1.0;
+
+/// What is wrong, server by server.
+pub(super) fn of(seen: &Seen) -> Vec<String> {
+    seen.servers.iter().flat_map(|server| of_server(seen, server)).collect()
+}
+
+fn of_server(seen: &Seen, server: &Asked) -> Vec<String> {
+    let name = &server.name;
+    let at = server.http.as_ref().map(ToString::to_string).unwrap_or_default();
+    let status = match &server.answer {
+        Answer::NoDoor => return Vec::new(),
+        Answer::Silent(why) => return vec![format!("{name} does not answer at http://{at}: {why}")],
+        Answer::Up(status) => status,
+    };
+    let mut troubles = Vec::new();
+    if status.server != *name {
+        troubles.push(format!("{name} is not at {at}: who answers there is called {}", status.server));
+    }
+    if status.herd != seen.herd {
+        troubles
+            .push(format!("{name} is of another herd, {}; its configuration is another one", status.herd));
+    }
+    if status.log_left_out > 0 {
+        troubles.push(format!("{name} has left {} lines out of its log, to keep up", status.log_left_out));
+    }
+    troubles.extend(status.links.iter().filter_map(|link| of_link(name, link)));
+    troubles
+}
+
+fn of_link(name: &str, link: &LinkStatus) -> Option<String> {
+    let neighbor = &link.neighbor;
+    if !link.up {
+        let why = link.trouble.as_deref().unwrap_or("it has not come up yet");
+        Some(format!("{name}'s link with {neighbor} is down: {why}"))
+    } else if link.lag_s > LAG_S_MAX {
+        Some(format!("{name} has had news for {neighbor} for {:.1} s", link.lag_s))
+    } else {
+        None
+    }
+}
+
+/// Whether all servers that answer hold equally many records; `None` if none answers.
+pub(super) fn agreement(seen: &Seen) -> Option<Result<String, String>> {
+    let up: Vec<&Status> = seen.up().map(|(_, status)| status).collect();
+    let least = up.iter().min_by_key(|status| status.records)?;
+    let most = up.iter().max_by_key(|status| status.records)?;
+    let records = match most.records {
+        1 => "1 record".to_owned(),
+        count => format!("{count} records"),
+    };
+    Some(match up.len() {
+        1 => Ok(format!("The one server that answers holds {records}.")),
+        count if least.records == most.records => {
+            Ok(format!("All {count} servers that answer hold {records} each."))
+        }
+        _ => Err(format!(
+            "The servers that answer do not hold equally many records: {} has {}, {} has {}.",
+            least.server, least.records, most.server, most.records
+        )),
+    })
+}
