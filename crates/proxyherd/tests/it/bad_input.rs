@@ -1,6 +1,8 @@
 //! Bad input of every kind: it is answered, or closes its own connection, and nobody else notices.
 
-use crate::harness::{Client, Plan, WHERE_AND_WHEN, metric, status, talk};
+use std::{io::Write as _, net::SocketAddr};
+
+use crate::harness::{Client, Plan, WHERE_AND_WHEN, eventually, metric, status, talk};
 
 const LINE_LEN_MAX: usize = 8 * 1024;
 const ECHO_LEN: usize = 64;
@@ -69,7 +71,7 @@ fn what_is_no_command_is_copied_back_and_changes_nothing() {
 }
 
 /// Sends a line of so many bytes after a command that is in order; what comes back until the server closes.
-fn answers_to_a_line_of(len: usize, riley: std::net::SocketAddr, end: &[u8]) -> (Vec<u8>, Vec<u8>) {
+fn answers_to_a_line_of(len: usize, riley: SocketAddr, end: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let line: Vec<u8> = (0..len).map(|at| b'a' + (at % 26) as u8).collect();
     let mut client = Client::connect(riley);
     client.send(&[b"HELLO\n", &line[..], end].concat());
@@ -100,7 +102,7 @@ fn what_stands_behind_a_line_that_is_too_long_does_not_cost_its_answer() {
         let mut client = herd.client("Riley");
         // More than one read takes: the server closes while there is more to come.
         let line = vec![b'x'; 200 * 1024];
-        let _ = std::io::Write::write_all(&mut client.stream(), &line);
+        let _ = client.stream().write_all(&line);
         assert_eq!(client.rest(), [b"? ", &line[..ECHO_LEN], b"\n"].concat());
     }
 }
@@ -117,7 +119,7 @@ fn a_client_id_is_any_256_bytes() {
         let at = riley.line_bytes();
         let end = [b" ", id, b" +34-118 1621464827"].concat();
         assert!(at.starts_with(b"AT Riley +") && at.ends_with(&end), "{}", at.escape_ascii());
-        crate::harness::eventually("Jaquez tells the same", || {
+        eventually("Jaquez tells the same", || {
             let mut jaquez = herd.client("Jaquez");
             jaquez.send(&[b"WHATSAT ", id, b" 10 0\n"].concat());
             let told = jaquez.line_bytes();

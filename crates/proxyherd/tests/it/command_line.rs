@@ -1,1 +1,144 @@
-//! soon
+//! Commands that do not run for long, and servers that do not start: exit codes, and messages that say what to do.
+
+use std::{fs, net::TcpListener, path::Path};
+
+use crate::harness::{Addresses, Client, Finished, NAMES, Plan, Process, at_of, eventually};
+
+const CLASSIC_PLACES: &str = "of 5 servers and 6 links";
+
+fn run(dir: &Path, line: &str) -> Finished {
+    Process::run(dir, &line.split(' ').collect::<Vec<_>>())
+}
+
+#[test]
+fn init_writes_a_configuration_that_check_finds_fine() {
+    let dir = tempfile::tempdir().unwrap();
+    let wrote = run(dir.path(), "init here");
+    assert_eq!((wrote.code, wrote.err.as_str()), (0, ""), "{wrote:?}");
+    assert!(wrote.out.contains("here/herd.toml") && wrote.out.contains("proxyherd serve"), "{}", wrote.out);
+    let checked = run(dir.path(), "check --config here/herd.toml");
+    assert_eq!((checked.code, checked.err.as_str()), (0, ""), "{checked:?}");
+    assert!(
+        checked.out.contains("here/herd.toml: fine") && checked.out.contains(CLASSIC_PLACES),
+        "{checked:?}"
+    );
+    assert!(!checked.out.contains('\x1b'), "no colours into a pipe");
+
+    let text = fs::read_to_string(dir.path().join("here/herd.toml")).unwrap();
+    let again = run(dir.path(), "init here");
+    assert_eq!(again.code, 1, "{again:?}");
+    assert!(again.err.contains("left as it is; --force replaces it"), "{}", again.err);
+    assert_eq!(fs::read_to_string(dir.path().join("here/herd.toml")).unwrap(), text);
+    assert_eq!(run(dir.path(), "init here --force").code, 0);
+    assert_ne!(fs::read_to_string(dir.path().join("here/herd.toml")).unwrap(), text, "a herd has its own id");
+}
+
+#[test]
+fn what_init_writes_runs_when_its_ports_are_changed() {
+    let dir = tempfile::tempdir().unwrap();
+    run(dir.path(), "init");
+    let path = dir.path().join("herd.toml");
+    let mut text = fs::read_to_string(&path).unwrap();
+    let mut addresses = Vec::new();
+    for index in 0..5 {
+        let Addresses { line, peer, http } = Addresses::free();
+        for (classic, free) in [(12000, line), (13000, peer), (8000, http)] {
+            text = text.replace(&format!("127.0.0.1:{}", classic + index), &free.to_string());
+        }
+        addresses.push(line);
+    }
+    fs::write(&path, text).unwrap();
+    let servers = NAMES.map(|name| Process::proxyherd(dir.path(), &["serve", "--name", name]));
+    for server in &servers {
+        eventually("the server is ready", || {
+            if server.out().starts_with("ready") {
+                Ok(())
+            } else {
+                Err(format!("{}{}", server.out(), server.err()))
+            }
+        });
+    }
+    let at = Client::connect(addresses[0]).ask("IAMAT kiwi +34.068930-118.445127 1621464827");
+    for address in addresses {
+        eventually("each server knows kiwi", || {
+            let told = at_of(&mut Client::connect(address), "kiwi");
+            if told == at { Ok(()) } else { Err(told) }
+        });
+    }
+}
+
+#[test]
+fn a_configuration_that_is_wrong_is_refused_by_key_and_line() {
+    let herd = Plan::pair().prepare();
+    let path = herd.dir().join("herd.toml");
+    let right = fs::read_to_string(&path).unwrap();
+    assert_eq!(run(herd.dir(), "check").code, 0);
+    for (wrong, said) in [
+        (
+            right.replace("[limits]", "[limits]\nidle_seconds = 5"),
+            &["limits.idle_seconds", "idle_s", "herd.toml:5"][..],
+        ),
+        (right.replace("[limits]", "[limits]\nidle_s = 0"), &["limits.idle_s", "herd.toml:5"]),
+        (right.replace("[\"Jaquez\"]", "[\"Jaques\"]"), &["neighbors", "Jaques", "Jaquez"]),
+        (right.replace("name = \"Jaquez\"", "name = \"Riley\""), &["name", "Riley"]),
+        (right.replace("tls = \"off\"", ""), &["herd.tls", "tls = \\\"off\\\""]),
+        (right.replace("tls = \"off\"", "tls = \"off\"\njournal = true"), &["herd.journal", "herd.toml:3"]),
+        (right.replace("[log]", "[log"), &["herd.toml:"]),
+        (String::new(), &["server"]),
+    ] {
+        fs::write(&path, &wrong).unwrap();
+        for command in ["check", "serve --name Riley"] {
+            let refused = run(herd.dir(), command);
+            assert_eq!((refused.code, refused.out.as_str()), (78, ""), "{command}: {refused:?}\n{wrong}");
+            for word in said {
+                let word = word.replace("\\\"", "\"");
+                assert!(refused.err.contains(&word), "{word} is not in {}", refused.err);
+            }
+        }
+    }
+    let missing = run(herd.dir(), "check --config nowhere.toml");
+    assert_eq!(missing.code, 78, "{missing:?}");
+    assert!(
+        missing.err.contains("nowhere.toml") && missing.err.contains("proxyherd init"),
+        "{}",
+        missing.err
+    );
+    fs::write(&path, right).unwrap();
+    let set = run(herd.dir(), "check --set log.level=loud");
+    assert_eq!(set.code, 78, "{set:?}");
+    assert!(set.err.contains("log.level") && set.err.contains("--set"), "{}", set.err);
+}
+
+#[test]
+fn a_command_line_that_makes_no_sense_is_told_so() {
+    let herd = Plan::pair().prepare();
+    for (line, said) in [
+        ("serve --name Rily", "did you mean Riley?"),
+        ("serve --name Bernard", "it has Riley, Jaquez"),
+        ("serve", "--name"),
+        ("sevre", "serve"),
+        ("check --cofnig herd.toml", "--config"),
+    ] {
+        let refused = run(herd.dir(), line);
+        assert_eq!((refused.code, refused.out.as_str()), (2, ""), "{line}: {refused:?}");
+        assert!(refused.err.contains(said), "{line}: {}", refused.err);
+    }
+    let help = run(herd.dir(), "--help");
+    assert_eq!((help.code, help.err.as_str()), (0, ""));
+    assert!(help.out.contains("proxyherd demo"), "{}", help.out);
+    assert_eq!(run(herd.dir(), "--version").out, format!("proxyherd {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn an_address_that_is_taken_is_named_with_its_key() {
+    let herd = Plan::pair().prepare();
+    let Addresses { line, peer, http } = herd.at("Riley");
+    for (key, address) in [("listen", line), ("peer", peer), ("http", http)] {
+        let taken = TcpListener::bind(address).unwrap();
+        let refused = run(herd.dir(), "serve --name Riley");
+        assert_eq!((refused.code, refused.out.as_str()), (1, ""), "{refused:?}");
+        let said = format!("can't listen at {address} (`{key}` of server Riley)");
+        assert!(refused.err.contains(&said) && refused.err.contains("in use"), "{}", refused.err);
+        drop(taken);
+    }
+}

@@ -1,1 +1,166 @@
-//! soon
+//! The log that each server keeps: what is said is there within a second, in a form that people and programs read.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::harness::{Herd, Plan, WHERE_AND_WHEN, eventually, within};
+
+/// How soon a line must be in the file: a second, as promised, and another for a machine that has much to do.
+const IN_THE_FILE_WITHIN: Duration = Duration::from_secs(2);
+
+#[test]
+fn a_line_is_in_the_file_within_a_second() {
+    let herd = Plan::single().start();
+    let mut riley = herd.client("Riley");
+    let mut longest = Duration::ZERO;
+    for number in 0..10 {
+        let at = riley.ask(&format!("IAMAT kiwi-{number} {WHERE_AND_WHEN}"));
+        let answered = Instant::now();
+        within(IN_THE_FILE_WITHIN, "the reply is in the log", || {
+            let log = herd.log("Riley");
+            if log.contains(&format!("  >  {at}\n")) { Ok(()) } else { Err(log) }
+        });
+        longest = longest.max(answered.elapsed());
+    }
+    eprintln!("the slowest of ten lines was in the file after {longest:?}");
+}
+
+#[test]
+fn commands_and_replies_can_be_followed() {
+    let herd = Plan::single().start();
+    let mut riley = herd.client("Riley");
+    let address = riley.stream().local_addr().unwrap();
+    let at = riley.ask(&format!("IAMAT kiwi {WHERE_AND_WHEN}"));
+    riley.nearby("WHATSAT kiwi 10 5");
+    assert_eq!(riley.ask("HELLO"), "? HELLO");
+    herd.wait_for_log("Riley", "? HELLO");
+    let log = herd.log("Riley");
+    let mine = log.lines().filter(|line| line.contains(&address.to_string()));
+    let said: Vec<&str> = mine.map(|line| line.split_once(&address.to_string()).unwrap().1.trim()).collect();
+    assert_eq!(said[0], format!("<  IAMAT kiwi {WHERE_AND_WHEN}"));
+    assert_eq!(said[1], format!(">  {at}"));
+    assert_eq!(said[2..4], ["<  WHATSAT kiwi 10 5".to_owned(), format!(">  {at}")]);
+    assert!(said[4].starts_with(">  (places: OK, 5 results"), "{said:?}");
+    assert_eq!(said[5..], ["<  HELLO", ">  ? HELLO"]);
+    assert!(log.starts_with("# Riley, proxyherd "), "{log}");
+}
+
+#[test]
+fn whatever_clients_send_the_log_stays_printable_and_one_line_a_line() {
+    let herd = Plan::single().start();
+    let mut riley = herd.client("Riley");
+    riley.send(b"IAMAT \x1b[31mred\x07 +1+1 1000\n\xff\xfe\0 \\ \x0b forged\rIAMAT\n");
+    riley.line_bytes();
+    riley.line_bytes();
+    herd.wait_for_log("Riley", r"<  IAMAT \x1b[31mred\x07 +1+1 1000");
+    herd.wait_for_log("Riley", r"<  \xff\xfe\x00 \\ \x0b forged\x0dIAMAT");
+    let log = std::fs::read(herd.log_path("Riley")).unwrap();
+    let log = String::from_utf8(log).expect("the log is text");
+    assert!(!log.chars().any(|char| char.is_control() && char != '\n'), "{log:?}");
+}
+
+/// The events of Riley's link to Jaquez, in order, by their first word.
+fn link_events(herd: &Herd) -> Vec<String> {
+    let log = herd.log("Riley");
+    let events = log.lines().filter_map(|line| line.split_once("link   Jaquez")?.1.split_once("=  "));
+    events.map(|(_, event)| event.split([' ', ':']).next().unwrap().to_owned()).collect()
+}
+
+fn wait_for_link_events(herd: &Herd, expected: &[&str]) {
+    eventually("the link's story is in the log", || {
+        let events = link_events(herd);
+        if events == expected { Ok(()) } else { Err(format!("{events:?}")) }
+    });
+}
+
+#[test]
+fn links_made_lost_and_made_again_are_in_the_log() {
+    let mut herd = Plan::pair().start();
+    wait_for_link_events(&herd, &["up"]);
+    herd.kill_all(&["Jaquez"]);
+    wait_for_link_events(&herd, &["up", "down"]);
+    herd.start("Jaquez");
+    wait_for_link_events(&herd, &["up", "down", "up"]);
+    let line = herd.wait_for_log("Jaquez", "link   Riley");
+    assert!(line.contains("up: dialled ") || line.contains("not up ("), "{line}");
+}
+
+#[test]
+fn a_neighbour_that_cannot_be_reached_is_told_once_with_its_address() {
+    let mut herd = Plan::pair().prepare();
+    herd.start("Jaquez");
+    let line = herd.wait_for_log("Jaquez", "not up");
+    assert!(line.contains(&herd.at("Riley").peer.to_string()), "{line}");
+    assert!(line.contains("can't reach it: Connection refused"), "{line}");
+    herd.start("Riley");
+    herd.wait_for_links(&["Jaquez", "Riley"]);
+    herd.wait_for_log("Jaquez", "up: dialled");
+    assert_eq!(herd.log("Jaquez").matches("not up").count(), 1, "the same trouble is told once");
+}
+
+#[test]
+fn at_debug_level_a_link_shows_as_at_lines() {
+    let herd = Plan::pair().log("level = \"debug\"").start();
+    let at = herd.client("Riley").ask(&format!("IAMAT kiwi {WHERE_AND_WHEN}"));
+    eventually("both ends have the AT line", || {
+        let is_sent = herd.log("Riley").lines().any(|line| is_on_link(line, "Jaquez", '>', &at));
+        let is_received = herd.log("Jaquez").lines().any(|line| is_on_link(line, "Riley", '<', &at));
+        if is_sent && is_received { Ok(()) } else { Err(format!("sent {is_sent}, received {is_received}")) }
+    });
+}
+
+fn is_on_link(line: &str, neighbor: &str, direction: char, at: &str) -> bool {
+    line.contains(&format!("link   {neighbor} ")) && line.ends_with(&format!(" {direction}  {at}"))
+}
+
+#[test]
+fn json_is_one_object_a_line() {
+    let mut herd = Plan::pair().log("format = \"json\"").start();
+    let mut riley = herd.client("Riley");
+    let at = riley.ask(&format!("IAMAT \"kiwi\"\x01 {WHERE_AND_WHEN}"));
+    riley.nearby("WHATSAT \"kiwi\"\x01 10 2");
+    riley.ask("HELLO");
+    herd.kill_all(&["Jaquez"]);
+    herd.wait_for_log("Riley", "down after");
+    let address = riley.stream().local_addr().unwrap().to_string();
+    assert_eq!(herd.stop("Riley", "TERM").code, 0);
+    let log = herd.log("Riley");
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for line in &lines {
+        let is_whole = ["time", "server", "level", "subject"].iter().all(|key| line[key].is_string());
+        assert!(is_whole && line["server"] == "Riley", "{line}");
+    }
+    let holds = |wanted: Value| {
+        let wanted = wanted.as_object().unwrap();
+        let fits = |line: &&Value| wanted.iter().all(|(key, value)| line[key] == *value);
+        assert!(lines.iter().any(|line| fits(&line)), "{wanted:?} is not in {log}");
+    };
+    let client = |direction: &str, line: &str| {
+        let line = line.replace('\x01', r"\x01");
+        serde_json::json!({"subject": "client", "name": address, "direction": direction, "line": line})
+    };
+    holds(client("in", &format!("IAMAT \"kiwi\"\x01 {WHERE_AND_WHEN}")));
+    holds(client("out", &at));
+    holds(client("out", "? HELLO"));
+    holds(serde_json::json!({"subject": "link", "name": "Jaquez", "level": "info"}));
+    holds(serde_json::json!({"subject": "server", "message": "stopped"}));
+    let places = lines.iter().find(|line| line["places"].is_object()).unwrap();
+    assert_eq!((&places["places"]["status"], &places["places"]["results"]), (&"OK".into(), &2.into()));
+}
+
+#[test]
+fn a_full_log_is_put_aside_and_begun_again() {
+    let herd = Plan::single().log("max_mb = 1\nkeep = 2\nlines_per_s = 1000000").start();
+    let line = format!("{}\n", "x".repeat(1000));
+    let mut riley = herd.client("Riley");
+    eventually("the log has been put aside twice", || {
+        for _ in 0..100 {
+            riley.send(line.as_bytes());
+            riley.line();
+        }
+        let files = std::fs::read_dir(herd.dir().join("log")).unwrap();
+        let files: Vec<_> = files.map(|file| file.unwrap().file_name()).collect();
+        if files.len() == 3 { Ok(()) } else { Err(format!("{files:?}")) }
+    });
+}

@@ -1,1 +1,147 @@
-//! soon
+//! How servers end: asked to, they lose nothing that was acknowledged; told twice, they end at once.
+
+use std::{
+    fs,
+    io::Write,
+    net::{SocketAddr, TcpStream},
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::harness::{Client, Herd, Ledger, NAMES, Plan, WHERE_AND_WHEN, eventually, metric};
+
+const STOP_MAX: Duration = Duration::from_secs(10);
+const KILLED_BY_SIGTERM: i32 = 128 + 15;
+
+#[test]
+fn a_server_that_is_asked_to_end_does_so_cleanly_with_clients_and_links_open() {
+    for signal in ["TERM", "INT"] {
+        let mut herd = Plan::pair().start();
+        let mut idle = herd.client("Riley");
+        let mut in_a_line = herd.client("Riley");
+        in_a_line.send(b"IAMAT ki");
+        let began = Instant::now();
+        let finished = herd.stop("Riley", signal);
+        assert!(began.elapsed() < STOP_MAX, "after {:?}", began.elapsed());
+        assert_eq!((finished.code, finished.err.as_str()), (0, ""), "SIG{signal}");
+        assert_eq!((idle.rest(), in_a_line.rest()), (vec![], vec![]), "its clients were let go");
+        let log = herd.log("Riley");
+        assert!(log.contains("  =  stopping\n") && log.ends_with("  =  stopped\n"), "{log}");
+        assert!(TcpStream::connect(herd.line("Riley")).is_err(), "nobody listens any more");
+        herd.wait_for_log("Jaquez", "link   Riley");
+    }
+}
+
+#[test]
+fn what_was_acknowledged_before_the_end_is_at_the_neighbours() {
+    let mut herd = Plan::classic().start();
+    let mut ledger = Ledger::default();
+    for name in NAMES {
+        let mut connection = herd.client(name);
+        for client in 0..50 {
+            ledger.report_over(&mut connection, &format!("client-{client}"));
+        }
+        assert_eq!(herd.stop(name, "TERM").code, 0);
+        let rest: Vec<&str> = NAMES.into_iter().filter(|other| *other != name).collect();
+        herd.agree(&rest, &ledger.lines());
+        herd.start(name);
+        herd.wait_for_links(&NAMES);
+        herd.agree(&NAMES, &ledger.lines());
+    }
+}
+
+#[test]
+fn many_reports_just_before_the_end_all_reach_the_neighbour() {
+    const CLIENTS: usize = 20_000;
+    for _ in 0..3 {
+        let mut herd = Plan::pair().log("level = \"warn\"").start();
+        let mut riley = herd.client("Riley");
+        let reports: String =
+            (0..CLIENTS).map(|client| format!("IAMAT client-{client} +1+1 1000\n")).collect();
+        thread::scope(|scope| {
+            let stream = riley.stream().try_clone().unwrap();
+            scope.spawn(move || { stream }.write_all(reports.as_bytes()).unwrap());
+            for _ in 0..CLIENTS {
+                assert!(riley.line().starts_with("AT Riley +"));
+            }
+        });
+        assert_eq!(herd.stop("Riley", "TERM").code, 0);
+        let mut jaquez = herd.client("Jaquez");
+        eventually("Jaquez knows all", || {
+            let records = metric(herd.at("Jaquez").http, "proxyherd_records");
+            if records == Some(CLIENTS as f64) { Ok(()) } else { Err(format!("{records:?} records")) }
+        });
+        assert!(jaquez.nearby("WHATSAT client-19999 1 0").at.starts_with("AT Riley +"));
+    }
+}
+
+/// A client that asks until no more questions fit on the way, and takes no replies: its server is long about ending.
+fn greedy(herd: &Herd) -> Client {
+    let mut client = herd.client("Riley");
+    client.ask(&format!("IAMAT kiwi {WHERE_AND_WHEN}"));
+    client.stream().set_nonblocking(true).unwrap();
+    eventually("the server has stopped reading", || {
+        let questions = b"WHATSAT kiwi 50 20\n".repeat(1000);
+        while client.stream().write(&questions).is_ok() {}
+        // Room comes as long as the server reads on.
+        let queued = peer_queue(client.stream());
+        if queued > 64 * 1024 { Ok(()) } else { Err(format!("{queued} bytes wait to be read")) }
+    });
+    client
+}
+
+/// How many bytes the server's end of this connection has received and not read.
+fn peer_queue(stream: &TcpStream) -> u64 {
+    let hex_port = |address: SocketAddr| format!(":{:04X}", address.port());
+    let (mine, theirs) = (stream.local_addr().unwrap(), stream.peer_addr().unwrap());
+    let sockets = fs::read_to_string("/proc/net/tcp").unwrap();
+    let fields = sockets.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let mut of_server = fields
+        .filter(|socket| socket[1].ends_with(&hex_port(theirs)) && socket[2].ends_with(&hex_port(mine)));
+    let queues = of_server.next().expect("the connection is open")[4];
+    u64::from_str_radix(queues.split_once(':').unwrap().1, 16).unwrap()
+}
+
+#[test]
+fn told_twice_a_server_ends_at_once() {
+    for signal in ["TERM", "INT"] {
+        let mut herd = Plan::single().start();
+        let _greedy = greedy(&herd);
+        herd.process("Riley").signal(signal);
+        herd.wait_for_log("Riley", "stopping");
+        let finished = herd.stop("Riley", signal);
+        assert_eq!(finished.code, KILLED_BY_SIGTERM, "{finished:?}");
+        assert!(!herd.log("Riley").contains("stopped"), "it did not wait for the client");
+    }
+}
+
+#[test]
+fn a_client_that_does_not_read_does_not_hold_up_the_end_for_long() {
+    let mut herd = Plan::single().start();
+    let _greedy = greedy(&herd);
+    let began = Instant::now();
+    assert_eq!(herd.stop("Riley", "TERM").code, 0);
+    assert!(began.elapsed() < STOP_MAX, "after {:?}", began.elapsed());
+}
+
+#[test]
+fn clients_that_never_pause_do_not_hold_up_the_end() {
+    let mut herd = Plan::pair().log("level = \"warn\"").start();
+    let riley = herd.line("Riley");
+    let busy = thread::spawn(move || {
+        let mut stream = TcpStream::connect(riley).unwrap();
+        let mut sink = stream.try_clone().unwrap();
+        let reader = thread::spawn(move || std::io::copy(&mut sink, &mut std::io::sink()));
+        let lines = b"IAMAT kiwi +1+1 1000\n".repeat(1000);
+        while stream.write_all(&lines).is_ok() {}
+        let _ = reader.join();
+    });
+    eventually("reports come in", || {
+        let stale = metric(herd.at("Riley").http, "proxyherd_reports_total{result=\"stale\"}");
+        if stale > Some(5000.0) { Ok(()) } else { Err(format!("{stale:?}")) }
+    });
+    let began = Instant::now();
+    assert_eq!(herd.stop("Riley", "TERM").code, 0);
+    assert!(began.elapsed() < STOP_MAX, "after {:?}", began.elapsed());
+    busy.join().unwrap();
+}
