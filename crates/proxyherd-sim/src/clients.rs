@@ -70,8 +70,9 @@ impl Clients {
     /// The clients of a scenario.
     pub(crate) fn new(scenario: &Scenario, mut rng: Rng) -> Clients {
         let settings = scenario.clients.clone();
-        let clients =
-            (0..settings.count).map(|number| Client::new(number, scenario.servers, &mut rng)).collect();
+        let clients = (0..settings.count)
+            .map(|number| Client::new(number, scenario.servers, settings.are_orderly, &mut rng))
+            .collect();
         Clients { settings, servers: scenario.servers, rng, clients }
     }
 
@@ -86,7 +87,8 @@ impl Clients {
             return (0..self.clients.len()).map(|client| self.report(client, now_ns)).collect();
         }
         let client = self.rng.index(self.clients.len());
-        match self.rng.below(100) {
+        let first = if self.settings.are_orderly { 11 } else { 0 };
+        match self.rng.between(first, 100) {
             0..5 => self.again(client, 0).into_iter().collect(),
             5..9 => {
                 let ago = self.rng.index(HISTORY_LEN);
@@ -98,7 +100,7 @@ impl Clients {
                 let second = self.draw(client, now_ns);
                 vec![first, self.anywhere(client, Some(second))]
             }
-            16..20 => {
+            16..20 if !self.settings.are_orderly => {
                 let first = self.report(client, now_ns);
                 vec![self.anywhere(client, first.sent.clone()), first]
             }
@@ -154,7 +156,7 @@ impl Clients {
 }
 
 impl Client {
-    fn new(number: usize, servers: usize, rng: &mut Rng) -> Client {
+    fn new(number: usize, servers: usize, are_orderly: bool, rng: &mut Rng) -> Client {
         let clock_offset = match rng.below(10) {
             0 => rng.between(5 * SECOND, 3600 * SECOND).cast_signed(),
             1 => -rng.between(5 * SECOND, 3600 * SECOND).cast_signed(),
@@ -163,7 +165,7 @@ impl Client {
         Client {
             id: format!("client-{number}").into_bytes(),
             clock_offset,
-            is_coarse: rng.chance(300),
+            is_coarse: rng.chance(300) && !are_orderly,
             server: rng.index(servers),
             sent: VecDeque::new(),
         }

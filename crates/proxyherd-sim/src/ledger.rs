@@ -9,7 +9,7 @@ use proxyherd_core::{
     types::{Attributes, Body, Coordinates, Difference, Kind, Origin, Record, ServerName, Timestamp},
 };
 
-use crate::trace::Trace;
+use crate::{timeline::Nanos, trace::Trace};
 
 /// A record, owned, and who took it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +43,11 @@ impl Taken {
     /// Whether what is held is at least this.
     pub(crate) fn is_covered_by(&self, held: Held<'_>) -> bool {
         held.record.precedence(&held.origin.server, &self.record(), &self.server).is_ge()
+    }
+
+    /// Whether its time is over, where reports are forgotten so long after their receipt.
+    pub(crate) fn is_over(&self, clock_ns: u64, ttl: Nanos) -> bool {
+        self.place.is_some() && self.difference.received_ns(self.timestamp) + ttl <= clock_ns
     }
 
     /// Whether this is at least the other, of the same client.
@@ -126,6 +131,11 @@ impl Ledger {
         let stream = self.stream(origin, shard_index(held.record.key));
         let at = (held.seq as usize).wrapping_sub(1);
         stream.get(at).is_some_and(|taken| *taken == Taken::from(held))
+    }
+
+    /// How many clients were ever taken.
+    pub(crate) fn clients_len(&self) -> usize {
+        self.bytes.len()
     }
 
     /// At most so many bytes are on the wire where a whole map is sent.

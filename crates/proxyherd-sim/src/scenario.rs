@@ -38,6 +38,11 @@ pub struct Scenario {
     pub faults: FaultSettings,
     /// By how much each server's clock is ahead, nanoseconds.
     pub clock_offsets: Vec<i64>,
+    /// How long after its receipt a report is forgotten. Then clocks agree and clients are orderly: a newer
+    /// report also expires later. Otherwise what one server has already forgotten may have won over what
+    /// another still holds (a tombstone outlives a newer report), and they only agree when that has expired
+    /// as well.
+    pub client_ttl: Option<Nanos>,
 }
 
 /// What the wires are like.
@@ -62,6 +67,8 @@ pub struct ClientSettings {
     pub burst_per_mille: u64,
     /// Longest note on a report, bytes.
     pub note_len_max: u64,
+    /// No client sends again what it has sent before, counts whole seconds, or asks to be forgotten.
+    pub are_orderly: bool,
 }
 
 /// What goes wrong.
@@ -92,6 +99,9 @@ impl Scenario {
         let bandwidth = [10_000, 40_000, 200_000, 10_000_000][rng.index(4)];
         let delay = [MILLISECOND, 10 * MILLISECOND, 100 * MILLISECOND][rng.index(3)];
         let clients = [5, 40, 150, 600][rng.index(4)];
+        let client_ttl = rng.chance(250).then(|| rng.between(20, 120) * SECOND);
+        let mut clock_offset = || if client_ttl.is_some() { 0 } else { clock_offset(rng) };
+        let clock_offsets = (0..servers).map(|_| clock_offset()).collect();
         Scenario {
             seed,
             servers,
@@ -108,12 +118,14 @@ impl Scenario {
                 interval: 250 * MILLISECOND,
                 burst_per_mille: 300 / (clients as u64 + 40),
                 note_len_max: [0, 100, 500][rng.index(3)],
+                are_orderly: client_ttl.is_some(),
             },
             faults: FaultSettings {
                 interval: [2, 5, 10][rng.index(3)] * SECOND,
                 length_max: [2, 8, 20][rng.index(3)] * SECOND,
             },
-            clock_offsets: (0..servers).map(|_| clock_offset(rng)).collect(),
+            clock_offsets,
+            client_ttl,
         }
     }
 

@@ -57,6 +57,8 @@ pub(crate) struct LifeSettings {
     pub(crate) neighbours: Vec<ServerName>,
     /// Whether this server is the one that dials, for each neighbour.
     pub(crate) dials: Vec<bool>,
+    /// How long after its receipt a report is forgotten.
+    pub(crate) client_ttl: Option<Nanos>,
     /// As they should be, or the trap.
     pub(crate) rules: Rules,
 }
@@ -97,7 +99,7 @@ impl Life {
             me: settings.me.clone(),
             seed: settings.seed,
             max_clients: u64::MAX,
-            client_ttl_ns: None,
+            client_ttl_ns: settings.client_ttl,
             rules: settings.rules,
         });
         let link = |dials| Link { dials, backoff: Backoff::default(), up: None };

@@ -98,6 +98,7 @@ impl World {
             seed: self.rng.bits(),
             neighbours: neighbours.into_iter().map(name).collect(),
             dials: dials.clone(),
+            client_ttl: self.scenario.client_ttl,
             rules: self.rules,
         }));
         for link in (0..dials.len()).filter(|&link| dials[link]) {

@@ -48,6 +48,8 @@ enum Event {
     Unblock(usize, usize),
     /// Bookkeeping is looked at.
     Audit,
+    /// Servers look for what has expired, at some of their slots.
+    Sweep,
     /// The herd is left in peace from here on.
     Peace,
     /// Does the herd agree?
@@ -122,7 +124,7 @@ impl World {
             servers: (0..scenario.servers).map(|_| Server::default()).collect(),
             clients: Clients::new(&scenario, rng.split("clients")),
             faults: Faults::new(&scenario, rng.split("faults")),
-            checker: Checker::default(),
+            checker: Checker::new(scenario.client_ttl),
             trace: Trace::default(),
             tally: Tally::default(),
             rounds_left: scenario.rounds,
@@ -138,6 +140,7 @@ impl World {
         };
         (0..world.servers.len()).for_each(|server| world.start(server));
         world.timeline.put(AUDIT_INTERVAL, Event::Audit);
+        world.sweep();
         world.begin_round();
         world
     }
@@ -169,6 +172,7 @@ impl World {
             Event::Start(server) => self.start(server),
             Event::Unblock(from, to) => self.unblock(from, to),
             Event::Audit => self.audit(),
+            Event::Sweep => self.sweep(),
             Event::Peace => self.peace(),
             Event::Agree => self.agree(),
         }

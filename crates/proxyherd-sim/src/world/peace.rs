@@ -5,11 +5,14 @@ use proxyherd_core::map::Map;
 use super::{AUDIT_INTERVAL, Event, Server, World};
 use crate::{
     outcome::Symptom,
-    timeline::{MILLISECOND, Nanos},
+    timeline::{MILLISECOND, Nanos, SECOND},
 };
 
 /// How often a herd that is left in peace is asked whether it agrees.
 const ASKING_INTERVAL: Nanos = 250 * MILLISECOND;
+/// How often servers look for what has expired, and at how many slots of each shard.
+const SWEEP_INTERVAL: Nanos = 3 * SECOND;
+const SWEEP_SLOTS: usize = 3;
 
 impl World {
     /// Puts right what was left wrong, and lets trouble begin.
@@ -44,8 +47,30 @@ impl World {
         self.timeline.put(self.now + ASKING_INTERVAL, Event::Agree);
     }
 
+    /// Servers look for what has expired, a few slots at a time.
+    pub(super) fn sweep(&mut self) {
+        if self.scenario.client_ttl.is_some() {
+            self.sweep_slots(SWEEP_SLOTS);
+            self.timeline.put(self.now + SWEEP_INTERVAL, Event::Sweep);
+        }
+    }
+
+    fn sweep_slots(&self, slots: usize) {
+        for (server, Server { life, paused_until, .. }) in self.servers.iter().enumerate() {
+            if let Some(life) = life
+                && *paused_until <= self.now
+            {
+                life.map.sweep(self.clock_ns(server), slots);
+            }
+        }
+    }
+
     /// Asks whether the herd agrees; if it does, the next round begins.
     pub(super) fn agree(&mut self) {
+        if self.scenario.client_ttl.is_some() {
+            // The first goes on where the last one ended, the second begins at the front.
+            (0..2).for_each(|_| self.sweep_slots(self.scenario.clients.count));
+        }
         let map = |server| map_of(&self.servers, server).expect("no server crashes in peace");
         let agreed = self.checker.agreement(map);
         match agreed {
