@@ -27,7 +27,7 @@ fn init_writes_a_configuration_that_check_finds_fine() {
     let text = fs::read_to_string(dir.path().join("here/herd.toml")).unwrap();
     let again = run(dir.path(), "init here");
     assert_eq!(again.code, 1, "{again:?}");
-    assert!(again.err.contains("left as it is; --force replaces it"), "{}", again.err);
+    assert!(again.err.contains("is there already; --force replaces it"), "{}", again.err);
     assert_eq!(fs::read_to_string(dir.path().join("here/herd.toml")).unwrap(), text);
     assert_eq!(run(dir.path(), "init here --force").code, 0);
     assert_ne!(fs::read_to_string(dir.path().join("here/herd.toml")).unwrap(), text, "a herd has its own id");

@@ -53,12 +53,16 @@ fn the_lines_to_paste_show_real_places() {
         return;
     }
     let lines = to_paste(&demo, "| nc ");
-    assert_eq!(lines.len(), 2, "{}", demo.1.out());
-    for line in lines {
-        let shown = paste(demo.0.path(), &line, |shown| shown.contains("\n\n"));
-        let question = shown.rfind("AT ").unwrap();
-        let (at, json) = shown[question..].split_once('\n').unwrap();
-        assert_eq!(at.split(' ').count(), 6, "{shown}");
+    let (questions, reports): (Vec<_>, Vec<_>) = lines.iter().partition(|line| line.contains("WHATSAT"));
+    assert_eq!((questions.len(), reports.len()), (2, 1), "{}", demo.1.out());
+    for line in reports {
+        let shown = paste(demo.0.path(), line, |shown| shown.ends_with('\n'));
+        assert!(shown.starts_with("AT ") && shown.split(' ').count() == 6, "{shown}");
+    }
+    for line in questions {
+        let shown = paste(demo.0.path(), line, |shown| shown.contains("\n\n"));
+        let (at, json) = shown.split_once('\n').unwrap();
+        assert!(at.starts_with("AT ") && at.split(' ').count() == 6, "{shown}");
         let places: serde_json::Value = serde_json::from_str(json).unwrap();
         assert_eq!(places["status"], "OK", "{shown}");
         assert_eq!(places["results"].as_array().unwrap().len(), 5);
