@@ -14,12 +14,9 @@ use tokio::{
 use super::{
     outbox::Outbox,
     replies::{Form, NotAReply, Replies},
-    servers::{NoneAnswers, Servers, Tell, said},
+    servers::{NoneAnswers, Patience, Servers, Tell, said},
 };
 use crate::config::Address;
-
-/// How long a server may say nothing when it is asked. Places have a deadline of their own, well below.
-const SILENCE_MAX: Duration = Duration::from_secs(15);
 
 /// How much is received at once, bytes.
 const READ_LEN: usize = 64 * 1024;
@@ -41,6 +38,8 @@ struct Connection {
     stream: TcpStream,
     /// When it was last heard of, or was first asked since.
     heard: Instant,
+    /// Why it takes nothing any more, if so. What the server said before may still be on its way.
+    closed: Option<String>,
 }
 
 /// What a connection did.
@@ -52,22 +51,16 @@ enum Event {
 
 impl Conversation {
     /// A conversation with the servers at these addresses; it has not begun. What is no reply is told.
-    pub(super) fn with(addresses: Vec<Address>, tell: Tell) -> Conversation {
+    pub(super) fn with(addresses: Vec<Address>, patience: Patience, tell: Tell) -> Conversation {
         Conversation {
-            servers: Servers::new(addresses, tell),
+            servers: Servers::new(addresses, patience.outage_max, tell),
             connection: None,
-            silence_max: SILENCE_MAX,
+            silence_max: patience.silence_max,
             outbox: Outbox::default(),
             received: Vec::new(),
             handed_out: 0,
             replies: Replies::default(),
         }
-    }
-
-    /// The same, with less patience for a server that says nothing.
-    #[cfg(test)]
-    pub(super) fn silent_at_most(self, silence_max: Duration) -> Conversation {
-        Conversation { silence_max, ..self }
     }
 
     /// Whether it takes another line now. Until then exchange.
@@ -112,7 +105,7 @@ impl Conversation {
             return Ok(());
         }
         let stream = self.servers.connect().await?;
-        self.connection = Some(Connection { stream, heard: Instant::now() });
+        self.connection = Some(Connection { stream, heard: Instant::now(), closed: None });
         if self.outbox.is_empty() {
             self.servers.recovered();
         }
@@ -145,15 +138,24 @@ impl Conversation {
 
     fn take(&mut self, event: Event) -> Result<(), String> {
         match event {
-            Event::Received(Ok(0)) => Err("it closed the connection".to_owned()),
+            Event::Received(Ok(0)) => Err(self.why_closed()),
             Event::Received(Ok(_)) => self.find_replies(),
             Event::Sent(Ok(len)) => {
                 self.outbox.mark_sent(len);
                 Ok(())
             }
-            Event::Received(Err(error)) | Event::Sent(Err(error)) => Err(said(&error)),
+            Event::Sent(Err(error)) => {
+                self.connection.as_mut().expect("it has just failed").closed = Some(said(&error));
+                Ok(())
+            }
+            Event::Received(Err(error)) => Err(said(&error)),
             Event::Silent => Err(format!("no reply for {} s", self.silence_max.as_secs())),
         }
+    }
+
+    fn why_closed(&mut self) -> String {
+        let why = self.connection.as_mut().and_then(|connection| connection.closed.take());
+        why.unwrap_or_else(|| "it closed the connection".to_owned())
     }
 
     fn find_replies(&mut self) -> Result<(), String> {
@@ -193,7 +195,7 @@ impl Connection {
         tokio::select! {
             biased;
             read = reader.read_buf(received) => Event::Received(read),
-            sent = writer.write(unsent), if !unsent.is_empty() => Event::Sent(sent),
+            sent = writer.write(unsent), if self.closed.is_none() && !unsent.is_empty() => Event::Sent(sent),
             () = sleep_until(self.heard + silence_max) => Event::Silent,
         }
     }

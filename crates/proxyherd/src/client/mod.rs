@@ -18,7 +18,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use anstyle::Style;
 use anyhow::Context as _;
 
-use self::conversation::Conversation;
+use self::{conversation::Conversation, servers::Patience};
 use crate::config::Address;
 
 /// What a person need not look at.
@@ -29,7 +29,7 @@ pub(crate) fn run(addresses: &[Address]) -> anyhow::Result<()> {
     // Turns of one conversation need no second thread.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("the operating system gave no event queue")?;
-    let conversation = Conversation::with(addresses.to_vec(), Box::new(tell));
+    let conversation = Conversation::with(addresses.to_vec(), Patience::USUAL, Box::new(tell));
     let talked = if io::stdin().is_terminal() && io::stdout().is_terminal() {
         runtime.block_on(prompt::run(conversation))
     } else {

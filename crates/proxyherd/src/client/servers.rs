@@ -2,7 +2,7 @@
 //!
 //! An outage begins when a connection breaks and ends with the next complete reply, so a server that takes
 //! connections but answers nothing does not end one. During an outage the servers are tried in turn, until one
-//! answers or patience ends. Nobody has patience for a herd that has never answered: each server is tried once.
+//! answers or patience ends. A herd that was never there is not waited for: each server is tried once.
 
 use std::{
     fmt, io,
@@ -18,10 +18,23 @@ use crate::config::Address;
 
 /// How long a server may take to accept a connection.
 const CONNECT_MAX: Duration = Duration::from_secs(2);
-/// How long after a connection broke the servers are tried again and again: as long as one takes to start anew.
-const PATIENCE: Duration = Duration::from_secs(5);
 /// How long to wait when every server has been tried, before all are tried again.
 const ROUND_PAUSE: Duration = Duration::from_millis(200);
+
+/// How long servers are waited for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// How long one may say nothing when it is asked.
+    pub(super) silence_max: Duration,
+    /// How long after a connection broke all are tried again and again.
+    pub(super) outage_max: Duration,
+}
+
+impl Patience {
+    /// A server's places have a deadline of their own, well below the silence; in five seconds one starts anew.
+    pub(super) const USUAL: Patience =
+        Patience { silence_max: Duration::from_secs(15), outage_max: Duration::from_secs(5) };
+}
 
 /// Tells the user what is no reply.
 pub(super) type Tell = Box<dyn FnMut(&str)>;
@@ -31,7 +44,9 @@ pub(super) struct Servers {
     /// Never empty.
     addresses: Vec<Address>,
     at: usize,
-    patience: Duration,
+    outage_max: Duration,
+    /// Whether one has ever taken a connection.
+    has_been_there: bool,
     outage: Option<Outage>,
     tell: Tell,
 }
@@ -63,9 +78,9 @@ impl fmt::Display for NoneAnswers {
 
 impl Servers {
     /// Servers at these addresses, of which there is at least one, to be tried in this order.
-    pub(super) fn new(addresses: Vec<Address>, tell: Tell) -> Servers {
+    pub(super) fn new(addresses: Vec<Address>, outage_max: Duration, tell: Tell) -> Servers {
         assert!(!addresses.is_empty(), "the command line has addresses by default");
-        Servers { addresses, at: 0, patience: Duration::ZERO, outage: None, tell }
+        Servers { addresses, at: 0, outage_max, has_been_there: false, outage: None, tell }
     }
 
     /// The server that is talked to, or tried next.
@@ -80,6 +95,7 @@ impl Servers {
             self.outage().attempts += 1;
             match dial(self.current()).await {
                 Ok(stream) => {
+                    self.has_been_there = true;
                     self.tell_going_on();
                     return Ok(stream);
                 }
@@ -101,7 +117,6 @@ impl Servers {
     /// A server has answered, or there is nothing it could have answered: all is well.
     pub(super) fn recovered(&mut self) {
         self.outage = None;
-        self.patience = PATIENCE;
     }
 
     fn outage(&mut self) -> &mut Outage {
@@ -111,7 +126,8 @@ impl Servers {
     }
 
     async fn pause_after_a_round(&mut self) -> Result<(), NoneAnswers> {
-        let (count, patience) = (self.addresses.len(), self.patience);
+        let count = self.addresses.len();
+        let patience = if self.has_been_there { self.outage_max } else { Duration::ZERO };
         let outage = self.outage();
         if outage.attempts == 0 || !outage.attempts.is_multiple_of(count) {
             return Ok(());

@@ -7,6 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::net::TcpSocket;
+
 use super::*;
 use crate::{
     door::http::{LinkStatus, ReportStatus},
@@ -190,6 +192,8 @@ fn whoever_else_is_at_a_servers_door_is_not_taken_for_it() {
 struct Herd {
     config: Config,
     servers: Vec<Server>,
+    /// Holds Juzang's port, so that nobody else takes it.
+    _juzang: TcpSocket,
     _log: tempfile::TempDir,
 }
 
@@ -209,6 +213,9 @@ impl Herd {
             server.neighbors.clear();
             sockets.push(bound);
         }
+        let juzang = TcpSocket::new_v4().unwrap();
+        juzang.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        config.servers[2].http = Some(address(juzang.local_addr().unwrap()));
         config.servers[3].http = None;
         let jaquez = config.servers[1].name.clone();
         config.servers[0].neighbors.push(jaquez);
@@ -216,7 +223,7 @@ impl Herd {
         let names: Vec<_> = config.servers.iter().map(|server| server.name.clone()).collect();
         let start = |(name, sockets)| Server::start_on(&config, name, sockets).unwrap();
         let servers = names.iter().zip(sockets).map(start).collect();
-        Herd { config, servers, _log: log }
+        Herd { config, servers, _juzang: juzang, _log: log }
     }
 
     /// How it is when both ends of its link are up.
