@@ -1,48 +1,61 @@
 //! Clients ask, and servers answer.
 
-use proxyherd_core::{flood::Offered, map::shard_index};
+use proxyherd_core::{
+    flood::Offered,
+    limits::BATCH_LEN_MAX,
+    map::{Offer, shard_index},
+};
 
 use super::{EPOCH_NS, Event, Server, World};
-use crate::clients::Request;
+use crate::{clients::Request, server::Life};
 
 impl World {
     pub(super) fn ask(&mut self) {
         if self.is_peace() {
             return;
         }
-        for request in self.clients.ask(EPOCH_NS + self.now) {
-            self.serve(&request);
+        let requests = self.clients.ask(EPOCH_NS + self.now);
+        for server in 0..self.servers.len() {
+            let here: Vec<_> = requests.iter().filter(|request| request.server == server).collect();
+            // Whoever asks twice does so one after the other, and is answered so.
+            let batches = here.chunk_by(|one, next| one.client() != next.client());
+            for batch in batches.flat_map(|batch| batch.chunks(BATCH_LEN_MAX)) {
+                self.serve(server, batch);
+            }
         }
         let at = self.now + self.clients.interval();
         self.timeline.put(at, Event::Ask);
     }
 
-    fn serve(&mut self, request: &Request) {
-        let server = request.server;
-        let (now, clock_ns, client) = (self.now, self.clock_ns(server), request.client());
+    /// Lets a server answer a batch, in which each client asks once. One that is down or stands still does not.
+    fn serve(&mut self, server: usize, batch: &[&Request]) {
+        let (now, clock_ns) = (self.now, self.clock_ns(server));
         let Server { life: Some(life), lives, paused_until } = &self.servers[server] else { return };
         if *paused_until > now {
             return;
         }
-        let (is_news, wake) = match request.report() {
-            Some(report) => {
-                self.tally.reports += 1;
-                let (offered, wake) = life.map.report(clock_ns, &report);
-                (matches!(offered, Offered::Inserted | Offered::Updated), wake)
+        let mut offers: Vec<_> =
+            batch.iter().filter_map(|request| request.report()).map(Offer::new).collect();
+        let mut wake = life.map.report_all(clock_ns, &mut offers);
+        let is_news = |offer: &&Offer<'_>| matches!(offer.outcome, Offered::Inserted | Offered::Updated);
+        let mut news: Vec<_> = offers.iter().filter(is_news).map(|offer| offer.report.client).collect();
+        self.tally.reports += offers.len() as u64;
+        for request in batch.iter().filter(|request| request.report().is_none()) {
+            let (was_known, woken) = life.map.forget(clock_ns, request.client());
+            wake = wake.and(woken);
+            if was_known {
+                self.tally.forgotten += 1;
+                news.push(request.client());
             }
-            None => {
-                let (was_known, wake) = life.map.forget(clock_ns, client);
-                self.tally.forgotten += u64::from(was_known);
-                (was_known, wake)
-            }
-        };
-        self.trace.note(u64::from(is_news));
-        if is_news {
+        }
+        let mut shards = 0;
+        for client in news {
+            self.trace.note_bytes(client.as_bytes());
             self.tally.accepted += 1;
             self.checker.took(now, clock_ns, &life.map, client);
-            let shard = 1 << shard_index(client.as_bytes());
-            self.checker.vectors(now, (server, *lives), clock_ns, &life.map, shard);
+            shards |= 1 << shard_index(client.as_bytes());
         }
-        self.with(server, |life, out| life.wake(wake, out));
+        self.checker.vectors(now, (server, *lives), clock_ns, &life.map, shards);
+        self.with(server, |life: &mut Life, out| life.wake(wake, out));
     }
 }
