@@ -5,8 +5,8 @@
 //! - Agreement, once the herd is left in peace: within a bounded time all servers that can reach each other hold
 //!   the same map, their vectors are equal, and nothing waits. For each client it is at least what the best of
 //!   them held when peace began, and an update that some server really took.
-//! - Bounds, all the time: an outbox holds each slot once, and one marker.
-//! - Bookkeeping, all the time: see `Map::contradiction`.
+//! - Bounds, every half minute and whenever the herd agrees: an outbox holds each slot once, and one marker.
+//! - Bookkeeping, as often: see `Map::contradiction`.
 
 use std::collections::{BTreeMap, HashMap};
 

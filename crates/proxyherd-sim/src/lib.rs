@@ -22,6 +22,10 @@
 //! alone and all at once, tell two servers different things at the same time, send again what they have sent
 //! long before, and ask to be forgotten.
 //!
+//! In a quarter of the herds *records expire*, and servers sweep. There clocks agree and clients are orderly,
+//! because only then is it exact what a herd agrees on: otherwise a report may have won over another and
+//! expire before it.
+//!
 //! *Faults* come at random: crashes (with and without a last word), servers that stand still, connections that
 //! are reset, ways that are blocked (both or one), partitions.
 //!
@@ -31,7 +35,7 @@
 //! it is: a server down, a partition. Then every part of the herd whose servers reach each other has to hold
 //! the same map with the same vectors within a bounded time, and no less than the best of them held before.
 //! Invariant I1 is proved whenever a vector moves, against a ledger of all updates that any server ever took; the
-//! bounds of the outboxes and the core's own bookkeeping are looked at all the time. A run in which too little
+//! bounds of the outboxes and the core's own bookkeeping are looked at every half minute. A run in which too little
 //! happened does not count. And with a rule of the flood broken on purpose the checkers must find it.
 //!
 //! # Where things are
