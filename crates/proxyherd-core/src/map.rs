@@ -217,7 +217,8 @@ impl Map {
         (offered, self.counted(index, offered, wake))
     }
 
-    /// Calls `read` with the record of a client, unless it is unknown, forgotten or expired.
+    /// Calls `read` with the record of a client, unless it is unknown or expired; of one that asked to
+    /// be forgotten there is a tombstone.
     pub fn locate<T>(
         &self,
         now_ns: u64,

@@ -69,11 +69,12 @@ impl Store {
 
     /// Keeps `record` in the slot of its key; `held` is what [`Store::find`] said of it just now.
     pub(crate) fn place(&mut self, held: Option<SlotId>, record: &Record<'_>) -> Result<SlotId, StoreFull> {
-        let id = match held {
-            Some(id) => id,
-            None => self.vacant(record)?,
-        };
-        self.slot_mut(id).set(record);
+        if let Some(id) = held {
+            self.slot_mut(id).replace(record);
+            return Ok(id);
+        }
+        let id = self.vacant(record)?;
+        self.slot_mut(id).fill(record);
         Ok(id)
     }
 

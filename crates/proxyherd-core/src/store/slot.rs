@@ -82,9 +82,28 @@ impl Slot {
         }
     }
 
-    /// Puts `record` in the place of what was there. Allocates only where key and attributes together change
-    /// their length.
-    pub(super) fn set(&mut self, record: &Record<'_>) {
+    /// Takes `record` into a free slot.
+    pub(super) fn fill(&mut self, record: &Record<'_>) {
+        debug_assert!(!self.is_live(), "a slot is filled when it is free");
+        let attributes = self.set_numbers(record);
+        self.set_blob(record.kind, record.key, attributes.as_bytes());
+    }
+
+    /// Puts `record` in the place of another of the same key. Allocates only where the attributes change their
+    /// length.
+    pub(super) fn replace(&mut self, record: &Record<'_>) {
+        debug_assert!(self.is_about(record.kind, record.key), "a slot is replaced by a record of its key");
+        let attributes = self.set_numbers(record).as_bytes();
+        let key_end = self.key_end();
+        if self.blob.len() == key_end + attributes.len() {
+            self.blob[key_end..].copy_from_slice(attributes);
+        } else {
+            self.set_blob(record.kind, record.key, attributes);
+        }
+    }
+
+    /// Sets all but key and attributes; returns the attributes.
+    fn set_numbers<'r>(&mut self, record: &Record<'r>) -> Attributes<'r> {
         let shape = u64::from(record.timestamp.shape()) << SHAPE_SHIFT;
         let attributes = match record.body {
             Body::Gone => {
@@ -99,15 +118,10 @@ impl Slot {
         };
         self.nanos = record.timestamp.nanos();
         self.difference = record.difference.nanos();
-        self.set_blob(record.kind, record.key, attributes.as_bytes());
+        attributes
     }
 
     fn set_blob(&mut self, kind: Kind, key: &[u8], attributes: &[u8]) {
-        if self.is_about(kind, key) && self.blob.len() == self.key_end() + attributes.len() {
-            let key_end = self.key_end();
-            self.blob[key_end..].copy_from_slice(attributes);
-            return;
-        }
         let mut blob = Vec::with_capacity(1 + key.len() + attributes.len());
         blob.push(kind.0);
         blob.extend_from_slice(key);
