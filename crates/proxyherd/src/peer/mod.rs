@@ -78,10 +78,7 @@ async fn keep_dialling(herd: Arc<Herd>, index: usize, stop: CancellationToken) {
     let mut backoff = Backoff::default();
     while !stop.is_cancelled() {
         let times_up = link.state().times_up;
-        let trouble = match stop.run_until_cancelled(dial_and_speak(&herd, link, &stop)).await {
-            Some(Err(trouble)) => trouble,
-            None => Trouble::Stopping,
-        };
+        let trouble = dial_and_speak(&herd, link, &stop).await;
         tell_down(&herd, link, &trouble);
         if link.state().times_up > times_up {
             backoff.reset();
@@ -92,25 +89,28 @@ async fn keep_dialling(herd: Arc<Herd>, index: usize, stop: CancellationToken) {
 }
 
 /// Dials once and speaks until the link ends, which it always does for some reason.
-async fn dial_and_speak(
-    herd: &Arc<Herd>,
-    link: &Link,
-    stop: &CancellationToken,
-) -> Result<std::convert::Infallible, Trouble> {
+async fn dial_and_speak(herd: &Arc<Herd>, link: &Link, stop: &CancellationToken) -> Trouble {
+    let (stream, received) = match stop.run_until_cancelled(dial(herd, link)).await {
+        Some(Ok(dialled)) => dialled,
+        Some(Err(trouble)) => return trouble,
+        None => return Trouble::Stopping,
+    };
+    let _speaking = link.speaking.lock().await;
+    let how = format!("dialled {}", link.neighbor.address);
+    session::speak(herd, link, stream, received, &how, stop).await
+}
+
+/// A connection on which both have said HELLO, and what came behind the neighbour's.
+async fn dial(herd: &Herd, link: &Link) -> Result<(TcpStream, Vec<u8>), Trouble> {
     let address = &link.neighbor.address;
     let dialled = timeout(HANDSHAKE_MAX, async {
         let target = (address.host(), address.port());
         let mut stream = TcpStream::connect(target).await.map_err(Trouble::Unreachable)?;
         stream.set_nodelay(true)?;
         let received = greet(herd, &mut stream, &link.neighbor.name).await?;
-        Ok::<_, Trouble>((stream, received))
+        Ok((stream, received))
     });
-    let (stream, received) = dialled.await.map_err(|_| Trouble::NoAnswer)??;
-    let speaking = link.speaking.lock().await;
-    let how = format_args!("dialled {address}").to_string();
-    let trouble = session::speak(herd, link, stream, received, &how, stop).await;
-    drop(speaking);
-    Err(trouble)
+    dialled.await.map_err(|_| Trouble::NoAnswer)?
 }
 
 /// Says HELLO and waits for the answer; returns what came behind it.
@@ -125,7 +125,7 @@ async fn accept_all(herd: Arc<Herd>, listener: TcpListener, tasks: TaskTracker, 
     while let Some((stream, address)) = listen::accept(&listener, &herd.log, &stop).await {
         let (herd, stop) = (Arc::clone(&herd), stop.clone());
         tasks.spawn(async move {
-            if let Some(Err(trouble)) = stop.run_until_cancelled(welcome(&herd, stream, &stop)).await {
+            if let Err(trouble) = welcome(&herd, stream, &stop).await {
                 let message = format_args!("no link with {address}, which dialled the peer port: {trouble}");
                 herd.log.event(LogLevel::Warn, Subject::Server, message);
             }
@@ -136,7 +136,8 @@ async fn accept_all(herd: Arc<Herd>, listener: TcpListener, tasks: TaskTracker, 
 /// Answers a connection; if a neighbour dialled it, speaks until the link ends.
 async fn welcome(herd: &Arc<Herd>, mut stream: TcpStream, stop: &CancellationToken) -> Result<(), Trouble> {
     stream.set_nodelay(true)?;
-    let heard = timeout(HANDSHAKE_MAX, hear_hello(&mut stream)).await;
+    let heard = stop.run_until_cancelled(timeout(HANDSHAKE_MAX, hear_hello(&mut stream))).await;
+    let Some(heard) = heard else { return Ok(()) };
     let (hello, received) = heard.map_err(|_| Trouble::NoAnswer)??;
     let (place, answer) = match herd.identity.answer(&hello, &herd.links.names()) {
         Ok(agreed) => agreed,

@@ -1,6 +1,6 @@
 //! One connection between two servers that have agreed: both directions until it ends.
 
-use std::sync::Arc;
+use std::{future::pending, pin::pin, sync::Arc};
 
 use proxyherd_core::{
     codec::link::Encoder,
@@ -22,7 +22,11 @@ use crate::{
     log::{Direction, LogLevel, Subject},
 };
 
-/// Speaks on `link` until the connection ends, and says why it did. `received` came behind the handshake.
+/// So many heartbeats in a row that do not come are silence.
+const SILENT_HEARTBEATS_MAX: u128 = LINK_SILENCE_MAX.as_millis() / HEARTBEAT_INTERVAL.as_millis();
+
+/// Speaks on `link` until the connection ends, and says why it did. `received` came behind the handshake. Once
+/// `stop` is cancelled it ends within [`LINK_SILENCE_MAX`].
 ///
 /// The caller holds `link.speaking`.
 pub(super) async fn speak(
@@ -36,15 +40,28 @@ pub(super) async fn speak(
     let replaced = link.came_up();
     let subject = Subject::Link(&link.neighbor.name);
     herd.log.event(LogLevel::Info, subject, format_args!("up: {how}"));
-    let (reader, writer) = stream.into_split();
+    let (reader, mut writer) = stream.into_split();
+    let mut receiving = pin!(receive(herd, link, reader, received));
     let trouble = tokio::select! {
-        trouble = receive(herd, link, reader, received) => trouble,
-        trouble = send(herd, link, writer) => trouble,
+        trouble = &mut receiving => trouble,
+        trouble = send_while_heard(herd, link, &mut writer) => trouble,
         () = replaced.cancelled() => Trouble::Replaced,
-        () = stop.cancelled() => Trouble::Stopping,
+        () = stop.cancelled() => take_leave(writer, receiving).await,
     };
     herd.map().link_down(link.id);
     trouble
+}
+
+/// Says that there is nothing more to come, and listens until the neighbour has read all of it and closes too. To
+/// close at once would be to lose what is still on its way: the neighbour's next word would reset the connection.
+async fn take_leave(
+    mut writer: impl AsyncWrite + Unpin,
+    receiving: impl Future<Output = Trouble>,
+) -> Trouble {
+    if writer.shutdown().await.is_ok() {
+        let _ = timeout(LINK_SILENCE_MAX, receiving).await;
+    }
+    Trouble::Stopping
 }
 
 async fn receive(
@@ -66,16 +83,36 @@ async fn receive(
         link.add_received(incoming.records() - counted);
         log.tell(&bytes[..consumed]);
         bytes.drain(..consumed);
-        match timeout(LINK_SILENCE_MAX, reader.read_buf(&mut bytes)).await {
-            Ok(Ok(0)) => return Trouble::Closed,
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => return error.into(),
-            Err(_) => return Trouble::Silent,
+        if let Err(trouble) = read(&mut reader, &mut bytes).await {
+            return trouble;
         }
     }
 }
 
-async fn send(herd: &Herd, link: &Link, mut writer: impl AsyncWrite + Unpin) -> Trouble {
+/// Appends what comes next. Silence is counted in heartbeats that are missed: a process that was paused for long
+/// finds its timers over before it learns what has come meanwhile, and that is one heartbeat, not silence.
+async fn read(reader: &mut (impl AsyncRead + Unpin), bytes: &mut Vec<u8>) -> Result<(), Trouble> {
+    for _ in 0..SILENT_HEARTBEATS_MAX {
+        match timeout(HEARTBEAT_INTERVAL, reader.read_buf(bytes)).await {
+            Ok(Ok(0)) => return Err(Trouble::Closed),
+            Ok(Ok(_)) => return Ok(()),
+            Ok(Err(error)) => return Err(error.into()),
+            Err(_) => {}
+        }
+    }
+    Err(Trouble::Silent)
+}
+
+/// [`send`], where a connection that takes no more does not end the link. What the neighbour said before it left may
+/// be all that is left of some reports: it is read first, and reading finds the same end.
+async fn send_while_heard(herd: &Herd, link: &Link, writer: &mut (impl AsyncWrite + Unpin)) -> Trouble {
+    match send(herd, link, writer).await {
+        Trouble::Broken(_) => pending().await,
+        trouble => trouble,
+    }
+}
+
+async fn send(herd: &Herd, link: &Link, writer: &mut (impl AsyncWrite + Unpin)) -> Trouble {
     let mut encoder = Encoder::default();
     let mut log = LinkLog::new(herd, link, Direction::Out);
     let mut sent = 0;

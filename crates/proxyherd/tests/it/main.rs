@@ -13,6 +13,7 @@ mod chunks;
 mod command_line;
 mod commands;
 mod demo;
+mod links;
 mod logs;
 mod moving;
 mod peer_port;

@@ -2,47 +2,16 @@
 //! whatever else comes is closed, logged with its reason, and harms nobody.
 
 use std::{
-    io::{ErrorKind, Read, Write},
-    net::{SocketAddr, TcpStream},
+    io::Read,
     time::{Duration, Instant},
 };
 
 use proxyherd_core::{
     codec::link::{Encoder, Frame, Hello, decode},
-    limits::{HANDSHAKE_MAX, SHARDS},
-    types::{Origin, ServerName},
+    limits::HANDSHAKE_MAX,
 };
 
-use crate::harness::{Herd, PATIENCE, Plan, WHERE_AND_WHEN, eventually, metric, status};
-
-/// The HELLO of a server of the herd that has this name.
-fn hello(name: &str) -> Hello {
-    let server = ServerName::new(name).unwrap();
-    let origin = Origin { server, incarnation: 7 };
-    Hello { lowest: 1, highest: 1, features: 0, herd: "herd".into(), origin, shards: SHARDS as u8 }
-}
-
-fn bytes_of(hello: &Hello) -> Vec<u8> {
-    let mut encoder = Encoder::default();
-    encoder.hello(hello);
-    encoder.bytes().to_vec()
-}
-
-fn dial(peer: SocketAddr, bytes: &[u8]) -> TcpStream {
-    let mut stream = TcpStream::connect(peer).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.write_all(bytes).unwrap();
-    stream
-}
-
-/// All that comes until the other end closes, which it must do.
-fn rest(mut stream: &TcpStream) -> Vec<u8> {
-    let mut rest = Vec::new();
-    match stream.read_to_end(&mut rest) {
-        Err(error) if error.kind() != ErrorKind::ConnectionReset => panic!("{error} after {rest:?}"),
-        _ => rest,
-    }
-}
+use crate::harness::{Herd, Plan, WHERE_AND_WHEN, eventually, metric, neighbor, status};
 
 /// The pair's Riley, with a client whose record must stay as it is; Jaquez is not there.
 fn riley_alone() -> (Herd, String) {
@@ -69,9 +38,9 @@ fn what_is_no_hello_is_closed_and_logged() {
         ("zeros", &[0; 5000], "it did not say HELLO"),
         ("another frame", &a_frame_that_is_no_hello, "it did not say HELLO"),
     ] {
-        let stream = dial(peer, bytes);
+        let stream = neighbor::dial(peer, bytes);
         let address = stream.local_addr().unwrap();
-        assert_eq!(rest(&stream), b"", "{what} has no answer");
+        assert_eq!(neighbor::rest(&stream), b"", "{what} has no answer");
         let line = herd.wait_for_log("Riley", &format!("no link with {address}, "));
         assert!(line.contains(reason) && line.contains("  !  "), "{what}: {line}");
     }
@@ -81,13 +50,13 @@ fn what_is_no_hello_is_closed_and_logged() {
 #[test]
 fn half_a_hello_is_not_waited_for_longer_than_the_handshake_may_take() {
     let (mut herd, _) = riley_alone();
-    let whole = bytes_of(&hello("Jaquez"));
+    let whole = neighbor::bytes_of(&neighbor::hello("Jaquez"));
     let began = Instant::now();
     let silent: Vec<_> = [0, 1, 3, 8, whole.len() - 1]
-        .map(|len| dial(herd.at("Riley").peer, &whole[..len]))
+        .map(|len| neighbor::dial(herd.at("Riley").peer, &whole[..len]))
         .into_iter()
         .collect();
-    let left = dial(herd.at("Riley").peer, &whole[..5]);
+    let left = neighbor::dial(herd.at("Riley").peer, &whole[..5]);
     let address = left.local_addr().unwrap();
     drop(left);
     let line = herd.wait_for_log("Riley", &format!("no link with {address}, "));
@@ -97,7 +66,7 @@ fn half_a_hello_is_not_waited_for_longer_than_the_handshake_may_take() {
     herd.wait_for_links(&["Riley", "Jaquez"]);
     assert!(began.elapsed() < HANDSHAKE_MAX, "the link came up while the silent ones were waited for");
     for stream in &silent {
-        assert_eq!(rest(stream), b"");
+        assert_eq!(neighbor::rest(stream), b"");
     }
     assert!(began.elapsed() >= HANDSHAKE_MAX, "after {:?}", began.elapsed());
     herd.wait_for_log("Riley", "no answer within 5 s");
@@ -106,18 +75,18 @@ fn half_a_hello_is_not_waited_for_longer_than_the_handshake_may_take() {
 #[test]
 fn a_server_that_does_not_belong_is_told_why_and_logged() {
     let (herd, at) = riley_alone();
-    let right = hello("Jaquez");
+    let right = neighbor::hello("Jaquez");
     for (hello, reason) in [
-        (hello("Eve"), "Eve is no neighbor of Riley"),
-        (hello("Campbell"), "Campbell is no neighbor of Riley"),
-        (hello("Riley"), "Riley is no neighbor of Riley"),
+        (neighbor::hello("Eve"), "Eve is no neighbor of Riley"),
+        (neighbor::hello("Campbell"), "Campbell is no neighbor of Riley"),
+        (neighbor::hello("Riley"), "Riley is no neighbor of Riley"),
         (Hello { herd: "other".into(), ..right.clone() }, "it belongs to the herd \"other\""),
         (Hello { lowest: 8, highest: 9, ..right.clone() }, "it speaks link versions 8 to 9"),
         (Hello { shards: 1, ..right.clone() }, "it cuts its map into 1 shards"),
     ] {
-        let stream = dial(herd.at("Riley").peer, &bytes_of(&hello));
+        let stream = neighbor::dial(herd.at("Riley").peer, &neighbor::bytes_of(&hello));
         let address = stream.local_addr().unwrap();
-        let answer = rest(&stream);
+        let answer = neighbor::rest(&stream);
         match decode(&answer) {
             Ok(Some((Frame::Refusal(told), len))) => {
                 assert!(told.starts_with(reason), "{told}");
@@ -142,7 +111,7 @@ fn a_neighbour_that_breaks_the_protocol_loses_its_link_and_changes_nothing() {
     };
     let broken = [
         ("an unknown type", frame(99, 0, b"")),
-        ("a second HELLO", bytes_of(&hello("Jaquez"))),
+        ("a second HELLO", neighbor::bytes_of(&neighbor::hello("Jaquez"))),
         ("a record that is cut off", frame(5, 0, &[0; 10])),
         ("a record of impossible values", frame(5, 0, &[0xff; 200])),
         ("a shard that no server has", frame(3, 0, &[200, 0, 0])),
@@ -150,8 +119,11 @@ fn a_neighbour_that_breaks_the_protocol_loses_its_link_and_changes_nothing() {
         ("an origin out of order", frame(4, 0, b"\x05\x00\x01R\x00\x00\x00\x00\x00\x00\x00\x00")),
     ];
     for (times, (what, bytes)) in broken.iter().enumerate() {
-        let stream = dial(herd.at("Riley").peer, &[bytes_of(&hello("Jaquez")), bytes.clone()].concat());
-        let answer = rest(&stream);
+        let stream = neighbor::dial(
+            herd.at("Riley").peer,
+            &[neighbor::bytes_of(&neighbor::hello("Jaquez")), bytes.clone()].concat(),
+        );
+        let answer = neighbor::rest(&stream);
         assert!(matches!(decode(&answer), Ok(Some((Frame::Hello(_), _)))), "{what}: {answer:?}");
         eventually("the link is down for it", || {
             let link = &status(herd.at("Riley").http)["links"][0];
@@ -172,8 +144,8 @@ fn unknown_frames_that_are_optional_are_skipped() {
     let optional = [3, 0, 99, 0x80, 1, 2, 3];
     let mut encoder = Encoder::default();
     encoder.heartbeat(1);
-    let bytes = [&bytes_of(&hello("Jaquez")), &optional[..], encoder.bytes()].concat();
-    let mut stream = dial(herd.at("Riley").peer, &bytes);
+    let bytes = [&neighbor::bytes_of(&neighbor::hello("Jaquez")), &optional[..], encoder.bytes()].concat();
+    let mut stream = neighbor::dial(herd.at("Riley").peer, &bytes);
     // Riley tells its neighbour what it knows; a heartbeat comes when there is nothing else to tell.
     let mut received = Vec::new();
     let mut heard = 0;
@@ -192,25 +164,12 @@ fn unknown_frames_that_are_optional_are_skipped() {
 }
 
 #[test]
-fn a_neighbour_that_falls_silent_loses_its_link_and_has_it_again_when_it_wakes() {
-    let herd = Plan::pair().start();
-    // Stopped, not ended: its sockets stay open, and nobody says that it is away.
-    herd.process("Jaquez").signal("STOP");
-    let at = herd.client("Riley").ask(&format!("IAMAT kiwi {WHERE_AND_WHEN}"));
-    let line = herd.wait_for_log("Riley", "it sent nothing for 3 s");
-    assert!(line.contains("link   Jaquez") && line.contains("down after"), "{line}");
-    herd.process("Jaquez").signal("CONT");
-    assert_eq!(herd.agreed(&["Riley", "Jaquez"], "kiwi"), at);
-    herd.wait_for_links(&["Riley", "Jaquez"]);
-}
-
-#[test]
 fn a_neighbour_that_dials_again_replaces_its_old_link() {
     let (herd, _) = riley_alone();
-    let first = dial(herd.at("Riley").peer, &bytes_of(&hello("Jaquez")));
+    let first = neighbor::dial(herd.at("Riley").peer, &neighbor::bytes_of(&neighbor::hello("Jaquez")));
     herd.wait_for_log("Riley", "up: it dialled");
-    let second = dial(herd.at("Riley").peer, &bytes_of(&hello("Jaquez")));
-    rest(&first);
+    let second = neighbor::dial(herd.at("Riley").peer, &neighbor::bytes_of(&neighbor::hello("Jaquez")));
+    neighbor::rest(&first);
     herd.wait_for_log("Riley", "the neighbor connected anew");
     second.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
     eventually("the second is the link", || {

@@ -8,6 +8,7 @@ mod client;
 mod herd;
 mod http;
 mod ledger;
+pub(crate) mod neighbor;
 mod plan;
 mod ports;
 mod process;

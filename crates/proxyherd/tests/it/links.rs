@@ -1,0 +1,139 @@
+//! Links that end: whatever way they do, what one end has said is not lost on the other.
+
+use std::{
+    io::{ErrorKind, Read, Write},
+    net::TcpStream,
+    thread,
+};
+
+use proxyherd_core::{
+    codec::link::{Encoder, Frame, decode},
+    limits::{HEARTBEAT_INTERVAL, SHARDS},
+    types::{Attributes, Body, ClientId, Coordinates, Difference, Kind, Record, Timestamp},
+};
+
+use crate::harness::{Plan, WHERE_AND_WHEN, eventually, metric, neighbor};
+
+#[test]
+fn a_neighbour_that_falls_silent_loses_its_link_and_has_it_again_when_it_wakes() {
+    let herd = Plan::pair().start();
+    // Stopped, not ended: its sockets stay open, and nobody says that it is away.
+    herd.process("Jaquez").signal("STOP");
+    let at = herd.client("Riley").ask(&format!("IAMAT kiwi {WHERE_AND_WHEN}"));
+    let line = herd.wait_for_log("Riley", "it sent nothing for 3 s");
+    assert!(line.contains("link   Jaquez") && line.contains("down after"), "{line}");
+    herd.process("Jaquez").signal("CONT");
+    assert_eq!(herd.agreed(&["Riley", "Jaquez"], "kiwi"), at);
+    herd.wait_for_links(&["Riley", "Jaquez"]);
+}
+
+#[test]
+fn what_came_while_a_server_was_paused_is_not_lost_with_its_link() {
+    let mut herd = Plan::pair().start();
+    herd.process("Jaquez").signal("STOP");
+    let at = herd.client("Riley").ask(&format!("IAMAT kiwi {WHERE_AND_WHEN}"));
+    herd.wait_for_log("Riley", "it sent nothing for 3 s");
+    herd.kill_all(&["Riley"]);
+    herd.process("Jaquez").signal("CONT");
+    // All that is left of the report is in what Jaquez has received and not looked at.
+    assert_eq!(herd.agreed(&["Jaquez"], "kiwi"), at);
+}
+
+/// Frames that introduce a server and tell of so many clients that reported there.
+fn records(count: usize) -> Vec<u8> {
+    let mut encoder = Encoder::default();
+    let index = encoder.index_of(&neighbor::hello("Jaquez").origin).unwrap();
+    let timestamp = Timestamp::parse(b"1000").unwrap();
+    for number in 0..count {
+        let client = format!("client-{number}");
+        let key = ClientId::new(client.as_bytes()).unwrap().as_bytes();
+        let coordinates = Coordinates::parse(b"+1+1").unwrap();
+        let body = Body::Location { coordinates, attributes: Attributes::NONE };
+        let difference = Difference::at_receipt(2_000_000_000_000, timestamp);
+        encoder.record(index, 1, &Record { kind: Kind::CLIENT, key, body, timestamp, difference });
+    }
+    encoder.bytes().to_vec()
+}
+
+#[test]
+fn what_came_before_a_link_was_reset_is_kept() {
+    const RECORDS: usize = 500;
+    for _ in 0..10 {
+        let mut herd = Plan::pair().prepare();
+        herd.start("Riley");
+        let mut jaquez =
+            neighbor::dial(herd.at("Riley").peer, &neighbor::bytes_of(&neighbor::hello("Jaquez")));
+        herd.wait_for_log("Riley", "up: it dialled");
+        herd.process("Riley").signal("STOP");
+        jaquez.write_all(&records(RECORDS)).unwrap();
+        // Closed with Riley's HELLO unread, which resets the connection.
+        drop(jaquez);
+        // Riley wakes with something to read and, being due to say that it is alive, something to write.
+        thread::sleep(HEARTBEAT_INTERVAL);
+        herd.process("Riley").signal("CONT");
+        herd.wait_for_log("Riley", "down after");
+        assert_eq!(metric(herd.at("Riley").http, "proxyherd_records"), Some(RECORDS as f64));
+    }
+}
+
+/// Reads a link to its end and counts the records; says now and then that this end is alive, as neighbours do.
+fn records_until_the_end(stream: &mut TcpStream) -> usize {
+    let mut heartbeat = Encoder::default();
+    heartbeat.heartbeat(1);
+    let (mut received, mut records) = (Vec::new(), 0);
+    let mut piece = [0; 16 * 1024];
+    loop {
+        let _ = stream.write_all(heartbeat.bytes());
+        match stream.read(&mut piece) {
+            Ok(0) => return records,
+            Ok(len) => received.extend_from_slice(&piece[..len]),
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => return records,
+            Err(error) => panic!("{error}"),
+        }
+        let mut read = 0;
+        while let Some((frame, len)) = decode(&received[read..]).unwrap() {
+            records += usize::from(matches!(frame, Frame::Record { .. }));
+            read += len;
+        }
+        received.drain(..read);
+    }
+}
+
+#[test]
+fn a_server_that_ends_leaves_when_its_neighbours_have_read_all() {
+    const CLIENTS: usize = 20_000;
+    let mut herd = Plan::pair().log("level = \"warn\"").prepare();
+    herd.start("Riley");
+    let hello = [neighbor::bytes_of(&neighbor::hello("Jaquez")), empty_vectors()].concat();
+    let mut jaquez = neighbor::dial(herd.at("Riley").peer, &hello);
+    let mut riley = herd.client("Riley");
+    eventually("the link is up", || {
+        match metric(herd.at("Riley").http, "proxyherd_link_up{neighbor=\"Jaquez\"}") {
+            Some(1.0) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    });
+    let reports: String = (0..CLIENTS).map(|client| format!("IAMAT client-{client} +1+1 1000\n")).collect();
+    thread::scope(|scope| {
+        let mut stream = riley.stream().try_clone().unwrap();
+        scope.spawn(move || stream.write_all(reports.as_bytes()).unwrap());
+        for _ in 0..CLIENTS {
+            assert!(riley.line().starts_with("AT Riley +"));
+        }
+    });
+    herd.process("Riley").signal("TERM");
+    eventually("Riley takes no clients any more", || match TcpStream::connect(herd.line("Riley")) {
+        Ok(_) => Err("it does"),
+        Err(_) => Ok(()),
+    });
+    // More is on the way than this end has room for, and it has something to say itself.
+    assert_eq!(records_until_the_end(&mut jaquez), CLIENTS);
+    assert_eq!(herd.stop("Riley", "CONT").code, 0);
+}
+
+/// The vectors of a server that has nothing.
+fn empty_vectors() -> Vec<u8> {
+    let mut encoder = Encoder::default();
+    (0..SHARDS as u8).for_each(|shard| encoder.vector(shard, &[]));
+    encoder.bytes().to_vec()
+}
