@@ -138,7 +138,8 @@ const LINES: [&str; 5] =
 
 #[tokio::test]
 async fn wherever_a_connection_breaks_each_line_gets_one_reply() {
-    let first: Vec<String> = LINES.iter().map(|line| reply("A", line)).collect();
+    // The longer name makes longer replies: what was seen of one must not be looked for in the other.
+    let first: Vec<String> = LINES.iter().map(|line| reply("Alexandria", line)).collect();
     let stream = first.concat();
     for cut in 0..=stream.len() {
         let said = stream[..cut].to_owned();
@@ -299,6 +300,31 @@ async fn a_server_that_says_nothing_is_passed_over() {
     run(conversation, Cursor::new("a\n"), &mut output).await.unwrap();
     drop(done);
     assert_eq!(output, b"? a\n");
+}
+
+#[tokio::test]
+async fn a_server_that_is_slow_or_not_asked_is_not_silent() {
+    let slow = |mut connection: BufReader<TcpStream>| {
+        let mut line = String::new();
+        while connection.read_line(&mut line).unwrap() > 0 {
+            thread::sleep(Duration::from_millis(300));
+            connection.get_mut().write_all(reply("A", line.trim_end()).as_bytes()).unwrap();
+            line.clear();
+        }
+    };
+    let servers = [fake(vec![Box::new(slow)]), fake(vec![answer_all("B")])];
+    let (input, mut typist) = pipe().unwrap();
+    let typing = thread::spawn(move || {
+        typist.write_all(b"IAMAT a 1 1\n").unwrap();
+        thread::sleep(Duration::from_millis(1500));
+        typist.write_all(&b"IAMAT b 1 1\n".repeat(4)).unwrap();
+    });
+    let patience = Patience { silence_max: Duration::from_secs(1), ..Patience::USUAL };
+    let mut output = Vec::new();
+    run(telling(&servers, patience, |_| ()), input, &mut output).await.unwrap();
+    typing.join().unwrap();
+    let expected = format!("AT A +0.1 a 1 1\n{}", "AT A +0.1 b 1 1\n".repeat(4));
+    assert_eq!(String::from_utf8(output).unwrap(), expected);
 }
 
 #[tokio::test]
