@@ -75,11 +75,13 @@ async fn receive(
     bytes.reserve(2 * LINK_BATCH_LEN);
     loop {
         let (mut wake, counted) = (Wake::default(), incoming.records());
-        let consumed = match incoming.receive(herd.map(), clock::now_ns(), &bytes, &mut wake) {
+        let received = incoming.receive(herd.map(), clock::now_ns(), &bytes, &mut wake);
+        // What came before a frame that breaks the link has been taken in, and is news for other links.
+        herd.wake(wake);
+        let consumed = match received {
             Ok(consumed) => consumed,
             Err(error) => return error.into(),
         };
-        herd.wake(wake);
         link.add_received(incoming.records() - counted);
         log.tell(&bytes[..consumed]);
         bytes.drain(..consumed);
@@ -124,10 +126,8 @@ async fn send(herd: &Herd, link: &Link, writer: &mut (impl AsyncWrite + Unpin)) 
             return Trouble::Exhausted;
         }
         if !encoder.is_empty() {
-            match timeout(LINK_SILENCE_MAX, writer.write_all(encoder.bytes())).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => return error.into(),
-                Err(_) => return Trouble::Stuck,
+            if let Err(trouble) = write(writer, encoder.bytes()).await {
+                return trouble;
             }
             log.tell(encoder.bytes());
             link.add_sent(encoder.records() - sent);
@@ -141,6 +141,19 @@ async fn send(herd: &Herd, link: &Link, writer: &mut (impl AsyncWrite + Unpin)) 
             }
         }
     }
+}
+
+/// Writes all of `bytes`, as long as the neighbour takes some now and then: a slow link is no dead one.
+async fn write(writer: &mut (impl AsyncWrite + Unpin), mut bytes: &[u8]) -> Result<(), Trouble> {
+    while !bytes.is_empty() {
+        match timeout(LINK_SILENCE_MAX, writer.write(bytes)).await {
+            Ok(Ok(0)) => return Err(Trouble::Closed),
+            Ok(Ok(len)) => bytes = &bytes[len..],
+            Ok(Err(error)) => return Err(error.into()),
+            Err(_) => return Err(Trouble::Stuck),
+        }
+    }
+    Ok(())
 }
 
 /// One direction of a link as AT lines in the log, where the log is that detailed.
