@@ -10,6 +10,7 @@ mod bad_input;
 mod bounds;
 mod catching_up;
 mod chunks;
+mod client_status;
 mod command_line;
 mod commands;
 mod demo;
