@@ -14,7 +14,10 @@ const NO_LINK: u8 = u8::MAX;
 
 /// A record's fixed part as it is kept. Text is not: coordinates and timestamp fold into numbers from which the
 /// bytes they came as are made again.
+///
+/// Aligned, so that a visit of a slot waits for memory once and not for two lines.
 #[derive(Debug, Default)]
+#[repr(align(64))]
 pub(crate) struct Slot {
     latitude: u64,
     longitude: u64,
@@ -152,6 +155,6 @@ mod tests {
 
     #[test]
     fn a_slot_is_one_cache_line() {
-        assert_eq!(size_of::<Slot>(), 64);
+        assert_eq!((size_of::<Slot>(), align_of::<Slot>()), (64, 64));
     }
 }
