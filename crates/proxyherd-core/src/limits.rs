@@ -35,7 +35,7 @@ pub const BATCH_LEN_MAX: usize = 64;
 pub const LINKS_MAX: usize = 32;
 /// Most incarnations of servers with live records in one shard. A record of one more is refused, and with it
 /// the link that brought it.
-pub const ORIGINS_MAX: usize = u16::MAX as usize;
+pub const ORIGINS_MAX: usize = u16::MAX as usize - 1;
 /// Most records in one shard. Past it new clients are refused; a neighbour's record that finds no room closes
 /// its link.
 pub const SHARD_RECORDS_MAX: usize = 1 << 28;

@@ -183,7 +183,7 @@ impl Map {
                 }
                 Offered::Updated => reports.accepted += 1,
                 Offered::Stale => reports.stale += 1,
-                Offered::Full => reports.refused += 1,
+                Offered::Full | Offered::Forged => reports.refused += 1,
             }
         }
         if inserted > 0 {
@@ -197,8 +197,9 @@ impl Map {
     pub fn forget(&self, now_ns: u64, client: ClientId<'_>) -> (bool, Wake) {
         let (index, mut counted) = self.shard_of(client.as_bytes());
         let (offered, wake) = counted.shard.forget(now_ns, client);
+        self.count(offered);
         drop(counted);
-        (offered == Offered::Updated, self.counted(index, offered, wake))
+        (offered == Offered::Updated, self.ready(index, wake))
     }
 
     /// Takes a record that came over `from`.
@@ -213,8 +214,9 @@ impl Map {
     ) -> (Offered, Wake) {
         let (index, mut counted) = self.shard_of(record.key);
         let (offered, wake) = counted.shard.apply(now_ns, from, record, origin, seq, &mut guesses[index]);
+        self.count(offered);
         drop(counted);
-        (offered, self.counted(index, offered, wake))
+        (offered, self.ready(index, wake))
     }
 
     /// Calls `read` with the record of a client, unless it is unknown or expired; of one that asked to
@@ -249,11 +251,11 @@ impl Map {
         (index, self.shards[index].lock())
     }
 
-    fn counted(&self, index: usize, offered: Offered, wake: Wake) -> Wake {
+    /// Counts a record that is new. The caller holds its shard, so that no sweep takes it away before it is counted.
+    fn count(&self, offered: Offered) {
         if offered == Offered::Inserted {
             self.records.fetch_add(1, Relaxed);
         }
-        self.ready(index, wake)
     }
 
     /// Notes which shard the links are to flush; says which links did not know of any.

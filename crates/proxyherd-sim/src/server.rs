@@ -41,7 +41,7 @@ pub(crate) struct Life {
     /// What it knows.
     pub(crate) map: Map,
     identity: Identity,
-    neighbours: Vec<ServerName>,
+    neighbours: Vec<(ServerName, bool)>,
     links: Vec<Link>,
     sessions: BTreeMap<ConnId, Session>,
 }
@@ -53,8 +53,8 @@ pub(crate) struct LifeSettings {
     pub(crate) me: Origin,
     /// Scatters the tables.
     pub(crate) seed: u64,
-    /// The neighbours by name; a neighbour's place here is its link's number.
-    pub(crate) neighbours: Vec<ServerName>,
+    /// The neighbours by name, and whether they are dialled; a neighbour's place here is its link's number.
+    pub(crate) neighbours: Vec<(ServerName, bool)>,
     /// Whether this server is the one that dials, for each neighbour.
     pub(crate) dials: Vec<bool>,
     /// How long after its receipt a report is forgotten.
@@ -187,7 +187,7 @@ impl Life {
         session.received.drain(..len);
         let agreed = match session.phase {
             Phase::Dialled(place) => {
-                self.identity.confirm(&hello, &self.neighbours[place]).map(|()| (place, None))
+                self.identity.confirm(&hello, &self.neighbours[place].0).map(|()| (place, None))
             }
             _ => self.identity.answer(&hello, &self.neighbours).map(|(place, answer)| (place, Some(answer))),
         };

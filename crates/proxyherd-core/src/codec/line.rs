@@ -67,6 +67,8 @@ pub enum Line<'a> {
     Iamat(Report<'a>, Told<'a>),
     /// Any other command of the herd.
     Command(Command<'a>),
+    /// A report that can't be read: answer with [`write_invalid`].
+    InvalidReport,
     /// Not a command: answer with [`write_invalid`].
     Invalid,
 }
@@ -84,12 +86,11 @@ pub struct Told<'a> {
 pub fn parse(line: &[u8]) -> Line<'_> {
     let mut fields = Fields::of(line);
     let Some(name) = fields.next() else { return Line::Blank };
-    let read = match name {
-        b"IAMAT" => parse_iamat(fields),
-        b"WHATSAT" => parse_whatsat(fields),
-        _ => None,
-    };
-    read.unwrap_or(Line::Invalid)
+    match name {
+        b"IAMAT" => parse_iamat(fields).unwrap_or(Line::InvalidReport),
+        b"WHATSAT" => parse_whatsat(fields).unwrap_or(Line::Invalid),
+        _ => Line::Invalid,
+    }
 }
 
 fn parse_iamat(mut fields: Fields<'_>) -> Option<Line<'_>> {
@@ -268,7 +269,7 @@ mod tests {
             }
             Line::Command(Command::Report(_)) => unreachable!("the line codec keeps a report's texts"),
             Line::Blank => Some("blank".to_owned()),
-            Line::Invalid => None,
+            Line::Invalid | Line::InvalidReport => None,
         };
         assert_eq!(answer.as_deref(), read, "{line:?}");
     }

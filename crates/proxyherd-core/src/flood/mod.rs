@@ -47,6 +47,8 @@ pub enum Offered {
     Stale,
     /// There is no room for another key: nothing changed.
     Full,
+    /// A neighbour tells as this server's own what this server has never said: nothing changed.
+    Forged,
 }
 
 /// The flood's rules, each as it should be. The simulator breaks them one at a time, to show that its checkers
@@ -170,6 +172,10 @@ impl Shard {
         seq: u64,
         guess: &mut u16,
     ) -> (Offered, Wake) {
+        if seq > self.origins.covered(ME) && origin == self.origins.origin(ME) {
+            // Taken, it would end this server's own count of its reports.
+            return (Offered::Forged, Wake::default());
+        }
         if self.is_expired(now_ns, record) {
             return (Offered::Stale, Wake::default());
         }

@@ -35,6 +35,9 @@ pub enum Refused {
     /// The other end is not in this server's list of neighbours.
     #[error("{0} is no neighbor of {1} in the configuration that {1} reads")]
     Stranger(ServerName, ServerName),
+    /// The other end dials where this end is to.
+    #[error("{1} dials {0}, and not the other way round: both have to read the same configuration")]
+    WrongEnd(ServerName, ServerName),
     /// Another server answers at a neighbour's address.
     #[error("{0} answers where {1} should be: look at the addresses in the configuration")]
     OtherServer(ServerName, ServerName),
@@ -59,13 +62,21 @@ impl Identity {
         Hello { lowest, highest, features: 0, herd, origin, shards: SHARDS as u8 }
     }
 
-    /// What the accepting end answers, having looked for the other in `neighbors`: the place there, and a HELLO
-    /// with the chosen version.
-    pub fn answer(&self, theirs: &Hello, neighbors: &[ServerName]) -> Result<(usize, Hello), Refused> {
+    /// What the accepting end answers, having looked for the other in `neighbors`, of whom some are dialled by this
+    /// end (`true`): the place there, and a HELLO with the chosen version.
+    pub fn answer(
+        &self,
+        theirs: &Hello,
+        neighbors: &[(ServerName, bool)],
+    ) -> Result<(usize, Hello), Refused> {
         let version = self.agree(theirs)?;
         let server = &theirs.origin.server;
-        let place = neighbors.iter().position(|neighbor| neighbor == server);
-        let place = place.ok_or_else(|| Refused::Stranger(server.clone(), self.me.server.clone()))?;
+        let names = || (server.clone(), self.me.server.clone());
+        let place = neighbors.iter().position(|(neighbor, _)| neighbor == server);
+        let place = place.ok_or_else(|| Refused::Stranger(names().0, names().1))?;
+        if neighbors[place].1 {
+            return Err(Refused::WrongEnd(names().0, names().1));
+        }
         Ok((place, self.hello_of(version, version)))
     }
 
@@ -110,7 +121,8 @@ mod tests {
     #[test]
     fn neighbours_of_one_herd_agree() {
         let (riley, jaquez) = (identity("Riley"), identity("Jaquez"));
-        let (place, answer) = riley.answer(&jaquez.hello(), &[name("Juzang"), name("Jaquez")]).unwrap();
+        let (place, answer) =
+            riley.answer(&jaquez.hello(), &[(name("Juzang"), true), (name("Jaquez"), false)]).unwrap();
         assert_eq!((place, answer.lowest, answer.highest), (1, 1, 1));
         assert_eq!(jaquez.confirm(&answer, &name("Riley")), Ok(()));
     }
@@ -118,7 +130,8 @@ mod tests {
     #[test]
     fn whoever_does_not_belong_is_told_why() {
         let (riley, jaquez) = (identity("Riley"), identity("Jaquez"));
-        let refusal = |hello: Hello| riley.answer(&hello, &[name("Jaquez")]).unwrap_err();
+        let neighbors = [(name("Jaquez"), false), (name("Juzang"), true)];
+        let refusal = |hello: Hello| riley.answer(&hello, &neighbors).unwrap_err();
         let hello = jaquez.hello();
         assert!(matches!(
             refusal(Hello { herd: "other".into(), ..hello.clone() }),
@@ -127,6 +140,7 @@ mod tests {
         assert_eq!(refusal(Hello { lowest: 2, highest: 9, ..hello.clone() }), Refused::Version(2, 9));
         assert_eq!(refusal(Hello { shards: 8, ..hello.clone() }), Refused::Shards(8));
         assert_eq!(refusal(identity("Eve").hello()), Refused::Stranger(name("Eve"), name("Riley")));
+        assert_eq!(refusal(identity("Juzang").hello()), Refused::WrongEnd(name("Juzang"), name("Riley")));
         let answer = riley.hello();
         assert_eq!(
             jaquez.confirm(&answer, &name("Juzang")),
@@ -138,7 +152,7 @@ mod tests {
     fn a_newer_neighbour_is_answered_in_the_highest_common_version() {
         let (riley, jaquez) = (identity("Riley"), identity("Jaquez"));
         let newer = Hello { highest: 7, features: u64::MAX, ..jaquez.hello() };
-        let (_, answer) = riley.answer(&newer, &[name("Jaquez")]).unwrap();
+        let (_, answer) = riley.answer(&newer, &[(name("Jaquez"), false)]).unwrap();
         assert_eq!((answer.lowest, answer.highest), (1, 1));
     }
 }

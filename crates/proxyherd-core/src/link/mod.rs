@@ -34,6 +34,14 @@ pub enum LinkError {
     /// A frame is about a shard that no server has.
     #[error("a frame is about shard {0} of {SHARDS}")]
     UnknownShard(u8),
+    /// A shard's vector came a second time.
+    #[error("the vector of shard {0} came twice")]
+    VectorAgain(u8),
+    /// A record claims to be this server's own.
+    #[error(
+        "it tells as this server's own what was never said here; does another server run under its name?"
+    )]
+    Forged,
     /// A frame of the handshake came after it.
     #[error("a frame of the handshake came after it")]
     LateHandshake,
@@ -49,6 +57,8 @@ pub enum LinkError {
 pub struct Incoming {
     link: LinkId,
     origins: Vec<Introduced>,
+    /// The shards whose vector the neighbour has told, one bit each.
+    told_vectors: u32,
     records: u64,
     heard_clock_ns: Option<u64>,
 }
@@ -63,7 +73,7 @@ struct Introduced {
 impl Incoming {
     /// The receiving half of a link that has just agreed.
     pub fn new(link: LinkId) -> Incoming {
-        Incoming { link, origins: Vec::new(), records: 0, heard_clock_ns: None }
+        Incoming { link, origins: Vec::new(), told_vectors: 0, records: 0, heard_clock_ns: None }
     }
 
     /// How many records have come since the link came up.
@@ -124,7 +134,11 @@ impl Incoming {
         let Introduced { origin, guesses } = introduced;
         let (offered, woken) = map.apply(now_ns, self.link, record, origin, seq, guesses);
         *wake = wake.and(woken);
-        if offered == Offered::Full { Err(LinkError::Full) } else { Ok(()) }
+        match offered {
+            Offered::Full => Err(LinkError::Full),
+            Offered::Forged => Err(LinkError::Forged),
+            Offered::Inserted | Offered::Updated | Offered::Stale => Ok(()),
+        }
     }
 
     /// Wakes are kept as they come: an entry that breaks the link must not silence the links before it.
@@ -136,10 +150,16 @@ impl Incoming {
         Ok(())
     }
 
-    fn take_vector(&self, map: &Map, covered: Covered<'_>, wake: &mut Wake) -> Result<(), LinkError> {
+    fn take_vector(&mut self, map: &Map, covered: Covered<'_>, wake: &mut Wake) -> Result<(), LinkError> {
         let entries = covered.iter().map(|(index, seq)| Ok((self.origin(index)?.clone(), seq)));
         let vector = entries.collect::<Result<Vec<_>, LinkError>>()?;
-        *wake = wake.and(map.link_up(self.link, shard_index(covered.shard)?, &vector));
+        let shard = shard_index(covered.shard)?;
+        if self.told_vectors & 1 << shard != 0 {
+            // Each looks through the whole shard, so it is not to be had as often as one likes.
+            return Err(LinkError::VectorAgain(covered.shard));
+        }
+        self.told_vectors |= 1 << shard;
+        *wake = wake.and(map.link_up(self.link, shard, &vector));
         Ok(())
     }
 

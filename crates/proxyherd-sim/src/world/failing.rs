@@ -96,7 +96,7 @@ impl World {
         place.life = Some(Life::new(LifeSettings {
             me: Origin { server: name(server), incarnation: self.now + place.lives },
             seed: self.rng.bits(),
-            neighbours: neighbours.into_iter().map(name).collect(),
+            neighbours: neighbours.into_iter().map(name).zip(dials.iter().copied()).collect(),
             dials: dials.clone(),
             client_ttl: self.scenario.client_ttl,
             rules: self.rules,

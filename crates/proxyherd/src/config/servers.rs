@@ -10,7 +10,7 @@ use proxyherd_core::types::ServerName;
 use super::{CLASSIC_LINKS, address::Address, diagnostic::Site, section::Section, value::Placed};
 
 /// Most links a server has. More would cost more copies of each report than they shorten its way.
-pub const LINKS_PER_SERVER_MAX: usize = 32;
+pub const LINKS_PER_SERVER_MAX: usize = proxyherd_core::limits::LINKS_MAX;
 
 const ADDRESS: &str = "takes an address: HOST:PORT, [IPv6]:PORT or NAME:PORT";
 

@@ -8,14 +8,14 @@ use std::{
     time::Duration,
 };
 
+use proxyherd_core::limits::HERD_ID_LEN_MAX;
+
 use super::{
     log::{Log, LogFormat, LogLevel},
     section::Section,
     value::Placed,
 };
 
-/// Longest herd ID, bytes: it stands in every HELLO.
-const HERD_ID_LEN_MAX: usize = 64;
 /// Seconds in ten years: no period is longer.
 const TEN_YEARS_S: u64 = 10 * 365 * 24 * 3600;
 /// Most bytes that `max_mb` stands for, each.

@@ -80,9 +80,9 @@ impl Links {
         &self.links[index]
     }
 
-    /// The neighbours' names in their order.
-    pub fn names(&self) -> Vec<ServerName> {
-        self.iter().map(|link| link.neighbor.name.clone()).collect()
+    /// The neighbours in their order, and whether this end dials them.
+    pub fn neighbors(&self) -> Vec<(ServerName, bool)> {
+        self.iter().map(|link| (link.neighbor.name.clone(), link.neighbor.dial)).collect()
     }
 
     /// Lets a link flush.

@@ -77,12 +77,13 @@ async fn keep_dialling(herd: Arc<Herd>, index: usize, stop: CancellationToken) {
     let link = herd.links.at(index);
     let mut backoff = Backoff::default();
     while !stop.is_cancelled() {
-        let times_up = link.state().times_up;
         let trouble = dial_and_speak(&herd, link, &stop).await;
-        tell_down(&herd, link, &trouble);
-        if link.state().times_up > times_up {
+        // A neighbour that agrees and then breaks the link every time is no better than one that is not there.
+        let lasted = link.state().up_since.map(|since| since.elapsed());
+        if lasted.is_some_and(|lasted| lasted > LINK_SILENCE_MAX) {
             backoff.reset();
         }
+        tell_down(&herd, link, &trouble);
         let delay = backoff.next_delay(clock::random());
         let _ = stop.run_until_cancelled(tokio::time::sleep(delay)).await;
     }
@@ -139,7 +140,7 @@ async fn welcome(herd: &Arc<Herd>, mut stream: TcpStream, stop: &CancellationTok
     let heard = stop.run_until_cancelled(timeout(HANDSHAKE_MAX, hear_hello(&mut stream))).await;
     let Some(heard) = heard else { return Ok(()) };
     let (hello, received) = heard.map_err(|_| Trouble::NoAnswer)??;
-    let (place, answer) = match herd.identity.answer(&hello, &herd.links.names()) {
+    let (place, answer) = match herd.identity.answer(&hello, &herd.links.neighbors()) {
         Ok(agreed) => agreed,
         Err(refused) => {
             let _ = send(&mut stream, |encoder| encoder.refusal(&refused.to_string())).await;

@@ -11,7 +11,7 @@ use proxyherd_core::{
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
-    time::timeout,
+    time::{Instant, timeout, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -117,7 +117,7 @@ async fn send_while_heard(herd: &Herd, link: &Link, writer: &mut (impl AsyncWrit
 async fn send(herd: &Herd, link: &Link, writer: &mut (impl AsyncWrite + Unpin)) -> Trouble {
     let mut encoder = Encoder::default();
     let mut log = LinkLog::new(herd, link, Direction::Out);
-    let mut sent = 0;
+    let (mut sent, mut written) = (0, Instant::now());
     herd.map().write_vectors(&mut encoder);
     loop {
         link.set_behind(true);
@@ -133,10 +133,12 @@ async fn send(herd: &Herd, link: &Link, writer: &mut (impl AsyncWrite + Unpin)) 
             link.add_sent(encoder.records() - sent);
             sent = encoder.records();
             encoder.clear();
+            written = Instant::now();
         }
         if is_drained {
             link.set_behind(false);
-            if timeout(HEARTBEAT_INTERVAL, link.ready.notified()).await.is_err() {
+            // A wake that turns out to be for nothing does not put the heartbeat off.
+            if timeout_at(written + HEARTBEAT_INTERVAL, link.ready.notified()).await.is_err() {
                 encoder.heartbeat(clock::now_ns());
             }
         }

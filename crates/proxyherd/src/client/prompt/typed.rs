@@ -85,7 +85,7 @@ pub(super) fn why_refused(said: &[u8]) -> &'static str {
     match line::parse(said) {
         Line::Command(_) => "this server has not heard of that client",
         Line::Iamat(..) => "the herd takes no more clients than it has",
-        Line::Blank | Line::Invalid => {
+        Line::Blank | Line::Invalid | Line::InvalidReport => {
             match said.split(u8::is_ascii_whitespace).find(|word| !word.is_empty()) {
                 Some(b"IAMAT") => {
                     "IAMAT <client> <latitude><longitude> [<time>], as in IAMAT kiwi +34.068930-118.445127"

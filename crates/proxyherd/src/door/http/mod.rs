@@ -3,7 +3,7 @@
 mod metrics;
 mod status;
 
-use std::{sync::Arc, time::Duration};
+use std::{future::IntoFuture as _, sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
@@ -12,7 +12,7 @@ use axum::{
     response::IntoResponse,
     routing::get,
 };
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::sleep};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use self::status::{LinkStatus, ReportStatus, Status};
@@ -23,14 +23,23 @@ use crate::{
 
 /// A server that has links but no neighbour that answers takes clients all the same, so long after its start.
 const ALONE_AFTER: Duration = Duration::from_secs(5);
+/// How long requests that have begun may take when the server stops.
+const PARTING_MAX: Duration = Duration::from_secs(1);
 
 /// Serves HTTP at `listener` until `stop`.
 pub fn run(herd: &Arc<Herd>, listener: TcpListener, tasks: &TaskTracker, stop: &CancellationToken) {
     let (herd, stop) = (Arc::clone(herd), stop.clone());
     tasks.spawn(async move {
         let served = axum::serve(listener, router(Arc::clone(&herd)));
-        if let Err(error) = served.with_graceful_shutdown(stop.cancelled_owned()).await {
-            herd.log.event(LogLevel::Error, Subject::Server, format_args!("the HTTP door closed: {error}"));
+        let served = served.with_graceful_shutdown(stop.clone().cancelled_owned());
+        tokio::select! {
+            Err(error) = served.into_future() => {
+                let message = format_args!("the HTTP door closed: {error}");
+                herd.log.event(LogLevel::Error, Subject::Server, message);
+            }
+            // Whoever has begun a request and does not end it is not waited for.
+            () = async { stop.cancelled().await; sleep(PARTING_MAX).await } => {}
+            else => {}
         }
     });
 }

@@ -16,9 +16,9 @@ use proxyherd_core::{
 
 use crate::{clock, herd::Herd};
 
-/// How many bytes of replies are gathered before they are written: a reader that does not read holds up its own
-/// connection with no more than about this many.
-const REPLIES_LEN: usize = 256 * 1024;
+/// How many bytes of replies are gathered before they are written and others have their turn: a reader that does
+/// not read holds up its own connection, with no more than about this many.
+const REPLIES_LEN: usize = 64 * 1024;
 
 /// Why a batch ended.
 #[derive(Debug)]
@@ -123,9 +123,12 @@ impl<'i> Batch<'_, 'i> {
             }
             Line::Command(Command::Report(_)) | Line::Invalid => {
                 self.settle();
-                if is_report(line) {
-                    self.herd.counts.reports_unreadable.fetch_add(1, Relaxed);
-                }
+                self.refuse(line);
+                None
+            }
+            Line::InvalidReport => {
+                self.settle();
+                self.herd.counts.reports_unreadable.fetch_add(1, Relaxed);
                 self.refuse(line);
                 None
             }
@@ -178,8 +181,4 @@ impl<'i> Batch<'_, 'i> {
 /// empty line.
 pub(super) fn end_reply(out: &mut Vec<u8>) {
     out.extend_from_slice(b"\n\n");
-}
-
-fn is_report(line: &[u8]) -> bool {
-    line.trim_ascii_start().starts_with(b"IAMAT")
 }

@@ -22,6 +22,7 @@ use tokio::{
         TcpStream,
         tcp::{ReadHalf, WriteHalf},
     },
+    task::yield_now,
     time::{Instant, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -121,6 +122,8 @@ pub(super) async fn serve(
     let mut watch = Watch::new(limits, stop);
     loop {
         let turn = if connection.has_lines {
+            // Many questions may have come at once; others want their turn between them.
+            yield_now().await;
             connection.handle_held()?
         } else {
             poll_fn(|cx| connection.poll_turn(cx, &mut watch)).await?
