@@ -64,8 +64,8 @@ fn what_is_no_command_is_copied_back_and_changes_nothing() {
     }
     assert_eq!(client.nearby("WHATSAT kiwi 10 5").at, reported, "kiwi is where it was");
     let reports = &status(herd.at("Riley").http)["reports"];
-    let first = |line: &&str| line.split_ascii_whitespace().next();
-    let unreadable = invalid.iter().filter(|line| first(line) == Some("IAMAT")).count();
+    let is_report = |line: &&&str| line.split_ascii_whitespace().next() == Some("IAMAT");
+    let unreadable = invalid.iter().filter(is_report).count();
     assert_eq!(reports["rejected"], unreadable, "{reports}");
     let counted = metric(herd.at("Riley").http, "proxyherd_lines_invalid_total");
     assert_eq!(counted, Some(invalid.len() as f64));
