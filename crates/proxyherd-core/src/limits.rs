@@ -24,6 +24,8 @@ pub const CLOCK_AHEAD_MAX_NS: i64 = 5_000_000_000;
 pub const RADIUS_M_MAX: u32 = 50_000;
 /// Most places in one answer. A larger limit makes its command invalid.
 pub const PLACES_MAX: u8 = 20;
+/// Longest text in a wish about places, bytes. A question with a longer one is invalid.
+pub const WISH_TEXT_LEN_MAX: usize = 1024;
 
 /// Into how many shards every server of a herd cuts its map. Part of the link protocol, because sequences are
 /// counted and vectors told per shard; HELLO refuses a neighbour that cuts otherwise.

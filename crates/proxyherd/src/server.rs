@@ -10,14 +10,14 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    config::{Config, Provider as ProviderName, Server as ServerConfig},
+    config::{Config, Server as ServerConfig},
     door,
     herd::Herd,
     listen::{self, ListenError},
     log::{LogLevel, ServerLog, Subject},
     peer,
     places::Places,
-    provider::Embedded,
+    provider::OpenError,
 };
 
 /// Stopping takes no longer than this; what is not done by then is cut off.
@@ -37,6 +37,9 @@ pub enum StartError {
     /// The log could not be opened.
     #[error(transparent)]
     Log(std::io::Error),
+    /// A provider of places could not be opened.
+    #[error(transparent)]
+    Places(#[from] OpenError),
 }
 
 /// A server's listening sockets, open before anything is started: a herd in one process can choose its ports by
@@ -111,7 +114,7 @@ impl Server {
         let server =
             config.server(name.as_str()).expect("the caller has taken the name from the configuration");
         let log = ServerLog::open(&config.log, name).map_err(StartError::Log)?;
-        let herd = Herd::new(config, server, places(config), log);
+        let herd = Herd::new(config, server, Places::open(&config.places)?, log);
         let running = Server {
             herd,
             addresses: sockets.addresses(),
@@ -161,14 +164,6 @@ impl Server {
         self.herd.log.event(LogLevel::Info, Subject::Server, format_args!("stopped"));
         self.herd.log.flush();
     }
-}
-
-/// What answers questions about places, as configured.
-fn places(config: &Config) -> Places {
-    let provider = match config.places.provider {
-        ProviderName::Embedded => Embedded,
-    };
-    Places::new(Arc::new(provider), config.places.deadline)
 }
 
 /// Waits until every link that is up has written all it had to tell.

@@ -18,4 +18,4 @@ pub use answer::{Answer, Status};
 pub use distance::{Centre, EARTH_RADIUS_M, Separation};
 pub use nearest::Nearest;
 pub use place::{BusinessStatus, Geometry, Photo, Place, PlusCode, Point, Rating, Text, Viewport, place_id};
-pub use query::Query;
+pub use query::{Query, Rank, Wish};

@@ -1,15 +1,16 @@
 //! What is asked about places.
 
+use std::sync::Arc;
+
 use super::Point;
 use crate::limits::RADIUS_M_MAX;
 use crate::types::{Coordinates, Radius};
 
 /// A question: which places lie within a circle?
 ///
-/// Everything that shapes an answer belongs here (type, keyword, language and rank join once a provider heeds
-/// them), for two questions that are equal may share one answer. How many places are printed shapes nothing
-/// and stays outside.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// Everything that shapes an answer is in here, for two questions that are equal may share one answer. How many
+/// places are printed shapes nothing and stays outside.
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Query {
     /// Of the circle's centre, degrees north, within ±90.
@@ -18,6 +19,44 @@ pub struct Query {
     pub longitude: f64,
     /// The circle's radius in metres, over 0 and at most [`RADIUS_M_MAX`].
     pub radius_m: f64,
+    /// What else was said of the places that are wanted; most questions say nothing.
+    pub wish: Option<Arc<Wish>>,
+}
+
+/// What a question says of the places that are wanted, beyond where they lie. Texts are at most
+/// [`WISH_TEXT_LEN_MAX`] bytes each and not empty.
+///
+/// [`WISH_TEXT_LEN_MAX`]: crate::limits::WISH_TEXT_LEN_MAX
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Wish {
+    /// One of Google's types, such as `restaurant`.
+    pub kind: Option<String>,
+    /// What anything that is known of a place should match.
+    pub keyword: Option<String>,
+    /// What its name should match.
+    pub name: Option<String>,
+    /// In which language, as BCP 47 writes it.
+    pub language: Option<String>,
+    /// Which places come first.
+    pub rank: Rank,
+    /// Only those that are open now.
+    pub is_open: bool,
+    /// The cheapest price level, 0 to 4.
+    pub price_min: Option<u8>,
+    /// The dearest price level, 0 to 4.
+    pub price_max: Option<u8>,
+    /// What an answer gave to ask for its next page by.
+    pub page_token: Option<String>,
+}
+
+/// Which places come first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Rank {
+    /// As the provider thinks best.
+    #[default]
+    Prominence,
+    /// The nearest.
+    Distance,
 }
 
 impl Query {
@@ -27,6 +66,7 @@ impl Query {
             latitude: coordinates.latitude().degrees(),
             longitude: coordinates.longitude().degrees(),
             radius_m: radius.metres(),
+            wish: None,
         }
     }
 
@@ -36,7 +76,13 @@ impl Query {
             latitude: centre.latitude(),
             longitude: centre.longitude(),
             radius_m,
+            wish: None,
         })
+    }
+
+    /// The same question, for certain places only. A wish that says nothing is none.
+    pub fn wishing(self, wish: Wish) -> Query {
+        Query { wish: (wish != Wish::default()).then(|| Arc::new(wish)), ..self }
     }
 }
 
@@ -55,6 +101,14 @@ mod tests {
         let coordinates = Coordinates::parse(b"+34.068930-118.445127").unwrap();
         let query = Query::from((coordinates, Radius::parse_km(b"10").unwrap()));
         assert_eq!((query.latitude, query.longitude, query.radius_m), (34.068930, -118.445127, 10_000.0));
+    }
+
+    #[test]
+    fn a_wish_that_says_nothing_is_none() {
+        let query = Query::within(Point::new(1.0, 2.0).unwrap(), 5.0).unwrap();
+        assert_eq!(query.clone().wishing(Wish::default()), query);
+        let wish = Wish { rank: Rank::Distance, ..Wish::default() };
+        assert_eq!(query.clone().wishing(wish.clone()).wish.as_deref(), Some(&wish));
     }
 
     #[test]

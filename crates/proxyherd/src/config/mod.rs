@@ -9,7 +9,7 @@
 //! Reading is pure but for [`Config::load`], which opens the file. Names of hosts are not resolved here.
 //!
 //! Floors, lowest first: `address`, `diagnostic`, `nearest`, `number`; `source`, `overrides`, `value`; `reader`
-//! with `section`; `settings`, `servers`; `syntax`, `topology`; `read`. `render` stands on `diagnostic` alone.
+//! with `section`; `settings`, `places`, `servers`; `syntax`, `topology`; `read`. `render` stands on `diagnostic` alone.
 
 mod address;
 mod diagnostic;
@@ -17,6 +17,7 @@ mod log;
 mod nearest;
 mod number;
 mod overrides;
+mod places;
 mod read;
 mod reader;
 mod render;
@@ -40,8 +41,9 @@ pub use address::{Address, AddressError};
 pub use diagnostic::{Diagnostic, Diagnostics, Origin, Severity, Site};
 pub use log::{Log, LogFormat, LogLevel};
 pub use overrides::{Overrides, VARIABLE_PREFIX};
+pub use places::{Asking, Cache, Google, KeySource, Mask, Places, Provider};
 pub use servers::{LINKS_PER_SERVER_MAX, Neighbor, Server};
-pub use settings::{Herd, Limits, Places, Provider};
+pub use settings::{Herd, Limits};
 
 /// The longest file that is read, bytes. A longer one is refused: it is no configuration.
 const FILE_LEN_MAX: u64 = 4 * 1024 * 1024;

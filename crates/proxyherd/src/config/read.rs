@@ -6,6 +6,7 @@ use super::{
     Config,
     diagnostic::{Diagnostic, Diagnostics},
     overrides::{Entries, Overrides},
+    places,
     reader::Reader,
     section::Section,
     servers::{self, Draft},
@@ -38,7 +39,7 @@ fn read_root(mut root: Section<'_, '_>, path: &Path) -> (Config, Vec<Draft>) {
     let config = Config {
         path: path.to_owned(),
         herd: settings::read_herd(root.table("herd")),
-        places: settings::read_places(root.table("places")),
+        places: places::read(root.table("places"), base),
         limits: settings::read_limits(root.table("limits")),
         log: settings::read_log(root.table("log"), base),
         servers: Vec::new(),

@@ -1,4 +1,4 @@
-//! The sections `[herd]`, `[places]`, `[limits]` and `[log]`, and those of features that are not built yet.
+//! The sections `[herd]`, `[limits]` and `[log]`, and those of features that are not built yet.
 //!
 //! Every key that will ever be is known from the first version on. One whose feature is not built is refused
 //! where it asks for the feature, and accepted where it says what holds without it.
@@ -17,9 +17,9 @@ use super::{
 };
 
 /// Seconds in ten years: no period is longer.
-const TEN_YEARS_S: u64 = 10 * 365 * 24 * 3600;
+pub(super) const TEN_YEARS_S: u64 = 10 * 365 * 24 * 3600;
 /// Most bytes that `max_mb` stands for, each.
-const MEGABYTE: u64 = 1_000_000;
+pub(super) const MEGABYTE: u64 = 1_000_000;
 
 /// The section `[herd]`: what all servers have in common.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,23 +30,6 @@ pub struct Herd {
     pub max_clients: u64,
     /// A client is forgotten this long after its report was received, if ever.
     pub client_ttl: Option<Duration>,
-}
-
-/// The section `[places]`: where places come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Places {
-    /// Who is asked.
-    pub provider: Provider,
-    /// A question is answered within this time, whatever the provider does.
-    pub deadline: Duration,
-}
-
-/// Who knows the places around a point.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Provider {
-    /// The cities that are part of the program.
-    Embedded,
 }
 
 /// The section `[limits]`: what one server does not go beyond.
@@ -65,12 +48,6 @@ pub struct Limits {
 impl Default for Herd {
     fn default() -> Herd {
         Herd { id: "herd".to_owned(), max_clients: 10_000_000, client_ttl: None }
-    }
-}
-
-impl Default for Places {
-    fn default() -> Places {
-        Places { provider: Provider::Embedded, deadline: Duration::from_millis(5000) }
     }
 }
 
@@ -140,50 +117,6 @@ fn refuse_durability(section: &mut Section<'_, '_>) {
     section.parsed("data", "takes a directory", parse_path);
 }
 
-pub(super) fn read_places(mut section: Section<'_, '_>) -> Places {
-    let default = Places::default();
-    let instead = "write provider = \"embedded\": the cities that are part of the program";
-    let providers =
-        [("embedded", Some(Provider::Embedded)), ("google", None), ("google-legacy", None), ("osm", None)];
-    let provider = section.choice("provider", &providers);
-    if let Some(provider) = provider.as_ref().filter(|provider| provider.value.is_none()) {
-        section.refuse_unbuilt(provider, instead);
-    }
-    let deadline = section.integer("deadline_ms", 1..=600_000, default.deadline.as_millis() as u64);
-    let is_provider = |text: &str| providers.iter().find(|(word, _)| *word == text).map(|_| ()).ok_or("");
-    if let Some(first) = section.list("fallback", "takes the names of providers", is_provider).first() {
-        section.refuse_unbuilt(first, "write fallback = []: the embedded provider does not fail");
-    }
-    refuse_google(section.table("google"), "https://places.googleapis.com");
-    refuse_google(section.table("google-legacy"), "https://maps.googleapis.com");
-    let mut osm = section.table("osm");
-    refuse_unless(&mut osm, "file", "places.idx");
-    osm.finish();
-    section.finish();
-    Places {
-        provider: provider.and_then(|provider| provider.value).unwrap_or(default.provider),
-        deadline: Duration::from_millis(deadline.value),
-    }
-}
-
-fn refuse_google(mut section: Section<'_, '_>, base_url: &str) {
-    refuse_unless(&mut section, "key_env", "GOOGLE_MAPS_API_KEY");
-    refuse_unless(&mut section, "base_url", base_url);
-    if let Some(file) = section.any("key_file") {
-        section.refuse_unbuilt(&file, "leave it out: this version asks no provider that wants a key");
-    }
-    section.finish();
-}
-
-/// Accepts a key of a provider that is not built at its default alone.
-fn refuse_unless(section: &mut Section<'_, '_>, key: &'static str, default: &str) {
-    let read = |text: &str| Ok::<bool, &str>(text == default);
-    let given = section.parsed(key, "takes a text", read).filter(|is_default| !is_default.value);
-    if let Some(given) = given {
-        section.refuse_unbuilt(&given, "leave it out: this version has the embedded provider alone");
-    }
-}
-
 pub(super) fn refuse_database(mut section: Section<'_, '_>) {
     for key in ["url", "url_env"] {
         if let Some(given) = section.any(key) {
@@ -226,7 +159,7 @@ pub(super) fn read_log(mut section: Section<'_, '_>, base: &Path) -> Log {
     log
 }
 
-fn parse_path(text: &str) -> Result<PathBuf, String> {
+pub(super) fn parse_path(text: &str) -> Result<PathBuf, String> {
     match text {
         "" => Err("an empty text is no path; `.` is the file's own directory".to_owned()),
         _ if text.contains('\0') => Err("a path holds no zero byte".to_owned()),

@@ -40,11 +40,16 @@ fn floor_char_boundary(text: &str, at: usize) -> usize {
     (0..=at.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0)
 }
 
-/// The line, with dots for the value of a key that may hold a password.
+/// Whether a value looks like a key of Google's, wherever somebody has put it by mistake.
+pub(super) fn looks_secret(text: &str) -> bool {
+    text.contains("AIza")
+}
+
+/// The line, with dots for the value of a key that may hold a password, and for a value that looks like a key.
 fn without_secret(line: &str) -> String {
-    let secret = line.split_once('=').filter(|(key, _)| {
+    let secret = line.split_once('=').filter(|(key, value)| {
         let key = key.rsplit(['.', ',', '{']).next().unwrap_or(key);
-        SECRET_KEYS.contains(&key.trim().trim_matches(['"', '\'']))
+        SECRET_KEYS.contains(&key.trim().trim_matches(['"', '\''])) || looks_secret(value)
     });
     match secret {
         Some((key, _)) => format!("{key}= …"),

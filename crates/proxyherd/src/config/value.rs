@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 
 use toml::de::{DeInteger, DeValue};
 
-use super::diagnostic::{Origin, Site};
+use super::{
+    diagnostic::{Origin, Site},
+    source::looks_secret,
+};
 
 /// A checked value and where it stands.
 #[derive(Clone, Debug)]
@@ -65,6 +68,9 @@ impl Raw<'_> {
 
     /// For "found …".
     pub(super) fn describe(&self) -> String {
+        if self.text().is_some_and(looks_secret) {
+            return "what looks like a key".to_owned();
+        }
         match self {
             Raw::Text(text) => format!("{text:?}"),
             Raw::Toml(DeValue::String(text)) => format!("the text {text:?}"),

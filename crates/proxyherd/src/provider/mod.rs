@@ -6,9 +6,11 @@
 mod embedded;
 mod failure;
 
-use std::pin::Pin;
+use std::{pin::Pin, sync::Arc};
 
 use proxyherd_core::places::{Answer, Query};
+
+use crate::config;
 
 pub use embedded::Embedded;
 pub use failure::Failure;
@@ -16,15 +18,37 @@ pub use failure::Failure;
 /// The outcome of a question, when it comes.
 pub type Pending<'a> = Pin<Box<dyn Future<Output = Result<Answer, Failure>> + Send + 'a>>;
 
+/// Why a provider can't be opened: its key or its file. No server starts without what it was told to ask.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// This version does not have it.
+    #[error("the places provider {0:?} is not built yet")]
+    NotBuilt(&'static str),
+}
+
+/// Opens the provider of that name, as `places` describes it.
+pub fn open(name: config::Provider, places: &config::Places) -> Result<Arc<dyn Provider>, OpenError> {
+    let _ = places;
+    match name {
+        config::Provider::Embedded => Ok(Arc::new(Embedded)),
+        other => Err(OpenError::NotBuilt(other.as_str())),
+    }
+}
+
 /// A source of places.
 pub trait Provider: Send + Sync {
     /// What the configuration calls it.
     fn name(&self) -> &'static str;
 
-    /// Answers on the spot, if this source never has to wait: from memory, in microseconds.
+    /// Whether asking it leaves this machine, and so takes time, may fail, and may cost something.
+    fn is_remote(&self) -> bool {
+        false
+    }
+
+    /// Answers on the spot, if this source does not have to wait for it: from memory, in microseconds. Callers
+    /// ask this first, for every question; what is answered nothing here goes to [`Provider::nearby`].
     ///
     /// At most `most` places are wanted, and at least one, so that the status can tell whether there are any.
-    /// A source that has to wait answers nothing here, always: callers ask this first, for every question.
     fn nearby_now(&self, query: &Query, most: usize) -> Option<Answer> {
         let _ = (query, most);
         None

@@ -66,24 +66,13 @@ fn an_unknown_key_is_answered_with_the_nearest_or_with_its_section() {
 #[test]
 fn what_is_not_built_yet_is_refused_unless_it_is_off() {
     check_added(
-        "journal = true\nreplicas = 1\n[places]\nprovider = \"osm\"\nfallback = [\"embedded\"]\n\
-         google.key_env = \"K\"\ngoogle-legacy.base_url = \"http://x\"\nosm.file = \"y\"\n[database]\nurl = \"s3cret\"",
+        "journal = true\nreplicas = 1\n[database]\nurl = \"s3cret\"",
         &[
             "herd.toml:4:11: error: `herd.journal` is not available in this version: \
              write journal = false: reports are kept in memory and at every neighbour",
             "herd.toml:5:12: error: `herd.replicas` is not available in this version: \
              write replicas = 0: a report is acknowledged by its own server",
-            "herd.toml:7:12: error: `places.provider` is not available in this version: \
-             write provider = \"embedded\": the cities that are part of the program",
-            "herd.toml:8:13: error: `places.fallback[0]` is not available in this version: \
-             write fallback = []: the embedded provider does not fail",
-            "herd.toml:9:18: error: `places.google.key_env` is not available in this version: \
-             leave it out: this version has the embedded provider alone",
-            "herd.toml:10:26: error: `places.google-legacy.base_url` is not available in this version: \
-             leave it out: this version has the embedded provider alone",
-            "herd.toml:11:12: error: `places.osm.file` is not available in this version: \
-             leave it out: this version has the embedded provider alone",
-            "herd.toml:13:7: error: `database.url` is not available in this version: \
+            "herd.toml:7:7: error: `database.url` is not available in this version: \
              leave it out: this version keeps the herd in memory",
         ],
     );
@@ -100,6 +89,50 @@ fn what_is_not_built_yet_is_refused_unless_it_is_off() {
 }
 
 #[test]
+fn places_are_asked_of_known_providers_once_each_and_keys_stay_private() {
+    check_added(
+        "[places]\nprovider = \"osm\"\nfallback = [\"gogle\", \"osm\", \"embedded\"]\n\
+         google.key_env = \"AIzaSyD3\"\ngoogle-legacy.base_url = \"http://example.org\"",
+        &[
+            "herd.toml:6:13: error: `places.fallback[0]` takes the names of providers: found the text \"gogle\"; \
+             the providers are \"embedded\", \"google\", \"google-legacy\", \"osm\"",
+            "herd.toml:6:22: error: `places.fallback[1]` is asked already: \
+             each provider is asked once: leave it out here",
+            "herd.toml:7:18: error: `places.google.key_env` takes the name of an environment variable: \
+             found what looks like a key; for example \"GOOGLE_MAPS_API_KEY\"; never the key itself",
+            "herd.toml:8:26: error: `places.google-legacy.base_url` takes a URL: found the text \"http://example.org\"; \
+             http:// is accepted on loopback only, since it would show the key: write https://",
+        ],
+    );
+    check_added(
+        "[places.google]\nkey_env = \"K\"\nkey_file = \"k\"\n[places.google-legacy]\nmask = \"pro\"",
+        &[
+            "herd.toml:6:12: error: `places.google.key_file` is a second source of the key: \
+             leave out this or `places.google.key_env`",
+            "herd.toml:8:1: error: `places.google-legacy.mask` is not a known key: \
+             `mask` belongs to [places.google]",
+        ],
+    );
+    for (url, fits) in [
+        ("https://example.org", true),
+        ("https://example.org:8443/maps/", true),
+        ("http://localhost:1", true),
+        ("http://127.0.0.1", true),
+        ("http://[::1]:8080", true),
+        ("http://10.0.0.1:80", false),
+        ("http://127.0.0.1.example.org", false),
+        ("http://user@127.0.0.1:80", false),
+        ("https://", false),
+        ("https://a?b", false),
+        ("ftp://a", false),
+        ("example.org", false),
+    ] {
+        let text = format!("{TWO}[places.google]\nbase_url = {url:?}");
+        assert_eq!(read(&text).is_ok(), fits, "{url}");
+    }
+}
+
+#[test]
 fn mistakes_outside_the_file_name_the_variable_or_the_flag() {
     let error = read_with(
         TWO,
@@ -107,7 +140,7 @@ fn mistakes_outside_the_file_name_the_variable_or_the_flag() {
             ("PROXYHERD_LOG_LEVEL", "loud"),
             ("PROXYHERD_HERD_JOURNAL", "yes"),
             ("PROXYHERD_LOG_LEVL", "x"),
-            ("PROXYHERD_PLACES_OSM_FILE", "x"),
+            ("PROXYHERD_PLACES_OSM_FIL", "x"),
         ],
         &["log.keep=many", "places.fallback=osm", "places.osm=x", "server.name=x", "herd.journal"],
     )
@@ -122,14 +155,15 @@ fn mistakes_outside_the_file_name_the_variable_or_the_flag() {
              found \"loud\"",
             "variable PROXYHERD_LOG_LEVL: warning: PROXYHERD_LOG_LEVL names no setting: \
              did you mean PROXYHERD_LOG_LEVEL?",
-            "variable PROXYHERD_PLACES_OSM_FILE: warning: PROXYHERD_PLACES_OSM_FILE names no setting: \
-             a variable is named PROXYHERD_<SECTION>_<KEY>",
+            "variable PROXYHERD_PLACES_OSM_FIL: warning: PROXYHERD_PLACES_OSM_FIL names no setting: \
+             did you mean PROXYHERD_PLACES_OSM_FILE?",
             "flag --set: error: a setting is written `section.key=value`: there is no `=`; \
              for example `--set log.level=debug`",
             "flag --set: error: `places.osm` cannot be set by a flag: \
-             any single value of [herd], [places], [limits], [log] can be set so",
+             did you mean `places.osm.file`?",
             "flag --set: error: `server.name` cannot be set by a flag: \
-             any single value of [herd], [places], [limits], [log] can be set so",
+             any single value of [herd], [places], [places.google], [places.google-legacy], [places.osm], [limits], \
+             [log] can be set so",
             "flag --set: error: `log.keep` takes a whole number from 0 to 10_000: found \"many\"; \
              the default is 4",
             "flag --set: error: `places.fallback` takes a list of texts: found \"osm\"; \

@@ -11,18 +11,35 @@ use proxyherd_core::limits::PLACES_MAX;
 use proxyherd_core::places::{Answer, Query};
 use tokio::time::timeout;
 
-use crate::provider::{Failure, Provider};
+use crate::config;
+use crate::provider::{self, Failure, OpenError, Provider};
 
-/// The configured provider, the deadline, and the count of how it went.
+/// The configured providers, the deadline, and the count of how it went.
 pub struct Places {
     provider: Arc<dyn Provider>,
     deadline: Duration,
     counts: Counts,
 }
 
+/// An answer and how it was come by.
+#[derive(Clone, Debug)]
+pub struct Answered {
+    /// What was found, or why nothing was.
+    pub answer: Arc<Answer>,
+    /// How it was come by.
+    pub outcome: Outcome,
+    /// How old the answer is, if it was kept.
+    pub age: Option<Duration>,
+}
+
 impl Places {
+    /// Opens the providers that `config` names.
+    pub fn open(config: &config::Places) -> Result<Places, OpenError> {
+        Ok(Places::new(provider::open(config.provider, config)?, config.deadline))
+    }
+
     /// Questions go to `provider`; one that it has not answered after `deadline` is given up.
-    pub fn new(provider: Arc<dyn Provider>, deadline: Duration) -> Places {
+    fn new(provider: Arc<dyn Provider>, deadline: Duration) -> Places {
         Places { provider, deadline, counts: Counts::default() }
     }
 
@@ -45,20 +62,19 @@ impl Places {
     /// Appends the answer as JSON with at most `limit` results, within the deadline. If there is none, the
     /// JSON says why.
     pub async fn answer(&self, query: &Query, limit: usize, out: &mut Vec<u8>) {
-        if self.answer_now(query, limit, out) {
-            return;
+        if !self.answer_now(query, limit, out) {
+            self.ask(query).await.answer.write_json(limit, out);
         }
-        let answer = match self.fetched(query).await {
-            Ok(answer) => {
-                self.counts.add(Outcome::Fetched);
-                answer
-            }
-            Err(failure) => {
-                self.counts.add(Outcome::Failed);
-                Answer::from(&failure)
-            }
+    }
+
+    /// The answer, within the deadline. If there is none, it says why.
+    pub async fn ask(&self, query: &Query) -> Answered {
+        let (answer, outcome) = match self.fetched(query).await {
+            Ok(answer) => (answer, Outcome::Fetched),
+            Err(failure) => (Answer::from(&failure), Outcome::Failed),
         };
-        answer.write_json(limit, out);
+        self.counts.add(outcome);
+        Answered { answer: Arc::new(answer), outcome, age: None }
     }
 
     /// How many questions went this way since the start.
