@@ -1,6 +1,6 @@
 //! One server, put together: its herd handle, its links, its doors; started and stopped as a whole.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use proxyherd_core::types::ServerName;
 use tokio::{
@@ -36,7 +36,10 @@ pub enum StartError {
     Listen(#[from] ListenError),
     /// The log could not be opened.
     #[error(transparent)]
-    Log(std::io::Error),
+    Log(io::Error),
+    /// The system gave no thread or no descriptor to serve clients with.
+    #[error("can't serve clients: {0}; see what limits this process has (ulimit -a)")]
+    Door(io::Error),
     /// A provider of places could not be opened.
     #[error(transparent)]
     Places(#[from] OpenError),
@@ -123,20 +126,21 @@ impl Server {
             door_tasks: TaskTracker::new(),
             link_tasks: TaskTracker::new(),
         };
-        running.open(config, sockets);
+        running.open(config, sockets).map_err(StartError::Door)?;
         Ok(running)
     }
 
-    fn open(&self, config: &Config, sockets: Sockets) {
+    fn open(&self, config: &Config, sockets: Sockets) -> io::Result<()> {
         let (herd, at) = (&self.herd, &self.addresses);
         let message = format_args!("started: clients at {}, {} links", at.line, herd.links.iter().count());
         herd.log.event(LogLevel::Info, Subject::Server, message);
+        door::line::run(herd, &config.limits, sockets.line, &self.door_tasks, &self.stop_doors)?;
         peer::run(herd, sockets.peer, &self.link_tasks, &self.stop_links);
         self.link_tasks.spawn(sweep(Arc::clone(herd), self.stop_links.clone()));
-        door::line::run(herd, &config.limits, sockets.line, &self.door_tasks, &self.stop_doors);
         if let Some(listener) = sockets.http {
             door::http::run(herd, listener, &self.door_tasks, &self.stop_doors);
         }
+        Ok(())
     }
 
     /// The server's handle.

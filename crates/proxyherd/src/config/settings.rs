@@ -39,7 +39,7 @@ pub struct Limits {
     pub idle: Duration,
     /// A connection whose line is not complete after so long is closed.
     pub line: Duration,
-    /// A connection that takes none of its replies for so long is closed.
+    /// A connection that has not taken the replies that wait for it after so long is closed.
     pub write: Duration,
     /// Most client connections at once; one more is closed at once.
     pub connections: usize,

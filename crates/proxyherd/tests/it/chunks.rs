@@ -93,3 +93,30 @@ fn replies_come_in_the_order_of_the_commands_however_many_are_sent_at_once() {
         }
     });
 }
+
+/// Busy connections are dealt out among the server's threads; here most of them move in the middle of a line.
+#[test]
+fn busy_connections_have_all_their_lines_answered_wherever_they_are_served() {
+    let herd = Plan::single().start();
+    std::thread::scope(|scope| {
+        for connection in 0..8 {
+            let mut client = herd.client("Riley");
+            scope.spawn(move || {
+                for burst in 0..50 {
+                    let lines: String = (0..1 + (burst * 37) % 100)
+                        .map(|line| format!("IAMAT client-{connection} +1+1 {burst}.{line}\n"))
+                        .collect();
+                    let (now, later) = lines.split_at(lines.len() - 9);
+                    client.send(now.as_bytes());
+                    for (answered, line) in lines.lines().enumerate() {
+                        if answered == now.matches('\n').count() {
+                            client.send(later.as_bytes());
+                        }
+                        let reply = client.line();
+                        assert!(reply.ends_with(&line["IAMAT".len()..]), "{line}: {reply}");
+                    }
+                }
+            });
+        }
+    });
+}

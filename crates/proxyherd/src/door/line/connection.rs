@@ -3,33 +3,22 @@
 //! Reads land in a buffer that all connections of a thread share, and replies are gathered in another, so an
 //! idle connection owns no buffers, and a busy one copies nothing but the start of a line whose end has not
 //! come yet. A connection reads again only when its replies are written: whoever does not read is not read from.
+//!
+//! It never waits: a turn does what can be done now and says what it is waiting for. It does not know who calls.
 
 use std::{
-    cell::RefCell,
     fmt,
-    future::poll_fn,
-    io,
-    net::SocketAddr,
-    pin::Pin,
-    task::{Context, Poll, ready},
-    time::Duration,
+    io::{self, Read, Write},
+    net::{Shutdown, SocketAddr},
+    time::{Duration, Instant},
 };
 
+use mio::net::TcpStream;
 use proxyherd_core::{codec::line::Lines, limits::LINE_LEN_MAX, places::Query};
-use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf},
-    net::{
-        TcpStream,
-        tcp::{ReadHalf, WriteHalf},
-    },
-    task::yield_now,
-    time::{Instant, timeout},
-};
-use tokio_util::sync::CancellationToken;
 
 use super::{
+    Open,
     batch::{self, End, Handled},
-    watch::Watch,
 };
 use crate::{config::Limits, herd::Herd, log::Direction};
 
@@ -39,6 +28,8 @@ const READ_LEN: usize = 64 * 1024;
 const PARTING_MAX: Duration = Duration::from_secs(1);
 /// Buffers that a connection owns for a while are given back when they are larger than this, bytes.
 const KEPT_LEN_MAX: usize = 4 * 1024;
+/// A connection that brings so many lines in one read is a busy one.
+const BUSY_LINES: u64 = 16;
 
 /// Why a connection was closed before its client closed it.
 #[derive(Debug)]
@@ -84,158 +75,235 @@ impl From<io::Error> for Closed {
 }
 
 /// Buffers of a thread, for the time of one turn.
-struct Scratch {
+pub(super) struct Scratch {
     input: Box<[u8]>,
     replies: Vec<u8>,
 }
 
-thread_local! {
-    static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch {
-        input: vec![0; LINE_LEN_MAX + 1 + READ_LEN].into_boxed_slice(),
-        replies: Vec::with_capacity(READ_LEN),
-    });
+impl Default for Scratch {
+    fn default() -> Scratch {
+        let input = vec![0; LINE_LEN_MAX + 1 + READ_LEN].into_boxed_slice();
+        Scratch { input, replies: Vec::with_capacity(READ_LEN) }
+    }
 }
 
 /// What a turn leaves to be done.
-enum Turn {
-    /// Go on: there may be more.
-    Go,
-    /// Ask the places, then go on.
+pub(super) enum Next {
+    /// Nothing, until the socket or the time says so.
+    Wait,
+    /// More, when others have had their turn.
+    Again,
+    /// Ask the places, and bring the rest of the reply.
     Ask(Query, u8),
-    /// The client has sent its last line, and it is answered.
-    Finish,
-    /// The last answer was to a line that was too long.
-    TooLong,
+    /// It is over; `Ok` if that was the client's wish.
+    Close(Result<(), Closed>),
 }
 
-/// Serves `stream` until it ends; `Ok` if that was the client's wish.
-pub(super) async fn serve(
-    herd: &Herd,
-    limits: &Limits,
-    stream: &mut TcpStream,
-    client: SocketAddr,
-    stop: &CancellationToken,
-) -> Result<(), Closed> {
-    stream.set_nodelay(true)?;
-    let (reader, writer) = stream.split();
-    let mut connection = Connection::new(herd, reader, writer, client);
-    let mut watch = Watch::new(limits, stop);
-    loop {
-        let turn = if connection.has_lines {
-            // Many questions may have come at once; others want their turn between them.
-            yield_now().await;
-            connection.handle_held()?
-        } else {
-            poll_fn(|cx| connection.poll_turn(cx, &mut watch)).await?
-        };
-        match turn {
-            Turn::Go => connection.write_rest(limits).await?,
-            Turn::Ask(query, limit) => connection.ask(&query, limit, limits).await?,
-            Turn::Finish => return connection.write_rest(limits).await,
-            Turn::TooLong => {
-                connection.write_rest(limits).await?;
-                connection.part().await;
-                return Err(Closed::LineTooLong);
-            }
-        }
-        // Whoever never stops sending is not waited for, and so never sees the watch.
-        if herd.is_draining() && !connection.has_lines {
-            connection.part().await;
-            return Err(Closed::Stopping);
-        }
-    }
+/// What a connection is about.
+enum Phase {
+    /// Lines are read and answered.
+    Serving,
+    /// The places have been asked, and nothing is read until they have answered.
+    Asking,
+    /// The client has sent its last line, and only the replies are to be written.
+    Finishing,
+    /// The client is being turned out. It is told so in time for the last replies to arrive: closing while input
+    /// lies unread would reset the connection and take them away from it.
+    Parting(Parting),
 }
 
-pub(super) struct Connection<'a> {
-    herd: &'a Herd,
-    reader: ReadHalf<'a>,
-    writer: WriteHalf<'a>,
+struct Parting {
+    reason: Option<Closed>,
+    /// When this end was closed, once the last replies were written.
+    since: Option<Instant>,
+}
+
+pub(super) struct Connection {
+    stream: TcpStream,
     client: SocketAddr,
+    serial: u64,
     lines: Lines,
+    phase: Phase,
     /// Input that is not done with: the start of a line, or lines behind one that has to wait.
     held: Vec<u8>,
+    /// Replies that the socket has not taken yet, and how many bytes of them it has.
+    unsent: Vec<u8>,
+    sent: usize,
     /// Whether `held` may hold complete lines.
     has_lines: bool,
-    /// Replies that the socket has not taken yet.
-    unsent: Vec<u8>,
+    /// Whether a read may bring something, as far as is known.
+    is_readable: bool,
+    /// Whether the client has closed its end: then a short read is not the last one.
+    is_read_closed: bool,
     has_ended: bool,
+    is_busy: bool,
+    /// Whether it stands on its reactor's list.
+    pub(super) is_queued: bool,
+    /// Whether it has been sent where busy connections go.
+    pub(super) has_moved: bool,
     heard: Instant,
     line_began: Option<Instant>,
+    /// Since when replies have been waiting for the client to take them.
+    write_began: Option<Instant>,
+    _open: Open,
 }
 
-impl<'a> Connection<'a> {
-    fn new(
-        herd: &'a Herd,
-        reader: ReadHalf<'a>,
-        writer: WriteHalf<'a>,
-        client: SocketAddr,
-    ) -> Connection<'a> {
+impl Connection {
+    pub(super) fn new(open: Open, stream: std::net::TcpStream, client: SocketAddr) -> Connection {
         Connection {
-            herd,
-            reader,
-            writer,
+            stream: TcpStream::from_std(stream),
             client,
+            serial: 0,
             lines: Lines::default(),
+            phase: Phase::Serving,
             held: Vec::new(),
-            has_lines: false,
             unsent: Vec::new(),
+            sent: 0,
+            has_lines: false,
+            is_readable: false,
+            is_read_closed: false,
             has_ended: false,
+            is_busy: false,
+            is_queued: false,
+            has_moved: false,
             heard: Instant::now(),
             line_began: None,
+            write_began: None,
+            _open: open,
         }
     }
 
-    /// Reads once, answers every line, writes once; or finds that it is too late for that.
-    fn poll_turn(&mut self, cx: &mut Context<'_>, watch: &mut Watch<'_>) -> Poll<Result<Turn, Closed>> {
-        if let Poll::Ready(turn) = self.poll_read(cx) {
-            return Poll::Ready(turn.map_err(Closed::Broken));
-        }
-        watch.poll(cx, self).map(Err)
+    /// A reactor has taken it, and knows it by this number.
+    pub(super) fn begin(&mut self, serial: u64, now: Instant) {
+        self.serial = serial;
+        self.heard = self.heard.max(now);
     }
 
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Turn>> {
-        SCRATCH.with_borrow_mut(|Scratch { input, replies }| {
-            let held_len = self.held.len();
-            let mut buffer = ReadBuf::new(&mut input[held_len..]);
-            ready!(Pin::new(&mut self.reader).poll_read(cx, &mut buffer))?;
-            let read_len = buffer.filled().len();
-            self.has_ended = read_len == 0;
-            self.heard = Instant::now();
-            input[..held_len].copy_from_slice(&self.held);
-            self.held.clear();
-            Poll::Ready(self.handle(&input[..held_len + read_len], replies))
-        })
+    pub(super) fn serial(&self) -> u64 {
+        self.serial
+    }
+
+    pub(super) fn client(&self) -> SocketAddr {
+        self.client
+    }
+
+    pub(super) fn stream(&mut self) -> &mut TcpStream {
+        &mut self.stream
+    }
+
+    /// Takes note of what the socket says of itself.
+    pub(super) fn note(&mut self, is_readable: bool, is_read_closed: bool) {
+        self.is_readable |= is_readable;
+        self.is_read_closed |= is_read_closed;
+    }
+
+    /// Whether a turn would do anything.
+    pub(super) fn wants_turn(&self) -> bool {
+        self.is_readable || self.has_lines || !self.unsent.is_empty()
+    }
+
+    /// Whether it brings many lines at once and has not been moved for that. In the middle of a question it stays.
+    pub(super) fn is_to_move(&self) -> bool {
+        self.is_busy && !self.has_moved && matches!(self.phase, Phase::Serving)
+    }
+
+    /// The rest of a reply whose AT line has been handed over before.
+    pub(super) fn take_reply(&mut self, reply: &[u8], now: Instant) {
+        self.phase = Phase::Serving;
+        self.unsent.extend_from_slice(reply);
+        self.write_began.get_or_insert(now);
+    }
+
+    /// Does what can be done without waiting: reads once, answers every line, writes once.
+    pub(super) fn turn(&mut self, herd: &Herd, scratch: &mut Scratch, now: Instant) -> Next {
+        self.try_turn(herd, scratch, now).unwrap_or_else(|closed| Next::Close(Err(closed)))
+    }
+
+    fn try_turn(&mut self, herd: &Herd, scratch: &mut Scratch, now: Instant) -> Result<Next, Closed> {
+        if !self.write_rest()? {
+            return Ok(Next::Wait);
+        }
+        match &mut self.phase {
+            Phase::Asking => Ok(Next::Wait),
+            Phase::Finishing => Ok(Next::Close(Ok(()))),
+            Phase::Parting(_) => self.part(scratch, now),
+            Phase::Serving if self.has_lines => self.answer_held(herd, scratch, now),
+            Phase::Serving if self.is_readable => self.read(herd, scratch, now),
+            Phase::Serving if herd.is_draining() => Err(Closed::Stopping),
+            Phase::Serving => Ok(Next::Wait),
+        }
+    }
+
+    fn read(&mut self, herd: &Herd, scratch: &mut Scratch, now: Instant) -> Result<Next, Closed> {
+        let Scratch { input, replies } = scratch;
+        let held_len = self.held.len();
+        let read_len = match self.stream.read(&mut input[held_len..]) {
+            Ok(len) => len,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.is_readable = false;
+                return if herd.is_draining() { Err(Closed::Stopping) } else { Ok(Next::Wait) };
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(Next::Again),
+            Err(error) => return Err(Closed::Broken(error)),
+        };
+        self.has_ended = read_len == 0;
+        // A read that leaves room has emptied the socket; only its end may still be to come.
+        self.is_readable = held_len + read_len == input.len() || self.is_read_closed;
+        self.heard = now;
+        input[..held_len].copy_from_slice(&self.held);
+        self.held.clear();
+        self.answer(herd, &input[..held_len + read_len], replies, now)
     }
 
     /// Answers lines that came behind one that had to wait.
-    fn handle_held(&mut self) -> io::Result<Turn> {
+    fn answer_held(&mut self, herd: &Herd, scratch: &mut Scratch, now: Instant) -> Result<Next, Closed> {
         let held = std::mem::take(&mut self.held);
-        SCRATCH.with_borrow_mut(|scratch| self.handle(&held, &mut scratch.replies))
+        self.answer(herd, &held, &mut scratch.replies, now)
     }
 
     /// Answers the lines in `input`, keeps what is left of it, writes the replies.
-    fn handle(&mut self, input: &[u8], replies: &mut Vec<u8>) -> io::Result<Turn> {
+    fn answer(
+        &mut self,
+        herd: &Herd,
+        input: &[u8],
+        replies: &mut Vec<u8>,
+        now: Instant,
+    ) -> Result<Next, Closed> {
         replies.clear();
         let Handled { consumed, lines, end } =
-            batch::handle(self.herd, &mut self.lines, input, self.has_ended, replies);
-        self.log(Direction::In, &input[..consumed], lines.0);
-        self.log(Direction::Out, replies, lines.1);
+            batch::handle(herd, &mut self.lines, input, self.has_ended, replies);
+        self.is_busy |= lines.0 >= BUSY_LINES;
+        self.log(herd, Direction::In, &input[..consumed], lines.0);
+        self.log(herd, Direction::Out, replies, lines.1);
         self.hold(&input[consumed..]);
         self.has_lines = matches!(end, End::Full | End::Ask(..));
         self.line_began =
             (!self.held.is_empty()).then(|| self.line_began.filter(|_| consumed == 0).unwrap_or(self.heard));
-        self.write(replies)?;
-        Ok(match end {
-            End::Ask(query, limit) => Turn::Ask(query, limit),
-            End::TooLong => Turn::TooLong,
-            End::Done if self.has_ended => Turn::Finish,
-            End::Done | End::Full => Turn::Go,
-        })
+        self.write(replies, now)?;
+        self.go_on(herd, end)
     }
 
-    fn log(&self, direction: Direction, run: &[u8], lines: u64) {
+    fn go_on(&mut self, herd: &Herd, end: End) -> Result<Next, Closed> {
+        self.phase = match end {
+            End::Ask(query, limit) => {
+                self.phase = Phase::Asking;
+                return Ok(Next::Ask(query, limit));
+            }
+            End::TooLong => Phase::Parting(Parting { reason: Some(Closed::LineTooLong), since: None }),
+            End::Done if self.has_ended => Phase::Finishing,
+            // Whoever never stops sending would not notice the stop otherwise.
+            End::Done if herd.is_draining() => {
+                Phase::Parting(Parting { reason: Some(Closed::Stopping), since: None })
+            }
+            End::Done | End::Full => Phase::Serving,
+        };
+        let is_waiting = matches!(self.phase, Phase::Serving) && !self.has_lines && !self.is_readable;
+        Ok(if is_waiting || !self.unsent.is_empty() { Next::Wait } else { Next::Again })
+    }
+
+    fn log(&self, herd: &Herd, direction: Direction, run: &[u8], lines: u64) {
         if !run.is_empty() {
-            self.herd.log.traffic_counted(direction, self.client, run, lines);
+            herd.log.traffic_counted(direction, self.client, run, lines);
         }
     }
 
@@ -247,74 +315,89 @@ impl<'a> Connection<'a> {
     }
 
     /// Writes what the socket takes at once, and keeps the rest.
-    fn write(&mut self, replies: &[u8]) -> io::Result<()> {
-        if replies.is_empty() {
-            return Ok(());
-        }
+    fn write(&mut self, replies: &[u8], now: Instant) -> io::Result<()> {
         debug_assert!(self.unsent.is_empty(), "a turn begins when all replies are written");
-        let len = match self.writer.try_write(replies) {
-            Ok(len) => len,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-            Err(error) => return Err(error),
-        };
-        self.unsent.extend_from_slice(&replies[len..]);
+        let len = write_some(&mut self.stream, replies)?;
+        if len < replies.len() {
+            self.unsent.extend_from_slice(&replies[len..]);
+            self.write_began = Some(now);
+        }
         Ok(())
     }
 
-    /// Waits until the socket has taken all replies, as long as it takes some now and then.
-    async fn write_rest(&mut self, limits: &Limits) -> Result<(), Closed> {
-        let mut written = 0;
-        while written < self.unsent.len() {
-            let writable = timeout(limits.write, self.writer.writable()).await;
-            writable.map_err(|_| Closed::NotReading(limits.write))??;
-            match self.writer.try_write(&self.unsent[written..]) {
-                Ok(len) => written += len,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error.into()),
-            }
+    /// Writes more of what was kept. Says whether that was all.
+    fn write_rest(&mut self) -> io::Result<bool> {
+        if self.unsent.is_empty() {
+            return Ok(true);
         }
+        self.sent += write_some(&mut self.stream, &self.unsent[self.sent..])?;
+        if self.sent < self.unsent.len() {
+            return Ok(false);
+        }
+        (self.sent, self.write_began) = (0, None);
         if self.unsent.capacity() > KEPT_LEN_MAX {
             self.unsent = Vec::new();
         } else {
             self.unsent.clear();
         }
-        Ok(())
+        Ok(true)
     }
 
-    /// Ends the reply to a question whose AT line has been written.
-    async fn ask(&mut self, query: &Query, limit: u8, limits: &Limits) -> Result<(), Closed> {
-        let mut reply = Vec::new();
-        self.herd.places.answer(query, usize::from(limit), &mut reply).await;
-        batch::end_reply(&mut reply);
-        self.log(Direction::Out, &reply, 1);
-        self.unsent.extend_from_slice(&reply);
-        self.write_rest(limits).await
+    /// Closes this end, and reads on until the client has closed the other.
+    fn part(&mut self, scratch: &mut Scratch, now: Instant) -> Result<Next, Closed> {
+        let Phase::Parting(parting) = &mut self.phase else { return Ok(Next::Wait) };
+        if parting.since.is_none() {
+            parting.since = Some(now);
+            self.stream.shutdown(Shutdown::Write)?;
+        }
+        match self.stream.read(&mut scratch.input) {
+            Ok(1..) => Ok(Next::Again),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.is_readable = false;
+                Ok(Next::Wait)
+            }
+            _ => Ok(Next::Close(parting.reason.take().map_or(Ok(()), Err))),
+        }
     }
 
-    /// Says goodbye so that the last replies arrive: closing while input lies unread would reset the connection
-    /// and take them away from the client.
-    async fn part(&mut self) {
-        let mut ignored = vec![0; KEPT_LEN_MAX];
-        let parting = async {
-            self.writer.shutdown().await?;
-            while self.reader.read(&mut ignored).await? > 0 {}
-            Ok::<_, io::Error>(())
-        };
-        // A client that neither reads nor goes has had its time.
-        let _ = timeout(PARTING_MAX, parting).await;
+    /// When it is too late for what it is waiting for.
+    pub(super) fn deadline(&self, limits: &Limits) -> Option<Instant> {
+        if let Some(began) = self.write_began {
+            return Some(began + limits.write);
+        }
+        match &self.phase {
+            Phase::Serving => {
+                let idle = self.heard + limits.idle;
+                Some(self.line_began.map_or(idle, |began| idle.min(began + limits.line)))
+            }
+            Phase::Parting(parting) => parting.since.map(|since| since + PARTING_MAX),
+            // The places have a deadline of their own.
+            Phase::Asking | Phase::Finishing => None,
+        }
     }
 
-    /// When it is too late for more input.
-    pub(super) fn deadline(&self, limits: &Limits) -> Instant {
-        let idle = self.heard + limits.idle;
-        self.line_began.map_or(idle, |began| idle.min(began + limits.line))
+    /// What the client missed, once the deadline has passed.
+    pub(super) fn overdue(&mut self, limits: &Limits) -> Closed {
+        match &mut self.phase {
+            _ if self.write_began.is_some() => Closed::NotReading(limits.write),
+            Phase::Parting(parting) => parting.reason.take().unwrap_or(Closed::Stopping),
+            _ if self.line_began.is_some() => Closed::HalfLine(limits.line),
+            _ => Closed::Idle(limits.idle),
+        }
     }
+}
 
-    pub(super) fn overdue(&self, limits: &Limits) -> Closed {
-        if self.line_began.is_some() { Closed::HalfLine(limits.line) } else { Closed::Idle(limits.idle) }
+/// Writes until all is written or the socket takes no more; says how much that was.
+fn write_some(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    let mut written = 0;
+    while written < bytes.len() {
+        match stream.write(&bytes[written..]) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(len) => written += len,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
     }
-
-    pub(super) fn is_draining(&self) -> bool {
-        self.herd.is_draining()
-    }
+    Ok(written)
 }

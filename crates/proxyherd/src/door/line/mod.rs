@@ -1,14 +1,32 @@
-//! The line protocol's door: takes connections and keeps count of them.
+//! The line protocol's door: takes connections and deals them out to its threads.
+//!
+//! Each [`reactor`] is a thread with connections of its own. Small messages are mostly the kernel's work, and one
+//! thread that finds many sockets ready at once does it cheapest, so connections begin on the first half of the
+//! threads; one that turns out to bring many lines at once moves to a thread that shares such work evenly.
 
 mod batch;
 mod connection;
-mod watch;
+mod reactor;
 
-use std::{net::SocketAddr, sync::Arc, sync::atomic::Ordering::Relaxed};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+};
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    runtime::Handle,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use self::{
+    connection::Connection,
+    reactor::{Inbox, Parcel, Reactor},
+};
 use crate::{
     config::Limits,
     herd::Herd,
@@ -16,54 +34,94 @@ use crate::{
     log::{LogLevel, Subject},
 };
 
-/// Serves line clients at `listener` until `stop`.
+/// Serves line clients at `listener` until `stop`. The error is the system's: no thread, or no descriptor.
 pub fn run(
     herd: &Arc<Herd>,
     limits: &Limits,
     listener: TcpListener,
     tasks: &TaskTracker,
     stop: &CancellationToken,
-) {
-    let (herd, limits) = (Arc::clone(herd), Arc::new(limits.clone()));
-    tasks.spawn(accept_all(herd, limits, listener, tasks.clone(), stop.clone()));
+) -> io::Result<()> {
+    let count = Handle::current().metrics().num_workers();
+    let reactors: Vec<_> = (0..count).map(|_| Reactor::new(herd, limits)).collect::<io::Result<_>>()?;
+    let threads = Arc::new(Threads::of(&reactors));
+    for (index, reactor) in reactors.into_iter().enumerate() {
+        let (threads, running) = (Arc::clone(&threads), tasks.token());
+        let body = move || {
+            reactor.run(&threads);
+            drop(running);
+        };
+        std::thread::Builder::new().name(format!("line-{index}")).spawn(body)?;
+    }
+    tasks.spawn(accept_all(Arc::clone(herd), limits.connections, listener, threads, stop.clone()));
+    Ok(())
+}
+
+/// Where connections can be sent to, and whose turn it is to get one.
+struct Threads {
+    inboxes: Vec<Arc<Inbox>>,
+    next: AtomicUsize,
+    next_busy: AtomicUsize,
+}
+
+impl Threads {
+    fn of(reactors: &[Reactor]) -> Threads {
+        let inboxes = reactors.iter().map(|reactor| Arc::clone(reactor.inbox())).collect();
+        Threads { inboxes, next: AtomicUsize::new(0), next_busy: AtomicUsize::new(0) }
+    }
+
+    /// Who takes the next new connection.
+    fn for_new(&self) -> &Arc<Inbox> {
+        let half = (self.inboxes.len() / 2).max(1);
+        &self.inboxes[self.next.fetch_add(1, Relaxed) % half]
+    }
+
+    /// Who takes the next connection that brings many lines at once.
+    fn for_busy(&self) -> &Arc<Inbox> {
+        &self.inboxes[self.next_busy.fetch_add(1, Relaxed) % self.inboxes.len()]
+    }
+
+    fn stop(&self) {
+        for inbox in &self.inboxes {
+            // One that has ended needs no telling.
+            let _ = inbox.send(Parcel::Stop);
+        }
+    }
 }
 
 async fn accept_all(
     herd: Arc<Herd>,
-    limits: Arc<Limits>,
+    connections_max: usize,
     listener: TcpListener,
-    tasks: TaskTracker,
+    threads: Arc<Threads>,
     stop: CancellationToken,
 ) {
     while let Some((stream, client)) = listen::accept(&listener, &herd.log, &stop).await {
-        if herd.counts.connections.load(Relaxed) >= limits.connections {
-            let most = limits.connections;
-            let message =
-                format_args!("turned away: {most} connections are open (`connections` in [limits])");
+        if herd.counts.connections.load(Relaxed) >= connections_max {
+            let message = format_args!(
+                "turned away: {connections_max} connections are open (`connections` in [limits])"
+            );
             herd.log.event(LogLevel::Warn, Subject::Client(client), message);
             continue;
         }
-        let open = Open::count(&herd);
-        tasks.spawn(serve(open, Arc::clone(&limits), stream, client, stop.clone()));
-    }
-}
-
-async fn serve(
-    open: Open,
-    limits: Arc<Limits>,
-    mut stream: TcpStream,
-    client: SocketAddr,
-    stop: CancellationToken,
-) {
-    let herd = &open.0;
-    herd.log.event(LogLevel::Debug, Subject::Client(client), format_args!("connected"));
-    match connection::serve(herd, &limits, &mut stream, client, &stop).await {
-        Ok(()) => herd.log.event(LogLevel::Debug, Subject::Client(client), format_args!("closed")),
-        Err(closed) => {
-            let level = if closed.is_fault() { LogLevel::Warn } else { LogLevel::Debug };
-            herd.log.event(level, Subject::Client(client), format_args!("closed: {closed}"));
+        herd.log.event(LogLevel::Debug, Subject::Client(client), format_args!("connected"));
+        match open(&herd, stream, client) {
+            Ok(connection) => {
+                // No reactor ends before it is told to, below.
+                let _ = threads.for_new().send(Parcel::Connection(Box::new(connection)));
+            }
+            // It has gone again.
+            Err(error) => {
+                herd.log.event(LogLevel::Debug, Subject::Client(client), format_args!("closed: {error}"));
+            }
         }
     }
+    threads.stop();
+}
+
+fn open(herd: &Arc<Herd>, stream: TcpStream, client: SocketAddr) -> io::Result<Connection> {
+    stream.set_nodelay(true)?;
+    Ok(Connection::new(Open::count(herd), stream.into_std()?, client))
 }
 
 /// An open connection, counted for as long as it lives.
