@@ -15,8 +15,14 @@ const NOW_NS: u64 = 1_621_464_827_959_498_503;
 /// Fills a map with so many clients and prints what each costs beyond its ID.
 pub(super) fn measure(clients: u32) -> Result<()> {
     let me = Origin { server: ServerName::new("Riley")?, incarnation: 1 };
-    let settings =
-        MapSettings { me, seed: 1, max_clients: u64::MAX, client_ttl_ns: None, rules: Default::default() };
+    let settings = MapSettings {
+        me,
+        seed: 1,
+        max_clients: u64::MAX,
+        client_ttl_ns: None,
+        client_interval_ns: 0,
+        rules: Default::default(),
+    };
     let before = resident_bytes()?;
     let map = Map::new(settings);
     let id_bytes: u64 = (0..clients).map(|number| report(&map, number)).sum();

@@ -28,6 +28,8 @@ pub struct MapSettings {
     pub max_clients: u64,
     /// Forget a client this long after its report was received, nanoseconds.
     pub client_ttl_ns: Option<u64>,
+    /// A client's report is refused so shortly after its last one that this server took, nanoseconds.
+    pub client_interval_ns: u64,
     /// As they should be.
     pub rules: Rules,
 }
@@ -39,7 +41,7 @@ pub struct ReportCounts {
     pub accepted: u64,
     /// Something newer was held.
     pub stale: u64,
-    /// They were of clients for which there was no room.
+    /// They were of clients for which there was no room, or came too soon.
     pub refused: u64,
 }
 
@@ -89,6 +91,7 @@ impl Map {
                 index: index as u8,
                 seed: settings.seed.wrapping_add(index as u64),
                 client_ttl_ns: settings.client_ttl_ns,
+                client_interval_ns: settings.client_interval_ns,
                 rules: settings.rules,
             })
         };
@@ -183,7 +186,7 @@ impl Map {
                 }
                 Offered::Updated => reports.accepted += 1,
                 Offered::Stale => reports.stale += 1,
-                Offered::Full | Offered::Forged => reports.refused += 1,
+                Offered::Full | Offered::TooSoon | Offered::Forged => reports.refused += 1,
             }
         }
         if inserted > 0 {
@@ -397,7 +400,14 @@ mod tests {
 
     fn map(max_clients: u64, client_ttl_ns: Option<u64>) -> Map {
         let me = Origin { server: ServerName::new("Riley").unwrap(), incarnation: 1 };
-        Map::new(MapSettings { me, seed: 1, max_clients, client_ttl_ns, rules: Rules::default() })
+        Map::new(MapSettings {
+            me,
+            seed: 1,
+            max_clients,
+            client_ttl_ns,
+            client_interval_ns: 0,
+            rules: Rules::default(),
+        })
     }
 
     fn report<'a>(client: &'a [u8], timestamp: &str) -> Report<'a> {

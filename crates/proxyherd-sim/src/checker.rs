@@ -271,6 +271,7 @@ mod tests {
             seed: 1,
             max_clients: u64::MAX,
             client_ttl_ns: None,
+            client_interval_ns: 0,
             rules: Rules::default(),
         })
     }

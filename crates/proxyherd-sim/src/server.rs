@@ -100,6 +100,7 @@ impl Life {
             seed: settings.seed,
             max_clients: u64::MAX,
             client_ttl_ns: settings.client_ttl,
+            client_interval_ns: 0,
             rules: settings.rules,
         });
         let link = |dials| Link { dials, backoff: Backoff::default(), up: None };

@@ -1,5 +1,6 @@
 //! The herd's servers: sockets, files and clocks around `proxyherd-core`.
 
+pub mod admission;
 pub mod cli;
 mod client;
 pub mod clock;

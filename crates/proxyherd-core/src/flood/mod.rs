@@ -47,6 +47,8 @@ pub enum Offered {
     Stale,
     /// There is no room for another key: nothing changed.
     Full,
+    /// It came too soon after the client's last report here: nothing changed.
+    TooSoon,
     /// A neighbour tells as this server's own what this server has never said: nothing changed.
     Forged,
 }
@@ -70,6 +72,8 @@ pub struct ShardSettings {
     pub seed: u64,
     /// Forget a client this long after its report was received, nanoseconds.
     pub client_ttl_ns: Option<u64>,
+    /// A client's report is refused so shortly after its last one that this server took, nanoseconds.
+    pub client_interval_ns: u64,
     /// As they should be.
     pub rules: Rules,
 }
@@ -157,8 +161,20 @@ impl Shard {
         {
             return (Offered::Stale, Wake::default());
         }
+        if held.is_some_and(|id| self.is_too_soon(now_ns, id)) {
+            return (Offered::TooSoon, Wake::default());
+        }
         let seq = self.origins.covered(ME) + 1;
         self.keep(held, record, ME, seq, None)
+    }
+
+    /// Whether this server took what is held so shortly before `now_ns` that it takes no more. What others took is
+    /// not held against a client: their clocks are not this one's.
+    fn is_too_soon(&self, now_ns: u64, held: SlotId) -> bool {
+        let slot = self.store.slot(held);
+        self.settings.client_interval_ns > 0
+            && slot.origin == ME
+            && now_ns.saturating_sub(slot.record().received_ns()) < self.settings.client_interval_ns
     }
 
     /// Takes a record that came over `from`. `guess` is where this shard keeps the origin, as far as the caller

@@ -137,7 +137,8 @@ impl Incoming {
         match offered {
             Offered::Full => Err(LinkError::Full),
             Offered::Forged => Err(LinkError::Forged),
-            Offered::Inserted | Offered::Updated | Offered::Stale => Ok(()),
+            // Only clients' own reports are ever too soon.
+            Offered::Inserted | Offered::Updated | Offered::Stale | Offered::TooSoon => Ok(()),
         }
     }
 

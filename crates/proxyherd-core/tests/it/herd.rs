@@ -29,6 +29,7 @@ pub(crate) fn settings(server: &str) -> MapSettings {
         seed: 7,
         max_clients: u64::MAX,
         client_ttl_ns: None,
+        client_interval_ns: 0,
         rules: Rules::default(),
     }
 }

@@ -95,6 +95,7 @@ impl Herd {
             index: 0,
             seed: 1,
             client_ttl_ns: self.ttl_ns,
+            client_interval_ns: 0,
             rules: Rules::default(),
         })
     }

@@ -2,6 +2,7 @@
 
 use super::{ConfigArgs, SetArgs, UsageError, heading, signals};
 use crate::{
+    admission::descriptors,
     config::{Config, Server as ServerConfig},
     server::Server,
 };
@@ -40,6 +41,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let config = super::load(&args.config, &args.set.set)?;
     let name = named(&config, &args.name)?.name.clone();
+    descriptors::raise_limit();
     super::block_on(serve(&config, name.as_str()))
 }
 

@@ -43,6 +43,14 @@ pub struct Limits {
     pub write: Duration,
     /// Most client connections at once; one more is closed at once.
     pub connections: usize,
+    /// Most of them from one address; one more is closed at once.
+    pub connections_per_address: usize,
+    /// Most lines in a second from one address, 0 for any number; what is more is read later.
+    pub lines_per_s_per_address: u32,
+    /// A client's report is refused so shortly after its last one that was kept.
+    pub client_interval: Duration,
+    /// Most memory for replies that clients have not taken, bytes; past it those connections are closed.
+    pub buffers: usize,
 }
 
 impl Default for Herd {
@@ -58,6 +66,10 @@ impl Default for Limits {
             line: Duration::from_secs(30),
             write: Duration::from_secs(30),
             connections: 100_000,
+            connections_per_address: 10_000,
+            lines_per_s_per_address: 0,
+            client_interval: Duration::ZERO,
+            buffers: 256 * MEGABYTE as usize,
         }
     }
 }
@@ -135,6 +147,20 @@ pub(super) fn read_limits(mut section: Section<'_, '_>) -> Limits {
         write: seconds(section.integer("write_s", 1..=86_400, default.write.as_secs())),
         connections: section.integer("connections", 1..=10_000_000, default.connections as u64).value
             as usize,
+        connections_per_address: section
+            .integer("connections_per_address", 1..=10_000_000, default.connections_per_address as u64)
+            .value as usize,
+        lines_per_s_per_address: section
+            .integer("lines_per_s_per_address", 0..=100_000_000, default.lines_per_s_per_address.into())
+            .value as u32,
+        client_interval: Duration::from_millis(
+            section
+                .integer("client_interval_ms", 0..=86_400_000, default.client_interval.as_millis() as u64)
+                .value,
+        ),
+        buffers: section.integer("buffers_mb", 1..=1_000_000, default.buffers as u64 / MEGABYTE).value
+            as usize
+            * MEGABYTE as usize,
     };
     section.finish();
     limits

@@ -8,7 +8,7 @@ mod links;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::Instant,
 };
@@ -24,6 +24,7 @@ use proxyherd_core::{
 
 pub use self::links::{Link, LinkState, Links};
 use crate::{
+    admission::{Admission, descriptors},
     clock,
     config::{Config, Server},
     log::ServerLog,
@@ -43,6 +44,8 @@ pub struct Herd {
     pub places: Places,
     /// Its log.
     pub log: ServerLog,
+    /// Who of its clients is let in.
+    pub admission: Arc<Admission>,
     /// What its doors have counted.
     pub counts: Counts,
     map: Map,
@@ -53,10 +56,6 @@ pub struct Herd {
 /// What doors count, for metrics and status.
 #[derive(Debug, Default)]
 pub struct Counts {
-    /// Client connections that are open.
-    pub connections: AtomicUsize,
-    /// Client connections taken since the start.
-    pub connections_taken: AtomicU64,
     /// Reports that could not be read, since the start.
     pub reports_unreadable: AtomicU64,
     /// Lines, reports and others, answered `? …` since the start.
@@ -75,11 +74,15 @@ impl Herd {
                 .herd
                 .client_ttl
                 .map(|ttl| u64::try_from(ttl.as_nanos()).unwrap_or(u64::MAX)),
+            client_interval_ns: u64::try_from(config.limits.client_interval.as_nanos()).unwrap_or(u64::MAX),
             rules: Default::default(),
         });
+        let links = Links::new(config.links_of(&server.name));
+        let room = descriptors::left_for_clients(links.iter().count());
         Arc::new(Herd {
             identity: Identity { herd: config.herd.id.clone(), me },
-            links: Links::new(config.links_of(&server.name)),
+            links,
+            admission: Arc::new(Admission::new(&config.limits, room)),
             places,
             log,
             counts: Counts::default(),

@@ -14,6 +14,7 @@ mod client_status;
 mod command_line;
 mod commands;
 mod demo;
+mod greedy;
 mod links;
 mod logs;
 mod moving;

@@ -49,7 +49,8 @@ fn an_unknown_key_is_answered_with_the_nearest_or_with_its_section() {
              id, max_clients, client_ttl_s, tls, journal, replicas, ack_timeout_ms, data",
             "herd.toml:7:2: error: `plaecs` is not a known key: did you mean `places`?",
             "herd.toml:8:9: error: `limits.x` is not a known key: known here: \
-             idle_s, line_s, write_s, connections",
+             idle_s, line_s, write_s, connections, connections_per_address, lines_per_s_per_address, \
+             client_interval_ms, buffers_mb",
         ],
     );
     check(

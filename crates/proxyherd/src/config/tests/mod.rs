@@ -157,6 +157,10 @@ fn every_value_is_read() {
         line_s = 2
         write_s = 3
         connections = 1_000
+        connections_per_address = 10
+        lines_per_s_per_address = 20
+        client_interval_ms = 30
+        buffers_mb = 40
         [log]
         dir = "/var/log/herd"
         level = "debug"
@@ -208,7 +212,11 @@ fn every_value_is_read() {
             idle: Duration::from_secs(16),
             line: Duration::from_secs(2),
             write: Duration::from_secs(3),
-            connections: 1000
+            connections: 1000,
+            connections_per_address: 10,
+            lines_per_s_per_address: 20,
+            client_interval: Duration::from_millis(30),
+            buffers: 40_000_000,
         }
     );
     assert_eq!(

@@ -49,8 +49,17 @@ impl Collector for Metrics {
             by_result,
         )?;
         families.gauge("proxyherd_records", "Records held", herd.map().len())?;
-        let connections = herd.counts.connections.load(Relaxed) as u64;
+        let connections = herd.admission.connections() as u64;
         families.gauge("proxyherd_connections", "Client connections that are open", connections)?;
+        let turned_away = herd.admission.turned_away();
+        families.counter(
+            "proxyherd_connections_turned_away",
+            "Client connections not let in",
+            turned_away,
+        )?;
+        let buffered = herd.admission.buffered() as u64;
+        let help = "Bytes of replies that wait for clients to take them";
+        families.gauge("proxyherd_replies_buffered_bytes", help, buffered)?;
         let invalid = herd.counts.lines_invalid.load(Relaxed);
         families.counter("proxyherd_lines_invalid", "Lines answered with a question mark", invalid)?;
         let left_out = herd.log.left_out();

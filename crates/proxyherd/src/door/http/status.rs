@@ -82,7 +82,7 @@ impl Status {
             uptime_s: herd.started().elapsed().as_secs_f64(),
             draining: herd.is_draining(),
             records: herd.map().len(),
-            connections: herd.counts.connections.load(Relaxed),
+            connections: herd.admission.connections(),
             reports: ReportStatus::of(herd),
             log_left_out: herd.log.left_out(),
             links: herd.links.iter().map(LinkStatus::of).collect(),

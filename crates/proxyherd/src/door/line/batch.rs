@@ -143,7 +143,7 @@ impl<'i> Batch<'_, 'i> {
         self.wake = self.wake.and(self.herd.map().report_all(self.now_ns, &mut self.offers));
         for place in 0..self.offers.len() {
             let (offer, echo) = (self.offers[place], self.echoes[place]);
-            if offer.outcome == Offered::Full {
+            if matches!(offer.outcome, Offered::Full | Offered::TooSoon) {
                 self.refuse(echo.line);
                 continue;
             }

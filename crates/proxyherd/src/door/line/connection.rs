@@ -16,11 +16,8 @@ use std::{
 use mio::net::TcpStream;
 use proxyherd_core::{codec::line::Lines, limits::LINE_LEN_MAX, places::Query};
 
-use super::{
-    Open,
-    batch::{self, End, Handled},
-};
-use crate::{config::Limits, herd::Herd, log::Direction};
+use super::batch::{self, End, Handled};
+use crate::{admission::Ticket, clock, config::Limits, herd::Herd, log::Direction};
 
 /// How much is read at once, bytes.
 const READ_LEN: usize = 64 * 1024;
@@ -28,6 +25,8 @@ const READ_LEN: usize = 64 * 1024;
 const PARTING_MAX: Duration = Duration::from_secs(1);
 /// Buffers that a connection owns for a while are given back when they are larger than this, bytes.
 const KEPT_LEN_MAX: usize = 4 * 1024;
+/// Longest time that an address over its rate is not read from at a stretch: the idle limit is none of its business.
+const PACE_MAX: Duration = Duration::from_secs(10);
 /// A connection that brings so many lines in one read is a busy one.
 const BUSY_LINES: u64 = 16;
 
@@ -44,6 +43,8 @@ pub(super) enum Closed {
     Idle(Duration),
     /// The client did not take its replies.
     NotReading(Duration),
+    /// The client did not take its replies, and others' wait for room.
+    NoRoom,
     /// The server is stopping.
     Stopping,
 }
@@ -51,7 +52,7 @@ pub(super) enum Closed {
 impl Closed {
     /// Whether the client did something that it should not.
     pub(super) fn is_fault(&self) -> bool {
-        matches!(self, Closed::LineTooLong | Closed::HalfLine(_) | Closed::NotReading(_))
+        matches!(self, Closed::LineTooLong | Closed::HalfLine(_) | Closed::NotReading(_) | Closed::NoRoom)
     }
 }
 
@@ -63,6 +64,12 @@ impl fmt::Display for Closed {
             Closed::HalfLine(limit) => write!(f, "a line's end did not come within {} s", limit.as_secs()),
             Closed::Idle(limit) => write!(f, "nothing came for {} s", limit.as_secs()),
             Closed::NotReading(limit) => write!(f, "it did not take its replies for {} s", limit.as_secs()),
+            Closed::NoRoom => {
+                write!(
+                    f,
+                    "it did not take its replies, and there is no more room for them (`buffers_mb` in [limits])"
+                )
+            }
             Closed::Stopping => write!(f, "this server is stopping"),
         }
     }
@@ -145,11 +152,13 @@ pub(super) struct Connection {
     line_began: Option<Instant>,
     /// Since when replies have been waiting for the client to take them.
     write_began: Option<Instant>,
-    _open: Open,
+    /// Until when nothing is read, because its address is over its rate.
+    paced_until: Option<Instant>,
+    ticket: Ticket,
 }
 
 impl Connection {
-    pub(super) fn new(open: Open, stream: std::net::TcpStream, client: SocketAddr) -> Connection {
+    pub(super) fn new(ticket: Ticket, stream: std::net::TcpStream, client: SocketAddr) -> Connection {
         Connection {
             stream: TcpStream::from_std(stream),
             client,
@@ -169,7 +178,8 @@ impl Connection {
             heard: Instant::now(),
             line_began: None,
             write_began: None,
-            _open: open,
+            paced_until: None,
+            ticket,
         }
     }
 
@@ -214,6 +224,11 @@ impl Connection {
         self.write_began.get_or_insert(now);
     }
 
+    /// When it wants a turn though its socket says nothing, if it does.
+    pub(super) fn paced_until(&self) -> Option<Instant> {
+        self.paced_until
+    }
+
     /// Does what can be done without waiting: reads once, answers every line, writes once.
     pub(super) fn turn(&mut self, herd: &Herd, scratch: &mut Scratch, now: Instant) -> Next {
         self.try_turn(herd, scratch, now).unwrap_or_else(|closed| Next::Close(Err(closed)))
@@ -223,10 +238,12 @@ impl Connection {
         if !self.write_rest()? {
             return Ok(Next::Wait);
         }
-        match &mut self.phase {
+        self.paced_until = self.paced_until.filter(|until| now < *until);
+        match &self.phase {
             Phase::Asking => Ok(Next::Wait),
             Phase::Finishing => Ok(Next::Close(Ok(()))),
             Phase::Parting(_) => self.part(scratch, now),
+            Phase::Serving if self.paced_until.is_some() && !herd.is_draining() => Ok(Next::Wait),
             Phase::Serving if self.has_lines => self.answer_held(herd, scratch, now),
             Phase::Serving if self.is_readable => self.read(herd, scratch, now),
             Phase::Serving if herd.is_draining() => Err(Closed::Stopping),
@@ -273,6 +290,7 @@ impl Connection {
         let Handled { consumed, lines, end } =
             batch::handle(herd, &mut self.lines, input, self.has_ended, replies);
         self.is_busy |= lines.0 >= BUSY_LINES;
+        self.pace(lines.0, now);
         self.log(herd, Direction::In, &input[..consumed], lines.0);
         self.log(herd, Direction::Out, replies, lines.1);
         self.hold(&input[consumed..]);
@@ -297,7 +315,8 @@ impl Connection {
             }
             End::Done | End::Full => Phase::Serving,
         };
-        let is_waiting = matches!(self.phase, Phase::Serving) && !self.has_lines && !self.is_readable;
+        let is_waiting = matches!(self.phase, Phase::Serving)
+            && (self.paced_until.is_some() || !self.has_lines && !self.is_readable);
         Ok(if is_waiting || !self.unsent.is_empty() { Next::Wait } else { Next::Again })
     }
 
@@ -314,24 +333,37 @@ impl Connection {
         self.held.extend_from_slice(input);
     }
 
+    /// Sees to it that an address that is over its rate is not read from for a while.
+    fn pace(&mut self, lines: u64, now: Instant) {
+        let wait = self.ticket.pace(lines, clock::now_ns);
+        self.paced_until = wait.map(|wait| now + wait.min(PACE_MAX));
+    }
+
     /// Writes what the socket takes at once, and keeps the rest.
-    fn write(&mut self, replies: &[u8], now: Instant) -> io::Result<()> {
+    fn write(&mut self, replies: &[u8], now: Instant) -> Result<(), Closed> {
         debug_assert!(self.unsent.is_empty(), "a turn begins when all replies are written");
         let len = write_some(&mut self.stream, replies)?;
         if len < replies.len() {
             self.unsent.extend_from_slice(&replies[len..]);
             self.write_began = Some(now);
+            if !self.ticket.buffer(self.unsent.len()) {
+                return Err(Closed::NoRoom);
+            }
         }
         Ok(())
     }
 
     /// Writes more of what was kept. Says whether that was all.
-    fn write_rest(&mut self) -> io::Result<bool> {
+    fn write_rest(&mut self) -> Result<bool, Closed> {
         if self.unsent.is_empty() {
             return Ok(true);
         }
         self.sent += write_some(&mut self.stream, &self.unsent[self.sent..])?;
-        if self.sent < self.unsent.len() {
+        let is_done = self.sent == self.unsent.len();
+        if !self.ticket.buffer(if is_done { 0 } else { self.unsent.len() }) {
+            return Err(Closed::NoRoom);
+        }
+        if !is_done {
             return Ok(false);
         }
         (self.sent, self.write_began) = (0, None);
@@ -366,6 +398,7 @@ impl Connection {
             return Some(began + limits.write);
         }
         match &self.phase {
+            Phase::Serving if self.paced_until.is_some() => None,
             Phase::Serving => {
                 let idle = self.heard + limits.idle;
                 Some(self.line_began.map_or(idle, |began| idle.min(began + limits.line)))

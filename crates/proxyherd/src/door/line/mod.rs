@@ -28,6 +28,8 @@ use self::{
     reactor::{Inbox, Parcel, Reactor},
 };
 use crate::{
+    admission::Ticket,
+    clock,
     config::Limits,
     herd::Herd,
     listen,
@@ -53,7 +55,7 @@ pub fn run(
         };
         std::thread::Builder::new().name(format!("line-{index}")).spawn(body)?;
     }
-    tasks.spawn(accept_all(Arc::clone(herd), limits.connections, listener, threads, stop.clone()));
+    tasks.spawn(accept_all(Arc::clone(herd), listener, threads, stop.clone()));
     Ok(())
 }
 
@@ -89,54 +91,30 @@ impl Threads {
     }
 }
 
-async fn accept_all(
-    herd: Arc<Herd>,
-    connections_max: usize,
-    listener: TcpListener,
-    threads: Arc<Threads>,
-    stop: CancellationToken,
-) {
+async fn accept_all(herd: Arc<Herd>, listener: TcpListener, threads: Arc<Threads>, stop: CancellationToken) {
     while let Some((stream, client)) = listen::accept(&listener, &herd.log, &stop).await {
-        if herd.counts.connections.load(Relaxed) >= connections_max {
-            let message = format_args!(
-                "turned away: {connections_max} connections are open (`connections` in [limits])"
-            );
-            herd.log.event(LogLevel::Warn, Subject::Client(client), message);
-            continue;
-        }
-        herd.log.event(LogLevel::Debug, Subject::Client(client), format_args!("connected"));
-        match open(&herd, stream, client) {
+        let subject = Subject::Client(client);
+        let ticket = match herd.admission.admit(client.ip(), clock::now_ns()) {
+            Ok(ticket) => ticket,
+            Err(why) => {
+                herd.log.event(LogLevel::Warn, subject, format_args!("turned away: {why}"));
+                continue;
+            }
+        };
+        herd.log.event(LogLevel::Debug, subject, format_args!("connected"));
+        match open(ticket, stream, client) {
             Ok(connection) => {
                 // No reactor ends before it is told to, below.
                 let _ = threads.for_new().send(Parcel::Connection(Box::new(connection)));
             }
             // It has gone again.
-            Err(error) => {
-                herd.log.event(LogLevel::Debug, Subject::Client(client), format_args!("closed: {error}"));
-            }
+            Err(error) => herd.log.event(LogLevel::Debug, subject, format_args!("closed: {error}")),
         }
     }
     threads.stop();
 }
 
-fn open(herd: &Arc<Herd>, stream: TcpStream, client: SocketAddr) -> io::Result<Connection> {
+fn open(ticket: Ticket, stream: TcpStream, client: SocketAddr) -> io::Result<Connection> {
     stream.set_nodelay(true)?;
-    Ok(Connection::new(Open::count(herd), stream.into_std()?, client))
-}
-
-/// An open connection, counted for as long as it lives.
-struct Open(Arc<Herd>);
-
-impl Open {
-    fn count(herd: &Arc<Herd>) -> Open {
-        herd.counts.connections.fetch_add(1, Relaxed);
-        herd.counts.connections_taken.fetch_add(1, Relaxed);
-        Open(Arc::clone(herd))
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.counts.connections.fetch_sub(1, Relaxed);
-    }
+    Ok(Connection::new(ticket, stream.into_std()?, client))
 }

@@ -35,6 +35,8 @@ const EVENTS_MAX: usize = 256;
 const INBOX: Token = Token(usize::MAX);
 /// Longest time between two looks at the deadlines of all connections. Limits are whole seconds.
 const SWEEP_INTERVAL_MAX: Duration = Duration::from_secs(1);
+/// Shortest time between two of them: a look costs a little for every connection.
+const SWEEP_INTERVAL_MIN: Duration = Duration::from_millis(10);
 /// Connections that have not ended so long after the stop are cut off.
 const DRAIN_MAX: Duration = Duration::from_secs(3);
 
@@ -250,6 +252,9 @@ impl Reactor {
             Next::Ask(query, limit) => self.ask(at, query, limit),
             Next::Close(how) => return self.close(at, &how),
         }
+        if let Some(until) = self.connections[at].paced_until() {
+            self.sweep_at = self.sweep_at.min(until.max(now + SWEEP_INTERVAL_MIN));
+        }
         if self.connections[at].is_to_move() {
             self.move_away(at, now, threads);
         }
@@ -286,15 +291,23 @@ impl Reactor {
     /// Closes those whose time is up, and finds out when the next one's is.
     fn sweep(&mut self, now: Instant) {
         let (limits, mut next) = (&self.limits, now + SWEEP_INTERVAL_MAX);
-        let mut overdue = Vec::new();
+        let (mut overdue, mut resumed) = (Vec::new(), Vec::new());
         for (at, connection) in &self.connections {
+            match connection.paced_until() {
+                Some(until) if until <= now => resumed.push(at),
+                Some(until) => next = next.min(until),
+                None => {}
+            }
             match connection.deadline(limits) {
                 Some(deadline) if deadline <= now => overdue.push(at),
                 Some(deadline) => next = next.min(deadline),
                 None => {}
             }
         }
-        self.sweep_at = next;
+        self.sweep_at = next.max(now + SWEEP_INTERVAL_MIN);
+        for at in resumed {
+            self.queue(at);
+        }
         for at in overdue {
             let how = Err(self.connections[at].overdue(&self.limits));
             self.close(at, &how);

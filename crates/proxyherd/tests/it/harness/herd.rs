@@ -72,6 +72,16 @@ impl Herd {
         self.start_with(names, &[]);
     }
 
+    /// Starts one server that may have so many files and sockets open.
+    pub(crate) fn start_with_descriptors(&mut self, name: &str, most: u32) {
+        let program = env!("CARGO_BIN_EXE_proxyherd");
+        let line = format!("ulimit -n {most} && exec {program} serve --config herd.toml --name {name}");
+        eventually("the server starts", || {
+            self.running.insert(name.to_owned(), Process::bash(self.dir.path(), &line));
+            self.wait_until_ready(name)
+        });
+    }
+
     /// Starts some servers with these arguments too.
     pub(crate) fn start_with(&mut self, names: &[&str], arguments: &[&str]) {
         eventually("the servers start", || self.try_start(names, arguments));

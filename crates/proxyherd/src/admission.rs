@@ -1,0 +1,280 @@
+//! Who is let in, and how much each may ask: limits on clients' connections, in all and for each address, and on the
+//! lines that one address sends.
+//!
+//! All doors for clients share one [`Admission`]: an address has its share of the server, whichever protocol it
+//! speaks. Links and operators do not come by here; what they need of the process's descriptors is set aside before
+//! clients get any ([`descriptors`]).
+
+pub mod descriptors;
+
+use std::{
+    cell::Cell,
+    collections::HashMap,
+    net::{IpAddr, Ipv6Addr},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+
+use crate::config::Limits;
+
+/// An address may use up so much of its rate at once, nanoseconds' worth of it.
+const BURST_NS: u64 = 1_000_000_000;
+/// Addresses that nobody is connected from are looked for when this many are known, and twice as many as were left.
+const FORGET_AT_LEAST: usize = 1024;
+
+/// Who is in, and what the limits are.
+#[derive(Debug)]
+pub struct Admission {
+    connections_max: usize,
+    connections_per_address: usize,
+    /// Nanoseconds between two lines of one address; 0: any number of lines.
+    line_interval_ns: u64,
+    connections: AtomicUsize,
+    taken: AtomicU64,
+    turned_away: AtomicU64,
+    buffered_max: usize,
+    buffered: AtomicUsize,
+    addresses: Mutex<Addresses>,
+}
+
+#[derive(Debug)]
+struct Addresses {
+    known: HashMap<IpAddr, Arc<Address>>,
+    forget_at: usize,
+}
+
+/// What is known of one address.
+#[derive(Debug, Default)]
+struct Address {
+    connections: AtomicUsize,
+    /// When the lines so far will be used up at the rate that is allowed: the generic cell rate algorithm's
+    /// theoretical arrival time (ITU-T I.371), POSIX nanoseconds.
+    used_until_ns: AtomicU64,
+}
+
+/// Why somebody is not let in. Nothing was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TurnedAway {
+    /// The server has enough.
+    #[error("{0} connections are open (`connections` in [limits], or what `ulimit -n` leaves)")]
+    Full(usize),
+    /// This address has enough.
+    #[error("{0} connections of this address are open (`connections_per_address` in [limits])")]
+    AddressFull(usize),
+}
+
+impl Admission {
+    /// Lets in as many as `limits` says, and no more than `connections_max` in all.
+    pub fn new(limits: &Limits, connections_max: usize) -> Admission {
+        Admission {
+            connections_max: limits.connections.min(connections_max),
+            connections_per_address: limits.connections_per_address,
+            line_interval_ns: BURST_NS.checked_div(limits.lines_per_s_per_address.into()).unwrap_or(0),
+            connections: AtomicUsize::new(0),
+            taken: AtomicU64::new(0),
+            turned_away: AtomicU64::new(0),
+            buffered_max: limits.buffers,
+            buffered: AtomicUsize::new(0),
+            addresses: Mutex::new(Addresses { known: HashMap::new(), forget_at: FORGET_AT_LEAST }),
+        }
+    }
+
+    /// Lets a connection from `ip` in, for as long as the ticket lives.
+    pub fn admit(self: &Arc<Admission>, ip: IpAddr, now_ns: u64) -> Result<Ticket, TurnedAway> {
+        let refused = |why| {
+            self.turned_away.fetch_add(1, Relaxed);
+            Err(why)
+        };
+        if self.connections.load(Relaxed) >= self.connections_max {
+            return refused(TurnedAway::Full(self.connections_max));
+        }
+        let address = self.address(ip, now_ns);
+        if address.connections.fetch_add(1, Relaxed) >= self.connections_per_address {
+            address.connections.fetch_sub(1, Relaxed);
+            return refused(TurnedAway::AddressFull(self.connections_per_address));
+        }
+        self.connections.fetch_add(1, Relaxed);
+        self.taken.fetch_add(1, Relaxed);
+        Ok(Ticket { admission: Arc::clone(self), address, buffered: Cell::new(0) })
+    }
+
+    /// Connections that are open.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Relaxed)
+    }
+
+    /// Connections let in since the start.
+    pub fn taken(&self) -> u64 {
+        self.taken.load(Relaxed)
+    }
+
+    /// Bytes of replies that wait for clients to take them.
+    pub fn buffered(&self) -> usize {
+        self.buffered.load(Relaxed)
+    }
+
+    /// Connections not let in since the start.
+    pub fn turned_away(&self) -> u64 {
+        self.turned_away.load(Relaxed)
+    }
+
+    fn address(&self, ip: IpAddr, now_ns: u64) -> Arc<Address> {
+        let mut addresses = self.addresses.lock();
+        if addresses.known.len() >= addresses.forget_at {
+            addresses.forget_idle(now_ns);
+        }
+        Arc::clone(addresses.known.entry(subscriber(ip)).or_default())
+    }
+}
+
+impl Addresses {
+    /// One that has used up its rate is remembered until it has not, or connecting anew would be a way around it.
+    fn forget_idle(&mut self, now_ns: u64) {
+        self.known.retain(|_, address| {
+            Arc::strong_count(address) > 1 || address.used_until_ns.load(Relaxed) > now_ns
+        });
+        self.forget_at = FORGET_AT_LEAST.max(2 * self.known.len());
+    }
+}
+
+/// Whoever has an IPv6 address has all of its last 64 bits (RFC 6177): they count as one.
+fn subscriber(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)).into(),
+        ip => ip,
+    }
+}
+
+/// The right to be connected; given back when it is dropped.
+#[derive(Debug)]
+pub struct Ticket {
+    admission: Arc<Admission>,
+    address: Arc<Address>,
+    buffered: Cell<usize>,
+}
+
+impl Ticket {
+    /// Counts `lines` that have come; says for how long nothing more is to be read from here, if the address is over
+    /// its rate. The clock, POSIX nanoseconds, is only read where there is a rate.
+    pub fn pace(&self, lines: u64, now_ns: impl FnOnce() -> u64) -> Option<Duration> {
+        let interval_ns = self.admission.line_interval_ns;
+        if interval_ns == 0 || lines == 0 {
+            return None;
+        }
+        let now_ns = now_ns();
+        let used_until_ns = &self.address.used_until_ns;
+        let after = |until: u64| until.max(now_ns).saturating_add(lines.saturating_mul(interval_ns));
+        let before = used_until_ns.fetch_update(Relaxed, Relaxed, |until| Some(after(until)));
+        let resume_ns = after(before.unwrap_or_else(|until| until)).saturating_sub(BURST_NS);
+        (resume_ns > now_ns).then(|| Duration::from_nanos(resume_ns - now_ns))
+    }
+}
+
+impl Ticket {
+    /// Says how many bytes of replies now wait for the client to take them. False if that is more than the server
+    /// has room for, all clients together; then this client has to go.
+    #[must_use]
+    pub fn buffer(&self, len: usize) -> bool {
+        let before = self.buffered.replace(len);
+        if len <= before {
+            self.admission.buffered.fetch_sub(before - len, Relaxed);
+            return true;
+        }
+        let grown = len - before;
+        self.admission.buffered.fetch_add(grown, Relaxed) + grown <= self.admission.buffered_max
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.admission.buffered.fetch_sub(self.buffered.get(), Relaxed);
+        self.address.connections.fetch_sub(1, Relaxed);
+        self.admission.connections.fetch_sub(1, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn admission(connections_per_address: usize, lines_per_s_per_address: u32) -> Arc<Admission> {
+        let limits = Limits { connections_per_address, lines_per_s_per_address, ..Limits::default() };
+        Arc::new(Admission::new(&limits, 3))
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn each_address_and_all_together_have_only_so_many_connections() {
+        let admission = admission(2, 0);
+        let one = admission.admit(ip("10.0.0.1"), 0).unwrap();
+        let _two = admission.admit(ip("::ffff:10.0.0.1"), 0).unwrap();
+        assert_eq!(admission.admit(ip("10.0.0.1"), 0).unwrap_err(), TurnedAway::AddressFull(2));
+        let _three = admission.admit(ip("10.0.0.2"), 0).unwrap();
+        assert_eq!(admission.admit(ip("10.0.0.2"), 0).unwrap_err(), TurnedAway::Full(3));
+        assert_eq!((admission.connections(), admission.taken(), admission.turned_away()), (3, 3, 2));
+        drop(one);
+        assert!(admission.admit(ip("10.0.0.1"), 0).is_ok());
+        assert_eq!(admission.connections(), 2, "a ticket that was dropped is given back");
+    }
+
+    #[test]
+    fn an_ipv6_subscriber_is_one_address() {
+        let admission = admission(1, 0);
+        let _one = admission.admit(ip("2001:db8::1"), 0).unwrap();
+        assert!(admission.admit(ip("2001:db8::ffff:2"), 0).is_err());
+        assert!(admission.admit(ip("2001:db8:0:1::1"), 0).is_ok());
+    }
+
+    #[test]
+    fn an_address_over_its_rate_waits_until_it_is_not() {
+        let admission = admission(3, 10);
+        let (one, other) =
+            (admission.admit(ip("10.0.0.1"), 0).unwrap(), admission.admit(ip("10.0.0.1"), 0).unwrap());
+        let now = 100 * SECOND;
+        let wait = |ms| Some(Duration::from_millis(ms));
+        assert_eq!(one.pace(6, || now), None);
+        assert_eq!(other.pace(4, || now), None, "a second's worth may come at once");
+        assert_eq!(one.pace(5, || now), wait(500));
+        assert_eq!(other.pace(1, || now), wait(600), "the address waits, not the connection");
+        assert_eq!(one.pace(1, || now + 10 * SECOND), None);
+        let elsewhere = admission.admit(ip("10.0.0.2"), 0).unwrap();
+        assert_eq!(elsewhere.pace(10, || now), None);
+        assert!(elsewhere.pace(u64::MAX, || now) > wait(1_000_000));
+    }
+
+    #[test]
+    fn replies_that_nobody_takes_have_only_so_much_room() {
+        let admission = Arc::new(Admission::new(&Limits { buffers: 100, ..Limits::default() }, 9));
+        let (one, other) =
+            (admission.admit(ip("10.0.0.1"), 0).unwrap(), admission.admit(ip("10.0.0.2"), 0).unwrap());
+        assert!(one.buffer(60) && other.buffer(40));
+        assert!(!one.buffer(61));
+        drop(one);
+        assert_eq!(admission.buffered(), 40);
+        assert!(other.buffer(0) && other.buffer(100));
+    }
+
+    #[test]
+    fn addresses_are_forgotten_once_nobody_is_there_and_their_rate_is_free_again() {
+        let admission = admission(3, 10);
+        for number in 0..2 * FORGET_AT_LEAST as u32 {
+            let ticket = admission.admit(std::net::Ipv4Addr::from(number).into(), SECOND).unwrap();
+            if number == 7 {
+                ticket.pace(100, || SECOND);
+            }
+        }
+        let known = |ip| admission.addresses.lock().known.contains_key(&ip);
+        assert!(known(ip("0.0.0.7")) && !known(ip("0.0.0.8")));
+        assert!(admission.addresses.lock().known.len() <= FORGET_AT_LEAST + 1);
+    }
+}

@@ -1,0 +1,39 @@
+//! How many files and sockets this process may have open, and how many of them are left for clients.
+
+use rustix::process::{Resource, getrlimit, setrlimit};
+
+/// Descriptors set aside for listeners, logs, the runtime, files and whatever else a server opens now and then.
+const OWN: u64 = 48;
+/// Descriptors set aside for each link: the one that is up, and another that comes to replace it.
+const PER_LINK: u64 = 2;
+/// Descriptors set aside for operators' HTTP requests.
+const OPERATORS: u64 = 16;
+
+/// Raises the process's limit as far as it may be raised without a privilege. Best called once, at the start.
+pub fn raise_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // Where it can't be raised, less is served.
+    let _ = setrlimit(Resource::Nofile, limit);
+}
+
+/// How many connections of clients fit under the process's limit, beside `links` links.
+pub fn left_for_clients(links: usize) -> usize {
+    getrlimit(Resource::Nofile).current.map_or(usize::MAX, |limit| left_of(limit, links))
+}
+
+fn left_of(limit: u64, links: usize) -> usize {
+    let set_aside = OWN + PER_LINK * links as u64 + OPERATORS;
+    usize::try_from(limit.saturating_sub(set_aside)).unwrap_or(usize::MAX).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_need_is_set_aside_first() {
+        assert_eq!(left_of(1024, 3), 1024 - 48 - 6 - 16);
+        assert_eq!(left_of(16, 0), 1, "somebody is served all the same");
+    }
+}
