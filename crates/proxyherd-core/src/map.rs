@@ -5,7 +5,10 @@
 //! held for one visit of one shard and never while waiting for anything. Every call that may give a link
 //! something to send says so in a [`Wake`].
 
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::{
+    sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst},
+    time::Duration,
+};
 
 use parking_lot::{Mutex, MutexGuard};
 use xxhash_rust::xxh3::xxh3_64;
@@ -275,6 +278,11 @@ impl Map {
         for (origin, covered) in self.shards[shard].lock().shard.vector() {
             visit(origin, covered);
         }
+    }
+
+    /// Whether one shard's lock is to be had within `wait`.
+    pub fn is_free_within(&self, shard: usize, wait: Duration) -> bool {
+        self.shards[shard].try_lock_for(wait).is_some()
     }
 
     /// How many entries wait for `link` in one shard's outbox.

@@ -15,3 +15,4 @@ pub mod places;
 pub mod provider;
 pub mod server;
 mod status;
+pub mod watchdog;

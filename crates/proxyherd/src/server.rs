@@ -18,6 +18,7 @@ use crate::{
     peer,
     places::Places,
     provider::OpenError,
+    watchdog::{self, Watchdog},
 };
 
 /// Stopping takes no longer than this; what is not done by then is cut off.
@@ -99,6 +100,7 @@ pub struct Server {
     stop_links: CancellationToken,
     door_tasks: TaskTracker,
     link_tasks: TaskTracker,
+    watchdog: Option<Watchdog>,
 }
 
 impl Server {
@@ -118,6 +120,7 @@ impl Server {
             config.server(name.as_str()).expect("the caller has taken the name from the configuration");
         let log = ServerLog::open(&config.log, name).map_err(StartError::Log)?;
         let herd = Herd::new(config, server, Places::open(&config.places)?, log);
+        let watchdog = Some(Watchdog::start(&herd, watchdog::INTERVAL).map_err(StartError::Door)?);
         let running = Server {
             herd,
             addresses: sockets.addresses(),
@@ -125,6 +128,7 @@ impl Server {
             stop_links: CancellationToken::new(),
             door_tasks: TaskTracker::new(),
             link_tasks: TaskTracker::new(),
+            watchdog,
         };
         running.open(config, sockets).map_err(StartError::Door)?;
         Ok(running)
@@ -153,8 +157,14 @@ impl Server {
         self.addresses
     }
 
+    /// Has the watchdog look at other intervals than it would.
+    #[cfg(test)]
+    pub(crate) fn watch_every(&mut self, interval: Duration) {
+        self.watchdog = Some(Watchdog::start(&self.herd, interval).expect("a thread is to be had"));
+    }
+
     /// Stops it: takes nothing new, answers what has come, tells the neighbours the last news, closes.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
         let end = Instant::now() + STOP_MAX;
         self.herd.log.event(LogLevel::Info, Subject::Server, format_args!("stopping"));
         self.herd.drain();
@@ -165,6 +175,7 @@ impl Server {
         self.stop_links.cancel();
         self.link_tasks.close();
         let _ = timeout_at(end, self.link_tasks.wait()).await;
+        drop(self.watchdog.take());
         self.herd.log.event(LogLevel::Info, Subject::Server, format_args!("stopped"));
         self.herd.log.flush();
     }

@@ -29,6 +29,7 @@ use crate::{
     config::{Config, Server},
     log::ServerLog,
     places::Places,
+    watchdog::Health,
 };
 
 /// How many slots of each shard one sweep looks at: ten million clients are looked through in under a minute.
@@ -46,6 +47,8 @@ pub struct Herd {
     pub log: ServerLog,
     /// Who of its clients is let in.
     pub admission: Arc<Admission>,
+    /// What its watchdog knows.
+    pub health: Health,
     /// What its doors have counted.
     pub counts: Counts,
     map: Map,
@@ -85,6 +88,7 @@ impl Herd {
             admission: Arc::new(Admission::new(&config.limits, room)),
             places,
             log,
+            health: Health::default(),
             counts: Counts::default(),
             map,
             started: Instant::now(),

@@ -53,9 +53,14 @@ fn router(herd: Arc<Herd>) -> Router {
         .with_state(herd)
 }
 
-/// The process runs and answers.
-async fn livez() -> &'static str {
-    "ok\n"
+/// The process runs and answers, and nothing in it is stuck.
+async fn livez(State(herd): State<Arc<Herd>>) -> impl IntoResponse {
+    let stuck = herd.health.stuck();
+    if stuck.is_empty() {
+        (StatusCode::OK, "ok\n".to_owned())
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, format!("stuck: {}\n", stuck.join(", ")))
+    }
 }
 
 /// Clients may be sent here: the server is not on its way out, and it has had its chance to catch up.

@@ -45,15 +45,17 @@ pub fn run(
     stop: &CancellationToken,
 ) -> io::Result<()> {
     let count = Handle::current().metrics().num_workers();
-    let reactors: Vec<_> = (0..count).map(|_| Reactor::new(herd, limits)).collect::<io::Result<_>>()?;
+    let names: Vec<String> = (0..count).map(|index| format!("line-{index}")).collect();
+    let reactors = names.iter().map(|name| Reactor::new(name, herd, limits));
+    let reactors: Vec<_> = reactors.collect::<io::Result<_>>()?;
     let threads = Arc::new(Threads::of(&reactors));
-    for (index, reactor) in reactors.into_iter().enumerate() {
+    for (name, reactor) in names.into_iter().zip(reactors) {
         let (threads, running) = (Arc::clone(&threads), tasks.token());
         let body = move || {
             reactor.run(&threads);
             drop(running);
         };
-        std::thread::Builder::new().name(format!("line-{index}")).spawn(body)?;
+        std::thread::Builder::new().name(name).spawn(body)?;
     }
     tasks.spawn(accept_all(Arc::clone(herd), listener, threads, stop.clone()));
     Ok(())

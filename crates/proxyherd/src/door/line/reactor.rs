@@ -27,6 +27,7 @@ use crate::{
     config::Limits,
     herd::Herd,
     log::{LogLevel, Subject},
+    watchdog::Pulse,
 };
 
 /// Most events that are taken from the system at once; more wait for the next round.
@@ -101,10 +102,11 @@ pub(super) struct Reactor {
     serial: u64,
     sweep_at: Instant,
     stop_at: Option<Instant>,
+    pulse: Arc<Pulse>,
 }
 
 impl Reactor {
-    pub(super) fn new(herd: &Arc<Herd>, limits: &Limits) -> io::Result<Reactor> {
+    pub(super) fn new(name: &str, herd: &Arc<Herd>, limits: &Limits) -> io::Result<Reactor> {
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), INBOX)?;
         Ok(Reactor {
@@ -119,6 +121,7 @@ impl Reactor {
             serial: 0,
             sweep_at: Instant::now(),
             stop_at: None,
+            pulse: herd.health.pulse(format!("thread {name}")),
         })
     }
 
@@ -129,6 +132,7 @@ impl Reactor {
     /// Serves connections until [`Parcel::Stop`], and until those that it has are done.
     pub(super) fn run(mut self, threads: &Threads) {
         let (mut events, mut turns) = (Events::with_capacity(EVENTS_MAX), Vec::new());
+        let pulse = Arc::clone(&self.pulse);
         while !self.has_ended() {
             let now = Instant::now();
             if let Err(error) = self.poll.poll(&mut events, self.timeout(now))
@@ -138,7 +142,7 @@ impl Reactor {
                 self.herd.log.event(LogLevel::Error, Subject::Server, message);
                 return;
             }
-            let now = Instant::now();
+            let (now, _working) = (Instant::now(), pulse.work());
             self.note(&events, now);
             std::mem::swap(&mut self.ready, &mut turns);
             for at in turns.drain(..) {
