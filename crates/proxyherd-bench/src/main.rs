@@ -1,13 +1,16 @@
 //! The command line of the load generator: `floor` races one proxyherd server against an echo server, `load` drives
-//! any server that speaks the line protocol, `memory` tells what a client costs.
+//! any server that speaks the line protocol, `memory` and `idle` tell what a client and a connection cost, `abuse` what
+//! garbage does to a server.
 //!
 //! This file knows the arguments and the exit codes. What is sent and checked is in [`load`], what is started and
-//! driven in [`target`], the race in [`floor`], how it is told in [`report`], and what
-//! memory costs in [`memory`].
+//! driven in [`target`], the race in [`floor`], how it is told in [`report`]; the other measurements have a module each.
 
+mod abuse;
 mod floor;
+mod idle;
 mod load;
 mod memory;
+mod process_memory;
 mod process_time;
 mod report;
 mod stats;
@@ -23,6 +26,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use floor::Race;
 use load::{Dialect, Plan};
+use target::herd::{self, Herd};
 
 /// The allocator that the servers use, so that memory is measured as they spend it.
 #[global_allocator]
@@ -49,6 +53,26 @@ enum Command {
         /// How many clients.
         #[arg(long, default_value_t = 1_000_000)]
         clients: u32,
+    },
+    /// Open connections that say nothing, and tell what each costs the server in memory.
+    #[command(after_help = "Needs as many descriptors in this process and in the server's: see `ulimit -n`.")]
+    Idle {
+        /// How many connections.
+        #[arg(long, default_value_t = 10_000)]
+        connections: usize,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Send malformed input of every kind to a live socket, and tell how long somebody else waits meanwhile.
+    Abuse {
+        /// How many inputs.
+        #[arg(long, default_value_t = 100_000)]
+        inputs: u64,
+        /// The same seed makes the same inputs.
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+        seed: u64,
+        #[command(flatten)]
+        server: ServerArgs,
     },
     /// Echo whatever arrives, until standard input ends: the floor, in a process of its own.
     #[command(hide = true)]
@@ -93,6 +117,20 @@ struct FloorArgs {
     strict: bool,
 }
 
+/// Which server is started for a measurement.
+#[derive(Args)]
+struct ServerArgs {
+    /// The proxyherd program. Default: the one beside this program, brought up to date if cargo runs this.
+    #[arg(long, value_name = "FILE")]
+    server_bin: Option<PathBuf>,
+}
+
+impl ServerArgs {
+    fn start(&self) -> Result<Herd> {
+        Herd::start(&herd::program(self.server_bin.as_deref())?, None)
+    }
+}
+
 #[derive(Args)]
 struct LoadArgs {
     /// Where the servers listen; connections are dealt out in turn.
@@ -134,6 +172,13 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Floor(args) => race(&args),
         Command::Load(args) => drive(args),
         Command::Memory { clients } => memory::measure(clients).map(|()| ExitCode::SUCCESS),
+        Command::Idle { connections, server } => {
+            idle::measure(&server.start()?, connections).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Abuse { inputs, seed, server } => {
+            let is_borne = abuse::measure(&server.start()?, inputs, seed)?;
+            Ok(if is_borne { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
         Command::EchoServer => target::echo::serve().map(|()| ExitCode::SUCCESS),
     }
 }

@@ -1,13 +1,15 @@
 //! What a client costs in memory: fills a map of core, with the allocator that the servers use, and looks at what
 //! the operating system has given.
 
-use std::{fs, io::Write as _};
+use std::io::Write as _;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use proxyherd_core::{
     map::{Map, MapSettings},
     types::{Attributes, ClientId, Coordinates, Origin, Report, ServerName, Timestamp},
 };
+
+use crate::process_memory::resident;
 
 /// A POSIX time to report at, nanoseconds: any will do.
 const NOW_NS: u64 = 1_621_464_827_959_498_503;
@@ -23,10 +25,10 @@ pub(super) fn measure(clients: u32) -> Result<()> {
         client_interval_ns: 0,
         rules: Default::default(),
     };
-    let before = resident_bytes()?;
+    let before = resident(std::process::id())?;
     let map = Map::new(settings);
     let id_bytes: u64 = (0..clients).map(|number| report(&map, number)).sum();
-    let grown = resident_bytes()?.saturating_sub(before);
+    let grown = resident(std::process::id())?.saturating_sub(before);
     let each = grown.saturating_sub(id_bytes) as f64 / f64::from(clients);
     writeln!(
         anstream::stdout(),
@@ -50,13 +52,4 @@ fn report(map: &Map, number: u32) -> u64 {
     let (_, wake) = map.report(NOW_NS, &report);
     debug_assert!(wake.is_empty(), "a map without links wakes none");
     client.len() as u64
-}
-
-/// What the kernel says that this process holds in memory.
-fn resident_bytes() -> Result<u64> {
-    let status = fs::read_to_string("/proc/self/status").context("Linux tells a process its memory there")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kilobytes =
-        line.and_then(|rest| rest.trim().strip_suffix("kB")).context("/proc/self/status has no VmRSS")?;
-    Ok(kilobytes.trim().parse::<u64>()? * 1024)
 }
