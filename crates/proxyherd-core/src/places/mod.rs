@@ -8,6 +8,7 @@
 mod answer;
 mod distance;
 mod json;
+mod matcher;
 mod nearest;
 mod place;
 mod query;
@@ -16,6 +17,7 @@ mod round_trip;
 
 pub use answer::{Answer, Status};
 pub use distance::{Centre, EARTH_RADIUS_M, Separation};
+pub use matcher::Matcher;
 pub use nearest::Nearest;
 pub use place::{BusinessStatus, Geometry, Photo, Place, PlusCode, Point, Rating, Text, Viewport, place_id};
 pub use query::{Query, Rank, Wish};
