@@ -16,7 +16,7 @@ use crate::{
     listen::{self, ListenError},
     log::{LogLevel, ServerLog, Subject},
     peer,
-    places::Places,
+    places::{Places, Unlimited},
     provider::OpenError,
     watchdog::{self, Watchdog},
 };
@@ -119,7 +119,7 @@ impl Server {
         let server =
             config.server(name.as_str()).expect("the caller has taken the name from the configuration");
         let log = ServerLog::open(&config.log, name).map_err(StartError::Log)?;
-        let herd = Herd::new(config, server, Places::open(&config.places)?, log);
+        let herd = Herd::new(config, server, Places::open(&config.places, Arc::new(Unlimited))?, log);
         let watchdog = Some(Watchdog::start(&herd, watchdog::INTERVAL).map_err(StartError::Door)?);
         let running = Server {
             herd,

@@ -3,8 +3,10 @@
 //! The doors ask here and nowhere else. This module does not know where answers come from, which is the
 //! provider's business, nor how they leave. It is where caching, retries and fallbacks will stand.
 
+mod allowance;
+mod outcome;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use proxyherd_core::limits::PLACES_MAX;
@@ -14,6 +16,10 @@ use tokio::time::timeout;
 use crate::config;
 use crate::provider::{self, Failure, OpenError, Provider};
 
+pub use allowance::{Allowance, Unlimited};
+use outcome::Counts;
+pub use outcome::{Answered, Outcome};
+
 /// The configured providers, the deadline, and the count of how it went.
 pub struct Places {
     provider: Arc<dyn Provider>,
@@ -21,20 +27,10 @@ pub struct Places {
     counts: Counts,
 }
 
-/// An answer and how it was come by.
-#[derive(Clone, Debug)]
-pub struct Answered {
-    /// What was found, or why nothing was.
-    pub answer: Arc<Answer>,
-    /// How it was come by.
-    pub outcome: Outcome,
-    /// How old the answer is, if it was kept.
-    pub age: Option<Duration>,
-}
-
 impl Places {
-    /// Opens the providers that `config` names.
-    pub fn open(config: &config::Places) -> Result<Places, OpenError> {
+    /// Opens the providers that `config` names. Whatever they are asked over the network is taken from `allowance`.
+    pub fn open(config: &config::Places, allowance: Arc<dyn Allowance>) -> Result<Places, OpenError> {
+        drop(allowance); // Nothing is asked over the network yet.
         Ok(Places::new(provider::open(config.provider, config)?, config.deadline))
     }
 
@@ -69,17 +65,18 @@ impl Places {
 
     /// The answer, within the deadline. If there is none, it says why.
     pub async fn ask(&self, query: &Query) -> Answered {
-        let (answer, outcome) = match self.fetched(query).await {
-            Ok(answer) => (answer, Outcome::Fetched),
-            Err(failure) => (Answer::from(&failure), Outcome::Failed),
+        let (answer, outcome, failure) = match self.fetched(query).await {
+            Ok(answer) => (answer, Outcome::Fetched, None),
+            Err(failure) => (Answer::from(&failure), Outcome::Failed, Some(failure)),
         };
         self.counts.add(outcome);
-        Answered { answer: Arc::new(answer), outcome, age: None }
+        let provider = self.provider.name();
+        Answered { answer: Arc::new(answer), outcome, provider, age: None, lifetime: None, failure }
     }
 
     /// How many questions went this way since the start.
     pub fn count(&self, outcome: Outcome) -> u64 {
-        self.counts.of(outcome).load(Ordering::Relaxed)
+        self.counts.of(outcome)
     }
 
     async fn fetched(&self, query: &Query) -> Result<Answer, Failure> {
@@ -87,55 +84,6 @@ impl Places {
             Ok(outcome) => outcome,
             Err(_) => Err(Failure::Late(self.deadline)),
         }
-    }
-}
-
-/// How a question went: the metric `proxyherd_places_total`'s label `result`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Outcome {
-    /// Answered from the cache.
-    Hit,
-    /// Answered from the cache, though the answer was old.
-    Stale,
-    /// Answered by a fetch that another question had begun.
-    Joined,
-    /// Answered by the provider.
-    Fetched,
-    /// Answered by the provider that stands in for the first.
-    Fallback,
-    /// Not answered: the status and the message say why.
-    Failed,
-}
-
-impl Outcome {
-    /// Every way a question can go.
-    pub const ALL: [Outcome; 6] =
-        [Outcome::Hit, Outcome::Stale, Outcome::Joined, Outcome::Fetched, Outcome::Fallback, Outcome::Failed];
-
-    /// The metric's word for it.
-    pub fn label(self) -> &'static str {
-        match self {
-            Outcome::Hit => "hit",
-            Outcome::Stale => "stale",
-            Outcome::Joined => "joined",
-            Outcome::Fetched => "fetched",
-            Outcome::Fallback => "fallback",
-            Outcome::Failed => "failed",
-        }
-    }
-}
-
-/// One count an outcome, in the order of the enum.
-#[derive(Debug, Default)]
-struct Counts([AtomicU64; Outcome::ALL.len()]);
-
-impl Counts {
-    fn add(&self, outcome: Outcome) {
-        self.of(outcome).fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn of(&self, outcome: Outcome) -> &AtomicU64 {
-        &self.0[outcome as usize]
     }
 }
 
@@ -245,15 +193,5 @@ mod tests {
             assert_eq!(asked(&places, limit).await, answer);
         }
         assert_eq!(counts(&places), [("fetched", 10)]);
-    }
-
-    #[test]
-    fn each_outcome_has_a_count_of_its_own() {
-        let counts = Counts::default();
-        for (times, outcome) in Outcome::ALL.into_iter().enumerate() {
-            (0..times).for_each(|_| counts.add(outcome));
-        }
-        let read = Outcome::ALL.map(|outcome| counts.of(outcome).load(Ordering::Relaxed));
-        assert_eq!(read, [0, 1, 2, 3, 4, 5]);
     }
 }
