@@ -1,7 +1,8 @@
 //! The provider that every server has: the world's cities, towns and villages from GeoNames, in the program.
 //!
 //! It needs no key, no network and no file, answers in a microsecond or two, and never fails. It ranks by
-//! distance, and knows of a place its name, its point and its region, nothing else: no shops, no ratings.
+//! distance, and knows of a place its name, its point and its region, nothing else: no shops, no ratings, no hours.
+//! So whoever wishes for those is told, truly, that there are none.
 
 mod layout;
 mod table;
@@ -12,9 +13,9 @@ mod writer;
 use std::borrow::Cow;
 
 use proxyherd_core::limits::PLACES_MAX;
-use proxyherd_core::places::{Answer, Geometry, Place, Query, Text, Viewport, place_id};
+use proxyherd_core::places::{Answer, Geometry, Matcher, Nearest, Place, Query, Text, Viewport, place_id};
 
-use super::{Pending, Provider};
+use super::{Failure, Pending, Provider};
 use table::{Entry, Table};
 
 static TABLE: Table = Table::new(
@@ -49,15 +50,37 @@ impl Provider for Embedded {
     }
 
     fn nearby_now(&self, query: &Query, most: usize) -> Option<Answer> {
-        let nearest = TABLE.nearest(query, most);
+        let nearest = nearest(query, most)?;
         let mut places = Vec::with_capacity(nearest.len());
         places.extend(nearest.iter().map(|(_, index)| place(&TABLE.entry(index))));
         Some(Answer::found(places, &ATTRIBUTIONS[..]))
     }
 
     fn nearby<'a>(&'a self, query: &'a Query) -> Pending<'a> {
-        Box::pin(async { Ok(self.nearby_now(query, PLACES_MAX.into()).expect("memory always answers")) })
+        let no_pages =
+            || Failure::BadQuery("its answers have one page, so no token names another".to_owned());
+        Box::pin(async move { self.nearby_now(query, PLACES_MAX.into()).ok_or_else(no_pages) })
     }
+}
+
+/// Those of the places that are wanted; `None` for a question about another page, which has no answer here.
+fn nearest(query: &Query, most: usize) -> Option<Nearest<u32>> {
+    let Some(wish) = query.wish.as_deref() else { return Some(TABLE.nearest(query, most, |_| true)) };
+    if wish.page_token.is_some() {
+        return None;
+    }
+    let matcher = Matcher::new(Some(wish));
+    // All places here are of the same kinds, and of none are hours or prices known.
+    let fits_all = matcher.fits_kinds(&TYPES) && matcher.fits_opening(None) && matcher.fits_price(None);
+    Some(
+        TABLE.nearest(query, if fits_all { most } else { 0 }, |index| {
+            fits_texts(&matcher, &TABLE.entry(index))
+        }),
+    )
+}
+
+fn fits_texts(matcher: &Matcher, entry: &Entry) -> bool {
+    matcher.fits_texts(entry.name, TYPES.iter().map(AsRef::as_ref).chain([entry.region]))
 }
 
 fn place(entry: &Entry) -> Place {
@@ -78,7 +101,7 @@ mod tests {
     use std::collections::HashSet;
     use std::task::{Context, Poll, Waker};
 
-    use proxyherd_core::places::{Centre, Point, Separation};
+    use proxyherd_core::places::{Centre, Point, Rank, Separation, Wish};
 
     use super::*;
 
@@ -172,6 +195,48 @@ mod tests {
         let Poll::Ready(Ok(answer)) = pending else { panic!("memory always answers") };
         assert_eq!(answer.places.len(), 20);
         assert_eq!(Some(answer), Embedded.nearby_now(&query, 20));
+    }
+
+    fn names(wish: Wish, radius_m: f64) -> Vec<Text> {
+        let query = query(34.068930, -118.445127, radius_m).wishing(wish);
+        Embedded.nearby_now(&query, 20).unwrap().places.into_iter().map(|place| place.name).collect()
+    }
+
+    #[test]
+    fn a_wish_is_fulfilled_by_what_is_known_of_a_place() {
+        let text = |text: &str| Some(text.to_owned());
+        let all = names(Wish { rank: Rank::Distance, ..Wish::default() }, 10_000.0);
+        assert_eq!(all.len(), 15);
+        for (wish, expected) in [
+            (Wish { kind: text("locality"), ..Wish::default() }, &all[..]),
+            (Wish { kind: text("political"), keyword: text("california"), ..Wish::default() }, &all[..]),
+            (Wish { kind: text("restaurant"), ..Wish::default() }, &[]),
+            (Wish { is_open: true, ..Wish::default() }, &[]),
+            (Wish { price_min: Some(0), ..Wish::default() }, &[]),
+            (Wish { keyword: text("WÉST hollywood"), ..Wish::default() }, &["West Hollywood".into()]),
+            (Wish { name: text("west california"), ..Wish::default() }, &[]),
+            (Wish { language: text("de"), ..Wish::default() }, &all[..]),
+        ] {
+            assert_eq!(names(wish.clone(), 10_000.0), expected, "{wish:?}");
+        }
+    }
+
+    #[test]
+    fn a_wish_is_looked_for_as_far_as_the_circle_reaches() {
+        let found = names(Wish { name: Some("san".into()), ..Wish::default() }, 50_000.0);
+        assert!(found.len() > 5 && found.iter().all(|name| name.to_lowercase().contains("san")), "{found:?}");
+        let santa_monica = names(Wish { name: Some("santa monica".into()), ..Wish::default() }, 50_000.0);
+        assert_eq!(santa_monica, ["Santa Monica"]);
+    }
+
+    #[test]
+    fn there_is_no_other_page() {
+        let wish = Wish { page_token: Some("CpQCAgEAAFxg".into()), ..Wish::default() };
+        let query = query(34.068930, -118.445127, 10_000.0).wishing(wish);
+        assert_eq!(Embedded.nearby_now(&query, 20), None);
+        let pending = Embedded.nearby(&query).as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        let Poll::Ready(Err(failure)) = pending else { panic!("memory knows no pages") };
+        assert_eq!(failure.status(), proxyherd_core::places::Status::InvalidRequest);
     }
 
     #[test]

@@ -48,14 +48,15 @@ impl Table {
         self.records.len() as u32
     }
 
-    /// The indices of the nearest places in the circle, at most `most`. Of two at the same distance the one
-    /// that stands first in the table goes first.
-    pub(super) fn nearest(&self, query: &Query, most: usize) -> Nearest<u32> {
+    /// The indices of the nearest places in the circle that are wanted, at most `most`. Of two at the same
+    /// distance the one that stands first in the table goes first.
+    pub(super) fn nearest(&self, query: &Query, most: usize, wanted: impl Fn(u32) -> bool) -> Nearest<u32> {
         let mut search = Search {
             centre: Centre::new(query.latitude, query.longitude),
             longitude: query.longitude,
             radius: Separation::of_metres(query.radius_m),
             nearest: Nearest::new(most),
+            wanted,
         };
         // From the centre outwards: once enough is found, what lies farther away need not be looked at.
         let home = band_of(floor_units(query.latitude));
@@ -110,17 +111,18 @@ impl Record {
 }
 
 /// A search under way.
-struct Search {
+struct Search<F> {
     centre: Centre,
     longitude: f64,
     radius: Separation,
     nearest: Nearest<u32>,
+    wanted: F,
 }
 
-impl Search {
+impl<F: Fn(u32) -> bool> Search<F> {
     /// Looks through a band; ends the search that way if the band is out of reach, as the next one is too.
     fn visit(&mut self, table: &Table, band: usize) -> ControlFlow<()> {
-        let reach = self.nearest.threshold().map_or(self.radius, |kept| kept.min(self.radius));
+        let reach = self.reach();
         let south = band as i32 * BAND_HEIGHT - POLE;
         let Some(half_width) = self.centre.half_width(reach, degrees(south), degrees(south + BAND_HEIGHT))
         else {
@@ -129,12 +131,18 @@ impl Search {
         for (west, east) in longitudes(self.longitude, half_width).into_iter().flatten() {
             for (index, record) in table.between(band, west, east) {
                 let separation = self.centre.separation(degrees(record.latitude), degrees(record.longitude));
-                if separation <= self.radius {
+                // Reading what a place is called takes longer than seeing that it is too far.
+                if separation <= self.reach() && (self.wanted)(index) {
                     self.nearest.offer(separation, index);
                 }
             }
         }
         ControlFlow::Continue(())
+    }
+
+    /// What is farther away is not looked for.
+    fn reach(&self) -> Separation {
+        self.nearest.threshold().map_or(self.radius, |kept| kept.min(self.radius))
     }
 }
 
@@ -181,7 +189,7 @@ mod tests {
     }
 
     fn names(table: &Table, query: &Query, most: usize) -> Vec<&'static str> {
-        table.nearest(query, most).iter().map(|(_, index)| table.entry(index).name).collect()
+        table.nearest(query, most, |_| true).iter().map(|(_, index)| table.entry(index).name).collect()
     }
 
     fn query(latitude: f64, longitude: f64, radius_m: f64) -> Query {
@@ -279,6 +287,7 @@ mod tests {
             (centre, cities) in centre().prop_flat_map(|centre| (Just(centre), cities(centre))),
             radius_m in prop_oneof![1f64..50_000.0, Just(50_000.0), 1e-6f64..100.0],
             most in 0usize..25,
+            every in 1u32..4,
         ) {
             let query = query(degrees(centre.0), degrees(centre.1), radius_m);
             let from = Centre::new(query.latitude, query.longitude);
@@ -289,10 +298,12 @@ mod tests {
                     (from.separation(location.latitude(), location.longitude()), index)
                 })
                 .filter(|(separation, _)| *separation <= Separation::of_metres(radius_m))
+                .filter(|(_, index)| index % every == 0)
                 .collect();
             scanned.sort();
             scanned.truncate(most.min(20));
-            prop_assert_eq!(table.nearest(&query, most).iter().collect::<Vec<_>>(), scanned);
+            let found = table.nearest(&query, most, |index| index % every == 0);
+            prop_assert_eq!(found.iter().collect::<Vec<_>>(), scanned);
         }
     }
 }
