@@ -130,19 +130,19 @@ impl Server {
             link_tasks: TaskTracker::new(),
             watchdog,
         };
-        running.open(config, sockets).map_err(StartError::Door)?;
+        running.open(config, server, sockets).map_err(StartError::Door)?;
         Ok(running)
     }
 
-    fn open(&self, config: &Config, sockets: Sockets) -> io::Result<()> {
+    fn open(&self, config: &Config, server: &ServerConfig, sockets: Sockets) -> io::Result<()> {
         let (herd, at) = (&self.herd, &self.addresses);
         let message = format_args!("started: clients at {}, {} links", at.line, herd.links.iter().count());
         herd.log.event(LogLevel::Info, Subject::Server, message);
         door::line::run(herd, &config.limits, sockets.line, &self.door_tasks, &self.stop_doors)?;
         peer::run(herd, sockets.peer, &self.link_tasks, &self.stop_links);
         self.link_tasks.spawn(sweep(Arc::clone(herd), self.stop_links.clone()));
-        if let Some(listener) = sockets.http {
-            door::http::run(herd, listener, &self.door_tasks, &self.stop_doors);
+        if let (Some(own), Some(listener)) = (&server.http, sockets.http) {
+            door::http::run(herd, own, listener, &self.door_tasks, &self.stop_doors);
         }
         Ok(())
     }

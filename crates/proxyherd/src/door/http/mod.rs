@@ -1,56 +1,56 @@
-//! The HTTP door: health, metrics and status, for operators and their tools. Loopback only until tokens exist.
+//! The HTTP door: places by Google's own path, for whoever has a Google client; health, metrics and status, for
+//! operators and their tools. Loopback only until tokens exist, and not for web pages (`guard`).
 
+mod cache_status;
+mod connection;
+mod guard;
+mod limits;
 mod metrics;
+mod nearby;
+mod parameters;
 mod status;
 
-use std::{future::IntoFuture as _, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
     extract::State,
     http::{StatusCode, header},
+    middleware::{from_fn, from_fn_with_state},
     response::IntoResponse,
     routing::get,
 };
-use tokio::{net::TcpListener, time::sleep};
+use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use self::status::{LinkStatus, ReportStatus, Status};
-use crate::{
-    herd::Herd,
-    log::{LogLevel, Subject},
-};
+use crate::{config::Address, herd::Herd};
 
 /// A server that has links but no neighbour that answers takes clients all the same, so long after its start.
 const ALONE_AFTER: Duration = Duration::from_secs(5);
-/// How long requests that have begun may take when the server stops.
-const PARTING_MAX: Duration = Duration::from_secs(1);
 
-/// Serves HTTP at `listener` until `stop`.
-pub fn run(herd: &Arc<Herd>, listener: TcpListener, tasks: &TaskTracker, stop: &CancellationToken) {
-    let (herd, stop) = (Arc::clone(herd), stop.clone());
-    tasks.spawn(async move {
-        let served = axum::serve(listener, router(Arc::clone(&herd)));
-        let served = served.with_graceful_shutdown(stop.clone().cancelled_owned());
-        tokio::select! {
-            Err(error) = served.into_future() => {
-                let message = format_args!("the HTTP door closed: {error}");
-                herd.log.event(LogLevel::Error, Subject::Server, message);
-            }
-            // Whoever has begun a request and does not end it is not waited for.
-            () = async { stop.cancelled().await; sleep(PARTING_MAX).await } => {}
-            else => {}
-        }
-    });
+/// Serves HTTP at `listener` until `stop`; `own` is what the configuration calls its address.
+pub fn run(
+    herd: &Arc<Herd>,
+    own: &Address,
+    listener: TcpListener,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) {
+    let router = router(Arc::clone(herd), Arc::new(own.clone()));
+    tasks.spawn(connection::accept_all(Arc::clone(herd), router, listener, tasks.clone(), stop.clone()));
 }
 
-fn router(herd: Arc<Herd>) -> Router {
+fn router(herd: Arc<Herd>, own: Arc<Address>) -> Router {
+    let places = get(nearby::nearby).route_layer(from_fn(guard::no_foreign_page));
     Router::new()
         .route("/health/livez", get(livez))
         .route("/health/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route("/v1/status", get(status))
+        .route("/maps/api/place/nearbysearch/json", places)
         .with_state(herd)
+        .layer(from_fn_with_state(own, guard::known_host))
 }
 
 /// The process runs and answers, and nothing in it is stuck.

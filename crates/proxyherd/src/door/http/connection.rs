@@ -1,0 +1,70 @@
+//! HTTP connections: taking them, serving each within the limits, ending them when the server stops.
+//!
+//! It knows nothing of paths and answers, which are the router's.
+
+use std::{net::SocketAddr, pin::pin, sync::Arc};
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time::timeout,
+};
+use tokio_io_timeout::TimeoutStream;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::limits::{CONNECTIONS_MAX, HEAD_LEN_MAX, HEAD_MAX, PARTING_MAX, WRITE_MAX};
+use crate::{
+    herd::Herd,
+    listen,
+    log::{LogLevel, Subject},
+};
+
+/// Takes connections until `stop`, each in a task of its own among `tasks`.
+pub(super) async fn accept_all(
+    herd: Arc<Herd>,
+    router: Router,
+    listener: TcpListener,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+) {
+    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    while let Some(Ok(place)) = stop.run_until_cancelled(Arc::clone(&room).acquire_owned()).await {
+        let Some((stream, client)) = listen::accept(&listener, &herd.log, &stop).await else { return };
+        let (herd, router, stop) = (Arc::clone(&herd), router.clone(), stop.clone());
+        tasks.spawn(async move {
+            serve(&herd, router, stream, client, &stop).await;
+            drop(place);
+        });
+    }
+}
+
+async fn serve(herd: &Herd, router: Router, stream: TcpStream, client: SocketAddr, stop: &CancellationToken) {
+    // An answer leaves in one write; there is nothing to wait for. Where that can't be set, it is only slower.
+    let _ = stream.set_nodelay(true);
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(WRITE_MAX));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_MAX)
+        .max_buf_size(HEAD_LEN_MAX)
+        .serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(router));
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            // Whoever has begun a request and does not end it is not waited for.
+            timeout(PARTING_MAX, connection).await.unwrap_or(Ok(()))
+        }
+    };
+    if let Err(error) = ended {
+        let message = format_args!("the HTTP connection closed: {error}");
+        herd.log.event(LogLevel::Debug, Subject::Client(client), message);
+    }
+}

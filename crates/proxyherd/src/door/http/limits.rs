@@ -1,0 +1,21 @@
+//! What one HTTP connection, and all of them together, may take of the server. Their clients are programs on this
+//! machine, but any web page that a browser here has open can connect too.
+
+use std::time::Duration;
+
+/// Most connections at once. One more waits in the listening socket's queue until another ends, which no
+/// connection can put off for ever: see [`HEAD_MAX`] and [`WRITE_MAX`].
+pub(super) const CONNECTIONS_MAX: usize = 512;
+/// Longest head of a request, bytes: its first line and its headers, of which there may be 100. A longer one is
+/// answered 431 and the connection is closed. Eight texts of the longest kind fit, some of them percent-encoded.
+pub(super) const HEAD_LEN_MAX: usize = 16 * 1024;
+/// How long the head of a request may take to come, from the first moment at which it could. Past it the connection
+/// is closed, so this is also how long one may be idle between two requests.
+pub(super) const HEAD_MAX: Duration = Duration::from_secs(10);
+/// How long a client may take none of its answer. Past it the connection is closed.
+pub(super) const WRITE_MAX: Duration = Duration::from_secs(10);
+/// How long requests that have begun may take when the server stops. Past it they are cut off.
+pub(super) const PARTING_MAX: Duration = Duration::from_secs(1);
+
+// Bodies need no limit: no path takes one, so none is read, and a connection that brings one is closed after the
+// answer.
