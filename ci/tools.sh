@@ -1,12 +1,15 @@
 # shellcheck shell=bash
 # The stage `tools` of ./test and ./soak: sees that what the other stages run is there. On Debian, as root, it
 # installs what is missing and says so; elsewhere it names what to install, and fails. cargo-deny is installed by
-# cargo in either case: that touches nothing but the user's own cargo directory.
+# cargo in either case: that touches nothing but the user's own cargo directory. Nor do Google's client libraries,
+# which tests ask a herd with, touch anything but target/clients.
 
 stage_tools() {
     local advice=()
     want_c_compiler
     want_netcat
+    want_python
+    want_node
     want_rust
     # Without Rust, the ones below have nobody to ask.
     if ((${#advice[@]} == 0)); then
@@ -18,6 +21,7 @@ stage_tools() {
         return 1
     fi
     want_cargo_deny
+    want_google_clients
 }
 
 want_c_compiler() {
@@ -43,6 +47,27 @@ want_netcat() {
         apt_install netcat-openbsd
     else
         advice+=('nc (on Debian: netcat-openbsd)')
+    fi
+}
+
+# Debian's python3 comes without what makes virtual environments.
+want_python() {
+    python3 -c 'import ensurepip, venv' 2>/dev/null && return
+    if may_install; then
+        say 'There is no Python 3 that can make virtual environments.'
+        apt_install python3 python3-venv
+    else
+        advice+=('Python 3 with venv and pip (on Debian: python3 python3-venv)')
+    fi
+}
+
+want_node() {
+    have node && have npm && return
+    if may_install; then
+        say 'There is no Node.js with npm.'
+        apt_install nodejs npm
+    else
+        advice+=('Node.js 18 or newer with npm (on Debian: nodejs npm)')
     fi
 }
 
@@ -81,6 +106,33 @@ want_cargo_deny() {
     cargo deny --version >/dev/null 2>&1 && return
     say 'There is no cargo-deny. Building it takes about three minutes.'
     announce cargo install --locked cargo-deny
+}
+
+# The libraries that existing programs ask Google with, at the versions that the tests' own files pin. Where they
+# can't be had, as without a network, the tests that need them are skipped; CI needs them all.
+want_google_clients() {
+    local pinned=crates/proxyherd/tests/clients into="${target_dir:?}/clients"
+    mkdir -p "$into"
+    want_python_client "$pinned/requirements.txt" "$into/python" &&
+        want_node_client "$pinned" "$into/node" && return
+    say "Google's client libraries are not installed; tests with them will be skipped." >&2
+    [[ ${CI:-} != true ]]
+}
+
+# want_python_client REQUIREMENTS FOLDER: what is there is left as it is if it was installed by the same file.
+want_python_client() {
+    [[ -x $2/bin/python ]] && cmp -s "$1" "$2/installed" && return
+    announce python3 -m venv --clear "$2" &&
+        announce "$2/bin/python" -m pip install --quiet --disable-pip-version-check -r "$1" &&
+        cp "$1" "$2/installed"
+}
+
+# want_node_client PINNED FOLDER
+want_node_client() {
+    [[ -d $2/node_modules ]] && cmp -s "$1/package-lock.json" "$2/installed" && return
+    mkdir -p "$2" && cp "$1"/package.json "$1"/package-lock.json "$1"/.npmrc "$2" &&
+        announce npm ci --prefix "$2" --ignore-scripts --no-audit --no-fund --loglevel=error &&
+        cp "$1/package-lock.json" "$2/installed"
 }
 
 may_install() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// Most connections at once. One more waits in the listening socket's queue until another ends, which no
 /// connection can put off for ever: see [`HEAD_MAX`] and [`WRITE_MAX`].
-pub(super) const CONNECTIONS_MAX: usize = 512;
+pub(super) const CONNECTIONS_MAX: usize = 256;
 /// Longest head of a request, bytes: its first line and its headers, of which there may be 100. A longer one is
 /// answered 431 and the connection is closed. Eight texts of the longest kind fit, some of them percent-encoded.
 pub(super) const HEAD_LEN_MAX: usize = 16 * 1024;

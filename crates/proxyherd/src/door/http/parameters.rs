@@ -252,15 +252,11 @@ mod tests {
 
     const HERE: &str = "location=34.068930,-118.445127";
 
-    fn question(wish: Wish, radius_m: f64) -> Result<Question, BadQuestion> {
-        let around = Around::Point(Point::new(34.068930, -118.445127).unwrap());
-        Ok(Question { around, radius_m, wish })
-    }
-
     /// What is read of a place and these parameters.
-    fn check(parameters: &str, expected: Result<Question, BadQuestion>) {
-        let query = format!("{HERE}&{parameters}");
-        assert_eq!(Question::read(&query), expected, "{query}");
+    fn check(parameters: &str, wish: Wish, radius_m: f64) {
+        let around = Around::Point(Point::new(34.068930, -118.445127).unwrap());
+        let read = Question::read(&format!("{HERE}&{parameters}"));
+        assert_eq!(read, Ok(Question { around, radius_m, wish }), "{parameters}");
     }
 
     fn text(text: &str) -> Option<String> {
@@ -270,37 +266,32 @@ mod tests {
     #[test]
     fn what_google_s_clients_send_is_understood() {
         let none = Wish::default;
-        check("radius=1000", question(none(), 1000.0));
-        check("radius=1000&minprice=None&maxprice=None&key=AIzaX", question(none(), 1000.0));
-        check("radius=5e2&channel=a&client=gme-acme&signature=x%", question(none(), 500.0));
-        check("radius=0.5&rankby=prominence&opennow=false&keyword=&type=", question(none(), 0.5));
+        check("radius=1000", none(), 1000.0);
+        check("radius=1000&minprice=None&maxprice=None&key=AIzaX", none(), 1000.0);
+        check("radius=5e2&channel=a&client=gme-acme&signature=x%", none(), 500.0);
+        check("radius=0.5&rankby=prominence&opennow=false&keyword=&type=", none(), 0.5);
         check(
             "radius=50000&type=bar%7Ccafe&keyword=caf%C3%A9+zum%20B%26B&name=L%27%C3%89toile&language=zh-TW\
              &opennow=true&minprice=0&maxprice=4",
-            question(
-                Wish {
-                    kind: text("bar"),
-                    keyword: text("café zum B&B"),
-                    name: text("L'Étoile"),
-                    language: text("zh-TW"),
-                    is_open: true,
-                    price_min: Some(0),
-                    price_max: Some(4),
-                    ..none()
-                },
-                50_000.0,
-            ),
+            Wish {
+                kind: text("bar"),
+                keyword: text("café zum B&B"),
+                name: text("L'Étoile"),
+                language: text("zh-TW"),
+                is_open: true,
+                price_min: Some(0),
+                price_max: Some(4),
+                ..none()
+            },
+            50_000.0,
         );
-        check("radius=1&opennow", question(Wish { is_open: true, ..none() }, 1.0));
+        check("radius=1&opennow", Wish { is_open: true, ..none() }, 1.0);
         for (given, wish) in [
             ("type=bar", Wish { kind: text("bar"), ..none() }),
             ("keyword=bar", Wish { keyword: text("bar"), ..none() }),
             ("%6eame=bar", Wish { name: text("bar"), ..none() }),
         ] {
-            check(
-                &format!("rankby=distance&{given}"),
-                question(Wish { rank: Rank::Distance, ..wish }, 50_000.0),
-            );
+            check(&format!("rankby=distance&{given}"), Wish { rank: Rank::Distance, ..wish }, 50_000.0);
         }
     }
 
@@ -335,7 +326,7 @@ mod tests {
             ("radius=1&maxprice=2.0", BadPrice("maxprice")),
             ("radius=1&maxprice=+1", BadPrice("maxprice")),
         ] {
-            check(parameters, Err(bad));
+            assert_eq!(Question::read(&format!("{HERE}&{parameters}")), Err(bad), "{parameters}");
         }
         assert!(
             NoRadius.to_string().contains("`radius`")

@@ -9,17 +9,49 @@ use serde_json::Value;
 
 use super::wait::PATIENCE;
 
+/// An answer, taken apart.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) code: u16,
+    head: String,
+    pub(crate) body: String,
+}
+
+impl Reply {
+    /// The value of a header.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let mut pairs = self.head.lines().filter_map(|line| line.split_once(": "));
+        pairs.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    /// The body as JSON.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
 /// Status code and body of `GET path`.
 pub(crate) fn get(http: SocketAddr, path: &str) -> (u16, String) {
+    let reply = fetch(http, path, "");
+    (reply.code, reply.body)
+}
+
+/// The answer to `GET path` with more headers, each with its line's end.
+pub(crate) fn fetch(http: SocketAddr, path: &str, headers: &str) -> Reply {
+    // Version 1.0, so that the body is not chunked and its end is the connection's.
+    request(http, format!("GET {path} HTTP/1.0\r\nHost: {http}\r\n{headers}\r\n").as_bytes())
+}
+
+/// The answer to these bytes, after which the server has to close.
+pub(crate) fn request(http: SocketAddr, bytes: &[u8]) -> Reply {
     let mut stream = TcpStream::connect(http).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    // Version 1.0, so that the body is not chunked and its end is the connection's.
-    stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: {http}\r\n\r\n").as_bytes()).unwrap();
+    stream.write_all(bytes).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{answer:?}"));
     let code = head.split(' ').nth(1).unwrap().parse().unwrap();
-    (code, body.to_owned())
+    Reply { code, head: head.to_owned(), body: body.to_owned() }
 }
 
 /// `/v1/status`

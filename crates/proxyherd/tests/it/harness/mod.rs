@@ -17,7 +17,7 @@ mod wait;
 pub(crate) use self::{
     client::{Client, Nearby, at_of, talk},
     herd::Herd,
-    http::{get, metric, status},
+    http::{fetch, get, metric, request, status},
     ledger::Ledger,
     plan::{Addresses, Plan},
     ports::free_ports,

@@ -45,6 +45,13 @@ impl Process {
         Process::start(dir, command)
     }
 
+    /// Starts any program in the directory `dir`.
+    pub(crate) fn other(dir: &Path, program: &Path, arguments: &[impl AsRef<OsStr>]) -> Process {
+        let mut command = Command::new(program);
+        command.args(arguments);
+        Process::start(dir, command)
+    }
+
     /// Runs the program to its end.
     pub(crate) fn run(dir: &Path, arguments: &[impl AsRef<OsStr>]) -> Finished {
         Process::proxyherd(dir, arguments).wait(PATIENCE)

@@ -1,0 +1,121 @@
+//! Google's own client libraries, unmodified, asking a server: what they are told is what is so.
+//!
+//! They are installed by `./test` into target/clients, at the versions that `tests/clients` pins.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::harness::{Finished, Herd, PATIENCE, Plan, Process, fetch};
+
+const HERE: (f64, f64) = (34.068930, -118.445127);
+
+/// The two libraries, where they are installed.
+struct Clients(PathBuf);
+
+impl Clients {
+    /// Where the tests must all run they have to be there.
+    fn installed() -> Option<Clients> {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("clients");
+        let is_there = ["python", "node"].iter().all(|name| folder.join(name).join("installed").exists());
+        assert!(
+            is_there || std::env::var("CI").as_deref() != Ok("true"),
+            "./test tools installs the clients"
+        );
+        if !is_there {
+            eprintln!("skipped: Google's client libraries are not installed; ./test tools does that");
+        }
+        is_there.then_some(Clients(folder))
+    }
+
+    /// What Python's client is told, question by question, in its own words for parameters.
+    fn ask_python(&self, herd: &Herd, questions: &Value) -> Vec<Value> {
+        let python = self.0.join("python/bin/python");
+        told(herd, &python, &[script("nearby.py"), base_url(herd), questions.to_string()])
+    }
+
+    /// What Node's client is told, question by question.
+    fn ask_node(&self, herd: &Herd, questions: &Value) -> Vec<Value> {
+        let modules = self.0.join("node").display().to_string();
+        told(herd, Path::new("node"), &[script("nearby.mjs"), modules, base_url(herd), questions.to_string()])
+    }
+}
+
+fn told(herd: &Herd, program: &Path, arguments: &[String]) -> Vec<Value> {
+    let Finished { code, out, err } = Process::other(herd.dir(), program, arguments).wait(PATIENCE);
+    assert_eq!(code, 0, "{arguments:?}: {err}");
+    serde_json::from_str(&out).unwrap()
+}
+
+fn script(name: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(name).display().to_string()
+}
+
+fn base_url(herd: &Herd) -> String {
+    format!("http://{}", herd.at("Riley").http)
+}
+
+/// What is told without a library.
+fn told_plainly(herd: &Herd, query: &str) -> Value {
+    let path = "/maps/api/place/nearbysearch/json";
+    fetch(herd.at("Riley").http, &format!("{path}?location={},{}&{query}", HERE.0, HERE.1), "").json()
+}
+
+fn names(answer: &Value) -> Vec<&str> {
+    answer["results"].as_array().unwrap().iter().map(|place| place["name"].as_str().unwrap()).collect()
+}
+
+/// Whether the places stand in the order of their distance; on a plane, which is good enough for a few kilometres.
+fn is_by_distance(answer: &Value) -> bool {
+    let square = |place: &Value| {
+        let location = &place["geometry"]["location"];
+        let north = location["lat"].as_f64().unwrap() - HERE.0;
+        let east = (location["lng"].as_f64().unwrap() - HERE.1) * HERE.0.to_radians().cos();
+        north * north + east * east
+    };
+    answer["results"].as_array().unwrap().iter().is_sorted_by(|one, two| square(one) <= square(two))
+}
+
+#[test]
+fn both_clients_find_what_is_near() {
+    let Some(clients) = Clients::installed() else { return };
+    let herd = Plan::single().start();
+    let here = json!([HERE.0, HERE.1]);
+    let python = json!([
+        { "location": here, "radius": 10000, "type": "locality" },
+        { "location": here, "rank_by": "distance", "keyword": "hollywood" },
+        { "location": here, "radius": 10000, "open_now": true, "min_price": 1, "max_price": 3, "language": "en" },
+    ]);
+    let node = json!([
+        { "location": here, "radius": 10000, "type": "locality" },
+        { "location": { "lat": HERE.0, "lng": HERE.1 }, "rankby": "distance", "keyword": "hollywood" },
+        { "location": here, "radius": 10000, "opennow": true, "minprice": 1, "maxprice": 3, "language": "en" },
+    ]);
+    let expected = [
+        told_plainly(&herd, "radius=10000&type=locality"),
+        told_plainly(&herd, "rankby=distance&keyword=hollywood"),
+        told_plainly(&herd, "radius=1&type=no_such_type"),
+    ];
+    assert_eq!(clients.ask_python(&herd, &python), expected);
+    assert_eq!(clients.ask_node(&herd, &node), expected);
+
+    let [near, hollywood, none] = &expected;
+    assert_eq!(names(near)[..5], ["Bel Air", "Westwood", "Century City", "Brentwood", "Sawtelle"]);
+    assert_eq!((names(near).len(), &near["status"]), (15, &"OK".into()));
+    assert!(names(hollywood).len() > 2, "{hollywood}");
+    assert!(names(hollywood).iter().all(|name| name.to_lowercase().contains("hollywood")), "{hollywood}");
+    assert!(is_by_distance(near) && is_by_distance(hollywood));
+    assert_eq!((names(none).len(), &none["status"]), (0, &"ZERO_RESULTS".into()));
+}
+
+#[test]
+fn both_clients_are_told_what_is_wrong_with_a_question() {
+    let Some(clients) = Clients::installed() else { return };
+    let herd = Plan::single().start();
+    let question = json!([{ "location": [HERE.0, HERE.1], "radius": 50001 }]);
+    let message = told_plainly(&herd, "radius=50001")["error_message"].clone();
+    assert!(message.as_str().unwrap().contains("`radius`"));
+    let raised = |by: &str| json!([{ "raised": by, "status": "INVALID_REQUEST", "error_message": message }]);
+    assert_eq!(json!(clients.ask_python(&herd, &question)), raised("ApiError"));
+    assert_eq!(json!(clients.ask_node(&herd, &question)), raised("AxiosError"));
+}

@@ -1,0 +1,181 @@
+//! Places over HTTP by Google's path, and what the door does about those who are too many, too slow, or not meant.
+
+use std::{
+    io::{ErrorKind, Read, Write},
+    net::{SocketAddr, TcpStream},
+    time::Duration,
+};
+
+use serde_json::Value;
+
+use crate::harness::{PATIENCE, Plan, WHERE_AND_WHEN, fetch, get, metric, request};
+
+const PATH: &str = "/maps/api/place/nearbysearch/json";
+const HERE: &str = "location=34.068930,-118.445127";
+
+fn names(answer: &Value) -> Vec<&str> {
+    answer["results"].as_array().unwrap().iter().map(|place| place["name"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn places_are_told_as_the_line_protocol_tells_them() {
+    let herd = Plan::single().start();
+    let http = herd.at("Riley").http;
+    let reply = fetch(http, &format!("{PATH}?{HERE}&radius=10000&key=AIzaX"), "");
+    assert_eq!(reply.code, 200);
+    assert_eq!(reply.header("content-type"), Some("application/json; charset=utf-8"));
+    assert_eq!(reply.header("cache-status"), Some("proxyherd; fwd=miss"), "{reply:?}");
+    let mut riley = herd.client("Riley");
+    riley.ask(&format!("IAMAT kiwi {WHERE_AND_WHEN}"));
+    assert_eq!(reply.json(), riley.nearby("WHATSAT kiwi 10 20").json);
+    assert_eq!(names(&reply.json())[..2], ["Bel Air", "Westwood"]);
+    assert_eq!(metric(http, "proxyherd_places_total{result=\"fetched\"}"), Some(2.0), "both are counted");
+}
+
+#[test]
+fn wishes_shape_the_answer() {
+    let herd = Plan::single().start();
+    let http = herd.at("Riley").http;
+    for (parameters, expected) in [
+        ("radius=10000&type=locality&keyword=WEST", &["Westwood", "West Hollywood"][..]),
+        ("rankby=distance&name=santa+monica", &["Santa Monica"]),
+        ("radius=50000&type=restaurant", &[]),
+        ("radius=50000&opennow=true", &[]),
+    ] {
+        let answer = fetch(http, &format!("{PATH}?{HERE}&{parameters}"), "").json();
+        let status = if expected.is_empty() { "ZERO_RESULTS" } else { "OK" };
+        assert_eq!((&answer["status"], names(&answer)), (&status.into(), expected.to_vec()), "{parameters}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_question_is_told_with_code_200() {
+    let herd = Plan::single().start();
+    let http = herd.at("Riley").http;
+    for (query, parameter) in [
+        ("", "`location`"),
+        ("location=1,1", "`radius`"),
+        ("location=91,1&radius=1", "`location`"),
+        ("location=1,1&radius=50001", "`radius`"),
+        ("location=1,1&radius=1&radius=2", "`radius`"),
+        ("location=1,1&radius=1&keyword=%zz", "`keyword`"),
+        ("location=1,1&rankby=distance", "rankby=distance needs"),
+        ("client=kiwi&radius=1", "`client` is not known to this herd: kiwi"),
+        ("pagetoken=AAAA", "no token names another"),
+    ] {
+        let reply = fetch(http, &format!("{PATH}?{query}"), "");
+        let answer = reply.json();
+        assert_eq!((reply.code, &answer["status"]), (200, &"INVALID_REQUEST".into()), "{query}");
+        assert!(answer["error_message"].as_str().unwrap().contains(parameter), "{query}: {answer}");
+        assert_eq!(answer["results"], Value::Array(vec![]));
+    }
+}
+
+#[test]
+fn places_around_a_client_are_where_it_is_now() {
+    let herd = Plan::pair().start();
+    let report = |id: &[u8], place_and_time: &str| {
+        let mut riley = herd.client("Riley");
+        riley.send(&[b"IAMAT ", id, b" ", place_and_time.as_bytes(), b"\n"].concat());
+        riley.line_bytes()
+    };
+    let ask = |id: &str| fetch(herd.at("Riley").http, &format!("{PATH}?client={id}&radius=10000"), "");
+    report(b"bus/7%", "+34.068930-118.445127 1000");
+    let at = report(b"bus/7%", "+48.8566+2.3522 1001");
+    let reply = ask("bus%2F7%25");
+    assert_eq!(names(&reply.json())[0], "Paris", "{reply:?}");
+    assert_eq!(reply.header("x-proxyherd-client-at").map(str::as_bytes), Some(&at[..]));
+    // An ID is bytes; these stand in no header.
+    report(b"\x01\xff", "+48.8566+2.3522 1001");
+    let reply = ask("%01%FF");
+    assert_eq!((names(&reply.json())[0], reply.header("x-proxyherd-client-at")), ("Paris", None));
+}
+
+#[test]
+fn web_pages_do_not_get_through_a_browser() {
+    let herd = Plan::single().start();
+    let http = herd.at("Riley").http;
+    let port = http.port();
+    let with_host = |host: &str, path: &str| {
+        request(http, format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes())
+    };
+    for path in ["/v1/status", "/metrics", "/health/livez", "/nothing", PATH] {
+        assert_eq!(with_host(&format!("evil.example:{port}"), path).code, 403, "{path}");
+    }
+    assert_eq!(with_host(&format!("localhost:{port}"), "/v1/status").code, 200);
+    assert_eq!(request(http, b"GET /v1/status HTTP/1.1\r\nConnection: close\r\n\r\n").code, 400);
+    let question = format!("{PATH}?{HERE}&radius=1000");
+    for header in ["Sec-Fetch-Site: cross-site\r\n", "Origin: https://evil.example\r\n"] {
+        assert_eq!(fetch(http, &question, header).code, 403, "{header}");
+        assert_eq!(fetch(http, "/v1/status", header).code, 200, "a link to it may be followed");
+    }
+    assert_eq!(metric(http, "proxyherd_places_total{result=\"fetched\"}"), Some(0.0), "none was asked");
+}
+
+#[test]
+fn a_request_that_is_too_long_or_brings_a_body_ends_its_connection_alone() {
+    let herd = Plan::single().start();
+    let http = herd.at("Riley").http;
+    let long = "x".repeat(17 * 1024);
+    assert_eq!(head_too_long(http, &format!("GET /?{long} HTTP/1.1\r\nHost: localhost\r\n\r\n")), 431);
+    assert_eq!(head_too_long(http, &format!("GET / HTTP/1.1\r\nHost: localhost\r\nX: {long}\r\n\r\n")), 431);
+    let many = "X: y\r\n".repeat(101);
+    assert_eq!(head_too_long(http, &format!("GET / HTTP/1.1\r\nHost: localhost\r\n{many}\r\n")), 431);
+    // More than anybody will read: the answer does not wait for it.
+    let post =
+        format!("POST {PATH}?{HERE} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n{{");
+    assert_eq!(request(http, post.as_bytes()).code, 405);
+    assert_eq!(get(http, "/health/livez").0, 200);
+}
+
+/// The code that comes back before the server closes, which may be while the rest is still being sent.
+fn head_too_long(http: SocketAddr, head: &str) -> u16 {
+    let mut stream = TcpStream::connect(http).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let _ = stream.write_all(head.as_bytes());
+    let mut code = [0; 12];
+    stream.read_exact(&mut code).unwrap();
+    std::str::from_utf8(&code[9..]).unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_head_that_drips_in_is_not_waited_for() {
+    let herd = Plan::single().start();
+    let mut stream = TcpStream::connect(herd.at("Riley").http).unwrap();
+    stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\n").unwrap();
+    crate::harness::eventually("the server closes", || {
+        if stream.write_all(b"x").is_err() {
+            return Ok(());
+        }
+        match stream.read(&mut [0; 64]) {
+            Ok(0) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    });
+}
+
+#[test]
+fn connections_that_are_too_many_wait_for_their_turn() {
+    const MOST: usize = 256;
+    let herd = Plan::single().start();
+    let http = herd.at("Riley").http;
+    let ask = || {
+        let mut stream = TcpStream::connect(http).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(b"GET /health/livez HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+        stream
+    };
+    let is_answered = |stream: &mut TcpStream| stream.read_exact(&mut [0; 64]);
+    let mut open: Vec<_> = (0..MOST).map(|_| ask()).collect();
+    open.iter_mut().for_each(|stream| is_answered(stream).unwrap());
+    let mut waiting = ask();
+    // However slow the machine is, no answer may come as long as nobody leaves.
+    waiting.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    let answered = is_answered(&mut waiting).map_err(|error| error.kind());
+    assert_eq!(answered, Err(ErrorKind::WouldBlock));
+    open.pop();
+    waiting.set_read_timeout(Some(PATIENCE)).unwrap();
+    is_answered(&mut waiting).unwrap();
+}
