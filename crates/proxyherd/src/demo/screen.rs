@@ -59,6 +59,12 @@ fn to_try(demo: &Demo) -> Vec<(&'static str, String)> {
         ),
         ("report to one server ...", format!("printf \"{here}\\n\" | {}", at(0))),
         ("... and ask another", format!("printf 'WHATSAT me 10 5\\n' | {}", at(4))),
+        (
+            "places around kiwi, as Google's clients ask for them",
+            format!(
+                "curl 'http://{http}/maps/api/place/nearbysearch/json?client=kiwi.cs.ucla.edu&radius=2000'"
+            ),
+        ),
         ("talk to the herd", format!("{program} client {} {}", servers[2].1.line, servers[3].1.line)),
         ("follow a server's log", format!("tail -F {}", servers[0].2.display())),
         ("how a server is, and its metrics", format!("curl http://{http}/v1/status http://{http}/metrics")),
