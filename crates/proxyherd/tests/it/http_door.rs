@@ -3,7 +3,7 @@
 use std::{
     io::{ErrorKind, Read, Write},
     net::{SocketAddr, TcpStream},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
@@ -116,6 +116,9 @@ fn web_pages_do_not_get_through_a_browser() {
 fn a_request_that_is_too_long_or_brings_a_body_ends_its_connection_alone() {
     let herd = Plan::single().start();
     let http = herd.at("Riley").http;
+    let texts = ["keyword", "name", "type", "language", "pagetoken"];
+    let longest = texts.map(|name| format!("{name}={}", "%41".repeat(1024))).join("&");
+    assert_eq!(fetch(http, &format!("{PATH}?{HERE}&radius=1&{longest}"), "").code, 200);
     let long = "x".repeat(17 * 1024);
     assert_eq!(head_too_long(http, &format!("GET /?{long} HTTP/1.1\r\nHost: localhost\r\n\r\n")), 431);
     assert_eq!(head_too_long(http, &format!("GET / HTTP/1.1\r\nHost: localhost\r\nX: {long}\r\n\r\n")), 431);
@@ -168,13 +171,19 @@ fn connections_that_are_too_many_wait_for_their_turn() {
         stream
     };
     let is_answered = |stream: &mut TcpStream| stream.read_exact(&mut [0; 64]);
+    let began = Instant::now();
     let mut open: Vec<_> = (0..MOST).map(|_| ask()).collect();
     open.iter_mut().for_each(|stream| is_answered(stream).unwrap());
     let mut waiting = ask();
-    // However slow the machine is, no answer may come as long as nobody leaves.
+    // No answer may come as long as nobody leaves. After ten idle seconds they are made to.
     waiting.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
     let answered = is_answered(&mut waiting).map_err(|error| error.kind());
-    assert_eq!(answered, Err(ErrorKind::WouldBlock));
+    if began.elapsed() < Duration::from_secs(9) {
+        assert_eq!(answered, Err(ErrorKind::WouldBlock));
+    }
+    if answered.is_ok() {
+        return;
+    }
     open.pop();
     waiting.set_read_timeout(Some(PATIENCE)).unwrap();
     is_answered(&mut waiting).unwrap();
