@@ -65,7 +65,9 @@ want_node() {
     have node && have npm && return
     if may_install; then
         say 'There is no Node.js with npm.'
-        apt_install nodejs npm
+        # Some packages of Node.js bring npm, and conflict with Debian's own.
+        have node || apt_install nodejs
+        have npm || apt_install npm
     else
         advice+=('Node.js 18 or newer with npm (on Debian: nodejs npm)')
     fi

@@ -160,6 +160,22 @@ fn a_head_that_drips_in_is_not_waited_for() {
 }
 
 #[test]
+fn a_client_that_does_not_read_is_closed() {
+    let herd = Plan::single().start();
+    let http = herd.at("Riley").http;
+    let mut stream = TcpStream::connect(http).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    let questions = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(1000);
+    let error = loop {
+        if let Err(error) = stream.write_all(&questions) {
+            break error.kind();
+        }
+    };
+    assert!([ErrorKind::ConnectionReset, ErrorKind::BrokenPipe].contains(&error), "{error}");
+    assert_eq!(get(http, "/health/livez").0, 200);
+}
+
+#[test]
 fn connections_that_are_too_many_wait_for_their_turn() {
     const MOST: usize = 256;
     let herd = Plan::single().start();
