@@ -10,6 +10,7 @@ stage_tools() {
     want_netcat
     want_python
     want_node
+    want_osmium
     want_rust
     # Without Rust, the ones below have nobody to ask.
     if ((${#advice[@]} == 0)); then
@@ -70,6 +71,17 @@ want_node() {
         have npm || apt_install npm
     else
         advice+=('Node.js 18 or newer with npm (on Debian: nodejs npm)')
+    fi
+}
+
+# Tests count the places of an extract with it, too.
+want_osmium() {
+    have osmium && return
+    if may_install; then
+        say 'There is no osmium.'
+        apt_install osmium-tool
+    else
+        advice+=('osmium (on Debian: osmium-tool)')
     fi
 }
 

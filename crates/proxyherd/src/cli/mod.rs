@@ -10,6 +10,7 @@ mod demo;
 mod init;
 mod man;
 mod outcome;
+mod places;
 mod serve;
 mod signals;
 mod status;
@@ -70,6 +71,7 @@ enum Command {
     Check(check::Args),
     Client(client::Args),
     Status(status::Args),
+    Places(places::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -104,6 +106,7 @@ pub fn run() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Client(args) => client::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Places(args) => places::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
     };

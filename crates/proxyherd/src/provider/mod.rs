@@ -5,8 +5,13 @@
 
 mod embedded;
 mod failure;
+pub mod osm;
 
-use std::{pin::Pin, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    pin::Pin,
+    sync::Arc,
+};
 
 use proxyherd_core::places::{Answer, Query};
 
@@ -14,6 +19,7 @@ use crate::config;
 
 pub use embedded::Embedded;
 pub use failure::Failure;
+pub use osm::Osm;
 
 /// The outcome of a question, when it comes.
 pub type Pending<'a> = Pin<Box<dyn Future<Output = Result<Answer, Failure>> + Send + 'a>>;
@@ -24,15 +30,31 @@ pub enum OpenError {
     /// This version does not have it.
     #[error("the places provider {0:?} is not built yet")]
     NotBuilt(&'static str),
+    /// Its index of OpenStreetMap's places can't be used.
+    #[error(
+        "the index of places {} cannot be used: {reason}. `proxyherd places import FILE.osm.pbf --out {}` writes it",
+        .path.display(), .path.display()
+    )]
+    Osm {
+        /// Where it should be.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: osm::IndexError,
+    },
 }
 
 /// Opens the provider of that name, as `places` describes it.
 pub fn open(name: config::Provider, places: &config::Places) -> Result<Arc<dyn Provider>, OpenError> {
-    let _ = places;
     match name {
         config::Provider::Embedded => Ok(Arc::new(Embedded)),
+        config::Provider::Osm => Ok(Arc::new(open_osm(&places.osm_file)?)),
         other => Err(OpenError::NotBuilt(other.as_str())),
     }
+}
+
+/// Opens an index of OpenStreetMap's places.
+pub(crate) fn open_osm(path: &Path) -> Result<Osm, OpenError> {
+    Osm::open(path).map_err(|reason| OpenError::Osm { path: path.to_owned(), reason })
 }
 
 /// A source of places.

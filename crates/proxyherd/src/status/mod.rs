@@ -7,7 +7,7 @@
 
 mod ask;
 mod show;
-mod table;
+pub(crate) mod table;
 mod troubles;
 
 use serde::Serialize;

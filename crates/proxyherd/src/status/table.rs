@@ -9,24 +9,24 @@ const GAP: usize = 2;
 
 /// On which side of its column a cell stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Side {
+pub(crate) enum Side {
     Left,
     Right,
 }
 
 /// A text of one line, in a style.
 #[derive(Clone, Debug)]
-pub(super) struct Cell {
+pub(crate) struct Cell {
     text: String,
     style: Style,
 }
 
 impl Cell {
-    pub(super) fn new(text: impl Into<String>, style: Style) -> Cell {
+    pub(crate) fn new(text: impl Into<String>, style: Style) -> Cell {
         Cell { text: text.into(), style }
     }
 
-    pub(super) fn plain(text: impl Into<String>) -> Cell {
+    pub(crate) fn plain(text: impl Into<String>) -> Cell {
         Cell::new(text, Style::new())
     }
 
@@ -37,27 +37,27 @@ impl Cell {
 
 /// Rows below a head, each as long as the head.
 #[derive(Debug)]
-pub(super) struct Table {
+pub(crate) struct Table {
     sides: Vec<Side>,
     rows: Vec<Vec<Cell>>,
 }
 
 impl Table {
     /// A table with these columns and no rows.
-    pub(super) fn new(head: &[(&str, Side)], style: Style) -> Table {
+    pub(crate) fn new(head: &[(&str, Side)], style: Style) -> Table {
         let (names, sides): (Vec<_>, Vec<_>) =
             head.iter().map(|(name, side)| (Cell::new(*name, style), *side)).unzip();
         Table { sides, rows: vec![names] }
     }
 
     /// Adds a row.
-    pub(super) fn push(&mut self, row: Vec<Cell>) {
+    pub(crate) fn push(&mut self, row: Vec<Cell>) {
         assert_eq!(row.len(), self.sides.len(), "a row has a cell for each column");
         self.rows.push(row);
     }
 
     /// Appends the head and the rows, a line each, without spaces at their ends.
-    pub(super) fn write(&self, out: &mut String) {
+    pub(crate) fn write(&self, out: &mut String) {
         let width = |column: usize| self.rows.iter().map(|row| row[column].width()).max().unwrap_or(0);
         let widths: Vec<usize> = (0..self.sides.len()).map(width).collect();
         for row in &self.rows {

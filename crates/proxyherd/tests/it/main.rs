@@ -21,6 +21,7 @@ mod links;
 mod logs;
 mod moving;
 mod peer_port;
+mod places_osm;
 mod slow_clients;
 mod stopping;
 mod watching;

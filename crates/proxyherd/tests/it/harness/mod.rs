@@ -5,6 +5,7 @@
 //! its servers wrote.
 
 mod client;
+mod data;
 mod herd;
 mod http;
 mod ledger;
@@ -16,6 +17,7 @@ mod wait;
 
 pub(crate) use self::{
     client::{Client, Nearby, at_of, talk},
+    data::data,
     herd::Herd,
     http::{fetch, get, metric, request, status},
     ledger::Ledger,

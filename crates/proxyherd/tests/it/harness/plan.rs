@@ -11,6 +11,7 @@ pub(crate) struct Plan {
     herd: String,
     limits: String,
     log: String,
+    places: String,
 }
 
 /// Where a server listens.
@@ -47,7 +48,8 @@ impl Plan {
     }
 
     fn of(names: &[&'static str]) -> Plan {
-        Plan { names: names.to_vec(), herd: String::new(), limits: String::new(), log: String::new() }
+        let [herd, limits, log, places] = [const { String::new() }; 4];
+        Plan { names: names.to_vec(), herd, limits, log, places }
     }
 
     /// With this line in `[herd]`.
@@ -65,6 +67,12 @@ impl Plan {
     /// With this line in `[log]`.
     pub(crate) fn log(mut self, line: &str) -> Plan {
         self.log += &format!("{line}\n");
+        self
+    }
+
+    /// With this line in `[places]`.
+    pub(crate) fn places(mut self, line: &str) -> Plan {
+        self.places += &format!("{line}\n");
         self
     }
 
@@ -87,6 +95,9 @@ impl Plan {
     pub(crate) fn text(&self, addresses: &[Addresses]) -> String {
         let mut text =
             format!("[herd]\ntls = \"off\"\n{}\n[limits]\n{}\n[log]\n{}\n", self.herd, self.limits, self.log);
+        if !self.places.is_empty() {
+            write!(text, "[places]\n{}\n", self.places).unwrap();
+        }
         for (name, Addresses { line, peer, http }) in self.names.iter().zip(addresses) {
             let neighbors: Vec<_> = self.neighbors(name).collect();
             write!(

@@ -1,0 +1,30 @@
+//! `proxyherd places`: OpenStreetMap's places on this machine.
+
+mod import;
+mod near;
+
+use clap::Subcommand;
+
+/// Import OpenStreetMap's places for the provider "osm", and look at them
+///
+/// `import` reads an extract, for example one of <https://download.geofabrik.de>, and writes an index, which a server
+/// with `provider = "osm"` answers from. `near` asks an index without a server.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Import(import::Args),
+    Near(near::Args),
+}
+
+/// Does what is asked for.
+pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+    match &args.command {
+        Command::Import(args) => import::run(args),
+        Command::Near(args) => near::run(args),
+    }
+}

@@ -1,0 +1,238 @@
+//! `proxyherd places near`: what an index knows around a point.
+
+use std::{
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+};
+
+use anstyle::{AnsiColor, Style};
+use anyhow::bail;
+use proxyherd_core::{
+    limits::PLACES_MAX,
+    places::{Place, Point, Query, Wish},
+    types::Radius,
+};
+use serde::Serialize;
+
+use crate::{
+    cli::heading,
+    config::{Config, Overrides},
+    provider::{self, osm::Near},
+    status::table::{Cell, Side, Table},
+};
+
+const AFTER_HELP: &str = concat!(
+    heading!("Examples"),
+    "  proxyherd places near 43.7396,7.4277
+  proxyherd places near 48.137,11.575 --radius-km 0.5 --type cafe --open-now
+  proxyherd places near 48.137,11.575 --json | jq -r '.[].name'
+
+",
+    heading!("JSON"),
+    "  An array of places, the nearest first, each with distance_m, lat, lng, name, place_id and types, and with
+  vicinity and open_now where they are known.
+",
+);
+
+const FAINT: Style = Style::new().dimmed();
+const STRONG: Style = Style::new().bold();
+const OPEN: Style = AnsiColor::Green.on_default();
+const CLOSED: Style = AnsiColor::Yellow.on_default();
+
+/// Longest name or address in the table, characters.
+const CELL_LEN_MAX: usize = 40;
+
+/// Show which places of an index are near a point, the nearest first
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub(super) struct Args {
+    /// The point: degrees north and degrees east, negative in the south and in the west
+    #[arg(value_name = "LAT,LON", value_parser = parse_point, allow_hyphen_values = true)]
+    point: Point,
+
+    /// How far away they may be, kilometres: over 0 and at most 50
+    #[arg(long, short, value_name = "KM", default_value = "2", value_parser = parse_radius)]
+    radius_km: Radius,
+
+    /// How many to show at most
+    #[arg(long, short, value_name = "COUNT", default_value_t = PLACES_MAX,
+        value_parser = clap::value_parser!(u8).range(1..=i64::from(PLACES_MAX)))]
+    limit: u8,
+
+    /// Only those of one of Google's types, such as restaurant
+    #[arg(long = "type", short = 't', value_name = "TYPE")]
+    kind: Option<String>,
+
+    /// Only those of which these words are known: name, brand, cuisine, type, address
+    #[arg(long, short, value_name = "WORDS")]
+    keyword: Option<String>,
+
+    /// Only those that are known to be open now
+    #[arg(long)]
+    open_now: bool,
+
+    /// The index; without it the one of --config, or else places.idx
+    #[arg(long, short, value_name = "FILE", conflicts_with = "config")]
+    file: Option<PathBuf>,
+
+    /// The herd whose index it is
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// Print JSON, for programs
+    #[arg(long)]
+    json: bool,
+}
+
+/// Asks the index and shows what it says.
+pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+    let file = match (&args.file, &args.config) {
+        (Some(file), _) => file.clone(),
+        (None, Some(config)) => Config::load(config, &Overrides::from_process([]))?.places.osm_file,
+        (None, None) => PathBuf::from("places.idx"),
+    };
+    let osm = provider::open_osm(&file)?;
+    let places = match osm.near(&args.query(), args.limit.into()) {
+        Ok(places) => places,
+        Err(failure) => bail!("{failure}"),
+    };
+    if args.json {
+        let told: Vec<Told<'_>> = places.iter().map(told).collect();
+        writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&told)?)?;
+    } else {
+        write!(anstream::stdout(), "{}", text(&places, &file))?;
+    }
+    Ok(())
+}
+
+impl Args {
+    fn query(&self) -> Query {
+        let query = Query::within(self.point, self.radius_km.metres()).expect("a Radius is in range");
+        query.wishing(Wish {
+            kind: self.kind.clone(),
+            keyword: self.keyword.clone(),
+            is_open: self.open_now,
+            ..Wish::default()
+        })
+    }
+}
+
+/// One place in JSON.
+#[derive(Debug, Serialize)]
+struct Told<'a> {
+    distance_m: f64,
+    lat: f64,
+    lng: f64,
+    name: &'a str,
+    place_id: &'a str,
+    types: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vicinity: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    open_now: Option<bool>,
+}
+
+fn told((separation, place): &Near) -> Told<'_> {
+    Told {
+        distance_m: (separation.metres() * 10.0).round() / 10.0,
+        lat: place.geometry.location.latitude(),
+        lng: place.geometry.location.longitude(),
+        name: &place.name,
+        place_id: &place.place_id,
+        types: place.types.iter().map(|kind| &**kind).collect(),
+        vicinity: place.vicinity.as_deref(),
+        open_now: place.open_now,
+    }
+}
+
+fn text(places: &[Near], file: &Path) -> String {
+    if places.is_empty() {
+        return format!("{} knows no such place there\n", file.display());
+    }
+    let head = [
+        ("DISTANCE", Side::Right),
+        ("NAME", Side::Left),
+        ("TYPE", Side::Left),
+        ("VICINITY", Side::Left),
+        ("NOW", Side::Left),
+    ];
+    let mut table = Table::new(&head, FAINT);
+    for (separation, place) in places {
+        table.push(vec![
+            Cell::plain(distance(separation.metres())),
+            Cell::new(shown(&place.name), STRONG),
+            Cell::plain(kind(place)),
+            Cell::plain(shown(place.vicinity.as_deref().unwrap_or(""))),
+            match place.open_now {
+                Some(true) => Cell::new("open", OPEN),
+                Some(false) => Cell::new("closed", CLOSED),
+                None => Cell::plain(""),
+            },
+        ]);
+    }
+    let mut text = String::new();
+    table.write(&mut text);
+    text + &format!("\n{FAINT}© OpenStreetMap contributors{FAINT:#}\n")
+}
+
+/// The most telling type, or nothing where only what holds for all is known.
+fn kind(place: &Place) -> &str {
+    place.types.first().map_or("", |kind| &**kind).trim_start_matches("point_of_interest")
+}
+
+fn distance(metres: f64) -> String {
+    if metres < 1000.0 { format!("{metres:.0} m") } else { format!("{:.1} km", metres / 1000.0) }
+}
+
+/// A text that fits its column. Names are written by anyone, and must not move the terminal.
+fn shown(text: &str) -> String {
+    let printable = |character: char| if character.is_control() { '\u{fffd}' } else { character };
+    let mut shown: String = text.chars().map(printable).take(CELL_LEN_MAX).collect();
+    if text.chars().count() > CELL_LEN_MAX {
+        shown.pop();
+        shown.push('…');
+    }
+    shown
+}
+
+fn parse_point(text: &str) -> Result<Point, String> {
+    let example = "for example 48.137,11.575: degrees north within ±90, degrees east within ±180";
+    let degrees = |text: &str| text.trim().parse::<f64>().ok();
+    let point = text
+        .split_once(',')
+        .and_then(|(latitude, longitude)| Point::new(degrees(latitude)?, degrees(longitude)?));
+    point.ok_or_else(|| example.to_owned())
+}
+
+fn parse_radius(text: &str) -> Result<Radius, String> {
+    Radius::parse_km(text.as_bytes()).ok_or_else(|| "over 0 and at most 50, for example 0.5".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_point_is_two_numbers_on_earth() {
+        for (text, point) in [
+            ("48.137,11.575", Point::new(48.137, 11.575)),
+            ("-33.86, 151.2", Point::new(-33.86, 151.2)),
+            ("48.137", None),
+            ("91,0", None),
+            ("0,NaN", None),
+            ("a,b", None),
+        ] {
+            assert_eq!(parse_point(text).ok(), point, "{text}");
+        }
+    }
+
+    #[test]
+    fn distances_and_long_names_are_short() {
+        assert_eq!(
+            (distance(12.4), distance(999.4), distance(1234.0)),
+            ("12 m".into(), "999 m".into(), "1.2 km".into())
+        );
+        assert_eq!(shown("Tal\u{1b}[2J"), "Tal\u{fffd}[2J");
+        assert_eq!(shown(&"ü".repeat(41)), format!("{}…", "ü".repeat(39)));
+    }
+}

@@ -1,0 +1,184 @@
+//! Whether a place is open, from OpenStreetMap's `opening_hours`, at the place's own time and holidays.
+//!
+//! Reading and evaluating an expression takes some ten microseconds, and what comes of it holds for hours. So each place
+//! in memory carries a [`Kept`] state: what it was, and until when it is so. A question that finds it still true
+//! pays nothing; one that does not is answered where waiting is allowed.
+//!
+//! `sunrise` and `sunset` are taken as the crate takes them without coordinates, at fixed hours. School holidays
+//! are not known, and regional ones make a state unknown.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use chrono::{DateTime, NaiveDateTime, TimeDelta};
+use jiff::{Timestamp, civil, tz::TimeZone};
+use opening_hours::localization::Country;
+use opening_hours::{Context, OpeningHours, RuleKind};
+
+use super::index::Locale;
+use super::limits::HOURS_KEPT_MAX_S;
+
+/// Whether a place is open, and until when that is known: second since 1970, and below it two bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Kept(u64);
+
+const CLOSED: u64 = 1;
+const OPEN: u64 = 2;
+const UNKNOWN: u64 = 3;
+
+impl Kept {
+    fn new(is_open: Option<bool>, until_s: i64) -> Kept {
+        let state = match is_open {
+            Some(false) => CLOSED,
+            Some(true) => OPEN,
+            None => UNKNOWN,
+        };
+        Kept(u64::try_from(until_s).unwrap_or(0) << 2 | state)
+    }
+
+    /// What is written down here, if it still holds; the inner nothing means that it is known to be unknown.
+    pub(super) fn load(from: &AtomicU64, now_s: i64) -> Option<Option<bool>> {
+        let kept = from.load(Ordering::Relaxed);
+        let holds = i64::try_from(kept >> 2).is_ok_and(|until_s| now_s < until_s);
+        match kept & 3 {
+            CLOSED if holds => Some(Some(false)),
+            OPEN if holds => Some(Some(true)),
+            UNKNOWN if holds => Some(None),
+            _ => None,
+        }
+    }
+
+    pub(super) fn store(self, to: &AtomicU64) {
+        to.store(self.0, Ordering::Relaxed);
+    }
+
+    /// Whether it is open; nothing where the expression does not say.
+    pub(super) fn is_open(self) -> Option<bool> {
+        match self.0 & 3 {
+            CLOSED => Some(false),
+            OPEN => Some(true),
+            _ => None,
+        }
+    }
+}
+
+/// Whether an expression can be read at all.
+pub(super) fn is_readable(hours: &str) -> bool {
+    hours.parse::<OpeningHours>().is_ok()
+}
+
+/// Evaluates an expression at a second since 1970.
+pub(super) fn evaluate(hours: &str, locale: &Locale, now_s: i64) -> Kept {
+    let latest = now_s.saturating_add(HOURS_KEPT_MAX_S);
+    match try_evaluate(hours, locale, now_s) {
+        Some((is_open, until_s)) => Kept::new(is_open, until_s.unwrap_or(latest).clamp(now_s + 1, latest)),
+        None => Kept::new(None, latest),
+    }
+}
+
+fn try_evaluate(hours: &str, locale: &Locale, now_s: i64) -> Option<(Option<bool>, Option<i64>)> {
+    let zone = TimeZone::get(&locale.zone).ok()?;
+    let now = local(&zone, now_s)?;
+    let context = context(&locale.country);
+    let hours = hours.parse::<OpeningHours>().ok()?.with_context(context);
+    let interval = hours.iter_from(now).next()?;
+    let is_open = match interval.kind {
+        RuleKind::Open => Some(true),
+        RuleKind::Closed => Some(false),
+        RuleKind::Unknown => None,
+    };
+    Some((is_open, second(&zone, interval.range.end)))
+}
+
+/// The holidays of a country, where they are known. Changes farther off than a state is kept need no search.
+fn context(country: &str) -> Context {
+    let context = Context::default().approx_bound_interval_size(TimeDelta::days(2));
+    match country.parse::<Country>() {
+        Ok(country) => {
+            context.with_holidays(country.holidays()).with_holidays_unknown(country.holidays_regional())
+        }
+        Err(_) => context,
+    }
+}
+
+/// What clocks show at a second since 1970.
+fn local(zone: &TimeZone, second: i64) -> Option<NaiveDateTime> {
+    let offset = zone.to_offset(Timestamp::from_second(second).ok()?);
+    Some(DateTime::from_timestamp(second + i64::from(offset.seconds()), 0)?.naive_utc())
+}
+
+/// The second since 1970 at which clocks show this; the earlier one where they show it twice.
+fn second(zone: &TimeZone, local: NaiveDateTime) -> Option<i64> {
+    let seconds = local.and_utc().timestamp();
+    let local = civil::date(1970, 1, 1).at(0, 0, 0, 0);
+    let local = local.checked_add(jiff::Span::new().try_seconds(seconds).ok()?).ok()?;
+    Some(zone.to_ambiguous_timestamp(local).earlier().ok()?.as_second())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn locale(zone: &str, country: &str) -> Locale {
+        Locale { zone: zone.to_owned(), country: country.to_owned() }
+    }
+
+    fn second_of(time: &str) -> i64 {
+        time.parse::<Timestamp>().unwrap().as_second()
+    }
+
+    #[test]
+    fn places_are_open_when_their_hours_say_so_on_their_clocks() {
+        let (berlin, new_york) = (locale("Europe/Berlin", "DE"), locale("America/New_York", "US"));
+        for (hours, place, time, expected) in [
+            ("24/7", &berlin, "2026-02-03T03:00:00Z", Some(true)),
+            ("off", &berlin, "2026-02-03T12:00:00Z", Some(false)),
+            // A Tuesday in winter: Berlin is an hour ahead of UTC, New York five behind.
+            ("Mo-Fr 09:00-18:00", &berlin, "2026-02-03T07:59:59Z", Some(false)),
+            ("Mo-Fr 09:00-18:00", &berlin, "2026-02-03T08:00:00Z", Some(true)),
+            ("Mo-Fr 09:00-18:00", &berlin, "2026-02-03T16:59:00Z", Some(true)),
+            ("Mo-Fr 09:00-18:00", &berlin, "2026-02-03T17:00:00Z", Some(false)),
+            ("Mo-Fr 09:00-18:00", &new_york, "2026-02-03T08:00:00Z", Some(false)),
+            ("Mo-Fr 09:00-18:00", &new_york, "2026-02-03T14:00:00Z", Some(true)),
+            // In summer both are an hour later.
+            ("Mo-Fr 09:00-18:00", &berlin, "2026-07-07T07:00:00Z", Some(true)),
+            ("Mo-Fr 09:00-18:00", &new_york, "2026-07-07T13:00:00Z", Some(true)),
+            // Past midnight it is still the evening before.
+            ("Fr,Sa 20:00-03:00", &berlin, "2026-02-07T01:30:00Z", Some(true)),
+            ("Fr,Sa 20:00-03:00", &berlin, "2026-02-07T02:30:00Z", Some(false)),
+            ("Mo-Sa 11:30-14:30,17:30-23:00; Su off", &berlin, "2026-02-03T14:00:00Z", Some(false)),
+            ("Mo-Sa 11:30-14:30,17:30-23:00; Su off", &berlin, "2026-02-03T17:00:00Z", Some(true)),
+            ("Mo-Sa 11:30-14:30,17:30-23:00; Su off", &berlin, "2026-02-08T17:00:00Z", Some(false)),
+            // Christmas, a Friday; in Germany a holiday.
+            ("Mo-Fr 09:00-18:00; PH off", &berlin, "2026-12-25T11:00:00Z", Some(false)),
+            ("Mo-Fr 09:00-18:00; PH off", &berlin, "2026-12-18T11:00:00Z", Some(true)),
+            ("Apr-Oct: 10:00-20:00", &berlin, "2026-02-03T12:00:00Z", Some(false)),
+            ("Apr-Oct: 10:00-20:00", &berlin, "2026-07-07T12:00:00Z", Some(true)),
+            ("Mo-Fr 09:00-18:00 \"by appointment\"", &berlin, "2026-02-03T11:00:00Z", Some(true)),
+            ("Mo-Fr 09:00-18:00 unknown", &berlin, "2026-02-03T11:00:00Z", None),
+            ("when the door is open", &berlin, "2026-02-03T11:00:00Z", None),
+        ] {
+            let kept = evaluate(hours, place, second_of(time));
+            assert_eq!(kept.is_open(), expected, "{hours} at {time}, {}", place.zone);
+        }
+    }
+
+    #[test]
+    fn a_state_holds_until_it_changes_and_no_longer() {
+        let berlin = locale("Europe/Berlin", "DE");
+        let (opens, closes) = (second_of("2026-02-03T08:00:00Z"), second_of("2026-02-03T17:00:00Z"));
+        let kept = AtomicU64::new(0);
+        assert_eq!(Kept::load(&kept, opens), None, "nothing was evaluated yet");
+        evaluate("Mo-Fr 09:00-18:00", &berlin, opens).store(&kept);
+        assert_eq!(Kept::load(&kept, opens), Some(Some(true)));
+        assert_eq!(Kept::load(&kept, closes - 1), Some(Some(true)));
+        assert_eq!(Kept::load(&kept, closes), None);
+        evaluate("no hours at all", &berlin, opens).store(&kept);
+        assert_eq!(Kept::load(&kept, opens + HOURS_KEPT_MAX_S - 1), Some(None));
+        assert_eq!(Kept::load(&kept, opens + HOURS_KEPT_MAX_S), None);
+    }
+
+    #[test]
+    fn a_zone_that_nobody_knows_leaves_it_open_whether_it_is_open() {
+        assert_eq!(evaluate("24/7", &locale("Mars/Olympus", ""), 0).is_open(), None);
+    }
+}

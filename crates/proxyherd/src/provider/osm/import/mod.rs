@@ -1,0 +1,99 @@
+//! `proxyherd places import`: makes an index of places from an OpenStreetMap extract.
+//!
+//! The extract is read three times, from back to front as it is laid out: relations, so that the ways of their
+//! outlines are known; ways, so that the nodes they need are known; nodes. Then each way and relation has
+//! its middle, all places are sorted by where they are and written.
+//!
+//! **What it takes.** In memory are 16 bytes for each node that an outline needs (up to twice that while they are
+//! gathered), the outlines of relations at two or three bytes a node, places of relations, a byte for each block of
+//! the extract, and [`SORT_LEN_MAX`](super::limits::SORT_LEN_MAX) for sorting. Ways that wait for their nodes, and
+//! places beyond that bound, are in temporary files beside the index, which have no names and go with the process. No
+//! tags of what is no place, and no coordinates of what no place needs, are kept.
+//!
+//! **All or nothing.** Whatever goes wrong, an index that was there stays as it was.
+
+mod nodes;
+mod outline;
+mod passes;
+mod place;
+mod sorter;
+mod source;
+mod spool;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use passes::Passes;
+
+/// Shows how far an import is.
+pub trait Progress {
+    /// A part of the work begins; it is done when `total` is reached.
+    fn begin(&mut self, what: &'static str, total: u64);
+    /// So much of it is done.
+    fn advance(&mut self, done: u64);
+    /// It is done.
+    fn end(&mut self);
+}
+
+/// What was imported.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Places that are nodes.
+    pub nodes: u64,
+    /// Places that are ways.
+    pub ways: u64,
+    /// Places that are relations.
+    pub relations: u64,
+    /// Places, among all of these, that say when they are open, in words that can be read.
+    pub with_hours: u64,
+    /// Places that were left out: of nothing that makes them up is the place known.
+    pub nowhere: u64,
+    /// Nodes whose points had to be kept.
+    pub needed_nodes: u64,
+    /// The index's blocks.
+    pub blocks: u64,
+    /// The index's length, bytes.
+    pub bytes: u64,
+}
+
+/// Why nothing was imported. An index that was there is as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// The operating system does not give the extract.
+    #[error("cannot read {}: {}", .0.display(), .1)]
+    Unreadable(PathBuf, io::Error),
+    /// It is something else.
+    #[error("{} is no OpenStreetMap extract in PBF format (.osm.pbf)", .0.display())]
+    Foreign(PathBuf),
+    /// It is compressed in a way that is not read here.
+    #[error(
+        "{} is compressed with {}, which is not supported, only zlib is. Convert it: \
+         osmium cat {} -o converted.osm.pbf -f pbf,pbf_compression=zlib",
+        .0.display(), .1, .0.display()
+    )]
+    Compression(PathBuf, &'static str),
+    /// It demands of its readers what is not known here.
+    #[error("{} needs a reader that knows {:?}, and this one does not", .0.display(), .1)]
+    Feature(PathBuf, String),
+    /// It ends before its end.
+    #[error("{} is cut: it ends in the middle of a block. Download it again", .0.display())]
+    Cut(PathBuf),
+    /// Bytes have changed.
+    #[error("{} is damaged: the block at byte {} makes no sense ({}). Download it again", .0.display(), .1, .2)]
+    Damaged(PathBuf, u64, String),
+    /// The operating system does not take the index, or what is kept beside it meanwhile.
+    #[error("cannot write {}: {}", .0.display(), .1)]
+    Unwritable(PathBuf, io::Error),
+}
+
+impl Summary {
+    /// All places.
+    pub fn places(&self) -> u64 {
+        self.nodes + self.ways + self.relations
+    }
+}
+
+/// Reads the extract `source`, writes the index `out`, and replaces what was there.
+pub fn import(source: &Path, out: &Path, progress: &mut dyn Progress) -> Result<Summary, ImportError> {
+    Passes::begin(source, out)?.run(progress)
+}

@@ -1,0 +1,99 @@
+//! Where the nodes are that ways need: 16 bytes each, and nothing for all others.
+
+use super::super::index::Point;
+
+/// First gathers IDs, then keeps their points.
+#[derive(Debug, Default)]
+pub(super) struct Nodes {
+    /// Sorted and each once up to `sorted`.
+    ids: Vec<u64>,
+    sorted: usize,
+    points: Vec<Point>,
+    /// Where the last point was kept; the next one is near, for files are sorted.
+    cursor: usize,
+}
+
+/// The point of a node that was not met. No point of the Earth has this latitude.
+const NOWHERE: Point = Point { longitude: 0, latitude: i32::MAX };
+
+impl Nodes {
+    /// Asks for a node's point. An ID that is asked for again costs memory only until the next sorting.
+    pub(super) fn need(&mut self, id: u64) {
+        if self.ids.len() == self.ids.capacity() && self.ids.len() > 2 * self.sorted {
+            self.sort();
+        }
+        self.ids.push(id);
+    }
+
+    fn sort(&mut self) {
+        self.ids.sort_unstable();
+        self.ids.dedup();
+        self.sorted = self.ids.len();
+    }
+
+    /// Ends the asking.
+    pub(super) fn seal(&mut self) {
+        self.sort();
+        self.ids.shrink_to_fit();
+        self.points = vec![NOWHERE; self.ids.len()];
+    }
+
+    /// Keeps the point of a node, if it was asked for.
+    pub(super) fn meet(&mut self, id: u64, point: Point) {
+        if self.ids.get(self.cursor).is_some_and(|&last| last > id) {
+            self.cursor = self.ids.partition_point(|&known| known < id);
+        }
+        while self.ids.get(self.cursor).is_some_and(|&known| known < id) {
+            self.cursor += 1;
+        }
+        if self.ids.get(self.cursor) == Some(&id) {
+            self.points[self.cursor] = point;
+        } else {
+            // Step back, so that the next node of a sorted file does not look like one of an unsorted one.
+            self.cursor = self.cursor.saturating_sub(1);
+        }
+    }
+
+    /// The point of a node that was met.
+    pub(super) fn find(&self, id: u64) -> Option<Point> {
+        let at = self.ids.binary_search(&id).ok()?;
+        Some(self.points[at]).filter(|&point| point != NOWHERE)
+    }
+
+    /// How many were asked for.
+    pub(super) fn len(&self) -> usize {
+        self.ids.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_points_of_those_asked_for_and_met_are_known(
+            needed in proptest::collection::vec(0u64..200, 0..300),
+            met in proptest::collection::vec(0u64..200, 0..300),
+            sorted in any::<bool>(),
+        ) {
+            let mut met = met;
+            if sorted {
+                met.sort_unstable();
+            }
+            let mut nodes = Nodes::default();
+            needed.iter().for_each(|&id| nodes.need(id));
+            nodes.seal();
+            for &id in &met {
+                nodes.meet(id, Point { longitude: id as i32, latitude: -(id as i32) });
+            }
+            for id in 0..200 {
+                let known = needed.contains(&id) && met.contains(&id);
+                let expected = known.then_some(Point { longitude: id as i32, latitude: -(id as i32) });
+                prop_assert_eq!(nodes.find(id), expected);
+            }
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! The middle of an area or a line, from the points of its ways.
+//!
+//! The middle of an area is its centre of mass: rings are put together from ways that end in each other, and weighed
+//! by their area. Where no ring closes, because it is a line or the extract ends within it, it is the middle of
+//! the box around the points. Holes weigh nothing; they seldom move the middle of a building or a park by
+//! much.
+
+use super::super::index::{ANTIMERIDIAN, POLE, Point};
+
+/// A way's nodes in their order, those whose place is known.
+pub(super) type Piece = Vec<(u64, Point)>;
+
+const GIRTH: f64 = 3_600_000_000.0;
+
+/// The middle of what these ways surround; nothing if there is no point.
+pub(super) fn middle(pieces: Vec<Piece>) -> Option<Point> {
+    let origin = pieces.iter().flatten().next()?.1;
+    let points = || pieces.iter().flatten().map(|&(_, point)| Flat::new(origin, point));
+    let boxed = middle_of_box(points());
+    let mut mass = Mass::default();
+    for ring in rings(pieces) {
+        mass.add(&ring.iter().map(|&(_, point)| Flat::new(origin, point)).collect::<Vec<_>>());
+    }
+    Some(mass.middle().unwrap_or(boxed).on_earth(origin))
+}
+
+/// A point as seen from another one, units.
+#[derive(Clone, Copy, Debug, Default)]
+struct Flat {
+    x: f64,
+    y: f64,
+}
+
+impl Flat {
+    fn new(origin: Point, point: Point) -> Flat {
+        let x = f64::from(point.longitude) - f64::from(origin.longitude);
+        // What lies just beyond the antimeridian is near.
+        let x = if x.abs() > GIRTH / 2.0 { x - GIRTH.copysign(x) } else { x };
+        Flat { x, y: f64::from(point.latitude) - f64::from(origin.latitude) }
+    }
+
+    fn on_earth(self, origin: Point) -> Point {
+        let edge = f64::from(ANTIMERIDIAN);
+        let x = f64::from(origin.longitude) + self.x;
+        let x = if x.abs() > edge { x - GIRTH.copysign(x) } else { x };
+        let y = f64::from(origin.latitude) + self.y;
+        Point {
+            longitude: x.round() as i32,
+            latitude: y.round().clamp(-f64::from(POLE), f64::from(POLE)) as i32,
+        }
+    }
+}
+
+fn middle_of_box(points: impl Iterator<Item = Flat>) -> Flat {
+    let mut edges = [f64::INFINITY, f64::INFINITY, f64::NEG_INFINITY, f64::NEG_INFINITY];
+    for Flat { x, y } in points {
+        edges = [edges[0].min(x), edges[1].min(y), edges[2].max(x), edges[3].max(y)];
+    }
+    Flat { x: f64::midpoint(edges[0], edges[2]), y: f64::midpoint(edges[1], edges[3]) }
+}
+
+/// The weight of rings, and where it lies.
+#[derive(Debug, Default)]
+struct Mass {
+    area: f64,
+    moment: Flat,
+}
+
+impl Mass {
+    /// Adds a ring, whichever way round it goes.
+    fn add(&mut self, ring: &[Flat]) {
+        let (mut area, mut moment) = (0.0, Flat::default());
+        for (at, one) in ring.iter().enumerate() {
+            let next = ring[(at + 1) % ring.len()];
+            let cross = one.x * next.y - next.x * one.y;
+            area += cross / 2.0;
+            moment.x += (one.x + next.x) * cross / 6.0;
+            moment.y += (one.y + next.y) * cross / 6.0;
+        }
+        self.area += area.abs();
+        self.moment.x += moment.x * area.signum();
+        self.moment.y += moment.y * area.signum();
+    }
+
+    /// The centre, if there is an area to speak of: a square of a unit, which is a centimetre, is none.
+    fn middle(&self) -> Option<Flat> {
+        (self.area > 1.0).then(|| Flat { x: self.moment.x / self.area, y: self.moment.y / self.area })
+    }
+}
+
+/// The closed rings that these ways make when ends are put to ends. Ways that close nothing are left out.
+fn rings(mut pieces: Vec<Piece>) -> Vec<Piece> {
+    let mut rings = Vec::new();
+    while let Some(mut chain) = pieces.pop() {
+        while !is_closed(&chain) && join_one(&mut chain, &mut pieces) {}
+        if is_closed(&chain) {
+            rings.push(chain);
+        }
+    }
+    rings
+}
+
+fn is_closed(piece: &Piece) -> bool {
+    piece.len() > 3 && piece.first().map(|node| node.0) == piece.last().map(|node| node.0)
+}
+
+/// Lengthens a chain by a piece that begins or ends where it ends.
+fn join_one(chain: &mut Piece, pieces: &mut Vec<Piece>) -> bool {
+    let end = |node: Option<&(u64, Point)>| node.map(|node| node.0);
+    let last = end(chain.last());
+    let Some(at) = pieces
+        .iter()
+        .position(|piece| last.is_some() && [end(piece.first()), end(piece.last())].contains(&last))
+    else {
+        return false;
+    };
+    let mut piece = pieces.swap_remove(at);
+    if end(piece.first()) != last {
+        piece.reverse();
+    }
+    chain.extend(piece.into_iter().skip(1));
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn piece(nodes: &[(u64, i32, i32)]) -> Piece {
+        nodes.iter().map(|&(id, longitude, latitude)| (id, Point { longitude, latitude })).collect()
+    }
+
+    fn check(pieces: &[&[(u64, i32, i32)]], expected: Option<(i32, i32)>) {
+        let found = middle(pieces.iter().map(|nodes| piece(nodes)).collect());
+        assert_eq!(found.map(|point| (point.longitude, point.latitude)), expected, "{pieces:?}");
+    }
+
+    #[test]
+    fn an_area_is_at_its_centre_of_mass_whichever_way_it_is_drawn() {
+        let square = [(1, 0, 0), (2, 100, 0), (3, 100, 100), (4, 0, 100), (1, 0, 0)];
+        let mut back = square;
+        back.reverse();
+        check(&[&square], Some((50, 50)));
+        check(&[&back], Some((50, 50)));
+        // An L of three squares: its box has its middle at 100, 100, outside of most of it.
+        let l = [(1, 0, 0), (2, 200, 0), (3, 200, 100), (4, 100, 100), (5, 100, 200), (6, 0, 200), (1, 0, 0)];
+        check(&[&l], Some((83, 83)));
+    }
+
+    #[test]
+    fn an_outline_in_pieces_is_put_together() {
+        check(
+            &[&[(1, 0, 0), (2, 100, 0), (3, 100, 100)], &[(1, 0, 0), (4, 0, 100), (3, 100, 100)]],
+            Some((50, 50)),
+        );
+        let far = [(7, 1000, 0), (8, 1100, 0), (9, 1100, 100), (10, 1000, 100), (7, 1000, 0)];
+        let near = [(1, 0, 0), (2, 100, 0), (3, 100, 100), (4, 0, 100), (1, 0, 0)];
+        check(&[&near, &far], Some((550, 50)));
+    }
+
+    #[test]
+    fn what_does_not_close_is_in_the_middle_of_its_box() {
+        check(&[&[(1, 0, 0), (2, 100, 0), (3, 100, 50)]], Some((50, 25)));
+        check(&[&[(1, 7, 8)]], Some((7, 8)));
+        check(&[&[]], None);
+        check(&[], None);
+    }
+
+    #[test]
+    fn an_area_across_the_antimeridian_stays_there() {
+        let edge = ANTIMERIDIAN;
+        let square = [
+            (1, edge - 100, 0),
+            (2, 300 - edge, 0),
+            (3, 300 - edge, 100),
+            (4, edge - 100, 100),
+            (1, edge - 100, 0),
+        ];
+        check(&[&square], Some((100 - edge, 50)));
+    }
+}

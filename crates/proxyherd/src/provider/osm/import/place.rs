@@ -1,0 +1,128 @@
+//! Turns what is known of a place into the record that the index holds, once it is known where the place is.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::Path;
+
+use proxyherd_core::places;
+
+use super::super::index::{Id, Locale, Point, Record, degrees};
+use super::super::limits::{LOCALES_MAX, SORT_LEN_MAX};
+use super::super::tags::Described;
+use super::super::zones::Zones;
+use super::super::{cut, hours};
+use super::sorter::Sorter;
+
+/// Where the number of a house stands before its street.
+const NUMBER_FIRST: [&str; 14] =
+    ["AU", "CA", "FR", "GB", "HK", "IE", "IN", "MC", "MY", "NZ", "PH", "SG", "US", "ZA"];
+
+/// All places so far.
+#[derive(Debug)]
+pub(super) struct Places {
+    sorter: Sorter,
+    zones: Zones,
+    locales: Vec<Locale>,
+    numbers: HashMap<Locale, u16>,
+    pub(super) with_hours: u64,
+    buffer: Vec<u8>,
+}
+
+impl Places {
+    /// What does not fit into memory goes to a temporary file in `directory`.
+    pub(super) fn new(directory: &Path) -> io::Result<Places> {
+        Ok(Places {
+            sorter: Sorter::new(directory, SORT_LEN_MAX)?,
+            zones: Zones::new(),
+            locales: Vec::new(),
+            numbers: HashMap::new(),
+            with_hours: 0,
+            buffer: Vec::new(),
+        })
+    }
+
+    /// Adds a place.
+    pub(super) fn add(&mut self, id: Id, described: &Described, at: Point) -> io::Result<()> {
+        let has_hours = !described.hours.is_empty() && hours::is_readable(&described.hours);
+        let has_number = !described.number.is_empty() && !described.street.is_empty();
+        let locale = if has_hours || has_number { self.locale(at) } else { 0 };
+        let country = self.locales.get(usize::from(locale).wrapping_sub(1)).map(|locale| &*locale.country);
+        let vicinity = vicinity(described, country);
+        self.with_hours += u64::from(has_hours);
+        self.buffer.clear();
+        Record {
+            id,
+            locale,
+            kinds: &described.kinds,
+            name: &described.name,
+            vicinity: cut(&vicinity),
+            hours: if has_hours { &described.hours } else { "" },
+            also: &described.also,
+        }
+        .encode(&mut self.buffer);
+        self.sorter.push(at, &self.buffer)
+    }
+
+    /// The number of a place's locale.
+    fn locale(&mut self, at: Point) -> u16 {
+        let point = places::Point::new(degrees(at.latitude), degrees(at.longitude));
+        let Some(locale) = point.and_then(|point| self.zones.of(point)) else { return 0 };
+        if let Some(&number) = self.numbers.get(&locale) {
+            return number;
+        }
+        if self.locales.len() == LOCALES_MAX {
+            return 0;
+        }
+        self.locales.push(locale.clone());
+        let number = self.locales.len() as u16;
+        self.numbers.insert(locale, number);
+        number
+    }
+
+    /// The places, to be taken in the order of the index, and the locales that they name.
+    pub(super) fn finish(self) -> (Sorter, Vec<Locale>) {
+        (self.sorter, self.locales)
+    }
+}
+
+/// `Tal 12, München`: street, number and town, as far as they are known, in the order of the country.
+fn vicinity(described: &Described, country: Option<&str>) -> String {
+    let Described { street, number, city, .. } = described;
+    let number_first = country.is_some_and(|country| NUMBER_FIRST.contains(&country));
+    let house = match (street.as_str(), number.as_str()) {
+        ("", _) => String::new(),
+        (street, "") => street.to_owned(),
+        (street, number) if number_first => format!("{number} {street}"),
+        (street, number) => format!("{street} {number}"),
+    };
+    match (house.as_str(), city.as_str()) {
+        ("", city) => city.to_owned(),
+        (house, "") => house.to_owned(),
+        (house, city) => format!("{house}, {city}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_written_as_the_country_writes_it() {
+        for (street, number, city, country, expected) in [
+            ("Tal", "12", "München", Some("DE"), "Tal 12, München"),
+            ("Boulevard des Moulins", "2", "Monaco", Some("MC"), "2 Boulevard des Moulins, Monaco"),
+            ("Tal", "", "München", Some("DE"), "Tal, München"),
+            ("Tal", "12", "", None, "Tal 12"),
+            ("", "12", "München", None, "München"),
+            ("", "", "", None, ""),
+        ] {
+            let described = Described {
+                street: street.to_owned(),
+                number: number.to_owned(),
+                city: city.to_owned(),
+                ..Described::default()
+            };
+            assert_eq!(vicinity(&described, country), expected);
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Places that are ways, and wait for their nodes in a temporary file.
+
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::Path;
+
+use super::super::index::{Wire, put_signed, put_text, put_varint};
+use super::super::tags::Described;
+
+/// What was put in comes out in the same order, once.
+#[derive(Debug)]
+pub(super) struct Spool {
+    file: BufWriter<File>,
+    count: u64,
+    buffer: Vec<u8>,
+}
+
+/// A way that is a place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Waiting {
+    pub(super) id: u64,
+    pub(super) described: Described,
+    pub(super) refs: Vec<u64>,
+}
+
+impl Spool {
+    /// The file is in `directory`, has no name and goes with the process.
+    pub(super) fn new(directory: &Path) -> io::Result<Spool> {
+        let file = BufWriter::with_capacity(1 << 18, tempfile::tempfile_in(directory)?);
+        Ok(Spool { file, count: 0, buffer: Vec::new() })
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.count
+    }
+
+    pub(super) fn put(&mut self, way: &Waiting) -> io::Result<()> {
+        self.buffer.clear();
+        way.encode(&mut self.buffer);
+        self.count += 1;
+        self.file.write_all(&(self.buffer.len() as u32).to_le_bytes())?;
+        self.file.write_all(&self.buffer)
+    }
+
+    /// Gives every way to `take`, which is told how many came before.
+    pub(super) fn drain<E: From<io::Error>>(
+        self,
+        mut take: impl FnMut(u64, &Waiting) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut file = self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
+        file.seek(SeekFrom::Start(0))?;
+        let mut file = BufReader::with_capacity(1 << 18, file);
+        let mut bytes = Vec::new();
+        for number in 0..self.count {
+            let mut len = [0; 4];
+            file.read_exact(&mut len)?;
+            bytes.resize(u32::from_le_bytes(len) as usize, 0);
+            file.read_exact(&mut bytes)?;
+            let way = Waiting::decode(&bytes);
+            let way =
+                way.ok_or_else(|| io::Error::other("a temporary file does not hold what was written"))?;
+            take(number, &way)?;
+        }
+        Ok(())
+    }
+}
+
+impl Waiting {
+    fn encode(&self, out: &mut Vec<u8>) {
+        put_varint(self.id, out);
+        put_varint(self.described.kinds.len() as u64, out);
+        out.extend_from_slice(&self.described.kinds);
+        let Described { name, street, number, city, hours, also, .. } = &self.described;
+        for text in [name, street, number, city, hours, also] {
+            put_text(text, out);
+        }
+        out.extend_from_slice(&packed(&self.refs));
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Waiting> {
+        let mut wire = Wire::new(bytes);
+        let id = wire.varint()?;
+        let kinds = usize::try_from(wire.varint()?).ok()?;
+        let kinds = wire.take(kinds)?.to_vec();
+        let mut text = || wire.text().map(str::to_owned);
+        let described = Described {
+            kinds,
+            name: text()?,
+            street: text()?,
+            number: text()?,
+            city: text()?,
+            hours: text()?,
+            also: text()?,
+        };
+        Some(Waiting { id, described, refs: unpacked(wire).collect() })
+    }
+}
+
+/// References to nodes as differences, which are small.
+pub(super) fn packed(refs: &[u64]) -> Box<[u8]> {
+    let mut out = Vec::with_capacity(refs.len() * 2 + 8);
+    let mut last = 0;
+    for &id in refs {
+        put_signed(id.wrapping_sub(last) as i64, &mut out);
+        last = id;
+    }
+    out.into()
+}
+
+/// What [`packed`] was made of.
+pub(super) fn unpacked(mut wire: Wire<'_>) -> impl Iterator<Item = u64> {
+    let mut last = 0u64;
+    std::iter::from_fn(move || {
+        last = last.wrapping_add(wire.signed()? as u64);
+        Some(last)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_comes_back_in_order() {
+        let way = |id: u64, refs: &[u64]| Waiting {
+            id,
+            described: Described {
+                kinds: vec![3, 1, 0],
+                name: format!("Haus {id}"),
+                hours: "24/7".to_owned(),
+                ..Described::default()
+            },
+            refs: refs.to_vec(),
+        };
+        let ways = [way(9, &[5, 3, 12_000_000_000, 4, 5]), way(2, &[]), way(u64::MAX >> 2, &[u64::MAX >> 1])];
+        let mut spool = Spool::new(&std::env::temp_dir()).unwrap();
+        ways.iter().for_each(|way| spool.put(way).unwrap());
+        assert_eq!(spool.len(), 3);
+        let mut found = Vec::new();
+        spool
+            .drain(|number, way| {
+                assert_eq!(number, found.len() as u64);
+                found.push(way.clone());
+                io::Result::Ok(())
+            })
+            .unwrap();
+        assert_eq!(found, ways);
+    }
+}

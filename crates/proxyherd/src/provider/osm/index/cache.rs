@@ -1,0 +1,143 @@
+//! The blocks that are in memory, at most so many bytes of them.
+//!
+//! Each block has a slot of its own, so that readers of different blocks never wait for each other. When there is no
+//! room, the blocks are gone round in the order in which they came: one that has been asked for since the last
+//! round is spared once (the clock algorithm), another is dropped. Who still holds a dropped block keeps it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+
+use super::block::Block;
+
+/// Blocks by number.
+#[derive(Debug)]
+pub(super) struct Cache {
+    slots: Box<[Slot]>,
+    held: Mutex<Held>,
+    len_max: usize,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    block: RwLock<Option<Arc<Block>>>,
+    asked_for: AtomicBool,
+}
+
+/// What is in memory.
+#[derive(Debug, Default)]
+struct Held {
+    /// The blocks in the order in which the clock's hand meets them.
+    round: VecDeque<u32>,
+    bytes: usize,
+}
+
+impl Cache {
+    /// Room for blocks of `len_max` bytes together, of `blocks` that there are.
+    pub(super) fn new(blocks: usize, len_max: usize) -> Cache {
+        Cache { slots: (0..blocks).map(|_| Slot::default()).collect(), held: Mutex::default(), len_max }
+    }
+
+    /// The block, if it is in memory.
+    pub(super) fn find(&self, number: u32) -> Option<Arc<Block>> {
+        let slot = &self.slots[number as usize];
+        let block = slot.block.read().clone()?;
+        // Written only when it changes: a line that all readers write would go to and fro between processors.
+        if !slot.asked_for.load(Ordering::Relaxed) {
+            slot.asked_for.store(true, Ordering::Relaxed);
+        }
+        Some(block)
+    }
+
+    /// Keeps the block, unless another has brought it first, and drops others until all fit. A block that is
+    /// larger than all the room is not kept.
+    pub(super) fn keep(&self, number: u32, block: &Arc<Block>) {
+        let mut held = self.held.lock();
+        let size = block.size();
+        if size > self.len_max || self.slots[number as usize].block.read().is_some() {
+            return;
+        }
+        while held.bytes + size > self.len_max {
+            self.drop_one(&mut held);
+        }
+        *self.slots[number as usize].block.write() = Some(Arc::clone(block));
+        held.round.push_back(number);
+        held.bytes += size;
+    }
+
+    fn drop_one(&self, held: &mut Held) {
+        // Each is spared once at most, however busily others ask.
+        let mut sparing = held.round.len();
+        while let Some(number) = held.round.pop_front() {
+            let slot = &self.slots[number as usize];
+            if slot.asked_for.swap(false, Ordering::Relaxed) && sparing > 0 {
+                sparing -= 1;
+                held.round.push_back(number);
+            } else {
+                let dropped = slot.block.write().take();
+                held.bytes -= dropped.expect("what goes round is in its slot").size();
+                return;
+            }
+        }
+    }
+
+    #[cfg(test)]
+    fn bytes(&self) -> usize {
+        self.held.lock().bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::block::{Draft, Point};
+    use super::super::record::{Id, Object, Record};
+    use super::*;
+
+    fn block() -> Arc<Block> {
+        let record = Record {
+            id: Id { object: Object::Node, number: 1 },
+            locale: 0,
+            kinds: &[],
+            name: "x",
+            vicinity: "",
+            hours: "",
+            also: "",
+        };
+        let (mut bytes, mut encoded, mut draft) = (Vec::new(), Vec::new(), Draft::default());
+        record.encode(&mut encoded);
+        draft.push(Point { longitude: 0, latitude: 0 }, &encoded);
+        let entry = draft.finish(0, &mut bytes);
+        Arc::new(Block::read(&entry, &bytes).unwrap())
+    }
+
+    #[test]
+    fn what_was_not_asked_for_goes_first() {
+        let block = block();
+        let cache = Cache::new(5, 3 * block.size());
+        for number in 0..3 {
+            assert!(cache.find(number).is_none());
+            cache.keep(number, &block);
+        }
+        assert!(cache.find(0).is_some() && cache.find(2).is_some());
+        cache.keep(3, &block);
+        assert!(cache.find(1).is_none(), "nobody asked for it");
+        assert!(cache.find(0).is_some() && cache.find(2).is_some() && cache.find(3).is_some());
+        cache.keep(4, &block);
+        assert_eq!((0..5).filter(|&number| cache.find(number).is_some()).count(), 3);
+        assert_eq!(cache.bytes(), 3 * block.size());
+    }
+
+    #[test]
+    fn a_block_is_kept_once_and_never_past_the_bound() {
+        let block = block();
+        let cache = Cache::new(2, block.size());
+        cache.keep(0, &block);
+        cache.keep(0, &block);
+        assert_eq!(cache.bytes(), block.size());
+        let none = Cache::new(2, block.size() - 1);
+        none.keep(0, &block);
+        assert!(none.find(0).is_none());
+    }
+}

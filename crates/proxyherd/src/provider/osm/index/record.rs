@@ -1,0 +1,116 @@
+//! What the file says of one place, besides where it is.
+
+use super::wire::{Wire, put_text, put_varint};
+use crate::provider::osm::limits::{KINDS_MAX, TEXT_LEN_MAX};
+
+/// An object of OpenStreetMap: what it is, and its ID among its like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(in crate::provider::osm) struct Id {
+    pub(in crate::provider::osm) object: Object,
+    pub(in crate::provider::osm) number: u64,
+}
+
+/// The three things that OpenStreetMap is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(in crate::provider::osm) enum Object {
+    Node = 0,
+    Way = 1,
+    Relation = 2,
+}
+
+impl Object {
+    /// The letter by which OpenStreetMap's tools call it.
+    pub(in crate::provider::osm) fn letter(self) -> char {
+        match self {
+            Object::Node => 'n',
+            Object::Way => 'w',
+            Object::Relation => 'r',
+        }
+    }
+}
+
+/// A place in the file; texts that are not known are empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::provider::osm) struct Record<'a> {
+    pub(in crate::provider::osm) id: Id,
+    /// The number of its time zone and country among the file's locales, counted from 1; 0 if they are not known.
+    pub(in crate::provider::osm) locale: u16,
+    /// Indices into the table of kinds, the most telling first.
+    pub(in crate::provider::osm) kinds: &'a [u8],
+    pub(in crate::provider::osm) name: &'a str,
+    /// A short address.
+    pub(in crate::provider::osm) vicinity: &'a str,
+    /// `opening_hours` as OpenStreetMap writes them.
+    pub(in crate::provider::osm) hours: &'a str,
+    /// What else a keyword may match: other names, brand, cuisine.
+    pub(in crate::provider::osm) also: &'a str,
+}
+
+impl<'a> Record<'a> {
+    pub(in crate::provider::osm) fn encode(&self, out: &mut Vec<u8>) {
+        assert!(self.kinds.len() <= KINDS_MAX, "the mapping keeps to the limit");
+        put_varint(self.id.number << 2 | self.id.object as u64, out);
+        put_varint(self.locale.into(), out);
+        out.push(self.kinds.len() as u8);
+        out.extend_from_slice(self.kinds);
+        for text in self.texts() {
+            assert!(text.len() <= TEXT_LEN_MAX, "the importer cuts texts");
+            put_text(text, out);
+        }
+    }
+
+    /// Reads all of `bytes`.
+    pub(in crate::provider::osm) fn decode(bytes: &'a [u8]) -> Option<Record<'a>> {
+        let mut wire = Wire::new(bytes);
+        let id = Id::unfold(wire.varint()?)?;
+        let locale = u16::try_from(wire.varint()?).ok()?;
+        let len = usize::from(wire.u8()?);
+        let kinds = (len <= KINDS_MAX).then(|| wire.take(len))??;
+        let (name, vicinity, hours, also) = (wire.text()?, wire.text()?, wire.text()?, wire.text()?);
+        let record = Record { id, locale, kinds, name, vicinity, hours, also };
+        let fits = record.texts().iter().all(|text| text.len() <= TEXT_LEN_MAX);
+        (wire.is_empty() && fits).then_some(record)
+    }
+
+    fn texts(&self) -> [&'a str; 4] {
+        [self.name, self.vicinity, self.hours, self.also]
+    }
+}
+
+impl Id {
+    fn unfold(folded: u64) -> Option<Id> {
+        let object = match folded & 3 {
+            0 => Object::Node,
+            1 => Object::Way,
+            2 => Object::Relation,
+            _ => return None,
+        };
+        Some(Id { object, number: folded >> 2 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_comes_back_whole_or_not_at_all() {
+        let record = Record {
+            id: Id { object: Object::Relation, number: 17_000_000_000 },
+            locale: 300,
+            kinds: &[4, 2, 0],
+            name: "Café Königin",
+            vicinity: "",
+            hours: "Mo-Su 08:00-20:00",
+            also: "coffee_shop",
+        };
+        let mut bytes = Vec::new();
+        record.encode(&mut bytes);
+        assert_eq!(Record::decode(&bytes), Some(record));
+        for len in 0..bytes.len() {
+            assert_eq!(Record::decode(&bytes[..len]), None, "{len}");
+        }
+        bytes.push(0);
+        assert_eq!(Record::decode(&bytes), None);
+    }
+}
