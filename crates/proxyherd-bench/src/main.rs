@@ -1,6 +1,6 @@
 //! The command line of the load generator: `floor` races one proxyherd server against an echo server, `load` drives
 //! any server that speaks the line protocol, `memory` and `idle` tell what a client and a connection cost, `abuse` what
-//! garbage does to a server.
+//! garbage does to a server, `places` what a cache of places spares.
 //!
 //! This file knows the arguments and the exit codes. What is sent and checked is in [`load`], what is started and
 //! driven in [`target`], the race in [`floor`], how it is told in [`report`]; the other measurements have a module each.
@@ -10,6 +10,7 @@ mod floor;
 mod idle;
 mod load;
 mod memory;
+mod places;
 mod process_memory;
 mod process_time;
 mod report;
@@ -74,6 +75,10 @@ enum Command {
         #[command(flatten)]
         server: ServerArgs,
     },
+    /// Let clients walk about a city in virtual time and tell which share of their questions about places became
+    /// requests, and how far off the answers were.
+    #[command(after_help = "Example:\n  cargo run --release -p proxyherd-bench -- places --snap-m 100")]
+    Places(places::Walk),
     /// Echo whatever arrives, until standard input ends: the floor, in a process of its own.
     #[command(hide = true)]
     EchoServer,
@@ -179,6 +184,7 @@ fn run(command: Command) -> Result<ExitCode> {
             let is_borne = abuse::measure(&server.start()?, inputs, seed)?;
             Ok(if is_borne { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
+        Command::Places(walk) => places::measure(&walk).map(|()| ExitCode::SUCCESS),
         Command::EchoServer => target::echo::serve().map(|()| ExitCode::SUCCESS),
     }
 }

@@ -27,6 +27,26 @@ pub const PLACES_MAX: u8 = 20;
 /// Longest text in a wish about places, bytes. A question with a longer one is invalid.
 pub const WISH_TEXT_LEN_MAX: usize = 1024;
 
+/// A provider of places that has failed so often in a row is left alone.
+pub const BREAKER_FAILURES: u32 = 5;
+/// How long it is left alone at first and at most: the pause doubles with each try that fails, and is jittered.
+pub const BREAKER_PAUSE_MIN: Duration = Duration::from_secs(1);
+/// See [`BREAKER_PAUSE_MIN`].
+pub const BREAKER_PAUSE_MAX: Duration = Duration::from_secs(60);
+/// How long a provider that does not serve this herd is left alone.
+pub const BREAKER_PAUSE_DENIED: Duration = Duration::from_secs(60);
+/// How long a provider that was asked too often is left alone, if it does not say. What it says is kept within
+/// [`BREAKER_RETRY_AFTER_MIN`] and [`BREAKER_RETRY_AFTER_MAX`].
+pub const BREAKER_RETRY_AFTER: Duration = Duration::from_secs(10);
+/// See [`BREAKER_RETRY_AFTER`].
+pub const BREAKER_RETRY_AFTER_MIN: Duration = Duration::from_secs(1);
+/// See [`BREAKER_RETRY_AFTER`].
+pub const BREAKER_RETRY_AFTER_MAX: Duration = Duration::from_secs(900);
+/// How long a question that tries such a provider may leave open what became of it. Past it another one tries.
+pub const BREAKER_PROBE_MAX: Duration = Duration::from_secs(60);
+/// Most questions that are with providers over the network at once. One more is answered as one over the rate is.
+pub const FLIGHTS_MAX: usize = 1024;
+
 /// Into how many shards every server of a herd cuts its map. Part of the link protocol, because sequences are
 /// counted and vectors told per shard; HELLO refuses a neighbour that cuts otherwise.
 pub const SHARDS: usize = 16;

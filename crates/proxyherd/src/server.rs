@@ -171,6 +171,7 @@ impl Server {
         self.stop_doors.cancel();
         self.door_tasks.close();
         let _ = timeout_at(end - FLUSH_MAX, self.door_tasks.wait()).await;
+        let _ = timeout_at(end - FLUSH_MAX, self.herd.places.stop()).await;
         let _ = timeout_at(end.min(Instant::now() + FLUSH_MAX), flushed(&self.herd)).await;
         self.stop_links.cancel();
         self.link_tasks.close();

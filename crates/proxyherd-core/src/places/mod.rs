@@ -2,22 +2,35 @@
 //!
 //! A [`Query`] asks what lies around a point, an [`Answer`] holds the [`Place`]s that were found and prints
 //! itself as Nearby Search (Legacy) JSON, and [`Separation`] and [`Nearest`] rank what a provider has at
-//! hand. Nothing here depends on the machine, so every server ranks and prints the same places alike. This
-//! module does not know who answers, how long an answer stays fresh, or which protocol it leaves by.
+//! hand. Nothing here depends on the machine, so every server ranks and prints the same places alike. The rules of
+//! asking over a network are here too: which questions share an answer ([`Key`], [`Grid`]), how long it serves
+//! ([`Ages`]), and when a provider is left alone ([`Breaker`], [`Rate`]). This module does not know who answers, or
+//! which protocol an answer leaves by.
 
+mod ages;
 mod answer;
+mod breaker;
 mod distance;
+mod grid;
 mod json;
+mod key;
 mod matcher;
 mod nearest;
 mod place;
 mod query;
+mod rate;
 #[cfg(test)]
 mod round_trip;
+mod weight;
 
+pub use ages::{Ages, Freshness};
 pub use answer::{Answer, Status};
+pub use breaker::{Breaker, Cause, Shut, Verdict, jittered};
 pub use distance::{Centre, EARTH_RADIUS_M, Separation};
+pub use grid::Grid;
+pub use key::{Key, Source};
 pub use matcher::Matcher;
 pub use nearest::Nearest;
 pub use place::{BusinessStatus, Geometry, Photo, Place, PlusCode, Point, Rating, Text, Viewport, place_id};
 pub use query::{Query, Rank, Wish};
+pub use rate::Rate;

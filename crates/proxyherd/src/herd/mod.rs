@@ -144,6 +144,7 @@ impl Herd {
     /// Forgets some of what has expired; to be called about once a second.
     pub fn sweep(&self) {
         self.map.sweep(clock::now_ns(), SWEEP_SLOTS);
+        self.places.sweep();
     }
 
     /// From here on the server is on its way out, and says so to whoever balances load.

@@ -15,7 +15,7 @@ use prometheus_client::{
 use super::status::ReportStatus;
 use crate::{
     herd::{Herd, Link},
-    places::Outcome,
+    places::{Outcome, Places},
 };
 
 /// All metrics in the OpenMetrics text format.
@@ -64,13 +64,7 @@ impl Collector for Metrics {
         families.counter("proxyherd_lines_invalid", "Lines answered with a question mark", invalid)?;
         let left_out = herd.log.left_out();
         families.counter("proxyherd_log_lines_left_out", "Log lines left out to keep up", left_out)?;
-        let places = Outcome::ALL.map(|outcome| (outcome.label(), herd.places.count(outcome)));
-        families.counters(
-            "proxyherd_places",
-            "Questions about places, by how they were answered",
-            "result",
-            places,
-        )?;
+        families.places(&herd.places)?;
         families.links(herd)
     }
 }
@@ -80,6 +74,28 @@ struct Families<'a, 'b> {
 }
 
 impl Families<'_, '_> {
+    fn places(&mut self, places: &Places) -> fmt::Result {
+        let outcomes = Outcome::ALL.map(|outcome| (outcome.label(), places.count(outcome)));
+        let help = "Questions about places, by how they were answered";
+        self.counters("proxyherd_places", help, "result", outcomes)?;
+        let (answers, bytes) = places.kept();
+        self.gauge("proxyherd_places_kept", "Answers about places that are kept", answers)?;
+        self.gauge("proxyherd_places_kept_bytes", "Memory that kept answers take", bytes)?;
+        let remotes = places.remotes();
+        let requests = remotes.iter().map(|remote| (remote.provider, &remote.requests[..]));
+        let help = "Requests to providers over the network, by how they went";
+        self.counters_by("proxyherd_places_requests", help, ["provider", "result"], requests)?;
+        let refused = remotes.iter().map(|remote| (remote.provider, &remote.refused[..]));
+        let help = "Requests to providers over the network that were not made, by why not";
+        self.counters_by("proxyherd_places_requests_refused", help, ["provider", "reason"], refused)?;
+        let left_alone = remotes.iter().map(|remote| (remote.provider, u64::from(remote.is_left_alone)));
+        let help = "Whether a provider over the network is left alone";
+        self.gauges("proxyherd_places_left_alone", help, None, "provider", left_alone)?;
+        let flying = remotes.iter().map(|remote| (remote.provider, remote.flying as u64));
+        let help = "Questions that are with a provider over the network";
+        self.gauges("proxyherd_places_flying", help, None, "provider", flying)
+    }
+
     fn links(&mut self, herd: &Herd) -> fmt::Result {
         let each = |value: fn(&Link) -> u64| {
             herd.links.iter().map(move |link| (link.neighbor.name.to_string(), value(link)))
@@ -118,6 +134,24 @@ impl Families<'_, '_> {
         for (value_of_label, value) in values {
             let labels = [(label, value_of_label.as_ref())];
             ConstCounter::new(value).encode(metric.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+
+    /// Counters with two labels.
+    fn counters_by<'v>(
+        &mut self,
+        name: &str,
+        help: &str,
+        labels: [&str; 2],
+        values: impl IntoIterator<Item = (&'v str, &'v [(&'v str, u64)])>,
+    ) -> fmt::Result {
+        let mut metric = self.encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (outer, values) in values {
+            for &(inner, value) in values {
+                let labels = [(labels[0], outer), (labels[1], inner)];
+                ConstCounter::new(value).encode(metric.encode_family(&labels)?)?;
+            }
         }
         Ok(())
     }

@@ -1,0 +1,253 @@
+//! When a provider is left alone.
+//!
+//! A provider that refuses this herd, has been asked too often, or fails again and again is not asked for a while; then
+//! one question tries it, and the others wait for what becomes of that one. This module does not know what a request
+//! is, nor what is answered meanwhile. Time is told as what has passed since some fixed moment.
+
+use std::time::Duration;
+
+use crate::limits::{
+    BREAKER_FAILURES, BREAKER_PAUSE_DENIED, BREAKER_PAUSE_MAX, BREAKER_PAUSE_MIN, BREAKER_PROBE_MAX,
+    BREAKER_RETRY_AFTER, BREAKER_RETRY_AFTER_MAX, BREAKER_RETRY_AFTER_MIN,
+};
+
+/// What became of one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It was answered, be it that the question made no sense.
+    Answered,
+    /// No answer came, or none that can be read.
+    Failed,
+    /// The provider does not serve this herd.
+    Denied,
+    /// The provider wants to be left alone, for so long if it says so.
+    OverLimit(Option<Duration>),
+}
+
+/// Why a provider is left alone, and for how much longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shut {
+    /// Why.
+    pub cause: Cause,
+    /// For how much longer; while one question is trying it, until that one is given up.
+    pub remaining: Duration,
+}
+
+/// Why a provider is left alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// It failed again and again.
+    Failing,
+    /// It does not serve this herd.
+    Denied,
+    /// It was asked too often.
+    OverLimit,
+}
+
+/// A circuit breaker for one provider.
+#[derive(Clone, Copy, Debug)]
+pub struct Breaker {
+    state: State,
+    /// How often it has opened for failures since the last answer: each time the pause doubles.
+    trips: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    Closed { failures: u32 },
+    Open { until: Duration, cause: Cause },
+    Probing { until: Duration, cause: Cause },
+}
+
+impl Default for Breaker {
+    fn default() -> Breaker {
+        Breaker { state: State::Closed { failures: 0 }, trips: 0 }
+    }
+}
+
+impl Breaker {
+    /// Whether the provider may be asked now.
+    pub fn check(&self, now: Duration) -> Result<(), Shut> {
+        match self.state {
+            State::Open { until, cause } | State::Probing { until, cause } if now < until => {
+                Err(Shut { cause, remaining: until - now })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A request begins, which [`Breaker::check`] has just allowed. After a pause it is the one that tries.
+    pub fn begin(&mut self, now: Duration) {
+        if let State::Open { cause, .. } | State::Probing { cause, .. } = self.state {
+            // One that never tells what became of it does not bar the way for good.
+            self.state = State::Probing { until: now + BREAKER_PROBE_MAX, cause };
+        }
+    }
+
+    /// A request has come to its end. `random` keeps servers out of step.
+    pub fn end(&mut self, now: Duration, verdict: Verdict, random: u64) {
+        match (self.state, verdict) {
+            // Begun before the provider was left alone: the one that tries it afterwards tells more.
+            (State::Open { .. }, Verdict::Answered | Verdict::Failed) => {}
+            (_, Verdict::Answered) => *self = Breaker::default(),
+            (State::Closed { failures }, Verdict::Failed) if failures + 1 < BREAKER_FAILURES => {
+                self.state = State::Closed { failures: failures + 1 };
+            }
+            (_, Verdict::Failed) => {
+                let pause = jittered(self.next_pause(), random);
+                self.open(now + pause, Cause::Failing);
+            }
+            (_, Verdict::Denied) => self.open(now + BREAKER_PAUSE_DENIED, Cause::Denied),
+            (State::Open { cause: Cause::Denied, .. }, Verdict::OverLimit(_)) => {}
+            (_, Verdict::OverLimit(asked)) => {
+                let pause = asked.unwrap_or(BREAKER_RETRY_AFTER);
+                self.open(
+                    now + pause.clamp(BREAKER_RETRY_AFTER_MIN, BREAKER_RETRY_AFTER_MAX),
+                    Cause::OverLimit,
+                );
+            }
+        }
+    }
+
+    /// Whether the provider is being left alone, or tried by one question only.
+    pub fn is_open(&self) -> bool {
+        !matches!(self.state, State::Closed { .. })
+    }
+
+    /// What was asked for earlier is not cut short by what is asked for later.
+    fn open(&mut self, until: Duration, cause: Cause) {
+        let until = match self.state {
+            State::Open { until: earlier, .. } => until.max(earlier),
+            _ => until,
+        };
+        self.state = State::Open { until, cause };
+    }
+
+    fn next_pause(&mut self) -> Duration {
+        let pause = BREAKER_PAUSE_MIN.saturating_mul(1 << self.trips.min(16)).min(BREAKER_PAUSE_MAX);
+        self.trips = self.trips.saturating_add(1);
+        pause
+    }
+}
+
+/// Between half of a delay and all of it.
+pub fn jittered(delay: Duration, random: u64) -> Duration {
+    delay / 2 + (delay / 2).mul_f64(random as f64 / u64::MAX as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use Verdict::{Answered, Denied, Failed, OverLimit};
+
+    const LONGEST: u64 = u64::MAX;
+
+    /// Ends requests in a row, each as soon as the breaker allows one, and returns for how long it then shuts.
+    fn shut_after(verdicts: &[Verdict]) -> Option<(Cause, Duration)> {
+        let (mut breaker, mut now) = (Breaker::default(), Duration::from_secs(1000));
+        for &verdict in verdicts {
+            now += breaker.check(now).err().map_or(Duration::ZERO, |shut| shut.remaining);
+            assert_eq!(breaker.check(now), Ok(()), "a pause has an end");
+            breaker.begin(now);
+            breaker.end(now, verdict, LONGEST);
+        }
+        breaker.check(now).err().map(|shut| (shut.cause, shut.remaining))
+    }
+
+    #[test]
+    fn it_opens_for_what_will_go_on_and_for_as_long_as_that_may_take() {
+        let seconds = Duration::from_secs;
+        let failing = |count| vec![Failed; count];
+        let then = |mut first: Vec<Verdict>, rest: &[Verdict]| {
+            first.extend_from_slice(rest);
+            first
+        };
+        let enough = BREAKER_FAILURES as usize;
+        for (verdicts, expected) in [
+            (vec![Answered], None),
+            (failing(enough - 1), None),
+            (then(failing(enough - 1), &[Answered, Failed]), None),
+            (failing(enough), Some((Cause::Failing, BREAKER_PAUSE_MIN))),
+            // Each try that fails doubles the pause, up to the longest.
+            (failing(enough + 1), Some((Cause::Failing, BREAKER_PAUSE_MIN * 2))),
+            (failing(enough + 2), Some((Cause::Failing, BREAKER_PAUSE_MIN * 4))),
+            (failing(enough + 100), Some((Cause::Failing, BREAKER_PAUSE_MAX))),
+            (then(failing(enough), &[Answered]), None),
+            (
+                then(failing(enough + 9), &then(vec![Answered], &failing(enough))),
+                Some((Cause::Failing, BREAKER_PAUSE_MIN)),
+            ),
+            (vec![Denied], Some((Cause::Denied, BREAKER_PAUSE_DENIED))),
+            (vec![Denied, Denied, Denied], Some((Cause::Denied, BREAKER_PAUSE_DENIED))),
+            (vec![Denied, Answered], None),
+            (vec![OverLimit(Some(seconds(30)))], Some((Cause::OverLimit, seconds(30)))),
+            (vec![OverLimit(None)], Some((Cause::OverLimit, BREAKER_RETRY_AFTER))),
+            (vec![OverLimit(Some(seconds(0)))], Some((Cause::OverLimit, BREAKER_RETRY_AFTER_MIN))),
+            (vec![OverLimit(Some(Duration::MAX))], Some((Cause::OverLimit, BREAKER_RETRY_AFTER_MAX))),
+            (vec![OverLimit(None), Answered], None),
+        ] {
+            assert_eq!(shut_after(&verdicts), expected, "{verdicts:?}");
+        }
+    }
+
+    #[test]
+    fn one_question_tries_at_a_time() {
+        let mut breaker = Breaker::default();
+        breaker.end(Duration::ZERO, Denied, LONGEST);
+        let now = BREAKER_PAUSE_DENIED;
+        assert_eq!(breaker.check(now), Ok(()));
+        breaker.begin(now);
+        assert_eq!(breaker.check(now), Err(Shut { cause: Cause::Denied, remaining: BREAKER_PROBE_MAX }));
+        // It has been lost: another one tries.
+        assert_eq!(breaker.check(now + BREAKER_PROBE_MAX), Ok(()));
+    }
+
+    #[test]
+    fn what_was_asked_before_it_opened_does_not_close_it() {
+        let at = Duration::from_secs;
+        let mut breaker = Breaker::default();
+        breaker.end(at(0), OverLimit(Some(at(60))), LONGEST);
+        for (verdict, remaining) in [
+            (Answered, at(59)),
+            (Failed, at(59)),
+            (OverLimit(Some(at(5))), at(59)),
+            (OverLimit(Some(at(90))), at(90)),
+        ] {
+            breaker.end(at(1), verdict, LONGEST);
+            assert_eq!(breaker.check(at(1)), Err(Shut { cause: Cause::OverLimit, remaining }), "{verdict:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_pause_always_ends(
+            steps in proptest::collection::vec((0u8..4, 0u64..100_000, any::<u64>(), any::<bool>()), 0..200),
+        ) {
+            let (mut breaker, mut now) = (Breaker::default(), Duration::ZERO);
+            for (kind, milliseconds, random, is_asked) in steps {
+                now += Duration::from_millis(milliseconds);
+                if is_asked && breaker.check(now).is_ok() {
+                    let was_open = breaker.is_open();
+                    breaker.begin(now);
+                    prop_assert_eq!(breaker.check(now).is_err(), was_open, "whoever tries is alone");
+                }
+                let retry_after = Some(Duration::from_millis(random >> 32));
+                let verdict = [Answered, Failed, Denied, OverLimit(retry_after)][usize::from(kind)];
+                breaker.end(now, verdict, random);
+                if let Err(shut) = breaker.check(now) {
+                    prop_assert!(shut.remaining <= BREAKER_RETRY_AFTER_MAX);
+                    prop_assert_eq!(breaker.check(now + shut.remaining), Ok(()));
+                }
+            }
+        }
+
+        #[test]
+        fn jitter_takes_at_most_half(milliseconds in 0u64..1_000_000, random: u64) {
+            let delay = Duration::from_millis(milliseconds);
+            let jittered = jittered(delay, random);
+            prop_assert!(delay / 2 <= jittered && jittered <= delay);
+        }
+    }
+}
