@@ -5,6 +5,11 @@
 
 mod embedded;
 mod failure;
+mod google;
+mod google_legacy;
+mod http;
+mod json;
+mod key;
 pub mod osm;
 
 use std::{
@@ -19,6 +24,9 @@ use crate::config;
 
 pub use embedded::Embedded;
 pub use failure::Failure;
+pub use google::Google;
+pub use google_legacy::GoogleLegacy;
+pub use key::KeyError;
 pub use osm::Osm;
 
 /// The outcome of a question, when it comes.
@@ -27,9 +35,6 @@ pub type Pending<'a> = Pin<Box<dyn Future<Output = Result<Answer, Failure>> + Se
 /// Why a provider can't be opened: its key or its file. No server starts without what it was told to ask.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// This version does not have it.
-    #[error("the places provider {0:?} is not built yet")]
-    NotBuilt(&'static str),
     /// Its index of OpenStreetMap's places can't be used.
     #[error(
         "the index of places {} cannot be used: {reason}. `proxyherd places import FILE.osm.pbf --out {}` writes it",
@@ -41,14 +46,44 @@ pub enum OpenError {
         /// What is wrong with it.
         reason: osm::IndexError,
     },
+    /// It has no key to ask with.
+    #[error("the places provider {provider:?} has no key: {why}")]
+    Key {
+        /// What the configuration calls it.
+        provider: &'static str,
+        /// What is wrong with the key, or where it should be.
+        why: KeyError,
+    },
+    /// Nothing can be asked at that URL.
+    #[error("the places provider {provider:?} has a `base_url` that is no URL: {why}")]
+    BaseUrl {
+        /// What the configuration calls it.
+        provider: &'static str,
+        /// What is wrong with the URL.
+        why: String,
+    },
+    /// No encrypted connection could ever be made.
+    #[error(
+        "the places provider {provider:?} can't be asked over HTTPS: {why}; install this system's certificates \
+         (Debian: apt-get install ca-certificates)"
+    )]
+    Tls {
+        /// What the configuration calls it.
+        provider: &'static str,
+        /// What is missing.
+        why: String,
+    },
 }
 
 /// Opens the provider of that name, as `places` describes it.
 pub fn open(name: config::Provider, places: &config::Places) -> Result<Arc<dyn Provider>, OpenError> {
     match name {
         config::Provider::Embedded => Ok(Arc::new(Embedded)),
+        config::Provider::Google => Ok(Arc::new(Google::open(&places.google, places.deadline)?)),
+        config::Provider::GoogleLegacy => {
+            Ok(Arc::new(GoogleLegacy::open(&places.google_legacy, places.deadline)?))
+        }
         config::Provider::Osm => Ok(Arc::new(open_osm(&places.osm_file)?)),
-        other => Err(OpenError::NotBuilt(other.as_str())),
     }
 }
 

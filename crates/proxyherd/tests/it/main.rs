@@ -1,9 +1,11 @@
 //! Process tests: the program as its users meet it, real processes and real sockets on this machine.
 //!
-//! Nothing of the program is called but its executable; of its core only the link's codec is, to speak to a peer
-//! port as a neighbour would. One file a theme, and `harness` starts herds and asks them.
+//! Nothing of the program is called but its executable, and by `google_asked` its providers; of its core only the
+//! link's codec is, to speak to a peer port as a neighbour would. One file a theme; `harness` starts herds and asks
+//! them, and `google` stands in for Google.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends by a panic, in its helpers too")]
 
+mod google;
 mod harness;
 
 mod bad_input;
@@ -14,7 +16,9 @@ mod client_status;
 mod command_line;
 mod commands;
 mod demo;
+mod google_asked;
 mod google_clients;
+mod google_served;
 mod greedy;
 mod http_door;
 mod links;

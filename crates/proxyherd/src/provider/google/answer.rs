@@ -1,0 +1,156 @@
+//! What Places API (New) answers, told as Nearby Search (Legacy) would.
+//!
+//! Fields that are not known here are passed over. A place without an ID, a name or a point cannot be told at all
+//! and is left out.
+
+use proxyherd_core::{
+    limits::PLACES_MAX,
+    places::{Answer, Geometry, Photo, Place, PlusCode, Point, Text, Viewport},
+};
+use reqwest::StatusCode;
+use serde_json::Value;
+
+use super::super::{
+    Failure,
+    http::{self, Reply},
+    json::{business_status, count, items, point, rating, text, texts},
+};
+
+/// In the order of Google's price levels, from 0.
+const PRICES: [&str; 5] = [
+    "PRICE_LEVEL_FREE",
+    "PRICE_LEVEL_INEXPENSIVE",
+    "PRICE_LEVEL_MODERATE",
+    "PRICE_LEVEL_EXPENSIVE",
+    "PRICE_LEVEL_VERY_EXPENSIVE",
+];
+
+/// How far the viewport of a place that comes without one reaches north and south of it, degrees: 150 m, as for
+/// most of Google's.
+const VIEWPORT_HALF_HEIGHT: f64 = 0.00135;
+
+/// Reads a whole reply; `told` makes of the server's words what may be passed on.
+pub(super) fn read(reply: &Reply, told: &dyn Fn(&str) -> String) -> Result<Answer, Failure> {
+    let body: Option<Value> = serde_json::from_slice(&reply.body).ok();
+    match body {
+        Some(body) if body["error"].is_object() => Err(error(reply, &body["error"], told)),
+        _ if reply.status != StatusCode::OK => Err(reply.failure(None)),
+        Some(Value::Object(body)) => found(&Value::Object(body)),
+        _ => Err(Failure::Unreadable("it is no JSON object".to_owned())),
+    }
+}
+
+/// An error is one whatever the HTTP code says.
+fn error(reply: &Reply, error: &Value, told: &dyn Fn(&str) -> String) -> Failure {
+    let message = text(&error["message"]).map(|message| told(&message));
+    let code = error["code"].as_u64().and_then(|code| u16::try_from(code).ok());
+    let code = code.filter(|code| *code >= 400).unwrap_or(match reply.status.as_u16() {
+        // An error that names no code, in a reply that claims to be fine.
+        200..=299 => 500,
+        code => code,
+    });
+    let is_of_key = |detail: &Value| detail["reason"].as_str().is_some_and(|why| why.starts_with("API_KEY_"));
+    let code = if code == 400 && items(&error["details"]).any(is_of_key) { 403 } else { code };
+    http::failure(code, reply.retry_after, message)
+}
+
+fn found(body: &Value) -> Result<Answer, Failure> {
+    let places = &body["places"];
+    if !(places.is_array() || places.is_null()) {
+        return Err(Failure::Unreadable("its `places` is no list".to_owned()));
+    }
+    let listed = || items(places).take(PLACES_MAX.into());
+    let found: Vec<Place> = listed().filter_map(place).collect();
+    if found.is_empty() && listed().next().is_some() {
+        return Err(Failure::Unreadable("no place in it has an ID, a name and a location".to_owned()));
+    }
+    let mut attributions = Vec::new();
+    for attribution in listed().flat_map(|place| items(&place["attributions"])) {
+        if let Some(credit) = credit(&attribution["provider"], &attribution["providerUri"])
+            && !attributions.contains(&credit)
+        {
+            attributions.push(credit);
+        }
+    }
+    Ok(Answer::found(found, attributions))
+}
+
+fn place(place: &Value) -> Option<Place> {
+    let location = point_of(&place["location"])?;
+    let viewport =
+        viewport(&place["viewport"]).unwrap_or_else(|| Viewport::around(location, VIEWPORT_HALF_HEIGHT));
+    let id = text(&place["id"])?;
+    let name = text(&place["displayName"]["text"])?;
+    let open_now = |hours: &str| place[hours]["openNow"].as_bool();
+    let price = place["priceLevel"].as_str().and_then(|word| PRICES.iter().position(|&price| price == word));
+    Some(Place {
+        business_status: business_status(&place["businessStatus"]),
+        icon_background_color: text(&place["iconBackgroundColor"]),
+        icon_mask_base_uri: text(&place["iconMaskBaseUri"]),
+        open_now: open_now("currentOpeningHours").or_else(|| open_now("regularOpeningHours")),
+        photos: items(&place["photos"]).filter_map(photo).collect(),
+        plus_code: text(&place["plusCode"]["globalCode"]).map(|global_code| PlusCode {
+            compound_code: text(&place["plusCode"]["compoundCode"]),
+            global_code,
+        }),
+        price_level: price.map(|level| level as u8),
+        rating: rating(&place["rating"]),
+        types: texts(&place["types"]).into(),
+        user_ratings_total: count(&place["userRatingCount"]),
+        vicinity: text(&place["shortFormattedAddress"]).or_else(|| text(&place["formattedAddress"])),
+        ..Place::new(id, name, Geometry { location, viewport })
+    })
+}
+
+fn point_of(value: &Value) -> Option<Point> {
+    point(value, "latitude", "longitude")
+}
+
+fn viewport(value: &Value) -> Option<Viewport> {
+    Some(Viewport { northeast: point_of(&value["high"])?, southwest: point_of(&value["low"])? })
+}
+
+/// A photo's name is `places/PLACE/photos/REFERENCE`.
+fn photo(photo: &Value) -> Option<Photo> {
+    let name = photo["name"].as_str()?;
+    let reference = name.rsplit('/').next().filter(|reference| !reference.is_empty())?;
+    let authors = items(&photo["authorAttributions"]);
+    Some(Photo {
+        height: count(&photo["heightPx"])?,
+        html_attributions: authors
+            .filter_map(|author| credit(&author["displayName"], &author["uri"]))
+            .collect(),
+        photo_reference: Text::Owned(reference.to_owned()),
+        width: count(&photo["widthPx"])?,
+    })
+}
+
+/// Who must be named, as HTML: with a link if there is one that leads to the web.
+fn credit(name: &Value, uri: &Value) -> Option<Text> {
+    let name = escaped(&text(name)?);
+    let uri = match uri.as_str() {
+        Some(uri) if uri.starts_with("//") => format!("https:{uri}"),
+        Some(uri) if uri.starts_with("https://") || uri.starts_with("http://") => uri.to_owned(),
+        _ => return Some(Text::Owned(name)),
+    };
+    Some(Text::Owned(format!("<a href=\"{}\">{name}</a>", escaped(&uri))))
+}
+
+/// So that it is text in HTML, within an attribute too.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for char in text.chars() {
+        match char {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,112 @@
+//! Answers in the shape of Google's documentation: what is read is printed again, and errors are told apart.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::*;
+
+fn replied(code: u16, body: impl Into<Vec<u8>>) -> Result<Answer, Failure> {
+    let status = StatusCode::from_u16(code).unwrap();
+    let retry_after = Some(Duration::from_secs(7));
+    read(&Reply { status, retry_after, body: body.into() }, &|message| message.replace("AIza", "[key]"))
+}
+
+fn whole() -> Value {
+    json!({
+        "business_status": "OPERATIONAL",
+        "geometry": {
+            "location": {"lat": -33.8587323, "lng": 151.2100055},
+            "viewport": {
+                "northeast": {"lat": -33.85739817010727, "lng": 151.2112278798927},
+                "southwest": {"lat": -33.86009782989272, "lng": 151.2085282201073}
+            }
+        },
+        "icon": "https://maps.gstatic.com/mapfiles/place_api/icons/v1/png_71/bar-71.png",
+        "icon_background_color": "#FF9E67",
+        "icon_mask_base_uri": "https://maps.gstatic.com/mapfiles/place_api/icons/v2/bar_pinlet",
+        "name": "Cruise Bar",
+        "opening_hours": {"open_now": false},
+        "photos": [{
+            "height": 608,
+            "html_attributions": ["<a href=\"https://maps.google.com/maps/contrib/1\">A</a>"],
+            "photo_reference": "Aap_u",
+            "width": 1080
+        }],
+        "place_id": "ChIJi6C1",
+        "plus_code": {"compound_code": "46R6+G2 The Rocks", "global_code": "4RRH46R6+G2"},
+        "price_level": 2,
+        "rating": 4,
+        "reference": "ChIJi6C1",
+        "scope": "GOOGLE",
+        "types": ["bar", "establishment"],
+        "user_ratings_total": 1269,
+        "vicinity": "Level 1, 2 and 3, Overseas Passenger Terminal"
+    })
+}
+
+#[test]
+fn everything_passes_through() {
+    let body = json!({
+        "html_attributions": ["<a href='x'>y</a>"],
+        "info_messages": ["so it is"],
+        "next_page_token": "Aap_uEC",
+        "results": [whole()],
+        "status": "OK"
+    });
+    let mut out = Vec::new();
+    replied(200, body.to_string()).unwrap().write_json(20, &mut out);
+    assert_eq!(serde_json::from_slice::<Value>(&out).unwrap(), body);
+}
+
+#[test]
+fn what_is_not_known_or_makes_no_sense_is_left_out() {
+    let least = json!({
+        "place_id": "1", "name": "x", "geometry": {"location": {"lat": 1.0, "lng": 2.0}},
+        "rating": 9, "price_level": 5, "types": 7, "permanently_closed": true, "colour": "red"
+    });
+    let body = json!({"results": [least, {"name": "no ID"}], "status": "OK"});
+    let answer = replied(200, body.to_string()).unwrap();
+    let point = Point::new(1.0, 2.0).unwrap();
+    let geometry = Geometry { location: point, viewport: Viewport::around(point, 0.00135) };
+    let closed = Some(BusinessStatus::ClosedPermanently);
+    assert_eq!(answer.places, [Place { business_status: closed, ..Place::new("1", "x", geometry) }]);
+}
+
+#[test]
+fn the_status_says_how_it_went() {
+    let unavailable = |said: &str| Err(Failure::Unavailable(said.into()));
+    for (status, expected) in [
+        ("INVALID_REQUEST", Err(Failure::BadQuery("no AIza".replace("AIza", "[key]")))),
+        ("REQUEST_DENIED", Err(Failure::Denied("no [key]".into()))),
+        ("OVER_QUERY_LIMIT", Err(Failure::OverLimit { retry_after: Some(Duration::from_secs(7)) })),
+        ("UNKNOWN_ERROR", unavailable("no [key]")),
+        ("SPLENDID", Err(Failure::Unreadable("its status is none that is known".into()))),
+    ] {
+        let body = json!({"results": [], "status": status, "error_message": "no AIza"});
+        assert_eq!(replied(200, body.to_string()), expected, "{status}");
+    }
+    let nothing = replied(200, r#"{"html_attributions":[],"results":[],"status":"ZERO_RESULTS"}"#).unwrap();
+    assert_eq!((nothing.status, nothing.places.len()), (Status::ZeroResults, 0));
+    let silent = replied(200, r#"{"results":[],"status":"REQUEST_DENIED"}"#);
+    assert_eq!(silent, Err(Failure::Denied("it says REQUEST_DENIED".into())));
+}
+
+#[test]
+fn what_is_no_answer_is_told_apart() {
+    let all_broken = json!({"status": "OK", "results": [{"name": "x"}]}).to_string();
+    for body in
+        ["", "[]", "{}", "{", "<html>", "{\"status\":\"OK\",\"results\":7}", "{\"status\":7}", &all_broken]
+    {
+        assert!(matches!(replied(200, body), Err(Failure::Unreadable(_))), "{body}");
+    }
+}
+
+#[test]
+fn an_http_code_goes_before_the_body() {
+    let fine = json!({"status": "OK", "results": [whole()]}).to_string();
+    assert_eq!(replied(500, fine), Err(Failure::Unavailable("it answers with HTTP code 500".into())));
+    let denied = json!({"status": "REQUEST_DENIED", "error_message": "not AIza"}).to_string();
+    assert_eq!(replied(403, denied), Err(Failure::Denied("not [key]".into())));
+    assert_eq!(replied(403, "<html>"), Err(Failure::Denied("it answers with HTTP code 403".into())));
+}

@@ -1,0 +1,218 @@
+//! A stand-in for Google: a real HTTP server on this machine that speaks both of its interfaces for places as their
+//! documentation describes them, is as strict about questions, and misbehaves when it is told to.
+//!
+//! ```ignore
+//! let google = Google::start();
+//! // base_url = google.url(), and the key in a file or a variable = google.key()
+//! google.behave(Behaviour::Slow(Duration::from_secs(1)));  // from now on
+//! google.once(Behaviour::Fails(503));                       // the next request alone; may be queued
+//! google.behave(Behaviour::Held);                           // requests wait until it behaves otherwise
+//! google.wait_for(3);                                       // … have come
+//! assert_eq!(google.requests()[0].key.as_deref(), Some(google.key()));
+//! ```
+//!
+//! It knows the [`Spot`]s of `spots`, among them sixty within two kilometres around [`CENTRE`], and finds them by
+//! distance. It needs no runtime of the test's, and ends when it is dropped. It does not know who asks it.
+#![allow(dead_code, unused_imports, reason = "each test takes what it needs of it")]
+
+mod behaviour;
+mod connection;
+mod legacy;
+mod new;
+mod spots;
+mod tests;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::{Ipv4Addr, SocketAddr},
+    sync::{Arc, Mutex},
+    thread::JoinHandle,
+};
+
+use axum::{
+    Router,
+    body::{Bytes, to_bytes},
+    extract::{ConnectInfo, Request, State},
+    response::Response,
+};
+use serde_json::Value;
+use tokio::sync::{oneshot, watch};
+
+use self::connection::{Listener, Reset};
+pub(crate) use self::{
+    behaviour::Behaviour,
+    spots::{CENTRE, Spot, metres_between, spots},
+};
+use crate::harness::eventually;
+
+/// The only key that is let in. It looks like one of Google's and is none.
+const KEY: &str = "AIzaSyStandIn-for_Google-0123456789abcd";
+
+/// A running stand-in.
+pub(crate) struct Google {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// One request, as it came.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub(crate) method: String,
+    /// Without the query.
+    pub(crate) path: String,
+    /// Of the query, decoded; empty for Places API (New).
+    pub(crate) parameters: BTreeMap<String, String>,
+    /// By lower-case name.
+    pub(crate) headers: BTreeMap<String, String>,
+    /// The key, from wherever this interface takes it.
+    pub(crate) key: Option<String>,
+    /// `X-Goog-FieldMask`.
+    pub(crate) mask: Option<String>,
+    /// The body, or null if it is no JSON.
+    pub(crate) body: Value,
+}
+
+/// What the server and its owner share.
+struct Shared {
+    behaviour: watch::Sender<Behaviour>,
+    once: Mutex<VecDeque<Behaviour>>,
+    asked: Mutex<Vec<Asked>>,
+    /// What is left of a legacy question's places after its first page, by token.
+    pages: Mutex<BTreeMap<String, Vec<Spot>>>,
+}
+
+impl Google {
+    /// Starts one on a port of its own; when this returns, it can be asked.
+    pub(crate) fn start() -> Google {
+        let shared = Arc::new(Shared {
+            behaviour: watch::Sender::new(Behaviour::Good),
+            once: Mutex::default(),
+            asked: Mutex::default(),
+            pages: Mutex::default(),
+        });
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let serving = serve(listener, Arc::clone(&shared), stopped);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let thread = std::thread::spawn(move || runtime.block_on(serving));
+        Google { address, shared, stop: Some(stop), thread: Some(thread) }
+    }
+
+    /// Its base URL, for both interfaces, without a slash at the end.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The key that it lets in.
+    pub(crate) fn key(&self) -> &'static str {
+        KEY
+    }
+
+    /// How it treats every request from now on, those that it holds too.
+    pub(crate) fn behave(&self, behaviour: Behaviour) {
+        self.shared.behaviour.send_replace(behaviour);
+    }
+
+    /// How it treats the next request alone; several calls queue up.
+    pub(crate) fn once(&self, behaviour: Behaviour) {
+        self.shared.once.lock().unwrap().push_back(behaviour);
+    }
+
+    /// Every request so far, in the order in which they came.
+    pub(crate) fn requests(&self) -> Vec<Asked> {
+        self.shared.asked.lock().unwrap().clone()
+    }
+
+    /// How many requests have come.
+    pub(crate) fn count(&self) -> usize {
+        self.shared.asked.lock().unwrap().len()
+    }
+
+    /// Waits until so many requests have come. Blocks the thread: not for a test on a runtime of one thread.
+    pub(crate) fn wait_for(&self, count: usize) {
+        eventually("requests have come", || match self.count() {
+            come if come >= count => Ok(()),
+            come => Err(format!("{come} of {count}")),
+        });
+    }
+
+    /// What it knows within a circle, the nearest first.
+    pub(crate) fn nearest(&self, latitude: f64, longitude: f64, radius_m: f64) -> Vec<Spot> {
+        spots::within((latitude, longitude), radius_m, true)
+    }
+}
+
+impl Drop for Google {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let ended = thread.join();
+            assert!(ended.is_ok() || std::thread::panicking(), "the stand-in for Google has failed");
+        }
+    }
+}
+
+async fn serve(listener: std::net::TcpListener, shared: Arc<Shared>, stopped: oneshot::Receiver<()>) {
+    let listener = Listener::new(tokio::net::TcpListener::from_std(listener).unwrap());
+    let router = Router::new().fallback(answer).with_state(shared);
+    let served = axum::serve(listener, router.into_make_service_with_connect_info::<Reset>());
+    tokio::select! {
+        served = served.into_future() => served.unwrap(),
+        // An error is the sender's end, which is what is waited for.
+        _ = stopped => {}
+    }
+}
+
+/// Writes down what is asked, behaves as told, and answers.
+async fn answer(
+    State(shared): State<Arc<Shared>>,
+    ConnectInfo(reset): ConnectInfo<Reset>,
+    request: Request,
+) -> Response {
+    let asked = Asked::read(request).await;
+    shared.asked.lock().unwrap().push(asked.clone());
+    let behaviour = shared.next_behaviour().await;
+    behaviour::answer(behaviour, &asked, &shared, &reset).await
+}
+
+impl Shared {
+    /// How this request is treated; one that is held waits here.
+    async fn next_behaviour(&self) -> Behaviour {
+        if let Some(once) = self.once.lock().unwrap().pop_front() {
+            return once;
+        }
+        let mut behaviour = self.behaviour.subscribe();
+        let next = behaviour.wait_for(|behaviour| !matches!(behaviour, Behaviour::Held)).await;
+        next.expect("the sender is in what is borrowed here").clone()
+    }
+}
+
+impl Asked {
+    async fn read(request: Request) -> Asked {
+        let (head, body) = request.into_parts();
+        let body: Bytes = to_bytes(body, 1 << 20).await.unwrap_or_default();
+        let text = |value: &axum::http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let headers: BTreeMap<_, _> =
+            head.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
+        let url = reqwest::Url::parse(&format!("http://stand.in{}", head.uri)).unwrap();
+        let parameters: BTreeMap<String, String> = url.query_pairs().into_owned().collect();
+        Asked {
+            method: head.method.to_string(),
+            path: head.uri.path().to_owned(),
+            key: headers.get("x-goog-api-key").or(parameters.get("key")).cloned(),
+            mask: headers.get("x-goog-fieldmask").cloned(),
+            body: serde_json::from_slice(&body).unwrap_or_default(),
+            parameters,
+            headers,
+        }
+    }
+
+    /// Which of the interfaces is asked; otherwise it is a path that nobody knows.
+    fn is_legacy(&self) -> bool {
+        self.path == legacy::PATH
+    }
+}

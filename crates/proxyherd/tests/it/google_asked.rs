@@ -1,0 +1,300 @@
+//! What each of Google's interfaces is asked over real HTTP, and what becomes of every way in which that can fail.
+
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc, time::Duration};
+
+use proxyherd::{
+    config::{self, KeySource, Mask, Places},
+    provider::{self, Failure, Provider},
+};
+use proxyherd_core::places::{Answer, Point, Query, Rank, Status, Wish};
+use tempfile::TempDir;
+
+use crate::google::{Behaviour, CENTRE, Google};
+
+/// A provider that asks a stand-in.
+struct Asking {
+    google: Google,
+    provider: Arc<dyn Provider>,
+    _dir: TempDir,
+}
+
+impl Asking {
+    fn new(name: config::Provider) -> Asking {
+        Asking::with(name, Mask::Enterprise, None, Duration::from_secs(20))
+    }
+
+    fn with(name: config::Provider, mask: Mask, key: Option<&str>, deadline: Duration) -> Asking {
+        let (google, dir) = (Google::start(), tempfile::tempdir().unwrap());
+        let key = key_file(dir.path(), key.unwrap_or(google.key()));
+        let asked = config::Google { key, base_url: google.url(), mask };
+        let places = Places { google: asked.clone(), google_legacy: asked, deadline, ..Places::default() };
+        let provider = provider::open(name, &places).unwrap();
+        Asking { google, provider, _dir: dir }
+    }
+
+    async fn ask(&self, wish: Wish) -> Result<Answer, Failure> {
+        let centre = Point::new(CENTRE.0, CENTRE.1).unwrap();
+        self.provider.nearby(&Query::within(centre, 1510.0).unwrap().wishing(wish)).await
+    }
+
+    async fn fails(&self, behaviour: Behaviour) -> Failure {
+        self.google.behave(behaviour);
+        self.ask(Wish::default()).await.unwrap_err()
+    }
+}
+
+fn key_file(dir: &Path, key: &str) -> KeySource {
+    let path = dir.join("google.key");
+    fs::write(&path, format!("{key}\n")).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    KeySource::File(path)
+}
+
+const BOTH: [config::Provider; 2] = [config::Provider::Google, config::Provider::GoogleLegacy];
+
+#[tokio::test]
+async fn one_question_is_one_request_with_nothing_in_it_that_need_not_be() {
+    for name in BOTH {
+        let asking = Asking::new(name);
+        assert!(asking.provider.is_remote());
+        assert_eq!(asking.provider.name(), name.as_str());
+        let answer = asking.ask(Wish::default()).await.unwrap();
+        assert_eq!((answer.status, answer.places.len()), (Status::Ok, 20));
+        let [asked] = &asking.google.requests()[..] else { panic!("{:?}", asking.google.requests()) };
+        assert_eq!(asked.key.as_deref(), Some(asking.google.key()));
+        let mut headers: Vec<&str> = asked.headers.keys().map(String::as_str).collect();
+        headers.retain(|name| !["accept", "content-length", "content-type", "host"].contains(name));
+        let expected: &[&str] = match name {
+            config::Provider::Google => &["user-agent", "x-goog-api-key", "x-goog-fieldmask"],
+            _ => &["user-agent"],
+        };
+        assert_eq!(headers, expected);
+        assert_eq!(asked.headers["user-agent"], concat!("proxyherd/", env!("CARGO_PKG_VERSION")));
+    }
+}
+
+#[tokio::test]
+async fn both_interfaces_tell_the_same_places_alike() {
+    let wish = Wish { kind: Some("cafe".into()), rank: Rank::Distance, ..Wish::default() };
+    let [new, legacy] = BOTH.map(Asking::new);
+    let (new, legacy) = (new.ask(wish.clone()).await.unwrap(), legacy.ask(wish).await.unwrap());
+    assert_eq!(new.places.len(), 10, "rankby=distance looks farther, but there is nothing more nearby");
+    for (new, legacy) in new.places.iter().zip(&legacy.places) {
+        let mut expected = legacy.clone();
+        // What the newer interface does not tell.
+        (expected.icon, expected.scope) = (None, None);
+        for (photo, new) in expected.photos.iter_mut().zip(&new.photos) {
+            assert_eq!(new.photo_reference, photo.photo_reference);
+            assert_eq!(new.html_attributions, photo.html_attributions);
+        }
+        assert_eq!(*new, expected);
+    }
+}
+
+#[tokio::test]
+async fn the_dear_fields_are_asked_for_only_where_they_are_paid_for() {
+    for (mask, is_dear) in [(Mask::Pro, false), (Mask::Enterprise, true)] {
+        let asking = Asking::with(config::Provider::Google, mask, None, Duration::from_secs(20));
+        let place = asking.ask(Wish::default()).await.unwrap().places.remove(0);
+        assert_eq!(place.rating.is_some(), is_dear);
+        assert_eq!(place.open_now.is_some(), is_dear);
+        let refused = asking.ask(Wish { is_open: true, ..Wish::default() }).await;
+        assert_eq!(matches!(refused, Err(Failure::BadQuery(_))), !is_dear, "{refused:?}");
+        assert_eq!(asking.google.count(), if is_dear { 2 } else { 1 }, "a refused question costs nothing");
+    }
+}
+
+#[tokio::test]
+async fn wishes_are_kept_by_either_interface() {
+    for name in BOTH {
+        let asking = Asking::new(name);
+        let open = asking.ask(Wish { is_open: true, ..Wish::default() }).await.unwrap();
+        assert!(!open.places.is_empty() && open.places.iter().all(|place| place.open_now == Some(true)));
+        let named = asking.ask(Wish { name: Some("MUSEUM".into()), ..Wish::default() }).await.unwrap();
+        assert!(!named.places.is_empty() && named.places.iter().all(|place| place.name.contains("museum")));
+        let cheap = Wish { price_min: Some(1), price_max: Some(2), ..Wish::default() };
+        let cheap = asking.ask(cheap).await.unwrap().places;
+        assert!(!cheap.is_empty() && cheap.iter().all(|place| matches!(place.price_level, Some(1 | 2))));
+        let no_kind = asking.ask(Wish { kind: Some("volcano".into()), ..Wish::default() }).await;
+        match name {
+            config::Provider::Google => {
+                let expected = Failure::BadQuery("Unsupported types: volcano.".into());
+                assert_eq!(no_kind, Err(expected));
+            }
+            _ => assert_eq!(no_kind.unwrap().status, Status::ZeroResults),
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_older_interface_turns_pages() {
+    let asking = Asking::new(config::Provider::GoogleLegacy);
+    let mut answer = asking.ask(Wish::default()).await.unwrap();
+    let mut counts = vec![answer.places.len()];
+    while let Some(token) = answer.next_page_token {
+        answer = asking.ask(Wish { page_token: Some(token.into()), ..Wish::default() }).await.unwrap();
+        counts.push(answer.places.len());
+    }
+    assert_eq!(counts, [20, 20, 10]);
+    let stale = asking.ask(Wish { page_token: Some("stale".into()), ..Wish::default() }).await;
+    let expected =
+        "there is no such `pagetoken`, or not yet: it is good a few seconds after the page that it came with";
+    assert_eq!(stale, Err(Failure::BadQuery(expected.into())));
+}
+
+#[tokio::test]
+async fn nothing_found_is_an_answer() {
+    for name in BOTH {
+        let asking = Asking::new(name);
+        asking.google.behave(Behaviour::Nothing);
+        let answer = asking.ask(Wish::default()).await.unwrap();
+        assert_eq!((answer.status, answer.places.len()), (Status::ZeroResults, 0));
+    }
+}
+
+/// Each failure, by the name of its variant.
+fn kind(failure: &Failure) -> &'static str {
+    match failure {
+        Failure::BadQuery(_) => "bad query",
+        Failure::Denied(_) => "denied",
+        Failure::OverLimit { .. } => "over limit",
+        Failure::Unavailable(_) => "unavailable",
+        Failure::Unreadable(_) => "unreadable",
+        Failure::Late(_) => "late",
+    }
+}
+
+#[tokio::test]
+async fn each_way_to_fail_says_whose_fault_it_is_and_never_the_key() {
+    for name in BOTH {
+        let asking = Asking::new(name);
+        let is_new = name == config::Provider::Google;
+        for (behaviour, expected) in [
+            (Behaviour::Fails(400), "bad query"),
+            (Behaviour::Fails(401), "denied"),
+            (Behaviour::Fails(403), "denied"),
+            (Behaviour::Fails(404), "unavailable"),
+            (Behaviour::Fails(500), "unavailable"),
+            (Behaviour::Fails(503), "unavailable"),
+            (Behaviour::TooMany(None), "over limit"),
+            (Behaviour::TellsTheKey, "denied"),
+            (Behaviour::Says(if is_new { "INVALID_ARGUMENT" } else { "INVALID_REQUEST" }), "bad query"),
+            (Behaviour::Says(if is_new { "PERMISSION_DENIED" } else { "REQUEST_DENIED" }), "denied"),
+            (Behaviour::Says(if is_new { "RESOURCE_EXHAUSTED" } else { "OVER_QUERY_LIMIT" }), "over limit"),
+            (Behaviour::Says(if is_new { "UNAVAILABLE" } else { "UNKNOWN_ERROR" }), "unavailable"),
+            (Behaviour::Body(String::new()), "unreadable"),
+            (Behaviour::Html, "unreadable"),
+            (Behaviour::HalfJson, "unreadable"),
+            (Behaviour::Blanks(64 << 20), "unreadable"),
+            (Behaviour::CutOff, "unavailable"),
+            (Behaviour::Reset, "unavailable"),
+        ] {
+            let before = asking.google.count();
+            let failure = asking.fails(behaviour.clone()).await;
+            assert_eq!(kind(&failure), expected, "{name:?} {behaviour:?}: {failure}");
+            assert_eq!(asking.google.count() - before, 1, "{behaviour:?} is asked once");
+            let said = format!("{failure} {failure:?} {:?}", Answer::from(&failure));
+            assert!(!said.contains(asking.google.key()), "{said}");
+            assert!(!said.contains("127.0.0.1"), "{said}");
+            asking.google.behave(Behaviour::Good);
+            assert!(asking.ask(Wish::default()).await.is_ok(), "after {behaviour:?} all is well again");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_google_says_is_passed_on_without_the_key() {
+    for name in BOTH {
+        let asking = Asking::new(name);
+        let Failure::Denied(said) = asking.fails(Behaviour::TellsTheKey).await else { panic!() };
+        assert!(said.contains("?key=[key] is not for [key]"), "{said}");
+        let too_much = asking.fails(Behaviour::Blanks(64 << 20)).await;
+        assert_eq!(too_much, Failure::Unreadable("it is longer than 4194304 bytes".into()));
+        let reset = asking.fails(Behaviour::Reset).await;
+        assert_eq!(reset, Failure::Unavailable("connection reset".into()));
+    }
+}
+
+#[tokio::test]
+async fn google_says_how_long_it_wants_to_be_left_alone() {
+    for name in BOTH {
+        let asking = Asking::new(name);
+        for (after, seconds) in [(Some("7"), Some(7)), (None, None), (Some("soon"), None)] {
+            let expected = Failure::OverLimit { retry_after: seconds.map(Duration::from_secs) };
+            assert_eq!(asking.fails(Behaviour::TooMany(after)).await, expected);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_key_is_the_operator_s_fault() {
+    for name in BOTH {
+        let key = Some("AIzaSyWrong-key_0123456789");
+        let asking = Asking::with(name, Mask::Pro, key, Duration::from_secs(20));
+        let Err(Failure::Denied(said)) = asking.ask(Wish::default()).await else { panic!() };
+        assert!(said.contains("valid") && !said.contains("AIza"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn who_does_not_answer_in_time_is_given_up() {
+    let deadline = Duration::from_millis(300);
+    for name in BOTH {
+        let asking = Asking::with(name, Mask::Pro, None, deadline);
+        for behaviour in [Behaviour::Held, Behaviour::Drip(Duration::from_millis(10))] {
+            assert_eq!(asking.fails(behaviour).await, Failure::Late(deadline));
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_is_not_there_is_out_of_reach() {
+    for name in BOTH {
+        let asking = Asking::new(name);
+        let Asking { google, provider, _dir } = asking;
+        drop(google);
+        let query = Query::within(Point::new(1.0, 2.0).unwrap(), 1.0).unwrap();
+        let refused = provider.nearby(&query).await;
+        assert_eq!(refused, Err(Failure::Unavailable("connection refused".into())));
+    }
+}
+
+#[tokio::test]
+async fn who_does_not_encrypt_is_not_told_the_key() {
+    let (google, dir) = (Google::start(), tempfile::tempdir().unwrap());
+    let base_url = google.url().replace("http://", "https://");
+    let asked = config::Google { key: key_file(dir.path(), google.key()), base_url, mask: Mask::Pro };
+    let places = Places { google: asked.clone(), google_legacy: asked, ..Places::default() };
+    for name in BOTH {
+        let provider = match provider::open(name, &places) {
+            Ok(provider) => provider,
+            Err(error @ provider::OpenError::Tls { .. }) => {
+                assert!(std::env::var_os("CI").is_none(), "{error}");
+                println!("skipped: {error}");
+                return;
+            }
+            Err(error) => panic!("{error}"),
+        };
+        let query = Query::within(Point::new(1.0, 2.0).unwrap(), 1.0).unwrap();
+        let refused = Failure::Unavailable("no encrypted connection can be made".into());
+        assert_eq!(provider.nearby(&query).await, Err(refused));
+        assert_eq!(google.count(), 0);
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_followed_elsewhere() {
+    for name in BOTH {
+        for code in [301, 302, 303, 307, 308] {
+            let (asking, elsewhere) = (Asking::new(name), Google::start());
+            let to = format!("{}/v1/places:searchNearby", elsewhere.url());
+            let failure = asking.fails(Behaviour::Redirect(code, to)).await;
+            let expected = format!(
+                "it answers with HTTP code {code} and sends elsewhere, where proxyherd does not follow; is its \
+                 `base_url` right?"
+            );
+            assert_eq!(failure, Failure::Unavailable(expected));
+            assert_eq!((asking.google.count(), elsewhere.count()), (1, 0));
+        }
+    }
+}
