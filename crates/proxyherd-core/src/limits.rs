@@ -8,6 +8,8 @@ pub const CLIENT_ID_LEN_MAX: usize = 256;
 pub const SERVER_NAME_LEN_MAX: usize = 64;
 /// Most bytes of attributes on one record, encoded. A report with more is refused.
 pub const ATTRIBUTES_LEN_MAX: usize = 512;
+/// Longest data of one record that is not about a client, bytes. A neighbour's record with more closes its link.
+pub const DATA_LEN_MAX: usize = 16 * 1024;
 /// Longest attribute name, bytes.
 pub const ATTRIBUTE_NAME_LEN_MAX: usize = 32;
 

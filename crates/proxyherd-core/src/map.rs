@@ -208,6 +208,16 @@ impl Map {
         (offered == Offered::Updated, self.ready(index, wake))
     }
 
+    /// Says something to the whole herd that is not about a client, in the place of what is held of that key. Every
+    /// server forgets it `keep_s` seconds from now; 0: never. There is room for it whatever the number of clients.
+    pub fn tell(&self, now_ns: u64, kind: Kind, key: &[u8], keep_s: u32, bytes: &[u8]) -> (Offered, Wake) {
+        let (index, mut counted) = self.shard_of(key);
+        let (offered, wake) = counted.shard.tell(now_ns, kind, key, keep_s, bytes);
+        self.count(offered);
+        drop(counted);
+        (offered, self.ready(index, wake))
+    }
+
     /// Takes a record that came over `from`.
     pub(crate) fn apply(
         &self,
@@ -233,8 +243,19 @@ impl Map {
         client: ClientId<'_>,
         read: impl FnOnce(Held<'_>) -> T,
     ) -> Option<T> {
-        let (_, counted) = self.shard_of(client.as_bytes());
-        counted.shard.locate(now_ns, Kind::CLIENT, client.as_bytes()).map(read)
+        self.find(now_ns, Kind::CLIENT, client.as_bytes(), read)
+    }
+
+    /// Calls `read` with the record of a key, unless it is unknown or expired.
+    pub fn find<T>(
+        &self,
+        now_ns: u64,
+        kind: Kind,
+        key: &[u8],
+        read: impl FnOnce(Held<'_>) -> T,
+    ) -> Option<T> {
+        let (_, counted) = self.shard_of(key);
+        counted.shard.locate(now_ns, kind, key).map(read)
     }
 
     /// Calls `visit` with every record, shard by shard, each shard under its lock.

@@ -29,10 +29,10 @@ impl Taken {
         Taken {
             key: held.record.key.into(),
             place: match held.record.body {
-                Body::Gone => None,
                 Body::Location { coordinates, attributes } => {
                     Some((coordinates, attributes.as_bytes().into()))
                 }
+                Body::Gone | Body::Data { .. } => None,
             },
             timestamp: held.record.timestamp,
             difference: held.record.difference,

@@ -1,6 +1,7 @@
 //! The herd's servers: sockets, files and clocks around `proxyherd-core`.
 
 pub mod admission;
+pub mod budget;
 pub mod cli;
 mod client;
 pub mod clock;

@@ -10,13 +10,14 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    budget::{self, Budget, BudgetError},
     config::{Config, Server as ServerConfig},
     door,
     herd::Herd,
     listen::{self, ListenError},
     log::{LogLevel, ServerLog, Subject},
     peer,
-    places::{Places, Unlimited},
+    places::{Allowance, Places, Unlimited},
     provider::OpenError,
     watchdog::{self, Watchdog},
 };
@@ -41,6 +42,9 @@ pub enum StartError {
     /// The system gave no thread or no descriptor to serve clients with.
     #[error("can't serve clients: {0}; see what limits this process has (ulimit -a)")]
     Door(io::Error),
+    /// What the server has spent of the places budget could not be read.
+    #[error(transparent)]
+    Budget(#[from] BudgetError),
     /// A provider of places could not be opened.
     #[error(transparent)]
     Places(#[from] OpenError),
@@ -119,7 +123,10 @@ impl Server {
         let server =
             config.server(name.as_str()).expect("the caller has taken the name from the configuration");
         let log = ServerLog::open(&config.log, name).map_err(StartError::Log)?;
-        let herd = Herd::new(config, server, Places::open(&config.places, Arc::new(Unlimited))?, log);
+        let budget = Budget::open(config, name)?;
+        let purse = budget.as_ref().map(|budget| Arc::clone(budget.purse()));
+        let allowance = purse.clone().map_or_else(unlimited, |purse| purse as Arc<dyn Allowance>);
+        let herd = Herd::new(config, server, Places::open(&config.places, allowance)?, purse, log);
         let watchdog = Some(Watchdog::start(&herd, watchdog::INTERVAL).map_err(StartError::Door)?);
         let running = Server {
             herd,
@@ -130,16 +137,25 @@ impl Server {
             link_tasks: TaskTracker::new(),
             watchdog,
         };
-        running.open(config, server, sockets).map_err(StartError::Door)?;
+        running.open(config, server, budget, sockets).map_err(StartError::Door)?;
         Ok(running)
     }
 
-    fn open(&self, config: &Config, server: &ServerConfig, sockets: Sockets) -> io::Result<()> {
+    fn open(
+        &self,
+        config: &Config,
+        server: &ServerConfig,
+        budget: Option<Budget>,
+        sockets: Sockets,
+    ) -> io::Result<()> {
         let (herd, at) = (&self.herd, &self.addresses);
         let message = format_args!("started: clients at {}, {} links", at.line, herd.links.iter().count());
         herd.log.event(LogLevel::Info, Subject::Server, message);
         door::line::run(herd, &config.limits, sockets.line, &self.door_tasks, &self.stop_doors)?;
         peer::run(herd, sockets.peer, &self.link_tasks, &self.stop_links);
+        if let Some(budget) = budget {
+            budget::run(herd, budget, &self.link_tasks, &self.stop_links);
+        }
         self.link_tasks.spawn(sweep(Arc::clone(herd), self.stop_links.clone()));
         if let (Some(own), Some(listener)) = (&server.http, sockets.http) {
             door::http::run(herd, own, listener, &self.door_tasks, &self.stop_doors);
@@ -187,6 +203,10 @@ async fn flushed(herd: &Herd) {
     while herd.links.iter().any(|link| link.state().up_since.is_some() && herd.has_news_for(link)) {
         sleep(Duration::from_millis(5)).await;
     }
+}
+
+fn unlimited() -> Arc<dyn Allowance> {
+    Arc::new(Unlimited)
 }
 
 async fn sweep(herd: Arc<Herd>, stop: CancellationToken) {

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    limits::{FRAME_BODY_LEN_MAX, HERD_ID_LEN_MAX, REFUSAL_LEN_MAX},
+    limits::{DATA_LEN_MAX, FRAME_BODY_LEN_MAX, HERD_ID_LEN_MAX, REFUSAL_LEN_MAX},
     types::{
         Attributes, Body, ClientId, Coordinates, Decimal, Difference, Kind, Origin, Record, ServerName,
         Timestamp,
@@ -21,6 +21,9 @@ const MAGIC: [u8; 4] = *b"HERD";
 pub const OPTIONAL: u8 = 0b1000_0000;
 /// Flag of RECORD: a tombstone; coordinates and attributes are absent.
 const GONE: u8 = 0b0000_0001;
+/// Flag of RECORD: in the place of coordinates and attributes stand how long it is kept, and data. Every record that
+/// is not about a client has this flag or the other.
+const DATA: u8 = 0b0000_0010;
 
 const HEADER_LEN: usize = 4;
 const HELLO: u8 = 1;
@@ -217,13 +220,22 @@ fn decode_record<'a>(reader: &mut Reader<'a>, flags: u8) -> Result<Option<Frame<
         Some((origin, seq, kind, nanos, shape, difference, reader.take(key_len)?))
     };
     let Some((origin, seq, kind, nanos, shape, difference, key)) = head() else { return Ok(None) };
-    if Kind(kind) != Kind::CLIENT || ClientId::new(key).is_none() {
+    let has_place = flags & (GONE | DATA) == 0;
+    let is_client = Kind(kind) == Kind::CLIENT;
+    if ClientId::new(key).is_none() || has_place && !is_client || flags & DATA != 0 && is_client {
         return Err(broken);
     }
     let timestamp = Timestamp::from_parts(nanos, shape).ok_or(broken)?;
     let difference = Difference::from_nanos(difference, timestamp).ok_or(broken)?;
     let body = if flags & GONE != 0 {
         Body::Gone
+    } else if flags & DATA != 0 {
+        let Some(keep_s) = reader.u32() else { return Ok(None) };
+        let bytes = std::mem::take(&mut reader.rest);
+        if bytes.len() > DATA_LEN_MAX {
+            return Err(broken);
+        }
+        Body::Data { keep_s, bytes }
     } else {
         let Some((latitude, longitude)) = reader.u64().zip(reader.u64()) else { return Ok(None) };
         let decimals = Decimal::from_bits(latitude).zip(Decimal::from_bits(longitude));
@@ -259,6 +271,10 @@ impl<'a> Reader<'a> {
 
     fn u16(&mut self) -> Option<u16> {
         self.array().map(u16::from_le_bytes)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_le_bytes)
     }
 
     fn u64(&mut self) -> Option<u64> {
@@ -384,7 +400,11 @@ impl Encoder {
     /// Encodes a record, its origin by index.
     pub fn record(&mut self, origin: u16, seq: u64, record: &Record<'_>) {
         self.records += 1;
-        let flags = if record.body == Body::Gone { GONE } else { 0 };
+        let flags = match record.body {
+            Body::Location { .. } => 0,
+            Body::Gone => GONE,
+            Body::Data { .. } => DATA,
+        };
         self.frame(RECORD, flags, |out| {
             put_u16(out, origin);
             put_u64(out, seq);
@@ -394,10 +414,17 @@ impl Encoder {
             put_u64(out, record.difference.nanos().cast_unsigned());
             put_u16(out, record.key.len() as u16);
             out.extend_from_slice(record.key);
-            if let Body::Location { coordinates, attributes } = record.body {
-                put_u64(out, coordinates.latitude().to_bits());
-                put_u64(out, coordinates.longitude().to_bits());
-                out.extend_from_slice(attributes.as_bytes());
+            match record.body {
+                Body::Location { coordinates, attributes } => {
+                    put_u64(out, coordinates.latitude().to_bits());
+                    put_u64(out, coordinates.longitude().to_bits());
+                    out.extend_from_slice(attributes.as_bytes());
+                }
+                Body::Gone => {}
+                Body::Data { keep_s, bytes } => {
+                    out.extend_from_slice(&keep_s.to_le_bytes());
+                    out.extend_from_slice(bytes);
+                }
             }
         });
     }
@@ -465,6 +492,14 @@ mod tests {
         }
     }
 
+    fn data(kind: Kind, bytes: &[u8]) -> Record<'_> {
+        Record {
+            kind,
+            body: Body::Data { keep_s: 86_400, bytes },
+            ..record(b"day/1/Riley", Attributes::NONE)
+        }
+    }
+
     /// One frame of every kind.
     fn every_frame() -> Vec<u8> {
         let mut attributes = AttributesBuf::default();
@@ -476,6 +511,7 @@ mod tests {
         encoder.vector(3, &[(index, 9), (index, u64::MAX)]);
         encoder.record(index, 12, &record(b"kiwi", attributes.borrow()));
         encoder.record(index, 13, &Record { body: Body::Gone, ..record(&[0xff; 256], Attributes::NONE) });
+        encoder.record(index, 14, &data(Kind(200), b"of a later version"));
         encoder.marker(15, &[(index, 13)]);
         encoder.heartbeat(1_621_464_827_959_498_503);
         encoder.bytes().to_vec()
@@ -501,7 +537,7 @@ mod tests {
         let bytes = every_frame();
         let (frames, end) = frames(&bytes);
         assert_eq!(end, Ok(0));
-        assert_eq!(frames.len(), 8);
+        assert_eq!(frames.len(), 9);
         assert_eq!(frames[0], Frame::Hello(hello()));
         assert_eq!(frames[1], Frame::Refusal("another herd"));
         assert_eq!(frames[2], Frame::Origin { index: 0, origin: origin("Riley") });
@@ -512,7 +548,9 @@ mod tests {
         assert_eq!(attributes.value("note"), Some("on my way"));
         let Frame::Record { record: gone, .. } = &frames[5] else { panic!("{:?}", frames[5]) };
         assert_eq!((gone.body, gone.key), (Body::Gone, &[0xff; 256][..]));
-        assert_eq!(frames[7], Frame::Heartbeat(1_621_464_827_959_498_503));
+        let record = data(Kind(200), b"of a later version");
+        assert_eq!(frames[6], Frame::Record { origin: 0, seq: 14, record });
+        assert_eq!(frames[8], Frame::Heartbeat(1_621_464_827_959_498_503));
     }
 
     #[test]
@@ -556,6 +594,23 @@ mod tests {
         );
         assert_eq!(decode(&[3, 0, MARKER, 0, 0, 0xff, 0xff]), Err(FrameError::Length("MARKER")));
         assert_eq!(decode(&[4, 0, HELLO, 0, b'H', b'T', b'T', b'P']), Err(FrameError::NoHerd));
+    }
+
+    #[test]
+    fn a_client_has_a_place_and_other_kinds_have_data() {
+        let check = |record: &Record<'_>, expected: bool| {
+            let mut encoder = Encoder::default();
+            encoder.record(0, 1, record);
+            assert_eq!(decode(encoder.bytes()).is_ok(), expected, "{record:?}");
+        };
+        let client = record(b"kiwi", Attributes::NONE);
+        check(&client, true);
+        check(&Record { kind: Kind::BUDGET, ..client }, false);
+        check(&Record { body: Body::Gone, kind: Kind::BUDGET, ..client }, true);
+        check(&data(Kind::BUDGET, b""), true);
+        check(&data(Kind::CLIENT, b""), false);
+        check(&data(Kind::BUDGET, &[7; DATA_LEN_MAX]), true);
+        check(&data(Kind::BUDGET, &[7; DATA_LEN_MAX + 1]), false);
     }
 
     #[test]

@@ -31,10 +31,12 @@ use self::{
     outbox::Outbox,
 };
 use crate::{
-    limits::{CLOCK_AHEAD_MAX_NS, LINKS_MAX, TOMBSTONE_TTL_NS},
+    limits::{CLOCK_AHEAD_MAX_NS, DATA_LEN_MAX, LINKS_MAX, TOMBSTONE_TTL_NS},
     store::{LinkMask, Slot, SlotId, Store},
     types::{Body, ClientId, Difference, Kind, Origin, Record, Report, Timestamp},
 };
+
+const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
 /// What became of a record that was offered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,15 +140,30 @@ impl Shard {
         if held.record.body == Body::Gone {
             return nothing;
         }
-        let Some(timestamp) = Timestamp::from_nanos(now_ns.max(held.record.version().0 + 1)) else {
-            return nothing;
-        };
-        // Received no earlier than so, or the bound on fast clocks would put it below what it is to win over,
-        // which a server whose clock is ahead of this one's may have taken.
-        let received_ns = now_ns.max(timestamp.nanos().saturating_sub(CLOCK_AHEAD_MAX_NS.unsigned_abs()));
-        let difference = Difference::at_receipt(received_ns, timestamp);
+        let Some((timestamp, difference)) = stamp_above(now_ns, Some(&held.record)) else { return nothing };
         let record = Record { kind: Kind::CLIENT, key, body: Body::Gone, timestamp, difference };
         self.take(now_ns, &record, true)
+    }
+
+    /// Says something to the whole herd that is not about a client, in the place of what is held of that key, even if
+    /// a server whose clock is ahead has said it.
+    ///
+    /// `Stale`: it is past the year 2286.
+    pub fn tell(
+        &mut self,
+        now_ns: u64,
+        kind: Kind,
+        key: &[u8],
+        keep_s: u32,
+        bytes: &[u8],
+    ) -> (Offered, Wake) {
+        debug_assert!(kind != Kind::CLIENT && bytes.len() <= DATA_LEN_MAX, "what tells knows its bounds");
+        let held = self.store.find(kind, key).map(|id| self.store.slot(id).record());
+        let Some((timestamp, difference)) = stamp_above(now_ns, held.as_ref()) else {
+            return (Offered::Stale, Wake::default());
+        };
+        let body = Body::Data { keep_s, bytes };
+        self.take(now_ns, &Record { kind, key, body, timestamp, difference }, true)
     }
 
     /// A record that this server itself is the origin of.
@@ -161,7 +178,9 @@ impl Shard {
         {
             return (Offered::Stale, Wake::default());
         }
-        if held.is_some_and(|id| self.is_too_soon(now_ns, id)) {
+        // Only reports can come too often: to be forgotten, and what this server itself says, is never too soon.
+        let is_report = matches!(record.body, Body::Location { .. });
+        if is_report && held.is_some_and(|id| self.is_too_soon(now_ns, id)) {
             return (Offered::TooSoon, Wake::default());
         }
         let seq = self.origins.covered(ME) + 1;
@@ -320,6 +339,7 @@ impl Shard {
         let ttl_ns = match record.body {
             Body::Gone => Some(TOMBSTONE_TTL_NS),
             Body::Location { .. } => self.settings.client_ttl_ns,
+            Body::Data { keep_s, .. } => (keep_s > 0).then(|| u64::from(keep_s) * NANOS_PER_SECOND),
         };
         ttl_ns.is_some_and(|ttl_ns| record.received_ns().saturating_add(ttl_ns) <= now_ns)
     }
@@ -342,6 +362,15 @@ impl Shard {
         self.swept = if is_round { 0 } else { end };
         (removed, is_round)
     }
+}
+
+/// When this server says something that is to win over what is held, which a server whose clock is ahead of this
+/// one's may have said.
+fn stamp_above(now_ns: u64, held: Option<&Record<'_>>) -> Option<(Timestamp, Difference)> {
+    let timestamp = Timestamp::from_nanos(held.map_or(now_ns, |held| now_ns.max(held.version().0 + 1)))?;
+    // Received no earlier than so, or the bound on fast clocks would put it below what it is to win over.
+    let received_ns = now_ns.max(timestamp.nanos().saturating_sub(CLOCK_AHEAD_MAX_NS.unsigned_abs()));
+    Some((timestamp, Difference::at_receipt(received_ns, timestamp)))
 }
 
 /// A record where it is held.

@@ -39,6 +39,14 @@ impl Transcript {
                             self.line.extend_from_slice(record.key);
                             self.line.push(b'\n');
                         }
+                        Body::Data { bytes, .. } => {
+                            self.line.extend_from_slice(b"DATA ");
+                            self.line.extend_from_slice(record.key);
+                            let kind = record.kind.0;
+                            self.line.extend_from_slice(
+                                format!(" kind {kind}, {} bytes\n", bytes.len()).as_bytes(),
+                            );
+                        }
                     }
                     tell(&self.line);
                 }

@@ -10,6 +10,7 @@
 mod ages;
 mod answer;
 mod breaker;
+pub mod budget;
 mod distance;
 mod grid;
 mod json;

@@ -7,6 +7,8 @@ pub(crate) type LinkMask = u32;
 
 /// In `longitude`: there is no place, the record is a tombstone.
 const GONE: u64 = u64::MAX;
+/// In `longitude`: there is no place but data, and `latitude` says for how many seconds it is kept.
+const DATA: u64 = u64::MAX - 1;
 /// Where the timestamp's shape sits in `latitude`, above the 55 bits of a [`Decimal`].
 const SHAPE_SHIFT: u32 = 55;
 /// In `from`: no link brought this record.
@@ -25,7 +27,7 @@ pub(crate) struct Slot {
     difference: i64,
     /// The origin's count when it took this record.
     pub(crate) seq: u64,
-    /// Kind (1 byte), key, attributes. Empty: the slot is free.
+    /// Kind (1 byte), key, attributes or data. Empty: the slot is free.
     blob: Box<[u8]>,
     /// In whose FIFO this slot stands. A free slot keeps the bits, and its next record goes out in its place.
     pub(crate) queued: LinkMask,
@@ -65,16 +67,13 @@ impl Slot {
         let (latitude, shape) =
             (self.latitude & ((1 << SHAPE_SHIFT) - 1), (self.latitude >> SHAPE_SHIFT) as u8);
         let timestamp = Timestamp::from_parts_trusted(self.nanos, shape);
-        let body = if self.longitude == GONE {
-            Body::Gone
-        } else {
-            Body::Location {
-                coordinates: Coordinates::trusted(
-                    Decimal::trusted(latitude),
-                    Decimal::trusted(self.longitude),
-                ),
+        let body = match self.longitude {
+            GONE => Body::Gone,
+            DATA => Body::Data { keep_s: latitude as u32, bytes: &self.blob[self.key_end()..] },
+            longitude => Body::Location {
+                coordinates: Coordinates::trusted(Decimal::trusted(latitude), Decimal::trusted(longitude)),
                 attributes: Attributes::trusted(&self.blob[self.key_end()..]),
-            }
+            },
         };
         Record {
             kind: Kind(self.blob[0]),
@@ -88,47 +87,51 @@ impl Slot {
     /// Takes `record` into a free slot.
     pub(super) fn fill(&mut self, record: &Record<'_>) {
         debug_assert!(!self.is_live(), "a slot is filled when it is free");
-        let attributes = self.set_numbers(record);
-        self.set_blob(record.kind, record.key, attributes.as_bytes());
+        let tail = self.set_numbers(record);
+        self.set_blob(record.kind, record.key, tail);
     }
 
-    /// Puts `record` in the place of another of the same key. Allocates only where the attributes change their
+    /// Puts `record` in the place of another of the same key. Allocates only where attributes or data change their
     /// length.
     pub(super) fn replace(&mut self, record: &Record<'_>) {
         debug_assert!(self.is_about(record.kind, record.key), "a slot is replaced by a record of its key");
-        let attributes = self.set_numbers(record).as_bytes();
+        let tail = self.set_numbers(record);
         let key_end = self.key_end();
-        if self.blob.len() == key_end + attributes.len() {
-            self.blob[key_end..].copy_from_slice(attributes);
+        if self.blob.len() == key_end + tail.len() {
+            self.blob[key_end..].copy_from_slice(tail);
         } else {
-            self.set_blob(record.kind, record.key, attributes);
+            self.set_blob(record.kind, record.key, tail);
         }
     }
 
-    /// Sets all but key and attributes; returns the attributes.
-    fn set_numbers<'r>(&mut self, record: &Record<'r>) -> Attributes<'r> {
+    /// Sets all but what the slot owns; returns what belongs behind the key: attributes or data.
+    fn set_numbers<'r>(&mut self, record: &Record<'r>) -> &'r [u8] {
         let shape = u64::from(record.timestamp.shape()) << SHAPE_SHIFT;
-        let attributes = match record.body {
+        let tail: &[u8] = match record.body {
             Body::Gone => {
                 (self.latitude, self.longitude) = (shape, GONE);
-                Attributes::NONE
+                &[]
+            }
+            Body::Data { keep_s, bytes } => {
+                (self.latitude, self.longitude) = (u64::from(keep_s) | shape, DATA);
+                bytes
             }
             Body::Location { coordinates, attributes } => {
                 self.latitude = coordinates.latitude().to_bits() | shape;
                 self.longitude = coordinates.longitude().to_bits();
-                attributes
+                attributes.as_bytes()
             }
         };
         self.nanos = record.timestamp.nanos();
         self.difference = record.difference.nanos();
-        attributes
+        tail
     }
 
-    fn set_blob(&mut self, kind: Kind, key: &[u8], attributes: &[u8]) {
-        let mut blob = Vec::with_capacity(1 + key.len() + attributes.len());
+    fn set_blob(&mut self, kind: Kind, key: &[u8], tail: &[u8]) {
+        let mut blob = Vec::with_capacity(1 + key.len() + tail.len());
         blob.push(kind.0);
         blob.extend_from_slice(key);
-        blob.extend_from_slice(attributes);
+        blob.extend_from_slice(tail);
         self.blob = blob.into_boxed_slice();
         self.key_len_less_one = u8::try_from(key.len() - 1).expect("a key is 1 to 256 bytes");
     }

@@ -14,12 +14,17 @@ pub struct Origin {
 }
 
 /// What a record is about. All kinds share one map, one flood and one repair; a key is unique within its kind.
+///
+/// A kind that this version does not know is kept and passed on like any other: its records say themselves for how
+/// long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Kind(pub u8);
 
 impl Kind {
     /// A client's newest report; the key is the client's ID.
     pub const CLIENT: Kind = Kind(0);
+    /// What one server may spend, and has spent, of a budget; the key names budget, period and server.
+    pub const BUDGET: Kind = Kind(1);
 }
 
 /// The newest thing said about a key.
@@ -27,7 +32,7 @@ impl Kind {
 pub struct Record<'a> {
     /// What the key names.
     pub kind: Kind,
-    /// The client's ID, for [`Kind::CLIENT`].
+    /// The client's ID, for [`Kind::CLIENT`]; 1 to 256 bytes without white space for any.
     pub key: &'a [u8],
     /// What was said.
     pub body: Body<'a>,
@@ -49,6 +54,13 @@ pub enum Body<'a> {
     },
     /// It asked to be forgotten: a tombstone, which holds nothing of what was known.
     Gone,
+    /// What records of other kinds than [`Kind::CLIENT`] say; what it means is known to whoever deals in the kind.
+    Data {
+        /// Every server forgets the record so many seconds after its receipt; 0: never.
+        keep_s: u32,
+        /// At most [`DATA_LEN_MAX`](crate::limits::DATA_LEN_MAX) bytes.
+        bytes: &'a [u8],
+    },
 }
 
 impl Record<'_> {

@@ -99,7 +99,7 @@ impl Seen {
 /// A copy of what is held.
 pub(crate) fn seen(held: Held<'_>) -> Seen {
     let (place, attributes) = match held.record.body {
-        Body::Gone => (String::new(), Vec::new()),
+        Body::Gone | Body::Data { .. } => (String::new(), Vec::new()),
         Body::Location { coordinates, attributes } => {
             let mut text = Vec::new();
             coordinates.write(&mut text);

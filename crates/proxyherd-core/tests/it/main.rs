@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "what helps tests is a test too")]
 
+mod budget;
+mod data;
 mod herd;
 mod links;
 mod merge;

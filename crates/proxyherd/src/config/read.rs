@@ -38,7 +38,7 @@ fn read_root(mut root: Section<'_, '_>, path: &Path) -> (Config, Vec<Draft>) {
     let base = path.parent().unwrap_or(Path::new(""));
     let config = Config {
         path: path.to_owned(),
-        herd: settings::read_herd(root.table("herd")),
+        herd: settings::read_herd(root.table("herd"), base),
         places: places::read(root.table("places"), base),
         limits: settings::read_limits(root.table("limits")),
         log: settings::read_log(root.table("log"), base),

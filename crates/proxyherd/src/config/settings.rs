@@ -28,6 +28,8 @@ pub struct Herd {
     pub id: String,
     /// A new client past this number is refused.
     pub max_clients: u64,
+    /// Each server keeps what outlives it in `<data>/<server>`.
+    pub data: PathBuf,
     /// A client is forgotten this long after its report was received, if ever.
     pub client_ttl: Option<Duration>,
 }
@@ -55,7 +57,7 @@ pub struct Limits {
 
 impl Default for Herd {
     fn default() -> Herd {
-        Herd { id: "herd".to_owned(), max_clients: 10_000_000, client_ttl: None }
+        Herd { id: "herd".to_owned(), max_clients: 10_000_000, data: PathBuf::from("data"), client_ttl: None }
     }
 }
 
@@ -87,7 +89,7 @@ impl Default for Log {
     }
 }
 
-pub(super) fn read_herd(mut section: Section<'_, '_>) -> Herd {
+pub(super) fn read_herd(mut section: Section<'_, '_>, base: &Path) -> Herd {
     let default = Herd::default();
     let expected = "takes 1 to 64 letters, digits, `.`, `_` or `-`";
     let id = section.parsed("id", expected, parse_herd_id).map_or(default.id, |id| id.value);
@@ -95,9 +97,11 @@ pub(super) fn read_herd(mut section: Section<'_, '_>) -> Herd {
     let client_ttl_s = section.integer("client_ttl_s", 0..=TEN_YEARS_S, 0).value;
     refuse_encryption(&mut section);
     refuse_durability(&mut section);
+    let data = section.parsed("data", "takes a directory", parse_path);
+    let data = data.map_or_else(|| base.join(default.data), |data| data.relative_to(base));
     section.finish();
     let client_ttl = (client_ttl_s > 0).then(|| Duration::from_secs(client_ttl_s));
-    Herd { id, max_clients, client_ttl }
+    Herd { id, max_clients, data, client_ttl }
 }
 
 fn parse_herd_id(text: &str) -> Result<String, &'static str> {
@@ -124,9 +128,8 @@ fn refuse_durability(section: &mut Section<'_, '_>) {
     if replicas.value > 0 {
         section.refuse_unbuilt(&replicas, "write replicas = 0: a report is acknowledged by its own server");
     }
-    // Without a journal and replicas these two change nothing, so any value that will be good is good.
+    // Without a journal and replicas this changes nothing, so any value that will be good is good.
     section.integer("ack_timeout_ms", 1..=600_000, 5000);
-    section.parsed("data", "takes a directory", parse_path);
 }
 
 pub(super) fn refuse_database(mut section: Section<'_, '_>) {

@@ -28,7 +28,7 @@ use crate::{
     clock,
     config::{Config, Server},
     log::ServerLog,
-    places::Places,
+    places::{Places, Purse},
     watchdog::Health,
 };
 
@@ -43,6 +43,8 @@ pub struct Herd {
     pub links: Links,
     /// What answers questions about places.
     pub places: Places,
+    /// Requests that its providers may still make, where that has a bound.
+    pub purse: Option<Arc<Purse>>,
     /// Its log.
     pub log: ServerLog,
     /// Who of its clients is let in.
@@ -67,7 +69,13 @@ pub struct Counts {
 
 impl Herd {
     /// The handle of `server` in `config`, holding nothing yet.
-    pub fn new(config: &Config, server: &Server, places: Places, log: ServerLog) -> Arc<Herd> {
+    pub fn new(
+        config: &Config,
+        server: &Server,
+        places: Places,
+        purse: Option<Arc<Purse>>,
+        log: ServerLog,
+    ) -> Arc<Herd> {
         let me = Origin { server: server.name.clone(), incarnation: clock::now_ns() };
         let map = Map::new(MapSettings {
             me: me.clone(),
@@ -87,6 +95,7 @@ impl Herd {
             links,
             admission: Arc::new(Admission::new(&config.limits, room)),
             places,
+            purse,
             log,
             health: Health::default(),
             counts: Counts::default(),

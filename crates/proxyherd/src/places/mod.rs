@@ -11,6 +11,7 @@ mod chain;
 mod gate;
 mod limits;
 mod outcome;
+mod purse;
 mod remote;
 mod requests;
 mod shelf;
@@ -31,6 +32,7 @@ pub use allowance::{Allowance, Unlimited};
 use chain::{Chain, Member};
 use outcome::Counts;
 pub use outcome::{Answered, Outcome};
+pub use purse::Purse;
 use remote::{Net, Remote};
 
 /// The configured providers, the deadline, and the count of how it went.

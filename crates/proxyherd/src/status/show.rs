@@ -1,6 +1,6 @@
 //! The herd for a person: a table of its servers, what is wrong, and whether they agree.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use anstyle::{AnsiColor, Style};
 
@@ -9,7 +9,7 @@ use super::{
     table::{Cell, Side, Table},
     troubles,
 };
-use crate::door::http::Status;
+use crate::door::http::{BudgetStatus, Status};
 
 const STRONG: Style = Style::new().bold();
 const FAINT: Style = Style::new().dimmed();
@@ -41,7 +41,9 @@ pub(super) fn text(seen: &Seen) -> String {
         writeln!(out, "{STRONG}{}{STRONG:#}: {up} of {} servers answer\n", seen.herd, seen.servers.len());
     written.expect("writing to a String does not fail");
     table.write(&mut out);
-    for paragraph in [troubles(seen), agreement(seen)].into_iter().filter(|text| !text.is_empty()) {
+    for paragraph in
+        [troubles(seen), budgets(seen), agreement(seen)].into_iter().filter(|text| !text.is_empty())
+    {
         out.push('\n');
         out.push_str(&paragraph);
     }
@@ -81,6 +83,26 @@ fn numbers(status: &Status) -> Vec<Cell> {
 fn troubles(seen: &Seen) -> String {
     let line = |trouble: String| format!("{DOUBTFUL}!{DOUBTFUL:#} {}\n", printable(&trouble));
     troubles::of(seen).into_iter().map(line).collect()
+}
+
+/// What is left of the places budgets, as whoever knows most tells it.
+fn budgets(seen: &Seen) -> String {
+    let mut by_date: BTreeMap<&str, &BudgetStatus> = BTreeMap::new();
+    for budget in seen.up().flat_map(|(_, status)| &status.places_budgets) {
+        let known = by_date.entry(&budget.date).or_insert(budget);
+        if budget.spent > known.spent {
+            *known = budget;
+        }
+    }
+    let line = |budget: &BudgetStatus| {
+        let BudgetStatus { date, spent, whole, left, .. } = budget;
+        let style = if *left == 0 { DOUBTFUL } else { Style::new() };
+        format!(
+            "{style}Requests for places in {}: {spent} of {whole}, {left} left.{style:#}\n",
+            printable(date)
+        )
+    };
+    by_date.into_values().map(line).collect()
 }
 
 fn agreement(seen: &Seen) -> String {

@@ -11,7 +11,7 @@ use tokio::net::TcpSocket;
 
 use super::*;
 use crate::{
-    door::http::{LinkStatus, ReportStatus},
+    door::http::{BudgetStatus, LinkStatus, ReportStatus},
     server::{Server, Sockets},
 };
 
@@ -46,6 +46,7 @@ fn status(server: &str, records: u64, links: Vec<LinkStatus>) -> Status {
         connections: 12,
         reports: ReportStatus { accepted: 12345, stale: 6, rejected: 0 },
         log_left_out: 0,
+        places_budgets: vec![],
         links,
     }
 }
@@ -95,6 +96,26 @@ fn the_herd_is_a_table_with_its_troubles_below() {
          All 2 servers that answer hold 36 records each.\n"
     );
     assert_eq!((seen.silent_count(), seen.door_count()), (1, 3));
+}
+
+#[test]
+fn of_each_budget_the_greatest_spending_is_told() {
+    let budget = |date: &str, spent: u64| BudgetStatus {
+        period: "day".to_owned(),
+        date: date.to_owned(),
+        whole: 40,
+        spent,
+        left: 40 - spent,
+        own_left: 0,
+    };
+    let with = |server: &str, places_budgets| up(Status { places_budgets, ..status(server, 1, vec![]) });
+    let seen = seen(vec![
+        with("Riley", vec![budget("2026-10-05", 7), budget("2026-10", 40)]),
+        with("Jaquez", vec![budget("2026-10-05", 9), budget("2026-10", 38)]),
+    ]);
+    let text = plain(&seen);
+    let told = "\n\nRequests for places in 2026-10: 40 of 40, 0 left.\nRequests for places in 2026-10-05: 9 of 40, 31 left.\n\nAll 2";
+    assert!(text.contains(told), "{text}");
 }
 
 #[test]

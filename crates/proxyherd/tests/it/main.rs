@@ -10,6 +10,7 @@ mod harness;
 
 mod bad_input;
 mod bounds;
+mod budget;
 mod catching_up;
 mod chunks;
 mod client_status;

@@ -176,7 +176,12 @@ fn every_value_is_read() {
     let config = read(text).unwrap();
     assert_eq!(
         config.herd,
-        Herd { id: "h.1_-".into(), max_clients: 5, client_ttl: Some(Duration::from_secs(60)) }
+        Herd {
+            id: "h.1_-".into(),
+            max_clients: 5,
+            data: "/var".into(),
+            client_ttl: Some(Duration::from_secs(60))
+        }
     );
     assert_eq!(
         config.places,

@@ -12,7 +12,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use super::status::ReportStatus;
+use super::status::{BudgetStatus, ReportStatus};
 use crate::{
     herd::{Herd, Link},
     places::{Outcome, Places},
@@ -65,6 +65,7 @@ impl Collector for Metrics {
         let left_out = herd.log.left_out();
         families.counter("proxyherd_log_lines_left_out", "Log lines left out to keep up", left_out)?;
         families.places(&herd.places)?;
+        families.budgets(herd)?;
         families.links(herd)
     }
 }
@@ -94,6 +95,23 @@ impl Families<'_, '_> {
         let flying = remotes.iter().map(|remote| (remote.provider, remote.flying as u64));
         let help = "Questions that are with a provider over the network";
         self.gauges("proxyherd_places_flying", help, None, "provider", flying)
+    }
+
+    fn budgets(&mut self, herd: &Herd) -> fmt::Result {
+        let budgets = BudgetStatus::all(herd);
+        if budgets.is_empty() {
+            return Ok(());
+        }
+        let each = |value: fn(&BudgetStatus) -> u64| {
+            budgets.iter().map(move |budget| (budget.period.as_str(), value(budget)))
+        };
+        let (left, spent) = (each(|budget| budget.left), each(|budget| budget.spent));
+        let help =
+            "Requests to providers of places that are left to the whole herd, as far as this server knows";
+        self.gauges("proxyherd_places_budget_left", help, None, "period", left)?;
+        let help =
+            "Requests to providers of places that the whole herd has made, as far as this server knows";
+        self.gauges("proxyherd_places_budget_spent", help, None, "period", spent)
     }
 
     fn links(&mut self, herd: &Herd) -> fmt::Result {

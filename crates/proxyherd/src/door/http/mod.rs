@@ -23,7 +23,7 @@ use axum::{
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use self::status::{LinkStatus, ReportStatus, Status};
+pub use self::status::{BudgetStatus, LinkStatus, ReportStatus, Status};
 use crate::{config::Address, herd::Herd};
 
 /// A server that has links but no neighbour that answers takes clients all the same, so long after its start.

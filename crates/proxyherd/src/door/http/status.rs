@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use proxyherd_core::places::budget::Standing;
 use serde::{Deserialize, Serialize};
 
 use crate::herd::{Herd, Link};
@@ -29,6 +30,9 @@ pub struct Status {
     pub reports: ReportStatus,
     /// Log lines left out since the start.
     pub log_left_out: u64,
+    /// The budgets of requests to providers of places, where there are any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub places_budgets: Vec<BudgetStatus>,
     /// Its links.
     pub links: Vec<LinkStatus>,
 }
@@ -42,6 +46,23 @@ pub struct ReportStatus {
     pub stale: u64,
     /// They could not be read, or there was no room.
     pub rejected: u64,
+}
+
+/// A budget in its present period, as the server knew it a second or so ago.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BudgetStatus {
+    /// `day` or `month`.
+    pub period: String,
+    /// Which one, such as `2026-10-05` or `2026-10`; UTC.
+    pub date: String,
+    /// What the whole herd may spend.
+    pub whole: u64,
+    /// What the whole herd has spent.
+    pub spent: u64,
+    /// What is left to the whole herd.
+    pub left: u64,
+    /// What is left to this server if no other grants it anything.
+    pub own_left: u64,
 }
 
 /// One link of the server.
@@ -85,6 +106,7 @@ impl Status {
             connections: herd.admission.connections(),
             reports: ReportStatus::of(herd),
             log_left_out: herd.log.left_out(),
+            places_budgets: BudgetStatus::all(herd),
             links: herd.links.iter().map(LinkStatus::of).collect(),
         }
     }
@@ -95,6 +117,24 @@ impl ReportStatus {
         let counts = herd.map().report_counts();
         let rejected = counts.refused + herd.counts.reports_unreadable.load(Relaxed);
         ReportStatus { accepted: counts.accepted, stale: counts.stale, rejected }
+    }
+}
+
+impl BudgetStatus {
+    pub(super) fn all(herd: &Herd) -> Vec<BudgetStatus> {
+        let standings = herd.purse.iter().flat_map(|purse| purse.standings());
+        standings.map(|standing| BudgetStatus::of(&standing)).collect()
+    }
+
+    fn of(standing: &Standing) -> BudgetStatus {
+        BudgetStatus {
+            period: standing.period.span.as_str().to_owned(),
+            date: standing.period.to_string(),
+            whole: standing.whole,
+            spent: standing.spent,
+            left: standing.whole.saturating_sub(standing.spent),
+            own_left: standing.own,
+        }
     }
 }
 

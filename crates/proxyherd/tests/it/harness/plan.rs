@@ -9,9 +9,9 @@ use super::{Herd, LINKS, NAMES, free_ports, wait::eventually};
 pub(crate) struct Plan {
     pub(crate) names: Vec<&'static str>,
     herd: String,
+    places: String,
     limits: String,
     log: String,
-    places: String,
 }
 
 /// Where a server listens.
@@ -48,13 +48,20 @@ impl Plan {
     }
 
     fn of(names: &[&'static str]) -> Plan {
-        let [herd, limits, log, places] = [const { String::new() }; 4];
-        Plan { names: names.to_vec(), herd, limits, log, places }
+        let names = names.to_vec();
+        let [herd, places, limits, log] = [const { String::new() }; 4];
+        Plan { names, herd, places, limits, log }
     }
 
     /// With this line in `[herd]`.
     pub(crate) fn herd(mut self, line: &str) -> Plan {
         self.herd += &format!("{line}\n");
+        self
+    }
+
+    /// With this line in `[places]`.
+    pub(crate) fn places(mut self, line: &str) -> Plan {
+        self.places += &format!("{line}\n");
         self
     }
 
@@ -67,12 +74,6 @@ impl Plan {
     /// With this line in `[log]`.
     pub(crate) fn log(mut self, line: &str) -> Plan {
         self.log += &format!("{line}\n");
-        self
-    }
-
-    /// With this line in `[places]`.
-    pub(crate) fn places(mut self, line: &str) -> Plan {
-        self.places += &format!("{line}\n");
         self
     }
 
@@ -93,11 +94,9 @@ impl Plan {
     }
 
     pub(crate) fn text(&self, addresses: &[Addresses]) -> String {
+        let Plan { herd, places, limits, log, .. } = self;
         let mut text =
-            format!("[herd]\ntls = \"off\"\n{}\n[limits]\n{}\n[log]\n{}\n", self.herd, self.limits, self.log);
-        if !self.places.is_empty() {
-            write!(text, "[places]\n{}\n", self.places).unwrap();
-        }
+            format!("[herd]\ntls = \"off\"\n{herd}\n[places]\n{places}\n[limits]\n{limits}\n[log]\n{log}\n");
         for (name, Addresses { line, peer, http }) in self.names.iter().zip(addresses) {
             let neighbors: Vec<_> = self.neighbors(name).collect();
             write!(

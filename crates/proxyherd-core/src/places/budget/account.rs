@@ -1,0 +1,205 @@
+//! What one server says of itself in one period: the record that the herd shares.
+
+use std::collections::BTreeMap;
+
+use crate::{limits::SERVER_NAME_LEN_MAX, types::ServerName};
+
+/// To how many others one server grants in one period; whoever comes after them is granted nothing by it.
+pub(super) const RECEIVERS_MAX: usize = 64;
+/// The encoding's version: an account in another is not read, and counts for nothing.
+const VERSION: u8 = 1;
+/// In the flags: see [`Account::is_closed`].
+const CLOSED: u8 = 1;
+
+/// A server's account in one period. It alone writes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Account {
+    /// By which whole and which servers the share was cut: see [`Terms::mark`](super::Terms::mark).
+    pub terms: u64,
+    /// Its part of the whole, for as long as the period lasts.
+    pub share: u64,
+    /// Requests that may have been made: what was put into the purse and not taken out again.
+    pub reserved: u64,
+    /// Requests that have been made, as far as is known.
+    pub taken: u64,
+    /// So many more it would like to have at hand: what it makes in a minute.
+    pub wants: u64,
+    /// It has lost its memory of the period, and makes no requests in it.
+    pub is_closed: bool,
+    /// All that was ever granted to each other server out of this account in this period; it never falls.
+    pub granted: BTreeMap<ServerName, u64>,
+}
+
+impl Account {
+    /// All that was ever granted to `server`.
+    pub fn granted_to(&self, server: &ServerName) -> u64 {
+        self.granted.get(server).copied().unwrap_or(0)
+    }
+
+    /// All that was ever granted out of this account.
+    pub fn granted(&self) -> u64 {
+        self.granted.values().fold(0, |sum, &granted| sum.saturating_add(granted))
+    }
+
+    /// What is left to reserve or to grant where others have granted `received` to it.
+    pub fn rights(&self, received: u64) -> u64 {
+        let has = self.share.saturating_add(received);
+        if self.is_closed { 0 } else { has.saturating_sub(self.reserved.saturating_add(self.granted())) }
+    }
+
+    /// Grants; says whether there was room for the receiver.
+    pub(super) fn grant(&mut self, receiver: &ServerName, requests: u64) -> bool {
+        let has_room = self.granted.len() < RECEIVERS_MAX || self.granted.contains_key(receiver);
+        if has_room {
+            let granted = self.granted.entry(receiver.clone()).or_default();
+            *granted = granted.saturating_add(requests);
+        }
+        has_room
+    }
+
+    /// Whether `told`, which this server once said of itself, knows of requests or grants of which this account does
+    /// not. An account whose memory is whole never lacks anything, since it is kept before it is told.
+    pub(super) fn lacks(&self, told: &Account) -> bool {
+        told.taken > self.reserved
+            || told.granted.iter().any(|(server, &granted)| granted > self.granted_to(server))
+    }
+
+    /// Makes no more requests; what it once `told` stays said, since others may live on it.
+    pub(super) fn close(&mut self, told: Option<&Account>) {
+        self.is_closed = true;
+        self.wants = 0;
+        let Some(told) = told else { return };
+        self.reserved = self.reserved.max(told.reserved);
+        self.taken = self.taken.max(told.taken);
+        for (server, &granted) in &told.granted {
+            let held = self.granted.entry(server.clone()).or_default();
+            *held = granted.max(*held);
+        }
+    }
+
+    /// Appends it as bytes.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        out.extend([VERSION, if self.is_closed { CLOSED } else { 0 }]);
+        for number in [self.terms, self.share, self.reserved, self.taken, self.wants] {
+            out.extend(number.to_le_bytes());
+        }
+        out.push(self.granted.len() as u8);
+        for (server, granted) in &self.granted {
+            write_name(server, out);
+            out.extend(granted.to_le_bytes());
+        }
+    }
+
+    /// It as bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.write(&mut bytes);
+        bytes
+    }
+
+    /// Takes bytes for an account if they are one and nothing more.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Account> {
+        let mut rest = bytes;
+        let account = Account::read(&mut rest)?;
+        rest.is_empty().then_some(account)
+    }
+
+    /// Reads one off the front.
+    pub(super) fn read(rest: &mut &[u8]) -> Option<Account> {
+        let [VERSION, flags @ (0 | CLOSED)] = array(rest)? else { return None };
+        let mut account = Account {
+            terms: number(rest)?,
+            share: number(rest)?,
+            reserved: number(rest)?,
+            taken: number(rest)?,
+            wants: number(rest)?,
+            is_closed: flags & CLOSED != 0,
+            granted: BTreeMap::new(),
+        };
+        let [count] = array(rest)?;
+        // One that was closed holds what two lives have granted.
+        if usize::from(count) > 2 * RECEIVERS_MAX {
+            return None;
+        }
+        for _ in 0..count {
+            let (server, granted) = (read_name(rest)?, number(rest)?);
+            if account.granted.insert(server, granted).is_some() {
+                return None;
+            }
+        }
+        Some(account)
+    }
+}
+
+pub(super) fn write_name(name: &ServerName, out: &mut Vec<u8>) {
+    out.push(name.as_str().len() as u8);
+    out.extend(name.as_str().as_bytes());
+}
+
+pub(super) fn read_name(rest: &mut &[u8]) -> Option<ServerName> {
+    let [len] = array(rest)?;
+    let len = usize::from(len);
+    let name = (len <= SERVER_NAME_LEN_MAX).then(|| rest.split_off(..len)).flatten()?;
+    ServerName::new(std::str::from_utf8(name).ok()?).ok()
+}
+
+pub(super) fn array<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
+    let (front, behind) = rest.split_first_chunk()?;
+    *rest = behind;
+    Some(*front)
+}
+
+fn number(rest: &mut &[u8]) -> Option<u64> {
+    array(rest).map(u64::from_le_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::DATA_LEN_MAX;
+
+    fn name(text: &str) -> ServerName {
+        ServerName::new(text).unwrap()
+    }
+
+    fn account() -> Account {
+        let mut account = Account { terms: 7, share: 100, reserved: 40, ..Account::default() };
+        account.grant(&name("Jaquez"), 10);
+        account.grant(&name("Jaquez"), 5);
+        account.grant(&name("Juzang"), 1);
+        account
+    }
+
+    #[test]
+    fn what_was_granted_and_reserved_is_not_there_twice() {
+        assert_eq!(account().granted_to(&name("Jaquez")), 15);
+        assert_eq!(account().rights(0), 44);
+        assert_eq!(account().rights(6), 50);
+        assert_eq!(Account { reserved: 200, ..account() }.rights(6), 0);
+        assert_eq!(Account { is_closed: true, ..account() }.rights(6), 0);
+    }
+
+    #[test]
+    fn the_longest_account_fits_a_record_and_comes_back() {
+        let mut account = account();
+        for index in 0..200 {
+            account.grant(&name(&format!("{index:0>64}")), index);
+        }
+        assert_eq!(account.granted.len(), RECEIVERS_MAX);
+        assert!(!account.grant(&name("Bernard"), 1));
+        assert!(account.grant(&name("Juzang"), 1), "whoever was granted something can be granted more");
+        let bytes = account.to_bytes();
+        assert!(bytes.len() <= DATA_LEN_MAX, "{}", bytes.len());
+        assert_eq!(Account::from_bytes(&bytes), Some(account));
+    }
+
+    #[test]
+    fn bytes_that_end_early_or_go_on_are_no_account() {
+        let bytes = account().to_bytes();
+        for len in 0..bytes.len() {
+            assert_eq!(Account::from_bytes(&bytes[..len]), None, "{len}");
+        }
+        assert_eq!(Account::from_bytes(&[bytes.as_slice(), b"x"].concat()), None);
+        assert_eq!(Account::from_bytes(&[&[VERSION + 1], &bytes[1..]].concat()), None);
+    }
+}

@@ -1,0 +1,353 @@
+//! One server's accounts, and what it does with them every second or so.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Account, Accounts, Period, Span, Terms,
+    lease::{self, received},
+};
+use crate::types::ServerName;
+
+/// Fewest requests that are put into the purse at once, if there are so many.
+const CHUNK_MIN: u64 = 8;
+/// Most requests that are put into the purse at once: what a crash may cost.
+const CHUNK_MAX: u64 = 256;
+/// Of what is left, this part is put into the purse at once.
+const CHUNK_PART: u64 = 8;
+/// How many periods of each span are remembered. One more, and the earliest is over for good.
+const PERIODS_MAX: usize = 4;
+/// How the pace of requests is measured, nanoseconds: by the last window and the one before it.
+const WINDOW_NS: u64 = 10_000_000_000;
+/// A minute has so many windows; a server wants a minute's worth of requests at hand.
+const WINDOWS_PER_MINUTE: u64 = 6;
+
+/// What the herd's map tells of one period.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    /// The account that it holds of this server.
+    pub mine: Option<Account>,
+    /// Those of the others.
+    pub others: Accounts,
+}
+
+/// What happened to the purse since the last turn. The purse is where requests that are reserved wait to be made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct News {
+    /// How often a request was asked for.
+    pub asked: u64,
+    /// How often there was one to be had, so that it was made.
+    pub taken: u64,
+    /// How many were taken out of the purse to be given back: all, or none.
+    pub returned: u64,
+    /// How many are in it.
+    pub left: u64,
+}
+
+/// What follows from a turn.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Turn {
+    /// The book has to be [kept](Book::note_kept) before anything else is done: until then no request may go into the
+    /// purse, and nothing be told.
+    pub must_keep: bool,
+    /// So many requests go into the purse.
+    pub reserved: u64,
+    /// Accounts that the map has to be told.
+    pub told: Vec<(Period, Account)>,
+    /// A period in which this server has just found its memory lost: it makes no more requests in it.
+    pub closed: Vec<Period>,
+    /// How each budget stands.
+    pub standings: Vec<Standing>,
+}
+
+/// How a budget stands in its present period, as far as this server knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// When.
+    pub period: Period,
+    /// What the whole herd may spend.
+    pub whole: u64,
+    /// What the whole herd has spent.
+    pub spent: u64,
+    /// What this server may spend without being granted more.
+    pub own: u64,
+}
+
+/// One server's memory of its budgets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Book {
+    pub(super) me: ServerName,
+    /// There was no memory, and no period has begun since.
+    is_new: bool,
+    /// It says what has not been kept.
+    must_keep: bool,
+    pace: Pace,
+    pub(super) pages: [Pages; Span::ALL.len()],
+}
+
+/// The periods of one span.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Pages {
+    span: Span,
+    /// `None`: there is no budget for this span, but there may have been, and may be again.
+    terms: Option<Terms>,
+    pub(super) accounts: BTreeMap<u32, Account>,
+    /// Periods up to this one are over.
+    pub(super) over: Option<u32>,
+    /// The period out of which the purse was filled.
+    current: Option<u32>,
+}
+
+impl Book {
+    /// The book of a server that has no memory of any period.
+    pub fn new(me: ServerName) -> Book {
+        let pages = Span::ALL.map(|span| Pages {
+            span,
+            terms: None,
+            accounts: BTreeMap::new(),
+            over: None,
+            current: None,
+        });
+        Book { me, is_new: true, must_keep: false, pace: Pace::default(), pages }
+    }
+
+    /// The same, with what it remembers.
+    pub(super) fn remembering(me: ServerName, fill: impl FnOnce(&mut [Pages; Span::ALL.len()])) -> Book {
+        let mut book = Book { is_new: false, ..Book::new(me) };
+        fill(&mut book.pages);
+        book
+    }
+
+    /// Sets the terms for periods that begin from now on; without any, `span` has no bound.
+    pub fn set_terms(&mut self, span: Span, terms: Terms) {
+        self.pages_mut(span).terms = Some(terms);
+    }
+
+    /// Whether the server has no memory of any period: it must not begin one before it has had the chance to hear
+    /// from a neighbour what it may have forgotten.
+    pub fn is_new(&self) -> bool {
+        self.is_new
+    }
+
+    /// The present periods of the spans that have a budget.
+    pub fn periods(&self, now_ns: u64) -> Vec<Period> {
+        self.pages.iter().filter(|pages| pages.terms.is_some()).map(|pages| pages.span.at(now_ns)).collect()
+    }
+
+    /// Whether the purse should be emptied and what was in it be returned: what it was filled for is over, or nobody
+    /// asks here while others are short.
+    pub fn wants_purse_back(&self, now_ns: u64, known: &BTreeMap<Period, Known>) -> bool {
+        self.pages.iter().any(|pages| pages.is_over(now_ns))
+            || self.pace.per_minute(now_ns) == 0
+                && self.pages.iter().any(|pages| pages.is_anyone_short(now_ns, &self.me, known))
+    }
+
+    /// Notes what became of the purse, where there is to be no other turn.
+    pub fn settle(&mut self, news: &News) {
+        self.pages.iter_mut().for_each(|pages| pages.settle(news));
+    }
+
+    /// Brings the book up to date: notes what became of the purse, begins periods, grants, reserves. `known` is what
+    /// the map tells of the [present periods](Book::periods).
+    pub fn turn(&mut self, now_ns: u64, known: &BTreeMap<Period, Known>, news: &News) -> Turn {
+        self.pace.note(now_ns, news.asked);
+        let wants = self.pace.per_minute(now_ns).next_power_of_two();
+        let wants = if self.pace.per_minute(now_ns) == 0 { 0 } else { wants.max(CHUNK_MIN) };
+        let is_lost = self.is_new && known.values().any(|known| known.mine.is_some());
+        self.must_keep |= news.returned > 0;
+        let mut turn = Turn { must_keep: self.must_keep, ..Turn::default() };
+        self.settle(news);
+        for pages in &mut self.pages {
+            if pages.terms.is_some() {
+                pages.begin(now_ns, &self.me, self.is_new, is_lost, known, &mut turn);
+                pages.grant(now_ns, &self.me, wants, known, &mut turn);
+            }
+        }
+        self.is_new = false;
+        self.reserve(now_ns, known, news, &mut turn);
+        self.tell(now_ns, known, news, &mut turn);
+        self.must_keep = turn.must_keep;
+        turn
+    }
+
+    /// What the book says now outlives a crash.
+    pub fn note_kept(&mut self) {
+        self.must_keep = false;
+    }
+
+    fn reserve(&mut self, now_ns: u64, known: &BTreeMap<Period, Known>, news: &News, turn: &mut Turn) {
+        let with_budget = || self.pages.iter().filter(|pages| pages.terms.is_some());
+        let rights = with_budget().map(|pages| pages.rights(now_ns, &self.me, known)).min().unwrap_or(0);
+        let chunk = (rights / CHUNK_PART).clamp(CHUNK_MIN, CHUNK_MAX);
+        let is_low = news.left < chunk.div_ceil(2);
+        if rights == 0 || !is_low || self.wants_purse_back(now_ns, known) {
+            return;
+        }
+        turn.reserved = chunk.saturating_sub(news.left).min(rights);
+        turn.must_keep = true;
+        for pages in self.pages.iter_mut().filter(|pages| pages.terms.is_some()) {
+            let account = pages.account_mut(now_ns).expect("an account has the rights that were found in it");
+            account.reserved += turn.reserved;
+        }
+    }
+
+    fn tell(&self, now_ns: u64, known: &BTreeMap<Period, Known>, news: &News, turn: &mut Turn) {
+        let nothing = Known::default();
+        for pages in &self.pages {
+            let (Some(terms), period) = (&pages.terms, pages.span.at(now_ns)) else { continue };
+            let Some(account) = pages.accounts.get(&period.number) else { continue };
+            let known = known.get(&period).unwrap_or(&nothing);
+            if known.mine.as_ref() != Some(account) {
+                turn.told.push((period, account.clone()));
+            }
+            let rights = account.rights(received(&known.others, &self.me));
+            let others = known.others.values().map(|other| other.taken);
+            turn.standings.push(Standing {
+                period,
+                whole: terms.whole(),
+                spent: others.fold(account.taken, u64::saturating_add),
+                own: rights + news.left + turn.reserved,
+            });
+        }
+    }
+
+    fn pages_mut(&mut self, span: Span) -> &mut Pages {
+        let pages = self.pages.iter_mut().find(|pages| pages.span == span);
+        pages.expect("there are pages for every span")
+    }
+}
+
+impl Pages {
+    pub(super) fn span(&self) -> Span {
+        self.span
+    }
+
+    fn account_mut(&mut self, now_ns: u64) -> Option<&mut Account> {
+        self.accounts.get_mut(&self.span.at(now_ns).number)
+    }
+
+    /// Whether nothing more is to be spent out of what was reserved.
+    fn is_over(&self, now_ns: u64) -> bool {
+        self.current.is_some_and(|number| {
+            number != self.span.at(now_ns).number || self.accounts.get(&number).is_none_or(|it| it.is_closed)
+        })
+    }
+
+    /// What became of the purse is written down where it was filled from, even if that is over by now.
+    fn settle(&mut self, news: &News) {
+        let Some(account) = self.current.and_then(|number| self.accounts.get_mut(&number)) else { return };
+        account.taken += news.taken;
+        account.reserved = account.reserved.saturating_sub(news.returned);
+        debug_assert!(account.is_closed || account.reserved >= account.taken, "what is made is reserved");
+    }
+
+    /// Takes the share of a period that has just begun, and closes one of which the herd knows more than this server
+    /// remembers.
+    fn begin(
+        &mut self,
+        now_ns: u64,
+        me: &ServerName,
+        is_new: bool,
+        is_lost: bool,
+        known: &BTreeMap<Period, Known>,
+        turn: &mut Turn,
+    ) {
+        let period = self.span.at(now_ns);
+        let known = known.get(&period);
+        self.current = Some(period.number);
+        if !self.accounts.contains_key(&period.number) && self.over.is_none_or(|over| period.number > over) {
+            let account = self.fresh(me, is_new, known);
+            self.accounts.insert(period.number, account);
+            self.forget();
+            turn.must_keep = true;
+        }
+        let mine = known.and_then(|known| known.mine.as_ref());
+        let Some(account) = self.accounts.get_mut(&period.number) else { return };
+        if !account.is_closed && (is_lost || mine.is_some_and(|mine| account.lacks(mine))) {
+            account.close(mine);
+            turn.closed.push(period);
+            turn.must_keep = true;
+        }
+    }
+
+    fn fresh(&self, me: &ServerName, is_new: bool, known: Option<&Known>) -> Account {
+        let Some(terms) = &self.terms else { return Account::default() };
+        let mark = terms.mark();
+        let mut others = known.into_iter().flat_map(|known| known.others.values());
+        // Under other terms its share may be in others' hands already.
+        let is_late = is_new && others.any(|other| other.terms != mark);
+        let share = if is_late { 0 } else { terms.share_of(me) };
+        Account { terms: mark, share, ..Account::default() }
+    }
+
+    fn forget(&mut self) {
+        while self.accounts.len() > PERIODS_MAX
+            && let Some((number, _)) = self.accounts.pop_first()
+        {
+            self.over = self.over.max(Some(number));
+        }
+    }
+
+    fn grant(
+        &mut self,
+        now_ns: u64,
+        me: &ServerName,
+        wants: u64,
+        known: &BTreeMap<Period, Known>,
+        turn: &mut Turn,
+    ) {
+        let all = self.all(now_ns, me, known);
+        let Some(account) = self.account_mut(now_ns) else { return };
+        account.wants = if account.is_closed { 0 } else { wants };
+        for (receiver, requests) in all.map(|all| lease::grants(me, &all)).unwrap_or_default() {
+            turn.must_keep |= account.grant(&receiver, requests);
+        }
+    }
+
+    fn rights(&self, now_ns: u64, me: &ServerName, known: &BTreeMap<Period, Known>) -> u64 {
+        let period = self.span.at(now_ns);
+        let received = known.get(&period).map_or(0, |known| received(&known.others, me));
+        self.accounts.get(&period.number).map_or(0, |account| account.rights(received))
+    }
+
+    fn is_anyone_short(&self, now_ns: u64, me: &ServerName, known: &BTreeMap<Period, Known>) -> bool {
+        self.terms.is_some()
+            && self.all(now_ns, me, known).is_some_and(|all| lease::is_anyone_short(me, &all))
+    }
+
+    /// The others' accounts of the present period, and this server's own; none if it has not begun.
+    fn all(&self, now_ns: u64, me: &ServerName, known: &BTreeMap<Period, Known>) -> Option<Accounts> {
+        let period = self.span.at(now_ns);
+        let mine = self.accounts.get(&period.number)?;
+        let mut all = known.get(&period)?.others.clone();
+        all.insert(me.clone(), mine.clone());
+        Some(all)
+    }
+}
+
+/// How often requests were asked for lately.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Pace {
+    window: u64,
+    asked: u64,
+    before: u64,
+}
+
+impl Pace {
+    fn note(&mut self, now_ns: u64, asked: u64) {
+        let window = now_ns / WINDOW_NS;
+        if window != self.window {
+            self.before = if window == self.window + 1 { self.asked } else { 0 };
+            (self.window, self.asked) = (window, 0);
+        }
+        self.asked += asked;
+    }
+
+    fn per_minute(&self, now_ns: u64) -> u64 {
+        let most = match (now_ns / WINDOW_NS).abs_diff(self.window) {
+            0 => self.asked.max(self.before),
+            1 => self.asked,
+            _ => 0,
+        };
+        most.saturating_mul(WINDOWS_PER_MINUTE)
+    }
+}

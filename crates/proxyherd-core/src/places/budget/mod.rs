@@ -1,0 +1,133 @@
+//! Budgets: how many requests the whole herd may make of a provider in a day and in a month.
+//!
+//! The whole is cut into shares, one a server, and each server spends its own without asking anybody. One that runs
+//! low says so, and those who can spare some *grant* it: they deduct first, then tell. Nobody is asked and nobody
+//! answers: every server writes its own [`Account`], the herd's map carries the accounts to all, and each decides by
+//! what it knows of them (`lease`).
+//!
+//! **The bound.** A server reserves and grants only while `share + granted to it >= reserved + granted by it` stays
+//! true by what it knows, and makes requests only out of what is reserved. What it knows to be granted to it is at most
+//! what was deducted for it, since an account's grants never fall. Summed over all servers the grants cancel out, and
+//! the shares of a period add up to the whole. So all that is ever reserved is at most the whole, whoever hears of
+//! whom, however late, in whatever order and how often: in a herd that is cut in two as well.
+//!
+//! **Memory.** A [`Book`] holds a server's accounts. After each [`Book::turn`] that changes them it is to be kept where
+//! a crash does not reach it, and only then may its requests be made and its grants be told. Requests are reserved in
+//! chunks ahead of need; after a crash the rest of a chunk counts as made.
+//!
+//! **What it rests on.**
+//! - A server's memory lives as long as the period. A server without memory takes itself for new. If the herd
+//!   still knows of an account of its name, or of grants and requests that its memory lacks, the memory was lost: it
+//!   makes no more requests in that period.
+//! - All servers have the same whole and the same list of servers. A server that has begun a period keeps the share
+//!   with which it began, so changes take effect with the next period; a new server that hears of accounts with other
+//!   terms has no share until then, and lives on grants. Bring changes to every server before the period ends.
+//! - A period is UTC's by each server's own clock. A clock that is set back finds the last few periods as they were
+//!   left, and what is older than those is over.
+//!
+//! This module knows no files, no records and no provider.
+
+mod account;
+mod book;
+mod lease;
+mod memory;
+mod period;
+
+use std::sync::Arc;
+
+use xxhash_rust::xxh3::xxh3_64;
+
+pub use self::{
+    account::Account,
+    book::{Book, Known, News, Standing, Turn},
+    lease::Accounts,
+    memory::MemoryError,
+    period::{Period, Span},
+};
+use crate::types::ServerName;
+
+/// How many requests there are in a period, and who shares them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Terms {
+    whole: u64,
+    servers: Arc<[ServerName]>,
+}
+
+impl Terms {
+    /// A whole for these servers, in any order.
+    pub fn new(whole: u64, servers: impl IntoIterator<Item = ServerName>) -> Terms {
+        let mut servers: Vec<_> = servers.into_iter().collect();
+        servers.sort();
+        servers.dedup();
+        Terms { whole, servers: servers.into() }
+    }
+
+    /// The whole.
+    pub fn whole(&self) -> u64 {
+        self.whole
+    }
+
+    /// All servers in the order of their names.
+    pub fn servers(&self) -> &[ServerName] {
+        &self.servers
+    }
+
+    /// The part of `server`: the whole divided by all, the remainder to the first of them. None for strangers.
+    pub fn share_of(&self, server: &ServerName) -> u64 {
+        let count = self.servers.len() as u64;
+        match self.servers.binary_search(server) {
+            Ok(place) => self.whole / count + u64::from((place as u64) < self.whole % count),
+            Err(_) => 0,
+        }
+    }
+
+    /// A number by which accounts show that they were begun under the same terms.
+    pub fn mark(&self) -> u64 {
+        let names = self.servers.iter().map(ServerName::as_str);
+        let text = [self.whole.to_string().as_str()].into_iter().chain(names).collect::<Vec<_>>().join("\n");
+        xxh3_64(text.as_bytes())
+    }
+}
+
+/// The key of a server's account, as the map holds it under [`Kind::BUDGET`](crate::types::Kind::BUDGET).
+pub fn key(period: Period, server: &ServerName) -> String {
+    format!("{}/{period}/{server}", period.span.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(of: &[&str]) -> Vec<ServerName> {
+        of.iter().map(|name| ServerName::new(name).unwrap()).collect()
+    }
+
+    #[test]
+    fn shares_add_up_to_the_whole() {
+        for whole in 0..50 {
+            let terms = Terms::new(whole, names(&["Riley", "Jaquez", "Juzang"]));
+            let shares: Vec<_> = terms.servers().iter().map(|server| terms.share_of(server)).collect();
+            assert_eq!(shares.iter().sum::<u64>(), whole);
+            assert!(shares.is_sorted_by(|one, next| one >= next) && shares[0] - shares[2] <= 1, "{shares:?}");
+            assert_eq!(terms.share_of(&names(&["Bernard"])[0]), 0);
+        }
+    }
+
+    #[test]
+    fn terms_are_told_apart_and_order_is_none_of_them() {
+        let mark = |whole, of: &[&str]| Terms::new(whole, names(of)).mark();
+        assert_eq!(mark(9, &["a", "b"]), mark(9, &["b", "a", "b"]));
+        let different =
+            [mark(9, &["a", "b"]), mark(8, &["a", "b"]), mark(9, &["a"]), mark(9, &["a", "b", "c"])];
+        for (index, mark) in different.iter().enumerate() {
+            assert!(!different[index + 1..].contains(mark));
+        }
+    }
+
+    #[test]
+    fn a_key_reads_as_what_it_is() {
+        let now_ns = 1_791_158_400_000_000_000;
+        let keys = Span::ALL.map(|span| key(span.at(now_ns), &names(&["Riley"])[0]));
+        assert_eq!(keys, ["day/2026-10-05/Riley", "month/2026-10/Riley"]);
+    }
+}

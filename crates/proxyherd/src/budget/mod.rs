@@ -1,0 +1,226 @@
+//! Keeps the books of the places budgets: fills the purse, remembers what was spent, tells the herd, grants.
+//!
+//! All of it is decided in core (`places::budget`). Here are the clock, the file, the map that carries the accounts,
+//! and one task a server, which has a turn every second and whenever the purse runs low. A turn keeps the book first
+//! and acts then; while it cannot be kept, nothing is put into the purse and nobody is granted anything.
+//!
+//! A server without a file is new. It spends nothing until it has heard from a neighbour what it may have forgotten,
+//! and nothing in a period in which it finds that it had an account before. A herd of one server has nobody to ask:
+//! there, removing the file is beginning anew.
+//!
+//! It does not know who makes the requests.
+
+mod file;
+#[cfg(test)]
+mod tests;
+
+use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
+
+use proxyherd_core::{
+    places::budget::{Account, Book, Known, Period, Span, Terms, Turn, key},
+    types::{Body, Kind, ServerName},
+};
+use tokio::time::{sleep, timeout};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub use self::file::BudgetError;
+use self::file::File;
+use crate::{
+    clock,
+    config::Config,
+    herd::Herd,
+    log::{LogLevel, Subject},
+    places::Purse,
+};
+
+/// A turn is had at least so often ...
+const TURN_EVERY: Duration = Duration::from_secs(1);
+/// ... and at most so often, however many ask in vain.
+const TURN_GAP: Duration = Duration::from_millis(20);
+/// How often a server that is new looks whether it has heard from a neighbour.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// A link that has been up for so long has told what its neighbour knew: accounts are few, but they come among all
+/// other records.
+const HEARD_AFTER: Duration = Duration::from_secs(1);
+
+/// The budgets of one server, ready to be run.
+#[derive(Debug)]
+pub struct Budget {
+    purse: Arc<Purse>,
+    book: Book,
+    file: File,
+    servers: Vec<ServerName>,
+    /// What was reserved in turns that could not be kept.
+    unkept: u64,
+    is_failing: bool,
+}
+
+impl Budget {
+    /// The budgets that `config` sets, as the server `name` remembers them; none where it sets none.
+    pub fn open(config: &Config, name: &ServerName) -> Result<Option<Budget>, BudgetError> {
+        let asking = config.places.asking;
+        let wholes = [(Span::Day, asking.per_day), (Span::Month, asking.per_month)];
+        if wholes.iter().all(|&(_, whole)| whole == 0) {
+            return Ok(None);
+        }
+        let (file, mut book) = File::open(&config.herd.data, name)?;
+        let servers: Vec<_> = config.servers.iter().map(|server| server.name.clone()).collect();
+        for (span, whole) in wholes.into_iter().filter(|&(_, whole)| whole > 0) {
+            book.set_terms(span, Terms::new(whole, servers.iter().cloned()));
+        }
+        Ok(Some(Budget { purse: Arc::default(), book, file, servers, unkept: 0, is_failing: false }))
+    }
+
+    /// Where requests are taken from.
+    pub fn purse(&self) -> &Arc<Purse> {
+        &self.purse
+    }
+}
+
+/// Keeps the books until `stop`; then what was not spent is given back.
+pub fn run(herd: &Arc<Herd>, budget: Budget, tasks: &TaskTracker, stop: &CancellationToken) {
+    let (herd, stop) = (Arc::clone(herd), stop.clone());
+    tasks.spawn(async move {
+        let mut keeper = Keeper { herd, budget };
+        keeper.run(&stop).await;
+        keeper.close().await;
+    });
+}
+
+struct Keeper {
+    herd: Arc<Herd>,
+    budget: Budget,
+}
+
+impl Keeper {
+    /// A turn that has begun is ended: one file is written by one turn at a time.
+    async fn run(&mut self, stop: &CancellationToken) {
+        if self.budget.book.is_new() && !self.has_heard() {
+            let message = format_args!(
+                "the places budget waits: {} is missing, so a neighbor is asked first whether this server is new",
+                self.budget.file.path().display()
+            );
+            self.herd.log.event(LogLevel::Info, Subject::Places, message);
+        }
+        while self.budget.book.is_new() && !self.has_heard() {
+            if stop.run_until_cancelled(sleep(LOOK_EVERY)).await.is_none() {
+                return;
+            }
+        }
+        loop {
+            self.turn().await;
+            if stop.run_until_cancelled(self.pause()).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    async fn pause(&self) {
+        sleep(TURN_GAP).await;
+        let _ = timeout(TURN_EVERY - TURN_GAP, self.budget.purse.is_low()).await;
+    }
+
+    /// Whether what a neighbour knows has come, if there are neighbours.
+    fn has_heard(&self) -> bool {
+        let mut links = self.herd.links.iter().peekable();
+        let is_alone = links.peek().is_none();
+        is_alone
+            || links.any(|link| link.state().up_since.is_some_and(|since| since.elapsed() >= HEARD_AFTER))
+    }
+
+    async fn turn(&mut self) {
+        let now_ns = clock::now_ns();
+        let known = self.known(now_ns);
+        let budget = &mut self.budget;
+        let mut news = budget.purse.news(budget.book.wants_purse_back(now_ns, &known));
+        news.returned += std::mem::take(&mut budget.unkept);
+        let turn = budget.book.turn(now_ns, &known, &news);
+        self.warn_of(&turn);
+        if turn.must_keep && !self.keep().await {
+            self.budget.unkept = turn.reserved;
+            return;
+        }
+        self.budget.purse.fill(now_ns, turn.reserved);
+        self.budget.purse.show(turn.standings);
+        for (period, account) in turn.told {
+            self.tell(now_ns, period, &account);
+        }
+    }
+
+    /// What the map tells of all accounts. Only a server's own word counts for its account.
+    fn known(&self, now_ns: u64) -> BTreeMap<Period, Known> {
+        let read = |period, server: &ServerName| {
+            let key = key(period, server);
+            let account =
+                self.herd.map().find(now_ns, Kind::BUDGET, key.as_bytes(), |held| match held.record.body {
+                    Body::Data { bytes, .. } if held.origin.server == *server => Account::from_bytes(bytes),
+                    _ => None,
+                });
+            account.flatten()
+        };
+        let about = |period| {
+            let others = self.budget.servers.iter().filter(|server| *server != self.herd.name());
+            let others = others.filter_map(|server| Some((server.clone(), read(period, server)?)));
+            (period, Known { mine: read(period, self.herd.name()), others: others.collect() })
+        };
+        self.budget.book.periods(now_ns).into_iter().map(about).collect()
+    }
+
+    fn tell(&self, now_ns: u64, period: Period, account: &Account) {
+        let (key, bytes) = (key(period, self.herd.name()), account.to_bytes());
+        let keep_s = period.span.keep_s();
+        let (_, wake) = self.herd.map().tell(now_ns, Kind::BUDGET, key.as_bytes(), keep_s, &bytes);
+        self.herd.wake(wake);
+    }
+
+    /// Writes the book down; says whether that went well.
+    async fn keep(&mut self) -> bool {
+        let (file, bytes) = (self.budget.file.clone(), self.budget.book.to_bytes());
+        let kept = tokio::task::spawn_blocking(move || file.keep(&bytes)).await;
+        let kept = kept.unwrap_or_else(|error| Err(io::Error::other(error)));
+        if kept.is_ok() {
+            self.budget.book.note_kept();
+        }
+        self.note_disk(kept.as_ref().err());
+        kept.is_ok()
+    }
+
+    /// Says once that the disk refuses, and once that it does no more.
+    fn note_disk(&mut self, error: Option<&io::Error>) {
+        let was_failing = std::mem::replace(&mut self.budget.is_failing, error.is_some());
+        let (log, path) = (&self.herd.log, self.budget.file.path().display());
+        match error {
+            Some(error) if !was_failing => {
+                let message = format_args!(
+                    "cannot write {path}: {error}; until that works the places budget gives out no more requests"
+                );
+                log.event(LogLevel::Error, Subject::Places, message);
+            }
+            None if was_failing => {
+                log.event(LogLevel::Info, Subject::Places, format_args!("{path} is written again"));
+            }
+            _ => {}
+        }
+    }
+
+    fn warn_of(&self, turn: &Turn) {
+        for period in &turn.closed {
+            let message = format_args!(
+                "{} does not hold what the herd knows this server to have spent; it spends nothing more of the \
+                 places budget of {period}",
+                self.budget.file.path().display()
+            );
+            self.herd.log.event(LogLevel::Warn, Subject::Places, message);
+        }
+    }
+
+    /// Gives back what is in the purse, so that a stop costs nothing. A server that has begun no period has nothing.
+    async fn close(&mut self) {
+        let mut news = self.budget.purse.news(true);
+        news.returned += std::mem::take(&mut self.budget.unkept);
+        self.budget.book.settle(&news);
+        if !self.budget.book.is_new() {
+            self.keep().await;
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Servers with real sockets and files, whose purses the tests empty as providers of places would.
+
+use std::{collections::BTreeMap, time::Instant};
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::{
+    config::{Address, Overrides},
+    places::Allowance,
+    server::{Server, Sockets},
+};
+
+const NAMES: [&str; 3] = ["Jaquez", "Juzang", "Riley"];
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Three servers in a row, Juzang in the middle.
+struct Row {
+    config: Config,
+    running: BTreeMap<&'static str, Server>,
+    _dir: TempDir,
+}
+
+impl Row {
+    async fn start(budgets: &str) -> Row {
+        let dir = tempfile::tempdir().unwrap();
+        let mut text = format!("[herd]\ntls = \"off\"\n[places]\n{budgets}\n");
+        for (port, name) in (1..).zip(NAMES) {
+            let neighbors = if name == "Juzang" { "\"Jaquez\", \"Riley\"" } else { "" };
+            // Ports that can be dialled are found below.
+            text += &format!(
+                "[[server]]\nname = \"{name}\"\nlisten = \"127.0.0.1:0\"\npeer = \"127.0.0.1:{port}\"\n\
+                 neighbors = [{neighbors}]\n"
+            );
+        }
+        let mut config = Config::read(&text, &dir.path().join("herd.toml"), &Overrides::none()).unwrap();
+        let mut all = Vec::new();
+        for server in &mut config.servers {
+            server.peer = Some("127.0.0.1:0".parse().unwrap());
+            let sockets = Sockets::bind(server).await.unwrap();
+            let peer = sockets.addresses().peer.unwrap();
+            server.peer = Some(Address::new(peer.ip(), peer.port()));
+            all.push(sockets);
+        }
+        let mut row = Row { config, running: BTreeMap::new(), _dir: dir };
+        for (name, sockets) in NAMES.into_iter().zip(all) {
+            row.start_on(name, sockets);
+        }
+        row
+    }
+
+    fn start_on(&mut self, name: &'static str, sockets: Sockets) {
+        let name_of = ServerName::new(name).unwrap();
+        let server = Server::start_on(&self.config, &name_of, sockets).unwrap();
+        self.running.insert(name, server);
+    }
+
+    async fn start_again(&mut self, name: &'static str) {
+        let sockets = Sockets::bind(self.config.server(name).unwrap()).await.unwrap();
+        self.start_on(name, sockets);
+    }
+
+    async fn stop(&mut self, name: &str) {
+        self.running.remove(name).unwrap().stop().await;
+    }
+
+    fn purse(&self, name: &str) -> &Purse {
+        self.running[name].herd().purse.as_deref().unwrap()
+    }
+
+    /// What the server may spend by itself, as it says for each budget.
+    fn own(&self, name: &str) -> Vec<u64> {
+        self.purse(name).standings().iter().map(|standing| standing.own).collect()
+    }
+
+    async fn wait_until_all_have_shares(&self) {
+        eventually("all have shares", || self.running.keys().all(|name| !self.own(name).is_empty())).await;
+    }
+
+    /// Makes requests at `names` until so many are made together, which has to be possible.
+    async fn spend(&self, names: &[&str], requests: u64) {
+        let mut made = 0;
+        eventually("the requests are made", || {
+            for name in names {
+                made += u64::from(made < requests && self.purse(name).take());
+            }
+            made == requests
+        })
+        .await;
+    }
+
+    /// Waits until each of `names` knows that it has nothing left; it must have none to give either.
+    async fn wait_until_spent(&self, names: &[&str]) {
+        eventually("all is spent", || names.iter().all(|name| self.own(name) == [0])).await;
+        assert!(names.iter().all(|name| !self.purse(name).take()), "nothing is left");
+    }
+}
+
+async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_server_that_is_asked_spends_what_all_have() {
+    let row = Row::start("per_day = 60\nper_month = 100").await;
+    row.wait_until_all_have_shares().await;
+    assert_eq!(NAMES.map(|name| row.own(name)), [[20, 34], [20, 33], [20, 33]]);
+    row.spend(&["Riley"], 60).await;
+    let known = |name: &str| row.purse(name).standings().iter().map(|it| it.spent).collect::<Vec<_>>();
+    eventually("all know of all", || NAMES.iter().all(|name| known(name) == [60, 60])).await;
+    assert!(NAMES.iter().all(|name| !row.purse(name).take()), "nobody has any left");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_herd_cut_in_two_spends_no_more_than_the_whole() {
+    let mut row = Row::start("per_month = 60").await;
+    row.wait_until_all_have_shares().await;
+    // Without the one in the middle the others do not hear of each other.
+    row.stop("Juzang").await;
+    row.spend(&["Riley"], 20).await;
+    row.spend(&["Jaquez"], 20).await;
+    row.wait_until_spent(&["Riley", "Jaquez"]).await;
+    row.start_again("Juzang").await;
+    row.spend(&["Riley", "Jaquez"], 20).await;
+    row.wait_until_spent(&NAMES).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_spent_before_a_restart_is_spent() {
+    let mut row = Row::start("per_month = 60").await;
+    row.wait_until_all_have_shares().await;
+    row.spend(&["Riley"], 7).await;
+    for name in NAMES {
+        row.stop(name).await;
+    }
+    for name in NAMES {
+        row.start_again(name).await;
+    }
+    row.spend(&["Riley"], 53).await;
+    row.wait_until_spent(&NAMES).await;
+}
