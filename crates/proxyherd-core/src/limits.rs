@@ -82,6 +82,9 @@ pub const DIAL_DELAY_MAX: Duration = Duration::from_secs(2);
 pub const DIAL_DELAY_MIN: Duration = Duration::from_millis(50);
 /// How long dialling and the handshake may take together. Past it the link is given up and dialled again.
 pub const HANDSHAKE_MAX: Duration = Duration::from_secs(5);
+/// Most handshakes of others with one server at once. One more ends the oldest: a neighbour's takes milliseconds, a
+/// stranger's as long as it may.
+pub const HANDSHAKES_MAX: usize = 64;
 /// How often a link without other traffic says that it is alive.
 pub const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(500);
 /// How long a link may be silent, or take no bytes. Past it the link is closed and dialled again.

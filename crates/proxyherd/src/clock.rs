@@ -11,6 +11,11 @@ pub fn now_ns() -> u64 {
     since.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }
 
+/// POSIX time by this machine's clock, whole seconds.
+pub fn now_s() -> i64 {
+    i64::try_from(now_ns() / 1_000_000_000).unwrap_or(i64::MAX)
+}
+
 /// A number that nobody outside can foresee; good enough for jitter and for scattering tables, not for keys.
 pub fn random() -> u64 {
     RandomState::new().build_hasher().finish()

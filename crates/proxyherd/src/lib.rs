@@ -6,6 +6,7 @@ pub mod cli;
 mod client;
 pub mod clock;
 pub mod config;
+pub mod credentials;
 pub mod demo;
 pub mod door;
 pub mod herd;

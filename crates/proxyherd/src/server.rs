@@ -11,7 +11,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     budget::{self, Budget, BudgetError},
-    config::{Config, Server as ServerConfig},
+    config::{Config, Server as ServerConfig, Tls},
+    credentials::{self, Credentials, CredentialsError},
     door,
     herd::Herd,
     listen::{self, ListenError},
@@ -45,6 +46,9 @@ pub enum StartError {
     /// What the server has spent of the places budget could not be read.
     #[error(transparent)]
     Budget(#[from] BudgetError),
+    /// What links are encrypted with could not be read.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
     /// A provider of places could not be opened.
     #[error(transparent)]
     Places(#[from] OpenError),
@@ -122,11 +126,13 @@ impl Server {
     pub fn start_on(config: &Config, name: &ServerName, sockets: Sockets) -> Result<Server, StartError> {
         let server =
             config.server(name.as_str()).expect("the caller has taken the name from the configuration");
+        let credentials = open_credentials(config, server)?.map(Arc::new);
         let log = ServerLog::open(&config.log, name).map_err(StartError::Log)?;
         let budget = Budget::open(config, name)?;
         let purse = budget.as_ref().map(|budget| Arc::clone(budget.purse()));
         let allowance = purse.clone().map_or_else(unlimited, |purse| purse as Arc<dyn Allowance>);
-        let herd = Herd::new(config, server, Places::open(&config.places, allowance)?, purse, log);
+        let places = Places::open(&config.places, allowance)?;
+        let herd = Herd::new(config, server, credentials, places, purse, log);
         let watchdog = Some(Watchdog::start(&herd, watchdog::INTERVAL).map_err(StartError::Door)?);
         let running = Server {
             herd,
@@ -155,6 +161,11 @@ impl Server {
         peer::run(herd, sockets.peer, &self.link_tasks, &self.stop_links);
         if let Some(budget) = budget {
             budget::run(herd, budget, &self.link_tasks, &self.stop_links);
+        }
+        if let Some(credentials) = &herd.credentials {
+            let watch =
+                credentials::watch(Arc::clone(credentials), herd.log.clone(), self.stop_links.clone());
+            self.link_tasks.spawn(watch);
         }
         self.link_tasks.spawn(sweep(Arc::clone(herd), self.stop_links.clone()));
         if let (Some(own), Some(listener)) = (&server.http, sockets.http) {
@@ -195,6 +206,14 @@ impl Server {
         drop(self.watchdog.take());
         self.herd.log.event(LogLevel::Info, Subject::Server, format_args!("stopped"));
         self.herd.log.flush();
+    }
+}
+
+/// A server without a door for others needs none.
+fn open_credentials(config: &Config, server: &ServerConfig) -> Result<Option<Credentials>, CredentialsError> {
+    match &config.herd.tls {
+        Tls::Certs(dir) if server.peer.is_some() => Credentials::open(dir, &server.name).map(Some),
+        _ => Ok(None),
     }
 }
 

@@ -1,11 +1,14 @@
 //! How many files and sockets this process may have open, and how many of them are left for clients.
 
+use proxyherd_core::limits::HANDSHAKES_MAX;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 /// Descriptors set aside for listeners, logs, the runtime, files and whatever else a server opens now and then.
 const OWN: u64 = 48;
 /// Descriptors set aside for each link: the one that is up, and another that comes to replace it.
 const PER_LINK: u64 = 2;
+/// Descriptors set aside for whoever else comes to the peer port of a server that has links.
+const STRANGERS: u64 = HANDSHAKES_MAX as u64;
 /// Descriptors set aside for operators' HTTP requests.
 const OPERATORS: u64 = 16;
 
@@ -23,7 +26,8 @@ pub fn left_for_clients(links: usize) -> usize {
 }
 
 fn left_of(limit: u64, links: usize) -> usize {
-    let set_aside = OWN + PER_LINK * links as u64 + OPERATORS;
+    let strangers = if links > 0 { STRANGERS } else { 0 };
+    let set_aside = OWN + PER_LINK * links as u64 + strangers + OPERATORS;
     usize::try_from(limit.saturating_sub(set_aside)).unwrap_or(usize::MAX).max(1)
 }
 
@@ -33,7 +37,8 @@ mod tests {
 
     #[test]
     fn what_others_need_is_set_aside_first() {
-        assert_eq!(left_of(1024, 3), 1024 - 48 - 6 - 16);
+        assert_eq!(left_of(1024, 3), 1024 - 48 - 6 - 64 - 16);
+        assert_eq!(left_of(1024, 0), 1024 - 48 - 16, "whoever has no links has nobody at a peer port");
         assert_eq!(left_of(16, 0), 1, "somebody is served all the same");
     }
 }

@@ -1,16 +1,27 @@
-//! `proxyherd check`: says what is wrong with a configuration.
+//! `proxyherd check`: says what is wrong with a configuration, and with the certificates that it names.
 
 use std::io::Write as _;
 
 use anstyle::{AnsiColor, Style};
 
-use super::{ConfigArgs, SetArgs, heading, outcome::counted};
-use crate::config::Config;
+use proxyherd_core::types::ServerName;
+
+use super::{
+    ConfigArgs, ConfigurationError, SetArgs, heading,
+    outcome::{self, counted},
+    serve,
+};
+use crate::{
+    clock,
+    config::{Config, Tls},
+    credentials::{Finding, audit},
+};
 
 const AFTER_HELP: &str = concat!(
     heading!("Examples"),
     "  proxyherd check
   proxyherd check --config /etc/herd.toml --set log.level=debug
+  proxyherd check --name Riley     on Riley's machine: its certificate and key must be here
 
 ",
     heading!("Exit codes"),
@@ -23,27 +34,51 @@ const FINE: Style = AnsiColor::BrightGreen.on_default().bold();
 /// Say what is wrong with a configuration, by key and line
 ///
 /// All mistakes are reported, not only the first. What is set by PROXYHERD_* variables and --set is checked too, as
-/// `serve` would take it.
+/// `serve` would take it. So are the certificates: a machine needs those of its own servers only, so of the others just
+/// what is there is looked at.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {
     #[command(flatten)]
     config: ConfigArgs,
 
+    /// Which of the file's servers is to run here
+    #[arg(long, short, value_name = "SERVER", env = "PROXYHERD_NAME")]
+    name: Option<String>,
+
     #[command(flatten)]
     set: SetArgs,
 }
 
-/// Reads the configuration and nothing else.
+/// Reads the configuration and the certificates, and nothing else.
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let config = super::load(&args.config, &args.set.set)?;
-    writeln!(anstream::stdout(), "{}: {FINE}fine{FINE:#}, {}", config.path.display(), summary(&config))?;
+    let name = args.name.as_deref().map(|name| serve::named(&config, name)).transpose()?;
+    let findings = check_certificates(&config, name.map(|server| &server.name));
+    let errors = outcome::show_findings(&findings);
+    if errors > 0 {
+        let message = format!("{}: {} in its certificates", config.path.display(), counted(errors, "error"));
+        return Err(ConfigurationError(message).into());
+    }
+    let warnings = config.warnings.len() + findings.len();
+    let summary = summary(&config, warnings);
+    writeln!(anstream::stdout(), "{}: {FINE}fine{FINE:#}, {summary}", config.path.display())?;
     Ok(())
 }
 
-fn summary(config: &Config) -> String {
+/// Servers without a door for others need no certificates.
+fn check_certificates(config: &Config, insisted: Option<&ServerName>) -> Vec<Finding> {
+    let servers: Vec<_> = config.servers.iter().filter(|server| server.peer.is_some()).collect();
+    let names: Vec<&ServerName> = servers.iter().map(|server| &server.name).collect();
+    match &config.herd.tls {
+        Tls::Certs(dir) if !names.is_empty() => audit(dir, &names, insisted, clock::now_s()),
+        _ => Vec::new(),
+    }
+}
+
+fn summary(config: &Config, warnings: usize) -> String {
     let ends: usize = config.servers.iter().map(|server| config.links_of(&server.name).len()).sum();
-    let warnings = match config.warnings.len() {
+    let warnings = match warnings {
         0 => String::new(),
         count => format!("; {}", counted(count, "warning")),
     };
@@ -61,6 +96,6 @@ mod tests {
 
     #[test]
     fn the_summary_counts_each_link_once() {
-        assert_eq!(summary(&Config::classic()), "herd \"herd\" of 5 servers and 6 links");
+        assert_eq!(summary(&Config::classic(), 0), "herd \"herd\" of 5 servers and 6 links");
     }
 }

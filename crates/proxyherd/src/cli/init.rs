@@ -1,7 +1,11 @@
-//! `proxyherd init`: writes the configuration of the classic herd, with every setting explained.
+//! `proxyherd init`: writes the configuration of the classic herd, with every setting explained, and the
+//! certificates that its servers know each other by.
+
+mod certificates;
+mod file;
 
 use std::{
-    fs::{self, File},
+    fs,
     hash::{BuildHasher as _, RandomState},
     io::{self, Write as _},
     path::{Path, PathBuf},
@@ -10,63 +14,83 @@ use std::{
 
 use anstyle::Style;
 use anyhow::{Context as _, bail};
+use proxyherd_core::types::ServerName;
 
-use super::{UsageError, heading};
+use self::file::{Existing, PUBLIC};
+use super::heading;
 use crate::config::Config;
 
 const AFTER_HELP: &str = concat!(
     heading!("Examples"),
     "  proxyherd init
   proxyherd init /etc/proxyherd
-  proxyherd init --force           replaces a herd.toml that is there
+  proxyherd init --force           replaces a herd.toml that is there; certificates stay
+  proxyherd init --server Riley    a new certificate for Riley, beside the herd.toml here
+
+",
+    heading!("Files"),
+    "  herd.toml              the configuration
+  certs/ca.pem           the herd's authority: every server needs it
+  certs/<server>.pem     a server's certificate, and
+  certs/<server>.key     its private key: that server alone needs them
+  certs/ca.key           the authority's private key, for this command alone: keep it off the servers
 ",
 );
 
 const FILE_NAME: &str = "herd.toml";
+/// What the written file has for `tls`.
+const CERTIFICATES: &str = "certs";
 const BOLD: Style = Style::new().bold();
 
-/// Write a commented herd.toml of the classic herd of five servers
+/// Write a commented herd.toml of the classic herd of five servers, and the herd's certificates
 ///
-/// Every setting is in it, with its unit and its default. A file that is there is left alone.
+/// Every setting is in it, with its unit and its default. What is there is left alone. With --server it makes or renews
+/// the certificate of one server and nothing else.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {
-    /// The directory to write into; it is made if it is not there
+    /// The directory of herd.toml; it is made if it is not there
     #[arg(value_name = "DIR", default_value = ".", hide_default_value = true)]
     dir: PathBuf,
 
     /// Replace a herd.toml that is there
-    #[arg(long)]
+    #[arg(long, conflicts_with = "server")]
     force: bool,
 
-    /// Add or renew one server's credentials (not available in this version)
-    #[arg(long, value_name = "NAME")]
-    server: Option<String>,
+    /// Make or renew the certificate of this server
+    #[arg(long, value_name = "NAME", value_parser = ServerName::new)]
+    server: Option<ServerName>,
+
+    /// For how many days certificates hold
+    #[arg(long, value_name = "N", default_value_t = 365)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=3650))]
+    days: u32,
 }
 
-/// Writes the file and says what to do next.
+/// Writes the files and says what to do next.
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
-    let path = put(args)?;
-    say_what_next(&path)?;
+    if let Some(server) = &args.server {
+        return certificates::renew(&args.dir, server, args.days);
+    }
+    let has_new_authority = put(args)?;
+    say_what_next(&args.dir, has_new_authority)?;
     Ok(())
 }
 
-/// Writes the file, unless it would replace one that is there, and returns its path.
-fn put(args: &Args) -> anyhow::Result<PathBuf> {
-    if args.server.is_some() {
-        let message = "--server is for credentials, which come with encrypted links: not in this version. \
-                       `proxyherd init` writes the configuration alone";
-        return Err(UsageError(message.to_owned()).into());
-    }
+/// Writes the files, unless herd.toml would replace one that is there; says whether the authority is new.
+fn put(args: &Args) -> anyhow::Result<bool> {
     let path = args.dir.join(FILE_NAME);
-    fs::create_dir_all(&args.dir).with_context(|| format!("cannot make {}", args.dir.display()))?;
-    match write(&path, &Config::classic_text(&random_id()), args.force) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            bail!("{} is there already; --force replaces it", path.display())
-        }
-        written => written.with_context(|| format!("cannot write {}", path.display()))?,
+    if path.exists() && !args.force {
+        bail!("{} is there already; --force replaces it", path.display());
     }
-    Ok(path)
+    fs::create_dir_all(&args.dir).with_context(|| format!("cannot make {}", args.dir.display()))?;
+    let (id, servers) = (random_id(), Config::classic().servers);
+    let servers: Vec<ServerName> = servers.into_iter().map(|server| server.name).collect();
+    let is_new = certificates::make(&args.dir.join(CERTIFICATES), &id, &servers, args.days)?;
+    let existing = if args.force { Existing::Replace } else { Existing::Keep };
+    file::write(&path, &Config::classic_text(&id), PUBLIC, existing)
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(is_new)
 }
 
 /// `herd-7f3a9c`: herds that happen to meet must not take each other's reports for their own.
@@ -76,34 +100,22 @@ fn random_id() -> String {
     format!("herd-{:06x}", random & 0xff_ffff)
 }
 
-/// Writes the whole file or none of it: whoever reads it meanwhile, or after a crash, never sees half.
-fn write(path: &Path, text: &str, force: bool) -> io::Result<()> {
-    let beside = path.with_file_name(format!(".{FILE_NAME}.{}", process::id()));
-    let written = write_synced(&beside, text).and_then(|()| match force {
-        true => fs::rename(&beside, path),
-        // A link, unlike a rename, never replaces what came to be there in the meantime.
-        false => fs::hard_link(&beside, path),
-    });
-    match fs::remove_file(&beside) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => written.and(Err(error)),
-        _ => written,
-    }
-}
-
-fn write_synced(path: &Path, text: &str) -> io::Result<()> {
-    let mut file = File::create(path)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
-}
-
-fn say_what_next(path: &Path) -> io::Result<()> {
+fn say_what_next(dir: &Path, has_new_authority: bool) -> io::Result<()> {
     let names: Vec<String> =
         Config::classic().servers.into_iter().map(|server| server.name.to_string()).collect();
     let names = names.join(" ");
-    let file = path.display();
+    let (file, certificates) = (dir.join(FILE_NAME), dir.join(CERTIFICATES));
+    let (file, certificates) = (file.display(), certificates.display());
+    let made = if has_new_authority {
+        "certificates for them, and the authority that made them.\n\
+         Its key, ca.key, makes servers of this herd: only `proxyherd init` needs it, so keep it off the servers."
+    } else {
+        "the certificates that were there already have stayed."
+    };
     writeln!(
         anstream::stdout(),
         "Wrote {BOLD}{file}{BOLD:#}: the classic herd of five servers, all on this machine.
+In {BOLD}{certificates}{BOLD:#}: {made}
 
 Start them, one a terminal or all at once:
   proxyherd serve --config {file} --name Riley
@@ -120,33 +132,71 @@ After changing the file:
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::config::Overrides;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::{super::UsageError, *};
+    use crate::{
+        config::Overrides,
+        credentials::{Credentials, Finding, audit},
+    };
 
     fn args(dir: &Path, force: bool) -> Args {
-        Args { dir: dir.to_owned(), force, server: None }
+        Args { dir: dir.to_owned(), force, server: None, days: 365 }
     }
 
     fn files(dir: &Path) -> Vec<String> {
         let entries = fs::read_dir(dir).unwrap();
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+        let mut files: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        files.sort();
+        files
+    }
+
+    fn name(server: &str) -> ServerName {
+        ServerName::new(server).unwrap()
     }
 
     #[test]
     fn what_is_written_passes_check() {
         let dir = tempfile::tempdir().unwrap();
         let dir = dir.path().join("a/b");
-        put(&args(&dir, false)).unwrap();
+        assert!(put(&args(&dir, false)).unwrap());
         let config = Config::load(&dir.join("herd.toml"), &Overrides::none()).unwrap();
         assert_eq!(config.servers, Config::classic().servers);
         assert!(config.warnings.is_empty());
         let digits = config.herd.id.strip_prefix("herd-").unwrap();
         assert!(digits.len() == 6 && u32::from_str_radix(digits, 16).is_ok(), "{digits}");
-        assert_eq!(files(&dir), ["herd.toml"], "nothing is left beside it");
+        assert_eq!(files(&dir), ["certs", "herd.toml"], "nothing is left beside it");
+        let certs = dir.join("certs");
+        let names: Vec<&ServerName> = config.servers.iter().map(|server| &server.name).collect();
+        assert_eq!(audit(&certs, &names, None, crate::clock::now_s()), []);
+        for &name in &names {
+            let days = Credentials::open(&certs, name).unwrap().days_left();
+            assert!((364..=365).contains(&days), "{days}");
+        }
     }
 
     #[test]
-    fn a_file_that_is_there_is_replaced_only_by_force() {
+    fn keys_are_their_owners_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        put(&args(dir.path(), false)).unwrap();
+        let certs = dir.path().join("certs");
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&certs), 0o700);
+        let written = files(&certs);
+        assert_eq!(written.len(), 12, "{written:?}");
+        for file in written {
+            let is_key = file.ends_with(".key");
+            let expected = if is_key { 0o600 } else { 0o644 };
+            assert_eq!(mode(&certs.join(&file)) & !0o044, expected & !0o044, "{file}");
+            assert!(!is_key || mode(&certs.join(&file)) == 0o600, "{file}");
+        }
+        let text = fs::read_to_string(certs.join("ca.key")).unwrap();
+        assert!(text.contains("keep it off the servers"), "{}", text.lines().next().unwrap());
+    }
+
+    #[test]
+    fn a_file_that_is_there_is_replaced_only_by_force_and_certificates_never() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("herd.toml");
         fs::write(&path, "mine").unwrap();
@@ -154,22 +204,48 @@ mod tests {
         assert!(error.ends_with("herd.toml is there already; --force replaces it"), "{error}");
         assert_eq!(fs::read_to_string(&path).unwrap(), "mine");
         assert_eq!(files(dir.path()), ["herd.toml"], "nothing is left beside it");
-        put(&args(dir.path(), true)).unwrap();
+        assert!(put(&args(dir.path(), true)).unwrap());
         assert!(fs::read_to_string(&path).unwrap().starts_with("# herd.toml"));
-        assert_eq!(files(dir.path()), ["herd.toml"]);
+        let certs = dir.path().join("certs");
+        let read = |file: &str| fs::read_to_string(certs.join(file)).unwrap();
+        let (authority, riley) = (read("ca.pem"), read("Riley.pem"));
+        fs::remove_file(certs.join("Jaquez.pem")).unwrap();
+        let error = put(&args(dir.path(), true)).unwrap_err().to_string();
+        assert!(
+            error.ends_with("Jaquez.key is there already, without what belongs to it; move it away first"),
+            "{error}"
+        );
+        fs::remove_file(certs.join("Jaquez.key")).unwrap();
+        assert!(!put(&args(dir.path(), true)).unwrap());
+        assert_eq!((authority, riley), (read("ca.pem"), read("Riley.pem")), "what was there has stayed");
+        assert_eq!(Credentials::open(&certs, &name("Jaquez")).map(|_| ()).map_err(|e| e.to_string()), Ok(()));
+    }
+
+    #[test]
+    fn one_server_is_added_or_renewed_by_the_authority_that_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        put(&args(dir.path(), false)).unwrap();
+        let certs = dir.path().join("certs");
+        for server in ["Riley", "new_1.x"] {
+            certificates::renew(dir.path(), &name(server), 7).unwrap();
+            let days = Credentials::open(&certs, &name(server)).unwrap().days_left();
+            assert!((6..=7).contains(&days), "{server}: {days}");
+        }
+        let riley = name("Riley");
+        let findings = audit(&certs, &[&riley], None, crate::clock::now_s());
+        assert!(matches!(&findings[..], [Finding::Warning(said)] if said.contains("init --server Riley")));
+        let authority = fs::read(certs.join("ca.pem")).unwrap();
+        assert!(certificates::renew(dir.path(), &name("ca"), 7).unwrap_err().is::<UsageError>());
+        assert_eq!(fs::read(certs.join("ca.pem")).unwrap(), authority);
+        fs::remove_file(certs.join("ca.key")).unwrap();
+        let error = certificates::renew(dir.path(), &riley, 7).unwrap_err().to_string();
+        assert!(error.contains("ca.key") && error.contains("where the herd's authority is"), "{error}");
+        assert!(Credentials::open(&certs, &riley).is_ok());
     }
 
     #[test]
     fn two_herds_have_two_ids() {
         let ids: std::collections::BTreeSet<String> = (0..20).map(|_| random_id()).collect();
         assert!(ids.len() > 1);
-    }
-
-    #[test]
-    fn credentials_are_refused_before_anything_is_written() {
-        let dir = tempfile::tempdir().unwrap();
-        let args = Args { server: Some("Riley".to_owned()), ..args(dir.path(), false) };
-        assert!(put(&args).unwrap_err().is::<UsageError>());
-        assert!(files(dir.path()).is_empty());
     }
 }

@@ -97,6 +97,11 @@ struct SetArgs {
 #[error("{0}")]
 struct UsageError(String);
 
+/// What the configuration names is not as it must be: the program ends with code 78.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct ConfigurationError(String);
+
 /// Does what the command line says, and returns how it went.
 pub fn run() -> ExitCode {
     let done = match CommandLine::parse().command {

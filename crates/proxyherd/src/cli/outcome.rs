@@ -4,8 +4,11 @@ use std::{io, io::Write as _, process::ExitCode};
 
 use anstyle::{AnsiColor, Style};
 
-use super::UsageError;
-use crate::config::{Diagnostic, Diagnostics, LoadError};
+use super::{ConfigurationError, UsageError};
+use crate::{
+    config::{Diagnostic, Diagnostics, LoadError},
+    credentials::Finding,
+};
 
 /// Something failed while running.
 const FAILED: u8 = 1;
@@ -15,6 +18,7 @@ const USAGE: u8 = 2;
 const CONFIGURATION: u8 = 78;
 
 const ERROR: Style = AnsiColor::BrightRed.on_default().bold();
+const WARNING: Style = AnsiColor::BrightYellow.on_default().bold();
 const BOLD: Style = Style::new().bold();
 
 /// Says what went wrong and returns the code to end with.
@@ -37,7 +41,7 @@ pub(super) fn report(error: &anyhow::Error) -> ExitCode {
 }
 
 fn code(error: &anyhow::Error) -> u8 {
-    if error.is::<LoadError>() {
+    if error.is::<LoadError>() || error.is::<ConfigurationError>() {
         CONFIGURATION
     } else if error.is::<UsageError>() {
         USAGE
@@ -57,6 +61,23 @@ pub(super) fn show<'d>(diagnostics: impl IntoIterator<Item = &'d Diagnostic>) {
         // Where standard error is gone, nobody is left to tell.
         let _ = write!(err, "{}", diagnostic.render());
     }
+}
+
+/// Shows what is wrong with certificates, and says how many of it are errors.
+pub(super) fn show_findings(findings: &[Finding]) -> usize {
+    let mut errors = 0;
+    for finding in findings {
+        match finding {
+            Finding::Error(said) => {
+                errors += 1;
+                show_error(said, "");
+            }
+            Finding::Warning(said) => {
+                let _ = writeln!(anstream::stderr(), "{WARNING}warning{WARNING:#}{BOLD}:{BOLD:#} {said}");
+            }
+        }
+    }
+    errors
 }
 
 fn show_count(diagnostics: &Diagnostics) {
@@ -96,6 +117,7 @@ mod tests {
         assert_eq!(code(&LoadError::Wrong(wrong).into()), 78);
         let missing = Config::load(Path::new("/nonexistent/herd.toml"), &Overrides::none()).unwrap_err();
         assert_eq!(code(&missing.into()), 78);
+        assert_eq!(code(&ConfigurationError("no certificate".into()).into()), 78);
         assert_eq!(code(&UsageError("no such server".into()).into()), 2);
         assert_eq!(code(&anyhow::anyhow!("the port is taken")), 1);
     }

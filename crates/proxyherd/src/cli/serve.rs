@@ -1,10 +1,10 @@
 //! `proxyherd serve`: one server of the herd, in the foreground.
 
-use super::{ConfigArgs, SetArgs, UsageError, heading, signals};
+use super::{ConfigArgs, ConfigurationError, SetArgs, UsageError, heading, signals};
 use crate::{
     admission::descriptors,
     config::{Config, Server as ServerConfig},
-    server::Server,
+    server::{Server, StartError},
 };
 
 const AFTER_HELP: &str = concat!(
@@ -47,7 +47,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
 
 async fn serve(config: &Config, name: &str) -> anyhow::Result<()> {
     let asked_to_end = signals::asked_to_end()?;
-    let server = Server::start(config, name).await?;
+    let server = Server::start(config, name).await.map_err(|error| match error {
+        StartError::Credentials(error) => ConfigurationError(error.to_string()).into(),
+        error => anyhow::Error::from(error),
+    })?;
     println!("ready: {name} takes clients at {}", server.addresses().line);
     asked_to_end.await;
     signals::end_at_once_when_asked_again()?;
@@ -56,7 +59,7 @@ async fn serve(config: &Config, name: &str) -> anyhow::Result<()> {
 }
 
 /// The server of that name; a name that is none is a mistake of whoever typed it.
-fn named<'c>(config: &'c Config, name: &str) -> Result<&'c ServerConfig, UsageError> {
+pub(super) fn named<'c>(config: &'c Config, name: &str) -> Result<&'c ServerConfig, UsageError> {
     config.server(name).ok_or_else(|| {
         let hint = match config.nearest_server(name) {
             Some(near) => format!("did you mean {}?", near.name),

@@ -25,7 +25,7 @@ pub(super) fn config(text: &str, path: &Path, overrides: &Overrides) -> Result<C
     let entries = Entries::read(overrides, &mut mistakes);
     let mut reader = Reader::new(source, &entries, mistakes);
     let (config, drafts) = read_root(reader.root(&parsed.table), path);
-    topology::check(&drafts, &mut reader);
+    topology::check(&drafts, &config.herd.tls, &mut reader);
     let mut found = reader.finish();
     found.retain(|one| !parsed.spoils(&one.site.origin));
     found.extend(parsed.mistakes);

@@ -30,8 +30,19 @@ pub struct Herd {
     pub max_clients: u64,
     /// Each server keeps what outlives it in `<data>/<server>`.
     pub data: PathBuf,
+    /// Whether, and by what, links are encrypted.
+    pub tls: Tls,
     /// A client is forgotten this long after its report was received, if ever.
     pub client_ttl: Option<Duration>,
+}
+
+/// How links are made sure of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tls {
+    /// Not at all: every link is on loopback.
+    Off,
+    /// By certificates in this directory.
+    Certs(PathBuf),
 }
 
 /// The section `[limits]`: what one server does not go beyond.
@@ -57,7 +68,13 @@ pub struct Limits {
 
 impl Default for Herd {
     fn default() -> Herd {
-        Herd { id: "herd".to_owned(), max_clients: 10_000_000, data: PathBuf::from("data"), client_ttl: None }
+        Herd {
+            id: "herd".to_owned(),
+            max_clients: 10_000_000,
+            data: PathBuf::from("data"),
+            tls: Tls::Certs(PathBuf::from("certs")),
+            client_ttl: None,
+        }
     }
 }
 
@@ -95,13 +112,13 @@ pub(super) fn read_herd(mut section: Section<'_, '_>, base: &Path) -> Herd {
     let id = section.parsed("id", expected, parse_herd_id).map_or(default.id, |id| id.value);
     let max_clients = section.integer("max_clients", 1..=1_000_000_000, default.max_clients).value;
     let client_ttl_s = section.integer("client_ttl_s", 0..=TEN_YEARS_S, 0).value;
-    refuse_encryption(&mut section);
+    let tls = read_tls(&mut section, base);
     refuse_durability(&mut section);
     let data = section.parsed("data", "takes a directory", parse_path);
     let data = data.map_or_else(|| base.join(default.data), |data| data.relative_to(base));
     section.finish();
     let client_ttl = (client_ttl_s > 0).then(|| Duration::from_secs(client_ttl_s));
-    Herd { id, max_clients, data, client_ttl }
+    Herd { id, max_clients, data, tls, client_ttl }
 }
 
 fn parse_herd_id(text: &str) -> Result<String, &'static str> {
@@ -110,12 +127,27 @@ fn parse_herd_id(text: &str) -> Result<String, &'static str> {
     if fits { Ok(text.to_owned()) } else { Err("for example \"herd-7f3a9c\"") }
 }
 
-/// Leaving `tls` out will mean "certs", so that nobody runs without encryption by oversight: until there are
-/// certificates it must be written out.
-fn refuse_encryption(section: &mut Section<'_, '_>) {
-    let off = "write tls = \"off\"; until links can be encrypted, every `peer` is on loopback";
-    let parse = |text: &str| if text == "off" { Ok(()) } else { Err(off) };
-    section.required("tls", "takes \"off\" in this version", parse, off);
+/// Leaving `tls` out means "certs", so that nobody runs without encryption by oversight.
+fn read_tls(section: &mut Section<'_, '_>, base: &Path) -> Tls {
+    match section.parsed("tls", "takes the directory that `proxyherd init` has made, or \"off\"", parse_tls) {
+        Some(Placed { value: None, .. }) => Tls::Off,
+        Some(Placed { value: Some(dir), key, site }) => {
+            Tls::Certs(Placed { value: dir, key, site }.relative_to(base))
+        }
+        None => Tls::Certs(base.join("certs")),
+    }
+}
+
+/// The directory; `None` for "off". What is nearly "off" is no directory's name.
+fn parse_tls(text: &str) -> Result<Option<PathBuf>, String> {
+    let means_off = ["off", "of", "no", "none", "false", "disabled"];
+    let means_on = ["on", "yes", "true", "enabled"];
+    match text.to_ascii_lowercase().as_str() {
+        _ if text == "off" => Ok(None),
+        near if means_off.contains(&near) => Err("did you mean \"off\"?".to_owned()),
+        near if means_on.contains(&near) => Err("for example \"certs\"".to_owned()),
+        _ => parse_path(text).map(Some),
+    }
 }
 
 fn refuse_durability(section: &mut Section<'_, '_>) {

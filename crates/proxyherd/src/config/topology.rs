@@ -1,5 +1,7 @@
 //! What must hold between the servers of a herd: names and addresses are theirs alone, links lead to servers,
 //! and what is not encrypted stays on the machine.
+//!
+//! Which servers share a machine the file does not say, but it shows: where others dial them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,13 +13,14 @@ use super::{
     nearest,
     reader::Reader,
     servers::{Draft, LINKS_PER_SERVER_MAX, dials},
+    settings::Tls,
     value::Placed,
 };
 
 /// The servers' links: of each server, by index, the indices of those it has a link with.
 type Links = Vec<BTreeSet<usize>>;
 
-pub(super) fn check(drafts: &[Draft], reader: &mut Reader<'_>) {
+pub(super) fn check(drafts: &[Draft], tls: &Tls, reader: &mut Reader<'_>) {
     if drafts.is_empty() && !reader.has_errors_in("server") {
         let mistake = Diagnostic::keyless(reader.whole(), "the herd has no server");
         reader.report(
@@ -30,6 +33,10 @@ pub(super) fn check(drafts: &[Draft], reader: &mut Reader<'_>) {
         check_link_count(draft, linked.len(), reader);
         check_doors(draft, reader);
         check_peer(draft, linked, drafts, reader);
+        match tls {
+            Tls::Off => check_unencrypted(draft, reader),
+            Tls::Certs(_) => check_certified(draft, reader),
+        }
     }
     check_addresses(drafts, reader);
     check_advertised(drafts, reader);
@@ -109,12 +116,6 @@ fn check_doors(draft: &Draft, reader: &mut Reader<'_>) {
 }
 
 fn check_peer(draft: &Draft, linked: &BTreeSet<usize>, drafts: &[Draft], reader: &mut Reader<'_>) {
-    for address in [&draft.peer, &draft.advertise].into_iter().flatten() {
-        if !address.value.is_loopback() {
-            let mistake = error(address, "must be on loopback: links are not encrypted in this version");
-            reader.report(mistake.help(on_loopback(&address.value)));
-        }
-    }
     match (&draft.peer, &draft.advertise) {
         (None, Some(advertise)) => {
             let help = "add peer = …, where the server listens for others; advertise is how they reach it";
@@ -131,6 +132,25 @@ fn check_peer(draft: &Draft, linked: &BTreeSet<usize>, drafts: &[Draft], reader:
     }
 }
 
+/// Whoever reaches a peer port without encryption may speak as any server.
+fn check_unencrypted(draft: &Draft, reader: &mut Reader<'_>) {
+    for address in [&draft.peer, &draft.advertise].into_iter().flatten() {
+        if !address.value.is_loopback() {
+            let mistake = error(address, "must be on loopback, since `herd.tls` is \"off\"");
+            let instead = on_loopback(&address.value);
+            reader.report(mistake.help(format!("{instead}; or encrypt the links: tls = \"certs\"")));
+        }
+    }
+}
+
+/// A server's certificate is in a file of its name, beside the authority's.
+fn check_certified(draft: &Draft, reader: &mut Reader<'_>) {
+    if let Some(name) = draft.name.as_ref().filter(|name| name.value.as_str() == "ca") {
+        let mistake = error(name, "is the name that the authority's files have, ca.pem and ca.key");
+        reader.report(mistake.help("give the server another name"));
+    }
+}
+
 /// With port 0 the system chooses, and nobody else learns what it chose.
 fn check_dialled_port(draft: &Draft, linked: &BTreeSet<usize>, drafts: &[Draft], reader: &mut Reader<'_>) {
     let Some(dialled) = draft.advertise.as_ref().or(draft.peer.as_ref()) else { return };
@@ -139,7 +159,18 @@ fn check_dialled_port(draft: &Draft, linked: &BTreeSet<usize>, drafts: &[Draft],
         _ => false,
     };
     let dialling: BTreeSet<usize> = linked.iter().filter(dials_it).copied().collect();
-    if dialled.value.port() == 0 && !dialling.is_empty() {
+    if dialling.is_empty() {
+        return;
+    }
+    if dialled.value.is_unspecified() {
+        let mistake = error(dialled, "stands for all addresses of its machine, and nobody can dial that");
+        let help = format!(
+            "{} must dial it: add advertise = \"HOST:{}\"",
+            names_of(&dialling, drafts),
+            dialled.value.port()
+        );
+        reader.report(mistake.help(help));
+    } else if dialled.value.port() == 0 {
         let mistake = error(dialled, "has port 0, which nobody can dial");
         let help = format!("{} must dial it: give it a port", names_of(&dialling, drafts));
         reader.report(mistake.help(help));
@@ -150,12 +181,18 @@ fn on_loopback(address: &Address) -> String {
     format!("for example \"127.0.0.1:{}\"", address.port())
 }
 
-/// No two listeners of the herd share an address: until links are encrypted, all servers are on one machine.
+/// No two listeners of one machine share an address.
 fn check_addresses(drafts: &[Draft], reader: &mut Reader<'_>) {
     let listening = |draft: &'_ Draft| [&draft.listen, &draft.peer, &draft.http].map(Clone::clone);
-    let all: Vec<Placed<Address>> = drafts.iter().flat_map(listening).flatten().collect();
-    for (index, address) in all.iter().enumerate() {
-        if let Some(first) = all[..index].iter().find(|first| first.value.overlaps(&address.value)) {
+    let all: Vec<(&Draft, Placed<Address>)> = drafts
+        .iter()
+        .flat_map(|draft| listening(draft).into_iter().flatten().map(move |address| (draft, address)))
+        .collect();
+    for (index, (draft, address)) in all.iter().enumerate() {
+        let in_the_way = |(other, first): &&(&Draft, Placed<Address>)| {
+            share_a_machine(other, draft) && first.value.overlaps(&address.value)
+        };
+        if let Some((_, first)) = all[..index].iter().find(in_the_way) {
             let mistake = error(address, &format!("is in use already, by `{}`", first.key));
             reader.report(
                 mistake.related(first.site.clone(), "first here").help("give each door its own port"),
@@ -164,11 +201,21 @@ fn check_addresses(drafts: &[Draft], reader: &mut Reader<'_>) {
     }
 }
 
+/// Do these run on one machine, as far as their addresses show? Where others dial them on one host, they do.
+fn share_a_machine(one: &Draft, two: &Draft) -> bool {
+    let host = |draft: &Draft| draft.advertise.as_ref().or(draft.peer.as_ref()).map(|at| at.value.clone());
+    match (host(one), host(two)) {
+        (Some(one), Some(two)) => one.is_loopback() && two.is_loopback() || one.host() == two.host(),
+        _ => true,
+    }
+}
+
 /// Whoever dials what a server advertises must not reach another, nor its clients' door.
 fn check_advertised(drafts: &[Draft], reader: &mut Reader<'_>) {
     for (index, draft) in drafts.iter().enumerate() {
         let Some(advertise) = &draft.advertise else { continue };
-        let mut others = drafts.iter().enumerate().flat_map(|(other, draft)| {
+        let near = drafts.iter().enumerate().filter(|(_, other)| share_a_machine(draft, other));
+        let mut others = near.flat_map(|(other, draft)| {
             let peers = [&draft.peer, &draft.advertise].map(|peer| peer.as_ref().filter(|_| other != index));
             let [peer, earlier] = peers;
             [draft.listen.as_ref(), draft.http.as_ref(), peer, earlier.filter(|_| other < index)]

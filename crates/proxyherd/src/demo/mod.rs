@@ -12,7 +12,7 @@ use anyhow::Context;
 use tokio::task::JoinSet;
 
 use crate::{
-    config::{Address, Config, Server as ServerConfig},
+    config::{Address, Config, Server as ServerConfig, Tls},
     herd::Herd,
     server::{Addresses, Server, Sockets},
 };
@@ -42,6 +42,8 @@ impl Demo {
     pub async fn start(options: Options) -> anyhow::Result<Demo> {
         let mut config = Config::classic();
         config.log.dir.clone_from(&options.log_dir);
+        // All in one process: there is nobody to be told from anybody else.
+        config.herd.tls = Tls::Off;
         let classic = if options.any_ports { None } else { bind_all(&config).await.ok() };
         let has_classic_ports = classic.is_some();
         let sockets = match classic {

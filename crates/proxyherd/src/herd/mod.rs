@@ -27,6 +27,7 @@ use crate::{
     admission::{Admission, descriptors},
     clock,
     config::{Config, Server},
+    credentials::Credentials,
     log::ServerLog,
     places::{Places, Purse},
     watchdog::Health,
@@ -45,6 +46,8 @@ pub struct Herd {
     pub places: Places,
     /// Requests that its providers may still make, where that has a bound.
     pub purse: Option<Arc<Purse>>,
+    /// What it shows its neighbours and whom it believes; without them links are plain, and on loopback.
+    pub credentials: Option<Arc<Credentials>>,
     /// Its log.
     pub log: ServerLog,
     /// Who of its clients is let in.
@@ -63,6 +66,8 @@ pub struct Herd {
 pub struct Counts {
     /// Reports that could not be read, since the start.
     pub reports_unreadable: AtomicU64,
+    /// Connections to the peer port that got no link, since the start.
+    pub peers_refused: AtomicU64,
     /// Lines, reports and others, answered `? …` since the start.
     pub lines_invalid: AtomicU64,
 }
@@ -72,6 +77,7 @@ impl Herd {
     pub fn new(
         config: &Config,
         server: &Server,
+        credentials: Option<Arc<Credentials>>,
         places: Places,
         purse: Option<Arc<Purse>>,
         log: ServerLog,
@@ -96,6 +102,7 @@ impl Herd {
             admission: Arc::new(Admission::new(&config.limits, room)),
             places,
             purse,
+            credentials,
             log,
             health: Health::default(),
             counts: Counts::default(),

@@ -1,27 +1,37 @@
 //! The sockets between servers: dialling, accepting, the handshake, and who speaks on a link.
 //!
-//! One end of each link dials and dials again, the other accepts; what is said then is `session`'s. Nothing
-//! here knows what frames do to the map.
+//! One end of each link dials and dials again, the other accepts. Who is at the other end is `wire`'s to find out,
+//! what is said then is `session`'s. Nothing here knows what frames do to the map.
 
+mod handshakes;
 mod session;
+mod wire;
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Instant,
+};
 
 use proxyherd_core::{
-    codec::link::{Encoder, Frame, FrameError, Hello, decode, may_be_hello},
-    limits::{HANDSHAKE_MAX, LINK_SILENCE_MAX},
+    limits::{HANDSHAKE_MAX, HANDSHAKES_MAX, LINK_SILENCE_MAX},
     link::{Backoff, LinkError, Refused},
     types::ServerName,
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use self::{
+    handshakes::{Handshakes, Telling, Tellings},
+    wire::Caller,
+};
 use crate::{
     clock,
+    credentials::HandshakeError,
     herd::{Herd, Link},
     listen,
     log::{LogLevel, Subject},
@@ -44,6 +54,14 @@ enum Trouble {
     Stuck,
     #[error("it does not keep to the protocol: {0}")]
     Protocol(#[from] LinkError),
+    #[error(transparent)]
+    Handshake(#[from] HandshakeError),
+    #[error("{shown} answers where {expected} should be: look at the addresses in the configuration")]
+    OtherServer { shown: ServerName, expected: ServerName },
+    #[error("it says that it is {said} and shows the certificate of {shown}: each server has its own")]
+    Misnamed { shown: ServerName, said: ServerName },
+    #[error("it gave way to newer ones: there were more than {HANDSHAKES_MAX} handshakes at once")]
+    Crowded,
     #[error("it was refused: {0}")]
     Refused(#[from] Refused),
     #[error("it refuses this server: {0}")]
@@ -54,6 +72,16 @@ enum Trouble {
     Stopping,
     #[error("the link has named too many lives of servers, and starts afresh")]
     Exhausted,
+}
+
+impl Trouble {
+    /// Who is killed says nothing before the end, encrypted or not.
+    fn of_read(error: io::Error) -> Trouble {
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof => Trouble::Closed,
+            _ => HandshakeError::in_tls(error).map_or_else(Trouble::Broken, Trouble::Handshake),
+        }
+    }
 }
 
 /// Keeps every link of `herd` alive until `stop`: dials those that this end dials, and accepts the others.
@@ -91,59 +119,54 @@ async fn keep_dialling(herd: Arc<Herd>, index: usize, stop: CancellationToken) {
 
 /// Dials once and speaks until the link ends, which it always does for some reason.
 async fn dial_and_speak(herd: &Arc<Herd>, link: &Link, stop: &CancellationToken) -> Trouble {
-    let (stream, received) = match stop.run_until_cancelled(dial(herd, link)).await {
-        Some(Ok(dialled)) => dialled,
-        Some(Err(trouble)) => return trouble,
+    let dialled = stop.run_until_cancelled(timeout(HANDSHAKE_MAX, wire::dial(herd, link)));
+    let (wire, received) = match dialled.await {
+        Some(Ok(Ok(dialled))) => dialled,
+        Some(Ok(Err(trouble))) => return trouble,
+        Some(Err(_)) => return Trouble::NoAnswer,
         None => return Trouble::Stopping,
     };
     let _speaking = link.speaking.lock().await;
     let how = format!("dialled {}", link.neighbor.address);
-    session::speak(herd, link, stream, received, &how, stop).await
-}
-
-/// A connection on which both have said HELLO, and what came behind the neighbour's.
-async fn dial(herd: &Herd, link: &Link) -> Result<(TcpStream, Vec<u8>), Trouble> {
-    let address = &link.neighbor.address;
-    let dialled = timeout(HANDSHAKE_MAX, async {
-        let target = (address.host(), address.port());
-        let mut stream = TcpStream::connect(target).await.map_err(Trouble::Unreachable)?;
-        stream.set_nodelay(true)?;
-        let received = greet(herd, &mut stream, &link.neighbor.name).await?;
-        Ok((stream, received))
-    });
-    dialled.await.map_err(|_| Trouble::NoAnswer)?
-}
-
-/// Says HELLO and waits for the answer; returns what came behind it.
-async fn greet(herd: &Herd, stream: &mut TcpStream, expected: &ServerName) -> Result<Vec<u8>, Trouble> {
-    send(stream, |encoder| encoder.hello(&herd.identity.hello())).await?;
-    let (hello, rest) = hear_hello(stream).await?;
-    herd.identity.confirm(&hello, expected)?;
-    Ok(rest)
+    session::speak(herd, link, wire, received, &how, stop).await
 }
 
 async fn accept_all(herd: Arc<Herd>, listener: TcpListener, tasks: TaskTracker, stop: CancellationToken) {
+    let port = Arc::new(Port::default());
     while let Some((stream, address)) = listen::accept(&listener, &herd.log, &stop).await {
-        let (herd, stop) = (Arc::clone(&herd), stop.clone());
+        let (herd, port, stop) = (Arc::clone(&herd), Arc::clone(&port), stop.clone());
         tasks.spawn(async move {
-            if let Err(trouble) = welcome(&herd, stream, &stop).await {
-                let message = format_args!("no link with {address}, which dialled the peer port: {trouble}");
-                herd.log.event(LogLevel::Warn, Subject::Server, message);
+            if let Err(trouble) = welcome(&herd, &port, stream, &stop).await {
+                tell_refused(&herd, &port, address, &trouble);
             }
         });
     }
 }
 
+/// What is remembered of those who come to the peer port.
+#[derive(Debug, Default)]
+struct Port {
+    handshakes: Handshakes,
+    tellings: Tellings,
+}
+
 /// Answers a connection; if a neighbour dialled it, speaks until the link ends.
-async fn welcome(herd: &Arc<Herd>, mut stream: TcpStream, stop: &CancellationToken) -> Result<(), Trouble> {
-    stream.set_nodelay(true)?;
-    let heard = stop.run_until_cancelled(timeout(HANDSHAKE_MAX, hear_hello(&mut stream))).await;
-    let Some(heard) = heard else { return Ok(()) };
-    let (hello, received) = heard.map_err(|_| Trouble::NoAnswer)??;
+async fn welcome(
+    herd: &Arc<Herd>,
+    port: &Port,
+    stream: TcpStream,
+    stop: &CancellationToken,
+) -> Result<(), Trouble> {
+    let handshake = port.handshakes.begin();
+    let answered = handshake.run(timeout(HANDSHAKE_MAX, wire::answer(herd, stream)));
+    let Some(answered) = stop.run_until_cancelled(answered).await else { return Ok(()) };
+    let Caller { mut wire, hello, received } =
+        answered.ok_or(Trouble::Crowded)?.map_err(|_| Trouble::NoAnswer)??;
+    drop(handshake);
     let (place, answer) = match herd.identity.answer(&hello, &herd.links.neighbors()) {
         Ok(agreed) => agreed,
         Err(refused) => {
-            let _ = send(&mut stream, |encoder| encoder.refusal(&refused.to_string())).await;
+            let _ = wire::say(&mut wire, |encoder| encoder.refusal(&refused.to_string())).await;
             return Err(refused.into());
         }
     };
@@ -151,8 +174,8 @@ async fn welcome(herd: &Arc<Herd>, mut stream: TcpStream, stop: &CancellationTok
     // The other end dials only one connection at a time: a new one means that the old one is dead.
     link.stop();
     let speaking = link.speaking.lock().await;
-    let trouble = match send(&mut stream, |encoder| encoder.hello(&answer)).await {
-        Ok(()) => session::speak(herd, link, stream, received, "it dialled", stop).await,
+    let trouble = match wire::say(&mut wire, |encoder| encoder.hello(&answer)).await {
+        Ok(()) => session::speak(herd, link, wire, received, "it dialled", stop).await,
         Err(trouble) => trouble,
     };
     tell_down(herd, link, &trouble);
@@ -160,30 +183,16 @@ async fn welcome(herd: &Arc<Herd>, mut stream: TcpStream, stop: &CancellationTok
     Ok(())
 }
 
-/// Reads until one whole HELLO is there; returns it and what came behind it.
-async fn hear_hello(stream: &mut TcpStream) -> Result<(Hello, Vec<u8>), Trouble> {
-    let mut received = Vec::with_capacity(512);
-    loop {
-        if !may_be_hello(&received) {
-            return Err(LinkError::from(FrameError::NoHerd).into());
-        }
-        match decode(&received).map_err(LinkError::from)? {
-            Some((Frame::Hello(hello), len)) => return Ok((hello, received.split_off(len))),
-            Some((Frame::Refusal(reason), _)) => return Err(Trouble::RefusedThere(reason.to_owned())),
-            Some(_) => return Err(LinkError::LateHandshake.into()),
-            None => {}
-        }
-        if stream.read_buf(&mut received).await? == 0 {
-            return Err(Trouble::Closed);
-        }
-    }
-}
-
-async fn send(stream: &mut TcpStream, encode: impl FnOnce(&mut Encoder)) -> Result<(), Trouble> {
-    let mut encoder = Encoder::default();
-    encode(&mut encoder);
-    let written = timeout(Duration::from_secs(1), stream.write_all(encoder.bytes())).await;
-    Ok(written.map_err(|_| Trouble::Stuck)??)
+/// Counts and logs that somebody at the peer port got no link.
+fn tell_refused(herd: &Herd, port: &Port, address: SocketAddr, trouble: &Trouble) {
+    herd.counts.peers_refused.fetch_add(1, Relaxed);
+    let more = match port.tellings.allow(address.ip(), Instant::now()) {
+        Telling::Yes => "",
+        Telling::Last => "; more like this from there is counted for a minute and not logged",
+        Telling::No => return,
+    };
+    let message = format_args!("no link with {address}, which dialled the peer port: {trouble}{more}");
+    herd.log.event(LogLevel::Warn, Subject::Server, message);
 }
 
 /// Notes and logs that a link is down; the same trouble again and again is told once.

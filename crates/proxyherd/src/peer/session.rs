@@ -9,13 +9,12 @@ use proxyherd_core::{
     link::{Incoming, Transcript},
 };
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    net::TcpStream,
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split},
     time::{Instant, timeout, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 
-use super::Trouble;
+use super::{Trouble, wire::Wire};
 use crate::{
     clock,
     herd::{Herd, Link},
@@ -32,7 +31,7 @@ const SILENT_HEARTBEATS_MAX: u128 = LINK_SILENCE_MAX.as_millis() / HEARTBEAT_INT
 pub(super) async fn speak(
     herd: &Arc<Herd>,
     link: &Link,
-    stream: TcpStream,
+    wire: Wire,
     received: Vec<u8>,
     how: &str,
     stop: &CancellationToken,
@@ -40,7 +39,7 @@ pub(super) async fn speak(
     let replaced = link.came_up();
     let subject = Subject::Link(&link.neighbor.name);
     herd.log.event(LogLevel::Info, subject, format_args!("up: {how}"));
-    let (reader, mut writer) = stream.into_split();
+    let (reader, mut writer) = split(wire);
     let mut receiving = pin!(receive(herd, link, reader, received));
     let trouble = tokio::select! {
         trouble = &mut receiving => trouble,
@@ -98,7 +97,7 @@ async fn read(reader: &mut (impl AsyncRead + Unpin), bytes: &mut Vec<u8>) -> Res
         match timeout(HEARTBEAT_INTERVAL, reader.read_buf(bytes)).await {
             Ok(Ok(0)) => return Err(Trouble::Closed),
             Ok(Ok(_)) => return Ok(()),
-            Ok(Err(error)) => return Err(error.into()),
+            Ok(Err(error)) => return Err(Trouble::of_read(error)),
             Err(_) => {}
         }
     }
@@ -145,7 +144,8 @@ async fn send(herd: &Herd, link: &Link, writer: &mut (impl AsyncWrite + Unpin)) 
     }
 }
 
-/// Writes all of `bytes`, as long as the neighbour takes some now and then: a slow link is no dead one.
+/// Writes all of `bytes`, as long as the neighbour takes some now and then: a slow link is no dead one. An encrypted
+/// connection holds back some of what it has taken, so it is told that this was all for now.
 async fn write(writer: &mut (impl AsyncWrite + Unpin), mut bytes: &[u8]) -> Result<(), Trouble> {
     while !bytes.is_empty() {
         match timeout(LINK_SILENCE_MAX, writer.write(bytes)).await {
@@ -155,7 +155,8 @@ async fn write(writer: &mut (impl AsyncWrite + Unpin), mut bytes: &[u8]) -> Resu
             Err(_) => return Err(Trouble::Stuck),
         }
     }
-    Ok(())
+    let flushed = timeout(LINK_SILENCE_MAX, writer.flush()).await;
+    Ok(flushed.map_err(|_| Trouble::Stuck)??)
 }
 
 /// One direction of a link as AT lines in the log, where the log is that detailed.

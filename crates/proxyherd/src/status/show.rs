@@ -105,12 +105,15 @@ fn budgets(seen: &Seen) -> String {
     by_date.into_values().map(line).collect()
 }
 
+/// Whether the servers agree, and how long their links can go on.
 fn agreement(seen: &Seen) -> String {
-    match troubles::agreement(seen) {
+    let agreement = match troubles::agreement(seen) {
         Some(Ok(sentence)) => format!("{sentence}\n"),
         Some(Err(sentence)) => format!("{DOUBTFUL}{}{DOUBTFUL:#}\n", printable(&sentence)),
         None => String::new(),
-    }
+    };
+    let expiry = troubles::first_to_expire(seen).map(|sentence| printable(&sentence) + "\n");
+    agreement + &expiry.unwrap_or_default()
 }
 
 /// Who answers may be anyone, and must not move the terminal.

@@ -11,6 +11,7 @@ use tokio::net::TcpSocket;
 
 use super::*;
 use crate::{
+    config::Tls,
     door::http::{BudgetStatus, LinkStatus, ReportStatus},
     server::{Server, Sockets},
 };
@@ -47,6 +48,8 @@ fn status(server: &str, records: u64, links: Vec<LinkStatus>) -> Status {
         reports: ReportStatus { accepted: 12345, stale: 6, rejected: 0 },
         log_left_out: 0,
         places_budgets: vec![],
+        certificate_days_left: None,
+        peers_refused: 0,
         links,
     }
 }
@@ -130,6 +133,16 @@ fn whether_the_servers_agree_is_told_last() {
     check(&[1, 1, 1], "All 3 servers that answer hold 1 record each.");
     check(&[7], "The one server that answers holds 7 records.");
     check(&[7, 5, 6], "The servers that answer do not hold equally many records: Jaquez has 5, Riley has 7.");
+    let certified = |server, days| Status { certificate_days_left: Some(days), ..status(server, 1, vec![]) };
+    let text = plain(&seen(vec![
+        up(certified("Riley", 365)),
+        up(certified("Jaquez", 30)),
+        up(status("Juzang", 1, vec![])),
+    ]));
+    assert!(
+        text.ends_with("1 record each.\nThe first certificate to expire is Jaquez's, in 30 days.\n"),
+        "{text}"
+    );
     let none = plain(&seen(vec![asked("Riley", Answer::NoDoor)]));
     assert!(none.ends_with("-\n"), "{none}");
 }
@@ -152,6 +165,15 @@ fn what_an_operator_should_look_at_is_a_sentence() {
         "Riley is of another herd, cattle\u{fffd}[2J; its configuration is another one",
     );
     check(|status| status.log_left_out = 7, "Riley has left 7 lines out of its log, to keep up");
+    check(
+        |status| status.certificate_days_left = Some(29),
+        "Riley's certificate expires in 29 days: renew it with `proxyherd init --server Riley`",
+    );
+    check(
+        |status| status.certificate_days_left = Some(-1),
+        "Riley's certificate has expired, and its links stay down once they are: \
+         renew it with `proxyherd init --server Riley`",
+    );
     check(|status| status.links[0].up = false, "Riley's link with Jaquez is down: it has not come up yet");
     check(|status| status.links[0].lag_s = 2.34, "Riley has had news for Jaquez for 2.3 s");
 }
@@ -181,6 +203,7 @@ fn address(at: SocketAddr) -> Address {
 fn answer_of(answer: &'static str) -> Answer {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let mut config = Config::classic();
+    config.herd.tls = Tls::Off;
     config.servers.truncate(1);
     config.servers[0].http = Some(address(listener.local_addr().unwrap()));
     thread::spawn(move || {
@@ -222,6 +245,7 @@ impl Herd {
     async fn start() -> Herd {
         let log = tempfile::tempdir().unwrap();
         let mut config = Config::classic();
+        config.herd.tls = Tls::Off;
         config.log.dir = log.path().to_path_buf();
         config.servers.truncate(4);
         let any = Address::new(Ipv4Addr::LOCALHOST.into(), 0);

@@ -1,7 +1,10 @@
 //! What an operator should look at, in sentences.
 
 use super::{Answer, Asked, Seen};
-use crate::door::http::{LinkStatus, Status};
+use crate::{
+    credentials::DAYS_LEFT_MIN,
+    door::http::{LinkStatus, Status},
+};
 
 /// News that wait longer than this, seconds, are worth a word.
 const LAG_S_MAX: f64 = 1.0;
@@ -30,8 +33,35 @@ fn of_server(seen: &Seen, server: &Asked) -> Vec<String> {
     if status.log_left_out > 0 {
         troubles.push(format!("{name} has left {} lines out of its log, to keep up", status.log_left_out));
     }
+    troubles.extend(status.certificate_days_left.and_then(|days| of_certificate(name, days)));
     troubles.extend(status.links.iter().filter_map(|link| of_link(name, link)));
     troubles
+}
+
+fn of_certificate(name: &str, days: i64) -> Option<String> {
+    let advice = format!("renew it with `proxyherd init --server {name}`");
+    match days {
+        ..0 => {
+            Some(format!("{name}'s certificate has expired, and its links stay down once they are: {advice}"))
+        }
+        0..DAYS_LEFT_MIN => Some(format!("{name}'s certificate expires in {}: {advice}", in_days(days))),
+        _ => None,
+    }
+}
+
+fn in_days(days: i64) -> String {
+    match days {
+        0 => "less than a day".to_owned(),
+        1 => "1 day".to_owned(),
+        days => format!("{days} days"),
+    }
+}
+
+/// Which certificate is the first to expire, where links are encrypted.
+pub(super) fn first_to_expire(seen: &Seen) -> Option<String> {
+    let certified = seen.up().filter_map(|(_, status)| Some((&status.server, status.certificate_days_left?)));
+    let (server, days) = certified.min_by_key(|(_, days)| *days).filter(|(_, days)| *days >= 0)?;
+    Some(format!("The first certificate to expire is {server}'s, in {}.", in_days(days)))
 }
 
 fn of_link(name: &str, link: &LinkStatus) -> Option<String> {

@@ -61,7 +61,7 @@ fn lose_two_and_find_them_again(herd: &mut Herd, ledger: &mut Ledger, round: usi
 
 #[test]
 fn any_two_servers_die_and_catch_up_with_all_they_missed() {
-    let mut herd = Plan::classic().start();
+    let mut herd = Plan::classic().encrypted().start();
     let mut ledger = Ledger::default();
     for (round, lost) in pairs_of_servers().into_iter().enumerate() {
         eprintln!("round {round}: without {} and {}", lost[0], lost[1]);
@@ -72,7 +72,7 @@ fn any_two_servers_die_and_catch_up_with_all_they_missed() {
 
 #[test]
 fn a_server_that_starts_late_learns_everything() {
-    let mut herd = Plan::classic().prepare();
+    let mut herd = Plan::classic().encrypted().prepare();
     let early: Vec<&str> = NAMES.into_iter().filter(|name| *name != "Campbell").collect();
     herd.start_all(&early);
     let mut ledger = Ledger::default();

@@ -81,7 +81,11 @@ fn a_configuration_that_is_wrong_is_refused_by_key_and_line() {
         (right.replace("[limits]", "[limits]\nidle_s = 0"), &["limits.idle_s", "herd.toml:5"]),
         (right.replace("[\"Jaquez\"]", "[\"Jaques\"]"), &["neighbors", "Jaques", "Jaquez"]),
         (right.replace("name = \"Jaquez\"", "name = \"Riley\""), &["name", "Riley"]),
-        (right.replace("tls = \"off\"", ""), &["herd.tls", "tls = \\\"off\\\""]),
+        (
+            right.replace("tls = \"off\"", "tls = \"of\""),
+            &["herd.tls", "did you mean \\\"off\\\"?", "herd.toml:2"],
+        ),
+        (right.replace("tls = \"off\"", ""), &["there is no", "certs/ca.pem", "proxyherd init"]),
         (right.replace("tls = \"off\"", "tls = \"off\"\njournal = true"), &["herd.journal", "herd.toml:3"]),
         (right.replace("[log]", "[log"), &["herd.toml:"]),
         (String::new(), &["server"]),

@@ -18,7 +18,7 @@ fn results(json: &Value) -> &Vec<Value> {
 
 /// The herd of most tests here: reading a configuration and starting five processes is not free.
 fn classic() -> Herd {
-    Plan::classic().start()
+    Plan::classic().encrypted().start()
 }
 
 #[test]

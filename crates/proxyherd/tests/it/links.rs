@@ -16,7 +16,7 @@ use crate::harness::{Plan, WHERE_AND_WHEN, eventually, metric, neighbor};
 
 #[test]
 fn a_neighbour_that_falls_silent_loses_its_link_and_has_it_again_when_it_wakes() {
-    let herd = Plan::pair().start();
+    let herd = Plan::pair().encrypted().start();
     // Stopped, not ended: its sockets stay open, and nobody says that it is away.
     herd.process("Jaquez").signal("STOP");
     let at = herd.client("Riley").ask(&format!("IAMAT kiwi {WHERE_AND_WHEN}"));
@@ -29,7 +29,7 @@ fn a_neighbour_that_falls_silent_loses_its_link_and_has_it_again_when_it_wakes()
 
 #[test]
 fn what_came_while_a_server_was_paused_is_not_lost_with_its_link() {
-    let mut herd = Plan::pair().start();
+    let mut herd = Plan::pair().encrypted().start();
     herd.process("Jaquez").signal("STOP");
     let at = herd.client("Riley").ask(&format!("IAMAT kiwi {WHERE_AND_WHEN}"));
     herd.wait_for_log("Riley", "it sent nothing for 3 s");
@@ -40,7 +40,7 @@ fn what_came_while_a_server_was_paused_is_not_lost_with_its_link() {
 }
 
 /// Frames that introduce a server and tell of so many clients that reported there.
-fn records(count: usize) -> Vec<u8> {
+pub(crate) fn records(count: usize) -> Vec<u8> {
     let mut encoder = Encoder::default();
     let index = encoder.index_of(&neighbor::hello("Jaquez").origin).unwrap();
     let timestamp = Timestamp::parse(b"1000").unwrap();

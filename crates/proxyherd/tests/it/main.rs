@@ -17,6 +17,7 @@ mod client_status;
 mod command_line;
 mod commands;
 mod demo;
+mod encryption;
 mod google_asked;
 mod google_clients;
 mod google_served;

@@ -12,7 +12,7 @@ use tokio::net::TcpSocket;
 
 use super::*;
 use crate::{
-    config::{Address, Config},
+    config::{Address, Config, Tls},
     server::Server,
 };
 
@@ -43,6 +43,7 @@ impl Alone {
     async fn start() -> Alone {
         let log = tempfile::tempdir().unwrap();
         let mut config = Config::classic();
+        config.herd.tls = Tls::Off;
         config.log.dir = log.path().to_path_buf();
         config.servers.truncate(1);
         let any = Address::new(Ipv4Addr::LOCALHOST.into(), 0);

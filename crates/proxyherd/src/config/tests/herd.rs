@@ -4,19 +4,13 @@ use super::*;
 
 #[test]
 fn encryption_is_off_in_so_many_words_and_on_loopback_only() {
-    let advice = "write tls = \"off\"; until links can be encrypted, every `peer` is on loopback";
-    let missing = format!("herd.toml:2:1: error: `herd.tls` is missing: {advice}");
-    check("tls = \"off\"", "", &[&missing]);
-    let certs = format!(
-        "herd.toml:3:7: error: `herd.tls` takes \"off\" in this version: found the text \"certs\"; {advice}"
-    );
-    check("\"off\"", "\"certs\"", &[&certs]);
     for (with, port) in [("0.0.0.0:4", 4), ("10.0.0.1:4", 4), ("[::]:4", 4), ("b.example.org:9", 9)] {
-        let expected = format!(
-            "herd.toml:12:8: error: `server[1].peer` must be on loopback: links are not encrypted in this version: \
-             for example \"127.0.0.1:{port}\""
+        let on_loopback = format!(
+            "herd.toml:12:8: error: `server[1].peer` must be on loopback, since `herd.tls` is \"off\": \
+             for example \"127.0.0.1:{port}\"; or encrypt the links: tls = \"certs\""
         );
-        check("\"127.0.0.1:4\"", &format!("{with:?}"), &[&expected]);
+        let said = said(&TWO.replace("127.0.0.1:4", with));
+        assert!(said.contains(&on_loopback), "{said:?}");
     }
     for with in ["127.9.9.9:4", "[::1]:4", "localhost:4"] {
         check("\"127.0.0.1:4\"", &format!("{with:?}"), &[]);
@@ -25,11 +19,50 @@ fn encryption_is_off_in_so_many_words_and_on_loopback_only() {
         "peer = \"127.0.0.1:4\"",
         "peer = \"127.0.0.1:4\"\nadvertise = \"herd.example.org:4\"\nhttp = \"0.0.0.0:80\"",
         &[
-            "herd.toml:13:13: error: `server[1].advertise` must be on loopback: links are not encrypted in this \
-             version: for example \"127.0.0.1:4\"",
+            "herd.toml:13:13: error: `server[1].advertise` must be on loopback, since `herd.tls` is \"off\": \
+             for example \"127.0.0.1:4\"; or encrypt the links: tls = \"certs\"",
             "herd.toml:14:8: error: `server[1].http` must be on loopback: this version's HTTP door asks nobody \
              who they are: for example \"127.0.0.1:80\"",
         ],
+    );
+    let takes = "takes the directory that `proxyherd init` has made, or \"off\": found the text";
+    for (with, help) in
+        [("Off", "did you mean \"off\"?"), ("none", "did you mean \"off\"?"), ("on", "for example \"certs\"")]
+    {
+        let expected = format!("herd.toml:3:7: error: `herd.tls` {takes} {with:?}; {help}");
+        check("\"off\"", &format!("{with:?}"), &[&expected]);
+    }
+}
+
+#[test]
+fn encrypted_links_lead_anywhere_and_machines_may_be_alike() {
+    let herd = |doors: [&str; 2]| {
+        let [one, two] = doors;
+        said(&format!(
+            "[[server]]\nname = \"a\"\n{one}\nneighbors = [\"b\"]\n[[server]]\nname = \"b\"\n{two}\n"
+        ))
+    };
+    let doors = "listen = \"0.0.0.0:1\"\npeer = \"0.0.0.0:2\"\nhttp = \"127.0.0.1:3\"";
+    let at = |advertise: &str| format!("{doors}\nadvertise = \"{advertise}\"");
+    let none: [&str; 0] = [];
+    assert_eq!(herd([&at("10.0.0.1:2"), &at("b.example.org:9")]), none, "two machines");
+    assert_eq!(herd([doors, &at("10.0.0.2:2")]), none, "nobody has to dial the first");
+    assert_eq!(
+        herd([&at("10.0.0.1:2"), doors]),
+        [
+            "herd.toml:11:8: error: `server[1].peer` stands for all addresses of its machine, and nobody can dial \
+             that: a must dial it: add advertise = \"HOST:2\""
+        ]
+    );
+    let same = herd([&at("10.0.0.1:2"), &at("10.0.0.1:2")]);
+    assert_eq!(same.len(), 5, "one machine has each port once: {same:#?}");
+    let named_ca = said("[[server]]\nname = \"ca\"\nlisten = \"127.0.0.1:1\"");
+    assert_eq!(
+        named_ca,
+        [
+            "herd.toml:2:8: error: `server[0].name` is the name that the authority's files have, ca.pem and ca.key: \
+          give the server another name"
+        ]
     );
 }
 

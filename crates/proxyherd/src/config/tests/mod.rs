@@ -121,7 +121,7 @@ fn every_value_is_read() {
     let text = r#"
         [herd]
         id = "h.1_-"
-        tls = "off"
+        tls = "/etc/herd certs"
         journal = false
         replicas = 0
         ack_timeout_ms = 1
@@ -180,6 +180,7 @@ fn every_value_is_read() {
             id: "h.1_-".into(),
             max_clients: 5,
             data: "/var".into(),
+            tls: Tls::Certs("/etc/herd certs".into()),
             client_ttl: Some(Duration::from_secs(60))
         }
     );
@@ -259,7 +260,7 @@ fn a_flag_goes_before_a_variable_before_the_file_before_the_default() {
     assert_eq!(config.limits.connections, 10);
     assert_eq!(config.herd.client_ttl, Some(Duration::from_secs(9)));
     // What is set outside stands in for a value of the file, even for one that could not stand.
-    let spoilt = TWO.replace("\"off\"", "\"certs\"");
+    let spoilt = TWO.replace("\"off\"", "\"of\"");
     assert!(read(&spoilt).is_err());
     assert!(read_with(&spoilt, &[("PROXYHERD_HERD_TLS", "off")], &[]).is_ok());
 }
@@ -274,6 +275,14 @@ fn paths_of_the_file_are_relative_to_it_and_those_of_the_shell_are_not() {
     assert_eq!(dir(&format!("{TWO}[log]\ndir = \"a/b\""), &[]), Path::new("/etc/herd/a/b"));
     assert_eq!(dir(&format!("{TWO}[log]\ndir = \"/a\""), &[]), Path::new("/a"));
     assert_eq!(dir(TWO, &["log.dir=a"]), Path::new("a"));
+    let tls = |text: &str, sets: &[&str]| {
+        let overrides = Overrides::new([], sets.iter().map(ToString::to_string));
+        Config::read(text, Path::new("/etc/herd/herd.toml"), &overrides).unwrap().herd.tls
+    };
+    assert_eq!(tls(TWO, &[]), Tls::Off);
+    assert_eq!(tls(TWO, &["herd.tls=a"]), Tls::Certs("a".into()));
+    assert_eq!(tls(&TWO.replace("tls = \"off\"", ""), &[]), Tls::Certs("/etc/herd/certs".into()));
+    assert_eq!(tls(&TWO.replace("\"off\"", "\"../c\""), &[]), Tls::Certs("/etc/herd/../c".into()));
 }
 
 #[test]

@@ -64,6 +64,16 @@ impl Collector for Metrics {
         families.counter("proxyherd_lines_invalid", "Lines answered with a question mark", invalid)?;
         let left_out = herd.log.left_out();
         families.counter("proxyherd_log_lines_left_out", "Log lines left out to keep up", left_out)?;
+        let refused = herd.counts.peers_refused.load(Relaxed);
+        families.counter(
+            "proxyherd_peers_refused",
+            "Connections to the peer port that got no link",
+            refused,
+        )?;
+        if let Some(credentials) = &herd.credentials {
+            let help = "Whole days until the certificate for links expires";
+            families.gauge("proxyherd_certificate_days_left", help, credentials.days_left())?;
+        }
         families.places(&herd.places)?;
         families.budgets(herd)?;
         families.links(herd)
@@ -136,7 +146,10 @@ impl Families<'_, '_> {
         ConstCounter::new(value).encode(metric)
     }
 
-    fn gauge(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+    fn gauge<V>(&mut self, name: &str, help: &str, value: V) -> fmt::Result
+    where
+        ConstGauge<V>: EncodeMetric,
+    {
         let metric = self.encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
         ConstGauge::new(value).encode(metric)
     }

@@ -33,6 +33,12 @@ pub struct Status {
     /// The budgets of requests to providers of places, where there are any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub places_budgets: Vec<BudgetStatus>,
+    /// Whole days until its certificate for links expires, negative once it has; absent where links are not encrypted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_days_left: Option<i64>,
+    /// Connections to its peer port that got no link, since the start.
+    #[serde(default)]
+    pub peers_refused: u64,
     /// Its links.
     pub links: Vec<LinkStatus>,
 }
@@ -107,6 +113,8 @@ impl Status {
             reports: ReportStatus::of(herd),
             log_left_out: herd.log.left_out(),
             places_budgets: BudgetStatus::all(herd),
+            certificate_days_left: herd.credentials.as_ref().map(|credentials| credentials.days_left()),
+            peers_refused: herd.counts.peers_refused.load(Relaxed),
             links: herd.links.iter().map(LinkStatus::of).collect(),
         }
     }

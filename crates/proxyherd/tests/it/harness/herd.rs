@@ -18,6 +18,10 @@ pub(crate) struct Herd {
 impl Herd {
     pub(crate) fn prepare(plan: &Plan) -> Herd {
         let dir = tempfile::tempdir().unwrap();
+        if plan.is_encrypted() {
+            let made = Process::run(dir.path(), &["init"]);
+            assert_eq!((made.code, made.err.as_str()), (0, ""), "{made:?}");
+        }
         let addresses: Vec<_> = plan.names.iter().map(|_| Addresses::free()).collect();
         fs::write(dir.path().join("herd.toml"), plan.text(&addresses)).unwrap();
         let addresses = plan.names.iter().copied().zip(addresses).collect();

@@ -4,6 +4,7 @@
 //! with what it saw last. Every process is killed when its [`Process`] is dropped, and a test that fails shows what
 //! its servers wrote.
 
+pub(crate) mod certificates;
 mod client;
 mod data;
 mod herd;

@@ -12,6 +12,7 @@ pub(crate) struct Plan {
     places: String,
     limits: String,
     log: String,
+    is_encrypted: bool,
 }
 
 /// Where a server listens.
@@ -50,7 +51,17 @@ impl Plan {
     fn of(names: &[&'static str]) -> Plan {
         let names = names.to_vec();
         let [herd, places, limits, log] = [const { String::new() }; 4];
-        Plan { names, herd, places, limits, log }
+        Plan { names, herd, places, limits, log, is_encrypted: false }
+    }
+
+    /// With encrypted links; the certificates are what `proxyherd init` makes.
+    pub(crate) fn encrypted(mut self) -> Plan {
+        self.is_encrypted = true;
+        self
+    }
+
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.is_encrypted
     }
 
     /// With this line in `[herd]`.
@@ -95,8 +106,9 @@ impl Plan {
 
     pub(crate) fn text(&self, addresses: &[Addresses]) -> String {
         let Plan { herd, places, limits, log, .. } = self;
+        let tls = if self.is_encrypted { "certs" } else { "off" };
         let mut text =
-            format!("[herd]\ntls = \"off\"\n{herd}\n[places]\n{places}\n[limits]\n{limits}\n[log]\n{log}\n");
+            format!("[herd]\ntls = {tls:?}\n{herd}\n[places]\n{places}\n[limits]\n{limits}\n[log]\n{log}\n");
         for (name, Addresses { line, peer, http }) in self.names.iter().zip(addresses) {
             let neighbors: Vec<_> = self.neighbors(name).collect();
             write!(

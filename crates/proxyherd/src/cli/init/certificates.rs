@@ -1,0 +1,158 @@
+//! The herd's certificates: made once for all servers, and later for one at a time.
+
+use std::{
+    fs,
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+};
+
+use anstyle::Style;
+use anyhow::{Context as _, bail};
+use proxyherd_core::types::ServerName;
+
+use super::{
+    super::UsageError,
+    file::{self, Existing, PRIVATE, PUBLIC},
+};
+use crate::{
+    clock,
+    config::{Config, LoadError, Overrides, Tls},
+    credentials::{AUTHORITY_NAME, Authority, Issued, Paths, authority_path, date, read_authorities},
+};
+
+const BOLD: Style = Style::new().bold();
+
+/// What stands in the authority's key, before the key.
+const KEY_NOTICE: &str = "\
+This is the private key of the herd's authority. Whoever has it can make a server of the herd.
+Only `proxyherd init` needs it: keep it off the servers, and a copy of it in a safe place.
+";
+
+/// Makes an authority in `dir` and a certificate for each of `servers`. What is there already stays, and what is
+/// missing beside it is made. Says whether the authority is new.
+pub(super) fn make(dir: &Path, herd: &str, servers: &[ServerName], days: u32) -> anyhow::Result<bool> {
+    let is_new = !authority_path(dir).exists();
+    let missing = |server: &&ServerName| !is_complete(&Paths::new(dir, server));
+    let missing: Vec<&ServerName> = servers.iter().filter(missing).collect();
+    if !is_new && missing.is_empty() {
+        return Ok(false);
+    }
+    // Half of what a server needs is no reason to write the other half: it would not fit.
+    let halves = missing.iter().flat_map(|server| Paths::new(dir, server).own());
+    if let Some(half) = halves.into_iter().find(|path| path.exists()) {
+        bail!("{} is there already, without what belongs to it; move it away first", half.display());
+    }
+    let authority = if is_new { create(dir, herd)? } else { open(dir)? };
+    for server in missing {
+        issue(&authority, &Paths::new(dir, server), days, Existing::Keep)?;
+    }
+    Ok(is_new)
+}
+
+fn is_complete(paths: &Paths) -> bool {
+    paths.own().iter().all(|path| path.exists())
+}
+
+/// Makes or renews the certificate of one server, and says where it belongs. `dir` is the configuration's.
+pub(super) fn renew(dir: &Path, server: &ServerName, days: u32) -> anyhow::Result<()> {
+    if server.as_str() == AUTHORITY_NAME {
+        let message = "no server can be named ca: ca.pem and ca.key are the authority's";
+        return Err(UsageError(message.to_owned()).into());
+    }
+    let (config, certificates) = where_they_are(dir)?;
+    let paths = Paths::new(&certificates, server);
+    let is_renewed = paths.certificate.exists();
+    let authority = open(&certificates)?;
+    let issued = issue(&authority, &paths, days, Existing::Replace)?;
+    let is_known = config.is_none_or(|config| config.server(server.as_str()).is_some());
+    tell(&paths, is_renewed, &issued, is_known)?;
+    Ok(())
+}
+
+/// The configuration, if there is one, and its directory of certificates.
+fn where_they_are(dir: &Path) -> anyhow::Result<(Option<Config>, PathBuf)> {
+    match Config::load(&dir.join(super::FILE_NAME), &Overrides::none()) {
+        Ok(config) => {
+            let certificates = match &config.herd.tls {
+                Tls::Certs(certificates) => certificates.clone(),
+                Tls::Off => dir.join(super::CERTIFICATES),
+            };
+            Ok((Some(config), certificates))
+        }
+        Err(LoadError::Unreadable { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            Ok((None, dir.join(super::CERTIFICATES)))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn key_path(dir: &Path) -> PathBuf {
+    dir.join(format!("{AUTHORITY_NAME}.key"))
+}
+
+fn create(dir: &Path, herd: &str) -> anyhow::Result<Authority> {
+    file::make_private_dir(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    let (authority, issued) = Authority::create(herd, clock::now_s())?;
+    let key = format!("{KEY_NOTICE}{}", issued.key_pem);
+    put(&key_path(dir), &key, PRIVATE, Existing::Keep)?;
+    put(&authority_path(dir), &issued.certificate_pem, PUBLIC, Existing::Keep)?;
+    Ok(authority)
+}
+
+fn open(dir: &Path) -> anyhow::Result<Authority> {
+    let key = key_path(dir);
+    let text = match fs::read_to_string(&key) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => bail!(
+            "there is no {}: certificates are made where the herd's authority is; without its key, begin anew with \
+             `proxyherd init` in another directory",
+            key.display()
+        ),
+        read => read.with_context(|| format!("cannot read {}", key.display()))?,
+    };
+    let authorities = read_authorities(&authority_path(dir))?;
+    Authority::open(&authorities, &text)
+        .with_context(|| format!("cannot use {} with {}", authority_path(dir).display(), key.display()))
+}
+
+/// The key goes first: a certificate without its key would be the worse half.
+fn issue(authority: &Authority, paths: &Paths, days: u32, existing: Existing) -> anyhow::Result<Issued> {
+    let issued = authority.issue(&paths.server, clock::now_s(), days)?;
+    put(&paths.key, &issued.key_pem, PRIVATE, existing)?;
+    put(&paths.certificate, &issued.certificate_pem, PUBLIC, existing)?;
+    Ok(issued)
+}
+
+fn put(path: &Path, text: &str, mode: u32, existing: Existing) -> anyhow::Result<()> {
+    match file::write(path, text, mode, existing) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            bail!("{} is there already, without what belongs to it; move it away first", path.display())
+        }
+        written => written.with_context(|| format!("cannot write {}", path.display())),
+    }
+}
+
+fn tell(paths: &Paths, is_renewed: bool, issued: &Issued, is_known: bool) -> io::Result<()> {
+    let (server, until) = (&paths.server, date(issued.not_after_s));
+    let (authority, certificate, key) =
+        (paths.authority.display(), paths.certificate.display(), paths.key.display());
+    let done = if is_renewed { "Renewed" } else { "Wrote" };
+    let mut out = anstream::stdout().lock();
+    writeln!(
+        out,
+        "{done} {BOLD}{certificate}{BOLD:#}: the certificate of {server}, until {until}, with a new key.
+
+Copy these to the machine of {server}, into the directory that `tls` names there:
+  {authority}
+  {certificate}
+  {key}
+If it runs, it takes them within a few seconds, and its links stay up."
+    )?;
+    if !is_known {
+        writeln!(
+            out,
+            "\n{} has no server of this name yet: add [[server]] with name = \"{server}\".",
+            super::FILE_NAME
+        )?;
+    }
+    Ok(())
+}

@@ -1,0 +1,138 @@
+//! The herd's authority: makes itself, and one certificate a server. `proxyherd init` is its only user; a running server
+//! never sees its key.
+//!
+//! It decides what is in a certificate and knows nothing of files; times are arguments.
+
+use std::time::Duration;
+
+use proxyherd_core::types::ServerName;
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, PublicKeyData as _, SanType, date_time_ymd,
+};
+use rustls::pki_types::CertificateDer;
+use webpki::EndEntityCert;
+
+use super::certificate::{DAY_S, Facts, Member, authority_uri};
+
+/// How long an authority holds, days: ten years.
+const AUTHORITY_DAYS: i64 = 3650;
+/// Certificates hold from a little before they are made: the clocks of a herd's machines differ.
+const BEFORE_S: i64 = 3600;
+
+/// Why there is no certificate. Nothing was written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AuthorityError {
+    #[error("it holds no certificate of an authority that `proxyherd init` has made")]
+    NotOurs,
+    #[error("it holds no private key that can be read")]
+    NoKey,
+    #[error("it is the key of another authority")]
+    OtherKey,
+    #[error("the authority has expired; begin anew with `proxyherd init` in another directory")]
+    Expired,
+    #[error(transparent)]
+    Library(#[from] rcgen::Error),
+}
+
+/// An authority with its key.
+pub(crate) struct Authority {
+    herd: String,
+    issuer: Issuer<'static, KeyPair>,
+    not_after_s: i64,
+}
+
+/// A certificate and its private key, to be written to files.
+pub(crate) struct Issued {
+    pub(crate) certificate_pem: String,
+    pub(crate) key_pem: String,
+    pub(crate) not_after_s: i64,
+}
+
+impl Authority {
+    /// A new authority for `herd`, and its own certificate and key.
+    pub(crate) fn create(herd: &str, now_s: i64) -> Result<(Authority, Issued), AuthorityError> {
+        let not_after_s = now_s + AUTHORITY_DAYS * DAY_S;
+        let mut params = params(herd, now_s, not_after_s)?;
+        params.subject_alt_names = vec![SanType::URI(authority_uri(herd).try_into()?)];
+        let key = KeyPair::generate()?;
+        let certificate = params.self_signed(&key)?;
+        let (certificate_pem, key_pem) = (certificate.pem(), key.serialize_pem());
+        let authority = Authority { herd: herd.to_owned(), issuer: Issuer::new(params, key), not_after_s };
+        Ok((authority, Issued { certificate_pem, key_pem, not_after_s }))
+    }
+
+    /// The authority of which `certificates` (a file may hold an old and a new one) has the certificate and `key_pem`
+    /// the key.
+    pub(crate) fn open(
+        certificates: &[CertificateDer<'_>],
+        key_pem: &str,
+    ) -> Result<Authority, AuthorityError> {
+        let key = KeyPair::from_pem(key_pem).map_err(|_| AuthorityError::NoKey)?;
+        let herds: Vec<(&CertificateDer<'_>, Facts)> = certificates
+            .iter()
+            .filter_map(|certificate| Some((certificate, Facts::of(certificate).ok()?)))
+            .filter(|(_, facts)| facts.authority().is_some())
+            .collect();
+        if herds.is_empty() {
+            return Err(AuthorityError::NotOurs);
+        }
+        let is_of_key = |certificate: &CertificateDer<'_>| {
+            let read = EndEntityCert::try_from(certificate);
+            read.is_ok_and(|read| read.subject_public_key_info().as_ref() == key.subject_public_key_info())
+        };
+        let own = herds.iter().find(|(certificate, _)| is_of_key(certificate));
+        let facts = &own.ok_or(AuthorityError::OtherKey)?.1;
+        let herd = facts.authority().ok_or(AuthorityError::NotOurs)?.to_owned();
+        let params = params(&herd, facts.not_before_s, facts.not_after_s)?;
+        Ok(Authority { herd, issuer: Issuer::new(params, key), not_after_s: facts.not_after_s })
+    }
+
+    /// A certificate for `server` with a new key, for so many days, or as long as the authority itself holds.
+    pub(crate) fn issue(&self, server: &ServerName, now_s: i64, days: u32) -> Result<Issued, AuthorityError> {
+        if now_s >= self.not_after_s {
+            return Err(AuthorityError::Expired);
+        }
+        let not_after_s = self.not_after_s.min(now_s + i64::from(days) * DAY_S);
+        let member = Member { herd: self.herd.clone(), server: server.clone() };
+        let mut params = CertificateParams::default();
+        hold(&mut params, now_s, not_after_s);
+        params.distinguished_name = named(&[(DnType::CommonName, server.as_str())]);
+        params.subject_alt_names = vec![SanType::URI(member.uri().try_into()?)];
+        params.is_ca = IsCa::ExplicitNoCa;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        // A server dials some of its neighbours and is dialled by the others.
+        params.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        params.use_authority_key_identifier_extension = true;
+        let key = KeyPair::generate()?;
+        let certificate = params.signed_by(&key, &self.issuer)?;
+        Ok(Issued { certificate_pem: certificate.pem(), key_pem: key.serialize_pem(), not_after_s })
+    }
+}
+
+/// What the authority of `herd` is called, and what it may do. An authority that is opened again is made up from
+/// this, so what is here must never change for authorities that are in use.
+fn params(herd: &str, now_s: i64, not_after_s: i64) -> Result<CertificateParams, AuthorityError> {
+    let mut params = CertificateParams::default();
+    hold(&mut params, now_s, not_after_s);
+    // A herd's id is as long as a common name may be, so what it is stands beside it.
+    params.distinguished_name =
+        named(&[(DnType::OrganizationName, "proxyherd authority"), (DnType::CommonName, herd)]);
+    // Servers' certificates hang from it directly.
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    Ok(params)
+}
+
+fn named(parts: &[(DnType, &str)]) -> DistinguishedName {
+    let mut distinguished = DistinguishedName::new();
+    parts.iter().for_each(|(part, text)| distinguished.push(part.clone(), *text));
+    distinguished
+}
+
+fn hold(params: &mut CertificateParams, now_s: i64, not_after_s: i64) {
+    let epoch = date_time_ymd(1970, 1, 1);
+    params.not_before = epoch + Duration::from_secs((now_s - BEFORE_S).unsigned_abs());
+    params.not_after = epoch + Duration::from_secs(not_after_s.unsigned_abs());
+}

@@ -1,0 +1,326 @@
+//! The files that a server shows and believes: reading them, and what may be wrong with them.
+//!
+//! What is read is whole: a key that belongs to its certificate, a certificate that the authority beside it has made for
+//! this very server. Whether it is still in time is for those to say who use it.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read as _},
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use proxyherd_core::types::ServerName;
+use rustls::{
+    ClientConfig, ServerConfig,
+    client::Resumption,
+    crypto::{CryptoProvider, ring},
+    pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject as _},
+    server::NoServerSessionStorage,
+    sign::CertifiedKey,
+    version::TLS13,
+};
+use webpki::KeyUsage;
+
+use super::{
+    certificate::Facts,
+    trust::{Trust, Untrusted},
+};
+
+/// What the authority's files are called, as a server's are called by its name; so no server has this one.
+pub(crate) const AUTHORITY_NAME: &str = "ca";
+/// What both ends of a link say they are about to speak.
+const ALPN: &[u8] = b"proxyherd/1";
+/// The longest file that is read, bytes: some certificates in a row take a few thousand.
+const FILE_LEN_MAX: u64 = 256 * 1024;
+/// Whoever else can read a key can speak as the server.
+const OTHERS: u32 = 0o077;
+
+/// Why a server has no credentials. Each names a file, and says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum CredentialsError {
+    /// There is no such file.
+    #[error("there is no {path}: {make}", path = path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+        /// How it comes to be.
+        make: Make,
+    },
+    /// It is there and can't be read.
+    #[error("cannot read {path}: {why}", path = path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        why: io::Error,
+    },
+    /// Others can read the private key.
+    #[error("{path} can be read by others than its owner (mode {mode:04o}): chmod 600 {path}", path = path.display())]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// It has not what it should have.
+    #[error("{path} holds no {what} that can be read", path = path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+        /// What it should have.
+        what: &'static str,
+    },
+    /// The certificate is somebody else's.
+    #[error("{path} is the certificate of {named} and not of {server}: each server has its own", path = path.display())]
+    OtherServer {
+        /// The file.
+        path: PathBuf,
+        /// Whose it is.
+        named: ServerName,
+        /// Whose it should be.
+        server: ServerName,
+    },
+    /// The certificate is none that neighbours would believe.
+    #[error("{path}: {why}", path = path.display())]
+    Untrusted {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        why: Untrusted,
+    },
+    /// The key does not belong to the certificate.
+    #[error("{key} is not the key of {certificate}: copy both anew", key = key.display(), certificate = certificate.display())]
+    KeyMismatch {
+        /// The one file ...
+        certificate: PathBuf,
+        /// ... and the other.
+        key: PathBuf,
+    },
+    /// The library does not take them.
+    #[error("{path}: {why}", path = path.display())]
+    Library {
+        /// The file.
+        path: PathBuf,
+        /// Its word for why.
+        why: rustls::Error,
+    },
+}
+
+/// How a file that is missing comes to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Make {
+    /// The directory, or what every server has of it.
+    Herd,
+    /// What one server has of it.
+    Server(ServerName),
+}
+
+impl std::fmt::Display for Make {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Make::Herd => f.write_str(
+                "`proxyherd init` makes the herd's certificates; copy this one from where that was done",
+            ),
+            Make::Server(name) => write!(
+                f,
+                "`proxyherd init --server {name}` makes it, where the herd's authority is; copy it from there"
+            ),
+        }
+    }
+}
+
+/// Where a server's files are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Paths {
+    pub(crate) server: ServerName,
+    pub(crate) authority: PathBuf,
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
+}
+
+/// By what one sees that a file is another one than before. A file that is not there has none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stamp {
+    inode: u64,
+    len: u64,
+    changed: (i64, i64),
+}
+
+/// What a server shows and believes, ready for use.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) not_after_s: i64,
+    pub(super) client: Arc<ClientConfig>,
+    pub(super) server: Arc<ServerConfig>,
+}
+
+impl Paths {
+    pub(crate) fn new(dir: &Path, server: &ServerName) -> Paths {
+        Paths {
+            server: server.clone(),
+            authority: authority_path(dir),
+            certificate: dir.join(format!("{server}.pem")),
+            key: dir.join(format!("{server}.key")),
+        }
+    }
+
+    /// The server's own files.
+    pub(crate) fn own(&self) -> [PathBuf; 2] {
+        [self.certificate.clone(), self.key.clone()]
+    }
+
+    pub(super) fn stamps(&self) -> [Option<Stamp>; 3] {
+        [&self.authority, &self.certificate, &self.key].map(|path| {
+            let about = fs::metadata(path).ok()?;
+            Some(Stamp { inode: about.ino(), len: about.len(), changed: (about.ctime(), about.ctime_nsec()) })
+        })
+    }
+
+    /// The server's certificates, its own first, once they are found to be of the authority that is beside them.
+    pub(crate) fn read_certificate(
+        &self,
+        now_s: i64,
+    ) -> Result<(Vec<CertificateDer<'static>>, Facts), CredentialsError> {
+        let authorities = read_authorities(&self.authority)?;
+        let make = || Make::Server(self.server.clone());
+        let certificates = read_certificates(&self.certificate, make)?;
+        let untrusted = |why| CredentialsError::Untrusted { path: self.certificate.clone(), why };
+        let facts =
+            Facts::of(&certificates[0]).map_err(|error| untrusted(Untrusted::Unfit(error.to_string())))?;
+        let member = facts.member().ok_or_else(|| untrusted(Untrusted::Nameless))?;
+        if member.server != self.server {
+            let (path, server) = (self.certificate.clone(), self.server.clone());
+            return Err(CredentialsError::OtherServer { path, named: member.server, server });
+        }
+        let trust = trust(&self.authority, member.herd, &authorities)?;
+        // One that is out of time is read all the same: to be told of, and to be replaced while the server runs.
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(now_s.unsigned_abs()));
+        for usage in [KeyUsage::client_auth(), KeyUsage::server_auth()] {
+            match trust.judge(&certificates[0], &certificates[1..], now, usage) {
+                Ok(_) | Err(Untrusted::Expired(..) | Untrusted::NotYet(..)) => {}
+                Err(why) => return Err(untrusted(why)),
+            }
+        }
+        Ok((certificates, facts))
+    }
+
+    /// The private key, found to be the certificate's and nobody else's to read.
+    pub(crate) fn read_key(
+        &self,
+        certificates: &[CertificateDer<'static>],
+    ) -> Result<PrivateKeyDer<'static>, CredentialsError> {
+        let make = || Make::Server(self.server.clone());
+        let (bytes, mode) = read(&self.key, make)?;
+        if mode & OTHERS != 0 {
+            return Err(CredentialsError::Exposed { path: self.key.clone(), mode });
+        }
+        let key = PrivateKeyDer::from_pem_slice(&bytes)
+            .map_err(|_| CredentialsError::Empty { path: self.key.clone(), what: "private key" })?;
+        match CertifiedKey::from_der(certificates.to_vec(), key.clone_key(), &provider()) {
+            Ok(_) => Ok(key),
+            Err(rustls::Error::InconsistentKeys(_)) => Err(CredentialsError::KeyMismatch {
+                certificate: self.certificate.clone(),
+                key: self.key.clone(),
+            }),
+            Err(why) => Err(CredentialsError::Library { path: self.key.clone(), why }),
+        }
+    }
+
+    /// Reads all three.
+    pub(super) fn read(&self, now_s: i64) -> Result<Held, CredentialsError> {
+        let (certificates, facts) = self.read_certificate(now_s)?;
+        let key = self.read_key(&certificates)?;
+        let herd = facts.member().expect("a certificate that names no server was refused").herd;
+        let authorities = read_authorities(&self.authority)?;
+        let trust = Arc::new(trust(&self.authority, herd, &authorities)?);
+        let library = |why| CredentialsError::Library { path: self.certificate.clone(), why };
+        let client = client_config(&trust, certificates.clone(), key.clone_key()).map_err(library)?;
+        let server = server_config(&trust, certificates, key).map_err(library)?;
+        Ok(Held { not_after_s: facts.not_after_s, client: Arc::new(client), server: Arc::new(server) })
+    }
+}
+
+/// Where the authority's certificate is.
+pub(crate) fn authority_path(dir: &Path) -> PathBuf {
+    dir.join(format!("{AUTHORITY_NAME}.pem"))
+}
+
+/// The authority's certificate; while one authority takes over from another, both.
+pub(crate) fn read_authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, CredentialsError> {
+    read_certificates(path, || Make::Herd)
+}
+
+fn read_certificates(
+    path: &Path,
+    make: impl FnOnce() -> Make,
+) -> Result<Vec<CertificateDer<'static>>, CredentialsError> {
+    let (bytes, _) = read(path, make)?;
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
+    match certificates {
+        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+        _ => Err(CredentialsError::Empty { path: path.to_owned(), what: "certificate" }),
+    }
+}
+
+/// The file's bytes and mode.
+fn read(path: &Path, make: impl FnOnce() -> Make) -> Result<(Vec<u8>, u32), CredentialsError> {
+    let read = || {
+        let file = File::open(path)?;
+        let mode = file.metadata()?.permissions().mode() & 0o7777;
+        let mut bytes = Vec::new();
+        file.take(FILE_LEN_MAX).read_to_end(&mut bytes)?;
+        Ok((bytes, mode))
+    };
+    read().map_err(|error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => CredentialsError::Missing { path: path.to_owned(), make: make() },
+        _ => CredentialsError::Unreadable { path: path.to_owned(), why: error },
+    })
+}
+
+fn trust(path: &Path, herd: String, authorities: &[CertificateDer<'_>]) -> Result<Trust, CredentialsError> {
+    let algorithms = ring::default_provider().signature_verification_algorithms;
+    Trust::new(herd, authorities, algorithms).map_err(|error| CredentialsError::Untrusted {
+        path: path.to_owned(),
+        why: Untrusted::Unfit(error.to_string()),
+    })
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(ring::default_provider())
+}
+
+/// Links last, so there is nothing to gain from resuming a session, and every handshake looks at the certificates.
+fn client_config(
+    trust: &Arc<Trust>,
+    certificates: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<ClientConfig, rustls::Error> {
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13])?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::clone(trust) as _)
+        .with_client_auth_cert(certificates, key)?;
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.resumption = Resumption::disabled();
+    config.enable_sni = false;
+    Ok(config)
+}
+
+/// See [`client_config`].
+fn server_config(
+    trust: &Arc<Trust>,
+    certificates: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<ServerConfig, rustls::Error> {
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13])?
+        .with_client_cert_verifier(Arc::clone(trust) as _)
+        .with_single_cert(certificates, key)?;
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    Ok(config)
+}

@@ -1,0 +1,181 @@
+//! What the authority makes is believed, as long as it should be, and nothing else is.
+
+use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf, time::Duration};
+
+use rustls::{
+    crypto::ring,
+    pki_types::{UnixTime, pem::PemObject as _},
+};
+use tempfile::TempDir;
+use tokio::net::{TcpListener, TcpStream};
+use webpki::KeyUsage;
+
+use super::{certificate::DAY_S, trust::Trust, *};
+
+/// Some time in 2026.
+const NOW_S: i64 = 1_795_461_363;
+
+fn name(server: &str) -> ServerName {
+    ServerName::new(server).unwrap()
+}
+
+fn der(pem: &str) -> CertificateDer<'static> {
+    CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()
+}
+
+fn trust(herd: &str, authorities: &[&str]) -> Trust {
+    let authorities: Vec<_> = authorities.iter().map(|pem| der(pem)).collect();
+    Trust::new(herd.to_owned(), &authorities, ring::default_provider().signature_verification_algorithms)
+        .unwrap()
+}
+
+/// What becomes of a certificate at this time, at both ends alike.
+fn judged(trust: &Trust, certificate_pem: &str, at_s: i64) -> Result<String, Untrusted> {
+    let at = UnixTime::since_unix_epoch(Duration::from_secs(at_s.unsigned_abs()));
+    let judge =
+        |usage| trust.judge(&der(certificate_pem), &[], at, usage).map(|member| member.server.to_string());
+    let dialled = judge(KeyUsage::server_auth());
+    assert_eq!(dialled, judge(KeyUsage::client_auth()));
+    dialled
+}
+
+#[test]
+fn a_certificate_is_believed_from_its_beginning_to_its_end() {
+    let (authority, made) = Authority::create("herd-1", NOW_S).unwrap();
+    let trust = trust("herd-1", &[&made.certificate_pem]);
+    let riley = authority.issue(&name("Riley"), NOW_S, 365).unwrap();
+    assert_eq!(riley.not_after_s, NOW_S + 365 * DAY_S);
+    let expired = Untrusted::Expired("Riley".into(), date(riley.not_after_s));
+    for (at_s, expected) in [
+        (NOW_S - 3600, Ok("Riley".to_owned())),
+        (NOW_S, Ok("Riley".to_owned())),
+        (riley.not_after_s, Ok("Riley".to_owned())),
+        (riley.not_after_s + 1, Err(expired)),
+        (NOW_S - 3601, Err(Untrusted::NotYet("Riley".into(), date(NOW_S - 3600)))),
+    ] {
+        assert_eq!(judged(&trust, &riley.certificate_pem, at_s), expected, "{}", at_s - NOW_S);
+    }
+}
+
+#[test]
+fn names_that_no_host_could_have_are_names_of_servers() {
+    let (authority, made) = Authority::create(&"h".repeat(64), NOW_S).unwrap();
+    let trust = trust(&"h".repeat(64), &[&made.certificate_pem]);
+    for server in ["Riley", "a_b.c-D", "0", "x..y", &"N".repeat(64)] {
+        let issued = authority.issue(&name(server), NOW_S, 1).unwrap();
+        assert_eq!(judged(&trust, &issued.certificate_pem, NOW_S).as_deref(), Ok(server));
+    }
+}
+
+#[test]
+fn an_authority_that_is_opened_again_goes_on_where_it_was() {
+    let (_, made) = Authority::create("herd-1", NOW_S).unwrap();
+    let (_, other) = Authority::create("herd-1", NOW_S).unwrap();
+    let open = |certificates: &[&str], key: &str| {
+        let certificates: Vec<_> = certificates.iter().map(|pem| der(pem)).collect();
+        Authority::open(&certificates, key).map_err(|error| error.to_string())
+    };
+    for certificates in [&[&*made.certificate_pem][..], &[&other.certificate_pem, &made.certificate_pem]] {
+        let authority = open(certificates, &format!("a notice\n{}", made.key_pem)).unwrap();
+        let issued = authority.issue(&name("Riley"), NOW_S + DAY_S, 1).unwrap();
+        let trust = trust("herd-1", &[&made.certificate_pem]);
+        assert_eq!(judged(&trust, &issued.certificate_pem, NOW_S + DAY_S).as_deref(), Ok("Riley"));
+        // It ends with the authority at the latest, and then there are no more.
+        let last = authority.issue(&name("Riley"), made.not_after_s - 1, 365).unwrap();
+        assert_eq!(last.not_after_s, made.not_after_s);
+        assert!(authority.issue(&name("Riley"), made.not_after_s, 365).is_err());
+    }
+    let error = |certificate: &str, key: &str| open(&[certificate], key).err().expect("it does not open");
+    let riley = open(&[&made.certificate_pem], &made.key_pem).unwrap();
+    let riley = riley.issue(&name("Riley"), NOW_S, 1).unwrap();
+    assert_eq!(error(&made.certificate_pem, &other.key_pem), "it is the key of another authority");
+    assert_eq!(error(&made.certificate_pem, "nothing"), "it holds no private key that can be read");
+    assert!(
+        error(&riley.certificate_pem, &riley.key_pem).starts_with("it holds no certificate of an authority")
+    );
+}
+
+#[test]
+fn a_server_is_no_authority() {
+    let (authority, made) = Authority::create("herd-1", NOW_S).unwrap();
+    let riley = authority.issue(&name("Riley"), NOW_S, 365).unwrap();
+    let trust = trust("herd-1", &[&made.certificate_pem]);
+    // What Riley signs as if it were the authority, with its own certificate in between.
+    let key = rcgen::KeyPair::from_pem(&riley.key_pem).unwrap();
+    let mut params = rcgen::CertificateParams::default();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(rcgen::DnType::CommonName, "Riley");
+    let issuer = rcgen::Issuer::new(params, key);
+    let mut params = rcgen::CertificateParams::default();
+    params.subject_alt_names = vec![rcgen::SanType::URI("proxyherd://herd-1/Jaquez".try_into().unwrap())];
+    params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+    let forged = params.signed_by(&rcgen::KeyPair::generate().unwrap(), &issuer).unwrap();
+    let at = UnixTime::since_unix_epoch(Duration::from_secs(NOW_S.unsigned_abs()));
+    let between = [der(&riley.certificate_pem)];
+    let refused = trust.judge(forged.der(), &between, at, KeyUsage::client_auth()).unwrap_err();
+    assert!(matches!(refused, Untrusted::Unfit(_) | Untrusted::OtherAuthority), "{refused:?}");
+    // Nor is the authority's own certificate a server's.
+    assert!(judged(&trust, &made.certificate_pem, NOW_S).is_err());
+}
+
+#[test]
+fn one_authority_takes_over_from_another_while_both_are_believed() {
+    let (old, old_made) = Authority::create("herd-1", NOW_S).unwrap();
+    let (new, new_made) = Authority::create("herd-2", NOW_S).unwrap();
+    let riley = old.issue(&name("Riley"), NOW_S, 1).unwrap().certificate_pem;
+    let jaquez = new.issue(&name("Jaquez"), NOW_S, 1).unwrap().certificate_pem;
+    let both = trust("herd-1", &[&old_made.certificate_pem, &new_made.certificate_pem]);
+    assert_eq!(judged(&both, &riley, NOW_S).as_deref(), Ok("Riley"));
+    assert_eq!(judged(&both, &jaquez, NOW_S).as_deref(), Ok("Jaquez"));
+    let only_new = trust("herd-2", &[&new_made.certificate_pem]);
+    assert_eq!(judged(&only_new, &riley, NOW_S), Err(Untrusted::OtherAuthority));
+    assert_eq!(judged(&only_new, &jaquez, NOW_S).as_deref(), Ok("Jaquez"));
+}
+
+/// A directory with an authority and what one server needs.
+fn dir_of(authority: &Authority, made: &Issued, server: &str) -> (TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().to_owned();
+    fs::write(path.join("ca.pem"), &made.certificate_pem).unwrap();
+    put(&path, &authority.issue(&name(server), clock::now_s(), 100).unwrap(), server);
+    (dir, path)
+}
+
+fn put(dir: &Path, issued: &Issued, server: &str) {
+    fs::write(dir.join(format!("{server}.pem")), &issued.certificate_pem).unwrap();
+    let key = dir.join(format!("{server}.key"));
+    fs::write(&key, &issued.key_pem).unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+#[test]
+fn files_that_are_no_good_leave_what_is_in_use() {
+    let (authority, made) = Authority::create("herd-1", clock::now_s()).unwrap();
+    let (_dir, dir) = dir_of(&authority, &made, "Riley");
+    let credentials = Credentials::open(&dir, &name("Riley")).unwrap();
+    assert!(matches!(credentials.days_left(), 99..=100));
+    let next = authority.issue(&name("Riley"), clock::now_s(), 200).unwrap();
+    fs::write(dir.join("Riley.pem"), &next.certificate_pem).unwrap();
+    let error = credentials.reload().unwrap_err();
+    assert!(matches!(error, CredentialsError::KeyMismatch { .. }), "{error}");
+    assert!(matches!(credentials.days_left(), 99..=100));
+    put(&dir, &next, "Riley");
+    credentials.reload().unwrap();
+    assert!(matches!(credentials.days_left(), 199..=200));
+}
+
+#[tokio::test]
+async fn both_ends_learn_who_the_other_is() {
+    let (authority, made) = Authority::create("herd-1", clock::now_s()).unwrap();
+    let open = |server: &str| {
+        let (dir, path) = dir_of(&authority, &made, server);
+        (dir, Credentials::open(&path, &name(server)).unwrap())
+    };
+    let ((_one, riley), (_two, jaquez)) = (open("Riley"), open("Jaquez"));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let dialled = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (accepted, _) = listener.accept().await.unwrap();
+    let (dialled, accepted) = tokio::join!(jaquez.connect(dialled), riley.accept(accepted));
+    assert_eq!(dialled.unwrap().1, name("Riley"));
+    assert_eq!(accepted.unwrap().1, name("Jaquez"));
+}

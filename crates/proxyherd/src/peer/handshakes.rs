@@ -1,0 +1,180 @@
+//! Strangers at the peer port: how many may be in a handshake at once, and how much the log says of them.
+//!
+//! Anybody can connect to the peer port, and what they cost must have a bound. When there are too many handshakes the
+//! oldest gives way: a real neighbour's takes milliseconds, so it gets through however many strangers hold on to
+//! theirs.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    net::{IpAddr, Ipv6Addr},
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+use proxyherd_core::limits::HANDSHAKES_MAX;
+use tokio_util::sync::CancellationToken;
+
+/// Most lines about one address in [`PERIOD`]; the last of them says so.
+const LINES_MAX: u32 = 20;
+const PERIOD: Duration = Duration::from_secs(60);
+/// Most addresses that are told apart. Those that come while so many are known share one allowance.
+const ADDRESSES_MAX: usize = 256;
+
+/// The handshakes under way, oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Handshakes {
+    under_way: Mutex<VecDeque<(u64, CancellationToken)>>,
+}
+
+/// One handshake, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Handshake<'a> {
+    number: u64,
+    gives_way: CancellationToken,
+    all: &'a Handshakes,
+}
+
+impl Handshakes {
+    /// Begins one more; the oldest has to give way if there are too many.
+    pub(super) fn begin(&self) -> Handshake<'_> {
+        let gives_way = CancellationToken::new();
+        let mut under_way = self.under_way.lock();
+        if under_way.len() >= HANDSHAKES_MAX
+            && let Some((_, oldest)) = under_way.pop_front()
+        {
+            oldest.cancel();
+        }
+        let number = under_way.back().map_or(0, |(number, _)| number + 1);
+        under_way.push_back((number, gives_way.clone()));
+        Handshake { number, gives_way, all: self }
+    }
+}
+
+impl Handshake<'_> {
+    /// What `done` comes to; `None` if the handshake has to give way before.
+    pub(super) async fn run<T>(&self, done: impl Future<Output = T>) -> Option<T> {
+        self.gives_way.run_until_cancelled(done).await
+    }
+}
+
+impl Drop for Handshake<'_> {
+    fn drop(&mut self) {
+        let mut under_way = self.all.under_way.lock();
+        if let Ok(place) = under_way.binary_search_by_key(&self.number, |(number, _)| *number) {
+            under_way.remove(place);
+        }
+    }
+}
+
+/// How much of what an address does is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Telling {
+    /// As it is.
+    Yes,
+    /// As it is, and that it is the last for a while.
+    Last,
+    /// It is counted elsewhere, that is all.
+    No,
+}
+
+/// How often each address was told of lately.
+#[derive(Debug, Default)]
+pub(super) struct Tellings {
+    periods: Mutex<HashMap<Option<IpAddr>, Period>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Period {
+    began: Instant,
+    lines: u32,
+}
+
+impl Tellings {
+    /// Whether to tell, at `now`, that a connection from `address` came to nothing.
+    pub(super) fn allow(&self, address: IpAddr, now: Instant) -> Telling {
+        let mut periods = self.periods.lock();
+        let mut key = Some(network(address));
+        if !periods.contains_key(&key) && periods.len() >= ADDRESSES_MAX {
+            periods.retain(|_, period| now.duration_since(period.began) < PERIOD);
+            key = key.filter(|_| periods.len() < ADDRESSES_MAX);
+        }
+        let period = periods.entry(key).or_insert(Period { began: now, lines: 0 });
+        if now.duration_since(period.began) >= PERIOD {
+            *period = Period { began: now, lines: 0 };
+        }
+        period.lines = period.lines.saturating_add(1);
+        match period.lines {
+            ..LINES_MAX => Telling::Yes,
+            LINES_MAX => Telling::Last,
+            _ => Telling::No,
+        }
+    }
+}
+
+/// Whoever has one address of IPv6 has a network of them (RFC 6177).
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let [first, second, third, fourth, ..] = address.segments();
+            Ipv6Addr::new(first, second, third, fourth, 0, 0, 0, 0).into()
+        }
+        address => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_oldest_handshake_gives_way_and_no_other() {
+        let all = Handshakes::default();
+        let mut begun: Vec<_> = (0..HANDSHAKES_MAX).map(|_| all.begin()).collect();
+        drop(begun.remove(1));
+        let last = all.begin();
+        assert_eq!(begun[0].run(ready(())).await, Some(()), "one had ended, so there was room");
+        let one_more = all.begin();
+        assert_eq!(begun[0].run(pending::<()>()).await, None);
+        for handshake in begun[1..].iter().chain([&last, &one_more]) {
+            assert!(!handshake.gives_way.is_cancelled());
+        }
+        drop((begun, last, one_more));
+        assert!(all.under_way.lock().is_empty());
+    }
+
+    #[test]
+    fn an_address_is_told_of_so_often_in_a_minute_and_no_other_suffers() {
+        let tellings = Tellings::default();
+        let (now, one, two) = (Instant::now(), [10, 0, 0, 1].into(), [10, 0, 0, 2].into());
+        for _ in 1..LINES_MAX {
+            assert_eq!(tellings.allow(one, now), Telling::Yes);
+        }
+        assert_eq!(tellings.allow(one, now), Telling::Last);
+        assert_eq!(tellings.allow(one, now), Telling::No);
+        assert_eq!(tellings.allow(two, now), Telling::Yes);
+        assert_eq!(tellings.allow(one, now + PERIOD), Telling::Yes);
+    }
+
+    #[test]
+    fn many_addresses_share_what_is_left_until_the_first_are_forgotten() {
+        let tellings = Tellings::default();
+        let now = Instant::now();
+        for number in 0..10 * ADDRESSES_MAX as u32 {
+            tellings.allow(IpAddr::V4(number.into()), now);
+        }
+        assert_eq!(tellings.periods.lock().len(), ADDRESSES_MAX + 1);
+        assert_eq!(tellings.allow([200, 0, 0, 1].into(), now), Telling::No);
+        assert_eq!(tellings.allow([200, 0, 0, 1].into(), now + PERIOD), Telling::Yes);
+        assert_eq!(tellings.periods.lock().len(), 1);
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_one_address() {
+        let network = |text: &str| network(text.parse().unwrap());
+        assert_eq!(network("2001:db8:1:2:3:4:5:6"), network("2001:db8:1:2::9"));
+        assert_ne!(network("2001:db8:1:2::9"), network("2001:db8:1:3::9"));
+        assert_eq!(network("::ffff:10.0.0.1"), network("10.0.0.1"));
+    }
+}
