@@ -1,6 +1,6 @@
 //! `proxyherd places import`: makes an index of places from an OpenStreetMap extract.
 //!
-//! The extract is read three times, from back to front as it is laid out: relations, so that the ways of their
+//! The extract is read three times, for what it has at the end first: relations, so that the ways of their
 //! outlines are known; ways, so that the nodes they need are known; nodes. Then each way and relation has
 //! its middle, all places are sorted by where they are and written.
 //!
@@ -9,6 +9,12 @@
 //! the extract, and [`SORT_LEN_MAX`](super::limits::SORT_LEN_MAX) for sorting. Ways that wait for their nodes, and
 //! places beyond that bound, are in temporary files beside the index, which have no names and go with the process. No
 //! tags of what is no place, and no coordinates of what no place needs, are kept.
+//!
+//! Seen: the extract of Andorra (1.8 MB) has 1316 places, which need 5559 nodes and take 54 bytes each in the index;
+//! Munich's centre (0.8 MB) 2511 places, 2933 nodes, 76 bytes. A debug build took 36 to 46 MB for any of the extracts
+//! in the tests. On paper, as many places a megabyte and nodes a place as Andorra has make an extract of
+//! 30 GB, which is about a continent, 22 million places and 94 million nodes: 1.5 GB for them, 3 GB at the worst
+//! moment, and an index of 1.2 GB whose directory is 7 MB.
 //!
 //! **All or nothing.** Whatever goes wrong, an index that was there stays as it was.
 
