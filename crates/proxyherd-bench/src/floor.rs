@@ -150,6 +150,7 @@ fn drive(server: &Target, race: &Race, depth: u32, duration: Duration) -> Result
         connections: race.connections,
         threads: race.threads,
         clients: race.clients,
+        around: load::LOS_ANGELES,
         depth,
         duration,
     };

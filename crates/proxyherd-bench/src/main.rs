@@ -10,6 +10,7 @@ mod floor;
 mod idle;
 mod load;
 mod memory;
+mod nearby;
 mod places;
 mod process_memory;
 mod process_time;
@@ -27,6 +28,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use floor::Race;
 use load::{Dialect, Plan};
+use nearby::Comparison;
 use target::herd::{self, Herd};
 
 /// The allocator that the servers use, so that memory is measured as they spend it.
@@ -49,6 +51,23 @@ enum Command {
     /// Send IAMAT lines to servers that are running, and check what they answer.
     #[command(after_help = "Example:\n  proxyherd-bench load 127.0.0.1:12000 --depth 128 --seconds 10")]
     Load(LoadArgs),
+    /// Compare the rates of WHATSAT and IAMAT at one server, both at depth 1.
+    #[command(
+        after_help = "Examples:\n  proxyherd-bench nearby\n  proxyherd-bench nearby --osm places.idx --around 48.13,11.55"
+    )]
+    Nearby {
+        /// Rounds of each, taken in turns.
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        rounds: u32,
+        /// An index of OpenStreetMap's places, for the provider osm. Default: the embedded provider.
+        #[arg(long, value_name = "FILE")]
+        osm: Option<PathBuf>,
+        /// Around where the clients stand.
+        #[arg(long, value_name = "LAT,LON", default_value = "34.0,-118.3", value_parser = point)]
+        around: (f64, f64),
+        #[command(flatten)]
+        server: ServerArgs,
+    },
     /// Fill a map and tell what a client costs in memory.
     Memory {
         /// How many clients.
@@ -185,6 +204,11 @@ fn run(command: Command) -> Result<ExitCode> {
             Ok(if is_borne { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::Places(walk) => places::measure(&walk).map(|()| ExitCode::SUCCESS),
+        Command::Nearby { rounds, osm, around, server } => {
+            let comparison = Comparison { rounds, osm, around };
+            let is_met = nearby::run(&comparison, server.server_bin.as_deref())?;
+            Ok(if is_met { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
         Command::EchoServer => target::echo::serve().map(|()| ExitCode::SUCCESS),
     }
 }
@@ -218,6 +242,7 @@ fn drive(args: LoadArgs) -> Result<ExitCode> {
         connections: args.shape.connections,
         threads: threads(&args.shape)?,
         clients: args.shape.clients,
+        around: load::LOS_ANGELES,
         depth: args.depth,
         duration: args.seconds,
     };
@@ -240,6 +265,15 @@ fn seconds(text: &str) -> Result<Duration> {
         bail!("must be between 0.01 and 86400 seconds");
     }
     Ok(Duration::from_secs_f64(seconds))
+}
+
+fn point(text: &str) -> Result<(f64, f64)> {
+    let (latitude, longitude) = text.split_once(',').context("expected LAT,LON in degrees")?;
+    let (latitude, longitude): (f64, f64) = (latitude.trim().parse()?, longitude.trim().parse()?);
+    if !(-89.0..=89.0).contains(&latitude) || !(-179.0..=179.0).contains(&longitude) {
+        bail!("must be within 89 degrees of the equator and 179 of Greenwich");
+    }
+    Ok((latitude, longitude))
 }
 
 fn address(text: &str) -> Result<SocketAddr> {

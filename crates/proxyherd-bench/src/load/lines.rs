@@ -12,8 +12,21 @@ const STAMP_LEN: usize = 20;
 /// So many clients have a name of the same length.
 pub(crate) const CLIENTS_MAX: u32 = 1_000_000;
 
+/// Where clients stand unless they are wanted elsewhere, degrees north and east.
+pub(crate) const LOS_ANGELES: (f64, f64) = (33.9, -118.2);
+
+/// What the lines say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Line {
+    /// IAMAT, with a timestamp that is renewed.
+    Report,
+    /// WHATSAT, for five places within ten kilometres.
+    Question,
+}
+
 /// A ring of bursts.
 pub(crate) struct Lines {
+    what: Line,
     text: Vec<u8>,
     burst_len: usize,
     /// Where the burst that `renew` returned last ends.
@@ -22,22 +35,25 @@ pub(crate) struct Lines {
 
 impl Lines {
     /// A ring in which `clients` clients, numbered from `first` on, report in turn; `depth` lines are a burst.
-    pub(crate) fn new(first: u32, clients: u32, depth: u32) -> Lines {
+    pub(crate) fn new(what: Line, around: (f64, f64), first: u32, clients: u32, depth: u32) -> Lines {
         assert!(depth <= clients, "a client would report twice in one burst");
         assert!(first + clients <= CLIENTS_MAX, "names would differ in length");
         let lines = clients.next_multiple_of(depth);
         let mut text = Vec::with_capacity(lines as usize * LINE_LEN);
         for index in 0..lines {
-            push_line(&mut text, first + index % clients);
+            text.extend_from_slice(line(what, around, first + index % clients).as_bytes());
         }
         assert_eq!(text.len(), lines as usize * LINE_LEN);
-        Lines { text, burst_len: depth as usize * LINE_LEN, next: 0 }
+        Lines { what, text, burst_len: depth as usize * LINE_LEN, next: 0 }
     }
 
     /// Makes the next burst say `unix_ns`, nanoseconds of POSIX time, and returns where it is.
     pub(crate) fn renew(&mut self, unix_ns: u64) -> Range<usize> {
         let start = if self.next == self.text.len() { 0 } else { self.next };
         self.next = start + self.burst_len;
+        if self.what == Line::Question {
+            return start..self.next;
+        }
         let stamp = stamp_of(unix_ns);
         for line in self.text[start..self.next].chunks_exact_mut(LINE_LEN) {
             line[LINE_LEN - 1 - STAMP_LEN..LINE_LEN - 1].copy_from_slice(&stamp);
@@ -51,19 +67,19 @@ impl Lines {
     }
 }
 
-/// Clients stand on a grid over Los Angeles.
-fn push_line(text: &mut Vec<u8>, client: u32) {
-    let (row, column) = (client / 1000, client % 1000);
-    let (north, west) = (row * 150 + 33_900_000, column * 200 + 118_200_000);
-    let line = format!(
-        "IAMAT courier-{client:06}.herd.example.com +{}.{:06}-{}.{:06} {}\n",
-        north / 1_000_000,
-        north % 1_000_000,
-        west / 1_000_000,
-        west % 1_000_000,
-        "0".repeat(STAMP_LEN)
-    );
-    text.extend_from_slice(line.as_bytes());
+/// Clients stand on a grid of a thousand columns, some twenty metres apart. White space makes up the length.
+fn line(what: Line, around: (f64, f64), client: u32) -> String {
+    let name = format!("courier-{client:06}.herd.example.com");
+    let line = match what {
+        Line::Question => format!("WHATSAT {name} 10 5"),
+        Line::Report => {
+            let (row, column) = (client / 1000, client % 1000);
+            let (north, east) = (around.0 + f64::from(row) * 15e-5, around.1 - f64::from(column) * 2e-4);
+            let head = format!("IAMAT {name} {north:+.6}{east:+.6} ");
+            format!("{head:0$}{1}", LINE_LEN - 1 - STAMP_LEN, "0".repeat(STAMP_LEN))
+        }
+    };
+    format!("{line:width$}\n", width = LINE_LEN - 1)
 }
 
 fn stamp_of(unix_ns: u64) -> [u8; STAMP_LEN] {
@@ -93,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_line_is_a_whole_report() {
-        let text = burst(&mut Lines::new(42, 1, 1), 1_621_464_827_000_000_007);
+        let text = burst(&mut Lines::new(Line::Report, LOS_ANGELES, 42, 1, 1), 1_621_464_827_000_000_007);
         assert_eq!(
             text,
             "IAMAT courier-000042.herd.example.com +33.900000-118.208400 1621464827.000000007\n"
@@ -102,7 +118,7 @@ mod tests {
 
     #[test]
     fn clients_take_turns_and_none_reports_twice_in_a_burst() {
-        let mut lines = Lines::new(100, 5, 3);
+        let mut lines = Lines::new(Line::Report, LOS_ANGELES, 100, 5, 3);
         let mut everyone = HashSet::new();
         for lap in 0..4 {
             let text = burst(&mut lines, lap);
@@ -114,8 +130,30 @@ mod tests {
     }
 
     #[test]
+    fn a_question_is_the_same_in_every_burst_and_as_long_as_a_report() {
+        let mut lines = Lines::new(Line::Question, LOS_ANGELES, 42, 1, 1);
+        let text = burst(&mut lines, 1);
+        assert_eq!(text.len(), LINE_LEN);
+        assert_eq!(
+            text.split_whitespace().collect::<Vec<_>>(),
+            ["WHATSAT", "courier-000042.herd.example.com", "10", "5"]
+        );
+        assert_eq!(burst(&mut lines, 2), text);
+    }
+
+    #[test]
+    fn clients_stand_where_they_are_wanted() {
+        let text = burst(&mut Lines::new(Line::Report, (-8.5, 7.25), 1002, 1, 1), 1);
+        assert!(text.contains(" -8.499850+7.249600 "), "{text}");
+        assert_eq!(text.len(), LINE_LEN);
+    }
+
+    #[test]
     fn the_last_names_still_fit() {
-        let text = burst(&mut Lines::new(CLIENTS_MAX - 1, 1, 1), 9_999_999_999_999_999_999);
+        let text = burst(
+            &mut Lines::new(Line::Report, LOS_ANGELES, CLIENTS_MAX - 1, 1, 1),
+            9_999_999_999_999_999_999,
+        );
         assert_eq!(text.len(), LINE_LEN);
         assert!(text.ends_with(" 9999999999.999999999\n"), "{text}");
     }

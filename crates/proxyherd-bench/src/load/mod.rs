@@ -12,7 +12,7 @@ mod connection;
 mod lines;
 mod replies;
 
-pub(crate) use lines::{CLIENTS_MAX, LINE_LEN};
+pub(crate) use lines::{CLIENTS_MAX, LINE_LEN, LOS_ANGELES};
 pub(crate) use replies::Dialect;
 
 use std::net::SocketAddr;
@@ -43,6 +43,8 @@ pub(crate) struct Plan {
     pub(crate) connections: u32,
     pub(crate) threads: usize,
     pub(crate) clients: u32,
+    /// Around where they stand, degrees north and east.
+    pub(crate) around: (f64, f64),
     /// Lines outstanding on a connection, sent as one write.
     pub(crate) depth: u32,
     pub(crate) duration: Duration,
@@ -151,7 +153,8 @@ impl Loop {
         let mut connections = Vec::new();
         for number in (first..plan.connections as usize).step_by(plan.threads) {
             let address = plan.addresses[number % plan.addresses.len()];
-            let lines = Lines::new(number as u32 * clients, clients, plan.depth);
+            let (first, what) = (number as u32 * clients, plan.dialect.line());
+            let lines = Lines::new(what, plan.around, first, clients, plan.depth);
             let mut connection = Connection::open(address, plan.dialect, lines)?;
             let interest = Interest::READABLE | Interest::WRITABLE;
             poll.registry()
@@ -253,6 +256,7 @@ mod tests {
             connections: 4,
             threads: 2,
             clients: 400,
+            around: LOS_ANGELES,
             depth,
             duration: Duration::from_millis(50),
         }

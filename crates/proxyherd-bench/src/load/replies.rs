@@ -4,7 +4,9 @@
 
 use std::fmt;
 
-use memchr::memchr;
+use memchr::{memchr, memmem};
+
+use super::lines::Line;
 
 /// How a server answers an IAMAT line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +15,8 @@ pub(crate) enum Dialect {
     Echo,
     /// With an AT line.
     Herd,
+    /// It is asked WHATSAT, and answers with an AT line, JSON, and an empty line.
+    Nearby,
 }
 
 impl Dialect {
@@ -20,18 +24,27 @@ impl Dialect {
     fn prefix(self) -> &'static [u8] {
         match self {
             Dialect::Echo => b"IAMAT ",
-            Dialect::Herd => b"AT ",
+            Dialect::Herd | Dialect::Nearby => b"AT ",
         }
+    }
+
+    /// What it is sent.
+    pub(crate) fn line(self) -> Line {
+        if self == Dialect::Nearby { Line::Question } else { Line::Report }
     }
 
     /// Compares the answers to a burst with the burst, line by line, to the last byte.
     pub(crate) fn check_burst(self, sent: &[u8], answers: &[u8]) -> Result<(), WrongReply> {
+        if self == Dialect::Nearby {
+            return check_nearby(sent, answers);
+        }
         let mut answers = answers.split_inclusive(|&byte| byte == b'\n');
         for line in sent.split_inclusive(|&byte| byte == b'\n') {
             let answer = answers.next().unwrap_or_default();
             let right = match self {
                 Dialect::Echo => answer == line,
                 Dialect::Herd => is_at_line(line, answer),
+                Dialect::Nearby => unreachable!("checked as a whole above"),
             };
             if !right {
                 return Err(WrongReply::new(format!("to {}", printable(line)), answer));
@@ -44,6 +57,25 @@ impl Dialect {
     }
 }
 
+/// As many answers as questions, each about its client and with JSON that says OK.
+fn check_nearby(sent: &[u8], answers: &[u8]) -> Result<(), WrongReply> {
+    let mut rest = answers;
+    for question in sent.split_inclusive(|&byte| byte == b'\n') {
+        let end = memmem::find(rest, b"\n\n").map_or(rest.len(), |end| end + 2);
+        let (answer, behind) = rest.split_at(end);
+        let client = question.split(u8::is_ascii_whitespace).nth(1).unwrap_or_default();
+        let at = answer.split(|&byte| byte == b'\n').next().unwrap_or_default();
+        let json = serde_json::from_slice::<serde_json::Value>(&answer[at.len()..]);
+        if at.split(|&byte| byte == b' ').nth(3) != Some(client)
+            || json.is_ok_and(|json| json["status"] != "OK")
+        {
+            return Err(WrongReply::new(format!("to {}", printable(question)), answer));
+        }
+        rest = behind;
+    }
+    if rest.is_empty() { Ok(()) } else { Err(WrongReply::new("that nobody asked for".to_owned(), rest)) }
+}
+
 /// `AT <server> <difference>` and then the report's fields, as they were sent.
 fn is_at_line(line: &[u8], answer: &[u8]) -> bool {
     let mut fields = answer.splitn(4, |&byte| byte == b' ');
@@ -51,7 +83,15 @@ fn is_at_line(line: &[u8], answer: &[u8]) -> bool {
     command == Some(b"AT")
         && server.is_some_and(|server| !server.is_empty())
         && difference.is_some_and(is_difference)
-        && fields.next() == line.strip_prefix(b"IAMAT ")
+        && fields
+            .next()
+            .is_some_and(|report| same_fields(report, line.strip_prefix(b"IAMAT ").unwrap_or_default()))
+}
+
+/// The answer has one space where the line may have more.
+fn same_fields(report: &[u8], line: &[u8]) -> bool {
+    let fields = line.split(u8::is_ascii_whitespace).filter(|field| !field.is_empty());
+    report.strip_suffix(b"\n").is_some_and(|report| report.split(|&byte| byte == b' ').eq(fields))
 }
 
 /// A sign, seconds, and nine decimals.
@@ -66,14 +106,17 @@ fn is_difference(text: &[u8]) -> bool {
 
 /// Counts answers as they stream in, and sees that each begins as it should.
 pub(crate) struct Replies {
+    dialect: Dialect,
     prefix: &'static [u8],
+    /// Whether the last byte so far was a newline.
+    is_at_line_start: bool,
     /// How much of the prefix the current answer has shown so far.
     matched: usize,
 }
 
 impl Replies {
     pub(crate) fn new(dialect: Dialect) -> Replies {
-        Replies { prefix: dialect.prefix(), matched: 0 }
+        Replies { dialect, prefix: dialect.prefix(), is_at_line_start: false, matched: 0 }
     }
 
     /// Takes the next piece of the stream, and returns how many answers ended in it.
@@ -82,12 +125,26 @@ impl Replies {
         let mut ended = 0;
         while !rest.is_empty() {
             rest = self.match_prefix(rest)?;
-            let Some(end) = memchr(b'\n', rest) else { break };
+            let Some(end) = self.end_of_answer(rest) else { break };
             ended += 1;
             self.matched = 0;
             rest = &rest[end + 1..];
         }
         Ok(ended)
+    }
+
+    /// Where in `rest` the answer's last byte is, if it is there.
+    fn end_of_answer(&mut self, rest: &[u8]) -> Option<usize> {
+        if self.dialect != Dialect::Nearby {
+            return memchr(b'\n', rest);
+        }
+        let end = match rest.first() {
+            Some(b'\n') if self.is_at_line_start => Some(0),
+            _ => memmem::find(rest, b"\n\n").map(|found| found + 1),
+        };
+        self.is_at_line_start =
+            end.is_none() && rest.last().map_or(self.is_at_line_start, |&last| last == b'\n');
+        end
     }
 
     fn match_prefix<'a>(&mut self, rest: &'a [u8]) -> Result<&'a [u8], WrongReply> {
@@ -161,6 +218,22 @@ mod tests {
             let message = result.unwrap_err().to_string();
             assert!(message.contains("does not begin with \"AT \": \"?"), "cut at {cut}: {message}");
         }
+    }
+
+    #[test]
+    fn answers_about_places_end_at_an_empty_line_wherever_the_stream_is_cut() {
+        let stream =
+            b"AT Riley +0.2 kiwi +1+1 7\n{\n \"status\" : \"OK\"\n}\n\nAT Riley +0.2 emu +1+1 7\n{\n}\n\n";
+        for cut in 0..=stream.len() {
+            let mut replies = Replies::new(Dialect::Nearby);
+            let (one, other) = stream.split_at(cut);
+            assert_eq!(replies.take(one).unwrap() + replies.take(other).unwrap(), 2, "cut at {cut}");
+        }
+        let (first, second) = stream.split_at(stream.len() - 31);
+        let sent = b"WHATSAT kiwi 10 5   \n";
+        Dialect::Nearby.check_burst(sent, first).unwrap();
+        assert!(Dialect::Nearby.check_burst(sent, second).is_err());
+        assert!(Dialect::Nearby.check_burst(sent, stream).is_err());
     }
 
     #[test]

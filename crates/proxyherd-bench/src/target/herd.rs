@@ -25,10 +25,16 @@ pub(crate) struct Herd {
 impl Herd {
     /// Starts one server of `program`.
     pub(crate) fn start(program: &Path, workers: Option<usize>) -> Result<Herd> {
+        Herd::start_with(program, workers, "")
+    }
+
+    /// Starts one server of `program` whose configuration has these sections too.
+    pub(crate) fn start_with(program: &Path, workers: Option<usize>, sections: &str) -> Result<Herd> {
         let home = tempfile::Builder::new().prefix("proxyherd-bench-").tempdir()?;
         let [listen, peer, http] = free_addresses()?;
         let config = home.path().join("herd.toml");
-        fs::write(&config, config_text(listen, peer, http)).context("cannot write the configuration")?;
+        fs::write(&config, config_text(listen, peer, http, sections))
+            .context("cannot write the configuration")?;
         let mut command = Command::new(program);
         command.arg("serve").arg("--config").arg(&config).args(["--name", SERVER]);
         with_workers(&mut command, workers);
@@ -52,10 +58,10 @@ impl Herd {
     }
 }
 
-fn config_text(listen: SocketAddr, peer: SocketAddr, http: SocketAddr) -> String {
+fn config_text(listen: SocketAddr, peer: SocketAddr, http: SocketAddr, sections: &str) -> String {
     format!(
         "[herd]\ntls = \"off\"\n\n\
-         [log]\ndir = \"log\"\n\n\
+         [log]\ndir = \"log\"\n\n{sections}\n\
          [[server]]\nname = \"{SERVER}\"\nlisten = \"{listen}\"\npeer = \"{peer}\"\nhttp = \"{http}\"\n"
     )
 }

@@ -9,8 +9,8 @@ const OWN: u64 = 48;
 const PER_LINK: u64 = 2;
 /// Descriptors set aside for whoever else comes to the peer port of a server that has links.
 const STRANGERS: u64 = HANDSHAKES_MAX as u64;
-/// Descriptors set aside for operators' HTTP requests.
-const OPERATORS: u64 = 16;
+/// Descriptors set aside for the HTTP door, which takes no more connections than these.
+pub(crate) const OPERATORS: usize = 64;
 
 /// Raises the process's limit as far as it may be raised without a privilege. Best called once, at the start.
 pub fn raise_limit() {
@@ -27,7 +27,7 @@ pub fn left_for_clients(links: usize) -> usize {
 
 fn left_of(limit: u64, links: usize) -> usize {
     let strangers = if links > 0 { STRANGERS } else { 0 };
-    let set_aside = OWN + PER_LINK * links as u64 + strangers + OPERATORS;
+    let set_aside = OWN + PER_LINK * links as u64 + strangers + OPERATORS as u64;
     usize::try_from(limit.saturating_sub(set_aside)).unwrap_or(usize::MAX).max(1)
 }
 
@@ -37,8 +37,8 @@ mod tests {
 
     #[test]
     fn what_others_need_is_set_aside_first() {
-        assert_eq!(left_of(1024, 3), 1024 - 48 - 6 - 64 - 16);
-        assert_eq!(left_of(1024, 0), 1024 - 48 - 16, "whoever has no links has nobody at a peer port");
+        assert_eq!(left_of(1024, 3), 1024 - 48 - 6 - 64 - 64);
+        assert_eq!(left_of(1024, 0), 1024 - 48 - 64, "whoever has no links has nobody at a peer port");
         assert_eq!(left_of(16, 0), 1, "somebody is served all the same");
     }
 }

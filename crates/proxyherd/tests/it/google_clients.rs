@@ -6,7 +6,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Finished, Herd, PATIENCE, Plan, Process, fetch};
+use crate::{
+    google::{CENTRE, Google},
+    google_served::prepare_with,
+    harness::{Finished, Herd, PATIENCE, Plan, Process, fetch},
+};
 
 const HERE: (f64, f64) = (34.068930, -118.445127);
 
@@ -118,4 +122,24 @@ fn both_clients_are_told_what_is_wrong_with_a_question() {
     let raised = |by: &str| json!([{ "raised": by, "status": "INVALID_REQUEST", "error_message": message }]);
     assert_eq!(json!(clients.ask_python(&herd, &question)), raised("ApiError"));
     assert_eq!(json!(clients.ask_node(&herd, &question)), raised("AxiosError"));
+}
+
+#[test]
+fn both_clients_are_told_that_the_herds_own_key_is_refused() {
+    let Some(clients) = Clients::installed() else { return };
+    for provider in ["google", "google-legacy"] {
+        let google = Google::start();
+        let mut herd = prepare_with(provider, &google, "AIzaSyNoKeyOfGoogles");
+        herd.start("Riley");
+        let question = json!([{ "location": [CENTRE.0, CENTRE.1], "radius": 1000 }]);
+        for (told, by) in [
+            (clients.ask_python(&herd, &question), "ApiError"),
+            (clients.ask_node(&herd, &question), "AxiosError"),
+        ] {
+            let [told] = &told[..] else { panic!("{told:?}") };
+            assert_eq!((&told["raised"], &told["status"]), (&by.into(), &"REQUEST_DENIED".into()), "{told}");
+            assert!(!told.to_string().contains("AIza"), "{told}");
+        }
+        assert!(!google.requests().is_empty(), "Google itself has refused it");
+    }
 }

@@ -13,9 +13,14 @@ const PROVIDERS: [&str; 2] = ["google", "google-legacy"];
 
 /// One server that is not started yet, and a file with the stand-in's key that only its owner may read.
 fn prepare(provider: &str, google: &Google) -> Herd {
+    prepare_with(provider, google, google.key())
+}
+
+/// The same with a key that may be any.
+pub(crate) fn prepare_with(provider: &str, google: &Google, key_text: &str) -> Herd {
     let herd = Plan::single().log("level = \"debug\"").prepare();
     let key = herd.dir().join("google.key");
-    fs::write(&key, format!("{}\n", google.key())).unwrap();
+    fs::write(&key, format!("{key_text}\n")).unwrap();
     fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
     let places = format!(
         "[places]\nprovider = \"{provider}\"\n\

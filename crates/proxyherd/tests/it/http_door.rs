@@ -177,7 +177,7 @@ fn a_client_that_does_not_read_is_closed() {
 
 #[test]
 fn connections_that_are_too_many_wait_for_their_turn() {
-    const MOST: usize = 256;
+    const MOST: usize = 64;
     let herd = Plan::single().start();
     let http = herd.at("Riley").http;
     let ask = || {

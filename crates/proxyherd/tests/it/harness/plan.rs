@@ -107,8 +107,11 @@ impl Plan {
     pub(crate) fn text(&self, addresses: &[Addresses]) -> String {
         let Plan { herd, places, limits, log, .. } = self;
         let tls = if self.is_encrypted { "certs" } else { "off" };
-        let mut text =
-            format!("[herd]\ntls = {tls:?}\n{herd}\n[places]\n{places}\n[limits]\n{limits}\n[log]\n{log}\n");
+        let mut text = format!("[herd]\ntls = {tls:?}\n{herd}\n[limits]\n{limits}\n[log]\n{log}\n");
+        // A test that says more than lines of it writes the whole section.
+        if !places.is_empty() {
+            write!(text, "[places]\n{places}\n").unwrap();
+        }
         for (name, Addresses { line, peer, http }) in self.names.iter().zip(addresses) {
             let neighbors: Vec<_> = self.neighbors(name).collect();
             write!(

@@ -1,0 +1,82 @@
+//! What asking for places costs beside reporting: one server is sent WHATSAT and IAMAT lines, in rounds taken in turns.
+//!
+//! At depth 1: an answer about places is a hundred times as long as its question, so deeper bursts would measure how
+//! fast the kernel copies.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::load::{self, Dialect, Plan};
+use crate::stats::Spread;
+use crate::target::herd::{Herd, program};
+
+/// What part of IAMAT's rate is asked for.
+const TARGET: f64 = 1.0 / 3.0;
+const CONNECTIONS: u32 = 50;
+const CLIENTS: u32 = 10_000;
+/// Length of a round, and of the one before the others in which every client reports.
+const ROUND: Duration = Duration::from_secs(1);
+
+/// How to compare.
+pub(crate) struct Comparison {
+    pub(crate) rounds: u32,
+    /// An index of OpenStreetMap's places that `proxyherd places import` has written; without one the embedded
+    /// provider answers.
+    pub(crate) osm: Option<PathBuf>,
+    /// Around where clients stand, degrees north and east.
+    pub(crate) around: (f64, f64),
+}
+
+/// Compares, prints the outcome, and says whether the target is met. Progress goes to standard error.
+pub(crate) fn run(comparison: &Comparison, server_bin: Option<&Path>) -> Result<bool> {
+    let places = match &comparison.osm {
+        None => "[places]\nprovider = \"embedded\"\n".to_owned(),
+        Some(file) => {
+            let file = file.canonicalize().with_context(|| format!("there is no {}", file.display()))?;
+            format!("[places]\nprovider = \"osm\"\n[places.osm]\nfile = {file:?}\n")
+        }
+    };
+    let herd = Herd::start_with(&program(server_bin)?, None, &places)?;
+    let drive = |dialect| {
+        let plan = Plan {
+            addresses: vec![herd.target.address],
+            dialect,
+            connections: CONNECTIONS,
+            threads: 1,
+            clients: CLIENTS,
+            around: comparison.around,
+            depth: 1,
+            duration: ROUND,
+        };
+        load::run(&plan).map(|outcome| outcome.lines_per_second())
+    };
+    drive(Dialect::Herd)?;
+    drive(Dialect::Nearby)?;
+    let (mut asked, mut reported, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 1..=comparison.rounds {
+        let (whatsat, iamat) = (drive(Dialect::Nearby)?, drive(Dialect::Herd)?);
+        eprintln!(
+            "round {round} of {}: WHATSAT {whatsat:.0}/s, IAMAT {iamat:.0}/s, {:.3} of it",
+            comparison.rounds,
+            whatsat / iamat
+        );
+        asked.push(whatsat);
+        reported.push(iamat);
+        ratios.push(whatsat / iamat);
+    }
+    let (asked, reported, ratio) = (Spread::of(asked), Spread::of(reported), Spread::of(ratios));
+    let provider = if comparison.osm.is_some() { "osm" } else { "embedded" };
+    let is_met = ratio.median >= TARGET;
+    println!(
+        "WHATSAT … 10 5, provider {provider}: {:.0}/s beside {:.0}/s of IAMAT, {:.2} of it ({:.2} to {:.2}); target {TARGET:.2}, {}",
+        asked.median,
+        reported.median,
+        ratio.median,
+        ratio.low,
+        ratio.high,
+        if is_met { "met" } else { "not met" }
+    );
+    Ok(is_met)
+}
