@@ -85,8 +85,7 @@ impl Provider for Osm {
     }
 
     fn nearby_now(&self, query: &Query, most: usize) -> Option<Answer> {
-        let wish = query.wish.as_deref();
-        if wish.is_some_and(|wish| !Wanted::read(wish).is_ok_and(|wanted| wanted.is_all())) {
+        if !Wanted::read(query.wish.as_deref()).is_ok_and(|wanted| wanted.is_all()) {
             return None;
         }
         let now_s = (self.now_s)();
@@ -128,13 +127,11 @@ fn now_s() -> i64 {
 
 /// Answers a question from memory or from the disk.
 fn near(index: &Index, query: &Query, most: usize, now_s: i64) -> Result<Vec<Near>, Failure> {
-    let wanted = query.wish.as_deref().map(Wanted::read).transpose()?.unwrap_or_default();
-    let everything = wanted.is_all();
+    let wanted = Wanted::read(query.wish.as_deref())?;
     let takes = |block: &Block, at: usize| {
-        everything || {
+        wanted.is_all() || {
             let record = block.record(at);
-            wanted.takes(&record)
-                && (!wanted.is_open || is_open(index, block, at, &record, now_s) == Some(true))
+            wanted.takes(&record, || is_open(index, block, at, &record, now_s))
         }
     };
     let found = nearest(index.directory(), query, most, |number| index.block(number), takes)?;
