@@ -27,6 +27,7 @@ mod links;
 mod logs;
 mod moving;
 mod peer_port;
+mod places_kept;
 mod places_osm;
 mod slow_clients;
 mod stopping;
