@@ -11,6 +11,7 @@ stage_tools() {
     want_python
     want_node
     want_osmium
+    want_network_tools
     want_rust
     # Without Rust, the ones below have nobody to ask.
     if ((${#advice[@]} == 0)); then
@@ -82,6 +83,20 @@ want_osmium() {
         apt_install osmium-tool
     else
         advice+=('osmium (on Debian: osmium-tool)')
+    fi
+}
+
+# Servers on hosts of their own, with a network between them that fails, are tested by root alone: anybody else may not
+# make network namespaces, and has these tests skipped.
+want_network_tools() {
+    have ip && have nft && return
+    if may_install; then
+        say 'There is no ip, or no nft.'
+        apt_install iproute2 nftables
+    elif [[ $EUID -eq 0 ]]; then
+        advice+=('ip and nft (on Debian: iproute2 nftables)')
+    else
+        say 'There is no ip, or no nft (on Debian: iproute2 nftables): tests on networks of their own will be skipped.'
     fi
 }
 

@@ -26,6 +26,7 @@ mod http_door;
 mod links;
 mod logs;
 mod moving;
+mod networks;
 mod peer_port;
 mod places_kept;
 mod places_osm;

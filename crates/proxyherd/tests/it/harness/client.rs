@@ -3,6 +3,7 @@
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
     net::{Shutdown, SocketAddr, TcpStream},
+    time::Duration,
 };
 
 use serde_json::Value;
@@ -25,10 +26,14 @@ pub(crate) struct Nearby {
 
 impl Client {
     pub(crate) fn connect(to: SocketAddr) -> Client {
-        let stream = TcpStream::connect(to).unwrap();
+        Client::over(TcpStream::connect(to).unwrap(), PATIENCE)
+    }
+
+    /// A client that has connected already, and waits so long for each reply.
+    pub(crate) fn over(stream: TcpStream, patience: Duration) -> Client {
         stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(patience)).unwrap();
+        stream.set_write_timeout(Some(patience)).unwrap();
         Client { reader: BufReader::new(stream) }
     }
 
@@ -57,6 +62,15 @@ impl Client {
     pub(crate) fn ask(&mut self, line: &str) -> String {
         self.send(format!("{line}\n").as_bytes());
         self.line()
+    }
+
+    /// Sends a line to a server that may be gone or fall silent, and returns its reply if one comes. Without one the
+    /// connection is of no more use.
+    pub(crate) fn try_ask(&mut self, line: &str) -> Option<String> {
+        self.reader.get_mut().write_all(format!("{line}\n").as_bytes()).ok()?;
+        let mut reply = String::new();
+        self.reader.read_line(&mut reply).ok()?;
+        reply.strip_suffix('\n').map(str::to_owned)
     }
 
     /// Sends a WHATSAT that is in order, and returns its reply.
@@ -108,9 +122,24 @@ pub(crate) fn talk(to: SocketAddr, bytes: &[u8]) -> Vec<u8> {
 
 /// The AT line by which a server knows `client`, or what it answers otherwise.
 pub(crate) fn at_of(connection: &mut Client, client: &str) -> String {
-    let first = connection.ask(&format!("WHATSAT {client} 10 0"));
-    if first.starts_with("AT ") {
-        connection.read_places();
-    }
-    first
+    ats_of(connection, &[client]).remove(0)
+}
+
+/// [`at_of`] each of these clients, in their order.
+pub(crate) fn ats_of(connection: &mut Client, clients: &[&str]) -> Vec<String> {
+    // So many questions at once fit the sockets between, whether or not somebody reads.
+    clients.chunks(256).flat_map(|some| ask_at_once(connection, some)).collect()
+}
+
+fn ask_at_once(connection: &mut Client, clients: &[&str]) -> Vec<String> {
+    let questions: String = clients.iter().map(|client| format!("WHATSAT {client} 10 0\n")).collect();
+    connection.send(questions.as_bytes());
+    let read = |_: &&str| {
+        let first = connection.line();
+        if first.starts_with("AT ") {
+            connection.read_places();
+        }
+        first
+    };
+    clients.iter().map(read).collect()
 }

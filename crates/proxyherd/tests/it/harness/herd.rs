@@ -1,10 +1,10 @@
 //! A herd that runs: its processes, its files, and what one asks all of its servers.
 
-use std::{collections::BTreeMap, fs, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fs, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use tempfile::TempDir;
 
-use super::{Addresses, Client, Finished, PATIENCE, Plan, Process, at_of, eventually, status};
+use super::{Addresses, Client, Finished, Network, PATIENCE, Plan, Process, ats_of, eventually, status};
 
 /// Some servers of a herd, each a process; those that are down can be started.
 #[derive(Debug)]
@@ -13,19 +13,30 @@ pub(crate) struct Herd {
     dir: TempDir,
     addresses: BTreeMap<&'static str, Addresses>,
     running: BTreeMap<String, Process>,
+    /// Where each server has a host of its own. It goes after them.
+    network: Option<Arc<Network>>,
 }
 
 impl Herd {
     pub(crate) fn prepare(plan: &Plan) -> Herd {
+        Herd::prepare_at(plan, plan.names.iter().map(|_| Addresses::free()).collect(), None)
+    }
+
+    /// Each server on a host of its own.
+    pub(crate) fn prepare_on(plan: &Plan, network: &Arc<Network>) -> Herd {
+        let addresses = plan.names.iter().map(|name| network.addresses(name)).collect();
+        Herd::prepare_at(plan, addresses, Some(Arc::clone(network)))
+    }
+
+    fn prepare_at(plan: &Plan, addresses: Vec<Addresses>, network: Option<Arc<Network>>) -> Herd {
         let dir = tempfile::tempdir().unwrap();
         if plan.is_encrypted() {
             let made = Process::run(dir.path(), &["init"]);
             assert_eq!((made.code, made.err.as_str()), (0, ""), "{made:?}");
         }
-        let addresses: Vec<_> = plan.names.iter().map(|_| Addresses::free()).collect();
         fs::write(dir.path().join("herd.toml"), plan.text(&addresses)).unwrap();
         let addresses = plan.names.iter().copied().zip(addresses).collect();
-        Herd { plan: plan.clone(), dir, addresses, running: BTreeMap::new() }
+        Herd { plan: plan.clone(), dir, addresses, running: BTreeMap::new(), network }
     }
 
     pub(crate) fn at(&self, name: &str) -> Addresses {
@@ -38,7 +49,15 @@ impl Herd {
     }
 
     pub(crate) fn client(&self, name: &str) -> Client {
-        Client::connect(self.line(name))
+        self.beside(name, || Client::connect(self.line(name)))
+    }
+
+    /// Does something on the server's host, if that is not the test's own.
+    pub(crate) fn beside<T: Send>(&self, name: &str, act: impl FnOnce() -> T + Send) -> T {
+        match &self.network {
+            Some(network) => network.enter(name, act),
+            None => act(),
+        }
     }
 
     pub(crate) fn process(&self, name: &str) -> &Process {
@@ -94,7 +113,8 @@ impl Herd {
     pub(crate) fn try_start(&mut self, names: &[&str], arguments: &[&str]) -> Result<(), String> {
         for name in names {
             let serve = [&["serve", "--config", "herd.toml", "--name", name], arguments].concat();
-            self.running.insert((*name).to_owned(), Process::proxyherd(self.dir.path(), &serve));
+            let server = self.beside(name, || Process::proxyherd(self.dir.path(), &serve));
+            self.running.insert((*name).to_owned(), server);
         }
         for name in names {
             self.wait_until_ready(name)?;
@@ -140,7 +160,7 @@ impl Herd {
         for name in names {
             let expected = self.plan.neighbors(name).filter(|neighbor| names.contains(neighbor)).count();
             eventually(&format!("the links of {name} are up"), || {
-                let links = status(self.at(name).http)["links"].clone();
+                let links = self.beside(name, || status(self.at(name).http))["links"].clone();
                 let up = links.as_array().unwrap().iter().filter(|link| link["up"] == true).count();
                 if up == expected { Ok(()) } else { Err(links) }
             });
@@ -149,8 +169,7 @@ impl Herd {
 
     /// The AT lines by which a server knows these clients, or what it answers otherwise.
     pub(crate) fn located(&self, name: &str, clients: &[&str]) -> Vec<String> {
-        let mut connection = self.client(name);
-        clients.iter().map(|client| at_of(&mut connection, client)).collect()
+        ats_of(&mut self.client(name), clients)
     }
 
     /// Waits until each of these servers tells these AT lines of the clients they are about.

@@ -1,6 +1,12 @@
 //! What a herd must know, as whoever reported it remembers: the newest AT line of each client.
 
-use std::{cell::Cell, collections::BTreeMap, rc::Rc};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
 
 use super::{Client, Herd};
 
@@ -9,7 +15,7 @@ use super::{Client, Herd};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ledger {
     newest: BTreeMap<String, (u64, String)>,
-    reports: Rc<Cell<u64>>,
+    reports: Arc<AtomicU64>,
 }
 
 /// A time that has been, so that no server thinks its clients' clocks fast.
@@ -23,11 +29,18 @@ impl Ledger {
 
     /// [`Ledger::report`] over a connection that is open already.
     pub(crate) fn report_over(&mut self, connection: &mut Client, client: &str) {
-        self.reports.update(|reports| reports + 1);
-        let time_s = BEGIN_S + self.reports.get();
-        let at = connection.ask(&format!("IAMAT {client} +34.0689-118.4451 {time_s}.25"));
-        assert!(at.starts_with("AT "), "{at}");
+        assert!(self.try_report_over(connection, client), "no reply");
+    }
+
+    /// [`Ledger::report_over`] to a server that may be gone; whether it has answered. What it has not answered counts
+    /// for nothing here, though it may have been taken.
+    pub(crate) fn try_report_over(&mut self, connection: &mut Client, client: &str) -> bool {
+        let time_s = BEGIN_S + self.reports.fetch_add(1, Relaxed);
+        let report = format!("{client} +34.0689-118.4451 {time_s}.25");
+        let Some(at) = connection.try_ask(&format!("IAMAT {report}")) else { return false };
+        assert!(at.starts_with("AT ") && at.ends_with(&report), "{at}");
         self.newest.insert(client.to_owned(), (time_s, at));
+        true
     }
 
     /// The AT line of each client.

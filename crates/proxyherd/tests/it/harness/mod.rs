@@ -11,17 +11,19 @@ mod herd;
 mod http;
 mod ledger;
 pub(crate) mod neighbor;
+mod network;
 mod plan;
 mod ports;
 mod process;
 mod wait;
 
 pub(crate) use self::{
-    client::{Client, Nearby, at_of, talk},
+    client::{Client, Nearby, at_of, ats_of, talk},
     data::data,
     herd::Herd,
     http::{fetch, get, metric, request, status},
     ledger::Ledger,
+    network::{Loss, Network},
     plan::{Addresses, Plan},
     ports::free_ports,
     process::{Finished, Process},

@@ -1,0 +1,49 @@
+//! Chance that a seed repeats: SplitMix64 (Steele, Lea and Flood, 2014).
+
+/// A stream of random draws, the same for the same seed.
+#[derive(Clone, Debug)]
+pub(super) struct Dice {
+    state: u64,
+}
+
+impl Dice {
+    pub(super) fn new(seed: u64) -> Dice {
+        Dice { state: seed }
+    }
+
+    /// Dice of their own for somebody else.
+    pub(super) fn more(&mut self) -> Dice {
+        Dice::new(self.bits())
+    }
+
+    fn bits(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.state ^ (self.state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A number from `low` up to and without `high`.
+    pub(super) fn between(&mut self, low: u64, high: u64) -> u64 {
+        low + self.bits() % (high - low)
+    }
+
+    /// True so often of a hundred times.
+    pub(super) fn chance(&mut self, percent: u64) -> bool {
+        self.between(0, 100) < percent
+    }
+
+    /// One of these, of which there are some.
+    pub(super) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[self.between(0, from.len() as u64) as usize]
+    }
+
+    /// The same in an order of chance.
+    pub(super) fn shuffled<T: Copy>(&mut self, from: &[T]) -> Vec<T> {
+        let mut all = from.to_vec();
+        for end in (1..all.len()).rev() {
+            all.swap(end, self.between(0, end as u64 + 1) as usize);
+        }
+        all
+    }
+}
