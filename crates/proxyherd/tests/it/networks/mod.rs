@@ -93,9 +93,13 @@ impl Drop for Rest<'_> {
 
 /// Lifts the fault, and says how long after it all servers knew what the ledger says.
 fn heal(fault: &Fault, herd: &mut Herd, network: &Network, ledger: &Ledger) -> Duration {
+    let newest = ledger.lines();
+    if matches!(fault.kind, Kind::Cut | Kind::CutOneWay) {
+        let mut asking = NAMES.iter().map(|name| Asking::new(herd, name, &newest));
+        assert!(asking.any(|mut server| server.is_waiting()), "nothing was cut: all knew all the time");
+    }
     fault.lift(herd, network);
     let lifted = Instant::now();
-    let newest = ledger.lines();
     let mut asking: Vec<Asking> = NAMES.iter().map(|name| Asking::new(herd, name, &newest)).collect();
     eventually("all servers agree", || {
         asking.retain_mut(Asking::is_waiting);
