@@ -5,13 +5,15 @@
 //! - Agreement, once the herd is left in peace: within a bounded time all servers that can reach each other hold
 //!   the same map, their vectors are equal, and nothing waits. For each client it is at least what the best of
 //!   them held when peace began, and an update that some server really took.
+//! - Answers: what one life of a server has answered about a client it never takes back for something older, and all
+//!   of it was really said.
 //! - Bounds, every half minute and whenever the herd agrees: an outbox holds each slot once, and one marker.
 //! - Bookkeeping, as often: see `Map::contradiction`.
 
 use std::collections::{BTreeMap, HashMap};
 
 use proxyherd_core::{
-    flood::LinkId,
+    flood::{Held, LinkId},
     limits::SHARDS,
     map::{Map, shard_index},
     types::{ClientId, Origin},
@@ -34,6 +36,8 @@ pub(crate) struct Checker {
     pub(crate) ledger: Ledger,
     /// How far each life's vector has been found true, by life, origin and shard.
     proven: HashMap<(LifeId, usize, usize), u64>,
+    /// What each life has answered last.
+    answered: HashMap<(LifeId, Box<[u8]>), Taken>,
     /// What each part of the herd must hold at least when it agrees.
     floors: Vec<Floor>,
     violations: Vec<Violation>,
@@ -84,6 +88,26 @@ impl Checker {
         let entered = entered.unwrap_or_else(|| Err(format!("{client:?} was taken and is not there")));
         if let Err(text) = entered {
             self.found(at, Symptom::Bookkeeping, text);
+        }
+    }
+
+    /// Somebody asks a server where a client is.
+    pub(crate) fn read(&mut self, at: Nanos, life: LifeId, clock_ns: u64, map: &Map, client: ClientId<'_>) {
+        let known = |held: Held<'_>| (self.ledger.knows(held), Taken::from(held));
+        let (is_known, now) = map.locate(clock_ns, client, known).unzip();
+        if is_known == Some(false) {
+            self.found(at, Symptom::Foreign, format!("server {} answers what nobody took: {now:?}", life.0));
+        }
+        let key = (life, client.as_bytes().into());
+        if let Some(before) = self.answered.get(&key)
+            && !self.client_ttl.is_some_and(|ttl| before.is_over(clock_ns, ttl))
+            && !now.as_ref().is_some_and(|now| now.wins_or_equals(before))
+        {
+            let text = format!("server {} answers {now:?} after {before:?}", life.0);
+            self.found(at, Symptom::Read, text);
+        }
+        if let Some(now) = now {
+            self.answered.insert(key, now);
         }
     }
 

@@ -1,5 +1,5 @@
 //! Clients that move from server to server, with clocks of their own, and do what clients do: report, report to
-//! two servers at once, send again what they have sent before, ask to be forgotten.
+//! two servers at once, send again what they have sent before, ask to be forgotten, ask where somebody is.
 
 use std::collections::VecDeque;
 
@@ -48,8 +48,14 @@ pub(crate) struct Request {
     /// Of which server.
     pub(crate) server: usize,
     client: Vec<u8>,
-    /// `None`: to be forgotten.
-    sent: Option<Sent>,
+    wish: Wish,
+}
+
+#[derive(Clone, Debug)]
+enum Wish {
+    Report(Sent),
+    Forget,
+    Read,
 }
 
 impl Request {
@@ -58,11 +64,21 @@ impl Request {
         ClientId::new(&self.client).expect("clients of the simulator have plain names")
     }
 
-    /// The report, unless the client asks to be forgotten.
+    /// The report, if it is one.
     pub(crate) fn report(&self) -> Option<Report<'_>> {
-        let Sent { coordinates, timestamp, attributes } = self.sent.as_ref()?;
+        let Wish::Report(Sent { coordinates, timestamp, attributes }) = &self.wish else { return None };
         let attributes = if attributes.borrow().is_empty() { Attributes::NONE } else { attributes.borrow() };
         Some(Report { client: self.client(), coordinates: *coordinates, timestamp: *timestamp, attributes })
+    }
+
+    /// Whether the client asks to be forgotten.
+    pub(crate) fn is_to_forget(&self) -> bool {
+        matches!(self.wish, Wish::Forget)
+    }
+
+    /// Whether somebody asks where the client is.
+    pub(crate) fn is_to_read(&self) -> bool {
+        matches!(self.wish, Wish::Read)
     }
 }
 
@@ -87,6 +103,9 @@ impl Clients {
             return (0..self.clients.len()).map(|client| self.report(client, now_ns)).collect();
         }
         let client = self.rng.index(self.clients.len());
+        if self.rng.chance(300) {
+            return vec![self.anywhere(client, Wish::Read)];
+        }
         let first = if self.settings.are_orderly { 11 } else { 0 };
         match self.rng.between(first, 100) {
             0..5 => self.again(client, 0).into_iter().collect(),
@@ -94,15 +113,15 @@ impl Clients {
                 let ago = self.rng.index(HISTORY_LEN);
                 self.again(client, ago).into_iter().collect()
             }
-            9..11 => vec![self.anywhere(client, None)],
+            9..11 => vec![self.anywhere(client, Wish::Forget)],
             11..16 => {
                 let first = self.report(client, now_ns);
                 let second = self.draw(client, now_ns);
-                vec![first, self.anywhere(client, Some(second))]
+                vec![first, self.anywhere(client, Wish::Report(second))]
             }
             16..20 if !self.settings.are_orderly => {
                 let first = self.report(client, now_ns);
-                vec![self.anywhere(client, first.sent.clone()), first]
+                vec![self.anywhere(client, first.wish.clone()), first]
             }
             _ => vec![self.report(client, now_ns)],
         }
@@ -117,18 +136,18 @@ impl Clients {
         let client = &mut self.clients[client];
         client.sent.push_front(sent.clone());
         client.sent.truncate(HISTORY_LEN);
-        Request { server: client.server, client: client.id.clone(), sent: Some(sent) }
+        Request { server: client.server, client: client.id.clone(), wish: Wish::Report(sent) }
     }
 
     /// What the client sent so many reports ago, sent again.
     fn again(&mut self, client: usize, ago: usize) -> Option<Request> {
         let sent = self.clients[client].sent.get(ago)?.clone();
-        Some(self.anywhere(client, Some(sent)))
+        Some(self.anywhere(client, Wish::Report(sent)))
     }
 
-    fn anywhere(&mut self, client: usize, sent: Option<Sent>) -> Request {
+    fn anywhere(&mut self, client: usize, wish: Wish) -> Request {
         let server = self.rng.index(self.servers);
-        Request { server, client: self.clients[client].id.clone(), sent }
+        Request { server, client: self.clients[client].id.clone(), wish }
     }
 
     fn draw(&mut self, client: usize, now_ns: u64) -> Sent {

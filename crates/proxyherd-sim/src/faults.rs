@@ -1,4 +1,5 @@
-//! What goes wrong, drawn at random: servers crash and stand still, connections are reset, paths are blocked.
+//! What goes wrong, drawn at random: servers crash and stand still, connections are reset, paths are blocked and
+//! choked, clocks jump.
 
 use crate::{
     rng::Rng,
@@ -37,6 +38,27 @@ pub(crate) enum Fault {
         /// How long.
         length: Nanos,
     },
+    /// All links of a server are blocked at once, and open again one by one, in any order.
+    Swizzle {
+        /// The ways, and how long each is blocked.
+        ways: Vec<(usize, usize, Nanos)>,
+    },
+    /// The wires between two neighbours carry a fraction of what they did, for `length`.
+    Choke {
+        /// Which neighbours.
+        edge: (usize, usize),
+        /// How long.
+        length: Nanos,
+    },
+    /// A server's clock is put forward or back, and is right again after `length`.
+    Jump {
+        /// Which.
+        server: usize,
+        /// By how much, nanoseconds.
+        by: i64,
+        /// How long.
+        length: Nanos,
+    },
 }
 
 /// Draws what goes wrong, and when.
@@ -45,6 +67,7 @@ pub(crate) struct Faults {
     settings: FaultSettings,
     servers: usize,
     edges: Vec<(usize, usize)>,
+    may_clocks_jump: bool,
     rng: Rng,
 }
 
@@ -52,7 +75,8 @@ impl Faults {
     /// The faults of a scenario.
     pub(crate) fn new(scenario: &Scenario, rng: Rng) -> Faults {
         let (settings, edges) = (scenario.faults.clone(), scenario.edges.clone());
-        Faults { settings, servers: scenario.servers, edges, rng }
+        let may_clocks_jump = scenario.client_ttl.is_none();
+        Faults { settings, servers: scenario.servers, edges, may_clocks_jump, rng }
     }
 
     /// How long until something goes wrong again.
@@ -64,13 +88,21 @@ impl Faults {
     pub(crate) fn draw(&mut self) -> Fault {
         let length = self.rng.between(10 * MILLISECOND, self.settings.length_max);
         match self.rng.below(100) {
-            0..25 => self.crash(length),
-            25..35 => Fault::Pause { server: self.rng.index(self.servers), length },
-            35..60 => Fault::Reset { edge: self.edges[self.rng.index(self.edges.len())] },
-            60..80 => self.cut(length),
-            80..85 => self.one_way(length),
-            _ => self.partition(length),
+            0..21 => self.crash(length),
+            21..30 => Fault::Pause { server: self.rng.index(self.servers), length },
+            30..46 => Fault::Reset { edge: self.edge() },
+            46..57 => self.cut(length),
+            57..64 => self.one_way(length),
+            64..78 => self.partition(length),
+            78..86 => self.swizzle(length),
+            86..94 => Fault::Choke { edge: self.edge(), length },
+            _ if self.may_clocks_jump => self.jump(length),
+            _ => Fault::Reset { edge: self.edge() },
         }
+    }
+
+    fn edge(&mut self) -> (usize, usize) {
+        self.edges[self.rng.index(self.edges.len())]
     }
 
     /// What stays wrong while the rest of the herd is left in peace.
@@ -83,13 +115,31 @@ impl Faults {
     }
 
     fn cut(&mut self, length: Nanos) -> Fault {
-        let (a, b) = self.edges[self.rng.index(self.edges.len())];
+        let (a, b) = self.edge();
         Fault::Block { ways: vec![(a, b), (b, a)], length }
     }
 
     fn one_way(&mut self, length: Nanos) -> Fault {
-        let (a, b) = self.edges[self.rng.index(self.edges.len())];
+        let (a, b) = self.edge();
         Fault::Block { ways: vec![if self.rng.chance(500) { (a, b) } else { (b, a) }], length }
+    }
+
+    fn swizzle(&mut self, length: Nanos) -> Fault {
+        let server = self.rng.index(self.servers);
+        let touched: Vec<_> =
+            self.edges.iter().copied().filter(|&(a, b)| a == server || b == server).collect();
+        let mut ways = Vec::new();
+        for (a, b) in touched {
+            let length = self.rng.between(10 * MILLISECOND, length + 11 * MILLISECOND);
+            ways.extend([(a, b, length), (b, a, length)]);
+        }
+        Fault::Swizzle { ways }
+    }
+
+    fn jump(&mut self, length: Nanos) -> Fault {
+        let by = self.rng.between(100 * MILLISECOND, 8000 * MILLISECOND).cast_signed();
+        let by = if self.rng.chance(500) { by } else { -by };
+        Fault::Jump { server: self.rng.index(self.servers), by, length }
     }
 
     fn partition(&mut self, length: Nanos) -> Fault {

@@ -1,6 +1,6 @@
 //! Every update that any server ever took, as only somebody outside can know it: origin, shard, sequence, record.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, fmt};
 
 use proxyherd_core::{
     flood::Held,
@@ -12,7 +12,7 @@ use proxyherd_core::{
 use crate::{timeline::Nanos, trace::Trace};
 
 /// A record, owned, and who took it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Taken {
     /// The client.
     pub(crate) key: Box<[u8]>,
@@ -21,6 +21,19 @@ pub(crate) struct Taken {
     timestamp: Timestamp,
     difference: Difference,
     server: ServerName,
+}
+
+/// Short enough for a person: what stands in the attributes does not matter.
+impl fmt::Debug for Taken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (key, server) = (String::from_utf8_lossy(&self.key), self.server.as_str());
+        let (timestamp, difference) = (self.timestamp, self.difference);
+        match &self.place {
+            None => write!(f, "{key} gone"),
+            Some((place, attributes)) => write!(f, "{key} at {place:?} ({} bytes more)", attributes.len()),
+        }?;
+        write!(f, " at {timestamp:?} {difference:?} by {server}")
+    }
 }
 
 impl Taken {

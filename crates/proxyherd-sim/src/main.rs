@@ -12,10 +12,12 @@ use std::{
 };
 
 use clap::{Parser, ValueEnum};
-use proxyherd_core::flood::Rules;
+use proxyherd_core::flood::{Broken, Rules};
 use proxyherd_sim::{
+    Shortest,
     outcome::Outcome,
     scenario::{Given, SERVERS_MAX, SERVERS_MIN, Scenario},
+    shorten,
     timeline::SECOND,
 };
 
@@ -23,8 +25,9 @@ use crate::progress::Progress;
 
 /// Many servers of a herd on a seeded network, in virtual time, and checkers that watch them.
 ///
-/// Each seed is a herd with its own topology, wires, clocks, clients and faults. A seed that fails is printed
-/// with the command that runs it again; the same seed always does the same.
+/// Each seed is a herd with its own topology, wires, clocks, clients and faults. Each is run twice, and has to do
+/// the same both times. A seed that fails is printed with the command that runs it again; run alone, it is run again
+/// with fewer and fewer faults and clients, and the shortest way to its failure is told.
 #[derive(Debug, Parser)]
 #[command(
     version,
@@ -47,16 +50,42 @@ struct Arguments {
     /// Break a rule of the flood, to see the checkers notice
     #[arg(long, value_name = "NAME")]
     bad_rule: Option<BadRule>,
+    /// Run each seed once only, half as long
+    #[arg(long)]
+    once: bool,
     /// Seeds run at the same time
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=256))]
     jobs: u64,
 }
 
-/// A rule, broken.
+/// A rule, broken; see `proxyherd_core::flood::Broken`.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum BadRule {
     /// The vector advances for each record as it arrives, and not by markers alone
     AdvanceByRecord,
+    /// A marker goes out before records that it covers
+    MarkerOvertakes,
+    /// A slot goes out as it was when it was queued
+    OldVersion,
+    /// What was once sent counts as received when a link comes up again
+    TrustWhatWasSent,
+    /// What comes over a link is not passed on
+    KeepToMyself,
+    /// Whatever comes last is kept
+    MergeByArrival,
+}
+
+impl BadRule {
+    fn broken(self) -> Broken {
+        match self {
+            BadRule::AdvanceByRecord => Broken::AdvanceByRecord,
+            BadRule::MarkerOvertakes => Broken::MarkerOvertakes,
+            BadRule::OldVersion => Broken::OldVersion,
+            BadRule::TrustWhatWasSent => Broken::TrustWhatWasSent,
+            BadRule::KeepToMyself => Broken::KeepToMyself,
+            BadRule::MergeByArrival => Broken::MergeByArrival,
+        }
+    }
 }
 
 impl Arguments {
@@ -67,10 +96,23 @@ impl Arguments {
     }
 
     fn run(&self, seed: u64) -> Outcome {
+        let run = if self.once { proxyherd_sim::run } else { proxyherd_sim::run_twice };
+        run(self.scenario(seed), self.rules())
+    }
+
+    fn scenario(&self, seed: u64) -> Scenario {
         let servers = self.servers.map(|servers| servers as usize);
-        let given = Given { servers, length: self.minutes * 60 * SECOND };
-        let rules = Rules { advance_by_record: matches!(self.bad_rule, Some(BadRule::AdvanceByRecord)) };
-        proxyherd_sim::run(Scenario::draw(seed, given), rules)
+        Scenario::draw(seed, Given { servers, length: self.minutes * 60 * SECOND })
+    }
+
+    fn rules(&self) -> Rules {
+        Rules { broken: self.bad_rule.map(BadRule::broken) }
+    }
+
+    /// The shortest way to what a failing seed shows first.
+    fn shortest(&self, outcome: &Outcome) -> Option<Shortest> {
+        let violation = outcome.violations.iter().min_by_key(|violation| violation.at)?;
+        shorten(&self.scenario(outcome.seed), self.rules(), violation.symptom)
     }
 
     /// What runs one seed again.
@@ -98,8 +140,13 @@ fn main() -> ExitCode {
         while let Some(seed) = Some(next.fetch_add(1, Relaxed)).filter(|seed| seeds.contains(seed)) {
             let began = Instant::now();
             let outcome = arguments.run(seed);
+            let took = began.elapsed();
+            let shortest = if seeds.end - seeds.start == 1 { arguments.shortest(&outcome) } else { None };
             let mut progress = progress.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            progress.done(&outcome, began.elapsed(), &arguments.command(seed));
+            progress.done(&outcome, took, &arguments.command(seed));
+            if let Some(shortest) = shortest {
+                progress.shortest(&shortest);
+            }
         }
     };
     std::thread::scope(|scope| {

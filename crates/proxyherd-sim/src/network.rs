@@ -1,6 +1,7 @@
 //! Connections: two ordered streams of bytes each, with delay, finite bandwidth, and a bound on what is on its
-//! way. A path between two servers can be blocked, each way for itself; then bytes wait where they are, as TCP
-//! would send them again, until the path is open or the connection is given up.
+//! way. A piece that is lost is sent again after a while, as TCP does, and holds up what is behind it. A path
+//! between two servers can be blocked, each way for itself; then bytes wait where they are until the path is open
+//! or the connection is given up. A path can be choked, too: it carries a fraction of what it did.
 //!
 //! What a connection carries and who holds its ends is not known here.
 
@@ -9,11 +10,15 @@ use std::collections::VecDeque;
 use crate::{
     rng::Rng,
     scenario::NetworkSettings,
-    timeline::{Nanos, SECOND},
+    timeline::{MILLISECOND, Nanos, SECOND},
 };
 
 /// Largest piece in which bytes travel and arrive.
 const PIECE_LEN_MAX: usize = 1460;
+/// What a choked path carries of its bandwidth: one part of so many.
+const CHOKED: u64 = 20;
+/// Least and greatest time until a piece that was lost is sent again.
+const RESENT_AFTER: (Nanos, Nanos) = (200 * MILLISECOND, SECOND);
 
 /// A connection; numbers are never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,6 +60,9 @@ pub(crate) struct Network {
     connections: Vec<Connection>,
     /// How many faults block the way from one server to another.
     blocked: Vec<Vec<u32>>,
+    /// How many faults choke it.
+    choked: Vec<Vec<u32>>,
+    lost: u64,
 }
 
 #[derive(Debug)]
@@ -80,7 +88,8 @@ struct Stream {
 impl Network {
     /// Wires between `servers` servers.
     pub(crate) fn new(settings: NetworkSettings, servers: usize, rng: Rng) -> Network {
-        Network { settings, rng, connections: Vec::new(), blocked: vec![vec![0; servers]; servers] }
+        let (blocked, choked) = (vec![vec![0; servers]; servers], vec![vec![0; servers]; servers]);
+        Network { settings, rng, connections: Vec::new(), blocked, choked, lost: 0 }
     }
 
     /// Begins a connection.
@@ -196,6 +205,35 @@ impl Network {
         self.blocked[from][to] -= 1;
     }
 
+    /// Chokes the way from one server to another, once more.
+    pub(crate) fn choke(&mut self, from: usize, to: usize) {
+        self.choked[from][to] += 1;
+    }
+
+    /// Takes back one [`Network::choke`]. What is on its way goes on at full speed; says when it arrives.
+    pub(crate) fn unchoke(&mut self, now: Nanos, from: usize, to: usize) -> Vec<(ConnId, Side, Nanos)> {
+        self.choked[from][to] -= 1;
+        if self.choked[from][to] > 0 {
+            return Vec::new();
+        }
+        let mut arrivals = Vec::new();
+        for (conn, side) in self.held_up(from, to) {
+            let sooner = |at: Nanos| now + at.saturating_sub(now) / CHOKED;
+            let stream = self.stream(conn, side);
+            stream.free_at = sooner(stream.free_at);
+            for (at, _) in &mut stream.pieces {
+                *at = sooner(*at);
+                arrivals.push((conn, side, *at));
+            }
+        }
+        arrivals
+    }
+
+    /// How many pieces were lost and sent again.
+    pub(crate) fn lost(&self) -> u64 {
+        self.lost
+    }
+
     fn stream(&mut self, conn: ConnId, from: Side) -> &mut Stream {
         &mut self.connections[conn.0].streams[from as usize]
     }
@@ -203,8 +241,13 @@ impl Network {
     /// Puts something behind all that is on its way; says when it arrives.
     fn send(&mut self, now: Nanos, conn: ConnId, from: Side, arrival: Arrival) -> Nanos {
         let (least, most) = self.settings.delay;
-        let delay = self.rng.between(least, most + 1);
-        let bandwidth = self.settings.bandwidth;
+        let mut delay = self.rng.between(least, most + 1);
+        if self.rng.chance(self.settings.loss_per_mille) {
+            self.lost += 1;
+            delay += self.rng.between(RESENT_AFTER.0, RESENT_AFTER.1);
+        }
+        let is_choked = self.choked[self.server(conn, from)][self.server(conn, from.other())] > 0;
+        let bandwidth = self.settings.bandwidth / if is_choked { CHOKED } else { 1 };
         let stream = self.stream(conn, from);
         let len = if let Arrival::Bytes(bytes) = &arrival { bytes.len() } else { 0 };
         stream.free_at = stream.free_at.max(now) + len as u64 * SECOND / bandwidth;
@@ -242,7 +285,8 @@ mod tests {
     const DELAY: Nanos = SECOND / 10;
 
     fn network() -> Network {
-        let settings = NetworkSettings { delay: (0, DELAY), bandwidth: BANDWIDTH, window: 3000 };
+        let settings =
+            NetworkSettings { delay: (0, DELAY), bandwidth: BANDWIDTH, window: 3000, loss_per_mille: 0 };
         Network::new(settings, 2, Rng::new(7))
     }
 
@@ -317,5 +361,29 @@ mod tests {
         network.unblock(0, 1);
         assert_eq!(arrived(&mut network, SECOND, conn, Side::Dialled), (sent(100), false));
         assert_eq!(network.held_up(0, 1), []);
+    }
+
+    #[test]
+    fn a_piece_that_is_lost_comes_later_and_in_its_place() {
+        let settings = NetworkSettings { loss_per_mille: 300, bandwidth: 1_000_000, ..network().settings };
+        let (mut network, sent) = (Network::new(settings, 2, Rng::new(7)), sent(100_000));
+        let conn = network.connect(0, 1);
+        let arrivals = network.write(0, conn, Side::Dialled, &sent);
+        assert!(arrivals.is_sorted() && network.lost() > 10);
+        assert_eq!(arrived(&mut network, 10 * SECOND, conn, Side::Dialled), (sent, false));
+    }
+
+    #[test]
+    fn a_choked_way_carries_a_fraction_one_way() {
+        let mut network = network();
+        let conn = network.connect(0, 1);
+        network.choke(0, 1);
+        let last = |arrivals: Vec<Nanos>| arrivals.last().copied().unwrap();
+        assert!(last(network.write(0, conn, Side::Dialled, &sent(1000))) >= CHOKED * SECOND);
+        assert!(last(network.write(0, conn, Side::Answered, &sent(1000))) < 2 * SECOND);
+        let sooner = network.unchoke(0, 0, 1).into_iter().map(|(_, _, at)| at).collect();
+        assert!(last(sooner) < 2 * SECOND, "what is on its way goes on faster");
+        let (bytes, _) = arrived(&mut network, 2 * SECOND, conn, Side::Dialled);
+        assert_eq!(bytes.len(), 1000);
     }
 }

@@ -42,6 +42,18 @@ pub struct Tally {
     pub resets: u64,
     /// Servers that stood still.
     pub pauses: u64,
+    /// Ways that were blocked in one direction alone.
+    pub one_ways: u64,
+    /// Servers whose links were all blocked, and opened one by one.
+    pub swizzles: u64,
+    /// Wires that were choked.
+    pub chokes: u64,
+    /// Clocks that jumped.
+    pub jumps: u64,
+    /// Pieces that were lost and sent again.
+    pub lost: u64,
+    /// Questions where a client is.
+    pub reads: u64,
     /// Links that came up.
     pub links: u64,
     /// Flushes that left something for later.
@@ -69,6 +81,12 @@ impl Tally {
             cuts: self.cuts + other.cuts,
             resets: self.resets + other.resets,
             pauses: self.pauses + other.pauses,
+            one_ways: self.one_ways + other.one_ways,
+            swizzles: self.swizzles + other.swizzles,
+            chokes: self.chokes + other.chokes,
+            jumps: self.jumps + other.jumps,
+            lost: self.lost + other.lost,
+            reads: self.reads + other.reads,
             links: self.links + other.links,
             partial_flushes: self.partial_flushes + other.partial_flushes,
             agreements: self.agreements + other.agreements,
@@ -89,12 +107,16 @@ pub enum Symptom {
     Lost,
     /// A server holds what nobody took.
     Foreign,
+    /// A server answered with less than it had answered before.
+    Read,
     /// An outbox is longer than it may be.
     Outbox,
     /// The core's bookkeeping contradicts itself.
     Bookkeeping,
     /// An honest server broke the protocol.
     Protocol,
+    /// A second run of the seed did something else.
+    Twice,
     /// Too little happened: the scenario is at fault, not the core.
     Gate,
 }
@@ -106,9 +128,11 @@ impl fmt::Display for Symptom {
             Symptom::NeverConverged => "never converged",
             Symptom::Lost => "a record was lost",
             Symptom::Foreign => "a record that nobody took",
+            Symptom::Read => "an answer went back in time",
             Symptom::Outbox => "an outbox beyond its bound",
             Symptom::Bookkeeping => "bookkeeping contradicts itself",
             Symptom::Protocol => "a server broke the protocol",
+            Symptom::Twice => "a seed did not do the same twice",
             Symptom::Gate => "too little happened",
         })
     }

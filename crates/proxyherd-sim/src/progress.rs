@@ -8,6 +8,7 @@ use std::{
 };
 
 use proxyherd_sim::{
+    Shortest,
     outcome::{Outcome, Tally},
     timeline::SECOND,
 };
@@ -61,6 +62,18 @@ impl Progress {
         self.tell();
     }
 
+    /// The shortest way to the failure of the one seed that was run.
+    pub(crate) fn shortest(&self, shortest: &Shortest) {
+        self.clear();
+        let (needed, drawn) = shortest.faults;
+        let clients = shortest.clients;
+        println!(
+            "\nThe shortest way there needs {needed} of {drawn} faults and {clients} clients; it ends so:"
+        );
+        shortest.story.iter().for_each(|line| println!("{line}"));
+        println!("  {}\n", shortest.violation);
+    }
+
     fn tell(&mut self) {
         let interval = if self.is_terminal { INTERVALS.0 } else { INTERVALS.1 };
         if self.told_at.elapsed() < interval {
@@ -84,11 +97,16 @@ impl Progress {
     /// Says what it all came to.
     pub(crate) fn finish(self) -> ExitCode {
         self.clear();
-        let Tally { servers, reports, accepted, records, crashes, cuts, resets, .. } = self.tally;
+        let Tally { servers, reports, accepted, records, crashes, cuts, resets, reads, .. } = self.tally;
         println!(
-            "{} seeds, {} failed: {servers} servers took {reports} reports ({accepted} were news) and sent \
-             {records} records through {crashes} crashes, {cuts} cuts and {resets} resets",
+            "{} seeds, {} failed: {servers} servers took {reports} reports ({accepted} were news), answered \
+             {reads} questions and sent {records} records",
             self.done, self.failed
+        );
+        let Tally { pauses, swizzles, chokes, jumps, lost, .. } = self.tally;
+        println!(
+            "through {crashes} crashes, {pauses} pauses, {cuts} cuts, {swizzles} swizzles, {resets} resets, \
+             {chokes} choked wires, {lost} lost pieces and {jumps} jumps of clocks"
         );
         let Tally { agreements, settling, settling_max, time, .. } = self.tally;
         let seconds = |nanos: u64| nanos as f64 / SECOND as f64;

@@ -54,6 +54,8 @@ pub struct NetworkSettings {
     pub bandwidth: u64,
     /// How many bytes may be on their way before a writer has to wait.
     pub window: usize,
+    /// How many pieces of a thousand are lost, and sent again.
+    pub loss_per_mille: u64,
 }
 
 /// What the clients are like.
@@ -112,6 +114,7 @@ impl Scenario {
                 delay: (delay / 10, delay),
                 bandwidth,
                 window: [2_000, 16_000, 64_000][rng.index(3)],
+                loss_per_mille: [0, 2, 20][rng.index(3)],
             },
             clients: ClientSettings {
                 count: clients,
@@ -157,11 +160,20 @@ impl Scenario {
     /// What there was too little of, if anything.
     pub fn too_little(&self, tally: &Tally) -> Option<String> {
         let minutes = self.length / (60 * SECOND);
+        // Over so many minutes at least one fault of each kind is to be expected even where they are rarest.
+        let each = u64::from(minutes >= 10);
+        let jumps = if self.client_ttl.is_some() { 0 } else { each };
         let gates = [
             ("reports that were news", tally.accepted, 60 * minutes),
+            ("reads", tally.reads, 20 * minutes),
             ("crashes", tally.crashes, minutes / 4),
             ("blocked ways", tally.cuts, minutes / 4),
             ("connections reset", tally.resets, minutes / 8),
+            ("servers that stood still", tally.pauses, each),
+            ("ways blocked one way only", tally.one_ways, each),
+            ("servers whose links opened one by one", tally.swizzles, each),
+            ("choked wires", tally.chokes, each),
+            ("clocks that jumped", tally.jumps, jumps),
             ("links that came up", tally.links, self.edges.len() as u64),
         ];
         let missed = gates.into_iter().find(|(_, happened, least)| happened < least);

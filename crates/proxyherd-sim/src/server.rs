@@ -27,8 +27,8 @@ pub(crate) enum Action {
     Close(ConnId),
     /// The neighbour at this place is to be dialled again, in a while.
     Redial(usize),
-    /// A link came up.
-    Up,
+    /// The link at this place came up.
+    Up(usize),
     /// So many records have come.
     Received(u64),
     /// Servers that keep to the protocol never meet this.
@@ -221,7 +221,7 @@ impl Life {
         session.phase = Phase::Up(Incoming::new(link), link);
         self.map.write_vectors(&mut session.encoder);
         session.write(now, conn, out);
-        out.push(Action::Up);
+        out.push(Action::Up(place));
     }
 
     /// Hands a wake to the writers. A link that is down has none: its wake is lost, as it may be for a server.

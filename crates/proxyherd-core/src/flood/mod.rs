@@ -23,12 +23,16 @@ mod links;
 mod origins;
 mod outbox;
 mod reconcile;
+mod rules;
 
-pub use self::links::{LinkId, Wake};
 use self::{
     links::bits,
     origins::{ME, Origins},
     outbox::Outbox,
+};
+pub use self::{
+    links::{LinkId, Wake},
+    rules::{Broken, Rules},
 };
 use crate::{
     limits::{CLOCK_AHEAD_MAX_NS, DATA_LEN_MAX, LINKS_MAX, TOMBSTONE_TTL_NS},
@@ -53,14 +57,6 @@ pub enum Offered {
     TooSoon,
     /// A neighbour tells as this server's own what this server has never said: nothing changed.
     Forged,
-}
-
-/// The flood's rules, each as it should be. The simulator breaks them one at a time, to show that its checkers
-/// notice; nothing else ever does.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Rules {
-    /// Wrong: advance the vector for each record as it arrives, instead of by markers alone.
-    pub advance_by_record: bool,
 }
 
 /// What a shard is told once.
@@ -90,6 +86,8 @@ pub struct Shard {
     up: LinkMask,
     /// Where the next sweep goes on.
     swept: usize,
+    /// For a broken rule: what each neighbour was told to be covered when its link went down.
+    sent_once: Vec<(LinkId, Origin, u64)>,
 }
 
 impl Shard {
@@ -101,6 +99,7 @@ impl Shard {
             outboxes: [const { None }; LINKS_MAX],
             up: 0,
             swept: 0,
+            sent_once: Vec::new(),
             settings,
         }
     }
@@ -227,7 +226,7 @@ impl Shard {
                 // The neighbour has just what is held: no need to send it there.
                 self.store.slot_mut(id).set_from(Some(from.0));
             }
-            if order.is_le() {
+            if order.is_eq() || (order.is_lt() && !self.settings.rules.breaks(Broken::MergeByArrival)) {
                 return (Offered::Stale, self.advance_naively(origin, seq));
             }
         }
@@ -242,7 +241,9 @@ impl Shard {
     /// The trap, for the simulator's checkers to find.
     fn advance_naively(&mut self, origin: &Origin, seq: u64) -> Wake {
         match self.origins.place_of(origin) {
-            Some(place) if self.settings.rules.advance_by_record && self.origins.cover(place, seq) => {
+            Some(place)
+                if self.settings.rules.breaks(Broken::AdvanceByRecord) && self.origins.cover(place, seq) =>
+            {
                 self.ready(self.up)
             }
             _ => Wake::default(),
@@ -278,8 +279,17 @@ impl Shard {
         if place == ME {
             self.origins.cover(ME, seq);
         }
-        let wake = self.mark(id, self.up & !from.map_or(0, LinkId::bit));
+        let wake = self.mark(id, self.others(from));
         (if held.is_some() { Offered::Updated } else { Offered::Inserted }, wake)
+    }
+
+    /// The links that are to be told of what came over `from`, if a link brought it.
+    fn others(&self, from: Option<LinkId>) -> LinkMask {
+        match from {
+            Some(_) if self.settings.rules.breaks(Broken::KeepToMyself) => 0,
+            Some(link) => self.up & !link.bit(),
+            None => self.up,
+        }
     }
 
     /// One live record less at `place`.
@@ -299,7 +309,19 @@ impl Shard {
         for link in bits(added) {
             self.outbox(link).push(id);
         }
+        if self.settings.rules.breaks(Broken::OldVersion) {
+            self.copy_for(id, added);
+        }
         self.ready(added)
+    }
+
+    /// A broken rule: what goes out is what the slot holds now.
+    #[cold]
+    fn copy_for(&mut self, id: SlotId, links: LinkMask) {
+        for link in bits(links) {
+            let copy = self.store.slot(id).clone();
+            self.outbox(link).copies.push((id, copy));
+        }
     }
 
     /// Notes that these links have something to flush; says which did not know.

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use crate::store::SlotId;
+use crate::store::{Slot, SlotId};
 
 /// In the FIFO: the marker stands here.
 const MARKER: u32 = u32::MAX;
@@ -24,6 +24,8 @@ pub(super) struct Outbox {
     wire_index: Vec<u16>,
     /// There is something to flush, and whoever flushes has been told.
     pub(super) is_ready: bool,
+    /// For a broken rule: what slots held when they were queued.
+    pub(super) copies: Vec<(SlotId, Slot)>,
 }
 
 /// What comes next in an outbox.
@@ -82,6 +84,11 @@ impl Outbox {
     pub(super) fn drain(&mut self) -> impl Iterator<Item = SlotId> {
         self.marker = None;
         self.fifo.drain(..).filter(|&slot| slot != MARKER).map(SlotId)
+    }
+
+    /// How far the neighbour has been told that each origin (by place) is covered.
+    pub(super) fn told(&self) -> impl Iterator<Item = (u16, u64)> {
+        (0..).zip(&self.told).filter(|(_, told)| **told > 0).map(|(place, told)| (place, *told))
     }
 
     /// Notes that the neighbour knows the origin at `place` to be covered up to `seq`; says whether it was less.

@@ -2,7 +2,7 @@
 //! lacks, markers.
 
 use super::{
-    LinkId, Shard, Wake,
+    Broken, LinkId, Shard, Wake,
     origins::{ME, Origins},
     outbox::{Item, Outbox, UNNAMED},
 };
@@ -39,6 +39,9 @@ impl Shard {
                 outbox.tell(place, *covered);
             }
         }
+        if self.settings.rules.breaks(Broken::TrustWhatWasSent) {
+            self.trust_what_was_sent(link, &mut covered_there);
+        }
         let lacks = |slot: &Slot| slot.seq > covered_there[usize::from(slot.origin)];
         let lacking: Vec<_> = self.store.live().filter(|(_, slot)| lacks(slot)).map(|(id, _)| id).collect();
         self.outboxes[link.index()] = Some(outbox);
@@ -60,8 +63,28 @@ impl Shard {
     pub fn link_down(&mut self, link: LinkId) {
         self.up &= !link.bit();
         if let Some(mut outbox) = self.outboxes[link.index()].take() {
+            if self.settings.rules.breaks(Broken::TrustWhatWasSent) {
+                self.note_what_was_sent(link, &outbox);
+            }
             for id in outbox.drain() {
                 self.store.slot_mut(id).queued &= !link.bit();
+            }
+        }
+    }
+
+    /// A broken rule, the first half.
+    #[cold]
+    fn note_what_was_sent(&mut self, link: LinkId, outbox: &Outbox) {
+        let told = outbox.told().map(|(place, covered)| (link, self.origins.origin(place).clone(), covered));
+        self.sent_once.extend(told);
+    }
+
+    /// And the second.
+    #[cold]
+    fn trust_what_was_sent(&self, link: LinkId, covered_there: &mut [u64]) {
+        for (_, origin, covered) in self.sent_once.iter().filter(|(at, ..)| *at == link) {
+            if let Some(place) = self.origins.place_of(origin) {
+                covered_there[usize::from(place)] = *covered;
             }
         }
     }
@@ -91,7 +114,7 @@ impl Shard {
             }
         }
         let is_drained = outbox.is_empty();
-        if is_drained {
+        if is_drained || self.settings.rules.breaks(Broken::MarkerOvertakes) {
             let news = self.news_of_vector(&mut outbox);
             self.send_marker(&mut outbox, news, encoder);
         } else if !outbox.has_marker() {
@@ -107,10 +130,23 @@ impl Shard {
     fn send(&mut self, link: LinkId, outbox: &mut Outbox, id: SlotId, encoder: &mut Encoder) {
         let slot = self.store.slot_mut(id);
         slot.queued &= !link.bit();
+        if let Some(at) = outbox.copies.iter().position(|(copied, _)| *copied == id) {
+            return self.send_copy(&outbox.copies.swap_remove(at).1, outbox, encoder);
+        }
         if !slot.is_live() || slot.is_from(link.0) {
             return;
         }
         if let Some(index) = wire_index(&self.origins, outbox, slot.origin, encoder) {
+            encoder.record(index, slot.seq, &slot.record());
+        }
+    }
+
+    /// A broken rule: what the slot held when it was queued.
+    #[cold]
+    fn send_copy(&self, slot: &Slot, outbox: &mut Outbox, encoder: &mut Encoder) {
+        if slot.is_live()
+            && let Some(index) = wire_index(&self.origins, outbox, slot.origin, encoder)
+        {
             encoder.record(index, slot.seq, &slot.record());
         }
     }

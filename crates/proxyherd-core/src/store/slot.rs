@@ -18,7 +18,7 @@ const NO_LINK: u8 = u8::MAX;
 /// bytes they came as are made again.
 ///
 /// Aligned, so that a visit of a slot waits for memory once and not for two lines.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 #[repr(align(64))]
 pub(crate) struct Slot {
     latitude: u64,

@@ -30,7 +30,7 @@ impl World {
     /// Lets a server answer a batch, in which each client asks once. One that is down or stands still does not.
     fn serve(&mut self, server: usize, batch: &[&Request]) {
         let (now, clock_ns) = (self.now, self.clock_ns(server));
-        let Server { life: Some(life), lives, paused_until } = &self.servers[server] else { return };
+        let Server { life: Some(life), lives, paused_until, .. } = &self.servers[server] else { return };
         if *paused_until > now {
             return;
         }
@@ -40,7 +40,11 @@ impl World {
         let is_news = |offer: &&Offer<'_>| matches!(offer.outcome, Offered::Inserted | Offered::Updated);
         let mut news: Vec<_> = offers.iter().filter(is_news).map(|offer| offer.report.client).collect();
         self.tally.reports += offers.len() as u64;
-        for request in batch.iter().filter(|request| request.report().is_none()) {
+        for request in batch.iter().filter(|request| request.is_to_read()) {
+            self.tally.reads += 1;
+            self.checker.read(now, (server, *lives), clock_ns, &life.map, request.client());
+        }
+        for request in batch.iter().filter(|request| request.is_to_forget()) {
             let (was_known, woken) = life.map.forget(clock_ns, request.client());
             wake = wake.and(woken);
             if was_known {
@@ -51,6 +55,7 @@ impl World {
         let mut shards = 0;
         for client in news {
             self.trace.note_bytes(client.as_bytes());
+            self.story.tell(now, || format!("server {server} takes {client:?}"));
             self.tally.accepted += 1;
             self.checker.took(now, clock_ns, &life.map, client);
             shards |= 1 << shard_index(client.as_bytes());

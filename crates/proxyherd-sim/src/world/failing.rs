@@ -24,6 +24,11 @@ impl World {
 
     /// Whatever goes wrong is right again when peace begins at the latest. What goes wrong in peace lasts.
     pub(super) fn inflict(&mut self, fault: Fault) {
+        self.faults_drawn += 1;
+        if !self.story.has_fault(self.faults_drawn) {
+            return;
+        }
+        self.story.tell(self.now, || format!("fault {}: {fault:?}", self.faults_drawn));
         let end = if self.is_peace() { Nanos::MAX } else { self.peace_at };
         let until = |length: Nanos| self.now.saturating_add(length).min(end);
         match fault {
@@ -39,6 +44,7 @@ impl World {
             Fault::Reset { edge } => self.reset(edge),
             Fault::Block { ways, length } => {
                 self.tally.cuts += 1;
+                self.tally.one_ways += u64::from(ways.len() == 1);
                 let until = until(length);
                 ways.iter().for_each(|&(from, to)| self.network.block(from, to));
                 if until == Nanos::MAX {
@@ -46,6 +52,28 @@ impl World {
                 } else {
                     ways.iter().for_each(|&(from, to)| self.timeline.put(until, Event::Unblock(from, to)));
                 }
+            }
+            Fault::Swizzle { ways } => {
+                self.tally.swizzles += 1;
+                for (from, to, length) in ways {
+                    let until = until(length);
+                    self.network.block(from, to);
+                    self.timeline.put(until, Event::Unblock(from, to));
+                }
+            }
+            Fault::Choke { edge: (a, b), length } => {
+                self.tally.chokes += 1;
+                let until = until(length);
+                for (from, to) in [(a, b), (b, a)] {
+                    self.network.choke(from, to);
+                    self.timeline.put(until, Event::Unchoke(from, to));
+                }
+            }
+            Fault::Jump { server, by, length } => {
+                self.tally.jumps += 1;
+                let until = until(length);
+                self.servers[server].jumped += by;
+                self.timeline.put(until, Event::Jump(server, -by));
             }
         }
     }
@@ -92,6 +120,8 @@ impl World {
             return;
         }
         place.lives += 1;
+        let life = place.lives;
+        self.story.tell(self.now, || format!("{} starts its life {life}", Scenario::name(server)));
         place.paused_until = self.now;
         place.life = Some(Life::new(LifeSettings {
             me: Origin { server: name(server), incarnation: self.now + place.lives },
@@ -106,8 +136,15 @@ impl World {
         }
     }
 
+    pub(super) fn unchoke(&mut self, from: usize, to: usize) {
+        for (conn, side, at) in self.network.unchoke(self.now, from, to) {
+            self.timeline.put(at, Event::Arrive(conn, side));
+        }
+    }
+
     pub(super) fn unblock(&mut self, from: usize, to: usize) {
         self.network.unblock(from, to);
+        self.story.tell(self.now, || format!("the way from {from} to {to} is open again"));
         for (conn, side) in self.network.held_up(from, to) {
             let at = self.now + self.rng.below(200 * MILLISECOND);
             self.timeline.put(at, Event::Arrive(conn, side));

@@ -18,10 +18,11 @@ use crate::{
     clients::Clients,
     faults::Faults,
     network::{ConnId, Network, Side},
-    outcome::{Outcome, Symptom, Tally},
+    outcome::{Outcome, Symptom, Tally, Violation},
     rng::Rng,
     scenario::Scenario,
     server::{Action, Life},
+    story::Story,
     timeline::{Nanos, SECOND, Timeline},
     trace::Trace,
 };
@@ -46,6 +47,10 @@ enum Event {
     Start(usize),
     /// A way is open again.
     Unblock(usize, usize),
+    /// A way carries again what it did.
+    Unchoke(usize, usize),
+    /// A server's clock is put by so much.
+    Jump(usize, i64),
     /// Bookkeeping is looked at.
     Audit,
     /// Servers look for what has expired, at some of their slots.
@@ -91,6 +96,8 @@ struct World {
     /// Writers that wait for room on the wire.
     waiting: BTreeSet<(usize, ConnId)>,
     actions: Vec<Action>,
+    faults_drawn: u64,
+    story: Story,
 }
 
 /// One place where lives come and go.
@@ -99,23 +106,52 @@ struct Server {
     life: Option<Life>,
     lives: u64,
     paused_until: Nanos,
+    /// By how much its clock has jumped.
+    jumped: i64,
 }
 
 /// Runs a scenario to its end, or until the herd fails to agree.
 pub fn run(scenario: Scenario, rules: Rules) -> Outcome {
-    let mut world = World::new(scenario, rules);
-    while let Some((at, event)) = world.timeline.pop() {
-        world.now = at;
-        world.happen(event);
-        if world.rounds_left == 0 || world.checker.has_found(Symptom::NeverConverged) {
-            break;
-        }
-    }
+    let mut world = World::new(scenario, rules, Story::untold());
+    while world.goes_on() && !world.checker.has_found(Symptom::NeverConverged) {}
     world.outcome()
 }
 
+/// [`run`], twice: whatever differs is a violation.
+pub fn run_twice(scenario: Scenario, rules: Rules) -> Outcome {
+    let first = run(scenario.clone(), rules);
+    let mut second = run(scenario, rules);
+    if (first.trace, first.tally) != (second.trace, second.tally) {
+        let text = format!("traces {:016x} and {:016x}", first.trace, second.trace);
+        second.violations.push(Violation { at: 0, symptom: Symptom::Twice, text });
+    }
+    second
+}
+
+/// Runs a scenario with only some of its faults, by the numbers in which they come (`None`: all), until `symptom`
+/// shows; tells what happened, and how many faults there were.
+pub(crate) fn replay(
+    scenario: Scenario,
+    rules: Rules,
+    faults: Option<&BTreeSet<u64>>,
+    symptom: Symptom,
+) -> (Outcome, Story, u64) {
+    let mut world = World::new(scenario, rules, Story::of(faults.cloned()));
+    while world.goes_on() && !world.checker.has_found(symptom) {}
+    let (story, faults) = (std::mem::take(&mut world.story), world.faults_drawn);
+    (world.outcome(), story, faults)
+}
+
 impl World {
-    fn new(scenario: Scenario, rules: Rules) -> World {
+    /// Lets the next thing happen; says whether there is more to come.
+    fn goes_on(&mut self) -> bool {
+        let Some((at, event)) = self.timeline.pop() else { return false };
+        self.now = at;
+        self.happen(event);
+        self.rounds_left > 0
+    }
+
+    fn new(scenario: Scenario, rules: Rules, story: Story) -> World {
         let mut rng = Rng::new(scenario.seed);
         let mut world = World {
             now: 0,
@@ -134,6 +170,8 @@ impl World {
             due: BTreeSet::new(),
             waiting: BTreeSet::new(),
             actions: Vec::new(),
+            faults_drawn: 0,
+            story,
             rng,
             rules,
             scenario,
@@ -148,6 +186,7 @@ impl World {
     fn outcome(mut self) -> Outcome {
         self.tally.servers = self.scenario.servers as u64;
         self.tally.time = self.now;
+        self.tally.lost = self.network.lost();
         if self.rounds_left == 0
             && let Some(text) = self.scenario.too_little(&self.tally)
         {
@@ -171,6 +210,8 @@ impl World {
             Event::Fail => self.fail(),
             Event::Start(server) => self.start(server),
             Event::Unblock(from, to) => self.unblock(from, to),
+            Event::Unchoke(from, to) => self.unchoke(from, to),
+            Event::Jump(server, by) => self.servers[server].jumped += by,
             Event::Audit => self.audit(),
             Event::Sweep => self.sweep(),
             Event::Peace => self.peace(),
@@ -180,6 +221,7 @@ impl World {
 
     /// What a server's clock says now.
     fn clock_ns(&self, server: usize) -> u64 {
-        (EPOCH_NS + self.now).saturating_add_signed(self.scenario.clock_offsets[server])
+        let ahead = self.scenario.clock_offsets[server] + self.servers[server].jumped;
+        (EPOCH_NS + self.now).saturating_add_signed(ahead)
     }
 }

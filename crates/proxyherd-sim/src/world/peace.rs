@@ -44,6 +44,7 @@ impl World {
         let with_map = |server: usize| Some((server, map_of(&self.servers, server)?));
         let parts = parts.into_iter().map(|part| part.into_iter().filter_map(with_map).collect());
         self.checker.peace(parts);
+        self.story.tell(self.now, || "peace begins".to_owned());
         self.timeline.put(self.now + ASKING_INTERVAL, Event::Agree);
     }
 
@@ -85,6 +86,7 @@ impl World {
     fn agreed(&mut self) {
         let taken = self.now - self.peace_at;
         self.tally.agreements += 1;
+        self.story.tell(self.now, || "the herd agrees".to_owned());
         self.tally.settling += taken;
         self.tally.settling_max = self.tally.settling_max.max(taken);
         let map = |server| map_of(&self.servers, server).expect("no server crashes in peace");

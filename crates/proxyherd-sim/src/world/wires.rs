@@ -57,7 +57,7 @@ impl World {
         if let Own::Flush(conn) = own {
             self.due.remove(&(server, conn));
         }
-        let Server { lives, paused_until, life: alive } = &self.servers[server];
+        let Server { lives, paused_until, life: alive, .. } = &self.servers[server];
         if alive.is_none() || *lives != life {
             return;
         }
@@ -148,7 +148,11 @@ impl World {
                 let at = self.now + life.redial_delay(place, random);
                 self.timeline.put(at, Event::Own(server, self.servers[server].lives, Own::Dial(place)));
             }
-            Action::Up => self.tally.links += 1,
+            Action::Up(place) => {
+                self.tally.links += 1;
+                let (to, _) = self.scenario.neighbours(server)[place];
+                self.story.tell(self.now, || format!("server {server} has a link with {to}"));
+            }
             Action::Received(records) => self.tally.records += records,
             Action::Broken(text) => {
                 self.checker.found(self.now, Symptom::Protocol, format!("server {server}: {text}"));

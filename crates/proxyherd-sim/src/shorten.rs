@@ -1,0 +1,102 @@
+//! The shortest way to a failure: a failing seed run again and again with fewer faults and fewer clients, as long as
+//! the same symptom shows (delta debugging: Zeller and Hildebrandt, 2002).
+
+use std::collections::BTreeSet;
+
+use proxyherd_core::flood::Rules;
+
+use crate::{
+    outcome::{Outcome, Symptom, Violation},
+    scenario::Scenario,
+    world::replay,
+};
+
+/// Most runs that one search may take.
+const RUNS_MAX: usize = 150;
+/// With how few clients it is tried.
+const CLIENTS: [usize; 4] = [1, 2, 5, 20];
+
+/// The least that still fails.
+#[derive(Clone, Debug)]
+pub struct Shortest {
+    /// What was found then.
+    pub violation: Violation,
+    /// How many clients were left.
+    pub clients: usize,
+    /// How many of the faults were needed, and of how many.
+    pub faults: (usize, u64),
+    /// The last things that happened before it.
+    pub story: Vec<String>,
+}
+
+/// Looks for the least of `scenario` that still shows `symptom`; `None` if it does not show it at all.
+pub fn shorten(scenario: &Scenario, rules: Rules, symptom: Symptom) -> Option<Shortest> {
+    let mut search = Search { scenario: scenario.clone(), rules, symptom, runs: 0 };
+    let (.., drawn) = replay(scenario.clone(), rules, None, symptom);
+    let mut faults: Vec<u64> = (1..=drawn).collect();
+    if !search.fails(&faults) {
+        return None;
+    }
+    search.fewer_clients(&faults);
+    search.fewer_faults(&mut faults);
+    search.fewer_clients(&faults);
+    let (outcome, story, _) = search.run(&faults);
+    Some(Shortest {
+        violation: of(&outcome, symptom)?.clone(),
+        clients: search.scenario.clients.count,
+        faults: (faults.len(), drawn),
+        story: story.into_lines(),
+    })
+}
+
+struct Search {
+    scenario: Scenario,
+    rules: Rules,
+    symptom: Symptom,
+    runs: usize,
+}
+
+impl Search {
+    fn run(&self, faults: &[u64]) -> (Outcome, crate::story::Story, u64) {
+        let faults: BTreeSet<u64> = faults.iter().copied().collect();
+        replay(self.scenario.clone(), self.rules, Some(&faults), self.symptom)
+    }
+
+    fn fails(&mut self, faults: &[u64]) -> bool {
+        self.runs += 1;
+        self.runs <= RUNS_MAX && of(&self.run(faults).0, self.symptom).is_some()
+    }
+
+    fn fewer_clients(&mut self, faults: &[u64]) {
+        let now = self.scenario.clients.count;
+        for count in CLIENTS.into_iter().filter(|&count| count < now) {
+            self.scenario.clients.count = count;
+            if self.fails(faults) {
+                return;
+            }
+        }
+        self.scenario.clients.count = now;
+    }
+
+    /// Leaves out ever smaller stretches.
+    fn fewer_faults(&mut self, faults: &mut Vec<u64>) {
+        let mut length = faults.len().div_ceil(2);
+        while length > 0 && self.runs < RUNS_MAX {
+            let mut begin = 0;
+            while begin < faults.len() {
+                let end = (begin + length).min(faults.len());
+                let fewer = [&faults[..begin], &faults[end..]].concat();
+                if self.fails(&fewer) {
+                    *faults = fewer;
+                } else {
+                    begin = end;
+                }
+            }
+            length = if length == 1 { 0 } else { length.div_ceil(2) };
+        }
+    }
+}
+
+fn of(outcome: &Outcome, symptom: Symptom) -> Option<&Violation> {
+    outcome.violations.iter().find(|violation| violation.symptom == symptom)
+}
