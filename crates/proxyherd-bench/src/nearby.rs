@@ -31,14 +31,13 @@ pub(crate) struct Comparison {
 
 /// Compares, prints the outcome, and says whether the target is met. Progress goes to standard error.
 pub(crate) fn run(comparison: &Comparison, server_bin: Option<&Path>) -> Result<bool> {
-    let places = match &comparison.osm {
-        None => "[places]\nprovider = \"embedded\"\n".to_owned(),
-        Some(file) => {
-            let file = file.canonicalize().with_context(|| format!("there is no {}", file.display()))?;
-            format!("[places]\nprovider = \"osm\"\n[places.osm]\nfile = {file:?}\n")
-        }
-    };
-    let herd = Herd::start_with(&program(server_bin)?, None, &places)?;
+    let mut settings = vec!["places.provider=embedded".to_owned()];
+    if let Some(file) = &comparison.osm {
+        let file = file.canonicalize().with_context(|| format!("there is no {}", file.display()))?;
+        settings = vec!["places.provider=osm".to_owned(), format!("places.osm.file={}", file.display())];
+    }
+    let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
+    let herd = Herd::start_with(&program(server_bin)?, None, &settings)?;
     let drive = |dialect| {
         let plan = Plan {
             addresses: vec![herd.target.address],

@@ -25,18 +25,20 @@ pub(crate) struct Herd {
 impl Herd {
     /// Starts one server of `program`.
     pub(crate) fn start(program: &Path, workers: Option<usize>) -> Result<Herd> {
-        Herd::start_with(program, workers, "")
+        Herd::start_with(program, workers, &[])
     }
 
-    /// Starts one server of `program` whose configuration has these sections too.
-    pub(crate) fn start_with(program: &Path, workers: Option<usize>, sections: &str) -> Result<Herd> {
+    /// Starts one server of `program` with these settings, each as `section.key=value`.
+    pub(crate) fn start_with(program: &Path, workers: Option<usize>, settings: &[&str]) -> Result<Herd> {
         let home = tempfile::Builder::new().prefix("proxyherd-bench-").tempdir()?;
         let [listen, peer, http] = free_addresses()?;
         let config = home.path().join("herd.toml");
-        fs::write(&config, config_text(listen, peer, http, sections))
-            .context("cannot write the configuration")?;
+        fs::write(&config, config_text(listen, peer, http)).context("cannot write the configuration")?;
         let mut command = Command::new(program);
         command.arg("serve").arg("--config").arg(&config).args(["--name", SERVER]);
+        for setting in settings {
+            command.args(["--set", setting]);
+        }
         with_workers(&mut command, workers);
         let (process, _) = Process::start(command)?;
         Ok(Herd {
@@ -58,10 +60,10 @@ impl Herd {
     }
 }
 
-fn config_text(listen: SocketAddr, peer: SocketAddr, http: SocketAddr, sections: &str) -> String {
+fn config_text(listen: SocketAddr, peer: SocketAddr, http: SocketAddr) -> String {
     format!(
         "[herd]\ntls = \"off\"\n\n\
-         [log]\ndir = \"log\"\n\n{sections}\n\
+         [log]\ndir = \"log\"\n\n\
          [[server]]\nname = \"{SERVER}\"\nlisten = \"{listen}\"\npeer = \"{peer}\"\nhttp = \"{http}\"\n"
     )
 }

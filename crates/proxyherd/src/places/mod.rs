@@ -2,8 +2,8 @@
 //!
 //! The doors ask here and nowhere else. Providers are asked one after the other until one answers, and each gets no more
 //! of the deadline than leaves the next one time. One on this machine is asked as it is; between the doors and one over
-//! the network stand a cache ([`shelf`]), one request for all who ask the same ([`remote`]), retries ([`requests`]), and
-//! the breaker, the rate and the budget ([`gate`]). This module does not know how a provider answers, nor by which
+//! the network stand a cache (`shelf`), one request for all who ask the same (`remote`), retries (`requests`), and
+//! the breaker, the rate and the budget (`gate`). This module does not know how a provider answers, nor by which
 //! protocol an answer leaves.
 
 mod allowance;

@@ -1,6 +1,6 @@
 //! The line protocol's door: takes connections and deals them out to its threads.
 //!
-//! Each [`reactor`] is a thread with connections of its own. Small messages are mostly the kernel's work, and one
+//! Each `reactor` is a thread with connections of its own. Small messages are mostly the kernel's work, and one
 //! thread that finds many sockets ready at once does it cheapest, so connections begin on the first half of the
 //! threads; one that turns out to bring many lines at once moves to a thread that shares such work evenly.
 
