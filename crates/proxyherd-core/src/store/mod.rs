@@ -130,6 +130,7 @@ impl Store {
         Ok(SlotId(self.used as u32 - 1))
     }
 
+    #[inline(always)]
     fn hash(&self, kind: Kind, key: &[u8]) -> u32 {
         xxh3_64_with_seed(key, self.seed ^ u64::from(kind.0)) as u32
     }
