@@ -5,7 +5,7 @@
 //! what it proves holds for the servers.
 //!
 //! Floors, lowest first; a module imports only from floors below its own:
-//! `limits`, `types`, `command`, `codec`, `store`, `flood`, `map`, `link`. `places` stands on `types` alone.
+//! `limits`, `types`, `command`, `codec`, `store`, `flood`, `tree`, `map`, `link`. `places` stands on `types` alone.
 
 pub mod codec;
 pub mod command;
@@ -15,4 +15,5 @@ pub mod link;
 pub mod map;
 pub mod places;
 mod store;
+mod tree;
 pub mod types;

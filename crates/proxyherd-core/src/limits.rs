@@ -57,6 +57,14 @@ pub const SHARDS: usize = 16;
 pub const BATCH_LEN_MAX: usize = 64;
 /// Most links of one server. The configuration refuses more.
 pub const LINKS_MAX: usize = 32;
+/// Most servers of which it is remembered what their links are. One more is no part of the spanning tree: it asks its
+/// neighbours for what it lacks.
+pub const TREE_SERVERS_MAX: usize = 256;
+/// After so many heartbeats a server that still lacks what a neighbour has, and is not told of changes by it, asks for
+/// it; after twice as many each time that it had to, up to the most.
+pub const PATIENCE_MIN: u8 = 2;
+/// See [`PATIENCE_MIN`].
+pub const PATIENCE_MAX: u8 = 12;
 /// Most incarnations of servers with live records in one shard. A record of one more is refused, and with it
 /// the link that brought it.
 pub const ORIGINS_MAX: usize = u16::MAX as usize - 1;
@@ -85,7 +93,11 @@ pub const HANDSHAKE_MAX: Duration = Duration::from_secs(5);
 /// Most handshakes of others with one server at once. One more ends the oldest: a neighbour's takes milliseconds, a
 /// stranger's as long as it may.
 pub const HANDSHAKES_MAX: usize = 64;
-/// How often a link without other traffic says that it is alive.
-pub const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(500);
+/// How often a link says that it is alive, what the clock is and what is held.
+pub const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(200);
+/// Clocks that are further apart are worth a warning, nanoseconds.
+pub const CLOCK_OFFSET_WARN_NS: u64 = 1_000_000_000;
+/// Of how many shards a heartbeat says what is held; all have their turn.
+pub const CHECKS_PER_HEARTBEAT: usize = 4;
 /// How long a link may be silent, or take no bytes. Past it the link is closed and dialled again.
 pub const LINK_SILENCE_MAX: Duration = Duration::from_secs(3);

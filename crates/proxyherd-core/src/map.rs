@@ -6,7 +6,9 @@
 //! something to send says so in a [`Wake`].
 
 use std::{
-    sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst},
+    sync::atomic::{
+        AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst,
+    },
     time::Duration,
 };
 
@@ -14,11 +16,18 @@ use parking_lot::{Mutex, MutexGuard};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
-    codec::link::Encoder,
+    codec::{
+        check::{Branches, Check, Leaves},
+        link::Encoder,
+    },
     flood::{Held, LinkId, Offered, Rules, Shard, ShardSettings, Wake},
-    limits::{BATCH_LEN_MAX, LINK_BATCH_LEN, LINKS_MAX, SHARDS},
-    types::{ClientId, Kind, Origin, Record, Report},
+    limits::{BATCH_LEN_MAX, CHECKS_PER_HEARTBEAT, LINK_BATCH_LEN, LINKS_MAX, SHARDS},
+    tree::Tree,
+    types::{ClientId, Kind, LinkState, Origin, Record, Report, ServerName},
 };
+
+/// In a link's ready word, beside the shards' bits: the tree has something to tell.
+const TREE_READY: u32 = 1 << SHARDS;
 
 /// What a map is told once.
 #[derive(Clone, Debug)]
@@ -74,8 +83,49 @@ pub struct Map {
     /// For each link, the shard at which its next flush begins: where links are always behind, every shard has
     /// its turn.
     first: Box<[AtomicU8]>,
+    /// For each link, what its heartbeats go by.
+    beats: Box<[Beat]>,
+    /// Locked before any shard, never after one.
+    tree: Mutex<Tree>,
     records: AtomicU64,
+    root_mismatches: AtomicU64,
     max_clients: u64,
+}
+
+/// What both ends of a link can.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Agreed {
+    /// The version of the link protocol that they speak.
+    pub version: u16,
+    /// Whether both know of spanning trees.
+    pub has_tree: bool,
+}
+
+/// What the heartbeats of one link go by.
+#[derive(Debug)]
+struct Beat {
+    /// The version that both ends speak.
+    version: AtomicU32,
+    /// Whether both know of spanning trees.
+    has_tree: AtomicBool,
+    /// The shard that is checked next.
+    shard: AtomicU8,
+    /// By how much at least the neighbour's clock is ahead, nanoseconds.
+    ahead_ns: AtomicI64,
+    /// By how much it is surely off.
+    offset_ns: AtomicI64,
+}
+
+impl Default for Beat {
+    fn default() -> Beat {
+        Beat {
+            version: AtomicU32::new(1),
+            has_tree: AtomicBool::new(false),
+            shard: AtomicU8::new(0),
+            ahead_ns: AtomicI64::new(i64::MIN),
+            offset_ns: AtomicI64::new(0),
+        }
+    }
 }
 
 /// A shard and what is counted under its lock.
@@ -103,7 +153,10 @@ impl Map {
             shards: (0..SHARDS).map(counted).collect(),
             ready: (0..LINKS_MAX).map(|_| AtomicU32::new(0)).collect(),
             first: (0..LINKS_MAX).map(|_| AtomicU8::new(0)).collect(),
+            beats: (0..LINKS_MAX).map(|_| Beat::default()).collect(),
             records: AtomicU64::new(0),
+            root_mismatches: AtomicU64::new(0),
+            tree: Mutex::new(Tree::new(settings.me.clone())),
             max_clients: settings.max_clients,
             me: settings.me,
         }
@@ -346,6 +399,149 @@ impl Map {
         }
     }
 
+    /// The link at `link`, which is down here, has just been agreed upon with `neighbour`. Appends what is said
+    /// first.
+    pub fn agree(&self, link: LinkId, neighbour: &ServerName, agreed: Agreed, encoder: &mut Encoder) -> Wake {
+        let beat = &self.beats[link.index()];
+        beat.version.store(agreed.version.into(), Relaxed);
+        beat.has_tree.store(agreed.has_tree, Relaxed);
+        beat.ahead_ns.store(i64::MIN, Relaxed);
+        beat.offset_ns.store(0, Relaxed);
+        if !agreed.has_tree {
+            self.write_vectors(encoder);
+            return Wake::default();
+        }
+        for counted in &self.shards {
+            let _ = counted.lock().shard.link_lazy(link);
+        }
+        let mut tree = self.tree.lock();
+        tree.link_up(link, neighbour.clone());
+        // The writer of this link is just beginning: it is told whatever its last life left behind.
+        self.tree_ready(&tree).and([link].into_iter().collect())
+    }
+
+    /// A neighbour tells what a server says of its links.
+    pub(crate) fn hear_state(&self, link: LinkId, state: LinkState) -> Wake {
+        let mut tree = self.tree.lock();
+        if !tree.hear(link, state) {
+            return Wake::default();
+        }
+        self.tree_ready(&tree)
+    }
+
+    /// Lets the links tell what the tree has for them.
+    fn tree_ready(&self, tree: &Tree) -> Wake {
+        let is_woken = |link: &LinkId| self.ready[link.index()].fetch_or(TREE_READY, SeqCst) == 0;
+        tree.links_untold().filter(is_woken).collect()
+    }
+
+    /// Appends what the tree has for the neighbour at `link`.
+    fn write_tree(&self, link: LinkId, encoder: &mut Encoder) {
+        let (untold, wish) = {
+            let mut tree = self.tree.lock();
+            (tree.take_untold(link), tree.take_wish(link))
+        };
+        untold.iter().for_each(|state| encoder.state(state));
+        let Some(is_fed) = wish else { return };
+        for counted in &self.shards {
+            let shard = &mut counted.lock().shard;
+            shard.feed(link, is_fed);
+            if is_fed {
+                shard.write_graft(encoder, false);
+            }
+        }
+        if !is_fed {
+            encoder.prune();
+        }
+    }
+
+    /// The neighbour at `link` wants to be told what is above its vector of one shard.
+    pub(crate) fn graft(&self, link: LinkId, shard: usize, vector: &[(Origin, u64)], is_once: bool) -> Wake {
+        let wake = self.shards[shard].lock().shard.graft(link, vector, is_once);
+        self.ready(shard, wake)
+    }
+
+    /// The neighbour at `link` does not want to be told of changes.
+    pub(crate) fn prune(&self, link: LinkId) -> Wake {
+        let prune = |(index, counted): (usize, &Mutex<Counted>)| {
+            let wake = counted.lock().shard.link_lazy(link);
+            self.ready(index, wake)
+        };
+        self.shards.iter().enumerate().map(prune).fold(Wake::default(), Wake::and)
+    }
+
+    /// The neighbour at `link` says how far all is covered there.
+    pub(crate) fn hear_promise(&self, link: LinkId, shard: usize, covered: Vec<(Origin, u64)>) {
+        self.shards[shard].lock().shard.hear_promise(link, covered);
+    }
+
+    /// Whether the neighbour at `link` is told of changes as they come.
+    pub fn is_eager(&self, link: LinkId) -> bool {
+        self.shards[0].lock().shard.is_eager(link)
+    }
+
+    /// Appends what is said on `link` in each heartbeat: this server's clock, what is known of the neighbour's, and
+    /// of some shards what is held.
+    pub fn write_heartbeat(&self, link: LinkId, now_ns: u64, encoder: &mut Encoder) {
+        encoder.heartbeat(now_ns);
+        let beat = &self.beats[link.index()];
+        if beat.version.load(Relaxed) < 2 {
+            return;
+        }
+        let ahead_ns = beat.ahead_ns.load(Relaxed);
+        if ahead_ns > i64::MIN {
+            encoder.offset(ahead_ns);
+        }
+        if beat.has_tree.load(Relaxed) {
+            for counted in &self.shards {
+                counted.lock().shard.beat(link, encoder);
+            }
+        }
+        let first = usize::from(beat.shard.load(Relaxed));
+        for shard in (first..first + CHECKS_PER_HEARTBEAT).map(|shard| shard % SHARDS) {
+            self.shards[shard].lock().shard.write_check(link, now_ns, encoder);
+        }
+        beat.shard.store(((first + CHECKS_PER_HEARTBEAT) % SHARDS) as u8, Relaxed);
+    }
+
+    /// By how much the clock of the neighbour at `link` is at least ahead, and by how much it is surely off.
+    pub(crate) fn note_clocks(&self, link: LinkId, ahead_ns: i64, offset_ns: i64) {
+        let beat = &self.beats[link.index()];
+        beat.ahead_ns.store(ahead_ns, Relaxed);
+        beat.offset_ns.store(offset_ns, Relaxed);
+    }
+
+    /// By how much the clock of the neighbour at `link` is surely off from this server's, nanoseconds: ahead, or, if
+    /// negative, behind.
+    pub fn clock_offset_ns(&self, link: LinkId) -> i64 {
+        self.beats[link.index()].offset_ns.load(Relaxed)
+    }
+
+    /// How often a neighbour turned out to hold something else than this server, with nothing on its way that could
+    /// explain it.
+    pub fn root_mismatches(&self) -> u64 {
+        self.root_mismatches.load(Relaxed)
+    }
+
+    /// The neighbour at `link` has told what it holds of one shard.
+    pub(crate) fn check(&self, link: LinkId, shard: usize, now_ns: u64, check: &Check) -> (bool, Wake) {
+        let (differs, wake) = self.shards[shard].lock().shard.check(link, now_ns, check);
+        self.root_mismatches.fetch_add(u64::from(differs), Relaxed);
+        (differs, self.ready(shard, wake))
+    }
+
+    /// The neighbour at `link` has told of branches that may differ.
+    pub(crate) fn compare(&self, link: LinkId, shard: usize, branches: &Branches<'_>) -> Wake {
+        let wake = self.shards[shard].lock().shard.compare(link, branches);
+        self.ready(shard, wake)
+    }
+
+    /// The neighbour at `link` has told of branches whose records it sends.
+    pub(crate) fn answer_leaves(&self, link: LinkId, shard: usize, leaves: &Leaves<'_>) -> Wake {
+        let wake = self.shards[shard].lock().shard.answer_leaves(link, leaves);
+        self.ready(shard, wake)
+    }
+
     /// The neighbour at `link` has told its vector of one shard: from here on it is sent what it lacks.
     pub(crate) fn link_up(&self, link: LinkId, shard: usize, vector: &[(Origin, u64)]) -> Wake {
         let wake = self.shards[shard].lock().shard.link_up(link, vector);
@@ -361,12 +557,15 @@ impl Map {
         self.ready(shard, wake)
     }
 
-    /// The link is down: nothing more is queued for it until it is up again.
-    pub fn link_down(&self, link: LinkId) {
+    /// The link is down: nothing more is queued for it until it is up again. The tree may have something to tell on
+    /// others.
+    pub fn link_down(&self, link: LinkId) -> Wake {
         for counted in &self.shards {
             counted.lock().shard.link_down(link);
         }
         self.ready[link.index()].store(0, SeqCst);
+        let mut tree = self.tree.lock();
+        if tree.link_down(link) { self.tree_ready(&tree) } else { Wake::default() }
     }
 
     /// Whether `link` has something to flush.
@@ -380,6 +579,10 @@ impl Map {
         let (ready, first) = (&self.ready[link.index()], &self.first[link.index()]);
         let begin = usize::from(first.load(Relaxed));
         let mut shards = ready.swap(0, SeqCst);
+        if shards & TREE_READY != 0 {
+            shards &= !TREE_READY;
+            self.write_tree(link, encoder);
+        }
         for at in begin..begin + SHARDS {
             let index = at % SHARDS;
             if shards & 1 << index == 0 {

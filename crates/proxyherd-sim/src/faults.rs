@@ -137,7 +137,9 @@ impl Faults {
     }
 
     fn jump(&mut self, length: Nanos) -> Fault {
-        let by = self.rng.between(100 * MILLISECOND, 8000 * MILLISECOND).cast_signed();
+        // Now and then by more than the servers put up with.
+        let most = if self.rng.chance(250) { 100_000 } else { 8000 };
+        let by = self.rng.between(100 * MILLISECOND, most * MILLISECOND).cast_signed();
         let by = if self.rng.chance(500) { by } else { -by };
         Fault::Jump { server: self.rng.index(self.servers), by, length }
     }

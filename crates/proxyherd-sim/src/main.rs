@@ -73,6 +73,12 @@ enum BadRule {
     KeepToMyself,
     /// Whatever comes last is kept
     MergeByArrival,
+    /// Now and then a record that has come is not kept
+    LoseSome,
+    /// A marker is sent though a FIFO was cleared
+    MarkWhatWasCleared,
+    /// A link that is told of changes again is not sent what it has missed
+    SkipTheResend,
 }
 
 impl BadRule {
@@ -84,6 +90,9 @@ impl BadRule {
             BadRule::TrustWhatWasSent => Broken::TrustWhatWasSent,
             BadRule::KeepToMyself => Broken::KeepToMyself,
             BadRule::MergeByArrival => Broken::MergeByArrival,
+            BadRule::LoseSome => Broken::LoseSome,
+            BadRule::MarkWhatWasCleared => Broken::MarkWhatWasCleared,
+            BadRule::SkipTheResend => Broken::SkipTheResend,
         }
     }
 }

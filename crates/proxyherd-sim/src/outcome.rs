@@ -52,6 +52,12 @@ pub struct Tally {
     pub jumps: u64,
     /// Pieces that were lost and sent again.
     pub lost: u64,
+    /// Links that ended because clocks were too far apart.
+    pub clocks_apart: u64,
+    /// Records that came while herds with a swift tree were calm, and the least that can be.
+    pub calm_records: u64,
+    /// See `calm_records`.
+    pub calm_records_least: u64,
     /// Questions where a client is.
     pub reads: u64,
     /// Links that came up.
@@ -86,6 +92,9 @@ impl Tally {
             chokes: self.chokes + other.chokes,
             jumps: self.jumps + other.jumps,
             lost: self.lost + other.lost,
+            clocks_apart: self.clocks_apart + other.clocks_apart,
+            calm_records: self.calm_records + other.calm_records,
+            calm_records_least: self.calm_records_least + other.calm_records_least,
             reads: self.reads + other.reads,
             links: self.links + other.links,
             partial_flushes: self.partial_flushes + other.partial_flushes,
@@ -107,6 +116,10 @@ pub enum Symptom {
     Lost,
     /// A server holds what nobody took.
     Foreign,
+    /// Servers found that they hold different things, which they never should.
+    Root,
+    /// A change was sent more often than it may be.
+    Payloads,
     /// A server answered with less than it had answered before.
     Read,
     /// An outbox is longer than it may be.
@@ -128,6 +141,8 @@ impl fmt::Display for Symptom {
             Symptom::NeverConverged => "never converged",
             Symptom::Lost => "a record was lost",
             Symptom::Foreign => "a record that nobody took",
+            Symptom::Root => "a server was found to differ",
+            Symptom::Payloads => "too many copies",
             Symptom::Read => "an answer went back in time",
             Symptom::Outbox => "an outbox beyond its bound",
             Symptom::Bookkeeping => "bookkeeping contradicts itself",

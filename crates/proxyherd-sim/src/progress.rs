@@ -115,6 +115,11 @@ impl Progress {
             seconds(settling) / agreements.max(1) as f64,
             seconds(settling_max),
         );
+        let Tally { calm_records, calm_records_least, .. } = self.tally;
+        println!(
+            "along trees {calm_records} records were sent where {calm_records_least} are the least: {:.3} as many",
+            calm_records as f64 / calm_records_least.max(1) as f64
+        );
         let per_hour = 3600.0 / self.busy.as_secs_f64().max(1e-9);
         println!(
             "an hour of one core buys {:.0} servers, {:.1} million reports and {:.0} simulated hours",

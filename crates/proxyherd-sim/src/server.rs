@@ -8,13 +8,19 @@ use std::collections::BTreeMap;
 use proxyherd_core::{
     codec::link::{Encoder, Frame, decode},
     flood::{LinkId, Rules, Wake},
-    limits::{HANDSHAKE_MAX, HEARTBEAT_INTERVAL, LINK_SILENCE_MAX},
-    link::{Backoff, Identity, Incoming},
-    map::{Map, MapSettings, shard_index},
+    limits::{HANDSHAKE_MAX, LINK_SILENCE_MAX},
+    link::{Backoff, HIGHEST, Identity, Incoming, LinkError, Refused},
+    map::{Agreed, Map, MapSettings, shard_index},
     types::{Origin, ServerName},
 };
 
-use crate::{network::ConnId, timeline::Nanos};
+use crate::{
+    network::ConnId,
+    timeline::{Nanos, SECOND},
+};
+
+/// How far clocks may be apart.
+const CLOCK_OFFSET_MAX_NS: u64 = 60 * SECOND;
 
 /// What a server wants to happen.
 #[derive(Debug)]
@@ -31,6 +37,8 @@ pub(crate) enum Action {
     Up(usize),
     /// So many records have come.
     Received(u64),
+    /// A link ends because the clocks are too far apart.
+    ClocksApart,
     /// Servers that keep to the protocol never meet this.
     Broken(String),
 }
@@ -59,6 +67,10 @@ pub(crate) struct LifeSettings {
     pub(crate) dials: Vec<bool>,
     /// How long after its receipt a report is forgotten.
     pub(crate) client_ttl: Option<Nanos>,
+    /// Whether changes go along a spanning tree.
+    pub(crate) has_tree: bool,
+    /// Whether it speaks as the version before did.
+    pub(crate) is_old: bool,
     /// As they should be, or the trap.
     pub(crate) rules: Rules,
 }
@@ -79,7 +91,8 @@ struct Session {
     encoder: Encoder,
     began_at: Nanos,
     heard_at: Nanos,
-    wrote_at: Nanos,
+    /// What this server's clock said when it dialled.
+    clock_at_begin_ns: u64,
 }
 
 #[derive(Debug)]
@@ -106,7 +119,13 @@ impl Life {
         let link = |dials| Link { dials, backoff: Backoff::default(), up: None };
         Life {
             map,
-            identity: Identity { herd: "sim".into(), me: settings.me },
+            identity: Identity {
+                herd: "sim".into(),
+                me: settings.me,
+                link_version: if settings.is_old { 1 } else { HIGHEST },
+                has_tree: settings.has_tree,
+                clock_offset_max_ns: CLOCK_OFFSET_MAX_NS,
+            },
             neighbours: settings.neighbours,
             links: settings.dials.into_iter().map(link).collect(),
             sessions: BTreeMap::new(),
@@ -124,10 +143,18 @@ impl Life {
     }
 
     /// The neighbour at `place` is dialled by this connection.
-    pub(crate) fn dial(&mut self, now: Nanos, conn: ConnId, place: usize, out: &mut Vec<Action>) {
+    pub(crate) fn dial(
+        &mut self,
+        now: Nanos,
+        clock_ns: u64,
+        conn: ConnId,
+        place: usize,
+        out: &mut Vec<Action>,
+    ) {
         let mut session = Session::new(now, Phase::Dialled(place));
-        session.encoder.hello(&self.identity.hello());
-        session.write(now, conn, out);
+        session.clock_at_begin_ns = clock_ns;
+        session.encoder.hello(&self.identity.hello(clock_ns));
+        session.write(conn, out);
         self.sessions.insert(conn, session);
     }
 
@@ -153,7 +180,7 @@ impl Life {
         let Some(session) = self.sessions.get_mut(&conn) else { return 0 };
         session.heard_at = now;
         session.received.extend_from_slice(bytes);
-        if !matches!(session.phase, Phase::Up(..)) && !self.handshake(now, conn, out) {
+        if !matches!(session.phase, Phase::Up(..)) && !self.handshake(clock_ns, conn, out) {
             return 0;
         }
         let session = self.sessions.get_mut(&conn).expect("the handshake has just gone on there");
@@ -167,14 +194,17 @@ impl Life {
         }
         self.wake(wake, out);
         if let Err(error) = received {
-            out.push(Action::Broken(error.to_string()));
+            out.push(match error {
+                LinkError::Clock(_) => Action::ClocksApart,
+                error => Action::Broken(error.to_string()),
+            });
             self.end(conn, out);
         }
         shards
     }
 
     /// Goes on with the handshake; says whether the link is up.
-    fn handshake(&mut self, now: Nanos, conn: ConnId, out: &mut Vec<Action>) -> bool {
+    fn handshake(&mut self, clock_ns: u64, conn: ConnId, out: &mut Vec<Action>) -> bool {
         let session = self.sessions.get_mut(&conn).expect("the caller has just found it");
         let (hello, len) = match decode(&session.received) {
             Ok(Some((Frame::Hello(hello), len))) => (hello, len),
@@ -188,17 +218,27 @@ impl Life {
         session.received.drain(..len);
         let agreed = match session.phase {
             Phase::Dialled(place) => {
-                self.identity.confirm(&hello, &self.neighbours[place].0).map(|()| (place, None))
+                let (dialled_ns, name) = (session.clock_at_begin_ns, &self.neighbours[place].0);
+                self.identity.confirm(clock_ns, dialled_ns, &hello, name).map(|()| (place, None))
             }
-            _ => self.identity.answer(&hello, &self.neighbours).map(|(place, answer)| (place, Some(answer))),
+            _ => {
+                let answered = self.identity.answer(clock_ns, &hello, &self.neighbours);
+                answered.map(|(place, answer)| (place, Some(answer)))
+            }
         };
         match agreed {
             Ok((place, answer)) => {
                 if let Some(answer) = answer {
                     session.encoder.hello(&answer);
                 }
-                self.up(now, conn, place, out);
+                let agreed = self.identity.agreed(&hello);
+                self.up(conn, place, agreed, out);
                 true
+            }
+            Err(Refused::Clock(..)) => {
+                out.push(Action::ClocksApart);
+                self.end(conn, out);
+                false
             }
             Err(refused) => {
                 out.push(Action::Broken(refused.to_string()));
@@ -208,19 +248,20 @@ impl Life {
         }
     }
 
-    fn up(&mut self, now: Nanos, conn: ConnId, place: usize, out: &mut Vec<Action>) {
+    fn up(&mut self, conn: ConnId, place: usize, agreed: Agreed, out: &mut Vec<Action>) {
         // The other end may have given up a connection that looks alive from here.
         if let Some(old) = self.links[place].up.take() {
             self.drop_session(old, out);
         }
         let link = LinkId::new(place).expect("no scenario has so many neighbours");
-        self.map.link_down(link);
+        let wake = self.map.link_down(link);
         self.links[place].up = Some(conn);
         self.links[place].backoff.reset();
         let session = self.sessions.get_mut(&conn).expect("it has just agreed");
-        session.phase = Phase::Up(Incoming::new(link), link);
-        self.map.write_vectors(&mut session.encoder);
-        session.write(now, conn, out);
+        session.phase = Phase::Up(Incoming::new(link).with_clock_offset_max(CLOCK_OFFSET_MAX_NS), link);
+        let wake = wake.and(self.map.agree(link, &self.neighbours[place].0, agreed, &mut session.encoder));
+        session.write(conn, out);
+        self.wake(wake, out);
         out.push(Action::Up(place));
     }
 
@@ -230,18 +271,18 @@ impl Life {
     }
 
     /// Writes the next batch of what the neighbour needs; says whether there is more.
-    pub(crate) fn flush(&mut self, now: Nanos, conn: ConnId, out: &mut Vec<Action>) -> bool {
+    pub(crate) fn flush(&mut self, conn: ConnId, out: &mut Vec<Action>) -> bool {
         let Some(session) = self.sessions.get_mut(&conn) else { return false };
         let Phase::Up(_, link) = session.phase else { return false };
         let is_all = self.map.flush(link, &mut session.encoder);
-        session.write(now, conn, out);
+        session.write(conn, out);
         if session.encoder.is_exhausted() {
             self.end(conn, out);
         }
         !is_all
     }
 
-    /// Time has passed: what is silent for too long is closed, and what is idle says that it is alive. Says
+    /// Time has passed: what is silent for too long is closed, and the rest says that it is alive. Says
     /// whether the connection goes on.
     pub(crate) fn tick(
         &mut self,
@@ -259,9 +300,11 @@ impl Life {
             self.end(conn, out);
             return false;
         }
-        if is_up && can_write && u128::from(now - session.wrote_at) >= HEARTBEAT_INTERVAL.as_nanos() {
-            session.encoder.heartbeat(clock_ns);
-            session.write(now, conn, out);
+        if let Phase::Up(_, link) = session.phase
+            && can_write
+        {
+            self.map.write_heartbeat(link, clock_ns, &mut session.encoder);
+            session.write(conn, out);
         }
         true
     }
@@ -283,7 +326,8 @@ impl Life {
             Phase::Dialled(place) => Some(place),
             Phase::Up(_, link) => {
                 self.links[link.index()].up.take_if(|up| *up == conn);
-                self.map.link_down(link);
+                let wake = self.map.link_down(link);
+                self.wake(wake, out);
                 Some(link.index())
             }
         }
@@ -298,13 +342,12 @@ impl Session {
             encoder: Encoder::default(),
             began_at: now,
             heard_at: now,
-            wrote_at: now,
+            clock_at_begin_ns: 0,
         }
     }
 
-    fn write(&mut self, now: Nanos, conn: ConnId, out: &mut Vec<Action>) {
+    fn write(&mut self, conn: ConnId, out: &mut Vec<Action>) {
         if !self.encoder.is_empty() {
-            self.wrote_at = now;
             out.push(Action::Write(conn, self.encoder.bytes().to_vec()));
             self.encoder.clear();
         }

@@ -7,11 +7,15 @@
 
 use std::collections::BTreeMap;
 
+use super::{
+    check::{self, BRANCHES, Branches, CHECK, Check, LEAVES, Leaves},
+    tree::{self, GRAFT, IHAVE, ONCE, PRUNE, STATE},
+};
 use crate::{
     limits::{DATA_LEN_MAX, FRAME_BODY_LEN_MAX, HERD_ID_LEN_MAX, REFUSAL_LEN_MAX},
     types::{
-        Attributes, Body, ClientId, Coordinates, Decimal, Difference, Kind, Origin, Record, ServerName,
-        Timestamp,
+        Attributes, Body, ClientId, Coordinates, Decimal, Difference, Kind, LinkState, Origin, Record,
+        ServerName, Timestamp,
     },
 };
 
@@ -33,6 +37,8 @@ const ORIGIN: u8 = 4;
 const RECORD: u8 = 5;
 const MARKER: u8 = 6;
 const HEARTBEAT: u8 = 7;
+/// From here on the types of version 2.
+const OFFSET: u8 = 8;
 
 /// Bytes of one entry of a vector or marker: index and sequence.
 const COVERED_LEN: usize = 2 + 8;
@@ -54,6 +60,8 @@ pub struct Hello {
     pub origin: Origin,
     /// Into how many shards it cuts its map.
     pub shards: u8,
+    /// Its clock, POSIX time in nanoseconds; version 1 does not say.
+    pub clock_ns: Option<u64>,
 }
 
 /// One frame, borrowed from the receive buffer.
@@ -85,6 +93,27 @@ pub enum Frame<'a> {
     Marker(Covered<'a>),
     /// The link is alive; the sender's clock, POSIX time in nanoseconds.
     Heartbeat(u64),
+    /// By how much at least the receiver's clock is ahead of the sender's, nanoseconds, as far as heartbeats show.
+    Offset(i64),
+    /// See [`Check`].
+    Check(Check),
+    /// See [`Branches`].
+    Branches(Branches<'a>),
+    /// See [`Leaves`].
+    Leaves(Leaves<'a>),
+    /// What a server says of its links.
+    State(LinkState),
+    /// How far origins are covered at the sender, which does not tell of changes.
+    Ihave(Covered<'a>),
+    /// How far origins are covered at the sender, which wants to be told what is above.
+    Graft {
+        /// How far.
+        covered: Covered<'a>,
+        /// Only until all is told that is lacking now.
+        is_once: bool,
+    },
+    /// The sender does not want to be told of changes.
+    Prune,
     /// A type that this version does not know and need not.
     Skipped,
 }
@@ -98,6 +127,9 @@ pub struct Covered<'a> {
 }
 
 impl Covered<'_> {
+    /// Most entries in one frame.
+    pub(super) const COUNT_MAX: usize = COVERED_COUNT_MAX;
+
     /// Index of an origin, and up to which sequence it is covered.
     pub fn iter(&self) -> impl Iterator<Item = (u16, u64)> {
         let (entries, _) = self.entries.as_chunks::<COVERED_LEN>();
@@ -140,6 +172,16 @@ pub fn decode(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, FrameError> {
         RECORD => decode_record(&mut reader, flags)?,
         MARKER => decode_covered(&mut reader).map(Frame::Marker),
         HEARTBEAT => reader.u64().map(Frame::Heartbeat),
+        OFFSET => reader.u64().map(|offset_ns| Frame::Offset(offset_ns.cast_signed())),
+        CHECK => check::decode_check(&mut reader).map(Frame::Check),
+        BRANCHES => check::decode_branches(&mut reader)?.map(Frame::Branches),
+        LEAVES => check::decode_leaves(&mut reader)?.map(Frame::Leaves),
+        STATE => tree::decode_state(&mut reader)?.map(Frame::State),
+        IHAVE => decode_covered(&mut reader).map(Frame::Ihave),
+        GRAFT => {
+            decode_covered(&mut reader).map(|covered| Frame::Graft { covered, is_once: flags & ONCE != 0 })
+        }
+        PRUNE => Some(Frame::Prune),
         _ if flags & OPTIONAL != 0 => return Ok(Some((Frame::Skipped, end))),
         unknown => return Err(FrameError::UnknownType(unknown)),
     };
@@ -158,6 +200,14 @@ fn name_of(kind: u8) -> &'static str {
         RECORD => "RECORD",
         MARKER => "MARKER",
         HEARTBEAT => "HEARTBEAT",
+        OFFSET => "OFFSET",
+        CHECK => "CHECK",
+        BRANCHES => "BRANCHES",
+        LEAVES => "LEAVES",
+        STATE => "STATE",
+        IHAVE => "IHAVE",
+        GRAFT => "GRAFT",
+        PRUNE => "PRUNE",
         _ => "unknown",
     }
 }
@@ -178,11 +228,12 @@ fn decode_hello<'a>(reader: &mut Reader<'a>) -> Result<Option<Frame<'a>>, FrameE
         let herd = reader.text()?;
         let (server, incarnation) = (reader.text()?, reader.u64()?);
         let shards = reader.u8()?;
+        let clock_ns = reader.u64();
         // Later versions may say more; this one has read what it knows.
         reader.rest = &[];
-        Some((lowest, highest, features, herd, server, incarnation, shards))
+        Some((lowest, highest, features, herd, server, incarnation, shards, clock_ns))
     };
-    let Some((lowest, highest, features, herd, server, incarnation, shards)) = read() else {
+    let Some((lowest, highest, features, herd, server, incarnation, shards, clock_ns)) = read() else {
         return Ok(None);
     };
     if herd.len() > HERD_ID_LEN_MAX {
@@ -190,7 +241,8 @@ fn decode_hello<'a>(reader: &mut Reader<'a>) -> Result<Option<Frame<'a>>, FrameE
     }
     let server = ServerName::new(server).map_err(|_| FrameError::Value("HELLO"))?;
     let origin = Origin { server, incarnation };
-    Ok(Some(Frame::Hello(Hello { lowest, highest, features, herd: herd.to_owned(), origin, shards })))
+    let herd = herd.to_owned();
+    Ok(Some(Frame::Hello(Hello { lowest, highest, features, herd, origin, shards, clock_ns })))
 }
 
 fn decode_refusal<'a>(reader: &mut Reader<'a>) -> Option<Frame<'a>> {
@@ -248,12 +300,12 @@ fn decode_record<'a>(reader: &mut Reader<'a>, flags: u8) -> Result<Option<Frame<
 }
 
 /// Takes values off the front of a body; `None` where it ends too early.
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
-    fn take(&mut self, len: usize) -> Option<&'a [u8]> {
+    pub(super) fn take(&mut self, len: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.rest.split_at_checked(len)?;
         self.rest = rest;
         Some(taken)
@@ -265,11 +317,11 @@ impl<'a> Reader<'a> {
         Some(*taken)
     }
 
-    fn u8(&mut self) -> Option<u8> {
+    pub(super) fn u8(&mut self) -> Option<u8> {
         self.array().map(u8::from_le_bytes)
     }
 
-    fn u16(&mut self) -> Option<u16> {
+    pub(super) fn u16(&mut self) -> Option<u16> {
         self.array().map(u16::from_le_bytes)
     }
 
@@ -277,12 +329,12 @@ impl<'a> Reader<'a> {
         self.array().map(u32::from_le_bytes)
     }
 
-    fn u64(&mut self) -> Option<u64> {
+    pub(super) fn u64(&mut self) -> Option<u64> {
         self.array().map(u64::from_le_bytes)
     }
 
     /// A text with its length in one byte.
-    fn text(&mut self) -> Option<&'a str> {
+    pub(super) fn text(&mut self) -> Option<&'a str> {
         let len = self.u8()?;
         std::str::from_utf8(self.take(usize::from(len))?).ok()
     }
@@ -360,6 +412,7 @@ impl Encoder {
             put_text(out, hello.origin.server.as_str());
             put_u64(out, hello.origin.incarnation);
             out.push(hello.shards);
+            hello.clock_ns.iter().for_each(|&clock_ns| put_u64(out, clock_ns));
         });
     }
 
@@ -372,7 +425,7 @@ impl Encoder {
     /// Encodes the vector of one shard. Entries that do not fit one frame are left out: what is not told to be
     /// covered is sent, and does no harm.
     pub fn vector(&mut self, shard: u8, covered: &[(u16, u64)]) {
-        self.covered(VECTOR, shard, &covered[..covered.len().min(COVERED_COUNT_MAX)]);
+        self.covered(VECTOR, 0, shard, &covered[..covered.len().min(COVERED_COUNT_MAX)]);
     }
 
     /// Encodes a marker of one shard; none once the link [is exhausted](Encoder::is_exhausted), since what was
@@ -382,12 +435,12 @@ impl Encoder {
             return;
         }
         for covered in covered.chunks(COVERED_COUNT_MAX) {
-            self.covered(MARKER, shard, covered);
+            self.covered(MARKER, 0, shard, covered);
         }
     }
 
-    fn covered(&mut self, kind: u8, shard: u8, covered: &[(u16, u64)]) {
-        self.frame(kind, 0, |out| {
+    pub(super) fn covered(&mut self, kind: u8, flags: u8, shard: u8, covered: &[(u16, u64)]) {
+        self.frame(kind, flags, |out| {
             out.push(shard);
             put_u16(out, covered.len() as u16);
             for &(index, seq) in covered {
@@ -434,7 +487,12 @@ impl Encoder {
         self.frame(HEARTBEAT, 0, |out| put_u64(out, now_ns));
     }
 
-    fn frame(&mut self, kind: u8, flags: u8, write_body: impl FnOnce(&mut Vec<u8>)) {
+    /// Encodes by how much at least the neighbour's clock is ahead, nanoseconds.
+    pub fn offset(&mut self, offset_ns: i64) {
+        self.frame(OFFSET, 0, |out| put_u64(out, offset_ns.cast_unsigned()));
+    }
+
+    pub(super) fn frame(&mut self, kind: u8, flags: u8, write_body: impl FnOnce(&mut Vec<u8>)) {
         let start = self.out.len();
         self.out.extend_from_slice(&[0, 0, kind, flags]);
         write_body(&mut self.out);
@@ -444,15 +502,15 @@ impl Encoder {
     }
 }
 
-fn put_u16(out: &mut Vec<u8>, value: u16) {
+pub(super) fn put_u16(out: &mut Vec<u8>, value: u16) {
     out.extend_from_slice(&value.to_le_bytes());
 }
 
-fn put_u64(out: &mut Vec<u8>, value: u64) {
+pub(super) fn put_u64(out: &mut Vec<u8>, value: u64) {
     out.extend_from_slice(&value.to_le_bytes());
 }
 
-fn put_text(out: &mut Vec<u8>, text: &str) {
+pub(super) fn put_text(out: &mut Vec<u8>, text: &str) {
     out.push(u8::try_from(text.len()).expect("names and reasons are bounded below 256 bytes"));
     out.extend_from_slice(text.as_bytes());
 }
@@ -476,6 +534,7 @@ mod tests {
             herd: "herd-1".into(),
             origin: origin("Riley"),
             shards: 16,
+            clock_ns: Some(1_621_464_827_959_498_503),
         }
     }
 
@@ -636,7 +695,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_break_the_decoder(bytes in proptest::collection::vec(any::<u8>(), 0..200), kind in 0u8..9) {
+        fn no_bytes_break_the_decoder(bytes in proptest::collection::vec(any::<u8>(), 0..200), kind in 0u8..20) {
             let _ = decode(&bytes);
             let mut framed = vec![bytes.len() as u8, 0, kind, 0];
             framed.extend_from_slice(&bytes);

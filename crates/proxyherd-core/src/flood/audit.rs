@@ -7,7 +7,9 @@ use crate::store::{LinkMask, SlotId};
 impl Shard {
     /// What contradicts itself here, if anything does.
     pub fn contradiction(&self) -> Option<String> {
-        self.contradiction_of_counts().or_else(|| self.contradiction_of_queues())
+        self.contradiction_of_counts()
+            .or_else(|| self.contradiction_of_queues())
+            .or_else(|| self.contradiction_of_roots())
     }
 
     /// How many entries stand in the FIFO of the link at `place`: at most one for each slot that was ever in
@@ -55,8 +57,8 @@ impl Shard {
                 }
                 continue;
             };
-            if !is_up {
-                return Some(format!("link {place} is down and has an outbox"));
+            if !is_up && !outbox.is_empty() && !outbox.is_once {
+                return Some(format!("link {place} is told nothing of changes and has a queue"));
             }
             if outbox.queued().filter(Option::is_none).count() != usize::from(outbox.has_marker()) {
                 return Some(format!("link {place} has a marker without a snapshot, or the reverse"));

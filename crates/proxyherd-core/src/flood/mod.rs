@@ -19,16 +19,20 @@
 //! owns the shard provides. No socket, clock or lock is known here.
 
 mod audit;
+mod check;
+mod lazy;
 mod links;
 mod origins;
 mod outbox;
 mod reconcile;
+mod roots;
 mod rules;
 
 use self::{
     links::bits,
     origins::{ME, Origins},
     outbox::Outbox,
+    roots::Roots,
 };
 pub use self::{
     links::{LinkId, Wake},
@@ -82,12 +86,16 @@ pub struct Shard {
     settings: ShardSettings,
     store: Store,
     origins: Origins,
+    roots: Roots,
     outboxes: [Option<Box<Outbox>>; LINKS_MAX],
+    /// The links that are told of changes.
     up: LinkMask,
     /// Where the next sweep goes on.
     swept: usize,
     /// For a broken rule: what each neighbour was told to be covered when its link went down.
     sent_once: Vec<(LinkId, Origin, u64)>,
+    /// For another: how many records have come.
+    applied: u64,
 }
 
 impl Shard {
@@ -96,10 +104,12 @@ impl Shard {
         Shard {
             store: Store::new(settings.seed),
             origins: Origins::new(settings.me.clone()),
+            roots: Roots::default(),
             outboxes: [const { None }; LINKS_MAX],
             up: 0,
             swept: 0,
             sent_once: Vec::new(),
+            applied: 0,
             settings,
         }
     }
@@ -209,6 +219,9 @@ impl Shard {
         seq: u64,
         guess: &mut u16,
     ) -> (Offered, Wake) {
+        if let Some(outbox) = &mut self.outboxes[from.index()] {
+            outbox.received += 1;
+        }
         if seq > self.origins.covered(ME) && origin == self.origins.origin(ME) {
             // Taken, it would end this server's own count of its reports.
             return (Offered::Forged, Wake::default());
@@ -232,6 +245,9 @@ impl Shard {
             if order.is_eq() || (order.is_lt() && !self.settings.rules.breaks(Broken::MergeByArrival)) {
                 return (Offered::Stale, self.advance_naively(origin, seq));
             }
+        }
+        if self.settings.rules.breaks(Broken::LoseSome) && self.loses_this_one() {
+            return (Offered::Stale, Wake::default());
         }
         let Some(place) = self.origins.place_or_insert(origin, *guess) else {
             return (Offered::Full, Wake::default());
@@ -268,6 +284,10 @@ impl Shard {
         seq: u64,
         from: Option<LinkId>,
     ) -> (Offered, Wake) {
+        if let Some(id) = held {
+            self.roots.remove(self.weight(self.store.slot(id)));
+        }
+        // A key that is held is not refused.
         let Ok(id) = self.store.place(held, record) else { return (Offered::Full, Wake::default()) };
         let slot = self.store.slot_mut(id);
         let overtaken = held.map(|_| slot.origin);
@@ -279,6 +299,7 @@ impl Shard {
                 self.leave(overtaken);
             }
         }
+        self.roots.add(self.weight(self.store.slot(id)));
         if place == ME {
             self.origins.cover(ME, seq);
         }
@@ -360,13 +381,17 @@ impl Shard {
         Held { record: slot.record(), origin: self.origins.origin(slot.origin), seq: slot.seq }
     }
 
-    fn is_expired(&self, now_ns: u64, record: &Record<'_>) -> bool {
-        let ttl_ns = match record.body {
+    /// For how long a record is kept after its receipt, nanoseconds.
+    fn ttl_ns(&self, record: &Record<'_>) -> Option<u64> {
+        match record.body {
             Body::Gone => Some(TOMBSTONE_TTL_NS),
             Body::Location { .. } => self.settings.client_ttl_ns,
             Body::Data { keep_s, .. } => (keep_s > 0).then(|| u64::from(keep_s) * NANOS_PER_SECOND),
-        };
-        ttl_ns.is_some_and(|ttl_ns| record.received_ns().saturating_add(ttl_ns) <= now_ns)
+        }
+    }
+
+    fn is_expired(&self, now_ns: u64, record: &Record<'_>) -> bool {
+        self.ttl_ns(record).is_some_and(|ttl_ns| record.received_ns().saturating_add(ttl_ns) <= now_ns)
     }
 
     /// Forgets what has expired among at most `slots` slots, beginning where the last sweep ended. Says how many
@@ -378,6 +403,7 @@ impl Shard {
             let slot = self.store.slot(id);
             if slot.is_live() && self.is_expired(now_ns, &slot.record()) {
                 let place = slot.origin;
+                self.roots.remove(self.weight(slot));
                 self.store.remove(id);
                 self.leave(place);
                 removed += 1;

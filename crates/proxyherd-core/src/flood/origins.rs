@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use xxhash_rust::xxh3::xxh3_64;
+
 use crate::{limits::ORIGINS_MAX, types::Origin};
 
 /// The table. Places are small numbers that fit a slot.
@@ -21,6 +23,15 @@ struct Entry {
     /// All of the origin's updates up to here are covered.
     covered: u64,
     live: u32,
+    /// A hash of the server's name.
+    digest: u64,
+}
+
+impl Entry {
+    fn new(origin: Origin) -> Entry {
+        let digest = xxh3_64(origin.server.as_str().as_bytes());
+        Entry { origin, covered: 0, live: 0, digest }
+    }
 }
 
 /// The place of this server's own origin.
@@ -28,7 +39,7 @@ pub(super) const ME: u16 = 0;
 
 impl Origins {
     pub(super) fn new(me: Origin) -> Origins {
-        let entry = Entry { origin: me.clone(), covered: 0, live: 0 };
+        let entry = Entry::new(me.clone());
         Origins { entries: vec![entry], places: BTreeMap::from([(me, ME)]), free: Vec::new() }
     }
 
@@ -53,7 +64,7 @@ impl Origins {
     }
 
     fn insert(&mut self, origin: &Origin) -> Option<u16> {
-        let entry = Entry { origin: origin.clone(), covered: 0, live: 0 };
+        let entry = Entry::new(origin.clone());
         let place = match self.free.pop() {
             Some(place) => {
                 self.entries[usize::from(place)] = entry;
@@ -71,6 +82,11 @@ impl Origins {
 
     pub(super) fn origin(&self, place: u16) -> &Origin {
         &self.entries[usize::from(place)].origin
+    }
+
+    /// A hash of the server's name at `place`.
+    pub(super) fn digest(&self, place: u16) -> u64 {
+        self.entries[usize::from(place)].digest
     }
 
     pub(super) fn covered(&self, place: u16) -> u64 {

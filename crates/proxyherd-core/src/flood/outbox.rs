@@ -3,7 +3,11 @@
 
 use std::collections::VecDeque;
 
-use crate::store::{Slot, SlotId};
+use crate::{
+    codec::check::Level,
+    store::{Slot, SlotId},
+    types::Origin,
+};
 
 /// In the FIFO: the marker stands here.
 const MARKER: u32 = u32::MAX;
@@ -22,8 +26,27 @@ pub(super) struct Outbox {
     told: Vec<u64>,
     /// By which index the link knows each origin (by place).
     wire_index: Vec<u16>,
+    /// Whether what is queued was asked for once, by a neighbour that is told nothing of changes.
+    pub(super) is_once: bool,
+    /// Whether the neighbour tells of changes here, and so has nothing to promise.
+    pub(super) is_fed: bool,
+    /// What the neighbour has and does not tell by itself: up to where origins are covered there; and what it said
+    /// after that.
+    pub(super) promised: Vec<(Origin, u64)>,
+    pub(super) promised_next: Vec<(Origin, u64)>,
+    /// For how many heartbeats it has been lacking, and how many that may be; 0: as few as may be.
+    pub(super) promised_age: u8,
+    pub(super) patience: u8,
     /// There is something to flush, and whoever flushes has been told.
     pub(super) is_ready: bool,
+    /// Records sent and received since the link came up.
+    pub(super) sent: u64,
+    pub(super) received: u64,
+    /// Branches of which the neighbour is to be told the children's sums, and those whose records are queued.
+    pub(super) branches: Option<(Level, Vec<u64>)>,
+    pub(super) leaves: Option<(Level, Vec<u64>)>,
+    /// So many of the neighbour's next checks are not looked at.
+    pub(super) check_pause: u8,
     /// For a broken rule: what slots held when they were queued.
     pub(super) copies: Vec<(SlotId, Slot)>,
 }
@@ -35,6 +58,21 @@ pub(super) enum Item {
 }
 
 impl Outbox {
+    /// An empty one for the same connection, on which what was counted and promised goes on.
+    pub(super) fn renewed(self) -> Outbox {
+        Outbox {
+            sent: self.sent,
+            received: self.received,
+            check_pause: self.check_pause,
+            is_fed: self.is_fed,
+            promised: self.promised,
+            promised_next: self.promised_next,
+            promised_age: self.promised_age,
+            patience: self.patience,
+            ..Outbox::default()
+        }
+    }
+
     pub(super) fn push(&mut self, slot: SlotId) {
         debug_assert_ne!(slot.0, MARKER, "a shard holds fewer records than that");
         self.fifo.push_back(slot.0);
@@ -97,6 +135,11 @@ impl Outbox {
         let is_news = seq > *told;
         *told = seq.max(*told);
         is_news
+    }
+
+    /// Whatever the neighbour was told to be covered is to be told again.
+    pub(super) fn untell(&mut self) {
+        self.told.fill(0);
     }
 
     /// The index by which the link knows the origin at `place`, to be set when it is first named.

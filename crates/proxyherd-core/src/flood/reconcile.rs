@@ -30,8 +30,15 @@ impl Shard {
     /// A link is up and its neighbour has told its vector: queues every record that it lacks. From here on the
     /// link is marked for changes.
     pub fn link_up(&mut self, link: LinkId, vector: &[(Origin, u64)]) -> Wake {
-        self.link_down(link);
-        let mut outbox = Box::new(Outbox::default());
+        self.tell_above(link, vector, false)
+    }
+
+    /// Queues every record above a neighbour's vector, and marks the link for changes; or, once, does not, and puts a
+    /// marker behind what is queued: one of later would cover what has come since. What no vector covers is queued too,
+    /// for it may have overtaken what is.
+    pub(super) fn tell_above(&mut self, link: LinkId, vector: &[(Origin, u64)], is_once: bool) -> Wake {
+        let mut outbox =
+            self.take_outbox(link).map_or_else(Box::default, |before| Box::new(before.renewed()));
         let mut covered_there = vec![0; self.origins.places_used()];
         for (origin, covered) in vector {
             if let Some(place) = self.origins.place_of(origin) {
@@ -43,9 +50,15 @@ impl Shard {
             self.trust_what_was_sent(link, &mut covered_there);
         }
         let lacks = |slot: &Slot| slot.seq > covered_there[usize::from(slot.origin)];
+        let is_again = outbox.sent > 0 && self.settings.rules.breaks(Broken::SkipTheResend);
+        let lacks = |slot: &Slot| lacks(slot) && !is_again;
         let lacking: Vec<_> = self.store.live().filter(|(_, slot)| lacks(slot)).map(|(id, _)| id).collect();
+        let snapshot = if is_once { self.news_of_vector(&mut outbox) } else { Vec::new() };
+        outbox.is_once = is_once;
         self.outboxes[link.index()] = Some(outbox);
-        self.up |= link.bit();
+        if !is_once {
+            self.up |= link.bit();
+        }
         for id in lacking {
             let slot = self.store.slot_mut(id);
             if slot.is_from(link.0) {
@@ -54,6 +67,7 @@ impl Shard {
             }
             let _ = self.mark(id, link.bit());
         }
+        self.outbox(link).push_marker(snapshot);
         // The first flush tells how far we are, whether or not there was anything to send.
         self.outbox(link).is_ready = true;
         Wake(link.bit())
@@ -61,15 +75,20 @@ impl Shard {
 
     /// A link is down: what was queued on it is dropped, since the next vector will say what is lacking.
     pub fn link_down(&mut self, link: LinkId) {
+        drop(self.take_outbox(link));
+    }
+
+    /// The link's outbox, emptied; the link is told of nothing until it is given one again.
+    fn take_outbox(&mut self, link: LinkId) -> Option<Box<Outbox>> {
         self.up &= !link.bit();
-        if let Some(mut outbox) = self.outboxes[link.index()].take() {
-            if self.settings.rules.breaks(Broken::TrustWhatWasSent) {
-                self.note_what_was_sent(link, &outbox);
-            }
-            for id in outbox.drain() {
-                self.store.slot_mut(id).queued &= !link.bit();
-            }
+        let mut outbox = self.outboxes[link.index()].take()?;
+        if self.settings.rules.breaks(Broken::TrustWhatWasSent) {
+            self.note_what_was_sent(link, &outbox);
         }
+        for id in outbox.drain() {
+            self.store.slot_mut(id).queued &= !link.bit();
+        }
+        Some(outbox)
     }
 
     /// A broken rule, the first half.
@@ -105,6 +124,12 @@ impl Shard {
     /// flush again when the socket has taken the bytes.
     pub fn flush(&mut self, link: LinkId, encoder: &mut Encoder, most: usize) -> bool {
         let Some(mut outbox) = self.outboxes[link.index()].take() else { return true };
+        if !self.is_eager(link) && outbox.is_empty() {
+            outbox.is_ready = false;
+            self.outboxes[link.index()] = Some(outbox);
+            return true;
+        }
+        self.write_branches(&mut outbox, encoder);
         while encoder.len() < most
             && let Some(item) = outbox.pop()
         {
@@ -114,7 +139,9 @@ impl Shard {
             }
         }
         let is_drained = outbox.is_empty();
-        if is_drained || self.settings.rules.breaks(Broken::MarkerOvertakes) {
+        if outbox.is_once {
+            outbox.is_once = !is_drained;
+        } else if is_drained || self.settings.rules.breaks(Broken::MarkerOvertakes) {
             let news = self.news_of_vector(&mut outbox);
             self.send_marker(&mut outbox, news, encoder);
         } else if !outbox.has_marker() {
@@ -138,6 +165,7 @@ impl Shard {
         }
         if let Some(index) = wire_index(&self.origins, outbox, slot.origin, encoder) {
             encoder.record(index, slot.seq, &slot.record());
+            outbox.sent += 1;
         }
     }
 
@@ -148,25 +176,37 @@ impl Shard {
             && let Some(index) = wire_index(&self.origins, outbox, slot.origin, encoder)
         {
             encoder.record(index, slot.seq, &slot.record());
+            outbox.sent += 1;
         }
     }
 
     /// How far origins are covered of which the neighbour has not been told, from now on taken for told.
-    fn news_of_vector(&self, outbox: &mut Outbox) -> Vec<(u16, u64)> {
+    pub(super) fn news_of_vector(&self, outbox: &mut Outbox) -> Vec<(u16, u64)> {
         let mut news = outbox.spare_marker();
         let untold = self.origins.vector().filter(|&(place, _, covered)| outbox.tell(place, covered));
         news.extend(untold.map(|(place, _, covered)| (place, covered)));
         news
     }
 
-    fn send_marker(&self, outbox: &mut Outbox, mut covered: Vec<(u16, u64)>, encoder: &mut Encoder) {
+    fn send_marker(&self, outbox: &mut Outbox, covered: Vec<(u16, u64)>, encoder: &mut Encoder) {
+        self.send_covered(outbox, covered, encoder, Encoder::marker);
+    }
+
+    /// Encodes how far origins, by their places here, are covered.
+    pub(super) fn send_covered(
+        &self,
+        outbox: &mut Outbox,
+        mut covered: Vec<(u16, u64)>,
+        encoder: &mut Encoder,
+        encode: impl FnOnce(&mut Encoder, u8, &[(u16, u64)]),
+    ) {
         covered.retain_mut(|(place, _)| {
             let index = wire_index(&self.origins, outbox, *place, encoder);
             *place = index.unwrap_or(UNNAMED);
             index.is_some()
         });
         if !covered.is_empty() {
-            encoder.marker(self.settings.index, &covered);
+            encode(encoder, self.settings.index, &covered);
         }
         outbox.keep_spare(covered);
     }

@@ -24,6 +24,12 @@ pub enum Broken {
     KeepToMyself,
     /// Whatever comes last over a link is kept, and not what is newest.
     MergeByArrival,
+    /// Now and then a record that has come is not kept.
+    LoseSome,
+    /// When a link is told of changes no more and its FIFO is cleared, a marker is sent all the same.
+    MarkWhatWasCleared,
+    /// When a link is told of changes again, what the neighbour has missed is not sent.
+    SkipTheResend,
 }
 
 impl Rules {

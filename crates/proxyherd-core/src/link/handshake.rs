@@ -1,14 +1,19 @@
 //! Who may have a link, and what both ends agree on.
 
+use super::told;
 use crate::{
     codec::link::Hello,
-    limits::SHARDS,
+    limits::{HANDSHAKE_MAX, SHARDS},
+    map::Agreed,
     types::{Origin, ServerName},
 };
 
 /// Versions of the link protocol that this program speaks.
 const LOWEST: u16 = 1;
-const HIGHEST: u16 = 1;
+/// The newest: heartbeats check clocks and maps.
+pub const HIGHEST: u16 = 2;
+/// A feature: it knows of spanning trees.
+const TREE: u64 = 1;
 
 /// Who this server is to its neighbours.
 #[derive(Clone, Debug)]
@@ -17,6 +22,12 @@ pub struct Identity {
     pub herd: String,
     /// This life of it.
     pub me: Origin,
+    /// The highest version that it speaks, at most [`HIGHEST`].
+    pub link_version: u16,
+    /// Whether changes go along a spanning tree where the other end knows of trees too.
+    pub has_tree: bool,
+    /// How far clocks may be apart, nanoseconds.
+    pub clock_offset_max_ns: u64,
 }
 
 /// Why a link is not made. Each says whose side to look at.
@@ -42,30 +53,34 @@ pub enum Refused {
     #[error("{0} answers where {1} should be: look at the addresses in the configuration")]
     OtherServer(ServerName, ServerName),
     /// No version is spoken by both.
-    #[error(
-        "it speaks link versions {0} to {1} and this server {LOWEST} to {HIGHEST}: upgrade the older one"
-    )]
-    Version(u16, u16),
+    #[error("it speaks link versions {0} to {1} and this server {LOWEST} to {2}: upgrade the older one")]
+    Version(u16, u16, u16),
     /// The ends cut their maps differently.
     #[error("it cuts its map into {0} shards and this server into {SHARDS}: they can't be in one herd")]
     Shards(u8),
+    /// The clocks are too far apart.
+    #[error("the clock of {0} is {offset} that of {1}, by more than max_clock_offset_s: look at both", offset = told(*.2))]
+    Clock(ServerName, ServerName, i64),
 }
 
 impl Identity {
     /// What the dialling end says first.
-    pub fn hello(&self) -> Hello {
-        self.hello_of(LOWEST, HIGHEST)
+    pub fn hello(&self, now_ns: u64) -> Hello {
+        self.hello_of(now_ns, LOWEST, self.link_version)
     }
 
-    fn hello_of(&self, lowest: u16, highest: u16) -> Hello {
+    fn hello_of(&self, now_ns: u64, lowest: u16, highest: u16) -> Hello {
         let (herd, origin) = (self.herd.clone(), self.me.clone());
-        Hello { lowest, highest, features: 0, herd, origin, shards: SHARDS as u8 }
+        let clock_ns = (self.link_version > 1).then_some(now_ns);
+        let features = if self.can_tree() { TREE } else { 0 };
+        Hello { lowest, highest, features, herd, origin, shards: SHARDS as u8, clock_ns }
     }
 
     /// What the accepting end answers, having looked for the other in `neighbors`, of whom some are dialled by this
     /// end (`true`): the place there, and a HELLO with the chosen version.
     pub fn answer(
         &self,
+        now_ns: u64,
         theirs: &Hello,
         neighbors: &[(ServerName, bool)],
     ) -> Result<(usize, Hello), Refused> {
@@ -77,16 +92,48 @@ impl Identity {
         if neighbors[place].1 {
             return Err(Refused::WrongEnd(names().0, names().1));
         }
-        Ok((place, self.hello_of(version, version)))
+        // HELLO may have been on its way for as long as a handshake may take.
+        self.compare_clocks(theirs, now_ns.saturating_sub(HANDSHAKE_MAX.as_nanos() as u64), now_ns)?;
+        Ok((place, self.hello_of(now_ns, version, version)))
     }
 
-    /// Whether the dialling end, which meant to reach `expected`, is content with the answer.
-    pub fn confirm(&self, theirs: &Hello, expected: &ServerName) -> Result<(), Refused> {
+    /// Whether the dialling end, which meant to reach `expected` and dialled at `dialled_ns`, is content with the
+    /// answer.
+    pub fn confirm(
+        &self,
+        now_ns: u64,
+        dialled_ns: u64,
+        theirs: &Hello,
+        expected: &ServerName,
+    ) -> Result<(), Refused> {
         self.agree(theirs)?;
         if theirs.origin.server != *expected {
             return Err(Refused::OtherServer(theirs.origin.server.clone(), expected.clone()));
         }
-        Ok(())
+        self.compare_clocks(theirs, dialled_ns.min(now_ns), now_ns)
+    }
+
+    /// What this end and the other can, once they have agreed.
+    pub fn agreed(&self, theirs: &Hello) -> Agreed {
+        let version = theirs.highest.min(self.link_version);
+        Agreed { version, has_tree: version > 1 && self.can_tree() && theirs.features & TREE != 0 }
+    }
+
+    fn can_tree(&self) -> bool {
+        self.has_tree && self.link_version > 1
+    }
+
+    /// Whether the clock that `theirs` tells of, read at some time of this server's from `earliest_ns` to `latest_ns`,
+    /// is surely too far off.
+    fn compare_clocks(&self, theirs: &Hello, earliest_ns: u64, latest_ns: u64) -> Result<(), Refused> {
+        let Some(clock_ns) = theirs.clock_ns else { return Ok(()) };
+        let difference = |one: u64, other: u64| one.saturating_sub(other).min(i64::MAX as u64);
+        let (ahead, behind) = (difference(clock_ns, latest_ns), difference(earliest_ns, clock_ns));
+        if ahead.max(behind) <= self.clock_offset_max_ns {
+            return Ok(());
+        }
+        let offset_ns = if ahead > 0 { ahead.cast_signed() } else { -behind.cast_signed() };
+        Err(Refused::Clock(theirs.origin.server.clone(), self.me.server.clone(), offset_ns))
     }
 
     /// The highest version that both speak, where nothing else parts them.
@@ -97,9 +144,9 @@ impl Identity {
         if usize::from(theirs.shards) != SHARDS {
             return Err(Refused::Shards(theirs.shards));
         }
-        let highest = theirs.highest.min(HIGHEST);
+        let highest = theirs.highest.min(self.link_version);
         if highest < theirs.lowest.max(LOWEST) {
-            return Err(Refused::Version(theirs.lowest, theirs.highest));
+            return Err(Refused::Version(theirs.lowest, theirs.highest, self.link_version));
         }
         Ok(highest)
     }
@@ -109,9 +156,18 @@ impl Identity {
 mod tests {
     use super::*;
 
+    const SECOND_NS: u64 = 1_000_000_000;
+    const NOW_NS: u64 = 1_700_000_000 * SECOND_NS;
+
     fn identity(server: &str) -> Identity {
         let me = Origin { server: ServerName::new(server).unwrap(), incarnation: 1 };
-        Identity { herd: "herd".into(), me }
+        Identity {
+            herd: "herd".into(),
+            me,
+            link_version: HIGHEST,
+            has_tree: true,
+            clock_offset_max_ns: 60 * SECOND_NS,
+        }
     }
 
     fn name(server: &str) -> ServerName {
@@ -121,29 +177,34 @@ mod tests {
     #[test]
     fn neighbours_of_one_herd_agree() {
         let (riley, jaquez) = (identity("Riley"), identity("Jaquez"));
-        let (place, answer) =
-            riley.answer(&jaquez.hello(), &[(name("Juzang"), true), (name("Jaquez"), false)]).unwrap();
-        assert_eq!((place, answer.lowest, answer.highest), (1, 1, 1));
-        assert_eq!(jaquez.confirm(&answer, &name("Riley")), Ok(()));
+        let (place, answer) = riley
+            .answer(NOW_NS, &jaquez.hello(NOW_NS), &[(name("Juzang"), true), (name("Jaquez"), false)])
+            .unwrap();
+        assert_eq!((place, answer.lowest, answer.highest), (1, HIGHEST, HIGHEST));
+        assert_eq!(jaquez.confirm(NOW_NS, NOW_NS, &answer, &name("Riley")), Ok(()));
+        assert_eq!(jaquez.agreed(&answer), riley.agreed(&jaquez.hello(NOW_NS)));
     }
 
     #[test]
     fn whoever_does_not_belong_is_told_why() {
         let (riley, jaquez) = (identity("Riley"), identity("Jaquez"));
         let neighbors = [(name("Jaquez"), false), (name("Juzang"), true)];
-        let refusal = |hello: Hello| riley.answer(&hello, &neighbors).unwrap_err();
-        let hello = jaquez.hello();
+        let refusal = |hello: Hello| riley.answer(NOW_NS, &hello, &neighbors).unwrap_err();
+        let hello = jaquez.hello(NOW_NS);
         assert!(matches!(
             refusal(Hello { herd: "other".into(), ..hello.clone() }),
             Refused::OtherHerd { .. }
         ));
-        assert_eq!(refusal(Hello { lowest: 2, highest: 9, ..hello.clone() }), Refused::Version(2, 9));
+        assert_eq!(refusal(Hello { lowest: 3, highest: 9, ..hello.clone() }), Refused::Version(3, 9, 2));
         assert_eq!(refusal(Hello { shards: 8, ..hello.clone() }), Refused::Shards(8));
-        assert_eq!(refusal(identity("Eve").hello()), Refused::Stranger(name("Eve"), name("Riley")));
-        assert_eq!(refusal(identity("Juzang").hello()), Refused::WrongEnd(name("Juzang"), name("Riley")));
-        let answer = riley.hello();
+        assert_eq!(refusal(identity("Eve").hello(NOW_NS)), Refused::Stranger(name("Eve"), name("Riley")));
         assert_eq!(
-            jaquez.confirm(&answer, &name("Juzang")),
+            refusal(identity("Juzang").hello(NOW_NS)),
+            Refused::WrongEnd(name("Juzang"), name("Riley"))
+        );
+        let answer = riley.hello(NOW_NS);
+        assert_eq!(
+            jaquez.confirm(NOW_NS, NOW_NS, &answer, &name("Juzang")),
             Err(Refused::OtherServer(name("Riley"), name("Juzang")))
         );
     }
@@ -151,8 +212,45 @@ mod tests {
     #[test]
     fn a_newer_neighbour_is_answered_in_the_highest_common_version() {
         let (riley, jaquez) = (identity("Riley"), identity("Jaquez"));
-        let newer = Hello { highest: 7, features: u64::MAX, ..jaquez.hello() };
-        let (_, answer) = riley.answer(&newer, &[(name("Jaquez"), false)]).unwrap();
-        assert_eq!((answer.lowest, answer.highest), (1, 1));
+        let newer = Hello { highest: 7, features: u64::MAX, ..jaquez.hello(NOW_NS) };
+        let (_, answer) = riley.answer(NOW_NS, &newer, &[(name("Jaquez"), false)]).unwrap();
+        assert_eq!((answer.lowest, answer.highest), (HIGHEST, HIGHEST));
+    }
+
+    #[test]
+    fn a_server_that_is_held_back_speaks_as_the_version_before_did() {
+        let (riley, jaquez) = (identity("Riley"), Identity { link_version: 1, ..identity("Jaquez") });
+        let hello = jaquez.hello(NOW_NS);
+        assert_eq!((hello.highest, hello.clock_ns), (1, None));
+        let (_, answer) = riley.answer(NOW_NS, &hello, &[(name("Jaquez"), false)]).unwrap();
+        let agreed = Agreed { version: 1, has_tree: false };
+        assert_eq!((answer.highest, riley.agreed(&hello), jaquez.agreed(&answer)), (1, agreed, agreed));
+    }
+
+    #[test]
+    fn a_tree_takes_two_that_know_of_it() {
+        let (riley, jaquez) = (identity("Riley"), Identity { has_tree: false, ..identity("Jaquez") });
+        let agreed = Agreed { version: HIGHEST, has_tree: false };
+        assert_eq!(riley.agreed(&jaquez.hello(NOW_NS)), agreed);
+        assert_eq!(jaquez.agreed(&riley.hello(NOW_NS)), agreed);
+        assert!(riley.agreed(&riley.hello(NOW_NS)).has_tree);
+    }
+
+    #[test]
+    fn a_clock_that_is_surely_too_far_off_keeps_a_link_down_and_says_whose_to_look_at() {
+        let (riley, jaquez) = (identity("Riley"), identity("Jaquez"));
+        let neighbors = [(name("Jaquez"), false)];
+        for (offset_s, is_fine) in [(0, true), (59, true), (61, false), (-64, true), (-66, false)] {
+            let hello = jaquez.hello(NOW_NS.saturating_add_signed(offset_s * SECOND_NS.cast_signed()));
+            assert_eq!(riley.answer(NOW_NS, &hello, &neighbors).is_ok(), is_fine, "{offset_s} s");
+        }
+        let slow = riley.hello(NOW_NS - 70 * SECOND_NS);
+        // The answer came at once, or took so long that it may have been right.
+        let refused = jaquez.confirm(NOW_NS, NOW_NS, &slow, &name("Riley")).unwrap_err();
+        assert!(
+            refused.to_string().starts_with("the clock of Riley is 70.0 s behind that of Jaquez"),
+            "{refused}"
+        );
+        assert_eq!(jaquez.confirm(NOW_NS, NOW_NS - 11 * SECOND_NS, &slow, &name("Riley")), Ok(()));
     }
 }

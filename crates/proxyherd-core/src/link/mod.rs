@@ -6,12 +6,14 @@
 //! [`Map::flush`] encodes.
 
 mod backoff;
+mod clocks;
 mod handshake;
 mod transcript;
 
 pub use self::{
     backoff::Backoff,
-    handshake::{Identity, Refused},
+    clocks::Clocks,
+    handshake::{HIGHEST, Identity, Refused},
     transcript::Transcript,
 };
 use crate::{
@@ -50,6 +52,19 @@ pub enum LinkError {
         "there is no room left for the neighbour's records; this server needs more memory or fewer clients"
     )]
     Full,
+    /// The clocks of both ends are too far apart.
+    #[error(
+        "its clock is {} this server's, by more than max_clock_offset_s: look at the clock there, and here if other \
+         neighbors say the same",
+        told(*.0)
+    )]
+    Clock(i64),
+}
+
+/// An offset of a neighbour's clock, nanoseconds, in words: `1.5 s ahead of`.
+pub fn told(offset_ns: i64) -> String {
+    let side = if offset_ns < 0 { "behind" } else { "ahead of" };
+    format!("{:.1} s {side}", offset_ns.unsigned_abs() as f64 / 1e9)
 }
 
 /// What the neighbour sends: frames in, changes to the map.
@@ -60,7 +75,9 @@ pub struct Incoming {
     /// The shards whose vector the neighbour has told, one bit each.
     told_vectors: u32,
     records: u64,
-    heard_clock_ns: Option<u64>,
+    clocks: Clocks,
+    clock_offset_max_ns: u64,
+    mismatches: u64,
 }
 
 /// An origin that the neighbour has named, and where each shard keeps it, as far as is remembered.
@@ -73,7 +90,20 @@ struct Introduced {
 impl Incoming {
     /// The receiving half of a link that has just agreed.
     pub fn new(link: LinkId) -> Incoming {
-        Incoming { link, origins: Vec::new(), told_vectors: 0, records: 0, heard_clock_ns: None }
+        Incoming {
+            link,
+            origins: Vec::new(),
+            told_vectors: 0,
+            records: 0,
+            clocks: Clocks::default(),
+            clock_offset_max_ns: u64::MAX,
+            mismatches: 0,
+        }
+    }
+
+    /// One that breaks the link when the clocks are surely further apart than this, nanoseconds.
+    pub fn with_clock_offset_max(self, clock_offset_max_ns: u64) -> Incoming {
+        Incoming { clock_offset_max_ns, ..self }
     }
 
     /// How many records have come since the link came up.
@@ -81,9 +111,14 @@ impl Incoming {
         self.records
     }
 
-    /// The neighbour's clock when it last told it, POSIX time in nanoseconds.
-    pub fn heard_clock_ns(&self) -> Option<u64> {
-        self.heard_clock_ns
+    /// What is known of the neighbour's clock.
+    pub fn clocks(&self) -> &Clocks {
+        &self.clocks
+    }
+
+    /// How often the neighbour turned out to hold something else, with nothing on its way that could explain it.
+    pub fn mismatches(&self) -> u64 {
+        self.mismatches
     }
 
     /// Takes in every complete frame at the front of `bytes`; says how many bytes that were, and adds to `wake`
@@ -112,11 +147,57 @@ impl Incoming {
             Frame::Vector(covered) => self.take_vector(map, covered, wake),
             Frame::Origin { index, origin } => self.introduce(index, origin),
             Frame::Heartbeat(clock_ns) => {
-                self.heard_clock_ns = Some(clock_ns);
+                self.clocks.hear(now_ns, clock_ns);
+                self.compare_clocks(map)
+            }
+            Frame::Offset(ahead_ns) => {
+                self.clocks.be_told(ahead_ns);
+                self.compare_clocks(map)
+            }
+            Frame::Check(check) => {
+                let shard = shard_index(check.shard)?;
+                let (differs, woken) = map.check(self.link, shard, now_ns, &check);
+                self.mismatches += u64::from(differs);
+                *wake = wake.and(woken);
+                Ok(())
+            }
+            Frame::Branches(branches) => {
+                *wake = wake.and(map.compare(self.link, shard_index(branches.level.shard)?, &branches));
+                Ok(())
+            }
+            Frame::State(state) => {
+                *wake = wake.and(map.hear_state(self.link, state));
+                Ok(())
+            }
+            Frame::Ihave(covered) => {
+                map.hear_promise(self.link, shard_index(covered.shard)?, self.named(covered)?);
+                Ok(())
+            }
+            Frame::Graft { covered, is_once } => {
+                let shard = shard_index(covered.shard)?;
+                *wake = wake.and(map.graft(self.link, shard, &self.named(covered)?, is_once));
+                Ok(())
+            }
+            Frame::Prune => {
+                *wake = wake.and(map.prune(self.link));
+                Ok(())
+            }
+            Frame::Leaves(leaves) => {
+                *wake = wake.and(map.answer_leaves(self.link, shard_index(leaves.level.shard)?, &leaves));
                 Ok(())
             }
             Frame::Skipped => Ok(()),
             Frame::Hello(_) | Frame::Refusal(_) => Err(LinkError::LateHandshake),
+        }
+    }
+
+    fn compare_clocks(&self, map: &Map) -> Result<(), LinkError> {
+        let offset_ns = self.clocks.offset_ns();
+        map.note_clocks(self.link, self.clocks.ahead_ns(), offset_ns);
+        if offset_ns.unsigned_abs() > self.clock_offset_max_ns {
+            Err(LinkError::Clock(offset_ns))
+        } else {
+            Ok(())
         }
     }
 
@@ -152,8 +233,7 @@ impl Incoming {
     }
 
     fn take_vector(&mut self, map: &Map, covered: Covered<'_>, wake: &mut Wake) -> Result<(), LinkError> {
-        let entries = covered.iter().map(|(index, seq)| Ok((self.origin(index)?.clone(), seq)));
-        let vector = entries.collect::<Result<Vec<_>, LinkError>>()?;
+        let vector = self.named(covered)?;
         let shard = shard_index(covered.shard)?;
         if self.told_vectors & 1 << shard != 0 {
             // Each looks through the whole shard, so it is not to be had as often as one likes.
@@ -162,6 +242,11 @@ impl Incoming {
         self.told_vectors |= 1 << shard;
         *wake = wake.and(map.link_up(self.link, shard, &vector));
         Ok(())
+    }
+
+    /// The entries with their origins by name.
+    fn named(&self, covered: Covered<'_>) -> Result<Vec<(Origin, u64)>, LinkError> {
+        covered.iter().map(|(index, seq)| Ok((self.origin(index)?.clone(), seq))).collect()
     }
 
     /// Indices are given out in order, so memory follows what the neighbour has really sent.

@@ -1,5 +1,7 @@
 //! One record in 64 bytes, a cache line, besides the key and attributes it owns.
 
+use xxhash_rust::xxh3::xxh3_64;
+
 use crate::types::{Attributes, Body, Coordinates, Decimal, Difference, Kind, Record, Timestamp};
 
 /// Links of this server, one bit each.
@@ -82,6 +84,18 @@ impl Slot {
             timestamp,
             difference: Difference::trusted(self.difference),
         }
+    }
+
+    /// A hash of all that the record says, the same wherever it is held; `server` is one of who took it. Part of the
+    /// link protocol, as its sums are compared between servers.
+    pub(crate) fn digest(&self, server: u64) -> u64 {
+        const ODD: u64 = 0x9E37_79B9_7F4A_7C15;
+        let words = [self.latitude, self.longitude, self.nanos, self.difference.cast_unsigned(), server];
+        let mix = |hash: u64, word: u64| {
+            let wide = u128::from(hash ^ word) * u128::from(ODD);
+            (wide >> 64) as u64 ^ (wide as u64).rotate_left(32)
+        };
+        words.into_iter().fold(xxh3_64(&self.blob) | 1, mix)
     }
 
     /// Takes `record` into a free slot.

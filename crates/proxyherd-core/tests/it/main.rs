@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "what helps tests is a test too")]
 
 mod budget;
+mod check;
 mod data;
 mod herd;
 mod links;

@@ -115,7 +115,7 @@ impl Herd {
         let mut directions = ends.map(|(server, place)| self.directions[server][place].lock().unwrap());
         for (server, place) in ends {
             self.is_down[server][place].store(true, SeqCst);
-            self.maps[server].link_down(link(place));
+            let _ = self.maps[server].link_down(link(place));
         }
         thread::yield_now();
         for (server, place) in ends {

@@ -129,6 +129,8 @@ impl World {
             neighbours: neighbours.into_iter().map(name).zip(dials.iter().copied()).collect(),
             dials: dials.clone(),
             client_ttl: self.scenario.client_ttl,
+            has_tree: self.scenario.has_tree,
+            is_old: self.scenario.old_servers[server],
             rules: self.rules,
         }));
         for link in (0..dials.len()).filter(|&link| dials[link]) {

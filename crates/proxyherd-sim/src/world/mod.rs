@@ -59,6 +59,8 @@ enum Event {
     Peace,
     /// Does the herd agree?
     Agree,
+    /// Nothing goes wrong for a while, and clients report.
+    Calm,
 }
 
 /// What a server does by itself.
@@ -89,6 +91,8 @@ struct World {
     peace_at: Nanos,
     /// So long it may take to agree then.
     peace_until: Nanos,
+    /// How many records had come, changes been taken and links come up when the herd became calm, while it is.
+    calm_from: Option<(u64, u64, u64)>,
     /// Ways that stay blocked in peace.
     lasting: Vec<(usize, usize)>,
     /// Writers that will flush soon.
@@ -166,6 +170,7 @@ impl World {
             rounds_left: scenario.rounds,
             peace_at: 0,
             peace_until: 0,
+            calm_from: None,
             lasting: Vec::new(),
             due: BTreeSet::new(),
             waiting: BTreeSet::new(),
@@ -216,6 +221,7 @@ impl World {
             Event::Sweep => self.sweep(),
             Event::Peace => self.peace(),
             Event::Agree => self.agree(),
+            Event::Calm => self.calm(),
         }
     }
 

@@ -10,6 +10,10 @@ use crate::{
 
 /// How often a herd that is left in peace is asked whether it agrees.
 const ASKING_INTERVAL: Nanos = 250 * MILLISECOND;
+/// How long after it agreed the herd is left alone, so that links and tree are as they will be, before it is calm.
+const BEFORE_CALM: Nanos = 8 * SECOND;
+/// How long clients report while nothing goes wrong.
+const CALM: Nanos = 10 * SECOND;
 /// How often servers look for what has expired, and at how many slots of each shard.
 const SWEEP_INTERVAL: Nanos = 3 * SECOND;
 const SWEEP_SLOTS: usize = 3;
@@ -35,8 +39,9 @@ impl World {
 
     /// Nobody reports any more, and nothing new goes wrong; but now and then something stays as it is.
     pub(super) fn peace(&mut self) {
+        let is_calm = self.calm_from.is_some();
         self.peace_until = self.now + self.scenario.settling_max(self.checker.ledger.bytes());
-        if self.rounds_left > 1 && self.rng.chance(300) {
+        if !is_calm && self.rounds_left > 1 && self.rng.chance(300) {
             let fault = self.faults.draw_lasting();
             self.inflict(fault);
         }
@@ -98,9 +103,52 @@ impl World {
             }
         }
         self.look_at_books();
+        if let Some(from) = self.calm_from.take() {
+            self.count_payloads(from);
+        } else if self.lasting.is_empty() && self.servers.iter().all(|server| server.life.is_some()) {
+            return self.timeline.put(self.now + BEFORE_CALM, Event::Calm);
+        }
         self.rounds_left -= 1;
         if self.rounds_left > 0 {
             self.begin_round();
+        }
+    }
+
+    /// Clients report, and nothing goes wrong.
+    pub(super) fn calm(&mut self) {
+        self.calm_from = Some((self.tally.records, self.tally.accepted, self.tally.links));
+        self.peace_at = self.now + CALM;
+        let ask = self.clients.interval();
+        self.timeline.put(self.now + ask, Event::Ask);
+        self.timeline.put(self.peace_at + 1, Event::Peace);
+    }
+
+    /// Each change is to come to each server once, where it goes along a tree.
+    fn count_payloads(&mut self, (records, accepted, links): (u64, u64, u64)) {
+        // Where wires are slow or bad, what has not come in time is asked for again.
+        if !self.scenario.is_swift() || self.tally.links > links {
+            return;
+        }
+        let (records, accepted) = (self.tally.records - records, self.tally.accepted - accepted);
+        let most = self.scenario.payloads_max(accepted);
+        if self.scenario.is_all_tree() {
+            self.tally.calm_records += records;
+            self.tally.calm_records_least += accepted * (self.scenario.servers as u64 - 1);
+        }
+        if records > most {
+            let text = format!("{records} records for {accepted} changes, and not {most} at most");
+            self.checker.found(self.now, Symptom::Payloads, text);
+        }
+    }
+
+    /// Servers that keep to the rules never find a difference.
+    fn look_at_mismatches(&mut self) {
+        for (server, Server { life, .. }) in self.servers.iter().enumerate() {
+            let found = life.as_ref().map_or(0, |life| life.map.root_mismatches());
+            if found > 0 {
+                let text = format!("server {server} found {found} differences");
+                self.checker.found(self.now, Symptom::Root, text);
+            }
         }
     }
 
@@ -110,6 +158,7 @@ impl World {
     }
 
     fn look_at_books(&mut self) {
+        self.look_at_mismatches();
         for (server, Server { life, .. }) in self.servers.iter().enumerate() {
             if let Some(life) = life {
                 self.checker.bookkeeping(self.now, server, &life.map, life.links_len());

@@ -80,8 +80,8 @@ impl World {
             self.waiting.insert((server, conn));
             return;
         }
-        let (now, mut has_more) = (self.now, false);
-        self.with(server, |life, out| has_more = life.flush(now, conn, out));
+        let mut has_more = false;
+        self.with(server, |life, out| has_more = life.flush(conn, out));
         if has_more {
             self.tally.partial_flushes += 1;
             self.flush_soon(server, conn);
@@ -113,8 +113,8 @@ impl World {
     pub(super) fn dial(&mut self, server: usize, place: usize) {
         let (to, _) = self.scenario.neighbours(server)[place];
         let conn = self.network.connect(server, to);
-        let now = self.now;
-        self.with(server, |life, out| life.dial(now, conn, place, out));
+        let (now, clock_ns) = (self.now, self.clock_ns(server));
+        self.with(server, |life, out| life.dial(now, clock_ns, conn, place, out));
         self.tick_later(server, conn);
     }
 
@@ -154,6 +154,7 @@ impl World {
                 self.story.tell(self.now, || format!("server {server} has a link with {to}"));
             }
             Action::Received(records) => self.tally.records += records,
+            Action::ClocksApart => self.tally.clocks_apart += 1,
             Action::Broken(text) => {
                 self.checker.found(self.now, Symptom::Protocol, format!("server {server}: {text}"));
             }

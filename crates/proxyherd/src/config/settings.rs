@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use proxyherd_core::limits::HERD_ID_LEN_MAX;
+use proxyherd_core::{limits::HERD_ID_LEN_MAX, link::HIGHEST};
 
 use super::{
     log::{Log, LogFormat, LogLevel},
@@ -34,6 +34,21 @@ pub struct Herd {
     pub tls: Tls,
     /// A client is forgotten this long after its report was received, if ever.
     pub client_ttl: Option<Duration>,
+    /// By which links changes go.
+    pub flood: Flood,
+    /// The highest version of the link protocol that is spoken.
+    pub link_version: u16,
+    /// Where clocks are further apart, there is no link.
+    pub clock_offset_max: Duration,
+}
+
+/// By which links changes go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flood {
+    /// Those of a spanning tree; others take over where it breaks.
+    Tree,
+    /// All.
+    All,
 }
 
 /// How links are made sure of.
@@ -74,6 +89,9 @@ impl Default for Herd {
             data: PathBuf::from("data"),
             tls: Tls::Certs(PathBuf::from("certs")),
             client_ttl: None,
+            flood: Flood::Tree,
+            link_version: HIGHEST,
+            clock_offset_max: Duration::from_secs(60),
         }
     }
 }
@@ -112,13 +130,26 @@ pub(super) fn read_herd(mut section: Section<'_, '_>, base: &Path) -> Herd {
     let id = section.parsed("id", expected, parse_herd_id).map_or(default.id, |id| id.value);
     let max_clients = section.integer("max_clients", 1..=1_000_000_000, default.max_clients).value;
     let client_ttl_s = section.integer("client_ttl_s", 0..=TEN_YEARS_S, 0).value;
+    let flood = section.choice("flood", &[("tree", Flood::Tree), ("all", Flood::All)]);
+    let link_version = section.integer("link_version", 1..=HIGHEST.into(), default.link_version.into()).value;
+    let clock_offset_max_s = default.clock_offset_max.as_secs();
+    let clock_offset_max_s = section.integer("max_clock_offset_s", 1..=86_400, clock_offset_max_s).value;
     let tls = read_tls(&mut section, base);
     refuse_durability(&mut section);
     let data = section.parsed("data", "takes a directory", parse_path);
     let data = data.map_or_else(|| base.join(default.data), |data| data.relative_to(base));
     section.finish();
     let client_ttl = (client_ttl_s > 0).then(|| Duration::from_secs(client_ttl_s));
-    Herd { id, max_clients, data, tls, client_ttl }
+    Herd {
+        id,
+        max_clients,
+        data,
+        tls,
+        client_ttl,
+        flood: flood.map_or(default.flood, |flood| flood.value),
+        link_version: link_version as u16,
+        clock_offset_max: Duration::from_secs(clock_offset_max_s),
+    }
 }
 
 fn parse_herd_id(text: &str) -> Result<String, &'static str> {

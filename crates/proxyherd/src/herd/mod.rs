@@ -26,7 +26,7 @@ pub use self::links::{Link, LinkState, Links};
 use crate::{
     admission::{Admission, descriptors},
     clock,
-    config::{Config, Server},
+    config::{Config, Flood, Server},
     credentials::Credentials,
     log::ServerLog,
     places::{Places, Purse},
@@ -97,7 +97,13 @@ impl Herd {
         let links = Links::new(config.links_of(&server.name));
         let room = descriptors::left_for_clients(links.iter().count());
         Arc::new(Herd {
-            identity: Identity { herd: config.herd.id.clone(), me },
+            identity: Identity {
+                herd: config.herd.id.clone(),
+                me,
+                link_version: config.herd.link_version,
+                has_tree: config.herd.flood == Flood::Tree,
+                clock_offset_max_ns: config.herd.clock_offset_max.as_nanos() as u64,
+            },
             links,
             admission: Arc::new(Admission::new(&config.limits, room)),
             places,

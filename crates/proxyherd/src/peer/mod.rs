@@ -120,7 +120,7 @@ async fn keep_dialling(herd: Arc<Herd>, index: usize, stop: CancellationToken) {
 /// Dials once and speaks until the link ends, which it always does for some reason.
 async fn dial_and_speak(herd: &Arc<Herd>, link: &Link, stop: &CancellationToken) -> Trouble {
     let dialled = stop.run_until_cancelled(timeout(HANDSHAKE_MAX, wire::dial(herd, link)));
-    let (wire, received) = match dialled.await {
+    let (wire, received, agreed) = match dialled.await {
         Some(Ok(Ok(dialled))) => dialled,
         Some(Ok(Err(trouble))) => return trouble,
         Some(Err(_)) => return Trouble::NoAnswer,
@@ -128,7 +128,7 @@ async fn dial_and_speak(herd: &Arc<Herd>, link: &Link, stop: &CancellationToken)
     };
     let _speaking = link.speaking.lock().await;
     let how = format!("dialled {}", link.neighbor.address);
-    session::speak(herd, link, wire, received, &how, stop).await
+    session::speak(herd, link, wire, received, agreed, &how, stop).await
 }
 
 async fn accept_all(herd: Arc<Herd>, listener: TcpListener, tasks: TaskTracker, stop: CancellationToken) {
@@ -163,7 +163,7 @@ async fn welcome(
     let Caller { mut wire, hello, received } =
         answered.ok_or(Trouble::Crowded)?.map_err(|_| Trouble::NoAnswer)??;
     drop(handshake);
-    let (place, answer) = match herd.identity.answer(&hello, &herd.links.neighbors()) {
+    let (place, answer) = match herd.identity.answer(clock::now_ns(), &hello, &herd.links.neighbors()) {
         Ok(agreed) => agreed,
         Err(refused) => {
             let _ = wire::say(&mut wire, |encoder| encoder.refusal(&refused.to_string())).await;
@@ -175,7 +175,10 @@ async fn welcome(
     link.stop();
     let speaking = link.speaking.lock().await;
     let trouble = match wire::say(&mut wire, |encoder| encoder.hello(&answer)).await {
-        Ok(()) => session::speak(herd, link, wire, received, "it dialled", stop).await,
+        Ok(()) => {
+            let agreed = herd.identity.agreed(&hello);
+            session::speak(herd, link, wire, received, agreed, "it dialled", stop).await
+        }
         Err(trouble) => trouble,
     };
     tell_down(herd, link, &trouble);

@@ -5,8 +5,9 @@ use std::{future::pending, pin::pin, sync::Arc};
 use proxyherd_core::{
     codec::link::Encoder,
     flood::Wake,
-    limits::{HEARTBEAT_INTERVAL, LINK_BATCH_LEN, LINK_SILENCE_MAX},
-    link::{Incoming, Transcript},
+    limits::{CLOCK_OFFSET_WARN_NS, HEARTBEAT_INTERVAL, LINK_BATCH_LEN, LINK_SILENCE_MAX},
+    link::{Incoming, Transcript, told},
+    map::Agreed,
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split},
@@ -33,6 +34,7 @@ pub(super) async fn speak(
     link: &Link,
     wire: Wire,
     received: Vec<u8>,
+    agreed: Agreed,
     how: &str,
     stop: &CancellationToken,
 ) -> Trouble {
@@ -40,14 +42,17 @@ pub(super) async fn speak(
     let subject = Subject::Link(&link.neighbor.name);
     herd.log.event(LogLevel::Info, subject, format_args!("up: {how}"));
     let (reader, mut writer) = split(wire);
+    // Before the first frame is heard: what a neighbour wants it says on top of this.
+    let mut encoder = Encoder::default();
+    herd.wake(herd.map().agree(link.id, &link.neighbor.name, agreed, &mut encoder));
     let mut receiving = pin!(receive(herd, link, reader, received));
     let trouble = tokio::select! {
         trouble = &mut receiving => trouble,
-        trouble = send_while_heard(herd, link, &mut writer) => trouble,
+        trouble = send_while_heard(herd, link, &mut writer, encoder) => trouble,
         () = replaced.cancelled() => Trouble::Replaced,
         () = stop.cancelled() => take_leave(writer, receiving).await,
     };
-    herd.map().link_down(link.id);
+    herd.wake(herd.map().link_down(link.id));
     trouble
 }
 
@@ -69,7 +74,9 @@ async fn receive(
     mut reader: impl AsyncRead + Unpin,
     mut bytes: Vec<u8>,
 ) -> Trouble {
-    let mut incoming = Incoming::new(link.id);
+    let clock_offset_max_ns = herd.identity.clock_offset_max_ns;
+    let mut incoming = Incoming::new(link.id).with_clock_offset_max(clock_offset_max_ns);
+    let mut alarms = Alarms::default();
     let mut log = LinkLog::new(herd, link, Direction::In);
     bytes.reserve(2 * LINK_BATCH_LEN);
     loop {
@@ -82,6 +89,7 @@ async fn receive(
             Err(error) => return error.into(),
         };
         link.add_received(incoming.records() - counted);
+        alarms.tell(herd, link, &incoming);
         log.tell(&bytes[..consumed]);
         bytes.drain(..consumed);
         if let Err(trouble) = read(&mut reader, &mut bytes).await {
@@ -106,21 +114,34 @@ async fn read(reader: &mut (impl AsyncRead + Unpin), bytes: &mut Vec<u8>) -> Res
 
 /// [`send`], where a connection that takes no more does not end the link. What the neighbour said before it left may
 /// be all that is left of some reports: it is read first, and reading finds the same end.
-async fn send_while_heard(herd: &Herd, link: &Link, writer: &mut (impl AsyncWrite + Unpin)) -> Trouble {
-    match send(herd, link, writer).await {
+async fn send_while_heard(
+    herd: &Herd,
+    link: &Link,
+    writer: &mut (impl AsyncWrite + Unpin),
+    encoder: Encoder,
+) -> Trouble {
+    match send(herd, link, writer, encoder).await {
         Trouble::Broken(_) => pending().await,
         trouble => trouble,
     }
 }
 
-async fn send(herd: &Herd, link: &Link, writer: &mut (impl AsyncWrite + Unpin)) -> Trouble {
-    let mut encoder = Encoder::default();
+/// `encoder` holds what is said first.
+async fn send(
+    herd: &Herd,
+    link: &Link,
+    writer: &mut (impl AsyncWrite + Unpin),
+    mut encoder: Encoder,
+) -> Trouble {
     let mut log = LinkLog::new(herd, link, Direction::Out);
-    let (mut sent, mut written) = (0, Instant::now());
-    herd.map().write_vectors(&mut encoder);
+    let (mut sent, mut beat_at) = (0, Instant::now());
     loop {
         link.set_behind(true);
         let is_drained = herd.map().flush(link.id, &mut encoder);
+        if Instant::now() >= beat_at {
+            beat_at = Instant::now() + HEARTBEAT_INTERVAL;
+            herd.map().write_heartbeat(link.id, clock::now_ns(), &mut encoder);
+        }
         if encoder.is_exhausted() {
             return Trouble::Exhausted;
         }
@@ -132,14 +153,10 @@ async fn send(herd: &Herd, link: &Link, writer: &mut (impl AsyncWrite + Unpin)) 
             link.add_sent(encoder.records() - sent);
             sent = encoder.records();
             encoder.clear();
-            written = Instant::now();
         }
         if is_drained {
             link.set_behind(false);
-            // A wake that turns out to be for nothing does not put the heartbeat off.
-            if timeout_at(written + HEARTBEAT_INTERVAL, link.ready.notified()).await.is_err() {
-                encoder.heartbeat(clock::now_ns());
-            }
+            let _ = timeout_at(beat_at, link.ready.notified()).await;
         }
     }
 }
@@ -157,6 +174,32 @@ async fn write(writer: &mut (impl AsyncWrite + Unpin), mut bytes: &[u8]) -> Resu
     }
     let flushed = timeout(LINK_SILENCE_MAX, writer.flush()).await;
     Ok(flushed.map_err(|_| Trouble::Stuck)??)
+}
+
+/// What of a neighbour's heartbeats is worth a line in the log, each time that it begins.
+#[derive(Default)]
+struct Alarms {
+    mismatches: u64,
+    are_clocks_apart: bool,
+}
+
+impl Alarms {
+    fn tell(&mut self, herd: &Herd, link: &Link, incoming: &Incoming) {
+        let warn = |message| herd.log.event(LogLevel::Warn, Subject::Link(&link.neighbor.name), message);
+        if incoming.mismatches() > self.mismatches {
+            self.mismatches = incoming.mismatches();
+            warn(format_args!(
+                "what it holds differs, with nothing on its way; the difference is being repaired"
+            ));
+        }
+        let offset_ns = incoming.clocks().offset_ns();
+        let are_apart = offset_ns.unsigned_abs() > CLOCK_OFFSET_WARN_NS;
+        if are_apart && !self.are_clocks_apart {
+            let offset = told(offset_ns);
+            warn(format_args!("its clock is {offset} this server's: look at the clocks of both"));
+        }
+        self.are_clocks_apart = are_apart;
+    }
 }
 
 /// One direction of a link as AT lines in the log, where the log is that detailed.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use proxyherd_core::{
     codec::link::{Encoder, Frame, FrameError, Hello, decode, may_be_hello},
     link::LinkError,
+    map::Agreed,
     types::ServerName,
 };
 use tokio::{
@@ -18,6 +19,7 @@ use tokio::{
 
 use super::Trouble;
 use crate::{
+    clock,
     config::Address,
     herd::{Herd, Link},
 };
@@ -41,14 +43,16 @@ pub(super) struct Caller {
     pub(super) received: Vec<u8>,
 }
 
-/// A connection to the neighbour of `link`, on which both have said HELLO, and what came behind the neighbour's.
-pub(super) async fn dial(herd: &Herd, link: &Link) -> Result<(Wire, Vec<u8>), Trouble> {
+/// A connection to the neighbour of `link`, on which both have said HELLO, what came behind the neighbour's, and what
+/// both can.
+pub(super) async fn dial(herd: &Herd, link: &Link) -> Result<(Wire, Vec<u8>, Agreed), Trouble> {
     let expected = &link.neighbor.name;
     let mut wire = secured(herd, reach(&link.neighbor.address).await?, expected).await?;
-    say(&mut wire, |encoder| encoder.hello(&herd.identity.hello())).await?;
+    let dialled_ns = clock::now_ns();
+    say(&mut wire, |encoder| encoder.hello(&herd.identity.hello(dialled_ns))).await?;
     let (hello, received) = hear_hello(&mut wire).await?;
-    herd.identity.confirm(&hello, expected)?;
-    Ok((wire, received))
+    herd.identity.confirm(clock::now_ns(), dialled_ns, &hello, expected)?;
+    Ok((wire, received, herd.identity.agreed(&hello)))
 }
 
 async fn reach(address: &Address) -> Result<TcpStream, Trouble> {

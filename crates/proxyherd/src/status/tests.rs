@@ -31,6 +31,8 @@ fn link(neighbor: &str) -> LinkStatus {
         payloads_sent: 0,
         payloads_received: 0,
         lag_s: 0.0,
+        clock_offset_s: 0.0,
+        eager: true,
         trouble: None,
     }
 }
@@ -46,6 +48,7 @@ fn status(server: &str, records: u64, links: Vec<LinkStatus>) -> Status {
         records,
         connections: 12,
         reports: ReportStatus { accepted: 12345, stale: 6, rejected: 0 },
+        root_mismatches: 0,
         log_left_out: 0,
         places_budgets: vec![],
         certificate_days_left: None,
@@ -175,6 +178,11 @@ fn what_an_operator_should_look_at_is_a_sentence() {
          renew it with `proxyherd init --server Riley`",
     );
     check(|status| status.links[0].up = false, "Riley's link with Jaquez is down: it has not come up yet");
+    check(
+        |status| status.root_mismatches = 2,
+        "Riley has found 2 differences between its map and its neighbors', and repaired them; look at its log",
+    );
+    check(|status| status.links[0].clock_offset_s = -1.26, "Jaquez's clock is 1.3 s behind Riley's");
     check(|status| status.links[0].lag_s = 2.34, "Riley has had news for Jaquez for 2.3 s");
 }
 

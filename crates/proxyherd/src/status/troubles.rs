@@ -9,6 +9,9 @@ use crate::{
 /// News that wait longer than this, seconds, are worth a word.
 const LAG_S_MAX: f64 = 1.0;
 
+/// Clocks that are further apart, seconds, are worth a word.
+const CLOCK_OFFSET_S_MAX: f64 = 1.0;
+
 /// What is wrong, server by server.
 pub(super) fn of(seen: &Seen) -> Vec<String> {
     seen.servers.iter().flat_map(|server| of_server(seen, server)).collect()
@@ -34,6 +37,12 @@ fn of_server(seen: &Seen, server: &Asked) -> Vec<String> {
         troubles.push(format!("{name} has left {} lines out of its log, to keep up", status.log_left_out));
     }
     troubles.extend(status.certificate_days_left.and_then(|days| of_certificate(name, days)));
+    if status.root_mismatches > 0 {
+        troubles.push(format!(
+            "{name} has found {} differences between its map and its neighbors', and repaired them; look at its log",
+            status.root_mismatches
+        ));
+    }
     troubles.extend(status.links.iter().filter_map(|link| of_link(name, link)));
     troubles
 }
@@ -71,6 +80,10 @@ fn of_link(name: &str, link: &LinkStatus) -> Option<String> {
         Some(format!("{name}'s link with {neighbor} is down: {why}"))
     } else if link.lag_s > LAG_S_MAX {
         Some(format!("{name} has had news for {neighbor} for {:.1} s", link.lag_s))
+    } else if link.clock_offset_s.abs() > CLOCK_OFFSET_S_MAX {
+        let side = if link.clock_offset_s > 0.0 { "ahead of" } else { "behind" };
+        let seconds = link.clock_offset_s.abs();
+        Some(format!("{neighbor}'s clock is {seconds:.1} s {side} {name}'s"))
     } else {
         None
     }

@@ -32,4 +32,6 @@ mod places_kept;
 mod places_osm;
 mod slow_clients;
 mod stopping;
+mod tree;
+mod upgrading;
 mod watching;

@@ -3,7 +3,7 @@
 
 use std::{
     io::Read,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use proxyherd_core::{
@@ -76,6 +76,7 @@ fn half_a_hello_is_not_waited_for_longer_than_the_handshake_may_take() {
 fn a_server_that_does_not_belong_is_told_why_and_logged() {
     let (herd, at) = riley_alone();
     let right = neighbor::hello("Jaquez");
+    let clock_ns = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos() as u64;
     for (hello, reason) in [
         (neighbor::hello("Eve"), "Eve is no neighbor of Riley"),
         (neighbor::hello("Campbell"), "Campbell is no neighbor of Riley"),
@@ -83,6 +84,7 @@ fn a_server_that_does_not_belong_is_told_why_and_logged() {
         (Hello { herd: "other".into(), ..right.clone() }, "it belongs to the herd \"other\""),
         (Hello { lowest: 8, highest: 9, ..right.clone() }, "it speaks link versions 8 to 9"),
         (Hello { shards: 1, ..right.clone() }, "it cuts its map into 1 shards"),
+        (Hello { clock_ns: Some(clock_ns + 90_000_000_000), ..right.clone() }, "the clock of Jaquez is"),
     ] {
         let stream = neighbor::dial(herd.at("Riley").peer, &neighbor::bytes_of(&hello));
         let address = stream.local_addr().unwrap();

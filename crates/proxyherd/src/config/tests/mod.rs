@@ -128,6 +128,9 @@ fn every_value_is_read() {
         data = "/var"
         max_clients = 5
         client_ttl_s = 60
+        flood = "all"
+        link_version = 1
+        max_clock_offset_s = 7
         [places]
         provider = "google"
         fallback = ["google-legacy", "osm", "embedded"]
@@ -181,7 +184,10 @@ fn every_value_is_read() {
             max_clients: 5,
             data: "/var".into(),
             tls: Tls::Certs("/etc/herd certs".into()),
-            client_ttl: Some(Duration::from_secs(60))
+            client_ttl: Some(Duration::from_secs(60)),
+            flood: Flood::All,
+            link_version: 1,
+            clock_offset_max: Duration::from_secs(7),
         }
     );
     assert_eq!(

@@ -62,6 +62,8 @@ impl Collector for Metrics {
         families.gauge("proxyherd_replies_buffered_bytes", help, buffered)?;
         let invalid = herd.counts.lines_invalid.load(Relaxed);
         families.counter("proxyherd_lines_invalid", "Lines answered with a question mark", invalid)?;
+        let help = "Differences found between this server's map and a neighbor's";
+        families.counter("proxyherd_root_mismatches", help, herd.map().root_mismatches())?;
         let left_out = herd.log.left_out();
         families.counter("proxyherd_log_lines_left_out", "Log lines left out to keep up", left_out)?;
         let refused = herd.counts.peers_refused.load(Relaxed);
@@ -136,9 +138,17 @@ impl Families<'_, '_> {
         self.counters("proxyherd_link_ups", "How often a link has come up", "neighbor", times_up)?;
         let up = each(|link| u64::from(link.state().up_since.is_some()));
         self.gauges("proxyherd_link_up", "Whether a link is up", None, "neighbor", up)?;
+        let eager = |link: &Link| u64::from(herd.map().is_eager(link.id));
+        let eager = herd.links.iter().map(|link| (link.neighbor.name.to_string(), eager(link)));
+        let help = "Whether a neighbor is told of changes as they come, or only asked what it lacks";
+        self.gauges("proxyherd_link_eager", help, None, "neighbor", eager)?;
         let lag = herd.links.iter().map(|link| (link.neighbor.name.to_string(), link.lag().as_secs_f64()));
         let help = "For how long something has been waiting to be sent";
-        self.gauges("proxyherd_link_lag", help, Some(&Unit::Seconds), "neighbor", lag)
+        self.gauges("proxyherd_link_lag", help, Some(&Unit::Seconds), "neighbor", lag)?;
+        let offset = |link: &Link| herd.map().clock_offset_ns(link.id) as f64 / 1e9;
+        let offsets = herd.links.iter().map(|link| (link.neighbor.name.to_string(), offset(link)));
+        let help = "By how much a neighbor's clock is surely ahead of this server's, or, if negative, behind";
+        self.gauges("proxyherd_link_clock_offset", help, Some(&Unit::Seconds), "neighbor", offsets)
     }
 
     fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {

@@ -28,6 +28,9 @@ pub struct Status {
     pub connections: usize,
     /// Reports of clients since the start.
     pub reports: ReportStatus,
+    /// Differences found between what it and its neighbours hold, since the start.
+    #[serde(default)]
+    pub root_mismatches: u64,
     /// Log lines left out since the start.
     pub log_left_out: u64,
     /// The budgets of requests to providers of places, where there are any.
@@ -82,6 +85,9 @@ pub struct LinkStatus {
     pub dials: bool,
     /// Whether the link is up.
     pub up: bool,
+    /// Whether the neighbour is told of changes as they come: the link is in the spanning tree.
+    #[serde(default)]
+    pub eager: bool,
     /// Seconds since it came up; absent while it is down.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub up_s: Option<f64>,
@@ -93,6 +99,9 @@ pub struct LinkStatus {
     pub payloads_received: u64,
     /// For how long something has been waiting to be sent, seconds.
     pub lag_s: f64,
+    /// By how much the neighbour's clock is surely ahead of the server's, or, if negative, behind, seconds.
+    #[serde(default)]
+    pub clock_offset_s: f64,
     /// Why the link is down, as far as that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
@@ -111,11 +120,12 @@ impl Status {
             records: herd.map().len(),
             connections: herd.admission.connections(),
             reports: ReportStatus::of(herd),
+            root_mismatches: herd.map().root_mismatches(),
             log_left_out: herd.log.left_out(),
             places_budgets: BudgetStatus::all(herd),
             certificate_days_left: herd.credentials.as_ref().map(|credentials| credentials.days_left()),
             peers_refused: herd.counts.peers_refused.load(Relaxed),
-            links: herd.links.iter().map(LinkStatus::of).collect(),
+            links: herd.links.iter().map(|link| LinkStatus::of(herd, link)).collect(),
         }
     }
 }
@@ -147,18 +157,20 @@ impl BudgetStatus {
 }
 
 impl LinkStatus {
-    fn of(link: &Link) -> LinkStatus {
+    fn of(herd: &Herd, link: &Link) -> LinkStatus {
         let state = link.state();
         LinkStatus {
             neighbor: link.neighbor.name.to_string(),
             address: link.neighbor.address.to_string(),
             dials: link.neighbor.dial,
             up: state.up_since.is_some(),
+            eager: herd.map().is_eager(link.id),
             up_s: state.up_since.map(|since| since.elapsed().as_secs_f64()),
             times_up: state.times_up,
             payloads_sent: link.payloads_sent(),
             payloads_received: link.payloads_received(),
             lag_s: link.lag().as_secs_f64(),
+            clock_offset_s: herd.map().clock_offset_ns(link.id) as f64 / 1e9,
             trouble: state.trouble,
         }
     }

@@ -17,7 +17,8 @@ use super::wait::PATIENCE;
 pub(crate) fn hello(name: &str) -> Hello {
     let server = ServerName::new(name).unwrap();
     let origin = Origin { server, incarnation: 7 };
-    Hello { lowest: 1, highest: 1, features: 0, herd: "herd".into(), origin, shards: SHARDS as u8 }
+    let shards = SHARDS as u8;
+    Hello { lowest: 1, highest: 1, features: 0, herd: "herd".into(), origin, shards, clock_ns: None }
 }
 
 pub(crate) fn bytes_of(hello: &Hello) -> Vec<u8> {

@@ -1,0 +1,96 @@
+//! Frames of the spanning tree: STATE, IHAVE, GRAFT, PRUNE. What they do is known in `tree`, `flood` and `map`.
+
+use super::link::{Covered, Encoder, FrameError, Reader, put_text, put_u64};
+use crate::{
+    limits::LINKS_MAX,
+    types::{LinkState, Origin, ServerName},
+};
+
+pub(super) const STATE: u8 = 12;
+pub(super) const IHAVE: u8 = 13;
+pub(super) const GRAFT: u8 = 14;
+pub(super) const PRUNE: u8 = 15;
+/// Flag of GRAFT: only until all is told that is lacking now.
+pub(super) const ONCE: u8 = 0b0000_0001;
+
+pub(super) fn decode_state(reader: &mut Reader<'_>) -> Result<Option<LinkState>, FrameError> {
+    let broken = FrameError::Value("STATE");
+    let mut head = || Some((reader.u64()?, reader.u64()?, reader.text()?, reader.u8()?));
+    let Some((incarnation, stamp, server, count)) = head() else { return Ok(None) };
+    if usize::from(count) > LINKS_MAX {
+        return Err(broken);
+    }
+    let origin = Origin { server: ServerName::new(server).map_err(|_| broken)?, incarnation };
+    let mut up = Vec::with_capacity(usize::from(count));
+    for _ in 0..count {
+        let Some(name) = reader.text() else { return Ok(None) };
+        up.push(ServerName::new(name).map_err(|_| broken)?);
+    }
+    Ok(Some(LinkState { origin, stamp, up }))
+}
+
+impl Encoder {
+    /// Encodes what a server says of its links.
+    pub fn state(&mut self, state: &LinkState) {
+        debug_assert!(state.up.len() <= LINKS_MAX, "no server has more links");
+        self.frame(STATE, 0, |out| {
+            put_u64(out, state.origin.incarnation);
+            put_u64(out, state.stamp);
+            put_text(out, state.origin.server.as_str());
+            out.push(state.up.len() as u8);
+            state.up.iter().for_each(|name| put_text(out, name.as_str()));
+        });
+    }
+
+    /// Encodes how far origins are covered here in one shard, to a neighbour that is not told of changes.
+    pub fn ihave(&mut self, shard: u8, covered: &[(u16, u64)]) {
+        for covered in covered.chunks(Covered::COUNT_MAX) {
+            self.covered(IHAVE, 0, shard, covered);
+        }
+    }
+
+    /// Encodes how far origins are covered here in one shard, asking for all that is above: once, or from now on.
+    /// Entries that do not fit one frame are left out: what is not told to be covered is sent, and does no harm.
+    pub fn graft(&mut self, shard: u8, covered: &[(u16, u64)], is_once: bool) {
+        let covered = &covered[..covered.len().min(Covered::COUNT_MAX)];
+        self.covered(GRAFT, if is_once { ONCE } else { 0 }, shard, covered);
+    }
+
+    /// Encodes that the neighbour is to tell of changes no more.
+    pub fn prune(&mut self) {
+        self.frame(PRUNE, 0, |_| ());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::link::{Frame, decode};
+
+    #[test]
+    fn what_the_tree_is_made_by_comes_back_as_it_went() {
+        let name = |name: &str| ServerName::new(name).unwrap();
+        let origin = Origin { server: name("Riley"), incarnation: 7 };
+        let state = LinkState { origin: origin.clone(), stamp: 9, up: vec![name("Jaquez"), name("Juzang")] };
+        let mut encoder = Encoder::default();
+        encoder.state(&state);
+        encoder.prune();
+        let index = encoder.index_of(&origin).unwrap();
+        encoder.ihave(3, &[(index, 5)]);
+        encoder.graft(4, &[(index, 6)], true);
+        encoder.graft(5, &[], false);
+        let (mut bytes, mut frames) = (encoder.bytes(), Vec::new());
+        while let Some((frame, len)) = decode(bytes).unwrap() {
+            frames.push(frame);
+            bytes = &bytes[len..];
+        }
+        assert_eq!(frames[0], Frame::State(state));
+        assert_eq!(frames[1], Frame::Prune);
+        let Frame::Ihave(covered) = &frames[3] else { panic!("{frames:?}") };
+        assert_eq!((covered.shard, covered.iter().collect()), (3, vec![(0, 5)]));
+        assert!(matches!(&frames[4], Frame::Graft { covered, is_once: true } if covered.shard == 4));
+        assert!(
+            matches!(&frames[5], Frame::Graft { covered, is_once: false } if covered.iter().count() == 0)
+        );
+    }
+}

@@ -1,0 +1,216 @@
+//! Does a neighbour hold the same? And where not, what is different?
+//!
+//! Each end tells of a shard the sum of all that it holds, whenever it has nothing left to send of it, together with how
+//! many records have come from the other. If that is how many the other has sent, and it has nothing left to send
+//! either, then nothing is on its way in either direction: both have offered all they hold, and the sums must be
+//! equal. Vectors could not say as much: records run ahead of the markers that cover them, and the last records of a
+//! server that has died are never covered.
+//!
+//! Unequal sums are an alarm. What differs is found by the hash tree: places are the first bits of the keys' hashes,
+//! four a step, and only branches whose sums differ are looked into. The sums below the root are made when they are
+//! asked for, by a look at the whole shard, so that they cost nothing while all is well.
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::{LinkId, Outbox, Shard, Wake, roots::Weight};
+use crate::{
+    codec::{
+        check::{BRANCHES_MAX, Branches, Check, DEPTH_MAX, FAN_OUT, Leaves, Level},
+        link::Encoder,
+    },
+    store::{Slot, SlotId},
+};
+
+/// What expires within this time from now is not compared, nanoseconds.
+const MARGIN_NS: u64 = 2_000_000_000;
+/// A branch in which this server holds so few records is not looked into: they are sent.
+const LEAF_RECORDS_MAX: u32 = 2;
+/// So many checks of a shard are left out after one that found a difference, to give the repair time.
+const PAUSE: u8 = 4;
+/// Bits of one step.
+const STEP: u32 = FAN_OUT.trailing_zeros();
+
+/// A branch's children at this server.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sums {
+    sums: [u64; FAN_OUT],
+    records: [u32; FAN_OUT],
+}
+
+impl Shard {
+    /// Appends what this shard holds, unless there is something left to send.
+    pub fn write_check(&self, link: LinkId, now_ns: u64, encoder: &mut Encoder) {
+        let Some(outbox) = self.outbox_if_quiet(link) else { return };
+        let from_ns = now_ns.saturating_add(MARGIN_NS);
+        encoder.check(&Check {
+            shard: self.settings.index,
+            received: outbox.received,
+            from_ns,
+            client_ttl_ns: self.settings.client_ttl_ns.unwrap_or(0),
+            root: self.roots.from(from_ns),
+        });
+    }
+
+    /// Holds what a neighbour holds against what this server holds. Says whether they differ; then the repair begins.
+    pub fn check(&mut self, link: LinkId, now_ns: u64, check: &Check) -> (bool, Wake) {
+        let nothing = (false, Wake::default());
+        let Some(outbox) = self.outbox_if_quiet(link) else { return nothing };
+        let is_comparable = outbox.sent == check.received
+            && now_ns < check.from_ns
+            && check.client_ttl_ns == self.settings.client_ttl_ns.unwrap_or(0);
+        let differs = is_comparable && self.roots.from(check.from_ns) != check.root;
+        let outbox = self.outbox(link);
+        if outbox.check_pause > 0 {
+            outbox.check_pause -= 1;
+            return nothing;
+        }
+        if !differs {
+            return nothing;
+        }
+        outbox.check_pause = PAUSE;
+        let level = Level { shard: check.shard, depth: 0, from_ns: check.from_ns };
+        outbox.branches = Some((level, vec![0]));
+        (true, self.ready(link.bit()))
+    }
+
+    /// The neighbour tells of branches that may differ: looks into those that do, and lets both ends send what is in
+    /// those that hold little.
+    pub fn compare(&mut self, link: LinkId, branches: &Branches<'_>) -> Wake {
+        if !self.is_eager(link) {
+            return Wake::default();
+        }
+        let level = branches.level;
+        let theirs: Vec<_> = branches.iter().collect();
+        let places: Vec<_> = theirs.iter().map(|(place, _)| *place).collect();
+        let below = Level { depth: (level.depth + 1).min(DEPTH_MAX), ..level };
+        let (mut deeper, mut leaves) = (Vec::new(), Vec::new());
+        for ((place, theirs), ours) in theirs.iter().zip(self.sums(level, &places)) {
+            for child in (0..FAN_OUT).filter(|&child| theirs[child] != ours.sums[child]) {
+                let is_leaf = ours.records[child] <= LEAF_RECORDS_MAX || below.depth == DEPTH_MAX;
+                let list = if is_leaf { &mut leaves } else { &mut deeper };
+                list.push(place | child_bits(child, below.depth));
+            }
+        }
+        // What is left out is found again by a later check.
+        deeper.truncate(BRANCHES_MAX);
+        let wake = self.send_all(link, below, &leaves);
+        let outbox = self.outbox(link);
+        outbox.branches = (!deeper.is_empty()).then_some((below, deeper));
+        outbox.leaves = (!leaves.is_empty()).then_some((below, leaves));
+        wake.and(self.ready(link.bit()))
+    }
+
+    /// The neighbour's records in these branches are on their way: this server's are to go there, too.
+    pub fn answer_leaves(&mut self, link: LinkId, leaves: &Leaves<'_>) -> Wake {
+        if !self.is_eager(link) {
+            return Wake::default();
+        }
+        self.send_all(link, leaves.level, &leaves.iter().collect::<Vec<_>>())
+    }
+
+    /// Appends what [`Shard::check`] and [`Shard::compare`] want told.
+    pub(super) fn write_branches(&self, outbox: &mut Outbox, encoder: &mut Encoder) {
+        if let Some((level, places)) = outbox.branches.take() {
+            let sums = self.sums(level, &places).into_iter().map(|sums| sums.sums);
+            encoder.branches(level, &places.iter().copied().zip(sums).collect::<Vec<_>>());
+        }
+        if let Some((level, places)) = outbox.leaves.take() {
+            encoder.leaves(level, &places);
+        }
+    }
+
+    /// The link's outbox, if it is told of changes and has been told all.
+    fn outbox_if_quiet(&self, link: LinkId) -> Option<&Outbox> {
+        let outbox = self.outboxes[link.index()].as_deref().filter(|_| self.is_eager(link))?;
+        let is_quiet = outbox.is_empty() && outbox.branches.is_none() && outbox.leaves.is_none();
+        is_quiet.then_some(outbox)
+    }
+
+    /// What a record counts in the sums.
+    pub(super) fn weight(&self, slot: &Slot) -> Weight {
+        let record = slot.record();
+        let digest = slot.digest(self.origins.digest(slot.origin));
+        Weight::new(record.received_ns(), self.ttl_ns(&record), digest)
+    }
+
+    /// The children of these branches, which are of one level, as far as they count.
+    fn sums(&self, level: Level, places: &[u64]) -> Vec<Sums> {
+        let mut order: Vec<_> = places.iter().copied().zip(0..).collect();
+        order.sort_unstable();
+        let mut sums = vec![Sums::default(); places.len()];
+        for (_, slot) in self.store.live() {
+            let hash = xxh3_64(slot.record().key);
+            let Ok(found) = order.binary_search_by_key(&place_of(hash, level.depth), |(place, _)| *place)
+            else {
+                continue;
+            };
+            let weight = self.weight(slot);
+            if weight.counts_from(level.from_ns) {
+                let (at, child) = (order[found].1, child_of(hash, level.depth));
+                let Sums { sums, records } = &mut sums[at];
+                sums[child] = sums[child].wrapping_add(weight.digest);
+                records[child] += 1;
+            }
+        }
+        sums
+    }
+
+    /// Queues all records of these branches, which are of one level.
+    fn send_all(&mut self, link: LinkId, level: Level, places: &[u64]) -> Wake {
+        if places.is_empty() {
+            return Wake::default();
+        }
+        let mut places = places.to_vec();
+        places.sort_unstable();
+        let is_in = |slot: &Slot| {
+            let place = place_of(xxh3_64(slot.record().key), level.depth);
+            places.binary_search(&place).is_ok() && self.weight(slot).counts_from(level.from_ns)
+        };
+        let found: Vec<SlotId> =
+            self.store.live().filter(|(_, slot)| is_in(slot)).map(|(id, _)| id).collect();
+        // Behind them the neighbour is told again how far all is covered: with a record it may have lost an origin.
+        self.outbox(link).untell();
+        let mut wake = Wake::default();
+        for id in found {
+            let slot = self.store.slot_mut(id);
+            if slot.is_from(link.0) {
+                // It came from there and is not there: it is not had again by not being sent.
+                slot.set_from(None);
+            }
+            wake = wake.and(self.mark(id, link.bit()));
+        }
+        wake
+    }
+
+    /// What of the sums contradicts the records.
+    pub(super) fn contradiction_of_roots(&self) -> Option<String> {
+        let mut roots = super::roots::Roots::default();
+        self.store.live().for_each(|(_, slot)| roots.add(self.weight(slot)));
+        (roots != self.roots)
+            .then(|| format!("the records sum up to {roots:?} and {:?} is noted", self.roots))
+    }
+
+    /// A broken rule: whether this is one of those records that get lost.
+    #[cold]
+    pub(super) fn loses_this_one(&mut self) -> bool {
+        self.applied += 1;
+        self.applied.is_multiple_of(31)
+    }
+}
+
+/// The first bits of a hash, the others 0.
+fn place_of(hash: u64, depth: u8) -> u64 {
+    let bits = u32::from(depth) * STEP;
+    hash & !u64::MAX.checked_shr(bits).unwrap_or(0)
+}
+
+/// Into which child of its branch at `depth` a hash leads.
+fn child_of(hash: u64, depth: u8) -> usize {
+    let above = 64 - (u32::from(depth) + 1) * STEP;
+    (hash >> above) as usize % FAN_OUT
+}
+
+/// What a child at `depth` adds to the place of its branch.
+fn child_bits(child: usize, depth: u8) -> u64 {
+    (child as u64) << (64 - u32::from(depth) * STEP)
+}

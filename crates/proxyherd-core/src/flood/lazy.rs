@@ -1,0 +1,120 @@
+//! Links that are no edges of the spanning tree: nothing is marked for them, and nothing queued.
+//!
+//! Who is told what is the receiver's to say, each direction for itself. GRAFT brings the vector of whoever wants to be
+//! told; what is above it is queued, and changes are marked from then on, so no switch loses anything. PRUNE ends
+//! that: the FIFO is cleared and *no* marker is sent, for what was in it has not been. A neighbour that is not told of
+//! changes is told, by IHAVE, how far all is covered here; when it does not get there by its tree, because that is
+//! slow, or broken and nobody knows yet, it asks once for what it lacks.
+
+use super::{Broken, LinkId, Outbox, Shard, Wake};
+use crate::{
+    codec::link::Encoder,
+    limits::{PATIENCE_MAX, PATIENCE_MIN},
+    types::Origin,
+};
+
+impl Shard {
+    /// The link is up, and its neighbour has not asked to be told of changes, or does not want to be any more.
+    pub fn link_lazy(&mut self, link: LinkId) -> Wake {
+        let Some(mut outbox) = self.outboxes[link.index()].take() else {
+            self.outboxes[link.index()] = Some(Box::default());
+            return Wake::default();
+        };
+        self.up &= !link.bit();
+        for id in outbox.drain() {
+            self.store.slot_mut(id).queued &= !link.bit();
+        }
+        outbox.copies.clear();
+        outbox.is_once = false;
+        (outbox.branches, outbox.leaves) = (None, None);
+        // Markers that were queued and taken for told were not: IHAVE tells all again.
+        outbox.untell();
+        let mut wake = Wake::default();
+        if self.settings.rules.breaks(Broken::MarkWhatWasCleared) {
+            let news = self.news_of_vector(&mut outbox);
+            outbox.push_marker(news);
+            wake = Wake(link.bit());
+            outbox.is_ready = true;
+        }
+        self.outboxes[link.index()] = Some(outbox);
+        wake
+    }
+
+    /// The neighbour wants to be told what is above its vector: once, or from now on.
+    pub fn graft(&mut self, link: LinkId, vector: &[(Origin, u64)], is_once: bool) -> Wake {
+        self.tell_above(link, vector, is_once && !self.is_eager(link))
+    }
+
+    /// From now on the neighbour tells of changes by itself, or no more.
+    pub fn feed(&mut self, link: LinkId, is_fed: bool) {
+        if let Some(outbox) = &mut self.outboxes[link.index()] {
+            outbox.is_fed = is_fed;
+            (outbox.promised_age, outbox.patience) = (0, 0);
+            outbox.promised.clear();
+            outbox.promised_next.clear();
+        }
+    }
+
+    /// Appends the vector as a question for all that is above it.
+    pub fn write_graft(&self, encoder: &mut Encoder, is_once: bool) {
+        let vector: Vec<_> = self
+            .vector()
+            .filter_map(|(origin, covered)| Some((encoder.index_of(origin)?, covered)))
+            .collect();
+        encoder.graft(self.settings.index, &vector, is_once);
+    }
+
+    /// The neighbour has what is covered up to here.
+    pub fn hear_promise(&mut self, link: LinkId, covered: Vec<(Origin, u64)>) {
+        let Some(outbox) = self.outboxes[link.index()].as_mut().filter(|outbox| !outbox.is_fed) else {
+            return;
+        };
+        let list = if outbox.promised.is_empty() { &mut outbox.promised } else { &mut outbox.promised_next };
+        for (origin, seq) in covered {
+            match list.iter_mut().find(|(held, _)| *held == origin) {
+                Some((_, held)) => *held = seq.max(*held),
+                None => list.push((origin, seq)),
+            }
+        }
+    }
+
+    /// One heartbeat: appends, where changes are not told, how far all is covered here; and asks for what the neighbour
+    /// has had for too long.
+    pub fn beat(&mut self, link: LinkId, encoder: &mut Encoder) {
+        let Some(mut outbox) = self.outboxes[link.index()].take() else { return };
+        if !self.is_eager(link) {
+            let news = self.news_of_vector(&mut outbox);
+            self.send_covered(&mut outbox, news, encoder, Encoder::ihave);
+        }
+        if self.is_overdue(&mut outbox) {
+            self.write_graft(encoder, true);
+        }
+        self.outboxes[link.index()] = Some(outbox);
+    }
+
+    /// Whether what was promised has been lacking for too long; if so, it is taken for asked for.
+    fn is_overdue(&self, outbox: &mut Outbox) -> bool {
+        let is_here = |(origin, seq): &(Origin, u64)| {
+            self.origins.place_of(origin).is_some_and(|place| self.origins.covered(place) >= *seq)
+        };
+        if outbox.promised.iter().all(is_here) {
+            outbox.promised_age = 0;
+            outbox.promised = std::mem::take(&mut outbox.promised_next);
+            return false;
+        }
+        outbox.promised_age += 1;
+        if outbox.promised_age <= outbox.patience.max(PATIENCE_MIN) {
+            return false;
+        }
+        outbox.patience = (outbox.patience.max(PATIENCE_MIN) * 2).min(PATIENCE_MAX);
+        outbox.promised_age = 0;
+        outbox.promised.clear();
+        outbox.promised_next.clear();
+        true
+    }
+
+    /// Whether the link is told of changes.
+    pub fn is_eager(&self, link: LinkId) -> bool {
+        self.up & link.bit() != 0
+    }
+}

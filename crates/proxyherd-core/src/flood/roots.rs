@@ -1,0 +1,104 @@
+//! One number for all that a shard holds, kept up to date with every change: the root of its hash tree.
+//!
+//! Servers forget what has expired at moments of their own, so what is about to expire must not count. Records that
+//! expire are summed up by the slice of time in which they do; a sum *from* a time leaves out every slice that begins
+//! before it. Two servers whose clocks have not come so far have not forgotten anything of the rest.
+
+use std::collections::BTreeMap;
+
+/// Into how many slices the time for which a record is kept is cut.
+const SLICES: u64 = 16;
+/// The shortest slice, nanoseconds.
+const SLICE_MIN_NS: u64 = 1_000_000_000;
+
+/// What of a record counts, and when it no longer does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Weight {
+    /// When the slice begins in which it expires; `None`: never.
+    pub(super) slice: Option<u64>,
+    pub(super) digest: u64,
+}
+
+impl Weight {
+    /// Of a record that was received then and is kept for so long.
+    pub(super) fn new(received_ns: u64, ttl_ns: Option<u64>, digest: u64) -> Weight {
+        let slice = ttl_ns.map(|ttl_ns| {
+            let expiry_ns = received_ns.saturating_add(ttl_ns);
+            expiry_ns - expiry_ns % (ttl_ns / SLICES).max(SLICE_MIN_NS)
+        });
+        Weight { slice, digest }
+    }
+
+    /// Whether it is part of a sum from this time.
+    pub(super) fn counts_from(self, from_ns: u64) -> bool {
+        self.slice.is_none_or(|slice| slice >= from_ns)
+    }
+}
+
+/// Sums of the digests of all records. Sums, and no exclusive ors: two equal digests must not cancel out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Roots {
+    lasting: u64,
+    slices: BTreeMap<u64, Slice>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Slice {
+    sum: u64,
+    records: u32,
+}
+
+impl Roots {
+    pub(super) fn add(&mut self, weight: Weight) {
+        let Some(slice) = weight.slice else {
+            self.lasting = self.lasting.wrapping_add(weight.digest);
+            return;
+        };
+        let slice = self.slices.entry(slice).or_default();
+        slice.sum = slice.sum.wrapping_add(weight.digest);
+        slice.records += 1;
+    }
+
+    pub(super) fn remove(&mut self, weight: Weight) {
+        let Some(at) = weight.slice else {
+            self.lasting = self.lasting.wrapping_sub(weight.digest);
+            return;
+        };
+        let slice = self.slices.entry(at).or_default();
+        slice.sum = slice.sum.wrapping_sub(weight.digest);
+        slice.records -= 1;
+        if slice.records == 0 {
+            self.slices.remove(&at);
+        }
+    }
+
+    /// The sum of all that counts from this time.
+    pub(super) fn from(&self, from_ns: u64) -> u64 {
+        let slices = self.slices.range(from_ns..).map(|(_, slice)| slice.sum);
+        slices.fold(self.lasting, u64::wrapping_add)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND_NS: u64 = 1_000_000_000;
+
+    #[test]
+    fn what_expires_before_a_time_is_no_part_of_the_sum_from_it() {
+        let mut roots = Roots::default();
+        let soon = Weight::new(100 * SECOND_NS, Some(32 * SECOND_NS), 5);
+        let late = Weight::new(150 * SECOND_NS, Some(32 * SECOND_NS), 7);
+        let never = Weight::new(0, None, 11);
+        [soon, late, never].into_iter().for_each(|weight| roots.add(weight));
+        assert_eq!(soon.slice, Some(132 * SECOND_NS));
+        assert_eq!(roots.from(132 * SECOND_NS), 23);
+        assert_eq!(roots.from(132 * SECOND_NS + 1), 18);
+        let mut swept = roots.clone();
+        swept.remove(soon);
+        assert_eq!(swept.from(140 * SECOND_NS), roots.from(140 * SECOND_NS));
+        [late, never].into_iter().for_each(|weight| swept.remove(weight));
+        assert_eq!(swept, Roots::default());
+    }
+}

@@ -1,0 +1,307 @@
+//! The spanning tree of the herd, which every server computes alike.
+//!
+//! Each server tells all others which of its links are up: its *state*, versioned by a stamp that only grows. States are
+//! few and small; they are flooded on every link, and kept by server, the newest only. A link is part of the graph when
+//! both its ends say that it is up. From equal states every server computes equal trees; until the states have reached
+//! everyone, trees differ for a moment, which costs copies or time and loses nothing: whoever is to be told less has
+//! a vector, and asks.
+//!
+//! What it means for a link to be in the tree is not known here.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use crate::{
+    flood::LinkId,
+    limits::{LINKS_MAX, TREE_SERVERS_MAX},
+    types::{LinkState, Origin, ServerName},
+};
+
+/// All states, and this server's links.
+#[derive(Debug)]
+pub(crate) struct Tree {
+    states: BTreeMap<ServerName, LinkState>,
+    me: ServerName,
+    links: Box<[Option<Link>]>,
+}
+
+/// A link that is up and whose other end knows of trees.
+#[derive(Debug)]
+struct Link {
+    neighbour: ServerName,
+    /// Whose states the neighbour is to be told.
+    untold: BTreeSet<ServerName>,
+    is_in_tree: bool,
+    /// What the neighbour was told last: whether it is to tell of changes.
+    is_fed: bool,
+}
+
+impl Tree {
+    /// The tree of a server that has just started and is alone.
+    pub(crate) fn new(me: Origin) -> Tree {
+        let name = me.server.clone();
+        // A later life begins where the one before can hardly have come to; if it has, the herd will say so.
+        let state = LinkState { stamp: me.incarnation, origin: me, up: Vec::new() };
+        let states = BTreeMap::from([(name.clone(), state)]);
+        Tree { states, me: name, links: (0..LINKS_MAX).map(|_| None).collect() }
+    }
+
+    /// A link is up: the neighbour is to be told all states, and everybody that there is one link more.
+    pub(crate) fn link_up(&mut self, link: LinkId, neighbour: ServerName) {
+        let untold = self.states.keys().cloned().collect();
+        self.links[link.index()] = Some(Link { neighbour, untold, is_in_tree: false, is_fed: false });
+        self.say();
+    }
+
+    /// A link is down; says whether it was known to be up.
+    pub(crate) fn link_down(&mut self, link: LinkId) -> bool {
+        let was_up = self.links[link.index()].take().is_some();
+        if was_up {
+            self.say();
+        }
+        was_up
+    }
+
+    /// A state came over a link. Says whether it is news; then it is for all others too.
+    pub(crate) fn hear(&mut self, from: LinkId, state: LinkState) -> bool {
+        let server = state.origin.server.clone();
+        if server == self.me {
+            return self.hear_of_myself(&state);
+        }
+        let rank = |state: &LinkState| (state.stamp, state.origin.incarnation);
+        let is_news = match self.states.get(&server) {
+            Some(held) => rank(&state) > rank(held),
+            None => self.states.len() < TREE_SERVERS_MAX,
+        };
+        if is_news {
+            self.states.insert(server.clone(), state);
+            self.untold(&server, Some(from));
+            self.compute();
+        }
+        is_news
+    }
+
+    /// What an earlier life has said must not be taken for newer than what this one says.
+    fn hear_of_myself(&mut self, state: &LinkState) -> bool {
+        let mine = self.states.get_mut(&self.me).expect("this server's own state is always there");
+        if state.stamp < mine.stamp || (state.stamp == mine.stamp && state.origin == mine.origin) {
+            return false;
+        }
+        mine.stamp = state.stamp;
+        self.say();
+        true
+    }
+
+    /// Says anew which links are up.
+    fn say(&mut self) {
+        let up = self.links.iter().flatten().map(|link| link.neighbour.clone()).collect();
+        let mine = self.states.get_mut(&self.me).expect("this server's own state is always there");
+        mine.stamp = mine.stamp.saturating_add(1);
+        mine.up = up;
+        let me = self.me.clone();
+        self.untold(&me, None);
+        self.compute();
+    }
+
+    fn untold(&mut self, server: &ServerName, but: Option<LinkId>) {
+        for (at, link) in self.links.iter_mut().enumerate() {
+            if let Some(link) = link
+                && Some(at) != but.map(LinkId::index)
+            {
+                link.untold.insert(server.clone());
+            }
+        }
+    }
+
+    /// The states that the neighbour at `link` has not been told, from now on taken for told.
+    pub(crate) fn take_untold(&mut self, link: LinkId) -> Vec<LinkState> {
+        let Some(link) = &mut self.links[link.index()] else { return Vec::new() };
+        let untold = std::mem::take(&mut link.untold);
+        untold.iter().filter_map(|server| self.states.get(server)).cloned().collect()
+    }
+
+    /// Whether the neighbour at `link` is to tell of changes, if it does not know; from now on it does.
+    pub(crate) fn take_wish(&mut self, link: LinkId) -> Option<bool> {
+        let link = self.links[link.index()].as_mut()?;
+        let is_news = link.is_fed != link.is_in_tree;
+        link.is_fed = link.is_in_tree;
+        is_news.then_some(link.is_fed)
+    }
+
+    /// The links over which there is something to tell.
+    pub(crate) fn links_untold(&self) -> impl Iterator<Item = LinkId> {
+        let has_news = |link: &Link| !link.untold.is_empty() || link.is_fed != link.is_in_tree;
+        self.up().filter(move |(_, link)| has_news(link)).map(|(id, _)| id)
+    }
+
+    fn up(&self) -> impl Iterator<Item = (LinkId, &Link)> {
+        let numbered = self.links.iter().enumerate();
+        numbered.filter_map(|(at, link)| Some((LinkId::new(at)?, link.as_ref()?)))
+    }
+
+    /// Breadth first from the server with the most links, ties going to the first name: every server that holds the
+    /// same states finds the same tree, and a flat one.
+    fn compute(&mut self) {
+        let graph = self.graph();
+        let in_tree = tree_of(&graph, &self.me);
+        for link in self.links.iter_mut().flatten() {
+            link.is_in_tree = in_tree.contains(&link.neighbour);
+        }
+    }
+
+    /// Each server's neighbours, as far as both ends say so.
+    fn graph(&self) -> BTreeMap<&ServerName, Vec<&ServerName>> {
+        let says = |one: &ServerName, other: &ServerName| {
+            self.states.get(one).is_some_and(|state| state.up.contains(other))
+        };
+        let of = |(server, state): (_, &LinkState)| {
+            let mut near: Vec<_> = self.states.keys().filter(|other| state.up.contains(other)).collect();
+            near.retain(|other| says(other, server));
+            (server, near)
+        };
+        self.states.iter().map(of).collect()
+    }
+}
+
+/// Whom of its neighbours `me` shares an edge of the tree with.
+fn tree_of(graph: &BTreeMap<&ServerName, Vec<&ServerName>>, me: &ServerName) -> BTreeSet<ServerName> {
+    // The root is chosen among all that `me` reaches, so that all of them choose the same.
+    let reached = reach(graph, me);
+    let degree = |server: &ServerName| graph.get(server).map_or(0, Vec::len);
+    let first = reached
+        .keys()
+        .copied()
+        .max_by(|one, other| degree(one).cmp(&degree(other)).then_with(|| other.cmp(one)));
+    let parents = reach(graph, first.unwrap_or(me));
+    let edges = parents.iter().filter_map(|(child, parent)| Some((*child, (*parent)?)));
+    edges
+        .filter_map(|(child, parent)| match (child == me, parent == me) {
+            (true, _) => Some(parent.clone()),
+            (_, true) => Some(child.clone()),
+            _ => None,
+        })
+        .collect()
+}
+
+/// All servers that `root` reaches, each with the one from which it is reached first.
+fn reach<'a>(
+    graph: &BTreeMap<&'a ServerName, Vec<&'a ServerName>>,
+    root: &'a ServerName,
+) -> BTreeMap<&'a ServerName, Option<&'a ServerName>> {
+    let (mut parents, mut next) = (BTreeMap::from([(root, None)]), VecDeque::from([root]));
+    while let Some(server) = next.pop_front() {
+        for &near in graph.get(server).into_iter().flatten() {
+            if !parents.contains_key(near) {
+                parents.insert(near, Some(server));
+                next.push_back(near);
+            }
+        }
+    }
+    parents
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(server: usize) -> ServerName {
+        ServerName::new(&format!("s{server}")).unwrap()
+    }
+
+    fn link(at: usize) -> LinkId {
+        LinkId::new(at).unwrap()
+    }
+
+    fn born(server: usize, incarnation: u64) -> Tree {
+        Tree::new(Origin { server: name(server), incarnation })
+    }
+
+    /// Servers with these links, and everything told to everyone.
+    fn herd(servers: usize, edges: &[(usize, usize)]) -> Vec<Tree> {
+        let mut trees: Vec<_> = (0..servers).map(|server| born(server, 1)).collect();
+        for &(a, b) in edges {
+            trees[a].link_up(link(b), name(b));
+            trees[b].link_up(link(a), name(a));
+        }
+        settle(&mut trees);
+        trees
+    }
+
+    /// A link's number is its neighbour's.
+    fn settle(trees: &mut [Tree]) {
+        while let Some((from, to)) =
+            (0..trees.len()).find_map(|at| Some((at, trees[at].links_with_states().next()?)))
+        {
+            for state in trees[from].take_untold(to) {
+                trees[to.index()].hear(link(from), state);
+            }
+        }
+    }
+
+    impl Tree {
+        fn links_with_states(&self) -> impl Iterator<Item = LinkId> {
+            self.up().filter(|(_, link)| !link.untold.is_empty()).map(|(id, _)| id)
+        }
+
+        fn edges(&self) -> Vec<usize> {
+            self.up().filter(|(_, link)| link.is_in_tree).map(|(id, _)| id.index()).collect()
+        }
+    }
+
+    /// Both ends of each link agree, and there are so many edges.
+    fn check(trees: &[Tree], expected: usize) {
+        let mut count = 0;
+        for (at, tree) in trees.iter().enumerate() {
+            for other in tree.edges() {
+                assert!(trees[other].edges().contains(&at), "{at} and {other}");
+                count += 1;
+            }
+        }
+        assert_eq!(count, 2 * expected);
+    }
+
+    const CLASSIC: [(usize, usize); 6] = [(0, 1), (0, 2), (4, 1), (4, 2), (4, 3), (2, 3)];
+
+    #[test]
+    fn all_servers_find_the_same_tree_and_find_another_when_a_link_ends() {
+        let mut trees = herd(5, &CLASSIC);
+        check(&trees, 4);
+        assert_eq!(trees[2].edges(), [0, 3, 4], "the root has the most links, and of those the first name");
+        trees[2].link_down(link(4));
+        trees[4].link_down(link(2));
+        settle(&mut trees);
+        check(&trees, 4);
+        assert!(!trees[4].edges().contains(&2));
+    }
+
+    #[test]
+    fn a_link_counts_when_both_ends_say_that_it_is_up() {
+        let mut trees = herd(3, &[(0, 1), (1, 2), (2, 0)]);
+        assert_eq!(trees[0].edges(), [1, 2], "all have two links, and it has the first name");
+        // The other end has not noticed.
+        trees[1].link_down(link(0));
+        settle(&mut trees);
+        assert_eq!(trees[0].edges(), [2]);
+    }
+
+    #[test]
+    fn a_server_that_starts_again_with_its_clock_put_back_is_believed() {
+        let mut trees = herd(3, &[(0, 1), (1, 2)]);
+        let _ = trees[1].link_down(link(2));
+        for incarnation in [0, 100] {
+            trees[2] = born(2, incarnation);
+            let _ = trees[1].link_down(link(2));
+            trees[1].link_up(link(2), name(2));
+            trees[2].link_up(link(1), name(1));
+            settle(&mut trees);
+            check(&trees, 2);
+        }
+    }
+
+    #[test]
+    fn a_wish_is_told_once() {
+        let mut trees = herd(2, &[(0, 1)]);
+        assert_eq!(trees[0].take_wish(link(1)), Some(true));
+        assert_eq!(trees[0].take_wish(link(1)), None);
+        assert_eq!(trees[0].links_untold().next(), None);
+    }
+}

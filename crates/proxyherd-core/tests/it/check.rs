@@ -1,0 +1,103 @@
+//! Servers that turn out to hold different things: they notice, and bring to each other what differs and little else.
+
+use proxyherd_core::{
+    codec::link::Encoder,
+    flood::{Broken, Rules},
+    limits::SHARDS,
+    map::{Agreed, Map, MapSettings},
+};
+
+use crate::herd::{End, NOW_NS, SECOND_NS, content, join, link, map, report, settings, settle};
+
+const CLIENTS: usize = 20_000;
+
+/// One heartbeat in each direction, and what comes of it.
+fn beat<'m>(now_ns: u64, a: &mut End<'m>, b: &mut End<'m>) {
+    for end in [&mut *a, &mut *b] {
+        end.now_ns = now_ns;
+        end.map.write_heartbeat(end.link, now_ns, &mut end.encoder);
+    }
+    settle(a, b);
+}
+
+fn agree(map: &Map) {
+    let agreed = Agreed { version: 2, has_tree: false };
+    let _ = map.agree(link(0), &map.me().server, agreed, &mut Encoder::default());
+}
+
+fn report_all(map: &Map) {
+    for client in 0..CLIENTS {
+        let _ = map.report(NOW_NS, &report(format!("client-{client}").as_bytes(), NOW_NS));
+    }
+}
+
+/// A map that loses some of what comes.
+fn forgetful() -> Map {
+    Map::new(MapSettings { rules: Rules { broken: Some(Broken::LoseSome) }, ..settings("Jaquez") })
+}
+
+#[test]
+fn a_difference_is_noticed_and_only_what_differs_is_sent() {
+    let (riley, jaquez) = (map("Riley"), forgetful());
+    agree(&riley);
+    agree(&jaquez);
+    let (mut to_jaquez, mut to_riley) = join(NOW_NS, (&riley, link(0)), (&jaquez, link(0)));
+    report_all(&riley);
+    settle(&mut to_jaquez, &mut to_riley);
+    let lost = CLIENTS as u64 - jaquez.len();
+    assert!(lost > 500);
+    let sent = to_riley.incoming.records() + to_jaquez.incoming.records();
+    let mut beats = 0;
+    while content(&riley) != content(&jaquez) {
+        beats += 1;
+        assert!(beats < 100, "{} records are still missing", riley.len() - jaquez.len());
+        beat(NOW_NS, &mut to_jaquez, &mut to_riley);
+    }
+    assert!(riley.root_mismatches() + jaquez.root_mismatches() >= SHARDS as u64);
+    let sent = to_riley.incoming.records() + to_jaquez.incoming.records() - sent;
+    assert!(sent < 3 * lost, "{sent} records to bring back {lost}");
+    // From here on all is well.
+    let found = || riley.root_mismatches() + jaquez.root_mismatches();
+    let before = found();
+    (0..20).for_each(|_| beat(NOW_NS, &mut to_jaquez, &mut to_riley));
+    assert_eq!(found(), before);
+    assert_eq!((riley.contradiction(), jaquez.contradiction()), (None, None));
+}
+
+#[test]
+fn servers_that_forget_at_different_moments_find_no_difference() {
+    let expiring =
+        |server: &str| Map::new(MapSettings { client_ttl_ns: Some(60 * SECOND_NS), ..settings(server) });
+    let (riley, jaquez) = (expiring("Riley"), expiring("Jaquez"));
+    agree(&riley);
+    agree(&jaquez);
+    let (mut to_jaquez, mut to_riley) = join(NOW_NS, (&riley, link(0)), (&jaquez, link(0)));
+    for second in 0..200 {
+        let now_ns = NOW_NS + second * SECOND_NS;
+        let client = format!("client-{}", second % 150);
+        let _ = riley.report(now_ns, &report(client.as_bytes(), now_ns));
+        // Jaquez never sweeps.
+        let _ = riley.sweep(now_ns, 1000);
+        beat(now_ns, &mut to_jaquez, &mut to_riley);
+    }
+    assert!(jaquez.len() > riley.len());
+    assert_eq!(riley.root_mismatches() + jaquez.root_mismatches(), 0);
+}
+
+#[test]
+fn heartbeats_show_whose_clock_is_ahead() {
+    let (riley, jaquez) = (map("Riley"), map("Jaquez"));
+    agree(&riley);
+    agree(&jaquez);
+    let (mut to_jaquez, mut to_riley) = join(NOW_NS, (&riley, link(0)), (&jaquez, link(0)));
+    for _ in 0..3 {
+        // Riley's clock is two seconds ahead; what either says takes half a second.
+        riley.write_heartbeat(link(0), NOW_NS + 2 * SECOND_NS, &mut to_jaquez.encoder);
+        jaquez.write_heartbeat(link(0), NOW_NS, &mut to_riley.encoder);
+        (to_jaquez.now_ns, to_riley.now_ns) = (NOW_NS + 5 * SECOND_NS / 2, NOW_NS + SECOND_NS / 2);
+        let _ = to_riley.take_from(&mut to_jaquez);
+        let _ = to_jaquez.take_from(&mut to_riley);
+    }
+    assert_eq!(jaquez.clock_offset_ns(link(0)), 3 * SECOND_NS.cast_signed() / 2);
+    assert_eq!(riley.clock_offset_ns(link(0)), -3 * SECOND_NS.cast_signed() / 2);
+}
