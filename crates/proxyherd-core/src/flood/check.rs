@@ -10,8 +10,6 @@
 //! four a step, and only branches whose sums differ are looked into. The sums below the root are made when they are
 //! asked for, by a look at the whole shard, so that they cost nothing while all is well.
 
-use xxhash_rust::xxh3::xxh3_64;
-
 use super::{LinkId, Outbox, Shard, Wake, roots::Weight};
 use crate::{
     codec::{
@@ -19,6 +17,7 @@ use crate::{
         link::Encoder,
     },
     store::{Slot, SlotId},
+    types::KeyHash,
 };
 
 /// What expires within this time from now is not compared, nanoseconds.
@@ -126,10 +125,11 @@ impl Shard {
         is_quiet.then_some(outbox)
     }
 
-    /// What a record counts in the sums.
-    pub(super) fn weight(&self, slot: &Slot) -> Weight {
+    /// What a record counts in the sums; `key` is its key's hash.
+    #[inline(always)]
+    pub(super) fn weight(&self, slot: &Slot, key: KeyHash) -> Weight {
         let record = slot.record();
-        let digest = slot.digest(self.origins.digest(slot.origin));
+        let digest = slot.digest(key, self.origins.digest(slot.origin));
         Weight::new(record.received_ns(), self.ttl_ns(&record), digest)
     }
 
@@ -139,12 +139,12 @@ impl Shard {
         order.sort_unstable();
         let mut sums = vec![Sums::default(); places.len()];
         for (_, slot) in self.store.live() {
-            let hash = xxh3_64(slot.record().key);
+            let hash = KeyHash::of(slot.record().key);
             let Ok(found) = order.binary_search_by_key(&place_of(hash, level.depth), |(place, _)| *place)
             else {
                 continue;
             };
-            let weight = self.weight(slot);
+            let weight = self.weight(slot, hash);
             if weight.counts_from(level.from_ns) {
                 let (at, child) = (order[found].1, child_of(hash, level.depth));
                 let Sums { sums, records } = &mut sums[at];
@@ -163,8 +163,9 @@ impl Shard {
         let mut places = places.to_vec();
         places.sort_unstable();
         let is_in = |slot: &Slot| {
-            let place = place_of(xxh3_64(slot.record().key), level.depth);
-            places.binary_search(&place).is_ok() && self.weight(slot).counts_from(level.from_ns)
+            let hash = KeyHash::of(slot.record().key);
+            let is_named = places.binary_search(&place_of(hash, level.depth)).is_ok();
+            is_named && self.weight(slot, hash).counts_from(level.from_ns)
         };
         let found: Vec<SlotId> =
             self.store.live().filter(|(_, slot)| is_in(slot)).map(|(id, _)| id).collect();
@@ -185,7 +186,9 @@ impl Shard {
     /// What of the sums contradicts the records.
     pub(super) fn contradiction_of_roots(&self) -> Option<String> {
         let mut roots = super::roots::Roots::default();
-        self.store.live().for_each(|(_, slot)| roots.add(self.weight(slot)));
+        for (_, slot) in self.store.live() {
+            roots.add(self.weight(slot, KeyHash::of(slot.record().key)));
+        }
         (roots != self.roots)
             .then(|| format!("the records sum up to {roots:?} and {:?} is noted", self.roots))
     }
@@ -199,15 +202,15 @@ impl Shard {
 }
 
 /// The first bits of a hash, the others 0.
-fn place_of(hash: u64, depth: u8) -> u64 {
+fn place_of(hash: KeyHash, depth: u8) -> u64 {
     let bits = u32::from(depth) * STEP;
-    hash & !u64::MAX.checked_shr(bits).unwrap_or(0)
+    hash.bits() & !u64::MAX.checked_shr(bits).unwrap_or(0)
 }
 
 /// Into which child of its branch at `depth` a hash leads.
-fn child_of(hash: u64, depth: u8) -> usize {
+fn child_of(hash: KeyHash, depth: u8) -> usize {
     let above = 64 - (u32::from(depth) + 1) * STEP;
-    (hash >> above) as usize % FAN_OUT
+    (hash.bits() >> above) as usize % FAN_OUT
 }
 
 /// What a child at `depth` adds to the place of its branch.

@@ -40,8 +40,8 @@ pub use self::{
 };
 use crate::{
     limits::{CLOCK_AHEAD_MAX_NS, DATA_LEN_MAX, LINKS_MAX, TOMBSTONE_TTL_NS},
-    store::{LinkMask, Slot, SlotId, Store},
-    types::{Body, ClientId, Difference, Kind, Origin, Record, Report, Timestamp},
+    store::{LinkMask, Slot, SlotId, Store, TableHash},
+    types::{Body, ClientId, Difference, KeyHash, Kind, Origin, Record, Report, Timestamp},
 };
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
@@ -124,19 +124,25 @@ impl Shard {
         self.len() == 0
     }
 
-    /// Takes a client's report. With `has_room` false a client that is not held yet is refused.
-    pub fn report(&mut self, now_ns: u64, report: &Report<'_>, has_room: bool) -> (Offered, Wake) {
+    /// Takes a report of the client that was expected. With `has_room` false a client that is not held yet is refused.
+    pub fn report(
+        &mut self,
+        now_ns: u64,
+        report: &Report<'_>,
+        expected: Expected,
+        has_room: bool,
+    ) -> (Offered, Wake) {
         let difference = Difference::at_receipt(now_ns, report.timestamp);
         let body = Body::Location { coordinates: report.coordinates, attributes: report.attributes };
         let key = report.client.as_bytes();
         let record = Record { kind: Kind::CLIENT, key, body, timestamp: report.timestamp, difference };
-        self.take(now_ns, &record, has_room)
+        self.take(now_ns, &record, expected, has_room)
     }
 
     /// Prepares for a report of this client that is about to come, by bringing its record into the processor's
-    /// cache; nothing changes.
-    pub fn expect(&self, client: ClientId<'_>) {
-        self.store.warm(Kind::CLIENT, client.as_bytes());
+    /// cache; nothing changes. `hash` is its key's.
+    pub fn expect(&self, client: ClientId<'_>, hash: KeyHash) -> Expected {
+        Expected { hash, table_hash: self.store.warm(Kind::CLIENT, client.as_bytes()) }
     }
 
     /// Forgets a client for the whole herd, by a tombstone that wins over what is held.
@@ -150,8 +156,9 @@ impl Shard {
             return nothing;
         }
         let Some((timestamp, difference)) = stamp_above(now_ns, Some(&held.record)) else { return nothing };
-        let record = Record { kind: Kind::CLIENT, key, body: Body::Gone, timestamp, difference };
-        self.take(now_ns, &record, true)
+        let kind = Kind::CLIENT;
+        let record = Record { kind, key, body: Body::Gone, timestamp, difference };
+        self.take(now_ns, &record, self.expect_key(kind, key), true)
     }
 
     /// Says something to the whole herd that is not about a client, in the place of what is held of that key, even if
@@ -172,13 +179,24 @@ impl Shard {
             return (Offered::Stale, Wake::default());
         };
         let body = Body::Data { keep_s, bytes };
-        self.take(now_ns, &Record { kind, key, body, timestamp, difference }, true)
+        let record = Record { kind, key, body, timestamp, difference };
+        self.take(now_ns, &record, self.expect_key(kind, key), true)
+    }
+
+    fn expect_key(&self, kind: Kind, key: &[u8]) -> Expected {
+        Expected { hash: KeyHash::of(key), table_hash: self.store.hash(kind, key) }
     }
 
     /// A record that this server itself is the origin of. Every report comes through here, so it is part of each caller.
     #[inline(always)]
-    fn take(&mut self, now_ns: u64, record: &Record<'_>, has_room: bool) -> (Offered, Wake) {
-        let held = self.store.find(record.kind, record.key);
+    fn take(
+        &mut self,
+        now_ns: u64,
+        record: &Record<'_>,
+        Expected { hash, table_hash }: Expected,
+        has_room: bool,
+    ) -> (Offered, Wake) {
+        let held = self.store.find_by(table_hash, record.kind, record.key);
         if held.is_none() && !has_room {
             return (Offered::Full, Wake::default());
         }
@@ -197,7 +215,7 @@ impl Shard {
             return (Offered::TooSoon, Wake::default());
         }
         let seq = self.origins.covered(ME) + 1;
-        self.keep(held, record, ME, seq, None)
+        self.keep(held, record, hash, Taken { place: ME, seq, from: None })
     }
 
     /// Whether this server took what is held so shortly before `now_ns` that it takes no more. What others took is
@@ -208,15 +226,14 @@ impl Shard {
             && now_ns.saturating_sub(slot.record().received_ns()) < self.settings.client_interval_ns
     }
 
-    /// Takes a record that came over `from`. `guess` is where this shard keeps the origin, as far as the caller
-    /// remembers; it is brought up to date.
+    /// Takes a record that came over `from`; `hash` is its key's. `guess` is where this shard keeps the origin, as far
+    /// as the caller remembers; it is brought up to date.
     pub fn apply(
         &mut self,
         now_ns: u64,
         from: LinkId,
-        record: &Record<'_>,
-        origin: &Origin,
-        seq: u64,
+        Held { record, origin, seq }: Held<'_>,
+        hash: KeyHash,
         guess: &mut u16,
     ) -> (Offered, Wake) {
         if let Some(outbox) = &mut self.outboxes[from.index()] {
@@ -226,7 +243,7 @@ impl Shard {
             // Taken, it would end this server's own count of its reports.
             return (Offered::Forged, Wake::default());
         }
-        if self.is_expired(now_ns, record) {
+        if self.is_expired(now_ns, &record) {
             return (Offered::Stale, Wake::default());
         }
         let held = self.store.find(record.kind, record.key);
@@ -253,7 +270,7 @@ impl Shard {
             return (Offered::Full, Wake::default());
         };
         *guess = place;
-        let (offered, wake) = self.keep(held, record, place, seq, Some(from));
+        let (offered, wake) = self.keep(held, &record, hash, Taken { place, seq, from: Some(from) });
         (offered, wake.and(self.advance_naively(origin, seq)))
     }
 
@@ -280,12 +297,11 @@ impl Shard {
         &mut self,
         held: Option<SlotId>,
         record: &Record<'_>,
-        place: u16,
-        seq: u64,
-        from: Option<LinkId>,
+        hash: KeyHash,
+        Taken { place, seq, from }: Taken,
     ) -> (Offered, Wake) {
         if let Some(id) = held {
-            self.roots.remove(self.weight(self.store.slot(id)));
+            self.roots.remove(self.weight(self.store.slot(id), hash));
         }
         // A key that is held is not refused.
         let Ok(id) = self.store.place(held, record) else { return (Offered::Full, Wake::default()) };
@@ -299,7 +315,7 @@ impl Shard {
                 self.leave(overtaken);
             }
         }
-        self.roots.add(self.weight(self.store.slot(id)));
+        self.roots.add(self.weight(self.store.slot(id), hash));
         if place == ME {
             self.origins.cover(ME, seq);
         }
@@ -403,7 +419,7 @@ impl Shard {
             let slot = self.store.slot(id);
             if slot.is_live() && self.is_expired(now_ns, &slot.record()) {
                 let place = slot.origin;
-                self.roots.remove(self.weight(slot));
+                self.roots.remove(self.weight(slot, KeyHash::of(slot.record().key)));
                 self.store.remove(id);
                 self.leave(place);
                 removed += 1;
@@ -415,6 +431,21 @@ impl Shard {
     }
 }
 
+/// Where to find a key in the shard that made it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Expected {
+    hash: KeyHash,
+    table_hash: TableHash,
+}
+
+/// Who took a record, as which of its updates in this shard, and which link brought it, if one did.
+#[derive(Clone, Copy, Debug)]
+struct Taken {
+    place: u16,
+    seq: u64,
+    from: Option<LinkId>,
+}
+
 /// When this server says something that is to win over what is held, which a server whose clock is ahead of this
 /// one's may have said.
 fn stamp_above(now_ns: u64, held: Option<&Record<'_>>) -> Option<(Timestamp, Difference)> {
@@ -424,7 +455,7 @@ fn stamp_above(now_ns: u64, held: Option<&Record<'_>>) -> Option<(Timestamp, Dif
     Some((timestamp, Difference::at_receipt(received_ns, timestamp)))
 }
 
-/// A record where it is held.
+/// A record, and whose it is.
 #[derive(Clone, Copy, Debug)]
 pub struct Held<'a> {
     /// The record.

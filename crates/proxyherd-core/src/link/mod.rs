@@ -18,7 +18,7 @@ pub use self::{
 };
 use crate::{
     codec::link::{Covered, Frame, FrameError, decode},
-    flood::{LinkId, Offered, Wake},
+    flood::{Held, LinkId, Offered, Wake},
     limits::SHARDS,
     map::Map,
     types::{Origin, Record},
@@ -213,7 +213,7 @@ impl Incoming {
         let introduced = self.origins.get_mut(usize::from(origin)).ok_or(LinkError::UnknownOrigin(origin))?;
         self.records += 1;
         let Introduced { origin, guesses } = introduced;
-        let (offered, woken) = map.apply(now_ns, self.link, record, origin, seq, guesses);
+        let (offered, woken) = map.apply(now_ns, self.link, Held { record: *record, origin, seq }, guesses);
         *wake = wake.and(woken);
         match offered {
             Offered::Full => Err(LinkError::Full),

@@ -22,6 +22,10 @@ const CHUNK_LEN: usize = 256;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SlotId(pub(crate) u32);
 
+/// A key's hash in one table, which nobody outside can guess.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TableHash(u32);
+
 /// A table entry: part of the key's hash, so that growing does not touch the slots, and the slot.
 type Indexed = (u32, u32);
 
@@ -53,18 +57,24 @@ impl Store {
 
     /// Where the record of this key is.
     pub(crate) fn find(&self, kind: Kind, key: &[u8]) -> Option<SlotId> {
-        let hash = self.hash(kind, key);
+        self.find_by(self.hash(kind, key), kind, key)
+    }
+
+    /// [`Store::find`] by the hash that [`Store::warm`] has found already.
+    #[inline(always)]
+    pub(crate) fn find_by(&self, TableHash(hash): TableHash, kind: Kind, key: &[u8]) -> Option<SlotId> {
         let is_it = |&(part, slot): &Indexed| part == hash && self.slot(SlotId(slot)).is_about(kind, key);
         self.table.find(spread(hash), is_it).map(|&(_, slot)| SlotId(slot))
     }
 
     /// Brings into the processor's cache what [`Store::find`] of this key is going to read. Several of these in a
     /// row wait for memory together, where as many finds would wait one after the other.
-    pub(crate) fn warm(&self, kind: Kind, key: &[u8]) {
-        let hash = self.hash(kind, key);
+    pub(crate) fn warm(&self, kind: Kind, key: &[u8]) -> TableHash {
+        let TableHash(hash) = self.hash(kind, key);
         if let Some(&(_, slot)) = self.table.find(spread(hash), |&(part, _)| part == hash) {
             std::hint::black_box(self.slot(SlotId(slot)).first_byte());
         }
+        TableHash(hash)
     }
 
     /// Keeps `record` in the slot of its key; `held` is what [`Store::find`] said of it just now.
@@ -81,7 +91,7 @@ impl Store {
     /// Forgets the record in `id`.
     pub(crate) fn remove(&mut self, id: SlotId) {
         let record = self.slot(id).record();
-        let hash = self.hash(record.kind, record.key);
+        let TableHash(hash) = self.hash(record.kind, record.key);
         let entry = self.table.find_entry(spread(hash), |indexed| *indexed == (hash, id.0));
         entry.expect("a live slot stands in the table").remove();
         self.slot_mut(id).clear();
@@ -110,7 +120,7 @@ impl Store {
     }
 
     fn vacant(&mut self, record: &Record<'_>) -> Result<SlotId, StoreFull> {
-        let hash = self.hash(record.kind, record.key);
+        let TableHash(hash) = self.hash(record.kind, record.key);
         let id = match self.free.pop() {
             Some(id) => id,
             None => self.next_slot()?,
@@ -130,9 +140,10 @@ impl Store {
         Ok(SlotId(self.used as u32 - 1))
     }
 
+    /// By what the table finds a key.
     #[inline(always)]
-    fn hash(&self, kind: Kind, key: &[u8]) -> u32 {
-        xxh3_64_with_seed(key, self.seed ^ u64::from(kind.0)) as u32
+    pub(crate) fn hash(&self, kind: Kind, key: &[u8]) -> TableHash {
+        TableHash(xxh3_64_with_seed(key, self.seed ^ u64::from(kind.0)) as u32)
     }
 }
 

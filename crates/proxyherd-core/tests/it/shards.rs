@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proxyherd_core::{
     codec::link::{Encoder, Frame, decode},
     flood::{Held, LinkId, Offered, Rules, Shard, ShardSettings},
-    types::{ClientId, Origin},
+    types::{ClientId, KeyHash, Origin},
 };
 
 use crate::herd::{NOW_NS, SECOND_NS, Seen, link, origin, report, seen};
@@ -105,7 +105,9 @@ impl Herd {
             Step::Report(server, key, age_ns) => {
                 let key = [b'a' + key];
                 let report = report(&key, self.now_ns - age_ns);
-                let (offered, _) = self.shards[server].report(self.now_ns, &report, true);
+                let shard = &mut self.shards[server];
+                let expected = shard.expect(report.client, KeyHash::of(&key));
+                let (offered, _) = shard.report(self.now_ns, &report, expected, true);
                 self.enter(server, offered, &key);
             }
             Step::Forget(server, key) => {
@@ -190,7 +192,8 @@ impl Herd {
             }
             Frame::Record { origin, seq, record } => {
                 let (at, now_ns) = (usize::from(origin), self.now_ns);
-                let _ = shard.apply(now_ns, back, &record, &wire.origins[at], seq, &mut wire.guesses[at]);
+                let told = Held { record, origin: &wire.origins[at], seq };
+                let _ = shard.apply(now_ns, back, told, KeyHash::of(record.key), &mut wire.guesses[at]);
                 wire.records += 1;
             }
             Frame::Marker(covered) => {

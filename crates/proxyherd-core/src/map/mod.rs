@@ -5,29 +5,24 @@
 //! held for one visit of one shard and never while waiting for anything. Every call that may give a link
 //! something to send says so in a [`Wake`].
 
+mod beats;
+mod links;
+
 use std::{
-    sync::atomic::{
-        AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst,
-    },
+    sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst},
     time::Duration,
 };
 
 use parking_lot::{Mutex, MutexGuard};
-use xxhash_rust::xxh3::xxh3_64;
 
+use self::beats::Beat;
+pub use self::links::Agreed;
 use crate::{
-    codec::{
-        check::{Branches, Check, Leaves},
-        link::Encoder,
-    },
-    flood::{Held, LinkId, Offered, Rules, Shard, ShardSettings, Wake},
-    limits::{BATCH_LEN_MAX, CHECKS_PER_HEARTBEAT, LINK_BATCH_LEN, LINKS_MAX, SHARDS},
+    flood::{Expected, Held, LinkId, Offered, Rules, Shard, ShardSettings, Wake},
+    limits::{BATCH_LEN_MAX, LINKS_MAX, SHARDS},
     tree::Tree,
-    types::{ClientId, Kind, LinkState, Origin, Record, Report, ServerName},
+    types::{ClientId, KeyHash, Kind, Origin, Report},
 };
-
-/// In a link's ready word, beside the shards' bits: the tree has something to tell.
-const TREE_READY: u32 = 1 << SHARDS;
 
 /// What a map is told once.
 #[derive(Clone, Debug)]
@@ -62,6 +57,8 @@ pub struct ReportCounts {
 pub struct Offer<'a> {
     /// The report.
     pub report: Report<'a>,
+    hash: KeyHash,
+    expected: Expected,
     /// What became of it; [`Offered::Stale`] until it has been offered.
     pub outcome: Offered,
 }
@@ -69,7 +66,8 @@ pub struct Offer<'a> {
 impl<'a> Offer<'a> {
     /// A report that has not been offered yet.
     pub fn new(report: Report<'a>) -> Offer<'a> {
-        Offer { report, outcome: Offered::Stale }
+        let hash = KeyHash::of(report.client.as_bytes());
+        Offer { report, hash, expected: Expected::default(), outcome: Offered::Stale }
     }
 }
 
@@ -90,42 +88,6 @@ pub struct Map {
     records: AtomicU64,
     root_mismatches: AtomicU64,
     max_clients: u64,
-}
-
-/// What both ends of a link can.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Agreed {
-    /// The version of the link protocol that they speak.
-    pub version: u16,
-    /// Whether both know of spanning trees.
-    pub has_tree: bool,
-}
-
-/// What the heartbeats of one link go by.
-#[derive(Debug)]
-struct Beat {
-    /// The version that both ends speak.
-    version: AtomicU32,
-    /// Whether both know of spanning trees.
-    has_tree: AtomicBool,
-    /// The shard that is checked next.
-    shard: AtomicU8,
-    /// By how much at least the neighbour's clock is ahead, nanoseconds.
-    ahead_ns: AtomicI64,
-    /// By how much it is surely off.
-    offset_ns: AtomicI64,
-}
-
-impl Default for Beat {
-    fn default() -> Beat {
-        Beat {
-            version: AtomicU32::new(1),
-            has_tree: AtomicBool::new(false),
-            shard: AtomicU8::new(0),
-            ahead_ns: AtomicI64::new(i64::MIN),
-            offset_ns: AtomicI64::new(0),
-        }
-    }
 }
 
 /// A shard and what is counted under its lock.
@@ -216,8 +178,7 @@ impl Map {
     /// Where not all may find room, whoever comes first does.
     fn report_in_turn(&self, now_ns: u64, offers: &mut [Offer<'_>]) -> Wake {
         (0..offers.len()).fold(Wake::default(), |wake, place| {
-            let index = shard_index(offers[place].report.client.as_bytes());
-            wake.and(self.report_to(index, now_ns, offers, &[place as u8]))
+            wake.and(self.report_to(offers[place].hash.shard(), now_ns, offers, &[place as u8]))
         })
     }
 
@@ -225,14 +186,15 @@ impl Map {
     fn report_to(&self, index: usize, now_ns: u64, offers: &mut [Offer<'_>], places: &[u8]) -> Wake {
         let mut guard = self.shards[index].lock();
         let Counted { shard, reports } = &mut *guard;
-        if places.len() > 1 {
-            places.iter().for_each(|&place| shard.expect(offers[usize::from(place)].report.client));
+        for &place in places {
+            let offer = &mut offers[usize::from(place)];
+            offer.expected = shard.expect(offer.report.client, offer.hash);
         }
         let (mut wake, mut inserted) = (Wake::default(), 0);
         for &place in places {
             let offer = &mut offers[usize::from(place)];
             let has_room = self.records.load(Relaxed) + inserted < self.max_clients;
-            let (outcome, woken) = shard.report(now_ns, &offer.report, has_room);
+            let (outcome, woken) = shard.report(now_ns, &offer.report, offer.expected, has_room);
             offer.outcome = outcome;
             wake = wake.and(woken);
             match outcome {
@@ -276,13 +238,13 @@ impl Map {
         &self,
         now_ns: u64,
         from: LinkId,
-        record: &Record<'_>,
-        origin: &Origin,
-        seq: u64,
+        told: Held<'_>,
         guesses: &mut [u16; SHARDS],
     ) -> (Offered, Wake) {
-        let (index, mut counted) = self.shard_of(record.key);
-        let (offered, wake) = counted.shard.apply(now_ns, from, record, origin, seq, &mut guesses[index]);
+        let hash = KeyHash::of(told.record.key);
+        let index = hash.shard();
+        let mut counted = self.shards[index].lock();
+        let (offered, wake) = counted.shard.apply(now_ns, from, told, hash, &mut guesses[index]);
         self.count(offered);
         drop(counted);
         (offered, self.ready(index, wake))
@@ -387,217 +349,7 @@ impl Map {
 
 /// In which shard a key is, at every server.
 pub fn shard_index(key: &[u8]) -> usize {
-    xxh3_64(key) as usize % SHARDS
-}
-
-/// Links coming, going and sending.
-impl Map {
-    /// Encodes the vectors of all shards, for a link that has just agreed.
-    pub fn write_vectors(&self, encoder: &mut Encoder) {
-        for counted in &self.shards {
-            counted.lock().shard.write_vector(encoder);
-        }
-    }
-
-    /// The link at `link`, which is down here, has just been agreed upon with `neighbour`. Appends what is said
-    /// first.
-    pub fn agree(&self, link: LinkId, neighbour: &ServerName, agreed: Agreed, encoder: &mut Encoder) -> Wake {
-        let beat = &self.beats[link.index()];
-        beat.version.store(agreed.version.into(), Relaxed);
-        beat.has_tree.store(agreed.has_tree, Relaxed);
-        beat.ahead_ns.store(i64::MIN, Relaxed);
-        beat.offset_ns.store(0, Relaxed);
-        if !agreed.has_tree {
-            self.write_vectors(encoder);
-            return Wake::default();
-        }
-        for counted in &self.shards {
-            let _ = counted.lock().shard.link_lazy(link);
-        }
-        let mut tree = self.tree.lock();
-        tree.link_up(link, neighbour.clone());
-        // The writer of this link is just beginning: it is told whatever its last life left behind.
-        self.tree_ready(&tree).and([link].into_iter().collect())
-    }
-
-    /// A neighbour tells what a server says of its links.
-    pub(crate) fn hear_state(&self, link: LinkId, state: LinkState) -> Wake {
-        let mut tree = self.tree.lock();
-        if !tree.hear(link, state) {
-            return Wake::default();
-        }
-        self.tree_ready(&tree)
-    }
-
-    /// Lets the links tell what the tree has for them.
-    fn tree_ready(&self, tree: &Tree) -> Wake {
-        let is_woken = |link: &LinkId| self.ready[link.index()].fetch_or(TREE_READY, SeqCst) == 0;
-        tree.links_untold().filter(is_woken).collect()
-    }
-
-    /// Appends what the tree has for the neighbour at `link`.
-    fn write_tree(&self, link: LinkId, encoder: &mut Encoder) {
-        let (untold, wish) = {
-            let mut tree = self.tree.lock();
-            (tree.take_untold(link), tree.take_wish(link))
-        };
-        untold.iter().for_each(|state| encoder.state(state));
-        let Some(is_fed) = wish else { return };
-        for counted in &self.shards {
-            let shard = &mut counted.lock().shard;
-            shard.feed(link, is_fed);
-            if is_fed {
-                shard.write_graft(encoder, false);
-            }
-        }
-        if !is_fed {
-            encoder.prune();
-        }
-    }
-
-    /// The neighbour at `link` wants to be told what is above its vector of one shard.
-    pub(crate) fn graft(&self, link: LinkId, shard: usize, vector: &[(Origin, u64)], is_once: bool) -> Wake {
-        let wake = self.shards[shard].lock().shard.graft(link, vector, is_once);
-        self.ready(shard, wake)
-    }
-
-    /// The neighbour at `link` does not want to be told of changes.
-    pub(crate) fn prune(&self, link: LinkId) -> Wake {
-        let prune = |(index, counted): (usize, &Mutex<Counted>)| {
-            let wake = counted.lock().shard.link_lazy(link);
-            self.ready(index, wake)
-        };
-        self.shards.iter().enumerate().map(prune).fold(Wake::default(), Wake::and)
-    }
-
-    /// The neighbour at `link` says how far all is covered there.
-    pub(crate) fn hear_promise(&self, link: LinkId, shard: usize, covered: Vec<(Origin, u64)>) {
-        self.shards[shard].lock().shard.hear_promise(link, covered);
-    }
-
-    /// Whether the neighbour at `link` is told of changes as they come.
-    pub fn is_eager(&self, link: LinkId) -> bool {
-        self.shards[0].lock().shard.is_eager(link)
-    }
-
-    /// Appends what is said on `link` in each heartbeat: this server's clock, what is known of the neighbour's, and
-    /// of some shards what is held.
-    pub fn write_heartbeat(&self, link: LinkId, now_ns: u64, encoder: &mut Encoder) {
-        encoder.heartbeat(now_ns);
-        let beat = &self.beats[link.index()];
-        if beat.version.load(Relaxed) < 2 {
-            return;
-        }
-        let ahead_ns = beat.ahead_ns.load(Relaxed);
-        if ahead_ns > i64::MIN {
-            encoder.offset(ahead_ns);
-        }
-        if beat.has_tree.load(Relaxed) {
-            for counted in &self.shards {
-                counted.lock().shard.beat(link, encoder);
-            }
-        }
-        let first = usize::from(beat.shard.load(Relaxed));
-        for shard in (first..first + CHECKS_PER_HEARTBEAT).map(|shard| shard % SHARDS) {
-            self.shards[shard].lock().shard.write_check(link, now_ns, encoder);
-        }
-        beat.shard.store(((first + CHECKS_PER_HEARTBEAT) % SHARDS) as u8, Relaxed);
-    }
-
-    /// By how much the clock of the neighbour at `link` is at least ahead, and by how much it is surely off.
-    pub(crate) fn note_clocks(&self, link: LinkId, ahead_ns: i64, offset_ns: i64) {
-        let beat = &self.beats[link.index()];
-        beat.ahead_ns.store(ahead_ns, Relaxed);
-        beat.offset_ns.store(offset_ns, Relaxed);
-    }
-
-    /// By how much the clock of the neighbour at `link` is surely off from this server's, nanoseconds: ahead, or, if
-    /// negative, behind.
-    pub fn clock_offset_ns(&self, link: LinkId) -> i64 {
-        self.beats[link.index()].offset_ns.load(Relaxed)
-    }
-
-    /// How often a neighbour turned out to hold something else than this server, with nothing on its way that could
-    /// explain it.
-    pub fn root_mismatches(&self) -> u64 {
-        self.root_mismatches.load(Relaxed)
-    }
-
-    /// The neighbour at `link` has told what it holds of one shard.
-    pub(crate) fn check(&self, link: LinkId, shard: usize, now_ns: u64, check: &Check) -> (bool, Wake) {
-        let (differs, wake) = self.shards[shard].lock().shard.check(link, now_ns, check);
-        self.root_mismatches.fetch_add(u64::from(differs), Relaxed);
-        (differs, self.ready(shard, wake))
-    }
-
-    /// The neighbour at `link` has told of branches that may differ.
-    pub(crate) fn compare(&self, link: LinkId, shard: usize, branches: &Branches<'_>) -> Wake {
-        let wake = self.shards[shard].lock().shard.compare(link, branches);
-        self.ready(shard, wake)
-    }
-
-    /// The neighbour at `link` has told of branches whose records it sends.
-    pub(crate) fn answer_leaves(&self, link: LinkId, shard: usize, leaves: &Leaves<'_>) -> Wake {
-        let wake = self.shards[shard].lock().shard.answer_leaves(link, leaves);
-        self.ready(shard, wake)
-    }
-
-    /// The neighbour at `link` has told its vector of one shard: from here on it is sent what it lacks.
-    pub(crate) fn link_up(&self, link: LinkId, shard: usize, vector: &[(Origin, u64)]) -> Wake {
-        let wake = self.shards[shard].lock().shard.link_up(link, vector);
-        // Whoever marked for the link's last life may have noted it here after that life's end, and so may have
-        // woken nobody: this wake is not to be spared.
-        let _ = self.ready(shard, wake);
-        wake
-    }
-
-    /// The neighbour at `link` has told how far it has sent everything of one shard.
-    pub(crate) fn cover(&self, from: LinkId, shard: usize, origin: &Origin, covered: u64) -> Wake {
-        let wake = self.shards[shard].lock().shard.cover(from, origin, covered);
-        self.ready(shard, wake)
-    }
-
-    /// The link is down: nothing more is queued for it until it is up again. The tree may have something to tell on
-    /// others.
-    pub fn link_down(&self, link: LinkId) -> Wake {
-        for counted in &self.shards {
-            counted.lock().shard.link_down(link);
-        }
-        self.ready[link.index()].store(0, SeqCst);
-        let mut tree = self.tree.lock();
-        if tree.link_down(link) { self.tree_ready(&tree) } else { Wake::default() }
-    }
-
-    /// Whether `link` has something to flush.
-    pub fn is_ready(&self, link: LinkId) -> bool {
-        self.ready[link.index()].load(SeqCst) != 0
-    }
-
-    /// Encodes up to about [`LINK_BATCH_LEN`] bytes of what `link` still needs. Says whether that was all; if
-    /// not, flush again when the bytes are written.
-    pub fn flush(&self, link: LinkId, encoder: &mut Encoder) -> bool {
-        let (ready, first) = (&self.ready[link.index()], &self.first[link.index()]);
-        let begin = usize::from(first.load(Relaxed));
-        let mut shards = ready.swap(0, SeqCst);
-        if shards & TREE_READY != 0 {
-            shards &= !TREE_READY;
-            self.write_tree(link, encoder);
-        }
-        for at in begin..begin + SHARDS {
-            let index = at % SHARDS;
-            if shards & 1 << index == 0 {
-                continue;
-            }
-            let has_room = encoder.len() < LINK_BATCH_LEN;
-            if !has_room || !self.shards[index].lock().shard.flush(link, encoder, LINK_BATCH_LEN) {
-                ready.fetch_or(shards, SeqCst);
-                first.store(((at + usize::from(has_room)) % SHARDS) as u8, Relaxed);
-                return false;
-            }
-            shards &= !(1 << index);
-        }
-        true
-    }
+    KeyHash::of(key).shard()
 }
 
 /// The places of `offers` in the order of their shards, and where each shard's end in it. Offers of one shard
@@ -606,7 +358,7 @@ fn by_shard(offers: &[Offer<'_>]) -> ([u8; BATCH_LEN_MAX], [u8; SHARDS]) {
     let mut shards = [0; BATCH_LEN_MAX];
     let mut ends = [0; SHARDS];
     for (shard, offer) in shards[..offers.len()].iter_mut().zip(offers) {
-        *shard = shard_index(offer.report.client.as_bytes()) as u8;
+        *shard = offer.hash.shard() as u8;
         ends[usize::from(*shard)] += 1;
     }
     let mut starts = [0; SHARDS];

@@ -1,0 +1,115 @@
+//! What is said on a link in each heartbeat, and what is found out by it: whose clock is off, and who holds something
+//! else.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, Ordering::Relaxed};
+
+use super::{Agreed, Map};
+use crate::{
+    codec::{
+        check::{Branches, Check, Leaves},
+        link::Encoder,
+    },
+    flood::{LinkId, Wake},
+    limits::{CHECKS_PER_HEARTBEAT, SHARDS},
+};
+
+/// What the heartbeats of one link go by.
+#[derive(Debug)]
+pub(super) struct Beat {
+    /// The version that both ends speak.
+    version: AtomicU32,
+    /// Whether both know of spanning trees.
+    has_tree: AtomicBool,
+    /// The shard that is checked next.
+    shard: AtomicU8,
+    /// By how much at least the neighbour's clock is ahead, nanoseconds.
+    ahead_ns: AtomicI64,
+    /// By how much it is surely off.
+    offset_ns: AtomicI64,
+}
+
+impl Default for Beat {
+    fn default() -> Beat {
+        Beat {
+            version: AtomicU32::new(1),
+            has_tree: AtomicBool::new(false),
+            shard: AtomicU8::new(0),
+            ahead_ns: AtomicI64::new(i64::MIN),
+            offset_ns: AtomicI64::new(0),
+        }
+    }
+}
+
+impl Beat {
+    /// The link is up, with nothing known of the neighbour's clock.
+    pub(super) fn begin(&self, agreed: Agreed) {
+        self.version.store(agreed.version.into(), Relaxed);
+        self.has_tree.store(agreed.has_tree, Relaxed);
+        self.ahead_ns.store(i64::MIN, Relaxed);
+        self.offset_ns.store(0, Relaxed);
+    }
+}
+
+impl Map {
+    /// Appends what is said on `link` in each heartbeat: this server's clock, what is known of the neighbour's, and
+    /// of some shards what is held.
+    pub fn write_heartbeat(&self, link: LinkId, now_ns: u64, encoder: &mut Encoder) {
+        encoder.heartbeat(now_ns);
+        let beat = &self.beats[link.index()];
+        if beat.version.load(Relaxed) < 2 {
+            return;
+        }
+        let ahead_ns = beat.ahead_ns.load(Relaxed);
+        if ahead_ns > i64::MIN {
+            encoder.offset(ahead_ns);
+        }
+        if beat.has_tree.load(Relaxed) {
+            for counted in &self.shards {
+                counted.lock().shard.beat(link, encoder);
+            }
+        }
+        let first = usize::from(beat.shard.load(Relaxed));
+        for shard in (first..first + CHECKS_PER_HEARTBEAT).map(|shard| shard % SHARDS) {
+            self.shards[shard].lock().shard.write_check(link, now_ns, encoder);
+        }
+        beat.shard.store(((first + CHECKS_PER_HEARTBEAT) % SHARDS) as u8, Relaxed);
+    }
+
+    /// By how much the clock of the neighbour at `link` is at least ahead, and by how much it is surely off.
+    pub(crate) fn note_clocks(&self, link: LinkId, ahead_ns: i64, offset_ns: i64) {
+        let beat = &self.beats[link.index()];
+        beat.ahead_ns.store(ahead_ns, Relaxed);
+        beat.offset_ns.store(offset_ns, Relaxed);
+    }
+
+    /// By how much the clock of the neighbour at `link` is surely off from this server's, nanoseconds: ahead, or, if
+    /// negative, behind.
+    pub fn clock_offset_ns(&self, link: LinkId) -> i64 {
+        self.beats[link.index()].offset_ns.load(Relaxed)
+    }
+
+    /// How often a neighbour turned out to hold something else than this server, with nothing on its way that could
+    /// explain it.
+    pub fn root_mismatches(&self) -> u64 {
+        self.root_mismatches.load(Relaxed)
+    }
+
+    /// The neighbour at `link` has told what it holds of one shard.
+    pub(crate) fn check(&self, link: LinkId, shard: usize, now_ns: u64, check: &Check) -> (bool, Wake) {
+        let (differs, wake) = self.shards[shard].lock().shard.check(link, now_ns, check);
+        self.root_mismatches.fetch_add(u64::from(differs), Relaxed);
+        (differs, self.ready(shard, wake))
+    }
+
+    /// The neighbour at `link` has told of branches that may differ.
+    pub(crate) fn compare(&self, link: LinkId, shard: usize, branches: &Branches<'_>) -> Wake {
+        let wake = self.shards[shard].lock().shard.compare(link, branches);
+        self.ready(shard, wake)
+    }
+
+    /// The neighbour at `link` has told of branches whose records it sends.
+    pub(crate) fn answer_leaves(&self, link: LinkId, shard: usize, leaves: &Leaves<'_>) -> Wake {
+        let wake = self.shards[shard].lock().shard.answer_leaves(link, leaves);
+        self.ready(shard, wake)
+    }
+}

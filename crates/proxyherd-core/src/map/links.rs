@@ -1,0 +1,169 @@
+//! Links coming, going and sending: every shard's part in it, and the tree's.
+
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+
+use parking_lot::Mutex;
+
+use super::{Counted, Map};
+use crate::{
+    codec::link::Encoder,
+    flood::{LinkId, Wake},
+    limits::{LINK_BATCH_LEN, SHARDS},
+    tree::Tree,
+    types::{LinkState, Origin, ServerName},
+};
+
+/// In a link's ready word, beside the shards' bits: the tree has something to tell.
+const TREE_READY: u32 = 1 << SHARDS;
+
+/// What both ends of a link can.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Agreed {
+    /// The version of the link protocol that they speak.
+    pub version: u16,
+    /// Whether both know of spanning trees.
+    pub has_tree: bool,
+}
+
+impl Map {
+    /// Encodes the vectors of all shards, for a link that has just agreed.
+    pub fn write_vectors(&self, encoder: &mut Encoder) {
+        for counted in &self.shards {
+            counted.lock().shard.write_vector(encoder);
+        }
+    }
+
+    /// The link at `link`, which is down here, has just been agreed upon with `neighbour`. Appends what is said
+    /// first.
+    pub fn agree(&self, link: LinkId, neighbour: &ServerName, agreed: Agreed, encoder: &mut Encoder) -> Wake {
+        self.beats[link.index()].begin(agreed);
+        if !agreed.has_tree {
+            self.write_vectors(encoder);
+            return Wake::default();
+        }
+        for counted in &self.shards {
+            let _ = counted.lock().shard.link_lazy(link);
+        }
+        let mut tree = self.tree.lock();
+        tree.link_up(link, neighbour.clone());
+        // The writer of this link is just beginning: it is told whatever its last life left behind.
+        self.tree_ready(&tree).and([link].into_iter().collect())
+    }
+
+    /// A neighbour tells what a server says of its links.
+    pub(crate) fn hear_state(&self, link: LinkId, state: LinkState) -> Wake {
+        let mut tree = self.tree.lock();
+        if !tree.hear(link, state) {
+            return Wake::default();
+        }
+        self.tree_ready(&tree)
+    }
+
+    /// Lets the links tell what the tree has for them.
+    fn tree_ready(&self, tree: &Tree) -> Wake {
+        let is_woken = |link: &LinkId| self.ready[link.index()].fetch_or(TREE_READY, SeqCst) == 0;
+        tree.links_untold().filter(is_woken).collect()
+    }
+
+    /// Appends what the tree has for the neighbour at `link`.
+    fn write_tree(&self, link: LinkId, encoder: &mut Encoder) {
+        let (untold, wish) = {
+            let mut tree = self.tree.lock();
+            (tree.take_untold(link), tree.take_wish(link))
+        };
+        untold.iter().for_each(|state| encoder.state(state));
+        let Some(is_fed) = wish else { return };
+        for counted in &self.shards {
+            let shard = &mut counted.lock().shard;
+            shard.feed(link, is_fed);
+            if is_fed {
+                shard.write_graft(encoder, false);
+            }
+        }
+        if !is_fed {
+            encoder.prune();
+        }
+    }
+
+    /// The neighbour at `link` wants to be told what is above its vector of one shard.
+    pub(crate) fn graft(&self, link: LinkId, shard: usize, vector: &[(Origin, u64)], is_once: bool) -> Wake {
+        let wake = self.shards[shard].lock().shard.graft(link, vector, is_once);
+        self.ready(shard, wake)
+    }
+
+    /// The neighbour at `link` does not want to be told of changes.
+    pub(crate) fn prune(&self, link: LinkId) -> Wake {
+        let prune = |(index, counted): (usize, &Mutex<Counted>)| {
+            let wake = counted.lock().shard.link_lazy(link);
+            self.ready(index, wake)
+        };
+        self.shards.iter().enumerate().map(prune).fold(Wake::default(), Wake::and)
+    }
+
+    /// The neighbour at `link` says how far all is covered there.
+    pub(crate) fn hear_promise(&self, link: LinkId, shard: usize, covered: Vec<(Origin, u64)>) {
+        self.shards[shard].lock().shard.hear_promise(link, covered);
+    }
+
+    /// Whether the neighbour at `link` is told of changes as they come.
+    pub fn is_eager(&self, link: LinkId) -> bool {
+        self.shards[0].lock().shard.is_eager(link)
+    }
+
+    /// The neighbour at `link` has told its vector of one shard: from here on it is sent what it lacks.
+    pub(crate) fn link_up(&self, link: LinkId, shard: usize, vector: &[(Origin, u64)]) -> Wake {
+        let wake = self.shards[shard].lock().shard.link_up(link, vector);
+        // Whoever marked for the link's last life may have noted it here after that life's end, and so may have
+        // woken nobody: this wake is not to be spared.
+        let _ = self.ready(shard, wake);
+        wake
+    }
+
+    /// The neighbour at `link` has told how far it has sent everything of one shard.
+    pub(crate) fn cover(&self, from: LinkId, shard: usize, origin: &Origin, covered: u64) -> Wake {
+        let wake = self.shards[shard].lock().shard.cover(from, origin, covered);
+        self.ready(shard, wake)
+    }
+
+    /// The link is down: nothing more is queued for it until it is up again. The tree may have something to tell on
+    /// others.
+    pub fn link_down(&self, link: LinkId) -> Wake {
+        for counted in &self.shards {
+            counted.lock().shard.link_down(link);
+        }
+        self.ready[link.index()].store(0, SeqCst);
+        let mut tree = self.tree.lock();
+        if tree.link_down(link) { self.tree_ready(&tree) } else { Wake::default() }
+    }
+
+    /// Whether `link` has something to flush.
+    pub fn is_ready(&self, link: LinkId) -> bool {
+        self.ready[link.index()].load(SeqCst) != 0
+    }
+
+    /// Encodes up to about [`LINK_BATCH_LEN`] bytes of what `link` still needs. Says whether that was all; if
+    /// not, flush again when the bytes are written.
+    pub fn flush(&self, link: LinkId, encoder: &mut Encoder) -> bool {
+        let (ready, first) = (&self.ready[link.index()], &self.first[link.index()]);
+        let begin = usize::from(first.load(Relaxed));
+        let mut shards = ready.swap(0, SeqCst);
+        if shards & TREE_READY != 0 {
+            shards &= !TREE_READY;
+            self.write_tree(link, encoder);
+        }
+        for at in begin..begin + SHARDS {
+            let index = at % SHARDS;
+            if shards & 1 << index == 0 {
+                continue;
+            }
+            let has_room = encoder.len() < LINK_BATCH_LEN;
+            if !has_room || !self.shards[index].lock().shard.flush(link, encoder, LINK_BATCH_LEN) {
+                ready.fetch_or(shards, SeqCst);
+                first.store(((at + usize::from(has_room)) % SHARDS) as u8, Relaxed);
+                return false;
+            }
+            shards &= !(1 << index);
+        }
+        true
+    }
+}

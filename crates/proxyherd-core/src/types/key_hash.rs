@@ -1,0 +1,31 @@
+//! A key's hash, the same at every server.
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::limits::SHARDS;
+
+/// Says in which shard a key is, and where in the shard's hash tree. Part of the link protocol.
+///
+/// Anybody can choose keys whose hashes are alike; so no table goes by it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeyHash(u64);
+
+impl KeyHash {
+    /// Of this key.
+    #[inline]
+    pub fn of(key: &[u8]) -> KeyHash {
+        KeyHash(xxh3_64(key))
+    }
+
+    /// The shard that the key is in.
+    #[inline]
+    pub fn shard(self) -> usize {
+        self.0 as usize % SHARDS
+    }
+
+    /// All of its bits.
+    #[inline]
+    pub fn bits(self) -> u64 {
+        self.0
+    }
+}
