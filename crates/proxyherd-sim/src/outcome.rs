@@ -54,7 +54,8 @@ pub struct Tally {
     pub lost: u64,
     /// Links that ended because clocks were too far apart.
     pub clocks_apart: u64,
-    /// Records that came while herds with a swift tree were calm, and the least that can be.
+    /// Records that came while herds with a swift tree were calm, and how many there are if each change comes to each
+    /// other server once. There can be fewer: of two changes of one client in a row the first may never be sent.
     pub calm_records: u64,
     /// See `calm_records`.
     pub calm_records_least: u64,

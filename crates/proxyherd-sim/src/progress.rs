@@ -117,7 +117,7 @@ impl Progress {
         );
         let Tally { calm_records, calm_records_least, .. } = self.tally;
         println!(
-            "along trees {calm_records} records were sent where {calm_records_least} are the least: {:.3} as many",
+            "along trees {calm_records} records were sent for {calm_records_least} changes at other servers: {:.3} each",
             calm_records as f64 / calm_records_least.max(1) as f64
         );
         let per_hour = 3600.0 / self.busy.as_secs_f64().max(1e-9);
