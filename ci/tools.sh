@@ -12,6 +12,7 @@ stage_tools() {
     want_node
     want_osmium
     want_network_tools
+    want_faketime
     want_rust
     # Without Rust, the ones below have nobody to ask.
     if ((${#advice[@]} == 0)); then
@@ -97,6 +98,17 @@ want_network_tools() {
         advice+=('ip and nft (on Debian: iproute2 nftables)')
     else
         say 'There is no ip, or no nft (on Debian: iproute2 nftables): tests on networks of their own will be skipped.'
+    fi
+}
+
+# Tests show servers a wrong time with it.
+want_faketime() {
+    compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null && return
+    if may_install; then
+        say 'There is no libfaketime.'
+        apt_install libfaketime
+    else
+        say 'There is no libfaketime (on Debian: libfaketime): tests of clocks that are off will be skipped.'
     fi
 }
 

@@ -14,6 +14,7 @@ mod budget;
 mod catching_up;
 mod chunks;
 mod client_status;
+mod clocks;
 mod command_line;
 mod commands;
 mod demo;

@@ -1,6 +1,13 @@
 //! A herd that runs: its processes, its files, and what one asks all of its servers.
 
-use std::{collections::BTreeMap, fs, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use tempfile::TempDir;
 
@@ -64,7 +71,7 @@ impl Herd {
         &self.running[name]
     }
 
-    pub(crate) fn dir(&self) -> &std::path::Path {
+    pub(crate) fn dir(&self) -> &Path {
         self.dir.path()
     }
 
@@ -97,8 +104,22 @@ impl Herd {
 
     /// Starts one server that may have so many files and sockets open.
     pub(crate) fn start_with_descriptors(&mut self, name: &str, most: u32) {
+        self.start_after(&format!("ulimit -n {most}"), name);
+    }
+
+    /// Starts one server whose clock is so many seconds ahead.
+    pub(crate) fn start_with_clock(&mut self, name: &str, ahead_s: i32, library: &Path) {
+        let library = library.display();
+        self.start_after(
+            &format!("export LD_PRELOAD={library} FAKETIME=+{ahead_s}s FAKETIME_DONT_FAKE_MONOTONIC=1"),
+            name,
+        );
+    }
+
+    /// Starts one server by a shell that does this first.
+    fn start_after(&mut self, preparation: &str, name: &str) {
         let program = env!("CARGO_BIN_EXE_proxyherd");
-        let line = format!("ulimit -n {most} && exec {program} serve --config herd.toml --name {name}");
+        let line = format!("{preparation} && exec {program} serve --config herd.toml --name {name}");
         eventually("the server starts", || {
             self.running.insert(name.to_owned(), Process::bash(self.dir.path(), &line));
             self.wait_until_ready(name)

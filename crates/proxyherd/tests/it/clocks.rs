@@ -1,0 +1,66 @@
+//! Servers whose clocks are not the others'.
+
+use std::{fs, path::PathBuf};
+
+use crate::harness::{Herd, Plan, WHERE_AND_WHEN, eventually, metric, status};
+
+/// The library that shows a process another time, by its many-threaded name. Where it is not installed the test is
+/// skipped, with a word about it; under CI it fails.
+fn faketime() -> Option<PathBuf> {
+    let library = |folder: PathBuf| folder.join("faketime/libfaketimeMT.so.1");
+    let folders = fs::read_dir("/usr/lib").unwrap().map(|entry| entry.unwrap().path());
+    let found = folders.map(library).find(|library| library.is_file());
+    if found.is_none() {
+        assert!(
+            std::env::var("CI").as_deref() != Ok("true"),
+            "libfaketime is not installed: ./test tools does that"
+        );
+        eprintln!("skipped: libfaketime is not installed");
+    }
+    found
+}
+
+/// Riley, and Jaquez whose clock is ahead.
+fn with_jaquez_ahead(ahead_s: i32) -> Option<Herd> {
+    let library = faketime()?;
+    let mut herd = Plan::pair().prepare();
+    herd.start("Riley");
+    herd.start_with_clock("Jaquez", ahead_s, &library);
+    Some(herd)
+}
+
+#[test]
+fn a_clock_that_is_minutes_off_keeps_its_links_down_and_the_log_says_where_to_look() {
+    let Some(mut herd) = with_jaquez_ahead(90) else { return };
+    let told = herd.wait_for_log("Riley", "max_clock_offset_s");
+    assert!(
+        told.contains("the clock of Jaquez is 90.") || told.contains("the clock of Jaquez is 89."),
+        "{told}"
+    );
+    assert!(told.contains("s ahead of that of Riley"), "{told}");
+    assert_eq!(status(herd.at("Riley").http)["links"][0]["up"], false);
+    let at = herd.client("Riley").ask(&format!("IAMAT kiwi {WHERE_AND_WHEN}"));
+    herd.stop("Jaquez", "TERM");
+    herd.start("Jaquez");
+    herd.wait_for_links(&["Riley", "Jaquez"]);
+    assert_eq!(herd.agreed(&["Riley", "Jaquez"], "kiwi"), at);
+}
+
+#[test]
+fn a_clock_that_is_seconds_off_is_a_warning_in_log_metrics_and_status() {
+    let Some(herd) = with_jaquez_ahead(5) else { return };
+    herd.wait_for_links(&["Riley", "Jaquez"]);
+    herd.wait_for_log("Riley", "s ahead of this server's: look at the clocks of both");
+    herd.wait_for_log("Jaquez", "s behind this server's: look at the clocks of both");
+    eventually("metrics and status tell the offset", || {
+        let name = "proxyherd_link_clock_offset_seconds{neighbor=\"Jaquez\"}";
+        let measured = metric(herd.at("Riley").http, name).unwrap();
+        let told = status(herd.at("Riley").http)["links"][0]["clock_offset_s"].as_f64().unwrap();
+        let is_about_five = |offset: f64| (4.0..=5.1).contains(&offset);
+        if is_about_five(measured) && is_about_five(told) {
+            Ok(())
+        } else {
+            Err(format!("{measured}, {told}"))
+        }
+    });
+}
