@@ -7,6 +7,7 @@ use std::{
     fs,
     io::{self, ErrorKind, Write as _},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use proxyherd_core::{
@@ -49,10 +50,12 @@ pub enum BudgetError {
     },
 }
 
-/// Where one server's memory is.
+/// Where one server's memory is. Nobody else has it as long as this lives.
 #[derive(Clone, Debug)]
 pub(super) struct File {
     path: PathBuf,
+    /// Open and locked.
+    dir: Arc<fs::File>,
 }
 
 impl File {
@@ -61,6 +64,7 @@ impl File {
         let dir = data.join(server.as_str());
         let disk = |doing, path: &Path, why| BudgetError::Disk { doing, path: path.to_owned(), why };
         fs::create_dir_all(&dir).map_err(|error| disk("make the directory", &dir, error))?;
+        let locked = lock(&dir).map_err(|error| disk("lock the directory", &dir, error))?;
         let path = dir.join("budget");
         let book = match read(&path) {
             Ok(bytes) => Book::from_bytes(server, &bytes)
@@ -68,7 +72,7 @@ impl File {
             Err(error) if error.kind() == ErrorKind::NotFound => Book::new(server.clone()),
             Err(error) => return Err(disk("read", &path, error)),
         };
-        Ok((File { path }, book))
+        Ok((File { path, dir: Arc::new(locked) }, book))
     }
 
     /// Puts `bytes` in the place of what is there; they are on the disk when this returns. Blocks.
@@ -79,12 +83,24 @@ impl File {
         file.sync_all()?;
         fs::rename(&new, &self.path)?;
         // The name too has to be on the disk.
-        let dir = self.path.parent().unwrap_or(Path::new("."));
-        fs::File::open(dir)?.sync_all()
+        self.dir.sync_all()
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+/// Keeps other processes of the same server away: each would undo what the other keeps.
+fn lock(dir: &Path) -> io::Result<fs::File> {
+    let dir = fs::File::open(dir)?;
+    match dir.try_lock() {
+        Ok(()) => Ok(dir),
+        Err(fs::TryLockError::WouldBlock) => Err(io::Error::new(
+            ErrorKind::ResourceBusy,
+            "another process of this server has it; stop that one first",
+        )),
+        Err(fs::TryLockError::Error(error)) => Err(error),
     }
 }
 
@@ -105,11 +121,13 @@ mod tests {
     #[test]
     fn what_was_kept_is_there_again() {
         let data = tempfile::tempdir().unwrap();
-        let (file, book) = File::open(data.path(), &riley()).unwrap();
+        let (mut file, book) = File::open(data.path(), &riley()).unwrap();
         assert!(book.is_new());
         for _ in 0..2 {
             file.keep(&book.to_bytes()).unwrap();
-            let (_, again) = File::open(data.path(), &riley()).unwrap();
+            drop(file);
+            let again;
+            (file, again) = File::open(data.path(), &riley()).unwrap();
             assert!(!again.is_new());
         }
         let left: Vec<_> = fs::read_dir(data.path().join("Riley")).unwrap().collect();
@@ -120,10 +138,12 @@ mod tests {
     fn a_file_that_is_damaged_or_anothers_is_refused_with_what_to_do() {
         let data = tempfile::tempdir().unwrap();
         let (file, book) = File::open(data.path(), &riley()).unwrap();
+        let path = file.path().to_owned();
+        drop(file);
         let check = |bytes: &[u8], expected: &str| {
-            file.keep(bytes).unwrap();
+            fs::write(&path, bytes).unwrap();
             let error = File::open(data.path(), &riley()).unwrap_err().to_string();
-            let path = file.path().display();
+            let path = path.display();
             assert!(error.contains(expected) && error.contains(&format!("{path}, where")), "{error}");
             assert!(error.contains("remove it"), "{error}");
         };
@@ -132,6 +152,17 @@ mod tests {
         check(b"", "it is damaged");
         let another = Book::new(ServerName::new("Juzang").unwrap());
         check(&another.to_bytes(), "it is the memory of the server Juzang");
+    }
+
+    #[test]
+    fn two_processes_of_one_server_do_not_share_a_memory() {
+        let data = tempfile::tempdir().unwrap();
+        let first = File::open(data.path(), &riley()).unwrap();
+        let error = File::open(data.path(), &riley()).unwrap_err().to_string();
+        assert!(error.contains("another process of this server has it; stop that one first"), "{error}");
+        File::open(data.path(), &ServerName::new("Juzang").unwrap()).unwrap();
+        drop(first);
+        File::open(data.path(), &riley()).unwrap();
     }
 
     #[test]
