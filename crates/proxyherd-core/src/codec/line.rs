@@ -284,6 +284,7 @@ mod tests {
             "\t IAMAT\x0bkiwi  +05.5-0\x0c1621464827 \r",
             Some("AT Riley +1.223371889 kiwi +05.5-0 1621464827"),
         );
+        check("IAMAT\tkiwi\t+1+1\t1621464827", Some("AT Riley +1.223371889 kiwi +1+1 1621464827"));
         check("WHATSAT kiwi 10 5", Some("kiwi 10000 5"));
         check("WHATSAT kiwi 0.000001 00", Some("kiwi 0.001 0"));
         check("WHATSAT kiwi 50 20", Some("kiwi 50000 20"));
@@ -309,6 +310,10 @@ mod tests {
             "WHATSAT kiwi 10 21",
             "WHATSAT kiwi 10 005",
             "WHATSAT kiwi 10 -1",
+            "WHATSAT kiwi 10 :",
+            "WHATSAT kiwi 10 /",
+            "WHATSAT kiwi 10 1:",
+            "WHATSAT kiwi 10 :1",
             "WHATSAT kiwi 10 5.0",
             "WHATSAT kiwi 10",
             "WHATSAT kiwi 10 5 5",

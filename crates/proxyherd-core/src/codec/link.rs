@@ -639,9 +639,46 @@ mod tests {
     }
 
     #[test]
+    fn a_marker_of_any_length_comes_in_frames_that_are_not_too_long() {
+        let covered: Vec<_> = (0..2 * COVERED_COUNT_MAX as u64 + 1).map(|seq| (seq as u16, seq)).collect();
+        let mut encoder = Encoder::default();
+        encoder.marker(3, &covered);
+        let (told, end) = frames(encoder.bytes());
+        assert_eq!((told.len(), end), (3, Ok(0)));
+        let entries = told.iter().flat_map(|frame| match frame {
+            Frame::Marker(marker) => marker.iter().collect::<Vec<_>>(),
+            other => panic!("{other:?}"),
+        });
+        assert!(entries.eq(covered));
+    }
+
+    #[test]
     fn unknown_frames_are_skipped_only_if_they_are_optional() {
         assert_eq!(decode(&[1, 0, 99, OPTIONAL, 42]), Ok(Some((Frame::Skipped, 5))));
         assert_eq!(decode(&[1, 0, 99, 0, 42]), Err(FrameError::UnknownType(99)));
+    }
+
+    #[test]
+    fn a_frame_that_is_wrong_is_told_by_its_name() {
+        let names = [
+            (VECTOR, "VECTOR"),
+            (ORIGIN, "ORIGIN"),
+            (RECORD, "RECORD"),
+            (MARKER, "MARKER"),
+            (HEARTBEAT, "HEARTBEAT"),
+            (OFFSET, "OFFSET"),
+            (CHECK, "CHECK"),
+            (BRANCHES, "BRANCHES"),
+            (LEAVES, "LEAVES"),
+            (STATE, "STATE"),
+            (IHAVE, "IHAVE"),
+            (GRAFT, "GRAFT"),
+            (PRUNE, "PRUNE"),
+        ];
+        for (kind, name) in names {
+            assert_eq!(decode(&[1, 0, kind, 0, 0xff]), Err(FrameError::Length(name)));
+        }
+        assert_eq!([name_of(HELLO), name_of(REFUSAL)], ["HELLO", "REFUSAL"]);
     }
 
     #[test]

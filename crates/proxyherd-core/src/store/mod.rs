@@ -151,3 +151,25 @@ impl Store {
 fn spread(part: u32) -> u64 {
     u64::from(part).wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn keys_are_spread_over_the_table_and_otherwise_in_each_store() {
+        let keys: Vec<String> = (0..1000).map(|number| format!("client-{number}")).collect();
+        let places = |store: &Store| -> BTreeSet<(String, u64)> {
+            let place = |key: &String| {
+                let TableHash(hash) = store.hash(Kind::CLIENT, key.as_bytes());
+                (key.clone(), spread(hash) >> 57)
+            };
+            keys.iter().map(place).collect()
+        };
+        let [one, other] = [1, 2].map(|seed| places(&Store::new(seed)));
+        let used: BTreeSet<u64> = one.iter().map(|&(_, place)| place).collect();
+        assert!(used.len() > 120, "of 128 places {} are used", used.len());
+        assert!(one.intersection(&other).count() < 50, "who knows one table knows the other");
+    }
+}

@@ -129,6 +129,7 @@ impl Herd {
             Step::Restart(server) => {
                 (0..SERVERS).filter(|&other| other != server).for_each(|other| self.down(server, other));
                 self.shards[server] = self.born(server);
+                assert!(self.shards[server].is_empty());
                 // No two lives of a server can take the same report at the same instant.
                 self.now_ns += 1;
             }
@@ -141,6 +142,7 @@ impl Herd {
 
     fn enter(&mut self, server: usize, offered: Offered, key: &[u8]) {
         if matches!(offered, Offered::Inserted | Offered::Updated) {
+            assert!(!self.shards[server].is_empty());
             let held = self.shards[server].records().find(|held| held.record.key == key).unwrap();
             let stream = self.ledger.entry(held.origin.clone()).or_default();
             stream.push(seen(held));
