@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::{
     flood::LinkId,
-    limits::{LINKS_MAX, TREE_SERVERS_MAX},
+    limits::{LINKS_MAX, TREE_LOST_LOOKS, TREE_SERVERS_MAX},
     types::{LinkState, Origin, ServerName},
 };
 
@@ -20,6 +20,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Tree {
     states: BTreeMap<ServerName, LinkState>,
+    /// Servers that have left the herd and that no way leads to, and at how many looks in a row that was so.
+    lost: BTreeMap<ServerName, u8>,
     me: ServerName,
     links: Box<[Option<Link>]>,
 }
@@ -42,7 +44,8 @@ impl Tree {
         // A later life begins where the one before can hardly have come to; if it has, the herd will say so.
         let state = LinkState { stamp: me.incarnation, origin: me, up: Vec::new() };
         let states = BTreeMap::from([(name.clone(), state)]);
-        Tree { states, me: name, links: (0..LINKS_MAX).map(|_| None).collect() }
+        let lost = BTreeMap::new();
+        Tree { states, lost, me: name, links: (0..LINKS_MAX).map(|_| None).collect() }
     }
 
     /// A link is up: the neighbour is to be told all states, and everybody that there is one link more.
@@ -89,6 +92,33 @@ impl Tree {
         mine.stamp = state.stamp;
         self.say();
         true
+    }
+
+    /// One look at who has left the herd: what a server has said is forgotten once it is no member any more and no way
+    /// has led to it for some looks. One look would not do: states come in any order, and the way may be about to be
+    /// told of.
+    pub(crate) fn forget_lost(&mut self, is_member: impl Fn(&ServerName) -> bool) {
+        let strangers: Vec<_> = self.states.keys().filter(|server| !is_member(server)).cloned().collect();
+        if strangers.is_empty() {
+            self.lost.clear();
+            return;
+        }
+        let reached: BTreeSet<_> = reach(&self.graph(), &self.me).into_keys().cloned().collect();
+        let lost: BTreeSet<_> = strangers.into_iter().filter(|server| !reached.contains(server)).collect();
+        self.lost.retain(|server, _| lost.contains(server));
+        for server in lost {
+            let looks = self.lost.entry(server.clone()).or_default();
+            *looks += 1;
+            if *looks >= TREE_LOST_LOOKS {
+                self.lost.remove(&server);
+                self.states.remove(&server);
+            }
+        }
+    }
+
+    /// The servers that a way leads to, this one among them, as far as they know of trees.
+    pub(crate) fn reached(&self) -> Vec<ServerName> {
+        reach(&self.graph(), &self.me).into_keys().cloned().collect()
     }
 
     /// Says anew which links are up.
@@ -295,6 +325,39 @@ mod tests {
             settle(&mut trees);
             check(&trees, 2);
         }
+    }
+
+    #[test]
+    fn who_has_left_the_herd_is_forgotten_once_no_way_leads_there() {
+        let mut trees = herd(4, &[(0, 1), (1, 2), (2, 3)]);
+        let is_member = |server: &ServerName| *server != name(2) && *server != name(3);
+        let look = |tree: &mut Tree| (0..TREE_LOST_LOOKS).for_each(|_| tree.forget_lost(is_member));
+        look(&mut trees[0]);
+        assert_eq!(trees[0].states.len(), 4, "others have links with it");
+        trees[1].link_down(link(2));
+        settle(&mut trees);
+        assert_eq!(trees[0].reached(), [name(0), name(1)]);
+        (1..TREE_LOST_LOOKS).for_each(|_| trees[0].forget_lost(is_member));
+        assert_eq!(trees[0].states.len(), 4);
+        trees[0].forget_lost(is_member);
+        assert_eq!(trees[0].states.keys().cloned().collect::<Vec<_>>(), [name(0), name(1)]);
+    }
+
+    #[test]
+    fn a_member_that_is_away_is_remembered_and_one_that_comes_back_counts_again() {
+        let mut trees = herd(3, &[(0, 1), (1, 2)]);
+        trees[1].link_down(link(2));
+        settle(&mut trees);
+        (0..=TREE_LOST_LOOKS).for_each(|_| trees[0].forget_lost(|_| true));
+        assert_eq!(trees[0].states.len(), 3);
+        (0..TREE_LOST_LOOKS).for_each(|_| trees[0].forget_lost(|server| *server != name(2)));
+        assert_eq!(trees[0].states.len(), 2);
+        trees[1].link_up(link(2), name(2));
+        trees[2] = born(2, 2);
+        trees[2].link_up(link(1), name(1));
+        settle(&mut trees);
+        check(&trees, 2);
+        assert_eq!(trees[0].reached().len(), 3);
     }
 
     #[test]

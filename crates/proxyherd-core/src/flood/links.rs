@@ -7,12 +7,12 @@ use crate::{limits::LINKS_MAX, store::LinkMask};
 pub struct LinkId(pub(super) u8);
 
 impl LinkId {
-    /// The link at this place in the server's list of neighbours.
+    /// The link of this number; one that has gone leaves its number to another, perhaps with another neighbour.
     pub fn new(index: usize) -> Option<LinkId> {
         (index < LINKS_MAX).then_some(LinkId(index as u8))
     }
 
-    /// The place in the list of neighbours.
+    /// Its number.
     pub fn index(self) -> usize {
         usize::from(self.0)
     }

@@ -47,6 +47,9 @@ pub enum LinkError {
     /// A frame of the handshake came after it.
     #[error("a frame of the handshake came after it")]
     LateHandshake,
+    /// The neighbour has said that it wants no link any more.
+    #[error("it ended the link: {0}")]
+    Refused(String),
     /// There is no room for a neighbour's record.
     #[error(
         "there is no room left for the neighbour's records; this server needs more memory or fewer clients"
@@ -187,7 +190,8 @@ impl Incoming {
                 Ok(())
             }
             Frame::Skipped => Ok(()),
-            Frame::Hello(_) | Frame::Refusal(_) => Err(LinkError::LateHandshake),
+            Frame::Refusal(reason) => Err(LinkError::Refused(reason.to_owned())),
+            Frame::Hello(_) => Err(LinkError::LateHandshake),
         }
     }
 

@@ -48,6 +48,11 @@ impl Beat {
         self.ahead_ns.store(i64::MIN, Relaxed);
         self.offset_ns.store(0, Relaxed);
     }
+
+    /// The link is no more, and nothing is known of whoever comes next.
+    pub(super) fn end(&self) {
+        self.offset_ns.store(0, Relaxed);
+    }
 }
 
 impl Map {

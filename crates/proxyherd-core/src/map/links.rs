@@ -136,6 +136,23 @@ impl Map {
         if tree.link_down(link) { self.tree_ready(&tree) } else { Wake::default() }
     }
 
+    /// The link at `link`, which is down, is no more: its place is free for one with another neighbour.
+    pub fn free_link(&self, link: LinkId) {
+        debug_assert!(!self.is_eager(link), "a link that is up is not free");
+        self.beats[link.index()].end();
+    }
+
+    /// Forgets, bit by bit, what servers have said of their links that are no members any more; to be called about once
+    /// a second.
+    pub fn forget_lost(&self, is_member: impl Fn(&ServerName) -> bool) {
+        self.tree.lock().forget_lost(is_member);
+    }
+
+    /// The servers among which the spanning tree is, this one among them.
+    pub fn tree_servers(&self) -> Vec<ServerName> {
+        self.tree.lock().reached()
+    }
+
     /// Whether `link` has something to flush.
     pub fn is_ready(&self, link: LinkId) -> bool {
         self.ready[link.index()].load(SeqCst) != 0

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use proxyherd_core::{
     codec::link::{Encoder, Frame, decode},
     flood::{LinkId, Offered, Wake},
-    limits::{LINK_BATCH_LEN, SHARDS},
+    limits::{LINK_BATCH_LEN, LINKS_MAX, SHARDS},
     link::{Incoming, LinkError},
     map::{Map, MapSettings, shard_index},
     types::{AttributesBuf, ClientId, Report},
@@ -151,4 +151,36 @@ fn a_shards_vector_is_told_once() {
     let (mut bad, _) = bring_up(&map, link(0));
     let again = bad.receive(&map, NOW_NS, empty_vectors().bytes(), &mut Wake::default());
     assert_eq!(again, Err(LinkError::VectorAgain(0)));
+}
+
+#[test]
+fn a_links_number_can_be_used_again_for_another_neighbour() {
+    let riley = map("Riley");
+    let mut clients = BTreeSet::new();
+    for number in 0..2 * LINKS_MAX {
+        let neighbour = map(&format!("server-{number}"));
+        let client = format!("client-{number}");
+        let _ = neighbour.report(NOW_NS, &report(client.as_bytes(), NOW_NS));
+        clients.insert(client.into_bytes());
+        // What came over this number before came from somebody else, and is news to this one.
+        let (mut here, mut there) = join(NOW_NS, (&riley, link(0)), (&neighbour, link(5)));
+        settle(&mut here, &mut there);
+        let _ = riley.report(NOW_NS, &report(b"kiwi", NOW_NS + number as u64));
+        settle(&mut here, &mut there);
+        assert_eq!(content(&riley), content(&neighbour));
+        assert_eq!(content(&neighbour).len(), clients.len() + 1);
+        let _ = riley.link_down(link(0));
+        riley.free_link(link(0));
+    }
+    assert_eq!(riley.contradiction(), None);
+}
+
+#[test]
+fn a_neighbour_that_wants_no_link_any_more_says_why() {
+    let map = map("Riley");
+    let (mut incoming, _) = bring_up(&map, link(0));
+    let mut encoder = Encoder::default();
+    encoder.refusal("Riley is no neighbor of Jaquez");
+    let ended = incoming.receive(&map, NOW_NS, encoder.bytes(), &mut Wake::default());
+    assert_eq!(ended, Err(LinkError::Refused("Riley is no neighbor of Jaquez".into())));
 }
