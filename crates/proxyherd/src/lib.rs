@@ -16,5 +16,7 @@ mod peer;
 pub mod places;
 pub mod provider;
 pub mod server;
+mod stamp;
 mod status;
+mod topology;
 pub mod watchdog;

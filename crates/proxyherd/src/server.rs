@@ -5,21 +5,23 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use proxyherd_core::types::ServerName;
 use tokio::{
     net::TcpListener,
+    signal::unix::Signal,
     time::{Instant, interval, sleep, timeout_at},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     budget::{self, Budget, BudgetError},
-    config::{Config, Server as ServerConfig, Tls},
+    config::{Config, Overrides, Server as ServerConfig, Tls},
     credentials::{self, Credentials, CredentialsError},
     door,
     herd::Herd,
     listen::{self, ListenError},
     log::{LogLevel, ServerLog, Subject},
-    peer,
+    peer::{self, Peers},
     places::{Allowance, Places, Unlimited},
     provider::OpenError,
+    topology::Watcher,
     watchdog::{self, Watchdog},
 };
 
@@ -108,6 +110,7 @@ pub struct Server {
     stop_links: CancellationToken,
     door_tasks: TaskTracker,
     link_tasks: TaskTracker,
+    peers: Option<Peers>,
     watchdog: Option<Watchdog>,
 }
 
@@ -134,13 +137,14 @@ impl Server {
         let places = Places::open(&config.places, allowance)?;
         let herd = Herd::new(config, server, credentials, places, purse, log);
         let watchdog = Some(Watchdog::start(&herd, watchdog::INTERVAL).map_err(StartError::Door)?);
-        let running = Server {
+        let mut running = Server {
             herd,
             addresses: sockets.addresses(),
             stop_doors: CancellationToken::new(),
             stop_links: CancellationToken::new(),
             door_tasks: TaskTracker::new(),
             link_tasks: TaskTracker::new(),
+            peers: None,
             watchdog,
         };
         running.open(config, server, budget, sockets).map_err(StartError::Door)?;
@@ -148,17 +152,17 @@ impl Server {
     }
 
     fn open(
-        &self,
+        &mut self,
         config: &Config,
         server: &ServerConfig,
         budget: Option<Budget>,
         sockets: Sockets,
     ) -> io::Result<()> {
         let (herd, at) = (&self.herd, &self.addresses);
-        let message = format_args!("started: clients at {}, {} links", at.line, herd.links.iter().count());
+        let message = format_args!("started: clients at {}, {} links", at.line, herd.links.all().len());
         herd.log.event(LogLevel::Info, Subject::Server, message);
         door::line::run(herd, &config.limits, sockets.line, &self.door_tasks, &self.stop_doors)?;
-        peer::run(herd, sockets.peer, &self.link_tasks, &self.stop_links);
+        self.peers = Some(peer::run(herd, sockets.peer, &self.link_tasks, &self.stop_links));
         if let Some(budget) = budget {
             budget::run(herd, budget, &self.link_tasks, &self.stop_links);
         }
@@ -172,6 +176,14 @@ impl Server {
             door::http::run(herd, own, listener, &self.door_tasks, &self.stop_doors);
         }
         Ok(())
+    }
+
+    /// From here on the server keeps to its file: reads it again when it changes, or at each of `hangups`. `config`,
+    /// with which it was started, was read with `overrides`.
+    pub fn follow(&self, config: Config, overrides: Overrides, hangups: Signal) {
+        let Some(peers) = self.peers.clone() else { return };
+        let watcher = Watcher::new(Arc::clone(&self.herd), peers, config, overrides);
+        self.link_tasks.spawn(watcher.run(hangups, self.stop_doors.clone()));
     }
 
     /// The server's handle.
@@ -219,7 +231,7 @@ fn open_credentials(config: &Config, server: &ServerConfig) -> Result<Option<Cre
 
 /// Waits until every link that is up has written all it had to tell.
 async fn flushed(herd: &Herd) {
-    while herd.links.iter().any(|link| link.state().up_since.is_some() && herd.has_news_for(link)) {
+    while herd.links.all().iter().any(|link| link.state().up_since.is_some() && herd.has_news_for(link)) {
         sleep(Duration::from_millis(5)).await;
     }
 }

@@ -14,7 +14,12 @@ mod file;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use proxyherd_core::{
     places::budget::{Account, Book, Known, Period, Span, Terms, Turn, key},
@@ -49,6 +54,10 @@ pub struct Budget {
     purse: Arc<Purse>,
     book: Book,
     file: File,
+    wholes: Vec<(Span, u64)>,
+    /// Whose shares there are in periods that begin from now on ...
+    members: Arc<[ServerName]>,
+    /// ... and whose accounts may count in one that has begun.
     servers: Vec<ServerName>,
     /// What was reserved in turns that could not be kept.
     unkept: u64,
@@ -60,15 +69,35 @@ impl Budget {
     pub fn open(config: &Config, name: &ServerName) -> Result<Option<Budget>, BudgetError> {
         let asking = config.places.asking;
         let wholes = [(Span::Day, asking.per_day), (Span::Month, asking.per_month)];
-        if wholes.iter().all(|&(_, whole)| whole == 0) {
+        let wholes: Vec<_> = wholes.into_iter().filter(|&(_, whole)| whole > 0).collect();
+        if wholes.is_empty() {
             return Ok(None);
         }
-        let (file, mut book) = File::open(&config.herd.data, name)?;
-        let servers: Vec<_> = config.servers.iter().map(|server| server.name.clone()).collect();
-        for (span, whole) in wholes.into_iter().filter(|&(_, whole)| whole > 0) {
-            book.set_terms(span, Terms::new(whole, servers.iter().cloned()));
+        let (file, book) = File::open(&config.herd.data, name)?;
+        let (members, servers) = (config.names(), Vec::new());
+        let purse = Arc::default();
+        let mut budget = Budget {
+            purse,
+            book,
+            file,
+            wholes,
+            members: Arc::clone(&members),
+            servers,
+            unkept: 0,
+            is_failing: false,
+        };
+        budget.share_among(members);
+        Ok(Some(budget))
+    }
+
+    /// Periods that begin from now on are shared out among these.
+    fn share_among(&mut self, members: Arc<[ServerName]>) {
+        for &(span, whole) in &self.wholes {
+            self.book.set_terms(span, Terms::new(whole, members.iter().cloned()));
         }
-        Ok(Some(Budget { purse: Arc::default(), book, file, servers, unkept: 0, is_failing: false }))
+        let new = members.iter().filter(|member| !self.servers.contains(member)).cloned().collect::<Vec<_>>();
+        self.servers.extend(new);
+        self.members = members;
     }
 
     /// Where requests are taken from.
@@ -122,14 +151,17 @@ impl Keeper {
 
     /// Whether what a neighbour knows has come, if there are neighbours.
     fn has_heard(&self) -> bool {
-        let mut links = self.herd.links.iter().peekable();
-        let is_alone = links.peek().is_none();
-        is_alone
-            || links.any(|link| link.state().up_since.is_some_and(|since| since.elapsed() >= HEARD_AFTER))
+        let links = self.herd.links.all();
+        let has_told = |since: Instant| since.elapsed() >= HEARD_AFTER;
+        links.is_empty() || links.iter().any(|link| link.state().up_since.is_some_and(has_told))
     }
 
     async fn turn(&mut self) {
         let now_ns = clock::now_ns();
+        let members = self.herd.members();
+        if !Arc::ptr_eq(&members, &self.budget.members) && members != self.budget.members {
+            self.budget.share_among(members);
+        }
         let known = self.known(now_ns);
         let budget = &mut self.budget;
         let mut news = budget.purse.news(budget.book.wants_purse_back(now_ns, &known));

@@ -134,7 +134,11 @@ fn command() -> clap::Command {
 
 /// Reads the configuration with what is set outside it, and shows its warnings.
 fn load(config: &ConfigArgs, sets: &[String]) -> Result<Config, LoadError> {
-    let config = Config::load(&config.config, &Overrides::from_process(sets.iter().cloned()))?;
+    load_with(config, &Overrides::from_process(sets.iter().cloned()))
+}
+
+fn load_with(config: &ConfigArgs, overrides: &Overrides) -> Result<Config, LoadError> {
+    let config = Config::load(&config.config, overrides)?;
     outcome::show(&config.warnings);
     Ok(config)
 }

@@ -3,7 +3,7 @@
 use super::{ConfigArgs, ConfigurationError, SetArgs, UsageError, heading, signals};
 use crate::{
     admission::descriptors,
-    config::{Config, Server as ServerConfig},
+    config::{Config, Overrides, Server as ServerConfig},
     server::{Server, StartError},
 };
 
@@ -22,7 +22,8 @@ const AFTER_HELP: &str = concat!(
 /// Start one server of the herd, in the foreground
 ///
 /// When every listener is up it prints one line that starts with `ready`. SIGTERM or Ctrl-C lets the clients that
-/// are being answered finish, and ends it within 10 seconds.
+/// are being answered finish, and ends it within 10 seconds. When the file changes, or at SIGHUP, it is read again:
+/// servers and links come and go, and no client is dropped; a file that is wrong changes nothing, and the log says why.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {
@@ -39,18 +40,20 @@ pub(super) struct Args {
 
 /// Runs the server until it is asked to end.
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
-    let config = super::load(&args.config, &args.set.set)?;
+    let overrides = Overrides::from_process(args.set.set.iter().cloned());
+    let config = super::load_with(&args.config, &overrides)?;
     let name = named(&config, &args.name)?.name.clone();
     descriptors::raise_limit();
-    super::block_on(serve(&config, name.as_str()))
+    super::block_on(serve(config, overrides, name.as_str()))
 }
 
-async fn serve(config: &Config, name: &str) -> anyhow::Result<()> {
-    let asked_to_end = signals::asked_to_end()?;
-    let server = Server::start(config, name).await.map_err(|error| match error {
+async fn serve(config: Config, overrides: Overrides, name: &str) -> anyhow::Result<()> {
+    let (asked_to_end, hangups) = (signals::asked_to_end()?, signals::hangups()?);
+    let server = Server::start(&config, name).await.map_err(|error| match error {
         StartError::Credentials(error) => ConfigurationError(error.to_string()).into(),
         error => anyhow::Error::from(error),
     })?;
+    server.follow(config, overrides, hangups);
     println!("ready: {name} takes clients at {}", server.addresses().line);
     asked_to_end.await;
     signals::end_at_once_when_asked_again()?;

@@ -1,4 +1,4 @@
-//! Being asked to end: Ctrl-C or SIGTERM, once for a clean end, twice for one at once.
+//! Being asked to end: Ctrl-C or SIGTERM, once for a clean end, twice for one at once. And SIGHUP, which does not end.
 
 use std::io;
 
@@ -21,6 +21,11 @@ pub(super) fn end_at_once_when_asked_again() -> io::Result<()> {
         std::process::exit(KILLED_BY_SIGTERM);
     });
     Ok(())
+}
+
+/// SIGHUP, which asks to read again what was read. From when this returns, it no longer ends the process.
+pub(super) fn hangups() -> io::Result<Signal> {
+    signal(SignalKind::hangup())
 }
 
 struct Signals {

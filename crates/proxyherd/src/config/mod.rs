@@ -9,10 +9,12 @@
 //! Reading is pure but for [`Config::load`], which opens the file. Names of hosts are not resolved here.
 //!
 //! Floors, lowest first: `address`, `diagnostic`, `nearest`, `number`; `source`, `overrides`, `value`; `reader`
-//! with `section`; `settings`, `places`, `servers`; `syntax`, `topology`; `read`. `render` stands on `diagnostic` alone.
+//! with `section`; `settings`, `places`, `servers`; `syntax`, `topology`; `read`. `render` stands on `diagnostic` alone;
+//! `difference` and `waiting` compare what was read twice.
 
 mod address;
 mod diagnostic;
+mod difference;
 mod log;
 mod nearest;
 mod number;
@@ -28,6 +30,7 @@ mod source;
 mod syntax;
 mod topology;
 mod value;
+mod waiting;
 
 use std::{
     fs::File,
@@ -39,6 +42,7 @@ use proxyherd_core::types::ServerName;
 
 pub use address::{Address, AddressError};
 pub use diagnostic::{Diagnostic, Diagnostics, Origin, Severity, Site};
+pub use difference::{Difference, LinkChange, Pair};
 pub use log::{Log, LogFormat, LogLevel};
 pub use overrides::{Overrides, VARIABLE_PREFIX};
 pub use places::{Asking, Cache, Google, KeySource, Mask, Places, Provider};
@@ -96,12 +100,14 @@ pub enum LoadError {
 impl Config {
     /// Reads the file at `path`; `overrides` go before what it says.
     pub fn load(path: &Path, overrides: &Overrides) -> Result<Config, LoadError> {
+        Config::read(&Config::load_text(path)?, path, overrides).map_err(LoadError::Wrong)
+    }
+
+    /// Reads the text of the file at `path`, for [`Config::read`].
+    pub fn load_text(path: &Path) -> Result<String, LoadError> {
         let unreadable = |source| LoadError::Unreadable { path: path.to_owned(), source };
         let bytes = read_file(path).map_err(unreadable)?;
-        match String::from_utf8(bytes) {
-            Ok(text) => Config::read(&text, path, overrides).map_err(LoadError::Wrong),
-            Err(error) => Err(LoadError::Wrong(read::not_utf8(path, &error))),
-        }
+        String::from_utf8(bytes).map_err(|error| LoadError::Wrong(read::not_utf8(path, &error)))
     }
 
     /// Reads `text`, which `path` stands for in messages and as the base of relative paths. Opens nothing.
@@ -112,6 +118,11 @@ impl Config {
     /// The server of that name.
     pub fn server(&self, name: &str) -> Option<&Server> {
         self.servers.iter().find(|server| server.name.as_str() == name)
+    }
+
+    /// The servers' names, in the order of the file.
+    pub fn names(&self) -> std::sync::Arc<[ServerName]> {
+        self.servers.iter().map(|server| server.name.clone()).collect()
     }
 
     /// The server that was probably meant by a name that is none's.

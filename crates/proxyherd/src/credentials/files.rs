@@ -4,9 +4,9 @@
 //! this very server. Whether it is still in time is for those to say who use it.
 
 use std::{
-    fs::{self, File},
+    fs::File,
     io::{self, Read as _},
-    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -28,6 +28,7 @@ use super::{
     certificate::Facts,
     trust::{Trust, Untrusted},
 };
+use crate::stamp::Stamp;
 
 /// What the authority's files are called, as a server's are called by its name; so no server has this one.
 pub(crate) const AUTHORITY_NAME: &str = "ca";
@@ -141,14 +142,6 @@ pub(crate) struct Paths {
     pub(crate) key: PathBuf,
 }
 
-/// By what one sees that a file is another one than before. A file that is not there has none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stamp {
-    inode: u64,
-    len: u64,
-    changed: (i64, i64),
-}
-
 /// What a server shows and believes, ready for use.
 #[derive(Debug)]
 pub(super) struct Held {
@@ -173,10 +166,7 @@ impl Paths {
     }
 
     pub(super) fn stamps(&self) -> [Option<Stamp>; 3] {
-        [&self.authority, &self.certificate, &self.key].map(|path| {
-            let about = fs::metadata(path).ok()?;
-            Some(Stamp { inode: about.ino(), len: about.len(), changed: (about.ctime(), about.ctime_nsec()) })
-        })
+        [&self.authority, &self.certificate, &self.key].map(|path| Stamp::of(path))
     }
 
     /// The server's certificates, its own first, once they are found to be of the authority that is beside them.

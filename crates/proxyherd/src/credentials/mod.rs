@@ -28,20 +28,20 @@ use rustls::{
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
-use self::files::{Held, Stamp};
+use self::files::Held;
 pub(crate) use self::{
     audit::{Finding, audit},
     authority::{Authority, Issued},
     certificate::{Facts, date, days_left},
     files::{AUTHORITY_NAME, Paths, authority_path, read_authorities},
     handshake::HandshakeError,
-    watch::watch,
+    watch::{reload, watch},
 };
 pub use self::{
     files::{CredentialsError, Make},
     trust::Untrusted,
 };
-use crate::clock;
+use crate::{clock, stamp::Stamp};
 
 /// A certificate that holds for fewer days than this is worth a word every day.
 pub(crate) const DAYS_LEFT_MIN: i64 = 30;

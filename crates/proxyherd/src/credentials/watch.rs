@@ -8,8 +8,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Credentials, DAYS_LEFT_MIN, files::Stamp};
-use crate::log::{LogLevel, ServerLog, Subject};
+use super::{Credentials, DAYS_LEFT_MIN};
+use crate::{
+    log::{LogLevel, ServerLog, Subject},
+    stamp::Stamp,
+};
 
 /// How often the files are looked at. They are read once they have stayed the same from one look to the next:
 /// whoever copies three files has then copied the last.
@@ -34,6 +37,15 @@ pub(crate) async fn watch(credentials: Arc<Credentials>, log: ServerLog, stop: C
             tell_expiry(&credentials, &log);
             tell_at = Instant::now() + TELL_EVERY;
         }
+    }
+}
+
+/// Reads the files at once, whether they have changed or not, because somebody asks for it.
+pub(crate) async fn reload(credentials: &Arc<Credentials>, log: &ServerLog) {
+    let reloaded = Arc::clone(credentials);
+    // The task fails only where the runtime is about to end.
+    if let Ok(read) = spawn_blocking(move || reloaded.reload()).await {
+        tell_read(credentials, log, read);
     }
 }
 

@@ -1,24 +1,40 @@
 //! What is known of each link while the server runs: for its task to be woken, for metrics and for status.
+//!
+//! Links come and go with the topology. One that is to go is taken off the list at once; its number stays taken until
+//! nobody speaks on it any more, so that core never takes one neighbour for another.
 
 use std::{
-    sync::atomic::{
-        AtomicU64,
-        Ordering::{Acquire, Relaxed, Release},
+    sync::{
+        Arc,
+        atomic::{
+            AtomicU64,
+            Ordering::{Acquire, Relaxed, Release},
+        },
     },
     time::{Duration, Instant},
 };
 
-use parking_lot::Mutex;
-use proxyherd_core::{flood::LinkId, types::ServerName};
-use tokio::sync::Notify;
+use parking_lot::{Mutex, RwLock};
+use proxyherd_core::{flood::LinkId, limits::LINKS_MAX, types::ServerName};
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Neighbor;
+use crate::config::{Address, Neighbor};
 
 /// All links of a server.
 #[derive(Debug)]
 pub struct Links {
-    links: Box<[Link]>,
+    /// By the links' numbers: waking takes no lock.
+    ready: Box<[Arc<Notify>]>,
+    listed: RwLock<Listed>,
+}
+
+#[derive(Debug)]
+struct Listed {
+    /// In the order of the configuration.
+    links: Arc<[Arc<Link>]>,
+    /// By number: who has it, or had it until a moment ago.
+    taken: [bool; LINKS_MAX],
 }
 
 /// One link, up or down.
@@ -26,12 +42,17 @@ pub struct Links {
 pub struct Link {
     /// Its number in core.
     pub id: LinkId,
-    /// Who is at the other end, and where.
-    pub neighbor: Neighbor,
+    /// Who is at the other end.
+    pub neighbor: ServerName,
+    /// Is the neighbour dialled from here? Else it dials.
+    pub dials: bool,
     /// Told when there is something to flush.
-    pub ready: Notify,
+    pub ready: Arc<Notify>,
     /// Held by whoever speaks on the link: a new connection waits until the old one is done.
     pub speaking: tokio::sync::Mutex<()>,
+    /// Cancelled when the link is to go: nobody begins to speak on it from then on.
+    pub leaving: CancellationToken,
+    address: watch::Sender<Address>,
     state: Mutex<LinkState>,
     payloads_sent: AtomicU64,
     payloads_received: AtomicU64,
@@ -47,6 +68,8 @@ pub struct LinkState {
     pub up_since: Option<Instant>,
     /// How often it has come up.
     pub times_up: u64,
+    /// The version of the link protocol that is spoken, while it is up.
+    pub version: Option<u16>,
     /// Why it is not up, as far as that is known.
     pub trouble: Option<String>,
     /// Ends the connection that is in use.
@@ -56,51 +79,104 @@ pub struct LinkState {
 impl Links {
     /// Links to `neighbors`, all down.
     pub fn new(neighbors: Vec<Neighbor>) -> Links {
-        let link = |(index, neighbor)| Link {
-            id: LinkId::new(index).expect("the configuration refuses more neighbors than links"),
-            neighbor,
-            ready: Notify::new(),
+        let ready = (0..LINKS_MAX).map(|_| Arc::default()).collect();
+        let listed = RwLock::new(Listed { links: Arc::new([]), taken: [false; LINKS_MAX] });
+        let links = Links { ready, listed };
+        for neighbor in neighbors {
+            links.add(&neighbor).expect("the configuration refuses more neighbors than links");
+        }
+        links
+    }
+
+    /// The links as they are now, in their order.
+    pub fn all(&self) -> Arc<[Arc<Link>]> {
+        Arc::clone(&self.listed.read().links)
+    }
+
+    /// One link more, down; `None` while all numbers are taken.
+    pub fn add(&self, neighbor: &Neighbor) -> Option<Arc<Link>> {
+        let mut listed = self.listed.write();
+        let index = listed.taken.iter().position(|taken| !taken)?;
+        let id = LinkId::new(index)?;
+        listed.taken[index] = true;
+        let link = Arc::new(Link::new(id, neighbor, Arc::clone(&self.ready[index])));
+        listed.links = listed.links.iter().chain([&link]).cloned().collect();
+        Some(link)
+    }
+
+    /// Takes the link with `neighbor` off the list, and tells whoever speaks on it to come to an end. Its number is
+    /// taken until it is [freed](Links::free).
+    pub fn remove(&self, neighbor: &ServerName) -> Option<Arc<Link>> {
+        let mut listed = self.listed.write();
+        let link = Arc::clone(listed.links.iter().find(|link| link.neighbor == *neighbor)?);
+        listed.links = listed.links.iter().filter(|other| other.id != link.id).cloned().collect();
+        link.leaving.cancel();
+        Some(link)
+    }
+
+    /// Nobody speaks on this link any more, and core knows: its number is free.
+    pub fn free(&self, link: &Link) {
+        self.listed.write().taken[link.id.index()] = false;
+    }
+
+    /// Puts the links in the order of `neighbors`.
+    pub fn arrange(&self, neighbors: &[Neighbor]) {
+        let mut listed = self.listed.write();
+        let place = |link: &Arc<Link>| neighbors.iter().position(|neighbor| neighbor.name == link.neighbor);
+        let mut links = listed.links.to_vec();
+        links.sort_by_key(place);
+        listed.links = links.into();
+    }
+
+    /// Lets a link flush.
+    pub fn wake(&self, link: LinkId) {
+        self.ready[link.index()].notify_one();
+    }
+}
+
+impl Link {
+    fn new(id: LinkId, neighbor: &Neighbor, ready: Arc<Notify>) -> Link {
+        Link {
+            id,
+            neighbor: neighbor.name.clone(),
+            dials: neighbor.dial,
+            ready,
             speaking: tokio::sync::Mutex::new(()),
+            leaving: CancellationToken::new(),
+            address: watch::Sender::new(neighbor.address.clone()),
             state: Mutex::default(),
             payloads_sent: AtomicU64::new(0),
             payloads_received: AtomicU64::new(0),
             behind_since: AtomicU64::new(0),
             created: Instant::now(),
-        };
-        Links { links: neighbors.into_iter().enumerate().map(link).collect() }
+        }
     }
 
-    /// The links in their order.
-    pub fn iter(&self) -> impl Iterator<Item = &Link> {
-        self.links.iter()
+    /// Where the neighbour is dialled, or would be.
+    pub fn address(&self) -> Address {
+        self.address.borrow().clone()
     }
 
-    /// The link at this place.
-    pub fn at(&self, index: usize) -> &Link {
-        &self.links[index]
+    /// [`Link::address`], for who has to know when it becomes another.
+    pub fn addresses(&self) -> watch::Receiver<Address> {
+        self.address.subscribe()
     }
 
-    /// The neighbours in their order, and whether this end dials them.
-    pub fn neighbors(&self) -> Vec<(ServerName, bool)> {
-        self.iter().map(|link| (link.neighbor.name.clone(), link.neighbor.dial)).collect()
+    /// The neighbour is elsewhere from now on.
+    pub fn set_address(&self, address: Address) {
+        self.address.send_replace(address);
     }
 
-    /// Lets a link flush.
-    pub fn wake(&self, link: LinkId) {
-        self.links[link.index()].ready.notify_one();
-    }
-}
-
-impl Link {
     /// How it is now.
     pub fn state(&self) -> LinkState {
         self.state.lock().clone()
     }
 
-    /// It is up. The token ends the connection when a newer one wants the link.
-    pub fn came_up(&self) -> CancellationToken {
+    /// It is up, and both ends speak `version`. The token ends the connection when a newer one wants the link.
+    pub fn came_up(&self, version: u16) -> CancellationToken {
         let mut state = self.state.lock();
         state.up_since = Some(Instant::now());
+        state.version = Some(version);
         state.times_up += 1;
         state.trouble = None;
         state.stop = CancellationToken::new();
@@ -112,6 +188,7 @@ impl Link {
         self.behind_since.store(0, Release);
         let mut state = self.state.lock();
         state.up_since = None;
+        state.version = None;
         let is_new = state.trouble.as_ref() != Some(&trouble);
         state.trouble = Some(trouble);
         is_new
@@ -157,5 +234,44 @@ impl Link {
             0 => Duration::ZERO,
             since => self.created.elapsed().saturating_sub(Duration::from_nanos(since)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn neighbor(name: &str) -> Neighbor {
+        let name = ServerName::new(name).unwrap();
+        Neighbor { name, address: "127.0.0.1:13000".parse().unwrap(), dial: true }
+    }
+
+    fn names(links: &Links) -> Vec<String> {
+        links.all().iter().map(|link| link.neighbor.to_string()).collect()
+    }
+
+    #[test]
+    fn a_number_is_free_again_only_once_nobody_speaks_on_it() {
+        let links = Links::new((0..LINKS_MAX).map(|index| neighbor(&format!("s{index}"))).collect());
+        assert!(links.add(&neighbor("more")).is_none());
+        for round in 0..2 * LINKS_MAX {
+            let gone = links.remove(&links.all()[0].neighbor).unwrap();
+            assert!(gone.leaving.is_cancelled());
+            assert_eq!(links.all().len(), LINKS_MAX - 1);
+            assert!(links.add(&neighbor("more")).is_none(), "somebody may still speak");
+            links.free(&gone);
+            let next = links.add(&neighbor(&format!("next{round}"))).unwrap();
+            assert_eq!(next.id, gone.id);
+        }
+    }
+
+    #[test]
+    fn links_stand_in_the_order_of_the_configuration() {
+        let links = Links::new(["a", "b", "c"].map(neighbor).to_vec());
+        links.remove(&neighbor("a").name);
+        links.add(&neighbor("d"));
+        assert_eq!(names(&links), ["b", "c", "d"]);
+        links.arrange(&["d", "c", "b"].map(neighbor));
+        assert_eq!(names(&links), ["d", "c", "b"]);
     }
 }

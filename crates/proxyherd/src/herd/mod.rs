@@ -13,13 +13,14 @@ use std::{
     time::Instant,
 };
 
+use parking_lot::RwLock;
 use proxyherd_core::{
     codec::line,
     flood::Wake,
     link::Identity,
     map::{Map, MapSettings},
     places::Query,
-    types::{Body, ClientId, Origin, Radius},
+    types::{Body, ClientId, Origin, Radius, ServerName},
 };
 
 pub use self::links::{Link, LinkState, Links};
@@ -40,7 +41,7 @@ const SWEEP_SLOTS: usize = 16 * 1024;
 pub struct Herd {
     /// Who this server is to its neighbours.
     pub identity: Identity,
-    /// Its links, in the order of [`Config::links_of`].
+    /// Its links, in the order of [`Config::links_of`]; they come and go with the topology.
     pub links: Links,
     /// What answers questions about places.
     pub places: Places,
@@ -57,6 +58,7 @@ pub struct Herd {
     /// What its doors have counted.
     pub counts: Counts,
     map: Map,
+    members: RwLock<Arc<[ServerName]>>,
     started: Instant,
     is_draining: AtomicBool,
 }
@@ -95,7 +97,7 @@ impl Herd {
             rules: Default::default(),
         });
         let links = Links::new(config.links_of(&server.name));
-        let room = descriptors::left_for_clients(links.iter().count());
+        let room = descriptors::left_for_clients(links.all().len());
         Arc::new(Herd {
             identity: Identity {
                 herd: config.herd.id.clone(),
@@ -113,19 +115,30 @@ impl Herd {
             health: Health::default(),
             counts: Counts::default(),
             map,
+            members: RwLock::new(config.names()),
             started: Instant::now(),
             is_draining: AtomicBool::new(false),
         })
     }
 
     /// This server's name.
-    pub fn name(&self) -> &proxyherd_core::types::ServerName {
+    pub fn name(&self) -> &ServerName {
         &self.identity.me.server
     }
 
     /// What it holds.
     pub fn map(&self) -> &Map {
         &self.map
+    }
+
+    /// The herd's servers, as the configuration names them now.
+    pub fn members(&self) -> Arc<[ServerName]> {
+        Arc::clone(&self.members.read())
+    }
+
+    /// From here on these are the herd's servers.
+    pub fn set_members(&self, members: Arc<[ServerName]>) {
+        *self.members.write() = members;
     }
 
     /// When it started.
@@ -166,6 +179,8 @@ impl Herd {
     /// Forgets some of what has expired; to be called about once a second.
     pub fn sweep(&self) {
         self.map.sweep(clock::now_ns(), SWEEP_SLOTS);
+        let members = self.members();
+        self.map.forget_lost(|server| members.contains(server));
         self.places.sweep();
     }
 

@@ -83,24 +83,37 @@ pub(super) struct Tellings {
     periods: Mutex<HashMap<Option<IpAddr>, Period>>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Period {
     began: Instant,
     lines: u32,
+    /// Reasons that need to be told once.
+    reasons: Vec<String>,
+}
+
+impl Period {
+    fn new(began: Instant) -> Period {
+        Period { began, lines: 0, reasons: Vec::new() }
+    }
 }
 
 impl Tellings {
-    /// Whether to tell, at `now`, that a connection from `address` came to nothing.
-    pub(super) fn allow(&self, address: IpAddr, now: Instant) -> Telling {
+    /// Whether to tell, at `now`, that a connection from `address` came to nothing; for a `reason`, once in a while.
+    pub(super) fn allow(&self, address: IpAddr, reason: Option<&str>, now: Instant) -> Telling {
         let mut periods = self.periods.lock();
         let mut key = Some(network(address));
         if !periods.contains_key(&key) && periods.len() >= ADDRESSES_MAX {
             periods.retain(|_, period| now.duration_since(period.began) < PERIOD);
             key = key.filter(|_| periods.len() < ADDRESSES_MAX);
         }
-        let period = periods.entry(key).or_insert(Period { began: now, lines: 0 });
+        let period = periods.entry(key).or_insert_with(|| Period::new(now));
         if now.duration_since(period.began) >= PERIOD {
-            *period = Period { began: now, lines: 0 };
+            *period = Period::new(now);
+        }
+        match reason {
+            Some(reason) if period.reasons.iter().any(|told| told == reason) => return Telling::No,
+            Some(reason) if period.lines < LINES_MAX => period.reasons.push(reason.to_owned()),
+            _ => {}
         }
         period.lines = period.lines.saturating_add(1);
         match period.lines {
@@ -149,12 +162,25 @@ mod tests {
         let tellings = Tellings::default();
         let (now, one, two) = (Instant::now(), [10, 0, 0, 1].into(), [10, 0, 0, 2].into());
         for _ in 1..LINES_MAX {
-            assert_eq!(tellings.allow(one, now), Telling::Yes);
+            assert_eq!(tellings.allow(one, None, now), Telling::Yes);
         }
-        assert_eq!(tellings.allow(one, now), Telling::Last);
-        assert_eq!(tellings.allow(one, now), Telling::No);
-        assert_eq!(tellings.allow(two, now), Telling::Yes);
-        assert_eq!(tellings.allow(one, now + PERIOD), Telling::Yes);
+        assert_eq!(tellings.allow(one, None, now), Telling::Last);
+        assert_eq!(tellings.allow(one, None, now), Telling::No);
+        assert_eq!(tellings.allow(two, None, now), Telling::Yes);
+        assert_eq!(tellings.allow(one, None, now + PERIOD), Telling::Yes);
+    }
+
+    #[test]
+    fn the_same_reason_is_told_once_in_a_minute() {
+        let tellings = Tellings::default();
+        let (now, address) = (Instant::now(), [10, 0, 0, 1].into());
+        assert_eq!(tellings.allow(address, Some("Eve is no neighbor"), now), Telling::Yes);
+        for _ in 0..2 * LINES_MAX {
+            assert_eq!(tellings.allow(address, Some("Eve is no neighbor"), now), Telling::No);
+        }
+        assert_eq!(tellings.allow(address, Some("her clock is off"), now), Telling::Yes);
+        assert_eq!(tellings.allow(address, None, now), Telling::Yes, "nothing was used up");
+        assert_eq!(tellings.allow(address, Some("Eve is no neighbor"), now + PERIOD), Telling::Yes);
     }
 
     #[test]
@@ -162,11 +188,11 @@ mod tests {
         let tellings = Tellings::default();
         let now = Instant::now();
         for number in 0..10 * ADDRESSES_MAX as u32 {
-            tellings.allow(IpAddr::V4(number.into()), now);
+            tellings.allow(IpAddr::V4(number.into()), None, now);
         }
         assert_eq!(tellings.periods.lock().len(), ADDRESSES_MAX + 1);
-        assert_eq!(tellings.allow([200, 0, 0, 1].into(), now), Telling::No);
-        assert_eq!(tellings.allow([200, 0, 0, 1].into(), now + PERIOD), Telling::Yes);
+        assert_eq!(tellings.allow([200, 0, 0, 1].into(), None, now), Telling::No);
+        assert_eq!(tellings.allow([200, 0, 0, 1].into(), None, now + PERIOD), Telling::Yes);
         assert_eq!(tellings.periods.lock().len(), 1);
     }
 

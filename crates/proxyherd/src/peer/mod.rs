@@ -1,6 +1,6 @@
 //! The sockets between servers: dialling, accepting, the handshake, and who speaks on a link.
 //!
-//! One end of each link dials and dials again, the other accepts. Who is at the other end is `wire`'s to find out,
+//! One end of each link dials and dials again, the other accepts; links come and go with the topology ([`Peers::change`]). Who is at the other end is `wire`'s to find out,
 //! what is said then is `session`'s. Nothing here knows what frames do to the map.
 
 mod handshakes;
@@ -10,6 +10,7 @@ mod wire;
 use std::{
     io,
     net::SocketAddr,
+    pin::pin,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Instant,
 };
@@ -21,16 +22,18 @@ use proxyherd_core::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    time::timeout,
+    sync::watch,
+    time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
     handshakes::{Handshakes, Telling, Tellings},
-    wire::Caller,
+    wire::{Caller, Joined, Wire},
 };
 use crate::{
     clock,
+    config::{Address, LinkChange},
     credentials::HandshakeError,
     herd::{Herd, Link},
     listen,
@@ -53,7 +56,7 @@ enum Trouble {
     #[error("it took no bytes for {} s", LINK_SILENCE_MAX.as_secs())]
     Stuck,
     #[error("it does not keep to the protocol: {0}")]
-    Protocol(#[from] LinkError),
+    Protocol(LinkError),
     #[error(transparent)]
     Handshake(#[from] HandshakeError),
     #[error("{shown} answers where {expected} should be: look at the addresses in the configuration")]
@@ -68,6 +71,10 @@ enum Trouble {
     RefusedThere(String),
     #[error("the neighbor connected anew")]
     Replaced,
+    #[error("it is elsewhere now, and dialled there")]
+    Moved,
+    #[error("the configuration has this link no more")]
+    Removed,
     #[error("this server is stopping")]
     Stopping,
     #[error("the link has named too many lives of servers, and starts afresh")]
@@ -84,51 +91,134 @@ impl Trouble {
     }
 }
 
-/// Keeps every link of `herd` alive until `stop`: dials those that this end dials, and accepts the others.
+impl From<LinkError> for Trouble {
+    fn from(error: LinkError) -> Trouble {
+        match error {
+            LinkError::Refused(reason) => Trouble::RefusedThere(reason),
+            error => Trouble::Protocol(error),
+        }
+    }
+}
+
+/// A server's links, kept alive until it stops: those that this end dials are dialled, and the others accepted.
+#[derive(Clone)]
+pub(crate) struct Peers {
+    herd: Arc<Herd>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// Keeps every link of `herd` alive until `stop`.
 pub(crate) fn run(
     herd: &Arc<Herd>,
     listener: Option<TcpListener>,
     tasks: &TaskTracker,
     stop: &CancellationToken,
-) {
-    for (index, link) in herd.links.iter().enumerate() {
-        if link.neighbor.dial {
-            tasks.spawn(keep_dialling(Arc::clone(herd), index, stop.clone()));
-        }
-    }
+) -> Peers {
+    let peers = Peers { herd: Arc::clone(herd), tasks: tasks.clone(), stop: stop.clone() };
+    herd.links.all().iter().for_each(|link| peers.keep(link));
     if let Some(listener) = listener {
         tasks.spawn(accept_all(Arc::clone(herd), listener, tasks.clone(), stop.clone()));
     }
+    peers
 }
 
-async fn keep_dialling(herd: Arc<Herd>, index: usize, stop: CancellationToken) {
-    let link = herd.links.at(index);
+impl Peers {
+    fn keep(&self, link: &Arc<Link>) {
+        if link.dials {
+            self.tasks.spawn(keep_dialling(Arc::clone(&self.herd), Arc::clone(link), self.stop.clone()));
+        }
+    }
+
+    /// Brings the links to what the configuration says now. New ones are begun at once as long as there are numbers
+    /// for them; returns when those that are to go are gone.
+    pub(crate) async fn change(&self, change: &LinkChange) {
+        let links = &self.herd.links;
+        for moved in &change.moved {
+            if let Some(link) = links.all().iter().find(|link| link.neighbor == moved.name) {
+                link.set_address(moved.address.clone());
+            }
+        }
+        let mut leaving: Vec<_> = change.removed.iter().filter_map(|name| links.remove(name)).collect();
+        for neighbor in &change.added {
+            let mut added = links.add(neighbor);
+            while added.is_none()
+                && let Some(link) = leaving.pop()
+            {
+                self.see_off(&link).await;
+                added = links.add(neighbor);
+            }
+            self.keep(&added.expect("the configuration refuses more neighbors than links"));
+        }
+        for link in &leaving {
+            self.see_off(link).await;
+        }
+    }
+
+    /// Waits until nobody speaks on a link that is to go, and nobody will.
+    async fn see_off(&self, link: &Link) {
+        drop(link.speaking.lock().await);
+        self.herd.map().free_link(link.id);
+        self.herd.links.free(link);
+    }
+}
+
+async fn keep_dialling(herd: Arc<Herd>, link: Arc<Link>, stop: CancellationToken) {
+    let mut addresses = link.addresses();
     let mut backoff = Backoff::default();
-    while !stop.is_cancelled() {
-        let trouble = dial_and_speak(&herd, link, &stop).await;
+    while !stop.is_cancelled() && !link.leaving.is_cancelled() {
+        let trouble = dial_and_speak(&herd, &link, &mut addresses, &stop).await;
         // A neighbour that agrees and then breaks the link every time is no better than one that is not there.
         let lasted = link.state().up_since.map(|since| since.elapsed());
-        if lasted.is_some_and(|lasted| lasted > LINK_SILENCE_MAX) {
+        if lasted.is_some_and(|lasted| lasted > LINK_SILENCE_MAX) || matches!(trouble, Trouble::Moved) {
             backoff.reset();
         }
-        tell_down(&herd, link, &trouble);
+        tell_down(&herd, &link, &trouble);
         let delay = backoff.next_delay(clock::random());
-        let _ = stop.run_until_cancelled(tokio::time::sleep(delay)).await;
+        tokio::select! {
+            () = sleep(delay) => {}
+            Ok(()) = addresses.changed() => backoff.reset(),
+            () = link.leaving.cancelled() => {}
+            () = stop.cancelled() => {}
+        }
     }
 }
 
 /// Dials once and speaks until the link ends, which it always does for some reason.
-async fn dial_and_speak(herd: &Arc<Herd>, link: &Link, stop: &CancellationToken) -> Trouble {
-    let dialled = stop.run_until_cancelled(timeout(HANDSHAKE_MAX, wire::dial(herd, link)));
-    let (wire, received, agreed) = match dialled.await {
-        Some(Ok(Ok(dialled))) => dialled,
-        Some(Ok(Err(trouble))) => return trouble,
-        Some(Err(_)) => return Trouble::NoAnswer,
-        None => return Trouble::Stopping,
+async fn dial_and_speak(
+    herd: &Arc<Herd>,
+    link: &Link,
+    addresses: &mut watch::Receiver<Address>,
+    stop: &CancellationToken,
+) -> Trouble {
+    let address = addresses.borrow_and_update().clone();
+    let dialled = tokio::select! {
+        dialled = timeout(HANDSHAKE_MAX, wire::dial(herd, link, &address)) => dialled,
+        Ok(()) = addresses.changed() => return Trouble::Moved,
+        () = link.leaving.cancelled() => return Trouble::Removed,
+        () = stop.cancelled() => return Trouble::Stopping,
+    };
+    let joined = match dialled {
+        Ok(Ok(joined)) => joined,
+        Ok(Err(trouble)) => return trouble,
+        Err(_) => return Trouble::NoAnswer,
     };
     let _speaking = link.speaking.lock().await;
-    let how = format!("dialled {}", link.neighbor.address);
-    session::speak(herd, link, wire, received, agreed, &how, stop).await
+    if link.leaving.is_cancelled() {
+        return Trouble::Removed;
+    }
+    let how = format!("dialled {address}");
+    let mut speaking = pin!(session::speak(herd, link, joined, &how, stop));
+    tokio::select! {
+        // First, so that the link is up, and can be stopped, before it may have to be.
+        biased;
+        trouble = &mut speaking => trouble,
+        Ok(()) = addresses.changed() => {
+            link.stop();
+            let _ = speaking.await;
+            Trouble::Moved
+        }
+    }
 }
 
 async fn accept_all(herd: Arc<Herd>, listener: TcpListener, tasks: TaskTracker, stop: CancellationToken) {
@@ -163,21 +253,22 @@ async fn welcome(
     let Caller { mut wire, hello, received } =
         answered.ok_or(Trouble::Crowded)?.map_err(|_| Trouble::NoAnswer)??;
     drop(handshake);
-    let (place, answer) = match herd.identity.answer(clock::now_ns(), &hello, &herd.links.neighbors()) {
-        Ok(agreed) => agreed,
-        Err(refused) => {
-            let _ = wire::say(&mut wire, |encoder| encoder.refusal(&refused.to_string())).await;
-            return Err(refused.into());
-        }
+    let links = herd.links.all();
+    let neighbors: Vec<_> = links.iter().map(|link| (link.neighbor.clone(), link.dials)).collect();
+    let (link, answer) = match herd.identity.answer(clock::now_ns(), &hello, &neighbors) {
+        Ok((place, answer)) => (&links[place], answer),
+        Err(refused) => return refuse(wire, refused).await,
     };
-    let link = herd.links.at(place);
     // The other end dials only one connection at a time: a new one means that the old one is dead.
     link.stop();
     let speaking = link.speaking.lock().await;
+    if link.leaving.is_cancelled() {
+        return refuse(wire, stranger(herd, link)).await;
+    }
     let trouble = match wire::say(&mut wire, |encoder| encoder.hello(&answer)).await {
         Ok(()) => {
-            let agreed = herd.identity.agreed(&hello);
-            session::speak(herd, link, wire, received, agreed, "it dialled", stop).await
+            let joined = Joined { wire, received, agreed: herd.identity.agreed(&hello) };
+            session::speak(herd, link, joined, "it dialled", stop).await
         }
         Err(trouble) => trouble,
     };
@@ -186,10 +277,23 @@ async fn welcome(
     Ok(())
 }
 
+/// Says why there is no link.
+async fn refuse(mut wire: Wire, refused: Refused) -> Result<(), Trouble> {
+    let _ = wire::say(&mut wire, |encoder| encoder.refusal(&refused.to_string())).await;
+    Err(refused.into())
+}
+
+/// What a neighbour is told that is none any more.
+fn stranger(herd: &Herd, link: &Link) -> Refused {
+    Refused::Stranger(link.neighbor.clone(), herd.name().clone())
+}
+
 /// Counts and logs that somebody at the peer port got no link.
 fn tell_refused(herd: &Herd, port: &Port, address: SocketAddr, trouble: &Trouble) {
     herd.counts.peers_refused.fetch_add(1, Relaxed);
-    let more = match port.tellings.allow(address.ip(), Instant::now()) {
+    // A server that is refused dials again and again, and its reason stays the same.
+    let reason = matches!(trouble, Trouble::Refused(_)).then(|| trouble.to_string());
+    let more = match port.tellings.allow(address.ip(), reason.as_deref(), Instant::now()) {
         Telling::Yes => "",
         Telling::Last => "; more like this from there is counted for a minute and not logged",
         Telling::No => return,
@@ -201,13 +305,13 @@ fn tell_refused(herd: &Herd, port: &Port, address: SocketAddr, trouble: &Trouble
 /// Notes and logs that a link is down; the same trouble again and again is told once.
 fn tell_down(herd: &Herd, link: &Link, trouble: &Trouble) {
     let was_up = link.state().up_since;
-    let subject = Subject::Link(&link.neighbor.name);
+    let subject = Subject::Link(&link.neighbor);
     let is_new = link.went_down(trouble.to_string());
     if let Some(since) = was_up {
         let lasted = since.elapsed().as_secs_f64();
         herd.log.event(LogLevel::Info, subject, format_args!("down after {lasted:.1} s: {trouble}"));
-    } else if is_new {
-        let address = &link.neighbor.address;
+    } else if is_new && !matches!(trouble, Trouble::Removed | Trouble::Stopping) {
+        let address = link.address();
         herd.log.event(LogLevel::Info, subject, format_args!("not up ({address}): {trouble}; still trying"));
     }
 }

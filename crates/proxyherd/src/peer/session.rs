@@ -1,21 +1,20 @@
 //! One connection between two servers that have agreed: both directions until it ends.
 
-use std::{future::pending, pin::pin, sync::Arc};
+use std::{future::pending, pin::pin, sync::Arc, time::Duration};
 
 use proxyherd_core::{
     codec::link::Encoder,
     flood::Wake,
     limits::{CLOCK_OFFSET_WARN_NS, HEARTBEAT_INTERVAL, LINK_BATCH_LEN, LINK_SILENCE_MAX},
     link::{Incoming, Transcript, told},
-    map::Agreed,
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split},
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Trouble, wire::Wire};
+use super::{Trouble, wire::Joined};
 use crate::{
     clock,
     herd::{Herd, Link},
@@ -25,47 +24,57 @@ use crate::{
 /// So many heartbeats in a row that do not come are silence.
 const SILENT_HEARTBEATS_MAX: u128 = LINK_SILENCE_MAX.as_millis() / HEARTBEAT_INTERVAL.as_millis();
 
-/// Speaks on `link` until the connection ends, and says why it did. `received` came behind the handshake. Once
-/// `stop` is cancelled it ends within [`LINK_SILENCE_MAX`].
+/// How long a link that is to go may still be told what is queued for it.
+const LEAVE_MAX: Duration = Duration::from_secs(3);
+/// From this version of the protocol on, a link may be ended in words.
+const REFUSAL_VERSION: u16 = 2;
+
+/// Speaks on `link` until the connection ends, and says why it did. Once `stop` or `link.leaving` is cancelled it ends
+/// within [`LEAVE_MAX`] and [`LINK_SILENCE_MAX`].
 ///
 /// The caller holds `link.speaking`.
 pub(super) async fn speak(
     herd: &Arc<Herd>,
     link: &Link,
-    wire: Wire,
-    received: Vec<u8>,
-    agreed: Agreed,
+    joined: Joined,
     how: &str,
     stop: &CancellationToken,
 ) -> Trouble {
-    let replaced = link.came_up();
-    let subject = Subject::Link(&link.neighbor.name);
+    let Joined { wire, received, agreed } = joined;
+    let replaced = link.came_up(agreed.version);
+    let subject = Subject::Link(&link.neighbor);
     herd.log.event(LogLevel::Info, subject, format_args!("up: {how}"));
     let (reader, mut writer) = split(wire);
     // Before the first frame is heard: what a neighbour wants it says on top of this.
     let mut encoder = Encoder::default();
-    herd.wake(herd.map().agree(link.id, &link.neighbor.name, agreed, &mut encoder));
+    herd.wake(herd.map().agree(link.id, &link.neighbor, agreed, &mut encoder));
     let mut receiving = pin!(receive(herd, link, reader, received));
     let trouble = tokio::select! {
         trouble = &mut receiving => trouble,
         trouble = send_while_heard(herd, link, &mut writer, encoder) => trouble,
         () = replaced.cancelled() => Trouble::Replaced,
-        () = stop.cancelled() => take_leave(writer, receiving).await,
+        () = overdue(link) => Trouble::Removed,
+        () = stop.cancelled() => Trouble::Stopping,
     };
+    if matches!(trouble, Trouble::Removed | Trouble::Stopping) {
+        take_leave(writer, receiving).await;
+    }
     herd.wake(herd.map().link_down(link.id));
     trouble
 }
 
+/// A link that is to go has had its time for what was queued.
+async fn overdue(link: &Link) {
+    link.leaving.cancelled().await;
+    sleep(LEAVE_MAX).await;
+}
+
 /// Says that there is nothing more to come, and listens until the neighbour has read all of it and closes too. To
 /// close at once would be to lose what is still on its way: the neighbour's next word would reset the connection.
-async fn take_leave(
-    mut writer: impl AsyncWrite + Unpin,
-    receiving: impl Future<Output = Trouble>,
-) -> Trouble {
+async fn take_leave(mut writer: impl AsyncWrite + Unpin, receiving: impl Future<Output = Trouble>) {
     if writer.shutdown().await.is_ok() {
         let _ = timeout(LINK_SILENCE_MAX, receiving).await;
     }
-    Trouble::Stopping
 }
 
 async fn receive(
@@ -156,9 +165,26 @@ async fn send(
         }
         if is_drained {
             link.set_behind(false);
-            let _ = timeout_at(beat_at, link.ready.notified()).await;
+            if link.leaving.is_cancelled() {
+                return say_goodbye(herd, link, writer).await;
+            }
+            tokio::select! {
+                _ = timeout_at(beat_at, link.ready.notified()) => {}
+                () = link.leaving.cancelled() => {}
+            }
         }
     }
+}
+
+/// All is told: the neighbour hears why there will be nothing more.
+async fn say_goodbye(herd: &Herd, link: &Link, writer: &mut (impl AsyncWrite + Unpin)) -> Trouble {
+    if link.state().version >= Some(REFUSAL_VERSION) {
+        let mut encoder = Encoder::default();
+        encoder.refusal(&super::stranger(herd, link).to_string());
+        // A neighbour that does not take it sees the end all the same.
+        let _ = write(writer, encoder.bytes()).await;
+    }
+    Trouble::Removed
 }
 
 /// Writes all of `bytes`, as long as the neighbour takes some now and then: a slow link is no dead one. An encrypted
@@ -185,7 +211,7 @@ struct Alarms {
 
 impl Alarms {
     fn tell(&mut self, herd: &Herd, link: &Link, incoming: &Incoming) {
-        let warn = |message| herd.log.event(LogLevel::Warn, Subject::Link(&link.neighbor.name), message);
+        let warn = |message| herd.log.event(LogLevel::Warn, Subject::Link(&link.neighbor), message);
         if incoming.mismatches() > self.mismatches {
             self.mismatches = incoming.mismatches();
             warn(format_args!(
@@ -218,7 +244,7 @@ impl<'a> LinkLog<'a> {
 
     fn tell(&mut self, frames: &[u8]) {
         if let Some(transcript) = &mut self.transcript {
-            let (log, neighbor) = (&self.herd.log, &self.link.neighbor.name);
+            let (log, neighbor) = (&self.herd.log, &self.link.neighbor);
             transcript.read(frames, |line| log.link_traffic(self.direction, neighbor, line));
         }
     }

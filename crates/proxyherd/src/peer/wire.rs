@@ -43,16 +43,23 @@ pub(super) struct Caller {
     pub(super) received: Vec<u8>,
 }
 
-/// A connection to the neighbour of `link`, on which both have said HELLO, what came behind the neighbour's, and what
-/// both can.
-pub(super) async fn dial(herd: &Herd, link: &Link) -> Result<(Wire, Vec<u8>, Agreed), Trouble> {
-    let expected = &link.neighbor.name;
-    let mut wire = secured(herd, reach(&link.neighbor.address).await?, expected).await?;
+/// A connection on which both have said HELLO, and agreed.
+pub(super) struct Joined {
+    pub(super) wire: Wire,
+    /// What came behind the neighbour's HELLO.
+    pub(super) received: Vec<u8>,
+    pub(super) agreed: Agreed,
+}
+
+/// A connection to the neighbour of `link`, which should be at `address`.
+pub(super) async fn dial(herd: &Herd, link: &Link, address: &Address) -> Result<Joined, Trouble> {
+    let expected = &link.neighbor;
+    let mut wire = secured(herd, reach(address).await?, expected).await?;
     let dialled_ns = clock::now_ns();
     say(&mut wire, |encoder| encoder.hello(&herd.identity.hello(dialled_ns))).await?;
     let (hello, received) = hear_hello(&mut wire).await?;
     herd.identity.confirm(clock::now_ns(), dialled_ns, &hello, expected)?;
-    Ok((wire, received, herd.identity.agreed(&hello)))
+    Ok(Joined { wire, received, agreed: herd.identity.agreed(&hello) })
 }
 
 async fn reach(address: &Address) -> Result<TcpStream, Trouble> {

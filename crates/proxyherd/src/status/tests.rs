@@ -33,6 +33,7 @@ fn link(neighbor: &str) -> LinkStatus {
         lag_s: 0.0,
         clock_offset_s: 0.0,
         eager: true,
+        version: Some(2),
         trouble: None,
     }
 }
@@ -53,6 +54,7 @@ fn status(server: &str, records: u64, links: Vec<LinkStatus>) -> Status {
         places_budgets: vec![],
         certificate_days_left: None,
         peers_refused: 0,
+        reaches: vec![server.to_owned()],
         links,
     }
 }

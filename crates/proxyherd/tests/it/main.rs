@@ -33,6 +33,7 @@ mod places_kept;
 mod places_osm;
 mod slow_clients;
 mod stopping;
+mod topology;
 mod tree;
 mod upgrading;
 mod watching;

@@ -127,9 +127,9 @@ impl Families<'_, '_> {
     }
 
     fn links(&mut self, herd: &Herd) -> fmt::Result {
-        let each = |value: fn(&Link) -> u64| {
-            herd.links.iter().map(move |link| (link.neighbor.name.to_string(), value(link)))
-        };
+        let links = herd.links.all();
+        let each =
+            |value: fn(&Link) -> u64| links.iter().map(move |link| (link.neighbor.to_string(), value(link)));
         let (sent, received) = (each(Link::payloads_sent), each(Link::payloads_received));
         self.counters("proxyherd_link_payloads_sent", "Records sent to a neighbor", "neighbor", sent)?;
         let help = "Records received from a neighbor";
@@ -138,15 +138,19 @@ impl Families<'_, '_> {
         self.counters("proxyherd_link_ups", "How often a link has come up", "neighbor", times_up)?;
         let up = each(|link| u64::from(link.state().up_since.is_some()));
         self.gauges("proxyherd_link_up", "Whether a link is up", None, "neighbor", up)?;
+        let version = each(|link| link.state().version.map_or(0, u64::from));
+        let help =
+            "The version of the link protocol that is spoken with a neighbor; 0 while the link is down";
+        self.gauges("proxyherd_link_version", help, None, "neighbor", version)?;
         let eager = |link: &Link| u64::from(herd.map().is_eager(link.id));
-        let eager = herd.links.iter().map(|link| (link.neighbor.name.to_string(), eager(link)));
+        let eager = links.iter().map(|link| (link.neighbor.to_string(), eager(link)));
         let help = "Whether a neighbor is told of changes as they come, or only asked what it lacks";
         self.gauges("proxyherd_link_eager", help, None, "neighbor", eager)?;
-        let lag = herd.links.iter().map(|link| (link.neighbor.name.to_string(), link.lag().as_secs_f64()));
+        let lag = links.iter().map(|link| (link.neighbor.to_string(), link.lag().as_secs_f64()));
         let help = "For how long something has been waiting to be sent";
         self.gauges("proxyherd_link_lag", help, Some(&Unit::Seconds), "neighbor", lag)?;
         let offset = |link: &Link| herd.map().clock_offset_ns(link.id) as f64 / 1e9;
-        let offsets = herd.links.iter().map(|link| (link.neighbor.name.to_string(), offset(link)));
+        let offsets = links.iter().map(|link| (link.neighbor.to_string(), offset(link)));
         let help = "By how much a neighbor's clock is surely ahead of this server's, or, if negative, behind";
         self.gauges("proxyherd_link_clock_offset", help, Some(&Unit::Seconds), "neighbor", offsets)
     }

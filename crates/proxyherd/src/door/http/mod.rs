@@ -65,11 +65,11 @@ async fn livez(State(herd): State<Arc<Herd>>) -> impl IntoResponse {
 
 /// Clients may be sent here: the server is not on its way out, and it has had its chance to catch up.
 async fn readyz(State(herd): State<Arc<Herd>>) -> impl IntoResponse {
-    let mut links = herd.links.iter().map(|link| link.state().up_since.is_some()).peekable();
-    let has_links = links.peek().is_some();
+    let links = herd.links.all();
+    let has_link_up = links.iter().any(|link| link.state().up_since.is_some());
     if herd.is_draining() {
         (StatusCode::SERVICE_UNAVAILABLE, "this server is stopping\n")
-    } else if has_links && !links.any(|is_up| is_up) && herd.started().elapsed() < ALONE_AFTER {
+    } else if !links.is_empty() && !has_link_up && herd.started().elapsed() < ALONE_AFTER {
         (StatusCode::SERVICE_UNAVAILABLE, "no link is up yet\n")
     } else {
         (StatusCode::OK, "ok\n")

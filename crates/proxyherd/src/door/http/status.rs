@@ -42,6 +42,9 @@ pub struct Status {
     /// Connections to its peer port that got no link, since the start.
     #[serde(default)]
     pub peers_refused: u64,
+    /// The servers that it reaches over links that are up, itself among them; those that know of spanning trees.
+    #[serde(default)]
+    pub reaches: Vec<String>,
     /// Its links.
     pub links: Vec<LinkStatus>,
 }
@@ -85,6 +88,9 @@ pub struct LinkStatus {
     pub dials: bool,
     /// Whether the link is up.
     pub up: bool,
+    /// The version of the link protocol that both ends speak; absent while it is down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u16>,
     /// Whether the neighbour is told of changes as they come: the link is in the spanning tree.
     #[serde(default)]
     pub eager: bool,
@@ -125,7 +131,8 @@ impl Status {
             places_budgets: BudgetStatus::all(herd),
             certificate_days_left: herd.credentials.as_ref().map(|credentials| credentials.days_left()),
             peers_refused: herd.counts.peers_refused.load(Relaxed),
-            links: herd.links.iter().map(|link| LinkStatus::of(herd, link)).collect(),
+            reaches: herd.map().tree_servers().iter().map(ToString::to_string).collect(),
+            links: herd.links.all().iter().map(|link| LinkStatus::of(herd, link)).collect(),
         }
     }
 }
@@ -160,10 +167,11 @@ impl LinkStatus {
     fn of(herd: &Herd, link: &Link) -> LinkStatus {
         let state = link.state();
         LinkStatus {
-            neighbor: link.neighbor.name.to_string(),
-            address: link.neighbor.address.to_string(),
-            dials: link.neighbor.dial,
+            neighbor: link.neighbor.to_string(),
+            address: link.address().to_string(),
+            dials: link.dials,
             up: state.up_since.is_some(),
+            version: state.version,
             eager: herd.map().is_eager(link.id),
             up_s: state.up_since.map(|since| since.elapsed().as_secs_f64()),
             times_up: state.times_up,

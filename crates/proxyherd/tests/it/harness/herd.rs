@@ -46,6 +46,39 @@ impl Herd {
         Herd { plan: plan.clone(), dir, addresses, running: BTreeMap::new(), network }
     }
 
+    /// What the herd is.
+    pub(crate) fn plan(&self) -> Plan {
+        self.plan.clone()
+    }
+
+    /// Has the file say this from now on; servers that are new in it are to be started.
+    pub(crate) fn change(&mut self, plan: Plan) {
+        for name in &plan.names {
+            self.addresses.entry(name).or_insert_with(Addresses::free);
+        }
+        self.plan = plan;
+        self.write_file("herd.toml", &self.text());
+    }
+
+    /// Others dial this server at another address from now on, at which it listens once it is started again.
+    pub(crate) fn move_peer(&mut self, name: &str) {
+        self.addresses.get_mut(name).unwrap().peer = Addresses::free().peer;
+        self.write_file("herd.toml", &self.text());
+    }
+
+    /// What the file says.
+    pub(crate) fn text(&self) -> String {
+        let addresses: Vec<_> = self.plan.names.iter().map(|name| self.at(name)).collect();
+        self.plan.text(&addresses)
+    }
+
+    /// Writes a file as those do who want it to be whole at any time.
+    pub(crate) fn write_file(&self, name: &str, text: &str) {
+        let (path, new) = (self.dir.path().join(name), self.dir.path().join("new.toml"));
+        fs::write(&new, text).unwrap();
+        fs::rename(new, path).unwrap();
+    }
+
     pub(crate) fn at(&self, name: &str) -> Addresses {
         self.addresses[name]
     }
@@ -131,12 +164,22 @@ impl Herd {
         eventually("the servers start", || self.try_start(names, arguments));
     }
 
+    /// Starts one server that reads a file of its own.
+    pub(crate) fn start_from(&mut self, file: &str, name: &str) {
+        eventually("the server starts", || {
+            self.launch(file, name, &[]);
+            self.wait_until_ready(name)
+        });
+    }
+
+    fn launch(&mut self, file: &str, name: &str, arguments: &[&str]) {
+        let serve = [&["serve", "--config", file, "--name", name], arguments].concat();
+        let server = self.beside(name, || Process::proxyherd(self.dir.path(), &serve));
+        self.running.insert(name.to_owned(), server);
+    }
+
     pub(crate) fn try_start(&mut self, names: &[&str], arguments: &[&str]) -> Result<(), String> {
-        for name in names {
-            let serve = [&["serve", "--config", "herd.toml", "--name", name], arguments].concat();
-            let server = self.beside(name, || Process::proxyherd(self.dir.path(), &serve));
-            self.running.insert((*name).to_owned(), server);
-        }
+        names.iter().for_each(|name| self.launch("herd.toml", name, arguments));
         for name in names {
             self.wait_until_ready(name)?;
         }

@@ -8,6 +8,7 @@ use super::{Herd, LINKS, NAMES, free_ports, wait::eventually};
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) names: Vec<&'static str>,
+    links: Vec<(&'static str, &'static str)>,
     herd: String,
     places: String,
     limits: String,
@@ -51,7 +52,31 @@ impl Plan {
     fn of(names: &[&'static str]) -> Plan {
         let names = names.to_vec();
         let [herd, places, limits, log] = [const { String::new() }; 4];
-        Plan { names, herd, places, limits, log, is_encrypted: false }
+        Plan { names, links: LINKS.to_vec(), herd, places, limits, log, is_encrypted: false }
+    }
+
+    /// With one server more, which talks with these.
+    pub(crate) fn with_server(mut self, name: &'static str, neighbors: &[&'static str]) -> Plan {
+        self.names.push(name);
+        neighbors.iter().fold(self, |plan, neighbor| plan.with_link(name, neighbor))
+    }
+
+    /// With one server less.
+    pub(crate) fn without_server(mut self, name: &str) -> Plan {
+        self.names.retain(|other| *other != name);
+        self
+    }
+
+    /// With one link more.
+    pub(crate) fn with_link(mut self, one: &'static str, other: &'static str) -> Plan {
+        self.links.push((one, other));
+        self
+    }
+
+    /// With one link less.
+    pub(crate) fn without_link(mut self, one: &str, other: &str) -> Plan {
+        self.links.retain(|link| *link != (one, other) && *link != (other, one));
+        self
     }
 
     /// With encrypted links; the certificates are what `proxyherd init` makes.
@@ -131,6 +156,6 @@ impl Plan {
             (_, true) => Some(one),
             _ => None,
         };
-        LINKS.iter().filter_map(other).filter(|name| self.names.contains(name))
+        self.links.iter().filter_map(other).filter(|name| self.names.contains(name))
     }
 }

@@ -1,0 +1,222 @@
+//! Which settings differ from what a running server has begun with, and have to wait for its next start.
+
+use super::{Asking, Cache, Config, Google, Herd, Limits, Log, Places, Server};
+
+/// Takes a section apart, so that none of its values is left out, and notes the keys of those that differ.
+macro_rules! compare {
+    ($keys:ident, $before:expr, $after:expr, $type:ident { $($field:ident: $key:expr),* $(,)? }) => {
+        let ($type { $($field),* }, after) = ($before, $after);
+        $(if *$field != after.$field { $keys.push($key); })*
+    };
+}
+
+impl Config {
+    /// The keys of what a server that was started with this configuration, as `name`, does not do as `now` says
+    /// before it is started again. Values are not told.
+    pub fn waiting(&self, now: &Config, name: &str) -> Vec<&'static str> {
+        let mut keys = Vec::new();
+        compare_herd(&self.herd, &now.herd, &mut keys);
+        compare_places(&self.places, &now.places, &mut keys);
+        compare_limits(&self.limits, &now.limits, &mut keys);
+        compare_log(&self.log, &now.log, &mut keys);
+        if let (Some(before), Some(now)) = (self.server(name), now.server(name)) {
+            compare_server(before, now, &mut keys);
+        }
+        keys
+    }
+}
+
+fn compare_herd(before: &Herd, after: &Herd, keys: &mut Vec<&'static str>) {
+    compare!(
+        keys,
+        before,
+        after,
+        Herd {
+            id: "herd.id",
+            max_clients: "herd.max_clients",
+            data: "herd.data",
+            tls: "herd.tls",
+            client_ttl: "herd.client_ttl_s",
+            flood: "herd.flood",
+            link_version: "herd.link_version",
+            clock_offset_max: "herd.max_clock_offset_s",
+        }
+    );
+}
+
+fn compare_places(before: &Places, after: &Places, keys: &mut Vec<&'static str>) {
+    let Places { provider, fallback, deadline, asking, cache, google, google_legacy, osm_file } = before;
+    let plain = [
+        (*provider != after.provider, "places.provider"),
+        (*fallback != after.fallback, "places.fallback"),
+        (*deadline != after.deadline, "places.deadline_ms"),
+        (*osm_file != after.osm_file, "places.osm.file"),
+    ];
+    keys.extend(plain.into_iter().filter(|(differs, _)| *differs).map(|(_, key)| key));
+    compare!(
+        keys,
+        asking,
+        &after.asking,
+        Asking {
+            retries: "places.retries",
+            per_second: "places.per_second",
+            per_day: "places.per_day",
+            per_month: "places.per_month",
+        }
+    );
+    compare!(
+        keys,
+        cache,
+        &after.cache,
+        Cache {
+            max_bytes: "places.cache_mb",
+            fresh: "places.fresh_s",
+            stale: "places.stale_s",
+            stale_if_error: "places.stale_if_error_s",
+            zero_results: "places.zero_results_s",
+            snap_m: "places.snap_m",
+        }
+    );
+    compare!(
+        keys,
+        google,
+        &after.google,
+        Google {
+            key: "places.google.key_env or key_file",
+            base_url: "places.google.base_url",
+            mask: "places.google.mask",
+        }
+    );
+    compare!(
+        keys,
+        google_legacy,
+        &after.google_legacy,
+        Google {
+            key: "places.google-legacy.key_env or key_file",
+            base_url: "places.google-legacy.base_url",
+            mask: "places.google-legacy.mask",
+        }
+    );
+}
+
+fn compare_limits(before: &Limits, after: &Limits, keys: &mut Vec<&'static str>) {
+    compare!(
+        keys,
+        before,
+        after,
+        Limits {
+            idle: "limits.idle_s",
+            line: "limits.line_s",
+            write: "limits.write_s",
+            connections: "limits.connections",
+            connections_per_address: "limits.connections_per_address",
+            lines_per_s_per_address: "limits.lines_per_s_per_address",
+            client_interval: "limits.client_interval_ms",
+            buffers: "limits.buffers_mb",
+        }
+    );
+}
+
+fn compare_log(before: &Log, after: &Log, keys: &mut Vec<&'static str>) {
+    compare!(
+        keys,
+        before,
+        after,
+        Log {
+            dir: "log.dir",
+            level: "log.level",
+            format: "log.format",
+            max_bytes: "log.max_mb",
+            keep: "log.keep",
+            lines_per_s: "log.lines_per_s",
+        }
+    );
+}
+
+/// What a server advertises is for others to know, and whom it names is in force at once.
+fn compare_server(before: &Server, after: &Server, keys: &mut Vec<&'static str>) {
+    let Server { name: _, listen, peer, advertise: _, http, neighbors: _ } = before;
+    let own = [
+        (*listen != after.listen, "server.listen"),
+        (*peer != after.peer, "server.peer"),
+        (*http != after.http, "server.http"),
+    ];
+    keys.extend(own.into_iter().filter(|(differs, _)| *differs).map(|(_, key)| key));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::{CLASSIC_TEXT, Overrides};
+
+    /// What waits at Riley for its next start once these are set.
+    fn waiting(settings: &[(&str, &str)]) -> Vec<&'static str> {
+        let sets = settings.iter().map(|(key, value)| format!("{key}={value}"));
+        let read =
+            |overrides: &Overrides| Config::read(CLASSIC_TEXT, Path::new("herd.toml"), overrides).unwrap();
+        read(&Overrides::none()).waiting(&read(&Overrides::new([], sets)), "Riley")
+    }
+
+    #[test]
+    fn each_value_that_can_be_set_waits_under_its_own_key() {
+        for (key, value) in [
+            ("herd.id", "other"),
+            ("herd.max_clients", "5"),
+            ("herd.data", "elsewhere"),
+            ("herd.tls", "off"),
+            ("herd.client_ttl_s", "5"),
+            ("herd.flood", "all"),
+            ("herd.link_version", "1"),
+            ("herd.max_clock_offset_s", "5"),
+            ("places.deadline_ms", "500"),
+            ("places.retries", "5"),
+            ("places.per_second", "5"),
+            ("places.per_day", "5"),
+            ("places.per_month", "5"),
+            ("places.cache_mb", "5"),
+            ("places.fresh_s", "5"),
+            ("places.stale_s", "5"),
+            ("places.stale_if_error_s", "5"),
+            ("places.zero_results_s", "5"),
+            ("places.snap_m", "5"),
+            ("places.google.base_url", "https://example.org"),
+            ("places.google.mask", "enterprise"),
+            ("places.google-legacy.base_url", "https://example.org"),
+            ("places.osm.file", "other.idx"),
+            ("limits.idle_s", "5"),
+            ("limits.line_s", "5"),
+            ("limits.write_s", "5"),
+            ("limits.connections", "5"),
+            ("limits.connections_per_address", "5"),
+            ("limits.lines_per_s_per_address", "5"),
+            ("limits.client_interval_ms", "5"),
+            ("limits.buffers_mb", "5"),
+            ("log.dir", "elsewhere"),
+            ("log.level", "debug"),
+            ("log.format", "json"),
+            ("log.max_mb", "5"),
+            ("log.keep", "5"),
+            ("log.lines_per_s", "5"),
+        ] {
+            assert_eq!(waiting(&[(key, value)]), [key]);
+        }
+        let key = [("places.google.key_env", "OTHER")];
+        assert_eq!(waiting(&key), ["places.google.key_env or key_file"]);
+        assert_eq!(waiting(&[("places.provider", "osm")]), ["places.provider"]);
+        assert!(waiting(&[]).is_empty());
+    }
+
+    #[test]
+    fn what_waits_is_this_servers_own_address_and_no_others() {
+        let (before, mut after) = (Config::classic(), Config::classic());
+        let elsewhere: crate::config::Address = "127.0.0.1:9".parse().unwrap();
+        let server = &mut after.servers[0];
+        (server.listen, server.peer) = (elsewhere.clone(), Some(elsewhere.clone()));
+        (server.advertise, server.http) = (Some(elsewhere), None);
+        server.neighbors.clear();
+        assert_eq!(before.waiting(&after, "Riley"), ["server.listen", "server.peer", "server.http"]);
+        assert!(before.waiting(&after, "Jaquez").is_empty());
+    }
+}

@@ -1,0 +1,183 @@
+//! Keeps a running server with its file: when herd.toml changes, or SIGHUP asks, it is read again with what was set
+//! outside it at the start, and servers and links come and go. No client is dropped for it.
+//!
+//! A file that is wrong, or that has this server no more, changes nothing. What is read once at the start waits for the
+//! next one, and the log says so. Which links there are is the file's to say; how they are made and ended, `peer`'s.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use tokio::{
+    signal::unix::Signal,
+    task::spawn_blocking,
+    time::{MissedTickBehavior, interval},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::{Config, Difference, LinkChange, LoadError, Overrides},
+    credentials,
+    herd::Herd,
+    log::{LogLevel, Subject},
+    peer::Peers,
+    stamp::Stamp,
+};
+
+/// How often the file is looked at. It is read once it has stayed the same from one look to the next: whoever writes it
+/// bit by bit has then written the last.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Most mistakes of one file that are told one by one; `check` tells all.
+const MISTAKES_TOLD_MAX: usize = 20;
+
+/// Follows one server's file.
+pub(crate) struct Watcher {
+    herd: Arc<Herd>,
+    peers: Peers,
+    overrides: Overrides,
+    /// What the server was started with ...
+    started: Config,
+    /// ... and what it was told last that it could follow.
+    current: Config,
+    /// What was in the file when it was read last, or why it could not be read.
+    content: Option<Result<String, String>>,
+    /// Keys of which the log has said that they wait for the next start.
+    waiting: Vec<&'static str>,
+}
+
+impl Watcher {
+    /// A watcher of a server that was started with `config`, which was read with `overrides`.
+    pub(crate) fn new(herd: Arc<Herd>, peers: Peers, config: Config, overrides: Overrides) -> Watcher {
+        let (started, current) = (config.clone(), config);
+        Watcher { herd, peers, overrides, started, current, content: None, waiting: Vec::new() }
+    }
+
+    /// Follows the file, and `hangups`, until `stop`.
+    pub(crate) async fn run(mut self, mut hangups: Signal, stop: CancellationToken) {
+        let mut looks = interval(LOOK_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut seen_before, mut read) = (None, None);
+        loop {
+            let is_asked = tokio::select! {
+                () = stop.cancelled() => return,
+                Some(()) = hangups.recv() => true,
+                _ = looks.tick() => false,
+            };
+            let seen = stamp_of(self.started.path.clone()).await;
+            let is_settled = Some(seen) == seen_before && Some(seen) != read;
+            seen_before = Some(seen);
+            if is_asked || is_settled {
+                read = Some(seen);
+                if stop.run_until_cancelled(self.follow(is_asked)).await.is_none() {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Reads the file and does as it says. Who has asked is told what came of it in any case.
+    async fn follow(&mut self, is_asked: bool) {
+        if is_asked && let Some(credentials) = &self.herd.credentials {
+            credentials::reload(credentials, &self.herd.log).await;
+        }
+        let path = self.started.path.clone();
+        // The task fails only where the runtime is about to end.
+        let Ok(text) = spawn_blocking(move || Config::load_text(&path)).await else { return };
+        let content = text.as_ref().map(String::clone).map_err(reason);
+        let is_news = self.content.as_ref() != Some(&content);
+        self.content = Some(content);
+        if !is_news && !is_asked {
+            return;
+        }
+        let path = &self.started.path;
+        let config =
+            text.and_then(|text| Config::read(&text, path, &self.overrides).map_err(LoadError::Wrong));
+        match config {
+            Ok(config) => self.take(config, is_asked).await,
+            Err(error) => self.tell_wrong(&error),
+        }
+    }
+
+    async fn take(&mut self, config: Config, is_asked: bool) {
+        let name = self.herd.name().clone();
+        if config.server(name.as_str()).is_none() {
+            let path = config.path.display();
+            self.tell(LogLevel::Error, &format!(
+                "{path} has no server {name} any more, and nothing changes here; to take {name} out of the herd, end \
+                 this process with SIGTERM"
+            ));
+            return;
+        }
+        if config.warnings != self.current.warnings {
+            config.warnings.iter().for_each(|warning| self.tell(LogLevel::Warn, &warning.to_string()));
+        }
+        let has_changed = self.change_topology(&config).await;
+        let is_told = self.tell_waiting(self.started.waiting(&config, name.as_str()));
+        if is_asked && !has_changed && !is_told {
+            self.tell(LogLevel::Info, &format!("{} read anew: nothing has changed", config.path.display()));
+        }
+        self.current = config;
+    }
+
+    /// Says whether anything had to be done.
+    async fn change_topology(&self, config: &Config) -> bool {
+        let difference = Difference::between(&self.current, config);
+        if difference.is_empty() {
+            return false;
+        }
+        self.tell(LogLevel::Info, &format!("topology: {difference}"));
+        self.herd.set_members(config.names());
+        // Without a listener, and perhaps without certificates, it can have no links before it starts again.
+        let has_peer = self.started.server(self.herd.name().as_str()).is_some_and(|own| own.peer.is_some());
+        if has_peer {
+            let [before, after] = [&self.current, config].map(|config| config.links_of(self.herd.name()));
+            self.peers.change(&LinkChange::between(&before, &after)).await;
+            self.herd.links.arrange(&after);
+        }
+        true
+    }
+
+    /// Names what waits for the next start, once; says whether there was something to say.
+    fn tell_waiting(&mut self, waiting: Vec<&'static str>) -> bool {
+        if waiting == self.waiting {
+            return false;
+        }
+        if waiting.is_empty() {
+            self.tell(LogLevel::Info, "no change of the configuration waits for the next start any more");
+        } else {
+            let keys = waiting.join(", ");
+            self.tell(LogLevel::Warn, &format!("takes effect when this server is started again: {keys}"));
+        }
+        self.waiting = waiting;
+        true
+    }
+
+    fn tell_wrong(&self, error: &LoadError) {
+        let path = self.started.path.display();
+        let LoadError::Wrong(diagnostics) = error else {
+            let reason = reason(error);
+            return self.tell(LogLevel::Error, &format!("{reason}; nothing changes"));
+        };
+        let count = diagnostics.error_count();
+        let errors = if count == 1 { "1 error" } else { &format!("{count} errors") };
+        self.tell(LogLevel::Error, &format!("{path} has {errors}, and nothing changes"));
+        diagnostics
+            .iter()
+            .take(MISTAKES_TOLD_MAX)
+            .for_each(|mistake| self.tell(LogLevel::Error, &mistake.to_string()));
+    }
+
+    fn tell(&self, level: LogLevel, message: &str) {
+        self.herd.log.event(level, Subject::Server, format_args!("{message}"));
+    }
+}
+
+/// An error with its causes.
+fn reason(error: &LoadError) -> String {
+    match error {
+        LoadError::Unreadable { source, .. } => format!("{error}: {source}"),
+        LoadError::Wrong(_) => error.to_string(),
+    }
+}
+
+async fn stamp_of(path: PathBuf) -> Option<Stamp> {
+    spawn_blocking(move || Stamp::of(&path)).await.ok().flatten()
+}

@@ -1,0 +1,255 @@
+//! Servers and links that come and go while the herd runs, by what herd.toml says.
+
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use crate::harness::{Herd, NAMES, Plan, Process, WHERE_AND_WHEN, eventually, get, metric, status};
+
+/// The neighbours that a server shows in its status, in their order.
+fn neighbors(herd: &Herd, name: &str) -> Vec<String> {
+    let status = status(herd.at(name).http);
+    let links = status["links"].as_array().unwrap();
+    links.iter().map(|link| link["neighbor"].as_str().unwrap().to_owned()).collect()
+}
+
+fn link(herd: &Herd, name: &str, neighbor: &str) -> Value {
+    let status = status(herd.at(name).http);
+    let links = status["links"].as_array().unwrap();
+    links.iter().find(|link| link["neighbor"] == neighbor).cloned().unwrap_or_default()
+}
+
+fn wait_for_neighbors(herd: &Herd, name: &str, expected: &[&str]) {
+    eventually(&format!("{name} has links with {expected:?}"), || {
+        let seen = neighbors(herd, name);
+        if seen == expected { Ok(()) } else { Err(format!("{seen:?}")) }
+    });
+}
+
+/// How often the log of a server says this.
+fn said(herd: &Herd, name: &str, text: &str) -> usize {
+    herd.log(name).matches(text).count()
+}
+
+#[test]
+fn a_server_added_to_the_file_is_linked_without_dropping_a_client() {
+    let mut herd = Plan::classic().start();
+    let mut clients: Vec<_> = NAMES.iter().map(|name| herd.client(name)).collect();
+    for (number, client) in clients.iter_mut().enumerate() {
+        client.ask(&format!("IAMAT client-{number} {WHERE_AND_WHEN}"));
+    }
+    herd.change(herd.plan().with_server("Hart", &["Riley", "Campbell"]));
+    herd.start("Hart");
+    let six = ["Riley", "Jaquez", "Juzang", "Campbell", "Bernard", "Hart"];
+    herd.wait_for_links(&six);
+    wait_for_neighbors(&herd, "Riley", &["Jaquez", "Juzang", "Hart"]);
+    wait_for_neighbors(&herd, "Bernard", &["Jaquez", "Juzang", "Campbell"]);
+    for number in 0..clients.len() {
+        herd.agreed(&six, &format!("client-{number}"));
+    }
+    for (number, client) in clients.iter_mut().enumerate() {
+        let at = client.ask(&format!("IAMAT later-{number} {WHERE_AND_WHEN}"));
+        assert_eq!(herd.agreed(&six, &format!("later-{number}")), at);
+    }
+    let at = herd.client("Hart").ask(&format!("IAMAT kiwi {WHERE_AND_WHEN}"));
+    assert_eq!(herd.agreed(&six, "kiwi"), at);
+    for name in NAMES {
+        herd.wait_for_log(name, "topology: added server Hart with links to Riley, Campbell");
+    }
+    eventually("all are in one tree", || {
+        let reached = six.map(|name| status(herd.at(name).http)["reaches"].as_array().unwrap().len());
+        if reached == [6; 6] { Ok(()) } else { Err(format!("{reached:?}")) }
+    });
+}
+
+#[test]
+fn a_removed_link_goes_down_and_changes_find_another_way() {
+    let mut herd = Plan::classic().start();
+    let mut client = herd.client("Riley");
+    herd.change(herd.plan().without_link("Riley", "Juzang").without_link("Bernard", "Juzang"));
+    wait_for_neighbors(&herd, "Riley", &["Jaquez"]);
+    wait_for_neighbors(&herd, "Juzang", &["Campbell"]);
+    let said = "topology: removed link Bernard-Juzang; removed link Juzang-Riley";
+    NAMES.iter().for_each(|name| drop(herd.wait_for_log(name, said)));
+    herd.wait_for_log("Riley", "the configuration has this link no more");
+    let at = client.ask(&format!("IAMAT kiwi {WHERE_AND_WHEN}"));
+    assert_eq!(herd.agreed(&NAMES, "kiwi"), at);
+    let (_, metrics) = get(herd.at("Riley").http, "/metrics");
+    assert!(!metrics.contains("neighbor=\"Juzang\""), "{metrics}");
+    let at = herd.client("Juzang").ask(&format!("IAMAT emu {WHERE_AND_WHEN}"));
+    assert_eq!(herd.agreed(&NAMES, "emu"), at);
+    herd.change(herd.plan().with_link("Riley", "Juzang"));
+    herd.wait_for_links(&NAMES);
+    NAMES.iter().for_each(|name| assert!(!herd.log(name).contains("no link with"), "{name} refused nobody"));
+}
+
+#[test]
+fn a_removed_server_is_forgotten_by_status_and_tree() {
+    let mut herd = Plan::classic().start();
+    let at = herd.client("Juzang").ask(&format!("IAMAT kiwi {WHERE_AND_WHEN}"));
+    herd.agreed(&NAMES, "kiwi");
+    assert_eq!(herd.stop("Juzang", "TERM").code, 0);
+    herd.change(herd.plan().without_server("Juzang"));
+    let rest = ["Riley", "Jaquez", "Campbell", "Bernard"];
+    wait_for_neighbors(&herd, "Riley", &["Jaquez"]);
+    wait_for_neighbors(&herd, "Campbell", &["Bernard"]);
+    wait_for_neighbors(&herd, "Bernard", &["Jaquez", "Campbell"]);
+    herd.wait_for_links(&rest);
+    assert_eq!(herd.agreed(&rest, "kiwi"), at, "what it took stays");
+    for name in rest {
+        herd.wait_for_log(name, "topology: removed server Juzang");
+        let reaches = &status(herd.at(name).http)["reaches"];
+        assert!(!reaches.as_array().unwrap().contains(&"Juzang".into()), "{reaches}");
+    }
+    let at = herd.client("Riley").ask(&format!("IAMAT emu {WHERE_AND_WHEN}"));
+    assert_eq!(herd.agreed(&rest, "emu"), at);
+}
+
+#[test]
+fn a_wrong_file_changes_nothing_and_is_logged_with_its_line() {
+    let herd = Plan::pair().start();
+    let mut client = herd.client("Riley");
+    let right = herd.text();
+    let wrong = right.replace("neighbors = [\"Jaquez\"]", "neighbors = [\"Jaques\"]");
+    let line = wrong.lines().position(|line| line.contains("Jaques")).unwrap() + 1;
+    herd.write_file("herd.toml", &wrong);
+    let logged = herd.wait_for_log("Riley", "names no server of this herd");
+    assert!(logged.contains(&format!("herd.toml:{line}:")) && logged.contains("did you mean"), "{logged}");
+    herd.wait_for_log("Riley", "herd.toml has 1 error, and nothing changes");
+    // The same text in another file: it is looked at, and nothing is said again.
+    herd.write_file("herd.toml", &wrong);
+    fs::remove_file(herd.dir().join("herd.toml")).unwrap();
+    herd.wait_for_log("Riley", "cannot read the configuration herd.toml: No such file");
+    assert_eq!(said(&herd, "Riley", "names no server of this herd"), 1);
+    herd.write_file("herd.toml", &right);
+    herd.process("Riley").signal("HUP");
+    herd.wait_for_log("Riley", "herd.toml read anew: nothing has changed");
+    client.ask(&format!("IAMAT kiwi {WHERE_AND_WHEN}"));
+    herd.agreed(&["Riley", "Jaquez"], "kiwi");
+    assert_eq!(link(&herd, "Riley", "Jaquez")["times_up"], 1, "the link has stayed up");
+}
+
+#[test]
+fn a_changed_address_is_dialled() {
+    let mut herd = Plan::classic().start();
+    let times_up = link(&herd, "Bernard", "Campbell")["times_up"].clone();
+    herd.move_peer("Riley");
+    let said = format!("topology: Riley is dialled at {} now", herd.at("Riley").peer);
+    NAMES.iter().for_each(|name| drop(herd.wait_for_log(name, &said)));
+    herd.wait_for_log("Riley", "takes effect when this server is started again: server.peer");
+    // Jaquez and Juzang dial Riley: they let go of where it was, and find it as soon as it is where it should be.
+    herd.wait_for_log("Jaquez", "it is elsewhere now, and dialled there");
+    eventually("the link is down", || {
+        let link = link(&herd, "Jaquez", "Riley");
+        if link["up"] == false { Ok(()) } else { Err(link) }
+    });
+    assert_eq!(herd.stop("Riley", "TERM").code, 0);
+    herd.start("Riley");
+    herd.wait_for_links(&NAMES);
+    assert_eq!(link(&herd, "Jaquez", "Riley")["address"], herd.at("Riley").peer.to_string());
+    assert_eq!(link(&herd, "Bernard", "Campbell")["times_up"], times_up, "others were left alone");
+}
+
+#[test]
+fn sighup_has_the_file_read_at_once_and_says_what_waits_for_the_next_start() {
+    let mut herd = Plan::classic().start();
+    let hup = |herd: &Herd| NAMES.iter().for_each(|name| herd.process(name).signal("HUP"));
+    herd.change(herd.plan().without_link("Riley", "Juzang").limits("idle_s = 1800").limits("line_s = 20"));
+    hup(&herd);
+    wait_for_neighbors(&herd, "Juzang", &["Campbell", "Bernard"]);
+    let waits = "takes effect when this server is started again: limits.idle_s, limits.line_s";
+    herd.wait_for_log("Riley", waits);
+    let changed = herd.text().replace("idle_s = 1800", "idle_s = 900");
+    herd.write_file("herd.toml", &changed);
+    hup(&herd);
+    herd.wait_for_log("Riley", "herd.toml read anew: nothing has changed");
+    assert_eq!(said(&herd, "Riley", "takes effect when"), 1, "the same keys are not told again");
+    herd.client("Riley").ask(&format!("IAMAT kiwi {WHERE_AND_WHEN}"));
+    herd.agreed(&NAMES, "kiwi");
+}
+
+#[test]
+fn what_was_set_from_outside_stays_set_when_the_file_is_read_again() {
+    let mut herd = Plan::pair().prepare();
+    herd.start_with(&["Riley", "Jaquez"], &["--set", "limits.idle_s=77"]);
+    herd.wait_for_links(&["Riley", "Jaquez"]);
+    herd.change(herd.plan().limits("idle_s = 1800"));
+    herd.process("Riley").signal("HUP");
+    herd.wait_for_log("Riley", "herd.toml read anew: nothing has changed");
+}
+
+#[test]
+fn a_file_without_this_server_changes_nothing_and_says_what_to_do() {
+    let mut herd = Plan::classic().start();
+    let mut client = herd.client("Riley");
+    herd.change(herd.plan().without_server("Riley"));
+    let line = herd.wait_for_log("Riley", "herd.toml has no server Riley any more");
+    assert!(line.contains("SIGTERM"), "{line}");
+    let rest = ["Jaquez", "Juzang", "Campbell", "Bernard"];
+    herd.wait_for_links(&rest);
+    // It goes on by itself: its clients are answered.
+    assert!(client.ask(&format!("IAMAT kiwi {WHERE_AND_WHEN}")).starts_with("AT Riley "));
+    assert_eq!(neighbors(&herd, "Riley"), ["Jaquez", "Juzang"]);
+    assert_eq!(herd.stop("Riley", "TERM").code, 0);
+}
+
+#[test]
+fn while_files_differ_both_logs_say_whose_does_not_know_the_other() {
+    let mut herd = Plan::pair().prepare();
+    herd.write_file("own.toml", &herd.text());
+    herd.start_from("own.toml", "Riley");
+    herd.start("Jaquez");
+    herd.wait_for_links(&["Riley", "Jaquez"]);
+    // Jaquez dials Riley, whose file has no Jaquez any more.
+    let began = Instant::now();
+    let alone = herd.plan().without_server("Jaquez");
+    herd.write_file("own.toml", &alone.text(&[herd.at("Riley")]));
+    let told = "Jaquez is no neighbor of Riley in the configuration that Riley reads";
+    let line = herd.wait_for_log("Jaquez", "down after");
+    assert!(line.contains(told), "{line}");
+    herd.wait_for_log("Riley", told);
+    eventually("it is dialled and refused again and again", || {
+        match metric(herd.at("Riley").http, "proxyherd_peers_refused_total") {
+            Some(times) if times >= 6.0 => Ok(()),
+            times => Err(format!("{times:?}")),
+        }
+    });
+    assert!(began.elapsed() > Duration::from_secs(1), "it is dialled more and more rarely");
+    assert_eq!(said(&herd, "Riley", told), 1, "it is told once");
+    assert_eq!(said(&herd, "Jaquez", told), 1);
+    herd.write_file("own.toml", &herd.text());
+    herd.wait_for_links(&["Riley", "Jaquez"]);
+}
+
+#[test]
+fn who_is_let_go_by_the_end_that_dials_hears_why() {
+    let mut herd = Plan::pair().prepare();
+    herd.write_file("own.toml", &herd.text());
+    herd.start_from("own.toml", "Jaquez");
+    herd.start("Riley");
+    herd.wait_for_links(&["Riley", "Jaquez"]);
+    let alone = herd.plan().without_server("Riley");
+    herd.write_file("own.toml", &alone.text(&[herd.at("Jaquez")]));
+    let line = herd.wait_for_log("Riley", "down after");
+    assert!(line.contains("Riley is no neighbor of Jaquez in the configuration that Jaquez reads"), "{line}");
+    let line = herd.wait_for_log("Jaquez", "down after");
+    assert!(line.contains("the configuration has this link no more"), "{line}");
+}
+
+#[test]
+fn an_encrypted_herd_takes_in_a_server_whose_certificate_was_made_meanwhile() {
+    let mut herd = Plan::pair().encrypted().start();
+    herd.change(herd.plan().with_server("Hart", &["Riley"]));
+    let made = Process::run(herd.dir(), &["init", "--server", "Hart"]);
+    assert_eq!(made.code, 0, "{made:?}");
+    herd.start("Hart");
+    let all = ["Riley", "Jaquez", "Hart"];
+    herd.wait_for_links(&all);
+    let at = herd.client("Hart").ask(&format!("IAMAT kiwi {WHERE_AND_WHEN}"));
+    assert_eq!(herd.agreed(&all, "kiwi"), at);
+    herd.process("Riley").signal("HUP");
+    herd.wait_for_log("Riley", "certificates read anew");
+}
