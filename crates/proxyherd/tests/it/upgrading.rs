@@ -1,16 +1,184 @@
-//! A herd that is upgraded server by server: whatever two neighbours know both, they speak.
+//! A herd that is upgraded server by server: whatever two neighbours know both, they speak, and while servers stop and
+//! start nothing is lost that a client was told to be taken.
 
-use crate::harness::{Plan, WHERE_AND_WHEN};
+use std::{
+    net::{SocketAddr, TcpStream},
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    thread,
+    time::Duration,
+};
+
+use crate::harness::{
+    Client, Herd, LINKS, Ledger, NAMES, PATIENCE, Plan, WHERE_AND_WHEN, eventually, metric,
+};
+
+const HELD_BACK: [&str; 2] = ["--set", "herd.link_version=1"];
 
 #[test]
 fn a_herd_in_which_some_servers_are_of_the_version_before_agrees() {
     let mut herd = Plan::classic().prepare();
-    herd.start_with(&["Riley", "Bernard"], &["--set", "herd.link_version=1"]);
+    herd.start_with(&["Riley", "Bernard"], &HELD_BACK);
     herd.start_all(&["Jaquez", "Juzang", "Campbell"]);
-    let all = ["Riley", "Jaquez", "Juzang", "Campbell", "Bernard"];
-    herd.wait_for_links(&all);
+    herd.wait_for_links(&NAMES);
     let at = herd.client("Campbell").ask(&format!("IAMAT kiwi {WHERE_AND_WHEN}"));
-    assert_eq!(herd.agreed(&all, "kiwi"), at);
+    assert_eq!(herd.agreed(&NAMES, "kiwi"), at);
     let at = herd.client("Riley").ask(&format!("IAMAT emu {WHERE_AND_WHEN}"));
-    assert_eq!(herd.agreed(&all, "emu"), at);
+    assert_eq!(herd.agreed(&NAMES, "emu"), at);
+}
+
+#[test]
+fn a_herd_is_upgraded_server_by_server_under_load_and_loses_nothing() {
+    let mut herd = Plan::classic().log("level = \"warn\"").prepare();
+    herd.start_with(&["Riley", "Bernard", "Juzang"], &HELD_BACK);
+    herd.start_all(&["Jaquez", "Campbell"]);
+    herd.wait_for_links(&NAMES);
+    assert_eq!(versions(&herd).iter().filter(|version| **version == 2.0).count(), 0, "no two are neighbours");
+
+    let lines = NAMES.map(|name| herd.line(name));
+    let mut ledger = Ledger::default();
+    let is_time_to_rest = &AtomicBool::new(false);
+    let walked: Vec<Ledger> = thread::scope(|scope| {
+        let walk = |number| {
+            let walker = Walker::new(number, &lines, ledger.clone());
+            scope.spawn(move || walker.walk(is_time_to_rest))
+        };
+        let walking: Vec<_> = (0..WALKERS).map(walk).collect();
+        let rest = Rest(is_time_to_rest);
+        for name in ["Riley", "Jaquez", "Bernard", "Juzang", "Campbell"] {
+            restart(&mut herd, name, &[], &ledger);
+        }
+        wait_for_versions(&herd, |_, version| version == 2.0);
+        restart(&mut herd, "Bernard", &HELD_BACK, &ledger);
+        wait_for_versions(&herd, |is_bernards, version| version == if is_bernards { 1.0 } else { 2.0 });
+        restart(&mut herd, "Bernard", &[], &ledger);
+        drop(rest);
+        walking.into_iter().map(|walking| walking.join().unwrap()).collect()
+    });
+    walked.iter().for_each(|told| ledger.merge(told));
+    check(&herd, &ledger);
+}
+
+/// All servers tell the same of all clients, which is what these were told last; and they do it as those do who speak the
+/// newest version.
+fn check(herd: &Herd, ledger: &Ledger) {
+    let newest = ledger.lines();
+    println!("{} clients were told of", newest.len());
+    assert!(newest.len() > 2000, "there was load all the time");
+    herd.agree(&NAMES, &newest);
+    for name in NAMES {
+        let http = herd.at(name).http;
+        assert_eq!(
+            metric(http, "proxyherd_records"),
+            Some(newest.len() as f64),
+            "{name} knows of nobody else"
+        );
+        assert_eq!(metric(http, "proxyherd_root_mismatches_total"), Some(0.0), "{name}");
+    }
+    wait_for_versions(herd, |_, version| version == 2.0);
+    eventually("the tree has four edges", || match ends(herd, "proxyherd_link_eager").iter().sum() {
+        8.0 => Ok(()),
+        ends => Err(format!("{ends} ends of links are told of changes")),
+    });
+}
+
+/// Stops a server as its operator would, in the midst of reports, and starts it again.
+fn restart(herd: &mut Herd, name: &str, arguments: &[&str], load: &Ledger) {
+    let enough = load.reports() + BETWEEN;
+    eventually("there is load", || match load.reports() {
+        reports if reports >= enough => Ok(()),
+        reports => Err(format!("{reports} reports, {enough} expected")),
+    });
+    let finished = herd.stop(name, "TERM");
+    assert_eq!((finished.code, finished.err.as_str()), (0, ""), "{name}");
+    herd.start_with(&[name], arguments);
+    herd.wait_for_links(&NAMES);
+}
+
+/// A metric of each link, both ends, in the order of [`LINKS`].
+fn ends(herd: &Herd, name: &str) -> Vec<f64> {
+    let ends = LINKS.iter().flat_map(|&(one, other)| [(one, other), (other, one)]);
+    let of = |(here, there)| metric(herd.at(here).http, &format!("{name}{{neighbor=\"{there}\"}}"));
+    ends.map(|end| of(end).unwrap()).collect()
+}
+
+fn versions(herd: &Herd) -> Vec<f64> {
+    ends(herd, "proxyherd_link_version")
+}
+
+/// Waits until each link, of which is told whether it is one of Bernard's, speaks the right version.
+fn wait_for_versions(herd: &Herd, is_right: impl Fn(bool, f64) -> bool) {
+    eventually("each link speaks the right version", || {
+        let versions = versions(herd);
+        let are_right = LINKS.iter().zip(versions.chunks(2)).all(|(link, ends)| {
+            let is_bernards = link.0 == "Bernard" || link.1 == "Bernard";
+            ends.iter().all(|version| is_right(is_bernards, *version))
+        });
+        if are_right { Ok(()) } else { Err(format!("{versions:?}")) }
+    });
+}
+
+const WALKERS: usize = 5;
+/// Between two reports of a walker: so that there is load, and no more of it than other tests can bear.
+const PACE: Duration = Duration::from_millis(1);
+/// So many reports are made from one restart to the next.
+const BETWEEN: u64 = 500;
+/// Of so many reports one is of a client that reports always; the others are of clients that report once, so that nothing
+/// can make up for what is lost.
+const AGAIN_EVERY: usize = 3;
+
+/// Reports at one server until that one is gone, and then at the next.
+struct Walker<'a> {
+    number: usize,
+    servers: &'a [SocketAddr],
+    at: usize,
+    connection: Option<Client>,
+    ledger: Ledger,
+}
+
+impl<'a> Walker<'a> {
+    fn new(number: usize, servers: &'a [SocketAddr], ledger: Ledger) -> Walker<'a> {
+        Walker { number, servers, at: number, connection: None, ledger }
+    }
+
+    fn walk(mut self, is_time_to_rest: &AtomicBool) -> Ledger {
+        let mut reports = 0;
+        while !is_time_to_rest.load(Relaxed) {
+            let which = if reports % AGAIN_EVERY == 0 { 0 } else { reports };
+            self.report(&format!("walker-{}-{which}", self.number));
+            reports += 1;
+            thread::sleep(PACE);
+        }
+        self.ledger
+    }
+
+    /// Reports until it is told that the report was taken. What had no answer may have been taken all the same, and is
+    /// overtaken by what has one.
+    fn report(&mut self, client: &str) {
+        eventually("some server answers", || {
+            let mut connection =
+                self.connection.take().or_else(|| self.connect()).ok_or("nobody is there")?;
+            if !self.ledger.try_report_over(&mut connection, client) {
+                self.at += 1;
+                return Err("the server is gone");
+            }
+            self.connection = Some(connection);
+            Ok(())
+        });
+    }
+
+    fn connect(&mut self) -> Option<Client> {
+        let server = self.servers[self.at % self.servers.len()];
+        let connected = TcpStream::connect_timeout(&server, PATIENCE).ok();
+        self.at += usize::from(connected.is_none());
+        connected.map(|stream| Client::over(stream, PATIENCE))
+    }
+}
+
+/// Says that it is time to rest when it is dropped, as it also is when the test fails.
+struct Rest<'a>(&'a AtomicBool);
+
+impl Drop for Rest<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
 }

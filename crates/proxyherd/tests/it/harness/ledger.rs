@@ -43,6 +43,11 @@ impl Ledger {
         true
     }
 
+    /// How many reports were made, by all who have the clock in common.
+    pub(crate) fn reports(&self) -> u64 {
+        self.reports.load(Relaxed)
+    }
+
     /// The AT line of each client.
     pub(crate) fn lines(&self) -> BTreeMap<String, String> {
         self.newest.iter().map(|(client, (_, at))| (client.clone(), at.clone())).collect()
