@@ -15,7 +15,7 @@ use crate::{
     config::{Config, Overrides, Server as ServerConfig, Tls},
     credentials::{self, Credentials, CredentialsError},
     door,
-    herd::Herd,
+    herd::{Herd, Link},
     listen::{self, ListenError},
     log::{LogLevel, ServerLog, Subject},
     peer::{self, Peers},
@@ -231,9 +231,18 @@ fn open_credentials(config: &Config, server: &ServerConfig) -> Result<Option<Cre
 
 /// Waits until every link that is up has written all it had to tell.
 async fn flushed(herd: &Herd) {
-    while herd.links.all().iter().any(|link| link.state().up_since.is_some() && herd.has_news_for(link)) {
+    while !has_told_all(herd) {
         sleep(Duration::from_millis(5)).await;
     }
+}
+
+/// Nothing is queued on links that are no edges of the tree. If that is so of all, the tree is just being found anew, and
+/// a neighbour is about to ask for what only this server may have.
+fn has_told_all(herd: &Herd) -> bool {
+    let links = herd.links.all();
+    let up: Vec<&Arc<Link>> = links.iter().filter(|link| link.state().up_since.is_some()).collect();
+    let is_asked = up.is_empty() || up.iter().any(|link| herd.map().is_eager(link.id));
+    is_asked && !up.iter().any(|link| herd.has_news_for(link))
 }
 
 fn unlimited() -> Arc<dyn Allowance> {

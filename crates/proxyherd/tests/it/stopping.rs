@@ -8,7 +8,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::harness::{Client, Herd, Ledger, NAMES, Plan, WHERE_AND_WHEN, eventually, metric};
+use proxyherd_core::{
+    codec::link::{Encoder, Frame, Hello, decode},
+    limits::SHARDS,
+};
+
+use crate::harness::{Client, Herd, Ledger, NAMES, Plan, WHERE_AND_WHEN, eventually, metric, neighbor};
 
 const STOP_MAX: Duration = Duration::from_secs(10);
 const KILLED_BY_SIGTERM: i32 = 128 + 15;
@@ -73,6 +78,37 @@ fn many_reports_just_before_the_end_all_reach_the_neighbour() {
         });
         assert!(jaquez.nearby("WHATSAT client-19999 1 0").at.starts_with("AT Riley +"));
     }
+}
+
+#[test]
+fn what_was_acknowledged_is_told_to_a_neighbour_that_asks_only_at_the_end() {
+    let mut herd = Plan::pair().prepare();
+    herd.start("Riley");
+    // One that knows of trees, and that has not heard yet that it is in one with Riley.
+    let hello = Hello { highest: 2, features: 1, ..neighbor::hello("Jaquez") };
+    let mut jaquez = neighbor::dial(herd.at("Riley").peer, &neighbor::bytes_of(&hello));
+    herd.wait_for_log("Riley", "up: it dialled");
+    herd.client("Riley").ask(&format!("IAMAT kiwi {WHERE_AND_WHEN}"));
+    herd.process("Riley").signal("TERM");
+    herd.wait_for_log("Riley", "stopping");
+    let mut encoder = Encoder::default();
+    (0..SHARDS as u8).for_each(|shard| encoder.graft(shard, &[], false));
+    jaquez.write_all(encoder.bytes()).unwrap();
+    assert_eq!(clients(&neighbor::rest(&jaquez)), ["kiwi"]);
+    drop(jaquez);
+    herd.wait_for_log("Riley", "  =  stopped");
+}
+
+/// The clients of whom these frames tell.
+fn clients(mut frames: &[u8]) -> Vec<String> {
+    let mut clients = Vec::new();
+    while let Some((frame, len)) = decode(frames).unwrap() {
+        if let Frame::Record { record, .. } = frame {
+            clients.push(String::from_utf8(record.key.to_vec()).unwrap());
+        }
+        frames = &frames[len..];
+    }
+    clients
 }
 
 /// A client that asks until no more questions fit on the way, and takes no replies: its server is long about ending.
