@@ -1,12 +1,13 @@
 //! The command line of the load generator: `floor` races one proxyherd server against an echo server, `load` drives
 //! any server that speaks the line protocol, `memory` and `idle` tell what a client and a connection cost, `abuse` what
-//! garbage does to a server, `places` what a cache of places spares.
+//! garbage does to a server, `places` what a cache of places spares, `heal` what a cut link costs once it returns.
 //!
 //! This file knows the arguments and the exit codes. What is sent and checked is in [`load`], what is started and
 //! driven in [`target`], the race in [`floor`], how it is told in [`report`]; the other measurements have a module each.
 
 mod abuse;
 mod floor;
+mod heal;
 mod idle;
 mod load;
 mod memory;
@@ -14,6 +15,7 @@ mod nearby;
 mod places;
 mod process_memory;
 mod process_time;
+mod progress;
 mod report;
 mod stats;
 mod target;
@@ -94,6 +96,10 @@ enum Command {
         #[command(flatten)]
         server: ServerArgs,
     },
+    /// Cut two servers apart, let records change on both sides, and tell how soon and with how many bytes they agree
+    /// again. Exit with 1 if that is later than 1 s, or more than 1.2 times the changed records' own bytes.
+    #[command(after_help = "Example:\n  cargo run --release -p proxyherd-bench -- heal --rounds 10")]
+    Heal(HealArgs),
     /// Let clients walk about a city in virtual time and tell which share of their questions about places became
     /// requests, and how far off the answers were.
     #[command(after_help = "Example:\n  cargo run --release -p proxyherd-bench -- places --snap-m 100")]
@@ -158,6 +164,27 @@ impl ServerArgs {
 }
 
 #[derive(Args)]
+struct HealArgs {
+    /// How many records both servers hold.
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(2..=i64::from(load::CLIENTS_MAX)))]
+    records: u32,
+    /// How many of them change during a cut, half of them at each server.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(2..))]
+    changed: u32,
+    /// How often the link is cut.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: u32,
+    /// The same seed changes the same records.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Encrypt the link, with certificates that `proxyherd init` makes.
+    #[arg(long)]
+    tls: bool,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[derive(Args)]
 struct LoadArgs {
     /// Where the servers listen; connections are dealt out in turn.
     #[arg(required = true, value_name = "ADDR", value_parser = address)]
@@ -205,6 +232,7 @@ fn run(command: Command) -> Result<ExitCode> {
             let is_borne = abuse::measure(&server.start()?, inputs, seed)?;
             Ok(if is_borne { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
+        Command::Heal(args) => heal_again(&args),
         Command::Places(walk) => places::measure(&walk).map(|()| ExitCode::SUCCESS),
         Command::Nearby { rounds, osm, around, server } => {
             let comparison = Comparison { rounds, osm, around };
@@ -232,6 +260,16 @@ fn race(args: &FloorArgs) -> Result<ExitCode> {
     }
     let missed = result.depths.iter().any(|depth| !depth.is_met());
     Ok(if args.strict && missed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn heal_again(args: &HealArgs) -> Result<ExitCode> {
+    let HealArgs { records, changed, rounds, seed, tls: is_encrypted, .. } = *args;
+    if changed > records {
+        bail!("--changed must be at most --records, {records}");
+    }
+    let plan = heal::Plan { records, changed, rounds, seed, is_encrypted };
+    let is_met = heal::run(plan, args.server.server_bin.as_deref())?;
+    Ok(if is_met { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn drive(args: LoadArgs) -> Result<ExitCode> {

@@ -10,6 +10,7 @@ use anstyle::{AnsiColor, Style};
 use serde_json::{Value, json};
 
 use crate::floor::{DepthResult, RaceResult, Rounds};
+use crate::heal::Healing;
 use crate::load::{LINE_LEN, Outcome, Plan, SAMPLE_EVERY};
 use crate::stats::Spread;
 use crate::target;
@@ -66,7 +67,7 @@ fn rates(text: &mut String, result: &RaceResult) {
     for depth in &result.depths {
         let ratio = depth.ratio();
         let range = format!("{:.3} - {:.3}", ratio.low, ratio.high);
-        let (style, verdict) = if depth.is_met() { (MET, "met") } else { (NOT_MET, "not met") };
+        let (style, verdict) = verdict(depth.is_met());
         let _ = writeln!(
             text,
             "{:>5}  {:>16}  {:>16}  {BOLD}{:>13.3}{BOLD:#}  {range:>13}  {:>6}  {style}{verdict}{style:#}",
@@ -137,6 +138,68 @@ pub(crate) fn load_table(plan: &Plan, outcome: &Outcome) -> String {
         percentile(1.0),
         grouped(outcome.sampled_bursts as f64),
     )
+}
+
+/// What cuts cost as a table: each round, and the median and the worst of them against the aims.
+pub(crate) fn heal_table(healing: &Healing) -> String {
+    let plan = &healing.plan;
+    let mut text = format!(
+        "\n{BOLD}Two servers, {} records, of which {} change during a cut{BOLD:#}\n\
+         {} links through a relay; {} cores\n\n\
+         {BOLD}{:>8}  {:>10}  {:>10}  {:>12}  {:>12}  {:>6}  {:>12}{BOLD:#}\n",
+        grouped(f64::from(plan.records)),
+        grouped(f64::from(plan.changed)),
+        if plan.is_encrypted { "encrypted" } else { "plain" },
+        target::cores(),
+        "cut",
+        "dialled",
+        "healed",
+        "wire, bytes",
+        "own, bytes",
+        "ratio",
+        "after 1 s",
+    );
+    for (index, round) in healing.rounds.iter().enumerate() {
+        let _ = writeln!(
+            text,
+            "{:>8}  {:>10}  {:>10}  {:>12}  {:>12}  {:>6.3}  {:>12}",
+            index + 1,
+            duration(round.dial),
+            duration(round.heal),
+            grouped(round.bytes as f64),
+            grouped(healing.own_bytes as f64),
+            round.bytes as f64 / healing.own_bytes as f64,
+            grouped(round.bytes_settled as f64),
+        );
+    }
+    let (time, ratio) = (healing.time_s(), healing.ratio());
+    let _ = writeln!(text, "\n{BOLD}{:<28}  {:>10}  {:>10}  {:>6}{BOLD:#}", "", "median", "worst", "aim");
+    for (what, [median, worst], aim, is_met) in [
+        ("time to heal", [time.median, time.high].map(seconds), "1 s", healing.is_in_time()),
+        (
+            "wire / the records' own",
+            [ratio.median, ratio.high].map(|ratio| format!("{ratio:.3}")),
+            "1.2",
+            healing.is_sparing(),
+        ),
+    ] {
+        let (style, verdict) = verdict(is_met);
+        let _ = writeln!(text, "{what:<28}  {median:>10}  {worst:>10}  {aim:>6}  {style}{verdict}{style:#}");
+    }
+    let _ = writeln!(
+        text,
+        "\n{DIM}`dialled` counts from the link's return, `healed` from then on; bytes of both ways from the return on.\n\
+         After each round both servers were asked for every changed record and for a sample of the others.{DIM:#}"
+    );
+    text
+}
+
+fn verdict(is_met: bool) -> (Style, &'static str) {
+    if is_met { (MET, "met") } else { (NOT_MET, "not met") }
+}
+
+fn seconds(seconds: f64) -> String {
+    duration(Duration::from_secs_f64(seconds))
 }
 
 /// The race for programs: rates in lines per second, times in the unit that each name ends with.

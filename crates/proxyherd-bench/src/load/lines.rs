@@ -67,9 +67,22 @@ impl Lines {
     }
 }
 
+/// What a client is called, by its number.
+pub(crate) fn client_name(client: u32) -> String {
+    format!("courier-{client:06}.herd.example.com")
+}
+
+/// One client's report, as a burst would have it.
+pub(crate) fn report_of(around: (f64, f64), client: u32, unix_ns: u64) -> String {
+    let mut report = line(Line::Report, around, client);
+    let stamp = stamp_of(unix_ns).map(char::from);
+    report.replace_range(LINE_LEN - 1 - STAMP_LEN..LINE_LEN - 1, &String::from_iter(stamp));
+    report
+}
+
 /// Clients stand on a grid of a thousand columns, some twenty metres apart. White space makes up the length.
 fn line(what: Line, around: (f64, f64), client: u32) -> String {
-    let name = format!("courier-{client:06}.herd.example.com");
+    let name = client_name(client);
     let line = match what {
         Line::Question => format!("WHATSAT {name} 10 5"),
         Line::Report => {
@@ -139,6 +152,12 @@ mod tests {
             ["WHATSAT", "courier-000042.herd.example.com", "10", "5"]
         );
         assert_eq!(burst(&mut lines, 2), text);
+    }
+
+    #[test]
+    fn one_clients_report_is_what_its_burst_says() {
+        let text = burst(&mut Lines::new(Line::Report, LOS_ANGELES, 4711, 1, 1), 1_621_464_827_000_000_007);
+        assert_eq!(report_of(LOS_ANGELES, 4711, 1_621_464_827_000_000_007), text);
     }
 
     #[test]

@@ -12,8 +12,8 @@ mod connection;
 mod lines;
 mod replies;
 
-pub(crate) use lines::{CLIENTS_MAX, LINE_LEN, LOS_ANGELES};
-pub(crate) use replies::Dialect;
+pub(crate) use lines::{CLIENTS_MAX, LINE_LEN, LOS_ANGELES, client_name, report_of};
+pub(crate) use replies::{Dialect, Replies};
 
 use std::net::SocketAddr;
 use std::thread;

@@ -31,7 +31,7 @@ impl Herd {
     /// Starts one server of `program` with these settings, each as `section.key=value`.
     pub(crate) fn start_with(program: &Path, workers: Option<usize>, settings: &[&str]) -> Result<Herd> {
         let home = tempfile::Builder::new().prefix("proxyherd-bench-").tempdir()?;
-        let [listen, peer, http] = free_addresses()?;
+        let [listen, peer, http] = free_addresses(1)?[0];
         let config = home.path().join("herd.toml");
         fs::write(&config, config_text(listen, peer, http)).context("cannot write the configuration")?;
         let mut command = Command::new(program);
@@ -68,13 +68,16 @@ fn config_text(listen: SocketAddr, peer: SocketAddr, http: SocketAddr) -> String
     )
 }
 
-/// Three addresses on loopback that nobody listened on a moment ago.
-fn free_addresses() -> Result<[SocketAddr; 3]> {
+/// Three addresses on loopback for each of so many servers, where nobody listened a moment ago.
+pub(super) fn free_addresses(servers: usize) -> Result<Vec<[SocketAddr; 3]>> {
     let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port on 127.0.0.1");
     // All are bound at once, so that they differ, and are let go together.
-    let listeners = [bind()?, bind()?, bind()?];
-    let [listen, peer, http] = &listeners;
-    Ok([listen.local_addr()?, peer.local_addr()?, http.local_addr()?])
+    let bind_three = |_| Ok([bind()?, bind()?, bind()?]);
+    let listeners: Vec<[TcpListener; 3]> = (0..servers).map(bind_three).collect::<Result<_>>()?;
+    let addresses = |[listen, peer, http]: &[TcpListener; 3]| {
+        Ok([listen.local_addr()?, peer.local_addr()?, http.local_addr()?])
+    };
+    listeners.iter().map(addresses).collect()
 }
 
 /// The program to race: the one that was named, or the one beside this. When cargo runs us it has built us alone, and
@@ -114,11 +117,13 @@ fn build(cargo: &OsStr, here: &OsStr) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::HashSet;
 
     #[test]
     fn the_addresses_differ() {
-        let [listen, peer, http] = free_addresses().unwrap();
-        assert!(listen != peer && peer != http && listen != http);
+        let addresses = free_addresses(5).unwrap();
+        let different: HashSet<_> = addresses.iter().flatten().collect();
+        assert_eq!(different.len(), 15);
     }
 
     #[test]

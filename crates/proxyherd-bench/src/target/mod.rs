@@ -4,7 +4,9 @@
 //! here that returns a [`Target`].
 
 pub(crate) mod echo;
+pub(crate) mod group;
 pub(crate) mod herd;
+pub(crate) mod relay;
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
