@@ -1,6 +1,7 @@
 //! The command line of the load generator: `floor` races one proxyherd server against an echo server, `load` drives
 //! any server that speaks the line protocol, `memory` and `idle` tell what a client and a connection cost, `abuse` what
-//! garbage does to a server, `places` what a cache of places spares, `heal` what a cut link costs once it returns.
+//! garbage does to a server, `places` what a cache of places spares, `heal` what a cut link costs once it returns,
+//! `steady` whether a herd grows in an hour's work.
 //!
 //! This file knows the arguments and the exit codes. What is sent and checked is in [`load`], what is started and
 //! driven in [`target`], the race in [`floor`], how it is told in [`report`]; the other measurements have a module each.
@@ -18,10 +19,11 @@ mod process_time;
 mod progress;
 mod report;
 mod stats;
+mod steady;
 mod target;
 
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -100,6 +102,12 @@ enum Command {
     /// again. Exit with 1 if that is later than 1 s, or more than 1.2 times the changed records' own bytes.
     #[command(after_help = "Example:\n  cargo run --release -p proxyherd-bench -- heal --rounds 10")]
     Heal(HealArgs),
+    /// Drive the classic herd for long at a part of what it takes in, with clients that roam, and tell whether any
+    /// server's memory or descriptors grow. Exit with 1 if so.
+    #[command(
+        after_help = "Example:\n  cargo run --release -p proxyherd-bench -- steady --minutes 5 --json steady.json"
+    )]
+    Steady(SteadyArgs),
     /// Let clients walk about a city in virtual time and tell which share of their questions about places became
     /// requests, and how far off the answers were.
     #[command(after_help = "Example:\n  cargo run --release -p proxyherd-bench -- places --snap-m 100")]
@@ -185,6 +193,24 @@ struct HealArgs {
 }
 
 #[derive(Args)]
+struct SteadyArgs {
+    /// For how long, minutes.
+    #[arg(long, default_value = "60", value_parser = minutes)]
+    minutes: Duration,
+    /// Which part of what the herd takes in is sent to it.
+    #[arg(long, default_value_t = 0.5, value_parser = share)]
+    share: f64,
+    /// Connections that are open at once.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=600))]
+    connections: u32,
+    #[command(flatten)]
+    server: ServerArgs,
+    /// Also write everything measured to this file.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+#[derive(Args)]
 struct LoadArgs {
     /// Where the servers listen; connections are dealt out in turn.
     #[arg(required = true, value_name = "ADDR", value_parser = address)]
@@ -233,6 +259,7 @@ fn run(command: Command) -> Result<ExitCode> {
             Ok(if is_borne { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::Heal(args) => heal_again(&args),
+        Command::Steady(args) => keep_steady(&args),
         Command::Places(walk) => places::measure(&walk).map(|()| ExitCode::SUCCESS),
         Command::Nearby { rounds, osm, around, server } => {
             let comparison = Comparison { rounds, osm, around };
@@ -254,10 +281,7 @@ fn race(args: &FloorArgs) -> Result<ExitCode> {
     };
     let result = floor::run(race, args.server_bin.as_deref())?;
     anstream::print!("{}", report::floor_table(&result));
-    if let Some(path) = &args.json {
-        let text = format!("{:#}\n", report::floor_json(&result));
-        std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
-    }
+    write_json(args.json.as_deref(), || report::floor_json(&result))?;
     let missed = result.depths.iter().any(|depth| !depth.is_met());
     Ok(if args.strict && missed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
@@ -270,6 +294,20 @@ fn heal_again(args: &HealArgs) -> Result<ExitCode> {
     let plan = heal::Plan { records, changed, rounds, seed, is_encrypted };
     let is_met = heal::run(plan, args.server.server_bin.as_deref())?;
     Ok(if is_met { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn keep_steady(args: &SteadyArgs) -> Result<ExitCode> {
+    let plan = steady::Plan { duration: args.minutes, share: args.share, connections: args.connections };
+    let found = steady::run(plan, args.server.server_bin.as_deref())?;
+    anstream::print!("{}", report::steady_table(&found));
+    write_json(args.json.as_deref(), || report::steady_json(&found))?;
+    Ok(if found.is_flat() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn write_json(path: Option<&Path>, json: impl FnOnce() -> serde_json::Value) -> Result<()> {
+    let Some(path) = path else { return Ok(()) };
+    std::fs::write(path, format!("{:#}\n", json()))
+        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn drive(args: LoadArgs) -> Result<ExitCode> {
@@ -305,6 +343,19 @@ fn seconds(text: &str) -> Result<Duration> {
         bail!("must be between 0.01 and 86400 seconds");
     }
     Ok(Duration::from_secs_f64(seconds))
+}
+
+fn minutes(text: &str) -> Result<Duration> {
+    let minutes: f64 = text.parse().context("not a number of minutes")?;
+    seconds(&(60.0 * minutes).to_string())
+}
+
+fn share(text: &str) -> Result<f64> {
+    let share: f64 = text.parse().context("not a number")?;
+    if !(0.01..=1.0).contains(&share) {
+        bail!("must be between 0.01 and 1");
+    }
+    Ok(share)
 }
 
 fn point(text: &str) -> Result<(f64, f64)> {

@@ -13,6 +13,7 @@ use crate::floor::{DepthResult, RaceResult, Rounds};
 use crate::heal::Healing;
 use crate::load::{LINE_LEN, Outcome, Plan, SAMPLE_EVERY};
 use crate::stats::Spread;
+use crate::steady::{Look, Steadiness, Watched};
 use crate::target;
 
 const BOLD: Style = Style::new().bold();
@@ -202,6 +203,97 @@ fn seconds(seconds: f64) -> String {
     duration(Duration::from_secs_f64(seconds))
 }
 
+/// A long run as a table: each server's memory and descriptors over time.
+pub(crate) fn steady_table(found: &Steadiness) -> String {
+    let plan = &found.plan;
+    let mut text = format!(
+        "\n{BOLD}Five servers, {:.0} % of {} lines/s for {} s, {} roaming connections{BOLD:#}\n\
+         {} lines answered, p50 {}, p99 {}; {} cores\n\n\
+         {BOLD}{:<9}  {:>9}  {:>9}  {:>9}  {:>9}  {:>11}  {:<24}  verdict{BOLD:#}\n",
+        100.0 * plan.share,
+        grouped(found.rate_max),
+        plan.duration.as_secs(),
+        plan.connections,
+        grouped(found.lines as f64),
+        duration(found.latency.percentile(0.5)),
+        duration(found.latency.percentile(0.99)),
+        target::cores(),
+        "server",
+        "10 %, MB",
+        "end, MB",
+        "most, MB",
+        "grew, MB",
+        "descriptors",
+        "memory",
+    );
+    for server in &found.servers {
+        let at = |look: Option<&Look>| look.map_or((0.0, 0), |look| (look.memory / 1e6, look.descriptors));
+        let ((settled, settled_fds), (end, end_fds)) =
+            (at(server.settled().first()), at(server.looks.last()));
+        let (style, verdict) = if server.is_flat() { (MET, "flat") } else { (NOT_MET, "not flat") };
+        let memory: Vec<f64> = server.looks.iter().map(|look| look.memory).collect();
+        let _ = writeln!(
+            text,
+            "{:<9}  {settled:>9.2}  {end:>9.2}  {:>9.2}  {:>9.2}  {:>11}  {:<24}  {style}{verdict}{style:#}",
+            server.name,
+            server.memory_max() / 1e6,
+            server.growth() / 1e6,
+            format!("{settled_fds} {end_fds} {}", server.descriptors_max()),
+            sparkline(&memory, 24),
+        );
+    }
+    let _ = writeln!(
+        text,
+        "\n{DIM}Descriptors at 10 % of the time, at the end, and most; without clients {}. The sparkline begins at 0.\n\
+         `grew` is a straight line's rise from 10 % of the time on.{DIM:#}",
+        found
+            .servers
+            .iter()
+            .map(|server| format!("{} and {}", server.idle_descriptors[0], server.idle_descriptors[1]))
+            .collect::<Vec<_>>()
+            .join(", ")
+    );
+    text
+}
+
+/// A long run for programs.
+pub(crate) fn steady_json(found: &Steadiness) -> Value {
+    let server = |server: &Watched| {
+        let looks = server.looks.iter().map(|look| json!([look.at_s, look.memory, look.descriptors]));
+        json!({
+            "name": server.name,
+            "flat": server.is_flat(),
+            "growth_bytes": server.growth(),
+            "memory_max_bytes": server.memory_max(),
+            "idle_descriptors": server.idle_descriptors,
+            "looks_s_bytes_descriptors": looks.collect::<Vec<_>>(),
+        })
+    };
+    json!({
+        "duration_s": found.plan.duration.as_secs_f64(),
+        "share": found.plan.share,
+        "connections": found.plan.connections,
+        "rate_max_lines_per_s": found.rate_max,
+        "lines": found.lines,
+        "burst_p50_us": found.latency.percentile(0.5).as_secs_f64() * 1e6,
+        "burst_p99_us": found.latency.percentile(0.99).as_secs_f64() * 1e6,
+        "flat": found.is_flat(),
+        "servers": found.servers.iter().map(server).collect::<Vec<_>>(),
+    })
+}
+
+/// The course of figures that are not negative, drawn from 0 up, in at most so many characters.
+fn sparkline(figures: &[f64], width: usize) -> String {
+    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let most = figures.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
+    let width = width.min(figures.len());
+    let mean = |column: usize| {
+        let part = &figures[column * figures.len() / width..(column + 1) * figures.len() / width];
+        part.iter().sum::<f64>() / part.len() as f64
+    };
+    (0..width).map(|column| BARS[((mean(column) / most * 8.0) as usize).min(7)]).collect()
+}
+
 /// The race for programs: rates in lines per second, times in the unit that each name ends with.
 pub(crate) fn floor_json(result: &RaceResult) -> Value {
     let race = &result.race;
@@ -258,7 +350,7 @@ pub(crate) fn grouped(number: f64) -> String {
     text
 }
 
-fn duration(duration: Duration) -> String {
+pub(crate) fn duration(duration: Duration) -> String {
     let microseconds = duration.as_secs_f64() * 1e6;
     if microseconds < 1000.0 {
         format!("{microseconds:.0} us")
@@ -283,6 +375,19 @@ mod tests {
     fn numbers_are_grouped_by_thousands() {
         for (number, text) in [(0.0, "0"), (999.4, "999"), (999.5, "1,000"), (1_234_567.0, "1,234,567")] {
             assert_eq!(grouped(number), text);
+        }
+    }
+
+    #[test]
+    fn a_sparkline_shows_the_course_from_zero_up() {
+        for (figures, width, line) in [
+            (&[][..], 8, ""),
+            (&[0.0, 0.0], 8, "▁▁"),
+            (&[5.0, 5.0, 5.0], 8, "███"),
+            (&[0.0, 2.0, 4.0, 8.0], 8, "▁▃▅█"),
+            (&[0.0, 0.0, 8.0, 8.0], 2, "▁█"),
+        ] {
+            assert_eq!(sparkline(figures, width), line, "{figures:?}");
         }
     }
 

@@ -86,8 +86,8 @@ pub const HERD_ID_LEN_MAX: usize = 64;
 /// How long a tombstone is kept after its receipt, nanoseconds: a day.
 pub const TOMBSTONE_TTL_NS: u64 = 24 * 3600 * 1_000_000_000;
 
-/// Longest and shortest delay before a neighbour is dialled again.
-pub const DIAL_DELAY_MAX: Duration = Duration::from_secs(2);
+/// Longest and shortest delay before a neighbour is dialled again: a link that is there again is up within a second.
+pub const DIAL_DELAY_MAX: Duration = Duration::from_millis(800);
 /// See [`DIAL_DELAY_MAX`].
 pub const DIAL_DELAY_MIN: Duration = Duration::from_millis(50);
 /// How long dialling and the handshake may take together. Past it the link is given up and dialled again.

@@ -11,6 +11,7 @@
 mod connection;
 mod lines;
 mod replies;
+pub(crate) mod roam;
 
 pub(crate) use lines::{CLIENTS_MAX, LINE_LEN, LOS_ANGELES, client_name, report_of};
 pub(crate) use replies::{Dialect, Replies};

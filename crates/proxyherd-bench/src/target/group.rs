@@ -20,6 +20,15 @@ use super::herd::free_addresses;
 /// Riley and Jaquez. Jaquez dials, because its name sorts first.
 pub(crate) const PAIR: [(&str, &[&str]); 2] = [("Riley", &["Jaquez"]), ("Jaquez", &[])];
 
+/// The herd that `proxyherd init` writes.
+pub(crate) const CLASSIC: [(&str, &[&str]); 5] = [
+    ("Riley", &["Jaquez", "Juzang"]),
+    ("Jaquez", &["Bernard"]),
+    ("Juzang", &["Campbell", "Bernard"]),
+    ("Campbell", &["Bernard"]),
+    ("Bernard", &[]),
+];
+
 /// Longest time that a herd may take to do what it is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How often it is looked at meanwhile.
@@ -65,7 +74,7 @@ impl Draft {
             command.arg("serve").arg("--config").arg(&config).args(["--name", name]);
             let (process, _) = Process::start(command)?;
             let [line, _, http] = self.addresses[index];
-            servers.push(Server { name, line, http, _process: process });
+            servers.push(Server { name, line, http, process });
         }
         let group = Group { servers, _home: home };
         group.wait_for_links(2 * self.names.iter().map(|(_, neighbors)| neighbors.len()).sum::<usize>())?;
@@ -113,7 +122,7 @@ pub(crate) struct Server {
     /// Where clients connect.
     pub(crate) line: SocketAddr,
     http: SocketAddr,
-    _process: Process,
+    pub(crate) process: Process,
 }
 
 impl Group {
