@@ -6,6 +6,9 @@ use crate::{limits::SERVER_NAME_LEN_MAX, types::ServerName};
 
 /// To how many others one server grants in one period; whoever comes after them is granted nothing by it.
 pub(super) const RECEIVERS_MAX: usize = 64;
+/// How many receivers of several lives an account remembers when it is closed. Others' grants are forgotten, which takes
+/// nothing from the bound: a closed account has nothing left to be spent twice.
+const RECEIVERS_CLOSED_MAX: usize = 2 * RECEIVERS_MAX;
 /// The encoding's version: an account in another is not read, and counts for nothing.
 const VERSION: u8 = 1;
 /// In the flags: see [`Account::is_closed`].
@@ -72,8 +75,10 @@ impl Account {
         self.reserved = self.reserved.max(told.reserved);
         self.taken = self.taken.max(told.taken);
         for (server, &granted) in &told.granted {
-            let held = self.granted.entry(server.clone()).or_default();
-            *held = granted.max(*held);
+            if self.granted.len() < RECEIVERS_CLOSED_MAX || self.granted.contains_key(server) {
+                let held = self.granted.entry(server.clone()).or_default();
+                *held = granted.max(*held);
+            }
         }
     }
 
@@ -83,6 +88,7 @@ impl Account {
         for number in [self.terms, self.share, self.reserved, self.taken, self.wants] {
             out.extend(number.to_le_bytes());
         }
+        debug_assert!(self.granted.len() <= RECEIVERS_CLOSED_MAX, "it would not be read again");
         out.push(self.granted.len() as u8);
         for (server, granted) in &self.granted {
             write_name(server, out);
@@ -117,8 +123,7 @@ impl Account {
             granted: BTreeMap::new(),
         };
         let [count] = array(rest)?;
-        // One that was closed holds what two lives have granted.
-        if usize::from(count) > 2 * RECEIVERS_MAX {
+        if usize::from(count) > RECEIVERS_CLOSED_MAX {
             return None;
         }
         for _ in 0..count {
@@ -191,6 +196,20 @@ mod tests {
         let bytes = account.to_bytes();
         assert!(bytes.len() <= DATA_LEN_MAX, "{}", bytes.len());
         assert_eq!(Account::from_bytes(&bytes), Some(account));
+    }
+
+    #[test]
+    fn an_account_that_three_lives_have_granted_out_of_can_be_read_again() {
+        let life = |from: usize| {
+            let mut account = account();
+            (from..from + RECEIVERS_MAX).for_each(|index| _ = account.grant(&name(&index.to_string()), 1));
+            account
+        };
+        let mut second = life(100);
+        second.close(Some(&life(0)));
+        let mut third = life(200);
+        third.close(Some(&second));
+        assert_eq!(Account::from_bytes(&third.to_bytes()), Some(third));
     }
 
     #[test]
