@@ -224,6 +224,10 @@ fn a_damaged_or_cut_extract_is_refused_and_the_old_index_stays() {
     }
     let error = refused(&[&sound[..], b"\0\0"].concat());
     assert!(matches!(error, ImportError::Cut(_)), "{error}");
+    // A frame that says that it is longer than all numbers: of type OSMData, and of -1 bytes.
+    let endless = b"\0\0\0\x14\x0a\x07OSMData\x18\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01";
+    let error = refused(&[&sound[..], endless].concat());
+    assert!(matches!(error, ImportError::Cut(_)), "{error}");
     for foreign in [b"".as_slice(), b"x", b"PK\x03\x04 is not PBF at all", &old] {
         let error = refused(foreign);
         assert!(matches!(error, ImportError::Foreign(_)), "{error}");

@@ -177,7 +177,7 @@ impl Frames {
 
     /// Whether the last frame says that it is longer than the file.
     fn is_cut(&self) -> bool {
-        let said = frame_at(&self.source, self.last.0).map(|(start, len)| start + len);
+        let said = frame_at(&self.source, self.last.0).map(|(start, len)| start.saturating_add(len));
         said.is_none_or(|end| end > self.len)
     }
 }
