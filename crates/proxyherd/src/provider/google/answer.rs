@@ -3,6 +3,8 @@
 //! Fields that are not known here are passed over. A place without an ID, a name or a point cannot be told at all
 //! and is left out.
 
+use std::collections::HashSet;
+
 use proxyherd_core::{
     limits::PLACES_MAX,
     places::{Answer, Geometry, Photo, Place, PlusCode, Point, Text, Viewport},
@@ -64,10 +66,10 @@ fn found(body: &Value) -> Result<Answer, Failure> {
     if found.is_empty() && listed().next().is_some() {
         return Err(Failure::Unreadable("no place in it has an ID, a name and a location".to_owned()));
     }
-    let mut attributions = Vec::new();
+    let (mut attributions, mut known) = (Vec::new(), HashSet::new());
     for attribution in listed().flat_map(|place| items(&place["attributions"])) {
         if let Some(credit) = credit(&attribution["provider"], &attribution["providerUri"])
-            && !attributions.contains(&credit)
+            && known.insert(credit.clone())
         {
             attributions.push(credit);
         }

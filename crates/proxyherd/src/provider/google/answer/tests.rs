@@ -202,6 +202,19 @@ fn twenty_places_are_as_many_as_are_read() {
     assert_eq!(replied(200, json!({"places": vec![place; 5000]}).to_string()).unwrap().places.len(), 20);
 }
 
+/// Each was once compared with all before it, which took minutes for an answer of the longest that is read.
+#[test]
+fn attributions_are_told_once_however_many_there_are() {
+    let attributions: Vec<_> =
+        (0..40_000).map(|number| json!({"provider": (number % 20_000).to_string()})).collect();
+    let place = json!({
+        "id": "1", "displayName": {"text": "x"}, "location": {"latitude": 1.0, "longitude": 2.0},
+        "attributions": attributions
+    });
+    let told = replied(200, json!({"places": [place]}).to_string()).unwrap().html_attributions;
+    assert_eq!((told.len(), &*told[19_999]), (20_000, "19999"));
+}
+
 #[test]
 fn what_is_no_answer_is_told_apart() {
     for body in ["", "[]", "null", "{", "{\"places\":[{\"id\":", "<html>", "\u{0}", "{\"places\":7}"] {
