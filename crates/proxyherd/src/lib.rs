@@ -9,6 +9,8 @@ pub mod config;
 pub mod credentials;
 pub mod demo;
 pub mod door;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod herd;
 mod listen;
 pub mod log;

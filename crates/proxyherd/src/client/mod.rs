@@ -9,7 +9,7 @@ mod conversation;
 mod outbox;
 mod pipe;
 mod prompt;
-mod replies;
+pub(crate) mod replies;
 mod script;
 mod servers;
 

@@ -8,7 +8,7 @@ const REPLY_LEN_MAX: usize = 4 * 1024 * 1024;
 
 /// The form of the reply that a line gets if it is a valid command; an invalid one is always answered by one line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+pub enum Form {
     /// A single line.
     Line,
     /// An AT line, then JSON up to the first empty line.
@@ -17,7 +17,7 @@ pub(super) enum Form {
 
 impl Form {
     /// The form of the reply to `line`; `None` if the line is blank and gets none.
-    pub(super) fn of(line: &[u8]) -> Option<Form> {
+    pub fn of(line: &[u8]) -> Option<Form> {
         let name = fields(line).next()?;
         Some(if name == b"WHATSAT" { Form::Places } else { Form::Line })
     }
@@ -30,7 +30,7 @@ pub(super) fn fields(line: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// What came is no reply to what was asked: whoever is there does not speak the herd's line protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum NotAReply {
+pub enum NotAReply {
     /// It begins like none.
     #[error("what listens there does not speak the herd's line protocol")]
     Foreign,
@@ -45,14 +45,14 @@ pub(super) enum NotAReply {
 /// Finds the replies of one connection. It remembers how far it has looked, so that a long reply that drips in is
 /// not searched again from its start.
 #[derive(Debug, Default)]
-pub(super) struct Replies {
+pub struct Replies {
     searched: usize,
 }
 
 impl Replies {
     /// The length of the reply at the front of `received`, which are all bytes that came and are not yet consumed;
     /// `None` if it goes on in bytes that have not come yet.
-    pub(super) fn next(&mut self, received: &[u8], form: Form) -> Result<Option<usize>, NotAReply> {
+    pub fn next(&mut self, received: &[u8], form: Form) -> Result<Option<usize>, NotAReply> {
         if !begins_like_a_reply(received) {
             return Err(NotAReply::Foreign);
         }

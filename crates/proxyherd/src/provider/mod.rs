@@ -5,9 +5,9 @@
 
 mod embedded;
 mod failure;
-mod google;
-mod google_legacy;
-mod http;
+pub(crate) mod google;
+pub(crate) mod google_legacy;
+pub(crate) mod http;
 mod json;
 mod key;
 pub mod osm;

@@ -7,7 +7,7 @@ mod guard;
 mod limits;
 mod metrics;
 mod nearby;
-mod parameters;
+pub(crate) mod parameters;
 mod status;
 
 use std::{sync::Arc, time::Duration};

@@ -30,18 +30,18 @@ const NAMES: [&str; 12] = [
 
 /// What a request asks.
 #[derive(Debug, PartialEq)]
-pub(super) struct Question {
+pub(crate) struct Question {
     /// The circle's centre.
-    pub(super) around: Around,
+    pub(crate) around: Around,
     /// The circle's radius, metres: over 0 and at most [`RADIUS_M_MAX`].
-    pub(super) radius_m: f64,
+    pub(crate) radius_m: f64,
     /// Which places are wanted.
-    pub(super) wish: Wish,
+    pub(crate) wish: Wish,
 }
 
 /// Where a circle's centre is.
 #[derive(Debug, PartialEq)]
-pub(super) enum Around {
+pub(crate) enum Around {
     /// Here.
     Point(Point),
     /// Where the client of this ID is now.
@@ -50,7 +50,7 @@ pub(super) enum Around {
 
 /// Why a request can't be answered. The asker's fault, in words for the asker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum BadQuestion {
+pub(crate) enum BadQuestion {
     #[error("`{0}` is given twice; give it once")]
     Twice(&'static str),
     #[error("`{0}` is not written as a URL needs it: percent-encoded UTF-8")]
@@ -83,7 +83,7 @@ pub(super) enum BadQuestion {
 
 impl Question {
     /// Reads what stands after the `?` of a URL.
-    pub(super) fn read(query: &str) -> Result<Question, BadQuestion> {
+    pub(crate) fn read(query: &str) -> Result<Question, BadQuestion> {
         let given = Given::read(query)?;
         if let Some(page_token) = given.text("pagetoken")? {
             return Ok(Question::of_page(page_token));

@@ -32,7 +32,7 @@ const PRICES: [&str; 5] = [
 const VIEWPORT_HALF_HEIGHT: f64 = 0.00135;
 
 /// Reads a whole reply; `told` makes of the server's words what may be passed on.
-pub(super) fn read(reply: &Reply, told: &dyn Fn(&str) -> String) -> Result<Answer, Failure> {
+pub(crate) fn read(reply: &Reply, told: &dyn Fn(&str) -> String) -> Result<Answer, Failure> {
     let body: Option<Value> = serde_json::from_slice(&reply.body).ok();
     match body {
         Some(body) if body["error"].is_object() => Err(error(reply, &body["error"], told)),

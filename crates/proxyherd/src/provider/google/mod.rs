@@ -6,7 +6,7 @@
 //! are held against what it has found, which is truthful as far as it goes: an answer that may lack places for that
 //! says so in `info_messages`. A wish that cannot be kept at all is refused before anything is asked or paid for.
 
-mod answer;
+pub(crate) mod answer;
 
 use std::time::Duration;
 

@@ -18,7 +18,7 @@ use super::super::{
 const VIEWPORT_HALF_HEIGHT: f64 = 0.00135;
 
 /// Reads a whole reply; `told` makes of the server's words what may be passed on.
-pub(super) fn read(reply: &Reply, told: &dyn Fn(&str) -> String) -> Result<Answer, Failure> {
+pub(crate) fn read(reply: &Reply, told: &dyn Fn(&str) -> String) -> Result<Answer, Failure> {
     let body: Option<Value> = serde_json::from_slice(&reply.body).ok();
     let message = body.as_ref().and_then(|body| text(&body["error_message"])).map(|message| told(&message));
     if reply.status != StatusCode::OK {

@@ -4,7 +4,7 @@
 //!
 //! The key is in the URL, for this interface takes it nowhere else; so no URL is ever printed.
 
-mod answer;
+pub(crate) mod answer;
 
 use std::time::Duration;
 
@@ -74,7 +74,7 @@ fn check(wish: &Wish) -> Result<(), Failure> {
 }
 
 /// Everything but the key.
-fn append(url: &mut Url, query: &Query) {
+pub(crate) fn append(url: &mut Url, query: &Query) {
     let none = Wish::default();
     let wish = query.wish.as_deref().unwrap_or(&none);
     let mut pairs = url.query_pairs_mut();

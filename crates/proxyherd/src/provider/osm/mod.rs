@@ -11,9 +11,9 @@
 //! Floors, lowest first: `limits`, `tags`; `index`; `hours`, `zones`; `search`, `wish`; [`Osm`]; `import`, which does
 //! not know of searches.
 
-mod hours;
+pub(crate) mod hours;
 mod import;
-mod index;
+pub(crate) mod index;
 mod limits;
 mod search;
 mod tags;

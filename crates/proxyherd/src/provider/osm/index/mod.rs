@@ -10,6 +10,7 @@
 mod block;
 mod cache;
 mod directory;
+pub(crate) mod fuzzing;
 mod layout;
 mod record;
 mod wire;

@@ -1,0 +1,18 @@
+//! The attributes of a report, as they travel and are stored. They come whole, so there is nothing to cut.
+
+use proxyherd_core::types::{Attributes, AttributesBuf};
+
+use crate::memory::bounded;
+
+/// Bytes are a map, of which they are the only encoding, or they are refused.
+pub fn check(input: &[u8]) {
+    let Ok(attributes) = bounded(0, 0, 0, || Attributes::from_bytes(input)) else { return };
+    let mut again = AttributesBuf::default();
+    let mut pairs: Vec<_> = attributes.iter().collect();
+    pairs.reverse();
+    for (name, value) in pairs {
+        again.set(name, value).expect("what was read can be written");
+        assert_eq!(attributes.value(name), Some(value));
+    }
+    assert_eq!(again.borrow().as_bytes(), input);
+}

@@ -1,0 +1,61 @@
+//! The books of the places budgets: the file that a server keeps, and the accounts that its neighbours tell. They come
+//! whole, so there is nothing to cut.
+
+use std::collections::BTreeMap;
+
+use proxyherd_core::{
+    places::budget::{Account, Book, Known, News, Span, Terms},
+    types::ServerName,
+};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::memory::bounded;
+
+/// When everything happens, POSIX time in nanoseconds: within day 18766, month 616.
+const NOW_NS: u64 = 1_621_464_828_223_371_889;
+
+/// What was read is written and read again; and whatever a file and a neighbour say together, the books go on.
+pub fn check(input: &[u8]) {
+    let told = bounded(input.len(), 32, 4096, || Account::from_bytes(input));
+    if let Some(account) = &told {
+        assert_eq!(Account::from_bytes(&account.to_bytes()).as_ref(), Some(account));
+    }
+    let _ = bounded(input.len(), 32, 4096, || Book::from_bytes(&name("Riley"), input));
+    // The sum over a file keeps damage out, and would keep out the fuzzer.
+    let file = [input, &xxh3_64(input).to_le_bytes()].concat();
+    let book = bounded(input.len(), 32, 4096, || Book::from_bytes(&name("Riley"), &file));
+    if let Ok(book) = &book {
+        let again = Book::from_bytes(&name("Riley"), &book.to_bytes());
+        assert_eq!(again.as_ref(), Ok(book));
+    }
+    go_on(book.unwrap_or_else(|_| Book::new(name("Riley"))), told);
+}
+
+fn go_on(mut book: Book, told: Option<Account>) {
+    for span in Span::ALL {
+        book.set_terms(span, Terms::new(1000, ["Riley", "Jaquez", "Juzang"].map(name)));
+    }
+    let others: BTreeMap<_, _> = told.iter().map(|account| (name("Jaquez"), account.clone())).collect();
+    let known = Known { mine: told, others };
+    let known = book.periods(NOW_NS).into_iter().map(|period| (period, known.clone())).collect();
+    let (mut left, mut asked) = (0, 0);
+    for _ in 0..4 {
+        let taken = asked.min(left);
+        let turn = book.turn(NOW_NS, &known, &News { asked, taken, returned: 0, left: left - taken });
+        left = left - taken + turn.reserved;
+        asked = 3;
+        let again = Book::from_bytes(&name("Riley"), &book.to_bytes());
+        assert!(again.is_ok(), "a server that is started again can read its memory: {again:?}");
+        for (_, account) in turn.told {
+            assert_eq!(
+                Account::from_bytes(&account.to_bytes()),
+                Some(account),
+                "others can read what is told"
+            );
+        }
+    }
+}
+
+fn name(text: &str) -> ServerName {
+    ServerName::new(text).expect("this is a name")
+}

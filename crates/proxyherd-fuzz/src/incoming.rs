@@ -1,0 +1,104 @@
+//! What a neighbour's frames do: the map that they change, and what is told to other neighbours for it.
+
+use proxyherd_core::{
+    codec::link::{Encoder, Frame, decode},
+    flood::{LinkId, Rules, Wake},
+    link::{Identity, Incoming},
+    map::{Map, MapSettings},
+    types::{Origin, ServerName},
+};
+
+use crate::{memory::bounded, pieces};
+
+/// When everything happens, POSIX time in nanoseconds.
+const NOW_NS: u64 = 1_621_464_828_223_371_889;
+
+/// A map is the same afterwards however the frames were cut, its bookkeeping never contradicts itself, and what
+/// it tells another neighbour are frames.
+pub fn check(input: &[u8]) {
+    shake_hands(input);
+    let whole = received(&[input]);
+    for way in pieces::ways(input) {
+        assert_eq!(received(&way), whole);
+    }
+}
+
+/// A HELLO at the front is answered, or refused in words that fit a frame.
+fn shake_hands(input: &[u8]) {
+    let Ok(Some((Frame::Hello(theirs), _))) = decode(input) else { return };
+    let me = Origin { server: name("Riley"), incarnation: 1 };
+    let identity = Identity {
+        herd: "herd".to_owned(),
+        me,
+        link_version: proxyherd_core::link::HIGHEST,
+        has_tree: true,
+        clock_offset_max_ns: 60_000_000_000,
+    };
+    let mut encoder = Encoder::default();
+    match identity.answer(NOW_NS, &theirs, &[(name("Jaquez"), false), (name("Bernard"), true)]) {
+        Ok((_, hello)) => encoder.hello(&hello),
+        Err(why) => encoder.refusal(&why.to_string()),
+    }
+    let _ = identity.confirm(NOW_NS, NOW_NS - 1, &theirs, &name("Jaquez"));
+    let _ = identity.agreed(&theirs);
+    assert!(decode(encoder.bytes()).is_ok_and(|frame| frame.is_some()));
+}
+
+/// How the link ended if it broke, the map's content, and what another neighbour is told.
+fn received(pieces: &[&[u8]]) -> (String, Vec<String>, Vec<u8>) {
+    let map = map();
+    let links = [0, 1].map(|place| LinkId::new(place).expect("a server may have two links"));
+    let mut encoder = Encoder::default();
+    let agreed = proxyherd_core::map::Agreed { version: 2, has_tree: true };
+    let _ = map.agree(links[0], &name("Jaquez"), agreed, &mut encoder);
+    let _ = map.agree(links[1], &name("Juzang"), agreed, &mut encoder);
+    let len = pieces.iter().map(|piece| piece.len()).sum::<usize>();
+    let ended = bounded(len, 256, 1 << 20, || receive(&map, links[0], pieces));
+    assert_eq!(map.contradiction(), None);
+    encoder.clear();
+    while !map.flush(links[0], &mut encoder) {}
+    map.write_heartbeat(links[0], NOW_NS, &mut encoder);
+    encoder.clear();
+    while !map.flush(links[1], &mut encoder) {}
+    let _ = map.link_down(links[0]);
+    assert_eq!(map.contradiction(), None);
+    let mut rest = encoder.bytes();
+    while let Some((_, len)) = decode(rest).expect("what is told are frames") {
+        rest = &rest[len..];
+    }
+    assert!(rest.is_empty());
+    let mut held = Vec::new();
+    map.for_each(|one| held.push(format!("{:?} {:?}", one.record, one.origin)));
+    held.sort();
+    map.sweep(u64::MAX, usize::MAX);
+    assert_eq!(map.contradiction(), None);
+    (ended, held, encoder.bytes().to_vec())
+}
+
+fn receive(map: &Map, link: LinkId, pieces: &[&[u8]]) -> String {
+    let mut incoming = Incoming::new(link).with_clock_offset_max(60_000_000_000);
+    let mut buffer = Vec::new();
+    for piece in pieces {
+        buffer.extend_from_slice(piece);
+        match incoming.receive(map, NOW_NS, &buffer, &mut Wake::default()) {
+            Ok(consumed) => drop(buffer.drain(..consumed)),
+            Err(error) => return error.to_string(),
+        }
+    }
+    format!("{} bytes are left", buffer.len())
+}
+
+fn map() -> Map {
+    Map::new(MapSettings {
+        me: Origin { server: name("Riley"), incarnation: 1 },
+        seed: 7,
+        max_clients: 100,
+        client_ttl_ns: Some(3_600_000_000_000),
+        client_interval_ns: 0,
+        rules: Rules::default(),
+    })
+}
+
+fn name(text: &str) -> ServerName {
+    ServerName::new(text).expect("this is a name")
+}

@@ -1,0 +1,86 @@
+//! The line protocol: what clients send.
+
+use proxyherd_core::{
+    codec::line::{Line, Lines, Next, parse, write_at, write_at_reply, write_invalid},
+    command::Command,
+    types::{ClientId, Difference, Radius, ServerName},
+};
+
+use crate::{memory::bounded, pieces};
+
+/// When reports are received, POSIX time in nanoseconds.
+const NOW_NS: u64 = 1_621_464_828_223_371_889;
+
+/// What comes of the bytes of one connection, up to its end, is the same however they are cut.
+pub fn check(input: &[u8]) {
+    let whole = conversation(&[input]);
+    for way in pieces::ways(input) {
+        assert_eq!(conversation(&way), whole, "cut as {:?}", way.iter().map(|piece| piece.len()));
+    }
+}
+
+/// The replies to all lines, and whether the last one ends the connection.
+fn conversation(pieces: &[&[u8]]) -> (Vec<u8>, bool) {
+    let (mut buffer, mut lines, mut replies) = (Vec::new(), Lines::default(), Vec::new());
+    for (at, piece) in pieces.iter().enumerate() {
+        buffer.extend_from_slice(piece);
+        let is_last = at + 1 == pieces.len();
+        let mut consumed = 0;
+        loop {
+            match bounded(0, 0, 0, || lines.next(&buffer[consumed..], is_last)) {
+                Next::Line(line, len) => {
+                    answer(line, &mut replies);
+                    assert!(len > 0, "each line takes something, or this never ends");
+                    consumed += len;
+                }
+                Next::Incomplete => break,
+                Next::TooLong(start) => {
+                    write_invalid(&mut replies, start);
+                    return (replies, true);
+                }
+            }
+        }
+        buffer.drain(..consumed);
+    }
+    assert!(buffer.is_empty(), "the end of the stream is the end of its last line");
+    (replies, false)
+}
+
+fn answer(line: &[u8], replies: &mut Vec<u8>) {
+    let server = ServerName::new("Riley").expect("this is a name");
+    // Nothing is allocated for a line but its reply.
+    match bounded(0, 0, 0, || parse(line)) {
+        Line::Blank => {}
+        Line::Iamat(report, told) => {
+            let difference = Difference::at_receipt(NOW_NS, report.timestamp);
+            let (mut by_value, start) = (Vec::new(), replies.len());
+            let (client, coordinates) = (report.client.as_bytes(), report.coordinates);
+            write_at(&mut by_value, &server, difference, client, coordinates, report.timestamp);
+            write_at_reply(replies, &server, difference, told);
+            assert_eq!(replies[start..].escape_ascii().to_string(), by_value.escape_ascii().to_string());
+            let mut again = b"IAMAT ".to_vec();
+            let fields = by_value.split(|&byte| byte == b' ').skip(3);
+            again.extend(fields.collect::<Vec<_>>().join(&b' '));
+            again.pop();
+            assert!(matches!(parse(&again), Line::Iamat(read, _) if read == report), "{again:?}");
+        }
+        Line::Command(command) => {
+            let Command::Nearby { client, radius, limit } = command else {
+                panic!("reports are lines of their own")
+            };
+            assert_eq!(parse(&whatsat(client, radius, limit)), Line::Command(command));
+            replies.extend_from_slice(b"a question\n");
+        }
+        Line::InvalidReport | Line::Invalid => {
+            let start = replies.len();
+            write_invalid(replies, line);
+            assert_eq!(replies.len() - start, line.len() + 3, "it is the line with three bytes around it");
+        }
+    }
+}
+
+fn whatsat(client: ClientId<'_>, radius: Radius, limit: u8) -> Vec<u8> {
+    let micrometres = radius.micrometres();
+    let (kilometres, rest) = (micrometres / 1_000_000_000, micrometres % 1_000_000_000);
+    [b"WHATSAT ", client.as_bytes(), format!(" {kilometres}.{rest:09} {limit}").as_bytes()].concat()
+}

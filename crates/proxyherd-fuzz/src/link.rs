@@ -1,0 +1,102 @@
+//! Frames between servers.
+
+use proxyherd_core::{
+    codec::link::{Covered, Encoder, Frame, FrameError, decode, may_be_hello},
+    limits::REFUSAL_LEN_MAX,
+    link::Transcript,
+};
+
+use crate::{memory::bounded, pieces};
+
+/// The frames of a stream and what ends it are the same however it is cut; each frame is written and read again; and
+/// nobody who goes on to say HELLO is taken for a stranger.
+pub fn check(input: &[u8]) {
+    let whole = frames(&[input]);
+    for way in pieces::ways(input) {
+        assert_eq!(frames(&way), whole);
+    }
+    if let Ok(Some((Frame::Hello(_) | Frame::Refusal(_), len))) = decode(input) {
+        assert!((0..=len).all(|len| may_be_hello(&input[..len])));
+    }
+    let mut told = 0;
+    let lines = |line: &[u8]| told += line.len();
+    bounded(input.len(), 16, 4096, || Transcript::default().read(input, lines));
+    // A line is at most as long as server, number, key, two coordinates and a time.
+    assert!(told <= 64 * input.len(), "{told} bytes of lines");
+}
+
+/// What the frames are when written again, how many bytes were left, and what ended the stream.
+fn frames(pieces: &[&[u8]]) -> (Vec<Vec<u8>>, usize, Option<FrameError>) {
+    let (mut buffer, mut frames) = (Vec::new(), Vec::new());
+    for piece in pieces {
+        buffer.extend_from_slice(piece);
+        let mut consumed = 0;
+        loop {
+            // All that a frame is read into is a few names.
+            match bounded(0, 0, 4096, || decode(&buffer[consumed..])) {
+                Ok(Some((frame, len))) => {
+                    frames.push(written_again(&frame));
+                    consumed += len;
+                }
+                Ok(None) => break,
+                Err(error) => return (frames, 0, Some(error)),
+            }
+        }
+        buffer.drain(..consumed);
+    }
+    (frames, buffer.len(), None)
+}
+
+/// Writes a frame, having seen that it is read as the same.
+fn written_again(frame: &Frame<'_>) -> Vec<u8> {
+    let bytes = encode(frame);
+    match decode(&bytes) {
+        _ if *frame == Frame::Skipped => assert!(bytes.is_empty()),
+        Ok(Some((again, len))) => assert_eq!((&again, len), (&shortened(frame), bytes.len())),
+        other => panic!("{frame:?} was written, and read as {other:?}"),
+    }
+    bytes
+}
+
+/// What is written for a frame: reasons are cut.
+fn shortened<'a>(frame: &Frame<'a>) -> Frame<'a> {
+    match frame {
+        Frame::Refusal(reason) => Frame::Refusal(&reason[..reason.floor_char_boundary(REFUSAL_LEN_MAX)]),
+        frame => frame.clone(),
+    }
+}
+
+fn encode(frame: &Frame<'_>) -> Vec<u8> {
+    let mut encoder = Encoder::default();
+    let entries = |covered: &Covered<'_>| covered.iter().collect::<Vec<_>>();
+    match frame {
+        Frame::Hello(hello) => encoder.hello(hello),
+        Frame::Refusal(reason) => encoder.refusal(reason),
+        Frame::Vector(covered) => encoder.vector(covered.shard, &entries(covered)),
+        Frame::Origin { index, origin } => {
+            encoder.index_of(origin);
+            // The first one that a link names has the index 0.
+            let mut bytes = encoder.bytes().to_vec();
+            bytes[4..6].copy_from_slice(&index.to_le_bytes());
+            return bytes;
+        }
+        Frame::Record { origin, seq, record } => encoder.record(*origin, *seq, record),
+        // Without entries there is nothing to say.
+        Frame::Marker(covered) | Frame::Ihave(covered) if covered.iter().next().is_none() => {
+            let kind = if matches!(frame, Frame::Marker(_)) { 6 } else { 13 };
+            return vec![3, 0, kind, 0, covered.shard, 0, 0];
+        }
+        Frame::Marker(covered) => encoder.marker(covered.shard, &entries(covered)),
+        Frame::Heartbeat(clock_ns) => encoder.heartbeat(*clock_ns),
+        Frame::Offset(offset_ns) => encoder.offset(*offset_ns),
+        Frame::Check(check) => encoder.check(check),
+        Frame::Branches(branches) => encoder.branches(branches.level, &branches.iter().collect::<Vec<_>>()),
+        Frame::Leaves(leaves) => encoder.leaves(leaves.level, &leaves.iter().collect::<Vec<_>>()),
+        Frame::State(state) => encoder.state(state),
+        Frame::Ihave(covered) => encoder.ihave(covered.shard, &entries(covered)),
+        Frame::Graft { covered, is_once } => encoder.graft(covered.shard, &entries(covered), *is_once),
+        Frame::Prune => encoder.prune(),
+        Frame::Skipped => {}
+    }
+    encoder.bytes().to_vec()
+}

@@ -1,0 +1,46 @@
+//! The codecs of this crate that are private, for fuzzing alone: nothing but `proxyherd-fuzz` may use them, and they
+//! change with what is inside. Those of others are public anyway ([`Config::read`](crate::config::Config::read)).
+
+use proxyherd_core::places::{Answer, Point, Query};
+use reqwest::{StatusCode, Url};
+
+pub use crate::client::replies::{Form, NotAReply, Replies};
+pub use crate::provider::osm::index::fuzzing::{directory_again, is_open, kinds_checksum, record_again};
+use crate::{
+    door::http::parameters::{Around, Question},
+    provider::{Failure, google, google_legacy, http::Reply},
+};
+
+/// What a reply of Places API (New) says.
+pub fn google(status: u16, body: &[u8]) -> Result<Answer, Failure> {
+    google::answer::read(&reply(status, body), &str::to_owned)
+}
+
+/// What a reply of Nearby Search (Legacy) says.
+pub fn google_legacy(status: u16, body: &[u8]) -> Result<Answer, Failure> {
+    google_legacy::answer::read(&reply(status, body), &str::to_owned)
+}
+
+fn reply(status: u16, body: &[u8]) -> Reply {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
+    Reply { status, retry_after: None, body: body.to_vec() }
+}
+
+/// What the parameters of Nearby Search ask: the question, and which client it is about. One about a client stands at
+/// the equator. Nothing if they ask nothing.
+pub fn question(parameters: &str) -> Option<(Query, Option<Vec<u8>>)> {
+    let Question { around, radius_m, wish } = Question::read(parameters).ok()?;
+    let (point, client) = match around {
+        Around::Point(point) => (point, None),
+        Around::Client(id) => (Point::new(0.0, 0.0)?, Some(id)),
+    };
+    let query = Query::within(point, radius_m).expect("what was read is in range");
+    Some((query.wishing(wish), client))
+}
+
+/// A question as Google's parameters, so that [`question`] reads it again.
+pub fn parameters(query: &Query) -> String {
+    let mut url = Url::parse("http://localhost/").expect("this is a URL");
+    google_legacy::append(&mut url, query);
+    url.query().unwrap_or_default().to_owned()
+}
