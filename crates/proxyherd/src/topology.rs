@@ -107,7 +107,7 @@ impl Watcher {
             return;
         }
         if config.warnings != self.current.warnings {
-            config.warnings.iter().for_each(|warning| self.tell(LogLevel::Warn, &warning.to_string()));
+            config.warnings.iter().for_each(|warning| self.tell(LogLevel::Warn, &warning.told()));
         }
         let has_changed = self.change_topology(&config).await;
         let is_told = self.tell_waiting(self.started.waiting(&config, name.as_str()));
@@ -162,7 +162,7 @@ impl Watcher {
         diagnostics
             .iter()
             .take(MISTAKES_TOLD_MAX)
-            .for_each(|mistake| self.tell(LogLevel::Error, &mistake.to_string()));
+            .for_each(|mistake| self.tell(LogLevel::Error, &mistake.told()));
     }
 
     fn tell(&self, level: LogLevel, message: &str) {

@@ -104,6 +104,22 @@ impl Diagnostic {
         Diagnostic { related: Some((site, what.into())), ..self }
     }
 
+    /// One line, for where its severity is shown anyway: the place, and the whole sentence with what was found and what
+    /// to do.
+    pub fn told(&self) -> String {
+        format!("{}: {}{}", self.site, self.sentence(), self.details())
+    }
+
+    /// What was found and what to do, as far as there is something to say.
+    fn details(&self) -> String {
+        let parts: Vec<&str> = [&self.found, &self.help]
+            .map(String::as_str)
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .collect();
+        if parts.is_empty() { String::new() } else { format!(": {}", parts.join("; ")) }
+    }
+
     /// The whole sentence: the key, where there is one, and what is said of it.
     pub fn sentence(&self) -> String {
         match &self.key {
@@ -171,15 +187,7 @@ impl fmt::Display for Site {
 /// One line, for a log.
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}: {}", self.site, self.severity, self.sentence())?;
-        let mut between = ": ";
-        for part in [&self.found, &self.help] {
-            if !part.is_empty() {
-                write!(f, "{between}{part}")?;
-                between = "; ";
-            }
-        }
-        Ok(())
+        write!(f, "{}: {}: {}{}", self.site, self.severity, self.sentence(), self.details())
     }
 }
 

@@ -72,9 +72,13 @@ async fn overdue(link: &Link) {
 /// Says that there is nothing more to come, and listens until the neighbour has read all of it and closes too. To
 /// close at once would be to lose what is still on its way: the neighbour's next word would reset the connection.
 async fn take_leave(mut writer: impl AsyncWrite + Unpin, receiving: impl Future<Output = Trouble>) {
-    if writer.shutdown().await.is_ok() {
-        let _ = timeout(LINK_SILENCE_MAX, receiving).await;
-    }
+    let left = async {
+        // An encrypted connection has something to say even for that, and the neighbour may not take it.
+        if writer.shutdown().await.is_ok() {
+            receiving.await;
+        }
+    };
+    let _ = timeout(LINK_SILENCE_MAX, left).await;
 }
 
 async fn receive(
