@@ -1,5 +1,5 @@
-//! Notices what is stuck: a shard whose lock is not let go, a thread in the middle of a turn, a runtime that runs no
-//! tasks. Says so in the log, by name, and to `/health/livez`.
+//! Notices what is stuck: a shard whose lock is not let go, a thread or a link's task in the middle of a turn, a runtime
+//! that runs no tasks. Says so in the log, by name, and to `/health/livez`.
 //!
 //! It looks at intervals and counts how often in a row nothing has moved, instead of measuring time: a process that
 //! was paused as a whole is not stuck. It has a thread of its own, which depends on nothing that it watches; it does
@@ -180,8 +180,13 @@ fn tell(herd: &Herd, now: Vec<String>) {
 mod tests {
     use std::{net::SocketAddr, path::Path, time::Instant};
 
+    use proxyherd_core::{map::shard_index, types::ServerName};
+
     use super::*;
-    use crate::{config::Config, config::Overrides, server::Server};
+    use crate::{
+        config::{Address, Config, Overrides},
+        server::{Server, Sockets},
+    };
 
     const LOOK: Duration = Duration::from_millis(10);
     const PATIENCE: Duration = Duration::from_secs(20);
@@ -218,6 +223,18 @@ mod tests {
         }
     }
 
+    /// Tells a server of kiwi; then somebody looks at that record, and does not let its shard go until the sender is
+    /// dropped.
+    fn hold_a_shard(server: &Server) -> (std::net::TcpStream, Sender<()>, thread::JoinHandle<()>) {
+        let mut stream = std::net::TcpStream::connect(server.addresses().line).unwrap();
+        std::io::Write::write_all(&mut stream, b"IAMAT kiwi +1+1 1000\n").unwrap();
+        std::io::Read::read_exact(&mut stream, &mut [0; 8]).unwrap();
+        let (release, released) = channel();
+        let looker = Arc::clone(server.herd());
+        let looking = thread::spawn(move || looker.map().for_each(|_| assert!(released.recv().is_err())));
+        (stream, release, looking)
+    }
+
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn what_is_stuck_is_named_until_it_moves_again() {
         let dir = tempfile::tempdir().unwrap();
@@ -232,14 +249,8 @@ mod tests {
         drop(working);
         wait_for(http, (200, "ok\n")).await;
 
-        // Somebody looks at a record and does not let its shard go.
-        let mut stream = std::net::TcpStream::connect(server.addresses().line).unwrap();
-        std::io::Write::write_all(&mut stream, b"IAMAT kiwi +1+1 1000\n").unwrap();
-        std::io::Read::read_exact(&mut stream, &mut [0; 8]).unwrap();
-        let (release, released) = channel::<()>();
-        let looker = Arc::clone(&herd);
-        let looking = thread::spawn(move || looker.map().for_each(|_| assert!(released.recv().is_err())));
-        let shard = proxyherd_core::map::shard_index(b"kiwi");
+        let (mut stream, release, looking) = hold_a_shard(&server);
+        let shard = shard_index(b"kiwi");
         wait_for(http, (503, &format!("stuck: shard {shard}\n"))).await;
         // Nor does the thread get on that a client's report needs.
         std::io::Write::write_all(&mut stream, b"IAMAT kiwi +1+1 1001\n").unwrap();
@@ -253,5 +264,53 @@ mod tests {
         for said in ["stuck: the test's own has not moved", "no longer stuck: thread line-0"] {
             assert!(log.contains(said), "{said}: {log}");
         }
+    }
+
+    /// Riley, and Jaquez, its neighbor.
+    async fn pair(dir: &Path) -> [Server; 2] {
+        let mut text = format!("[herd]\ntls = \"off\"\n[log]\ndir = {:?}\n", dir.join("log"));
+        for (port, name) in [(1, "Riley"), (2, "Jaquez")] {
+            // Ports that can be dialled are found below.
+            text += &format!(
+                "[[server]]\nname = \"{name}\"\nlisten = \"127.0.0.1:0\"\npeer = \"127.0.0.1:{port}\"\n\
+                 http = \"127.0.0.1:0\"\nneighbors = [{}]\n",
+                if name == "Riley" { "\"Jaquez\"" } else { "" }
+            );
+        }
+        let mut config = Config::read(&text, &dir.join("herd.toml"), &Overrides::none()).unwrap();
+        let mut sockets = Vec::new();
+        for server in &mut config.servers {
+            server.peer = Some("127.0.0.1:0".parse().unwrap());
+            sockets.push(Sockets::bind(server).await.unwrap());
+            let peer = sockets.last().unwrap().addresses().peer.unwrap();
+            server.peer = Some(Address::new(peer.ip(), peer.port()));
+        }
+        let mut start = |name| {
+            let name = ServerName::new(name).unwrap();
+            Server::start_on(&config, &name, sockets.remove(0)).unwrap()
+        };
+        [start("Riley"), start("Jaquez")]
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 6)]
+    async fn a_link_that_does_not_get_on_is_named_until_it_does() {
+        let dir = tempfile::tempdir().unwrap();
+        let [mut riley, jaquez] = pair(dir.path()).await;
+        let began = Instant::now();
+        while riley.herd().links.all().iter().any(|link| link.state().up_since.is_none()) {
+            assert!(began.elapsed() < PATIENCE, "there is no link");
+            tokio::task::yield_now().await;
+        }
+        riley.watch_every(LOOK);
+        let http = riley.addresses().http.unwrap();
+        wait_for(http, (200, "ok\n")).await;
+        let (_stream, release, looking) = hold_a_shard(&riley);
+        let shard = shard_index(b"kiwi");
+        wait_for(http, (503, &format!("stuck: the link with Jaquez, shard {shard}\n"))).await;
+        drop(release);
+        looking.join().unwrap();
+        wait_for(http, (200, "ok\n")).await;
+        riley.stop().await;
+        jaquez.stop().await;
     }
 }

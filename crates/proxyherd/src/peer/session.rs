@@ -19,6 +19,7 @@ use crate::{
     clock,
     herd::{Herd, Link},
     log::{Direction, LogLevel, Subject},
+    watchdog::Pulse,
 };
 
 /// So many heartbeats in a row that do not come are silence.
@@ -48,10 +49,11 @@ pub(super) async fn speak(
     // Before the first frame is heard: what a neighbour wants it says on top of this.
     let mut encoder = Encoder::default();
     herd.wake(herd.map().agree(link.id, &link.neighbor, agreed, &mut encoder));
-    let mut receiving = pin!(receive(herd, link, reader, received));
+    let pulse = herd.health.pulse(format!("the link with {}", link.neighbor));
+    let mut receiving = pin!(receive(herd, link, &pulse, reader, received));
     let trouble = tokio::select! {
         trouble = &mut receiving => trouble,
-        trouble = send_while_heard(herd, link, &mut writer, encoder) => trouble,
+        trouble = send_while_heard(herd, link, &pulse, &mut writer, encoder) => trouble,
         () = replaced.cancelled() => Trouble::Replaced,
         () = overdue(link) => Trouble::Removed,
         () = stop.cancelled() => Trouble::Stopping,
@@ -84,6 +86,7 @@ async fn take_leave(mut writer: impl AsyncWrite + Unpin, receiving: impl Future<
 async fn receive(
     herd: &Herd,
     link: &Link,
+    pulse: &Pulse,
     mut reader: impl AsyncRead + Unpin,
     mut bytes: Vec<u8>,
 ) -> Trouble {
@@ -94,7 +97,10 @@ async fn receive(
     bytes.reserve(2 * LINK_BATCH_LEN);
     loop {
         let (mut wake, counted) = (Wake::default(), incoming.records());
-        let received = incoming.receive(herd.map(), clock::now_ns(), &bytes, &mut wake);
+        let received = {
+            let _working = pulse.work();
+            incoming.receive(herd.map(), clock::now_ns(), &bytes, &mut wake)
+        };
         // What came before a frame that breaks the link has been taken in, and is news for other links.
         herd.wake(wake);
         let consumed = match received {
@@ -130,10 +136,11 @@ async fn read(reader: &mut (impl AsyncRead + Unpin), bytes: &mut Vec<u8>) -> Res
 async fn send_while_heard(
     herd: &Herd,
     link: &Link,
+    pulse: &Pulse,
     writer: &mut (impl AsyncWrite + Unpin),
     encoder: Encoder,
 ) -> Trouble {
-    match send(herd, link, writer, encoder).await {
+    match send(herd, link, pulse, writer, encoder).await {
         Trouble::Broken(_) => pending().await,
         trouble => trouble,
     }
@@ -143,6 +150,7 @@ async fn send_while_heard(
 async fn send(
     herd: &Herd,
     link: &Link,
+    pulse: &Pulse,
     writer: &mut (impl AsyncWrite + Unpin),
     mut encoder: Encoder,
 ) -> Trouble {
@@ -150,11 +158,13 @@ async fn send(
     let (mut sent, mut beat_at) = (0, Instant::now());
     loop {
         link.set_behind(true);
+        let working = pulse.work();
         let is_drained = herd.map().flush(link.id, &mut encoder);
         if Instant::now() >= beat_at {
             beat_at = Instant::now() + HEARTBEAT_INTERVAL;
             herd.map().write_heartbeat(link.id, clock::now_ns(), &mut encoder);
         }
+        drop(working);
         if encoder.is_exhausted() {
             return Trouble::Exhausted;
         }
