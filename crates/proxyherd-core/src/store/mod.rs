@@ -155,7 +155,8 @@ fn spread(part: u32) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeSet;
+    use crate::types::{Body, Difference, Timestamp};
+    use std::collections::{BTreeMap, BTreeSet};
 
     #[test]
     fn keys_are_spread_over_the_table_and_otherwise_in_each_store() {
@@ -171,5 +172,27 @@ mod tests {
         let used: BTreeSet<u64> = one.iter().map(|&(_, place)| place).collect();
         assert!(used.len() > 120, "of 128 places {} are used", used.len());
         assert!(one.intersection(&other).count() < 50, "who knows one table knows the other");
+    }
+
+    #[test]
+    fn two_keys_of_one_hash_are_two_records() {
+        let mut store = Store::new(1);
+        let mut seen = BTreeMap::new();
+        let twins = (0u32..).find_map(|number| {
+            let TableHash(hash) = store.hash(Kind::CLIENT, &number.to_le_bytes());
+            Some([seen.insert(hash, number)?, number].map(u32::to_le_bytes))
+        });
+        let twins = twins.unwrap();
+        let timestamp = Timestamp::from_nanos(1).unwrap();
+        for key in &twins {
+            let (body, difference) = (Body::Gone, Difference::at_receipt(1, timestamp));
+            let record = Record { kind: Kind::CLIENT, key, body, timestamp, difference };
+            assert_eq!(store.find(Kind::CLIENT, key), None);
+            store.place(None, &record).unwrap();
+        }
+        for key in &twins {
+            let id = store.find(Kind::CLIENT, key).unwrap();
+            assert_eq!(store.slot(id).record().key, key);
+        }
     }
 }

@@ -62,7 +62,9 @@ fn only_reports_come_too_soon() {
         assert_eq!(data(&one, NOW_NS, Kind::BUDGET, KEY).unwrap(), bytes);
     }
     let _ = one.report(NOW_NS, &report(b"kiwi", NOW_NS));
-    assert_eq!(one.report(NOW_NS, &report(b"kiwi", NOW_NS + 1)).0, Offered::TooSoon);
+    let next = report(b"kiwi", NOW_NS + 1);
+    assert_eq!(one.report(NOW_NS + SECOND_NS - 1, &next).0, Offered::TooSoon);
+    assert_eq!(one.report(NOW_NS + SECOND_NS, &next).0, Offered::Updated);
     assert!(one.forget(NOW_NS, ClientId::new(b"kiwi").unwrap()).0);
 }
 
