@@ -176,7 +176,7 @@ pub(crate) fn heal_table(healing: &Healing) -> String {
     let (time, ratio) = (healing.time_s(), healing.ratio());
     let _ = writeln!(text, "\n{BOLD}{:<28}  {:>10}  {:>10}  {:>6}{BOLD:#}", "", "median", "worst", "aim");
     for (what, [median, worst], aim, is_met) in [
-        ("time to heal", [time.median, time.high].map(seconds), "1 s", healing.is_in_time()),
+        ("from the return to healed", [time.median, time.high].map(seconds), "1 s", healing.is_in_time()),
         (
             "wire / the records' own",
             [ratio.median, ratio.high].map(|ratio| format!("{ratio:.3}")),

@@ -2,8 +2,9 @@
 //! records change on both sides, and the link returns.
 //!
 //! The link leads through a relay in this process, which counts its bytes and cuts it. The clock runs from the moment
-//! when the relay is dialled again until each server has received what the other was told; what they then know is
-//! asked of them record by record, with the clock stopped. The relay costs both servers' time on a small machine.
+//! when the relay lets the link return, through that when it is dialled again, until each server has received what the
+//! other was told; what they then know is asked of them record by record, with the clock stopped. The relay costs both
+//! servers' time on a small machine.
 
 mod clients;
 
@@ -66,9 +67,9 @@ pub(crate) struct Round {
 }
 
 impl Healing {
-    /// The time to heal, seconds.
+    /// From the link's return until all is healed, seconds.
     pub(crate) fn time_s(&self) -> Spread {
-        Spread::of(self.rounds.iter().map(|round| round.heal.as_secs_f64()))
+        Spread::of(self.rounds.iter().map(|round| (round.dial + round.heal).as_secs_f64()))
     }
 
     /// Bytes on the wire as a part of the changed records' own.
