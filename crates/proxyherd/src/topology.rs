@@ -99,11 +99,19 @@ impl Watcher {
     async fn take(&mut self, config: Config, is_asked: bool) {
         let name = self.herd.name().clone();
         if config.server(name.as_str()).is_none() {
-            let path = config.path.display();
-            self.tell(LogLevel::Error, &format!(
-                "{path} has no server {name} any more, and nothing changes here; to take {name} out of the herd, end \
-                 this process with SIGTERM"
+            self.refuse(&config, &format!(
+                "it has no server {name} any more. Neighbors with this file end their links with it, and what it takes \
+                 from then on stays here: to take {name} out of the herd, put it back into the file, end this process \
+                 with SIGTERM, and take it out then"
             ));
+            return;
+        }
+        // Links can't be made as another herd's, nor in the clear where the file no longer says so.
+        if (&config.herd.id, &config.herd.tls) != (&self.started.herd.id, &self.started.herd.tls) {
+            self.refuse(
+                &config,
+                "herd.id or herd.tls is not what this server was started with: start it again",
+            );
             return;
         }
         if config.warnings != self.current.warnings {
@@ -115,6 +123,11 @@ impl Watcher {
             self.tell(LogLevel::Info, &format!("{} read anew: nothing has changed", config.path.display()));
         }
         self.current = config;
+    }
+
+    fn refuse(&self, config: &Config, why: &str) {
+        let path = config.path.display();
+        self.tell(LogLevel::Error, &format!("{path} changes nothing here: {why}"));
     }
 
     /// Says whether anything had to be done.

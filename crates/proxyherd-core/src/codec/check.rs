@@ -184,6 +184,9 @@ mod tests {
         encoder.leaves(LEVEL, &vec![0; BRANCHES_MAX * FAN_OUT]);
         assert!(decode(encoder.bytes()).unwrap().is_some());
         encoder.clear();
+        encoder.leaves(Level { depth: DEPTH_MAX, ..LEVEL }, &[0]);
+        assert!(decode(encoder.bytes()).unwrap().is_some());
+        encoder.clear();
         encoder.leaves(Level { depth: DEPTH_MAX + 1, ..LEVEL }, &[0]);
         assert_eq!(decode(encoder.bytes()), Err(FrameError::Value("LEAVES")));
     }

@@ -42,6 +42,12 @@ impl Shard {
 
     /// The neighbour wants to be told what is above its vector: once, or from now on.
     pub fn graft(&mut self, link: LinkId, vector: &[(Origin, u64)], is_once: bool) -> Wake {
+        let is_answered =
+            self.outboxes[link.index()].as_ref().is_some_and(|outbox| outbox.is_once && !outbox.is_empty());
+        if is_once && is_answered {
+            // What is on its way is all that this asks for, and to begin again would be never to end.
+            return Wake::default();
+        }
         self.tell_above(link, vector, is_once && !self.is_eager(link))
     }
 

@@ -107,7 +107,7 @@ impl Map {
 
     /// Whether the neighbour at `link` is told of changes as they come.
     pub fn is_eager(&self, link: LinkId) -> bool {
-        self.shards[0].lock().shard.is_eager(link)
+        self.shards.iter().all(|counted| counted.lock().shard.is_eager(link))
     }
 
     /// The neighbour at `link` has told its vector of one shard: from here on it is sent what it lacks.
@@ -138,7 +138,10 @@ impl Map {
 
     /// The link at `link`, which is down, is no more: its place is free for one with another neighbour.
     pub fn free_link(&self, link: LinkId) {
-        debug_assert!(!self.is_eager(link), "a link that is up is not free");
+        debug_assert!(
+            self.shards.iter().all(|counted| !counted.lock().shard.is_eager(link)),
+            "a link that is up is not free"
+        );
         self.beats[link.index()].end();
     }
 

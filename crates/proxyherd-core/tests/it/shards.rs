@@ -300,3 +300,37 @@ proptest! {
         run(Some(TTL_NS), &steps);
     }
 }
+
+#[test]
+fn who_asks_again_while_it_is_answered_is_not_answered_from_the_front() {
+    let rules = Rules::default();
+    let me = origin("Riley", 1);
+    let mut shard = Shard::new(ShardSettings {
+        me,
+        index: 0,
+        seed: 1,
+        client_ttl_ns: None,
+        client_interval_ns: 0,
+        rules,
+    });
+    for key in (100..200u8).map(|byte| [byte]) {
+        let report = report(&key, NOW_NS);
+        let expected = shard.expect(report.client, KeyHash::of(&key));
+        let _ = shard.report(NOW_NS, &report, expected, true);
+    }
+    let (link, mut encoder) = (link(0), Encoder::default());
+    let _ = shard.link_lazy(link);
+    let _ = shard.graft(link, &[], true);
+    let mut asked = 0;
+    loop {
+        let most = encoder.len() + 200;
+        if shard.flush(link, &mut encoder, most) {
+            break;
+        }
+        let _ = shard.graft(link, &[], true);
+        asked += 1;
+        assert!(asked < 1000, "it is answered without end");
+    }
+    assert!(asked > 5, "it was asked {asked} times");
+    assert_eq!(encoder.records(), 100);
+}

@@ -124,7 +124,11 @@ pub fn run() -> ExitCode {
 /// Runs what a command does on all processors until it is done.
 fn block_on(done: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.context("the operating system gave no threads")?.block_on(done)
+    let runtime = runtime.context("the operating system gave no threads")?;
+    let outcome = runtime.block_on(done);
+    // A name that is being resolved, or a disk that does not answer, holds up no end.
+    runtime.shutdown_background();
+    outcome
 }
 
 /// The whole command line, for completions and manual pages.

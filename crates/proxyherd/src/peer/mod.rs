@@ -10,7 +10,6 @@ mod wire;
 use std::{
     io,
     net::SocketAddr,
-    pin::pin,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Instant,
 };
@@ -208,17 +207,9 @@ async fn dial_and_speak(
         return Trouble::Removed;
     }
     let how = format!("dialled {address}");
-    let mut speaking = pin!(session::speak(herd, link, joined, &how, stop));
-    tokio::select! {
-        // First, so that the link is up, and can be stopped, before it may have to be.
-        biased;
-        trouble = &mut speaking => trouble,
-        Ok(()) = addresses.changed() => {
-            link.stop();
-            let _ = speaking.await;
-            Trouble::Moved
-        }
-    }
+    // Should it be elsewhere from now on, it is dialled there when this connection ends: a server that is yet to move would
+    // be cut off while it serves.
+    session::speak(herd, link, joined, &how, stop).await
 }
 
 async fn accept_all(herd: Arc<Herd>, listener: TcpListener, tasks: TaskTracker, stop: CancellationToken) {

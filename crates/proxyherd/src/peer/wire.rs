@@ -58,7 +58,11 @@ pub(super) async fn dial(herd: &Herd, link: &Link, address: &Address) -> Result<
     let dialled_ns = clock::now_ns();
     say(&mut wire, |encoder| encoder.hello(&herd.identity.hello(dialled_ns))).await?;
     let (hello, received) = hear_hello(&mut wire).await?;
-    herd.identity.confirm(clock::now_ns(), dialled_ns, &hello, expected)?;
+    if let Err(refused) = herd.identity.confirm(clock::now_ns(), dialled_ns, &hello, expected) {
+        // The other end takes the link for agreed upon: it learns why it is not.
+        let _ = say(&mut wire, |encoder| encoder.refusal(&refused.to_string())).await;
+        return Err(refused.into());
+    }
     Ok(Joined { wire, received, agreed: herd.identity.agreed(&hello) })
 }
 
