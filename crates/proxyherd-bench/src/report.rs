@@ -245,7 +245,7 @@ pub(crate) fn steady_table(found: &Steadiness) -> String {
     let _ = writeln!(
         text,
         "\n{DIM}Descriptors at 10 % of the time, at the end, and most; without clients {}. The sparkline begins at 0.\n\
-         `grew` is a straight line's rise from 10 % of the time on.{DIM:#}",
+         `grew` is how much higher the memory came in the last third of the time than in the first, from 10 % on.{DIM:#}",
         found
             .servers
             .iter()

@@ -25,17 +25,6 @@ impl Spread {
     }
 }
 
-/// How steeply the straight line rises that fits these points best, by least squares; 0 if all are at one place.
-pub(crate) fn slope(points: impl Iterator<Item = (f64, f64)> + Clone) -> f64 {
-    let count = points.clone().count() as f64;
-    let (sum_x, sum_y) = points.clone().fold((0.0, 0.0), |(sum_x, sum_y), (x, y)| (sum_x + x, sum_y + y));
-    let (mean_x, mean_y) = (sum_x / count, sum_y / count);
-    let (over, under) = points.fold((0.0, 0.0), |(over, under), (x, y)| {
-        (over + (x - mean_x) * (y - mean_y), under + (x - mean_x) * (x - mean_x))
-    });
-    if under > 0.0 { over / under } else { 0.0 }
-}
-
 /// Each power of two is cut into this many buckets, so a bucket is at most 1/64 of its value wide.
 const BUCKETS_PER_DOUBLING: usize = 64;
 const BITS_PER_DOUBLING: u32 = BUCKETS_PER_DOUBLING.ilog2();
@@ -112,20 +101,6 @@ mod tests {
         check(&[7.0], 7.0, 7.0, 7.0);
         check(&[3.0, 1.0, 2.0], 1.0, 2.0, 3.0);
         check(&[4.0, 1.0, 3.0, 2.0], 1.0, 2.5, 4.0);
-    }
-
-    #[test]
-    fn a_slope_is_that_of_the_line_that_fits_best() {
-        let check = |points: &[(f64, f64)], expected: f64| {
-            let found = slope(points.iter().copied());
-            assert!((found - expected).abs() < 1e-9, "{points:?}: {found}");
-        };
-        check(&[], 0.0);
-        check(&[(1.0, 5.0)], 0.0);
-        check(&[(2.0, 5.0), (2.0, 7.0)], 0.0);
-        check(&[(0.0, 1.0), (1.0, 3.0), (2.0, 5.0)], 2.0);
-        check(&[(0.0, 0.0), (1.0, 3.0), (2.0, 0.0)], 0.0);
-        check(&[(10.0, 4.0), (11.0, 3.0), (12.0, 3.5), (13.0, 1.5)], -0.7);
     }
 
     #[test]

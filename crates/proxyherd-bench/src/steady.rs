@@ -17,7 +17,7 @@ use crate::load::{self, Dialect};
 use crate::process_memory::resident;
 use crate::progress::Progress;
 use crate::report::{duration, grouped};
-use crate::stats::{Histogram, slope};
+use crate::stats::Histogram;
 use crate::target;
 use crate::target::group::{CLASSIC, Draft, Group};
 use crate::target::herd;
@@ -88,11 +88,13 @@ impl Watched {
         &self.looks[first..]
     }
 
-    /// By how many bytes a straight line through the memory that was seen rises from one end to the other.
+    /// How much higher, bytes, the memory came in the last third of what is judged than in the first. Between them it may
+    /// fall and rise again, as an allocator gives back what it does not need for now.
     pub(crate) fn growth(&self) -> f64 {
         let looks = self.settled();
-        let (Some(first), Some(last)) = (looks.first(), looks.last()) else { return 0.0 };
-        slope(looks.iter().map(|look| (look.at_s, look.memory))) * (last.at_s - first.at_s)
+        let third = looks.len() / 3;
+        let high = |looks: &[Look]| looks.iter().map(|look| look.memory).fold(0.0, f64::max);
+        high(&looks[looks.len() - third..]) - high(&looks[..third])
     }
 
     pub(crate) fn memory_max(&self) -> f64 {
@@ -270,6 +272,8 @@ mod tests {
         check(|_| 2e7, 60, [10, 10], true);
         check(|at| 2e7 + 5e5 * at.min(9.0), 60, [10, 10], true);
         check(|at| 2e7 + 1e4 * at, 60, [10, 10], true);
+        check(|at| if (30.0..60.0).contains(&at) { 1e7 } else { 2e7 }, 60, [10, 10], true);
+        check(|at| if at < 30.0 { 2e7 } else { 1e7 + 1.5e5 * at }, 60, [10, 10], false);
         check(|at| 2e7 + 1e5 * at, 60, [10, 10], false);
         check(|_| 2e7, 61, [10, 10], false);
         check(|_| 2e7, 60, [10, 11], false);
