@@ -64,10 +64,10 @@ impl Draft {
     pub(crate) fn start(&self, program: &Path, encrypted: bool) -> Result<Group> {
         let home = tempfile::Builder::new().prefix("proxyherd-bench-").tempdir()?;
         let config = home.path().join("herd.toml");
-        fs::write(&config, self.config(encrypted)).context("cannot write the configuration")?;
         if encrypted {
             certify(program, home.path())?;
         }
+        fs::write(&config, self.config(encrypted)).context("cannot write the configuration")?;
         let mut servers = Vec::new();
         for (index, &(name, _)) in self.names.iter().enumerate() {
             let mut command = Command::new(program);
@@ -99,7 +99,7 @@ impl Draft {
     }
 }
 
-/// Has the program make certificates for the herd that `home` describes.
+/// Has the program make the classic herd's certificates, and a configuration that is to be replaced.
 fn certify(program: &Path, home: &Path) -> Result<()> {
     let mut command = Command::new(program);
     let status = command.arg("init").arg(home).stdout(Stdio::null()).status();
