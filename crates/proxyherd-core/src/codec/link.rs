@@ -594,6 +594,10 @@ mod tests {
     #[test]
     fn every_frame_comes_back_as_it_went() {
         let bytes = every_frame();
+        let mut encoder = Encoder::default();
+        assert!(encoder.is_empty());
+        encoder.heartbeat(1);
+        assert!(!encoder.is_empty());
         let (frames, end) = frames(&bytes);
         assert_eq!(end, Ok(0));
         assert_eq!(frames.len(), 9);

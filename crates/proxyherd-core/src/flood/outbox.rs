@@ -164,3 +164,37 @@ fn entry<T: Clone>(entries: &mut Vec<T>, place: u16, empty: T) -> &mut T {
     }
     &mut entries[place]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::ServerName;
+
+    #[test]
+    fn what_is_renewed_is_empty_and_goes_on_counting() {
+        let origin = Origin { server: ServerName::new("Riley").unwrap(), incarnation: 1 };
+        let mut outbox = Outbox {
+            is_fed: true,
+            promised: vec![(origin.clone(), 1)],
+            promised_next: vec![(origin, 2)],
+            promised_age: 3,
+            patience: 4,
+            sent: 5,
+            received: 6,
+            check_pause: 7,
+            is_once: true,
+            is_ready: true,
+            ..Outbox::default()
+        };
+        outbox.push(SlotId(1));
+        outbox.tell(0, 1);
+        let renewed = outbox.renewed();
+        assert!(
+            renewed.is_empty() && !renewed.is_once && !renewed.is_ready && renewed.told().next().is_none()
+        );
+        assert!(renewed.is_fed);
+        assert_eq!((renewed.promised.len(), renewed.promised_next.len()), (1, 1));
+        assert_eq!((renewed.promised_age, renewed.patience), (3, 4));
+        assert_eq!((renewed.sent, renewed.received, renewed.check_pause), (5, 6, 7));
+    }
+}
