@@ -101,5 +101,18 @@ pub const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(200);
 pub const CLOCK_OFFSET_WARN_NS: u64 = 1_000_000_000;
 /// Of how many shards a heartbeat says what is held; all have their turn.
 pub const CHECKS_PER_HEARTBEAT: usize = 4;
+/// What expires within this time from now is not compared when neighbours check what they hold, nanoseconds.
+pub const CHECK_MARGIN_NS: u64 = 2_000_000_000;
+/// So many checks of a shard are left out after one that found a difference, to give the repair time.
+pub const CHECK_PAUSE: u8 = 4;
+/// Most branches of the hash tree in one frame. What is left out is found again by a later check.
+pub const CHECK_BRANCHES_MAX: usize = 400;
+/// A branch in which a server holds so few records is not looked into: they are sent.
+pub const CHECK_LEAF_RECORDS_MAX: u32 = 2;
+/// Into how many slices the time for which a record is kept is cut: records are compared slice by slice, so that servers
+/// may forget when they like.
+pub const CHECK_SLICES: u64 = 16;
+/// The shortest slice, nanoseconds.
+pub const CHECK_SLICE_MIN_NS: u64 = 1_000_000_000;
 /// How long a link may be silent, or take no bytes. Past it the link is closed and dialled again.
 pub const LINK_SILENCE_MAX: Duration = Duration::from_secs(3);

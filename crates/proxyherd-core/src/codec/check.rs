@@ -2,6 +2,7 @@
 //! LEAVES. What the sums are sums of is known in `flood`, not here.
 
 use super::link::{Encoder, FrameError, Reader, put_u16, put_u64};
+use crate::limits::CHECK_BRANCHES_MAX;
 
 /// Into how many a branch of the hash tree parts.
 pub const FAN_OUT: usize = 16;
@@ -9,8 +10,6 @@ pub const FAN_OUT: usize = 16;
 pub const DEPTH_MAX: u8 = 15;
 /// Bytes of one branch in a frame: its place and the sums of its children.
 const BRANCH_LEN: usize = 8 + FAN_OUT * 8;
-/// Most branches in one frame.
-pub const BRANCHES_MAX: usize = 400;
 
 pub(super) const CHECK: u8 = 9;
 pub(super) const BRANCHES: u8 = 10;
@@ -90,13 +89,13 @@ pub(super) fn decode_check(reader: &mut Reader<'_>) -> Option<Check> {
 
 pub(super) fn decode_branches<'a>(reader: &mut Reader<'a>) -> Result<Option<Branches<'a>>, FrameError> {
     let Some((level, count)) = decode_level(reader) else { return Ok(None) };
-    check_level(level, BRANCHES_MAX, count, "BRANCHES")?;
+    check_level(level, CHECK_BRANCHES_MAX, count, "BRANCHES")?;
     Ok(reader.take(count * BRANCH_LEN).map(|entries| Branches { level, entries }))
 }
 
 pub(super) fn decode_leaves<'a>(reader: &mut Reader<'a>) -> Result<Option<Leaves<'a>>, FrameError> {
     let Some((level, count)) = decode_level(reader) else { return Ok(None) };
-    check_level(level, BRANCHES_MAX * FAN_OUT, count, "LEAVES")?;
+    check_level(level, CHECK_BRANCHES_MAX * FAN_OUT, count, "LEAVES")?;
     Ok(reader.take(count * 8).map(|entries| Leaves { level, entries }))
 }
 
@@ -121,9 +120,9 @@ impl Encoder {
         });
     }
 
-    /// Encodes branches and their children's sums, at most [`BRANCHES_MAX`].
+    /// Encodes branches and their children's sums, at most [`CHECK_BRANCHES_MAX`].
     pub fn branches(&mut self, level: Level, branches: &[(u64, [u64; FAN_OUT])]) {
-        debug_assert!(branches.len() <= BRANCHES_MAX, "whoever asks does not ask for more");
+        debug_assert!(branches.len() <= CHECK_BRANCHES_MAX, "whoever asks does not ask for more");
         self.level(BRANCHES, level, branches.len(), |out| {
             for (place, sums) in branches {
                 put_u64(out, *place);
@@ -132,9 +131,9 @@ impl Encoder {
         });
     }
 
-    /// Encodes places below which the sender's records are on their way, at most [`BRANCHES_MAX`] times [`FAN_OUT`].
+    /// Encodes places below which the sender's records are on their way, at most [`CHECK_BRANCHES_MAX`] times [`FAN_OUT`].
     pub fn leaves(&mut self, level: Level, places: &[u64]) {
-        debug_assert!(places.len() <= BRANCHES_MAX * FAN_OUT, "no more are ever compared at once");
+        debug_assert!(places.len() <= CHECK_BRANCHES_MAX * FAN_OUT, "no more are ever compared at once");
         self.level(LEAVES, level, places.len(), |out| {
             places.iter().for_each(|&place| put_u64(out, place));
         });
@@ -180,8 +179,8 @@ mod tests {
     #[test]
     fn the_longest_frames_fit_and_no_tree_is_deeper_than_its_hash() {
         let mut encoder = Encoder::default();
-        encoder.branches(LEVEL, &vec![(0, [0; FAN_OUT]); BRANCHES_MAX]);
-        encoder.leaves(LEVEL, &vec![0; BRANCHES_MAX * FAN_OUT]);
+        encoder.branches(LEVEL, &vec![(0, [0; FAN_OUT]); CHECK_BRANCHES_MAX]);
+        encoder.leaves(LEVEL, &vec![0; CHECK_BRANCHES_MAX * FAN_OUT]);
         assert!(decode(encoder.bytes()).unwrap().is_some());
         encoder.clear();
         encoder.leaves(Level { depth: DEPTH_MAX, ..LEVEL }, &[0]);

@@ -13,19 +13,14 @@
 use super::{LinkId, Outbox, Shard, Wake, roots::Weight};
 use crate::{
     codec::{
-        check::{BRANCHES_MAX, Branches, Check, DEPTH_MAX, FAN_OUT, Leaves, Level},
+        check::{Branches, Check, DEPTH_MAX, FAN_OUT, Leaves, Level},
         link::Encoder,
     },
+    limits::{CHECK_BRANCHES_MAX, CHECK_LEAF_RECORDS_MAX, CHECK_MARGIN_NS, CHECK_PAUSE},
     store::{Slot, SlotId},
     types::KeyHash,
 };
 
-/// What expires within this time from now is not compared, nanoseconds.
-const MARGIN_NS: u64 = 2_000_000_000;
-/// A branch in which this server holds so few records is not looked into: they are sent.
-const LEAF_RECORDS_MAX: u32 = 2;
-/// So many checks of a shard are left out after one that found a difference, to give the repair time.
-const PAUSE: u8 = 4;
 /// Bits of one step.
 const STEP: u32 = FAN_OUT.trailing_zeros();
 
@@ -40,7 +35,7 @@ impl Shard {
     /// Appends what this shard holds, unless there is something left to send.
     pub fn write_check(&self, link: LinkId, now_ns: u64, encoder: &mut Encoder) {
         let Some(outbox) = self.outbox_if_quiet(link) else { return };
-        let from_ns = now_ns.saturating_add(MARGIN_NS);
+        let from_ns = now_ns.saturating_add(CHECK_MARGIN_NS);
         encoder.check(&Check {
             shard: self.settings.index,
             received: outbox.received,
@@ -66,7 +61,7 @@ impl Shard {
         if !differs {
             return nothing;
         }
-        outbox.check_pause = PAUSE;
+        outbox.check_pause = CHECK_PAUSE;
         let level = Level { shard: check.shard, depth: 0, from_ns: check.from_ns };
         outbox.branches = Some((level, vec![0]));
         (true, self.ready(link.bit()))
@@ -85,13 +80,13 @@ impl Shard {
         let (mut deeper, mut leaves) = (Vec::new(), Vec::new());
         for ((place, theirs), ours) in theirs.iter().zip(self.sums(level, &places)) {
             for child in (0..FAN_OUT).filter(|&child| theirs[child] != ours.sums[child]) {
-                let is_leaf = ours.records[child] <= LEAF_RECORDS_MAX || below.depth == DEPTH_MAX;
+                let is_leaf = ours.records[child] <= CHECK_LEAF_RECORDS_MAX || below.depth == DEPTH_MAX;
                 let list = if is_leaf { &mut leaves } else { &mut deeper };
                 list.push(place | child_bits(child, below.depth));
             }
         }
         // What is left out is found again by a later check.
-        deeper.truncate(BRANCHES_MAX);
+        deeper.truncate(CHECK_BRANCHES_MAX);
         let wake = self.send_all(link, below, &leaves);
         let outbox = self.outbox(link);
         outbox.branches = (!deeper.is_empty()).then_some((below, deeper));

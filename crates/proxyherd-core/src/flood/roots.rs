@@ -6,10 +6,7 @@
 
 use std::collections::BTreeMap;
 
-/// Into how many slices the time for which a record is kept is cut.
-const SLICES: u64 = 16;
-/// The shortest slice, nanoseconds.
-const SLICE_MIN_NS: u64 = 1_000_000_000;
+use crate::limits::{CHECK_SLICE_MIN_NS, CHECK_SLICES};
 
 /// What of a record counts, and when it no longer does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +21,7 @@ impl Weight {
     pub(super) fn new(received_ns: u64, ttl_ns: Option<u64>, digest: u64) -> Weight {
         let slice = ttl_ns.map(|ttl_ns| {
             let expiry_ns = received_ns.saturating_add(ttl_ns);
-            expiry_ns - expiry_ns % (ttl_ns / SLICES).max(SLICE_MIN_NS)
+            expiry_ns - expiry_ns % (ttl_ns / CHECK_SLICES).max(CHECK_SLICE_MIN_NS)
         });
         Weight { slice, digest }
     }
