@@ -38,9 +38,9 @@
 //! Invariant I1 is proved whenever a vector moves, against a ledger of all updates that any server ever took; no
 //! server's answer goes back in time; the bounds of the outboxes and the core's own bookkeeping are looked at every
 //! half minute. After a peace the herd may be *calm*: clients report and nothing goes wrong, and the copies of each
-//! change are counted; along a tree there is one for each server but the first. A run in which too little happened, by any of its gates, does not count. Each seed is run twice and
-//! has to leave the same trace. Of a seed that fails the shortest way to its failure is looked for, with ever
-//! fewer faults and clients.
+//! change are counted; along a tree there is one for each server but the first. A run in which too little happened, by
+//! any of its gates, does not count. Each seed is run twice and has to leave the same trace. Of a seed that fails the
+//! shortest way to its failure is looked for, with ever fewer faults and clients.
 //!
 //! # Rules that are known to be bad
 //!
@@ -54,7 +54,8 @@
 //! - `keep-to-myself`: what comes over a link is not passed on;
 //! - `merge-by-arrival`: whatever comes last is kept;
 //! - `lose-some`: now and then a record that has come is not kept. This one the servers notice themselves, and repair;
-//! - `mark-what-was-cleared`: when a link is told of changes no more and its FIFO is cleared, a marker is sent all the same;
+//! - `mark-what-was-cleared`: when a link is told of changes no more and its FIFO is cleared, a marker is sent all the
+//!   same;
 //! - `skip-the-resend`: when a link is told of changes again, what the neighbour has missed is not sent.
 //!
 //! # Where things are

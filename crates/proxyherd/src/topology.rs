@@ -1,8 +1,9 @@
 //! Keeps a running server with its file: when herd.toml changes, or SIGHUP asks, it is read again with what was set
 //! outside it at the start, and servers and links come and go. No client is dropped for it.
 //!
-//! A file that is wrong, or that has this server no more, changes nothing. What is read once at the start waits for the
-//! next one, and the log says so. Which links there are is the file's to say; how they are made and ended, `peer`'s.
+//! A file that is wrong, is another herd's or another kind of links', or has this server no more, changes nothing. What is
+//! read once at the start waits for the next one, and the log says so. Which links there are is the file's to say; how
+//! they are made and ended, `peer`'s.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -61,7 +62,8 @@ impl Watcher {
                 Some(()) = hangups.recv() => true,
                 _ = looks.tick() => false,
             };
-            let seen = stamp_of(self.started.path.clone()).await;
+            let looked = stop.run_until_cancelled(stamp_of(self.started.path.clone()));
+            let Some(seen) = looked.await else { return };
             let is_settled = Some(seen) == seen_before && Some(seen) != read;
             seen_before = Some(seen);
             if is_asked || is_settled {

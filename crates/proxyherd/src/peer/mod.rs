@@ -1,7 +1,8 @@
 //! The sockets between servers: dialling, accepting, the handshake, and who speaks on a link.
 //!
-//! One end of each link dials and dials again, the other accepts; links come and go with the topology ([`Peers::change`]). Who is at the other end is `wire`'s to find out,
-//! what is said then is `session`'s. Nothing here knows what frames do to the map.
+//! One end of each link dials and dials again, the other accepts; links come and go with the topology
+//! ([`Peers::change`]). Who is at the other end is `wire`'s to find out, what is said then is `session`'s. Nothing here
+//! knows what frames do to the map.
 
 mod handshakes;
 mod session;
@@ -207,8 +208,8 @@ async fn dial_and_speak(
         return Trouble::Removed;
     }
     let how = format!("dialled {address}");
-    // Should it be elsewhere from now on, it is dialled there when this connection ends: a server that is yet to move would
-    // be cut off while it serves.
+    // Should it be elsewhere from now on, it is dialled there when this connection ends: a server that is yet to move
+    // would be cut off while it serves.
     session::speak(herd, link, joined, &how, stop).await
 }
 

@@ -2,7 +2,8 @@
 //! whatever else comes is closed, logged with its reason, and harms nobody.
 
 use std::{
-    io::Read,
+    io::{Read, Write},
+    net::TcpListener,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -11,7 +12,7 @@ use proxyherd_core::{
     limits::HANDSHAKE_MAX,
 };
 
-use crate::harness::{Herd, Plan, WHERE_AND_WHEN, eventually, metric, neighbor, status};
+use crate::harness::{Herd, PATIENCE, Plan, WHERE_AND_WHEN, eventually, metric, neighbor, status};
 
 /// The pair's Riley, with a client whose record must stay as it is; Jaquez is not there.
 fn riley_alone() -> (Herd, String) {
@@ -45,6 +46,24 @@ fn what_is_no_hello_is_closed_and_logged() {
         assert!(line.contains(reason) && line.contains("  !  "), "{what}: {line}");
     }
     assert_eq!(herd.located("Riley", &["kiwi"]), [at]);
+}
+
+#[test]
+fn who_dials_and_is_not_content_with_the_answer_says_why() {
+    let mut herd = Plan::pair().prepare();
+    let port = TcpListener::bind(herd.at("Riley").peer).unwrap();
+    herd.start("Jaquez");
+    let (mut answerer, _) = port.accept().unwrap();
+    answerer.set_read_timeout(Some(PATIENCE)).unwrap();
+    let other = Hello { herd: "another".into(), ..neighbor::hello("Riley") };
+    answerer.write_all(&neighbor::bytes_of(&other)).unwrap();
+    let said = neighbor::rest(&answerer);
+    let (hello, len) = decode(&said).unwrap().unwrap();
+    assert!(matches!(hello, Frame::Hello(_)), "{hello:?}");
+    let (refusal, _) = decode(&said[len..]).unwrap().unwrap();
+    let Frame::Refusal(why) = refusal else { panic!("{refusal:?}") };
+    assert!(why.contains("another"), "{why}");
+    herd.wait_for_log("Jaquez", why);
 }
 
 #[test]
