@@ -80,14 +80,16 @@ pub(crate) fn report_of(around: (f64, f64), client: u32, unix_ns: u64) -> String
     report
 }
 
-/// Clients stand on a grid of a thousand columns, some twenty metres apart. White space makes up the length.
+/// Clients stand on a grid of a thousand columns, some twenty metres apart, whose first row has `around` in its middle.
+/// White space makes up the length.
 fn line(what: Line, around: (f64, f64), client: u32) -> String {
     let name = client_name(client);
     let line = match what {
         Line::Question => format!("WHATSAT {name} 10 5"),
         Line::Report => {
             let (row, column) = (client / 1000, client % 1000);
-            let (north, east) = (around.0 + f64::from(row) * 15e-5, around.1 - f64::from(column) * 2e-4);
+            let (north, east) =
+                (around.0 + f64::from(row) * 15e-5, around.1 + 0.1 - f64::from(column) * 2e-4);
             let head = format!("IAMAT {name} {north:+.6}{east:+.6} ");
             format!("{head:0$}{1}", LINE_LEN - 1 - STAMP_LEN, "0".repeat(STAMP_LEN))
         }
@@ -125,7 +127,7 @@ mod tests {
         let text = burst(&mut Lines::new(Line::Report, LOS_ANGELES, 42, 1, 1), 1_621_464_827_000_000_007);
         assert_eq!(
             text,
-            "IAMAT courier-000042.herd.example.com +33.900000-118.208400 1621464827.000000007\n"
+            "IAMAT courier-000042.herd.example.com +33.900000-118.108400 1621464827.000000007\n"
         );
     }
 
@@ -163,7 +165,7 @@ mod tests {
     #[test]
     fn clients_stand_where_they_are_wanted() {
         let text = burst(&mut Lines::new(Line::Report, (-8.5, 7.25), 1002, 1, 1), 1);
-        assert!(text.contains(" -8.499850+7.249600 "), "{text}");
+        assert!(text.contains(" -8.499850+7.349600 "), "{text}");
         assert_eq!(text.len(), LINE_LEN);
     }
 

@@ -67,7 +67,7 @@ fn check_nearby(sent: &[u8], answers: &[u8]) -> Result<(), WrongReply> {
         let at = answer.split(|&byte| byte == b'\n').next().unwrap_or_default();
         let json = serde_json::from_slice::<serde_json::Value>(&answer[at.len()..]);
         if at.split(|&byte| byte == b' ').nth(3) != Some(client)
-            || json.is_ok_and(|json| json["status"] != "OK")
+            || !json.is_ok_and(|json| json["status"] == "OK")
         {
             return Err(WrongReply::new(format!("to {}", printable(question)), answer));
         }
@@ -234,6 +234,8 @@ mod tests {
         Dialect::Nearby.check_burst(sent, first).unwrap();
         assert!(Dialect::Nearby.check_burst(sent, second).is_err());
         assert!(Dialect::Nearby.check_burst(sent, stream).is_err());
+        let no_json = b"AT Riley +0.2 kiwi +1+1 7\nsome places\n\n";
+        assert!(Dialect::Nearby.check_burst(sent, no_json).is_err());
     }
 
     #[test]
