@@ -595,7 +595,7 @@ mod tests {
     fn every_frame_comes_back_as_it_went() {
         let bytes = every_frame();
         let mut encoder = Encoder::default();
-        assert!(encoder.is_empty());
+        assert!(encoder.is_empty() && !encoder.is_exhausted());
         encoder.heartbeat(1);
         assert!(!encoder.is_empty());
         let (frames, end) = frames(&bytes);
@@ -614,6 +614,38 @@ mod tests {
         let record = data(Kind(200), b"of a later version");
         assert_eq!(frames[6], Frame::Record { origin: 0, seq: 14, record });
         assert_eq!(frames[8], Frame::Heartbeat(1_621_464_827_959_498_503));
+    }
+
+    #[test]
+    fn who_is_no_server_of_a_herd_is_known_by_the_first_bytes() {
+        let mut encoder = Encoder::default();
+        encoder.hello(&hello());
+        let hello = encoder.bytes().to_vec();
+        encoder.clear();
+        encoder.refusal("another herd");
+        for bytes in [&hello, encoder.bytes()] {
+            assert!((0..=bytes.len()).all(|len| may_be_hello(&bytes[..len])), "{bytes:?}");
+        }
+        let with = |at: usize, byte: u8| [&hello[..at], &[byte], &hello[at + 1..]].concat();
+        assert!(!may_be_hello(&with(2, RECORD)), "another frame");
+        assert!(
+            (HEADER_LEN..HEADER_LEN + MAGIC.len()).all(|at| !may_be_hello(&with(at, 0))),
+            "another magic"
+        );
+        assert!(!may_be_hello(b"GET / HTTP/1.1"));
+    }
+
+    #[test]
+    fn a_herds_name_has_a_longest_length() {
+        let told = |len: usize| {
+            let mut encoder = Encoder::default();
+            encoder.hello(&Hello { herd: "h".repeat(len), ..hello() });
+            frames(encoder.bytes()).1
+        };
+        assert_eq!(told(HERD_ID_LEN_MAX), Ok(0));
+        for len in [HERD_ID_LEN_MAX + 1, HERD_ID_LEN_MAX + 2] {
+            assert_eq!(told(len), Err(FrameError::Value("HELLO")));
+        }
     }
 
     #[test]
@@ -649,6 +681,7 @@ mod tests {
         encoder.marker(3, &covered);
         let (told, end) = frames(encoder.bytes());
         assert_eq!((told.len(), end), (3, Ok(0)));
+        assert!((COVERED_COUNT_MAX + 1) * COVERED_LEN + 3 > FRAME_BODY_LEN_MAX, "one more would not fit");
         let entries = told.iter().flat_map(|frame| match frame {
             Frame::Marker(marker) => marker.iter().collect::<Vec<_>>(),
             other => panic!("{other:?}"),

@@ -68,6 +68,22 @@ mod tests {
     use crate::codec::link::{Frame, decode};
 
     #[test]
+    fn no_server_has_more_links_than_there_are() {
+        let name = ServerName::new("Riley").unwrap();
+        let origin = Origin { server: name.clone(), incarnation: 7 };
+        let state = LinkState { origin, stamp: 9, up: vec![name; LINKS_MAX] };
+        let mut encoder = Encoder::default();
+        encoder.state(&state);
+        let mut bytes = encoder.bytes().to_vec();
+        assert_eq!(decode(&bytes), Ok(Some((Frame::State(state), bytes.len()))));
+        let count = bytes.iter().position(|&byte| usize::from(byte) == LINKS_MAX).unwrap();
+        for more in 1..3 {
+            bytes[count] = (LINKS_MAX + more) as u8;
+            assert_eq!(decode(&bytes), Err(FrameError::Value("STATE")));
+        }
+    }
+
+    #[test]
     fn what_the_tree_is_made_by_comes_back_as_it_went() {
         let name = |name: &str| ServerName::new(name).unwrap();
         let origin = Origin { server: name("Riley"), incarnation: 7 };

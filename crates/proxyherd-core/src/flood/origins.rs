@@ -140,3 +140,66 @@ impl Origins {
         self.entries.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::ServerName;
+
+    fn origin(server: &str, incarnation: u64) -> Origin {
+        Origin { server: ServerName::new(server).unwrap(), incarnation }
+    }
+
+    fn table() -> Origins {
+        Origins::new(origin("Riley", 1))
+    }
+
+    #[test]
+    fn an_origin_that_has_left_is_given_a_place_again() {
+        let (mut table, jaquez) = (table(), origin("Jaquez", 1));
+        let place = table.place_or_insert(&jaquez, u16::MAX).unwrap();
+        table.add_live(place);
+        assert_eq!(table.place_or_insert(&jaquez, place), Some(place));
+        assert!(table.remove_live(place));
+        assert_eq!((table.place_of(&jaquez), table.len()), (None, 1));
+        // The place still has its name.
+        assert_eq!(table.place_or_insert(&jaquez, place), Some(place));
+        assert_eq!((table.place_of(&jaquez), table.len()), (Some(place), 2));
+    }
+
+    #[test]
+    fn a_full_table_takes_in_nobody_until_someone_leaves() {
+        let mut table = table();
+        for life in 1..ORIGINS_MAX as u64 {
+            let place = table.place_or_insert(&origin("Jaquez", life), u16::MAX).unwrap();
+            table.add_live(place);
+        }
+        assert_eq!((table.len(), table.places_used()), (ORIGINS_MAX, ORIGINS_MAX));
+        let juzang = origin("Juzang", 1);
+        assert_eq!(table.place_or_insert(&juzang, u16::MAX), None);
+        assert!(table.remove_live(9));
+        assert_eq!(table.place_or_insert(&juzang, u16::MAX), Some(9));
+    }
+
+    #[test]
+    fn what_is_covered_is_news_once_and_told_once_there_is_something() {
+        let (mut table, jaquez) = (table(), origin("Jaquez", 1));
+        let place = table.place_or_insert(&jaquez, u16::MAX).unwrap();
+        table.add_live(place);
+        assert_eq!(table.vector().count(), 0);
+        assert!(table.cover(place, 5));
+        assert!(!table.cover(place, 5) && !table.cover(place, 4));
+        assert_eq!(table.vector().collect::<Vec<_>>(), [(place, &jaquez, 5)]);
+    }
+
+    #[test]
+    fn servers_have_digests_and_all_lives_of_one_have_the_same() {
+        let mut table = table();
+        let [first, second, other] = [("Jaquez", 1), ("Jaquez", 2), ("Juzang", 1)].map(|(server, life)| {
+            let place = table.place_or_insert(&origin(server, life), u16::MAX).unwrap();
+            table.digest(place)
+        });
+        assert_eq!(first, second);
+        assert_ne!(first, other);
+    }
+}

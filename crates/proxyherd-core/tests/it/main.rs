@@ -6,6 +6,7 @@ mod budget;
 mod check;
 mod data;
 mod herd;
+mod lazy;
 mod links;
 mod merge;
 mod shards;

@@ -1,0 +1,220 @@
+//! One shard and a link that is no edge of the tree: who is told what, who asks, and when.
+
+use proxyherd_core::{
+    codec::link::{Encoder, Frame, decode},
+    flood::{Held, Rules, Shard, ShardSettings, Wake},
+    limits::{PATIENCE_MAX, PATIENCE_MIN},
+    types::{KeyHash, Origin},
+};
+
+use crate::herd::{NOW_NS, link, origin, record_of, report};
+
+/// Riley's, with a lazy link at 0.
+fn shard() -> Shard {
+    let mut shard = Shard::new(ShardSettings {
+        me: origin("Riley", 1),
+        index: 3,
+        seed: 1,
+        client_ttl_ns: None,
+        client_interval_ns: 0,
+        rules: Rules::default(),
+    });
+    assert!(shard.link_lazy(link(0)).is_empty());
+    shard
+}
+
+/// A client reports here.
+fn take(shard: &mut Shard, client: &str) -> Wake {
+    let report = report(client.as_bytes(), NOW_NS);
+    let expected = shard.expect(report.client, KeyHash::of(client.as_bytes()));
+    shard.report(NOW_NS, &report, expected, true).1
+}
+
+/// A record of Jaquez's, and all before it, come over another link.
+fn hear(shard: &mut Shard, from: &Origin, seq: u64) {
+    let (client, mut guess) = (format!("{}-{seq}", from.server.as_str()), u16::MAX);
+    let report = report(client.as_bytes(), NOW_NS);
+    let held = Held { record: record_of(&report), origin: from, seq };
+    let _ = shard.apply(NOW_NS, link(1), held, KeyHash::of(client.as_bytes()), &mut guess);
+    let _ = shard.cover(link(1), from, seq);
+}
+
+/// What stands in the encoder, each frame in short.
+fn told(encoder: &mut Encoder) -> Vec<String> {
+    let (mut bytes, mut told) = (encoder.bytes(), Vec::new());
+    while let Some((frame, len)) = decode(bytes).unwrap() {
+        bytes = &bytes[len..];
+        told.push(match frame {
+            Frame::Origin { .. } => continue,
+            Frame::Record { record, .. } => format!("record {}", record.key.escape_ascii()),
+            Frame::Marker(covered) => format!("marker {:?}", covered.iter().collect::<Vec<_>>()),
+            Frame::Ihave(covered) => format!("ihave {:?}", covered.iter().collect::<Vec<_>>()),
+            Frame::Graft { covered, is_once } => {
+                format!("graft {:?} {is_once}", covered.iter().collect::<Vec<_>>())
+            }
+            other => panic!("{other:?}"),
+        });
+    }
+    assert!(bytes.is_empty());
+    encoder.clear();
+    told
+}
+
+fn flush(shard: &mut Shard, encoder: &mut Encoder) -> Vec<String> {
+    while !shard.flush(link(0), encoder, usize::MAX) {}
+    told(encoder)
+}
+
+fn beat(shard: &mut Shard, encoder: &mut Encoder) -> Vec<String> {
+    shard.beat(link(0), encoder);
+    told(encoder)
+}
+
+#[test]
+fn who_is_told_of_no_changes_hears_in_heartbeats_how_far_all_is_covered() {
+    let (mut shard, mut out) = (shard(), Encoder::default());
+    assert!(take(&mut shard, "a").is_empty());
+    assert!(flush(&mut shard, &mut out).is_empty());
+    assert_eq!(beat(&mut shard, &mut out), ["ihave [(0, 1)]"]);
+    assert!(beat(&mut shard, &mut out).is_empty(), "it is told once");
+    assert!(take(&mut shard, "b").is_empty());
+    assert_eq!(beat(&mut shard, &mut out), ["ihave [(0, 2)]"]);
+}
+
+#[test]
+fn who_asks_is_told_what_is_above_its_vector_and_then_all_changes_until_it_wants_no_more() {
+    let (mut shard, mut out) = (shard(), Encoder::default());
+    for client in ["a", "b"] {
+        assert!(take(&mut shard, client).is_empty());
+    }
+    let riley = origin("Riley", 1);
+    assert!(!shard.graft(link(0), &[(riley.clone(), 1)], false).is_empty());
+    assert!(shard.is_eager(link(0)));
+    assert_eq!(flush(&mut shard, &mut out), ["record b", "marker [(0, 2)]"]);
+    assert!(!take(&mut shard, "c").is_empty());
+    assert_eq!(flush(&mut shard, &mut out), ["record c", "marker [(0, 3)]"]);
+    assert!(beat(&mut shard, &mut out).is_empty(), "there is nothing to promise");
+    // What is queued when it wants no more is not sent, and neither is it taken for sent.
+    assert!(!take(&mut shard, "d").is_empty());
+    assert!(shard.link_lazy(link(0)).is_empty());
+    assert!(!shard.is_eager(link(0)));
+    assert!(flush(&mut shard, &mut out).is_empty());
+    assert_eq!(beat(&mut shard, &mut out), ["ihave [(0, 4)]"]);
+    assert!(!shard.graft(link(0), &[(riley, 3)], false).is_empty());
+    assert_eq!(flush(&mut shard, &mut out), ["record d", "marker [(0, 4)]"]);
+}
+
+#[test]
+fn what_was_told_before_the_neighbour_wanted_no_more_is_promised_again() {
+    let (mut shard, mut out) = (shard(), Encoder::default());
+    let _ = shard.graft(link(0), &[], false);
+    let _ = take(&mut shard, "a");
+    assert_eq!(flush(&mut shard, &mut out), ["record a", "marker [(0, 1)]"]);
+    let _ = shard.link_lazy(link(0));
+    assert_eq!(beat(&mut shard, &mut out), ["ihave [(0, 1)]"]);
+}
+
+#[test]
+fn who_asks_once_is_answered_once_and_from_the_front_only_when_that_is_done() {
+    let (mut shard, mut out) = (shard(), Encoder::default());
+    for client in ["a", "b"] {
+        let _ = take(&mut shard, client);
+    }
+    for _ in 0..2 {
+        assert!(!shard.graft(link(0), &[], true).is_empty());
+        assert!(!shard.flush(link(0), &mut out, 1), "one record at a time");
+        assert!(shard.graft(link(0), &[], true).is_empty(), "the rest is on its way");
+        assert_eq!(flush(&mut shard, &mut out), ["record a", "record b", "marker [(0, 2)]"]);
+        assert!(!shard.is_eager(link(0)));
+        assert!(flush(&mut shard, &mut out).is_empty());
+    }
+    assert!(take(&mut shard, "c").is_empty(), "changes are not told");
+}
+
+#[test]
+fn who_is_told_of_changes_and_asks_once_is_answered_and_goes_on_being_told() {
+    let (mut shard, mut out) = (shard(), Encoder::default());
+    let _ = shard.graft(link(0), &[], false);
+    let _ = take(&mut shard, "a");
+    assert_eq!(flush(&mut shard, &mut out), ["record a", "marker [(0, 1)]"]);
+    let _ = take(&mut shard, "b");
+    assert!(!shard.graft(link(0), &[], true).is_empty());
+    assert_eq!(flush(&mut shard, &mut out), ["record a", "record b", "marker [(0, 2)]"]);
+    assert!(shard.is_eager(link(0)));
+}
+
+/// After how many heartbeats it asks.
+fn beats_until_asked(shard: &mut Shard, out: &mut Encoder, graft: &str) -> usize {
+    for beats in 1..100 {
+        let told = beat(shard, out);
+        if !told.is_empty() {
+            assert_eq!(told, [graft]);
+            return beats;
+        }
+    }
+    panic!("it never asks");
+}
+
+#[test]
+fn what_is_promised_and_does_not_come_is_asked_for_with_more_patience_each_time() {
+    let (mut shard, mut out) = (shard(), Encoder::default());
+    let jaquez = origin("Jaquez", 1);
+    hear(&mut shard, &jaquez, 1);
+    assert_eq!(beat(&mut shard, &mut out), ["ihave [(0, 1)]"]);
+    let mut patience = PATIENCE_MIN;
+    for _ in 0..5 {
+        shard.hear_promise(link(0), vec![(jaquez.clone(), 9)]);
+        let beats = beats_until_asked(&mut shard, &mut out, "graft [(0, 1)] true");
+        assert_eq!(beats, usize::from(patience) + 1);
+        patience = (2 * patience).min(PATIENCE_MAX);
+        assert!((0..50).all(|_| beat(&mut shard, &mut out).is_empty()), "it is asked for once");
+    }
+    assert_eq!(patience, PATIENCE_MAX);
+}
+
+#[test]
+fn what_is_promised_and_comes_is_not_asked_for_and_the_next_promise_counts() {
+    let (mut shard, mut out) = (shard(), Encoder::default());
+    let (jaquez, juzang) = (origin("Jaquez", 1), origin("Juzang", 1));
+    hear(&mut shard, &jaquez, 1);
+    hear(&mut shard, &juzang, 1);
+    assert_eq!(beat(&mut shard, &mut out), ["ihave [(0, 1), (1, 1)]"]);
+    shard.hear_promise(link(0), vec![(jaquez.clone(), 2)]);
+    assert!(beat(&mut shard, &mut out).is_empty());
+    // While the first is being waited for, later ones gather.
+    for later in [(&jaquez, 3), (&jaquez, 2), (&juzang, 4)] {
+        shard.hear_promise(link(0), vec![(later.0.clone(), later.1)]);
+    }
+    hear(&mut shard, &jaquez, 2);
+    assert_eq!(beat(&mut shard, &mut out), ["ihave [(0, 2)]"]);
+    hear(&mut shard, &jaquez, 3);
+    hear(&mut shard, &juzang, 3);
+    assert_eq!(beat(&mut shard, &mut out), ["ihave [(0, 3), (1, 3)]"]);
+    let beats = beats_until_asked(&mut shard, &mut out, "graft [(0, 3), (1, 3)] true");
+    assert_eq!(beats, usize::from(PATIENCE_MIN), "Juzang's fourth has not come");
+    shard.hear_promise(link(0), vec![(jaquez, 3), (juzang.clone(), 4)]);
+    hear(&mut shard, &juzang, 4);
+    assert_eq!(beat(&mut shard, &mut out), ["ihave [(1, 4)]"]);
+    assert!((0..50).all(|_| beat(&mut shard, &mut out).is_empty()));
+}
+
+#[test]
+fn who_tells_of_changes_has_nothing_to_promise() {
+    let (mut shard, mut out) = (shard(), Encoder::default());
+    let jaquez = origin("Jaquez", 1);
+    shard.hear_promise(link(0), vec![(jaquez.clone(), 9)]);
+    shard.feed(link(0), true);
+    shard.hear_promise(link(0), vec![(jaquez.clone(), 9)]);
+    assert!((0..50).all(|_| beat(&mut shard, &mut out).is_empty()));
+    shard.feed(link(0), false);
+    shard.hear_promise(link(0), vec![(jaquez, 9)]);
+    assert_eq!(beats_until_asked(&mut shard, &mut out, "graft [] true"), usize::from(PATIENCE_MIN) + 1);
+}
+
+#[test]
+fn a_wake_is_of_some_links_or_of_none() {
+    assert!(Wake::default().is_empty());
+    let wake: Wake = [link(2), link(2), link(5)].into_iter().collect();
+    assert!(!wake.is_empty());
+    assert_eq!(wake.links().collect::<Vec<_>>(), [link(2), link(5)]);
+}
