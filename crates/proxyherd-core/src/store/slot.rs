@@ -187,4 +187,32 @@ mod tests {
     fn a_slot_is_one_cache_line() {
         assert_eq!((size_of::<Slot>(), align_of::<Slot>()), (64, 64));
     }
+
+    /// The numbers are part of version 2 of the link protocol: servers that disagree on them repair without end.
+    #[test]
+    fn the_digest_that_servers_compare_stays_what_it_is() {
+        let mut attributes = crate::types::AttributesBuf::default();
+        attributes.set("note", "on my way").unwrap();
+        let timestamp = Timestamp::parse(b"1621464827.959498503").unwrap();
+        let coordinates = Coordinates::parse(b"+34.068930-118.445127").unwrap();
+        let location = |attributes| Body::Location { coordinates, attributes };
+        let bodies = [
+            (Kind::CLIENT, location(attributes.borrow())),
+            (Kind::CLIENT, location(Attributes::NONE)),
+            (Kind::CLIENT, Body::Gone),
+            (Kind(200), Body::Data { keep_s: 86_400, bytes: b"of a later version" }),
+        ];
+        let mut digests = Vec::new();
+        for (kind, body) in bodies {
+            let difference = Difference::from_nanos(263_873_386, timestamp).unwrap();
+            let mut slot = Slot::default();
+            slot.fill(&Record { kind, key: b"kiwi", body, timestamp, difference });
+            let (key, server) = (KeyHash::of(b"kiwi"), 0xE703_7ED1_A0B4_28DB);
+            digests.push(slot.digest(key, server));
+        }
+        assert_eq!(
+            digests,
+            [0x7781_7CD7_6685_8813, 0xC548_C44B_65B7_4A81, 0xF8D1_A707_566D_7374, 0x40FD_E46A_AADD_A800]
+        );
+    }
 }
