@@ -62,6 +62,9 @@ pub const LINKS_MAX: usize = 32;
 pub const TREE_SERVERS_MAX: usize = 256;
 /// At so many looks in a row a server that has left the herd must be out of reach to be forgotten by the tree.
 pub const TREE_LOST_LOOKS: u8 = 5;
+/// At so many looks another process must have spoken in this server's name to be taken for alive: what one that has
+/// ended left behind is heard once or twice.
+pub const TREE_NAMESAKE_LOOKS: u8 = 5;
 /// After so many heartbeats a server that still lacks what a neighbour has, and is not told of changes by it, asks for
 /// it; after twice as many each time that it had to, up to the most.
 pub const PATIENCE_MIN: u8 = 2;

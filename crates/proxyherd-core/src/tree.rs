@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::{
     flood::LinkId,
-    limits::{LINKS_MAX, TREE_LOST_LOOKS, TREE_SERVERS_MAX},
+    limits::{LINKS_MAX, TREE_LOST_LOOKS, TREE_NAMESAKE_LOOKS, TREE_SERVERS_MAX},
     types::{LinkState, Origin, ServerName},
 };
 
@@ -22,8 +22,23 @@ pub(crate) struct Tree {
     states: BTreeMap<ServerName, LinkState>,
     /// Servers that have left the herd and that no way leads to, and at how many looks in a row that was so.
     lost: BTreeMap<ServerName, u8>,
+    namesake: Namesake,
     me: ServerName,
     links: Box<[Option<Link>]>,
+}
+
+/// Who else speaks in this server's name: an earlier life, once, or a process that should not be there, for as long as
+/// it is.
+#[derive(Debug, Default)]
+struct Namesake {
+    /// Whether it was contradicted since the last look.
+    is_answered: bool,
+    /// The newest stamp of its that has not been contradicted.
+    stamp: Option<u64>,
+    /// One more for each look before which it had spoken, one less for each other: two that have the same neighbour
+    /// take its link from each other, and are not heard all the time.
+    looks: u8,
+    is_alive: bool,
 }
 
 /// A link that is up and whose other end knows of trees.
@@ -44,8 +59,8 @@ impl Tree {
         // A later life begins where the one before can hardly have come to; if it has, the herd will say so.
         let state = LinkState { stamp: me.incarnation, origin: me, up: Vec::new() };
         let states = BTreeMap::from([(name.clone(), state)]);
-        let lost = BTreeMap::new();
-        Tree { states, lost, me: name, links: (0..LINKS_MAX).map(|_| None).collect() }
+        let links = (0..LINKS_MAX).map(|_| None).collect();
+        Tree { states, lost: BTreeMap::new(), namesake: Namesake::default(), me: name, links }
     }
 
     /// A link is up: the neighbour is to be told all states, and everybody that there is one link more.
@@ -83,15 +98,38 @@ impl Tree {
         is_news
     }
 
-    /// What an earlier life has said must not be taken for newer than what this one says.
+    /// What an earlier life has said must not be taken for newer than what this one says. Two lives at once would
+    /// contradict each other as fast as the links carry it: only the first time since the last look is it done at once.
     fn hear_of_myself(&mut self, state: &LinkState) -> bool {
-        let mine = self.states.get_mut(&self.me).expect("this server's own state is always there");
+        let mine = &self.states[&self.me];
         if state.stamp < mine.stamp || (state.stamp == mine.stamp && state.origin == mine.origin) {
             return false;
         }
-        mine.stamp = state.stamp;
+        self.namesake.stamp = self.namesake.stamp.max(Some(state.stamp));
+        if self.namesake.is_answered {
+            return false;
+        }
+        self.namesake.is_answered = true;
         self.say();
         true
+    }
+
+    /// One look at who else speaks in this server's name: contradicts what has not been. Says whether that is news for
+    /// the links.
+    pub(crate) fn contradict(&mut self) -> bool {
+        let Namesake { is_answered, stamp, looks, is_alive } = &mut self.namesake;
+        *looks = if *is_answered { TREE_NAMESAKE_LOOKS.min(*looks + 1) } else { looks.saturating_sub(1) };
+        *is_alive = *looks > 0 && (*is_alive || *looks == TREE_NAMESAKE_LOOKS);
+        *is_answered = stamp.is_some();
+        if *is_answered {
+            self.say();
+        }
+        self.namesake.is_answered
+    }
+
+    /// Whether another process goes on speaking in this server's name.
+    pub(crate) fn has_namesake(&self) -> bool {
+        self.namesake.is_alive
     }
 
     /// One look at who has left the herd: what a server has said is forgotten once it is no member any more and no way
@@ -125,7 +163,7 @@ impl Tree {
     fn say(&mut self) {
         let up = self.links.iter().flatten().map(|link| link.neighbour.clone()).collect();
         let mine = self.states.get_mut(&self.me).expect("this server's own state is always there");
-        mine.stamp = mine.stamp.saturating_add(1);
+        mine.stamp = mine.stamp.max(self.namesake.stamp.take().unwrap_or(0)).saturating_add(1);
         mine.up = up;
         let me = self.me.clone();
         self.untold(&me, None);
@@ -325,6 +363,39 @@ mod tests {
             settle(&mut trees);
             check(&trees, 2);
         }
+    }
+
+    #[test]
+    fn two_processes_of_one_name_contradict_each_other_once_a_look_and_are_told_of_it() {
+        // Servers 0 and 2 have one name.
+        let mut trees = vec![born(0, 1), born(1, 1), born(0, 2)];
+        for end in [0, 2] {
+            trees[1].link_up(link(end), name(0));
+            trees[end].link_up(link(1), name(1));
+        }
+        settle(&mut trees);
+        for look in 0..TREE_NAMESAKE_LOOKS {
+            assert!(!trees[0].has_namesake() && !trees[2].has_namesake(), "at look {look}");
+            let stamps: Vec<_> = trees.iter().map(|tree| tree.states[&name(0)].stamp).collect();
+            for end in [0, 2] {
+                trees[end].contradict();
+                settle(&mut trees);
+            }
+            let said = trees[1].states[&name(0)].stamp - stamps[1];
+            assert!((1..=4).contains(&said), "{said} times in one look");
+        }
+        assert!(trees[0].has_namesake() && trees[2].has_namesake());
+        // One of them is stopped.
+        trees.truncate(2);
+        trees[1].link_down(link(2));
+        for _ in 0..2 {
+            settle(&mut trees);
+            trees[0].contradict();
+        }
+        assert!(trees[0].has_namesake(), "it may be back in a moment");
+        (0..TREE_NAMESAKE_LOOKS).for_each(|_| assert!(!trees[0].contradict()));
+        assert!(!trees[0].has_namesake());
+        check(&trees, 1);
     }
 
     #[test]

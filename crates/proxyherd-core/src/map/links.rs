@@ -145,10 +145,17 @@ impl Map {
         self.beats[link.index()].end();
     }
 
-    /// Forgets, bit by bit, what servers have said of their links that are no members any more; to be called about once
-    /// a second.
-    pub fn forget_lost(&self, is_member: impl Fn(&ServerName) -> bool) {
-        self.tree.lock().forget_lost(is_member);
+    /// One look at what servers say of their links, to be taken about once a second. Forgets, bit by bit, what those
+    /// have said that are no members any more, and contradicts whoever speaks in this server's name.
+    pub fn look_at_tree(&self, is_member: impl Fn(&ServerName) -> bool) -> Wake {
+        let mut tree = self.tree.lock();
+        tree.forget_lost(is_member);
+        if tree.contradict() { self.tree_ready(&tree) } else { Wake::default() }
+    }
+
+    /// Whether another process goes on speaking in this server's name.
+    pub fn has_namesake(&self) -> bool {
+        self.tree.lock().has_namesake()
     }
 
     /// The servers among which the spanning tree is, this one among them.

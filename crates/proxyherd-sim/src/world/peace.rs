@@ -14,7 +14,7 @@ const ASKING_INTERVAL: Nanos = 250 * MILLISECOND;
 const BEFORE_CALM: Nanos = 8 * SECOND;
 /// How long clients report while nothing goes wrong.
 const CALM: Nanos = 10 * SECOND;
-/// How often servers look for what has expired, and at how many slots of each shard.
+/// How often servers look at the tree and for what has expired, and at how many slots of each shard.
 const SWEEP_INTERVAL: Nanos = 3 * SECOND;
 const SWEEP_SLOTS: usize = 3;
 
@@ -53,12 +53,17 @@ impl World {
         self.timeline.put(self.now + ASKING_INTERVAL, Event::Agree);
     }
 
-    /// Servers look for what has expired, a few slots at a time.
+    /// Servers look at the tree, and for what has expired, a few slots at a time.
     pub(super) fn sweep(&mut self) {
+        for server in 0..self.servers.len() {
+            if self.servers[server].paused_until <= self.now {
+                self.with(server, |life, out| life.wake(life.map.look_at_tree(|_| true), out));
+            }
+        }
         if self.scenario.client_ttl.is_some() {
             self.sweep_slots(SWEEP_SLOTS);
-            self.timeline.put(self.now + SWEEP_INTERVAL, Event::Sweep);
         }
+        self.timeline.put(self.now + SWEEP_INTERVAL, Event::Sweep);
     }
 
     fn sweep_slots(&self, slots: usize) {

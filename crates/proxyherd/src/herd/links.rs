@@ -74,6 +74,9 @@ pub struct LinkState {
     pub trouble: Option<String>,
     /// Ends the connection that is in use.
     stop: CancellationToken,
+    /// The lives of the neighbour that dialled here last and before that, and whether both are alive.
+    lives: [Option<u64>; 2],
+    has_two_lives: bool,
 }
 
 impl Links {
@@ -170,6 +173,20 @@ impl Link {
     /// How it is now.
     pub fn state(&self) -> LinkState {
         self.state.lock().clone()
+    }
+
+    /// This life of the neighbour has dialled. Says whether that shows what was not known: that another, which dialled
+    /// after it had before, is alive too.
+    pub fn dialled_by(&self, life: u64) -> bool {
+        let mut state = self.state.lock();
+        let [last, before] = state.lives;
+        if last == Some(life) {
+            return false;
+        }
+        state.lives = [Some(life), last];
+        let had_two_lives = state.has_two_lives;
+        state.has_two_lives = before == Some(life);
+        state.has_two_lives && !had_two_lives
     }
 
     /// It is up, and both ends speak `version`. The token ends the connection when a newer one wants the link.

@@ -29,7 +29,7 @@ use crate::{
     clock,
     config::{Config, Flood, Server},
     credentials::Credentials,
-    log::ServerLog,
+    log::{LogLevel, ServerLog, Subject},
     places::{Places, Purse},
     watchdog::Health,
 };
@@ -60,6 +60,7 @@ pub struct Herd {
     map: Map,
     members: RwLock<Arc<[ServerName]>>,
     started: Instant,
+    has_namesake: AtomicBool,
     is_draining: AtomicBool,
 }
 
@@ -117,6 +118,7 @@ impl Herd {
             map,
             members: RwLock::new(config.names()),
             started: Instant::now(),
+            has_namesake: AtomicBool::new(false),
             is_draining: AtomicBool::new(false),
         })
     }
@@ -176,11 +178,23 @@ impl Herd {
         }
     }
 
-    /// Forgets some of what has expired; to be called about once a second.
+    /// Forgets some of what has expired, and looks at the tree; to be called about once a second.
     pub fn sweep(&self) {
         self.map.sweep(clock::now_ns(), SWEEP_SLOTS);
         let members = self.members();
-        self.map.forget_lost(|server| members.contains(server));
+        self.wake(self.map.look_at_tree(|server| members.contains(server)));
+        let has_namesake = self.map.has_namesake();
+        let had_namesake = self.has_namesake.swap(has_namesake, Relaxed);
+        if has_namesake && !had_namesake {
+            self.log.event(
+                LogLevel::Warn,
+                Subject::Server,
+                format_args!(
+                    "another process runs as {} in this herd: stop one of the two, or give it a name of its own",
+                    self.name()
+                ),
+            );
+        }
         self.places.sweep();
     }
 

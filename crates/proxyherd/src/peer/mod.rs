@@ -257,6 +257,13 @@ async fn welcome(
     if link.leaving.is_cancelled() {
         return refuse(wire, stranger(herd, link)).await;
     }
+    if link.dialled_by(hello.origin.incarnation) {
+        let message = format_args!(
+            "two processes run as {} and take this link from each other: stop one of them",
+            link.neighbor
+        );
+        herd.log.event(LogLevel::Warn, Subject::Link(&link.neighbor), message);
+    }
     let trouble = match wire::say(&mut wire, |encoder| encoder.hello(&answer)).await {
         Ok(()) => {
             let joined = Joined { wire, received, agreed: herd.identity.agreed(&hello) };

@@ -1,6 +1,6 @@
 //! Changes go along a spanning tree: each comes to each server once.
 
-use crate::harness::{Herd, LINKS, Plan, eventually, metric, status};
+use crate::harness::{Herd, LINKS, Plan, Process, eventually, metric, status};
 
 const ALL: [&str; 5] = ["Riley", "Jaquez", "Juzang", "Campbell", "Bernard"];
 const CLIENTS: usize = 500;
@@ -49,4 +49,37 @@ fn with_flood_all_every_link_is_told() {
     });
     let sent = records_sent(&herd);
     assert!(sent > (CLIENTS * ALL.len()) as f64, "{sent}");
+}
+
+/// A second process of a server, as when its directory was copied to another host and the first one forgotten. It
+/// dials those servers of `herd` that are its neighbours by `plan`.
+fn namesake(herd: &Herd, name: &str, plan: &Plan) -> (Herd, Process) {
+    let other = plan.prepare();
+    let peer = |herd: &Herd, near: &str| herd.at(near).peer.to_string();
+    let redirected = |text: String, near: &str| text.replace(&peer(&other, near), &peer(herd, near));
+    other.write_file("herd.toml", &plan.neighbors(name).fold(other.text(), redirected));
+    let process = Process::proxyherd(other.dir(), &["serve", "--config", "herd.toml", "--name", name]);
+    (other, process)
+}
+
+#[test]
+fn two_processes_of_one_name_and_one_neighbour_are_told_of_in_its_log() {
+    let herd = Plan::pair().start();
+    let _namesake = namesake(&herd, "Jaquez", &herd.plan());
+    let line = herd.wait_for_log("Riley", "two processes run as Jaquez");
+    assert!(line.contains("stop one of them"), "{line}");
+}
+
+#[test]
+fn two_processes_of_one_name_with_neighbours_of_their_own_say_so_in_their_logs() {
+    let plan = Plan::classic().without_link("Bernard", "Juzang");
+    let mut herd = plan.prepare();
+    herd.write_file("first.toml", &herd.text_of(&plan.clone().without_link("Bernard", "Campbell")));
+    herd.start_all(&["Riley", "Jaquez", "Juzang", "Campbell"]);
+    herd.start_from("first.toml", "Bernard");
+    let (other, _process) = namesake(&herd, "Bernard", &plan.without_link("Bernard", "Jaquez"));
+    for one in [&herd, &other] {
+        let line = one.wait_for_log("Bernard", "another process runs as Bernard in this herd");
+        assert!(line.contains("stop one of the two"), "{line}");
+    }
 }

@@ -68,8 +68,13 @@ impl Herd {
 
     /// What the file says.
     pub(crate) fn text(&self) -> String {
-        let addresses: Vec<_> = self.plan.names.iter().map(|name| self.at(name)).collect();
-        self.plan.text(&addresses)
+        self.text_of(&self.plan)
+    }
+
+    /// What the file would say of another plan for these servers.
+    pub(crate) fn text_of(&self, plan: &Plan) -> String {
+        let addresses: Vec<_> = plan.names.iter().map(|name| self.at(name)).collect();
+        plan.text(&addresses)
     }
 
     /// Writes a file as those do who want it to be whole at any time.
