@@ -285,6 +285,8 @@ mod tests {
             Some("AT Riley +1.223371889 kiwi +05.5-0 1621464827"),
         );
         check("IAMAT\tkiwi\t+1+1\t1621464827", Some("AT Riley +1.223371889 kiwi +1+1 1621464827"));
+        check("IAMAT kiwi  +1+1 1621464827", Some("AT Riley +1.223371889 kiwi +1+1 1621464827"));
+        check("IAMAT kiwi +1+1  1621464827", Some("AT Riley +1.223371889 kiwi +1+1 1621464827"));
         check("WHATSAT kiwi 10 5", Some("kiwi 10000 5"));
         check("WHATSAT kiwi 0.000001 00", Some("kiwi 0.001 0"));
         check("WHATSAT kiwi 50 20", Some("kiwi 50000 20"));

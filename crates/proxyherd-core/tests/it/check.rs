@@ -1,13 +1,13 @@
 //! Servers that turn out to hold different things: they notice, and bring to each other what differs and little else.
 
 use proxyherd_core::{
-    codec::link::Encoder,
-    flood::{Broken, Rules},
-    limits::SHARDS,
+    codec::{check::Check, link::Encoder},
+    flood::{Broken, Rules, Shard, ShardSettings},
+    limits::{CHECK_PAUSE, SHARDS},
     map::{Agreed, Map, MapSettings},
 };
 
-use crate::herd::{End, NOW_NS, SECOND_NS, content, join, link, map, report, settings, settle};
+use crate::herd::{End, NOW_NS, SECOND_NS, content, join, link, map, origin, report, settings, settle};
 
 const CLIENTS: usize = 20_000;
 
@@ -62,6 +62,31 @@ fn a_difference_is_noticed_and_only_what_differs_is_sent() {
     (0..20).for_each(|_| beat(NOW_NS, &mut to_jaquez, &mut to_riley));
     assert_eq!(found(), before);
     assert_eq!((riley.contradiction(), jaquez.contradiction()), (None, None));
+}
+
+#[test]
+fn after_a_difference_some_checks_pass_to_give_the_repair_time() {
+    let mut shard = Shard::new(ShardSettings {
+        me: origin("Riley", 1),
+        index: 3,
+        seed: 7,
+        client_ttl_ns: None,
+        client_interval_ns: 0,
+        rules: Rules::default(),
+    });
+    let _ = shard.link_up(link(0), &[]);
+    // A neighbour that holds something else, and always will.
+    let mut differs = |from_ns: u64| {
+        let mut encoder = Encoder::default();
+        while !shard.flush(link(0), &mut encoder, usize::MAX) {}
+        let check = Check { shard: 3, received: 0, from_ns, client_ttl_ns: 0, root: 9 };
+        shard.check(link(0), NOW_NS, &check).0
+    };
+    assert!(!differs(NOW_NS), "what expires now is not compared");
+    for _ in 0..3 {
+        assert!(differs(NOW_NS + 1));
+        assert!((0..CHECK_PAUSE).all(|_| !differs(NOW_NS + 1)));
+    }
 }
 
 #[test]
