@@ -57,9 +57,11 @@ pub const SHARDS: usize = 16;
 pub const BATCH_LEN_MAX: usize = 64;
 /// Most links of one server. The configuration refuses more.
 pub const LINKS_MAX: usize = 32;
-/// Most servers of which it is remembered what their links are. One more is no part of the spanning tree: it asks its
-/// neighbours for what it lacks.
-pub const TREE_SERVERS_MAX: usize = 256;
+/// Most servers of a herd. The configuration refuses more.
+pub const SERVERS_MAX: usize = 256;
+/// Most servers of which it is remembered what their links are, those among them that have just left the herd. One more
+/// is no part of the spanning tree: it asks its neighbours for what it lacks.
+pub const TREE_SERVERS_MAX: usize = 2 * SERVERS_MAX;
 /// At so many looks in a row a server that has left the herd must be out of reach to be forgotten by the tree.
 pub const TREE_LOST_LOOKS: u8 = 5;
 /// At so many looks another process must have spoken in this server's name to be taken for alive: what one that has

@@ -217,24 +217,25 @@ impl Tree {
     }
 
     /// Each server's neighbours, as far as both ends say so.
-    fn graph(&self) -> BTreeMap<&ServerName, Vec<&ServerName>> {
+    fn graph(&self) -> Graph<'_> {
         let says = |one: &ServerName, other: &ServerName| {
             self.states.get(one).is_some_and(|state| state.up.contains(other))
         };
-        let of = |(server, state): (_, &LinkState)| {
-            let mut near: Vec<_> = self.states.keys().filter(|other| state.up.contains(other)).collect();
-            near.retain(|other| says(other, server));
-            (server, near)
-        };
-        self.states.iter().map(of).collect()
+        // In the order of their names, whatever order and however often a server names them.
+        let each = self.states.iter();
+        each.map(|(server, state)| (server, state.up.iter().filter(|other| says(other, server)).collect()))
+            .collect()
     }
 }
 
+/// Servers, and the neighbours of each.
+type Graph<'a> = BTreeMap<&'a ServerName, BTreeSet<&'a ServerName>>;
+
 /// Whom of its neighbours `me` shares an edge of the tree with.
-fn tree_of(graph: &BTreeMap<&ServerName, Vec<&ServerName>>, me: &ServerName) -> BTreeSet<ServerName> {
+fn tree_of(graph: &Graph<'_>, me: &ServerName) -> BTreeSet<ServerName> {
     // The root is chosen among all that `me` reaches, so that all of them choose the same.
     let reached = reach(graph, me);
-    let degree = |server: &ServerName| graph.get(server).map_or(0, Vec::len);
+    let degree = |server: &ServerName| graph.get(server).map_or(0, BTreeSet::len);
     let first = reached
         .keys()
         .copied()
@@ -251,10 +252,7 @@ fn tree_of(graph: &BTreeMap<&ServerName, Vec<&ServerName>>, me: &ServerName) -> 
 }
 
 /// All servers that `root` reaches, each with the one from which it is reached first.
-fn reach<'a>(
-    graph: &BTreeMap<&'a ServerName, Vec<&'a ServerName>>,
-    root: &'a ServerName,
-) -> BTreeMap<&'a ServerName, Option<&'a ServerName>> {
+fn reach<'a>(graph: &Graph<'a>, root: &'a ServerName) -> BTreeMap<&'a ServerName, Option<&'a ServerName>> {
     let (mut parents, mut next) = (BTreeMap::from([(root, None)]), VecDeque::from([root]));
     while let Some(server) = next.pop_front() {
         for &near in graph.get(server).into_iter().flatten() {

@@ -12,6 +12,11 @@ pub const SERVERS_MIN: u64 = 3;
 /// Most servers of a simulated herd; with more the checkers' part of the time grows beyond what it finds.
 pub const SERVERS_MAX: u64 = 30;
 
+/// How long links may take to find out that they are dead and to come up again, where wires are swift ...
+const SWIFT_LINKS_MAX: Nanos = 8 * SECOND;
+/// ... and where they are slow, or lose a part of what they carry.
+const SLOW_LINKS_MAX: Nanos = 20 * SECOND;
+
 /// The servers of the classic herd; larger herds go on with numbers.
 const NAMES: [&str; 5] = ["Riley", "Jaquez", "Juzang", "Campbell", "Bernard"];
 /// The classic herd's six links.
@@ -160,7 +165,8 @@ impl Scenario {
     /// links notice that they are dead, are dialled again, and carry everything from end to end.
     pub fn settling_max(&self, bytes: u64) -> Nanos {
         let transfer = bytes * SECOND / self.network.bandwidth;
-        20 * SECOND + 2 * self.servers as u64 * transfer
+        let links = if self.is_swift() { SWIFT_LINKS_MAX } else { SLOW_LINKS_MAX };
+        links + 2 * self.servers as u64 * transfer
     }
 }
 

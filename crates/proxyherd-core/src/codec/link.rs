@@ -150,7 +150,7 @@ pub enum FrameError {
     #[error("a {0} frame holds an impossible value")]
     Value(&'static str),
     /// A type that is not optional.
-    #[error("a frame has the unknown type {0}; the neighbour may be newer than the version it agreed to")]
+    #[error("a frame has the unknown type {0}; the neighbor may be newer than the version it agreed to")]
     UnknownType(u8),
     /// The first frame does not begin as HELLO does.
     #[error("the other end is no server of a herd: it did not say HELLO")]

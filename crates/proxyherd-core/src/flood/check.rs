@@ -53,6 +53,7 @@ impl Shard {
             && now_ns < check.from_ns
             && check.client_ttl_ns == self.settings.client_ttl_ns.unwrap_or(0);
         let differs = is_comparable && self.roots.from(check.from_ns) != check.root;
+        self.is_caught_up |= is_comparable && !differs;
         let outbox = self.outbox(link);
         if outbox.check_pause > 0 {
             outbox.check_pause -= 1;

@@ -77,10 +77,8 @@ impl Shard {
         };
         let list = if outbox.promised.is_empty() { &mut outbox.promised } else { &mut outbox.promised_next };
         for (origin, seq) in covered {
-            match list.iter_mut().find(|(held, _)| *held == origin) {
-                Some((_, held)) => *held = seq.max(*held),
-                None => list.push((origin, seq)),
-            }
+            let held = list.entry(origin).or_default();
+            *held = seq.max(*held);
         }
     }
 
@@ -100,7 +98,7 @@ impl Shard {
 
     /// Whether what was promised has been lacking for too long; if so, it is taken for asked for.
     fn is_overdue(&self, outbox: &mut Outbox) -> bool {
-        let is_here = |(origin, seq): &(Origin, u64)| {
+        let is_here = |(origin, seq): (&Origin, &u64)| {
             self.origins.place_of(origin).is_some_and(|place| self.origins.covered(place) >= *seq)
         };
         if outbox.promised.iter().all(is_here) {

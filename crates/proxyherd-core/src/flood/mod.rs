@@ -90,6 +90,11 @@ pub struct Shard {
     outboxes: [Option<Box<Outbox>>; LINKS_MAX],
     /// The links that are told of changes.
     up: LinkMask,
+    /// For each link, the slot that was next when it was last taken away what was queued: there the next beginning
+    /// begins, or a link that never lives for long would be told the same again and again.
+    resume_at: [SlotId; LINKS_MAX],
+    /// Whether a neighbour has told all that it held at some time of this server's life.
+    is_caught_up: bool,
     /// Where the next sweep goes on.
     swept: usize,
     /// For a broken rule: what each neighbour was told to be covered when its link went down.
@@ -107,11 +112,19 @@ impl Shard {
             roots: Roots::default(),
             outboxes: [const { None }; LINKS_MAX],
             up: 0,
+            resume_at: [SlotId(0); LINKS_MAX],
+            is_caught_up: false,
             swept: 0,
             sent_once: Vec::new(),
             applied: 0,
             settings,
         }
+    }
+
+    /// Whether a neighbour has told all that it held at some time of this server's life: by a marker, which stands behind
+    /// all that was lacking, or by holding the same.
+    pub fn is_caught_up(&self) -> bool {
+        self.is_caught_up
     }
 
     /// How many records are held, tombstones among them.
@@ -222,8 +235,9 @@ impl Shard {
     /// not held against a client: their clocks are not this one's.
     fn is_too_soon(&self, now_ns: u64, held: SlotId) -> bool {
         let slot = self.store.slot(held);
-        slot.origin == ME
-            && now_ns.saturating_sub(slot.record().received_ns()) < self.settings.client_interval_ns
+        // A clock that was put back says nothing of how long ago it was.
+        let since_ns = now_ns.checked_sub(slot.record().received_ns());
+        slot.origin == ME && since_ns.is_some_and(|since_ns| since_ns < self.settings.client_interval_ns)
     }
 
     /// Takes a record that came over `from`; `hash` is its key's. `guess` is where this shard keeps the origin, as far

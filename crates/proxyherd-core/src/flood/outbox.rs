@@ -1,7 +1,7 @@
 //! What one neighbour still has to be told of one shard: not messages, but which slots, in which order, and
 //! the markers between them.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::{
     codec::check::Level,
@@ -32,8 +32,8 @@ pub(super) struct Outbox {
     pub(super) is_fed: bool,
     /// What the neighbour has and does not tell by itself: up to where origins are covered there; and what it said
     /// after that.
-    pub(super) promised: Vec<(Origin, u64)>,
-    pub(super) promised_next: Vec<(Origin, u64)>,
+    pub(super) promised: BTreeMap<Origin, u64>,
+    pub(super) promised_next: BTreeMap<Origin, u64>,
     /// For how many heartbeats it has been lacking, and how many that may be; 0: as few as may be.
     pub(super) promised_age: u8,
     pub(super) patience: u8,
@@ -175,8 +175,8 @@ mod tests {
         let origin = Origin { server: ServerName::new("Riley").unwrap(), incarnation: 1 };
         let mut outbox = Outbox {
             is_fed: true,
-            promised: vec![(origin.clone(), 1)],
-            promised_next: vec![(origin, 2)],
+            promised: BTreeMap::from([(origin.clone(), 1)]),
+            promised_next: BTreeMap::from([(origin, 2)]),
             promised_age: 3,
             patience: 4,
             sent: 5,

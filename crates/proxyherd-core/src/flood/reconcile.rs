@@ -52,7 +52,11 @@ impl Shard {
         let lacks = |slot: &Slot| slot.seq > covered_there[usize::from(slot.origin)];
         let is_again = outbox.sent > 0 && self.settings.rules.breaks(Broken::SkipTheResend);
         let lacks = |slot: &Slot| lacks(slot) && !is_again;
-        let lacking: Vec<_> = self.store.live().filter(|(_, slot)| lacks(slot)).map(|(id, _)| id).collect();
+        let mut lacking: Vec<_> =
+            self.store.live().filter(|(_, slot)| lacks(slot)).map(|(id, _)| id).collect();
+        let resume_at = self.resume_at[link.index()];
+        let earlier = lacking.partition_point(|id| id.0 < resume_at.0);
+        lacking.rotate_left(earlier);
         let snapshot = if is_once { self.news_of_vector(&mut outbox) } else { Vec::new() };
         outbox.is_once = is_once;
         self.outboxes[link.index()] = Some(outbox);
@@ -85,6 +89,9 @@ impl Shard {
         if self.settings.rules.breaks(Broken::TrustWhatWasSent) {
             self.note_what_was_sent(link, &outbox);
         }
+        if let Some(next) = outbox.queued().flatten().next() {
+            self.resume_at[link.index()] = next;
+        }
         for id in outbox.drain() {
             self.store.slot_mut(id).queued &= !link.bit();
         }
@@ -110,6 +117,7 @@ impl Shard {
 
     /// A marker came over `from`: what it covers is covered here.
     pub fn cover(&mut self, from: LinkId, origin: &Origin, covered: u64) -> Wake {
+        self.is_caught_up = true;
         let Some(place) = self.origins.place_of(origin) else { return Wake::default() };
         if let Some(outbox) = &mut self.outboxes[from.index()] {
             outbox.tell(place, covered);

@@ -31,7 +31,7 @@ pub enum LinkError {
     #[error(transparent)]
     Frame(#[from] FrameError),
     /// A frame uses an index that no ORIGIN frame has named.
-    #[error("a frame names the origin {0}, which the neighbour has not introduced")]
+    #[error("a frame names the origin {0}, which the neighbor has not introduced")]
     UnknownOrigin(u16),
     /// A frame is about a shard that no server has.
     #[error("a frame is about shard {0} of {SHARDS}")]
@@ -52,7 +52,7 @@ pub enum LinkError {
     Refused(String),
     /// There is no room for a neighbour's record.
     #[error(
-        "there is no room left for the neighbour's records; this server needs more memory or fewer clients"
+        "there is no room left for the neighbor's records; this server needs more memory or fewer clients"
     )]
     Full,
     /// The clocks of both ends are too far apart.

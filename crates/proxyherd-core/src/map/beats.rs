@@ -1,7 +1,7 @@
 //! What is said on a link in each heartbeat, and what is found out by it: whose clock is off, and who holds something
 //! else.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use super::{Agreed, Map};
 use crate::{
@@ -26,7 +26,12 @@ pub(super) struct Beat {
     ahead_ns: AtomicI64,
     /// By how much it is surely off.
     offset_ns: AtomicI64,
+    /// When the neighbour forgets clients, nanoseconds, 0: never; all ones as long as it has not said so.
+    client_ttl_ns: AtomicU64,
 }
+
+/// [`Beat::client_ttl_ns`] before the neighbour has told it.
+const UNTOLD: u64 = u64::MAX;
 
 impl Default for Beat {
     fn default() -> Beat {
@@ -36,6 +41,7 @@ impl Default for Beat {
             shard: AtomicU8::new(0),
             ahead_ns: AtomicI64::new(i64::MIN),
             offset_ns: AtomicI64::new(0),
+            client_ttl_ns: AtomicU64::new(UNTOLD),
         }
     }
 }
@@ -47,6 +53,7 @@ impl Beat {
         self.has_tree.store(agreed.has_tree, Relaxed);
         self.ahead_ns.store(i64::MIN, Relaxed);
         self.offset_ns.store(0, Relaxed);
+        self.client_ttl_ns.store(UNTOLD, Relaxed);
     }
 
     /// The link is no more, and nothing is known of whoever comes next.
@@ -99,9 +106,20 @@ impl Map {
         self.root_mismatches.load(Relaxed)
     }
 
+    /// When the neighbour at `link` forgets clients, if that is otherwise than here: nanoseconds after their reports were
+    /// received, 0: never. What the two hold is not compared then.
+    pub fn other_client_ttl_ns(&self, link: LinkId) -> Option<u64> {
+        let theirs = self.beats[link.index()].client_ttl_ns.load(Relaxed);
+        (theirs != UNTOLD && theirs != self.client_ttl_ns).then_some(theirs)
+    }
+
     /// The neighbour at `link` has told what it holds of one shard.
     pub(crate) fn check(&self, link: LinkId, shard: usize, now_ns: u64, check: &Check) -> (bool, Wake) {
-        let (differs, wake) = self.shards[shard].lock().shard.check(link, now_ns, check);
+        self.beats[link.index()].client_ttl_ns.store(check.client_ttl_ns, Relaxed);
+        let mut counted = self.shards[shard].lock();
+        let (differs, wake) = counted.shard.check(link, now_ns, check);
+        self.note_caught_up(shard, &counted.shard);
+        drop(counted);
         self.root_mismatches.fetch_add(u64::from(differs), Relaxed);
         (differs, self.ready(shard, wake))
     }

@@ -121,7 +121,10 @@ impl Map {
 
     /// The neighbour at `link` has told how far it has sent everything of one shard.
     pub(crate) fn cover(&self, from: LinkId, shard: usize, origin: &Origin, covered: u64) -> Wake {
-        let wake = self.shards[shard].lock().shard.cover(from, origin, covered);
+        let mut counted = self.shards[shard].lock();
+        let wake = counted.shard.cover(from, origin, covered);
+        self.note_caught_up(shard, &counted.shard);
+        drop(counted);
         self.ready(shard, wake)
     }
 

@@ -24,6 +24,9 @@ use crate::{
     types::{ClientId, KeyHash, Kind, Origin, Report},
 };
 
+/// One bit for each shard.
+const ALL_SHARDS: u32 = (1 << SHARDS) - 1;
+
 /// What a map is told once.
 #[derive(Clone, Debug)]
 pub struct MapSettings {
@@ -87,7 +90,11 @@ pub struct Map {
     tree: Mutex<Tree>,
     records: AtomicU64,
     root_mismatches: AtomicU64,
+    /// The shards of which a neighbour has told all, one bit each.
+    caught_up: AtomicU32,
     max_clients: u64,
+    /// As heartbeats tell it: 0 for never.
+    client_ttl_ns: u64,
 }
 
 /// A shard and what is counted under its lock.
@@ -118,8 +125,10 @@ impl Map {
             beats: (0..LINKS_MAX).map(|_| Beat::default()).collect(),
             records: AtomicU64::new(0),
             root_mismatches: AtomicU64::new(0),
+            caught_up: AtomicU32::new(0),
             tree: Mutex::new(Tree::new(settings.me.clone())),
             max_clients: settings.max_clients,
+            client_ttl_ns: settings.client_ttl_ns.unwrap_or(0),
             me: settings.me,
         }
     }
@@ -319,6 +328,18 @@ impl Map {
     /// Whether one shard's lock is to be had within `wait`.
     pub fn is_free_within(&self, shard: usize, wait: Duration) -> bool {
         self.shards[shard].try_lock_for(wait).is_some()
+    }
+
+    /// Whether a neighbour has told, of every shard, all that it held at some time of this server's life.
+    pub fn is_caught_up(&self) -> bool {
+        self.caught_up.load(Relaxed) == ALL_SHARDS
+    }
+
+    /// Notes whether one shard has been told all.
+    fn note_caught_up(&self, index: usize, shard: &Shard) {
+        if shard.is_caught_up() && self.caught_up.load(Relaxed) & 1 << index == 0 {
+            self.caught_up.fetch_or(1 << index, Relaxed);
+        }
     }
 
     /// How many entries wait for `link` in one shard's outbox.

@@ -111,7 +111,15 @@ impl Breaker {
 
     /// Whether the provider is being left alone, or tried by one question only.
     pub fn is_open(&self) -> bool {
-        !matches!(self.state, State::Closed { .. })
+        self.cause().is_some()
+    }
+
+    /// Why the provider is being left alone, or tried by one question only; none if it is not.
+    pub fn cause(&self) -> Option<Cause> {
+        match self.state {
+            State::Closed { .. } => None,
+            State::Open { cause, .. } | State::Probing { cause, .. } => Some(cause),
+        }
     }
 
     /// What was asked for earlier is not cut short by what is asked for later.

@@ -139,7 +139,8 @@ fn who_is_told_of_changes_and_asks_once_is_answered_and_goes_on_being_told() {
     assert_eq!(flush(&mut shard, &mut out), ["record a", "marker [(0, 1)]"]);
     let _ = take(&mut shard, "b");
     assert!(!shard.graft(link(0), &[], true).is_empty());
-    assert_eq!(flush(&mut shard, &mut out), ["record a", "record b", "marker [(0, 2)]"]);
+    let told = flush(&mut shard, &mut out);
+    assert_eq!(told, ["record b", "record a", "marker [(0, 2)]"], "what was next comes first");
     assert!(shard.is_eager(link(0)));
 }
 
