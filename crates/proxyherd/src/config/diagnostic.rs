@@ -9,6 +9,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::source::HIDDEN;
+
 /// One thing that is wrong, or that may not be meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
@@ -61,6 +63,13 @@ pub enum Origin {
     Variable(String),
     /// The flag `--set`.
     Flag,
+}
+
+impl Site {
+    /// Whether part of the line is not shown, because it may be secret.
+    pub(super) fn is_hidden(&self) -> bool {
+        self.text.ends_with(HIDDEN)
+    }
 }
 
 /// Everything that is wrong with a configuration, in the order of the file. At least one is an error.

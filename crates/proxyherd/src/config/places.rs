@@ -1,9 +1,12 @@
 //! The section `[places]` and its tables: who knows places, how they are asked, and how long answers are kept.
 
 use std::{
+    iter::once,
     path::{Path, PathBuf},
     time::Duration,
 };
+
+use proxyherd_core::limits::FLIGHTS_MAX;
 
 use super::{
     address::Address,
@@ -122,6 +125,24 @@ impl Provider {
             PROVIDERS.iter().find(|&&(_, provider)| provider == self).expect("every one is there");
         word
     }
+
+    /// Whether asking it leaves this machine.
+    pub fn is_remote(self) -> bool {
+        matches!(self, Provider::Google | Provider::GoogleLegacy)
+    }
+}
+
+impl Places {
+    /// How many requests to providers over the network can be under way: each holds a descriptor.
+    pub fn requests_max(&self) -> usize {
+        let remotes = once(&self.provider).chain(&self.fallback).filter(|provider| provider.is_remote());
+        let flights_max = FLIGHTS_MAX * remotes.count();
+        let seconds = self.deadline.as_secs_f64().ceil() as usize;
+        match self.asking.per_second as usize {
+            0 => flights_max,
+            per_second => per_second.saturating_mul(seconds).min(flights_max),
+        }
+    }
 }
 
 impl Default for Places {
@@ -235,7 +256,7 @@ fn read_cache(section: &mut Section<'_, '_>) -> Cache {
 
 fn read_google(mut section: Section<'_, '_>, default: Google, has_mask: bool, base: &Path) -> Google {
     let variable = section.parsed("key_env", "takes the name of an environment variable", parse_variable);
-    let file = section.parsed("key_file", "takes a file", parse_path);
+    let file = section.parsed("key_file", "takes the name of a file", parse_key_file);
     if let (Some(variable), Some(file)) = (&variable, &file) {
         let help = format!("leave out this or `{}`", variable.key);
         section.report(
@@ -269,6 +290,11 @@ fn parse_variable(text: &str) -> Result<String, &'static str> {
     if fits { Ok(text.to_owned()) } else { Err("for example \"GOOGLE_MAPS_API_KEY\"; never the key itself") }
 }
 
+fn parse_key_file(text: &str) -> Result<PathBuf, String> {
+    let example = "for example \"google.key\", with nothing but the key in it; never the key itself";
+    if looks_secret(text) { Err(example.to_owned()) } else { parse_path(text) }
+}
+
 /// Takes scheme, host and port, and a path if there is one. Over plain HTTP the key would be anybody's, so that is
 /// for this machine alone.
 fn parse_base_url(text: &str) -> Result<String, &'static str> {
@@ -277,7 +303,7 @@ fn parse_base_url(text: &str) -> Result<String, &'static str> {
     let is_plain = |host: &str| {
         !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#@\\\"<>".contains(&byte))
     };
-    match url.split_once("://") {
+    match url.split_once("://").filter(|_| reqwest::Url::parse(url).is_ok()) {
         Some(("https", rest)) if is_plain(rest) => Ok(url.to_owned()),
         Some(("http", rest)) if is_plain(rest) => {
             let authority = rest.split('/').next().unwrap_or(rest);

@@ -184,7 +184,7 @@ fn parse_tls(text: &str) -> Result<Option<PathBuf>, String> {
 fn refuse_durability(section: &mut Section<'_, '_>) {
     let journal = section.boolean("journal", false);
     if journal.value {
-        let instead = "write journal = false: reports are kept in memory and at every neighbour";
+        let instead = "write journal = false: reports are kept in memory and at every neighbor";
         section.refuse_unbuilt(&journal, instead);
     }
     let replicas = section.integer("replicas", 0..=32, 0);

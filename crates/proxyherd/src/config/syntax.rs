@@ -61,6 +61,8 @@ fn describe(source: Source<'_>, error: &Error, unclosed: bool) -> Diagnostic {
             Diagnostic::keyless(site, "a value is a number, true, false, a list, or a text in quotes");
         return if stretch.is_empty() {
             mistake.found("found nothing")
+        } else if mistake.site.is_hidden() {
+            mistake.help("put it in quotes")
         } else {
             mistake.found(format!("found {stretch}")).help(format!("as a text: {stretch:?}"))
         };

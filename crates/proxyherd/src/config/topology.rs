@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use proxyherd_core::types::ServerName;
+use proxyherd_core::{limits::SERVERS_MAX, types::ServerName};
 
 use super::{
     address::Address,
@@ -26,6 +26,11 @@ pub(super) fn check(drafts: &[Draft], tls: &Tls, reader: &mut Reader<'_>) {
         reader.report(
             mistake.help("begin each server with a line [[server]]; `proxyherd init` writes an example"),
         );
+    }
+    if let Some(draft) = drafts.get(SERVERS_MAX) {
+        let message = format!("is one server too many: a herd has at most {SERVERS_MAX}");
+        let help = "let several herds each have a part of the clients";
+        reader.report(Diagnostic::error(draft.site.clone(), &draft.path, message).help(help));
     }
     check_names(drafts, reader);
     let links = check_neighbors(drafts, reader);
@@ -243,13 +248,13 @@ fn warn_of_parts(drafts: &[Draft], links: &Links, reader: &mut Reader<'_>) {
         let message = match part.len() {
             1 => "has no link: it hears of no other server's clients".to_owned(),
             _ => format!(
-                "has no way to the rest of the herd, nor have its neighbours: {}",
+                "has no way to the rest of the herd, nor have its neighbors: {}",
                 names_of(&part, drafts)
             ),
         };
         let site = name.site.clone();
         let key = name.key.trim_end_matches(".name");
-        reader.report(Diagnostic::warning(site, key, message).help("name a neighbour: neighbors = [\"…\"]"));
+        reader.report(Diagnostic::warning(site, key, message).help("name a neighbor: neighbors = [\"…\"]"));
     }
 }
 

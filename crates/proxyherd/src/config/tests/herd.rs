@@ -191,7 +191,7 @@ fn servers_that_cannot_hear_of_each_other_are_a_warning() {
         "neighbors = [\"b\"]\n",
         "",
         &["herd.toml:9:8: warning: `server[1]` has no link: it hears of no other server's clients: \
-           name a neighbour: neighbors = [\"…\"]"],
+           name a neighbor: neighbors = [\"…\"]"],
     );
     let text = Config::classic_text("herd");
     let cut = text.replacen("[\"Jaquez\", \"Juzang\"]", "[\"Jaquez\"]", 1).replacen("[\"Bernard\"]", "[]", 1);
@@ -199,7 +199,7 @@ fn servers_that_cannot_hear_of_each_other_are_a_warning() {
     assert_eq!(said.len(), 1, "{said:?}");
     assert!(
         said[0].contains(
-            "warning: `server[0]` has no way to the rest of the herd, nor have its neighbours: Riley, Jaquez"
+            "warning: `server[0]` has no way to the rest of the herd, nor have its neighbors: Riley, Jaquez"
         ),
         "{said:?}"
     );
@@ -237,4 +237,20 @@ fn a_link_has_one_end_that_dials() {
     let links = config.links_of(&config.servers[0].name);
     assert_eq!(links[0].address.to_string(), "localhost:9", "what is advertised is dialled");
     assert!(config.links_of(&ServerName::new("c").unwrap()).is_empty());
+}
+
+#[test]
+fn a_herd_has_only_so_many_servers() {
+    let servers = |count: usize| {
+        let server = |number| {
+            format!("[[server]]\nname = \"s{number}\"\nlisten = \"127.0.0.1:{}\"\n", 10_000 + number)
+        };
+        format!("[herd]\ntls = \"off\"\n{}", (0..count).map(server).collect::<String>())
+    };
+    let errors =
+        |text: &str| said(text).into_iter().filter(|said| said.contains("error")).collect::<Vec<_>>();
+    assert_eq!(errors(&servers(256)), [""; 0]);
+    let expected = "herd.toml:771:1: error: `server[256]` is one server too many: a herd has at most 256: \
+                    let several herds each have a part of the clients";
+    assert_eq!(errors(&servers(257)), [expected]);
 }

@@ -70,7 +70,7 @@ fn what_is_not_built_yet_is_refused_unless_it_is_off() {
         "journal = true\nreplicas = 1\n[database]\nurl = \"s3cret\"",
         &[
             "herd.toml:4:11: error: `herd.journal` is not available in this version: \
-             write journal = false: reports are kept in memory and at every neighbour",
+             write journal = false: reports are kept in memory and at every neighbor",
             "herd.toml:5:12: error: `herd.replicas` is not available in this version: \
              write replicas = 0: a report is acknowledged by its own server",
             "herd.toml:7:7: error: `database.url` is not available in this version: \
@@ -114,6 +114,13 @@ fn places_are_asked_of_known_providers_once_each_and_keys_stay_private() {
              `mask` belongs to [places.google]",
         ],
     );
+    check_added(
+        "[places.google]\nkey_file = \"AIzaSyD3\"",
+        &[
+            "herd.toml:5:12: error: `places.google.key_file` takes the name of a file: found what looks like a key; \
+           for example \"google.key\", with nothing but the key in it; never the key itself",
+        ],
+    );
     for (url, fits) in [
         ("https://example.org", true),
         ("https://example.org:8443/maps/", true),
@@ -125,6 +132,7 @@ fn places_are_asked_of_known_providers_once_each_and_keys_stay_private() {
         ("http://user@127.0.0.1:80", false),
         ("https://", false),
         ("https://a?b", false),
+        ("https://[zz", false),
         ("ftp://a", false),
         ("example.org", false),
     ] {
@@ -191,4 +199,34 @@ fn mistakes_of_syntax_hide_no_others_where_the_rest_is_plain() {
         &["herd.toml:5:1: error: this is not TOML: missing comma between array elements, expected `,`: \
            is a `]` missing above?"],
     );
+}
+
+#[test]
+fn what_may_be_secret_is_not_repeated_wherever_it_stands() {
+    type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [&'a str]);
+    let cases: [Case<'_>; 12] = [
+        ("[places.google]\nkey = AIzaSyD3", &[], &[]),
+        ("[places.google]\nkey = SyD3", &[], &[]),
+        ("[places]\ngoogle = { mask = \"pro\", key = \"SyD3\" }", &[], &[]),
+        ("[places.google]\nkey_file = \"AIzaSyD3\"", &[], &[]),
+        ("database = { url = \"postgres://a:SyD3@b/c\" }", &[], &[]),
+        ("[database]\nurl = \"postgres://a:SyD3@b/c\"", &[], &[]),
+        ("", &[("PROXYHERD_PLACES_GOOGLE_KEY", "SyD3")], &[]),
+        ("", &[("PROXYHERD_PLACES_GOOGLE_KEY_ENV", "AIzaSyD3")], &[]),
+        ("", &[("PROXYHERD_HERD_TOKEN", "SyD3")], &[]),
+        ("", &[], &["places.google.key=SyD3"]),
+        ("", &[], &["places.google.key_env=AIzaSyD3"]),
+        ("", &[], &["AIzaSyD3"]),
+    ];
+    for (added, variables, sets) in cases {
+        let diagnostics: Vec<Diagnostic> = match read_with(&format!("{TWO}{added}"), variables, sets) {
+            Ok(config) => config.warnings,
+            Err(diagnostics) => diagnostics.iter().cloned().collect(),
+        };
+        assert!(!diagnostics.is_empty(), "{added} {variables:?} {sets:?}");
+        for diagnostic in diagnostics {
+            let told = format!("{diagnostic}\n{}\n{diagnostic:?}", diagnostic.told());
+            assert!(!told.contains("SyD3"), "{told}");
+        }
+    }
 }
