@@ -34,7 +34,12 @@ pub(crate) fn audit(
     };
     let mut findings = Vec::new();
     for facts in authorities.iter().filter_map(|authority| Facts::of(authority).ok()) {
-        findings.extend(expiry(&authority, facts.not_after_s, now_s, "begin anew with `proxyherd init`"));
+        findings.extend(expiry(
+            &authority,
+            facts.not_after_s,
+            now_s,
+            "let another authority take over (OPERATING.md, Certificates)",
+        ));
     }
     let mut complete = 0;
     for &server in servers {

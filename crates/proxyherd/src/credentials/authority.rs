@@ -29,7 +29,7 @@ pub(crate) enum AuthorityError {
     NoKey,
     #[error("it is the key of another authority")]
     OtherKey,
-    #[error("the authority has expired; begin anew with `proxyherd init` in another directory")]
+    #[error("the authority has expired: let another take over (OPERATING.md, Certificates)")]
     Expired,
     #[error(transparent)]
     Library(#[from] rcgen::Error),

@@ -25,7 +25,7 @@ use rustls::{
 use webpki::KeyUsage;
 
 use super::{
-    certificate::Facts,
+    certificate::{Facts, date},
     trust::{Trust, Untrusted},
 };
 use crate::stamp::Stamp;
@@ -145,6 +145,7 @@ pub(crate) struct Paths {
 /// What a server shows and believes, ready for use.
 #[derive(Debug)]
 pub(super) struct Held {
+    pub(super) not_before_s: i64,
     pub(super) not_after_s: i64,
     pub(super) client: Arc<ClientConfig>,
     pub(super) server: Arc<ServerConfig>,
@@ -178,8 +179,10 @@ impl Paths {
         let make = || Make::Server(self.server.clone());
         let certificates = read_certificates(&self.certificate, make)?;
         let untrusted = |why| CredentialsError::Untrusted { path: self.certificate.clone(), why };
-        let facts =
-            Facts::of(&certificates[0]).map_err(|error| untrusted(Untrusted::Unfit(error.to_string())))?;
+        let facts_of = |certificate: &CertificateDer<'_>| {
+            Facts::of(certificate).map_err(|error| untrusted(Untrusted::Unfit(error.to_string())))
+        };
+        let mut facts = facts_of(&certificates[0])?;
         let member = facts.member().ok_or_else(|| untrusted(Untrusted::Nameless))?;
         if member.server != self.server {
             let (path, server) = (self.certificate.clone(), self.server.clone());
@@ -193,6 +196,12 @@ impl Paths {
                 Ok(_) | Err(Untrusted::Expired(..) | Untrusted::NotYet(..)) => {}
                 Err(why) => return Err(untrusted(why)),
             }
+        }
+        // A chain holds no longer than each of its certificates.
+        for between in &certificates[1..] {
+            let Facts { not_before_s, not_after_s, .. } = facts_of(between)?;
+            facts.not_before_s = facts.not_before_s.max(not_before_s);
+            facts.not_after_s = facts.not_after_s.min(not_after_s);
         }
         Ok((certificates, facts))
     }
@@ -229,7 +238,19 @@ impl Paths {
         let library = |why| CredentialsError::Library { path: self.certificate.clone(), why };
         let client = client_config(&trust, certificates.clone(), key.clone_key()).map_err(library)?;
         let server = server_config(&trust, certificates, key).map_err(library)?;
-        Ok(Held { not_after_s: facts.not_after_s, client: Arc::new(client), server: Arc::new(server) })
+        let Facts { not_before_s, not_after_s, .. } = facts;
+        Ok(Held { not_before_s, not_after_s, client: Arc::new(client), server: Arc::new(server) })
+    }
+
+    /// What is wrong with a certificate that does not hold at `now_s`.
+    pub(super) fn out_of_time(&self, held: &Held, now_s: i64) -> Option<CredentialsError> {
+        let server = || self.server.to_string();
+        let why = match now_s {
+            _ if now_s > held.not_after_s => Untrusted::Expired(server(), date(held.not_after_s)),
+            _ if now_s < held.not_before_s => Untrusted::NotYet(server(), date(held.not_before_s)),
+            _ => return None,
+        };
+        Some(CredentialsError::Untrusted { path: self.certificate.clone(), why })
     }
 }
 

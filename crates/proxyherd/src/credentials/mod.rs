@@ -25,7 +25,7 @@ use rustls::{
     CommonState,
     pki_types::{CertificateDer, ServerName as TlsName},
 };
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
 use self::files::Held;
@@ -68,15 +68,22 @@ impl Credentials {
         Ok(Credentials { paths, current: RwLock::new(Current { held, stamps }) })
     }
 
-    /// Reads the files again, for the connections that are made from here on. An error leaves all as it was.
-    /// Blocks while it reads.
+    /// Reads the files again, for the connections that are made from here on. An error leaves all as it was, and so does
+    /// a certificate that is out of time, as long as the one that is held is not. Blocks while it reads.
     pub fn reload(&self) -> Result<(), CredentialsError> {
         let stamps = self.paths.stamps();
-        let read = self.paths.read(clock::now_s());
+        let now_s = clock::now_s();
+        let read = self.paths.read(now_s);
         let mut current = self.current.write();
         // What can't be read is not worth another look before it changes.
         current.stamps = stamps;
-        current.held = Arc::new(read?);
+        let read = read?;
+        if self.paths.out_of_time(&current.held, now_s).is_none()
+            && let Some(error) = self.paths.out_of_time(&read, now_s)
+        {
+            return Err(error);
+        }
+        current.held = Arc::new(read);
         Ok(())
     }
 
@@ -91,10 +98,10 @@ impl Credentials {
     }
 
     /// Makes sure, over a connection that this end has dialled, of who is at the other end.
-    pub(crate) async fn connect(
+    pub(crate) async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
-        stream: TcpStream,
-    ) -> Result<(TlsStream<TcpStream>, ServerName), HandshakeError> {
+        stream: S,
+    ) -> Result<(TlsStream<S>, ServerName), HandshakeError> {
         let connector = TlsConnector::from(Arc::clone(&self.held().client));
         // The library wants a name of the host; it is not sent, and what counts is the name in the certificate.
         let name = TlsName::try_from("server.proxyherd").expect("a name of letters and a dot is one");
@@ -104,10 +111,10 @@ impl Credentials {
     }
 
     /// Makes sure, over a connection that was accepted, of who is at the other end.
-    pub(crate) async fn accept(
+    pub(crate) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
-        stream: TcpStream,
-    ) -> Result<(TlsStream<TcpStream>, ServerName), HandshakeError> {
+        stream: S,
+    ) -> Result<(TlsStream<S>, ServerName), HandshakeError> {
         let acceptor = TlsAcceptor::from(Arc::clone(&self.held().server));
         let stream = acceptor.accept(stream).await?;
         let server = who(stream.get_ref().1)?;

@@ -162,6 +162,27 @@ fn files_that_are_no_good_leave_what_is_in_use() {
     put(&dir, &next, "Riley");
     credentials.reload().unwrap();
     assert!(matches!(credentials.days_left(), 199..=200));
+    for (begins_s, days, said) in
+        [(clock::now_s() - 400 * DAY_S, 300, "expired on"), (clock::now_s() + DAY_S, 2, "begins on")]
+    {
+        put(&dir, &authority.issue(&name("Riley"), begins_s, days).unwrap(), "Riley");
+        let error = credentials.reload().unwrap_err().to_string();
+        assert!(error.contains(said), "{error}");
+        assert!(matches!(credentials.days_left(), 199..=200));
+    }
+}
+
+#[test]
+fn a_chain_holds_no_longer_than_each_of_its_certificates() {
+    let (authority, made) = Authority::create("herd-1", clock::now_s()).unwrap();
+    let (_dir, dir) = dir_of(&authority, &made, "Riley");
+    let own = fs::read_to_string(dir.join("Riley.pem")).unwrap();
+    let between = authority.issue(&name("Between"), clock::now_s(), 5).unwrap().certificate_pem;
+    fs::write(dir.join("Riley.pem"), own + &between).unwrap();
+    let credentials = Credentials::open(&dir, &name("Riley")).unwrap();
+    assert!(matches!(credentials.days_left(), 4..=5));
+    let warned = audit(&dir, &[&name("Riley")], None, clock::now_s());
+    assert!(format!("{warned:?}").contains("expires on"), "{warned:?}");
 }
 
 #[tokio::test]

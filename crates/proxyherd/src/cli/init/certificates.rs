@@ -103,8 +103,8 @@ fn open(dir: &Path) -> anyhow::Result<Authority> {
     let key = key_path(dir);
     let text = match fs::read_to_string(&key) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => bail!(
-            "there is no {}: certificates are made where the herd's authority is; without its key, begin anew with \
-             `proxyherd init` in another directory",
+            "there is no {}: certificates are made where the herd's authority is; without its key, let \
+             another authority take over (OPERATING.md, Certificates)",
             key.display()
         ),
         read => read.with_context(|| format!("cannot read {}", key.display()))?,
