@@ -24,13 +24,18 @@ use crate::config::Limits;
 
 /// An address may use up so much of its rate at once, nanoseconds' worth of it.
 const BURST_NS: u64 = 1_000_000_000;
+/// Once it has, it waits until it has so much again, or a line's worth.
+const RESUMED_NS: u64 = BURST_NS / 10;
 /// Addresses that nobody is connected from are looked for when this many are known, and twice as many as were left.
 const FORGET_AT_LEAST: usize = 1024;
 
 /// Who is in, and what the limits are.
 #[derive(Debug)]
 pub struct Admission {
-    connections_max: usize,
+    /// What the operator allows ...
+    connections_allowed: usize,
+    /// ... and what is taken, as there are descriptors.
+    connections_max: AtomicUsize,
     connections_per_address: usize,
     /// Nanoseconds between two lines of one address; 0: any number of lines.
     line_interval_ns: u64,
@@ -39,6 +44,8 @@ pub struct Admission {
     turned_away: AtomicU64,
     buffered_max: usize,
     buffered: AtomicUsize,
+    /// Addresses whose clients have anything buffered.
+    holders: AtomicUsize,
     addresses: Mutex<Addresses>,
 }
 
@@ -52,8 +59,9 @@ struct Addresses {
 #[derive(Debug, Default)]
 struct Address {
     connections: AtomicUsize,
+    buffered: AtomicUsize,
     /// When the lines so far will be used up at the rate that is allowed: the generic cell rate algorithm's
-    /// theoretical arrival time (ITU-T I.371), POSIX nanoseconds.
+    /// theoretical arrival time (ITU-T I.371), nanoseconds of a clock that is never put back.
     used_until_ns: AtomicU64,
 }
 
@@ -69,10 +77,11 @@ pub enum TurnedAway {
 }
 
 impl Admission {
-    /// Lets in as many as `limits` says, and no more than `connections_max` in all.
-    pub fn new(limits: &Limits, connections_max: usize) -> Admission {
+    /// Lets in as many as `limits` says, and no more than there is [room](Admission::set_room) for.
+    pub fn new(limits: &Limits, room: usize) -> Admission {
         Admission {
-            connections_max: limits.connections.min(connections_max),
+            connections_allowed: limits.connections,
+            connections_max: AtomicUsize::new(limits.connections.min(room)),
             connections_per_address: limits.connections_per_address,
             line_interval_ns: BURST_NS.checked_div(limits.lines_per_s_per_address.into()).unwrap_or(0),
             connections: AtomicUsize::new(0),
@@ -80,6 +89,7 @@ impl Admission {
             turned_away: AtomicU64::new(0),
             buffered_max: limits.buffers,
             buffered: AtomicUsize::new(0),
+            holders: AtomicUsize::new(0),
             addresses: Mutex::new(Addresses { known: HashMap::new(), forget_at: FORGET_AT_LEAST }),
         }
     }
@@ -90,8 +100,9 @@ impl Admission {
             self.turned_away.fetch_add(1, Relaxed);
             Err(why)
         };
-        if self.connections.load(Relaxed) >= self.connections_max {
-            return refused(TurnedAway::Full(self.connections_max));
+        let connections_max = self.connections_max.load(Relaxed);
+        if self.connections.load(Relaxed) >= connections_max {
+            return refused(TurnedAway::Full(connections_max));
         }
         let address = self.address(ip, now_ns);
         if address.connections.fetch_add(1, Relaxed) >= self.connections_per_address {
@@ -101,6 +112,11 @@ impl Admission {
         self.connections.fetch_add(1, Relaxed);
         self.taken.fetch_add(1, Relaxed);
         Ok(Ticket { admission: Arc::clone(self), address, buffered: Cell::new(0) })
+    }
+
+    /// From here on there is room for so many connections in all. Whoever is in stays.
+    pub fn set_room(&self, room: usize) {
+        self.connections_max.store(self.connections_allowed.min(room), Relaxed);
     }
 
     /// Connections that are open.
@@ -113,7 +129,7 @@ impl Admission {
         self.taken.load(Relaxed)
     }
 
-    /// Bytes of replies that wait for clients to take them.
+    /// Bytes that wait for clients to take their replies, and for these to be answered.
     pub fn buffered(&self) -> usize {
         self.buffered.load(Relaxed)
     }
@@ -159,40 +175,66 @@ pub struct Ticket {
 }
 
 impl Ticket {
-    /// Counts `lines` that have come; says for how long nothing more is to be read from here, if the address is over
-    /// its rate. The clock, POSIX nanoseconds, is only read where there is a rate.
-    pub fn pace(&self, lines: u64, now_ns: impl FnOnce() -> u64) -> Option<Duration> {
+    /// How many lines may be taken from here now, at least one; or for how long none. The clock, nanoseconds of one that
+    /// is never put back, is only read where there is a rate.
+    pub fn lines_allowed(&self, now_ns: impl FnOnce() -> u64) -> Result<u64, Duration> {
+        let interval_ns = self.admission.line_interval_ns;
+        if interval_ns == 0 {
+            return Ok(u64::MAX);
+        }
+        let used_ns = self.address.used_until_ns.load(Relaxed).saturating_sub(now_ns());
+        match BURST_NS.saturating_sub(used_ns) / interval_ns {
+            // To look again for each single line would cost more than the line.
+            0 => Err(Duration::from_nanos(used_ns.saturating_add(interval_ns.max(RESUMED_NS)) - BURST_NS)),
+            lines => Ok(lines),
+        }
+    }
+
+    /// Counts lines that have been taken.
+    pub fn took(&self, lines: u64, now_ns: impl FnOnce() -> u64) {
         let interval_ns = self.admission.line_interval_ns;
         if interval_ns == 0 || lines == 0 {
-            return None;
+            return;
         }
         let now_ns = now_ns();
-        let used_until_ns = &self.address.used_until_ns;
         let after = |until: u64| until.max(now_ns).saturating_add(lines.saturating_mul(interval_ns));
-        let before = used_until_ns.fetch_update(Relaxed, Relaxed, |until| Some(after(until)));
-        let resume_ns = after(before.unwrap_or_else(|until| until)).saturating_sub(BURST_NS);
-        (resume_ns > now_ns).then(|| Duration::from_nanos(resume_ns - now_ns))
+        let _ = self.address.used_until_ns.fetch_update(Relaxed, Relaxed, |until| Some(after(until)));
     }
-}
 
-impl Ticket {
-    /// Says how many bytes of replies now wait for the client to take them. False if that is more than the server
-    /// has room for, all clients together; then this client has to go.
+    /// Says how many bytes now wait for the client, of replies that it has not taken and of lines behind them. False if
+    /// there is no more room, all clients together; then this client has to go. An address that holds no more than its
+    /// share is not sent away for what others hold, unless twice the room is taken.
     #[must_use]
     pub fn buffer(&self, len: usize) -> bool {
         let before = self.buffered.replace(len);
         if len <= before {
-            self.admission.buffered.fetch_sub(before - len, Relaxed);
+            self.give_back(before - len);
             return true;
         }
-        let grown = len - before;
-        self.admission.buffered.fetch_add(grown, Relaxed) + grown <= self.admission.buffered_max
+        let (admission, grown) = (&self.admission, len - before);
+        let of_address = self.address.buffered.fetch_add(grown, Relaxed);
+        if of_address == 0 {
+            admission.holders.fetch_add(1, Relaxed);
+        }
+        let (room, all) = (admission.buffered_max, admission.buffered.fetch_add(grown, Relaxed) + grown);
+        let share = room / admission.holders.load(Relaxed).max(1);
+        all <= room || (of_address + grown <= share && all <= room.saturating_mul(2))
+    }
+
+    fn give_back(&self, len: usize) {
+        if len == 0 {
+            return;
+        }
+        self.admission.buffered.fetch_sub(len, Relaxed);
+        if self.address.buffered.fetch_sub(len, Relaxed) == len {
+            self.admission.holders.fetch_sub(1, Relaxed);
+        }
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.admission.buffered.fetch_sub(self.buffered.get(), Relaxed);
+        self.give_back(self.buffered.get());
         self.address.connections.fetch_sub(1, Relaxed);
         self.admission.connections.fetch_sub(1, Relaxed);
     }
@@ -241,15 +283,25 @@ mod tests {
         let (one, other) =
             (admission.admit(ip("10.0.0.1"), 0).unwrap(), admission.admit(ip("10.0.0.1"), 0).unwrap());
         let now = 100 * SECOND;
-        let wait = |ms| Some(Duration::from_millis(ms));
-        assert_eq!(one.pace(6, || now), None);
-        assert_eq!(other.pace(4, || now), None, "a second's worth may come at once");
-        assert_eq!(one.pace(5, || now), wait(500));
-        assert_eq!(other.pace(1, || now), wait(600), "the address waits, not the connection");
-        assert_eq!(one.pace(1, || now + 10 * SECOND), None);
+        let wait = |ms| Err(Duration::from_millis(ms));
+        assert_eq!(one.lines_allowed(|| now), Ok(10), "a second's worth may come at once");
+        one.took(6, || now);
+        assert_eq!(other.lines_allowed(|| now), Ok(4));
+        other.took(4, || now);
+        assert_eq!(one.lines_allowed(|| now), wait(100));
+        // Two threads have looked at the same moment.
+        one.took(5, || now);
+        assert_eq!(other.lines_allowed(|| now), wait(600), "the address waits, not the connection");
+        assert_eq!(other.lines_allowed(|| now + SECOND * 6 / 10), Ok(1));
+        assert_eq!(one.lines_allowed(|| now + 10 * SECOND), Ok(10));
         let elsewhere = admission.admit(ip("10.0.0.2"), 0).unwrap();
-        assert_eq!(elsewhere.pace(10, || now), None);
-        assert!(elsewhere.pace(u64::MAX, || now) > wait(1_000_000));
+        elsewhere.took(10, || now);
+        assert_eq!(elsewhere.lines_allowed(|| now), wait(100));
+        elsewhere.took(u64::MAX, || now);
+        assert!(elsewhere.lines_allowed(|| now).unwrap_err() > Duration::from_secs(1000));
+        let anyone = Arc::new(Admission::new(&Limits::default(), 9)).admit(ip("10.0.0.1"), 0).unwrap();
+        anyone.took(u64::MAX, || now);
+        assert_eq!(anyone.lines_allowed(|| now), Ok(u64::MAX), "there is no rate");
     }
 
     #[test]
@@ -265,12 +317,28 @@ mod tests {
     }
 
     #[test]
+    fn an_address_that_takes_all_the_room_leaves_others_their_share() {
+        let admission = Arc::new(Admission::new(&Limits { buffers: 100, ..Limits::default() }, 9));
+        let admit = |address| admission.admit(ip(address), 0).unwrap();
+        let greedy = [admit("10.0.0.1"), admit("10.0.0.1")];
+        assert!(greedy[0].buffer(60) && greedy[1].buffer(40));
+        let (modest, third) = (admit("10.0.0.2"), admit("10.0.0.3"));
+        assert!(modest.buffer(50) && !modest.buffer(51), "half is the share of one of two");
+        assert!(modest.buffer(33) && third.buffer(33) && !third.buffer(34));
+        assert!(!greedy[1].buffer(41));
+        drop(greedy);
+        assert!(modest.buffer(66) && !modest.buffer(68));
+        drop((modest, third));
+        assert_eq!((admission.buffered(), admission.holders.load(Relaxed)), (0, 0));
+    }
+
+    #[test]
     fn addresses_are_forgotten_once_nobody_is_there_and_their_rate_is_free_again() {
         let admission = admission(3, 10);
         for number in 0..2 * FORGET_AT_LEAST as u32 {
             let ticket = admission.admit(std::net::Ipv4Addr::from(number).into(), SECOND).unwrap();
             if number == 7 {
-                ticket.pace(100, || SECOND);
+                ticket.took(100, || SECOND);
             }
         }
         let known = |ip| admission.addresses.lock().known.contains_key(&ip);

@@ -2,7 +2,8 @@
 
 use std::{
     hash::{BuildHasher, Hasher, RandomState},
-    time::SystemTime,
+    sync::LazyLock,
+    time::{Instant, SystemTime},
 };
 
 /// POSIX time by this machine's clock, nanoseconds.
@@ -14,6 +15,12 @@ pub fn now_ns() -> u64 {
 /// POSIX time by this machine's clock, whole seconds.
 pub fn now_s() -> i64 {
     i64::try_from(now_ns() / 1_000_000_000).unwrap_or(i64::MAX)
+}
+
+/// Time that no clock's setting changes, nanoseconds since this was first asked.
+pub fn monotonic_ns() -> u64 {
+    static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
+    u64::try_from(BEGAN.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// A number that nobody outside can foresee; good enough for jitter and for scattering tables, not for keys.

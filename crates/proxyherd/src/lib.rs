@@ -11,6 +11,7 @@ pub mod demo;
 pub mod door;
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod health;
 pub mod herd;
 mod listen;
 pub mod log;

@@ -29,6 +29,10 @@ use crate::{
 const STOP_MAX: Duration = Duration::from_secs(8);
 /// How long of that the links may take to tell the neighbours what clients said last.
 const FLUSH_MAX: Duration = Duration::from_secs(3);
+/// How long of that a neighbour may take to come back where no link is up: it is dialled more often than that.
+const ALONE_MAX: Duration = Duration::from_millis(1200);
+/// A disk that does not take the last lines of the log holds up the end for no longer than this, all in all.
+const LOG_MAX: Duration = Duration::from_millis(8500);
 
 /// Why a server did not start. Nothing of it is left running.
 #[derive(Debug, thiserror::Error)]
@@ -134,7 +138,7 @@ impl Server {
         let budget = Budget::open(config, name)?;
         let purse = budget.as_ref().map(|budget| Arc::clone(budget.purse()));
         let allowance = purse.clone().map_or_else(unlimited, |purse| purse as Arc<dyn Allowance>);
-        let places = Places::open(&config.places, allowance)?;
+        let places = Places::open(&config.places, allowance, log.clone())?;
         let herd = Herd::new(config, server, credentials, places, purse, log);
         let watchdog = Some(Watchdog::start(&herd, watchdog::INTERVAL).map_err(StartError::Door)?);
         let mut running = Server {
@@ -169,7 +173,11 @@ impl Server {
         if let Some(credentials) = &herd.credentials {
             let watch =
                 credentials::watch(Arc::clone(credentials), herd.log.clone(), self.stop_links.clone());
-            self.link_tasks.spawn(watch);
+            let pulse = herd.health.pulse("following the certificates");
+            self.link_tasks.spawn(async move {
+                watch.await;
+                drop(pulse);
+            });
         }
         self.link_tasks.spawn(sweep(Arc::clone(herd), self.stop_links.clone()));
         if let (Some(own), Some(listener)) = (&server.http, sockets.http) {
@@ -204,7 +212,7 @@ impl Server {
 
     /// Stops it: takes nothing new, answers what has come, tells the neighbours the last news, closes.
     pub async fn stop(mut self) {
-        let end = Instant::now() + STOP_MAX;
+        let (end, log_end) = (Instant::now() + STOP_MAX, std::time::Instant::now() + LOG_MAX);
         self.herd.log.event(LogLevel::Info, Subject::Server, format_args!("stopping"));
         self.herd.drain();
         self.stop_doors.cancel();
@@ -217,7 +225,7 @@ impl Server {
         let _ = timeout_at(end, self.link_tasks.wait()).await;
         drop(self.watchdog.take());
         self.herd.log.event(LogLevel::Info, Subject::Server, format_args!("stopped"));
-        self.herd.log.flush();
+        self.herd.log.flush(log_end);
     }
 }
 
@@ -229,19 +237,25 @@ fn open_credentials(config: &Config, server: &ServerConfig) -> Result<Option<Cre
     }
 }
 
-/// Waits until every link that is up has written all it had to tell.
+/// Waits until every link that is up has written all it had to tell; a little where none is: a neighbour that is just
+/// being started again dials, or is dialled, in a moment.
 async fn flushed(herd: &Herd) {
-    while !has_told_all(herd) {
+    let has_heard_clients = herd.map().report_counts().accepted > 0 && !herd.links.all().is_empty();
+    let alone_until = Instant::now() + if has_heard_clients { ALONE_MAX } else { Duration::ZERO };
+    while !has_told_all(herd, alone_until) {
         sleep(Duration::from_millis(5)).await;
     }
 }
 
 /// Nothing is queued on links that are no edges of the tree. If that is so of all, the tree is just being found anew, and
 /// a neighbour is about to ask for what only this server may have.
-fn has_told_all(herd: &Herd) -> bool {
+fn has_told_all(herd: &Herd, alone_until: Instant) -> bool {
     let links = herd.links.all();
     let up: Vec<&Arc<Link>> = links.iter().filter(|link| link.state().up_since.is_some()).collect();
-    let is_asked = up.is_empty() || up.iter().any(|link| herd.map().is_eager(link.id));
+    let is_asked = match up.as_slice() {
+        [] => Instant::now() >= alone_until,
+        up => up.iter().any(|link| herd.map().is_eager(link.id)),
+    };
     is_asked && !up.iter().any(|link| herd.has_news_for(link))
 }
 
@@ -250,6 +264,7 @@ fn unlimited() -> Arc<dyn Allowance> {
 }
 
 async fn sweep(herd: Arc<Herd>, stop: CancellationToken) {
+    let _pulse = herd.health.pulse("forgetting what has expired");
     let mut seconds = interval(Duration::from_secs(1));
     while stop.run_until_cancelled(seconds.tick()).await.is_some() {
         herd.sweep();

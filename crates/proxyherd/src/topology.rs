@@ -53,6 +53,7 @@ impl Watcher {
 
     /// Follows the file, and `hangups`, until `stop`.
     pub(crate) async fn run(mut self, mut hangups: Signal, stop: CancellationToken) {
+        let _pulse = self.herd.health.pulse("following the configuration");
         let mut looks = interval(LOOK_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut seen_before, mut read) = (None, None);
@@ -146,6 +147,7 @@ impl Watcher {
             let [before, after] = [&self.current, config].map(|config| config.links_of(self.herd.name()));
             self.peers.change(&LinkChange::between(&before, &after)).await;
             self.herd.links.arrange(&after);
+            self.herd.make_room_for_links();
         }
         true
     }

@@ -8,75 +8,24 @@
 use std::{
     sync::{
         Arc, Weak,
-        atomic::{AtomicU64, Ordering::Relaxed},
         mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     },
     thread,
     time::Duration,
 };
 
-use parking_lot::Mutex;
 use proxyherd_core::limits::SHARDS;
 
 use crate::{
+    health::{Pulse, STUCK_AFTER},
     herd::Herd,
     log::{LogLevel, Subject},
 };
 
-/// How often it looks.
+/// How often it looks: what has not moved for five seconds is stuck.
 pub const INTERVAL: Duration = Duration::from_millis(500);
-/// Looks in a row without a movement before something counts as stuck: five seconds.
-const STUCK_AFTER: u32 = 10;
 /// How long a shard's lock may be waited for at one look: no visit takes nearly so long.
 const LOCK_WAIT_PART: u32 = 10;
-
-/// What a server's watchdog knows.
-#[derive(Debug, Default)]
-pub struct Health {
-    pulses: Mutex<Vec<Watched>>,
-    stuck: Mutex<Vec<String>>,
-}
-
-impl Health {
-    /// A pulse under this name, watched for as long as the caller holds it.
-    pub fn pulse(&self, name: impl Into<String>) -> Arc<Pulse> {
-        let pulse = Arc::new(Pulse { name: name.into(), beats: AtomicU64::new(0) });
-        self.pulses.lock().push(Watched { pulse: Arc::downgrade(&pulse), beats: 0, unmoved: 0 });
-        pulse
-    }
-
-    /// The names of what is stuck now.
-    pub fn stuck(&self) -> Vec<String> {
-        self.stuck.lock().clone()
-    }
-}
-
-/// The pulse of a thread or a task: it beats when work begins and again when it ends.
-#[derive(Debug)]
-pub struct Pulse {
-    name: String,
-    /// Odd while there is work.
-    beats: AtomicU64,
-}
-
-impl Pulse {
-    /// Work begins, until what is returned is dropped. It must not wait for anything but the processor and a shard.
-    #[must_use]
-    pub fn work(&self) -> Working<'_> {
-        self.beats.fetch_add(1, Relaxed);
-        Working(self)
-    }
-}
-
-/// Work that has begun.
-#[derive(Debug)]
-pub struct Working<'a>(&'a Pulse);
-
-impl Drop for Working<'_> {
-    fn drop(&mut self) {
-        self.0.beats.fetch_add(1, Relaxed);
-    }
-}
 
 /// The running watchdog; it ends when this is dropped.
 #[derive(Debug)]
@@ -100,7 +49,8 @@ impl Watchdog {
 /// The runtime's pulse: always at work, and every beat shows that it still runs tasks.
 async fn beat(pulse: Weak<Pulse>, interval: Duration) {
     while let Some(pulse) = pulse.upgrade() {
-        pulse.beats.fetch_add(2, Relaxed);
+        // It counts as work that never ends, and is begun anew each time.
+        pulse.again();
         drop(pulse);
         tokio::time::sleep(interval).await;
     }
@@ -114,33 +64,19 @@ struct Round {
     shards: [u32; SHARDS],
 }
 
-/// A pulse as it was last seen.
-#[derive(Debug)]
-struct Watched {
-    pulse: Weak<Pulse>,
-    beats: u64,
-    unmoved: u32,
-}
-
 impl Round {
     fn run(&mut self, stopped: &Receiver<()>, interval: Duration) {
-        self.runtime.beats.fetch_add(1, Relaxed);
+        let runtime = Arc::clone(&self.runtime);
+        let _works = runtime.work();
         while stopped.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
             let Some(herd) = self.herd.upgrade() else { return };
             let stuck = self.look(&herd, interval);
-            tell(&herd, stuck);
+            tell(&herd, &stuck);
         }
     }
 
     fn look(&mut self, herd: &Herd, interval: Duration) -> Vec<String> {
-        let mut stuck = Vec::new();
-        herd.health.pulses.lock().retain_mut(|watched| {
-            let Some(pulse) = watched.pulse.upgrade() else { return false };
-            if watched.is_stuck(&pulse) {
-                stuck.push(pulse.name.clone());
-            }
-            true
-        });
+        let mut stuck = herd.health.look();
         for (index, failed) in self.shards.iter_mut().enumerate() {
             let is_free = herd.map().is_free_within(index, interval / LOCK_WAIT_PART);
             *failed = if is_free { 0 } else { *failed + 1 };
@@ -152,19 +88,9 @@ impl Round {
     }
 }
 
-impl Watched {
-    fn is_stuck(&mut self, pulse: &Pulse) -> bool {
-        let beats = pulse.beats.load(Relaxed);
-        let is_at_work = beats % 2 == 1;
-        self.unmoved = if is_at_work && beats == self.beats { self.unmoved + 1 } else { 0 };
-        self.beats = beats;
-        self.unmoved >= STUCK_AFTER
-    }
-}
-
 /// Tells the log what has changed, and everybody how it is.
-fn tell(herd: &Herd, now: Vec<String>) {
-    let mut before = herd.health.stuck.lock();
+fn tell(herd: &Herd, now: &[String]) {
+    let before = herd.health.set_stuck(now.to_vec());
     for name in now.iter().filter(|name| !before.contains(name)) {
         let message =
             format_args!("stuck: {name} has not moved for several seconds; if it stays so, end this server");
@@ -173,7 +99,6 @@ fn tell(herd: &Herd, now: Vec<String>) {
     for name in before.iter().filter(|name| !now.contains(name)) {
         herd.log.event(LogLevel::Warn, Subject::Server, format_args!("no longer stuck: {name}"));
     }
-    *before = now;
 }
 
 #[cfg(test)]

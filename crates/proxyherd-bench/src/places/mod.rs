@@ -14,6 +14,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::Args;
 use proxyherd::config;
+use proxyherd::log::ServerLog;
 use proxyherd::places::{Outcome, Places, Unlimited};
 use proxyherd::provider::Provider;
 use proxyherd_core::places::{Centre, Grid, Query};
@@ -113,7 +114,8 @@ fn facade(city: &Arc<City>, snap_m: u32) -> Places {
         cache: config::Cache { snap_m, ..default.cache },
         ..default
     };
-    Places::with(Arc::clone(city) as Arc<dyn Provider>, vec![], &config, Arc::new(Unlimited))
+    let first = Arc::clone(city) as Arc<dyn Provider>;
+    Places::with(first, vec![], &config, Arc::new(Unlimited), ServerLog::discard())
 }
 
 /// How far answers are off.

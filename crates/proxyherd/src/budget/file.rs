@@ -39,7 +39,7 @@ pub enum BudgetError {
     #[error(
         "{}, where the server keeps what it has spent of the places budget, cannot be used: {why}. Put back what \
          this server wrote last, or remove it: then the server takes itself for new, and has a share of the budget \
-         once more unless a neighbour remembers better",
+         once more unless a neighbor remembers better",
         path.display()
     )]
     Memory {

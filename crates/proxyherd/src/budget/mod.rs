@@ -22,7 +22,7 @@ use std::{
 };
 
 use proxyherd_core::{
-    places::budget::{Account, Book, Known, Period, Span, Terms, Turn, key},
+    places::budget::{Account, Book, Known, Period, Span, Standing, Terms, Turn, key},
     types::{Body, Kind, ServerName},
 };
 use tokio::time::{sleep, timeout};
@@ -59,6 +59,8 @@ pub struct Budget {
     members: Arc<[ServerName]>,
     /// ... and whose accounts may count in one that has begun.
     servers: Vec<ServerName>,
+    /// Periods of which the log has been told that nothing is left.
+    spent: Vec<Period>,
     /// What was reserved in turns that could not be kept.
     unkept: u64,
     is_failing: bool,
@@ -83,6 +85,7 @@ impl Budget {
             wholes,
             members: Arc::clone(&members),
             servers,
+            spent: Vec::new(),
             unkept: 0,
             is_failing: false,
         };
@@ -110,6 +113,7 @@ impl Budget {
 pub fn run(herd: &Arc<Herd>, budget: Budget, tasks: &TaskTracker, stop: &CancellationToken) {
     let (herd, stop) = (Arc::clone(herd), stop.clone());
     tasks.spawn(async move {
+        let _pulse = herd.health.pulse("keeping the places budget");
         let mut keeper = Keeper { herd, budget };
         keeper.run(&stop).await;
         keeper.close().await;
@@ -168,6 +172,7 @@ impl Keeper {
         news.returned += std::mem::take(&mut budget.unkept);
         let turn = budget.book.turn(now_ns, &known, &news);
         self.warn_of(&turn);
+        self.note_spent(&turn.standings);
         if turn.must_keep && !self.keep().await {
             self.budget.unkept = turn.reserved;
             return;
@@ -244,6 +249,22 @@ impl Keeper {
             );
             self.herd.log.event(LogLevel::Warn, Subject::Places, message);
         }
+    }
+
+    /// Says once of each period that the herd has spent all of it.
+    fn note_spent(&mut self, standings: &[Standing]) {
+        let spent: Vec<_> = standings.iter().filter(|standing| standing.spent >= standing.whole).collect();
+        for standing in &spent {
+            let Standing { period, whole, .. } = standing;
+            if !self.budget.spent.contains(period) {
+                let message = format_args!(
+                    "all {whole} requests of the places budget of {period} are spent; until that is over, answers \
+                     come from what is kept and from `fallback`"
+                );
+                self.herd.log.event(LogLevel::Warn, Subject::Places, message);
+            }
+        }
+        self.budget.spent = spent.iter().map(|standing| standing.period).collect();
     }
 
     /// Gives back what is in the purse, so that a stop costs nothing. A server that has begun no period has nothing.

@@ -113,6 +113,10 @@ async fn one_server_that_is_asked_spends_what_all_have() {
     let known = |name: &str| row.purse(name).standings().iter().map(|it| it.spent).collect::<Vec<_>>();
     eventually("all know of all", || NAMES.iter().all(|name| known(name) == [60, 60])).await;
     assert!(NAMES.iter().all(|name| !row.purse(name).take()), "nobody has any left");
+    let log = row.config.log.dir.join("Riley.log");
+    let told = |what| std::fs::read_to_string(&log).unwrap_or_default().matches(what).count();
+    eventually("the log says so", || told("all 60 requests of the places budget of ") > 0).await;
+    assert_eq!(told("requests of the places budget of "), 1, "the month has more");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,6 @@
-//! `proxyherd check`: says what is wrong with a configuration, and with the certificates that it names.
+//! `proxyherd check`: says what is wrong with a configuration, and with the certificates, keys and files that it names.
 
-use std::io::Write as _;
+use std::{io::Write as _, iter::once};
 
 use anstyle::{AnsiColor, Style};
 
@@ -15,13 +15,14 @@ use crate::{
     clock,
     config::{Config, Tls},
     credentials::{Finding, audit},
+    provider,
 };
 
 const AFTER_HELP: &str = concat!(
     heading!("Examples"),
     "  proxyherd check
   proxyherd check --config /etc/herd.toml --set log.level=debug
-  proxyherd check --name Riley     on Riley's machine: its certificate and key must be here
+  proxyherd check --name Riley     on Riley's machine: what it starts with must be here
 
 ",
     heading!("Exit codes"),
@@ -35,7 +36,8 @@ const FINE: Style = AnsiColor::BrightGreen.on_default().bold();
 ///
 /// All mistakes are reported, not only the first. What is set by PROXYHERD_* variables and --set is checked too, as
 /// `serve` would take it. So are the certificates: a machine needs those of its own servers only, so of the others just
-/// what is there is looked at.
+/// what is there is looked at. With --name everything must be here that this server starts with: its certificate, its
+/// key, and what its providers of places need.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {
@@ -50,14 +52,17 @@ pub(super) struct Args {
     set: SetArgs,
 }
 
-/// Reads the configuration and the certificates, and nothing else.
+/// Reads the configuration and what it names, and nothing else.
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let config = super::load(&args.config, &args.set.set)?;
     let name = args.name.as_deref().map(|name| serve::named(&config, name)).transpose()?;
-    let findings = check_certificates(&config, name.map(|server| &server.name));
+    let mut findings = check_certificates(&config, name.map(|server| &server.name));
+    if name.is_some() {
+        findings.extend(check_places(&config));
+    }
     let errors = outcome::show_findings(&findings);
     if errors > 0 {
-        let message = format!("{}: {} in its certificates", config.path.display(), counted(errors, "error"));
+        let message = format!("{}: {} in what it names", config.path.display(), counted(errors, "error"));
         return Err(ConfigurationError(message).into());
     }
     let warnings = config.warnings.len() + findings.len();
@@ -74,6 +79,15 @@ fn check_certificates(config: &Config, insisted: Option<&ServerName>) -> Vec<Fin
         Tls::Certs(dir) if !names.is_empty() => audit(dir, &names, insisted, clock::now_s()),
         _ => Vec::new(),
     }
+}
+
+/// No server starts without the keys and the index that its providers of places need.
+fn check_places(config: &Config) -> impl Iterator<Item = Finding> {
+    let places = &config.places;
+    let names = once(places.provider).chain(places.fallback.iter().copied());
+    names
+        .filter_map(move |name| provider::open(name, places).err())
+        .map(|error| Finding::Error(error.to_string()))
 }
 
 fn summary(config: &Config, warnings: usize) -> String {

@@ -1,11 +1,17 @@
 //! `proxyherd client`: a prompt to a running herd.
 
-use super::heading;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::{ConfigArgs, heading};
 use crate::config::{Address, Config};
 
 const AFTER_HELP: &str = concat!(
     heading!("Examples"),
     "  proxyherd client
+  proxyherd client --config /etc/herd.toml
   proxyherd client 127.0.0.1:12001 127.0.0.1:12002
   printf 'WHATSAT kiwi 10 5\\n' | proxyherd client localhost:12000
 
@@ -24,7 +30,7 @@ const AFTER_HELP: &str = concat!(
 
 ",
     heading!("Exit codes"),
-    "  0 every line has its reply, 1 no server answers, 2 usage
+    "  0 every line has its reply, 1 no server answers, 2 usage, 78 the configuration is wrong
 ",
 );
 
@@ -36,16 +42,50 @@ const AFTER_HELP: &str = concat!(
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {
-    /// Servers to talk to, tried in this order: HOST:PORT, [IPv6]:PORT or NAME:PORT
-    #[arg(value_name = "ADDR", default_values_t = classic_addresses())]
+    /// Servers to talk to, tried in this order: HOST:PORT, [IPv6]:PORT or NAME:PORT. Without any: those of the
+    /// configuration
+    #[arg(value_name = "ADDR")]
     pub(super) addresses: Vec<Address>,
+
+    /// The file that describes the herd; without it herd.toml, if there is one, and else the classic herd, as of
+    /// `proxyherd demo`. Where servers are named it is not looked at
+    #[arg(long, short, value_name = "FILE", env = "PROXYHERD_CONFIG")]
+    config: Option<PathBuf>,
+
+    /// How long a server may say nothing when it is asked; by default 15, or as long as the configuration gives the
+    /// providers of places and 10 more
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    patience_s: Option<u64>,
 }
+
+/// Longest usual silence.
+const SILENCE_MAX: Duration = Duration::from_secs(15);
+/// How much longer than for the places one waits for a server.
+const AFTER_PLACES: Duration = Duration::from_secs(10);
 
 /// Talks until there is nothing left to say.
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
-    crate::client::run(&args.addresses)
+    let (addresses, silence_max) = meant(args)?;
+    crate::client::run(addresses, silence_max)
 }
 
-fn classic_addresses() -> Vec<Address> {
-    Config::classic().servers.into_iter().map(|server| server.listen).collect()
+/// Whom to talk to, and how long one may say nothing.
+pub(super) fn meant(args: &Args) -> anyhow::Result<(Vec<Address>, Duration)> {
+    let (addresses, usual) = if args.addresses.is_empty() {
+        let config = config(args.config.as_deref())?;
+        let addresses = config.servers.into_iter().map(|server| server.listen).collect();
+        (addresses, SILENCE_MAX.max(config.places.deadline + AFTER_PLACES))
+    } else {
+        (args.addresses.clone(), SILENCE_MAX)
+    };
+    Ok((addresses, args.patience_s.map_or(usual, Duration::from_secs)))
+}
+
+/// The herd that is meant where none of its servers is named.
+fn config(named: Option<&Path>) -> anyhow::Result<Config> {
+    let usual = Path::new(ConfigArgs::USUAL);
+    match named.or_else(|| usual.exists().then_some(usual)) {
+        Some(path) => Ok(super::load(&ConfigArgs { config: path.to_owned() }, &[])?),
+        None => Ok(Config::classic()),
+    }
 }

@@ -5,7 +5,10 @@ use std::{os::unix::fs::DirBuilderExt as _, path::PathBuf};
 use anyhow::Context as _;
 
 use super::{heading, signals};
-use crate::demo::{Demo, Options, screen};
+use crate::{
+    admission::descriptors,
+    demo::{Demo, Options, screen},
+};
 
 const AFTER_HELP: &str = concat!(
     heading!("Examples"),
@@ -43,6 +46,7 @@ pub(super) struct Args {
 
 /// Runs the herd until it is asked to end.
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+    descriptors::raise_limit();
     super::block_on(show(args))
 }
 

@@ -80,8 +80,13 @@ enum Command {
 #[derive(Debug, clap::Args)]
 struct ConfigArgs {
     /// The file that describes the herd
-    #[arg(long, short, value_name = "FILE", env = "PROXYHERD_CONFIG", default_value = "herd.toml")]
+    #[arg(long, short, value_name = "FILE", env = "PROXYHERD_CONFIG", default_value = ConfigArgs::USUAL)]
     config: PathBuf,
+}
+
+impl ConfigArgs {
+    /// What the file is called where nothing else is said.
+    const USUAL: &str = "herd.toml";
 }
 
 /// Values of the configuration that are set on the command line.
@@ -194,11 +199,23 @@ mod tests {
     }
 
     #[test]
-    fn a_client_without_addresses_talks_to_the_classic_herd() {
-        let line = CommandLine::try_parse_from(["proxyherd", "client"]).unwrap();
-        let Command::Client(args) = line.command else { panic!("not client: {line:?}") };
-        let addresses: Vec<String> = args.addresses.iter().map(ToString::to_string).collect();
-        assert_eq!(addresses.first().map(String::as_str), Some("127.0.0.1:12000"));
-        assert_eq!(addresses.len(), 5);
+    fn a_client_without_addresses_talks_to_the_herd_of_the_configuration_or_the_classic_one() {
+        let meant = |line: &[&str]| {
+            let line = CommandLine::try_parse_from([&["proxyherd", "client"], line].concat()).unwrap();
+            let Command::Client(args) = line.command else { panic!("not client: {line:?}") };
+            let (addresses, silence_max) = client::meant(&args).unwrap();
+            (addresses.iter().map(ToString::to_string).collect::<Vec<_>>(), silence_max.as_secs())
+        };
+        let (classic, silence_s) = meant(&[]);
+        assert_eq!((classic.len(), classic[0].as_str(), silence_s), (5, "127.0.0.1:12000", 15));
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("herd.toml");
+        let text = "[herd]\ntls = \"off\"\n[places]\ndeadline_ms = 20000\n[[server]]\nname = \"a\"\n\
+                    listen = \"127.0.0.1:7\"\n";
+        std::fs::write(&file, text).unwrap();
+        let file = file.to_str().unwrap();
+        assert_eq!(meant(&["--config", file]), (vec!["127.0.0.1:7".to_owned()], 30));
+        assert_eq!(meant(&["--config", file, "--patience-s", "3"]).1, 3);
+        assert_eq!(meant(&["localhost:8", "--config", file]), (vec!["localhost:8".to_owned()], 15));
     }
 }

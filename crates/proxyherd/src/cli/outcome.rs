@@ -63,7 +63,7 @@ pub(super) fn show<'d>(diagnostics: impl IntoIterator<Item = &'d Diagnostic>) {
     }
 }
 
-/// Shows what is wrong with certificates, and says how many of it are errors.
+/// Shows what is wrong with what a configuration names, and says how many of it are errors.
 pub(super) fn show_findings(findings: &[Finding]) -> usize {
     let mut errors = 0;
     for finding in findings {

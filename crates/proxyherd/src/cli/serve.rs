@@ -1,5 +1,7 @@
 //! `proxyherd serve`: one server of the herd, in the foreground.
 
+use std::pin::pin;
+
 use super::{ConfigArgs, ConfigurationError, SetArgs, UsageError, heading, signals};
 use crate::{
     admission::descriptors,
@@ -48,9 +50,15 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 async fn serve(config: Config, overrides: Overrides, name: &str) -> anyhow::Result<()> {
-    let (asked_to_end, hangups) = (signals::asked_to_end()?, signals::hangups()?);
-    let server = Server::start(&config, name).await.map_err(|error| match error {
+    let mut asked_to_end = pin!(signals::asked_to_end()?);
+    let hangups = signals::hangups()?;
+    let started = tokio::select! {
+        started = Server::start(&config, name) => started,
+        () = &mut asked_to_end => return Ok(()),
+    };
+    let server = started.map_err(|error| match error {
         StartError::Credentials(error) => ConfigurationError(error.to_string()).into(),
+        StartError::Places(error) => ConfigurationError(error.to_string()).into(),
         error => anyhow::Error::from(error),
     })?;
     server.follow(config, overrides, hangups);

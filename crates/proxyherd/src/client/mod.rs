@@ -13,7 +13,10 @@ pub(crate) mod replies;
 mod script;
 mod servers;
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::{
+    io::{self, IsTerminal as _, Write as _},
+    time::Duration,
+};
 
 use anstyle::Style;
 use anyhow::Context as _;
@@ -24,12 +27,14 @@ use crate::config::Address;
 /// What a person need not look at.
 const FAINT: Style = Style::new().dimmed();
 
-/// Talks to the first of these servers that answers: at a prompt if a person sits there, else as a pipe.
-pub(crate) fn run(addresses: &[Address]) -> anyhow::Result<()> {
+/// Talks to the first of these servers that answers: at a prompt if a person sits there, else as a pipe. A server may
+/// say nothing for `silence_max` when it is asked.
+pub(crate) fn run(addresses: Vec<Address>, silence_max: Duration) -> anyhow::Result<()> {
     // Turns of one conversation need no second thread.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("the operating system gave no event queue")?;
-    let conversation = Conversation::with(addresses.to_vec(), Patience::USUAL, Box::new(tell));
+    let conversation =
+        Conversation::with(addresses, Patience { silence_max, ..Patience::USUAL }, Box::new(tell));
     let talked = if io::stdin().is_terminal() && io::stdout().is_terminal() {
         runtime.block_on(prompt::run(conversation))
     } else {

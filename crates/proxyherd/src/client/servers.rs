@@ -31,7 +31,7 @@ pub(super) struct Patience {
 }
 
 impl Patience {
-    /// A server's places have a deadline of their own, well below the silence; in five seconds one starts anew.
+    /// A server's places have a deadline of their own, usually well below the silence; in five seconds one starts anew.
     pub(super) const USUAL: Patience =
         Patience { silence_max: Duration::from_secs(15), outage_max: Duration::from_secs(5) };
 }

@@ -29,9 +29,9 @@ use crate::{
     clock,
     config::{Config, Flood, Server},
     credentials::Credentials,
+    health::Health,
     log::{LogLevel, ServerLog, Subject},
     places::{Places, Purse},
-    watchdog::Health,
 };
 
 /// How many slots of each shard one sweep looks at: ten million clients are looked through in under a minute.
@@ -58,6 +58,8 @@ pub struct Herd {
     /// What its doors have counted.
     pub counts: Counts,
     map: Map,
+    /// How many requests to providers of places may be under way.
+    requests_max: usize,
     members: RwLock<Arc<[ServerName]>>,
     started: Instant,
     has_namesake: AtomicBool,
@@ -98,7 +100,8 @@ impl Herd {
             rules: Default::default(),
         });
         let links = Links::new(config.links_of(&server.name));
-        let room = descriptors::left_for_clients(links.all().len());
+        let requests_max = config.places.requests_max();
+        let room = descriptors::left_for_clients(links.all().len(), requests_max);
         Arc::new(Herd {
             identity: Identity {
                 herd: config.herd.id.clone(),
@@ -108,6 +111,7 @@ impl Herd {
                 clock_offset_max_ns: config.herd.clock_offset_max.as_nanos() as u64,
             },
             links,
+            requests_max,
             admission: Arc::new(Admission::new(&config.limits, room)),
             places,
             purse,
@@ -196,6 +200,16 @@ impl Herd {
             );
         }
         self.places.sweep();
+    }
+
+    /// Leaves descriptors for the links that there are now; to be called when that has changed.
+    pub fn make_room_for_links(&self) {
+        self.admission.set_room(descriptors::left_for_clients(self.links.all().len(), self.requests_max));
+    }
+
+    /// Whether another process runs in this server's name.
+    pub fn has_namesake(&self) -> bool {
+        self.has_namesake.load(Relaxed)
     }
 
     /// From here on the server is on its way out, and says so to whoever balances load.

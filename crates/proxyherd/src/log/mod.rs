@@ -32,7 +32,7 @@ mod queue;
 mod tests;
 mod writer;
 
-use std::{borrow::Cow, fmt, io, net::SocketAddr, sync::Arc, thread::JoinHandle};
+use std::{borrow::Cow, fmt, io, net::SocketAddr, sync::Arc, thread::JoinHandle, time::Instant};
 
 use proxyherd_core::types::ServerName;
 
@@ -144,10 +144,11 @@ impl ServerLog {
         self.0.as_ref().map_or(0, |open| open.queue.left_out_total())
     }
 
-    /// Blocks until all that was accepted before is in the file; if the disk refuses it, until that was tried.
-    pub fn flush(&self) {
+    /// Blocks until all that was accepted before is in the file; if the disk refuses it, until that was tried. A disk
+    /// that hangs is waited for until `end`, and then by nobody any more.
+    pub fn flush(&self, end: Instant) {
         if let Some(open) = &self.0 {
-            open.queue.flush();
+            open.queue.flush(end);
         }
     }
 
@@ -165,7 +166,9 @@ impl fmt::Debug for ServerLog {
 impl Drop for Open {
     fn drop(&mut self) {
         self.queue.close();
-        if let Some(writer) = self.writer.take() {
+        if let Some(writer) = self.writer.take()
+            && !self.queue.is_late()
+        {
             // A writer that panicked has said so on stderr; the rest of the process ends as it was about to.
             drop(writer.join());
         }

@@ -34,6 +34,8 @@ struct State {
     flushes_wanted: u64,
     flushes_done: u64,
     closing: bool,
+    /// A flush was not done in its time.
+    is_late: bool,
     /// The writer is gone; whoever waits for it waits for nothing.
     ended: bool,
 }
@@ -69,6 +71,7 @@ impl Queue {
             flushes_wanted: 0,
             flushes_done: 0,
             closing: false,
+            is_late: false,
             ended: false,
         };
         Queue {
@@ -131,15 +134,21 @@ impl Queue {
         }
     }
 
-    /// Returns when all that was handed over before was written, or when writing it was tried and failed.
-    pub(super) fn flush(&self) {
+    /// Returns when all that was handed over before was written, or when writing it was tried and failed; at `end` in
+    /// any case.
+    pub(super) fn flush(&self, end: Instant) {
         let mut state = self.state.lock();
         state.flushes_wanted += 1;
         let flush = state.flushes_wanted;
         self.to_writer.notify_one();
-        while state.flushes_done < flush && !state.ended {
-            self.from_writer.wait(&mut state);
+        while state.flushes_done < flush && !state.ended && !state.is_late {
+            state.is_late = self.from_writer.wait_until(&mut state, end).timed_out();
         }
+    }
+
+    /// Whether the writer hangs, as far as is known: there is no point in waiting for it once more.
+    pub(super) fn is_late(&self) -> bool {
+        self.state.lock().is_late
     }
 
     /// Tells the writer to write what there is and end.
@@ -260,7 +269,7 @@ mod tests {
         );
         queue.swap(&mut Draining::default());
         let flush = thread::scope(|scope| {
-            scope.spawn(|| queue.flush());
+            scope.spawn(|| queue.flush(later()));
             let call = queue.wait(&gathering());
             queue.flushed(call.flush);
             call
@@ -281,7 +290,16 @@ mod tests {
     fn a_writer_that_is_gone_holds_up_no_flush() {
         let queue = Queue::new(10);
         queue.ended();
-        queue.flush();
+        queue.flush(later());
+        assert!(!queue.is_late());
+    }
+
+    #[test]
+    fn a_writer_that_hangs_is_waited_for_once_and_no_longer_than_that() {
+        let queue = Queue::new(10);
+        queue.flush(Instant::now() + Duration::from_millis(1));
+        assert!(queue.is_late());
+        queue.flush(later());
     }
 
     #[test]

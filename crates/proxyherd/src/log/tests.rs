@@ -48,6 +48,10 @@ fn lines_of(path: &Path) -> Vec<String> {
     text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
 }
 
+fn flush(log: &ServerLog) {
+    log.flush(Instant::now() + Duration::from_secs(60));
+}
+
 fn peer() -> SocketAddr {
     ([127, 0, 0, 1], 51234).into()
 }
@@ -77,7 +81,7 @@ fn a_session_reads_well() {
     );
     log.link_traffic(Direction::Out, &jaquez, b"AT Riley +0.2 kiwi +34.06-118.44 1621464827\n");
     log.event(LogLevel::Warn, Subject::Client(peer()), format_args!("closed: a line of more than 8 KiB"));
-    log.flush();
+    flush(&log);
     // Times differ; what follows them does not.
     let lines: Vec<_> = fixture.lines().iter().map(|line| line[26..].to_owned()).collect();
     assert_eq!(
@@ -124,7 +128,7 @@ fn levels_decide_what_is_written_and_what_is_not_is_not_left_out() {
         log.traffic(Direction::In, peer(), b"in\n");
         log.event(LogLevel::Debug, Subject::Server, format_args!("d"));
         log.link_traffic(Direction::Out, &ServerName::new("Jaquez").unwrap(), b"link");
-        log.flush();
+        flush(&log);
         let lines: Vec<_> = fixture.lines().iter().map(|line| line[64..].to_owned()).collect();
         assert_eq!(lines, expected, "{level}");
         assert_eq!(log.left_out(), 0);
@@ -137,7 +141,7 @@ fn a_log_that_is_discarded_takes_everything_and_keeps_nothing() {
     assert!(!log.enabled(LogLevel::Error));
     log.traffic(Direction::In, peer(), b"line\n");
     log.event(LogLevel::Error, Subject::Server, format_args!("event"));
-    log.flush();
+    flush(&log);
     assert_eq!(log.left_out(), 0);
 }
 
@@ -199,7 +203,7 @@ fn events_of_the_herd_are_written_when_the_budget_is_used_up() {
     for number in 0..50 {
         log.event(LogLevel::Info, Subject::Link(&jaquez), format_args!("event {number}"));
     }
-    log.flush();
+    flush(&log);
     assert_eq!(fixture.lines().iter().filter(|line| line.contains("=  event ")).count(), 50);
     assert_eq!(log.left_out(), 1);
 }
@@ -212,7 +216,7 @@ fn events_that_clients_cause_are_under_the_budget() {
     for _ in 0..10 {
         log.event(LogLevel::Warn, Subject::Client(peer()), format_args!("closed"));
     }
-    log.flush();
+    flush(&log);
     assert!(log.left_out() >= 8, "{}", log.left_out());
 }
 
@@ -251,7 +255,7 @@ fn rotation_loses_no_line() {
     for number in 0..10_000 {
         log.traffic(Direction::In, peer(), format!("line-{number}\n").as_bytes());
         if number % 1_000 == 0 {
-            log.flush();
+            flush(&log);
         }
     }
     assert_eq!(log.left_out(), 0);
@@ -275,7 +279,7 @@ fn a_full_disk_blocks_nobody_and_memory_stays_bounded() {
     for _ in 0..1_000 {
         log.traffic(Direction::In, peer(), &batch);
     }
-    log.flush();
+    flush(&log);
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     // Two buffers, one that fills and one that is stuck; the rest was left out.
     let kept_bytes = batch.len() as u64 / 1_000 * (1_000_000 - log.left_out());
@@ -290,7 +294,7 @@ fn what_a_full_disk_refused_is_written_when_it_has_room_again() {
     symlink("/dev/full", fixture.path()).unwrap();
     let log = fixture.open();
     log.traffic(Direction::In, peer(), b"one\n");
-    log.flush();
+    flush(&log);
     log.traffic(Direction::In, peer(), b"two\n");
     fs::remove_file(fixture.path()).unwrap();
     let is_told =
@@ -306,11 +310,11 @@ fn a_file_that_is_taken_away_comes_back() {
     let fixture = Fixture::new();
     let log = fixture.open();
     log.traffic(Direction::In, peer(), b"one\n");
-    log.flush();
+    flush(&log);
     fs::remove_file(fixture.path()).unwrap();
     let comes_back = || {
         log.traffic(Direction::In, peer(), b"two\n");
-        log.flush();
+        flush(&log);
         fixture.lines().iter().any(|line| line.ends_with("<  two"))
     };
     assert!(is_within(Duration::from_secs(10), comes_back));

@@ -5,6 +5,7 @@
 //! knows what frames do to the map.
 
 mod handshakes;
+mod meter;
 mod session;
 mod wire;
 
@@ -164,6 +165,7 @@ impl Peers {
 }
 
 async fn keep_dialling(herd: Arc<Herd>, link: Arc<Link>, stop: CancellationToken) {
+    let _pulse = herd.health.pulse(format!("dialling {}", link.neighbor));
     let mut addresses = link.addresses();
     let mut backoff = Backoff::default();
     while !stop.is_cancelled() && !link.leaving.is_cancelled() {
@@ -214,7 +216,7 @@ async fn dial_and_speak(
 }
 
 async fn accept_all(herd: Arc<Herd>, listener: TcpListener, tasks: TaskTracker, stop: CancellationToken) {
-    let port = Arc::new(Port::default());
+    let (port, _pulse) = (Arc::new(Port::default()), herd.health.pulse("the door for servers"));
     while let Some((stream, address)) = listen::accept(&listener, &herd.log, &stop).await {
         let (herd, port, stop) = (Arc::clone(&herd), Arc::clone(&port), stop.clone());
         tasks.spawn(async move {
@@ -301,16 +303,20 @@ fn tell_refused(herd: &Herd, port: &Port, address: SocketAddr, trouble: &Trouble
     herd.log.event(LogLevel::Warn, Subject::Server, message);
 }
 
-/// Notes and logs that a link is down; the same trouble again and again is told once.
+/// Notes and logs that a link is down; the same trouble again and again is told once. What this end or an operator
+/// meant to happen needs no look.
 fn tell_down(herd: &Herd, link: &Link, trouble: &Trouble) {
     let was_up = link.state().up_since;
     let subject = Subject::Link(&link.neighbor);
     let is_new = link.went_down(trouble.to_string());
+    let is_leaving = matches!(trouble, Trouble::Removed | Trouble::Stopping);
+    let is_meant = is_leaving || matches!(trouble, Trouble::Moved | Trouble::Replaced);
+    let level = if is_meant { LogLevel::Info } else { LogLevel::Warn };
     if let Some(since) = was_up {
         let lasted = since.elapsed().as_secs_f64();
-        herd.log.event(LogLevel::Info, subject, format_args!("down after {lasted:.1} s: {trouble}"));
-    } else if is_new && !matches!(trouble, Trouble::Removed | Trouble::Stopping) {
+        herd.log.event(level, subject, format_args!("down after {lasted:.1} s: {trouble}"));
+    } else if is_new && !is_leaving {
         let address = link.address();
-        herd.log.event(LogLevel::Info, subject, format_args!("not up ({address}): {trouble}; still trying"));
+        herd.log.event(level, subject, format_args!("not up ({address}): {trouble}; still trying"));
     }
 }

@@ -1,6 +1,6 @@
 //! One connection between two servers that have agreed: both directions until it ends.
 
-use std::{future::pending, pin::pin, sync::Arc, time::Duration};
+use std::{fmt::Arguments, future::pending, pin::pin, sync::Arc, time::Duration};
 
 use proxyherd_core::{
     codec::link::Encoder,
@@ -14,12 +14,16 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Trouble, wire::Joined};
+use super::{
+    Trouble,
+    meter::Meter,
+    wire::{Joined, Wire},
+};
 use crate::{
     clock,
+    health::Pulse,
     herd::{Herd, Link},
     log::{Direction, LogLevel, Subject},
-    watchdog::Pulse,
 };
 
 /// So many heartbeats in a row that do not come are silence.
@@ -41,19 +45,19 @@ pub(super) async fn speak(
     how: &str,
     stop: &CancellationToken,
 ) -> Trouble {
-    let Joined { wire, received, agreed } = joined;
+    let Joined { wire: Wire { stream, meter }, received, agreed } = joined;
     let replaced = link.came_up(agreed.version);
     let subject = Subject::Link(&link.neighbor);
     herd.log.event(LogLevel::Info, subject, format_args!("up: {how}"));
-    let (reader, mut writer) = split(wire);
+    let (reader, mut writer) = split(stream);
     // Before the first frame is heard: what a neighbour wants it says on top of this.
     let mut encoder = Encoder::default();
     herd.wake(herd.map().agree(link.id, &link.neighbor, agreed, &mut encoder));
     let pulse = herd.health.pulse(format!("the link with {}", link.neighbor));
-    let mut receiving = pin!(receive(herd, link, &pulse, reader, received));
+    let mut receiving = pin!(receive(herd, link, &pulse, (reader, &meter), received));
     let trouble = tokio::select! {
         trouble = &mut receiving => trouble,
-        trouble = send_while_heard(herd, link, &pulse, &mut writer, encoder) => trouble,
+        trouble = send_while_heard(herd, link, &pulse, (&mut writer, &meter), encoder) => trouble,
         () = replaced.cancelled() => Trouble::Replaced,
         () = overdue(link) => Trouble::Removed,
         () = stop.cancelled() => Trouble::Stopping,
@@ -87,7 +91,7 @@ async fn receive(
     herd: &Herd,
     link: &Link,
     pulse: &Pulse,
-    mut reader: impl AsyncRead + Unpin,
+    (mut reader, meter): (impl AsyncRead + Unpin, &Meter),
     mut bytes: Vec<u8>,
 ) -> Trouble {
     let clock_offset_max_ns = herd.identity.clock_offset_max_ns;
@@ -111,21 +115,30 @@ async fn receive(
         alarms.tell(herd, link, &incoming);
         log.tell(&bytes[..consumed]);
         bytes.drain(..consumed);
-        if let Err(trouble) = read(&mut reader, &mut bytes).await {
+        if let Err(trouble) = read(&mut reader, meter, &mut bytes).await {
             return trouble;
         }
     }
 }
 
 /// Appends what comes next. Silence is counted in heartbeats that are missed: a process that was paused for long
-/// finds its timers over before it learns what has come meanwhile, and that is one heartbeat, not silence.
-async fn read(reader: &mut (impl AsyncRead + Unpin), bytes: &mut Vec<u8>) -> Result<(), Trouble> {
-    for _ in 0..SILENT_HEARTBEATS_MAX {
+/// finds its timers over before it learns what has come meanwhile, and that is one heartbeat, not silence. Nor is it
+/// silence when part of what is encrypted as a whole has come.
+async fn read(
+    reader: &mut (impl AsyncRead + Unpin),
+    meter: &Meter,
+    bytes: &mut Vec<u8>,
+) -> Result<(), Trouble> {
+    let (mut missed, mut brought) = (0, meter.brought());
+    while missed < SILENT_HEARTBEATS_MAX {
         match timeout(HEARTBEAT_INTERVAL, reader.read_buf(bytes)).await {
             Ok(Ok(0)) => return Err(Trouble::Closed),
             Ok(Ok(_)) => return Ok(()),
             Ok(Err(error)) => return Err(Trouble::of_read(error)),
-            Err(_) => {}
+            Err(_) => {
+                let before = std::mem::replace(&mut brought, meter.brought());
+                missed = if brought > before { 0 } else { missed + 1 };
+            }
         }
     }
     Err(Trouble::Silent)
@@ -137,7 +150,7 @@ async fn send_while_heard(
     herd: &Herd,
     link: &Link,
     pulse: &Pulse,
-    writer: &mut (impl AsyncWrite + Unpin),
+    writer: (&mut (impl AsyncWrite + Unpin), &Meter),
     encoder: Encoder,
 ) -> Trouble {
     match send(herd, link, pulse, writer, encoder).await {
@@ -151,7 +164,7 @@ async fn send(
     herd: &Herd,
     link: &Link,
     pulse: &Pulse,
-    writer: &mut (impl AsyncWrite + Unpin),
+    (writer, meter): (&mut (impl AsyncWrite + Unpin), &Meter),
     mut encoder: Encoder,
 ) -> Trouble {
     let mut log = LinkLog::new(herd, link, Direction::Out);
@@ -169,7 +182,7 @@ async fn send(
             return Trouble::Exhausted;
         }
         if !encoder.is_empty() {
-            if let Err(trouble) = write(writer, encoder.bytes()).await {
+            if let Err(trouble) = write(writer, meter, encoder.bytes()).await {
                 return trouble;
             }
             log.tell(encoder.bytes());
@@ -180,7 +193,7 @@ async fn send(
         if is_drained {
             link.set_behind(false);
             if link.leaving.is_cancelled() {
-                return say_goodbye(herd, link, writer).await;
+                return say_goodbye(herd, link, writer, meter).await;
             }
             tokio::select! {
                 _ = timeout_at(beat_at, link.ready.notified()) => {}
@@ -191,29 +204,29 @@ async fn send(
 }
 
 /// All is told: the neighbour hears why there will be nothing more.
-async fn say_goodbye(herd: &Herd, link: &Link, writer: &mut (impl AsyncWrite + Unpin)) -> Trouble {
+async fn say_goodbye(
+    herd: &Herd,
+    link: &Link,
+    writer: &mut (impl AsyncWrite + Unpin),
+    meter: &Meter,
+) -> Trouble {
     if link.state().version >= Some(REFUSAL_VERSION) {
         let mut encoder = Encoder::default();
         encoder.refusal(&super::stranger(herd, link).to_string());
         // A neighbour that does not take it sees the end all the same.
-        let _ = write(writer, encoder.bytes()).await;
+        let _ = write(writer, meter, encoder.bytes()).await;
     }
     Trouble::Removed
 }
 
-/// Writes all of `bytes`, as long as the neighbour takes some now and then: a slow link is no dead one. An encrypted
-/// connection holds back some of what it has taken, so it is told that this was all for now.
-async fn write(writer: &mut (impl AsyncWrite + Unpin), mut bytes: &[u8]) -> Result<(), Trouble> {
-    while !bytes.is_empty() {
-        match timeout(LINK_SILENCE_MAX, writer.write(bytes)).await {
-            Ok(Ok(0)) => return Err(Trouble::Closed),
-            Ok(Ok(len)) => bytes = &bytes[len..],
-            Ok(Err(error)) => return Err(error.into()),
-            Err(_) => return Err(Trouble::Stuck),
-        }
-    }
-    let flushed = timeout(LINK_SILENCE_MAX, writer.flush()).await;
-    Ok(flushed.map_err(|_| Trouble::Stuck)??)
+/// Writes all of `bytes`, as long as the network takes some now and then. An encrypted connection holds back some of
+/// what it has taken, so it is told that this was all for now.
+async fn write(writer: &mut (impl AsyncWrite + Unpin), meter: &Meter, bytes: &[u8]) -> Result<(), Trouble> {
+    let written = async {
+        writer.write_all(bytes).await?;
+        writer.flush().await
+    };
+    meter.while_taken(written).await
 }
 
 /// What of a neighbour's heartbeats is worth a line in the log, each time that it begins.
@@ -221,11 +234,13 @@ async fn write(writer: &mut (impl AsyncWrite + Unpin), mut bytes: &[u8]) -> Resu
 struct Alarms {
     mismatches: u64,
     are_clocks_apart: bool,
+    is_ttl_told: bool,
 }
 
 impl Alarms {
     fn tell(&mut self, herd: &Herd, link: &Link, incoming: &Incoming) {
-        let warn = |message| herd.log.event(LogLevel::Warn, Subject::Link(&link.neighbor), message);
+        let warn =
+            |message: Arguments<'_>| herd.log.event(LogLevel::Warn, Subject::Link(&link.neighbor), message);
         if incoming.mismatches() > self.mismatches {
             self.mismatches = incoming.mismatches();
             warn(format_args!(
@@ -239,6 +254,15 @@ impl Alarms {
             warn(format_args!("its clock is {offset} this server's: look at the clocks of both"));
         }
         self.are_clocks_apart = are_apart;
+        let other_ttl_ns = herd.map().other_client_ttl_ns(link.id);
+        if let Some(ttl_ns) = other_ttl_ns.filter(|_| !self.is_ttl_told) {
+            let ttl_s = ttl_ns / 1_000_000_000;
+            warn(format_args!(
+                "its `client_ttl_s` is {ttl_s} and not this server's: start both with the same configuration; until \
+                 then what they hold may differ, and is not compared"
+            ));
+        }
+        self.is_ttl_told = other_ttl_ns.is_some();
     }
 }
 

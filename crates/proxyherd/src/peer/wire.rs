@@ -17,7 +17,10 @@ use tokio::{
     time::timeout,
 };
 
-use super::Trouble;
+use super::{
+    Trouble,
+    meter::{Meter, Metered},
+};
 use crate::{
     clock,
     config::Address,
@@ -32,8 +35,11 @@ pub(super) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 
-/// A connection, encrypted or not.
-pub(super) type Wire = Box<dyn Duplex>;
+/// A connection, encrypted or not, whose bytes are counted.
+pub(super) struct Wire {
+    pub(super) stream: Box<dyn Duplex>,
+    pub(super) meter: Meter,
+}
 
 /// Someone who has connected and said HELLO.
 pub(super) struct Caller {
@@ -74,24 +80,29 @@ async fn reach(address: &Address) -> Result<TcpStream, Trouble> {
 
 /// Nothing is said to whoever can't show that it is `expected`.
 async fn secured(herd: &Herd, stream: TcpStream, expected: &ServerName) -> Result<Wire, Trouble> {
-    let Some(credentials) = &herd.credentials else { return Ok(Box::new(stream)) };
+    let stream = Metered::new(stream);
+    let meter = stream.meter();
+    let Some(credentials) = &herd.credentials else { return Ok(Wire { stream: Box::new(stream), meter }) };
     let (stream, server) = credentials.connect(stream).await?;
     if server != *expected {
         return Err(Trouble::OtherServer { shown: server, expected: expected.clone() });
     }
-    Ok(Box::new(stream))
+    Ok(Wire { stream: Box::new(stream), meter })
 }
 
 /// Lets whoever has connected say who it is, and makes sure of that.
 pub(super) async fn answer(herd: &Herd, stream: TcpStream) -> Result<Caller, Trouble> {
     stream.set_nodelay(true)?;
-    let (mut wire, shown): (Wire, Option<ServerName>) = match &herd.credentials {
+    let stream = Metered::new(stream);
+    let meter = stream.meter();
+    let (stream, shown): (Box<dyn Duplex>, Option<ServerName>) = match &herd.credentials {
         None => (Box::new(stream), None),
         Some(credentials) => {
             let (stream, server) = credentials.accept(stream).await?;
             (Box::new(stream), Some(server))
         }
     };
+    let mut wire = Wire { stream, meter };
     let (hello, received) = hear_hello(&mut wire).await?;
     if let Some(shown) = shown.filter(|shown| *shown != hello.origin.server) {
         let misnamed = Trouble::Misnamed { shown, said: hello.origin.server };
@@ -114,7 +125,7 @@ async fn hear_hello(wire: &mut Wire) -> Result<(Hello, Vec<u8>), Trouble> {
             Some(_) => return Err(LinkError::LateHandshake.into()),
             None => {}
         }
-        if wire.read_buf(&mut received).await.map_err(Trouble::of_read)? == 0 {
+        if wire.stream.read_buf(&mut received).await.map_err(Trouble::of_read)? == 0 {
             return Err(Trouble::Closed);
         }
     }
@@ -125,8 +136,8 @@ pub(super) async fn say(wire: &mut Wire, encode: impl FnOnce(&mut Encoder)) -> R
     let mut encoder = Encoder::default();
     encode(&mut encoder);
     let written = timeout(SAY_MAX, async {
-        wire.write_all(encoder.bytes()).await?;
-        wire.flush().await
+        wire.stream.write_all(encoder.bytes()).await?;
+        wire.stream.flush().await
     });
     Ok(written.await.map_err(|_| Trouble::Stuck)??)
 }

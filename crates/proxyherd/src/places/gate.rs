@@ -1,4 +1,6 @@
 //! What a request has to pass before it leaves this machine: the provider's breaker, the rate, the budget.
+//!
+//! The log hears when a provider comes to be left alone, why, and when it answers again.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -9,20 +11,25 @@ use proxyherd_core::places::{Breaker, Cause, Rate, Shut, Verdict};
 use tokio::time::Instant;
 
 use super::Allowance;
-use crate::{clock, provider::Failure};
+use crate::{
+    clock,
+    log::{LogLevel, ServerLog, Subject},
+    provider::Failure,
+};
 
 /// What all requests of this server share, whomever they go to.
 pub(super) struct Toll {
     began: Instant,
+    log: ServerLog,
     rate: Option<Mutex<Rate>>,
     allowance: Arc<dyn Allowance>,
 }
 
 impl Toll {
     /// At most `per_second` requests in any second, 0 for any number, and as many as `allowance` has.
-    pub(super) fn new(per_second: u32, allowance: Arc<dyn Allowance>) -> Toll {
+    pub(super) fn new(per_second: u32, allowance: Arc<dyn Allowance>, log: ServerLog) -> Toll {
         let rate = (per_second > 0).then(|| Mutex::new(Rate::new(per_second)));
-        Toll { began: Instant::now(), rate, allowance }
+        Toll { began: Instant::now(), log, rate, allowance }
     }
 
     /// The rate goes first: what it holds back has cost nothing.
@@ -64,6 +71,7 @@ impl Reason {
 
 /// The way to one provider.
 pub(super) struct Gate {
+    provider: &'static str,
     toll: Arc<Toll>,
     state: Mutex<State>,
     refused: [AtomicU64; Reason::ALL.len()],
@@ -77,8 +85,8 @@ struct State {
 }
 
 impl Gate {
-    pub(super) fn new(toll: Arc<Toll>) -> Gate {
-        Gate { toll, state: Mutex::default(), refused: Default::default() }
+    pub(super) fn new(provider: &'static str, toll: Arc<Toll>) -> Gate {
+        Gate { provider, toll, state: Mutex::default(), refused: Default::default() }
     }
 
     /// Lets one request pass, or says why not. What does not pass was never asked, and tells nothing of the provider.
@@ -111,6 +119,47 @@ impl Gate {
     pub(super) fn is_open(&self) -> bool {
         self.state.lock().breaker.is_open()
     }
+
+    /// A request has come to its end.
+    fn end(&self, verdict: Verdict, failure: Option<&Failure>) {
+        let mut state = self.state.lock();
+        if verdict == Verdict::Denied {
+            state.denial = failure.cloned();
+        }
+        let (now, before) = (self.toll.began.elapsed(), state.breaker.cause());
+        state.breaker.end(now, verdict, clock::random());
+        let (after, shut) = (state.breaker.cause(), state.breaker.check(now).err());
+        drop(state);
+        if after != before {
+            self.tell(shut, failure);
+        }
+    }
+
+    /// A provider that goes on failing is told of once, however often it is tried meanwhile. A request that was broken
+    /// off has nothing to tell: the server is stopping.
+    fn tell(&self, shut: Option<Shut>, failure: Option<&Failure>) {
+        let (log, name) = (&self.toll.log, self.provider);
+        match (shut, failure) {
+            (None, _) => log.event(LogLevel::Info, Subject::Places, format_args!("{name} answers again")),
+            (Some(Shut { cause, remaining }), Some(failure)) => {
+                let (seconds, advice) = (remaining.as_secs_f64(), advice(cause));
+                let message = format_args!(
+                    "{name} is left alone for {seconds:.1} s, then tried again: {failure}{advice}"
+                );
+                log.event(LogLevel::Warn, Subject::Places, message);
+            }
+            (Some(_), None) => {}
+        }
+    }
+}
+
+/// What an operator can do.
+fn advice(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Denied => "; see to its key and account",
+        Cause::OverLimit => "; `per_second` and the cache's ages bound how often it is asked",
+        Cause::Failing => "",
+    }
 }
 
 impl State {
@@ -138,23 +187,15 @@ pub(super) struct Permit {
 impl Permit {
     /// Tells how the request went.
     pub(super) fn end(mut self, failure: Option<&Failure>) {
-        self.tell(verdict(failure), failure);
-    }
-
-    fn tell(&mut self, verdict: Verdict, failure: Option<&Failure>) {
         self.is_used = true;
-        let mut state = self.gate.state.lock();
-        if verdict == Verdict::Denied {
-            state.denial = failure.cloned();
-        }
-        state.breaker.end(self.gate.toll.began.elapsed(), verdict, clock::random());
+        self.gate.end(verdict(failure), failure);
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
         if !self.is_used {
-            self.tell(Verdict::Failed, None);
+            self.gate.end(Verdict::Failed, None);
         }
     }
 }

@@ -26,6 +26,7 @@ use proxyherd_core::places::{Answer, Query};
 use tokio::time::Instant;
 
 use crate::config;
+use crate::log::ServerLog;
 use crate::provider::{self, Failure, OpenError, Provider};
 
 pub use allowance::{Allowance, Unlimited};
@@ -45,11 +46,15 @@ pub struct Places {
 
 impl Places {
     /// Opens the providers that `config` names, within the runtime whose tasks will ask those over the network. Each
-    /// request to these is taken from `allowance`.
-    pub fn open(config: &config::Places, allowance: Arc<dyn Allowance>) -> Result<Places, OpenError> {
+    /// request to these is taken from `allowance`; `log` hears when one of them is left alone.
+    pub fn open(
+        config: &config::Places,
+        allowance: Arc<dyn Allowance>,
+        log: ServerLog,
+    ) -> Result<Places, OpenError> {
         let first = provider::open(config.provider, config)?;
         let rest: Result<_, _> = config.fallback.iter().map(|&name| provider::open(name, config)).collect();
-        Ok(Places::with(first, rest?, config, allowance))
+        Ok(Places::with(first, rest?, config, allowance, log))
     }
 
     /// Asks `first`, and where that fails each of `rest`, as `config` says; its own providers don't count.
@@ -58,8 +63,9 @@ impl Places {
         rest: Vec<Arc<dyn Provider>>,
         config: &config::Places,
         allowance: Arc<dyn Allowance>,
+        log: ServerLog,
     ) -> Places {
-        let net = Arc::new(Net::new(config, allowance));
+        let net = Arc::new(Net::new(config, allowance, log));
         let member = |provider| Member::new(provider, config, &net);
         let chain = Chain::new(member(first), rest.into_iter().map(member).collect());
         Places { chain, deadline: config.deadline, net, counts: Counts::default() }

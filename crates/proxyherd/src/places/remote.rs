@@ -21,6 +21,7 @@ use super::requests::{RequestCounts, Requests};
 use super::shelf::{Kept, Shelf};
 use super::{Allowance, Answered, Outcome};
 use crate::config;
+use crate::log::ServerLog;
 use crate::provider::{Failure, Provider};
 
 /// What all providers over the network share.
@@ -35,11 +36,11 @@ pub(super) struct Net {
 }
 
 impl Net {
-    pub(super) fn new(config: &config::Places, allowance: Arc<dyn Allowance>) -> Net {
+    pub(super) fn new(config: &config::Places, allowance: Arc<dyn Allowance>, log: ServerLog) -> Net {
         Net {
             shelf: Shelf::new(&config.cache),
             grid: Grid::new(config.cache.snap_m),
-            toll: Arc::new(Toll::new(config.asking.per_second, allowance)),
+            toll: Arc::new(Toll::new(config.asking.per_second, allowance, log)),
             flights: TaskTracker::new(),
             runtime: Handle::try_current().ok(),
             stop: CancellationToken::new(),
@@ -88,7 +89,7 @@ impl Remote {
         net: Arc<Net>,
     ) -> Arc<Remote> {
         let requests = Requests {
-            gate: Arc::new(Gate::new(Arc::clone(&net.toll))),
+            gate: Arc::new(Gate::new(provider.name(), Arc::clone(&net.toll))),
             retries: config.asking.retries,
             deadline: config.deadline,
             counts: RequestCounts::default(),
@@ -115,6 +116,7 @@ impl Remote {
         within: Duration,
     ) -> Result<Answered, Failure> {
         let query = self.moved(query);
+        self.requests.provider.check(&query)?;
         let key = self.key(&query);
         if let Some(answered) = self.at_hand_for(&key, &query) {
             return Ok(answered);

@@ -29,6 +29,10 @@ pub use google_legacy::GoogleLegacy;
 pub use key::KeyError;
 pub use osm::Osm;
 
+/// How far the viewport of a place that comes without one reaches north and south of it, degrees: 150 m, a house and what
+/// is around, as for most of Google's.
+const VIEWPORT_HALF_HEIGHT: f64 = 0.00135;
+
 /// The outcome of a question, when it comes.
 pub type Pending<'a> = Pin<Box<dyn Future<Output = Result<Answer, Failure>> + Send + 'a>>;
 
@@ -100,6 +104,13 @@ pub trait Provider: Send + Sync {
     /// Whether asking it leaves this machine, and so takes time, may fail, and may cost something.
     fn is_remote(&self) -> bool {
         false
+    }
+
+    /// Refuses a question that this source would make no sense of, as far as that is known without asking: such a one
+    /// costs nothing. It is checked before every question over the network.
+    fn check(&self, query: &Query) -> Result<(), Failure> {
+        let _ = query;
+        Ok(())
     }
 
     /// Answers on the spot, if this source does not have to wait for it: from memory, in microseconds. Callers

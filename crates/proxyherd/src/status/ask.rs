@@ -2,11 +2,12 @@
 
 use std::{io, thread, time::Duration};
 
+use proxyherd_core::types::ServerName;
 use ureq::{Agent, Error};
 
 use super::{Answer, Asked};
 use crate::{
-    config::{Address, Server},
+    config::{Address, Config, Server},
     door::http::Status,
 };
 
@@ -15,16 +16,21 @@ const ANSWER_MAX: Duration = Duration::from_secs(2);
 /// The longest answer, bytes: a link takes a few hundred, and a server has 32 at most.
 const ANSWER_LEN_MAX: u64 = 1024 * 1024;
 
-/// Asks each server, and returns when the last has answered or has had its time.
-pub(super) fn all(servers: &[Server]) -> Vec<Asked> {
+/// Asks each server of `config`, and returns when the last has answered or has had its time.
+pub(super) fn all(config: &Config) -> Vec<Asked> {
     let agent = agent();
     let ask = |server: &Server| Asked {
         name: server.name.to_string(),
         http: server.http.clone(),
-        answer: server.http.as_ref().map_or(Answer::NoDoor, |http| one(&agent, http)),
+        answer: server.http.as_ref().map_or(Answer::NoDoor, |http| {
+            match status(&agent, http).and_then(|status| expected(status, &config.herd.id, &server.name)) {
+                Ok(status) => Answer::Up(Box::new(status)),
+                Err(why) => Answer::Silent(why),
+            }
+        }),
     };
     thread::scope(|scope| {
-        let asking: Vec<_> = servers.iter().map(|server| scope.spawn(move || ask(server))).collect();
+        let asking: Vec<_> = config.servers.iter().map(|server| scope.spawn(move || ask(server))).collect();
         asking.into_iter().map(|asked| asked.join().expect("asking does not panic")).collect()
     })
 }
@@ -39,11 +45,16 @@ fn agent() -> Agent {
     config.build().into()
 }
 
-fn one(agent: &Agent, http: &Address) -> Answer {
-    match status(agent, http) {
-        Ok(status) => Answer::Up(Box::new(status)),
-        Err(why) => Answer::Silent(why),
+/// HTTP doors are on loopback: on each machine somebody else may be at the same address.
+fn expected(status: Status, herd: &str, name: &ServerName) -> Result<Status, String> {
+    let Status { server, herd: shown, .. } = &status;
+    if shown != herd {
+        return Err(format!("{server} of another herd, {shown}, answers there"));
     }
+    if server != name.as_str() {
+        return Err(format!("{server} answers there; is {name} on another machine?"));
+    }
+    Ok(status)
 }
 
 fn status(agent: &Agent, http: &Address) -> Result<Status, String> {

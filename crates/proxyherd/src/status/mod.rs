@@ -36,7 +36,7 @@ struct Asked {
 enum Answer {
     /// It answered.
     Up(Box<Status>),
-    /// It did not, for this reason.
+    /// It did not, or somebody else did, for this reason.
     Silent(String),
     /// It has no HTTP door, so it cannot be asked.
     NoDoor,
@@ -56,7 +56,7 @@ struct Told<'a> {
 impl Seen {
     /// Asks all servers of `config` at once, and returns when each has answered or has had its time.
     pub(crate) fn ask(config: &Config) -> Seen {
-        Seen { herd: config.herd.id.clone(), servers: ask::all(&config.servers) }
+        Seen { herd: config.herd.id.clone(), servers: ask::all(config) }
     }
 
     /// How many servers should have answered and did not.

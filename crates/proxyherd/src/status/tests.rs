@@ -46,6 +46,8 @@ fn status(server: &str, records: u64, links: Vec<LinkStatus>) -> Status {
         incarnation: 1,
         uptime_s: 3725.0,
         draining: false,
+        stuck: vec![],
+        namesake: false,
         records,
         connections: 12,
         reports: ReportStatus { accepted: 12345, stale: 6, rejected: 0 },
@@ -162,13 +164,10 @@ fn what_an_operator_should_look_at_is_a_sentence() {
         assert_eq!(troubles, [expected]);
     };
     check(
-        |status| status.server = "Jaquez".to_owned(),
-        "Riley is not at 127.0.0.1:8000: who answers there is called Jaquez",
+        |status| status.stuck = vec!["thread line-0".to_owned(), "shard 3\x1b[2J".to_owned()],
+        "Riley is stuck: thread line-0, shard 3\u{fffd}[2J; if it stays so, end it",
     );
-    check(
-        |status| status.herd = "cattle\x1b[2J".to_owned(),
-        "Riley is of another herd, cattle\u{fffd}[2J; its configuration is another one",
-    );
+    check(|status| status.namesake = true, "another process runs as Riley in this herd: stop one of the two");
     check(|status| status.log_left_out = 7, "Riley has left 7 lines out of its log, to keep up");
     check(
         |status| status.certificate_days_left = Some(29),
@@ -209,8 +208,27 @@ fn address(at: SocketAddr) -> Address {
     Address::new(at.ip(), at.port())
 }
 
+#[test]
+fn a_herd_in_parts_is_told_of() {
+    let seen = seen(vec![
+        up(status("Riley", 1, vec![link("Juzang")])),
+        up(status("Bernard", 1, vec![link("Juzang")])),
+        up(Status {
+            reaches: vec!["Jaquez".to_owned(), "Campbell".to_owned()],
+            ..status("Jaquez", 1, vec![])
+        }),
+        up(status("Campbell", 1, vec![])),
+    ]);
+    let text = plain(&seen);
+    let told = "! the herd is in 2 parts that hear nothing of each other: Bernard, Juzang, Riley; Campbell, Jaquez\n";
+    assert!(text.contains(told), "{text}");
+    let one = self::seen(vec![up(status("Riley", 1, vec![link("Jaquez")])), up(status("Jaquez", 1, vec![]))]);
+    assert!(!plain(&one).contains("parts"));
+}
+
 /// What a server says of itself that answers like this at every connection.
-fn answer_of(answer: &'static str) -> Answer {
+fn answer_of(answer: impl Into<String>) -> Answer {
+    let answer = answer.into();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let mut config = Config::classic();
     config.herd.tls = Tls::Off;
@@ -240,6 +258,17 @@ fn whoever_else_is_at_a_servers_door_is_not_taken_for_it() {
     check("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}", "no status of this version");
     check("? GET /v1/status HTTP/1.1\n", "no HTTP");
     check("", "disconnected");
+    let check = |shown: Status, expected: &str| {
+        let body = serde_json::to_string(&shown).unwrap();
+        let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        match answer_of(answer) {
+            Answer::Silent(why) => assert_eq!(why, expected),
+            other => panic!("{other:?}"),
+        }
+    };
+    check(status("Jaquez", 1, vec![]), "Jaquez answers there; is Riley on another machine?");
+    let cattle = Status { herd: "cattle".to_owned(), ..status("Riley", 1, vec![]) };
+    check(cattle, "Riley of another herd, cattle, answers there");
 }
 
 /// A herd of Riley and Jaquez that runs, Juzang that does not, and Campbell that has no HTTP door.

@@ -1,5 +1,7 @@
 //! What an operator should look at, in sentences.
 
+use std::collections::BTreeSet;
+
 use super::{Answer, Asked, Seen};
 use crate::{
     credentials::DAYS_LEFT_MIN,
@@ -12,12 +14,12 @@ const LAG_S_MAX: f64 = 1.0;
 /// Clocks that are further apart, seconds, are worth a word.
 const CLOCK_OFFSET_S_MAX: f64 = 1.0;
 
-/// What is wrong, server by server.
+/// What is wrong, server by server and then with the herd.
 pub(super) fn of(seen: &Seen) -> Vec<String> {
-    seen.servers.iter().flat_map(|server| of_server(seen, server)).collect()
+    seen.servers.iter().flat_map(of_server).chain(of_parts(seen)).collect()
 }
 
-fn of_server(seen: &Seen, server: &Asked) -> Vec<String> {
+fn of_server(server: &Asked) -> Vec<String> {
     let name = &server.name;
     let at = server.http.as_ref().map(ToString::to_string).unwrap_or_default();
     let status = match &server.answer {
@@ -26,12 +28,11 @@ fn of_server(seen: &Seen, server: &Asked) -> Vec<String> {
         Answer::Up(status) => status,
     };
     let mut troubles = Vec::new();
-    if status.server != *name {
-        troubles.push(format!("{name} is not at {at}: who answers there is called {}", status.server));
+    if !status.stuck.is_empty() {
+        troubles.push(format!("{name} is stuck: {}; if it stays so, end it", status.stuck.join(", ")));
     }
-    if status.herd != seen.herd {
-        troubles
-            .push(format!("{name} is of another herd, {}; its configuration is another one", status.herd));
+    if status.namesake {
+        troubles.push(format!("another process runs as {name} in this herd: stop one of the two"));
     }
     if status.log_left_out > 0 {
         troubles.push(format!("{name} has left {} lines out of its log, to keep up", status.log_left_out));
@@ -87,6 +88,25 @@ fn of_link(name: &str, link: &LinkStatus) -> Option<String> {
     } else {
         None
     }
+}
+
+/// Servers that no way leads between, as far as those that answer know. Links count beside what a server says that it
+/// reaches: one that knows of no trees reaches its neighbours all the same.
+fn of_parts(seen: &Seen) -> Option<String> {
+    let mut parts: Vec<BTreeSet<&str>> = Vec::new();
+    for (_, status) in seen.up() {
+        let neighbors = status.links.iter().filter(|link| link.up).map(|link| &link.neighbor);
+        let near = neighbors.chain(&status.reaches).chain([&status.server]).map(String::as_str);
+        let mut part: BTreeSet<_> = near.collect();
+        for joined in parts.extract_if(.., |other| !other.is_disjoint(&part)).collect::<Vec<_>>() {
+            part.extend(joined);
+        }
+        parts.push(part);
+    }
+    let told: Vec<_> = parts.iter().map(|part| part.iter().copied().collect::<Vec<_>>().join(", ")).collect();
+    (told.len() > 1).then(|| {
+        format!("the herd is in {} parts that hear nothing of each other: {}", told.len(), told.join("; "))
+    })
 }
 
 /// Whether all servers that answer hold equally many records; `None` if none answers.

@@ -86,3 +86,12 @@ fn a_client_that_keeps_reporting_is_not_forgotten() {
         if once.starts_with("? ") && is_over { Ok(()) } else { Err(once) }
     });
 }
+
+#[test]
+fn servers_that_forget_at_different_times_are_told_of() {
+    let mut herd = Plan::pair().prepare();
+    herd.start_with(&["Riley"], &["--set", "herd.client_ttl_s=60"]);
+    herd.start("Jaquez");
+    herd.wait_for_log("Riley", "its `client_ttl_s` is 0 and not this server's");
+    herd.wait_for_log("Jaquez", "its `client_ttl_s` is 60 and not this server's");
+}

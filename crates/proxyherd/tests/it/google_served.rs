@@ -112,9 +112,15 @@ fn check_failure(provider: &str, behaviour: &Behaviour, status: &str) {
     }
 }
 
-/// How a server ends that is told to ask Google and is not given a key that will do.
+/// How a server ends that is told to ask Google and is not given a key that will do. `check` says the same of it.
 fn not_started(herd: &Herd) -> Finished {
-    Process::run(herd.dir(), &["serve", "--config", "herd.toml", "--name", "Riley"])
+    let finished = Process::run(herd.dir(), &["serve", "--config", "herd.toml", "--name", "Riley"]);
+    let checked = Process::run(herd.dir(), &["check", "--config", "herd.toml", "--name", "Riley"]);
+    assert_eq!(checked.code, finished.code, "{checked:?}");
+    assert!(checked.err.contains(finished.err.trim_end()), "{checked:?} {finished:?}");
+    let elsewhere = Process::run(herd.dir(), &["check", "--config", "herd.toml"]);
+    assert_eq!(elsewhere.code, 0, "the key is where the servers are: {elsewhere:?}");
+    finished
 }
 
 #[test]
@@ -123,7 +129,7 @@ fn a_server_without_its_key_does_not_start_and_says_what_to_do() {
         let herd = Plan::single().prepare();
         append(&herd, &format!("[places]\nprovider = \"{provider}\"\n"));
         let Finished { code, out, err } = not_started(&herd);
-        assert_eq!((code, out.as_str()), (1, ""), "{err}");
+        assert_eq!((code, out.as_str()), (78, ""), "{err}");
         let expected = format!(
             "the places provider \"{provider}\" has no key: the environment variable GOOGLE_MAPS_API_KEY is not \
              set; set it, or name a file with `key_file`"
@@ -139,7 +145,7 @@ fn a_key_that_everybody_can_read_is_refused_and_not_shown() {
     let key = herd.dir().join("google.key");
     fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
     let Finished { code, err, .. } = not_started(&herd);
-    assert_eq!(code, 1, "{err}");
+    assert_eq!(code, 78, "{err}");
     assert!(
         err.contains(&format!("chmod 600 {}", key.display())) || err.contains("chmod 600 google.key"),
         "{err}"

@@ -3,6 +3,7 @@
 use std::{
     io::{ErrorKind, Read, Write},
     net::{SocketAddr, TcpStream},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
@@ -131,6 +132,42 @@ fn a_request_that_is_too_long_or_brings_a_body_ends_its_connection_alone() {
     assert_eq!(get(http, "/health/livez").0, 200);
 }
 
+#[test]
+fn busy_connections_leave_room_for_one_more() {
+    let herd = Plan::single().start();
+    let http = herd.at("Riley").http;
+    let ask = format!("GET /health/livez HTTP/1.1\r\nHost: localhost:{}\r\n\r\n", http.port());
+    let (stop, busy) = (AtomicBool::new(false), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..80 {
+            scope.spawn(|| {
+                while !stop.load(Relaxed) {
+                    let mut stream = TcpStream::connect(http).unwrap();
+                    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+                    // As long as it is let: a client that keeps its connections.
+                    let mut answer = [0; 4096];
+                    while !stop.load(Relaxed)
+                        && stream.write_all(ask.as_bytes()).is_ok()
+                        && stream.read(&mut answer).is_ok_and(|len| len > 0)
+                    {
+                        busy.fetch_add(1, Relaxed);
+                    }
+                }
+            });
+        }
+        let began = Instant::now();
+        let codes: Vec<_> = (0..20).map(|_| get(http, "/health/livez").0).collect();
+        let took = began.elapsed();
+        stop.store(true, Relaxed);
+        assert_eq!(codes, [200; 20]);
+        assert!(busy.load(Relaxed) > 80);
+        assert!(
+            took < Duration::from_secs(10),
+            "a place is free sooner than when an idle one would be: {took:?}"
+        );
+    });
+}
+
 /// The code that comes back before the server closes, which may be while the rest is still being sent.
 fn head_too_long(http: SocketAddr, head: &str) -> u16 {
     let mut stream = TcpStream::connect(http).unwrap();
@@ -180,18 +217,16 @@ fn connections_that_are_too_many_wait_for_their_turn() {
     const MOST: usize = 64;
     let herd = Plan::single().start();
     let http = herd.at("Riley").http;
-    let ask = || {
+    let say = |head: &str| {
         let mut stream = TcpStream::connect(http).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.write_all(b"GET /health/livez HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+        stream.write_all(head.as_bytes()).unwrap();
         stream
     };
     let is_answered = |stream: &mut TcpStream| stream.read_exact(&mut [0; 64]);
     let began = Instant::now();
-    let mut open: Vec<_> = (0..MOST).map(|_| ask()).collect();
-    open.iter_mut().for_each(|stream| is_answered(stream).unwrap());
-    let mut waiting = ask();
-    // No answer may come as long as nobody leaves. After ten idle seconds they are made to.
+    let mut open: Vec<_> = (0..MOST).map(|_| say("GET /health/livez HTTP/1.1\r\nHost: local")).collect();
+    let mut waiting = say("GET /health/livez HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    // No answer may come as long as nobody leaves. After ten seconds without the rest of their heads they are made to.
     waiting.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
     let answered = is_answered(&mut waiting).map_err(|error| error.kind());
     if began.elapsed() < Duration::from_secs(9) {

@@ -63,8 +63,11 @@ fn whatever_clients_send_the_log_stays_printable_and_one_line_a_line() {
 /// The events of Riley's link to Jaquez, in order, by their first word.
 fn link_events(herd: &Herd) -> Vec<String> {
     let log = herd.log("Riley");
-    let events = log.lines().filter_map(|line| line.split_once("link   Jaquez")?.1.split_once("=  "));
-    events.map(|(_, event)| event.split([' ', ':']).next().unwrap().to_owned()).collect()
+    let events = log.lines().filter_map(|line| {
+        let event = line.split_once("link   Jaquez")?.1.trim_start();
+        event.strip_prefix("=  ").or_else(|| event.strip_prefix("!  warning: "))
+    });
+    events.map(|event| event.split([' ', ':']).next().unwrap().to_owned()).collect()
 }
 
 fn wait_for_link_events(herd: &Herd, expected: &[&str]) {

@@ -38,6 +38,40 @@ fn a_server_that_is_asked_to_end_does_so_cleanly_with_clients_and_links_open() {
 }
 
 #[test]
+fn a_disk_that_takes_no_more_of_the_log_holds_up_no_end() {
+    let mut herd = Plan::single().prepare();
+    let log = herd.dir().join("log");
+    fs::create_dir_all(&log).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(log.join("Riley.log")).status().unwrap();
+    assert!(made.success());
+    // Open, so that it can be written, and never read: what fits into a pipe is all that it takes.
+    let _pipe = fs::OpenOptions::new().read(true).write(true).open(log.join("Riley.log")).unwrap();
+    herd.start("Riley");
+    let mut client = herd.client("Riley");
+    let long = "x".repeat(1000);
+    for _ in 0..200 {
+        assert_eq!(client.ask(&long), format!("? {long}"), "who writes the log slows nobody");
+    }
+    let began = Instant::now();
+    let finished = herd.stop("Riley", "TERM");
+    assert!(began.elapsed() < STOP_MAX, "after {:?}", began.elapsed());
+    assert_eq!(finished.code, 0, "{finished:?}");
+}
+
+#[test]
+fn a_server_that_is_alone_for_a_moment_tells_what_it_holds_before_it_ends() {
+    let mut herd = Plan::pair().start();
+    herd.kill_all(&["Jaquez"]);
+    let mut ledger = Ledger::default();
+    let mut riley = herd.client("Riley");
+    (0..50).for_each(|client| ledger.report_over(&mut riley, &format!("client-{client}")));
+    herd.start("Jaquez");
+    // The link is perhaps not up yet, and is not waited for here.
+    assert_eq!(herd.stop("Riley", "TERM").code, 0);
+    herd.agree(&["Jaquez"], &ledger.lines());
+}
+
+#[test]
 fn what_was_acknowledged_before_the_end_is_at_the_neighbours() {
     let mut herd = Plan::classic().start();
     let mut ledger = Ledger::default();

@@ -17,8 +17,32 @@ fn a_server_is_live_from_the_start_and_ready_with_its_first_link() {
     }
     herd.start("Jaquez");
     herd.wait_for_links(&["Riley", "Jaquez"]);
-    assert_eq!(get(riley, "/health/readyz"), (200, "ok\n".into()));
-    assert_eq!(get(riley, "/nothing").0, 404);
+    eventually("they have compared what they hold", || match get(riley, "/health/readyz") {
+        (200, body) if body == "ok\n" => Ok(()),
+        (_, body) => Err(body),
+    });
+    let (code, body) = get(riley, "/nothing");
+    assert!(code == 404 && body.contains("/v1/status"), "{code} {body}");
+}
+
+#[test]
+fn a_server_that_is_ready_holds_what_the_herd_holds() {
+    const CLIENTS: usize = 20_000;
+    let mut herd = Plan::pair().start();
+    let mut riley = herd.client("Riley");
+    let reports = (0..CLIENTS).map(|client| format!("IAMAT client-{client} {WHERE_AND_WHEN}\n"));
+    riley.send(reports.collect::<String>().as_bytes());
+    (0..CLIENTS).for_each(|_| assert!(riley.line().starts_with("AT Riley ")));
+    for _ in 0..3 {
+        herd.kill_all(&["Jaquez"]);
+        herd.start("Jaquez");
+        let jaquez = herd.at("Jaquez").http;
+        eventually("it is ready", || match get(jaquez, "/health/readyz") {
+            (200, _) => Ok(()),
+            (_, body) => Err(body),
+        });
+        assert_eq!(status(jaquez)["records"], CLIENTS);
+    }
 }
 
 #[test]
@@ -46,6 +70,13 @@ fn metrics_have_the_names_and_labels_that_scripts_rely_on() {
         assert_eq!(metric(http, &format!("proxyherd_places_total{{result=\"{result}\"}}")), Some(0.0));
     }
     assert_eq!(metric(http, "proxyherd_records"), Some(0.0));
+    for (name, expected) in [
+        (concat!("proxyherd_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"}"), 1.0),
+        ("proxyherd_stuck", 0.0),
+        ("proxyherd_namesake", 0.0),
+    ] {
+        assert_eq!(metric(http, name), Some(expected), "{name}");
+    }
     for neighbor in ["Jaquez", "Juzang", "Campbell"] {
         let of = |name: &str| metric(http, &format!("{name}{{neighbor=\"{neighbor}\"}}"));
         assert_eq!(of("proxyherd_link_up"), Some(1.0));
@@ -149,4 +180,17 @@ fn status_tells_who_a_server_is_and_how_its_links_are() {
     let after = status(herd.at("Riley").http);
     assert_eq!(after["records"], 1, "it has caught up by now: {after}");
     assert!(after["incarnation"].as_u64() > before["incarnation"].as_u64());
+}
+
+#[test]
+fn every_metric_is_explained_to_operators() {
+    let herd = Plan::pair().start();
+    let (_, text) = get(herd.at("Riley").http, "/metrics");
+    let families: Vec<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    assert!(families.len() > 20, "{text}");
+    let explained = include_str!("../../../../OPERATING.md");
+    for family in families {
+        assert!(explained.contains(&format!("`{family}")), "OPERATING.md does not explain {family}");
+    }
 }

@@ -84,7 +84,10 @@ fn signed(number: &str) -> String {
 pub(super) fn why_refused(said: &[u8]) -> &'static str {
     match line::parse(said) {
         Line::Command(_) => "this server has not heard of that client",
-        Line::Iamat(..) => "the herd takes no more clients than it has",
+        Line::Iamat(..) => {
+            "this server has no room for one more client (`max_clients`), or the last report was too short a time ago \
+             (`client_interval_ms`)"
+        }
         Line::Blank | Line::Invalid | Line::InvalidReport => {
             match said.split(u8::is_ascii_whitespace).find(|word| !word.is_empty()) {
                 Some(b"IAMAT") => {
@@ -158,7 +161,7 @@ mod tests {
         for (said, word) in [
             ("WHATSAT nobody 10 5", "not heard"),
             ("WHATSAT kiwi 51 5", "up to 50"),
-            ("IAMAT kiwi +34-118 1", "no more clients"),
+            ("IAMAT kiwi +34-118 1", "no room for one more client"),
             (" IAMAT kiwi 34-118", "<latitude><longitude>"),
             ("HELLO", "`help`"),
         ] {

@@ -4,7 +4,13 @@
 
 use std::{net::SocketAddr, pin::pin, sync::Arc};
 
-use axum::Router;
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::{HeaderValue, header},
+    middleware::{Next, from_fn_with_state},
+    response::Response,
+};
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -33,7 +39,9 @@ pub(super) async fn accept_all(
     tasks: TaskTracker,
     stop: CancellationToken,
 ) {
+    let _pulse = herd.health.pulse("the door for HTTP");
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let router = router.layer(from_fn_with_state(Arc::clone(&room), give_way));
     while let Some(Ok(place)) = stop.run_until_cancelled(Arc::clone(&room).acquire_owned()).await {
         let Some((stream, client)) = listen::accept(&listener, &herd.log, &stop).await else { return };
         let (herd, router, stop) = (Arc::clone(&herd), router.clone(), stop.clone());
@@ -42,6 +50,16 @@ pub(super) async fn accept_all(
             drop(place);
         });
     }
+}
+
+/// Where there is no room for one more, a connection ends with the answer that it waits for: however busy those are that
+/// are here, the next has its turn.
+async fn give_way(State(room): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    if room.available_permits() == 0 {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 async fn serve(herd: &Herd, router: Router, stream: TcpStream, client: SocketAddr, stop: &CancellationToken) {

@@ -6,7 +6,8 @@ use std::time::Duration;
 use crate::admission::descriptors::OPERATORS;
 
 /// Most connections at once. One more waits in the listening socket's queue until another ends, which no
-/// connection can put off for ever: see [`HEAD_MAX`] and [`WRITE_MAX`]. So many descriptors are kept from clients.
+/// connection can put off for ever: by then each ends with its next answer, and see [`HEAD_MAX`] and [`WRITE_MAX`]. So
+/// many descriptors are kept from clients.
 pub(super) const CONNECTIONS_MAX: usize = OPERATORS;
 /// Longest head of a request, bytes: its first line and its headers, of which there may be 100. A longer one is
 /// answered 431 and the connection is closed. All five texts of a question fit at their longest, percent-encoded

@@ -48,6 +48,17 @@ impl Collector for Metrics {
             "result",
             by_result,
         )?;
+        let version = [(env!("CARGO_PKG_VERSION"), 1_u64)];
+        families.gauges("proxyherd_build_info", "The program's version", None, "version", version)?;
+        families.gauge(
+            "proxyherd_uptime_seconds",
+            "Time since the start",
+            herd.started().elapsed().as_secs_f64(),
+        )?;
+        let help = "Threads, shards, links and tasks that have not moved for several seconds, or have failed";
+        families.gauge("proxyherd_stuck", help, herd.health.stuck().len() as u64)?;
+        let help = "Whether another process runs as this server in its herd";
+        families.gauge("proxyherd_namesake", help, u64::from(herd.has_namesake()))?;
         families.gauge("proxyherd_records", "Records held", herd.map().len())?;
         let connections = herd.admission.connections() as u64;
         families.gauge("proxyherd_connections", "Client connections that are open", connections)?;
@@ -58,7 +69,7 @@ impl Collector for Metrics {
             turned_away,
         )?;
         let buffered = herd.admission.buffered() as u64;
-        let help = "Bytes of replies that wait for clients to take them";
+        let help = "Bytes of replies that wait for clients to take them, and of lines behind these";
         families.gauge("proxyherd_replies_buffered_bytes", help, buffered)?;
         let invalid = herd.counts.lines_invalid.load(Relaxed);
         families.counter("proxyherd_lines_invalid", "Lines answered with a question mark", invalid)?;

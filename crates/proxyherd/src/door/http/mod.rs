@@ -26,8 +26,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub use self::status::{BudgetStatus, LinkStatus, ReportStatus, Status};
 use crate::{config::Address, herd::Herd};
 
-/// A server that has links but no neighbour that answers takes clients all the same, so long after its start.
+/// A server that has links but no neighbour that answers takes clients all the same, so long after its start ...
 const ALONE_AFTER: Duration = Duration::from_secs(5);
+/// ... and one that no neighbour has told all within this time.
+const BEHIND_MAX: Duration = Duration::from_secs(60);
+/// From this version of the link protocol on, a neighbour that has nothing to tell says so.
+const CHECK_VERSION: u16 = 2;
 
 /// Serves HTTP at `listener` until `stop`; `own` is what the configuration calls its address.
 pub fn run(
@@ -49,6 +53,8 @@ fn router(herd: Arc<Herd>, own: Arc<Address>) -> Router {
         .route("/metrics", get(metrics))
         .route("/v1/status", get(status))
         .route("/maps/api/place/nearbysearch/json", places)
+        .fallback(nothing_there)
+        .method_not_allowed_fallback(nothing_but_get)
         .with_state(herd)
         .layer(from_fn_with_state(own, guard::known_host))
 }
@@ -63,17 +69,32 @@ async fn livez(State(herd): State<Arc<Herd>>) -> impl IntoResponse {
     }
 }
 
-/// Clients may be sent here: the server is not on its way out, and it has had its chance to catch up.
+/// Clients may be sent here, and the next server may be started again: this one is not on its way out, and holds what its
+/// neighbours held, or has had its time for that.
 async fn readyz(State(herd): State<Arc<Herd>>) -> impl IntoResponse {
-    let links = herd.links.all();
-    let has_link_up = links.iter().any(|link| link.state().up_since.is_some());
+    let (links, age) = (herd.links.all(), herd.started().elapsed());
+    let spoken = links.iter().filter_map(|link| link.state().version).max();
     if herd.is_draining() {
         (StatusCode::SERVICE_UNAVAILABLE, "this server is stopping\n")
-    } else if !links.is_empty() && !has_link_up && herd.started().elapsed() < ALONE_AFTER {
+    } else if links.is_empty() || herd.map().is_caught_up() {
+        (StatusCode::OK, "ok\n")
+    } else if spoken.is_none() && age < ALONE_AFTER {
         (StatusCode::SERVICE_UNAVAILABLE, "no link is up yet\n")
+    } else if spoken >= Some(CHECK_VERSION) && age < BEHIND_MAX {
+        (StatusCode::SERVICE_UNAVAILABLE, "no neighbor has told all that it holds yet\n")
     } else {
         (StatusCode::OK, "ok\n")
     }
+}
+
+async fn nothing_there() -> impl IntoResponse {
+    let paths = "there is nothing at this path; there are /health/livez, /health/readyz, /metrics, /v1/status and \
+                 /maps/api/place/nearbysearch/json\n";
+    (StatusCode::NOT_FOUND, paths)
+}
+
+async fn nothing_but_get() -> impl IntoResponse {
+    (StatusCode::METHOD_NOT_ALLOWED, "this path can only be asked with GET or HEAD\n")
 }
 
 async fn metrics(State(herd): State<Arc<Herd>>) -> impl IntoResponse {

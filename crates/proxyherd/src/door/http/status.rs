@@ -22,6 +22,12 @@ pub struct Status {
     pub uptime_s: f64,
     /// Whether it is on its way out.
     pub draining: bool,
+    /// What in it has not moved for several seconds, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stuck: Vec<String>,
+    /// Whether another process runs as this server.
+    #[serde(default)]
+    pub namesake: bool,
     /// Records it holds.
     pub records: u64,
     /// Client connections that are open.
@@ -123,6 +129,8 @@ impl Status {
             incarnation: herd.identity.me.incarnation,
             uptime_s: herd.started().elapsed().as_secs_f64(),
             draining: herd.is_draining(),
+            stuck: herd.health.stuck(),
+            namesake: herd.has_namesake(),
             records: herd.map().len(),
             connections: herd.admission.connections(),
             reports: ReportStatus::of(herd),

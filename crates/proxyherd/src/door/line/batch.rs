@@ -25,7 +25,7 @@ const REPLIES_LEN: usize = 64 * 1024;
 pub(super) enum End {
     /// Every complete line is answered.
     Done,
-    /// There are enough replies to write first.
+    /// There are enough replies to write first, or no more lines are allowed now.
     Full,
     /// The places have to be asked, and the answer may take time.
     Ask(Query, u8),
@@ -43,12 +43,13 @@ pub(super) struct Handled {
     pub(super) end: End,
 }
 
-/// Handles the lines at the front of `input` and appends the replies to `out`.
+/// Handles the lines at the front of `input`, `most` of them at the most, and appends the replies to `out`.
 pub(super) fn handle(
     herd: &Herd,
     lines: &mut Lines,
     input: &[u8],
     end_of_stream: bool,
+    most: u64,
     out: &mut Vec<u8>,
 ) -> Handled {
     let mut batch = Batch {
@@ -77,7 +78,7 @@ pub(super) fn handle(
                 break End::TooLong;
             }
         }
-        if batch.out.len() >= REPLIES_LEN {
+        if batch.out.len() >= REPLIES_LEN || lines_in == most {
             break End::Full;
         }
     };

@@ -25,7 +25,7 @@ const READ_LEN: usize = 64 * 1024;
 const PARTING_MAX: Duration = Duration::from_secs(1);
 /// Buffers that a connection owns for a while are given back when they are larger than this, bytes.
 const KEPT_LEN_MAX: usize = 4 * 1024;
-/// Longest time that an address over its rate is not read from at a stretch: the idle limit is none of its business.
+/// Longest time after which an address over its rate is looked at again; the idle limit is none of its business.
 const PACE_MAX: Duration = Duration::from_secs(10);
 /// A connection that brings so many lines in one read is a busy one.
 const BUSY_LINES: u64 = 16;
@@ -43,7 +43,7 @@ pub(super) enum Closed {
     Idle(Duration),
     /// The client did not take its replies.
     NotReading(Duration),
-    /// The client did not take its replies, and others' wait for room.
+    /// More of its replies and lines wait than there is room for.
     NoRoom,
     /// The server is stopping.
     Stopping,
@@ -67,7 +67,7 @@ impl fmt::Display for Closed {
             Closed::NoRoom => {
                 write!(
                     f,
-                    "it did not take its replies, and there is no more room for them (`buffers_mb` in [limits])"
+                    "it asked for more than it took, and there is no more room for that (`buffers_mb` in [limits])"
                 )
             }
             Closed::Stopping => write!(f, "this server is stopping"),
@@ -218,8 +218,12 @@ impl Connection {
     }
 
     /// The rest of a reply whose AT line has been handed over before.
-    pub(super) fn take_reply(&mut self, reply: &[u8], now: Instant) {
+    pub(super) fn take_reply(&mut self, herd: &Herd, reply: &[u8], now: Instant) {
+        self.log(herd, Direction::Out, reply, 1);
         self.phase = Phase::Serving;
+        // Until now it was for the places to say something.
+        self.heard = now;
+        self.line_began = self.line_began.map(|_| now);
         self.unsent.extend_from_slice(reply);
         self.write_began.get_or_insert(now);
     }
@@ -238,20 +242,30 @@ impl Connection {
         if !self.write_rest()? {
             return Ok(Next::Wait);
         }
-        self.paced_until = self.paced_until.filter(|until| now < *until);
+        self.paced_until = None;
         match &self.phase {
             Phase::Asking => Ok(Next::Wait),
             Phase::Finishing => Ok(Next::Close(Ok(()))),
             Phase::Parting(_) => self.part(scratch, now),
-            Phase::Serving if self.paced_until.is_some() && !herd.is_draining() => Ok(Next::Wait),
-            Phase::Serving if self.has_lines => self.answer_held(herd, scratch, now),
-            Phase::Serving if self.is_readable => self.read(herd, scratch, now),
+            Phase::Serving if self.has_lines || self.is_readable => match self.lines_allowed(herd) {
+                Ok(most) if self.has_lines => self.answer_held(herd, scratch, most, now),
+                Ok(most) => self.read(herd, scratch, most, now),
+                Err(wait) => {
+                    self.paced_until = Some(now + wait.min(PACE_MAX));
+                    Ok(Next::Wait)
+                }
+            },
             Phase::Serving if herd.is_draining() => Err(Closed::Stopping),
             Phase::Serving => Ok(Next::Wait),
         }
     }
 
-    fn read(&mut self, herd: &Herd, scratch: &mut Scratch, now: Instant) -> Result<Next, Closed> {
+    /// How many lines may be answered now, or when to ask again. What has come before a stop is answered.
+    fn lines_allowed(&self, herd: &Herd) -> Result<u64, Duration> {
+        if herd.is_draining() { Ok(u64::MAX) } else { self.ticket.lines_allowed(clock::monotonic_ns) }
+    }
+
+    fn read(&mut self, herd: &Herd, scratch: &mut Scratch, most: u64, now: Instant) -> Result<Next, Closed> {
         let Scratch { input, replies } = scratch;
         let held_len = self.held.len();
         let read_len = match self.stream.read(&mut input[held_len..]) {
@@ -269,28 +283,35 @@ impl Connection {
         self.heard = now;
         input[..held_len].copy_from_slice(&self.held);
         self.held.clear();
-        self.answer(herd, &input[..held_len + read_len], replies, now)
+        self.answer(herd, &input[..held_len + read_len], most, replies, now)
     }
 
     /// Answers lines that came behind one that had to wait.
-    fn answer_held(&mut self, herd: &Herd, scratch: &mut Scratch, now: Instant) -> Result<Next, Closed> {
+    fn answer_held(
+        &mut self,
+        herd: &Herd,
+        scratch: &mut Scratch,
+        most: u64,
+        now: Instant,
+    ) -> Result<Next, Closed> {
         let held = std::mem::take(&mut self.held);
-        self.answer(herd, &held, &mut scratch.replies, now)
+        self.answer(herd, &held, most, &mut scratch.replies, now)
     }
 
-    /// Answers the lines in `input`, keeps what is left of it, writes the replies.
+    /// Answers up to `most` of the lines in `input`, keeps what is left of it, writes the replies.
     fn answer(
         &mut self,
         herd: &Herd,
         input: &[u8],
+        most: u64,
         replies: &mut Vec<u8>,
         now: Instant,
     ) -> Result<Next, Closed> {
         replies.clear();
         let Handled { consumed, lines, end } =
-            batch::handle(herd, &mut self.lines, input, self.has_ended, replies);
+            batch::handle(herd, &mut self.lines, input, self.has_ended, most, replies);
         self.is_busy |= lines.0 >= BUSY_LINES;
-        self.pace(lines.0, now);
+        self.ticket.took(lines.0, clock::monotonic_ns);
         self.log(herd, Direction::In, &input[..consumed], lines.0);
         self.log(herd, Direction::Out, replies, lines.1);
         self.hold(&input[consumed..]);
@@ -298,6 +319,7 @@ impl Connection {
         self.line_began =
             (!self.held.is_empty()).then(|| self.line_began.filter(|_| consumed == 0).unwrap_or(self.heard));
         self.write(replies, now)?;
+        self.account()?;
         self.go_on(herd, end)
     }
 
@@ -315,8 +337,7 @@ impl Connection {
             }
             End::Done | End::Full => Phase::Serving,
         };
-        let is_waiting = matches!(self.phase, Phase::Serving)
-            && (self.paced_until.is_some() || !self.has_lines && !self.is_readable);
+        let is_waiting = matches!(self.phase, Phase::Serving) && !self.has_lines && !self.is_readable;
         Ok(if is_waiting || !self.unsent.is_empty() { Next::Wait } else { Next::Again })
     }
 
@@ -333,10 +354,10 @@ impl Connection {
         self.held.extend_from_slice(input);
     }
 
-    /// Sees to it that an address that is over its rate is not read from for a while.
-    fn pace(&mut self, lines: u64, now: Instant) {
-        let wait = self.ticket.pace(lines, clock::now_ns);
-        self.paced_until = wait.map(|wait| now + wait.min(PACE_MAX));
+    /// Says what it owns, but for the little that any connection may.
+    fn account(&self) -> Result<(), Closed> {
+        let held_len = if self.held.len() > KEPT_LEN_MAX { self.held.len() } else { 0 };
+        if self.ticket.buffer(self.unsent.len() + held_len) { Ok(()) } else { Err(Closed::NoRoom) }
     }
 
     /// Writes what the socket takes at once, and keeps the rest.
@@ -346,9 +367,6 @@ impl Connection {
         if len < replies.len() {
             self.unsent.extend_from_slice(&replies[len..]);
             self.write_began = Some(now);
-            if !self.ticket.buffer(self.unsent.len()) {
-                return Err(Closed::NoRoom);
-            }
         }
         Ok(())
     }
@@ -359,11 +377,8 @@ impl Connection {
             return Ok(true);
         }
         self.sent += write_some(&mut self.stream, &self.unsent[self.sent..])?;
-        let is_done = self.sent == self.unsent.len();
-        if !self.ticket.buffer(if is_done { 0 } else { self.unsent.len() }) {
-            return Err(Closed::NoRoom);
-        }
-        if !is_done {
+        if self.sent < self.unsent.len() {
+            self.account()?;
             return Ok(false);
         }
         (self.sent, self.write_began) = (0, None);
@@ -372,6 +387,7 @@ impl Connection {
         } else {
             self.unsent.clear();
         }
+        self.account()?;
         Ok(true)
     }
 

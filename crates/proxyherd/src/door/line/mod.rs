@@ -80,6 +80,17 @@ impl Threads {
         &self.inboxes[self.next.fetch_add(1, Relaxed) % half]
     }
 
+    /// Sends a new connection to a thread that takes it: one that has failed takes none.
+    fn send(&self, connection: Box<Connection>) {
+        let mut parcel = Parcel::Connection(connection);
+        for inbox in [self.for_new()].into_iter().chain(&self.inboxes) {
+            match inbox.send(parcel) {
+                Ok(()) => return,
+                Err(back) => parcel = back,
+            }
+        }
+    }
+
     /// Who takes the next connection that brings many lines at once.
     fn for_busy(&self) -> &Arc<Inbox> {
         &self.inboxes[self.next_busy.fetch_add(1, Relaxed) % self.inboxes.len()]
@@ -94,9 +105,10 @@ impl Threads {
 }
 
 async fn accept_all(herd: Arc<Herd>, listener: TcpListener, threads: Arc<Threads>, stop: CancellationToken) {
+    let _pulse = herd.health.pulse("the door for clients");
     while let Some((stream, client)) = listen::accept(&listener, &herd.log, &stop).await {
         let subject = Subject::Client(client);
-        let ticket = match herd.admission.admit(client.ip(), clock::now_ns()) {
+        let ticket = match herd.admission.admit(client.ip(), clock::monotonic_ns()) {
             Ok(ticket) => ticket,
             Err(why) => {
                 herd.log.event(LogLevel::Warn, subject, format_args!("turned away: {why}"));
@@ -105,10 +117,7 @@ async fn accept_all(herd: Arc<Herd>, listener: TcpListener, threads: Arc<Threads
         };
         herd.log.event(LogLevel::Debug, subject, format_args!("connected"));
         match open(ticket, stream, client) {
-            Ok(connection) => {
-                // No reactor ends before it is told to, below.
-                let _ = threads.for_new().send(Parcel::Connection(Box::new(connection)));
-            }
+            Ok(connection) => threads.send(Box::new(connection)),
             // It has gone again.
             Err(error) => herd.log.event(LogLevel::Debug, subject, format_args!("closed: {error}")),
         }

@@ -25,9 +25,9 @@ use super::{
 };
 use crate::{
     config::Limits,
+    health::Pulse,
     herd::Herd,
     log::{LogLevel, Subject},
-    watchdog::Pulse,
 };
 
 /// Most events that are taken from the system at once; more wait for the next round.
@@ -140,13 +140,14 @@ impl Reactor {
             {
                 let message = format_args!("can't wait for clients: {error}");
                 self.herd.log.event(LogLevel::Error, Subject::Server, message);
-                return;
+                return pulse.fail();
             }
-            let (now, _working) = (Instant::now(), pulse.work());
+            let (now, working) = (Instant::now(), pulse.work());
             self.note(&events, now);
             std::mem::swap(&mut self.ready, &mut turns);
             for at in turns.drain(..) {
                 self.give_turn(at, now, threads);
+                working.again();
             }
             if now >= self.sweep_at {
                 self.sweep(now);
@@ -221,7 +222,7 @@ impl Reactor {
         };
         match reply {
             Some(reply) => {
-                connection.take_reply(&reply, now);
+                connection.take_reply(&self.herd, &reply, now);
                 self.queue(at);
             }
             None => {
@@ -339,6 +340,13 @@ impl Reactor {
                 self.herd.log.event(level, subject, format_args!("closed: {closed}"));
             }
         }
+    }
+}
+
+impl Drop for Reactor {
+    /// However it ends, nothing is sent here that nobody would take.
+    fn drop(&mut self) {
+        self.inbox.parcels.lock().take();
     }
 }
 

@@ -1,5 +1,7 @@
 //! Retries, the breaker, the rate and the allowance.
 
+use proxyherd_core::types::ServerName;
+
 use super::*;
 
 #[tokio::test(start_paused = true)]
@@ -92,6 +94,52 @@ async fn a_provider_that_was_asked_too_often_is_left_alone_for_as_long_as_it_say
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_log_says_once_why_a_provider_is_left_alone_and_once_that_it_answers_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = config::Log { dir: dir.path().to_owned(), ..config::Log::default() };
+    let log = ServerLog::open(&settings, &ServerName::new("Riley").unwrap()).unwrap();
+    let provider = Scripted::remote(&[fails(unavailable())]);
+    let places = logging(&[Arc::clone(&provider)], &config(), log.clone());
+    let denied = Failure::Denied("the key has expired".into());
+    let limit = Failure::OverLimit { retry_after: Some(Duration::from_secs(30)) };
+    let mut radius_m = 1.0;
+    for (step, questions) in [
+        // Four more tries after the first pause of all, each after a longer pause.
+        (fails(unavailable()), 5 + 4),
+        (found(1), 2),
+        (fails(denied.clone()), 1),
+        (fails(denied), 1),
+        (fails(limit), 1),
+        (found(1), 1),
+    ] {
+        provider.turn_to(step);
+        for _ in 0..questions {
+            // Nothing is kept of what was never asked before.
+            radius_m += 1.0;
+            told(&places, &query_of(radius_m)).await;
+            advance(Duration::from_secs(61)).await;
+        }
+    }
+    log.flush(std::time::Instant::now() + Duration::from_secs(60));
+    let text = std::fs::read_to_string(dir.path().join("Riley.log")).unwrap();
+    let events = text.lines().filter_map(|line| Some(line.split_once("places  ")?.1.trim_start()));
+    let events: Vec<_> = events.collect();
+    let [failing, again, denied, limit, and_again] = &events[..] else { panic!("{text}") };
+    assert!(failing.starts_with("!  warning: remote is left alone for "), "{failing}");
+    assert!(
+        failing.ends_with(" s, then tried again: the places provider is out of reach: gone"),
+        "{failing}"
+    );
+    assert_eq!((*again, *and_again), ("=  remote answers again", "=  remote answers again"));
+    let expected = "!  warning: remote is left alone for 60.0 s, then tried again: the places provider refused this server: \
+                    the key has expired; see to its key and account";
+    assert_eq!(*denied, expected);
+    let expected = "!  warning: remote is left alone for 30.0 s, then tried again: the places provider has been asked too often; \
+                    `per_second` and the cache's ages bound how often it is asked";
+    assert_eq!(*limit, expected);
+}
+
+#[tokio::test(start_paused = true)]
 async fn no_second_sees_more_requests_than_it_may() {
     let provider = Scripted::remote(&[found(1)]);
     let asking = config::Asking { per_second: 5, ..config().asking };
@@ -123,7 +171,8 @@ async fn every_request_is_taken_from_the_allowance_and_none_is_made_without() {
     let provider = Scripted::remote(&[fails(unavailable())]);
     let purse = Arc::new(Purse(AtomicU64::new(2), AtomicBool::default()));
     let first: Arc<dyn Provider> = Arc::<Scripted>::clone(&provider);
-    let places = Places::with(first, vec![], &with_retries(5), Arc::clone(&purse) as Arc<dyn Allowance>);
+    let allowance = Arc::clone(&purse) as Arc<dyn Allowance>;
+    let places = Places::with(first, vec![], &with_retries(5), allowance, ServerLog::discard());
     assert_eq!(told(&places, &query()).await.2, "UNKNOWN_ERROR");
     assert_eq!(provider.requests(), 2);
     assert_eq!(told(&places, &query()).await.2, "OVER_QUERY_LIMIT");
@@ -131,10 +180,30 @@ async fn every_request_is_taken_from_the_allowance_and_none_is_made_without() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_question_that_makes_no_sense_costs_nothing_and_tells_nothing_of_the_provider() {
+    let provider = Scripted::remote(&[fails(Failure::Denied("the key has expired".into()))]);
+    let purse = Arc::new(Purse(AtomicU64::new(2), AtomicBool::default()));
+    let (first, allowance) = (Arc::<Scripted>::clone(&provider), Arc::clone(&purse));
+    let places = Places::with(first, vec![], &config(), allowance, ServerLog::discard());
+    let no_sense = query().wishing(Wish { page_token: Some("x".into()), ..Wish::default() });
+    let is_bad = async || matches!(places.ask(&no_sense).await.failure, Some(Failure::BadQuery(_)));
+    for _ in 0..10 {
+        assert!(is_bad().await);
+    }
+    assert!(!purse.1.load(SeqCst));
+    outcome(&places).await;
+    advance(Duration::from_secs(61)).await;
+    assert!(is_bad().await);
+    assert!(places.remotes()[0].is_left_alone, "it was not the question that tries");
+    assert_eq!(provider.requests(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_on_this_machine_needs_no_allowance() {
     let purse = Arc::new(Purse(AtomicU64::new(0), AtomicBool::default()));
     let first: Arc<dyn Provider> = Scripted::local(&[found(1)]);
-    let places = Places::with(first, vec![], &config(), Arc::clone(&purse) as Arc<dyn Allowance>);
+    let allowance = Arc::clone(&purse) as Arc<dyn Allowance>;
+    let places = Places::with(first, vec![], &config(), allowance, ServerLog::discard());
     assert_eq!(outcome(&places).await, Outcome::Fetched);
     assert!(!purse.1.load(SeqCst));
 }

@@ -55,7 +55,8 @@ fn a_provider_that_has_to_wait_appends_nothing_now() {
 
 #[tokio::test]
 async fn the_embedded_provider_answers_now_up_to_the_limit() {
-    let places = Places::with(Arc::new(Embedded), vec![], &config(), Arc::new(Unlimited));
+    let places =
+        Places::with(Arc::new(Embedded), vec![], &config(), Arc::new(Unlimited), ServerLog::discard());
     assert_eq!(places.provider_name(), "embedded");
     for (limit, count) in [(0, 0), (1, 1), (5, 5), (20, 15), (99, 15)] {
         let mut out = Vec::new();

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
 use parking_lot::Mutex;
-use proxyherd_core::places::{Geometry, Place, Point, Viewport};
+use proxyherd_core::places::{Geometry, Place, Point, Viewport, Wish};
 use serde_json::Value;
 use tokio::task::{JoinSet, yield_now};
 use tokio::time::{advance, sleep};
@@ -83,6 +83,12 @@ impl Provider for Scripted {
         self.is_remote
     }
 
+    /// It knows no pages.
+    fn check(&self, query: &Query) -> Result<(), Failure> {
+        let has_page = query.wish.as_ref().is_some_and(|wish| wish.page_token.is_some());
+        if has_page { Err(Failure::BadQuery("no pages".into())) } else { Ok(()) }
+    }
+
     fn nearby<'a>(&'a self, query: &'a Query) -> Pending<'a> {
         self.asked.lock().push(query.clone());
         let mut steps = self.steps.lock();
@@ -122,10 +128,14 @@ fn with_retries(retries: u32) -> config::Places {
 }
 
 fn places_of(chain: &[Arc<Scripted>], config: &config::Places) -> Arc<Places> {
+    logging(chain, config, ServerLog::discard())
+}
+
+fn logging(chain: &[Arc<Scripted>], config: &config::Places, log: ServerLog) -> Arc<Places> {
     let mut chain: Vec<Arc<dyn Provider>> =
         chain.iter().map(|provider| Arc::clone(provider) as Arc<dyn Provider>).collect();
     let first = chain.remove(0);
-    Arc::new(Places::with(first, chain, config, Arc::new(Unlimited)))
+    Arc::new(Places::with(first, chain, config, Arc::new(Unlimited), log))
 }
 
 fn query() -> Query {

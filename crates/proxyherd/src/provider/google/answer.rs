@@ -13,7 +13,7 @@ use reqwest::StatusCode;
 use serde_json::Value;
 
 use super::super::{
-    Failure,
+    Failure, VIEWPORT_HALF_HEIGHT,
     http::{self, Reply},
     json::{business_status, count, items, point, rating, text, texts},
 };
@@ -26,10 +26,6 @@ const PRICES: [&str; 5] = [
     "PRICE_LEVEL_EXPENSIVE",
     "PRICE_LEVEL_VERY_EXPENSIVE",
 ];
-
-/// How far the viewport of a place that comes without one reaches north and south of it, degrees: 150 m, as for
-/// most of Google's.
-const VIEWPORT_HALF_HEIGHT: f64 = 0.00135;
 
 /// Reads a whole reply; `told` makes of the server's words what may be passed on.
 pub(crate) fn read(reply: &Reply, told: &dyn Fn(&str) -> String) -> Result<Answer, Failure> {

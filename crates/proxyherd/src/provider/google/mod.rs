@@ -59,9 +59,7 @@ impl Google {
     }
 
     async fn ask(&self, query: &Query) -> Result<Answer, Failure> {
-        if let Some(wish) = &query.wish {
-            check(wish, self.mask)?;
-        }
+        self.check(query)?;
         let request = self.upstream.client().post(self.upstream.url());
         let request = request
             .header("X-Goog-Api-Key", self.upstream.key().header())
@@ -81,6 +79,10 @@ impl Provider for Google {
 
     fn is_remote(&self) -> bool {
         true
+    }
+
+    fn check(&self, query: &Query) -> Result<(), Failure> {
+        query.wish.as_deref().map_or(Ok(()), |wish| check(wish, self.mask))
     }
 
     fn nearby<'a>(&'a self, query: &'a Query) -> Pending<'a> {

@@ -32,9 +32,7 @@ impl GoogleLegacy {
     }
 
     async fn ask(&self, query: &Query) -> Result<Answer, Failure> {
-        if let Some(wish) = &query.wish {
-            check(wish)?;
-        }
+        self.check(query)?;
         let mut url = self.upstream.url();
         append(&mut url, query);
         url.query_pairs_mut().append_pair("key", self.upstream.key().parameter());
@@ -56,6 +54,10 @@ impl Provider for GoogleLegacy {
 
     fn is_remote(&self) -> bool {
         true
+    }
+
+    fn check(&self, query: &Query) -> Result<(), Failure> {
+        query.wish.as_deref().map_or(Ok(()), check)
     }
 
     fn nearby<'a>(&'a self, query: &'a Query) -> Pending<'a> {

@@ -5,8 +5,8 @@
 //! relation, so an ID lasts as long as the object does.
 //!
 //! A question that wishes for nothing is answered on the spot if all blocks that it needs are in memory and it is
-//! known whether the places found are open. Any other is answered on a thread that may wait for the disk; there are
-//! as many of these as the runtime allows, and questions beyond wait for one.
+//! known whether the places found are open. Any other is answered on a thread that may wait for the disk; a few have
+//! their turn at once, and a search ends when nobody waits for it any more.
 //!
 //! Floors, lowest first: `limits`, `tags`; `index`; `hours`, `zones`; `search`, `wish`; [`Osm`]; `import`, which does
 //! not know of searches.
@@ -21,13 +21,16 @@ mod wish;
 mod zones;
 
 use std::borrow::Cow;
+use std::num::NonZero;
 use std::path::Path;
 use std::sync::Arc;
 
 use proxyherd_core::limits::PLACES_MAX;
 use proxyherd_core::places::{self, Answer, Geometry, Place, Query, Separation, Text, Viewport};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
-use super::{Failure, Pending, Provider};
+use super::{Failure, Pending, Provider, VIEWPORT_HALF_HEIGHT};
 use crate::clock;
 use hours::Kept;
 use index::{Block, BlockError, Index, Record, degrees};
@@ -43,13 +46,12 @@ pub use index::IndexError;
 static ATTRIBUTIONS: [Text; 1] =
     [Cow::Borrowed("© <a href='https://www.openstreetmap.org/copyright'>OpenStreetMap contributors</a>")];
 
-/// How far a place's viewport reaches north and south of its point, degrees: some 150 m, a house and what is around.
-const VIEWPORT_HALF_HEIGHT: f64 = 0.00135;
-
 /// Answers from an index.
 #[derive(Debug)]
 pub struct Osm {
     index: Arc<Index>,
+    /// Turns of searches on threads that may wait: others need such threads, too.
+    searches: Arc<Semaphore>,
     now_s: fn() -> i64,
 }
 
@@ -60,7 +62,8 @@ impl Osm {
     /// Opens an index and checks it, but for its blocks, which are checked when they are read.
     pub fn open(path: &Path) -> Result<Osm, IndexError> {
         let index = Index::open(path, tags::kinds_checksum(), CACHE_LEN_MAX)?;
-        Ok(Osm { index: Arc::new(index), now_s })
+        let searches = 2 * std::thread::available_parallelism().map_or(1, NonZero::get);
+        Ok(Osm { index: Arc::new(index), searches: Arc::new(Semaphore::new(searches)), now_s })
     }
 
     /// How many places there are.
@@ -75,7 +78,7 @@ impl Osm {
 
     /// The nearest places of those that are wished for, at most `most`. This may wait for the disk.
     pub fn near(&self, query: &Query, most: usize) -> Result<Vec<Near>, Failure> {
-        near(&self.index, query, most, (self.now_s)())
+        near(&self.index, query, most, (self.now_s)(), &CancellationToken::new())
     }
 }
 
@@ -105,7 +108,13 @@ impl Provider for Osm {
     fn nearby<'a>(&'a self, query: &'a Query) -> Pending<'a> {
         let (index, query, now_s) = (Arc::clone(&self.index), query.clone(), (self.now_s)());
         Box::pin(async move {
-            let ask = move || near(&index, &query, PLACES_MAX.into(), now_s);
+            let given_up = CancellationToken::new();
+            let _gives_up = given_up.clone().drop_guard();
+            let turn = Arc::clone(&self.searches).acquire_owned().await;
+            let ask = move || {
+                let _turn = turn;
+                near(&index, &query, PLACES_MAX.into(), now_s, &given_up)
+            };
             let near = tokio::task::spawn_blocking(ask).await;
             let near = near.map_err(|_| Failure::Unavailable("the search was given up".to_owned()))??;
             let places = near.into_iter().map(|(_, place)| place).collect();
@@ -125,8 +134,18 @@ fn now_s() -> i64 {
     i64::try_from(clock::now_ns() / 1_000_000_000).unwrap_or(i64::MAX)
 }
 
-/// Answers a question from memory or from the disk.
-fn near(index: &Index, query: &Query, most: usize, now_s: i64) -> Result<Vec<Near>, Failure> {
+/// Answers a question from memory or from the disk, unless nobody waits for it any more.
+fn near(
+    index: &Index,
+    query: &Query,
+    most: usize,
+    now_s: i64,
+    given_up: &CancellationToken,
+) -> Result<Vec<Near>, Failure> {
+    let fetch = |number| match given_up.is_cancelled() {
+        true => Err(Failure::Unavailable("the search was given up".to_owned())),
+        false => Ok(index.block(number)?),
+    };
     let wanted = Wanted::read(query.wish.as_deref())?;
     let takes = |block: &Block, at: usize| {
         wanted.is_all() || {
@@ -134,7 +153,7 @@ fn near(index: &Index, query: &Query, most: usize, now_s: i64) -> Result<Vec<Nea
             wanted.takes(&record, || is_open(index, block, at, &record, now_s))
         }
     };
-    let found = nearest(index.directory(), query, most, |number| index.block(number), takes)?;
+    let found = nearest(index.directory(), query, most, fetch, takes)?;
     let mut near = Vec::with_capacity(found.len());
     for (separation, Found { block, at }) in found.iter() {
         let block = index.block(block)?;
@@ -266,11 +285,30 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_search_that_nobody_waits_for_ends_and_gives_its_turn_back() {
+        let (_dir, osm) = osm(&PLACES);
+        let query = around(Wish::default());
+        let given_up = CancellationToken::new();
+        given_up.cancel();
+        let ended = near(&osm.index, &query, 20, NOON_S, &given_up).unwrap_err();
+        assert_eq!(ended, Failure::Unavailable("the search was given up".into()));
+        let turns = osm.searches.available_permits();
+        let all = Arc::clone(&osm.searches).acquire_many_owned(turns as u32).await.unwrap();
+        let mut waits = Box::pin(osm.nearby(&query));
+        let waited = tokio::time::timeout(std::time::Duration::from_millis(50), &mut waits).await;
+        assert!(waited.is_err(), "there is no turn for it");
+        drop(all);
+        assert_eq!(waits.await.unwrap().places.len(), 4);
+        assert_eq!(osm.searches.available_permits(), turns);
+    }
+
+    #[tokio::test]
     async fn an_answer_that_has_become_old_is_worked_out_again() {
         let (_dir, osm) = osm(&PLACES);
         let query = around(Wish::default());
         osm.nearby(&query).await.unwrap();
-        let later = Osm { index: Arc::clone(&osm.index), now_s: || NOON_S + 11 * 3600 };
+        let (index, searches) = (Arc::clone(&osm.index), Arc::clone(&osm.searches));
+        let later = Osm { index, searches, now_s: || NOON_S + 11 * 3600 };
         assert_eq!(later.nearby_now(&query, 20), None, "the restaurant has closed by now");
         let answer = later.nearby(&query).await.unwrap();
         assert_eq!(answer.places[0].open_now, Some(false));

@@ -10,10 +10,7 @@ use std::sync::Arc;
 
 use proxyherd_core::places::{Centre, Nearest, Query, Separation};
 
-use super::index::{BAND_COUNT, Block, Directory, UNITS_PER_DEGREE, band_of, degrees, edges_of};
-
-/// Once around the Earth, units.
-const GIRTH: i64 = 3_600_000_000;
+use super::index::{BAND_COUNT, Block, Directory, GIRTH, UNITS_PER_DEGREE, band_of, degrees, edges_of};
 
 /// A place in the index: its block's number and where in the block it stands. Ordered as in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

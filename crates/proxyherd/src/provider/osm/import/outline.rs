@@ -5,12 +5,12 @@
 //! the box around the points. Holes weigh nothing; they seldom move the middle of a building or a park by
 //! much.
 
-use super::super::index::{ANTIMERIDIAN, POLE, Point};
+use super::super::index::{self, ANTIMERIDIAN, POLE, Point};
 
 /// A way's nodes in their order, those whose place is known.
 pub(super) type Piece = Vec<(u64, Point)>;
 
-const GIRTH: f64 = 3_600_000_000.0;
+const GIRTH: f64 = index::GIRTH as f64;
 
 /// The middle of what these ways surround; nothing if there is no point.
 pub(super) fn middle(pieces: Vec<Piece>) -> Option<Point> {

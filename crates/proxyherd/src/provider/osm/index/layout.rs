@@ -29,6 +29,8 @@ pub(super) const BLOCK_BYTES_MAX: usize = BLOCK_LEN_MAX + BLOCK_PLACES_MAX * POI
 
 /// In a degree.
 pub(in crate::provider::osm) const UNITS_PER_DEGREE: f64 = 1e7;
+/// Once around the Earth, units.
+pub(in crate::provider::osm) const GIRTH: i64 = 3_600_000_000;
 /// Of the poles, units.
 pub(in crate::provider::osm) const POLE: i32 = 900_000_000;
 /// Of the antimeridian, units.

@@ -31,7 +31,7 @@ use layout::{HEADER_LEN, NoHeader};
 pub(super) use block::{Block, Point};
 pub(super) use directory::{Directory, Locale};
 pub(super) use layout::{
-    ANTIMERIDIAN, BAND_COUNT, Header, POLE, UNITS_PER_DEGREE, band_of, degrees, edges_of,
+    ANTIMERIDIAN, BAND_COUNT, GIRTH, Header, POLE, UNITS_PER_DEGREE, band_of, degrees, edges_of,
 };
 pub(super) use record::{Id, Object, Record};
 pub(super) use wire::{Wire, put_signed, put_text, put_varint};
