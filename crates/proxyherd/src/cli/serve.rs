@@ -57,9 +57,8 @@ async fn serve(config: Config, overrides: Overrides, name: &str) -> anyhow::Resu
         () = &mut asked_to_end => return Ok(()),
     };
     let server = started.map_err(|error| match error {
-        StartError::Credentials(error) => ConfigurationError(error.to_string()).into(),
-        StartError::Places(error) => ConfigurationError(error.to_string()).into(),
-        error => anyhow::Error::from(error),
+        StartError::Credentials(_) | StartError::Places(_) => ConfigurationError(error.to_string()).into(),
+        _ => anyhow::Error::from(error),
     })?;
     server.follow(config, overrides, hangups);
     println!("ready: {name} takes clients at {}", server.addresses().line);

@@ -10,7 +10,7 @@ mod nearby;
 pub(crate) mod parameters;
 mod status;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{
     Json, Router,
@@ -23,13 +23,10 @@ use axum::{
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use self::limits::{ALONE_AFTER, BEHIND_MAX};
 pub use self::status::{BudgetStatus, LinkStatus, ReportStatus, Status};
 use crate::{config::Address, herd::Herd};
 
-/// A server that has links but no neighbour that answers takes clients all the same, so long after its start ...
-const ALONE_AFTER: Duration = Duration::from_secs(5);
-/// ... and one that no neighbour has told all within this time.
-const BEHIND_MAX: Duration = Duration::from_secs(60);
 /// From this version of the link protocol on, a neighbour that has nothing to tell says so.
 const CHECK_VERSION: u16 = 2;
 

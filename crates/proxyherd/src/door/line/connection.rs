@@ -25,8 +25,6 @@ const READ_LEN: usize = 64 * 1024;
 const PARTING_MAX: Duration = Duration::from_secs(1);
 /// Buffers that a connection owns for a while are given back when they are larger than this, bytes.
 const KEPT_LEN_MAX: usize = 4 * 1024;
-/// Longest time after which an address over its rate is looked at again; the idle limit is none of its business.
-const PACE_MAX: Duration = Duration::from_secs(10);
 /// A connection that brings so many lines in one read is a busy one.
 const BUSY_LINES: u64 = 16;
 
@@ -251,7 +249,7 @@ impl Connection {
                 Ok(most) if self.has_lines => self.answer_held(herd, scratch, most, now),
                 Ok(most) => self.read(herd, scratch, most, now),
                 Err(wait) => {
-                    self.paced_until = Some(now + wait.min(PACE_MAX));
+                    self.paced_until = Some(now + wait);
                     Ok(Next::Wait)
                 }
             },
@@ -414,6 +412,7 @@ impl Connection {
             return Some(began + limits.write);
         }
         match &self.phase {
+            // It waits for the server: the idle limit is none of its business.
             Phase::Serving if self.paced_until.is_some() => None,
             Phase::Serving => {
                 let idle = self.heard + limits.idle;
