@@ -13,6 +13,7 @@ pub mod door;
 pub mod fuzzing;
 pub mod health;
 pub mod herd;
+mod http_client;
 mod listen;
 pub mod log;
 mod peer;
