@@ -28,6 +28,11 @@ pub const RADIUS_M_MAX: u32 = 50_000;
 pub const PLACES_MAX: u8 = 20;
 /// Longest text in a wish about places, bytes. A question with a longer one is invalid.
 pub const WISH_TEXT_LEN_MAX: usize = 1024;
+/// Longest token that asks for another page of an answer, bytes. A question with a longer one is invalid.
+pub const PAGE_TOKEN_LEN_MAX: usize = 4096;
+/// Longest result that is passed on as its provider wrote it, bytes, with the indents that this program prints. Google's
+/// take about two thousand. An answer leaves a longer one out.
+pub const RESULT_LEN_MAX: usize = 64 * 1024;
 
 /// A provider of places that has failed so often in a row is left alone.
 pub const BREAKER_FAILURES: u32 = 5;

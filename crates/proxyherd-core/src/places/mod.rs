@@ -22,6 +22,7 @@ mod query;
 mod rate;
 #[cfg(test)]
 mod round_trip;
+mod verbatim;
 mod weight;
 
 pub use ages::{Ages, Freshness};
@@ -35,3 +36,4 @@ pub use nearest::Nearest;
 pub use place::{BusinessStatus, Geometry, Photo, Place, PlusCode, Point, Rating, Text, Viewport, place_id};
 pub use query::{Query, Rank, Wish};
 pub use rate::Rate;
+pub use verbatim::Verbatim;
