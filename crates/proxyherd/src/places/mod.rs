@@ -113,6 +113,11 @@ impl Places {
         answered
     }
 
+    /// Whether at least one of the providers knows that type of places.
+    pub fn knows_kind(&self, kind: &str) -> bool {
+        self.chain.knows_kind(kind)
+    }
+
     /// How many questions went this way since the start.
     pub fn count(&self, outcome: Outcome) -> u64 {
         self.counts.of(outcome)

@@ -10,7 +10,9 @@ pub(crate) mod google_legacy;
 pub(crate) mod http;
 mod json;
 mod key;
+mod limits;
 pub mod osm;
+pub(crate) mod room;
 
 use std::{
     path::{Path, PathBuf},
@@ -111,6 +113,13 @@ pub trait Provider: Send + Sync {
     fn check(&self, query: &Query) -> Result<(), Failure> {
         let _ = query;
         Ok(())
+    }
+
+    /// Whether places of this type can be found here, as far as that is known without asking. Where nobody knows a type,
+    /// the asker is told so beside the answer.
+    fn knows_kind(&self, kind: &str) -> bool {
+        let _ = kind;
+        true
     }
 
     /// Answers on the spot, if this source does not have to wait for it: from memory, in microseconds. Callers

@@ -12,19 +12,25 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use super::status::{BudgetStatus, ReportStatus};
+use super::{
+    exposition::{Format, text_004},
+    status::{BudgetStatus, ReportStatus},
+};
 use crate::{
     herd::{Herd, Link},
     places::{Outcome, Places},
 };
 
-/// All metrics in the OpenMetrics text format.
-pub(super) fn text(herd: &Arc<Herd>) -> String {
+/// All metrics in one of the text formats.
+pub(super) fn text(herd: &Arc<Herd>, format: Format) -> String {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Metrics(Arc::clone(herd))));
     let mut text = String::new();
     encode(&mut text, &registry).expect("writing to a String does not fail");
-    text
+    match format {
+        Format::OpenMetrics => text,
+        Format::Text004 => text_004(&text),
+    }
 }
 
 struct Metrics(Arc<Herd>);

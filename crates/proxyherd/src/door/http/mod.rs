@@ -3,6 +3,7 @@
 
 mod cache_status;
 mod connection;
+mod exposition;
 mod guard;
 mod limits;
 mod metrics;
@@ -13,9 +14,9 @@ mod status;
 use std::sync::Arc;
 
 use axum::{
-    Json, Router,
+    Router,
     extract::State,
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     middleware::{from_fn, from_fn_with_state},
     response::IntoResponse,
     routing::get,
@@ -23,6 +24,7 @@ use axum::{
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use self::exposition::Format;
 use self::limits::{ALONE_AFTER, BEHIND_MAX};
 pub use self::status::{BudgetStatus, LinkStatus, ReportStatus, Status};
 use crate::{config::Address, herd::Herd};
@@ -94,11 +96,14 @@ async fn nothing_but_get() -> impl IntoResponse {
     (StatusCode::METHOD_NOT_ALLOWED, "this path can only be asked with GET or HEAD\n")
 }
 
-async fn metrics(State(herd): State<Arc<Herd>>) -> impl IntoResponse {
-    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, content_type)], metrics::text(&herd))
+async fn metrics(State(herd): State<Arc<Herd>>, headers: HeaderMap) -> impl IntoResponse {
+    let format = Format::wanted(&headers);
+    // A cache must not give one reader what another one asked for.
+    let headers = [(header::CONTENT_TYPE, format.content_type()), (header::VARY, "Accept")];
+    (headers, metrics::text(&herd, format))
 }
 
-async fn status(State(herd): State<Arc<Herd>>) -> Json<Status> {
-    Json(Status::of(&herd))
+async fn status(State(herd): State<Arc<Herd>>) -> impl IntoResponse {
+    let status = serde_json::to_string(&Status::of(&herd)).expect("a status is made of strings and numbers");
+    ([(header::CONTENT_TYPE, "application/json")], status + "\n")
 }

@@ -87,6 +87,10 @@ impl Provider for Osm {
         "osm"
     }
 
+    fn knows_kind(&self, kind: &str) -> bool {
+        KINDS.contains(&kind)
+    }
+
     fn nearby_now(&self, query: &Query, most: usize) -> Option<Answer> {
         if !Wanted::read(query.wish.as_deref()).is_ok_and(|wanted| wanted.is_all()) {
             return None;

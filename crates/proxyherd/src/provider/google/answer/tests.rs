@@ -5,12 +5,15 @@ use std::time::Duration;
 use proxyherd_core::places::Status;
 use serde_json::json;
 
+use super::super::super::room;
 use super::*;
 
 fn replied(code: u16, body: impl Into<Vec<u8>>) -> Result<Answer, Failure> {
     let status = StatusCode::from_u16(code).unwrap();
     let retry_after = (code == 429).then_some(Duration::from_secs(7));
-    read(&Reply { status, retry_after, body: body.into() }, &|message| message.replace("AIza", "[key]"))
+    let mut whole = room::Body::new();
+    whole.push(&body.into()).unwrap();
+    read(Reply { status, retry_after, body: whole }, &|message| message.replace("AIza", "[key]"))
 }
 
 fn printed(body: &Value) -> String {
