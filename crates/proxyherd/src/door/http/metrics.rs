@@ -90,8 +90,8 @@ impl Collector for Metrics {
             refused,
         )?;
         if let Some(credentials) = &herd.credentials {
-            let help = "Whole days until the certificate for links expires";
-            families.gauge("proxyherd_certificate_days_left", help, credentials.days_left())?;
+            let help = "Time until the certificate for links expires, negative once it has";
+            families.gauge("proxyherd_certificate_left_seconds", help, credentials.seconds_left())?;
         }
         families.places(&herd.places)?;
         families.budgets(herd)?;

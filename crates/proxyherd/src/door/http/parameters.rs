@@ -290,9 +290,13 @@ mod tests {
             },
             50_000.0,
         );
-        for (given, is_open) in
-            [("opennow", true), ("opennow=1", true), ("opennow=", false), ("opennow=0", false), ("opennow=%30", false)]
-        {
+        for (given, is_open) in [
+            ("opennow", true),
+            ("opennow=1", true),
+            ("opennow=", false),
+            ("opennow=0", false),
+            ("opennow=%30", false),
+        ] {
             check(&format!("radius=1&{given}"), Wish { is_open, ..none() }, 1.0);
         }
         check("rankby=distance", Wish { rank: Rank::Distance, ..none() }, 50_000.0);

@@ -64,7 +64,11 @@ impl Provider for GoogleLegacy {
 /// establishments, which is Google's word for whatever is neither an address nor an area.
 fn by_something(query: &Query) -> Cow<'_, Query> {
     match query.wish.as_deref() {
-        Some(wish @ Wish { rank: Rank::Distance, kind: None, keyword: None, name: None, page_token: None, .. }) => {
+        Some(
+            wish @ Wish {
+                rank: Rank::Distance, kind: None, keyword: None, name: None, page_token: None, ..
+            },
+        ) => {
             let wish = Wish { kind: Some("establishment".to_owned()), ..wish.clone() };
             Cow::Owned(query.clone().wishing(wish))
         }
