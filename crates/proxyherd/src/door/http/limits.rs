@@ -10,7 +10,8 @@ use crate::admission::descriptors::OPERATORS;
 /// many descriptors are kept from clients.
 pub(super) const CONNECTIONS_MAX: usize = OPERATORS;
 /// Longest head of a request, bytes: its first line and its headers, of which there may be 100. A longer one is
-/// answered 431 and the connection is closed. All five texts of a question fit at their longest, percent-encoded
+/// answered 431 and the connection is closed; one that has come whole before anybody looks at its length may have twice
+/// as many. All five texts of a question fit at their longest, percent-encoded
 /// throughout: four wishes and a page token.
 pub(super) const HEAD_LEN_MAX: usize = 32 * 1024;
 /// How long the head of a request may take to come, from the first moment at which it could. Past it the connection
