@@ -126,7 +126,7 @@ fn config() -> Vec<Seed> {
     seeds
 }
 
-const GOOGLE: [(&str, &str); 6] = [
+const GOOGLE: [(&str, &str); 7] = [
     ("nothing", "{}"),
     ("no-list", r#"{"places":{}}"#),
     ("no-object", "[[[[[1]]]]]"),
@@ -136,12 +136,16 @@ const GOOGLE: [(&str, &str); 6] = [
     ),
     ("least", r#"{"places":[{"id":"1","displayName":{"text":"x"},"location":{"longitude":2}}]}"#),
     (
+        "broken-strings",
+        r#"{"places":[{"id":"1","displayName":{"text":"\ud800"}},{"id":"2","displayName":{"text":"y"},"location":{"latitude":1},"formattedAddress":"\x","rating":1e999,"types":["\u12",""]}]}"#,
+    ),
+    (
         "most",
         r##"{"places":[{"id":"ChIJ1","types":["cafe","food"],"formattedAddress":"1 Long Street","shortFormattedAddress":"1 Long St","plusCode":{"globalCode":"85633HG4+HX","compoundCode":"3HG4+HX Westwood"},"location":{"latitude":34.06893,"longitude":-118.445127},"viewport":{"low":{"latitude":34.067,"longitude":-118.446},"high":{"latitude":34.07,"longitude":-118.444}},"rating":4.3,"userRatingCount":12,"businessStatus":"CLOSED_PERMANENTLY","priceLevel":"PRICE_LEVEL_MODERATE","iconMaskBaseUri":"https://a.example/i","iconBackgroundColor":"#FF9E67","displayName":{"text":"Caf\u00e9 \"K\"\n"},"currentOpeningHours":{"openNow":false},"regularOpeningHours":{"openNow":true},"attributions":[{"provider":"A & B","providerUri":"https://a.example/?x=1&y=2"}],"photos":[{"name":"places/ChIJ1/photos/AUc7","widthPx":4032,"heightPx":3024,"authorAttributions":[{"displayName":"<i>Ann</i>","uri":"//a.example/1"},{"displayName":"Bo","uri":"javascript:alert(1)"}]}]}]}"##,
     ),
 ];
 
-const GOOGLE_LEGACY: [(&str, &str); 6] = [
+const GOOGLE_LEGACY: [(&str, &str); 8] = [
     ("nothing", r#"{"results":[],"status":"ZERO_RESULTS"}"#),
     ("no-status", r#"{"results":[]}"#),
     ("no-list", r#"{"results":1,"status":"OK"}"#),
@@ -152,6 +156,14 @@ const GOOGLE_LEGACY: [(&str, &str); 6] = [
     (
         "least",
         r#"{"results":[{"place_id":"1","name":"x","geometry":{"location":{"lat":-0.0,"lng":180}}}],"status":"OK"}"#,
+    ),
+    (
+        "unknown-members",
+        r#"{"status":"OK","results":[ {"z":{"new":[1.0,-0,[],{},1e2]} ,"name":"\u0041","name":"x\"]","a":null},{"name":"B"}]}"#,
+    ),
+    (
+        "broken-strings",
+        r#"{"status":"OK","results":[{"name":"\udc00"},{"name":"x","vicinity":"\x","\ud800":[]},7,{"name":1e999}],"info_messages":["\u1"]}"#,
     ),
     (
         "most",
@@ -172,7 +184,7 @@ const HOURS: [(&str, &str); 10] = [
     ("nonsense", "call us"),
 ];
 
-const QUERY: [(&str, &str); 10] = [
+const QUERY: [(&str, &str); 13] = [
     ("near", "location=34.068930,-118.445127&radius=10000&key=x"),
     ("client", "client=kiwi%2ecs.ucla.edu&radius=5e2"),
     ("distance", "location=0,0&rankby=distance&keyword=caf%C3%A9+noir"),
@@ -186,6 +198,9 @@ const QUERY: [(&str, &str); 10] = [
     ("bad-percent", "location=%zz&radius=%2"),
     ("not-utf8", "keyword=%ff%fe&location=1,2&radius=3"),
     ("huge", "location=1e400,2&radius=inf"),
+    ("liberal", "location=1.5,+-2%20&radius=9e9&opennow=1&type=nobody_knows"),
+    ("distance-alone", "location=1,2&rankby=distance&opennow="),
+    ("client-and-location", "client=kiwi&location=1,2&radius=3"),
 ];
 
 fn line() -> Vec<Seed> {
