@@ -18,7 +18,7 @@ pub fn google(status: u16, body: &[u8]) -> Result<Answer, Failure> {
 
 /// What a reply of Nearby Search (Legacy) says.
 pub fn google_legacy(status: u16, body: &[u8]) -> Result<Answer, Failure> {
-    google_legacy::answer::read(reply(status, body)?, &str::to_owned)
+    google_legacy::answer::read(reply(status, body)?, None, &str::to_owned)
 }
 
 fn reply(status: u16, bytes: &[u8]) -> Result<Reply, Failure> {

@@ -10,7 +10,7 @@ use proxyherd_core::{
     limits::PLACES_MAX,
     places::{Answer, Point, Query, Rank, Status, Wish},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::google::{Behaviour, CENTRE, Google};
@@ -231,6 +231,27 @@ async fn what_google_says_is_passed_on_without_the_key() {
         assert_eq!(too_much, Failure::Unreadable("it is longer than 4194304 bytes".into()));
         let reset = asking.fails(Behaviour::Reset).await;
         assert_eq!(reset, Failure::Unavailable("connection reset".into()));
+    }
+}
+
+#[tokio::test]
+async fn a_result_that_repeats_the_key_is_shown_to_nobody() {
+    let asking = Asking::new(config::Provider::GoogleLegacy);
+    let key = asking.google.key();
+    let body = format!(
+        r#"{{"status":"OK","results":[{{"name":"A"}},{{"name":"B","url":"http://x/?key={key}"}},{{"name":"C"}}]}}"#
+    );
+    asking.google.behave(Behaviour::Body(body));
+    let answer = asking.ask(Wish::default()).await.unwrap();
+    assert_eq!(results(&answer), [json!({"name": "A"}), json!({"name": "C"})]);
+}
+
+#[tokio::test]
+async fn ranking_by_distance_alone_is_answered_by_either_interface() {
+    for name in BOTH {
+        let asking = Asking::new(name);
+        let answer = asking.ask(Wish { rank: Rank::Distance, ..Wish::default() }).await.unwrap();
+        assert_eq!((answer.status, results(&answer).len()), (Status::Ok, 20));
     }
 }
 

@@ -116,8 +116,8 @@ fn both_clients_find_what_is_near() {
 fn both_clients_are_told_what_is_wrong_with_a_question() {
     let Some(clients) = Clients::installed() else { return };
     let herd = Plan::single().start();
-    let question = json!([{ "location": [HERE.0, HERE.1], "radius": 0 }]);
-    let message = told_plainly(&herd, "radius=0")["error_message"].clone();
+    let question = json!([{ "location": [HERE.0, HERE.1], "radius": -1 }]);
+    let message = told_plainly(&herd, "radius=-1")["error_message"].clone();
     assert!(message.as_str().unwrap().contains("`radius`"));
     let raised = |by: &str| json!([{ "raised": by, "status": "INVALID_REQUEST", "error_message": message }]);
     assert_eq!(json!(clients.ask_python(&herd, &question)), raised("ApiError"));

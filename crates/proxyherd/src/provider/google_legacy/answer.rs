@@ -8,11 +8,16 @@ use serde_json::value::RawValue;
 use super::super::{
     Failure,
     http::Reply,
-    json::{first_items, members, mend, part, text, texts},
+    json::{first_items, items, members, mend, part, text, texts},
 };
 
-/// Reads a whole reply; `told` makes of the server's words what may be passed on.
-pub(crate) fn read(mut reply: Reply, told: &dyn Fn(&str) -> String) -> Result<Answer, Failure> {
+/// Reads a whole reply to a question about places of a type, or of any; `told` makes of the server's words what may be
+/// passed on.
+pub(crate) fn read(
+    mut reply: Reply,
+    kind: Option<&str>,
+    told: &dyn Fn(&str) -> String,
+) -> Result<Answer, Failure> {
     mend(reply.body.bytes_mut());
     let body: Option<Body<'_>> = members(reply.body.bytes());
     let message = text(&part(body.as_ref().and_then(|body| body.error_message)));
@@ -23,8 +28,8 @@ pub(crate) fn read(mut reply: Reply, told: &dyn Fn(&str) -> String) -> Result<An
     let body = body.ok_or_else(|| Failure::Unreadable("it is no JSON object".to_owned()))?;
     let said = |status: &str| message.clone().unwrap_or_else(|| format!("it says {status}"));
     match part(body.status).as_str() {
-        Some("OK") => found(&body, Status::Ok),
-        Some("ZERO_RESULTS") => found(&body, Status::ZeroResults),
+        Some("OK") => found(&body, kind, Status::Ok),
+        Some("ZERO_RESULTS") => found(&body, kind, Status::ZeroResults),
         Some(status @ "INVALID_REQUEST") => Err(Failure::BadQuery(said(status))),
         Some(status @ "REQUEST_DENIED") => Err(Failure::Denied(said(status))),
         Some("OVER_QUERY_LIMIT" | "OVER_DAILY_LIMIT") => {
@@ -53,13 +58,28 @@ struct Body<'a> {
     status: Option<&'a RawValue>,
 }
 
-fn found(body: &Body<'_>, status: Status) -> Result<Answer, Failure> {
+fn found(body: &Body<'_>, kind: Option<&str>, status: Status) -> Result<Answer, Failure> {
     let Some(listed) = body.results.map_or(Some(Vec::new()), first_items) else {
         return Err(Failure::Unreadable("its `results` is no list".to_owned()));
     };
-    let passed_on: Vec<_> = listed.iter().filter_map(|result| passed_on(result)).collect();
+    let (mut passed_on, mut has_kind) = (Vec::with_capacity(listed.len()), kind.is_none());
+    for listed in &listed {
+        let result = part(Some(listed));
+        // Without a name it is broken: nobody could show it.
+        if text(&result["name"]).is_some() {
+            passed_on.extend(Verbatim::new(listed.get()));
+            has_kind |= items(&result["types"]).any(|known| known.as_str() == kind);
+        }
+    }
     if passed_on.is_empty() && !listed.is_empty() {
         return Err(Failure::Unreadable("no place in it has a name".to_owned()));
+    }
+    let mut info_messages = texts(&part(body.info_messages));
+    if let Some(kind) = kind.filter(|_| !has_kind && !passed_on.is_empty()) {
+        let message = format!(
+            "None of these places is of the type `{kind}`. Google ignores a type that it does not know."
+        );
+        info_messages.push(message.into());
     }
     Ok(Answer {
         html_attributions: texts(&part(body.html_attributions)).into(),
@@ -67,15 +87,9 @@ fn found(body: &Body<'_>, status: Status) -> Result<Answer, Failure> {
         passed_on,
         status,
         error_message: None,
-        info_messages: texts(&part(body.info_messages)),
+        info_messages,
         next_page_token: text(&part(body.next_page_token)),
     })
-}
-
-/// A result without a name is broken: nobody could show it.
-fn passed_on(result: &RawValue) -> Option<Verbatim> {
-    text(&part(Some(result))["name"])?;
-    Verbatim::new(result.get())
 }
 
 #[cfg(test)]

@@ -36,12 +36,18 @@ impl GoogleLegacy {
         append(&mut url, &by_something(query));
         url.query_pairs_mut().append_pair("key", self.upstream.key().parameter());
         let reply = self.upstream.send(self.upstream.client().get(url)).await?;
-        let answer = answer::read(reply, &|message| self.upstream.told(message));
-        let is_page = query.wish.as_ref().is_some_and(|wish| wish.page_token.is_some());
-        match answer {
+        let wish = query.wish.as_deref();
+        let kind = wish.and_then(|wish| wish.kind.as_deref());
+        let is_page = wish.is_some_and(|wish| wish.page_token.is_some());
+        match answer::read(reply, kind, &|message| self.upstream.told(message)) {
+            Ok(mut answer) => {
+                // Google has no reason to repeat the key. If it does so all the same, nobody sees it.
+                answer.passed_on.retain(|result| !self.upstream.key().is_in(result.as_str()));
+                Ok(answer)
+            }
             // Of a page Google says no more than that it can't be asked for.
             Err(Failure::BadQuery(_)) if is_page => Err(Failure::BadQuery(PAGE_REFUSED.to_owned())),
-            answer => answer,
+            Err(failure) => Err(failure),
         }
     }
 }

@@ -9,11 +9,16 @@ use super::super::super::room;
 use super::*;
 
 fn replied(code: u16, body: impl Into<Vec<u8>>) -> Result<Answer, Failure> {
+    replied_to(None, code, body)
+}
+
+/// The same to a question about places of that type.
+fn replied_to(kind: Option<&str>, code: u16, body: impl Into<Vec<u8>>) -> Result<Answer, Failure> {
     let status = StatusCode::from_u16(code).unwrap();
     let retry_after = Some(Duration::from_secs(7));
     let mut whole = room::Body::new();
     whole.push(&body.into()).unwrap();
-    read(Reply { status, retry_after, body: whole }, &|message| message.replace("AIza", "[key]"))
+    read(Reply { status, retry_after, body: whole }, kind, &|message| message.replace("AIza", "[key]"))
 }
 
 fn whole() -> Value {
@@ -128,6 +133,19 @@ fn a_result_that_is_broken_is_left_out_and_the_rest_is_told() {
     let body = r#"{"results":[{"name":"A","vicinity":"\udc00","rating":4}],"status":"OK"}"#;
     let told: Value = serde_json::from_str(&printed(body, 20)).unwrap();
     assert_eq!(told["results"], json!([{"name": "A", "vicinity": "", "rating": 4}]));
+}
+
+#[test]
+fn a_type_that_google_has_ignored_is_said_so() {
+    let body =
+        json!({"results": [{"name": "A", "types": ["bar"]}, {"name": "B"}], "status": "OK"}).to_string();
+    let told = |kind| replied_to(kind, 200, body.as_str()).unwrap().info_messages;
+    let expected =
+        "None of these places is of the type `resturant`. Google ignores a type that it does not know.";
+    assert_eq!(told(Some("resturant")), [expected]);
+    assert!(told(Some("bar")).is_empty() && told(None).is_empty());
+    let nothing = r#"{"results":[],"status":"ZERO_RESULTS"}"#;
+    assert!(replied_to(Some("bar"), 200, nothing).unwrap().info_messages.is_empty());
 }
 
 #[test]
