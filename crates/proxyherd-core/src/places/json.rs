@@ -68,6 +68,7 @@ pub(super) fn write_answer(answer: &Answer, limit: usize, out: &mut Vec<u8>) {
 }
 
 /// One result, from either of an answer's lists.
+#[derive(Clone, Copy)]
 enum Found<'a> {
     Place(&'a Place),
     PassedOn(&'a Verbatim),

@@ -72,7 +72,7 @@ fn found(body: &Body<'_>, kind: Option<&str>, status: Status) -> Result<Answer, 
         }
     }
     if passed_on.is_empty() && !listed.is_empty() {
-        return Err(Failure::Unreadable("no place in it has a name".to_owned()));
+        return Err(Failure::Unreadable("no result in it has a name and is short enough".to_owned()));
     }
     let mut info_messages = texts(&part(body.info_messages));
     if let Some(kind) = kind.filter(|_| !has_kind && !passed_on.is_empty()) {
