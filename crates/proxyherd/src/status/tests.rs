@@ -38,6 +38,19 @@ fn link(neighbor: &str) -> LinkStatus {
     }
 }
 
+#[test]
+fn an_incarnation_is_told_as_text_and_read_as_a_number_too() {
+    let incarnation = 9_007_199_254_740_993;
+    let status = Status { incarnation, ..status("Riley", 1, vec![]) };
+    let told = serde_json::to_string(&status).unwrap();
+    assert!(told.contains(r#""incarnation":"9007199254740993","#), "{told}");
+    let by_an_older_server = told.replace("\"9007199254740993\"", "9007199254740993");
+    for told in [told, by_an_older_server] {
+        assert_eq!(serde_json::from_str::<Status>(&told).unwrap(), status);
+    }
+    assert!(serde_json::from_str::<Status>(r#"{"incarnation":"x"}"#).is_err());
+}
+
 fn status(server: &str, records: u64, links: Vec<LinkStatus>) -> Status {
     Status {
         server: server.to_owned(),

@@ -33,7 +33,7 @@ const NAMES: [&str; 12] = [
 pub(crate) struct Question {
     /// The circle's centre.
     pub(crate) around: Around,
-    /// The circle's radius, metres: over 0 and at most [`RADIUS_M_MAX`].
+    /// The circle's radius, meters: over 0 and at most [`RADIUS_M_MAX`].
     pub(crate) radius_m: f64,
     /// Which places are wanted.
     pub(crate) wish: Wish,
@@ -68,9 +68,9 @@ pub(crate) enum BadQuestion {
     ClientAndLocation,
     #[error("`client` takes an ID of 1 to {CLIENT_ID_LEN_MAX} bytes without white space")]
     BadClient,
-    #[error("`radius` is missing: give metres, or rankby=distance instead")]
+    #[error("`radius` is missing: give meters, or rankby=distance instead")]
     NoRadius,
-    #[error("`radius` takes metres, over 0; over {RADIUS_M_MAX} counts as {RADIUS_M_MAX}")]
+    #[error("`radius` takes meters, a number over 0")]
     BadRadius,
     #[error(
         "`radius` can't go with rankby=distance, which always looks as far as {RADIUS_M_MAX} m; leave one out"
@@ -194,7 +194,8 @@ impl<'a> Given<'a> {
     }
 
     fn is_open(&self) -> Result<bool, BadQuestion> {
-        match self.text("opennow")?.as_deref() {
+        let text = self.text("opennow")?.map(|text| text.to_ascii_lowercase());
+        match text.as_deref() {
             Some("true" | "1") => Ok(true),
             None | Some("false" | "0") => Ok(false),
             Some(_) => Err(BadQuestion::BadOpening),
@@ -293,6 +294,7 @@ mod tests {
         for (given, is_open) in [
             ("opennow", true),
             ("opennow=1", true),
+            ("opennow=True", true),
             ("opennow=", false),
             ("opennow=0", false),
             ("opennow=%30", false),
