@@ -98,7 +98,7 @@ fn both_clients_find_what_is_near() {
     let expected = [
         told_plainly(&herd, "radius=10000&type=locality"),
         told_plainly(&herd, "rankby=distance&keyword=hollywood"),
-        told_plainly(&herd, "radius=1&type=no_such_type"),
+        told_plainly(&herd, "radius=1&name=nowhere"),
     ];
     assert_eq!(clients.ask_python(&herd, &python), expected);
     assert_eq!(clients.ask_node(&herd, &node), expected);
