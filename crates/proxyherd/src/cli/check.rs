@@ -15,6 +15,7 @@ use crate::{
     clock,
     config::{Config, Tls},
     credentials::{Finding, audit},
+    log::ServerLog,
     provider,
 };
 
@@ -86,7 +87,7 @@ fn check_places(config: &Config) -> impl Iterator<Item = Finding> {
     let places = &config.places;
     let names = once(places.provider).chain(places.fallback.iter().copied());
     names
-        .filter_map(move |name| provider::open(name, places).err())
+        .filter_map(move |name| provider::open(name, places, &ServerLog::discard()).err())
         .map(|error| Finding::Error(error.to_string()))
 }
 

@@ -52,8 +52,9 @@ impl Places {
         allowance: Arc<dyn Allowance>,
         log: ServerLog,
     ) -> Result<Places, OpenError> {
-        let first = provider::open(config.provider, config)?;
-        let rest: Result<_, _> = config.fallback.iter().map(|&name| provider::open(name, config)).collect();
+        let first = provider::open(config.provider, config, &log)?;
+        let rest: Result<_, _> =
+            config.fallback.iter().map(|&name| provider::open(name, config, &log)).collect();
         Ok(Places::with(first, rest?, config, allowance, log))
     }
 

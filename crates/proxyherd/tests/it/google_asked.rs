@@ -4,6 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc, time::Du
 
 use proxyherd::{
     config::{self, KeySource, Mask, Places},
+    log::ServerLog,
     provider::{self, Failure, Provider},
 };
 use proxyherd_core::{
@@ -32,7 +33,7 @@ impl Asking {
         let key = key_file(dir.path(), key.unwrap_or(google.key()));
         let asked = config::Google { key, base_url: google.url(), mask };
         let places = Places { google: asked.clone(), google_legacy: asked, deadline, ..Places::default() };
-        let provider = provider::open(name, &places).unwrap();
+        let provider = provider::open(name, &places, &ServerLog::discard()).unwrap();
         Asking { google, provider, _dir: dir }
     }
 
@@ -306,7 +307,7 @@ async fn who_does_not_encrypt_is_not_told_the_key() {
     let asked = config::Google { key: key_file(dir.path(), google.key()), base_url, mask: Mask::Pro };
     let places = Places { google: asked.clone(), google_legacy: asked, ..Places::default() };
     for name in BOTH {
-        let provider = match provider::open(name, &places) {
+        let provider = match provider::open(name, &places, &ServerLog::discard()) {
             Ok(provider) => provider,
             Err(error @ provider::OpenError::Tls { .. }) => {
                 assert!(std::env::var_os("CI").is_none(), "{error}");

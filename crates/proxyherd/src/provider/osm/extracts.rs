@@ -151,7 +151,7 @@ fn what_is_imported_is_what_osmium_finds() {
         let dir = tempfile::tempdir().unwrap();
         let Some((summary, out)) = imported(name, dir.path()) else { return };
         let expected = by_osmium(&data(name).unwrap(), dir.path());
-        let osm = Osm::open(&out).unwrap();
+        let osm = Osm::open(&out, ServerLog::discard()).unwrap();
         let found = scan(&osm.index);
         assert_eq!((summary.places(), osm.len()), (found.len() as u64, found.len() as u64));
         let (count, known) = (found.len() as f64, expected.len() as f64);
@@ -177,7 +177,7 @@ fn metres(from: (f64, f64), to: (f64, f64)) -> f64 {
 fn the_nearest_are_those_that_looking_at_all_finds() {
     let dir = tempfile::tempdir().unwrap();
     let Some((_, out)) = imported(MUENCHEN, dir.path()) else { return };
-    let osm = Osm::open(&out).unwrap();
+    let osm = Osm::open(&out, ServerLog::discard()).unwrap();
     let all = scan(&osm.index);
     let mut random = TestRng::from_seed(RngAlgorithm::ChaCha, b"one thousand points in Munich...");
     let mut within =
@@ -248,7 +248,7 @@ fn real_places_are_told_in_full() {
     let dir = tempfile::tempdir().unwrap();
     let Some((summary, out)) = imported(MUENCHEN, dir.path()) else { return };
     assert!(summary.with_hours > 1300, "{summary:?}");
-    let osm = Osm::open(&out).unwrap();
+    let osm = Osm::open(&out, ServerLog::discard()).unwrap();
     let query = Query::within(places::Point::new(48.1374, 11.5755).unwrap(), 300.0).unwrap();
     let answer: Vec<Place> = osm.near(&query, 20).unwrap().into_iter().map(|(_, place)| place).collect();
     assert!(answer.iter().any(|place| place.open_now.is_some()), "{answer:?}");

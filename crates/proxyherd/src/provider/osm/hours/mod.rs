@@ -6,6 +6,9 @@
 //!
 //! `sunrise` and `sunset` are taken as the crate takes them without coordinates, at fixed hours. School holidays
 //! are not known, and regional ones make a state unknown.
+//!
+//! Anybody can write an expression, and some make the crate panic. Every call into the crate is therefore
+//! [`contained`]: such a place loses its state, and nothing else.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -14,6 +17,7 @@ use jiff::{Timestamp, civil, tz::TimeZone};
 use opening_hours::localization::Country;
 use opening_hours::{Context, OpeningHours, RuleKind};
 
+use super::contained::contained;
 use super::index::Locale;
 use super::limits::HOURS_KEPT_MAX_S;
 
@@ -33,6 +37,11 @@ impl Kept {
             None => UNKNOWN,
         };
         Kept(u64::try_from(until_s).unwrap_or(0) << 2 | state)
+    }
+
+    /// An unknown state, which is kept for as long as any.
+    pub(super) fn unknown(now_s: i64) -> Kept {
+        Kept::new(None, now_s.saturating_add(HOURS_KEPT_MAX_S))
     }
 
     /// What is written down here, if it still holds; the inner nothing means that it is known to be unknown.
@@ -63,16 +72,16 @@ impl Kept {
 
 /// Whether an expression can be read at all.
 pub(super) fn is_readable(hours: &str) -> bool {
-    hours.parse::<OpeningHours>().is_ok()
+    contained(|| hours.parse::<OpeningHours>().is_ok()).unwrap_or(false)
 }
 
-/// Evaluates an expression at a second since 1970.
-pub(super) fn evaluate(hours: &str, locale: &Locale, now_s: i64) -> Kept {
+/// Evaluates an expression at a second since 1970. Nothing if the evaluator panics.
+pub(super) fn evaluate(hours: &str, locale: &Locale, now_s: i64) -> Option<Kept> {
     let latest = now_s.saturating_add(HOURS_KEPT_MAX_S);
-    match try_evaluate(hours, locale, now_s) {
+    Some(match contained(|| try_evaluate(hours, locale, now_s))? {
         Some((is_open, until_s)) => Kept::new(is_open, until_s.unwrap_or(latest).clamp(now_s + 1, latest)),
-        None => Kept::new(None, latest),
-    }
+        None => Kept::unknown(now_s),
+    })
 }
 
 fn try_evaluate(hours: &str, locale: &Locale, now_s: i64) -> Option<(Option<bool>, Option<i64>)> {
@@ -157,7 +166,7 @@ mod tests {
             ("Mo-Fr 09:00-18:00 unknown", &berlin, "2026-02-03T11:00:00Z", None),
             ("when the door is open", &berlin, "2026-02-03T11:00:00Z", None),
         ] {
-            let kept = evaluate(hours, place, second_of(time));
+            let kept = evaluate(hours, place, second_of(time)).unwrap();
             assert_eq!(kept.is_open(), expected, "{hours} at {time}, {}", place.zone);
         }
     }
@@ -168,17 +177,26 @@ mod tests {
         let (opens, closes) = (second_of("2026-02-03T08:00:00Z"), second_of("2026-02-03T17:00:00Z"));
         let kept = AtomicU64::new(0);
         assert_eq!(Kept::load(&kept, opens), None, "nothing was evaluated yet");
-        evaluate("Mo-Fr 09:00-18:00", &berlin, opens).store(&kept);
+        evaluate("Mo-Fr 09:00-18:00", &berlin, opens).unwrap().store(&kept);
         assert_eq!(Kept::load(&kept, opens), Some(Some(true)));
         assert_eq!(Kept::load(&kept, closes - 1), Some(Some(true)));
         assert_eq!(Kept::load(&kept, closes), None);
-        evaluate("no hours at all", &berlin, opens).store(&kept);
+        evaluate("no hours at all", &berlin, opens).unwrap().store(&kept);
         assert_eq!(Kept::load(&kept, opens + HOURS_KEPT_MAX_S - 1), Some(None));
         assert_eq!(Kept::load(&kept, opens + HOURS_KEPT_MAX_S), None);
     }
 
     #[test]
     fn a_zone_that_nobody_knows_leaves_it_open_whether_it_is_open() {
-        assert_eq!(evaluate("24/7", &locale("Mars/Olympus", ""), 0).is_open(), None);
+        assert_eq!(evaluate("24/7", &locale("Mars/Olympus", ""), 0).unwrap().is_open(), None);
+    }
+
+    #[test]
+    fn an_expression_that_makes_the_evaluator_panic_goes_no_further() {
+        let berlin = locale("Europe/Berlin", "DE");
+        for hours in ["(dusk+05:00)-25:00", "(sunset+23:59)-25:00"] {
+            assert!(is_readable(hours), "{hours}");
+            assert_eq!(evaluate(hours, &berlin, second_of("2026-02-03T11:00:00Z")), None, "{hours}");
+        }
     }
 }
