@@ -347,12 +347,13 @@ mod tests {
             ("Zum Adler", "restaurant", "Mo-Fr 11:00-23:00"),
             ("Eule", "bar", "(dusk+05:00)-25:00"),
             ("Nachtbar", "bar", "(sunset+23:59)-25:00"),
+            ("Arzt", "doctor", "Mo-Su \"nach Vereinbarung\""),
         ]);
         let query = around(Wish::default());
         let answer = osm.nearby(&query).await.unwrap();
-        assert_eq!(names(&answer), ["Zum Adler", "Eule", "Nachtbar"]);
+        assert_eq!(names(&answer), ["Zum Adler", "Eule", "Nachtbar", "Arzt"]);
         let open_now: Vec<_> = answer.places.iter().map(|place| place.open_now).collect();
-        assert_eq!(open_now, [Some(true), None, None]);
+        assert_eq!(open_now, [Some(true), None, None, None]);
         assert_eq!(osm.nearby_now(&query, 20), Some(answer), "the evaluator is not asked each time");
         let open = osm.nearby(&around(Wish { is_open: true, ..Wish::default() })).await.unwrap();
         assert_eq!(names(&open), ["Zum Adler"], "what is unknown is not known to be open");

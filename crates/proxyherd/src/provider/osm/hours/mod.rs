@@ -5,10 +5,12 @@
 //! pays nothing; one that does not is answered where waiting is allowed.
 //!
 //! `sunrise` and `sunset` are taken as the crate takes them without coordinates, at fixed hours. School holidays
-//! are not known, and regional ones make a state unknown.
+//! are not known, and regional ones make a state unknown. `expression` corrects what the crate reads wrongly.
 //!
 //! Anybody can write an expression, and some make the crate panic. Every call into the crate is therefore
 //! [`contained`]: such a place loses its state, and nothing else.
+
+mod expression;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -88,14 +90,21 @@ fn try_evaluate(hours: &str, locale: &Locale, now_s: i64) -> Option<(Option<bool
     let zone = TimeZone::get(&locale.zone).ok()?;
     let now = local(&zone, now_s)?;
     let context = context(&locale.country);
-    let hours = hours.parse::<OpeningHours>().ok()?.with_context(context);
-    let interval = hours.iter_from(now).next()?;
-    let is_open = match interval.kind {
-        RuleKind::Open => Some(true),
-        RuleKind::Closed => Some(false),
-        RuleKind::Unknown => None,
-    };
-    Some((is_open, second(&zone, interval.range.end)))
+    let (mut is_open, mut until_s) = (Some(false), None);
+    for hours in expression::read(hours)? {
+        let interval = hours.with_context(context.clone()).iter_from(now).next()?;
+        until_s = [until_s, second(&zone, interval.range.end)].into_iter().flatten().min();
+        is_open = match interval.kind {
+            RuleKind::Open => Some(true),
+            RuleKind::Closed => Some(false),
+            RuleKind::Unknown => None,
+        };
+        // As in the crate, a rule that is closed and says why is final.
+        if is_open != Some(false) || !interval.comment.is_empty() {
+            break;
+        }
+    }
+    Some((is_open, until_s))
 }
 
 /// The holidays of a country, where they are known. Changes farther off than a state is kept need no search.
@@ -165,6 +174,19 @@ mod tests {
             ("Mo-Fr 09:00-18:00 \"by appointment\"", &berlin, "2026-02-03T11:00:00Z", Some(true)),
             ("Mo-Fr 09:00-18:00 unknown", &berlin, "2026-02-03T11:00:00Z", None),
             ("when the door is open", &berlin, "2026-02-03T11:00:00Z", None),
+            // Dates that do not exist match no day.
+            ("Mo-Su 00:00-24:00; Sep 31 off", &berlin, "2026-11-30T11:00:00Z", Some(true)),
+            ("Mo-Su 00:00-24:00; Sep 31 off", &berlin, "2026-10-01T11:00:00Z", Some(true)),
+            ("Mo-Su 10:00-18:00; Feb 30 off", &berlin, "2026-02-28T11:00:00Z", Some(true)),
+            ("Feb 30", &berlin, "2026-03-01T11:00:00Z", Some(false)),
+            ("Mo-Su 10:00-18:00; Feb 29 off", &berlin, "2028-02-29T11:00:00Z", Some(false)),
+            ("Mo-Su 10:00-18:00; Feb 29 off", &berlin, "2027-03-01T11:00:00Z", Some(true)),
+            // A rule that is only a comment is unknown.
+            ("\"by appointment\"", &berlin, "2026-02-03T11:00:00Z", None),
+            ("Mo-Su \"nach Vereinbarung\"", &berlin, "2026-02-03T11:00:00Z", None),
+            ("Tu,Th 09:00-11:00 || \"by appointment\"", &berlin, "2026-02-03T09:00:00Z", Some(true)),
+            ("Tu,Th 09:00-11:00 || \"by appointment\"", &berlin, "2026-02-03T11:00:00Z", None),
+            ("open \"by appointment\"", &berlin, "2026-02-03T11:00:00Z", Some(true)),
         ] {
             let kept = evaluate(hours, place, second_of(time)).unwrap();
             assert_eq!(kept.is_open(), expected, "{hours} at {time}, {}", place.zone);
