@@ -88,6 +88,50 @@ fn whatever_is_wrong_is_told_with_what_to_do() {
 }
 
 #[test]
+fn an_extract_that_ends_behind_its_header_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let header = b"\0\0\0\x0d\x0a\x09OSMHeader\x18\x1e\x0a\x1c\x22\x0eOsmSchema-V0.6\x22\x0aDenseNodes";
+    fs::write(dir.path().join("cut.osm.pbf"), header).unwrap();
+    let refused = import(dir.path(), Path::new("cut.osm.pbf"));
+    assert_eq!((refused.code, refused.out.as_str()), (1, ""), "{refused:?}");
+    assert!(refused.err.contains("cut.osm.pbf holds no data"), "{}", refused.err);
+    assert_eq!(files(dir.path()), ["cut.osm.pbf"]);
+}
+
+#[test]
+fn hours_that_nobody_can_evaluate_cost_their_place_nothing_else_and_are_logged_once() {
+    let Some(extract) = data("osm-faults/hours-panic.osm.pbf") else { return };
+    let mut herd = Plan::single().places("provider = \"osm\"").prepare();
+    assert_eq!(import(herd.dir(), &extract).code, 0);
+    let told = near(herd.dir(), "48.137,11.575 --json");
+    assert_eq!((told.code, told.err.as_str()), (0, ""), "{told:?}");
+    herd.start("Riley");
+    let mut client = herd.client("Riley");
+    client.ask("IAMAT kiwi +48.137000+011.575000 1621464827.959498503");
+    for _ in 0..3 {
+        let answer = client.nearby("WHATSAT kiwi 0.5 20").json;
+        assert_eq!(answer["results"][0]["name"], "x", "{answer}");
+        assert!(answer["results"][0].get("opening_hours").is_none(), "{answer}");
+    }
+    let what = "the opening hours of osmn1 make the evaluator fail";
+    let line = herd.wait_for_log("Riley", what);
+    assert!(line.ends_with(": (dusk+05:00)-25:00"), "{line}");
+    let done = herd.stop("Riley", "TERM");
+    assert_eq!((done.code, done.err.as_str()), (0, ""), "{done:?}");
+    assert_eq!(herd.log("Riley").matches(what).count(), 1);
+}
+
+#[test]
+fn a_date_that_does_not_exist_closes_nothing() {
+    let Some(extract) = data("osm-faults/hours-sep31.osm.pbf") else { return };
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(import(dir.path(), &extract).code, 0);
+    let told = near(dir.path(), "48.137,11.575 --open-now --json");
+    let told: Value = serde_json::from_str(&told.out).unwrap();
+    assert_eq!(told[0]["open_now"], true, "{told}");
+}
+
+#[test]
 fn an_import_that_is_killed_leaves_the_old_index_and_the_next_one_succeeds() {
     let (Some(monaco), Some(andorra)) = (data(MONACO), data(ANDORRA)) else { return };
     let dir = tempfile::tempdir().unwrap();

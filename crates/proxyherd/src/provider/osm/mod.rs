@@ -8,7 +8,7 @@
 //! known whether the places found are open. Any other is answered on a thread that may wait for the disk; a few have
 //! their turn at once, and a search ends when nobody waits for it any more.
 //!
-//! Floors, lowest first: `contained`, `limits`, `tags`; `index`; `hours`, `zones`; `search`, `wish`,
+//! Floors, lowest first: `contained`, `limits`, `tags`; `index`; `pbf`, `hours`, `zones`; `search`, `wish`,
 //! `troubles`; [`Osm`]; `import`, which does not know of searches.
 
 mod contained;
@@ -16,6 +16,7 @@ pub(crate) mod hours;
 mod import;
 pub(crate) mod index;
 mod limits;
+pub(crate) mod pbf;
 mod search;
 mod tags;
 mod troubles;
@@ -223,15 +224,18 @@ fn place(block: &Block, at: usize, record: &Record<'_>, is_open: Option<bool>) -
 fn place_id(record: &Record<'_>) -> String {
     let mut digits = [0; 20];
     let mut at = digits.len();
-    let mut number = record.id.number;
+    let mut number = record.id.number.unsigned_abs();
     while number > 0 || at == digits.len() {
         at -= 1;
         digits[at] = b'0' + (number % 10) as u8;
         number /= 10;
     }
-    let mut id = String::with_capacity(4 + digits.len() - at);
+    let mut id = String::with_capacity(5 + digits.len() - at);
     id.push_str("osm");
     id.push(record.id.object.letter());
+    if record.id.number < 0 {
+        id.push('-');
+    }
     id.extend(digits[at..].iter().copied().map(char::from));
     id
 }
@@ -262,7 +266,7 @@ mod tests {
         let mut writer = Writer::create(&path).unwrap();
         for (number, (name, kind, hours)) in places.iter().enumerate() {
             let kinds = [kind_of(kind).unwrap(), kind_of("establishment").unwrap()];
-            let id = Id { object: Object::Way, number: 100 + number as u64 };
+            let id = Id { object: Object::Way, number: 100 + number as i64 };
             let vicinity = if number == 0 { "Tal 12" } else { "" };
             let mut bytes = Vec::new();
             Record { id, locale: 1, kinds: &kinds, name, vicinity, hours, also: "" }.encode(&mut bytes);
@@ -357,6 +361,15 @@ mod tests {
         assert_eq!(osm.nearby_now(&query, 20), Some(answer), "the evaluator is not asked each time");
         let open = osm.nearby(&around(Wish { is_open: true, ..Wish::default() })).await.unwrap();
         assert_eq!(names(&open), ["Zum Adler"], "what is unknown is not known to be open");
+    }
+
+    #[test]
+    fn an_id_below_zero_keeps_its_sign() {
+        for (number, expected) in [(0, "osmw0"), (42, "osmw42"), (-5, "osmw-5")] {
+            let id = Id { object: Object::Way, number };
+            let record = Record { id, locale: 0, kinds: &[], name: "x", vicinity: "", hours: "", also: "" };
+            assert_eq!(place_id(&record), expected);
+        }
     }
 
     #[tokio::test]
