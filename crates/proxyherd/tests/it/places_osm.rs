@@ -1,6 +1,6 @@
 //! OpenStreetMap's places: imported by one command, looked at by another, and told by a server.
 
-use std::{fs, path::Path};
+use std::{fs, os::unix::fs::symlink, path::Path};
 
 use serde_json::Value;
 
@@ -85,6 +85,38 @@ fn whatever_is_wrong_is_told_with_what_to_do() {
     assert_eq!(cut.code, 1);
     assert!(cut.err.contains("it is damaged") && cut.err.contains("places import"), "{}", cut.err);
     assert_eq!(files(dir.path()), ["places.idx"]);
+}
+
+#[test]
+fn an_index_replaces_only_what_may_be_replaced() {
+    let Some(monaco) = data(MONACO) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let extract = fs::read(monaco).unwrap();
+    fs::write(at("x.osm.pbf"), &extract).unwrap();
+    fs::create_dir(at("sub")).unwrap();
+    symlink("x.osm.pbf", at("link.osm.pbf")).unwrap();
+    let import = |out: &str| Process::run(dir.path(), &["places", "import", "x.osm.pbf", "--out", out]);
+    for (out, why) in [
+        ("x.osm.pbf", "the extract itself"),
+        ("link.osm.pbf", "the extract itself"),
+        ("sub", "a directory"),
+        (".", "a directory"),
+        ("/dev/null", "a device"),
+    ] {
+        let refused = import(out);
+        assert_eq!((refused.code, refused.out.as_str()), (1, ""), "{out}: {refused:?}");
+        let told = refused.err.contains(&format!("cannot write {out}: ")) && refused.err.contains(why);
+        assert!(told && !refused.err.contains("Reading"), "{out}: {}", refused.err);
+    }
+    assert_eq!(fs::read(at("x.osm.pbf")).unwrap(), extract);
+    assert_eq!(files(dir.path()), ["link.osm.pbf", "sub", "x.osm.pbf"]);
+
+    symlink("sub/places.idx", at("places.idx")).unwrap();
+    assert_eq!(import("places.idx").code, 0);
+    assert_eq!(fs::read_link(at("places.idx")).unwrap(), Path::new("sub/places.idx"));
+    assert_eq!(files(&at("sub")), ["places.idx"]);
+    assert_eq!(near(dir.path(), "43.7396,7.4277 --limit 1").code, 0);
 }
 
 #[test]

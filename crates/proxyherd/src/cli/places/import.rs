@@ -41,7 +41,7 @@ pub(super) struct Args {
     #[arg(value_name = "FILE.osm.pbf")]
     file: PathBuf,
 
-    /// The index to write
+    /// The index to write; where this is a symbolic link, the file that it leads to
     #[arg(long, short, value_name = "FILE", default_value = "places.idx")]
     out: PathBuf,
 }

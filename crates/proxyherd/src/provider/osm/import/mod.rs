@@ -25,6 +25,7 @@ mod place;
 mod sorter;
 mod source;
 mod spool;
+mod target;
 mod twins;
 
 use std::io;
@@ -91,6 +92,9 @@ pub enum ImportError {
     /// Bytes have changed.
     #[error("{} is damaged: the block at byte {} makes no sense ({}). Download it again", .0.display(), .1, .2)]
     Damaged(PathBuf, u64, String),
+    /// An index must not replace what is there.
+    #[error("cannot write {}: {}", .0.display(), .1)]
+    Target(PathBuf, &'static str),
     /// The operating system does not take the index, or what is kept beside it meanwhile.
     #[error("cannot write {}: {}", .0.display(), .1)]
     Unwritable(PathBuf, io::Error),
@@ -103,9 +107,11 @@ impl Summary {
     }
 }
 
-/// Reads the extract `source`, writes the index `out`, and replaces what was there.
+/// Reads the extract `source`, writes the index `out`, and replaces an index that was there. If `out` is a
+/// symbolic link, the file that it leads to is replaced.
 pub fn import(source: &Path, out: &Path, progress: &mut dyn Progress) -> Result<Summary, ImportError> {
-    Passes::begin(source, out)?.run(progress)
+    let out = target::resolve(source, out)?;
+    Passes::begin(source, &out)?.run(progress)
 }
 
 /// Shows no progress.

@@ -35,7 +35,7 @@ pub(super) use layout::{
 };
 pub(super) use record::{Id, NUMBER_MAX, Object, Record};
 pub(super) use wire::{Wire, put_signed, put_text, put_varint};
-pub(super) use writer::Writer;
+pub(super) use writer::{Writer, beside};
 
 /// A file of places that is open.
 #[derive(Debug)]
