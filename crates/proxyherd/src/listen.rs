@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr, time::Duration};
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -13,6 +13,10 @@ use crate::{
 /// How long to wait after a connection could not be taken, for example because all descriptors are in use: the
 /// listener stays readable all the while, and asking again at once would only burn the processor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How many connections may wait to be accepted: the most that can be asked for. The system allows as many as its own
+/// limit says (`net.core.somaxconn`, 4,096 on most machines), so all clients of a large herd can come back at once.
+const BACKLOG: u32 = i32::MAX.cast_unsigned();
 
 /// An address that can't be listened at.
 #[derive(Debug, thiserror::Error)]
@@ -39,12 +43,32 @@ pub(crate) async fn bind(
     key: &'static str,
     server: &str,
 ) -> Result<TcpListener, ListenError> {
-    TcpListener::bind((address.host(), address.port())).await.map_err(|source| ListenError {
+    open(address).await.map_err(|source| ListenError {
         address: address.clone(),
         key,
         server: server.to_owned(),
         source,
     })
+}
+
+/// A name may stand for several addresses; the first that this machine can listen at is taken.
+async fn open(address: &Address) -> io::Result<TcpListener> {
+    let mut failure = io::Error::new(io::ErrorKind::NotFound, "its name has no address");
+    for at in lookup_host((address.host(), address.port())).await? {
+        match open_at(at) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+fn open_at(at: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if at.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // Connections of the process before, which the system has not forgotten yet, must not keep a restart waiting.
+    socket.set_reuseaddr(true)?;
+    socket.bind(at)?;
+    socket.listen(BACKLOG)
 }
 
 /// The next connection, however long it takes; `None` when it is time to stop.
