@@ -100,6 +100,9 @@ pub const TOMBSTONE_TTL_NS: u64 = 24 * 3600 * 1_000_000_000;
 pub const DIAL_DELAY_MAX: Duration = Duration::from_millis(800);
 /// See [`DIAL_DELAY_MAX`].
 pub const DIAL_DELAY_MIN: Duration = Duration::from_millis(50);
+/// Longest delay before this process dials again a neighbor that refused it because another process of the same name has
+/// the link. It is shorter than [`TREE_NAMESAKE_LOOKS`] seconds, so both processes know of each other while both run.
+pub const NAMESAKE_DELAY_MAX: Duration = Duration::from_secs(3);
 /// How long dialling and the handshake may take together. Past it the link is given up and dialled again.
 pub const HANDSHAKE_MAX: Duration = Duration::from_secs(5);
 /// Most handshakes of others with one server at once. One more ends the oldest: a neighbour's takes milliseconds, a

@@ -14,8 +14,8 @@ use crate::{
 /// listener stays readable all the while, and asking again at once would only burn the processor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How many connections may wait to be accepted: the most that can be asked for. The system allows as many as its own
-/// limit says (`net.core.somaxconn`, 4,096 on most machines), so all clients of a large herd can come back at once.
+/// How many connections may wait to be accepted. The system cuts this down to its own limit (`net.core.somaxconn`, 4,096 on
+/// most machines), so many clients can come back at the same moment.
 const BACKLOG: u32 = i32::MAX.cast_unsigned();
 
 /// An address that can't be listened at.
@@ -51,7 +51,7 @@ pub(crate) async fn bind(
     })
 }
 
-/// A name may stand for several addresses; the first that this machine can listen at is taken.
+/// A name may have several addresses; the first one that this machine can listen at is used.
 async fn open(address: &Address) -> io::Result<TcpListener> {
     let mut failure = io::Error::new(io::ErrorKind::NotFound, "its name has no address");
     for at in lookup_host((address.host(), address.port())).await? {
@@ -65,7 +65,7 @@ async fn open(address: &Address) -> io::Result<TcpListener> {
 
 fn open_at(at: SocketAddr) -> io::Result<TcpListener> {
     let socket = if at.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // Connections of the process before, which the system has not forgotten yet, must not keep a restart waiting.
+    // Closed connections of the previous process linger in the system, and must not delay a restart.
     socket.set_reuseaddr(true)?;
     socket.bind(at)?;
     socket.listen(BACKLOG)

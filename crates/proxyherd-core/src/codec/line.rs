@@ -69,8 +69,8 @@ pub enum Line<'a> {
     Command(Command<'a>),
     /// A report that can't be read: answer with [`write_invalid`].
     InvalidReport,
-    /// The request line of HTTP: answer with [`write_invalid`], close, and read nothing of what is behind it. A web page
-    /// can make a browser send any bytes as the body of a request, and must not be able to report with them.
+    /// The request line of HTTP: answer with [`write_invalid`], close the connection, and read nothing behind the line. A
+    /// web page can make a browser send any bytes as the body of a request; they must not count as reports.
     HttpRequest,
     /// Not a command: answer with [`write_invalid`].
     Invalid,
@@ -96,15 +96,15 @@ pub fn parse(line: &[u8]) -> Line<'_> {
     }
 }
 
-/// What a line is that is no command of the herd: `otherwise`, or the request line of HTTP, whose method may have any
-/// name. Valid commands never come here, so they pay nothing for it.
+/// Classifies a line that is not a valid command: an HTTP request line (its method may have any name), or `otherwise`.
+/// Valid commands never reach this, so the check costs them nothing.
 #[cold]
 fn invalid<'a>(line: &[u8], otherwise: Line<'a>) -> Line<'a> {
     if is_http_request(line) { Line::HttpRequest } else { otherwise }
 }
 
-/// `METHOD target HTTP/d.d` (RFC 9112, section 3). Servers of the web are lenient with the white space between the three
-/// and with spaces within the target, so this is too.
+/// Whether the line is `METHOD target HTTP/d.d` (RFC 9112, section 3). Web servers tolerate other white space between the
+/// parts and spaces within the target, so this check does too.
 fn is_http_request(line: &[u8]) -> bool {
     let line = line.trim_ascii();
     let Some((rest, version)) = line.split_last_chunk::<8>() else { return false };

@@ -37,7 +37,7 @@ pub(crate) const AUTHORITY_NAME: &str = "ca";
 const ALPN: &[u8] = b"proxyherd/1";
 /// The longest file that is read, bytes: some certificates in a row take a few thousand.
 const FILE_LEN_MAX: u64 = 256 * 1024;
-/// What editors and tools of some systems put in front of a text.
+/// Some editors and tools begin a text file with this.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// Why a server has no credentials. Each names a file, and says what to do.
@@ -281,7 +281,7 @@ fn read_certificates(
     }
 }
 
-/// Who can read and write a file.
+/// A file's owner and permissions.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Access {
     pub(super) owner: u32,
@@ -289,16 +289,15 @@ pub(super) struct Access {
 }
 
 impl Access {
-    /// Whether others can read a private key, or put another in its place: they could speak as the server. A key of
-    /// root's may be for a group to read, which is how Kubernetes (`fsGroup`) and Debian (`ssl-cert`) hand one to a server
-    /// that is not root.
+    /// Whether too many users can read or replace a private key; whoever can do so can speak as the server. If root owns the
+    /// file, its group may read it: Kubernetes (`fsGroup`) and Debian (`ssl-cert`) give a key to a server that way.
     pub(super) fn is_exposed(self) -> bool {
         let allowed = if self.owner == 0 { 0o740 } else { 0o700 };
         self.mode & 0o777 & !allowed != 0
     }
 }
 
-/// The file's text without byte order marks, of which each file that it was put together from may have brought one.
+/// Reads a file. Byte order marks are left out wherever they stand, since files with marks may have been joined.
 fn read(path: &Path, make: impl FnOnce() -> Make) -> Result<(Vec<u8>, Access), CredentialsError> {
     let read = || {
         let file = File::open(path)?;

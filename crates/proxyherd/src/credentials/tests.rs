@@ -186,7 +186,7 @@ fn byte_order_marks_before_pem_are_read_over() {
         fs::write(dir.join(file), format!("\u{feff}{text}")).unwrap();
         Credentials::open(&dir, &name("Riley")).unwrap();
     }
-    // Two files with a mark each, one behind the other, as while one authority takes over from another.
+    // Two files joined, each with its mark, as when one authority takes over from another.
     let (_, other) = Authority::create("herd-2", clock::now_s()).unwrap();
     let both = format!("\u{feff}{}\u{feff}{}", other.certificate_pem, made.certificate_pem);
     fs::write(dir.join("ca.pem"), both).unwrap();
@@ -222,7 +222,7 @@ fn a_key_may_be_read_by_a_group_where_root_owns_it_and_by_others_nowhere() {
         match Credentials::open(&dir, &name("Riley")) {
             Ok(_) => assert!(is_fine, "{mode:o}"),
             Err(CredentialsError::Exposed { mode: told, .. }) => {
-                assert!(!is_fine && told == mode, "{mode:o}")
+                assert_eq!((is_fine, told), (false, mode));
             }
             Err(error) => panic!("{error}"),
         }

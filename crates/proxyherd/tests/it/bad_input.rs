@@ -108,7 +108,7 @@ fn what_stands_behind_a_line_that_is_too_long_does_not_cost_its_answer() {
     }
 }
 
-/// What a web page makes a browser send: a form whose one field holds a report, on a line of its own.
+/// What a browser sends for a web page with a form, one field of which holds a report on a line of its own.
 const FORM: &[u8] = b"POST /x HTTP/1.1\r\nHost: 127.0.0.1:12000\r\nContent-Type: text/plain\r\n\r\n\
     x=\r\nIAMAT page +1+1 1\r\n";
 
@@ -118,15 +118,15 @@ fn what_a_web_page_sends_is_no_report() {
     let riley = herd.line("Riley");
     let reply = b"? POST /x HTTP/1.1\r\n";
     assert_eq!(talk(riley, FORM), reply);
-    // However it is cut on its way.
+    // The same, cut at each byte.
     for cut in 1..FORM.len() {
         let mut client = Client::connect(riley);
         client.send(&FORM[..cut]);
         if cut < reply.len() {
-            // The server has read what came before it reads the rest.
+            // So the server reads the two parts separately.
             client.wait_until_read();
         }
-        // By then it may have closed.
+        // The server may have closed the connection already.
         let _ = client.stream().write_all(&FORM[cut..]);
         assert_eq!(client.rest(), reply, "cut at {cut}");
     }
@@ -146,7 +146,7 @@ fn an_http_request_behind_other_lines_ends_what_is_read_with_them() {
     assert!(replies[1].starts_with("AT Riley +") && replies[1].ends_with(" kiwi +1+1 1"), "{replies:?}");
     assert_eq!([replies[0], replies[2]], ["? HELLO", "? POST /x HTTP/1.1"]);
     assert_eq!(replies.len(), 3, "{replies:?}");
-    // One that is the last line, and does not end.
+    // A last line without LF.
     assert_eq!(talk(riley, b"IAMAT / HTTP/1.0"), b"? IAMAT / HTTP/1.0\n");
     assert_eq!(herd.located("Riley", &["page", "late"]), ["? WHATSAT page 10 0", "? WHATSAT late 10 0"]);
 }

@@ -34,7 +34,7 @@ fn as_many_connections_wait_at_each_port_as_the_system_allows() {
     for address in [at.line, at.peer, at.http] {
         let listed = Command::new("ss").args(["-Hltn", &format!("src = {address}")]).output().unwrap();
         let listed = String::from_utf8(listed.stdout).unwrap();
-        // Of a listening socket the third field is how many connections may wait.
+        // For a listening socket the third field is the backlog.
         assert_eq!(listed.split_whitespace().nth(2), Some(allowed.trim()), "{address}: {listed}");
     }
 }

@@ -288,8 +288,8 @@ fn check_looks_at_the_certificates() {
         assert!(refused.err.contains(said), "{what}: {}", refused.err);
         authority.fill(&dir, &["Riley", "Jaquez"]);
     };
-    fs::set_permissions(dir.join("Riley.key"), fs::Permissions::from_mode(0o640)).unwrap();
-    refused("others can read it", "can be read by others than its owner (mode 0640): chmod 600 ", "check");
+    fs::set_permissions(dir.join("Riley.key"), fs::Permissions::from_mode(0o644)).unwrap();
+    refused("others can read it", "can be read by others than its owner (mode 0644): chmod 600 ", "check");
     fs::set_permissions(dir.join("Riley.key"), fs::Permissions::from_mode(0o604)).unwrap();
     refused("so it is not used", "can be read by others than its owner", "serve --name Riley");
     fs::remove_file(dir.join("ca.pem")).unwrap();

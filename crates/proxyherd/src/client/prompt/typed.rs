@@ -88,7 +88,9 @@ pub(super) fn why_refused(said: &[u8]) -> &'static str {
             "this server has no room for one more client (`max_clients`), or the last report was too short a time ago \
              (`client_interval_ms`)"
         }
-        Line::HttpRequest => "a herd's port for clients takes no HTTP, and closes; its `http` port does",
+        Line::HttpRequest => {
+            "this port does not speak HTTP and closes the connection; the server's `http` port does"
+        }
         Line::Blank | Line::Invalid | Line::InvalidReport => {
             match said.split(u8::is_ascii_whitespace).find(|word| !word.is_empty()) {
                 Some(b"IAMAT") => {

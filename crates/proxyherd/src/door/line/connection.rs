@@ -71,7 +71,8 @@ impl fmt::Display for Closed {
             Closed::HttpRequest => {
                 write!(
                     f,
-                    "it sent an HTTP request, which belongs to the port of `http`; nothing behind it was read"
+                    "it sent an HTTP request, which belongs to the server's `http` port; what came behind its first line \
+                     was not read"
                 )
             }
             Closed::HalfLine(limit) => write!(f, "a line's end did not come within {} s", limit.as_secs()),
