@@ -19,6 +19,8 @@ pub(super) const HEAD_LEN_MAX: usize = 32 * 1024;
 pub(super) const HEAD_MAX: Duration = Duration::from_secs(10);
 /// How long a client may take none of its answer. Past it the connection is closed.
 pub(super) const WRITE_MAX: Duration = Duration::from_secs(10);
+/// Longest answer that `undated` sends, bytes. Places and metrics stay far below it; a longer answer closes the connection.
+pub(super) const ANSWER_LEN_MAX: usize = 16 * 1024 * 1024;
 /// How long requests that have begun may take when the server stops. Past it they are cut off.
 pub(super) const PARTING_MAX: Duration = Duration::from_secs(1);
 /// A server that has links but no neighbour that answers takes clients all the same, so long after its start ...

@@ -10,6 +10,7 @@ mod metrics;
 mod nearby;
 pub(crate) mod parameters;
 mod status;
+mod undated;
 
 use std::sync::Arc;
 
