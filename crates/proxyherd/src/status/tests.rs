@@ -59,6 +59,7 @@ fn status(server: &str, records: u64, links: Vec<LinkStatus>) -> Status {
         incarnation: 1,
         uptime_s: 3725.0,
         draining: false,
+        removed: false,
         stuck: vec![],
         namesake: false,
         records,
@@ -179,6 +180,15 @@ fn what_an_operator_should_look_at_is_a_sentence() {
     check(
         |status| status.stuck = vec!["thread line-0".to_owned(), "shard 3\x1b[2J".to_owned()],
         "Riley is stuck: thread line-0, shard 3\u{fffd}[2J; if it stays so, end it",
+    );
+    check(
+        |status| status.removed = true,
+        "Riley runs, but its herd.toml no longer names it: it ends within seconds, or goes on unheard if `removed` is \
+         \"stay\"",
+    );
+    check(
+        |status| status.reaches.extend(["Juzang".to_owned(), "Riley".to_owned()]),
+        "Juzang still runs and has links, but this herd.toml does not name it",
     );
     check(|status| status.namesake = true, "another process runs as Riley in this herd: stop one of the two");
     check(|status| status.log_left_out = 7, "Riley has left 7 lines out of its log, to keep up");

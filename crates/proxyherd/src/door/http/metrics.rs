@@ -65,6 +65,8 @@ impl Collector for Metrics {
         families.gauge("proxyherd_stuck", help, herd.health.stuck().len() as u64)?;
         let help = "Whether another process runs as this server in its herd";
         families.gauge("proxyherd_namesake", help, u64::from(herd.has_namesake()))?;
+        let help = "Whether this server's configuration no longer names it";
+        families.gauge("proxyherd_removed", help, u64::from(herd.is_removed()))?;
         families.gauge("proxyherd_records", "Records held", herd.map().len())?;
         let connections = herd.admission.connections() as u64;
         families.gauge("proxyherd_connections", "Client connections that are open", connections)?;

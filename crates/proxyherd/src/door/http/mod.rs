@@ -69,13 +69,15 @@ async fn livez(State(herd): State<Arc<Herd>>) -> impl IntoResponse {
     }
 }
 
-/// Clients may be sent here, and the next server may be started again: this one is not on its way out, and holds what its
-/// neighbours held, or has had its time for that.
+/// Clients may be sent here, and the next server of an upgrade may be restarted: this server is not stopping, its
+/// configuration still names it, and it holds what its neighbors held or has had enough time for that.
 async fn readyz(State(herd): State<Arc<Herd>>) -> impl IntoResponse {
     let (links, age) = (herd.links.all(), herd.started().elapsed());
     let spoken = links.iter().filter_map(|link| link.state().version).max();
     if herd.is_draining() {
         (StatusCode::SERVICE_UNAVAILABLE, "this server is stopping\n")
+    } else if herd.is_removed() {
+        (StatusCode::SERVICE_UNAVAILABLE, "herd.toml no longer names this server\n")
     } else if links.is_empty() || herd.map().is_caught_up() {
         (StatusCode::OK, "ok\n")
     } else if spoken.is_none() && age < ALONE_AFTER {

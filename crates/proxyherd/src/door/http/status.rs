@@ -23,6 +23,9 @@ pub struct Status {
     pub uptime_s: f64,
     /// Whether it is on its way out.
     pub draining: bool,
+    /// Whether its configuration no longer names it.
+    #[serde(default)]
+    pub removed: bool,
     /// What in it has not moved for several seconds, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stuck: Vec<String>,
@@ -130,6 +133,7 @@ impl Status {
             incarnation: herd.identity.me.incarnation,
             uptime_s: herd.started().elapsed().as_secs_f64(),
             draining: herd.is_draining(),
+            removed: herd.is_removed(),
             stuck: herd.health.stuck(),
             namesake: herd.has_namesake(),
             records: herd.map().len(),
