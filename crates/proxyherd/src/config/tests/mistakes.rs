@@ -39,6 +39,20 @@ fn a_value_that_is_none_is_reported_with_what_is_expected() {
 }
 
 #[test]
+fn a_word_that_is_none_of_a_settings_is_answered_with_those_it_takes() {
+    check_added(
+        "removed = \"leave\"",
+        &["herd.toml:4:11: error: `herd.removed` takes \"stop\" or \"stay\": found the text \"leave\""],
+    );
+    check_added(
+        "removed = \"sty\"",
+        &[
+            "herd.toml:4:11: error: `herd.removed` takes \"stop\" or \"stay\": found the text \"sty\"; did you mean \"stay\"?",
+        ],
+    );
+}
+
+#[test]
 fn an_unknown_key_is_answered_with_the_nearest_or_with_its_section() {
     check_added(
         "max_client = 1\nidle_s = 1\nqqqqqqqq = 1\n[plaecs]\n[limits.x]",
