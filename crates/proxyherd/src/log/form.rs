@@ -22,11 +22,11 @@ use super::{
     Direction, LogFormat, LogLevel,
     answer::Summary,
     buffer::{Mark, Source, Tag},
-    escape::{cut, escape, escaped},
     left_out::LeftOut,
     limits::LINE_SHOWN_LEN_MAX,
     pieces::Piece,
 };
+use crate::escape::{cut, escape, escaped};
 
 /// Width of the column that says who: an IPv4 address and port always fit.
 const WHO_WIDTH: usize = 28;
@@ -262,7 +262,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::log::escape::tests::unescape;
+    use crate::escape::tests::unescape;
 
     fn form(format: LogFormat) -> Form {
         Form::new(format, ServerName::new("Riley").unwrap())

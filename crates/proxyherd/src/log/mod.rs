@@ -21,7 +21,6 @@
 mod answer;
 mod budget;
 mod buffer;
-mod escape;
 mod file;
 mod form;
 mod left_out;

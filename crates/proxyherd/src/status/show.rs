@@ -9,7 +9,10 @@ use super::{
     table::{Cell, Side, Table},
     troubles,
 };
-use crate::door::http::{BudgetStatus, Status};
+use crate::{
+    door::http::{BudgetStatus, Status},
+    escape,
+};
 
 const STRONG: Style = Style::new().bold();
 const FAINT: Style = Style::new().dimmed();
@@ -116,9 +119,9 @@ fn agreement(seen: &Seen) -> String {
     agreement + &expiry.unwrap_or_default()
 }
 
-/// Who answers may be anyone, and must not move the terminal.
+/// Whoever answers may be anyone, and must not move the terminal.
 fn printable(text: &str) -> String {
-    text.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
+    escape::shown(text.as_bytes())
 }
 
 /// The two largest units of a time in seconds: `42s`, `12m 05s`, `3h 07m`, `4d 09h`.

@@ -1,8 +1,9 @@
-//! A table of text: columns as wide as they must be, numbers to the right.
+//! A table of text: columns as wide as they must be on a terminal, numbers to the right.
 
 use std::fmt::Write as _;
 
 use anstyle::Style;
+use unicode_width::UnicodeWidthStr as _;
 
 /// The space between two columns.
 const GAP: usize = 2;
@@ -31,7 +32,7 @@ impl Cell {
     }
 
     fn width(&self) -> usize {
-        self.text.chars().count()
+        self.text.width()
     }
 }
 
@@ -86,11 +87,12 @@ mod tests {
         let mut table =
             Table::new(&[("NAME", Side::Left), ("N", Side::Right), ("WHY", Side::Left)], Style::new());
         table.push(vec![Cell::plain("Riley"), Cell::plain("7"), Cell::plain("")]);
-        table.push(vec![Cell::plain("Bé"), Cell::plain("1234"), Cell::plain("x")]);
+        table.push(vec![Cell::plain("Be\u{301}"), Cell::plain("1234"), Cell::plain("x")]);
+        table.push(vec![Cell::plain("東京"), Cell::plain("8"), Cell::plain("y")]);
         let mut text = String::new();
         table.write(&mut text);
         let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
-        assert_eq!(lines, ["NAME      N  WHY", "Riley     7", "Bé     1234  x"]);
+        assert_eq!(lines, ["NAME      N  WHY", "Riley     7", "Be\u{301}     1234  x", "東京      8  y"]);
     }
 
     #[test]

@@ -13,10 +13,12 @@ use proxyherd_core::{
     types::Radius,
 };
 use serde::Serialize;
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use crate::{
     cli::heading,
     config::{Config, Overrides},
+    escape,
     provider::{self, osm::Near},
     status::table::{Cell, Side, Table},
 };
@@ -39,8 +41,8 @@ const STRONG: Style = Style::new().bold();
 const OPEN: Style = AnsiColor::Green.on_default();
 const CLOSED: Style = AnsiColor::Yellow.on_default();
 
-/// Longest name or address in the table, characters.
-const CELL_LEN_MAX: usize = 40;
+/// Widest name or address in the table, columns.
+const CELL_WIDTH_MAX: usize = 40;
 
 /// Show which places of an index are near a point, the nearest first
 #[derive(Debug, clap::Args)]
@@ -186,13 +188,16 @@ fn distance(metres: f64) -> String {
 
 /// A text that fits its column. Names are written by anyone, and must not move the terminal.
 fn shown(text: &str) -> String {
-    let printable = |character: char| if character.is_control() { '\u{fffd}' } else { character };
-    let mut shown: String = text.chars().map(printable).take(CELL_LEN_MAX).collect();
-    if text.chars().count() > CELL_LEN_MAX {
-        shown.pop();
-        shown.push('…');
+    let text = escape::shown(text.as_bytes());
+    if text.width() <= CELL_WIDTH_MAX {
+        return text;
     }
-    shown
+    let mut width = 0;
+    let fits = |character: &char| {
+        width += character.width().unwrap_or(0);
+        width < CELL_WIDTH_MAX
+    };
+    text.chars().take_while(fits).chain(['…']).collect()
 }
 
 fn parse_point(text: &str) -> Result<Point, String> {
@@ -232,7 +237,9 @@ mod tests {
             (distance(12.4), distance(999.4), distance(1234.0)),
             ("12 m".into(), "999 m".into(), "1.2 km".into())
         );
-        assert_eq!(shown("Tal\u{1b}[2J"), "Tal\u{fffd}[2J");
+        assert_eq!(shown("Tal\u{1b}[2J \u{202e}lat"), r"Tal\x1b[2J \xe2\x80\xaelat");
+        assert_eq!(shown("पार्क न्द"), "पार्क न्द");
         assert_eq!(shown(&"ü".repeat(41)), format!("{}…", "ü".repeat(39)));
+        assert_eq!(shown(&"東".repeat(21)), format!("{}…", "東".repeat(19)));
     }
 }
