@@ -1,12 +1,9 @@
 //! `proxyherd client`: a prompt to a running herd.
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::time::Duration;
 
-use super::{ConfigArgs, heading};
-use crate::config::{Address, Config};
+use super::{HerdArgs, heading};
+use crate::config::Address;
 
 const AFTER_HELP: &str = concat!(
     heading!("Examples"),
@@ -42,15 +39,13 @@ const AFTER_HELP: &str = concat!(
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {
-    /// Servers to talk to, tried in this order: HOST:PORT, [IPv6]:PORT or NAME:PORT. Without any: those of the
-    /// configuration
+    /// Servers to talk to, tried in this order: HOST:PORT, [IPv6]:PORT or NAME:PORT. With any, no configuration is
+    /// read; without any, they are those of the configuration
     #[arg(value_name = "ADDR")]
     pub(super) addresses: Vec<Address>,
 
-    /// The file that describes the herd; without it herd.toml, if there is one, and else the classic herd, as of
-    /// `proxyherd demo`. Where servers are named it is not looked at
-    #[arg(long, short, value_name = "FILE", env = "PROXYHERD_CONFIG")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    config: HerdArgs,
 
     /// How long a server may say nothing when it is asked; by default 15, or as long as the configuration gives the
     /// providers of places and 10 more
@@ -72,20 +67,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
 /// Whom to talk to, and how long one may say nothing.
 pub(super) fn meant(args: &Args) -> anyhow::Result<(Vec<Address>, Duration)> {
     let (addresses, usual) = if args.addresses.is_empty() {
-        let config = config(args.config.as_deref())?;
+        let config = args.config.herd()?;
         let addresses = config.servers.into_iter().map(|server| server.listen).collect();
         (addresses, SILENCE_MAX.max(config.places.deadline + AFTER_PLACES))
     } else {
         (args.addresses.clone(), SILENCE_MAX)
     };
     Ok((addresses, args.patience_s.map_or(usual, Duration::from_secs)))
-}
-
-/// The herd that is meant where none of its servers is named.
-fn config(named: Option<&Path>) -> anyhow::Result<Config> {
-    let usual = Path::new(ConfigArgs::USUAL);
-    match named.or_else(|| usual.exists().then_some(usual)) {
-        Some(path) => Ok(super::load(&ConfigArgs { config: path.to_owned() }, &[])?),
-        None => Ok(Config::classic()),
-    }
 }

@@ -15,7 +15,10 @@ mod serve;
 mod signals;
 mod status;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -87,6 +90,35 @@ struct ConfigArgs {
 impl ConfigArgs {
     /// What the file is called where nothing else is said.
     const USUAL: &str = "herd.toml";
+}
+
+/// Which herd, for the commands that talk to a running one.
+#[derive(Debug, clap::Args)]
+struct HerdArgs {
+    /// The file that describes the herd; without it herd.toml, if there is one here, and else the herd of
+    /// `proxyherd demo`
+    #[arg(long, short, value_name = "FILE", env = "PROXYHERD_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+impl HerdArgs {
+    /// Reads the file that is meant, or takes the classic herd where there is none.
+    fn herd(&self) -> Result<Config, LoadError> {
+        match self.path() {
+            Some(path) => load(&ConfigArgs { config: path.to_owned() }, &[]),
+            None => Ok(Config::classic()),
+        }
+    }
+
+    /// Whether no file is named and none is there.
+    fn is_classic(&self) -> bool {
+        self.path().is_none()
+    }
+
+    fn path(&self) -> Option<&Path> {
+        let usual = Path::new(ConfigArgs::USUAL);
+        self.config.as_deref().or_else(|| usual.exists().then_some(usual))
+    }
 }
 
 /// Values of the configuration that are set on the command line.

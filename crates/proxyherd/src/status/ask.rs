@@ -3,6 +3,7 @@
 use std::{io, thread, time::Duration};
 
 use proxyherd_core::types::ServerName;
+use serde_json::Value;
 use ureq::{Agent, Error};
 
 use super::{Answer, Asked};
@@ -61,7 +62,24 @@ fn status(agent: &Agent, http: &Address) -> Result<Status, String> {
     let mut response = agent.get(format!("http://{http}/v1/status")).call().map_err(|error| said(&error))?;
     let body = response.body_mut().with_config().limit(ANSWER_LEN_MAX).read_to_vec();
     let body = body.map_err(|error| said(&error))?;
-    serde_json::from_slice(&body).map_err(|_| "what it answers is no status of this version".to_owned())
+    read(&body).ok_or_else(|| "what it answers is no status of this version".to_owned())
+}
+
+/// Reads what a server tells of itself. Its incarnation is a number above 2^53, which many programs cannot read, so
+/// versions differ: it is a JSON string or a JSON number. Either is read.
+fn read(body: &[u8]) -> Option<Status> {
+    let told: Value = serde_json::from_slice(body).ok()?;
+    serde_json::from_value(told.clone()).or_else(|_| serde_json::from_value(in_the_other_form(told))).ok()
+}
+
+fn in_the_other_form(mut status: Value) -> Value {
+    if let Some(incarnation) = status.get_mut("incarnation") {
+        *incarnation = match &*incarnation {
+            Value::String(digits) => digits.parse::<u64>().map_or(Value::Null, Value::from),
+            number => Value::from(number.to_string()),
+        };
+    }
+    status
 }
 
 fn said(error: &Error) -> String {
@@ -75,5 +93,25 @@ fn said(error: &Error) -> String {
         Error::HostNotFound => "its name is unknown".to_owned(),
         Error::Protocol(_) => "what it answers is no HTTP; is another program there?".to_owned(),
         error => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_incarnation_is_read_as_a_number_and_as_a_string() {
+        let told = |incarnation: &str| {
+            format!(
+                r#"{{"server":"Riley","herd":"herd","version":"0.1.0","incarnation":{incarnation},"uptime_s":1.0,
+                "draining":false,"records":1,"connections":0,"reports":{{"accepted":0,"stale":0,"rejected":0}},
+                "log_left_out":0,"links":[]}}"#
+            )
+        };
+        let read = |incarnation: &str| read(told(incarnation).as_bytes());
+        let number = read("18446744073709551557").expect("a number is read");
+        assert_eq!(read("\"18446744073709551557\""), Some(number));
+        assert_eq!((read("true"), read("\"x\"")), (None, None));
     }
 }

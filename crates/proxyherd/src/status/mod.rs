@@ -3,12 +3,13 @@
 //! It asks over HTTP, as anyone could, and knows nothing else of the servers. One that cannot be asked is a row
 //! that says why.
 //!
-//! Floors, lowest first: `ask`, `table`; `troubles`; `show`.
+//! Floors, lowest first: `ask`, `table`, `window`; `troubles`; `show`.
 
 mod ask;
 mod show;
 pub(crate) mod table;
 mod troubles;
+pub(crate) mod window;
 
 use serde::Serialize;
 
@@ -75,9 +76,10 @@ impl Seen {
         serde_json::to_string_pretty(&told).expect("a status is made of strings and numbers")
     }
 
-    /// The herd as a person reads it, with colours.
-    pub(crate) fn text(&self) -> String {
-        show::text(self)
+    /// The herd as a person reads it, with colors, for a window of so many columns; without one in lines as long as
+    /// they are, so that they can be searched.
+    pub(crate) fn text(&self, columns: Option<usize>) -> String {
+        show::text(self, columns)
     }
 
     /// The servers that answered.

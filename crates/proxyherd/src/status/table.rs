@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use anstyle::Style;
 use unicode_width::UnicodeWidthStr as _;
 
-/// The space between two columns.
+/// The space between two columns where there is room.
 const GAP: usize = 2;
 
 /// On which side of its column a cell stands.
@@ -41,6 +41,7 @@ impl Cell {
 pub(crate) struct Table {
     sides: Vec<Side>,
     rows: Vec<Vec<Cell>>,
+    gap: usize,
 }
 
 impl Table {
@@ -48,7 +49,7 @@ impl Table {
     pub(crate) fn new(head: &[(&str, Side)], style: Style) -> Table {
         let (names, sides): (Vec<_>, Vec<_>) =
             head.iter().map(|(name, side)| (Cell::new(*name, style), *side)).unzip();
-        Table { sides, rows: vec![names] }
+        Table { sides, rows: vec![names], gap: GAP }
     }
 
     /// Adds a row.
@@ -57,10 +58,34 @@ impl Table {
         self.rows.push(row);
     }
 
+    /// Makes it fit `width` columns, if that can be: sets columns closer together, then leaves out those of `spare`,
+    /// the first one first.
+    pub(crate) fn fit(&mut self, width: usize, spare: &[&str]) {
+        if self.width() > width {
+            self.gap = 1;
+        }
+        for name in spare {
+            let column = self.rows[0].iter().position(|cell| cell.text == *name);
+            if let Some(column) = column.filter(|_| self.width() > width) {
+                self.sides.remove(column);
+                self.rows.iter_mut().for_each(|row| drop(row.remove(column)));
+            }
+        }
+    }
+
+    fn widths(&self) -> Vec<usize> {
+        let width = |column: usize| self.rows.iter().map(|row| row[column].width()).max().unwrap_or(0);
+        (0..self.sides.len()).map(width).collect()
+    }
+
+    fn width(&self) -> usize {
+        let widths = self.widths();
+        widths.iter().sum::<usize>() + self.gap * widths.len().saturating_sub(1)
+    }
+
     /// Appends the head and the rows, a line each, without spaces at their ends.
     pub(crate) fn write(&self, out: &mut String) {
-        let width = |column: usize| self.rows.iter().map(|row| row[column].width()).max().unwrap_or(0);
-        let widths: Vec<usize> = (0..self.sides.len()).map(width).collect();
+        let widths = self.widths();
         for row in &self.rows {
             let mut owed = 0;
             for ((cell, side), width) in row.iter().zip(&self.sides).zip(&widths) {
@@ -69,7 +94,7 @@ impl Table {
                 let style = cell.style;
                 write!(out, "{:1$}{style}{2}{style:#}", "", owed + before, cell.text)
                     .expect("writing to a String does not fail");
-                owed = after + GAP;
+                owed = after + self.gap;
             }
             out.push('\n');
         }
@@ -103,5 +128,24 @@ mod tests {
         table.push(vec![Cell::new("xx", red), Cell::plain("y")]);
         table.write(&mut text);
         assert_eq!(text, format!(" A  B\n{red}xx{red:#}  y\n"));
+    }
+
+    #[test]
+    fn a_table_that_is_too_wide_is_set_closer_and_then_loses_what_can_be_spared() {
+        let shown = |width: usize| {
+            let columns = ["NAME", "A", "BB", "C"].map(|name| (name, Side::Left));
+            let mut table = Table::new(&columns, Style::new());
+            table.push(["Riley", "1", "2", "3"].map(Cell::plain).to_vec());
+            table.fit(width, &["BB", "A"]);
+            let mut text = String::new();
+            table.write(&mut text);
+            text.lines().map(str::trim_end).collect::<Vec<_>>().join("|")
+        };
+        assert_eq!(shown(15), "NAME   A  BB  C|Riley  1  2   3");
+        assert_eq!(shown(14), "NAME  A BB C|Riley 1 2  3");
+        assert_eq!(shown(12), "NAME  A BB C|Riley 1 2  3");
+        assert_eq!(shown(11), "NAME  A C|Riley 1 3");
+        assert_eq!(shown(8), "NAME  C|Riley 3");
+        assert_eq!(shown(1), "NAME  C|Riley 3");
     }
 }

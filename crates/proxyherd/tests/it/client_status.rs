@@ -105,7 +105,8 @@ impl Typist {
     /// A prompt that talks to `name`, once it is there.
     fn at_prompt(herd: &Herd, name: &str) -> Typist {
         let address = herd.line(name);
-        let client = format!("env XDG_STATE_HOME=$PWD/state NO_COLOR=1 TERM=xterm {PROGRAM} client {address}");
+        let client =
+            format!("env XDG_STATE_HOME=$PWD/state NO_COLOR=1 TERM=xterm {PROGRAM} client {address}");
         let line = format!("mkfifo keys && exec script -qec \"{client}\" /dev/null < keys");
         let process = Process::bash(herd.dir(), &line);
         let keys = eventually("the pipe of keys is there", || {

@@ -304,7 +304,9 @@ fn greets(greeting: &'static [u8]) -> SocketAddr {
 
 #[tokio::test]
 async fn where_nobody_speaks_the_protocol_that_is_said_once_and_is_the_end() {
-    for greeting in [b"HTTP/1.1 400 Bad Request\r\n\r\n" as &[u8], b"SSH-2.0-x\r\n", b"\x15\x03\x03\0\x02\x02\x32"] {
+    for greeting in
+        [b"HTTP/1.1 400 Bad Request\r\n\r\n" as &[u8], b"SSH-2.0-x\r\n", b"\x15\x03\x03\0\x02\x02\x32"]
+    {
         let (one, two) = (greets(greeting), greets(greeting));
         for servers in [&[one] as &[_], &[one, two]] {
             let (sender, told) = mpsc::channel();
@@ -313,7 +315,8 @@ async fn where_nobody_speaks_the_protocol_that_is_said_once_and_is_the_end() {
             let talked = run(telling(servers, patience, tell), Cursor::new("a\nb\n"), &mut Vec::new()).await;
             let mut told: Vec<String> = told.iter().collect();
             told.push(talked.unwrap_err().to_string());
-            let foreign = |server| format!("{server}: what listens there does not speak the herd's line protocol");
+            let foreign =
+                |server| format!("{server}: what listens there does not speak the herd's line protocol");
             match servers {
                 [one] => assert_eq!(told, [foreign(one) + "; a server's `listen` address does"]),
                 _ => assert_eq!(
@@ -322,7 +325,8 @@ async fn where_nobody_speaks_the_protocol_that_is_said_once_and_is_the_end() {
                         foreign(&one),
                         format!("talking to {two}"),
                         foreign(&two),
-                        "none of the 2 speaks the herd's line protocol; a server's `listen` address does".to_owned()
+                        "none of the 2 speaks the herd's line protocol; a server's `listen` address does"
+                            .to_owned()
                     ]
                 ),
             }
