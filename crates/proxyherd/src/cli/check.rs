@@ -22,11 +22,13 @@ const AFTER_HELP: &str = concat!(
     heading!("Examples"),
     "  proxyherd check
   proxyherd check --config /etc/herd.toml --set log.level=debug
-  proxyherd check --name Riley     on Riley's machine: what it starts with must be here
+  proxyherd check --name Riley    on Riley's machine: can it start here?
 
 ",
     heading!("Exit codes"),
-    "  0 a herd can run with it, 2 usage, 78 it is wrong
+    "  0   a herd can run with it
+  2   the command line makes no sense
+  78  it is wrong
 ",
 );
 

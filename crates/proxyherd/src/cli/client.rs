@@ -16,18 +16,21 @@ const AFTER_HELP: &str = concat!(
     heading!("What to type"),
     "  IAMAT <client> <latitude><longitude> <time>
       IAMAT kiwi +34.068930-118.445127 1621464827.959498503
-  WHATSAT <client> <kilometres> <at most so many places>
+  WHATSAT <client> <kilometers> <most places>
       WHATSAT kiwi 10 5
 
 ",
     heading!("At the prompt"),
-    "  An IAMAT without a time is of now; `help` shows what else can be typed. Earlier lines are kept in
-  $XDG_STATE_HOME/proxyherd/history, by default ~/.local/state/proxyherd/history; one that begins with a space
-  is not.
+    "  An IAMAT without a time takes the present time; `help` shows what else can be typed. The prompt keeps earlier \
+     lines in $XDG_STATE_HOME/proxyherd/history, by default ~/.local/state/proxyherd/history, except those that begin \
+     with a space.
 
 ",
     heading!("Exit codes"),
-    "  0 every line has its reply, 1 no server answers, 2 usage, 78 the configuration is wrong
+    "  0   every line has its reply
+  1   no server answers
+  2   the command line makes no sense
+  78  the configuration is wrong
 ",
 );
 

@@ -14,7 +14,7 @@ const AFTER_HELP: &str = concat!(
     heading!("Examples"),
     "  proxyherd demo
   proxyherd demo --clients 500 --log-dir log
-  proxyherd demo --any-ports       where the classic ports 12000 to 12004 are taken
+  proxyherd demo --any-ports    where the classic ports are taken
 ",
 );
 

@@ -24,16 +24,16 @@ const AFTER_HELP: &str = concat!(
     heading!("Examples"),
     "  proxyherd init
   proxyherd init /etc/proxyherd
-  proxyherd init --force           replaces a herd.toml that is there; certificates stay
-  proxyherd init --server Riley    a new certificate for Riley, beside the herd.toml here
+  proxyherd init --force           replace a herd.toml, keep the certificates
+  proxyherd init --server Riley    make a new certificate for Riley
 
 ",
     heading!("Files"),
     "  herd.toml              the configuration
   certs/ca.pem           the herd's authority: every server needs it
-  certs/<server>.pem     a server's certificate, and
-  certs/<server>.key     its private key: that server alone needs them
-  certs/ca.key           the authority's private key, for this command alone: keep it off the servers
+  certs/<server>.pem     a server's certificate: that server alone needs it
+  certs/<server>.key     its private key: that server alone needs it
+  certs/ca.key           the authority's private key: keep it off the servers
 ",
 );
 

@@ -25,7 +25,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::config::{Config, LoadError, Overrides};
 
-/// A heading of a help text, as clap styles its own. Where colours are not wanted clap takes them away.
+/// A heading of a help text, as clap styles its own. Where colors are not wanted clap takes them away.
 macro_rules! heading {
     ($text:literal) => {
         concat!("\x1b[1m\x1b[4m", $text, ":\x1b[0m\n")
@@ -43,8 +43,8 @@ const AFTER_HELP: &str = concat!(
     heading!("Environment"),
     "  PROXYHERD_CONFIG           stands in for --config
   PROXYHERD_NAME             stands in for --name
-  PROXYHERD_<SECTION>_<KEY>  sets a value of herd.toml, such as PROXYHERD_LOG_LEVEL=debug
-  NO_COLOR                   no colours, not even on a terminal
+  PROXYHERD_<SECTION>_<KEY>  sets a value, such as PROXYHERD_LOG_LEVEL=debug
+  NO_COLOR                   no colors, not even on a terminal
 
 ",
     heading!("Exit codes"),
@@ -57,8 +57,8 @@ const AFTER_HELP: &str = concat!(
 
 /// A herd of application servers for clients that move
 ///
-/// Clients tell any server where they are (IAMAT) and ask any server what is near a client (WHATSAT). The servers
-/// pass on what they hear to one another, so each of them can answer for all.
+/// Clients tell any server where they are (IAMAT), and ask any server where a client is and which places are near it
+/// (WHATSAT). The servers tell one another what they hear, so each of them can answer for all.
 #[derive(Debug, Parser)]
 #[command(name = "proxyherd", version, after_help = AFTER_HELP, max_term_width = 110)]
 struct CommandLine {
@@ -199,6 +199,27 @@ mod tests {
             assert!(command.get_about().is_some(), "{}", command.get_name());
             for argument in command.get_arguments() {
                 assert!(argument.get_help().is_some(), "{} {}", command.get_name(), argument.get_id());
+            }
+        }
+    }
+
+    /// Each command with its commands, the program first.
+    fn all(command: &clap::Command) -> Vec<clap::Command> {
+        let below = command.get_subcommands().flat_map(all);
+        std::iter::once(command.clone()).chain(below).collect()
+    }
+
+    #[test]
+    fn a_help_text_is_broken_into_lines_once() {
+        let mut command = command();
+        command.build();
+        for command in all(&command) {
+            let text = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let mut lines = text.lines().peekable();
+            while let Some(line) = lines.next() {
+                // A longer line is broken where the terminal is narrow: what follows would be a line of its own.
+                let is_whole = line.len() <= 78 || lines.peek().is_none_or(|next| next.is_empty());
+                assert!(is_whole, "{}: {line}", command.get_name());
             }
         }
     }

@@ -26,12 +26,15 @@ const AFTER_HELP: &str = concat!(
 
 ",
     heading!("JSON"),
-    "  An array with an object for each server: its name in `server`, its HTTP door's address in `http` (null if it
-  has none), and either `status`, which is what /v1/status answers, or `error`, which says why nothing came.
+    "  An array with an object for each server: its name in `server`, its HTTP door's address in `http` (null if it \
+     has none), and either `status`, which is what /v1/status answers, or `error`, which says why nothing came.
 
 ",
     heading!("Exit codes"),
-    "  0 every server with an HTTP door answers, 1 one does not, 2 usage, 78 the configuration is wrong
+    "  0   every server with an HTTP door answers
+  1   one does not
+  2   the command line makes no sense
+  78  the configuration is wrong
 ",
 );
 

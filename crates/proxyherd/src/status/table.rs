@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn colours_take_no_space() {
+    fn colors_take_no_space() {
         let mut text = String::new();
         let red = AnsiColor::Red.on_default();
         let mut table = Table::new(&[("A", Side::Right), ("B", Side::Left)], Style::new());

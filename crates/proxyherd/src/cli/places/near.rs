@@ -31,8 +31,8 @@ const AFTER_HELP: &str = concat!(
 
 ",
     heading!("JSON"),
-    "  An array of places, the nearest first, each with distance_m, lat, lng, name, place_id and types, and with
-  vicinity and open_now where they are known.
+    "  An array of places, the nearest first, each with distance_m, lat, lng, name, place_id and types, and with \
+     vicinity and open_now where they are known.
 ",
 );
 
@@ -52,7 +52,7 @@ pub(super) struct Args {
     #[arg(value_name = "LAT,LON", value_parser = parse_point, allow_hyphen_values = true)]
     point: Point,
 
-    /// How far away they may be, kilometres: over 0 and at most 50
+    /// How far away they may be, kilometers: over 0 and at most 50
     #[arg(long, short, value_name = "KM", default_value = "2", value_parser = parse_radius)]
     radius_km: Radius,
 

@@ -14,7 +14,7 @@ const REFUSED: Style = AnsiColor::BrightRed.on_default().bold();
 /// The keys of an answer about places whose values a person looks for.
 const TELLING_KEYS: [&str; 4] = ["\"name\"", "\"vicinity\"", "\"status\"", "\"error_message\""];
 
-/// A whole reply, to be printed where colours are.
+/// A whole reply, to be printed where colors are.
 pub(super) fn reply(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(2 * bytes.len());
     for line in bytes.split_inclusive(|&byte| byte == b'\n') {
@@ -47,13 +47,13 @@ fn json_line(out: &mut String, line: &str) -> std::fmt::Result {
 mod tests {
     use super::*;
 
-    /// The reply without its colours.
+    /// The reply without its colors.
     fn plain(bytes: &[u8]) -> String {
         anstream::adapter::strip_str(&reply(bytes)).to_string()
     }
 
     #[test]
-    fn colours_change_no_character() {
+    fn colors_change_no_character() {
         for text in [
             "AT Riley +0.263873386 kiwi +34.068930-118.445127 1621464827.959498503\n",
             "? HELLO\n",
