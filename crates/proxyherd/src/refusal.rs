@@ -25,6 +25,17 @@ pub(crate) fn advice(path: &Path, error: &io::Error, otherwise: &str) -> String 
     }
 }
 
+/// Whether `dir` could be made, if it is missing, and a file in it; leaves nothing behind.
+pub(crate) fn check_writable(dir: &Path) -> io::Result<()> {
+    let dir = std::path::absolute(dir)?;
+    let is_there = |part: &&Path| fs::symlink_metadata(part).is_ok();
+    let there = dir.ancestors().find(is_there).unwrap_or(&dir);
+    if !fs::metadata(there)?.is_dir() {
+        return Err(ErrorKind::NotADirectory.into());
+    }
+    tempfile::tempfile_in(there).map(drop).map_err(|error| error.kind().into())
+}
+
 /// Whose the part of `path` is that refuses this process.
 pub(crate) fn whose(path: &Path) -> Option<String> {
     let (part, metadata) = refusing(path)?;

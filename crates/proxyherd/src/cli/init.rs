@@ -18,7 +18,7 @@ use proxyherd_core::types::ServerName;
 
 use self::file::{Existing, PUBLIC};
 use super::heading;
-use crate::config::Config;
+use crate::{config::Config, refusal};
 
 const AFTER_HELP: &str = concat!(
     heading!("Examples"),
@@ -83,7 +83,10 @@ fn put(args: &Args) -> anyhow::Result<bool> {
     if path.exists() && !args.force {
         bail!("{} is there already; --force replaces it", path.display());
     }
-    fs::create_dir_all(&args.dir).with_context(|| format!("cannot make {}", args.dir.display()))?;
+    if let Err(error) = fs::create_dir_all(&args.dir) {
+        let advice = refusal::advice(&args.dir, &error, "or name another directory");
+        bail!("cannot make {}: {error}; {advice}", args.dir.display());
+    }
     let (id, servers) = (random_id(), Config::classic().servers);
     let servers: Vec<ServerName> = servers.into_iter().map(|server| server.name).collect();
     let is_new = certificates::make(&args.dir.join(CERTIFICATES), &id, &servers, args.days)?;

@@ -188,7 +188,7 @@ error: `log.level` takes "error", "warn", "info" or "debug"
     #[test]
     fn a_second_place_is_shown_in_the_order_of_the_file() {
         let expected = r#"
-error: `server[0].http` is in use already, by `server[0].listen`
+error: `http` of server a is in use already, by `listen` of server a
   --> herd.toml:10:8
    |
  5 | listen = "127.0.0.1:1"

@@ -99,7 +99,8 @@ fn unknown_neighbor<'n>(
         Some(near) => format!("did you mean {near:?}?"),
         None => format!("the herd's servers: {}", names.collect::<Vec<_>>().join(", ")),
     };
-    error(neighbor, "names no server of this herd").help(help)
+    let message = format!("names {:?}, which is no server of this herd", neighbor.value.as_str());
+    error(neighbor, &message).help(help)
 }
 
 fn check_link_count(draft: &Draft, count: usize, reader: &mut Reader<'_>) {

@@ -20,6 +20,7 @@ use std::{
 
 use jiff::Timestamp;
 use memchr::{memchr_iter, memrchr};
+use proxyherd_core::types::ServerName;
 
 use super::{LogSettings, form::Form, limits::CHUNK_LEN_MAX};
 use crate::refusal;
@@ -54,13 +55,8 @@ type Identity = (u64, u64);
 impl LogFile {
     /// Opens the file, made with its directory if missing. The error says what to do.
     pub(super) fn open(settings: &LogSettings, form: Form) -> io::Result<LogFile> {
-        let path = settings.dir.join(format!("{}.log", form.server()));
-        let told = |what: &str, path: &Path, error: io::Error| {
-            let advice = refusal::advice(path, &error, "or set `dir` in [log] to another directory");
-            io::Error::new(error.kind(), format!("cannot {what} {}: {error}; {advice}", path.display()))
-        };
-        create_dir(&settings.dir)
-            .map_err(|error| told("create the log's directory", &settings.dir, error))?;
+        let path = path(settings, form.server());
+        create_dir(&settings.dir).map_err(|error| told(CREATE_DIR, &settings.dir, &error))?;
         let mut log = LogFile {
             max_bytes: settings.max_bytes,
             keep: settings.keep,
@@ -72,8 +68,21 @@ impl LogFile {
             heading_len: 0,
             path,
         };
-        log.ensure_open().map_err(|error| told("open the log", &log.path, error))?;
+        log.ensure_open().map_err(|error| told(OPEN, &log.path, &error))?;
         Ok(log)
+    }
+
+    /// Whether [`LogFile::open`] would do. Neither file nor directory is made.
+    pub(super) fn check(settings: &LogSettings, server: &ServerName) -> io::Result<()> {
+        let path = path(settings, server);
+        match OpenOptions::new().read(true).append(true).open(&path) {
+            Ok(_) => Ok(()),
+            Err(error) if fs::symlink_metadata(&path).is_ok() => Err(told(OPEN, &path, &error)),
+            Err(_) => refusal::check_writable(&settings.dir).map_err(|error| match settings.dir.is_dir() {
+                true => told(OPEN, &path, &error),
+                false => told(CREATE_DIR, &settings.dir, &error),
+            }),
+        }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -216,6 +225,19 @@ impl LogFile {
     }
 }
 
+const CREATE_DIR: &str = "create the log's directory";
+const OPEN: &str = "open the log";
+
+/// What could not be done, why, and what to do about it.
+fn told(what: &str, path: &Path, error: &io::Error) -> io::Error {
+    let advice = refusal::advice(path, error, "or set `dir` in [log] to another directory");
+    io::Error::new(error.kind(), format!("cannot {what} {}: {error}; {advice}", path.display()))
+}
+
+fn path(settings: &LogSettings, server: &ServerName) -> PathBuf {
+    settings.dir.join(format!("{server}.log"))
+}
+
 fn create_dir(dir: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o750).create(dir)
 }
@@ -246,10 +268,18 @@ fn unless_missing(result: io::Result<()>) -> io::Result<()> {
 mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
-    use proxyherd_core::types::ServerName;
-
     use super::*;
     use crate::log::{LogFormat, LogLevel};
+
+    #[test]
+    fn to_check_a_log_leaves_nothing_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let riley = ServerName::new("Riley").unwrap();
+        LogFile::check(&settings(dir.path()), &riley).unwrap();
+        LogFile::check(&settings(&dir.path().join("a/b")), &riley).unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+        LogFile::check(&settings(Path::new("/proc/log")), &riley).unwrap_err();
+    }
 
     fn settings(dir: &Path) -> LogSettings {
         LogSettings {
@@ -468,8 +498,12 @@ mod tests {
         fs::write(&blocked, "").unwrap();
         let riley = ServerName::new("Riley").unwrap();
         let refused = |settings: &LogSettings| {
+            let foreseen = LogFile::check(settings, &riley).unwrap_err();
             let form = Form::new(LogFormat::Text, riley.clone());
-            LogFile::open(settings, form).err().unwrap().to_string()
+            let error = LogFile::open(settings, form).err().unwrap().to_string();
+            let advice = |error: &str| error.rsplit_once("; ").unwrap().1.to_owned();
+            assert_eq!(advice(&foreseen.to_string()), advice(&error), "what is foreseen is what comes");
+            error
         };
         for below in [blocked.clone(), blocked.join("log")] {
             let error = refused(&settings(&below));

@@ -88,6 +88,11 @@ impl ServerLog {
         Ok(ServerLog(Some(Arc::new(Open { level: settings.level, queue, writer }))))
     }
 
+    /// Whether [`ServerLog::open`] could do that; changes nothing. The error is the one that it would give.
+    pub fn check(settings: &LogSettings, server: &ServerName) -> io::Result<()> {
+        LogFile::check(settings, server)
+    }
+
     /// A log that nothing is written to.
     pub fn discard() -> ServerLog {
         ServerLog(None)
