@@ -1,6 +1,7 @@
 //! What the demo shows: every address with a line to paste, then how it goes.
 
 use std::{
+    collections::HashMap,
     io::{self, Write},
     time::Duration,
 };
@@ -49,7 +50,7 @@ pub fn introduce(demo: &Demo) -> io::Result<()> {
     }
     writeln!(
         out,
-        "\nTo see the rest go on without one server, type here: {COMMAND}stop Riley{COMMAND:#}, later \
+        "\nTo see the rest go on without one server, type {COMMAND}stop Riley{COMMAND:#} here, then \
          {COMMAND}start Riley{COMMAND:#}.\nCtrl-C ends it all."
     )?;
     out.flush()
@@ -62,7 +63,7 @@ fn to_try(demo: &Demo) -> Vec<(&'static str, String)> {
     let nc = |index: usize| format!("nc -N {} {}", line(index).ip(), line(index).port());
     let http = servers[0].1.http.map_or(String::new(), |http| http.to_string());
     let program = std::env::current_exe().map_or("proxyherd".to_owned(), |path| path.display().to_string());
-    let here = "IAMAT me +34.068930-118.445127 $(date +%s.%N)";
+    let here = "IAMAT me +34.0689-118.4451 $(date +%s.%N)";
     vec![
         (
             "talk to the herd: type `WHATSAT kiwi.cs.ucla.edu 10 5`, or `help`",
@@ -127,7 +128,8 @@ pub async fn follow(demo: &mut Demo, quiet: bool) -> io::Result<()> {
 struct Show {
     news: News,
     ticks: u64,
-    reports_before: u64,
+    /// How many reports each server had taken when that was last summed up.
+    reports: HashMap<String, u64>,
     /// The servers that were started and have not heard everything yet.
     filling: Vec<usize>,
 }
@@ -141,12 +143,18 @@ impl Show {
         let mut said: Vec<String> = self.news.next(&herds).into_iter().collect();
         if self.ticks.is_multiple_of(SUM_UP_EVERY) {
             let statuses: Vec<Status> = herds.iter().map(|herd| Status::of(herd)).collect();
-            let reports: u64 = statuses.iter().map(|status| status.reports.accepted).sum();
-            let rate = reports.saturating_sub(self.reports_before) / (SUM_UP_EVERY * PACE.as_secs());
-            self.reports_before = reports;
+            let reports: u64 = statuses.iter().map(|status| self.new_reports(status)).sum();
+            let rate = reports / (SUM_UP_EVERY * PACE.as_secs());
             said.push(styled(FAINT, &summary(&statuses, rate)));
         }
         said
+    }
+
+    /// How many reports a server has taken since it was last asked. One that was started again counts from zero.
+    fn new_reports(&mut self, status: &Status) -> u64 {
+        let now = status.reports.accepted;
+        let before = self.reports.insert(status.server.clone(), now).unwrap_or(0);
+        now.checked_sub(before).unwrap_or(now)
     }
 
     /// The servers that have heard everything by now.
