@@ -14,9 +14,9 @@ readonly NOTHING_TO_DO=77
 
 # Without HOME neither cargo nor rustup knows where its files are; the shell can still read it from the user's entry.
 export HOME="${HOME:-$(cd ~ 2>/dev/null && pwd)}"
-export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
 
 target_dir="${CARGO_TARGET_DIR:-target}"
+export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH:$(realpath -m -- "$target_dir")/tools/bin"
 program="$(basename -- "$0")"
 log="$target_dir/$program.log"
 

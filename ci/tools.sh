@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # The stage `tools` of ./test and ./soak: sees that what the other stages run is there. On Debian, as root, it
-# installs what is missing and says so; elsewhere it names what to install, and fails. cargo-deny is installed by
-# cargo in either case: that touches nothing but the user's own cargo directory. Nor do Google's client libraries,
-# which tests ask a herd with, touch anything but target/clients.
+# installs what is missing and says so; elsewhere it names what to install, and fails. cargo-deny is installed in
+# either case: into target/tools, or by cargo into the user's own cargo directory. Google's client libraries, which
+# tests ask a herd with, go into target/clients.
 
 stage_tools() {
     local advice=()
@@ -143,9 +143,13 @@ want_rust_component() {
     fi
 }
 
+# It takes minutes to build, so a built one is tried first.
 want_cargo_deny() {
     cargo deny --version >/dev/null 2>&1 && return
-    say 'There is no cargo-deny. Building it takes about three minutes.'
+    say 'There is no cargo-deny.'
+    want_python_packages ci/requirements.txt "${target_dir:?}/tools" &&
+        cargo deny --version >/dev/null 2>&1 && return
+    say 'Building it takes about three minutes.'
     announce cargo install --locked cargo-deny
 }
 
@@ -154,14 +158,14 @@ want_cargo_deny() {
 want_google_clients() {
     local pinned=crates/proxyherd/tests/clients into="${target_dir:?}/clients"
     mkdir -p "$into"
-    want_python_client "$pinned/requirements.txt" "$into/python" &&
+    want_python_packages "$pinned/requirements.txt" "$into/python" &&
         want_node_client "$pinned" "$into/node" && return
     say "Google's client libraries are not installed; tests with them will be skipped." >&2
     [[ ${CI:-} != true ]]
 }
 
-# want_python_client REQUIREMENTS FOLDER: what is there is left as it is if it was installed by the same file.
-want_python_client() {
+# want_python_packages REQUIREMENTS FOLDER: what is there is left as it is if it was installed by the same file.
+want_python_packages() {
     [[ -x $2/bin/python ]] && cmp -s "$1" "$2/installed" && return
     announce python3 -m venv --clear "$2" &&
         announce "$2/bin/python" -m pip install --quiet --disable-pip-version-check -r "$1" &&

@@ -50,7 +50,9 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Race one proxyherd server against an echo server of the same bytes, at depth 1 and 128.
-    #[command(after_help = "Example:\n  cargo run --release -p proxyherd-bench -- floor --json floor.json")]
+    #[command(
+        after_help = "Example:\n  cargo run --profile dist -p proxyherd-bench -- floor --json floor.json"
+    )]
     Floor(FloorArgs),
     /// Send IAMAT lines to servers that are running, and check what they answer.
     #[command(after_help = "Example:\n  proxyherd-bench load 127.0.0.1:12000 --depth 128 --seconds 10")]
@@ -100,17 +102,17 @@ enum Command {
     },
     /// Cut two servers apart, let records change on both sides, and tell how soon and with how many bytes they agree
     /// again. Exit with 1 if that is later than 1 s, or more than 1.2 times the changed records' own bytes.
-    #[command(after_help = "Example:\n  cargo run --release -p proxyherd-bench -- heal --rounds 10")]
+    #[command(after_help = "Example:\n  cargo run --profile dist -p proxyherd-bench -- heal --rounds 10")]
     Heal(HealArgs),
     /// Drive the classic herd for long at a part of what it takes in, with clients that roam, and tell whether any
     /// server's memory or descriptors grow. Exit with 1 if so.
     #[command(
-        after_help = "Example:\n  cargo run --release -p proxyherd-bench -- steady --minutes 5 --json steady.json"
+        after_help = "Example:\n  cargo run --profile dist -p proxyherd-bench -- steady --minutes 5 --json steady.json"
     )]
     Steady(SteadyArgs),
     /// Let clients walk about a city in virtual time and tell which share of their questions about places became
     /// requests, and how far off the answers were.
-    #[command(after_help = "Example:\n  cargo run --release -p proxyherd-bench -- places --snap-m 100")]
+    #[command(after_help = "Example:\n  cargo run --profile dist -p proxyherd-bench -- places --snap-m 100")]
     Places(places::Walk),
     /// Echo whatever arrives, until standard input ends: the floor, in a process of its own.
     #[command(hide = true)]

@@ -14,6 +14,7 @@ mod escape;
 pub mod fuzzing;
 pub mod health;
 pub mod herd;
+mod http_client;
 mod listen;
 pub mod log;
 mod peer;

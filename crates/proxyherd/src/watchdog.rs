@@ -110,6 +110,7 @@ mod tests {
     use super::*;
     use crate::{
         config::{Address, Config, Overrides},
+        http_client,
         server::{Server, Sockets},
     };
 
@@ -128,12 +129,9 @@ mod tests {
     }
 
     async fn livez(http: SocketAddr) -> (u16, String) {
-        let asked = tokio::task::spawn_blocking(move || {
-            let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-            let mut answer = agent.get(format!("http://{http}/health/livez")).call().unwrap();
-            (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
-        });
-        asked.await.unwrap()
+        let client = http_client::builder(http_client::plain()).build().unwrap();
+        let answer = client.get(format!("http://{http}/health/livez")).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
     }
 
     async fn wait_for(http: SocketAddr, expected: (u16, &str)) {

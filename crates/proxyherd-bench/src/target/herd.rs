@@ -91,24 +91,24 @@ pub(crate) fn program(named: Option<&Path>) -> Result<PathBuf> {
         .context("cannot find this program's file")?
         .with_file_name(format!("proxyherd{}", std::env::consts::EXE_SUFFIX));
     if let (Some(cargo), Some(here)) = (std::env::var_os("CARGO"), std::env::var_os("CARGO_MANIFEST_DIR")) {
-        build(&cargo, &here)?;
+        build(&cargo, &here, &beside)?;
     }
     if !beside.is_file() {
         bail!(
-            "there is no program at {}: build it with `cargo build --release -p proxyherd`, or name one with --server-bin",
+            "there is no program at {}: build it with `cargo build --profile dist -p proxyherd`, or name one with --server-bin",
             beside.display()
         );
     }
     Ok(beside)
 }
 
-/// Builds the program with the profile that built us, wherever in the file system we were called.
-fn build(cargo: &OsStr, here: &OsStr) -> Result<()> {
+/// Builds the program with the profile that built us, wherever in the file system we were called. Cargo names the folder
+/// of `beside` after that profile.
+fn build(cargo: &OsStr, here: &OsStr, beside: &Path) -> Result<()> {
+    let folder = beside.parent().and_then(Path::file_name).context("this program's file is in no folder")?;
+    let profile = if folder == "debug" { OsStr::new("dev") } else { folder };
     let mut command = Command::new(cargo);
-    command.args(["build", "--package", "proxyherd"]).current_dir(here);
-    if !cfg!(debug_assertions) {
-        command.arg("--release");
-    }
+    command.args(["build", "--package", "proxyherd", "--profile"]).arg(profile).current_dir(here);
     let status = command.status().context("cannot run cargo")?;
     ensure!(status.success(), "cargo could not build proxyherd");
     Ok(())

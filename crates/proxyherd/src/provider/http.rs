@@ -5,18 +5,16 @@
 //! interfaces takes the key there. This module does not know what is asked or answered.
 
 use std::{
-    error::Error as _,
-    io,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
-use reqwest::{Client, RequestBuilder, Response, StatusCode, Url, header, redirect, retry};
-use rustls::{ClientConfig, RootCertStore, crypto::ring};
+use reqwest::{Client, RequestBuilder, Response, StatusCode, Url, header};
+use rustls::{ClientConfig, crypto::ring};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 
 use super::{Failure, OpenError, key::Key};
-use crate::config;
+use crate::{config, http_client};
 
 /// How long connecting may take, encryption included.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
@@ -60,13 +58,7 @@ impl Upstream {
         let url = Url::parse(&format!("{}{path}", google.base_url));
         let url = url.map_err(|why| OpenError::BaseUrl { provider, why: why.to_string() })?;
         let tls = tls(&url).map_err(|why| OpenError::Tls { provider, why: words(&why) })?;
-        let client = Client::builder()
-            .user_agent(concat!("proxyherd/", env!("CARGO_PKG_VERSION")))
-            .tls_backend_preconfigured(tls)
-            .redirect(redirect::Policy::none())
-            .retry(retry::never())
-            .referer(false)
-            .no_proxy()
+        let client = http_client::builder(tls)
             .connect_timeout(CONNECT_MAX)
             .read_timeout(SILENCE_MAX)
             .timeout(whole_max)
@@ -127,7 +119,7 @@ impl Upstream {
 
     fn failure(&self, error: &reqwest::Error, began: Instant) -> Failure {
         if !error.is_timeout() {
-            return Failure::Unavailable(trouble(error));
+            return Failure::Unavailable(http_client::trouble(error));
         }
         let limit = if error.is_connect() { CONNECT_MAX } else { SILENCE_MAX };
         Failure::Late(if began.elapsed() >= self.whole_max { self.whole_max } else { limit })
@@ -161,13 +153,11 @@ pub(super) fn failure(code: u16, retry_after: Option<Duration>, message: Option<
 /// Trusts whom this system trusts. Over plain HTTP, which the configuration takes for this machine alone, nobody
 /// needs to be trusted, and a system without certificates will do.
 fn tls(url: &Url) -> Result<ClientConfig, rustls::Error> {
+    if url.scheme() != "https" {
+        return Ok(http_client::plain());
+    }
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
-    let config = config.with_safe_default_protocol_versions()?;
-    let config = match url.scheme() {
-        "https" => config.with_platform_verifier()?,
-        _ => config.with_root_certificates(RootCertStore::empty()),
-    };
-    Ok(config.with_no_client_auth())
+    Ok(config.with_safe_default_protocol_versions()?.with_platform_verifier()?.with_no_client_auth())
 }
 
 fn words(error: &rustls::Error) -> String {
@@ -176,34 +166,6 @@ fn words(error: &rustls::Error) -> String {
         rustls::Error::General(said) => said.clone(),
         other => other.to_string(),
     }
-}
-
-/// What went wrong, in words that hold no URL, no name and no address.
-fn trouble(error: &reqwest::Error) -> String {
-    if error.is_dns() {
-        return "its name can't be resolved".to_owned();
-    }
-    let causes = std::iter::successors(error.source(), |&cause| cause.source());
-    for io in causes.filter_map(|cause| cause.downcast_ref::<io::Error>()).map(innermost) {
-        match io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-            Some(rustls::Error::InvalidCertificate(_)) => {
-                return "its certificate is not one that this system trusts".to_owned();
-            }
-            Some(_) => return "no encrypted connection can be made".to_owned(),
-            None if io.raw_os_error().is_some() => return io.kind().to_string(),
-            None => {}
-        }
-    }
-    let what = if error.is_connect() { "no connection can be made" } else { "the connection was lost" };
-    what.to_owned()
-}
-
-/// An error of input or output may be wrapped in others, of which it is not the source.
-fn innermost(mut error: &io::Error) -> &io::Error {
-    while let Some(inner) = error.get_ref().and_then(|inner| inner.downcast_ref::<io::Error>()) {
-        error = inner;
-    }
-    error
 }
 
 /// RFC 9110, section 10.2.3: seconds or a date.

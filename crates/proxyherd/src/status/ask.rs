@@ -1,49 +1,60 @@
 //! Asking: one request to each server, all at the same time, none for long.
 
-use std::{io, thread, time::Duration};
+use std::time::Duration;
 
 use proxyherd_core::types::ServerName;
+use reqwest::{Client, Response, StatusCode};
 use serde_json::Value;
-use ureq::{Agent, Error};
+use tokio::task::JoinSet;
 
 use super::{Answer, Asked};
 use crate::{
     config::{Address, Config, Server},
     door::http::Status,
+    http_client,
 };
 
 /// How long a server may take for the whole of its answer.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
 /// The longest answer, bytes: a link takes a few hundred, and a server has 32 at most.
-const ANSWER_LEN_MAX: u64 = 1024 * 1024;
+const ANSWER_LEN_MAX: usize = 1024 * 1024;
+/// What an answer is that can't be read.
+const NO_STATUS: &str = "what it answers is no status of this version";
 
 /// Asks each server of `config`, and returns when the last has answered or has had its time.
 pub(super) fn all(config: &Config) -> Vec<Asked> {
-    let agent = agent();
-    let ask = |server: &Server| Asked {
-        name: server.name.to_string(),
-        http: server.http.clone(),
-        answer: server.http.as_ref().map_or(Answer::NoDoor, |http| {
-            match status(&agent, http).and_then(|status| expected(status, &config.herd.id, &server.name)) {
-                Ok(status) => Answer::Up(Box::new(status)),
-                Err(why) => Answer::Silent(why),
-            }
-        }),
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let answers = match (runtime, client()) {
+        (Ok(runtime), Ok(client)) => runtime.block_on(answers(client, config)),
+        (Err(error), _) => vec![Answer::Silent(error.to_string()); config.servers.len()],
+        (_, Err(error)) => vec![Answer::Silent(http_client::trouble(&error)); config.servers.len()],
     };
-    thread::scope(|scope| {
-        let asking: Vec<_> = config.servers.iter().map(|server| scope.spawn(move || ask(server))).collect();
-        asking.into_iter().map(|asked| asked.join().expect("asking does not panic")).collect()
-    })
+    let asked = config.servers.iter().zip(answers);
+    asked
+        .map(|(server, answer)| Asked { name: server.name.to_string(), http: server.http.clone(), answer })
+        .collect()
 }
 
-/// Servers are asked directly: a proxy knows nothing of this machine's loopback.
-fn agent() -> Agent {
-    let config = Agent::config_builder()
-        .proxy(None)
-        .max_redirects(0)
-        .timeout_global(Some(ANSWER_MAX))
-        .user_agent(concat!("proxyherd/", env!("CARGO_PKG_VERSION")));
-    config.build().into()
+fn client() -> reqwest::Result<Client> {
+    http_client::builder(http_client::plain()).timeout(ANSWER_MAX).build()
+}
+
+/// What each server says, in the order of the configuration.
+async fn answers(client: Client, config: &Config) -> Vec<Answer> {
+    let mut asking = JoinSet::new();
+    for (place, server) in config.servers.iter().enumerate() {
+        let (client, server, herd) = (client.clone(), server.clone(), config.herd.id.clone());
+        asking.spawn(async move { (place, answer(&client, &server, &herd).await) });
+    }
+    let mut answers = asking.join_all().await;
+    answers.sort_by_key(|(place, _)| *place);
+    answers.into_iter().map(|(_, answer)| answer).collect()
+}
+
+async fn answer(client: &Client, server: &Server, herd: &str) -> Answer {
+    let Some(http) = &server.http else { return Answer::NoDoor };
+    let status = status(client, http).await.and_then(|status| expected(status, herd, &server.name));
+    status.map_or_else(Answer::Silent, |status| Answer::Up(Box::new(status)))
 }
 
 /// HTTP doors are on loopback: on each machine somebody else may be at the same address.
@@ -58,11 +69,15 @@ fn expected(status: Status, herd: &str, name: &ServerName) -> Result<Status, Str
     Ok(status)
 }
 
-fn status(agent: &Agent, http: &Address) -> Result<Status, String> {
-    let mut response = agent.get(format!("http://{http}/v1/status")).call().map_err(|error| said(&error))?;
-    let body = response.body_mut().with_config().limit(ANSWER_LEN_MAX).read_to_vec();
-    let body = body.map_err(|error| said(&error))?;
-    read(&body).ok_or_else(|| "what it answers is no status of this version".to_owned())
+async fn status(client: &Client, http: &Address) -> Result<Status, String> {
+    let response =
+        client.get(format!("http://{http}/v1/status")).send().await.map_err(|error| said(&error))?;
+    if response.status() != StatusCode::OK {
+        let code = response.status().as_u16();
+        return Err(format!("it answers HTTP {code}; is another program there?"));
+    }
+    let body = body(response).await?;
+    read(&body).ok_or_else(|| NO_STATUS.to_owned())
 }
 
 /// Reads what a server tells of itself. Its incarnation is a number above 2^53, which many programs cannot read, so
@@ -82,18 +97,22 @@ fn in_the_other_form(mut status: Value) -> Value {
     status
 }
 
-fn said(error: &Error) -> String {
-    match error {
-        Error::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            "connection refused".to_owned()
+async fn body(mut response: Response) -> Result<Vec<u8>, String> {
+    let mut body = Vec::new();
+    while let Some(piece) = response.chunk().await.map_err(|error| said(&error))? {
+        if body.len() + piece.len() > ANSWER_LEN_MAX {
+            return Err(NO_STATUS.to_owned());
         }
-        Error::Io(error) => error.to_string(),
-        Error::Timeout(_) => format!("no answer within {} s", ANSWER_MAX.as_secs()),
-        Error::StatusCode(code) => format!("it answers HTTP {code}; is another program there?"),
-        Error::HostNotFound => "its name is unknown".to_owned(),
-        Error::Protocol(_) => "what it answers is no HTTP; is another program there?".to_owned(),
-        error => error.to_string(),
+        body.extend_from_slice(&piece);
     }
+    Ok(body)
+}
+
+fn said(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return format!("no answer within {} s", ANSWER_MAX.as_secs());
+    }
+    http_client::trouble(error)
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ struct Asked {
     answer: Answer,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Answer {
     /// It answered.
     Up(Box<Status>),
