@@ -33,7 +33,7 @@ fn to_paste(demo: &Demo, word: &str) -> Vec<String> {
 }
 
 /// Whether this machine has what a pasted line needs. Where the tests must all run, it has to.
-fn have(program: &str) -> bool {
+pub(crate) fn have(program: &str) -> bool {
     let found = Command::new(program).arg("-h").output().is_ok();
     assert!(found || std::env::var("CI").as_deref() != Ok("true"), "{program} is not installed");
     if !found {

@@ -67,7 +67,7 @@ pub(super) fn read(typed: &str, now: Timestamp) -> Typed {
 const HERE: &str =
     "here <client> <latitude> <longitude>, in decimal degrees: here kiwi 34.06893, -118.445127";
 
-const RANGE: &str = "a latitude is within -90 and +90 and comes first, a longitude is within -180 and +180";
+const RANGE: &str = "the latitude comes first, within ±90 degrees, then the longitude, within ±180";
 
 /// Coordinates as maps write them, `34.06893, -118.445127`, as the herd reads them; or what is wrong.
 fn coordinates(words: &[&str]) -> Result<String, &'static str> {
