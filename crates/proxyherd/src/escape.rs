@@ -11,6 +11,8 @@
 //! Letters of every script, marks that belong to the character before, and joiners where a script or an emoji needs
 //! them are shown. So `\xNN` is always that byte, and nobody can write a name that is read back as another one.
 
+use std::fmt::Write as _;
+
 /// What begins with this is joined by the invisible joiners: the scripts from Arabic on, and emoji. Latin, Greek,
 /// Cyrillic, Armenian and Hebrew come before and need none.
 const FIRST_JOINED: char = '\u{600}';
@@ -40,6 +42,29 @@ pub(crate) fn escaped(bytes: &[u8]) -> String {
 /// `bytes` for a person to read: a backslash stands for itself.
 pub(crate) fn shown(bytes: &[u8]) -> String {
     text(bytes, Backslash::AsItIs)
+}
+
+/// JSON with the same meaning in which every character that [`shown`] would escape is `\\uNNNN`.
+pub(crate) fn json(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        // Outside strings JSON is ASCII, and line ends between its parts stay.
+        if character.is_ascii() && character != '\x7f' || is_harmless(character) {
+            out.push(character);
+        } else {
+            let units = &mut [0; 2];
+            for unit in character.encode_utf16(units) {
+                write!(out, "\\u{unit:04x}").expect("a String takes all that is written to it");
+            }
+        }
+    }
+    out
+}
+
+/// Whether a character may stand on a terminal somewhere.
+pub(crate) fn is_harmless(character: char) -> bool {
+    const LETTER: Option<char> = Some('क');
+    is_shown(LETTER, character, LETTER)
 }
 
 fn text(bytes: &[u8], backslash: Backslash) -> String {
@@ -265,6 +290,19 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn json_is_escaped_and_means_the_same() {
+        let value =
+            serde_json::json!({"name": "a\u{202e}b \u{7f} नमस्ते 👩\u{200d}👧 \u{e0041}", "list": [1, "x\ty"]});
+        let text = serde_json::to_string_pretty(&value).unwrap();
+        let escaped = json(&text);
+        assert!(
+            escaped.contains("a\\u202eb \\u007f नमस्ते 👩\u{200d}👧") && escaped.contains(r"\udb40\udc41"),
+            "{escaped}"
+        );
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&escaped).unwrap(), value);
+    }
+
+    #[test]
     fn a_backslash_is_doubled_for_programs_only() {
         assert_eq!(escaped("a\\ü\t".as_bytes()), r"a\\ü\x09");
         assert_eq!(shown("a\\ü\t".as_bytes()), r"a\ü\x09");
@@ -294,9 +332,5 @@ pub(crate) mod tests {
             prop_assert!(text.chars().all(is_harmless), "{}", text);
             prop_assert_eq!(unescape(&text), characters.as_bytes());
         }
-    }
-
-    fn is_harmless(character: char) -> bool {
-        is_graphic(character) || character == '\\' || is_shown(Some('क'), character, Some('क'))
     }
 }

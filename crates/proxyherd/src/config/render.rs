@@ -15,6 +15,7 @@ use std::fmt::Write as _;
 use anstyle::{AnsiColor, Style};
 
 use super::diagnostic::{Diagnostic, Origin, Severity, Site};
+use crate::escape;
 
 /// Longest piece of a line that is shown, characters. A longer line is cut around the place.
 const LINE_SHOWN_LEN: usize = 100;
@@ -144,7 +145,7 @@ fn printable(text: &str) -> String {
     for char in text.chars() {
         match char {
             '\t' => shown.push_str(TAB),
-            char if char.is_control() => shown.push('\u{fffd}'),
+            char if !escape::is_harmless(char) => shown.push('\u{fffd}'),
             char => shown.push(char),
         }
     }
@@ -218,9 +219,9 @@ error: `log.format` takes "text" or "json"
 
     #[test]
     fn tabs_and_what_a_terminal_would_obey_leave_the_mark_in_its_place() {
-        let shown = shown("\thttp = 5", &["log.dir=\u{1b}[2J\0"]);
+        let shown = shown("\thttp = 5", &["log.dir=\u{1b}[2J\0\u{202e}"]);
         assert!(shown.contains("6 |     http = 5\n  |            ^ found 5\n"), "{shown}");
-        assert!(shown.contains("| --set log.dir=\u{fffd}[2J\u{fffd}\n"), "{shown}");
+        assert!(shown.contains("| --set log.dir=\u{fffd}[2J\u{fffd}\u{fffd}\n"), "{shown}");
     }
 
     #[test]

@@ -16,6 +16,7 @@ use serde::Serialize;
 use crate::{
     config::{Address, Config},
     door::http::Status,
+    escape,
 };
 
 /// A herd as its servers told it at about one moment.
@@ -73,7 +74,8 @@ impl Seen {
     /// A JSON array of the servers, in the order of the configuration.
     pub(crate) fn json(&self) -> String {
         let told: Vec<Told<'_>> = self.servers.iter().map(Asked::told).collect();
-        serde_json::to_string_pretty(&told).expect("a status is made of strings and numbers")
+        let text = serde_json::to_string_pretty(&told).expect("a status is made of strings and numbers");
+        escape::json(&text)
     }
 
     /// The herd as a person reads it, with colors, for a window of so many columns; without one in lines as long as

@@ -100,7 +100,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     };
     if args.json {
         let told: Vec<Told<'_>> = places.iter().map(told).collect();
-        writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&told)?)?;
+        writeln!(io::stdout(), "{}", escape::json(&serde_json::to_string_pretty(&told)?))?;
     } else {
         write!(anstream::stdout(), "{}", text(&places, &file))?;
     }
