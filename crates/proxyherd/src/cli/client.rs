@@ -10,14 +10,15 @@ const AFTER_HELP: &str = concat!(
     "  proxyherd client
   proxyherd client --config /etc/herd.toml
   proxyherd client 127.0.0.1:12001 127.0.0.1:12002
-  printf 'WHATSAT kiwi 10 5\\n' | proxyherd client localhost:12000
+  printf 'WHATSAT kiwi.cs.ucla.edu 10 5\\n' | proxyherd client
+  printf \"IAMAT me +34.07-118.45 $(date +%s.%N)\\n\" | proxyherd client
 
 ",
     heading!("What to type"),
     "  IAMAT <client> <latitude><longitude> <time>
-      IAMAT kiwi +34.068930-118.445127 1621464827.959498503
+      says where a client was at that time, seconds since 1970
   WHATSAT <client> <kilometers> <most places>
-      WHATSAT kiwi 10 5
+      asks where a client is, and which places are near it
 
 ",
     heading!("At the prompt"),

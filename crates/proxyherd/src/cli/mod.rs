@@ -36,8 +36,8 @@ use heading;
 const AFTER_HELP: &str = concat!(
     heading!("Examples"),
     "  proxyherd demo                                    a herd to try
+  proxyherd client                                  talk to a running herd
   proxyherd init && proxyherd serve --name Riley    a herd of one's own
-  printf 'WHATSAT kiwi 10 5\\n' | proxyherd client   ask a running herd
 
 ",
     heading!("Environment"),

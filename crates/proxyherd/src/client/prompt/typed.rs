@@ -16,16 +16,20 @@ pub(super) const COMMANDS: [(&str, &[&str]); 5] = [
 
 /// What `help` shows.
 pub(super) const HELP: &str = "\
-IAMAT <client> <latitude><longitude> [<time>]   says where a client is; without a time: now
-    IAMAT kiwi +34.068930-118.445127 1621464827.959498503
-WHATSAT <client> <kilometers> <most places>     asks where a client is, and which places are near it
-    WHATSAT kiwi 10 5                           (within 50 km at most, 20 places at most)
-here <client> <latitude> <longitude>            an IAMAT for coordinates as maps write them
-    here kiwi 34.06893, -118.445127
-help, quit                                      and Ctrl-D quits too
+IAMAT <client> <latitude><longitude> [<time>]
+    reports where a client is; without a time: now
+    IAMAT me +34.068930-118.445127
+here <client> <latitude> <longitude>
+    the same, with coordinates as maps write them
+    here me 34.06893, -118.445127
+WHATSAT <client> <kilometers> <most places>
+    asks where a client is, and which places are near it
+    WHATSAT me 10 5      (at most 50 km, at most 20 places)
+help, quit
+    Ctrl-D quits too
 
-Anything else is said to the server as it is. Tab completes commands and clients, arrow up
-brings back earlier lines, Ctrl-R searches them.
+Anything else goes to the server as it is. Tab completes commands and clients,
+arrow up brings back earlier lines, Ctrl-R searches them.
 ";
 
 /// What is to be done about a line.
@@ -168,6 +172,7 @@ mod tests {
             let usage = [&[name], arguments].concat().join(" ");
             assert!(arguments.is_empty() || HELP.contains(&usage), "{usage}");
         }
+        assert!(HELP.lines().all(|line| line.len() <= 80), "a terminal need not be wider");
     }
 
     #[test]
