@@ -56,7 +56,13 @@ fn refusing(path: &Path) -> Option<(PathBuf, Metadata)> {
 /// What stands where a directory should be.
 fn in_the_way(path: &Path) -> Option<String> {
     let (part, metadata) = refusing(path)?;
-    (!metadata.is_dir()).then(|| format!("{} is not a directory: move it away", part.display()))
+    let part = part.display();
+    match metadata.file_type() {
+        kind if kind.is_dir() => None,
+        kind if kind.is_file() => Some(format!("{part} is not a directory: move it away")),
+        // Nobody should move a device away.
+        _ => Some(format!("{part} is not a directory: name another path")),
+    }
 }
 
 /// A user's name, as far as this machine's file knows it, or number.

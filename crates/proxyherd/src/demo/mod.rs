@@ -78,8 +78,8 @@ impl Demo {
             }
         };
         let addresses: Vec<Addresses> = sockets.iter().map(Sockets::addresses).collect();
+        let taken = |at: SocketAddr| Address::new(at.ip(), at.port());
         for (server, addresses) in config.servers.iter_mut().zip(&addresses) {
-            let taken = |at: SocketAddr| Address::new(at.ip(), at.port());
             server.listen = taken(addresses.line);
             server.peer = addresses.peer.map(taken);
             server.http = addresses.http.map(taken);
