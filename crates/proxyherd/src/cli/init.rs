@@ -125,7 +125,7 @@ Start them, one a terminal or all at once:
   for name in {names}; do proxyherd serve --config {file} --name $name & done
 
 Then talk to them:
-  proxyherd client
+  proxyherd client --config {file}
   proxyherd status --config {file}
 
 After changing the file:

@@ -171,7 +171,7 @@ impl Conversation {
             };
             let Some(len) = next? else { break };
             self.handed_out += len;
-            self.servers.recovered();
+            self.servers.answered();
             if self.outbox.answer() {
                 // The server closes now, as it must, and it may well be asked again.
                 self.hang_up();

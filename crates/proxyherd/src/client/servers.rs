@@ -49,6 +49,8 @@ pub(super) struct Servers {
     outage_max: Duration,
     /// Whether one has ever taken a connection.
     has_been_there: bool,
+    /// Whether one has ever answered.
+    has_answered: bool,
     /// Which of them speak something else.
     are_foreign: Vec<bool>,
     outage: Option<Outage>,
@@ -88,21 +90,34 @@ struct Outage {
 #[derive(Debug, thiserror::Error)]
 pub(super) struct NoneAnswers {
     addresses: Vec<Address>,
-    are_all_foreign: bool,
+    why: Why,
+}
+
+/// What none of the servers does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    /// They take no connection, or have answered before.
+    Away,
+    /// One takes connections, and has never answered anything.
+    Mute,
+    /// All speak something else.
+    Foreign,
 }
 
 impl fmt::Display for NoneAnswers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.addresses.len();
-        match self.addresses.as_slice() {
-            [address] if self.are_all_foreign => write!(f, "{address}: {}", NotAReply::Foreign)?,
-            [address] => write!(f, "{address} does not answer")?,
-            _ if self.are_all_foreign => write!(f, "none of the {count} speaks the herd's line protocol")?,
-            _ => write!(f, "none of the {count} servers answers")?,
+        match (self.why, self.addresses.as_slice()) {
+            (Why::Foreign, [address]) => write!(f, "{address}: {}", NotAReply::Foreign)?,
+            (Why::Foreign, _) => write!(f, "none of the {count} speaks the herd's line protocol")?,
+            (Why::Mute, [address]) => write!(f, "{address} takes connections and answers nothing")?,
+            (Why::Away, [address]) => write!(f, "{address} does not answer")?,
+            (Why::Mute | Why::Away, _) => write!(f, "none of the {count} servers answers")?,
         }
-        f.write_str(match self.are_all_foreign {
-            true => "; a server's `listen` address does",
-            false => "; is the herd running? `proxyherd demo` runs one to try",
+        f.write_str(match self.why {
+            Why::Foreign => "; a server's `listen` address does",
+            Why::Mute => "; is that a server's `listen` address?",
+            Why::Away => "; is the herd running? `proxyherd demo` runs one to try",
         })
     }
 }
@@ -112,7 +127,16 @@ impl Servers {
     pub(super) fn new(addresses: Vec<Address>, outage_max: Duration, tell: Tell) -> Servers {
         assert!(!addresses.is_empty(), "the command line has addresses by default");
         let are_foreign = vec![false; addresses.len()];
-        Servers { addresses, at: 0, outage_max, has_been_there: false, are_foreign, outage: None, tell }
+        Servers {
+            addresses,
+            at: 0,
+            outage_max,
+            has_been_there: false,
+            has_answered: false,
+            are_foreign,
+            outage: None,
+            tell,
+        }
     }
 
     /// The server that is talked to, or tried next.
@@ -155,7 +179,13 @@ impl Servers {
         self.at = next.unwrap_or(at);
     }
 
-    /// A server has answered, or there is nothing it could have answered: all is well.
+    /// A server has answered.
+    pub(super) fn answered(&mut self) {
+        self.has_answered = true;
+        self.recovered();
+    }
+
+    /// There is nothing that a server could have answered: all is well.
     pub(super) fn recovered(&mut self) {
         self.outage = None;
     }
@@ -189,8 +219,14 @@ impl Servers {
     }
 
     fn none_answers(&self) -> NoneAnswers {
-        let are_all_foreign = self.are_foreign.iter().all(|&is_foreign| is_foreign);
-        NoneAnswers { addresses: self.addresses.clone(), are_all_foreign }
+        let why = if self.are_foreign.iter().all(|&is_foreign| is_foreign) {
+            Why::Foreign
+        } else if self.has_been_there && !self.has_answered {
+            Why::Mute
+        } else {
+            Why::Away
+        };
+        NoneAnswers { addresses: self.addresses.clone(), why }
     }
 
     /// Says once whom the lines go to now. A server that takes connections and closes them is not told of each time.
