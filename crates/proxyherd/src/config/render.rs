@@ -31,7 +31,7 @@ const BLUE: Style = AnsiColor::BrightBlue.on_default().bold();
 const CYAN: Style = AnsiColor::BrightCyan.on_default().bold();
 
 impl Diagnostic {
-    /// The diagnostic over several lines, with an empty one at the end, coloured: whoever prints it where colours
+    /// The diagnostic over several lines, with an empty one at the end, colored: whoever prints it where colors
     /// are not wanted strips them.
     pub fn render(&self) -> String {
         let mut out = String::new();
@@ -161,13 +161,13 @@ mod tests {
 
     const HERD: &str = "[herd]\ntls = \"off\"\n[[server]]\nname = \"a\"\nlisten = \"127.0.0.1:1\"\n";
 
-    /// All that is said of [`HERD`] with something after it, without colours.
+    /// All that is said of [`HERD`] with something after it, without colors.
     fn shown(after: &str, sets: &[&str]) -> String {
         let overrides = Overrides::new([], sets.iter().map(ToString::to_string));
         let diagnostics =
             Config::read(&format!("{HERD}{after}"), Path::new("herd.toml"), &overrides).unwrap_err();
         let rendered: String = diagnostics.iter().map(Diagnostic::render).collect();
-        assert!(rendered.contains("\x1b["), "colours are there to be stripped");
+        assert!(rendered.contains("\x1b["), "colors are there to be stripped");
         anstream::adapter::strip_str(&rendered).to_string()
     }
 

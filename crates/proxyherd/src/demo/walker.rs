@@ -13,7 +13,7 @@ pub(super) type Chance<'a> = &'a mut dyn FnMut() -> f64;
 /// Someone on the way.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Walker {
-    /// Meters north and east of the centre.
+    /// Meters north and east of the center.
     at: (f64, f64),
     towards: (f64, f64),
     /// Meters a second.
@@ -37,7 +37,7 @@ impl Walker {
         Walker { at: somewhere(chance), towards: somewhere(chance), speed }
     }
 
-    /// The same, but beginning at the centre.
+    /// The same, but beginning at the center.
     pub(super) fn starting_at_centre(self) -> Walker {
         Walker { at: (0.0, 0.0), ..self }
     }

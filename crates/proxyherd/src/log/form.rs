@@ -7,7 +7,7 @@
 //! ```
 //!
 //! A JSON line always has `time`, `server`, `level` and `subject` (`server`, `link`, `client`, `places`). `name` is
-//! the client's address or the neighbour's name. Traffic has `direction` (`in`, `out`) with `line` or `places`, an
+//! the client's address or the neighbor's name. Traffic has `direction` (`in`, `out`) with `line` or `places`, an
 //! event has `message`, a line about lines left out has their numbers in `left_out`, and a line that was too long
 //! says by how much in `cut_bytes`. Text is escaped by the rule of `escape` before JSON quotes it, so a line of the
 //! wire comes back byte for byte: unquote, then unescape.

@@ -91,7 +91,7 @@ fn of_link(name: &str, link: &LinkStatus) -> Option<String> {
 }
 
 /// Servers that no way leads between, as far as those that answer know. Links count beside what a server says that it
-/// reaches: one that knows of no trees reaches its neighbours all the same.
+/// reaches: one that knows of no trees reaches its neighbors all the same.
 fn of_parts(seen: &Seen) -> Option<String> {
     let mut parts: Vec<BTreeSet<&str>> = Vec::new();
     for (_, status) in seen.up() {
