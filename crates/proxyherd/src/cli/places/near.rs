@@ -20,7 +20,10 @@ use crate::{
     config::{Config, Overrides},
     escape,
     provider::{self, osm::Near},
-    status::table::{Cell, Side, Table},
+    status::{
+        table::{Cell, Side, Table},
+        window::Window,
+    },
 };
 
 const AFTER_HELP: &str = concat!(
@@ -102,7 +105,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         let told: Vec<Told<'_>> = places.iter().map(told).collect();
         writeln!(io::stdout(), "{}", escape::json(&serde_json::to_string_pretty(&told)?))?;
     } else {
-        write!(anstream::stdout(), "{}", text(&places, &file))?;
+        let columns = Window::of_stdout().map(|window| window.columns);
+        write!(anstream::stdout(), "{}", text(&places, &file, columns))?;
     }
     Ok(())
 }
@@ -147,7 +151,8 @@ fn told((separation, place): &Near) -> Told<'_> {
     }
 }
 
-fn text(places: &[Near], file: &Path) -> String {
+/// The table, for a window of so many columns, if it is for one.
+fn text(places: &[Near], file: &Path, columns: Option<usize>) -> String {
     if places.is_empty() {
         return format!("{} knows no such place there\n", file.display());
     }
@@ -171,6 +176,9 @@ fn text(places: &[Near], file: &Path) -> String {
                 None => Cell::plain(""),
             },
         ]);
+    }
+    if let Some(columns) = columns {
+        table.fit(columns, &["VICINITY", "TYPE"]);
     }
     let mut text = String::new();
     table.write(&mut text);
