@@ -138,11 +138,20 @@ fn draw(seen: &Seen, before: &mut Option<Window>) -> io::Result<()> {
 /// Each line is cleared before it is written: behind a character in the last column a terminal would clear that one. In
 /// a window that is full the last line has no end, which would move the first one out.
 fn frame(text: &str, rows: usize, is_same: bool) -> String {
-    let lines = cut(&text.lines().collect::<Vec<_>>(), rows);
+    let short = if text.lines().count() > rows { troubles_first(text) } else { text.to_owned() };
+    let lines = cut(&short.lines().collect::<Vec<_>>(), rows);
     let below = if lines.len() < rows { format!("\n{CLEAR_BELOW}") } else { String::new() };
     let lines: Vec<String> = lines.iter().map(|line| format!("{CLEAR_LINE}{line}")).collect();
     let clear = if is_same { "" } else { CLEAR_ALL };
     format!("{clear}{HOME}{}{below}", lines.join("\n"))
+}
+
+/// Where not everything fits, the sentences below the table matter more than its rows.
+fn troubles_first(text: &str) -> String {
+    match text.trim_end().split("\n\n").collect::<Vec<_>>().as_slice() {
+        [title, table, sentences @ ..] => [&[*title], sentences, &[*table]].concat().join("\n\n"),
+        _ => text.to_owned(),
+    }
 }
 
 /// A screen without a cursor; it is back when this is dropped.
@@ -177,7 +186,10 @@ mod tests {
     #[test]
     fn a_frame_has_no_more_lines_than_the_window_and_does_not_scroll_it() {
         let frame = frame("a\n\nb\nc\n", 2, true);
-        assert_eq!(frame, "\x1b[H\x1b[Ka\n\x1b[K(2 more lines)");
+        assert_eq!(frame, "\x1b[H\x1b[Ka\n\x1b[K(2 more)");
+        let frame = super::frame("title\n\nhead\nrow\nrow\n\n! trouble\n\nagreement\n", 5, true);
+        let lines: Vec<&str> = frame.lines().map(|line| line.rsplit('K').next().unwrap()).collect();
+        assert_eq!(lines, ["title", "! trouble", "agreement", "head", "(2 more)"]);
         assert_eq!(super::frame("a\n", 2, false), "\x1b[2J\x1b[H\x1b[Ka\n\x1b[J");
     }
 }

@@ -64,7 +64,7 @@ fn to_try(demo: &Demo) -> Vec<(&'static str, String)> {
     let http = servers[0].1.http.map_or(String::new(), |http| http.to_string());
     let program = std::env::current_exe().map_or("proxyherd".to_owned(), |path| path.display().to_string());
     let here = "IAMAT me +34.0689-118.4451 $(date +%s.%N)";
-    vec![
+    let mut to_try = vec![
         (
             "talk to the herd: type `WHATSAT kiwi.cs.ucla.edu 10 5`, or `help`",
             format!("{program} client {} {}", line(2), line(3)),
@@ -80,7 +80,12 @@ fn to_try(demo: &Demo) -> Vec<(&'static str, String)> {
         ),
         ("follow a server's log", format!("tail -F {}", servers[0].2.display())),
         ("how a server is, and its metrics", format!("curl http://{http}/v1/status http://{http}/metrics")),
-    ]
+    ];
+    // At other ports `status` does not find it.
+    if demo.has_classic_ports() {
+        to_try.insert(1, ("the herd as a table", format!("{program} status")));
+    }
+    to_try
 }
 
 /// Tells how it goes and does what is typed, until the person has enough. Where `quiet`, only what was typed is

@@ -211,7 +211,10 @@ fn what_an_operator_should_look_at_is_a_sentence() {
         "Riley has found 2 differences between its map and its neighbors', and repaired them; look at its log",
     );
     check(|status| status.links[0].clock_offset_s = -1.26, "Jaquez's clock is 1.3 s behind Riley's");
-    check(|status| status.links[0].lag_s = 2.34, "Riley has had news for Jaquez for 2.3 s");
+    check(
+        |status| status.links[0].lag_s = 2.34,
+        "Riley's link with Jaquez is behind: changes have waited for 2.3 s",
+    );
 }
 
 #[test]

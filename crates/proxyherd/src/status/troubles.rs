@@ -80,7 +80,7 @@ fn of_link(name: &str, link: &LinkStatus) -> Option<String> {
         let why = link.trouble.as_deref().unwrap_or("it has not come up yet");
         Some(format!("{name}'s link with {neighbor} is down: {why}"))
     } else if link.lag_s > LAG_S_MAX {
-        Some(format!("{name} has had news for {neighbor} for {:.1} s", link.lag_s))
+        Some(format!("{name}'s link with {neighbor} is behind: changes have waited for {:.1} s", link.lag_s))
     } else if link.clock_offset_s.abs() > CLOCK_OFFSET_S_MAX {
         let side = if link.clock_offset_s > 0.0 { "ahead of" } else { "behind" };
         let seconds = link.clock_offset_s.abs();

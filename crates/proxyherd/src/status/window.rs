@@ -56,7 +56,7 @@ pub(crate) fn cut(lines: &[&str], rows: usize) -> Vec<String> {
     }
     let shown = rows.saturating_sub(1);
     let mut lines: Vec<String> = whole(&full[..shown]);
-    lines.push(format!("({} more lines)", full.len() - shown));
+    lines.push(format!("({} more)", full.len() - shown));
     lines
 }
 
@@ -82,7 +82,7 @@ mod tests {
         let lines = ["a", "", "b", "", "c"];
         assert_eq!(cut(&lines, 5), lines);
         assert_eq!(cut(&lines, 4), ["a", "b", "c"]);
-        assert_eq!(cut(&lines, 2), ["a", "(2 more lines)"]);
-        assert_eq!(cut(&lines, 1), ["(3 more lines)"]);
+        assert_eq!(cut(&lines, 2), ["a", "(2 more)"]);
+        assert_eq!(cut(&lines, 1), ["(3 more)"]);
     }
 }
