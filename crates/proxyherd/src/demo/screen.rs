@@ -83,7 +83,7 @@ fn to_try(demo: &Demo) -> Vec<(&'static str, String)> {
     ];
     // At other ports `status` does not find it.
     if demo.has_classic_ports() {
-        to_try.insert(1, ("the herd as a table", format!("{program} status")));
+        to_try.insert(2, ("the herd as a table", format!("{program} status")));
     }
     to_try
 }
