@@ -12,6 +12,7 @@ stage_tools() {
     want_python
     want_node
     want_osmium
+    want_promtool
     want_network_tools
     want_faketime
     want_rust
@@ -96,6 +97,18 @@ want_osmium() {
         apt_install osmium-tool
     else
         advice+=('osmium (on Debian: osmium-tool)')
+    fi
+}
+
+# A test has it read a server's metrics. The package brings a server of its own, which Debian starts where there is an init
+# system; nothing here needs it.
+want_promtool() {
+    have promtool && return
+    if may_install; then
+        say 'There is no promtool.'
+        apt_install prometheus
+    else
+        advice+=('promtool (on Debian: prometheus)')
     fi
 }
 

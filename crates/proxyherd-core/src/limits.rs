@@ -28,6 +28,11 @@ pub const RADIUS_M_MAX: u32 = 50_000;
 pub const PLACES_MAX: u8 = 20;
 /// Longest text in a wish about places, bytes. A question with a longer one is invalid.
 pub const WISH_TEXT_LEN_MAX: usize = 1024;
+/// Longest token that asks for another page of an answer, bytes. A question with a longer one is invalid.
+pub const PAGE_TOKEN_LEN_MAX: usize = 4096;
+/// Longest result that is passed on as its provider wrote it, bytes, with the indents that this program prints. Google's
+/// take about two thousand. An answer leaves a longer one out.
+pub const RESULT_LEN_MAX: usize = 64 * 1024;
 
 /// A provider of places that has failed so often in a row is left alone.
 pub const BREAKER_FAILURES: u32 = 5;
@@ -95,6 +100,9 @@ pub const TOMBSTONE_TTL_NS: u64 = 24 * 3600 * 1_000_000_000;
 pub const DIAL_DELAY_MAX: Duration = Duration::from_millis(800);
 /// See [`DIAL_DELAY_MAX`].
 pub const DIAL_DELAY_MIN: Duration = Duration::from_millis(50);
+/// Longest delay before this process dials again a neighbor that refused it because another process of the same name has
+/// the link. It is shorter than [`TREE_NAMESAKE_LOOKS`] seconds, so both processes know of each other while both run.
+pub const NAMESAKE_DELAY_MAX: Duration = Duration::from_secs(3);
 /// How long dialling and the handshake may take together. Past it the link is given up and dialled again.
 pub const HANDSHAKE_MAX: Duration = Duration::from_secs(5);
 /// Most handshakes of others with one server at once. One more ends the oldest: a neighbour's takes milliseconds, a

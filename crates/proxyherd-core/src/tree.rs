@@ -127,6 +127,15 @@ impl Tree {
         self.namesake.is_answered
     }
 
+    /// A neighbor says that another process runs under this server's name. [`Tree::has_namesake`] is true from now on, until
+    /// [`TREE_NAMESAKE_LOOKS`] looks pass without another such message.
+    pub(crate) fn hear_of_namesake(&mut self, incarnation: u64) {
+        if incarnation != self.states[&self.me].origin.incarnation {
+            self.namesake.looks = TREE_NAMESAKE_LOOKS;
+            self.namesake.is_alive = true;
+        }
+    }
+
     /// Whether another process goes on speaking in this server's name.
     pub(crate) fn has_namesake(&self) -> bool {
         self.namesake.is_alive
@@ -394,6 +403,26 @@ mod tests {
         (0..TREE_NAMESAKE_LOOKS).for_each(|_| assert!(!trees[0].contradict()));
         assert!(!trees[0].has_namesake());
         check(&trees, 1);
+    }
+
+    #[test]
+    fn a_namesake_that_a_neighbor_tells_of_is_alive_for_some_looks_and_nobody_is_its_own() {
+        let mut tree = born(0, 1);
+        tree.hear_of_namesake(1);
+        assert!(!tree.has_namesake(), "that is this process itself");
+        tree.hear_of_namesake(2);
+        for look in 0..TREE_NAMESAKE_LOOKS {
+            assert!(tree.has_namesake(), "at look {look}");
+            assert!(!tree.contradict(), "there is nothing to contradict");
+        }
+        assert!(!tree.has_namesake());
+        (0..3 * TREE_NAMESAKE_LOOKS).for_each(|look| {
+            if look % 3 == 0 {
+                tree.hear_of_namesake(2);
+            }
+            tree.contradict();
+            assert!(tree.has_namesake(), "at look {look}");
+        });
     }
 
     #[test]

@@ -27,6 +27,7 @@ fn main() -> io::Result<()> {
         ("attributes", attributes()),
         ("budget", budget()),
         ("config", config()),
+        ("extract", extract()),
         ("google", texts(&GOOGLE)),
         ("google_legacy", texts(&GOOGLE_LEGACY)),
         ("hours", texts(&HOURS)),
@@ -126,7 +127,84 @@ fn config() -> Vec<Seed> {
     seeds
 }
 
-const GOOGLE: [(&str, &str); 6] = [
+fn varint(mut number: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+    out
+}
+
+/// A field of a message in Protocol Buffers' wire format: a number, or bytes.
+fn number_field(field: u8, number: u64) -> Vec<u8> {
+    [vec![field << 3], varint(number)].concat()
+}
+
+fn bytes_field(field: u8, bytes: &[u8]) -> Vec<u8> {
+    [vec![field << 3 | 2], varint(bytes.len() as u64), bytes.to_vec()].concat()
+}
+
+fn frame(kind: &str, blob: &[u8]) -> Vec<u8> {
+    let header = [bytes_field(1, kind.as_bytes()), number_field(3, blob.len() as u64)].concat();
+    [&(header.len() as u32).to_be_bytes()[..], &header, blob].concat()
+}
+
+/// A block whose strings are the tags of a café, and the roles of members.
+fn extract_block(group: &[u8]) -> Vec<u8> {
+    let strings = ["", "amenity", "cafe", "name", "Zoom", "outer", "inner"];
+    let table: Vec<u8> = strings.iter().flat_map(|text| bytes_field(1, text.as_bytes())).collect();
+    [bytes_field(1, &table), bytes_field(2, group), vec![0x88, 1, 100]].concat()
+}
+
+/// Two nodes in the dense form, of which the first is a café.
+fn dense_nodes() -> Vec<u8> {
+    let lists = [(1, &[2, 2][..]), (8, &[40, 1]), (9, &[60, 3]), (10, &[1, 2, 3, 4, 0, 0])];
+    let lists: Vec<u8> = lists.iter().flat_map(|(field, list)| bytes_field(*field, list)).collect();
+    bytes_field(2, &[bytes_field(5, &bytes_field(1, &[1, 1])), lists].concat())
+}
+
+fn extract() -> Vec<Seed> {
+    let tags = || [bytes_field(2, &[1, 3]), bytes_field(3, &[2, 4])].concat();
+    let info = || bytes_field(4, &number_field(1, 3));
+    let node = [number_field(1, 7), tags(), info(), number_field(8, 40), number_field(9, 60)].concat();
+    let located = [bytes_field(9, &[40, 2, 2, 3]), bytes_field(10, &[60, 2, 3, 1])].concat();
+    let way = [number_field(1, 8), tags(), info(), bytes_field(8, &[2, 2, 2, 3]), located].concat();
+    let members =
+        [bytes_field(8, &[5, 6, 0]), bytes_field(9, &[16, 1, 2]), bytes_field(10, &[1, 0, 3])].concat();
+    let relation = [number_field(1, 9), tags(), info(), members].concat();
+    let features = [bytes_field(4, b"OsmSchema-V0.6"), bytes_field(4, b"DenseNodes")].concat();
+    let header = || frame("OSMHeader", &bytes_field(1, &features));
+    let data = |group: &[u8]| frame("OSMData", &bytes_field(1, &extract_block(group)));
+    let stored = |content: &[u8]| {
+        // A block of zlib that is stored as it is, and its sum.
+        let (mut low, mut high) = (1_u32, 0_u32);
+        for &byte in content {
+            low = (low + u32::from(byte)) % 65_521;
+            high = (high + low) % 65_521;
+        }
+        let len = content.len() as u16;
+        let head = [&[0x78, 1, 1][..], &len.to_le_bytes(), &(!len).to_le_bytes()].concat();
+        let zlib = [&head[..], content, &(high << 16 | low).to_be_bytes()].concat();
+        [number_field(2, content.len() as u64), bytes_field(3, &zlib)].concat()
+    };
+    let all = [data(&[bytes_field(1, &node), dense_nodes()].concat()), data(&bytes_field(3, &way))];
+    vec![
+        ("empty", header()),
+        ("all", [header(), all.concat(), data(&bytes_field(4, &relation))].concat()),
+        ("packed", [header(), frame("OSMData", &stored(&extract_block(&dense_nodes())))].concat()),
+        (
+            "lz4",
+            [header(), frame("OSMData", &[number_field(2, 3), bytes_field(6, b"abc")].concat())].concat(),
+        ),
+        ("block", extract_block(&[dense_nodes(), bytes_field(3, &way), bytes_field(4, &relation)].concat())),
+        ("cut", header()[..20].to_vec()),
+        ("endless", b"\0\0\0\x14\x0a\x07OSMData\x18\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01".to_vec()),
+    ]
+}
+
+const GOOGLE: [(&str, &str); 7] = [
     ("nothing", "{}"),
     ("no-list", r#"{"places":{}}"#),
     ("no-object", "[[[[[1]]]]]"),
@@ -136,12 +214,16 @@ const GOOGLE: [(&str, &str); 6] = [
     ),
     ("least", r#"{"places":[{"id":"1","displayName":{"text":"x"},"location":{"longitude":2}}]}"#),
     (
+        "broken-strings",
+        r#"{"places":[{"id":"1","displayName":{"text":"\ud800"}},{"id":"2","displayName":{"text":"y"},"location":{"latitude":1},"formattedAddress":"\x","rating":1e999,"types":["\u12",""]}]}"#,
+    ),
+    (
         "most",
         r##"{"places":[{"id":"ChIJ1","types":["cafe","food"],"formattedAddress":"1 Long Street","shortFormattedAddress":"1 Long St","plusCode":{"globalCode":"85633HG4+HX","compoundCode":"3HG4+HX Westwood"},"location":{"latitude":34.06893,"longitude":-118.445127},"viewport":{"low":{"latitude":34.067,"longitude":-118.446},"high":{"latitude":34.07,"longitude":-118.444}},"rating":4.3,"userRatingCount":12,"businessStatus":"CLOSED_PERMANENTLY","priceLevel":"PRICE_LEVEL_MODERATE","iconMaskBaseUri":"https://a.example/i","iconBackgroundColor":"#FF9E67","displayName":{"text":"Caf\u00e9 \"K\"\n"},"currentOpeningHours":{"openNow":false},"regularOpeningHours":{"openNow":true},"attributions":[{"provider":"A & B","providerUri":"https://a.example/?x=1&y=2"}],"photos":[{"name":"places/ChIJ1/photos/AUc7","widthPx":4032,"heightPx":3024,"authorAttributions":[{"displayName":"<i>Ann</i>","uri":"//a.example/1"},{"displayName":"Bo","uri":"javascript:alert(1)"}]}]}]}"##,
     ),
 ];
 
-const GOOGLE_LEGACY: [(&str, &str); 6] = [
+const GOOGLE_LEGACY: [(&str, &str); 8] = [
     ("nothing", r#"{"results":[],"status":"ZERO_RESULTS"}"#),
     ("no-status", r#"{"results":[]}"#),
     ("no-list", r#"{"results":1,"status":"OK"}"#),
@@ -154,12 +236,20 @@ const GOOGLE_LEGACY: [(&str, &str); 6] = [
         r#"{"results":[{"place_id":"1","name":"x","geometry":{"location":{"lat":-0.0,"lng":180}}}],"status":"OK"}"#,
     ),
     (
+        "unknown-members",
+        r#"{"status":"OK","results":[ {"z":{"new":[1.0,-0,[],{},1e2]} ,"name":"\u0041","name":"x\"]","a":null},{"name":"B"}]}"#,
+    ),
+    (
+        "broken-strings",
+        r#"{"status":"OK","results":[{"name":"\udc00"},{"name":"x","vicinity":"\x","\ud800":[]},7,{"name":1e999}],"info_messages":["\u1"]}"#,
+    ),
+    (
         "most",
         r##"{"html_attributions":["<a href='x'>y</a>"],"info_messages":["so it is"],"next_page_token":"Aap_uEC","results":[{"business_status":"OPERATIONAL","geometry":{"location":{"lat":-33.8587323,"lng":151.2100055},"viewport":{"northeast":{"lat":-33.85739817010727,"lng":151.2112278798927},"southwest":{"lat":-33.86009782989272,"lng":151.2085282201073}}},"icon":"https://a.example/bar-71.png","icon_background_color":"#FF9E67","icon_mask_base_uri":"https://a.example/bar","name":"Cruise Bar","opening_hours":{"open_now":false},"photos":[{"height":608,"html_attributions":["<a href=\"https://a.example/1\">A</a>"],"photo_reference":"Aap_u","width":1080}],"place_id":"ChIJi6C1","plus_code":{"compound_code":"46R6+G2 The Rocks","global_code":"4RRH46R6+G2"},"price_level":2,"rating":4,"reference":"ChIJi6C1","scope":"GOOGLE","types":["bar","establishment"],"user_ratings_total":1269,"vicinity":"Level 1"}],"status":"OK"}"##,
     ),
 ];
 
-const HOURS: [(&str, &str); 10] = [
+const HOURS: [(&str, &str); 13] = [
     ("always", "24/7"),
     ("week", "Mo-Fr 08:00-18:00; Sa 09:00-13:00; Su,PH off"),
     ("night", "Mo-Su 18:00-26:00"),
@@ -170,9 +260,12 @@ const HOURS: [(&str, &str); 10] = [
     ("days", "2024 Feb 29-2028 Feb 29 Mo-Fr 00:00-24:00 open, SH off"),
     ("every", "08:00-20:00/01:30"),
     ("nonsense", "call us"),
+    ("overflow", "(dusk+05:00)-25:00"),
+    ("no-such-day", "Mo-Su 00:00-24:00; Sep 31 off; Feb 30-Mar 01 off || 2023 Feb 29"),
+    ("comments", "Tu,Th 09:00-11:00 \"ring\"; Mo \"by appointment\" || \"ask\""),
 ];
 
-const QUERY: [(&str, &str); 10] = [
+const QUERY: [(&str, &str); 13] = [
     ("near", "location=34.068930,-118.445127&radius=10000&key=x"),
     ("client", "client=kiwi%2ecs.ucla.edu&radius=5e2"),
     ("distance", "location=0,0&rankby=distance&keyword=caf%C3%A9+noir"),
@@ -186,6 +279,9 @@ const QUERY: [(&str, &str); 10] = [
     ("bad-percent", "location=%zz&radius=%2"),
     ("not-utf8", "keyword=%ff%fe&location=1,2&radius=3"),
     ("huge", "location=1e400,2&radius=inf"),
+    ("liberal", "location=1.5,+-2%20&radius=9e9&opennow=1&type=nobody_knows"),
+    ("distance-alone", "location=1,2&rankby=distance&opennow="),
+    ("client-and-location", "client=kiwi&location=1,2&radius=3"),
 ];
 
 fn line() -> Vec<Seed> {

@@ -12,6 +12,7 @@
 pub mod attributes;
 pub mod budget;
 pub mod config;
+pub mod extract;
 pub mod google;
 pub mod google_legacy;
 pub mod hours;
@@ -29,10 +30,11 @@ pub mod replies;
 pub type Check = fn(&[u8]);
 
 /// All codecs, by the names of their fuzz targets and of their folders in `corpora`.
-pub const CODECS: [(&str, Check); 13] = [
+pub const CODECS: [(&str, Check); 14] = [
     ("attributes", attributes::check),
     ("budget", budget::check),
     ("config", config::check),
+    ("extract", extract::check),
     ("google", google::check),
     ("google_legacy", google_legacy::check),
     ("hours", hours::check),

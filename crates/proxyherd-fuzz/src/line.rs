@@ -71,7 +71,7 @@ fn answer(line: &[u8], replies: &mut Vec<u8>) {
             assert_eq!(parse(&whatsat(client, radius, limit)), Line::Command(command));
             replies.extend_from_slice(b"a question\n");
         }
-        Line::InvalidReport | Line::Invalid => {
+        Line::InvalidReport | Line::HttpRequest | Line::Invalid => {
             let start = replies.len();
             write_invalid(replies, line);
             assert_eq!(replies.len() - start, line.len() + 3, "it is the line with three bytes around it");

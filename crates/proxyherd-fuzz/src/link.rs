@@ -96,6 +96,7 @@ fn encode(frame: &Frame<'_>) -> Vec<u8> {
         Frame::Ihave(covered) => encoder.ihave(covered.shard, &entries(covered)),
         Frame::Graft { covered, is_once } => encoder.graft(covered.shard, &entries(covered), *is_once),
         Frame::Prune => encoder.prune(),
+        Frame::Namesake(incarnation) => encoder.namesake(*incarnation),
         Frame::Skipped => {}
     }
     encoder.bytes().to_vec()

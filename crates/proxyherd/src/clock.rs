@@ -17,6 +17,14 @@ pub fn now_s() -> i64 {
     i64::try_from(now_ns() / 1_000_000_000).unwrap_or(i64::MAX)
 }
 
+/// Whether HTTP can write this machine's time as a date: it can from 1970 to 9999.
+pub(crate) fn has_date() -> bool {
+    /// The first second of the year 10,000.
+    const END_S: u64 = 253_402_300_800;
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.is_ok_and(|since| since.as_secs() < END_S)
+}
+
 /// Time that no clock's setting changes, nanoseconds since this was first asked.
 pub fn monotonic_ns() -> u64 {
     static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);

@@ -6,24 +6,27 @@ use reqwest::{StatusCode, Url};
 
 pub use crate::client::replies::{Form, NotAReply, Replies};
 pub use crate::provider::osm::index::fuzzing::{directory_again, is_open, kinds_checksum, record_again};
+pub use crate::provider::osm::pbf::fuzzing::{Seen, extract, extract_block};
 use crate::{
     door::http::parameters::{Around, Question},
-    provider::{Failure, google, google_legacy, http::Reply},
+    provider::{Failure, google, google_legacy, http::Reply, room::Body},
 };
 
 /// What a reply of Places API (New) says.
 pub fn google(status: u16, body: &[u8]) -> Result<Answer, Failure> {
-    google::answer::read(&reply(status, body), &str::to_owned)
+    google::answer::read(reply(status, body)?, &str::to_owned)
 }
 
 /// What a reply of Nearby Search (Legacy) says.
 pub fn google_legacy(status: u16, body: &[u8]) -> Result<Answer, Failure> {
-    google_legacy::answer::read(&reply(status, body), &str::to_owned)
+    google_legacy::answer::read(reply(status, body)?, None, &str::to_owned)
 }
 
-fn reply(status: u16, body: &[u8]) -> Reply {
+fn reply(status: u16, bytes: &[u8]) -> Result<Reply, Failure> {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
-    Reply { status, retry_after: None, body: body.to_vec() }
+    let mut body = Body::new();
+    body.push(bytes)?;
+    Ok(Reply { status, retry_after: None, body })
 }
 
 /// What the parameters of Nearby Search ask: the question, and which client it is about. One about a client stands at

@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr, time::Duration};
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -13,6 +13,10 @@ use crate::{
 /// How long to wait after a connection could not be taken, for example because all descriptors are in use: the
 /// listener stays readable all the while, and asking again at once would only burn the processor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How many connections may wait to be accepted. The system cuts this down to its own limit (`net.core.somaxconn`, 4,096 on
+/// most machines), so many clients can come back at the same moment.
+const BACKLOG: u32 = i32::MAX.cast_unsigned();
 
 /// An address that can't be listened at.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +30,10 @@ pub struct ListenError {
 }
 
 impl ListenError {
+    fn new(address: &Address, key: &'static str, server: &str, why: io::Error) -> ListenError {
+        ListenError { address: address.clone(), key, server: server.to_owned(), why }
+    }
+
     /// Whether somebody listens there already.
     pub(crate) fn is_in_use(&self) -> bool {
         self.why.kind() == io::ErrorKind::AddrInUse
@@ -51,19 +59,33 @@ pub(crate) async fn bind(
     key: &'static str,
     server: &str,
 ) -> Result<TcpListener, ListenError> {
-    let bound = TcpListener::bind((address.host(), address.port())).await;
-    bound.map_err(|why| ListenError { address: address.clone(), key, server: server.to_owned(), why })
+    open(address).await.map_err(|why| ListenError::new(address, key, server, why))
 }
 
 /// Whether `address` could be listened at now. It is listened at for a moment and let go.
 pub(crate) fn check(address: &Address, key: &'static str, server: &str) -> Result<(), ListenError> {
     let bound = std::net::TcpListener::bind((address.host(), address.port()));
-    bound.map(drop).map_err(|why| ListenError {
-        address: address.clone(),
-        key,
-        server: server.to_owned(),
-        why,
-    })
+    bound.map(drop).map_err(|why| ListenError::new(address, key, server, why))
+}
+
+/// A name may have several addresses; the first one that this machine can listen at is used.
+async fn open(address: &Address) -> io::Result<TcpListener> {
+    let mut failure = io::Error::new(io::ErrorKind::NotFound, "its name has no address");
+    for at in lookup_host((address.host(), address.port())).await? {
+        match open_at(at) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+fn open_at(at: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if at.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // Closed connections of the previous process linger in the system, and must not delay a restart.
+    socket.set_reuseaddr(true)?;
+    socket.bind(at)?;
+    socket.listen(BACKLOG)
 }
 
 /// The next connection, however long it takes; `None` when it is time to stop.

@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use proxyherd_core::types::ServerName;
 use tokio::{
     net::TcpListener,
-    signal::unix::Signal,
+    sync::Notify,
     time::{Instant, interval, sleep, timeout_at},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -188,10 +188,15 @@ impl Server {
 
     /// From here on the server keeps to its file: reads it again when it changes, or at each of `hangups`. `config`,
     /// with which it was started, was read with `overrides`.
-    pub fn follow(&self, config: Config, overrides: Overrides, hangups: Signal) {
-        let Some(peers) = self.peers.clone() else { return };
-        let watcher = Watcher::new(Arc::clone(&self.herd), peers, config, overrides);
-        self.link_tasks.spawn(watcher.run(hangups, self.stop_doors.clone()));
+    ///
+    /// The returned token is cancelled when the caller must stop the server because the file no longer names it.
+    pub fn follow(&self, config: Config, overrides: Overrides, hangups: Arc<Notify>) -> CancellationToken {
+        let removed = CancellationToken::new();
+        if let Some(peers) = self.peers.clone() {
+            let watcher = Watcher::new(Arc::clone(&self.herd), peers, config, overrides, removed.clone());
+            self.link_tasks.spawn(watcher.run(hangups, self.stop_doors.clone()));
+        }
+        removed
     }
 
     /// The server's handle.

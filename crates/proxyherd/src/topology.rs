@@ -1,21 +1,22 @@
 //! Keeps a running server with its file: when herd.toml changes, or SIGHUP asks, it is read again with what was set
 //! outside it at the start, and servers and links come and go. No client is dropped for it.
 //!
-//! A file that is wrong, is another herd's or another kind of links', or has this server no more, changes nothing. What is
-//! read once at the start waits for the next one, and the log says so. Which links there are is the file's to say; how
-//! they are made and ended, `peer`'s.
+//! A file that is wrong, or is of another herd or another kind of links, changes nothing. Settings that are read once at the
+//! start wait for the next start, and the log says so. A file that no longer names this server ends it after a grace period,
+//! unless the file says `removed = "stay"` or names the server again in time; its links stay as they are until then. The file
+//! decides which links there are; `peer` makes and ends them.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{
-    signal::unix::Signal,
+    sync::Notify,
     task::spawn_blocking,
-    time::{MissedTickBehavior, interval},
+    time::{Instant, MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::{Config, Difference, LinkChange, LoadError, Overrides},
+    config::{Config, Difference, LinkChange, LoadError, Overrides, Removed},
     credentials,
     herd::Herd,
     log::{LogLevel, Subject},
@@ -26,6 +27,9 @@ use crate::{
 /// How often the file is looked at. It is read once it has stayed the same from one look to the next: whoever writes it
 /// bit by bit has then written the last.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long a server keeps running after its file stopped naming it. Load balancers and operators can notice in this time,
+/// and a mistake can be corrected.
+const REMOVED_GRACE: Duration = Duration::from_secs(5);
 /// Most mistakes of one file that are told one by one; `check` tells all.
 const MISTAKES_TOLD_MAX: usize = 20;
 
@@ -42,17 +46,40 @@ pub(crate) struct Watcher {
     content: Option<Result<String, String>>,
     /// Keys of which the log has said that they wait for the next start.
     waiting: Vec<&'static str>,
+    /// What the file says to do while it does not name this server; `None` while it does.
+    removed: Option<Removed>,
+    /// When the server ends because of that.
+    ends_at: Option<Instant>,
+    /// Cancelled when the server is to end because of that.
+    leave: CancellationToken,
 }
 
 impl Watcher {
-    /// A watcher of a server that was started with `config`, which was read with `overrides`.
-    pub(crate) fn new(herd: Arc<Herd>, peers: Peers, config: Config, overrides: Overrides) -> Watcher {
-        let (started, current) = (config.clone(), config);
-        Watcher { herd, peers, overrides, started, current, content: None, waiting: Vec::new() }
+    /// A watcher of a server that was started with `config`, which was read with `overrides`. It cancels `leave` when the
+    /// server is to end because the file no longer names it.
+    pub(crate) fn new(
+        herd: Arc<Herd>,
+        peers: Peers,
+        config: Config,
+        overrides: Overrides,
+        leave: CancellationToken,
+    ) -> Watcher {
+        Watcher {
+            herd,
+            peers,
+            overrides,
+            started: config.clone(),
+            current: config,
+            content: None,
+            waiting: Vec::new(),
+            removed: None,
+            ends_at: None,
+            leave,
+        }
     }
 
     /// Follows the file, and `hangups`, until `stop`.
-    pub(crate) async fn run(mut self, mut hangups: Signal, stop: CancellationToken) {
+    pub(crate) async fn run(mut self, hangups: Arc<Notify>, stop: CancellationToken) {
         let _pulse = self.herd.health.pulse("following the configuration");
         let mut looks = interval(LOOK_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -60,7 +87,7 @@ impl Watcher {
         loop {
             let is_asked = tokio::select! {
                 () = stop.cancelled() => return,
-                Some(()) = hangups.recv() => true,
+                () = hangups.notified() => true,
                 _ = looks.tick() => false,
             };
             let looked = stop.run_until_cancelled(stamp_of(self.started.path.clone()));
@@ -72,8 +99,17 @@ impl Watcher {
                 if stop.run_until_cancelled(self.follow(is_asked)).await.is_none() {
                     return;
                 }
+            } else if self.is_time_to_leave() {
+                return self.leave.cancel();
             }
         }
+    }
+
+    /// Whether this server is to end now because the file no longer names it: the grace period is over, or all links are
+    /// down, so no other server hears what its clients report.
+    fn is_time_to_leave(&self) -> bool {
+        let is_heard = || self.herd.links.all().iter().any(|link| link.state().up_since.is_some());
+        self.ends_at.is_some_and(|ends_at| Instant::now() >= ends_at || !is_heard())
     }
 
     /// Reads the file and does as it says. Who has asked is told what came of it in any case.
@@ -101,14 +137,6 @@ impl Watcher {
 
     async fn take(&mut self, config: Config, is_asked: bool) {
         let name = self.herd.name().clone();
-        if config.server(name.as_str()).is_none() {
-            self.refuse(&config, &format!(
-                "it has no server {name} any more. Neighbors with this file end their links with it, and what it takes \
-                 from then on stays here: to take {name} out of the herd, put it back into the file, end this process \
-                 with SIGTERM, and take it out then"
-            ));
-            return;
-        }
         // Links can't be made as another herd's, nor in the clear where the file no longer says so.
         if (&config.herd.id, &config.herd.tls) != (&self.started.herd.id, &self.started.herd.tls) {
             self.refuse(
@@ -117,15 +145,56 @@ impl Watcher {
             );
             return;
         }
+        if config.server(name.as_str()).is_none() {
+            return self.be_removed(&config, is_asked);
+        }
+        let was_removed = self.removed.take().is_some();
+        if was_removed {
+            self.ends_at = None;
+            self.herd.set_removed(false);
+            let path = config.path.display();
+            self.tell(LogLevel::Info, &format!("{path} names this server again: it keeps running"));
+        }
         if config.warnings != self.current.warnings {
             config.warnings.iter().for_each(|warning| self.tell(LogLevel::Warn, &warning.told()));
         }
         let has_changed = self.change_topology(&config).await;
         let is_told = self.tell_waiting(self.started.waiting(&config, name.as_str()));
-        if is_asked && !has_changed && !is_told {
-            self.tell(LogLevel::Info, &format!("{} read anew: nothing has changed", config.path.display()));
+        if is_asked && !has_changed && !is_told && !was_removed {
+            self.tell_unchanged(&config);
         }
         self.current = config;
+    }
+
+    /// The file no longer names this server. Its links stay up: its neighbors keep them until it has ended.
+    fn be_removed(&mut self, config: &Config, is_asked: bool) {
+        let wish = config.herd.removed;
+        if self.removed == Some(wish) {
+            if is_asked {
+                self.tell_unchanged(config);
+            }
+            return;
+        }
+        self.removed = Some(wish);
+        self.herd.set_removed(true);
+        self.ends_at = (wish == Removed::Stop).then(|| Instant::now() + REMOVED_GRACE);
+        let next = match wish {
+            Removed::Stop => format!(
+                "this server ends in {} s, as at SIGTERM, unless the file names it again",
+                REMOVED_GRACE.as_secs()
+            ),
+            Removed::Stay => {
+                "it keeps running, as `removed` in [herd] says; its neighbors end their links with it and no \
+                              longer hear what its clients report"
+                    .to_owned()
+            }
+        };
+        let (path, name) = (config.path.display(), self.herd.name());
+        self.tell(LogLevel::Warn, &format!("{path} no longer names {name}: {next}"));
+    }
+
+    fn tell_unchanged(&self, config: &Config) {
+        self.tell(LogLevel::Info, &format!("{} read anew: nothing has changed", config.path.display()));
     }
 
     fn refuse(&self, config: &Config, why: &str) {

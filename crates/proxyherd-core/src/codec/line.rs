@@ -69,6 +69,9 @@ pub enum Line<'a> {
     Command(Command<'a>),
     /// A report that can't be read: answer with [`write_invalid`].
     InvalidReport,
+    /// The request line of HTTP: answer with [`write_invalid`], close the connection, and read nothing behind the line. A
+    /// web page can make a browser send any bytes as the body of a request; they must not count as reports.
+    HttpRequest,
     /// Not a command: answer with [`write_invalid`].
     Invalid,
 }
@@ -87,10 +90,37 @@ pub fn parse(line: &[u8]) -> Line<'_> {
     let mut fields = Fields::of(line);
     let Some(name) = fields.next() else { return Line::Blank };
     match name {
-        b"IAMAT" => parse_iamat(fields).unwrap_or(Line::InvalidReport),
-        b"WHATSAT" => parse_whatsat(fields).unwrap_or(Line::Invalid),
-        _ => Line::Invalid,
+        b"IAMAT" => parse_iamat(fields).unwrap_or_else(|| invalid(line, Line::InvalidReport)),
+        b"WHATSAT" => parse_whatsat(fields).unwrap_or_else(|| invalid(line, Line::Invalid)),
+        _ => invalid(line, Line::Invalid),
     }
+}
+
+/// Classifies a line that is not a valid command: an HTTP request line (its method may have any name), or `otherwise`.
+/// Valid commands never reach this, so the check costs them nothing.
+#[cold]
+fn invalid<'a>(line: &[u8], otherwise: Line<'a>) -> Line<'a> {
+    if is_http_request(line) { Line::HttpRequest } else { otherwise }
+}
+
+/// Whether the line is `METHOD target HTTP/d.d` (RFC 9112, section 3). Web servers tolerate other white space between the
+/// parts and spaces within the target, so this check does too.
+fn is_http_request(line: &[u8]) -> bool {
+    let line = line.trim_ascii();
+    let Some((rest, version)) = line.split_last_chunk::<8>() else { return false };
+    let [b'H', b'T', b'T', b'P', b'/', major, b'.', minor] = version else { return false };
+    let mut fields = Fields::of(rest);
+    let method = fields.next().unwrap_or_default();
+    major.is_ascii_digit()
+        && minor.is_ascii_digit()
+        && rest.last().is_some_and(|&byte| is_white_space(byte))
+        && method.iter().all(|&byte| is_token(byte))
+        && fields.next().is_some()
+}
+
+/// A byte of a token (RFC 9110, section 5.6.2).
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 fn parse_iamat(mut fields: Fields<'_>) -> Option<Line<'_>> {
@@ -269,7 +299,7 @@ mod tests {
             }
             Line::Command(Command::Report(_)) => unreachable!("the line codec keeps a report's texts"),
             Line::Blank => Some("blank".to_owned()),
-            Line::Invalid | Line::InvalidReport => None,
+            Line::Invalid | Line::InvalidReport | Line::HttpRequest => None,
         };
         assert_eq!(answer.as_deref(), read, "{line:?}");
     }
@@ -325,6 +355,50 @@ mod tests {
         }
         check(&format!("IAMAT {} +1+1 1", "x".repeat(257)), None);
         check(&format!("WHATSAT {} 1 1", "x".repeat(257)), None);
+    }
+
+    #[test]
+    fn the_request_line_of_http_is_known_whatever_its_method() {
+        let is_http = |line: &str| parse(line.as_bytes()) == Line::HttpRequest;
+        for line in [
+            "GET / HTTP/1.1",
+            "POST /x?y=%0AIAMAT HTTP/1.1\r",
+            "OPTIONS * HTTP/1.0",
+            "PRI * HTTP/2.0\r",
+            "CONNECT riley:12000 HTTP/1.1 \t",
+            " \tGET\t/  HTTP/9.9",
+            "GET /a b HTTP/1.1",
+            "IAMAT / HTTP/1.1",
+            "WHATSAT kiwi HTTP/1.1",
+            "IAMAT kiwi +1+1 1 HTTP/1.1",
+            "M-SEARCH * HTTP/1.1",
+            "GET /\u{7fff} HTTP/1.1",
+        ] {
+            assert!(is_http(line), "{line:?}");
+        }
+        for line in [
+            "",
+            "HTTP/1.1",
+            "GET HTTP/1.1",
+            "/ HTTP/1.1",
+            "GET /",
+            "GET / HTTP/1.1x",
+            "GET / HTTP/1",
+            "GET / HTTP/11.1",
+            "GET / HTTP/1.x",
+            "GET / HTTP/x.1",
+            "GET / http/1.1",
+            "GET /HTTP/1.1",
+            "GET / xHTTP/1.1",
+            "G(T / HTTP/1.1",
+            "\u{e9} / HTTP/1.1",
+            "Host: HTTP/1.1",
+            "HTTP/1.1 200 OK",
+            "IAMAT HTTP/1.1 +1+1 1",
+            "WHATSAT HTTP/1.1 10 5",
+        ] {
+            assert!(!is_http(line), "{line:?}");
+        }
     }
 
     #[test]

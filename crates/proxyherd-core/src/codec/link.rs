@@ -39,6 +39,8 @@ const MARKER: u8 = 6;
 const HEARTBEAT: u8 = 7;
 /// From here on the types of version 2.
 const OFFSET: u8 = 8;
+/// Optional in every version.
+const NAMESAKE: u8 = 32;
 
 /// Bytes of one entry of a vector or marker: index and sequence.
 const COVERED_LEN: usize = 2 + 8;
@@ -114,6 +116,8 @@ pub enum Frame<'a> {
     },
     /// The sender does not want to be told of changes.
     Prune,
+    /// Another process runs under the receiver's name and also dials the sender; this is its incarnation.
+    Namesake(u64),
     /// A type that this version does not know and need not.
     Skipped,
 }
@@ -182,6 +186,7 @@ pub fn decode(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, FrameError> {
             decode_covered(&mut reader).map(|covered| Frame::Graft { covered, is_once: flags & ONCE != 0 })
         }
         PRUNE => Some(Frame::Prune),
+        NAMESAKE => reader.u64().map(Frame::Namesake),
         _ if flags & OPTIONAL != 0 => return Ok(Some((Frame::Skipped, end))),
         unknown => return Err(FrameError::UnknownType(unknown)),
     };
@@ -208,6 +213,7 @@ fn name_of(kind: u8) -> &'static str {
         IHAVE => "IHAVE",
         GRAFT => "GRAFT",
         PRUNE => "PRUNE",
+        NAMESAKE => "NAMESAKE",
         _ => "unknown",
     }
 }
@@ -492,6 +498,11 @@ impl Encoder {
         self.frame(OFFSET, 0, |out| put_u64(out, offset_ns.cast_unsigned()));
     }
 
+    /// Encodes that another process runs under the neighbor's name, with that process's incarnation.
+    pub fn namesake(&mut self, incarnation: u64) {
+        self.frame(NAMESAKE, OPTIONAL, |out| put_u64(out, incarnation));
+    }
+
     pub(super) fn frame(&mut self, kind: u8, flags: u8, write_body: impl FnOnce(&mut Vec<u8>)) {
         let start = self.out.len();
         self.out.extend_from_slice(&[0, 0, kind, flags]);
@@ -573,6 +584,7 @@ mod tests {
         encoder.record(index, 14, &data(Kind(200), b"of a later version"));
         encoder.marker(15, &[(index, 13)]);
         encoder.heartbeat(1_621_464_827_959_498_503);
+        encoder.namesake(8);
         encoder.bytes().to_vec()
     }
 
@@ -600,7 +612,7 @@ mod tests {
         assert!(!encoder.is_empty());
         let (frames, end) = frames(&bytes);
         assert_eq!(end, Ok(0));
-        assert_eq!(frames.len(), 9);
+        assert_eq!(frames.len(), 10);
         assert_eq!(frames[0], Frame::Hello(hello()));
         assert_eq!(frames[1], Frame::Refusal("another herd"));
         assert_eq!(frames[2], Frame::Origin { index: 0, origin: origin("Riley") });
@@ -614,6 +626,7 @@ mod tests {
         let record = data(Kind(200), b"of a later version");
         assert_eq!(frames[6], Frame::Record { origin: 0, seq: 14, record });
         assert_eq!(frames[8], Frame::Heartbeat(1_621_464_827_959_498_503));
+        assert_eq!(frames[9], Frame::Namesake(8));
     }
 
     #[test]
@@ -713,6 +726,7 @@ mod tests {
             (IHAVE, "IHAVE"),
             (GRAFT, "GRAFT"),
             (PRUNE, "PRUNE"),
+            (NAMESAKE, "NAMESAKE"),
         ];
         for (kind, name) in names {
             assert_eq!(decode(&[1, 0, kind, 0, 0xff]), Err(FrameError::Length(name)));

@@ -49,6 +49,9 @@ pub enum Refused {
     /// The other end dials where this end is to.
     #[error("{1} dials {0}, and not the other way round: both have to read the same configuration")]
     WrongEnd(ServerName, ServerName),
+    /// Two processes run as one server. The one with this incarnation has the link and keeps it.
+    #[error("two processes run as {0}, and the other one has this link: stop one of them")]
+    Namesake(ServerName, u64),
     /// Another server answers at a neighbour's address.
     #[error("{0} answers where {1} should be: look at the addresses in the configuration")]
     OtherServer(ServerName, ServerName),

@@ -185,6 +185,10 @@ impl Incoming {
                 *wake = wake.and(map.prune(self.link));
                 Ok(())
             }
+            Frame::Namesake(incarnation) => {
+                map.hear_of_namesake(incarnation);
+                Ok(())
+            }
             Frame::Leaves(leaves) => {
                 *wake = wake.and(map.answer_leaves(self.link, shard_index(leaves.level.shard)?, &leaves));
                 Ok(())

@@ -94,6 +94,12 @@ impl Map {
         beat.offset_ns.store(offset_ns, Relaxed);
     }
 
+    /// Records the clock offset, in nanoseconds, for which the link at `link` was refused: positive if the neighbor's clock
+    /// is ahead. [`Map::clock_offset_ns`] returns it until the link comes up.
+    pub fn note_refused_clock(&self, link: LinkId, offset_ns: i64) {
+        self.beats[link.index()].offset_ns.store(offset_ns, Relaxed);
+    }
+
     /// By how much the clock of the neighbour at `link` is surely off from this server's, nanoseconds: ahead, or, if
     /// negative, behind.
     pub fn clock_offset_ns(&self, link: LinkId) -> i64 {

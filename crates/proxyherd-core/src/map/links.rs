@@ -161,6 +161,11 @@ impl Map {
         self.tree.lock().has_namesake()
     }
 
+    /// A neighbor says that another process runs under this server's name, with this incarnation.
+    pub fn hear_of_namesake(&self, incarnation: u64) {
+        self.tree.lock().hear_of_namesake(incarnation);
+    }
+
     /// The servers among which the spanning tree is, this one among them.
     pub fn tree_servers(&self) -> Vec<ServerName> {
         self.tree.lock().reached()

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Place, Text, json};
+use super::{Place, Text, Verbatim, json};
 
 /// The answer to a question about places.
 #[derive(Clone, Debug, PartialEq)]
@@ -11,6 +11,8 @@ pub struct Answer {
     pub html_attributions: Cow<'static, [Text]>,
     /// What was found, in the provider's order.
     pub places: Vec<Place>,
+    /// Results that were found by a provider that tells them the same way; they are printed behind `places`.
+    pub passed_on: Vec<Verbatim>,
     /// How it went.
     pub status: Status,
     /// Why it went wrong, for the one who asked.
@@ -28,6 +30,7 @@ impl Answer {
             html_attributions: html_attributions.into(),
             status: if places.is_empty() { Status::ZeroResults } else { Status::Ok },
             places,
+            passed_on: Vec::new(),
             error_message: None,
             info_messages: Vec::new(),
             next_page_token: None,
@@ -39,6 +42,7 @@ impl Answer {
         Answer {
             html_attributions: Cow::Borrowed(&[]),
             places: Vec::new(),
+            passed_on: Vec::new(),
             status,
             error_message: Some(error_message.into()),
             info_messages: Vec::new(),
@@ -46,10 +50,10 @@ impl Answer {
         }
     }
 
-    /// Appends the answer as Nearby Search (Legacy) JSON, with the first `limit` places at most.
+    /// Appends the answer as Nearby Search (Legacy) JSON, with the first `limit` results at most.
     ///
-    /// The status stays what it is however many places are cut. Keys stand in alphabetical order as in
-    /// Google's own answers, the indent is three spaces, ` : ` stands between key and value; there is no
+    /// The status stays what it is however many results are cut. Keys stand in alphabetical order as in
+    /// Google's own answers (those of a result that is passed on in their own order), the indent is three spaces, ` : ` stands between key and value; there is no
     /// empty line anywhere and no newline at the end.
     pub fn write_json(&self, limit: usize, out: &mut Vec<u8>) {
         json::write_answer(self, limit, out);

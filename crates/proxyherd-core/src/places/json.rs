@@ -5,7 +5,7 @@
 
 use std::io::Write;
 
-use super::{Answer, Photo, Place, PlusCode, Point, Text};
+use super::{Answer, Photo, Place, PlusCode, Point, Text, Verbatim};
 
 /// Starts a member of an object: line break, indent by depth, key and the colon between.
 macro_rules! key {
@@ -43,8 +43,10 @@ macro_rules! line {
 const PLACE_LEN_USUAL: usize = 1024;
 
 pub(super) fn write_answer(answer: &Answer, limit: usize, out: &mut Vec<u8>) {
-    let places = &answer.places[..limit.min(answer.places.len())];
-    out.reserve(512 + places.len() * PLACE_LEN_USUAL);
+    let count = limit.min(answer.places.len() + answer.passed_on.len());
+    let places = answer.places.iter().map(Found::Place);
+    let results = places.chain(answer.passed_on.iter().map(Found::PassedOn)).take(count);
+    out.reserve(512 + count * PLACE_LEN_USUAL);
     out.push(b'{');
     if let Some(message) = &answer.error_message {
         push(out, key!(1, "error_message"));
@@ -59,10 +61,24 @@ pub(super) fn write_answer(answer: &Answer, limit: usize, out: &mut Vec<u8>) {
     }
     push_optional(out, concat!(",", key!(1, "next_page_token")), answer.next_page_token.as_deref());
     push(out, concat!(",", key!(1, "results")));
-    push_list(out, places, line!(2), line!(1), push_place);
+    push_list(out, results, line!(2), line!(1), push_result);
     push(out, concat!(",", key!(1, "status"), "\""));
     push(out, answer.status.as_str());
     push(out, concat!("\"", line!(0), "}"));
+}
+
+/// One result, from either of an answer's lists.
+#[derive(Clone, Copy)]
+enum Found<'a> {
+    Place(&'a Place),
+    PassedOn(&'a Verbatim),
+}
+
+fn push_result(out: &mut Vec<u8>, found: Found<'_>) {
+    match found {
+        Found::Place(place) => push_place(out, place),
+        Found::PassedOn(result) => push(out, result.as_str()),
+    }
 }
 
 fn push_place(out: &mut Vec<u8>, place: &Place) {
@@ -182,20 +198,22 @@ fn push_texts(out: &mut Vec<u8>, texts: &[Text], inner: &str, outer: &str) {
 }
 
 /// An array, each item on a line of its own; an empty one stays on its line.
-fn push_list<T>(out: &mut Vec<u8>, items: &[T], inner: &str, outer: &str, item: impl Fn(&mut Vec<u8>, &T)) {
+fn push_list<T>(
+    out: &mut Vec<u8>,
+    items: impl IntoIterator<Item = T>,
+    inner: &str,
+    outer: &str,
+    item: impl Fn(&mut Vec<u8>, T),
+) {
     out.push(b'[');
-    let Some((first, rest)) = items.split_first() else {
-        out.push(b']');
-        return;
-    };
-    push(out, inner);
-    item(out, first);
-    for next in rest {
-        out.push(b',');
+    let mut is_empty = true;
+    for next in items {
+        push(out, if is_empty { "" } else { "," });
         push(out, inner);
         item(out, next);
+        is_empty = false;
     }
-    push(out, outer);
+    push(out, if is_empty { "" } else { outer });
     out.push(b']');
 }
 

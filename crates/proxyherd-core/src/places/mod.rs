@@ -1,8 +1,8 @@
 //! Questions about places and their answers, whichever provider gives them.
 //!
-//! A [`Query`] asks what lies around a point, an [`Answer`] holds the [`Place`]s that were found and prints
-//! itself as Nearby Search (Legacy) JSON, and [`Separation`] and [`Nearest`] rank what a provider has at
-//! hand. Nothing here depends on the machine, so every server ranks and prints the same places alike. The rules of
+//! A [`Query`] asks what lies around a point. An [`Answer`] holds the [`Place`]s that were found, or [`Verbatim`] results
+//! of a provider that speaks Nearby Search (Legacy) itself, and prints itself as that JSON. [`Separation`] and
+//! [`Nearest`] rank what a provider has at hand. Nothing here depends on the machine, so every server ranks and prints the same places alike. The rules of
 //! asking over a network are here too: which questions share an answer ([`Key`], [`Grid`]), how long it serves
 //! ([`Ages`]), and when a provider is left alone ([`Breaker`], [`Rate`]). This module does not know who answers, or
 //! which protocol an answer leaves by.
@@ -22,6 +22,7 @@ mod query;
 mod rate;
 #[cfg(test)]
 mod round_trip;
+mod verbatim;
 mod weight;
 
 pub use ages::{Ages, Freshness};
@@ -35,3 +36,4 @@ pub use nearest::Nearest;
 pub use place::{BusinessStatus, Geometry, Photo, Place, PlusCode, Point, Rating, Text, Viewport, place_id};
 pub use query::{Query, Rank, Wish};
 pub use rate::Rate;
+pub use verbatim::Verbatim;

@@ -24,9 +24,10 @@ pub struct Query {
 }
 
 /// What a question says of the places that are wanted, beyond where they lie. Texts are at most
-/// [`WISH_TEXT_LEN_MAX`] bytes each and not empty.
+/// [`WISH_TEXT_LEN_MAX`] bytes each, the page token at most [`PAGE_TOKEN_LEN_MAX`], and not empty.
 ///
 /// [`WISH_TEXT_LEN_MAX`]: crate::limits::WISH_TEXT_LEN_MAX
+/// [`PAGE_TOKEN_LEN_MAX`]: crate::limits::PAGE_TOKEN_LEN_MAX
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Wish {
     /// One of Google's types, such as `restaurant`.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Answer, Photo, Place, PlusCode, Text};
+use super::{Answer, Photo, Place, PlusCode, Text, Verbatim};
 
 impl Answer {
     /// How much memory it takes, bytes, with all that it points to and owns.
@@ -12,6 +12,8 @@ impl Answer {
             + texts(&self.html_attributions)
             + self.places.capacity() * size_of::<Place>()
             + self.places.iter().map(owned_by).sum::<usize>()
+            + self.passed_on.capacity() * size_of::<Verbatim>()
+            + self.passed_on.iter().map(|result| result.as_str().len()).sum::<usize>()
             + self.info_messages.capacity() * size_of::<Text>()
             + self.info_messages.iter().chain(rest).map(text).sum::<usize>()
     }
@@ -98,6 +100,10 @@ mod tests {
         for answer in [
             Answer { html_attributions: vec![long()].into(), ..Answer::found(vec![place()], vec![]) },
             Answer { error_message: Some(long()), ..Answer::found(vec![place()], vec![]) },
+            Answer {
+                passed_on: vec![Verbatim::new(&format!("{:?}", long())).unwrap()],
+                ..Answer::found(vec![place()], vec![])
+            },
             Answer { info_messages: vec![long()], ..Answer::found(vec![place()], vec![]) },
             Answer { next_page_token: Some(long()), ..Answer::found(vec![place()], vec![]) },
         ] {

@@ -92,7 +92,7 @@ fn check_places(config: &Config) -> impl Iterator<Item = Finding> {
     let places = &config.places;
     let names = once(places.provider).chain(places.fallback.iter().copied());
     names
-        .filter_map(move |name| provider::open(name, places).err())
+        .filter_map(move |name| provider::open(name, places, &ServerLog::discard()).err())
         .map(|error| Finding::Error(error.to_string()))
 }
 

@@ -22,6 +22,7 @@ use std::{
 
 use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser, Subcommand};
+use tokio::runtime::Runtime;
 
 use crate::config::{Config, LoadError, Overrides};
 
@@ -141,9 +142,10 @@ struct ConfigurationError(String);
 
 /// Does what the command line says, and returns how it went.
 pub fn run() -> ExitCode {
+    let beginning = serve::Beginning::of(std::env::args_os().nth(1).as_deref());
     let done = match CommandLine::parse().command {
         Command::Demo(args) => demo::run(&args),
-        Command::Serve(args) => serve::run(&args),
+        Command::Serve(args) => serve::run(&args, beginning),
         Command::Init(args) => init::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Client(args) => client::run(&args),
@@ -160,8 +162,15 @@ pub fn run() -> ExitCode {
 
 /// Runs what a command does on all processors until it is done.
 fn block_on(done: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    block_on_with(runtime()?, done)
+}
+
+fn runtime() -> anyhow::Result<Runtime> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = runtime.context("the operating system gave no threads")?;
+    runtime.context("the operating system gave no threads")
+}
+
+fn block_on_with(runtime: Runtime, done: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     let outcome = runtime.block_on(done);
     // A name that is being resolved, or a disk that does not answer, holds up no end.
     runtime.shutdown_background();

@@ -1,8 +1,11 @@
 //! `proxyherd serve`: one server of the herd, in the foreground.
 
-use std::pin::pin;
+use std::{ffi::OsStr, io, io::Write as _};
 
-use super::{ConfigArgs, ConfigurationError, SetArgs, UsageError, heading, signals};
+use anyhow::Context as _;
+use tokio::{runtime::Runtime, task::spawn_blocking};
+
+use super::{ConfigArgs, ConfigurationError, SetArgs, UsageError, heading, signals::Asked};
 use crate::{
     admission::descriptors,
     config::{Config, Overrides, Server as ServerConfig},
@@ -29,6 +32,8 @@ const AFTER_HELP: &str = concat!(
 /// When every listener is up it prints one line that starts with `ready`. SIGTERM or Ctrl-C lets the clients that
 /// are being answered finish, and ends it within 10 seconds. When the file changes, or at SIGHUP, it is read again:
 /// servers and links come and go, and no client is dropped; a file that is wrong changes nothing, and the log says why.
+/// A server that the file no longer names ends a few seconds later, as at SIGTERM, unless the file says
+/// `removed = "stay"`. SIGUSR1 reopens the log file, for logrotate.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {
@@ -43,32 +48,63 @@ pub(super) struct Args {
     pub(super) set: SetArgs,
 }
 
+/// The runtime and the signal handlers, set up before anything else so that signals of the first milliseconds are kept.
+pub(super) struct Beginning {
+    runtime: Runtime,
+    asked: Asked,
+}
+
+impl Beginning {
+    /// Sets up both if `command` is `serve`. Parsing the command line comes later: until then a signal would end the process.
+    pub(super) fn of(command: Option<&OsStr>) -> Option<anyhow::Result<Beginning>> {
+        command.is_some_and(|command| command == "serve").then(Beginning::new)
+    }
+
+    fn new() -> anyhow::Result<Beginning> {
+        let runtime = super::runtime()?;
+        let asked = Asked::on(&runtime).context("the operating system gave no signals")?;
+        Ok(Beginning { runtime, asked })
+    }
+}
+
 /// Runs the server until it is asked to end.
-pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+pub(super) fn run(args: &Args, beginning: Option<anyhow::Result<Beginning>>) -> anyhow::Result<()> {
+    let Beginning { runtime, asked } = beginning.unwrap_or_else(Beginning::new)?;
     let overrides = Overrides::from_process(args.set.set.iter().cloned());
     let config = super::load_with(&args.config, &overrides)?;
     let name = named(&config, &args.name)?.name.clone();
     descriptors::raise_limit();
-    super::block_on(serve(config, overrides, name.as_str()))
+    super::block_on_with(runtime, serve(config, overrides, name.as_str(), asked))
 }
 
-async fn serve(config: Config, overrides: Overrides, name: &str) -> anyhow::Result<()> {
-    let mut asked_to_end = pin!(signals::asked_to_end()?);
-    let hangups = signals::hangups()?;
+async fn serve(config: Config, overrides: Overrides, name: &str, asked: Asked) -> anyhow::Result<()> {
     let started = tokio::select! {
         started = Server::start(&config, name) => started,
-        () = &mut asked_to_end => return Ok(()),
+        () = asked.to_end.cancelled() => return Ok(()),
     };
     let server = started.map_err(|error| match error {
         StartError::Credentials(_) | StartError::Places(_) => ConfigurationError(error.to_string()).into(),
         _ => anyhow::Error::from(error),
     })?;
-    server.follow(config, overrides, hangups);
-    println!("ready: {name} takes clients at {}", server.addresses().line);
-    asked_to_end.await;
-    signals::end_at_once_when_asked_again()?;
+    let removed = server.follow(config, overrides, asked.to_read_files);
+    // Nobody may be reading the output, so serving does not wait until it is written.
+    let ready = format!("ready: {name} takes clients at {}", server.addresses().line);
+    drop(spawn_blocking(move || say(&ready)));
+    loop {
+        tokio::select! {
+            () = asked.to_end.cancelled() => break,
+            () = removed.cancelled() => break,
+            () = asked.to_reopen_log.notified() => server.herd().log.reopen(),
+        }
+    }
     server.stop().await;
     Ok(())
+}
+
+/// Prints a line. A failure is ignored: the server works without its output.
+fn say(line: &str) {
+    let mut out = io::stdout().lock();
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
 /// The server of that name; a name that is none is a mistake of whoever typed it.

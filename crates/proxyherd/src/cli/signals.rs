@@ -1,21 +1,27 @@
-//! Being asked to end: Ctrl-C or SIGTERM, once for a clean end, twice for one at once. And SIGHUP, which does not end.
+//! Signals to the commands that keep running. Ctrl-C or SIGTERM ends them cleanly; a second one ends them at once. `serve`
+//! also reads its files again at SIGHUP and reopens its log file at SIGUSR1.
 
-use std::io;
+use std::{io, sync::Arc};
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    runtime::Runtime,
+    signal::unix::{Signal, SignalKind, signal},
+    sync::Notify,
+};
+use tokio_util::sync::CancellationToken;
 
 /// How a process ends that was told twice: as one that SIGTERM has killed.
 const KILLED_BY_SIGTERM: i32 = 128 + 15;
 
 /// Resolves when the process is asked to end. From when this returns, signals no longer end it by themselves.
 pub(super) fn asked_to_end() -> io::Result<impl Future<Output = ()>> {
-    let mut signals = Signals::new()?;
+    let mut signals = Ends::new()?;
     Ok(async move { signals.next().await })
 }
 
 /// From here on, being asked to end does so without further ado.
 pub(super) fn end_at_once_when_asked_again() -> io::Result<()> {
-    let mut signals = Signals::new()?;
+    let mut signals = Ends::new()?;
     tokio::spawn(async move {
         signals.next().await;
         std::process::exit(KILLED_BY_SIGTERM);
@@ -23,22 +29,63 @@ pub(super) fn end_at_once_when_asked_again() -> io::Result<()> {
     Ok(())
 }
 
-/// SIGHUP, which asks to read again what was read. From when this returns, it no longer ends the process.
-pub(super) fn hangups() -> io::Result<Signal> {
-    signal(SignalKind::hangup())
+/// What signals have asked of a server. Each request is kept until the server attends to it, except a second request to
+/// end: that ends the process at once.
+#[derive(Clone)]
+pub(super) struct Asked {
+    /// Cancelled by the first SIGTERM or SIGINT.
+    pub(super) to_end: CancellationToken,
+    /// Notified by each SIGHUP.
+    pub(super) to_read_files: Arc<Notify>,
+    /// Notified by each SIGUSR1.
+    pub(super) to_reopen_log: Arc<Notify>,
 }
 
-struct Signals {
+impl Asked {
+    /// Handles the signals of this process from now on, in a task of `runtime`. SIGUSR2 and SIGALRM, which would kill the
+    /// process by default, do nothing.
+    pub(super) fn on(runtime: &Runtime) -> io::Result<Asked> {
+        let _entered = runtime.enter();
+        let ends = Ends::new()?;
+        let [hangup, reopen] = [signal(SignalKind::hangup())?, signal(SignalKind::user_defined1())?];
+        for ignored in [SignalKind::user_defined2(), SignalKind::alarm()] {
+            // The handler stays installed after its receiver is dropped.
+            drop(signal(ignored)?);
+        }
+        let asked = Asked {
+            to_end: CancellationToken::new(),
+            to_read_files: Arc::default(),
+            to_reopen_log: Arc::default(),
+        };
+        runtime.spawn(asked.clone().listen(ends, hangup, reopen));
+        Ok(asked)
+    }
+
+    async fn listen(self, mut ends: Ends, mut hangup: Signal, mut reopen: Signal) {
+        loop {
+            tokio::select! {
+                () = ends.next() => {
+                    if self.to_end.is_cancelled() {
+                        std::process::exit(KILLED_BY_SIGTERM);
+                    }
+                    self.to_end.cancel();
+                }
+                _ = hangup.recv() => self.to_read_files.notify_one(),
+                _ = reopen.recv() => self.to_reopen_log.notify_one(),
+            }
+        }
+    }
+}
+
+/// Requests to end.
+struct Ends {
     interrupt: Signal,
     terminate: Signal,
 }
 
-impl Signals {
-    fn new() -> io::Result<Signals> {
-        Ok(Signals {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
+impl Ends {
+    fn new() -> io::Result<Ends> {
+        Ok(Ends { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
 
     async fn next(&mut self) {

@@ -47,7 +47,7 @@ pub use log::{Log, LogFormat, LogLevel};
 pub use overrides::{Overrides, VARIABLE_PREFIX};
 pub use places::{Asking, Cache, Google, KeySource, Mask, Places, Provider};
 pub use servers::{LINKS_PER_SERVER_MAX, Neighbor, Server};
-pub use settings::{Flood, Herd, Limits, Tls};
+pub use settings::{Flood, Herd, Limits, Removed, Tls};
 
 /// The longest file that is read, bytes. A longer one is refused: it is no configuration.
 const FILE_LEN_MAX: u64 = 4 * 1024 * 1024;

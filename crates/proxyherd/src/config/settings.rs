@@ -40,6 +40,17 @@ pub struct Herd {
     pub link_version: u16,
     /// Where clocks are further apart, there is no link.
     pub clock_offset_max: Duration,
+    /// What a running server does when this file no longer names it.
+    pub removed: Removed,
+}
+
+/// What a running server does when its file no longer names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removed {
+    /// It ends, as at SIGTERM.
+    Stop,
+    /// It keeps running, without links.
+    Stay,
 }
 
 /// By which links changes go.
@@ -92,6 +103,7 @@ impl Default for Herd {
             flood: Flood::Tree,
             link_version: HIGHEST,
             clock_offset_max: Duration::from_secs(60),
+            removed: Removed::Stop,
         }
     }
 }
@@ -134,6 +146,7 @@ pub(super) fn read_herd(mut section: Section<'_, '_>, base: &Path) -> Herd {
     let link_version = section.integer("link_version", 1..=HIGHEST.into(), default.link_version.into()).value;
     let clock_offset_max_s = default.clock_offset_max.as_secs();
     let clock_offset_max_s = section.integer("max_clock_offset_s", 1..=86_400, clock_offset_max_s).value;
+    let removed = section.choice("removed", &[("stop", Removed::Stop), ("stay", Removed::Stay)]);
     let tls = read_tls(&mut section, base);
     refuse_durability(&mut section);
     let data = section.parsed("data", "takes a directory", parse_path);
@@ -149,6 +162,7 @@ pub(super) fn read_herd(mut section: Section<'_, '_>, base: &Path) -> Herd {
         flood: flood.map_or(default.flood, |flood| flood.value),
         link_version: link_version as u16,
         clock_offset_max: Duration::from_secs(clock_offset_max_s),
+        removed: removed.map_or(default.removed, |removed| removed.value),
     }
 }
 

@@ -2,10 +2,11 @@
 
 use super::{Asking, Cache, Config, Google, Herd, Limits, Log, Places, Server};
 
-/// Takes a section apart, so that none of its values is left out, and notes the keys of those that differ.
+/// Takes a section apart, so that none of its values is left out, and notes the keys of those that differ. The value after
+/// `but` takes effect at once, so it is not compared.
 macro_rules! compare {
-    ($keys:ident, $before:expr, $after:expr, $type:ident { $($field:ident: $key:expr),* $(,)? }) => {
-        let ($type { $($field),* }, after) = ($before, $after);
+    ($keys:ident, $before:expr, $after:expr, $type:ident { $($field:ident: $key:expr),* $(,)? } $(but $now:ident)?) => {
+        let ($type { $($field,)* $($now: _)? }, after) = ($before, $after);
         $(if *$field != after.$field { $keys.push($key); })*
     };
 }
@@ -40,7 +41,7 @@ fn compare_herd(before: &Herd, after: &Herd, keys: &mut Vec<&'static str>) {
             flood: "herd.flood",
             link_version: "herd.link_version",
             clock_offset_max: "herd.max_clock_offset_s",
-        }
+        } but removed
     );
 }
 
@@ -206,6 +207,7 @@ mod tests {
         assert_eq!(waiting(&key), ["places.google.key_env or key_file"]);
         assert_eq!(waiting(&[("places.provider", "osm")]), ["places.provider"]);
         assert!(waiting(&[]).is_empty());
+        assert!(waiting(&[("herd.removed", "stay")]).is_empty(), "that is in force at once");
     }
 
     #[test]

@@ -6,12 +6,13 @@
 use std::{
     fs::File,
     io::{self, Read as _},
-    os::unix::fs::PermissionsExt as _,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
+use memchr::memmem;
 use proxyherd_core::types::ServerName;
 use rustls::{
     ClientConfig, ServerConfig,
@@ -36,8 +37,8 @@ pub(crate) const AUTHORITY_NAME: &str = "ca";
 const ALPN: &[u8] = b"proxyherd/1";
 /// The longest file that is read, bytes: some certificates in a row take a few thousand.
 const FILE_LEN_MAX: u64 = 256 * 1024;
-/// Whoever else can read a key can speak as the server.
-const OTHERS: u32 = 0o077;
+/// Some editors and tools begin a text file with this.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// Why a server has no credentials. Each names a file, and says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +60,11 @@ pub enum CredentialsError {
         why: io::Error,
     },
     /// Others can read the private key.
-    #[error("{path} can be read by others than its owner (mode {mode:04o}): chmod 600 {path}", path = path.display())]
+    #[error(
+        "{path} can be read by others than its owner (mode {mode:04o}): chmod 600 {path}; or leave it to root and let a \
+         group read it (chown root {path}, chmod 640 {path})",
+        path = path.display()
+    )]
     Exposed {
         /// The file.
         path: PathBuf,
@@ -212,9 +217,9 @@ impl Paths {
         certificates: &[CertificateDer<'static>],
     ) -> Result<PrivateKeyDer<'static>, CredentialsError> {
         let make = || Make::Server(self.server.clone());
-        let (bytes, mode) = read(&self.key, make)?;
-        if mode & OTHERS != 0 {
-            return Err(CredentialsError::Exposed { path: self.key.clone(), mode });
+        let (bytes, access) = read(&self.key, make)?;
+        if access.is_exposed() {
+            return Err(CredentialsError::Exposed { path: self.key.clone(), mode: access.mode });
         }
         let key = PrivateKeyDer::from_pem_slice(&bytes)
             .map_err(|_| CredentialsError::Empty { path: self.key.clone(), what: "private key" })?;
@@ -276,19 +281,45 @@ fn read_certificates(
     }
 }
 
-/// The file's bytes and mode.
-fn read(path: &Path, make: impl FnOnce() -> Make) -> Result<(Vec<u8>, u32), CredentialsError> {
+/// A file's owner and permissions.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Access {
+    pub(super) owner: u32,
+    pub(super) mode: u32,
+}
+
+impl Access {
+    /// Whether too many users can read or replace a private key; whoever can do so can speak as the server. If root owns the
+    /// file, its group may read it: Kubernetes (`fsGroup`) and Debian (`ssl-cert`) give a key to a server that way.
+    pub(super) fn is_exposed(self) -> bool {
+        let allowed = if self.owner == 0 { 0o740 } else { 0o700 };
+        self.mode & 0o777 & !allowed != 0
+    }
+}
+
+/// Reads a file. Byte order marks are left out wherever they stand, since files with marks may have been joined.
+fn read(path: &Path, make: impl FnOnce() -> Make) -> Result<(Vec<u8>, Access), CredentialsError> {
     let read = || {
         let file = File::open(path)?;
-        let mode = file.metadata()?.permissions().mode() & 0o7777;
+        let about = file.metadata()?;
         let mut bytes = Vec::new();
         file.take(FILE_LEN_MAX).read_to_end(&mut bytes)?;
-        Ok((bytes, mode))
+        Ok((without_marks(&bytes), Access { owner: about.uid(), mode: about.mode() & 0o7777 }))
     };
     read().map_err(|error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => CredentialsError::Missing { path: path.to_owned(), make: make() },
         _ => CredentialsError::Unreadable { path: path.to_owned(), why: error },
     })
+}
+
+fn without_marks(mut bytes: &[u8]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(bytes.len());
+    while let Some(at) = memmem::find(bytes, BYTE_ORDER_MARK) {
+        text.extend_from_slice(&bytes[..at]);
+        bytes = &bytes[at + BYTE_ORDER_MARK.len()..];
+    }
+    text.extend_from_slice(bytes);
+    text
 }
 
 fn trust(path: &Path, herd: String, authorities: &[CertificateDer<'_>]) -> Result<Trust, CredentialsError> {

@@ -92,6 +92,11 @@ impl Credentials {
         days_left(self.held().not_after_s, clock::now_s())
     }
 
+    /// Seconds until the certificate expires; negative once it has.
+    pub fn seconds_left(&self) -> i64 {
+        self.held().not_after_s.saturating_sub(clock::now_s())
+    }
+
     /// The day on which it expires, as `2027-11-24`.
     pub fn expires(&self) -> String {
         date(self.held().not_after_s)

@@ -1,6 +1,11 @@
 //! What the authority makes is believed, as long as it should be, and nothing else is.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+    path::PathBuf,
+    time::Duration,
+};
 
 use rustls::{
     crypto::ring,
@@ -10,7 +15,7 @@ use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 use webpki::KeyUsage;
 
-use super::{certificate::DAY_S, trust::Trust, *};
+use super::{certificate::DAY_S, files::Access, trust::Trust, *};
 
 /// Some time in 2026.
 const NOW_S: i64 = 1_795_461_363;
@@ -169,6 +174,58 @@ fn files_that_are_no_good_leave_what_is_in_use() {
         let error = credentials.reload().unwrap_err().to_string();
         assert!(error.contains(said), "{error}");
         assert!(matches!(credentials.days_left(), 199..=200));
+    }
+}
+
+#[test]
+fn byte_order_marks_before_pem_are_read_over() {
+    let (authority, made) = Authority::create("herd-1", clock::now_s()).unwrap();
+    let (_dir, dir) = dir_of(&authority, &made, "Riley");
+    for file in ["ca.pem", "Riley.pem", "Riley.key"] {
+        let text = fs::read_to_string(dir.join(file)).unwrap();
+        fs::write(dir.join(file), format!("\u{feff}{text}")).unwrap();
+        Credentials::open(&dir, &name("Riley")).unwrap();
+    }
+    // Two files joined, each with its mark, as when one authority takes over from another.
+    let (_, other) = Authority::create("herd-2", clock::now_s()).unwrap();
+    let both = format!("\u{feff}{}\u{feff}{}", other.certificate_pem, made.certificate_pem);
+    fs::write(dir.join("ca.pem"), both).unwrap();
+    Credentials::open(&dir, &name("Riley")).unwrap();
+}
+
+#[test]
+fn a_key_may_be_read_by_a_group_where_root_owns_it_and_by_others_nowhere() {
+    for (owner, mode, is_exposed) in [
+        (1000, 0o600, false),
+        (1000, 0o400, false),
+        (1000, 0o700, false),
+        (1000, 0o640, true),
+        (1000, 0o440, true),
+        (0, 0o600, false),
+        (0, 0o640, false),
+        (0, 0o440, false),
+        (0, 0o660, true),
+        (0, 0o620, true),
+        (0, 0o650, true),
+        (0, 0o644, true),
+        (0, 0o641, true),
+        (0, 0o604, true),
+    ] {
+        assert_eq!(Access { owner, mode }.is_exposed(), is_exposed, "{owner} {mode:o}");
+    }
+    let (authority, made) = Authority::create("herd-1", clock::now_s()).unwrap();
+    let (_dir, dir) = dir_of(&authority, &made, "Riley");
+    let key = dir.join("Riley.key");
+    let is_root = fs::metadata(&key).unwrap().uid() == 0;
+    for (mode, is_fine) in [(0o440, is_root), (0o640, is_root), (0o644, false), (0o600, true)] {
+        fs::set_permissions(&key, fs::Permissions::from_mode(mode)).unwrap();
+        match Credentials::open(&dir, &name("Riley")) {
+            Ok(_) => assert!(is_fine, "{mode:o}"),
+            Err(CredentialsError::Exposed { mode: told, .. }) => {
+                assert_eq!((is_fine, told), (false, mode));
+            }
+            Err(error) => panic!("{error}"),
+        }
     }
 }
 

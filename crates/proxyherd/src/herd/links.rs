@@ -14,6 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use arrayvec::ArrayVec;
 use parking_lot::{Mutex, RwLock};
 use proxyherd_core::{flood::LinkId, limits::LINKS_MAX, types::ServerName};
 use tokio::sync::{Notify, watch};
@@ -74,10 +75,15 @@ pub struct LinkState {
     pub trouble: Option<String>,
     /// Ends the connection that is in use.
     stop: CancellationToken,
-    /// The lives of the neighbour that dialled here last and before that, and whether both are alive.
-    lives: [Option<u64>; 2],
-    has_two_lives: bool,
+    /// The last lives of the neighbor that dialed and got the link, the newest last.
+    lives: ArrayVec<u64, LIVES_MAX>,
+    /// A life of the neighbor that was refused; the life that has the link is yet to be told of it.
+    rival: Option<u64>,
 }
+
+/// How many lives of a neighbor a link remembers. If more processes than this run under one name, they keep displacing each
+/// other.
+const LIVES_MAX: usize = 4;
 
 impl Links {
     /// Links to `neighbors`, all down.
@@ -107,13 +113,12 @@ impl Links {
         Some(link)
     }
 
-    /// Takes the link with `neighbor` off the list, and tells whoever speaks on it to come to an end. Its number is
-    /// taken until it is [freed](Links::free).
+    /// Takes the link with `neighbor` off the list, so that no new connection gets it. A connection that uses it continues
+    /// until the caller cancels [`Link::leaving`]. Its number is taken until it is [freed](Links::free).
     pub fn remove(&self, neighbor: &ServerName) -> Option<Arc<Link>> {
         let mut listed = self.listed.write();
         let link = Arc::clone(listed.links.iter().find(|link| link.neighbor == *neighbor)?);
         listed.links = listed.links.iter().filter(|other| other.id != link.id).cloned().collect();
-        link.leaving.cancel();
         Some(link)
     }
 
@@ -175,18 +180,34 @@ impl Link {
         self.state.lock().clone()
     }
 
-    /// This life of the neighbour has dialled. Says whether that shows what was not known: that another, which dialled
-    /// after it had before, is alive too.
-    pub fn dialled_by(&self, life: u64) -> bool {
+    /// This life of the neighbor has dialed. If another life has the link now and this life had it before, both are running
+    /// and would displace each other forever: returns the life that has the link, which is to be told of the rival
+    /// ([`Link::take_rival`]).
+    pub fn rival_of(&self, life: u64) -> Option<u64> {
         let mut state = self.state.lock();
-        let [last, before] = state.lives;
-        if last == Some(life) {
-            return false;
+        let holder =
+            state.lives.last().copied().filter(|holder| *holder != life && state.up_since.is_some())?;
+        if !state.lives.contains(&life) {
+            return None;
         }
-        state.lives = [Some(life), last];
-        let had_two_lives = state.has_two_lives;
-        state.has_two_lives = before == Some(life);
-        state.has_two_lives && !had_two_lives
+        state.rival = Some(life);
+        Some(holder)
+    }
+
+    /// This life of the neighbor dialed and has the link from now on.
+    pub fn taken_by(&self, life: u64) {
+        let mut state = self.state.lock();
+        state.lives.retain(|known| *known != life);
+        if state.lives.is_full() {
+            state.lives.remove(0);
+        }
+        state.lives.push(life);
+        state.rival = None;
+    }
+
+    /// The life of the neighbor that was refused because another life has the link; returned once for each refusal.
+    pub fn take_rival(&self) -> Option<u64> {
+        self.state.lock().rival.take()
     }
 
     /// It is up, and both ends speak `version`. The token ends the connection when a newer one wants the link.
@@ -209,6 +230,14 @@ impl Link {
         let is_new = state.trouble.as_ref() != Some(&trouble);
         state.trouble = Some(trouble);
         is_new
+    }
+
+    /// Records why it is not up after this end refused a connection.
+    pub fn note_trouble(&self, trouble: String) {
+        let mut state = self.state.lock();
+        if state.up_since.is_none() {
+            state.trouble = Some(trouble);
+        }
     }
 
     /// Asks the connection that is in use, if any, to end.
@@ -273,13 +302,36 @@ mod tests {
         assert!(links.add(&neighbor("more")).is_none());
         for round in 0..2 * LINKS_MAX {
             let gone = links.remove(&links.all()[0].neighbor).unwrap();
-            assert!(gone.leaving.is_cancelled());
             assert_eq!(links.all().len(), LINKS_MAX - 1);
             assert!(links.add(&neighbor("more")).is_none(), "somebody may still speak");
             links.free(&gone);
             let next = links.add(&neighbor(&format!("next{round}"))).unwrap();
             assert_eq!(next.id, gone.id);
         }
+    }
+
+    #[test]
+    fn a_life_that_comes_back_while_another_has_the_link_is_a_rival() {
+        let links = Links::new(vec![neighbor("a")]);
+        let link = &links.all()[0];
+        let dial = |life| {
+            let has_rival = link.rival_of(life).is_some();
+            if !has_rival {
+                link.taken_by(life);
+                let _ = link.came_up(2);
+            }
+            has_rival
+        };
+        assert!(!dial(1) && !dial(1), "a connection that is dead and not known to be");
+        assert!(!dial(2), "a restart looks like this");
+        assert_eq!(link.take_rival(), None);
+        assert_eq!(link.rival_of(1), Some(2));
+        assert_eq!((link.take_rival(), link.take_rival()), (Some(1), None));
+        assert!(!dial(2) && !dial(3) && dial(1) && dial(2) && !dial(3), "three of them");
+        link.went_down("it closed the connection".to_owned());
+        assert!(!dial(1), "the link is free");
+        assert!(dial(3));
+        (4..4 + 2 * LIVES_MAX as u64).for_each(|life| assert!(!dial(life), "restarts"));
     }
 
     #[test]

@@ -64,6 +64,7 @@ pub struct Herd {
     started: Instant,
     has_namesake: AtomicBool,
     is_draining: AtomicBool,
+    is_removed: AtomicBool,
 }
 
 /// What doors count, for metrics and status.
@@ -124,6 +125,7 @@ impl Herd {
             started: Instant::now(),
             has_namesake: AtomicBool::new(false),
             is_draining: AtomicBool::new(false),
+            is_removed: AtomicBool::new(false),
         })
     }
 
@@ -215,6 +217,16 @@ impl Herd {
     /// From here on the server is on its way out, and says so to whoever balances load.
     pub fn drain(&self) {
         self.is_draining.store(true, Relaxed);
+    }
+
+    /// Records whether the configuration still names this server.
+    pub fn set_removed(&self, is_removed: bool) {
+        self.is_removed.store(is_removed, Relaxed);
+    }
+
+    /// Whether the configuration no longer names this server: soon no other server may hear what its clients report.
+    pub fn is_removed(&self) -> bool {
+        self.is_removed.load(Relaxed)
     }
 
     /// Whether the server is on its way out.

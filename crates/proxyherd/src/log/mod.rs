@@ -156,6 +156,15 @@ impl ServerLog {
         }
     }
 
+    /// Reopens the file at its path, for a tool that has moved the old file away. The writer also notices a moved file by
+    /// itself, within a second.
+    pub fn reopen(&self) {
+        if let Some(open) = &self.0 {
+            open.queue.reopen();
+        }
+        self.event(LogLevel::Info, Subject::Server, format_args!("log file reopened (SIGUSR1)"));
+    }
+
     fn at(&self, level: LogLevel) -> Option<&Open> {
         self.0.as_deref().filter(|open| level <= open.level)
     }

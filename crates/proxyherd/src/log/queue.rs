@@ -33,6 +33,8 @@ struct State {
     /// How many flushes were asked for, and how many of these are done.
     flushes_wanted: u64,
     flushes_done: u64,
+    /// Whether the writer is to reopen the file.
+    reopens: bool,
     closing: bool,
     /// A flush was not done in its time.
     is_late: bool,
@@ -56,6 +58,8 @@ pub(super) struct Plan {
 pub(super) struct Call {
     /// Flushes up to this one wait for the pass that follows.
     pub(super) flush: u64,
+    /// The file is to be reopened before that.
+    pub(super) reopens: bool,
     /// The last handle was dropped: write what there is and end.
     pub(super) closing: bool,
     /// It is time to write, or somebody waits for it.
@@ -70,6 +74,7 @@ impl Queue {
             hurried: false,
             flushes_wanted: 0,
             flushes_done: 0,
+            reopens: false,
             closing: false,
             is_late: false,
             ended: false,
@@ -146,6 +151,12 @@ impl Queue {
         }
     }
 
+    /// Tells the writer to reopen the file.
+    pub(super) fn reopen(&self) {
+        self.state.lock().reopens = true;
+        self.to_writer.notify_one();
+    }
+
     /// Whether the writer hangs, as far as is known: there is no point in waiting for it once more.
     pub(super) fn is_late(&self) -> bool {
         self.state.lock().is_late
@@ -174,12 +185,14 @@ impl Queue {
         loop {
             let now = Instant::now();
             let is_urgent = state.closing
+                || state.reopens
                 || state.flushes_wanted > state.flushes_done
                 || (state.hurried && plan.can_hurry);
             let has_work = plan.has_backlog || !state.filling.is_empty();
             let writes = is_urgent || (has_work && plan.write_at <= now);
             if writes || plan.second_at.is_some_and(|at| at <= now) {
-                return Call { flush: state.flushes_wanted, closing: state.closing, writes };
+                let reopens = std::mem::take(&mut state.reopens);
+                return Call { flush: state.flushes_wanted, reopens, closing: state.closing, writes };
             }
             let is_gathering = plan.write_at > now;
             let gathered_at = is_gathering.then_some(plan.write_at);

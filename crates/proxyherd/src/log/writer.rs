@@ -73,6 +73,9 @@ impl Writer {
             let is_quiet = self.is_quiet();
             let call = self.queue.wait(&self.plan(is_quiet));
             let is_new_second = self.turn_second(is_quiet);
+            if call.reopens {
+                self.file.reopen();
+            }
             if call.writes || (is_new_second && self.outage.is_none()) {
                 self.write(is_new_second || call.closing);
             }

@@ -13,24 +13,24 @@ use std::{
     io,
     net::SocketAddr,
     sync::{Arc, atomic::Ordering::Relaxed},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use proxyherd_core::{
-    limits::{HANDSHAKE_MAX, HANDSHAKES_MAX, LINK_SILENCE_MAX},
+    limits::{DIAL_DELAY_MAX, HANDSHAKE_MAX, HANDSHAKES_MAX, LINK_SILENCE_MAX, NAMESAKE_DELAY_MAX},
     link::{Backoff, LinkError, Refused},
     types::ServerName,
 };
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
-    time::{sleep, timeout},
+    time::{sleep, timeout, timeout_at},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
     handshakes::{Handshakes, Telling, Tellings},
-    wire::{Caller, Joined, Wire},
+    wire::{Caller, Joined},
 };
 use crate::{
     clock,
@@ -70,6 +70,8 @@ enum Trouble {
     Refused(#[from] Refused),
     #[error("it refuses this server: {0}")]
     RefusedThere(String),
+    #[error("it refuses this server: {0}")]
+    NamesakeThere(String),
     #[error("the neighbor connected anew")]
     Replaced,
     #[error("it is elsewhere now, and dialled there")]
@@ -109,6 +111,11 @@ pub(crate) struct Peers {
     stop: CancellationToken,
 }
 
+/// How long a link stays up with a server that the configuration no longer names. That server reads its own copy of the
+/// file, perhaps later, and then stops and closes its links. Until then the herd must hear what its clients report. A server
+/// that does not stop loses the link after this time.
+const DEPARTURE_MAX: Duration = Duration::from_secs(15);
+
 /// Keeps every link of `herd` alive until `stop`.
 pub(crate) fn run(
     herd: &Arc<Herd>,
@@ -140,24 +147,32 @@ impl Peers {
                 link.set_address(moved.address.clone());
             }
         }
+        let members = self.herd.members();
+        let depart_by = Instant::now() + DEPARTURE_MAX;
         let mut leaving: Vec<_> = change.removed.iter().filter_map(|name| links.remove(name)).collect();
+        leaving.iter().filter(|link| members.contains(&link.neighbor)).for_each(|link| link.leaving.cancel());
         for neighbor in &change.added {
             let mut added = links.add(neighbor);
             while added.is_none()
                 && let Some(link) = leaving.pop()
             {
-                self.see_off(&link).await;
+                self.see_off(&link, depart_by).await;
                 added = links.add(neighbor);
             }
             self.keep(&added.expect("the configuration refuses more neighbors than links"));
         }
         for link in &leaving {
-            self.see_off(link).await;
+            self.see_off(link, depart_by).await;
         }
     }
 
-    /// Waits until nobody speaks on a link that is to go, and nobody will.
-    async fn see_off(&self, link: &Link) {
+    /// Waits until a link that is to go is no longer in use, and frees it. A link with a server that has left the herd is not
+    /// ended from this side before `depart_by`.
+    async fn see_off(&self, link: &Link, depart_by: Instant) {
+        if !link.leaving.is_cancelled() {
+            let _ = timeout_at(depart_by.into(), link.speaking.lock()).await;
+            link.leaving.cancel();
+        }
         drop(link.speaking.lock().await);
         self.herd.map().free_link(link.id);
         self.herd.links.free(link);
@@ -176,7 +191,11 @@ async fn keep_dialling(herd: Arc<Herd>, link: Arc<Link>, stop: CancellationToken
             backoff.reset();
         }
         tell_down(&herd, &link, &trouble);
-        let delay = backoff.next_delay(clock::random());
+        let delay_max = match trouble {
+            Trouble::NamesakeThere(_) => NAMESAKE_DELAY_MAX,
+            _ => DIAL_DELAY_MAX,
+        };
+        let delay = backoff.next_delay_up_to(delay_max, clock::random());
         tokio::select! {
             () = sleep(delay) => {}
             Ok(()) = addresses.changed() => backoff.reset(),
@@ -251,21 +270,25 @@ async fn welcome(
     let neighbors: Vec<_> = links.iter().map(|link| (link.neighbor.clone(), link.dials)).collect();
     let (link, answer) = match herd.identity.answer(clock::now_ns(), &hello, &neighbors) {
         Ok((place, answer)) => (&links[place], answer),
-        Err(refused) => return refuse(wire, refused).await,
+        Err(refused) => {
+            if let Some(link) = links.iter().find(|link| link.neighbor == hello.origin.server) {
+                note_clock(herd, link, &refused);
+                link.note_trouble(format!("it was refused: {refused}"));
+            }
+            return wire::refuse(wire, refused).await;
+        }
     };
-    // The other end dials only one connection at a time: a new one means that the old one is dead.
+    let life = hello.origin.incarnation;
+    if let Some(holder) = link.rival_of(life) {
+        return wire::refuse(wire, Refused::Namesake(link.neighbor.clone(), holder)).await;
+    }
+    // A process dials one connection at a time, so a new one means that the old one is dead.
     link.stop();
     let speaking = link.speaking.lock().await;
     if link.leaving.is_cancelled() {
-        return refuse(wire, stranger(herd, link)).await;
+        return wire::refuse(wire, stranger(herd, link)).await;
     }
-    if link.dialled_by(hello.origin.incarnation) {
-        let message = format_args!(
-            "two processes run as {} and take this link from each other: stop one of them",
-            link.neighbor
-        );
-        herd.log.event(LogLevel::Warn, Subject::Link(&link.neighbor), message);
-    }
+    link.taken_by(life);
     let trouble = match wire::say(&mut wire, |encoder| encoder.hello(&answer)).await {
         Ok(()) => {
             let joined = Joined { wire, received, agreed: herd.identity.agreed(&hello) };
@@ -278,10 +301,11 @@ async fn welcome(
     Ok(())
 }
 
-/// Says why there is no link.
-async fn refuse(mut wire: Wire, refused: Refused) -> Result<(), Trouble> {
-    let _ = wire::say(&mut wire, |encoder| encoder.refusal(&refused.to_string())).await;
-    Err(refused.into())
+/// Records the clock offset if that is why the neighbor was refused.
+fn note_clock(herd: &Herd, link: &Link, refused: &Refused) {
+    if let Refused::Clock(_, _, offset_ns) = refused {
+        herd.map().note_refused_clock(link.id, *offset_ns);
+    }
 }
 
 /// What a neighbour is told that is none any more.

@@ -1,6 +1,6 @@
 //! One connection between two servers that have agreed: both directions until it ends.
 
-use std::{fmt::Arguments, future::pending, pin::pin, sync::Arc, time::Duration};
+use std::{fmt::Arguments, pin::pin, sync::Arc, time::Duration};
 
 use proxyherd_core::{
     codec::link::Encoder,
@@ -55,12 +55,24 @@ pub(super) async fn speak(
     herd.wake(herd.map().agree(link.id, &link.neighbor, agreed, &mut encoder));
     let pulse = herd.health.pulse(format!("the link with {}", link.neighbor));
     let mut receiving = pin!(receive(herd, link, &pulse, (reader, &meter), received));
-    let trouble = tokio::select! {
-        trouble = &mut receiving => trouble,
-        trouble = send_while_heard(herd, link, &pulse, (&mut writer, &meter), encoder) => trouble,
-        () = replaced.cancelled() => Trouble::Replaced,
-        () = overdue(link) => Trouble::Removed,
-        () = stop.cancelled() => Trouble::Stopping,
+    let refused = CancellationToken::new();
+    let trouble = {
+        let writer = (&mut writer, &meter);
+        let mut sending = pin!(send_while_heard(herd, link, &pulse, writer, encoder, &refused));
+        let trouble = tokio::select! {
+            trouble = &mut receiving => trouble,
+            trouble = &mut sending => trouble,
+            () = replaced.cancelled() => Trouble::Replaced,
+            () = overdue(link) => Trouble::Removed,
+            () = stop.cancelled() => Trouble::Stopping,
+        };
+        if matches!(trouble, Trouble::RefusedThere(_)) {
+            // A neighbor that sends REFUSAL reads on until this end closes. It may be the last one that can be told of
+            // some reports, so it still gets what is queued for it.
+            refused.cancel();
+            let _ = timeout(LEAVE_MAX, sending).await;
+        }
+        trouble
     };
     if matches!(trouble, Trouble::Removed | Trouble::Stopping) {
         take_leave(writer, receiving).await;
@@ -152,20 +164,25 @@ async fn send_while_heard(
     pulse: &Pulse,
     writer: (&mut (impl AsyncWrite + Unpin), &Meter),
     encoder: Encoder,
+    refused: &CancellationToken,
 ) -> Trouble {
-    match send(herd, link, pulse, writer, encoder).await {
-        Trouble::Broken(_) => pending().await,
+    match send(herd, link, pulse, writer, encoder, refused).await {
+        Trouble::Broken(error) => {
+            refused.cancelled().await;
+            Trouble::Broken(error)
+        }
         trouble => trouble,
     }
 }
 
-/// `encoder` holds what is said first.
+/// `encoder` holds what is said first. Once the neighbor has `refused` the link, this ends when everything is told.
 async fn send(
     herd: &Herd,
     link: &Link,
     pulse: &Pulse,
     (writer, meter): (&mut (impl AsyncWrite + Unpin), &Meter),
     mut encoder: Encoder,
+    refused: &CancellationToken,
 ) -> Trouble {
     let mut log = LinkLog::new(herd, link, Direction::Out);
     let (mut sent, mut beat_at) = (0, Instant::now());
@@ -176,6 +193,9 @@ async fn send(
         if Instant::now() >= beat_at {
             beat_at = Instant::now() + HEARTBEAT_INTERVAL;
             herd.map().write_heartbeat(link.id, clock::now_ns(), &mut encoder);
+            if let Some(rival) = link.take_rival() {
+                encoder.namesake(rival);
+            }
         }
         drop(working);
         if encoder.is_exhausted() {
@@ -192,12 +212,18 @@ async fn send(
         }
         if is_drained {
             link.set_behind(false);
-            if link.leaving.is_cancelled() {
+            // There may be more to tell since the flush: writing takes time.
+            let has_told_all = !herd.map().is_ready(link.id);
+            if has_told_all && link.leaving.is_cancelled() {
                 return say_goodbye(herd, link, writer, meter).await;
+            }
+            if has_told_all && refused.is_cancelled() {
+                return Trouble::Closed;
             }
             tokio::select! {
                 _ = timeout_at(beat_at, link.ready.notified()) => {}
                 () = link.leaving.cancelled() => {}
+                () = refused.cancelled() => {}
             }
         }
     }

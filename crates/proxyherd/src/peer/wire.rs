@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use proxyherd_core::{
     codec::link::{Encoder, Frame, FrameError, Hello, decode, may_be_hello},
-    link::LinkError,
+    link::{LinkError, Refused},
     map::Agreed,
     types::ServerName,
 };
@@ -63,10 +63,18 @@ pub(super) async fn dial(herd: &Herd, link: &Link, address: &Address) -> Result<
     let mut wire = secured(herd, reach(address).await?, expected).await?;
     let dialled_ns = clock::now_ns();
     say(&mut wire, |encoder| encoder.hello(&herd.identity.hello(dialled_ns))).await?;
-    let (hello, received) = hear_hello(&mut wire).await?;
+    let (hello, received) = match hear(&mut wire).await? {
+        Heard::Hello(hello, received) => (hello, received),
+        Heard::Refusal(why, received) => return Err(heed_refusal(herd, link, &mut wire, why, received).await),
+    };
     if let Err(refused) = herd.identity.confirm(clock::now_ns(), dialled_ns, &hello, expected) {
+        super::note_clock(herd, link, &refused);
         // The other end takes the link for agreed upon: it learns why it is not.
-        let _ = say(&mut wire, |encoder| encoder.refusal(&refused.to_string())).await;
+        let _ = say(&mut wire, |encoder| {
+            encode_reason(encoder, &refused);
+            encoder.refusal(&refused.to_string());
+        })
+        .await;
         return Err(refused.into());
     }
     Ok(Joined { wire, received, agreed: herd.identity.agreed(&hello) })
@@ -103,7 +111,10 @@ pub(super) async fn answer(herd: &Herd, stream: TcpStream) -> Result<Caller, Tro
         }
     };
     let mut wire = Wire { stream, meter };
-    let (hello, received) = hear_hello(&mut wire).await?;
+    let (hello, received) = match hear(&mut wire).await? {
+        Heard::Hello(hello, received) => (hello, received),
+        Heard::Refusal(why, _) => return Err(Trouble::RefusedThere(why)),
+    };
     if let Some(shown) = shown.filter(|shown| *shown != hello.origin.server) {
         let misnamed = Trouble::Misnamed { shown, said: hello.origin.server };
         let _ = say(&mut wire, |encoder| encoder.refusal(&misnamed.to_string())).await;
@@ -112,22 +123,77 @@ pub(super) async fn answer(herd: &Herd, stream: TcpStream) -> Result<Caller, Tro
     Ok(Caller { wire, hello, received })
 }
 
-/// Reads until one whole HELLO is there; returns it and what came behind it.
-async fn hear_hello(wire: &mut Wire) -> Result<(Hello, Vec<u8>), Trouble> {
+/// The other end's first frame, and the bytes that came behind it.
+enum Heard {
+    Hello(Hello, Vec<u8>),
+    Refusal(String, Vec<u8>),
+}
+
+/// Reads until one whole HELLO or refusal is there.
+async fn hear(wire: &mut Wire) -> Result<Heard, Trouble> {
     let mut received = Vec::with_capacity(512);
     loop {
         if !may_be_hello(&received) {
             return Err(LinkError::from(FrameError::NoHerd).into());
         }
         match decode(&received).map_err(LinkError::from)? {
-            Some((Frame::Hello(hello), len)) => return Ok((hello, received.split_off(len))),
-            Some((Frame::Refusal(reason), _)) => return Err(Trouble::RefusedThere(reason.to_owned())),
+            Some((Frame::Hello(hello), len)) => return Ok(Heard::Hello(hello, received.split_off(len))),
+            Some((Frame::Refusal(reason), len)) => {
+                return Ok(Heard::Refusal(reason.to_owned(), received.split_off(len)));
+            }
             Some(_) => return Err(LinkError::LateHandshake.into()),
             None => {}
         }
         if wire.stream.read_buf(&mut received).await.map_err(Trouble::of_read)? == 0 {
             return Err(Trouble::Closed);
         }
+    }
+}
+
+/// Handles a refusal. A frame behind it may give the reason in a form that this program understands; earlier versions close
+/// the connection without one.
+async fn heed_refusal(
+    herd: &Herd,
+    link: &Link,
+    wire: &mut Wire,
+    why: String,
+    mut received: Vec<u8>,
+) -> Trouble {
+    loop {
+        match decode(&received) {
+            Ok(Some((Frame::Offset(ahead_ns), _))) => {
+                herd.map().note_refused_clock(link.id, ahead_ns.saturating_neg());
+                return Trouble::RefusedThere(why);
+            }
+            Ok(Some((Frame::Namesake(incarnation), _))) => {
+                herd.map().hear_of_namesake(incarnation);
+                return Trouble::NamesakeThere(why);
+            }
+            Ok(None) => {}
+            _ => return Trouble::RefusedThere(why),
+        }
+        if !wire.stream.read_buf(&mut received).await.is_ok_and(|len| len > 0) {
+            return Trouble::RefusedThere(why);
+        }
+    }
+}
+
+/// Tells the other end why there is no link: in words, and behind them in a frame where there is one for the reason.
+pub(super) async fn refuse(mut wire: Wire, refused: Refused) -> Result<(), Trouble> {
+    let _ = say(&mut wire, |encoder| {
+        encoder.refusal(&refused.to_string());
+        encode_reason(encoder, &refused);
+    })
+    .await;
+    Err(refused.into())
+}
+
+/// Encodes the reason for a refusal as a frame, where there is one for it.
+fn encode_reason(encoder: &mut Encoder, refused: &Refused) {
+    match refused {
+        Refused::Clock(_, _, offset_ns) => encoder.offset(*offset_ns),
+        Refused::Namesake(_, incarnation) => encoder.namesake(*incarnation),
+        _ => {}
     }
 }
 

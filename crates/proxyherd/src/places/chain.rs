@@ -43,6 +43,11 @@ impl Chain {
         })
     }
 
+    /// Whether at least one of them knows that type of places.
+    pub(super) fn knows_kind(&self, kind: &str) -> bool {
+        once(&self.first).chain(&self.rest).any(|member| member.knows_kind(kind))
+    }
+
     /// Each provider, and which share it may take of the time that is left.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Member, Share)> {
         once(&self.first).chain(&self.rest).enumerate().map(|(place, member)| {
@@ -83,6 +88,13 @@ impl Member {
         match self {
             Member::Local(provider) => provider.name(),
             Member::Remote(remote) => remote.name(),
+        }
+    }
+
+    fn knows_kind(&self, kind: &str) -> bool {
+        match self {
+            Member::Local(provider) => provider.knows_kind(kind),
+            Member::Remote(remote) => remote.knows_kind(kind),
         }
     }
 

@@ -200,10 +200,11 @@ impl Drop for Permit {
     }
 }
 
-/// A provider that says a question makes no sense is alive and well.
+/// A provider that says a question makes no sense is alive and well, and so is one whose answer is too long for the room
+/// that is left here.
 fn verdict(failure: Option<&Failure>) -> Verdict {
     match failure {
-        None | Some(Failure::BadQuery(_)) => Verdict::Answered,
+        None | Some(Failure::BadQuery(_) | Failure::NoRoom) => Verdict::Answered,
         Some(Failure::Denied(_)) => Verdict::Denied,
         Some(Failure::OverLimit { retry_after }) => Verdict::OverLimit(*retry_after),
         Some(Failure::Unavailable(_) | Failure::Unreadable(_) | Failure::Late(_)) => Verdict::Failed,

@@ -52,8 +52,9 @@ impl Places {
         allowance: Arc<dyn Allowance>,
         log: ServerLog,
     ) -> Result<Places, OpenError> {
-        let first = provider::open(config.provider, config)?;
-        let rest: Result<_, _> = config.fallback.iter().map(|&name| provider::open(name, config)).collect();
+        let first = provider::open(config.provider, config, &log)?;
+        let rest: Result<_, _> =
+            config.fallback.iter().map(|&name| provider::open(name, config, &log)).collect();
         Ok(Places::with(first, rest?, config, allowance, log))
     }
 
@@ -111,6 +112,11 @@ impl Places {
         let answered = self.answered(query).await;
         self.counts.add(answered.outcome);
         answered
+    }
+
+    /// Whether at least one of the providers knows that type of places.
+    pub fn knows_kind(&self, kind: &str) -> bool {
+        self.chain.knows_kind(kind)
     }
 
     /// How many questions went this way since the start.

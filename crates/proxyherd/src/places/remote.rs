@@ -103,6 +103,10 @@ impl Remote {
         self.source.provider
     }
 
+    pub(super) fn knows_kind(&self, kind: &str) -> bool {
+        self.requests.provider.knows_kind(kind)
+    }
+
     /// The answer, if it is at hand and good enough to be given without asking. An old one is being renewed then.
     pub(super) fn at_hand(self: &Arc<Remote>, query: &Query) -> Option<Answered> {
         let query = self.moved(query);

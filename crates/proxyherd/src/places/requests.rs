@@ -67,13 +67,13 @@ impl Requests {
 fn may_pass(failure: &Failure) -> bool {
     match failure {
         Failure::Unavailable(_) | Failure::Unreadable(_) | Failure::Late(_) => true,
-        Failure::BadQuery(_) | Failure::Denied(_) | Failure::OverLimit { .. } => false,
+        Failure::BadQuery(_) | Failure::Denied(_) | Failure::OverLimit { .. } | Failure::NoRoom => false,
     }
 }
 
 /// The words of the metric's label `result`, in the order of [`place`].
-const RESULTS: [&str; 7] =
-    ["answered", "bad_query", "denied", "over_limit", "unavailable", "unreadable", "late"];
+const RESULTS: [&str; 8] =
+    ["answered", "bad_query", "denied", "over_limit", "unavailable", "unreadable", "late", "no_room"];
 
 /// How many requests went how.
 #[derive(Debug, Default)]
@@ -98,5 +98,6 @@ fn place(failure: Option<&Failure>) -> usize {
         Some(Failure::Unavailable(_)) => 4,
         Some(Failure::Unreadable(_)) => 5,
         Some(Failure::Late(_)) => 6,
+        Some(Failure::NoRoom) => 7,
     }
 }

@@ -22,6 +22,9 @@ pub enum Failure {
         /// How long the source wants to be left alone, if it said so.
         retry_after: Option<Duration>,
     },
+    /// The herd's fault: this server is reading answers from elsewhere that fill the memory it has for them.
+    #[error("this server is reading too many long answers of places providers at once; ask again later")]
+    NoRoom,
     /// The source's fault, or the network's: it cannot be reached, or says that it is out of order.
     #[error("the places provider is out of reach: {0}")]
     Unavailable(String),
@@ -39,7 +42,7 @@ impl Failure {
         match self {
             Failure::BadQuery(_) => Status::InvalidRequest,
             Failure::Denied(_) => Status::RequestDenied,
-            Failure::OverLimit { .. } => Status::OverQueryLimit,
+            Failure::OverLimit { .. } | Failure::NoRoom => Status::OverQueryLimit,
             Failure::Unavailable(_) | Failure::Unreadable(_) | Failure::Late(_) => Status::UnknownError,
         }
     }
@@ -72,6 +75,11 @@ mod tests {
                 Failure::OverLimit { retry_after: Some(Duration::from_secs(7)) },
                 Status::OverQueryLimit,
                 "the places provider has been asked too often",
+            ),
+            (
+                Failure::NoRoom,
+                Status::OverQueryLimit,
+                "this server is reading too many long answers of places providers at once; ask again later",
             ),
             (
                 Failure::Unavailable("connection refused".into()),

@@ -13,15 +13,13 @@ use reqwest::{Client, RequestBuilder, Response, StatusCode, Url, header};
 use rustls::{ClientConfig, crypto::ring};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 
-use super::{Failure, OpenError, key::Key};
+use super::{Failure, OpenError, key::Key, room::Body};
 use crate::{config, http_client};
 
 /// How long connecting may take, encryption included.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// How long a server may say nothing between asking and answering, or within its answer.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
-/// Largest answer, bytes; twenty places take some hundred thousand. A larger one is given up as soon as it is.
-const BODY_LEN_MAX: usize = 4 * 1024 * 1024;
 /// Most connections that are kept for later questions. More are made where they are needed, and closed.
 const IDLE_CONNECTIONS_MAX: usize = 16;
 /// Longest time to be left alone that is believed.
@@ -43,7 +41,7 @@ pub(crate) struct Reply {
     pub(crate) status: StatusCode,
     /// How long it wants to be left alone.
     pub(crate) retry_after: Option<Duration>,
-    pub(crate) body: Vec<u8>,
+    pub(crate) body: Body,
 }
 
 impl Upstream {
@@ -93,13 +91,10 @@ impl Upstream {
         Ok(Reply { status, retry_after, body })
     }
 
-    async fn body(&self, mut response: Response, began: Instant) -> Result<Vec<u8>, Failure> {
-        let mut body = Vec::new();
+    async fn body(&self, mut response: Response, began: Instant) -> Result<Body, Failure> {
+        let mut body = Body::new();
         while let Some(piece) = response.chunk().await.map_err(|error| self.failure(&error, began))? {
-            if body.len() + piece.len() > BODY_LEN_MAX {
-                return Err(Failure::Unreadable(format!("it is longer than {BODY_LEN_MAX} bytes")));
-            }
-            body.extend_from_slice(&piece);
+            body.push(&piece)?;
         }
         Ok(body)
     }

@@ -1,8 +1,94 @@
 //! Reads what others have written as JSON, leniently: a field that is absent, or not what it should be, is not
 //! known, and the rest counts all the same.
+//!
+//! An answer is read from the outside in: [`mend`] makes broken strings harmless, [`members`] and [`first_items`] find
+//! where its parts stand, and [`part`] takes one part apart after the other. So one broken part costs itself alone, and
+//! memory follows the longest part instead of the whole answer.
 
-use proxyherd_core::places::{BusinessStatus, Point, Rating, Text};
-use serde_json::Value;
+use std::{fmt, ops::Range};
+
+use proxyherd_core::{
+    limits::PLACES_MAX,
+    places::{BusinessStatus, Point, Rating, Text},
+};
+use serde::{
+    Deserialize, Deserializer as _,
+    de::{SeqAccess, Visitor},
+};
+use serde_json::{Value, value::RawValue};
+
+use super::limits::PART_LEN_MAX;
+
+/// Makes empty each string that JSON does not allow: half of a surrogate pair, an unknown escape, a control character,
+/// bytes that are no UTF-8. An empty string counts as not known.
+pub(super) fn mend(json: &mut [u8]) {
+    let mut at = 0;
+    while let Some(string) = next_string(json, at) {
+        at = string.end;
+        let string = &mut json[string];
+        if !is_sound(string) {
+            string[1] = b'"';
+            string[2..].fill(b' ');
+        }
+    }
+}
+
+/// Where the next string stands, with its quotes. A last one without its end is none.
+fn next_string(json: &[u8], from: usize) -> Option<Range<usize>> {
+    let start = from + json[from..].iter().position(|&byte| byte == b'"')?;
+    let mut at = start + 1;
+    loop {
+        match json.get(at)? {
+            b'"' => return Some(start..at + 1),
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
+}
+
+/// Whether that is a string, judged by the library that will read it. Most are plain, and need no judge.
+fn is_sound(string: &[u8]) -> bool {
+    let is_plain = |&byte: &u8| (b' '..0x7f).contains(&byte) && byte != b'\\';
+    string.iter().all(is_plain) || serde_json::from_slice::<String>(string).is_ok()
+}
+
+/// The members of an object, as many as `T` knows.
+pub(super) fn members<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Option<T> {
+    let json = str::from_utf8(json).ok()?;
+    // A list would count as the members' values in their order.
+    json.trim_ascii_start().starts_with('{').then(|| serde_json::from_str(json).ok()).flatten()
+}
+
+/// The first items of a list, as many as an answer may have places; nothing if this is no list.
+pub(super) fn first_items(list: &RawValue) -> Option<Vec<&RawValue>> {
+    serde_json::Deserializer::from_str(list.get()).deserialize_seq(FirstItems).ok()
+}
+
+struct FirstItems;
+
+impl<'de> Visitor<'de> for FirstItems {
+    type Value = Vec<&'de RawValue>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut first = Vec::new();
+        while let Some(item) = list.next_element()? {
+            if first.len() < PLACES_MAX.into() {
+                first.push(item);
+            }
+        }
+        Ok(first)
+    }
+}
+
+/// A part of an answer, taken apart; null if it is absent, broken or too long.
+pub(super) fn part(part: Option<&RawValue>) -> Value {
+    let text = part.map(RawValue::get).filter(|text| text.len() <= PART_LEN_MAX);
+    text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+}
 
 /// Text that is not empty.
 pub(super) fn text(value: &Value) -> Option<Text> {
@@ -45,4 +131,54 @@ pub(super) fn business_status(value: &Value) -> Option<BusinessStatus> {
     use BusinessStatus::{ClosedPermanently, ClosedTemporarily, Operational};
     let word = value.as_str()?;
     [Operational, ClosedTemporarily, ClosedPermanently].into_iter().find(|status| status.as_str() == word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(broken: &[u8], expected: &str) {
+        let mut json = broken.to_vec();
+        mend(&mut json);
+        assert_eq!(String::from_utf8_lossy(&json), expected);
+    }
+
+    #[test]
+    fn a_broken_string_becomes_empty_and_the_rest_stays() {
+        for sound in [
+            r#"{"a":"b","c":["\u00e9\ud83c\udf55 \"\\","",7]}"#,
+            "{\"ü\":\"東京\"}",
+            r#"["\\","\\\""]"#,
+            r#"["no end"#,
+            r#"["no end\"#,
+            "",
+        ] {
+            check(sound.as_bytes(), sound);
+        }
+        check(br#"{"a":"\ud800","b":"\x","c":1}"#, r#"{"a":""      ,"b":""  ,"c":1}"#);
+        check(br#"["\udc00\ud800","\u12"]"#, r#"[""            ,""    ]"#);
+        check(b"[\"a\nb\",\"\xff\",\"\x00\",\"c\"]", "[\"\"   ,\"\" ,\"\" ,\"c\"]");
+        check(b"{\"\xc3\":1}", "{\"\" :1}");
+    }
+
+    #[test]
+    fn only_the_first_items_of_a_list_are_kept_and_all_of_it_is_read() {
+        let count = |json: &str| {
+            let list = serde_json::from_str::<&RawValue>(json).unwrap();
+            first_items(list).map(|items| items.len())
+        };
+        assert_eq!(count("[]"), Some(0));
+        assert_eq!(count("[1,[2],{}]"), Some(3));
+        assert_eq!(count(&format!("[0{}]", ",0".repeat(1000))), Some(20));
+        assert_eq!([count("{}"), count("7"), count("null")], [None; 3]);
+    }
+
+    #[test]
+    fn a_part_that_is_absent_broken_or_too_long_is_not_known() {
+        let of = |json: &str| part(Some(serde_json::from_str(json).unwrap()));
+        assert_eq!(of("[1]"), serde_json::json!([1]));
+        let deep = format!("{}{}", "[".repeat(1000), "]".repeat(1000));
+        let long = format!("\"{}\"", "x".repeat(PART_LEN_MAX));
+        assert_eq!([part(None), of("1e999"), of(&deep), of(&long)], [const { Value::Null }; 4]);
+    }
 }

@@ -104,6 +104,11 @@ impl Key {
         &self.0
     }
 
+    /// Whether a text holds the key, be it as it is or as a URL writes it.
+    pub(super) fn is_in(&self, text: &str) -> bool {
+        text.contains(&self.0) || text.contains(&form_encoded(&self.0))
+    }
+
     /// The text without the key, be it as it is or as a URL writes it.
     pub(super) fn redacted(&self, text: &str) -> String {
         let in_url = form_encoded(&self.0);

@@ -10,7 +10,9 @@ pub(crate) mod google_legacy;
 pub(crate) mod http;
 mod json;
 mod key;
+mod limits;
 pub mod osm;
+pub(crate) mod room;
 
 use std::{
     path::{Path, PathBuf},
@@ -20,7 +22,7 @@ use std::{
 
 use proxyherd_core::places::{Answer, Query};
 
-use crate::config;
+use crate::{config, log::ServerLog};
 
 pub use embedded::Embedded;
 pub use failure::Failure;
@@ -79,21 +81,25 @@ pub enum OpenError {
     },
 }
 
-/// Opens the provider of that name, as `places` describes it.
-pub fn open(name: config::Provider, places: &config::Places) -> Result<Arc<dyn Provider>, OpenError> {
+/// Opens the provider of that name, as `places` describes it. It logs to `log` which places have faulty data.
+pub fn open(
+    name: config::Provider,
+    places: &config::Places,
+    log: &ServerLog,
+) -> Result<Arc<dyn Provider>, OpenError> {
     match name {
         config::Provider::Embedded => Ok(Arc::new(Embedded)),
         config::Provider::Google => Ok(Arc::new(Google::open(&places.google, places.deadline)?)),
         config::Provider::GoogleLegacy => {
             Ok(Arc::new(GoogleLegacy::open(&places.google_legacy, places.deadline)?))
         }
-        config::Provider::Osm => Ok(Arc::new(open_osm(&places.osm_file)?)),
+        config::Provider::Osm => Ok(Arc::new(open_osm(&places.osm_file, log.clone())?)),
     }
 }
 
 /// Opens an index of OpenStreetMap's places.
-pub(crate) fn open_osm(path: &Path) -> Result<Osm, OpenError> {
-    Osm::open(path).map_err(|reason| OpenError::Osm { path: path.to_owned(), reason })
+pub(crate) fn open_osm(path: &Path, log: ServerLog) -> Result<Osm, OpenError> {
+    Osm::open(path, log).map_err(|reason| OpenError::Osm { path: path.to_owned(), reason })
 }
 
 /// A source of places.
@@ -111,6 +117,13 @@ pub trait Provider: Send + Sync {
     fn check(&self, query: &Query) -> Result<(), Failure> {
         let _ = query;
         Ok(())
+    }
+
+    /// Whether places of this type can be found here, as far as that is known without asking. Where nobody knows a type,
+    /// the asker is told so beside the answer.
+    fn knows_kind(&self, kind: &str) -> bool {
+        let _ = kind;
+        true
     }
 
     /// Answers on the spot, if this source does not have to wait for it: from memory, in microseconds. Callers

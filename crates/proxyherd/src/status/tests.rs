@@ -38,6 +38,19 @@ fn link(neighbor: &str) -> LinkStatus {
     }
 }
 
+#[test]
+fn an_incarnation_is_told_as_text_and_read_as_a_number_too() {
+    let incarnation = 9_007_199_254_740_993;
+    let status = Status { incarnation, ..status("Riley", 1, vec![]) };
+    let told = serde_json::to_string(&status).unwrap();
+    assert!(told.contains(r#""incarnation":"9007199254740993","#), "{told}");
+    let by_an_older_server = told.replace("\"9007199254740993\"", "9007199254740993");
+    for told in [told, by_an_older_server] {
+        assert_eq!(serde_json::from_str::<Status>(&told).unwrap(), status);
+    }
+    assert!(serde_json::from_str::<Status>(r#"{"incarnation":"x"}"#).is_err());
+}
+
 fn status(server: &str, records: u64, links: Vec<LinkStatus>) -> Status {
     Status {
         server: server.to_owned(),
@@ -46,6 +59,7 @@ fn status(server: &str, records: u64, links: Vec<LinkStatus>) -> Status {
         incarnation: 1,
         uptime_s: 3725.0,
         draining: false,
+        removed: false,
         stuck: vec![],
         namesake: false,
         records,
@@ -193,6 +207,15 @@ fn what_an_operator_should_look_at_is_a_sentence() {
     check(
         |status| status.stuck = vec!["thread line-0".to_owned(), "shard 3\x1b[2J".to_owned()],
         "Riley is stuck: thread line-0, shard 3\\x1b[2J; if it stays so, end it",
+    );
+    check(
+        |status| status.removed = true,
+        "Riley runs, but its herd.toml no longer names it: it ends within seconds, or goes on unheard if `removed` is \
+         \"stay\"",
+    );
+    check(
+        |status| status.reaches.extend(["Juzang".to_owned(), "Riley".to_owned()]),
+        "Juzang still runs and has links, but this herd.toml does not name it",
     );
     check(|status| status.namesake = true, "another process runs as Riley in this herd: stop one of the two");
     check(|status| status.log_left_out = 7, "Riley has left 7 lines out of its log, to keep up");

@@ -16,7 +16,17 @@ const CLOCK_OFFSET_S_MAX: f64 = 1.0;
 
 /// What is wrong, server by server and then with the herd.
 pub(super) fn of(seen: &Seen) -> Vec<String> {
-    seen.servers.iter().flat_map(of_server).chain(of_parts(seen)).collect()
+    seen.servers.iter().flat_map(of_server).chain(of_removed(seen)).chain(of_parts(seen)).collect()
+}
+
+/// Servers that are still linked with those of the file, although the file does not name them.
+fn of_removed(seen: &Seen) -> Option<String> {
+    let is_named = |name: &&str| seen.servers.iter().any(|server| server.name == **name);
+    let reached = seen.up().flat_map(|(_, status)| &status.reaches).map(String::as_str);
+    let removed: BTreeSet<&str> = reached.filter(|name| !is_named(name)).collect();
+    let names = removed.into_iter().collect::<Vec<_>>().join(", ");
+    (!names.is_empty())
+        .then(|| format!("{names} still runs and has links, but this herd.toml does not name it"))
 }
 
 fn of_server(server: &Asked) -> Vec<String> {
@@ -33,6 +43,12 @@ fn of_server(server: &Asked) -> Vec<String> {
     }
     if status.namesake {
         troubles.push(format!("another process runs as {name} in this herd: stop one of the two"));
+    }
+    if status.removed {
+        troubles.push(format!(
+            "{name} runs, but its herd.toml no longer names it: it ends within seconds, or goes on unheard if `removed` is \
+             \"stay\""
+        ));
     }
     if status.log_left_out > 0 {
         troubles.push(format!("{name} has left {} lines out of its log, to keep up", status.log_left_out));

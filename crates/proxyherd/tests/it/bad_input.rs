@@ -57,7 +57,7 @@ fn what_is_no_command_is_copied_back_and_changes_nothing() {
         "WHATSAT moa 10 5",
         "AT Riley +0.263873386 kiwi +1+1 2000000000",
         "  spaces   between \t and around  ",
-        "GET / HTTP/1.1",
+        "GET /",
     ];
     for line in invalid {
         assert_eq!(client.ask(line), format!("? {line}"));
@@ -106,6 +106,49 @@ fn what_stands_behind_a_line_that_is_too_long_does_not_cost_its_answer() {
         let _ = client.stream().write_all(&line);
         assert_eq!(client.rest(), [b"? ", &line[..ECHO_LEN], b"\n"].concat());
     }
+}
+
+/// What a browser sends for a web page with a form, one field of which holds a report on a line of its own.
+const FORM: &[u8] = b"POST /x HTTP/1.1\r\nHost: 127.0.0.1:12000\r\nContent-Type: text/plain\r\n\r\n\
+    x=\r\nIAMAT page +1+1 1\r\n";
+
+#[test]
+fn what_a_web_page_sends_is_no_report() {
+    let herd = Plan::single().start();
+    let riley = herd.line("Riley");
+    let reply = b"? POST /x HTTP/1.1\r\n";
+    assert_eq!(talk(riley, FORM), reply);
+    // The same, cut at each byte.
+    for cut in 1..FORM.len() {
+        let mut client = Client::connect(riley);
+        client.send(&FORM[..cut]);
+        if cut < reply.len() {
+            // So the server reads the two parts separately.
+            client.wait_until_read();
+        }
+        // The server may have closed the connection already.
+        let _ = client.stream().write_all(&FORM[cut..]);
+        assert_eq!(client.rest(), reply, "cut at {cut}");
+    }
+    let line = herd.wait_for_log("Riley", "it sent an HTTP request");
+    assert!(line.contains("  !  "), "{line}");
+    assert_eq!(herd.located("Riley", &["page"]), ["? WHATSAT page 10 0"]);
+    assert_eq!(metric(herd.at("Riley").http, "proxyherd_records"), Some(0.0));
+}
+
+#[test]
+fn an_http_request_behind_other_lines_ends_what_is_read_with_them() {
+    let herd = Plan::single().start();
+    let riley = herd.line("Riley");
+    let lines = [&b"HELLO\nIAMAT kiwi +1+1 1\n"[..], FORM, b"IAMAT late +1+1 1\n"].concat();
+    let replies = String::from_utf8(talk(riley, &lines)).unwrap();
+    let replies: Vec<&str> = replies.lines().collect();
+    assert!(replies[1].starts_with("AT Riley +") && replies[1].ends_with(" kiwi +1+1 1"), "{replies:?}");
+    assert_eq!([replies[0], replies[2]], ["? HELLO", "? POST /x HTTP/1.1"]);
+    assert_eq!(replies.len(), 3, "{replies:?}");
+    // A last line without LF.
+    assert_eq!(talk(riley, b"IAMAT / HTTP/1.0"), b"? IAMAT / HTTP/1.0\n");
+    assert_eq!(herd.located("Riley", &["page", "late"]), ["? WHATSAT page 10 0", "? WHATSAT late 10 0"]);
 }
 
 #[test]

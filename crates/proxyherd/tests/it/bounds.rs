@@ -1,6 +1,10 @@
 //! How many clients a herd knows, and for how long.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    fs,
+    process::Command,
+    time::{Duration, SystemTime},
+};
 
 use crate::harness::{NAMES, Plan, at_of, eventually, metric};
 
@@ -20,6 +24,19 @@ fn a_new_client_past_the_most_is_refused_and_a_known_one_is_not() {
     let counted = (reports("accepted"), reports("stale"), reports("rejected"));
     assert_eq!(counted, (Some(3.0), Some(1.0), Some(1.0)));
     assert_eq!(metric(http, "proxyherd_records"), Some(2.0));
+}
+
+#[test]
+fn as_many_connections_wait_at_each_port_as_the_system_allows() {
+    let herd = Plan::pair().start();
+    let allowed = fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap();
+    let at = herd.at("Riley");
+    for address in [at.line, at.peer, at.http] {
+        let listed = Command::new("ss").args(["-Hltn", &format!("src = {address}")]).output().unwrap();
+        let listed = String::from_utf8(listed.stdout).unwrap();
+        // For a listening socket the third field is the backlog.
+        assert_eq!(listed.split_whitespace().nth(2), Some(allowed.trim()), "{address}: {listed}");
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf};
 
-use crate::harness::{Herd, Plan, WHERE_AND_WHEN, eventually, metric, status};
+use crate::harness::{Herd, Plan, WHERE_AND_WHEN, eventually, get, metric, status};
 
 /// The library that shows a process another time, by its many-threaded name. Where it is not installed the test is
 /// skipped, with a word about it; under CI it fails.
@@ -44,6 +44,54 @@ fn a_clock_that_is_minutes_off_keeps_its_links_down_and_the_log_says_where_to_lo
     herd.start("Jaquez");
     herd.wait_for_links(&["Riley", "Jaquez"]);
     assert_eq!(herd.agreed(&["Riley", "Jaquez"], "kiwi"), at);
+}
+
+#[test]
+fn a_neighbor_that_is_refused_for_its_clock_is_shown_with_its_offset_at_both_ends() {
+    let Some(library) = faketime() else { return };
+    // Jaquez dials Riley. The columns: whose clock is off, by how many seconds, the offset of Jaquez that Riley shows, and
+    // the offset of Riley that Jaquez shows. A clock behind is only sure after the five seconds a HELLO may take.
+    for (whose, ahead_s, jaquez_s, riley_s) in
+        [("Jaquez", 90, 90.0, -90.0), ("Riley", 90, -85.0, 85.0), ("Jaquez", -62, -62.0, 62.0)]
+    {
+        let mut herd = Plan::pair().prepare();
+        for name in ["Riley", "Jaquez"] {
+            herd.start_with_clock(name, if name == whose { ahead_s } else { 0 }, &library);
+        }
+        for (name, neighbor, expected) in [("Riley", "Jaquez", jaquez_s), ("Jaquez", "Riley", riley_s)] {
+            eventually("the offset is told", || {
+                let http = herd.at(name).http;
+                let of_neighbor = format!("proxyherd_link_clock_offset_seconds{{neighbor=\"{neighbor}\"}}");
+                let measured = metric(http, &of_neighbor).unwrap();
+                let link = &status(http)["links"][0];
+                let told = link["clock_offset_s"].as_f64().unwrap();
+                let is_near = |offset: f64| (offset - expected).abs() < 4.0;
+                let says_why = link["trouble"].as_str().is_some_and(|why| why.contains("max_clock_offset_s"));
+                if is_near(measured) && is_near(told) && says_why {
+                    Ok(())
+                } else {
+                    Err(format!("{whose} {ahead_s}: {name} says {measured}, {link}"))
+                }
+            });
+        }
+    }
+}
+
+#[test]
+fn http_answers_where_the_clock_is_before_1970() {
+    let Some(library) = faketime() else { return };
+    let mut herd = Plan::single().prepare();
+    herd.start_at_date("Riley", "1969-07-20 20:17:40", &library);
+    let http = herd.at("Riley").http;
+    assert_eq!(get(http, "/health/livez"), (200, "ok\n".to_owned()));
+    assert_eq!(metric(http, "proxyherd_stuck"), Some(0.0));
+    assert!(herd.client("Riley").ask(&format!("IAMAT kiwi {WHERE_AND_WHEN}")).starts_with("AT Riley -"));
+    assert_eq!(status(http)["records"], 1);
+    let (code, answer) = get(http, "/maps/api/place/nearbysearch/json?client=kiwi&radius=1000");
+    assert!(code == 200 && answer.contains("\"status\""), "{code} {answer}");
+    assert_eq!(get(http, "/nothing").0, 404);
+    let finished = herd.stop("Riley", "TERM");
+    assert_eq!((finished.code, finished.err.as_str()), (0, ""));
 }
 
 #[test]

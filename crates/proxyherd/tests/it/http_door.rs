@@ -3,13 +3,14 @@
 use std::{
     io::{ErrorKind, Read, Write},
     net::{SocketAddr, TcpStream},
+    process::{Command, Stdio},
     sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
 use serde_json::Value;
 
-use crate::harness::{PATIENCE, Plan, WHERE_AND_WHEN, fetch, get, metric, request};
+use crate::harness::{PATIENCE, Plan, WHERE_AND_WHEN, eventually, fetch, get, metric, request};
 
 const PATH: &str = "/maps/api/place/nearbysearch/json";
 const HERE: &str = "location=34.068930,-118.445127";
@@ -25,6 +26,7 @@ fn places_are_told_as_the_line_protocol_tells_them() {
     let reply = fetch(http, &format!("{PATH}?{HERE}&radius=10000&key=AIzaX"), "");
     assert_eq!(reply.code, 200);
     assert_eq!(reply.header("content-type"), Some("application/json; charset=utf-8"));
+    assert!(reply.body.ends_with("}\n"), "{reply:?}");
     assert_eq!(reply.header("cache-status"), Some("proxyherd; fwd=miss"), "{reply:?}");
     let mut riley = herd.client("Riley");
     riley.ask(&format!("IAMAT kiwi {WHERE_AND_WHEN}"));
@@ -41,12 +43,36 @@ fn wishes_shape_the_answer() {
         ("radius=10000&type=locality&keyword=WEST", &["Westwood", "West Hollywood"][..]),
         ("rankby=distance&name=santa+monica", &["Santa Monica"]),
         ("radius=50000&type=restaurant", &[]),
-        ("radius=50000&opennow=true", &[]),
+        ("radius=50000&opennow=1", &[]),
+        ("radius=9999999&name=santa+monica&opennow=", &["Santa Monica"]),
     ] {
         let answer = fetch(http, &format!("{PATH}?{HERE}&{parameters}"), "").json();
         let status = if expected.is_empty() { "ZERO_RESULTS" } else { "OK" };
         assert_eq!((&answer["status"], names(&answer)), (&status.into(), expected.to_vec()), "{parameters}");
     }
+}
+
+#[test]
+fn ranking_by_distance_needs_nothing_else() {
+    let herd = Plan::single().start();
+    let answer =
+        fetch(herd.at("Riley").http, &format!("{PATH}?location=34.068930,+-118.445127&rankby=distance"), "")
+            .json();
+    assert_eq!((&answer["status"], names(&answer).len()), (&"OK".into(), 20), "{answer}");
+    assert_eq!(names(&answer)[0], "Bel Air");
+}
+
+#[test]
+fn a_type_that_nobody_knows_is_said_so() {
+    let herd = Plan::single().start();
+    let ask = |kind: &str| {
+        fetch(herd.at("Riley").http, &format!("{PATH}?{HERE}&radius=9000&type={kind}"), "").json()
+    };
+    let answer = ask("resturant");
+    assert_eq!((&answer["status"], names(&answer).len()), (&"ZERO_RESULTS".into(), 0));
+    let expected = "No provider of places here knows the type `resturant`.";
+    assert_eq!(answer["info_messages"], serde_json::json!([expected]));
+    assert!(ask("locality")["info_messages"].is_null());
 }
 
 #[test]
@@ -57,10 +83,10 @@ fn what_is_wrong_with_a_question_is_told_with_code_200() {
         ("", "`location`"),
         ("location=1,1", "`radius`"),
         ("location=91,1&radius=1", "`location`"),
-        ("location=1,1&radius=50001", "`radius`"),
+        ("location=1,1&radius=-1", "`radius`"),
+        ("location=1,1&radius=1&client=kiwi", "`client` and `location` can't go together"),
         ("location=1,1&radius=1&radius=2", "`radius`"),
         ("location=1,1&radius=1&keyword=%zz", "`keyword`"),
-        ("location=1,1&rankby=distance", "rankby=distance needs"),
         ("client=kiwi&radius=1", "`client` is not known to this herd: kiwi"),
         ("pagetoken=AAAA", "no token names another"),
     ] {
@@ -117,12 +143,14 @@ fn web_pages_do_not_get_through_a_browser() {
 fn a_request_that_is_too_long_or_brings_a_body_ends_its_connection_alone() {
     let herd = Plan::single().start();
     let http = herd.at("Riley").http;
-    let texts = ["keyword", "name", "type", "language", "pagetoken"];
-    let longest = texts.map(|name| format!("{name}={}", "%41".repeat(1024))).join("&");
-    assert_eq!(fetch(http, &format!("{PATH}?{HERE}&radius=1&{longest}"), "").code, 200);
-    let long = "x".repeat(17 * 1024);
-    assert_eq!(head_too_long(http, &format!("GET /?{long} HTTP/1.1\r\nHost: localhost\r\n\r\n")), 431);
-    assert_eq!(head_too_long(http, &format!("GET / HTTP/1.1\r\nHost: localhost\r\nX: {long}\r\n\r\n")), 431);
+    let texts = [("keyword", 1024), ("name", 1024), ("type", 1024), ("language", 1024), ("pagetoken", 4096)];
+    let longest = texts.map(|(name, len)| format!("{name}={}", "%41".repeat(len))).join("&");
+    let reply = fetch(http, &format!("{PATH}?{HERE}&radius=1&{longest}"), "");
+    assert!(reply.code == 200 && reply.body.contains("no token names another"), "{reply:?}");
+    // Its end is not waited for.
+    let long = "x".repeat(33 * 1024);
+    assert_eq!(head_too_long(http, &format!("GET /?{long}")), 431);
+    assert_eq!(head_too_long(http, &format!("GET / HTTP/1.1\r\nHost: localhost\r\nX: {long}")), 431);
     let many = "X: y\r\n".repeat(101);
     assert_eq!(head_too_long(http, &format!("GET / HTTP/1.1\r\nHost: localhost\r\n{many}\r\n")), 431);
     // More than anybody will read: the answer does not wait for it.
@@ -184,7 +212,7 @@ fn a_head_that_drips_in_is_not_waited_for() {
     let mut stream = TcpStream::connect(herd.at("Riley").http).unwrap();
     stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
     stream.write_all(b"GET / HTTP/1.1\r\n").unwrap();
-    crate::harness::eventually("the server closes", || {
+    eventually("the server closes", || {
         if stream.write_all(b"x").is_err() {
             return Ok(());
         }
@@ -238,4 +266,64 @@ fn connections_that_are_too_many_wait_for_their_turn() {
     open.pop();
     waiting.set_read_timeout(Some(PATIENCE)).unwrap();
     is_answered(&mut waiting).unwrap();
+}
+
+#[test]
+fn metrics_come_in_the_format_that_is_asked_for() {
+    let herd = Plan::pair().start();
+    let http = herd.at("Riley").http;
+    let metrics = |accept: &str| fetch(http, "/metrics", accept);
+    let text = "text/plain; version=0.0.4; charset=utf-8";
+    for accept in ["", "Accept: */*\r\n", "Accept: text/plain\r\n", "Accept: text/plain;version=0.0.4\r\n"] {
+        let reply = metrics(accept);
+        assert_eq!(reply.header("content-type"), Some(text), "{accept}");
+        assert!(!reply.body.contains("# EOF") && !reply.body.contains("# UNIT"), "{reply:?}");
+        assert!(reply.body.contains("\n# TYPE proxyherd_link_ups_total counter\n"), "{reply:?}");
+    }
+    let prometheus = "Accept: application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.2,*/*;q=0.1\r\n";
+    let reply = metrics(prometheus);
+    assert_eq!(
+        reply.header("content-type"),
+        Some("application/openmetrics-text; version=1.0.0; charset=utf-8")
+    );
+    assert!(reply.body.ends_with("\n# EOF\n"), "{reply:?}");
+    assert!(reply.body.contains("\n# TYPE proxyherd_link_ups counter\n"), "{reply:?}");
+}
+
+#[test]
+fn promtool_finds_nothing_wrong_with_the_metrics() {
+    if Command::new("promtool").arg("--version").output().is_err() {
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "./test tools installs promtool");
+        eprintln!("skipped: there is no promtool; ./test tools installs it");
+        return;
+    }
+    // With budgets and certificates there are all metrics that there may be.
+    let places = "provider = \"google\"\nper_day = 5\n[places.google]\nkey_env = \"PATH\"";
+    let mut herd = Plan::pair().encrypted().places(places).prepare();
+    herd.start_all(&["Riley", "Jaquez"]);
+    herd.wait_for_links(&["Riley", "Jaquez"]);
+    let metrics = eventually("all metrics are there", || {
+        let (_, metrics) = get(herd.at("Riley").http, "/metrics");
+        let all =
+            ["certificate_left_seconds", "places_budget_left", "places_requests_total", "link_lag_seconds"];
+        let is_there = |name: &&str| metrics.contains(&format!("\nproxyherd_{name}"));
+        if all.iter().all(is_there) { Ok(metrics) } else { Err(metrics) }
+    });
+    let mut promtool = Command::new("promtool");
+    promtool.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut promtool = promtool.spawn().unwrap();
+    promtool.stdin.take().unwrap().write_all(metrics.as_bytes()).unwrap();
+    let said = promtool.wait_with_output().unwrap();
+    let said = (said.status.code(), [said.stdout, said.stderr].concat());
+    assert_eq!((said.0, String::from_utf8_lossy(&said.1)), (Some(0), "".into()), "{metrics}");
+}
+
+#[test]
+fn every_json_body_ends_in_a_newline() {
+    let herd = Plan::single().start();
+    for path in ["/v1/status", PATH, &format!("{PATH}?{HERE}&radius=1")] {
+        let reply = fetch(herd.at("Riley").http, path, "");
+        assert!(reply.header("content-type").unwrap().starts_with("application/json"), "{reply:?}");
+        assert!(reply.body.ends_with("}\n") && !reply.body.ends_with("\n\n"), "{reply:?}");
+    }
 }

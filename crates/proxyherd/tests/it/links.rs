@@ -2,7 +2,7 @@
 
 use std::{
     io::{ErrorKind, Read, Write},
-    net::TcpStream,
+    net::{Shutdown, TcpStream},
     thread,
 };
 
@@ -12,7 +12,7 @@ use proxyherd_core::{
     types::{Attributes, Body, ClientId, Coordinates, Difference, Kind, Record, Timestamp},
 };
 
-use crate::harness::{Plan, WHERE_AND_WHEN, eventually, metric, neighbor};
+use crate::harness::{Herd, Plan, WHERE_AND_WHEN, eventually, metric, neighbor};
 
 #[test]
 fn a_neighbour_that_falls_silent_loses_its_link_and_has_it_again_when_it_wakes() {
@@ -103,9 +103,11 @@ fn records_until_the_end(stream: &mut TcpStream) -> usize {
     }
 }
 
-#[test]
-fn a_server_that_ends_leaves_when_its_neighbours_have_read_all() {
-    const CLIENTS: usize = 100_000;
+/// So many that their records do not fit into the sockets' buffers.
+const CLIENTS: usize = 100_000;
+
+/// Riley after many reports, and its connection with Jaquez, which has read none of them.
+fn with_much_to_tell() -> (Herd, TcpStream) {
     let mut herd = Plan::pair().log("level = \"warn\"").prepare();
     herd.start("Riley");
     let hello = [neighbor::bytes_of(&neighbor::hello("Jaquez")), empty_vectors()].concat();
@@ -128,15 +130,32 @@ fn a_server_that_ends_leaves_when_its_neighbours_have_read_all() {
             }
         }
     });
+    (herd, jaquez)
+}
+
+#[test]
+fn a_server_that_ends_leaves_when_its_neighbors_have_read_all() {
+    let (mut herd, mut jaquez) = with_much_to_tell();
     herd.process("Riley").signal("TERM");
     eventually("Riley takes no clients any more", || match TcpStream::connect(herd.line("Riley")) {
         Ok(_) => Err("it does"),
         Err(_) => Ok(()),
     });
-    // There is more to tell than sockets hold, and this end has something to say itself.
+    // This end also sends heartbeats meanwhile.
     assert_eq!(records_until_the_end(&mut jaquez), CLIENTS);
     drop(jaquez);
     assert_eq!(herd.stop("Riley", "CONT").code, 0);
+}
+
+#[test]
+fn a_neighbor_that_ends_the_link_in_words_is_told_what_waits_for_it() {
+    let (herd, mut jaquez) = with_much_to_tell();
+    let mut encoder = Encoder::default();
+    encoder.refusal("Riley is no neighbor of Jaquez any more");
+    jaquez.write_all(encoder.bytes()).unwrap();
+    jaquez.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(records_until_the_end(&mut jaquez), CLIENTS);
+    herd.wait_for_log("Riley", "it refuses this server: Riley is no neighbor of Jaquez any more");
 }
 
 /// The vectors of a server that has nothing.

@@ -32,6 +32,7 @@ mod peer_port;
 mod places_kept;
 mod places_osm;
 mod readme;
+mod signals;
 mod slow_clients;
 mod stopping;
 mod topology;

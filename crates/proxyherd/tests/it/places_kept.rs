@@ -92,3 +92,39 @@ fn another_provider_answers_within_the_deadline_where_the_first_hangs() {
     assert_eq!(count(&herd, "fallback"), 1.0);
     google.behave(Behaviour::Good);
 }
+
+/// Each was once read into memory of its own, and a hundred of the longest took 800 MB.
+#[test]
+fn a_hundred_of_the_longest_answers_share_one_budget_of_memory() {
+    const ASKED: usize = 100;
+    let google = Google::start();
+    google.behave(Behaviour::Hangs(4 << 20));
+    let herd = start(&google, "per_second = 0\nretries = 0\ndeadline_ms = 60000");
+    let mut connections: Vec<_> = (0..ASKED).map(|_| herd.client("Riley")).collect();
+    let before = herd.process("Riley").memory_peak();
+    for (number, connection) in connections.iter_mut().enumerate() {
+        connection
+            .send(format!("IAMAT c{number} +34.{number:02}-118 1000\nWHATSAT c{number} 1 5\n").as_bytes());
+    }
+    let of_google = |name: &str, rest: &str| {
+        let name = format!("proxyherd_places_{name}{{provider=\"google\"{rest}}}");
+        metric(herd.at("Riley").http, &name).unwrap()
+    };
+    eventually("those that find no room are given up", || {
+        let refused = of_google("requests_total", ",result=\"no_room\"");
+        if refused >= (ASKED - 8) as f64 { Ok(()) } else { Err(refused) }
+    });
+    let grown = herd.process("Riley").memory_peak() - before;
+    assert!(grown < 200 << 20, "{} MB", grown >> 20);
+    assert!(of_google("flying", "") > 0.0, "some have found room");
+    assert_eq!(of_google("left_alone", ""), 0.0, "it is no fault of Google's");
+    let told = connections.iter_mut().find_map(|connection| {
+        connection.stream().set_nonblocking(true).unwrap();
+        let is_answered = connection.stream().peek(&mut [0; 256]).is_ok_and(|len| len > 100);
+        connection.stream().set_nonblocking(false).unwrap();
+        is_answered.then(|| (connection.line(), connection.read_nearby().json))
+    });
+    let (_, told) = told.expect("those that were given up are answered");
+    assert_eq!(told["status"], "OVER_QUERY_LIMIT", "{told}");
+    assert!(told["error_message"].as_str().unwrap().contains("too many long answers"), "{told}");
+}

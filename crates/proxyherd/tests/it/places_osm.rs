@@ -1,6 +1,6 @@
 //! OpenStreetMap's places: imported by one command, looked at by another, and told by a server.
 
-use std::{fs, path::Path};
+use std::{fs, os::unix::fs::symlink, path::Path};
 
 use serde_json::Value;
 
@@ -85,6 +85,82 @@ fn whatever_is_wrong_is_told_with_what_to_do() {
     assert_eq!(cut.code, 1);
     assert!(cut.err.contains("it is damaged") && cut.err.contains("places import"), "{}", cut.err);
     assert_eq!(files(dir.path()), ["places.idx"]);
+}
+
+#[test]
+fn an_index_replaces_only_what_may_be_replaced() {
+    let Some(monaco) = data(MONACO) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let extract = fs::read(monaco).unwrap();
+    fs::write(at("x.osm.pbf"), &extract).unwrap();
+    fs::create_dir(at("sub")).unwrap();
+    symlink("x.osm.pbf", at("link.osm.pbf")).unwrap();
+    let import = |out: &str| Process::run(dir.path(), &["places", "import", "x.osm.pbf", "--out", out]);
+    for (out, why) in [
+        ("x.osm.pbf", "the extract itself"),
+        ("link.osm.pbf", "the extract itself"),
+        ("sub", "a directory"),
+        (".", "a directory"),
+        ("/dev/null", "a device"),
+    ] {
+        let refused = import(out);
+        assert_eq!((refused.code, refused.out.as_str()), (1, ""), "{out}: {refused:?}");
+        let told = refused.err.contains(&format!("cannot write {out}: ")) && refused.err.contains(why);
+        assert!(told && !refused.err.contains("Reading"), "{out}: {}", refused.err);
+    }
+    assert_eq!(fs::read(at("x.osm.pbf")).unwrap(), extract);
+    assert_eq!(files(dir.path()), ["link.osm.pbf", "sub", "x.osm.pbf"]);
+
+    symlink("sub/places.idx", at("places.idx")).unwrap();
+    assert_eq!(import("places.idx").code, 0);
+    assert_eq!(fs::read_link(at("places.idx")).unwrap(), Path::new("sub/places.idx"));
+    assert_eq!(files(&at("sub")), ["places.idx"]);
+    assert_eq!(near(dir.path(), "43.7396,7.4277 --limit 1").code, 0);
+}
+
+#[test]
+fn an_extract_that_ends_behind_its_header_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let header = b"\0\0\0\x0d\x0a\x09OSMHeader\x18\x1e\x0a\x1c\x22\x0eOsmSchema-V0.6\x22\x0aDenseNodes";
+    fs::write(dir.path().join("cut.osm.pbf"), header).unwrap();
+    let refused = import(dir.path(), Path::new("cut.osm.pbf"));
+    assert_eq!((refused.code, refused.out.as_str()), (1, ""), "{refused:?}");
+    assert!(refused.err.contains("cut.osm.pbf holds no data"), "{}", refused.err);
+    assert_eq!(files(dir.path()), ["cut.osm.pbf"]);
+}
+
+#[test]
+fn hours_that_nobody_can_evaluate_cost_their_place_nothing_else_and_are_logged_once() {
+    let Some(extract) = data("osm-faults/hours-panic.osm.pbf") else { return };
+    let mut herd = Plan::single().places("provider = \"osm\"").prepare();
+    assert_eq!(import(herd.dir(), &extract).code, 0);
+    let told = near(herd.dir(), "48.137,11.575 --json");
+    assert_eq!((told.code, told.err.as_str()), (0, ""), "{told:?}");
+    herd.start("Riley");
+    let mut client = herd.client("Riley");
+    client.ask("IAMAT kiwi +48.137000+011.575000 1621464827.959498503");
+    for _ in 0..3 {
+        let answer = client.nearby("WHATSAT kiwi 0.5 20").json;
+        assert_eq!(answer["results"][0]["name"], "x", "{answer}");
+        assert!(answer["results"][0].get("opening_hours").is_none(), "{answer}");
+    }
+    let what = "the opening hours of osmn1 make the evaluator fail";
+    let line = herd.wait_for_log("Riley", what);
+    assert!(line.ends_with(": (dusk+05:00)-25:00"), "{line}");
+    let done = herd.stop("Riley", "TERM");
+    assert_eq!((done.code, done.err.as_str()), (0, ""), "{done:?}");
+    assert_eq!(herd.log("Riley").matches(what).count(), 1);
+}
+
+#[test]
+fn a_date_that_does_not_exist_closes_nothing() {
+    let Some(extract) = data("osm-faults/hours-sep31.osm.pbf") else { return };
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(import(dir.path(), &extract).code, 0);
+    let told = near(dir.path(), "48.137,11.575 --open-now --json");
+    let told: Value = serde_json::from_str(&told.out).unwrap();
+    assert_eq!(told[0]["open_now"], true, "{told}");
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! Clients that are slow, silent, or too many: each is closed when its time is up, and costs nobody else anything.
 
 use std::{
-    fs,
     io::{ErrorKind, Read, Write},
     time::{Duration, Instant},
 };
@@ -70,13 +69,6 @@ fn one_connection_too_many_is_turned_away() {
     assert_eq!(herd.client("Riley").ask("C"), "? C");
 }
 
-/// The most memory that the server's process has ever had in use, bytes.
-fn memory_peak(herd: &Herd) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", herd.process("Riley").id())).unwrap();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    1024 * peak.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap()
-}
-
 /// Asks on and on without reading, until the server closes.
 fn ask_without_reading(client: &Client) -> u64 {
     let questions = b"WHATSAT kiwi 50 20\n".repeat(1000);
@@ -112,13 +104,13 @@ fn clients_that_do_not_read_are_closed_and_take_little_memory() {
     let herd = Plan::single().limits("write_s = 1").start();
     let mut bystander = herd.client("Riley");
     bystander.ask(&format!("IAMAT kiwi {WHERE_AND_WHEN}"));
-    let idle = memory_peak(&herd);
+    let idle = herd.process("Riley").memory_peak();
     be_asked_without_being_read(&herd, &mut bystander);
     herd.wait_for_log("Riley", "it did not take its replies for 1 s");
     // A megabyte of questions has a gigabyte of answers.
-    let first = memory_peak(&herd).saturating_sub(idle);
+    let first = herd.process("Riley").memory_peak().saturating_sub(idle);
     assert!(first < 48 * MEBIBYTE, "{first} bytes");
     be_asked_without_being_read(&herd, &mut bystander);
-    let second = memory_peak(&herd).saturating_sub(idle + first);
+    let second = herd.process("Riley").memory_peak().saturating_sub(idle + first);
     assert!(second < 8 * MEBIBYTE, "{first} bytes, and then {second} more");
 }

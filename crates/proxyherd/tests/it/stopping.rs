@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::Write,
-    net::{SocketAddr, TcpStream},
+    net::TcpStream,
     thread,
     time::{Duration, Instant},
 };
@@ -154,22 +154,10 @@ fn greedy(herd: &Herd) -> Client {
         let questions = b"WHATSAT kiwi 50 20\n".repeat(1000);
         while client.stream().write(&questions).is_ok() {}
         // Room comes as long as the server reads on.
-        let queued = peer_queue(client.stream());
+        let queued = client.unread();
         if queued > 64 * 1024 { Ok(()) } else { Err(format!("{queued} bytes wait to be read")) }
     });
     client
-}
-
-/// How many bytes the server's end of this connection has received and not read.
-fn peer_queue(stream: &TcpStream) -> u64 {
-    let hex_port = |address: SocketAddr| format!(":{:04X}", address.port());
-    let (mine, theirs) = (stream.local_addr().unwrap(), stream.peer_addr().unwrap());
-    let sockets = fs::read_to_string("/proc/net/tcp").unwrap();
-    let fields = sockets.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-    let mut of_server = fields
-        .filter(|socket| socket[1].ends_with(&hex_port(theirs)) && socket[2].ends_with(&hex_port(mine)));
-    let queues = of_server.next().expect("the connection is open")[4];
-    u64::from_str_radix(queues.split_once(':').unwrap().1, 16).unwrap()
 }
 
 #[test]

@@ -195,18 +195,117 @@ fn what_was_set_from_outside_stays_set_when_the_file_is_read_again() {
     herd.wait_for_log("Riley", "herd.toml read anew: nothing has changed");
 }
 
+const REMOVED: &str = "herd.toml no longer names this server\n";
+
+/// Waits until readyz, metrics and status of a server say that its file no longer names it.
+fn wait_until_removed(herd: &Herd, name: &str) {
+    let http = herd.at(name).http;
+    eventually("readyz says that it is removed", || match get(http, "/health/readyz") {
+        (503, why) if why == REMOVED => Ok(()),
+        (code, why) => Err(format!("{code} {why}")),
+    });
+    assert_eq!(metric(http, "proxyherd_removed"), Some(1.0));
+    assert_eq!(status(http)["removed"], true);
+}
+
+const REST: [&str; 4] = ["Jaquez", "Juzang", "Campbell", "Bernard"];
+
 #[test]
-fn a_file_without_this_server_changes_nothing_and_says_what_to_do() {
+fn a_server_that_its_file_no_longer_names_says_so_and_ends_as_at_sigterm() {
     let mut herd = Plan::classic().start();
+    assert_eq!(metric(herd.at("Riley").http, "proxyherd_removed"), Some(0.0));
+    herd.write_file("before.toml", &herd.text());
     let mut client = herd.client("Riley");
     herd.change(herd.plan().without_server("Riley"));
-    let line = herd.wait_for_log("Riley", "herd.toml changes nothing here: it has no server Riley any more");
-    assert!(line.contains("SIGTERM"), "{line}");
-    let rest = ["Jaquez", "Juzang", "Campbell", "Bernard"];
-    herd.wait_for_links(&rest);
-    // It goes on by itself: its clients are answered.
+    wait_until_removed(&herd, "Riley");
+    let line = herd.wait_for_log("Riley", "herd.toml no longer names Riley: this server ends in 5 s");
+    assert!(line.contains("  !  "), "{line}");
+    let shown = Process::run(herd.dir(), &["status", "--config", "before.toml"]);
+    assert!(shown.out.contains("! Riley runs, but its herd.toml no longer names it"), "{shown:?}");
+    let shown = Process::run(herd.dir(), &["status"]);
+    let told = "! Riley still runs and has links, but this herd.toml does not name it";
+    assert!(shown.out.contains(told), "{shown:?}");
+    // Until it ends, the others hear its reports.
+    let at = client.ask(&format!("IAMAT kiwi {WHERE_AND_WHEN}"));
+    let finished = herd.wait_for_end("Riley");
+    assert_eq!((finished.code, finished.err.as_str()), (0, ""));
+    assert_eq!(herd.agreed(&REST, "kiwi"), at);
+    assert!(herd.log("Riley").ends_with("  =  stopped\n"), "{}", herd.log("Riley"));
+    herd.wait_for_links(&REST);
+    for name in ["Jaquez", "Juzang"] {
+        assert_eq!(
+            said(&herd, name, "the configuration has this link no more"),
+            0,
+            "Riley ended its links itself"
+        );
+    }
+}
+
+#[test]
+fn links_with_a_server_that_learns_last_of_its_removal_are_not_cut_before_it_ends() {
+    let mut herd = Plan::classic().prepare();
+    herd.write_file("own.toml", &herd.text());
+    herd.start_from("own.toml", "Riley");
+    herd.start_all(&REST);
+    herd.wait_for_links(&NAMES);
+    herd.change(herd.plan().without_server("Riley"));
+    REST.iter().for_each(|name| drop(herd.wait_for_log(name, "topology: removed server Riley")));
+    wait_for_neighbors(&herd, "Jaquez", &["Bernard"]);
+    // A link that is cut goes down within milliseconds. What Riley takes is heard for much longer.
+    let mut client = herd.client("Riley");
+    let (began, mut number) = (Instant::now(), 0);
+    while began.elapsed() < Duration::from_secs(1) {
+        number += 1;
+        let kiwi = format!("kiwi-{number}");
+        let at = client.ask(&format!("IAMAT {kiwi} {WHERE_AND_WHEN}"));
+        assert_eq!(herd.agreed(&REST, &kiwi), at);
+    }
+    herd.write_file("own.toml", &herd.text());
+    assert_eq!(herd.wait_for_end("Riley").code, 0);
+    herd.wait_for_links(&REST);
+}
+
+#[test]
+fn a_server_that_is_put_back_into_its_file_in_time_goes_on() {
+    let mut herd = Plan::classic().start();
+    let mut client = herd.client("Riley");
+    let with = herd.plan();
+    herd.change(with.clone().without_server("Riley"));
+    wait_until_removed(&herd, "Riley");
+    herd.change(with);
+    herd.process("Riley").signal("HUP");
+    herd.wait_for_log("Riley", "herd.toml names this server again: it keeps running");
+    let http = herd.at("Riley").http;
+    eventually("it is ready again", || match get(http, "/health/readyz") {
+        (200, _) => Ok(()),
+        (code, why) => Err(format!("{code} {why}")),
+    });
+    assert_eq!(metric(http, "proxyherd_removed"), Some(0.0));
+    // Longer than the grace period.
+    let began = Instant::now();
+    let mut number = 0;
+    eventually("its time is over", || {
+        number += 1;
+        assert!(client.ask(&format!("IAMAT kiwi-{number} {WHERE_AND_WHEN}")).starts_with("AT Riley "));
+        if began.elapsed() > Duration::from_secs(6) { Ok(()) } else { Err("not yet") }
+    });
+    herd.wait_for_links(&NAMES);
+    let at = client.ask(&format!("IAMAT emu {WHERE_AND_WHEN}"));
+    assert_eq!(herd.agreed(&NAMES, "emu"), at);
+    assert_eq!(said(&herd, "Riley", "stopping"), 0);
+}
+
+#[test]
+fn a_server_that_is_to_stay_without_its_file_is_let_go_by_its_neighbors_and_answers_its_clients() {
+    let mut herd = Plan::classic().start();
+    let mut client = herd.client("Riley");
+    herd.change(herd.plan().without_server("Riley").herd("removed = \"stay\""));
+    wait_until_removed(&herd, "Riley");
+    herd.wait_for_log("Riley", "herd.toml no longer names Riley: it keeps running");
+    herd.wait_for_log("Jaquez", "the configuration has this link no more");
+    herd.wait_for_log("Riley", "Riley is no neighbor of Jaquez in the configuration that Jaquez reads");
     assert!(client.ask(&format!("IAMAT kiwi {WHERE_AND_WHEN}")).starts_with("AT Riley "));
-    assert_eq!(neighbors(&herd, "Riley"), ["Jaquez", "Juzang"]);
+    assert_eq!(get(herd.at("Riley").http, "/health/readyz"), (503, REMOVED.to_owned()));
     assert_eq!(herd.stop("Riley", "TERM").code, 0);
 }
 
@@ -230,10 +329,9 @@ fn while_files_differ_both_logs_say_whose_does_not_know_the_other() {
     herd.start_from("own.toml", "Riley");
     herd.start("Jaquez");
     herd.wait_for_links(&["Riley", "Jaquez"]);
-    // Jaquez dials Riley, whose file has no Jaquez any more.
+    // Jaquez dials Riley, whose file has no link with Jaquez any more.
     let began = Instant::now();
-    let alone = herd.plan().without_server("Jaquez");
-    herd.write_file("own.toml", &alone.text(&[herd.at("Riley")]));
+    herd.write_file("own.toml", &herd.text_of(&herd.plan().without_link("Riley", "Jaquez")));
     let told = "Jaquez is no neighbor of Riley in the configuration that Riley reads";
     let line = herd.wait_for_log("Jaquez", "down after");
     assert!(line.contains(told), "{line}");
@@ -258,8 +356,7 @@ fn who_is_let_go_by_the_end_that_dials_hears_why() {
     herd.start_from("own.toml", "Jaquez");
     herd.start("Riley");
     herd.wait_for_links(&["Riley", "Jaquez"]);
-    let alone = herd.plan().without_server("Riley");
-    herd.write_file("own.toml", &alone.text(&[herd.at("Jaquez")]));
+    herd.write_file("own.toml", &herd.text_of(&herd.plan().without_link("Riley", "Jaquez")));
     let line = herd.wait_for_log("Riley", "down after");
     assert!(line.contains("Riley is no neighbor of Jaquez in the configuration that Jaquez reads"), "{line}");
     let line = herd.wait_for_log("Jaquez", "down after");

@@ -62,12 +62,51 @@ fn namesake(herd: &Herd, name: &str, plan: &Plan) -> (Herd, Process) {
     (other, process)
 }
 
+/// Whether a server says that another process runs in its name.
+fn has_namesake(herd: &Herd, name: &str) -> (bool, Option<f64>) {
+    let http = herd.at(name).http;
+    (status(http)["namesake"] == true, metric(http, "proxyherd_namesake"))
+}
+
 #[test]
-fn two_processes_of_one_name_and_one_neighbour_are_told_of_in_its_log() {
-    let herd = Plan::pair().start();
-    let _namesake = namesake(&herd, "Jaquez", &herd.plan());
+fn two_processes_of_one_name_and_one_neighbor_are_told_of_it_and_the_link_stays_with_one() {
+    let mut herd = Plan::pair().start();
+    let (other, process) = namesake(&herd, "Jaquez", &herd.plan());
     let line = herd.wait_for_log("Riley", "two processes run as Jaquez");
-    assert!(line.contains("stop one of them"), "{line}");
+    assert!(line.contains("stop one of them") && line.contains("  !  "), "{line}");
+    for one in [&herd, &other] {
+        let line = one.wait_for_log("Jaquez", "another process runs as Jaquez in this herd");
+        assert!(line.contains("stop one of the two"), "{line}");
+    }
+    let refused = |herd: &Herd| metric(herd.at("Riley").http, "proxyherd_peers_refused_total").unwrap();
+    let began = refused(&herd);
+    let times_up = status(herd.at("Riley").http)["links"][0]["times_up"].clone();
+    assert!(times_up.as_u64() <= Some(3), "{times_up}");
+    // While both run, both show it, and the link does not change hands.
+    eventually("one of them has dialled again and again", || {
+        assert_eq!(
+            (has_namesake(&herd, "Jaquez"), has_namesake(&other, "Jaquez")),
+            ((true, Some(1.0)), (true, Some(1.0)))
+        );
+        let times = refused(&herd) - began;
+        if times >= 4.0 { Ok(()) } else { Err(times) }
+    });
+    let link = status(herd.at("Riley").http)["links"][0].clone();
+    assert_eq!((&link["up"], &link["times_up"]), (&true.into(), &times_up), "{link}");
+    // Stop the one that has the link: the other one gets it, and no longer has a namesake.
+    let is_others = status(other.at("Jaquez").http)["links"][0]["up"] == true;
+    let rest = if is_others {
+        drop(process);
+        &herd
+    } else {
+        assert_eq!(herd.stop("Jaquez", "TERM").code, 0);
+        &other
+    };
+    eventually("the other one has the link and knows that it is alone", || {
+        let is_up = status(rest.at("Jaquez").http)["links"][0]["up"] == true;
+        let seen = (is_up, has_namesake(rest, "Jaquez"));
+        if seen == (true, (false, Some(0.0))) { Ok(()) } else { Err(format!("{seen:?}")) }
+    });
 }
 
 #[test]

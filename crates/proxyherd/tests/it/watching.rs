@@ -86,7 +86,6 @@ fn metrics_have_the_names_and_labels_that_scripts_rely_on() {
     }
     let (_, text) = get(http, "/metrics");
     assert!(!text.contains("neighbor=\"Riley\""), "Riley is no neighbour of Bernard");
-    assert!(text.ends_with("# EOF\n"), "{text}");
 }
 
 #[test]
@@ -158,7 +157,9 @@ fn status_tells_who_a_server_is_and_how_its_links_are() {
     let before = status(herd.at("Juzang").http);
     assert_eq!((&before["server"], &before["herd"]), (&"Juzang".into(), &"herd-of-tests".into()));
     assert_eq!((&before["draining"], &before["records"]), (&false.into(), &1.into()));
-    assert!(before["version"].is_string() && before["incarnation"].is_u64() && before["uptime_s"].is_f64());
+    assert!(
+        before["version"].is_string() && before["incarnation"].is_string() && before["uptime_s"].is_f64()
+    );
     let neighbors = |status: &Value| -> Vec<String> {
         let links = status["links"].as_array().unwrap();
         links.iter().map(|link| link["neighbor"].as_str().unwrap().to_owned()).collect()
@@ -179,7 +180,9 @@ fn status_tells_who_a_server_is_and_how_its_links_are() {
     herd.wait_for_links(&NAMES);
     let after = status(herd.at("Riley").http);
     assert_eq!(after["records"], 1, "it has caught up by now: {after}");
-    assert!(after["incarnation"].as_u64() > before["incarnation"].as_u64());
+    // It is told as text, since it is more than a double can hold.
+    let incarnation = |status: &Value| status["incarnation"].as_str().unwrap().parse::<u64>().unwrap();
+    assert!(incarnation(&after) > incarnation(&before) && incarnation(&before) > 1 << 53);
 }
 
 #[test]

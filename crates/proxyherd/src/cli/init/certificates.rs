@@ -110,7 +110,8 @@ fn open(dir: &Path) -> anyhow::Result<Authority> {
         read => read.with_context(|| format!("cannot read {}", key.display()))?,
     };
     let authorities = read_authorities(&authority_path(dir))?;
-    Authority::open(&authorities, &text)
+    // Some editors begin a file with a byte order mark.
+    Authority::open(&authorities, text.trim_start_matches('\u{feff}'))
         .with_context(|| format!("cannot use {} with {}", authority_path(dir).display(), key.display()))
 }
 

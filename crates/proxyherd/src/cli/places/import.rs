@@ -41,7 +41,7 @@ pub(super) struct Args {
     #[arg(value_name = "FILE.osm.pbf")]
     file: PathBuf,
 
-    /// The index to write
+    /// The index to write; where this is a symbolic link, the file that it leads to
     #[arg(long, short, value_name = "FILE", default_value = "places.idx")]
     out: PathBuf,
 }
@@ -71,8 +71,7 @@ fn details(summary: &Summary) -> String {
     let mut text = format!("  {nodes} from nodes, {ways} from ways, {relations} from relations\n");
     text += &format!("  {with_hours} with opening hours\n");
     if nowhere > 0 {
-        text +=
-            &format!("  {} left out, for the extract does not say where they are\n", counted_places(nowhere));
+        text += &format!("  {} left out: the extract does not say where on Earth\n", counted_places(nowhere));
     }
     text + &format!("  {} kB, {each} bytes a place\n", bytes.div_ceil(1000))
 }
@@ -168,7 +167,7 @@ mod tests {
         assert_eq!(
             details(&summary),
             "  7 from nodes, 2 from ways, 1 from relations\n  4 with opening hours\n  \
-             1 place left out, for the extract does not say where they are\n  2 kB, 123 bytes a place\n"
+             1 place left out: the extract does not say where on Earth\n  2 kB, 123 bytes a place\n"
         );
         assert!(details(&Summary::default()).ends_with("  0 kB, 0 bytes a place\n"));
     }

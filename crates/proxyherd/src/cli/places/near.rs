@@ -19,6 +19,7 @@ use crate::{
     cli::heading,
     config::{Config, Overrides},
     escape,
+    log::ServerLog,
     provider::{self, osm::Near},
     status::{
         table::{Cell, Side, Table},
@@ -96,7 +97,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         (None, Some(config)) => Config::load(config, &Overrides::from_process([]))?.places.osm_file,
         (None, None) => PathBuf::from("places.idx"),
     };
-    let osm = provider::open_osm(&file)?;
+    let osm = provider::open_osm(&file, ServerLog::discard())?;
     let places = match osm.near(&args.query(), args.limit.into()) {
         Ok(places) => places,
         Err(failure) => bail!("{failure}"),

@@ -100,6 +100,9 @@ pub(super) fn why_refused(said: &[u8]) -> &'static str {
             "this server has no room for one more client (`max_clients`), or the last report was too short a time ago \
              (`client_interval_ms`)"
         }
+        Line::HttpRequest => {
+            "this port does not speak HTTP and closes the connection; the server's `http` port does"
+        }
         Line::Blank | Line::Invalid | Line::InvalidReport => {
             let word = said.split(u8::is_ascii_whitespace).find(|word| !word.is_empty());
             let is = |command: &str| word.is_some_and(|word| word.eq_ignore_ascii_case(command.as_bytes()));

@@ -39,6 +39,20 @@ fn a_value_that_is_none_is_reported_with_what_is_expected() {
 }
 
 #[test]
+fn a_word_that_is_none_of_a_settings_is_answered_with_those_it_takes() {
+    check_added(
+        "removed = \"leave\"",
+        &["herd.toml:4:11: error: `herd.removed` takes \"stop\" or \"stay\": found the text \"leave\""],
+    );
+    check_added(
+        "removed = \"sty\"",
+        &[
+            "herd.toml:4:11: error: `herd.removed` takes \"stop\" or \"stay\": found the text \"sty\"; did you mean \"stay\"?",
+        ],
+    );
+}
+
+#[test]
 fn an_unknown_key_is_answered_with_the_nearest_or_with_its_section() {
     check_added(
         "max_client = 1\nidle_s = 1\nqqqqqqqq = 1\n[plaecs]\n[limits.x]",
@@ -46,7 +60,7 @@ fn an_unknown_key_is_answered_with_the_nearest_or_with_its_section() {
             "herd.toml:4:1: error: `herd.max_client` is not a known key: did you mean `max_clients`?",
             "herd.toml:5:1: error: `herd.idle_s` is not a known key: `idle_s` belongs to [limits]",
             "herd.toml:6:1: error: `herd.qqqqqqqq` is not a known key: known here: \
-             id, max_clients, client_ttl_s, flood, link_version, max_clock_offset_s, tls, journal, replicas, ack_timeout_ms, data",
+             id, max_clients, client_ttl_s, flood, link_version, max_clock_offset_s, removed, tls, journal, replicas, ack_timeout_ms, data",
             "herd.toml:7:2: error: `plaecs` is not a known key: did you mean `places`?",
             "herd.toml:8:9: error: `limits.x` is not a known key: known here: \
              idle_s, line_s, write_s, connections, connections_per_address, lines_per_s_per_address, \

@@ -135,6 +135,7 @@ fn every_value_is_read() {
         flood = "all"
         link_version = 1
         max_clock_offset_s = 7
+        removed = "stay"
         [places]
         provider = "google"
         fallback = ["google-legacy", "osm", "embedded"]
@@ -192,6 +193,7 @@ fn every_value_is_read() {
             flood: Flood::All,
             link_version: 1,
             clock_offset_max: Duration::from_secs(7),
+            removed: Removed::Stay,
         }
     );
     assert_eq!(

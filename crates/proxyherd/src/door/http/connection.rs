@@ -2,7 +2,7 @@
 //!
 //! It knows nothing of paths and answers, which are the router's.
 
-use std::{net::SocketAddr, pin::pin, sync::Arc};
+use std::{fmt::Display, net::SocketAddr, pin::pin, sync::Arc};
 
 use axum::{
     Router,
@@ -19,13 +19,17 @@ use hyper_util::{
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::limits::{CONNECTIONS_MAX, HEAD_LEN_MAX, HEAD_MAX, PARTING_MAX, WRITE_MAX};
+use super::{
+    limits::{CONNECTIONS_MAX, HEAD_LEN_MAX, HEAD_MAX, PARTING_MAX, WRITE_MAX},
+    undated,
+};
 use crate::{
+    clock,
     herd::Herd,
     listen,
     log::{LogLevel, Subject},
@@ -67,6 +71,10 @@ async fn serve(herd: &Herd, router: Router, stream: TcpStream, client: SocketAdd
     let _ = stream.set_nodelay(true);
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(WRITE_MAX));
+    if !clock::has_date() {
+        let served = stop_after(stop, undated::serve(router, Box::pin(stream))).await;
+        return tell_end(herd, client, served.unwrap_or(Ok(())));
+    }
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_MAX)
@@ -81,6 +89,22 @@ async fn serve(herd: &Herd, router: Router, stream: TcpStream, client: SocketAdd
             timeout(PARTING_MAX, connection).await.unwrap_or(Ok(()))
         }
     };
+    tell_end(herd, client, ended);
+}
+
+/// Waits for `served`, but no longer than [`PARTING_MAX`] after `stop`; `None` if that time is over.
+async fn stop_after<T>(stop: &CancellationToken, served: impl Future<Output = T>) -> Option<T> {
+    let overdue = async {
+        stop.cancelled().await;
+        sleep(PARTING_MAX).await;
+    };
+    tokio::select! {
+        served = served => Some(served),
+        () = overdue => None,
+    }
+}
+
+fn tell_end(herd: &Herd, client: SocketAddr, ended: Result<(), impl Display>) {
     if let Err(error) = ended {
         let message = format_args!("the HTTP connection closed: {error}");
         herd.log.event(LogLevel::Debug, Subject::Client(client), message);

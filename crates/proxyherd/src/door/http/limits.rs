@@ -10,14 +10,17 @@ use crate::admission::descriptors::OPERATORS;
 /// many descriptors are kept from clients.
 pub(super) const CONNECTIONS_MAX: usize = OPERATORS;
 /// Longest head of a request, bytes: its first line and its headers, of which there may be 100. A longer one is
-/// answered 431 and the connection is closed. All five texts of a question fit at their longest, percent-encoded
-/// throughout.
-pub(super) const HEAD_LEN_MAX: usize = 16 * 1024;
+/// answered 431 and the connection is closed; one that has come whole before anybody looks at its length may have twice
+/// as many. All five texts of a question fit at their longest, percent-encoded
+/// throughout: four wishes and a page token.
+pub(super) const HEAD_LEN_MAX: usize = 32 * 1024;
 /// How long the head of a request may take to come, from the first moment at which it could. Past it the connection
 /// is closed, so this is also how long one may be idle between two requests.
 pub(super) const HEAD_MAX: Duration = Duration::from_secs(10);
 /// How long a client may take none of its answer. Past it the connection is closed.
 pub(super) const WRITE_MAX: Duration = Duration::from_secs(10);
+/// Longest answer that `undated` sends, bytes. Places and metrics stay far below it; a longer answer closes the connection.
+pub(super) const ANSWER_LEN_MAX: usize = 16 * 1024 * 1024;
 /// How long requests that have begun may take when the server stops. Past it they are cut off.
 pub(super) const PARTING_MAX: Duration = Duration::from_secs(1);
 /// A server that has links but no neighbour that answers takes clients all the same, so long after its start ...

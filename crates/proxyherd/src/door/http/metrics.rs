@@ -12,19 +12,25 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use super::status::{BudgetStatus, ReportStatus};
+use super::{
+    exposition::{Format, text_004},
+    status::{BudgetStatus, ReportStatus},
+};
 use crate::{
     herd::{Herd, Link},
     places::{Outcome, Places},
 };
 
-/// All metrics in the OpenMetrics text format.
-pub(super) fn text(herd: &Arc<Herd>) -> String {
+/// All metrics in one of the text formats.
+pub(super) fn text(herd: &Arc<Herd>, format: Format) -> String {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Metrics(Arc::clone(herd))));
     let mut text = String::new();
     encode(&mut text, &registry).expect("writing to a String does not fail");
-    text
+    match format {
+        Format::OpenMetrics => text,
+        Format::Text004 => text_004(&text),
+    }
 }
 
 struct Metrics(Arc<Herd>);
@@ -59,6 +65,8 @@ impl Collector for Metrics {
         families.gauge("proxyherd_stuck", help, herd.health.stuck().len() as u64)?;
         let help = "Whether another process runs as this server in its herd";
         families.gauge("proxyherd_namesake", help, u64::from(herd.has_namesake()))?;
+        let help = "Whether this server's configuration no longer names it";
+        families.gauge("proxyherd_removed", help, u64::from(herd.is_removed()))?;
         families.gauge("proxyherd_records", "Records held", herd.map().len())?;
         let connections = herd.admission.connections() as u64;
         families.gauge("proxyherd_connections", "Client connections that are open", connections)?;
@@ -84,8 +92,8 @@ impl Collector for Metrics {
             refused,
         )?;
         if let Some(credentials) = &herd.credentials {
-            let help = "Whole days until the certificate for links expires";
-            families.gauge("proxyherd_certificate_days_left", help, credentials.days_left())?;
+            let help = "Time until the certificate for links expires, negative once it has";
+            families.gauge("proxyherd_certificate_left_seconds", help, credentials.seconds_left())?;
         }
         families.places(&herd.places)?;
         families.budgets(herd)?;

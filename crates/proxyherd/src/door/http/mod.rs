@@ -3,19 +3,21 @@
 
 mod cache_status;
 mod connection;
+mod exposition;
 mod guard;
 mod limits;
 mod metrics;
 mod nearby;
 pub(crate) mod parameters;
 mod status;
+mod undated;
 
 use std::sync::Arc;
 
 use axum::{
-    Json, Router,
+    Router,
     extract::State,
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     middleware::{from_fn, from_fn_with_state},
     response::IntoResponse,
     routing::get,
@@ -23,6 +25,7 @@ use axum::{
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use self::exposition::Format;
 use self::limits::{ALONE_AFTER, BEHIND_MAX};
 pub use self::status::{BudgetStatus, LinkStatus, ReportStatus, Status};
 use crate::{config::Address, herd::Herd};
@@ -66,13 +69,15 @@ async fn livez(State(herd): State<Arc<Herd>>) -> impl IntoResponse {
     }
 }
 
-/// Clients may be sent here, and the next server may be started again: this one is not on its way out, and holds what its
-/// neighbours held, or has had its time for that.
+/// Clients may be sent here, and the next server of an upgrade may be restarted: this server is not stopping, its
+/// configuration still names it, and it holds what its neighbors held or has had enough time for that.
 async fn readyz(State(herd): State<Arc<Herd>>) -> impl IntoResponse {
     let (links, age) = (herd.links.all(), herd.started().elapsed());
     let spoken = links.iter().filter_map(|link| link.state().version).max();
     if herd.is_draining() {
         (StatusCode::SERVICE_UNAVAILABLE, "this server is stopping\n")
+    } else if herd.is_removed() {
+        (StatusCode::SERVICE_UNAVAILABLE, "herd.toml no longer names this server\n")
     } else if links.is_empty() || herd.map().is_caught_up() {
         (StatusCode::OK, "ok\n")
     } else if spoken.is_none() && age < ALONE_AFTER {
@@ -94,11 +99,14 @@ async fn nothing_but_get() -> impl IntoResponse {
     (StatusCode::METHOD_NOT_ALLOWED, "this path can only be asked with GET or HEAD\n")
 }
 
-async fn metrics(State(herd): State<Arc<Herd>>) -> impl IntoResponse {
-    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, content_type)], metrics::text(&herd))
+async fn metrics(State(herd): State<Arc<Herd>>, headers: HeaderMap) -> impl IntoResponse {
+    let format = Format::wanted(&headers);
+    // A cache must not give one reader what another one asked for.
+    let headers = [(header::CONTENT_TYPE, format.content_type()), (header::VARY, "Accept")];
+    (headers, metrics::text(&herd, format))
 }
 
-async fn status(State(herd): State<Arc<Herd>>) -> Json<Status> {
-    Json(Status::of(&herd))
+async fn status(State(herd): State<Arc<Herd>>) -> impl IntoResponse {
+    let status = serde_json::to_string(&Status::of(&herd)).expect("a status is made of strings and numbers");
+    ([(header::CONTENT_TYPE, "application/json")], status + "\n")
 }

@@ -43,7 +43,11 @@ struct Located {
 
 async fn answer(herd: &Herd, located: &Located) -> Response {
     let answered = herd.places.ask(&located.query).await;
-    let mut response = json(&answered.answer).into_response();
+    let kind = located.query.wish.as_ref().and_then(|wish| wish.kind.as_ref());
+    let mut response = match kind.filter(|kind| !herd.places.knows_kind(kind)) {
+        Some(kind) => json(&of_unknown_kind(&answered.answer, kind)).into_response(),
+        None => json(&answered.answer).into_response(),
+    };
     let mut add = |name: HeaderName, value: &[u8]| {
         // An ID with control characters fits no header: then it is left out.
         if let Ok(value) = HeaderValue::from_bytes(value) {
@@ -55,6 +59,13 @@ async fn answer(herd: &Herd, located: &Located) -> Response {
         add(CLIENT_AT, client_at.trim_ascii_end());
     }
     response
+}
+
+/// Nobody finds places of a type that nobody knows; the asker is told that this is why.
+fn of_unknown_kind(answer: &Answer, kind: &str) -> Answer {
+    let mut answer = answer.clone();
+    answer.info_messages.push(format!("No provider of places here knows the type `{kind}`.").into());
+    answer
 }
 
 /// Finds out where the question is about; the error says why that is not known.
@@ -86,5 +97,6 @@ fn around_client(herd: &Herd, id: &[u8], radius_m: f64) -> Result<(Query, Vec<u8
 fn json(answer: &Answer) -> impl IntoResponse + use<> {
     let mut body = Vec::new();
     answer.write_json(PLACES_MAX.into(), &mut body);
+    body.push(b'\n');
     ([(header::CONTENT_TYPE, "application/json; charset=utf-8")], body)
 }

@@ -1,13 +1,13 @@
 //! The parameters of Google's Nearby Search (Legacy), read into a question. Pure: bytes in, values or a reason out.
 //!
 //! What Google's own client libraries send is taken as they send it. Parameters that are not known are ignored, as
-//! Google ignores them; so are `key` and `signature`, whose values are never looked at, and, beside `location`,
-//! `client`, which is then Google's name for an account. This module does not know where clients are.
+//! Google ignores them; so are `key` and `signature`, whose values are never looked at. `client` names a client of the
+//! herd, and never an account with Google. This module does not know where clients are.
 
 use std::str::FromStr;
 
 use proxyherd_core::{
-    limits::{CLIENT_ID_LEN_MAX, RADIUS_M_MAX, WISH_TEXT_LEN_MAX},
+    limits::{CLIENT_ID_LEN_MAX, PAGE_TOKEN_LEN_MAX, RADIUS_M_MAX, WISH_TEXT_LEN_MAX},
     places::{Point, Rank, Wish},
     types::ClientId,
 };
@@ -33,7 +33,7 @@ const NAMES: [&str; 12] = [
 pub(crate) struct Question {
     /// The circle's centre.
     pub(crate) around: Around,
-    /// The circle's radius, metres: over 0 and at most [`RADIUS_M_MAX`].
+    /// The circle's radius, meters: over 0 and at most [`RADIUS_M_MAX`].
     pub(crate) radius_m: f64,
     /// Which places are wanted.
     pub(crate) wish: Wish,
@@ -55,27 +55,30 @@ pub(crate) enum BadQuestion {
     Twice(&'static str),
     #[error("`{0}` is not written as a URL needs it: percent-encoded UTF-8")]
     BadEncoding(&'static str),
-    #[error("`{0}` is too long: at most {WISH_TEXT_LEN_MAX} bytes")]
-    TooLong(&'static str),
+    #[error("`{0}` is too long: at most {1} bytes")]
+    TooLong(&'static str, usize),
     #[error("`location` is missing: give location=LAT,LNG, or client=ID for where a client of this herd is")]
     NoLocation,
     #[error("`location` takes LAT,LNG in degrees, up to 90 and 180, such as 34.068930,-118.445127")]
     BadLocation,
+    #[error(
+        "`client` and `location` can't go together: `client` names a client of this herd, which is where the \
+         question is about; leave one out"
+    )]
+    ClientAndLocation,
     #[error("`client` takes an ID of 1 to {CLIENT_ID_LEN_MAX} bytes without white space")]
     BadClient,
-    #[error("`radius` is missing: give metres, or rankby=distance instead")]
+    #[error("`radius` is missing: give meters, or rankby=distance instead")]
     NoRadius,
-    #[error("`radius` takes metres, over 0 and at most {RADIUS_M_MAX}")]
+    #[error("`radius` takes meters, a number over 0")]
     BadRadius,
     #[error(
         "`radius` can't go with rankby=distance, which always looks as far as {RADIUS_M_MAX} m; leave one out"
     )]
     RadiusWithDistance,
-    #[error("rankby=distance needs a `keyword`, a `name` or a `type`")]
-    DistanceOfAnything,
     #[error("`rankby` takes prominence or distance")]
     BadRank,
-    #[error("`opennow` takes true, or is left out")]
+    #[error("`opennow` takes true or false, or is left out")]
     BadOpening,
     #[error("`{0}` takes a whole number from 0 to 4")]
     BadPrice(&'static str),
@@ -85,11 +88,11 @@ impl Question {
     /// Reads what stands after the `?` of a URL.
     pub(crate) fn read(query: &str) -> Result<Question, BadQuestion> {
         let given = Given::read(query)?;
-        if let Some(page_token) = given.text("pagetoken")? {
+        if let Some(page_token) = given.text_within("pagetoken", PAGE_TOKEN_LEN_MAX)? {
             return Ok(Question::of_page(page_token));
         }
         let wish = given.wish()?;
-        Ok(Question { around: given.around()?, radius_m: given.radius_m(&wish)?, wish })
+        Ok(Question { around: given.around()?, radius_m: given.radius_m(wish.rank)?, wish })
     }
 
     /// The token names all that shapes the next page, and the other parameters are ignored, as by Google. So
@@ -108,7 +111,9 @@ impl<'a> Given<'a> {
     fn read(query: &'a str) -> Result<Given<'a>, BadQuestion> {
         let mut given = Given([None; NAMES.len()]);
         for pair in query.split('&') {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            // The mere name is a yes. `opennow=` is not: what is empty counts as left out.
+            let mere = if pair == "opennow" { "true" } else { "" };
+            let (name, value) = pair.split_once('=').unwrap_or((pair, mere));
             let Some(at) =
                 decoded(name).and_then(|name| NAMES.iter().position(|known| known.as_bytes() == name))
             else {
@@ -133,37 +138,37 @@ impl<'a> Given<'a> {
     }
 
     fn text(&self, name: &'static str) -> Result<Option<String>, BadQuestion> {
+        self.text_within(name, WISH_TEXT_LEN_MAX)
+    }
+
+    fn text_within(&self, name: &'static str, len_max: usize) -> Result<Option<String>, BadQuestion> {
         let Some(bytes) = self.bytes(name)? else { return Ok(None) };
-        if bytes.len() > WISH_TEXT_LEN_MAX {
-            return Err(BadQuestion::TooLong(name));
+        if bytes.len() > len_max {
+            return Err(BadQuestion::TooLong(name, len_max));
         }
         String::from_utf8(bytes).map(Some).map_err(|_| BadQuestion::BadEncoding(name))
     }
 
     fn around(&self) -> Result<Around, BadQuestion> {
-        if let Some(location) = self.text("location")? {
-            return point(&location).map(Around::Point).ok_or(BadQuestion::BadLocation);
-        }
-        match self.bytes("client")? {
-            Some(id) if ClientId::new(&id).is_some() => Ok(Around::Client(id)),
-            Some(_) => Err(BadQuestion::BadClient),
-            None => Err(BadQuestion::NoLocation),
+        match (self.text("location")?, self.bytes("client")?) {
+            (Some(_), Some(_)) => Err(BadQuestion::ClientAndLocation),
+            (Some(location), None) => point(&location).map(Around::Point).ok_or(BadQuestion::BadLocation),
+            (None, Some(id)) if ClientId::new(&id).is_some() => Ok(Around::Client(id)),
+            (None, Some(_)) => Err(BadQuestion::BadClient),
+            (None, None) => Err(BadQuestion::NoLocation),
         }
     }
 
-    fn radius_m(&self, wish: &Wish) -> Result<f64, BadQuestion> {
-        let radius = self.text("radius")?;
-        if wish.rank == Rank::Distance {
-            let says_what = wish.keyword.is_some() || wish.name.is_some() || wish.kind.is_some();
-            return match (radius, says_what) {
-                (Some(_), _) => Err(BadQuestion::RadiusWithDistance),
-                (None, false) => Err(BadQuestion::DistanceOfAnything),
-                (None, true) => Ok(RADIUS_M_MAX.into()),
-            };
+    fn radius_m(&self, rank: Rank) -> Result<f64, BadQuestion> {
+        match (rank, self.text("radius")?) {
+            (Rank::Distance, Some(_)) => Err(BadQuestion::RadiusWithDistance),
+            (Rank::Distance, None) => Ok(RADIUS_M_MAX.into()),
+            (Rank::Prominence, None) => Err(BadQuestion::NoRadius),
+            (Rank::Prominence, Some(radius)) => {
+                let radius = number(&radius).filter(|&radius| radius > 0.0).ok_or(BadQuestion::BadRadius)?;
+                Ok(radius.min(RADIUS_M_MAX.into()))
+            }
         }
-        let radius = number(&radius.ok_or(BadQuestion::NoRadius)?).ok_or(BadQuestion::BadRadius)?;
-        let in_range = radius > 0.0 && radius <= f64::from(RADIUS_M_MAX);
-        if in_range { Ok(radius) } else { Err(BadQuestion::BadRadius) }
     }
 
     fn wish(&self) -> Result<Wish, BadQuestion> {
@@ -189,11 +194,10 @@ impl<'a> Given<'a> {
     }
 
     fn is_open(&self) -> Result<bool, BadQuestion> {
-        match self.text("opennow")?.as_deref() {
-            // The mere name is a yes too.
-            None => Ok(self.raw("opennow").is_some()),
-            Some("true") => Ok(true),
-            Some("false") => Ok(false),
+        let text = self.text("opennow")?.map(|text| text.to_ascii_lowercase());
+        match text.as_deref() {
+            Some("true" | "1") => Ok(true),
+            None | Some("false" | "0") => Ok(false),
             Some(_) => Err(BadQuestion::BadOpening),
         }
     }
@@ -216,7 +220,7 @@ fn first_kind(mut kinds: String) -> String {
 
 fn point(text: &str) -> Option<Point> {
     let (latitude, longitude) = text.split_once(',')?;
-    Point::new(number(latitude)?, number(longitude)?)
+    Point::new(number(latitude.trim_ascii())?, number(longitude.trim_ascii())?)
 }
 
 /// A decimal number, with an exponent or without; no word for what is not a number.
@@ -268,7 +272,9 @@ mod tests {
         let none = Wish::default;
         check("radius=1000", none(), 1000.0);
         check("radius=1000&minprice=None&maxprice=None&key=AIzaX", none(), 1000.0);
-        check("radius=5e2&channel=a&client=gme-acme&signature=x%", none(), 500.0);
+        check("radius=5e2&channel=a&client=&signature=x%", none(), 500.0);
+        check("radius=50000.1", none(), 50_000.0);
+        check("radius=1e999", none(), 50_000.0);
         check("radius=0.5&rankby=prominence&opennow=false&keyword=&type=", none(), 0.5);
         check(
             "radius=50000&type=bar%7Ccafe&keyword=caf%C3%A9+zum%20B%26B&name=L%27%C3%89toile&language=zh-TW\
@@ -285,7 +291,17 @@ mod tests {
             },
             50_000.0,
         );
-        check("radius=1&opennow", Wish { is_open: true, ..none() }, 1.0);
+        for (given, is_open) in [
+            ("opennow", true),
+            ("opennow=1", true),
+            ("opennow=True", true),
+            ("opennow=", false),
+            ("opennow=0", false),
+            ("opennow=%30", false),
+        ] {
+            check(&format!("radius=1&{given}"), Wish { is_open, ..none() }, 1.0);
+        }
+        check("rankby=distance", Wish { rank: Rank::Distance, ..none() }, 50_000.0);
         for (given, wish) in [
             ("type=bar", Wish { kind: text("bar"), ..none() }),
             ("keyword=bar", Wish { keyword: text("bar"), ..none() }),
@@ -304,8 +320,6 @@ mod tests {
             ("radius=", NoRadius),
             ("radius=0", BadRadius),
             ("radius=-5", BadRadius),
-            ("radius=50000.1", BadRadius),
-            ("radius=1e999", BadRadius),
             ("radius=inf", BadRadius),
             ("radius=NaN", BadRadius),
             ("radius=10km", BadRadius),
@@ -316,10 +330,9 @@ mod tests {
             ("radius=1&keyword=100%", BadEncoding("keyword")),
             ("radius=1&keyword=%+1", BadEncoding("keyword")),
             ("radius=1&name=%ff", BadEncoding("name")),
-            (&long, TooLong("keyword")),
+            (&long, TooLong("keyword", WISH_TEXT_LEN_MAX)),
+            ("radius=1&client=kiwi", ClientAndLocation),
             ("radius=1&rankby=distance&type=bar", RadiusWithDistance),
-            ("rankby=distance", DistanceOfAnything),
-            ("rankby=distance&language=de&type=%7C", DistanceOfAnything),
             ("rankby=DISTANCE&type=bar", BadRank),
             ("radius=1&opennow=yes", BadOpening),
             ("radius=1&minprice=5", BadPrice("minprice")),
@@ -341,13 +354,15 @@ mod tests {
             ("-90,180", -90.0, 180.0),
             ("%2B34.0%2C-1e-07", 34.0, -1e-7),
             ("34.06893000,-118.44512700", 34.06893, -118.445127),
+            ("1,%202", 1.0, 2.0),
+            ("+1+,+2%09", 1.0, 2.0),
         ] {
             let asked = Question::read(&format!("location={location}&radius=1")).unwrap();
             assert_eq!(asked.around, Around::Point(Point::new(latitude, longitude).unwrap()), "{location}");
         }
         for location in [
-            "1", "1,", ",1", "1,2,3", "91,0", "0,181", "nan,0", "0,inf", "x,y", "1;2", "1e999,0", "1,%202",
-            ",",
+            "1", "1,", ",1", "1,2,3", "91,0", "0,181", "nan,0", "0,inf", "x,y", "1;2", "1e999,0", "1%202,3",
+            ",", "%20,%20",
         ] {
             let asked = Question::read(&format!("location={location}&radius=1"));
             assert_eq!(asked, Err(BadQuestion::BadLocation), "{location}");
@@ -373,6 +388,14 @@ mod tests {
             assert_eq!(Question::read(query).as_ref(), Ok(&expected), "{query}");
         }
         assert_eq!(expected.wish.page_token.as_deref(), Some("AB-_c="));
+    }
+
+    #[test]
+    fn a_page_token_may_be_longer_than_a_wish() {
+        let read = |len: usize| Question::read(&format!("pagetoken={}", "%41".repeat(len)));
+        assert_eq!(read(PAGE_TOKEN_LEN_MAX), Ok(Question::of_page("A".repeat(PAGE_TOKEN_LEN_MAX))));
+        let too_long = BadQuestion::TooLong("pagetoken", PAGE_TOKEN_LEN_MAX);
+        assert_eq!(read(PAGE_TOKEN_LEN_MAX + 1), Err(too_long));
     }
 
     proptest! {

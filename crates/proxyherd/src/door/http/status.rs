@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use proxyherd_core::places::budget::Standing;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::herd::{Herd, Link};
 
@@ -16,12 +16,16 @@ pub struct Status {
     pub herd: String,
     /// The program's version.
     pub version: String,
-    /// Which life of the server this is.
+    /// Which life of the server this is. It is over 2^53, so it is told as a string: many readers of JSON would round it.
+    #[serde(serialize_with = "as_text", deserialize_with = "text_or_number")]
     pub incarnation: u64,
     /// Seconds since it started.
     pub uptime_s: f64,
     /// Whether it is on its way out.
     pub draining: bool,
+    /// Whether its configuration no longer names it.
+    #[serde(default)]
+    pub removed: bool,
     /// What in it has not moved for several seconds, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stuck: Vec<String>,
@@ -129,6 +133,7 @@ impl Status {
             incarnation: herd.identity.me.incarnation,
             uptime_s: herd.started().elapsed().as_secs_f64(),
             draining: herd.is_draining(),
+            removed: herd.is_removed(),
             stuck: herd.health.stuck(),
             namesake: herd.has_namesake(),
             records: herd.map().len(),
@@ -142,6 +147,24 @@ impl Status {
             reaches: herd.map().tree_servers().iter().map(ToString::to_string).collect(),
             links: herd.links.all().iter().map(|link| LinkStatus::of(herd, link)).collect(),
         }
+    }
+}
+
+fn as_text<S: Serializer>(number: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(number)
+}
+
+/// Older servers tell a number, and while a herd is upgraded one program asks both.
+fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Told {
+        Number(u64),
+        Text(String),
+    }
+    match Told::deserialize(deserializer)? {
+        Told::Number(number) => Ok(number),
+        Told::Text(text) => text.parse().map_err(D::Error::custom),
     }
 }
 

@@ -31,6 +31,8 @@ pub(super) enum End {
     Ask(Query, u8),
     /// A line was too long: its answer is the connection's last.
     TooLong,
+    /// A line was the request line of HTTP: its answer is the connection's last.
+    HttpRequest,
 }
 
 /// What a batch came to.
@@ -126,6 +128,11 @@ impl<'i> Batch<'_, 'i> {
                 self.settle();
                 self.refuse(line);
                 None
+            }
+            Line::HttpRequest => {
+                self.settle();
+                self.refuse(line);
+                Some(End::HttpRequest)
             }
             Line::InvalidReport => {
                 self.settle();

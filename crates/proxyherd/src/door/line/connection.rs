@@ -35,6 +35,8 @@ pub(super) enum Closed {
     Broken(io::Error),
     /// A line was longer than lines may be.
     LineTooLong,
+    /// A line was the request line of HTTP.
+    HttpRequest,
     /// The rest of a line did not come.
     HalfLine(Duration),
     /// Nothing came for long.
@@ -50,7 +52,14 @@ pub(super) enum Closed {
 impl Closed {
     /// Whether the client did something that it should not.
     pub(super) fn is_fault(&self) -> bool {
-        matches!(self, Closed::LineTooLong | Closed::HalfLine(_) | Closed::NotReading(_) | Closed::NoRoom)
+        match self {
+            Closed::LineTooLong
+            | Closed::HttpRequest
+            | Closed::HalfLine(_)
+            | Closed::NotReading(_)
+            | Closed::NoRoom => true,
+            Closed::Broken(_) | Closed::Idle(_) | Closed::Stopping => false,
+        }
     }
 }
 
@@ -59,6 +68,13 @@ impl fmt::Display for Closed {
         match self {
             Closed::Broken(error) => write!(f, "{error}"),
             Closed::LineTooLong => write!(f, "a line of more than {LINE_LEN_MAX} bytes"),
+            Closed::HttpRequest => {
+                write!(
+                    f,
+                    "it sent an HTTP request, which belongs to the server's `http` port; what came behind its first line \
+                     was not read"
+                )
+            }
             Closed::HalfLine(limit) => write!(f, "a line's end did not come within {} s", limit.as_secs()),
             Closed::Idle(limit) => write!(f, "nothing came for {} s", limit.as_secs()),
             Closed::NotReading(limit) => write!(f, "it did not take its replies for {} s", limit.as_secs()),
@@ -115,6 +131,12 @@ enum Phase {
     /// The client is being turned out. It is told so in time for the last replies to arrive: closing while input
     /// lies unread would reset the connection and take them away from it.
     Parting(Parting),
+}
+
+impl Phase {
+    fn parting(reason: Closed) -> Phase {
+        Phase::Parting(Parting { reason: Some(reason), since: None })
+    }
 }
 
 struct Parting {
@@ -327,12 +349,11 @@ impl Connection {
                 self.phase = Phase::Asking;
                 return Ok(Next::Ask(query, limit));
             }
-            End::TooLong => Phase::Parting(Parting { reason: Some(Closed::LineTooLong), since: None }),
+            End::TooLong => Phase::parting(Closed::LineTooLong),
+            End::HttpRequest => Phase::parting(Closed::HttpRequest),
             End::Done if self.has_ended => Phase::Finishing,
             // Whoever never stops sending would not notice the stop otherwise.
-            End::Done if herd.is_draining() => {
-                Phase::Parting(Parting { reason: Some(Closed::Stopping), since: None })
-            }
+            End::Done if herd.is_draining() => Phase::parting(Closed::Stopping),
             End::Done | End::Full => Phase::Serving,
         };
         let is_waiting = matches!(self.phase, Phase::Serving) && !self.has_lines && !self.is_readable;

@@ -49,6 +49,10 @@ impl Provider for Embedded {
         "embedded"
     }
 
+    fn knows_kind(&self, kind: &str) -> bool {
+        TYPES.iter().any(|known| known == kind)
+    }
+
     fn nearby_now(&self, query: &Query, most: usize) -> Option<Answer> {
         let nearest = nearest(query, most)?;
         let mut places = Vec::with_capacity(nearest.len());

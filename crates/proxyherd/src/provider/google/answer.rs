@@ -1,21 +1,19 @@
 //! What Places API (New) answers, told as Nearby Search (Legacy) would.
 //!
-//! Fields that are not known here are passed over. A place without an ID, a name or a point cannot be told at all
-//! and is left out.
+//! Fields that are not known here are passed over, and so is what is broken. A place without an ID, a name or a point
+//! cannot be told at all and is left out.
 
 use std::collections::HashSet;
 
-use proxyherd_core::{
-    limits::PLACES_MAX,
-    places::{Answer, Geometry, Photo, Place, PlusCode, Point, Text, Viewport},
-};
+use proxyherd_core::places::{Answer, Geometry, Photo, Place, PlusCode, Point, Text, Viewport};
 use reqwest::StatusCode;
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::{Value, value::RawValue};
 
 use super::super::{
     Failure, VIEWPORT_HALF_HEIGHT,
     http::{self, Reply},
-    json::{business_status, count, items, point, rating, text, texts},
+    json::{business_status, count, first_items, items, members, mend, part, point, rating, text, texts},
 };
 
 /// In the order of Google's price levels, from 0.
@@ -28,14 +26,25 @@ const PRICES: [&str; 5] = [
 ];
 
 /// Reads a whole reply; `told` makes of the server's words what may be passed on.
-pub(crate) fn read(reply: &Reply, told: &dyn Fn(&str) -> String) -> Result<Answer, Failure> {
-    let body: Option<Value> = serde_json::from_slice(&reply.body).ok();
+pub(crate) fn read(mut reply: Reply, told: &dyn Fn(&str) -> String) -> Result<Answer, Failure> {
+    mend(reply.body.bytes_mut());
+    let body: Option<Body<'_>> = members(reply.body.bytes());
+    let said = part(body.as_ref().and_then(|body| body.error));
     match body {
-        Some(body) if body["error"].is_object() => Err(error(reply, &body["error"], told)),
+        _ if said.is_object() => Err(error(&reply, &said, told)),
         _ if reply.status != StatusCode::OK => Err(reply.failure(None)),
-        Some(Value::Object(body)) => found(&Value::Object(body)),
-        _ => Err(Failure::Unreadable("it is no JSON object".to_owned())),
+        Some(body) => found(body.places),
+        None => Err(Failure::Unreadable("it is no JSON object".to_owned())),
     }
+}
+
+/// What is known of an answer's members, as they stand.
+#[derive(Deserialize)]
+struct Body<'a> {
+    #[serde(borrow)]
+    places: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
 }
 
 /// An error is one whatever the HTTP code says.
@@ -52,23 +61,25 @@ fn error(reply: &Reply, error: &Value, told: &dyn Fn(&str) -> String) -> Failure
     http::failure(code, reply.retry_after, message)
 }
 
-fn found(body: &Value) -> Result<Answer, Failure> {
-    let places = &body["places"];
-    if !(places.is_array() || places.is_null()) {
+fn found(places: Option<&RawValue>) -> Result<Answer, Failure> {
+    let Some(listed) = places.map_or(Some(Vec::new()), first_items) else {
         return Err(Failure::Unreadable("its `places` is no list".to_owned()));
-    }
-    let listed = || items(places).take(PLACES_MAX.into());
-    let found: Vec<Place> = listed().filter_map(place).collect();
-    if found.is_empty() && listed().next().is_some() {
-        return Err(Failure::Unreadable("no place in it has an ID, a name and a location".to_owned()));
-    }
+    };
+    let mut found = Vec::with_capacity(listed.len());
     let (mut attributions, mut known) = (Vec::new(), HashSet::new());
-    for attribution in listed().flat_map(|place| items(&place["attributions"])) {
-        if let Some(credit) = credit(&attribution["provider"], &attribution["providerUri"])
-            && known.insert(credit.clone())
-        {
-            attributions.push(credit);
+    for &listed in &listed {
+        let listed = part(Some(listed));
+        found.extend(place(&listed));
+        for attribution in items(&listed["attributions"]) {
+            if let Some(credit) = credit(&attribution["provider"], &attribution["providerUri"])
+                && known.insert(credit.clone())
+            {
+                attributions.push(credit);
+            }
         }
+    }
+    if found.is_empty() && !listed.is_empty() {
+        return Err(Failure::Unreadable("no place in it has an ID, a name and a location".to_owned()));
     }
     Ok(Answer::found(found, attributions))
 }

@@ -67,8 +67,12 @@ impl Google {
             .header(header::CONTENT_TYPE, "application/json")
             .body(body(query).to_string());
         let reply = self.upstream.send(request).await?;
-        let answer = answer::read(&reply, &|message| self.upstream.told(message))?;
-        Ok(sifted(answer, query.wish.as_deref()))
+        let wish = query.wish.as_deref();
+        match answer::read(reply, &|message| self.upstream.told(message)) {
+            Ok(answer) => Ok(sifted(answer, wish)),
+            Err(Failure::BadQuery(said)) if is_of_kind(&said, wish) => Ok(of_unknown_kind(said)),
+            Err(failure) => Err(failure),
+        }
     }
 }
 
@@ -135,6 +139,16 @@ fn body(query: &Query) -> Value {
         body["languageCode"] = json!(language);
     }
     body
+}
+
+/// Whether Google says of a question that it does not know the type.
+fn is_of_kind(said: &str, wish: Option<&Wish>) -> bool {
+    wish.is_some_and(|wish| wish.kind.is_some()) && said.starts_with("Unsupported types")
+}
+
+/// There are no places of a type that Google does not know. The asker is told that this is why.
+fn of_unknown_kind(said: String) -> Answer {
+    Answer { info_messages: vec![Text::Owned(said)], ..Answer::found(Vec::new(), Vec::new()) }
 }
 
 /// Leaves out what does not fit those wishes that Google is not told.

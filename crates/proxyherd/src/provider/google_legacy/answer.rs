@@ -1,31 +1,35 @@
-//! What Nearby Search (Legacy) answers, read so that it can be printed again.
+//! What Nearby Search (Legacy) answers, passed on: results stay as they came, and only what is broken is left out.
 
-use proxyherd_core::{
-    limits::PLACES_MAX,
-    places::{Answer, BusinessStatus, Geometry, Photo, Place, PlusCode, Point, Status, Viewport},
-};
+use proxyherd_core::places::{Answer, Status, Verbatim};
 use reqwest::StatusCode;
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::super::{
-    Failure, VIEWPORT_HALF_HEIGHT,
+    Failure,
     http::Reply,
-    json::{business_status, count, items, point, rating, text, texts},
+    json::{first_items, items, members, mend, part, text, texts},
 };
 
-/// Reads a whole reply; `told` makes of the server's words what may be passed on.
-pub(crate) fn read(reply: &Reply, told: &dyn Fn(&str) -> String) -> Result<Answer, Failure> {
-    let body: Option<Value> = serde_json::from_slice(&reply.body).ok();
-    let message = body.as_ref().and_then(|body| text(&body["error_message"])).map(|message| told(&message));
+/// Reads a whole reply to a question about places of a type, or of any; `told` makes of the server's words what may be
+/// passed on.
+pub(crate) fn read(
+    mut reply: Reply,
+    kind: Option<&str>,
+    told: &dyn Fn(&str) -> String,
+) -> Result<Answer, Failure> {
+    mend(reply.body.bytes_mut());
+    let body: Option<Body<'_>> = members(reply.body.bytes());
+    let message = text(&part(body.as_ref().and_then(|body| body.error_message)));
+    let message = message.map(|message| told(&message));
     if reply.status != StatusCode::OK {
         return Err(reply.failure(message));
     }
-    let Some(body @ Value::Object(_)) = body else {
-        return Err(Failure::Unreadable("it is no JSON object".to_owned()));
-    };
+    let body = body.ok_or_else(|| Failure::Unreadable("it is no JSON object".to_owned()))?;
     let said = |status: &str| message.clone().unwrap_or_else(|| format!("it says {status}"));
-    match body["status"].as_str() {
-        Some("OK" | "ZERO_RESULTS") => found(&body),
+    match part(body.status).as_str() {
+        Some("OK") => found(&body, kind, Status::Ok),
+        Some("ZERO_RESULTS") => found(&body, kind, Status::ZeroResults),
         Some(status @ "INVALID_REQUEST") => Err(Failure::BadQuery(said(status))),
         Some(status @ "REQUEST_DENIED") => Err(Failure::Denied(said(status))),
         Some("OVER_QUERY_LIMIT" | "OVER_DAILY_LIMIT") => {
@@ -37,70 +41,54 @@ pub(crate) fn read(reply: &Reply, told: &dyn Fn(&str) -> String) -> Result<Answe
     }
 }
 
-fn found(body: &Value) -> Result<Answer, Failure> {
-    let results = &body["results"];
-    if !(results.is_array() || results.is_null()) {
+/// What is known of an answer's members, as they stand.
+#[derive(Deserialize)]
+struct Body<'a> {
+    #[serde(borrow)]
+    error_message: Option<&'a RawValue>,
+    #[serde(borrow)]
+    html_attributions: Option<&'a RawValue>,
+    #[serde(borrow)]
+    info_messages: Option<&'a RawValue>,
+    #[serde(borrow)]
+    next_page_token: Option<&'a RawValue>,
+    #[serde(borrow)]
+    results: Option<&'a RawValue>,
+    #[serde(borrow)]
+    status: Option<&'a RawValue>,
+}
+
+fn found(body: &Body<'_>, kind: Option<&str>, status: Status) -> Result<Answer, Failure> {
+    let Some(listed) = body.results.map_or(Some(Vec::new()), first_items) else {
         return Err(Failure::Unreadable("its `results` is no list".to_owned()));
+    };
+    let (mut passed_on, mut has_kind) = (Vec::with_capacity(listed.len()), kind.is_none());
+    for listed in &listed {
+        let result = part(Some(listed));
+        // Without a name it is broken: nobody could show it.
+        if text(&result["name"]).is_some() {
+            passed_on.extend(Verbatim::new(listed.get()));
+            has_kind |= items(&result["types"]).any(|known| known.as_str() == kind);
+        }
     }
-    let listed = || items(results).take(PLACES_MAX.into());
-    let places: Vec<Place> = listed().filter_map(place).collect();
-    if places.is_empty() && listed().next().is_some() {
-        return Err(Failure::Unreadable("no place in it has an ID, a name and a location".to_owned()));
+    if passed_on.is_empty() && !listed.is_empty() {
+        return Err(Failure::Unreadable("no result in it has a name and is short enough".to_owned()));
     }
-    let status = if body["status"] == "OK" { Status::Ok } else { Status::ZeroResults };
+    let mut info_messages = texts(&part(body.info_messages));
+    if let Some(kind) = kind.filter(|_| !has_kind && !passed_on.is_empty()) {
+        let message = format!(
+            "None of these places is of the type `{kind}`. Google ignores a type that it does not know."
+        );
+        info_messages.push(message.into());
+    }
     Ok(Answer {
-        html_attributions: texts(&body["html_attributions"]).into(),
-        places,
+        html_attributions: texts(&part(body.html_attributions)).into(),
+        places: Vec::new(),
+        passed_on,
         status,
         error_message: None,
-        info_messages: texts(&body["info_messages"]),
-        next_page_token: text(&body["next_page_token"]),
-    })
-}
-
-fn place(result: &Value) -> Option<Place> {
-    let location = point_of(&result["geometry"]["location"])?;
-    let viewport = viewport(&result["geometry"]["viewport"])
-        .unwrap_or_else(|| Viewport::around(location, VIEWPORT_HALF_HEIGHT));
-    let (id, name) = (text(&result["place_id"])?, text(&result["name"])?);
-    Some(Place {
-        business_status: business_status(&result["business_status"]).or_else(|| {
-            // Older answers say it so.
-            (result["permanently_closed"] == true).then_some(BusinessStatus::ClosedPermanently)
-        }),
-        icon: text(&result["icon"]),
-        icon_background_color: text(&result["icon_background_color"]),
-        icon_mask_base_uri: text(&result["icon_mask_base_uri"]),
-        open_now: result["opening_hours"]["open_now"].as_bool(),
-        photos: items(&result["photos"]).filter_map(photo).collect(),
-        plus_code: text(&result["plus_code"]["global_code"]).map(|global_code| PlusCode {
-            compound_code: text(&result["plus_code"]["compound_code"]),
-            global_code,
-        }),
-        price_level: count(&result["price_level"]).filter(|&level| level <= 4).map(|level| level as u8),
-        rating: rating(&result["rating"]),
-        scope: text(&result["scope"]),
-        types: texts(&result["types"]).into(),
-        user_ratings_total: count(&result["user_ratings_total"]),
-        vicinity: text(&result["vicinity"]),
-        ..Place::new(id, name, Geometry { location, viewport })
-    })
-}
-
-fn point_of(value: &Value) -> Option<Point> {
-    point(value, "lat", "lng")
-}
-
-fn viewport(value: &Value) -> Option<Viewport> {
-    Some(Viewport { northeast: point_of(&value["northeast"])?, southwest: point_of(&value["southwest"])? })
-}
-
-fn photo(photo: &Value) -> Option<Photo> {
-    Some(Photo {
-        height: count(&photo["height"])?,
-        html_attributions: texts(&photo["html_attributions"]),
-        photo_reference: text(&photo["photo_reference"])?,
-        width: count(&photo["width"])?,
+        info_messages,
+        next_page_token: text(&part(body.next_page_token)),
     })
 }
 

@@ -1,4 +1,4 @@
-//! Google's Nearby Search (Legacy): it speaks as proxyherd does, so questions and answers pass through.
+//! Google's Nearby Search (Legacy): it speaks as proxyherd does, so questions and results pass through as they come.
 //!
 //! <https://developers.google.com/maps/documentation/places/web-service/legacy/search-nearby>
 //!
@@ -6,7 +6,7 @@
 
 pub(crate) mod answer;
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use proxyherd_core::places::{Answer, Query, Rank, Wish};
 use reqwest::Url;
@@ -32,17 +32,22 @@ impl GoogleLegacy {
     }
 
     async fn ask(&self, query: &Query) -> Result<Answer, Failure> {
-        self.check(query)?;
         let mut url = self.upstream.url();
-        append(&mut url, query);
+        append(&mut url, &by_something(query));
         url.query_pairs_mut().append_pair("key", self.upstream.key().parameter());
         let reply = self.upstream.send(self.upstream.client().get(url)).await?;
-        let answer = answer::read(&reply, &|message| self.upstream.told(message));
-        let is_page = query.wish.as_ref().is_some_and(|wish| wish.page_token.is_some());
-        match answer {
+        let wish = query.wish.as_deref();
+        let kind = wish.and_then(|wish| wish.kind.as_deref());
+        let is_page = wish.is_some_and(|wish| wish.page_token.is_some());
+        match answer::read(reply, kind, &|message| self.upstream.told(message)) {
+            Ok(mut answer) => {
+                // Google has no reason to repeat the key. If it does so all the same, nobody sees it.
+                answer.passed_on.retain(|result| !self.upstream.key().is_in(result.as_str()));
+                Ok(answer)
+            }
             // Of a page Google says no more than that it can't be asked for.
             Err(Failure::BadQuery(_)) if is_page => Err(Failure::BadQuery(PAGE_REFUSED.to_owned())),
-            answer => answer,
+            Err(failure) => Err(failure),
         }
     }
 }
@@ -56,23 +61,25 @@ impl Provider for GoogleLegacy {
         true
     }
 
-    fn check(&self, query: &Query) -> Result<(), Failure> {
-        query.wish.as_deref().map_or(Ok(()), check)
-    }
-
     fn nearby<'a>(&'a self, query: &'a Query) -> Pending<'a> {
         Box::pin(self.ask(query))
     }
 }
 
-/// Refuses what Google would refuse without saying why.
-fn check(wish: &Wish) -> Result<(), Failure> {
-    let is_by_something = wish.keyword.is_some() || wish.name.is_some() || wish.kind.is_some();
-    if wish.rank == Rank::Distance && wish.page_token.is_none() && !is_by_something {
-        let message = "ranking by distance needs one of `keyword`, `name` and `type`";
-        return Err(Failure::BadQuery(message.to_owned()));
+/// Google ranks by distance only places of some kind, keyword or name. A question without any of these asks for
+/// establishments, which is Google's word for whatever is neither an address nor an area.
+fn by_something(query: &Query) -> Cow<'_, Query> {
+    match query.wish.as_deref() {
+        Some(
+            wish @ Wish {
+                rank: Rank::Distance, kind: None, keyword: None, name: None, page_token: None, ..
+            },
+        ) => {
+            let wish = Wish { kind: Some("establishment".to_owned()), ..wish.clone() };
+            Cow::Owned(query.clone().wishing(wish))
+        }
+        _ => Cow::Borrowed(query),
     }
-    Ok(())
 }
 
 /// Everything but the key.
@@ -153,19 +160,25 @@ mod tests {
     }
 
     #[test]
-    fn ranking_by_distance_needs_something_to_rank() {
-        let wish = Wish { rank: Rank::Distance, ..Wish::default() };
-        let refused =
-            Failure::BadQuery("ranking by distance needs one of `keyword`, `name` and `type`".into());
-        assert_eq!(check(&wish), Err(refused));
+    fn ranking_by_distance_alone_asks_for_establishments() {
+        let asked = |wish: Wish| {
+            let query = Query::within(Point::new(1.0, 2.0).unwrap(), 5.0).unwrap().wishing(wish);
+            let mut url = Url::parse("http://x/").unwrap();
+            append(&mut url, &by_something(&query));
+            url.query().unwrap().to_owned()
+        };
+        let wish = Wish { rank: Rank::Distance, is_open: true, ..Wish::default() };
+        let text = || Some("x".to_owned());
+        let expected = "location=1%2C2&rankby=distance&type=establishment&opennow=true";
+        assert_eq!(asked(wish.clone()), expected);
         for wish in [
-            Wish { kind: Some("x".into()), ..wish.clone() },
-            Wish { name: Some("x".into()), ..wish.clone() },
-            Wish { keyword: Some("x".into()), ..wish.clone() },
-            Wish { page_token: Some("x".into()), ..wish },
+            Wish { kind: text(), ..wish.clone() },
+            Wish { name: text(), ..wish.clone() },
+            Wish { keyword: text(), ..wish.clone() },
+            Wish { page_token: text(), ..wish },
             Wish { is_open: true, ..Wish::default() },
         ] {
-            assert_eq!(check(&wish), Ok(()), "{wish:?}");
+            assert!(!asked(wish.clone()).contains("establishment"), "{wish:?}");
         }
     }
 }

@@ -8,15 +8,18 @@
 //! known whether the places found are open. Any other is answered on a thread that may wait for the disk; a few have
 //! their turn at once, and a search ends when nobody waits for it any more.
 //!
-//! Floors, lowest first: `limits`, `tags`; `index`; `hours`, `zones`; `search`, `wish`; [`Osm`]; `import`, which does
-//! not know of searches.
+//! Floors, lowest first: `contained`, `limits`, `tags`; `index`; `pbf`, `hours`, `zones`; `search`, `wish`,
+//! `troubles`; [`Osm`]; `import`, which does not know of searches.
 
+mod contained;
 pub(crate) mod hours;
 mod import;
 pub(crate) mod index;
 mod limits;
+pub(crate) mod pbf;
 mod search;
 mod tags;
+mod troubles;
 mod wish;
 mod zones;
 
@@ -32,11 +35,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Failure, Pending, Provider, VIEWPORT_HALF_HEIGHT};
 use crate::clock;
+use crate::log::ServerLog;
 use hours::Kept;
 use index::{Block, BlockError, Index, Record, degrees};
 use limits::{CACHE_LEN_MAX, TEXT_LEN_MAX};
 use search::{Found, nearest};
 use tags::KINDS;
+use troubles::Troubles;
 use wish::Wanted;
 
 pub use import::{ImportError, Progress, Summary, import};
@@ -50,6 +55,7 @@ static ATTRIBUTIONS: [Text; 1] =
 #[derive(Debug)]
 pub struct Osm {
     index: Arc<Index>,
+    troubles: Troubles,
     /// Turns of searches on threads that may wait: others need such threads, too.
     searches: Arc<Semaphore>,
     now_s: fn() -> i64,
@@ -59,11 +65,13 @@ pub struct Osm {
 pub type Near = (Separation, Place);
 
 impl Osm {
-    /// Opens an index and checks it, but for its blocks, which are checked when they are read.
-    pub fn open(path: &Path) -> Result<Osm, IndexError> {
+    /// Opens an index and checks it, but for its blocks, which are checked when they are read. Faulty data of
+    /// single places is logged to `log`.
+    pub fn open(path: &Path, log: ServerLog) -> Result<Osm, IndexError> {
         let index = Index::open(path, tags::kinds_checksum(), CACHE_LEN_MAX)?;
         let searches = 2 * std::thread::available_parallelism().map_or(1, NonZero::get);
-        Ok(Osm { index: Arc::new(index), searches: Arc::new(Semaphore::new(searches)), now_s })
+        let (index, searches) = (Arc::new(index), Arc::new(Semaphore::new(searches)));
+        Ok(Osm { index, troubles: Troubles::new(log), searches, now_s })
     }
 
     /// How many places there are.
@@ -78,13 +86,22 @@ impl Osm {
 
     /// The nearest places of those that are wished for, at most `most`. This may wait for the disk.
     pub fn near(&self, query: &Query, most: usize) -> Result<Vec<Near>, Failure> {
-        near(&self.index, query, most, (self.now_s)(), &CancellationToken::new())
+        self.search().near(query, most, &CancellationToken::new())
+    }
+
+    /// A search at this moment, which another thread can do.
+    fn search(&self) -> Search {
+        Search { index: Arc::clone(&self.index), troubles: self.troubles.clone(), now_s: (self.now_s)() }
     }
 }
 
 impl Provider for Osm {
     fn name(&self) -> &'static str {
         "osm"
+    }
+
+    fn knows_kind(&self, kind: &str) -> bool {
+        KINDS.contains(&kind)
     }
 
     fn nearby_now(&self, query: &Query, most: usize) -> Option<Answer> {
@@ -106,14 +123,14 @@ impl Provider for Osm {
     }
 
     fn nearby<'a>(&'a self, query: &'a Query) -> Pending<'a> {
-        let (index, query, now_s) = (Arc::clone(&self.index), query.clone(), (self.now_s)());
+        let (search, query) = (self.search(), query.clone());
         Box::pin(async move {
             let given_up = CancellationToken::new();
             let _gives_up = given_up.clone().drop_guard();
             let turn = Arc::clone(&self.searches).acquire_owned().await;
             let ask = move || {
                 let _turn = turn;
-                near(&index, &query, PLACES_MAX.into(), now_s, &given_up)
+                search.near(&query, PLACES_MAX.into(), &given_up)
             };
             let near = tokio::task::spawn_blocking(ask).await;
             let near = near.map_err(|_| Failure::Unavailable("the search was given up".to_owned()))??;
@@ -134,34 +151,51 @@ fn now_s() -> i64 {
     i64::try_from(clock::now_ns() / 1_000_000_000).unwrap_or(i64::MAX)
 }
 
-/// Answers a question from memory or from the disk, unless nobody waits for it any more.
-fn near(
-    index: &Index,
-    query: &Query,
-    most: usize,
+/// A search at one moment, independent of the provider's lifetime.
+struct Search {
+    index: Arc<Index>,
+    troubles: Troubles,
     now_s: i64,
-    given_up: &CancellationToken,
-) -> Result<Vec<Near>, Failure> {
-    let fetch = |number| match given_up.is_cancelled() {
-        true => Err(Failure::Unavailable("the search was given up".to_owned())),
-        false => Ok(index.block(number)?),
-    };
-    let wanted = Wanted::read(query.wish.as_deref())?;
-    let takes = |block: &Block, at: usize| {
-        wanted.is_all() || {
-            let record = block.record(at);
-            wanted.takes(&record, || is_open(index, block, at, &record, now_s))
+}
+
+impl Search {
+    /// Answers a question from memory or from the disk, unless nobody waits for it any more.
+    fn near(&self, query: &Query, most: usize, given_up: &CancellationToken) -> Result<Vec<Near>, Failure> {
+        let index = &self.index;
+        let fetch = |number| match given_up.is_cancelled() {
+            true => Err(Failure::Unavailable("the search was given up".to_owned())),
+            false => Ok(index.block(number)?),
+        };
+        let wanted = Wanted::read(query.wish.as_deref())?;
+        let takes = |block: &Block, at: usize| {
+            wanted.is_all() || {
+                let record = block.record(at);
+                wanted.takes(&record, || self.is_open(block, at, &record))
+            }
+        };
+        let found = nearest(index.directory(), query, most, fetch, takes)?;
+        let mut near = Vec::with_capacity(found.len());
+        for (separation, Found { block, at }) in found.iter() {
+            let block = index.block(block)?;
+            let record = block.record(at as usize);
+            let is_open = self.is_open(&block, at as usize, &record);
+            near.push((separation, place(&block, at as usize, &record, is_open)));
         }
-    };
-    let found = nearest(index.directory(), query, most, fetch, takes)?;
-    let mut near = Vec::with_capacity(found.len());
-    for (separation, Found { block, at }) in found.iter() {
-        let block = index.block(block)?;
-        let record = block.record(at as usize);
-        let is_open = is_open(index, &block, at as usize, &record, now_s);
-        near.push((separation, place(&block, at as usize, &record, is_open)));
+        Ok(near)
     }
-    Ok(near)
+
+    /// Whether a place is open, worked out if need be.
+    fn is_open(&self, block: &Block, at: usize, record: &Record<'_>) -> Option<bool> {
+        known_to_be_open(block, at, record, self.now_s).unwrap_or_else(|| {
+            let locale = self.index.directory().locale(record.locale)?;
+            let kept = hours::evaluate(record.hours, locale, self.now_s).unwrap_or_else(|| {
+                self.troubles.hours_failed(&place_id(record), record.hours);
+                Kept::unknown(self.now_s)
+            });
+            kept.store(block.state(at));
+            kept.is_open()
+        })
+    }
 }
 
 /// Whether a place is open, if that can be told without working it out; the inner nothing means that nobody knows.
@@ -170,15 +204,6 @@ fn known_to_be_open(block: &Block, at: usize, record: &Record<'_>, now_s: i64) -
         return Some(None);
     }
     Kept::load(block.state(at), now_s)
-}
-
-/// Whether a place is open, worked out if need be.
-fn is_open(index: &Index, block: &Block, at: usize, record: &Record<'_>, now_s: i64) -> Option<bool> {
-    known_to_be_open(block, at, record, now_s).unwrap_or_else(|| {
-        let kept = hours::evaluate(record.hours, index.directory().locale(record.locale)?, now_s);
-        kept.store(block.state(at));
-        kept.is_open()
-    })
 }
 
 fn place(block: &Block, at: usize, record: &Record<'_>, is_open: Option<bool>) -> Place {
@@ -199,15 +224,18 @@ fn place(block: &Block, at: usize, record: &Record<'_>, is_open: Option<bool>) -
 fn place_id(record: &Record<'_>) -> String {
     let mut digits = [0; 20];
     let mut at = digits.len();
-    let mut number = record.id.number;
+    let mut number = record.id.number.unsigned_abs();
     while number > 0 || at == digits.len() {
         at -= 1;
         digits[at] = b'0' + (number % 10) as u8;
         number /= 10;
     }
-    let mut id = String::with_capacity(4 + digits.len() - at);
+    let mut id = String::with_capacity(5 + digits.len() - at);
     id.push_str("osm");
     id.push(record.id.object.letter());
+    if record.id.number < 0 {
+        id.push('-');
+    }
     id.extend(digits[at..].iter().copied().map(char::from));
     id
 }
@@ -238,7 +266,7 @@ mod tests {
         let mut writer = Writer::create(&path).unwrap();
         for (number, (name, kind, hours)) in places.iter().enumerate() {
             let kinds = [kind_of(kind).unwrap(), kind_of("establishment").unwrap()];
-            let id = Id { object: Object::Way, number: 100 + number as u64 };
+            let id = Id { object: Object::Way, number: 100 + number as i64 };
             let vicinity = if number == 0 { "Tal 12" } else { "" };
             let mut bytes = Vec::new();
             Record { id, locale: 1, kinds: &kinds, name, vicinity, hours, also: "" }.encode(&mut bytes);
@@ -247,7 +275,7 @@ mod tests {
         }
         let berlin = Locale { zone: "Europe/Berlin".to_owned(), country: "DE".to_owned() };
         writer.finish(&[berlin], tags::kinds_checksum(), 0).unwrap();
-        let osm = Osm { now_s: || NOON_S, ..Osm::open(&path).unwrap() };
+        let osm = Osm { now_s: || NOON_S, ..Osm::open(&path, ServerLog::discard()).unwrap() };
         (dir, osm)
     }
 
@@ -290,7 +318,7 @@ mod tests {
         let query = around(Wish::default());
         let given_up = CancellationToken::new();
         given_up.cancel();
-        let ended = near(&osm.index, &query, 20, NOON_S, &given_up).unwrap_err();
+        let ended = osm.search().near(&query, 20, &given_up).unwrap_err();
         assert_eq!(ended, Failure::Unavailable("the search was given up".into()));
         let turns = osm.searches.available_permits();
         let all = Arc::clone(&osm.searches).acquire_many_owned(turns as u32).await.unwrap();
@@ -307,13 +335,41 @@ mod tests {
         let (_dir, osm) = osm(&PLACES);
         let query = around(Wish::default());
         osm.nearby(&query).await.unwrap();
-        let (index, searches) = (Arc::clone(&osm.index), Arc::clone(&osm.searches));
-        let later = Osm { index, searches, now_s: || NOON_S + 11 * 3600 };
+        let Osm { index, troubles, searches, .. } = &osm;
+        let (index, troubles, searches) = (Arc::clone(index), troubles.clone(), Arc::clone(searches));
+        let later = Osm { index, troubles, searches, now_s: || NOON_S + 11 * 3600 };
         assert_eq!(later.nearby_now(&query, 20), None, "the restaurant has closed by now");
         let answer = later.nearby(&query).await.unwrap();
         assert_eq!(answer.places[0].open_now, Some(false));
         assert_eq!(answer.places[3].open_now, Some(true));
         assert_eq!(later.nearby_now(&query, 20), Some(answer));
+    }
+
+    #[tokio::test]
+    async fn hours_that_make_the_evaluator_panic_cost_that_place_its_state_and_nothing_else() {
+        let (_dir, osm) = osm(&[
+            ("Zum Adler", "restaurant", "Mo-Fr 11:00-23:00"),
+            ("Eule", "bar", "(dusk+05:00)-25:00"),
+            ("Nachtbar", "bar", "(sunset+23:59)-25:00"),
+            ("Arzt", "doctor", "Mo-Su \"nach Vereinbarung\""),
+        ]);
+        let query = around(Wish::default());
+        let answer = osm.nearby(&query).await.unwrap();
+        assert_eq!(names(&answer), ["Zum Adler", "Eule", "Nachtbar", "Arzt"]);
+        let open_now: Vec<_> = answer.places.iter().map(|place| place.open_now).collect();
+        assert_eq!(open_now, [Some(true), None, None, None]);
+        assert_eq!(osm.nearby_now(&query, 20), Some(answer), "the evaluator is not asked each time");
+        let open = osm.nearby(&around(Wish { is_open: true, ..Wish::default() })).await.unwrap();
+        assert_eq!(names(&open), ["Zum Adler"], "what is unknown is not known to be open");
+    }
+
+    #[test]
+    fn an_id_below_zero_keeps_its_sign() {
+        for (number, expected) in [(0, "osmw0"), (42, "osmw42"), (-5, "osmw-5")] {
+            let id = Id { object: Object::Way, number };
+            let record = Record { id, locale: 0, kinds: &[], name: "x", vicinity: "", hours: "", also: "" };
+            assert_eq!(place_id(&record), expected);
+        }
     }
 
     #[tokio::test]

@@ -206,7 +206,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("places.idx");
         let mut writer = Writer::create(&path).unwrap();
-        let mut order: Vec<(usize, Point, u64)> =
+        let mut order: Vec<(usize, Point, i64)> =
             points.iter().zip(0..).map(|(&point, number)| (band_of(point.latitude), point, number)).collect();
         order.sort_by_key(|&(band, point, number)| (band, point.longitude, number));
         for (_, point, number) in order {
@@ -225,7 +225,7 @@ mod tests {
     }
 
     /// The distances of what a search finds, and which it is.
-    fn found(index: &Index, query: &Query, most: usize) -> Vec<(Separation, u64)> {
+    fn found(index: &Index, query: &Query, most: usize) -> Vec<(Separation, i64)> {
         let nearest =
             nearest(index.directory(), query, most, |number| index.block(number), |_, _| true).unwrap();
         let id = |found: Found| index.block(found.block).unwrap().record(found.at as usize).id.number;
@@ -243,7 +243,7 @@ mod tests {
         all.truncate(most);
         let found = found(&index(points), query, most);
         assert_eq!(found.iter().map(|&(separation, _)| separation).collect::<Vec<_>>(), all, "{query:?}");
-        let ids: BTreeSet<u64> = found.iter().map(|&(_, id)| id).collect();
+        let ids: BTreeSet<i64> = found.iter().map(|&(_, id)| id).collect();
         assert_eq!(ids.len(), found.len(), "each place is told once: {query:?}");
         assert!(found.iter().all(|&(separation, id)| away(&points[id as usize]) == separation));
     }

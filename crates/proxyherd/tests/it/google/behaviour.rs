@@ -46,6 +46,8 @@ pub(crate) enum Behaviour {
     CutOff,
     /// By so many bytes of blanks before the answer.
     Blanks(usize),
+    /// By so many bytes of blanks, and then nothing any more.
+    Hangs(usize),
     /// By one blank now and then, for ever.
     Drip(Duration),
     /// By a reset of the connection.
@@ -78,6 +80,7 @@ pub(super) async fn answer(behaviour: Behaviour, asked: &Asked, shared: &Shared,
         Behaviour::HalfJson => body_of("application/json", Body::from(half(asked, shared))),
         Behaviour::CutOff => body_of("application/json", Body::new(Flow::CutOff(half(asked, shared)))),
         Behaviour::Blanks(len) => body_of("application/json", Body::new(Flow::Blanks(len))),
+        Behaviour::Hangs(len) => body_of("application/json", Body::new(Flow::Hangs(len))),
         Behaviour::Drip(every) => body_of("application/json", Body::new(Flow::Drip(interval(every)))),
         Behaviour::Reset => {
             reset.set();
@@ -156,6 +159,7 @@ fn body_of(content_type: &'static str, body: Body) -> Response {
 /// A body that comes piece by piece.
 enum Flow {
     Blanks(usize),
+    Hangs(usize),
     Drip(Interval),
     CutOff(Bytes),
 }
@@ -171,7 +175,8 @@ impl HttpBody for Flow {
         static BLANKS: [u8; 64 * 1024] = [b' '; 64 * 1024];
         let piece = match &mut *self {
             Flow::Blanks(0) => return Poll::Ready(None),
-            Flow::Blanks(left) => {
+            Flow::Hangs(0) => return Poll::Pending,
+            Flow::Blanks(left) | Flow::Hangs(left) => {
                 let len = BLANKS.len().min(*left);
                 *left -= len;
                 Bytes::from_static(&BLANKS[..len])

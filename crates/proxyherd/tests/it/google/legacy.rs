@@ -69,7 +69,7 @@ fn search<'a>(parameter: &impl Fn(&str) -> Option<&'a str>) -> Option<Vec<Spot>>
     found.retain(|spot| {
         holds(&spot.name, parameter("name"))
             && holds(&format!("{} {}", spot.name, spot.address), parameter("keyword"))
-            && parameter("type").is_none_or(|kind| kind == spot.kind)
+            && parameter("type").is_none_or(|kind| kinds(spot).contains(&kind))
             && (!is_open || spot.is_open)
             && (cheapest.is_none() || spot.price >= cheapest)
             && (dearest.is_none() || spot.price.is_some_and(|price| Some(price) <= dearest))
@@ -90,6 +90,10 @@ fn page(mut found: Vec<Spot>, shared: &Shared) -> Value {
         pages.insert(token, rest);
     }
     body
+}
+
+fn kinds(spot: &Spot) -> [&'static str; 3] {
+    [spot.kind, "point_of_interest", "establishment"]
 }
 
 fn result(spot: &Spot) -> Value {
@@ -116,7 +120,7 @@ fn result(spot: &Spot) -> Value {
         "rating": spot.rating,
         "reference": spot.id,
         "scope": "GOOGLE",
-        "types": [spot.kind, "point_of_interest", "establishment"],
+        "types": kinds(spot),
         "user_ratings_total": spot.ratings,
         "vicinity": spot.address
     });

@@ -1,6 +1,7 @@
 //! A client of the line protocol.
 
 use std::{
+    fs,
     io::{self, BufRead, BufReader, Read, Write},
     net::{Shutdown, SocketAddr, TcpStream},
     time::Duration,
@@ -8,7 +9,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::wait::PATIENCE;
+use super::wait::{PATIENCE, eventually};
 
 /// One connection. A reply that does not come fails the test.
 #[derive(Debug)]
@@ -43,6 +44,26 @@ impl Client {
 
     pub(crate) fn send(&mut self, bytes: &[u8]) {
         self.reader.get_mut().write_all(bytes).unwrap();
+    }
+
+    /// How many bytes the server's end of this connection has received and not read.
+    pub(crate) fn unread(&self) -> u64 {
+        let hex_port = |address: SocketAddr| format!(":{:04X}", address.port());
+        let (mine, theirs) = (self.stream().local_addr().unwrap(), self.stream().peer_addr().unwrap());
+        let sockets = fs::read_to_string("/proc/net/tcp").unwrap();
+        let fields = sockets.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let mut of_server = fields
+            .filter(|socket| socket[1].ends_with(&hex_port(theirs)) && socket[2].ends_with(&hex_port(mine)));
+        let queues = of_server.next().expect("the connection is open")[4];
+        u64::from_str_radix(queues.split_once(':').unwrap().1, 16).unwrap()
+    }
+
+    /// Waits until the server has read what was sent so far.
+    pub(crate) fn wait_until_read(&self) {
+        eventually("the server has read what was sent", || match self.unread() {
+            0 => Ok(()),
+            unread => Err(format!("{unread} bytes are unread")),
+        });
     }
 
     /// The next line, as bytes without LF.

@@ -149,19 +149,35 @@ impl Herd {
     pub(crate) fn start_with_clock(&mut self, name: &str, ahead_s: i32, library: &Path) {
         let library = library.display();
         self.start_after(
-            &format!("export LD_PRELOAD={library} FAKETIME=+{ahead_s}s FAKETIME_DONT_FAKE_MONOTONIC=1"),
+            &format!("export LD_PRELOAD={library} FAKETIME={ahead_s:+}s FAKETIME_DONT_FAKE_MONOTONIC=1"),
+            name,
+        );
+    }
+
+    /// Starts one server whose clock starts at a date such as `1969-07-20 20:17:40`.
+    pub(crate) fn start_at_date(&mut self, name: &str, date: &str, library: &Path) {
+        let library = library.display();
+        self.start_after(
+            &format!("export LD_PRELOAD={library} FAKETIME='@{date}' FAKETIME_DONT_FAKE_MONOTONIC=1"),
             name,
         );
     }
 
     /// Starts one server by a shell that does this first.
     fn start_after(&mut self, preparation: &str, name: &str) {
-        let program = env!("CARGO_BIN_EXE_proxyherd");
-        let line = format!("{preparation} && exec {program} serve --config herd.toml --name {name}");
         eventually("the server starts", || {
-            self.running.insert(name.to_owned(), Process::bash(self.dir.path(), &line));
+            self.launch_after(preparation, name, "");
             self.wait_until_ready(name)
         });
+    }
+
+    /// Launches one server from a shell that runs `preparation` first and redirects the server's output. It does not wait
+    /// until the server is ready.
+    pub(crate) fn launch_after(&mut self, preparation: &str, name: &str, redirection: &str) {
+        let program = env!("CARGO_BIN_EXE_proxyherd");
+        let line =
+            format!("{preparation} && exec {program} serve --config herd.toml --name {name} {redirection}");
+        self.running.insert(name.to_owned(), Process::bash(self.dir.path(), &line));
     }
 
     /// Starts some servers with these arguments too.
@@ -222,6 +238,11 @@ impl Herd {
         let server = self.running.remove(name).unwrap();
         server.signal(signal);
         server.wait(Duration::from_secs(10))
+    }
+
+    /// Waits until a server has ended by itself.
+    pub(crate) fn wait_for_end(&mut self, name: &str) -> Finished {
+        self.running.remove(name).unwrap().wait(PATIENCE)
     }
 
     /// Waits until every link among these servers is up at both ends.

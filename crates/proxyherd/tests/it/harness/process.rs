@@ -71,6 +71,13 @@ impl Process {
         self.child.id()
     }
 
+    /// The most memory that it has ever had in use, bytes.
+    pub(crate) fn memory_peak(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        1024 * peak.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap()
+    }
+
     /// What it has printed so far.
     pub(crate) fn out(&self) -> String {
         self.out.text()

@@ -5,12 +5,15 @@ use std::time::Duration;
 use proxyherd_core::places::Status;
 use serde_json::json;
 
+use super::super::super::room;
 use super::*;
 
 fn replied(code: u16, body: impl Into<Vec<u8>>) -> Result<Answer, Failure> {
     let status = StatusCode::from_u16(code).unwrap();
     let retry_after = (code == 429).then_some(Duration::from_secs(7));
-    read(&Reply { status, retry_after, body: body.into() }, &|message| message.replace("AIza", "[key]"))
+    let mut whole = room::Body::new();
+    whole.push(&body.into()).unwrap();
+    read(Reply { status, retry_after, body: whole }, &|message| message.replace("AIza", "[key]"))
 }
 
 fn printed(body: &Value) -> String {
@@ -188,6 +191,36 @@ fn a_place_that_cannot_be_told_is_left_out_and_an_answer_of_such_alone_makes_no_
 }
 
 #[test]
+fn what_is_broken_costs_no_more_than_the_place_or_the_field_that_it_stands_in() {
+    let place = |name: &str, more: &str| {
+        format!(
+            r#"{{"id":"1","displayName":{{"text":{name}}},"location":{{"latitude":1,"longitude":2}}{more}}}"#
+        )
+    };
+    let names = |listed: &[String]| -> Vec<String> {
+        let body = format!(r#"{{"places":[{}],"routingSummaries":"\ud800"}}"#, listed.join(","));
+        let places = replied(200, body).unwrap().places;
+        places.into_iter().map(|place| place.name.into_owned()).collect()
+    };
+    let (one, other) = (place("\"A\"", ""), place("\"B\"", ""));
+    for broken in
+        [r#""\ud800""#, r#""\udc00\ud800""#, r#""\x""#, r#""\u12""#, "\"a\nb\"", "7", "1e999", r#"{"x":[]}"#]
+    {
+        assert_eq!(names(&[one.clone(), place(broken, ""), other.clone()]), ["A", "B"], "{broken}");
+        let field = place("\"C\"", &format!(r#","formattedAddress":{broken},"rating":4"#));
+        let expected: &[&str] = if broken == "1e999" { &["A", "B"] } else { &["A", "C", "B"] };
+        assert_eq!(names(&[one.clone(), field, other.clone()]), expected, "{broken}");
+    }
+    let mut bytes = format!(r#"{{"places":[{one},{}]}}"#, place("\"?\"", "")).into_bytes();
+    let at = bytes.iter().position(|&byte| byte == b'?').unwrap();
+    bytes[at] = 0xff;
+    assert_eq!(replied(200, bytes).unwrap().places.len(), 1);
+    let deep = format!(r#","deep":{}{}"#, "[".repeat(1000), "]".repeat(1000));
+    let long = format!(r#","long":"{}""#, "x".repeat(64 * 1024));
+    assert_eq!(names(&[place("\"C\"", &deep), one, place("\"D\"", &long), other]), ["A", "B"]);
+}
+
+#[test]
 fn nothing_is_found_where_nothing_is_told() {
     for body in ["{}", " {} \n", r#"{"places":[]}"#, r#"{"routingSummaries":[]}"#] {
         let answer = replied(200, body).unwrap();
@@ -206,13 +239,13 @@ fn twenty_places_are_as_many_as_are_read() {
 #[test]
 fn attributions_are_told_once_however_many_there_are() {
     let attributions: Vec<_> =
-        (0..40_000).map(|number| json!({"provider": (number % 20_000).to_string()})).collect();
+        (0..2_000).map(|number| json!({"provider": (number % 1_000).to_string()})).collect();
     let place = json!({
         "id": "1", "displayName": {"text": "x"}, "location": {"latitude": 1.0, "longitude": 2.0},
         "attributions": attributions
     });
-    let told = replied(200, json!({"places": [place]}).to_string()).unwrap().html_attributions;
-    assert_eq!((told.len(), &*told[19_999]), (20_000, "19999"));
+    let told = replied(200, json!({"places": vec![place; 20]}).to_string()).unwrap().html_attributions;
+    assert_eq!((told.len(), &*told[999]), (1_000, "999"));
 }
 
 #[test]

@@ -2,14 +2,23 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use proxyherd_core::limits::RESULT_LEN_MAX;
+use serde_json::{Value, json};
 
+use super::super::super::room;
 use super::*;
 
 fn replied(code: u16, body: impl Into<Vec<u8>>) -> Result<Answer, Failure> {
+    replied_to(None, code, body)
+}
+
+/// The same to a question about places of that type.
+fn replied_to(kind: Option<&str>, code: u16, body: impl Into<Vec<u8>>) -> Result<Answer, Failure> {
     let status = StatusCode::from_u16(code).unwrap();
     let retry_after = Some(Duration::from_secs(7));
-    read(&Reply { status, retry_after, body: body.into() }, &|message| message.replace("AIza", "[key]"))
+    let mut whole = room::Body::new();
+    whole.push(&body.into()).unwrap();
+    read(Reply { status, retry_after, body: whole }, kind, &|message| message.replace("AIza", "[key]"))
 }
 
 fn whole() -> Value {
@@ -54,23 +63,89 @@ fn everything_passes_through() {
         "results": [whole()],
         "status": "OK"
     });
+    assert_eq!(serde_json::from_str::<Value>(&printed(&body.to_string(), 20)).unwrap(), body);
+}
+
+/// What an answer with this body is told as.
+fn printed(body: &str, limit: usize) -> String {
     let mut out = Vec::new();
-    replied(200, body.to_string()).unwrap().write_json(20, &mut out);
-    assert_eq!(serde_json::from_slice::<Value>(&out).unwrap(), body);
+    replied(200, body).unwrap().write_json(limit, &mut out);
+    String::from_utf8(out).unwrap()
 }
 
 #[test]
-fn what_is_not_known_or_makes_no_sense_is_left_out() {
-    let least = json!({
-        "place_id": "1", "name": "x", "geometry": {"location": {"lat": 1.0, "lng": 2.0}},
-        "rating": 9, "price_level": 5, "types": 7, "permanently_closed": true, "colour": "red"
-    });
-    let body = json!({"results": [least, {"name": "no ID"}], "status": "OK"});
-    let answer = replied(200, body.to_string()).unwrap();
-    let point = Point::new(1.0, 2.0).unwrap();
-    let geometry = Geometry { location: point, viewport: Viewport::around(point, 0.00135) };
-    let closed = Some(BusinessStatus::ClosedPermanently);
-    assert_eq!(answer.places, [Place { business_status: closed, ..Place::new("1", "x", geometry) }]);
+fn results_stay_as_they_came_and_only_the_limit_cuts() {
+    // Members that nobody here knows, in an order of Google's own, and numbers as Google writes them.
+    let body = r#"{"status":"OK","results":[
+        {"z":{"new":[1.0,-0,1e2,[]]},"name":"\u0041","a":null,"rating":4.10,"name2":"\ud83c\udf55","place_id":7},
+        {"name":"B","geometry":{},"price_level":9},
+        {"name":"C"}
+    ]}"#;
+    let expected = r#"{
+   "html_attributions" : [],
+   "results" : [
+      {
+         "z" : {
+            "new" : [
+               1.0,
+               -0,
+               1e2,
+               []
+            ]
+         },
+         "name" : "\u0041",
+         "a" : null,
+         "rating" : 4.10,
+         "name2" : "\ud83c\udf55",
+         "place_id" : 7
+      },
+      {
+         "name" : "B",
+         "geometry" : {},
+         "price_level" : 9
+      }
+   ],
+   "status" : "OK"
+}"#;
+    assert_eq!(printed(body, 2), expected);
+    assert_eq!(printed(body, 20).matches("\"name\" : ").count(), 3);
+}
+
+#[test]
+fn a_result_that_is_broken_is_left_out_and_the_rest_is_told() {
+    for broken in [
+        r#"{"name":"\ud800"}"#,
+        r#"{"name":"\x"}"#,
+        "{\"name\":\"a\nb\"}",
+        r#"{"name":7}"#,
+        r#"{"place_id":"1"}"#,
+        r#"{"name":"x","rating":1e999}"#,
+        "7",
+        "[]",
+        &format!("{{\"name\":\"x\",\"deep\":{}{}}}", "[".repeat(1000), "]".repeat(1000)),
+        &format!("{{\"name\":\"{}\"}}", "x".repeat(RESULT_LEN_MAX)),
+    ] {
+        let body = format!(r#"{{"results":[{{"name":"A"}},{broken},{{"name":"B"}}],"status":"OK"}}"#);
+        let told: Value = serde_json::from_str(&printed(&body, 20)).unwrap();
+        assert_eq!(told["results"], json!([{"name": "A"}, {"name": "B"}]), "{broken}");
+    }
+    // Another string than the name costs nothing but itself.
+    let body = r#"{"results":[{"name":"A","vicinity":"\udc00","rating":4}],"status":"OK"}"#;
+    let told: Value = serde_json::from_str(&printed(body, 20)).unwrap();
+    assert_eq!(told["results"], json!([{"name": "A", "vicinity": "", "rating": 4}]));
+}
+
+#[test]
+fn a_type_that_google_has_ignored_is_said_so() {
+    let body =
+        json!({"results": [{"name": "A", "types": ["bar"]}, {"name": "B"}], "status": "OK"}).to_string();
+    let told = |kind| replied_to(kind, 200, body.as_str()).unwrap().info_messages;
+    let expected =
+        "None of these places is of the type `resturant`. Google ignores a type that it does not know.";
+    assert_eq!(told(Some("resturant")), [expected]);
+    assert!(told(Some("bar")).is_empty() && told(None).is_empty());
+    let nothing = r#"{"results":[],"status":"ZERO_RESULTS"}"#;
+    assert!(replied_to(Some("bar"), 200, nothing).unwrap().info_messages.is_empty());
 }
 
 #[test]
@@ -87,14 +162,14 @@ fn the_status_says_how_it_went() {
         assert_eq!(replied(200, body.to_string()), expected, "{status}");
     }
     let nothing = replied(200, r#"{"html_attributions":[],"results":[],"status":"ZERO_RESULTS"}"#).unwrap();
-    assert_eq!((nothing.status, nothing.places.len()), (Status::ZeroResults, 0));
+    assert_eq!((nothing.status, nothing.passed_on.len()), (Status::ZeroResults, 0));
     let silent = replied(200, r#"{"results":[],"status":"REQUEST_DENIED"}"#);
     assert_eq!(silent, Err(Failure::Denied("it says REQUEST_DENIED".into())));
 }
 
 #[test]
 fn what_is_no_answer_is_told_apart() {
-    let all_broken = json!({"status": "OK", "results": [{"name": "x"}]}).to_string();
+    let all_broken = json!({"status": "OK", "results": [{"place_id": "x"}]}).to_string();
     for body in
         ["", "[]", "{}", "{", "<html>", "{\"status\":\"OK\",\"results\":7}", "{\"status\":7}", &all_broken]
     {

@@ -5,7 +5,7 @@
 //! its middle, all places are sorted by where they are and written.
 //!
 //! **What it takes.** In memory are 16 bytes for each node that an outline needs (up to twice that while they are
-//! gathered), the outlines of relations at two or three bytes a node, places of relations, a byte for each block of
+//! gathered, and as much again if ways hold the positions of their nodes), one block of the extract, the outlines of relations at two or three bytes a node, places of relations, a byte for each block of
 //! the extract, and [`SORT_LEN_MAX`](super::limits::SORT_LEN_MAX) for sorting. Ways that wait for their nodes, and
 //! places beyond that bound, are in temporary files beside the index, which have no names and go with the process. No
 //! tags of what is no place, and no coordinates of what no place needs, are kept.
@@ -25,6 +25,8 @@ mod place;
 mod sorter;
 mod source;
 mod spool;
+mod target;
+mod twins;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -52,7 +54,7 @@ pub struct Summary {
     pub relations: u64,
     /// Places, among all of these, that say when they are open, in words that can be read.
     pub with_hours: u64,
-    /// Places that were left out: of nothing that makes them up is the place known.
+    /// Places that were left out because the extract has no valid position for any part of them.
     pub nowhere: u64,
     /// Nodes whose points had to be kept.
     pub needed_nodes: u64,
@@ -84,9 +86,15 @@ pub enum ImportError {
     /// It ends before its end.
     #[error("{} is cut: it ends in the middle of a block. Download it again", .0.display())]
     Cut(PathBuf),
+    /// It ends right after its header.
+    #[error("{} holds no data: it ends right after its header. Download it again", .0.display())]
+    Empty(PathBuf),
     /// Bytes have changed.
     #[error("{} is damaged: the block at byte {} makes no sense ({}). Download it again", .0.display(), .1, .2)]
     Damaged(PathBuf, u64, String),
+    /// An index must not replace what is there.
+    #[error("cannot write {}: {}", .0.display(), .1)]
+    Target(PathBuf, &'static str),
     /// The operating system does not take the index, or what is kept beside it meanwhile.
     #[error("cannot write {}: {}", .0.display(), .1)]
     Unwritable(PathBuf, io::Error),
@@ -99,7 +107,23 @@ impl Summary {
     }
 }
 
-/// Reads the extract `source`, writes the index `out`, and replaces what was there.
+/// Reads the extract `source`, writes the index `out`, and replaces an index that was there. If `out` is a
+/// symbolic link, the file that it leads to is replaced.
 pub fn import(source: &Path, out: &Path, progress: &mut dyn Progress) -> Result<Summary, ImportError> {
-    Passes::begin(source, out)?.run(progress)
+    let out = target::resolve(source, out)?;
+    Passes::begin(source, &out)?.run(progress)
 }
+
+/// Shows no progress.
+#[cfg(test)]
+pub(super) struct Unseen;
+
+#[cfg(test)]
+impl Progress for Unseen {
+    fn begin(&mut self, _what: &'static str, _total: u64) {}
+    fn advance(&mut self, _done: u64) {}
+    fn end(&mut self) {}
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,7 @@
 //! Where the nodes are that ways need: 16 bytes each, and nothing for all others.
+//!
+//! In some extracts ways hold the positions of their nodes, and most nodes are missing (`LocationsOnWays`). Such positions
+//! are kept, at another 16 bytes each, until all ways have been read. A node's own position, if it is met later, wins.
 
 use super::super::index::Point;
 
@@ -6,8 +9,11 @@ use super::super::index::Point;
 #[derive(Debug, Default)]
 pub(super) struct Nodes {
     /// Sorted and each once up to `sorted`.
-    ids: Vec<u64>,
+    ids: Vec<i64>,
     sorted: usize,
+    /// Positions that ways hold, sorted and each once up to `told_sorted`.
+    told: Vec<(i64, Point)>,
+    told_sorted: usize,
     points: Vec<Point>,
     /// Where the last point was kept; the next one is near, for files are sorted.
     cursor: usize,
@@ -18,11 +24,20 @@ const NOWHERE: Point = Point { longitude: 0, latitude: i32::MAX };
 
 impl Nodes {
     /// Asks for a node's point. An ID that is asked for again costs memory only until the next sorting.
-    pub(super) fn need(&mut self, id: u64) {
+    pub(super) fn need(&mut self, id: i64) {
         if self.ids.len() == self.ids.capacity() && self.ids.len() > 2 * self.sorted {
             self.sort();
         }
         self.ids.push(id);
+    }
+
+    /// Asks for a node's point. It is this one, unless the node itself is met.
+    pub(super) fn need_at(&mut self, id: i64, point: Point) {
+        self.need(id);
+        if self.told.len() == self.told.capacity() && self.told.len() > 2 * self.told_sorted {
+            self.sort_told();
+        }
+        self.told.push((id, point));
     }
 
     fn sort(&mut self) {
@@ -31,15 +46,26 @@ impl Nodes {
         self.sorted = self.ids.len();
     }
 
+    fn sort_told(&mut self) {
+        self.told.sort_unstable_by_key(|&(id, _)| id);
+        self.told.dedup_by_key(|&mut (id, _)| id);
+        self.told_sorted = self.told.len();
+    }
+
     /// Ends the asking.
     pub(super) fn seal(&mut self) {
         self.sort();
         self.ids.shrink_to_fit();
         self.points = vec![NOWHERE; self.ids.len()];
+        self.sort_told();
+        for (id, point) in std::mem::take(&mut self.told) {
+            self.meet(id, point);
+        }
+        self.cursor = 0;
     }
 
     /// Keeps the point of a node, if it was asked for.
-    pub(super) fn meet(&mut self, id: u64, point: Point) {
+    pub(super) fn meet(&mut self, id: i64, point: Point) {
         if self.ids.get(self.cursor).is_some_and(|&last| last > id) {
             self.cursor = self.ids.partition_point(|&known| known < id);
         }
@@ -55,7 +81,7 @@ impl Nodes {
     }
 
     /// The point of a node that was met.
-    pub(super) fn find(&self, id: u64) -> Option<Point> {
+    pub(super) fn find(&self, id: i64) -> Option<Point> {
         let at = self.ids.binary_search(&id).ok()?;
         Some(self.points[at]).filter(|&point| point != NOWHERE)
     }
@@ -75,8 +101,9 @@ mod tests {
     proptest! {
         #[test]
         fn the_points_of_those_asked_for_and_met_are_known(
-            needed in proptest::collection::vec(0u64..200, 0..300),
-            met in proptest::collection::vec(0u64..200, 0..300),
+            needed in proptest::collection::vec(-100i64..100, 0..300),
+            told in proptest::collection::vec(-100i64..100, 0..300),
+            met in proptest::collection::vec(-100i64..100, 0..300),
             sorted in any::<bool>(),
         ) {
             let mut met = met;
@@ -85,13 +112,18 @@ mod tests {
             }
             let mut nodes = Nodes::default();
             needed.iter().for_each(|&id| nodes.need(id));
+            told.iter().for_each(|&id| nodes.need_at(id, Point { longitude: 7, latitude: 7 }));
             nodes.seal();
             for &id in &met {
                 nodes.meet(id, Point { longitude: id as i32, latitude: -(id as i32) });
             }
-            for id in 0..200 {
-                let known = needed.contains(&id) && met.contains(&id);
-                let expected = known.then_some(Point { longitude: id as i32, latitude: -(id as i32) });
+            for id in -100..100 {
+                let own = Point { longitude: id as i32, latitude: -(id as i32) };
+                let expected = match (needed.contains(&id), told.contains(&id), met.contains(&id)) {
+                    (true, _, true) | (_, true, true) => Some(own),
+                    (_, true, false) => Some(Point { longitude: 7, latitude: 7 }),
+                    _ => None,
+                };
                 prop_assert_eq!(nodes.find(id), expected);
             }
         }

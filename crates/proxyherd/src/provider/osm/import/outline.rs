@@ -8,7 +8,7 @@
 use super::super::index::{self, ANTIMERIDIAN, POLE, Point};
 
 /// A way's nodes in their order, those whose place is known.
-pub(super) type Piece = Vec<(u64, Point)>;
+pub(super) type Piece = Vec<(i64, Point)>;
 
 const GIRTH: f64 = index::GIRTH as f64;
 
@@ -106,7 +106,7 @@ fn is_closed(piece: &Piece) -> bool {
 
 /// Lengthens a chain by a piece that begins or ends where it ends.
 fn join_one(chain: &mut Piece, pieces: &mut Vec<Piece>) -> bool {
-    let end = |node: Option<&(u64, Point)>| node.map(|node| node.0);
+    let end = |node: Option<&(i64, Point)>| node.map(|node| node.0);
     let last = end(chain.last());
     let Some(at) = pieces
         .iter()
@@ -126,11 +126,11 @@ fn join_one(chain: &mut Piece, pieces: &mut Vec<Piece>) -> bool {
 mod tests {
     use super::*;
 
-    fn piece(nodes: &[(u64, i32, i32)]) -> Piece {
+    fn piece(nodes: &[(i64, i32, i32)]) -> Piece {
         nodes.iter().map(|&(id, longitude, latitude)| (id, Point { longitude, latitude })).collect()
     }
 
-    fn check(pieces: &[&[(u64, i32, i32)]], expected: Option<(i32, i32)>) {
+    fn check(pieces: &[&[(i64, i32, i32)]], expected: Option<(i32, i32)>) {
         let found = middle(pieces.iter().map(|nodes| piece(nodes)).collect());
         assert_eq!(found.map(|point| (point.longitude, point.latitude)), expected, "{pieces:?}");
     }

@@ -4,15 +4,14 @@ use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use osmpbf::{PrimitiveBlock, RelMemberType};
-
 use super::nodes::Nodes;
 use super::outline::{Piece, middle};
 use super::place::Places;
-use super::source::{Content, Source};
+use super::source::{Halt, Source};
 use super::spool::{Spool, Waiting, packed, unpacked};
 use super::{ImportError, Progress, Summary};
-use crate::provider::osm::index::{ANTIMERIDIAN, Id, Object, POLE, Point, Wire, Writer};
+use crate::provider::osm::index::{Id, NUMBER_MAX, Object, Record, Wire, Writer};
+use crate::provider::osm::pbf::{Content, Damage};
 use crate::provider::osm::tags::{Described, Tags, kinds_checksum};
 
 /// How many places pass between two looks at the progress.
@@ -25,7 +24,7 @@ pub(super) struct Passes {
     out: PathBuf,
     writer: Writer,
     /// The ways that relations need: their nodes, once they were met.
-    outlines: HashMap<u64, Box<[u8]>>,
+    outlines: HashMap<i64, Box<[u8]>>,
     nodes: Nodes,
     places: Places,
     summary: Summary,
@@ -33,9 +32,10 @@ pub(super) struct Passes {
 
 /// A relation that is a place, and waits for its ways.
 struct Relation {
-    id: u64,
+    id: Id,
+    version: u32,
     described: Described,
-    outer: Box<[u64]>,
+    outer: Box<[i64]>,
 }
 
 /// What can be met in the file `out`, or beside it.
@@ -88,20 +88,27 @@ impl Passes {
         let (mut relations, outlines) = (Vec::new(), &mut self.outlines);
         self.source.pass(Content::Relations, progress, |block| {
             let mut tags = Tags::default();
-            for relation in block.groups().flat_map(|group| group.relations()) {
-                tags.fill(relation.tags());
+            block.relations(|relation| {
+                tags.fill(relation.tags())?;
                 let has_outline = matches!(tags.value("type"), Some("multipolygon" | "boundary"));
                 if !has_outline || !tags.are_a_place() {
-                    continue;
+                    return Ok(());
                 }
-                let outer = relation.members().filter(|member| {
-                    member.member_type == RelMemberType::Way && !matches!(member.role(), Ok("inner"))
-                });
-                let outer: Box<[u64]> = outer.map(|member| member.member_id as u64).collect();
+                let mut outer = Vec::new();
+                relation.members(|object, id, role| {
+                    if object == Object::Way && role != b"inner" {
+                        outer.push(id);
+                    }
+                })?;
                 outlines.extend(outer.iter().map(|&way| (way, Box::default())));
-                relations.push(Relation { id: relation.id() as u64, described: tags.describe(), outer });
-            }
-            Ok(())
+                relations.push(Relation {
+                    id: id(Object::Relation, relation.id)?,
+                    version: relation.version()?,
+                    described: tags.describe(),
+                    outer: outer.into(),
+                });
+                Ok(())
+            })
         })?;
         Ok(relations)
     }
@@ -111,24 +118,32 @@ impl Passes {
         let mut ways = Spool::new(directory_of(out)).map_err(Unwritable(out).error())?;
         self.source.pass(Content::Ways, progress, |block| {
             let mut tags = Tags::default();
-            for way in block.groups().flat_map(|group| group.ways()) {
-                tags.fill(way.tags());
-                let (id, is_place) = (way.id() as u64, tags.are_a_place());
-                let outline = outlines.get_mut(&id);
+            block.ways(|way| {
+                tags.fill(way.tags())?;
+                let is_place = tags.are_a_place();
+                let outline = outlines.get_mut(&way.id);
                 if !is_place && outline.is_none() {
-                    continue;
+                    return Ok(());
                 }
-                let refs: Vec<u64> = way.refs().map(|node| node as u64).collect();
-                refs.iter().for_each(|&node| nodes.need(node));
+                let mut refs = Vec::new();
+                way.refs(|node, point| {
+                    refs.push(node);
+                    match point {
+                        Some(point) => nodes.need_at(node, point),
+                        None => nodes.need(node),
+                    }
+                })?;
                 if let Some(outline) = outline {
                     *outline = packed(&refs);
                 }
                 if is_place {
-                    let waiting = Waiting { id, described: tags.describe(), refs };
+                    let Id { number, .. } = id(Object::Way, way.id)?;
+                    let waiting =
+                        Waiting { id: number, version: way.version()?, described: tags.describe(), refs };
                     ways.put(&waiting).map_err(Unwritable(out).error())?;
                 }
-            }
-            Ok(())
+                Ok(())
+            })
         })?;
         nodes.seal();
         self.summary.needed_nodes = nodes.len() as u64;
@@ -138,12 +153,20 @@ impl Passes {
     fn read_nodes(&mut self, progress: &mut dyn Progress) -> Result<(), ImportError> {
         let (nodes, places, summary, out) = (&mut self.nodes, &mut self.places, &mut self.summary, &self.out);
         self.source.pass(Content::Nodes, progress, |block| {
-            each_node(block, |id, point, tags| {
-                nodes.meet(id, point);
-                if tags.are_a_place() && is_on_earth(point) {
-                    let id = Id { object: Object::Node, number: id };
-                    places.add(id, &tags.describe(), point).map_err(Unwritable(out).error())?;
-                    summary.nodes += 1;
+            let mut tags = Tags::default();
+            block.nodes(|node| {
+                if let Some(point) = node.point {
+                    nodes.meet(node.id, point);
+                }
+                tags.fill(node.tags)?;
+                match node.point {
+                    Some(point) if tags.are_a_place() => {
+                        let id = id(Object::Node, node.id)?;
+                        let added = places.add(id, node.version, &tags.describe(), point);
+                        added.map_err(Unwritable(out).error())?;
+                    }
+                    None if tags.are_a_place() => summary.nowhere += 1,
+                    _ => {}
                 }
                 Ok(())
             })
@@ -151,15 +174,13 @@ impl Passes {
     }
 
     fn place_relations(&mut self, relations: Vec<Relation>) -> Result<(), ImportError> {
-        for relation in relations {
-            let pieces = relation.outer.iter().filter_map(|way| self.outlines.get(way));
+        for Relation { id, version, described, outer } in relations {
+            let pieces = outer.iter().filter_map(|way| self.outlines.get(way));
             let pieces = pieces.map(|refs| self.nodes.piece(unpacked(Wire::new(refs))));
             match middle(pieces.collect()) {
                 Some(point) => {
-                    let id = Id { object: Object::Relation, number: relation.id };
-                    let added = self.places.add(id, &relation.described, point);
+                    let added = self.places.add(id, version, &described, point);
                     added.map_err(Unwritable(&self.out).error())?;
-                    self.summary.relations += 1;
                 }
                 None => self.summary.nowhere += 1,
             }
@@ -176,8 +197,8 @@ impl Passes {
             }
             match middle(vec![nodes.piece(way.refs.iter().copied())]) {
                 Some(point) => {
-                    summary.ways += 1;
-                    places.add(Id { object: Object::Way, number: way.id }, &way.described, point)
+                    let id = Id { object: Object::Way, number: way.id };
+                    places.add(id, way.version, &way.described, point)
                 }
                 None => {
                     summary.nowhere += 1;
@@ -192,44 +213,44 @@ impl Passes {
         let Passes { mut writer, places, mut summary, out, source_s, .. } = self;
         let unwritable = Unwritable(&out);
         let unwritable = unwritable.error();
-        summary.with_hours = places.with_hours;
-        progress.begin("index", summary.places());
-        let (sorter, locales) = places.finish();
-        let mut written = 0u64;
-        sorter
-            .finish(|point, record| {
-                written += 1;
-                if written.is_multiple_of(SHOWN_EVERY) {
-                    progress.advance(written);
+        progress.begin("index", places.len());
+        let places = places.finish().map_err(&unwritable)?;
+        places
+            .each(|point, record| {
+                summary.count(record);
+                if summary.places().is_multiple_of(SHOWN_EVERY) {
+                    progress.advance(summary.places());
                 }
                 writer.push(point, record)
             })
             .map_err(&unwritable)?;
-        let (bytes, blocks) = writer.finish(&locales, kinds_checksum(), source_s).map_err(&unwritable)?;
+        let (bytes, blocks) =
+            writer.finish(&places.locales, kinds_checksum(), source_s).map_err(&unwritable)?;
         progress.end();
         Ok(Summary { bytes, blocks: blocks as u64, ..summary })
     }
 }
 
-/// Shows `visit` every node of a block: its ID, where it is, and its tags.
-fn each_node<'a>(
-    block: &'a PrimitiveBlock,
-    mut visit: impl FnMut(u64, Point, &Tags<'a>) -> Result<(), ImportError>,
-) -> Result<(), ImportError> {
-    let mut tags = Tags::default();
-    for group in block.groups() {
-        for node in group.dense_nodes() {
-            let point = Point { longitude: node.decimicro_lon(), latitude: node.decimicro_lat() };
-            tags.fill(node.tags());
-            visit(node.id() as u64, point, &tags)?;
-        }
-        for node in group.nodes() {
-            let point = Point { longitude: node.decimicro_lon(), latitude: node.decimicro_lat() };
-            tags.fill(node.tags());
-            visit(node.id() as u64, point, &tags)?;
-        }
+impl Summary {
+    /// Counts a place that is written.
+    fn count(&mut self, record: &[u8]) {
+        let record = Record::decode(record).expect("the importer has encoded it");
+        *match record.id.object {
+            Object::Node => &mut self.nodes,
+            Object::Way => &mut self.ways,
+            Object::Relation => &mut self.relations,
+        } += 1;
+        self.with_hours += u64::from(!record.hours.is_empty());
     }
-    Ok(())
+}
+
+/// The ID of a place, if it is one that an index can hold.
+fn id(object: Object, number: i64) -> Result<Id, Halt> {
+    if number.unsigned_abs() <= NUMBER_MAX.unsigned_abs() {
+        Ok(Id { object, number })
+    } else {
+        Err(Damage("an object's ID is farther from zero than any in OpenStreetMap").into())
+    }
 }
 
 /// The directory that a file is in.
@@ -237,14 +258,9 @@ fn directory_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-fn is_on_earth(point: Point) -> bool {
-    point.latitude.unsigned_abs() <= POLE.unsigned_abs()
-        && point.longitude.unsigned_abs() <= ANTIMERIDIAN.unsigned_abs()
-}
-
 impl Nodes {
     /// Those of a way whose points are known.
-    fn piece(&self, refs: impl Iterator<Item = u64>) -> Piece {
+    fn piece(&self, refs: impl Iterator<Item = i64>) -> Piece {
         refs.filter_map(|id| Some((id, self.find(id)?))).collect()
     }
 }

@@ -11,7 +11,8 @@ use super::super::limits::{LOCALES_MAX, SORT_LEN_MAX};
 use super::super::tags::Described;
 use super::super::zones::Zones;
 use super::super::{cut, hours};
-use super::sorter::Sorter;
+use super::sorter::{Sorted, Sorter};
+use super::twins::{Doubles, Twins};
 
 /// Where the number of a house stands before its street.
 const NUMBER_FIRST: [&str; 14] =
@@ -24,7 +25,7 @@ pub(super) struct Places {
     zones: Zones,
     locales: Vec<Locale>,
     numbers: HashMap<Locale, u16>,
-    pub(super) with_hours: u64,
+    twins: Twins,
     buffer: Vec<u8>,
 }
 
@@ -36,19 +37,18 @@ impl Places {
             zones: Zones::new(),
             locales: Vec::new(),
             numbers: HashMap::new(),
-            with_hours: 0,
+            twins: Twins::default(),
             buffer: Vec::new(),
         })
     }
 
-    /// Adds a place.
-    pub(super) fn add(&mut self, id: Id, described: &Described, at: Point) -> io::Result<()> {
+    /// Adds a place. Those of one kind of object come in the order of the extract.
+    pub(super) fn add(&mut self, id: Id, version: u32, described: &Described, at: Point) -> io::Result<()> {
         let has_hours = !described.hours.is_empty() && hours::is_readable(&described.hours);
         let has_number = !described.number.is_empty() && !described.street.is_empty();
         let locale = if has_hours || has_number { self.locale(at) } else { 0 };
         let country = self.locales.get(usize::from(locale).wrapping_sub(1)).map(|locale| &*locale.country);
         let vicinity = vicinity(described, country);
-        self.with_hours += u64::from(has_hours);
         self.buffer.clear();
         Record {
             id,
@@ -60,6 +60,7 @@ impl Places {
             also: &described.also,
         }
         .encode(&mut self.buffer);
+        self.twins.rank(id, version, &mut self.buffer);
         self.sorter.push(at, &self.buffer)
     }
 
@@ -79,9 +80,35 @@ impl Places {
         number
     }
 
-    /// The places, to be taken in the order of the index, and the locales that they name.
-    pub(super) fn finish(self) -> (Sorter, Vec<Locale>) {
-        (self.sorter, self.locales)
+    /// How many were added.
+    pub(super) fn len(&self) -> u64 {
+        self.twins.count()
+    }
+
+    /// Ends the adding.
+    pub(super) fn finish(self) -> io::Result<Finished> {
+        let sorted = self.sorter.sorted()?;
+        let doubles = self.twins.find(&sorted)?;
+        Ok(Finished { sorted, doubles, locales: self.locales })
+    }
+}
+
+/// All places, in the order of the index.
+#[derive(Debug)]
+pub(super) struct Finished {
+    sorted: Sorted,
+    doubles: Doubles,
+    /// What records name by number.
+    pub(super) locales: Vec<Locale>,
+}
+
+impl Finished {
+    /// Gives every place to `take`: where it is, and its record.
+    pub(super) fn each(&self, mut take: impl FnMut(Point, &[u8]) -> io::Result<()>) -> io::Result<()> {
+        self.sorted.each(|point, ranked| match self.doubles.record(ranked) {
+            Some(record) => take(point, record),
+            None => Ok(()),
+        })
     }
 }
 

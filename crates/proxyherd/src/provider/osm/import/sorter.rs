@@ -4,7 +4,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read as _, Seek as _, SeekFrom};
+use std::io::{self, BufReader, BufWriter, Read as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
@@ -21,7 +21,7 @@ pub(super) struct Sorter {
 
 /// The order of the file: band by band, from west to east, and the rest so that it is always the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Key {
+pub(super) struct Key {
     band: u16,
     longitude: i32,
     latitude: i32,
@@ -74,18 +74,35 @@ impl Sorter {
         Ok(())
     }
 
-    /// Gives every place to `take`, in order.
-    pub(super) fn finish(mut self, mut take: impl FnMut(Point, &[u8]) -> io::Result<()>) -> io::Result<()> {
+    /// Ends the taking.
+    pub(super) fn sorted(mut self) -> io::Result<Sorted> {
         if self.spill.starts.len() == 1 {
             self.sort();
-            let mut all = self.entries.iter();
-            return all
-                .try_for_each(|&(key, start, len)| take(key.point(), bytes(&self.records, start, len)));
+            return Ok(Sorted::InMemory(self.entries, self.records));
         }
         self.spill()?;
-        self.entries = Vec::new();
-        self.records = Vec::new();
-        merge(self.spill, take)
+        let file = self.spill.file.into_inner().map_err(io::IntoInnerError::into_error)?;
+        Ok(Sorted::InFile(file, self.spill.starts))
+    }
+}
+
+/// The places in order, to be taken as often as it takes.
+#[derive(Debug)]
+pub(super) enum Sorted {
+    InMemory(Vec<(Key, u32, u32)>, Vec<u8>),
+    /// In runs, each of which begins where the one before ends.
+    InFile(File, Vec<u64>),
+}
+
+impl Sorted {
+    /// Gives every place to `take`, in order.
+    pub(super) fn each(&self, mut take: impl FnMut(Point, &[u8]) -> io::Result<()>) -> io::Result<()> {
+        match self {
+            Sorted::InMemory(entries, records) => entries
+                .iter()
+                .try_for_each(|&(key, start, len)| take(key.point(), bytes(records, start, len))),
+            Sorted::InFile(file, starts) => merge(file, starts, take),
+        }
     }
 }
 
@@ -150,13 +167,15 @@ impl Run<'_> {
     }
 }
 
-fn merge(spill: Spill, mut take: impl FnMut(Point, &[u8]) -> io::Result<()>) -> io::Result<()> {
-    let mut file = spill.file.into_inner().map_err(io::IntoInnerError::into_error)?;
-    file.seek(SeekFrom::Start(0))?;
+fn merge(
+    file: &File,
+    starts: &[u64],
+    mut take: impl FnMut(Point, &[u8]) -> io::Result<()>,
+) -> io::Result<()> {
     let mut runs: Vec<Run<'_>> = Vec::new();
     let mut heads = BinaryHeap::new();
-    for (number, ends) in spill.starts.windows(2).enumerate() {
-        let window = Window { file: &file, at: ends[0] };
+    for (number, ends) in starts.windows(2).enumerate() {
+        let window = Window { file, at: ends[0] };
         let mut run = Run { file: BufReader::with_capacity(1 << 16, window), left: ends[1] - ends[0] };
         heads.extend(run.next()?.map(|(key, record)| Reverse((key, record, number))));
         runs.push(run);
@@ -188,12 +207,15 @@ mod tests {
                 expected.push((Key::of(point), record));
             }
             expected.sort();
-            let mut found = Vec::new();
-            sorter.finish(|point, record| {
-                found.push((Key::of(point), record.to_vec()));
-                Ok(())
-            }).unwrap();
-            prop_assert_eq!(found, expected);
+            let sorted = sorter.sorted().unwrap();
+            for _ in 0..2 {
+                let mut found = Vec::new();
+                sorted.each(|point, record| {
+                    found.push((Key::of(point), record.to_vec()));
+                    Ok(())
+                }).unwrap();
+                prop_assert_eq!(&found, &expected);
+            }
         }
     }
 }

@@ -1,20 +1,18 @@
-//! Reads an extract in PBF format from front to back, as often as it takes.
+//! Reads an extract from front to back, as often as needed.
 //!
-//! A pass decodes only the blobs that hold what it wants; which ones do is known after the first. Nothing of the
-//! file is kept but a byte a blob. This module knows the file format's frames and errors, not what tags mean.
+//! The first pass decodes all blobs and remembers, one byte for each, which kinds of objects they hold. Later passes
+//! decode only those they need. This module reads the file and reports errors; [`pbf`](crate::provider::osm::pbf)
+//! decodes the bytes.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek as _, SeekFrom};
+use std::io::{self, BufReader, Read as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use osmpbf::{BlobDecode, BlobError, BlobReader, ErrorKind, HeaderBlock, PrimitiveBlock};
 
 use super::{ImportError, Progress};
+use crate::provider::osm::pbf::{BlobError, Block, Content, Damage, Frame, Header, Kind, unpack};
 
 /// What this program understands of what a file may require of its readers.
-const FEATURES: [&str; 2] = ["OsmSchema-V0.6", "DenseNodes"];
+const FEATURES: [&str; 3] = ["OsmSchema-V0.6", "DenseNodes", "LocationsOnWays"];
 
 /// An extract.
 #[derive(Debug)]
@@ -25,12 +23,25 @@ pub(super) struct Source {
     contents: Vec<u8>,
 }
 
-/// What a blob may hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Content {
-    Nodes = 1,
-    Ways = 2,
-    Relations = 4,
+/// Why a pass ends early.
+#[derive(Debug)]
+pub(super) enum Halt {
+    /// The block is damaged.
+    Damage(Damage),
+    /// Something else.
+    Error(ImportError),
+}
+
+impl From<Damage> for Halt {
+    fn from(damage: Damage) -> Halt {
+        Halt::Damage(damage)
+    }
+}
+
+impl From<ImportError> for Halt {
+    fn from(error: ImportError) -> Halt {
+        Halt::Error(error)
+    }
 }
 
 impl Source {
@@ -53,191 +64,169 @@ impl Source {
     /// To which second since 1970 the file is up to date; 0 if it does not say.
     pub(super) fn up_to_date_s(&self) -> Result<i64, ImportError> {
         let mut frames = Frames::open(self)?;
-        let blob = frames.next()?.ok_or_else(|| ImportError::Foreign(self.path.clone()))?;
-        match frames.decoded(blob.decode())? {
-            BlobDecode::OsmHeader(header) => self.understood(&header),
+        match frames.next()? {
+            Some(Frame { kind: Kind::Header, blob_len }) => frames.header(blob_len),
             _ => Err(ImportError::Foreign(self.path.clone())),
         }
     }
 
-    fn understood(&self, header: &HeaderBlock) -> Result<i64, ImportError> {
-        match header.required_features().iter().find(|feature| !FEATURES.contains(&feature.as_str())) {
-            Some(feature) => Err(ImportError::Feature(self.path.clone(), feature.clone())),
-            None => Ok(header.osmosis_replication_timestamp().unwrap_or(0)),
-        }
-    }
-
-    /// Shows `visit` every block that holds what is wanted.
+    /// Passes every block that holds objects of the wanted kind to `visit`.
     pub(super) fn pass(
         &mut self,
         wanted: Content,
         progress: &mut dyn Progress,
-        mut visit: impl FnMut(&PrimitiveBlock) -> Result<(), ImportError>,
+        mut visit: impl FnMut(&Block<'_>) -> Result<(), Halt>,
     ) -> Result<(), ImportError> {
-        let mut frames = Frames::open(self)?;
-        let mut number = 0;
-        while let Some(blob) = frames.next()? {
-            progress.advance(frames.read());
-            let known = self.contents.get(number).copied();
-            if known.is_none_or(|contents| contents & wanted as u8 != 0) {
-                let decoded = frames.decoded(blob.decode())?;
-                let contents = match &decoded {
-                    BlobDecode::OsmData(block) => contents_of(block),
-                    _ => 0,
-                };
-                if let (BlobDecode::OsmData(block), true) = (&decoded, contents & wanted as u8 != 0) {
-                    visit(block)?;
+        let (mut frames, is_first) = (Frames::open(self)?, self.contents.is_empty());
+        let (mut number, mut has_data) = (0, false);
+        while let Some(Frame { kind, blob_len }) = frames.next()? {
+            let mut contents = 0;
+            match (kind, is_first) {
+                // If extracts were joined into one file, each has its own header.
+                (Kind::Header, true) => drop(frames.header(blob_len)?),
+                (Kind::Data, true) => {
+                    has_data = true;
+                    contents = frames.block(blob_len, |block| {
+                        let contents = block.contents()?;
+                        if contents & wanted as u8 != 0 {
+                            visit(block)?;
+                        }
+                        Ok(contents)
+                    })?;
                 }
-                if known.is_none() {
-                    self.contents.push(contents);
+                (Kind::Data, false) if self.contents.get(number).is_some_and(|it| it & wanted as u8 != 0) => {
+                    frames.block(blob_len, &mut visit)?;
                 }
+                _ => frames.skip(blob_len)?,
+            }
+            if is_first {
+                self.contents.push(contents);
             }
             number += 1;
+            progress.advance(frames.at);
         }
-        Ok(())
+        if is_first && !has_data { Err(ImportError::Empty(self.path.clone())) } else { Ok(()) }
     }
 }
 
-fn contents_of(block: &PrimitiveBlock) -> u8 {
-    block.groups().fold(0, |contents, group| {
-        let has_nodes = group.nodes().next().is_some() || group.dense_nodes().next().is_some();
-        let has = |content: Content, there: bool| if there { content as u8 } else { 0 };
-        contents
-            | has(Content::Nodes, has_nodes)
-            | has(Content::Ways, group.ways().next().is_some())
-            | has(Content::Relations, group.relations().next().is_some())
-    })
-}
-
-/// The frames of the file, one after the other, each read whole.
+/// The frames of the file, one after the other.
 struct Frames {
-    source: PathBuf,
+    path: PathBuf,
     len: u64,
-    blobs: BlobReader<Counted>,
-    read: Arc<AtomicU64>,
-    /// Where the last frame began and where it ended.
-    last: (u64, u64),
+    file: BufReader<File>,
+    /// How much of the file has been read.
+    at: u64,
+    /// Where the last frame began.
+    start: u64,
+    blob: Vec<u8>,
+    unpacked: Vec<u8>,
 }
 
 impl Frames {
     fn open(source: &Source) -> Result<Frames, ImportError> {
         let file =
             File::open(&source.path).map_err(|error| ImportError::Unreadable(source.path.clone(), error))?;
-        let read = Arc::new(AtomicU64::new(0));
-        let counted = Counted { reader: BufReader::with_capacity(1 << 20, file), read: Arc::clone(&read) };
         Ok(Frames {
-            source: source.path.clone(),
+            path: source.path.clone(),
             len: source.len,
-            blobs: BlobReader::new(counted),
-            read,
-            last: (0, 0),
+            file: BufReader::with_capacity(1 << 20, file),
+            at: 0,
+            start: 0,
+            blob: Vec::new(),
+            unpacked: Vec::new(),
         })
     }
 
-    fn read(&self) -> u64 {
-        self.read.load(Ordering::Relaxed)
-    }
-
-    /// The next frame; nothing at the end of the file, which is where a frame ends.
-    fn next(&mut self) -> Result<Option<osmpbf::Blob>, ImportError> {
-        let start = self.last.1;
-        let blob = self.blobs.next();
-        self.last = (start, self.read());
-        match blob {
-            Some(Ok(blob)) => Ok(Some(blob)),
-            Some(Err(error)) => Err(self.explain(&error)),
-            None if start == self.len && start > 0 => Ok(None),
-            None if start == 0 => Err(ImportError::Foreign(self.source.clone())),
-            None => Err(ImportError::Cut(self.source.clone())),
+    /// The header of the next frame; nothing at the end of the file. The caller then reads or skips the blob. A file whose
+    /// first frame makes no sense is something else than an extract.
+    fn next(&mut self) -> Result<Option<Frame>, ImportError> {
+        self.start = self.at;
+        if self.at == self.len && self.at > 0 {
+            return Ok(None);
+        }
+        match self.frame() {
+            Ok(frame) => Ok(Some(frame)),
+            Err(Halt::Error(error @ ImportError::Unreadable(..))) => Err(error),
+            Err(_) if self.start == 0 => Err(ImportError::Foreign(self.path.clone())),
+            Err(halt) => Err(self.explain(halt)),
         }
     }
 
-    fn decoded<T>(&self, outcome: osmpbf::Result<T>) -> Result<T, ImportError> {
-        outcome.map_err(|error| self.explain(&error))
+    fn frame(&mut self) -> Result<Frame, Halt> {
+        self.read(4)?;
+        let before = self.blob.first_chunk().expect("four bytes were read");
+        let len = Frame::header_len(*before)?;
+        self.read(len)?;
+        Ok(Frame::read(&self.blob)?)
     }
 
-    /// What is wrong with the last frame.
-    fn explain(&self, error: &osmpbf::Error) -> ImportError {
-        let path = self.source.clone();
-        match error.kind() {
-            ErrorKind::Io(error) => {
-                ImportError::Unreadable(path, io::Error::new(error.kind(), error.to_string()))
+    /// Reads the blob of a frame of the kind [`Kind::Header`]: to which second the file is up to date.
+    fn header(&mut self, blob_len: usize) -> Result<i64, ImportError> {
+        self.read(blob_len)?;
+        let header = match unpack(&self.blob, &mut self.unpacked) {
+            Ok(bytes) => Header::read(bytes, &FEATURES).map_err(|damage| self.explain(damage.into()))?,
+            Err(error) => return Err(self.explain_blob(error)),
+        };
+        match header.unknown_feature {
+            Some(feature) => Err(ImportError::Feature(self.path.clone(), feature)),
+            None => Ok(header.up_to_date_s),
+        }
+    }
+
+    /// Reads the blob of a frame of the kind [`Kind::Data`].
+    fn block<T>(
+        &mut self,
+        blob_len: usize,
+        visit: impl FnOnce(&Block<'_>) -> Result<T, Halt>,
+    ) -> Result<T, ImportError> {
+        self.read(blob_len)?;
+        let visited = match unpack(&self.blob, &mut self.unpacked) {
+            Ok(bytes) => Block::read(bytes).map_err(Halt::from).and_then(|block| visit(&block)),
+            Err(error) => return Err(self.explain_blob(error)),
+        };
+        visited.map_err(|halt| self.explain(halt))
+    }
+
+    fn skip(&mut self, len: usize) -> Result<(), ImportError> {
+        self.reach(len)?;
+        // A blob is at most 32 MiB long.
+        self.file.seek_relative(len as i64).map_err(|error| self.unreadable(error))
+    }
+
+    fn read(&mut self, len: usize) -> Result<(), ImportError> {
+        self.reach(len)?;
+        self.blob.resize(len, 0);
+        match self.file.read_exact(&mut self.blob) {
+            Ok(()) => Ok(()),
+            // The file has become shorter since it was opened.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                Err(ImportError::Cut(self.path.clone()))
             }
-            ErrorKind::Blob(BlobError::Empty) => match compression_at(&self.source, self.last.0) {
-                Some(compression) => ImportError::Compression(path, compression),
-                None if self.last.1 == self.len => ImportError::Cut(path),
-                None => ImportError::Damaged(path, self.last.0, "a block is empty".to_owned()),
-            },
-            // Something else has no sense at all from its first frame on; an extract is cut where it ends.
-            _ if self.last.0 == 0 => ImportError::Foreign(path),
-            _ if self.last.1 == self.len && self.is_cut() => ImportError::Cut(path),
-            _ => ImportError::Damaged(path, self.last.0, error.to_string()),
+            Err(error) => Err(self.unreadable(error)),
         }
     }
 
-    /// Whether the last frame says that it is longer than the file.
-    fn is_cut(&self) -> bool {
-        let said = frame_at(&self.source, self.last.0).map(|(start, len)| start.saturating_add(len));
-        said.is_none_or(|end| end > self.len)
+    /// Advances by so many bytes, if the file has them.
+    fn reach(&mut self, len: usize) -> Result<(), ImportError> {
+        self.at += len as u64;
+        if self.at <= self.len { Ok(()) } else { Err(ImportError::Cut(self.path.clone())) }
     }
-}
 
-/// A reader that tells how far it is.
-#[derive(Debug)]
-struct Counted {
-    reader: BufReader<File>,
-    read: Arc<AtomicU64>,
-}
-
-impl Read for Counted {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let len = self.reader.read(into)?;
-        self.read.fetch_add(len as u64, Ordering::Relaxed);
-        Ok(len)
+    fn unreadable(&self, error: io::Error) -> ImportError {
+        ImportError::Unreadable(self.path.clone(), error)
     }
-}
 
-/// How a frame is compressed, if it is in one of the ways that the format knows and the reader does not.
-fn compression_at(path: &Path, at: u64) -> Option<&'static str> {
-    let (start, len) = frame_at(path, at)?;
-    let bytes = bytes_at(path, start, len)?;
-    fields(&bytes).find_map(|(field, _)| match field {
-        4 => Some("LZMA"),
-        5 => Some("bzip2"),
-        6 => Some("LZ4"),
-        7 => Some("Zstandard"),
-        _ => None,
-    })
-}
-
-/// Where the body of the frame at `at` begins, and how long it says it is.
-fn frame_at(path: &Path, at: u64) -> Option<(u64, u64)> {
-    const HEADER_LEN_MAX: u64 = 64 * 1024;
-    let header_len = u32::from_be_bytes(bytes_at(path, at, 4)?.try_into().ok()?).into();
-    let header = (header_len <= HEADER_LEN_MAX).then(|| bytes_at(path, at + 4, header_len))??;
-    let (_, len) = fields(&header).find(|&(field, _)| field == 3)?;
-    Some((at + 4 + header_len, len))
-}
-
-fn bytes_at(path: &Path, at: u64, len: u64) -> Option<Vec<u8>> {
-    let mut file = File::open(path).ok()?;
-    file.seek(SeekFrom::Start(at)).ok()?;
-    let mut bytes = Vec::new();
-    file.take(len).read_to_end(&mut bytes).ok()?;
-    (bytes.len() as u64 == len).then_some(bytes)
-}
-
-/// The fields of a message in Protocol Buffers' wire format: each one's number, and its value or its length.
-fn fields(bytes: &[u8]) -> impl Iterator<Item = (u64, u64)> {
-    let mut wire = super::super::index::Wire::new(bytes);
-    std::iter::from_fn(move || {
-        let tag = wire.varint()?;
-        let value = wire.varint()?;
-        match tag & 7 {
-            0 => {}
-            2 => drop(wire.take(usize::try_from(value).ok()?)?),
-            _ => return None,
+    fn explain(&self, halt: Halt) -> ImportError {
+        match halt {
+            Halt::Damage(damage) => ImportError::Damaged(self.path.clone(), self.start, damage.to_string()),
+            Halt::Error(error) => error,
         }
-        Some((tag >> 3, value))
-    })
+    }
+
+    fn explain_blob(&self, error: BlobError) -> ImportError {
+        match error {
+            BlobError::Damaged(damage) => self.explain(damage.into()),
+            BlobError::Compression(name) => ImportError::Compression(self.path.clone(), name),
+        }
+    }
 }

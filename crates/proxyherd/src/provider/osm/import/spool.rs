@@ -18,9 +18,10 @@ pub(super) struct Spool {
 /// A way that is a place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Waiting {
-    pub(super) id: u64,
+    pub(super) id: i64,
+    pub(super) version: u32,
     pub(super) described: Described,
-    pub(super) refs: Vec<u64>,
+    pub(super) refs: Vec<i64>,
 }
 
 impl Spool {
@@ -67,7 +68,8 @@ impl Spool {
 
 impl Waiting {
     fn encode(&self, out: &mut Vec<u8>) {
-        put_varint(self.id, out);
+        put_signed(self.id, out);
+        put_varint(self.version.into(), out);
         put_varint(self.described.kinds.len() as u64, out);
         out.extend_from_slice(&self.described.kinds);
         let Described { name, street, number, city, hours, also, .. } = &self.described;
@@ -79,7 +81,7 @@ impl Waiting {
 
     fn decode(bytes: &[u8]) -> Option<Waiting> {
         let mut wire = Wire::new(bytes);
-        let id = wire.varint()?;
+        let (id, version) = (wire.signed()?, u32::try_from(wire.varint()?).ok()?);
         let kinds = usize::try_from(wire.varint()?).ok()?;
         let kinds = wire.take(kinds)?.to_vec();
         let mut text = || wire.text().map(str::to_owned);
@@ -92,26 +94,26 @@ impl Waiting {
             hours: text()?,
             also: text()?,
         };
-        Some(Waiting { id, described, refs: unpacked(wire).collect() })
+        Some(Waiting { id, version, described, refs: unpacked(wire).collect() })
     }
 }
 
 /// References to nodes as differences, which are small.
-pub(super) fn packed(refs: &[u64]) -> Box<[u8]> {
+pub(super) fn packed(refs: &[i64]) -> Box<[u8]> {
     let mut out = Vec::with_capacity(refs.len() * 2 + 8);
-    let mut last = 0;
+    let mut last = 0_i64;
     for &id in refs {
-        put_signed(id.wrapping_sub(last) as i64, &mut out);
+        put_signed(id.wrapping_sub(last), &mut out);
         last = id;
     }
     out.into()
 }
 
 /// What [`packed`] was made of.
-pub(super) fn unpacked(mut wire: Wire<'_>) -> impl Iterator<Item = u64> {
-    let mut last = 0u64;
+pub(super) fn unpacked(mut wire: Wire<'_>) -> impl Iterator<Item = i64> {
+    let mut last = 0_i64;
     std::iter::from_fn(move || {
-        last = last.wrapping_add(wire.signed()? as u64);
+        last = last.wrapping_add(wire.signed()?);
         Some(last)
     })
 }
@@ -122,8 +124,9 @@ mod tests {
 
     #[test]
     fn what_waits_comes_back_in_order() {
-        let way = |id: u64, refs: &[u64]| Waiting {
+        let way = |id: i64, refs: &[i64]| Waiting {
             id,
+            version: id.unsigned_abs() as u32,
             described: Described {
                 kinds: vec![3, 1, 0],
                 name: format!("Haus {id}"),
@@ -132,7 +135,7 @@ mod tests {
             },
             refs: refs.to_vec(),
         };
-        let ways = [way(9, &[5, 3, 12_000_000_000, 4, 5]), way(2, &[]), way(u64::MAX >> 2, &[u64::MAX >> 1])];
+        let ways = [way(9, &[5, 3, 12_000_000_000, 4, 5]), way(2, &[]), way(-7, &[i64::MAX, i64::MIN, -5])];
         let mut spool = Spool::new(&std::env::temp_dir()).unwrap();
         ways.iter().for_each(|way| spool.put(way).unwrap());
         assert_eq!(spool.len(), 3);

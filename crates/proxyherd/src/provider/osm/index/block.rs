@@ -149,7 +149,7 @@ mod tests {
     use super::super::record::{Id, Object};
     use super::*;
 
-    fn record(number: u64) -> Vec<u8> {
+    fn record(number: i64) -> Vec<u8> {
         let id = Id { object: Object::Node, number };
         let record = Record { id, locale: 0, kinds: &[1], name: "x", vicinity: "", hours: "", also: "" };
         let mut bytes = Vec::new();

@@ -32,5 +32,6 @@ pub fn is_open(opening_hours: &str, zone: &str, country: &str, now_s: i64) -> Op
     let locale = Locale { zone: zone.to_owned(), country: country.to_owned() };
     hours::is_readable(opening_hours)
         .then(|| hours::evaluate(opening_hours, &locale, now_s))
+        .flatten()
         .and_then(hours::Kept::is_open)
 }

@@ -33,9 +33,9 @@ pub(super) use directory::{Directory, Locale};
 pub(super) use layout::{
     ANTIMERIDIAN, BAND_COUNT, GIRTH, Header, POLE, UNITS_PER_DEGREE, band_of, degrees, edges_of,
 };
-pub(super) use record::{Id, Object, Record};
+pub(super) use record::{Id, NUMBER_MAX, Object, Record};
 pub(super) use wire::{Wire, put_signed, put_text, put_varint};
-pub(super) use writer::Writer;
+pub(super) use writer::{Writer, beside};
 
 /// A file of places that is open.
 #[derive(Debug)]

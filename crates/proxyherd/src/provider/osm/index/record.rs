@@ -3,12 +3,17 @@
 use super::wire::{Wire, put_text, put_varint};
 use crate::provider::osm::limits::{KINDS_MAX, TEXT_LEN_MAX};
 
-/// An object of OpenStreetMap: what it is, and its ID among its like.
+/// An object of OpenStreetMap: what it is, and its ID among its like. A negative ID is that of an object
+/// that an editor has made and not uploaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(in crate::provider::osm) struct Id {
     pub(in crate::provider::osm) object: Object,
-    pub(in crate::provider::osm) number: u64,
+    /// Within [`NUMBER_MAX`] of zero.
+    pub(in crate::provider::osm) number: i64,
 }
+
+/// The greatest ID: a record stores it together with two bits for the object.
+pub(in crate::provider::osm) const NUMBER_MAX: i64 = i64::MAX >> 2;
 
 /// The three things that OpenStreetMap is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -49,7 +54,8 @@ pub(in crate::provider::osm) struct Record<'a> {
 impl<'a> Record<'a> {
     pub(in crate::provider::osm) fn encode(&self, out: &mut Vec<u8>) {
         assert!(self.kinds.len() <= KINDS_MAX, "the mapping keeps to the limit");
-        put_varint(self.id.number << 2 | self.id.object as u64, out);
+        assert!(self.id.number.abs() <= NUMBER_MAX, "the importer refuses other IDs");
+        put_varint((self.id.number << 2) as u64 | self.id.object as u64, out);
         put_varint(self.locale.into(), out);
         out.push(self.kinds.len() as u8);
         out.extend_from_slice(self.kinds);
@@ -85,13 +91,25 @@ impl Id {
             2 => Object::Relation,
             _ => return None,
         };
-        Some(Id { object, number: folded >> 2 })
+        let number = folded as i64 >> 2;
+        (number >= -NUMBER_MAX).then_some(Id { object, number })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ids_of_all_signs_and_sizes_come_back() {
+        for number in [0, 1, -1, 17_000_000_000, -17_000_000_000, NUMBER_MAX, -NUMBER_MAX] {
+            let id = Id { object: Object::Way, number };
+            let record = Record { id, locale: 0, kinds: &[], name: "", vicinity: "", hours: "", also: "" };
+            let mut bytes = Vec::new();
+            record.encode(&mut bytes);
+            assert_eq!(Record::decode(&bytes), Some(record));
+        }
+    }
 
     #[test]
     fn a_record_comes_back_whole_or_not_at_all() {

@@ -15,6 +15,11 @@ impl<'a> Wire<'a> {
         self.bytes.is_empty()
     }
 
+    /// How many bytes are left.
+    pub(in crate::provider::osm) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     pub(in crate::provider::osm) fn take(&mut self, len: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.bytes.split_at_checked(len)?;
         self.bytes = rest;

@@ -129,7 +129,7 @@ impl Drop for Beside {
 }
 
 /// `.places.idx.part`, in the same directory, so that a rename suffices.
-fn beside(path: &Path) -> io::Result<PathBuf> {
+pub(in crate::provider::osm) fn beside(path: &Path) -> io::Result<PathBuf> {
     let name = path.file_name().ok_or_else(|| io::Error::other("this names a directory, not a file"))?;
     let mut beside = OsString::from(".");
     beside.push(name);

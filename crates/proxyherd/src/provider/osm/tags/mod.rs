@@ -58,10 +58,16 @@ pub(super) fn kind_of(name: &str) -> Option<u8> {
 }
 
 impl<'a> Tags<'a> {
-    /// Takes an object's tags, in place of those of the object before.
-    pub(super) fn fill(&mut self, tags: impl Iterator<Item = (&'a str, &'a str)>) {
+    /// Takes an object's tags, in place of those of the object before. Stops at the first error.
+    pub(super) fn fill<E>(
+        &mut self,
+        tags: impl Iterator<Item = Result<(&'a str, &'a str), E>>,
+    ) -> Result<(), E> {
         self.pairs.clear();
-        self.pairs.extend(tags);
+        for tag in tags {
+            self.pairs.push(tag?);
+        }
+        Ok(())
     }
 
     /// A tag's value.
@@ -151,7 +157,7 @@ mod tests {
 
     fn tags<'a>(pairs: &[(&'a str, &'a str)]) -> Tags<'a> {
         let mut tags = Tags::default();
-        tags.fill(pairs.iter().copied());
+        tags.fill(pairs.iter().map(|&pair| Ok::<_, ()>(pair))).unwrap();
         tags
     }
 

@@ -5,7 +5,12 @@
 //! pays nothing; one that does not is answered where waiting is allowed.
 //!
 //! `sunrise` and `sunset` are taken as the crate takes them without coordinates, at fixed hours. School holidays
-//! are not known, and regional ones make a state unknown.
+//! are not known, and regional ones make a state unknown. `expression` corrects what the crate reads wrongly.
+//!
+//! Anybody can write an expression, and some make the crate panic. Every call into the crate is therefore
+//! [`contained`]: such a place loses its state, and nothing else.
+
+mod expression;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -14,6 +19,7 @@ use jiff::{Timestamp, civil, tz::TimeZone};
 use opening_hours::localization::Country;
 use opening_hours::{Context, OpeningHours, RuleKind};
 
+use super::contained::contained;
 use super::index::Locale;
 use super::limits::HOURS_KEPT_MAX_S;
 
@@ -33,6 +39,11 @@ impl Kept {
             None => UNKNOWN,
         };
         Kept(u64::try_from(until_s).unwrap_or(0) << 2 | state)
+    }
+
+    /// An unknown state, which is kept for as long as any.
+    pub(super) fn unknown(now_s: i64) -> Kept {
+        Kept::new(None, now_s.saturating_add(HOURS_KEPT_MAX_S))
     }
 
     /// What is written down here, if it still holds; the inner nothing means that it is known to be unknown.
@@ -63,30 +74,37 @@ impl Kept {
 
 /// Whether an expression can be read at all.
 pub(super) fn is_readable(hours: &str) -> bool {
-    hours.parse::<OpeningHours>().is_ok()
+    contained(|| hours.parse::<OpeningHours>().is_ok()).unwrap_or(false)
 }
 
-/// Evaluates an expression at a second since 1970.
-pub(super) fn evaluate(hours: &str, locale: &Locale, now_s: i64) -> Kept {
+/// Evaluates an expression at a second since 1970. Nothing if the evaluator panics.
+pub(super) fn evaluate(hours: &str, locale: &Locale, now_s: i64) -> Option<Kept> {
     let latest = now_s.saturating_add(HOURS_KEPT_MAX_S);
-    match try_evaluate(hours, locale, now_s) {
+    Some(match contained(|| try_evaluate(hours, locale, now_s))? {
         Some((is_open, until_s)) => Kept::new(is_open, until_s.unwrap_or(latest).clamp(now_s + 1, latest)),
-        None => Kept::new(None, latest),
-    }
+        None => Kept::unknown(now_s),
+    })
 }
 
 fn try_evaluate(hours: &str, locale: &Locale, now_s: i64) -> Option<(Option<bool>, Option<i64>)> {
     let zone = TimeZone::get(&locale.zone).ok()?;
     let now = local(&zone, now_s)?;
     let context = context(&locale.country);
-    let hours = hours.parse::<OpeningHours>().ok()?.with_context(context);
-    let interval = hours.iter_from(now).next()?;
-    let is_open = match interval.kind {
-        RuleKind::Open => Some(true),
-        RuleKind::Closed => Some(false),
-        RuleKind::Unknown => None,
-    };
-    Some((is_open, second(&zone, interval.range.end)))
+    let (mut is_open, mut until_s) = (Some(false), None);
+    for hours in expression::read(hours)? {
+        let interval = hours.with_context(context.clone()).iter_from(now).next()?;
+        until_s = [until_s, second(&zone, interval.range.end)].into_iter().flatten().min();
+        is_open = match interval.kind {
+            RuleKind::Open => Some(true),
+            RuleKind::Closed => Some(false),
+            RuleKind::Unknown => None,
+        };
+        // As in the crate, a rule that is closed and says why is final.
+        if is_open != Some(false) || !interval.comment.is_empty() {
+            break;
+        }
+    }
+    Some((is_open, until_s))
 }
 
 /// The holidays of a country, where they are known. Changes farther off than a state is kept need no search.
@@ -156,8 +174,21 @@ mod tests {
             ("Mo-Fr 09:00-18:00 \"by appointment\"", &berlin, "2026-02-03T11:00:00Z", Some(true)),
             ("Mo-Fr 09:00-18:00 unknown", &berlin, "2026-02-03T11:00:00Z", None),
             ("when the door is open", &berlin, "2026-02-03T11:00:00Z", None),
+            // Dates that do not exist match no day.
+            ("Mo-Su 00:00-24:00; Sep 31 off", &berlin, "2026-11-30T11:00:00Z", Some(true)),
+            ("Mo-Su 00:00-24:00; Sep 31 off", &berlin, "2026-10-01T11:00:00Z", Some(true)),
+            ("Mo-Su 10:00-18:00; Feb 30 off", &berlin, "2026-02-28T11:00:00Z", Some(true)),
+            ("Feb 30", &berlin, "2026-03-01T11:00:00Z", Some(false)),
+            ("Mo-Su 10:00-18:00; Feb 29 off", &berlin, "2028-02-29T11:00:00Z", Some(false)),
+            ("Mo-Su 10:00-18:00; Feb 29 off", &berlin, "2027-03-01T11:00:00Z", Some(true)),
+            // A rule that is only a comment is unknown.
+            ("\"by appointment\"", &berlin, "2026-02-03T11:00:00Z", None),
+            ("Mo-Su \"nach Vereinbarung\"", &berlin, "2026-02-03T11:00:00Z", None),
+            ("Tu,Th 09:00-11:00 || \"by appointment\"", &berlin, "2026-02-03T09:00:00Z", Some(true)),
+            ("Tu,Th 09:00-11:00 || \"by appointment\"", &berlin, "2026-02-03T11:00:00Z", None),
+            ("open \"by appointment\"", &berlin, "2026-02-03T11:00:00Z", Some(true)),
         ] {
-            let kept = evaluate(hours, place, second_of(time));
+            let kept = evaluate(hours, place, second_of(time)).unwrap();
             assert_eq!(kept.is_open(), expected, "{hours} at {time}, {}", place.zone);
         }
     }
@@ -168,17 +199,26 @@ mod tests {
         let (opens, closes) = (second_of("2026-02-03T08:00:00Z"), second_of("2026-02-03T17:00:00Z"));
         let kept = AtomicU64::new(0);
         assert_eq!(Kept::load(&kept, opens), None, "nothing was evaluated yet");
-        evaluate("Mo-Fr 09:00-18:00", &berlin, opens).store(&kept);
+        evaluate("Mo-Fr 09:00-18:00", &berlin, opens).unwrap().store(&kept);
         assert_eq!(Kept::load(&kept, opens), Some(Some(true)));
         assert_eq!(Kept::load(&kept, closes - 1), Some(Some(true)));
         assert_eq!(Kept::load(&kept, closes), None);
-        evaluate("no hours at all", &berlin, opens).store(&kept);
+        evaluate("no hours at all", &berlin, opens).unwrap().store(&kept);
         assert_eq!(Kept::load(&kept, opens + HOURS_KEPT_MAX_S - 1), Some(None));
         assert_eq!(Kept::load(&kept, opens + HOURS_KEPT_MAX_S), None);
     }
 
     #[test]
     fn a_zone_that_nobody_knows_leaves_it_open_whether_it_is_open() {
-        assert_eq!(evaluate("24/7", &locale("Mars/Olympus", ""), 0).is_open(), None);
+        assert_eq!(evaluate("24/7", &locale("Mars/Olympus", ""), 0).unwrap().is_open(), None);
+    }
+
+    #[test]
+    fn an_expression_that_makes_the_evaluator_panic_goes_no_further() {
+        let berlin = locale("Europe/Berlin", "DE");
+        for hours in ["(dusk+05:00)-25:00", "(sunset+23:59)-25:00"] {
+            assert!(is_readable(hours), "{hours}");
+            assert_eq!(evaluate(hours, &berlin, second_of("2026-02-03T11:00:00Z")), None, "{hours}");
+        }
     }
 }

@@ -1,0 +1,38 @@
+//! OpenStreetMap's extracts, which may come from anybody. Each blob comes whole, so there is nothing to cut, and extracts
+//! are never written.
+
+use proxyherd::fuzzing::{extract, extract_block};
+
+use crate::memory::bounded;
+
+/// Zlib makes at most 1032 bytes of one, and an index of the strings in them grows by doubling.
+const PER_PACKED_BYTE: usize = 1032 * 5 / 2;
+/// The index of strings, without zlib.
+const PER_BYTE: usize = 2;
+
+/// Reads the input as a file, and as the content of a blob.
+pub fn check(input: &[u8]) {
+    bounded(input.len(), PER_PACKED_BYTE, 1 << 16, || extract(input));
+    bounded(input.len(), PER_BYTE, 1024, || extract_block(input));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_the_corpus_is_read_to_its_end() {
+        for (name, frames, objects, parts) in [("all", 4, 5, 14), ("packed", 2, 2, 2)] {
+            let path = format!("{}/corpora/extract/{name}", env!("CARGO_MANIFEST_DIR"));
+            let seen = extract(&std::fs::read(path).expect("it is in the corpus"));
+            assert_eq!((seen.frames, seen.objects, seen.parts), (frames, objects, parts), "{name}");
+        }
+    }
+
+    #[test]
+    fn millions_of_empty_strings_take_little_more_than_the_block() {
+        let strings = [0x0a, 0].repeat(1_000_000);
+        let block = [&[0x0a, 0x80, 0x89, 0x7a][..], &strings].concat();
+        check(&block);
+    }
+}

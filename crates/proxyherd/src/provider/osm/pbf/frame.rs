@@ -1,0 +1,115 @@
+//! The header of a frame, and the content of the file's first frame.
+
+use super::message::{Damage, Message, pick};
+
+/// Longest header of a frame, bytes: the format's own limit.
+const HEADER_LEN_MAX: u32 = 64 * 1024;
+/// Longest blob, packed or unpacked, bytes: the format's own limit.
+pub(super) const BLOB_LEN_MAX: usize = 32 * 1024 * 1024;
+
+/// The header of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::provider::osm) struct Frame {
+    pub(in crate::provider::osm) kind: Kind,
+    /// How long the blob is, bytes.
+    pub(in crate::provider::osm) blob_len: usize,
+}
+
+/// What a frame is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::provider::osm) enum Kind {
+    /// It describes the file.
+    Header,
+    /// It holds objects.
+    Data,
+    /// Something else, which readers skip.
+    Other,
+}
+
+impl Frame {
+    /// The length of the header, which the four bytes in front of it say.
+    pub(in crate::provider::osm) fn header_len(before: [u8; 4]) -> Result<usize, Damage> {
+        match u32::from_be_bytes(before) {
+            len @ ..=HEADER_LEN_MAX => Ok(len as usize),
+            _ => Err(Damage("its header is longer than the format allows")),
+        }
+    }
+
+    /// Decodes a header.
+    pub(in crate::provider::osm) fn read(header: &[u8]) -> Result<Frame, Damage> {
+        let [kind, blob_len] = pick(header, [1, 3])?;
+        let kind = match kind.ok_or(Damage("it does not say what it holds"))?.bytes()? {
+            b"OSMHeader" => Kind::Header,
+            b"OSMData" => Kind::Data,
+            _ => Kind::Other,
+        };
+        let blob_len = blob_len.ok_or(Damage("it does not say how long it is"))?.number()?;
+        // A negative length is a huge number here.
+        let blob_len = usize::try_from(blob_len).ok().filter(|&len| len <= BLOB_LEN_MAX);
+        Ok(Frame { kind, blob_len: blob_len.ok_or(Damage("it is longer than the format allows"))? })
+    }
+}
+
+/// The content of a frame of the kind [`Kind::Header`]: what the file requires and says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::provider::osm) struct Header {
+    /// The first feature that the file requires of its readers and that is unknown.
+    pub(in crate::provider::osm) unknown_feature: Option<String>,
+    /// To which second since 1970 the file is up to date; 0 if it does not say.
+    pub(in crate::provider::osm) up_to_date_s: i64,
+}
+
+impl Header {
+    /// Decodes it. `known` are the features that this program supports.
+    pub(in crate::provider::osm) fn read(bytes: &[u8], known: &[&str]) -> Result<Header, Damage> {
+        let (mut message, mut header) = (Message::new(bytes), Header::default());
+        while let Some((number, value)) = message.field()? {
+            match number {
+                4 if header.unknown_feature.is_none() => {
+                    let feature = value.bytes()?;
+                    if !known.iter().any(|known| known.as_bytes() == feature) {
+                        header.unknown_feature = Some(String::from_utf8_lossy(feature).into_owned());
+                    }
+                }
+                32 => header.up_to_date_s = value.number()? as i64,
+                _ => {}
+            }
+        }
+        Ok(header)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_says_what_follows() {
+        let frame = |kind, blob_len| Ok(Frame { kind, blob_len });
+        assert_eq!(Frame::read(b"\x0a\x09OSMHeader\x18\x1e"), frame(Kind::Header, 30));
+        assert_eq!(Frame::read(b"\x0a\x07OSMData\x12\x01?\x18\xac\x02"), frame(Kind::Data, 300));
+        assert_eq!(Frame::read(b"\x0a\x01?\x18\x00"), frame(Kind::Other, 0));
+    }
+
+    #[test]
+    fn lengths_beyond_the_limits_are_damage() {
+        assert_eq!(Frame::header_len([0, 0, 0, 13]), Ok(13));
+        assert_eq!(Frame::header_len([0, 1, 0, 0]), Ok(64 * 1024));
+        assert!(Frame::header_len([0, 1, 0, 1]).is_err());
+        assert!(Frame::header_len([0xff; 4]).is_err());
+        let header = |len: &[u8]| Frame::read(&[b"\x0a\x07OSMData\x18", len].concat());
+        assert!(header(b"\x80\x80\x80\x10").is_ok(), "32 MiB");
+        assert!(header(b"\x81\x80\x80\x10").is_err(), "a byte more");
+        assert!(header(b"\xff\xff\xff\xff\x07").is_err(), "2 GiB");
+        assert!(header(b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01").is_err(), "-1");
+        assert!(Frame::read(b"\x0a\x07OSMData").is_err() && Frame::read(b"\x18\x01").is_err());
+    }
+
+    #[test]
+    fn the_first_feature_that_is_not_known_is_named() {
+        let bytes = b"\x22\x01a\x22\x01b\x22\x01c\x80\x02\x07";
+        let header = |known: &[&str]| Header::read(bytes, known).unwrap();
+        assert_eq!(header(&["c", "b", "a"]), Header { unknown_feature: None, up_to_date_s: 7 });
+        assert_eq!(header(&["a"]).unknown_feature.as_deref(), Some("b"));
+    }
+}

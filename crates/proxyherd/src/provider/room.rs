@@ -1,0 +1,117 @@
+//! The memory that answers take while they are read: all of them share one budget of bytes.
+//!
+//! A [`Body`] takes its room before it grows, and gives all of it back when it is dropped, which is after the answer has
+//! been taken apart. So however many answers come at once, and however long they are, they hold no more than the budget.
+//! This module does not know where bytes come from or what they mean.
+
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use super::{
+    Failure,
+    limits::{BODIES_LEN_MAX, BODY_LEN_MAX},
+};
+
+/// The budget of this process.
+static ROOM: Room = Room::new(BODIES_LEN_MAX);
+
+/// Bytes of memory that may still be taken.
+pub(super) struct Room(AtomicUsize);
+
+impl Room {
+    const fn new(len: usize) -> Room {
+        Room(AtomicUsize::new(len))
+    }
+
+    fn take(&self, len: usize) -> Result<(), Failure> {
+        let taken = self.0.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(len));
+        taken.map(drop).map_err(|_| Failure::NoRoom)
+    }
+
+    fn give_back(&self, len: usize) {
+        self.0.fetch_add(len, Relaxed);
+    }
+}
+
+/// An answer's bytes, at most [`BODY_LEN_MAX`].
+pub(crate) struct Body {
+    bytes: Vec<u8>,
+    /// How much of the room is taken, always at least the capacity of `bytes`.
+    taken: usize,
+    room: &'static Room,
+}
+
+impl Body {
+    /// No bytes yet, in the room of this process.
+    pub(crate) fn new() -> Body {
+        Body::in_room(&ROOM)
+    }
+
+    fn in_room(room: &'static Room) -> Body {
+        Body { bytes: Vec::new(), taken: 0, room }
+    }
+
+    /// Appends the next bytes of the answer.
+    pub(crate) fn push(&mut self, piece: &[u8]) -> Result<(), Failure> {
+        let len = self.bytes.len() + piece.len();
+        if len > BODY_LEN_MAX {
+            return Err(Failure::Unreadable(format!("it is longer than {BODY_LEN_MAX} bytes")));
+        }
+        if len > self.taken {
+            // Doubling keeps the copies few; the old bytes and their copy are there at once for a moment.
+            let wanted = len.max(2 * self.taken).min(BODY_LEN_MAX);
+            self.room.take(wanted - self.taken)?;
+            self.taken = wanted;
+            self.bytes.reserve_exact(wanted - self.bytes.len());
+        }
+        self.bytes.extend_from_slice(piece);
+        Ok(())
+    }
+
+    /// What has come.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// What has come, to be changed in its place.
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        self.room.give_back(self.taken);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_share_the_room_and_give_it_back() {
+        static ROOM: Room = Room::new(1000);
+        let (mut one, mut other) = (Body::in_room(&ROOM), Body::in_room(&ROOM));
+        assert_eq!(one.push(&[1; 600]), Ok(()));
+        assert_eq!(other.push(&[2; 401]), Err(Failure::NoRoom));
+        assert_eq!(other.push(&[2; 400]), Ok(()), "what was refused has taken nothing");
+        assert_eq!(one.push(&[1]), Err(Failure::NoRoom));
+        assert_eq!((one.bytes(), other.bytes()), (&[1; 600][..], &[2; 400][..]));
+        drop(one);
+        assert_eq!(other.push(&[2; 100]), Ok(()));
+        drop(other);
+        assert_eq!(ROOM.0.load(Relaxed), 1000);
+    }
+
+    #[test]
+    fn no_answer_takes_more_memory_than_room() {
+        static ROOM: Room = Room::new(2 * BODY_LEN_MAX);
+        let mut body = Body::in_room(&ROOM);
+        let piece = [0; 10_007];
+        while body.bytes.len() + piece.len() <= BODY_LEN_MAX {
+            assert_eq!(body.push(&piece), Ok(()));
+            assert!(body.bytes.capacity() <= body.taken && body.taken <= BODY_LEN_MAX);
+        }
+        assert!(matches!(body.push(&piece), Err(Failure::Unreadable(_))));
+    }
+}
