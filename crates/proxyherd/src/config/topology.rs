@@ -99,8 +99,7 @@ fn unknown_neighbor<'n>(
         Some(near) => format!("did you mean {near:?}?"),
         None => format!("the herd's servers: {}", names.collect::<Vec<_>>().join(", ")),
     };
-    let message = format!("names {:?}, which is no server of this herd", neighbor.value.as_str());
-    error(neighbor, &message).help(help)
+    error(neighbor, "names no server of this herd").help(help)
 }
 
 fn check_link_count(draft: &Draft, count: usize, reader: &mut Reader<'_>) {

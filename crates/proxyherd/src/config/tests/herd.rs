@@ -72,7 +72,7 @@ fn names_and_addresses_are_one_servers_alone() {
         "name = \"b\"",
         "name = \"a\"",
         &[
-            "herd.toml:8:14: error: `neighbors[0]` of server a names \"b\", which is no server of this herd: the herd's servers: a, a",
+            "herd.toml:8:14: error: `neighbors[0]` of server a names no server of this herd: the herd's servers: a, a",
             "herd.toml:10:8: error: `name` of server a is another server's name too: \
              a server is known by its name alone",
         ],
@@ -116,10 +116,7 @@ fn a_link_leads_to_another_server_of_the_herd() {
     let text = Config::classic_text("herd").replacen("Campbell\", \"Bernard\"]", riley, 1);
     assert_eq!(said(&text), Vec::<String>::new(), "both ends may name a link");
     let said = said(&text.replacen(riley, "Rily\"]", 1));
-    assert!(
-        said[0].ends_with("names \"Rily\", which is no server of this herd: did you mean \"Riley\"?"),
-        "{said:?}"
-    );
+    assert!(said[0].ends_with("names no server of this herd: did you mean \"Riley\"?"), "{said:?}");
 }
 
 #[test]
