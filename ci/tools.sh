@@ -8,6 +8,7 @@ stage_tools() {
     local advice=()
     want_c_compiler
     want_netcat
+    want_curl
     want_python
     want_node
     want_osmium
@@ -51,6 +52,17 @@ want_netcat() {
         apt_install netcat-openbsd
     else
         advice+=('nc (on Debian: netcat-openbsd)')
+    fi
+}
+
+# README and the demo show lines with it, and tests paste them.
+want_curl() {
+    have curl && return
+    if may_install; then
+        say 'There is no curl.'
+        apt_install curl
+    else
+        advice+=('curl (on Debian: curl)')
     fi
 }
 

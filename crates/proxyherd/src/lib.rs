@@ -9,6 +9,7 @@ pub mod config;
 pub mod credentials;
 pub mod demo;
 pub mod door;
+mod escape;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod health;
@@ -19,6 +20,7 @@ pub mod log;
 mod peer;
 pub mod places;
 pub mod provider;
+mod refusal;
 pub mod server;
 mod stamp;
 mod status;

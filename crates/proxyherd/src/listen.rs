@@ -20,19 +20,35 @@ const BACKLOG: u32 = i32::MAX.cast_unsigned();
 
 /// An address that can't be listened at.
 #[derive(Debug, thiserror::Error)]
-#[error("can't listen at {address} (`{key}` of server {server}): {source}{}", hint(source))]
+#[error("can't listen at {address} (`{key}` of server {server}): {why}{}", hint(address, why))]
 pub struct ListenError {
     address: Address,
     key: &'static str,
     server: String,
-    source: io::Error,
+    // The message holds its cause, so the cause is not called `source`: whoever shows both would show it twice.
+    why: io::Error,
 }
 
-fn hint(error: &io::Error) -> &'static str {
+impl ListenError {
+    fn new(address: &Address, key: &'static str, server: &str, why: io::Error) -> ListenError {
+        ListenError { address: address.clone(), key, server: server.to_owned(), why }
+    }
+
+    /// Whether somebody listens there already.
+    pub(crate) fn is_in_use(&self) -> bool {
+        self.why.kind() == io::ErrorKind::AddrInUse
+    }
+}
+
+fn hint(address: &Address, error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::AddrInUse => "; another program, or this server a second time, has it",
         io::ErrorKind::AddrNotAvailable => "; it is no address of this machine",
         io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege",
+        // A lookup that fails has no kind and no number of the system's.
+        _ if error.raw_os_error().is_none() && address.is_name() => {
+            "; the name does not resolve on this machine"
+        }
         _ => "",
     }
 }
@@ -43,12 +59,13 @@ pub(crate) async fn bind(
     key: &'static str,
     server: &str,
 ) -> Result<TcpListener, ListenError> {
-    open(address).await.map_err(|source| ListenError {
-        address: address.clone(),
-        key,
-        server: server.to_owned(),
-        source,
-    })
+    open(address).await.map_err(|why| ListenError::new(address, key, server, why))
+}
+
+/// Whether `address` could be listened at now. It is listened at for a moment and let go.
+pub(crate) fn check(address: &Address, key: &'static str, server: &str) -> Result<(), ListenError> {
+    let bound = std::net::TcpListener::bind((address.host(), address.port()));
+    bound.map(drop).map_err(|why| ListenError::new(address, key, server, why))
 }
 
 /// A name may have several addresses; the first one that this machine can listen at is used.

@@ -13,21 +13,24 @@ use super::{
 };
 use crate::{
     clock,
-    config::{Config, Tls},
+    config::{Config, Server, Tls},
     credentials::{Finding, audit},
+    listen,
     log::ServerLog,
-    provider,
+    provider, refusal,
 };
 
 const AFTER_HELP: &str = concat!(
     heading!("Examples"),
     "  proxyherd check
   proxyherd check --config /etc/herd.toml --set log.level=debug
-  proxyherd check --name Riley     on Riley's machine: what it starts with must be here
+  proxyherd check --name Riley    on Riley's machine: can it start here?
 
 ",
     heading!("Exit codes"),
-    "  0 a herd can run with it, 2 usage, 78 it is wrong
+    "  0   a herd can run with it
+  2   the command line makes no sense
+  78  it is wrong
 ",
 );
 
@@ -35,10 +38,10 @@ const FINE: Style = AnsiColor::BrightGreen.on_default().bold();
 
 /// Say what is wrong with a configuration, by key and line
 ///
-/// All mistakes are reported, not only the first. What is set by PROXYHERD_* variables and --set is checked too, as
-/// `serve` would take it. So are the certificates: a machine needs those of its own servers only, so of the others just
-/// what is there is looked at. With --name everything must be here that this server starts with: its certificate, its
-/// key, and what its providers of places need.
+/// It reports all mistakes, not only the first. It checks what PROXYHERD_* variables and --set set, as `serve` would
+/// take it, and the certificates that are on this machine. With --name it also checks whether that server can start on
+/// this machine: its certificate and key, what its providers of places need, its addresses (each is listened at for a
+/// moment), its log and its data.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {
@@ -53,13 +56,15 @@ pub(super) struct Args {
     set: SetArgs,
 }
 
-/// Reads the configuration and what it names, and nothing else.
+/// Reads the configuration and looks at what it names. Leaves nothing behind.
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let config = super::load(&args.config, &args.set.set)?;
     let name = args.name.as_deref().map(|name| serve::named(&config, name)).transpose()?;
     let mut findings = check_certificates(&config, name.map(|server| &server.name));
-    if name.is_some() {
+    if let Some(server) = name {
         findings.extend(check_places(&config));
+        findings.extend(check_addresses(server));
+        findings.extend(check_files(&config, &server.name));
     }
     let errors = outcome::show_findings(&findings);
     if errors > 0 {
@@ -89,6 +94,30 @@ fn check_places(config: &Config) -> impl Iterator<Item = Finding> {
     names
         .filter_map(move |name| provider::open(name, places, &ServerLog::discard()).err())
         .map(|error| Finding::Error(error.to_string()))
+}
+
+/// An address that is in use may be so by the server itself.
+fn check_addresses(server: &Server) -> impl Iterator<Item = Finding> {
+    let addresses =
+        [(Some(&server.listen), "listen"), (server.peer.as_ref(), "peer"), (server.http.as_ref(), "http")];
+    addresses.into_iter().filter_map(|(address, key)| {
+        let error = listen::check(address?, key, server.name.as_str()).err()?;
+        let told = error.to_string();
+        Some(if error.is_in_use() { Finding::Warning(told) } else { Finding::Error(told) })
+    })
+}
+
+/// No server starts where it cannot write its log, or, with a budget of places, what it has spent.
+fn check_files(config: &Config, name: &ServerName) -> impl Iterator<Item = Finding> {
+    let log = ServerLog::check(&config.log, name).err().map(|error| error.to_string());
+    let has_budget = config.places.asking.per_day > 0 || config.places.asking.per_month > 0;
+    let data = config.herd.data.join(name.as_str());
+    let refused = has_budget.then(|| refusal::check_writable(&data).err()).flatten();
+    let data = refused.map(|error| {
+        let advice = refusal::advice(&data, &error, "or set `data` in [herd] to another directory");
+        format!("cannot write into {}: {error}; {advice}", data.display())
+    });
+    log.into_iter().chain(data).map(Finding::Error)
 }
 
 fn summary(config: &Config, warnings: usize) -> String {

@@ -1,36 +1,37 @@
 //! `proxyherd client`: a prompt to a running herd.
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::time::Duration;
 
-use super::{ConfigArgs, heading};
-use crate::config::{Address, Config};
+use super::{HerdArgs, heading};
+use crate::config::Address;
 
 const AFTER_HELP: &str = concat!(
     heading!("Examples"),
     "  proxyherd client
   proxyherd client --config /etc/herd.toml
   proxyherd client 127.0.0.1:12001 127.0.0.1:12002
-  printf 'WHATSAT kiwi 10 5\\n' | proxyherd client localhost:12000
+  printf 'WHATSAT kiwi.cs.ucla.edu 10 5\\n' | proxyherd client
+  printf \"IAMAT me +34.07-118.45 $(date +%s.%N)\\n\" | proxyherd client
 
 ",
     heading!("What to type"),
     "  IAMAT <client> <latitude><longitude> <time>
-      IAMAT kiwi +34.068930-118.445127 1621464827.959498503
-  WHATSAT <client> <kilometres> <at most so many places>
-      WHATSAT kiwi 10 5
+      says where a client was at that time, seconds since 1970
+  WHATSAT <client> <kilometers> <most places>
+      asks where a client is, and which places are near it
 
 ",
     heading!("At the prompt"),
-    "  An IAMAT without a time is of now; `help` shows what else can be typed. Earlier lines are kept in
-  $XDG_STATE_HOME/proxyherd/history, by default ~/.local/state/proxyherd/history; one that begins with a space
-  is not.
+    "  An IAMAT without a time takes the present time; `help` shows what else can be typed. The prompt keeps earlier \
+     lines in $XDG_STATE_HOME/proxyherd/history, by default ~/.local/state/proxyherd/history, except those that begin \
+     with a space.
 
 ",
     heading!("Exit codes"),
-    "  0 every line has its reply, 1 no server answers, 2 usage, 78 the configuration is wrong
+    "  0   every line has its reply
+  1   no server answers
+  2   the command line makes no sense
+  78  the configuration is wrong
 ",
 );
 
@@ -42,15 +43,13 @@ const AFTER_HELP: &str = concat!(
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {
-    /// Servers to talk to, tried in this order: HOST:PORT, [IPv6]:PORT or NAME:PORT. Without any: those of the
-    /// configuration
+    /// Servers to talk to, tried in this order: HOST:PORT, [IPv6]:PORT or NAME:PORT. With any, no configuration is
+    /// read; without any, they are those of the configuration
     #[arg(value_name = "ADDR")]
     pub(super) addresses: Vec<Address>,
 
-    /// The file that describes the herd; without it herd.toml, if there is one, and else the classic herd, as of
-    /// `proxyherd demo`. Where servers are named it is not looked at
-    #[arg(long, short, value_name = "FILE", env = "PROXYHERD_CONFIG")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    config: HerdArgs,
 
     /// How long a server may say nothing when it is asked; by default 15, or as long as the configuration gives the
     /// providers of places and 10 more
@@ -72,20 +71,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
 /// Whom to talk to, and how long one may say nothing.
 pub(super) fn meant(args: &Args) -> anyhow::Result<(Vec<Address>, Duration)> {
     let (addresses, usual) = if args.addresses.is_empty() {
-        let config = config(args.config.as_deref())?;
+        let config = args.config.herd()?;
         let addresses = config.servers.into_iter().map(|server| server.listen).collect();
         (addresses, SILENCE_MAX.max(config.places.deadline + AFTER_PLACES))
     } else {
         (args.addresses.clone(), SILENCE_MAX)
     };
     Ok((addresses, args.patience_s.map_or(usual, Duration::from_secs)))
-}
-
-/// The herd that is meant where none of its servers is named.
-fn config(named: Option<&Path>) -> anyhow::Result<Config> {
-    let usual = Path::new(ConfigArgs::USUAL);
-    match named.or_else(|| usual.exists().then_some(usual)) {
-        Some(path) => Ok(super::load(&ConfigArgs { config: path.to_owned() }, &[])?),
-        None => Ok(Config::classic()),
-    }
 }

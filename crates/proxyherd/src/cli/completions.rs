@@ -8,7 +8,7 @@ use super::heading;
 
 const AFTER_HELP: &str = concat!(
     heading!("Examples"),
-    "  proxyherd completions bash > ~/.local/share/bash-completion/completions/proxyherd
+    "  proxyherd completions bash > /etc/bash_completion.d/proxyherd
   proxyherd completions zsh  > ~/.zfunc/_proxyherd
   proxyherd completions fish > ~/.config/fish/completions/proxyherd.fish
 ",

@@ -14,7 +14,7 @@ const AFTER_HELP: &str = concat!(
     heading!("Examples"),
     "  proxyherd demo
   proxyherd demo --clients 500 --log-dir log
-  proxyherd demo --any-ports       where the classic ports 12000 to 12004 are taken
+  proxyherd demo --any-ports    where the classic ports are taken
 ",
 );
 
@@ -22,7 +22,8 @@ const AFTER_HELP: &str = concat!(
 ///
 /// It needs no file, no key and no network: five servers on this machine, places that are part of the program, and
 /// clients that walk and drive around Los Angeles and change servers as they go. It prints every address and a
-/// line to paste for each thing there is to try. Ctrl-C ends it all.
+/// line to paste for each thing there is to try, and then tells who moves where. `stop Riley`, typed or piped into it,
+/// stops one server, and `start Riley` starts it again. Ctrl-C ends it all.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {
@@ -39,7 +40,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "DIR")]
     log_dir: Option<PathBuf>,
 
-    /// Print nothing but the addresses
+    /// Print the addresses and answers to commands, and nothing else
     #[arg(long, short)]
     quiet: bool,
 }
@@ -57,13 +58,13 @@ async fn show(args: &Args) -> anyhow::Result<()> {
         None => temporary_dir()?,
     };
     let options = Options { any_ports: args.any_ports, clients: args.clients as usize, log_dir };
-    let demo = Demo::start(options).await?;
+    let mut demo = Demo::start(options).await?;
     screen::introduce(&demo)?;
-    let follow = screen::follow(&demo, args.quiet);
-    tokio::select! {
-        shown = follow => shown?,
-        () = asked_to_end => {}
-    }
+    let ended = tokio::select! {
+        ended = screen::follow(&mut demo, args.quiet) => ended,
+        () = asked_to_end => Ok(()),
+    };
+    ended?;
     signals::end_at_once_when_asked_again()?;
     screen::farewell(&demo, args.quiet)?;
     demo.stop().await;

@@ -18,22 +18,22 @@ use proxyherd_core::types::ServerName;
 
 use self::file::{Existing, PUBLIC};
 use super::heading;
-use crate::config::Config;
+use crate::{config::Config, refusal};
 
 const AFTER_HELP: &str = concat!(
     heading!("Examples"),
     "  proxyherd init
   proxyherd init /etc/proxyherd
-  proxyherd init --force           replaces a herd.toml that is there; certificates stay
-  proxyherd init --server Riley    a new certificate for Riley, beside the herd.toml here
+  proxyherd init --force           replace a herd.toml, keep the certificates
+  proxyherd init --server Riley    make a new certificate for Riley
 
 ",
     heading!("Files"),
     "  herd.toml              the configuration
   certs/ca.pem           the herd's authority: every server needs it
-  certs/<server>.pem     a server's certificate, and
-  certs/<server>.key     its private key: that server alone needs them
-  certs/ca.key           the authority's private key, for this command alone: keep it off the servers
+  certs/<server>.pem     a server's certificate: that server alone needs it
+  certs/<server>.key     its private key: that server alone needs it
+  certs/ca.key           the authority's private key: keep it off the servers
 ",
 );
 
@@ -83,7 +83,10 @@ fn put(args: &Args) -> anyhow::Result<bool> {
     if path.exists() && !args.force {
         bail!("{} is there already; --force replaces it", path.display());
     }
-    fs::create_dir_all(&args.dir).with_context(|| format!("cannot make {}", args.dir.display()))?;
+    if let Err(error) = fs::create_dir_all(&args.dir) {
+        let advice = refusal::advice(&args.dir, &error, "or name another directory");
+        bail!("cannot make {}: {error}; {advice}", args.dir.display());
+    }
     let (id, servers) = (random_id(), Config::classic().servers);
     let servers: Vec<ServerName> = servers.into_iter().map(|server| server.name).collect();
     let is_new = certificates::make(&args.dir.join(CERTIFICATES), &id, &servers, args.days)?;
@@ -122,7 +125,7 @@ Start them, one a terminal or all at once:
   for name in {names}; do proxyherd serve --config {file} --name $name & done
 
 Then talk to them:
-  proxyherd client
+  proxyherd client --config {file}
   proxyherd status --config {file}
 
 After changing the file:

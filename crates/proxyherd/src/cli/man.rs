@@ -3,12 +3,14 @@
 use std::{
     fs,
     io::{self, Write as _},
-    iter,
     path::{Path, PathBuf},
 };
 
 use anyhow::Context as _;
-use clap_mangen::Man;
+use clap_mangen::{
+    Man,
+    roff::{Roff, bold, roman},
+};
 
 use super::heading;
 
@@ -23,10 +25,26 @@ const AFTER_HELP: &str = concat!(
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {
-    /// The directory to write one page a command into; without it, the main page goes to standard output
+    /// The directory to write a page for each command into; without it, the main page goes to standard output
     #[arg(value_name = "DIR")]
     dir: Option<PathBuf>,
 }
+
+/// The sections that a help text has beyond what clap knows of a command, in the order that man-pages(7) gives them:
+/// what the help calls it, and what a page calls it.
+const SECTIONS: [(&str, &str); 8] = [
+    ("What is imported", "WHAT IS IMPORTED"),
+    ("What to type", "WHAT TO TYPE"),
+    ("At the prompt", "AT THE PROMPT"),
+    ("JSON", "JSON"),
+    ("Exit codes", "EXIT STATUS"),
+    ("Environment", "ENVIRONMENT"),
+    ("Files", "FILES"),
+    ("Examples", "EXAMPLES"),
+];
+
+/// A longer line of a help text is running text, and a page breaks it where it is read.
+const LINE_LEN_MAX: usize = 78;
 
 /// Writes the pages.
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
@@ -41,46 +59,138 @@ fn write_all(dir: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(dir).with_context(cannot)?;
     let pages = pages();
     for page in &pages {
-        page.generate_to(dir).with_context(cannot)?;
+        fs::write(dir.join(format!("{}.1", page.name())), page.text()?).with_context(cannot)?;
     }
     writeln!(io::stdout(), "Wrote {} manual pages into {}", pages.len(), dir.display())?;
     Ok(())
 }
 
 fn print_main() -> anyhow::Result<()> {
-    let mut text = Vec::new();
     if let Some(main) = pages().first() {
-        main.render(&mut text)?;
+        io::stdout().write_all(&main.text()?)?;
     }
-    io::stdout().write_all(&text)?;
     Ok(())
 }
 
-/// The main page first, then one a command.
-fn pages() -> Vec<Man> {
+/// The page of one command.
+struct Page(clap::Command);
+
+/// The main page first, then one for each command, and for each command of a command.
+fn pages() -> Vec<Page> {
     let mut main = super::command().disable_help_subcommand(true);
     // Building gives the commands their full names, such as `proxyherd-serve`.
     main.build();
-    let commands: Vec<clap::Command> = main.get_subcommands().cloned().collect();
-    iter::once(main).chain(commands).map(page).collect()
+    let mut pages = Vec::new();
+    gather(main, &mut pages);
+    pages
 }
 
-fn page(command: clap::Command) -> Man {
-    let program = concat!("proxyherd ", env!("CARGO_PKG_VERSION"));
-    Man::new(command).source(program).manual("Proxyherd manual")
+fn gather(command: clap::Command, pages: &mut Vec<Page>) {
+    let below: Vec<clap::Command> = command.get_subcommands().cloned().collect();
+    pages.push(Page(command));
+    below.into_iter().for_each(|command| gather(command, pages));
+}
+
+impl Page {
+    /// `proxyherd-places-import`
+    fn name(&self) -> &str {
+        self.0.get_display_name().unwrap_or_else(|| self.0.get_name())
+    }
+
+    fn text(&self) -> io::Result<Vec<u8>> {
+        let program = concat!("proxyherd ", env!("CARGO_PKG_VERSION"));
+        let man = Man::new(self.0.clone()).source(program).manual("Proxyherd manual");
+        let mut text = Vec::new();
+        man.render_title(&mut text)?;
+        man.render_name_section(&mut text)?;
+        man.render_synopsis_section(&mut text)?;
+        man.render_description_section(&mut text)?;
+        man.render_options_section(&mut text)?;
+        if self.0.has_subcommands() {
+            man.render_subcommands_section(&mut text)?;
+        }
+        self.render_rest(&mut text)?;
+        Ok(text)
+    }
+
+    /// What the help text has beyond options and commands, and where to read on.
+    fn render_rest(&self, text: &mut Vec<u8>) -> io::Result<()> {
+        let mut page = Roff::new();
+        let help = self.0.get_after_help().map(ToString::to_string).unwrap_or_default();
+        for (heading, name) in SECTIONS {
+            if let Some(body) = body(&help, heading) {
+                page.control("SH", [name]);
+                render_body(&body, &mut page);
+            }
+        }
+        if self.name() != "proxyherd" {
+            page.control("SH", ["SEE ALSO"]).text([bold("proxyherd"), roman("(1)")]);
+        }
+        page.to_writer(text)
+    }
+}
+
+/// The lines below a heading.
+fn body<'h>(help: &'h str, heading: &str) -> Option<Vec<&'h str>> {
+    let is_heading = |line: &str| !line.starts_with(' ') && line.ends_with(':');
+    let mut lines = help.lines().skip_while(|line| line.strip_suffix(':') != Some(heading));
+    lines.next()?;
+    let mut body: Vec<&str> = lines.take_while(|line| !is_heading(line)).map(str::trim_end).collect();
+    while body.pop_if(|line| line.is_empty()).is_some() {}
+    Some(body)
+}
+
+/// Running text is filled; anything else stands as it is.
+fn render_body(body: &[&str], page: &mut Roff) {
+    for paragraph in body.split(|line| line.is_empty()) {
+        page.control("PP", []);
+        if paragraph.iter().any(|line| line.len() > LINE_LEN_MAX) {
+            page.text([roman(paragraph.join(" ").trim())]);
+            continue;
+        }
+        page.control("nf", []);
+        for line in paragraph {
+            page.text([roman(line.strip_prefix("  ").unwrap_or(line))]);
+        }
+        page.control("fi", []);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn headings(page: &str) -> Vec<&str> {
+        page.lines().filter_map(|line| line.strip_prefix(".SH ")).map(|name| name.trim_matches('"')).collect()
+    }
+
     #[test]
-    fn each_command_has_a_page_without_colours() {
+    fn each_command_has_a_page_and_each_page_its_sections() {
         let dir = tempfile::tempdir().unwrap();
         write_all(&dir.path().join("man1")).unwrap();
-        for name in ["proxyherd", "proxyherd-serve", "proxyherd-check", "proxyherd-man"] {
-            let page = fs::read_to_string(dir.path().join(format!("man1/{name}.1"))).unwrap();
-            assert!(page.contains("Examples") && !page.contains('\x1b'), "{page}");
+        let read = |name: &str| fs::read_to_string(dir.path().join(format!("man1/{name}.1"))).unwrap();
+        let names = pages().into_iter().map(|page| page.name().to_owned());
+        for name in names.chain(["proxyherd-places-near".to_owned(), "proxyherd-places-import".to_owned()]) {
+            let page = read(&name);
+            assert!(!page.contains('\x1b') && !page.contains("EXTRA"), "{page}");
+            let headings = headings(&page);
+            assert_eq!(headings[..4], ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS"], "{name}");
+            let last = if name == "proxyherd" { "EXAMPLES" } else { "SEE ALSO" };
+            assert_eq!(headings.last(), Some(&last), "{name}");
+        }
+        let sections = ["SUBCOMMANDS", "EXIT STATUS", "ENVIRONMENT", "EXAMPLES"];
+        assert_eq!(headings(&read("proxyherd"))[4..], sections);
+        assert_eq!(headings(&read("proxyherd-status"))[4..], ["JSON", "EXIT STATUS", "EXAMPLES", "SEE ALSO"]);
+        assert_eq!(headings(&read("proxyherd-init"))[4..], ["FILES", "EXAMPLES", "SEE ALSO"]);
+    }
+
+    #[test]
+    fn no_section_of_a_help_text_is_missing_in_its_page() {
+        for page in pages() {
+            let help = page.0.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let found = help.lines().filter(|line| !line.starts_with(' ') && line.ends_with(':')).count();
+            let known = SECTIONS.iter().filter(|(heading, _)| body(&help, heading).is_some()).count();
+            assert_eq!(found, known, "{}", page.name());
         }
     }
 }

@@ -15,7 +15,10 @@ mod serve;
 mod signals;
 mod status;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -23,7 +26,7 @@ use tokio::runtime::Runtime;
 
 use crate::config::{Config, LoadError, Overrides};
 
-/// A heading of a help text, as clap styles its own. Where colours are not wanted clap takes them away.
+/// A heading of a help text, as clap styles its own. Where colors are not wanted clap takes them away.
 macro_rules! heading {
     ($text:literal) => {
         concat!("\x1b[1m\x1b[4m", $text, ":\x1b[0m\n")
@@ -34,15 +37,15 @@ use heading;
 const AFTER_HELP: &str = concat!(
     heading!("Examples"),
     "  proxyherd demo                                    a herd to try
+  proxyherd client                                  talk to a running herd
   proxyherd init && proxyherd serve --name Riley    a herd of one's own
-  printf 'WHATSAT kiwi 10 5\\n' | proxyherd client   ask a running herd
 
 ",
     heading!("Environment"),
     "  PROXYHERD_CONFIG           stands in for --config
   PROXYHERD_NAME             stands in for --name
-  PROXYHERD_<SECTION>_<KEY>  sets a value of herd.toml, such as PROXYHERD_LOG_LEVEL=debug
-  NO_COLOR                   no colours, not even on a terminal
+  PROXYHERD_<SECTION>_<KEY>  sets a value, such as PROXYHERD_LOG_LEVEL=debug
+  NO_COLOR                   no colors, not even on a terminal
 
 ",
     heading!("Exit codes"),
@@ -55,8 +58,8 @@ const AFTER_HELP: &str = concat!(
 
 /// A herd of application servers for clients that move
 ///
-/// Clients tell any server where they are (IAMAT) and ask any server what is near a client (WHATSAT). The servers
-/// pass on what they hear to one another, so each of them can answer for all.
+/// Clients tell any server where they are (IAMAT), and ask any server where a client is and which places are near it
+/// (WHATSAT). The servers tell one another what they hear, so each of them can answer for all.
 #[derive(Debug, Parser)]
 #[command(name = "proxyherd", version, after_help = AFTER_HELP, max_term_width = 110)]
 struct CommandLine {
@@ -88,6 +91,35 @@ struct ConfigArgs {
 impl ConfigArgs {
     /// What the file is called where nothing else is said.
     const USUAL: &str = "herd.toml";
+}
+
+/// Which herd, for the commands that talk to a running one.
+#[derive(Debug, clap::Args)]
+struct HerdArgs {
+    /// The file that describes the herd; without it herd.toml, if there is one here, and else the herd of
+    /// `proxyherd demo`
+    #[arg(long, short, value_name = "FILE", env = "PROXYHERD_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+impl HerdArgs {
+    /// Reads the file that is meant, or takes the classic herd where there is none.
+    fn herd(&self) -> Result<Config, LoadError> {
+        match self.path() {
+            Some(path) => load(&ConfigArgs { config: path.to_owned() }, &[]),
+            None => Ok(Config::classic()),
+        }
+    }
+
+    /// Whether no file is named and none is there.
+    fn is_classic(&self) -> bool {
+        self.path().is_none()
+    }
+
+    fn path(&self) -> Option<&Path> {
+        let usual = Path::new(ConfigArgs::USUAL);
+        self.config.as_deref().or_else(|| usual.exists().then_some(usual))
+    }
 }
 
 /// Values of the configuration that are set on the command line.
@@ -176,6 +208,27 @@ mod tests {
             assert!(command.get_about().is_some(), "{}", command.get_name());
             for argument in command.get_arguments() {
                 assert!(argument.get_help().is_some(), "{} {}", command.get_name(), argument.get_id());
+            }
+        }
+    }
+
+    /// Each command with its commands, the program first.
+    fn all(command: &clap::Command) -> Vec<clap::Command> {
+        let below = command.get_subcommands().flat_map(all);
+        std::iter::once(command.clone()).chain(below).collect()
+    }
+
+    #[test]
+    fn a_help_text_is_broken_into_lines_once() {
+        let mut command = command();
+        command.build();
+        for command in all(&command) {
+            let text = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let mut lines = text.lines().peekable();
+            while let Some(line) = lines.next() {
+                // A longer line is broken where the terminal is narrow: what follows would be a line of its own.
+                let is_whole = line.len() <= 78 || lines.peek().is_none_or(|next| next.is_empty());
+                assert!(is_whole, "{}: {line}", command.get_name());
             }
         }
     }

@@ -1,13 +1,14 @@
 //! How a command ended: in words on standard error, and as an exit code.
 
-use std::{io, io::Write as _, process::ExitCode};
+use std::{io, io::Write as _, path::Path, process::ExitCode};
 
 use anstyle::{AnsiColor, Style};
 
-use super::{ConfigurationError, UsageError};
+use super::{ConfigArgs, ConfigurationError, UsageError};
 use crate::{
     config::{Diagnostic, Diagnostics, LoadError},
     credentials::Finding,
+    refusal,
 };
 
 /// Something failed while running.
@@ -32,12 +33,23 @@ pub(super) fn report(error: &anyhow::Error) -> ExitCode {
             show(diagnostics.iter());
             show_count(diagnostics);
         }
-        Some(LoadError::Unreadable { .. }) => {
-            show_error(&format!("{error:#}"), "`proxyherd init` writes one; --config FILE names another");
+        Some(LoadError::Unreadable { path, source }) => {
+            show_error(&format!("{error:#}"), &unreadable(path, source));
         }
         None => show_error(&format!("{error:#}"), ""),
     }
     ExitCode::from(code(error))
+}
+
+/// What helps where the configuration cannot be read.
+fn unreadable(path: &Path, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "`proxyherd init` writes one; --config FILE names another".to_owned(),
+        io::ErrorKind::IsADirectory => {
+            format!("name the file in it: --config {}", path.join(ConfigArgs::USUAL).display())
+        }
+        _ => refusal::advice(path, error, "or name another file with --config FILE"),
+    }
 }
 
 fn code(error: &anyhow::Error) -> u8 {
@@ -120,6 +132,21 @@ mod tests {
         assert_eq!(code(&ConfigurationError("no certificate".into()).into()), 78);
         assert_eq!(code(&UsageError("no such server".into()).into()), 2);
         assert_eq!(code(&anyhow::anyhow!("the port is taken")), 1);
+    }
+
+    #[test]
+    fn a_configuration_that_cannot_be_read_has_a_hint_that_fits() {
+        let hint = |path: &Path, kind: io::ErrorKind| unreadable(path, &kind.into());
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        assert!(hint(&file, io::ErrorKind::NotFound).contains("proxyherd init"));
+        let said = hint(dir.path(), io::ErrorKind::IsADirectory);
+        assert_eq!(said, format!("name the file in it: --config {}/herd.toml", dir.path().display()));
+        let said = hint(&file, io::ErrorKind::PermissionDenied);
+        assert!(said.contains("belongs to") && !said.contains("init"), "{said}");
+        let said = hint(&file.join("herd.toml"), io::ErrorKind::NotADirectory);
+        assert!(said.starts_with(&format!("{} is not a directory", file.display())), "{said}");
     }
 
     #[test]

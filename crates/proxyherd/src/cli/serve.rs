@@ -20,7 +20,10 @@ const AFTER_HELP: &str = concat!(
 
 ",
     heading!("Exit codes"),
-    "  0 it was asked to end, 1 it could not run, 2 usage, 78 the configuration is wrong
+    "  0   it was asked to end
+  1   it could not run
+  2   the command line makes no sense
+  78  the configuration is wrong
 ",
 );
 

@@ -9,8 +9,14 @@ use std::{
 use anyhow::{Context as _, bail};
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::{ConfigArgs, UsageError, heading, outcome::counted, signals};
-use crate::{config::Config, status::Seen};
+use super::{HerdArgs, UsageError, heading, outcome::counted, signals};
+use crate::{
+    config::Config,
+    status::{
+        Seen,
+        window::{Window, cut},
+    },
+};
 
 const AFTER_HELP: &str = concat!(
     heading!("Examples"),
@@ -20,16 +26,19 @@ const AFTER_HELP: &str = concat!(
 
 ",
     heading!("JSON"),
-    "  An array with an object for each server: its name in `server`, its HTTP door's address in `http` (null if it
-  has none), and either `status`, which is what /v1/status answers, or `error`, which says why nothing came.
+    "  An array with an object for each server: its name in `server`, its HTTP door's address in `http` (null if it \
+     has none), and either `status`, which is what /v1/status answers, or `error`, which says why nothing came.
 
 ",
     heading!("Exit codes"),
-    "  0 every server with an HTTP door answers, 1 one does not, 2 usage, 78 the configuration is wrong
+    "  0   every server with an HTTP door answers
+  1   one does not
+  2   the command line makes no sense
+  78  the configuration is wrong
 ",
 );
 
-/// Move to the upper left corner; to be followed by lines that clear what stood behind them.
+/// Move to the upper left corner; lines follow that clear what stood behind them.
 const HOME: &str = "\x1b[H";
 const CLEAR_ALL: &str = "\x1b[2J";
 const CLEAR_LINE: &str = "\x1b[K";
@@ -39,12 +48,13 @@ const SHOW_CURSOR: &str = "\x1b[?25h";
 
 /// Show the running herd as a table: its servers, their links and what they hold
 ///
-/// It asks the HTTP door of each server that has one. A server that cannot be reached is a row that says why.
+/// It asks the HTTP door of each server that has one. A server that cannot be reached is a row, and a line below says
+/// why. Without a herd.toml it asks the servers of `proxyherd demo`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {
     #[command(flatten)]
-    config: ConfigArgs,
+    config: HerdArgs,
 
     /// Print JSON, for programs
     #[arg(long)]
@@ -61,7 +71,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         let message = "--watch redraws a terminal, and standard output is none; leave it out, or take --json";
         return Err(UsageError(message.to_owned()).into());
     }
-    let config = super::load(&args.config, &[])?;
+    let config = args.config.herd()?;
     if args.watch {
         return super::block_on(watch(config));
     }
@@ -69,13 +79,19 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     if args.json {
         writeln!(io::stdout(), "{}", seen.json())?;
     } else {
-        write!(anstream::stdout(), "{}", seen.text())?;
+        let columns = Window::of_stdout().map(|window| window.columns);
+        write!(anstream::stdout(), "{}", seen.text(columns))?;
     }
     match seen.silent_count() {
         0 => Ok(()),
+        silent if args.config.is_classic() => bail!("{}; {CLASSIC}", silence(silent, seen.door_count())),
         silent => bail!(silence(silent, seen.door_count())),
     }
 }
+
+/// Which servers were asked where no file names any.
+const CLASSIC: &str = "there is no herd.toml here, so the servers of `proxyherd demo` were asked; --config FILE names \
+                       another herd";
 
 /// `1 of 5 servers does not answer`
 fn silence(silent: usize, of: usize) -> String {
@@ -91,6 +107,7 @@ async fn watch(config: Config) -> anyhow::Result<()> {
     let _cursor = HiddenCursor::hide()?;
     let mut seconds = interval(Duration::from_secs(1));
     seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut window = None;
     loop {
         let config = Arc::clone(&config);
         let ask = async {
@@ -98,25 +115,43 @@ async fn watch(config: Config) -> anyhow::Result<()> {
             tokio::task::spawn_blocking(move || Seen::ask(&config)).await
         };
         tokio::select! {
-            seen = ask => draw(&seen.context("asking the servers failed")?)?,
+            seen = ask => draw(&seen.context("asking the servers failed")?, &mut window)?,
             () = &mut asked_to_end => return Ok(()),
         }
     }
 }
 
-/// Draws over what was drawn before, line by line, so that nothing flickers.
-fn draw(seen: &Seen) -> io::Result<()> {
-    let text = seen.text();
-    let coloured = anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never;
-    let text = if coloured { text } else { anstream::adapter::strip_str(&text).to_string() };
-    let mut frame = HOME.to_owned();
-    for line in text.lines() {
-        frame.extend([line, CLEAR_LINE, "\n"]);
-    }
-    frame.push_str(CLEAR_BELOW);
+/// Draws over what was drawn before, line by line, so that nothing flickers. A window of another size than before is
+/// cleared first: the terminal may have broken the lines in it.
+fn draw(seen: &Seen, before: &mut Option<Window>) -> io::Result<()> {
+    let window = Window::of_stdout().unwrap_or(Window { columns: 80, rows: 24 });
+    let text = seen.text(Some(window.columns));
+    let has_colors = anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never;
+    let text = if has_colors { text } else { anstream::adapter::strip_str(&text).to_string() };
+    let is_same = before.replace(window) == Some(window);
+    let frame = frame(&text, window.rows, is_same);
     let mut out = io::stdout().lock();
     out.write_all(frame.as_bytes())?;
     out.flush()
+}
+
+/// Each line is cleared before it is written: behind a character in the last column a terminal would clear that one. In
+/// a window that is full the last line has no end, which would move the first one out.
+fn frame(text: &str, rows: usize, is_same: bool) -> String {
+    let short = if text.lines().count() > rows { troubles_first(text) } else { text.to_owned() };
+    let lines = cut(&short.lines().collect::<Vec<_>>(), rows);
+    let below = if lines.len() < rows { format!("\n{CLEAR_BELOW}") } else { String::new() };
+    let lines: Vec<String> = lines.iter().map(|line| format!("{CLEAR_LINE}{line}")).collect();
+    let clear = if is_same { "" } else { CLEAR_ALL };
+    format!("{clear}{HOME}{}{below}", lines.join("\n"))
+}
+
+/// Where not everything fits, the sentences below the table matter more than its rows.
+fn troubles_first(text: &str) -> String {
+    match text.trim_end().split("\n\n").collect::<Vec<_>>().as_slice() {
+        [title, table, sentences @ ..] => [&[*title], sentences, &[*table]].concat().join("\n\n"),
+        _ => text.to_owned(),
+    }
 }
 
 /// A screen without a cursor; it is back when this is dropped.
@@ -146,5 +181,15 @@ mod tests {
         assert_eq!(silence(1, 5), "1 of 5 servers does not answer");
         assert_eq!(silence(2, 5), "2 of 5 servers do not answer");
         assert_eq!(silence(1, 1), "1 of 1 server does not answer");
+    }
+
+    #[test]
+    fn a_frame_has_no_more_lines_than_the_window_and_does_not_scroll_it() {
+        let frame = frame("a\n\nb\nc\n", 2, true);
+        assert_eq!(frame, "\x1b[H\x1b[Ka\n\x1b[K(2 more)");
+        let frame = super::frame("title\n\nhead\nrow\nrow\n\n! trouble\n\nagreement\n", 5, true);
+        let lines: Vec<&str> = frame.lines().map(|line| line.rsplit('K').next().unwrap()).collect();
+        assert_eq!(lines, ["title", "! trouble", "agreement", "head", "(2 more)"]);
+        assert_eq!(super::frame("a\n", 2, false), "\x1b[2J\x1b[H\x1b[Ka\n\x1b[J");
     }
 }

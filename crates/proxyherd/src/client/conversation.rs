@@ -13,8 +13,8 @@ use tokio::{
 
 use super::{
     outbox::Outbox,
-    replies::{Form, NotAReply, Replies},
-    servers::{NoneAnswers, Patience, Servers, Tell, said},
+    replies::{Form, NotAReply, Replies, begins_like_a_reply},
+    servers::{NoneAnswers, Patience, Servers, Tell, Trouble, said},
 };
 use crate::config::Address;
 
@@ -136,9 +136,9 @@ impl Conversation {
         &self.received[..self.handed_out]
     }
 
-    fn take(&mut self, event: Event) -> Result<(), String> {
+    fn take(&mut self, event: Event) -> Result<(), Trouble> {
         match event {
-            Event::Received(Ok(0)) => Err(self.why_closed()),
+            Event::Received(Ok(0)) => Err(Trouble::Passing(self.why_closed())),
             Event::Received(Ok(_)) => self.find_replies(),
             Event::Sent(Ok(len)) => {
                 self.outbox.mark_sent(len);
@@ -148,8 +148,8 @@ impl Conversation {
                 self.connection.as_mut().expect("it has just failed").closed = Some(said(&error));
                 Ok(())
             }
-            Event::Received(Err(error)) => Err(said(&error)),
-            Event::Silent => Err(format!("no reply for {} s", self.silence_max.as_secs())),
+            Event::Received(Err(error)) => Err(Trouble::Passing(said(&error))),
+            Event::Silent => Err(Trouble::Passing(format!("no reply for {} s", self.silence_max.as_secs()))),
         }
     }
 
@@ -158,18 +158,20 @@ impl Conversation {
         why.unwrap_or_else(|| "it closed the connection".to_owned())
     }
 
-    fn find_replies(&mut self) -> Result<(), String> {
+    fn find_replies(&mut self) -> Result<(), Trouble> {
         if let Some(connection) = &mut self.connection {
             connection.heard = Instant::now();
         }
         while self.handed_out < self.received.len() {
-            let Some(form) = self.outbox.awaited() else {
-                return Err(NotAReply::Unasked.to_string());
+            let received = &self.received[self.handed_out..];
+            let next = match self.outbox.awaited() {
+                Some(form) => self.replies.next(received, form),
+                None if begins_like_a_reply(received) => Err(NotAReply::Unasked),
+                None => Err(NotAReply::Foreign),
             };
-            let next = self.replies.next(&self.received[self.handed_out..], form);
-            let Some(len) = next.map_err(|error| error.to_string())? else { break };
+            let Some(len) = next? else { break };
             self.handed_out += len;
-            self.servers.recovered();
+            self.servers.answered();
             if self.outbox.answer() {
                 // The server closes now, as it must, and it may well be asked again.
                 self.hang_up();

@@ -72,7 +72,7 @@ impl Replies {
 }
 
 /// Whether `received` could be, or become, the beginning of a reply.
-fn begins_like_a_reply(received: &[u8]) -> bool {
+pub(super) fn begins_like_a_reply(received: &[u8]) -> bool {
     [b"AT " as &[u8], b"? "].iter().any(|start| {
         let len = start.len().min(received.len());
         start[..len] == received[..len]

@@ -2,7 +2,8 @@
 //!
 //! An outage begins when a connection breaks and ends with the next complete reply, so a server that takes
 //! connections but answers nothing does not end one. During an outage the servers are tried in turn, until one
-//! answers or patience ends. A herd that was never there is not waited for: each server is tried once.
+//! answers or patience ends. A herd that was never there is not waited for: each server is tried once. Whoever turns
+//! out to speak something else than the line protocol is never tried again.
 
 use std::{
     fmt, io,
@@ -14,6 +15,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
+use super::replies::NotAReply;
 use crate::config::Address;
 
 /// How long a server may take to accept a connection.
@@ -47,8 +49,30 @@ pub(super) struct Servers {
     outage_max: Duration,
     /// Whether one has ever taken a connection.
     has_been_there: bool,
+    /// Whether one has ever answered.
+    has_answered: bool,
+    /// Which of them speak something else.
+    are_foreign: Vec<bool>,
     outage: Option<Outage>,
     tell: Tell,
+}
+
+/// Why a server is of no use.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// It may be of use again in a moment.
+    Passing(String),
+    /// It does not speak the line protocol, and never will.
+    Foreign,
+}
+
+impl From<NotAReply> for Trouble {
+    fn from(error: NotAReply) -> Trouble {
+        match error {
+            NotAReply::Foreign => Trouble::Foreign,
+            NotAReply::TooLong | NotAReply::Unasked => Trouble::Passing(error.to_string()),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -58,21 +82,43 @@ struct Outage {
     attempts: usize,
     /// What was told of each server.
     troubles: Vec<Option<String>>,
+    /// The server that was last told of as the one that is talked to now.
+    told_going_on: Option<usize>,
 }
 
 /// No server answers. What is the matter with each has been told.
 #[derive(Debug, thiserror::Error)]
 pub(super) struct NoneAnswers {
     addresses: Vec<Address>,
+    why: Why,
+}
+
+/// What none of the servers does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    /// They take no connection, or have answered before.
+    Away,
+    /// One takes connections, and has never answered anything.
+    Mute,
+    /// All speak something else.
+    Foreign,
 }
 
 impl fmt::Display for NoneAnswers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.addresses.as_slice() {
-            [address] => write!(f, "{address} does not answer")?,
-            addresses => write!(f, "none of the {} servers answers", addresses.len())?,
+        let count = self.addresses.len();
+        match (self.why, self.addresses.as_slice()) {
+            (Why::Foreign, [address]) => write!(f, "{address}: {}", NotAReply::Foreign)?,
+            (Why::Foreign, _) => write!(f, "none of the {count} speaks the herd's line protocol")?,
+            (Why::Mute, [address]) => write!(f, "{address} takes connections and answers nothing")?,
+            (Why::Away, [address]) => write!(f, "{address} does not answer")?,
+            (Why::Mute | Why::Away, _) => write!(f, "none of the {count} servers answers")?,
         }
-        write!(f, "; is the herd running? `proxyherd demo` runs one to try")
+        f.write_str(match self.why {
+            Why::Foreign => "; a server's `listen` address does",
+            Why::Mute => "; is that a server's `listen` address?",
+            Why::Away => "; is the herd running? `proxyherd demo` runs one to try",
+        })
     }
 }
 
@@ -80,7 +126,17 @@ impl Servers {
     /// Servers at these addresses, of which there is at least one, to be tried in this order.
     pub(super) fn new(addresses: Vec<Address>, outage_max: Duration, tell: Tell) -> Servers {
         assert!(!addresses.is_empty(), "the command line has addresses by default");
-        Servers { addresses, at: 0, outage_max, has_been_there: false, outage: None, tell }
+        let are_foreign = vec![false; addresses.len()];
+        Servers {
+            addresses,
+            at: 0,
+            outage_max,
+            has_been_there: false,
+            has_answered: false,
+            are_foreign,
+            outage: None,
+            tell,
+        }
     }
 
     /// The server that is talked to, or tried next.
@@ -99,49 +155,87 @@ impl Servers {
                     self.tell_going_on();
                     return Ok(stream);
                 }
-                Err(trouble) => self.go_on(trouble),
+                Err(trouble) => self.go_on(Trouble::Passing(trouble)),
             }
         }
     }
 
     /// The current server is of no use, for a reason that is told; the next one is to be tried.
-    pub(super) fn go_on(&mut self, trouble: String) {
+    pub(super) fn go_on(&mut self, trouble: Trouble) {
         let at = self.at;
-        if self.outage().troubles[at].as_ref() != Some(&trouble) {
+        self.are_foreign[at] |= trouble == Trouble::Foreign;
+        let trouble = match trouble {
+            Trouble::Passing(trouble) => trouble,
+            Trouble::Foreign => NotAReply::Foreign.to_string(),
+        };
+        // Of a single server that is foreign the error tells, which is about to come.
+        let is_told = self.addresses.len() == 1 && self.are_foreign[at];
+        if !is_told && self.outage().troubles[at].as_ref() != Some(&trouble) {
             (self.tell)(&format!("{}: {trouble}", self.addresses[at]));
         }
         self.outage().troubles[at] = Some(trouble);
-        self.at = (at + 1) % self.addresses.len();
+        let count = self.addresses.len();
+        let next = (1..=count).map(|step| (at + step) % count).find(|&next| !self.are_foreign[next]);
+        self.at = next.unwrap_or(at);
     }
 
-    /// A server has answered, or there is nothing it could have answered: all is well.
+    /// A server has answered.
+    pub(super) fn answered(&mut self) {
+        self.has_answered = true;
+        self.recovered();
+    }
+
+    /// There is nothing that a server could have answered: all is well.
     pub(super) fn recovered(&mut self) {
         self.outage = None;
     }
 
     fn outage(&mut self) -> &mut Outage {
         let count = self.addresses.len();
-        let begin = || Outage { began: Instant::now(), attempts: 0, troubles: vec![None; count] };
+        let begin = || Outage {
+            began: Instant::now(),
+            attempts: 0,
+            troubles: vec![None; count],
+            told_going_on: None,
+        };
         self.outage.get_or_insert_with(begin)
     }
 
     async fn pause_after_a_round(&mut self) -> Result<(), NoneAnswers> {
-        let count = self.addresses.len();
+        let count = self.are_foreign.iter().filter(|&&is_foreign| !is_foreign).count();
+        if count == 0 {
+            return Err(self.none_answers());
+        }
         let patience = if self.has_been_there { self.outage_max } else { Duration::ZERO };
         let outage = self.outage();
         if outage.attempts == 0 || !outage.attempts.is_multiple_of(count) {
             return Ok(());
         }
         if outage.began.elapsed() >= patience {
-            return Err(NoneAnswers { addresses: self.addresses.clone() });
+            return Err(self.none_answers());
         }
         sleep(ROUND_PAUSE).await;
         Ok(())
     }
 
+    fn none_answers(&self) -> NoneAnswers {
+        let why = if self.are_foreign.iter().all(|&is_foreign| is_foreign) {
+            Why::Foreign
+        } else if self.has_been_there && !self.has_answered {
+            Why::Mute
+        } else {
+            Why::Away
+        };
+        NoneAnswers { addresses: self.addresses.clone(), why }
+    }
+
+    /// Says once whom the lines go to now. A server that takes connections and closes them is not told of each time.
     fn tell_going_on(&mut self) {
-        if self.outage().troubles.iter().any(Option::is_some) {
-            (self.tell)(&format!("talking to {}", self.addresses[self.at]));
+        let at = self.at;
+        let outage = self.outage();
+        let has_trouble = outage.troubles.iter().any(Option::is_some);
+        if has_trouble && outage.told_going_on.replace(at) != Some(at) {
+            (self.tell)(&format!("talking to {}", self.addresses[at]));
         }
     }
 }

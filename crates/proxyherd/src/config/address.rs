@@ -78,6 +78,11 @@ impl Address {
         self.port
     }
 
+    /// Is the host a name, which has to be resolved?
+    pub fn is_name(&self) -> bool {
+        matches!(&self.host, Host::Name(_))
+    }
+
     /// Does this address stay on its own machine? So do 127.0.0.0/8, `::1` and the name `localhost`.
     pub fn is_loopback(&self) -> bool {
         match &self.host {

@@ -18,6 +18,8 @@ pub struct Diagnostic {
     pub severity: Severity,
     /// The key's full path, such as `server[2].listen`.
     pub key: Option<String>,
+    /// What the sentence calls the key where it is a server's: "`listen` of server Riley".
+    pub subject: Option<String>,
     /// A sentence whose subject is the key, where there is one: "takes a whole number from 1 to 9".
     pub message: String,
     /// Where it is.
@@ -84,6 +86,7 @@ impl Diagnostic {
         Diagnostic {
             severity: Severity::Error,
             key: Some(key.into()),
+            subject: None,
             message: message.into(),
             site,
             found: String::new(),
@@ -131,11 +134,34 @@ impl Diagnostic {
 
     /// The whole sentence: the key, where there is one, and what is said of it.
     pub fn sentence(&self) -> String {
-        match &self.key {
-            Some(key) => format!("`{key}` {}", self.message),
-            None => self.message.clone(),
+        match (&self.subject, &self.key) {
+            (Some(subject), _) => format!("{subject} {}", self.message),
+            (None, Some(key)) => format!("`{key}` {}", self.message),
+            (None, None) => self.message.clone(),
         }
     }
+
+    /// Calls servers by their names, as far as they have any, instead of by their places in the file.
+    pub(super) fn name_servers(&mut self, names: &[Option<&str>]) {
+        self.subject = self.key.as_ref().and_then(|key| of_server(key, names));
+        let mut parts = self.message.split('`');
+        let mut message = parts.next().unwrap_or_default().to_owned();
+        while let (Some(key), Some(rest)) = (parts.next(), parts.next()) {
+            message += &of_server(key, names).unwrap_or_else(|| format!("`{key}`"));
+            message += rest;
+        }
+        self.message = message;
+    }
+}
+
+/// `server[0].listen` as "`listen` of server Riley"; `None` if it is no server's key, or the server has no name.
+fn of_server(key: &str, names: &[Option<&str>]) -> Option<String> {
+    let (index, key) = key.strip_prefix("server[")?.split_once(']')?;
+    let name = names.get(index.parse::<usize>().ok()?)?.as_ref()?;
+    Some(match key.strip_prefix('.') {
+        Some(key) => format!("`{key}` of server {name}"),
+        None => format!("server {name}"),
+    })
 }
 
 impl Diagnostics {

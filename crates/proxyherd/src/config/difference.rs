@@ -30,7 +30,7 @@ pub type Pair = (ServerName, ServerName);
 pub struct LinkChange {
     /// Links that are to be.
     pub added: Vec<Neighbor>,
-    /// The neighbours of those that are to be no more.
+    /// The neighbors of those that are to be no more.
     pub removed: Vec<ServerName>,
     /// Neighbours that are elsewhere now.
     pub moved: Vec<Neighbor>,

@@ -85,7 +85,7 @@ pub struct Cache {
     pub stale_if_error: Duration,
     /// How long it is remembered that nothing lies somewhere.
     pub zero_results: Duration,
-    /// Questions from one square of this side share an answer, metres; 0: none do.
+    /// Questions from one square of this side share an answer, meters; 0: none do.
     pub snap_m: u32,
 }
 

@@ -29,6 +29,9 @@ pub(super) fn config(text: &str, path: &Path, overrides: &Overrides) -> Result<C
     let mut found = reader.finish();
     found.retain(|one| !parsed.spoils(&one.site.origin));
     found.extend(parsed.mistakes);
+    let names: Vec<Option<&str>> =
+        drafts.iter().map(|draft| draft.name.as_ref().map(|name| name.value.as_str())).collect();
+    found.iter_mut().for_each(|one| one.name_servers(&names));
     let warnings = Diagnostics::refusing(path, found)?;
     let servers = drafts.into_iter().filter_map(Draft::into_server).collect();
     Ok(Config { servers, warnings, ..config })

@@ -15,6 +15,7 @@ use std::fmt::Write as _;
 use anstyle::{AnsiColor, Style};
 
 use super::diagnostic::{Diagnostic, Origin, Severity, Site};
+use crate::escape;
 
 /// Longest piece of a line that is shown, characters. A longer line is cut around the place.
 const LINE_SHOWN_LEN: usize = 100;
@@ -30,7 +31,7 @@ const BLUE: Style = AnsiColor::BrightBlue.on_default().bold();
 const CYAN: Style = AnsiColor::BrightCyan.on_default().bold();
 
 impl Diagnostic {
-    /// The diagnostic over several lines, with an empty one at the end, coloured: whoever prints it where colours
+    /// The diagnostic over several lines, with an empty one at the end, colored: whoever prints it where colors
     /// are not wanted strips them.
     pub fn render(&self) -> String {
         let mut out = String::new();
@@ -144,7 +145,7 @@ fn printable(text: &str) -> String {
     for char in text.chars() {
         match char {
             '\t' => shown.push_str(TAB),
-            char if char.is_control() => shown.push('\u{fffd}'),
+            char if !escape::is_harmless(char) => shown.push('\u{fffd}'),
             char => shown.push(char),
         }
     }
@@ -160,13 +161,13 @@ mod tests {
 
     const HERD: &str = "[herd]\ntls = \"off\"\n[[server]]\nname = \"a\"\nlisten = \"127.0.0.1:1\"\n";
 
-    /// All that is said of [`HERD`] with something after it, without colours.
+    /// All that is said of [`HERD`] with something after it, without colors.
     fn shown(after: &str, sets: &[&str]) -> String {
         let overrides = Overrides::new([], sets.iter().map(ToString::to_string));
         let diagnostics =
             Config::read(&format!("{HERD}{after}"), Path::new("herd.toml"), &overrides).unwrap_err();
         let rendered: String = diagnostics.iter().map(Diagnostic::render).collect();
-        assert!(rendered.contains("\x1b["), "colours are there to be stripped");
+        assert!(rendered.contains("\x1b["), "colors are there to be stripped");
         anstream::adapter::strip_str(&rendered).to_string()
     }
 
@@ -188,7 +189,7 @@ error: `log.level` takes "error", "warn", "info" or "debug"
     #[test]
     fn a_second_place_is_shown_in_the_order_of_the_file() {
         let expected = r#"
-error: `server[0].http` is in use already, by `server[0].listen`
+error: `http` of server a is in use already, by `listen` of server a
   --> herd.toml:10:8
    |
  5 | listen = "127.0.0.1:1"
@@ -218,9 +219,9 @@ error: `log.format` takes "text" or "json"
 
     #[test]
     fn tabs_and_what_a_terminal_would_obey_leave_the_mark_in_its_place() {
-        let shown = shown("\thttp = 5", &["log.dir=\u{1b}[2J\0"]);
+        let shown = shown("\thttp = 5", &["log.dir=\u{1b}[2J\0\u{202e}"]);
         assert!(shown.contains("6 |     http = 5\n  |            ^ found 5\n"), "{shown}");
-        assert!(shown.contains("| --set log.dir=\u{fffd}[2J\u{fffd}\n"), "{shown}");
+        assert!(shown.contains("| --set log.dir=\u{fffd}[2J\u{fffd}\u{fffd}\n"), "{shown}");
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub struct Server {
     pub advertise: Option<Address>,
     /// Where its HTTP door is, if it has one.
     pub http: Option<Address>,
-    /// The neighbours it names; others may name it. [`super::Config::links_of`] holds both.
+    /// The neighbors it names; others may name it. [`super::Config::links_of`] holds both.
     pub neighbors: Vec<ServerName>,
 }
 

@@ -45,7 +45,7 @@ pub(super) fn check(drafts: &[Draft], tls: &Tls, reader: &mut Reader<'_>) {
     }
     check_addresses(drafts, reader);
     check_advertised(drafts, reader);
-    // While names or neighbours are wrong, a server without links is most likely only the echo of that.
+    // While names or neighbors are wrong, a server without links is most likely only the echo of that.
     if !reader.has_errors() {
         warn_of_parts(drafts, &links, reader);
     }
@@ -64,7 +64,7 @@ fn check_names(drafts: &[Draft], reader: &mut Reader<'_>) {
     }
 }
 
-/// Reports neighbours that are none, and returns the links: one exists if either end names it.
+/// Reports neighbors that are none, and returns the links: one exists if either end names it.
 fn check_neighbors(drafts: &[Draft], reader: &mut Reader<'_>) -> Links {
     let names: Vec<Option<&str>> =
         drafts.iter().map(|draft| draft.name.as_ref().map(|name| name.value.as_str())).collect();

@@ -11,7 +11,7 @@ use tokio::{
     time::sleep,
 };
 
-use super::walker::Walker;
+use super::{Running, walker::Walker};
 use crate::{
     clock,
     herd::Herd,
@@ -61,9 +61,9 @@ impl Client {
     }
 
     /// Walks and reports for ever.
-    pub(super) async fn run(self, herds: Arc<[Arc<Herd>]>, addresses: Arc<[SocketAddr]>) {
+    pub(super) async fn run(self, running: Arc<Running>, addresses: Arc<[SocketAddr]>) {
         if self.is_reporter {
-            self.report_notes(&herds).await;
+            self.report_notes(&running).await;
         } else {
             self.report_positions(&addresses).await;
         }
@@ -96,14 +96,20 @@ impl Client {
         Ok(())
     }
 
-    async fn report_notes(mut self, herds: &[Arc<Herd>]) {
+    async fn report_notes(mut self, running: &Running) {
         loop {
+            let herds = running.herds();
+            if herds.is_empty() {
+                self.pause().await;
+                continue;
+            }
             let herd = &herds[choose(herds.len())];
             let (note, speed) = (NOTES[choose(NOTES.len())], format!("{:.1}", self.walker.speed()));
             let mut attributes = AttributesBuf::default();
             let noted = attributes.set("note", note).and_then(|()| attributes.set("speed", &speed));
             noted.expect("the notes above are short");
             self.report_to(herd, &attributes);
+            drop(herds);
             self.pause().await;
         }
     }

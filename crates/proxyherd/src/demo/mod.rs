@@ -1,14 +1,17 @@
 //! The demo: the classic herd in one process, and clients who walk about and report. It needs no file, no key
-//! and no network.
+//! and no network. Single servers can be stopped and started while the rest go on.
 
 mod clients;
-mod picture;
+mod commands;
+mod console;
+mod news;
 pub mod screen;
 mod walker;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{future::pending, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use anyhow::Context;
+use parking_lot::Mutex;
 use tokio::task::JoinSet;
 
 use crate::{
@@ -30,11 +33,32 @@ pub struct Options {
 
 /// The demo's herd, running.
 pub struct Demo {
-    servers: Vec<Server>,
-    log_dir: PathBuf,
+    /// With the addresses that the servers really have, so that one that comes back has its own again.
+    config: Config,
+    addresses: Vec<Addresses>,
+    states: Vec<State>,
+    running: Arc<Running>,
+    /// The servers that are stopping, by index.
+    leaving: JoinSet<usize>,
     clients: JoinSet<()>,
     client_count: usize,
     has_classic_ports: bool,
+}
+
+/// What a server of the demo does.
+enum State {
+    Runs(Server),
+    Stops,
+    Stopped,
+}
+
+/// The servers that run now, for clients that call them directly.
+struct Running(Mutex<Vec<Option<Arc<Herd>>>>);
+
+impl Running {
+    fn herds(&self) -> Vec<Arc<Herd>> {
+        self.0.lock().iter().flatten().map(Arc::clone).collect()
+    }
 }
 
 impl Demo {
@@ -53,21 +77,37 @@ impl Demo {
                 bind_all(&config).await?
             }
         };
-        for (server, sockets) in config.servers.iter_mut().zip(&sockets) {
-            server.peer = sockets.addresses().peer.map(|peer| Address::new(peer.ip(), peer.port()));
+        let addresses: Vec<Addresses> = sockets.iter().map(Sockets::addresses).collect();
+        let taken = |at: SocketAddr| Address::new(at.ip(), at.port());
+        for (server, addresses) in config.servers.iter_mut().zip(&addresses) {
+            server.listen = taken(addresses.line);
+            server.peer = addresses.peer.map(taken);
+            server.http = addresses.http.map(taken);
         }
         let names: Vec<_> = config.servers.iter().map(|server| server.name.clone()).collect();
         let started =
             names.iter().zip(sockets).map(|(name, sockets)| Server::start_on(&config, name, sockets));
         let servers = started.collect::<Result<Vec<_>, _>>().context("the demo's herd did not start")?;
-        let clients = set_out(&servers, options.clients);
-        Ok(Demo {
-            servers,
-            log_dir: options.log_dir,
-            clients,
+        let herds = servers.iter().map(|server| Some(Arc::clone(server.herd()))).collect();
+        let mut demo = Demo {
+            config,
+            addresses,
+            states: servers.into_iter().map(State::Runs).collect(),
+            running: Arc::new(Running(Mutex::new(herds))),
+            leaving: JoinSet::new(),
+            clients: JoinSet::new(),
             client_count: options.clients,
             has_classic_ports,
-        })
+        };
+        demo.set_out();
+        Ok(demo)
+    }
+
+    fn set_out(&mut self) {
+        let addresses: Arc<[SocketAddr]> = self.addresses.iter().map(|addresses| addresses.line).collect();
+        for client in clients::cast(self.client_count) {
+            self.clients.spawn(client.run(Arc::clone(&self.running), Arc::clone(&addresses)));
+        }
     }
 
     /// Whether the servers listen at the classic ports.
@@ -80,24 +120,79 @@ impl Demo {
         self.client_count
     }
 
-    /// The servers' handles.
-    pub fn herds(&self) -> impl Iterator<Item = &Arc<Herd>> {
-        self.servers.iter().map(Server::herd)
-    }
-
     /// Each server's name, where it listens, and its log.
     pub fn places(&self) -> impl Iterator<Item = (&str, Addresses, PathBuf)> {
-        self.servers.iter().map(|server| {
-            let name = server.herd().name().as_str();
-            (name, server.addresses(), self.log_dir.join(format!("{name}.log")))
+        self.config.servers.iter().zip(&self.addresses).map(|(server, &addresses)| {
+            let name = server.name.as_str();
+            (name, addresses, self.config.log.dir.join(format!("{name}.log")))
         })
+    }
+
+    /// The handles of the servers that run.
+    fn herds(&self) -> Vec<Arc<Herd>> {
+        self.running.herds()
+    }
+
+    /// The names of the servers that run.
+    fn names_running(&self) -> Vec<&str> {
+        let all = self.config.servers.iter().zip(&self.states);
+        all.filter(|(_, state)| matches!(state, State::Runs(_)))
+            .map(|(server, _)| server.name.as_str())
+            .collect()
+    }
+
+    /// The server of that name, in capitals or not.
+    fn index_of(&self, name: &str) -> Option<usize> {
+        self.config.servers.iter().position(|server| server.name.as_str().eq_ignore_ascii_case(name))
+    }
+
+    /// Asks a server to stop; [`Demo::left`] tells when it has. Says whether it ran.
+    fn stop_one(&mut self, index: usize) -> bool {
+        let state = &mut self.states[index];
+        match std::mem::replace(state, State::Stops) {
+            State::Runs(server) => {
+                self.running.0.lock()[index] = None;
+                self.leaving.spawn(async move {
+                    server.stop().await;
+                    index
+                });
+                true
+            }
+            other => {
+                *state = other;
+                false
+            }
+        }
+    }
+
+    /// The next server that has stopped; never returns while none is about to.
+    async fn left(&mut self) -> usize {
+        match self.leaving.join_next().await {
+            Some(Ok(index)) => {
+                self.states[index] = State::Stopped;
+                index
+            }
+            // Stopping does not panic; if it did, the server would stay one that stops.
+            Some(Err(_)) | None => pending().await,
+        }
+    }
+
+    /// Starts a server that has stopped, empty, where it was.
+    async fn start_one(&mut self, index: usize) -> anyhow::Result<()> {
+        let server = &self.config.servers[index];
+        let server = Server::start_on(&self.config, &server.name, Sockets::bind(server).await?)?;
+        self.running.0.lock()[index] = Some(Arc::clone(server.herd()));
+        self.states[index] = State::Runs(server);
+        Ok(())
     }
 
     /// Sends the clients home and stops every server.
     pub async fn stop(mut self) {
         self.clients.shutdown().await;
-        let stopping: JoinSet<()> = self.servers.into_iter().map(Server::stop).collect();
-        stopping.join_all().await;
+        for index in 0..self.states.len() {
+            self.stop_one(index);
+        }
+        while self.leaving.join_next().await.is_some() {}
     }
 }
 
@@ -114,11 +209,4 @@ fn take_any_ports(server: &mut ServerConfig) {
     server.listen = any.clone();
     server.peer = Some(any.clone());
     server.http = Some(any);
-}
-
-fn set_out(servers: &[Server], count: usize) -> JoinSet<()> {
-    let herds: Arc<[Arc<Herd>]> = servers.iter().map(|server| Arc::clone(server.herd())).collect();
-    let addresses: Arc<[SocketAddr]> = servers.iter().map(|server| server.addresses().line).collect();
-    let set_out = |client: clients::Client| client.run(Arc::clone(&herds), Arc::clone(&addresses));
-    clients::cast(count).into_iter().map(set_out).collect()
 }

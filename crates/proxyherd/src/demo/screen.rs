@@ -1,24 +1,31 @@
-//! What the demo shows: every address with a line to paste, and on a terminal how it goes.
+//! What the demo shows: every address with a line to paste, then how it goes.
 
 use std::{
-    future::pending,
-    io::{self, IsTerminal, Write},
+    collections::HashMap,
+    io::{self, Write},
     time::Duration,
 };
 
 use anstyle::{AnsiColor, Style};
-use tokio::time::interval;
+use tokio::time::{MissedTickBehavior, interval};
 
-use super::{Demo, picture};
+use super::{
+    Demo,
+    commands::{Outcome, obey},
+    console::{Console, Typed},
+    news::News,
+};
 use crate::door::http::Status;
 
-/// A picture of fewer rows shows nothing, and one of more shows no more.
-const PICTURE_HEIGHT_MIN: usize = 8;
-const PICTURE_HEIGHT_MAX: usize = 24;
+/// Time between two sentences.
+const PACE: Duration = Duration::from_secs(2);
+/// Every so many sentences all is summed up.
+const SUM_UP_EVERY: u64 = 5;
 
 const STRONG: Style = Style::new().bold();
 const COMMAND: Style = AnsiColor::Cyan.on_default();
 const FAINT: Style = Style::new().dimmed();
+const NEWS: Style = AnsiColor::Yellow.on_default();
 
 /// Prints where everything is and what to try.
 pub fn introduce(demo: &Demo) -> io::Result<()> {
@@ -37,96 +44,162 @@ pub fn introduce(demo: &Demo) -> io::Result<()> {
         let line = addresses.line.to_string();
         writeln!(out, "  {STRONG}{name:<9}{STRONG:#} {line:<16} {http:<23} {}", log.display())?;
     }
-    writeln!(out, "\nAny server answers for any client. To try, paste a line:")?;
+    writeln!(out, "\nAny server answers for any client. To try, paste a line into another terminal:")?;
     for (purpose, command) in to_try(demo) {
         writeln!(out, "\n  {FAINT}# {purpose}{FAINT:#}\n  {COMMAND}{command}{COMMAND:#}")?;
     }
-    writeln!(out, "\nCtrl-C ends it all.")?;
+    writeln!(
+        out,
+        "\nTo see the rest go on without one server, type {COMMAND}stop Riley{COMMAND:#} here, then \
+         {COMMAND}start Riley{COMMAND:#}.\nCtrl-C ends it all."
+    )?;
     out.flush()
 }
 
 /// What a line is for, and the line.
 fn to_try(demo: &Demo) -> Vec<(&'static str, String)> {
     let servers: Vec<_> = demo.places().collect();
-    let at = |index: usize| format!("nc {} {}", servers[index].1.line.ip(), servers[index].1.line.port());
+    let line = |index: usize| servers[index].1.line;
+    let nc = |index: usize| format!("nc -N {} {}", line(index).ip(), line(index).port());
     let http = servers[0].1.http.map_or(String::new(), |http| http.to_string());
     let program = std::env::current_exe().map_or("proxyherd".to_owned(), |path| path.display().to_string());
-    let here = "IAMAT me +34.068930-118.445127 $(date +%s)";
-    vec![
+    let here = "IAMAT me +34.0689-118.4451 $(date +%s.%N)";
+    let mut to_try = vec![
         (
-            "where is kiwi, and which places are near? (Ctrl-C ends nc)",
-            format!("printf 'WHATSAT kiwi.cs.ucla.edu 10 5\\n' | {}", at(1)),
+            "talk to the herd: type `WHATSAT kiwi.cs.ucla.edu 10 5`, or `help`",
+            format!("{program} client {} {}", line(2), line(3)),
         ),
-        ("report to one server ...", format!("printf \"{here}\\n\" | {}", at(0))),
-        ("... and ask another", format!("printf 'WHATSAT me 10 5\\n' | {}", at(4))),
+        ("the same without a prompt", format!("printf 'WHATSAT kiwi.cs.ucla.edu 10 5\\n' | {}", nc(1))),
+        ("report to one server ...", format!("printf \"{here}\\n\" | {}", nc(0))),
+        ("... and ask another", format!("printf 'WHATSAT me 10 5\\n' | {}", nc(4))),
         (
             "places around kiwi, as Google's clients ask for them",
             format!(
                 "curl 'http://{http}/maps/api/place/nearbysearch/json?client=kiwi.cs.ucla.edu&radius=2000'"
             ),
         ),
-        ("talk to the herd", format!("{program} client {} {}", servers[2].1.line, servers[3].1.line)),
         ("follow a server's log", format!("tail -F {}", servers[0].2.display())),
         ("how a server is, and its metrics", format!("curl http://{http}/v1/status http://{http}/metrics")),
-    ]
+    ];
+    // At other ports `status` does not find it.
+    if demo.has_classic_ports() {
+        to_try.insert(2, ("the herd as a table", format!("{program} status")));
+    }
+    to_try
 }
 
-/// Shows how it goes, every second, until dropped. Does nothing where nobody looks.
-pub async fn follow(demo: &Demo, quiet: bool) -> io::Result<()> {
-    if quiet || !io::stdout().is_terminal() {
-        return pending().await;
-    }
-    let height = picture_height(demo);
-    let mut seconds = interval(Duration::from_secs(1));
-    let (mut reports_before, mut is_first) = (None, true);
+/// Tells how it goes and does what is typed, until the person has enough. Where `quiet`, only what was typed is
+/// answered.
+pub async fn follow(demo: &mut Demo, quiet: bool) -> io::Result<()> {
+    let mut console = Console::open()?;
+    let mut show = Show::default();
+    let mut pace = interval(PACE);
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        seconds.tick().await;
-        let statuses: Vec<Status> = demo.herds().map(|herd| Status::of(herd)).collect();
-        let reports: u64 = statuses.iter().map(|status| status.reports.accepted).sum();
-        let rate = reports - reports_before.replace(reports).unwrap_or(reports);
-        let mut out = anstream::stdout().lock();
-        if let Some(height) = height {
-            if !std::mem::take(&mut is_first) {
-                // Back to where the picture began.
-                write!(out, "\r\x1b[{}A", height + 1)?;
+        tokio::select! {
+            typed = console.typed() => {
+                let outcome = match typed {
+                    Typed::Line(line) => obey(&line, demo).await,
+                    Typed::End => Some(Outcome::Quit),
+                };
+                match outcome {
+                    None => {}
+                    Some(Outcome::Say(text)) => console.say(&text),
+                    Some(Outcome::Started(index, text)) => {
+                        show.filling.push(index);
+                        console.say(&styled(NEWS, &text));
+                    }
+                    Some(Outcome::Quit) => {
+                        console.close();
+                        return Ok(());
+                    }
+                }
             }
-            out.write_all(picture(demo, &statuses, height).as_bytes())?;
+            index = demo.left() => console.say(&styled(NEWS, &left(demo, index))),
+            _ = pace.tick() => {
+                for text in show.filled(demo) {
+                    console.say(&styled(NEWS, &text));
+                }
+                if !quiet {
+                    show.tick(demo).iter().for_each(|text| console.say(text));
+                }
+            }
         }
-        write!(out, "\r\x1b[K{FAINT}{}{FAINT:#}", summary(&statuses, reports, rate))?;
-        out.flush()?;
     }
 }
 
-/// How many rows there are for a picture below the introduction, so that both are seen at once; `None` if too few.
-fn picture_height(demo: &Demo) -> Option<usize> {
-    let rows = usize::from(terminal_size::terminal_size()?.1.0);
-    let introduced = 13 + demo.places().count() + 3 * to_try(demo).len();
-    let height = rows.checked_sub(introduced)?.min(PICTURE_HEIGHT_MAX);
-    (height >= PICTURE_HEIGHT_MIN).then_some(height)
+/// What has been shown.
+#[derive(Default)]
+struct Show {
+    news: News,
+    ticks: u64,
+    /// How many reports each server had taken when that was last summed up.
+    reports: HashMap<String, u64>,
+    /// The servers that were started and have not heard everything yet.
+    filling: Vec<usize>,
 }
 
-/// What the first server knows, with the servers' colours above it.
-fn picture(demo: &Demo, statuses: &[Status], height: usize) -> String {
-    let names: Vec<&str> = statuses.iter().map(|status| status.server.as_str()).collect();
-    let mut text = format!("  {FAINT}as {} sees it; last heard by{FAINT:#}", names[0]);
-    for (place, name) in names.iter().enumerate() {
-        let style = picture::colour(place);
-        text += &format!(" {style}● {name}{style:#}");
+impl Show {
+    /// What there is to say now.
+    fn tick(&mut self, demo: &Demo) -> Vec<String> {
+        let herds = demo.herds();
+        let herds: Vec<_> = herds.iter().map(AsRef::as_ref).collect();
+        self.ticks += 1;
+        let mut said: Vec<String> = self.news.next(&herds).into_iter().collect();
+        if self.ticks.is_multiple_of(SUM_UP_EVERY) {
+            let statuses: Vec<Status> = herds.iter().map(|herd| Status::of(herd)).collect();
+            let reports: u64 = statuses.iter().map(|status| self.new_reports(status)).sum();
+            let rate = reports / (SUM_UP_EVERY * PACE.as_secs());
+            said.push(styled(FAINT, &summary(&statuses, rate)));
+        }
+        said
     }
-    text += "\n";
-    text += &demo.herds().next().map_or(String::new(), |herd| picture::draw(herd, &names, height));
-    text
+
+    /// How many reports a server has taken since it was last asked. One that was started again counts from zero.
+    fn new_reports(&mut self, status: &Status) -> u64 {
+        let now = status.reports.accepted;
+        let before = self.reports.insert(status.server.clone(), now).unwrap_or(0);
+        now.checked_sub(before).unwrap_or(now)
+    }
+
+    /// The servers that have heard everything by now.
+    fn filled(&mut self, demo: &Demo) -> Vec<String> {
+        let herds = demo.herds();
+        let find = |index: usize| herds.iter().find(|herd| *herd.name() == demo.config.servers[index].name);
+        let mut said = Vec::new();
+        self.filling.retain(|&index| match find(index) {
+            Some(herd) if herd.map().is_caught_up() => {
+                said.push(format!("{} knows {} clients again", herd.name(), herd.map().len()));
+                false
+            }
+            is_there => is_there.is_some(),
+        });
+        said
+    }
 }
 
-fn summary(statuses: &[Status], reports: u64, rate: u64) -> String {
+fn styled(style: Style, text: &str) -> String {
+    format!("{style}{text}{style:#}")
+}
+
+fn left(demo: &Demo, index: usize) -> String {
+    let name = &demo.config.servers[index].name;
+    match demo.names_running().as_slice() {
+        [] => format!("{name} has stopped, and no server is left; `start {name}` starts it"),
+        rest => format!("{name} has stopped; {} go on. `start {name}` brings it back", rest.join(", ")),
+    }
+}
+
+fn summary(statuses: &[Status], rate: u64) -> String {
     let links = || statuses.iter().flat_map(|status| &status.links);
     let (links_up, link_count) = (links().filter(|link| link.up).count(), links().count());
     let records = || statuses.iter().map(|status| status.records);
-    let agreement = match (records().min().unwrap_or(0), records().max().unwrap_or(0)) {
-        (least, most) if least == most => format!("{most} clients at every server"),
-        (least, most) => format!("{least} to {most} clients at a server"),
+    let known = match (records().min().unwrap_or(0), records().max().unwrap_or(0)) {
+        (least, most) if least == most => format!("each knows {most} clients"),
+        (least, most) => format!("they know {least} to {most} clients"),
     };
-    format!("{reports} reports, {rate} a second; {agreement}; {links_up} of {link_count} link ends up")
+    let count = statuses.len();
+    format!("{count} servers run, {known}; {rate} reports a second; {links_up} of {link_count} link ends up")
 }
 
 /// The last words.
@@ -134,8 +207,7 @@ pub fn farewell(demo: &Demo, quiet: bool) -> io::Result<()> {
     if quiet {
         return Ok(());
     }
-    let logs = demo.places().next().and_then(|(_, _, log)| log.parent().map(|dir| dir.display().to_string()));
-    let logs = logs.unwrap_or_default();
+    let logs = demo.config.log.dir.display();
     let mut out = anstream::stdout().lock();
     writeln!(out, "\nThe herd goes home; its logs stay in {logs}.")?;
     out.flush()

@@ -1,10 +1,10 @@
 //! How the demo's clients move: from one point of the city to the next, at the pace of whoever they are.
 
-/// Metres of a degree of latitude.
-const METRES_PER_DEGREE: f64 = 111_195.0;
+/// Meters of a degree of latitude.
+const METERS_PER_DEGREE: f64 = 111_195.0;
 /// Around where they walk: the University of California, Los Angeles.
 pub(super) const CENTRE: (f64, f64) = (34.068930, -118.445127);
-/// How far from there they go, metres north and east.
+/// How far from there they go, meters north and east.
 const REACH_M: f64 = 9_000.0;
 
 /// Numbers from nowhere, each in 0..1.
@@ -13,10 +13,10 @@ pub(super) type Chance<'a> = &'a mut dyn FnMut() -> f64;
 /// Someone on the way.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Walker {
-    /// Metres north and east of the centre.
+    /// Meters north and east of the center.
     at: (f64, f64),
     towards: (f64, f64),
-    /// Metres a second.
+    /// Meters a second.
     speed: f64,
 }
 
@@ -37,7 +37,7 @@ impl Walker {
         Walker { at: somewhere(chance), towards: somewhere(chance), speed }
     }
 
-    /// The same, but beginning at the centre.
+    /// The same, but beginning at the center.
     pub(super) fn starting_at_centre(self) -> Walker {
         Walker { at: (0.0, 0.0), ..self }
     }
@@ -56,8 +56,8 @@ impl Walker {
 
     /// Degrees north and east.
     pub(super) fn position(&self) -> (f64, f64) {
-        let latitude = CENTRE.0 + self.at.0 / METRES_PER_DEGREE;
-        (latitude, CENTRE.1 + self.at.1 / (METRES_PER_DEGREE * CENTRE.0.to_radians().cos()))
+        let latitude = CENTRE.0 + self.at.0 / METERS_PER_DEGREE;
+        (latitude, CENTRE.1 + self.at.1 / (METERS_PER_DEGREE * CENTRE.0.to_radians().cos()))
     }
 
     /// Coordinates as IAMAT has them.
@@ -66,22 +66,21 @@ impl Walker {
         format!("{latitude:+.6}{longitude:+.6}")
     }
 
-    /// Metres a second.
+    /// Meters a second.
     pub(super) fn speed(&self) -> f64 {
         self.speed
     }
 }
 
-/// How far from the southern and western edge of where they walk a point is, each as a fraction of the whole.
-pub(super) fn fraction_of_reach(latitude: f64, longitude: f64) -> (f64, f64) {
-    let north_m = (latitude - CENTRE.0) * METRES_PER_DEGREE;
-    let east_m = (longitude - CENTRE.1) * METRES_PER_DEGREE * CENTRE.0.to_radians().cos();
-    ((north_m / REACH_M + 1.0) / 2.0, (east_m / REACH_M + 1.0) / 2.0)
+/// How far north and east of one point another one nearby is, meters.
+pub(super) fn meters(from: (f64, f64), to: (f64, f64)) -> (f64, f64) {
+    let east = METERS_PER_DEGREE * from.0.to_radians().cos();
+    ((to.0 - from.0) * METERS_PER_DEGREE, (to.1 - from.1) * east)
 }
 
 fn somewhere(chance: Chance<'_>) -> (f64, f64) {
-    let mut metres = || (2.0 * chance() - 1.0) * REACH_M;
-    (metres(), metres())
+    let mut meters = || (2.0 * chance() - 1.0) * REACH_M;
+    (meters(), meters())
 }
 
 #[cfg(test)]

@@ -10,10 +10,8 @@ use std::{borrow::Cow, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    escape::{cut, escaped},
-    limits::{ANSWER_TEXT_LEN_MAX, PLACES_NAMED_MAX},
-};
+use super::limits::{ANSWER_TEXT_LEN_MAX, PLACES_NAMED_MAX};
+use crate::escape::{cut, escaped};
 
 /// What a person wants to know of an answer. All text is escaped.
 #[derive(Debug, PartialEq, Eq, Serialize)]

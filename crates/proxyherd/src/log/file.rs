@@ -5,7 +5,11 @@
 //! away, or deleted), the line that was torn is written there again from its beginning.
 //!
 //! Rotation renames: `.log` becomes `.log.1`, that `.log.2`, up to `keep`; so whoever follows the file by its
-//! name (`tail -F`) sees every line. A file is never larger than `max_bytes`, unless one line is.
+//! name (`tail -F`) sees every line. A file is never larger than `max_bytes`, unless one line is. The file's own size
+//! decides, so a file that somebody else has cut (logrotate's `copytruncate`) is not put aside early.
+//!
+//! What is not a regular file of its own is never put aside or replaced: a device, a pipe, or a symbolic link, which
+//! may lead to one (`/dev/stdout`). Whoever made the link decides what becomes of what it leads to.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
@@ -16,8 +20,10 @@ use std::{
 
 use jiff::Timestamp;
 use memchr::{memchr_iter, memrchr};
+use proxyherd_core::types::ServerName;
 
 use super::{LogSettings, form::Form, limits::CHUNK_LEN_MAX};
+use crate::refusal;
 
 pub(super) struct LogFile {
     path: PathBuf,
@@ -39,6 +45,8 @@ struct Current {
     len: u64,
     /// Whether there is anything to put aside: a file that has its heading only is not rotated.
     has_lines: bool,
+    /// Whether it can be put aside: a device, a pipe or a symbolic link cannot.
+    rotates: bool,
 }
 
 /// A file's device and inode: what stays the same however it is renamed.
@@ -47,13 +55,8 @@ type Identity = (u64, u64);
 impl LogFile {
     /// Opens the file, made with its directory if missing. The error says what to do.
     pub(super) fn open(settings: &LogSettings, form: Form) -> io::Result<LogFile> {
-        let path = settings.dir.join(format!("{}.log", form.server()));
-        let advice = "make it writable for this user, or set `dir` in [log] to a directory that is";
-        let told = |what: &str, path: &Path, error: io::Error| {
-            io::Error::new(error.kind(), format!("cannot {what} {}: {error}; {advice}", path.display()))
-        };
-        create_dir(&settings.dir)
-            .map_err(|error| told("create the log's directory", &settings.dir, error))?;
+        let path = path(settings, form.server());
+        create_dir(&settings.dir).map_err(|error| told(CREATE_DIR, &settings.dir, &error))?;
         let mut log = LogFile {
             max_bytes: settings.max_bytes,
             keep: settings.keep,
@@ -65,8 +68,21 @@ impl LogFile {
             heading_len: 0,
             path,
         };
-        log.ensure_open().map_err(|error| told("open the log", &log.path, error))?;
+        log.ensure_open().map_err(|error| told(OPEN, &log.path, &error))?;
         Ok(log)
+    }
+
+    /// Whether [`LogFile::open`] would do. Neither file nor directory is made.
+    pub(super) fn check(settings: &LogSettings, server: &ServerName) -> io::Result<()> {
+        let path = path(settings, server);
+        match OpenOptions::new().read(true).append(true).open(&path) {
+            Ok(_) => Ok(()),
+            Err(error) if fs::symlink_metadata(&path).is_ok() => Err(told(OPEN, &path, &error)),
+            Err(_) => refusal::check_writable(&settings.dir).map_err(|error| match settings.dir.is_dir() {
+                true => told(OPEN, &path, &error),
+                false => told(CREATE_DIR, &settings.dir, &error),
+            }),
+        }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -93,8 +109,11 @@ impl LogFile {
         self.ensure_open()?;
         if !self.fits(line.len()) {
             self.write_out()?;
-            self.rotate()?;
-            self.ensure_open()?;
+            self.look_at_size()?;
+            if !self.fits(line.len()) {
+                self.rotate()?;
+                self.ensure_open()?;
+            }
         }
         if self.pending.len() + line.len() > CHUNK_LEN_MAX {
             self.write_out()?;
@@ -109,7 +128,16 @@ impl LogFile {
     fn fits(&self, line_len: usize) -> bool {
         let Some(current) = &self.current else { return true };
         let coming = (self.pending.len() - self.written + line_len) as u64;
-        !current.has_lines || current.len + coming <= self.max_bytes
+        !current.rotates || !current.has_lines || current.len + coming <= self.max_bytes
+    }
+
+    /// Asks the file how large it is: somebody may have cut it, or another process may have written to it.
+    fn look_at_size(&mut self) -> io::Result<()> {
+        if let Some(current) = &mut self.current {
+            current.len = current.file.metadata()?.len();
+            current.has_lines = current.len > 0;
+        }
+        Ok(())
     }
 
     /// Hands all pending lines to the file. After an error the next call goes on where this one stopped.
@@ -155,7 +183,8 @@ impl LogFile {
             self.begin(&file, len);
         }
         self.identity = Some(identity_of(&metadata));
-        self.current = Some(Current { file, len, has_lines: len > 0 || !is_other });
+        let rotates = metadata.is_file() && !fs::symlink_metadata(&self.path)?.is_symlink();
+        self.current = Some(Current { file, len, has_lines: len > 0 || !is_other, rotates });
         Ok(())
     }
 
@@ -196,6 +225,19 @@ impl LogFile {
     }
 }
 
+const CREATE_DIR: &str = "create the log's directory";
+const OPEN: &str = "open the log";
+
+/// What could not be done, why, and what to do about it.
+fn told(what: &str, path: &Path, error: &io::Error) -> io::Error {
+    let advice = refusal::advice(path, error, "or set `dir` in [log] to another directory");
+    io::Error::new(error.kind(), format!("cannot {what} {}: {error}; {advice}", path.display()))
+}
+
+fn path(settings: &LogSettings, server: &ServerName) -> PathBuf {
+    settings.dir.join(format!("{server}.log"))
+}
+
 fn create_dir(dir: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o750).create(dir)
 }
@@ -226,10 +268,18 @@ fn unless_missing(result: io::Result<()>) -> io::Result<()> {
 mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
-    use proxyherd_core::types::ServerName;
-
     use super::*;
     use crate::log::{LogFormat, LogLevel};
+
+    #[test]
+    fn to_check_a_log_leaves_nothing_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let riley = ServerName::new("Riley").unwrap();
+        LogFile::check(&settings(dir.path()), &riley).unwrap();
+        LogFile::check(&settings(&dir.path().join("a/b")), &riley).unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+        LogFile::check(&settings(Path::new("/proc/log")), &riley).unwrap_err();
+    }
 
     fn settings(dir: &Path) -> LogSettings {
         LogSettings {
@@ -395,21 +445,81 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_was_cut_in_place_is_filled_before_it_is_put_aside() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = open(&LogSettings { max_bytes: 4096, ..settings(dir.path()) });
+        let aside = dir.path().join("Riley.log.1");
+        let line = [b"x".repeat(99), b"\n".to_vec()].concat();
+        for _ in 0..10 {
+            while log.current.as_ref().unwrap().len + log.pending.len() as u64 + 200 < 4096 {
+                log.put(&line).unwrap();
+            }
+            log.write_out().unwrap();
+            // As logrotate does with `copytruncate`.
+            OpenOptions::new().write(true).truncate(true).open(log.path()).unwrap();
+            for _ in 0..20 {
+                log.put(&line).unwrap();
+            }
+            log.write_out().unwrap();
+            assert!(!aside.exists(), "2000 bytes were put aside as 4096");
+            log.look_at_size().unwrap();
+        }
+        for _ in 0..40 {
+            log.put(&line).unwrap();
+        }
+        assert!(aside.exists(), "a full file is put aside");
+    }
+
+    #[test]
+    fn what_is_no_file_of_its_own_is_never_put_aside() {
+        for keep in [0, 3] {
+            for target in ["/dev/null", "file"] {
+                let dir = tempfile::tempdir().unwrap();
+                let target = dir.path().join("elsewhere").join(target);
+                fs::create_dir(dir.path().join("elsewhere")).unwrap();
+                let path = dir.path().join("Riley.log");
+                symlink(&target, &path).unwrap();
+                let mut log = open(&LogSettings { max_bytes: 1024, keep, ..settings(dir.path()) });
+                for number in 0..1_000 {
+                    log.put(format!("line {number:06}\n").as_bytes()).unwrap();
+                }
+                log.write_out().unwrap();
+                assert_eq!(fs::read_link(&path).unwrap(), target);
+                assert!(!log.was_moved());
+                assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "the link and the folder elsewhere");
+            }
+        }
+    }
+
+    #[test]
     fn a_directory_that_cannot_be_made_is_named_with_advice() {
         let dir = tempfile::tempdir().unwrap();
         let blocked = dir.path().join("file");
         fs::write(&blocked, "").unwrap();
         let riley = ServerName::new("Riley").unwrap();
-        let below = settings(&blocked.join("log"));
-        let error =
-            LogFile::open(&below, Form::new(LogFormat::Text, riley.clone())).err().unwrap().to_string();
-        let expected = format!("cannot create the log's directory {}: ", blocked.join("log").display());
-        assert!(error.starts_with(&expected), "{error}");
-        assert!(error.ends_with("or set `dir` in [log] to a directory that is"), "{error}");
+        let refused = |settings: &LogSettings| {
+            let foreseen = LogFile::check(settings, &riley).unwrap_err();
+            let form = Form::new(LogFormat::Text, riley.clone());
+            let error = LogFile::open(settings, form).err().unwrap().to_string();
+            let advice = |error: &str| error.rsplit_once("; ").unwrap().1.to_owned();
+            assert_eq!(advice(&foreseen.to_string()), advice(&error), "what is foreseen is what comes");
+            error
+        };
+        for below in [blocked.clone(), blocked.join("log")] {
+            let error = refused(&settings(&below));
+            let expected = format!("cannot create the log's directory {}: ", below.display());
+            assert!(error.starts_with(&expected), "{error}");
+            let expected = format!(
+                "; {} is not a directory: move it away, or set `dir` in [log] to another directory",
+                blocked.display()
+            );
+            assert!(error.ends_with(&expected), "{error}");
+        }
 
         fs::create_dir(dir.path().join("Riley.log")).unwrap();
-        let error = LogFile::open(&settings(dir.path()), Form::new(LogFormat::Text, riley)).err().unwrap();
-        let expected = format!("cannot open the log {}: ", dir.path().join("Riley.log").display());
-        assert!(error.to_string().starts_with(&expected), "{error}");
+        let error = refused(&settings(dir.path()));
+        let path = dir.path().join("Riley.log");
+        assert!(error.starts_with(&format!("cannot open the log {}: ", path.display())), "{error}");
+        assert!(error.contains(&format!("; {} is a directory: move it away", path.display())), "{error}");
     }
 }

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! A JSON line always has `time`, `server`, `level` and `subject` (`server`, `link`, `client`, `places`). `name` is
-//! the client's address or the neighbour's name. Traffic has `direction` (`in`, `out`) with `line` or `places`, an
+//! the client's address or the neighbor's name. Traffic has `direction` (`in`, `out`) with `line` or `places`, an
 //! event has `message`, a line about lines left out has their numbers in `left_out`, and a line that was too long
 //! says by how much in `cut_bytes`. Text is escaped by the rule of `escape` before JSON quotes it, so a line of the
 //! wire comes back byte for byte: unquote, then unescape.
@@ -22,11 +22,11 @@ use super::{
     Direction, LogFormat, LogLevel,
     answer::Summary,
     buffer::{Mark, Source, Tag},
-    escape::{cut, escape, escaped},
     left_out::LeftOut,
     limits::LINE_SHOWN_LEN_MAX,
     pieces::Piece,
 };
+use crate::escape::{cut, escape, escaped};
 
 /// Width of the column that says who: an IPv4 address and port always fit.
 const WHO_WIDTH: usize = 28;
@@ -262,7 +262,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::log::escape::tests::unescape;
+    use crate::escape::tests::unescape;
 
     fn form(format: LogFormat) -> Form {
         Form::new(format, ServerName::new("Riley").unwrap())

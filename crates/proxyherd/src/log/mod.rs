@@ -4,7 +4,7 @@
 //! on; it formats no line, opens no file and waits for nobody. How that is kept, from the outside in:
 //!
 //! 1. Levels. At `warn` no line of traffic is even counted; the links' own traffic appears at `debug` only.
-//! 2. A budget of `lines_per_s` for all that clients and neighbours can cause (`budget`): once it is used up, a
+//! 2. A budget of `lines_per_s` for all that clients and neighbors can cause (`budget`): once it is used up, a
 //!    batch of lines costs its caller one addition (and a count of the batch's newlines, if nobody has counted). Events of the server, its
 //!    links and places are not under the budget: there are few of them, and they are what one looks for.
 //! 3. A buffer of fixed size behind a short mutex (`queue`, `buffer`), the last eighth of which clients cannot
@@ -21,7 +21,6 @@
 mod answer;
 mod budget;
 mod buffer;
-mod escape;
 mod file;
 mod form;
 mod left_out;
@@ -48,7 +47,7 @@ pub use crate::config::{Log as LogSettings, LogFormat, LogLevel};
 /// Which way bytes went, as the server sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
-    /// A client or a neighbour sent them.
+    /// A client or a neighbor sent them.
     In,
     /// The server sent them.
     Out,
@@ -59,7 +58,7 @@ pub enum Direction {
 pub enum Subject<'a> {
     /// The server itself.
     Server,
-    /// The link with a neighbour.
+    /// The link with a neighbor.
     Link(&'a ServerName),
     /// A client's connection. Clients can cause as many events as they like, so these, whatever their level,
     /// share the budget and the room of clients' traffic.
@@ -87,6 +86,11 @@ impl ServerLog {
         let queue = Arc::new(Queue::new(settings.lines_per_s));
         let writer = Some(Writer::start(Arc::clone(&queue), file)?);
         Ok(ServerLog(Some(Arc::new(Open { level: settings.level, queue, writer }))))
+    }
+
+    /// Whether [`ServerLog::open`] could do that; changes nothing. The error is the one that it would give.
+    pub fn check(settings: &LogSettings, server: &ServerName) -> io::Result<()> {
+        LogFile::check(settings, server)
     }
 
     /// A log that nothing is written to.

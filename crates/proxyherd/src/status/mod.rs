@@ -3,18 +3,20 @@
 //! It asks over HTTP, as anyone could, and knows nothing else of the servers. One that cannot be asked is a row
 //! that says why.
 //!
-//! Floors, lowest first: `ask`, `table`; `troubles`; `show`.
+//! Floors, lowest first: `ask`, `table`, `window`; `troubles`; `show`.
 
 mod ask;
 mod show;
 pub(crate) mod table;
 mod troubles;
+pub(crate) mod window;
 
 use serde::Serialize;
 
 use crate::{
     config::{Address, Config},
     door::http::Status,
+    escape,
 };
 
 /// A herd as its servers told it at about one moment.
@@ -72,12 +74,14 @@ impl Seen {
     /// A JSON array of the servers, in the order of the configuration.
     pub(crate) fn json(&self) -> String {
         let told: Vec<Told<'_>> = self.servers.iter().map(Asked::told).collect();
-        serde_json::to_string_pretty(&told).expect("a status is made of strings and numbers")
+        let text = serde_json::to_string_pretty(&told).expect("a status is made of strings and numbers");
+        escape::json(&text)
     }
 
-    /// The herd as a person reads it, with colours.
-    pub(crate) fn text(&self) -> String {
-        show::text(self)
+    /// The herd as a person reads it, with colors, for a window of so many columns; without one in lines as long as
+    /// they are, so that they can be searched.
+    pub(crate) fn text(&self, columns: Option<usize>) -> String {
+        show::text(self, columns)
     }
 
     /// The servers that answered.

@@ -1,6 +1,6 @@
 //! The herd for a person: a table of its servers, what is wrong, and whether they agree.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::collections::BTreeMap;
 
 use anstyle::{AnsiColor, Style};
 
@@ -8,8 +8,12 @@ use super::{
     Answer, Asked, Seen,
     table::{Cell, Side, Table},
     troubles,
+    window::wrapped,
 };
-use crate::door::http::{BudgetStatus, Status};
+use crate::{
+    door::http::{BudgetStatus, Status},
+    escape,
+};
 
 const STRONG: Style = Style::new().bold();
 const FAINT: Style = Style::new().dimmed();
@@ -22,27 +26,39 @@ const HEAD: [(&str, Side); 9] = [
     ("STATE", Side::Left),
     ("UPTIME", Side::Right),
     ("RECORDS", Side::Right),
-    ("CONNECTIONS", Side::Right),
+    ("CONNS", Side::Right),
     ("ACCEPTED", Side::Right),
     ("STALE", Side::Right),
     ("REJECTED", Side::Right),
     ("LINKS", Side::Right),
 ];
 
-/// The whole text, with colours.
-pub(super) fn text(seen: &Seen) -> String {
+/// The columns that a narrow window can spare, the first one first.
+const SPARE: [&str; 6] = ["STALE", "REJECTED", "CONNS", "UPTIME", "ACCEPTED", "STATE"];
+/// How wide the table is at most where that does not depend on a window.
+const USUAL_COLUMNS: usize = 80;
+
+/// The whole text, with colors.
+pub(super) fn text(seen: &Seen, columns: Option<usize>) -> String {
     let mut out = String::new();
     let mut table = Table::new(&HEAD, FAINT);
     for server in &seen.servers {
         table.push(row(server));
     }
+    match columns {
+        Some(columns) => table.fit(columns, &SPARE),
+        // Programs may count columns.
+        None => table.fit(USUAL_COLUMNS, &[]),
+    }
     let up = seen.up().count();
-    let written =
-        writeln!(out, "{STRONG}{}{STRONG:#}: {up} of {} servers answer\n", seen.herd, seen.servers.len());
-    written.expect("writing to a String does not fail");
+    let columns = columns.unwrap_or(usize::MAX);
+    let title = format!("{}: {up} of {} servers answer", seen.herd, seen.servers.len());
+    out.push_str(&sentence(&title, STRONG, columns));
+    out.push('\n');
     table.write(&mut out);
-    for paragraph in
-        [troubles(seen), budgets(seen), agreement(seen)].into_iter().filter(|text| !text.is_empty())
+    for paragraph in [troubles(seen, columns), budgets(seen, columns), agreement(seen, columns)]
+        .into_iter()
+        .filter(|text| !text.is_empty())
     {
         out.push('\n');
         out.push_str(&paragraph);
@@ -67,7 +83,7 @@ fn numbers(status: &Status) -> Vec<Cell> {
     let up = status.links.iter().filter(|link| link.up).count();
     let all = status.links.len();
     let links = Cell::new(format!("{up}/{all}"), if up < all { DOUBTFUL } else { Style::new() });
-    let number = |number: u64| Cell::plain(number.to_string());
+    let number = |number: u64| Cell::plain(short(number));
     vec![
         state,
         Cell::plain(duration(status.uptime_s)),
@@ -80,13 +96,27 @@ fn numbers(status: &Status) -> Vec<Cell> {
     ]
 }
 
-fn troubles(seen: &Seen) -> String {
-    let line = |trouble: String| format!("{DOUBTFUL}!{DOUBTFUL:#} {}\n", printable(&trouble));
-    troubles::of(seen).into_iter().map(line).collect()
+fn troubles(seen: &Seen, columns: usize) -> String {
+    let mark = format!("{DOUBTFUL}!{DOUBTFUL:#} ");
+    let lines = |trouble: String| {
+        let lines = wrapped(&printable(&trouble), columns.saturating_sub(2), 0);
+        let marked = lines.iter().enumerate().map(|(line, text)| match line {
+            0 => format!("{mark}{text}\n"),
+            _ => format!("  {text}\n"),
+        });
+        marked.collect::<String>()
+    };
+    troubles::of(seen).into_iter().map(lines).collect()
+}
+
+/// A sentence in a style, over as many lines as it takes.
+fn sentence(text: &str, style: Style, columns: usize) -> String {
+    let lines = wrapped(&printable(text), columns, 0);
+    lines.iter().map(|line| format!("{style}{line}{style:#}\n")).collect()
 }
 
 /// What is left of the places budgets, as whoever knows most tells it.
-fn budgets(seen: &Seen) -> String {
+fn budgets(seen: &Seen, columns: usize) -> String {
     let mut by_date: BTreeMap<&str, &BudgetStatus> = BTreeMap::new();
     for budget in seen.up().flat_map(|(_, status)| &status.places_budgets) {
         let known = by_date.entry(&budget.date).or_insert(budget);
@@ -97,28 +127,37 @@ fn budgets(seen: &Seen) -> String {
     let line = |budget: &BudgetStatus| {
         let BudgetStatus { date, spent, whole, left, .. } = budget;
         let style = if *left == 0 { DOUBTFUL } else { Style::new() };
-        format!(
-            "{style}Requests for places in {}: {spent} of {whole}, {left} left.{style:#}\n",
-            printable(date)
-        )
+        let text = format!("Requests for places in {date}: {spent} of {whole}, {left} left.");
+        sentence(&text, style, columns)
     };
     by_date.into_values().map(line).collect()
 }
 
 /// Whether the servers agree, and how long their links can go on.
-fn agreement(seen: &Seen) -> String {
+fn agreement(seen: &Seen, columns: usize) -> String {
     let agreement = match troubles::agreement(seen) {
-        Some(Ok(sentence)) => format!("{sentence}\n"),
-        Some(Err(sentence)) => format!("{DOUBTFUL}{}{DOUBTFUL:#}\n", printable(&sentence)),
+        Some(Ok(text)) => sentence(&text, Style::new(), columns),
+        Some(Err(text)) => sentence(&text, DOUBTFUL, columns),
         None => String::new(),
     };
-    let expiry = troubles::first_to_expire(seen).map(|sentence| printable(&sentence) + "\n");
+    let expiry = troubles::first_to_expire(seen).map(|text| sentence(&text, Style::new(), columns));
     agreement + &expiry.unwrap_or_default()
 }
 
-/// Who answers may be anyone, and must not move the terminal.
+/// A number in at most seven characters: millions and more are rounded down. `--json` has all digits.
+fn short(number: u64) -> String {
+    let (unit, sign) = match number {
+        0..1_000_000 => return number.to_string(),
+        1_000_000..1_000_000_000 => (1_000_000, 'M'),
+        1_000_000_000..1_000_000_000_000 => (1_000_000_000, 'G'),
+        _ => (1_000_000_000_000, 'T'),
+    };
+    format!("{}.{:02}{sign}", number / unit, number % unit / (unit / 100))
+}
+
+/// Whoever answers may be anyone, and must not move the terminal.
 fn printable(text: &str) -> String {
-    text.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
+    escape::shown(text.as_bytes())
 }
 
 /// The two largest units of a time in seconds: `42s`, `12m 05s`, `3h 07m`, `4d 09h`.
@@ -139,6 +178,22 @@ fn duration(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_large_number_is_short() {
+        for (number, text) in [
+            (0, "0"),
+            (999_999, "999999"),
+            (1_000_000, "1.00M"),
+            (12_345_678, "12.34M"),
+            (999_999_999, "999.99M"),
+            (1_000_000_000, "1.00G"),
+            (641_000_000_000, "641.00G"),
+            (u64::MAX, "18446744.07T"),
+        ] {
+            assert_eq!(short(number), text);
+        }
+    }
 
     #[test]
     fn a_time_is_told_in_its_two_largest_units() {

@@ -1,10 +1,11 @@
-//! A table of text: columns as wide as they must be, numbers to the right.
+//! A table of text: columns as wide as they must be on a terminal, numbers to the right.
 
 use std::fmt::Write as _;
 
 use anstyle::Style;
+use unicode_width::UnicodeWidthStr as _;
 
-/// The space between two columns.
+/// The space between two columns where there is room.
 const GAP: usize = 2;
 
 /// On which side of its column a cell stands.
@@ -31,7 +32,7 @@ impl Cell {
     }
 
     fn width(&self) -> usize {
-        self.text.chars().count()
+        self.text.width()
     }
 }
 
@@ -40,6 +41,7 @@ impl Cell {
 pub(crate) struct Table {
     sides: Vec<Side>,
     rows: Vec<Vec<Cell>>,
+    gap: usize,
 }
 
 impl Table {
@@ -47,7 +49,7 @@ impl Table {
     pub(crate) fn new(head: &[(&str, Side)], style: Style) -> Table {
         let (names, sides): (Vec<_>, Vec<_>) =
             head.iter().map(|(name, side)| (Cell::new(*name, style), *side)).unzip();
-        Table { sides, rows: vec![names] }
+        Table { sides, rows: vec![names], gap: GAP }
     }
 
     /// Adds a row.
@@ -56,10 +58,34 @@ impl Table {
         self.rows.push(row);
     }
 
+    /// Makes it fit `width` columns, if that can be: sets columns closer together, then leaves out those of `spare`,
+    /// the first one first.
+    pub(crate) fn fit(&mut self, width: usize, spare: &[&str]) {
+        if self.width() > width {
+            self.gap = 1;
+        }
+        for name in spare {
+            let column = self.rows[0].iter().position(|cell| cell.text == *name);
+            if let Some(column) = column.filter(|_| self.width() > width) {
+                self.sides.remove(column);
+                self.rows.iter_mut().for_each(|row| drop(row.remove(column)));
+            }
+        }
+    }
+
+    fn widths(&self) -> Vec<usize> {
+        let width = |column: usize| self.rows.iter().map(|row| row[column].width()).max().unwrap_or(0);
+        (0..self.sides.len()).map(width).collect()
+    }
+
+    fn width(&self) -> usize {
+        let widths = self.widths();
+        widths.iter().sum::<usize>() + self.gap * widths.len().saturating_sub(1)
+    }
+
     /// Appends the head and the rows, a line each, without spaces at their ends.
     pub(crate) fn write(&self, out: &mut String) {
-        let width = |column: usize| self.rows.iter().map(|row| row[column].width()).max().unwrap_or(0);
-        let widths: Vec<usize> = (0..self.sides.len()).map(width).collect();
+        let widths = self.widths();
         for row in &self.rows {
             let mut owed = 0;
             for ((cell, side), width) in row.iter().zip(&self.sides).zip(&widths) {
@@ -68,7 +94,7 @@ impl Table {
                 let style = cell.style;
                 write!(out, "{:1$}{style}{2}{style:#}", "", owed + before, cell.text)
                     .expect("writing to a String does not fail");
-                owed = after + GAP;
+                owed = after + self.gap;
             }
             out.push('\n');
         }
@@ -86,20 +112,40 @@ mod tests {
         let mut table =
             Table::new(&[("NAME", Side::Left), ("N", Side::Right), ("WHY", Side::Left)], Style::new());
         table.push(vec![Cell::plain("Riley"), Cell::plain("7"), Cell::plain("")]);
-        table.push(vec![Cell::plain("Bé"), Cell::plain("1234"), Cell::plain("x")]);
+        table.push(vec![Cell::plain("Be\u{301}"), Cell::plain("1234"), Cell::plain("x")]);
+        table.push(vec![Cell::plain("東京"), Cell::plain("8"), Cell::plain("y")]);
         let mut text = String::new();
         table.write(&mut text);
         let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
-        assert_eq!(lines, ["NAME      N  WHY", "Riley     7", "Bé     1234  x"]);
+        assert_eq!(lines, ["NAME      N  WHY", "Riley     7", "Be\u{301}     1234  x", "東京      8  y"]);
     }
 
     #[test]
-    fn colours_take_no_space() {
+    fn colors_take_no_space() {
         let mut text = String::new();
         let red = AnsiColor::Red.on_default();
         let mut table = Table::new(&[("A", Side::Right), ("B", Side::Left)], Style::new());
         table.push(vec![Cell::new("xx", red), Cell::plain("y")]);
         table.write(&mut text);
         assert_eq!(text, format!(" A  B\n{red}xx{red:#}  y\n"));
+    }
+
+    #[test]
+    fn a_table_that_is_too_wide_is_set_closer_and_then_loses_what_can_be_spared() {
+        let shown = |width: usize| {
+            let columns = ["NAME", "A", "BB", "C"].map(|name| (name, Side::Left));
+            let mut table = Table::new(&columns, Style::new());
+            table.push(["Riley", "1", "2", "3"].map(Cell::plain).to_vec());
+            table.fit(width, &["BB", "A"]);
+            let mut text = String::new();
+            table.write(&mut text);
+            text.lines().map(str::trim_end).collect::<Vec<_>>().join("|")
+        };
+        assert_eq!(shown(15), "NAME   A  BB  C|Riley  1  2   3");
+        assert_eq!(shown(14), "NAME  A BB C|Riley 1 2  3");
+        assert_eq!(shown(12), "NAME  A BB C|Riley 1 2  3");
+        assert_eq!(shown(11), "NAME  A C|Riley 1 3");
+        assert_eq!(shown(8), "NAME  C|Riley 3");
+        assert_eq!(shown(1), "NAME  C|Riley 3");
     }
 }

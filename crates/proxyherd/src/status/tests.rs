@@ -17,7 +17,7 @@ use crate::{
 };
 
 fn plain(seen: &Seen) -> String {
-    anstream::adapter::strip_str(&seen.text()).to_string()
+    anstream::adapter::strip_str(&seen.text(None)).to_string()
 }
 
 fn link(neighbor: &str) -> LinkStatus {
@@ -108,11 +108,11 @@ fn the_herd_is_a_table_with_its_troubles_below() {
         plain(&seen),
         "herd: 2 of 4 servers answer\n\
          \n\
-         SERVER    STATE         UPTIME  RECORDS  CONNECTIONS  ACCEPTED  STALE  REJECTED  LINKS\n\
-         Riley     up            1h 02m       36           12     12345      6         0    1/2\n\
-         Juzang    unreachable        -        -            -         -      -         -      -\n\
-         Bernard   stopping          5s       36           12     12345      6         0    1/1\n\
-         Campbell  no http door       -        -            -         -      -         -      -\n\
+         SERVER    STATE         UPTIME  RECORDS  CONNS  ACCEPTED  STALE  REJECTED  LINKS\n\
+         Riley     up            1h 02m       36     12     12345      6         0    1/2\n\
+         Juzang    unreachable        -        -      -         -      -         -      -\n\
+         Bernard   stopping          5s       36     12     12345      6         0    1/1\n\
+         Campbell  no http door       -        -      -         -      -         -      -\n\
          \n\
          ! Riley's link with Juzang is down: connection refused\n\
          ! Juzang does not answer at http://127.0.0.1:8000: connection refused\n\
@@ -120,6 +120,33 @@ fn the_herd_is_a_table_with_its_troubles_below() {
          All 2 servers that answer hold 36 records each.\n"
     );
     assert_eq!((seen.silent_count(), seen.door_count()), (1, 3));
+}
+
+#[test]
+fn the_text_fits_its_window_and_loses_no_word() {
+    let down = LinkStatus { up: false, trouble: Some("can't reach it: ".repeat(9)), ..link("Juzang") };
+    let busy = Status {
+        uptime_s: 1e7,
+        reports: ReportStatus { accepted: 641_000_000, stale: 123_456, rejected: 987_654_321 },
+        ..status("Campbell", 12_345_678, vec![down])
+    };
+    let seen = seen(vec![
+        up(busy),
+        up(status("Riley", 36, vec![link("Bernard")])),
+        asked("Juzang", Answer::Silent("connection refused".to_owned())),
+    ]);
+    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let whole = plain(&seen);
+    for columns in [40, 50, 60, 79, 80, 100, 200] {
+        let text = anstream::adapter::strip_str(&seen.text(Some(columns))).to_string();
+        for line in text.lines() {
+            assert!(line.chars().count() <= columns, "{columns}: {line}");
+        }
+        let below = |text: &str| words(text.split_once("\n\n!").unwrap().1);
+        assert_eq!(below(&text), below(&whole), "in {columns} columns");
+        assert!(text.contains("RECORDS") && text.contains("LINKS"), "{text}");
+    }
+    assert!(whole.lines().skip(2).take(4).all(|line| line.chars().count() <= 86), "{whole}");
 }
 
 #[test]
@@ -179,7 +206,7 @@ fn what_an_operator_should_look_at_is_a_sentence() {
     };
     check(
         |status| status.stuck = vec!["thread line-0".to_owned(), "shard 3\x1b[2J".to_owned()],
-        "Riley is stuck: thread line-0, shard 3\u{fffd}[2J; if it stays so, end it",
+        "Riley is stuck: thread line-0, shard 3\\x1b[2J; if it stays so, end it",
     );
     check(
         |status| status.removed = true,
@@ -207,7 +234,10 @@ fn what_an_operator_should_look_at_is_a_sentence() {
         "Riley has found 2 differences between its map and its neighbors', and repaired them; look at its log",
     );
     check(|status| status.links[0].clock_offset_s = -1.26, "Jaquez's clock is 1.3 s behind Riley's");
-    check(|status| status.links[0].lag_s = 2.34, "Riley has had news for Jaquez for 2.3 s");
+    check(
+        |status| status.links[0].lag_s = 2.34,
+        "Riley's link with Jaquez is behind: changes have waited for 2.3 s",
+    );
 }
 
 #[test]

@@ -96,7 +96,7 @@ fn of_link(name: &str, link: &LinkStatus) -> Option<String> {
         let why = link.trouble.as_deref().unwrap_or("it has not come up yet");
         Some(format!("{name}'s link with {neighbor} is down: {why}"))
     } else if link.lag_s > LAG_S_MAX {
-        Some(format!("{name} has had news for {neighbor} for {:.1} s", link.lag_s))
+        Some(format!("{name}'s link with {neighbor} is behind: changes have waited for {:.1} s", link.lag_s))
     } else if link.clock_offset_s.abs() > CLOCK_OFFSET_S_MAX {
         let side = if link.clock_offset_s > 0.0 { "ahead of" } else { "behind" };
         let seconds = link.clock_offset_s.abs();
@@ -107,7 +107,7 @@ fn of_link(name: &str, link: &LinkStatus) -> Option<String> {
 }
 
 /// Servers that no way leads between, as far as those that answer know. Links count beside what a server says that it
-/// reaches: one that knows of no trees reaches its neighbours all the same.
+/// reaches: one that knows of no trees reaches its neighbors all the same.
 fn of_parts(seen: &Seen) -> Option<String> {
     let mut parts: Vec<BTreeSet<&str>> = Vec::new();
     for (_, status) in seen.up() {

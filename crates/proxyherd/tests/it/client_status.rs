@@ -1,6 +1,6 @@
 //! `proxyherd client` and `proxyherd status`, as shells and people use them.
 
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::{fs, io::Write, os::unix::fs::PermissionsExt};
 
 use crate::harness::{Finished, Herd, NAMES, PATIENCE, Plan, Process, WHERE_AND_WHEN, eventually};
 
@@ -93,6 +93,85 @@ fn a_person_gets_a_prompt_that_names_the_server_and_keeps_the_lines_to_themselve
         ["IAMAT kiwi +34.068930-118.445127", "HELLO", "quit"]
     );
     assert_eq!(fs::metadata(&history).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+/// A prompt on a terminal of its own, and what types into it.
+struct Typist {
+    process: Process,
+    keys: fs::File,
+}
+
+impl Typist {
+    /// A prompt that talks to `name`, once it is there.
+    fn at_prompt(herd: &Herd, name: &str) -> Typist {
+        let address = herd.line(name);
+        let client =
+            format!("env XDG_STATE_HOME=$PWD/state NO_COLOR=1 TERM=xterm {PROGRAM} client {address}");
+        let line = format!("mkfifo keys && exec script -qec \"{client}\" /dev/null < keys");
+        let process = Process::bash(herd.dir(), &line);
+        let keys = eventually("the pipe of keys is there", || {
+            fs::OpenOptions::new().write(true).open(herd.dir().join("keys"))
+        });
+        let typist = Typist { process, keys };
+        typist.sees(&format!("{address}> "));
+        typist
+    }
+
+    fn types(&mut self, keys: &[u8]) {
+        self.keys.write_all(keys).unwrap();
+    }
+
+    fn sees(&self, text: &str) {
+        eventually(&format!("the terminal shows {text:?}"), || {
+            let shown = self.process.out();
+            if shown.contains(text) { Ok(()) } else { Err(shown) }
+        });
+    }
+}
+
+#[test]
+fn a_byte_that_is_no_utf8_costs_its_line_and_not_the_prompt() {
+    let herd = Plan::single().start();
+    let mut typist = Typist::at_prompt(&herd, "Riley");
+    typist.types(b"IAMAT caf\xe9\n");
+    typist.sees("the line is dropped");
+    typist.types(b"HELLO\n");
+    typist.sees("\n? HELLO\r\n");
+    typist.types(b"\x04");
+    assert_eq!(typist.process.wait(PATIENCE).code, 0);
+}
+
+#[test]
+fn the_end_of_the_input_is_heard_while_no_server_answers() {
+    let mut herd = Plan::single().start();
+    let mut typist = Typist::at_prompt(&herd, "Riley");
+    herd.kill_all(&["Riley"]);
+    typist.types(b"HELLO\n");
+    typist.sees("connection refused");
+    typist.types(b"\x04");
+    let finished = typist.process.wait(PATIENCE);
+    assert_eq!(finished.code, 0, "giving up would have been a failure: {finished:?}");
+}
+
+#[test]
+fn what_is_typed_while_no_server_answers_is_said_when_one_does() {
+    let mut herd = Plan::single().start();
+    let mut typist = Typist::at_prompt(&herd, "Riley");
+    herd.kill_all(&["Riley"]);
+    typist.types(b"HELLO\n");
+    typist.sees("connection refused");
+    typist.types(b"AGAIN\n");
+    herd.start("Riley");
+    typist.sees("\n? AGAIN\r\n");
+}
+
+#[test]
+fn a_clients_name_cannot_turn_a_terminals_text_around() {
+    let herd = Plan::single().start();
+    let mut typist = Typist::at_prompt(&herd, "Riley");
+    typist.types("IAMAT ki\u{202e}wi +1+1 1\n".as_bytes());
+    typist.sees(r"AT Riley +");
+    typist.sees(r"ki\xe2\x80\xaewi +1+1 1");
 }
 
 #[test]

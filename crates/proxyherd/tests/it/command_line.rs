@@ -143,6 +143,77 @@ fn an_address_that_is_taken_is_named_with_its_key() {
         assert_eq!((refused.code, refused.out.as_str()), (1, ""), "{refused:?}");
         let said = format!("can't listen at {address} (`{key}` of server Riley)");
         assert!(refused.err.contains(&said) && refused.err.contains("in use"), "{}", refused.err);
+        assert_eq!(refused.err.matches("in use").count(), 1, "the cause is told once: {}", refused.err);
+        let checked = run(herd.dir(), "check --name Riley");
+        assert_eq!(checked.code, 0, "the server itself may be running: {checked:?}");
+        assert!(checked.err.contains("warning") && checked.err.contains(&said), "{}", checked.err);
         drop(taken);
     }
+}
+
+#[test]
+fn check_finds_what_serve_would_refuse() {
+    let herd = Plan::single().prepare();
+    let path = herd.dir().join("herd.toml");
+    let right = fs::read_to_string(&path).unwrap();
+    fs::write(herd.dir().join("file"), "").unwrap();
+    let line = herd.at("Riley").line.to_string();
+    let listen = format!("listen = \"{line}\"");
+    assert!(right.contains(&listen), "{right}");
+    let elsewhere = |address: &str| right.replace(&listen, &format!("listen = \"{address}\""));
+    for (wrong, said) in [
+        (right.clone(), None),
+        (elsewhere("192.0.2.1:12000"), Some("it is no address of this machine")),
+        (elsewhere("riley.invalid:12000"), Some("the name does not resolve on this machine")),
+        (
+            right.clone() + "\n[log]\ndir = \"file\"\n",
+            Some("file is not a directory: move it away, or set `dir`"),
+        ),
+        (
+            right.clone() + "\n[log]\ndir = \"/proc/log\"\n",
+            Some("cannot create the log's directory /proc/log"),
+        ),
+    ] {
+        let wrong = if wrong.matches("[log]").count() > 1 { wrong.replacen("[log]\n", "", 1) } else { wrong };
+        fs::write(&path, &wrong).unwrap();
+        let checked = run(herd.dir(), "check --name Riley");
+        let Some(said) = said else {
+            assert_eq!((checked.code, checked.err.as_str()), (0, ""), "{checked:?}");
+            assert!(!herd.dir().join("log").exists(), "nothing is left behind");
+            continue;
+        };
+        assert_eq!(checked.code, 78, "{checked:?}");
+        let served = run(herd.dir(), "serve --name Riley");
+        assert_ne!(served.code, 0, "{served:?}");
+        for err in [&checked.err, &served.err] {
+            assert_eq!(err.matches(said).count(), 1, "{said} is not in {err}");
+        }
+    }
+}
+
+#[test]
+fn hints_fit_what_is_the_matter() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("file"), "").unwrap();
+    fs::create_dir(dir.path().join("folder")).unwrap();
+    for (line, said, not) in [
+        ("check --config folder", "--config folder/herd.toml", "init"),
+        ("check --config file/herd.toml", "file is not a directory", "init"),
+        ("init file", "file is not a directory: move it away", "writable"),
+        ("status --config nowhere.toml", "`proxyherd init` writes one", "belongs"),
+    ] {
+        let refused = run(dir.path(), line);
+        assert_ne!(refused.code, 0, "{line}: {refused:?}");
+        assert!(refused.err.contains(said) && !refused.err.contains(not), "{line}: {}", refused.err);
+    }
+}
+
+#[test]
+fn status_without_a_file_asks_the_demo() {
+    let dir = tempfile::tempdir().unwrap();
+    let asked = run(dir.path(), "status --json");
+    // Whether a demo runs on this machine is not this test's to say; whom it asked is.
+    let json: serde_json::Value = serde_json::from_str(&asked.out).unwrap();
+    let asked: Vec<_> = json.as_array().unwrap().iter().map(|server| server["http"].clone()).collect();
+    assert_eq!(asked, (8000..8005).map(|port| format!("127.0.0.1:{port}")).collect::<Vec<_>>());
 }

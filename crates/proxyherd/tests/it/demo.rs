@@ -1,10 +1,15 @@
 //! The demo as a newcomer meets it: what it prints can be pasted, and Ctrl-C ends it.
 
-use std::{net::SocketAddr, path::Path, process::Command};
+use std::{
+    io::Write,
+    net::{SocketAddr, TcpStream},
+    path::Path,
+    process::Command,
+};
 
 use tempfile::TempDir;
 
-use crate::harness::{PATIENCE, Process, eventually, status};
+use crate::harness::{Client, PATIENCE, Process, eventually, status};
 
 /// Where the demo was started, and the demo.
 type Demo = (TempDir, Process);
@@ -28,7 +33,7 @@ fn to_paste(demo: &Demo, word: &str) -> Vec<String> {
 }
 
 /// Whether this machine has what a pasted line needs. Where the tests must all run, it has to.
-fn have(program: &str) -> bool {
+pub(crate) fn have(program: &str) -> bool {
     let found = Command::new(program).arg("-h").output().is_ok();
     assert!(found || std::env::var("CI").as_deref() != Ok("true"), "{program} is not installed");
     if !found {
@@ -58,6 +63,8 @@ fn the_lines_to_paste_show_real_places() {
     for line in reports {
         let shown = paste(demo.0.path(), line, |shown| shown.ends_with('\n'));
         assert!(shown.starts_with("AT ") && shown.split(' ').count() == 6, "{shown}");
+        let difference: f64 = shown.split(' ').nth(2).unwrap().parse().unwrap();
+        assert!(difference.abs() < 60.0, "the first difference that a newcomer sees is short: {shown}");
     }
     for line in questions {
         let shown = paste(demo.0.path(), line, |shown| shown.contains("\n\n"));
@@ -66,6 +73,111 @@ fn the_lines_to_paste_show_real_places() {
         let places: serde_json::Value = serde_json::from_str(json).unwrap();
         assert_eq!(places["status"], "OK", "{shown}");
         assert_eq!(places["results"].as_array().unwrap().len(), 5);
+    }
+}
+
+/// Waits until the demo, or whatever shows it, has said this.
+fn wait_for(process: &Process, text: &str) -> String {
+    eventually(&format!("it says {text:?}"), || {
+        let said = process.out();
+        if said.contains(text) { Ok(said) } else { Err(format!("{said}{}", process.err())) }
+    })
+}
+
+#[test]
+fn it_tells_who_moves_where() {
+    let demo = start();
+    let said = wait_for(&demo.1, " moved ");
+    let line = said.lines().find(|line| line.contains(" moved ")).unwrap();
+    assert!(
+        line.contains(" near ") && line.contains(", told ") && line.contains(" of 5 servers know"),
+        "{line}"
+    );
+    assert!(!said.contains('\x1b'), "plain where nobody looks: {said}");
+    // Whoever reports for the first time is told of next.
+    let report = to_paste(&demo, "IAMAT me").remove(0);
+    paste(demo.0.path(), &report, |shown| shown.ends_with('\n'));
+    wait_for(&demo.1, "me is near Bel Air, told Riley; 5 of 5 servers know");
+}
+
+#[test]
+fn one_server_can_be_stopped_and_started_while_the_rest_go_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let line = format!("mkfifo said && exec {} demo --any-ports < said", env!("CARGO_BIN_EXE_proxyherd"));
+    let process = Process::bash(dir.path(), &line);
+    let mut said = eventually("the pipe is there", || {
+        std::fs::OpenOptions::new().write(true).open(dir.path().join("said"))
+    });
+    let out = wait_for(&process, "Ctrl-C ends it all.\n");
+    let line_of = |name: &str| -> SocketAddr {
+        let row = out.lines().find(|line| line.trim_start().starts_with(name)).unwrap();
+        row.split_whitespace().nth(1).unwrap().parse().unwrap()
+    };
+    let (riley, jaquez) = (line_of("Riley"), line_of("Jaquez"));
+    said.write_all(b"stop riley\n").unwrap();
+    wait_for(&process, "Riley has stopped; Jaquez, Juzang, Campbell, Bernard go on.");
+    assert!(TcpStream::connect(riley).is_err(), "it is gone");
+    assert_eq!(Client::connect(jaquez).ask("HELLO"), "? HELLO", "the rest go on");
+    wait_for(&process, "4 of 4 servers know");
+    said.write_all(b"start Riley\n").unwrap();
+    let mut refusals = 0;
+    eventually("Riley runs again", || {
+        let out = process.out();
+        // Anybody may have taken its port for an outgoing connection, and let it go soon.
+        if out.matches("Riley did not start: can't listen").count() > refusals {
+            refusals += 1;
+            said.write_all(b"start Riley\n").unwrap();
+        }
+        if out.contains("Riley runs again") { Ok(()) } else { Err(out) }
+    });
+    said.write_all(b"start Riley\nstart Reily\nkiwi\n").unwrap();
+    wait_for(&process, "Riley runs already");
+    wait_for(&process, "no server of that name; there are Riley, Jaquez,");
+    wait_for(&process, "no such command; try");
+    wait_for(&process, "Riley knows 36 clients again");
+    assert_eq!(Client::connect(riley).ask("HELLO"), "? HELLO", "it is back where it was");
+    // Where the input ends, the demo goes on.
+    drop(said);
+    let before = process.out().matches("5 servers run").count();
+    eventually("it tells more", || {
+        let said = process.out();
+        if said.matches("5 servers run").count() > before { Ok(()) } else { Err(said) }
+    });
+    process.signal("TERM");
+    assert_eq!(process.wait(PATIENCE).code, 0);
+}
+
+#[test]
+fn on_a_terminal_it_has_a_prompt_and_gives_the_terminal_back() {
+    for (end, signal) in [("quit\n", None), ("\x03", None), ("\x04", None), ("sto", Some("TERM"))] {
+        let dir = tempfile::tempdir().unwrap();
+        let program = env!("CARGO_BIN_EXE_proxyherd");
+        let shell = format!(
+            "stty -a > before; {program} demo --any-ports --clients 3 & echo $! > id; fg > /dev/null; echo code $?; \
+             stty -a > after"
+        );
+        std::fs::write(dir.path().join("shell"), format!("set -m; {shell}")).unwrap();
+        let line = "mkfifo keys && TERM=xterm exec script -qec 'bash shell' /dev/null < keys";
+        let process = Process::bash(dir.path(), line);
+        let mut keys = eventually("the pipe of keys is there", || {
+            std::fs::OpenOptions::new().write(true).open(dir.path().join("keys"))
+        });
+        wait_for(&process, "demo> ");
+        keys.write_all(b"stop Riley\n").unwrap();
+        wait_for(&process, "Riley has stopped; Jaquez");
+        wait_for(&process, " moved ");
+        keys.write_all(end.as_bytes()).unwrap();
+        if let Some(signal) = signal {
+            let id = std::fs::read_to_string(dir.path().join("id")).unwrap();
+            wait_for(&process, "demo> sto");
+            Process::bash(dir.path(), &format!("kill -{signal} {id}")).wait(PATIENCE);
+        }
+        let said = wait_for(&process, "code 0");
+        assert!(said.contains("The herd goes home"), "{said}");
+        drop(keys);
+        process.wait(PATIENCE);
+        let read = |file: &str| std::fs::read_to_string(dir.path().join(file)).unwrap();
+        assert_eq!(read("before"), read("after"), "after {end:?}");
     }
 }
 

@@ -60,6 +60,50 @@ fn whatever_clients_send_the_log_stays_printable_and_one_line_a_line() {
     assert!(!log.chars().any(|char| char.is_control() && char != '\n'), "{log:?}");
 }
 
+#[test]
+fn letters_of_every_script_are_in_the_log_as_they_are() {
+    let herd = Plan::single().start();
+    let mut riley = herd.client("Riley");
+    for name in ["नमस्ते", "สวัสดี", "cafe\u{301}", "👩\u{200d}👧"] {
+        riley.ask(&format!("IAMAT {name} +1+1 1000"));
+        herd.wait_for_log("Riley", &format!("<  IAMAT {name} +1+1 1000"));
+    }
+    riley.ask("IAMAT ki\u{202e}wi +1+1 1000");
+    herd.wait_for_log("Riley", r"<  IAMAT ki\xe2\x80\xaewi +1+1 1000");
+    assert!(!herd.log("Riley").contains('\u{202e}'));
+}
+
+#[test]
+fn a_log_that_leads_to_a_device_stays_and_one_that_is_cut_goes_on() {
+    let herd = Plan::pair().log("max_mb = 1\nlines_per_s = 1000000").prepare();
+    std::fs::create_dir(herd.dir().join("log")).unwrap();
+    std::os::unix::fs::symlink("/dev/null", herd.log_path("Riley")).unwrap();
+    let mut herd = herd;
+    herd.start_all(&["Riley", "Jaquez"]);
+    // Half of what makes a log full, each time.
+    let half = |name: &str| {
+        let line = format!("{}\n", "x".repeat(1000));
+        let mut client = herd.client(name);
+        for _ in 0..250 {
+            client.send(line.as_bytes());
+            client.line();
+        }
+    };
+    for round in 0..4 {
+        half("Riley");
+        half("Jaquez");
+        let end = format!("round-{round}");
+        herd.client("Jaquez").ask(&end);
+        herd.wait_for_log("Jaquez", &format!(">  ? {end}"));
+        std::fs::OpenOptions::new().write(true).open(herd.log_path("Jaquez")).unwrap().set_len(0).unwrap();
+    }
+    let files = std::fs::read_dir(herd.dir().join("log")).unwrap();
+    let mut files: Vec<_> = files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    files.sort();
+    assert_eq!(files, ["Jaquez.log", "Riley.log"], "2 MB went through each, and no file was ever full");
+    assert_eq!(std::fs::read_link(herd.log_path("Riley")).unwrap().to_str(), Some("/dev/null"));
+}
+
 /// The events of Riley's link to Jaquez, in order, by their first word.
 fn link_events(herd: &Herd) -> Vec<String> {
     let log = herd.log("Riley");

@@ -31,6 +31,7 @@ mod networks;
 mod peer_port;
 mod places_kept;
 mod places_osm;
+mod readme;
 mod signals;
 mod slow_clients;
 mod stopping;

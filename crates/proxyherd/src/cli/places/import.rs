@@ -17,13 +17,13 @@ use crate::{
 const AFTER_HELP: &str = concat!(
     heading!("Examples"),
     "  proxyherd places import monaco-latest.osm.pbf
-  proxyherd places import europe-latest.osm.pbf --out /var/lib/proxyherd/europe.idx
+  proxyherd places import europe-latest.osm.pbf --out /var/lib/europe.idx
 
 ",
     heading!("What is imported"),
-    "  Amenities, shops, sights and lodgings, leisure, offices, health care, crafts, historic places, airports, stations
-  and stops that have a name or a brand. The extract is read three times. An index that is there is replaced when
-  the new one is complete, and stays as it is if anything goes wrong; a server reads it when it starts.
+    "  Amenities, shops, sights and lodgings, leisure, offices, health care, crafts, historic places, airports, stations \
+     and stops that have a name or a brand. The extract is read three times. An index that is there is replaced when \
+     the new one is complete, and stays as it is if anything goes wrong; a server reads it when it starts.
 
   The data is © OpenStreetMap contributors, under the Open Database License: see openstreetmap.org/copyright.
 ",

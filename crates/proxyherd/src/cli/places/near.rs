@@ -13,13 +13,18 @@ use proxyherd_core::{
     types::Radius,
 };
 use serde::Serialize;
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use crate::{
     cli::heading,
     config::{Config, Overrides},
+    escape,
     log::ServerLog,
     provider::{self, osm::Near},
-    status::table::{Cell, Side, Table},
+    status::{
+        table::{Cell, Side, Table},
+        window::Window,
+    },
 };
 
 const AFTER_HELP: &str = concat!(
@@ -30,8 +35,8 @@ const AFTER_HELP: &str = concat!(
 
 ",
     heading!("JSON"),
-    "  An array of places, the nearest first, each with distance_m, lat, lng, name, place_id and types, and with
-  vicinity and open_now where they are known.
+    "  An array of places, the nearest first, each with distance_m, lat, lng, name, place_id and types, and with \
+     vicinity and open_now where they are known.
 ",
 );
 
@@ -40,8 +45,8 @@ const STRONG: Style = Style::new().bold();
 const OPEN: Style = AnsiColor::Green.on_default();
 const CLOSED: Style = AnsiColor::Yellow.on_default();
 
-/// Longest name or address in the table, characters.
-const CELL_LEN_MAX: usize = 40;
+/// Widest name or address in the table, columns.
+const CELL_WIDTH_MAX: usize = 40;
 
 /// Show which places of an index are near a point, the nearest first
 #[derive(Debug, clap::Args)]
@@ -51,7 +56,7 @@ pub(super) struct Args {
     #[arg(value_name = "LAT,LON", value_parser = parse_point, allow_hyphen_values = true)]
     point: Point,
 
-    /// How far away they may be, kilometres: over 0 and at most 50
+    /// How far away they may be, kilometers: over 0 and at most 50
     #[arg(long, short, value_name = "KM", default_value = "2", value_parser = parse_radius)]
     radius_km: Radius,
 
@@ -99,9 +104,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     };
     if args.json {
         let told: Vec<Told<'_>> = places.iter().map(told).collect();
-        writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&told)?)?;
+        writeln!(io::stdout(), "{}", escape::json(&serde_json::to_string_pretty(&told)?))?;
     } else {
-        write!(anstream::stdout(), "{}", text(&places, &file))?;
+        let columns = Window::of_stdout().map(|window| window.columns);
+        write!(anstream::stdout(), "{}", text(&places, &file, columns))?;
     }
     Ok(())
 }
@@ -146,7 +152,8 @@ fn told((separation, place): &Near) -> Told<'_> {
     }
 }
 
-fn text(places: &[Near], file: &Path) -> String {
+/// The table, for a window of so many columns, if it is for one.
+fn text(places: &[Near], file: &Path, columns: Option<usize>) -> String {
     if places.is_empty() {
         return format!("{} knows no such place there\n", file.display());
     }
@@ -171,6 +178,9 @@ fn text(places: &[Near], file: &Path) -> String {
             },
         ]);
     }
+    if let Some(columns) = columns {
+        table.fit(columns, &["VICINITY", "TYPE"]);
+    }
     let mut text = String::new();
     table.write(&mut text);
     text + &format!("\n{FAINT}© OpenStreetMap contributors{FAINT:#}\n")
@@ -187,13 +197,16 @@ fn distance(metres: f64) -> String {
 
 /// A text that fits its column. Names are written by anyone, and must not move the terminal.
 fn shown(text: &str) -> String {
-    let printable = |character: char| if character.is_control() { '\u{fffd}' } else { character };
-    let mut shown: String = text.chars().map(printable).take(CELL_LEN_MAX).collect();
-    if text.chars().count() > CELL_LEN_MAX {
-        shown.pop();
-        shown.push('…');
+    let text = escape::shown(text.as_bytes());
+    if text.width() <= CELL_WIDTH_MAX {
+        return text;
     }
-    shown
+    let mut width = 0;
+    let fits = |character: &char| {
+        width += character.width().unwrap_or(0);
+        width < CELL_WIDTH_MAX
+    };
+    text.chars().take_while(fits).chain(['…']).collect()
 }
 
 fn parse_point(text: &str) -> Result<Point, String> {
@@ -233,7 +246,9 @@ mod tests {
             (distance(12.4), distance(999.4), distance(1234.0)),
             ("12 m".into(), "999 m".into(), "1.2 km".into())
         );
-        assert_eq!(shown("Tal\u{1b}[2J"), "Tal\u{fffd}[2J");
+        assert_eq!(shown("Tal\u{1b}[2J \u{202e}lat"), r"Tal\x1b[2J \xe2\x80\xaelat");
+        assert_eq!(shown("पार्क न्द"), "पार्क न्द");
         assert_eq!(shown(&"ü".repeat(41)), format!("{}…", "ü".repeat(39)));
+        assert_eq!(shown(&"東".repeat(21)), format!("{}…", "東".repeat(19)));
     }
 }

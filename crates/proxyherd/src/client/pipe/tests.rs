@@ -288,6 +288,68 @@ async fn who_does_not_speak_the_protocol_is_passed_over() {
     typing.join().unwrap();
 }
 
+/// A server that says this to whoever connects, again and again, and then closes.
+fn greets(greeting: &'static [u8]) -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let mut stream = BufReader::new(stream);
+            let _ = stream.read_line(&mut String::new());
+            let _ = stream.get_mut().write_all(greeting);
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn where_nobody_speaks_the_protocol_that_is_said_once_and_is_the_end() {
+    for greeting in
+        [b"HTTP/1.1 400 Bad Request\r\n\r\n" as &[u8], b"SSH-2.0-x\r\n", b"\x15\x03\x03\0\x02\x02\x32"]
+    {
+        let (one, two) = (greets(greeting), greets(greeting));
+        for servers in [&[one] as &[_], &[one, two]] {
+            let (sender, told) = mpsc::channel();
+            let tell = move |message: &str| sender.send(message.to_owned()).unwrap();
+            let patience = Patience { outage_max: Duration::from_secs(3600), ..Patience::USUAL };
+            let talked = run(telling(servers, patience, tell), Cursor::new("a\nb\n"), &mut Vec::new()).await;
+            let mut told: Vec<String> = told.iter().collect();
+            told.push(talked.unwrap_err().to_string());
+            let foreign =
+                |server| format!("{server}: what listens there does not speak the herd's line protocol");
+            match servers {
+                [one] => assert_eq!(told, [foreign(one) + "; a server's `listen` address does"]),
+                _ => assert_eq!(
+                    told,
+                    [
+                        foreign(&one),
+                        format!("talking to {two}"),
+                        foreign(&two),
+                        "none of the 2 speaks the herd's line protocol; a server's `listen` address does"
+                            .to_owned()
+                    ]
+                ),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_up_each_time_is_told_of_once() {
+    let server = greets(b"");
+    let (sender, told) = mpsc::channel();
+    let tell = move |message: &str| sender.send(message.to_owned()).unwrap();
+    let patience = Patience { outage_max: Duration::from_millis(700), ..Patience::USUAL };
+    let talked = run(telling(&[server], patience, tell), Cursor::new("a\n"), &mut Vec::new()).await;
+    let error = talked.unwrap_err().to_string();
+    assert_eq!(
+        error,
+        format!("{server} takes connections and answers nothing; is that a server's `listen` address?")
+    );
+    let told: Vec<String> = told.iter().collect();
+    assert_eq!(told, [format!("{server}: it closed the connection"), format!("talking to {server}")]);
+}
+
 #[tokio::test]
 async fn a_server_that_says_nothing_is_passed_over() {
     let (done, is_done) = mpsc::channel::<()>();

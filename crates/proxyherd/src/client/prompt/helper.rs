@@ -111,9 +111,9 @@ mod tests {
     #[test]
     fn arguments_are_shown_until_they_are_typed() {
         for (line, expected) in [
-            ("WHATSAT", Some(" <client> <kilometres> <most places>")),
-            ("WHATSAT ", Some("<client> <kilometres> <most places>")),
-            ("WHATSAT ki", Some(" <kilometres> <most places>")),
+            ("WHATSAT", Some(" <client> <kilometers> <most places>")),
+            ("WHATSAT ", Some("<client> <kilometers> <most places>")),
+            ("WHATSAT ki", Some(" <kilometers> <most places>")),
             ("WHATSAT kiwi 10 ", Some("<most places>")),
             ("WHATSAT kiwi 10 5", None),
             ("WHATSAT kiwi 10 5 6 7", None),

@@ -6,6 +6,7 @@ mod helper;
 mod history;
 mod show;
 mod typed;
+mod waiting;
 
 use std::io::{self, Write as _};
 
@@ -18,6 +19,7 @@ use self::{
     helper::LineHelper,
     history::Kept,
     typed::{HELP, Typed},
+    waiting::{Ahead, connect},
 };
 use super::{FAINT, conversation::Conversation, tell};
 use crate::clock;
@@ -41,13 +43,20 @@ pub(super) async fn run(mut conversation: Conversation) -> anyhow::Result<()> {
         "{FAINT}Connected to {}. `help` shows what to type, Ctrl-D quits.{FAINT:#}",
         conversation.server()
     )?;
+    let mut ahead = Ahead::default();
     loop {
-        let Some(typed) = read_line(&mut editor, &conversation)? else { return Ok(()) };
+        let typed = match ahead.take() {
+            Some(typed) => typed,
+            None => match read_line(&mut editor, &conversation)? {
+                Some(typed) => typed,
+                None => return Ok(()),
+            },
+        };
         editor.add_history_entry(typed.trim_end()).context("cannot remember the line")?;
         kept.write(editor.history_mut());
         // A pasted text may be of several lines.
         for line in typed.lines() {
-            if answer(line, &mut conversation).await? == Next::Quit {
+            if answer(line, &mut conversation, &mut ahead).await? == Next::Quit {
                 return Ok(());
             }
         }
@@ -78,19 +87,24 @@ fn read_line(
             // Ctrl-C gives up the line and not the prompt, as in a shell.
             Err(ReadlineError::Interrupted) => {}
             Err(ReadlineError::Eof) => return Ok(None),
+            // A terminal that is not set to UTF-8. What stood before the byte is lost, and what follows is a new line.
+            Err(ReadlineError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
+                writeln!(anstream::stdout())?;
+                tell("that was not UTF-8, so the line is dropped; set the terminal to UTF-8, or type ASCII");
+            }
             Err(error) => return Err(error).context("cannot read from the terminal"),
         }
     }
 }
 
-async fn answer(line: &str, conversation: &mut Conversation) -> anyhow::Result<Next> {
+async fn answer(line: &str, conversation: &mut Conversation, ahead: &mut Ahead) -> anyhow::Result<Next> {
     let now = Timestamp::from_nanos(clock::now_ns()).context("the clock is past the year 2286")?;
     match typed::read(line, now) {
         Typed::Nothing => {}
-        Typed::AsIs => ask(line, conversation).await?,
+        Typed::AsIs => return ask(line, conversation, ahead).await,
         Typed::Instead(said) => {
             writeln!(anstream::stdout(), "{FAINT}{said}{FAINT:#}")?;
-            ask(&said, conversation).await?;
+            return ask(&said, conversation, ahead).await;
         }
         Typed::Wrong(usage) => writeln!(anstream::stdout(), "{FAINT}{usage}{FAINT:#}")?,
         Typed::Help => write!(anstream::stdout(), "{HELP}")?,
@@ -99,20 +113,22 @@ async fn answer(line: &str, conversation: &mut Conversation) -> anyhow::Result<N
     Ok(Next::Go)
 }
 
-/// Says one line and shows its reply.
-async fn ask(line: &str, conversation: &mut Conversation) -> anyhow::Result<()> {
+/// Says one line and shows its reply. While no server answers, the end of the input still ends the prompt.
+async fn ask(line: &str, conversation: &mut Conversation, ahead: &mut Ahead) -> anyhow::Result<Next> {
     let said = line.as_bytes();
     match said.get(..=LINE_LEN_MAX) {
         Some(start) => conversation.say_overlong(start),
         None => conversation.say(said),
     }
     while !conversation.is_answered() {
-        conversation.connect().await?;
+        if connect(conversation, ahead).await? == Next::Quit {
+            return Ok(Next::Quit);
+        }
         let reply = conversation.exchange().await;
         show(said, reply)?;
     }
     // An overlong line has cost the connection; the prompt names the server of the next line.
-    Ok(conversation.connect().await?)
+    connect(conversation, ahead).await
 }
 
 fn show(said: &[u8], reply: &[u8]) -> io::Result<()> {

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use anstyle::{AnsiColor, Style};
 
 use super::super::FAINT;
+use crate::escape::shown;
 
 const STRONG: Style = Style::new().bold();
 const ANSWER: Style = AnsiColor::BrightGreen.on_default().bold();
@@ -13,11 +14,11 @@ const REFUSED: Style = AnsiColor::BrightRed.on_default().bold();
 /// The keys of an answer about places whose values a person looks for.
 const TELLING_KEYS: [&str; 4] = ["\"name\"", "\"vicinity\"", "\"status\"", "\"error_message\""];
 
-/// A whole reply, to be printed where colours are.
+/// A whole reply, to be printed where colors are.
 pub(super) fn reply(bytes: &[u8]) -> String {
-    let text = printable(bytes);
-    let mut out = String::with_capacity(2 * text.len());
-    for line in text.lines() {
+    let mut out = String::with_capacity(2 * bytes.len());
+    for line in bytes.split_inclusive(|&byte| byte == b'\n') {
+        let line = &shown(line.strip_suffix(b"\n").unwrap_or(line));
         let styled = match line.split_once(' ') {
             Some(("AT", rest)) => at_line(&mut out, rest),
             Some(("?", rest)) => writeln!(out, "{REFUSED}?{REFUSED:#} {rest}"),
@@ -42,43 +43,17 @@ fn json_line(out: &mut String, line: &str) -> std::fmt::Result {
     if line.is_empty() { writeln!(out) } else { writeln!(out, "{FAINT}{line}{FAINT:#}") }
 }
 
-/// Text in which nothing is left that a terminal would act on: control characters and bytes that are no UTF-8
-/// become `\xNN`. Clients choose their names, and a herd passes them on as they are.
-pub(super) fn printable(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len());
-    for chunk in bytes.utf8_chunks() {
-        for character in chunk.valid().chars() {
-            // The standard library escapes what cannot be seen, and quotes and backslashes, which can.
-            let is_visible =
-                matches!(character, '\n' | '"' | '\'' | '\\') || character.escape_debug().len() == 1;
-            if is_visible {
-                text.push(character);
-            } else {
-                escape(&mut text, character.encode_utf8(&mut [0; 4]).as_bytes());
-            }
-        }
-        escape(&mut text, chunk.invalid());
-    }
-    text
-}
-
-fn escape(text: &mut String, bytes: &[u8]) {
-    for byte in bytes {
-        write!(text, "\\x{byte:02x}").expect("writing to a String does not fail");
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// The reply without its colours.
+    /// The reply without its colors.
     fn plain(bytes: &[u8]) -> String {
         anstream::adapter::strip_str(&reply(bytes)).to_string()
     }
 
     #[test]
-    fn colours_change_no_character() {
+    fn colors_change_no_character() {
         for text in [
             "AT Riley +0.263873386 kiwi +34.068930-118.445127 1621464827.959498503\n",
             "? HELLO\n",
@@ -100,6 +75,6 @@ mod tests {
     #[test]
     fn a_clients_name_does_not_move_the_terminal() {
         assert_eq!(plain(b"? \x1b[2J\x07\xff\xc2\x9b\r!\n"), "? \\x1b[2J\\x07\\xff\\xc2\\x9b\\x0d!\n");
-        assert_eq!(printable("kiwi\u{202e}é🥝".as_bytes()), "kiwi\\xe2\\x80\\xaeé🥝");
+        assert_eq!(plain("? kiwi\u{202e}é🥝 नमस्ते\n".as_bytes()), "? kiwi\\xe2\\x80\\xaeé🥝 नमस्ते\n");
     }
 }

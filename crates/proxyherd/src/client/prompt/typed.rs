@@ -8,7 +8,7 @@ use proxyherd_core::{
 /// What can be typed, with the arguments it takes.
 pub(super) const COMMANDS: [(&str, &[&str]); 5] = [
     ("IAMAT", &["<client>", "<latitude><longitude>", "[<time>]"]),
-    ("WHATSAT", &["<client>", "<kilometres>", "<most places>"]),
+    ("WHATSAT", &["<client>", "<kilometers>", "<most places>"]),
     ("here", &["<client>", "<latitude>", "<longitude>"]),
     ("help", &[]),
     ("quit", &[]),
@@ -16,16 +16,20 @@ pub(super) const COMMANDS: [(&str, &[&str]); 5] = [
 
 /// What `help` shows.
 pub(super) const HELP: &str = "\
-IAMAT <client> <latitude><longitude> [<time>]   says where a client is; without a time: now
-    IAMAT kiwi +34.068930-118.445127 1621464827.959498503
-WHATSAT <client> <kilometres> <most places>     asks where a client is, and what is near it
-    WHATSAT kiwi 10 5                           (within 50 km at most, 20 places at most)
-here <client> <latitude> <longitude>            an IAMAT for coordinates as maps write them
-    here kiwi 34.06893, -118.445127
-help, quit                                      and Ctrl-D quits too
+IAMAT <client> <latitude><longitude> [<time>]
+    reports where a client is; without a time: now
+    IAMAT me +34.068930-118.445127
+here <client> <latitude> <longitude>
+    the same, with coordinates as maps write them
+    here me 34.06893, -118.445127
+WHATSAT <client> <kilometers> <most places>
+    asks where a client is, and which places are near it
+    WHATSAT me 10 5      (at most 50 km, at most 20 places)
+help, quit
+    Ctrl-D quits too
 
-Anything else is said to the server as it is. Tab completes commands and clients, arrow up
-brings back earlier lines, Ctrl-R searches them.
+Anything else goes to the server as it is. Tab completes commands and clients,
+arrow up brings back earlier lines, Ctrl-R searches them.
 ";
 
 /// What is to be done about a line.
@@ -56,8 +60,8 @@ pub(super) fn read(typed: &str, now: Timestamp) -> Typed {
             Typed::Instead(format!("IAMAT {client} {coordinates} {now}"))
         }
         ["here", client, place @ ..] => match coordinates(place) {
-            Some(coordinates) => Typed::Instead(format!("IAMAT {client} {coordinates} {now}")),
-            None => Typed::Wrong(HERE),
+            Ok(coordinates) => Typed::Instead(format!("IAMAT {client} {coordinates} {now}")),
+            Err(wrong) => Typed::Wrong(wrong),
         },
         ["here"] => Typed::Wrong(HERE),
         _ => Typed::AsIs,
@@ -67,13 +71,21 @@ pub(super) fn read(typed: &str, now: Timestamp) -> Typed {
 const HERE: &str =
     "here <client> <latitude> <longitude>, in decimal degrees: here kiwi 34.06893, -118.445127";
 
-/// Coordinates as maps write them, `34.06893, -118.445127`, as the herd reads them.
-fn coordinates(words: &[&str]) -> Option<String> {
+const RANGE: &str = "the latitude comes first, within ±90 degrees, then the longitude, within ±180";
+
+/// Coordinates as maps write them, `34.06893, -118.445127`, as the herd reads them; or what is wrong.
+fn coordinates(words: &[&str]) -> Result<String, &'static str> {
     let joined = words.join(" ");
     let mut numbers = joined.split([' ', ',']).filter(|number| !number.is_empty());
-    let (latitude, longitude, None) = (numbers.next()?, numbers.next()?, numbers.next()) else { return None };
+    let (Some(latitude), Some(longitude), None) = (numbers.next(), numbers.next(), numbers.next()) else {
+        return Err(HERE);
+    };
     let coordinates = format!("{}{}", signed(latitude), signed(longitude));
-    Coordinates::parse(coordinates.as_bytes()).map(|_| coordinates)
+    if Coordinates::parse(coordinates.as_bytes()).is_some() {
+        return Ok(coordinates);
+    }
+    let is_beyond = |number: &str, most: f64| number.parse().is_ok_and(|degrees: f64| degrees.abs() > most);
+    Err(if is_beyond(latitude, 90.0) || is_beyond(longitude, 180.0) { RANGE } else { HERE })
 }
 
 fn signed(number: &str) -> String {
@@ -92,11 +104,16 @@ pub(super) fn why_refused(said: &[u8]) -> &'static str {
             "this port does not speak HTTP and closes the connection; the server's `http` port does"
         }
         Line::Blank | Line::Invalid | Line::InvalidReport => {
-            match said.split(u8::is_ascii_whitespace).find(|word| !word.is_empty()) {
+            let word = said.split(u8::is_ascii_whitespace).find(|word| !word.is_empty());
+            let is = |command: &str| word.is_some_and(|word| word.eq_ignore_ascii_case(command.as_bytes()));
+            match word {
                 Some(b"IAMAT") => {
-                    "IAMAT <client> <latitude><longitude> [<time>], as in IAMAT kiwi +34.068930-118.445127"
+                    "IAMAT <client> <latitude><longitude> [<time>], as in IAMAT kiwi +34.068930-118.445127; \
+                     a latitude is within -90 and +90, a longitude within -180 and +180"
                 }
-                Some(b"WHATSAT") => "WHATSAT <client> <kilometres, up to 50> <most places, up to 20>",
+                Some(b"WHATSAT") => "WHATSAT <client> <kilometers, up to 50> <most places, up to 20>",
+                _ if is("IAMAT") => "capitals matter: IAMAT",
+                _ if is("WHATSAT") => "capitals matter: WHATSAT",
                 _ => "a herd knows IAMAT and WHATSAT; `help` shows more",
             }
         }
@@ -133,10 +150,11 @@ mod tests {
         ] {
             check(typed, &told);
         }
-        for typed in
-            ["here", "here kiwi", "here kiwi 34", "here kiwi 34 N", "here kiwi 91 0", "here kiwi 1 2 3"]
-        {
+        for typed in ["here", "here kiwi", "here kiwi 34", "here kiwi 34 N", "here kiwi 1 2 3"] {
             check(typed, &Typed::Wrong(HERE));
+        }
+        for typed in ["here x 95, 200", "here kiwi 91 0", "here kiwi -118.4 34", "here kiwi 34 1180"] {
+            check(typed, &Typed::Wrong(RANGE));
         }
     }
 
@@ -157,6 +175,7 @@ mod tests {
             let usage = [&[name], arguments].concat().join(" ");
             assert!(arguments.is_empty() || HELP.contains(&usage), "{usage}");
         }
+        assert!(HELP.lines().all(|line| line.len() <= 80), "a terminal need not be wider");
     }
 
     #[test]
@@ -166,6 +185,9 @@ mod tests {
             ("WHATSAT kiwi 51 5", "up to 50"),
             ("IAMAT kiwi +34-118 1", "no room for one more client"),
             (" IAMAT kiwi 34-118", "<latitude><longitude>"),
+            ("IAMAT kiwi +95+200 1", "within -90 and +90"),
+            ("iamat kiwi +34-118 1", "capitals matter: IAMAT"),
+            ("Whatsat kiwi 10 5", "capitals matter: WHATSAT"),
             ("HELLO", "`help`"),
         ] {
             assert!(why_refused(said.as_bytes()).contains(word), "{said}");

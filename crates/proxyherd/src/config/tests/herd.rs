@@ -6,7 +6,7 @@ use super::*;
 fn encryption_is_off_in_so_many_words_and_on_loopback_only() {
     for (with, port) in [("0.0.0.0:4", 4), ("10.0.0.1:4", 4), ("[::]:4", 4), ("b.example.org:9", 9)] {
         let on_loopback = format!(
-            "herd.toml:12:8: error: `server[1].peer` must be on loopback, since `herd.tls` is \"off\": \
+            "herd.toml:12:8: error: `peer` of server b must be on loopback, since `herd.tls` is \"off\": \
              for example \"127.0.0.1:{port}\"; or encrypt the links: tls = \"certs\""
         );
         let said = said(&TWO.replace("127.0.0.1:4", with));
@@ -19,9 +19,9 @@ fn encryption_is_off_in_so_many_words_and_on_loopback_only() {
         "peer = \"127.0.0.1:4\"",
         "peer = \"127.0.0.1:4\"\nadvertise = \"herd.example.org:4\"\nhttp = \"0.0.0.0:80\"",
         &[
-            "herd.toml:13:13: error: `server[1].advertise` must be on loopback, since `herd.tls` is \"off\": \
+            "herd.toml:13:13: error: `advertise` of server b must be on loopback, since `herd.tls` is \"off\": \
              for example \"127.0.0.1:4\"; or encrypt the links: tls = \"certs\"",
-            "herd.toml:14:8: error: `server[1].http` must be on loopback: this version's HTTP door asks nobody \
+            "herd.toml:14:8: error: `http` of server b must be on loopback: this version's HTTP door asks nobody \
              who they are: for example \"127.0.0.1:80\"",
         ],
     );
@@ -50,7 +50,7 @@ fn encrypted_links_lead_anywhere_and_machines_may_be_alike() {
     assert_eq!(
         herd([&at("10.0.0.1:2"), doors]),
         [
-            "herd.toml:11:8: error: `server[1].peer` stands for all addresses of its machine, and nobody can dial \
+            "herd.toml:11:8: error: `peer` of server b stands for all addresses of its machine, and nobody can dial \
              that: a must dial it: add advertise = \"HOST:2\""
         ]
     );
@@ -60,7 +60,7 @@ fn encrypted_links_lead_anywhere_and_machines_may_be_alike() {
     assert_eq!(
         named_ca,
         [
-            "herd.toml:2:8: error: `server[0].name` is the name that the authority's files have, ca.pem and ca.key: \
+            "herd.toml:2:8: error: `name` of server ca is the name that the authority's files have, ca.pem and ca.key: \
           give the server another name"
         ]
     );
@@ -72,27 +72,27 @@ fn names_and_addresses_are_one_servers_alone() {
         "name = \"b\"",
         "name = \"a\"",
         &[
-            "herd.toml:8:14: error: `server[0].neighbors[0]` names no server of this herd: the herd's servers: a, a",
-            "herd.toml:10:8: error: `server[1].name` is another server's name too: \
+            "herd.toml:8:14: error: `neighbors[0]` of server a names no server of this herd: the herd's servers: a, a",
+            "herd.toml:10:8: error: `name` of server a is another server's name too: \
              a server is known by its name alone",
         ],
     );
     check(
         "\"127.0.0.1:3\"",
         "\"localhost:2\"",
-        &["herd.toml:11:10: error: `server[1].listen` is in use already, by `server[0].peer`: \
+        &["herd.toml:11:10: error: `listen` of server b is in use already, by `peer` of server a: \
            give each door its own port"],
     );
     check(
         "\"127.0.0.1:3\"",
         "\"0.0.0.0:4\"",
-        &["herd.toml:12:8: error: `server[1].peer` is in use already, by `server[1].listen`: \
+        &["herd.toml:12:8: error: `peer` of server b is in use already, by `listen` of server b: \
            give each door its own port"],
     );
     check(
         "peer = \"127.0.0.1:4\"",
         "peer = \"127.0.0.1:4\"\nadvertise = \"127.0.0.1:2\"",
-        &["herd.toml:13:13: error: `server[1].advertise` leads to `server[0].peer`: \
+        &["herd.toml:13:13: error: `advertise` of server b leads to `peer` of server a: \
            advertise is where others reach this server's `peer`"],
     );
     check("\"127.0.0.1:3\"", "\"127.0.0.1:0\"\nhttp = \"127.0.0.1:0\"", &[]);
@@ -105,11 +105,11 @@ fn a_link_leads_to_another_server_of_the_herd() {
         "[\"b\"]",
         "[\"a\", \"b\", \"b\", \"c d\", 5]",
         &[
-            "herd.toml:8:14: error: `server[0].neighbors[0]` is the server itself: leave it out",
-            "herd.toml:8:24: warning: `server[0].neighbors[2]` is in the list already: leave it out",
-            "herd.toml:8:29: error: `server[0].neighbors[3]` takes servers' names: found the text \"c d\"; \
+            "herd.toml:8:14: error: `neighbors[0]` of server a is the server itself: leave it out",
+            "herd.toml:8:24: warning: `neighbors[2]` of server a is in the list already: leave it out",
+            "herd.toml:8:29: error: `neighbors[3]` of server a takes servers' names: found the text \"c d\"; \
              a server's name is 1 to 64 letters, digits, `-`, `_` or `.`, and begins with a letter or a digit",
-            "herd.toml:8:36: error: `server[0].neighbors[4]` takes servers' names: found 5; a text stands in quotes",
+            "herd.toml:8:36: error: `neighbors[4]` of server a takes servers' names: found 5; a text stands in quotes",
         ],
     );
     let riley = "Riley\"]";
@@ -124,20 +124,20 @@ fn a_server_with_links_has_an_address_that_can_be_dialled() {
     check(
         "peer = \"127.0.0.1:2\"\n",
         "",
-        &["herd.toml:4:1: error: `server[0].peer` is missing: its links with b need an address: \
+        &["herd.toml:4:1: error: `peer` of server a is missing: its links with b need an address: \
            peer = \"HOST:PORT\""],
     );
     check(
         "peer = \"127.0.0.1:2\"",
         "advertise = \"127.0.0.1:2\"",
-        &["herd.toml:7:13: error: `server[0].advertise` stands without `peer`: \
+        &["herd.toml:7:13: error: `advertise` of server a stands without `peer`: \
            add peer = …, where the server listens for others; advertise is how they reach it"],
     );
     check("\"127.0.0.1:2\"", "\"127.0.0.1:0\"", &[]);
     check(
         "\"127.0.0.1:4\"",
         "\"127.0.0.1:0\"",
-        &["herd.toml:12:8: error: `server[1].peer` has port 0, which nobody can dial: \
+        &["herd.toml:12:8: error: `peer` of server b has port 0, which nobody can dial: \
            a must dial it: give it a port"],
     );
 }
@@ -158,7 +158,7 @@ fn a_server_has_no_more_than_32_links() {
     assert_eq!(said(&herd(LINKS_PER_SERVER_MAX + 1)), Vec::<String>::new());
     assert_eq!(
         said(&herd(LINKS_PER_SERVER_MAX + 2)),
-        ["herd.toml:4:8: error: `server[0]` has 33 links, its own and those that name it: \
+        ["herd.toml:4:8: error: server s0 has 33 links, its own and those that name it: \
           a server has at most 32; reports find their way over several"]
     );
 }
@@ -190,7 +190,7 @@ fn servers_that_cannot_hear_of_each_other_are_a_warning() {
     check(
         "neighbors = [\"b\"]\n",
         "",
-        &["herd.toml:9:8: warning: `server[1]` has no link: it hears of no other server's clients: \
+        &["herd.toml:9:8: warning: server b has no link: it hears of no other server's clients: \
            name a neighbor: neighbors = [\"…\"]"],
     );
     let text = Config::classic_text("herd");
@@ -199,7 +199,7 @@ fn servers_that_cannot_hear_of_each_other_are_a_warning() {
     assert_eq!(said.len(), 1, "{said:?}");
     assert!(
         said[0].contains(
-            "warning: `server[0]` has no way to the rest of the herd, nor have its neighbors: Riley, Jaquez"
+            "warning: server Riley has no way to the rest of the herd, nor have its neighbors: Riley, Jaquez"
         ),
         "{said:?}"
     );
@@ -250,7 +250,7 @@ fn a_herd_has_only_so_many_servers() {
     let errors =
         |text: &str| said(text).into_iter().filter(|said| said.contains("error")).collect::<Vec<_>>();
     assert_eq!(errors(&servers(256)), [""; 0]);
-    let expected = "herd.toml:771:1: error: `server[256]` is one server too many: a herd has at most 256: \
+    let expected = "herd.toml:771:1: error: server s256 is one server too many: a herd has at most 256: \
                     let several herds each have a part of the clients";
     assert_eq!(errors(&servers(257)), [expected]);
 }

@@ -71,9 +71,9 @@ fn an_unknown_key_is_answered_with_the_nearest_or_with_its_section() {
         "peer = \"127.0.0.1:4\"",
         "per = \"127.0.0.1:4\"",
         &[
-            "herd.toml:9:1: error: `server[1].peer` is missing: its links with a need an address: \
+            "herd.toml:9:1: error: `peer` of server b is missing: its links with a need an address: \
              peer = \"HOST:PORT\"",
-            "herd.toml:12:1: error: `server[1].per` is not a known key: did you mean `peer`?",
+            "herd.toml:12:1: error: `per` of server b is not a known key: did you mean `peer`?",
         ],
     );
 }
@@ -95,9 +95,9 @@ fn what_is_not_built_yet_is_refused_unless_it_is_off() {
         "name = \"b\"",
         "name = \"b\"\nresp = \"127.0.0.1:9000\"\nmqtt = \"127.0.0.1:1883\"",
         &[
-            "herd.toml:11:8: error: `server[1].resp` is not available in this version: \
+            "herd.toml:11:8: error: `resp` of server b is not available in this version: \
              leave it out: the door for Redis clients is not built yet",
-            "herd.toml:12:8: error: `server[1].mqtt` is not available in this version: \
+            "herd.toml:12:8: error: `mqtt` of server b is not available in this version: \
              leave it out: the door for MQTT clients is not built yet",
         ],
     );

@@ -1,0 +1,67 @@
+//! Connecting while a person sits there: Ctrl-D ends the prompt then too, and lines that are typed meanwhile are kept.
+//!
+//! Outside the line editor the terminal hands over whole lines. A read that would wait must not begin, or it would take
+//! what is meant for the editor; so the terminal is only read when it has something.
+
+use std::io;
+
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
+};
+
+use super::{Conversation, Next};
+
+/// How much is read at once, bytes: the longest line that a terminal hands over.
+const READ_LEN: usize = 4096;
+/// How much is kept, bytes. Of what is typed after that the terminal keeps some, and loses the rest.
+const AHEAD_LEN_MAX: usize = 64 * 1024;
+/// How long one look at the terminal takes at most, nanoseconds.
+const LOOK_MAX_NS: i64 = 50_000_000;
+
+/// What was typed while nobody was there to answer.
+#[derive(Debug, Default)]
+pub(super) struct Ahead(Vec<u8>);
+
+impl Ahead {
+    /// Takes it, if there is anything.
+    pub(super) fn take(&mut self) -> Option<String> {
+        let typed = std::mem::take(&mut self.0);
+        (!typed.is_empty()).then(|| String::from_utf8_lossy(&typed).into_owned())
+    }
+}
+
+/// Connects, unless the person quits before that.
+pub(super) async fn connect(conversation: &mut Conversation, ahead: &mut Ahead) -> anyhow::Result<Next> {
+    loop {
+        tokio::select! {
+            biased;
+            connected = conversation.connect() => {
+                connected?;
+                return Ok(Next::Go);
+            }
+            typed = typed(), if ahead.0.len() < AHEAD_LEN_MAX => match typed.as_slice() {
+                [] => return Ok(Next::Quit),
+                typed => ahead.0.extend_from_slice(typed),
+            },
+        }
+    }
+}
+
+/// What is typed next; nothing if that was the end, or the terminal is gone.
+async fn typed() -> Vec<u8> {
+    // Looking takes nothing from the terminal, so a look that nobody waits for any more does no harm.
+    while !tokio::task::spawn_blocking(has_input).await.unwrap_or(true) {}
+    let mut typed = vec![0; READ_LEN];
+    let len = rustix::io::read(io::stdin(), &mut typed).unwrap_or(0);
+    typed.truncate(len);
+    typed
+}
+
+/// Whether a read would return at once, be it with an error. Waits for that a little.
+fn has_input() -> bool {
+    let input = io::stdin();
+    let mut inputs = [PollFd::new(&input, PollFlags::IN)];
+    let ready = poll(&mut inputs, Some(&Timespec { tv_sec: 0, tv_nsec: LOOK_MAX_NS }));
+    ready != Ok(0) && ready != Err(Errno::INTR)
+}

@@ -1,0 +1,103 @@
+//! What can be typed while the demo runs: a server is stopped, or started again, and the rest go on.
+
+use super::{Demo, State};
+
+/// What is typed, and what it does.
+pub(super) const HELP: &str = "\
+stop NAME     stops one server; the rest go on, and its clients find another
+start NAME    starts it again, empty; its neighbors tell it everything
+help, quit    this, and the end of it all (so is Ctrl-C)";
+
+/// What a line means.
+#[derive(Debug, PartialEq, Eq)]
+enum Command<'l> {
+    Stop(&'l str),
+    Start(&'l str),
+    Help,
+    Quit,
+    Unknown,
+}
+
+/// What became of a line.
+pub(super) enum Outcome {
+    /// This is to be shown.
+    Say(String),
+    /// A server has been started, which fills up now.
+    Started(usize, String),
+    /// The demo is to end.
+    Quit,
+}
+
+/// Reads a line; `None` if it is blank.
+fn read(line: &str) -> Option<Command<'_>> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let (first, name) = match words.as_slice() {
+        [] => return None,
+        [first] => (first, None),
+        [first, name] => (first, Some(*name)),
+        _ => return Some(Command::Unknown),
+    };
+    Some(match (first.to_ascii_lowercase().as_str(), name) {
+        ("stop", Some(name)) => Command::Stop(name),
+        ("start", Some(name)) => Command::Start(name),
+        ("help" | "?", None) => Command::Help,
+        ("quit" | "exit", None) => Command::Quit,
+        _ => Command::Unknown,
+    })
+}
+
+/// Does what a line says, as far as that does not take long. `None` if it is blank.
+pub(super) async fn obey(line: &str, demo: &mut Demo) -> Option<Outcome> {
+    let command = read(line)?;
+    let (Command::Stop(name) | Command::Start(name)) = command else {
+        return Some(match command {
+            Command::Quit => Outcome::Quit,
+            Command::Help => Outcome::Say(HELP.to_owned()),
+            _ => {
+                Outcome::Say("no such command; try `stop Riley`, `start Riley`, `help` or `quit`".to_owned())
+            }
+        });
+    };
+    let Some(index) = demo.index_of(name) else {
+        let names: Vec<&str> = demo.places().map(|(name, ..)| name).collect();
+        return Some(Outcome::Say(format!("no server of that name; there are {}", names.join(", "))));
+    };
+    let name = demo.config.servers[index].name.to_string();
+    Some(match command {
+        Command::Stop(_) if demo.stop_one(index) => Outcome::Say(format!("{name} is stopping")),
+        Command::Stop(_) => Outcome::Say(format!("{name} does not run; `start {name}` starts it")),
+        _ => start(index, name, demo).await,
+    })
+}
+
+async fn start(index: usize, name: String, demo: &mut Demo) -> Outcome {
+    match demo.states[index] {
+        State::Runs(_) => Outcome::Say(format!("{name} runs already; `stop {name}` stops it")),
+        State::Stops => Outcome::Say(format!("{name} is still stopping")),
+        State::Stopped => match demo.start_one(index).await {
+            Ok(()) => Outcome::Started(index, format!("{name} runs again, and knows nobody yet")),
+            Err(error) => Outcome::Say(format!("{name} did not start: {error:#}")),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_words_in_capitals_or_not() {
+        for (line, expected) in [
+            ("stop Riley", Some(Command::Stop("Riley"))),
+            (" START  riley \r\n", Some(Command::Start("riley"))),
+            ("help", Some(Command::Help)),
+            ("quit", Some(Command::Quit)),
+            ("stop", Some(Command::Unknown)),
+            ("stop Riley now", Some(Command::Unknown)),
+            ("WHATSAT kiwi 10 5", Some(Command::Unknown)),
+            (" \t", None),
+        ] {
+            assert_eq!(read(line), expected, "{line:?}");
+        }
+    }
+}

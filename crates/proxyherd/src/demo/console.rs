@@ -1,0 +1,167 @@
+//! Where the demo's words go, and where its commands come from.
+//!
+//! On a terminal there is a prompt in the last line, and what is said appears above it; the line editor sees to that, at
+//! any width. Elsewhere lines come and go plainly. Nobody waits for whoever does not read: a few lines are kept, and
+//! more are left out.
+
+use std::{
+    io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _},
+    sync::mpsc::{Receiver, SyncSender, sync_channel},
+    thread,
+    time::Duration,
+};
+
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr};
+use rustyline::{Config, DefaultEditor, ExternalPrinter, error::ReadlineError};
+use tokio::sync::mpsc;
+
+/// How many lines wait for whoever reads them. More are left out.
+const LINES_MAX: usize = 64;
+/// How many commands wait to be obeyed. More are read later.
+const COMMANDS_MAX: usize = 16;
+/// The longest command that is read, bytes. A longer one is read as several, none of which is known.
+const COMMAND_LEN_MAX: u64 = 1024;
+/// How long the last words may take to be printed.
+const LAST_WORDS_MAX: Duration = Duration::from_secs(1);
+const PROMPT: &str = "demo> ";
+
+/// What a person wants.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Typed {
+    Line(String),
+    /// Ctrl-C or Ctrl-D at the prompt.
+    End,
+}
+
+/// The demo's end of it.
+pub(super) struct Console {
+    lines: SyncSender<String>,
+    typed: mpsc::Receiver<Typed>,
+    printed: Receiver<()>,
+    terminal: Option<Terminal>,
+}
+
+/// How the terminal was before the prompt, and is again when this is dropped: the prompt may be in the middle of a line
+/// when the demo ends.
+struct Terminal(Termios);
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // A terminal that is gone needs nothing put back.
+        let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.0);
+    }
+}
+
+/// What prints a text, which ends in a newline, and says whether it could.
+type Print = Box<dyn FnMut(String) -> bool + Send>;
+
+impl Console {
+    /// Opens it: with a prompt where a person sits in front of it.
+    pub(super) fn open() -> io::Result<Console> {
+        let (commands, typed) = mpsc::channel(COMMANDS_MAX);
+        let (lines, to_print) = sync_channel(LINES_MAX);
+        let (is_printed, printed) = sync_channel(1);
+        let (terminal, print) = match prompt(&commands) {
+            Some((terminal, print)) => (Some(terminal), print),
+            None => {
+                if !is_in_background() {
+                    spawn("input", move || read_plainly(&commands))?;
+                }
+                let plain: Print = Box::new(|text| anstream::stdout().write_all(text.as_bytes()).is_ok());
+                (None, plain)
+            }
+        };
+        spawn("screen", move || {
+            print_all(&to_print, print);
+            // The demo may have ended without waiting.
+            let _ = is_printed.send(());
+        })?;
+        Ok(Console { lines, typed, printed, terminal })
+    }
+
+    /// Says something, unless whoever reads is far behind.
+    pub(super) fn say(&self, text: &str) {
+        let _ = self.lines.try_send(format!("{text}\n"));
+    }
+
+    /// What is typed next; never returns where nothing more can be typed.
+    pub(super) async fn typed(&mut self) -> Typed {
+        match self.typed.recv().await {
+            Some(typed) => typed,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Gives the terminal back, and waits a little until everything is said.
+    pub(super) fn close(self) {
+        let Console { lines, printed, terminal, .. } = self;
+        drop((terminal, lines));
+        let _ = printed.recv_timeout(LAST_WORDS_MAX);
+    }
+}
+
+fn print_all(lines: &Receiver<String>, mut print: Print) {
+    let mut is_read = true;
+    for text in lines {
+        // Nobody reads any more. The demo goes on; it may be asked over the network.
+        is_read = is_read && print(text);
+    }
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    thread::Builder::new().name(name.to_owned()).spawn(run).map(drop)
+}
+
+/// A prompt, if this is a terminal that can have one: how the terminal was, and what prints above the prompt.
+fn prompt(commands: &mpsc::Sender<Typed>) -> Option<(Terminal, Print)> {
+    if !io::stdin().is_terminal() || !io::stdout().is_terminal() || is_in_background() {
+        return None;
+    }
+    let terminal = Terminal(tcgetattr(io::stdin()).ok()?);
+    let config = Config::builder().auto_add_history(true).bracketed_paste(false).build();
+    let mut editor = DefaultEditor::with_config(config).ok()?;
+    let mut printer = editor.create_external_printer().ok()?;
+    let has_colors = anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never;
+    let commands = commands.clone();
+    spawn("prompt", move || {
+        loop {
+            let typed = match editor.readline(PROMPT) {
+                Ok(line) => Typed::Line(line),
+                Err(ReadlineError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => continue,
+                Err(_) => Typed::End,
+            };
+            let is_end = typed == Typed::End;
+            if commands.blocking_send(typed).is_err() || is_end {
+                return;
+            }
+        }
+    })
+    .ok()?;
+    let print = move |text: String| {
+        let text = if has_colors { text } else { anstream::adapter::strip_str(&text).to_string() };
+        printer.print(text).is_ok()
+    };
+    Some((terminal, Box::new(print)))
+}
+
+/// Reads commands, one a line. Where the input ends, the demo goes on.
+fn read_plainly(commands: &mpsc::Sender<Typed>) {
+    let mut input = io::stdin().lock();
+    loop {
+        let mut line = Vec::new();
+        match input.by_ref().take(COMMAND_LEN_MAX).read_until(b'\n', &mut line) {
+            Ok(1..) => {}
+            Ok(0) | Err(_) => return,
+        }
+        let line = String::from_utf8_lossy(&line).into_owned();
+        if commands.blocking_send(Typed::Line(line)).is_err() {
+            return;
+        }
+    }
+}
+
+/// Whether this runs behind a shell's prompt: who reads the terminal from there is stopped.
+fn is_in_background() -> bool {
+    io::stdin().is_terminal()
+        && tcgetpgrp(io::stdin()).is_ok_and(|foreground| foreground != rustix::process::getpgrp())
+}

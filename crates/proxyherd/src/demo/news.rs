@@ -1,0 +1,161 @@
+//! What happens in the demo, in words: who moved where, which server heard of it, and how many know by now.
+//!
+//! One client at a time, the one that has not been told of for longest; so whoever reports for the first time comes next.
+
+use std::collections::HashMap;
+
+use proxyherd_core::{
+    places::{Point, Query},
+    types::{Body, Kind, Origin},
+};
+
+use super::walker;
+use crate::{
+    clock,
+    escape::shown,
+    herd::Herd,
+    provider::{Embedded, Provider as _},
+};
+
+/// How far away a place may be that a client is said to be near, meters.
+const NEAR_M: f64 = 50_000.0;
+/// Shorter moves are not told: a person who looks for a while should see somebody move.
+const MOVE_MIN_M: f64 = 1.0;
+/// While so many looks nothing is told: the demo's clients set out.
+const SILENT_LOOKS: u64 = 2;
+/// What was told of so many clients is always remembered.
+const TOLD_MIN: u64 = 1000;
+
+/// What was told of each client.
+#[derive(Default)]
+pub(super) struct News {
+    told: HashMap<Vec<u8>, Told>,
+    turn: u64,
+    /// How often somebody has looked.
+    looks: u64,
+}
+
+#[derive(Clone, Copy)]
+struct Told {
+    at: (f64, f64),
+    turn: u64,
+}
+
+/// A client as one server knows it.
+#[derive(Debug)]
+struct Seen {
+    client: Vec<u8>,
+    at: (f64, f64),
+    origin: Origin,
+    seq: u64,
+}
+
+impl News {
+    /// A sentence about somebody who has moved or is new, as the first of these servers knows it; `None` where nobody
+    /// has moved.
+    pub(super) fn next(&mut self, herds: &[&Herd]) -> Option<String> {
+        self.looks += 1;
+        if self.looks <= SILENT_LOOKS {
+            self.remember_all(herds.first()?);
+            return None;
+        }
+        let seen = self.choose(herds.first()?)?;
+        let know = herds.iter().filter(|herd| seen.is_known_to(herd)).count();
+        let before = self.told.get(&seen.client).map(|told| told.at);
+        // Who is forgotten by the herd need not be remembered here for ever.
+        if self.told.len() as u64 > TOLD_MIN + 2 * herds.first()?.map().len() {
+            self.told.clear();
+        }
+        self.turn += 1;
+        self.told.insert(seen.client.clone(), Told { at: seen.at, turn: self.turn });
+        let client = shown(&seen.client);
+        let moved = before.map_or("is".to_owned(), |before| format!("moved {}", way(before, seen.at)));
+        let near = place_near(seen.at).map_or(String::new(), |place| format!(" near {place}"));
+        let server = &seen.origin.server;
+        Some(format!("{client} {moved}{near}, told {server}; {know} of {} servers know", herds.len()))
+    }
+
+    /// Remembers where everybody sets out, so that what is told of them is how far they have come.
+    fn remember_all(&mut self, herd: &Herd) {
+        herd.map().for_each(|held| {
+            if let Body::Location { coordinates, .. } = held.record.body {
+                let at = (coordinates.latitude().degrees(), coordinates.longitude().degrees());
+                self.told.insert(held.record.key.to_vec(), Told { at, turn: 0 });
+            }
+        });
+    }
+
+    /// Of those who have moved since they were last told of, the one for whom that is longest ago.
+    fn choose(&mut self, herd: &Herd) -> Option<Seen> {
+        let mut chosen: Option<(Option<u64>, Seen)> = None;
+        herd.map().for_each(|held| {
+            let Body::Location { coordinates, .. } = held.record.body else { return };
+            let at = (coordinates.latitude().degrees(), coordinates.longitude().degrees());
+            let told = self.told.get(held.record.key);
+            let moved_m = told.map(|told| walker::meters(told.at, at)).map(|(north, east)| north.hypot(east));
+            if moved_m.is_some_and(|moved_m| moved_m < MOVE_MIN_M) {
+                return;
+            }
+            let turn = told.map(|told| told.turn);
+            if chosen.as_ref().is_none_or(|(before, _)| turn < *before) {
+                let (client, origin) = (held.record.key.to_vec(), held.origin.clone());
+                chosen = Some((turn, Seen { client, at, origin, seq: held.seq }));
+            }
+        });
+        chosen.map(|(_, seen)| seen)
+    }
+}
+
+impl Seen {
+    /// Whether `herd` has this very report.
+    fn is_known_to(&self, herd: &Herd) -> bool {
+        let is_same = |origin: &Origin, seq: u64| *origin == self.origin && seq == self.seq;
+        let found = herd
+            .map()
+            .find(clock::now_ns(), Kind::CLIENT, &self.client, |held| is_same(held.origin, held.seq));
+        found.unwrap_or(false)
+    }
+}
+
+/// How far, and in which direction.
+fn way(from: (f64, f64), to: (f64, f64)) -> String {
+    const DIRECTIONS: [&str; 8] = ["N", "NE", "E", "SE", "S", "SW", "W", "NW"];
+    let (north, east) = walker::meters(from, to);
+    let eighth = (east.atan2(north).to_degrees() / 45.0).round() as i64;
+    let direction = DIRECTIONS[eighth.rem_euclid(8) as usize];
+    match north.hypot(east) {
+        meters if meters < 1_000.0 => format!("{meters:.0} m {direction}"),
+        meters => format!("{:.1} km {direction}", meters / 1_000.0),
+    }
+}
+
+fn place_near((latitude, longitude): (f64, f64)) -> Option<String> {
+    let query = Query::within(Point::new(latitude, longitude)?, NEAR_M)?;
+    let answer = Embedded.nearby_now(&query, 1)?;
+    Some(answer.places.first()?.name.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_way_has_its_length_and_direction() {
+        let (latitude, longitude) = walker::CENTRE;
+        for (to, expected) in [
+            ((latitude + 0.001, longitude), "111 m N"),
+            ((latitude, longitude + 0.001), "92 m E"),
+            ((latitude - 0.001, longitude - 0.0012), "157 m SW"),
+            ((latitude, longitude - 0.1), "9.2 km W"),
+            ((latitude + 0.001, longitude - 0.0012), "157 m NW"),
+        ] {
+            assert_eq!(way(walker::CENTRE, to), expected);
+        }
+    }
+
+    #[test]
+    fn the_nearest_place_is_named() {
+        assert_eq!(place_near(walker::CENTRE).as_deref(), Some("Bel Air"));
+        assert_eq!(place_near((-48.876667, -123.393333)), None);
+    }
+}
