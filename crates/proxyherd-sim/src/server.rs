@@ -114,6 +114,7 @@ impl Life {
             max_clients: u64::MAX,
             client_ttl_ns: settings.client_ttl,
             client_interval_ns: 0,
+            clock_offset_max_ns: CLOCK_OFFSET_MAX_NS,
             rules: settings.rules,
         });
         let link = |dials| Link { dials, backoff: Backoff::default(), up: None };
