@@ -126,6 +126,11 @@ impl Shard {
         }
         if let Some(outbox) = &mut self.outboxes[from.index()] {
             outbox.tell(place, covered);
+            if let Some(withheld) = &mut outbox.withheld {
+                let held = withheld.entry(origin.clone()).or_default();
+                *held = covered.max(*held);
+                return Wake::default();
+            }
         }
         if place == ME || !self.origins.cover(place, covered) {
             return Wake::default();
