@@ -55,8 +55,6 @@ impl Shard {
     pub fn feed(&mut self, link: LinkId, is_fed: bool) {
         if let Some(outbox) = &mut self.outboxes[link.index()] {
             outbox.is_fed = is_fed;
-            // All that is lacking is asked for again.
-            outbox.withheld = None;
             (outbox.promised_age, outbox.patience) = (0, 0);
             outbox.promised.clear();
             outbox.promised_next.clear();
@@ -98,7 +96,6 @@ impl Shard {
             self.send_covered(&mut outbox, news, encoder, Encoder::ihave);
         }
         if self.is_overdue(&mut outbox) {
-            outbox.withheld = None;
             self.write_graft(encoder, true);
         }
         self.outboxes[link.index()] = Some(outbox);
