@@ -26,6 +26,8 @@ pub(super) struct Outbox {
     told: Vec<u64>,
     /// By which index the link knows each origin (by place).
     wire_index: Vec<u16>,
+    /// Whether the neighbor is to be asked, with the next heartbeat, for all that is above this server's vector.
+    pub(super) asks_again: bool,
     /// Whether what is queued was asked for once, by a neighbour that is told nothing of changes.
     pub(super) is_once: bool,
     /// Whether the neighbour tells of changes here, and so has nothing to promise.
@@ -70,6 +72,7 @@ impl Outbox {
             received: self.received,
             missed: self.missed,
             withheld: self.withheld,
+            asks_again: self.asks_again,
             check_pause: self.check_pause,
             is_fed: self.is_fed,
             promised: self.promised,
