@@ -11,7 +11,7 @@
 //! four a step, and only branches whose sums differ are looked into. The sums below the root are made when they are
 //! asked for, by a look at the whole shard, so that they cost nothing while all is well.
 
-use super::{LinkId, Outbox, Shard, Wake, origins::ME, roots::Weight};
+use super::{LinkId, Outbox, Shard, Wake, roots::Weight};
 use crate::{
     codec::{
         check::{Branches, Check, DEPTH_MAX, FAN_OUT, Leaves, Level},
@@ -48,20 +48,21 @@ impl Shard {
 
     /// Holds what a neighbour holds against what this server holds. Says whether they differ; then the repair begins.
     pub fn check(&mut self, link: LinkId, now_ns: u64, check: &Check) -> (bool, Wake) {
-        let Some(outbox) = self.outbox_if_quiet(link) else { return (false, Wake::default()) };
+        let nothing = (false, Wake::default());
+        let Some(outbox) = self.outbox_if_quiet(link) else { return nothing };
         let is_comparable = outbox.sent == check.received
             && now_ns < check.from_ns
             && check.client_ttl_ns == self.settings.client_ttl_ns.unwrap_or(0);
         let differs = is_comparable && self.roots.from(check.from_ns) != check.root;
         self.is_caught_up |= is_comparable && !differs;
-        let nothing = (false, if is_comparable && !differs { self.make_good(link) } else { Wake::default() });
+        let wake = if is_comparable && !differs { self.miss_nothing(link) } else { Wake::default() };
         let outbox = self.outbox(link);
         if outbox.check_pause > 0 {
             outbox.check_pause -= 1;
-            return nothing;
+            return (false, wake);
         }
         if !differs {
-            return nothing;
+            return (false, wake);
         }
         outbox.check_pause = CHECK_PAUSE;
         let level = Level { shard: check.shard, depth: 0, from_ns: check.from_ns };
@@ -71,17 +72,14 @@ impl Shard {
         (is_alarm, self.ready(link.bit()))
     }
 
-    /// Both hold the same: what was not merged here is not held there any more either, or has been merged since.
-    fn make_good(&mut self, link: LinkId) -> Wake {
-        let outbox = self.outbox(link);
-        outbox.received += std::mem::take(&mut outbox.missed);
-        let Some(withheld) = outbox.withheld.take() else { return Wake::default() };
-        for (origin, covered) in withheld {
-            if let Some(place) = self.origins.place_of(&origin).filter(|&place| place != ME) {
-                self.origins.cover(place, covered);
-            }
+    /// The neighbor holds the same: what was not merged here is not held there any more either, or has been merged since.
+    /// So what its markers have covered since is covered here.
+    fn miss_nothing(&mut self, link: LinkId) -> Wake {
+        let mut is_news = false;
+        for (place, covered) in self.outbox(link).undefer() {
+            is_news |= self.origins.cover(place, covered);
         }
-        self.ready(self.up & !link.bit())
+        if is_news { self.ready(self.up & !link.bit()) } else { Wake::default() }
     }
 
     /// The neighbour tells of branches that may differ: looks into those that do, and lets both ends send what is in

@@ -332,10 +332,6 @@ impl Shard {
         if let Some(outbox) = &mut self.outboxes[from.index()] {
             outbox.received -= 1;
             outbox.missed += 1;
-            if matches!(what, Nonsense::Receipt | Nonsense::Incarnation) {
-                // It is merged once this server's clock has come so far. Until then nothing that is said to be covered is.
-                outbox.withheld.get_or_insert_default();
-            }
         }
         (Offered::Refused, Wake::default())
     }

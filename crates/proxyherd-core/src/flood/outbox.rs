@@ -46,9 +46,10 @@ pub(super) struct Outbox {
     pub(super) received: u64,
     /// Records that came since the link came up and are not among those received, because they were not merged.
     pub(super) missed: u64,
-    /// While a record of the neighbor's is lacking here that may be merged later: what its markers have said is covered.
-    /// It is covered here once both hold the same.
-    pub(super) withheld: Option<BTreeMap<Origin, u64>>,
+    /// What markers covered (by place) since something was missed: it may be what they covered.
+    deferred: BTreeMap<u16, u64>,
+    /// Whether something that the neighbor has told may be missed here, because this server has given it up since.
+    pub(super) is_lacking: bool,
     /// Branches of which the neighbour is to be told the children's sums, and those whose records are queued.
     pub(super) branches: Option<(Level, Vec<u64>)>,
     pub(super) leaves: Option<(Level, Vec<u64>)>,
@@ -71,7 +72,8 @@ impl Outbox {
             sent: self.sent,
             received: self.received,
             missed: self.missed,
-            withheld: self.withheld,
+            deferred: self.deferred,
+            is_lacking: self.is_lacking,
             asks_again: self.asks_again,
             check_pause: self.check_pause,
             is_fed: self.is_fed,
@@ -147,6 +149,23 @@ impl Outbox {
         is_news
     }
 
+    /// Notes that a marker covers the origin at `place`, where something was missed; says whether that is so.
+    pub(super) fn defer(&mut self, place: u16, covered: u64) -> bool {
+        let is_lacking = self.is_lacking || self.missed > 0;
+        if is_lacking {
+            let deferred = self.deferred.entry(place).or_default();
+            *deferred = covered.max(*deferred);
+        }
+        is_lacking
+    }
+
+    /// Nothing is missed any more: says what markers have covered meanwhile.
+    pub(super) fn undefer(&mut self) -> BTreeMap<u16, u64> {
+        self.is_lacking = false;
+        self.received += std::mem::take(&mut self.missed);
+        std::mem::take(&mut self.deferred)
+    }
+
     /// Whatever the neighbour was told to be covered is to be told again.
     pub(super) fn untell(&mut self) {
         self.told.fill(0);
@@ -161,6 +180,7 @@ impl Outbox {
     pub(super) fn forget(&mut self, place: u16) {
         *entry(&mut self.told, place, 0) = 0;
         *self.wire_index(place) = UNNAMED;
+        self.deferred.remove(&place);
         if let Some(marker) = &mut self.marker {
             marker.retain(|(at, _)| *at != place);
         }
@@ -192,7 +212,6 @@ mod tests {
             sent: 5,
             received: 6,
             missed: 8,
-            withheld: Some(BTreeMap::new()),
             check_pause: 7,
             is_once: true,
             is_ready: true,
@@ -204,7 +223,7 @@ mod tests {
         assert!(
             renewed.is_empty() && !renewed.is_once && !renewed.is_ready && renewed.told().next().is_none()
         );
-        assert!(renewed.is_fed && renewed.withheld.is_some());
+        assert!(renewed.is_fed);
         assert_eq!((renewed.promised.len(), renewed.promised_next.len()), (1, 1));
         assert_eq!((renewed.promised_age, renewed.patience), (3, 4));
         assert_eq!((renewed.sent, renewed.received, renewed.check_pause, renewed.missed), (5, 6, 7, 8));

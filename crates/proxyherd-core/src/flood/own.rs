@@ -245,8 +245,7 @@ impl Shard {
         self.own.forgot();
         self.origins.uncover_others();
         for outbox in self.outboxes.iter_mut().flatten() {
-            outbox.withheld.get_or_insert_default();
-            outbox.asks_again = true;
+            (outbox.is_lacking, outbox.asks_again) = (true, true);
         }
     }
 

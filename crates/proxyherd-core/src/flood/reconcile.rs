@@ -126,9 +126,8 @@ impl Shard {
         }
         if let Some(outbox) = &mut self.outboxes[from.index()] {
             outbox.tell(place, covered);
-            if let Some(withheld) = &mut outbox.withheld {
-                let held = withheld.entry(origin.clone()).or_default();
-                *held = covered.max(*held);
+            // Among what is covered there may be what was not merged here.
+            if outbox.defer(place, covered) {
                 return Wake::default();
             }
         }
