@@ -332,7 +332,7 @@ impl Known<'_> {
 
     /// What servers say of their links, in their names; now and then of so many servers that they fill a table.
     fn states(&self, rng: &mut Rng) -> Vec<Saying> {
-        let count = if rng.chance(10) && self.bandwidth >= 200_000 { INVENTED_SERVERS } else { 1 };
+        let count = if rng.chance(2) && self.bandwidth >= 200_000 { INVENTED_SERVERS } else { 1 };
         (0..count).map(|number| Saying::State(self.state(rng, (count > 1).then_some(number)))).collect()
     }
 
@@ -396,7 +396,8 @@ impl Known<'_> {
             let record = told(rng, &origin, Kind::CLIENT, &key, self.now_ns, self.now_ns, None);
             Saying::Record(origin, 1, record)
         };
-        let count = (self.bandwidth / 4000).clamp(5, 300) as usize;
+        let most = if rng.chance(50) { 300 } else { 5 };
+        let count = (self.bandwidth / 4000).clamp(5, most) as usize;
         keys.skip(skipped).take(count).map(life).collect()
     }
 
