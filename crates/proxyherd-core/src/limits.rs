@@ -59,11 +59,16 @@ pub const BATCH_LEN_MAX: usize = 64;
 pub const LINKS_MAX: usize = 32;
 /// Most servers of a herd. The configuration refuses more.
 pub const SERVERS_MAX: usize = 256;
-/// Most servers of which it is remembered what their links are, those among them that have just left the herd. One more
-/// is no part of the spanning tree: it asks its neighbours for what it lacks.
-pub const TREE_SERVERS_MAX: usize = 2 * SERVERS_MAX;
-/// At so many looks in a row a server that has left the herd must be out of reach to be forgotten by the tree.
+/// Most servers that are no members of the herd of which a server remembers what their links are: those that have just
+/// left, or are in other servers' configuration already. One more is no part of the spanning tree: it asks its
+/// neighbors for what it lacks.
+pub const TREE_STRANGERS_MAX: usize = SERVERS_MAX;
+/// Consecutive looks that find no place for a state before the tree forgets it.
 pub const TREE_LOST_LOOKS: u8 = 5;
+/// After so many looks a server says again which of its links are up, with a stamp of at least its clock.
+pub const TREE_SAY_LOOKS: u8 = 30;
+/// How often the states of other servers may change the tree between two looks. One change more waits for the next.
+pub const TREE_COMPUTES: u8 = 64;
 /// At so many looks another process must have spoken in this server's name to be taken for alive: what one that has
 /// ended left behind is heard once or twice.
 pub const TREE_NAMESAKE_LOOKS: u8 = 5;

@@ -30,11 +30,13 @@ pub enum Broken {
     MarkWhatWasCleared,
     /// When a link is told of changes again, what the neighbour has missed is not sent.
     SkipTheResend,
+    /// What a neighbor says of any server's links is believed, however far its stamp is ahead of all clocks.
+    BelieveStates,
 }
 
 impl Rules {
     /// Whether just this rule is broken.
-    pub(super) fn breaks(self, rule: Broken) -> bool {
+    pub(crate) fn breaks(self, rule: Broken) -> bool {
         self.broken == Some(rule)
     }
 }

@@ -126,7 +126,7 @@ impl Map {
             records: AtomicU64::new(0),
             root_mismatches: AtomicU64::new(0),
             caught_up: AtomicU32::new(0),
-            tree: Mutex::new(Tree::new(settings.me.clone())),
+            tree: Mutex::new(Tree::new(settings.me.clone(), settings.rules)),
             max_clients: settings.max_clients,
             client_ttl_ns: settings.client_ttl_ns.unwrap_or(0),
             me: settings.me,

@@ -1,10 +1,11 @@
 //! Rounds: trouble, then peace, in which every part of the herd has to agree.
 
-use proxyherd_core::map::Map;
+use proxyherd_core::{map::Map, types::ServerName};
 
 use super::{AUDIT_INTERVAL, Event, Server, World};
 use crate::{
     outcome::Symptom,
+    scenario::Scenario,
     timeline::{MILLISECOND, Nanos, SECOND},
 };
 
@@ -55,9 +56,12 @@ impl World {
 
     /// Servers look at the tree, and for what has expired, a few slots at a time.
     pub(super) fn sweep(&mut self) {
+        let name = |server| ServerName::new(&Scenario::name(server)).expect("names of servers are plain");
+        let members: Vec<_> = (0..self.servers.len()).map(name).collect();
         for server in 0..self.servers.len() {
             if self.servers[server].paused_until <= self.now {
-                self.with(server, |life, out| life.wake(life.map.look_at_tree(|_| true), out));
+                let clock_ns = self.clock_ns(server);
+                self.with(server, |life, out| life.look_at_tree(clock_ns, &members, out));
             }
         }
         if self.scenario.client_ttl.is_some() {
