@@ -111,7 +111,8 @@ pub const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(200);
 pub const CLOCK_OFFSET_WARN_NS: u64 = 1_000_000_000;
 /// Of how many shards a heartbeat says what is held; all have their turn.
 pub const CHECKS_PER_HEARTBEAT: usize = 4;
-/// What expires within this time from now is not compared when neighbours check what they hold, nanoseconds.
+/// What expires within this time from now, by the clock that is ahead, is not compared when neighbors check what they
+/// hold, nanoseconds.
 pub const CHECK_MARGIN_NS: u64 = 2_000_000_000;
 /// So many checks of a shard are left out after one that found a difference, to give the repair time.
 pub const CHECK_PAUSE: u8 = 4;
