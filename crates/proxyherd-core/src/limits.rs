@@ -83,6 +83,13 @@ pub const ORIGINS_MAX: usize = u16::MAX as usize - 1;
 /// Most records in one shard. Past it new clients are refused; a neighbour's record that finds no room closes
 /// its link.
 pub const SHARD_RECORDS_MAX: usize = 1 << 28;
+/// Most bytes of the places budgets' accounts in one server. Where there is no room for all, the newest are kept.
+pub const BUDGET_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Most bytes of records of kinds that this version does not know in one server, all such kinds together. Where there is
+/// no room for all, the newest are kept.
+pub const UNKNOWN_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// What one record counts against such a bound beside its key and data, bytes.
+pub const RECORD_BYTES: usize = 128;
 
 /// Longest frame body on a link, bytes. A longer one closes the link.
 pub const FRAME_BODY_LEN_MAX: usize = u16::MAX as usize;
