@@ -8,6 +8,8 @@ use crate::{
     timeline::{MILLISECOND, Nanos, SECOND},
 };
 
+/// A server that is restored from a younger snapshot cannot know it.
+const SNAPSHOT_AGE_MIN: Nanos = 31 * SECOND;
 /// How long a member is bad at most.
 const LIE_MAX: Nanos = 20 * SECOND;
 /// A year.
@@ -67,12 +69,12 @@ pub(crate) enum Fault {
         /// Whether it stays away as long as it can.
         stays_away: bool,
     },
-    /// A server starts again as it was in the middle of its life, as a virtual machine does from a snapshot.
+    /// A server goes on as it was earlier in its life, as a virtual machine does from a snapshot.
     Restore {
         /// Which.
         server: usize,
-        /// Of a thousand of its updates it still has so many.
-        kept_per_mille: u64,
+        /// How long ago that was.
+        ago: Nanos,
     },
     /// A server's clock is put forward or back, and is right again after `length`.
     Jump {
@@ -170,7 +172,7 @@ impl Faults {
     fn lie(&mut self) -> Fault {
         let server = self.rng.index(self.servers);
         if self.rng.chance(150) {
-            return Fault::Restore { server, kept_per_mille: self.rng.below(1000) };
+            return Fault::Restore { server, ago: self.rng.between(SNAPSHOT_AGE_MIN, 2 * SNAPSHOT_AGE_MIN) };
         }
         let (manner, stays_away) = (Manner::draw(&mut self.rng), self.rng.chance(300));
         Fault::Lie { server, manner, length: self.rng.between(SECOND, LIE_MAX), stays_away }

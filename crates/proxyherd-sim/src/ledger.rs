@@ -20,6 +20,9 @@ use crate::{
     trace::Trace,
 };
 
+/// Most updates that a server says by itself and overtakes itself at one moment.
+const OVERTAKEN_MAX: usize = 10_000;
+
 /// What a record is about.
 pub(crate) type Key = (Kind, Box<[u8]>);
 
@@ -172,8 +175,9 @@ impl Taken {
     }
 }
 
-/// The updates of one origin in one shard; the first has sequence 1.
-type Stream = Vec<Taken>;
+/// The updates of one origin in one shard; the first has sequence 1. `None`: one that its server took by itself and
+/// overtook itself, before anybody could see it.
+type Stream = Vec<Option<Taken>>;
 
 /// The book.
 #[derive(Debug, Default)]
@@ -182,14 +186,14 @@ pub(crate) struct Ledger {
     streams: Vec<[Stream; SHARDS]>,
     /// All keys ever taken are at most so long together, records and all: what a map may have to carry.
     bytes: HashMap<Key, u64>,
+    /// All that was taken or told of each key, whoever did it.
+    contents: HashMap<Key, Vec<Taken>>,
     lies: Lies,
 }
 
 /// What bad members told, and what else the book cannot have in order.
 #[derive(Debug, Default)]
 struct Lies {
-    /// Records that may be met, though no server took them with this sequence.
-    told: HashMap<(Origin, u64), Vec<Taken>>,
     by_key: HashMap<Key, Vec<Taken>>,
     /// Origins of which markers were invented, and the shards, one bit each: for these I1 promises nothing.
     covered: HashMap<Origin, u32>,
@@ -203,7 +207,7 @@ impl Ledger {
     /// Enters an update that its server has just taken; fails where its sequence is not the next.
     pub(crate) fn enter(&mut self, held: Held<'_>) -> Result<(), String> {
         if self.lies.restored.contains(held.origin) {
-            self.note_told(held.origin, held.seq, Taken::from(held));
+            self.note(&Taken::from(held));
             return Ok(());
         }
         let origin = self.origins.len();
@@ -212,18 +216,34 @@ impl Ledger {
             self.streams.push(Default::default());
         }
         let taken = Taken::from(held);
-        self.note_len(&taken);
+        self.note(&taken);
         let stream = &mut self.streams[origin][shard_index(held.record.key)];
-        stream.push(taken);
+        stream.push(Some(taken));
         if held.seq == stream.len() as u64 {
             return Ok(());
         }
         Err(format!("{:?} took update {} as its {}", held.origin, stream.len(), held.seq))
     }
 
-    fn note_len(&mut self, taken: &Taken) {
+    /// Enters an update that a server has said by itself. There it may have overtaken others of the moment before.
+    pub(crate) fn enter_later(&mut self, held: Held<'_>) -> Result<(), String> {
+        let shard = shard_index(held.record.key);
+        if let Some(&origin) = self.origins.get(held.origin) {
+            let stream = &mut self.streams[origin][shard];
+            let overtaken = (held.seq as usize).saturating_sub(1).min(stream.len() + OVERTAKEN_MAX);
+            stream.resize(overtaken.max(stream.len()), None);
+        } else if held.seq > 1 {
+            self.origins.insert(held.origin.clone(), self.streams.len());
+            self.streams.push(Default::default());
+            return self.enter_later(held);
+        }
+        self.enter(held)
+    }
+
+    fn note(&mut self, taken: &Taken) {
         let longest = self.bytes.entry(taken.key.clone()).or_default();
         *longest = taken.len().max(*longest);
+        self.contents.entry(taken.key.clone()).or_default().push(taken.clone());
     }
 
     /// By which number the book knows an origin.
@@ -237,7 +257,7 @@ impl Ledger {
     }
 
     /// The updates of an origin in a shard.
-    pub(crate) fn stream(&self, origin: usize, shard: usize) -> &[Taken] {
+    pub(crate) fn stream(&self, origin: usize, shard: usize) -> &[Option<Taken>] {
         &self.streams[origin][shard]
     }
 
@@ -246,17 +266,16 @@ impl Ledger {
         self.origin(origin).map_or(0, |origin| self.stream(origin, shard).len() as u64)
     }
 
-    /// Whether what is held is an update that was taken, or was told by a bad member, in every byte.
+    /// Whether what is held is an update that was taken, in every byte; or, in a shard of which a bad member told
+    /// anything, has the content of one that was taken or told.
     pub(crate) fn knows(&self, held: Held<'_>) -> bool {
+        let (shard, record) = (shard_index(held.record.key), Taken::from(held));
         let taken = self.origin(held.origin).and_then(|origin| {
             let at = (held.seq as usize).wrapping_sub(1);
-            self.stream(origin, shard_index(held.record.key)).get(at)
+            self.stream(origin, shard).get(at)?.as_ref()
         });
-        let is_told = || {
-            let told = self.lies.told.get(&(held.origin.clone(), held.seq));
-            told.is_some_and(|told| told.contains(&Taken::from(held)))
-        };
-        taken.is_some_and(|taken| *taken == Taken::from(held)) || is_told()
+        let is_content = || self.contents.get(&record.key).is_some_and(|contents| contents.contains(&record));
+        taken.is_some_and(|taken| *taken == record) || self.is_lied_about(shard) && is_content()
     }
 
     /// How many keys were ever taken or told.
@@ -273,15 +292,10 @@ impl Ledger {
 /// What is not as it should be.
 impl Ledger {
     /// A bad member tells a record.
-    pub(crate) fn tell(&mut self, origin: &Origin, seq: u64, record: &Taken) {
-        self.note_told(origin, seq, record.clone());
-        self.lies.by_key.entry(record.key.clone()).or_default().push(record.clone());
-    }
-
-    fn note_told(&mut self, origin: &Origin, seq: u64, record: Taken) {
-        self.note_len(&record);
+    pub(crate) fn tell(&mut self, record: &Taken) {
+        self.note(record);
         self.lies.shards |= 1 << shard_index(&record.key.1);
-        self.lies.told.entry((origin.clone(), seq)).or_default().push(record);
+        self.lies.by_key.entry(record.key.clone()).or_default().push(record.clone());
     }
 
     /// A bad member tells how far an origin is covered in a shard.

@@ -235,10 +235,15 @@ impl Known<'_> {
         let past = self.ledger.origins().count();
         match rng.below(4) {
             0 if past > 0 => self.ledger.origins().nth(rng.index(past)).expect("it is counted").clone(),
-            1 => Origin { server: self.name(rng), incarnation: rng.bits() },
+            1 => Origin { server: self.name(rng), incarnation: self.incarnation(rng) },
             2 => Origin { server: invented(rng), incarnation: rng.below(3) },
             _ => self.current[rng.index(self.current.len())].clone(),
         }
+    }
+
+    /// A life that may have been; rarely one of years to come.
+    fn incarnation(&self, rng: &mut Rng) -> u64 {
+        if rng.chance(100) { rng.bits() } else { rng.below(self.now_ns) }
     }
 
     fn name(&self, rng: &mut Rng) -> ServerName {
@@ -391,13 +396,13 @@ impl Known<'_> {
         let keys = (0..).map(|number| format!("life-{number}").into_bytes());
         let keys = keys.filter(|key| shard_index(key) == shard);
         let skipped = rng.index(400);
+        let most = if rng.chance(50) { 300 } else { 5 };
+        let count = (self.bandwidth / 4000).clamp(5, most) as usize;
         let life = |key: Vec<u8>| {
-            let origin = Origin { server: server.clone(), incarnation: rng.bits() };
+            let origin = Origin { server: server.clone(), incarnation: self.incarnation(rng) };
             let record = told(rng, &origin, Kind::CLIENT, &key, self.now_ns, self.now_ns, None);
             Saying::Record(origin, 1, record)
         };
-        let most = if rng.chance(50) { 300 } else { 5 };
-        let count = (self.bandwidth / 4000).clamp(5, most) as usize;
         keys.skip(skipped).take(count).map(life).collect()
     }
 

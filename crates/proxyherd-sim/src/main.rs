@@ -83,6 +83,16 @@ enum BadRule {
     MarkWhatWasCleared,
     /// A link that is told of changes again is not sent what it has missed
     SkipTheResend,
+    /// A server does not contradict what others tell as its own
+    CloseOnLies,
+    /// A record is merged however far in the future it was received
+    TrustReceipts,
+    /// What has expired by the clock of the server that carries it is not passed on
+    CarryByOwnRule,
+    /// What is said of any server's links is believed, however far its stamp is ahead
+    BelieveStates,
+    /// One server's name may have any number of incarnations
+    OriginsUnbounded,
 }
 
 impl BadRule {
@@ -97,6 +107,11 @@ impl BadRule {
             BadRule::LoseSome => Broken::LoseSome,
             BadRule::MarkWhatWasCleared => Broken::MarkWhatWasCleared,
             BadRule::SkipTheResend => Broken::SkipTheResend,
+            BadRule::CloseOnLies => Broken::CloseOnLies,
+            BadRule::TrustReceipts => Broken::TrustReceipts,
+            BadRule::CarryByOwnRule => Broken::CarryByOwnRule,
+            BadRule::BelieveStates => Broken::BelieveStates,
+            BadRule::OriginsUnbounded => Broken::OriginsUnbounded,
         }
     }
 }

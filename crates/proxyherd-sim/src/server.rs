@@ -302,6 +302,11 @@ impl Life {
         out.push(Action::Up(place));
     }
 
+    /// One look at the tree; `members` are the herd's servers.
+    pub(crate) fn look_at_tree(&self, clock_ns: u64, members: &[ServerName], out: &mut Vec<Action>) {
+        self.wake(self.map.look_at_tree(clock_ns, CLOCK_OFFSET_MAX_NS, members), out);
+    }
+
     /// Hands a wake to the writers. A link that is down has none: its wake is lost, as it may be for a server.
     pub(crate) fn wake(&self, wake: Wake, out: &mut Vec<Action>) {
         out.extend(wake.links().filter_map(|link| self.links[link.index()].up).map(Action::Flush));

@@ -25,6 +25,7 @@ mod links;
 mod origins;
 mod outbox;
 mod reconcile;
+mod room;
 mod roots;
 mod rules;
 
@@ -32,10 +33,12 @@ use self::{
     links::bits,
     origins::{ME, Origins},
     outbox::Outbox,
+    room::Room,
     roots::Roots,
 };
 pub use self::{
     links::{LinkId, Wake},
+    room::{Class, Usage},
     rules::{Broken, Rules},
 };
 use crate::{
@@ -55,7 +58,7 @@ pub enum Offered {
     Updated,
     /// What is held is at least as new: nothing changed.
     Stale,
-    /// There is no room for another key: nothing changed.
+    /// There is no room for it. Of a kind that is bounded by bytes, what is held is newer; of any other, nothing changed.
     Full,
     /// It came too soon after the client's last report here: nothing changed.
     TooSoon,
@@ -87,6 +90,7 @@ pub struct Shard {
     store: Store,
     origins: Origins,
     roots: Roots,
+    room: Room,
     outboxes: [Option<Box<Outbox>>; LINKS_MAX],
     /// The links that are told of changes.
     up: LinkMask,
@@ -110,6 +114,7 @@ impl Shard {
             store: Store::new(settings.seed),
             origins: Origins::new(settings.me.clone()),
             roots: Roots::default(),
+            room: Room::default(),
             outboxes: [const { None }; LINKS_MAX],
             up: 0,
             resume_at: [SlotId(0); LINKS_MAX],
@@ -315,7 +320,7 @@ impl Shard {
         Taken { place, seq, from }: Taken,
     ) -> (Offered, Wake) {
         if let Some(id) = held {
-            self.roots.remove(self.weight(self.store.slot(id), hash));
+            self.discount(id, hash);
         }
         // A key that is held is not refused.
         let Ok(id) = self.store.place(held, record) else { return (Offered::Full, Wake::default()) };
@@ -329,7 +334,10 @@ impl Shard {
                 self.leave(overtaken);
             }
         }
-        self.roots.add(self.weight(self.store.slot(id), hash));
+        self.count(id, hash);
+        if !self.make_room(record.kind, id) {
+            return (Offered::Full, Wake::default());
+        }
         if place == ME {
             self.origins.cover(ME, seq);
         }
@@ -432,16 +440,22 @@ impl Shard {
         for id in (self.swept..end).map(|at| SlotId(at as u32)) {
             let slot = self.store.slot(id);
             if slot.is_live() && self.is_expired(now_ns, &slot.record()) {
-                let place = slot.origin;
-                self.roots.remove(self.weight(slot, KeyHash::of(slot.record().key)));
-                self.store.remove(id);
-                self.leave(place);
+                self.remove(id);
                 removed += 1;
             }
         }
         let is_round = end == self.store.slots_used();
         self.swept = if is_round { 0 } else { end };
         (removed, is_round)
+    }
+
+    /// Forgets the record in a slot.
+    fn remove(&mut self, id: SlotId) {
+        let slot = self.store.slot(id);
+        let (place, hash) = (slot.origin, KeyHash::of(slot.record().key));
+        self.discount(id, hash);
+        self.store.remove(id);
+        self.leave(place);
     }
 }
 

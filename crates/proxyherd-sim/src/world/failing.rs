@@ -73,7 +73,7 @@ impl World {
                 let until = until(length);
                 self.turn_bad(server, manner, until, stays_away);
             }
-            Fault::Restore { server, kept_per_mille } => self.restore(server, kept_per_mille),
+            Fault::Restore { server, ago } => self.restore(server, ago),
             Fault::Jump { server, by, length } => {
                 self.tally.jumps += 1;
                 self.tally.lost_years += u64::from(by.unsigned_abs() > YEAR);

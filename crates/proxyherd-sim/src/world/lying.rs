@@ -2,6 +2,7 @@
 //! it is known later on what may come of it.
 
 use proxyherd_core::{
+    flood::Held,
     limits::SHARDS,
     types::{Origin, ServerName},
 };
@@ -80,7 +81,12 @@ impl World {
             self.tally.lies += 1;
             self.story.tell(self.now, || format!("server {server} says {saying:?}"));
             match saying {
-                Saying::Record(origin, seq, record) => self.checker.ledger.tell(origin, *seq, record),
+                Saying::Record(origin, seq, record) => {
+                    let is_so = self.checker.ledger.knows(Held { record: record.record(), origin, seq: *seq });
+                    if !is_so {
+                        self.checker.ledger.tell(record);
+                    }
+                }
                 Saying::Covered(Claim::Marker, shard, entries) => {
                     entries.iter().for_each(|(origin, _)| self.checker.ledger.tell_covered(origin, *shard));
                 }
@@ -103,25 +109,29 @@ impl World {
         self.crash(server, is_silent, until);
     }
 
-    /// A server is as it was when it had taken so much of what it has taken in this life.
-    pub(super) fn restore(&mut self, server: usize, kept_per_mille: u64) {
+    /// A server is as it was so long ago.
+    pub(super) fn restore(&mut self, server: usize, ago: Nanos) {
         let Some(life) = &self.servers[server].life else { return };
-        if self.servers[server].manner.is_some() || self.servers[server].paused_until > self.now {
+        let me = life.map.me().clone();
+        let is_up_since = me.incarnation <= self.now.saturating_sub(ago);
+        if self.is_bad(server) || !is_up_since || self.servers[server].paused_until > self.now {
             return;
         }
         self.tally.restored += 1;
-        let me = life.map.me().clone();
         self.crash(server, false, Nanos::MAX);
         self.start_as(server, Some(me.incarnation));
-        let clock_ns = self.clock_ns(server);
+        let then_ns = self.clock_ns(server).saturating_sub(ago);
         let life = self.servers[server].life.as_ref().expect("it has just started");
-        for shard in 0..SHARDS {
-            let taken = self.checker.ledger.taken_by(&me, shard);
-            let Some(origin) = self.checker.ledger.origin(&me) else { break };
-            let kept = (taken * kept_per_mille / 1000) as usize;
-            for update in &self.checker.ledger.stream(origin, shard)[..kept] {
-                let Some(report) = update.report() else { break };
-                let _ = life.map.report(update.received_ns().min(clock_ns), &report);
+        let origin = self.checker.ledger.origin(&me);
+        let streams = origin.into_iter().flat_map(|origin| (0..SHARDS).map(move |shard| (origin, shard)));
+        for (origin, shard) in streams {
+            for update in self.checker.ledger.stream(origin, shard) {
+                // A tombstone cannot be said again as it was, so the snapshot is older here.
+                let Some((update, report)) = update.as_ref().and_then(|it| Some((it, it.report()?))) else { break };
+                if update.received_ns() > then_ns {
+                    break;
+                }
+                let _ = life.map.report(update.received_ns(), &report);
             }
         }
         self.checker.ledger.restore(&me);

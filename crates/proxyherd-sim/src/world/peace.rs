@@ -1,6 +1,6 @@
 //! Rounds: trouble, then peace, in which every part of the herd has to agree.
 
-use proxyherd_core::{flood::LinkId, limits::CHECK_MARGIN_NS, map::Map, types::ServerName};
+use proxyherd_core::{flood::LinkId, limits::CHECK_MARGIN_NS, map::Map};
 
 use super::{AUDIT_INTERVAL, Event, Server, World, lying::name};
 use crate::{
@@ -58,10 +58,10 @@ impl World {
     /// Servers look at the tree, and for what has expired, a few slots at a time.
     pub(super) fn sweep(&mut self) {
         let members: Vec<_> = (0..self.servers.len()).map(name).collect();
-        let is_member = |server: &ServerName| members.contains(server);
         for server in 0..self.servers.len() {
             if self.servers[server].paused_until <= self.now {
-                self.with(server, |life, out| life.wake(life.map.look_at_tree(is_member), out));
+                let clock_ns = self.clock_ns(server);
+                self.with(server, |life, out| life.look_at_tree(clock_ns, &members, out));
                 self.note_what_was_said(server);
             }
         }

@@ -184,9 +184,9 @@ impl Herd {
 
     /// Forgets some of what has expired, and looks at the tree; to be called about once a second.
     pub fn sweep(&self) {
-        self.map.sweep(clock::now_ns(), SWEEP_SLOTS);
-        let members = self.members();
-        self.wake(self.map.look_at_tree(|server| members.contains(server)));
+        let now_ns = clock::now_ns();
+        self.map.sweep(now_ns, SWEEP_SLOTS);
+        self.wake(self.map.look_at_tree(now_ns, self.identity.clock_offset_max_ns, &self.members()));
         let has_namesake = self.map.has_namesake();
         let had_namesake = self.has_namesake.swap(has_namesake, Relaxed);
         if has_namesake && !had_namesake {
