@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use proxyherd_core::{
     flood::{Held, LinkId},
-    limits::SHARDS,
+    limits::{INCARNATIONS_MAX, SHARDS},
     map::{Map, shard_index},
     types::{ClientId, Origin},
 };
@@ -26,9 +26,6 @@ use crate::{
     timeline::Nanos,
     trace::Trace,
 };
-
-/// TODO
-const INCARNATIONS_MAX: usize = 64;
 
 /// Which life of which server, as the checker tells them apart.
 pub(crate) type LifeId = (usize, u64);
@@ -179,12 +176,12 @@ impl Checker {
 
     /// Enters what a server has said anew by itself.
     pub(crate) fn said_by_itself(&mut self, at: Nanos, server: usize, map: &Map) {
-        let me = map.me();
+        let me = &map.origin();
         let mut said = Vec::new();
         for shard in 0..SHARDS {
             let entered = self.ledger.taken_by(me, shard);
             map.for_each_covered(shard, |origin, covered| {
-                if *origin == *me && covered > entered {
+                if origin == me && covered > entered {
                     said.push((shard, entered));
                 }
             });
@@ -403,6 +400,7 @@ mod tests {
             max_clients: u64::MAX,
             client_ttl_ns: None,
             client_interval_ns: 0,
+            clock_offset_max_ns: 60_000_000_000,
             rules: Rules::default(),
         })
     }

@@ -128,6 +128,7 @@ impl Life {
             max_clients: u64::MAX,
             client_ttl_ns: settings.client_ttl,
             client_interval_ns: 0,
+            clock_offset_max_ns: CLOCK_OFFSET_MAX_NS,
             rules: settings.rules,
         });
         let link = |dials| Link { dials, backoff: Backoff::default(), up: None };
@@ -269,7 +270,7 @@ impl Life {
                     session.encoder.hello(&answer);
                 }
                 let agreed = self.identity.agreed(&hello);
-                self.up(conn, place, agreed, out);
+                self.up(clock_ns, conn, place, agreed, out);
                 true
             }
             Err(Refused::Clock(..)) => {
@@ -285,13 +286,20 @@ impl Life {
         }
     }
 
-    fn up(&mut self, conn: ConnId, place: usize, agreed: Agreed, out: &mut Vec<Action>) {
+    fn up(
+        &mut self,
+        clock_ns: u64,
+        conn: ConnId,
+        place: usize,
+        agreed: Agreed,
+        out: &mut Vec<Action>,
+    ) {
         // The other end may have given up a connection that looks alive from here.
         if let Some(old) = self.links[place].up.take() {
             self.drop_session(old, out);
         }
         let link = LinkId::new(place).expect("no scenario has so many neighbours");
-        let wake = self.map.link_down(link);
+        let wake = self.map.link_down(link).and(self.map.trust_clock(clock_ns));
         self.links[place].up = Some(conn);
         self.links[place].backoff.reset();
         let session = self.sessions.get_mut(&conn).expect("it has just agreed");
@@ -302,9 +310,11 @@ impl Life {
         out.push(Action::Up(place));
     }
 
-    /// One look at the tree; `members` are the herd's servers.
-    pub(crate) fn look_at_tree(&self, clock_ns: u64, members: &[ServerName], out: &mut Vec<Action>) {
-        self.wake(self.map.look_at_tree(clock_ns, CLOCK_OFFSET_MAX_NS, members), out);
+    /// One look at the tree, and at what was told; `members` are the herd's servers.
+    pub(crate) fn look(&self, clock_ns: u64, members: &[ServerName], out: &mut Vec<Action>) {
+        self.map.set_members(members);
+        let wake = self.map.look_at_tree(clock_ns, CLOCK_OFFSET_MAX_NS, members);
+        self.wake(wake.and(self.map.mend(clock_ns)), out);
     }
 
     /// Hands a wake to the writers. A link that is down has none: its wake is lost, as it may be for a server.

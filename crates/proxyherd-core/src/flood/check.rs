@@ -4,7 +4,8 @@
 //! many records have come from the other. If that is how many the other has sent, and it has nothing left to send
 //! either, then nothing is on its way in either direction: both have offered all they hold, and the sums must be
 //! equal. Vectors could not say as much: records run ahead of the markers that cover them, and the last records of a
-//! server that has died are never covered.
+//! server that has died are never covered. What was not merged because it is nonsense does not count as received: it
+//! keeps the neighbor from comparing, and this server from taking the difference for an alarm, until both hold the same.
 //!
 //! Unequal sums are an alarm. What differs is found by the hash tree: places are the first bits of the keys' hashes,
 //! four a step, and only branches whose sums differ are looked into. The sums below the root are made when they are
@@ -56,6 +57,10 @@ impl Shard {
         let differs = is_comparable && self.roots.from(check.from_ns) != check.root;
         self.is_caught_up |= is_comparable && !differs;
         let outbox = self.outbox(link);
+        if is_comparable && !differs {
+            // What was not merged here is not held there any more either, or has been merged since.
+            outbox.received += std::mem::take(&mut outbox.missed);
+        }
         if outbox.check_pause > 0 {
             outbox.check_pause -= 1;
             return nothing;
@@ -66,7 +71,9 @@ impl Shard {
         outbox.check_pause = CHECK_PAUSE;
         let level = Level { shard: check.shard, depth: 0, from_ns: check.from_ns };
         outbox.branches = Some((level, vec![0]));
-        (true, self.ready(link.bit()))
+        // Where something was not merged, a difference is no wonder. It is looked into all the same.
+        let is_alarm = outbox.missed == 0;
+        (is_alarm, self.ready(link.bit()))
     }
 
     /// The neighbour tells of branches that may differ: looks into those that do, and lets both ends send what is in

@@ -37,6 +37,7 @@ impl Map {
     /// first.
     pub fn agree(&self, link: LinkId, neighbour: &ServerName, agreed: Agreed, encoder: &mut Encoder) -> Wake {
         self.beats[link.index()].begin(agreed);
+        self.agreed.fetch_or(1 << link.index(), Relaxed);
         if !agreed.has_tree {
             self.write_vectors(encoder);
             return Wake::default();
@@ -93,7 +94,10 @@ impl Map {
 
     /// The neighbour at `link` wants to be told what is above its vector of one shard.
     pub(crate) fn graft(&self, link: LinkId, shard: usize, vector: &[(Origin, u64)], is_once: bool) -> Wake {
-        let wake = self.shards[shard].lock().shard.graft(link, vector, is_once);
+        let mut counted = self.shards[shard].lock();
+        let wake = counted.shard.graft(link, vector, is_once);
+        self.note_nonsense(link, counted.shard.take_found());
+        drop(counted);
         self.ready(shard, wake)
     }
 
@@ -108,7 +112,9 @@ impl Map {
 
     /// The neighbour at `link` says how far all is covered there.
     pub(crate) fn hear_promise(&self, link: LinkId, shard: usize, covered: Vec<(Origin, u64)>) {
-        self.shards[shard].lock().shard.hear_promise(link, covered);
+        let mut counted = self.shards[shard].lock();
+        counted.shard.hear_promise(link, covered);
+        self.note_nonsense(link, counted.shard.take_found());
     }
 
     /// Whether the neighbour at `link` is told of changes as they come.
@@ -118,7 +124,10 @@ impl Map {
 
     /// The neighbour at `link` has told its vector of one shard: from here on it is sent what it lacks.
     pub(crate) fn link_up(&self, link: LinkId, shard: usize, vector: &[(Origin, u64)]) -> Wake {
-        let wake = self.shards[shard].lock().shard.link_up(link, vector);
+        let mut counted = self.shards[shard].lock();
+        let wake = counted.shard.link_up(link, vector);
+        self.note_nonsense(link, counted.shard.take_found());
+        drop(counted);
         // Whoever marked for the link's last life may have noted it here after that life's end, and so may have
         // woken nobody: this wake is not to be spared.
         let _ = self.ready(shard, wake);
@@ -129,6 +138,7 @@ impl Map {
     pub(crate) fn cover(&self, from: LinkId, shard: usize, origin: &Origin, covered: u64) -> Wake {
         let mut counted = self.shards[shard].lock();
         let wake = counted.shard.cover(from, origin, covered);
+        self.note_nonsense(from, counted.shard.take_found());
         self.note_caught_up(shard, &counted.shard);
         drop(counted);
         self.ready(shard, wake)
@@ -141,6 +151,7 @@ impl Map {
             counted.lock().shard.link_down(link);
         }
         self.ready[link.index()].store(0, SeqCst);
+        self.agreed.fetch_and(!(1 << link.index()), Relaxed);
         let mut tree = self.tree.lock();
         if tree.link_down(link) { self.tree_ready(&tree) } else { Wake::default() }
     }

@@ -126,6 +126,7 @@ impl World {
     /// A server starts, as this life of its or as another.
     pub(super) fn start_as(&mut self, server: usize, incarnation: Option<u64>) {
         let (neighbours, dials): (Vec<_>, Vec<_>) = self.scenario.neighbours(server).into_iter().unzip();
+        let clock_ns = self.clock_ns(server);
         let place = &mut self.servers[server];
         if place.life.is_some() {
             return;
@@ -134,8 +135,9 @@ impl World {
         let life = place.lives;
         self.story.tell(self.now, || format!("{} starts its life {life}", Scenario::name(server)));
         place.paused_until = self.now;
+        place.started_at = self.now;
         place.life = Some(Life::new(LifeSettings {
-            me: Origin { server: name(server), incarnation: incarnation.unwrap_or(self.now + place.lives) },
+            me: Origin { server: name(server), incarnation: incarnation.unwrap_or(clock_ns + life) },
             seed: self.rng.bits(),
             neighbours: neighbours.into_iter().map(name).zip(dials.iter().copied()).collect(),
             dials: dials.clone(),

@@ -62,7 +62,7 @@ impl World {
 
     fn draw_lies(&mut self, server: usize, manner: &Manner) -> Vec<Saying> {
         let current: Vec<Origin> =
-            self.servers.iter().filter_map(|server| Some(server.life.as_ref()?.map.me().clone())).collect();
+            self.servers.iter().filter_map(|server| Some(server.life.as_ref()?.map.origin())).collect();
         let names: Vec<_> = (0..self.servers.len()).map(name).collect();
         let known = Known {
             ledger: &self.checker.ledger,
@@ -113,7 +113,7 @@ impl World {
     pub(super) fn restore(&mut self, server: usize, ago: Nanos) {
         let Some(life) = &self.servers[server].life else { return };
         let me = life.map.me().clone();
-        let is_up_since = me.incarnation <= self.now.saturating_sub(ago);
+        let is_up_since = self.servers[server].started_at + ago <= self.now;
         if self.is_bad(server) || !is_up_since || self.servers[server].paused_until > self.now {
             return;
         }
@@ -134,6 +134,7 @@ impl World {
                 let _ = life.map.report(update.received_ns(), &report);
             }
         }
+        let _ = life.map.mend(then_ns);
         self.checker.ledger.restore(&me);
     }
 

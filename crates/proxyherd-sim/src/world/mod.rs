@@ -59,6 +59,8 @@ enum Event {
     Reform(usize, u64, bool),
     /// Bookkeeping is looked at.
     Audit,
+    /// Servers look at what they were told.
+    Look,
     /// Servers look for what has expired, at some of their slots.
     Sweep,
     /// The herd is left in peace from here on.
@@ -117,6 +119,8 @@ struct World {
 struct Server {
     life: Option<Life>,
     lives: u64,
+    /// When its life began.
+    started_at: Nanos,
     paused_until: Nanos,
     /// By how much its clock has jumped.
     jumped: i64,
@@ -196,6 +200,7 @@ impl World {
         };
         (0..world.servers.len()).for_each(|server| world.start(server));
         world.timeline.put(AUDIT_INTERVAL, Event::Audit);
+        world.look();
         world.sweep();
         world.begin_round();
         world
@@ -233,6 +238,7 @@ impl World {
             Event::Lie(server, life) => self.lie(server, life),
             Event::Reform(server, life, stays_away) => self.reform(server, life, stays_away),
             Event::Audit => self.audit(),
+            Event::Look => self.look(),
             Event::Sweep => self.sweep(),
             Event::Peace => self.peace(),
             Event::Agree => self.agree(),

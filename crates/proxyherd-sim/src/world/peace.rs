@@ -14,7 +14,9 @@ const ASKING_INTERVAL: Nanos = 250 * MILLISECOND;
 const BEFORE_CALM: Nanos = 8 * SECOND;
 /// How long clients report while nothing goes wrong.
 const CALM: Nanos = 10 * SECOND;
-/// How often servers look at the tree and for what has expired, and at how many slots of each shard.
+/// How often servers look at the tree, at what they were told, and at their clocks.
+const LOOK_INTERVAL: Nanos = SECOND;
+/// How often they look for what has expired, and at how many slots of each shard.
 const SWEEP_INTERVAL: Nanos = 3 * SECOND;
 const SWEEP_SLOTS: usize = 3;
 /// How long servers may take to bring back what one of them lacks, before it expires.
@@ -55,16 +57,21 @@ impl World {
         self.timeline.put(self.now + ASKING_INTERVAL, Event::Agree);
     }
 
-    /// Servers look at the tree, and for what has expired, a few slots at a time.
-    pub(super) fn sweep(&mut self) {
+    /// Servers look at the tree, at what they were told, and at their clocks.
+    pub(super) fn look(&mut self) {
         let members: Vec<_> = (0..self.servers.len()).map(name).collect();
         for server in 0..self.servers.len() {
             if self.servers[server].paused_until <= self.now {
                 let clock_ns = self.clock_ns(server);
-                self.with(server, |life, out| life.look_at_tree(clock_ns, &members, out));
+                self.with(server, |life, out| life.look(clock_ns, &members, out));
                 self.note_what_was_said(server);
             }
         }
+        self.timeline.put(self.now + LOOK_INTERVAL, Event::Look);
+    }
+
+    /// Servers look for what has expired, a few slots at a time.
+    pub(super) fn sweep(&mut self) {
         if self.scenario.client_ttl.is_some() {
             self.sweep_slots(SWEEP_SLOTS);
         }
