@@ -177,9 +177,7 @@ impl World {
 
     /// Enters what servers have said anew by themselves.
     pub(super) fn note_what_was_said(&mut self, server: usize) {
-        if self.scenario.bad.is_some()
-            && let Some(Life { map, .. }) = &self.servers[server].life
-        {
+        if let Some(Life { map, .. }) = &self.servers[server].life {
             self.checker.said_by_itself(self.now, server, map);
         }
     }
