@@ -196,14 +196,16 @@ impl Shard {
         self.own.answers_left = self.own.answers_left.checked_sub(1)?;
         let before = held.map(|id| self.store.slot(id).clone());
         let truth = before.as_ref().map(Slot::record).filter(|record| !self.is_expired(now_ns, record));
-        let is_same = truth.is_some_and(|truth| lie.precedence(&origin.server, &truth, &origin.server).is_eq());
+        let is_same =
+            truth.is_some_and(|truth| lie.precedence(&origin.server, &truth, &origin.server).is_eq());
         let record = if is_same {
             // Only the incarnation is wrong. It is this server's word from here on.
             lie
         } else {
-            let received_ns = truth.map_or(now_ns.saturating_sub(TOMBSTONE_TTL_NS - LIE_TOMBSTONE_NS), |truth| {
-                truth.received_ns()
-            });
+            let received_ns = truth
+                .map_or(now_ns.saturating_sub(TOMBSTONE_TTL_NS - LIE_TOMBSTONE_NS), |truth| {
+                    truth.received_ns()
+                });
             let (timestamp, difference) = stamp_over(&lie, received_ns)?;
             let body = truth.map_or(Body::Gone, |truth| truth.body);
             Record { body, timestamp, difference, ..lie }

@@ -16,8 +16,8 @@ use std::{
 
 use parking_lot::{Mutex, MutexGuard};
 
-use self::{beats::Beat, mend::Mending};
 pub use self::links::Agreed;
+use self::{beats::Beat, mend::Mending};
 use crate::{
     flood::{Class, Expected, Held, LinkId, Offered, Rules, Shard, ShardSettings, Usage, Wake},
     limits::{BATCH_LEN_MAX, LINKS_MAX, SHARDS},

@@ -5,7 +5,7 @@ use proxyherd_core::{
     codec::link::{Encoder, Frame, decode},
     flood::{Broken, LinkId, Nonsense, Offered, Rules, Wake},
     limits::{
-        ABSENCE_NS, CLOCK_TRUST_LOOKS, INCARNATIONS_MAX, LIES_ANSWERED_MAX, LIE_TOMBSTONE_NS,
+        ABSENCE_NS, CLOCK_TRUST_LOOKS, INCARNATIONS_MAX, LIE_TOMBSTONE_NS, LIES_ANSWERED_MAX,
         RENEWAL_INTERVAL_NS, SHARDS, TOMBSTONE_TTL_NS,
     },
     link::Incoming,
@@ -130,9 +130,15 @@ fn what_a_server_never_said_is_contradicted_everywhere_and_nothing_that_it_said_
     assert!(of_client(&jaquez, b"nobody").place.is_empty());
     let [fast, slow] = [b"fast", b"slow"].map(|client| of_client(&jaquez, client));
     assert_eq!(slow, honest[1]);
-    assert_eq!((&fast.place, &fast.attributes, &fast.server), (&honest[0].place, &honest[0].attributes, &honest[0].server));
+    assert_eq!(
+        (&fast.place, &fast.attributes, &fast.server),
+        (&honest[0].place, &honest[0].attributes, &honest[0].server)
+    );
     // It wins over the lie by as little as may be, and expires when it would have.
-    assert_eq!((fast.timestamp.nanos(), fast.received_ns()), (NOW_NS + SECOND_NS + 1, honest[0].received_ns()));
+    assert_eq!(
+        (fast.timestamp.nanos(), fast.received_ns()),
+        (NOW_NS + SECOND_NS + 1, honest[0].received_ns())
+    );
     assert_eq!(nonsense(&riley, link(0), Nonsense::OwnRecord), 2);
     assert_eq!(nonsense(&riley, link(0), Nonsense::OwnSequence), 1);
     assert_eq!(jaquez.nonsense(link(0)), [0; Nonsense::ALL.len()]);
@@ -280,7 +286,12 @@ fn nobody_merges_what_was_received_or_began_further_in_the_future_than_clocks_ma
     let offset_ns = settings("Riley").clock_offset_max_ns;
     for (ahead_ns, is_merged) in [(offset_ns, true), (offset_ns + 1, false), (u64::MAX / 4, false)] {
         let at_ns = NOW_NS + ahead_ns;
-        eve.tell(&origin("Eve", 1), 1, format!("receipt-{ahead_ns}").as_bytes(), at_ns.min(9_999_999_999 * SECOND_NS));
+        eve.tell(
+            &origin("Eve", 1),
+            1,
+            format!("receipt-{ahead_ns}").as_bytes(),
+            at_ns.min(9_999_999_999 * SECOND_NS),
+        );
         eve.tell(&origin("Eve", at_ns), 1, format!("life-{ahead_ns}").as_bytes(), NOW_NS);
         told += if is_merged { 2 } else { 0 };
         assert_eq!(riley.len(), told, "{ahead_ns} ns ahead");
@@ -322,9 +333,11 @@ fn a_clock_that_goes_back_is_believed_when_links_stay_up() {
     let _ = riley.report(NOW_NS + TEN_YEARS_NS, &report(b"fast", NOW_NS + TEN_YEARS_NS));
     let _ = riley.mend(NOW_NS + TEN_YEARS_NS);
     let received_ns = |map: &Map| of_client(map, b"fast").received_ns();
-    let look = |from: u64| (from..).take(CLOCK_TRUST_LOOKS as usize).for_each(|second| {
-        let _ = riley.mend(NOW_NS + second * SECOND_NS);
-    });
+    let look = |from: u64| {
+        (from..).take(CLOCK_TRUST_LOOKS as usize).for_each(|second| {
+            let _ = riley.mend(NOW_NS + second * SECOND_NS);
+        })
+    };
     look(0);
     look(100);
     assert_eq!(received_ns(&riley), NOW_NS + TEN_YEARS_NS, "nobody has said which clock is right");
@@ -430,7 +443,8 @@ fn a_flood_of_incarnations_has_an_end_and_the_next_life_of_an_honest_server_find
 
 #[test]
 fn each_mend_can_be_switched_off_to_show_what_it_is_for() {
-    let broken = |broken| Map::new(MapSettings { rules: Rules { broken: Some(broken) }, ..settings("Riley") });
+    let broken =
+        |broken| Map::new(MapSettings { rules: Rules { broken: Some(broken) }, ..settings("Riley") });
     let riley = broken(Broken::CloseOnLies);
     Eve::at(&riley).tell(&riley.origin(), 1, b"kiwi", NOW_NS);
     let _ = riley.mend(NOW_NS);
