@@ -56,17 +56,14 @@ impl Shard {
             && check.client_ttl_ns == self.settings.client_ttl_ns.unwrap_or(0);
         let differs = is_comparable && self.roots.from(check.from_ns) != check.root;
         self.is_caught_up |= is_comparable && !differs;
+        let wake = if is_comparable && !differs { self.miss_nothing(link) } else { Wake::default() };
         let outbox = self.outbox(link);
-        if is_comparable && !differs {
-            // What was not merged here is not held there any more either, or has been merged since.
-            outbox.received += std::mem::take(&mut outbox.missed);
-        }
         if outbox.check_pause > 0 {
             outbox.check_pause -= 1;
-            return nothing;
+            return (false, wake);
         }
         if !differs {
-            return nothing;
+            return (false, wake);
         }
         outbox.check_pause = CHECK_PAUSE;
         let level = Level { shard: check.shard, depth: 0, from_ns: check.from_ns };
@@ -74,6 +71,16 @@ impl Shard {
         // Where something was not merged, a difference is no wonder. It is looked into all the same.
         let is_alarm = outbox.missed == 0;
         (is_alarm, self.ready(link.bit()))
+    }
+
+    /// The neighbor holds the same: what was not merged here is not held there any more either, or has been merged since.
+    /// So what its markers have covered since is covered here.
+    fn miss_nothing(&mut self, link: LinkId) -> Wake {
+        let mut is_news = false;
+        for (place, covered) in self.outbox(link).undefer() {
+            is_news |= self.origins.cover(place, covered);
+        }
+        if is_news { self.ready(self.up & !link.bit()) } else { Wake::default() }
     }
 
     /// The neighbour tells of branches that may differ: looks into those that do, and lets both ends send what is in

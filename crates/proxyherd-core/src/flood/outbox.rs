@@ -44,6 +44,8 @@ pub(super) struct Outbox {
     pub(super) received: u64,
     /// Records that came since the link came up and are not among those received, because they were not merged.
     pub(super) missed: u64,
+    /// What markers covered (by place) since something was missed: it may be what they covered.
+    deferred: BTreeMap<u16, u64>,
     /// Branches of which the neighbour is to be told the children's sums, and those whose records are queued.
     pub(super) branches: Option<(Level, Vec<u64>)>,
     pub(super) leaves: Option<(Level, Vec<u64>)>,
@@ -66,6 +68,7 @@ impl Outbox {
             sent: self.sent,
             received: self.received,
             missed: self.missed,
+            deferred: self.deferred,
             check_pause: self.check_pause,
             is_fed: self.is_fed,
             promised: self.promised,
@@ -140,6 +143,21 @@ impl Outbox {
         is_news
     }
 
+    /// Notes that a marker covers the origin at `place`, where something was missed; says whether that is so.
+    pub(super) fn defer(&mut self, place: u16, covered: u64) -> bool {
+        if self.missed > 0 {
+            let deferred = self.deferred.entry(place).or_default();
+            *deferred = covered.max(*deferred);
+        }
+        self.missed > 0
+    }
+
+    /// Nothing is missed any more: says what markers have covered meanwhile.
+    pub(super) fn undefer(&mut self) -> BTreeMap<u16, u64> {
+        self.received += std::mem::take(&mut self.missed);
+        std::mem::take(&mut self.deferred)
+    }
+
     /// Whatever the neighbour was told to be covered is to be told again.
     pub(super) fn untell(&mut self) {
         self.told.fill(0);
@@ -154,6 +172,7 @@ impl Outbox {
     pub(super) fn forget(&mut self, place: u16) {
         *entry(&mut self.told, place, 0) = 0;
         *self.wire_index(place) = UNNAMED;
+        self.deferred.remove(&place);
         if let Some(marker) = &mut self.marker {
             marker.retain(|(at, _)| *at != place);
         }

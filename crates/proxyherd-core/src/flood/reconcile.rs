@@ -126,6 +126,10 @@ impl Shard {
         }
         if let Some(outbox) = &mut self.outboxes[from.index()] {
             outbox.tell(place, covered);
+            // Among what is covered there may be what was not merged here.
+            if outbox.defer(place, covered) {
+                return Wake::default();
+            }
         }
         if place == ME || !self.origins.cover(place, covered) {
             return Wake::default();
