@@ -60,11 +60,16 @@ pub const BATCH_LEN_MAX: usize = 64;
 pub const LINKS_MAX: usize = 32;
 /// Most servers of a herd. The configuration refuses more.
 pub const SERVERS_MAX: usize = 256;
-/// Most servers of which it is remembered what their links are, those among them that have just left the herd. One more
-/// is no part of the spanning tree: it asks its neighbours for what it lacks.
-pub const TREE_SERVERS_MAX: usize = 2 * SERVERS_MAX;
-/// At so many looks in a row a server that has left the herd must be out of reach to be forgotten by the tree.
+/// Most servers that are no members of the herd of which a server remembers what their links are: those that have just
+/// left, or are in other servers' configuration already. One more is no part of the spanning tree: it asks its
+/// neighbors for what it lacks.
+pub const TREE_STRANGERS_MAX: usize = SERVERS_MAX;
+/// Consecutive looks that find no place for a state before the tree forgets it.
 pub const TREE_LOST_LOOKS: u8 = 5;
+/// After so many looks a server says again which of its links are up, with a stamp of at least its clock.
+pub const TREE_SAY_LOOKS: u8 = 30;
+/// How often the states of other servers may change the tree between two looks. One change more waits for the next.
+pub const TREE_COMPUTES: u8 = 64;
 /// At so many looks another process must have spoken in this server's name to be taken for alive: what one that has
 /// ended left behind is heard once or twice.
 pub const TREE_NAMESAKE_LOOKS: u8 = 5;
@@ -84,6 +89,13 @@ pub const STRANGERS_MAX: usize = SERVERS_MAX;
 /// Most records in one shard. Past it new clients are refused; a neighbor's record that finds no room is not merged, and
 /// counted.
 pub const SHARD_RECORDS_MAX: usize = 1 << 28;
+/// Most bytes of the places budgets' accounts in one server. Where there is no room for all, the newest are kept.
+pub const BUDGET_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Most bytes of records of kinds that this version does not know in one server, all such kinds together. Where there is
+/// no room for all, the newest are kept.
+pub const UNKNOWN_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// What one record counts against such a bound beside its key and data, bytes.
+pub const RECORD_BYTES: usize = 128;
 
 /// How often a server begins a new incarnation because others are told wrong things about its present one, nanoseconds.
 pub const RENEWAL_INTERVAL_NS: u64 = 60 * 1_000_000_000;
@@ -132,7 +144,8 @@ pub const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(200);
 pub const CLOCK_OFFSET_WARN_NS: u64 = 1_000_000_000;
 /// Of how many shards a heartbeat says what is held; all have their turn.
 pub const CHECKS_PER_HEARTBEAT: usize = 4;
-/// What expires within this time from now is not compared when neighbours check what they hold, nanoseconds.
+/// What expires within this time from now, by the clock that is ahead, is not compared when neighbors check what they
+/// hold, nanoseconds.
 pub const CHECK_MARGIN_NS: u64 = 2_000_000_000;
 /// So many checks of a shard are left out after one that found a difference, to give the repair time.
 pub const CHECK_PAUSE: u8 = 4;

@@ -10,18 +10,19 @@
 //! - Bounds, every half minute and whenever the herd agrees: an outbox holds each slot once, and one marker.
 //! - Bookkeeping, as often: see `Map::contradiction`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use proxyherd_core::{
     flood::{Held, LinkId},
-    limits::SHARDS,
+    limits::{INCARNATIONS_MAX, SHARDS},
     map::{Map, shard_index},
     types::{ClientId, Origin},
 };
 
 use crate::{
-    ledger::{Ledger, Taken},
+    ledger::{Key, Ledger, Taken},
     outcome::{Symptom, Violation},
+    server::CLOCK_OFFSET_MAX_NS,
     timeline::Nanos,
     trace::Trace,
 };
@@ -49,7 +50,7 @@ pub(crate) struct Checker {
 #[derive(Debug)]
 struct Floor {
     servers: Vec<usize>,
-    held: BTreeMap<Box<[u8]>, Taken>,
+    held: BTreeMap<Key, Taken>,
 }
 
 impl Checker {
@@ -58,11 +59,19 @@ impl Checker {
         Checker { client_ttl, ..Checker::default() }
     }
 
-    /// Whether this is held, or what wins over it, or its time is over.
+    /// Whether this is held, or what wins over it, or its time is over; or what a bad member told won over it, and the
+    /// time of that is over; or no server has to take it, for its receipt is further ahead than clocks may be apart.
     fn is_covered(&self, clock_ns: u64, map: &Map, update: &Taken) -> bool {
-        let client = ClientId::new(&update.key).expect("it was one before");
-        map.locate(clock_ns, client, |held| update.is_covered_by(held)) == Some(true)
-            || self.client_ttl.is_some_and(|ttl| update.is_over(clock_ns, ttl))
+        let (kind, key) = &update.key;
+        map.find(clock_ns, *kind, key, |held| update.is_covered_by(held)) == Some(true)
+            || update.is_over(clock_ns, self.client_ttl)
+            || self.is_ahead(clock_ns, update)
+            || self.ledger.is_excused(update, clock_ns, self.client_ttl)
+    }
+
+    /// Whether a record's receipt is further ahead than clocks may be apart.
+    fn is_ahead(&self, clock_ns: u64, update: &Taken) -> bool {
+        update.received_ns() > clock_ns.saturating_add(CLOCK_OFFSET_MAX_NS)
     }
 
     /// Notes what is wrong; of each symptom the first is kept, and the run goes on.
@@ -100,7 +109,9 @@ impl Checker {
         }
         let key = (life, client.as_bytes().into());
         if let Some(before) = self.answered.get(&key)
-            && !self.client_ttl.is_some_and(|ttl| before.is_over(clock_ns, ttl))
+            && !before.is_over(clock_ns, self.client_ttl)
+            && !self.is_ahead(clock_ns, before)
+            && !self.ledger.is_excused(before, clock_ns, self.client_ttl)
             && !now.as_ref().is_some_and(|now| now.wins_or_equals(before))
         {
             let text = format!("server {} answers {now:?} after {before:?}", life.0);
@@ -116,6 +127,9 @@ impl Checker {
         for shard in (0..SHARDS).filter(|shard| shards & 1 << shard != 0) {
             let mut moved = Vec::new();
             map.for_each_covered(shard, |origin, covered| {
+                if self.ledger.is_unsure(origin, shard) {
+                    return;
+                }
                 let Some(number) = self.ledger.origin(origin) else {
                     moved.push((origin.clone(), usize::MAX, 0, covered));
                     return;
@@ -147,12 +161,47 @@ impl Checker {
         let Some(updates) = stream.get(proven as usize..covered as usize) else {
             return Err(format!("only {} updates were taken", stream.len()));
         };
-        for (seq, update) in (proven + 1..).zip(updates) {
+        for (seq, update) in (proven + 1..).zip(updates).filter_map(|(seq, it)| Some((seq, it.as_ref()?))) {
             if !self.is_covered(clock_ns, map, update) {
                 return Err(format!("update {seq} is not covered: {update:?}"));
             }
         }
         Ok(())
+    }
+
+    /// What this life has answered is not held against it: its clock is put by years, and what it knew may be over.
+    pub(crate) fn forget_answers(&mut self, life: LifeId) {
+        self.answered.retain(|(answered, _), _| *answered != life);
+    }
+
+    /// Enters what a server has said anew by itself.
+    pub(crate) fn said_by_itself(&mut self, at: Nanos, server: usize, map: &Map) {
+        let me = &map.origin();
+        let mut said = Vec::new();
+        for shard in 0..SHARDS {
+            let entered = self.ledger.taken_by(me, shard);
+            map.for_each_covered(shard, |origin, covered| {
+                if origin == me && covered > entered {
+                    said.push((shard, entered));
+                }
+            });
+        }
+        if said.is_empty() || self.ledger.is_unsure(me, 0) {
+            return;
+        }
+        let mut records = Vec::new();
+        map.for_each(|held| {
+            let shard = shard_index(held.record.key);
+            if held.origin == me && said.iter().any(|&(it, entered)| it == shard && held.seq > entered) {
+                records.push((shard, held.seq, Taken::from(held)));
+            }
+        });
+        records.sort_by_key(|(shard, seq, _)| (*shard, *seq));
+        for (_, seq, record) in records {
+            if let Err(text) = self.ledger.enter_later(Held { record: record.record(), origin: me, seq }) {
+                self.found(at, Symptom::Bookkeeping, format!("server {server} by itself: {text}"));
+            }
+        }
     }
 
     /// Proves every vector of a map again, from its first update: what is covered must stay so.
@@ -180,7 +229,7 @@ impl Checker {
             for (shard, records) in records.iter().enumerate() {
                 let queued = map.queue_len(link, shard);
                 // A slot that is freed stands where it stood, until its turn comes.
-                let slots = if self.client_ttl.is_some() { self.ledger.clients_len() } else { *records };
+                let slots = if self.client_ttl.is_some() { self.ledger.keys_len() } else { *records };
                 if queued > slots + 1 {
                     let text = format!("server {server} queues {queued} of {records} records on one link");
                     self.found(at, Symptom::Outbox, text);
@@ -189,15 +238,58 @@ impl Checker {
         }
     }
 
-    /// Peace begins for these parts of the herd: notes the best that each holds.
-    pub(crate) fn peace<'a>(&mut self, parts: impl IntoIterator<Item = Vec<(usize, &'a Map)>>) {
-        self.floors = parts.into_iter().map(Floor::of).collect();
+    /// Looks at what bad members have left behind: nothing from the future, and no more lives of one server in one shard
+    /// than may be.
+    pub(crate) fn leftovers(&mut self, at: Nanos, server: usize, clock_ns: u64, map: &Map) {
+        let (mut ahead, mut lives) = (None, BTreeMap::<_, BTreeSet<u64>>::new());
+        map.for_each(|held| {
+            let record = Taken::from(held);
+            let lives = lives.entry((shard_index(held.record.key), held.origin.server.clone())).or_default();
+            lives.insert(held.origin.incarnation);
+            if self.is_ahead(clock_ns, &record) {
+                ahead = Some(record);
+            }
+        });
+        if let Some(record) = ahead {
+            self.found(at, Symptom::Future, format!("server {server} holds {record:?}"));
+        }
+        for ((shard, name), lives) in lives {
+            // A server's own present life has a place of its own.
+            if lives.len() > INCARNATIONS_MAX + 1 {
+                let text = format!("server {server} holds {} lives of {name} in shard {shard}", lives.len());
+                self.found(at, Symptom::Memory, text);
+            }
+        }
     }
 
-    /// Whether every part of the herd agrees; says what differs, if anything does.
-    pub(crate) fn agreement<'a>(&self, map: impl Fn(usize) -> &'a Map) -> Result<(), String> {
+    /// Peace begins for these parts of the herd: notes the best that each holds, but for what nobody has to take.
+    pub(crate) fn peace<'a>(
+        &mut self,
+        clock_ns: u64,
+        parts: impl IntoIterator<Item = Vec<(usize, &'a Map)>>,
+    ) {
+        let is_ahead = |one: &Taken| self.is_ahead(clock_ns, one);
+        self.floors = parts.into_iter().map(|part| Floor::of(part, is_ahead)).collect();
+    }
+
+    /// The parts of the herd, as they were when peace began.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = &[usize]> {
+        self.floors.iter().map(|floor| &floor.servers[..])
+    }
+
+    /// Whether every part of the herd agrees on what is not over at `from_ns`; says what differs, if anything does.
+    pub(crate) fn agreement<'a>(
+        &self,
+        from_ns: u64,
+        map: impl Fn(usize) -> &'a Map,
+    ) -> Result<(), String> {
         for floor in &self.floors {
-            let mut views = floor.servers.iter().map(|&server| (server, View::of(map(server))));
+            let ttl = self.client_ttl;
+            let counts = |one: &Taken| {
+                one.is_compared(from_ns, ttl) && !self.ledger.is_fading(&one.key, from_ns, ttl)
+            };
+            let view = |map| View::of(map, &self.ledger, counts);
+            let mut views = floor.servers.iter().map(|&server| (server, view(map(server))));
             let Some((first, one)) = views.next() else { continue };
             for (second, other) in views {
                 one.compare(&other).map_err(|text| format!("servers {first} and {second}: {text}"))?;
@@ -207,10 +299,16 @@ impl Checker {
     }
 
     /// The herd has agreed: nothing that was held when peace began may be lost.
-    pub(crate) fn losses<'a>(&mut self, at: Nanos, clock_ns: u64, map: impl Fn(usize) -> &'a Map) {
+    pub(crate) fn losses<'a>(
+        &mut self,
+        at: Nanos,
+        clock_ns: impl Fn(usize) -> u64,
+        map: impl Fn(usize) -> &'a Map,
+    ) {
         let mut lost = Vec::new();
         for floor in &self.floors {
             for &server in &floor.servers {
+                let clock_ns = clock_ns(server);
                 let missing = floor.held.values().find(|best| !self.is_covered(clock_ns, map(server), best));
                 lost.extend(missing.map(|best| format!("server {server} does not hold {best:?}")));
             }
@@ -222,11 +320,14 @@ impl Checker {
 }
 
 impl Floor {
-    fn of(maps: Vec<(usize, &Map)>) -> Floor {
-        let mut held: BTreeMap<Box<[u8]>, Taken> = BTreeMap::new();
+    fn of(maps: Vec<(usize, &Map)>, is_ahead: impl Fn(&Taken) -> bool) -> Floor {
+        let mut held: BTreeMap<Key, Taken> = BTreeMap::new();
         for (_, map) in &maps {
             map.for_each(|one| {
                 let one = Taken::from(one);
+                if is_ahead(&one) {
+                    return;
+                }
                 match held.get_mut(&one.key) {
                     Some(best) if best.wins_or_equals(&one) => {}
                     Some(best) => *best = one,
@@ -247,19 +348,22 @@ struct View {
 }
 
 impl View {
-    fn of(map: &Map) -> View {
-        let mut digest = 0u64;
+    fn of(map: &Map, ledger: &Ledger, counts: impl Fn(&Taken) -> bool) -> View {
+        let (mut records, mut digest) = (0, 0u64);
         map.for_each(|held| {
-            let mut one = Trace::default();
-            Taken::from(held).digest(&mut one);
-            digest = digest.wrapping_add(one.hash());
+            let (mut one, held) = (Trace::default(), Taken::from(held));
+            if counts(&held) {
+                held.digest(&mut one);
+                records += 1;
+                digest = digest.wrapping_add(one.hash());
+            }
         });
         let mut vectors = Vec::new();
-        for shard in 0..SHARDS {
+        for shard in (0..SHARDS).filter(|&shard| !ledger.is_lied_about(shard)) {
             map.for_each_covered(shard, |origin, covered| vectors.push((shard, origin.clone(), covered)));
         }
         vectors.sort();
-        View { records: map.len(), digest, vectors }
+        View { records, digest, vectors }
     }
 
     fn compare(&self, other: &View) -> Result<(), String> {
@@ -347,15 +451,15 @@ mod tests {
     fn what_was_held_when_peace_began_must_be_held_in_the_end() {
         let (riley, jaquez, mut checker) = (map("Riley"), map("Jaquez"), Checker::default());
         report(&riley, 0);
-        checker.peace([vec![(0, &riley), (1, &jaquez)]]);
-        assert!(checker.agreement(|server| [&riley, &jaquez][server]).is_err());
+        checker.peace(CLOCK_NS, [vec![(0, &riley), (1, &jaquez)]]);
+        assert!(checker.agreement(0, |server| [&riley, &jaquez][server]).is_err());
         // The herd may hold something newer, but not nothing.
         let newer = map("Riley");
         report(&newer, 1);
-        checker.losses(0, CLOCK_NS, |_| &newer);
+        checker.losses(0, |_| CLOCK_NS, |_| &newer);
         assert!(!checker.has_found(Symptom::Lost));
-        assert_eq!(checker.agreement(|_| &jaquez), Ok(()), "empty maps agree, too");
-        checker.losses(0, CLOCK_NS, |_| &jaquez);
+        assert_eq!(checker.agreement(0, |_| &jaquez), Ok(()), "empty maps agree, too");
+        checker.losses(0, |_| CLOCK_NS, |_| &jaquez);
         assert_eq!(symptoms(checker), [Symptom::Lost]);
     }
 
@@ -363,8 +467,8 @@ mod tests {
     fn parts_that_do_not_reach_each_other_need_not_agree() {
         let (riley, jaquez, mut checker) = (map("Riley"), map("Jaquez"), Checker::default());
         report(&riley, 0);
-        checker.peace([vec![(0, &riley)], vec![(1, &jaquez)]]);
-        assert_eq!(checker.agreement(|server| [&riley, &jaquez][server]), Ok(()));
+        checker.peace(CLOCK_NS, [vec![(0, &riley)], vec![(1, &jaquez)]]);
+        assert_eq!(checker.agreement(0, |server| [&riley, &jaquez][server]), Ok(()));
     }
 
     #[test]

@@ -33,10 +33,11 @@ struct Sums {
 }
 
 impl Shard {
-    /// Appends what this shard holds, unless there is something left to send.
-    pub fn write_check(&self, link: LinkId, now_ns: u64, encoder: &mut Encoder) {
+    /// Appends what this shard holds, unless there is something left to send. `latest_ns` is what the clock shows that
+    /// is ahead, this server's or the neighbor's, as far as it is known.
+    pub fn write_check(&self, link: LinkId, latest_ns: u64, encoder: &mut Encoder) {
         let Some(outbox) = self.outbox_if_quiet(link) else { return };
-        let from_ns = now_ns.saturating_add(CHECK_MARGIN_NS);
+        let from_ns = latest_ns.saturating_add(CHECK_MARGIN_NS);
         encoder.check(&Check {
             shard: self.settings.index,
             received: outbox.received,

@@ -27,6 +27,7 @@ mod origins;
 mod outbox;
 mod own;
 mod reconcile;
+mod room;
 mod roots;
 mod rules;
 
@@ -34,11 +35,13 @@ use self::{
     links::bits,
     origins::{ME, Origins},
     outbox::Outbox,
+    room::Room,
     own::Own,
     roots::Roots,
 };
 pub use self::{
     links::{LinkId, Wake},
+    room::{Class, Usage},
     nonsense::Nonsense,
     own::Look,
     rules::{Broken, Rules},
@@ -60,7 +63,7 @@ pub enum Offered {
     Updated,
     /// What is held is at least as new: nothing changed.
     Stale,
-    /// There is no room for another key: nothing changed.
+    /// There is no room for it. Of a kind that is bounded by bytes, what is held is newer; of any other, nothing changed.
     Full,
     /// It came too soon after the client's last report here: nothing changed.
     TooSoon,
@@ -97,6 +100,7 @@ pub struct Shard {
     /// The nonsense that came last, until it is [taken](Shard::take_found).
     found: Option<Nonsense>,
     roots: Roots,
+    room: Room,
     outboxes: [Option<Box<Outbox>>; LINKS_MAX],
     /// The links that are told of changes.
     up: LinkMask,
@@ -122,6 +126,7 @@ impl Shard {
             own: Own::new(settings.me.incarnation),
             found: None,
             roots: Roots::default(),
+            room: Room::default(),
             outboxes: [const { None }; LINKS_MAX],
             up: 0,
             resume_at: [SlotId(0); LINKS_MAX],
@@ -374,7 +379,7 @@ impl Shard {
         Taken { place, seq, from }: Taken,
     ) -> (Offered, Wake) {
         if let Some(id) = held {
-            self.roots.remove(self.weight(self.store.slot(id), hash));
+            self.discount(id, hash);
         }
         self.own.received_max_ns = self.own.received_max_ns.max(record.received_ns());
         // A key that is held is not refused.
@@ -389,7 +394,10 @@ impl Shard {
                 self.leave(overtaken);
             }
         }
-        self.roots.add(self.weight(self.store.slot(id), hash));
+        self.count(id, hash);
+        if !self.make_room(record.kind, id) {
+            return (Offered::Full, Wake::default());
+        }
         if place == ME {
             self.origins.cover(ME, seq);
         }
@@ -517,8 +525,8 @@ impl Shard {
     /// Forgets the record in a slot.
     fn remove(&mut self, id: SlotId) {
         let slot = self.store.slot(id);
-        let place = slot.origin;
-        self.roots.remove(self.weight(slot, KeyHash::of(slot.record().key)));
+        let (place, hash) = (slot.origin, KeyHash::of(slot.record().key));
+        self.discount(id, hash);
         self.store.remove(id);
         self.leave(place);
     }

@@ -38,11 +38,13 @@ pub enum Broken {
     CarryByOwnRule,
     /// One server's name may have any number of incarnations.
     OriginsUnbounded,
+    /// What a neighbor says of any server's links is believed, however far its stamp is ahead of all clocks.
+    BelieveStates,
 }
 
 impl Rules {
     /// Whether just this rule is broken.
-    pub(super) fn breaks(self, rule: Broken) -> bool {
+    pub(crate) fn breaks(self, rule: Broken) -> bool {
         self.broken == Some(rule)
     }
 }

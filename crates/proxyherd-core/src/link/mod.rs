@@ -159,7 +159,8 @@ impl Incoming {
                 Ok(())
             }
             Frame::State(state) => {
-                *wake = wake.and(map.hear_state(self.link, state));
+                let (_, woken) = map.hear_state(self.link, now_ns, self.clock_offset_max_ns, state);
+                *wake = wake.and(woken);
                 Ok(())
             }
             Frame::Ihave(covered) => {

@@ -85,8 +85,11 @@ impl Map {
             }
         }
         let first = usize::from(beat.shard.load(Relaxed));
+        // By the clock that is ahead: a neighbor whose clock has passed the time from which records are compared has
+        // forgotten some of them, and does not compare.
+        let latest_ns = now_ns.saturating_add(ahead_ns.max(0).unsigned_abs());
         for shard in (first..first + CHECKS_PER_HEARTBEAT).map(|shard| shard % SHARDS) {
-            self.shards[shard].lock().shard.write_check(link, now_ns, encoder);
+            self.shards[shard].lock().shard.write_check(link, latest_ns, encoder);
         }
         beat.shard.store(((first + CHECKS_PER_HEARTBEAT) % SHARDS) as u8, Relaxed);
     }

@@ -9,7 +9,7 @@ use crate::{
     codec::link::Encoder,
     flood::{LinkId, Wake},
     limits::{LINK_BATCH_LEN, SHARDS},
-    tree::Tree,
+    tree::{Heard, Tree},
     types::{LinkState, Origin, ServerName},
 };
 
@@ -51,13 +51,19 @@ impl Map {
         self.tree_ready(&tree).and([link].into_iter().collect())
     }
 
-    /// A neighbour tells what a server says of its links.
-    pub(crate) fn hear_state(&self, link: LinkId, state: LinkState) -> Wake {
+    /// A neighbor tells, at `now_ns` by this server's clock, what a server says of its links. Clocks may be as far apart
+    /// as `clock_offset_max_ns`.
+    pub(crate) fn hear_state(
+        &self,
+        link: LinkId,
+        now_ns: u64,
+        clock_offset_max_ns: u64,
+        state: LinkState,
+    ) -> (Heard, Wake) {
         let mut tree = self.tree.lock();
-        if !tree.hear(link, state) {
-            return Wake::default();
-        }
-        self.tree_ready(&tree)
+        let heard = tree.hear(now_ns.saturating_add(clock_offset_max_ns), link, state);
+        let wake = if heard == Heard::News { self.tree_ready(&tree) } else { Wake::default() };
+        (heard, wake)
     }
 
     /// Lets the links tell what the tree has for them.
@@ -159,12 +165,13 @@ impl Map {
         self.beats[link.index()].end();
     }
 
-    /// One look at what servers say of their links, to be taken about once a second. Forgets, bit by bit, what those
-    /// have said that are no members any more, and contradicts whoever speaks in this server's name.
-    pub fn look_at_tree(&self, is_member: impl Fn(&ServerName) -> bool) -> Wake {
+    /// One look at what servers say of their links, to be taken about once a second; `members` are the herd's servers.
+    /// Forgets, bit by bit, what has no place here any more, contradicts whoever speaks in this server's name, and now
+    /// and then says anew which links are up.
+    pub fn look_at_tree(&self, now_ns: u64, clock_offset_max_ns: u64, members: &[ServerName]) -> Wake {
         let mut tree = self.tree.lock();
-        tree.forget_lost(is_member);
-        if tree.contradict() { self.tree_ready(&tree) } else { Wake::default() }
+        tree.look(now_ns, clock_offset_max_ns, members);
+        self.tree_ready(&tree)
     }
 
     /// Whether another process goes on speaking in this server's name.

@@ -101,18 +101,19 @@ impl Map {
         let (mut found, mut wake) = (Look::default(), Wake::default());
         let may_fold = is_due(mending.folded_ns, now_ns);
         for (index, counted) in self.shards.iter().enumerate() {
-            let shard = &mut counted.lock().shard;
+            let mut counted = counted.lock();
+            let shard = &mut counted.shard;
             let folded = if may_fold { shard.fold() } else { None };
             if folded.is_some() {
                 mending.folded_ns = Some(now_ns);
             }
             let mut woken = folded.unwrap_or_default();
             if is_right {
-                let (removed, told) = shard.put_right(now_ns);
-                self.records.fetch_sub(removed as u64, Relaxed);
+                let (_, told) = shard.put_right(now_ns);
                 woken = woken.and(told);
             }
             found = found.and(shard.look(now_ns));
+            self.recount(&mut counted);
             wake = wake.and(self.ready(index, woken));
         }
         let is_fresh = found.has_forgotten || is_right && mending.is_ahead(now_ns);

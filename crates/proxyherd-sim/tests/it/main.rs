@@ -9,7 +9,7 @@ use proxyherd_sim::{
     timeline::SECOND,
 };
 
-const FIVE_SERVERS: Given = Given { servers: Some(5), length: 600 * SECOND };
+const FIVE_SERVERS: Given = Given { servers: Some(5), length: 600 * SECOND, has_bad_members: false };
 const THE_TRAP: Rules = Rules { broken: Some(Broken::AdvanceByRecord) };
 
 fn run_seed(seed: u64, given: Given, rules: Rules) -> Outcome {

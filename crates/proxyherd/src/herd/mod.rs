@@ -192,8 +192,7 @@ impl Herd {
         self.map.sweep(now_ns, SWEEP_SLOTS);
         self.wake(self.map.mend(now_ns));
         self.tell_nonsense();
-        let members = self.members();
-        self.wake(self.map.look_at_tree(|server| members.contains(server)));
+        self.wake(self.map.look_at_tree(now_ns, self.identity.clock_offset_max_ns, &self.members()));
         let has_namesake = self.map.has_namesake();
         let had_namesake = self.has_namesake.swap(has_namesake, Relaxed);
         if has_namesake && !had_namesake {

@@ -65,6 +65,36 @@ fn a_server_whose_file_was_removed_spends_nothing_more_that_month() {
 }
 
 #[test]
+fn what_neighbors_know_counts_where_an_older_file_is_put_back_after_a_kill() {
+    let mut herd = start();
+    wait_for(&herd, "Riley", 20, 0);
+    let older = fs::read(file(&herd, "Riley")).unwrap();
+    // With each kill what was at hand counts as spent, whatever the file says that is put back.
+    eventually("Jaquez hears of Riley's month", || {
+        let records = status(herd.at("Jaquez").http)["records"].as_u64();
+        if records == Some(2) { Ok(()) } else { Err(format!("{records:?}")) }
+    });
+    for (own_left, spent) in [(12, 8), (4, 16), (0, 20), (0, 20)] {
+        herd.kill_all(&["Riley"]);
+        fs::write(file(&herd, "Riley"), &older).unwrap();
+        herd.start("Riley");
+        wait_for(&herd, "Riley", own_left, spent);
+        wait_for(&herd, "Jaquez", 20, spent);
+    }
+    herd.wait_for_log("Riley", "as an older file does that was put back");
+}
+
+#[test]
+fn a_server_that_no_neighbor_answers_goes_on_by_its_file() {
+    let mut herd = start();
+    wait_for(&herd, "Riley", 20, 0);
+    herd.kill_all(&["Riley", "Jaquez"]);
+    herd.start("Riley");
+    herd.wait_for_log("Riley", "no neighbor answers, so the places budget goes on by");
+    wait_for(&herd, "Riley", 12, 8);
+}
+
+#[test]
 fn a_damaged_file_is_no_start() {
     let mut herd = start();
     wait_for(&herd, "Riley", 20, 0);

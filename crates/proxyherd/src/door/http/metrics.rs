@@ -11,6 +11,7 @@ use prometheus_client::{
     metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
     registry::{Registry, Unit},
 };
+use proxyherd_core::flood::Class;
 
 use super::status::{BudgetStatus, ReportStatus, nonsense};
 use crate::{
@@ -60,6 +61,7 @@ impl Collector for Metrics {
         let help = "Whether another process runs as this server in its herd";
         families.gauge("proxyherd_namesake", help, u64::from(herd.has_namesake()))?;
         families.gauge("proxyherd_records", "Records held", herd.map().len())?;
+        families.room(herd)?;
         let connections = herd.admission.connections() as u64;
         families.gauge("proxyherd_connections", "Client connections that are open", connections)?;
         let turned_away = herd.admission.turned_away();
@@ -98,6 +100,16 @@ struct Families<'a, 'b> {
 }
 
 impl Families<'_, '_> {
+    fn room(&mut self, herd: &Herd) -> fmt::Result {
+        let usage = Class::ALL.map(|class| (class.label(), herd.map().usage(class)));
+        let bytes = usage.map(|(label, usage)| (label, usage.bytes as u64));
+        let help = "What records that are not about clients take of the room for their kind";
+        self.gauges("proxyherd_room_used", help, Some(&Unit::Bytes), "kind", bytes)?;
+        let dropped = usage.map(|(label, usage)| (label, usage.dropped));
+        let help = "Records that are not about clients and were dropped because newer ones take all the room";
+        self.counters("proxyherd_room_dropped", help, "kind", dropped)
+    }
+
     fn places(&mut self, places: &Places) -> fmt::Result {
         let outcomes = Outcome::ALL.map(|outcome| (outcome.label(), places.count(outcome)));
         let help = "Questions about places, by how they were answered";
