@@ -95,7 +95,7 @@ impl Shard {
             let news = self.news_of_vector(&mut outbox);
             self.send_covered(&mut outbox, news, encoder, Encoder::ihave);
         }
-        if self.is_overdue(&mut outbox) {
+        if std::mem::take(&mut outbox.asks_again) || self.is_overdue(&mut outbox) {
             self.write_graft(encoder, true);
         }
         self.outboxes[link.index()] = Some(outbox);

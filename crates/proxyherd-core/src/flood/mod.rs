@@ -254,16 +254,16 @@ impl Shard {
     /// because a clock was wrong.
     fn gives_way(&mut self, now_ns: u64, held: SlotId) -> bool {
         let slot = self.store.slot(held);
-        let (record, is_own) = (slot.record(), slot.origin == ME);
+        let record = slot.record();
         if self.is_expired(now_ns, &record) {
-            if is_own {
+            if slot.origin == ME {
                 self.own.expired(now_ns);
             }
             return true;
         }
         let is_ahead = self.is_ahead(now_ns, record.received_ns());
-        if is_ahead && is_own {
-            self.own.forgot();
+        if is_ahead {
+            self.give_up();
         }
         is_ahead
     }

@@ -205,6 +205,11 @@ impl Origins {
         is_news
     }
 
+    /// Nothing of other origins is covered any more.
+    pub(super) fn uncover_others(&mut self) {
+        self.entries.iter_mut().skip(1).for_each(|entry| entry.covered = 0);
+    }
+
     pub(super) fn add_live(&mut self, place: u16) {
         self.entries[usize::from(place)].live += 1;
     }

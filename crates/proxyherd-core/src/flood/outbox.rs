@@ -26,6 +26,8 @@ pub(super) struct Outbox {
     told: Vec<u64>,
     /// By which index the link knows each origin (by place).
     wire_index: Vec<u16>,
+    /// Whether the neighbor is to be asked, with the next heartbeat, for all that is above this server's vector.
+    pub(super) asks_again: bool,
     /// Whether what is queued was asked for once, by a neighbour that is told nothing of changes.
     pub(super) is_once: bool,
     /// Whether the neighbour tells of changes here, and so has nothing to promise.
@@ -46,6 +48,8 @@ pub(super) struct Outbox {
     pub(super) missed: u64,
     /// What markers covered (by place) since something was missed: it may be what they covered.
     deferred: BTreeMap<u16, u64>,
+    /// Whether something that the neighbor has told may be missed here, because this server has given it up since.
+    pub(super) is_lacking: bool,
     /// Branches of which the neighbour is to be told the children's sums, and those whose records are queued.
     pub(super) branches: Option<(Level, Vec<u64>)>,
     pub(super) leaves: Option<(Level, Vec<u64>)>,
@@ -69,6 +73,8 @@ impl Outbox {
             received: self.received,
             missed: self.missed,
             deferred: self.deferred,
+            is_lacking: self.is_lacking,
+            asks_again: self.asks_again,
             check_pause: self.check_pause,
             is_fed: self.is_fed,
             promised: self.promised,
@@ -145,15 +151,17 @@ impl Outbox {
 
     /// Notes that a marker covers the origin at `place`, where something was missed; says whether that is so.
     pub(super) fn defer(&mut self, place: u16, covered: u64) -> bool {
-        if self.missed > 0 {
+        let is_lacking = self.is_lacking || self.missed > 0;
+        if is_lacking {
             let deferred = self.deferred.entry(place).or_default();
             *deferred = covered.max(*deferred);
         }
-        self.missed > 0
+        is_lacking
     }
 
     /// Nothing is missed any more: says what markers have covered meanwhile.
     pub(super) fn undefer(&mut self) -> BTreeMap<u16, u64> {
+        self.is_lacking = false;
         self.received += std::mem::take(&mut self.missed);
         std::mem::take(&mut self.deferred)
     }

@@ -23,7 +23,7 @@ use std::{cmp::Ordering, collections::BTreeSet, sync::Arc};
 use super::{Broken, Held, LinkId, Nonsense, Offered, Shard, Taken, Wake, origins::ME};
 use crate::{
     limits::{
-        ABSENCE_NS, CLOCK_AHEAD_MAX_NS, CLOCK_STEP_NS, LIE_TOMBSTONE_NS, LIES_ANSWERED_MAX,
+        ABSENCE_NS, CLOCK_AHEAD_MAX_NS, CLOCK_STEP_NS, HANDSHAKE_MAX, LIE_TOMBSTONE_NS, LIES_ANSWERED_MAX,
         OWN_INCARNATIONS_MAX, TOMBSTONE_TTL_NS,
     },
     store::{Slot, SlotId},
@@ -239,22 +239,41 @@ impl Shard {
         Look { is_lied_about: own.is_lied_about, has_forgotten: own.has_forgotten }
     }
 
-    /// This server's clock is right now, and may have been ahead before: own records that were received in the future are
-    /// received now, and all others of that kind are forgotten. Says how many went.
+    /// A held record is about to be replaced by one that does not win over it, or removed, and has not expired. What it has
+    /// overtaken is not covered any more, so all that others have said is asked for again.
+    pub(super) fn give_up(&mut self) {
+        self.own.forgot();
+        self.origins.uncover_others();
+        for outbox in self.outboxes.iter_mut().flatten() {
+            (outbox.is_lacking, outbox.asks_again) = (true, true);
+        }
+    }
+
+    /// Whether a record was received so far in the future that this server's clock, or whoever told it, must have been
+    /// wrong: neighbors whose clocks are as far ahead of this one's as they may be would not merge it either.
+    fn is_astray(&self, now_ns: u64, received_ns: u64) -> bool {
+        let slack_ns = self.settings.clock_offset_max_ns.saturating_add(HANDSHAKE_MAX.as_nanos() as u64);
+        self.is_ahead(now_ns.saturating_add(slack_ns), received_ns)
+    }
+
+    /// This server's clock is right now, and may have been ahead before: own records that were received far in the future
+    /// are received now, and all others of that kind are forgotten. Says how many went.
     pub fn put_right(&mut self, now_ns: u64) -> (usize, Wake) {
         let (mut removed, mut wake) = (0, Wake::default());
-        if !self.is_ahead(now_ns, self.own.received_max_ns) {
+        if !self.is_astray(now_ns, self.own.received_max_ns) {
             return (removed, wake);
         }
-        let is_astray = |slot: &Slot| self.is_ahead(now_ns, slot.record().received_ns());
+        let is_astray = |slot: &Slot| self.is_astray(now_ns, slot.record().received_ns());
         let astray: Vec<_> =
             self.store.live().filter(|(_, slot)| is_astray(slot)).map(|(id, _)| id).collect();
+        if !astray.is_empty() {
+            self.give_up();
+        }
         for id in astray {
             let slot = self.store.slot(id).clone();
             let record = slot.record();
             let hash = KeyHash::of(record.key);
             if slot.origin == ME {
-                self.own.forgot();
                 let difference = Difference::at_receipt(now_ns, record.timestamp);
                 let taken = Taken { place: ME, seq: self.origins.covered(ME) + 1, from: None };
                 let (_, woken) = self.keep(Some(id), &Record { difference, ..record }, hash, taken);

@@ -94,6 +94,7 @@ fn shard(server: &str) -> Shard {
         seed: 7,
         client_ttl_ns: None,
         client_interval_ns: 0,
+        clock_offset_max_ns: 60 * SECOND_NS,
         rules: Rules::default(),
     })
 }

@@ -300,6 +300,31 @@ fn nobody_merges_what_was_received_or_began_further_in_the_future_than_clocks_ma
     assert_eq!(nonsense(&riley, link(EVES), Nonsense::Incarnation), 2);
 }
 
+#[test]
+fn what_this_server_cannot_merge_yet_is_not_covered_until_it_is_merged() {
+    let (riley, jaquez) = (map("Riley"), map("Jaquez"));
+    for map in [&riley, &jaquez] {
+        let agreed = Agreed { version: 2, has_tree: false };
+        let _ = map.agree(link(0), &map.me().server, agreed, &mut Encoder::default());
+    }
+    let (mut to_jaquez, mut to_riley) = join(NOW_NS, (&riley, link(0)), (&jaquez, link(0)));
+    let ahead_ns = NOW_NS + settings("Riley").clock_offset_max_ns + SECOND_NS;
+    let _ = riley.report(NOW_NS, &report(b"kiwi", NOW_NS));
+    let _ = riley.report(ahead_ns, &report(b"kiwi", ahead_ns));
+    settle(&mut to_jaquez, &mut to_riley);
+    assert_eq!((jaquez.len(), covered(&jaquez)), (0, vec![]));
+    let beats = |now_ns: u64, to_jaquez: &mut _, to_riley: &mut _| {
+        for _ in 0..20 {
+            beat(now_ns, to_jaquez, to_riley);
+        }
+    };
+    beats(NOW_NS, &mut to_jaquez, &mut to_riley);
+    assert_eq!((jaquez.len(), covered(&jaquez)), (0, vec![]));
+    beats(NOW_NS + SECOND_NS, &mut to_jaquez, &mut to_riley);
+    assert_eq!((content(&jaquez), covered(&jaquez)), (content(&riley), vec![riley.origin()]));
+    assert_eq!(riley.root_mismatches() + jaquez.root_mismatches(), 0, "that is no alarm");
+}
+
 const TEN_YEARS_NS: u64 = 10 * 365 * 86_400 * SECOND_NS;
 
 #[test]
