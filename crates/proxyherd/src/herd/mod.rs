@@ -4,6 +4,7 @@
 //! is the clock, the tasks to wake, the provider of places and the log.
 
 mod links;
+mod unrest;
 
 use std::{
     sync::{
