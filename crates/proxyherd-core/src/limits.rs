@@ -8,7 +8,8 @@ pub const CLIENT_ID_LEN_MAX: usize = 256;
 pub const SERVER_NAME_LEN_MAX: usize = 64;
 /// Most bytes of attributes on one record, encoded. A report with more is refused.
 pub const ATTRIBUTES_LEN_MAX: usize = 512;
-/// Longest data of one record that is not about a client, bytes. A neighbour's record with more closes its link.
+/// Longest data of one record that is not about a client, bytes. A neighbor's record with more closes its link: who relays
+/// checks it too.
 pub const DATA_LEN_MAX: usize = 16 * 1024;
 /// Longest attribute name, bytes.
 pub const ATTRIBUTE_NAME_LEN_MAX: usize = 32;
@@ -77,11 +78,16 @@ pub const TREE_NAMESAKE_LOOKS: u8 = 5;
 pub const PATIENCE_MIN: u8 = 2;
 /// See [`PATIENCE_MIN`].
 pub const PATIENCE_MAX: u8 = 12;
-/// Most incarnations of servers with live records in one shard. A record of one more is refused, and with it
-/// the link that brought it.
+/// Most incarnations of servers with live records in one shard. A neighbor's record of one more is not merged, and counted.
 pub const ORIGINS_MAX: usize = u16::MAX as usize - 1;
-/// Most records in one shard. Past it new clients are refused; a neighbour's record that finds no room closes
-/// its link.
+/// Most incarnations of one server with live records in one shard. A neighbor's record of one more is not merged, and
+/// counted; then the older half of them becomes one, at most once each [`RENEWAL_INTERVAL_NS`], and there is room again.
+pub const INCARNATIONS_MAX: usize = 64;
+/// Most servers that are no members of the herd with live records in one shard. A neighbor's record of one more is not
+/// merged, and counted.
+pub const STRANGERS_MAX: usize = SERVERS_MAX;
+/// Most records in one shard. Past it new clients are refused; a neighbor's record that finds no room is not merged, and
+/// counted.
 pub const SHARD_RECORDS_MAX: usize = 1 << 28;
 /// Most bytes of the places budgets' accounts in one server. Where there is no room for all, the newest are kept.
 pub const BUDGET_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -90,6 +96,26 @@ pub const BUDGET_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub const UNKNOWN_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// What one record counts against such a bound beside its key and data, bytes.
 pub const RECORD_BYTES: usize = 128;
+
+/// How often a server begins a new incarnation because others are told wrong things about its present one, nanoseconds.
+pub const RENEWAL_INTERVAL_NS: u64 = 60 * 1_000_000_000;
+/// Most of its incarnations about which a server knows that it has issued nothing but what it holds. A lie about an older
+/// one is merged, like one about an earlier life.
+pub const OWN_INCARNATIONS_MAX: usize = 16;
+/// Most lies about this server that one shard answers between two looks, which are about a second apart. Others are
+/// answered when they are told again.
+pub const LIES_ANSWERED_MAX: u32 = 64;
+/// How long the tombstone that answers a lie is kept at least, nanoseconds. It is kept longer the younger the lie is,
+/// because a tombstone that was received before the lie would not win over it.
+pub const LIE_TOMBSTONE_NS: u64 = 600 * 1_000_000_000;
+/// A server that has not looked at its clock for longer, nanoseconds, may have been restored from a snapshot. It begins
+/// a new incarnation.
+pub const ABSENCE_NS: u64 = 30 * 1_000_000_000;
+/// A clock that is put back by less, nanoseconds, is only being adjusted.
+pub const CLOCK_STEP_NS: u64 = 1_000_000_000;
+/// Consecutive looks, which are about a second apart, at which a clock that was put back must go forward while a link is
+/// up, before it is taken to be right. A link with a neighbor whose clock differs too much ends sooner.
+pub const CLOCK_TRUST_LOOKS: u32 = 5;
 
 /// Longest frame body on a link, bytes. A longer one closes the link.
 pub const FRAME_BODY_LEN_MAX: usize = u16::MAX as usize;

@@ -114,6 +114,7 @@ impl Life {
             max_clients: u64::MAX,
             client_ttl_ns: settings.client_ttl,
             client_interval_ns: 0,
+            clock_offset_max_ns: CLOCK_OFFSET_MAX_NS,
             rules: settings.rules,
         });
         let link = |dials| Link { dials, backoff: Backoff::default(), up: None };
@@ -267,7 +268,7 @@ impl Life {
 
     /// One look at the tree; `members` are the herd's servers.
     pub(crate) fn look_at_tree(&self, clock_ns: u64, members: &[ServerName], out: &mut Vec<Action>) {
-        self.wake(self.map.look_at_tree(clock_ns, CLOCK_OFFSET_MAX_NS, members), out);
+        self.wake(self.map.look_at_tree(clock_ns, members), out);
     }
 
     /// Hands a wake to the writers. A link that is down has none: its wake is lost, as it may be for a server.

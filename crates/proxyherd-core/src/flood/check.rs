@@ -4,13 +4,14 @@
 //! many records have come from the other. If that is how many the other has sent, and it has nothing left to send
 //! either, then nothing is on its way in either direction: both have offered all they hold, and the sums must be
 //! equal. Vectors could not say as much: records run ahead of the markers that cover them, and the last records of a
-//! server that has died are never covered.
+//! server that has died are never covered. What was not merged because it is nonsense does not count as received: it
+//! keeps the neighbor from comparing, and this server from taking the difference for an alarm, until both hold the same.
 //!
 //! Unequal sums are an alarm. What differs is found by the hash tree: places are the first bits of the keys' hashes,
 //! four a step, and only branches whose sums differ are looked into. The sums below the root are made when they are
 //! asked for, by a look at the whole shard, so that they cost nothing while all is well.
 
-use super::{LinkId, Outbox, Shard, Wake, roots::Weight};
+use super::{LinkId, Outbox, Shard, Wake, origins::ME, roots::Weight};
 use crate::{
     codec::{
         check::{Branches, Check, DEPTH_MAX, FAN_OUT, Leaves, Level},
@@ -48,13 +49,13 @@ impl Shard {
 
     /// Holds what a neighbour holds against what this server holds. Says whether they differ; then the repair begins.
     pub fn check(&mut self, link: LinkId, now_ns: u64, check: &Check) -> (bool, Wake) {
-        let nothing = (false, Wake::default());
-        let Some(outbox) = self.outbox_if_quiet(link) else { return nothing };
+        let Some(outbox) = self.outbox_if_quiet(link) else { return (false, Wake::default()) };
         let is_comparable = outbox.sent == check.received
             && now_ns < check.from_ns
             && check.client_ttl_ns == self.settings.client_ttl_ns.unwrap_or(0);
         let differs = is_comparable && self.roots.from(check.from_ns) != check.root;
         self.is_caught_up |= is_comparable && !differs;
+        let nothing = (false, if is_comparable && !differs { self.make_good(link) } else { Wake::default() });
         let outbox = self.outbox(link);
         if outbox.check_pause > 0 {
             outbox.check_pause -= 1;
@@ -66,7 +67,22 @@ impl Shard {
         outbox.check_pause = CHECK_PAUSE;
         let level = Level { shard: check.shard, depth: 0, from_ns: check.from_ns };
         outbox.branches = Some((level, vec![0]));
-        (true, self.ready(link.bit()))
+        // Where something was not merged, a difference is no wonder. It is looked into all the same.
+        let is_alarm = outbox.missed == 0;
+        (is_alarm, self.ready(link.bit()))
+    }
+
+    /// Both hold the same: what was not merged here is not held there any more either, or has been merged since.
+    fn make_good(&mut self, link: LinkId) -> Wake {
+        let outbox = self.outbox(link);
+        outbox.received += std::mem::take(&mut outbox.missed);
+        let Some(withheld) = outbox.withheld.take() else { return Wake::default() };
+        for (origin, covered) in withheld {
+            if let Some(place) = self.origins.place_of(&origin).filter(|&place| place != ME) {
+                self.origins.cover(place, covered);
+            }
+        }
+        self.ready(self.up & !link.bit())
     }
 
     /// The neighbour tells of branches that may differ: looks into those that do, and lets both ends send what is in

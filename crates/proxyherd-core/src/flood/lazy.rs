@@ -6,7 +6,7 @@
 //! changes is told, by IHAVE, how far all is covered here; when it does not get there by its tree, because that is
 //! slow, or broken and nobody knows yet, it asks once for what it lacks.
 
-use super::{Broken, LinkId, Outbox, Shard, Wake};
+use super::{Broken, LinkId, Outbox, Shard, Wake, origins::ME};
 use crate::{
     codec::link::Encoder,
     limits::{PATIENCE_MAX, PATIENCE_MIN},
@@ -55,6 +55,8 @@ impl Shard {
     pub fn feed(&mut self, link: LinkId, is_fed: bool) {
         if let Some(outbox) = &mut self.outboxes[link.index()] {
             outbox.is_fed = is_fed;
+            // All that is lacking is asked for again.
+            outbox.withheld = None;
             (outbox.promised_age, outbox.patience) = (0, 0);
             outbox.promised.clear();
             outbox.promised_next.clear();
@@ -72,9 +74,14 @@ impl Shard {
 
     /// The neighbour has what is covered up to here.
     pub fn hear_promise(&mut self, link: LinkId, covered: Vec<(Origin, u64)>) {
+        // Nobody has more of this server's present updates than it has itself.
+        let me = self.origins.origin(ME).clone();
+        let own = covered.iter().filter(|(origin, _)| *origin == me).map(|(_, seq)| *seq).max();
+        let is_beyond = own.is_some_and(|seq| self.is_beyond_own(ME, seq));
         let Some(outbox) = self.outboxes[link.index()].as_mut().filter(|outbox| !outbox.is_fed) else {
             return;
         };
+        let covered = covered.into_iter().filter(|(origin, _)| !(is_beyond && *origin == me));
         let list = if outbox.promised.is_empty() { &mut outbox.promised } else { &mut outbox.promised_next };
         for (origin, seq) in covered {
             let held = list.entry(origin).or_default();
@@ -91,6 +98,7 @@ impl Shard {
             self.send_covered(&mut outbox, news, encoder, Encoder::ihave);
         }
         if self.is_overdue(&mut outbox) {
+            outbox.withheld = None;
             self.write_graft(encoder, true);
         }
         self.outboxes[link.index()] = Some(outbox);

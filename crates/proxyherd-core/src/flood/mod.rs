@@ -22,8 +22,10 @@ mod audit;
 mod check;
 mod lazy;
 mod links;
+mod nonsense;
 mod origins;
 mod outbox;
+mod own;
 mod reconcile;
 mod room;
 mod roots;
@@ -33,11 +35,14 @@ use self::{
     links::bits,
     origins::{ME, Origins},
     outbox::Outbox,
+    own::Own,
     room::Room,
     roots::Roots,
 };
 pub use self::{
     links::{LinkId, Wake},
+    nonsense::Nonsense,
+    own::Look,
     room::{Class, Usage},
     rules::{Broken, Rules},
 };
@@ -62,8 +67,8 @@ pub enum Offered {
     Full,
     /// It came too soon after the client's last report here: nothing changed.
     TooSoon,
-    /// A neighbour tells as this server's own what this server has never said: nothing changed.
-    Forged,
+    /// A neighbor told nonsense: it is not kept. See [`Shard::take_found`].
+    Refused,
 }
 
 /// What a shard is told once.
@@ -79,6 +84,8 @@ pub struct ShardSettings {
     pub client_ttl_ns: Option<u64>,
     /// A client's report is refused so shortly after its last one that this server took, nanoseconds.
     pub client_interval_ns: u64,
+    /// How far clocks may be apart, nanoseconds.
+    pub clock_offset_max_ns: u64,
     /// As they should be.
     pub rules: Rules,
 }
@@ -89,6 +96,9 @@ pub struct Shard {
     settings: ShardSettings,
     store: Store,
     origins: Origins,
+    own: Own,
+    /// The nonsense that came last, until it is [taken](Shard::take_found).
+    found: Option<Nonsense>,
     roots: Roots,
     room: Room,
     outboxes: [Option<Box<Outbox>>; LINKS_MAX],
@@ -112,7 +122,9 @@ impl Shard {
     pub fn new(settings: ShardSettings) -> Shard {
         Shard {
             store: Store::new(settings.seed),
-            origins: Origins::new(settings.me.clone()),
+            origins: Origins::new(settings.me.clone(), settings.rules),
+            own: Own::new(settings.me.incarnation),
+            found: None,
             roots: Roots::default(),
             room: Room::default(),
             outboxes: [const { None }; LINKS_MAX],
@@ -173,7 +185,8 @@ impl Shard {
         if held.record.body == Body::Gone {
             return nothing;
         }
-        let Some((timestamp, difference)) = stamp_above(now_ns, Some(&held.record)) else { return nothing };
+        let above = Some(&held.record).filter(|held| !self.is_ahead(now_ns, held.received_ns()));
+        let Some((timestamp, difference)) = stamp_above(now_ns, above) else { return nothing };
         let kind = Kind::CLIENT;
         let record = Record { kind, key, body: Body::Gone, timestamp, difference };
         self.take(now_ns, &record, self.expect_key(kind, key), true)
@@ -193,7 +206,8 @@ impl Shard {
     ) -> (Offered, Wake) {
         debug_assert!(kind != Kind::CLIENT && bytes.len() <= DATA_LEN_MAX, "what tells knows its bounds");
         let held = self.store.find(kind, key).map(|id| self.store.slot(id).record());
-        let Some((timestamp, difference)) = stamp_above(now_ns, held.as_ref()) else {
+        let above = held.as_ref().filter(|held| !self.is_ahead(now_ns, held.received_ns()));
+        let Some((timestamp, difference)) = stamp_above(now_ns, above) else {
             return (Offered::Stale, Wake::default());
         };
         let body = Body::Data { keep_s, bytes };
@@ -219,8 +233,8 @@ impl Shard {
             return (Offered::Full, Wake::default());
         }
         if let Some(id) = held
-            && !self.is_expired(now_ns, &self.store.slot(id).record())
-            && !self.wins(record, ME, id)
+            && (self.is_expired(now_ns, &self.store.slot(id).record()) || !self.wins(record, ME, id))
+            && !self.gives_way(now_ns, id)
         {
             return (Offered::Stale, Wake::default());
         }
@@ -234,6 +248,24 @@ impl Shard {
         }
         let seq = self.origins.covered(ME) + 1;
         self.keep(held, record, hash, Taken { place: ME, seq, from: None })
+    }
+
+    /// Whether what is held gives way to a record that does not win over it: it has expired, or was received in the future
+    /// because a clock was wrong.
+    fn gives_way(&mut self, now_ns: u64, held: SlotId) -> bool {
+        let slot = self.store.slot(held);
+        let (record, is_own) = (slot.record(), slot.origin == ME);
+        if self.is_expired(now_ns, &record) {
+            if is_own {
+                self.own.expired(now_ns);
+            }
+            return true;
+        }
+        let is_ahead = self.is_ahead(now_ns, record.received_ns());
+        if is_ahead && is_own {
+            self.own.forgot();
+        }
+        is_ahead
     }
 
     /// Whether this server took what is held so shortly before `now_ns` that it takes no more. What others took is
@@ -258,24 +290,26 @@ impl Shard {
         if let Some(outbox) = &mut self.outboxes[from.index()] {
             outbox.received += 1;
         }
-        if seq > self.origins.covered(ME) && origin == self.origins.origin(ME) {
-            // Taken, it would end this server's own count of its reports.
-            return (Offered::Forged, Wake::default());
+        let told = Held { record, origin, seq };
+        if self.is_ahead(now_ns, record.received_ns()) {
+            return self.refuse(from, Nonsense::Receipt);
         }
-        if self.is_expired(now_ns, &record) {
+        if self.is_ahead(now_ns, origin.incarnation) {
+            return self.refuse(from, Nonsense::Incarnation);
+        }
+        if self.is_over(now_ns, &record) {
             return (Offered::Stale, Wake::default());
         }
         let held = self.store.find(record.kind, record.key);
-        // Its server may have taken it because what is held here had expired there: it counts as expired here
-        // too, swept or not, and whatever this server's clock says.
-        let taken_ns = now_ns.max(record.received_ns());
-        if let Some(id) = held
-            && !self.is_expired(taken_ns, &self.store.slot(id).record())
+        if origin.server == self.origins.origin(ME).server
+            && let Some(applied) = self.apply_own(now_ns, from, told, held, hash)
         {
-            let holder = self.origins.origin(self.store.slot(id).origin);
-            let order = record.precedence(&origin.server, &self.store.slot(id).record(), &holder.server);
+            return applied;
+        }
+        if let Some(id) = held {
+            let order = self.contest(now_ns, told, self.store.slot(id));
             if order.is_eq() {
-                // The neighbour has just what is held: no need to send it there.
+                // The neighbor has just what is held: no need to send it there.
                 self.store.slot_mut(id).set_from(Some(from.0));
             }
             if order.is_eq() || (order.is_lt() && !self.settings.rules.breaks(Broken::MergeByArrival)) {
@@ -286,11 +320,40 @@ impl Shard {
             return (Offered::Stale, Wake::default());
         }
         let Some(place) = self.origins.place_or_insert(origin, *guess) else {
-            return (Offered::Full, Wake::default());
+            return self.refuse(from, Nonsense::Origins);
         };
         *guess = place;
         let (offered, wake) = self.keep(held, &record, hash, Taken { place, seq, from: Some(from) });
+        if offered == Offered::Full {
+            return self.refuse(from, Nonsense::Records);
+        }
         (offered, wake.and(self.advance_naively(origin, seq)))
+    }
+
+    /// Notes that a neighbor told nonsense. It does not count as received, so that the neighbor does not take this server
+    /// for one that has lost it.
+    fn refuse(&mut self, from: LinkId, what: Nonsense) -> (Offered, Wake) {
+        self.found = Some(what);
+        if let Some(outbox) = &mut self.outboxes[from.index()] {
+            outbox.received -= 1;
+            outbox.missed += 1;
+            if matches!(what, Nonsense::Receipt | Nonsense::Incarnation) {
+                // It is merged once this server's clock has come so far. Until then nothing that is said to be covered is.
+                outbox.withheld.get_or_insert_default();
+            }
+        }
+        (Offered::Refused, Wake::default())
+    }
+
+    /// The nonsense that has come since this was last asked, the last of it.
+    pub fn take_found(&mut self) -> Option<Nonsense> {
+        self.found.take()
+    }
+
+    /// Whether a time that a server has told lies further in the future than clocks may differ.
+    fn is_ahead(&self, now_ns: u64, told_ns: u64) -> bool {
+        told_ns > now_ns.saturating_add(self.settings.clock_offset_max_ns)
+            && !self.settings.rules.breaks(Broken::TrustReceipts)
     }
 
     /// The trap, for the simulator's checkers to find.
@@ -322,6 +385,7 @@ impl Shard {
         if let Some(id) = held {
             self.discount(id, hash);
         }
+        self.own.received_max_ns = self.own.received_max_ns.max(record.received_ns());
         // A key that is held is not refused.
         let Ok(id) = self.store.place(held, record) else { return (Offered::Full, Wake::default()) };
         let slot = self.store.slot_mut(id);
@@ -432,6 +496,16 @@ impl Shard {
         self.ttl_ns(record).is_some_and(|ttl_ns| record.received_ns().saturating_add(ttl_ns) <= now_ns)
     }
 
+    /// Whether a record has expired at every server whose clock is as it should be. Until then this server carries it
+    /// for those at which it has not, and shows it to nobody.
+    fn is_over(&self, now_ns: u64, record: &Record<'_>) -> bool {
+        let offset_ns = match self.settings.rules.breaks(Broken::CarryByOwnRule) {
+            true => 0,
+            false => self.settings.clock_offset_max_ns,
+        };
+        self.is_expired(now_ns.saturating_sub(offset_ns), record)
+    }
+
     /// Forgets what has expired among at most `slots` slots, beginning where the last sweep ended. Says how many
     /// records went, and whether it came round.
     pub fn sweep(&mut self, now_ns: u64, slots: usize) -> (usize, bool) {
@@ -439,7 +513,10 @@ impl Shard {
         let mut removed = 0;
         for id in (self.swept..end).map(|at| SlotId(at as u32)) {
             let slot = self.store.slot(id);
-            if slot.is_live() && self.is_expired(now_ns, &slot.record()) {
+            if slot.is_live() && self.is_over(now_ns, &slot.record()) {
+                if slot.origin == ME {
+                    self.own.expired(now_ns);
+                }
                 self.remove(id);
                 removed += 1;
             }

@@ -42,6 +42,11 @@ pub(super) struct Outbox {
     /// Records sent and received since the link came up.
     pub(super) sent: u64,
     pub(super) received: u64,
+    /// Records that came since the link came up and are not among those received, because they were not merged.
+    pub(super) missed: u64,
+    /// While a record of the neighbor's is lacking here that may be merged later: what its markers have said is covered.
+    /// It is covered here once both hold the same.
+    pub(super) withheld: Option<BTreeMap<Origin, u64>>,
     /// Branches of which the neighbour is to be told the children's sums, and those whose records are queued.
     pub(super) branches: Option<(Level, Vec<u64>)>,
     pub(super) leaves: Option<(Level, Vec<u64>)>,
@@ -63,6 +68,8 @@ impl Outbox {
         Outbox {
             sent: self.sent,
             received: self.received,
+            missed: self.missed,
+            withheld: self.withheld,
             check_pause: self.check_pause,
             is_fed: self.is_fed,
             promised: self.promised,
@@ -181,6 +188,8 @@ mod tests {
             patience: 4,
             sent: 5,
             received: 6,
+            missed: 8,
+            withheld: Some(BTreeMap::new()),
             check_pause: 7,
             is_once: true,
             is_ready: true,
@@ -192,9 +201,9 @@ mod tests {
         assert!(
             renewed.is_empty() && !renewed.is_once && !renewed.is_ready && renewed.told().next().is_none()
         );
-        assert!(renewed.is_fed);
+        assert!(renewed.is_fed && renewed.withheld.is_some());
         assert_eq!((renewed.promised.len(), renewed.promised_next.len()), (1, 1));
         assert_eq!((renewed.promised_age, renewed.patience), (3, 4));
-        assert_eq!((renewed.sent, renewed.received, renewed.check_pause), (5, 6, 7));
+        assert_eq!((renewed.sent, renewed.received, renewed.check_pause, renewed.missed), (5, 6, 7, 8));
     }
 }

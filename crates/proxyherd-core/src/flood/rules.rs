@@ -32,6 +32,14 @@ pub enum Broken {
     SkipTheResend,
     /// What a neighbor says of any server's links is believed, however far its stamp is ahead of all clocks.
     BelieveStates,
+    /// A server does not contradict what others tell as its own.
+    CloseOnLies,
+    /// A record is merged however far in the future it was received.
+    TrustReceipts,
+    /// What has expired by the clock of the server that carries it is not passed on.
+    CarryByOwnRule,
+    /// One server's name may have any number of incarnations.
+    OriginsUnbounded,
 }
 
 impl Rules {

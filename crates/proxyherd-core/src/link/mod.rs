@@ -18,7 +18,7 @@ pub use self::{
 };
 use crate::{
     codec::link::{Covered, Frame, FrameError, decode},
-    flood::{Held, LinkId, Offered, Wake},
+    flood::{Held, LinkId, Wake},
     limits::SHARDS,
     map::Map,
     types::{Origin, Record},
@@ -39,22 +39,12 @@ pub enum LinkError {
     /// A shard's vector came a second time.
     #[error("the vector of shard {0} came twice")]
     VectorAgain(u8),
-    /// A record claims to be this server's own.
-    #[error(
-        "it tells as this server's own what was never said here; does another server run under its name?"
-    )]
-    Forged,
     /// A frame of the handshake came after it.
     #[error("a frame of the handshake came after it")]
     LateHandshake,
     /// The neighbour has said that it wants no link any more.
     #[error("it ended the link: {0}")]
     Refused(String),
-    /// There is no room for a neighbour's record.
-    #[error(
-        "there is no room left for the neighbor's records; this server needs more memory or fewer clients"
-    )]
-    Full,
     /// The clocks of both ends are too far apart.
     #[error(
         "its clock is {} this server's, by more than max_clock_offset_s: look at the clock there, and here if other \
@@ -169,8 +159,7 @@ impl Incoming {
                 Ok(())
             }
             Frame::State(state) => {
-                let (_, woken) = map.hear_state(self.link, now_ns, self.clock_offset_max_ns, state);
-                *wake = wake.and(woken);
+                *wake = wake.and(map.hear_state(self.link, now_ns, state));
                 Ok(())
             }
             Frame::Ihave(covered) => {
@@ -218,14 +207,10 @@ impl Incoming {
         let introduced = self.origins.get_mut(usize::from(origin)).ok_or(LinkError::UnknownOrigin(origin))?;
         self.records += 1;
         let Introduced { origin, guesses } = introduced;
-        let (offered, woken) = map.apply(now_ns, self.link, Held { record: *record, origin, seq }, guesses);
+        // The map counts what it refuses. The neighbor may only have relayed it, so the link stays up.
+        let (_, woken) = map.apply(now_ns, self.link, Held { record: *record, origin, seq }, guesses);
         *wake = wake.and(woken);
-        match offered {
-            Offered::Full => Err(LinkError::Full),
-            Offered::Forged => Err(LinkError::Forged),
-            // Only clients' own reports are ever too soon.
-            Offered::Inserted | Offered::Updated | Offered::Stale | Offered::TooSoon => Ok(()),
-        }
+        Ok(())
     }
 
     /// Wakes are kept as they come: an entry that breaks the link must not silence the links before it.

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use super::{Counted, Map};
 use crate::{
     codec::link::Encoder,
-    flood::{LinkId, Wake},
+    flood::{LinkId, Nonsense, Wake},
     limits::{LINK_BATCH_LEN, SHARDS},
     tree::{Heard, Tree},
     types::{LinkState, Origin, ServerName},
@@ -37,6 +37,7 @@ impl Map {
     /// first.
     pub fn agree(&self, link: LinkId, neighbour: &ServerName, agreed: Agreed, encoder: &mut Encoder) -> Wake {
         self.beats[link.index()].begin(agreed);
+        self.agreed.fetch_or(1 << link.index(), Relaxed);
         if !agreed.has_tree {
             self.write_vectors(encoder);
             return Wake::default();
@@ -50,19 +51,17 @@ impl Map {
         self.tree_ready(&tree).and([link].into_iter().collect())
     }
 
-    /// A neighbor tells, at `now_ns` by this server's clock, what a server says of its links. Clocks may be as far apart
-    /// as `clock_offset_max_ns`.
-    pub(crate) fn hear_state(
-        &self,
-        link: LinkId,
-        now_ns: u64,
-        clock_offset_max_ns: u64,
-        state: LinkState,
-    ) -> (Heard, Wake) {
+    /// A neighbor tells, at `now_ns` by this server's clock, what a server says of its links.
+    pub(crate) fn hear_state(&self, link: LinkId, now_ns: u64, state: LinkState) -> Wake {
         let mut tree = self.tree.lock();
-        let heard = tree.hear(now_ns.saturating_add(clock_offset_max_ns), link, state);
-        let wake = if heard == Heard::News { self.tree_ready(&tree) } else { Wake::default() };
-        (heard, wake)
+        let nonsense = match tree.hear(now_ns.saturating_add(self.clock_offset_max_ns), link, state) {
+            Heard::News => return self.tree_ready(&tree),
+            Heard::Old => None,
+            Heard::AheadOfClocks => Some(Nonsense::State),
+            Heard::NoRoom => Some(Nonsense::Strangers),
+        };
+        self.note_nonsense(link, nonsense);
+        Wake::default()
     }
 
     /// Lets the links tell what the tree has for them.
@@ -93,7 +92,10 @@ impl Map {
 
     /// The neighbour at `link` wants to be told what is above its vector of one shard.
     pub(crate) fn graft(&self, link: LinkId, shard: usize, vector: &[(Origin, u64)], is_once: bool) -> Wake {
-        let wake = self.shards[shard].lock().shard.graft(link, vector, is_once);
+        let mut counted = self.shards[shard].lock();
+        let wake = counted.shard.graft(link, vector, is_once);
+        self.note_nonsense(link, counted.shard.take_found());
+        drop(counted);
         self.ready(shard, wake)
     }
 
@@ -108,7 +110,9 @@ impl Map {
 
     /// The neighbour at `link` says how far all is covered there.
     pub(crate) fn hear_promise(&self, link: LinkId, shard: usize, covered: Vec<(Origin, u64)>) {
-        self.shards[shard].lock().shard.hear_promise(link, covered);
+        let mut counted = self.shards[shard].lock();
+        counted.shard.hear_promise(link, covered);
+        self.note_nonsense(link, counted.shard.take_found());
     }
 
     /// Whether the neighbour at `link` is told of changes as they come.
@@ -118,7 +122,10 @@ impl Map {
 
     /// The neighbour at `link` has told its vector of one shard: from here on it is sent what it lacks.
     pub(crate) fn link_up(&self, link: LinkId, shard: usize, vector: &[(Origin, u64)]) -> Wake {
-        let wake = self.shards[shard].lock().shard.link_up(link, vector);
+        let mut counted = self.shards[shard].lock();
+        let wake = counted.shard.link_up(link, vector);
+        self.note_nonsense(link, counted.shard.take_found());
+        drop(counted);
         // Whoever marked for the link's last life may have noted it here after that life's end, and so may have
         // woken nobody: this wake is not to be spared.
         let _ = self.ready(shard, wake);
@@ -129,6 +136,7 @@ impl Map {
     pub(crate) fn cover(&self, from: LinkId, shard: usize, origin: &Origin, covered: u64) -> Wake {
         let mut counted = self.shards[shard].lock();
         let wake = counted.shard.cover(from, origin, covered);
+        self.note_nonsense(from, counted.shard.take_found());
         self.note_caught_up(shard, &counted.shard);
         drop(counted);
         self.ready(shard, wake)
@@ -141,6 +149,7 @@ impl Map {
             counted.lock().shard.link_down(link);
         }
         self.ready[link.index()].store(0, SeqCst);
+        self.agreed.fetch_and(!(1 << link.index()), Relaxed);
         let mut tree = self.tree.lock();
         if tree.link_down(link) { self.tree_ready(&tree) } else { Wake::default() }
     }
@@ -157,9 +166,9 @@ impl Map {
     /// One look at what servers say of their links, to be taken about once a second; `members` are the herd's servers.
     /// Forgets, bit by bit, what has no place here any more, contradicts whoever speaks in this server's name, and now
     /// and then says anew which links are up.
-    pub fn look_at_tree(&self, now_ns: u64, clock_offset_max_ns: u64, members: &[ServerName]) -> Wake {
+    pub fn look_at_tree(&self, now_ns: u64, members: &[ServerName]) -> Wake {
         let mut tree = self.tree.lock();
-        tree.look(now_ns, clock_offset_max_ns, members);
+        tree.look(now_ns, self.clock_offset_max_ns, members);
         self.tree_ready(&tree)
     }
 

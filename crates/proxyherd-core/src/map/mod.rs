@@ -7,6 +7,7 @@
 
 mod beats;
 mod links;
+mod mend;
 
 use std::{
     sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst},
@@ -15,8 +16,8 @@ use std::{
 
 use parking_lot::{Mutex, MutexGuard};
 
-use self::beats::Beat;
 pub use self::links::Agreed;
+use self::{beats::Beat, mend::Mending};
 use crate::{
     flood::{Class, Expected, Held, LinkId, Offered, Rules, Shard, ShardSettings, Usage, Wake},
     limits::{BATCH_LEN_MAX, LINKS_MAX, SHARDS},
@@ -40,6 +41,9 @@ pub struct MapSettings {
     pub client_ttl_ns: Option<u64>,
     /// A client's report is refused so shortly after its last one that this server took, nanoseconds.
     pub client_interval_ns: u64,
+    /// How far clocks may be apart, nanoseconds: nothing is merged that claims to be further in the future, and what has
+    /// expired is carried for so long for servers at which it has not.
+    pub clock_offset_max_ns: u64,
     /// As they should be.
     pub rules: Rules,
 }
@@ -88,6 +92,10 @@ pub struct Map {
     beats: Box<[Beat]>,
     /// Locked before any shard, never after one.
     tree: Mutex<Tree>,
+    /// Locked before any shard, never after one, and never together with the tree.
+    mending: Mutex<Mending>,
+    /// The links that have agreed and not ended, one bit each.
+    agreed: AtomicU32,
     /// Records that are about clients, tombstones among them ...
     clients: AtomicU64,
     /// ... and all others. Both as of the last visit of each shard.
@@ -98,6 +106,7 @@ pub struct Map {
     max_clients: u64,
     /// As heartbeats tell it: 0 for never.
     client_ttl_ns: u64,
+    clock_offset_max_ns: u64,
 }
 
 /// A shard and what is counted under its lock.
@@ -119,6 +128,7 @@ impl Map {
                 seed: settings.seed.wrapping_add(index as u64),
                 client_ttl_ns: settings.client_ttl_ns,
                 client_interval_ns: settings.client_interval_ns,
+                clock_offset_max_ns: settings.clock_offset_max_ns,
                 rules: settings.rules,
             })
         };
@@ -135,13 +145,17 @@ impl Map {
             root_mismatches: AtomicU64::new(0),
             caught_up: AtomicU32::new(0),
             tree: Mutex::new(Tree::new(settings.me.clone(), settings.rules)),
+            mending: Mutex::new(Mending::new(settings.me.incarnation, settings.clock_offset_max_ns)),
+            agreed: AtomicU32::new(0),
             max_clients: settings.max_clients,
             client_ttl_ns: settings.client_ttl_ns.unwrap_or(0),
+            clock_offset_max_ns: settings.clock_offset_max_ns,
             me: settings.me,
         }
     }
 
-    /// This life of this server.
+    /// This life of this server. It tells records under the incarnation at which it began, until it has to
+    /// [begin a new one](Map::origin).
     pub fn me(&self) -> &Origin {
         &self.me
     }
@@ -233,7 +247,7 @@ impl Map {
                 }
                 Offered::Updated => reports.accepted += 1,
                 Offered::Stale => reports.stale += 1,
-                Offered::Full | Offered::TooSoon | Offered::Forged => reports.refused += 1,
+                Offered::Full | Offered::TooSoon | Offered::Refused => reports.refused += 1,
             }
         }
         self.recount(&mut guard);
@@ -273,6 +287,9 @@ impl Map {
         let mut counted = self.shards[index].lock();
         let (offered, wake) = counted.shard.apply(now_ns, from, told, hash, &mut guesses[index]);
         self.recount(&mut counted);
+        if offered == Offered::Refused {
+            self.note_nonsense(from, counted.shard.take_found());
+        }
         drop(counted);
         (offered, self.ready(index, wake))
     }
@@ -439,6 +456,7 @@ mod tests {
             max_clients,
             client_ttl_ns,
             client_interval_ns: 0,
+            clock_offset_max_ns: 0,
             rules: Rules::default(),
         })
     }

@@ -72,6 +72,7 @@ fn after_a_difference_some_checks_pass_to_give_the_repair_time() {
         seed: 7,
         client_ttl_ns: None,
         client_interval_ns: 0,
+        clock_offset_max_ns: 0,
         rules: Rules::default(),
     });
     let _ = shard.link_up(link(0), &[]);

@@ -17,6 +17,7 @@ fn shard() -> Shard {
         seed: 1,
         client_ttl_ns: None,
         client_interval_ns: 0,
+        clock_offset_max_ns: 0,
         rules: Rules::default(),
     });
     assert!(shard.link_lazy(link(0)).is_empty());

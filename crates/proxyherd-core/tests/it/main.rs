@@ -8,6 +8,7 @@ mod check;
 mod data;
 mod herd;
 mod lazy;
+mod lies;
 mod links;
 mod merge;
 mod shards;

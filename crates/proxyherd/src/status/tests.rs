@@ -35,6 +35,7 @@ fn link(neighbor: &str) -> LinkStatus {
         clock_offset_s: 0.0,
         eager: true,
         version: Some(2),
+        nonsense: Default::default(),
         trouble: None,
     }
 }
@@ -190,6 +191,15 @@ fn what_an_operator_should_look_at_is_a_sentence() {
     );
     check(|status| status.links[0].clock_offset_s = -1.26, "Jaquez's clock is 1.3 s behind Riley's");
     check(|status| status.links[0].lag_s = 2.34, "Riley has had news for Jaquez for 2.3 s");
+    check(
+        |status| {
+            status.links[0].nonsense =
+                [("receipt".to_owned(), 3), ("of a later version".to_owned(), 1)].into()
+        },
+        "Jaquez sent Riley what Riley does not keep: of a later version (1), a record received further in the future \
+         than max_clock_offset_s (3); look at Jaquez, and at the servers behind it, for which it may only have passed \
+         this on",
+    );
 }
 
 #[test]

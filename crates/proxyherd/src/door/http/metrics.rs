@@ -13,7 +13,7 @@ use prometheus_client::{
 };
 use proxyherd_core::flood::Class;
 
-use super::status::{BudgetStatus, ReportStatus};
+use super::status::{BudgetStatus, ReportStatus, nonsense};
 use crate::{
     herd::{Herd, Link},
     places::{Outcome, Places},
@@ -171,6 +171,11 @@ impl Families<'_, '_> {
         let eager = links.iter().map(|link| (link.neighbor.to_string(), eager(link)));
         let help = "Whether a neighbor is told of changes as they come, or only asked what it lacks";
         self.gauges("proxyherd_link_eager", help, None, "neighbor", eager)?;
+        let nonsense: Vec<(_, Vec<_>)> =
+            links.iter().map(|link| (link.neighbor.to_string(), nonsense(herd, link).collect())).collect();
+        let help = "What a neighbor has told, or only relayed, and this server does not keep, by what it was";
+        let each = nonsense.iter().map(|(neighbor, counts)| (neighbor.as_str(), &counts[..]));
+        self.counters_by("proxyherd_link_nonsense", help, ["neighbor", "what"], each)?;
         let lag = links.iter().map(|link| (link.neighbor.to_string(), link.lag().as_secs_f64()));
         let help = "For how long something has been waiting to be sent";
         self.gauges("proxyherd_link_lag", help, Some(&Unit::Seconds), "neighbor", lag)?;
