@@ -30,8 +30,6 @@ pub enum Broken {
     MarkWhatWasCleared,
     /// When a link is told of changes again, what the neighbour has missed is not sent.
     SkipTheResend,
-    /// What a neighbor says of any server's links is believed, however far its stamp is ahead of all clocks.
-    BelieveStates,
     /// A server does not contradict what others tell as its own.
     CloseOnLies,
     /// A record is merged however far in the future it was received.
@@ -40,6 +38,8 @@ pub enum Broken {
     CarryByOwnRule,
     /// One server's name may have any number of incarnations.
     OriginsUnbounded,
+    /// What a neighbor says of any server's links is believed, however far its stamp is ahead of all clocks.
+    BelieveStates,
 }
 
 impl Rules {

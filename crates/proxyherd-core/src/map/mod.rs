@@ -92,14 +92,14 @@ pub struct Map {
     beats: Box<[Beat]>,
     /// Locked before any shard, never after one.
     tree: Mutex<Tree>,
-    /// Locked before any shard, never after one, and never together with the tree.
-    mending: Mutex<Mending>,
-    /// The links that have agreed and not ended, one bit each.
-    agreed: AtomicU32,
     /// Records that are about clients, tombstones among them ...
     clients: AtomicU64,
     /// ... and all others. Both as of the last visit of each shard.
     others: AtomicU64,
+    /// Locked before any shard, never after one, and never together with the tree.
+    mending: Mutex<Mending>,
+    /// The links that have agreed and not ended, one bit each.
+    agreed: AtomicU32,
     root_mismatches: AtomicU64,
     /// The shards of which a neighbour has told all, one bit each.
     caught_up: AtomicU32,
