@@ -35,15 +35,15 @@ use self::{
     links::bits,
     origins::{ME, Origins},
     outbox::Outbox,
-    room::Room,
     own::Own,
+    room::Room,
     roots::Roots,
 };
 pub use self::{
     links::{LinkId, Wake},
-    room::{Class, Usage},
     nonsense::Nonsense,
     own::Look,
+    room::{Class, Usage},
     rules::{Broken, Rules},
 };
 use crate::{
