@@ -69,7 +69,7 @@ pub const TREE_LOST_LOOKS: u8 = 5;
 /// After so many looks a server says again which of its links are up, with a stamp of at least its clock.
 pub const TREE_SAY_LOOKS: u8 = 30;
 /// How often the states of other servers may change the tree between two looks. One change more waits for the next.
-pub const TREE_COMPUTES: u8 = 64;
+pub const TREE_COMPUTES: u8 = 32;
 /// At so many looks another process must have spoken in this server's name to be taken for alive: what one that has
 /// ended left behind is heard once or twice.
 pub const TREE_NAMESAKE_LOOKS: u8 = 5;

@@ -186,7 +186,7 @@ impl Checker {
                 }
             });
         }
-        if said.is_empty() || self.ledger.is_unsure(me, 0) {
+        if said.is_empty() || self.ledger.is_restored(me) {
             return;
         }
         let mut records = Vec::new();
@@ -238,9 +238,9 @@ impl Checker {
         }
     }
 
-    /// Looks at what bad members have left behind: nothing from the future, and no more lives of one server in one shard
-    /// than may be.
-    pub(crate) fn leftovers(&mut self, at: Nanos, server: usize, clock_ns: u64, map: &Map) {
+    /// Looks at what bad members and clocks have left behind at a server: nothing from the future, and no more lives of
+    /// one server in one shard than may be.
+    pub(crate) fn leftovers(&self, server: usize, clock_ns: u64, map: &Map) -> Result<(), (Symptom, String)> {
         let (mut ahead, mut lives) = (None, BTreeMap::<_, BTreeSet<u64>>::new());
         map.for_each(|held| {
             let record = Taken::from(held);
@@ -251,14 +251,15 @@ impl Checker {
             }
         });
         if let Some(record) = ahead {
-            self.found(at, Symptom::Future, format!("server {server} holds {record:?}"));
+            return Err((Symptom::Future, format!("server {server} holds {record:?}")));
         }
-        for ((shard, name), lives) in lives {
-            // A server's own present life has a place of its own.
-            if lives.len() > INCARNATIONS_MAX + 1 {
+        // A server's own present life has a place of its own.
+        match lives.into_iter().find(|(_, lives)| lives.len() > INCARNATIONS_MAX + 1) {
+            Some(((shard, name), lives)) => {
                 let text = format!("server {server} holds {} lives of {name} in shard {shard}", lives.len());
-                self.found(at, Symptom::Memory, text);
+                Err((Symptom::Memory, text))
             }
+            None => Ok(()),
         }
     }
 

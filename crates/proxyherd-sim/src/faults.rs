@@ -94,6 +94,7 @@ pub(crate) struct Faults {
     servers: usize,
     edges: Vec<(usize, usize)>,
     may_clocks_jump: bool,
+    has_far_jumps: bool,
     may_lie: bool,
     has_lost_years: bool,
     rng: Rng,
@@ -106,7 +107,16 @@ impl Faults {
         let may_clocks_jump = scenario.client_ttl.is_none();
         let may_lie = scenario.bad.is_some();
         let has_lost_years = scenario.bad.as_ref().is_some_and(|bad| bad.has_lost_years);
-        Faults { settings, servers: scenario.servers, edges, may_clocks_jump, may_lie, has_lost_years, rng }
+        Faults {
+            settings,
+            servers: scenario.servers,
+            edges,
+            may_clocks_jump,
+            has_far_jumps: scenario.has_far_jumps,
+            may_lie,
+            has_lost_years,
+            rng,
+        }
     }
 
     /// How long until something goes wrong again.
@@ -185,7 +195,7 @@ impl Faults {
             return Fault::Jump { server: self.rng.index(self.servers), by, length };
         }
         // Now and then by more than the servers put up with.
-        let most = if self.rng.chance(250) { 100_000 } else { 8000 };
+        let most = if self.rng.chance(400) && self.has_far_jumps { 100_000 } else { 8000 };
         let by = self.rng.between(100 * MILLISECOND, most * MILLISECOND).cast_signed();
         let by = if self.rng.chance(500) { by } else { -by };
         Fault::Jump { server: self.rng.index(self.servers), by, length }

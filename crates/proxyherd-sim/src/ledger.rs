@@ -309,8 +309,19 @@ impl Ledger {
     /// A server begins again in the middle of this life of its, as it was before.
     pub(crate) fn restore(&mut self, origin: &Origin) {
         self.lies.restored.insert(origin.clone());
+        self.doubt(origin);
+    }
+
+    /// A server may have given up updates of this life. Servers may hold different things of any shard until their checks
+    /// find it.
+    pub(crate) fn doubt(&mut self, origin: &Origin) {
         self.lies.covered.insert(origin.clone(), u32::MAX);
         self.lies.shards = u32::MAX;
+    }
+
+    /// Whether this origin began again in the middle.
+    pub(crate) fn is_restored(&self, origin: &Origin) -> bool {
+        self.lies.restored.contains(origin)
     }
 
     /// Whether I1 promises nothing of an origin in a shard, since markers that cover it were invented.

@@ -56,6 +56,8 @@ pub struct Tally {
     pub lies: u64,
     /// Servers that started again as they once were.
     pub restored: u64,
+    /// Clocks that were put forward or back by more than servers put up with.
+    pub far_jumps: u64,
     /// Clocks that jumped by years.
     pub lost_years: u64,
     /// Pieces that were lost and sent again.
@@ -102,6 +104,7 @@ impl Tally {
             jumps: self.jumps + other.jumps,
             bad_members: self.bad_members + other.bad_members,
             lies: self.lies + other.lies,
+            far_jumps: self.far_jumps + other.far_jumps,
             restored: self.restored + other.restored,
             lost_years: self.lost_years + other.lost_years,
             lost: self.lost + other.lost,

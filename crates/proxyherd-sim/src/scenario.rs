@@ -52,6 +52,9 @@ pub struct Scenario {
     /// another still holds (a tombstone outlives a newer report), and they only agree when that has expired
     /// as well.
     pub client_ttl: Option<Nanos>,
+    /// Whether clocks jump by more than servers put up with. Then servers refuse and drop what others hold, and only their
+    /// checks of each other bring it back.
+    pub has_far_jumps: bool,
     /// How bad members may be, where they may.
     pub bad: Option<BadSettings>,
 }
@@ -157,6 +160,7 @@ impl Scenario {
             client_ttl,
             old_servers,
             has_tree: rng.chance(800),
+            has_far_jumps: rng.chance(250),
             bad: None,
         };
         if given.has_bad_members {

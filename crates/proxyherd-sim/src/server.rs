@@ -306,7 +306,7 @@ impl Life {
     /// One look at the tree, and at what was told; `members` are the herd's servers.
     pub(crate) fn look(&self, clock_ns: u64, members: &[ServerName], out: &mut Vec<Action>) {
         self.map.set_members(members);
-        let wake = self.map.look_at_tree(clock_ns, CLOCK_OFFSET_MAX_NS, members);
+        let wake = self.map.look_at_tree(clock_ns, members);
         self.wake(wake.and(self.map.mend(clock_ns)), out);
     }
 

@@ -18,17 +18,23 @@ pub enum Nonsense {
     Origins,
     /// A record for which there is no room.
     Records,
+    /// What a server says of its links, with a stamp or an incarnation further in the future than clocks may differ.
+    State,
+    /// What a server says of its links that is no member, beyond those for which there is room.
+    Strangers,
 }
 
 impl Nonsense {
     /// All of them, in the order of their [numbers](Nonsense::index).
-    pub const ALL: [Nonsense; 6] = [
+    pub const ALL: [Nonsense; 8] = [
         Nonsense::OwnRecord,
         Nonsense::OwnSequence,
         Nonsense::Receipt,
         Nonsense::Incarnation,
         Nonsense::Origins,
         Nonsense::Records,
+        Nonsense::State,
+        Nonsense::Strangers,
     ];
 
     /// Its place in [`Nonsense::ALL`].
@@ -45,6 +51,8 @@ impl Nonsense {
             Nonsense::Incarnation => "incarnation",
             Nonsense::Origins => "origins",
             Nonsense::Records => "records",
+            Nonsense::State => "state",
+            Nonsense::Strangers => "strangers",
         }
     }
 
@@ -64,6 +72,12 @@ impl Nonsense {
             }
             Nonsense::Origins => "a record of one incarnation of a server too many",
             Nonsense::Records => "a record for which there is no room",
+            Nonsense::State => {
+                "a state of a server's links from further in the future than max_clock_offset_s"
+            }
+            Nonsense::Strangers => {
+                "a state of the links of one server too many that is not in the configuration"
+            }
         }
     }
 }

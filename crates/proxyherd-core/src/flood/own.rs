@@ -27,7 +27,7 @@ use crate::{
         OWN_INCARNATIONS_MAX, TOMBSTONE_TTL_NS,
     },
     store::{Slot, SlotId},
-    types::{Body, Difference, KeyHash, Record, ServerName, Timestamp},
+    types::{Body, Difference, KeyHash, Kind, Record, ServerName, Timestamp},
 };
 
 /// What a shard remembers of what its server has said.
@@ -39,6 +39,8 @@ pub(super) struct Own {
     is_lied_about: bool,
     /// Something that this server said is no longer what it was.
     has_forgotten: bool,
+    /// An own record that is not about a client was dropped because newer ones take all the room.
+    has_dropped: bool,
     /// The latest time at which an own record was removed because it had expired.
     expired_ns: u64,
     /// When the last look was; 0: never.
@@ -88,6 +90,7 @@ impl Own {
             incarnations: vec![incarnation],
             is_lied_about: false,
             has_forgotten: false,
+            has_dropped: false,
             expired_ns: 0,
             looked_ns: 0,
             answers_left: LIES_ANSWERED_MAX,
@@ -103,6 +106,11 @@ impl Own {
     /// An own record has been replaced by one that does not win over it.
     pub(super) fn forgot(&mut self) {
         self.has_forgotten = true;
+    }
+
+    /// An own record that is not about a client has been dropped for newer ones.
+    pub(super) fn dropped(&mut self) {
+        self.has_dropped = true;
     }
 
     fn began(&mut self, incarnation: u64, is_fresh: bool) {
@@ -167,6 +175,10 @@ impl Shard {
         }
         if self.is_expired(now_ns, &told.record) {
             return Verdict::Known;
+        }
+        if self.own.has_dropped && told.record.kind != Kind::CLIENT && !is_beyond {
+            // It may be the one that was dropped. Whether there is room now is not judged here.
+            return Verdict::OtherLife;
         }
         if self.may_have_forgotten(now_ns, &told.record) {
             return Verdict::Forgotten;
@@ -257,11 +269,11 @@ impl Shard {
     }
 
     /// This server's clock is right now, and may have been ahead before: own records that were received far in the future
-    /// are received now, and all others of that kind are forgotten. Says how many went.
-    pub fn put_right(&mut self, now_ns: u64) -> (usize, Wake) {
-        let (mut removed, mut wake) = (0, Wake::default());
+    /// are received now, and all others of that kind are forgotten.
+    pub fn put_right(&mut self, now_ns: u64) -> Wake {
+        let mut wake = Wake::default();
         if !self.is_astray(now_ns, self.own.received_max_ns) {
-            return (removed, wake);
+            return wake;
         }
         let is_astray = |slot: &Slot| self.is_astray(now_ns, slot.record().received_ns());
         let astray: Vec<_> =
@@ -271,6 +283,10 @@ impl Shard {
         }
         for id in astray {
             let slot = self.store.slot(id).clone();
+            if !slot.is_live() {
+                // It has just lost its room to another.
+                continue;
+            }
             let record = slot.record();
             let hash = KeyHash::of(record.key);
             if slot.origin == ME {
@@ -280,12 +296,11 @@ impl Shard {
                 wake = wake.and(woken);
             } else {
                 self.remove(id);
-                removed += 1;
             }
         }
         let received = self.store.live().map(|(_, slot)| slot.record().received_ns());
         self.own.received_max_ns = received.max().unwrap_or(0);
-        (removed, wake)
+        wake
     }
 
     /// Begins a new incarnation and tells all own records anew under it. If it `is_fresh`, what was said under earlier ones

@@ -13,7 +13,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Shard;
+use super::{Shard, origins::ME};
 use crate::{
     limits::{BUDGET_BYTES_MAX, RECORD_BYTES, SHARDS, UNKNOWN_BYTES_MAX},
     store::SlotId,
@@ -146,6 +146,9 @@ impl Shard {
         let mut is_held = true;
         while let Some(id) = self.room.pop_excess(class) {
             is_held &= id != new;
+            if self.store.slot(id).origin == ME {
+                self.own.dropped();
+            }
             self.remove(id);
         }
         is_held

@@ -159,8 +159,7 @@ impl Incoming {
                 Ok(())
             }
             Frame::State(state) => {
-                let (_, woken) = map.hear_state(self.link, now_ns, self.clock_offset_max_ns, state);
-                *wake = wake.and(woken);
+                *wake = wake.and(map.hear_state(self.link, now_ns, state));
                 Ok(())
             }
             Frame::Ihave(covered) => {

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use super::{Counted, Map};
 use crate::{
     codec::link::Encoder,
-    flood::{LinkId, Wake},
+    flood::{LinkId, Nonsense, Wake},
     limits::{LINK_BATCH_LEN, SHARDS},
     tree::{Heard, Tree},
     types::{LinkState, Origin, ServerName},
@@ -51,19 +51,17 @@ impl Map {
         self.tree_ready(&tree).and([link].into_iter().collect())
     }
 
-    /// A neighbor tells, at `now_ns` by this server's clock, what a server says of its links. Clocks may be as far apart
-    /// as `clock_offset_max_ns`.
-    pub(crate) fn hear_state(
-        &self,
-        link: LinkId,
-        now_ns: u64,
-        clock_offset_max_ns: u64,
-        state: LinkState,
-    ) -> (Heard, Wake) {
+    /// A neighbor tells, at `now_ns` by this server's clock, what a server says of its links.
+    pub(crate) fn hear_state(&self, link: LinkId, now_ns: u64, state: LinkState) -> Wake {
         let mut tree = self.tree.lock();
-        let heard = tree.hear(now_ns.saturating_add(clock_offset_max_ns), link, state);
-        let wake = if heard == Heard::News { self.tree_ready(&tree) } else { Wake::default() };
-        (heard, wake)
+        let nonsense = match tree.hear(now_ns.saturating_add(self.clock_offset_max_ns), link, state) {
+            Heard::News => return self.tree_ready(&tree),
+            Heard::Old => None,
+            Heard::AheadOfClocks => Some(Nonsense::State),
+            Heard::NoRoom => Some(Nonsense::Strangers),
+        };
+        self.note_nonsense(link, nonsense);
+        Wake::default()
     }
 
     /// Lets the links tell what the tree has for them.
@@ -168,9 +166,9 @@ impl Map {
     /// One look at what servers say of their links, to be taken about once a second; `members` are the herd's servers.
     /// Forgets, bit by bit, what has no place here any more, contradicts whoever speaks in this server's name, and now
     /// and then says anew which links are up.
-    pub fn look_at_tree(&self, now_ns: u64, clock_offset_max_ns: u64, members: &[ServerName]) -> Wake {
+    pub fn look_at_tree(&self, now_ns: u64, members: &[ServerName]) -> Wake {
         let mut tree = self.tree.lock();
-        tree.look(now_ns, clock_offset_max_ns, members);
+        tree.look(now_ns, self.clock_offset_max_ns, members);
         self.tree_ready(&tree)
     }
 

@@ -109,8 +109,7 @@ impl Map {
             }
             let mut woken = folded.unwrap_or_default();
             if is_right {
-                let (_, told) = shard.put_right(now_ns);
-                woken = woken.and(told);
+                woken = woken.and(shard.put_right(now_ns));
             }
             found = found.and(shard.look(now_ns));
             self.recount(&mut counted);

@@ -106,6 +106,7 @@ pub struct Map {
     max_clients: u64,
     /// As heartbeats tell it: 0 for never.
     client_ttl_ns: u64,
+    clock_offset_max_ns: u64,
 }
 
 /// A shard and what is counted under its lock.
@@ -148,6 +149,7 @@ impl Map {
             agreed: AtomicU32::new(0),
             max_clients: settings.max_clients,
             client_ttl_ns: settings.client_ttl_ns.unwrap_or(0),
+            clock_offset_max_ns: settings.clock_offset_max_ns,
             me: settings.me,
         }
     }

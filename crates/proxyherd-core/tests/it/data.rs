@@ -3,13 +3,15 @@
 use std::collections::BTreeSet;
 
 use proxyherd_core::{
-    flood::{Class, Held, Offered, Rules, Shard, ShardSettings, Usage},
+    codec::link::Encoder,
+    flood::{Class, Held, Nonsense, Offered, Rules, Shard, ShardSettings, Usage, Wake},
     limits::{BUDGET_BYTES_MAX, DATA_LEN_MAX, RECORD_BYTES, SHARDS, UNKNOWN_BYTES_MAX},
+    link::Incoming,
     map::{Map, MapSettings},
     types::{Body, ClientId, Difference, KeyHash, Kind, Record, Timestamp},
 };
 
-use crate::herd::{NOW_NS, SECOND_NS, join, link, map, origin, report, settings, settle};
+use crate::herd::{NOW_NS, SECOND_NS, empty_vectors, join, link, map, origin, report, settings, settle};
 
 const KEY: &[u8] = b"day/2026-10-05/Riley";
 
@@ -215,4 +217,36 @@ fn servers_that_cannot_keep_all_keep_the_same() {
         assert!(shard.usage(Class::Unknown).bytes <= ROOM);
         assert_eq!(shard.contradiction(), None);
     }
+}
+
+/// What a map told last of `key`, as bytes, over a link of its own.
+fn retold(from: &Map, kind: Kind, key: &[u8]) -> Encoder {
+    let mut encoder = Encoder::default();
+    from.find(NOW_NS, kind, key, |held| {
+        let index = encoder.index_of(held.origin).unwrap();
+        encoder.record(index, held.seq, &held.record);
+    })
+    .unwrap();
+    encoder
+}
+
+#[test]
+fn what_finds_no_room_ends_no_link_and_what_lost_its_room_is_no_lie() {
+    let (one, other) = (map("Riley"), map("Jaquez"));
+    let (mut a, mut b) = join(NOW_NS, (&one, link(0)), (&other, link(0)));
+    let _ = one.tell(NOW_NS, Kind(200), b"old", 0, &[7; DATA_LEN_MAX]);
+    settle(&mut a, &mut b);
+    let told = retold(&other, Kind(200), b"old");
+    for at in 1..5000 {
+        let _ = one.tell(NOW_NS + at, Kind(200), format!("fence-{at}").as_bytes(), 0, &[7; DATA_LEN_MAX]);
+    }
+    assert_eq!(data(&one, NOW_NS, Kind(200), b"old"), None);
+    // A neighbor that has not heard of what is newer tells it back.
+    let mut incoming = Incoming::new(link(5));
+    incoming.receive(&one, NOW_NS, empty_vectors().bytes(), &mut Wake::default()).unwrap();
+    incoming.receive(&one, NOW_NS, told.bytes(), &mut Wake::default()).unwrap();
+    let nonsense = one.nonsense(link(5));
+    assert_eq!(nonsense[Nonsense::Records.index()], 1, "{nonsense:?}");
+    assert_eq!(nonsense.iter().sum::<u64>(), 1, "{nonsense:?}");
+    assert_eq!(one.contradiction(), None);
 }

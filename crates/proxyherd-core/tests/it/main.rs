@@ -12,4 +12,5 @@ mod lies;
 mod links;
 mod merge;
 mod shards;
+mod states;
 mod threads;

@@ -12,14 +12,15 @@ use crate::{
     liar::{Claim, Known, Manner, Saying},
     network::ConnId,
     scenario::Scenario,
-    server::Life,
+    server::{CLOCK_OFFSET_MAX_NS, Life},
     timeline::{Nanos, SECOND},
 };
 
 /// So much of what a server hears is kept to be said again.
 const HEARD_MAX: usize = 300;
-/// A clock that is off by more shows what no honest server could know.
-const FAR_OFF_NS: u64 = 3600 * SECOND;
+/// A clock that has jumped by more may be further off from another than clocks may be apart, as far as the others are off
+/// themselves.
+const FAR_OFF_NS: u64 = CLOCK_OFFSET_MAX_NS - 20 * SECOND;
 
 impl World {
     /// A server turns bad, if no other is: what one of them did could not be told from what the other did.
@@ -160,20 +161,29 @@ impl World {
         self.servers[server].manner.is_some()
     }
 
-    /// Whether what a server holds and says is judged: it is honest, and its clock says what may be so.
+    /// Whether what a server holds and says is judged: it is honest, and its clock is not off by more than servers put up
+    /// with.
     pub(super) fn is_judged(&self, server: usize) -> bool {
         !self.is_bad(server) && self.servers[server].jumped.unsigned_abs() < FAR_OFF_NS
     }
 
     /// Whether anything has happened that leaves servers with different maps, which only their checks find.
-    pub(super) fn has_lies(&self) -> bool {
-        self.tally.lies + self.tally.restored + self.tally.lost_years > 0
+    pub(super) fn has_doubts(&self) -> bool {
+        self.tally.lies + self.tally.restored + self.tally.far_jumps > 0
     }
 
     /// A clock is put forward or back.
     pub(super) fn jump(&mut self, server: usize, by: i64) {
+        let before = self.servers[server].jumped;
         self.servers[server].jumped += by;
-        if by.unsigned_abs() > FAR_OFF_NS {
+        if before.unsigned_abs().max(self.servers[server].jumped.unsigned_abs()) > FAR_OFF_NS {
+            self.tally.far_jumps += 1;
+            // It refuses, and takes back, what any life that is there says, and its vectors may cover that.
+            let lives = self.servers.iter().filter_map(|server| Some(server.life.as_ref()?.map.origin()));
+            let past = self.checker.ledger.origins().cloned();
+            for origin in lives.chain(past).collect::<Vec<_>>() {
+                self.checker.ledger.doubt(&origin);
+            }
             let life = (server, self.servers[server].lives);
             self.checker.forget_answers(life);
         }

@@ -98,6 +98,7 @@ impl World {
         let agreed = self.checker.agreement(self.compared_from_ns(), map);
         let agreed = agreed.map_err(|text| (Symptom::NeverConverged, text));
         let agreed = agreed.and_then(|()| self.have_one_tree().map_err(|text| (Symptom::Tree, text)));
+        let agreed = agreed.and_then(|()| self.have_no_leftovers());
         match agreed {
             Err(_) if self.now < self.peace_until => {
                 self.timeline.put(self.now + ASKING_INTERVAL, Event::Agree);
@@ -123,7 +124,6 @@ impl World {
             }
         }
         self.look_at_books();
-        self.look_at_leftovers();
         if let Some(from) = self.calm_from.take() {
             self.count_payloads(from);
         } else if self.lasting.is_empty() && self.servers.iter().all(|server| server.life.is_some()) {
@@ -164,7 +164,7 @@ impl World {
 
     /// Servers that keep to the rules never find a difference.
     fn look_at_mismatches(&mut self) {
-        if self.has_lies() {
+        if self.has_doubts() {
             return;
         }
         for (server, Server { life, .. }) in self.servers.iter().enumerate() {
@@ -231,14 +231,14 @@ impl World {
         }
     }
 
-    /// What bad members have left behind takes no more room than it may, and nothing of it is from the future.
-    fn look_at_leftovers(&mut self) {
-        for server in 0..self.servers.len() {
-            let clock_ns = self.clock_ns(server);
-            if let Some(map) = map_of(&self.servers, server) {
-                self.checker.leftovers(self.now, server, clock_ns, map);
-            }
+    /// Whether bad members and clocks have left nothing behind that takes more room than it may, or is from the future. A
+    /// server that is alone cannot know whether its clock is right.
+    fn have_no_leftovers(&self) -> Result<(), (Symptom, String)> {
+        for &server in self.checker.parts().filter(|part| part.len() > 1).flatten() {
+            let Some(map) = map_of(&self.servers, server) else { continue };
+            self.checker.leftovers(server, self.clock_ns(server), map)?;
         }
+        Ok(())
     }
 
     /// The servers that are alive, by who reaches whom.

@@ -7,7 +7,7 @@ use std::{
     sync::{
         Arc,
         atomic::{
-            AtomicU64,
+            AtomicBool, AtomicU64,
             Ordering::{Acquire, Relaxed, Release},
         },
     },
@@ -23,6 +23,7 @@ use proxyherd_core::{
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::unrest::Unrest;
 use crate::config::{Address, Neighbor};
 
 /// All links of a server.
@@ -58,6 +59,8 @@ pub struct Link {
     pub leaving: CancellationToken,
     address: watch::Sender<Address>,
     state: Mutex<LinkState>,
+    unrest: Mutex<Unrest>,
+    is_unsteady: AtomicBool,
     payloads_sent: AtomicU64,
     payloads_received: AtomicU64,
     /// Since when something is queued that is not written, nanoseconds after `created`; 0: nothing is.
@@ -163,6 +166,8 @@ impl Link {
             leaving: CancellationToken::new(),
             address: watch::Sender::new(neighbor.address.clone()),
             state: Mutex::default(),
+            unrest: Mutex::default(),
+            is_unsteady: AtomicBool::new(false),
             payloads_sent: AtomicU64::new(0),
             payloads_received: AtomicU64::new(0),
             behind_since: AtomicU64::new(0),
@@ -243,6 +248,17 @@ impl Link {
         let is_new = state.trouble.as_ref() != Some(&trouble);
         state.trouble = Some(trouble);
         is_new
+    }
+
+    /// The watchdog's look at whether the link stays up; says what has changed, if anything has.
+    pub(crate) fn look(&self) -> Option<bool> {
+        let is_unsteady = self.unrest.lock().look(self.state.lock().times_up);
+        (self.is_unsteady.swap(is_unsteady, Relaxed) != is_unsteady).then_some(is_unsteady)
+    }
+
+    /// Whether it comes up again and again, and does not stay up.
+    pub fn is_unsteady(&self) -> bool {
+        self.is_unsteady.load(Relaxed)
     }
 
     /// Asks the connection that is in use, if any, to end.

@@ -4,6 +4,7 @@
 //! is the clock, the tasks to wake, the provider of places and the log.
 
 mod links;
+mod unrest;
 
 use std::{
     sync::{
@@ -192,7 +193,7 @@ impl Herd {
         self.map.sweep(now_ns, SWEEP_SLOTS);
         self.wake(self.map.mend(now_ns));
         self.tell_nonsense();
-        self.wake(self.map.look_at_tree(now_ns, self.identity.clock_offset_max_ns, &self.members()));
+        self.wake(self.map.look_at_tree(now_ns, &self.members()));
         let has_namesake = self.map.has_namesake();
         let had_namesake = self.has_namesake.swap(has_namesake, Relaxed);
         if has_namesake && !had_namesake {

@@ -28,6 +28,7 @@ fn link(neighbor: &str) -> LinkStatus {
         up: true,
         up_s: Some(1.0),
         times_up: 1,
+        unsteady: false,
         payloads_sent: 0,
         payloads_received: 0,
         lag_s: 0.0,
@@ -178,6 +179,10 @@ fn what_an_operator_should_look_at_is_a_sentence() {
         |status| status.certificate_days_left = Some(-1),
         "Riley's certificate has expired, and its links stay down once they are: \
          renew it with `proxyherd init --server Riley`",
+    );
+    check(
+        |status| (status.links[0].unsteady, status.links[0].times_up) = (true, 9),
+        "Riley's link with Jaquez does not stay up, it has come up 9 times: look at the logs of both",
     );
     check(|status| status.links[0].up = false, "Riley's link with Jaquez is down: it has not come up yet");
     check(

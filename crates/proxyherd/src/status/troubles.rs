@@ -79,7 +79,12 @@ pub(super) fn first_to_expire(seen: &Seen) -> Option<String> {
 
 fn of_link(name: &str, link: &LinkStatus) -> Option<String> {
     let neighbor = &link.neighbor;
-    if !link.up {
+    if link.unsteady {
+        let ups = link.times_up;
+        Some(format!(
+            "{name}'s link with {neighbor} does not stay up, it has come up {ups} times: look at the logs of both"
+        ))
+    } else if !link.up {
         let why = link.trouble.as_deref().unwrap_or("it has not come up yet");
         Some(format!("{name}'s link with {neighbor} is down: {why}"))
     } else if link.lag_s > LAG_S_MAX {

@@ -56,8 +56,10 @@ impl Collector for Metrics {
             "Time since the start",
             herd.started().elapsed().as_secs_f64(),
         )?;
-        let help = "Threads, shards, links and tasks that have not moved for several seconds, or have failed";
-        families.gauge("proxyherd_stuck", help, herd.health.stuck().len() as u64)?;
+        let help =
+            "Threads, shards, links and tasks that do not move or have failed, and links that do not stay up";
+        let unsteady = herd.links.all().iter().filter(|link| link.is_unsteady()).count();
+        families.gauge("proxyherd_stuck", help, (herd.health.stuck().len() + unsteady) as u64)?;
         let help = "Whether another process runs as this server in its herd";
         families.gauge("proxyherd_namesake", help, u64::from(herd.has_namesake()))?;
         families.gauge("proxyherd_records", "Records held", herd.map().len())?;

@@ -105,6 +105,9 @@ pub struct LinkStatus {
     pub up_s: Option<f64>,
     /// How often it has come up.
     pub times_up: u64,
+    /// Whether it comes up again and again, and does not stay up.
+    #[serde(default)]
+    pub unsteady: bool,
     /// Records sent since the start.
     pub payloads_sent: u64,
     /// Records received since the start.
@@ -196,6 +199,7 @@ impl LinkStatus {
             eager: herd.map().is_eager(link.id),
             up_s: state.up_since.map(|since| since.elapsed().as_secs_f64()),
             times_up: state.times_up,
+            unsteady: link.is_unsteady(),
             payloads_sent: link.payloads_sent(),
             payloads_received: link.payloads_received(),
             lag_s: link.lag().as_secs_f64(),
