@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use proxyherd_core::{
     flood::{Held, LinkId},
-    limits::{INCARNATIONS_MAX, SHARDS},
+    limits::{HANDSHAKE_MAX, INCARNATIONS_MAX, SHARDS},
     map::{Map, shard_index},
     types::{ClientId, Origin},
 };
@@ -26,6 +26,10 @@ use crate::{
     timeline::Nanos,
     trace::Trace,
 };
+
+/// A server whose clock was ahead keeps what a neighbor may have merged all the same, the clock of which may be ahead by
+/// as much, as far as handshakes can tell.
+const ASTRAY_NS: u64 = CLOCK_OFFSET_MAX_NS + HANDSHAKE_MAX.as_nanos() as u64;
 
 /// Which life of which server, as the checker tells them apart.
 pub(crate) type LifeId = (usize, u64);
@@ -246,7 +250,7 @@ impl Checker {
             let record = Taken::from(held);
             let lives = lives.entry((shard_index(held.record.key), held.origin.server.clone())).or_default();
             lives.insert(held.origin.incarnation);
-            if self.is_ahead(clock_ns, &record) {
+            if self.is_ahead(clock_ns.saturating_add(ASTRAY_NS), &record) {
                 ahead = Some(record);
             }
         });
