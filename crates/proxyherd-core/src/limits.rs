@@ -158,5 +158,10 @@ pub const CHECK_LEAF_RECORDS_MAX: u32 = 2;
 pub const CHECK_SLICES: u64 = 16;
 /// The shortest slice, nanoseconds.
 pub const CHECK_SLICE_MIN_NS: u64 = 1_000_000_000;
+/// How often a neighbor may have one shard looked through between two heartbeats, to compare it or to be told what it
+/// lacks. Comparing more often than that is left out, and found again by a later check; asking waits for the heartbeat.
+pub const LOOKS_PER_HEARTBEAT: u8 = 8;
+/// Of how many origins a link remembers how far a neighbor has promised them. Further promises are not waited for.
+pub const PROMISES_MAX: usize = 4096;
 /// How long a link may be silent, or take no bytes. Past it the link is closed and dialled again.
 pub const LINK_SILENCE_MAX: Duration = Duration::from_secs(3);

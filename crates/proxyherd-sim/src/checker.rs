@@ -285,16 +285,11 @@ impl Checker {
     }
 
     /// Whether every part of the herd agrees on what is not over at `from_ns`; says what differs, if anything does.
-    pub(crate) fn agreement<'a>(
-        &self,
-        from_ns: u64,
-        map: impl Fn(usize) -> &'a Map,
-    ) -> Result<(), String> {
+    pub(crate) fn agreement<'a>(&self, from_ns: u64, map: impl Fn(usize) -> &'a Map) -> Result<(), String> {
         for floor in &self.floors {
             let ttl = self.client_ttl;
-            let counts = |one: &Taken| {
-                one.is_compared(from_ns, ttl) && !self.ledger.is_fading(&one.key, from_ns, ttl)
-            };
+            let counts =
+                |one: &Taken| one.is_compared(from_ns, ttl) && !self.ledger.is_fading(&one.key, from_ns, ttl);
             let view = |map| View::of(map, &self.ledger, counts);
             let mut views = floor.servers.iter().map(|&server| (server, view(map(server))));
             let Some((first, one)) = views.next() else { continue };

@@ -11,7 +11,8 @@ use proxyherd_core::{
     limits::{CHECK_SLICE_MIN_NS, CHECK_SLICES, SHARDS, TOMBSTONE_TTL_NS},
     map::shard_index,
     types::{
-        Attributes, Body, ClientId, Coordinates, Difference, Kind, Origin, Record, Report, ServerName, Timestamp,
+        Attributes, Body, ClientId, Coordinates, Difference, Kind, Origin, Record, Report, ServerName,
+        Timestamp,
     },
 };
 

@@ -14,7 +14,9 @@ use proxyherd_core::{
     },
     limits::{CLOCK_AHEAD_MAX_NS, LINKS_MAX, SHARDS},
     map::shard_index,
-    types::{Attributes, Body, Coordinates, Difference, Kind, LinkState, Origin, Record, ServerName, Timestamp},
+    types::{
+        Attributes, Body, Coordinates, Difference, Kind, LinkState, Origin, Record, ServerName, Timestamp,
+    },
 };
 
 use crate::{
@@ -370,8 +372,7 @@ impl Known<'_> {
                 Saying::Check(Check { shard, received, from_ns, client_ttl_ns: 0, root: rng.bits() })
             }
             1 => {
-                let branch =
-                    |rng: &mut Rng| (place(rng, level.depth), std::array::from_fn(|_| rng.bits()));
+                let branch = |rng: &mut Rng| (place(rng, level.depth), std::array::from_fn(|_| rng.bits()));
                 Saying::Branches(level, (0..rng.below(4)).map(|_| branch(rng)).collect())
             }
             _ => Saying::Leaves(level, (0..rng.below(4)).map(|_| place(rng, level.depth)).collect()),
@@ -392,7 +393,8 @@ impl Known<'_> {
 
     /// A flood of lives of one server, in one shard, each with a client of its own.
     fn lives(&self, rng: &mut Rng) -> Vec<Saying> {
-        let (server, shard) = (if rng.chance(800) { self.name(rng) } else { invented(rng) }, rng.index(SHARDS));
+        let (server, shard) =
+            (if rng.chance(800) { self.name(rng) } else { invented(rng) }, rng.index(SHARDS));
         let keys = (0..).map(|number| format!("life-{number}").into_bytes());
         let keys = keys.filter(|key| shard_index(key) == shard);
         let skipped = rng.index(400);

@@ -286,14 +286,7 @@ impl Life {
         }
     }
 
-    fn up(
-        &mut self,
-        clock_ns: u64,
-        conn: ConnId,
-        place: usize,
-        agreed: Agreed,
-        out: &mut Vec<Action>,
-    ) {
+    fn up(&mut self, clock_ns: u64, conn: ConnId, place: usize, agreed: Agreed, out: &mut Vec<Action>) {
         // The other end may have given up a connection that looks alive from here.
         if let Some(old) = self.links[place].up.take() {
             self.drop_session(old, out);

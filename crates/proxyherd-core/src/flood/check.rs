@@ -86,7 +86,7 @@ impl Shard {
     /// The neighbour tells of branches that may differ: looks into those that do, and lets both ends send what is in
     /// those that hold little.
     pub fn compare(&mut self, link: LinkId, branches: &Branches<'_>) -> Wake {
-        if !self.is_eager(link) {
+        if !self.is_eager(link) || !self.may_look(link) {
             return Wake::default();
         }
         let level = branches.level;
@@ -112,7 +112,7 @@ impl Shard {
 
     /// The neighbour's records in these branches are on their way: this server's are to go there, too.
     pub fn answer_leaves(&mut self, link: LinkId, leaves: &Leaves<'_>) -> Wake {
-        if !self.is_eager(link) {
+        if !self.is_eager(link) || !self.may_look(link) {
             return Wake::default();
         }
         self.send_all(link, leaves.level, &leaves.iter().collect::<Vec<_>>())

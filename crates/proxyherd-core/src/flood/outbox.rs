@@ -39,6 +39,10 @@ pub(super) struct Outbox {
     /// For how many heartbeats it has been lacking, and how many that may be; 0: as few as may be.
     pub(super) promised_age: u8,
     pub(super) patience: u8,
+    /// How often the neighbor has had the shard looked through since the last heartbeat, and what it has asked for since
+    /// then in vain: what is above its vector, once or from then on.
+    pub(super) looks: u8,
+    pub(super) grafted: Option<(Vec<(Origin, u64)>, bool)>,
     /// There is something to flush, and whoever flushes has been told.
     pub(super) is_ready: bool,
     /// Records sent and received since the link came up.
@@ -76,6 +80,7 @@ impl Outbox {
             is_lacking: self.is_lacking,
             asks_again: self.asks_again,
             check_pause: self.check_pause,
+            looks: self.looks,
             is_fed: self.is_fed,
             promised: self.promised,
             promised_next: self.promised_next,

@@ -71,6 +71,11 @@ impl Map {
     /// of some shards what is held.
     pub fn write_heartbeat(&self, link: LinkId, now_ns: u64, encoder: &mut Encoder) {
         encoder.heartbeat(now_ns);
+        for (index, counted) in self.shards.iter().enumerate() {
+            let wake = counted.lock().shard.begin_beat(link);
+            // Whoever writes heartbeats flushes before it waits again, or with the next heartbeat.
+            let _ = self.ready(index, wake);
+        }
         let beat = &self.beats[link.index()];
         if beat.version.load(Relaxed) < 2 {
             return;

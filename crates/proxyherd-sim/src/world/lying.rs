@@ -50,7 +50,8 @@ impl World {
         if self.servers[server].paused_until > self.now {
             return;
         }
-        let up: Vec<_> = life.linked().filter(|&conn| !self.network.is_full(conn, self.side(server, conn))).collect();
+        let up: Vec<_> =
+            life.linked().filter(|&conn| !self.network.is_full(conn, self.side(server, conn))).collect();
         if up.is_empty() {
             return;
         }
@@ -83,7 +84,8 @@ impl World {
             self.story.tell(self.now, || format!("server {server} says {saying:?}"));
             match saying {
                 Saying::Record(origin, seq, record) => {
-                    let is_so = self.checker.ledger.knows(Held { record: record.record(), origin, seq: *seq });
+                    let is_so =
+                        self.checker.ledger.knows(Held { record: record.record(), origin, seq: *seq });
                     if !is_so {
                         self.checker.ledger.tell(record);
                     }
@@ -128,7 +130,9 @@ impl World {
         for (origin, shard) in streams {
             for update in self.checker.ledger.stream(origin, shard) {
                 // A tombstone cannot be said again as it was, so the snapshot is older here.
-                let Some((update, report)) = update.as_ref().and_then(|it| Some((it, it.report()?))) else { break };
+                let Some((update, report)) = update.as_ref().and_then(|it| Some((it, it.report()?))) else {
+                    break;
+                };
                 if update.received_ns() > then_ns {
                     break;
                 }

@@ -220,10 +220,15 @@ impl World {
             }
             let neighbours = self.scenario.neighbours(server);
             let here = (0..).zip(&neighbours).filter(|(_, (neighbour, _))| part.contains(neighbour));
-            eager += here.filter_map(|(link, _)| LinkId::new(link)).filter(|&link| map.is_eager(link)).count();
+            eager +=
+                here.filter_map(|(link, _)| LinkId::new(link)).filter(|&link| map.is_eager(link)).count();
         }
         let edges = 2 * (part.len() - 1);
-        if eager == edges { Ok(()) } else { Err(format!("{eager} ways are told of changes, and not {edges}")) }
+        if eager == edges {
+            Ok(())
+        } else {
+            Err(format!("{eager} ways are told of changes, and not {edges}"))
+        }
     }
 
     /// Whether bad members and clocks have left nothing behind that takes more room than it may, or is from the future. A
