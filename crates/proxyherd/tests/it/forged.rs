@@ -146,7 +146,7 @@ fn forged_states_and_unknown_kinds_cost_the_herd_nothing_but_bandwidth() {
     const CLIENTS: usize = 40;
     let (herd, mut eve) = herd_with_eve(&format!("max_clients = {CLIENTS}"));
     let before = times_up(&herd);
-    let (mut seq, mut slowest) = (0, Duration::ZERO);
+    let (mut seq, mut took) = (0, Vec::new());
     for round in 0..CLIENTS {
         eve.beat();
         for of in NAMES {
@@ -163,9 +163,11 @@ fn forged_states_and_unknown_kinds_cost_the_herd_nothing_but_bandwidth() {
         assert!(at.starts_with("AT "), "there is room for {CLIENTS} clients: {at}");
         let began = Instant::now();
         assert_eq!(herd.agreed(&NAMES, &client), at);
-        slowest = slowest.max(began.elapsed());
+        took.push(began.elapsed());
     }
-    assert!(slowest < Duration::from_secs(5), "{slowest:?}");
+    took.sort_unstable();
+    // Where trees are led astray a report waits for heartbeats, of which there are five a second.
+    assert!(took[CLIENTS / 2] < Duration::from_millis(200), "{took:?}");
     assert_eq!(times_up(&herd), before, "no link of the five has ended");
     let eves = link_with_eve(&herd);
     assert_eq!(eves["times_up"], 1, "nor has Eve's");
