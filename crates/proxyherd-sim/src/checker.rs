@@ -269,14 +269,14 @@ impl Checker {
         }
     }
 
-    /// Peace begins for these parts of the herd: notes the best that each holds, but for what nobody has to take.
+    /// Peace begins for these parts of the herd: notes the best that each holds, but for lies and what nobody has to take.
     pub(crate) fn peace<'a>(
         &mut self,
         clock_ns: u64,
         parts: impl IntoIterator<Item = Vec<(usize, &'a Map)>>,
     ) {
-        let is_ahead = |one: &Taken| self.is_ahead(clock_ns, one);
-        self.floors = parts.into_iter().map(|part| Floor::of(part, is_ahead)).collect();
+        let counts = |one: &Taken| !self.is_ahead(clock_ns, one) && !self.ledger.is_lie(one);
+        self.floors = parts.into_iter().map(|part| Floor::of(part, counts)).collect();
     }
 
     /// The parts of the herd, as they were when peace began.
@@ -298,6 +298,29 @@ impl Checker {
             }
         }
         Ok(())
+    }
+
+    /// The first record that two servers of one part do not have in common, of those that are not over at `from_ns`.
+    pub(crate) fn difference<'a>(&self, from_ns: u64, map: impl Fn(usize) -> &'a Map) -> Option<String> {
+        let mut all = self.floors.iter().flat_map(|floor| floor.servers.windows(2).map(|pair| (pair[0], pair[1])));
+        all.find_map(|(one, other)| {
+            let mut found = None;
+            for (one, other) in [(one, other), (other, one)] {
+                map(one).for_each(|held| {
+                    let record = Taken::from(held);
+                    let key = &record.key;
+                    let there = map(other).find(0, key.0, &key.1, |there| {
+                        (Taken::from(there) != record).then(|| format!("{there:?}"))
+                    });
+                    let is_same = there.as_ref().is_some_and(Option::is_none);
+                    let is_fading = self.ledger.is_fading(key, from_ns, self.client_ttl);
+                    if !is_same && !is_fading && record.is_compared(from_ns, self.client_ttl) {
+                        found = Some(format!("server {one} holds {held:?}, server {other} {there:?}"));
+                    }
+                });
+            }
+            found
+        })
     }
 
     /// The herd has agreed: nothing that was held when peace began may be lost.
@@ -322,12 +345,12 @@ impl Checker {
 }
 
 impl Floor {
-    fn of(maps: Vec<(usize, &Map)>, is_ahead: impl Fn(&Taken) -> bool) -> Floor {
+    fn of(maps: Vec<(usize, &Map)>, counts: impl Fn(&Taken) -> bool) -> Floor {
         let mut held: BTreeMap<Key, Taken> = BTreeMap::new();
         for (_, map) in &maps {
             map.for_each(|one| {
                 let one = Taken::from(one);
-                if is_ahead(&one) {
+                if !counts(&one) {
                     return;
                 }
                 match held.get_mut(&one.key) {

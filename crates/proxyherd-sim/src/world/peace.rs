@@ -103,7 +103,10 @@ impl World {
             Err(_) if self.now < self.peace_until => {
                 self.timeline.put(self.now + ASKING_INTERVAL, Event::Agree);
             }
-            Err((symptom, text)) => self.checker.found(self.now, symptom, text),
+            Err((symptom, text)) => {
+                let difference = self.checker.difference(self.compared_from_ns(), map);
+                self.checker.found(self.now, symptom, format!("{text}; {}", difference.unwrap_or_default()));
+            }
             Ok(()) => self.agreed(),
         }
     }
