@@ -302,7 +302,8 @@ impl Checker {
 
     /// The first record that two servers of one part do not have in common, of those that are not over at `from_ns`.
     pub(crate) fn difference<'a>(&self, from_ns: u64, map: impl Fn(usize) -> &'a Map) -> Option<String> {
-        let mut all = self.floors.iter().flat_map(|floor| floor.servers.windows(2).map(|pair| (pair[0], pair[1])));
+        let mut all =
+            self.floors.iter().flat_map(|floor| floor.servers.windows(2).map(|pair| (pair[0], pair[1])));
         all.find_map(|(one, other)| {
             let mut found = None;
             for (one, other) in [(one, other), (other, one)] {
