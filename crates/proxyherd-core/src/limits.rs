@@ -68,8 +68,11 @@ pub const TREE_STRANGERS_MAX: usize = SERVERS_MAX;
 pub const TREE_LOST_LOOKS: u8 = 5;
 /// After so many looks a server says again which of its links are up, with a stamp of at least its clock.
 pub const TREE_SAY_LOOKS: u8 = 30;
-/// How often the states of other servers may change the tree between two looks. One change more waits for the next.
-pub const TREE_COMPUTES: u8 = 32;
+/// How often the states of other servers may change the tree between two looks. After that a server wants to be told of
+/// changes on all its links, until a look finds that it was calm since the last.
+pub const TREE_COMPUTES: u8 = 8;
+/// How often between two looks a server contradicts at once what is said in its name. One more waits for the next.
+pub const TREE_ANSWERS: u8 = 4;
 /// At so many looks another process must have spoken in this server's name to be taken for alive: what one that has
 /// ended left behind is heard once or twice.
 pub const TREE_NAMESAKE_LOOKS: u8 = 5;

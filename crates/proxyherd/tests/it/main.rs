@@ -20,6 +20,7 @@ mod command_line;
 mod commands;
 mod demo;
 mod encryption;
+mod forged;
 mod google_asked;
 mod google_clients;
 mod google_served;
