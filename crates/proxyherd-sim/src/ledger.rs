@@ -21,6 +21,8 @@ use crate::{
     trace::Trace,
 };
 
+/// What has expired for so long by the clock that is furthest ahead, has expired by all clocks.
+const FADING_NS: u64 = 4 * 60 * SECOND;
 /// Most updates that a server says by itself and overtakes itself at one moment.
 const OVERTAKEN_MAX: usize = 10_000;
 
@@ -339,11 +341,14 @@ impl Ledger {
         self.lies.shards & 1 << shard != 0
     }
 
-    /// Whether a bad member told something of this key that is about to expire, or has expired: servers do not compare it
-    /// any more, and may hold what it won over or not.
+    /// Whether a bad member told something of this key that is about to expire at `from_ns`, or has just done so: servers do
+    /// not compare it any more, and may hold what it won over or not.
     pub(crate) fn is_fading(&self, key: &Key, from_ns: u64, client_ttl: Option<Nanos>) -> bool {
         let told = self.lies.by_key.get(key).into_iter().flatten();
-        told.into_iter().any(|lie| !lie.is_compared(from_ns, client_ttl))
+        let is_fading = |lie: &Taken| {
+            !lie.is_compared(from_ns, client_ttl) && !lie.is_over(from_ns.saturating_sub(FADING_NS), client_ttl)
+        };
+        told.into_iter().any(is_fading)
     }
 
     /// Whether anything was said of a key in the name of a server of which so many lives were made up that there was no room
