@@ -342,7 +342,8 @@ impl Checker {
             for &server in &floor.servers {
                 let clock_ns = clock_ns(server);
                 let best = floor.held.values();
-                let mut best = best.filter(|best| !self.ledger.is_fading(&best.key, from_ns, self.client_ttl));
+                let mut best =
+                    best.filter(|best| !self.ledger.is_fading(&best.key, from_ns, self.client_ttl));
                 let missing = best.find(|best| !self.is_covered(clock_ns, map(server), best));
                 lost.extend(missing.map(|best| format!("server {server} does not hold {best:?}")));
             }

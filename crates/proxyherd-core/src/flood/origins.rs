@@ -36,7 +36,7 @@ pub(super) struct Origins {
     strangers: usize,
     /// The herd's servers; `None`: all that there are.
     members: Option<Arc<BTreeSet<ServerName>>>,
-    /// A name that has found no room for another incarnation.
+    /// A name that has no room for another incarnation.
     crowded: Option<ServerName>,
     rules: Rules,
 }
@@ -137,7 +137,7 @@ impl Origins {
         places.get(later.saturating_sub(1)).copied()
     }
 
-    /// The server that has found no room for another incarnation since this was last asked, the last of them.
+    /// The server that has come to have no room for another incarnation since this was last asked, the last of them.
     pub(super) fn take_crowded(&mut self) -> Option<ServerName> {
         self.crowded.take()
     }
@@ -184,7 +184,11 @@ impl Origins {
         if !self.names.contains_key(&origin.server) {
             self.strangers += usize::from(self.is_stranger(&origin.server));
         }
-        *self.names.entry(origin.server.clone()).or_default() += 1;
+        let places = self.names.entry(origin.server.clone()).or_default();
+        *places += 1;
+        if usize::from(*places) >= INCARNATIONS_MAX && !self.rules.breaks(Broken::OriginsUnbounded) {
+            self.crowded = Some(origin.server.clone());
+        }
         Some(place)
     }
 
@@ -306,8 +310,8 @@ mod tests {
         for life in 1..=INCARNATIONS_MAX as u64 {
             assert!(enter(&mut table, &origin("Jaquez", life)).is_some());
         }
-        assert_eq!(table.take_crowded(), None);
         let next = origin("Jaquez", u64::MAX);
+        assert_eq!((table.take_crowded(), table.take_crowded()), (Some(next.server.clone()), None));
         assert_eq!(enter(&mut table, &next), None);
         assert_eq!((table.take_crowded(), table.take_crowded()), (Some(next.server.clone()), None));
         assert!(enter(&mut table, &origin("Juzang", 1)).is_some());

@@ -327,7 +327,7 @@ impl Shard {
         wake.and(self.ready(self.up))
     }
 
-    /// Makes room for another incarnation of the server that found none: the older half of them becomes one, whose records
+    /// Makes room for another incarnation of the server that has none: the older half of them becomes one, whose records
     /// no vector covers.
     /// Others need not be told. Says whether there was anything to do.
     pub fn fold(&mut self) -> bool {
