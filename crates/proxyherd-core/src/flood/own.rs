@@ -269,16 +269,22 @@ impl Shard {
     }
 
     /// This server's clock is right now, and may have been ahead before: own records that were received in the future are
-    /// received now, and others' that were received far in the future are forgotten.
+    /// received now, and others' that were received, or whose origin began, far in the future are forgotten.
     pub fn put_right(&mut self, now_ns: u64) -> Wake {
         let mut wake = Wake::default();
-        if !self.is_ahead(now_ns, self.own.received_max_ns) {
+        let latest = self.origins.latest_incarnation();
+        if !self.is_ahead(now_ns, self.own.received_max_ns) && !self.is_astray(now_ns, latest) {
             return wake;
         }
         let is_astray = |slot: &Slot| {
             let received_ns = slot.record().received_ns();
-            let is_own = slot.origin == ME && self.is_ahead(now_ns, received_ns);
-            is_own || self.is_astray(now_ns, received_ns)
+            match slot.origin {
+                ME => self.is_ahead(now_ns, received_ns),
+                other => {
+                    let incarnation = self.origins.origin(other).incarnation;
+                    self.is_astray(now_ns, received_ns.max(incarnation))
+                }
+            }
         };
         let astray: Vec<_> =
             self.store.live().filter(|(_, slot)| is_astray(slot)).map(|(id, _)| id).collect();

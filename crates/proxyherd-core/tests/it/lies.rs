@@ -355,6 +355,23 @@ fn what_a_server_took_while_its_clock_was_years_ahead_is_put_right_when_a_link_i
 }
 
 #[test]
+fn what_others_told_a_server_whose_clock_was_years_ahead_is_forgotten_when_it_is_right() {
+    let riley = map("Riley");
+    let ahead_ns = NOW_NS + TEN_YEARS_NS;
+    let mut encoder = Encoder::default();
+    for (life, at_ns, client) in [(1, ahead_ns, b"far"), (ahead_ns, NOW_NS, b"new"), (1, NOW_NS, b"old")] {
+        let index = encoder.index_of(&origin("Eve", life)).unwrap();
+        encoder.record(index, 1, &record_of(&report(client, at_ns)));
+    }
+    let mut incoming = Incoming::new(link(EVES));
+    incoming.receive(&riley, ahead_ns, encoder.bytes(), &mut Wake::default()).unwrap();
+    assert_eq!(riley.len(), 3);
+    let _ = riley.trust_clock(NOW_NS);
+    assert_eq!(content(&riley).into_iter().map(|seen| seen.key).collect::<Vec<_>>(), [b"old"]);
+    assert_eq!((riley.len(), riley.contradiction()), (1, None));
+}
+
+#[test]
 fn a_clock_that_goes_back_is_believed_when_links_stay_up() {
     let riley = map("Riley");
     let _ = riley.report(NOW_NS + TEN_YEARS_NS, &report(b"fast", NOW_NS + TEN_YEARS_NS));
