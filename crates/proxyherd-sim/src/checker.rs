@@ -308,7 +308,8 @@ impl Checker {
 
     /// The first record that two servers of one part do not have in common, of those that are not over at `from_ns`.
     pub(crate) fn difference<'a>(&self, from_ns: u64, map: impl Fn(usize) -> &'a Map) -> Option<String> {
-        let mut all = self.floors.iter().flat_map(|floor| floor.servers.windows(2).map(|pair| (pair[0], pair[1])));
+        let mut all =
+            self.floors.iter().flat_map(|floor| floor.servers.windows(2).map(|pair| (pair[0], pair[1])));
         all.find_map(|(one, other)| {
             let mut found = None;
             for (one, other) in [(one, other), (other, one)] {
@@ -341,7 +342,8 @@ impl Checker {
             for &server in &floor.servers {
                 let clock_ns = clock_ns(server);
                 let best = floor.held.values();
-                let mut best = best.filter(|best| !self.ledger.is_fading(&best.key, from_ns, self.client_ttl));
+                let mut best =
+                    best.filter(|best| !self.ledger.is_fading(&best.key, from_ns, self.client_ttl));
                 let missing = best.find(|best| !self.is_covered(clock_ns, map(server), best));
                 lost.extend(missing.map(|best| format!("server {server} does not hold {best:?}")));
             }

@@ -346,7 +346,8 @@ impl Ledger {
     pub(crate) fn is_fading(&self, key: &Key, from_ns: u64, client_ttl: Option<Nanos>) -> bool {
         let told = self.lies.by_key.get(key).into_iter().flatten();
         let is_fading = |lie: &Taken| {
-            !lie.is_compared(from_ns, client_ttl) && !lie.is_over(from_ns.saturating_sub(FADING_NS), client_ttl)
+            !lie.is_compared(from_ns, client_ttl)
+                && !lie.is_over(from_ns.saturating_sub(FADING_NS), client_ttl)
         };
         told.into_iter().any(is_fading)
     }

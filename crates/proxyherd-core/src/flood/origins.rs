@@ -5,6 +5,8 @@
 //!
 //! Anybody can make up origins. One server's name has a place for at most [`INCARNATIONS_MAX`] of them, and all names that
 //! are no members' together are at most [`STRANGERS_MAX`]: so the table has room for every member, whatever is made up.
+//! A record whose incarnation finds no room is kept under another one of its server ([`Origins::adopter`]): what it says
+//! does not depend on it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -34,7 +36,7 @@ pub(super) struct Origins {
     strangers: usize,
     /// The herd's servers; `None`: all that there are.
     members: Option<Arc<BTreeSet<ServerName>>>,
-    /// A name that has found no room for another incarnation.
+    /// A name that has no room for another incarnation.
     crowded: Option<ServerName>,
     rules: Rules,
 }
@@ -119,7 +121,23 @@ impl Origins {
         }
     }
 
-    /// The server that has found no room for another incarnation since this was last asked, the last of them.
+    /// Whether this origin has a place or could have one.
+    pub(super) fn has_room_for(&mut self, origin: &Origin) -> bool {
+        self.places.contains_key(origin) || self.has_room(&origin.server)
+    }
+
+    /// Under which incarnation of its server a record is kept whose own finds no room: the latest before it, or else the
+    /// earliest. None, where the server has no other.
+    pub(super) fn adopter(&self, origin: &Origin) -> Option<u16> {
+        if self.rules.breaks(Broken::OriginsUnbounded) {
+            return None;
+        }
+        let places = self.incarnations(&origin.server);
+        let later = places.partition_point(|&place| self.origin(place).incarnation < origin.incarnation);
+        places.get(later.saturating_sub(1)).copied()
+    }
+
+    /// The server that has come to have no room for another incarnation since this was last asked, the last of them.
     pub(super) fn take_crowded(&mut self) -> Option<ServerName> {
         self.crowded.take()
     }
@@ -166,7 +184,11 @@ impl Origins {
         if !self.names.contains_key(&origin.server) {
             self.strangers += usize::from(self.is_stranger(&origin.server));
         }
-        *self.names.entry(origin.server.clone()).or_default() += 1;
+        let places = self.names.entry(origin.server.clone()).or_default();
+        *places += 1;
+        if usize::from(*places) >= INCARNATIONS_MAX && !self.rules.breaks(Broken::OriginsUnbounded) {
+            self.crowded = Some(origin.server.clone());
+        }
         Some(place)
     }
 
@@ -288,8 +310,8 @@ mod tests {
         for life in 1..=INCARNATIONS_MAX as u64 {
             assert!(enter(&mut table, &origin("Jaquez", life)).is_some());
         }
-        assert_eq!(table.take_crowded(), None);
         let next = origin("Jaquez", u64::MAX);
+        assert_eq!((table.take_crowded(), table.take_crowded()), (Some(next.server.clone()), None));
         assert_eq!(enter(&mut table, &next), None);
         assert_eq!((table.take_crowded(), table.take_crowded()), (Some(next.server.clone()), None));
         assert!(enter(&mut table, &origin("Juzang", 1)).is_some());
