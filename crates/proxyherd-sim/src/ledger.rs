@@ -342,6 +342,12 @@ impl Ledger {
         told.into_iter().any(|lie| !lie.is_compared(from_ns, client_ttl))
     }
 
+    /// Whether a bad member told a record that wins over this update. Whoever held that said that the update is covered, and
+    /// need not have passed it on: a neighbor may say that it has all up to the sequence that the bad member made up.
+    pub(crate) fn is_outbid(&self, update: &Taken) -> bool {
+        self.lies.by_key.get(&update.key).into_iter().flatten().any(|lie| lie.wins_or_equals(update))
+    }
+
     /// Whether a record that a bad member told may have won over this update and has expired since.
     pub(crate) fn is_excused(&self, update: &Taken, clock_ns: u64, client_ttl: Option<Nanos>) -> bool {
         let told = self.lies.by_key.get(&update.key).into_iter().flatten();

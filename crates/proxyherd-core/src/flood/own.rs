@@ -268,14 +268,18 @@ impl Shard {
         self.is_ahead(now_ns.saturating_add(slack_ns), received_ns)
     }
 
-    /// This server's clock is right now, and may have been ahead before: own records that were received far in the future
-    /// are received now, and all others of that kind are forgotten.
+    /// This server's clock is right now, and may have been ahead before: own records that were received in the future are
+    /// received now, and others' that were received far in the future are forgotten.
     pub fn put_right(&mut self, now_ns: u64) -> Wake {
         let mut wake = Wake::default();
-        if !self.is_astray(now_ns, self.own.received_max_ns) {
+        if !self.is_ahead(now_ns, self.own.received_max_ns) {
             return wake;
         }
-        let is_astray = |slot: &Slot| self.is_astray(now_ns, slot.record().received_ns());
+        let is_astray = |slot: &Slot| {
+            let received_ns = slot.record().received_ns();
+            let is_own = slot.origin == ME && self.is_ahead(now_ns, received_ns);
+            is_own || self.is_astray(now_ns, received_ns)
+        };
         let astray: Vec<_> =
             self.store.live().filter(|(_, slot)| is_astray(slot)).map(|(id, _)| id).collect();
         if !astray.is_empty() {

@@ -4,6 +4,44 @@
 //! vectors, one a shard, and sends what the other's vectors lack; from there on records, markers and heartbeats
 //! flow both ways until the connection ends. Whoever owns the socket feeds [`Incoming`] and writes what
 //! [`Map::flush`] encodes.
+//!
+//! # What each frame can do at worst
+//!
+//! The neighbor makes the frames, but what they say may come from any server behind it. So an error ([`LinkError`]), which
+//! ends the link, is only for what no honest server could send, whatever it was told. All else that is wrong is not
+//! merged and counted ([`Nonsense`](crate::flood::Nonsense)), and heals. For each frame: what is checked, what is bounded,
+//! what heals, what is counted.
+//!
+//! - **HELLO, REFUSAL**: who may have a link is `Identity`'s to judge, by herd, name, version and clock. A second HELLO is an
+//!   error. A REFUSAL ends the link, whoever sends it.
+//! - **ORIGIN**: its number must be the next one, otherwise it is an error; so there are at most 65,536 on one connection,
+//!   which cost memory of this connection alone. A made-up origin means nothing until a record of its is merged.
+//! - **RECORD**: key, times, coordinates, attributes and lengths must be valid, otherwise it is an error, because whoever
+//!   relays a record has checked the same. Not merged and counted: a receipt or an incarnation too far ahead; an update
+//!   under this server's present incarnations that it never issued, which it contradicts; one for which its origin or its
+//!   kind has no room. What this misses is told again when the neighbors compare what they hold, without an alarm. A lie
+//!   in the name of another server is merged here and contradicted by that server. False positions under the sender's own
+//!   name, and under lives that are over, stay.
+//! - **MARKER**: an unknown index or shard is an error. What it says of this server's present incarnation beyond its last
+//!   update is counted, and contradicted by a new incarnation. What it says wrongly of others makes neighbors withhold
+//!   records, until they compare what they hold, or until the origin has been renewed. While a record of the link has not
+//!   been merged, its markers wait.
+//! - **VECTOR**: as a marker. Once for each shard; a second one is an error, because each looks through the whole shard.
+//! - **HEARTBEAT, OFFSET**: any number is a clock. A clock that is too far off ends this link, and no other.
+//! - **CHECK**: wrong sums make this server look for a difference, on this link, and count an alarm; a pause of
+//!   [`CHECK_PAUSE`](crate::limits::CHECK_PAUSE) checks follows. The repair only sends records, which are judged as ever.
+//! - **BRANCHES, LEAVES**: depth and count are bounded, otherwise it is an error. Each looks through a shard, at most
+//!   [`LOOKS_PER_HEARTBEAT`](crate::limits::LOOKS_PER_HEARTBEAT) times; what is left out is found again by a later check.
+//!   What they ask for is sent to the neighbor that asked.
+//! - **STATE**: no more links than there can be, otherwise it is an error. Not kept and counted: a stamp or an incarnation
+//!   too far ahead, and servers that are no members and find no room. What is said of this server, it answers with
+//!   something newer; what is said of others, they answer (`tree`).
+//! - **IHAVE**: as a marker for this server's own updates. What others are said to have is waited for, for at most
+//!   [`PROMISES_MAX`](crate::limits::PROMISES_MAX) origins, asked for once, and forgotten.
+//! - **GRAFT**: as a marker for this server's own updates. Each looks through a shard; beyond
+//!   [`LOOKS_PER_HEARTBEAT`](crate::limits::LOOKS_PER_HEARTBEAT) the last one waits for the heartbeat.
+//! - **PRUNE**: nothing more is queued for this neighbor, which is its own loss.
+//! - **Unknown types**: skipped if they are optional, otherwise an error.
 
 mod backoff;
 mod clocks;

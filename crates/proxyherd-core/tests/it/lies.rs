@@ -361,7 +361,7 @@ fn a_clock_that_goes_back_is_believed_when_links_stay_up() {
     let look = |from: u64| {
         (from..).take(CLOCK_TRUST_LOOKS as usize).for_each(|second| {
             let _ = riley.mend(NOW_NS + second * SECOND_NS);
-        })
+        });
     };
     look(0);
     look(100);

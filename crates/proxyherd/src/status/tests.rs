@@ -194,7 +194,7 @@ fn what_an_operator_should_look_at_is_a_sentence() {
     check(
         |status| {
             status.links[0].nonsense =
-                [("receipt".to_owned(), 3), ("of a later version".to_owned(), 1)].into()
+                [("receipt".to_owned(), 3), ("of a later version".to_owned(), 1)].into();
         },
         "Jaquez sent Riley what Riley does not keep: of a later version (1), a record received further in the future \
          than max_clock_offset_s (3); look at Jaquez, and at the servers behind it, for which it may only have passed \
