@@ -83,8 +83,9 @@ pub const PATIENCE_MIN: u8 = 2;
 pub const PATIENCE_MAX: u8 = 12;
 /// Most incarnations of servers with live records in one shard. A neighbor's record of one more is not merged, and counted.
 pub const ORIGINS_MAX: usize = u16::MAX as usize - 1;
-/// Most incarnations of one server with live records in one shard. A neighbor's record of one more is not merged, and
-/// counted; then the older half of them becomes one, at most once each [`RENEWAL_INTERVAL_NS`], and there is room again.
+/// Most incarnations of one server with live records in one shard. A neighbor's record of one more is kept under another
+/// incarnation of that server, and counted; then the older half of them becomes one, at most once each
+/// [`RENEWAL_INTERVAL_NS`], and there is room again.
 pub const INCARNATIONS_MAX: usize = 64;
 /// Most servers that are no members of the herd with live records in one shard. A neighbor's record of one more is not
 /// merged, and counted.

@@ -269,14 +269,16 @@ impl Checker {
         }
     }
 
-    /// Peace begins for these parts of the herd: notes the best that each holds, but for what nobody has to take.
+    /// Peace begins for these parts of the herd: notes the best that each holds, but for lies and what nobody has to take.
     pub(crate) fn peace<'a>(
         &mut self,
         clock_ns: u64,
         parts: impl IntoIterator<Item = Vec<(usize, &'a Map)>>,
     ) {
-        let is_ahead = |one: &Taken| self.is_ahead(clock_ns, one);
-        self.floors = parts.into_iter().map(|part| Floor::of(part, is_ahead)).collect();
+        let counts = |one: &Taken| {
+            !self.is_ahead(clock_ns, one) && !self.ledger.is_lie(one) && !self.ledger.is_crowded(&one.key)
+        };
+        self.floors = parts.into_iter().map(|part| Floor::of(part, counts)).collect();
     }
 
     /// The parts of the herd, as they were when peace began.
@@ -287,10 +289,7 @@ impl Checker {
     /// Whether every part of the herd agrees on what is not over at `from_ns`; says what differs, if anything does.
     pub(crate) fn agreement<'a>(&self, from_ns: u64, map: impl Fn(usize) -> &'a Map) -> Result<(), String> {
         for floor in &self.floors {
-            let ttl = self.client_ttl;
-            let counts =
-                |one: &Taken| one.is_compared(from_ns, ttl) && !self.ledger.is_fading(&one.key, from_ns, ttl);
-            let view = |map| View::of(map, &self.ledger, counts);
+            let view = |map| View::of(map, &self.ledger, |one| self.is_agreed_on(one, from_ns));
             let mut views = floor.servers.iter().map(|&server| (server, view(map(server))));
             let Some((first, one)) = views.next() else { continue };
             for (second, other) in views {
@@ -300,10 +299,41 @@ impl Checker {
         Ok(())
     }
 
+    /// Whether servers have to hold the same of this record's key, where nothing counts that is over at `from_ns`.
+    fn is_agreed_on(&self, one: &Taken, from_ns: u64) -> bool {
+        one.is_compared(from_ns, self.client_ttl)
+            && !self.ledger.is_fading(&one.key, from_ns, self.client_ttl)
+            && !self.ledger.is_crowded(&one.key)
+    }
+
+    /// The first record that two servers of one part do not have in common, of those that are not over at `from_ns`.
+    pub(crate) fn difference<'a>(&self, from_ns: u64, map: impl Fn(usize) -> &'a Map) -> Option<String> {
+        let mut all =
+            self.floors.iter().flat_map(|floor| floor.servers.windows(2).map(|pair| (pair[0], pair[1])));
+        all.find_map(|(one, other)| {
+            let mut found = None;
+            for (one, other) in [(one, other), (other, one)] {
+                map(one).for_each(|held| {
+                    let record = Taken::from(held);
+                    let key = &record.key;
+                    let there = map(other).find(0, key.0, &key.1, |there| {
+                        (Taken::from(there) != record).then(|| format!("{there:?}"))
+                    });
+                    let is_same = there.as_ref().is_some_and(Option::is_none);
+                    if !is_same && self.is_agreed_on(&record, from_ns) {
+                        found = Some(format!("server {one} holds {held:?}, server {other} {there:?}"));
+                    }
+                });
+            }
+            found
+        })
+    }
+
     /// The herd has agreed: nothing that was held when peace began may be lost.
     pub(crate) fn losses<'a>(
         &mut self,
         at: Nanos,
+        from_ns: u64,
         clock_ns: impl Fn(usize) -> u64,
         map: impl Fn(usize) -> &'a Map,
     ) {
@@ -311,7 +341,9 @@ impl Checker {
         for floor in &self.floors {
             for &server in &floor.servers {
                 let clock_ns = clock_ns(server);
-                let missing = floor.held.values().find(|best| !self.is_covered(clock_ns, map(server), best));
+                let best = floor.held.values();
+                let mut best = best.filter(|best| !self.ledger.is_fading(&best.key, from_ns, self.client_ttl));
+                let missing = best.find(|best| !self.is_covered(clock_ns, map(server), best));
                 lost.extend(missing.map(|best| format!("server {server} does not hold {best:?}")));
             }
         }
@@ -322,12 +354,12 @@ impl Checker {
 }
 
 impl Floor {
-    fn of(maps: Vec<(usize, &Map)>, is_ahead: impl Fn(&Taken) -> bool) -> Floor {
+    fn of(maps: Vec<(usize, &Map)>, counts: impl Fn(&Taken) -> bool) -> Floor {
         let mut held: BTreeMap<Key, Taken> = BTreeMap::new();
         for (_, map) in &maps {
             map.for_each(|one| {
                 let one = Taken::from(one);
-                if is_ahead(&one) {
+                if !counts(&one) {
                     return;
                 }
                 match held.get_mut(&one.key) {
@@ -458,10 +490,10 @@ mod tests {
         // The herd may hold something newer, but not nothing.
         let newer = map("Riley");
         report(&newer, 1);
-        checker.losses(0, |_| CLOCK_NS, |_| &newer);
+        checker.losses(0, 0, |_| CLOCK_NS, |_| &newer);
         assert!(!checker.has_found(Symptom::Lost));
         assert_eq!(checker.agreement(0, |_| &jaquez), Ok(()), "empty maps agree, too");
-        checker.losses(0, |_| CLOCK_NS, |_| &jaquez);
+        checker.losses(0, 0, |_| CLOCK_NS, |_| &jaquez);
         assert_eq!(symptoms(checker), [Symptom::Lost]);
     }
 

@@ -8,7 +8,7 @@ use std::{
 
 use proxyherd_core::{
     flood::Held,
-    limits::{CHECK_SLICE_MIN_NS, CHECK_SLICES, SHARDS, TOMBSTONE_TTL_NS},
+    limits::{CHECK_SLICE_MIN_NS, CHECK_SLICES, INCARNATIONS_MAX, SHARDS, TOMBSTONE_TTL_NS},
     map::shard_index,
     types::{
         Attributes, Body, ClientId, Coordinates, Difference, Kind, Origin, Record, Report, ServerName,
@@ -21,6 +21,8 @@ use crate::{
     trace::Trace,
 };
 
+/// What has expired for so long by the clock that is furthest ahead, has expired by all clocks.
+const FADING_NS: u64 = 4 * 60 * SECOND;
 /// Most updates that a server says by itself and overtakes itself at one moment.
 const OVERTAKEN_MAX: usize = 10_000;
 
@@ -200,6 +202,8 @@ struct Lies {
     covered: HashMap<Origin, u32>,
     /// The shards of which anything was told that is not so, one bit each.
     shards: u32,
+    /// How many lives of a server were made up in one shard.
+    lives: HashMap<(ServerName, usize), HashSet<u64>>,
     /// Origins that began again, with the sequences of their own past before them.
     restored: HashSet<Origin>,
 }
@@ -293,8 +297,10 @@ impl Ledger {
 /// What is not as it should be.
 impl Ledger {
     /// A bad member tells a record.
-    pub(crate) fn tell(&mut self, record: &Taken) {
+    pub(crate) fn tell(&mut self, origin: &Origin, record: &Taken) {
         self.note(record);
+        let lives = self.lies.lives.entry((origin.server.clone(), shard_index(&record.key.1))).or_default();
+        lives.insert(origin.incarnation);
         self.lies.shards |= 1 << shard_index(&record.key.1);
         self.lies.by_key.entry(record.key.clone()).or_default().push(record.clone());
     }
@@ -335,11 +341,30 @@ impl Ledger {
         self.lies.shards & 1 << shard != 0
     }
 
-    /// Whether a bad member told something of this key that is about to expire, or has expired: servers do not compare it
-    /// any more, and may hold what it won over or not.
+    /// Whether a bad member told something of this key that is about to expire at `from_ns`, or has just done so: servers do
+    /// not compare it any more, and may hold what it won over or not.
     pub(crate) fn is_fading(&self, key: &Key, from_ns: u64, client_ttl: Option<Nanos>) -> bool {
         let told = self.lies.by_key.get(key).into_iter().flatten();
-        told.into_iter().any(|lie| !lie.is_compared(from_ns, client_ttl))
+        let is_fading = |lie: &Taken| {
+            !lie.is_compared(from_ns, client_ttl) && !lie.is_over(from_ns.saturating_sub(FADING_NS), client_ttl)
+        };
+        told.into_iter().any(is_fading)
+    }
+
+    /// Whether anything was said of a key in the name of a server of which so many lives were made up that there was no room
+    /// for others: they have room one after the other, minutes later.
+    pub(crate) fn is_crowded(&self, key: &Key) -> bool {
+        let shard = shard_index(&key.1);
+        let is_crowded = |record: &Taken| {
+            let lives = self.lies.lives.get(&(record.server.clone(), shard));
+            lives.is_some_and(|lives| lives.len() > INCARNATIONS_MAX / 2)
+        };
+        self.contents.get(key).is_some_and(|contents| contents.iter().any(is_crowded))
+    }
+
+    /// Whether a bad member told just this.
+    pub(crate) fn is_lie(&self, record: &Taken) -> bool {
+        self.lies.by_key.get(&record.key).is_some_and(|told| told.contains(record))
     }
 
     /// Whether a bad member told a record that wins over this update. Whoever held that said that the update is covered, and

@@ -32,6 +32,8 @@ mod room;
 mod roots;
 mod rules;
 
+use std::cmp::Ordering;
+
 use self::{
     links::bits,
     origins::{ME, Origins},
@@ -52,6 +54,9 @@ use crate::{
     store::{LinkMask, Slot, SlotId, Store, TableHash},
     types::{Body, ClientId, Difference, KeyHash, Kind, Origin, Record, Report, Timestamp},
 };
+
+/// The sequence of a record that is kept under another incarnation than it was said under: no vector covers it.
+const UNCOVERED: u64 = u64::MAX;
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
@@ -308,7 +313,10 @@ impl Shard {
             return applied;
         }
         if let Some(id) = held {
-            let order = self.contest(now_ns, told, self.store.slot(id));
+            let mut order = self.contest(now_ns, told, self.store.slot(id));
+            if order.is_gt() && self.would_stay(told, id) {
+                order = Ordering::Equal;
+            }
             if order.is_eq() {
                 // The neighbor has just what is held: no need to send it there.
                 self.store.slot_mut(id).set_from(Some(from.0));
@@ -320,15 +328,29 @@ impl Shard {
         if self.settings.rules.breaks(Broken::LoseSome) && self.loses_this_one() {
             return (Offered::Stale, Wake::default());
         }
-        let Some(place) = self.origins.place_or_insert(origin, *guess) else {
+        let (place, seq) = if let Some(place) = self.origins.place_or_insert(origin, *guess) {
+            *guess = place;
+            (place, seq)
+        } else if let Some(place) = self.origins.adopter(origin) {
+            self.found = Some(Nonsense::Origins);
+            (place, UNCOVERED)
+        } else {
             return self.refuse(from, Nonsense::Origins);
         };
-        *guess = place;
         let (offered, wake) = self.keep(held, &record, hash, Taken { place, seq, from: Some(from) });
         if offered == Offered::Full {
             return self.refuse(from, Nonsense::Records);
         }
         (offered, wake.and(self.advance_naively(origin, seq)))
+    }
+
+    /// Whether a record that differs from what is held by its incarnation alone would be kept under the one that it is held
+    /// under, because there is no room for another.
+    fn would_stay(&mut self, told: Held<'_>, held: SlotId) -> bool {
+        let slot = self.store.slot(held);
+        let holder = &self.origins.origin(slot.origin).server;
+        told.record.precedence(&told.origin.server, &slot.record(), holder).is_eq()
+            && !self.origins.has_room_for(told.origin)
     }
 
     /// Notes that a neighbor told nonsense. It does not count as received, so that the neighbor does not take this server

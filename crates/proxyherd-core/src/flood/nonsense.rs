@@ -14,7 +14,7 @@ pub enum Nonsense {
     Receipt,
     /// An incarnation that began further in the future than clocks may differ.
     Incarnation,
-    /// A record of an origin for which there is no room.
+    /// A record of an incarnation or a server for which there is no room.
     Origins,
     /// A record for which there is no room.
     Records,

@@ -5,6 +5,8 @@
 //!
 //! Anybody can make up origins. One server's name has a place for at most [`INCARNATIONS_MAX`] of them, and all names that
 //! are no members' together are at most [`STRANGERS_MAX`]: so the table has room for every member, whatever is made up.
+//! A record whose incarnation finds no room is kept under another one of its server ([`Origins::adopter`]): what it says
+//! does not depend on it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -117,6 +119,22 @@ impl Origins {
             Some(_) => true,
             None => self.strangers < STRANGERS_MAX || !self.is_stranger(server),
         }
+    }
+
+    /// Whether this origin has a place or could have one.
+    pub(super) fn has_room_for(&mut self, origin: &Origin) -> bool {
+        self.places.contains_key(origin) || self.has_room(&origin.server)
+    }
+
+    /// Under which incarnation of its server a record is kept whose own finds no room: the latest before it, or else the
+    /// earliest. None, where the server has no other.
+    pub(super) fn adopter(&self, origin: &Origin) -> Option<u16> {
+        if self.rules.breaks(Broken::OriginsUnbounded) {
+            return None;
+        }
+        let places = self.incarnations(&origin.server);
+        let later = places.partition_point(|&place| self.origin(place).incarnation < origin.incarnation);
+        places.get(later.saturating_sub(1)).copied()
     }
 
     /// The server that has found no room for another incarnation since this was last asked, the last of them.

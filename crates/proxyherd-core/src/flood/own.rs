@@ -20,7 +20,7 @@
 
 use std::{cmp::Ordering, collections::BTreeSet, sync::Arc};
 
-use super::{Broken, Held, LinkId, Nonsense, Offered, Shard, Taken, Wake, origins::ME};
+use super::{Broken, Held, LinkId, Nonsense, Offered, Shard, Taken, UNCOVERED, Wake, origins::ME};
 use crate::{
     limits::{
         ABSENCE_NS, CLOCK_AHEAD_MAX_NS, CLOCK_STEP_NS, HANDSHAKE_MAX, LIE_TOMBSTONE_NS, LIES_ANSWERED_MAX,
@@ -320,36 +320,39 @@ impl Shard {
         self.origins.cover(ME, mine.len() as u64);
         let mut wake = Wake::default();
         for (id, seq) in mine.into_iter().zip(1..) {
-            wake = wake.and(self.refile(id, ME, seq));
+            self.refile(id, ME, seq);
+            self.store.slot_mut(id).set_from(None);
+            wake = wake.and(self.mark(id, self.up));
         }
         wake.and(self.ready(self.up))
     }
 
     /// Makes room for another incarnation of the server that found none: the older half of them becomes one, whose records
     /// no vector covers.
-    /// `None`: none of them needs any.
-    pub fn fold(&mut self) -> Option<Wake> {
-        let server = self.origins.take_crowded()?;
+    /// Others need not be told. Says whether there was anything to do.
+    pub fn fold(&mut self) -> bool {
+        let Some(server) = self.origins.take_crowded() else { return false };
         let mut older = self.origins.incarnations(&server);
         older.truncate(older.len() / 2);
-        let into = older.pop()?;
+        let Some(into) = older.pop() else { return false };
         older.sort_unstable();
         let is_older = |slot: &Slot| older.binary_search(&slot.origin).is_ok();
         let ids: Vec<_> = self.store.live().filter(|(_, slot)| is_older(slot)).map(|(id, _)| id).collect();
-        Some(ids.into_iter().fold(Wake::default(), |wake, id| wake.and(self.refile(id, into, u64::MAX))))
+        for id in ids {
+            self.refile(id, into, UNCOVERED);
+        }
+        true
     }
 
-    /// Gives a record another place in the vectors and tells it anew.
-    pub(super) fn refile(&mut self, id: SlotId, place: u16, seq: u64) -> Wake {
+    /// Gives a record another place in the vectors.
+    fn refile(&mut self, id: SlotId, place: u16, seq: u64) {
         let slot = self.store.slot_mut(id);
         let before = slot.origin;
         (slot.origin, slot.seq) = (place, seq);
-        slot.set_from(None);
         if before != place {
             self.origins.add_live(place);
             self.leave(before);
         }
-        self.mark(id, self.up)
     }
 
     /// Which of two records of one key is kept. Of one that has expired and one that has not, the latter; otherwise the

@@ -18,8 +18,8 @@
 //!   which cost memory of this connection alone. A made-up origin means nothing until a record of its is merged.
 //! - **RECORD**: key, times, coordinates, attributes and lengths must be valid, otherwise it is an error, because whoever
 //!   relays a record has checked the same. Not merged and counted: a receipt or an incarnation too far ahead; an update
-//!   under this server's present incarnations that it never issued, which it contradicts; one for which its origin or its
-//!   kind has no room. What this misses is told again when the neighbors compare what they hold, without an alarm. A lie
+//!   under this server's present incarnations that it never issued, which it contradicts; one of a stranger or a kind for
+//!   which there is no room. Counted, and kept under another incarnation: one incarnation of a server too many. What this misses is told again when the neighbors compare what they hold, without an alarm. A lie
 //!   in the name of another server is merged here and contradicted by that server. False positions under the sender's own
 //!   name, and under lives that are over, stay.
 //! - **MARKER**: an unknown index or shard is an error. What it says of this server's present incarnation beyond its last

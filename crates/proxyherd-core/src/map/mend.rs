@@ -103,11 +103,10 @@ impl Map {
         for (index, counted) in self.shards.iter().enumerate() {
             let mut counted = counted.lock();
             let shard = &mut counted.shard;
-            let folded = if may_fold { shard.fold() } else { None };
-            if folded.is_some() {
+            if may_fold && shard.fold() {
                 mending.folded_ns = Some(now_ns);
             }
-            let mut woken = folded.unwrap_or_default();
+            let mut woken = Wake::default();
             if is_right {
                 woken = woken.and(shard.put_right(now_ns));
             }

@@ -287,9 +287,7 @@ impl Map {
         let mut counted = self.shards[index].lock();
         let (offered, wake) = counted.shard.apply(now_ns, from, told, hash, &mut guesses[index]);
         self.recount(&mut counted);
-        if offered == Offered::Refused {
-            self.note_nonsense(from, counted.shard.take_found());
-        }
+        self.note_nonsense(from, counted.shard.take_found());
         drop(counted);
         (offered, self.ready(index, wake))
     }

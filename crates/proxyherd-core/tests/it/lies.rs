@@ -1,5 +1,7 @@
 //! What a bad member or a bad clock can do to its neighbors: nothing that lasts.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 use proxyherd_core::{
     codec::link::{Encoder, Frame, decode},
@@ -451,19 +453,39 @@ fn a_flood_of_incarnations_has_an_end_and_the_next_life_of_an_honest_server_find
         eve.tell(&origin("Riley", life), life, client, NOW_NS);
     }
     settle(&mut to_juzang, &mut to_jaquez);
-    assert_eq!((jaquez.len(), juzang.len()), (INCARNATIONS_MAX as u64, INCARNATIONS_MAX as u64));
+    // What they say is kept, under other incarnations of the server.
+    assert_eq!((jaquez.len(), juzang.len()), (4 * INCARNATIONS_MAX as u64, 4 * INCARNATIONS_MAX as u64));
+    assert_eq!((lives(&jaquez).len(), lives(&juzang).len()), (INCARNATIONS_MAX, INCARNATIONS_MAX));
     assert_eq!(nonsense(&jaquez, link(EVES), Nonsense::Origins), 3 * INCARNATIONS_MAX as u64);
-    mend(NOW_NS, &mut to_juzang, &mut to_jaquez);
     assert_eq!(content(&jaquez), content(&juzang));
-    let next = report(b"honest", NOW_NS);
-    let shard = shard_index(b"honest");
-    eve.tell(&origin("Riley", NOW_NS), 1, &clients[0], NOW_NS + 1);
-    eve.tell_record(&origin("Riley", NOW_NS), 2, &record_of(&next));
+    // What is known already goes no further, though it comes under an incarnation that finds no room.
+    for (client, life) in clients.iter().zip(1..) {
+        eve.tell(&origin("Riley", life), life, client, NOW_NS);
+    }
+    assert!(jaquez.flush(link(0), &mut Encoder::default()));
+    assert!(!jaquez.is_ready(link(0)));
+    mend(NOW_NS, &mut to_juzang, &mut to_jaquez);
+    assert_eq!(lives(&jaquez).len(), INCARNATIONS_MAX / 2 + 1);
+    let honest = origin("Riley", NOW_NS);
+    eve.tell_record(&honest, 1, &record_of(&report(&clients[0], NOW_NS + 1)));
     settle(&mut to_juzang, &mut to_jaquez);
     assert_eq!(content(&jaquez), content(&juzang));
-    assert!(content(&juzang).iter().any(|seen| seen.key == b"honest"));
+    assert!(lives(&juzang).contains(&honest));
     assert_eq!((jaquez.contradiction(), juzang.contradiction()), (None, None));
-    let _ = shard;
+    // A neighbor that has nothing is told all of it.
+    let campbell = map("Campbell");
+    let (mut to_jaquez, mut to_campbell) = join(NOW_NS, (&campbell, link(0)), (&jaquez, link(1)));
+    settle(&mut to_jaquez, &mut to_campbell);
+    assert_eq!(content(&campbell), content(&jaquez));
+}
+
+/// The origins of what a map holds.
+fn lives(map: &Map) -> BTreeSet<Origin> {
+    let mut lives = BTreeSet::new();
+    map.for_each(|held| {
+        lives.insert(held.origin.clone());
+    });
+    lives
 }
 
 #[test]

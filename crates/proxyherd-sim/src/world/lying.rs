@@ -87,7 +87,7 @@ impl World {
                     let is_so =
                         self.checker.ledger.knows(Held { record: record.record(), origin, seq: *seq });
                     if !is_so {
-                        self.checker.ledger.tell(record);
+                        self.checker.ledger.tell(origin, record);
                     }
                 }
                 Saying::Covered(Claim::Marker, shard, entries) => {

@@ -103,7 +103,10 @@ impl World {
             Err(_) if self.now < self.peace_until => {
                 self.timeline.put(self.now + ASKING_INTERVAL, Event::Agree);
             }
-            Err((symptom, text)) => self.checker.found(self.now, symptom, text),
+            Err((symptom, text)) => {
+                let difference = self.checker.difference(self.compared_from_ns(), map);
+                self.checker.found(self.now, symptom, format!("{text}; {}", difference.unwrap_or_default()));
+            }
             Ok(()) => self.agreed(),
         }
     }
@@ -116,7 +119,7 @@ impl World {
         self.tally.settling_max = self.tally.settling_max.max(taken);
         let map = |server| map_of(&self.servers, server).expect("no server crashes in peace");
         let clocks_ns: Vec<_> = (0..self.servers.len()).map(|server| self.clock_ns(server)).collect();
-        self.checker.losses(self.now, |server| clocks_ns[server], map);
+        self.checker.losses(self.now, self.compared_from_ns(), |server| clocks_ns[server], map);
         for server in 0..self.servers.len() {
             let clock_ns = self.clock_ns(server);
             if let Server { life: Some(life), lives, .. } = &self.servers[server] {

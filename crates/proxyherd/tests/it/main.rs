@@ -9,6 +9,7 @@ mod google;
 mod harness;
 
 mod bad_input;
+mod bad_members;
 mod bounds;
 mod budget;
 mod catching_up;
