@@ -168,7 +168,7 @@ impl Checker {
             return Err(format!("only {} updates were taken", stream.len()));
         };
         for (seq, update) in (proven + 1..).zip(updates).filter_map(|(seq, it)| Some((seq, it.as_ref()?))) {
-            if !self.is_covered(clock_ns, map, update) && !self.ledger.is_outbid(update) {
+            if !self.is_covered(clock_ns, map, update) && !self.ledger.is_outbid(update, self.client_ttl) {
                 return Err(format!("update {seq} is not covered: {update:?}"));
             }
         }

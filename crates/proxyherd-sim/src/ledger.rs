@@ -368,15 +368,18 @@ impl Ledger {
         self.lies.by_key.get(&record.key).is_some_and(|told| told.contains(record))
     }
 
-    /// Whether a bad member told a record that wins over this update. Whoever held that said that the update is covered, and
-    /// need not have passed it on: a neighbor may say that it has all up to the sequence that the bad member made up.
-    pub(crate) fn is_outbid(&self, update: &Taken) -> bool {
-        self.lies.by_key.get(&update.key).into_iter().flatten().any(|lie| lie.wins_or_equals(update))
+    /// Whether a bad member told a record that wins over this update, perhaps because the update had expired when that
+    /// record was received. Whoever held it said that the update is covered, and need not have passed it on: a neighbor may
+    /// say that it has all up to the sequence that the bad member made up.
+    pub(crate) fn is_outbid(&self, update: &Taken, client_ttl: Option<Nanos>) -> bool {
+        let told = self.lies.by_key.get(&update.key).into_iter().flatten();
+        told.into_iter().any(|lie| lie.wins_or_equals(update) || update.is_over(lie.received_ns(), client_ttl))
     }
 
-    /// Whether a record that a bad member told may have won over this update and has expired since.
+    /// Whether something won over this update and has expired since, before the update has: what a bad member told, or what
+    /// came after the tombstone that answered it.
     pub(crate) fn is_excused(&self, update: &Taken, clock_ns: u64, client_ttl: Option<Nanos>) -> bool {
-        let told = self.lies.by_key.get(&update.key).into_iter().flatten();
-        told.into_iter().any(|lie| lie.is_over(clock_ns, client_ttl) && lie.wins_or_equals(update))
+        let contents = self.contents.get(&update.key).into_iter().flatten();
+        contents.into_iter().any(|one| one.is_over(clock_ns, client_ttl) && one.wins_or_equals(update))
     }
 }

@@ -95,7 +95,7 @@ impl Manner {
         };
         Manner {
             topics,
-            interval: [5, 50, 500][rng.index(3)] * MILLISECOND,
+            interval: [20, 100, 500][rng.index(3)] * MILLISECOND,
             is_silent: rng.chance(150),
             has_wrong_sums: rng.chance(300),
         }
