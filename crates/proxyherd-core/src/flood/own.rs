@@ -214,16 +214,31 @@ impl Shard {
             // Only the incarnation is wrong. It is this server's word from here on.
             lie
         } else {
-            let received_ns = truth
-                .map_or(now_ns.saturating_sub(TOMBSTONE_TTL_NS - LIE_TOMBSTONE_NS), |truth| {
-                    truth.received_ns()
-                });
-            let (timestamp, difference) = stamp_over(&lie, received_ns)?;
+            let (timestamp, difference) = self.stamp_truth(now_ns, &lie, truth.as_ref())?;
             let body = truth.map_or(Body::Gone, |truth| truth.body);
             Record { body, timestamp, difference, ..lie }
         };
         let taken = Taken { place: ME, seq: self.origins.covered(ME) + 1, from: None };
         Some(self.keep(held, &record, hash, taken))
+    }
+
+    /// When the truth about a key was said, so that it wins over a lie: when it was, as far as that will do.
+    fn stamp_truth(
+        &self,
+        now_ns: u64,
+        lie: &Record<'_>,
+        truth: Option<&Record<'_>>,
+    ) -> Option<(Timestamp, Difference)> {
+        let Some(truth) = truth else {
+            return stamp_over(lie, now_ns.saturating_sub(TOMBSTONE_TTL_NS - LIE_TOMBSTONE_NS));
+        };
+        // A lie may claim to have been received when the truth had expired.
+        let is_late = self.is_expired(now_ns.max(lie.received_ns()), truth);
+        let received_ns = if is_late { lie.received_ns() } else { truth.received_ns() };
+        if truth.version() > lie.version() {
+            return Some((truth.timestamp, Difference::at_receipt(received_ns, truth.timestamp)));
+        }
+        stamp_over(lie, received_ns)
     }
 
     /// Whether a neighbor tells of more updates of this server's than there are; then it is noted.
