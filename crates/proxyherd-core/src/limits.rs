@@ -8,7 +8,8 @@ pub const CLIENT_ID_LEN_MAX: usize = 256;
 pub const SERVER_NAME_LEN_MAX: usize = 64;
 /// Most bytes of attributes on one record, encoded. A report with more is refused.
 pub const ATTRIBUTES_LEN_MAX: usize = 512;
-/// Longest data of one record that is not about a client, bytes. A neighbour's record with more closes its link.
+/// Longest data of one record that is not about a client, bytes. A neighbor's record with more closes its link: who relays
+/// checks it too.
 pub const DATA_LEN_MAX: usize = 16 * 1024;
 /// Longest attribute name, bytes.
 pub const ATTRIBUTE_NAME_LEN_MAX: usize = 32;
@@ -64,11 +65,19 @@ pub const BATCH_LEN_MAX: usize = 64;
 pub const LINKS_MAX: usize = 32;
 /// Most servers of a herd. The configuration refuses more.
 pub const SERVERS_MAX: usize = 256;
-/// Most servers of which it is remembered what their links are, those among them that have just left the herd. One more
-/// is no part of the spanning tree: it asks its neighbours for what it lacks.
-pub const TREE_SERVERS_MAX: usize = 2 * SERVERS_MAX;
-/// At so many looks in a row a server that has left the herd must be out of reach to be forgotten by the tree.
+/// Most servers that are no members of the herd of which a server remembers what their links are: those that have just
+/// left, or are in other servers' configuration already. One more is no part of the spanning tree: it asks its
+/// neighbors for what it lacks.
+pub const TREE_STRANGERS_MAX: usize = SERVERS_MAX;
+/// Consecutive looks that find no place for a state before the tree forgets it.
 pub const TREE_LOST_LOOKS: u8 = 5;
+/// After so many looks a server says again which of its links are up, with a stamp of at least its clock.
+pub const TREE_SAY_LOOKS: u8 = 30;
+/// How often the states of other servers may change the tree between two looks. After that a server wants to be told of
+/// changes on all its links, until a look finds that it was calm since the last.
+pub const TREE_COMPUTES: u8 = 8;
+/// How often between two looks a server contradicts at once what is said in its name. One more waits for the next.
+pub const TREE_ANSWERS: u8 = 4;
 /// At so many looks another process must have spoken in this server's name to be taken for alive: what one that has
 /// ended left behind is heard once or twice.
 pub const TREE_NAMESAKE_LOOKS: u8 = 5;
@@ -77,12 +86,45 @@ pub const TREE_NAMESAKE_LOOKS: u8 = 5;
 pub const PATIENCE_MIN: u8 = 2;
 /// See [`PATIENCE_MIN`].
 pub const PATIENCE_MAX: u8 = 12;
-/// Most incarnations of servers with live records in one shard. A record of one more is refused, and with it
-/// the link that brought it.
+/// Most incarnations of servers with live records in one shard. A neighbor's record of one more is not merged, and counted.
 pub const ORIGINS_MAX: usize = u16::MAX as usize - 1;
-/// Most records in one shard. Past it new clients are refused; a neighbour's record that finds no room closes
-/// its link.
+/// Most incarnations of one server with live records in one shard. A neighbor's record of one more is kept under another
+/// incarnation of that server, and counted; then the older half of them becomes one, at most once each
+/// [`RENEWAL_INTERVAL_NS`], and there is room again.
+pub const INCARNATIONS_MAX: usize = 64;
+/// Most servers that are no members of the herd with live records in one shard. A neighbor's record of one more is not
+/// merged, and counted.
+pub const STRANGERS_MAX: usize = SERVERS_MAX;
+/// Most records in one shard. Past it new clients are refused; a neighbor's record that finds no room is not merged, and
+/// counted.
 pub const SHARD_RECORDS_MAX: usize = 1 << 28;
+/// Most bytes of the places budgets' accounts in one server. Where there is no room for all, the newest are kept.
+pub const BUDGET_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Most bytes of records of kinds that this version does not know in one server, all such kinds together. Where there is
+/// no room for all, the newest are kept.
+pub const UNKNOWN_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// What one record counts against such a bound beside its key and data, bytes.
+pub const RECORD_BYTES: usize = 128;
+
+/// How often a server begins a new incarnation because others are told wrong things about its present one, nanoseconds.
+pub const RENEWAL_INTERVAL_NS: u64 = 60 * 1_000_000_000;
+/// Most of its incarnations about which a server knows that it has issued nothing but what it holds. A lie about an older
+/// one is merged, like one about an earlier life.
+pub const OWN_INCARNATIONS_MAX: usize = 16;
+/// Most lies about this server that one shard answers between two looks, which are about a second apart. Others are
+/// answered when they are told again.
+pub const LIES_ANSWERED_MAX: u32 = 64;
+/// How long the tombstone that answers a lie is kept at least, nanoseconds. It is kept longer the younger the lie is,
+/// because a tombstone that was received before the lie would not win over it.
+pub const LIE_TOMBSTONE_NS: u64 = 600 * 1_000_000_000;
+/// A server that has not looked at its clock for longer, nanoseconds, may have been restored from a snapshot. It begins
+/// a new incarnation.
+pub const ABSENCE_NS: u64 = 30 * 1_000_000_000;
+/// A clock that is put back by less, nanoseconds, is only being adjusted.
+pub const CLOCK_STEP_NS: u64 = 1_000_000_000;
+/// Consecutive looks, which are about a second apart, at which a clock that was put back must go forward while a link is
+/// up, before it is taken to be right. A link with a neighbor whose clock differs too much ends sooner.
+pub const CLOCK_TRUST_LOOKS: u32 = 5;
 
 /// Longest frame body on a link, bytes. A longer one closes the link.
 pub const FRAME_BODY_LEN_MAX: usize = u16::MAX as usize;
@@ -114,7 +156,8 @@ pub const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(200);
 pub const CLOCK_OFFSET_WARN_NS: u64 = 1_000_000_000;
 /// Of how many shards a heartbeat says what is held; all have their turn.
 pub const CHECKS_PER_HEARTBEAT: usize = 4;
-/// What expires within this time from now is not compared when neighbours check what they hold, nanoseconds.
+/// What expires within this time from now, by the clock that is ahead, is not compared when neighbors check what they
+/// hold, nanoseconds.
 pub const CHECK_MARGIN_NS: u64 = 2_000_000_000;
 /// So many checks of a shard are left out after one that found a difference, to give the repair time.
 pub const CHECK_PAUSE: u8 = 4;
@@ -127,5 +170,10 @@ pub const CHECK_LEAF_RECORDS_MAX: u32 = 2;
 pub const CHECK_SLICES: u64 = 16;
 /// The shortest slice, nanoseconds.
 pub const CHECK_SLICE_MIN_NS: u64 = 1_000_000_000;
+/// How often a neighbor may have one shard looked through between two heartbeats, to compare it or to be told what it
+/// lacks. Comparing more often than that is left out, and found again by a later check; asking waits for the heartbeat.
+pub const LOOKS_PER_HEARTBEAT: u8 = 8;
+/// Of how many origins a link remembers how far a neighbor has promised them. Further promises are not waited for.
+pub const PROMISES_MAX: usize = 4096;
 /// How long a link may be silent, or take no bytes. Past it the link is closed and dialled again.
 pub const LINK_SILENCE_MAX: Duration = Duration::from_secs(3);

@@ -39,7 +39,10 @@ fn go_on(mut book: Book, told: Option<Account>) {
     let known = Known { mine: told, others };
     let known = book.periods(NOW_NS).into_iter().map(|period| (period, known.clone())).collect();
     let (mut left, mut asked) = (0, 0);
-    for _ in 0..4 {
+    for round in 0..4 {
+        if round == 1 {
+            book.note_heard();
+        }
         let taken = asked.min(left);
         let turn = book.turn(NOW_NS, &known, &News { asked, taken, returned: 0, left: left - taken });
         left = left - taken + turn.reserved;

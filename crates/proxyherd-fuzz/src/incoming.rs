@@ -95,6 +95,7 @@ fn map() -> Map {
         max_clients: 100,
         client_ttl_ns: Some(3_600_000_000_000),
         client_interval_ns: 0,
+        clock_offset_max_ns: 60_000_000_000,
         rules: Rules::default(),
     })
 }

@@ -1,7 +1,9 @@
 //! What must hold, watched from outside.
 //!
 //! - I1, whenever a server's vector has moved: an entry `o: s` means that each update of origin `o` up to `s` is
-//!   held there, or something that wins over it. The ledger knows the updates.
+//!   held there, or something that wins over it. The ledger knows the updates. Where members are bad, what one of them
+//!   told may have won over an update somewhere and not be held here, and nothing is promised of origins of which one
+//!   of them invented markers.
 //! - Agreement, once the herd is left in peace: within a bounded time all servers that can reach each other hold
 //!   the same map, their vectors are equal, and nothing waits. For each client it is at least what the best of
 //!   them held when peace began, and an update that some server really took.
@@ -10,21 +12,26 @@
 //! - Bounds, every half minute and whenever the herd agrees: an outbox holds each slot once, and one marker.
 //! - Bookkeeping, as often: see `Map::contradiction`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use proxyherd_core::{
     flood::{Held, LinkId},
-    limits::SHARDS,
+    limits::{HANDSHAKE_MAX, INCARNATIONS_MAX, SHARDS},
     map::{Map, shard_index},
     types::{ClientId, Origin},
 };
 
 use crate::{
-    ledger::{Ledger, Taken},
+    ledger::{Key, Ledger, Taken},
     outcome::{Symptom, Violation},
+    server::CLOCK_OFFSET_MAX_NS,
     timeline::Nanos,
     trace::Trace,
 };
+
+/// A server whose clock was ahead keeps what a neighbor may have merged all the same, the clock of which may be ahead by
+/// as much, as far as handshakes can tell.
+const ASTRAY_NS: u64 = CLOCK_OFFSET_MAX_NS + HANDSHAKE_MAX.as_nanos() as u64;
 
 /// Which life of which server, as the checker tells them apart.
 pub(crate) type LifeId = (usize, u64);
@@ -49,7 +56,7 @@ pub(crate) struct Checker {
 #[derive(Debug)]
 struct Floor {
     servers: Vec<usize>,
-    held: BTreeMap<Box<[u8]>, Taken>,
+    held: BTreeMap<Key, Taken>,
 }
 
 impl Checker {
@@ -58,11 +65,19 @@ impl Checker {
         Checker { client_ttl, ..Checker::default() }
     }
 
-    /// Whether this is held, or what wins over it, or its time is over.
+    /// Whether this is held, or what wins over it, or its time is over; or what a bad member told won over it, and the
+    /// time of that is over; or no server has to take it, for its receipt is further ahead than clocks may be apart.
     fn is_covered(&self, clock_ns: u64, map: &Map, update: &Taken) -> bool {
-        let client = ClientId::new(&update.key).expect("it was one before");
-        map.locate(clock_ns, client, |held| update.is_covered_by(held)) == Some(true)
-            || self.client_ttl.is_some_and(|ttl| update.is_over(clock_ns, ttl))
+        let (kind, key) = &update.key;
+        map.find(clock_ns, *kind, key, |held| update.is_covered_by(held)) == Some(true)
+            || update.is_over(clock_ns, self.client_ttl)
+            || self.is_ahead(clock_ns, update)
+            || self.ledger.is_excused(update, clock_ns, self.client_ttl)
+    }
+
+    /// Whether a record's receipt is further ahead than clocks may be apart.
+    fn is_ahead(&self, clock_ns: u64, update: &Taken) -> bool {
+        update.received_ns() > clock_ns.saturating_add(CLOCK_OFFSET_MAX_NS)
     }
 
     /// Notes what is wrong; of each symptom the first is kept, and the run goes on.
@@ -100,7 +115,9 @@ impl Checker {
         }
         let key = (life, client.as_bytes().into());
         if let Some(before) = self.answered.get(&key)
-            && !self.client_ttl.is_some_and(|ttl| before.is_over(clock_ns, ttl))
+            && !before.is_over(clock_ns, self.client_ttl)
+            && !self.is_ahead(clock_ns, before)
+            && !self.ledger.is_excused(before, clock_ns, self.client_ttl)
             && !now.as_ref().is_some_and(|now| now.wins_or_equals(before))
         {
             let text = format!("server {} answers {now:?} after {before:?}", life.0);
@@ -116,6 +133,9 @@ impl Checker {
         for shard in (0..SHARDS).filter(|shard| shards & 1 << shard != 0) {
             let mut moved = Vec::new();
             map.for_each_covered(shard, |origin, covered| {
+                if self.ledger.is_unsure(origin, shard) {
+                    return;
+                }
                 let Some(number) = self.ledger.origin(origin) else {
                     moved.push((origin.clone(), usize::MAX, 0, covered));
                     return;
@@ -147,12 +167,47 @@ impl Checker {
         let Some(updates) = stream.get(proven as usize..covered as usize) else {
             return Err(format!("only {} updates were taken", stream.len()));
         };
-        for (seq, update) in (proven + 1..).zip(updates) {
-            if !self.is_covered(clock_ns, map, update) {
+        for (seq, update) in (proven + 1..).zip(updates).filter_map(|(seq, it)| Some((seq, it.as_ref()?))) {
+            if !self.is_covered(clock_ns, map, update) && !self.ledger.is_outbid(update, self.client_ttl) {
                 return Err(format!("update {seq} is not covered: {update:?}"));
             }
         }
         Ok(())
+    }
+
+    /// What this life has answered is not held against it: its clock is put by years, and what it knew may be over.
+    pub(crate) fn forget_answers(&mut self, life: LifeId) {
+        self.answered.retain(|(answered, _), _| *answered != life);
+    }
+
+    /// Enters what a server has said anew by itself.
+    pub(crate) fn said_by_itself(&mut self, at: Nanos, server: usize, map: &Map) {
+        let me = &map.origin();
+        let mut said = Vec::new();
+        for shard in 0..SHARDS {
+            let entered = self.ledger.taken_by(me, shard);
+            map.for_each_covered(shard, |origin, covered| {
+                if origin == me && covered > entered {
+                    said.push((shard, entered));
+                }
+            });
+        }
+        if said.is_empty() || self.ledger.is_restored(me) {
+            return;
+        }
+        let mut records = Vec::new();
+        map.for_each(|held| {
+            let shard = shard_index(held.record.key);
+            if held.origin == me && said.iter().any(|&(it, entered)| it == shard && held.seq > entered) {
+                records.push((shard, held.seq, Taken::from(held)));
+            }
+        });
+        records.sort_by_key(|(shard, seq, _)| (*shard, *seq));
+        for (_, seq, record) in records {
+            if let Err(text) = self.ledger.enter_later(Held { record: record.record(), origin: me, seq }) {
+                self.found(at, Symptom::Bookkeeping, format!("server {server} by itself: {text}"));
+            }
+        }
     }
 
     /// Proves every vector of a map again, from its first update: what is covered must stay so.
@@ -180,7 +235,7 @@ impl Checker {
             for (shard, records) in records.iter().enumerate() {
                 let queued = map.queue_len(link, shard);
                 // A slot that is freed stands where it stood, until its turn comes.
-                let slots = if self.client_ttl.is_some() { self.ledger.clients_len() } else { *records };
+                let slots = if self.client_ttl.is_some() { self.ledger.keys_len() } else { *records };
                 if queued > slots + 1 {
                     let text = format!("server {server} queues {queued} of {records} records on one link");
                     self.found(at, Symptom::Outbox, text);
@@ -189,15 +244,53 @@ impl Checker {
         }
     }
 
-    /// Peace begins for these parts of the herd: notes the best that each holds.
-    pub(crate) fn peace<'a>(&mut self, parts: impl IntoIterator<Item = Vec<(usize, &'a Map)>>) {
-        self.floors = parts.into_iter().map(Floor::of).collect();
+    /// Looks at what bad members and clocks have left behind at a server: nothing from the future, and no more lives of
+    /// one server in one shard than may be.
+    pub(crate) fn leftovers(&self, server: usize, clock_ns: u64, map: &Map) -> Result<(), (Symptom, String)> {
+        let (mut ahead, mut lives) = (None, BTreeMap::<_, BTreeSet<u64>>::new());
+        map.for_each(|held| {
+            let record = Taken::from(held);
+            let lives = lives.entry((shard_index(held.record.key), held.origin.server.clone())).or_default();
+            lives.insert(held.origin.incarnation);
+            if self.is_ahead(clock_ns.saturating_add(ASTRAY_NS), &record) {
+                ahead = Some(record);
+            }
+        });
+        if let Some(record) = ahead {
+            return Err((Symptom::Future, format!("server {server} holds {record:?}")));
+        }
+        // A server's own present life has a place of its own.
+        match lives.into_iter().find(|(_, lives)| lives.len() > INCARNATIONS_MAX + 1) {
+            Some(((shard, name), lives)) => {
+                let text = format!("server {server} holds {} lives of {name} in shard {shard}", lives.len());
+                Err((Symptom::Memory, text))
+            }
+            None => Ok(()),
+        }
     }
 
-    /// Whether every part of the herd agrees; says what differs, if anything does.
-    pub(crate) fn agreement<'a>(&self, map: impl Fn(usize) -> &'a Map) -> Result<(), String> {
+    /// Peace begins for these parts of the herd: notes the best that each holds, but for lies and what nobody has to take.
+    pub(crate) fn peace<'a>(
+        &mut self,
+        clock_ns: u64,
+        parts: impl IntoIterator<Item = Vec<(usize, &'a Map)>>,
+    ) {
+        let counts = |one: &Taken| {
+            !self.is_ahead(clock_ns, one) && !self.ledger.is_lie(one) && !self.ledger.is_crowded(&one.key)
+        };
+        self.floors = parts.into_iter().map(|part| Floor::of(part, counts)).collect();
+    }
+
+    /// The parts of the herd, as they were when peace began.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = &[usize]> {
+        self.floors.iter().map(|floor| &floor.servers[..])
+    }
+
+    /// Whether every part of the herd agrees on what is not over at `from_ns`; says what differs, if anything does.
+    pub(crate) fn agreement<'a>(&self, from_ns: u64, map: impl Fn(usize) -> &'a Map) -> Result<(), String> {
         for floor in &self.floors {
-            let mut views = floor.servers.iter().map(|&server| (server, View::of(map(server))));
+            let view = |map| View::of(map, &self.ledger, |one| self.is_agreed_on(one, from_ns));
+            let mut views = floor.servers.iter().map(|&server| (server, view(map(server))));
             let Some((first, one)) = views.next() else { continue };
             for (second, other) in views {
                 one.compare(&other).map_err(|text| format!("servers {first} and {second}: {text}"))?;
@@ -206,12 +299,52 @@ impl Checker {
         Ok(())
     }
 
+    /// Whether servers have to hold the same of this record's key, where nothing counts that is over at `from_ns`.
+    fn is_agreed_on(&self, one: &Taken, from_ns: u64) -> bool {
+        one.is_compared(from_ns, self.client_ttl)
+            && !self.ledger.is_fading(&one.key, from_ns, self.client_ttl)
+            && !self.ledger.is_crowded(&one.key)
+    }
+
+    /// The first record that two servers of one part do not have in common, of those that are not over at `from_ns`.
+    pub(crate) fn difference<'a>(&self, from_ns: u64, map: impl Fn(usize) -> &'a Map) -> Option<String> {
+        let mut all =
+            self.floors.iter().flat_map(|floor| floor.servers.windows(2).map(|pair| (pair[0], pair[1])));
+        all.find_map(|(one, other)| {
+            let mut found = None;
+            for (one, other) in [(one, other), (other, one)] {
+                map(one).for_each(|held| {
+                    let record = Taken::from(held);
+                    let key = &record.key;
+                    let there = map(other).find(0, key.0, &key.1, |there| {
+                        (Taken::from(there) != record).then(|| format!("{there:?}"))
+                    });
+                    let is_same = there.as_ref().is_some_and(Option::is_none);
+                    if !is_same && self.is_agreed_on(&record, from_ns) {
+                        found = Some(format!("server {one} holds {held:?}, server {other} {there:?}"));
+                    }
+                });
+            }
+            found
+        })
+    }
+
     /// The herd has agreed: nothing that was held when peace began may be lost.
-    pub(crate) fn losses<'a>(&mut self, at: Nanos, clock_ns: u64, map: impl Fn(usize) -> &'a Map) {
+    pub(crate) fn losses<'a>(
+        &mut self,
+        at: Nanos,
+        from_ns: u64,
+        clock_ns: impl Fn(usize) -> u64,
+        map: impl Fn(usize) -> &'a Map,
+    ) {
         let mut lost = Vec::new();
         for floor in &self.floors {
             for &server in &floor.servers {
-                let missing = floor.held.values().find(|best| !self.is_covered(clock_ns, map(server), best));
+                let clock_ns = clock_ns(server);
+                let best = floor.held.values();
+                let mut best =
+                    best.filter(|best| !self.ledger.is_fading(&best.key, from_ns, self.client_ttl));
+                let missing = best.find(|best| !self.is_covered(clock_ns, map(server), best));
                 lost.extend(missing.map(|best| format!("server {server} does not hold {best:?}")));
             }
         }
@@ -222,11 +355,14 @@ impl Checker {
 }
 
 impl Floor {
-    fn of(maps: Vec<(usize, &Map)>) -> Floor {
-        let mut held: BTreeMap<Box<[u8]>, Taken> = BTreeMap::new();
+    fn of(maps: Vec<(usize, &Map)>, counts: impl Fn(&Taken) -> bool) -> Floor {
+        let mut held: BTreeMap<Key, Taken> = BTreeMap::new();
         for (_, map) in &maps {
             map.for_each(|one| {
                 let one = Taken::from(one);
+                if !counts(&one) {
+                    return;
+                }
                 match held.get_mut(&one.key) {
                     Some(best) if best.wins_or_equals(&one) => {}
                     Some(best) => *best = one,
@@ -247,19 +383,22 @@ struct View {
 }
 
 impl View {
-    fn of(map: &Map) -> View {
-        let mut digest = 0u64;
+    fn of(map: &Map, ledger: &Ledger, counts: impl Fn(&Taken) -> bool) -> View {
+        let (mut records, mut digest) = (0, 0u64);
         map.for_each(|held| {
-            let mut one = Trace::default();
-            Taken::from(held).digest(&mut one);
-            digest = digest.wrapping_add(one.hash());
+            let (mut one, held) = (Trace::default(), Taken::from(held));
+            if counts(&held) {
+                held.digest(&mut one);
+                records += 1;
+                digest = digest.wrapping_add(one.hash());
+            }
         });
         let mut vectors = Vec::new();
-        for shard in 0..SHARDS {
+        for shard in (0..SHARDS).filter(|&shard| !ledger.is_lied_about(shard)) {
             map.for_each_covered(shard, |origin, covered| vectors.push((shard, origin.clone(), covered)));
         }
         vectors.sort();
-        View { records: map.len(), digest, vectors }
+        View { records, digest, vectors }
     }
 
     fn compare(&self, other: &View) -> Result<(), String> {
@@ -296,6 +435,7 @@ mod tests {
             max_clients: u64::MAX,
             client_ttl_ns: None,
             client_interval_ns: 0,
+            clock_offset_max_ns: 60_000_000_000,
             rules: Rules::default(),
         })
     }
@@ -346,15 +486,15 @@ mod tests {
     fn what_was_held_when_peace_began_must_be_held_in_the_end() {
         let (riley, jaquez, mut checker) = (map("Riley"), map("Jaquez"), Checker::default());
         report(&riley, 0);
-        checker.peace([vec![(0, &riley), (1, &jaquez)]]);
-        assert!(checker.agreement(|server| [&riley, &jaquez][server]).is_err());
+        checker.peace(CLOCK_NS, [vec![(0, &riley), (1, &jaquez)]]);
+        assert!(checker.agreement(0, |server| [&riley, &jaquez][server]).is_err());
         // The herd may hold something newer, but not nothing.
         let newer = map("Riley");
         report(&newer, 1);
-        checker.losses(0, CLOCK_NS, |_| &newer);
+        checker.losses(0, 0, |_| CLOCK_NS, |_| &newer);
         assert!(!checker.has_found(Symptom::Lost));
-        assert_eq!(checker.agreement(|_| &jaquez), Ok(()), "empty maps agree, too");
-        checker.losses(0, CLOCK_NS, |_| &jaquez);
+        assert_eq!(checker.agreement(0, |_| &jaquez), Ok(()), "empty maps agree, too");
+        checker.losses(0, 0, |_| CLOCK_NS, |_| &jaquez);
         assert_eq!(symptoms(checker), [Symptom::Lost]);
     }
 
@@ -362,8 +502,8 @@ mod tests {
     fn parts_that_do_not_reach_each_other_need_not_agree() {
         let (riley, jaquez, mut checker) = (map("Riley"), map("Jaquez"), Checker::default());
         report(&riley, 0);
-        checker.peace([vec![(0, &riley)], vec![(1, &jaquez)]]);
-        assert_eq!(checker.agreement(|server| [&riley, &jaquez][server]), Ok(()));
+        checker.peace(CLOCK_NS, [vec![(0, &riley)], vec![(1, &jaquez)]]);
+        assert_eq!(checker.agreement(0, |server| [&riley, &jaquez][server]), Ok(()));
     }
 
     #[test]

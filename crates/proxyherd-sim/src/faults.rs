@@ -2,10 +2,18 @@
 //! choked, clocks jump.
 
 use crate::{
+    liar::Manner,
     rng::Rng,
     scenario::{FaultSettings, Scenario},
-    timeline::{MILLISECOND, Nanos},
+    timeline::{MILLISECOND, Nanos, SECOND},
 };
+
+/// A server that is restored from a younger snapshot cannot know it.
+const SNAPSHOT_AGE_MIN: Nanos = 31 * SECOND;
+/// How long a member is bad at most.
+const LIE_MAX: Nanos = 20 * SECOND;
+/// A year.
+pub(crate) const YEAR: Nanos = 365 * 24 * 3600 * SECOND;
 
 /// One thing that goes wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +58,24 @@ pub(crate) enum Fault {
         /// How long.
         length: Nanos,
     },
+    /// A server turns bad for `length`, and then starts again, honest, or does not while the herd is left in peace.
+    Lie {
+        /// Which.
+        server: usize,
+        /// How it behaves.
+        manner: Manner,
+        /// How long.
+        length: Nanos,
+        /// Whether it stays away as long as it can.
+        stays_away: bool,
+    },
+    /// A server goes on as it was earlier in its life, as a virtual machine does from a snapshot.
+    Restore {
+        /// Which.
+        server: usize,
+        /// How long ago that was.
+        ago: Nanos,
+    },
     /// A server's clock is put forward or back, and is right again after `length`.
     Jump {
         /// Which.
@@ -68,6 +94,9 @@ pub(crate) struct Faults {
     servers: usize,
     edges: Vec<(usize, usize)>,
     may_clocks_jump: bool,
+    has_far_jumps: bool,
+    may_lie: bool,
+    has_lost_years: bool,
     rng: Rng,
 }
 
@@ -76,7 +105,18 @@ impl Faults {
     pub(crate) fn new(scenario: &Scenario, rng: Rng) -> Faults {
         let (settings, edges) = (scenario.faults.clone(), scenario.edges.clone());
         let may_clocks_jump = scenario.client_ttl.is_none();
-        Faults { settings, servers: scenario.servers, edges, may_clocks_jump, rng }
+        let may_lie = scenario.bad.is_some();
+        let has_lost_years = scenario.bad.as_ref().is_some_and(|bad| bad.has_lost_years);
+        Faults {
+            settings,
+            servers: scenario.servers,
+            edges,
+            may_clocks_jump,
+            has_far_jumps: scenario.has_far_jumps,
+            may_lie,
+            has_lost_years,
+            rng,
+        }
     }
 
     /// How long until something goes wrong again.
@@ -87,6 +127,9 @@ impl Faults {
     /// What goes wrong now.
     pub(crate) fn draw(&mut self) -> Fault {
         let length = self.rng.between(10 * MILLISECOND, self.settings.length_max);
+        if self.may_lie && self.rng.chance(200) {
+            return self.lie();
+        }
         match self.rng.below(100) {
             0..21 => self.crash(length),
             21..30 => Fault::Pause { server: self.rng.index(self.servers), length },
@@ -136,9 +179,23 @@ impl Faults {
         Fault::Swizzle { ways }
     }
 
+    fn lie(&mut self) -> Fault {
+        let server = self.rng.index(self.servers);
+        if self.rng.chance(150) {
+            return Fault::Restore { server, ago: self.rng.between(SNAPSHOT_AGE_MIN, 2 * SNAPSHOT_AGE_MIN) };
+        }
+        let (manner, stays_away) = (Manner::draw(&mut self.rng), self.rng.chance(300));
+        Fault::Lie { server, manner, length: self.rng.between(SECOND, LIE_MAX), stays_away }
+    }
+
     fn jump(&mut self, length: Nanos) -> Fault {
+        if self.has_lost_years && self.rng.chance(500) {
+            let by = self.rng.between(YEAR, 20 * YEAR).cast_signed();
+            let by = if self.rng.chance(500) { by } else { -by };
+            return Fault::Jump { server: self.rng.index(self.servers), by, length };
+        }
         // Now and then by more than the servers put up with.
-        let most = if self.rng.chance(250) { 100_000 } else { 8000 };
+        let most = if self.rng.chance(400) && self.has_far_jumps { 100_000 } else { 8000 };
         let by = self.rng.between(100 * MILLISECOND, most * MILLISECOND).cast_signed();
         let by = if self.rng.chance(500) { by } else { -by };
         Fault::Jump { server: self.rng.index(self.servers), by, length }

@@ -1,36 +1,65 @@
-//! Every update that any server ever took, as only somebody outside can know it: origin, shard, sequence, record.
+//! Every update that any server ever took, as only somebody outside can know it: origin, shard, sequence, record; and
+//! every record that a bad member told.
 
-use std::{collections::HashMap, fmt};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    fmt,
+};
 
 use proxyherd_core::{
     flood::Held,
-    limits::SHARDS,
+    limits::{CHECK_SLICE_MIN_NS, CHECK_SLICES, INCARNATIONS_MAX, SHARDS, TOMBSTONE_TTL_NS},
     map::shard_index,
-    types::{Attributes, Body, Coordinates, Difference, Kind, Origin, Record, ServerName, Timestamp},
+    types::{
+        Attributes, Body, ClientId, Coordinates, Difference, Kind, Origin, Record, Report, ServerName,
+        Timestamp,
+    },
 };
 
-use crate::{timeline::Nanos, trace::Trace};
+use crate::{
+    timeline::{Nanos, SECOND},
+    trace::Trace,
+};
+
+/// What has expired for so long by the clock that is furthest ahead, has expired by all clocks.
+const FADING_NS: u64 = 4 * 60 * SECOND;
+/// Most updates that a server says by itself and overtakes itself at one moment.
+const OVERTAKEN_MAX: usize = 10_000;
+
+/// What a record is about.
+pub(crate) type Key = (Kind, Box<[u8]>);
 
 /// A record, owned, and who took it.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Taken {
-    /// The client.
-    pub(crate) key: Box<[u8]>,
-    /// `None`: a tombstone.
-    place: Option<(Coordinates, Box<[u8]>)>,
+    /// The kind, and the client.
+    pub(crate) key: Key,
+    body: OwnedBody,
     timestamp: Timestamp,
     difference: Difference,
     server: ServerName,
 }
 
+#[derive(Clone, PartialEq, Eq)]
+enum OwnedBody {
+    Gone,
+    Location(Coordinates, Box<[u8]>),
+    Data(u32, Box<[u8]>),
+}
+
 /// Short enough for a person: what stands in the attributes does not matter.
 impl fmt::Debug for Taken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (key, server) = (String::from_utf8_lossy(&self.key), self.server.as_str());
+        let (key, server) = (String::from_utf8_lossy(&self.key.1), self.server.as_str());
         let (timestamp, difference) = (self.timestamp, self.difference);
-        match &self.place {
-            None => write!(f, "{key} gone"),
-            Some((place, attributes)) => write!(f, "{key} at {place:?} ({} bytes more)", attributes.len()),
+        match &self.body {
+            OwnedBody::Gone => write!(f, "{key} gone"),
+            OwnedBody::Location(place, attributes) => {
+                write!(f, "{key} at {place:?} ({} bytes more)", attributes.len())
+            }
+            OwnedBody::Data(keep_s, bytes) => {
+                write!(f, "{:?} {key}: {} bytes for {keep_s} s", self.key.0, bytes.len())
+            }
         }?;
         write!(f, " at {timestamp:?} {difference:?} by {server}")
     }
@@ -39,17 +68,23 @@ impl fmt::Debug for Taken {
 impl Taken {
     /// A copy of what is held.
     pub(crate) fn from(held: Held<'_>) -> Taken {
+        Taken::of(&held.record, &held.origin.server)
+    }
+
+    /// A copy of a record that `server` took.
+    pub(crate) fn of(record: &Record<'_>, server: &ServerName) -> Taken {
         Taken {
-            key: held.record.key.into(),
-            place: match held.record.body {
+            key: (record.kind, record.key.into()),
+            body: match record.body {
                 Body::Location { coordinates, attributes } => {
-                    Some((coordinates, attributes.as_bytes().into()))
+                    OwnedBody::Location(coordinates, attributes.as_bytes().into())
                 }
-                Body::Gone | Body::Data { .. } => None,
+                Body::Gone => OwnedBody::Gone,
+                Body::Data { keep_s, bytes } => OwnedBody::Data(keep_s, bytes.into()),
             },
-            timestamp: held.record.timestamp,
-            difference: held.record.difference,
-            server: held.origin.server.clone(),
+            timestamp: record.timestamp,
+            difference: record.difference,
+            server: server.clone(),
         }
     }
 
@@ -59,8 +94,21 @@ impl Taken {
     }
 
     /// Whether its time is over, where reports are forgotten so long after their receipt.
-    pub(crate) fn is_over(&self, clock_ns: u64, ttl: Nanos) -> bool {
-        self.place.is_some() && self.difference.received_ns(self.timestamp) + ttl <= clock_ns
+    pub(crate) fn is_over(&self, clock_ns: u64, client_ttl: Option<Nanos>) -> bool {
+        self.ttl(client_ttl).is_some_and(|ttl| self.received_ns().saturating_add(ttl) <= clock_ns)
+    }
+
+    /// Whether it is part of the sums that servers compare at `from_ns`; see `proxyherd_core::flood`.
+    pub(crate) fn is_compared(&self, from_ns: u64, client_ttl: Option<Nanos>) -> bool {
+        self.ttl(client_ttl).is_none_or(|ttl| {
+            let expiry_ns = self.received_ns().saturating_add(ttl);
+            expiry_ns - expiry_ns % (ttl / CHECK_SLICES).max(CHECK_SLICE_MIN_NS) >= from_ns
+        })
+    }
+
+    /// When its server says that it took it.
+    pub(crate) fn received_ns(&self) -> u64 {
+        self.difference.received_ns(self.timestamp)
     }
 
     /// Whether this is at least the other, of the same client.
@@ -70,62 +118,137 @@ impl Taken {
 
     /// Notes all of it.
     pub(crate) fn digest(&self, trace: &mut Trace) {
-        trace.note_bytes(&self.key);
+        trace.note(u64::from(self.key.0.0));
+        trace.note_bytes(&self.key.1);
         trace.note_bytes(self.server.as_str().as_bytes());
         trace.note(self.timestamp.nanos());
         trace.note(u64::from(self.timestamp.shape()));
         trace.note(self.difference.nanos().cast_unsigned());
-        if let Some((coordinates, attributes)) = &self.place {
-            trace.note(coordinates.latitude().to_bits());
-            trace.note(coordinates.longitude().to_bits());
-            trace.note_bytes(attributes);
+        match &self.body {
+            OwnedBody::Gone => {}
+            OwnedBody::Location(coordinates, attributes) => {
+                trace.note(coordinates.latitude().to_bits());
+                trace.note(coordinates.longitude().to_bits());
+                trace.note_bytes(attributes);
+            }
+            OwnedBody::Data(keep_s, bytes) => {
+                trace.note(u64::from(*keep_s));
+                trace.note_bytes(bytes);
+            }
         }
     }
 
-    fn record(&self) -> Record<'_> {
-        let body = match &self.place {
-            None => Body::Gone,
-            Some((coordinates, attributes)) => Body::Location {
+    fn ttl(&self, client_ttl: Option<Nanos>) -> Option<Nanos> {
+        match &self.body {
+            OwnedBody::Gone => Some(TOMBSTONE_TTL_NS),
+            OwnedBody::Location(..) => client_ttl,
+            OwnedBody::Data(keep_s, _) => (*keep_s > 0).then_some(u64::from(*keep_s) * SECOND),
+        }
+    }
+
+    /// The record as the core has it.
+    pub(crate) fn record(&self) -> Record<'_> {
+        let body = match &self.body {
+            OwnedBody::Gone => Body::Gone,
+            OwnedBody::Location(coordinates, attributes) => Body::Location {
                 coordinates: *coordinates,
                 attributes: Attributes::from_bytes(attributes).expect("they were attributes before"),
             },
+            OwnedBody::Data(keep_s, bytes) => Body::Data { keep_s: *keep_s, bytes },
         };
         let (timestamp, difference) = (self.timestamp, self.difference);
-        Record { kind: Kind::CLIENT, key: &self.key, body, timestamp, difference }
+        Record { kind: self.key.0, key: &self.key.1, body, timestamp, difference }
+    }
+
+    /// The report that it was; a tombstone was none.
+    pub(crate) fn report(&self) -> Option<Report<'_>> {
+        let record = self.record();
+        let Body::Location { coordinates, attributes } = record.body else { return None };
+        let client = ClientId::new(&self.key.1)?;
+        Some(Report { client, coordinates, timestamp: self.timestamp, attributes })
+    }
+
+    /// At most so many bytes on the wire.
+    fn len(&self) -> u64 {
+        let body_len = match &self.body {
+            OwnedBody::Gone => 0,
+            OwnedBody::Location(_, bytes) | OwnedBody::Data(_, bytes) => bytes.len(),
+        };
+        (64 + self.key.1.len() + body_len) as u64
     }
 }
 
-/// The updates of one origin in one shard; the first has sequence 1.
-type Stream = Vec<Taken>;
+/// The updates of one origin in one shard; the first has sequence 1. `None`: one that its server took by itself and
+/// overtook itself, before anybody could see it.
+type Stream = Vec<Option<Taken>>;
 
 /// The book.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
-    origins: HashMap<Origin, usize>,
+    origins: BTreeMap<Origin, usize>,
     streams: Vec<[Stream; SHARDS]>,
     /// All keys ever taken are at most so long together, records and all: what a map may have to carry.
-    bytes: HashMap<Box<[u8]>, u64>,
+    bytes: HashMap<Key, u64>,
+    /// All that was taken or told of each key, whoever did it.
+    contents: HashMap<Key, Vec<Taken>>,
+    lies: Lies,
+}
+
+/// What bad members told, and what else the book cannot have in order.
+#[derive(Debug, Default)]
+struct Lies {
+    by_key: HashMap<Key, Vec<Taken>>,
+    /// Origins of which markers were invented, and the shards, one bit each: for these I1 promises nothing.
+    covered: HashMap<Origin, u32>,
+    /// The shards of which anything was told that is not so, one bit each.
+    shards: u32,
+    /// How many lives of a server were made up in one shard.
+    lives: HashMap<(ServerName, usize), HashSet<u64>>,
+    /// Origins that began again, with the sequences of their own past before them.
+    restored: HashSet<Origin>,
 }
 
 impl Ledger {
     /// Enters an update that its server has just taken; fails where its sequence is not the next.
     pub(crate) fn enter(&mut self, held: Held<'_>) -> Result<(), String> {
+        if self.lies.restored.contains(held.origin) {
+            self.note(&Taken::from(held));
+            return Ok(());
+        }
         let origin = self.origins.len();
         let origin = *self.origins.entry(held.origin.clone()).or_insert(origin);
         if origin == self.streams.len() {
             self.streams.push(Default::default());
         }
         let taken = Taken::from(held);
-        let attributes_len = taken.place.as_ref().map_or(0, |(_, attributes)| attributes.len());
-        let len = (64 + taken.key.len() + attributes_len) as u64;
-        let longest = self.bytes.entry(taken.key.clone()).or_default();
-        *longest = len.max(*longest);
+        self.note(&taken);
         let stream = &mut self.streams[origin][shard_index(held.record.key)];
-        stream.push(taken);
+        stream.push(Some(taken));
         if held.seq == stream.len() as u64 {
             return Ok(());
         }
         Err(format!("{:?} took update {} as its {}", held.origin, stream.len(), held.seq))
+    }
+
+    /// Enters an update that a server has said by itself. There it may have overtaken others of the moment before.
+    pub(crate) fn enter_later(&mut self, held: Held<'_>) -> Result<(), String> {
+        let shard = shard_index(held.record.key);
+        if let Some(&origin) = self.origins.get(held.origin) {
+            let stream = &mut self.streams[origin][shard];
+            let overtaken = (held.seq as usize).saturating_sub(1).min(stream.len() + OVERTAKEN_MAX);
+            stream.resize(overtaken.max(stream.len()), None);
+        } else if held.seq > 1 {
+            self.origins.insert(held.origin.clone(), self.streams.len());
+            self.streams.push(Default::default());
+            return self.enter_later(held);
+        }
+        self.enter(held)
+    }
+
+    fn note(&mut self, taken: &Taken) {
+        let longest = self.bytes.entry(taken.key.clone()).or_default();
+        *longest = taken.len().max(*longest);
+        self.contents.entry(taken.key.clone()).or_default().push(taken.clone());
     }
 
     /// By which number the book knows an origin.
@@ -133,26 +256,131 @@ impl Ledger {
         self.origins.get(origin).copied()
     }
 
+    /// All origins that ever took anything.
+    pub(crate) fn origins(&self) -> impl Iterator<Item = &Origin> {
+        self.origins.keys()
+    }
+
     /// The updates of an origin in a shard.
-    pub(crate) fn stream(&self, origin: usize, shard: usize) -> &[Taken] {
+    pub(crate) fn stream(&self, origin: usize, shard: usize) -> &[Option<Taken>] {
         &self.streams[origin][shard]
     }
 
-    /// Whether what is held is an update that was taken, in every byte.
-    pub(crate) fn knows(&self, held: Held<'_>) -> bool {
-        let Some(origin) = self.origin(held.origin) else { return false };
-        let stream = self.stream(origin, shard_index(held.record.key));
-        let at = (held.seq as usize).wrapping_sub(1);
-        stream.get(at).is_some_and(|taken| *taken == Taken::from(held))
+    /// How many updates an origin has taken in a shard.
+    pub(crate) fn taken_by(&self, origin: &Origin, shard: usize) -> u64 {
+        self.origin(origin).map_or(0, |origin| self.stream(origin, shard).len() as u64)
     }
 
-    /// How many clients were ever taken.
-    pub(crate) fn clients_len(&self) -> usize {
+    /// Whether what is held is an update that was taken, in every byte; or, in a shard of which a bad member told
+    /// anything, has the content of one that was taken or told.
+    pub(crate) fn knows(&self, held: Held<'_>) -> bool {
+        let (shard, record) = (shard_index(held.record.key), Taken::from(held));
+        let taken = self.origin(held.origin).and_then(|origin| {
+            let at = (held.seq as usize).wrapping_sub(1);
+            self.stream(origin, shard).get(at)?.as_ref()
+        });
+        let is_content = || self.contents.get(&record.key).is_some_and(|contents| contents.contains(&record));
+        taken.is_some_and(|taken| *taken == record) || self.is_lied_about(shard) && is_content()
+    }
+
+    /// How many keys were ever taken or told.
+    pub(crate) fn keys_len(&self) -> usize {
         self.bytes.len()
     }
 
     /// At most so many bytes are on the wire where a whole map is sent.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes.values().sum()
+    }
+}
+
+/// What is not as it should be.
+impl Ledger {
+    /// A bad member tells a record.
+    pub(crate) fn tell(&mut self, origin: &Origin, record: &Taken) {
+        self.note(record);
+        let lives = self.lies.lives.entry((origin.server.clone(), shard_index(&record.key.1))).or_default();
+        lives.insert(origin.incarnation);
+        self.lies.shards |= 1 << shard_index(&record.key.1);
+        self.lies.by_key.entry(record.key.clone()).or_default().push(record.clone());
+    }
+
+    /// A bad member tells how far an origin is covered in a shard.
+    pub(crate) fn tell_covered(&mut self, origin: &Origin, shard: u8) {
+        let bit = 1u32.checked_shl(shard.into()).unwrap_or(0);
+        *self.lies.covered.entry(origin.clone()).or_default() |= bit;
+        self.lies.shards |= bit;
+    }
+
+    /// A server begins again in the middle of this life of its, as it was before.
+    pub(crate) fn restore(&mut self, origin: &Origin) {
+        self.lies.restored.insert(origin.clone());
+        self.doubt(origin);
+    }
+
+    /// A server may have given up updates of this life. Servers may hold different things of any shard until their checks
+    /// find it.
+    pub(crate) fn doubt(&mut self, origin: &Origin) {
+        self.lies.covered.insert(origin.clone(), u32::MAX);
+        self.lies.shards = u32::MAX;
+    }
+
+    /// Whether this origin began again in the middle.
+    pub(crate) fn is_restored(&self, origin: &Origin) -> bool {
+        self.lies.restored.contains(origin)
+    }
+
+    /// Whether I1 promises nothing of an origin in a shard, since markers that cover it were invented.
+    pub(crate) fn is_unsure(&self, origin: &Origin, shard: usize) -> bool {
+        self.lies.covered.get(origin).is_some_and(|shards| shards & 1 << shard != 0)
+    }
+
+    /// Whether anything was told of a shard that is not so. There the records agree and the vectors need not: equal
+    /// records may have come with other sequences.
+    pub(crate) fn is_lied_about(&self, shard: usize) -> bool {
+        self.lies.shards & 1 << shard != 0
+    }
+
+    /// Whether a bad member told something of this key that is about to expire at `from_ns`, or has just done so: servers do
+    /// not compare it any more, and may hold what it won over or not.
+    pub(crate) fn is_fading(&self, key: &Key, from_ns: u64, client_ttl: Option<Nanos>) -> bool {
+        let told = self.lies.by_key.get(key).into_iter().flatten();
+        let is_fading = |lie: &Taken| {
+            !lie.is_compared(from_ns, client_ttl)
+                && !lie.is_over(from_ns.saturating_sub(FADING_NS), client_ttl)
+        };
+        told.into_iter().any(is_fading)
+    }
+
+    /// Whether anything was said of a key in the name of a server of which so many lives were made up that there was no room
+    /// for others: they have room one after the other, minutes later.
+    pub(crate) fn is_crowded(&self, key: &Key) -> bool {
+        let shard = shard_index(&key.1);
+        let is_crowded = |record: &Taken| {
+            let lives = self.lies.lives.get(&(record.server.clone(), shard));
+            lives.is_some_and(|lives| lives.len() > INCARNATIONS_MAX / 2)
+        };
+        self.contents.get(key).is_some_and(|contents| contents.iter().any(is_crowded))
+    }
+
+    /// Whether a bad member told just this.
+    pub(crate) fn is_lie(&self, record: &Taken) -> bool {
+        self.lies.by_key.get(&record.key).is_some_and(|told| told.contains(record))
+    }
+
+    /// Whether a bad member told a record that wins over this update, perhaps because the update had expired when that
+    /// record was received. Whoever held it said that the update is covered, and need not have passed it on: a neighbor may
+    /// say that it has all up to the sequence that the bad member made up.
+    pub(crate) fn is_outbid(&self, update: &Taken, client_ttl: Option<Nanos>) -> bool {
+        let told = self.lies.by_key.get(&update.key).into_iter().flatten();
+        told.into_iter()
+            .any(|lie| lie.wins_or_equals(update) || update.is_over(lie.received_ns(), client_ttl))
+    }
+
+    /// Whether something won over this update and has expired since, before the update has: what a bad member told, or what
+    /// came after the tombstone that answered it.
+    pub(crate) fn is_excused(&self, update: &Taken, clock_ns: u64, client_ttl: Option<Nanos>) -> bool {
+        let contents = self.contents.get(&update.key).into_iter().flatten();
+        contents.into_iter().any(|one| one.is_over(clock_ns, client_ttl) && one.wins_or_equals(update))
     }
 }

@@ -69,6 +69,7 @@ mod checker;
 mod clients;
 mod faults;
 mod ledger;
+mod liar;
 mod network;
 pub mod outcome;
 mod rng;

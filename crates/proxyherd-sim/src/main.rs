@@ -32,7 +32,8 @@ use crate::progress::Progress;
 #[command(
     version,
     after_help = "Examples:\n  proxyherd-sim --seeds 1000\n  proxyherd-sim --seed 17 --servers 5\n  \
-                        proxyherd-sim --seeds 200 --bad-rule advance-by-record"
+                        proxyherd-sim --seeds 200 --bad-rule advance-by-record\n  \
+                        proxyherd-sim --seeds 200 --bad-members"
 )]
 struct Arguments {
     /// Run this seed, or begin with it
@@ -47,6 +48,9 @@ struct Arguments {
     /// How long things go wrong, virtual minutes
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
     minutes: u64,
+    /// Members turn bad for a while: they say anything that the link protocol can say
+    #[arg(long)]
+    bad_members: bool,
     /// Break a rule of the flood, to see the checkers notice
     #[arg(long, value_name = "NAME")]
     bad_rule: Option<BadRule>,
@@ -79,6 +83,16 @@ enum BadRule {
     MarkWhatWasCleared,
     /// A link that is told of changes again is not sent what it has missed
     SkipTheResend,
+    /// A server does not contradict what others tell as its own
+    CloseOnLies,
+    /// A record is merged however far in the future it was received
+    TrustReceipts,
+    /// What has expired by the clock of the server that carries it is not passed on
+    CarryByOwnRule,
+    /// What is said of any server's links is believed, however far its stamp is ahead
+    BelieveStates,
+    /// One server's name may have any number of incarnations
+    OriginsUnbounded,
 }
 
 impl BadRule {
@@ -93,6 +107,11 @@ impl BadRule {
             BadRule::LoseSome => Broken::LoseSome,
             BadRule::MarkWhatWasCleared => Broken::MarkWhatWasCleared,
             BadRule::SkipTheResend => Broken::SkipTheResend,
+            BadRule::CloseOnLies => Broken::CloseOnLies,
+            BadRule::TrustReceipts => Broken::TrustReceipts,
+            BadRule::CarryByOwnRule => Broken::CarryByOwnRule,
+            BadRule::BelieveStates => Broken::BelieveStates,
+            BadRule::OriginsUnbounded => Broken::OriginsUnbounded,
         }
     }
 }
@@ -110,8 +129,12 @@ impl Arguments {
     }
 
     fn scenario(&self, seed: u64) -> Scenario {
-        let servers = self.servers.map(|servers| servers as usize);
-        Scenario::draw(seed, Given { servers, length: self.minutes * 60 * SECOND })
+        let given = Given {
+            servers: self.servers.map(|servers| servers as usize),
+            length: self.minutes * 60 * SECOND,
+            has_bad_members: self.bad_members,
+        };
+        Scenario::draw(seed, given)
     }
 
     fn rules(&self) -> Rules {
@@ -132,6 +155,9 @@ impl Arguments {
         }
         if self.minutes != 10 {
             command += &format!(" --minutes {}", self.minutes);
+        }
+        if self.bad_members {
+            command += " --bad-members";
         }
         if let Some(name) = self.bad_rule.and_then(|rule| rule.to_possible_value()) {
             command += &format!(" --bad-rule {}", name.get_name());

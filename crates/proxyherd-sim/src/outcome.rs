@@ -50,6 +50,16 @@ pub struct Tally {
     pub chokes: u64,
     /// Clocks that jumped.
     pub jumps: u64,
+    /// Members that turned bad.
+    pub bad_members: u64,
+    /// Frames of theirs that were not so.
+    pub lies: u64,
+    /// Servers that started again as they once were.
+    pub restored: u64,
+    /// Clocks that were put forward or back by more than servers put up with.
+    pub far_jumps: u64,
+    /// Clocks that jumped by years.
+    pub lost_years: u64,
     /// Pieces that were lost and sent again.
     pub lost: u64,
     /// Links that ended because clocks were too far apart.
@@ -92,6 +102,11 @@ impl Tally {
             swizzles: self.swizzles + other.swizzles,
             chokes: self.chokes + other.chokes,
             jumps: self.jumps + other.jumps,
+            bad_members: self.bad_members + other.bad_members,
+            lies: self.lies + other.lies,
+            far_jumps: self.far_jumps + other.far_jumps,
+            restored: self.restored + other.restored,
+            lost_years: self.lost_years + other.lost_years,
             lost: self.lost + other.lost,
             clocks_apart: self.clocks_apart + other.clocks_apart,
             calm_records: self.calm_records + other.calm_records,
@@ -129,6 +144,12 @@ pub enum Symptom {
     Bookkeeping,
     /// An honest server broke the protocol.
     Protocol,
+    /// A receipt that is further ahead than clocks may be apart was taken.
+    Future,
+    /// The spanning tree is not that of the servers that are there.
+    Tree,
+    /// What a bad member left behind takes more room than it may.
+    Memory,
     /// A second run of the seed did something else.
     Twice,
     /// Too little happened: the scenario is at fault, not the core.
@@ -148,6 +169,9 @@ impl fmt::Display for Symptom {
             Symptom::Outbox => "an outbox beyond its bound",
             Symptom::Bookkeeping => "bookkeeping contradicts itself",
             Symptom::Protocol => "a server broke the protocol",
+            Symptom::Future => "a receipt from the future",
+            Symptom::Tree => "the tree is not the herd's",
+            Symptom::Memory => "memory is not back",
             Symptom::Twice => "a seed did not do the same twice",
             Symptom::Gate => "too little happened",
         })

@@ -108,6 +108,13 @@ impl Progress {
             "through {crashes} crashes, {pauses} pauses, {cuts} cuts, {swizzles} swizzles, {resets} resets, \
              {chokes} choked wires, {lost} lost pieces and {jumps} jumps of clocks"
         );
+        let Tally { bad_members, lies, restored, lost_years, .. } = self.tally;
+        if bad_members > 0 {
+            println!(
+                "{bad_members} members turned bad and said {lies} things, {restored} began again in the middle and \
+                 {lost_years} clocks lost or won years"
+            );
+        }
         let Tally { agreements, settling, settling_max, time, .. } = self.tally;
         let seconds = |nanos: u64| nanos as f64 / SECOND as f64;
         println!(

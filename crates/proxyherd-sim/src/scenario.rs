@@ -52,6 +52,21 @@ pub struct Scenario {
     /// another still holds (a tombstone outlives a newer report), and they only agree when that has expired
     /// as well.
     pub client_ttl: Option<Nanos>,
+    /// Whether clocks jump by more than servers put up with. Then servers refuse and drop what others hold, and only their
+    /// checks of each other bring it back.
+    pub has_far_jumps: bool,
+    /// How bad members may be, where they may.
+    pub bad: Option<BadSettings>,
+}
+
+/// How bad the members of a herd may be.
+#[derive(Clone, Debug)]
+pub struct BadSettings {
+    /// Whether clocks step by years, both ways.
+    pub has_lost_years: bool,
+    /// Where reports are forgotten: a server whose clock is off by almost as much as may be. It has no clients, since
+    /// what it took would expire earlier or later than what is older.
+    pub skewed: Option<usize>,
 }
 
 /// What the wires are like.
@@ -98,6 +113,8 @@ pub struct Given {
     pub servers: Option<usize>,
     /// How long things go wrong.
     pub length: Nanos,
+    /// Whether members turn bad for a while.
+    pub has_bad_members: bool,
 }
 
 impl Scenario {
@@ -116,7 +133,7 @@ impl Scenario {
         // A herd that is upgraded server by server, now and then.
         let is_mixed = rng.chance(200);
         let old_servers = (0..servers).map(|_| is_mixed && rng.chance(400)).collect();
-        Scenario {
+        let mut scenario = Scenario {
             seed,
             servers,
             edges,
@@ -143,7 +160,27 @@ impl Scenario {
             client_ttl,
             old_servers,
             has_tree: rng.chance(800),
+            has_far_jumps: rng.chance(250),
+            bad: None,
+        };
+        if given.has_bad_members {
+            scenario.turn_bad(rng);
         }
+        scenario
+    }
+
+    /// Lets members be bad. All speak the newest version: what a lie leaves behind, only the checks of maps find.
+    fn turn_bad(&mut self, rng: &mut Rng) {
+        self.old_servers.fill(false);
+        let has_lost_years = self.client_ttl.is_none() && rng.chance(300);
+        let skewed = (self.client_ttl.is_some() && rng.chance(500)).then(|| rng.index(self.servers));
+        if let Some(server) = skewed {
+            // A herd in which records live no longer than clocks may be apart is refused.
+            self.client_ttl = Some(rng.between(61, 120) * SECOND);
+            let offset = rng.between(20 * SECOND, 57 * SECOND).cast_signed();
+            self.clock_offsets[server] = if rng.chance(700) { offset } else { -offset };
+        }
+        self.bad = Some(BadSettings { has_lost_years, skewed });
     }
 
     /// What a server is called.
@@ -212,6 +249,8 @@ impl Scenario {
             ("pauses, ways blocked one way, swizzles and choked wires", rarer, minutes / 2),
             ("links that came up", tally.links, self.edges.len() as u64),
         ];
+        let lies = if self.bad.is_some() { minutes } else { 0 };
+        let gates = gates.into_iter().chain([("lies", tally.lies, lies)]);
         let missed = gates.into_iter().find(|(_, happened, least)| happened < least);
         missed.map(|(what, happened, least)| format!("{happened} {what} in {minutes} minutes, not {least}"))
     }

@@ -6,7 +6,10 @@
 use std::collections::BTreeMap;
 
 use proxyherd_core::{
-    codec::link::{Encoder, Frame, decode},
+    codec::{
+        check::Check,
+        link::{Encoder, Frame, decode},
+    },
     flood::{LinkId, Rules, Wake},
     limits::{HANDSHAKE_MAX, LINK_SILENCE_MAX},
     link::{Backoff, HIGHEST, Identity, Incoming, LinkError, Refused},
@@ -15,12 +18,13 @@ use proxyherd_core::{
 };
 
 use crate::{
+    liar::Saying,
     network::ConnId,
     timeline::{Nanos, SECOND},
 };
 
 /// How far clocks may be apart.
-const CLOCK_OFFSET_MAX_NS: u64 = 60 * SECOND;
+pub(crate) const CLOCK_OFFSET_MAX_NS: u64 = 60 * SECOND;
 
 /// What a server wants to happen.
 #[derive(Debug)]
@@ -39,8 +43,8 @@ pub(crate) enum Action {
     Received(u64),
     /// A link ends because the clocks are too far apart.
     ClocksApart,
-    /// Servers that keep to the protocol never meet this.
-    Broken(String),
+    /// This connection broke the protocol, which servers that keep to it never meet.
+    Broken(ConnId, String),
 }
 
 /// One life of one server.
@@ -52,6 +56,12 @@ pub(crate) struct Life {
     neighbours: Vec<(ServerName, bool)>,
     links: Vec<Link>,
     sessions: BTreeMap<ConnId, Session>,
+    /// What it hears is noted, for it to say it again when it turns bad.
+    listens: bool,
+    /// What it has heard since it was last asked.
+    heard: Vec<Saying>,
+    /// The sums in its checks are wrong.
+    pub(crate) has_wrong_sums: bool,
 }
 
 /// What a life is told at its start.
@@ -71,6 +81,8 @@ pub(crate) struct LifeSettings {
     pub(crate) has_tree: bool,
     /// Whether it speaks as the version before did.
     pub(crate) is_old: bool,
+    /// Whether it may turn bad.
+    pub(crate) may_lie: bool,
     /// As they should be, or the trap.
     pub(crate) rules: Rules,
 }
@@ -93,6 +105,8 @@ struct Session {
     heard_at: Nanos,
     /// What this server's clock said when it dialled.
     clock_at_begin_ns: u64,
+    /// The origins that the other end has named.
+    introduced: Vec<Origin>,
 }
 
 #[derive(Debug)]
@@ -114,6 +128,7 @@ impl Life {
             max_clients: u64::MAX,
             client_ttl_ns: settings.client_ttl,
             client_interval_ns: 0,
+            clock_offset_max_ns: CLOCK_OFFSET_MAX_NS,
             rules: settings.rules,
         });
         let link = |dials| Link { dials, backoff: Backoff::default(), up: None };
@@ -129,7 +144,27 @@ impl Life {
             neighbours: settings.neighbours,
             links: settings.dials.into_iter().map(link).collect(),
             sessions: BTreeMap::new(),
+            listens: settings.may_lie,
+            heard: Vec::new(),
+            has_wrong_sums: false,
         }
+    }
+
+    /// What it has heard since it was last asked.
+    pub(crate) fn take_heard(&mut self) -> Vec<Saying> {
+        std::mem::take(&mut self.heard)
+    }
+
+    /// The connections whose links are up.
+    pub(crate) fn linked(&self) -> impl Iterator<Item = ConnId> {
+        self.links.iter().filter_map(|link| link.up)
+    }
+
+    /// Says all this on a connection.
+    pub(crate) fn say(&mut self, conn: ConnId, sayings: &[Saying], out: &mut Vec<Action>) {
+        let Some(session) = self.sessions.get_mut(&conn) else { return };
+        sayings.iter().for_each(|saying| saying.encode(&mut session.encoder));
+        session.write(conn, out);
     }
 
     /// The connections that have not ended here.
@@ -189,6 +224,9 @@ impl Life {
         let received = incoming.receive(&self.map, clock_ns, &session.received, &mut wake);
         out.push(Action::Received(incoming.records() - before));
         let shards = shards_of(&session.received);
+        if self.listens {
+            session.listen(&mut self.heard);
+        }
         if let Ok(len) = received {
             session.received.drain(..len);
         }
@@ -196,7 +234,7 @@ impl Life {
         if let Err(error) = received {
             out.push(match error {
                 LinkError::Clock(_) => Action::ClocksApart,
-                error => Action::Broken(error.to_string()),
+                error => Action::Broken(conn, error.to_string()),
             });
             self.end(conn, out);
         }
@@ -210,7 +248,7 @@ impl Life {
             Ok(Some((Frame::Hello(hello), len))) => (hello, len),
             Ok(None) => return false,
             other => {
-                out.push(Action::Broken(format!("instead of HELLO: {other:?}")));
+                out.push(Action::Broken(conn, format!("instead of HELLO: {other:?}")));
                 self.end(conn, out);
                 return false;
             }
@@ -232,7 +270,7 @@ impl Life {
                     session.encoder.hello(&answer);
                 }
                 let agreed = self.identity.agreed(&hello);
-                self.up(conn, place, agreed, out);
+                self.up(clock_ns, conn, place, agreed, out);
                 true
             }
             Err(Refused::Clock(..)) => {
@@ -241,20 +279,20 @@ impl Life {
                 false
             }
             Err(refused) => {
-                out.push(Action::Broken(refused.to_string()));
+                out.push(Action::Broken(conn, refused.to_string()));
                 self.end(conn, out);
                 false
             }
         }
     }
 
-    fn up(&mut self, conn: ConnId, place: usize, agreed: Agreed, out: &mut Vec<Action>) {
+    fn up(&mut self, clock_ns: u64, conn: ConnId, place: usize, agreed: Agreed, out: &mut Vec<Action>) {
         // The other end may have given up a connection that looks alive from here.
         if let Some(old) = self.links[place].up.take() {
             self.drop_session(old, out);
         }
         let link = LinkId::new(place).expect("no scenario has so many neighbours");
-        let wake = self.map.link_down(link);
+        let wake = self.map.link_down(link).and(self.map.trust_clock(clock_ns));
         self.links[place].up = Some(conn);
         self.links[place].backoff.reset();
         let session = self.sessions.get_mut(&conn).expect("it has just agreed");
@@ -263,6 +301,13 @@ impl Life {
         session.write(conn, out);
         self.wake(wake, out);
         out.push(Action::Up(place));
+    }
+
+    /// One look at the tree, and at what was told; `members` are the herd's servers.
+    pub(crate) fn look(&self, clock_ns: u64, members: &[ServerName], out: &mut Vec<Action>) {
+        self.map.set_members(members);
+        let wake = self.map.look_at_tree(clock_ns, members);
+        self.wake(wake.and(self.map.mend(clock_ns)), out);
     }
 
     /// Hands a wake to the writers. A link that is down has none: its wake is lost, as it may be for a server.
@@ -277,6 +322,7 @@ impl Life {
         let is_all = self.map.flush(link, &mut session.encoder);
         session.write(conn, out);
         if session.encoder.is_exhausted() {
+            out.push(Action::Broken(conn, "it names more origins than a link can".to_owned()));
             self.end(conn, out);
         }
         !is_all
@@ -304,6 +350,11 @@ impl Life {
             && can_write
         {
             self.map.write_heartbeat(link, clock_ns, &mut session.encoder);
+            if self.has_wrong_sums {
+                let spoilt = spoilt(session.encoder.bytes());
+                session.encoder.clear();
+                out.push(Action::Write(conn, spoilt));
+            }
             session.write(conn, out);
         }
         true
@@ -343,6 +394,19 @@ impl Session {
             began_at: now,
             heard_at: now,
             clock_at_begin_ns: 0,
+            introduced: Vec::new(),
+        }
+    }
+
+    /// Notes what the whole frames that have come say.
+    fn listen(&mut self, heard: &mut Vec<Saying>) {
+        let mut bytes = &self.received[..];
+        while let Ok(Some((frame, len))) = decode(bytes) {
+            bytes = &bytes[len..];
+            if let Frame::Origin { origin, .. } = &frame {
+                self.introduced.push(origin.clone());
+            }
+            heard.extend(Saying::heard(&frame, &self.introduced));
         }
     }
 
@@ -352,6 +416,22 @@ impl Session {
             self.encoder.clear();
         }
     }
+}
+
+/// These frames, with other sums in their checks.
+fn spoilt(mut bytes: &[u8]) -> Vec<u8> {
+    let (mut encoder, mut spoilt) = (Encoder::default(), Vec::new());
+    while let Ok(Some((frame, len))) = decode(bytes) {
+        if let Frame::Check(check) = frame {
+            encoder.check(&Check { root: !check.root, ..check });
+            spoilt.extend_from_slice(encoder.bytes());
+            encoder.clear();
+        } else {
+            spoilt.extend_from_slice(&bytes[..len]);
+        }
+        bytes = &bytes[len..];
+    }
+    spoilt
 }
 
 /// The shards that whole frames at the front of `bytes` may have changed.

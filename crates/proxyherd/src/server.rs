@@ -111,8 +111,10 @@ pub struct Server {
     herd: Arc<Herd>,
     addresses: Addresses,
     stop_doors: CancellationToken,
+    stop_budget: CancellationToken,
     stop_links: CancellationToken,
     door_tasks: TaskTracker,
+    budget_tasks: TaskTracker,
     link_tasks: TaskTracker,
     peers: Option<Peers>,
     watchdog: Option<Watchdog>,
@@ -145,8 +147,10 @@ impl Server {
             herd,
             addresses: sockets.addresses(),
             stop_doors: CancellationToken::new(),
+            stop_budget: CancellationToken::new(),
             stop_links: CancellationToken::new(),
             door_tasks: TaskTracker::new(),
+            budget_tasks: TaskTracker::new(),
             link_tasks: TaskTracker::new(),
             peers: None,
             watchdog,
@@ -168,7 +172,7 @@ impl Server {
         door::line::run(herd, &config.limits, sockets.line, &self.door_tasks, &self.stop_doors)?;
         self.peers = Some(peer::run(herd, sockets.peer, &self.link_tasks, &self.stop_links));
         if let Some(budget) = budget {
-            budget::run(herd, budget, &self.link_tasks, &self.stop_links);
+            budget::run(herd, budget, &self.budget_tasks, &self.stop_budget);
         }
         if let Some(credentials) = &herd.credentials {
             let watch =
@@ -224,6 +228,10 @@ impl Server {
         self.door_tasks.close();
         let _ = timeout_at(end - FLUSH_MAX, self.door_tasks.wait()).await;
         let _ = timeout_at(end - FLUSH_MAX, self.herd.places.stop()).await;
+        // Nobody makes requests any more; the neighbors are told what is given back.
+        self.stop_budget.cancel();
+        self.budget_tasks.close();
+        let _ = timeout_at(end - FLUSH_MAX, self.budget_tasks.wait()).await;
         let _ = timeout_at(end.min(Instant::now() + FLUSH_MAX), flushed(&self.herd)).await;
         self.stop_links.cancel();
         self.link_tasks.close();

@@ -1,6 +1,9 @@
 //! Notices what is stuck: a shard whose lock is not let go, a thread or a link's task in the middle of a turn, a runtime
 //! that runs no tasks. Says so in the log, by name, and to `/health/livez`.
 //!
+//! It also notices links that come up again and again and do not stay up. The log, `status` and metrics say so, and
+//! `livez` does not: to end this server would not mend what a neighbor does.
+//!
 //! It looks at intervals and counts how often in a row nothing has moved, instead of measuring time: a process that
 //! was paused as a whole is not stuck. It has a thread of its own, which depends on nothing that it watches; it does
 //! not mend anything.
@@ -72,6 +75,7 @@ impl Round {
             let Some(herd) = self.herd.upgrade() else { return };
             let stuck = self.look(&herd, interval);
             tell(&herd, &stuck);
+            look_at_links(&herd);
         }
     }
 
@@ -98,6 +102,29 @@ fn tell(herd: &Herd, now: &[String]) {
     }
     for name in before.iter().filter(|name| !now.contains(name)) {
         herd.log.event(LogLevel::Warn, Subject::Server, format_args!("no longer stuck: {name}"));
+    }
+}
+
+fn look_at_links(herd: &Herd) {
+    for link in herd.links.all().iter() {
+        let subject = Subject::Link(&link.neighbor);
+        match link.look() {
+            Some(true) => {
+                let message = format_args!(
+                    "this link comes up again and again and does not stay up: see above why it went down, and look at \
+                     the neighbor's log too"
+                );
+                herd.log.event(LogLevel::Error, subject, message);
+            }
+            Some(false) => {
+                herd.log.event(
+                    LogLevel::Info,
+                    subject,
+                    format_args!("this link has been steady for a while"),
+                );
+            }
+            None => {}
+        }
     }
 }
 

@@ -10,6 +10,7 @@ impl Shard {
         self.contradiction_of_counts()
             .or_else(|| self.contradiction_of_queues())
             .or_else(|| self.contradiction_of_roots())
+            .or_else(|| self.contradiction_of_room())
     }
 
     /// How many entries stand in the FIFO of the link at `place`: at most one for each slot that was ever in

@@ -4,7 +4,8 @@
 //! many records have come from the other. If that is how many the other has sent, and it has nothing left to send
 //! either, then nothing is on its way in either direction: both have offered all they hold, and the sums must be
 //! equal. Vectors could not say as much: records run ahead of the markers that cover them, and the last records of a
-//! server that has died are never covered.
+//! server that has died are never covered. What was not merged because it is nonsense does not count as received: it
+//! keeps the neighbor from comparing, and this server from taking the difference for an alarm, until both hold the same.
 //!
 //! Unequal sums are an alarm. What differs is found by the hash tree: places are the first bits of the keys' hashes,
 //! four a step, and only branches whose sums differ are looked into. The sums below the root are made when they are
@@ -32,10 +33,11 @@ struct Sums {
 }
 
 impl Shard {
-    /// Appends what this shard holds, unless there is something left to send.
-    pub fn write_check(&self, link: LinkId, now_ns: u64, encoder: &mut Encoder) {
+    /// Appends what this shard holds, unless there is something left to send. `latest_ns` is what the clock shows that
+    /// is ahead, this server's or the neighbor's, as far as it is known.
+    pub fn write_check(&self, link: LinkId, latest_ns: u64, encoder: &mut Encoder) {
         let Some(outbox) = self.outbox_if_quiet(link) else { return };
-        let from_ns = now_ns.saturating_add(CHECK_MARGIN_NS);
+        let from_ns = latest_ns.saturating_add(CHECK_MARGIN_NS);
         encoder.check(&Check {
             shard: self.settings.index,
             received: outbox.received,
@@ -54,24 +56,37 @@ impl Shard {
             && check.client_ttl_ns == self.settings.client_ttl_ns.unwrap_or(0);
         let differs = is_comparable && self.roots.from(check.from_ns) != check.root;
         self.is_caught_up |= is_comparable && !differs;
+        let wake = if is_comparable && !differs { self.miss_nothing(link) } else { Wake::default() };
         let outbox = self.outbox(link);
         if outbox.check_pause > 0 {
             outbox.check_pause -= 1;
-            return nothing;
+            return (false, wake);
         }
         if !differs {
-            return nothing;
+            return (false, wake);
         }
         outbox.check_pause = CHECK_PAUSE;
         let level = Level { shard: check.shard, depth: 0, from_ns: check.from_ns };
         outbox.branches = Some((level, vec![0]));
-        (true, self.ready(link.bit()))
+        // Where something was not merged, a difference is no wonder. It is looked into all the same.
+        let is_alarm = outbox.missed == 0;
+        (is_alarm, self.ready(link.bit()))
+    }
+
+    /// The neighbor holds the same: what was not merged here is not held there any more either, or has been merged since.
+    /// So what its markers have covered since is covered here.
+    fn miss_nothing(&mut self, link: LinkId) -> Wake {
+        let mut is_news = false;
+        for (place, covered) in self.outbox(link).undefer() {
+            is_news |= self.origins.cover(place, covered);
+        }
+        if is_news { self.ready(self.up & !link.bit()) } else { Wake::default() }
     }
 
     /// The neighbour tells of branches that may differ: looks into those that do, and lets both ends send what is in
     /// those that hold little.
     pub fn compare(&mut self, link: LinkId, branches: &Branches<'_>) -> Wake {
-        if !self.is_eager(link) {
+        if !self.is_eager(link) || !self.may_look(link) {
             return Wake::default();
         }
         let level = branches.level;
@@ -97,7 +112,7 @@ impl Shard {
 
     /// The neighbour's records in these branches are on their way: this server's are to go there, too.
     pub fn answer_leaves(&mut self, link: LinkId, leaves: &Leaves<'_>) -> Wake {
-        if !self.is_eager(link) {
+        if !self.is_eager(link) || !self.may_look(link) {
             return Wake::default();
         }
         self.send_all(link, leaves.level, &leaves.iter().collect::<Vec<_>>())

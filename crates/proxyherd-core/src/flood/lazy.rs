@@ -6,10 +6,10 @@
 //! changes is told, by IHAVE, how far all is covered here; when it does not get there by its tree, because that is
 //! slow, or broken and nobody knows yet, it asks once for what it lacks.
 
-use super::{Broken, LinkId, Outbox, Shard, Wake};
+use super::{Broken, LinkId, Outbox, Shard, Wake, origins::ME};
 use crate::{
     codec::link::Encoder,
-    limits::{PATIENCE_MAX, PATIENCE_MIN},
+    limits::{LOOKS_PER_HEARTBEAT, PATIENCE_MAX, PATIENCE_MIN, PROMISES_MAX},
     types::Origin,
 };
 
@@ -26,6 +26,7 @@ impl Shard {
         }
         outbox.copies.clear();
         outbox.is_once = false;
+        outbox.grafted = None;
         (outbox.branches, outbox.leaves) = (None, None);
         // Markers that were queued and taken for told were not: IHAVE tells all again.
         outbox.untell();
@@ -48,7 +49,29 @@ impl Shard {
             // What is on its way is all that this asks for, and to begin again would be never to end.
             return Wake::default();
         }
+        if !self.may_look(link)
+            && let Some(outbox) = &mut self.outboxes[link.index()]
+        {
+            let is_once = is_once && outbox.grafted.as_ref().is_none_or(|(_, is_once)| *is_once);
+            outbox.grafted = Some((vector.to_vec(), is_once));
+            return Wake::default();
+        }
         self.tell_above(link, vector, is_once && !self.is_eager(link))
+    }
+
+    /// Whether a neighbor may have the whole shard looked through once more before the next heartbeat.
+    pub(super) fn may_look(&mut self, link: LinkId) -> bool {
+        let Some(outbox) = &mut self.outboxes[link.index()] else { return true };
+        outbox.looks = outbox.looks.saturating_add(1);
+        outbox.looks <= LOOKS_PER_HEARTBEAT
+    }
+
+    /// A heartbeat begins: the neighbor may have the shard looked through again, and has what it has asked for meanwhile.
+    pub fn begin_beat(&mut self, link: LinkId) -> Wake {
+        let Some(outbox) = &mut self.outboxes[link.index()] else { return Wake::default() };
+        outbox.looks = 0;
+        let Some((vector, is_once)) = outbox.grafted.take() else { return Wake::default() };
+        self.graft(link, &vector, is_once)
     }
 
     /// From now on the neighbour tells of changes by itself, or no more.
@@ -72,13 +95,20 @@ impl Shard {
 
     /// The neighbour has what is covered up to here.
     pub fn hear_promise(&mut self, link: LinkId, covered: Vec<(Origin, u64)>) {
+        // Nobody has more of this server's present updates than it has itself.
+        let me = self.origins.origin(ME).clone();
+        let own = covered.iter().filter(|(origin, _)| *origin == me).map(|(_, seq)| *seq).max();
+        let is_beyond = own.is_some_and(|seq| self.is_beyond_own(ME, seq));
         let Some(outbox) = self.outboxes[link.index()].as_mut().filter(|outbox| !outbox.is_fed) else {
             return;
         };
+        let covered = covered.into_iter().filter(|(origin, _)| !(is_beyond && *origin == me));
         let list = if outbox.promised.is_empty() { &mut outbox.promised } else { &mut outbox.promised_next };
         for (origin, seq) in covered {
-            let held = list.entry(origin).or_default();
-            *held = seq.max(*held);
+            if list.len() < PROMISES_MAX || list.contains_key(&origin) {
+                let held = list.entry(origin).or_default();
+                *held = seq.max(*held);
+            }
         }
     }
 
@@ -90,7 +120,7 @@ impl Shard {
             let news = self.news_of_vector(&mut outbox);
             self.send_covered(&mut outbox, news, encoder, Encoder::ihave);
         }
-        if self.is_overdue(&mut outbox) {
+        if std::mem::take(&mut outbox.asks_again) || self.is_overdue(&mut outbox) {
             self.write_graft(encoder, true);
         }
         self.outboxes[link.index()] = Some(outbox);

@@ -11,6 +11,7 @@
 //! - I1: a vector entry `o: s` means that every update of origin `o` up to `s` is held here or has been
 //!   overtaken by what is held (or has expired). So equal complete vectors mean equal maps.
 //! - A slot stands at most once in a link's FIFO, exactly when its bit in `queued` is set.
+//! - Under the present incarnations of this server there is no update that this server has not issued (`own`).
 //! - The vector advances for other origins by markers alone. Advancing it for each record as it arrives looks
 //!   right and is not: a server can overtake a record before it has passed it on, take its sequence for
 //!   covered, and die.
@@ -22,20 +23,30 @@ mod audit;
 mod check;
 mod lazy;
 mod links;
+mod nonsense;
 mod origins;
 mod outbox;
+mod own;
 mod reconcile;
+mod room;
 mod roots;
 mod rules;
+
+use std::cmp::Ordering;
 
 use self::{
     links::bits,
     origins::{ME, Origins},
     outbox::Outbox,
+    own::Own,
+    room::Room,
     roots::Roots,
 };
 pub use self::{
     links::{LinkId, Wake},
+    nonsense::Nonsense,
+    own::Look,
+    room::{Class, Usage},
     rules::{Broken, Rules},
 };
 use crate::{
@@ -43,6 +54,9 @@ use crate::{
     store::{LinkMask, Slot, SlotId, Store, TableHash},
     types::{Body, ClientId, Difference, KeyHash, Kind, Origin, Record, Report, Timestamp},
 };
+
+/// The sequence of a record that is kept under another incarnation than it was said under: no vector covers it.
+const UNCOVERED: u64 = u64::MAX;
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
@@ -55,12 +69,12 @@ pub enum Offered {
     Updated,
     /// What is held is at least as new: nothing changed.
     Stale,
-    /// There is no room for another key: nothing changed.
+    /// There is no room for it. Of a kind that is bounded by bytes, what is held is newer; of any other, nothing changed.
     Full,
     /// It came too soon after the client's last report here: nothing changed.
     TooSoon,
-    /// A neighbour tells as this server's own what this server has never said: nothing changed.
-    Forged,
+    /// A neighbor told nonsense: it is not kept. See [`Shard::take_found`].
+    Refused,
 }
 
 /// What a shard is told once.
@@ -76,6 +90,8 @@ pub struct ShardSettings {
     pub client_ttl_ns: Option<u64>,
     /// A client's report is refused so shortly after its last one that this server took, nanoseconds.
     pub client_interval_ns: u64,
+    /// How far clocks may be apart, nanoseconds.
+    pub clock_offset_max_ns: u64,
     /// As they should be.
     pub rules: Rules,
 }
@@ -86,7 +102,11 @@ pub struct Shard {
     settings: ShardSettings,
     store: Store,
     origins: Origins,
+    own: Own,
+    /// The nonsense that came last, until it is [taken](Shard::take_found).
+    found: Option<Nonsense>,
     roots: Roots,
+    room: Room,
     outboxes: [Option<Box<Outbox>>; LINKS_MAX],
     /// The links that are told of changes.
     up: LinkMask,
@@ -108,8 +128,11 @@ impl Shard {
     pub fn new(settings: ShardSettings) -> Shard {
         Shard {
             store: Store::new(settings.seed),
-            origins: Origins::new(settings.me.clone()),
+            origins: Origins::new(settings.me.clone(), settings.rules),
+            own: Own::new(settings.me.incarnation),
+            found: None,
             roots: Roots::default(),
+            room: Room::default(),
             outboxes: [const { None }; LINKS_MAX],
             up: 0,
             resume_at: [SlotId(0); LINKS_MAX],
@@ -168,7 +191,8 @@ impl Shard {
         if held.record.body == Body::Gone {
             return nothing;
         }
-        let Some((timestamp, difference)) = stamp_above(now_ns, Some(&held.record)) else { return nothing };
+        let above = Some(&held.record).filter(|held| !self.is_ahead(now_ns, held.received_ns()));
+        let Some((timestamp, difference)) = stamp_above(now_ns, above) else { return nothing };
         let kind = Kind::CLIENT;
         let record = Record { kind, key, body: Body::Gone, timestamp, difference };
         self.take(now_ns, &record, self.expect_key(kind, key), true)
@@ -188,7 +212,8 @@ impl Shard {
     ) -> (Offered, Wake) {
         debug_assert!(kind != Kind::CLIENT && bytes.len() <= DATA_LEN_MAX, "what tells knows its bounds");
         let held = self.store.find(kind, key).map(|id| self.store.slot(id).record());
-        let Some((timestamp, difference)) = stamp_above(now_ns, held.as_ref()) else {
+        let above = held.as_ref().filter(|held| !self.is_ahead(now_ns, held.received_ns()));
+        let Some((timestamp, difference)) = stamp_above(now_ns, above) else {
             return (Offered::Stale, Wake::default());
         };
         let body = Body::Data { keep_s, bytes };
@@ -214,8 +239,8 @@ impl Shard {
             return (Offered::Full, Wake::default());
         }
         if let Some(id) = held
-            && !self.is_expired(now_ns, &self.store.slot(id).record())
-            && !self.wins(record, ME, id)
+            && (self.is_expired(now_ns, &self.store.slot(id).record()) || !self.wins(record, ME, id))
+            && !self.gives_way(now_ns, id)
         {
             return (Offered::Stale, Wake::default());
         }
@@ -229,6 +254,24 @@ impl Shard {
         }
         let seq = self.origins.covered(ME) + 1;
         self.keep(held, record, hash, Taken { place: ME, seq, from: None })
+    }
+
+    /// Whether what is held gives way to a record that does not win over it: it has expired, or was received in the future
+    /// because a clock was wrong.
+    fn gives_way(&mut self, now_ns: u64, held: SlotId) -> bool {
+        let slot = self.store.slot(held);
+        let record = slot.record();
+        if self.is_expired(now_ns, &record) {
+            if slot.origin == ME {
+                self.own.expired(now_ns);
+            }
+            return true;
+        }
+        let is_ahead = self.is_ahead(now_ns, record.received_ns());
+        if is_ahead {
+            self.give_up();
+        }
+        is_ahead
     }
 
     /// Whether this server took what is held so shortly before `now_ns` that it takes no more. What others took is
@@ -253,24 +296,31 @@ impl Shard {
         if let Some(outbox) = &mut self.outboxes[from.index()] {
             outbox.received += 1;
         }
-        if seq > self.origins.covered(ME) && origin == self.origins.origin(ME) {
-            // Taken, it would end this server's own count of its reports.
-            return (Offered::Forged, Wake::default());
+        // Sequences begin at 1: no vector would say that it lacks 0.
+        let seq = seq.max(1);
+        let told = Held { record, origin, seq };
+        if self.is_ahead(now_ns, record.received_ns()) {
+            return self.refuse(from, Nonsense::Receipt);
         }
-        if self.is_expired(now_ns, &record) {
+        if self.is_ahead(now_ns, origin.incarnation) {
+            return self.refuse(from, Nonsense::Incarnation);
+        }
+        if self.is_over(now_ns, &record) {
             return (Offered::Stale, Wake::default());
         }
         let held = self.store.find(record.kind, record.key);
-        // Its server may have taken it because what is held here had expired there: it counts as expired here
-        // too, swept or not, and whatever this server's clock says.
-        let taken_ns = now_ns.max(record.received_ns());
-        if let Some(id) = held
-            && !self.is_expired(taken_ns, &self.store.slot(id).record())
+        if origin.server == self.origins.origin(ME).server
+            && let Some(applied) = self.apply_own(now_ns, from, told, held, hash)
         {
-            let holder = self.origins.origin(self.store.slot(id).origin);
-            let order = record.precedence(&origin.server, &self.store.slot(id).record(), &holder.server);
+            return applied;
+        }
+        if let Some(id) = held {
+            let mut order = self.contest(now_ns, told, self.store.slot(id));
+            if order.is_gt() && self.would_stay(told, id) {
+                order = Ordering::Equal;
+            }
             if order.is_eq() {
-                // The neighbour has just what is held: no need to send it there.
+                // The neighbor has just what is held: no need to send it there.
                 self.store.slot_mut(id).set_from(Some(from.0));
             }
             if order.is_eq() || (order.is_lt() && !self.settings.rules.breaks(Broken::MergeByArrival)) {
@@ -280,12 +330,51 @@ impl Shard {
         if self.settings.rules.breaks(Broken::LoseSome) && self.loses_this_one() {
             return (Offered::Stale, Wake::default());
         }
-        let Some(place) = self.origins.place_or_insert(origin, *guess) else {
-            return (Offered::Full, Wake::default());
+        let (place, seq) = if let Some(place) = self.origins.place_or_insert(origin, *guess) {
+            *guess = place;
+            (place, seq)
+        } else if let Some(place) = self.origins.adopter(origin) {
+            self.found = Some(Nonsense::Origins);
+            (place, UNCOVERED)
+        } else {
+            return self.refuse(from, Nonsense::Origins);
         };
-        *guess = place;
         let (offered, wake) = self.keep(held, &record, hash, Taken { place, seq, from: Some(from) });
+        if offered == Offered::Full {
+            return self.refuse(from, Nonsense::Records);
+        }
         (offered, wake.and(self.advance_naively(origin, seq)))
+    }
+
+    /// Whether a record that differs from what is held by its incarnation alone would be kept under the one that it is held
+    /// under, because there is no room for another.
+    fn would_stay(&mut self, told: Held<'_>, held: SlotId) -> bool {
+        let slot = self.store.slot(held);
+        let holder = &self.origins.origin(slot.origin).server;
+        told.record.precedence(&told.origin.server, &slot.record(), holder).is_eq()
+            && !self.origins.has_room_for(told.origin)
+    }
+
+    /// Notes that a neighbor told nonsense. It does not count as received, so that the neighbor does not take this server
+    /// for one that has lost it.
+    fn refuse(&mut self, from: LinkId, what: Nonsense) -> (Offered, Wake) {
+        self.found = Some(what);
+        if let Some(outbox) = &mut self.outboxes[from.index()] {
+            outbox.received -= 1;
+            outbox.missed += 1;
+        }
+        (Offered::Refused, Wake::default())
+    }
+
+    /// The nonsense that has come since this was last asked, the last of it.
+    pub fn take_found(&mut self) -> Option<Nonsense> {
+        self.found.take()
+    }
+
+    /// Whether a time that a server has told lies further in the future than clocks may differ.
+    fn is_ahead(&self, now_ns: u64, told_ns: u64) -> bool {
+        told_ns > now_ns.saturating_add(self.settings.clock_offset_max_ns)
+            && !self.settings.rules.breaks(Broken::TrustReceipts)
     }
 
     /// The trap, for the simulator's checkers to find.
@@ -315,8 +404,9 @@ impl Shard {
         Taken { place, seq, from }: Taken,
     ) -> (Offered, Wake) {
         if let Some(id) = held {
-            self.roots.remove(self.weight(self.store.slot(id), hash));
+            self.discount(id, hash);
         }
+        self.own.received_max_ns = self.own.received_max_ns.max(record.received_ns());
         // A key that is held is not refused.
         let Ok(id) = self.store.place(held, record) else { return (Offered::Full, Wake::default()) };
         let slot = self.store.slot_mut(id);
@@ -329,7 +419,10 @@ impl Shard {
                 self.leave(overtaken);
             }
         }
-        self.roots.add(self.weight(self.store.slot(id), hash));
+        self.count(id, hash);
+        if !self.make_room(record.kind, id) {
+            return (Offered::Full, Wake::default());
+        }
         if place == ME {
             self.origins.cover(ME, seq);
         }
@@ -424,6 +517,16 @@ impl Shard {
         self.ttl_ns(record).is_some_and(|ttl_ns| record.received_ns().saturating_add(ttl_ns) <= now_ns)
     }
 
+    /// Whether a record has expired at every server whose clock is as it should be. Until then this server carries it
+    /// for those at which it has not, and shows it to nobody.
+    fn is_over(&self, now_ns: u64, record: &Record<'_>) -> bool {
+        let offset_ns = match self.settings.rules.breaks(Broken::CarryByOwnRule) {
+            true => 0,
+            false => self.settings.clock_offset_max_ns,
+        };
+        self.is_expired(now_ns.saturating_sub(offset_ns), record)
+    }
+
     /// Forgets what has expired among at most `slots` slots, beginning where the last sweep ended. Says how many
     /// records went, and whether it came round.
     pub fn sweep(&mut self, now_ns: u64, slots: usize) -> (usize, bool) {
@@ -431,17 +534,26 @@ impl Shard {
         let mut removed = 0;
         for id in (self.swept..end).map(|at| SlotId(at as u32)) {
             let slot = self.store.slot(id);
-            if slot.is_live() && self.is_expired(now_ns, &slot.record()) {
-                let place = slot.origin;
-                self.roots.remove(self.weight(slot, KeyHash::of(slot.record().key)));
-                self.store.remove(id);
-                self.leave(place);
+            if slot.is_live() && self.is_over(now_ns, &slot.record()) {
+                if slot.origin == ME {
+                    self.own.expired(now_ns);
+                }
+                self.remove(id);
                 removed += 1;
             }
         }
         let is_round = end == self.store.slots_used();
         self.swept = if is_round { 0 } else { end };
         (removed, is_round)
+    }
+
+    /// Forgets the record in a slot.
+    fn remove(&mut self, id: SlotId) {
+        let slot = self.store.slot(id);
+        let (place, hash) = (slot.origin, KeyHash::of(slot.record().key));
+        self.discount(id, hash);
+        self.store.remove(id);
+        self.leave(place);
     }
 }
 

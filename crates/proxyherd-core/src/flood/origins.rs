@@ -2,12 +2,27 @@
 //!
 //! An origin without live records leaves the table, unless it is this server now: its entry could only mean
 //! that there is nothing to send. Its place is taken again, so whoever remembers places must be told.
+//!
+//! Anybody can make up origins. One server's name has a place for at most [`INCARNATIONS_MAX`] of them, and all names that
+//! are no members' together are at most [`STRANGERS_MAX`]: so the table has room for every member, whatever is made up.
+//! A record whose incarnation finds no room is kept under another one of its server ([`Origins::adopter`]): what it says
+//! does not depend on it.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::{limits::ORIGINS_MAX, types::Origin};
+use super::{Broken, Rules};
+use crate::{
+    limits::{INCARNATIONS_MAX, ORIGINS_MAX, STRANGERS_MAX},
+    types::{Origin, ServerName},
+};
+
+/// Where the table's other bounds are switched off to show what they are for: so few places are left that it fills soon.
+const PLACES_MAX_UNBOUNDED: usize = 512;
 
 /// The table. Places are small numbers that fit a slot.
 #[derive(Debug)]
@@ -15,6 +30,15 @@ pub(super) struct Origins {
     entries: Vec<Entry>,
     places: BTreeMap<Origin, u16>,
     free: Vec<u16>,
+    /// How many places each name has.
+    names: BTreeMap<ServerName, u16>,
+    /// How many of the names are no members'.
+    strangers: usize,
+    /// The herd's servers; `None`: all that there are.
+    members: Option<Arc<BTreeSet<ServerName>>>,
+    /// A name that has no room for another incarnation.
+    crowded: Option<ServerName>,
+    rules: Rules,
 }
 
 #[derive(Debug)]
@@ -38,9 +62,28 @@ impl Entry {
 pub(super) const ME: u16 = 0;
 
 impl Origins {
-    pub(super) fn new(me: Origin) -> Origins {
+    pub(super) fn new(me: Origin, rules: Rules) -> Origins {
         let entry = Entry::new(me.clone());
-        Origins { entries: vec![entry], places: BTreeMap::from([(me, ME)]), free: Vec::new() }
+        Origins {
+            entries: vec![entry],
+            names: BTreeMap::from([(me.server.clone(), 1)]),
+            places: BTreeMap::from([(me, ME)]),
+            free: Vec::new(),
+            strangers: 0,
+            members: None,
+            crowded: None,
+            rules,
+        }
+    }
+
+    /// These are the herd's servers from here on.
+    pub(super) fn set_members(&mut self, members: Arc<BTreeSet<ServerName>>) {
+        self.strangers = self.names.keys().filter(|name| !members.contains(name)).count();
+        self.members = Some(members);
+    }
+
+    fn is_stranger(&self, server: &ServerName) -> bool {
+        self.members.as_ref().is_some_and(|members| !members.contains(server))
     }
 
     pub(super) fn place_of(&self, origin: &Origin) -> Option<u16> {
@@ -63,7 +106,74 @@ impl Origins {
         }
     }
 
+    /// Whether there is room for another incarnation of this server.
+    fn has_room(&mut self, server: &ServerName) -> bool {
+        if self.rules.breaks(Broken::OriginsUnbounded) {
+            return self.len() < PLACES_MAX_UNBOUNDED;
+        }
+        match self.names.get(server) {
+            Some(&places) if usize::from(places) >= INCARNATIONS_MAX => {
+                self.crowded = Some(server.clone());
+                false
+            }
+            Some(_) => true,
+            None => self.strangers < STRANGERS_MAX || !self.is_stranger(server),
+        }
+    }
+
+    /// The latest incarnation of any other server, and of earlier lives of this one.
+    pub(super) fn latest_incarnation(&self) -> u64 {
+        let others = self.entries.iter().skip(1).filter(|entry| entry.live > 0);
+        others.map(|entry| entry.origin.incarnation).max().unwrap_or(0)
+    }
+
+    /// Whether this origin has a place or could have one.
+    pub(super) fn has_room_for(&mut self, origin: &Origin) -> bool {
+        self.places.contains_key(origin) || self.has_room(&origin.server)
+    }
+
+    /// Under which incarnation of its server a record is kept whose own finds no room: the latest before it, or else the
+    /// earliest. None, where the server has no other.
+    pub(super) fn adopter(&self, origin: &Origin) -> Option<u16> {
+        if self.rules.breaks(Broken::OriginsUnbounded) {
+            return None;
+        }
+        let places = self.incarnations(&origin.server);
+        let later = places.partition_point(|&place| self.origin(place).incarnation < origin.incarnation);
+        places.get(later.saturating_sub(1)).copied()
+    }
+
+    /// The server that has come to have no room for another incarnation since this was last asked, the last of them.
+    pub(super) fn take_crowded(&mut self) -> Option<ServerName> {
+        self.crowded.take()
+    }
+
+    /// The places of a server's incarnations except this server's present one, the oldest first.
+    pub(super) fn incarnations(&self, server: &ServerName) -> Vec<u16> {
+        let [first, last] = [0, u64::MAX].map(|incarnation| Origin { server: server.clone(), incarnation });
+        self.places.range(first..=last).map(|(_, &place)| place).filter(|&place| place != ME).collect()
+    }
+
+    /// Gives this server another incarnation, of which nothing is covered yet: this one, or if others have made it up, the
+    /// next that they have not.
+    pub(super) fn renew_me(&mut self, incarnation: u64) -> u64 {
+        let mut me = Origin { server: self.origin(ME).server.clone(), incarnation };
+        while self.places.contains_key(&me) {
+            me.incarnation = me.incarnation.wrapping_add(1);
+        }
+        let entry = &mut self.entries[usize::from(ME)];
+        let before = std::mem::replace(&mut entry.origin, me.clone());
+        entry.covered = 0;
+        self.places.remove(&before);
+        let incarnation = me.incarnation;
+        self.places.insert(me, ME);
+        incarnation
+    }
+
     fn insert(&mut self, origin: &Origin) -> Option<u16> {
+        if !self.has_room(&origin.server) {
+            return None;
+        }
         let entry = Entry::new(origin.clone());
         let place = match self.free.pop() {
             Some(place) => {
@@ -77,7 +187,29 @@ impl Origins {
             None => return None,
         };
         self.places.insert(origin.clone(), place);
+        if !self.names.contains_key(&origin.server) {
+            self.strangers += usize::from(self.is_stranger(&origin.server));
+        }
+        let places = self.names.entry(origin.server.clone()).or_default();
+        *places += 1;
+        if usize::from(*places) >= INCARNATIONS_MAX && !self.rules.breaks(Broken::OriginsUnbounded) {
+            self.crowded = Some(origin.server.clone());
+        }
         Some(place)
+    }
+
+    /// An origin has left the table.
+    fn forget(&mut self, place: u16) {
+        let origin = &self.entries[usize::from(place)].origin;
+        self.places.remove(origin);
+        let places = self.names.get_mut(&origin.server).expect("each origin's name is counted");
+        *places -= 1;
+        if *places == 0 {
+            let server = origin.server.clone();
+            self.names.remove(&server);
+            self.strangers -= usize::from(self.is_stranger(&server));
+        }
+        self.free.push(place);
     }
 
     pub(super) fn origin(&self, place: u16) -> &Origin {
@@ -101,6 +233,11 @@ impl Origins {
         is_news
     }
 
+    /// Nothing of other origins is covered any more.
+    pub(super) fn uncover_others(&mut self) {
+        self.entries.iter_mut().skip(1).for_each(|entry| entry.covered = 0);
+    }
+
     pub(super) fn add_live(&mut self, place: u16) {
         self.entries[usize::from(place)].live += 1;
     }
@@ -112,8 +249,7 @@ impl Origins {
         let leaves = entry.live == 0 && place != ME;
         if leaves {
             entry.covered = 0;
-            self.places.remove(&entry.origin);
-            self.free.push(place);
+            self.forget(place);
         }
         leaves
     }
@@ -151,7 +287,14 @@ mod tests {
     }
 
     fn table() -> Origins {
-        Origins::new(origin("Riley", 1))
+        Origins::new(origin("Riley", 1), Rules::default())
+    }
+
+    /// Gives an origin a live record.
+    fn enter(table: &mut Origins, origin: &Origin) -> Option<u16> {
+        let place = table.place_or_insert(origin, u16::MAX)?;
+        table.add_live(place);
+        Some(place)
     }
 
     #[test]
@@ -168,17 +311,52 @@ mod tests {
     }
 
     #[test]
-    fn a_full_table_takes_in_nobody_until_someone_leaves() {
+    fn a_server_has_room_for_so_many_incarnations_until_one_leaves_and_others_have_theirs() {
         let mut table = table();
-        for life in 1..ORIGINS_MAX as u64 {
-            let place = table.place_or_insert(&origin("Jaquez", life), u16::MAX).unwrap();
-            table.add_live(place);
+        for life in 1..=INCARNATIONS_MAX as u64 {
+            assert!(enter(&mut table, &origin("Jaquez", life)).is_some());
         }
-        assert_eq!((table.len(), table.places_used()), (ORIGINS_MAX, ORIGINS_MAX));
-        let juzang = origin("Juzang", 1);
-        assert_eq!(table.place_or_insert(&juzang, u16::MAX), None);
+        let next = origin("Jaquez", u64::MAX);
+        assert_eq!((table.take_crowded(), table.take_crowded()), (Some(next.server.clone()), None));
+        assert_eq!(enter(&mut table, &next), None);
+        assert_eq!((table.take_crowded(), table.take_crowded()), (Some(next.server.clone()), None));
+        assert!(enter(&mut table, &origin("Juzang", 1)).is_some());
+        assert_eq!(table.incarnations(&next.server), (1..=INCARNATIONS_MAX as u16).collect::<Vec<_>>());
         assert!(table.remove_live(9));
-        assert_eq!(table.place_or_insert(&juzang, u16::MAX), Some(9));
+        assert_eq!(enter(&mut table, &next), Some(9));
+        assert_eq!(table.incarnations(&next.server).last(), Some(&9));
+    }
+
+    #[test]
+    fn a_member_has_room_whatever_names_are_made_up() {
+        let mut table = table();
+        let member = origin("Jaquez", 1);
+        table.set_members(Arc::new([member.server.clone(), origin("Riley", 1).server].into()));
+        for stranger in 0..STRANGERS_MAX {
+            assert!(enter(&mut table, &origin(&format!("s{stranger}"), 1)).is_some());
+        }
+        assert!(enter(&mut table, &origin("s0", 2)).is_some());
+        assert_eq!(enter(&mut table, &origin("more", 1)), None);
+        assert!(enter(&mut table, &member).is_some());
+        let place = table.place_of(&origin("s1", 1)).unwrap();
+        assert!(table.remove_live(place));
+        assert!(enter(&mut table, &origin("more", 1)).is_some());
+        assert_eq!(enter(&mut table, &origin("s1", 1)), None);
+        // One that has become a member.
+        let members = [member.server, origin("s1", 1).server];
+        table.set_members(Arc::new(members.into()));
+        assert!(enter(&mut table, &origin("s1", 1)).is_some());
+    }
+
+    #[test]
+    fn this_server_begins_anew_under_an_incarnation_that_nobody_has_made_up() {
+        let mut table = table();
+        enter(&mut table, &origin("Riley", 7));
+        table.add_live(ME);
+        table.cover(ME, 5);
+        assert_eq!(table.renew_me(7), 8);
+        assert_eq!((table.origin(ME), table.covered(ME), table.live(ME)), (&origin("Riley", 8), 0, 1));
+        assert_eq!((table.place_of(&origin("Riley", 1)), table.len()), (None, 2));
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub(super) struct Outbox {
     told: Vec<u64>,
     /// By which index the link knows each origin (by place).
     wire_index: Vec<u16>,
+    /// Whether the neighbor is to be asked, with the next heartbeat, for all that is above this server's vector.
+    pub(super) asks_again: bool,
     /// Whether what is queued was asked for once, by a neighbour that is told nothing of changes.
     pub(super) is_once: bool,
     /// Whether the neighbour tells of changes here, and so has nothing to promise.
@@ -37,11 +39,21 @@ pub(super) struct Outbox {
     /// For how many heartbeats it has been lacking, and how many that may be; 0: as few as may be.
     pub(super) promised_age: u8,
     pub(super) patience: u8,
+    /// How often the neighbor has had the shard looked through since the last heartbeat, and what it has asked for since
+    /// then in vain: what is above its vector, once or from then on.
+    pub(super) looks: u8,
+    pub(super) grafted: Option<(Vec<(Origin, u64)>, bool)>,
     /// There is something to flush, and whoever flushes has been told.
     pub(super) is_ready: bool,
     /// Records sent and received since the link came up.
     pub(super) sent: u64,
     pub(super) received: u64,
+    /// Records that came since the link came up and are not among those received, because they were not merged.
+    pub(super) missed: u64,
+    /// What markers covered (by place) since something was missed: it may be what they covered.
+    deferred: BTreeMap<u16, u64>,
+    /// Whether something that the neighbor has told may be missed here, because this server has given it up since.
+    pub(super) is_lacking: bool,
     /// Branches of which the neighbour is to be told the children's sums, and those whose records are queued.
     pub(super) branches: Option<(Level, Vec<u64>)>,
     pub(super) leaves: Option<(Level, Vec<u64>)>,
@@ -63,7 +75,12 @@ impl Outbox {
         Outbox {
             sent: self.sent,
             received: self.received,
+            missed: self.missed,
+            deferred: self.deferred,
+            is_lacking: self.is_lacking,
+            asks_again: self.asks_again,
             check_pause: self.check_pause,
+            looks: self.looks,
             is_fed: self.is_fed,
             promised: self.promised,
             promised_next: self.promised_next,
@@ -137,6 +154,23 @@ impl Outbox {
         is_news
     }
 
+    /// Notes that a marker covers the origin at `place`, where something was missed; says whether that is so.
+    pub(super) fn defer(&mut self, place: u16, covered: u64) -> bool {
+        let is_lacking = self.is_lacking || self.missed > 0;
+        if is_lacking {
+            let deferred = self.deferred.entry(place).or_default();
+            *deferred = covered.max(*deferred);
+        }
+        is_lacking
+    }
+
+    /// Nothing is missed any more: says what markers have covered meanwhile.
+    pub(super) fn undefer(&mut self) -> BTreeMap<u16, u64> {
+        self.is_lacking = false;
+        self.received += std::mem::take(&mut self.missed);
+        std::mem::take(&mut self.deferred)
+    }
+
     /// Whatever the neighbour was told to be covered is to be told again.
     pub(super) fn untell(&mut self) {
         self.told.fill(0);
@@ -151,6 +185,7 @@ impl Outbox {
     pub(super) fn forget(&mut self, place: u16) {
         *entry(&mut self.told, place, 0) = 0;
         *self.wire_index(place) = UNNAMED;
+        self.deferred.remove(&place);
         if let Some(marker) = &mut self.marker {
             marker.retain(|(at, _)| *at != place);
         }
@@ -181,6 +216,7 @@ mod tests {
             patience: 4,
             sent: 5,
             received: 6,
+            missed: 8,
             check_pause: 7,
             is_once: true,
             is_ready: true,
@@ -195,6 +231,6 @@ mod tests {
         assert!(renewed.is_fed);
         assert_eq!((renewed.promised.len(), renewed.promised_next.len()), (1, 1));
         assert_eq!((renewed.promised_age, renewed.patience), (3, 4));
-        assert_eq!((renewed.sent, renewed.received, renewed.check_pause), (5, 6, 7));
+        assert_eq!((renewed.sent, renewed.received, renewed.check_pause, renewed.missed), (5, 6, 7, 8));
     }
 }

@@ -41,7 +41,9 @@ impl Shard {
             self.take_outbox(link).map_or_else(Box::default, |before| Box::new(before.renewed()));
         let mut covered_there = vec![0; self.origins.places_used()];
         for (origin, covered) in vector {
-            if let Some(place) = self.origins.place_of(origin) {
+            if let Some(place) = self.origins.place_of(origin)
+                && !self.is_beyond_own(place, *covered)
+            {
                 covered_there[usize::from(place)] = *covered;
                 outbox.tell(place, *covered);
             }
@@ -119,8 +121,15 @@ impl Shard {
     pub fn cover(&mut self, from: LinkId, origin: &Origin, covered: u64) -> Wake {
         self.is_caught_up = true;
         let Some(place) = self.origins.place_of(origin) else { return Wake::default() };
+        if self.is_beyond_own(place, covered) {
+            return Wake::default();
+        }
         if let Some(outbox) = &mut self.outboxes[from.index()] {
             outbox.tell(place, covered);
+            // Among what is covered there may be what was not merged here.
+            if outbox.defer(place, covered) {
+                return Wake::default();
+            }
         }
         if place == ME || !self.origins.cover(place, covered) {
             return Wake::default();

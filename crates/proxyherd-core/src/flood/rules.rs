@@ -30,11 +30,21 @@ pub enum Broken {
     MarkWhatWasCleared,
     /// When a link is told of changes again, what the neighbour has missed is not sent.
     SkipTheResend,
+    /// A server does not contradict what others tell as its own.
+    CloseOnLies,
+    /// A record is merged however far in the future it was received.
+    TrustReceipts,
+    /// What has expired by the clock of the server that carries it is not passed on.
+    CarryByOwnRule,
+    /// One server's name may have any number of incarnations.
+    OriginsUnbounded,
+    /// What a neighbor says of any server's links is believed, however far its stamp is ahead of all clocks.
+    BelieveStates,
 }
 
 impl Rules {
     /// Whether just this rule is broken.
-    pub(super) fn breaks(self, rule: Broken) -> bool {
+    pub(crate) fn breaks(self, rule: Broken) -> bool {
         self.broken == Some(rule)
     }
 }

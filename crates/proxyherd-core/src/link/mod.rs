@@ -4,6 +4,44 @@
 //! vectors, one a shard, and sends what the other's vectors lack; from there on records, markers and heartbeats
 //! flow both ways until the connection ends. Whoever owns the socket feeds [`Incoming`] and writes what
 //! [`Map::flush`] encodes.
+//!
+//! # What each frame can do at worst
+//!
+//! The neighbor makes the frames, but what they say may come from any server behind it. So an error ([`LinkError`]), which
+//! ends the link, is only for what no honest server could send, whatever it was told. All else that is wrong is not
+//! merged and counted ([`Nonsense`](crate::flood::Nonsense)), and heals. For each frame: what is checked, what is bounded,
+//! what heals, what is counted.
+//!
+//! - **HELLO, REFUSAL**: who may have a link is `Identity`'s to judge, by herd, name, version and clock. A second HELLO is an
+//!   error. A REFUSAL ends the link, whoever sends it.
+//! - **ORIGIN**: its number must be the next one, otherwise it is an error; so there are at most 65,536 on one connection,
+//!   which cost memory of this connection alone. A made-up origin means nothing until a record of its is merged.
+//! - **RECORD**: key, times, coordinates, attributes and lengths must be valid, otherwise it is an error, because whoever
+//!   relays a record has checked the same. Not merged and counted: a receipt or an incarnation too far ahead; an update
+//!   under this server's present incarnations that it never issued, which it contradicts; one of a stranger or a kind for
+//!   which there is no room. Counted, and kept under another incarnation: one incarnation of a server too many. What this misses is told again when the neighbors compare what they hold, without an alarm. A lie
+//!   in the name of another server is merged here and contradicted by that server. False positions under the sender's own
+//!   name, and under lives that are over, stay.
+//! - **MARKER**: an unknown index or shard is an error. What it says of this server's present incarnation beyond its last
+//!   update is counted, and contradicted by a new incarnation. What it says wrongly of others makes neighbors withhold
+//!   records, until they compare what they hold, or until the origin has been renewed. While a record of the link has not
+//!   been merged, its markers wait.
+//! - **VECTOR**: as a marker. Once for each shard; a second one is an error, because each looks through the whole shard.
+//! - **HEARTBEAT, OFFSET**: any number is a clock. A clock that is too far off ends this link, and no other.
+//! - **CHECK**: wrong sums make this server look for a difference, on this link, and count an alarm; a pause of
+//!   [`CHECK_PAUSE`](crate::limits::CHECK_PAUSE) checks follows. The repair only sends records, which are judged as ever.
+//! - **BRANCHES, LEAVES**: depth and count are bounded, otherwise it is an error. Each looks through a shard, at most
+//!   [`LOOKS_PER_HEARTBEAT`](crate::limits::LOOKS_PER_HEARTBEAT) times; what is left out is found again by a later check.
+//!   What they ask for is sent to the neighbor that asked.
+//! - **STATE**: no more links than there can be, otherwise it is an error. Not kept and counted: a stamp or an incarnation
+//!   too far ahead, and servers that are no members and find no room. What is said of this server, it answers with
+//!   something newer; what is said of others, they answer (`tree`).
+//! - **IHAVE**: as a marker for this server's own updates. What others are said to have is waited for, for at most
+//!   [`PROMISES_MAX`](crate::limits::PROMISES_MAX) origins, asked for once, and forgotten.
+//! - **GRAFT**: as a marker for this server's own updates. Each looks through a shard; beyond
+//!   [`LOOKS_PER_HEARTBEAT`](crate::limits::LOOKS_PER_HEARTBEAT) the last one waits for the heartbeat.
+//! - **PRUNE**: nothing more is queued for this neighbor, which is its own loss.
+//! - **Unknown types**: skipped if they are optional, otherwise an error.
 
 mod backoff;
 mod clocks;
@@ -18,7 +56,7 @@ pub use self::{
 };
 use crate::{
     codec::link::{Covered, Frame, FrameError, decode},
-    flood::{Held, LinkId, Offered, Wake},
+    flood::{Held, LinkId, Wake},
     limits::SHARDS,
     map::Map,
     types::{Origin, Record},
@@ -39,22 +77,12 @@ pub enum LinkError {
     /// A shard's vector came a second time.
     #[error("the vector of shard {0} came twice")]
     VectorAgain(u8),
-    /// A record claims to be this server's own.
-    #[error(
-        "it tells as this server's own what was never said here; does another server run under its name?"
-    )]
-    Forged,
     /// A frame of the handshake came after it.
     #[error("a frame of the handshake came after it")]
     LateHandshake,
     /// The neighbour has said that it wants no link any more.
     #[error("it ended the link: {0}")]
     Refused(String),
-    /// There is no room for a neighbour's record.
-    #[error(
-        "there is no room left for the neighbor's records; this server needs more memory or fewer clients"
-    )]
-    Full,
     /// The clocks of both ends are too far apart.
     #[error(
         "its clock is {} this server's, by more than max_clock_offset_s: look at the clock there, and here if other \
@@ -169,7 +197,7 @@ impl Incoming {
                 Ok(())
             }
             Frame::State(state) => {
-                *wake = wake.and(map.hear_state(self.link, state));
+                *wake = wake.and(map.hear_state(self.link, now_ns, state));
                 Ok(())
             }
             Frame::Ihave(covered) => {
@@ -221,14 +249,10 @@ impl Incoming {
         let introduced = self.origins.get_mut(usize::from(origin)).ok_or(LinkError::UnknownOrigin(origin))?;
         self.records += 1;
         let Introduced { origin, guesses } = introduced;
-        let (offered, woken) = map.apply(now_ns, self.link, Held { record: *record, origin, seq }, guesses);
+        // The map counts what it refuses. The neighbor may only have relayed it, so the link stays up.
+        let (_, woken) = map.apply(now_ns, self.link, Held { record: *record, origin, seq }, guesses);
         *wake = wake.and(woken);
-        match offered {
-            Offered::Full => Err(LinkError::Full),
-            Offered::Forged => Err(LinkError::Forged),
-            // Only clients' own reports are ever too soon.
-            Offered::Inserted | Offered::Updated | Offered::Stale | Offered::TooSoon => Ok(()),
-        }
+        Ok(())
     }
 
     /// Wakes are kept as they come: an entry that breaks the link must not silence the links before it.

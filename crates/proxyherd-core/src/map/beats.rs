@@ -9,7 +9,7 @@ use crate::{
         check::{Branches, Check, Leaves},
         link::Encoder,
     },
-    flood::{LinkId, Wake},
+    flood::{LinkId, Nonsense, Wake},
     limits::{CHECKS_PER_HEARTBEAT, SHARDS},
 };
 
@@ -28,6 +28,8 @@ pub(super) struct Beat {
     offset_ns: AtomicI64,
     /// When the neighbour forgets clients, nanoseconds, 0: never; all ones as long as it has not said so.
     client_ttl_ns: AtomicU64,
+    /// How often the neighbor has told nonsense of each kind.
+    nonsense: [AtomicU64; Nonsense::ALL.len()],
 }
 
 /// [`Beat::client_ttl_ns`] before the neighbour has told it.
@@ -42,6 +44,7 @@ impl Default for Beat {
             ahead_ns: AtomicI64::new(i64::MIN),
             offset_ns: AtomicI64::new(0),
             client_ttl_ns: AtomicU64::new(UNTOLD),
+            nonsense: Default::default(),
         }
     }
 }
@@ -59,6 +62,7 @@ impl Beat {
     /// The link is no more, and nothing is known of whoever comes next.
     pub(super) fn end(&self) {
         self.offset_ns.store(0, Relaxed);
+        self.nonsense.iter().for_each(|count| count.store(0, Relaxed));
     }
 }
 
@@ -67,6 +71,11 @@ impl Map {
     /// of some shards what is held.
     pub fn write_heartbeat(&self, link: LinkId, now_ns: u64, encoder: &mut Encoder) {
         encoder.heartbeat(now_ns);
+        for (index, counted) in self.shards.iter().enumerate() {
+            let wake = counted.lock().shard.begin_beat(link);
+            // Whoever writes heartbeats flushes before it waits again, or with the next heartbeat.
+            let _ = self.ready(index, wake);
+        }
         let beat = &self.beats[link.index()];
         if beat.version.load(Relaxed) < 2 {
             return;
@@ -81,8 +90,11 @@ impl Map {
             }
         }
         let first = usize::from(beat.shard.load(Relaxed));
+        // By the clock that is ahead: a neighbor whose clock has passed the time from which records are compared has
+        // forgotten some of them, and does not compare.
+        let latest_ns = now_ns.saturating_add(ahead_ns.max(0).unsigned_abs());
         for shard in (first..first + CHECKS_PER_HEARTBEAT).map(|shard| shard % SHARDS) {
-            self.shards[shard].lock().shard.write_check(link, now_ns, encoder);
+            self.shards[shard].lock().shard.write_check(link, latest_ns, encoder);
         }
         beat.shard.store(((first + CHECKS_PER_HEARTBEAT) % SHARDS) as u8, Relaxed);
     }
@@ -104,6 +116,19 @@ impl Map {
     /// negative, behind.
     pub fn clock_offset_ns(&self, link: LinkId) -> i64 {
         self.beats[link.index()].offset_ns.load(Relaxed)
+    }
+
+    /// How often the neighbor at `link` has told each kind of nonsense, in the order of [`Nonsense::ALL`], since the link
+    /// is this neighbor's. It may only have relayed it.
+    pub fn nonsense(&self, link: LinkId) -> [u64; Nonsense::ALL.len()] {
+        self.beats[link.index()].nonsense.each_ref().map(|count| count.load(Relaxed))
+    }
+
+    /// The neighbor at `link` has told nonsense, if it has.
+    pub(super) fn note_nonsense(&self, link: LinkId, what: Option<Nonsense>) {
+        if let Some(what) = what {
+            self.beats[link.index()].nonsense[what.index()].fetch_add(1, Relaxed);
+        }
     }
 
     /// How often a neighbour turned out to hold something else than this server, with nothing on its way that could

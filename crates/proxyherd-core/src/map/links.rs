@@ -7,9 +7,9 @@ use parking_lot::Mutex;
 use super::{Counted, Map};
 use crate::{
     codec::link::Encoder,
-    flood::{LinkId, Wake},
+    flood::{LinkId, Nonsense, Wake},
     limits::{LINK_BATCH_LEN, SHARDS},
-    tree::Tree,
+    tree::{Heard, Tree},
     types::{LinkState, Origin, ServerName},
 };
 
@@ -37,6 +37,7 @@ impl Map {
     /// first.
     pub fn agree(&self, link: LinkId, neighbour: &ServerName, agreed: Agreed, encoder: &mut Encoder) -> Wake {
         self.beats[link.index()].begin(agreed);
+        self.agreed.fetch_or(1 << link.index(), Relaxed);
         if !agreed.has_tree {
             self.write_vectors(encoder);
             return Wake::default();
@@ -50,13 +51,17 @@ impl Map {
         self.tree_ready(&tree).and([link].into_iter().collect())
     }
 
-    /// A neighbour tells what a server says of its links.
-    pub(crate) fn hear_state(&self, link: LinkId, state: LinkState) -> Wake {
+    /// A neighbor tells, at `now_ns` by this server's clock, what a server says of its links.
+    pub(crate) fn hear_state(&self, link: LinkId, now_ns: u64, state: LinkState) -> Wake {
         let mut tree = self.tree.lock();
-        if !tree.hear(link, state) {
-            return Wake::default();
-        }
-        self.tree_ready(&tree)
+        let nonsense = match tree.hear(now_ns.saturating_add(self.clock_offset_max_ns), link, state) {
+            Heard::News => return self.tree_ready(&tree),
+            Heard::Old => None,
+            Heard::AheadOfClocks => Some(Nonsense::State),
+            Heard::NoRoom => Some(Nonsense::Strangers),
+        };
+        self.note_nonsense(link, nonsense);
+        Wake::default()
     }
 
     /// Lets the links tell what the tree has for them.
@@ -87,7 +92,10 @@ impl Map {
 
     /// The neighbour at `link` wants to be told what is above its vector of one shard.
     pub(crate) fn graft(&self, link: LinkId, shard: usize, vector: &[(Origin, u64)], is_once: bool) -> Wake {
-        let wake = self.shards[shard].lock().shard.graft(link, vector, is_once);
+        let mut counted = self.shards[shard].lock();
+        let wake = counted.shard.graft(link, vector, is_once);
+        self.note_nonsense(link, counted.shard.take_found());
+        drop(counted);
         self.ready(shard, wake)
     }
 
@@ -102,7 +110,9 @@ impl Map {
 
     /// The neighbour at `link` says how far all is covered there.
     pub(crate) fn hear_promise(&self, link: LinkId, shard: usize, covered: Vec<(Origin, u64)>) {
-        self.shards[shard].lock().shard.hear_promise(link, covered);
+        let mut counted = self.shards[shard].lock();
+        counted.shard.hear_promise(link, covered);
+        self.note_nonsense(link, counted.shard.take_found());
     }
 
     /// Whether the neighbour at `link` is told of changes as they come.
@@ -112,7 +122,10 @@ impl Map {
 
     /// The neighbour at `link` has told its vector of one shard: from here on it is sent what it lacks.
     pub(crate) fn link_up(&self, link: LinkId, shard: usize, vector: &[(Origin, u64)]) -> Wake {
-        let wake = self.shards[shard].lock().shard.link_up(link, vector);
+        let mut counted = self.shards[shard].lock();
+        let wake = counted.shard.link_up(link, vector);
+        self.note_nonsense(link, counted.shard.take_found());
+        drop(counted);
         // Whoever marked for the link's last life may have noted it here after that life's end, and so may have
         // woken nobody: this wake is not to be spared.
         let _ = self.ready(shard, wake);
@@ -123,6 +136,7 @@ impl Map {
     pub(crate) fn cover(&self, from: LinkId, shard: usize, origin: &Origin, covered: u64) -> Wake {
         let mut counted = self.shards[shard].lock();
         let wake = counted.shard.cover(from, origin, covered);
+        self.note_nonsense(from, counted.shard.take_found());
         self.note_caught_up(shard, &counted.shard);
         drop(counted);
         self.ready(shard, wake)
@@ -135,6 +149,7 @@ impl Map {
             counted.lock().shard.link_down(link);
         }
         self.ready[link.index()].store(0, SeqCst);
+        self.agreed.fetch_and(!(1 << link.index()), Relaxed);
         let mut tree = self.tree.lock();
         if tree.link_down(link) { self.tree_ready(&tree) } else { Wake::default() }
     }
@@ -148,12 +163,13 @@ impl Map {
         self.beats[link.index()].end();
     }
 
-    /// One look at what servers say of their links, to be taken about once a second. Forgets, bit by bit, what those
-    /// have said that are no members any more, and contradicts whoever speaks in this server's name.
-    pub fn look_at_tree(&self, is_member: impl Fn(&ServerName) -> bool) -> Wake {
+    /// One look at what servers say of their links, to be taken about once a second; `members` are the herd's servers.
+    /// Forgets, bit by bit, what has no place here any more, contradicts whoever speaks in this server's name, and now
+    /// and then says anew which links are up.
+    pub fn look_at_tree(&self, now_ns: u64, members: &[ServerName]) -> Wake {
         let mut tree = self.tree.lock();
-        tree.forget_lost(is_member);
-        if tree.contradict() { self.tree_ready(&tree) } else { Wake::default() }
+        tree.look(now_ns, self.clock_offset_max_ns, members);
+        self.tree_ready(&tree)
     }
 
     /// Whether another process goes on speaking in this server's name.

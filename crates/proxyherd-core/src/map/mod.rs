@@ -7,6 +7,7 @@
 
 mod beats;
 mod links;
+mod mend;
 
 use std::{
     sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst},
@@ -15,10 +16,10 @@ use std::{
 
 use parking_lot::{Mutex, MutexGuard};
 
-use self::beats::Beat;
 pub use self::links::Agreed;
+use self::{beats::Beat, mend::Mending};
 use crate::{
-    flood::{Expected, Held, LinkId, Offered, Rules, Shard, ShardSettings, Wake},
+    flood::{Class, Expected, Held, LinkId, Offered, Rules, Shard, ShardSettings, Usage, Wake},
     limits::{BATCH_LEN_MAX, LINKS_MAX, SHARDS},
     tree::Tree,
     types::{ClientId, KeyHash, Kind, Origin, Report},
@@ -34,12 +35,15 @@ pub struct MapSettings {
     pub me: Origin,
     /// Scatters the tables; nobody outside should know it.
     pub seed: u64,
-    /// A new client past so many records is refused here; what neighbours tell is always merged.
+    /// A new client past so many is refused here; what neighbors tell of clients is always merged.
     pub max_clients: u64,
     /// Forget a client this long after its report was received, nanoseconds.
     pub client_ttl_ns: Option<u64>,
     /// A client's report is refused so shortly after its last one that this server took, nanoseconds.
     pub client_interval_ns: u64,
+    /// How far clocks may be apart, nanoseconds: nothing is merged that claims to be further in the future, and what has
+    /// expired is carried for so long for servers at which it has not.
+    pub clock_offset_max_ns: u64,
     /// As they should be.
     pub rules: Rules,
 }
@@ -88,13 +92,21 @@ pub struct Map {
     beats: Box<[Beat]>,
     /// Locked before any shard, never after one.
     tree: Mutex<Tree>,
-    records: AtomicU64,
+    /// Records that are about clients, tombstones among them ...
+    clients: AtomicU64,
+    /// ... and all others. Both as of the last visit of each shard.
+    others: AtomicU64,
+    /// Locked before any shard, never after one, and never together with the tree.
+    mending: Mutex<Mending>,
+    /// The links that have agreed and not ended, one bit each.
+    agreed: AtomicU32,
     root_mismatches: AtomicU64,
     /// The shards of which a neighbour has told all, one bit each.
     caught_up: AtomicU32,
     max_clients: u64,
     /// As heartbeats tell it: 0 for never.
     client_ttl_ns: u64,
+    clock_offset_max_ns: u64,
 }
 
 /// A shard and what is counted under its lock.
@@ -102,6 +114,8 @@ pub struct Map {
 struct Counted {
     shard: Shard,
     reports: ReportCounts,
+    /// What of this shard is in [`Map::clients`] and in [`Map::others`].
+    counted: [u64; 2],
 }
 
 impl Map {
@@ -114,33 +128,53 @@ impl Map {
                 seed: settings.seed.wrapping_add(index as u64),
                 client_ttl_ns: settings.client_ttl_ns,
                 client_interval_ns: settings.client_interval_ns,
+                clock_offset_max_ns: settings.clock_offset_max_ns,
                 rules: settings.rules,
             })
         };
-        let counted = |index| Mutex::new(Counted { shard: shard(index), reports: ReportCounts::default() });
+        let counted = |index| {
+            Mutex::new(Counted { shard: shard(index), reports: ReportCounts::default(), counted: [0; 2] })
+        };
         Map {
             shards: (0..SHARDS).map(counted).collect(),
             ready: (0..LINKS_MAX).map(|_| AtomicU32::new(0)).collect(),
             first: (0..LINKS_MAX).map(|_| AtomicU8::new(0)).collect(),
             beats: (0..LINKS_MAX).map(|_| Beat::default()).collect(),
-            records: AtomicU64::new(0),
+            clients: AtomicU64::new(0),
+            others: AtomicU64::new(0),
             root_mismatches: AtomicU64::new(0),
             caught_up: AtomicU32::new(0),
-            tree: Mutex::new(Tree::new(settings.me.clone())),
+            tree: Mutex::new(Tree::new(settings.me.clone(), settings.rules)),
+            mending: Mutex::new(Mending::new(settings.me.incarnation, settings.clock_offset_max_ns)),
+            agreed: AtomicU32::new(0),
             max_clients: settings.max_clients,
             client_ttl_ns: settings.client_ttl_ns.unwrap_or(0),
+            clock_offset_max_ns: settings.clock_offset_max_ns,
             me: settings.me,
         }
     }
 
-    /// This life of this server.
+    /// This life of this server. It tells records under the incarnation at which it began, until it has to
+    /// [begin a new one](Map::origin).
     pub fn me(&self) -> &Origin {
         &self.me
     }
 
     /// How many records are held.
     pub fn len(&self) -> u64 {
-        self.records.load(Relaxed)
+        self.clients() + self.others.load(Relaxed)
+    }
+
+    /// How many of them are about clients, tombstones among them: these count against `max_clients`.
+    pub fn clients(&self) -> u64 {
+        self.clients.load(Relaxed)
+    }
+
+    /// What the records of `class` take.
+    pub fn usage(&self, class: Class) -> Usage {
+        self.shards.iter().map(|shard| shard.lock().shard.usage(class)).fold(Usage::default(), |sum, one| {
+            Usage { bytes: sum.bytes + one.bytes, dropped: sum.dropped + one.dropped }
+        })
     }
 
     /// Whether no record is held.
@@ -169,7 +203,7 @@ impl Map {
     /// Takes up to [`BATCH_LEN_MAX`] reports, those of one client in their order, at `now_ns` by this server's
     /// clock; each learns its outcome. Every shard that they touch is visited once.
     pub fn report_all(&self, now_ns: u64, offers: &mut [Offer<'_>]) -> Wake {
-        if self.len() + offers.len() as u64 > self.max_clients {
+        if self.clients() + offers.len() as u64 > self.max_clients {
             return self.report_in_turn(now_ns, offers);
         }
         let (order, ends) = by_shard(offers);
@@ -194,7 +228,7 @@ impl Map {
     /// Takes those of `offers` that `places` names, all of one shard.
     fn report_to(&self, index: usize, now_ns: u64, offers: &mut [Offer<'_>], places: &[u8]) -> Wake {
         let mut guard = self.shards[index].lock();
-        let Counted { shard, reports } = &mut *guard;
+        let Counted { shard, reports, .. } = &mut *guard;
         for &place in places {
             let offer = &mut offers[usize::from(place)];
             offer.expected = shard.expect(offer.report.client, offer.hash);
@@ -202,7 +236,7 @@ impl Map {
         let (mut wake, mut inserted) = (Wake::default(), 0);
         for &place in places {
             let offer = &mut offers[usize::from(place)];
-            let has_room = self.records.load(Relaxed) + inserted < self.max_clients;
+            let has_room = self.clients() + inserted < self.max_clients;
             let (outcome, woken) = shard.report(now_ns, &offer.report, offer.expected, has_room);
             offer.outcome = outcome;
             wake = wake.and(woken);
@@ -213,12 +247,10 @@ impl Map {
                 }
                 Offered::Updated => reports.accepted += 1,
                 Offered::Stale => reports.stale += 1,
-                Offered::Full | Offered::TooSoon | Offered::Forged => reports.refused += 1,
+                Offered::Full | Offered::TooSoon | Offered::Refused => reports.refused += 1,
             }
         }
-        if inserted > 0 {
-            self.records.fetch_add(inserted, Relaxed);
-        }
+        self.recount(&mut guard);
         drop(guard);
         self.ready(index, wake)
     }
@@ -227,7 +259,7 @@ impl Map {
     pub fn forget(&self, now_ns: u64, client: ClientId<'_>) -> (bool, Wake) {
         let (index, mut counted) = self.shard_of(client.as_bytes());
         let (offered, wake) = counted.shard.forget(now_ns, client);
-        self.count(offered);
+        self.recount(&mut counted);
         drop(counted);
         (offered == Offered::Updated, self.ready(index, wake))
     }
@@ -237,7 +269,7 @@ impl Map {
     pub fn tell(&self, now_ns: u64, kind: Kind, key: &[u8], keep_s: u32, bytes: &[u8]) -> (Offered, Wake) {
         let (index, mut counted) = self.shard_of(key);
         let (offered, wake) = counted.shard.tell(now_ns, kind, key, keep_s, bytes);
-        self.count(offered);
+        self.recount(&mut counted);
         drop(counted);
         (offered, self.ready(index, wake))
     }
@@ -254,7 +286,8 @@ impl Map {
         let index = hash.shard();
         let mut counted = self.shards[index].lock();
         let (offered, wake) = counted.shard.apply(now_ns, from, told, hash, &mut guesses[index]);
-        self.count(offered);
+        self.recount(&mut counted);
+        self.note_nonsense(from, counted.shard.take_found());
         drop(counted);
         (offered, self.ready(index, wake))
     }
@@ -291,10 +324,13 @@ impl Map {
 
     /// Looks at up to `slots` slots of each shard for what has expired; says how many records went.
     pub fn sweep(&self, now_ns: u64, slots: usize) -> usize {
-        let swept: usize =
-            self.shards.iter().map(|counted| counted.lock().shard.sweep(now_ns, slots).0).sum();
-        self.records.fetch_sub(swept as u64, Relaxed);
-        swept
+        let sweep = |counted: &Mutex<Counted>| {
+            let mut counted = counted.lock();
+            let (swept, _) = counted.shard.sweep(now_ns, slots);
+            self.recount(&mut counted);
+            swept
+        };
+        self.shards.iter().map(sweep).sum()
     }
 
     fn shard_of(&self, key: &[u8]) -> (usize, MutexGuard<'_, Counted>) {
@@ -302,10 +338,17 @@ impl Map {
         (index, self.shards[index].lock())
     }
 
-    /// Counts a record that is new. The caller holds its shard, so that no sweep takes it away before it is counted.
-    fn count(&self, offered: Offered) {
-        if offered == Offered::Inserted {
-            self.records.fetch_add(1, Relaxed);
+    /// Brings what is counted of all shards up to date with one of them. The caller still holds that shard, so that nobody
+    /// takes away a record before it is counted.
+    fn recount(&self, counted: &mut Counted) {
+        let others = counted.shard.others_len() as u64;
+        let now = [counted.shard.len() as u64 - others, others];
+        let before = std::mem::replace(&mut counted.counted, now);
+        for ((sum, now), before) in [&self.clients, &self.others].into_iter().zip(now).zip(before) {
+            if now != before {
+                // A sum of all differences, negative ones among them: it wraps round, and back again.
+                sum.fetch_add(now.wrapping_sub(before), Relaxed);
+            }
         }
     }
 
@@ -411,6 +454,7 @@ mod tests {
             max_clients,
             client_ttl_ns,
             client_interval_ns: 0,
+            clock_offset_max_ns: 0,
             rules: Rules::default(),
         })
     }

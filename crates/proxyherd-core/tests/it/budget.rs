@@ -34,6 +34,8 @@ enum Step {
     Hear(usize, usize, usize),
     Crash(usize),
     Stop(usize),
+    /// A memory of so many turns ago is put back, and neighbors know better.
+    Restore(usize, usize),
     /// A server's clock is so far off.
     Clock(usize, i64),
     Wait(u64),
@@ -51,6 +53,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             .prop_map(|(at, from, ago)| Step::Hear(at, from, ago)),
         1 => server().prop_map(Step::Crash),
         1 => server().prop_map(Step::Stop),
+        1 => (server(), 0usize..40).prop_map(|(at, ago)| Step::Restore(at, ago)),
         1 => (server(), -60_000..60_000i64).prop_map(|(at, by)| Step::Clock(at, by)),
         2 => (0..20u64).prop_map(|seconds| Step::Wait(seconds * SECOND_NS)),
         1 => (0..DAY_NS).prop_map(Step::Wait),
@@ -68,6 +71,12 @@ struct Server {
     heard: BTreeMap<(Period, usize), Account>,
     told: Vec<(Period, Account)>,
     clock: i64,
+    /// No neighbor has told it anything since its start.
+    is_alone: bool,
+    /// An older memory was put back once: from then on neighbors tell it at every start what it told last.
+    is_reminded: bool,
+    /// All that was ever kept.
+    memories: Vec<Vec<u8>>,
 }
 
 struct Herd {
@@ -81,14 +90,31 @@ fn name(index: usize) -> ServerName {
     ServerName::new(NAMES[index]).unwrap()
 }
 
+impl Server {
+    fn keep(&mut self) {
+        let memory = self.book.to_bytes();
+        self.memories.push(memory.clone());
+        self.kept = Some(memory);
+    }
+}
+
 impl Herd {
     fn new(wholes: [u64; 2]) -> Herd {
         let mut herd = Herd { wholes, now_ns: MIDNIGHT_NS, servers: Vec::new(), spent: BTreeMap::new() };
         for index in 0..NAMES.len() {
-            let book = herd.open(index, None);
-            let (news, heard) = (News::default(), BTreeMap::new());
-            let (kept, day, told) = (None, None, Vec::new());
-            herd.servers.push(Server { book, kept, purse: 0, day, news, heard, told, clock: 0 });
+            herd.servers.push(Server {
+                book: herd.open(index, None),
+                kept: None,
+                purse: 0,
+                day: None,
+                news: News::default(),
+                heard: BTreeMap::new(),
+                told: Vec::new(),
+                clock: 0,
+                is_alone: false,
+                is_reminded: false,
+                memories: Vec::new(),
+            });
         }
         herd
     }
@@ -142,6 +168,9 @@ impl Herd {
     fn turn(&mut self, at: usize, end: End) -> Turn {
         let (now_ns, known) = (self.clock(at), self.known(at));
         let server = &mut self.servers[at];
+        if !server.is_alone {
+            server.book.note_heard();
+        }
         if server.book.wants_purse_back(now_ns, &known) {
             server.news.returned += std::mem::take(&mut server.purse);
         }
@@ -156,7 +185,7 @@ impl Herd {
             return turn;
         }
         if turn.must_keep {
-            server.kept = Some(server.book.to_bytes());
+            server.keep();
             server.book.note_kept();
         }
         if let End::Late = end {
@@ -177,6 +206,9 @@ impl Herd {
         let server = &mut self.servers[at];
         (server.book, server.purse, server.day, server.news) = (book, 0, None, News::default());
         server.heard.clear();
+        if server.is_reminded {
+            self.remind(at);
+        }
     }
 
     fn stop(&mut self, at: usize) {
@@ -184,9 +216,26 @@ impl Herd {
         server.news.returned += std::mem::take(&mut server.purse);
         server.book.settle(&server.news);
         if server.kept.is_some() {
-            server.kept = Some(server.book.to_bytes());
+            server.keep();
         }
         self.crash(at);
+    }
+
+    /// The process ends, and is started with a memory of so many turns ago. What it told last before that has reached a
+    /// neighbor, which tells it before the next turn.
+    fn restore(&mut self, at: usize, ago: usize) {
+        let server = &mut self.servers[at];
+        if let Some(memory) = server.memories.iter().rev().nth(ago) {
+            server.kept = Some(memory.clone());
+            server.is_reminded = true;
+        }
+        self.crash(at);
+    }
+
+    /// A server hears what it told itself last of each period.
+    fn remind(&mut self, at: usize) {
+        let server = &mut self.servers[at];
+        server.heard.extend(server.told.iter().map(|(period, account)| ((*period, at), account.clone())));
     }
 
     fn hear(&mut self, at: usize, from: usize, ago: usize) {
@@ -254,6 +303,7 @@ proptest! {
                 Step::Hear(at, from, ago) => herd.hear(at, from, ago),
                 Step::Crash(at) => herd.crash(at),
                 Step::Stop(at) => herd.stop(at),
+                Step::Restore(at, ago) => herd.restore(at, ago),
                 Step::Clock(at, by) => herd.servers[at].clock = by,
                 Step::Wait(ns) => herd.now_ns += ns,
             }
@@ -345,23 +395,120 @@ fn a_server_that_has_lost_its_memory_spends_nothing_more_in_that_period() {
     }
 }
 
-#[test]
-fn a_memory_older_than_what_was_told_is_noticed_later_too() {
+/// Riley spends so many, and has its memory from before that again.
+fn with_an_older_memory(spent: u64) -> Herd {
     let mut herd = Herd::new([300, 0]);
-    herd.turn(0, End::Well);
+    herd.round();
     let old = herd.servers[0].kept.clone();
-    for _ in 0..50 {
+    for _ in 0..spent {
         assert!(herd.ask(0));
-        herd.turn(0, End::Well);
+        herd.round();
     }
     herd.servers[0].kept = old;
     herd.crash(0);
-    assert_eq!(herd.turn(0, End::Well).closed, []);
-    assert!(herd.servers[0].purse > 0, "nobody has said otherwise yet");
-    herd.hear(0, 0, 1);
-    assert_eq!(herd.turn(0, End::Well).closed.len(), 1);
+    herd
+}
+
+#[test]
+fn a_memory_older_than_what_neighbors_know_is_made_good_before_anything_is_spent() {
+    let mut herd = with_an_older_memory(50);
+    herd.remind(0);
+    let turn = herd.turn(0, End::Well);
+    assert_eq!((turn.caught_up, turn.closed), (vec![Span::Day.at(herd.now_ns)], vec![]));
+    assert!(turn.standings[0].spent >= 50, "{:?}", turn.standings);
+    let left = herd.exhaust(0) + herd.exhaust(1);
+    assert!((240..=250).contains(&left), "{left}: what was at hand counts as spent");
+}
+
+#[test]
+fn a_server_that_nobody_has_reminded_spends_its_own_share_and_neither_grants_nor_tells() {
+    let mut herd = with_an_older_memory(50);
+    herd.servers[0].is_alone = true;
+    let mut taken = 0;
+    for second in 0..200 {
+        let turn = herd.turn(0, End::Well);
+        assert_eq!(turn.told, [], "what it remembers is older than what others know");
+        taken += u64::from(herd.ask(0));
+        if second == 30 {
+            break;
+        }
+        herd.now_ns += SECOND_NS;
+    }
+    assert_eq!(taken, 31);
+    // Neighbors that are reached again make good what it has forgotten; what it has spent since comes on top.
+    herd.servers[0].is_alone = false;
+    herd.remind(0);
+    let turn = herd.turn(0, End::Well);
+    assert_eq!(turn.caught_up.len(), 1);
+    let account = &turn.told[0].1;
+    assert!(account.reserved >= 50 + 31 && account.taken >= 50 + 31, "{account:?}");
+    let left = herd.exhaust(0) + herd.exhaust(1);
+    assert!(left + 50 + 31 <= 300, "{left}");
+}
+
+#[test]
+fn forty_older_memories_do_not_make_more_of_the_whole() {
+    let mut herd = Herd::new([300, 0]);
+    herd.round();
+    let old = herd.servers[0].kept.clone();
+    let mut taken = 0;
+    for _ in 0..40 {
+        for _ in 0..20 {
+            taken += u64::from(herd.ask(0));
+            herd.round();
+        }
+        herd.servers[0].kept = old.clone();
+        herd.crash(0);
+        herd.remind(0);
+    }
+    assert!(taken > 100, "{taken}");
+    let all = taken + herd.exhaust(0) + herd.exhaust(1) + herd.exhaust(2);
+    assert!(all <= 300, "{all}");
+}
+
+#[test]
+fn what_the_herd_learns_later_of_a_server_closes_its_account() {
+    let mut herd = Herd::new([300, 0]);
+    herd.round();
+    let day = Span::Day.at(herd.now_ns);
+    // Somebody else runs in its name.
+    let other = Account { share: 100, reserved: 90, taken: 90, ..Account::default() };
+    herd.servers[0].heard.insert((day, 0), other);
+    assert_eq!(herd.turn(0, End::Well).closed, [day]);
     herd.turn(0, End::Well);
     assert_eq!(herd.servers[0].purse, 0);
+}
+
+#[test]
+fn an_account_that_was_closed_is_not_opened_by_an_older_memory() {
+    let mut herd = Herd::new([300, 0]);
+    herd.round();
+    let old = herd.servers[0].kept.clone();
+    herd.servers[0].kept = None;
+    herd.crash(0);
+    herd.remind(0);
+    assert_eq!(herd.turn(0, End::Well).closed.len(), 1);
+    herd.servers[0].kept = old;
+    herd.crash(0);
+    herd.remind(0);
+    assert_eq!(herd.exhaust(0), 0);
+}
+
+#[test]
+fn a_grant_that_nobody_can_give_makes_nobody_spend_more_than_the_whole() {
+    let mut herd = Herd::new([30, 0]);
+    herd.round();
+    let granted = BTreeMap::from([(name(0), u64::MAX)]);
+    let lie = Account { granted, ..herd.servers[1].told.last().unwrap().1.clone() };
+    herd.servers[1].told.push((Span::Day.at(herd.now_ns), lie.clone()));
+    let mut taken = 0;
+    for _ in 0..200 {
+        herd.hear(0, 1, 0);
+        taken += u64::from(herd.ask(0));
+        herd.turn(0, End::Well);
+        herd.now_ns += SECOND_NS;
+    }
+    assert_eq!(taken, 30);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use proxyherd_core::{
     codec::{check::Check, link::Encoder},
     flood::{Broken, Rules, Shard, ShardSettings},
-    limits::{CHECK_PAUSE, SHARDS},
+    limits::{CHECK_PAUSE, CHECKS_PER_HEARTBEAT, SHARDS},
     map::{Agreed, Map, MapSettings},
 };
 
@@ -72,6 +72,7 @@ fn after_a_difference_some_checks_pass_to_give_the_repair_time() {
         seed: 7,
         client_ttl_ns: None,
         client_interval_ns: 0,
+        clock_offset_max_ns: 0,
         rules: Rules::default(),
     });
     let _ = shard.link_up(link(0), &[]);
@@ -106,6 +107,50 @@ fn servers_that_forget_at_different_moments_find_no_difference() {
         beat(now_ns, &mut to_jaquez, &mut to_riley);
     }
     assert!(jaquez.len() > riley.len());
+    assert_eq!(riley.root_mismatches() + jaquez.root_mismatches(), 0);
+}
+
+/// One heartbeat in each direction, where `a`'s clock is ahead by so much.
+fn beat_apart<'m>(now_ns: u64, ahead_ns: u64, a: &mut End<'m>, b: &mut End<'m>) {
+    (a.now_ns, b.now_ns) = (now_ns + ahead_ns, now_ns);
+    for end in [&mut *a, &mut *b] {
+        end.map.write_heartbeat(end.link, end.now_ns, &mut end.encoder);
+    }
+    settle(a, b);
+}
+
+#[test]
+fn servers_that_hold_nothing_know_it_soon_however_far_their_clocks_are_apart() {
+    for ahead_s in [0, 1, 3, 50] {
+        let (riley, jaquez) = (map("Riley"), map("Jaquez"));
+        agree(&riley);
+        agree(&jaquez);
+        let (mut to_jaquez, mut to_riley) = join(NOW_NS, (&riley, link(0)), (&jaquez, link(0)));
+        // Once round, after the heartbeat that shows whose clock is ahead.
+        for _ in 0..=SHARDS / CHECKS_PER_HEARTBEAT {
+            beat_apart(NOW_NS, ahead_s * SECOND_NS, &mut to_jaquez, &mut to_riley);
+        }
+        assert!(riley.is_caught_up() && jaquez.is_caught_up(), "{ahead_s} s");
+    }
+}
+
+#[test]
+fn servers_whose_clocks_are_apart_find_no_difference_in_what_one_of_them_has_forgotten() {
+    const AHEAD_NS: u64 = 9 * SECOND_NS;
+    let expiring =
+        |server: &str| Map::new(MapSettings { client_ttl_ns: Some(60 * SECOND_NS), ..settings(server) });
+    let (riley, jaquez) = (expiring("Riley"), expiring("Jaquez"));
+    agree(&riley);
+    agree(&jaquez);
+    let (mut to_jaquez, mut to_riley) = join(NOW_NS, (&riley, link(0)), (&jaquez, link(0)));
+    for second in 0..200 {
+        let now_ns = NOW_NS + second * SECOND_NS;
+        let client = format!("client-{}", second % 150);
+        let _ = riley.report(now_ns + AHEAD_NS, &report(client.as_bytes(), now_ns));
+        let _ = riley.sweep(now_ns + AHEAD_NS, 1000);
+        beat_apart(now_ns, AHEAD_NS, &mut to_jaquez, &mut to_riley);
+    }
+    assert!(jaquez.len() > riley.len() && riley.is_caught_up() && jaquez.is_caught_up());
     assert_eq!(riley.root_mismatches() + jaquez.root_mismatches(), 0);
 }
 

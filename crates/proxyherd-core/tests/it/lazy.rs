@@ -3,7 +3,7 @@
 use proxyherd_core::{
     codec::link::{Encoder, Frame, decode},
     flood::{Held, Rules, Shard, ShardSettings, Wake},
-    limits::{PATIENCE_MAX, PATIENCE_MIN},
+    limits::{LOOKS_PER_HEARTBEAT, PATIENCE_MAX, PATIENCE_MIN, PROMISES_MAX},
     types::{KeyHash, Origin},
 };
 
@@ -17,6 +17,7 @@ fn shard() -> Shard {
         seed: 1,
         client_ttl_ns: None,
         client_interval_ns: 0,
+        clock_offset_max_ns: 0,
         rules: Rules::default(),
     });
     assert!(shard.link_lazy(link(0)).is_empty());
@@ -154,6 +155,41 @@ fn beats_until_asked(shard: &mut Shard, out: &mut Encoder, graft: &str) -> usize
         }
     }
     panic!("it never asks");
+}
+
+#[test]
+fn who_asks_too_often_is_answered_with_the_next_heartbeat() {
+    let (mut shard, mut out) = (shard(), Encoder::default());
+    let _ = take(&mut shard, "a");
+    for _ in 0..LOOKS_PER_HEARTBEAT {
+        assert!(!shard.graft(link(0), &[], false).is_empty());
+        assert_eq!(flush(&mut shard, &mut out), ["record a", "marker [(0, 1)]"]);
+    }
+    for is_once in [false, true] {
+        assert!(shard.graft(link(0), &[], is_once).is_empty());
+        assert!(flush(&mut shard, &mut out).is_empty());
+    }
+    assert!(!shard.begin_beat(link(0)).is_empty());
+    assert_eq!(flush(&mut shard, &mut out), ["record a", "marker [(0, 1)]"]);
+    assert!(shard.is_eager(link(0)), "it wanted to be told of changes, before it asked once more");
+    assert!(shard.begin_beat(link(0)).is_empty());
+    // Who wants no more is not answered.
+    (0..=LOOKS_PER_HEARTBEAT).for_each(|_| drop(shard.graft(link(0), &[], false).links()));
+    let _ = shard.link_lazy(link(0));
+    assert!(shard.begin_beat(link(0)).is_empty());
+}
+
+#[test]
+fn only_so_many_promises_are_waited_for() {
+    let (mut shard, mut out) = (shard(), Encoder::default());
+    let origins: Vec<_> = (0..PROMISES_MAX).map(|server| origin(&format!("s{server}"), 1)).collect();
+    origins.iter().for_each(|origin| hear(&mut shard, origin, 1));
+    assert_eq!(beat(&mut shard, &mut out).len(), 1, "all is covered here");
+    let promised = origins.into_iter().chain([origin("lacking", 1)]);
+    shard.hear_promise(link(0), promised.map(|origin| (origin, 1)).collect());
+    assert!((0..50).all(|_| beat(&mut shard, &mut out).is_empty()));
+    shard.hear_promise(link(0), vec![(origin("lacking", 1), 1)]);
+    assert!((0..50).any(|_| !beat(&mut shard, &mut out).is_empty()));
 }
 
 #[test]

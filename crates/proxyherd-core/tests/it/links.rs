@@ -133,19 +133,6 @@ fn a_client_whose_clock_is_ahead_can_be_forgotten_at_a_server_whose_clock_is_beh
 }
 
 #[test]
-fn a_neighbour_can_not_speak_as_this_life_of_this_server() {
-    let map = map("Riley");
-    let (mut bad, _) = bring_up(&map, link(0));
-    let mut encoder = Encoder::default();
-    let index = encoder.index_of(map.me()).unwrap();
-    let known = report(b"kiwi", NOW_NS);
-    encoder.record(index, u64::MAX, &record_of(&known));
-    let broken = bad.receive(&map, NOW_NS, encoder.bytes(), &mut Wake::default());
-    assert_eq!(broken, Err(LinkError::Forged));
-    assert_eq!((map.len(), map.report(NOW_NS, &known).0), (0, Offered::Inserted));
-}
-
-#[test]
 fn a_shards_vector_is_told_once() {
     let map = map("Riley");
     let (mut bad, _) = bring_up(&map, link(0));

@@ -96,6 +96,7 @@ impl Herd {
             seed: 1,
             client_ttl_ns: self.ttl_ns,
             client_interval_ns: 0,
+            clock_offset_max_ns: 0,
             rules: Rules::default(),
         })
     }
@@ -311,6 +312,7 @@ fn who_asks_again_while_it_is_answered_is_not_answered_from_the_front() {
         seed: 1,
         client_ttl_ns: None,
         client_interval_ns: 0,
+        clock_offset_max_ns: 0,
         rules,
     });
     for key in (100..200u8).map(|byte| [byte]) {

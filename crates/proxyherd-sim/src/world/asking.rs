@@ -27,9 +27,17 @@ impl World {
         self.timeline.put(at, Event::Ask);
     }
 
+    /// Whether nobody asks this server.
+    fn has_no_clients(&self, server: usize) -> bool {
+        self.scenario.bad.as_ref().is_some_and(|bad| bad.skewed == Some(server))
+    }
+
     /// Lets a server answer a batch, in which each client asks once. One that is down or stands still does not.
     fn serve(&mut self, server: usize, batch: &[&Request]) {
-        let (now, clock_ns) = (self.now, self.clock_ns(server));
+        if self.is_bad(server) || self.has_no_clients(server) {
+            return;
+        }
+        let (now, clock_ns, is_judged) = (self.now, self.clock_ns(server), self.is_judged(server));
         let Server { life: Some(life), lives, paused_until, .. } = &self.servers[server] else { return };
         if *paused_until > now {
             return;
@@ -42,6 +50,9 @@ impl World {
         self.tally.reports += offers.len() as u64;
         for request in batch.iter().filter(|request| request.is_to_read()) {
             self.tally.reads += 1;
+            if !is_judged {
+                continue;
+            }
             self.checker.read(now, (server, *lives), clock_ns, &life.map, request.client());
         }
         for request in batch.iter().filter(|request| request.is_to_forget()) {
@@ -60,7 +71,9 @@ impl World {
             self.checker.took(now, clock_ns, &life.map, client);
             shards |= 1 << shard_index(client.as_bytes());
         }
-        self.checker.vectors(now, (server, *lives), clock_ns, &life.map, shards);
+        if is_judged {
+            self.checker.vectors(now, (server, *lives), clock_ns, &life.map, shards);
+        }
         self.with(server, |life: &mut Life, out| life.wake(wake, out));
     }
 }

@@ -1,10 +1,10 @@
 //! Things go wrong, and are put right.
 
-use proxyherd_core::types::{Origin, ServerName};
+use proxyherd_core::types::Origin;
 
-use super::{Event, Own, World};
+use super::{Event, Own, World, lying::name};
 use crate::{
-    faults::Fault,
+    faults::{Fault, YEAR},
     network::{ConnId, Side},
     scenario::Scenario,
     server::{Life, LifeSettings},
@@ -69,17 +69,24 @@ impl World {
                     self.timeline.put(until, Event::Unchoke(from, to));
                 }
             }
+            Fault::Lie { server, manner, length, stays_away } => {
+                let until = until(length);
+                self.turn_bad(server, manner, until, stays_away);
+            }
+            Fault::Restore { server, ago } => self.restore(server, ago),
             Fault::Jump { server, by, length } => {
                 self.tally.jumps += 1;
+                self.tally.lost_years += u64::from(by.unsigned_abs() > YEAR);
                 let until = until(length);
-                self.servers[server].jumped += by;
+                self.jump(server, by);
                 self.timeline.put(until, Event::Jump(server, -by));
             }
         }
     }
 
-    fn crash(&mut self, server: usize, is_silent: bool, until: Nanos) {
+    pub(super) fn crash(&mut self, server: usize, is_silent: bool, until: Nanos) {
         let Some(life) = self.servers[server].life.take() else { return };
+        self.servers[server].manner = None;
         self.tally.crashes += 1;
         for conn in life.connections() {
             self.waiting.remove(&(server, conn));
@@ -113,8 +120,13 @@ impl World {
     }
 
     pub(super) fn start(&mut self, server: usize) {
+        self.start_as(server, None);
+    }
+
+    /// A server starts, as this life of its or as another.
+    pub(super) fn start_as(&mut self, server: usize, incarnation: Option<u64>) {
         let (neighbours, dials): (Vec<_>, Vec<_>) = self.scenario.neighbours(server).into_iter().unzip();
-        let name = |server| ServerName::new(&Scenario::name(server)).expect("names of servers are plain");
+        let clock_ns = self.clock_ns(server);
         let place = &mut self.servers[server];
         if place.life.is_some() {
             return;
@@ -123,14 +135,16 @@ impl World {
         let life = place.lives;
         self.story.tell(self.now, || format!("{} starts its life {life}", Scenario::name(server)));
         place.paused_until = self.now;
+        place.started_at = self.now;
         place.life = Some(Life::new(LifeSettings {
-            me: Origin { server: name(server), incarnation: self.now + place.lives },
+            me: Origin { server: name(server), incarnation: incarnation.unwrap_or(clock_ns + life) },
             seed: self.rng.bits(),
             neighbours: neighbours.into_iter().map(name).zip(dials.iter().copied()).collect(),
             dials: dials.clone(),
             client_ttl: self.scenario.client_ttl,
             has_tree: self.scenario.has_tree,
             is_old: self.scenario.old_servers[server],
+            may_lie: self.scenario.bad.is_some(),
             rules: self.rules,
         }));
         for link in (0..dials.len()).filter(|&link| dials[link]) {

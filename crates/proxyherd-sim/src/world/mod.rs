@@ -6,6 +6,7 @@
 
 mod asking;
 mod failing;
+mod lying;
 mod peace;
 mod wires;
 
@@ -17,6 +18,7 @@ use crate::{
     checker::Checker,
     clients::Clients,
     faults::Faults,
+    liar::{Manner, Saying},
     network::{ConnId, Network, Side},
     outcome::{Outcome, Symptom, Tally, Violation},
     rng::Rng,
@@ -51,8 +53,14 @@ enum Event {
     Unchoke(usize, usize),
     /// A server's clock is put by so much.
     Jump(usize, i64),
+    /// A life of a server that is bad says something.
+    Lie(usize, u64),
+    /// It is gone, and may stay away.
+    Reform(usize, u64, bool),
     /// Bookkeeping is looked at.
     Audit,
+    /// Servers look at what they were told.
+    Look,
     /// Servers look for what has expired, at some of their slots.
     Sweep,
     /// The herd is left in peace from here on.
@@ -100,6 +108,8 @@ struct World {
     /// Writers that wait for room on the wire.
     waiting: BTreeSet<(usize, ConnId)>,
     actions: Vec<Action>,
+    /// Connections on which something was said that is not so: there the other end may say no.
+    lied_on: BTreeSet<ConnId>,
     faults_drawn: u64,
     story: Story,
 }
@@ -109,9 +119,15 @@ struct World {
 struct Server {
     life: Option<Life>,
     lives: u64,
+    /// When its life began.
+    started_at: Nanos,
     paused_until: Nanos,
     /// By how much its clock has jumped.
     jumped: i64,
+    /// How it behaves, while it is bad.
+    manner: Option<Manner>,
+    /// Some of what its lives have heard.
+    heard: Vec<Saying>,
 }
 
 /// Runs a scenario to its end, or until the herd fails to agree.
@@ -175,6 +191,7 @@ impl World {
             due: BTreeSet::new(),
             waiting: BTreeSet::new(),
             actions: Vec::new(),
+            lied_on: BTreeSet::new(),
             faults_drawn: 0,
             story,
             rng,
@@ -183,6 +200,7 @@ impl World {
         };
         (0..world.servers.len()).for_each(|server| world.start(server));
         world.timeline.put(AUDIT_INTERVAL, Event::Audit);
+        world.look();
         world.sweep();
         world.begin_round();
         world
@@ -216,8 +234,11 @@ impl World {
             Event::Start(server) => self.start(server),
             Event::Unblock(from, to) => self.unblock(from, to),
             Event::Unchoke(from, to) => self.unchoke(from, to),
-            Event::Jump(server, by) => self.servers[server].jumped += by,
+            Event::Jump(server, by) => self.jump(server, by),
+            Event::Lie(server, life) => self.lie(server, life),
+            Event::Reform(server, life, stays_away) => self.reform(server, life, stays_away),
             Event::Audit => self.audit(),
+            Event::Look => self.look(),
             Event::Sweep => self.sweep(),
             Event::Peace => self.peace(),
             Event::Agree => self.agree(),

@@ -1,8 +1,8 @@
 //! Rounds: trouble, then peace, in which every part of the herd has to agree.
 
-use proxyherd_core::map::Map;
+use proxyherd_core::{flood::LinkId, limits::CHECK_MARGIN_NS, map::Map};
 
-use super::{AUDIT_INTERVAL, Event, Server, World};
+use super::{AUDIT_INTERVAL, Event, Server, World, lying::name};
 use crate::{
     outcome::Symptom,
     timeline::{MILLISECOND, Nanos, SECOND},
@@ -14,9 +14,13 @@ const ASKING_INTERVAL: Nanos = 250 * MILLISECOND;
 const BEFORE_CALM: Nanos = 8 * SECOND;
 /// How long clients report while nothing goes wrong.
 const CALM: Nanos = 10 * SECOND;
-/// How often servers look at the tree and for what has expired, and at how many slots of each shard.
+/// How often servers look at the tree, at what they were told, and at their clocks.
+const LOOK_INTERVAL: Nanos = SECOND;
+/// How often they look for what has expired, and at how many slots of each shard.
 const SWEEP_INTERVAL: Nanos = 3 * SECOND;
 const SWEEP_SLOTS: usize = 3;
+/// How long servers may take to bring back what one of them lacks, before it expires.
+const REPAIR_MAX: Nanos = 20 * SECOND;
 
 impl World {
     /// Puts right what was left wrong, and lets trouble begin.
@@ -48,18 +52,26 @@ impl World {
         let parts = self.parts();
         let with_map = |server: usize| Some((server, map_of(&self.servers, server)?));
         let parts = parts.into_iter().map(|part| part.into_iter().filter_map(with_map).collect());
-        self.checker.peace(parts);
+        self.checker.peace(super::EPOCH_NS + self.now, parts);
         self.story.tell(self.now, || "peace begins".to_owned());
         self.timeline.put(self.now + ASKING_INTERVAL, Event::Agree);
     }
 
-    /// Servers look at the tree, and for what has expired, a few slots at a time.
-    pub(super) fn sweep(&mut self) {
+    /// Servers look at the tree, at what they were told, and at their clocks.
+    pub(super) fn look(&mut self) {
+        let members: Vec<_> = (0..self.servers.len()).map(name).collect();
         for server in 0..self.servers.len() {
             if self.servers[server].paused_until <= self.now {
-                self.with(server, |life, out| life.wake(life.map.look_at_tree(|_| true), out));
+                let clock_ns = self.clock_ns(server);
+                self.with(server, |life, out| life.look(clock_ns, &members, out));
+                self.note_what_was_said(server);
             }
         }
+        self.timeline.put(self.now + LOOK_INTERVAL, Event::Look);
+    }
+
+    /// Servers look for what has expired, a few slots at a time.
+    pub(super) fn sweep(&mut self) {
         if self.scenario.client_ttl.is_some() {
             self.sweep_slots(SWEEP_SLOTS);
         }
@@ -83,12 +95,18 @@ impl World {
             (0..2).for_each(|_| self.sweep_slots(self.scenario.clients.count));
         }
         let map = |server| map_of(&self.servers, server).expect("no server crashes in peace");
-        let agreed = self.checker.agreement(map);
+        let agreed = self.checker.agreement(self.compared_from_ns(), map);
+        let agreed = agreed.map_err(|text| (Symptom::NeverConverged, text));
+        let agreed = agreed.and_then(|()| self.have_one_tree().map_err(|text| (Symptom::Tree, text)));
+        let agreed = agreed.and_then(|()| self.have_no_leftovers());
         match agreed {
             Err(_) if self.now < self.peace_until => {
                 self.timeline.put(self.now + ASKING_INTERVAL, Event::Agree);
             }
-            Err(text) => self.checker.found(self.now, Symptom::NeverConverged, text),
+            Err((symptom, text)) => {
+                let difference = self.checker.difference(self.compared_from_ns(), map);
+                self.checker.found(self.now, symptom, format!("{text}; {}", difference.unwrap_or_default()));
+            }
             Ok(()) => self.agreed(),
         }
     }
@@ -100,7 +118,8 @@ impl World {
         self.tally.settling += taken;
         self.tally.settling_max = self.tally.settling_max.max(taken);
         let map = |server| map_of(&self.servers, server).expect("no server crashes in peace");
-        self.checker.losses(self.now, super::EPOCH_NS + self.now, map);
+        let clocks_ns: Vec<_> = (0..self.servers.len()).map(|server| self.clock_ns(server)).collect();
+        self.checker.losses(self.now, self.compared_from_ns(), |server| clocks_ns[server], map);
         for server in 0..self.servers.len() {
             let clock_ns = self.clock_ns(server);
             if let Server { life: Some(life), lives, .. } = &self.servers[server] {
@@ -148,6 +167,9 @@ impl World {
 
     /// Servers that keep to the rules never find a difference.
     fn look_at_mismatches(&mut self) {
+        if self.has_doubts() {
+            return;
+        }
         for (server, Server { life, .. }) in self.servers.iter().enumerate() {
             let found = life.as_ref().map_or(0, |life| life.map.root_mismatches());
             if found > 0 {
@@ -169,6 +191,57 @@ impl World {
                 self.checker.bookkeeping(self.now, server, &life.map, life.links_len());
             }
         }
+    }
+
+    /// What expires before this time need not be the same everywhere. As long as all servers keep to the rules, and their
+    /// clocks agree where anything expires, that is nothing.
+    fn compared_from_ns(&self) -> u64 {
+        if self.scenario.bad.is_none() {
+            return 0;
+        }
+        let clocks = (0..self.servers.len()).map(|server| self.clock_ns(server));
+        clocks.max().unwrap_or(0) + CHECK_MARGIN_NS + REPAIR_MAX
+    }
+
+    /// Where members may be bad: whether each part of the herd has one tree, of all its servers; says what differs.
+    fn have_one_tree(&self) -> Result<(), String> {
+        if self.scenario.bad.is_none() || !self.scenario.is_all_tree() {
+            return Ok(());
+        }
+        self.checker.parts().try_for_each(|part| self.has_one_tree(part))
+    }
+
+    fn has_one_tree(&self, part: &[usize]) -> Result<(), String> {
+        let mut names: Vec<_> = part.iter().map(|&server| name(server)).collect();
+        names.sort();
+        let mut eager = 0;
+        for &server in part {
+            let Some(map) = map_of(&self.servers, server) else { continue };
+            let found = map.tree_servers();
+            if found != names {
+                return Err(format!("server {server} finds {found:?} in its tree, of {names:?}"));
+            }
+            let neighbours = self.scenario.neighbours(server);
+            let here = (0..).zip(&neighbours).filter(|(_, (neighbour, _))| part.contains(neighbour));
+            eager +=
+                here.filter_map(|(link, _)| LinkId::new(link)).filter(|&link| map.is_eager(link)).count();
+        }
+        let edges = 2 * (part.len() - 1);
+        if eager == edges {
+            Ok(())
+        } else {
+            Err(format!("{eager} ways are told of changes, and not {edges}"))
+        }
+    }
+
+    /// Whether bad members and clocks have left nothing behind that takes more room than it may, or is from the future. A
+    /// server that is alone cannot know whether its clock is right.
+    fn have_no_leftovers(&self) -> Result<(), (Symptom, String)> {
+        for &server in self.checker.parts().filter(|part| part.len() > 1).flatten() {
+            let Some(map) = map_of(&self.servers, server) else { continue };
+            self.checker.leftovers(server, self.clock_ns(server), map)?;
+        }
+        Ok(())
     }
 
     /// The servers that are alive, by who reaches whom.

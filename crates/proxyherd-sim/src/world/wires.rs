@@ -46,7 +46,9 @@ impl World {
         }
         let mut touched = 0;
         self.with(server, |life, out| touched = life.receive(now, clock_ns, conn, bytes, out));
-        if touched != 0 {
+        self.remember_heard(server);
+        self.note_what_was_said(server);
+        if touched != 0 && self.is_judged(server) && self.servers[server].life.is_some() {
             let id = (server, self.servers[server].lives);
             let life = self.servers[server].life.as_ref().expect("it has just received");
             self.checker.vectors(now, id, clock_ns, &life.map, touched);
@@ -69,7 +71,8 @@ impl World {
             return self.timeline.put(later, Event::Own(server, life, own));
         }
         match own {
-            Own::Flush(conn) => self.flush(server, conn),
+            Own::Flush(conn) if !self.is_silent(server) => self.flush(server, conn),
+            Own::Flush(_) => {}
             Own::Tick(conn) => self.tick(server, conn),
             Own::Dial(place) => self.dial(server, place),
         }
@@ -155,10 +158,19 @@ impl World {
             }
             Action::Received(records) => self.tally.records += records,
             Action::ClocksApart => self.tally.clocks_apart += 1,
-            Action::Broken(text) => {
+            Action::Broken(conn, text) => {
+                if self.lied_on.contains(&conn) {
+                    self.story.tell(self.now, || format!("server {server} ends a link: {text}"));
+                    return;
+                }
                 self.checker.found(self.now, Symptom::Protocol, format!("server {server}: {text}"));
             }
         }
+    }
+
+    /// Whether it keeps to itself what it learns.
+    fn is_silent(&self, server: usize) -> bool {
+        self.servers[server].manner.as_ref().is_some_and(|manner| manner.is_silent)
     }
 
     pub(super) fn close(&mut self, conn: ConnId, side: Side) {

@@ -9,7 +9,9 @@ use proxyherd_sim::{
     timeline::SECOND,
 };
 
-const FIVE_SERVERS: Given = Given { servers: Some(5), length: 600 * SECOND };
+const FIVE_SERVERS: Given = Given { servers: Some(5), length: 600 * SECOND, has_bad_members: false };
+/// Members turn bad for a while.
+const BAD_MEMBERS: Given = Given { has_bad_members: true, ..FIVE_SERVERS };
 const THE_TRAP: Rules = Rules { broken: Some(Broken::AdvanceByRecord) };
 
 fn run_seed(seed: u64, given: Given, rules: Rules) -> Outcome {
@@ -47,11 +49,27 @@ fn herds_of_other_shapes_agree_too() {
     }
 }
 
+#[test]
+fn bad_members_and_clocks_that_are_off_by_years_cost_themselves_only() {
+    let mut tally = Tally::default();
+    for seed in 0..50 {
+        let outcome = run(Scenario::draw(seed, BAD_MEMBERS), Rules::default());
+        assert_sound(&outcome, " --servers 5 --bad-members");
+        tally = tally.and(outcome.tally);
+    }
+    let Tally { bad_members, lies, restored, lost_years, .. } = tally;
+    assert!(bad_members > 500 && lies > 20_000 && restored > 20 && lost_years > 20, "{tally:?}");
+}
+
 /// Runs seeds until the checkers notice that a rule is broken, by any of these symptoms.
 fn check_noticed(broken: Broken, symptoms: &[Symptom]) {
+    check_noticed_in(FIVE_SERVERS, broken, symptoms);
+}
+
+fn check_noticed_in(given: Given, broken: Broken, symptoms: &[Symptom]) {
     let mut found = Vec::new();
     for seed in 0..200 {
-        let outcome = run_seed(seed, FIVE_SERVERS, Rules { broken: Some(broken) });
+        let outcome = run_seed(seed, given, Rules { broken: Some(broken) });
         found.extend(outcome.violations.iter().map(|violation| violation.symptom));
         if found.iter().any(|symptom| symptoms.contains(symptom)) {
             return;
@@ -71,6 +89,16 @@ fn every_rule_that_is_broken_is_noticed() {
     check_noticed(Broken::MarkWhatWasCleared, &[Symptom::Invariant1]);
     check_noticed(Broken::SkipTheResend, &[Symptom::Invariant1, Symptom::NeverConverged]);
     check_noticed(Broken::MergeByArrival, &[Symptom::Invariant1, Symptom::Read]);
+}
+
+#[test]
+fn every_rule_against_bad_members_and_clocks_that_is_broken_is_noticed() {
+    let noticed = |broken, symptoms: &[Symptom]| check_noticed_in(BAD_MEMBERS, broken, symptoms);
+    noticed(Broken::CloseOnLies, &[Symptom::Protocol, Symptom::NeverConverged]);
+    noticed(Broken::TrustReceipts, &[Symptom::Future]);
+    noticed(Broken::CarryByOwnRule, &[Symptom::Invariant1]);
+    noticed(Broken::BelieveStates, &[Symptom::Tree]);
+    noticed(Broken::OriginsUnbounded, &[Symptom::Memory]);
 }
 
 #[test]

@@ -1,12 +1,18 @@
 //! Keeps the books of the places budgets: fills the purse, remembers what was spent, tells the herd, grants.
 //!
 //! All of it is decided in core (`places::budget`). Here are the clock, the file, the map that carries the accounts,
-//! and one task a server, which has a turn every second and whenever the purse runs low. A turn keeps the book first
-//! and acts then; while it cannot be kept, nothing is put into the purse and nobody is granted anything.
+//! and one task a server, which has a turn every second and whenever the purse runs low. While the book cannot be kept,
+//! nothing is put into the purse and nobody is granted anything.
 //!
-//! A server without a file is new. It spends nothing until it has heard from a neighbour what it may have forgotten,
-//! and nothing in a period in which it finds that it had an account before. A herd of one server has nobody to ask:
-//! there, removing the file is beginning anew.
+//! A file may be an older one that was put back. So after every start the keeper waits until its neighbors have told what
+//! they know, and takes it for its own account where it knows more. Where no neighbor answers it goes on after
+//! [`ALONE_AFTER`] by its file alone, and neither grants nor tells until one does. A server without a file is new. It
+//! spends nothing until it has heard from a neighbor what it may have forgotten, and nothing in a period in which it
+//! finds that it had an account before. A herd of one server has nobody to ask: there, removing the file is beginning
+//! anew.
+//!
+//! A turn keeps the book first, then tells, then fills the purse: what is spent has been told before, to whoever could be
+//! reached.
 //!
 //! It does not know who makes the requests.
 
@@ -42,11 +48,16 @@ use crate::{
 const TURN_EVERY: Duration = Duration::from_secs(1);
 /// ... and at most so often, however many ask in vain.
 const TURN_GAP: Duration = Duration::from_millis(20);
-/// How often a server that is new looks whether it has heard from a neighbour.
+/// How often a server looks whether it has heard from its neighbors.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// A link that has been up for so long has told what its neighbour knew: accounts are few, but they come among all
-/// other records.
-const HEARD_AFTER: Duration = Duration::from_secs(1);
+/// A server that has links, none of which comes up, goes on by its file alone so long after its start. Links come up
+/// within a second if there is somebody.
+const ALONE_AFTER: Duration = Duration::from_secs(5);
+/// Neighbors that come up within this time of each other are all waited for.
+const SETTLED_AFTER: Duration = Duration::from_secs(1);
+/// A link that has been up for so long counts as one whose neighbor has told all that it knows, even if it does not say
+/// so; servers before version 2 of the link protocol do not.
+const TOLD_AFTER: Duration = Duration::from_secs(60);
 
 /// The budgets of one server, ready to be run.
 #[derive(Debug)]
@@ -128,17 +139,8 @@ struct Keeper {
 impl Keeper {
     /// A turn that has begun is ended: one file is written by one turn at a time.
     async fn run(&mut self, stop: &CancellationToken) {
-        if self.budget.book.is_new() && !self.has_heard() {
-            let message = format_args!(
-                "the places budget waits: {} is missing, so a neighbor is asked first whether this server is new",
-                self.budget.file.path().display()
-            );
-            self.herd.log.event(LogLevel::Info, Subject::Places, message);
-        }
-        while self.budget.book.is_new() && !self.has_heard() {
-            if stop.run_until_cancelled(sleep(LOOK_EVERY)).await.is_none() {
-                return;
-            }
+        if stop.run_until_cancelled(self.listen()).await.is_none() {
+            return;
         }
         loop {
             self.turn().await;
@@ -153,11 +155,38 @@ impl Keeper {
         let _ = timeout(TURN_EVERY - TURN_GAP, self.budget.purse.is_low()).await;
     }
 
-    /// Whether what a neighbour knows has come, if there are neighbours.
+    /// Waits for what neighbors know; a server that has a file goes on without where none of them answers.
+    async fn listen(&self) {
+        let (is_new, path, began) =
+            (self.budget.book.is_new(), self.budget.file.path().display(), Instant::now());
+        if is_new && !self.has_heard() {
+            let message = format_args!(
+                "the places budget waits: {path} is missing, so a neighbor is asked first whether this server is new"
+            );
+            self.herd.log.event(LogLevel::Info, Subject::Places, message);
+        }
+        while !self.has_heard() {
+            let has_links = self.herd.links.all().iter().any(|link| link.state().up_since.is_some());
+            if !is_new && !has_links && began.elapsed() >= ALONE_AFTER {
+                let message = format_args!(
+                    "no neighbor answers, so the places budget goes on by {path} alone; if that is an older file, put \
+                     back, what it lacks may be spent again"
+                );
+                return self.herd.log.event(LogLevel::Info, Subject::Places, message);
+            }
+            sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Whether all that can be reached have told what they know, if there is anybody.
     fn has_heard(&self) -> bool {
         let links = self.herd.links.all();
-        let has_told = |since: Instant| since.elapsed() >= HEARD_AFTER;
-        links.is_empty() || links.iter().any(|link| link.state().up_since.is_some_and(has_told))
+        let up: Vec<_> =
+            links.iter().filter_map(|link| link.state().up_since).map(|it| it.elapsed()).collect();
+        let is_settled = !up.is_empty() && up.iter().all(|up| *up >= SETTLED_AFTER);
+        links.is_empty()
+            || is_settled && self.herd.map().is_caught_up()
+            || up.iter().any(|up| *up >= TOLD_AFTER)
     }
 
     async fn turn(&mut self) {
@@ -165,6 +194,9 @@ impl Keeper {
         let members = self.herd.members();
         if !Arc::ptr_eq(&members, &self.budget.members) && members != self.budget.members {
             self.budget.share_among(members);
+        }
+        if self.has_heard() {
+            self.budget.book.note_heard();
         }
         let known = self.known(now_ns);
         let budget = &mut self.budget;
@@ -177,11 +209,11 @@ impl Keeper {
             self.budget.unkept = turn.reserved;
             return;
         }
-        self.budget.purse.fill(now_ns, turn.reserved);
-        self.budget.purse.show(turn.standings);
         for (period, account) in turn.told {
             self.tell(now_ns, period, &account);
         }
+        self.budget.purse.fill(now_ns, turn.reserved);
+        self.budget.purse.show(turn.standings);
     }
 
     /// What the map tells of all accounts. Only a server's own word counts for its account.
@@ -241,6 +273,14 @@ impl Keeper {
     }
 
     fn warn_of(&self, turn: &Turn) {
+        for period in &turn.caught_up {
+            let message = format_args!(
+                "{} holds less than what the herd knows this server to have spent of the places budget of {period}, as \
+                 an older file does that was put back; from here on what the herd knows counts",
+                self.budget.file.path().display()
+            );
+            self.herd.log.event(LogLevel::Warn, Subject::Places, message);
+        }
         for period in &turn.closed {
             let message = format_args!(
                 "{} does not hold what the herd knows this server to have spent; it spends nothing more of the \
@@ -267,13 +307,18 @@ impl Keeper {
         self.budget.spent = spent.iter().map(|standing| standing.period).collect();
     }
 
-    /// Gives back what is in the purse, so that a stop costs nothing. A server that has begun no period has nothing.
+    /// Gives back what is in the purse, so that a stop costs nothing, and tells it. A server that has begun no period has
+    /// nothing.
     async fn close(&mut self) {
         let mut news = self.budget.purse.news(true);
         news.returned += std::mem::take(&mut self.budget.unkept);
         self.budget.book.settle(&news);
-        if !self.budget.book.is_new() {
-            self.keep().await;
+        if self.budget.book.is_new() || !self.keep().await {
+            return;
+        }
+        let now_ns = clock::now_ns();
+        for (period, account) in self.budget.book.untold(now_ns, &self.known(now_ns)) {
+            self.tell(now_ns, period, &account);
         }
     }
 }

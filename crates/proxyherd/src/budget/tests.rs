@@ -147,3 +147,30 @@ async fn what_was_spent_before_a_restart_is_spent() {
     row.spend(&["Riley"], 53).await;
     row.wait_until_spent(&NAMES).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_file_that_is_put_back_again_and_again_does_not_make_more_of_the_whole() {
+    let mut row = Row::start("per_month = 60").await;
+    row.wait_until_all_have_shares().await;
+    let file = row.config.herd.data.join("Riley").join("budget");
+    let older = std::fs::read(&file).unwrap();
+    for round in 0..4 {
+        // A stop gives back what is at hand, so all that is spent is what was made.
+        row.spend(&["Riley"], 10).await;
+        row.stop("Riley").await;
+        std::fs::write(&file, &older).unwrap();
+        row.start_again("Riley").await;
+        let spent = || row.purse("Riley").standings().first().map(|standing| standing.spent);
+        eventually("Riley knows what it has spent", || {
+            spent().is_some_and(|spent| spent >= 10 * (round + 1))
+        })
+        .await;
+    }
+    let mut made = 40;
+    eventually("nothing is left", || {
+        made += NAMES.iter().map(|name| u64::from(row.purse(name).take())).sum::<u64>();
+        NAMES.iter().all(|name| row.own(name) == [0])
+    })
+    .await;
+    assert!(made <= 60, "{made}");
+}

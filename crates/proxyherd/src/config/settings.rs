@@ -11,6 +11,7 @@ use std::{
 use proxyherd_core::{limits::HERD_ID_LEN_MAX, link::HIGHEST};
 
 use super::{
+    diagnostic::Diagnostic,
     log::{Log, LogFormat, LogLevel},
     section::Section,
     value::Placed,
@@ -141,18 +142,19 @@ pub(super) fn read_herd(mut section: Section<'_, '_>, base: &Path) -> Herd {
     let expected = "takes 1 to 64 letters, digits, `.`, `_` or `-`";
     let id = section.parsed("id", expected, parse_herd_id).map_or(default.id, |id| id.value);
     let max_clients = section.integer("max_clients", 1..=1_000_000_000, default.max_clients).value;
-    let client_ttl_s = section.integer("client_ttl_s", 0..=TEN_YEARS_S, 0).value;
+    let client_ttl_s = section.integer("client_ttl_s", 0..=TEN_YEARS_S, 0);
     let flood = section.choice("flood", &[("tree", Flood::Tree), ("all", Flood::All)]);
     let link_version = section.integer("link_version", 1..=HIGHEST.into(), default.link_version.into()).value;
     let clock_offset_max_s = default.clock_offset_max.as_secs();
-    let clock_offset_max_s = section.integer("max_clock_offset_s", 1..=86_400, clock_offset_max_s).value;
+    let clock_offset_max_s = section.integer("max_clock_offset_s", 1..=86_400, clock_offset_max_s);
+    refuse_short_ttl(&mut section, &client_ttl_s, &clock_offset_max_s);
     let removed = section.choice("removed", &[("stop", Removed::Stop), ("stay", Removed::Stay)]);
     let tls = read_tls(&mut section, base);
     refuse_durability(&mut section);
     let data = section.parsed("data", "takes a directory", parse_path);
     let data = data.map_or_else(|| base.join(default.data), |data| data.relative_to(base));
     section.finish();
-    let client_ttl = (client_ttl_s > 0).then(|| Duration::from_secs(client_ttl_s));
+    let client_ttl = (client_ttl_s.value > 0).then(|| Duration::from_secs(client_ttl_s.value));
     Herd {
         id,
         max_clients,
@@ -161,9 +163,29 @@ pub(super) fn read_herd(mut section: Section<'_, '_>, base: &Path) -> Herd {
         client_ttl,
         flood: flood.map_or(default.flood, |flood| flood.value),
         link_version: link_version as u16,
-        clock_offset_max: Duration::from_secs(clock_offset_max_s),
+        clock_offset_max: Duration::from_secs(clock_offset_max_s.value),
         removed: removed.map_or(default.removed, |removed| removed.value),
     }
+}
+
+/// A server whose clock is ahead by as much as it may be would show no report of another server's to anybody.
+fn refuse_short_ttl(section: &mut Section<'_, '_>, client_ttl_s: &Placed<u64>, offset_max_s: &Placed<u64>) {
+    let (ttl_s, offset_s) = (client_ttl_s.value, offset_max_s.value);
+    if ttl_s == 0 || ttl_s > offset_s {
+        return;
+    }
+    let message = format!(
+        "must be greater than `max_clock_offset_s`, which is {offset_s}: a server whose clock is that much ahead would \
+         forget other servers' clients before it has shown them"
+    );
+    let mistake = Diagnostic::error(client_ttl_s.site.clone(), &client_ttl_s.key, message);
+    let help = match ttl_s {
+        1 => "a herd whose clocks are a second apart can't forget clients so soon".to_owned(),
+        _ => format!(
+            "forget clients later, or set max_clock_offset_s below {ttl_s} and keep clocks that close"
+        ),
+    };
+    section.report(mistake.found(format!("found {ttl_s}")).help(help));
 }
 
 fn parse_herd_id(text: &str) -> Result<String, &'static str> {

@@ -167,7 +167,7 @@ mod tests {
             ("herd.max_clients", "5"),
             ("herd.data", "elsewhere"),
             ("herd.tls", "off"),
-            ("herd.client_ttl_s", "5"),
+            ("herd.client_ttl_s", "500"),
             ("herd.flood", "all"),
             ("herd.link_version", "1"),
             ("herd.max_clock_offset_s", "5"),

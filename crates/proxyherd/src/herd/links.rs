@@ -7,7 +7,7 @@ use std::{
     sync::{
         Arc,
         atomic::{
-            AtomicU64,
+            AtomicBool, AtomicU64,
             Ordering::{Acquire, Relaxed, Release},
         },
     },
@@ -16,10 +16,15 @@ use std::{
 
 use arrayvec::ArrayVec;
 use parking_lot::{Mutex, RwLock};
-use proxyherd_core::{flood::LinkId, limits::LINKS_MAX, types::ServerName};
+use proxyherd_core::{
+    flood::{LinkId, Nonsense},
+    limits::LINKS_MAX,
+    types::ServerName,
+};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::unrest::Unrest;
 use crate::config::{Address, Neighbor};
 
 /// All links of a server.
@@ -55,11 +60,24 @@ pub struct Link {
     pub leaving: CancellationToken,
     address: watch::Sender<Address>,
     state: Mutex<LinkState>,
+    unrest: Mutex<Unrest>,
+    is_unsteady: AtomicBool,
     payloads_sent: AtomicU64,
     payloads_received: AtomicU64,
     /// Since when something is queued that is not written, nanoseconds after `created`; 0: nothing is.
     behind_since: AtomicU64,
     created: Instant,
+    nonsense: Mutex<NonsenseTold>,
+}
+
+/// How often the neighbor's nonsense may be told of in the log.
+const NONSENSE_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How much nonsense of each kind had come when the log was last told of it.
+#[derive(Debug, Default)]
+struct NonsenseTold {
+    at: Option<Instant>,
+    counts: [u64; Nonsense::ALL.len()],
 }
 
 /// How a link is.
@@ -153,11 +171,32 @@ impl Link {
             leaving: CancellationToken::new(),
             address: watch::Sender::new(neighbor.address.clone()),
             state: Mutex::default(),
+            unrest: Mutex::default(),
+            is_unsteady: AtomicBool::new(false),
             payloads_sent: AtomicU64::new(0),
             payloads_received: AtomicU64::new(0),
             behind_since: AtomicU64::new(0),
             created: Instant::now(),
+            nonsense: Mutex::default(),
         }
+    }
+
+    /// What of the neighbor's nonsense, of which there has been so much, is to be told of in the log now, if anything is. From
+    /// here on it counts as told.
+    pub fn nonsense_news(
+        &self,
+        counts: [u64; Nonsense::ALL.len()],
+        now: Instant,
+    ) -> Option<Vec<(Nonsense, u64)>> {
+        let mut told = self.nonsense.lock();
+        let is_soon = told.at.is_some_and(|at| now.duration_since(at) < NONSENSE_INTERVAL);
+        if is_soon || counts == told.counts {
+            return None;
+        }
+        let more = counts.iter().zip(&told.counts).map(|(now, before)| now.saturating_sub(*before));
+        let news = Nonsense::ALL.into_iter().zip(more).filter(|(_, more)| *more > 0).collect();
+        *told = NonsenseTold { at: Some(now), counts };
+        Some(news)
     }
 
     /// Where the neighbour is dialled, or would be.
@@ -238,6 +277,17 @@ impl Link {
         if state.up_since.is_none() {
             state.trouble = Some(trouble);
         }
+    }
+
+    /// The watchdog's look at whether the link stays up; says what has changed, if anything has.
+    pub(crate) fn look(&self) -> Option<bool> {
+        let is_unsteady = self.unrest.lock().look(self.state.lock().times_up);
+        (self.is_unsteady.swap(is_unsteady, Relaxed) != is_unsteady).then_some(is_unsteady)
+    }
+
+    /// Whether it comes up again and again, and does not stay up.
+    pub fn is_unsteady(&self) -> bool {
+        self.is_unsteady.load(Relaxed)
     }
 
     /// Asks the connection that is in use, if any, to end.
@@ -332,6 +382,25 @@ mod tests {
         assert!(!dial(1), "the link is free");
         assert!(dial(3));
         (4..4 + 2 * LIVES_MAX as u64).for_each(|life| assert!(!dial(life), "restarts"));
+    }
+
+    #[test]
+    fn nonsense_is_told_of_once_a_minute_with_all_that_has_come_since() {
+        let links = Links::new(vec![neighbor("a")]);
+        let (link, start) = (Arc::clone(&links.all()[0]), Instant::now());
+        let counts = |receipts: u64, records: u64| {
+            let mut counts = [0; Nonsense::ALL.len()];
+            counts[Nonsense::Receipt.index()] = receipts;
+            counts[Nonsense::OwnRecord.index()] = records;
+            counts
+        };
+        assert_eq!(link.nonsense_news(counts(0, 0), start), None);
+        assert_eq!(link.nonsense_news(counts(3, 0), start), Some(vec![(Nonsense::Receipt, 3)]));
+        let soon = start + NONSENSE_INTERVAL - Duration::from_nanos(1);
+        assert_eq!(link.nonsense_news(counts(5, 1), soon), None);
+        let later = Some(vec![(Nonsense::OwnRecord, 2), (Nonsense::Receipt, 2)]);
+        assert_eq!(link.nonsense_news(counts(5, 2), start + NONSENSE_INTERVAL), later);
+        assert_eq!(link.nonsense_news(counts(5, 2), start + 5 * NONSENSE_INTERVAL), None);
     }
 
     #[test]

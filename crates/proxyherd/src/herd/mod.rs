@@ -4,6 +4,7 @@
 //! is the clock, the tasks to wake, the provider of places and the log.
 
 mod links;
+mod unrest;
 
 use std::{
     sync::{
@@ -98,8 +99,10 @@ impl Herd {
                 .client_ttl
                 .map(|ttl| u64::try_from(ttl.as_nanos()).unwrap_or(u64::MAX)),
             client_interval_ns: u64::try_from(config.limits.client_interval.as_nanos()).unwrap_or(u64::MAX),
+            clock_offset_max_ns: config.herd.clock_offset_max.as_nanos() as u64,
             rules: Default::default(),
         });
+        map.set_members(config.names().iter());
         let links = Links::new(config.links_of(&server.name));
         let requests_max = config.places.requests_max();
         let room = descriptors::left_for_clients(links.all().len(), requests_max);
@@ -146,6 +149,7 @@ impl Herd {
 
     /// From here on these are the herd's servers.
     pub fn set_members(&self, members: Arc<[ServerName]>) {
+        self.map.set_members(members.iter());
         *self.members.write() = members;
     }
 
@@ -184,11 +188,14 @@ impl Herd {
         }
     }
 
-    /// Forgets some of what has expired, and looks at the tree; to be called about once a second.
+    /// Forgets some of what has expired, answers nonsense and tells of it, and looks at the tree; to be called about once a
+    /// second.
     pub fn sweep(&self) {
-        self.map.sweep(clock::now_ns(), SWEEP_SLOTS);
-        let members = self.members();
-        self.wake(self.map.look_at_tree(|server| members.contains(server)));
+        let now_ns = clock::now_ns();
+        self.map.sweep(now_ns, SWEEP_SLOTS);
+        self.wake(self.map.mend(now_ns));
+        self.tell_nonsense();
+        self.wake(self.map.look_at_tree(now_ns, &self.members()));
         let has_namesake = self.map.has_namesake();
         let had_namesake = self.has_namesake.swap(has_namesake, Relaxed);
         if has_namesake && !had_namesake {
@@ -202,6 +209,23 @@ impl Herd {
             );
         }
         self.places.sweep();
+    }
+
+    /// Logs which neighbors have told nonsense, each at most once in [`NONSENSE_INTERVAL`].
+    fn tell_nonsense(&self) {
+        for link in self.links.all().iter() {
+            let Some(news) = link.nonsense_news(self.map.nonsense(link.id), Instant::now()) else { continue };
+            let each = news.iter().map(|(what, count)| format!("{} ({count})", what.told()));
+            let (told, neighbor) = (each.collect::<Vec<_>>().join(", "), &link.neighbor);
+            self.log.event(
+                LogLevel::Warn,
+                Subject::Link(neighbor),
+                format_args!(
+                    "it sent what this server does not keep: {told}. Look at {neighbor}, and at the servers behind it, \
+                     for which it may only have passed this on"
+                ),
+            );
+        }
     }
 
     /// Leaves descriptors for the links that there are now; to be called when that has changed.

@@ -28,12 +28,14 @@ fn link(neighbor: &str) -> LinkStatus {
         up: true,
         up_s: Some(1.0),
         times_up: 1,
+        unsteady: false,
         payloads_sent: 0,
         payloads_received: 0,
         lag_s: 0.0,
         clock_offset_s: 0.0,
         eager: true,
         version: Some(2),
+        nonsense: Default::default(),
         trouble: None,
     }
 }
@@ -228,6 +230,10 @@ fn what_an_operator_should_look_at_is_a_sentence() {
         "Riley's certificate has expired, and its links stay down once they are: \
          renew it with `proxyherd init --server Riley`",
     );
+    check(
+        |status| (status.links[0].unsteady, status.links[0].times_up) = (true, 9),
+        "Riley's link with Jaquez does not stay up, it has come up 9 times: look at the logs of both",
+    );
     check(|status| status.links[0].up = false, "Riley's link with Jaquez is down: it has not come up yet");
     check(
         |status| status.root_mismatches = 2,
@@ -237,6 +243,15 @@ fn what_an_operator_should_look_at_is_a_sentence() {
     check(
         |status| status.links[0].lag_s = 2.34,
         "Riley's link with Jaquez is behind: changes have waited for 2.3 s",
+    );
+    check(
+        |status| {
+            status.links[0].nonsense =
+                [("receipt".to_owned(), 3), ("of a later version".to_owned(), 1)].into();
+        },
+        "Jaquez sent Riley what Riley does not keep: of a later version (1), a record received further in the future \
+         than max_clock_offset_s (3); look at Jaquez, and at the servers behind it, for which it may only have passed \
+         this on",
     );
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use proxyherd_core::flood::Nonsense;
+
 use super::{Answer, Asked, Seen};
 use crate::{
     credentials::DAYS_LEFT_MIN,
@@ -61,6 +63,7 @@ fn of_server(server: &Asked) -> Vec<String> {
         ));
     }
     troubles.extend(status.links.iter().filter_map(|link| of_link(name, link)));
+    troubles.extend(status.links.iter().filter_map(|link| of_nonsense(name, link)));
     troubles
 }
 
@@ -92,7 +95,12 @@ pub(super) fn first_to_expire(seen: &Seen) -> Option<String> {
 
 fn of_link(name: &str, link: &LinkStatus) -> Option<String> {
     let neighbor = &link.neighbor;
-    if !link.up {
+    if link.unsteady {
+        let ups = link.times_up;
+        Some(format!(
+            "{name}'s link with {neighbor} does not stay up, it has come up {ups} times: look at the logs of both"
+        ))
+    } else if !link.up {
         let why = link.trouble.as_deref().unwrap_or("it has not come up yet");
         Some(format!("{name}'s link with {neighbor} is down: {why}"))
     } else if link.lag_s > LAG_S_MAX {
@@ -104,6 +112,23 @@ fn of_link(name: &str, link: &LinkStatus) -> Option<String> {
     } else {
         None
     }
+}
+
+/// What a neighbor told that its server does not keep.
+fn of_nonsense(name: &str, link: &LinkStatus) -> Option<String> {
+    let neighbor = &link.neighbor;
+    let told = |(label, count): (&String, &u64)| {
+        let what = Nonsense::of_label(label).map_or(label.as_str(), |what| what.told());
+        format!("{what} ({count})")
+    };
+    let told: Vec<_> = link.nonsense.iter().map(told).collect();
+    (!told.is_empty()).then(|| {
+        format!(
+            "{neighbor} sent {name} what {name} does not keep: {}; look at {neighbor}, and at the servers behind it, for \
+             which it may only have passed this on",
+            told.join(", ")
+        )
+    })
 }
 
 /// Servers that no way leads between, as far as those that answer know. Links count beside what a server says that it

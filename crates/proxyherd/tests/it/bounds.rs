@@ -59,7 +59,8 @@ fn what_neighbours_know_is_taken_past_the_most() {
 #[test]
 fn every_server_forgets_a_client_when_its_time_is_over() {
     const TTL: Duration = Duration::from_secs(2);
-    let herd = Plan::classic().herd(&format!("client_ttl_s = {}", TTL.as_secs())).start();
+    let herd =
+        Plan::classic().herd(&format!("client_ttl_s = {}\nmax_clock_offset_s = 1", TTL.as_secs())).start();
     let began = SystemTime::now();
     let mut riley = herd.client("Riley");
     riley.send(b"IAMAT kiwi +1+1 1000\nWHATSAT kiwi 10 0\n");
@@ -86,8 +87,9 @@ fn every_server_forgets_a_client_when_its_time_is_over() {
 
 #[test]
 fn a_client_that_keeps_reporting_is_not_forgotten() {
-    const TTL: Duration = Duration::from_secs(1);
-    let herd = Plan::pair().herd(&format!("client_ttl_s = {}", TTL.as_secs())).start();
+    const TTL: Duration = Duration::from_secs(2);
+    let herd =
+        Plan::pair().herd(&format!("client_ttl_s = {}\nmax_clock_offset_s = 1", TTL.as_secs())).start();
     let mut riley = herd.client("Riley");
     riley.ask("IAMAT once +1+1 1000");
     // As long as the other one needs to be forgotten, and that long again.
@@ -107,8 +109,8 @@ fn a_client_that_keeps_reporting_is_not_forgotten() {
 #[test]
 fn servers_that_forget_at_different_times_are_told_of() {
     let mut herd = Plan::pair().prepare();
-    herd.start_with(&["Riley"], &["--set", "herd.client_ttl_s=60"]);
+    herd.start_with(&["Riley"], &["--set", "herd.client_ttl_s=90"]);
     herd.start("Jaquez");
     herd.wait_for_log("Riley", "its `client_ttl_s` is 0 and not this server's");
-    herd.wait_for_log("Jaquez", "its `client_ttl_s` is 60 and not this server's");
+    herd.wait_for_log("Jaquez", "its `client_ttl_s` is 90 and not this server's");
 }

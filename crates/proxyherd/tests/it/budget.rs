@@ -1,10 +1,13 @@
 //! The places budgets of real processes: what is written down outlives whatever ends them.
 
-use std::fs;
+use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use serde_json::Value;
 
-use crate::harness::{Herd, Plan, eventually, metric, status};
+use crate::{
+    google::Google,
+    harness::{Herd, NAMES, Plan, eventually, get, metric, status},
+};
 
 /// Two servers, twenty requests of a month each.
 fn start() -> Herd {
@@ -65,6 +68,36 @@ fn a_server_whose_file_was_removed_spends_nothing_more_that_month() {
 }
 
 #[test]
+fn what_neighbors_know_counts_where_an_older_file_is_put_back_after_a_kill() {
+    let mut herd = start();
+    wait_for(&herd, "Riley", 20, 0);
+    let older = fs::read(file(&herd, "Riley")).unwrap();
+    // With each kill what was at hand counts as spent, whatever the file says that is put back.
+    eventually("Jaquez hears of Riley's month", || {
+        let records = status(herd.at("Jaquez").http)["records"].as_u64();
+        if records == Some(2) { Ok(()) } else { Err(format!("{records:?}")) }
+    });
+    for (own_left, spent) in [(12, 8), (4, 16), (0, 20), (0, 20)] {
+        herd.kill_all(&["Riley"]);
+        fs::write(file(&herd, "Riley"), &older).unwrap();
+        herd.start("Riley");
+        wait_for(&herd, "Riley", own_left, spent);
+        wait_for(&herd, "Jaquez", 20, spent);
+    }
+    herd.wait_for_log("Riley", "as an older file does that was put back");
+}
+
+#[test]
+fn a_server_that_no_neighbor_answers_goes_on_by_its_file() {
+    let mut herd = start();
+    wait_for(&herd, "Riley", 20, 0);
+    herd.kill_all(&["Riley", "Jaquez"]);
+    herd.start("Riley");
+    herd.wait_for_log("Riley", "no neighbor answers, so the places budget goes on by");
+    wait_for(&herd, "Riley", 12, 8);
+}
+
+#[test]
 fn a_damaged_file_is_no_start() {
     let mut herd = start();
     wait_for(&herd, "Riley", 20, 0);
@@ -75,4 +108,53 @@ fn a_damaged_file_is_no_start() {
     assert_eq!(finished.code, 1, "{finished:?}");
     assert!(finished.err.contains("it is damaged. Put back what this server wrote last"), "{}", finished.err);
     assert_eq!(finished.err.matches("damaged").count(), 1, "{}", finished.err);
+}
+
+/// A question of its own at a server's HTTP door; says whether a provider has answered it.
+fn question(herd: &Herd, name: &str, number: &mut u32) -> bool {
+    *number += 1;
+    let latitude = 34.0 + f64::from(*number) / 1000.0;
+    let path = format!("/maps/api/place/nearbysearch/json?location={latitude},-118.4&radius=1000");
+    let (_, body) = get(herd.at(name).http, &path);
+    let answer: Value = serde_json::from_str(&body).unwrap();
+    ["OK", "ZERO_RESULTS"].contains(&answer["status"].as_str().unwrap())
+}
+
+#[test]
+fn five_servers_of_which_one_is_killed_and_given_an_older_file_again_and_again_ask_no_more_than_they_may() {
+    const WHOLE: usize = 300;
+    let google = Google::start();
+    let section = format!(
+        "per_month = {WHOLE}\nprovider = \"google\"\n[places.google]\nkey_file = \"google.key\"\nbase_url = \"{}\"",
+        google.url()
+    );
+    let plan = Plan::classic().places(&section);
+    let mut herd = plan.prepare();
+    let key = herd.dir().join("google.key");
+    fs::write(&key, google.key()).unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    herd.start_all(&NAMES);
+    herd.wait_for_links(&NAMES);
+    eventually("Riley's month has begun", || month(&herd, "Riley").ok_or("it has not"));
+    let older = fs::read(file(&herd, "Riley")).unwrap();
+    let mut number = 0;
+    for _ in 0..8 {
+        let mut answered = 0;
+        eventually("Riley asks", || {
+            answered += usize::from(question(&herd, "Riley", &mut number));
+            if answered == 12 { Ok(()) } else { Err(answered) }
+        });
+        // In the middle of its work.
+        herd.kill_all(&["Riley"]);
+        fs::write(file(&herd, "Riley"), &older).unwrap();
+        herd.start("Riley");
+    }
+    assert!(google.count() >= 8 * 12);
+    herd.wait_for_links(&NAMES);
+    eventually("all is spent", || {
+        let answered = NAMES.iter().filter(|name| question(&herd, name, &mut number)).count();
+        let own = NAMES.map(|name| month(&herd, name).and_then(|month| month["own_left"].as_u64()));
+        if answered == 0 && own == [Some(0); NAMES.len()] { Ok(()) } else { Err(format!("{own:?}")) }
+    });
+    assert!(google.count() <= WHOLE, "{}", google.count());
 }

@@ -112,3 +112,19 @@ fn a_clock_that_is_seconds_off_is_a_warning_in_log_metrics_and_status() {
         }
     });
 }
+
+#[test]
+fn a_clock_that_is_seconds_off_does_not_keep_an_empty_herd_from_being_ready() {
+    let Some(herd) = with_jaquez_ahead(5) else { return };
+    herd.wait_for_links(&["Riley", "Jaquez"]);
+    // Without a word from its neighbor a server takes itself for ready after a minute, which is longer than this waits.
+    eventually("both are ready", || {
+        for server in ["Riley", "Jaquez"] {
+            let (code, text) = get(herd.at(server).http, "/health/readyz");
+            if code != 200 {
+                return Err(format!("{server}: {code} {text}"));
+            }
+        }
+        Ok(())
+    });
+}

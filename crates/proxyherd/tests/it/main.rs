@@ -9,6 +9,7 @@ mod google;
 mod harness;
 
 mod bad_input;
+mod bad_members;
 mod bounds;
 mod budget;
 mod catching_up;
@@ -19,6 +20,7 @@ mod command_line;
 mod commands;
 mod demo;
 mod encryption;
+mod forged;
 mod google_asked;
 mod google_clients;
 mod google_served;

@@ -1,8 +1,10 @@
 //! The HTTP door: health, metrics and status tell how a server is.
 
+use std::io::Read;
+
 use serde_json::Value;
 
-use crate::harness::{Herd, NAMES, Plan, WHERE_AND_WHEN, eventually, get, metric, status};
+use crate::harness::{Herd, NAMES, Plan, WHERE_AND_WHEN, eventually, get, metric, neighbor, status};
 
 #[test]
 fn a_server_is_live_from_the_start_and_ready_with_its_first_link() {
@@ -57,6 +59,27 @@ fn a_server_that_is_alone_for_long_takes_clients_all_the_same() {
     assert!(status(riley)["uptime_s"].as_f64() >= Some(5.0));
     let alone = Plan::single().start();
     assert_eq!(get(alone.at("Riley").http, "/health/readyz").0, 200, "who has no links has none to wait for");
+}
+
+#[test]
+fn a_link_that_comes_up_again_and_again_is_told_and_is_no_reason_to_end_the_server() {
+    let mut herd = Plan::pair().prepare();
+    herd.start("Riley");
+    let riley = herd.at("Riley");
+    let mut ups = 0;
+    eventually("it is told", || {
+        // A neighbor that agrees and breaks the link every time.
+        let mut jaquez = neighbor::dial(riley.peer, &neighbor::bytes_of(&neighbor::hello("Jaquez")));
+        jaquez.read_exact(&mut [0; 1]).unwrap();
+        drop(jaquez);
+        ups += 1;
+        let status = status(riley.http);
+        if status["links"][0]["unsteady"] == true { Ok(()) } else { Err(status["links"].to_string()) }
+    });
+    assert!(ups >= 5, "{ups}");
+    assert_eq!(metric(riley.http, "proxyherd_stuck"), Some(1.0));
+    assert_eq!(get(riley.http, "/health/livez"), (200, "ok\n".into()));
+    herd.wait_for_log("Riley", "this link comes up again and again and does not stay up");
 }
 
 #[test]

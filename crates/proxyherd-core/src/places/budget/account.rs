@@ -27,7 +27,7 @@ pub struct Account {
     pub taken: u64,
     /// So many more it would like to have at hand: what it makes in a minute.
     pub wants: u64,
-    /// It has lost its memory of the period, and makes no requests in it.
+    /// Its server has lost its memory of the period, and makes no requests in it.
     pub is_closed: bool,
     /// All that was ever granted to each other server out of this account in this period; it never falls.
     pub granted: BTreeMap<ServerName, u64>,
@@ -63,8 +63,36 @@ impl Account {
     /// Whether `told`, which this server once said of itself, knows of requests or grants of which this account does
     /// not. An account whose memory is whole never lacks anything, since it is kept before it is told.
     pub(super) fn lacks(&self, told: &Account) -> bool {
-        told.taken > self.reserved
-            || told.granted.iter().any(|(server, &granted)| granted > self.granted_to(server))
+        told.taken > self.reserved || self.lacks_grants(told) || told.is_closed && !self.is_closed
+    }
+
+    fn lacks_grants(&self, told: &Account) -> bool {
+        told.granted.iter().any(|(server, &granted)| granted > self.granted_to(server))
+    }
+
+    /// Whether this account comes from an older memory than `told`, which an earlier life said. `remembered` is what it
+    /// had reserved at the start of this life, `None` where there was no such account.
+    ///
+    /// What is reserved falls where a purse is given back. If that was kept and could not be told any more, this says
+    /// yes as well: then what was given back is not there.
+    pub(super) fn is_behind(&self, told: &Account, remembered: Option<u64>) -> bool {
+        let is_older = remembered.is_none_or(|remembered| told.reserved > remembered);
+        is_older || self.lacks_grants(told) || told.is_closed
+    }
+
+    /// Adds what an earlier life `told` and this one did not remember; what this life has reserved since comes on top. See
+    /// [`Account::is_behind`].
+    pub(super) fn catch_up(&mut self, told: &Account, remembered: Option<u64>) {
+        if remembered.is_none() {
+            (self.terms, self.share) = (told.terms, told.share);
+        }
+        // Whatever it says, sums must not overflow.
+        let lost = told.reserved.saturating_sub(remembered.unwrap_or(0)).min(u64::MAX / 4);
+        self.reserved = self.reserved.saturating_add(lost);
+        self.taken = self.taken.saturating_add(lost);
+        self.raise_grants(told);
+        // A grant that is not remembered would be spent twice.
+        self.is_closed |= told.is_closed || self.lacks_grants(told);
     }
 
     /// Makes no more requests; what it once `told` stays said, since others may live on it.
@@ -74,6 +102,10 @@ impl Account {
         let Some(told) = told else { return };
         self.reserved = self.reserved.max(told.reserved);
         self.taken = self.taken.max(told.taken);
+        self.raise_grants(told);
+    }
+
+    fn raise_grants(&mut self, told: &Account) {
         for (server, &granted) in &told.granted {
             if self.granted.len() < RECEIVERS_CLOSED_MAX || self.granted.contains_key(server) {
                 let held = self.granted.entry(server.clone()).or_default();

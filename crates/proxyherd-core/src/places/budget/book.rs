@@ -1,6 +1,6 @@
 //! One server's accounts, and what it does with them every second or so.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Account, Accounts, Period, Span, Terms,
@@ -55,6 +55,8 @@ pub struct Turn {
     pub told: Vec<(Period, Account)>,
     /// A period in which this server has just found its memory lost: it makes no more requests in it.
     pub closed: Vec<Period>,
+    /// A period of which neighbors knew more than this server remembered: what they knew counts from here on.
+    pub caught_up: Vec<Period>,
     /// How each budget stands.
     pub standings: Vec<Standing>,
 }
@@ -78,6 +80,8 @@ pub struct Book {
     pub(super) me: ServerName,
     /// There was no memory, and no period has begun since.
     is_new: bool,
+    /// Neighbors have told in this life what they know of this server's accounts.
+    has_heard: bool,
     /// It says what has not been kept.
     must_keep: bool,
     pace: Pace,
@@ -91,6 +95,10 @@ pub(super) struct Pages {
     /// `None`: there is no budget for this span, but there may have been, and may be again.
     terms: Option<Terms>,
     pub(super) accounts: BTreeMap<u32, Account>,
+    /// What the accounts had reserved when this life began.
+    remembered: BTreeMap<u32, u64>,
+    /// The periods in which this life has compared its account with what the herd knows of it.
+    compared: BTreeSet<u32>,
     /// Periods up to this one are over.
     pub(super) over: Option<u32>,
     /// The period out of which the purse was filled.
@@ -104,16 +112,22 @@ impl Book {
             span,
             terms: None,
             accounts: BTreeMap::new(),
+            remembered: BTreeMap::new(),
+            compared: BTreeSet::new(),
             over: None,
             current: None,
         });
-        Book { me, is_new: true, must_keep: false, pace: Pace::default(), pages }
+        Book { me, is_new: true, has_heard: false, must_keep: false, pace: Pace::default(), pages }
     }
 
     /// The same, with what it remembers.
     pub(super) fn remembering(me: ServerName, fill: impl FnOnce(&mut [Pages; Span::ALL.len()])) -> Book {
         let mut book = Book { is_new: false, ..Book::new(me) };
         fill(&mut book.pages);
+        for pages in &mut book.pages {
+            let reserved = pages.accounts.iter().map(|(&number, account)| (number, account.reserved));
+            pages.remembered = reserved.collect();
+        }
         book
     }
 
@@ -126,6 +140,13 @@ impl Book {
     /// from a neighbour what it may have forgotten.
     pub fn is_new(&self) -> bool {
         self.is_new
+    }
+
+    /// From the next turn on `known` holds all that the neighbors which can be reached know. Until then this server
+    /// spends what it remembers to be its own, grants nothing and tells nothing: what it told would take the place
+    /// of a newer account of its own that a neighbor may hold.
+    pub fn note_heard(&mut self) {
+        self.has_heard = true;
     }
 
     /// The present periods of the spans that have a budget.
@@ -158,13 +179,17 @@ impl Book {
         self.settle(news);
         for pages in &mut self.pages {
             if pages.terms.is_some() {
-                pages.begin(now_ns, &self.me, self.is_new, is_lost, known, &mut turn);
-                pages.grant(now_ns, &self.me, wants, known, &mut turn);
+                pages.begin(now_ns, &self.me, self.is_new, known, &mut turn);
+                if self.has_heard {
+                    pages.compare(now_ns, is_lost, known, &mut turn);
+                    pages.grant(now_ns, &self.me, wants, known, &mut turn);
+                }
             }
         }
         self.is_new = false;
         self.reserve(now_ns, known, news, &mut turn);
-        self.tell(now_ns, known, news, &mut turn);
+        turn.told = self.untold(now_ns, known);
+        self.stand(now_ns, known, news, &mut turn);
         self.must_keep = turn.must_keep;
         turn
     }
@@ -190,15 +215,25 @@ impl Book {
         }
     }
 
-    fn tell(&self, now_ns: u64, known: &BTreeMap<Period, Known>, news: &News, turn: &mut Turn) {
+    /// The accounts of the present periods of which the map knows another version, or none.
+    pub fn untold(&self, now_ns: u64, known: &BTreeMap<Period, Known>) -> Vec<(Period, Account)> {
+        if !self.has_heard {
+            return Vec::new();
+        }
+        let present = self.pages.iter().filter_map(|pages| pages.present(now_ns));
+        let is_news = |(period, account): &(Period, &Account)| {
+            known.get(period).and_then(|known| known.mine.as_ref()) != Some(*account)
+        };
+        present.filter(is_news).map(|(period, account)| (period, account.clone())).collect()
+    }
+
+    fn stand(&self, now_ns: u64, known: &BTreeMap<Period, Known>, news: &News, turn: &mut Turn) {
         let nothing = Known::default();
         for pages in &self.pages {
-            let (Some(terms), period) = (&pages.terms, pages.span.at(now_ns)) else { continue };
-            let Some(account) = pages.accounts.get(&period.number) else { continue };
+            let (Some(terms), Some((period, account))) = (&pages.terms, pages.present(now_ns)) else {
+                continue;
+            };
             let known = known.get(&period).unwrap_or(&nothing);
-            if known.mine.as_ref() != Some(account) {
-                turn.told.push((period, account.clone()));
-            }
             let rights = account.rights(received(&known.others, &self.me));
             let others = known.others.values().map(|other| other.taken);
             turn.standings.push(Standing {
@@ -221,6 +256,13 @@ impl Pages {
         self.span
     }
 
+    /// The present period and its account, if the span has a budget and the period has begun.
+    fn present(&self, now_ns: u64) -> Option<(Period, &Account)> {
+        let period = self.span.at(now_ns);
+        self.terms.as_ref()?;
+        Some((period, self.accounts.get(&period.number)?))
+    }
+
     fn account_mut(&mut self, now_ns: u64) -> Option<&mut Account> {
         self.accounts.get_mut(&self.span.at(now_ns).number)
     }
@@ -235,38 +277,57 @@ impl Pages {
     /// What became of the purse is written down where it was filled from, even if that is over by now.
     fn settle(&mut self, news: &News) {
         let Some(account) = self.current.and_then(|number| self.accounts.get_mut(&number)) else { return };
-        account.taken += news.taken;
+        account.taken = account.taken.saturating_add(news.taken);
         account.reserved = account.reserved.saturating_sub(news.returned);
         debug_assert!(account.is_closed || account.reserved >= account.taken, "what is made is reserved");
     }
 
-    /// Takes the share of a period that has just begun, and closes one of which the herd knows more than this server
-    /// remembers.
+    /// Takes the share of a period that has just begun.
     fn begin(
         &mut self,
         now_ns: u64,
         me: &ServerName,
         is_new: bool,
-        is_lost: bool,
         known: &BTreeMap<Period, Known>,
         turn: &mut Turn,
     ) {
         let period = self.span.at(now_ns);
-        let known = known.get(&period);
         self.current = Some(period.number);
         if !self.accounts.contains_key(&period.number) && self.over.is_none_or(|over| period.number > over) {
-            let account = self.fresh(me, is_new, known);
+            let account = self.fresh(me, is_new, known.get(&period));
             self.accounts.insert(period.number, account);
             self.forget();
             turn.must_keep = true;
         }
-        let mine = known.and_then(|known| known.mine.as_ref());
+    }
+
+    /// Holds what this server remembers against what the herd knows of its account. An older memory that was put back
+    /// is made good the first time in each period; whatever the herd knows beyond that closes the account.
+    fn compare(&mut self, now_ns: u64, is_lost: bool, known: &BTreeMap<Period, Known>, turn: &mut Turn) {
+        let period = self.span.at(now_ns);
+        let mine = known.get(&period).and_then(|known| known.mine.as_ref());
+        let remembered = self.remembered.get(&period.number).copied();
         let Some(account) = self.accounts.get_mut(&period.number) else { return };
-        if !account.is_closed && (is_lost || mine.is_some_and(|mine| account.lacks(mine))) {
-            account.close(mine);
-            turn.closed.push(period);
-            turn.must_keep = true;
+        let is_first = self.compared.insert(period.number);
+        if account.is_closed {
+            return;
         }
+        match mine {
+            _ if is_lost => {
+                account.close(mine);
+                turn.closed.push(period);
+            }
+            Some(mine) if is_first && account.is_behind(mine, remembered) => {
+                account.catch_up(mine, remembered);
+                turn.caught_up.push(period);
+            }
+            Some(mine) if !is_first && account.lacks(mine) => {
+                account.close(Some(mine));
+                turn.closed.push(period);
+            }
+            _ => return,
+        }
+        turn.must_keep = true;
     }
 
     fn fresh(&self, me: &ServerName, is_new: bool, known: Option<&Known>) -> Account {
@@ -284,6 +345,8 @@ impl Pages {
             && let Some((number, _)) = self.accounts.pop_first()
         {
             self.over = self.over.max(Some(number));
+            self.remembered.remove(&number);
+            self.compared.remove(&number);
         }
     }
 
@@ -306,7 +369,10 @@ impl Pages {
     fn rights(&self, now_ns: u64, me: &ServerName, known: &BTreeMap<Period, Known>) -> u64 {
         let period = self.span.at(now_ns);
         let received = known.get(&period).map_or(0, |known| received(&known.others, me));
-        self.accounts.get(&period.number).map_or(0, |account| account.rights(received))
+        let Some(account) = self.accounts.get(&period.number) else { return 0 };
+        // Whatever others say to have granted, nobody spends more than there is.
+        let whole = self.terms.as_ref().filter(|terms| terms.mark() == account.terms).map(Terms::whole);
+        account.rights(received).min(whole.unwrap_or(u64::MAX).saturating_sub(account.reserved))
     }
 
     fn is_anyone_short(&self, now_ns: u64, me: &ServerName, known: &BTreeMap<Period, Known>) -> bool {

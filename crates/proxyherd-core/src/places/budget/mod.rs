@@ -17,8 +17,15 @@
 //!
 //! **What it rests on.**
 //! - A server's memory lives as long as the period. A server without memory takes itself for new. If the herd
-//!   still knows of an account of its name, or of grants and requests that its memory lacks, the memory was lost: it
-//!   makes no more requests in that period.
+//!   still knows of an account of its name, the memory was lost: it makes no more requests in that period.
+//! - An older memory that was put back is made good by what neighbors know. So after every start a server waits until
+//!   the neighbors that it can reach have told what they know ([`Book::note_heard`]); then its account of the period is
+//!   the one that they know, and what it has reserved since the start comes on top. Where no neighbor can be reached it
+//!   spends what its memory says, and grants and tells nothing: its older account would take the place of the
+//!   newer one that a neighbor holds. So what an older memory lacks is spent once more where neither a neighbor that
+//!   can be reached nor the memory itself knows of it, and never otherwise.
+//! - What others say is believed: one that says that it has granted what it has not makes others spend more than the whole,
+//!   each of them at most the whole. What is said in a server's own name can make it spend less and never more.
 //! - All servers have the same whole and the same list of servers. A server that has begun a period keeps the share
 //!   with which it began, so changes take effect with the next period; a new server that hears of accounts with other
 //!   terms has no share until then, and lives on grants. Bring changes to every server before the period ends.

@@ -53,6 +53,28 @@ fn a_word_that_is_none_of_a_settings_is_answered_with_those_it_takes() {
 }
 
 #[test]
+fn clients_are_not_forgotten_sooner_than_clocks_may_be_apart() {
+    let why = "a server whose clock is that much ahead would forget other servers' clients before it has shown them";
+    check_added(
+        "client_ttl_s = 60",
+        &[&format!(
+            "herd.toml:4:16: error: `herd.client_ttl_s` must be greater than `max_clock_offset_s`, which is 60: {why}: \
+             found 60; forget clients later, or set max_clock_offset_s below 60 and keep clocks that close"
+        )],
+    );
+    check_added(
+        "client_ttl_s = 1\nmax_clock_offset_s = 1",
+        &[&format!(
+            "herd.toml:4:16: error: `herd.client_ttl_s` must be greater than `max_clock_offset_s`, which is 1: {why}: \
+             found 1; a herd whose clocks are a second apart can't forget clients so soon"
+        )],
+    );
+    check_added("client_ttl_s = 61", &[]);
+    check_added("client_ttl_s = 2\nmax_clock_offset_s = 1", &[]);
+    check_added("client_ttl_s = 0\nmax_clock_offset_s = 86400", &[]);
+}
+
+#[test]
 fn an_unknown_key_is_answered_with_the_nearest_or_with_its_section() {
     check_added(
         "max_client = 1\nidle_s = 1\nqqqqqqqq = 1\n[plaecs]\n[limits.x]",

@@ -264,13 +264,13 @@ fn a_flag_goes_before_a_variable_before_the_file_before_the_default() {
     assert_eq!(level(&text, &[variable], &[]), LogLevel::Error);
     assert_eq!(level(&text, &[variable], &["log.level=info", "log.level=debug"]), LogLevel::Debug);
     let config =
-        read_with(TWO, &[("PROXYHERD_LIMITS_CONNECTIONS", "1_0")], &["herd.client_ttl_s=9"]).unwrap();
+        read_with(TWO, &[("PROXYHERD_LIMITS_CONNECTIONS", "1_0")], &["herd.client_ttl_s=99"]).unwrap();
     let url = [("PROXYHERD_PLACES_GOOGLE_LEGACY_BASE_URL", "http://[::1]")];
     assert_eq!(read_with(TWO, &url, &[]).unwrap().places.google_legacy.base_url, "http://[::1]");
     let sets = ["places.osm.file=x.idx"];
     assert_eq!(read_with(TWO, &[], &sets).unwrap().places.osm_file, Path::new("x.idx"));
     assert_eq!(config.limits.connections, 10);
-    assert_eq!(config.herd.client_ttl, Some(Duration::from_secs(9)));
+    assert_eq!(config.herd.client_ttl, Some(Duration::from_secs(99)));
     // What is set outside stands in for a value of the file, even for one that could not stand.
     let spoilt = TWO.replace("\"off\"", "\"of\"");
     assert!(read(&spoilt).is_err());

@@ -11,10 +11,11 @@ use prometheus_client::{
     metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
     registry::{Registry, Unit},
 };
+use proxyherd_core::flood::Class;
 
 use super::{
     exposition::{Format, text_004},
-    status::{BudgetStatus, ReportStatus},
+    status::{BudgetStatus, ReportStatus, nonsense},
 };
 use crate::{
     herd::{Herd, Link},
@@ -61,13 +62,16 @@ impl Collector for Metrics {
             "Time since the start",
             herd.started().elapsed().as_secs_f64(),
         )?;
-        let help = "Threads, shards, links and tasks that have not moved for several seconds, or have failed";
-        families.gauge("proxyherd_stuck", help, herd.health.stuck().len() as u64)?;
+        let help =
+            "Threads, shards, links and tasks that do not move or have failed, and links that do not stay up";
+        let unsteady = herd.links.all().iter().filter(|link| link.is_unsteady()).count();
+        families.gauge("proxyherd_stuck", help, (herd.health.stuck().len() + unsteady) as u64)?;
         let help = "Whether another process runs as this server in its herd";
         families.gauge("proxyherd_namesake", help, u64::from(herd.has_namesake()))?;
         let help = "Whether this server's configuration no longer names it";
         families.gauge("proxyherd_removed", help, u64::from(herd.is_removed()))?;
         families.gauge("proxyherd_records", "Records held", herd.map().len())?;
+        families.room(herd)?;
         let connections = herd.admission.connections() as u64;
         families.gauge("proxyherd_connections", "Client connections that are open", connections)?;
         let turned_away = herd.admission.turned_away();
@@ -106,6 +110,16 @@ struct Families<'a, 'b> {
 }
 
 impl Families<'_, '_> {
+    fn room(&mut self, herd: &Herd) -> fmt::Result {
+        let usage = Class::ALL.map(|class| (class.label(), herd.map().usage(class)));
+        let bytes = usage.map(|(label, usage)| (label, usage.bytes as u64));
+        let help = "What records that are not about clients take of the room for their kind";
+        self.gauges("proxyherd_room_used", help, Some(&Unit::Bytes), "kind", bytes)?;
+        let dropped = usage.map(|(label, usage)| (label, usage.dropped));
+        let help = "Records that are not about clients and were dropped because newer ones take all the room";
+        self.counters("proxyherd_room_dropped", help, "kind", dropped)
+    }
+
     fn places(&mut self, places: &Places) -> fmt::Result {
         let outcomes = Outcome::ALL.map(|outcome| (outcome.label(), places.count(outcome)));
         let help = "Questions about places, by how they were answered";
@@ -165,6 +179,11 @@ impl Families<'_, '_> {
         let eager = links.iter().map(|link| (link.neighbor.to_string(), eager(link)));
         let help = "Whether a neighbor is told of changes as they come, or only asked what it lacks";
         self.gauges("proxyherd_link_eager", help, None, "neighbor", eager)?;
+        let nonsense: Vec<(_, Vec<_>)> =
+            links.iter().map(|link| (link.neighbor.to_string(), nonsense(herd, link).collect())).collect();
+        let help = "What a neighbor has told, or only relayed, and this server does not keep, by what it was";
+        let each = nonsense.iter().map(|(neighbor, counts)| (neighbor.as_str(), &counts[..]));
+        self.counters_by("proxyherd_link_nonsense", help, ["neighbor", "what"], each)?;
         let lag = links.iter().map(|link| (link.neighbor.to_string(), link.lag().as_secs_f64()));
         let help = "For how long something has been waiting to be sent";
         self.gauges("proxyherd_link_lag", help, Some(&Unit::Seconds), "neighbor", lag)?;

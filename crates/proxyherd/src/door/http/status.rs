@@ -1,8 +1,8 @@
 //! What `/v1/status` tells, and `proxyherd status` shows.
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::{collections::BTreeMap, sync::atomic::Ordering::Relaxed};
 
-use proxyherd_core::places::budget::Standing;
+use proxyherd_core::{flood::Nonsense, places::budget::Standing};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::herd::{Herd, Link};
@@ -109,6 +109,9 @@ pub struct LinkStatus {
     pub up_s: Option<f64>,
     /// How often it has come up.
     pub times_up: u64,
+    /// Whether it comes up again and again, and does not stay up.
+    #[serde(default)]
+    pub unsteady: bool,
     /// Records sent since the start.
     pub payloads_sent: u64,
     /// Records received since the start.
@@ -118,6 +121,10 @@ pub struct LinkStatus {
     /// By how much the neighbour's clock is surely ahead of the server's, or, if negative, behind, seconds.
     #[serde(default)]
     pub clock_offset_s: f64,
+    /// How often the neighbor has told what the server does not keep, since the link is in the configuration, by what it
+    /// was. It may only have relayed it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub nonsense: BTreeMap<String, u64>,
     /// Why the link is down, as far as that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
@@ -194,6 +201,15 @@ impl BudgetStatus {
     }
 }
 
+/// How often a neighbor has told each kind of nonsense.
+pub(super) fn nonsense(herd: &Herd, link: &Link) -> impl Iterator<Item = (&'static str, u64)> {
+    Nonsense::ALL.into_iter().map(Nonsense::label).zip(herd.map().nonsense(link.id))
+}
+
+fn owned((label, count): (&str, u64)) -> (String, u64) {
+    (label.to_owned(), count)
+}
+
 impl LinkStatus {
     fn of(herd: &Herd, link: &Link) -> LinkStatus {
         let state = link.state();
@@ -206,10 +222,12 @@ impl LinkStatus {
             eager: herd.map().is_eager(link.id),
             up_s: state.up_since.map(|since| since.elapsed().as_secs_f64()),
             times_up: state.times_up,
+            unsteady: link.is_unsteady(),
             payloads_sent: link.payloads_sent(),
             payloads_received: link.payloads_received(),
             lag_s: link.lag().as_secs_f64(),
             clock_offset_s: herd.map().clock_offset_ns(link.id) as f64 / 1e9,
+            nonsense: nonsense(herd, link).filter(|(_, count)| *count > 0).map(owned).collect(),
             trouble: state.trouble,
         }
     }

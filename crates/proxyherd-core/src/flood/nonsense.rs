@@ -1,0 +1,95 @@
+//! What a neighbor can tell that this server does not merge, and why not.
+//!
+//! A neighbor that tells nonsense may only have relayed it, so its link stays up. What is counted here is where to begin
+//! to look: at that neighbor, and at the servers behind it.
+
+/// Why something that came over a link was not merged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Nonsense {
+    /// A record under this server's name and one of its present incarnations, which this server never issued.
+    OwnRecord,
+    /// An update of this server beyond the last one that it issued.
+    OwnSequence,
+    /// A record that was received further in the future than clocks may differ.
+    Receipt,
+    /// An incarnation that began further in the future than clocks may differ.
+    Incarnation,
+    /// A record of an incarnation or a server for which there is no room.
+    Origins,
+    /// A record for which there is no room.
+    Records,
+    /// What a server says of its links, with a stamp or an incarnation further in the future than clocks may differ.
+    State,
+    /// What a server says of its links that is no member, beyond those for which there is room.
+    Strangers,
+}
+
+impl Nonsense {
+    /// All of them, in the order of their [numbers](Nonsense::index).
+    pub const ALL: [Nonsense; 8] = [
+        Nonsense::OwnRecord,
+        Nonsense::OwnSequence,
+        Nonsense::Receipt,
+        Nonsense::Incarnation,
+        Nonsense::Origins,
+        Nonsense::Records,
+        Nonsense::State,
+        Nonsense::Strangers,
+    ];
+
+    /// Its place in [`Nonsense::ALL`].
+    pub fn index(self) -> usize {
+        self as usize
+    }
+
+    /// Its name in metrics.
+    pub fn label(self) -> &'static str {
+        match self {
+            Nonsense::OwnRecord => "own_record",
+            Nonsense::OwnSequence => "own_sequence",
+            Nonsense::Receipt => "receipt",
+            Nonsense::Incarnation => "incarnation",
+            Nonsense::Origins => "origins",
+            Nonsense::Records => "records",
+            Nonsense::State => "state",
+            Nonsense::Strangers => "strangers",
+        }
+    }
+
+    /// The nonsense of this name.
+    pub fn of_label(label: &str) -> Option<Nonsense> {
+        Nonsense::ALL.into_iter().find(|what| what.label() == label)
+    }
+
+    /// What was told, as the object of a sentence.
+    pub fn told(self) -> &'static str {
+        match self {
+            Nonsense::OwnRecord => "a record under this server's name that this server never issued",
+            Nonsense::OwnSequence => "an update of this server beyond the last one that it issued",
+            Nonsense::Receipt => "a record received further in the future than max_clock_offset_s",
+            Nonsense::Incarnation => {
+                "an incarnation of a server that began further in the future than max_clock_offset_s"
+            }
+            Nonsense::Origins => "a record of one incarnation of a server too many",
+            Nonsense::Records => "a record for which there is no room",
+            Nonsense::State => {
+                "a state of a server's links from further in the future than max_clock_offset_s"
+            }
+            Nonsense::Strangers => {
+                "a state of the links of one server too many that is not in the configuration"
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_has_a_name_and_a_number_of_its_own() {
+        for (index, what) in Nonsense::ALL.into_iter().enumerate() {
+            assert_eq!((what.index(), Nonsense::of_label(what.label())), (index, Some(what)));
+        }
+    }
+}

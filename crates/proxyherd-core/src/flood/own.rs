@@ -1,0 +1,409 @@
+//! What others tell under this server's own name, and how this server answers.
+//!
+//! Nobody knows better than a server what it has said. Under an incarnation of its present life it has issued exactly
+//! the updates that it holds, and those that others have overtaken since. So a record under such an incarnation that
+//! would be news here is a lie, whoever relays it. The server does not keep it; it answers:
+//!
+//! - The key: a record that wins over the lie, so that all servers that took the lie forget it. It says again what is
+//!   held here of the key, or that the key is gone.
+//! - The origin: others may hold anything under a name and a number that somebody lies about. [`Shard::renew`] begins a
+//!   new incarnation and tells all own records anew under it, with the content that they had. Of equal contents every
+//!   server keeps the one of the later incarnation, so the old origin loses its records and leaves all tables.
+//!
+//! Both are bounded, by [`LIES_ANSWERED_MAX`] and by the caller of [`Shard::renew`]. A lie that gets no answer stays
+//! where it is for the moment: neighbors find out that they hold different things, and tell it again.
+//!
+//! A server can only judge what it remembers. It takes a record that it may have forgotten for its own, and begins a
+//! new incarnation, so that what it said before counts as an earlier life's: where its clock was put back, after it has
+//! expired records or changed the times of own ones; and where it has not looked at the time for long, which may mean
+//! that it has been restored from a snapshot. About earlier lives it knows nothing: what is told of them is merged.
+
+use std::{cmp::Ordering, collections::BTreeSet, sync::Arc};
+
+use super::{Broken, Held, LinkId, Nonsense, Offered, Shard, Taken, UNCOVERED, Wake, origins::ME};
+use crate::{
+    limits::{
+        ABSENCE_NS, CLOCK_AHEAD_MAX_NS, CLOCK_STEP_NS, HANDSHAKE_MAX, LIE_TOMBSTONE_NS, LIES_ANSWERED_MAX,
+        OWN_INCARNATIONS_MAX, TOMBSTONE_TTL_NS,
+    },
+    store::{Slot, SlotId},
+    types::{Body, Difference, KeyHash, Kind, Record, ServerName, Timestamp},
+};
+
+/// What a shard remembers of what its server has said.
+#[derive(Debug)]
+pub(super) struct Own {
+    /// The incarnations whose updates are all held here or overtaken; the last is the present one.
+    incarnations: Vec<u64>,
+    /// Others have been told something wrong about the present incarnation.
+    is_lied_about: bool,
+    /// Something that this server said is no longer what it was.
+    has_forgotten: bool,
+    /// An own record that is not about a client was dropped because newer ones take all the room.
+    has_dropped: bool,
+    /// The latest time at which an own record was removed because it had expired.
+    expired_ns: u64,
+    /// When the last look was; 0: never.
+    looked_ns: u64,
+    /// How many lies may still be answered before the next look.
+    answers_left: u32,
+    /// No held record was received later than this.
+    pub(super) received_max_ns: u64,
+}
+
+/// What a shard finds when it is looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Look {
+    /// Others hold something wrong under this server's present incarnation.
+    pub is_lied_about: bool,
+    /// Something that this server said is no longer what it was, so it cannot tell lies from truth.
+    pub has_forgotten: bool,
+}
+
+impl Look {
+    /// Both.
+    pub fn and(self, other: Look) -> Look {
+        Look {
+            is_lied_about: self.is_lied_about || other.is_lied_about,
+            has_forgotten: self.has_forgotten || other.has_forgotten,
+        }
+    }
+}
+
+/// What to make of a record under this server's name.
+enum Verdict {
+    /// Another life said it.
+    OtherLife,
+    /// It is held, or overtaken, or expired.
+    Known,
+    /// This server may have said it.
+    Forgotten,
+    /// It is held or overtaken, as an update that this server has not come to yet.
+    Beyond,
+    /// This server never said it.
+    Lie,
+}
+
+impl Own {
+    pub(super) fn new(incarnation: u64) -> Own {
+        Own {
+            incarnations: vec![incarnation],
+            is_lied_about: false,
+            has_forgotten: false,
+            has_dropped: false,
+            expired_ns: 0,
+            looked_ns: 0,
+            answers_left: LIES_ANSWERED_MAX,
+            received_max_ns: 0,
+        }
+    }
+
+    /// An own record has been removed because it had expired at this time.
+    pub(super) fn expired(&mut self, now_ns: u64) {
+        self.expired_ns = self.expired_ns.max(now_ns);
+    }
+
+    /// An own record has been replaced by one that does not win over it.
+    pub(super) fn forgot(&mut self) {
+        self.has_forgotten = true;
+    }
+
+    /// An own record that is not about a client has been dropped for newer ones.
+    pub(super) fn dropped(&mut self) {
+        self.has_dropped = true;
+    }
+
+    fn began(&mut self, incarnation: u64, is_fresh: bool) {
+        if is_fresh {
+            self.incarnations.clear();
+            self.expired_ns = 0;
+        } else if self.incarnations.len() == OWN_INCARNATIONS_MAX {
+            self.incarnations.remove(0);
+        }
+        self.incarnations.push(incarnation);
+        (self.is_lied_about, self.has_forgotten) = (false, false);
+    }
+}
+
+impl Shard {
+    /// Takes a record under this server's name, unless another life said it.
+    pub(super) fn apply_own(
+        &mut self,
+        now_ns: u64,
+        from: LinkId,
+        told: Held<'_>,
+        held: Option<SlotId>,
+        hash: KeyHash,
+    ) -> Option<(Offered, Wake)> {
+        match self.judge(now_ns, told, held) {
+            Verdict::OtherLife => None,
+            Verdict::Known => {
+                if let Some(id) = held
+                    && self.contest(now_ns, told, self.store.slot(id)).is_eq()
+                {
+                    // The neighbor has just what is held: no need to send it there.
+                    self.store.slot_mut(id).set_from(Some(from.0));
+                }
+                Some((Offered::Stale, Wake::default()))
+            }
+            Verdict::Forgotten => {
+                self.own.forgot();
+                let taken = Taken { place: ME, seq: self.origins.covered(ME) + 1, from: Some(from) };
+                Some(self.keep(held, &told.record, hash, taken))
+            }
+            Verdict::Beyond => {
+                self.is_beyond_own(ME, told.seq);
+                Some(self.refuse(from, Nonsense::OwnSequence))
+            }
+            Verdict::Lie => {
+                let refused = self.refuse(from, Nonsense::OwnRecord);
+                let (_, wake) = self.contradict(now_ns, told, held, hash).unwrap_or(refused);
+                Some((Offered::Refused, wake))
+            }
+        }
+    }
+
+    fn judge(&self, now_ns: u64, told: Held<'_>, held: Option<SlotId>) -> Verdict {
+        let Some(place) = self.own.incarnations.iter().position(|one| *one == told.origin.incarnation) else {
+            return Verdict::OtherLife;
+        };
+        let is_present = place + 1 == self.own.incarnations.len();
+        let is_beyond = is_present && told.seq > self.origins.covered(ME);
+        let is_news = held.is_none_or(|id| self.contest(now_ns, told, self.store.slot(id)).is_gt());
+        if !is_news {
+            return if is_beyond { Verdict::Beyond } else { Verdict::Known };
+        }
+        if self.is_expired(now_ns, &told.record) {
+            return Verdict::Known;
+        }
+        if self.own.has_dropped && told.record.kind != Kind::CLIENT && !is_beyond {
+            // It may be the one that was dropped. Whether there is room now is not judged here.
+            return Verdict::OtherLife;
+        }
+        if self.may_have_forgotten(now_ns, &told.record) {
+            return Verdict::Forgotten;
+        }
+        Verdict::Lie
+    }
+
+    /// Whether this server may have issued a record and not hold it any more.
+    fn may_have_forgotten(&self, now_ns: u64, record: &Record<'_>) -> bool {
+        let Own { has_forgotten, expired_ns, looked_ns, .. } = self.own;
+        let has_expired = |ttl_ns| record.received_ns().saturating_add(ttl_ns) <= expired_ns;
+        has_forgotten || is_absence(looked_ns, now_ns) || self.ttl_ns(record).is_some_and(has_expired)
+    }
+
+    /// Answers a lie with a record that wins over it. `None`: not now.
+    fn contradict(
+        &mut self,
+        now_ns: u64,
+        Held { record: lie, origin, .. }: Held<'_>,
+        held: Option<SlotId>,
+        hash: KeyHash,
+    ) -> Option<(Offered, Wake)> {
+        if self.settings.rules.breaks(Broken::CloseOnLies) {
+            return None;
+        }
+        self.own.is_lied_about = true;
+        self.own.answers_left = self.own.answers_left.checked_sub(1)?;
+        let before = held.map(|id| self.store.slot(id).clone());
+        let truth = before.as_ref().map(Slot::record).filter(|record| !self.is_expired(now_ns, record));
+        let is_same =
+            truth.is_some_and(|truth| lie.precedence(&origin.server, &truth, &origin.server).is_eq());
+        let record = if is_same {
+            // Only the incarnation is wrong. It is this server's word from here on.
+            lie
+        } else {
+            let (timestamp, difference) = self.stamp_truth(now_ns, &lie, truth.as_ref())?;
+            let body = truth.map_or(Body::Gone, |truth| truth.body);
+            Record { body, timestamp, difference, ..lie }
+        };
+        let taken = Taken { place: ME, seq: self.origins.covered(ME) + 1, from: None };
+        Some(self.keep(held, &record, hash, taken))
+    }
+
+    /// When the truth about a key was said, so that it wins over a lie: when it was, as far as that will do.
+    fn stamp_truth(
+        &self,
+        now_ns: u64,
+        lie: &Record<'_>,
+        truth: Option<&Record<'_>>,
+    ) -> Option<(Timestamp, Difference)> {
+        let Some(truth) = truth else {
+            return stamp_over(lie, now_ns.saturating_sub(TOMBSTONE_TTL_NS - LIE_TOMBSTONE_NS));
+        };
+        // A lie may claim to have been received when the truth had expired.
+        let is_late = self.is_expired(now_ns.max(lie.received_ns()), truth);
+        let received_ns = if is_late { lie.received_ns() } else { truth.received_ns() };
+        if truth.version() > lie.version() {
+            return Some((truth.timestamp, Difference::at_receipt(received_ns, truth.timestamp)));
+        }
+        stamp_over(lie, received_ns)
+    }
+
+    /// Whether a neighbor tells of more updates of this server's than there are; then it is noted.
+    pub(super) fn is_beyond_own(&mut self, place: u16, covered: u64) -> bool {
+        let is_beyond = place == ME && covered > self.origins.covered(ME);
+        if is_beyond {
+            self.found = Some(Nonsense::OwnSequence);
+            self.own.is_lied_about |= !self.settings.rules.breaks(Broken::CloseOnLies);
+        }
+        is_beyond
+    }
+
+    /// These are the herd's servers from here on.
+    pub fn set_members(&mut self, members: Arc<BTreeSet<ServerName>>) {
+        self.origins.set_members(members);
+    }
+
+    /// To be called about once a second: says what has happened to what this server said.
+    pub fn look(&mut self, now_ns: u64) -> Look {
+        let own = &mut self.own;
+        own.has_forgotten |= now_ns.saturating_add(CLOCK_STEP_NS) < own.expired_ns;
+        own.has_forgotten |= is_absence(own.looked_ns, now_ns);
+        own.looked_ns = now_ns;
+        own.answers_left = LIES_ANSWERED_MAX;
+        Look { is_lied_about: own.is_lied_about, has_forgotten: own.has_forgotten }
+    }
+
+    /// A held record is about to be replaced by one that does not win over it, or removed, and has not expired. What it has
+    /// overtaken is not covered any more, so all that others have said is asked for again.
+    pub(super) fn give_up(&mut self) {
+        self.own.forgot();
+        self.origins.uncover_others();
+        for outbox in self.outboxes.iter_mut().flatten() {
+            (outbox.is_lacking, outbox.asks_again) = (true, true);
+        }
+    }
+
+    /// Whether a record was received so far in the future that this server's clock, or whoever told it, must have been
+    /// wrong: neighbors whose clocks are as far ahead of this one's as they may be would not merge it either.
+    fn is_astray(&self, now_ns: u64, received_ns: u64) -> bool {
+        let slack_ns = self.settings.clock_offset_max_ns.saturating_add(HANDSHAKE_MAX.as_nanos() as u64);
+        self.is_ahead(now_ns.saturating_add(slack_ns), received_ns)
+    }
+
+    /// This server's clock is right now, and may have been ahead before: own records that were received in the future are
+    /// received now, and others' that were received, or whose origin began, far in the future are forgotten.
+    pub fn put_right(&mut self, now_ns: u64) -> Wake {
+        let mut wake = Wake::default();
+        let latest = self.origins.latest_incarnation();
+        if !self.is_ahead(now_ns, self.own.received_max_ns) && !self.is_astray(now_ns, latest) {
+            return wake;
+        }
+        let is_astray = |slot: &Slot| {
+            let received_ns = slot.record().received_ns();
+            match slot.origin {
+                ME => self.is_ahead(now_ns, received_ns),
+                other => {
+                    let incarnation = self.origins.origin(other).incarnation;
+                    self.is_astray(now_ns, received_ns.max(incarnation))
+                }
+            }
+        };
+        let astray: Vec<_> =
+            self.store.live().filter(|(_, slot)| is_astray(slot)).map(|(id, _)| id).collect();
+        if !astray.is_empty() {
+            self.give_up();
+        }
+        for id in astray {
+            let slot = self.store.slot(id).clone();
+            if !slot.is_live() {
+                // It has just lost its room to another.
+                continue;
+            }
+            let record = slot.record();
+            let hash = KeyHash::of(record.key);
+            if slot.origin == ME {
+                let difference = Difference::at_receipt(now_ns, record.timestamp);
+                let taken = Taken { place: ME, seq: self.origins.covered(ME) + 1, from: None };
+                let (_, woken) = self.keep(Some(id), &Record { difference, ..record }, hash, taken);
+                wake = wake.and(woken);
+            } else {
+                self.remove(id);
+            }
+        }
+        let received = self.store.live().map(|(_, slot)| slot.record().received_ns());
+        self.own.received_max_ns = received.max().unwrap_or(0);
+        wake
+    }
+
+    /// Begins a new incarnation and tells all own records anew under it. If it `is_fresh`, what was said under earlier ones
+    /// counts as another life's from here on.
+    pub fn renew(&mut self, incarnation: u64, is_fresh: bool) -> Wake {
+        let incarnation = self.origins.renew_me(incarnation);
+        self.own.began(incarnation, is_fresh || self.own.has_forgotten);
+        for outbox in self.outboxes.iter_mut().flatten() {
+            outbox.forget(ME);
+        }
+        let is_mine = |slot: &Slot| slot.origin == ME;
+        let mine: Vec<_> = self.store.live().filter(|(_, slot)| is_mine(slot)).map(|(id, _)| id).collect();
+        self.origins.cover(ME, mine.len() as u64);
+        let mut wake = Wake::default();
+        for (id, seq) in mine.into_iter().zip(1..) {
+            self.refile(id, ME, seq);
+            self.store.slot_mut(id).set_from(None);
+            wake = wake.and(self.mark(id, self.up));
+        }
+        wake.and(self.ready(self.up))
+    }
+
+    /// Makes room for another incarnation of the server that has none: the older half of them becomes one, whose records
+    /// no vector covers.
+    /// Others need not be told. Says whether there was anything to do.
+    pub fn fold(&mut self) -> bool {
+        let Some(server) = self.origins.take_crowded() else { return false };
+        let mut older = self.origins.incarnations(&server);
+        older.truncate(older.len() / 2);
+        let Some(into) = older.pop() else { return false };
+        older.sort_unstable();
+        let is_older = |slot: &Slot| older.binary_search(&slot.origin).is_ok();
+        let ids: Vec<_> = self.store.live().filter(|(_, slot)| is_older(slot)).map(|(id, _)| id).collect();
+        for id in ids {
+            self.refile(id, into, UNCOVERED);
+        }
+        true
+    }
+
+    /// Gives a record another place in the vectors.
+    fn refile(&mut self, id: SlotId, place: u16, seq: u64) {
+        let slot = self.store.slot_mut(id);
+        let before = slot.origin;
+        (slot.origin, slot.seq) = (place, seq);
+        if before != place {
+            self.origins.add_live(place);
+            self.leave(before);
+        }
+    }
+
+    /// Which of two records of one key is kept. Of one that has expired and one that has not, the latter; otherwise the
+    /// greater; of equal contents that of the later incarnation of their server.
+    pub(super) fn contest(&self, now_ns: u64, told: Held<'_>, held: &Slot) -> Ordering {
+        let (record, holder) = (held.record(), self.origins.origin(held.origin));
+        let order = told
+            .record
+            .precedence(&told.origin.server, &record, &holder.server)
+            .then_with(|| told.origin.incarnation.cmp(&holder.incarnation));
+        // A server may have taken one because the other had expired there: it counts as expired here too, swept or not, and
+        // whatever this server's clock says.
+        let is_held_over = self.is_expired(now_ns.max(told.record.received_ns()), &record);
+        let is_told_over = self.is_expired(now_ns.max(record.received_ns()), &told.record);
+        match (is_told_over, is_held_over) {
+            (false, true) => Ordering::Greater,
+            (true, false) => Ordering::Less,
+            _ => order,
+        }
+    }
+}
+
+/// Whether a server has not looked at the time for so long that it may have been restored from a snapshot.
+fn is_absence(looked_ns: u64, now_ns: u64) -> bool {
+    looked_ns > 0 && now_ns > looked_ns.saturating_add(ABSENCE_NS)
+}
+
+/// The least version that wins over a lie, received at `received_ns` or as soon after it as such a version allows.
+fn stamp_over(lie: &Record<'_>, received_ns: u64) -> Option<(Timestamp, Difference)> {
+    let timestamp = Timestamp::from_nanos(lie.version().0.checked_add(1)?)?;
+    let received_ns = received_ns.max(timestamp.nanos().saturating_sub(CLOCK_AHEAD_MAX_NS.unsigned_abs()));
+    Some((timestamp, Difference::at_receipt(received_ns, timestamp)))
+}

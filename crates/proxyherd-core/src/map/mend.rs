@@ -1,0 +1,130 @@
+//! What a server does about once a second so that neither others' nonsense nor its own clock stays in its way.
+//!
+//! A clock that goes back may have been wrong before or may be wrong now. It is right as far as anybody knows when a
+//! neighbor's agrees with it: when a link has just been agreed upon ([`Map::trust_clock`]), or when links stay up for
+//! some looks after the step, because a link with a neighbor whose clock differs too much ends. Until then nothing is
+//! dropped or changed on the clock's account.
+
+use std::{collections::BTreeSet, sync::Arc, sync::atomic::Ordering::Relaxed};
+
+use super::Map;
+use crate::{
+    flood::{Look, Wake},
+    limits::{CLOCK_STEP_NS, CLOCK_TRUST_LOOKS, RENEWAL_INTERVAL_NS},
+    types::{Origin, ServerName},
+};
+
+/// Whether what others' nonsense was a reason for may be done again.
+fn is_due(last_ns: Option<u64>, now_ns: u64) -> bool {
+    last_ns.is_none_or(|last_ns| now_ns.abs_diff(last_ns) >= RENEWAL_INTERVAL_NS)
+}
+
+/// What is remembered from one look to the next.
+#[derive(Debug)]
+pub(super) struct Mending {
+    /// The present incarnation.
+    incarnation: u64,
+    /// When it began because of lies, if one ever did.
+    renewed_ns: Option<u64>,
+    /// When incarnations of a server were last made one, if they ever were.
+    folded_ns: Option<u64>,
+    /// When the last look was.
+    looked_ns: u64,
+    /// At how many looks in a row the clock went forward.
+    steady_looks: u32,
+    clock_offset_max_ns: u64,
+}
+
+impl Mending {
+    pub(super) fn new(incarnation: u64, clock_offset_max_ns: u64) -> Mending {
+        Mending {
+            incarnation,
+            renewed_ns: None,
+            folded_ns: None,
+            looked_ns: 0,
+            steady_looks: 0,
+            clock_offset_max_ns,
+        }
+    }
+
+    /// Whether the clock has gone forward for long enough.
+    fn is_steady(&mut self, now_ns: u64) -> bool {
+        let is_back = now_ns.saturating_add(CLOCK_STEP_NS) < self.looked_ns;
+        self.looked_ns = now_ns;
+        self.steady_looks = if is_back { 0 } else { self.steady_looks.saturating_add(1) };
+        self.steady_looks >= CLOCK_TRUST_LOOKS
+    }
+
+    /// Whether the present incarnation began when the clock was wrong, so that nobody merges what is told under it.
+    fn is_ahead(&self, now_ns: u64) -> bool {
+        self.incarnation > now_ns.saturating_add(self.clock_offset_max_ns)
+    }
+
+    /// Chooses the next incarnation.
+    fn next(&mut self, now_ns: u64) -> u64 {
+        let after = if self.is_ahead(now_ns) { 0 } else { self.incarnation.saturating_add(1) };
+        self.incarnation = now_ns.max(after);
+        self.incarnation
+    }
+}
+
+impl Map {
+    /// The origin under which this server tells what it takes. Its incarnation is that of [`Map::me`] until others are told
+    /// lies about it, or the clock under which it began turns out to have been wrong.
+    pub fn origin(&self) -> Origin {
+        Origin { server: self.me.server.clone(), incarnation: self.mending.lock().incarnation }
+    }
+
+    /// The herd's servers, as far as this server knows: origins of others have less room. Without this there are no others.
+    pub fn set_members<'a>(&self, members: impl IntoIterator<Item = &'a ServerName>) {
+        let members: Arc<BTreeSet<_>> = Arc::new(members.into_iter().cloned().collect());
+        for counted in &self.shards {
+            counted.lock().shard.set_members(Arc::clone(&members));
+        }
+    }
+
+    /// One look at what neighbors have told and at the clock, to be taken about once a second: contradicts lies, makes
+    /// room in the tables of origins, and puts right what was taken while the clock was ahead.
+    pub fn mend(&self, now_ns: u64) -> Wake {
+        let mut mending = self.mending.lock();
+        let is_right = mending.is_steady(now_ns) && self.agreed.load(Relaxed) != 0;
+        self.mend_with(&mut mending, now_ns, is_right)
+    }
+
+    /// A neighbor's clock agrees with this server's, which may have been ahead before. To be called when a link is about to
+    /// be [agreed](Map::agree) upon, so that nothing is told on it that the neighbor would not merge.
+    pub fn trust_clock(&self, now_ns: u64) -> Wake {
+        self.mend_with(&mut self.mending.lock(), now_ns, true)
+    }
+
+    fn mend_with(&self, mending: &mut Mending, now_ns: u64, is_right: bool) -> Wake {
+        let (mut found, mut wake) = (Look::default(), Wake::default());
+        let may_fold = is_due(mending.folded_ns, now_ns);
+        for (index, counted) in self.shards.iter().enumerate() {
+            let mut counted = counted.lock();
+            let shard = &mut counted.shard;
+            if may_fold && shard.fold() {
+                mending.folded_ns = Some(now_ns);
+            }
+            let mut woken = Wake::default();
+            if is_right {
+                woken = woken.and(shard.put_right(now_ns));
+            }
+            found = found.and(shard.look(now_ns));
+            self.recount(&mut counted);
+            wake = wake.and(self.ready(index, woken));
+        }
+        let is_fresh = found.has_forgotten || is_right && mending.is_ahead(now_ns);
+        if is_fresh || found.is_lied_about && is_due(mending.renewed_ns, now_ns) {
+            if !is_fresh {
+                mending.renewed_ns = Some(now_ns);
+            }
+            let incarnation = mending.next(now_ns);
+            for (index, counted) in self.shards.iter().enumerate() {
+                let woken = counted.lock().shard.renew(incarnation, is_fresh);
+                wake = wake.and(self.ready(index, woken));
+            }
+        }
+        wake
+    }
+}

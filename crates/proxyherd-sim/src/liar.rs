@@ -1,0 +1,463 @@
+//! A bad member: what it says, drawn at random from all that the link protocol can say. Each frame is well formed, made
+//! by the real codec, and may be about anything: other servers' lives that are there now, that were, or never were; any
+//! sequence; receipts of years to come; links that nobody has; sums of nothing; kinds of records that nobody knows.
+//!
+//! A bad member knows what a member knows ([`Known`]), and what it once heard, which it can say again. To whom it speaks,
+//! and what of it the checkers have to know, is not known here.
+
+use std::iter::repeat_with;
+
+use proxyherd_core::{
+    codec::{
+        check::{Check, DEPTH_MAX, FAN_OUT, Level},
+        link::{Covered, Encoder, Frame},
+    },
+    limits::{CLOCK_AHEAD_MAX_NS, LINKS_MAX, SHARDS},
+    map::shard_index,
+    types::{
+        Attributes, Body, Coordinates, Difference, Kind, LinkState, Origin, Record, ServerName, Timestamp,
+    },
+};
+
+use crate::{
+    ledger::{Ledger, Taken},
+    rng::Rng,
+    timeline::{MILLISECOND, Nanos, SECOND},
+};
+
+/// The last time that a timestamp can tell.
+const END_OF_TIME_NS: u64 = 9_999_999_999_999_999_999;
+const HOUR: Nanos = 3600 * SECOND;
+const YEAR: Nanos = 365 * 24 * HOUR;
+/// How many clients and servers bad members invent.
+const INVENTED_CLIENTS: u64 = 40;
+const INVENTED_SERVERS: u64 = 600;
+/// Longest data of an invented record.
+const DATA_LEN_MAX: u64 = 16 * 1024;
+
+/// What a bad member likes to speak of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Topic {
+    /// Clients, in anybody's name, as honest servers could.
+    Records,
+    /// Clients, in the name of lives that are there now, with sequences that these have not come to.
+    Sequences,
+    /// Receipts that are still to come.
+    Futures,
+    /// How far all is covered: markers, vectors, IHAVE, GRAFT.
+    Covered,
+    /// Links that nobody has, and servers that are not there.
+    Tree,
+    /// Sums, branches and leaves.
+    Checks,
+    /// Records of kinds that nobody knows.
+    Kinds,
+    /// Many lives of one server, each with a record.
+    Lives,
+    /// The time.
+    Clocks,
+    /// What it heard long ago.
+    Replays,
+}
+
+const TOPICS: [Topic; 10] = [
+    Topic::Records,
+    Topic::Sequences,
+    Topic::Futures,
+    Topic::Covered,
+    Topic::Tree,
+    Topic::Checks,
+    Topic::Kinds,
+    Topic::Lives,
+    Topic::Clocks,
+    Topic::Replays,
+];
+
+/// How one bad member behaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Manner {
+    topics: Vec<Topic>,
+    /// Time between two things that it says, on average.
+    interval: Nanos,
+    /// It keeps what it learns to itself, and only says that it is alive, and lies.
+    pub(crate) is_silent: bool,
+    /// The sums in its checks are wrong.
+    pub(crate) has_wrong_sums: bool,
+}
+
+impl Manner {
+    /// Some topics, or all.
+    pub(crate) fn draw(rng: &mut Rng) -> Manner {
+        let topics: Vec<_> = match rng.below(3) {
+            0 => TOPICS.to_vec(),
+            1 => vec![TOPICS[rng.index(TOPICS.len())]],
+            _ => TOPICS.into_iter().filter(|_| rng.chance(300)).collect(),
+        };
+        Manner {
+            topics,
+            interval: [20, 100, 500][rng.index(3)] * MILLISECOND,
+            is_silent: rng.chance(150),
+            has_wrong_sums: rng.chance(300),
+        }
+    }
+
+    /// How long until it says something again.
+    pub(crate) fn interval(&self, rng: &mut Rng) -> Nanos {
+        rng.interval(self.interval).max(MILLISECOND)
+    }
+}
+
+/// One frame, owned, with its origins by name.
+#[derive(Clone, Debug)]
+pub(crate) enum Saying {
+    /// A record, whose it is, and which of its updates.
+    Record(Origin, u64, Taken),
+    /// How far origins are covered in a shard.
+    Covered(Claim, u8, Vec<(Origin, u64)>),
+    State(LinkState),
+    Check(Check),
+    Branches(Level, Vec<(u64, [u64; FAN_OUT])>),
+    Leaves(Level, Vec<u64>),
+    Prune,
+    Heartbeat(u64),
+    Offset(i64),
+}
+
+/// In which frame it is said how far origins are covered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Claim {
+    Vector,
+    Marker,
+    Ihave,
+    Graft,
+    GraftOnce,
+}
+
+impl Saying {
+    /// A frame as it was heard, where `introduced` are the origins that the link has named.
+    pub(crate) fn heard(frame: &Frame<'_>, introduced: &[Origin]) -> Option<Saying> {
+        let named = |covered: &Covered<'_>| -> Vec<_> {
+            let entry = |(index, seq)| Some((introduced.get(usize::from(index))?.clone(), seq));
+            covered.iter().filter_map(entry).collect()
+        };
+        let claim = |claim, covered: &Covered<'_>| Saying::Covered(claim, covered.shard, named(covered));
+        Some(match frame {
+            Frame::Record { origin, seq, record } => {
+                let origin = introduced.get(usize::from(*origin))?;
+                Saying::Record(origin.clone(), *seq, Taken::of(record, &origin.server))
+            }
+            Frame::Marker(covered) => claim(Claim::Marker, covered),
+            Frame::Ihave(covered) => claim(Claim::Ihave, covered),
+            Frame::Graft { covered, is_once: true } => claim(Claim::GraftOnce, covered),
+            Frame::Graft { covered, is_once: false } => claim(Claim::Graft, covered),
+            Frame::State(state) => Saying::State(state.clone()),
+            Frame::Check(check) => Saying::Check(*check),
+            Frame::Branches(branches) => Saying::Branches(branches.level, branches.iter().collect()),
+            Frame::Leaves(leaves) => Saying::Leaves(leaves.level, leaves.iter().collect()),
+            Frame::Prune => Saying::Prune,
+            _ => return None,
+        })
+    }
+
+    /// Encodes it, as far as the link can still name origins.
+    pub(crate) fn encode(&self, encoder: &mut Encoder) {
+        match self {
+            Saying::Record(origin, seq, record) => {
+                if let Some(index) = encoder.index_of(origin) {
+                    encoder.record(index, *seq, &record.record());
+                }
+            }
+            Saying::Covered(claim, shard, entries) => {
+                let index = |(origin, seq): &(Origin, u64)| Some((encoder.index_of(origin)?, *seq));
+                let entries: Vec<_> = entries.iter().filter_map(index).collect();
+                match claim {
+                    Claim::Vector => encoder.vector(*shard, &entries),
+                    Claim::Marker => encoder.marker(*shard, &entries),
+                    Claim::Ihave => encoder.ihave(*shard, &entries),
+                    Claim::Graft => encoder.graft(*shard, &entries, false),
+                    Claim::GraftOnce => encoder.graft(*shard, &entries, true),
+                }
+            }
+            Saying::State(state) => encoder.state(state),
+            Saying::Check(check) => encoder.check(check),
+            Saying::Branches(level, branches) => encoder.branches(*level, branches),
+            Saying::Leaves(level, places) => encoder.leaves(*level, places),
+            Saying::Prune => encoder.prune(),
+            Saying::Heartbeat(clock_ns) => encoder.heartbeat(*clock_ns),
+            Saying::Offset(offset_ns) => encoder.offset(*offset_ns),
+        }
+    }
+}
+
+/// What a bad member knows when it speaks.
+#[derive(Debug)]
+pub(crate) struct Known<'a> {
+    /// What anybody took.
+    pub(crate) ledger: &'a Ledger,
+    /// The lives that are there now.
+    pub(crate) current: &'a [Origin],
+    /// The servers of the herd.
+    pub(crate) names: &'a [ServerName],
+    /// The time, by a clock that is right.
+    pub(crate) now_ns: u64,
+    /// How many clients there are.
+    pub(crate) clients: usize,
+    /// What it heard long ago.
+    pub(crate) heard: &'a [Saying],
+    /// How many bytes the wires carry in a second.
+    pub(crate) bandwidth: u64,
+}
+
+impl Known<'_> {
+    /// The next thing that a bad member says: some frames.
+    pub(crate) fn draw(&self, rng: &mut Rng, manner: &Manner) -> Vec<Saying> {
+        if manner.topics.is_empty() {
+            return Vec::new();
+        }
+        match manner.topics[rng.index(manner.topics.len())] {
+            Topic::Records => {
+                let origin = self.origin(rng);
+                let seq = self.seq(rng, &origin);
+                vec![self.record(rng, origin, seq)]
+            }
+            Topic::Sequences => vec![self.unsaid(rng)],
+            Topic::Futures => vec![self.future(rng)],
+            Topic::Covered => vec![self.covered(rng)],
+            Topic::Tree => self.states(rng),
+            Topic::Checks => vec![self.check(rng)],
+            Topic::Kinds => vec![self.of_a_kind(rng)],
+            Topic::Lives => self.lives(rng),
+            Topic::Clocks => self.clocks(rng),
+            Topic::Replays => self.again(rng),
+        }
+    }
+
+    /// Whose life it is: one that is there, one that was, or none.
+    fn origin(&self, rng: &mut Rng) -> Origin {
+        let past = self.ledger.origins().count();
+        match rng.below(4) {
+            0 if past > 0 => self.ledger.origins().nth(rng.index(past)).expect("it is counted").clone(),
+            1 => Origin { server: self.name(rng), incarnation: self.incarnation(rng) },
+            2 => Origin { server: invented(rng), incarnation: rng.below(3) },
+            _ => self.current[rng.index(self.current.len())].clone(),
+        }
+    }
+
+    /// A life that may have been; rarely one of years to come.
+    fn incarnation(&self, rng: &mut Rng) -> u64 {
+        if rng.chance(100) { rng.bits() } else { rng.below(self.now_ns) }
+    }
+
+    fn name(&self, rng: &mut Rng) -> ServerName {
+        self.names[rng.index(self.names.len())].clone()
+    }
+
+    /// A sequence that the origin may have come to.
+    fn seq(&self, rng: &mut Rng, origin: &Origin) -> u64 {
+        let taken = self.ledger.taken_by(origin, rng.index(SHARDS));
+        if taken > 0 { 1 + rng.below(taken) } else { rng.below(100) }
+    }
+
+    /// One that it has not come to.
+    fn seq_above(&self, rng: &mut Rng, origin: &Origin, shard: usize) -> u64 {
+        let next = self.ledger.taken_by(origin, shard) + 1;
+        [next, next + 1 + rng.below(1000), u64::MAX - 1, u64::MAX][rng.index(4)]
+    }
+
+    fn key(&self, rng: &mut Rng) -> Vec<u8> {
+        if rng.chance(300) {
+            format!("client-{}", rng.index(self.clients)).into_bytes()
+        } else {
+            format!("nobody-{}", rng.below(INVENTED_CLIENTS)).into_bytes()
+        }
+    }
+
+    /// A record that merges by the rules, if anything newer is not held.
+    fn record(&self, rng: &mut Rng, origin: Origin, seq: u64) -> Saying {
+        let key = self.key(rng);
+        let timestamp_ns = match rng.below(10) {
+            0..3 => self.now_ns + rng.below(10 * SECOND),
+            3 => rng.below(END_OF_TIME_NS),
+            _ => self.now_ns - rng.between(24 * HOUR, YEAR),
+        };
+        let received_ns = match rng.below(10) {
+            0 => self.now_ns + rng.below(50 * SECOND),
+            1 => self.now_ns - rng.below(30 * HOUR),
+            2 => rng.below(self.now_ns),
+            _ => self.now_ns - rng.below(20 * SECOND),
+        };
+        let record = told(rng, &origin, Kind::CLIENT, &key, timestamp_ns, received_ns, None);
+        Saying::Record(origin, seq, record)
+    }
+
+    fn unsaid(&self, rng: &mut Rng) -> Saying {
+        let origin = self.current[rng.index(self.current.len())].clone();
+        let Saying::Record(origin, _, record) = self.record(rng, origin, 0) else {
+            unreachable!("it is a record")
+        };
+        let seq = self.seq_above(rng, &origin, shard_index(&record.key.1));
+        Saying::Record(origin, seq, record)
+    }
+
+    fn future(&self, rng: &mut Rng) -> Saying {
+        let (origin, key) = (self.origin(rng), self.key(rng));
+        let seq = self.seq(rng, &origin);
+        let (timestamp_ns, received_ns) = match rng.below(3) {
+            0 => (END_OF_TIME_NS, END_OF_TIME_NS),
+            1 => (self.now_ns + rng.below(SECOND), self.now_ns + rng.between(100 * SECOND, 20 * YEAR)),
+            _ => {
+                let received_ns = self.now_ns + rng.between(100 * SECOND, 20 * YEAR);
+                (received_ns + CLOCK_AHEAD_MAX_NS.unsigned_abs(), received_ns)
+            }
+        };
+        let record = told(rng, &origin, Kind::CLIENT, &key, timestamp_ns, received_ns, None);
+        Saying::Record(origin, seq, record)
+    }
+
+    fn covered(&self, rng: &mut Rng) -> Saying {
+        let shard = rng.below(SHARDS as u64);
+        let entry = |rng: &mut Rng| {
+            let origin = self.origin(rng);
+            let seq = match rng.below(3) {
+                0 => rng.below(1 + self.ledger.taken_by(&origin, shard as usize)),
+                _ => self.seq_above(rng, &origin, shard as usize),
+            };
+            (origin, seq)
+        };
+        let entries = (0..rng.below(6)).map(|_| entry(rng)).collect();
+        let claim = match rng.below(10) {
+            0 => Claim::Vector,
+            1..6 => Claim::Marker,
+            6..8 => Claim::Ihave,
+            8 => Claim::Graft,
+            _ => Claim::GraftOnce,
+        };
+        // Now and then it is about a shard that nobody has.
+        let shard = if rng.chance(5) { SHARDS as u64 } else { shard };
+        Saying::Covered(claim, shard as u8, entries)
+    }
+
+    /// What servers say of their links, in their names; now and then of so many servers that they fill a table.
+    fn states(&self, rng: &mut Rng) -> Vec<Saying> {
+        let count = if rng.chance(2) && self.bandwidth >= 200_000 { INVENTED_SERVERS } else { 1 };
+        (0..count).map(|number| Saying::State(self.state(rng, (count > 1).then_some(number)))).collect()
+    }
+
+    fn state(&self, rng: &mut Rng, invented: Option<u64>) -> LinkState {
+        let origin = match invented {
+            Some(number) => Origin { server: nobody(number), incarnation: 1 },
+            None => self.origin(rng),
+        };
+        let stamp = match rng.below(4) {
+            0 => u64::MAX,
+            1 => rng.bits(),
+            2 => self.now_ns + rng.below(YEAR),
+            _ => origin.incarnation.saturating_add(rng.below(1000)),
+        };
+        let up = match rng.below(3) {
+            0 => Vec::new(),
+            1 => repeat_with(|| self.name(rng)).take(LINKS_MAX).collect(),
+            _ => self.names.iter().filter(|_| rng.chance(500)).cloned().collect(),
+        };
+        LinkState { origin, stamp, up }
+    }
+
+    fn check(&self, rng: &mut Rng) -> Saying {
+        let (shard, depth) = (rng.below(SHARDS as u64) as u8, rng.below(u64::from(DEPTH_MAX) + 1) as u8);
+        let from_ns = if rng.chance(800) { self.now_ns + 2 * SECOND } else { rng.bits() };
+        let level = Level { shard, depth: if rng.chance(500) { 0 } else { depth }, from_ns };
+        match rng.below(3) {
+            0 => {
+                let received = if rng.chance(500) { rng.below(100) } else { rng.bits() };
+                Saying::Check(Check { shard, received, from_ns, client_ttl_ns: 0, root: rng.bits() })
+            }
+            1 => {
+                let branch = |rng: &mut Rng| (place(rng, level.depth), std::array::from_fn(|_| rng.bits()));
+                Saying::Branches(level, (0..rng.below(4)).map(|_| branch(rng)).collect())
+            }
+            _ => Saying::Leaves(level, (0..rng.below(4)).map(|_| place(rng, level.depth)).collect()),
+        }
+    }
+
+    fn of_a_kind(&self, rng: &mut Rng) -> Saying {
+        let origin = self.origin(rng);
+        let seq = self.seq(rng, &origin);
+        let kind = Kind(rng.between(1, 256) as u8);
+        let key = format!("thing-{}", rng.below(INVENTED_CLIENTS)).into_bytes();
+        let keep_s = [0, 1, 60, 86_400, u32::MAX][rng.index(5)];
+        let len = DATA_LEN_MAX.min(self.bandwidth / 20);
+        let data = (keep_s, vec![7; if rng.chance(100) { len } else { rng.below(100) } as usize]);
+        let record = told(rng, &origin, kind, &key, self.now_ns, self.now_ns, Some(data));
+        Saying::Record(origin, seq, record)
+    }
+
+    /// A flood of lives of one server, in one shard, each with a client of its own.
+    fn lives(&self, rng: &mut Rng) -> Vec<Saying> {
+        let (server, shard) =
+            (if rng.chance(800) { self.name(rng) } else { invented(rng) }, rng.index(SHARDS));
+        let keys = (0..).map(|number| format!("life-{number}").into_bytes());
+        let keys = keys.filter(|key| shard_index(key) == shard);
+        let skipped = rng.index(400);
+        let most = if rng.chance(50) { 300 } else { 5 };
+        let count = (self.bandwidth / 4000).clamp(5, most) as usize;
+        let life = |key: Vec<u8>| {
+            let origin = Origin { server: server.clone(), incarnation: self.incarnation(rng) };
+            let record = told(rng, &origin, Kind::CLIENT, &key, self.now_ns, self.now_ns, None);
+            Saying::Record(origin, 1, record)
+        };
+        keys.skip(skipped).take(count).map(life).collect()
+    }
+
+    /// A clock that is off by years or by nothing, and offsets that are invented. It costs the link, so it is rare.
+    fn clocks(&self, rng: &mut Rng) -> Vec<Saying> {
+        match rng.below(40) {
+            0 => vec![Saying::Heartbeat(self.now_ns + rng.below(10 * YEAR))],
+            1 => vec![Saying::Offset(rng.bits().cast_signed())],
+            _ => vec![Saying::Heartbeat(self.now_ns - rng.below(YEAR))],
+        }
+    }
+
+    fn again(&self, rng: &mut Rng) -> Vec<Saying> {
+        if self.heard.is_empty() {
+            return Vec::new();
+        }
+        (0..rng.below(8)).map(|_| self.heard[rng.index(self.heard.len())].clone()).collect()
+    }
+}
+
+fn invented(rng: &mut Rng) -> ServerName {
+    nobody(rng.below(INVENTED_SERVERS))
+}
+
+fn nobody(number: u64) -> ServerName {
+    ServerName::new(&format!("Nobody-{number}")).expect("it is plain")
+}
+
+/// A place in a hash tree at this depth.
+fn place(rng: &mut Rng, depth: u8) -> u64 {
+    let bits = u32::from(depth) * FAN_OUT.trailing_zeros();
+    rng.bits() & !u64::MAX.checked_shr(bits).unwrap_or(0)
+}
+
+/// A record about anything: data, or a client somewhere, or one that is gone.
+fn told(
+    rng: &mut Rng,
+    origin: &Origin,
+    kind: Kind,
+    key: &[u8],
+    timestamp_ns: u64,
+    received_ns: u64,
+    data: Option<(u32, Vec<u8>)>,
+) -> Taken {
+    let timestamp =
+        Timestamp::from_nanos(timestamp_ns.min(END_OF_TIME_NS)).expect("no later time has ten digits");
+    let difference = Difference::at_receipt(received_ns, timestamp);
+    let place = format!("+{}.5-{}.5", rng.below(89), rng.below(179));
+    let coordinates = Coordinates::parse(place.as_bytes()).expect("both are within their range");
+    let body = match &data {
+        Some((keep_s, bytes)) => Body::Data { keep_s: *keep_s, bytes },
+        None if rng.chance(100) => Body::Gone,
+        None => Body::Location { coordinates, attributes: Attributes::NONE },
+    };
+    Taken::of(&Record { kind, key, body, timestamp, difference }, &origin.server)
+}

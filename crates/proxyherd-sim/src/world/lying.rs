@@ -1,0 +1,203 @@
+//! Members turn bad for a while, and servers start again as they once were. Whatever they say is written down, so that
+//! it is known later on what may come of it.
+
+use proxyherd_core::{
+    flood::Held,
+    limits::SHARDS,
+    types::{Origin, ServerName},
+};
+
+use super::{EPOCH_NS, Event, World};
+use crate::{
+    liar::{Claim, Known, Manner, Saying},
+    network::ConnId,
+    scenario::Scenario,
+    server::{CLOCK_OFFSET_MAX_NS, Life},
+    timeline::{Nanos, SECOND},
+};
+
+/// So much of what a server hears is kept to be said again.
+const HEARD_MAX: usize = 300;
+/// A clock that has jumped by more may be further off from another than clocks may be apart, as far as the others are off
+/// themselves.
+const FAR_OFF_NS: u64 = CLOCK_OFFSET_MAX_NS - 20 * SECOND;
+
+impl World {
+    /// A server turns bad, if no other is: what one of them did could not be told from what the other did.
+    pub(super) fn turn_bad(&mut self, server: usize, manner: Manner, until: Nanos, stays_away: bool) {
+        let is_one = self.servers.iter().any(|server| server.manner.is_some());
+        let Some(life) = &mut self.servers[server].life else { return };
+        if is_one {
+            return;
+        }
+        life.has_wrong_sums = manner.has_wrong_sums;
+        self.tally.bad_members += 1;
+        self.servers[server].manner = Some(manner);
+        let life = self.servers[server].lives;
+        self.timeline.put(self.now, Event::Lie(server, life));
+        self.timeline.put(until, Event::Reform(server, life, stays_away));
+    }
+
+    /// The bad member says something, on one of its links or on all.
+    pub(super) fn lie(&mut self, server: usize, life: u64) {
+        if self.servers[server].lives != life {
+            return;
+        }
+        let Some(manner) = self.servers[server].manner.clone() else { return };
+        let at = self.now + manner.interval(&mut self.rng);
+        self.timeline.put(at, Event::Lie(server, life));
+        let Some(life) = &self.servers[server].life else { return };
+        if self.servers[server].paused_until > self.now {
+            return;
+        }
+        let up: Vec<_> =
+            life.linked().filter(|&conn| !self.network.is_full(conn, self.side(server, conn))).collect();
+        if up.is_empty() {
+            return;
+        }
+        let sayings = self.draw_lies(server, &manner);
+        let some = if self.rng.chance(300) { up } else { vec![up[self.rng.index(up.len())]] };
+        for conn in some {
+            self.tell_lies(server, conn, &sayings);
+        }
+    }
+
+    fn draw_lies(&mut self, server: usize, manner: &Manner) -> Vec<Saying> {
+        let current: Vec<Origin> =
+            self.servers.iter().filter_map(|server| Some(server.life.as_ref()?.map.origin())).collect();
+        let names: Vec<_> = (0..self.servers.len()).map(name).collect();
+        let known = Known {
+            ledger: &self.checker.ledger,
+            current: &current,
+            names: &names,
+            now_ns: EPOCH_NS + self.now,
+            clients: self.scenario.clients.count,
+            heard: &self.servers[server].heard,
+            bandwidth: self.scenario.network.bandwidth,
+        };
+        known.draw(&mut self.rng, manner)
+    }
+
+    fn tell_lies(&mut self, server: usize, conn: ConnId, sayings: &[Saying]) {
+        for saying in sayings {
+            self.tally.lies += 1;
+            self.story.tell(self.now, || format!("server {server} says {saying:?}"));
+            match saying {
+                Saying::Record(origin, seq, record) => {
+                    let is_so =
+                        self.checker.ledger.knows(Held { record: record.record(), origin, seq: *seq });
+                    if !is_so {
+                        self.checker.ledger.tell(origin, record);
+                    }
+                }
+                Saying::Covered(Claim::Marker, shard, entries) => {
+                    entries.iter().for_each(|(origin, _)| self.checker.ledger.tell_covered(origin, *shard));
+                }
+                _ => {}
+            }
+        }
+        self.lied_on.insert(conn);
+        self.with(server, |life, out| life.say(conn, sayings, out));
+    }
+
+    /// The bad member is no more. Another life of its server is honest.
+    pub(super) fn reform(&mut self, server: usize, life: u64, stays_away: bool) {
+        if self.servers[server].lives != life || self.servers[server].manner.is_none() {
+            return;
+        }
+        let until = if stays_away { self.peace_at } else { self.now + self.rng.below(SECOND) };
+        // Who stays away is not back before the herd has agreed without it.
+        let until = if until >= self.peace_at { Nanos::MAX } else { until };
+        let is_silent = self.rng.chance(300);
+        self.crash(server, is_silent, until);
+    }
+
+    /// A server is as it was so long ago.
+    pub(super) fn restore(&mut self, server: usize, ago: Nanos) {
+        let Some(life) = &self.servers[server].life else { return };
+        let me = life.map.me().clone();
+        let is_up_since = self.servers[server].started_at + ago <= self.now;
+        if self.is_bad(server) || !is_up_since || self.servers[server].paused_until > self.now {
+            return;
+        }
+        self.tally.restored += 1;
+        self.crash(server, false, Nanos::MAX);
+        self.start_as(server, Some(me.incarnation));
+        let then_ns = self.clock_ns(server).saturating_sub(ago);
+        let life = self.servers[server].life.as_ref().expect("it has just started");
+        let origin = self.checker.ledger.origin(&me);
+        let streams = origin.into_iter().flat_map(|origin| (0..SHARDS).map(move |shard| (origin, shard)));
+        for (origin, shard) in streams {
+            for update in self.checker.ledger.stream(origin, shard) {
+                // A tombstone cannot be said again as it was, so the snapshot is older here.
+                let Some((update, report)) = update.as_ref().and_then(|it| Some((it, it.report()?))) else {
+                    break;
+                };
+                if update.received_ns() > then_ns {
+                    break;
+                }
+                let _ = life.map.report(update.received_ns(), &report);
+            }
+        }
+        let _ = life.map.mend(then_ns);
+        self.checker.ledger.restore(&me);
+    }
+
+    /// Notes some of what a server has heard, for it to say it again should it turn bad.
+    pub(super) fn remember_heard(&mut self, server: usize) {
+        let Some(life) = &mut self.servers[server].life else { return };
+        for saying in life.take_heard() {
+            let heard = &mut self.servers[server].heard;
+            if heard.len() < HEARD_MAX {
+                heard.push(saying);
+            } else if self.rng.chance(50) {
+                heard[self.rng.index(HEARD_MAX)] = saying;
+            }
+        }
+    }
+
+    /// Whether a server is bad now.
+    pub(super) fn is_bad(&self, server: usize) -> bool {
+        self.servers[server].manner.is_some()
+    }
+
+    /// Whether what a server holds and says is judged: it is honest, and its clock is not off by more than servers put up
+    /// with.
+    pub(super) fn is_judged(&self, server: usize) -> bool {
+        !self.is_bad(server) && self.servers[server].jumped.unsigned_abs() < FAR_OFF_NS
+    }
+
+    /// Whether anything has happened that leaves servers with different maps, which only their checks find.
+    pub(super) fn has_doubts(&self) -> bool {
+        self.tally.lies + self.tally.restored + self.tally.far_jumps > 0
+    }
+
+    /// A clock is put forward or back.
+    pub(super) fn jump(&mut self, server: usize, by: i64) {
+        let before = self.servers[server].jumped;
+        self.servers[server].jumped += by;
+        if before.unsigned_abs().max(self.servers[server].jumped.unsigned_abs()) > FAR_OFF_NS {
+            self.tally.far_jumps += 1;
+            // It refuses, and takes back, what any life that is there says, and its vectors may cover that.
+            let lives = self.servers.iter().filter_map(|server| Some(server.life.as_ref()?.map.origin()));
+            let past = self.checker.ledger.origins().cloned();
+            for origin in lives.chain(past).collect::<Vec<_>>() {
+                self.checker.ledger.doubt(&origin);
+            }
+            let life = (server, self.servers[server].lives);
+            self.checker.forget_answers(life);
+        }
+    }
+
+    /// Enters what servers have said anew by themselves.
+    pub(super) fn note_what_was_said(&mut self, server: usize) {
+        if let Some(Life { map, .. }) = &self.servers[server].life {
+            self.checker.said_by_itself(self.now, server, map);
+        }
+    }
+}
+
+/// The name of a server, as the core has it.
+pub(super) fn name(server: usize) -> ServerName {
+    ServerName::new(&Scenario::name(server)).expect("names of servers are plain")
+}

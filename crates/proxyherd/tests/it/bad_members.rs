@@ -1,0 +1,397 @@
+//! A member of the herd, with the certificate of one, that says whatever the link protocol can say, while clients report:
+//! it costs itself only.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{ErrorKind, Read, Write},
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    thread,
+    time::{Duration, Instant, SystemTime},
+};
+
+use proxyherd_core::{
+    codec::{
+        check::{Check, FAN_OUT, Level},
+        link::{Encoder, Frame, Hello, decode},
+    },
+    limits::{HEARTBEAT_INTERVAL, SHARDS},
+    map::shard_index,
+    types::{
+        Attributes, Body, Coordinates, Difference, Kind, LinkState, Origin, Record, ServerName, Timestamp,
+    },
+};
+
+use crate::harness::{
+    Herd, LINKS, NAMES, Plan, Process, WHERE_AND_WHEN, ats_of,
+    certificates::{self, Certified, Dialled},
+    eventually, metric, neighbor, status, within,
+};
+
+/// Its name sorts first, so it is the one that dials.
+const BAD: &str = "Abbott";
+/// Its neighbors.
+const NEIGHBORS: [&str; 2] = ["Riley", "Juzang"];
+/// Where no honest client is.
+const NOWHERE: &str = "+1.5+1.5";
+/// A report is everywhere after so long.
+const SOON: Duration = Duration::from_secs(1);
+const MAX_CLIENTS: usize = 3000;
+
+/// The five over TLS, and a place for the sixth.
+fn herd_of_five() -> Herd {
+    let plan = Plan::classic().with_server(BAD, &NEIGHBORS).encrypted();
+    let mut herd = plan.herd(&format!("max_clients = {MAX_CLIENTS}")).log("level = \"warn\"").prepare();
+    let made = Process::run(herd.dir(), &["init", "--server", BAD]);
+    assert_eq!(made.code, 0, "{made:?}");
+    herd.start_all(&NAMES);
+    herd.wait_for_links(&NAMES);
+    herd
+}
+
+/// How often the links among the five have come up, at both ends.
+fn link_ups(herd: &Herd) -> f64 {
+    let ends = LINKS.iter().flat_map(|&(one, other)| [(one, other), (other, one)]);
+    let ups = |(here, there)| {
+        metric(herd.at(here).http, &format!("proxyherd_link_ups_total{{neighbor=\"{there}\"}}")).unwrap()
+    };
+    ends.map(ups).sum()
+}
+
+/// The bad member's link with one neighbor.
+struct Link {
+    neighbor: &'static str,
+    stream: Dialled,
+    encoder: Encoder,
+    received: Vec<u8>,
+    /// What the neighbor has named, in its order.
+    introduced: Vec<Origin>,
+    /// The last life of each server of which the neighbor has told.
+    lives: BTreeMap<ServerName, Origin>,
+    said_alive: Instant,
+}
+
+impl Link {
+    /// Dials a neighbor with the certificate that `proxyherd init` made.
+    fn dial(herd: &Herd, neighbor: &'static str) -> Link {
+        let read = |kind: &str| fs::read_to_string(herd.dir().join(format!("certs/{BAD}.{kind}"))).unwrap();
+        let shown = Certified { certificate: read("pem"), key: read("key") };
+        let stream = certificates::dial(herd.at(neighbor).peer, Some(&shown));
+        let mut encoder = Encoder::default();
+        let clock_ns = Some(now_ns());
+        encoder.hello(&Hello { highest: 2, features: 1, clock_ns, ..neighbor::hello(BAD) });
+        let (received, introduced, lives) = Default::default();
+        let mut link =
+            Link { neighbor, stream, encoder, received, introduced, lives, said_alive: Instant::now() };
+        assert!(link.send(), "{neighbor} does not listen");
+        link.stream.sock.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+        link
+    }
+
+    /// Sends what is encoded, and reads what has come; says whether the link is still there.
+    fn send(&mut self) -> bool {
+        if self.said_alive.elapsed() > HEARTBEAT_INTERVAL {
+            self.said_alive = Instant::now();
+            self.encoder.heartbeat(now_ns());
+        }
+        let is_sent = self.stream.write_all(self.encoder.bytes()).and_then(|()| self.stream.flush()).is_ok();
+        self.encoder.clear();
+        is_sent
+    }
+
+    /// Reads what has come; says whether the link is still there.
+    fn listen(&mut self) -> bool {
+        let mut piece = [0; 16 * 1024];
+        let is_there = match self.stream.read(&mut piece) {
+            Ok(len) => {
+                self.received.extend_from_slice(&piece[..len]);
+                len > 0
+            }
+            Err(error) => matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+        };
+        let mut read = 0;
+        while let Some((frame, len)) = decode(&self.received[read..]).unwrap() {
+            read += len;
+            match frame {
+                Frame::Origin { origin, .. } => {
+                    self.introduced.push(origin.clone());
+                    self.note(origin);
+                }
+                Frame::State(state) => self.note(state.origin),
+                _ => {}
+            }
+        }
+        self.received.drain(..read);
+        is_there
+    }
+
+    fn note(&mut self, origin: Origin) {
+        let last = self.lives.entry(origin.server.clone()).or_insert_with(|| origin.clone());
+        if origin.incarnation > last.incarnation {
+            *last = origin;
+        }
+    }
+
+    /// Waits until the neighbor has told of the five.
+    fn hear_of_all(&mut self) {
+        eventually("the neighbor has told of all", || {
+            assert!(self.send() && self.listen(), "{} ended the link", self.neighbor);
+            let is_known = |name: &&str| self.lives.contains_key(&name_of(name));
+            if NAMES.iter().all(is_known) { Ok(()) } else { Err(format!("{:?}", self.lives)) }
+        });
+    }
+
+    /// Says a record.
+    fn record(&mut self, origin: &Origin, seq: u64, kind: Kind, key: &str, body: Body<'_>, stamp: Stamp) {
+        let timestamp = Timestamp::from_nanos(stamp.timestamp_ns).unwrap();
+        let difference = Difference::at_receipt(stamp.received_ns, timestamp);
+        let record = Record { kind, key: key.as_bytes(), body, timestamp, difference };
+        let index = self.encoder.index_of(origin).unwrap();
+        self.encoder.record(index, seq, &record);
+    }
+}
+
+/// When something was said, by whoever said it and by whoever heard it.
+#[derive(Clone, Copy)]
+struct Stamp {
+    timestamp_ns: u64,
+    received_ns: u64,
+}
+
+fn now() -> Stamp {
+    Stamp { timestamp_ns: now_ns(), received_ns: now_ns() }
+}
+
+fn now_ns() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos() as u64
+}
+
+fn name_of(name: &str) -> ServerName {
+    ServerName::new(name).unwrap()
+}
+
+fn nowhere() -> Body<'static> {
+    let coordinates = Coordinates::parse(NOWHERE.as_bytes()).unwrap();
+    Body::Location { coordinates, attributes: Attributes::NONE }
+}
+
+/// Clients report at all servers in turn for as long as it goes on, each report being everywhere soon; returns what they
+/// were told.
+fn report_until(herd: &Herd, is_over: &AtomicBool) -> BTreeMap<String, String> {
+    let mut connections = NAMES.map(|name| herd.client(name));
+    let mut told = BTreeMap::new();
+    for number in 0.. {
+        let client = format!("client-{number}");
+        let at = connections[number % NAMES.len()].ask(&format!("IAMAT {client} {WHERE_AND_WHEN}"));
+        assert!(at.starts_with("AT "), "{at}");
+        within(SOON, "a report is everywhere", || {
+            let known = connections.iter_mut().map(|connection| ats_of(connection, &[&client]).remove(0));
+            match known.into_iter().find(|known| *known != at) {
+                Some(known) => Err(format!("{known} and not {at}")),
+                None => Ok(()),
+            }
+        });
+        told.insert(client, at);
+        if is_over.load(Relaxed) {
+            return told;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    told
+}
+
+/// Lets the bad member do this while clients report, and leave; then the links of the five must have been up all the time,
+/// the clients' reports be everywhere, and none of these clients be known, which it made up in the name of others.
+fn must_cost_itself_only(herd: &Herd, made_up: &[String], act: impl FnOnce()) {
+    let (ups, is_over) = (link_ups(herd), &AtomicBool::new(false));
+    let told = thread::scope(|scope| {
+        let reporting = scope.spawn(move || report_until(herd, is_over));
+        act();
+        is_over.store(true, Relaxed);
+        reporting.join().unwrap()
+    });
+    assert!(told.len() > 10, "too little was reported: {}", told.len());
+    herd.agree(&NAMES, &told);
+    let made_up: Vec<_> = made_up.iter().map(String::as_str).collect();
+    for name in NAMES {
+        eventually(&format!("{name} has forgotten what was made up"), || {
+            let told = herd.located(name, &made_up);
+            told.into_iter().find(|line| line.starts_with("AT ")).map_or(Ok(()), Err)
+        });
+    }
+    assert_eq!(link_ups(herd), ups, "a link of the five has ended");
+    eventually("each change comes to each server once", || {
+        let ends = LINKS.iter().flat_map(|&(one, other)| [(one, other), (other, one)]);
+        let eager = ends.filter_map(|(here, there)| {
+            metric(herd.at(here).http, &format!("proxyherd_link_eager{{neighbor=\"{there}\"}}"))
+        });
+        match eager.sum::<f64>() {
+            8.0 => Ok(()),
+            eager => Err(format!("{eager} ends of links are told of changes")),
+        }
+    });
+}
+
+/// What is to be known of what was made up: nothing.
+fn clients(what: &str, count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("{what}-{number}")).collect()
+}
+
+#[test]
+fn what_once_bricked_a_herd_costs_the_bad_member_only() {
+    let herd = herd_of_five();
+    let made_up: Vec<_> = ["forged", "far", "future"].iter().flat_map(|what| clients(what, 5)).collect();
+    must_cost_itself_only(&herd, &made_up, || {
+        for neighbor in NEIGHBORS {
+            let mut link = Link::dial(&herd, neighbor);
+            link.hear_of_all();
+            say_the_worst(&mut link);
+            eventually("all of it has come", || {
+                assert!(link.send() && link.listen(), "{neighbor} ended the link");
+                let nonsense = status(herd.at(neighbor).http)["links"].to_string();
+                let has_come = nonsense.contains("\"receipt\"") && nonsense.contains("\"state\"");
+                if has_come && received(&herd, neighbor) >= link.encoder.records() {
+                    Ok(())
+                } else {
+                    Err(nonsense)
+                }
+            });
+        }
+    });
+    // Others' records take no client's room.
+    let at = herd.client("Campbell").ask(&format!("IAMAT kiwi {WHERE_AND_WHEN}"));
+    assert_eq!(herd.agreed(&NAMES, "kiwi"), at);
+}
+
+/// How many records have come from the bad member.
+fn received(herd: &Herd, neighbor: &str) -> u64 {
+    let name = format!("proxyherd_link_payloads_received_total{{neighbor=\"{BAD}\"}}");
+    metric(herd.at(neighbor).http, &name).unwrap_or(0.0) as u64
+}
+
+/// Sequences that others have not come to, receipts of years to come, links that are not there, more lives than anybody
+/// has, and records of kinds that nobody knows.
+fn say_the_worst(link: &mut Link) {
+    const LIVES: usize = 65_000;
+    const THINGS: usize = 5000;
+    let lives: Vec<_> = NAMES.iter().map(|name| link.lives[&name_of(name)].clone()).collect();
+    for (number, life) in lives.iter().enumerate() {
+        link.record(life, u64::MAX, Kind::CLIENT, &format!("forged-{number}"), nowhere(), now());
+        link.record(life, 1_000_000, Kind::CLIENT, &format!("far-{number}"), nowhere(), now());
+        let end = Stamp { timestamp_ns: 9_999_999_999_999_999_999, received_ns: 9_999_999_999_999_999_999 };
+        link.record(life, 1, Kind::CLIENT, &format!("future-{number}"), nowhere(), end);
+    }
+    for life in &lives[..2] {
+        link.encoder.state(&LinkState { origin: life.clone(), stamp: u64::MAX, up: Vec::new() });
+    }
+    assert!(link.send());
+    let me = name_of(BAD);
+    let keys = (0..).map(|number| format!("life-{number}")).filter(|key| shard_index(key.as_bytes()) == 0);
+    for (incarnation, key) in (1..).zip(keys.take(LIVES)) {
+        let life = Origin { server: me.clone(), incarnation };
+        link.record(&life, 1, Kind::CLIENT, &key, nowhere(), now());
+        say_some(link);
+    }
+    let me = Origin { server: me, incarnation: 1 };
+    for number in 0..THINGS {
+        let body = Body::Data { keep_s: 0, bytes: &[7; 1000] };
+        link.record(&me, 1, Kind(200), &format!("thing-{number}"), body, now());
+        say_some(link);
+    }
+    assert!(link.send());
+}
+
+/// Sends what is encoded, once it is worth it.
+fn say_some(link: &mut Link) {
+    if link.encoder.len() > 64 * 1024 {
+        assert!(link.send() && link.listen(), "{} ended the link", link.neighbor);
+    }
+}
+
+/// Random numbers, the same in each run (xorshift: Marsaglia, 2003).
+struct Dice(u64);
+
+impl Dice {
+    fn bits(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    fn below(&mut self, end: u64) -> u64 {
+        self.bits() % end
+    }
+}
+
+#[test]
+fn any_frames_in_the_name_of_innocent_servers_cost_the_bad_member_only() {
+    const FRAMES: usize = 20_000;
+    let herd = herd_of_five();
+    let made_up = clients("nobody", 50);
+    let mut dice = Dice(0x9E37_79B9_7F4A_7C15);
+    must_cost_itself_only(&herd, &made_up, || {
+        let mut link = Link::dial(&herd, NEIGHBORS[0]);
+        link.hear_of_all();
+        for said in 0..FRAMES {
+            say_anything(&mut link, &mut dice);
+            let is_there = !said.is_multiple_of(100) || link.send() && link.listen();
+            if !is_there {
+                // What it said has cost it its link. It tries the other neighbor.
+                let next = NEIGHBORS[usize::from(link.neighbor == NEIGHBORS[0])];
+                link = Link::dial(&herd, next);
+                link.hear_of_all();
+            }
+        }
+        let _ = link.send();
+    });
+}
+
+/// One frame, about a server of the five as it is now.
+fn say_anything(link: &mut Link, dice: &mut Dice) {
+    let life = link.lives[&name_of(NAMES[dice.below(5) as usize])].clone();
+    let seq = [dice.below(50), dice.bits(), u64::MAX, 1][dice.below(4) as usize];
+    let shard = dice.below(SHARDS as u64) as u8;
+    let level = Level { shard, depth: 0, from_ns: now_ns() + dice.below(10_000_000_000) };
+    match dice.below(10) {
+        0..4 => {
+            let key = format!("nobody-{}", dice.below(50));
+            let body = if dice.below(10) == 0 { Body::Gone } else { nowhere() };
+            let ago = dice.below(100_000_000_000);
+            let stamp = match dice.below(3) {
+                0 => Stamp { timestamp_ns: now_ns() + ago, received_ns: now_ns() + ago },
+                1 => Stamp { timestamp_ns: now_ns(), received_ns: now_ns() },
+                _ => Stamp { timestamp_ns: now_ns() - ago, received_ns: now_ns() - ago / 2 },
+            };
+            link.record(&life, seq, Kind::CLIENT, &key, body, stamp);
+        }
+        4 => {
+            let index = link.encoder.index_of(&life).unwrap();
+            link.encoder.marker(shard, &[(index, seq)]);
+        }
+        5 => {
+            let index = link.encoder.index_of(&life).unwrap();
+            link.encoder.ihave(shard, &[(index, seq)]);
+        }
+        6 => {
+            let index = link.encoder.index_of(&life).unwrap();
+            link.encoder.graft(shard, &[(index, seq)], dice.below(2) == 0);
+        }
+        7 => {
+            let up = NAMES.iter().filter(|_| dice.below(2) == 0).map(|name| name_of(name)).collect();
+            let stamp = [now_ns(), life.incarnation, dice.bits(), u64::MAX][dice.below(4) as usize];
+            link.encoder.state(&LinkState { origin: life, stamp, up });
+        }
+        8 => {
+            let root = dice.bits();
+            let received = dice.below(100);
+            let check = Check { shard, received, from_ns: level.from_ns, client_ttl_ns: 0, root };
+            link.encoder.check(&check);
+        }
+        _ => match dice.below(3) {
+            0 => link.encoder.branches(level, &[(0, std::array::from_fn::<_, FAN_OUT, _>(|_| dice.bits()))]),
+            1 => link.encoder.leaves(level, &[0]),
+            _ => link.encoder.prune(),
+        },
+    }
+}
