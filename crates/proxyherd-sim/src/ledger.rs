@@ -373,7 +373,8 @@ impl Ledger {
     /// say that it has all up to the sequence that the bad member made up.
     pub(crate) fn is_outbid(&self, update: &Taken, client_ttl: Option<Nanos>) -> bool {
         let told = self.lies.by_key.get(&update.key).into_iter().flatten();
-        told.into_iter().any(|lie| lie.wins_or_equals(update) || update.is_over(lie.received_ns(), client_ttl))
+        told.into_iter()
+            .any(|lie| lie.wins_or_equals(update) || update.is_over(lie.received_ns(), client_ttl))
     }
 
     /// Whether something won over this update and has expired since, before the update has: what a bad member told, or what
