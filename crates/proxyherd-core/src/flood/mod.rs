@@ -296,6 +296,8 @@ impl Shard {
         if let Some(outbox) = &mut self.outboxes[from.index()] {
             outbox.received += 1;
         }
+        // Sequences begin at 1: no vector would say that it lacks 0.
+        let seq = seq.max(1);
         let told = Held { record, origin, seq };
         if self.is_ahead(now_ns, record.received_ns()) {
             return self.refuse(from, Nonsense::Receipt);

@@ -121,6 +121,12 @@ impl Origins {
         }
     }
 
+    /// The latest incarnation of any other server, and of earlier lives of this one.
+    pub(super) fn latest_incarnation(&self) -> u64 {
+        let others = self.entries.iter().skip(1).filter(|entry| entry.live > 0);
+        others.map(|entry| entry.origin.incarnation).max().unwrap_or(0)
+    }
+
     /// Whether this origin has a place or could have one.
     pub(super) fn has_room_for(&mut self, origin: &Origin) -> bool {
         self.places.contains_key(origin) || self.has_room(&origin.server)

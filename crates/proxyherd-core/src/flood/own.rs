@@ -214,16 +214,31 @@ impl Shard {
             // Only the incarnation is wrong. It is this server's word from here on.
             lie
         } else {
-            let received_ns = truth
-                .map_or(now_ns.saturating_sub(TOMBSTONE_TTL_NS - LIE_TOMBSTONE_NS), |truth| {
-                    truth.received_ns()
-                });
-            let (timestamp, difference) = stamp_over(&lie, received_ns)?;
+            let (timestamp, difference) = self.stamp_truth(now_ns, &lie, truth.as_ref())?;
             let body = truth.map_or(Body::Gone, |truth| truth.body);
             Record { body, timestamp, difference, ..lie }
         };
         let taken = Taken { place: ME, seq: self.origins.covered(ME) + 1, from: None };
         Some(self.keep(held, &record, hash, taken))
+    }
+
+    /// When the truth about a key was said, so that it wins over a lie: when it was, as far as that will do.
+    fn stamp_truth(
+        &self,
+        now_ns: u64,
+        lie: &Record<'_>,
+        truth: Option<&Record<'_>>,
+    ) -> Option<(Timestamp, Difference)> {
+        let Some(truth) = truth else {
+            return stamp_over(lie, now_ns.saturating_sub(TOMBSTONE_TTL_NS - LIE_TOMBSTONE_NS));
+        };
+        // A lie may claim to have been received when the truth had expired.
+        let is_late = self.is_expired(now_ns.max(lie.received_ns()), truth);
+        let received_ns = if is_late { lie.received_ns() } else { truth.received_ns() };
+        if truth.version() > lie.version() {
+            return Some((truth.timestamp, Difference::at_receipt(received_ns, truth.timestamp)));
+        }
+        stamp_over(lie, received_ns)
     }
 
     /// Whether a neighbor tells of more updates of this server's than there are; then it is noted.
@@ -269,16 +284,22 @@ impl Shard {
     }
 
     /// This server's clock is right now, and may have been ahead before: own records that were received in the future are
-    /// received now, and others' that were received far in the future are forgotten.
+    /// received now, and others' that were received, or whose origin began, far in the future are forgotten.
     pub fn put_right(&mut self, now_ns: u64) -> Wake {
         let mut wake = Wake::default();
-        if !self.is_ahead(now_ns, self.own.received_max_ns) {
+        let latest = self.origins.latest_incarnation();
+        if !self.is_ahead(now_ns, self.own.received_max_ns) && !self.is_astray(now_ns, latest) {
             return wake;
         }
         let is_astray = |slot: &Slot| {
             let received_ns = slot.record().received_ns();
-            let is_own = slot.origin == ME && self.is_ahead(now_ns, received_ns);
-            is_own || self.is_astray(now_ns, received_ns)
+            match slot.origin {
+                ME => self.is_ahead(now_ns, received_ns),
+                other => {
+                    let incarnation = self.origins.origin(other).incarnation;
+                    self.is_astray(now_ns, received_ns.max(incarnation))
+                }
+            }
         };
         let astray: Vec<_> =
             self.store.live().filter(|(_, slot)| is_astray(slot)).map(|(id, _)| id).collect();

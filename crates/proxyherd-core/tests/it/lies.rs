@@ -151,6 +151,27 @@ fn what_a_server_never_said_is_contradicted_everywhere_and_nothing_that_it_said_
 }
 
 #[test]
+fn a_lie_that_claims_to_have_come_when_the_truth_had_expired_does_not_make_it_older() {
+    let ttl_ns = 100 * SECOND_NS;
+    let expiring = |server: &str| Map::new(MapSettings { client_ttl_ns: Some(ttl_ns), ..settings(server) });
+    let (riley, jaquez) = (expiring("Riley"), expiring("Jaquez"));
+    let (mut to_jaquez, mut to_riley) = join(NOW_NS, (&riley, link(0)), (&jaquez, link(0)));
+    let sent = report(b"kiwi", NOW_NS - 50 * SECOND_NS);
+    let _ = riley.report(sent.timestamp.nanos(), &sent);
+    settle(&mut to_jaquez, &mut to_riley);
+    let mut eve = Eve::at(&jaquez);
+    let old = report(b"kiwi", NOW_NS - 1000 * SECOND_NS);
+    let difference = Difference::at_receipt(NOW_NS + 55 * SECOND_NS, old.timestamp);
+    eve.tell_record(&riley.origin(), 1, &Record { body: lying(&old), difference, ..record_of(&old) });
+    assert!(is_false(&of_client(&jaquez, b"kiwi")));
+    settle(&mut to_jaquez, &mut to_riley);
+    assert_eq!(content(&riley), content(&jaquez));
+    let told = of_client(&jaquez, b"kiwi");
+    assert!(!is_false(&told));
+    assert_eq!((told.timestamp, told.received_ns()), (sent.timestamp, NOW_NS + 55 * SECOND_NS));
+}
+
+#[test]
 fn what_is_said_to_be_covered_and_is_not_is_sent_when_the_link_is_back() {
     let (riley, jaquez) = (map("Riley"), map("Jaquez"));
     let (mut to_jaquez, mut to_riley) = join(NOW_NS, (&riley, link(0)), (&jaquez, link(0)));
@@ -352,6 +373,23 @@ fn what_a_server_took_while_its_clock_was_years_ahead_is_put_right_when_a_link_i
     let later_ns = NOW_NS + 6 * SECOND_NS;
     assert_eq!(jaquez.report(later_ns, &report(b"fast", later_ns)).0, Offered::Updated);
     assert_eq!((riley.contradiction(), jaquez.contradiction()), (None, None));
+}
+
+#[test]
+fn what_others_told_a_server_whose_clock_was_years_ahead_is_forgotten_when_it_is_right() {
+    let riley = map("Riley");
+    let ahead_ns = NOW_NS + TEN_YEARS_NS;
+    let mut encoder = Encoder::default();
+    for (life, at_ns, client) in [(1, ahead_ns, b"far"), (ahead_ns, NOW_NS, b"new"), (1, NOW_NS, b"old")] {
+        let index = encoder.index_of(&origin("Eve", life)).unwrap();
+        encoder.record(index, 1, &record_of(&report(client, at_ns)));
+    }
+    let mut incoming = Incoming::new(link(EVES));
+    incoming.receive(&riley, ahead_ns, encoder.bytes(), &mut Wake::default()).unwrap();
+    assert_eq!(riley.len(), 3);
+    let _ = riley.trust_clock(NOW_NS);
+    assert_eq!(content(&riley).into_iter().map(|seen| seen.key).collect::<Vec<_>>(), [b"old"]);
+    assert_eq!((riley.len(), riley.contradiction()), (1, None));
 }
 
 #[test]
