@@ -64,7 +64,7 @@ impl World {
             if self.servers[server].paused_until <= self.now {
                 let clock_ns = self.clock_ns(server);
                 self.with(server, |life, out| life.look(clock_ns, &members, out));
-                self.note_what_was_said(server);
+                self.note_what_was_said(server, u32::MAX);
             }
         }
         self.timeline.put(self.now + LOOK_INTERVAL, Event::Look);
