@@ -180,11 +180,11 @@ impl Checker {
         self.answered.retain(|(answered, _), _| *answered != life);
     }
 
-    /// Enters what a server has said anew by itself.
-    pub(crate) fn said_by_itself(&mut self, at: Nanos, server: usize, map: &Map) {
+    /// Enters what a server has said anew by itself in these shards.
+    pub(crate) fn said_by_itself(&mut self, at: Nanos, server: usize, map: &Map, shards: u32) {
         let me = &map.origin();
         let mut said = Vec::new();
-        for shard in 0..SHARDS {
+        for shard in (0..SHARDS).filter(|shard| shards & 1 << shard != 0) {
             let entered = self.ledger.taken_by(me, shard);
             map.for_each_covered(shard, |origin, covered| {
                 if origin == me && covered > entered {

@@ -29,8 +29,9 @@ use crate::{
 const END_OF_TIME_NS: u64 = 9_999_999_999_999_999_999;
 const HOUR: Nanos = 3600 * SECOND;
 const YEAR: Nanos = 365 * 24 * HOUR;
-/// How many clients and servers bad members invent.
+/// How many clients, things and servers bad members invent.
 const INVENTED_CLIENTS: u64 = 40;
+const INVENTED_THINGS: u64 = 5;
 const INVENTED_SERVERS: u64 = 600;
 /// Longest data of an invented record.
 const DATA_LEN_MAX: u64 = 16 * 1024;
@@ -382,8 +383,8 @@ impl Known<'_> {
     fn of_a_kind(&self, rng: &mut Rng) -> Saying {
         let origin = self.origin(rng);
         let seq = self.seq(rng, &origin);
-        let kind = Kind(rng.between(1, 256) as u8);
-        let key = format!("thing-{}", rng.below(INVENTED_CLIENTS)).into_bytes();
+        let kind = Kind([1, 2, 77, 255][rng.index(4)]);
+        let key = format!("thing-{}", rng.below(INVENTED_THINGS)).into_bytes();
         let keep_s = [0, 1, 60, 86_400, u32::MAX][rng.index(5)];
         let len = DATA_LEN_MAX.min(self.bandwidth / 20);
         let data = (keep_s, vec![7; if rng.chance(100) { len } else { rng.below(100) } as usize]);
@@ -393,11 +394,10 @@ impl Known<'_> {
 
     /// A flood of lives of one server, in one shard, each with a client of its own.
     fn lives(&self, rng: &mut Rng) -> Vec<Saying> {
-        let (server, shard) =
-            (if rng.chance(800) { self.name(rng) } else { invented(rng) }, rng.index(SHARDS));
+        let (server, shard) = (if rng.chance(800) { self.name(rng) } else { invented(rng) }, rng.index(3));
         let keys = (0..).map(|number| format!("life-{number}").into_bytes());
         let keys = keys.filter(|key| shard_index(key) == shard);
-        let skipped = rng.index(400);
+        let skipped = rng.index(50);
         let most = if rng.chance(50) { 300 } else { 5 };
         let count = (self.bandwidth / 4000).clamp(5, most) as usize;
         let life = |key: Vec<u8>| {

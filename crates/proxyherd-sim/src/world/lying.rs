@@ -189,10 +189,10 @@ impl World {
         }
     }
 
-    /// Enters what servers have said anew by themselves.
-    pub(super) fn note_what_was_said(&mut self, server: usize) {
+    /// Enters what a server has said anew by itself in these shards.
+    pub(super) fn note_what_was_said(&mut self, server: usize, shards: u32) {
         if let Some(Life { map, .. }) = &self.servers[server].life {
-            self.checker.said_by_itself(self.now, server, map);
+            self.checker.said_by_itself(self.now, server, map, shards);
         }
     }
 }

@@ -64,7 +64,7 @@ impl World {
             if self.servers[server].paused_until <= self.now {
                 let clock_ns = self.clock_ns(server);
                 self.with(server, |life, out| life.look(clock_ns, &members, out));
-                self.note_what_was_said(server);
+                self.note_what_was_said(server, u32::MAX);
             }
         }
         self.timeline.put(self.now + LOOK_INTERVAL, Event::Look);
@@ -95,10 +95,11 @@ impl World {
             (0..2).for_each(|_| self.sweep_slots(self.scenario.clients.count));
         }
         let map = |server| map_of(&self.servers, server).expect("no server crashes in peace");
-        let agreed = self.checker.agreement(self.compared_from_ns(), map);
-        let agreed = agreed.map_err(|text| (Symptom::NeverConverged, text));
+        let agreed = self.have_no_leftovers().and_then(|()| {
+            let agreed = self.checker.agreement(self.compared_from_ns(), map);
+            agreed.map_err(|text| (Symptom::NeverConverged, text))
+        });
         let agreed = agreed.and_then(|()| self.have_one_tree().map_err(|text| (Symptom::Tree, text)));
-        let agreed = agreed.and_then(|()| self.have_no_leftovers());
         match agreed {
             Err(_) if self.now < self.peace_until => {
                 self.timeline.put(self.now + ASKING_INTERVAL, Event::Agree);

@@ -47,7 +47,7 @@ impl World {
         let mut touched = 0;
         self.with(server, |life, out| touched = life.receive(now, clock_ns, conn, bytes, out));
         self.remember_heard(server);
-        self.note_what_was_said(server);
+        self.note_what_was_said(server, touched);
         if touched != 0 && self.is_judged(server) && self.servers[server].life.is_some() {
             let id = (server, self.servers[server].lives);
             let life = self.servers[server].life.as_ref().expect("it has just received");

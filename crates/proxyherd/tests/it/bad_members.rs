@@ -36,7 +36,11 @@ const NEIGHBORS: [&str; 2] = ["Riley", "Juzang"];
 const NOWHERE: &str = "+1.5+1.5";
 /// A report is everywhere after so long.
 const SOON: Duration = Duration::from_secs(1);
-const MAX_CLIENTS: usize = 3000;
+/// So many lives the bad member has, each with a client of its own, and tells of so many things.
+const LIVES: usize = 65_000;
+const THINGS: usize = 5000;
+/// There is room for the clients, and would be none with the things.
+const MAX_CLIENTS: usize = LIVES + THINGS;
 
 /// The five over TLS, and a place for the sixth.
 fn herd_of_five() -> Herd {
@@ -272,8 +276,6 @@ fn received(herd: &Herd, neighbor: &str) -> u64 {
 /// Sequences that others have not come to, receipts of years to come, links that are not there, more lives than anybody
 /// has, and records of kinds that nobody knows.
 fn say_the_worst(link: &mut Link) {
-    const LIVES: usize = 65_000;
-    const THINGS: usize = 5000;
     let lives: Vec<_> = NAMES.iter().map(|name| link.lives[&name_of(name)].clone()).collect();
     for (number, life) in lives.iter().enumerate() {
         link.record(life, u64::MAX, Kind::CLIENT, &format!("forged-{number}"), nowhere(), now());
@@ -349,13 +351,15 @@ fn any_frames_in_the_name_of_innocent_servers_cost_the_bad_member_only() {
 
 /// One frame, about a server of the five as it is now.
 fn say_anything(link: &mut Link, dice: &mut Dice) {
-    let life = link.lives[&name_of(NAMES[dice.below(5) as usize])].clone();
+    let innocent = dice.below(NAMES.len() as u64);
+    let life = link.lives[&name_of(NAMES[innocent as usize])].clone();
     let seq = [dice.below(50), dice.bits(), u64::MAX, 1][dice.below(4) as usize];
     let shard = dice.below(SHARDS as u64) as u8;
     let level = Level { shard, depth: 0, from_ns: now_ns() + dice.below(10_000_000_000) };
     match dice.below(10) {
         0..4 => {
-            let key = format!("nobody-{}", dice.below(50));
+            // Each is made up in one name only: who answers a lie says again what is held of the client, whoever told it.
+            let key = format!("nobody-{}", innocent * 10 + dice.below(10));
             let body = if dice.below(10) == 0 { Body::Gone } else { nowhere() };
             let ago = dice.below(100_000_000_000);
             let stamp = match dice.below(3) {
