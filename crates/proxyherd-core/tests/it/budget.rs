@@ -238,7 +238,12 @@ impl Herd {
         server.heard.extend(server.told.iter().map(|(period, account)| ((*period, at), account.clone())));
     }
 
+    /// A map keeps the newest account of each server. What a server is reminded of is the newest of its own, so an older one
+    /// that comes later changes nothing. Others' accounts come in any order here: the bound needs none.
     fn hear(&mut self, at: usize, from: usize, ago: usize) {
+        if from == at && self.servers[at].is_reminded {
+            return;
+        }
         let told = &self.servers[from].told;
         if let Some((period, account)) = told.iter().rev().nth(ago).cloned() {
             self.servers[at].heard.insert((period, from), account);
@@ -464,6 +469,22 @@ fn forty_older_memories_do_not_make_more_of_the_whole() {
     assert!(taken > 100, "{taken}");
     let all = taken + herd.exhaust(0) + herd.exhaust(1) + herd.exhaust(2);
     assert!(all <= 300, "{all}");
+}
+
+#[test]
+fn an_older_account_that_comes_after_the_reminder_does_not_hide_what_the_memory_lacks() {
+    let mut herd = Herd::new([300, 0]);
+    for _ in 0..30 {
+        herd.round();
+        assert!(herd.ask(0));
+    }
+    herd.restore(0, herd.servers[0].memories.len() - 1);
+    let oldest = herd.servers[0].told.len() - 1;
+    herd.hear(0, 0, oldest);
+    let turn = herd.turn(0, End::Well);
+    assert_eq!((turn.caught_up, turn.closed), (vec![Span::Day.at(herd.now_ns)], vec![]));
+    herd.hear(0, 0, 0);
+    assert_eq!(herd.turn(0, End::Well).closed, []);
 }
 
 #[test]
