@@ -117,7 +117,7 @@ impl Taken {
     }
 
     /// Notes all of it.
-    pub(crate) fn digest(&self, trace: &mut Trace) {
+    fn digest(&self, trace: &mut Trace) {
         trace.note(u64::from(self.key.0.0));
         trace.note_bytes(&self.key.1);
         trace.note_bytes(self.server.as_str().as_bytes());
@@ -144,6 +144,13 @@ impl Taken {
             OwnedBody::Location(..) => client_ttl,
             OwnedBody::Data(keep_s, _) => (*keep_s > 0).then_some(u64::from(*keep_s) * SECOND),
         }
+    }
+
+    /// A hash of all of it.
+    pub(crate) fn hash(&self) -> u64 {
+        let mut trace = Trace::default();
+        self.digest(&mut trace);
+        trace.hash()
     }
 
     /// The record as the core has it.
@@ -191,6 +198,8 @@ pub(crate) struct Ledger {
     bytes: HashMap<Key, u64>,
     /// All that was taken or told of each key, whoever did it.
     contents: HashMap<Key, Vec<Taken>>,
+    /// The hashes of all these.
+    hashes: HashSet<u64>,
     lies: Lies,
 }
 
@@ -248,7 +257,9 @@ impl Ledger {
     fn note(&mut self, taken: &Taken) {
         let longest = self.bytes.entry(taken.key.clone()).or_default();
         *longest = taken.len().max(*longest);
-        self.contents.entry(taken.key.clone()).or_default().push(taken.clone());
+        if self.hashes.insert(taken.hash()) {
+            self.contents.entry(taken.key.clone()).or_default().push(taken.clone());
+        }
     }
 
     /// By which number the book knows an origin.
@@ -279,7 +290,7 @@ impl Ledger {
             let at = (held.seq as usize).wrapping_sub(1);
             self.stream(origin, shard).get(at)?.as_ref()
         });
-        let is_content = || self.contents.get(&record.key).is_some_and(|contents| contents.contains(&record));
+        let is_content = || self.hashes.contains(&record.hash());
         taken.is_some_and(|taken| *taken == record) || self.is_lied_about(shard) && is_content()
     }
 
