@@ -59,11 +59,11 @@
 //! - I1 promises nothing of an origin of which a bad member told a marker, or that was restored from a snapshot, or that
 //!   took updates while any clock was further off than the herd allows; nor of an update that a record of a bad member
 //!   wins over, wherever that record is.
-//! - A key of which a bad member told something that has just expired, or is about to, need not be the same everywhere
-//!   until all clocks have passed that time: servers no longer compare it.
+//! - A key of which a bad member told something that has just expired, or is about to, or was received later than the
+//!   slowest clock allows yet, need not be the same everywhere until all clocks have passed that time.
 //! - A key that a server told of which a bad member invented more than half as many incarnations as there is room for.
-//! - Vectors need not be equal in shards of which a bad member told anything: equal records may have come under other
-//!   origins.
+//! - Vectors need not be equal once a bad member has told a record, nor in shards of which it told a marker: equal records
+//!   may have come under other origins.
 //!
 //! # Rules that are known to be bad
 //!
