@@ -26,7 +26,6 @@ use crate::{
     outcome::{Symptom, Violation},
     server::CLOCK_OFFSET_MAX_NS,
     timeline::Nanos,
-    trace::Trace,
 };
 
 /// A server whose clock was ahead keeps what a neighbor may have merged all the same, the clock of which may be ahead by
@@ -118,6 +117,7 @@ impl Checker {
             && !before.is_over(clock_ns, self.client_ttl)
             && !self.is_ahead(clock_ns, before)
             && !self.ledger.is_excused(before, clock_ns, self.client_ttl)
+            && !now.as_ref().is_some_and(|now| before.is_over(now.received_ns(), self.client_ttl))
             && !now.as_ref().is_some_and(|now| now.wins_or_equals(before))
         {
             let text = format!("server {} answers {now:?} after {before:?}", life.0);
@@ -386,11 +386,10 @@ impl View {
     fn of(map: &Map, ledger: &Ledger, counts: impl Fn(&Taken) -> bool) -> View {
         let (mut records, mut digest) = (0, 0u64);
         map.for_each(|held| {
-            let (mut one, held) = (Trace::default(), Taken::from(held));
+            let held = Taken::from(held);
             if counts(&held) {
-                held.digest(&mut one);
                 records += 1;
-                digest = digest.wrapping_add(one.hash());
+                digest = digest.wrapping_add(held.hash());
             }
         });
         let mut vectors = Vec::new();

@@ -23,6 +23,8 @@ use crate::{
 
 /// What has expired for so long by the clock that is furthest ahead, has expired by all clocks.
 const FADING_NS: u64 = 4 * 60 * SECOND;
+/// What was received so long before the time from which servers compare, they have all merged and compared.
+const TO_COME_NS: u64 = 40 * SECOND;
 /// Most updates that a server says by itself and overtakes itself at one moment.
 const OVERTAKEN_MAX: usize = 10_000;
 
@@ -117,7 +119,7 @@ impl Taken {
     }
 
     /// Notes all of it.
-    pub(crate) fn digest(&self, trace: &mut Trace) {
+    fn digest(&self, trace: &mut Trace) {
         trace.note(u64::from(self.key.0.0));
         trace.note_bytes(&self.key.1);
         trace.note_bytes(self.server.as_str().as_bytes());
@@ -144,6 +146,13 @@ impl Taken {
             OwnedBody::Location(..) => client_ttl,
             OwnedBody::Data(keep_s, _) => (*keep_s > 0).then_some(u64::from(*keep_s) * SECOND),
         }
+    }
+
+    /// A hash of all of it.
+    pub(crate) fn hash(&self) -> u64 {
+        let mut trace = Trace::default();
+        self.digest(&mut trace);
+        trace.hash()
     }
 
     /// The record as the core has it.
@@ -191,6 +200,8 @@ pub(crate) struct Ledger {
     bytes: HashMap<Key, u64>,
     /// All that was taken or told of each key, whoever did it.
     contents: HashMap<Key, Vec<Taken>>,
+    /// The hashes of all these.
+    hashes: HashSet<u64>,
     lies: Lies,
 }
 
@@ -248,7 +259,9 @@ impl Ledger {
     fn note(&mut self, taken: &Taken) {
         let longest = self.bytes.entry(taken.key.clone()).or_default();
         *longest = taken.len().max(*longest);
-        self.contents.entry(taken.key.clone()).or_default().push(taken.clone());
+        if self.hashes.insert(taken.hash()) {
+            self.contents.entry(taken.key.clone()).or_default().push(taken.clone());
+        }
     }
 
     /// By which number the book knows an origin.
@@ -279,7 +292,7 @@ impl Ledger {
             let at = (held.seq as usize).wrapping_sub(1);
             self.stream(origin, shard).get(at)?.as_ref()
         });
-        let is_content = || self.contents.get(&record.key).is_some_and(|contents| contents.contains(&record));
+        let is_content = || self.hashes.contains(&record.hash());
         taken.is_some_and(|taken| *taken == record) || self.is_lied_about(shard) && is_content()
     }
 
@@ -301,7 +314,8 @@ impl Ledger {
         self.note(record);
         let lives = self.lies.lives.entry((origin.server.clone(), shard_index(&record.key.1))).or_default();
         lives.insert(origin.incarnation);
-        self.lies.shards |= 1 << shard_index(&record.key.1);
+        // Whoever is lied about says all of its own anew, in all shards.
+        self.lies.shards = u32::MAX;
         self.lies.by_key.entry(record.key.clone()).or_default().push(record.clone());
     }
 
@@ -345,9 +359,12 @@ impl Ledger {
     /// not compare it any more, and may hold what it won over or not.
     pub(crate) fn is_fading(&self, key: &Key, from_ns: u64, client_ttl: Option<Nanos>) -> bool {
         let told = self.lies.by_key.get(key).into_iter().flatten();
+        // Where a clock is behind, what was received later than that is not merged yet.
+        let is_to_come = |lie: &Taken| lie.received_ns() > from_ns.saturating_sub(TO_COME_NS);
         let is_fading = |lie: &Taken| {
-            !lie.is_compared(from_ns, client_ttl)
-                && !lie.is_over(from_ns.saturating_sub(FADING_NS), client_ttl)
+            is_to_come(lie)
+                || !lie.is_compared(from_ns, client_ttl)
+                    && !lie.is_over(from_ns.saturating_sub(FADING_NS), client_ttl)
         };
         told.into_iter().any(is_fading)
     }
@@ -368,13 +385,14 @@ impl Ledger {
         self.lies.by_key.get(&record.key).is_some_and(|told| told.contains(record))
     }
 
-    /// Whether a bad member told a record that wins over this update, perhaps because the update had expired when that
-    /// record was received. Whoever held it said that the update is covered, and need not have passed it on: a neighbor may
-    /// say that it has all up to the sequence that the bad member made up.
+    /// Whether a bad member told a record that wins over this update, or anybody one that was received when the update had
+    /// expired, and so takes its place. Whoever held it said that the update is covered, and need not have passed it on: a
+    /// neighbor may say that it has all up to the sequence that the bad member made up.
     pub(crate) fn is_outbid(&self, update: &Taken, client_ttl: Option<Nanos>) -> bool {
         let told = self.lies.by_key.get(&update.key).into_iter().flatten();
-        told.into_iter()
-            .any(|lie| lie.wins_or_equals(update) || update.is_over(lie.received_ns(), client_ttl))
+        let contents = self.contents.get(&update.key).into_iter().flatten();
+        told.into_iter().any(|lie| lie.wins_or_equals(update))
+            || contents.into_iter().any(|later| update.is_over(later.received_ns(), client_ttl))
     }
 
     /// Whether something won over this update and has expired since, before the update has: what a bad member told, or what

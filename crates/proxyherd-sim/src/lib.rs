@@ -30,6 +30,15 @@
 //! are reset, ways that are blocked (both or one), partitions, servers whose links all close and open again one by one,
 //! wires that are choked, pieces that are lost and hold up what is behind them, clocks that jump.
 //!
+//! *Bad members*, where one asks for them (`--bad-members`): for some seconds a server says anything that the link
+//! protocol can say. It forges records under other servers' present, past and invented incarnations, with any sequence;
+//! receipts of years to come; markers, vectors, IHAVE and GRAFT; link states of servers that are there and that are not;
+//! wrong sums, branches and leaves; records of unknown kinds; floods of incarnations; and it repeats what it heard long
+//! ago, or keeps to itself what it learns. Then it starts again, honest, or stays away. A server may also go on as it was
+//! half a minute or a minute ago, as a virtual machine does from a snapshot; in some herds clocks step by years, both
+//! ways; and where records expire, one server's clock may be off by almost as much as the herd allows. All servers speak
+//! the newest version there, since only the checks of maps find what a lie leaves behind.
+//!
 //! # What is checked
 //!
 //! A run goes in *rounds*: trouble, then peace. In peace nobody reports and all is put right, or it stays as
@@ -41,6 +50,20 @@
 //! change are counted; along a tree there is one for each server but the first. A run in which too little happened, by
 //! any of its gates, does not count. Each seed is run twice and has to leave the same trace. Of a seed that fails the
 //! shortest way to its failure is looked for, with ever fewer faults and clients.
+//!
+//! Bad members must cost themselves only. When they are gone, the others come to agree within the same time; no record
+//! that an honest server took is lost or altered; no link between honest servers has ended over what they said; the
+//! spanning tree is that of the servers that are there; nothing that was received in the future is kept, and no more
+//! incarnations of one server than may be. These are exempt, and nothing else:
+//!
+//! - I1 promises nothing of an origin of which a bad member told a marker, or that was restored from a snapshot, or that
+//!   took updates while any clock was further off than the herd allows; nor of an update that a record of a bad member
+//!   wins over, wherever that record is.
+//! - A key of which a bad member told something that has just expired, or is about to, or was received later than the
+//!   slowest clock allows yet, need not be the same everywhere until all clocks have passed that time.
+//! - A key that a server told of which a bad member invented more than half as many incarnations as there is room for.
+//! - Vectors need not be equal once a bad member has told a record, nor in shards of which it told a marker: equal records
+//!   may have come under other origins.
 //!
 //! # Rules that are known to be bad
 //!
@@ -58,9 +81,17 @@
 //!   same;
 //! - `skip-the-resend`: when a link is told of changes again, what the neighbour has missed is not sent.
 //!
+//! With `--bad-members`, these too:
+//!
+//! - `close-on-lies`: a server does not answer what others tell under its name;
+//! - `trust-receipts`: a record is merged however far in the future it was received;
+//! - `carry-by-own-rule`: what has expired by the clock of the server that carries it is not passed on;
+//! - `believe-states`: what is said of any server's links is believed, however far its stamp is ahead of all clocks;
+//! - `origins-unbounded`: one server's name may have any number of incarnations.
+//!
 //! # Where things are
 //!
-//! `scenario` says what a seed stands for; `network`, `server`, `clients` and `faults` are what it says;
+//! `scenario` says what a seed stands for; `network`, `server`, `clients`, `faults` and `liar` are what it says;
 //! `world` lets them happen; `ledger` and `checker` know what should be; `outcome` is what came of it, and `story` what
 //! happened, for a person; `shorten` makes it shorter. Their imports go that way only: no server knows of a fault,
 //! and no wire of a frame.

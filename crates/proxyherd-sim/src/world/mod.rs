@@ -99,6 +99,8 @@ struct World {
     peace_at: Nanos,
     /// So long it may take to agree then.
     peace_until: Nanos,
+    /// The herd has not agreed in time, and there is no sense in waiting for it.
+    has_given_up: bool,
     /// How many records had come, changes been taken and links come up when the herd became calm, while it is.
     calm_from: Option<(u64, u64, u64)>,
     /// Ways that stay blocked in peace.
@@ -133,7 +135,7 @@ struct Server {
 /// Runs a scenario to its end, or until the herd fails to agree.
 pub fn run(scenario: Scenario, rules: Rules) -> Outcome {
     let mut world = World::new(scenario, rules, Story::untold());
-    while world.goes_on() && !world.checker.has_found(Symptom::NeverConverged) {}
+    while world.goes_on() {}
     world.outcome()
 }
 
@@ -168,7 +170,7 @@ impl World {
         let Some((at, event)) = self.timeline.pop() else { return false };
         self.now = at;
         self.happen(event);
-        self.rounds_left > 0
+        self.rounds_left > 0 && !self.has_given_up
     }
 
     fn new(scenario: Scenario, rules: Rules, story: Story) -> World {
@@ -186,6 +188,7 @@ impl World {
             rounds_left: scenario.rounds,
             peace_at: 0,
             peace_until: 0,
+            has_given_up: false,
             calm_from: None,
             lasting: Vec::new(),
             due: BTreeSet::new(),

@@ -105,6 +105,7 @@ impl World {
                 self.timeline.put(self.now + ASKING_INTERVAL, Event::Agree);
             }
             Err((symptom, text)) => {
+                self.has_given_up = true;
                 let difference = self.checker.difference(self.compared_from_ns(), map);
                 self.checker.found(self.now, symptom, format!("{text}; {}", difference.unwrap_or_default()));
             }
