@@ -385,7 +385,7 @@ impl Known<'_> {
         let seq = self.seq(rng, &origin);
         let kind = Kind([1, 2, 77, 255][rng.index(4)]);
         let key = format!("thing-{}", rng.below(INVENTED_THINGS)).into_bytes();
-        let keep_s = [0, 1, 60, 86_400, u32::MAX][rng.index(5)];
+        let keep_s = [0, 90, 86_400, u32::MAX][rng.index(4)];
         let len = DATA_LEN_MAX.min(self.bandwidth / 20);
         let data = (keep_s, vec![7; if rng.chance(100) { len } else { rng.below(100) } as usize]);
         let record = told(rng, &origin, kind, &key, self.now_ns, self.now_ns, Some(data));
