@@ -272,7 +272,7 @@ async fn welcome(
         Ok((place, answer)) => (&links[place], answer),
         Err(refused) => {
             if let Some(link) = links.iter().find(|link| link.neighbor == hello.origin.server) {
-                note_clock(herd, link, &refused);
+                wire::note_clock(herd, link, &refused);
                 link.note_trouble(format!("it was refused: {refused}"));
             }
             return wire::refuse(wire, refused).await;
@@ -299,13 +299,6 @@ async fn welcome(
     tell_down(herd, link, &trouble);
     drop(speaking);
     Ok(())
-}
-
-/// Records the clock offset if that is why the neighbor was refused.
-fn note_clock(herd: &Herd, link: &Link, refused: &Refused) {
-    if let Refused::Clock(_, _, offset_ns) = refused {
-        herd.map().note_refused_clock(link.id, *offset_ns);
-    }
 }
 
 /// What a neighbour is told that is none any more.

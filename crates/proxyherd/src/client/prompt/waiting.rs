@@ -1,7 +1,7 @@
-//! Connecting while a person sits there: Ctrl-D ends the prompt then too, and lines that are typed meanwhile are kept.
+//! Connects while a person sits at the prompt. Ctrl-D ends the prompt meanwhile too, and lines that are typed are kept.
 //!
-//! Outside the line editor the terminal hands over whole lines. A read that would wait must not begin, or it would take
-//! what is meant for the editor; so the terminal is only read when it has something.
+//! Outside the line editor the terminal hands over whole lines. A read that waits would later take what is meant for the
+//! editor, so this module reads only when the terminal has something.
 
 use std::io;
 
@@ -10,14 +10,22 @@ use rustix::{
     io::Errno,
 };
 
-use super::{Conversation, Next};
+use super::super::conversation::Conversation;
 
 /// How much is read at once, bytes: the longest line that a terminal hands over.
 const READ_LEN: usize = 4096;
-/// How much is kept, bytes. Of what is typed after that the terminal keeps some, and loses the rest.
+/// How much is kept, bytes. What is typed after that stays in the terminal, which keeps a few thousand bytes and drops the
+/// rest.
 const AHEAD_LEN_MAX: usize = 64 * 1024;
 /// How long one look at the terminal takes at most, nanoseconds.
 const LOOK_MAX_NS: i64 = 50_000_000;
+
+/// Whether the prompt goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    Go,
+    Quit,
+}
 
 /// What was typed while nobody was there to answer.
 #[derive(Debug, Default)]
