@@ -1,4 +1,4 @@
-//! What to say of a path that the system refuses: whose it is, what is in its way, and what helps.
+//! Words for errors about a path that the system refuses: who owns the path, what is in the way, and what helps.
 
 use std::{
     fs::{self, Metadata},

@@ -1,4 +1,4 @@
-//! What can be typed while the demo runs: a server is stopped, or started again, and the rest go on.
+//! Commands that can be typed while the demo runs. They stop one server and start it again while the rest go on.
 
 use super::{Demo, State};
 

@@ -1,8 +1,7 @@
 //! Where the demo's words go, and where its commands come from.
 //!
-//! On a terminal there is a prompt in the last line, and what is said appears above it; the line editor sees to that, at
-//! any width. Elsewhere lines come and go plainly. Nobody waits for whoever does not read: a few lines are kept, and
-//! more are left out.
+//! On a terminal there is a prompt in the last line, and the line editor prints what the demo says above it. Elsewhere the
+//! demo reads and writes plain lines. It never waits for a reader: a few lines are kept, and further ones are left out.
 
 use std::{
     io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _},
@@ -15,9 +14,9 @@ use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr}
 use rustyline::{Config, DefaultEditor, ExternalPrinter, error::ReadlineError};
 use tokio::sync::mpsc;
 
-/// How many lines wait for whoever reads them. More are left out.
+/// How many lines may wait to be printed. Further ones are left out.
 const LINES_MAX: usize = 64;
-/// How many commands wait to be obeyed. More are read later.
+/// How many commands may wait to be carried out. Further ones are read later.
 const COMMANDS_MAX: usize = 16;
 /// The longest command that is read, bytes. A longer one is read as several, none of which is known.
 const COMMAND_LEN_MAX: u64 = 1024;
@@ -33,7 +32,7 @@ pub(super) enum Typed {
     End,
 }
 
-/// The demo's end of it.
+/// What the demo holds of it.
 pub(super) struct Console {
     lines: SyncSender<String>,
     typed: mpsc::Receiver<Typed>,

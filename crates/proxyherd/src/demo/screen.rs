@@ -19,7 +19,7 @@ use crate::door::http::Status;
 
 /// Time between two sentences.
 const PACE: Duration = Duration::from_secs(2);
-/// Every so many sentences all is summed up.
+/// A summary follows after this many sentences.
 const SUM_UP_EVERY: u64 = 5;
 
 const STRONG: Style = Style::new().bold();
@@ -81,7 +81,7 @@ fn to_try(demo: &Demo) -> Vec<(&'static str, String)> {
         ("follow a server's log", format!("tail -F {}", servers[0].2.display())),
         ("how a server is, and its metrics", format!("curl http://{http}/v1/status http://{http}/metrics")),
     ];
-    // At other ports `status` does not find it.
+    // At other ports `status` does not find the demo.
     if demo.has_classic_ports() {
         to_try.insert(2, ("the herd as a table", format!("{program} status")));
     }
