@@ -127,11 +127,12 @@ impl Watcher {
         }
     }
 
-    /// Whether this server is to end now because the file no longer names it: the grace period is over, or all links are
-    /// down, so no other server hears what its clients report.
+    /// Whether this server is to end now because the file no longer names it: the grace period is over, or it has links and
+    /// all are down, so no other server hears any more what its clients report.
     fn is_time_to_leave(&self) -> bool {
-        let is_heard = || self.herd.links.all().iter().any(|link| link.state().up_since.is_some());
-        self.ends_at.is_some_and(|ends_at| Instant::now() >= ends_at || !is_heard())
+        let links = self.herd.links.all();
+        let is_unheard = || !links.is_empty() && links.iter().all(|link| link.state().up_since.is_none());
+        self.ends_at.is_some_and(|ends_at| Instant::now() >= ends_at || is_unheard())
     }
 
     /// Reads the file and does as it says. Who has asked is told what came of it in any case.

@@ -296,6 +296,24 @@ fn a_server_that_is_put_back_into_its_file_in_time_goes_on() {
 }
 
 #[test]
+fn a_server_without_links_can_be_put_back_into_its_file_for_as_long_as_any() {
+    let mut herd = Plan::pair().without_link("Riley", "Jaquez").start();
+    let mut client = herd.client("Riley");
+    let with = herd.plan();
+    herd.change(with.clone().without_server("Riley"));
+    wait_until_removed(&herd, "Riley");
+    // The server looks at its file twice meanwhile, and the grace period is longer.
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_millis(2500) {
+        assert_eq!(client.ask("HELLO"), "? HELLO");
+    }
+    herd.change(with);
+    herd.process("Riley").signal("HUP");
+    herd.wait_for_log("Riley", "herd.toml names this server again: it keeps running");
+    assert_eq!(herd.stop("Riley", "TERM").code, 0);
+}
+
+#[test]
 fn a_server_that_is_to_stay_without_its_file_is_let_go_by_its_neighbors_and_answers_its_clients() {
     let mut herd = Plan::classic().start();
     let mut client = herd.client("Riley");
