@@ -2,7 +2,7 @@
 
 use super::{Demo, State};
 
-/// What is typed, and what it does.
+/// The commands, and what each does.
 pub(super) const HELP: &str = "\
 stop NAME     stops one server; the rest go on, and its clients find another
 start NAME    starts it again, empty; its neighbors tell it everything
@@ -46,7 +46,7 @@ fn read(line: &str) -> Option<Command<'_>> {
     })
 }
 
-/// Does what a line says, as far as that does not take long. `None` if it is blank.
+/// Carries out a line. A server that is told to stop does so later ([`Demo::left`]). `None` if the line is blank.
 pub(super) async fn obey(line: &str, demo: &mut Demo) -> Option<Outcome> {
     let command = read(line)?;
     let (Command::Stop(name) | Command::Start(name)) = command else {

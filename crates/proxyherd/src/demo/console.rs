@@ -78,12 +78,12 @@ impl Console {
         Ok(Console { lines, typed, printed, terminal })
     }
 
-    /// Says something, unless whoever reads is far behind.
+    /// Prints something, or leaves it out if the reader is far behind.
     pub(super) fn say(&self, text: &str) {
         let _ = self.lines.try_send(format!("{text}\n"));
     }
 
-    /// What is typed next; never returns where nothing more can be typed.
+    /// What is typed next. Never returns once the input has ended.
     pub(super) async fn typed(&mut self) -> Typed {
         match self.typed.recv().await {
             Some(typed) => typed,
@@ -102,7 +102,7 @@ impl Console {
 fn print_all(lines: &Receiver<String>, mut print: Print) {
     let mut is_read = true;
     for text in lines {
-        // Nobody reads any more. The demo goes on; it may be asked over the network.
+        // Once a print fails, nobody reads any more. The demo continues, because clients may still use its servers.
         is_read = is_read && print(text);
     }
 }
@@ -159,7 +159,7 @@ fn read_plainly(commands: &mpsc::Sender<Typed>) {
     }
 }
 
-/// Whether this runs behind a shell's prompt: who reads the terminal from there is stopped.
+/// Whether this runs in the background of a shell. The system stops a background process that reads the terminal.
 fn is_in_background() -> bool {
     io::stdin().is_terminal()
         && tcgetpgrp(io::stdin()).is_ok_and(|foreground| foreground != rustix::process::getpgrp())

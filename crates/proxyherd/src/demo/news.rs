@@ -27,7 +27,7 @@ const SILENT_LOOKS: u64 = 2;
 /// The demo always remembers what it said of at least this many clients.
 const TOLD_MIN: u64 = 1000;
 
-/// What was told of each client.
+/// What the demo said of each client.
 #[derive(Default)]
 pub(super) struct News {
     told: HashMap<Vec<u8>, Told>,
@@ -52,8 +52,8 @@ struct Seen {
 }
 
 impl News {
-    /// A sentence about somebody who has moved or is new, as the first of these servers knows it; `None` where nobody
-    /// has moved.
+    /// A sentence about a client that has moved or is new, as the first of these servers knows it; `None` if no client has
+    /// moved.
     pub(super) fn next(&mut self, herds: &[&Herd]) -> Option<String> {
         self.looks += 1;
         if self.looks <= SILENT_LOOKS {
@@ -76,7 +76,7 @@ impl News {
         Some(format!("{client} {moved}{near}, told {server}; {know} of {} servers know", herds.len()))
     }
 
-    /// Remembers where everybody sets out, so that what is told of them is how far they have come.
+    /// Remembers where each client sets out, so that the first sentence about it says how far it has come.
     fn remember_all(&mut self, herd: &Herd) {
         herd.map().for_each(|held| {
             if let Body::Location { coordinates, .. } = held.record.body {
@@ -86,7 +86,7 @@ impl News {
         });
     }
 
-    /// Of those who have moved since they were last told of, the one for whom that is longest ago.
+    /// Of the clients that have moved since the last sentence about them, the one whose last sentence is the oldest.
     fn choose(&mut self, herd: &Herd) -> Option<Seen> {
         let mut chosen: Option<(Option<u64>, Seen)> = None;
         herd.map().for_each(|held| {

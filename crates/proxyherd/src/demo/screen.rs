@@ -88,8 +88,7 @@ fn to_try(demo: &Demo) -> Vec<(&'static str, String)> {
     to_try
 }
 
-/// Tells how it goes and does what is typed, until the person has enough. Where `quiet`, only what was typed is
-/// answered.
+/// Shows what happens and carries out commands, until the person quits. If `quiet`, it only answers commands.
 pub async fn follow(demo: &mut Demo, quiet: bool) -> io::Result<()> {
     let mut console = Console::open()?;
     let mut show = Show::default();

@@ -56,9 +56,9 @@ pub(super) async fn connect(conversation: &mut Conversation, ahead: &mut Ahead) 
     }
 }
 
-/// What is typed next; nothing if that was the end, or the terminal is gone.
+/// What is typed next; empty at the end of the input, or if the terminal is gone.
 async fn typed() -> Vec<u8> {
-    // Looking takes nothing from the terminal, so a look that nobody waits for any more does no harm.
+    // A look takes nothing from the terminal, so it does no harm if this future is dropped during one.
     while !tokio::task::spawn_blocking(has_input).await.unwrap_or(true) {}
     let mut typed = vec![0; READ_LEN];
     let len = rustix::io::read(io::stdin(), &mut typed).unwrap_or(0);
@@ -66,7 +66,7 @@ async fn typed() -> Vec<u8> {
     typed
 }
 
-/// Whether a read would return at once, be it with an error. Waits for that a little.
+/// Whether a read would return at once, with input or with an error. Waits up to [`LOOK_MAX_NS`] for that.
 fn has_input() -> bool {
     let input = io::stdin();
     let mut inputs = [PollFd::new(&input, PollFlags::IN)];

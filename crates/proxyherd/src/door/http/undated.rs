@@ -59,7 +59,7 @@ async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Result<Reques
     }
 }
 
-/// The request whose head these bytes are, or begin with; `None` as long as they may become one.
+/// The request that these bytes hold; `None` while its head is not complete.
 fn parse(head: &[u8]) -> Option<Result<Request<Body>, StatusCode>> {
     let mut headers = [EMPTY_HEADER; HEADERS_MAX];
     let mut parsed = httparse::Request::new(&mut headers);

@@ -14,7 +14,7 @@ use crate::log::{LogLevel, ServerLog, Subject};
 /// Most faults that are logged. Further ones are not.
 const TOLD_MAX: usize = 16;
 
-/// The log, and which faults it has been told.
+/// The log, and the faults that were logged.
 #[derive(Clone, Debug)]
 pub(super) struct Troubles {
     log: ServerLog,
