@@ -6,7 +6,8 @@ use super::{Demo, State};
 pub(super) const HELP: &str = "\
 stop NAME     stops one server; the rest go on, and its clients find another
 start NAME    starts it again, empty; its neighbors tell it everything
-help, quit    this, and the end of it all (so is Ctrl-C)";
+help          shows this
+quit          ends it all, as Ctrl-C does";
 
 /// What a line means.
 #[derive(Debug, PartialEq, Eq)]

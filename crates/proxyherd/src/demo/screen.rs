@@ -36,7 +36,10 @@ pub fn introduce(demo: &Demo) -> io::Result<()> {
         "{STRONG}proxyherd demo{STRONG:#}: five servers on this machine, {count} clients around Los Angeles"
     )?;
     if !demo.has_classic_ports() {
-        writeln!(out, "{FAINT}(on free ports; the classic herd listens at 12000 to 12004){FAINT:#}")?;
+        writeln!(
+            out,
+            "{FAINT}(on free ports instead of 12000 to 12004: `client` needs the addresses, and `status` can't see this herd){FAINT:#}"
+        )?;
     }
     writeln!(out)?;
     for (name, addresses, log) in demo.places() {
@@ -50,7 +53,7 @@ pub fn introduce(demo: &Demo) -> io::Result<()> {
     }
     writeln!(
         out,
-        "\nTo see the rest go on without one server, type {COMMAND}stop Riley{COMMAND:#} here, then \
+        "\nType {COMMAND}stop Riley{COMMAND:#} here to see the rest go on without it, and then \
          {COMMAND}start Riley{COMMAND:#}.\nCtrl-C ends it all."
     )?;
     out.flush()
@@ -198,7 +201,7 @@ fn summary(statuses: &[Status], rate: u64) -> String {
         (least, most) => format!("they know {least} to {most} clients"),
     };
     let count = statuses.len();
-    format!("{count} servers run, {known}; {rate} reports a second; {links_up} of {link_count} link ends up")
+    format!("{count} servers run, {known}; {rate} reports/s; {links_up} of {link_count} link ends are up")
 }
 
 /// The last words.
@@ -208,6 +211,6 @@ pub fn farewell(demo: &Demo, quiet: bool) -> io::Result<()> {
     }
     let logs = demo.config.log.dir.display();
     let mut out = anstream::stdout().lock();
-    writeln!(out, "\nThe herd goes home; its logs stay in {logs}.")?;
+    writeln!(out, "\nThe herd has stopped; its logs stay in {logs}.")?;
     out.flush()
 }

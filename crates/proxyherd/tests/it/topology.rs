@@ -153,7 +153,7 @@ fn a_changed_address_is_dialled() {
     let mut herd = Plan::classic().start();
     let times_up = link(&herd, "Bernard", "Campbell")["times_up"].clone();
     herd.move_peer("Riley");
-    let said = format!("topology: Riley is dialled at {} now", herd.at("Riley").peer);
+    let said = format!("topology: Riley is dialed at {} now", herd.at("Riley").peer);
     NAMES.iter().for_each(|name| drop(herd.wait_for_log(name, &said)));
     herd.wait_for_log("Riley", "takes effect when this server is started again: server.peer");
     // Jaquez and Juzang dial Riley. It is where it was until it is started again, and goes on as before.
