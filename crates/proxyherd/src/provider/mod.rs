@@ -119,8 +119,8 @@ pub trait Provider: Send + Sync {
         Ok(())
     }
 
-    /// Whether places of this type can be found here, as far as that is known without asking. Where nobody knows a type,
-    /// the asker is told so beside the answer.
+    /// Whether this source may know places of this type; false only if that is certain without asking it. If no source
+    /// knows a type, the answer says so in `info_messages`.
     fn knows_kind(&self, kind: &str) -> bool {
         let _ = kind;
         true

@@ -173,7 +173,7 @@ fn on_a_terminal_it_has_a_prompt_and_gives_the_terminal_back() {
             Process::bash(dir.path(), &format!("kill -{signal} {id}")).wait(PATIENCE);
         }
         let said = wait_for(&process, "code 0");
-        assert!(said.contains("The herd goes home"), "{said}");
+        assert!(said.contains("The herd has stopped"), "{said}");
         drop(keys);
         process.wait(PATIENCE);
         let read = |file: &str| std::fs::read_to_string(dir.path().join(file)).unwrap();

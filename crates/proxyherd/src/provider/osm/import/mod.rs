@@ -5,8 +5,9 @@
 //! its middle, all places are sorted by where they are and written.
 //!
 //! **What it takes.** In memory are 16 bytes for each node that an outline needs (up to twice that while they are
-//! gathered, and as much again if ways hold the positions of their nodes), one block of the extract, the outlines of relations at two or three bytes a node, places of relations, a byte for each block of
-//! the extract, and [`SORT_LEN_MAX`](super::limits::SORT_LEN_MAX) for sorting. Ways that wait for their nodes, and
+//! gathered, and as much again if ways hold the positions of their nodes), one block of the extract, the outlines of
+//! relations at two or three bytes a node, places of relations, a byte for each block of the extract, what [`twins`] needs
+//! where an extract is not sorted, and [`SORT_LEN_MAX`](super::limits::SORT_LEN_MAX) for sorting. Ways that wait for their nodes, and
 //! places beyond that bound, are in temporary files beside the index, which have no names and go with the process. No
 //! tags of what is no place, and no coordinates of what no place needs, are kept.
 //!
