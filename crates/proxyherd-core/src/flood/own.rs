@@ -5,8 +5,7 @@
 //! would be news here is a lie, whoever relays it. The server does not keep it; it answers:
 //!
 //! - The key: a record that wins over the lie, so that all servers that took the lie forget it. It says again what is
-//!   held here of the key, or that the key is gone. What another server said about it and came over the same link as the
-//!   lie is not repeated: it may be another lie, and this server would vouch for it.
+//!   held here of the key, or that the key is gone.
 //! - The origin: others may hold anything under a name and a number that somebody lies about. [`Shard::renew`] begins a
 //!   new incarnation and tells all own records anew under it, with the content that they had. Of equal contents every
 //!   server keeps the one of the later incarnation, so the old origin loses its records and leaves all tables.
@@ -158,7 +157,7 @@ impl Shard {
             }
             Verdict::Lie => {
                 let refused = self.refuse(from, Nonsense::OwnRecord);
-                let (_, wake) = self.contradict(now_ns, from, told, held, hash).unwrap_or(refused);
+                let (_, wake) = self.contradict(now_ns, told, held, hash).unwrap_or(refused);
                 Some((Offered::Refused, wake))
             }
         }
@@ -198,7 +197,6 @@ impl Shard {
     fn contradict(
         &mut self,
         now_ns: u64,
-        from: LinkId,
         Held { record: lie, origin, .. }: Held<'_>,
         held: Option<SlotId>,
         hash: KeyHash,
@@ -209,9 +207,7 @@ impl Shard {
         self.own.is_lied_about = true;
         self.own.answers_left = self.own.answers_left.checked_sub(1)?;
         let before = held.map(|id| self.store.slot(id).clone());
-        let is_credible = |slot: &&Slot| slot.origin == ME || !slot.is_from(from.0);
-        let said = before.as_ref().filter(is_credible);
-        let truth = said.map(Slot::record).filter(|record| !self.is_expired(now_ns, record));
+        let truth = before.as_ref().map(Slot::record).filter(|record| !self.is_expired(now_ns, record));
         let is_same =
             truth.is_some_and(|truth| lie.precedence(&origin.server, &truth, &origin.server).is_eq());
         let record = if is_same {
