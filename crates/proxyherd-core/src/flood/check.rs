@@ -49,11 +49,13 @@ impl Shard {
     pub fn check(&mut self, link: LinkId, now_ns: u64, check: &Check) -> (bool, Wake) {
         let nothing = (false, Wake::default());
         let Some(outbox) = self.outbox_if_quiet(link) else { return nothing };
-        let is_comparable = outbox.sent == check.received
-            && now_ns < check.from_ns
-            && check.client_ttl_ns == self.settings.client_ttl_ns.unwrap_or(0);
-        let differs = is_comparable && self.roots.from(check.from_ns) != check.root;
-        self.is_caught_up |= is_comparable && !differs;
+        let is_settled =
+            outbox.sent == check.received && check.client_ttl_ns == self.settings.client_ttl_ns.unwrap_or(0);
+        let is_same = self.roots.from(check.from_ns) == check.root;
+        // Equal sums are equal whatever the clocks show. Unequal ones say nothing once this server's clock is past the
+        // time from which they count: it may have forgotten what the neighbor still holds.
+        self.is_caught_up |= is_settled && is_same;
+        let differs = is_settled && !is_same && now_ns < check.from_ns;
         let outbox = self.outbox(link);
         if outbox.check_pause > 0 {
             outbox.check_pause -= 1;
