@@ -51,7 +51,7 @@ pub fn introduce(demo: &Demo) -> io::Result<()> {
     }
     writeln!(
         out,
-        "\nTo see the rest go on without one server, type {COMMAND}stop Riley{COMMAND:#} here, then \
+        "\nTo see the rest go on without one server, type {COMMAND}stop Riley{COMMAND:#}, then \
          {COMMAND}start Riley{COMMAND:#}.\nCtrl-C ends it all."
     )?;
     out.flush()
