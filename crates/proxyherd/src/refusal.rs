@@ -25,6 +25,15 @@ pub(crate) fn advice(path: &Path, error: &io::Error, otherwise: &str) -> String 
     }
 }
 
+/// `error`, which the system gave for `path`; where it is about permissions, also whose the path is.
+pub(crate) fn refused(path: &Path, error: &io::Error) -> String {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    match whose(&path).filter(|_| error.kind() == ErrorKind::PermissionDenied) {
+        Some(whose) => format!("{error}; {whose}"),
+        None => error.to_string(),
+    }
+}
+
 /// Whether `dir` could be made, if it is missing, and a file in it; leaves nothing behind.
 pub(crate) fn check_writable(dir: &Path) -> io::Result<()> {
     let dir = std::path::absolute(dir)?;
@@ -103,6 +112,9 @@ mod tests {
                 "/etc/passwd belongs to root (mode 0644) and this process runs as {process}: change that, or name another"
             )
         );
+        let said = refused(Path::new("/etc/passwd"), &ErrorKind::PermissionDenied.into());
+        assert!(said.starts_with("permission denied; /etc/passwd belongs to root (mode 0644)"), "{said}");
+        assert_eq!(refused(Path::new("/etc/passwd"), &ErrorKind::NotFound.into()), "entity not found");
         let said = whose(Path::new("/etc/not/there")).unwrap();
         assert!(said.starts_with("/etc belongs to root (mode 0755)"), "{said}");
     }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    fmt::Display,
     io::{self, Write},
     time::Duration,
 };
@@ -117,7 +118,10 @@ pub async fn follow(demo: &mut Demo, quiet: bool) -> io::Result<()> {
                     }
                 }
             }
-            index = demo.left() => console.say(&styled(NEWS, &left(demo, index))),
+            index = demo.left() => {
+                let name = &demo.config.servers[index].name;
+                console.say(&styled(NEWS, &left(name, &demo.names_running())));
+            }
             _ = pace.tick() => {
                 for text in show.filled(demo) {
                     console.say(&styled(NEWS, &text));
@@ -184,10 +188,11 @@ fn styled(style: Style, text: &str) -> String {
     format!("{style}{text}{style:#}")
 }
 
-fn left(demo: &Demo, index: usize) -> String {
-    let name = &demo.config.servers[index].name;
-    match demo.names_running().as_slice() {
+/// What is said when the server of that name has stopped, and these run.
+fn left(name: impl Display, running: &[&str]) -> String {
+    match running {
         [] => format!("{name} has stopped, and no server is left; `start {name}` starts it"),
+        [one] => format!("{name} has stopped; {one} goes on. `start {name}` brings it back"),
         rest => format!("{name} has stopped; {} go on. `start {name}` brings it back", rest.join(", ")),
     }
 }
@@ -213,4 +218,23 @@ pub fn farewell(demo: &Demo, quiet: bool) -> io::Result<()> {
     let mut out = anstream::stdout().lock();
     writeln!(out, "\nThe herd has stopped; its logs stay in {logs}.")?;
     out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_goes_on_is_named() {
+        for (running, expected) in [
+            (&[][..], "Riley has stopped, and no server is left; `start Riley` starts it"),
+            (&["Bernard"], "Riley has stopped; Bernard goes on. `start Riley` brings it back"),
+            (
+                &["Jaquez", "Bernard"],
+                "Riley has stopped; Jaquez, Bernard go on. `start Riley` brings it back",
+            ),
+        ] {
+            assert_eq!(left("Riley", running), expected);
+        }
+    }
 }

@@ -109,6 +109,8 @@ fn one_server_can_be_stopped_and_started_while_the_rest_go_on() {
         std::fs::OpenOptions::new().write(true).open(dir.path().join("said"))
     });
     let out = wait_for(&process, "Ctrl-C ends it all.\n");
+    let prose = out.lines().filter(|line| !line.starts_with(' '));
+    assert_eq!(prose.map(|line| line.chars().count()).max().filter(|&columns| columns > 80), None, "{out}");
     let line_of = |name: &str| -> SocketAddr {
         let row = out.lines().find(|line| line.trim_start().starts_with(name)).unwrap();
         row.split_whitespace().nth(1).unwrap().parse().unwrap()

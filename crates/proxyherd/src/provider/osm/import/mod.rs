@@ -34,6 +34,8 @@ use std::path::{Path, PathBuf};
 
 use passes::Passes;
 
+use crate::refusal::refused;
+
 /// Shows how far an import is.
 pub trait Progress {
     /// A part of the work begins; it is done when `total` is reached.
@@ -69,7 +71,7 @@ pub struct Summary {
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// The operating system does not give the extract.
-    #[error("cannot read {}: {}", .0.display(), .1)]
+    #[error("cannot read {}: {}", .0.display(), refused(.0, .1))]
     Unreadable(PathBuf, io::Error),
     /// It is something else.
     #[error("{} is no OpenStreetMap extract in PBF format (.osm.pbf)", .0.display())]
@@ -97,7 +99,7 @@ pub enum ImportError {
     #[error("cannot write {}: {}", .0.display(), .1)]
     Target(PathBuf, &'static str),
     /// The operating system does not take the index, or what is kept beside it meanwhile.
-    #[error("cannot write {}: {}", .0.display(), .1)]
+    #[error("cannot write {}: {}", .0.display(), refused(.0, .1))]
     Unwritable(PathBuf, io::Error),
 }
 
