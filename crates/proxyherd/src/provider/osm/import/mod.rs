@@ -59,6 +59,8 @@ pub struct Summary {
     pub relations: u64,
     /// Places, among all of these, that say when they are open, in words that can be read.
     pub with_hours: u64,
+    /// Objects whose opening hours make the parser panic. They are places without hours.
+    pub hours_failed: u64,
     /// Places that were left out because the extract has no valid position for any part of them.
     pub nowhere: u64,
     /// Nodes whose points had to be kept.

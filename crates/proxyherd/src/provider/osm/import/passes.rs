@@ -242,6 +242,7 @@ impl Passes {
         let unwritable = Unwritable(&out);
         let unwritable = unwritable.error();
         progress.begin("index", places.len());
+        summary.hours_failed = places.hours_failed();
         let places = places.finish().map_err(&unwritable)?;
         places
             .each(|point, record| {
