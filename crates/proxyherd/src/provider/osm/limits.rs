@@ -28,3 +28,6 @@ pub(super) const HOURS_KEPT_MAX_S: i64 = 86_400;
 pub(super) const WAITING_RATIO_MAX: u64 = 32;
 /// That memory for extracts that are shorter than half a megabyte, bytes: enough for a million nodes.
 pub(super) const WAITING_LEN_MIN: u64 = 16 * 1024 * 1024;
+/// Most fallbacks in the opening hours of one place, because each may be written and read with all rules behind it.
+/// With more the hours cannot be read.
+pub(super) const FALLBACKS_MAX: usize = 16;

@@ -186,6 +186,22 @@ mod tests {
             ("Mo-Su \"nach Vereinbarung\"", &berlin, "2026-02-03T11:00:00Z", None),
             ("Tu,Th 09:00-11:00 || \"by appointment\"", &berlin, "2026-02-03T09:00:00Z", Some(true)),
             ("Tu,Th 09:00-11:00 || \"by appointment\"", &berlin, "2026-02-03T11:00:00Z", None),
+            // Rules behind a fallback override it on their days: Christmas is a holiday, the first of December a Tuesday.
+            ("Mo-Fr 09:00-18:00 || \"by appointment\"; PH off", &berlin, "2026-12-01T19:00:00Z", None),
+            ("Mo-Fr 09:00-18:00 || \"by appointment\"; PH off", &berlin, "2026-12-01T11:00:00Z", Some(true)),
+            ("Mo-Fr 09:00-18:00 || \"by appointment\"; PH off", &berlin, "2026-12-25T11:00:00Z", Some(false)),
+            (
+                "Mo-Fr 09:00-18:00 || \"by appointment\"; Sa 10:00-12:00",
+                &berlin,
+                "2026-12-05T12:00:00Z",
+                Some(false),
+            ),
+            (
+                "Mo-Fr 09:00-18:00 || \"by appointment\"; Sa 10:00-12:00",
+                &berlin,
+                "2026-12-05T10:00:00Z",
+                Some(true),
+            ),
             ("open \"by appointment\"", &berlin, "2026-02-03T11:00:00Z", Some(true)),
         ] {
             let kept = evaluate(hours, place, second_of(time)).unwrap();
