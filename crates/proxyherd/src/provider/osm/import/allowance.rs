@@ -10,7 +10,8 @@ use crate::provider::osm::pbf::Damage;
 #[derive(Debug)]
 pub(super) struct Allowance(u64);
 
-const TOO_MUCH: Damage = Damage("up to here is far more to keep than a file of this length can hold");
+const TOO_MUCH: Damage =
+    Damage("with it, the file has far more references than a file of its length can hold");
 
 impl Allowance {
     /// The allowance of an extract of this length, bytes.
