@@ -1,29 +1,31 @@
 //! Reads what others have written as JSON, leniently: a field that is absent, or not what it should be, is not
 //! known, and the rest counts all the same.
 //!
-//! An answer is read from the outside in: [`mend`] makes broken strings harmless, [`members`] and [`first_items`] find
+//! An answer is read from the outside in: [`mend`] makes broken strings and numbers harmless, [`members`] and [`first_items`] find
 //! where its parts stand, and [`part`] takes one part apart after the other. So one broken part costs itself alone, and
 //! memory follows the longest part instead of the whole answer.
 
-use std::{fmt, ops::Range};
+use std::{borrow::Cow, fmt, ops::Range};
 
 use proxyherd_core::{
     limits::PLACES_MAX,
     places::{BusinessStatus, Point, Rating, Text},
 };
 use serde::{
-    Deserialize, Deserializer as _,
-    de::{SeqAccess, Visitor},
+    Deserializer as _,
+    de::{MapAccess, SeqAccess, Visitor},
 };
 use serde_json::{Value, value::RawValue};
 
 use super::limits::PART_LEN_MAX;
 
 /// Makes empty each string that JSON does not allow: half of a surrogate pair, an unknown escape, a control character,
-/// bytes that are no UTF-8. An empty string counts as not known.
+/// bytes that are no UTF-8. An empty string counts as not known. Makes null each number that is too large to be read,
+/// such as `1e999`.
 pub(super) fn mend(json: &mut [u8]) {
     let mut at = 0;
     while let Some(string) = next_string(json, at) {
+        mend_numbers(&mut json[at..string.start]);
         at = string.end;
         let string = &mut json[string];
         if !is_sound(string) {
@@ -31,6 +33,28 @@ pub(super) fn mend(json: &mut [u8]) {
             string[2..].fill(b' ');
         }
     }
+    mend_numbers(&mut json[at..]);
+}
+
+/// Mends the numbers of a part that has no strings.
+fn mend_numbers(json: &mut [u8]) {
+    let is_of_number = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b'+' | b'-' | b'.' | b'e' | b'E');
+    for number in json.split_mut(|byte| !is_of_number(byte)) {
+        if is_too_large(number) {
+            number.fill(b' ');
+            number[..4].copy_from_slice(b"null");
+        }
+    }
+}
+
+/// Whether that is a number that the library will not read. Such a number has an exponent of three digits or very many
+/// digits, so it has room for null, and most numbers need no judge.
+fn is_too_large(number: &[u8]) -> bool {
+    const LEN_MIN: usize = "1e308".len();
+    let may_be = number.len() >= LEN_MIN
+        && (number.len() > f64::MAX_10_EXP as usize || number.iter().any(|byte| matches!(byte, b'e' | b'E')));
+    let parsed = || str::from_utf8(number).ok().and_then(|number| number.parse::<f64>().ok());
+    may_be && parsed().is_some() && serde_json::from_slice::<Value>(number).is_err()
 }
 
 /// Where the next string stands, with its quotes. A last one without its end is none.
@@ -52,11 +76,37 @@ fn is_sound(string: &[u8]) -> bool {
     string.iter().all(is_plain) || serde_json::from_slice::<String>(string).is_ok()
 }
 
-/// The members of an object, as many as `T` knows.
-pub(super) fn members<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Option<T> {
-    let json = str::from_utf8(json).ok()?;
-    // A list would count as the members' values in their order.
-    json.trim_ascii_start().starts_with('{').then(|| serde_json::from_str(json).ok()).flatten()
+/// The members of an object with these names, as they stand; nothing if this is no object. If a name is there more than
+/// once, the last one counts, as in most readers of JSON.
+pub(super) fn members<'a, const N: usize>(
+    json: &'a [u8],
+    names: [&str; N],
+) -> Option<[Option<&'a RawValue>; N]> {
+    let mut reader = serde_json::Deserializer::from_str(str::from_utf8(json).ok()?);
+    let members = reader.deserialize_map(Members(names)).ok()?;
+    reader.end().ok()?;
+    Some(members)
+}
+
+struct Members<'n, const N: usize>([&'n str; N]);
+
+impl<'de, const N: usize> Visitor<'de> for Members<'_, N> {
+    type Value = [Option<&'de RawValue>; N];
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Self::Value, A::Error> {
+        let mut members = [None; N];
+        while let Some(name) = object.next_key::<Cow<'de, str>>()? {
+            let value: Option<&RawValue> = object.next_value()?;
+            if let Some(at) = self.0.iter().position(|&wanted| wanted == name) {
+                members[at] = value;
+            }
+        }
+        Ok(members)
+    }
 }
 
 /// The first items of a list, as many as an answer may have places; nothing if this is no list.
@@ -159,6 +209,33 @@ mod tests {
         check(br#"["\udc00\ud800","\u12"]"#, r#"[""            ,""    ]"#);
         check(b"[\"a\nb\",\"\xff\",\"\x00\",\"c\"]", "[\"\"   ,\"\" ,\"\" ,\"c\"]");
         check(b"{\"\xc3\":1}", "{\"\" :1}");
+    }
+
+    #[test]
+    fn a_number_that_is_too_large_becomes_null_and_the_rest_stays() {
+        for sound in ["[1,-2.5,1e308,1E-999,true,false]", r#"["1e999",4.25,"-1e999 "]"#, "-1e", "1e99-9", ""]
+        {
+            check(sound.as_bytes(), sound);
+        }
+        check(br#"{"a":1e999,"b":[-2.5E+400 ],"c":1}"#, r#"{"a":null ,"b":[null      ],"c":1}"#);
+        check(b"1e999", "null ");
+        let digits = "9".repeat(400);
+        check(digits.as_bytes(), &format!("null{}", " ".repeat(396)));
+    }
+
+    #[test]
+    fn the_last_of_members_with_one_name_counts() {
+        let of = |json: &str| {
+            let found = members(json.as_bytes(), ["a", "b"])?;
+            Some(found.map(|member| member.map_or(String::new(), |member| member.get().to_owned())))
+        };
+        let texts = |a: &str, b: &str| Some([a.to_owned(), b.to_owned()]);
+        assert_eq!(of(r#"{"a":1,"c":[2],"b":{"a":3}}"#), texts("1", r#"{"a":3}"#));
+        assert_eq!(of(r#" {"a":1,"b":2,"\u0061":"x"} "#), texts("\"x\"", "2"));
+        assert_eq!(of(r#"{"a":1,"a":null}"#), texts("", ""));
+        for none in ["[1,2]", "7", "", "{", r#"{"a":1}}"#] {
+            assert_eq!(of(none), None, "{none}");
+        }
     }
 
     #[test]

@@ -66,10 +66,14 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 fn details(summary: &Summary) -> String {
-    let Summary { nodes, ways, relations, with_hours, nowhere, bytes, .. } = *summary;
+    let Summary { nodes, ways, relations, with_hours, hours_failed, nowhere, bytes, .. } = *summary;
     let each = bytes.checked_div(summary.places()).unwrap_or(0);
     let mut text = format!("  {nodes} from nodes, {ways} from ways, {relations} from relations\n");
     text += &format!("  {with_hours} with opening hours\n");
+    if hours_failed > 0 {
+        let places = counted_places(hours_failed);
+        text += &format!("  {places} without the opening hours in the extract, which make the parser fail\n");
+    }
     if nowhere > 0 {
         text += &format!("  {} left out: the extract does not say where on Earth\n", counted_places(nowhere));
     }
@@ -160,6 +164,7 @@ mod tests {
             ways: 2,
             relations: 1,
             with_hours: 4,
+            hours_failed: 3,
             nowhere: 1,
             bytes: 1234,
             ..Summary::default()
@@ -167,6 +172,7 @@ mod tests {
         assert_eq!(
             details(&summary),
             "  7 from nodes, 2 from ways, 1 from relations\n  4 with opening hours\n  \
+             3 places without the opening hours in the extract, which make the parser fail\n  \
              1 place left out: the extract does not say where on Earth\n  2 kB, 123 bytes a place\n"
         );
         assert!(details(&Summary::default()).ends_with("  0 kB, 0 bytes a place\n"));

@@ -6,7 +6,6 @@ use std::collections::HashSet;
 
 use proxyherd_core::places::{Answer, Geometry, Photo, Place, PlusCode, Point, Text, Viewport};
 use reqwest::StatusCode;
-use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
 use super::super::{
@@ -27,23 +26,14 @@ const PRICES: [&str; 5] = [
 /// Reads a whole reply; `told` makes of the server's words what may be passed on.
 pub(crate) fn read(mut reply: Reply, told: &dyn Fn(&str) -> String) -> Result<Answer, Failure> {
     mend(reply.body.bytes_mut());
-    let body: Option<Body<'_>> = members(reply.body.bytes());
-    let said = part(body.as_ref().and_then(|body| body.error));
+    let body = members(reply.body.bytes(), ["places", "error"]);
+    let said = part(body.and_then(|[_, error]| error));
     match body {
         _ if said.is_object() => Err(error(&reply, &said, told)),
         _ if reply.status != StatusCode::OK => Err(reply.failure(None)),
-        Some(body) => found(body.places),
+        Some([places, _]) => found(places),
         None => Err(Failure::Unreadable("it is no JSON object".to_owned())),
     }
-}
-
-/// What is known of an answer's members, as they stand.
-#[derive(Deserialize)]
-struct Body<'a> {
-    #[serde(borrow)]
-    places: Option<&'a RawValue>,
-    #[serde(borrow)]
-    error: Option<&'a RawValue>,
 }
 
 /// An error is one whatever the HTTP code says.

@@ -2,7 +2,6 @@
 
 use proxyherd_core::places::{Answer, Status, Verbatim};
 use reqwest::StatusCode;
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::super::{
@@ -19,7 +18,7 @@ pub(crate) fn read(
     told: &dyn Fn(&str) -> String,
 ) -> Result<Answer, Failure> {
     mend(reply.body.bytes_mut());
-    let body: Option<Body<'_>> = members(reply.body.bytes());
+    let body = Body::read(reply.body.bytes());
     let message = text(&part(body.as_ref().and_then(|body| body.error_message)));
     let message = message.map(|message| told(&message));
     if reply.status != StatusCode::OK {
@@ -42,20 +41,24 @@ pub(crate) fn read(
 }
 
 /// What is known of an answer's members, as they stand.
-#[derive(Deserialize)]
 struct Body<'a> {
-    #[serde(borrow)]
     error_message: Option<&'a RawValue>,
-    #[serde(borrow)]
     html_attributions: Option<&'a RawValue>,
-    #[serde(borrow)]
     info_messages: Option<&'a RawValue>,
-    #[serde(borrow)]
     next_page_token: Option<&'a RawValue>,
-    #[serde(borrow)]
     results: Option<&'a RawValue>,
-    #[serde(borrow)]
     status: Option<&'a RawValue>,
+}
+
+impl<'a> Body<'a> {
+    /// Nothing if this is no object.
+    fn read(json: &'a [u8]) -> Option<Body<'a>> {
+        let names =
+            ["error_message", "html_attributions", "info_messages", "next_page_token", "results", "status"];
+        let [error_message, html_attributions, info_messages, next_page_token, results, status] =
+            members(json, names)?;
+        Some(Body { error_message, html_attributions, info_messages, next_page_token, results, status })
+    }
 }
 
 fn found(body: &Body<'_>, kind: Option<&str>, status: Status) -> Result<Answer, Failure> {

@@ -21,3 +21,13 @@ pub(super) const SORT_LEN_MAX: usize = 64 * 1024 * 1024;
 /// For how long a state of opening hours is taken as known at most, seconds: a day, so that a newer rule of daylight
 /// saving or a leap of the clock does no harm for long.
 pub(super) const HOURS_KEPT_MAX_S: i64 = 86_400;
+
+/// Memory that an import uses at most for nodes, ways and relations that wait for others, bytes for each byte of the
+/// extract. Real extracts refer to a node about once in ten bytes, at 16 bytes each: this is twenty times as much. An
+/// extract that needs more is damaged.
+pub(super) const WAITING_RATIO_MAX: u64 = 32;
+/// That memory for extracts that are shorter than half a megabyte, bytes: enough for a million nodes.
+pub(super) const WAITING_LEN_MIN: u64 = 16 * 1024 * 1024;
+/// Most fallbacks in the opening hours of one place, because each may be written and read with all rules behind it.
+/// With more the hours cannot be read.
+pub(super) const FALLBACKS_MAX: usize = 16;

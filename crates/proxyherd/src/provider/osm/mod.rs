@@ -31,6 +31,7 @@ use std::sync::Arc;
 use proxyherd_core::limits::PLACES_MAX;
 use proxyherd_core::places::{self, Answer, Geometry, Place, Query, Separation, Text, Viewport};
 use tokio::sync::Semaphore;
+use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
 use super::{Failure, Pending, Provider, VIEWPORT_HALF_HEIGHT};
@@ -133,7 +134,7 @@ impl Provider for Osm {
                 search.near(&query, PLACES_MAX.into(), &given_up)
             };
             let near = tokio::task::spawn_blocking(ask).await;
-            let near = near.map_err(|_| Failure::Unavailable("the search was given up".to_owned()))??;
+            let near = near.map_err(|error| unfinished(error, &self.troubles))??;
             let places = near.into_iter().map(|(_, place)| place).collect();
             Ok(Answer::found(places, &ATTRIBUTIONS[..]))
         })
@@ -145,6 +146,19 @@ impl From<BlockError> for Failure {
         // The operator's business more than the asker's, but there is nobody else to tell.
         Failure::Unavailable(format!("the index of places: {error}"))
     }
+}
+
+/// Why a search has no outcome. A panic is logged.
+fn unfinished(error: JoinError, troubles: &Troubles) -> Failure {
+    let why = match error.try_into_panic() {
+        Ok(panic) => {
+            troubles.search_panicked(&*panic);
+            "the search failed"
+        }
+        // The runtime is stopping.
+        Err(_) => "the search was given up",
+    };
+    Failure::Unavailable(why.to_owned())
 }
 
 fn now_s() -> i64 {
@@ -251,10 +265,12 @@ mod extracts;
 #[cfg(test)]
 mod tests {
     use proxyherd_core::places::{Rank, Status, Wish};
+    use proxyherd_core::types::ServerName;
 
     use super::index::{Id, Locale, Object, Point, Writer};
     use super::tags::kind_of;
     use super::*;
+    use crate::config;
 
     /// A Tuesday noon in Munich.
     const NOON_S: i64 = 1_770_116_400;
@@ -361,6 +377,24 @@ mod tests {
         assert_eq!(osm.nearby_now(&query, 20), Some(answer), "the evaluator is not asked each time");
         let open = osm.nearby(&around(Wish { is_open: true, ..Wish::default() })).await.unwrap();
         assert_eq!(names(&open), ["Zum Adler"], "what is unknown is not known to be open");
+    }
+
+    #[tokio::test]
+    async fn a_search_that_panics_is_a_failure_and_is_logged_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = config::Log { dir: dir.path().to_owned(), ..config::Log::default() };
+        let log = ServerLog::open(&settings, &ServerName::new("Riley").unwrap()).unwrap();
+        let troubles = Troubles::new(log.clone());
+        for panics in [|| panic!("this is meant to happen"), || panic!("and {}", 7), || panic!("and {}", 7)] {
+            let error = tokio::task::spawn_blocking::<_, ()>(panics).await.unwrap_err();
+            let failure = unfinished(error, &troubles);
+            assert_eq!(failure, Failure::Unavailable("the search failed".into()));
+        }
+        log.flush(std::time::Instant::now() + std::time::Duration::from_secs(60));
+        let text = std::fs::read_to_string(dir.path().join("Riley.log")).unwrap();
+        let told =
+            |said: &str| text.matches(&format!("a search in the index of places panicked ({said})")).count();
+        assert_eq!((told("this is meant to happen"), told("and 7")), (1, 1), "{text}");
     }
 
     #[test]

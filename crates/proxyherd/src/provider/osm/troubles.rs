@@ -1,8 +1,10 @@
-//! Logs what is wrong with single places.
+//! Logs what is wrong with single places, and that a search panicked.
 //!
 //! Each fault is logged once, however often its place is found, and at most [`TOLD_MAX`] faults are logged by one server:
-//! the data has millions of places, and its editors must not be able to fill the log.
+//! the data has millions of places, and its editors must not be able to fill the log. Panics of searches are logged apart
+//! from them, each message once, and at most [`TOLD_MAX`] of them.
 
+use std::any::Any;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -11,7 +13,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::log::{LogLevel, ServerLog, Subject};
 
-/// Most faults that are logged. Further ones are not.
+/// Most faults that are logged, and most panics. Further ones are not.
 const TOLD_MAX: usize = 16;
 
 /// The log, and the faults that were logged.
@@ -20,17 +22,19 @@ pub(super) struct Troubles {
     log: ServerLog,
     /// Hashes of the texts that are at fault.
     told: Arc<Mutex<HashSet<u64>>>,
+    /// Hashes of the panics' messages that were logged.
+    panics: Arc<Mutex<HashSet<u64>>>,
 }
 
 impl Troubles {
     /// Logs to `log`.
     pub(super) fn new(log: ServerLog) -> Troubles {
-        Troubles { log, told: Arc::default() }
+        Troubles { log, told: Arc::default(), panics: Arc::default() }
     }
 
     /// The evaluator panicked at these opening hours.
     pub(super) fn hours_failed(&self, place_id: &str, hours: &str) {
-        if !self.is_news(hours) {
+        if !is_news(&self.told, hours) {
             return;
         }
         let message = format_args!(
@@ -39,10 +43,25 @@ impl Troubles {
         self.log.event(LogLevel::Warn, Subject::Places, message);
     }
 
-    fn is_news(&self, what: &str) -> bool {
-        let mut told = self.told.lock();
-        told.len() < TOLD_MAX && told.insert(xxh3_64(what.as_bytes()))
+    /// A search panicked, with what the panic carried.
+    pub(super) fn search_panicked(&self, panic: &(dyn Any + Send)) {
+        let said = panic.downcast_ref::<String>().map(String::as_str);
+        let said = said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+        if !is_news(&self.panics, said) {
+            return;
+        }
+        let message = format_args!(
+            "a search in the index of places panicked ({said}): this is a fault of the program, please report it; the \
+             question was answered with an error, and others are answered as before"
+        );
+        self.log.event(LogLevel::Error, Subject::Places, message);
     }
+}
+
+/// Whether this is to be logged.
+fn is_news(told: &Mutex<HashSet<u64>>, what: &str) -> bool {
+    let mut told = told.lock();
+    told.len() < TOLD_MAX && told.insert(xxh3_64(what.as_bytes()))
 }
 
 #[cfg(test)]
@@ -51,10 +70,10 @@ mod tests {
 
     #[test]
     fn each_trouble_is_news_once_and_not_too_many_are() {
-        let troubles = Troubles::new(ServerLog::discard());
-        assert!(troubles.is_news("a") && troubles.is_news("b"));
-        assert!(!troubles.is_news("a") && !troubles.clone().is_news("b"));
-        let news = (0..100).filter(|number| troubles.is_news(&format!("{number}"))).count();
+        let told = Mutex::default();
+        assert!(is_news(&told, "a") && is_news(&told, "b"));
+        assert!(!is_news(&told, "a") && !is_news(&told, "b"));
+        let news = (0..100).filter(|number| is_news(&told, &format!("{number}"))).count();
         assert_eq!(news, TOLD_MAX - 2);
     }
 }

@@ -119,7 +119,6 @@ fn a_result_that_is_broken_is_left_out_and_the_rest_is_told() {
         "{\"name\":\"a\nb\"}",
         r#"{"name":7}"#,
         r#"{"place_id":"1"}"#,
-        r#"{"name":"x","rating":1e999}"#,
         "7",
         "[]",
         &format!("{{\"name\":\"x\",\"deep\":{}{}}}", "[".repeat(1000), "]".repeat(1000)),
@@ -129,10 +128,22 @@ fn a_result_that_is_broken_is_left_out_and_the_rest_is_told() {
         let told: Value = serde_json::from_str(&printed(&body, 20)).unwrap();
         assert_eq!(told["results"], json!([{"name": "A"}, {"name": "B"}]), "{broken}");
     }
+    // A number that is too large costs nothing but itself.
+    let body = r#"{"results":[{"name":"A","rating":1e999}],"status":"OK"}"#;
+    let told: Value = serde_json::from_str(&printed(body, 20)).unwrap();
+    assert_eq!(told["results"], json!([{"name": "A", "rating": null}]));
     // Another string than the name costs nothing but itself.
     let body = r#"{"results":[{"name":"A","vicinity":"\udc00","rating":4}],"status":"OK"}"#;
     let told: Value = serde_json::from_str(&printed(body, 20)).unwrap();
     assert_eq!(told["results"], json!([{"name": "A", "vicinity": "", "rating": 4}]));
+}
+
+#[test]
+fn the_last_of_two_lists_of_results_counts() {
+    let body =
+        r#"{"results":[{"name":"A"}],"status":"UNKNOWN_ERROR","results":[{"name":"B"}],"status":"OK"}"#;
+    let told: Value = serde_json::from_str(&printed(body, 20)).unwrap();
+    assert_eq!(told["results"], json!([{"name": "B"}]));
 }
 
 #[test]

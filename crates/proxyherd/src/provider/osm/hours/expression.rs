@@ -4,7 +4,8 @@
 //! - The crate reads a rule that is only a comment, or days and a comment (`Mo "by appointment"`), as open. Here it is
 //!   unknown.
 //! - The crate uses a fallback (`Tu 09:00-11:00 || "by appointment"`) only on days that no other rule matches. Here it is
-//!   used whenever the rules before it are closed. So each fallback becomes an expression of its own.
+//!   used whenever the rules before it are closed. So each fallback becomes an expression of its own, together with
+//!   the later rules, which override what is before them.
 //!
 //! The evaluator accepts only text. So a corrected expression is written as text and parsed again; if that does not give
 //! the same expression, it counts as unreadable.
@@ -14,12 +15,14 @@ use opening_hours_syntax::rules::day::{Date, MonthdayRange, Year};
 use opening_hours_syntax::rules::time::TimeSelector;
 use opening_hours_syntax::rules::{OpeningHoursExpression, RuleOperator, RuleSequence};
 
+use super::super::limits::FALLBACKS_MAX;
+
 /// Parses a text into one or more expressions: the state is that of the first one that is not closed. Nothing if the
 /// text cannot be read.
 pub(super) fn read(text: &str) -> Option<Vec<OpeningHours>> {
     let hours: OpeningHours = text.parse().ok()?;
     let expression = hours.get_expression();
-    let parts = parts(mended(&expression.rules, text));
+    let parts = parts(mended(&expression.rules, text))?;
     if parts.len() == 1 && parts[0] == expression.rules {
         return Some(vec![hours]);
     }
@@ -33,16 +36,24 @@ fn mended(rules: &[RuleSequence], text: &str) -> Vec<RuleSequence> {
     rules
 }
 
-/// Splits rules into those before the first fallback, and each fallback. Where other rules follow a fallback, all stay
-/// together, because these rules may override the fallback.
-fn parts(mut rules: Vec<RuleSequence>) -> Vec<Vec<RuleSequence>> {
+/// Splits rules into those before the first fallback, and each fallback. Other rules behind a fallback override both the
+/// fallback and what is before it, so they are in all of these parts: `A || B; C` becomes `A; C` and `B; C`. Nothing if
+/// there are too many fallbacks.
+fn parts(rules: Vec<RuleSequence>) -> Option<Vec<Vec<RuleSequence>>> {
     let is_fallback = |rule: &RuleSequence| rule.operator == RuleOperator::Fallback;
-    let first = rules.iter().skip(1).position(is_fallback).map(|at| at + 1);
-    let fallbacks = match first {
-        Some(first) if rules[first..].iter().all(is_fallback) => rules.split_off(first),
-        _ => Vec::new(),
+    // A fallback in front of all other rules falls back from nothing.
+    let starts: Vec<usize> = (0..rules.len()).filter(|&at| at == 0 || is_fallback(&rules[at])).collect();
+    let last_of = |part: usize| starts.get(part + 1).map_or(rules.len(), |&next| next);
+    let later = |part: usize| rules[last_of(part)..].iter().filter(|&rule| !is_fallback(rule));
+    let part = |(part, &start): (usize, &usize)| {
+        rules[start..last_of(part)].iter().chain(later(part)).cloned().collect()
     };
-    [rules].into_iter().chain(fallbacks.into_iter().map(|rule| vec![rule])).collect()
+    match starts.len() {
+        // All rules were dropped, or none is a fallback.
+        0 | 1 => Some(vec![rules]),
+        count if count > FALLBACKS_MAX + 1 => None,
+        _ => Some(starts.iter().enumerate().map(part).collect()),
+    }
 }
 
 /// Makes an expression of these rules. Without any rule it is always closed.
@@ -251,11 +262,26 @@ mod tests {
             ),
             ("Mo 10:00-12:00 || Tu 10:00-12:00 || off", &["Mo 10:00-12:00", "Tu 10:00-12:00", "off"]),
             ("Mo 10:00-12:00; PH off || unknown", &["Mo 10:00-12:00; PH off", "unknown"]),
-            ("Mo 10:00-12:00 || \"a\"; PH off", &["Mo 10:00-12:00 || unknown \"a\"; PH off"]),
+            ("Mo 10:00-12:00 || \"a\"; PH off", &["Mo 10:00-12:00; PH off", "unknown \"a\"; PH off"]),
+            (
+                "Mo 10:00-12:00; Su off || Tu 10:00-12:00; PH off || We 10:00-12:00; SH off",
+                &[
+                    "Mo 10:00-12:00; Su off; PH off; SH off",
+                    "Tu 10:00-12:00; PH off; SH off",
+                    "We 10:00-12:00; SH off",
+                ],
+            ),
         ] {
             let parts: Vec<OpeningHours> = parts.iter().map(|part| part.parse().unwrap()).collect();
             assert_eq!(read(text), Some(parts), "{text}");
         }
+    }
+
+    #[test]
+    fn more_fallbacks_than_any_place_needs_are_unreadable() {
+        let with = |count: usize| format!("Mo 10:00-12:00{}", " || Tu 10:00-12:00; PH off".repeat(count));
+        assert_eq!(read(&with(FALLBACKS_MAX)).map(|parts| parts.len()), Some(FALLBACKS_MAX + 1));
+        assert_eq!(read(&with(FALLBACKS_MAX + 1)), None);
     }
 
     #[test]

@@ -72,9 +72,9 @@ impl Kept {
     }
 }
 
-/// Whether an expression can be read at all.
-pub(super) fn is_readable(hours: &str) -> bool {
-    contained(|| hours.parse::<OpeningHours>().is_ok()).unwrap_or(false)
+/// Whether an expression can be read at all. Nothing if the parser panics.
+pub(super) fn is_readable(hours: &str) -> Option<bool> {
+    contained(|| hours.parse::<OpeningHours>().is_ok())
 }
 
 /// Evaluates an expression at a second since 1970. Nothing if the evaluator panics.
@@ -186,6 +186,22 @@ mod tests {
             ("Mo-Su \"nach Vereinbarung\"", &berlin, "2026-02-03T11:00:00Z", None),
             ("Tu,Th 09:00-11:00 || \"by appointment\"", &berlin, "2026-02-03T09:00:00Z", Some(true)),
             ("Tu,Th 09:00-11:00 || \"by appointment\"", &berlin, "2026-02-03T11:00:00Z", None),
+            // Rules behind a fallback override it on their days: Christmas is a holiday, the first of December a Tuesday.
+            ("Mo-Fr 09:00-18:00 || \"by appointment\"; PH off", &berlin, "2026-12-01T19:00:00Z", None),
+            ("Mo-Fr 09:00-18:00 || \"by appointment\"; PH off", &berlin, "2026-12-01T11:00:00Z", Some(true)),
+            ("Mo-Fr 09:00-18:00 || \"by appointment\"; PH off", &berlin, "2026-12-25T11:00:00Z", Some(false)),
+            (
+                "Mo-Fr 09:00-18:00 || \"by appointment\"; Sa 10:00-12:00",
+                &berlin,
+                "2026-12-05T12:00:00Z",
+                Some(false),
+            ),
+            (
+                "Mo-Fr 09:00-18:00 || \"by appointment\"; Sa 10:00-12:00",
+                &berlin,
+                "2026-12-05T10:00:00Z",
+                Some(true),
+            ),
             ("open \"by appointment\"", &berlin, "2026-02-03T11:00:00Z", Some(true)),
         ] {
             let kept = evaluate(hours, place, second_of(time)).unwrap();
@@ -217,7 +233,7 @@ mod tests {
     fn an_expression_that_makes_the_evaluator_panic_goes_no_further() {
         let berlin = locale("Europe/Berlin", "DE");
         for hours in ["(dusk+05:00)-25:00", "(sunset+23:59)-25:00"] {
-            assert!(is_readable(hours), "{hours}");
+            assert_eq!(is_readable(hours), Some(true), "{hours}");
             assert_eq!(evaluate(hours, &berlin, second_of("2026-02-03T11:00:00Z")), None, "{hours}");
         }
     }

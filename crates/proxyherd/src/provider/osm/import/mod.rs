@@ -9,7 +9,8 @@
 //! relations at two or three bytes a node, places of relations, a byte for each block of the extract, what [`twins`] needs
 //! where an extract is not sorted, and [`SORT_LEN_MAX`](super::limits::SORT_LEN_MAX) for sorting. Ways that wait for their nodes, and
 //! places beyond that bound, are in temporary files beside the index, which have no names and go with the process. No
-//! tags of what is no place, and no coordinates of what no place needs, are kept.
+//! tags of what is no place, and no coordinates of what no place needs, are kept. An extract that would need far more than
+//! real ones of its length is called damaged as soon as that shows (`allowance`).
 //!
 //! Seen: the extract of Andorra (1.8 MB) has 1316 places, which need 5559 nodes and take 54 bytes each in the index;
 //! Munich's centre (0.8 MB) 2511 places, 2933 nodes, 76 bytes. A debug build took 36 to 46 MB for any of the extracts
@@ -19,6 +20,7 @@
 //!
 //! **All or nothing.** Whatever goes wrong, an index that was there stays as it was.
 
+mod allowance;
 mod nodes;
 mod outline;
 mod passes;
@@ -57,6 +59,8 @@ pub struct Summary {
     pub relations: u64,
     /// Places, among all of these, that say when they are open, in words that can be read.
     pub with_hours: u64,
+    /// Objects whose opening hours make the parser panic. They are places without hours.
+    pub hours_failed: u64,
     /// Places that were left out because the extract has no valid position for any part of them.
     pub nowhere: u64,
     /// Nodes whose points had to be kept.

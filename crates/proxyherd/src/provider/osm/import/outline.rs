@@ -5,6 +5,8 @@
 //! the box around the points. Holes weigh nothing; they seldom move the middle of a building or a park by
 //! much.
 
+use std::collections::HashMap;
+
 use super::super::index::{self, ANTIMERIDIAN, POLE, Point};
 
 /// A way's nodes in their order, those whose place is known.
@@ -89,10 +91,15 @@ impl Mass {
 }
 
 /// The closed rings that these ways make when ends are put to ends. Ways that close nothing are left out.
-fn rings(mut pieces: Vec<Piece>) -> Vec<Piece> {
+///
+/// It takes as long as there are nodes, however many ways there are.
+fn rings(pieces: Vec<Piece>) -> Vec<Piece> {
+    let mut ends = Ends::of(&pieces);
+    let mut pieces: Vec<Option<Piece>> = pieces.into_iter().map(Some).collect();
     let mut rings = Vec::new();
-    while let Some(mut chain) = pieces.pop() {
-        while !is_closed(&chain) && join_one(&mut chain, &mut pieces) {}
+    for first in 0..pieces.len() {
+        let Some(mut chain) = pieces[first].take() else { continue };
+        while !is_closed(&chain) && join_one(&mut chain, &mut pieces, &mut ends) {}
         if is_closed(&chain) {
             rings.push(chain);
         }
@@ -104,18 +111,30 @@ fn is_closed(piece: &Piece) -> bool {
     piece.len() > 3 && piece.first().map(|node| node.0) == piece.last().map(|node| node.0)
 }
 
+/// By node: the pieces that begin or end there, those that come first at the end.
+struct Ends(HashMap<i64, Vec<usize>>);
+
+impl Ends {
+    fn of(pieces: &[Piece]) -> Ends {
+        let mut ends: HashMap<i64, Vec<usize>> = HashMap::new();
+        for (at, piece) in pieces.iter().enumerate().rev() {
+            for end in [piece.first(), piece.last()].into_iter().flatten() {
+                ends.entry(end.0).or_default().push(at);
+            }
+        }
+        Ends(ends)
+    }
+}
+
 /// Lengthens a chain by a piece that begins or ends where it ends.
-fn join_one(chain: &mut Piece, pieces: &mut Vec<Piece>) -> bool {
-    let end = |node: Option<&(i64, Point)>| node.map(|node| node.0);
-    let last = end(chain.last());
-    let Some(at) = pieces
-        .iter()
-        .position(|piece| last.is_some() && [end(piece.first()), end(piece.last())].contains(&last))
-    else {
+fn join_one(chain: &mut Piece, pieces: &mut [Option<Piece>], ends: &mut Ends) -> bool {
+    let Some(&(last, _)) = chain.last() else { return false };
+    let Some(there) = ends.0.get_mut(&last) else { return false };
+    // Pieces that are used already are dropped here, each at most once at either end.
+    let Some(mut piece) = std::iter::from_fn(|| there.pop()).find_map(|at| pieces[at].take()) else {
         return false;
     };
-    let mut piece = pieces.swap_remove(at);
-    if end(piece.first()) != last {
+    if piece.first().is_none_or(|first| first.0 != last) {
         piece.reverse();
     }
     chain.extend(piece.into_iter().skip(1));
@@ -156,6 +175,26 @@ mod tests {
         let far = [(7, 1000, 0), (8, 1100, 0), (9, 1100, 100), (10, 1000, 100), (7, 1000, 0)];
         let near = [(1, 0, 0), (2, 100, 0), (3, 100, 100), (4, 0, 100), (1, 0, 0)];
         check(&[&near, &far], Some((550, 50)));
+    }
+
+    /// Such an outline took minutes when each way was searched for among all others.
+    #[test]
+    fn an_outline_in_very_many_pieces_is_put_together() {
+        const COUNT: i32 = 400_000;
+        // A square: the nodes of a quarter of the pieces are on each side, and the pieces are in disorder.
+        let node = |number: i32| {
+            let (side, at) = (number % COUNT / (COUNT / 4), number % (COUNT / 4));
+            let (x, y) =
+                [(at, 0), (COUNT / 4, at), (COUNT / 4 - at, COUNT / 4), (0, COUNT / 4 - at)][side as usize];
+            (i64::from(number % COUNT), Point { longitude: x, latitude: y })
+        };
+        let pieces = (0..COUNT).map(|number| {
+            let number = (i64::from(number) * 7919 % i64::from(COUNT)) as i32;
+            let (one, next) = (node(number), node(number + 1));
+            if number % 3 == 0 { vec![one, next] } else { vec![next, one] }
+        });
+        let found = middle(pieces.collect()).unwrap();
+        assert_eq!((found.longitude, found.latitude), (COUNT / 8, COUNT / 8));
     }
 
     #[test]

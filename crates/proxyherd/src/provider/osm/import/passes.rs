@@ -1,9 +1,10 @@
 //! The passes over an extract, one after the other, and what each hands to the next.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::allowance::Allowance;
 use super::nodes::Nodes;
 use super::outline::{Piece, middle};
 use super::place::Places;
@@ -17,17 +18,32 @@ use crate::provider::osm::tags::{Described, Tags, kinds_checksum};
 /// How many places pass between two looks at the progress.
 const SHOWN_EVERY: u64 = 1024;
 
+/// Memory that a member of a relation takes until the relation has its middle, bytes.
+const MEMBER_LEN: usize = 8 + size_of::<(i64, Outline)>();
+/// Memory that a node takes for each of its uses until its way has its middle, bytes.
+const NODE_LEN: usize = 16;
+
 /// An import under way.
 pub(super) struct Passes {
     source: Source,
     source_s: i64,
     out: PathBuf,
     writer: Writer,
-    /// The ways that relations need: their nodes, once they were met.
-    outlines: HashMap<i64, Box<[u8]>>,
+    allowance: Allowance,
+    /// The ways that relations need.
+    outlines: HashMap<i64, Outline>,
     nodes: Nodes,
     places: Places,
     summary: Summary,
+}
+
+/// A way that relations need.
+#[derive(Debug, Default)]
+struct Outline {
+    /// How many relations need it. Each of them looks at all of its nodes.
+    relations: u32,
+    /// Its nodes, once it was met.
+    refs: Box<[u8]>,
 }
 
 /// A relation that is a place, and waits for its ways.
@@ -57,6 +73,7 @@ impl Passes {
         Ok(Passes {
             writer: Writer::create(out).map_err(&unwritable)?,
             places: Places::new(directory_of(out)).map_err(&unwritable)?,
+            allowance: Allowance::of(source.len()),
             source,
             source_s,
             out: out.to_owned(),
@@ -85,7 +102,8 @@ impl Passes {
     }
 
     fn read_relations(&mut self, progress: &mut dyn Progress) -> Result<Vec<Relation>, ImportError> {
-        let (mut relations, outlines) = (Vec::new(), &mut self.outlines);
+        let (mut relations, mut known) = (Vec::new(), HashSet::new());
+        let (outlines, allowance) = (&mut self.outlines, &mut self.allowance);
         self.source.pass(Content::Relations, progress, |block| {
             let mut tags = Tags::default();
             block.relations(|relation| {
@@ -94,17 +112,23 @@ impl Passes {
                 if !has_outline || !tags.are_a_place() {
                     return Ok(());
                 }
+                let described = tags.describe();
+                allowance.take(size_of::<Relation>() + described.len())?;
                 let mut outer = Vec::new();
+                known.clear();
                 relation.members(|object, id, role| {
-                    if object == Object::Way && role != b"inner" {
+                    // A way that is named again adds nothing to an outline.
+                    if object == Object::Way && role != b"inner" && known.insert(id) {
+                        allowance.take(MEMBER_LEN)?;
                         outer.push(id);
+                        outlines.entry(id).or_default().relations += 1;
                     }
+                    Ok(())
                 })?;
-                outlines.extend(outer.iter().map(|&way| (way, Box::default())));
                 relations.push(Relation {
                     id: id(Object::Relation, relation.id)?,
                     version: relation.version()?,
-                    described: tags.describe(),
+                    described,
                     outer: outer.into(),
                 });
                 Ok(())
@@ -115,6 +139,7 @@ impl Passes {
 
     fn read_ways(&mut self, progress: &mut dyn Progress) -> Result<Spool, ImportError> {
         let (outlines, nodes, out) = (&mut self.outlines, &mut self.nodes, &self.out);
+        let allowance = &mut self.allowance;
         let mut ways = Spool::new(directory_of(out)).map_err(Unwritable(out).error())?;
         self.source.pass(Content::Ways, progress, |block| {
             let mut tags = Tags::default();
@@ -125,16 +150,19 @@ impl Passes {
                 if !is_place && outline.is_none() {
                     return Ok(());
                 }
+                let uses = 1 + outline.as_ref().map_or(0, |outline| outline.relations as usize);
                 let mut refs = Vec::new();
                 way.refs(|node, point| {
+                    allowance.take(uses * NODE_LEN)?;
                     refs.push(node);
                     match point {
                         Some(point) => nodes.need_at(node, point),
                         None => nodes.need(node),
                     }
+                    Ok(())
                 })?;
                 if let Some(outline) = outline {
-                    *outline = packed(&refs);
+                    outline.refs = packed(&refs);
                 }
                 if is_place {
                     let Id { number, .. } = id(Object::Way, way.id)?;
@@ -176,7 +204,7 @@ impl Passes {
     fn place_relations(&mut self, relations: Vec<Relation>) -> Result<(), ImportError> {
         for Relation { id, version, described, outer } in relations {
             let pieces = outer.iter().filter_map(|way| self.outlines.get(way));
-            let pieces = pieces.map(|refs| self.nodes.piece(unpacked(Wire::new(refs))));
+            let pieces = pieces.map(|outline| self.nodes.piece(unpacked(Wire::new(&outline.refs))));
             match middle(pieces.collect()) {
                 Some(point) => {
                     let added = self.places.add(id, version, &described, point);
@@ -214,6 +242,7 @@ impl Passes {
         let unwritable = Unwritable(&out);
         let unwritable = unwritable.error();
         progress.begin("index", places.len());
+        summary.hours_failed = places.hours_failed();
         let places = places.finish().map_err(&unwritable)?;
         places
             .each(|point, record| {

@@ -27,6 +27,9 @@ pub(super) struct Places {
     numbers: HashMap<Locale, u16>,
     twins: Twins,
     buffer: Vec<u8>,
+    /// Whether opening hours can be read; nothing if the parser panics.
+    is_readable: fn(&str) -> Option<bool>,
+    hours_failed: u64,
 }
 
 impl Places {
@@ -39,12 +42,14 @@ impl Places {
             numbers: HashMap::new(),
             twins: Twins::default(),
             buffer: Vec::new(),
+            is_readable: hours::is_readable,
+            hours_failed: 0,
         })
     }
 
     /// Adds a place. Those of one kind of object come in the order of the extract.
     pub(super) fn add(&mut self, id: Id, version: u32, described: &Described, at: Point) -> io::Result<()> {
-        let has_hours = !described.hours.is_empty() && hours::is_readable(&described.hours);
+        let has_hours = !described.hours.is_empty() && self.can_read(&described.hours);
         let has_number = !described.number.is_empty() && !described.street.is_empty();
         let locale = if has_hours || has_number { self.locale(at) } else { 0 };
         let country = self.locales.get(usize::from(locale).wrapping_sub(1)).map(|locale| &*locale.country);
@@ -62,6 +67,18 @@ impl Places {
         .encode(&mut self.buffer);
         self.twins.rank(id, version, &mut self.buffer);
         self.sorter.push(at, &self.buffer)
+    }
+
+    fn can_read(&mut self, hours: &str) -> bool {
+        (self.is_readable)(hours).unwrap_or_else(|| {
+            self.hours_failed += 1;
+            false
+        })
+    }
+
+    /// How many places have opening hours that make the parser panic.
+    pub(super) fn hours_failed(&self) -> u64 {
+        self.hours_failed
     }
 
     /// The number of a place's locale.
@@ -131,7 +148,30 @@ fn vicinity(described: &Described, country: Option<&str>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::contained::contained;
+    use super::super::super::index::Object;
     use super::*;
+
+    #[test]
+    fn hours_that_make_the_parser_panic_are_counted_and_cost_the_place_its_hours_alone() {
+        let mut places = Places::new(&std::env::temp_dir()).unwrap();
+        places.is_readable = |hours| contained(|| hours == "24/7" || panic!("this is meant to happen"));
+        for (number, hours) in ["24/7", "bad", "", "worse"].into_iter().enumerate() {
+            let described = Described { hours: hours.to_owned(), ..Described::default() };
+            let id = Id { object: Object::Node, number: number as i64 };
+            places.add(id, 1, &described, Point { longitude: 115_750_000, latitude: 481_370_000 }).unwrap();
+        }
+        assert_eq!(places.hours_failed(), 2);
+        let mut found = Vec::new();
+        let finished = places.finish().unwrap();
+        finished
+            .each(|_, record| {
+                found.push(Record::decode(record).unwrap().hours.to_owned());
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(found, ["24/7", "", "", ""]);
+    }
 
     #[test]
     fn an_address_is_written_as_the_country_writes_it() {

@@ -121,10 +121,7 @@ fn a_way_uses_the_positions_that_it_holds_unless_its_nodes_are_there() {
 #[test]
 fn an_outline_uses_the_positions_that_its_ways_hold() {
     let own: (&[i64], &[i64]) = (&[0, 0, 30, 0], &[0, 30, 30, 0]);
-    let members = [list_field(8, &[8]), deltas_field(9, &[10]), list_field(10, &[1])];
-    let tags = [list_field(2, &[6, 1, 3]), list_field(3, &[7, 2, 5])];
-    let relation = [number_field(1, 3), tags.concat(), members.concat()].concat();
-    let frames = [way(10, &[1, 2, 3, 1], Some(own)), data_frame(&STRINGS, &bytes_field(4, &relation))];
+    let frames = [way(10, &[1, 2, 3, 1], Some(own)), relation(&[10])];
     let (summary, places) = imported(&frames).unwrap();
     assert_eq!((summary.ways, summary.relations), (1, 1));
     assert_eq!(places[&(Object::Relation, 3)], ("Adler".to_owned(), [0.000_001, 0.000_002]));
@@ -201,6 +198,60 @@ fn a_few_bytes_that_unpack_to_millions_of_strings_are_read() {
     assert!(blob.len() < 5_000);
     let (summary, _) = imported(&[frame("OSMData", &blob), cafe(7, 481_370_000, ZOOM, 1)]).unwrap();
     assert_eq!(summary.places(), 1);
+}
+
+/// A frame with one relation: a café whose outline is these ways.
+fn relation(ways: &[i64]) -> Vec<u8> {
+    data_frame(&STRINGS, &relation_group(ways))
+}
+
+fn relation_group(ways: &[i64]) -> Vec<u8> {
+    let count = ways.len();
+    let members = [list_field(8, &vec![8; count]), deltas_field(9, ways), list_field(10, &vec![1; count])];
+    let tags = [list_field(2, &[6, 1, 3]), list_field(3, &[7, 2, 5])];
+    bytes_field(4, &[number_field(1, 3), tags.concat(), members.concat()].concat())
+}
+
+/// Packs a frame as well as zlib can.
+fn zipped(group: &[u8]) -> Vec<u8> {
+    let content = block(&STRINGS, group);
+    frame("OSMData", &zlib_blob(&content, content.len() as u64))
+}
+
+#[test]
+fn a_small_file_that_unpacks_to_more_than_it_can_mean_is_damaged() {
+    const COUNT: u64 = 2_000_000;
+    let (ones, tags) = (vec![2; COUNT as usize], [list_field(2, &KEYS), list_field(3, &ZOOM)].concat());
+    let way = bytes_field(3, &[number_field(1, 1), tags, list_field(8, &ones)].concat());
+    let tags = [list_field(2, &[6, 1, 3]), list_field(3, &[7, 2, 5])].concat();
+    let roles = list_field(8, &vec![8; COUNT as usize]);
+    let types = list_field(10, &vec![1; COUNT as usize]);
+    let relation =
+        bytes_field(4, &[number_field(1, 3), tags.clone(), roles, list_field(9, &ones), types].concat());
+    let relations = bytes_field(4, &[number_field(1, 3), tags].concat()).repeat(300_000);
+    for (what, group) in [("nodes", way), ("members", relation), ("relations", relations)] {
+        let frame = zipped(&group);
+        assert!(frame.len() < 30_000, "{what}: {}", frame.len());
+        let error = imported(&[frame]).expect_err(what).to_string();
+        assert!(error.contains("is damaged") && error.contains("can hold"), "{what}: {error}");
+    }
+}
+
+#[test]
+fn a_way_that_very_many_relations_share_is_damage_and_one_that_some_share_is_not() {
+    let refs: Vec<i64> = (1..20_000).collect();
+    for (relations, is_sound) in [(10, true), (200, false)] {
+        let frames = [vec![relation(&[10]); relations].concat(), way(10, &refs, None)];
+        assert_eq!(imported(&frames).is_ok(), is_sound, "{relations}");
+    }
+}
+
+#[test]
+fn a_way_that_an_outline_names_again_counts_once() {
+    let own: (&[i64], &[i64]) = (&[0, 0, 30, 0], &[0, 30, 30, 0]);
+    let frames = [way(10, &[1, 2, 3, 1], Some(own)), zipped(&relation_group(&vec![10; 1_000_000]))];
+    let (_, places) = imported(&frames).unwrap();
+    assert_eq!(places[&(Object::Relation, 3)].1, [0.000_001, 0.000_002]);
 }
 
 #[test]

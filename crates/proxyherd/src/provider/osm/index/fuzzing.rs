@@ -31,6 +31,7 @@ pub fn directory_again(bytes: &[u8], blocks: u32, blocks_len: u64, places: u64) 
 pub fn is_open(opening_hours: &str, zone: &str, country: &str, now_s: i64) -> Option<bool> {
     let locale = Locale { zone: zone.to_owned(), country: country.to_owned() };
     hours::is_readable(opening_hours)
+        .unwrap_or(false)
         .then(|| hours::evaluate(opening_hours, &locale, now_s))
         .flatten()
         .and_then(hours::Kept::is_open)

@@ -159,6 +159,7 @@ fn read_directory(file: &File, len: u64, header: &Header) -> Result<Directory, I
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
 
@@ -247,6 +248,17 @@ mod tests {
         fs::write(&path, &sample.bytes).unwrap();
         let other = Index::open(&path, KINDS + 1, 0).unwrap_err().to_string();
         assert_eq!(other, "it was written by another version of this program");
+    }
+
+    #[test]
+    fn an_index_that_replaces_another_has_its_mode() {
+        let sample = Sample::new();
+        let path = sample.dir.path().join("places.idx");
+        for mode in [0o600, 0o644, 0o664, 0o440] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            Writer::create(&path).unwrap().finish(&[], 0, 0).unwrap();
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, mode, "{mode:o}");
+        }
     }
 
     #[test]

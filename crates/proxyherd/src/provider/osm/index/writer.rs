@@ -1,7 +1,7 @@
 //! Writes the file of places: all of it or none of it.
 //!
 //! The bytes go to a file beside the one that is wanted, which takes its name when all is on the disk. Whoever reads
-//! meanwhile, or after a crash, has the old file whole. A writer that dies leaves the file beside, and the next
+//! meanwhile, or after a crash, has the old file whole, and the new one has the old one's mode. A writer that dies leaves the file beside, and the next
 //! one writes over it; a lock keeps two from writing at the same time.
 
 use std::ffi::OsString;
@@ -95,6 +95,7 @@ impl Writer {
         self.out.flush()?;
         let file = self.out.get_ref();
         file.write_all_at(&header.encode(), 0)?;
+        keep_mode(&self.path, file)?;
         file.sync_all()?;
         self.beside.take_name(&self.path)?;
         Ok((self.len + directory.len() as u64, self.entries.len()))
@@ -135,6 +136,15 @@ pub(in crate::provider::osm) fn beside(path: &Path) -> io::Result<PathBuf> {
     beside.push(name);
     beside.push(".part");
     Ok(path.with_file_name(beside))
+}
+
+/// Gives a file the mode of the one that it will replace: whoever could read that one can read this one, and nobody else.
+fn keep_mode(path: &Path, file: &File) -> io::Result<()> {
+    match fs::metadata(path) {
+        Ok(old) => file.set_permissions(old.permissions()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// The directory that a file is in.

@@ -234,7 +234,7 @@ impl<'a> Way<'a> {
     /// Passes its nodes to `visit`: the ID, and the node's position if the way itself holds it (`LocationsOnWays`).
     pub(in crate::provider::osm) fn refs(
         &self,
-        mut visit: impl FnMut(i64, Option<Point>),
+        mut visit: impl FnMut(i64, Option<Point>) -> Result<(), Damage>,
     ) -> Result<(), Damage> {
         let mut refs = Deltas::of(self.refs)?;
         let (mut latitudes, mut longitudes) = (Deltas::of(self.latitudes)?, Deltas::of(self.longitudes)?);
@@ -246,7 +246,7 @@ impl<'a> Way<'a> {
             } else {
                 None
             };
-            visit(node, point);
+            visit(node, point)?;
         }
         if latitudes.is_empty() && longitudes.is_empty() { Ok(()) } else { Err(UNEQUAL_REFS) }
     }
@@ -265,7 +265,7 @@ impl<'a> Relation<'a> {
     /// Passes its members to `visit`: kind, ID and role. Members of an unknown kind are skipped.
     pub(in crate::provider::osm) fn members(
         &self,
-        mut visit: impl FnMut(Object, i64, &'a [u8]),
+        mut visit: impl FnMut(Object, i64, &'a [u8]) -> Result<(), Damage>,
     ) -> Result<(), Damage> {
         let (mut roles, mut ids) = (List::of(self.roles)?, Deltas::of(self.members)?);
         let mut types = List::of(self.types)?;
@@ -273,9 +273,9 @@ impl<'a> Relation<'a> {
             let role = roles.number()?.ok_or(UNEQUAL_MEMBERS)?;
             let role = self.tags.strings().get(role)?;
             match types.number()?.ok_or(UNEQUAL_MEMBERS)? {
-                0 => visit(Object::Node, id, role),
-                1 => visit(Object::Way, id, role),
-                2 => visit(Object::Relation, id, role),
+                0 => visit(Object::Node, id, role)?,
+                1 => visit(Object::Way, id, role)?,
+                2 => visit(Object::Relation, id, role)?,
                 _ => {}
             }
         }

@@ -59,13 +59,19 @@ fn content(bytes: &[u8], seen: &mut Seen) -> Result<(), Damage> {
         objects += 1;
         way.version()?;
         way.tags().try_for_each(|tag| tag.map(|_| parts += 1))?;
-        way.refs(|_, _| parts += 1)
+        way.refs(|_, _| {
+            parts += 1;
+            Ok(())
+        })
     })?;
     block.relations(|relation| {
         objects += 1;
         relation.version()?;
         relation.tags().try_for_each(|tag| tag.map(|_| parts += 1))?;
-        relation.members(|_, _, _| parts += 1)
+        relation.members(|_, _, _| {
+            parts += 1;
+            Ok(())
+        })
     })?;
     seen.objects += objects;
     seen.parts += parts;

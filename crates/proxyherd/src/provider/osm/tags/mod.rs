@@ -47,6 +47,14 @@ pub(super) struct Described {
     pub(super) also: String,
 }
 
+impl Described {
+    /// How many bytes its parts have together.
+    pub(super) fn len(&self) -> usize {
+        let Described { kinds, name, street, number, city, hours, also } = self;
+        kinds.len() + [name, street, number, city, hours, also].map(String::len).iter().sum::<usize>()
+    }
+}
+
 /// A checksum of the table of kinds, whose indices files hold.
 pub(super) fn kinds_checksum() -> u64 {
     xxh3_64(KINDS.join(",").as_bytes())

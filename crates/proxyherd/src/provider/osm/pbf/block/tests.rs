@@ -31,8 +31,12 @@ fn nodes(bytes: &[u8]) -> Result<Vec<Seen>, Damage> {
 /// The one way of a block: its nodes, each with its place.
 fn refs(group: &[u8]) -> Result<Vec<(i64, Option<i32>)>, Damage> {
     let (bytes, mut refs) = (block(&STRINGS, group), Vec::new());
-    Block::read(&bytes)?
-        .ways(|way| way.refs(|node, point| refs.push((node, point.map(|point| point.latitude)))))?;
+    Block::read(&bytes)?.ways(|way| {
+        way.refs(|node, point| {
+            refs.push((node, point.map(|point| point.latitude)));
+            Ok(())
+        })
+    })?;
     Ok(refs)
 }
 
@@ -162,7 +166,10 @@ fn members_of_an_unknown_type_are_left_out() {
         let bytes = block(&["outer", "inner"], &bytes_field(RELATION, &lists.concat()));
         let (block, mut found) = (Block::read(&bytes).unwrap(), Vec::new());
         block.relations(|relation| {
-            relation.members(|object, id, role| found.push((object, id, role.to_vec())))
+            relation.members(|object, id, role| {
+                found.push((object, id, role.to_vec()));
+                Ok(())
+            })
         })?;
         Ok::<_, Damage>(found)
     };
