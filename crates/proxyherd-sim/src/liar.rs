@@ -385,10 +385,10 @@ impl Known<'_> {
         let seq = self.seq(rng, &origin);
         let kind = Kind([1, 2, 77, 255][rng.index(4)]);
         let key = format!("thing-{}", rng.below(INVENTED_THINGS)).into_bytes();
-        let keep_s = [0, 1, 60, 86_400, u32::MAX][rng.index(5)];
+        let keep_s = [0, 90, 86_400, u32::MAX][rng.index(4)];
         let len = DATA_LEN_MAX.min(self.bandwidth / 20);
-        let data = (keep_s, vec![7; if rng.chance(100) { len } else { rng.below(100) } as usize]);
-        let record = told(rng, &origin, kind, &key, self.now_ns, self.now_ns, Some(data));
+        let data = vec![7; if rng.chance(100) { len } else { rng.below(100) } as usize];
+        let record = told(rng, &origin, kind, &key, self.now_ns, self.now_ns, Some((keep_s, &data)));
         Saying::Record(origin, seq, record)
     }
 
@@ -447,15 +447,15 @@ fn told(
     key: &[u8],
     timestamp_ns: u64,
     received_ns: u64,
-    data: Option<(u32, Vec<u8>)>,
+    data: Option<(u32, &[u8])>,
 ) -> Taken {
     let timestamp =
         Timestamp::from_nanos(timestamp_ns.min(END_OF_TIME_NS)).expect("no later time has ten digits");
     let difference = Difference::at_receipt(received_ns, timestamp);
     let place = format!("+{}.5-{}.5", rng.below(89), rng.below(179));
     let coordinates = Coordinates::parse(place.as_bytes()).expect("both are within their range");
-    let body = match &data {
-        Some((keep_s, bytes)) => Body::Data { keep_s: *keep_s, bytes },
+    let body = match data {
+        Some((keep_s, bytes)) => Body::Data { keep_s, bytes },
         None if rng.chance(100) => Body::Gone,
         None => Body::Location { coordinates, attributes: Attributes::NONE },
     };
