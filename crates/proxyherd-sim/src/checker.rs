@@ -168,7 +168,8 @@ impl Checker {
             return Err(format!("only {} updates were taken", stream.len()));
         };
         for (seq, update) in (proven + 1..).zip(updates).filter_map(|(seq, it)| Some((seq, it.as_ref()?))) {
-            if !self.is_covered(clock_ns, map, update) && !self.ledger.is_outbid(update, self.client_ttl) {
+            let is_outbid = || self.ledger.is_outbid(update, clock_ns, self.client_ttl);
+            if !self.is_covered(clock_ns, map, update) && !is_outbid() {
                 return Err(format!("update {seq} is not covered: {update:?}"));
             }
         }

@@ -17,6 +17,7 @@ use proxyherd_core::{
 };
 
 use crate::{
+    server::CLOCK_OFFSET_MAX_NS,
     timeline::{Nanos, SECOND},
     trace::Trace,
 };
@@ -388,10 +389,14 @@ impl Ledger {
     /// Whether a bad member told a record that wins over this update, or anybody one that was received when the update had
     /// expired, and so takes its place. Whoever held it said that the update is covered, and need not have passed it on: a
     /// neighbor may say that it has all up to the sequence that the bad member made up.
-    pub(crate) fn is_outbid(&self, update: &Taken, client_ttl: Option<Nanos>) -> bool {
+    ///
+    /// Any record of the key that a bad member told has taken its place, too, where the update had expired by a clock that is
+    /// ahead of this one.
+    pub(crate) fn is_outbid(&self, update: &Taken, clock_ns: u64, client_ttl: Option<Nanos>) -> bool {
         let told = self.lies.by_key.get(&update.key).into_iter().flatten();
         let contents = self.contents.get(&update.key).into_iter().flatten();
-        told.into_iter().any(|lie| lie.wins_or_equals(update))
+        let is_over_ahead = update.is_over(clock_ns.saturating_add(CLOCK_OFFSET_MAX_NS), client_ttl);
+        told.into_iter().any(|lie| lie.wins_or_equals(update) || is_over_ahead)
             || contents.into_iter().any(|later| update.is_over(later.received_ns(), client_ttl))
     }
 
