@@ -386,18 +386,24 @@ impl Ledger {
         self.lies.by_key.get(&record.key).is_some_and(|told| told.contains(record))
     }
 
-    /// Whether a bad member told a record that wins over this update, or anybody one that was received when the update had
-    /// expired, and so takes its place. Whoever held it said that the update is covered, and need not have passed it on: a
-    /// neighbor may say that it has all up to the sequence that the bad member made up.
-    ///
-    /// Any record of the key that a bad member told has taken its place, too, where the update had expired by a clock that is
-    /// ahead of this one.
+    /// Whether what won over this update need not have been passed on, though whoever held it said that the update is
+    /// covered: a bad member told it; or the neighbor holds an invented marker of the server that took it, and so may say
+    /// that it has it. What was received when the update had expired takes its place, too; and so does whatever a bad member
+    /// told of the key, where the update had expired by a clock that is ahead of this one.
     pub(crate) fn is_outbid(&self, update: &Taken, clock_ns: u64, client_ttl: Option<Nanos>) -> bool {
+        let shard = shard_index(&update.key.1);
+        let is_unsure = |later: &Taken| {
+            let of_it = self.lies.covered.iter().filter(|(origin, _)| origin.server == later.server);
+            of_it.into_iter().any(|(_, shards)| shards & 1 << shard != 0)
+        };
         let told = self.lies.by_key.get(&update.key).into_iter().flatten();
         let contents = self.contents.get(&update.key).into_iter().flatten();
         let is_over_ahead = update.is_over(clock_ns.saturating_add(CLOCK_OFFSET_MAX_NS), client_ttl);
         told.into_iter().any(|lie| lie.wins_or_equals(update) || is_over_ahead)
-            || contents.into_iter().any(|later| update.is_over(later.received_ns(), client_ttl))
+            || contents.into_iter().any(|later| {
+                update.is_over(later.received_ns(), client_ttl)
+                    || later != update && later.wins_or_equals(update) && is_unsure(later)
+            })
     }
 
     /// Whether something won over this update and has expired since, before the update has: what a bad member told, or what
