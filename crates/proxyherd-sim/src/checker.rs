@@ -342,9 +342,8 @@ impl Checker {
         for floor in &self.floors {
             for &server in &floor.servers {
                 let clock_ns = clock_ns(server);
-                let best = floor.held.values();
-                let mut best =
-                    best.filter(|best| !self.ledger.is_fading(&best.key, from_ns, self.client_ttl));
+                // What servers need not agree on yet may still be on its way.
+                let mut best = floor.held.values().filter(|best| self.is_agreed_on(best, from_ns));
                 let missing = best.find(|best| !self.is_covered(clock_ns, map(server), best));
                 lost.extend(missing.map(|best| format!("server {server} does not hold {best:?}")));
             }
