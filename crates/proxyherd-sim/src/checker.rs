@@ -385,17 +385,21 @@ struct View {
 impl View {
     fn of(map: &Map, ledger: &Ledger, counts: impl Fn(&Taken) -> bool) -> View {
         let (mut records, mut digest) = (0, 0u64);
+        // An origin leaves the vector when its last record does, which each server forgets by its own clock.
+        let mut origins = BTreeSet::new();
         map.for_each(|held| {
-            let held = Taken::from(held);
-            if counts(&held) {
+            let record = Taken::from(held);
+            if counts(&record) {
                 records += 1;
-                digest = digest.wrapping_add(held.hash());
+                digest = digest.wrapping_add(record.hash());
+                origins.insert((shard_index(held.record.key), held.origin.clone()));
             }
         });
         let mut vectors = Vec::new();
         for shard in (0..SHARDS).filter(|&shard| !ledger.is_lied_about(shard)) {
             map.for_each_covered(shard, |origin, covered| vectors.push((shard, origin.clone(), covered)));
         }
+        vectors.retain(|(shard, origin, _)| origins.contains(&(*shard, origin.clone())));
         vectors.sort();
         View { records, digest, vectors }
     }
