@@ -47,6 +47,8 @@ pub(crate) struct Checker {
     /// What each part of the herd must hold at least when it agrees.
     floors: Vec<Floor>,
     violations: Vec<Violation>,
+    /// How many records servers have said anew by themselves.
+    said: u64,
     /// How long after its receipt a report is forgotten.
     client_ttl: Option<Nanos>,
 }
@@ -181,6 +183,11 @@ impl Checker {
         self.answered.retain(|(answered, _), _| *answered != life);
     }
 
+    /// How many records servers have said anew by themselves so far.
+    pub(crate) fn said(&self) -> u64 {
+        self.said
+    }
+
     /// Enters what a server has said anew by itself in these shards.
     pub(crate) fn said_by_itself(&mut self, at: Nanos, server: usize, map: &Map, shards: u32) {
         let me = &map.origin();
@@ -204,6 +211,7 @@ impl Checker {
             }
         });
         records.sort_by_key(|(shard, seq, _)| (*shard, *seq));
+        self.said += records.len() as u64;
         for (_, seq, record) in records {
             if let Err(text) = self.ledger.enter_later(Held { record: record.record(), origin: me, seq }) {
                 self.found(at, Symptom::Bookkeeping, format!("server {server} by itself: {text}"));
