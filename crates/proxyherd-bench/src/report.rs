@@ -153,7 +153,7 @@ pub(crate) fn heal_table(healing: &Healing) -> String {
         if plan.is_encrypted { "encrypted" } else { "plain" },
         target::cores(),
         "cut",
-        "dialled",
+        "dialed",
         "healed",
         "wire, bytes",
         "own, bytes",
@@ -189,7 +189,7 @@ pub(crate) fn heal_table(healing: &Healing) -> String {
     }
     let _ = writeln!(
         text,
-        "\n{DIM}`dialled` counts from the link's return, `healed` from then on; bytes of both ways from the return on.\n\
+        "\n{DIM}`dialed` counts from the link's return, `healed` from then on; bytes of both ways from the return on.\n\
          After each round both servers were asked for every changed record and for a sample of the others.{DIM:#}"
     );
     text

@@ -22,7 +22,7 @@ pub fn check(input: &[u8]) {
     }
 }
 
-/// What is told is one paragraph, as the line protocol needs it, and whoever reads it and tells it again tells the same.
+/// A printed answer is one paragraph, as the line protocol needs it. Reading it and printing it again gives the same text.
 pub(crate) fn check_told(answer: &Answer) {
     let told = told(answer);
     assert!(!told.contains("\n\n") && !told.ends_with('\n'));
@@ -31,7 +31,7 @@ pub(crate) fn check_told(answer: &Answer) {
     match again {
         Ok(again) if is_short => assert_eq!(self::told(&again), told),
         Err(failure) if is_short => panic!("{failure}: {told}"),
-        // A place that is longer than what is passed on is left out.
+        // An answer may hold a place that is too long to be passed on, which is then left out.
         _ => {}
     }
 }

@@ -149,7 +149,7 @@ fn is_variation(character: char) -> bool {
     )
 }
 
-/// Of ASCII only what is on the keys of a telephone has forms to choose from.
+/// Of ASCII, only digits, `#` and `*` have forms to choose from (they become keycap emoji).
 fn has_variations(character: char) -> bool {
     let is_key = character.is_ascii_digit() || matches!(character, '#' | '*');
     is_key || !character.is_ascii() && !is_variation(character)

@@ -25,7 +25,7 @@ pub struct ListenError {
     address: Address,
     key: &'static str,
     server: String,
-    // The message holds its cause, so the cause is not called `source`: whoever shows both would show it twice.
+    // The message already holds its cause. If this field were called `source`, reports would show the cause twice.
     why: io::Error,
 }
 

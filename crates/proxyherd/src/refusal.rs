@@ -1,4 +1,4 @@
-//! What to say of a path that the system refuses: whose it is, what is in its way, and what helps.
+//! Words for errors about a path that the system refuses: who owns the path, what is in the way, and what helps.
 
 use std::{
     fs::{self, Metadata},
@@ -25,6 +25,15 @@ pub(crate) fn advice(path: &Path, error: &io::Error, otherwise: &str) -> String 
     }
 }
 
+/// `error`, which the system gave for `path`; where it is about permissions, also whose the path is.
+pub(crate) fn refused(path: &Path, error: &io::Error) -> String {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    match whose(&path).filter(|_| error.kind() == ErrorKind::PermissionDenied) {
+        Some(whose) => format!("{error}; {whose}"),
+        None => error.to_string(),
+    }
+}
+
 /// Whether `dir` could be made, if it is missing, and a file in it; leaves nothing behind.
 pub(crate) fn check_writable(dir: &Path) -> io::Result<()> {
     let dir = std::path::absolute(dir)?;
@@ -36,7 +45,7 @@ pub(crate) fn check_writable(dir: &Path) -> io::Result<()> {
     tempfile::tempfile_in(there).map(drop).map_err(|error| error.kind().into())
 }
 
-/// Whose the part of `path` is that refuses this process.
+/// Who owns the part of `path` that refuses this process.
 pub(crate) fn whose(path: &Path) -> Option<String> {
     let (part, metadata) = refusing(path)?;
     let (owner, process) = (user(metadata.uid()), user(rustix::process::geteuid().as_raw()));
@@ -46,7 +55,7 @@ pub(crate) fn whose(path: &Path) -> Option<String> {
     ))
 }
 
-/// The last part of `path` that can be looked at: it hides what is below it, or cannot be opened or written itself.
+/// The last part of `path` that this process can look at. Either it hides the parts below it, or it is itself refused.
 fn refusing(path: &Path) -> Option<(PathBuf, Metadata)> {
     let parts: Vec<&Path> = path.ancestors().collect();
     let seen = parts.into_iter().rev().map_while(|part| Some((part.to_owned(), fs::metadata(part).ok()?)));
@@ -65,7 +74,7 @@ fn in_the_way(path: &Path) -> Option<String> {
     }
 }
 
-/// A user's name, as far as this machine's file knows it, or number.
+/// A user's name from this machine's `/etc/passwd`, or else the number.
 fn user(id: u32) -> String {
     let known = fs::read_to_string("/etc/passwd").unwrap_or_default();
     let names = known.lines().filter_map(|line| {
@@ -103,6 +112,9 @@ mod tests {
                 "/etc/passwd belongs to root (mode 0644) and this process runs as {process}: change that, or name another"
             )
         );
+        let said = refused(Path::new("/etc/passwd"), &ErrorKind::PermissionDenied.into());
+        assert!(said.starts_with("permission denied; /etc/passwd belongs to root (mode 0644)"), "{said}");
+        assert_eq!(refused(Path::new("/etc/passwd"), &ErrorKind::NotFound.into()), "entity not found");
         let said = whose(Path::new("/etc/not/there")).unwrap();
         assert!(said.starts_with("/etc belongs to root (mode 0755)"), "{said}");
     }

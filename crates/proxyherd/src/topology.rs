@@ -54,6 +54,29 @@ pub(crate) struct Watcher {
     leave: CancellationToken,
 }
 
+/// What a look at the file shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    /// It is as it was when it was read last.
+    AsRead,
+    /// It has changed since the look before, and may change further. It may name this server again, so nothing is done yet.
+    Changing,
+    /// It has changed and stayed the same from one look to the next.
+    Settled,
+}
+
+impl Look {
+    /// `seen` is the file's stamp now, `before` that of the look before, and `read` that of the content that was read last.
+    fn of<S: Copy + PartialEq>(seen: S, before: Option<S>, read: Option<S>) -> Look {
+        let seen = Some(seen);
+        match () {
+            () if seen == read => Look::AsRead,
+            () if seen == before => Look::Settled,
+            () => Look::Changing,
+        }
+    }
+}
+
 impl Watcher {
     /// A watcher of a server that was started with `config`, which was read with `overrides`. It cancels `leave` when the
     /// server is to end because the file no longer names it.
@@ -92,24 +115,24 @@ impl Watcher {
             };
             let looked = stop.run_until_cancelled(stamp_of(self.started.path.clone()));
             let Some(seen) = looked.await else { return };
-            let is_settled = Some(seen) == seen_before && Some(seen) != read;
-            seen_before = Some(seen);
-            if is_asked || is_settled {
+            let look = Look::of(seen, seen_before.replace(seen), read);
+            if is_asked || look == Look::Settled {
                 read = Some(seen);
                 if stop.run_until_cancelled(self.follow(is_asked)).await.is_none() {
                     return;
                 }
-            } else if self.is_time_to_leave() {
+            } else if look == Look::AsRead && self.is_time_to_leave() {
                 return self.leave.cancel();
             }
         }
     }
 
-    /// Whether this server is to end now because the file no longer names it: the grace period is over, or all links are
-    /// down, so no other server hears what its clients report.
+    /// Whether this server is to end now because the file no longer names it: the grace period is over, or it has links and
+    /// all are down, so no other server hears any more what its clients report.
     fn is_time_to_leave(&self) -> bool {
-        let is_heard = || self.herd.links.all().iter().any(|link| link.state().up_since.is_some());
-        self.ends_at.is_some_and(|ends_at| Instant::now() >= ends_at || !is_heard())
+        let links = self.herd.links.all();
+        let is_unheard = || !links.is_empty() && links.iter().all(|link| link.state().up_since.is_none());
+        self.ends_at.is_some_and(|ends_at| Instant::now() >= ends_at || is_unheard())
     }
 
     /// Reads the file and does as it says. Who has asked is told what came of it in any case.
@@ -180,12 +203,12 @@ impl Watcher {
         self.ends_at = (wish == Removed::Stop).then(|| Instant::now() + REMOVED_GRACE);
         let next = match wish {
             Removed::Stop => format!(
-                "this server ends in {} s, as at SIGTERM, unless the file names it again",
+                "this server ends in {} s, or sooner if all its links are down, as at SIGTERM, unless the file names it again",
                 REMOVED_GRACE.as_secs()
             ),
             Removed::Stay => {
-                "it keeps running, as `removed` in [herd] says; its neighbors end their links with it and no \
-                              longer hear what its clients report"
+                "it keeps running, as `removed` in [herd] says; its neighbors end their links with it and no longer hear \
+                 what its clients report"
                     .to_owned()
             }
         };
@@ -266,4 +289,23 @@ fn reason(error: &LoadError) -> String {
 
 async fn stamp_of(path: PathBuf) -> Option<Stamp> {
     spawn_blocking(move || Stamp::of(&path)).await.ok().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_changing_is_neither_read_nor_taken_for_the_one_that_was_read() {
+        for (seen, before, read, expected) in [
+            (1, None, None, Look::Changing),
+            (1, Some(1), None, Look::Settled),
+            (1, Some(1), Some(1), Look::AsRead),
+            (2, Some(1), Some(1), Look::Changing),
+            (2, Some(2), Some(1), Look::Settled),
+            (1, Some(2), Some(1), Look::AsRead),
+        ] {
+            assert_eq!(Look::of(seen, before, read), expected, "{seen} {before:?} {read:?}");
+        }
+    }
 }

@@ -52,16 +52,17 @@ impl Shard {
     pub fn check(&mut self, link: LinkId, now_ns: u64, check: &Check) -> (bool, Wake) {
         let nothing = (false, Wake::default());
         let Some(outbox) = self.outbox_if_quiet(link) else { return nothing };
-        let is_of_now =
-            now_ns < check.from_ns && check.client_ttl_ns == self.settings.client_ttl_ns.unwrap_or(0);
-        let is_comparable = is_of_now && outbox.sent == check.received;
+        let is_of_kind = check.client_ttl_ns == self.settings.client_ttl_ns.unwrap_or(0);
+        let is_comparable = is_of_kind && outbox.sent == check.received;
         // Where both ends have missed something, neither counts all that the other has sent. Whoever has missed something
         // looks for differences all the same: it raises no alarm.
-        let is_looked_into = is_comparable || is_of_now && outbox.missed > 0;
+        let is_looked_into = is_comparable || is_of_kind && outbox.missed > 0;
         let is_same = is_looked_into && self.roots.from(check.from_ns) == check.root;
         self.is_caught_up |= is_comparable && is_same;
         let wake = if is_comparable && is_same { self.miss_nothing(link) } else { Wake::default() };
-        let differs = is_looked_into && !is_same;
+        // Equal sums are equal whatever the clocks show. Unequal ones say nothing once this server's clock is past the
+        // time from which they count: it may have forgotten what the neighbor still holds.
+        let differs = is_looked_into && !is_same && now_ns < check.from_ns;
         let outbox = self.outbox(link);
         if outbox.check_pause > 0 {
             outbox.check_pause -= 1;

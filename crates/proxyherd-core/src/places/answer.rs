@@ -11,7 +11,7 @@ pub struct Answer {
     pub html_attributions: Cow<'static, [Text]>,
     /// What was found, in the provider's order.
     pub places: Vec<Place>,
-    /// Results that were found by a provider that tells them the same way; they are printed behind `places`.
+    /// Results of a provider that speaks Nearby Search (Legacy) itself, as they came. They are printed after `places`.
     pub passed_on: Vec<Verbatim>,
     /// How it went.
     pub status: Status,
@@ -52,9 +52,9 @@ impl Answer {
 
     /// Appends the answer as Nearby Search (Legacy) JSON, with the first `limit` results at most.
     ///
-    /// The status stays what it is however many results are cut. Keys stand in alphabetical order as in
-    /// Google's own answers (those of a result that is passed on in their own order), the indent is three spaces, ` : ` stands between key and value; there is no
-    /// empty line anywhere and no newline at the end.
+    /// The status stays what it is however many results are cut. Keys stand in alphabetical order, as in Google's own
+    /// answers; only a result that is passed on keeps its own order. The indent is three spaces, and ` : ` stands between
+    /// key and value. There is no empty line anywhere, and no newline at the end.
     pub fn write_json(&self, limit: usize, out: &mut Vec<u8>) {
         json::write_answer(self, limit, out);
     }

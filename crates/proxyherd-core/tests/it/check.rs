@@ -64,8 +64,8 @@ fn a_difference_is_noticed_and_only_what_differs_is_sent() {
     assert_eq!((riley.contradiction(), jaquez.contradiction()), (None, None));
 }
 
-#[test]
-fn after_a_difference_some_checks_pass_to_give_the_repair_time() {
+/// An empty shard with a link that is up.
+fn linked_shard() -> Shard {
     let mut shard = Shard::new(ShardSettings {
         me: origin("Riley", 1),
         index: 3,
@@ -76,6 +76,26 @@ fn after_a_difference_some_checks_pass_to_give_the_repair_time() {
         rules: Rules::default(),
     });
     let _ = shard.link_up(link(0), &[]);
+    while !shard.flush(link(0), &mut Encoder::default(), usize::MAX) {}
+    shard
+}
+
+#[test]
+fn a_server_whose_clock_is_ahead_knows_from_an_equal_sum_that_it_has_been_told_all() {
+    let mut shard = linked_shard();
+    // By this clock, all that the neighbor's sum leaves out has expired long ago.
+    let from_ns = NOW_NS - 3 * SECOND_NS;
+    let mut check = Check { shard: 3, received: 0, from_ns, client_ttl_ns: 0, root: 9 };
+    assert!(!shard.check(link(0), NOW_NS, &check).0, "an unequal sum says nothing");
+    assert!(!shard.is_caught_up());
+    check.root = 0;
+    assert!(!shard.check(link(0), NOW_NS, &check).0);
+    assert!(shard.is_caught_up());
+}
+
+#[test]
+fn after_a_difference_some_checks_pass_to_give_the_repair_time() {
+    let mut shard = linked_shard();
     // A neighbour that holds something else, and always will.
     let mut differs = |from_ns: u64| {
         let mut encoder = Encoder::default();

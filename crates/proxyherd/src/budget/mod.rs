@@ -6,7 +6,7 @@
 //!
 //! A file may be an older one that was put back. So after every start the keeper waits until its neighbors have told what
 //! they know, and takes it for its own account where it knows more. Where no neighbor answers it goes on after
-//! [`ALONE_AFTER`] by its file alone, and neither grants nor tells until one does. A server without a file is new. It
+//! `ALONE_AFTER` by its file alone, and neither grants nor tells until one does. A server without a file is new. It
 //! spends nothing until it has heard from a neighbor what it may have forgotten, and nothing in a period in which it
 //! finds that it had an account before. A herd of one server has nobody to ask: there, removing the file is beginning
 //! anew.

@@ -72,7 +72,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         return Err(ConfigurationError(message).into());
     }
     let warnings = config.warnings.len() + findings.len();
-    let summary = summary(&config, warnings);
+    // A warning may be about the very address that the server needs.
+    let startable = name.filter(|_| warnings == 0).map(|server| &server.name);
+    let summary = summary(&config, startable, warnings);
     writeln!(anstream::stdout(), "{}: {FINE}fine{FINE:#}, {summary}", config.path.display())?;
     Ok(())
 }
@@ -120,14 +122,15 @@ fn check_files(config: &Config, name: &ServerName) -> impl Iterator<Item = Findi
     log.into_iter().chain(data).map(Finding::Error)
 }
 
-fn summary(config: &Config, warnings: usize) -> String {
+fn summary(config: &Config, startable: Option<&ServerName>, warnings: usize) -> String {
     let ends: usize = config.servers.iter().map(|server| config.links_of(&server.name).len()).sum();
+    let can_start = startable.map_or(String::new(), |server| format!("; {server} can start here"));
     let warnings = match warnings {
         0 => String::new(),
         count => format!("; {}", counted(count, "warning")),
     };
     format!(
-        "herd {:?} of {} and {}{warnings}",
+        "herd {:?} of {} and {}{can_start}{warnings}",
         config.herd.id,
         counted(config.servers.len(), "server"),
         counted(ends / 2, "link")
@@ -140,6 +143,13 @@ mod tests {
 
     #[test]
     fn the_summary_counts_each_link_once() {
-        assert_eq!(summary(&Config::classic(), 0), "herd \"herd\" of 5 servers and 6 links");
+        assert_eq!(summary(&Config::classic(), None, 0), "herd \"herd\" of 5 servers and 6 links");
+    }
+
+    #[test]
+    fn the_summary_names_the_server_that_can_start_here() {
+        let config = Config::classic();
+        let said = summary(&config, Some(&config.servers[0].name), 0);
+        assert_eq!(said, "herd \"herd\" of 5 servers and 6 links; Riley can start here");
     }
 }

@@ -14,7 +14,7 @@ const AFTER_HELP: &str = concat!(
     heading!("Examples"),
     "  proxyherd demo
   proxyherd demo --clients 500 --log-dir log
-  proxyherd demo --any-ports    where the classic ports are taken
+  proxyherd demo --any-ports    leave the classic ports to another herd
 ",
 );
 
@@ -27,7 +27,8 @@ const AFTER_HELP: &str = concat!(
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {
-    /// Take whatever ports are free, instead of the classic 12000 to 12004
+    /// Take whatever ports are free, instead of the classic 12000 to 12004; where one of these is taken, the demo does
+    /// so by itself
     #[arg(long)]
     any_ports: bool,
 

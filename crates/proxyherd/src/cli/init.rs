@@ -111,7 +111,7 @@ fn say_what_next(dir: &Path, has_new_authority: bool) -> io::Result<()> {
     let (file, certificates) = (file.display(), certificates.display());
     let made = if has_new_authority {
         "certificates for them, and the authority that made them.\n\
-         Its key, ca.key, makes servers of this herd: only `proxyherd init` needs it, so keep it off the servers."
+         Its key, ca.key, can make servers of this herd: only `proxyherd init` needs it, so keep it off the servers."
     } else {
         "the certificates that were there already have stayed."
     };
@@ -120,7 +120,7 @@ fn say_what_next(dir: &Path, has_new_authority: bool) -> io::Result<()> {
         "Wrote {BOLD}{file}{BOLD:#}: the classic herd of five servers, all on this machine.
 In {BOLD}{certificates}{BOLD:#}: {made}
 
-Start them, one a terminal or all at once:
+Start them, each in a terminal of its own, or all at once:
   proxyherd serve --config {file} --name Riley
   for name in {names}; do proxyherd serve --config {file} --name $name & done
 

@@ -36,9 +36,20 @@ pub(super) fn report(error: &anyhow::Error) -> ExitCode {
         Some(LoadError::Unreadable { path, source }) => {
             show_error(&format!("{error:#}"), &unreadable(path, source));
         }
-        None => show_error(&format!("{error:#}"), ""),
+        None => show_error(&said(error), ""),
     }
     ExitCode::from(code(error))
+}
+
+/// The error in words. Errors of files say which file; an output that is full is all that comes without a word.
+fn said(error: &anyhow::Error) -> String {
+    let is_bare = error.chain().count() == 1;
+    match error.downcast_ref::<io::Error>() {
+        Some(full) if is_bare && full.kind() == io::ErrorKind::StorageFull => {
+            format!("cannot print to standard output: {full}")
+        }
+        _ => format!("{error:#}"),
+    }
 }
 
 /// What helps where the configuration cannot be read.
@@ -153,5 +164,15 @@ mod tests {
     fn a_reader_that_has_gone_is_no_failure() {
         let error = anyhow::Error::from(io::Error::from(io::ErrorKind::BrokenPipe)).context("writing");
         assert_eq!(report(&error), ExitCode::SUCCESS);
+    }
+
+    #[test]
+    fn an_output_that_is_full_is_told_as_that() {
+        let full = || anyhow::Error::from(io::Error::from(io::ErrorKind::StorageFull));
+        assert_eq!(said(&full()), "cannot print to standard output: no storage space");
+        assert_eq!(
+            said(&full().context("cannot write herd.toml")),
+            "cannot write herd.toml: no storage space"
+        );
     }
 }

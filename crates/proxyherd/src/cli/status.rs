@@ -135,8 +135,8 @@ fn draw(seen: &Seen, before: &mut Option<Window>) -> io::Result<()> {
     out.flush()
 }
 
-/// Each line is cleared before it is written: behind a character in the last column a terminal would clear that one. In
-/// a window that is full the last line has no end, which would move the first one out.
+/// Clears each line before writing it: clearing after a character in the last column would clear that character. If the
+/// window is full, no newline follows the last line, because it would scroll the first line out.
 fn frame(text: &str, rows: usize, is_same: bool) -> String {
     let short = if text.lines().count() > rows { troubles_first(text) } else { text.to_owned() };
     let lines = cut(&short.lines().collect::<Vec<_>>(), rows);

@@ -2,8 +2,8 @@
 //!
 //! An outage begins when a connection breaks and ends with the next complete reply, so a server that takes
 //! connections but answers nothing does not end one. During an outage the servers are tried in turn, until one
-//! answers or patience ends. A herd that was never there is not waited for: each server is tried once. Whoever turns
-//! out to speak something else than the line protocol is never tried again.
+//! answers or patience ends. A herd that was never there is not waited for: each server is tried once. A server that
+//! speaks something else than the line protocol is never tried again.
 
 use std::{
     fmt, io,
@@ -82,7 +82,7 @@ struct Outage {
     attempts: usize,
     /// What was told of each server.
     troubles: Vec<Option<String>>,
-    /// The server that was last told of as the one that is talked to now.
+    /// The server that the last `talking to` message named.
     told_going_on: Option<usize>,
 }
 
@@ -229,7 +229,8 @@ impl Servers {
         NoneAnswers { addresses: self.addresses.clone(), why }
     }
 
-    /// Says once whom the lines go to now. A server that takes connections and closes them is not told of each time.
+    /// Says which server gets the lines now, once for each server in a row: a server that takes connections and closes them
+    /// would otherwise be named again and again.
     fn tell_going_on(&mut self) {
         let at = self.at;
         let outage = self.outage();

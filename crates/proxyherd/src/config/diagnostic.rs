@@ -146,7 +146,12 @@ impl Diagnostic {
         self.subject = self.key.as_ref().and_then(|key| of_server(key, names));
         let mut parts = self.message.split('`');
         let mut message = parts.next().unwrap_or_default().to_owned();
-        while let (Some(key), Some(rest)) = (parts.next(), parts.next()) {
+        while let Some(key) = parts.next() {
+            let Some(rest) = parts.next() else {
+                // A backtick that no other one follows.
+                message = message + "`" + key;
+                break;
+            };
             message += &of_server(key, names).unwrap_or_else(|| format!("`{key}`"));
             message += rest;
         }

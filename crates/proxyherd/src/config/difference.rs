@@ -116,7 +116,7 @@ impl fmt::Display for Difference {
         parts.extend(pairs("added", &self.links_added));
         parts.extend(pairs("removed", &self.links_removed));
         parts.extend(
-            self.moved.iter().map(|(server, address)| format!("{server} is dialled at {address} now")),
+            self.moved.iter().map(|(server, address)| format!("{server} is dialed at {address} now")),
         );
         f.write_str(&parts.join("; "))
     }
@@ -215,7 +215,7 @@ mod tests {
     #[test]
     fn a_server_has_moved_if_others_find_it_elsewhere() {
         let moved = changed(|config| config.servers[1].advertise = Some("127.0.0.1:9".parse().unwrap()));
-        check(&moved, "Jaquez is dialled at 127.0.0.1:9 now", "Jaquez is dialled at 127.0.0.1:13001 now");
+        check(&moved, "Jaquez is dialed at 127.0.0.1:9 now", "Jaquez is dialed at 127.0.0.1:13001 now");
         let elsewhere = changed(|config| config.servers[1].listen = "127.0.0.1:9".parse().unwrap());
         check(&elsewhere, "", "");
     }

@@ -115,7 +115,7 @@ fn check_link_count(draft: &Draft, count: usize, reader: &mut Reader<'_>) {
 /// Whoever reaches the HTTP door may ask it anything.
 fn check_doors(draft: &Draft, reader: &mut Reader<'_>) {
     if let Some(http) = draft.http.as_ref().filter(|http| !http.value.is_loopback()) {
-        let mistake = error(http, "must be on loopback: this version's HTTP door asks nobody who they are");
+        let mistake = error(http, "must be on loopback: this version's HTTP door does not check who asks");
         reader.report(mistake.help(on_loopback(&http.value)));
     }
 }

@@ -29,7 +29,7 @@ use super::{
     certificate::{Facts, date},
     trust::{Trust, Untrusted},
 };
-use crate::stamp::Stamp;
+use crate::{refusal::refused, stamp::Stamp};
 
 /// What the authority's files are called, as a server's are called by its name; so no server has this one.
 pub(crate) const AUTHORITY_NAME: &str = "ca";
@@ -52,7 +52,7 @@ pub enum CredentialsError {
         make: Make,
     },
     /// It is there and can't be read.
-    #[error("cannot read {path}: {why}", path = path.display())]
+    #[error("cannot read {}: {}", path.display(), refused(path, why))]
     Unreadable {
         /// The file.
         path: PathBuf,

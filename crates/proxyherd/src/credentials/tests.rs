@@ -257,3 +257,14 @@ async fn both_ends_learn_who_the_other_is() {
     assert_eq!(dialled.unwrap().1, name("Riley"));
     assert_eq!(accepted.unwrap().1, name("Jaquez"));
 }
+
+#[test]
+fn a_file_that_may_not_be_read_is_told_with_whose_it_is() {
+    let unreadable = CredentialsError::Unreadable {
+        path: "/etc/passwd".into(),
+        why: std::io::ErrorKind::PermissionDenied.into(),
+    };
+    let said = unreadable.to_string();
+    let expected = "cannot read /etc/passwd: permission denied; /etc/passwd belongs to root (mode 0644) and this process";
+    assert!(said.starts_with(expected), "{said}");
+}

@@ -4,6 +4,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use proxyherd_core::types::{AttributesBuf, ClientId, Coordinates, Report, Timestamp};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
@@ -11,7 +12,7 @@ use tokio::{
     time::sleep,
 };
 
-use super::{Running, walker::Walker};
+use super::walker::Walker;
 use crate::{
     clock,
     herd::Herd,
@@ -36,6 +37,26 @@ const NOTES: [&str; 8] = [
     "long queue at the stadium",
 ];
 
+/// The servers that run now, for clients that call them directly.
+pub(super) struct Running(Mutex<Vec<Option<Arc<Herd>>>>);
+
+impl Running {
+    /// Each server's handle, or nothing while it does not run.
+    pub(super) fn new(herds: Vec<Option<Arc<Herd>>>) -> Running {
+        Running(Mutex::new(herds))
+    }
+
+    /// The servers that run.
+    pub(super) fn herds(&self) -> Vec<Arc<Herd>> {
+        self.0.lock().iter().flatten().map(Arc::clone).collect()
+    }
+
+    /// A server has been started or stopped.
+    pub(super) fn set(&self, index: usize, herd: Option<Arc<Herd>>) {
+        self.0.lock()[index] = herd;
+    }
+}
+
 /// Somebody of the demo.
 pub(super) struct Client {
     name: String,
@@ -52,7 +73,7 @@ impl Client {
     fn number(index: usize) -> Client {
         let mut chance = chance;
         let (name, walker) = match index {
-            0 => (KIWI.to_owned(), Walker::on_foot(&mut chance).starting_at_centre()),
+            0 => (KIWI.to_owned(), Walker::on_foot(&mut chance).starting_at_center()),
             _ if index % REPORTERS == 1 => (format!("reporter-{index:02}"), Walker::on_foot(&mut chance)),
             _ if index.is_multiple_of(2) => (format!("courier-{index:02}"), Walker::driving(&mut chance)),
             _ => (format!("phone-{index:02}"), Walker::on_foot(&mut chance)),

@@ -1,12 +1,13 @@
-//! What can be typed while the demo runs: a server is stopped, or started again, and the rest go on.
+//! Commands that can be typed while the demo runs. They stop one server and start it again while the rest go on.
 
 use super::{Demo, State};
 
-/// What is typed, and what it does.
+/// The commands, and what each does.
 pub(super) const HELP: &str = "\
 stop NAME     stops one server; the rest go on, and its clients find another
 start NAME    starts it again, empty; its neighbors tell it everything
-help, quit    this, and the end of it all (so is Ctrl-C)";
+help          shows this
+quit          ends it all, as Ctrl-C does";
 
 /// What a line means.
 #[derive(Debug, PartialEq, Eq)]
@@ -46,7 +47,7 @@ fn read(line: &str) -> Option<Command<'_>> {
     })
 }
 
-/// Does what a line says, as far as that does not take long. `None` if it is blank.
+/// Carries out a line. A server that is told to stop does so later ([`Demo::left`]). `None` if the line is blank.
 pub(super) async fn obey(line: &str, demo: &mut Demo) -> Option<Outcome> {
     let command = read(line)?;
     let (Command::Stop(name) | Command::Start(name)) = command else {

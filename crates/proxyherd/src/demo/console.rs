@@ -1,8 +1,7 @@
 //! Where the demo's words go, and where its commands come from.
 //!
-//! On a terminal there is a prompt in the last line, and what is said appears above it; the line editor sees to that, at
-//! any width. Elsewhere lines come and go plainly. Nobody waits for whoever does not read: a few lines are kept, and
-//! more are left out.
+//! On a terminal there is a prompt in the last line, and the line editor prints what the demo says above it. Elsewhere the
+//! demo reads and writes plain lines. It never waits for a reader: a few lines are kept, and further ones are left out.
 
 use std::{
     io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _},
@@ -15,9 +14,9 @@ use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr}
 use rustyline::{Config, DefaultEditor, ExternalPrinter, error::ReadlineError};
 use tokio::sync::mpsc;
 
-/// How many lines wait for whoever reads them. More are left out.
+/// How many lines may wait to be printed. Further ones are left out.
 const LINES_MAX: usize = 64;
-/// How many commands wait to be obeyed. More are read later.
+/// How many commands may wait to be carried out. Further ones are read later.
 const COMMANDS_MAX: usize = 16;
 /// The longest command that is read, bytes. A longer one is read as several, none of which is known.
 const COMMAND_LEN_MAX: u64 = 1024;
@@ -33,7 +32,7 @@ pub(super) enum Typed {
     End,
 }
 
-/// The demo's end of it.
+/// What the demo holds of it.
 pub(super) struct Console {
     lines: SyncSender<String>,
     typed: mpsc::Receiver<Typed>,
@@ -79,12 +78,12 @@ impl Console {
         Ok(Console { lines, typed, printed, terminal })
     }
 
-    /// Says something, unless whoever reads is far behind.
+    /// Prints something, or leaves it out if the reader is far behind.
     pub(super) fn say(&self, text: &str) {
         let _ = self.lines.try_send(format!("{text}\n"));
     }
 
-    /// What is typed next; never returns where nothing more can be typed.
+    /// What is typed next. Never returns once the input has ended.
     pub(super) async fn typed(&mut self) -> Typed {
         match self.typed.recv().await {
             Some(typed) => typed,
@@ -103,7 +102,7 @@ impl Console {
 fn print_all(lines: &Receiver<String>, mut print: Print) {
     let mut is_read = true;
     for text in lines {
-        // Nobody reads any more. The demo goes on; it may be asked over the network.
+        // Once a print fails, nobody reads any more. The demo continues, because clients may still use its servers.
         is_read = is_read && print(text);
     }
 }
@@ -160,7 +159,7 @@ fn read_plainly(commands: &mpsc::Sender<Typed>) {
     }
 }
 
-/// Whether this runs behind a shell's prompt: who reads the terminal from there is stopped.
+/// Whether this runs in the background of a shell. The system stops a background process that reads the terminal.
 fn is_in_background() -> bool {
     io::stdin().is_terminal()
         && tcgetpgrp(io::stdin()).is_ok_and(|foreground| foreground != rustix::process::getpgrp())

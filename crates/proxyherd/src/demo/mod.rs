@@ -11,9 +11,9 @@ mod walker;
 use std::{future::pending, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use anyhow::Context;
-use parking_lot::Mutex;
 use tokio::task::JoinSet;
 
+use self::clients::Running;
 use crate::{
     config::{Address, Config, Server as ServerConfig, Tls},
     herd::Herd,
@@ -52,15 +52,6 @@ enum State {
     Stopped,
 }
 
-/// The servers that run now, for clients that call them directly.
-struct Running(Mutex<Vec<Option<Arc<Herd>>>>);
-
-impl Running {
-    fn herds(&self) -> Vec<Arc<Herd>> {
-        self.0.lock().iter().flatten().map(Arc::clone).collect()
-    }
-}
-
 impl Demo {
     /// Starts servers and clients. Where the classic ports are taken, others serve.
     pub async fn start(options: Options) -> anyhow::Result<Demo> {
@@ -93,7 +84,7 @@ impl Demo {
             config,
             addresses,
             states: servers.into_iter().map(State::Runs).collect(),
-            running: Arc::new(Running(Mutex::new(herds))),
+            running: Arc::new(Running::new(herds)),
             leaving: JoinSet::new(),
             clients: JoinSet::new(),
             client_count: options.clients,
@@ -151,7 +142,7 @@ impl Demo {
         let state = &mut self.states[index];
         match std::mem::replace(state, State::Stops) {
             State::Runs(server) => {
-                self.running.0.lock()[index] = None;
+                self.running.set(index, None);
                 self.leaving.spawn(async move {
                     server.stop().await;
                     index
@@ -181,7 +172,7 @@ impl Demo {
     async fn start_one(&mut self, index: usize) -> anyhow::Result<()> {
         let server = &self.config.servers[index];
         let server = Server::start_on(&self.config, &server.name, Sockets::bind(server).await?)?;
-        self.running.0.lock()[index] = Some(Arc::clone(server.herd()));
+        self.running.set(index, Some(Arc::clone(server.herd())));
         self.states[index] = State::Runs(server);
         Ok(())
     }

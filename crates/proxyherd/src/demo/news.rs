@@ -1,6 +1,7 @@
-//! What happens in the demo, in words: who moved where, which server heard of it, and how many know by now.
+//! What happens in the demo, in words: who moved where, which server heard of it, and how many servers know by now.
 //!
-//! One client at a time, the one that has not been told of for longest; so whoever reports for the first time comes next.
+//! Each sentence is about one client: the one that no sentence was about for the longest time. A client that reports for the
+//! first time comes next.
 
 use std::collections::HashMap;
 
@@ -17,16 +18,16 @@ use crate::{
     provider::{Embedded, Provider as _},
 };
 
-/// How far away a place may be that a client is said to be near, meters.
+/// A sentence says that a client is near a place if the place is at most this far away, meters.
 const NEAR_M: f64 = 50_000.0;
-/// Shorter moves are not told: a person who looks for a while should see somebody move.
+/// Shorter moves are left out, so that every sentence shows somebody who has really moved, meters.
 const MOVE_MIN_M: f64 = 1.0;
-/// While so many looks nothing is told: the demo's clients set out.
+/// The first looks give no sentence, because the demo's clients are only setting out.
 const SILENT_LOOKS: u64 = 2;
-/// What was told of so many clients is always remembered.
+/// The demo always remembers what it said of at least this many clients.
 const TOLD_MIN: u64 = 1000;
 
-/// What was told of each client.
+/// What the demo said of each client.
 #[derive(Default)]
 pub(super) struct News {
     told: HashMap<Vec<u8>, Told>,
@@ -51,8 +52,8 @@ struct Seen {
 }
 
 impl News {
-    /// A sentence about somebody who has moved or is new, as the first of these servers knows it; `None` where nobody
-    /// has moved.
+    /// A sentence about a client that has moved or is new, as the first of these servers knows it; `None` if no client has
+    /// moved.
     pub(super) fn next(&mut self, herds: &[&Herd]) -> Option<String> {
         self.looks += 1;
         if self.looks <= SILENT_LOOKS {
@@ -62,7 +63,7 @@ impl News {
         let seen = self.choose(herds.first()?)?;
         let know = herds.iter().filter(|herd| seen.is_known_to(herd)).count();
         let before = self.told.get(&seen.client).map(|told| told.at);
-        // Who is forgotten by the herd need not be remembered here for ever.
+        // Clients that the herd has forgotten need not be remembered here forever.
         if self.told.len() as u64 > TOLD_MIN + 2 * herds.first()?.map().len() {
             self.told.clear();
         }
@@ -75,7 +76,7 @@ impl News {
         Some(format!("{client} {moved}{near}, told {server}; {know} of {} servers know", herds.len()))
     }
 
-    /// Remembers where everybody sets out, so that what is told of them is how far they have come.
+    /// Remembers where each client sets out, so that the first sentence about it says how far it has come.
     fn remember_all(&mut self, herd: &Herd) {
         herd.map().for_each(|held| {
             if let Body::Location { coordinates, .. } = held.record.body {
@@ -85,7 +86,7 @@ impl News {
         });
     }
 
-    /// Of those who have moved since they were last told of, the one for whom that is longest ago.
+    /// Of the clients that have moved since the last sentence about them, the one whose last sentence is the oldest.
     fn choose(&mut self, herd: &Herd) -> Option<Seen> {
         let mut chosen: Option<(Option<u64>, Seen)> = None;
         herd.map().for_each(|held| {
@@ -141,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_way_has_its_length_and_direction() {
-        let (latitude, longitude) = walker::CENTRE;
+        let (latitude, longitude) = walker::CENTER;
         for (to, expected) in [
             ((latitude + 0.001, longitude), "111 m N"),
             ((latitude, longitude + 0.001), "92 m E"),
@@ -149,13 +150,13 @@ mod tests {
             ((latitude, longitude - 0.1), "9.2 km W"),
             ((latitude + 0.001, longitude - 0.0012), "157 m NW"),
         ] {
-            assert_eq!(way(walker::CENTRE, to), expected);
+            assert_eq!(way(walker::CENTER, to), expected);
         }
     }
 
     #[test]
     fn the_nearest_place_is_named() {
-        assert_eq!(place_near(walker::CENTRE).as_deref(), Some("Bel Air"));
+        assert_eq!(place_near(walker::CENTER).as_deref(), Some("Bel Air"));
         assert_eq!(place_near((-48.876667, -123.393333)), None);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    fmt::Display,
     io::{self, Write},
     time::Duration,
 };
@@ -19,7 +20,7 @@ use crate::door::http::Status;
 
 /// Time between two sentences.
 const PACE: Duration = Duration::from_secs(2);
-/// Every so many sentences all is summed up.
+/// A summary follows after this many sentences.
 const SUM_UP_EVERY: u64 = 5;
 
 const STRONG: Style = Style::new().bold();
@@ -36,7 +37,10 @@ pub fn introduce(demo: &Demo) -> io::Result<()> {
         "{STRONG}proxyherd demo{STRONG:#}: five servers on this machine, {count} clients around Los Angeles"
     )?;
     if !demo.has_classic_ports() {
-        writeln!(out, "{FAINT}(on free ports; the classic herd listens at 12000 to 12004){FAINT:#}")?;
+        writeln!(
+            out,
+            "{FAINT}(on free ports instead of 12000 to 12004: `client` needs the addresses, and `status` can't see this herd){FAINT:#}"
+        )?;
     }
     writeln!(out)?;
     for (name, addresses, log) in demo.places() {
@@ -50,7 +54,7 @@ pub fn introduce(demo: &Demo) -> io::Result<()> {
     }
     writeln!(
         out,
-        "\nTo see the rest go on without one server, type {COMMAND}stop Riley{COMMAND:#} here, then \
+        "\nType {COMMAND}stop Riley{COMMAND:#} here to see the rest go on without it, and then \
          {COMMAND}start Riley{COMMAND:#}.\nCtrl-C ends it all."
     )?;
     out.flush()
@@ -81,15 +85,14 @@ fn to_try(demo: &Demo) -> Vec<(&'static str, String)> {
         ("follow a server's log", format!("tail -F {}", servers[0].2.display())),
         ("how a server is, and its metrics", format!("curl http://{http}/v1/status http://{http}/metrics")),
     ];
-    // At other ports `status` does not find it.
+    // At other ports `status` does not find the demo.
     if demo.has_classic_ports() {
         to_try.insert(2, ("the herd as a table", format!("{program} status")));
     }
     to_try
 }
 
-/// Tells how it goes and does what is typed, until the person has enough. Where `quiet`, only what was typed is
-/// answered.
+/// Shows what happens and carries out commands, until the person quits. If `quiet`, it only answers commands.
 pub async fn follow(demo: &mut Demo, quiet: bool) -> io::Result<()> {
     let mut console = Console::open()?;
     let mut show = Show::default();
@@ -115,7 +118,10 @@ pub async fn follow(demo: &mut Demo, quiet: bool) -> io::Result<()> {
                     }
                 }
             }
-            index = demo.left() => console.say(&styled(NEWS, &left(demo, index))),
+            index = demo.left() => {
+                let name = &demo.config.servers[index].name;
+                console.say(&styled(NEWS, &left(name, &demo.names_running())));
+            }
             _ = pace.tick() => {
                 for text in show.filled(demo) {
                     console.say(&styled(NEWS, &text));
@@ -182,10 +188,11 @@ fn styled(style: Style, text: &str) -> String {
     format!("{style}{text}{style:#}")
 }
 
-fn left(demo: &Demo, index: usize) -> String {
-    let name = &demo.config.servers[index].name;
-    match demo.names_running().as_slice() {
+/// What is said when the server of that name has stopped, and these run.
+fn left(name: impl Display, running: &[&str]) -> String {
+    match running {
         [] => format!("{name} has stopped, and no server is left; `start {name}` starts it"),
+        [one] => format!("{name} has stopped; {one} goes on. `start {name}` brings it back"),
         rest => format!("{name} has stopped; {} go on. `start {name}` brings it back", rest.join(", ")),
     }
 }
@@ -199,7 +206,7 @@ fn summary(statuses: &[Status], rate: u64) -> String {
         (least, most) => format!("they know {least} to {most} clients"),
     };
     let count = statuses.len();
-    format!("{count} servers run, {known}; {rate} reports a second; {links_up} of {link_count} link ends up")
+    format!("{count} servers run, {known}; {rate} reports/s; {links_up} of {link_count} link ends are up")
 }
 
 /// The last words.
@@ -209,6 +216,25 @@ pub fn farewell(demo: &Demo, quiet: bool) -> io::Result<()> {
     }
     let logs = demo.config.log.dir.display();
     let mut out = anstream::stdout().lock();
-    writeln!(out, "\nThe herd goes home; its logs stay in {logs}.")?;
+    writeln!(out, "\nThe herd has stopped; its logs stay in {logs}.")?;
     out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_goes_on_is_named() {
+        for (running, expected) in [
+            (&[][..], "Riley has stopped, and no server is left; `start Riley` starts it"),
+            (&["Bernard"], "Riley has stopped; Bernard goes on. `start Riley` brings it back"),
+            (
+                &["Jaquez", "Bernard"],
+                "Riley has stopped; Jaquez, Bernard go on. `start Riley` brings it back",
+            ),
+        ] {
+            assert_eq!(left("Riley", running), expected);
+        }
+    }
 }

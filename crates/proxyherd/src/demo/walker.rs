@@ -3,7 +3,7 @@
 /// Meters of a degree of latitude.
 const METERS_PER_DEGREE: f64 = 111_195.0;
 /// Around where they walk: the University of California, Los Angeles.
-pub(super) const CENTRE: (f64, f64) = (34.068930, -118.445127);
+pub(super) const CENTER: (f64, f64) = (34.068930, -118.445127);
 /// How far from there they go, meters north and east.
 const REACH_M: f64 = 9_000.0;
 
@@ -38,7 +38,7 @@ impl Walker {
     }
 
     /// The same, but beginning at the center.
-    pub(super) fn starting_at_centre(self) -> Walker {
+    pub(super) fn starting_at_center(self) -> Walker {
         Walker { at: (0.0, 0.0), ..self }
     }
 
@@ -56,8 +56,8 @@ impl Walker {
 
     /// Degrees north and east.
     pub(super) fn position(&self) -> (f64, f64) {
-        let latitude = CENTRE.0 + self.at.0 / METERS_PER_DEGREE;
-        (latitude, CENTRE.1 + self.at.1 / (METERS_PER_DEGREE * CENTRE.0.to_radians().cos()))
+        let latitude = CENTER.0 + self.at.0 / METERS_PER_DEGREE;
+        (latitude, CENTER.1 + self.at.1 / (METERS_PER_DEGREE * CENTER.0.to_radians().cos()))
     }
 
     /// Coordinates as IAMAT has them.
@@ -96,7 +96,7 @@ mod tests {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             (state >> 33) as f64 / (1u64 << 31) as f64
         };
-        for mut walker in [Walker::on_foot(&mut chance).starting_at_centre(), Walker::driving(&mut chance)] {
+        for mut walker in [Walker::on_foot(&mut chance).starting_at_center(), Walker::driving(&mut chance)] {
             for _ in 0..10_000 {
                 let before = walker.at;
                 walker.step(1.0, &mut chance);

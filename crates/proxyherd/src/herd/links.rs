@@ -95,7 +95,7 @@ pub struct LinkState {
     stop: CancellationToken,
     /// The last lives of the neighbor that dialed and got the link, the newest last.
     lives: ArrayVec<u64, LIVES_MAX>,
-    /// A life of the neighbor that was refused; the life that has the link is yet to be told of it.
+    /// A life of the neighbor that was refused, until the life that has the link is told of it.
     rival: Option<u64>,
 }
 
@@ -220,8 +220,8 @@ impl Link {
     }
 
     /// This life of the neighbor has dialed. If another life has the link now and this life had it before, both are running
-    /// and would displace each other forever: returns the life that has the link, which is to be told of the rival
-    /// ([`Link::take_rival`]).
+    /// and would displace each other forever: returns the life that has the link. [`Link::take_rival`] then tells that life of
+    /// the rival.
     pub fn rival_of(&self, life: u64) -> Option<u64> {
         let mut state = self.state.lock();
         let holder =

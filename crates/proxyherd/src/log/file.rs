@@ -8,8 +8,8 @@
 //! name (`tail -F`) sees every line. A file is never larger than `max_bytes`, unless one line is. The file's own size
 //! decides, so a file that somebody else has cut (logrotate's `copytruncate`) is not put aside early.
 //!
-//! What is not a regular file of its own is never put aside or replaced: a device, a pipe, or a symbolic link, which
-//! may lead to one (`/dev/stdout`). Whoever made the link decides what becomes of what it leads to.
+//! A log that is a device, a pipe or a symbolic link is never put aside or replaced. A link may lead to a device
+//! (`/dev/stdout`), and whoever made the link looks after the file that it leads to.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},

@@ -301,8 +301,8 @@ mod tests {
         );
         check_text(
             &tag(jaquez(), Mark::Event(LogLevel::Info)),
-            b"up: dialled 127.0.0.1:13001",
-            "2026-11-23 18:31:02.123Z  Riley   link   Jaquez                 =  up: dialled 127.0.0.1:13001",
+            b"up: dialed 127.0.0.1:13001",
+            "2026-11-23 18:31:02.123Z  Riley   link   Jaquez                 =  up: dialed 127.0.0.1:13001",
         );
         check_text(
             &tag(Source::Server, Mark::Event(LogLevel::Warn)),

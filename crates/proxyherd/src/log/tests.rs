@@ -72,7 +72,7 @@ fn a_session_reads_well() {
     let fixture = Fixture::new();
     let log = fixture.open();
     let jaquez = ServerName::new("Jaquez").unwrap();
-    log.event(LogLevel::Info, Subject::Link(&jaquez), format_args!("up: dialled {}", "127.0.0.1:13001"));
+    log.event(LogLevel::Info, Subject::Link(&jaquez), format_args!("up: dialed {}", "127.0.0.1:13001"));
     log.traffic(Direction::In, peer(), b"IAMAT kiwi +34.06-118.44 1621464827\nWHATSAT kiwi 10 1\n");
     log.traffic(
         Direction::Out,
@@ -87,7 +87,7 @@ fn a_session_reads_well() {
     assert_eq!(
         lines,
         [
-            "Riley   link   Jaquez                 =  up: dialled 127.0.0.1:13001",
+            "Riley   link   Jaquez                 =  up: dialed 127.0.0.1:13001",
             "Riley   client 127.0.0.1:51234        <  IAMAT kiwi +34.06-118.44 1621464827",
             "Riley   client 127.0.0.1:51234        <  WHATSAT kiwi 10 1",
             "Riley   client 127.0.0.1:51234        >  AT Riley +0.2 kiwi +34.06-118.44 1621464827",

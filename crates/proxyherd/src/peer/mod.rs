@@ -74,7 +74,7 @@ enum Trouble {
     NamesakeThere(String),
     #[error("the neighbor connected anew")]
     Replaced,
-    #[error("it is elsewhere now, and dialled there")]
+    #[error("it is elsewhere now, and dialed there")]
     Moved,
     #[error("the configuration has this link no more")]
     Removed,
@@ -180,7 +180,7 @@ impl Peers {
 }
 
 async fn keep_dialling(herd: Arc<Herd>, link: Arc<Link>, stop: CancellationToken) {
-    let _pulse = herd.health.pulse(format!("dialling {}", link.neighbor));
+    let _pulse = herd.health.pulse(format!("dialing {}", link.neighbor));
     let mut addresses = link.addresses();
     let mut backoff = Backoff::default();
     while !stop.is_cancelled() && !link.leaving.is_cancelled() {
@@ -228,7 +228,7 @@ async fn dial_and_speak(
     if link.leaving.is_cancelled() {
         return Trouble::Removed;
     }
-    let how = format!("dialled {address}");
+    let how = format!("dialed {address}");
     // Should it be elsewhere from now on, it is dialled there when this connection ends: a server that is yet to move
     // would be cut off while it serves.
     session::speak(herd, link, joined, &how, stop).await
@@ -272,7 +272,7 @@ async fn welcome(
         Ok((place, answer)) => (&links[place], answer),
         Err(refused) => {
             if let Some(link) = links.iter().find(|link| link.neighbor == hello.origin.server) {
-                note_clock(herd, link, &refused);
+                wire::note_clock(herd, link, &refused);
                 link.note_trouble(format!("it was refused: {refused}"));
             }
             return wire::refuse(wire, refused).await;
@@ -292,20 +292,13 @@ async fn welcome(
     let trouble = match wire::say(&mut wire, |encoder| encoder.hello(&answer)).await {
         Ok(()) => {
             let joined = Joined { wire, received, agreed: herd.identity.agreed(&hello) };
-            session::speak(herd, link, joined, "it dialled", stop).await
+            session::speak(herd, link, joined, "it dialed", stop).await
         }
         Err(trouble) => trouble,
     };
     tell_down(herd, link, &trouble);
     drop(speaking);
     Ok(())
-}
-
-/// Records the clock offset if that is why the neighbor was refused.
-fn note_clock(herd: &Herd, link: &Link, refused: &Refused) {
-    if let Refused::Clock(_, _, offset_ns) = refused {
-        herd.map().note_refused_clock(link.id, *offset_ns);
-    }
 }
 
 /// What a neighbour is told that is none any more.
@@ -323,7 +316,7 @@ fn tell_refused(herd: &Herd, port: &Port, address: SocketAddr, trouble: &Trouble
         Telling::Last => "; more like this from there is counted for a minute and not logged",
         Telling::No => return,
     };
-    let message = format_args!("no link with {address}, which dialled the peer port: {trouble}{more}");
+    let message = format_args!("no link with {address}, which dialed the peer port: {trouble}{more}");
     herd.log.event(LogLevel::Warn, Subject::Server, message);
 }
 

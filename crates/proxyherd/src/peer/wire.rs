@@ -68,7 +68,7 @@ pub(super) async fn dial(herd: &Herd, link: &Link, address: &Address) -> Result<
         Heard::Refusal(why, received) => return Err(heed_refusal(herd, link, &mut wire, why, received).await),
     };
     if let Err(refused) = herd.identity.confirm(clock::now_ns(), dialled_ns, &hello, expected) {
-        super::note_clock(herd, link, &refused);
+        note_clock(herd, link, &refused);
         // The other end takes the link for agreed upon: it learns why it is not.
         let _ = say(&mut wire, |encoder| {
             encode_reason(encoder, &refused);
@@ -175,6 +175,13 @@ async fn heed_refusal(
         if !wire.stream.read_buf(&mut received).await.is_ok_and(|len| len > 0) {
             return Trouble::RefusedThere(why);
         }
+    }
+}
+
+/// Records the clock offset if that is why the neighbor was refused.
+pub(super) fn note_clock(herd: &Herd, link: &Link, refused: &Refused) {
+    if let Refused::Clock(_, _, offset_ns) = refused {
+        herd.map().note_refused_clock(link.id, *offset_ns);
     }
 }
 

@@ -200,8 +200,7 @@ impl Drop for Permit {
     }
 }
 
-/// A provider that says a question makes no sense is alive and well, and so is one whose answer is too long for the room
-/// that is left here.
+/// A provider that refuses a question as invalid works well. So does one whose answer found no room in this process.
 fn verdict(failure: Option<&Failure>) -> Verdict {
     match failure {
         None | Some(Failure::BadQuery(_) | Failure::NoRoom) => Verdict::Answered,

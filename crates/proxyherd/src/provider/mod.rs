@@ -22,7 +22,7 @@ use std::{
 
 use proxyherd_core::places::{Answer, Query};
 
-use crate::{config, log::ServerLog};
+use crate::{config, log::ServerLog, refusal::refused};
 
 pub use embedded::Embedded;
 pub use failure::Failure;
@@ -35,6 +35,14 @@ pub use osm::Osm;
 /// is around, as for most of Google's.
 const VIEWPORT_HALF_HEIGHT: f64 = 0.00135;
 
+/// Why an index can't be used.
+fn unusable(path: &Path, reason: &osm::IndexError) -> String {
+    match reason {
+        osm::IndexError::Unreadable(error) => refused(path, error),
+        reason => reason.to_string(),
+    }
+}
+
 /// The outcome of a question, when it comes.
 pub type Pending<'a> = Pin<Box<dyn Future<Output = Result<Answer, Failure>> + Send + 'a>>;
 
@@ -43,8 +51,8 @@ pub type Pending<'a> = Pin<Box<dyn Future<Output = Result<Answer, Failure>> + Se
 pub enum OpenError {
     /// Its index of OpenStreetMap's places can't be used.
     #[error(
-        "the index of places {} cannot be used: {reason}. `proxyherd places import FILE.osm.pbf --out {}` writes it",
-        .path.display(), .path.display()
+        "the index of places {} cannot be used: {}. `proxyherd places import FILE.osm.pbf --out {}` writes it",
+        .path.display(), unusable(.path, .reason), .path.display()
     )]
     Osm {
         /// Where it should be.
@@ -119,8 +127,8 @@ pub trait Provider: Send + Sync {
         Ok(())
     }
 
-    /// Whether places of this type can be found here, as far as that is known without asking. Where nobody knows a type,
-    /// the asker is told so beside the answer.
+    /// Whether this source may know places of this type; false only if that is certain without asking it. If no source
+    /// knows a type, the answer says so in `info_messages`.
     fn knows_kind(&self, kind: &str) -> bool {
         let _ = kind;
         true
@@ -142,4 +150,17 @@ pub trait Provider: Send + Sync {
     ///
     /// [`PLACES_MAX`]: proxyherd_core::limits::PLACES_MAX
     fn nearby<'a>(&'a self, query: &'a Query) -> Pending<'a>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_that_may_not_be_read_is_told_with_whose_it_is() {
+        let denied = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+        let said = OpenError::Osm { path: "/etc/passwd".into(), reason: denied.into() }.to_string();
+        let expected = "the index of places /etc/passwd cannot be used: permission denied; /etc/passwd belongs to root (mode 0644)";
+        assert!(said.starts_with(expected), "{said}");
+    }
 }

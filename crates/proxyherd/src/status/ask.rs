@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use proxyherd_core::types::ServerName;
 use reqwest::{Client, Response, StatusCode};
-use serde_json::Value;
 use tokio::task::JoinSet;
 
 use super::{Answer, Asked};
@@ -77,24 +76,7 @@ async fn status(client: &Client, http: &Address) -> Result<Status, String> {
         return Err(format!("it answers HTTP {code}; is another program there?"));
     }
     let body = body(response).await?;
-    read(&body).ok_or_else(|| NO_STATUS.to_owned())
-}
-
-/// Reads what a server tells of itself. Its incarnation is a number above 2^53, which many programs cannot read, so
-/// versions differ: it is a JSON string or a JSON number. Either is read.
-fn read(body: &[u8]) -> Option<Status> {
-    let told: Value = serde_json::from_slice(body).ok()?;
-    serde_json::from_value(told.clone()).or_else(|_| serde_json::from_value(in_the_other_form(told))).ok()
-}
-
-fn in_the_other_form(mut status: Value) -> Value {
-    if let Some(incarnation) = status.get_mut("incarnation") {
-        *incarnation = match &*incarnation {
-            Value::String(digits) => digits.parse::<u64>().map_or(Value::Null, Value::from),
-            number => Value::from(number.to_string()),
-        };
-    }
-    status
+    serde_json::from_slice(&body).map_err(|_| NO_STATUS.to_owned())
 }
 
 async fn body(mut response: Response) -> Result<Vec<u8>, String> {
@@ -113,24 +95,4 @@ fn said(error: &reqwest::Error) -> String {
         return format!("no answer within {} s", ANSWER_MAX.as_secs());
     }
     http_client::trouble(error)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_incarnation_is_read_as_a_number_and_as_a_string() {
-        let told = |incarnation: &str| {
-            format!(
-                r#"{{"server":"Riley","herd":"herd","version":"0.1.0","incarnation":{incarnation},"uptime_s":1.0,
-                "draining":false,"records":1,"connections":0,"reports":{{"accepted":0,"stale":0,"rejected":0}},
-                "log_left_out":0,"links":[]}}"#
-            )
-        };
-        let read = |incarnation: &str| read(told(incarnation).as_bytes());
-        let number = read("18446744073709551557").expect("a number is read");
-        assert_eq!(read("\"18446744073709551557\""), Some(number));
-        assert_eq!((read("true"), read("\"x\"")), (None, None));
-    }
 }

@@ -78,8 +78,8 @@ impl Seen {
         escape::json(&text)
     }
 
-    /// The herd as a person reads it, with colors, for a window of so many columns; without one in lines as long as
-    /// they are, so that they can be searched.
+    /// The herd as a person reads it, with colors. `columns` is the width of the window. Without a window no line is
+    /// broken, so that programs can search the lines.
     pub(crate) fn text(&self, columns: Option<usize>) -> String {
         show::text(self, columns)
     }

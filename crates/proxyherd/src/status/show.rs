@@ -155,7 +155,7 @@ fn short(number: u64) -> String {
     format!("{}.{:02}{sign}", number / unit, number % unit / (unit / 100))
 }
 
-/// Whoever answers may be anyone, and must not move the terminal.
+/// The answer may come from any program, and must not move the terminal.
 fn printable(text: &str) -> String {
     escape::shown(text.as_bytes())
 }

@@ -44,7 +44,7 @@ pub(crate) fn wrapped(text: &str, columns: usize, indent: usize) -> Vec<String> 
     lines
 }
 
-/// As many of `lines` as fit into `rows`: first without the empty ones, then with the last ones told by their number.
+/// As many of `lines` as fit into `rows`. If not all fit, the empty lines go first; then a count replaces the last lines.
 pub(crate) fn cut(lines: &[&str], rows: usize) -> Vec<String> {
     let whole = |lines: &[&str]| lines.iter().map(|&line| line.to_owned()).collect();
     if lines.len() <= rows {

@@ -28,6 +28,9 @@ fn a_new_client_past_the_most_is_refused_and_a_known_one_is_not() {
 
 #[test]
 fn as_many_connections_wait_at_each_port_as_the_system_allows() {
+    if !crate::demo::have("ss") {
+        return;
+    }
     let herd = Plan::pair().start();
     let allowed = fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap();
     let at = herd.at("Riley");

@@ -98,6 +98,10 @@ fn http_answers_where_the_clock_is_before_1970() {
 fn a_clock_that_is_seconds_off_is_a_warning_in_log_metrics_and_status() {
     let Some(herd) = with_jaquez_ahead(5) else { return };
     herd.wait_for_links(&["Riley", "Jaquez"]);
+    eventually("both are ready", || {
+        let ready = ["Riley", "Jaquez"].map(|name| get(herd.at(name).http, "/health/readyz"));
+        if ready.iter().all(|(code, _)| *code == 200) { Ok(()) } else { Err(format!("{ready:?}")) }
+    });
     herd.wait_for_log("Riley", "s ahead of this server's: look at the clocks of both");
     herd.wait_for_log("Jaquez", "s behind this server's: look at the clocks of both");
     eventually("metrics and status tell the offset", || {

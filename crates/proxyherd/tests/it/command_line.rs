@@ -11,6 +11,14 @@ fn run(dir: &Path, line: &str) -> Finished {
 }
 
 #[test]
+fn init_names_the_file_that_lacks_a_server() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(run(dir.path(), "init next").code, 0);
+    let wrote = run(dir.path(), "init next --server Hart");
+    assert!(wrote.out.contains("\nnext/herd.toml has no server of this name yet"), "{wrote:?}");
+}
+
+#[test]
 fn init_writes_a_configuration_that_check_finds_fine() {
     let dir = tempfile::tempdir().unwrap();
     let wrote = run(dir.path(), "init here");

@@ -109,6 +109,8 @@ fn one_server_can_be_stopped_and_started_while_the_rest_go_on() {
         std::fs::OpenOptions::new().write(true).open(dir.path().join("said"))
     });
     let out = wait_for(&process, "Ctrl-C ends it all.\n");
+    let prose = out.lines().filter(|line| !line.starts_with(' '));
+    assert_eq!(prose.map(|line| line.chars().count()).max().filter(|&columns| columns > 80), None, "{out}");
     let line_of = |name: &str| -> SocketAddr {
         let row = out.lines().find(|line| line.trim_start().starts_with(name)).unwrap();
         row.split_whitespace().nth(1).unwrap().parse().unwrap()
@@ -173,7 +175,7 @@ fn on_a_terminal_it_has_a_prompt_and_gives_the_terminal_back() {
             Process::bash(dir.path(), &format!("kill -{signal} {id}")).wait(PATIENCE);
         }
         let said = wait_for(&process, "code 0");
-        assert!(said.contains("The herd goes home"), "{said}");
+        assert!(said.contains("The herd has stopped"), "{said}");
         drop(keys);
         process.wait(PATIENCE);
         let read = |file: &str| std::fs::read_to_string(dir.path().join(file)).unwrap();

@@ -282,6 +282,7 @@ fn check_looks_at_the_certificates() {
     let run = |line: &str| Process::run(herd.dir(), &line.split(' ').collect::<Vec<_>>());
     let fine = run("check --name Riley");
     assert_eq!((fine.code, fine.err.as_str()), (0, ""), "{fine:?}");
+    assert!(fine.out.ends_with("; Riley can start here\n"), "{fine:?}");
     let refused = |what: &str, said: &str, line: &str| {
         let refused = run(line);
         assert_eq!((refused.code, refused.out.as_str()), (78, ""), "{what}: {refused:?}");

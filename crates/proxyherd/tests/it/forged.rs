@@ -189,7 +189,7 @@ fn lies_in_the_name_of_others_are_contradicted_and_leave_nothing() {
     let victim = herd.client("Campbell").ask(&format!("IAMAT victim {WHERE_AND_WHEN}"));
     assert_eq!(herd.agreed(&NAMES, "victim"), victim);
     let origins = NAMES.map(|server| {
-        let incarnation = status(herd.at(server).http)["incarnation"].as_u64().unwrap();
+        let incarnation = status(herd.at(server).http)["incarnation"].as_str().unwrap().parse().unwrap();
         Origin { server: name(server), incarnation }
     });
     let mut slowest = Duration::ZERO;

@@ -63,7 +63,7 @@ fn what_came_before_a_link_was_reset_is_kept() {
         herd.start("Riley");
         let mut jaquez =
             neighbor::dial(herd.at("Riley").peer, &neighbor::bytes_of(&neighbor::hello("Jaquez")));
-        herd.wait_for_log("Riley", "up: it dialled");
+        herd.wait_for_log("Riley", "up: it dialed");
         herd.process("Riley").signal("STOP");
         jaquez.write_all(&records(RECORDS)).unwrap();
         // Closed with Riley's HELLO unread, which resets the connection.

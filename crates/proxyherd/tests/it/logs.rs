@@ -130,7 +130,7 @@ fn links_made_lost_and_made_again_are_in_the_log() {
     herd.start("Jaquez");
     wait_for_link_events(&herd, &["up", "down", "up"]);
     let line = herd.wait_for_log("Jaquez", "link   Riley");
-    assert!(line.contains("up: dialled ") || line.contains("not up ("), "{line}");
+    assert!(line.contains("up: dialed ") || line.contains("not up ("), "{line}");
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn a_neighbour_that_cannot_be_reached_is_told_once_with_its_address() {
     assert!(line.contains("can't reach it: Connection refused"), "{line}");
     herd.start("Riley");
     herd.wait_for_links(&["Jaquez", "Riley"]);
-    herd.wait_for_log("Jaquez", "up: dialled");
+    herd.wait_for_log("Jaquez", "up: dialed");
     assert_eq!(herd.log("Jaquez").matches("not up").count(), 1, "the same trouble is told once");
 }
 

@@ -195,7 +195,7 @@ fn unknown_frames_that_are_optional_are_skipped() {
 fn a_neighbour_that_dials_again_replaces_its_old_link() {
     let (herd, _) = riley_alone();
     let first = neighbor::dial(herd.at("Riley").peer, &neighbor::bytes_of(&neighbor::hello("Jaquez")));
-    herd.wait_for_log("Riley", "up: it dialled");
+    herd.wait_for_log("Riley", "up: it dialed");
     let second = neighbor::dial(herd.at("Riley").peer, &neighbor::bytes_of(&neighbor::hello("Jaquez")));
     neighbor::rest(&first);
     herd.wait_for_log("Riley", "the neighbor connected anew");

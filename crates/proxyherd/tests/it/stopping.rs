@@ -121,7 +121,7 @@ fn what_was_acknowledged_is_told_to_a_neighbour_that_asks_only_at_the_end() {
     // One that knows of trees, and that has not heard yet that it is in one with Riley.
     let hello = Hello { highest: 2, features: 1, ..neighbor::hello("Jaquez") };
     let mut jaquez = neighbor::dial(herd.at("Riley").peer, &neighbor::bytes_of(&hello));
-    herd.wait_for_log("Riley", "up: it dialled");
+    herd.wait_for_log("Riley", "up: it dialed");
     herd.client("Riley").ask(&format!("IAMAT kiwi {WHERE_AND_WHEN}"));
     herd.process("Riley").signal("TERM");
     herd.wait_for_log("Riley", "stopping");

@@ -153,7 +153,7 @@ fn a_changed_address_is_dialled() {
     let mut herd = Plan::classic().start();
     let times_up = link(&herd, "Bernard", "Campbell")["times_up"].clone();
     herd.move_peer("Riley");
-    let said = format!("topology: Riley is dialled at {} now", herd.at("Riley").peer);
+    let said = format!("topology: Riley is dialed at {} now", herd.at("Riley").peer);
     NAMES.iter().for_each(|name| drop(herd.wait_for_log(name, &said)));
     herd.wait_for_log("Riley", "takes effect when this server is started again: server.peer");
     // Jaquez and Juzang dial Riley. It is where it was until it is started again, and goes on as before.
@@ -293,6 +293,24 @@ fn a_server_that_is_put_back_into_its_file_in_time_goes_on() {
     let at = client.ask(&format!("IAMAT emu {WHERE_AND_WHEN}"));
     assert_eq!(herd.agreed(&NAMES, "emu"), at);
     assert_eq!(said(&herd, "Riley", "stopping"), 0);
+}
+
+#[test]
+fn a_server_without_links_can_be_put_back_into_its_file_for_as_long_as_any() {
+    let mut herd = Plan::pair().without_link("Riley", "Jaquez").start();
+    let mut client = herd.client("Riley");
+    let with = herd.plan();
+    herd.change(with.clone().without_server("Riley"));
+    wait_until_removed(&herd, "Riley");
+    // The server looks at its file twice meanwhile, and the grace period is longer.
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_millis(2500) {
+        assert_eq!(client.ask("HELLO"), "? HELLO");
+    }
+    herd.change(with);
+    herd.process("Riley").signal("HUP");
+    herd.wait_for_log("Riley", "herd.toml names this server again: it keeps running");
+    assert_eq!(herd.stop("Riley", "TERM").code, 0);
 }
 
 #[test]

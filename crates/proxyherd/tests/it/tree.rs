@@ -83,7 +83,7 @@ fn two_processes_of_one_name_and_one_neighbor_are_told_of_it_and_the_link_stays_
     let times_up = status(herd.at("Riley").http)["links"][0]["times_up"].clone();
     assert!(times_up.as_u64() <= Some(3), "{times_up}");
     // While both run, both show it, and the link does not change hands.
-    eventually("one of them has dialled again and again", || {
+    eventually("one of them has dialed again and again", || {
         assert_eq!(
             (has_namesake(&herd, "Jaquez"), has_namesake(&other, "Jaquez")),
             ((true, Some(1.0)), (true, Some(1.0)))

@@ -65,7 +65,8 @@ pub(super) fn renew(dir: &Path, server: &ServerName, days: u32) -> anyhow::Resul
     let authority = open(&certificates)?;
     let issued = issue(&authority, &paths, days, Existing::Replace)?;
     let is_known = config.is_none_or(|config| config.server(server.as_str()).is_some());
-    tell(&paths, is_renewed, &issued, is_known)?;
+    let unaware = (!is_known).then(|| dir.join(super::FILE_NAME));
+    tell(&paths, is_renewed, &issued, unaware.as_deref())?;
     Ok(())
 }
 
@@ -132,7 +133,8 @@ fn put(path: &Path, text: &str, mode: u32, existing: Existing) -> anyhow::Result
     }
 }
 
-fn tell(paths: &Paths, is_renewed: bool, issued: &Issued, is_known: bool) -> io::Result<()> {
+/// `unaware` is the configuration, if it does not name the server.
+fn tell(paths: &Paths, is_renewed: bool, issued: &Issued, unaware: Option<&Path>) -> io::Result<()> {
     let (server, until) = (&paths.server, date(issued.not_after_s));
     let (authority, certificate, key) =
         (paths.authority.display(), paths.certificate.display(), paths.key.display());
@@ -146,13 +148,13 @@ Copy these to the machine of {server}, into the directory that `tls` names there
   {authority}
   {certificate}
   {key}
-If it runs, it takes them within a few seconds, and its links stay up."
+A server that runs takes them within a few seconds, and its links stay up."
     )?;
-    if !is_known {
+    if let Some(file) = unaware {
         writeln!(
             out,
             "\n{} has no server of this name yet: add [[server]] with name = \"{server}\".",
-            super::FILE_NAME
+            file.display()
         )?;
     }
     Ok(())

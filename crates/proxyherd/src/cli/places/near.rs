@@ -152,10 +152,10 @@ fn told((separation, place): &Near) -> Told<'_> {
     }
 }
 
-/// The table, for a window of so many columns, if it is for one.
+/// The table. `columns` is the width of the window, if there is one.
 fn text(places: &[Near], file: &Path, columns: Option<usize>) -> String {
     if places.is_empty() {
-        return format!("{} knows no such place there\n", file.display());
+        return format!("{} knows no such place within that distance\n", file.display());
     }
     let head = [
         ("DISTANCE", Side::Right),

@@ -19,19 +19,12 @@ use self::{
     helper::LineHelper,
     history::Kept,
     typed::{HELP, Typed},
-    waiting::{Ahead, connect},
+    waiting::{Ahead, Next, connect},
 };
 use super::{FAINT, conversation::Conversation, tell};
 use crate::clock;
 
 const PROMPT: Style = AnsiColor::Cyan.on_default();
-
-/// Whether to go on.
-#[derive(PartialEq, Eq)]
-enum Next {
-    Go,
-    Quit,
-}
 
 /// Reads lines and shows replies until the person quits.
 pub(super) async fn run(mut conversation: Conversation) -> anyhow::Result<()> {

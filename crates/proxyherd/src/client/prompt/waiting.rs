@@ -1,7 +1,7 @@
-//! Connecting while a person sits there: Ctrl-D ends the prompt then too, and lines that are typed meanwhile are kept.
+//! Connects while a person sits at the prompt. Ctrl-D ends the prompt meanwhile too, and lines that are typed are kept.
 //!
-//! Outside the line editor the terminal hands over whole lines. A read that would wait must not begin, or it would take
-//! what is meant for the editor; so the terminal is only read when it has something.
+//! Outside the line editor the terminal hands over whole lines. A read that waits would later take what is meant for the
+//! editor, so this module reads only when the terminal has something.
 
 use std::io;
 
@@ -10,14 +10,22 @@ use rustix::{
     io::Errno,
 };
 
-use super::{Conversation, Next};
+use super::super::conversation::Conversation;
 
 /// How much is read at once, bytes: the longest line that a terminal hands over.
 const READ_LEN: usize = 4096;
-/// How much is kept, bytes. Of what is typed after that the terminal keeps some, and loses the rest.
+/// How much is kept, bytes. What is typed after that stays in the terminal, which keeps a few thousand bytes and drops the
+/// rest.
 const AHEAD_LEN_MAX: usize = 64 * 1024;
 /// How long one look at the terminal takes at most, nanoseconds.
 const LOOK_MAX_NS: i64 = 50_000_000;
+
+/// Whether the prompt goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    Go,
+    Quit,
+}
 
 /// What was typed while nobody was there to answer.
 #[derive(Debug, Default)]
@@ -48,9 +56,9 @@ pub(super) async fn connect(conversation: &mut Conversation, ahead: &mut Ahead) 
     }
 }
 
-/// What is typed next; nothing if that was the end, or the terminal is gone.
+/// What is typed next; empty at the end of the input, or if the terminal is gone.
 async fn typed() -> Vec<u8> {
-    // Looking takes nothing from the terminal, so a look that nobody waits for any more does no harm.
+    // A look takes nothing from the terminal, so it does no harm if this future is dropped during one.
     while !tokio::task::spawn_blocking(has_input).await.unwrap_or(true) {}
     let mut typed = vec![0; READ_LEN];
     let len = rustix::io::read(io::stdin(), &mut typed).unwrap_or(0);
@@ -58,7 +66,7 @@ async fn typed() -> Vec<u8> {
     typed
 }
 
-/// Whether a read would return at once, be it with an error. Waits for that a little.
+/// Whether a read would return at once, with input or with an error. Waits up to [`LOOK_MAX_NS`] for that.
 fn has_input() -> bool {
     let input = io::stdin();
     let mut inputs = [PollFd::new(&input, PollFlags::IN)];

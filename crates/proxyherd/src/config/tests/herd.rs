@@ -21,8 +21,8 @@ fn encryption_is_off_in_so_many_words_and_on_loopback_only() {
         &[
             "herd.toml:13:13: error: `advertise` of server b must be on loopback, since `herd.tls` is \"off\": \
              for example \"127.0.0.1:4\"; or encrypt the links: tls = \"certs\"",
-            "herd.toml:14:8: error: `http` of server b must be on loopback: this version's HTTP door asks nobody \
-             who they are: for example \"127.0.0.1:80\"",
+            "herd.toml:14:8: error: `http` of server b must be on loopback: this version's HTTP door does not \
+             check who asks: for example \"127.0.0.1:80\"",
         ],
     );
     let takes = "takes the directory that `proxyherd init` has made, or \"off\": found the text";

@@ -1,8 +1,7 @@
-//! Which text format `/metrics` is asked for, and the older format made of the newer one. Pure.
+//! Chooses the text format of `/metrics` by the request's `Accept`, and converts OpenMetrics to the older format. Pure.
 //!
-//! Prometheus asks for OpenMetrics by name. Whoever does not name it gets text format 0.0.4, as from most programs:
-//! older scrapers and `promtool check metrics` read nothing else, and browsers show it. Prometheus' documentation of
-//! both: <https://prometheus.io/docs/instrumenting/exposition_formats/>.
+//! Prometheus asks for OpenMetrics by name. A request that does not name it gets text format 0.0.4: older scrapers and
+//! `promtool check metrics` read nothing else, and browsers show it. Prometheus' documentation of both formats: <https://prometheus.io/docs/instrumenting/exposition_formats/>.
 
 use axum::http::{HeaderMap, header};
 
@@ -23,7 +22,7 @@ struct Accepted<'a> {
 }
 
 impl Format {
-    /// The better of the two for who sends these headers (RFC 9110, section 12.5.1).
+    /// The format that a request with these headers prefers (RFC 9110, section 12.5.1).
     pub(super) fn wanted(headers: &HeaderMap) -> Format {
         let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
         let (mut openmetrics, mut text) = (0.0_f32, 0.0_f32);
@@ -62,12 +61,12 @@ impl<'a> Accepted<'a> {
     }
 }
 
-/// Makes text format 0.0.4 of OpenMetrics that has counters and gauges alone.
+/// Converts OpenMetrics, in which all metrics are counters and gauges, to text format 0.0.4.
 ///
-/// A counter is called there as its samples are, with `_total`; there are no units, and nothing marks the end.
+/// In that format the name of a counter ends in `_total`, like its samples. It has no units and no mark at the end.
 pub(super) fn text_004(openmetrics: &str) -> String {
     let mut text = String::with_capacity(openmetrics.len());
-    // A name's help stands before its type, and the type says what the name becomes.
+    // The help of a metric comes before its type, and only the type says which name the metric gets.
     let mut help = None;
     for line in openmetrics.lines() {
         let mut words = line.splitn(4, ' ');

@@ -9,10 +9,9 @@ use crate::admission::descriptors::OPERATORS;
 /// connection can put off for ever: by then each ends with its next answer, and see [`HEAD_MAX`] and [`WRITE_MAX`]. So
 /// many descriptors are kept from clients.
 pub(super) const CONNECTIONS_MAX: usize = OPERATORS;
-/// Longest head of a request, bytes: its first line and its headers, of which there may be 100. A longer one is
-/// answered 431 and the connection is closed; one that has come whole before anybody looks at its length may have twice
-/// as many. All five texts of a question fit at their longest, percent-encoded
-/// throughout: four wishes and a page token.
+/// Longest head of a request, bytes: its first line and its headers, of which there may be 100. A longer head is answered
+/// 431 and the connection is closed; a head that arrives all at once may be up to twice as long. The five texts of a
+/// question, four wishes and a page token, fit at their longest, with every byte percent-encoded.
 pub(super) const HEAD_LEN_MAX: usize = 32 * 1024;
 /// How long the head of a request may take to come, from the first moment at which it could. Past it the connection
 /// is closed, so this is also how long one may be idle between two requests.

@@ -61,7 +61,7 @@ async fn answer(herd: &Herd, located: &Located) -> Response {
     response
 }
 
-/// Nobody finds places of a type that nobody knows; the asker is told that this is why.
+/// Adds to an answer why it has no places: no provider knows their type.
 fn of_unknown_kind(answer: &Answer, kind: &str) -> Answer {
     let mut answer = answer.clone();
     answer.info_messages.push(format!("No provider of places here knows the type `{kind}`.").into());

@@ -111,7 +111,7 @@ impl<'a> Given<'a> {
     fn read(query: &'a str) -> Result<Given<'a>, BadQuestion> {
         let mut given = Given([None; NAMES.len()]);
         for pair in query.split('&') {
-            // The mere name is a yes. `opennow=` is not: what is empty counts as left out.
+            // `opennow` without `=` means true. `opennow=` does not: an empty value counts as left out.
             let mere = if pair == "opennow" { "true" } else { "" };
             let (name, value) = pair.split_once('=').unwrap_or((pair, mere));
             let Some(at) =

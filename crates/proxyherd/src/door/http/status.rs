@@ -16,7 +16,7 @@ pub struct Status {
     pub herd: String,
     /// The program's version.
     pub version: String,
-    /// Which life of the server this is. It is over 2^53, so it is told as a string: many readers of JSON would round it.
+    /// Which life of the server this is. In JSON it is a string: it is above 2^53, and many readers round such numbers.
     #[serde(serialize_with = "as_text", deserialize_with = "text_or_number")]
     pub incarnation: u64,
     /// Seconds since it started.
@@ -161,7 +161,7 @@ fn as_text<S: Serializer>(number: &u64, serializer: S) -> Result<S::Ok, S::Error
     serializer.collect_str(number)
 }
 
-/// Older servers tell a number, and while a herd is upgraded one program asks both.
+/// Older servers send a number. While a herd is upgraded, one program asks servers of both versions.
 fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]

@@ -1,9 +1,9 @@
 //! HTTP without dates, for a machine whose clock shows a time that the `Date` of HTTP can't write: before 1970, or after
 //! 9999.
 //!
-//! The library that serves connections otherwise makes up a `Date` whether or not it is to send one, and panics at such a
-//! time (`httpdate`, which hyper calls at every turn). Operators need health, metrics and status then more than ever, so
-//! each connection is answered once, and closed. This module knows nothing of paths and answers, which are the router's.
+//! At any other time hyper serves the connections. At such a time hyper panics, because it formats a `Date` even if it does
+//! not send one (`httpdate`). Operators need health, metrics and status most when a clock is wrong. So this module answers
+//! one request on each connection and closes it. It knows nothing of paths and answers, which are the router's.
 
 use std::io;
 
@@ -23,7 +23,7 @@ use tokio::{
 
 use super::limits::{ANSWER_LEN_MAX, HEAD_LEN_MAX, HEAD_MAX, PARTING_MAX};
 
-/// Most headers of a request: as many as otherwise.
+/// Most headers of a request, as in hyper.
 const HEADERS_MAX: usize = 100;
 
 /// Reads one request, has `router` answer it, and closes. A request's body is not read: no path takes one.
@@ -59,7 +59,7 @@ async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Result<Reques
     }
 }
 
-/// The request whose head these bytes are, or begin with; `None` as long as they may become one.
+/// The request that these bytes hold; `None` while its head is not complete.
 fn parse(head: &[u8]) -> Option<Result<Request<Body>, StatusCode>> {
     let mut headers = [EMPTY_HEADER; HEADERS_MAX];
     let mut parsed = httparse::Request::new(&mut headers);

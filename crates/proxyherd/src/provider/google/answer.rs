@@ -1,7 +1,6 @@
 //! What Places API (New) answers, told as Nearby Search (Legacy) would.
 //!
-//! Fields that are not known here are passed over, and so is what is broken. A place without an ID, a name or a point
-//! cannot be told at all and is left out.
+//! Unknown and broken fields are skipped. A place without an ID, a name or a point is left out.
 
 use std::collections::HashSet;
 

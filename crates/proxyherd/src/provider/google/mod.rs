@@ -146,7 +146,7 @@ fn is_of_kind(said: &str, wish: Option<&Wish>) -> bool {
     wish.is_some_and(|wish| wish.kind.is_some()) && said.starts_with("Unsupported types")
 }
 
-/// There are no places of a type that Google does not know. The asker is told that this is why.
+/// An answer without places, which says that Google does not know their type.
 fn of_unknown_kind(said: String) -> Answer {
     Answer { info_messages: vec![Text::Owned(said)], ..Answer::found(Vec::new(), Vec::new()) }
 }

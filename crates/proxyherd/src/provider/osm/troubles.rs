@@ -9,13 +9,12 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::cut;
 use crate::log::{LogLevel, ServerLog, Subject};
 
 /// Most faults that are logged. Further ones are not.
 const TOLD_MAX: usize = 16;
 
-/// The log, and which faults it has been told.
+/// The log, and the faults that were logged.
 #[derive(Clone, Debug)]
 pub(super) struct Troubles {
     log: ServerLog,
@@ -35,8 +34,7 @@ impl Troubles {
             return;
         }
         let message = format_args!(
-            "the opening hours of {place_id} make the evaluator fail; answers show this place without open_now: {}",
-            cut(hours)
+            "the opening hours of {place_id} make the evaluator fail; answers show this place without open_now: {hours}"
         );
         self.log.event(LogLevel::Warn, Subject::Places, message);
     }

@@ -5,8 +5,9 @@
 //! its middle, all places are sorted by where they are and written.
 //!
 //! **What it takes.** In memory are 16 bytes for each node that an outline needs (up to twice that while they are
-//! gathered, and as much again if ways hold the positions of their nodes), one block of the extract, the outlines of relations at two or three bytes a node, places of relations, a byte for each block of
-//! the extract, and [`SORT_LEN_MAX`](super::limits::SORT_LEN_MAX) for sorting. Ways that wait for their nodes, and
+//! gathered, and as much again if ways hold the positions of their nodes), one block of the extract, the outlines of
+//! relations at two or three bytes a node, places of relations, a byte for each block of the extract, what [`twins`] needs
+//! where an extract is not sorted, and [`SORT_LEN_MAX`](super::limits::SORT_LEN_MAX) for sorting. Ways that wait for their nodes, and
 //! places beyond that bound, are in temporary files beside the index, which have no names and go with the process. No
 //! tags of what is no place, and no coordinates of what no place needs, are kept.
 //!
@@ -32,6 +33,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use passes::Passes;
+
+use crate::refusal::refused;
 
 /// Shows how far an import is.
 pub trait Progress {
@@ -68,7 +71,7 @@ pub struct Summary {
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// The operating system does not give the extract.
-    #[error("cannot read {}: {}", .0.display(), .1)]
+    #[error("cannot read {}: {}", .0.display(), refused(.0, .1))]
     Unreadable(PathBuf, io::Error),
     /// It is something else.
     #[error("{} is no OpenStreetMap extract in PBF format (.osm.pbf)", .0.display())]
@@ -96,7 +99,7 @@ pub enum ImportError {
     #[error("cannot write {}: {}", .0.display(), .1)]
     Target(PathBuf, &'static str),
     /// The operating system does not take the index, or what is kept beside it meanwhile.
-    #[error("cannot write {}: {}", .0.display(), .1)]
+    #[error("cannot write {}: {}", .0.display(), refused(.0, .1))]
     Unwritable(PathBuf, io::Error),
 }
 

@@ -1,7 +1,9 @@
 //! Decides which file an import writes, before anything is read or written.
 
+use std::ffi::OsStr;
 use std::fs::{self, Metadata};
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
@@ -22,7 +24,9 @@ pub(super) fn resolve(source: &Path, out: &Path) -> Result<PathBuf, ImportError>
         // Other errors show when the index is written.
         _ => {}
     }
-    if target.file_name().is_none() {
+    // `x/` and `x/.` have the file name `x`, and name a directory.
+    let is_last = |name: &OsStr| target.as_os_str().as_bytes().ends_with(name.as_bytes());
+    if !target.file_name().is_some_and(is_last) {
         return refused("it names a directory. Name a file in it");
     }
     let temporary = beside(&target).map_err(|error| ImportError::Unwritable(out.to_owned(), error))?;
@@ -111,6 +115,8 @@ mod tests {
             ("sub", "a directory"),
             ("to-sub", "a directory"),
             ("sub/..", "a directory"),
+            ("new.idx/", "a directory"),
+            ("new.idx/.", "a directory"),
             ("to-device", "a device"),
             ("/dev/full", "a device"),
             ("loop-a", "lead to each other"),

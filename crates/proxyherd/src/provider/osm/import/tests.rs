@@ -235,3 +235,16 @@ fn faulty_extracts_from_the_field_are_imported() {
         assert_eq!((found, summary.nowhere), (expected, nowhere), "{name}");
     }
 }
+
+#[test]
+fn what_may_not_be_read_or_written_is_told_with_whose_it_is() {
+    let denied = || io::ErrorKind::PermissionDenied.into();
+    for (error, doing) in [
+        (ImportError::Unreadable("/etc/passwd".into(), denied()), "read"),
+        (ImportError::Unwritable("/etc/passwd".into(), denied()), "write"),
+    ] {
+        let said = error.to_string();
+        let expected = format!("cannot {doing} /etc/passwd: permission denied; /etc/passwd belongs to root");
+        assert!(said.starts_with(&expected), "{said}");
+    }
+}

@@ -4,7 +4,8 @@
 //! each record is followed by a rank, and of records with one ID the one with the greatest rank is kept.
 //!
 //! Extracts are sorted by ID. So an object can only be there again if an ID is not greater than the one before, and only
-//! then [`Twins::find`] looks for such objects. It needs 16 bytes for each place while it looks.
+//! then [`Twins::find`] looks for such objects. While it looks it needs 24 bytes for each place (up to twice that while
+//! they are gathered), and afterwards some 16 bytes for each record that is left out.
 
 use std::collections::HashSet;
 use std::io;
