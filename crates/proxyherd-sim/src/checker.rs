@@ -120,6 +120,7 @@ impl Checker {
             && !self.is_ahead(clock_ns, before)
             && !self.ledger.is_excused(before, clock_ns, self.client_ttl)
             && !now.as_ref().is_some_and(|now| before.is_over(now.received_ns(), self.client_ttl))
+            && !self.ledger.is_displaced(before, self.client_ttl)
             && !now.as_ref().is_some_and(|now| now.wins_or_equals(before))
         {
             let text = format!("server {} answers {now:?} after {before:?}", life.0);

@@ -406,6 +406,13 @@ impl Ledger {
             })
     }
 
+    /// Whether a bad member told of this key something that claims to have been received when this update had expired. It takes
+    /// the update's place at once, and any older record may win over it.
+    pub(crate) fn is_displaced(&self, update: &Taken, client_ttl: Option<Nanos>) -> bool {
+        let told = self.lies.by_key.get(&update.key).into_iter().flatten();
+        told.into_iter().any(|lie| update.is_over(lie.received_ns(), client_ttl))
+    }
+
     /// Whether something won over this update and has expired since, before the update has: what a bad member told, or what
     /// came after the tombstone that answered it.
     pub(crate) fn is_excused(&self, update: &Taken, clock_ns: u64, client_ttl: Option<Nanos>) -> bool {

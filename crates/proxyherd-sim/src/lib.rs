@@ -62,6 +62,8 @@
 //!   a bad member told anything and that has expired by a clock as far ahead as clocks may be.
 //! - A key of which a bad member told something that has just expired, or is about to, or was received later than the
 //!   slowest clock allows yet, need not be the same everywhere until all clocks have passed that time.
+//! - An answer may be older than the one before where a bad member told of the client something that claims to have been
+//!   received when the answer before had expired.
 //! - A key that a server told of which a bad member invented more than half as many incarnations as there is room for.
 //! - Vectors need not be equal once a bad member has told a record, nor in shards of which it told a marker: equal records
 //!   may have come under other origins.
