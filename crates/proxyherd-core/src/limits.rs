@@ -175,5 +175,8 @@ pub const CHECK_SLICE_MIN_NS: u64 = 1_000_000_000;
 pub const LOOKS_PER_HEARTBEAT: u8 = 8;
 /// Of how many origins a link remembers how far a neighbor has promised them. Further promises are not waited for.
 pub const PROMISES_MAX: usize = 4096;
+/// How many origins that have left a shard's table a server remembers, the last of them: a neighbor may still promise
+/// what has been overtaken here. What is promised of one that is forgotten is asked for once too often.
+pub const ORIGINS_LEFT_MAX: usize = 64;
 /// How long a link may be silent, or take no bytes. Past it the link is closed and dialled again.
 pub const LINK_SILENCE_MAX: Duration = Duration::from_secs(3);

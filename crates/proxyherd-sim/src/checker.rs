@@ -47,6 +47,8 @@ pub(crate) struct Checker {
     /// What each part of the herd must hold at least when it agrees.
     floors: Vec<Floor>,
     violations: Vec<Violation>,
+    /// How many records servers have said anew by themselves.
+    said: u64,
     /// How long after its receipt a report is forgotten.
     client_ttl: Option<Nanos>,
 }
@@ -118,6 +120,7 @@ impl Checker {
             && !self.is_ahead(clock_ns, before)
             && !self.ledger.is_excused(before, clock_ns, self.client_ttl)
             && !now.as_ref().is_some_and(|now| before.is_over(now.received_ns(), self.client_ttl))
+            && !self.ledger.is_displaced(before, self.client_ttl)
             && !now.as_ref().is_some_and(|now| now.wins_or_equals(before))
         {
             let text = format!("server {} answers {now:?} after {before:?}", life.0);
@@ -168,7 +171,8 @@ impl Checker {
             return Err(format!("only {} updates were taken", stream.len()));
         };
         for (seq, update) in (proven + 1..).zip(updates).filter_map(|(seq, it)| Some((seq, it.as_ref()?))) {
-            if !self.is_covered(clock_ns, map, update) && !self.ledger.is_outbid(update, self.client_ttl) {
+            let is_outbid = || self.ledger.is_outbid(update, clock_ns, self.client_ttl);
+            if !self.is_covered(clock_ns, map, update) && !is_outbid() {
                 return Err(format!("update {seq} is not covered: {update:?}"));
             }
         }
@@ -178,6 +182,11 @@ impl Checker {
     /// What this life has answered is not held against it: its clock is put by years, and what it knew may be over.
     pub(crate) fn forget_answers(&mut self, life: LifeId) {
         self.answered.retain(|(answered, _), _| *answered != life);
+    }
+
+    /// How many records servers have said anew by themselves so far.
+    pub(crate) fn said(&self) -> u64 {
+        self.said
     }
 
     /// Enters what a server has said anew by itself in these shards.
@@ -203,6 +212,7 @@ impl Checker {
             }
         });
         records.sort_by_key(|(shard, seq, _)| (*shard, *seq));
+        self.said += records.len() as u64;
         for (_, seq, record) in records {
             if let Err(text) = self.ledger.enter_later(Held { record: record.record(), origin: me, seq }) {
                 self.found(at, Symptom::Bookkeeping, format!("server {server} by itself: {text}"));
@@ -341,9 +351,8 @@ impl Checker {
         for floor in &self.floors {
             for &server in &floor.servers {
                 let clock_ns = clock_ns(server);
-                let best = floor.held.values();
-                let mut best =
-                    best.filter(|best| !self.ledger.is_fading(&best.key, from_ns, self.client_ttl));
+                // What servers need not agree on yet may still be on its way.
+                let mut best = floor.held.values().filter(|best| self.is_agreed_on(best, from_ns));
                 let missing = best.find(|best| !self.is_covered(clock_ns, map(server), best));
                 lost.extend(missing.map(|best| format!("server {server} does not hold {best:?}")));
             }
@@ -385,17 +394,21 @@ struct View {
 impl View {
     fn of(map: &Map, ledger: &Ledger, counts: impl Fn(&Taken) -> bool) -> View {
         let (mut records, mut digest) = (0, 0u64);
+        // An origin leaves the vector when its last record does, which each server forgets by its own clock.
+        let mut origins = BTreeSet::new();
         map.for_each(|held| {
-            let held = Taken::from(held);
-            if counts(&held) {
+            let record = Taken::from(held);
+            if counts(&record) {
                 records += 1;
-                digest = digest.wrapping_add(held.hash());
+                digest = digest.wrapping_add(record.hash());
+                origins.insert((shard_index(held.record.key), held.origin.clone()));
             }
         });
         let mut vectors = Vec::new();
         for shard in (0..SHARDS).filter(|&shard| !ledger.is_lied_about(shard)) {
             map.for_each_covered(shard, |origin, covered| vectors.push((shard, origin.clone(), covered)));
         }
+        vectors.retain(|(shard, origin, _)| origins.contains(&(*shard, origin.clone())));
         vectors.sort();
         View { records, digest, vectors }
     }

@@ -17,6 +17,7 @@ use proxyherd_core::{
 };
 
 use crate::{
+    server::CLOCK_OFFSET_MAX_NS,
     timeline::{Nanos, SECOND},
     trace::Trace,
 };
@@ -387,8 +388,9 @@ impl Ledger {
 
     /// Whether what won over this update need not have been passed on, though whoever held it said that the update is
     /// covered: a bad member told it; or the neighbor holds an invented marker of the server that took it, and so may say
-    /// that it has it. What was received when the update had expired takes its place, too.
-    pub(crate) fn is_outbid(&self, update: &Taken, client_ttl: Option<Nanos>) -> bool {
+    /// that it has it. What was received when the update had expired takes its place, too; and so does whatever a bad member
+    /// told of the key, where the update had expired by a clock that is ahead of this one.
+    pub(crate) fn is_outbid(&self, update: &Taken, clock_ns: u64, client_ttl: Option<Nanos>) -> bool {
         let shard = shard_index(&update.key.1);
         let is_unsure = |later: &Taken| {
             let of_it = self.lies.covered.iter().filter(|(origin, _)| origin.server == later.server);
@@ -396,11 +398,19 @@ impl Ledger {
         };
         let told = self.lies.by_key.get(&update.key).into_iter().flatten();
         let contents = self.contents.get(&update.key).into_iter().flatten();
-        told.into_iter().any(|lie| lie.wins_or_equals(update))
+        let is_over_ahead = update.is_over(clock_ns.saturating_add(CLOCK_OFFSET_MAX_NS), client_ttl);
+        told.into_iter().any(|lie| lie.wins_or_equals(update) || is_over_ahead)
             || contents.into_iter().any(|later| {
                 update.is_over(later.received_ns(), client_ttl)
                     || later != update && later.wins_or_equals(update) && is_unsure(later)
             })
+    }
+
+    /// Whether a bad member told of this key something that claims to have been received when this update had expired. It takes
+    /// the update's place at once, and any older record may win over it.
+    pub(crate) fn is_displaced(&self, update: &Taken, client_ttl: Option<Nanos>) -> bool {
+        let told = self.lies.by_key.get(&update.key).into_iter().flatten();
+        told.into_iter().any(|lie| update.is_over(lie.received_ns(), client_ttl))
     }
 
     /// Whether something won over this update and has expired since, before the update has: what a bad member told, or what

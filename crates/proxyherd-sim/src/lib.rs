@@ -58,9 +58,12 @@
 //!
 //! - I1 promises nothing of an origin of which a bad member told a marker, or that was restored from a snapshot, or that
 //!   took updates while any clock was further off than the herd allows; nor of an update that a record of a bad member
-//!   wins over, or one of a server in whose name markers were invented, wherever that record is.
+//!   wins over, or one of a server in whose name markers were invented, wherever that record is; nor of one of whose key
+//!   a bad member told anything and that has expired by a clock as far ahead as clocks may be.
 //! - A key of which a bad member told something that has just expired, or is about to, or was received later than the
 //!   slowest clock allows yet, need not be the same everywhere until all clocks have passed that time.
+//! - An answer may be older than the one before where a bad member told of the client something that claims to have been
+//!   received when the answer before had expired.
 //! - A key that a server told of which a bad member invented more than half as many incarnations as there is room for.
 //! - Vectors need not be equal once a bad member has told a record, nor in shards of which it told a marker: equal records
 //!   may have come under other origins.

@@ -9,7 +9,8 @@
 //!
 //! Unequal sums are an alarm. What differs is found by the hash tree: places are the first bits of the keys' hashes,
 //! four a step, and only branches whose sums differ are looked into. The sums below the root are made when they are
-//! asked for, by a look at the whole shard, so that they cost nothing while all is well.
+//! asked for, by a look at the whole shard, so that they cost nothing while all is well. What is about to expire is not
+//! part of any sum, but where something differs it is sent as well.
 
 use super::{LinkId, Outbox, Shard, Wake, roots::Weight};
 use crate::{
@@ -149,7 +150,7 @@ impl Shard {
         Weight::new(record.received_ns(), self.ttl_ns(&record), digest)
     }
 
-    /// The children of these branches, which are of one level, as far as they count.
+    /// The children of these branches, which are of one level: the sums of what counts, and how many records there are.
     fn sums(&self, level: Level, places: &[u64]) -> Vec<Sums> {
         let mut order: Vec<_> = places.iter().copied().zip(0..).collect();
         order.sort_unstable();
@@ -161,17 +162,18 @@ impl Shard {
                 continue;
             };
             let weight = self.weight(slot, hash);
+            let (at, child) = (order[found].1, child_of(hash, level.depth));
+            let Sums { sums, records } = &mut sums[at];
+            records[child] += 1;
             if weight.counts_from(level.from_ns) {
-                let (at, child) = (order[found].1, child_of(hash, level.depth));
-                let Sums { sums, records } = &mut sums[at];
                 sums[child] = sums[child].wrapping_add(weight.digest);
-                records[child] += 1;
             }
         }
         sums
     }
 
-    /// Queues all records of these branches, which are of one level.
+    /// Queues all records of these branches, which are of one level; also those that are about to expire, for they may win
+    /// over what is compared.
     fn send_all(&mut self, link: LinkId, level: Level, places: &[u64]) -> Wake {
         if places.is_empty() {
             return Wake::default();
@@ -179,9 +181,7 @@ impl Shard {
         let mut places = places.to_vec();
         places.sort_unstable();
         let is_in = |slot: &Slot| {
-            let hash = KeyHash::of(slot.record().key);
-            let is_named = places.binary_search(&place_of(hash, level.depth)).is_ok();
-            is_named && self.weight(slot, hash).counts_from(level.from_ns)
+            places.binary_search(&place_of(KeyHash::of(slot.record().key), level.depth)).is_ok()
         };
         let found: Vec<SlotId> =
             self.store.live().filter(|(_, slot)| is_in(slot)).map(|(id, _)| id).collect();

@@ -4,7 +4,8 @@
 //! told; what is above it is queued, and changes are marked from then on, so no switch loses anything. PRUNE ends
 //! that: the FIFO is cleared and *no* marker is sent, for what was in it has not been. A neighbour that is not told of
 //! changes is told, by IHAVE, how far all is covered here; when it does not get there by its tree, because that is
-//! slow, or broken and nobody knows yet, it asks once for what it lacks.
+//! slow, or broken and nobody knows yet, it asks once for what it lacks. It does not lack what was covered here before the
+//! origin's last record was overtaken.
 
 use super::{Broken, LinkId, Outbox, Shard, Wake, origins::ME};
 use crate::{
@@ -128,9 +129,7 @@ impl Shard {
 
     /// Whether what was promised has been lacking for too long; if so, it is taken for asked for.
     fn is_overdue(&self, outbox: &mut Outbox) -> bool {
-        let is_here = |(origin, seq): (&Origin, &u64)| {
-            self.origins.place_of(origin).is_some_and(|place| self.origins.covered(place) >= *seq)
-        };
+        let is_here = |(origin, seq): (&Origin, &u64)| self.origins.has_covered(origin, *seq);
         if outbox.promised.iter().all(is_here) {
             outbox.promised_age = 0;
             outbox.promised = std::mem::take(&mut outbox.promised_next);

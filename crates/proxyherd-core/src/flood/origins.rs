@@ -9,7 +9,7 @@
 //! does not depend on it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
 
@@ -17,7 +17,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Broken, Rules};
 use crate::{
-    limits::{INCARNATIONS_MAX, ORIGINS_MAX, STRANGERS_MAX},
+    limits::{INCARNATIONS_MAX, ORIGINS_LEFT_MAX, ORIGINS_MAX, STRANGERS_MAX},
     types::{Origin, ServerName},
 };
 
@@ -36,6 +36,8 @@ pub(super) struct Origins {
     strangers: usize,
     /// The herd's servers; `None`: all that there are.
     members: Option<Arc<BTreeSet<ServerName>>>,
+    /// Those that have left last, and how far they were covered.
+    left: VecDeque<(Origin, u64)>,
     /// A name that has no room for another incarnation.
     crowded: Option<ServerName>,
     rules: Rules,
@@ -71,6 +73,7 @@ impl Origins {
             free: Vec::new(),
             strangers: 0,
             members: None,
+            left: VecDeque::new(),
             crowded: None,
             rules,
         }
@@ -233,8 +236,15 @@ impl Origins {
         is_news
     }
 
+    /// Whether all of the origin's updates up to `seq` are covered, or were when it left.
+    pub(super) fn has_covered(&self, origin: &Origin, seq: u64) -> bool {
+        self.place_of(origin).is_some_and(|place| self.covered(place) >= seq)
+            || self.left.iter().any(|(left, covered)| left == origin && *covered >= seq)
+    }
+
     /// Nothing of other origins is covered any more.
     pub(super) fn uncover_others(&mut self) {
+        self.left.clear();
         self.entries.iter_mut().skip(1).for_each(|entry| entry.covered = 0);
     }
 
@@ -248,7 +258,12 @@ impl Origins {
         entry.live -= 1;
         let leaves = entry.live == 0 && place != ME;
         if leaves {
-            entry.covered = 0;
+            let covered = std::mem::take(&mut entry.covered);
+            if covered > 0 {
+                let origin = entry.origin.clone();
+                self.left.truncate(ORIGINS_LEFT_MAX - 1);
+                self.left.push_front((origin, covered));
+            }
             self.forget(place);
         }
         leaves

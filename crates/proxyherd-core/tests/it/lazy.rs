@@ -7,7 +7,7 @@ use proxyherd_core::{
     types::{KeyHash, Origin},
 };
 
-use crate::herd::{NOW_NS, link, origin, record_of, report};
+use crate::herd::{NOW_NS, SECOND_NS, link, origin, record_of, report};
 
 /// Riley's, with a lazy link at 0.
 fn shard() -> Shard {
@@ -233,6 +233,23 @@ fn what_is_promised_and_comes_is_not_asked_for_and_the_next_promise_counts() {
     hear(&mut shard, &juzang, 4);
     assert_eq!(beat(&mut shard, &mut out), ["ihave [(1, 4)]"]);
     assert!((0..50).all(|_| beat(&mut shard, &mut out).is_empty()));
+}
+
+#[test]
+fn what_is_promised_and_has_been_overtaken_is_not_asked_for() {
+    let (mut shard, mut out) = (shard(), Encoder::default());
+    let [jaquez, juzang] = [origin("Jaquez", 1), origin("Juzang", 1)];
+    hear(&mut shard, &jaquez, 1);
+    // The only record of Jaquez's: its origin leaves the table.
+    let newer = report(b"Jaquez-1", NOW_NS + 1);
+    let held = Held { record: record_of(&newer), origin: &juzang, seq: 1 };
+    let mut guess = u16::MAX;
+    let _ = shard.apply(NOW_NS + SECOND_NS, link(1), held, KeyHash::of(b"Jaquez-1"), &mut guess);
+    assert_eq!(shard.vector().count(), 0);
+    shard.hear_promise(link(0), vec![(jaquez.clone(), 1)]);
+    assert!((0..10).all(|_| beat(&mut shard, &mut out).is_empty()));
+    shard.hear_promise(link(0), vec![(jaquez, 2)]);
+    assert_eq!(beats_until_asked(&mut shard, &mut out, "graft [] true"), usize::from(PATIENCE_MIN) + 1);
 }
 
 #[test]

@@ -190,6 +190,32 @@ fn what_is_said_to_be_covered_and_is_not_is_sent_when_the_link_is_back() {
 }
 
 #[test]
+fn a_tombstone_that_is_about_to_expire_still_ends_a_lie_that_neighbors_hold() {
+    let (riley, jaquez) = (map("Riley"), map("Jaquez"));
+    for map in [&riley, &jaquez] {
+        let agreed = Agreed { version: 2, has_tree: false };
+        let _ = map.agree(link(0), &map.me().server, agreed, &mut Encoder::default());
+    }
+    // By their vectors both have all that Juzang has said: the lie was told as the update that contradicted it.
+    let (juzang, client) = (origin("Juzang", 1), b"nobody");
+    let (mut eve, mut honest) = (Eve::at(&jaquez), Eve::at(&riley));
+    let received_ns = NOW_NS - TOMBSTONE_TTL_NS + LIE_TOMBSTONE_NS;
+    eve.tell(&juzang, 1, client, received_ns);
+    let timestamp = Timestamp::from_nanos(received_ns + 1).unwrap();
+    let difference = Difference::at_receipt(received_ns, timestamp);
+    let gone = Record { body: Body::Gone, timestamp, difference, ..record_of(&report(client, NOW_NS)) };
+    honest.tell_record(&juzang, 1, &gone);
+    eve.cover(&juzang, shard_index(client), 1);
+    honest.cover(&juzang, shard_index(client), 1);
+    let (mut to_jaquez, mut to_riley) = join(NOW_NS, (&riley, link(0)), (&jaquez, link(0)));
+    settle(&mut to_jaquez, &mut to_riley);
+    assert!(content(&jaquez).iter().any(is_false));
+    (0..30).for_each(|_| beat(NOW_NS, &mut to_jaquez, &mut to_riley));
+    assert!(!content(&jaquez).iter().any(is_false));
+    assert_eq!(content(&riley), content(&jaquez));
+}
+
+#[test]
 fn a_promise_of_more_than_a_server_has_said_is_contradicted_and_not_waited_for() {
     let riley = map("Riley");
     let agreed = Agreed { version: 2, has_tree: true };

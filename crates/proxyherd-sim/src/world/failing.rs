@@ -13,7 +13,8 @@ use crate::{
 
 impl World {
     pub(super) fn fail(&mut self) {
-        if self.is_peace() {
+        // What was to go wrong later than peace began may be due when all is calm.
+        if self.is_peace() || self.calm_from.is_some() {
             return;
         }
         let fault = self.faults.draw();

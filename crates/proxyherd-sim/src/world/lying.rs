@@ -169,7 +169,8 @@ impl World {
 
     /// Whether anything has happened that leaves servers with different maps, which only their checks find.
     pub(super) fn has_doubts(&self) -> bool {
-        self.tally.lies + self.tally.restored + self.tally.far_jumps > 0
+        // A bad member that has not said anything yet may have told wrong sums.
+        self.tally.bad_members + self.tally.restored + self.tally.far_jumps > 0
     }
 
     /// A clock is put forward or back.

@@ -142,7 +142,7 @@ impl World {
 
     /// Clients report, and nothing goes wrong.
     pub(super) fn calm(&mut self) {
-        self.calm_from = Some((self.tally.records, self.tally.accepted, self.tally.links));
+        self.calm_from = Some((self.tally.records, self.changes(), self.tally.links));
         self.peace_at = self.now + CALM;
         let ask = self.clients.interval();
         self.timeline.put(self.now + ask, Event::Ask);
@@ -150,21 +150,27 @@ impl World {
     }
 
     /// Each change is to come to each server once, where it goes along a tree.
-    fn count_payloads(&mut self, (records, accepted, links): (u64, u64, u64)) {
+    fn count_payloads(&mut self, (records, changes, links): (u64, u64, u64)) {
         // Where wires are slow or bad, what has not come in time is asked for again.
         if !self.scenario.is_swift() || self.tally.links > links {
             return;
         }
-        let (records, accepted) = (self.tally.records - records, self.tally.accepted - accepted);
-        let most = self.scenario.payloads_max(accepted);
+        let (records, changes) = (self.tally.records - records, self.changes() - changes);
+        let most = self.scenario.payloads_max(changes);
         if self.scenario.is_all_tree() {
             self.tally.calm_records += records;
-            self.tally.calm_records_least += accepted * (self.scenario.servers as u64 - 1);
+            self.tally.calm_records_least += changes * (self.scenario.servers as u64 - 1);
         }
         if records > most {
-            let text = format!("{records} records for {accepted} changes, and not {most} at most");
+            let text = format!("{records} records for {changes} changes, and not {most} at most");
             self.checker.found(self.now, Symptom::Payloads, text);
         }
+    }
+
+    /// How many changes there have been: what clients reported, and what servers have said anew by themselves, as they do
+    /// where they were lied about.
+    fn changes(&self) -> u64 {
+        self.tally.accepted + self.checker.said()
     }
 
     /// Servers that keep to the rules never find a difference.
