@@ -39,7 +39,8 @@ pub fn introduce(demo: &Demo) -> io::Result<()> {
     if !demo.has_classic_ports() {
         writeln!(
             out,
-            "{FAINT}(on free ports instead of 12000 to 12004: `client` needs the addresses, and `status` can't see this herd){FAINT:#}"
+            "{FAINT}(on free ports instead of 12000 to 12004:\n `client` needs the addresses, and `status` can't see this \
+             herd){FAINT:#}"
         )?;
     }
     writeln!(out)?;
