@@ -19,9 +19,10 @@
 //! - **RECORD**: key, times, coordinates, attributes and lengths must be valid, otherwise it is an error, because whoever
 //!   relays a record has checked the same. Not merged and counted: a receipt or an incarnation too far ahead; an update
 //!   under this server's present incarnations that it never issued, which it contradicts; one of a stranger or a kind for
-//!   which there is no room. Counted, and kept under another incarnation: one incarnation of a server too many. What this misses is told again when the neighbors compare what they hold, without an alarm. A lie
-//!   in the name of another server is merged here and contradicted by that server. False positions under the sender's own
-//!   name, and under lives that are over, stay.
+//!   which there is no room. Counted, and kept under another incarnation: one incarnation of a server too many. What this
+//!   misses is told again when the neighbors compare what they hold, without an alarm. A lie in the name of another server
+//!   is merged here and contradicted by that server. False positions under the sender's own name, and under lives that are
+//!   over, stay.
 //! - **MARKER**: an unknown index or shard is an error. What it says of this server's present incarnation beyond its last
 //!   update is counted, and contradicted by a new incarnation. What it says wrongly of others makes neighbors withhold
 //!   records, until they compare what they hold, or until the origin has been renewed. While a record of the link has not
@@ -41,6 +42,8 @@
 //! - **GRAFT**: as a marker for this server's own updates. Each looks through a shard; beyond
 //!   [`LOOKS_PER_HEARTBEAT`](crate::limits::LOOKS_PER_HEARTBEAT) the last one waits for the heartbeat.
 //! - **PRUNE**: nothing more is queued for this neighbor, which is its own loss.
+//! - **NAMESAKE**: shows for some seconds that another process runs as this server (log, metric, `status`), and changes
+//!   nothing else. Who says so wrongly again and again keeps that sign up; it is not counted.
 //! - **Unknown types**: skipped if they are optional, otherwise an error.
 
 mod backoff;

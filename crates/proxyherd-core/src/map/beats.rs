@@ -72,7 +72,11 @@ impl Map {
     pub fn write_heartbeat(&self, link: LinkId, now_ns: u64, encoder: &mut Encoder) {
         encoder.heartbeat(now_ns);
         for (index, counted) in self.shards.iter().enumerate() {
-            let wake = counted.lock().shard.begin_beat(link);
+            let mut counted = counted.lock();
+            let wake = counted.shard.begin_beat(link);
+            // A GRAFT that waited for this beat may have been nonsense, and is this neighbor's.
+            self.note_nonsense(link, counted.shard.take_found());
+            drop(counted);
             // Whoever writes heartbeats flushes before it waits again, or with the next heartbeat.
             let _ = self.ready(index, wake);
         }

@@ -8,7 +8,7 @@ use proxyherd_core::{
     flood::{Broken, LinkId, Nonsense, Offered, Rules, Wake},
     limits::{
         ABSENCE_NS, CLOCK_TRUST_LOOKS, INCARNATIONS_MAX, LIE_TOMBSTONE_NS, LIES_ANSWERED_MAX,
-        RENEWAL_INTERVAL_NS, SHARDS, TOMBSTONE_TTL_NS,
+        LOOKS_PER_HEARTBEAT, RENEWAL_INTERVAL_NS, SHARDS, TOMBSTONE_TTL_NS,
     },
     link::Incoming,
     map::{Agreed, Map, MapSettings, shard_index},
@@ -238,6 +238,22 @@ fn a_promise_of_more_than_a_server_has_said_is_contradicted_and_not_waited_for()
     assert_eq!(grafts, 0);
     let _ = riley.mend(NOW_NS);
     assert!(riley.origin().incarnation > 1);
+}
+
+#[test]
+fn nonsense_in_a_question_that_had_to_wait_is_counted_for_the_neighbor_that_asked() {
+    let riley = map("Riley");
+    let (mut incoming, mut encoder) = (Incoming::new(link(0)), Encoder::default());
+    let index = encoder.index_of(&riley.origin()).unwrap();
+    encoder.vector(1, &[]);
+    for _ in 0..LOOKS_PER_HEARTBEAT {
+        encoder.graft(1, &[], false);
+    }
+    encoder.graft(1, &[(index, 5)], false);
+    incoming.receive(&riley, NOW_NS, encoder.bytes(), &mut Wake::default()).unwrap();
+    assert_eq!(nonsense(&riley, link(0), Nonsense::OwnSequence), 0, "it waits for the next heartbeat");
+    riley.write_heartbeat(link(0), NOW_NS, &mut Encoder::default());
+    assert_eq!(nonsense(&riley, link(0), Nonsense::OwnSequence), 1);
 }
 
 #[test]
