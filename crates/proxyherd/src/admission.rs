@@ -1,9 +1,9 @@
 //! Who is let in, and how much each may ask: limits on clients' connections, in all and for each address, and on the
 //! lines that one address sends.
 //!
-//! All doors for clients share one [`Admission`]: an address has its share of the server, whichever protocol it
-//! speaks. Links and operators do not come by here; what they need of the process's descriptors is set aside before
-//! clients get any ([`descriptors`]).
+//! All doors share one [`Admission`]: an address has its share of the server, whichever protocol it speaks. A door whose
+//! connections have room of their own (HTTP, for operators) is only counted here. Links do not come by here. What links
+//! and operators need of the process's descriptors is set aside before clients get any ([`descriptors`]).
 
 pub mod descriptors;
 
@@ -20,7 +20,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use crate::config::Limits;
+use crate::{config::Limits, door::kind::DoorKind};
 
 /// An address may use up so much of its rate at once, nanoseconds' worth of it.
 const BURST_NS: u64 = 1_000_000_000;
@@ -47,6 +47,30 @@ pub struct Admission {
     /// Addresses whose clients have anything buffered.
     holders: AtomicUsize,
     addresses: Mutex<Addresses>,
+    /// Each at the place of its kind.
+    doors: [Door; DoorKind::ALL.len()],
+}
+
+/// What is counted of one door.
+#[derive(Debug, Default)]
+struct Door {
+    open: AtomicU64,
+    taken: AtomicU64,
+    turned_away: AtomicU64,
+    handshakes_failed: AtomicU64,
+}
+
+/// What was counted of one door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DoorCounts {
+    /// Connections that are open.
+    pub open: u64,
+    /// Connections let in since the start.
+    pub taken: u64,
+    /// Connections not let in since the start.
+    pub turned_away: u64,
+    /// TLS handshakes that failed since the start.
+    pub handshakes_failed: u64,
 }
 
 #[derive(Debug)]
@@ -91,13 +115,20 @@ impl Admission {
             buffered: AtomicUsize::new(0),
             holders: AtomicUsize::new(0),
             addresses: Mutex::new(Addresses { known: HashMap::new(), forget_at: FORGET_AT_LEAST }),
+            doors: Default::default(),
         }
     }
 
-    /// Lets a connection from `ip` in, for as long as the ticket lives.
-    pub fn admit(self: &Arc<Admission>, ip: IpAddr, now_ns: u64) -> Result<Ticket, TurnedAway> {
+    /// Lets a connection from `ip` in at a door, for as long as the ticket lives.
+    pub fn admit(
+        self: &Arc<Admission>,
+        door: DoorKind,
+        ip: IpAddr,
+        now_ns: u64,
+    ) -> Result<Ticket, TurnedAway> {
         let refused = |why| {
             self.turned_away.fetch_add(1, Relaxed);
+            self.doors[door as usize].turned_away.fetch_add(1, Relaxed);
             Err(why)
         };
         let connections_max = self.connections_max.load(Relaxed);
@@ -111,7 +142,30 @@ impl Admission {
         }
         self.connections.fetch_add(1, Relaxed);
         self.taken.fetch_add(1, Relaxed);
-        Ok(Ticket { admission: Arc::clone(self), address, buffered: Cell::new(0) })
+        Ok(self.ticket(door, true, address))
+    }
+
+    /// Lets a connection from `ip` in at a door that has room of its own and sees to its limits itself. It takes none of
+    /// the clients' room, and its lines count as the address's.
+    pub fn admit_apart(self: &Arc<Admission>, door: DoorKind, ip: IpAddr, now_ns: u64) -> Ticket {
+        self.ticket(door, false, self.address(ip, now_ns))
+    }
+
+    fn ticket(self: &Arc<Admission>, door: DoorKind, is_client: bool, address: Arc<Address>) -> Ticket {
+        self.doors[door as usize].open.fetch_add(1, Relaxed);
+        self.doors[door as usize].taken.fetch_add(1, Relaxed);
+        Ticket { admission: Arc::clone(self), door, is_client, address, buffered: Cell::new(0) }
+    }
+
+    /// What was counted of the doors of this kind.
+    pub fn door(&self, door: DoorKind) -> DoorCounts {
+        let Door { open, taken, turned_away, handshakes_failed } = &self.doors[door as usize];
+        DoorCounts {
+            open: open.load(Relaxed),
+            taken: taken.load(Relaxed),
+            turned_away: turned_away.load(Relaxed),
+            handshakes_failed: handshakes_failed.load(Relaxed),
+        }
     }
 
     /// From here on there is room for so many connections in all. Whoever is in stays.
@@ -170,6 +224,9 @@ fn subscriber(ip: IpAddr) -> IpAddr {
 #[derive(Debug)]
 pub struct Ticket {
     admission: Arc<Admission>,
+    door: DoorKind,
+    /// Whether it takes of the clients' room.
+    is_client: bool,
     address: Arc<Address>,
     buffered: Cell<usize>,
 }
@@ -199,6 +256,11 @@ impl Ticket {
         let now_ns = now_ns();
         let after = |until: u64| until.max(now_ns).saturating_add(lines.saturating_mul(interval_ns));
         let _ = self.address.used_until_ns.fetch_update(Relaxed, Relaxed, |until| Some(after(until)));
+    }
+
+    /// Counts that its TLS handshake has failed.
+    pub fn handshake_failed(&self) {
+        self.admission.doors[self.door as usize].handshakes_failed.fetch_add(1, Relaxed);
     }
 
     /// Says how many bytes now wait for the client, of replies that it has not taken and of lines behind them. False if
@@ -235,6 +297,10 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         self.give_back(self.buffered.get());
+        self.admission.doors[self.door as usize].open.fetch_sub(1, Relaxed);
+        if !self.is_client {
+            return;
+        }
         self.address.connections.fetch_sub(1, Relaxed);
         self.admission.connections.fetch_sub(1, Relaxed);
     }
@@ -258,30 +324,58 @@ mod tests {
     #[test]
     fn each_address_and_all_together_have_only_so_many_connections() {
         let admission = admission(2, 0);
-        let one = admission.admit(ip("10.0.0.1"), 0).unwrap();
-        let _two = admission.admit(ip("::ffff:10.0.0.1"), 0).unwrap();
-        assert_eq!(admission.admit(ip("10.0.0.1"), 0).unwrap_err(), TurnedAway::AddressFull(2));
-        let _three = admission.admit(ip("10.0.0.2"), 0).unwrap();
-        assert_eq!(admission.admit(ip("10.0.0.2"), 0).unwrap_err(), TurnedAway::Full(3));
+        let one = admission.admit(DoorKind::Line, ip("10.0.0.1"), 0).unwrap();
+        let _two = admission.admit(DoorKind::Line, ip("::ffff:10.0.0.1"), 0).unwrap();
+        assert_eq!(
+            admission.admit(DoorKind::Line, ip("10.0.0.1"), 0).unwrap_err(),
+            TurnedAway::AddressFull(2)
+        );
+        let _three = admission.admit(DoorKind::Line, ip("10.0.0.2"), 0).unwrap();
+        assert_eq!(admission.admit(DoorKind::Line, ip("10.0.0.2"), 0).unwrap_err(), TurnedAway::Full(3));
         assert_eq!((admission.connections(), admission.taken(), admission.turned_away()), (3, 3, 2));
         drop(one);
-        assert!(admission.admit(ip("10.0.0.1"), 0).is_ok());
+        assert!(admission.admit(DoorKind::Line, ip("10.0.0.1"), 0).is_ok());
         assert_eq!(admission.connections(), 2, "a ticket that was dropped is given back");
+    }
+
+    #[test]
+    fn each_door_is_counted_and_one_with_room_of_its_own_takes_no_clients_room() {
+        let admission = admission(2, 10);
+        let operator = admission.admit_apart(DoorKind::Http, ip("10.0.0.1"), 0);
+        let tickets = [0; 2].map(|_| admission.admit(DoorKind::Line, ip("10.0.0.1"), 0).unwrap());
+        assert!(admission.admit(DoorKind::Line, ip("10.0.0.1"), 0).is_err());
+        tickets[0].handshake_failed();
+        let counts = |open, taken, turned_away, handshakes_failed| DoorCounts {
+            open,
+            taken,
+            turned_away,
+            handshakes_failed,
+        };
+        assert_eq!(admission.door(DoorKind::Line), counts(2, 2, 1, 1));
+        assert_eq!(admission.door(DoorKind::Http), counts(1, 1, 0, 0));
+        assert_eq!(admission.connections(), 2);
+        operator.took(10, || SECOND);
+        assert!(tickets[0].lines_allowed(|| SECOND).is_err(), "an address has one rate at all doors");
+        drop((operator, tickets));
+        assert_eq!(admission.door(DoorKind::Line).open + admission.door(DoorKind::Http).open, 0);
+        assert_eq!(admission.connections(), 0);
     }
 
     #[test]
     fn an_ipv6_subscriber_is_one_address() {
         let admission = admission(1, 0);
-        let _one = admission.admit(ip("2001:db8::1"), 0).unwrap();
-        assert!(admission.admit(ip("2001:db8::ffff:2"), 0).is_err());
-        assert!(admission.admit(ip("2001:db8:0:1::1"), 0).is_ok());
+        let _one = admission.admit(DoorKind::Line, ip("2001:db8::1"), 0).unwrap();
+        assert!(admission.admit(DoorKind::Line, ip("2001:db8::ffff:2"), 0).is_err());
+        assert!(admission.admit(DoorKind::Line, ip("2001:db8:0:1::1"), 0).is_ok());
     }
 
     #[test]
     fn an_address_over_its_rate_waits_until_it_is_not() {
         let admission = admission(3, 10);
-        let (one, other) =
-            (admission.admit(ip("10.0.0.1"), 0).unwrap(), admission.admit(ip("10.0.0.1"), 0).unwrap());
+        let (one, other) = (
+            admission.admit(DoorKind::Line, ip("10.0.0.1"), 0).unwrap(),
+            admission.admit(DoorKind::Line, ip("10.0.0.1"), 0).unwrap(),
+        );
         let now = 100 * SECOND;
         let wait = |ms| Err(Duration::from_millis(ms));
         assert_eq!(one.lines_allowed(|| now), Ok(10), "a second's worth may come at once");
@@ -294,12 +388,13 @@ mod tests {
         assert_eq!(other.lines_allowed(|| now), wait(600), "the address waits, not the connection");
         assert_eq!(other.lines_allowed(|| now + SECOND * 6 / 10), Ok(1));
         assert_eq!(one.lines_allowed(|| now + 10 * SECOND), Ok(10));
-        let elsewhere = admission.admit(ip("10.0.0.2"), 0).unwrap();
+        let elsewhere = admission.admit(DoorKind::Line, ip("10.0.0.2"), 0).unwrap();
         elsewhere.took(10, || now);
         assert_eq!(elsewhere.lines_allowed(|| now), wait(100));
         elsewhere.took(u64::MAX, || now);
         assert!(elsewhere.lines_allowed(|| now).unwrap_err() > Duration::from_secs(1000));
-        let anyone = Arc::new(Admission::new(&Limits::default(), 9)).admit(ip("10.0.0.1"), 0).unwrap();
+        let anyone =
+            Arc::new(Admission::new(&Limits::default(), 9)).admit(DoorKind::Line, ip("10.0.0.1"), 0).unwrap();
         anyone.took(u64::MAX, || now);
         assert_eq!(anyone.lines_allowed(|| now), Ok(u64::MAX), "there is no rate");
     }
@@ -307,8 +402,10 @@ mod tests {
     #[test]
     fn replies_that_nobody_takes_have_only_so_much_room() {
         let admission = Arc::new(Admission::new(&Limits { buffers: 100, ..Limits::default() }, 9));
-        let (one, other) =
-            (admission.admit(ip("10.0.0.1"), 0).unwrap(), admission.admit(ip("10.0.0.2"), 0).unwrap());
+        let (one, other) = (
+            admission.admit(DoorKind::Line, ip("10.0.0.1"), 0).unwrap(),
+            admission.admit(DoorKind::Line, ip("10.0.0.2"), 0).unwrap(),
+        );
         assert!(one.buffer(60) && other.buffer(40));
         assert!(!one.buffer(61));
         drop(one);
@@ -319,7 +416,7 @@ mod tests {
     #[test]
     fn an_address_that_takes_all_the_room_leaves_others_their_share() {
         let admission = Arc::new(Admission::new(&Limits { buffers: 100, ..Limits::default() }, 9));
-        let admit = |address| admission.admit(ip(address), 0).unwrap();
+        let admit = |address| admission.admit(DoorKind::Line, ip(address), 0).unwrap();
         let greedy = [admit("10.0.0.1"), admit("10.0.0.1")];
         assert!(greedy[0].buffer(60) && greedy[1].buffer(40));
         let (modest, third) = (admit("10.0.0.2"), admit("10.0.0.3"));
@@ -336,7 +433,8 @@ mod tests {
     fn addresses_are_forgotten_once_nobody_is_there_and_their_rate_is_free_again() {
         let admission = admission(3, 10);
         for number in 0..2 * FORGET_AT_LEAST as u32 {
-            let ticket = admission.admit(std::net::Ipv4Addr::from(number).into(), SECOND).unwrap();
+            let ticket =
+                admission.admit(DoorKind::Line, std::net::Ipv4Addr::from(number).into(), SECOND).unwrap();
             if number == 7 {
                 ticket.took(100, || SECOND);
             }

@@ -1,6 +1,6 @@
 //! One server, put together: its herd handle, its links, its doors; started and stopped as a whole.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, iter::once, net::SocketAddr, sync::Arc, time::Duration};
 
 use proxyherd_core::types::ServerName;
 use tokio::{
@@ -12,9 +12,13 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     budget::{self, Budget, BudgetError},
-    config::{Config, Overrides, Server as ServerConfig, Tls},
-    credentials::{self, Credentials, CredentialsError},
-    door,
+    config::{Address, Config, Overrides, Server as ServerConfig, Tls},
+    credentials::{self, Credentials, CredentialsError, Reread},
+    door::{
+        self,
+        entrance::{DoorTls, Entrance, Listener},
+        kind::DoorKind,
+    },
     herd::{Herd, Link},
     listen::{self, ListenError},
     log::{LogLevel, ServerLog, Subject},
@@ -64,44 +68,72 @@ pub enum StartError {
 /// them.
 #[derive(Debug)]
 pub struct Sockets {
-    line: TcpListener,
+    doors: Vec<DoorSocket>,
     peer: Option<TcpListener>,
-    http: Option<TcpListener>,
+}
+
+#[derive(Debug)]
+struct DoorSocket {
+    kind: DoorKind,
+    socket: TcpListener,
+    is_tls: bool,
 }
 
 /// Where a server listens, ports that were 0 told as what they became.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Addresses {
-    /// The line protocol.
-    pub line: SocketAddr,
-    /// Other servers.
-    pub peer: Option<SocketAddr>,
-    /// HTTP.
-    pub http: Option<SocketAddr>,
+    doors: Vec<(DoorKind, SocketAddr)>,
+    peer: Option<SocketAddr>,
+}
+
+impl Addresses {
+    /// Where the doors of this kind are.
+    pub fn of(&self, kind: DoorKind) -> impl Iterator<Item = SocketAddr> {
+        self.doors.iter().filter(move |door| door.0 == kind).map(|door| door.1)
+    }
+
+    /// Where the line protocol is spoken first of all.
+    pub fn line(&self) -> SocketAddr {
+        self.of(DoorKind::Line).next().expect("every server speaks the line protocol")
+    }
+
+    /// Where HTTP is spoken first of all.
+    pub fn http(&self) -> Option<SocketAddr> {
+        self.of(DoorKind::Http).next()
+    }
+
+    /// Where other servers come.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.peer
+    }
+}
+
+/// Where the doors of `server` listen, and whether clients speak TLS there.
+fn doors(server: &ServerConfig) -> impl Iterator<Item = (DoorKind, &Address, bool)> {
+    let http = server.http.iter().map(|address| (DoorKind::Http, address, false));
+    once((DoorKind::Line, &server.listen, false)).chain(http)
 }
 
 impl Sockets {
     /// Opens every listener of `server`.
     pub async fn bind(server: &ServerConfig) -> Result<Sockets, ListenError> {
         let name = server.name.as_str();
-        let optional = async |address: &Option<_>, key| match address {
-            Some(address) => listen::bind(address, key, name).await.map(Some),
-            None => Ok(None),
-        };
-        Ok(Sockets {
-            line: listen::bind(&server.listen, "listen", name).await?,
-            peer: optional(&server.peer, "peer").await?,
-            http: optional(&server.http, "http").await?,
-        })
+        let (mut bound, mut peer) = (Vec::new(), None);
+        for (kind, address, is_tls) in doors(server) {
+            bound.push(DoorSocket { kind, socket: listen::bind(address, kind.key(), name).await?, is_tls });
+        }
+        if let Some(address) = &server.peer {
+            peer = Some(listen::bind(address, "peer", name).await?);
+        }
+        Ok(Sockets { doors: bound, peer })
     }
 
     /// Where they listen.
     pub fn addresses(&self) -> Addresses {
         let local = |listener: &TcpListener| listener.local_addr().expect("a bound socket has an address");
         Addresses {
-            line: local(&self.line),
+            doors: self.doors.iter().map(|door| (door.kind, local(&door.socket))).collect(),
             peer: self.peer.as_ref().map(local),
-            http: self.http.as_ref().map(local),
         }
     }
 }
@@ -110,6 +142,8 @@ impl Sockets {
 pub struct Server {
     herd: Arc<Herd>,
     addresses: Addresses,
+    /// What its doors show where they speak TLS.
+    tls: Option<Arc<DoorTls>>,
     stop_doors: CancellationToken,
     stop_budget: CancellationToken,
     stop_links: CancellationToken,
@@ -136,6 +170,7 @@ impl Server {
         let server =
             config.server(name.as_str()).expect("the caller has taken the name from the configuration");
         let credentials = open_credentials(config, server)?.map(Arc::new);
+        let tls = open_tls(&sockets)?.map(Arc::new);
         let log = ServerLog::open(&config.log, name).map_err(StartError::Log)?;
         let budget = Budget::open(config, name)?;
         let purse = budget.as_ref().map(|budget| Arc::clone(budget.purse()));
@@ -146,6 +181,7 @@ impl Server {
         let mut running = Server {
             herd,
             addresses: sockets.addresses(),
+            tls,
             stop_doors: CancellationToken::new(),
             stop_budget: CancellationToken::new(),
             stop_links: CancellationToken::new(),
@@ -166,28 +202,61 @@ impl Server {
         budget: Option<Budget>,
         sockets: Sockets,
     ) -> io::Result<()> {
-        let (herd, at) = (&self.herd, &self.addresses);
-        let message = format_args!("started: clients at {}, {} links", at.line, herd.links.all().len());
+        let (herd, line) = (&self.herd, self.addresses.line());
+        let message = format_args!("started: clients at {line}, {} links", herd.links.all().len());
         herd.log.event(LogLevel::Info, Subject::Server, message);
-        door::line::run(herd, &config.limits, sockets.line, &self.door_tasks, &self.stop_doors)?;
-        self.peers = Some(peer::run(herd, sockets.peer, &self.link_tasks, &self.stop_links));
+        let Sockets { mut doors, peer } = sockets;
+        for kind in DoorKind::ALL {
+            let (own, others) = doors.into_iter().partition(|door| door.kind == kind);
+            doors = others;
+            self.open_door(config, server, kind, own)?;
+        }
+        let herd = &self.herd;
+        self.peers = Some(peer::run(herd, peer, &self.link_tasks, &self.stop_links));
         if let Some(budget) = budget {
             budget::run(herd, budget, &self.budget_tasks, &self.stop_budget);
         }
         if let Some(credentials) = &herd.credentials {
-            let watch =
-                credentials::watch(Arc::clone(credentials), herd.log.clone(), self.stop_links.clone());
-            let pulse = herd.health.pulse("following the certificates");
-            self.link_tasks.spawn(async move {
-                watch.await;
-                drop(pulse);
-            });
+            self.follow_files(credentials, "following the certificates");
+        }
+        if let Some(tls) = &self.tls {
+            self.follow_files(tls, "following the certificates of the doors");
         }
         self.link_tasks.spawn(sweep(Arc::clone(herd), self.stop_links.clone()));
-        if let (Some(own), Some(listener)) = (&server.http, sockets.http) {
-            door::http::run(herd, own, listener, &self.door_tasks, &self.stop_doors);
-        }
         Ok(())
+    }
+
+    /// Opens all doors of one kind, if there are any.
+    fn open_door(
+        &self,
+        config: &Config,
+        server: &ServerConfig,
+        kind: DoorKind,
+        sockets: Vec<DoorSocket>,
+    ) -> io::Result<()> {
+        let Some(own) = doors(server).find(|door| door.0 == kind).map(|door| door.1) else { return Ok(()) };
+        let listener = |DoorSocket { socket, is_tls, .. }| {
+            let tls =
+                is_tls.then(|| self.tls.clone().expect("where TLS is spoken, its certificate was read"));
+            Listener { socket, tls }
+        };
+        let entrance = Entrance {
+            herd: Arc::clone(&self.herd),
+            kind,
+            listeners: sockets.into_iter().map(listener).collect(),
+            tasks: self.door_tasks.clone(),
+            stop: self.stop_doors.clone(),
+        };
+        door::run(entrance, &config.limits, own)
+    }
+
+    fn follow_files<R: Reread>(&self, files: &Arc<R>, name: &str) {
+        let watch = credentials::watch(Arc::clone(files), self.herd.log.clone(), self.stop_links.clone());
+        let pulse = self.herd.health.pulse(name);
+        self.link_tasks.spawn(async move {
+            watch.await;
+            drop(pulse);
+        });
     }
 
     /// From here on the server keeps to its file: reads it again when it changes, or at each of `hangups`. `config`,
@@ -209,8 +278,8 @@ impl Server {
     }
 
     /// Where it listens.
-    pub fn addresses(&self) -> Addresses {
-        self.addresses
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
     }
 
     /// Has the watchdog look at other intervals than it would.
@@ -248,6 +317,12 @@ fn open_credentials(config: &Config, server: &ServerConfig) -> Result<Option<Cre
         Tls::Certs(dir) if server.peer.is_some() => Credentials::open(dir, &server.name).map(Some),
         _ => Ok(None),
     }
+}
+
+/// What the doors show where they speak TLS. No door does so far: the configuration has no addresses for it.
+fn open_tls(sockets: &Sockets) -> Result<Option<DoorTls>, CredentialsError> {
+    debug_assert!(sockets.doors.iter().all(|door| !door.is_tls));
+    Ok(None)
 }
 
 /// Waits until every link that is up has written all it had to tell; a little where none is: a neighbour that is just

@@ -3,12 +3,13 @@
 //! It knows nothing of doors. It decides nothing that core can decide: it adds what core must not have, that
 //! is the clock, the tasks to wake, the provider of places and the log.
 
+mod durability;
 mod links;
 mod unrest;
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::Instant,
@@ -24,7 +25,10 @@ use proxyherd_core::{
     types::{Body, ClientId, Origin, Radius, ServerName},
 };
 
-pub use self::links::{Link, LinkState, Links};
+pub use self::{
+    durability::{Durability, Notice, Position},
+    links::{Link, LinkState, Links},
+};
 use crate::{
     admission::{Admission, descriptors},
     clock,
@@ -58,6 +62,8 @@ pub struct Herd {
     pub health: Health,
     /// What its doors have counted.
     pub counts: Counts,
+    /// What makes reports safe before they are acknowledged; without it they are acknowledged at once.
+    durability: OnceLock<Arc<dyn Durability>>,
     map: Map,
     /// How many requests to providers of places may be under way.
     requests_max: usize,
@@ -123,6 +129,7 @@ impl Herd {
             log,
             health: Health::default(),
             counts: Counts::default(),
+            durability: OnceLock::new(),
             map,
             members: RwLock::new(config.names()),
             started: Instant::now(),
@@ -241,6 +248,16 @@ impl Herd {
     /// From here on the server is on its way out, and says so to whoever balances load.
     pub fn drain(&self) {
         self.is_draining.store(true, Relaxed);
+    }
+
+    /// From here on reports are acknowledged when `durability` says that they are safe. Only the first call counts.
+    pub fn set_durability(&self, durability: Arc<dyn Durability>) {
+        let _ = self.durability.set(durability);
+    }
+
+    /// What makes reports safe before they are acknowledged, if that is asked for.
+    pub fn durability(&self) -> Option<&Arc<dyn Durability>> {
+        self.durability.get()
     }
 
     /// Records whether the configuration still names this server.

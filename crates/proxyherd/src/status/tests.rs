@@ -361,7 +361,7 @@ impl Herd {
             (server.listen, server.peer, server.http) = (any.clone(), Some(any.clone()), Some(any.clone()));
             let bound = Sockets::bind(server).await.unwrap();
             let addresses = bound.addresses();
-            (server.peer, server.http) = (addresses.peer.map(address), addresses.http.map(address));
+            (server.peer, server.http) = (addresses.peer().map(address), addresses.http().map(address));
             server.neighbors.clear();
             sockets.push(bound);
         }

@@ -54,7 +54,7 @@ impl Alone {
     }
 
     fn address(&self) -> SocketAddr {
-        self.server.addresses().line
+        self.server.addresses().line()
     }
 }
 

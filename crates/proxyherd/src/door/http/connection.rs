@@ -1,4 +1,4 @@
-//! HTTP connections: taking them, serving each within the limits, ending them when the server stops.
+//! HTTP connections: serving each visitor within the limits, ending them when the server stops.
 //!
 //! It knows nothing of paths and answers, which are the router's.
 
@@ -17,8 +17,7 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::{sleep, timeout},
 };
 use tokio_io_timeout::TimeoutStream;
@@ -30,27 +29,49 @@ use super::{
 };
 use crate::{
     clock,
+    door::entrance::{Entrance, Host, Stream, Visitor},
     herd::Herd,
-    listen,
     log::{LogLevel, Subject},
 };
 
-/// Takes connections until `stop`, each in a task of its own among `tasks`.
-pub(super) async fn accept_all(
+/// Serves each visitor in a task of its own.
+pub(super) struct Serving {
     herd: Arc<Herd>,
     router: Router,
-    listener: TcpListener,
+    room: Arc<Semaphore>,
     tasks: TaskTracker,
     stop: CancellationToken,
-) {
-    let _pulse = herd.health.pulse("the door for HTTP");
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let router = router.layer(from_fn_with_state(Arc::clone(&room), give_way));
-    while let Some(Ok(place)) = stop.run_until_cancelled(Arc::clone(&room).acquire_owned()).await {
-        let Some((stream, client)) = listen::accept(&listener, &herd.log, &stop).await else { return };
-        let (herd, router, stop) = (Arc::clone(&herd), router.clone(), stop.clone());
-        tasks.spawn(async move {
-            serve(&herd, router, stream, client, &stop).await;
+}
+
+impl Serving {
+    /// Answers by `router`, until the stop of `entrance`.
+    pub(super) fn new(entrance: &Entrance, router: Router) -> Serving {
+        let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let router = router.layer(from_fn_with_state(Arc::clone(&room), give_way));
+        let (tasks, stop) = (entrance.tasks.clone(), entrance.stop.clone());
+        Serving { herd: Arc::clone(&entrance.herd), router, room, tasks, stop }
+    }
+}
+
+impl Host for Serving {
+    const ALPN: &'static [&'static [u8]] = &[b"http/1.1"];
+    const HAS_OWN_ROOM: bool = true;
+
+    type Place = OwnedSemaphorePermit;
+
+    async fn place(&self) -> OwnedSemaphorePermit {
+        Arc::clone(&self.room).acquire_owned().await.expect("the room is never closed")
+    }
+
+    fn welcome(&self, visitor: Visitor, place: OwnedSemaphorePermit) {
+        let (herd, router, stop) = (Arc::clone(&self.herd), self.router.clone(), self.stop.clone());
+        self.tasks.spawn(async move {
+            let client = visitor.caller().address;
+            match stop.run_until_cancelled(visitor.open()).await {
+                Some(Ok((stream, _ticket))) => serve(&herd, router, stream, client, &stop).await,
+                Some(Err(failed)) => tell_end(&herd, client, Err(failed)),
+                None => {}
+            }
             drop(place);
         });
     }
@@ -66,9 +87,7 @@ async fn give_way(State(room): State<Arc<Semaphore>>, request: Request, next: Ne
     response
 }
 
-async fn serve(herd: &Herd, router: Router, stream: TcpStream, client: SocketAddr, stop: &CancellationToken) {
-    // An answer leaves in one write; there is nothing to wait for. Where that can't be set, it is only slower.
-    let _ = stream.set_nodelay(true);
+async fn serve(herd: &Herd, router: Router, stream: Stream, client: SocketAddr, stop: &CancellationToken) {
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(WRITE_MAX));
     if !clock::has_date() {

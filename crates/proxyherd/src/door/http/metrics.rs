@@ -18,6 +18,8 @@ use super::{
     status::{BudgetStatus, ReportStatus, nonsense},
 };
 use crate::{
+    admission::DoorCounts,
+    door::kind::DoorKind,
     herd::{Herd, Link},
     places::{Outcome, Places},
 };
@@ -80,6 +82,7 @@ impl Collector for Metrics {
             "Client connections not let in",
             turned_away,
         )?;
+        families.doors(herd)?;
         let buffered = herd.admission.buffered() as u64;
         let help = "Bytes of replies that wait for clients to take them, and of lines behind these";
         families.gauge("proxyherd_replies_buffered_bytes", help, buffered)?;
@@ -110,6 +113,22 @@ struct Families<'a, 'b> {
 }
 
 impl Families<'_, '_> {
+    fn doors(&mut self, herd: &Herd) -> fmt::Result {
+        let each = |value: fn(DoorCounts) -> u64| {
+            DoorKind::ALL.map(|door| (door.label(), value(herd.admission.door(door))))
+        };
+        let (open, taken) = (each(|door| door.open), each(|door| door.taken));
+        let help = "Connections that are open, by the door through which they came";
+        self.gauges("proxyherd_door_connections", help, None, "door", open)?;
+        self.counters("proxyherd_door_connections_taken", "Connections let in", "door", taken)?;
+        let turned_away = each(|door| door.turned_away);
+        let help = "Connections not let in";
+        self.counters("proxyherd_door_connections_turned_away", help, "door", turned_away)?;
+        let failed = each(|door| door.handshakes_failed);
+        let help = "TLS handshakes of clients that failed";
+        self.counters("proxyherd_door_handshakes_failed", help, "door", failed)
+    }
+
     fn room(&mut self, herd: &Herd) -> fmt::Result {
         let usage = Class::ALL.map(|class| (class.label(), herd.map().usage(class)));
         let bytes = usage.map(|(label, usage)| (label, usage.bytes as u64));

@@ -22,27 +22,21 @@ use axum::{
     response::IntoResponse,
     routing::get,
 };
-use tokio::net::TcpListener;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::exposition::Format;
 use self::limits::{ALONE_AFTER, BEHIND_MAX};
 pub use self::status::{BudgetStatus, LinkStatus, ReportStatus, Status};
+use super::entrance::Entrance;
 use crate::{config::Address, herd::Herd};
 
 /// From this version of the link protocol on, a neighbour that has nothing to tell says so.
 const CHECK_VERSION: u16 = 2;
 
-/// Serves HTTP at `listener` until `stop`; `own` is what the configuration calls its address.
-pub fn run(
-    herd: &Arc<Herd>,
-    own: &Address,
-    listener: TcpListener,
-    tasks: &TaskTracker,
-    stop: &CancellationToken,
-) {
-    let router = router(Arc::clone(herd), Arc::new(own.clone()));
-    tasks.spawn(connection::accept_all(Arc::clone(herd), router, listener, tasks.clone(), stop.clone()));
+/// Serves HTTP until the entrance closes; `own` is what the configuration calls its address.
+pub(crate) fn run(entrance: Entrance, own: &Address) {
+    let router = router(Arc::clone(&entrance.herd), Arc::new(own.clone()));
+    let serving = connection::Serving::new(&entrance, router);
+    entrance.open(serving);
 }
 
 fn router(herd: Arc<Herd>, own: Arc<Address>) -> Router {

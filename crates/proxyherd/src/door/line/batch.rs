@@ -1,59 +1,37 @@
 //! What is done with one read: every complete line in it, replies in order. No waiting, and no allocation per
 //! line.
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::{borrow::Cow, sync::atomic::Ordering::Relaxed};
 
 use arrayvec::ArrayVec;
 use proxyherd_core::{
-    codec::line::{self, Line, Lines, Next, Told},
+    codec::line::{self as codec, Line, Lines, Told},
     command::Command,
     flood::{Offered, Wake},
-    limits::BATCH_LEN_MAX,
+    limits::{BATCH_LEN_MAX, LINE_LEN_MAX},
     map::Offer,
-    places::Query,
     types::{ClientId, Difference, Radius},
 };
 
-use crate::{clock, herd::Herd};
+use crate::{
+    clock,
+    door::reactor::{Input, Later, Next, Reason, Taken},
+    herd::Herd,
+};
 
 /// How many bytes of replies are gathered before they are written and others have their turn: a reader that does
 /// not read holds up its own connection, with no more than about this many.
 const REPLIES_LEN: usize = 64 * 1024;
 
-/// Why a batch ended.
-#[derive(Debug)]
-pub(super) enum End {
-    /// Every complete line is answered.
-    Done,
-    /// There are enough replies to write first, or no more lines are allowed now.
-    Full,
-    /// The places have to be asked, and the answer may take time.
-    Ask(Query, u8),
-    /// A line was too long: its answer is the connection's last.
-    TooLong,
-    /// A line was the request line of HTTP: its answer is the connection's last.
-    HttpRequest,
-}
+/// Why a connection ends whose line was too long: the answer to that line is its last.
+const TOO_LONG: &str = "a line of more than 8192 bytes";
+const _: () = assert!(LINE_LEN_MAX == 8192, "the words above say how long a line may be");
+/// Why a connection ends that sent a request of HTTP: the answer to its first line is its last.
+const HTTP_REQUEST: &str = "it sent an HTTP request, which belongs to the server's `http` port; what came behind its first \
+                            line was not read";
 
-/// What a batch came to.
-#[derive(Debug)]
-pub(super) struct Handled {
-    /// How many bytes of the input are done with.
-    pub(super) consumed: usize,
-    /// How many lines they were, and how many the log will make of the replies: there, places are one.
-    pub(super) lines: (u64, u64),
-    pub(super) end: End,
-}
-
-/// Handles the lines at the front of `input`, `most` of them at the most, and appends the replies to `out`.
-pub(super) fn handle(
-    herd: &Herd,
-    lines: &mut Lines,
-    input: &[u8],
-    end_of_stream: bool,
-    most: u64,
-    out: &mut Vec<u8>,
-) -> Handled {
+/// Takes the lines at the front of `input`, and appends the replies to `out`.
+pub(super) fn handle(herd: &Herd, lines: &mut Lines, input: Input<'_>, out: &mut Vec<u8>) -> Taken {
     let mut batch = Batch {
         herd,
         now_ns: clock::now_ns(),
@@ -64,29 +42,28 @@ pub(super) fn handle(
         out,
     };
     let (mut consumed, mut lines_in) = (0, 0);
-    let end = loop {
-        match lines.next(&input[consumed..], end_of_stream) {
-            Next::Line(line, len) => {
+    let next = loop {
+        match lines.next(&input.bytes[consumed..], input.is_last) {
+            codec::Next::Line(line, len) => {
                 consumed += len;
                 lines_in += 1;
-                if let Some(end) = batch.answer(line) {
-                    break end;
+                if let Some(next) = batch.answer(line) {
+                    break next;
                 }
             }
-            Next::Incomplete => break End::Done,
-            Next::TooLong(start) => {
+            codec::Next::Incomplete => break Next::Done,
+            codec::Next::TooLong(start) => {
                 batch.settle();
                 batch.refuse(start);
-                break End::TooLong;
+                break Next::Close(fault(TOO_LONG));
             }
         }
-        if batch.out.len() >= REPLIES_LEN || lines_in == most {
-            break End::Full;
+        if batch.out.len() >= REPLIES_LEN || lines_in == input.units_max {
+            break Next::Full;
         }
     };
     batch.settle();
-    herd.wake(batch.wake);
-    Handled { consumed, lines: (lines_in, batch.lines_out), end }
+    Taken { consumed, units_in: lines_in, units_out: batch.lines_out, wake: batch.wake, next }
 }
 
 /// Reports are gathered and offered to the map together, since a visit of a shard costs more than a report; they
@@ -109,8 +86,8 @@ struct Echo<'i> {
 }
 
 impl<'i> Batch<'_, 'i> {
-    fn answer(&mut self, line: &'i [u8]) -> Option<End> {
-        match line::parse(line) {
+    fn answer(&mut self, line: &'i [u8]) -> Option<Next> {
+        match codec::parse(line) {
             Line::Iamat(report, told) => {
                 self.offers.push(Offer::new(report));
                 self.echoes.push(Echo { told, line });
@@ -132,7 +109,7 @@ impl<'i> Batch<'_, 'i> {
             Line::HttpRequest => {
                 self.settle();
                 self.refuse(line);
-                Some(End::HttpRequest)
+                Some(Next::Close(fault(HTTP_REQUEST)))
             }
             Line::InvalidReport => {
                 self.settle();
@@ -157,21 +134,27 @@ impl<'i> Batch<'_, 'i> {
             }
             self.lines_out += 1;
             let difference = Difference::at_receipt(self.now_ns, offer.report.timestamp);
-            line::write_at_reply(self.out, self.herd.name(), difference, echo.told);
+            codec::write_at_reply(self.out, self.herd.name(), difference, echo.told);
         }
         // Cleared in their place: taken out, they would be copied whole, however few they are.
         self.offers.clear();
         self.echoes.clear();
     }
 
-    fn answer_nearby(&mut self, line: &[u8], client: ClientId<'_>, radius: Radius, limit: u8) -> Option<End> {
+    fn answer_nearby(
+        &mut self,
+        line: &[u8],
+        client: ClientId<'_>,
+        radius: Radius,
+        limit: u8,
+    ) -> Option<Next> {
         let Some(query) = self.herd.locate(self.now_ns, client, radius, self.out) else {
             self.refuse(line);
             return None;
         };
         self.lines_out += 1;
         if !self.herd.places.answer_now(&query, usize::from(limit), self.out) {
-            return Some(End::Ask(query, limit));
+            return Some(Next::Later(Later::Places(query, limit)));
         }
         self.lines_out += 1;
         end_reply(self.out);
@@ -181,7 +164,7 @@ impl<'i> Batch<'_, 'i> {
     fn refuse(&mut self, line: &[u8]) {
         self.lines_out += 1;
         self.herd.counts.lines_invalid.fetch_add(1, Relaxed);
-        line::write_invalid(self.out, line);
+        codec::write_invalid(self.out, line);
     }
 }
 
@@ -189,4 +172,8 @@ impl<'i> Batch<'_, 'i> {
 /// empty line.
 pub(super) fn end_reply(out: &mut Vec<u8>) {
     out.extend_from_slice(b"\n\n");
+}
+
+fn fault(why: &'static str) -> Reason {
+    Reason { why: Cow::Borrowed(why), is_fault: true }
 }

@@ -1,0 +1,1 @@
+//! Tests of the threads, with a protocol of their own.
