@@ -9,6 +9,8 @@ pub mod http;
 pub mod kind;
 mod line;
 pub mod reactor;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 

@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// How long a client's TLS handshake may take. Past it the connection is closed.
-pub(crate) const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+pub(crate) const HANDSHAKE_MAX: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 10 });
 
 /// A listening socket of a door.
 #[derive(Debug)]

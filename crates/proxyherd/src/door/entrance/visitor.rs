@@ -141,17 +141,6 @@ pub(crate) enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-impl Stream {
-    /// What both ends have agreed to speak inside TLS, if that was said.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the HTTP door speaks one version so far"))]
-    pub(crate) fn alpn(&self) -> Option<&[u8]> {
-        match self {
-            Stream::Plain(_) => None,
-            Stream::Tls(stream) => stream.get_ref().1.alpn_protocol(),
-        }
-    }
-}
-
 impl AsyncRead for Stream {
     fn poll_read(
         self: Pin<&mut Self>,

@@ -13,8 +13,6 @@ mod inbox;
 mod outgoing;
 mod protocol;
 mod socket;
-#[cfg(test)]
-mod tests;
 mod thread;
 mod turn;
 
@@ -48,7 +46,7 @@ use crate::{
 pub(crate) fn run<P: Protocol>(
     entrance: Entrance,
     limits: &Limits,
-    make: fn(&Caller) -> P,
+    make: impl Fn(&Caller) -> P + Send + Sync + 'static,
 ) -> io::Result<()> {
     let (count, door) = (Handle::current().metrics().num_workers(), entrance.kind.label());
     let names: Vec<String> = (0..count).map(|index| format!("{door}-{index}")).collect();
@@ -69,13 +67,13 @@ pub(crate) fn run<P: Protocol>(
 }
 
 /// The threads as the entrance knows them.
-struct Reactors<P: Protocol> {
+struct Reactors<P: Protocol, M> {
     herd: Arc<Herd>,
     threads: Arc<Threads<P>>,
-    make: fn(&Caller) -> P,
+    make: M,
 }
 
-impl<P: Protocol> Host for Reactors<P> {
+impl<P: Protocol, M: Fn(&Caller) -> P + Send + Sync + 'static> Host for Reactors<P, M> {
     type Place = ();
 
     /// Who was let in is served.
@@ -95,7 +93,7 @@ impl<P: Protocol> Host for Reactors<P> {
     }
 }
 
-impl<P: Protocol> Reactors<P> {
+impl<P: Protocol, M: Fn(&Caller) -> P> Reactors<P, M> {
     fn connection(&self, visitor: Visitor) -> io::Result<Connection<P>> {
         let parts = visitor.into_parts()?;
         let socket = Socket::new(parts.stream, parts.tls).map_err(io::Error::other)?;

@@ -1,1 +1,0 @@
-//! Tests of the threads, with a protocol of their own.
