@@ -109,7 +109,7 @@ impl Addresses {
 }
 
 /// Where the doors of `server` listen, and whether clients speak TLS there.
-fn doors(server: &ServerConfig) -> impl Iterator<Item = (DoorKind, &Address, bool)> {
+pub(crate) fn doors(server: &ServerConfig) -> impl Iterator<Item = (DoorKind, &Address, bool)> {
     let http = server.http.iter().map(|address| (DoorKind::Http, address, false));
     once((DoorKind::Line, &server.listen, false)).chain(http)
 }
@@ -266,7 +266,14 @@ impl Server {
     pub fn follow(&self, config: Config, overrides: Overrides, hangups: Arc<Notify>) -> CancellationToken {
         let removed = CancellationToken::new();
         if let Some(peers) = self.peers.clone() {
-            let watcher = Watcher::new(Arc::clone(&self.herd), peers, config, overrides, removed.clone());
+            let watcher = Watcher::new(
+                Arc::clone(&self.herd),
+                peers,
+                self.tls.clone(),
+                config,
+                overrides,
+                removed.clone(),
+            );
             self.link_tasks.spawn(watcher.run(hangups, self.stop_doors.clone()));
         }
         removed

@@ -17,7 +17,7 @@ use crate::{
     credentials::{Finding, audit},
     listen,
     log::ServerLog,
-    provider, refusal,
+    provider, refusal, server,
 };
 
 const AFTER_HELP: &str = concat!(
@@ -99,11 +99,10 @@ fn check_places(config: &Config) -> impl Iterator<Item = Finding> {
 }
 
 /// An address that is in use may be so by the server itself.
-fn check_addresses(server: &Server) -> impl Iterator<Item = Finding> {
-    let addresses =
-        [(Some(&server.listen), "listen"), (server.peer.as_ref(), "peer"), (server.http.as_ref(), "http")];
-    addresses.into_iter().filter_map(|(address, key)| {
-        let error = listen::check(address?, key, server.name.as_str()).err()?;
+fn check_addresses(own: &Server) -> impl Iterator<Item = Finding> {
+    let doors = server::doors(own).map(|(kind, address, _)| (address, kind.key()));
+    doors.chain(own.peer.iter().map(|address| (address, "peer"))).filter_map(|(address, key)| {
+        let error = listen::check(address, key, own.name.as_str()).err()?;
         let told = error.to_string();
         Some(if error.is_in_use() { Finding::Warning(told) } else { Finding::Error(told) })
     })

@@ -42,9 +42,14 @@ impl Outgoing {
             self.unsent.extend_from_slice(&bytes[len..]);
         }
         if !self.unsent.is_empty() || socket.has_unsent() {
-            self.began = Some(now);
+            self.wait(now);
         }
         Ok(())
+    }
+
+    /// From here on the client has to take what TLS holds or what is kept here, if it had not before.
+    pub(super) fn wait(&mut self, now: Instant) {
+        self.began.get_or_insert(now);
     }
 
     /// Writes more of what was kept. Says whether that was all.
@@ -75,7 +80,7 @@ impl Outgoing {
         self.unsent.extend_from_slice(&self.sealed);
         give_back(&mut self.sealed);
         if !self.unsent.is_empty() {
-            self.began.get_or_insert(now);
+            self.wait(now);
         }
         &self.unsent[start..]
     }

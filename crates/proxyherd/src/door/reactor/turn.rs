@@ -104,7 +104,7 @@ impl<P: Protocol> Connection<P> {
                 None => Ok(Step::Wait),
             },
             Phase::Covering(_) => Ok(Step::Wait),
-            Phase::Finishing => Ok(if self.socket.say_goodbye()? { Step::Close(Ok(())) } else { Step::Wait }),
+            Phase::Finishing => self.finish(seat.now),
             Phase::Parting(_) => self.part(&mut scratch.input, seat.now),
         }
     }
@@ -294,6 +294,15 @@ impl<P: Protocol> Connection<P> {
     fn step(&self) -> Step {
         let is_idle = matches!(self.phase, Phase::Serving) && !self.has_input() && !self.is_rung;
         if is_idle || self.has_unsent() { Step::Wait } else { Step::Again }
+    }
+
+    /// Ends TLS, if it is spoken, and is done.
+    fn finish(&mut self, now: Instant) -> Result<Step, Closed> {
+        if self.socket.say_goodbye()? {
+            return Ok(Step::Close(Ok(())));
+        }
+        self.outgoing.wait(now);
+        Ok(Step::Wait)
     }
 
     /// Closes this end, and reads on until the client has closed the other.
