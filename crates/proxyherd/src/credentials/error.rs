@@ -64,6 +64,14 @@ pub enum CredentialsError {
         /// Why not.
         why: Untrusted,
     },
+    /// It would be the only one in use that is out of time.
+    #[error("{path} {how}", path = path.display())]
+    OutOfTime {
+        /// The file.
+        path: PathBuf,
+        /// When it holds, and what to do.
+        how: String,
+    },
     /// The key does not belong to the certificate.
     #[error("{key} is not the key of {certificate}: copy both anew", key = key.display(), certificate = certificate.display())]
     KeyMismatch {

@@ -15,7 +15,7 @@ use rustls::{ServerConfig, crypto::ring::Ticketer, pki_types::CertificateDer};
 use crate::{
     clock,
     credentials::{
-        CredentialsError, Facts, Make, Reread, Untrusted, Words, date, provider, read_certificates, read_key,
+        CredentialsError, Facts, Make, Reread, Words, date, provider, read_certificates, read_key,
     },
     stamp::Stamp,
 };
@@ -89,9 +89,9 @@ impl Reread for DoorTls {
         current.stamps = stamps;
         let read = read?;
         if current.held.out_of_time(now_s).is_none()
-            && let Some(why) = read.out_of_time(now_s)
+            && let Some(how) = read.out_of_time(now_s)
         {
-            return Err(CredentialsError::Untrusted { path: self.certificate.clone(), why });
+            return Err(CredentialsError::OutOfTime { path: self.certificate.clone(), how });
         }
         current.held = Arc::new(read);
         Ok(())
@@ -107,11 +107,14 @@ impl Reread for DoorTls {
 }
 
 impl Held {
-    fn out_of_time(&self, now_s: i64) -> Option<Untrusted> {
-        let whose = || "the doors".to_owned();
+    fn out_of_time(&self, now_s: i64) -> Option<String> {
         match now_s {
-            _ if now_s > self.not_after_s => Some(Untrusted::Expired(whose(), date(self.not_after_s))),
-            _ if now_s < self.not_before_s => Some(Untrusted::NotYet(whose(), date(self.not_before_s))),
+            _ if now_s > self.not_after_s => {
+                Some(format!("expired on {}: put a new one there", date(self.not_after_s)))
+            }
+            _ if now_s < self.not_before_s => {
+                Some(format!("holds from {} on: is this machine's clock right?", date(self.not_before_s)))
+            }
             _ => None,
         }
     }
@@ -123,10 +126,8 @@ fn stamps(certificate: &Path, key: &Path) -> [Option<Stamp>; 2] {
 
 fn read(certificate: &Path, key: &Path) -> Result<Held, CredentialsError> {
     let certificates = read_certificates(certificate, || Make::Door)?;
-    let facts = Facts::of(&certificates[0]).map_err(|error| CredentialsError::Untrusted {
-        path: certificate.to_owned(),
-        why: Untrusted::Unfit(error.to_string()),
-    })?;
+    let facts = Facts::of(&certificates[0])
+        .map_err(|_| CredentialsError::Empty { path: certificate.to_owned(), what: "certificate" })?;
     let key = read_key(key, || Make::Door, &certificates, certificate)?;
     let library = |why| CredentialsError::Library { path: certificate.to_owned(), why };
     let config = server_config(certificates, key).map_err(library)?;

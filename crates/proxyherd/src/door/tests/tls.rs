@@ -112,8 +112,12 @@ async fn a_new_certificate_is_shown_once_its_files_have_settled_and_a_bad_one_ne
         let mut client = tls_with(dir, door, &[]);
         client.write_all(b"A\n").and_then(|()| client.read_exact(&mut [0; 4]))
     };
-    let old = tempfile::tempdir().unwrap();
-    fs::copy(house.dir.path().join("cert.pem"), old.path().join("cert.pem")).unwrap();
+    let copied = || {
+        let copy = tempfile::tempdir().unwrap();
+        fs::copy(house.dir.path().join("cert.pem"), copy.path().join("cert.pem")).unwrap();
+        copy
+    };
+    let old = copied();
     let mut before = house.tls(door);
     before.write_all(b"A\n").unwrap();
     assert_eq!(line(&mut before), "? A\n");
@@ -126,6 +130,7 @@ async fn a_new_certificate_is_shown_once_its_files_have_settled_and_a_bad_one_ne
     house.wait_for_log("certificates of the doors read anew");
     assert!(ask(house.dir.path()).is_ok());
     assert!(ask(old.path()).is_err(), "the old one is shown no more");
+    let new = copied();
     before.write_all(b"B\n").unwrap();
     assert_eq!(line(&mut before), "? B\n", "who is connected stays so");
 
@@ -143,7 +148,8 @@ async fn a_new_certificate_is_shown_once_its_files_have_settled_and_a_bad_one_ne
     params.not_after = rcgen::date_time_ymd(2020, 1, 1);
     let expired = rcgen::KeyPair::generate().unwrap();
     put(house.dir.path(), &params.self_signed(&expired).unwrap().pem(), &expired.serialize_pem());
-    house.wait_for_log("expired on 2020-01-01");
+    house.wait_for_log("cert.pem expired on 2020-01-01: put a new one there");
+    assert!(ask(new.path()).is_ok(), "the one before is still shown");
     stop.cancel();
     watching.await.unwrap();
 }
