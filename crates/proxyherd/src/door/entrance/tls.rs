@@ -67,7 +67,7 @@ impl Reread for DoorTls {
     type Stamps = [Option<Stamp>; 2];
     const WORDS: Words = Words {
         of: " of the doors",
-        whose: "the first",
+        whose: "the one that clients see",
         which: "the certificate of the doors",
         consequence: "clients refuse it",
     };
