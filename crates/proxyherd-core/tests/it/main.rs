@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "what helps tests is a test too")]
 
+mod accounts;
 mod backlog;
 mod budget;
 mod check;

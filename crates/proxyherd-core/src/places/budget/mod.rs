@@ -36,6 +36,7 @@
 
 mod account;
 mod book;
+mod key;
 mod lease;
 mod memory;
 mod period;
@@ -45,8 +46,9 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
 pub use self::{
-    account::Account,
+    account::{ACCOUNT_LEN_MAX, Account},
     book::{Book, Known, News, Standing, Turn},
+    key::{AccountKey, key},
     lease::Accounts,
     memory::MemoryError,
     period::{Period, Span},
@@ -96,11 +98,6 @@ impl Terms {
     }
 }
 
-/// The key of a server's account, as the map holds it under [`Kind::BUDGET`](crate::types::Kind::BUDGET).
-pub fn key(period: Period, server: &ServerName) -> String {
-    format!("{}/{period}/{server}", period.span.as_str())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,12 +126,5 @@ mod tests {
         for (index, mark) in different.iter().enumerate() {
             assert!(!different[index + 1..].contains(mark));
         }
-    }
-
-    #[test]
-    fn a_key_reads_as_what_it_is() {
-        let now_ns = 1_791_158_400_000_000_000;
-        let keys = Span::ALL.map(|span| key(span.at(now_ns), &names(&["Riley"])[0]));
-        assert_eq!(keys, ["day/2026-10-05/Riley", "month/2026-10/Riley"]);
     }
 }
