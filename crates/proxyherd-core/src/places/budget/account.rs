@@ -88,7 +88,8 @@ impl Account {
     /// [`Account::is_behind`].
     pub(super) fn catch_up(&mut self, told: &Account, remembered: Option<u64>) {
         if remembered.is_none() {
-            (self.terms, self.share) = (told.terms, told.share);
+            // Anybody may have said it in this server's name, so it gives this server no more than it has.
+            (self.terms, self.share) = (told.terms, told.share.min(self.share));
         }
         // Whatever it says, sums must not overflow.
         let lost = told.reserved.saturating_sub(remembered.unwrap_or(0)).min(u64::MAX / 4);

@@ -25,7 +25,9 @@
 //!   newer one that a neighbor holds. So what an older memory lacks is spent once more where neither a neighbor that
 //!   can be reached nor the memory itself knows of it, and never otherwise.
 //! - What others say is believed: one that says that it has granted what it has not makes others spend more than the whole,
-//!   each of them at most the whole. What is said in a server's own name can make it spend less and never more.
+//!   each of them at most the whole. One that wants more than it needs is granted what others can spare.
+//! - What others say in a server's own name can make it spend less. It can make it spend more in one way only: where it
+//!   hides what an older memory lacks.
 //! - All servers have the same whole and the same list of servers. A server that has begun a period keeps the share
 //!   with which it began, so changes take effect with the next period; a new server that hears of accounts with other
 //!   terms has no share until then, and lives on grants. Bring changes to every server before the period ends.
