@@ -14,6 +14,7 @@ use proxyherd_core::{
     },
     limits::{CLOCK_AHEAD_MAX_NS, LINKS_MAX, SHARDS},
     map::shard_index,
+    places::budget::{Span, key},
     types::{
         Attributes, Body, Coordinates, Difference, Kind, LinkState, Origin, Record, ServerName, Timestamp,
     },
@@ -384,7 +385,14 @@ impl Known<'_> {
         let origin = self.origin(rng);
         let seq = self.seq(rng, &origin);
         let kind = Kind([1, 2, 77, 255][rng.index(4)]);
-        let key = format!("thing-{}", rng.below(INVENTED_THINGS)).into_bytes();
+        let key = if kind == Kind::BUDGET && rng.chance(700) {
+            let server = if rng.chance(500) { origin.server.clone() } else { self.name(rng) };
+            let mut period = Span::ALL[rng.index(2)].at(self.now_ns);
+            period.number = (period.number + rng.below(4) as u32).saturating_sub(rng.below(12) as u32);
+            key(period, &server).into_bytes()
+        } else {
+            format!("thing-{}", rng.below(INVENTED_THINGS)).into_bytes()
+        };
         let keep_s = [0, 90, 86_400, u32::MAX][rng.index(4)];
         let len = DATA_LEN_MAX.min(self.bandwidth / 20);
         let data = vec![7; if rng.chance(100) { len } else { rng.below(100) } as usize];
