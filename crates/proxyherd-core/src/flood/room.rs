@@ -8,13 +8,15 @@
 //! accounts share a smaller room. They are not refused: a server that is in other servers' configuration already is no
 //! member here yet.
 //!
-//! Where not all find room, the newest by version are kept; of kinds that this version does not know, the kind that takes the most
-//! room loses its oldest, so that one kind takes no room from another that needs less. Arrival must not decide: servers
-//! would hold different records for ever, and repair the difference for ever. Of one kind a record never gives way to an
-//! older one, so what servers hold of it differs in its oldest records only. If two servers held different records of two
-//! kinds, each kind would take the most room at one of them, and one of the servers could take a record of the other's.
-//! So neighbors that tell each other all they hold end with the same records. It also means that what servers say now takes
-//! the place of whatever somebody has left behind.
+//! Where not all find room, the newest by version are kept. Of kinds that this version does not know, the kind that takes
+//! the most bytes loses its oldest record, so that one kind takes no room from another that needs less.
+//!
+//! Arrival must not decide: servers would hold different records for ever, and repair the difference for ever. Suppose two
+//! neighbors have told each other all they hold and still differ. Then each holds a record that found no room at the other.
+//! The two records are of different kinds, because of one kind the newest stay. What finds no room is of the kind that takes
+//! the most there; so each of the two kinds would take more than the other, or as much and come before it in the order of
+//! kinds, which cannot be true of both. It also means that what servers say now takes the place of whatever somebody has
+//! left behind.
 //!
 //! What else records say is not known here.
 

@@ -75,7 +75,7 @@ impl Period {
         }
         let [year, month, day] =
             [digits(year)?, digits(month)?.checked_sub(1)?, digits(day)?.checked_sub(1)?];
-        let years = (FIRST_YEAR..=YEAR_MAX).contains(&year).then(|| FIRST_YEAR..year)?;
+        let years = (FIRST_YEAR..=YEAR_MAX).contains(&year).then_some(FIRST_YEAR..year)?;
         let lengths = lengths(year);
         if day >= *lengths.get(month as usize)? {
             return None;
