@@ -1,7 +1,7 @@
 //! What is set outside the file: `PROXYHERD_<SECTION>_<KEY>` in the environment and `--set section.key=value`.
 //!
 //! A flag goes before a variable, a variable before the file. Any single value of the sections `herd`, `places` and
-//! its tables, `limits` and `log` can be set so; what the herd consists of is in the file alone, the same for every server.
+//! its tables, `tls`, `limits` and `log` can be set so; what the herd consists of is in the file alone, the same for every server.
 
 use std::ffi::OsString;
 
@@ -15,8 +15,8 @@ use super::{
 pub const VARIABLE_PREFIX: &str = "PROXYHERD_";
 
 /// The sections whose single values can be set outside the file.
-pub(super) const SECTIONS: [&str; 7] =
-    ["herd", "places", "places.google", "places.google-legacy", "places.osm", "limits", "log"];
+pub(super) const SECTIONS: [&str; 8] =
+    ["herd", "places", "places.google", "places.google-legacy", "places.osm", "tls", "limits", "log"];
 
 /// Variables that are no settings: the command line reads them itself.
 const COMMAND_LINE_VARIABLES: [&str; 2] = ["PROXYHERD_CONFIG", "PROXYHERD_NAME"];

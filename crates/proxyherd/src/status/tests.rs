@@ -11,8 +11,11 @@ use tokio::net::TcpSocket;
 
 use super::*;
 use crate::{
-    config::Tls,
-    door::http::{BudgetStatus, LinkStatus, ReportStatus},
+    config::{Address, Tls},
+    door::{
+        http::{BudgetStatus, LinkStatus, ReportStatus},
+        kind::DoorKind,
+    },
     server::{Server, Sockets},
 };
 
@@ -79,7 +82,7 @@ fn status(server: &str, records: u64, links: Vec<LinkStatus>) -> Status {
 
 fn asked(name: &str, answer: Answer) -> Asked {
     let has_door = !matches!(answer, Answer::NoDoor);
-    let http = has_door.then(|| "127.0.0.1:8000".parse().unwrap());
+    let http = has_door.then(|| Door::parse(DoorKind::Http, "127.0.0.1:8000").unwrap());
     Asked { name: name.to_owned(), http, answer }
 }
 
@@ -301,7 +304,7 @@ fn answer_of(answer: impl Into<String>) -> Answer {
     let mut config = Config::classic();
     config.herd.tls = Tls::Off;
     config.servers.truncate(1);
-    config.servers[0].http = Some(address(listener.local_addr().unwrap()));
+    config.servers[0].set_doors(DoorKind::Http, [address(listener.local_addr().unwrap())]);
     thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = BufReader::new(stream.unwrap());
@@ -358,17 +361,19 @@ impl Herd {
         let any = Address::new(Ipv4Addr::LOCALHOST.into(), 0);
         let mut sockets = Vec::new();
         for server in &mut config.servers {
-            (server.listen, server.peer, server.http) = (any.clone(), Some(any.clone()), Some(any.clone()));
+            server.doors.iter_mut().for_each(|door| door.address = any.clone());
+            server.peer = Some(any.clone());
             let bound = Sockets::bind(server).await.unwrap();
             let addresses = bound.addresses();
-            (server.peer, server.http) = (addresses.peer.map(address), addresses.http.map(address));
+            server.peer = addresses.peer.map(address);
+            server.set_doors(DoorKind::Http, addresses.http().map(address));
             server.neighbors.clear();
             sockets.push(bound);
         }
         let juzang = TcpSocket::new_v4().unwrap();
         juzang.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
-        config.servers[2].http = Some(address(juzang.local_addr().unwrap()));
-        config.servers[3].http = None;
+        config.servers[2].set_doors(DoorKind::Http, [address(juzang.local_addr().unwrap())]);
+        config.servers[3].set_doors(DoorKind::Http, []);
         let jaquez = config.servers[1].name.clone();
         config.servers[0].neighbors.push(jaquez);
         sockets.truncate(2);

@@ -12,7 +12,8 @@ use tokio::net::TcpSocket;
 
 use super::*;
 use crate::{
-    config::{Address, Config, Tls},
+    config::{Address, Config, Door, Tls},
+    door::kind::DoorKind,
     server::Server,
 };
 
@@ -22,8 +23,8 @@ fn conversation(addresses: &[SocketAddr]) -> Conversation {
 }
 
 fn telling(addresses: &[SocketAddr], patience: Patience, tell: impl FnMut(&str) + 'static) -> Conversation {
-    let addresses = addresses.iter().map(|at| Address::new(at.ip(), at.port())).collect();
-    Conversation::with(addresses, patience, Box::new(tell))
+    let door = |at: &SocketAddr| Door::plain(DoorKind::Line, Address::new(at.ip(), at.port()));
+    Conversation::with(addresses.iter().map(door).collect(), None, patience, Box::new(tell))
 }
 
 /// The replies to `input` from servers at `addresses`.
@@ -48,13 +49,15 @@ impl Alone {
         config.servers.truncate(1);
         let any = Address::new(Ipv4Addr::LOCALHOST.into(), 0);
         let server = &mut config.servers[0];
-        (server.listen, server.peer, server.http) = (any, None, None);
+        server.set_doors(DoorKind::Line, [any]);
+        server.set_doors(DoorKind::Http, []);
+        server.peer = None;
         server.neighbors.clear();
         Alone { server: Server::start(&config, "Riley").await.unwrap(), _log: log }
     }
 
     fn address(&self) -> SocketAddr {
-        self.server.addresses().line
+        self.server.addresses().line()
     }
 }
 
