@@ -91,3 +91,54 @@ impl ServerCertVerifier for DoorVerifier {
         self.algorithms.supported_schemes()
     }
 }
+
+/// Doors with TLS for tests, whose certificates no authority has signed.
+#[cfg(test)]
+pub(crate) mod testing {
+    use std::{
+        fs,
+        net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+        path::PathBuf,
+        thread,
+    };
+
+    use rustls::{ServerConfig, ServerConnection, StreamOwned, pki_types::PrivateKeyDer};
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// A door at an address of its own.
+    pub(crate) struct TlsDoor {
+        pub(crate) address: SocketAddr,
+        dir: TempDir,
+    }
+
+    impl TlsDoor {
+        /// Treats each connection as told, one after the other.
+        pub(crate) fn open(
+            mut treat: impl FnMut(StreamOwned<ServerConnection, TcpStream>) + Send + 'static,
+        ) -> TlsDoor {
+            let made = rcgen::generate_simple_self_signed(["herd.example".to_owned()]).unwrap();
+            let dir = tempfile::tempdir().unwrap();
+            fs::write(dir.path().join("cert.pem"), made.cert.pem()).unwrap();
+            let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+            let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
+            let config = config.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+            let config = Arc::new(config.with_single_cert(vec![made.cert.der().clone()], key).unwrap());
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+            let address = listener.local_addr().unwrap();
+            thread::spawn(move || {
+                for stream in listener.incoming() {
+                    let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
+                    treat(StreamOwned::new(connection, stream.unwrap()));
+                }
+            });
+            TlsDoor { address, dir }
+        }
+
+        /// Its certificate, which no authority has signed and which does not name its address.
+        pub(crate) fn certificate(&self) -> PathBuf {
+            self.dir.path().join("cert.pem")
+        }
+    }
+}

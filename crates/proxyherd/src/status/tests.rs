@@ -3,6 +3,7 @@
 use std::{
     io::{BufRead as _, BufReader, Write as _},
     net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::PathBuf,
     thread,
     time::{Duration, Instant},
 };
@@ -11,11 +12,12 @@ use tokio::net::TcpSocket;
 
 use super::*;
 use crate::{
-    config::{Address, Tls},
+    config::{Address, DoorCertificate, Tls},
     door::{
         http::{BudgetStatus, LinkStatus, ReportStatus},
         kind::DoorKind,
     },
+    door_trust::testing::TlsDoor,
     server::{Server, Sockets},
 };
 
@@ -340,6 +342,39 @@ fn whoever_else_is_at_a_servers_door_is_not_taken_for_it() {
     check(status("Jaquez", 1, vec![]), "Jaquez answers there; is Riley on another machine?");
     let cattle = Status { herd: "cattle".to_owned(), ..status("Riley", 1, vec![]) };
     check(cattle, "Riley of another herd, cattle, answers there");
+}
+
+#[test]
+fn a_door_with_tls_is_asked_by_https_and_shows_the_certificate_of_the_configuration() {
+    let body = serde_json::to_string(&status("Riley", 1, vec![])).unwrap();
+    let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    let door = TlsDoor::open(move |stream| {
+        let mut stream = BufReader::new(stream);
+        let mut line = String::new();
+        // Whoever does not believe the certificate sends no request.
+        while stream.read_line(&mut line).is_ok_and(|len| len > 2) {
+            line.clear();
+        }
+        let _ = stream.get_mut().write_all(answer.as_bytes());
+    });
+    let mut config = Config::classic();
+    config.servers.truncate(1);
+    let at = Door { kind: DoorKind::Http, address: address(door.address), tls: true };
+    // The first address is the one that is asked.
+    let second = Door::plain(DoorKind::Http, "127.0.0.1:1".parse().unwrap());
+    config.servers[0].doors = vec![at, second];
+    let key = PathBuf::from("not read here");
+    config.tls = Some(DoorCertificate { cert: door.certificate(), key });
+    let seen = Seen::ask(&config);
+    assert!(matches!(seen.servers[0].answer, Answer::Up(_)), "{}", plain(&seen));
+    assert_eq!(seen.servers[0].told().http, Some(format!("tls://{}", door.address)));
+    config.tls = None;
+    let text = plain(&Seen::ask(&config));
+    let expected = format!(
+        "! Riley does not answer at https://{}: its certificate is not one that this system trusts\n",
+        door.address
+    );
+    assert!(text.contains(&expected), "{text}");
 }
 
 /// A herd of Riley and Jaquez that runs, Juzang that does not, and Campbell that has no HTTP door.
