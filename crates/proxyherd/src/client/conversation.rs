@@ -34,10 +34,9 @@ pub(super) struct Conversation {
     replies: Replies,
 }
 
-#[derive(Debug)]
 struct Connection {
-    stream: Stream,
-    /// Whether some of what was written may still wait in the stream.
+    stream: Box<dyn Stream>,
+    /// Whether some of what was written may still be held back.
     is_held_back: bool,
     /// When it was last heard of, or was first asked since.
     heard: Instant,
@@ -203,17 +202,15 @@ impl Connection {
     /// Waits for whatever comes first. Reading goes first: it is what makes a server go on writing, and what shows
     /// that it is not silent after all.
     async fn wait(&mut self, received: &mut Vec<u8>, unsent: &[u8], silence_max: Duration) -> Event {
-        let holds_back = self.stream.holds_back();
         let (mut reader, mut writer) = split(&mut self.stream);
         let is_held_back = &mut self.is_held_back;
         let may_send = self.closed.is_none() && (*is_held_back || !unsent.is_empty());
         let send = async {
             if *is_held_back {
                 writer.flush().await?;
-                *is_held_back = false;
             }
             let len = if unsent.is_empty() { 0 } else { writer.write(unsent).await? };
-            *is_held_back = holds_back && len > 0;
+            *is_held_back = len > 0;
             Ok(len)
         };
         tokio::select! {
@@ -222,5 +219,38 @@ impl Connection {
             sent = send, if may_send => Event::Sent(sent),
             () = sleep_until(self.heard + silence_max) => Event::Silent,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncBufReadExt as _, BufReader, BufWriter, duplex};
+
+    use super::*;
+    use crate::door::kind::DoorKind;
+
+    #[tokio::test]
+    async fn what_the_stream_holds_back_goes_out_although_nothing_follows() {
+        let door = Door::plain(DoorKind::Line, "127.0.0.1:1".parse().expect("this is an address"));
+        let tell = Box::new(|said: &str| panic!("{said}"));
+        let mut conversation = Conversation::with(vec![door], None, Patience::USUAL, tell);
+        let (here, there) = duplex(1024);
+        // It would take many lines before it wrote one by itself.
+        let stream = Box::new(BufWriter::new(here));
+        conversation.connection =
+            Some(Connection { stream, is_held_back: false, heard: Instant::now(), closed: None });
+        let server = tokio::spawn(async move {
+            let (mut there, mut line) = (BufReader::new(there), String::new());
+            there.read_line(&mut line).await.unwrap();
+            there.write_all(format!("? {line}").as_bytes()).await.unwrap();
+            there
+        });
+        conversation.say(b"HELLO");
+        let mut replies = Vec::new();
+        while !conversation.is_answered() {
+            replies.extend_from_slice(conversation.exchange().await);
+        }
+        assert_eq!(replies, b"? HELLO\n");
+        drop(server.await.unwrap());
     }
 }

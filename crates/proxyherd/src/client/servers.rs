@@ -14,7 +14,10 @@ use std::{
 use rustls::ClientConfig;
 use tokio::time::{sleep, timeout};
 
-use super::{replies::NotAReply, stream::Stream};
+use super::{
+    replies::NotAReply,
+    stream::{self, Stream},
+};
 use crate::{config::Door, door_trust};
 
 /// How long a server may take to accept a connection.
@@ -152,7 +155,7 @@ impl Servers {
     }
 
     /// Connects to the current server, or else to the first after it that takes the connection.
-    pub(super) async fn connect(&mut self) -> Result<Stream, NoneAnswers> {
+    pub(super) async fn connect(&mut self) -> Result<Box<dyn Stream>, NoneAnswers> {
         loop {
             self.pause_after_a_round().await?;
             self.outage().attempts += 1;
@@ -248,8 +251,8 @@ impl Servers {
     }
 }
 
-async fn dial(door: &Door, tls: Option<&Arc<ClientConfig>>) -> Result<Stream, String> {
-    match timeout(CONNECT_MAX, Stream::connect(door, tls)).await {
+async fn dial(door: &Door, tls: Option<&Arc<ClientConfig>>) -> Result<Box<dyn Stream>, String> {
+    match timeout(CONNECT_MAX, stream::connect(door, tls)).await {
         Ok(connected) => connected.map_err(|error| said(&error)),
         Err(_) => Err(format!("no connection within {} s", CONNECT_MAX.as_secs())),
     }
