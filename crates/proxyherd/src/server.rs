@@ -196,13 +196,11 @@ impl Server {
         let (herd, at) = (&self.herd, &self.addresses);
         let message = format_args!("started: {at}; {} links", herd.links.all().len());
         herd.log.event(LogLevel::Info, Subject::Server, message);
-        let mut line = Vec::new();
+        let (mut line, mut http) = (Vec::new(), Vec::new());
         for (door, listener) in sockets.doors {
             match door.kind {
                 DoorKind::Line => line.push(listener),
-                DoorKind::Http => {
-                    door::http::run(herd, &door.address, listener, &self.door_tasks, &self.stop_doors);
-                }
+                DoorKind::Http => http.push((door.address, listener)),
             }
         }
         door::line::run(herd, &config.limits, line, &self.door_tasks, &self.stop_doors)?;
@@ -220,6 +218,7 @@ impl Server {
             });
         }
         self.link_tasks.spawn(sweep(Arc::clone(herd), self.stop_links.clone()));
+        door::http::run(herd, http, &self.door_tasks, &self.stop_doors);
         Ok(())
     }
 

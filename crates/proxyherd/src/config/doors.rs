@@ -24,8 +24,8 @@ const SECURE_SCHEMES: [&str; 7] = ["tls", "ssl", "https", "wss", "mqtts", "redis
 /// Schemes of URLs that stand for a connection without TLS.
 const PLAIN_SCHEMES: [&str; 5] = ["http", "tcp", "ws", "mqtt", "redis"];
 
-/// Most addresses that one door of a server has. Each takes a descriptor and a task.
-pub(super) const ADDRESSES_PER_DOOR_MAX: usize = 16;
+/// Most addresses that one door of a server has. Each takes a descriptor, which is kept from clients, and a task.
+pub const ADDRESSES_PER_DOOR_MAX: usize = 8;
 
 /// What [`parse_address`] takes.
 pub(super) const ADDRESS: &str = "takes an address: HOST:PORT, [IPv6]:PORT or NAME:PORT";

@@ -88,10 +88,10 @@ fn an_empty_list_and_one_that_is_too_long_are_mistakes() {
         let addresses: Vec<String> = (1..=count).map(|port| format!("\"127.0.0.1:{port}\"")).collect();
         format!("listen = [{}]", addresses.join(", "))
     };
-    check_doors(&list(16), &[]);
+    check_doors(&list(8), &[]);
     check_doors(
-        &list(17),
-        &["herd.toml:3:10: error: `listen` of server a has 17 addresses: a door has at most 16"],
+        &list(9),
+        &["herd.toml:3:10: error: `listen` of server a has 9 addresses: a door has at most 8"],
     );
 }
 
