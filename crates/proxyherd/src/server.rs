@@ -159,7 +159,6 @@ impl Server {
             let names: Vec<_> = config.servers.iter().map(|server| server.name.as_str()).collect();
             return Err(StartError::NoSuchServer(name.to_owned(), names.join(", ")));
         };
-        refuse_tls(server)?;
         let sockets = Sockets::bind(server).await?;
         Server::start_on(config, &server.name, sockets)
     }
@@ -168,6 +167,7 @@ impl Server {
     pub fn start_on(config: &Config, name: &ServerName, sockets: Sockets) -> Result<Server, StartError> {
         let server =
             config.server(name.as_str()).expect("the caller has taken the name from the configuration");
+        refuse_tls(server)?;
         let credentials = open_credentials(config, server)?.map(Arc::new);
         let log = ServerLog::open(&config.log, name).map_err(StartError::Log)?;
         let budget = Budget::open(config, name)?;

@@ -278,6 +278,9 @@ mod tests {
         let file = file.to_str().unwrap();
         assert_eq!(meant(&["--config", file]), (vec!["127.0.0.1:7".to_owned()], 30));
         assert_eq!(meant(&["--config", file, "--patience-s", "3"]).1, 3);
+        std::fs::write(file, text.replace("\"127.0.0.1:7\"", "[\"[::1]:7\", \"127.0.0.1:7\"]")).unwrap();
+        assert_eq!(meant(&["--config", file]).0, ["[::1]:7"], "the first address of each server");
+        assert_eq!(meant(&["tls://localhost:8", "[::1]:9"]).0, ["tls://localhost:8", "[::1]:9"]);
         assert_eq!(meant(&["localhost:8", "--config", file]), (vec!["localhost:8".to_owned()], 15));
     }
 }

@@ -8,7 +8,7 @@ use toml::de::DeTable;
 use super::{
     diagnostic::{Diagnostic, Severity, Site},
     nearest,
-    overrides::{Entries, Entry},
+    overrides::{Entries, Entry, Settable},
     section::Section,
     source::Source,
 };
@@ -47,6 +47,13 @@ impl Known {
     /// The keys that hints offer.
     fn offered(&self) -> impl Iterator<Item = &'static str> {
         self.keys.iter().filter(|key| !self.not_built.contains(key)).copied()
+    }
+
+    /// What can be set outside the file.
+    fn settable(&self) -> impl Iterator<Item = Settable> {
+        self.settable
+            .iter()
+            .map(|key| Settable { path: join(&self.section, key), is_offered: !self.not_built.contains(key) })
     }
 }
 
@@ -104,9 +111,7 @@ impl<'a> Reader<'a> {
         let strays = std::mem::take(&mut self.strays);
         let strays: Vec<Diagnostic> = strays.iter().map(|stray| self.describe(stray)).collect();
         self.mistakes.extend(strays);
-        let settable =
-            |known: &'_ Known| known.settable.iter().map(|key| join(&known.section, key)).collect();
-        let settable: Vec<String> = self.known.iter().flat_map::<Vec<String>, _>(settable).collect();
+        let settable: Vec<Settable> = self.known.iter().flat_map(Known::settable).collect();
         self.mistakes.extend(self.entries.strays(&settable));
         self.mistakes
     }

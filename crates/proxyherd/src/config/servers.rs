@@ -58,7 +58,8 @@ impl Server {
     }
 
     /// Has it these doors of this kind, all without TLS, instead of those that it has.
-    pub fn set_doors(&mut self, kind: DoorKind, addresses: impl IntoIterator<Item = Address>) {
+    #[cfg(test)]
+    pub(crate) fn set_doors(&mut self, kind: DoorKind, addresses: impl IntoIterator<Item = Address>) {
         self.doors.retain(|door| door.kind != kind);
         self.doors.extend(addresses.into_iter().map(|address| Door::plain(kind, address)));
         self.doors.sort_by_key(|door| door.kind);

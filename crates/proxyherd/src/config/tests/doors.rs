@@ -220,7 +220,7 @@ fn the_section_tls_names_files_and_holds_no_key() {
 }
 
 #[test]
-fn no_hint_offers_a_door_that_is_not_built() {
+fn no_hint_offers_what_is_not_built() {
     check_doors(
         "listen = \"127.0.0.1:1\"\nrsep = \"127.0.0.1:2\"",
         &["herd.toml:4:1: error: `rsep` of server a is not a known key: \
@@ -230,6 +230,13 @@ fn no_hint_offers_a_door_that_is_not_built() {
         "listen = \"127.0.0.1:1\"\nlistne = \"127.0.0.1:2\"",
         &["herd.toml:4:1: error: `listne` of server a is not a known key: did you mean `listen`?"],
     );
+    let error = read_with(TWO, &[("PROXYHERD_HERD_JOURNL", "x")], &["herd.journl=x"]).unwrap_err();
+    let told: Vec<String> = error.iter().map(ToString::to_string).collect();
+    assert!(told.len() == 2 && told.iter().all(|told| !told.contains("journal")), "{told:?}");
+    assert!(read_with(TWO, &[("PROXYHERD_HERD_JOURNAL", "false")], &["herd.journal=false"]).is_ok());
+    let nothing =
+        "herd.toml:2:1: error: `database.qqqqqqqq` is not a known key: nothing is known here in this version";
+    assert_eq!(self::said("[database]\nqqqqqqqq = 1")[0], nothing);
     let said = said("[herd]\nresp = 1\n[database]\nfile = 1");
     assert_eq!(
         said[1],
