@@ -236,7 +236,7 @@ fn no_hint_offers_what_is_not_built() {
     assert!(read_with(TWO, &[("PROXYHERD_HERD_JOURNAL", "false")], &["herd.journal=false"]).is_ok());
     let nothing =
         "herd.toml:2:1: error: `database.qqqqqqqq` is not a known key: nothing is known here in this version";
-    assert_eq!(self::said("[database]\nqqqqqqqq = 1")[0], nothing);
+    assert_eq!(said("[database]\nqqqqqqqq = 1")[0], nothing);
     let said = said("[herd]\nresp = 1\n[database]\nfile = 1");
     assert_eq!(
         said[1],
