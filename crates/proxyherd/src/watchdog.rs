@@ -176,7 +176,7 @@ mod tests {
     /// Tells a server of kiwi; then somebody looks at that record, and does not let its shard go until the sender is
     /// dropped.
     fn hold_a_shard(server: &Server) -> (std::net::TcpStream, Sender<()>, thread::JoinHandle<()>) {
-        let mut stream = std::net::TcpStream::connect(server.addresses().line).unwrap();
+        let mut stream = std::net::TcpStream::connect(server.addresses().line()).unwrap();
         std::io::Write::write_all(&mut stream, b"IAMAT kiwi +1+1 1000\n").unwrap();
         std::io::Read::read_exact(&mut stream, &mut [0; 8]).unwrap();
         let (release, released) = channel();
@@ -190,7 +190,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut server = server(dir.path()).await;
         server.watch_every(LOOK);
-        let (herd, http) = (Arc::clone(server.herd()), server.addresses().http.unwrap());
+        let (herd, http) = (Arc::clone(server.herd()), server.addresses().http().unwrap());
         wait_for(http, (200, "ok\n")).await;
 
         let pulse = herd.health.pulse("the test's own");
@@ -252,7 +252,7 @@ mod tests {
             tokio::task::yield_now().await;
         }
         riley.watch_every(LOOK);
-        let http = riley.addresses().http.unwrap();
+        let http = riley.addresses().http().unwrap();
         wait_for(http, (200, "ok\n")).await;
         let (_stream, release, looking) = hold_a_shard(&riley);
         let shard = shard_index(b"kiwi");

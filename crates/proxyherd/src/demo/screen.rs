@@ -45,8 +45,8 @@ pub fn introduce(demo: &Demo) -> io::Result<()> {
     }
     writeln!(out)?;
     for (name, addresses, log) in demo.places() {
-        let http = addresses.http.map_or(String::new(), |http| format!("http://{http}"));
-        let line = addresses.line.to_string();
+        let http = addresses.http().map_or(String::new(), |http| format!("http://{http}"));
+        let line = addresses.line().to_string();
         writeln!(out, "  {STRONG}{name:<9}{STRONG:#} {line:<16} {http:<23} {}", log.display())?;
     }
     writeln!(out, "\nAny server answers for any client. To try, paste a line into another terminal:")?;
@@ -64,9 +64,9 @@ pub fn introduce(demo: &Demo) -> io::Result<()> {
 /// What a line is for, and the line.
 fn to_try(demo: &Demo) -> Vec<(&'static str, String)> {
     let servers: Vec<_> = demo.places().collect();
-    let line = |index: usize| servers[index].1.line;
+    let line = |index: usize| servers[index].1.line();
     let nc = |index: usize| format!("nc -N {} {}", line(index).ip(), line(index).port());
-    let http = servers[0].1.http.map_or(String::new(), |http| http.to_string());
+    let http = servers[0].1.http().map_or(String::new(), |http| http.to_string());
     let program = std::env::current_exe().map_or("proxyherd".to_owned(), |path| path.display().to_string());
     let here = "IAMAT me +34.0689-118.4451 $(date +%s.%N)";
     let mut to_try = vec![

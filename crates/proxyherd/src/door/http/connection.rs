@@ -35,16 +35,21 @@ use crate::{
     log::{LogLevel, Subject},
 };
 
-/// Takes connections until `stop`, each in a task of its own among `tasks`.
+/// Room for as many connections as there may be, for all addresses of the door together.
+pub(super) fn room() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(CONNECTIONS_MAX))
+}
+
+/// Takes connections until `stop` while there is `room`, each in a task of its own among `tasks`.
 pub(super) async fn accept_all(
     herd: Arc<Herd>,
     router: Router,
     listener: TcpListener,
+    room: Arc<Semaphore>,
     tasks: TaskTracker,
     stop: CancellationToken,
 ) {
     let _pulse = herd.health.pulse("the door for HTTP");
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let router = router.layer(from_fn_with_state(Arc::clone(&room), give_way));
     while let Some(Ok(place)) = stop.run_until_cancelled(Arc::clone(&room).acquire_owned()).await {
         let Some((stream, client)) = listen::accept(&listener, &herd.log, &stop).await else { return };

@@ -33,16 +33,19 @@ use crate::{config::Address, herd::Herd};
 /// From this version of the link protocol on, a neighbour that has nothing to tell says so.
 const CHECK_VERSION: u16 = 2;
 
-/// Serves HTTP at `listener` until `stop`; `own` is what the configuration calls its address.
+/// Serves HTTP at `listeners` until `stop`, each with what the configuration calls its address.
 pub fn run(
     herd: &Arc<Herd>,
-    own: &Address,
-    listener: TcpListener,
+    listeners: Vec<(Address, TcpListener)>,
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) {
-    let router = router(Arc::clone(herd), Arc::new(own.clone()));
-    tasks.spawn(connection::accept_all(Arc::clone(herd), router, listener, tasks.clone(), stop.clone()));
+    let room = connection::room();
+    for (own, listener) in listeners {
+        let (herd, room) = (Arc::clone(herd), Arc::clone(&room));
+        let router = router(Arc::clone(&herd), Arc::new(own));
+        tasks.spawn(connection::accept_all(herd, router, listener, room, tasks.clone(), stop.clone()));
+    }
 }
 
 fn router(herd: Arc<Herd>, own: Arc<Address>) -> Router {

@@ -36,11 +36,11 @@ use crate::{
     log::{LogLevel, Subject},
 };
 
-/// Serves line clients at `listener` until `stop`. The error is the system's: no thread, or no descriptor.
+/// Serves line clients at `listeners` until `stop`. The error is the system's: no thread, or no descriptor.
 pub fn run(
     herd: &Arc<Herd>,
     limits: &Limits,
-    listener: TcpListener,
+    listeners: Vec<TcpListener>,
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) -> io::Result<()> {
@@ -57,7 +57,9 @@ pub fn run(
         };
         std::thread::Builder::new().name(name).spawn(body)?;
     }
-    tasks.spawn(accept_all(Arc::clone(herd), listener, threads, stop.clone()));
+    for listener in listeners {
+        tasks.spawn(accept_all(Arc::clone(herd), listener, Arc::clone(&threads), stop.clone()));
+    }
     Ok(())
 }
 
