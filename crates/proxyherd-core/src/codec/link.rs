@@ -2,13 +2,12 @@
 //!
 //! Numbers are little endian; texts and lists carry their length, which is checked against the bytes that are
 //! left before anything is allocated. A frame of an unknown type is skipped if its flag [`OPTIONAL`] is set and
-//! breaks the link otherwise. Origins are long and few, so a link names each once, by an ORIGIN frame, and then
-//! uses its index. What frames mean is known in `flood` and `link`, not here.
-
-use std::collections::BTreeMap;
+//! breaks the link otherwise. Origins are long and few, so a link names each by an ORIGIN frame and then uses its index
+//! (`numbering`). What frames mean is known in `flood` and `link`, not here.
 
 use super::{
     check::{self, BRANCHES, Branches, CHECK, Check, LEAVES, Leaves},
+    numbering::Numbering,
     tree::{self, GRAFT, IHAVE, ONCE, PRUNE, STATE},
 };
 use crate::{
@@ -75,7 +74,7 @@ pub enum Frame<'a> {
     Refusal(&'a str),
     /// How far each origin is covered in one shard of the sender, when the link comes up.
     Vector(Covered<'a>),
-    /// From here on, `index` stands for this origin in frames of this direction.
+    /// From here on, `index` stands for this origin in frames of this direction, and no higher index means anything.
     Origin {
         /// The index.
         index: u16,
@@ -132,7 +131,7 @@ pub struct Covered<'a> {
 
 impl Covered<'_> {
     /// Most entries in one frame.
-    pub(super) const COUNT_MAX: usize = COVERED_COUNT_MAX;
+    pub const COUNT_MAX: usize = COVERED_COUNT_MAX;
 
     /// Index of an origin, and up to which sequence it is covered.
     pub fn iter(&self) -> impl Iterator<Item = (u16, u64)> {
@@ -350,12 +349,23 @@ impl<'a> Reader<'a> {
 #[derive(Debug, Default)]
 pub struct Encoder {
     out: Vec<u8>,
-    indices: BTreeMap<Origin, u16>,
+    numbering: Numbering,
     records: u64,
-    is_exhausted: bool,
 }
 
 impl Encoder {
+    /// One that names at most so many origins before it begins their numbering anew; not more than
+    /// [`ORIGINS_NAMED_MAX`](crate::limits::ORIGINS_NAMED_MAX), which is what others do.
+    pub fn with_origins_max(mut self, most: usize) -> Encoder {
+        self.numbering.set_most(most);
+        self
+    }
+
+    /// The ends of the link have agreed to speak this version. Until then, indices are given as in version 1.
+    pub fn agree(&mut self, version: u16) {
+        self.numbering.agree(version);
+    }
+
     /// How many bytes wait to be written.
     pub fn len(&self) -> usize {
         self.out.len()
@@ -381,29 +391,39 @@ impl Encoder {
         self.records
     }
 
-    /// Whether the link has named as many origins as it can number, and left something out since: it has to be
-    /// closed, and starts afresh.
+    /// Whether the link had no index left for an origin, so that something was left out: it has to be closed, and starts
+    /// afresh. From version 3 on this does not happen.
     pub fn is_exhausted(&self) -> bool {
-        self.is_exhausted
+        self.numbering.is_exhausted()
+    }
+
+    /// How often the numbering of origins has begun anew. Indices that were given under another numbering mean nothing.
+    pub fn numbering(&self) -> u64 {
+        self.numbering.begun_anew()
+    }
+
+    /// How many origins one frame may name.
+    pub fn origins_per_frame(&self) -> usize {
+        self.numbering.most().min(Covered::COUNT_MAX)
+    }
+
+    /// Makes sure that so many more origins can be named, at most [`Encoder::origins_per_frame`]. To be called before the
+    /// indices of a frame are looked up: where there is no room, the numbering begins anew.
+    pub fn make_room(&mut self, origins: usize) {
+        self.numbering.make_room(origins);
     }
 
     /// The index of an origin on this link; names it to the other end the first time. `None` once the link
-    /// [is exhausted](Encoder::is_exhausted).
+    /// [is exhausted](Encoder::is_exhausted), or where nobody has [made room](Encoder::make_room).
     pub fn index_of(&mut self, origin: &Origin) -> Option<u16> {
-        if let Some(&index) = self.indices.get(origin) {
-            return Some(index);
+        let (index, is_new) = self.numbering.index_of(origin)?;
+        if is_new {
+            self.frame(ORIGIN, 0, |out| {
+                put_u16(out, index);
+                put_text(out, origin.server.as_str());
+                put_u64(out, origin.incarnation);
+            });
         }
-        let index = u16::try_from(self.indices.len()).ok().filter(|&index| index < u16::MAX);
-        let Some(index) = index else {
-            self.is_exhausted = true;
-            return None;
-        };
-        self.indices.insert(origin.clone(), index);
-        self.frame(ORIGIN, 0, |out| {
-            put_u16(out, index);
-            put_text(out, origin.server.as_str());
-            put_u64(out, origin.incarnation);
-        });
         Some(index)
     }
 
@@ -437,7 +457,7 @@ impl Encoder {
     /// Encodes a marker of one shard; none once the link [is exhausted](Encoder::is_exhausted), since what was
     /// left out may be what the marker would cover.
     pub fn marker(&mut self, shard: u8, covered: &[(u16, u64)]) {
-        if self.is_exhausted {
+        if self.is_exhausted() {
             return;
         }
         for covered in covered.chunks(COVERED_COUNT_MAX) {

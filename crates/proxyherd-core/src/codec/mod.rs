@@ -4,4 +4,5 @@
 pub mod check;
 pub mod line;
 pub mod link;
+pub mod numbering;
 pub mod tree;

@@ -4,6 +4,7 @@ use crate::{
     codec::{
         line,
         link::{Frame, decode},
+        numbering::Named,
     },
     types::{Body, Origin},
 };
@@ -11,7 +12,7 @@ use crate::{
 /// Reads along with one direction of one link. It is told whole frames, all of them since the link agreed.
 #[derive(Debug, Default)]
 pub struct Transcript {
-    origins: Vec<Origin>,
+    origins: Named<Origin>,
     line: Vec<u8>,
 }
 
@@ -21,9 +22,9 @@ impl Transcript {
         while let Ok(Some((frame, len))) = decode(frames) {
             frames = &frames[len..];
             match frame {
-                Frame::Origin { origin, .. } => self.origins.push(origin),
+                Frame::Origin { index, origin } => _ = self.origins.introduce(index, origin),
                 Frame::Record { origin, record, .. } => {
-                    let Some(origin) = self.origins.get(usize::from(origin)) else { return };
+                    let Some(origin) = self.origins.at(origin) else { return };
                     self.line.clear();
                     match record.body {
                         Body::Location { coordinates, .. } => line::write_at(

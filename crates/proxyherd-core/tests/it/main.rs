@@ -11,6 +11,7 @@ mod lazy;
 mod lies;
 mod links;
 mod merge;
+mod numbering;
 mod shards;
 mod states;
 mod threads;
