@@ -1,5 +1,5 @@
-//! Bytes to values and back, incrementally: `line` for clients, `link` and its parts for servers. None of them holds a connection, a clock or
-//! the herd; on the hot path none of them allocates.
+//! Bytes to values and back, incrementally: `line` for clients, `link` and its parts for servers. None of them holds a
+//! connection, a clock or the herd; on the hot path none of them allocates.
 
 pub mod check;
 mod covered;

@@ -56,3 +56,33 @@ impl Transcript {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        codec::{link::Encoder, numbering::ANEW_VERSION},
+        types::{Attributes, Coordinates, Difference, Kind, Record, ServerName, Timestamp},
+    };
+
+    #[test]
+    fn a_line_names_the_server_that_an_index_means_now() {
+        let mut encoder = Encoder::default().with_origins_max(1);
+        encoder.agree(ANEW_VERSION);
+        let timestamp = Timestamp::parse(b"1000").unwrap();
+        let difference = Difference::at_receipt(timestamp.nanos(), timestamp);
+        let (mut transcript, mut told) = (Transcript::default(), Vec::new());
+        let coordinates = Coordinates::parse(b"+1+1").unwrap();
+        let body = Body::Location { coordinates, attributes: Attributes::NONE };
+        for server in ["Riley", "Jaquez", "Riley"] {
+            encoder.make_room(1);
+            let origin = Origin { server: ServerName::new(server).unwrap(), incarnation: 1 };
+            assert_eq!(encoder.index_of(&origin), Some(0));
+            encoder.record(0, 1, &Record { kind: Kind::CLIENT, key: b"kiwi", body, timestamp, difference });
+            transcript.read(encoder.bytes(), |line| told.push(String::from_utf8(line.to_vec()).unwrap()));
+            encoder.clear();
+        }
+        let servers: Vec<_> = told.iter().map(|line| line.split(' ').nth(1).unwrap()).collect();
+        assert_eq!(servers, ["Riley", "Jaquez", "Riley"]);
+    }
+}
