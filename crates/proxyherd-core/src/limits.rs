@@ -132,6 +132,9 @@ pub const CLOCK_STEP_NS: u64 = 1_000_000_000;
 /// up, before it is taken to be right. A link with a neighbor whose clock differs too much ends sooner.
 pub const CLOCK_TRUST_LOOKS: u32 = 5;
 
+/// Most origins that one direction of a link names before it begins their numbering anew. So it bounds what either end
+/// remembers of them. Part of the link protocol from version 3 on: a higher index closes the link.
+pub const ORIGINS_NAMED_MAX: usize = 16 * 1024;
 /// Longest frame body on a link, bytes. A longer one closes the link.
 pub const FRAME_BODY_LEN_MAX: usize = u16::MAX as usize;
 /// How much of its outbox a link encodes before it writes, bytes.

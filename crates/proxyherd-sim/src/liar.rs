@@ -11,6 +11,7 @@ use proxyherd_core::{
     codec::{
         check::{Check, DEPTH_MAX, FAN_OUT, Level},
         link::{Covered, Encoder, Frame},
+        numbering::Named,
     },
     limits::{CLOCK_AHEAD_MAX_NS, LINKS_MAX, SHARDS},
     map::shard_index,
@@ -137,15 +138,15 @@ pub(crate) enum Claim {
 
 impl Saying {
     /// A frame as it was heard, where `introduced` are the origins that the link has named.
-    pub(crate) fn heard(frame: &Frame<'_>, introduced: &[Origin]) -> Option<Saying> {
+    pub(crate) fn heard(frame: &Frame<'_>, introduced: &Named<Origin>) -> Option<Saying> {
         let named = |covered: &Covered<'_>| -> Vec<_> {
-            let entry = |(index, seq)| Some((introduced.get(usize::from(index))?.clone(), seq));
+            let entry = |(index, seq)| Some((introduced.at(index)?.clone(), seq));
             covered.iter().filter_map(entry).collect()
         };
         let claim = |claim, covered: &Covered<'_>| Saying::Covered(claim, covered.shard, named(covered));
         Some(match frame {
             Frame::Record { origin, seq, record } => {
-                let origin = introduced.get(usize::from(*origin))?;
+                let origin = introduced.at(*origin)?;
                 Saying::Record(origin.clone(), *seq, Taken::of(record, &origin.server))
             }
             Frame::Marker(covered) => claim(Claim::Marker, covered),
@@ -165,11 +166,14 @@ impl Saying {
     pub(crate) fn encode(&self, encoder: &mut Encoder) {
         match self {
             Saying::Record(origin, seq, record) => {
+                encoder.make_room(1);
                 if let Some(index) = encoder.index_of(origin) {
                     encoder.record(index, *seq, &record.record());
                 }
             }
             Saying::Covered(claim, shard, entries) => {
+                let entries = &entries[..entries.len().min(encoder.origins_per_frame())];
+                encoder.make_room(entries.len());
                 let index = |(origin, seq): &(Origin, u64)| Some((encoder.index_of(origin)?, *seq));
                 let entries: Vec<_> = entries.iter().filter_map(index).collect();
                 match claim {

@@ -21,6 +21,7 @@
 
 mod audit;
 mod check;
+mod indices;
 mod lazy;
 mod links;
 mod nonsense;
