@@ -98,10 +98,16 @@ pub const STRANGERS_MAX: usize = SERVERS_MAX;
 /// Most records in one shard. Past it new clients are refused; a neighbor's record that finds no room is not merged, and
 /// counted.
 pub const SHARD_RECORDS_MAX: usize = 1 << 28;
-/// Most bytes of the places budgets' accounts in one server. Where there is no room for all, the newest are kept.
-pub const BUDGET_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Most accounts of places budgets that one server has at any moment, in periods and with times that honest servers use.
+pub const ACCOUNTS_MAX: usize = 16;
+/// Most bytes of such accounts of the herd's members in one server: room for all that [`SERVERS_MAX`] members can have. A
+/// server that is told the names of no members keeps the newest.
+pub const BUDGET_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Most bytes of all other accounts in one server: of servers that are no members, and of periods and times that no honest
+/// server uses. Where there is no room for all, the newest are kept.
+pub const STRAY_BUDGET_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Most bytes of records of kinds that this version does not know in one server, all such kinds together. Where there is
-/// no room for all, the newest are kept.
+/// no room for all, the kind that takes the most loses its oldest.
 pub const UNKNOWN_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// What one record counts against such a bound beside its key and data, bytes.
 pub const RECORD_BYTES: usize = 128;
@@ -126,6 +132,9 @@ pub const CLOCK_STEP_NS: u64 = 1_000_000_000;
 /// up, before it is taken to be right. A link with a neighbor whose clock differs too much ends sooner.
 pub const CLOCK_TRUST_LOOKS: u32 = 5;
 
+/// Most origins that one direction of a link names before it begins their numbering anew. So it bounds what either end
+/// remembers of them. Part of the link protocol from version 3 on: a higher index closes the link.
+pub const ORIGINS_NAMED_MAX: usize = 16 * 1024;
 /// Longest frame body on a link, bytes. A longer one closes the link.
 pub const FRAME_BODY_LEN_MAX: usize = u16::MAX as usize;
 /// How much of its outbox a link encodes before it writes, bytes.

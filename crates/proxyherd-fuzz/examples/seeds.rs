@@ -9,6 +9,7 @@ use proxyherd_core::{
     codec::{
         check::{Check, Level},
         link::{Encoder, Hello},
+        numbering::ANEW_VERSION,
     },
     places::budget::{Account, Book, News, Span, Terms},
     types::{
@@ -380,6 +381,20 @@ fn told(tell: impl FnOnce(&mut Encoder)) -> Vec<u8> {
     encoder.bytes().to_vec()
 }
 
+/// Records of more origins than have an index at a time, and an index that means nothing any more.
+fn numbered_anew() -> Vec<u8> {
+    let mut encoder = Encoder::default().with_origins_max(2);
+    encoder.agree(ANEW_VERSION);
+    for server in ["Jaquez", "Juzang", "Bernard", "Campbell", "Jaquez"] {
+        encoder.make_room(1);
+        let index = encoder.index_of(&origin(server)).expect("there is room");
+        encoder.record(index, 1, &record(server.as_bytes(), place(Attributes::NONE), Kind::CLIENT));
+        (0..16).for_each(|shard| encoder.marker(shard, &[(index, 1)]));
+    }
+    encoder.marker(0, &[(1, 1)]);
+    encoder.bytes().to_vec()
+}
+
 fn checks(encoder: &mut Encoder) {
     let level = Level { shard: 3, depth: 1, from_ns: NOW_NS };
     encoder.check(&Check {
@@ -430,6 +445,7 @@ fn link() -> Vec<Seed> {
                 encoder.vector(0, &[]);
             }),
         ),
+        ("numbered-anew", numbered_anew()),
         ("skipped", vec![1, 0, 99, 0x80, 42, 0, 0, 99, 0]),
         ("long-refusal", [&[255, 0, 2, 0, 254][..], "é".repeat(127).as_bytes()].concat()),
         ("no-entries", vec![3, 0, 6, 0, 1, 0, 0, 3, 0, 13, 0, 2, 0, 0]),
@@ -487,6 +503,7 @@ fn incoming() -> Vec<Seed> {
                 encoder.record(me, 1, &record(b"kiwi", place(Attributes::NONE), Kind::CLIENT));
             }),
         ),
+        ("numbered-anew", numbered_anew()),
         ("unknown-shard", told(|encoder| encoder.vector(16, &[]))),
     ]
 }

@@ -3,7 +3,7 @@
 use proxyherd_core::{
     codec::link::{Encoder, Frame, decode},
     flood::{LinkId, Rules, Wake},
-    link::{Identity, Incoming},
+    link::{HIGHEST, Identity, Incoming},
     map::{Map, MapSettings},
     types::{Origin, ServerName},
 };
@@ -30,7 +30,7 @@ fn shake_hands(input: &[u8]) {
     let identity = Identity {
         herd: "herd".to_owned(),
         me,
-        link_version: proxyherd_core::link::HIGHEST,
+        link_version: HIGHEST,
         has_tree: true,
         clock_offset_max_ns: 60_000_000_000,
     };
@@ -49,7 +49,7 @@ fn received(pieces: &[&[u8]]) -> (String, Vec<String>, Vec<u8>) {
     let map = map();
     let links = [0, 1].map(|place| LinkId::new(place).expect("a server may have two links"));
     let mut encoder = Encoder::default();
-    let agreed = proxyherd_core::map::Agreed { version: 2, has_tree: true };
+    let agreed = proxyherd_core::map::Agreed { version: HIGHEST, has_tree: true };
     let _ = map.agree(links[0], &name("Jaquez"), agreed, &mut encoder);
     let _ = map.agree(links[1], &name("Juzang"), agreed, &mut encoder);
     let len = pieces.iter().map(|piece| piece.len()).sum::<usize>();
@@ -76,7 +76,8 @@ fn received(pieces: &[&[u8]]) -> (String, Vec<String>, Vec<u8>) {
 }
 
 fn receive(map: &Map, link: LinkId, pieces: &[&[u8]]) -> String {
-    let mut incoming = Incoming::new(link).with_clock_offset_max(60_000_000_000);
+    let incoming = Incoming::new(link).with_version(HIGHEST);
+    let mut incoming = incoming.with_clock_offset_max(60_000_000_000);
     let mut buffer = Vec::new();
     for piece in pieces {
         buffer.extend_from_slice(piece);

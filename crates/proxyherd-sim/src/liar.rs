@@ -11,9 +11,11 @@ use proxyherd_core::{
     codec::{
         check::{Check, DEPTH_MAX, FAN_OUT, Level},
         link::{Covered, Encoder, Frame},
+        numbering::Named,
     },
     limits::{CLOCK_AHEAD_MAX_NS, LINKS_MAX, SHARDS},
     map::shard_index,
+    places::budget::{Span, key},
     types::{
         Attributes, Body, Coordinates, Difference, Kind, LinkState, Origin, Record, ServerName, Timestamp,
     },
@@ -136,15 +138,15 @@ pub(crate) enum Claim {
 
 impl Saying {
     /// A frame as it was heard, where `introduced` are the origins that the link has named.
-    pub(crate) fn heard(frame: &Frame<'_>, introduced: &[Origin]) -> Option<Saying> {
+    pub(crate) fn heard(frame: &Frame<'_>, introduced: &Named<Origin>) -> Option<Saying> {
         let named = |covered: &Covered<'_>| -> Vec<_> {
-            let entry = |(index, seq)| Some((introduced.get(usize::from(index))?.clone(), seq));
+            let entry = |(index, seq)| Some((introduced.at(index)?.clone(), seq));
             covered.iter().filter_map(entry).collect()
         };
         let claim = |claim, covered: &Covered<'_>| Saying::Covered(claim, covered.shard, named(covered));
         Some(match frame {
             Frame::Record { origin, seq, record } => {
-                let origin = introduced.get(usize::from(*origin))?;
+                let origin = introduced.at(*origin)?;
                 Saying::Record(origin.clone(), *seq, Taken::of(record, &origin.server))
             }
             Frame::Marker(covered) => claim(Claim::Marker, covered),
@@ -164,11 +166,14 @@ impl Saying {
     pub(crate) fn encode(&self, encoder: &mut Encoder) {
         match self {
             Saying::Record(origin, seq, record) => {
+                encoder.make_room(1);
                 if let Some(index) = encoder.index_of(origin) {
                     encoder.record(index, *seq, &record.record());
                 }
             }
             Saying::Covered(claim, shard, entries) => {
+                let entries = &entries[..entries.len().min(encoder.origins_per_frame())];
+                encoder.make_room(entries.len());
                 let index = |(origin, seq): &(Origin, u64)| Some((encoder.index_of(origin)?, *seq));
                 let entries: Vec<_> = entries.iter().filter_map(index).collect();
                 match claim {
@@ -384,7 +389,14 @@ impl Known<'_> {
         let origin = self.origin(rng);
         let seq = self.seq(rng, &origin);
         let kind = Kind([1, 2, 77, 255][rng.index(4)]);
-        let key = format!("thing-{}", rng.below(INVENTED_THINGS)).into_bytes();
+        let key = if kind == Kind::BUDGET && rng.chance(700) {
+            let server = if rng.chance(500) { origin.server.clone() } else { self.name(rng) };
+            let mut period = Span::ALL[rng.index(2)].at(self.now_ns);
+            period.number = (period.number + rng.below(4) as u32).saturating_sub(rng.below(12) as u32);
+            key(period, &server).into_bytes()
+        } else {
+            format!("thing-{}", rng.below(INVENTED_THINGS)).into_bytes()
+        };
         let keep_s = [0, 90, 86_400, u32::MAX][rng.index(4)];
         let len = DATA_LEN_MAX.min(self.bandwidth / 20);
         let data = vec![7; if rng.chance(100) { len } else { rng.below(100) } as usize];

@@ -45,7 +45,7 @@ pub struct Scenario {
     pub clock_offsets: Vec<i64>,
     /// Whether changes go along a spanning tree.
     pub has_tree: bool,
-    /// Which servers speak to others as the version before did.
+    /// Which servers speak to others as a version before did.
     pub old_servers: Vec<bool>,
     /// How long after its receipt a report is forgotten. Then clocks agree and clients are orderly: a newer
     /// report also expires later. Otherwise what one server has already forgotten may have won over what

@@ -9,9 +9,10 @@ use proxyherd_core::{
     codec::{
         check::Check,
         link::{Encoder, Frame, decode},
+        numbering::Named,
     },
     flood::{LinkId, Rules, Wake},
-    limits::{HANDSHAKE_MAX, LINK_SILENCE_MAX},
+    limits::{HANDSHAKE_MAX, LINK_SILENCE_MAX, ORIGINS_NAMED_MAX},
     link::{Backoff, HIGHEST, Identity, Incoming, LinkError, Refused},
     map::{Agreed, Map, MapSettings, shard_index},
     types::{Origin, ServerName},
@@ -62,7 +63,12 @@ pub(crate) struct Life {
     heard: Vec<Saying>,
     /// The sums in its checks are wrong.
     pub(crate) has_wrong_sums: bool,
+    /// After naming so many origins its links number them anew.
+    origins_max: usize,
 }
+
+/// So few that links number anew all the time, which takes a flood of lies otherwise.
+const FEW_ORIGINS: usize = 24;
 
 /// What a life is told at its start.
 #[derive(Debug)]
@@ -79,7 +85,7 @@ pub(crate) struct LifeSettings {
     pub(crate) client_ttl: Option<Nanos>,
     /// Whether changes go along a spanning tree.
     pub(crate) has_tree: bool,
-    /// Whether it speaks as the version before did.
+    /// Whether it speaks as a version before did.
     pub(crate) is_old: bool,
     /// Whether it may turn bad.
     pub(crate) may_lie: bool,
@@ -106,7 +112,7 @@ struct Session {
     /// What this server's clock said when it dialled.
     clock_at_begin_ns: u64,
     /// The origins that the other end has named.
-    introduced: Vec<Origin>,
+    introduced: Named<Origin>,
 }
 
 #[derive(Debug)]
@@ -137,7 +143,12 @@ impl Life {
             identity: Identity {
                 herd: "sim".into(),
                 me: settings.me,
-                link_version: if settings.is_old { 1 } else { HIGHEST },
+                // Which of the versions before is left to the seed.
+                link_version: if settings.is_old {
+                    1 + settings.seed as u16 % (HIGHEST - 1)
+                } else {
+                    HIGHEST
+                },
                 has_tree: settings.has_tree,
                 clock_offset_max_ns: CLOCK_OFFSET_MAX_NS,
             },
@@ -147,7 +158,13 @@ impl Life {
             listens: settings.may_lie,
             heard: Vec::new(),
             has_wrong_sums: false,
+            // The seed's lowest bits have said which version it speaks.
+            origins_max: if settings.seed >> 32 & 1 == 0 { FEW_ORIGINS } else { ORIGINS_NAMED_MAX },
         }
+    }
+
+    fn session(&self, now: Nanos, phase: Phase) -> Session {
+        Session::new(now, phase, Encoder::default().with_origins_max(self.origins_max))
     }
 
     /// What it has heard since it was last asked.
@@ -186,7 +203,7 @@ impl Life {
         place: usize,
         out: &mut Vec<Action>,
     ) {
-        let mut session = Session::new(now, Phase::Dialled(place));
+        let mut session = self.session(now, Phase::Dialled(place));
         session.clock_at_begin_ns = clock_ns;
         session.encoder.hello(&self.identity.hello(clock_ns));
         session.write(conn, out);
@@ -195,7 +212,8 @@ impl Life {
 
     /// Somebody has dialled this server.
     pub(crate) fn answer(&mut self, now: Nanos, conn: ConnId) {
-        self.sessions.insert(conn, Session::new(now, Phase::Answered));
+        let session = self.session(now, Phase::Answered);
+        self.sessions.insert(conn, session);
     }
 
     /// When the backoff of a neighbour's link says that it is dialled again.
@@ -298,7 +316,8 @@ impl Life {
         self.links[place].up = Some(conn);
         self.links[place].backoff.reset();
         let session = self.sessions.get_mut(&conn).expect("it has just agreed");
-        session.phase = Phase::Up(Incoming::new(link).with_clock_offset_max(CLOCK_OFFSET_MAX_NS), link);
+        let incoming = Incoming::new(link).with_version(agreed.version);
+        session.phase = Phase::Up(incoming.with_clock_offset_max(CLOCK_OFFSET_MAX_NS), link);
         let wake = wake.and(self.map.agree(link, &self.neighbours[place].0, agreed, &mut session.encoder));
         session.write(conn, out);
         self.wake(wake, out);
@@ -388,15 +407,15 @@ impl Life {
 }
 
 impl Session {
-    fn new(now: Nanos, phase: Phase) -> Session {
+    fn new(now: Nanos, phase: Phase, encoder: Encoder) -> Session {
         Session {
             phase,
             received: Vec::new(),
-            encoder: Encoder::default(),
+            encoder,
             began_at: now,
             heard_at: now,
             clock_at_begin_ns: 0,
-            introduced: Vec::new(),
+            introduced: Named::default(),
         }
     }
 
@@ -405,8 +424,8 @@ impl Session {
         let mut bytes = &self.received[..];
         while let Ok(Some((frame, len))) = decode(bytes) {
             bytes = &bytes[len..];
-            if let Frame::Origin { origin, .. } = &frame {
-                self.introduced.push(origin.clone());
+            if let Frame::Origin { index, origin } = &frame {
+                self.introduced.introduce(*index, origin.clone());
             }
             heard.extend(Saying::heard(&frame, &self.introduced));
         }

@@ -1,6 +1,6 @@
 //! One server, put together: its herd handle, its links, its doors; started and stopped as a whole.
 
-use std::{io, iter::once, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use proxyherd_core::types::ServerName;
 use tokio::{
@@ -12,7 +12,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     budget::{self, Budget, BudgetError},
-    config::{Address, Config, Overrides, Server as ServerConfig, Tls},
+    config::{Config, Door, DoorCertificate, Overrides, Server as ServerConfig, Tls},
     credentials::{self, Credentials, CredentialsError, Reread},
     door::{
         self,
@@ -68,71 +68,72 @@ pub enum StartError {
 /// them.
 #[derive(Debug)]
 pub struct Sockets {
-    doors: Vec<DoorSocket>,
+    /// In the order of the configuration.
+    doors: Vec<(Door, TcpListener)>,
     peer: Option<TcpListener>,
 }
 
-#[derive(Debug)]
-struct DoorSocket {
-    kind: DoorKind,
-    socket: TcpListener,
-    is_tls: bool,
-}
-
 /// Where a server listens, ports that were 0 told as what they became.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Addresses {
-    doors: Vec<(DoorKind, SocketAddr)>,
-    peer: Option<SocketAddr>,
+    /// Its doors, in the order of the configuration.
+    pub doors: Vec<(DoorKind, SocketAddr)>,
+    /// Other servers.
+    pub peer: Option<SocketAddr>,
 }
 
 impl Addresses {
-    /// Where the doors of this kind are.
+    /// Where its doors of this kind are.
     pub fn of(&self, kind: DoorKind) -> impl Iterator<Item = SocketAddr> {
-        self.doors.iter().filter(move |door| door.0 == kind).map(|door| door.1)
+        self.doors.iter().filter(move |(other, _)| *other == kind).map(|(_, at)| *at)
     }
 
-    /// Where the line protocol is spoken first of all.
+    /// The first address of its line door, which every server has.
     pub fn line(&self) -> SocketAddr {
-        self.of(DoorKind::Line).next().expect("every server speaks the line protocol")
+        self.of(DoorKind::Line).next().expect("the configuration gives every server a door for clients")
     }
 
-    /// Where HTTP is spoken first of all.
+    /// The first address of its HTTP door.
     pub fn http(&self) -> Option<SocketAddr> {
         self.of(DoorKind::Http).next()
     }
-
-    /// Where other servers come.
-    pub fn peer(&self) -> Option<SocketAddr> {
-        self.peer
-    }
 }
 
-/// Where the doors of `server` listen, and whether clients speak TLS there.
-pub(crate) fn doors(server: &ServerConfig) -> impl Iterator<Item = (DoorKind, &Address, bool)> {
-    let http = server.http.iter().map(|address| (DoorKind::Http, address, false));
-    once((DoorKind::Line, &server.listen, false)).chain(http)
+/// `clients at 127.0.0.1:12000, [::1]:12000; HTTP at 127.0.0.1:8000`: every address of every door.
+impl fmt::Display for Addresses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut before = "";
+        for kind in DoorKind::ALL {
+            let addresses: Vec<String> = self.of(kind).map(|at| at.to_string()).collect();
+            if !addresses.is_empty() {
+                write!(f, "{before}{} at {}", kind.told(), addresses.join(", "))?;
+                before = "; ";
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Sockets {
     /// Opens every listener of `server`.
     pub async fn bind(server: &ServerConfig) -> Result<Sockets, ListenError> {
         let name = server.name.as_str();
-        let (mut bound, mut peer) = (Vec::new(), None);
-        for (kind, address, is_tls) in doors(server) {
-            bound.push(DoorSocket { kind, socket: listen::bind(address, kind.key(), name).await?, is_tls });
+        let mut doors = Vec::with_capacity(server.doors.len());
+        for door in &server.doors {
+            doors.push((door.clone(), listen::bind(&door.address, door.kind.key(), name).await?));
         }
-        if let Some(address) = &server.peer {
-            peer = Some(listen::bind(address, "peer", name).await?);
-        }
-        Ok(Sockets { doors: bound, peer })
+        let peer = match &server.peer {
+            Some(peer) => Some(listen::bind(peer, "peer", name).await?),
+            None => None,
+        };
+        Ok(Sockets { doors, peer })
     }
 
     /// Where they listen.
     pub fn addresses(&self) -> Addresses {
         let local = |listener: &TcpListener| listener.local_addr().expect("a bound socket has an address");
         Addresses {
-            doors: self.doors.iter().map(|door| (door.kind, local(&door.socket))).collect(),
+            doors: self.doors.iter().map(|(door, listener)| (door.kind, local(listener))).collect(),
             peer: self.peer.as_ref().map(local),
         }
     }
@@ -170,7 +171,7 @@ impl Server {
         let server =
             config.server(name.as_str()).expect("the caller has taken the name from the configuration");
         let credentials = open_credentials(config, server)?.map(Arc::new);
-        let tls = open_tls(&sockets)?.map(Arc::new);
+        let tls = open_tls(config, server)?.map(Arc::new);
         let log = ServerLog::open(&config.log, name).map_err(StartError::Log)?;
         let budget = Budget::open(config, name)?;
         let purse = budget.as_ref().map(|budget| Arc::clone(budget.purse()));
@@ -191,28 +192,21 @@ impl Server {
             peers: None,
             watchdog,
         };
-        running.open(config, server, budget, sockets).map_err(StartError::Door)?;
+        running.open(config, budget, sockets).map_err(StartError::Door)?;
         Ok(running)
     }
 
-    fn open(
-        &mut self,
-        config: &Config,
-        server: &ServerConfig,
-        budget: Option<Budget>,
-        sockets: Sockets,
-    ) -> io::Result<()> {
-        let (herd, line) = (&self.herd, self.addresses.line());
-        let message = format_args!("started: clients at {line}, {} links", herd.links.all().len());
+    fn open(&mut self, config: &Config, budget: Option<Budget>, sockets: Sockets) -> io::Result<()> {
+        let (herd, at) = (&self.herd, &self.addresses);
+        let message = format_args!("started: {at}; {} links", herd.links.all().len());
         herd.log.event(LogLevel::Info, Subject::Server, message);
-        let Sockets { mut doors, peer } = sockets;
+        let mut doors = sockets.doors;
         for kind in DoorKind::ALL {
-            let (own, others) = doors.into_iter().partition(|door| door.kind == kind);
+            let (own, others) = doors.into_iter().partition(|(door, _)| door.kind == kind);
             doors = others;
-            self.open_door(config, server, kind, own)?;
+            self.open_door(config, kind, own)?;
         }
-        let herd = &self.herd;
-        self.peers = Some(peer::run(herd, peer, &self.link_tasks, &self.stop_links));
+        self.peers = Some(peer::run(herd, sockets.peer, &self.link_tasks, &self.stop_links));
         if let Some(budget) = budget {
             budget::run(herd, budget, &self.budget_tasks, &self.stop_budget);
         }
@@ -230,15 +224,16 @@ impl Server {
     fn open_door(
         &self,
         config: &Config,
-        server: &ServerConfig,
         kind: DoorKind,
-        sockets: Vec<DoorSocket>,
+        sockets: Vec<(Door, TcpListener)>,
     ) -> io::Result<()> {
-        let Some(own) = doors(server).find(|door| door.0 == kind).map(|door| door.1) else { return Ok(()) };
-        let listener = |DoorSocket { socket, is_tls, .. }| {
+        if sockets.is_empty() {
+            return Ok(());
+        }
+        let listener = |(door, socket): (Door, TcpListener)| {
             let tls =
-                is_tls.then(|| self.tls.clone().expect("where TLS is spoken, its certificate was read"));
-            Listener { socket, tls }
+                door.tls.then(|| self.tls.clone().expect("where TLS is spoken, its certificate was read"));
+            Listener { own: door.address, socket, tls }
         };
         let entrance = Entrance {
             herd: Arc::clone(&self.herd),
@@ -247,7 +242,7 @@ impl Server {
             tasks: self.door_tasks.clone(),
             stop: self.stop_doors.clone(),
         };
-        door::run(entrance, &config.limits, own)
+        door::run(entrance, &config.limits)
     }
 
     fn follow_files<R: Reread>(&self, files: &Arc<R>, name: &str) {
@@ -318,18 +313,22 @@ impl Server {
     }
 }
 
+/// What the doors of `server` show where they speak TLS; nothing where none does.
+pub(crate) fn open_tls(config: &Config, server: &ServerConfig) -> Result<Option<DoorTls>, CredentialsError> {
+    match &config.tls {
+        Some(DoorCertificate { cert, key }) if server.doors.iter().any(|door| door.tls) => {
+            DoorTls::open(cert, key).map(Some)
+        }
+        _ => Ok(None),
+    }
+}
+
 /// A server without a door for others needs none.
 fn open_credentials(config: &Config, server: &ServerConfig) -> Result<Option<Credentials>, CredentialsError> {
     match &config.herd.tls {
         Tls::Certs(dir) if server.peer.is_some() => Credentials::open(dir, &server.name).map(Some),
         _ => Ok(None),
     }
-}
-
-/// What the doors show where they speak TLS. No door does so far: the configuration has no addresses for it.
-fn open_tls(sockets: &Sockets) -> Result<Option<DoorTls>, CredentialsError> {
-    debug_assert!(sockets.doors.iter().all(|door| !door.is_tls));
-    Ok(None)
 }
 
 /// Waits until every link that is up has written all it had to tell; a little where none is: a neighbour that is just

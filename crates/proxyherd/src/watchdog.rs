@@ -232,7 +232,7 @@ mod tests {
         for server in &mut config.servers {
             server.peer = Some("127.0.0.1:0".parse().unwrap());
             sockets.push(Sockets::bind(server).await.unwrap());
-            let peer = sockets.last().unwrap().addresses().peer().unwrap();
+            let peer = sockets.last().unwrap().addresses().peer.unwrap();
             server.peer = Some(Address::new(peer.ip(), peer.port()));
         }
         let mut start = |name| {

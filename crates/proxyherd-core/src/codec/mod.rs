@@ -1,7 +1,11 @@
-//! Bytes to values and back, incrementally, one module a protocol. None of them holds a connection, a clock or
-//! the herd; on the hot path none of them allocates.
+//! Bytes to values and back, incrementally: `line` for clients, `link` and its parts for servers. None of them holds a
+//! connection, a clock or the herd; on the hot path none of them allocates.
 
 pub mod check;
+mod covered;
+mod hello;
 pub mod line;
 pub mod link;
+pub mod numbering;
+mod record;
 pub mod tree;

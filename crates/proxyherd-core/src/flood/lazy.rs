@@ -87,10 +87,7 @@ impl Shard {
 
     /// Appends the vector as a question for all that is above it.
     pub fn write_graft(&self, encoder: &mut Encoder, is_once: bool) {
-        let vector: Vec<_> = self
-            .vector()
-            .filter_map(|(origin, covered)| Some((encoder.index_of(origin)?, covered)))
-            .collect();
+        let vector = self.indexed_vector(encoder);
         encoder.graft(self.settings.index, &vector, is_once);
     }
 

@@ -21,6 +21,7 @@
 
 mod audit;
 mod check;
+mod indices;
 mod lazy;
 mod links;
 mod nonsense;
@@ -308,6 +309,9 @@ impl Shard {
         if self.is_over(now_ns, &record) {
             return (Offered::Stale, Wake::default());
         }
+        if room::is_in_anothers_name(&record, &origin.server) {
+            return self.refuse(from, Nonsense::Account);
+        }
         let held = self.store.find(record.kind, record.key);
         if origin.server == self.origins.origin(ME).server
             && let Some(applied) = self.apply_own(now_ns, from, told, held, hash)
@@ -420,7 +424,7 @@ impl Shard {
             }
         }
         self.count(id, hash);
-        if !self.make_room(record.kind, id) {
+        if !self.make_room(self.class_of(record), id) {
             return (Offered::Full, Wake::default());
         }
         if place == ME {

@@ -81,12 +81,17 @@ impl Origins {
 
     /// These are the herd's servers from here on.
     pub(super) fn set_members(&mut self, members: Arc<BTreeSet<ServerName>>) {
-        self.strangers = self.names.keys().filter(|name| !members.contains(name)).count();
+        self.strangers = self.names.keys().filter(|name| !members.contains(*name)).count();
         self.members = Some(members);
     }
 
     fn is_stranger(&self, server: &ServerName) -> bool {
         self.members.as_ref().is_some_and(|members| !members.contains(server))
+    }
+
+    /// Whether a server of this name is a member, as far as is known.
+    pub(super) fn is_member(&self, server: &str) -> bool {
+        self.members.as_ref().is_none_or(|members| members.contains(server))
     }
 
     pub(super) fn place_of(&self, origin: &Origin) -> Option<u16> {

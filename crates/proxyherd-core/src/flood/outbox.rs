@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::indices::Indices;
 use crate::{
     codec::check::Level,
     store::{Slot, SlotId},
@@ -11,8 +12,6 @@ use crate::{
 
 /// In the FIFO: the marker stands here.
 const MARKER: u32 = u32::MAX;
-/// In `wire_index`: the link has not named this origin yet.
-pub(super) const UNNAMED: u16 = u16::MAX;
 
 /// One link's side of one shard. It exists while the link is up.
 #[derive(Debug, Default)]
@@ -25,7 +24,7 @@ pub(super) struct Outbox {
     /// How far the neighbour has been told, or has told us, that each origin (by place) is covered.
     told: Vec<u64>,
     /// By which index the link knows each origin (by place).
-    wire_index: Vec<u16>,
+    pub(super) indices: Indices,
     /// Whether the neighbor is to be asked, with the next heartbeat, for all that is above this server's vector.
     pub(super) asks_again: bool,
     /// Whether what is queued was asked for once, by a neighbour that is told nothing of changes.
@@ -176,15 +175,10 @@ impl Outbox {
         self.told.fill(0);
     }
 
-    /// The index by which the link knows the origin at `place`, to be set when it is first named.
-    pub(super) fn wire_index(&mut self, place: u16) -> &mut u16 {
-        entry(&mut self.wire_index, place, UNNAMED)
-    }
-
     /// The origin at `place` has left: what was noted of it must not be taken for its successor's.
     pub(super) fn forget(&mut self, place: u16) {
         *entry(&mut self.told, place, 0) = 0;
-        *self.wire_index(place) = UNNAMED;
+        self.indices.forget(place);
         self.deferred.remove(&place);
         if let Some(marker) = &mut self.marker {
             marker.retain(|(at, _)| *at != place);

@@ -18,16 +18,16 @@
 //! expired records or changed the times of own ones; and where it has not looked at the time for long, which may mean
 //! that it has been restored from a snapshot. About earlier lives it knows nothing: what is told of them is merged.
 
-use std::{cmp::Ordering, collections::BTreeSet, sync::Arc};
+use std::cmp::Ordering;
 
-use super::{Broken, Held, LinkId, Nonsense, Offered, Shard, Taken, UNCOVERED, Wake, origins::ME};
+use super::{Broken, Class, Held, LinkId, Nonsense, Offered, Shard, Taken, UNCOVERED, Wake, origins::ME};
 use crate::{
     limits::{
         ABSENCE_NS, CLOCK_AHEAD_MAX_NS, CLOCK_STEP_NS, HANDSHAKE_MAX, LIE_TOMBSTONE_NS, LIES_ANSWERED_MAX,
         OWN_INCARNATIONS_MAX, TOMBSTONE_TTL_NS,
     },
     store::{Slot, SlotId},
-    types::{Body, Difference, KeyHash, Kind, Record, ServerName, Timestamp},
+    types::{Body, Difference, KeyHash, Record, Timestamp},
 };
 
 /// What a shard remembers of what its server has said.
@@ -39,8 +39,8 @@ pub(super) struct Own {
     is_lied_about: bool,
     /// Something that this server said is no longer what it was.
     has_forgotten: bool,
-    /// An own record that is not about a client was dropped because newer ones take all the room.
-    has_dropped: bool,
+    /// An own record of each [class](Class) was dropped because others take all the room.
+    pub(super) has_dropped: [bool; Class::ALL.len()],
     /// The latest time at which an own record was removed because it had expired.
     expired_ns: u64,
     /// When the last look was; 0: never.
@@ -90,7 +90,7 @@ impl Own {
             incarnations: vec![incarnation],
             is_lied_about: false,
             has_forgotten: false,
-            has_dropped: false,
+            has_dropped: [false; Class::ALL.len()],
             expired_ns: 0,
             looked_ns: 0,
             answers_left: LIES_ANSWERED_MAX,
@@ -108,9 +108,9 @@ impl Own {
         self.has_forgotten = true;
     }
 
-    /// An own record that is not about a client has been dropped for newer ones.
-    pub(super) fn dropped(&mut self) {
-        self.has_dropped = true;
+    /// An own record has been dropped because others of its class take all the room.
+    pub(super) fn dropped(&mut self, class: Class) {
+        self.has_dropped[class as usize] = true;
     }
 
     fn began(&mut self, incarnation: u64, is_fresh: bool) {
@@ -176,7 +176,7 @@ impl Shard {
         if self.is_expired(now_ns, &told.record) {
             return Verdict::Known;
         }
-        if self.own.has_dropped && told.record.kind != Kind::CLIENT && !is_beyond {
+        if !is_beyond && self.may_have_dropped(&told.record) {
             // It may be the one that was dropped. Whether there is room now is not judged here.
             return Verdict::OtherLife;
         }
@@ -249,11 +249,6 @@ impl Shard {
             self.own.is_lied_about |= !self.settings.rules.breaks(Broken::CloseOnLies);
         }
         is_beyond
-    }
-
-    /// These are the herd's servers from here on.
-    pub fn set_members(&mut self, members: Arc<BTreeSet<ServerName>>) {
-        self.origins.set_members(members);
     }
 
     /// To be called about once a second: says what has happened to what this server said.

@@ -3,8 +3,8 @@
 
 use super::{
     Broken, LinkId, Shard, Wake,
-    origins::{ME, Origins},
-    outbox::{Item, Outbox, UNNAMED},
+    origins::ME,
+    outbox::{Item, Outbox},
 };
 use crate::{
     codec::link::Encoder,
@@ -20,11 +20,16 @@ impl Shard {
 
     /// Appends this shard's vector as a frame, for a link that has just come up.
     pub fn write_vector(&self, encoder: &mut Encoder) {
-        let vector: Vec<_> = self
-            .vector()
-            .filter_map(|(origin, covered)| Some((encoder.index_of(origin)?, covered)))
-            .collect();
+        let vector = self.indexed_vector(encoder);
         encoder.vector(self.settings.index, &vector);
+    }
+
+    /// The vector with its origins by their indices on a link, as much of it as fits one frame.
+    pub(super) fn indexed_vector(&self, encoder: &mut Encoder) -> Vec<(u16, u64)> {
+        let most = encoder.origins_per_frame();
+        encoder.make_room(self.vector().take(most).count());
+        let vector = self.vector().take(most);
+        vector.filter_map(|(origin, covered)| Some((encoder.index_of(origin)?, covered))).collect()
     }
 
     /// A link is up and its neighbour has told its vector: queues every record that it lacks. From here on the
@@ -180,7 +185,8 @@ impl Shard {
         if !slot.is_live() || slot.is_from(link.0) {
             return;
         }
-        if let Some(index) = wire_index(&self.origins, outbox, slot.origin, encoder) {
+        encoder.make_room(1);
+        if let Some(index) = outbox.indices.of(slot.origin, &self.origins, encoder) {
             encoder.record(index, slot.seq, &slot.record());
             outbox.sent += 1;
         }
@@ -189,8 +195,9 @@ impl Shard {
     /// A broken rule: what the slot held when it was queued.
     #[cold]
     fn send_copy(&self, slot: &Slot, outbox: &mut Outbox, encoder: &mut Encoder) {
+        encoder.make_room(1);
         if slot.is_live()
-            && let Some(index) = wire_index(&self.origins, outbox, slot.origin, encoder)
+            && let Some(index) = outbox.indices.of(slot.origin, &self.origins, encoder)
         {
             encoder.record(index, slot.seq, &slot.record());
             outbox.sent += 1;
@@ -209,31 +216,28 @@ impl Shard {
         self.send_covered(outbox, covered, encoder, Encoder::marker);
     }
 
-    /// Encodes how far origins, by their places here, are covered.
+    /// Encodes how far origins, by their places here, are covered: frame by frame, since the indices of one frame must be of
+    /// one numbering.
     pub(super) fn send_covered(
         &self,
         outbox: &mut Outbox,
         mut covered: Vec<(u16, u64)>,
         encoder: &mut Encoder,
-        encode: impl FnOnce(&mut Encoder, u8, &[(u16, u64)]),
+        encode: impl Fn(&mut Encoder, u8, &[(u16, u64)]),
     ) {
-        covered.retain_mut(|(place, _)| {
-            let index = wire_index(&self.origins, outbox, *place, encoder);
-            *place = index.unwrap_or(UNNAMED);
-            index.is_some()
-        });
-        if !covered.is_empty() {
-            encode(encoder, self.settings.index, &covered);
+        for entries in covered.chunks_mut(encoder.origins_per_frame()) {
+            outbox.indices.make_room(entries.iter().map(|(place, _)| *place), encoder);
+            let are_named = entries.iter_mut().all(|(place, _)| {
+                let index = outbox.indices.of(*place, &self.origins, encoder);
+                index.is_some_and(|index| {
+                    *place = index;
+                    true
+                })
+            });
+            if are_named {
+                encode(encoder, self.settings.index, entries);
+            }
         }
         outbox.keep_spare(covered);
     }
-}
-
-/// By which index the link knows the origin at `place`; names it to the link the first time.
-fn wire_index(origins: &Origins, outbox: &mut Outbox, place: u16, encoder: &mut Encoder) -> Option<u16> {
-    let index = outbox.wire_index(place);
-    if *index == UNNAMED {
-        *index = encoder.index_of(origins.origin(place))?;
-    }
-    Some(*index)
 }

@@ -10,8 +10,9 @@ use crate::{
 
 /// Versions of the link protocol that this program speaks.
 const LOWEST: u16 = 1;
-/// The newest: heartbeats check clocks and maps.
-pub const HIGHEST: u16 = 2;
+/// The newest. From 2 on heartbeats check clocks and maps; from 3 on origins are [numbered
+/// anew](crate::codec::numbering) when a link has named many.
+pub const HIGHEST: u16 = 3;
 /// A feature: it knows of spanning trees.
 const TREE: u64 = 1;
 
@@ -198,7 +199,10 @@ mod tests {
             refusal(Hello { herd: "other".into(), ..hello.clone() }),
             Refused::OtherHerd { .. }
         ));
-        assert_eq!(refusal(Hello { lowest: 3, highest: 9, ..hello.clone() }), Refused::Version(3, 9, 2));
+        assert_eq!(
+            refusal(Hello { lowest: 4, highest: 9, ..hello.clone() }),
+            Refused::Version(4, 9, HIGHEST)
+        );
         assert_eq!(refusal(Hello { shards: 8, ..hello.clone() }), Refused::Shards(8));
         assert_eq!(refusal(identity("Eve").hello(NOW_NS)), Refused::Stranger(name("Eve"), name("Riley")));
         assert_eq!(
@@ -221,13 +225,22 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_is_held_back_speaks_as_the_version_before_did() {
-        let (riley, jaquez) = (identity("Riley"), Identity { link_version: 1, ..identity("Jaquez") });
-        let hello = jaquez.hello(NOW_NS);
+    fn a_server_that_is_held_back_speaks_as_the_versions_before_did_whichever_end_dials() {
+        for version in 1..HIGHEST {
+            let (riley, jaquez) =
+                (identity("Riley"), Identity { link_version: version, ..identity("Jaquez") });
+            let agreed = Agreed { version, has_tree: version > 1 };
+            for (dials, accepts) in [(&jaquez, &riley), (&riley, &jaquez)] {
+                let hello = dials.hello(NOW_NS);
+                let neighbors = [(dials.me.server.clone(), false)];
+                let (_, answer) = accepts.answer(NOW_NS, &hello, &neighbors).unwrap();
+                assert_eq!(answer.highest, version);
+                assert_eq!(dials.confirm(NOW_NS, NOW_NS, &answer, &accepts.me.server), Ok(()));
+                assert_eq!((accepts.agreed(&hello), dials.agreed(&answer)), (agreed, agreed));
+            }
+        }
+        let hello = Identity { link_version: 1, ..identity("Jaquez") }.hello(NOW_NS);
         assert_eq!((hello.highest, hello.clock_ns), (1, None));
-        let (_, answer) = riley.answer(NOW_NS, &hello, &[(name("Jaquez"), false)]).unwrap();
-        let agreed = Agreed { version: 1, has_tree: false };
-        assert_eq!((answer.highest, riley.agreed(&hello), jaquez.agreed(&answer)), (1, agreed, agreed));
     }
 
     #[test]

@@ -14,12 +14,15 @@
 //!
 //! - **HELLO, REFUSAL**: who may have a link is `Identity`'s to judge, by herd, name, version and clock. A second HELLO is an
 //!   error. A REFUSAL ends the link, whoever sends it.
-//! - **ORIGIN**: its number must be the next one, otherwise it is an error; so there are at most 65,536 on one connection,
-//!   which cost memory of this connection alone. A made-up origin means nothing until a record of its is merged.
+//! - **ORIGIN**: its index must be the next one, or, from version 3 on, 0: then the numbering begins anew, and no index that
+//!   was given before means anything. Otherwise it is an error. At most
+//!   [`ORIGINS_NAMED_MAX`](crate::limits::ORIGINS_NAMED_MAX) origins have an index at a time (65,536 before version 3), which
+//!   cost memory of this connection alone. A made-up origin means nothing until a record of its is merged. What is relayed
+//!   of made-up origins makes other links number anew, and they stay up; before version 3 they come up anew.
 //! - **RECORD**: key, times, coordinates, attributes and lengths must be valid, otherwise it is an error, because whoever
 //!   relays a record has checked the same. Not merged and counted: a receipt or an incarnation too far ahead; an update
 //!   under this server's present incarnations that it never issued, which it contradicts; one of a stranger or a kind for
-//!   which there is no room. Counted, and kept under another incarnation: one incarnation of a server too many. What this
+//!   which there is no room; a server's account of a places budget in another server's name. Counted, and kept under another incarnation: one incarnation of a server too many. What this
 //!   misses is told again when the neighbors compare what they hold, without an alarm. A lie in the name of another server
 //!   is merged here and contradicted by that server. False positions under the sender's own name, and under lives that are
 //!   over, stay.
@@ -58,9 +61,12 @@ pub use self::{
     transcript::Transcript,
 };
 use crate::{
-    codec::link::{Covered, Frame, FrameError, decode},
+    codec::{
+        link::{Covered, Frame, FrameError, decode},
+        numbering::{ANEW_VERSION, Named},
+    },
     flood::{Held, LinkId, Wake},
-    limits::SHARDS,
+    limits::{ORIGINS_NAMED_MAX, SHARDS},
     map::Map,
     types::{Origin, Record},
 };
@@ -74,6 +80,9 @@ pub enum LinkError {
     /// A frame uses an index that no ORIGIN frame has named.
     #[error("a frame names the origin {0}, which the neighbor has not introduced")]
     UnknownOrigin(u16),
+    /// An ORIGIN frame gives another index than it may.
+    #[error("an origin is given the index {0} out of turn")]
+    IndexOutOfTurn(u16),
     /// A frame is about a shard that no server has.
     #[error("a frame is about shard {0} of {SHARDS}")]
     UnknownShard(u8),
@@ -105,7 +114,9 @@ pub fn told(offset_ns: i64) -> String {
 #[derive(Debug)]
 pub struct Incoming {
     link: LinkId,
-    origins: Vec<Introduced>,
+    /// The version that both ends speak.
+    version: u16,
+    origins: Named<Introduced>,
     /// The shards whose vector the neighbour has told, one bit each.
     told_vectors: u32,
     records: u64,
@@ -126,13 +137,19 @@ impl Incoming {
     pub fn new(link: LinkId) -> Incoming {
         Incoming {
             link,
-            origins: Vec::new(),
+            version: 1,
+            origins: Named::default(),
             told_vectors: 0,
             records: 0,
             clocks: Clocks::default(),
             clock_offset_max_ns: u64::MAX,
             mismatches: 0,
         }
+    }
+
+    /// One for a link whose ends have agreed to speak this version, instead of version 1.
+    pub fn with_version(self, version: u16) -> Incoming {
+        Incoming { version, ..self }
     }
 
     /// One that breaks the link when the clocks are surely further apart than this, nanoseconds.
@@ -249,7 +266,7 @@ impl Incoming {
         record: &Record<'_>,
         wake: &mut Wake,
     ) -> Result<(), LinkError> {
-        let introduced = self.origins.get_mut(usize::from(origin)).ok_or(LinkError::UnknownOrigin(origin))?;
+        let introduced = self.origins.at_mut(origin).ok_or(LinkError::UnknownOrigin(origin))?;
         self.records += 1;
         let Introduced { origin, guesses } = introduced;
         // The map counts what it refuses. The neighbor may only have relayed it, so the link stays up.
@@ -286,15 +303,20 @@ impl Incoming {
 
     /// Indices are given out in order, so memory follows what the neighbour has really sent.
     fn introduce(&mut self, index: u16, origin: Origin) -> Result<(), LinkError> {
-        if usize::from(index) != self.origins.len() {
-            return Err(LinkError::UnknownOrigin(index));
+        let may_be = match self.version {
+            ANEW_VERSION.. => usize::from(index) < ORIGINS_NAMED_MAX,
+            _ => index > 0 || self.origins.is_empty(),
+        };
+        let introduced = Introduced { origin, guesses: [0; SHARDS] };
+        if may_be && self.origins.introduce(index, introduced) {
+            Ok(())
+        } else {
+            Err(LinkError::IndexOutOfTurn(index))
         }
-        self.origins.push(Introduced { origin, guesses: [0; SHARDS] });
-        Ok(())
     }
 
     fn origin(&self, index: u16) -> Result<&Origin, LinkError> {
-        let introduced = self.origins.get(usize::from(index)).ok_or(LinkError::UnknownOrigin(index))?;
+        let introduced = self.origins.at(index).ok_or(LinkError::UnknownOrigin(index))?;
         Ok(&introduced.origin)
     }
 }

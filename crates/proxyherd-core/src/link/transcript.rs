@@ -4,6 +4,7 @@ use crate::{
     codec::{
         line,
         link::{Frame, decode},
+        numbering::Named,
     },
     types::{Body, Origin},
 };
@@ -11,7 +12,7 @@ use crate::{
 /// Reads along with one direction of one link. It is told whole frames, all of them since the link agreed.
 #[derive(Debug, Default)]
 pub struct Transcript {
-    origins: Vec<Origin>,
+    origins: Named<Origin>,
     line: Vec<u8>,
 }
 
@@ -21,9 +22,9 @@ impl Transcript {
         while let Ok(Some((frame, len))) = decode(frames) {
             frames = &frames[len..];
             match frame {
-                Frame::Origin { origin, .. } => self.origins.push(origin),
+                Frame::Origin { index, origin } => _ = self.origins.introduce(index, origin),
                 Frame::Record { origin, record, .. } => {
-                    let Some(origin) = self.origins.get(usize::from(origin)) else { return };
+                    let Some(origin) = self.origins.at(origin) else { return };
                     self.line.clear();
                     match record.body {
                         Body::Location { coordinates, .. } => line::write_at(
@@ -53,5 +54,35 @@ impl Transcript {
                 _ => {}
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        codec::{link::Encoder, numbering::ANEW_VERSION},
+        types::{Attributes, Coordinates, Difference, Kind, Record, ServerName, Timestamp},
+    };
+
+    #[test]
+    fn a_line_names_the_server_that_an_index_means_now() {
+        let mut encoder = Encoder::default().with_origins_max(1);
+        encoder.agree(ANEW_VERSION);
+        let timestamp = Timestamp::parse(b"1000").unwrap();
+        let difference = Difference::at_receipt(timestamp.nanos(), timestamp);
+        let (mut transcript, mut told) = (Transcript::default(), Vec::new());
+        let coordinates = Coordinates::parse(b"+1+1").unwrap();
+        let body = Body::Location { coordinates, attributes: Attributes::NONE };
+        for server in ["Riley", "Jaquez", "Riley"] {
+            encoder.make_room(1);
+            let origin = Origin { server: ServerName::new(server).unwrap(), incarnation: 1 };
+            assert_eq!(encoder.index_of(&origin), Some(0));
+            encoder.record(0, 1, &Record { kind: Kind::CLIENT, key: b"kiwi", body, timestamp, difference });
+            transcript.read(encoder.bytes(), |line| told.push(String::from_utf8(line.to_vec()).unwrap()));
+            encoder.clear();
+        }
+        let servers: Vec<_> = told.iter().map(|line| line.split(' ').nth(1).unwrap()).collect();
+        assert_eq!(servers, ["Riley", "Jaquez", "Riley"]);
     }
 }

@@ -36,6 +36,7 @@ impl Map {
     /// The link at `link`, which is down here, has just been agreed upon with `neighbour`. Appends what is said
     /// first.
     pub fn agree(&self, link: LinkId, neighbour: &ServerName, agreed: Agreed, encoder: &mut Encoder) -> Wake {
+        encoder.agree(agreed.version);
         self.beats[link.index()].begin(agreed);
         self.agreed.fetch_or(1 << link.index(), Relaxed);
         if !agreed.has_tree {

@@ -75,11 +75,14 @@ impl Map {
         Origin { server: self.me.server.clone(), incarnation: self.mending.lock().incarnation }
     }
 
-    /// The herd's servers, as far as this server knows: origins of others have less room. Without this there are no others.
+    /// The herd's servers, as far as this server knows: origins and accounts of others have less room. Without this there
+    /// are no others.
     pub fn set_members<'a>(&self, members: impl IntoIterator<Item = &'a ServerName>) {
         let members: Arc<BTreeSet<_>> = Arc::new(members.into_iter().cloned().collect());
         for counted in &self.shards {
-            counted.lock().shard.set_members(Arc::clone(&members));
+            let mut counted = counted.lock();
+            counted.shard.set_members(Arc::clone(&members));
+            self.recount(&mut counted);
         }
     }
 

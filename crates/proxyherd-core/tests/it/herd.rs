@@ -3,8 +3,8 @@
 use proxyherd_core::{
     codec::link::Encoder,
     flood::{Held, LinkId, Rules, Wake},
-    limits::SHARDS,
-    link::Incoming,
+    limits::{ORIGINS_NAMED_MAX, SHARDS},
+    link::{HIGHEST, Incoming},
     map::{Map, MapSettings},
     types::{
         Attributes, Body, ClientId, Coordinates, Difference, Kind, Origin, Record, Report, ServerName,
@@ -137,10 +137,11 @@ pub(crate) struct End<'m> {
 }
 
 impl<'m> End<'m> {
-    fn new(now_ns: u64, map: &'m Map, link: LinkId) -> End<'m> {
-        let mut encoder = Encoder::default();
+    fn new(now_ns: u64, (map, link): (&'m Map, LinkId), version: u16, origins_max: usize) -> End<'m> {
+        let mut encoder = Encoder::default().with_origins_max(origins_max);
+        encoder.agree(version);
         map.write_vectors(&mut encoder);
-        End { map, link, now_ns, encoder, incoming: Incoming::new(link) }
+        End { map, link, now_ns, encoder, incoming: Incoming::new(link).with_version(version) }
     }
 
     /// Takes what `other` has encoded.
@@ -159,12 +160,19 @@ impl<'m> End<'m> {
 }
 
 /// Joins two maps: vectors are exchanged, and nothing else yet.
-pub(crate) fn join<'m>(
+pub(crate) fn join<'m>(now_ns: u64, a: (&'m Map, LinkId), b: (&'m Map, LinkId)) -> (End<'m>, End<'m>) {
+    join_as(now_ns, a, b, HIGHEST, ORIGINS_NAMED_MAX)
+}
+
+/// Joins two maps by a link of this version whose ends number anew after so many origins.
+pub(crate) fn join_as<'m>(
     now_ns: u64,
-    (a, a_link): (&'m Map, LinkId),
-    (b, b_link): (&'m Map, LinkId),
+    a: (&'m Map, LinkId),
+    b: (&'m Map, LinkId),
+    version: u16,
+    origins_max: usize,
 ) -> (End<'m>, End<'m>) {
-    let (mut a, mut b) = (End::new(now_ns, a, a_link), End::new(now_ns, b, b_link));
+    let [mut a, mut b] = [a, b].map(|end| End::new(now_ns, end, version, origins_max));
     let _ = a.take_from(&mut b);
     let _ = b.take_from(&mut a);
     (a, b)

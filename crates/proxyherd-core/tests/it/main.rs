@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "what helps tests is a test too")]
 
+mod accounts;
 mod backlog;
 mod budget;
 mod check;
@@ -11,6 +12,7 @@ mod lazy;
 mod lies;
 mod links;
 mod merge;
+mod numbering;
 mod shards;
 mod states;
 mod threads;

@@ -38,7 +38,7 @@ impl Row {
         for server in &mut config.servers {
             server.peer = Some("127.0.0.1:0".parse().unwrap());
             let sockets = Sockets::bind(server).await.unwrap();
-            let peer = sockets.addresses().peer().unwrap();
+            let peer = sockets.addresses().peer.unwrap();
             server.peer = Some(Address::new(peer.ip(), peer.port()));
             all.push(sockets);
         }

@@ -17,7 +17,8 @@ use crate::{
     credentials::{Finding, audit},
     listen,
     log::ServerLog,
-    provider, refusal, server,
+    provider, refusal,
+    server::open_tls,
 };
 
 const AFTER_HELP: &str = concat!(
@@ -63,6 +64,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let mut findings = check_certificates(&config, name.map(|server| &server.name));
     if let Some(server) = name {
         findings.extend(check_places(&config));
+        findings.extend(open_tls(&config, server).err().map(|error| Finding::Error(error.to_string())));
         findings.extend(check_addresses(server));
         findings.extend(check_files(&config, &server.name));
     }
@@ -99,10 +101,11 @@ fn check_places(config: &Config) -> impl Iterator<Item = Finding> {
 }
 
 /// An address that is in use may be so by the server itself.
-fn check_addresses(own: &Server) -> impl Iterator<Item = Finding> {
-    let doors = server::doors(own).map(|(kind, address, _)| (address, kind.key()));
-    doors.chain(own.peer.iter().map(|address| (address, "peer"))).filter_map(|(address, key)| {
-        let error = listen::check(address, key, own.name.as_str()).err()?;
+fn check_addresses(server: &Server) -> impl Iterator<Item = Finding> {
+    let doors = server.doors.iter().map(|door| (&door.address, door.kind.key()));
+    let addresses = doors.chain(server.peer.iter().map(|peer| (peer, "peer")));
+    addresses.filter_map(|(address, key)| {
+        let error = listen::check(address, key, server.name.as_str()).err()?;
         let told = error.to_string();
         Some(if error.is_in_use() { Finding::Warning(told) } else { Finding::Error(told) })
     })

@@ -88,7 +88,7 @@ async fn serve(config: Config, overrides: Overrides, name: &str, asked: Asked) -
     })?;
     let removed = server.follow(config, overrides, asked.to_read_files);
     // Nobody may be reading the output, so serving does not wait until it is written.
-    let ready = format!("ready: {name} takes clients at {}", server.addresses().line());
+    let ready = format!("ready: {name} takes {}", server.addresses());
     drop(spawn_blocking(move || say(&ready)));
     loop {
         tokio::select! {

@@ -71,9 +71,10 @@ impl Demo {
         let addresses: Vec<Addresses> = sockets.iter().map(Sockets::addresses).collect();
         let taken = |at: SocketAddr| Address::new(at.ip(), at.port());
         for (server, addresses) in config.servers.iter_mut().zip(&addresses) {
-            server.listen = taken(addresses.line());
-            server.peer = addresses.peer().map(taken);
-            server.http = addresses.http().map(taken);
+            for (door, &(_, at)) in server.doors.iter_mut().zip(&addresses.doors) {
+                door.address = taken(at);
+            }
+            server.peer = addresses.peer.map(taken);
         }
         let names: Vec<_> = config.servers.iter().map(|server| server.name.clone()).collect();
         let started =
@@ -197,7 +198,6 @@ async fn bind_all(config: &Config) -> anyhow::Result<Vec<Sockets>> {
 
 fn take_any_ports(server: &mut ServerConfig) {
     let any = Address::new(std::net::Ipv4Addr::LOCALHOST.into(), 0);
-    server.listen = any.clone();
-    server.peer = Some(any.clone());
-    server.http = Some(any);
+    server.doors.iter_mut().for_each(|door| door.address = any.clone());
+    server.peer = Some(any);
 }

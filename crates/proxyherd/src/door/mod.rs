@@ -15,15 +15,14 @@ mod tests;
 use std::io;
 
 use self::{entrance::Entrance, kind::DoorKind};
-use crate::config::{Address, Limits};
+use crate::config::Limits;
 
-/// Opens the door of the entrance's kind; `own` is what the configuration calls its first address. The error is the system's:
-/// no thread, or no descriptor.
-pub(crate) fn run(entrance: Entrance, limits: &Limits, own: &Address) -> io::Result<()> {
+/// Opens the door of the entrance's kind. The error is the system's: no thread, or no descriptor.
+pub(crate) fn run(entrance: Entrance, limits: &Limits) -> io::Result<()> {
     match entrance.kind {
         DoorKind::Line => line::run(entrance, limits),
         DoorKind::Http => {
-            http::run(entrance, own);
+            http::run(entrance);
             Ok(())
         }
     }

@@ -55,7 +55,10 @@ pub(super) async fn speak(
     herd.wake(herd.map().trust_clock(clock::now_ns()));
     herd.wake(herd.map().agree(link.id, &link.neighbor, agreed, &mut encoder));
     let pulse = herd.health.pulse(format!("the link with {}", link.neighbor));
-    let mut receiving = pin!(receive(herd, link, &pulse, (reader, &meter), received));
+    let incoming = Incoming::new(link.id)
+        .with_version(agreed.version)
+        .with_clock_offset_max(herd.identity.clock_offset_max_ns);
+    let mut receiving = pin!(receive(herd, link, &pulse, (reader, &meter), (incoming, received)));
     let refused = CancellationToken::new();
     let trouble = {
         let writer = (&mut writer, &meter);
@@ -105,10 +108,8 @@ async fn receive(
     link: &Link,
     pulse: &Pulse,
     (mut reader, meter): (impl AsyncRead + Unpin, &Meter),
-    mut bytes: Vec<u8>,
+    (mut incoming, mut bytes): (Incoming, Vec<u8>),
 ) -> Trouble {
-    let clock_offset_max_ns = herd.identity.clock_offset_max_ns;
-    let mut incoming = Incoming::new(link.id).with_clock_offset_max(clock_offset_max_ns);
     let mut alarms = Alarms::default();
     let mut log = LinkLog::new(herd, link, Direction::In);
     bytes.reserve(2 * LINK_BATCH_LEN);

@@ -14,7 +14,7 @@ pub(crate) mod window;
 use serde::Serialize;
 
 use crate::{
-    config::{Address, Config},
+    config::{Config, Door},
     door::http::Status,
     escape,
 };
@@ -30,7 +30,7 @@ pub(crate) struct Seen {
 #[derive(Debug)]
 struct Asked {
     name: String,
-    http: Option<Address>,
+    http: Option<Door>,
     answer: Answer,
 }
 

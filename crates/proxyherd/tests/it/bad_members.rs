@@ -15,7 +15,8 @@ use proxyherd_core::{
         check::{Check, FAN_OUT, Level},
         link::{Encoder, Frame, Hello, decode},
     },
-    limits::{HEARTBEAT_INTERVAL, SHARDS},
+    limits::{HEARTBEAT_INTERVAL, INCARNATIONS_MAX, SHARDS},
+    link::HIGHEST,
     map::shard_index,
     types::{
         Attributes, Body, Coordinates, Difference, Kind, LinkState, Origin, Record, ServerName, Timestamp,
@@ -68,8 +69,6 @@ struct Link {
     stream: Dialled,
     encoder: Encoder,
     received: Vec<u8>,
-    /// What the neighbor has named, in its order.
-    introduced: Vec<Origin>,
     /// The last life of each server of which the neighbor has told.
     lives: BTreeMap<ServerName, Origin>,
     said_alive: Instant,
@@ -83,10 +82,10 @@ impl Link {
         let stream = certificates::dial(herd.at(neighbor).peer, Some(&shown));
         let mut encoder = Encoder::default();
         let clock_ns = Some(now_ns());
-        encoder.hello(&Hello { highest: 2, features: 1, clock_ns, ..neighbor::hello(BAD) });
-        let (received, introduced, lives) = Default::default();
-        let mut link =
-            Link { neighbor, stream, encoder, received, introduced, lives, said_alive: Instant::now() };
+        encoder.hello(&Hello { highest: HIGHEST, features: 1, clock_ns, ..neighbor::hello(BAD) });
+        encoder.agree(HIGHEST);
+        let (received, lives) = Default::default();
+        let mut link = Link { neighbor, stream, encoder, received, lives, said_alive: Instant::now() };
         assert!(link.send(), "{neighbor} does not listen");
         link.stream.sock.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
         link
@@ -117,10 +116,7 @@ impl Link {
         while let Some((frame, len)) = decode(&self.received[read..]).unwrap() {
             read += len;
             match frame {
-                Frame::Origin { origin, .. } => {
-                    self.introduced.push(origin.clone());
-                    self.note(origin);
-                }
+                Frame::Origin { origin, .. } => self.note(origin),
                 Frame::State(state) => self.note(state.origin),
                 _ => {}
             }
@@ -150,6 +146,7 @@ impl Link {
         let timestamp = Timestamp::from_nanos(stamp.timestamp_ns).unwrap();
         let difference = Difference::at_receipt(stamp.received_ns, timestamp);
         let record = Record { kind, key: key.as_bytes(), body, timestamp, difference };
+        self.encoder.make_room(1);
         let index = self.encoder.index_of(origin).unwrap();
         self.encoder.record(index, seq, &record);
     }
@@ -308,6 +305,54 @@ fn say_some(link: &mut Link) {
     if link.encoder.len() > 64 * 1024 {
         assert!(link.send() && link.listen(), "{} ended the link", link.neighbor);
     }
+}
+
+#[test]
+fn incarnations_without_end_cost_the_bad_member_only() {
+    /// More than a link has numbers for, several times.
+    const INCARNATIONS: u64 = 210_000;
+    let herd = herd_of_five();
+    let invented = servers_and_clients();
+    must_cost_itself_only(&herd, &[], || {
+        let mut link = Link::dial(&herd, "Riley");
+        link.hear_of_all();
+        let mut lives = 1..10 * INCARNATIONS;
+        // What has been overtaken on its way is not passed on.
+        while relayed(&herd) < INCARNATIONS {
+            for (server, client) in &invented {
+                let incarnation = lives.next().expect("most of what she says is passed on");
+                let life = Origin { server: server.clone(), incarnation };
+                link.record(&life, 1, Kind::CLIENT, client, nowhere(), now());
+                say_some(&mut link);
+            }
+            assert!(link.send() && link.listen(), "Riley ended the link");
+        }
+    });
+}
+
+/// Invented servers, and for each of them so many clients of each shard that every one can be told of under an incarnation
+/// of its own.
+fn servers_and_clients() -> Vec<(ServerName, String)> {
+    const SERVERS: usize = 20;
+    const CLIENTS: usize = INCARNATIONS_MAX - 4;
+    let mut of_shards = [0; SHARDS];
+    let place = |number: usize| {
+        let client = format!("life-{number}");
+        let of_shard = &mut of_shards[shard_index(client.as_bytes())];
+        *of_shard += 1;
+        let server = (*of_shard - 1) / CLIENTS;
+        (server < SERVERS).then(|| (name_of(&format!("Nobody-{server}")), client))
+    };
+    (0..).filter_map(place).take(SERVERS * CLIENTS * SHARDS).collect()
+}
+
+/// How many records Riley has sent on the link with another of the five on which it has sent the most.
+fn relayed(herd: &Herd) -> u64 {
+    let sent = |neighbor| {
+        let name = format!("proxyherd_link_payloads_sent_total{{neighbor=\"{neighbor}\"}}");
+        metric(herd.at("Riley").http, &name).unwrap() as u64
+    };
+    sent("Jaquez").max(sent("Juzang"))
 }
 
 /// Random numbers, the same in each run (xorshift: Marsaglia, 2003).

@@ -19,6 +19,7 @@ mod clocks;
 mod command_line;
 mod commands;
 mod demo;
+mod doors;
 mod encryption;
 mod forged;
 mod google_asked;

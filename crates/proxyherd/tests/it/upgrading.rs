@@ -8,31 +8,64 @@ use std::{
     time::Duration,
 };
 
+use proxyherd_core::link::HIGHEST;
+
 use crate::harness::{
     Client, Herd, LINKS, Ledger, NAMES, PATIENCE, Plan, WHERE_AND_WHEN, eventually, metric,
 };
 
-const HELD_BACK: [&str; 2] = ["--set", "herd.link_version=1"];
+/// The newest version.
+const NEWEST: f64 = HIGHEST as f64;
 
-#[test]
-fn a_herd_in_which_some_servers_are_of_the_version_before_agrees() {
-    let mut herd = Plan::classic().prepare();
-    herd.start_with(&["Riley", "Bernard"], &HELD_BACK);
-    herd.start_all(&["Jaquez", "Juzang", "Campbell"]);
-    herd.wait_for_links(&NAMES);
-    let at = herd.client("Campbell").ask(&format!("IAMAT kiwi {WHERE_AND_WHEN}"));
-    assert_eq!(herd.agreed(&NAMES, "kiwi"), at);
-    let at = herd.client("Riley").ask(&format!("IAMAT emu {WHERE_AND_WHEN}"));
-    assert_eq!(herd.agreed(&NAMES, "emu"), at);
+/// Arguments that hold a server back to a version before.
+fn held_back(version: u16) -> [String; 2] {
+    ["--set".to_owned(), format!("herd.link_version={version}")]
+}
+
+fn start_held_back(herd: &mut Herd, names: &[&str], version: u16) {
+    let arguments = held_back(version);
+    herd.start_with(names, &arguments.each_ref().map(String::as_str));
 }
 
 #[test]
-fn a_herd_is_upgraded_server_by_server_under_load_and_loses_nothing() {
+fn a_herd_in_which_some_servers_are_of_a_version_before_agrees() {
+    for version in 1..HIGHEST {
+        // Bernard dials the neighbors that are newer, and Riley is dialed by one.
+        for old in [["Riley", "Bernard"], ["Jaquez", "Campbell"]] {
+            let mut herd = Plan::classic().prepare();
+            start_held_back(&mut herd, &old, version);
+            herd.start_all(&NAMES.into_iter().filter(|name| !old.contains(name)).collect::<Vec<_>>());
+            herd.wait_for_links(&NAMES);
+            for (link, ends) in LINKS.iter().zip(versions(&herd).chunks(2)) {
+                let is_old = old.contains(&link.0) || old.contains(&link.1);
+                assert_eq!(ends, [if is_old { f64::from(version) } else { NEWEST }; 2], "{link:?}");
+            }
+            for name in NAMES {
+                let at = herd.client(name).ask(&format!("IAMAT {name} {WHERE_AND_WHEN}"));
+                assert_eq!(herd.agreed(&NAMES, name), at);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_herd_is_upgraded_from_version_1_server_by_server_under_load_and_loses_nothing() {
+    upgrade_from(1);
+}
+
+#[test]
+fn a_herd_is_upgraded_from_the_version_before_server_by_server_under_load_and_loses_nothing() {
+    upgrade_from(HIGHEST - 1);
+}
+
+fn upgrade_from(before: u16) {
     let mut herd = Plan::classic().log("level = \"warn\"").prepare();
-    herd.start_with(&["Riley", "Bernard", "Juzang"], &HELD_BACK);
+    start_held_back(&mut herd, &["Riley", "Bernard", "Juzang"], before);
     herd.start_all(&["Jaquez", "Campbell"]);
     herd.wait_for_links(&NAMES);
-    assert_eq!(versions(&herd).iter().filter(|version| **version == 2.0).count(), 0, "no two are neighbours");
+    let arguments = held_back(before);
+    let (held_back, before) = (arguments.each_ref().map(String::as_str), f64::from(before));
+    assert_eq!(versions(&herd), [before; 2 * LINKS.len()], "no two of the newest version are neighbors");
 
     let lines = NAMES.map(|name| herd.line(name));
     let mut ledger = Ledger::default();
@@ -47,9 +80,9 @@ fn a_herd_is_upgraded_server_by_server_under_load_and_loses_nothing() {
         for name in ["Riley", "Jaquez", "Bernard", "Juzang", "Campbell"] {
             restart(&mut herd, name, &[], &ledger);
         }
-        wait_for_versions(&herd, |_, version| version == 2.0);
-        restart(&mut herd, "Bernard", &HELD_BACK, &ledger);
-        wait_for_versions(&herd, |is_bernards, version| version == if is_bernards { 1.0 } else { 2.0 });
+        wait_for_versions(&herd, |_, version| version == NEWEST);
+        restart(&mut herd, "Bernard", &held_back, &ledger);
+        wait_for_versions(&herd, |is_bernards, version| version == if is_bernards { before } else { NEWEST });
         restart(&mut herd, "Bernard", &[], &ledger);
         drop(rest);
         walking.into_iter().map(|walking| walking.join().unwrap()).collect()
@@ -74,7 +107,7 @@ fn check(herd: &Herd, ledger: &Ledger) {
         );
         assert_eq!(metric(http, "proxyherd_root_mismatches_total"), Some(0.0), "{name}");
     }
-    wait_for_versions(herd, |_, version| version == 2.0);
+    wait_for_versions(herd, |_, version| version == NEWEST);
     eventually("the tree has four edges", || match ends(herd, "proxyherd_link_eager").iter().sum() {
         8.0 => Ok(()),
         ends => Err(format!("{ends} ends of links are told of changes")),

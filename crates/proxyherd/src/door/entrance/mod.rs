@@ -20,6 +20,7 @@ use crate::{
     admission::Ticket,
     caller::{Caller, Rights},
     clock,
+    config::Address,
     herd::Herd,
     listen,
     log::{LogLevel, Subject},
@@ -31,6 +32,8 @@ pub(crate) const HANDSHAKE_MAX: Duration = Duration::from_secs(if cfg!(test) { 2
 /// A listening socket of a door.
 #[derive(Debug)]
 pub(crate) struct Listener {
+    /// What the configuration calls its address.
+    pub(crate) own: Address,
     /// The socket.
     pub(crate) socket: TcpListener,
     /// What it shows to clients, where they speak TLS.
@@ -96,7 +99,7 @@ impl Entrance {
             first = index + 1;
             if let Some(ticket) = self.admit::<H>(address) {
                 let tls = acceptors[index].as_ref().map(Acceptor::config);
-                host.welcome(Visitor::new(stream, self.caller(address), ticket, tls), place);
+                host.welcome(Visitor::new(stream, index, self.caller(address), ticket, tls), place);
             }
         }
         host.close();

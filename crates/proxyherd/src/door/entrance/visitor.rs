@@ -25,6 +25,7 @@ use crate::{admission::Ticket, caller::Caller};
 #[derive(Debug)]
 pub(crate) struct Visitor {
     stream: TcpStream,
+    listener: usize,
     caller: Caller,
     ticket: Ticket,
     tls: Option<Arc<ServerConfig>>,
@@ -97,13 +98,14 @@ impl From<io::Error> for HandshakeFailed {
 impl Visitor {
     pub(super) fn new(
         stream: TcpStream,
+        listener: usize,
         caller: Caller,
         ticket: Ticket,
         tls: Option<Arc<ServerConfig>>,
     ) -> Visitor {
         // What is written is whole; there is nothing to wait for. Where that can't be set, it is only slower.
         let _ = stream.set_nodelay(true);
-        Visitor { stream, caller, ticket, tls }
+        Visitor { stream, listener, caller, ticket, tls }
     }
 
     /// Who it is.
@@ -111,9 +113,14 @@ impl Visitor {
         &self.caller
     }
 
+    /// At which of the entrance's listening sockets it came.
+    pub(crate) fn listener(&self) -> usize {
+        self.listener
+    }
+
     /// For a host on threads of its own.
     pub(crate) fn into_parts(self) -> io::Result<Parts> {
-        let Visitor { stream, caller, ticket, tls } = self;
+        let Visitor { stream, caller, ticket, tls, .. } = self;
         Ok(Parts { stream: stream.into_std()?, caller, ticket, tls })
     }
 

@@ -37,19 +37,21 @@ use crate::{
 /// Serves each visitor in a task of its own.
 pub(super) struct Serving {
     herd: Arc<Herd>,
-    router: Router,
+    /// Of each listening socket, by what the configuration calls its address.
+    routers: Vec<Router>,
     room: Arc<Semaphore>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
 
 impl Serving {
-    /// Answers by `router`, until the stop of `entrance`.
-    pub(super) fn new(entrance: &Entrance, router: Router) -> Serving {
+    /// Answers by the router of each listening socket, until the stop of `entrance`.
+    pub(super) fn new(entrance: &Entrance, routers: Vec<Router>) -> Serving {
         let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        let router = router.layer(from_fn_with_state(Arc::clone(&room), give_way));
+        let giving_way = |router: Router| router.layer(from_fn_with_state(Arc::clone(&room), give_way));
+        let routers = routers.into_iter().map(giving_way).collect();
         let (tasks, stop) = (entrance.tasks.clone(), entrance.stop.clone());
-        Serving { herd: Arc::clone(&entrance.herd), router, room, tasks, stop }
+        Serving { herd: Arc::clone(&entrance.herd), routers, room, tasks, stop }
     }
 }
 
@@ -64,7 +66,8 @@ impl Host for Serving {
     }
 
     fn welcome(&self, visitor: Visitor, place: OwnedSemaphorePermit) {
-        let (herd, router, stop) = (Arc::clone(&self.herd), self.router.clone(), self.stop.clone());
+        let router = self.routers[visitor.listener()].clone();
+        let (herd, stop) = (Arc::clone(&self.herd), self.stop.clone());
         self.tasks.spawn(async move {
             let client = visitor.caller().address;
             match stop.run_until_cancelled(visitor.open()).await {

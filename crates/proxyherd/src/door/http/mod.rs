@@ -32,10 +32,11 @@ use crate::{config::Address, herd::Herd};
 /// From this version of the link protocol on, a neighbour that has nothing to tell says so.
 const CHECK_VERSION: u16 = 2;
 
-/// Serves HTTP until the entrance closes; `own` is what the configuration calls its address.
-pub(crate) fn run(entrance: Entrance, own: &Address) {
-    let router = router(Arc::clone(&entrance.herd), Arc::new(own.clone()));
-    let serving = connection::Serving::new(&entrance, router);
+/// Serves HTTP until the entrance closes.
+pub(crate) fn run(entrance: Entrance) {
+    let own = entrance.listeners.iter().map(|listener| Arc::new(listener.own.clone()));
+    let routers = own.map(|own| router(Arc::clone(&entrance.herd), own)).collect();
+    let serving = connection::Serving::new(&entrance, routers);
     entrance.open(serving);
 }
 

@@ -95,7 +95,8 @@ impl House {
         let mut listeners = Vec::new();
         for &is_tls in is_tls {
             let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            listeners.push(Listener { socket, tls: is_tls.then(|| Arc::clone(&self.tls)) });
+            let (at, tls) = (socket.local_addr().unwrap(), is_tls.then(|| Arc::clone(&self.tls)));
+            listeners.push(Listener { own: Address::new(at.ip(), at.port()), socket, tls });
         }
         let addresses = listeners.iter().map(|listener| listener.socket.local_addr().unwrap()).collect();
         let (herd, tasks, stop) = (Arc::clone(&self.herd), self.tasks.clone(), self.stop.clone());
@@ -104,8 +105,7 @@ impl House {
 
     async fn door(&self, kind: DoorKind, is_tls: &[bool]) -> Vec<SocketAddr> {
         let (entrance, addresses) = self.entrance(kind, is_tls).await;
-        let own = Address::new(addresses[0].ip(), addresses[0].port());
-        super::run(entrance, &self.config.limits, &own).unwrap();
+        super::run(entrance, &self.config.limits).unwrap();
         addresses
     }
 
