@@ -93,6 +93,25 @@ async fn a_client_that_has_said_its_last_line_gets_every_reply_and_the_end_of_tl
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_is_turned_out_is_told_why_and_that_tls_ends() {
+    let house = House::new("");
+    let door = house.line(true).await;
+    for (said, answer, why) in [
+        (vec![b'x'; 100_000], [b"? ", &[b'x'; 64][..], b"\n"].concat(), "a line of more than 8192 bytes"),
+        (b"GET / HTTP/1.1\n".to_vec(), b"? GET / HTTP/1.1\n".to_vec(), "it sent an HTTP request"),
+    ] {
+        let mut client = house.tls(door);
+        client.write_all(&said).unwrap();
+        client.flush().unwrap();
+        let mut replies = Vec::new();
+        client.read_to_end(&mut replies).expect("the server ends TLS before it closes");
+        assert_eq!(replies, answer);
+        client.end();
+        house.wait_for_log(&format!("closed: {why}"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn half_a_line_is_no_line_where_the_network_ends_the_connection() {
     let house = House::new("");
     let door = house.line(true).await;
