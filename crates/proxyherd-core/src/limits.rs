@@ -114,6 +114,11 @@ pub const OWN_INCARNATIONS_MAX: usize = 16;
 /// Most lies about this server that one shard answers between two looks, which are about a second apart. Others are
 /// answered when they are told again.
 pub const LIES_ANSWERED_MAX: u32 = 64;
+/// Of how many own records that others' have taken the place of a shard remembers what they said, the last of them. One of
+/// which it does not know any more is gone until its client reports, where a server is lied about and retells it.
+pub const DISPLACED_MAX: usize = 256;
+/// For how long it does, nanoseconds.
+pub const DISPLACED_NS: u64 = 60 * 1_000_000_000;
 /// How long the tombstone that answers a lie is kept at least, nanoseconds. It is kept longer the younger the lie is,
 /// because a tombstone that was received before the lie would not win over it.
 pub const LIE_TOMBSTONE_NS: u64 = 600 * 1_000_000_000;

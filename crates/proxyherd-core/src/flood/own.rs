@@ -4,13 +4,26 @@
 //! the updates that it holds, and those that others have overtaken since. So a record under such an incarnation that
 //! would be news here is a lie, whoever relays it. The server does not keep it; it answers:
 //!
-//! - The key: a record that wins over the lie, so that all servers that took the lie forget it. It says again what is
-//!   held here of the key, or that the key is gone.
+//! - The key: a record that wins over the lie, so that all servers that took the lie forget it. What the server holds of
+//!   the key as its own word it says again; where it holds nothing, it says that the key is gone. Where it holds another
+//!   server's record, it *retells* that record: with a version above the lie's, in that other server's name. So that other
+//!   server judges it, and a lie in the name of one server never becomes the word of another.
 //! - The origin: others may hold anything under a name and a number that somebody lies about. [`Shard::renew`] begins a
 //!   new incarnation and tells all own records anew under it, with the content that they had. Of equal contents every
 //!   server keeps the one of the later incarnation, so the old origin loses its records and leaves all tables.
 //!
-//! Both are bounded, by [`LIES_ANSWERED_MAX`] and by the caller of [`Shard::renew`]. A lie that gets no answer stays
+//! A retold record has the sequence [`UNCOVERED`], which no server issues. The server in whose name it is retold answers it
+//! as it answers a lie, with two differences. It takes the record for its own word again where it knows that it once was
+//! ([`Displaced`]): a lie in a third name may have taken its place. And it does not retell what has been retold before:
+//! then it says that the key is gone.
+//!
+//! Answers leave no lie in the name of a server that is there: that server would hear the greatest record of the key in the
+//! end, and answer it. And answers have an end. Only the server that said its own word could answer that word, and it holds
+//! it. A server answers what is retold by retelling something else only if it holds a record that was not retold; after
+//! that it holds none, until somebody tells it another. So each record that is told leads to at most one answer at each
+//! server.
+//!
+//! All is bounded, by [`LIES_ANSWERED_MAX`] and by the caller of [`Shard::renew`]. A lie that gets no answer stays
 //! where it is for the moment: neighbors find out that they hold different things, and tell it again.
 //!
 //! A server can only judge what it remembers. It takes a record that it may have forgotten for its own, and begins a
@@ -20,7 +33,9 @@
 
 use std::{cmp::Ordering, collections::BTreeSet, sync::Arc};
 
-use super::{Broken, Held, LinkId, Nonsense, Offered, Shard, Taken, UNCOVERED, Wake, origins::ME};
+use super::{
+    Broken, Held, LinkId, Nonsense, Offered, Shard, Taken, UNCOVERED, Wake, displaced::Displaced, origins::ME,
+};
 use crate::{
     limits::{
         ABSENCE_NS, CLOCK_AHEAD_MAX_NS, CLOCK_STEP_NS, HANDSHAKE_MAX, LIE_TOMBSTONE_NS, LIES_ANSWERED_MAX,
@@ -49,6 +64,8 @@ pub(super) struct Own {
     answers_left: u32,
     /// No held record was received later than this.
     pub(super) received_max_ns: u64,
+    /// What others' records have taken the place of.
+    pub(super) displaced: Displaced,
 }
 
 /// What a shard finds when it is looked at.
@@ -80,6 +97,8 @@ enum Verdict {
     Forgotten,
     /// It is held or overtaken, as an update that this server has not come to yet.
     Beyond,
+    /// This server said it, and has been made to believe something else since.
+    Retold,
     /// This server never said it.
     Lie,
 }
@@ -95,6 +114,7 @@ impl Own {
             looked_ns: 0,
             answers_left: LIES_ANSWERED_MAX,
             received_max_ns: 0,
+            displaced: Displaced::default(),
         }
     }
 
@@ -135,7 +155,7 @@ impl Shard {
         held: Option<SlotId>,
         hash: KeyHash,
     ) -> Option<(Offered, Wake)> {
-        match self.judge(now_ns, told, held) {
+        match self.judge(now_ns, told, held, hash) {
             Verdict::OtherLife => None,
             Verdict::Known => {
                 if let Some(id) = held
@@ -155,6 +175,12 @@ impl Shard {
                 self.is_beyond_own(ME, told.seq);
                 Some(self.refuse(from, Nonsense::OwnSequence))
             }
+            Verdict::Retold => {
+                self.own.is_lied_about = true;
+                self.own.answers_left -= 1;
+                let taken = Taken { place: ME, seq: self.origins.covered(ME) + 1, from: None };
+                Some(self.keep(held, &told.record, hash, taken))
+            }
             Verdict::Lie => {
                 let refused = self.refuse(from, Nonsense::OwnRecord);
                 let (_, wake) = self.contradict(now_ns, told, held, hash).unwrap_or(refused);
@@ -163,7 +189,7 @@ impl Shard {
         }
     }
 
-    fn judge(&self, now_ns: u64, told: Held<'_>, held: Option<SlotId>) -> Verdict {
+    fn judge(&self, now_ns: u64, told: Held<'_>, held: Option<SlotId>, hash: KeyHash) -> Verdict {
         let Some(place) = self.own.incarnations.iter().position(|one| *one == told.origin.incarnation) else {
             return Verdict::OtherLife;
         };
@@ -171,7 +197,7 @@ impl Shard {
         let is_beyond = is_present && told.seq > self.origins.covered(ME);
         let is_news = held.is_none_or(|id| self.contest(now_ns, told, self.store.slot(id)).is_gt());
         if !is_news {
-            return if is_beyond { Verdict::Beyond } else { Verdict::Known };
+            return if is_beyond && told.seq != UNCOVERED { Verdict::Beyond } else { Verdict::Known };
         }
         if self.is_expired(now_ns, &told.record) {
             return Verdict::Known;
@@ -183,7 +209,16 @@ impl Shard {
         if self.may_have_forgotten(now_ns, &told.record) {
             return Verdict::Forgotten;
         }
+        let is_retold = told.seq == UNCOVERED && !held.is_some_and(|id| self.is_own_word(id));
+        if is_retold && self.own.answers_left > 0 && self.own.displaced.knows(now_ns, hash, &told.record) {
+            return Verdict::Retold;
+        }
         Verdict::Lie
+    }
+
+    /// Whether a record was taken by any life of this server.
+    fn is_own_word(&self, id: SlotId) -> bool {
+        self.origins.origin(self.store.slot(id).origin).server == self.origins.origin(ME).server
     }
 
     /// Whether this server may have issued a record and not hold it any more.
@@ -197,7 +232,7 @@ impl Shard {
     fn contradict(
         &mut self,
         now_ns: u64,
-        Held { record: lie, origin, .. }: Held<'_>,
+        Held { record: lie, origin, seq: lie_seq }: Held<'_>,
         held: Option<SlotId>,
         hash: KeyHash,
     ) -> Option<(Offered, Wake)> {
@@ -206,39 +241,41 @@ impl Shard {
         }
         self.own.is_lied_about = true;
         self.own.answers_left = self.own.answers_left.checked_sub(1)?;
+        let own = Taken { place: ME, seq: self.origins.covered(ME) + 1, from: None };
         let before = held.map(|id| self.store.slot(id).clone());
-        let truth = before.as_ref().map(Slot::record).filter(|record| !self.is_expired(now_ns, record));
-        let is_same =
-            truth.is_some_and(|truth| lie.precedence(&origin.server, &truth, &origin.server).is_eq());
-        let record = if is_same {
-            // Only the incarnation is wrong. It is this server's word from here on.
-            lie
-        } else {
-            let (timestamp, difference) = self.stamp_truth(now_ns, &lie, truth.as_ref())?;
-            let body = truth.map_or(Body::Gone, |truth| truth.body);
-            Record { body, timestamp, difference, ..lie }
+        let is_own = held.is_some_and(|id| self.is_own_word(id));
+        let truth = before.as_ref().filter(|slot| !self.is_expired(now_ns, &slot.record()));
+        let (record, taken) = match truth {
+            Some(slot) if is_own => {
+                let truth = slot.record();
+                if lie.precedence(&origin.server, &truth, &origin.server).is_eq() {
+                    // Only the incarnation is wrong. It is this server's word from here on.
+                    (lie, own)
+                } else {
+                    (self.again(now_ns, &lie, &truth)?, own)
+                }
+            }
+            Some(slot) if lie_seq != UNCOVERED || slot.seq != UNCOVERED => {
+                let retold = Taken { place: slot.origin, seq: UNCOVERED, from: None };
+                (self.again(now_ns, &lie, &slot.record())?, retold)
+            }
+            // What has been retold often enough may be true: what is said wins over that, too.
+            _ => (gone(now_ns, &lie, truth.map(Slot::record).as_ref())?, own),
         };
-        let taken = Taken { place: ME, seq: self.origins.covered(ME) + 1, from: None };
         Some(self.keep(held, &record, hash, taken))
     }
 
-    /// When the truth about a key was said, so that it wins over a lie: when it was, as far as that will do.
-    fn stamp_truth(
-        &self,
-        now_ns: u64,
-        lie: &Record<'_>,
-        truth: Option<&Record<'_>>,
-    ) -> Option<(Timestamp, Difference)> {
-        let Some(truth) = truth else {
-            return stamp_over(lie, now_ns.saturating_sub(TOMBSTONE_TTL_NS - LIE_TOMBSTONE_NS));
-        };
+    /// The truth about a key, said when it was as far as that wins over a lie.
+    fn again<'a>(&self, now_ns: u64, lie: &Record<'_>, truth: &Record<'a>) -> Option<Record<'a>> {
         // A lie may claim to have been received when the truth had expired.
         let is_late = self.is_expired(now_ns.max(lie.received_ns()), truth);
         let received_ns = if is_late { lie.received_ns() } else { truth.received_ns() };
-        if truth.version() > lie.version() {
-            return Some((truth.timestamp, Difference::at_receipt(received_ns, truth.timestamp)));
-        }
-        stamp_over(lie, received_ns)
+        let (timestamp, difference) = if truth.version() > lie.version() {
+            (truth.timestamp, Difference::at_receipt(received_ns, truth.timestamp))
+        } else {
+            stamp_over(lie, received_ns)?
+        };
+        Some(Record { timestamp, difference, ..*truth })
     }
 
     /// Whether a neighbor tells of more updates of this server's than there are; then it is noted.
@@ -399,6 +436,14 @@ impl Shard {
 /// Whether a server has not looked at the time for so long that it may have been restored from a snapshot.
 fn is_absence(looked_ns: u64, now_ns: u64) -> bool {
     looked_ns > 0 && now_ns > looked_ns.saturating_add(ABSENCE_NS)
+}
+
+/// That a key is gone, so that it wins over a lie and over what is held.
+fn gone<'a>(now_ns: u64, lie: &Record<'a>, held: Option<&Record<'a>>) -> Option<Record<'a>> {
+    let over = held.filter(|held| held.version() > lie.version()).unwrap_or(lie);
+    let (timestamp, difference) =
+        stamp_over(over, now_ns.saturating_sub(TOMBSTONE_TTL_NS - LIE_TOMBSTONE_NS))?;
+    Some(Record { body: Body::Gone, timestamp, difference, ..*lie })
 }
 
 /// The least version that wins over a lie, received at `received_ns` or as soon after it as such a version allows.

@@ -11,6 +11,7 @@ mod lazy;
 mod lies;
 mod links;
 mod merge;
+mod names;
 mod shards;
 mod states;
 mod threads;
