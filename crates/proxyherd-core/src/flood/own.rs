@@ -216,6 +216,11 @@ impl Shard {
         Verdict::Lie
     }
 
+    /// Whether this server holds all that it has said under an incarnation, or what overtook it.
+    pub fn is_present(&self, incarnation: u64) -> bool {
+        self.own.incarnations.contains(&incarnation)
+    }
+
     /// Whether a record was taken by any life of this server.
     fn is_own_word(&self, id: SlotId) -> bool {
         self.origins.origin(self.store.slot(id).origin).server == self.origins.origin(ME).server

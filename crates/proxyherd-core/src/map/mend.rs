@@ -75,6 +75,12 @@ impl Map {
         Origin { server: self.me.server.clone(), incarnation: self.mending.lock().incarnation }
     }
 
+    /// Whether this server knows what it has said under an incarnation, and so which records under it are lies. For tests and
+    /// the simulator.
+    pub fn is_present(&self, incarnation: u64) -> bool {
+        self.shards.iter().all(|counted| counted.lock().shard.is_present(incarnation))
+    }
+
     /// The herd's servers, as far as this server knows: origins of others have less room. Without this there are no others.
     pub fn set_members<'a>(&self, members: impl IntoIterator<Item = &'a ServerName>) {
         let members: Arc<BTreeSet<_>> = Arc::new(members.into_iter().cloned().collect());
