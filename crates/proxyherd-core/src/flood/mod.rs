@@ -21,6 +21,7 @@
 
 mod audit;
 mod check;
+mod contest;
 mod displaced;
 mod lazy;
 mod links;

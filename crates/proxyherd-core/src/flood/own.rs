@@ -31,7 +31,7 @@
 //! expired records or changed the times of own ones; and where it has not looked at the time for long, which may mean
 //! that it has been restored from a snapshot. About earlier lives it knows nothing: what is told of them is merged.
 
-use std::{cmp::Ordering, collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     Broken, Held, LinkId, Nonsense, Offered, Shard, Taken, UNCOVERED, Wake, displaced::Displaced, origins::ME,
@@ -415,25 +415,6 @@ impl Shard {
         if before != place {
             self.origins.add_live(place);
             self.leave(before);
-        }
-    }
-
-    /// Which of two records of one key is kept. Of one that has expired and one that has not, the latter; otherwise the
-    /// greater; of equal contents that of the later incarnation of their server.
-    pub(super) fn contest(&self, now_ns: u64, told: Held<'_>, held: &Slot) -> Ordering {
-        let (record, holder) = (held.record(), self.origins.origin(held.origin));
-        let order = told
-            .record
-            .precedence(&told.origin.server, &record, &holder.server)
-            .then_with(|| told.origin.incarnation.cmp(&holder.incarnation));
-        // A server may have taken one because the other had expired there: it counts as expired here too, swept or not, and
-        // whatever this server's clock says.
-        let is_held_over = self.is_expired(now_ns.max(told.record.received_ns()), &record);
-        let is_told_over = self.is_expired(now_ns.max(record.received_ns()), &told.record);
-        match (is_told_over, is_held_over) {
-            (false, true) => Ordering::Greater,
-            (true, false) => Ordering::Less,
-            _ => order,
         }
     }
 }
