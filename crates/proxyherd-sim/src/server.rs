@@ -294,7 +294,7 @@ impl Life {
             self.drop_session(old, out);
         }
         let link = LinkId::new(place).expect("no scenario has so many neighbours");
-        let wake = self.map.link_down(link).and(self.map.trust_clock(clock_ns));
+        let wake = self.map.link_down(link).and(self.map.trust_clock(link, clock_ns));
         self.links[place].up = Some(conn);
         self.links[place].backoff.reset();
         let session = self.sessions.get_mut(&conn).expect("it has just agreed");

@@ -29,7 +29,8 @@
 //! A server can only judge what it remembers. It takes a record that it may have forgotten for its own, and begins a
 //! new incarnation, so that what it said before counts as an earlier life's: where its clock was put back, after it has
 //! expired records or changed the times of own ones; and where it has not looked at the time for long, which may mean
-//! that it has been restored from a snapshot. About earlier lives it knows nothing: what is told of them is merged.
+//! that it has been restored from a snapshot; and where the first neighbors that it speaks with, after it had no link, say
+//! that it has issued more than it has ([`REUNION_NS`]): then the snapshot is younger. About earlier lives it knows nothing: what is told of them is merged.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -38,8 +39,8 @@ use super::{
 };
 use crate::{
     limits::{
-        ABSENCE_NS, CLOCK_AHEAD_MAX_NS, CLOCK_STEP_NS, HANDSHAKE_MAX, LIE_TOMBSTONE_NS, LIES_ANSWERED_MAX,
-        OWN_INCARNATIONS_MAX, TOMBSTONE_TTL_NS,
+        ABSENCE_NS, ANSWERS_INTERVAL_NS, CLOCK_AHEAD_MAX_NS, CLOCK_STEP_NS, HANDSHAKE_MAX, LIE_TOMBSTONE_NS,
+        LIES_ANSWERED_MAX, OWN_INCARNATIONS_MAX, REUNION_NS, TOMBSTONE_TTL_NS,
     },
     store::{Slot, SlotId},
     types::{Body, Difference, KeyHash, Kind, Record, ServerName, Timestamp},
@@ -60,8 +61,15 @@ pub(super) struct Own {
     expired_ns: u64,
     /// When the last look was; 0: never.
     looked_ns: u64,
-    /// How many lies may still be answered before the next look.
+    /// When the first link came up after there was none, and whether that is not long ago.
+    reunited_ns: u64,
+    is_reunited: bool,
+    /// How many lies may still be answered, and since when so many may be.
     answers_left: u32,
+    answers_ns: u64,
+    /// Whether a held record was given up since the last look, and whether another was after that.
+    has_given_up: bool,
+    gives_up_again: bool,
     /// No held record was received later than this.
     pub(super) received_max_ns: u64,
     /// What others' records have taken the place of.
@@ -112,7 +120,12 @@ impl Own {
             has_dropped: false,
             expired_ns: 0,
             looked_ns: 0,
+            reunited_ns: 0,
+            is_reunited: false,
             answers_left: LIES_ANSWERED_MAX,
+            answers_ns: 0,
+            has_given_up: false,
+            gives_up_again: false,
             received_max_ns: 0,
             displaced: Displaced::default(),
         }
@@ -137,6 +150,7 @@ impl Own {
         if is_fresh {
             self.incarnations.clear();
             self.expired_ns = 0;
+            self.is_reunited = false;
         } else if self.incarnations.len() == OWN_INCARNATIONS_MAX {
             self.incarnations.remove(0);
         }
@@ -206,7 +220,8 @@ impl Shard {
             // It may be the one that was dropped. Whether there is room now is not judged here.
             return Verdict::OtherLife;
         }
-        if self.may_have_forgotten(now_ns, &told.record) {
+        let is_evidence = self.own.is_reunited && is_beyond && told.seq != UNCOVERED;
+        if is_evidence || self.may_have_forgotten(now_ns, &told.record) {
             return Verdict::Forgotten;
         }
         let is_retold = told.seq == UNCOVERED && !held.is_some_and(|id| self.is_own_word(id));
@@ -286,7 +301,9 @@ impl Shard {
     /// Whether a neighbor tells of more updates of this server's than there are; then it is noted.
     pub(super) fn is_beyond_own(&mut self, place: u16, covered: u64) -> bool {
         let is_beyond = place == ME && covered > self.origins.covered(ME);
-        if is_beyond {
+        if is_beyond && self.own.is_reunited {
+            self.own.forgot();
+        } else if is_beyond {
             self.found = Some(Nonsense::OwnSequence);
             self.own.is_lied_about |= !self.settings.rules.breaks(Broken::CloseOnLies);
         }
@@ -304,14 +321,33 @@ impl Shard {
         own.has_forgotten |= now_ns.saturating_add(CLOCK_STEP_NS) < own.expired_ns;
         own.has_forgotten |= is_absence(own.looked_ns, now_ns);
         own.looked_ns = now_ns;
-        own.answers_left = LIES_ANSWERED_MAX;
-        Look { is_lied_about: own.is_lied_about, has_forgotten: own.has_forgotten }
+        own.is_reunited &= now_ns.abs_diff(own.reunited_ns) <= REUNION_NS;
+        // A neighbor can make a server look as often as it begins a link anew.
+        if now_ns.abs_diff(own.answers_ns) >= ANSWERS_INTERVAL_NS {
+            (own.answers_left, own.answers_ns) = (LIES_ANSWERED_MAX, now_ns);
+        }
+        own.has_given_up = false;
+        if own.gives_up_again {
+            self.give_up();
+        }
+        Look { is_lied_about: self.own.is_lied_about, has_forgotten: self.own.has_forgotten }
+    }
+
+    /// A link comes up, and there was none.
+    pub fn reunite(&mut self, now_ns: u64) {
+        (self.own.is_reunited, self.own.reunited_ns) = (true, now_ns);
     }
 
     /// A held record is about to be replaced by one that does not win over it, or removed, and has not expired. What it has
-    /// overtaken is not covered any more, so all that others have said is asked for again.
+    /// overtaken is not covered any more, so all that others have said is asked for again: at once for the first after a
+    /// look, and with the next look for all others.
     pub(super) fn give_up(&mut self) {
         self.own.forgot();
+        self.own.gives_up_again = self.own.has_given_up;
+        if self.own.has_given_up {
+            return;
+        }
+        self.own.has_given_up = true;
         self.origins.uncover_others();
         for outbox in self.outboxes.iter_mut().flatten() {
             (outbox.is_lacking, outbox.asks_again) = (true, true);
