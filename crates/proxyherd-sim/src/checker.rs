@@ -240,15 +240,17 @@ impl Checker {
         if self.answered_lies.insert(server, heard) == Some(heard) {
             return;
         }
-        let mut retold = Vec::new();
+        let (mut retold, mut answers) = (Vec::new(), Vec::new());
+        let (me, is_restored) = (map.origin(), self.ledger.is_restored(&map.origin()));
         map.for_each(|held| {
             if held.seq == u64::MAX && !self.ledger.knows(held) {
                 retold.push(Taken::from(held));
+            } else if is_restored && *held.origin == me && !self.ledger.knows(held) {
+                answers.push(Taken::from(held));
             }
         });
-        for record in &retold {
-            self.ledger.enter_retold(record);
-        }
+        retold.iter().for_each(|record| self.ledger.enter_retold(record));
+        answers.iter().for_each(|record| self.ledger.enter_answer(record));
     }
 
     /// Looks for what bad members told in the name of a server that is there, or in any other's, and what stands in the name

@@ -277,6 +277,13 @@ impl Ledger {
         self.enter(held)
     }
 
+    /// Enters what a server that was restored has answered, if it is about a key of which a bad member told anything.
+    pub(crate) fn enter_answer(&mut self, record: &Taken) {
+        if self.lies.by_key.contains_key(&record.key) {
+            self.note(record);
+        }
+    }
+
     /// An origin has come to so many updates in a shard. Those that are not entered have been overtaken before anybody could see
     /// them.
     pub(crate) fn enter_overtaken(&mut self, origin: &Origin, shard: usize, covered: u64) {

@@ -233,7 +233,7 @@ impl Shard {
 
     /// Whether this server holds all that it has said under an incarnation, or what overtook it.
     pub fn is_present(&self, incarnation: u64) -> bool {
-        self.own.incarnations.contains(&incarnation)
+        self.own.incarnations.contains(&incarnation) && !self.own.has_forgotten
     }
 
     /// Whether a record was taken by any life of this server.
