@@ -76,7 +76,8 @@ pub const TREE_SAY_LOOKS: u8 = 30;
 /// How often the states of other servers may change the tree between two looks. After that a server wants to be told of
 /// changes on all its links, until a look finds that it was calm since the last.
 pub const TREE_COMPUTES: u8 = 8;
-/// How often between two looks a server contradicts at once what is said in its name. One more waits for the next.
+/// How often between two looks a server contradicts at once what is said in its name, and how often with a heartbeat what it
+/// did not contradict at once. One more waits for the next look.
 pub const TREE_ANSWERS: u8 = 4;
 /// At so many looks another process must have spoken in this server's name to be taken for alive: what one that has
 /// ended left behind is heard once or twice.

@@ -80,6 +80,12 @@ impl Map {
             // Whoever writes heartbeats flushes before it waits again, or with the next heartbeat.
             let _ = self.ready(index, wake);
         }
+        let mut tree = self.tree.lock();
+        if tree.beat() {
+            // As above.
+            let _ = self.tree_ready(&tree);
+        }
+        drop(tree);
         let beat = &self.beats[link.index()];
         if beat.version.load(Relaxed) < 2 {
             return;

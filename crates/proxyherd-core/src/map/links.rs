@@ -65,7 +65,7 @@ impl Map {
     }
 
     /// Lets the links tell what the tree has for them.
-    fn tree_ready(&self, tree: &Tree) -> Wake {
+    pub(super) fn tree_ready(&self, tree: &Tree) -> Wake {
         let is_woken = |link: &LinkId| self.ready[link.index()].fetch_or(TREE_READY, SeqCst) == 0;
         tree.links_untold().filter(is_woken).collect()
     }
