@@ -274,7 +274,7 @@ impl Checker {
         });
         let stands = |Origin { server: name, incarnation }: &Origin, told: &HashSet<Origin>| {
             let mut in_its_name = told.iter().filter(|origin| origin.server == *name);
-            present(name, *incarnation).is_some()
+            present(name, *incarnation) == Some(true)
                 && !in_its_name.any(|origin| present(name, origin.incarnation) == Some(false))
         };
         let (origin, told, record) = lies.into_iter().find(|(origin, told, _)| stands(origin, told))?;

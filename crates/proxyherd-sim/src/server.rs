@@ -150,6 +150,14 @@ impl Life {
         }
     }
 
+    /// It had a link, as it is restored from a snapshot.
+    pub(crate) fn had_a_link(&self) {
+        let (Some(link), Some((neighbour, _))) = (LinkId::new(0), self.neighbours.first()) else { return };
+        let agreed = Agreed { version: HIGHEST, has_tree: false };
+        let _ = self.map.agree(link, neighbour, agreed, &mut Encoder::default());
+        let _ = self.map.link_down(link);
+    }
+
     /// What it has heard since it was last asked.
     pub(crate) fn take_heard(&mut self) -> Vec<Saying> {
         std::mem::take(&mut self.heard)

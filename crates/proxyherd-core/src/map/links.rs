@@ -38,6 +38,7 @@ impl Map {
     pub fn agree(&self, link: LinkId, neighbour: &ServerName, agreed: Agreed, encoder: &mut Encoder) -> Wake {
         self.beats[link.index()].begin(agreed);
         self.agreed.fetch_or(1 << link.index(), Relaxed);
+        self.was_linked.store(true, Relaxed);
         if !agreed.has_tree {
             self.write_vectors(encoder);
             return Wake::default();

@@ -110,7 +110,7 @@ impl Map {
     pub fn trust_clock(&self, link: LinkId, now_ns: u64) -> Wake {
         let mut mending = self.mending.lock();
         let agreed = self.agreed.load(Relaxed);
-        if agreed == 0 {
+        if agreed == 0 && self.was_linked.load(Relaxed) {
             self.shards.iter().for_each(|counted| counted.lock().shard.reunite(now_ns));
         }
         let is_right = self.is_agreed_with(agreed | 1 << link.index());

@@ -349,6 +349,9 @@ fn restored(snapshot_age_s: u64) -> (Map, Map, Vec<Seen>) {
     let (before, jaquez, riley) = (map("Riley"), map("Jaquez"), map("Riley"));
     let (mut to_jaquez, mut to_riley) = join(NOW_NS, (&before, link(0)), (&jaquez, link(0)));
     let _ = before.report(NOW_NS, &report(b"kiwi", NOW_NS));
+    let agreed = Agreed { version: 2, has_tree: false };
+    let _ = riley.agree(link(0), &jaquez.me().server, agreed, &mut Encoder::default());
+    let _ = riley.link_down(link(0));
     let _ = riley.report(NOW_NS, &report(b"kiwi", NOW_NS));
     let _ = riley.mend(NOW_NS);
     for second in 1..=snapshot_age_s {
@@ -433,6 +436,18 @@ fn what_a_neighbor_claims_while_another_link_has_long_been_up_is_a_lie() {
     eve.tell(&riley.origin(), 7, b"kiwi", NOW_NS);
     assert_eq!(nonsense(&riley, link(EVES), Nonsense::OwnSequence), 1);
     assert_eq!(nonsense(&riley, link(EVES), Nonsense::OwnRecord), 1);
+    assert!(!content(&riley).iter().any(is_false));
+}
+
+#[test]
+fn what_is_claimed_of_a_server_that_has_just_started_is_a_lie() {
+    let riley = map("Riley");
+    let _ = riley.trust_clock(link(EVES), NOW_NS);
+    let agreed = Agreed { version: 2, has_tree: false };
+    let _ = riley.agree(link(EVES), &origin("Eve", 1).server, agreed, &mut Encoder::default());
+    let mut eve = Eve::at(&riley);
+    eve.cover(&riley.origin(), shard_index(b"kiwi"), 100);
+    eve.tell(&riley.origin(), 7, b"kiwi", NOW_NS);
     assert!(!content(&riley).iter().any(is_false));
 }
 
