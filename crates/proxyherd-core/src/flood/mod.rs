@@ -21,6 +21,8 @@
 
 mod audit;
 mod check;
+mod contest;
+mod displaced;
 mod indices;
 mod lazy;
 mod links;
@@ -56,7 +58,8 @@ use crate::{
     types::{Body, ClientId, Difference, KeyHash, Kind, Origin, Record, Report, Timestamp},
 };
 
-/// The sequence of a record that is kept under another incarnation than it was said under: no vector covers it.
+/// The sequence of a record that is kept under another incarnation than it was said under, or that another server has
+/// retold: no vector covers it.
 const UNCOVERED: u64 = u64::MAX;
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
@@ -343,6 +346,11 @@ impl Shard {
         } else {
             return self.refuse(from, Nonsense::Origins);
         };
+        if let Some(id) = held
+            && self.store.slot(id).origin == ME
+        {
+            self.own.displaced.note(now_ns, hash, &self.store.slot(id).record());
+        }
         let (offered, wake) = self.keep(held, &record, hash, Taken { place, seq, from: Some(from) });
         if offered == Offered::Full {
             return self.refuse(from, Nonsense::Records);

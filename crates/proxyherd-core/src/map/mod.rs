@@ -10,7 +10,7 @@ mod links;
 mod mend;
 
 use std::{
-    sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst},
+    sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst},
     time::Duration,
 };
 
@@ -100,6 +100,8 @@ pub struct Map {
     mending: Mutex<Mending>,
     /// The links that have agreed and not ended, one bit each.
     agreed: AtomicU32,
+    /// Whether any link has ever been up: before that nobody can have heard what this life of the server has said.
+    was_linked: AtomicBool,
     root_mismatches: AtomicU64,
     /// The shards of which a neighbour has told all, one bit each.
     caught_up: AtomicU32,
@@ -147,6 +149,7 @@ impl Map {
             tree: Mutex::new(Tree::new(settings.me.clone(), settings.rules)),
             mending: Mutex::new(Mending::new(settings.me.incarnation, settings.clock_offset_max_ns)),
             agreed: AtomicU32::new(0),
+            was_linked: AtomicBool::new(false),
             max_clients: settings.max_clients,
             client_ttl_ns: settings.client_ttl_ns.unwrap_or(0),
             clock_offset_max_ns: settings.clock_offset_max_ns,

@@ -12,6 +12,7 @@ mod lazy;
 mod lies;
 mod links;
 mod merge;
+mod names;
 mod numbering;
 mod shards;
 mod states;

@@ -52,7 +52,7 @@ pub(super) async fn speak(
     let (reader, mut writer) = split(stream);
     // Before the first frame is heard: what a neighbour wants it says on top of this.
     let mut encoder = Encoder::default();
-    herd.wake(herd.map().trust_clock(clock::now_ns()));
+    herd.wake(herd.map().trust_clock(link.id, clock::now_ns()));
     herd.wake(herd.map().agree(link.id, &link.neighbor, agreed, &mut encoder));
     let pulse = herd.health.pulse(format!("the link with {}", link.neighbor));
     let incoming = Incoming::new(link.id)
