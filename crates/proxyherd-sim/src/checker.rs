@@ -433,7 +433,7 @@ mod tests {
     use proxyherd_core::{
         flood::Rules,
         map::MapSettings,
-        types::{Attributes, Coordinates, Report, ServerName, Timestamp},
+        types::{Attributes, Coordinates, Report, ServerName, Stamp, Timestamp},
     };
 
     use super::*;
@@ -460,7 +460,7 @@ mod tests {
         let report = Report {
             client: client(),
             coordinates: Coordinates::parse(b"+34.068930-118.445127").unwrap(),
-            timestamp: Timestamp::from_nanos(CLOCK_NS + later_ns).unwrap(),
+            stamp: Stamp::Client(Timestamp::from_nanos(CLOCK_NS + later_ns).unwrap()),
             attributes: Attributes::NONE,
         };
         let _ = map.report(CLOCK_NS + later_ns, &report);

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use proxyherd_core::types::{Attributes, AttributesBuf, ClientId, Coordinates, Report, Timestamp};
+use proxyherd_core::types::{Attributes, AttributesBuf, ClientId, Coordinates, Report, Stamp, Timestamp};
 
 use crate::{
     rng::Rng,
@@ -68,7 +68,8 @@ impl Request {
     pub(crate) fn report(&self) -> Option<Report<'_>> {
         let Wish::Report(Sent { coordinates, timestamp, attributes }) = &self.wish else { return None };
         let attributes = if attributes.borrow().is_empty() { Attributes::NONE } else { attributes.borrow() };
-        Some(Report { client: self.client(), coordinates: *coordinates, timestamp: *timestamp, attributes })
+        let stamp = Stamp::Client(*timestamp);
+        Some(Report { client: self.client(), coordinates: *coordinates, stamp, attributes })
     }
 
     /// Whether the client asks to be forgotten.

@@ -11,6 +11,8 @@ mod lazy;
 mod lies;
 mod links;
 mod merge;
+mod near;
 mod shards;
+mod stamps;
 mod states;
 mod threads;

@@ -5,7 +5,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use proxyherd_core::types::{AttributesBuf, ClientId, Coordinates, Report, Timestamp};
+use proxyherd_core::types::{AttributesBuf, ClientId, Coordinates, Report, Stamp, Timestamp};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     net::TcpStream,
@@ -140,7 +140,7 @@ impl Client {
         let report = Report {
             client: ClientId::new(self.name.as_bytes()).expect("the demo's names are client IDs"),
             coordinates: Coordinates::parse(coordinates.as_bytes()).expect("walkers stay on Earth"),
-            timestamp: now(),
+            stamp: Stamp::Server,
             attributes: attributes.borrow(),
         };
         let (_, wake) = herd.map().report(clock::now_ns(), &report);

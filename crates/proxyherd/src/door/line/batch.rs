@@ -6,12 +6,11 @@ use std::sync::atomic::Ordering::Relaxed;
 use arrayvec::ArrayVec;
 use proxyherd_core::{
     codec::line::{self, Line, Lines, Next, Told},
-    command::Command,
-    flood::{Offered, Wake},
+    command::{Around, Command, Nearby, Outcome},
+    flood::Wake,
     limits::BATCH_LEN_MAX,
     map::Offer,
     places::Query,
-    types::{ClientId, Difference, Radius},
 };
 
 use crate::{clock, herd::Herd};
@@ -111,8 +110,8 @@ struct Echo<'i> {
 impl<'i> Batch<'_, 'i> {
     fn answer(&mut self, line: &'i [u8]) -> Option<End> {
         match line::parse(line) {
-            Line::Iamat(report, told) => {
-                self.offers.push(Offer::new(report));
+            Line::Command(Command::Report { report, condition }, told) => {
+                self.offers.push(Offer::on(condition, report));
                 self.echoes.push(Echo { told, line });
                 if self.offers.is_full() {
                     self.settle();
@@ -120,11 +119,12 @@ impl<'i> Batch<'_, 'i> {
                 None
             }
             Line::Blank => None,
-            Line::Command(Command::Nearby { client, radius, limit }) => {
+            Line::Command(Command::Nearby(nearby), _) => {
                 self.settle();
-                self.answer_nearby(line, client, radius, limit)
+                self.answer_nearby(line, &nearby)
             }
-            Line::Command(Command::Report(_)) | Line::Invalid => {
+            // The line protocol has no words for other commands.
+            Line::Command(Command::Locate(_) | Command::Near(_) | Command::Forget(_), _) | Line::Invalid => {
                 self.settle();
                 self.refuse(line);
                 None
@@ -151,20 +151,25 @@ impl<'i> Batch<'_, 'i> {
         self.wake = self.wake.and(self.herd.map().report_all(self.now_ns, &mut self.offers));
         for place in 0..self.offers.len() {
             let (offer, echo) = (self.offers[place], self.echoes[place]);
-            if matches!(offer.outcome, Offered::Full | Offered::TooSoon) {
-                self.refuse(echo.line);
-                continue;
+            match (offer.outcome, offer.times(self.now_ns)) {
+                // Whoever is late is answered as if it were not: what it said was taken, or overtaken.
+                (Outcome::Added | Outcome::Moved | Outcome::Stale, Some((_, difference))) => {
+                    self.lines_out += 1;
+                    line::write_at_reply(self.out, self.herd.name(), difference, echo.told);
+                }
+                _ => self.refuse(echo.line),
             }
-            self.lines_out += 1;
-            let difference = Difference::at_receipt(self.now_ns, offer.report.timestamp);
-            line::write_at_reply(self.out, self.herd.name(), difference, echo.told);
         }
         // Cleared in their place: taken out, they would be copied whole, however few they are.
         self.offers.clear();
         self.echoes.clear();
     }
 
-    fn answer_nearby(&mut self, line: &[u8], client: ClientId<'_>, radius: Radius, limit: u8) -> Option<End> {
+    fn answer_nearby(&mut self, line: &[u8], nearby: &Nearby<'_>) -> Option<End> {
+        let &Nearby { around: Around::Client(client), radius, limit, .. } = nearby else {
+            self.refuse(line);
+            return None;
+        };
         let Some(query) = self.herd.locate(self.now_ns, client, radius, self.out) else {
             self.refuse(line);
             return None;
