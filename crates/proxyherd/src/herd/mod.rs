@@ -45,7 +45,7 @@ pub struct Herd {
     /// Its links, in the order of [`Config::links_of`]; they come and go with the topology.
     pub links: Links,
     /// What answers questions about places.
-    pub places: Places,
+    pub places: Arc<Places>,
     /// Requests that its providers may still make, where that has a bound.
     pub purse: Option<Arc<Purse>>,
     /// What it shows its neighbours and whom it believes; without them links are plain, and on loopback.
@@ -85,7 +85,7 @@ impl Herd {
         config: &Config,
         server: &Server,
         credentials: Option<Arc<Credentials>>,
-        places: Places,
+        places: Arc<Places>,
         purse: Option<Arc<Purse>>,
         log: ServerLog,
     ) -> Arc<Herd> {

@@ -10,10 +10,13 @@ use proxyherd_core::{
     flood::Wake,
     limits::BATCH_LEN_MAX,
     map::Offer,
-    places::Query,
 };
 
-use crate::{clock, herd::Herd};
+use crate::{
+    clock,
+    herd::Herd,
+    places::{Answered, Looked, Question},
+};
 
 /// How many bytes of replies are gathered before they are written and others have their turn: a reader that does
 /// not read holds up its own connection, with no more than about this many.
@@ -26,8 +29,8 @@ pub(super) enum End {
     Done,
     /// There are enough replies to write first, or no more lines are allowed now.
     Full,
-    /// The places have to be asked, and the answer may take time.
-    Ask(Query, u8),
+    /// The answer about places takes time.
+    Ask(Box<Question>, u8),
     /// A line was too long: its answer is the connection's last.
     TooLong,
     /// A line was the request line of HTTP: its answer is the connection's last.
@@ -175,12 +178,14 @@ impl<'i> Batch<'_, 'i> {
             return None;
         };
         self.lines_out += 1;
-        if !self.herd.places.answer_now(&query, usize::from(limit), self.out) {
-            return Some(End::Ask(query, limit));
+        match self.herd.places.look(query, limit.into()) {
+            Looked::AtHand(answered) => {
+                self.lines_out += 1;
+                write_places(self.out, &answered, limit);
+                None
+            }
+            Looked::Waits(question) => Some(End::Ask(question, limit)),
         }
-        self.lines_out += 1;
-        end_reply(self.out);
-        None
     }
 
     fn refuse(&mut self, line: &[u8]) {
@@ -190,8 +195,9 @@ impl<'i> Batch<'_, 'i> {
     }
 }
 
-/// Ends a reply that has places in it: they end in no newline of their own, so the reply ends at the first
+/// Appends an answer about places, at most so many. They end in no newline of their own, so the reply ends at the first
 /// empty line.
-pub(super) fn end_reply(out: &mut Vec<u8>) {
+pub(super) fn write_places(out: &mut Vec<u8>, answered: &Answered, limit: u8) {
+    answered.answer.write_json(limit.into(), out);
     out.extend_from_slice(b"\n\n");
 }

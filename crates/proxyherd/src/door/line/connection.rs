@@ -14,10 +14,10 @@ use std::{
 };
 
 use mio::net::TcpStream;
-use proxyherd_core::{codec::line::Lines, limits::LINE_LEN_MAX, places::Query};
+use proxyherd_core::{codec::line::Lines, limits::LINE_LEN_MAX};
 
 use super::batch::{self, End, Handled};
-use crate::{admission::Ticket, clock, config::Limits, herd::Herd, log::Direction};
+use crate::{admission::Ticket, clock, config::Limits, herd::Herd, log::Direction, places::Question};
 
 /// How much is read at once, bytes.
 const READ_LEN: usize = 64 * 1024;
@@ -114,8 +114,8 @@ pub(super) enum Next {
     Wait,
     /// More, when others have had their turn.
     Again,
-    /// Ask the places, and bring the rest of the reply.
-    Ask(Query, u8),
+    /// Wait for the answer about places, and bring the rest of the reply.
+    Ask(Box<Question>, u8),
     /// It is over; `Ok` if that was the client's wish.
     Close(Result<(), Closed>),
 }
@@ -345,9 +345,9 @@ impl Connection {
 
     fn go_on(&mut self, herd: &Herd, end: End) -> Result<Next, Closed> {
         self.phase = match end {
-            End::Ask(query, limit) => {
+            End::Ask(question, limit) => {
                 self.phase = Phase::Asking;
-                return Ok(Next::Ask(query, limit));
+                return Ok(Next::Ask(question, limit));
             }
             End::TooLong => Phase::parting(Closed::LineTooLong),
             End::HttpRequest => Phase::parting(Closed::HttpRequest),
