@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use super::{Answer, Asked};
 use crate::{
     config::{Address, Config, Server},
-    door::http::Status,
+    herd::Status,
     http_client,
 };
 

@@ -12,7 +12,7 @@ use tokio::net::TcpSocket;
 use super::*;
 use crate::{
     config::Tls,
-    door::http::{BudgetStatus, LinkStatus, ReportStatus},
+    herd::{BudgetStatus, LinkStatus, ReportStatus},
     server::{Server, Sockets},
 };
 

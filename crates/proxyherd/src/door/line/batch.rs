@@ -1,20 +1,19 @@
 //! What is done with one read: every complete line in it, replies in order. No waiting, and no allocation per
 //! line.
 
-use std::sync::atomic::Ordering::Relaxed;
-
 use arrayvec::ArrayVec;
 use proxyherd_core::{
     codec::line::{self, Line, Lines, Next, Told},
-    command::{Around, Command, Nearby, Outcome},
+    command::{Command, Nearby, Outcome},
     flood::Wake,
     limits::BATCH_LEN_MAX,
     map::Offer,
 };
 
 use crate::{
+    caller::Caller,
     clock,
-    herd::Herd,
+    herd::{Herd, Whereabouts},
     places::{Answered, Looked, Question},
 };
 
@@ -50,6 +49,7 @@ pub(super) struct Handled {
 /// Handles the lines at the front of `input`, `most` of them at the most, and appends the replies to `out`.
 pub(super) fn handle(
     herd: &Herd,
+    caller: &Caller,
     lines: &mut Lines,
     input: &[u8],
     end_of_stream: bool,
@@ -58,6 +58,7 @@ pub(super) fn handle(
 ) -> Handled {
     let mut batch = Batch {
         herd,
+        caller,
         now_ns: clock::now_ns(),
         wake: Wake::default(),
         offers: ArrayVec::new(),
@@ -95,6 +96,7 @@ pub(super) fn handle(
 /// are settled before anything else is answered, so that replies and effects keep their order.
 struct Batch<'a, 'i> {
     herd: &'a Herd,
+    caller: &'a Caller,
     now_ns: u64,
     wake: Wake,
     offers: ArrayVec<Offer<'i>, BATCH_LEN_MAX>,
@@ -139,7 +141,7 @@ impl<'i> Batch<'_, 'i> {
             }
             Line::InvalidReport => {
                 self.settle();
-                self.herd.counts.reports_unreadable.fetch_add(1, Relaxed);
+                self.herd.count_unreadable(self.caller);
                 self.refuse(line);
                 None
             }
@@ -151,12 +153,15 @@ impl<'i> Batch<'_, 'i> {
         if self.offers.is_empty() {
             return;
         }
-        self.wake = self.wake.and(self.herd.map().report_all(self.now_ns, &mut self.offers));
+        let taken = self.herd.report(self.caller, self.now_ns, &mut self.offers);
+        self.wake = self.wake.and(taken.unwrap_or_default());
         for place in 0..self.offers.len() {
             let (offer, echo) = (self.offers[place], self.echoes[place]);
             match (offer.outcome, offer.times(self.now_ns)) {
                 // Whoever is late is answered as if it were not: what it said was taken, or overtaken.
-                (Outcome::Added | Outcome::Moved | Outcome::Stale, Some((_, difference))) => {
+                (Outcome::Added | Outcome::Moved | Outcome::Stale, Some((_, difference)))
+                    if taken.is_ok() =>
+                {
                     self.lines_out += 1;
                     line::write_at_reply(self.out, self.herd.name(), difference, echo.told);
                 }
@@ -169,28 +174,37 @@ impl<'i> Batch<'_, 'i> {
     }
 
     fn answer_nearby(&mut self, line: &[u8], nearby: &Nearby<'_>) -> Option<End> {
-        let &Nearby { around: Around::Client(client), radius, limit, .. } = nearby else {
-            self.refuse(line);
-            return None;
+        let out = &mut *self.out;
+        let write_at = |found: &Whereabouts<'_>| {
+            line::write_at(
+                out,
+                found.server,
+                found.difference,
+                found.client,
+                found.coordinates,
+                found.timestamp,
+            );
         };
-        let Some(query) = self.herd.locate(self.now_ns, client, radius, self.out) else {
-            self.refuse(line);
-            return None;
-        };
-        self.lines_out += 1;
-        match self.herd.places.look(query, limit.into()) {
-            Looked::AtHand(answered) => {
-                self.lines_out += 1;
-                write_places(self.out, &answered, limit);
+        match self.herd.nearby(self.caller, self.now_ns, nearby, write_at) {
+            Ok(Some(Looked::AtHand(answered))) => {
+                self.lines_out += 2;
+                write_places(self.out, &answered, nearby.limit);
                 None
             }
-            Looked::Waits(question) => Some(End::Ask(question, limit)),
+            Ok(Some(Looked::Waits(question))) => {
+                self.lines_out += 1;
+                Some(End::Ask(question, nearby.limit))
+            }
+            Ok(None) | Err(_) => {
+                self.refuse(line);
+                None
+            }
         }
     }
 
     fn refuse(&mut self, line: &[u8]) {
         self.lines_out += 1;
-        self.herd.counts.lines_invalid.fetch_add(1, Relaxed);
+        self.herd.count_invalid_line(self.caller);
         line::write_invalid(self.out, line);
     }
 }

@@ -118,7 +118,7 @@ impl Reactor {
             serial: 0,
             sweep_at: Instant::now(),
             stop_at: None,
-            pulse: herd.health.pulse(format!("thread {name}")),
+            pulse: herd.health().pulse(format!("thread {name}")),
         })
     }
 
@@ -136,7 +136,7 @@ impl Reactor {
                 && error.kind() != io::ErrorKind::Interrupted
             {
                 let message = format_args!("can't wait for clients: {error}");
-                self.herd.log.event(LogLevel::Error, Subject::Server, message);
+                self.herd.log().event(LogLevel::Error, Subject::Server, message);
                 return pulse.fail();
             }
             let (now, working) = (Instant::now(), pulse.work());
@@ -329,10 +329,10 @@ impl Reactor {
     fn log_end(&self, connection: &Connection, how: &Result<(), Closed>) {
         let subject = Subject::Client(connection.client());
         match how {
-            Ok(()) => self.herd.log.event(LogLevel::Debug, subject, format_args!("closed")),
+            Ok(()) => self.herd.log().event(LogLevel::Debug, subject, format_args!("closed")),
             Err(closed) => {
                 let level = if closed.is_fault() { LogLevel::Warn } else { LogLevel::Debug };
-                self.herd.log.event(level, subject, format_args!("closed: {closed}"));
+                self.herd.log().event(level, subject, format_args!("closed: {closed}"));
             }
         }
     }
