@@ -15,6 +15,8 @@ mod inside;
 mod links;
 mod readiness;
 mod status;
+#[cfg(test)]
+pub(crate) mod tests;
 mod unrest;
 
 use std::{

@@ -9,6 +9,8 @@ mod limits;
 mod metrics;
 mod nearby;
 pub(crate) mod parameters;
+#[cfg(test)]
+mod tests;
 mod undated;
 
 use std::sync::Arc;

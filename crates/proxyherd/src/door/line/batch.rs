@@ -215,3 +215,34 @@ pub(super) fn write_places(out: &mut Vec<u8>, answered: &Answered, limit: u8) {
     answered.answer.write_json(limit.into(), out);
     out.extend_from_slice(b"\n\n");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        caller::Rights,
+        herd::tests::{alone, caller},
+    };
+
+    fn replies(rights: Rights, input: &[u8]) -> String {
+        let (herd, mut out) = (alone(), Vec::new());
+        handle(&herd, &caller(rights), &mut Lines::default(), input, true, u64::MAX, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[tokio::test]
+    async fn who_lacks_a_right_is_answered_with_a_question_mark() {
+        let (iamat, whatsat) = ("IAMAT kiwi +34.068930-118.445127 1621464827", "WHATSAT kiwi 10 0");
+        let input = format!("{iamat}\n{whatsat}\n").into_bytes();
+        let all = replies(Rights::ALL, &input);
+        assert_eq!(all.lines().filter(|line| line.starts_with("AT Riley +")).count(), 2, "{all}");
+        let none = replies(Rights { report: false, ..Rights::ALL }, &input);
+        assert_eq!(none, format!("? {iamat}\n? {whatsat}\n"), "kiwi has not become known");
+        for rights in [Rights { read: false, ..Rights::ALL }, Rights { places: false, ..Rights::ALL }] {
+            let some = replies(rights, &input);
+            let (first, rest) = some.split_once('\n').unwrap();
+            assert!(first.starts_with("AT Riley +"), "{some}");
+            assert_eq!(rest, format!("? {whatsat}\n"));
+        }
+    }
+}
