@@ -130,8 +130,8 @@ impl Outcome {
     }
 }
 
-/// Where a report that was taken stands among all that this server has taken in its present incarnation: what has been
-/// told, or written, up to here holds it, or what overtook it.
+/// Where a report that was taken stands among all that this server has taken in its present incarnation. Whoever holds
+/// everything of that shard up to this number holds this report, or one that overtook it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
     /// The shard that its client is in.

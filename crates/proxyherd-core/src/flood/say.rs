@@ -1,8 +1,8 @@
 //! What this server itself says: it takes a report, forgets a client, tells a record of another kind.
 //!
-//! Each becomes a record of this server's with the shard's next sequence, if it wins over what is held. The client's report
-//! without a condition is what nearly all calls are about; whatever else a report can ask for is decided here too, under
-//! the shard's lock, and off that way.
+//! Each becomes a record of this server with the shard's next sequence, if it wins over what is held. Nearly all calls are
+//! reports with the client's own time and without a condition. Conditions are judged, and the server's own time is chosen,
+//! here too, since both depend on what is held: the caller holds the shard's lock.
 
 use super::{Expected, Offered, Shard, Taken, Wake, origins::ME};
 use crate::{

@@ -1,8 +1,8 @@
 //! Which clients are near: the nearest first, within a radius or anywhere.
 //!
 //! This looks at every record, shard by shard, each shard under its lock, and keeps the best so far in a heap that the
-//! question's limit bounds. That is right and slow: a grid of cells, kept in step with the records, will take the place of
-//! the scan. Records are judged as [`Map::locate`] judges them: tombstones and what has expired are not there. A client
+//! question's limit bounds. The answer is exact, but the scan is slow: a grid of cells, kept in step with the records, will
+//! replace it. Records are judged as [`Map::locate`] judges them: tombstones and what has expired are not there. A client
 //! that moves while the shards are looked at is seen once, where it was or where it is.
 
 use std::collections::BinaryHeap;

@@ -20,8 +20,8 @@ pub struct Report<'a> {
 pub enum Stamp {
     /// The client's: this is the time that it told.
     Client(Timestamp),
-    /// The server's. It decides when it takes the report: by its clock, and at least a nanosecond after what it holds of the
-    /// client. So the report always wins, and who asks there next is told what was written.
+    /// The server's. When it takes the report, it chooses a time: its clock's, and at least a nanosecond after what it holds
+    /// of the client. So the report always wins, and whoever reads from that server next reads what was written.
     Server,
 }
 

@@ -116,8 +116,8 @@ impl Herd {
     }
 
     /// Takes up to [`BATCH_LEN_MAX`](proxyherd_core::limits::BATCH_LEN_MAX) reports, those of one client in their order, at
-    /// `now_ns` by this server's clock; each learns what became of it. Whoever takes more than one batch at a time
-    /// [wakes](Herd::wake) the links once, with all that it was told to wake.
+    /// `now_ns` by this server's clock; each learns what became of it. The caller must [wake](Herd::wake) the links that are
+    /// returned. A door that reports several batches at a time wakes once for all of them ([`Wake::and`]).
     pub fn report(&self, caller: &Caller, now_ns: u64, offers: &mut [Offer<'_>]) -> Result<Wake, Denied> {
         Denied::Report.unless(caller)?;
         Ok(self.map.report_all(now_ns, offers))
@@ -194,12 +194,12 @@ impl Herd {
     }
 
     /// Counts a report that could not be read.
-    pub fn count_unreadable(&self, _caller: &Caller) {
+    pub fn count_unreadable(&self) {
         self.counts.reports_unreadable.fetch_add(1, Relaxed);
     }
 
     /// Counts a line that was answered with a question mark.
-    pub fn count_invalid_line(&self, _caller: &Caller) {
+    pub fn count_invalid_line(&self) {
         self.counts.lines_invalid.fetch_add(1, Relaxed);
     }
 

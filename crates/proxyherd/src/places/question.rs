@@ -1,7 +1,7 @@
-//! A question that has to wait for its answer: the first look has found nothing good enough.
+//! A question that has to wait: its answer was not at hand when it was looked at.
 //!
-//! It has been let in already: where its provider is over the network, it has joined a flight or begun one. A flight that
-//! it has begun flies whatever becomes of the question, since others may have joined it.
+//! If its first provider is over the network, the question has already joined a flight or begun one. A flight that it has
+//! begun is flown even if the question is dropped, since other questions may have joined it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::remote::{Remote, Wait};
 use super::{Answered, Outcome, Places};
 use crate::provider::Failure;
 
-/// See the module.
+/// A question whose answer takes time. Either [`Question::answered`] or [`Question::then`] waits for it.
 pub struct Question {
     places: Arc<Places>,
     query: Query,
@@ -36,8 +36,8 @@ impl Question {
         Question { places: Arc::clone(places), query, end: Instant::now() + places.deadline, first }
     }
 
-    /// The answer, within the deadline. If there is none, it says why. A flight that the question has begun takes a task of
-    /// its own, so whoever drops this takes nothing from those who have joined.
+    /// The answer, within the deadline. If there is none, it says why. A flight that the question has begun runs in a task
+    /// of its own, so dropping this future does not end it for those that have joined.
     pub async fn answered(mut self) -> Answered {
         if let First::Boarded(_, wait) = &mut self.first {
             wait.take_off();
@@ -45,8 +45,8 @@ impl Question {
         self.wait().await
     }
 
-    /// Has `then` called with the answer, within the deadline. Both the waiting and a flight that the question has begun
-    /// share one task of the runtime in which the places were opened. Any thread may call this.
+    /// Calls `then` with the answer, within the deadline. The waiting and the flight, if the question has begun one, share
+    /// one task of the runtime in which the places were opened. Any thread may call this.
     pub fn then(mut self, then: impl FnOnce(Answered) + Send + 'static) {
         let net = Arc::clone(&self.places.net);
         let flight = match &mut self.first {

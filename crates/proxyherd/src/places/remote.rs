@@ -1,8 +1,11 @@
 //! A provider over the network: asked once however many want to know, and not at all where an answer is at hand.
 //!
-//! A request is a *flight*: whatever becomes of the asker that began it, it flies, so an asker that goes away takes nothing
-//! from the others, and it ends within the deadline. Whoever asks the same meanwhile joins it and is told what it comes to.
-//! Answers go to the shelf; failures go nowhere but to those who joined.
+//! A request is a *flight*. It is flown even if the asker that began it goes away, and it ends within the deadline. Whoever
+//! asks the same meanwhile joins it and is told what it comes to. Answers go to the shelf; failures go nowhere but to those
+//! who joined.
+//!
+//! A question looks on the shelf once. Only if a flight has landed between that look and the moment at which the question
+//! wants to begin one does it look again (`landed`).
 
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -79,8 +82,8 @@ pub(super) struct Remote {
     requests: Requests,
     net: Arc<Net>,
     flights: Mutex<HashMap<Key, Landing>>,
-    /// How many flights have left the list. A question that looks at the shelf, and then finds no flight to join, has to
-    /// look again only where one has left in between.
+    /// How many flights have left the list: a question that reads the same number before its look and before it begins a
+    /// flight knows that it has missed no answer.
     pub(super) landed: AtomicU64,
 }
 
@@ -152,8 +155,8 @@ impl Remote {
         self.requests.provider.knows_kind(kind)
     }
 
-    /// Looks on the shelf, once, and boards a flight where what is there has to be renewed or is not good enough. An old
-    /// answer that is good enough is given, and renewed by a flight of its own.
+    /// Looks on the shelf once. Without an answer that is good enough the question boards a flight. A stale answer is given,
+    /// and a flight renews it.
     pub(super) fn begin(self: &Arc<Remote>, query: &Query) -> Result<Begun, Failure> {
         let query = self.moved(query);
         self.requests.provider.check(&query)?;

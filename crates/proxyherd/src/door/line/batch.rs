@@ -141,7 +141,7 @@ impl<'i> Batch<'_, 'i> {
             }
             Line::InvalidReport => {
                 self.settle();
-                self.herd.count_unreadable(self.caller);
+                self.herd.count_unreadable();
                 self.refuse(line);
                 None
             }
@@ -158,7 +158,7 @@ impl<'i> Batch<'_, 'i> {
         for place in 0..self.offers.len() {
             let (offer, echo) = (self.offers[place], self.echoes[place]);
             match (offer.outcome, offer.times(self.now_ns)) {
-                // Whoever is late is answered as if it were not: what it said was taken, or overtaken.
+                // A stale report is answered like one that was taken, as the protocol says.
                 (Outcome::Added | Outcome::Moved | Outcome::Stale, Some((_, difference)))
                     if taken.is_ok() =>
                 {
@@ -204,7 +204,7 @@ impl<'i> Batch<'_, 'i> {
 
     fn refuse(&mut self, line: &[u8]) {
         self.lines_out += 1;
-        self.herd.count_invalid_line(self.caller);
+        self.herd.count_invalid_line();
         line::write_invalid(self.out, line);
     }
 }
