@@ -46,6 +46,9 @@ impl World {
         let mut wake = life.map.report_all(clock_ns, &mut offers);
         let is_news = |offer: &&Offer<'_>| offer.outcome.is_taken();
         let mut news: Vec<_> = offers.iter().filter(is_news).map(|offer| offer.report.client).collect();
+        for offer in &offers {
+            self.checker.answered(now, clock_ns, &life.map, offer);
+        }
         self.tally.reports += offers.len() as u64;
         for request in batch.iter().filter(|request| request.is_to_read()) {
             self.tally.reads += 1;
