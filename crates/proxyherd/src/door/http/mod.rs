@@ -3,14 +3,13 @@
 
 mod cache_status;
 mod connection;
+mod denied;
 mod exposition;
 mod guard;
 mod limits;
 mod metrics;
 mod nearby;
 pub(crate) mod parameters;
-#[cfg(test)]
-mod tests;
 mod undated;
 
 use std::sync::Arc;
@@ -20,7 +19,7 @@ use axum::{
     extract::State,
     http::{HeaderMap, StatusCode, header},
     middleware::{from_fn, from_fn_with_state},
-    response::{IntoResponse, Response},
+    response::IntoResponse,
     routing::get,
 };
 use tokio::net::TcpListener;
@@ -78,13 +77,6 @@ async fn readyz(State(herd): State<Arc<Herd>>) -> impl IntoResponse {
         Readiness::Removed => unready("herd.toml no longer names this server\n"),
         Readiness::Alone => unready("no link is up yet\n"),
         Readiness::Behind => unready("no neighbor has told all that it holds yet\n"),
-    }
-}
-
-/// Why a caller was denied, and nothing else.
-impl IntoResponse for Denied {
-    fn into_response(self) -> Response {
-        (StatusCode::FORBIDDEN, format!("{self}\n")).into_response()
     }
 }
 
