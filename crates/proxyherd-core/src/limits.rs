@@ -25,6 +25,8 @@ pub const CLOCK_AHEAD_MAX_NS: i64 = 5_000_000_000;
 
 /// Largest radius of a question about places, metres. A larger one makes its command invalid.
 pub const RADIUS_M_MAX: u32 = 50_000;
+/// Most clients in one answer about who is near. A door refuses a question for more.
+pub const NEAR_MAX: usize = 10_000;
 /// Most places in one answer. A larger limit makes its command invalid.
 pub const PLACES_MAX: u8 = 20;
 /// Longest text in a wish about places, bytes. A question with a longer one is invalid.

@@ -8,17 +8,18 @@
 //!   the same map, their vectors are equal, and nothing waits. For each client it is at least what the best of
 //!   them held when peace began, and an update that some server really took.
 //! - Answers: what one life of a server has answered about a client it never takes back for something older, and all
-//!   of it was really said.
+//!   of it was really said. What it says to have taken is what it then shows.
 //! - Bounds, every half minute and whenever the herd agrees: an outbox holds each slot once, and one marker.
 //! - Bookkeeping, as often: see `Map::contradiction`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use proxyherd_core::{
+    command::{Outcome, Position},
     flood::{Held, LinkId, Nonsense},
     limits::{HANDSHAKE_MAX, INCARNATIONS_MAX, LINKS_MAX, SHARDS},
-    map::{Map, shard_index},
-    types::{ClientId, Origin, ServerName},
+    map::{Map, Offer, shard_index},
+    types::{ClientId, Origin, ServerName, Stamp},
 };
 
 use crate::{
@@ -113,6 +114,30 @@ impl Checker {
         let entered = entered.unwrap_or_else(|| Err(format!("{client:?} was taken and is not there")));
         if let Err(text) = entered {
             self.found(at, Symptom::Bookkeeping, text);
+        }
+    }
+
+    /// A server has answered a report, and has taken no other of that client since: what it says to have taken is what it
+    /// shows.
+    pub(crate) fn answered(&mut self, at: Nanos, clock_ns: u64, map: &Map, offer: &Offer<'_>) {
+        let client = offer.report.client;
+        if offer.report.stamp == Stamp::Server && offer.outcome == Outcome::Stale {
+            self.found(at, Symptom::Read, format!("{client:?} was told that the server's own time is stale"));
+        }
+        if !offer.outcome.is_taken() {
+            return;
+        }
+        let shown = map.locate(clock_ns, client, |held| {
+            let record = held.record;
+            (
+                (record.timestamp, record.difference),
+                Position { shard: shard_index(record.key), seq: held.seq },
+            )
+        });
+        let told = offer.times(clock_ns).zip(offer.position());
+        if shown != told {
+            let text = format!("{client:?} was told {told:?}, and {shown:?} is shown");
+            self.found(at, Symptom::Read, text);
         }
     }
 
@@ -494,7 +519,7 @@ mod tests {
     use proxyherd_core::{
         flood::Rules,
         map::MapSettings,
-        types::{Attributes, Coordinates, Report, ServerName, Timestamp},
+        types::{Attributes, Coordinates, Report, ServerName, Stamp, Timestamp},
     };
 
     use super::*;
@@ -521,7 +546,7 @@ mod tests {
         let report = Report {
             client: client(),
             coordinates: Coordinates::parse(b"+34.068930-118.445127").unwrap(),
-            timestamp: Timestamp::from_nanos(CLOCK_NS + later_ns).unwrap(),
+            stamp: Stamp::Client(Timestamp::from_nanos(CLOCK_NS + later_ns).unwrap()),
             attributes: Attributes::NONE,
         };
         let _ = map.report(CLOCK_NS + later_ns, &report);

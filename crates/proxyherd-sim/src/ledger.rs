@@ -11,7 +11,7 @@ use proxyherd_core::{
     limits::{CHECK_SLICE_MIN_NS, CHECK_SLICES, INCARNATIONS_MAX, SHARDS, TOMBSTONE_TTL_NS},
     map::shard_index,
     types::{
-        Attributes, Body, ClientId, Coordinates, Difference, Kind, Origin, Record, Report, ServerName,
+        Attributes, Body, ClientId, Coordinates, Difference, Kind, Origin, Record, Report, ServerName, Stamp,
         Timestamp,
     },
 };
@@ -191,7 +191,7 @@ impl Taken {
         let record = self.record();
         let Body::Location { coordinates, attributes } = record.body else { return None };
         let client = ClientId::new(&self.key.1)?;
-        Some(Report { client, coordinates, timestamp: self.timestamp, attributes })
+        Some(Report { client, coordinates, stamp: Stamp::Client(self.timestamp), attributes })
     }
 
     /// At most so many bytes on the wire.

@@ -2,6 +2,7 @@
 
 pub mod admission;
 pub mod budget;
+pub mod caller;
 pub mod cli;
 mod client;
 pub mod clock;

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use proxyherd_core::{
     codec::link::{Encoder, Frame, decode},
-    flood::{Broken, LinkId, Nonsense, Offered, Rules, Wake},
+    command::Outcome,
+    flood::{Broken, LinkId, Nonsense, Rules, Wake},
     limits::{
         ABSENCE_NS, CLOCK_TRUST_LOOKS, INCARNATIONS_MAX, LIE_TOMBSTONE_NS, LIES_ANSWERED_MAX,
         LOOKS_PER_HEARTBEAT, RENEWAL_INTERVAL_NS, REUNION_NS, SHARDS, TOMBSTONE_TTL_NS,
@@ -17,7 +18,7 @@ use proxyherd_core::{
 
 use crate::herd::{
     End, NOW_NS, SECOND_NS, Seen, content, empty_vectors, join, link, map, origin, record_of, report,
-    settings, settle,
+    settings, settle, timestamp_of,
 };
 
 /// A member that tells one server whatever it likes, over that server's link 9.
@@ -157,18 +158,18 @@ fn a_lie_that_claims_to_have_come_when_the_truth_had_expired_does_not_make_it_ol
     let (riley, jaquez) = (expiring("Riley"), expiring("Jaquez"));
     let (mut to_jaquez, mut to_riley) = join(NOW_NS, (&riley, link(0)), (&jaquez, link(0)));
     let sent = report(b"kiwi", NOW_NS - 50 * SECOND_NS);
-    let _ = riley.report(sent.timestamp.nanos(), &sent);
+    let _ = riley.report(timestamp_of(&sent).nanos(), &sent);
     settle(&mut to_jaquez, &mut to_riley);
     let mut eve = Eve::at(&jaquez);
     let old = report(b"kiwi", NOW_NS - 1000 * SECOND_NS);
-    let difference = Difference::at_receipt(NOW_NS + 55 * SECOND_NS, old.timestamp);
+    let difference = Difference::at_receipt(NOW_NS + 55 * SECOND_NS, timestamp_of(&old));
     eve.tell_record(&riley.origin(), 1, &Record { body: lying(&old), difference, ..record_of(&old) });
     assert!(is_false(&of_client(&jaquez, b"kiwi")));
     settle(&mut to_jaquez, &mut to_riley);
     assert_eq!(content(&riley), content(&jaquez));
     let told = of_client(&jaquez, b"kiwi");
     assert!(!is_false(&told));
-    assert_eq!((told.timestamp, told.received_ns()), (sent.timestamp, NOW_NS + 55 * SECOND_NS));
+    assert_eq!((told.timestamp, told.received_ns()), (timestamp_of(&sent), NOW_NS + 55 * SECOND_NS));
 }
 
 #[test]
@@ -518,7 +519,7 @@ fn what_is_given_up_between_two_looks_is_asked_for_at_once_and_with_the_next_loo
         asks
     };
     for (client, expected) in clients.iter().zip([1, 0, 0]) {
-        assert_eq!(riley.report(NOW_NS, &report(client, NOW_NS)).0, Offered::Updated);
+        assert_eq!(riley.report(NOW_NS, &report(client, NOW_NS)).0, Outcome::Moved);
         assert_eq!(asks(), expected);
     }
     for expected in [1, 0] {
@@ -591,12 +592,16 @@ fn what_a_server_took_while_its_clock_was_years_ahead_is_put_right_when_a_link_i
     settle(&mut to_jaquez, &mut to_riley);
     assert_eq!(content(&riley), content(&jaquez));
     let fast = of_client(&jaquez, b"fast");
-    assert_eq!((fast.timestamp, fast.received_ns()), (sent.timestamp, NOW_NS), "the client's own words stay");
+    assert_eq!(
+        (fast.timestamp, fast.received_ns()),
+        (timestamp_of(&sent), NOW_NS),
+        "the client's own words stay"
+    );
     assert_eq!(jaquez.nonsense(link(0)), [0; Nonsense::ALL.len()]);
     assert_eq!(riley.origin().incarnation, NOW_NS);
     // The client is shut out for as long as its clock is ahead of what a server bounds it by.
     let later_ns = NOW_NS + 6 * SECOND_NS;
-    assert_eq!(jaquez.report(later_ns, &report(b"fast", later_ns)).0, Offered::Updated);
+    assert_eq!(jaquez.report(later_ns, &report(b"fast", later_ns)).0, Outcome::Moved);
     assert_eq!((riley.contradiction(), jaquez.contradiction()), (None, None));
 }
 
@@ -652,8 +657,8 @@ fn an_honest_report_wins_over_what_was_received_in_the_future() {
     for client in [b"kiwi", b"lime"] {
         let _ = riley.report(far_ns, &report(client, far_ns));
     }
-    assert_eq!(riley.report(NOW_NS, &report(b"kiwi", NOW_NS)).0, Offered::Updated);
-    assert_eq!(riley.report(NOW_NS, &report(b"kiwi", NOW_NS - 1)).0, Offered::Stale);
+    assert_eq!(riley.report(NOW_NS, &report(b"kiwi", NOW_NS)).0, Outcome::Moved);
+    assert_eq!(riley.report(NOW_NS, &report(b"kiwi", NOW_NS - 1)).0, Outcome::Stale);
     assert!(riley.forget(NOW_NS, ClientId::new(b"lime").unwrap()).0);
     assert!(content(&riley).iter().all(|seen| seen.received_ns() == NOW_NS));
 }

@@ -5,7 +5,7 @@
 use std::{fmt::Display, net::SocketAddr, pin::pin, sync::Arc};
 
 use axum::{
-    Router,
+    Extension, Router,
     extract::{Request, State},
     http::{HeaderValue, header},
     middleware::{Next, from_fn_with_state},
@@ -29,7 +29,9 @@ use super::{
     undated,
 };
 use crate::{
+    caller::{Caller, Rights},
     clock,
+    door::kind::DoorKind,
     herd::Herd,
     listen,
     log::{LogLevel, Subject},
@@ -49,13 +51,15 @@ pub(super) async fn accept_all(
     tasks: TaskTracker,
     stop: CancellationToken,
 ) {
-    let _pulse = herd.health.pulse("the door for HTTP");
+    let _pulse = herd.health().pulse("the door for HTTP");
     let router = router.layer(from_fn_with_state(Arc::clone(&room), give_way));
     while let Some(Ok(place)) = stop.run_until_cancelled(Arc::clone(&room).acquire_owned()).await {
-        let Some((stream, client)) = listen::accept(&listener, &herd.log, &stop).await else { return };
+        let Some((stream, client)) = listen::accept(&listener, herd.log(), &stop).await else { return };
         let (herd, router, stop) = (Arc::clone(&herd), router.clone(), stop.clone());
         tasks.spawn(async move {
-            serve(&herd, router, stream, client, &stop).await;
+            // As yet everybody may do everything.
+            let caller = Caller { address: client, door: DoorKind::Http, rights: Rights::ALL };
+            serve(&herd, router.layer(Extension(caller)), stream, client, &stop).await;
             drop(place);
         });
     }
@@ -112,6 +116,6 @@ async fn stop_after<T>(stop: &CancellationToken, served: impl Future<Output = T>
 fn tell_end(herd: &Herd, client: SocketAddr, ended: Result<(), impl Display>) {
     if let Err(error) = ended {
         let message = format_args!("the HTTP connection closed: {error}");
-        herd.log.event(LogLevel::Debug, Subject::Client(client), message);
+        herd.log().event(LogLevel::Debug, Subject::Client(client), message);
     }
 }

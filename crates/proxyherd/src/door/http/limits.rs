@@ -1,5 +1,5 @@
-//! What one HTTP connection, and all of them together, may take of the server, and how long it may say that it is not
-//! ready. Clients are programs on this machine, but any web page that a browser here has open can connect too.
+//! What one HTTP connection, and all of them together, may take of the server. Clients are programs on this machine, but
+//! any web page that a browser here has open can connect too.
 
 use std::time::Duration;
 
@@ -22,10 +22,6 @@ pub(super) const WRITE_MAX: Duration = Duration::from_secs(10);
 pub(super) const ANSWER_LEN_MAX: usize = 16 * 1024 * 1024;
 /// How long requests that have begun may take when the server stops. Past it they are cut off.
 pub(super) const PARTING_MAX: Duration = Duration::from_secs(1);
-/// A server that has links but no neighbour that answers takes clients all the same, so long after its start ...
-pub(super) const ALONE_AFTER: Duration = Duration::from_secs(5);
-/// ... and one that no neighbour has told all within this time.
-pub(super) const BEHIND_MAX: Duration = Duration::from_secs(60);
 
 // Bodies need no limit: no path takes one, so none is read, and a connection that brings one is closed after the
 // answer.
