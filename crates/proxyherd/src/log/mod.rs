@@ -126,6 +126,14 @@ impl ServerLog {
         }
     }
 
+    /// One line that tells of a client's request or of its answer, at level `debug`: where the bytes on the wire are no
+    /// lines. Where making `line` costs something, ask [`ServerLog::enabled`] first.
+    pub(crate) fn request(&self, direction: Direction, client: SocketAddr, line: &[u8]) {
+        if let Some(open) = self.at(LogLevel::Debug) {
+            open.queue.offer_run(direction, Source::Client(client), &[line, b"\n"].concat(), 1);
+        }
+    }
+
     /// One line of a link's traffic, at level `debug`. Where making `line` costs something, ask
     /// [`ServerLog::enabled`] first.
     pub fn link_traffic(&self, direction: Direction, neighbor: &ServerName, line: &[u8]) {

@@ -1,6 +1,10 @@
 //! The HTTP door: places by Google's own path, for whoever has a Google client; health, metrics and status, for
 //! operators and their tools. Loopback only until tokens exist, and not for web pages (`guard`).
+//!
+//! A connection gets a seat (`rooms`, `seat`) and is served in HTTP/1.1 or HTTP/2 (`connection`). Each request goes through
+//! `visit`, which holds for all paths, to the router, which knows them.
 
+mod body;
 mod cache_status;
 mod connection;
 mod exposition;
@@ -9,8 +13,13 @@ mod limits;
 mod metrics;
 mod nearby;
 pub(crate) mod parameters;
+mod rooms;
+mod seat;
 mod status;
+mod stream;
+mod traffic;
 mod undated;
+mod visit;
 
 use std::sync::Arc;
 
@@ -25,9 +34,12 @@ use axum::{
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::exposition::Format;
-use self::limits::{ALONE_AFTER, BEHIND_MAX};
 pub use self::status::{BudgetStatus, LinkStatus, ReportStatus, Status};
+use self::{
+    connection::Host,
+    exposition::Format,
+    limits::{ALONE_AFTER, BEHIND_MAX},
+};
 use crate::{config::Address, herd::Herd};
 
 /// From this version of the link protocol on, a neighbour that has nothing to tell says so.
@@ -42,7 +54,8 @@ pub fn run(
     stop: &CancellationToken,
 ) {
     let router = router(Arc::clone(herd), Arc::new(own.clone()));
-    tasks.spawn(connection::accept_all(Arc::clone(herd), router, listener, tasks.clone(), stop.clone()));
+    let host = Host { herd: Arc::clone(herd), router, tasks: tasks.clone(), stop: stop.clone() };
+    tasks.spawn(connection::accept_all(host, listener));
 }
 
 fn router(herd: Arc<Herd>, own: Arc<Address>) -> Router {
