@@ -60,8 +60,9 @@ pub(super) const WRITE_MAX: Duration = Duration::from_secs(10);
 /// How long a client may take for a whole answer of known length. Past it the connection is closed. In HTTP/2 a client
 /// that opens no window takes nothing, though the socket could be written to.
 pub(super) const ANSWER_MAX: Duration = Duration::from_secs(30);
-/// Answers are handed over in pieces of this length, bytes, so that what a client has not taken is known.
-pub(super) const PIECE_LEN: usize = 16 * 1024;
+/// Answers are handed over in pieces of this length, bytes, so that what a client has not taken is known. In HTTP/2 the
+/// protocol's own buffers hold one piece, not more, for each stream that is stuck.
+pub(super) const PIECE_LEN: usize = 4 * 1024;
 /// Longest answer that `undated` sends, bytes. Places and metrics stay far below it; a longer answer closes the connection.
 pub(super) const ANSWER_LEN_MAX: usize = 16 * 1024 * 1024;
 /// How long requests that have begun may take when the server stops. Past it they are cut off.
@@ -69,8 +70,9 @@ pub(super) const PARTING_MAX: Duration = Duration::from_secs(1);
 
 // HTTP/2.
 
-/// Requests under way at once on one HTTP/2 connection; the client waits with more, and a stream past it is refused.
-pub(super) const STREAMS_MAX: u32 = 32;
+/// Requests under way at once on one HTTP/2 connection; the client waits with more, and a stream past it is refused. RFC 9113,
+/// section 6.5.2, advises against less: clients send as many before they have heard of a bound.
+pub(super) const STREAMS_MAX: u32 = 100;
 /// Streams that a client has reset before the server took them up. One more ends the connection (rapid reset,
 /// CVE-2023-44487).
 pub(super) const RESETS_PENDING_MAX: usize = 20;

@@ -295,11 +295,13 @@ pub(super) struct Flight {
 }
 
 impl Flight {
-    /// There is an answer of so many bytes. False if there is no room for it: then nothing has changed.
-    pub(super) fn answering(&self, len: usize, now: Instant) -> bool {
+    /// There is an answer of so many bytes. False if there is no room for it: then nothing has changed. For one operators'
+    /// answer on each connection there is always room.
+    pub(super) fn answering(&self, len: usize, is_operators: bool, now: Instant) -> bool {
         let mut state = self.seat.holder.state.lock();
+        let is_first = state.owed_len == 0;
         state.owed_len += len;
-        if !state.account() {
+        if !state.account() && !(is_operators && is_first) {
             state.owed_len -= len;
             // It has less than before, so there is room.
             let _ = state.account();
@@ -353,5 +355,118 @@ impl Drop for Flight {
 impl fmt::Debug for Flight {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Flight({})", self.id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::limits::STREAMS_MAX, *};
+    use crate::{admission::Admission, config::Limits};
+
+    fn seat(limits: Limits, now: Instant) -> Arc<Seat> {
+        Rooms::new(&Arc::new(Admission::new(&limits, 9))).seat(IpAddr::from([127, 0, 0, 1]), now)
+    }
+
+    #[test]
+    fn whoever_asks_nothing_for_long_has_to_go() {
+        let now = Instant::now();
+        let seat = seat(Limits::default(), now);
+        assert_eq!((seat.deadline(now), seat.overdue(now)), (now + HEAD_MAX, None));
+        let idle = Some(Closed::Idle(HEAD_MAX));
+        assert_eq!(seat.overdue(now + HEAD_MAX), idle);
+        let mut flight = seat.begin(false);
+        assert_eq!(seat.overdue(now + 100 * HEAD_MAX), None, "a handler has its own limits");
+        flight.answered();
+        drop(flight);
+        assert_eq!(seat.overdue(now + HEAD_MAX / 2), None);
+        assert_eq!(seat.overdue(Instant::now() + HEAD_MAX), idle);
+    }
+
+    #[test]
+    fn the_oldest_answer_says_when_the_connection_has_to_go() {
+        let now = Instant::now();
+        let seat = seat(Limits::default(), now);
+        let (one, two) = (seat.begin(false), seat.begin(false));
+        assert!(two.answering(10, false, now + HEAD_MAX) && one.answering(10, false, now));
+        assert_eq!(seat.overdue(now + ANSWER_MAX / 2), None);
+        assert_eq!(seat.overdue(now + ANSWER_MAX), Some(Closed::NotReading(ANSWER_MAX)));
+        drop(one);
+        assert_eq!(seat.overdue(now + ANSWER_MAX), None);
+        assert_eq!(seat.deadline(now), now + HEAD_MAX + ANSWER_MAX);
+    }
+
+    #[test]
+    fn in_the_reserve_everything_is_over_soon() {
+        let now = Instant::now();
+        let seat = seat(Limits { connections: 0, ..Limits::default() }, now);
+        assert!(seat.is_in_reserve());
+        assert_eq!(seat.overdue(now + RESERVE_HEAD_MAX), Some(Closed::Idle(RESERVE_HEAD_MAX)));
+        drop(seat.begin(true));
+        assert_eq!(seat.overdue(now + RESERVE_HEAD_MAX), None);
+        assert_eq!(seat.overdue(now + RESERVE_MAX), Some(Closed::NotReading(RESERVE_MAX)));
+    }
+
+    #[test]
+    fn bytes_that_ask_nothing_are_allowed_in_measure() {
+        let now = Instant::now();
+        let seat = seat(Limits::default(), now);
+        let more = CHATTER_LEN_MAX / 2;
+        assert_eq!([more, more, 1].map(|len| seat.heard(len, now)), [Ok(()), Ok(()), Err(Closed::Chatter)]);
+        let second = Duration::from_secs(1);
+        assert_eq!(seat.heard(CHATTER_PER_S + 1, now + second), Err(Closed::Chatter));
+        assert_eq!(seat.heard(CHATTER_PER_S, now + second), Ok(()));
+        seat.took_body(more);
+        assert_eq!([more, 1].map(|len| seat.heard(len, now + second)), [Ok(()), Err(Closed::Chatter)]);
+        let mut flight = seat.begin(false);
+        flight.answered();
+        drop(flight);
+        assert_eq!(seat.heard(CHATTER_LEN_MAX, now + second), Ok(()), "whoever is answered begins anew");
+        assert_eq!(seat.heard(1, now + second), Err(Closed::Chatter));
+        seat.upgrade();
+        assert_eq!(seat.heard(usize::MAX, now + second), Ok(()), "another protocol has its own limits");
+    }
+
+    #[tokio::test]
+    async fn whoever_takes_back_more_than_it_takes_has_to_go() {
+        let seat = seat(Limits::default(), Instant::now());
+        for _ in 0..RESETS_MAX {
+            drop(seat.begin(false));
+        }
+        for _ in 0..2 {
+            let mut flight = seat.begin(false);
+            flight.answered();
+        }
+        drop(seat.begin(false));
+        seat.leave();
+        assert_eq!(seat.told().await, Verdict::Leave, "two answers make up for one that was taken back");
+        drop(seat.begin(false));
+        assert_eq!(seat.told().await, Verdict::Cut(Closed::Resets(RESETS_MAX + 2)));
+    }
+
+    #[test]
+    fn what_is_not_taken_has_room_up_to_a_bound_and_operators_have_one_answer_more() {
+        let now = Instant::now();
+        let seat = seat(Limits { buffers: 100, ..Limits::default() }, now);
+        let flights: Vec<_> = (0..STREAMS_MAX).map(|_| seat.begin(false)).collect();
+        assert!(flights[0].answering(80, false, now) && !flights[1].answering(30, true, now));
+        assert!(flights[1].answering(20, false, now));
+        assert!(!flights[2].answering(1, false, now));
+        flights[0].gave(80);
+        flights[1].gave(20);
+        assert!(!flights[3].answering(1000, false, now));
+        assert!(flights[3].answering(1000, true, now));
+        assert!(!flights[4].answering(1, true, now));
+    }
+
+    #[test]
+    fn a_head_that_has_come_only_in_part_is_memory_until_it_is_whole() {
+        let now = Instant::now();
+        let seat = seat(Limits { buffers: 10_000, ..Limits::default() }, now);
+        assert_eq!(
+            [HEAD_FREE_LEN, 5_000, 5_000].map(|len| seat.heard(len, now)),
+            [Ok(()), Ok(()), Err(Closed::NoRoom)]
+        );
+        drop(seat.begin(false));
+        assert_eq!([HEAD_FREE_LEN, 5_000].map(|len| seat.heard(len, now)), [Ok(()), Ok(())]);
     }
 }

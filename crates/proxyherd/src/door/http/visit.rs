@@ -63,7 +63,7 @@ impl Visit {
             self.end_after(&mut response, version);
         }
         asked.tell(&self.herd.log, &response);
-        give(response, flight, is_head)
+        give(response, flight, is_operators, is_head, version)
     }
 
     async fn respond(&self, mut request: Request<Body>, is_operators: bool) -> Response {
@@ -109,27 +109,68 @@ fn name_host(request: &mut Request<Body>) {
 }
 
 /// Gives `response` to the connection, piece by piece, as long as there is room for what clients have not taken.
-fn give(response: Response, flight: Flight, is_head: bool) -> Response {
-    let len = response.body().size_hint().exact().map(|len| usize::try_from(len).unwrap_or(usize::MAX));
-    let response = match len {
-        Some(len) if !is_head && !flight.answering(len, Instant::now()) => {
-            busy("too many answers wait for their clients to take them\n")
-        }
-        _ => response,
+fn give(response: Response, flight: Flight, is_operators: bool, is_head: bool, version: Version) -> Response {
+    let is_empty = is_head || response.body().is_end_stream();
+    let len = response.body().size_hint().exact().filter(|_| !is_empty);
+    let len = len.map(|len| usize::try_from(len).unwrap_or(usize::MAX));
+    let owed_len = len.unwrap_or(0);
+    if len.is_some() && !flight.answering(owed_len, is_operators, Instant::now()) {
+        let response = busy("too many answers wait for their clients to take them\n");
+        return give_as(response, flight, 0, is_empty, version);
+    }
+    give_as(response, flight, owed_len, is_empty, version)
+}
+
+fn give_as(
+    response: Response,
+    flight: Flight,
+    owed_len: usize,
+    is_empty: bool,
+    version: Version,
+) -> Response {
+    let ends_by_poll = version >= Version::HTTP_2 && !is_empty;
+    let given = |body| Given {
+        body,
+        piece: Bytes::new(),
+        owed_len,
+        lent_len: 0,
+        ends_by_poll,
+        has_ended: is_empty,
+        flight,
     };
-    let owed_len = if is_head { 0 } else { len.unwrap_or(0) };
-    response.map(|body| Body::new(Given { body, piece: Bytes::new(), owed_len, is_head, flight }))
+    response.map(|body| Body::new(given(body)))
 }
 
 /// The body of an answer.
+///
+/// In HTTP/2 hyper asks for a piece before the client has room for it. So a piece counts as given when hyper asks for more,
+/// and for that the body does not tell its end beforehand.
 struct Given {
     body: Body,
     /// What has come from `body` and was not handed on.
     piece: Bytes,
-    /// How many bytes the seat knows of that were not handed on.
+    /// How many bytes the seat knows of that were not given ...
     owed_len: usize,
-    is_head: bool,
+    /// ... and how many of them hyper has now.
+    lent_len: usize,
+    ends_by_poll: bool,
+    /// Whether hyper has asked for more and there was no more, or there was nothing from the beginning.
+    has_ended: bool,
     flight: Flight,
+}
+
+impl Given {
+    fn pay(&mut self) {
+        let paid_len = std::mem::take(&mut self.lent_len);
+        self.owed_len -= paid_len;
+        if paid_len > 0 {
+            self.flight.gave(paid_len);
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.piece.is_empty() && self.body.is_end_stream()
+    }
 }
 
 impl HttpBody for Given {
@@ -141,24 +182,26 @@ impl HttpBody for Given {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let this = self.get_mut();
+        this.pay();
         if this.piece.is_empty() {
             match Pin::new(&mut this.body).poll_frame(context) {
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
                     Ok(data) => this.piece = data,
                     Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
                 },
-                other => return other,
+                other => {
+                    this.has_ended |= matches!(other, Poll::Ready(None));
+                    return other;
+                }
             }
         }
         let piece = this.piece.split_to(this.piece.len().min(PIECE_LEN));
-        let paid_len = piece.len().min(this.owed_len);
-        this.owed_len -= paid_len;
-        this.flight.gave(paid_len);
+        this.lent_len = piece.len().min(this.owed_len);
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.piece.is_empty() && self.body.is_end_stream()
+        if self.ends_by_poll { self.has_ended } else { self.is_empty() }
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -174,7 +217,7 @@ impl HttpBody for Given {
 
 impl Drop for Given {
     fn drop(&mut self) {
-        if self.is_head || self.is_end_stream() {
+        if self.has_ended || self.is_end_stream() {
             self.flight.answered();
         }
         self.flight.gave(self.owed_len);
