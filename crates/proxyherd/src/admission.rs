@@ -20,6 +20,7 @@ use std::{
 
 use parking_lot::Mutex;
 
+use self::descriptors::OPERATORS_APART;
 use crate::config::Limits;
 
 /// An address may use up so much of its rate at once, nanoseconds' worth of it.
@@ -61,6 +62,7 @@ struct Addresses {
 #[derive(Debug, Default)]
 struct Address {
     connections: AtomicUsize,
+    operators: AtomicUsize,
     buffered: AtomicUsize,
     /// When the lines so far will be used up at the rate that is allowed: the generic cell rate algorithm's
     /// theoretical arrival time (ITU-T I.371), nanoseconds of a clock that is never put back.
@@ -105,11 +107,12 @@ impl Admission {
     /// [`Admission::admit`] for a door that may have another way to serve a connection that is not let in.
     pub fn try_admit(self: &Arc<Admission>, ip: IpAddr, now_ns: u64) -> Result<Ticket, TurnedAway> {
         let connections_max = self.connections_max.load(Relaxed);
-        if self.connections.load(Relaxed) >= connections_max {
+        if clients(&self.connections, &self.operators) >= connections_max {
             return Err(TurnedAway::Full(connections_max));
         }
         let address = self.address(ip, now_ns);
-        if address.connections.fetch_add(1, Relaxed) >= self.connections_per_address {
+        address.connections.fetch_add(1, Relaxed);
+        if clients(&address.connections, &address.operators) > self.connections_per_address {
             address.connections.fetch_sub(1, Relaxed);
             return Err(TurnedAway::AddressFull(self.connections_per_address));
         }
@@ -129,8 +132,7 @@ impl Admission {
         self.connections_max.store(self.connections_allowed.min(room), Relaxed);
     }
 
-    /// Connections of clients that are open. Those that have only asked what operators ask are none of them, though they
-    /// take a client's place.
+    /// Connections of clients that are open. Those that have only asked what operators ask are none of them.
     pub fn connections(&self) -> usize {
         self.connections.load(Relaxed).saturating_sub(self.operators.load(Relaxed))
     }
@@ -169,6 +171,11 @@ impl Addresses {
     }
 }
 
+/// How many of these connections take a client's place: all but a few operators'.
+fn clients(connections: &AtomicUsize, operators: &AtomicUsize) -> usize {
+    connections.load(Relaxed).saturating_sub(operators.load(Relaxed).min(OPERATORS_APART))
+}
+
 /// Whoever has an IPv6 address has all of its last 64 bits (RFC 6177): they count as one.
 pub(crate) fn subscriber(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
@@ -189,18 +196,20 @@ pub struct Ticket {
 impl Ticket {
     /// Says whether whoever has this ticket has only asked what operators ask, such as metrics.
     pub fn set_operator(&self, is_operator: bool) {
+        let counts = [&self.admission.operators, &self.address.operators];
         match (self.is_operator.replace(is_operator), is_operator) {
-            (false, true) => self.admission.operators.fetch_add(1, Relaxed),
-            (true, false) => self.admission.operators.fetch_sub(1, Relaxed),
-            _ => 0,
+            (false, true) => counts.map(|count| count.fetch_add(1, Relaxed)),
+            (true, false) => counts.map(|count| count.fetch_sub(1, Relaxed)),
+            _ => [0, 0],
         };
     }
 
     /// Whether the next connection from the same address would not be let in.
     pub fn is_last(&self) -> bool {
         let admission = &self.admission;
-        admission.connections.load(Relaxed) >= admission.connections_max.load(Relaxed)
-            || self.address.connections.load(Relaxed) >= admission.connections_per_address
+        clients(&admission.connections, &admission.operators) >= admission.connections_max.load(Relaxed)
+            || clients(&self.address.connections, &self.address.operators)
+                >= admission.connections_per_address
     }
 
     /// How many lines may be taken from here now, at least one; or for how long none. The clock, nanoseconds of one that
@@ -263,9 +272,9 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         self.give_back(self.buffered.get());
-        self.set_operator(false);
         self.address.connections.fetch_sub(1, Relaxed);
         self.admission.connections.fetch_sub(1, Relaxed);
+        self.set_operator(false);
     }
 }
 
@@ -299,18 +308,29 @@ mod tests {
     }
 
     #[test]
-    fn operators_take_a_place_and_are_no_clients() {
+    fn a_few_operators_are_no_clients_and_take_nobody_s_place() {
         let admission = admission(2, 0);
-        let client = admission.admit(ip("10.0.0.1"), 0).unwrap();
-        let operator = admission.admit(ip("10.0.0.1"), 0).unwrap();
-        operator.set_operator(true);
-        operator.set_operator(true);
+        let admit = || admission.try_admit(ip("10.0.0.1"), 0);
+        let _client = admit().unwrap();
+        let operator = |ticket: Ticket| {
+            ticket.set_operator(true);
+            ticket
+        };
+        let mut operators: Vec<_> = (0..OPERATORS_APART).map(|_| operator(admit().unwrap())).collect();
         assert_eq!(admission.connections(), 1);
-        assert!(client.is_last() && admission.try_admit(ip("10.0.0.1"), 0).is_err());
+        assert!(!operators[0].is_last());
+        operators.push(operator(admit().unwrap()));
+        assert!(operators[0].is_last(), "of more than a few, each takes a place");
+        assert_eq!(admit().unwrap_err(), TurnedAway::AddressFull(2));
         assert_eq!(admission.turned_away(), 0, "it may have a seat elsewhere");
-        drop(operator);
-        assert!(!client.is_last());
-        assert_eq!(admission.connections(), 1);
+        operators.pop();
+        operators[0].set_operator(false);
+        assert!(
+            admission.connections() == 2 && admit().is_err(),
+            "one that asks as a client does is a client"
+        );
+        operators.clear();
+        assert_eq!((admission.connections(), admit().is_ok()), (1, true));
     }
 
     #[test]

@@ -60,7 +60,7 @@ fn operators_are_answered_while_requests_are_unfinished() {
         operators_are_answered_promptly(http, limits);
         let hanging = unfinished.iter().filter(|stream| hangs(stream)).count();
         // Those that have just come are in nobody's way.
-        let expected = if limits.is_empty() { 300 } else { 40 };
+        let expected = if limits.is_empty() { 300 } else { 30 };
         assert!(hanging >= expected, "{limits}: {hanging}");
     }
 }
@@ -157,13 +157,13 @@ fn connections_that_say_nothing_or_drip_are_closed_in_time() {
     let began = Instant::now();
     // Nothing at all; a part of HTTP/2's beginning; HTTP/2 without a request; a head that does not end.
     let whole = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
-    for sent in [&b""[..], b"PRI * HTT", whole, b"GET / HTTP/1.1\r\nHost: x\r\n"] {
-        let mut stream = open(http, sent);
-        let _ = stream.read_to_end(&mut Vec::new()).map_err(|error| {
-            assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{sent:?}");
-        });
+    let silent =
+        [&b""[..], b"PRI * HTT", whole, b"GET / HTTP/1.1\r\nHost: x\r\n"].map(|sent| open(http, sent));
+    for (at, mut stream) in silent.into_iter().enumerate() {
+        // Reading fails if the server does not close.
+        stream.read_to_end(&mut Vec::new()).unwrap();
         let took = began.elapsed();
-        assert!(took < PATIENCE + PATIENCE, "{sent:?}: {took:?}");
+        assert!(took < Duration::from_secs(15), "{at}: {took:?}");
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::admission::descriptors::OPERATORS;
+use crate::admission::descriptors::{OPERATORS, OPERATORS_APART};
 
 // Connections. Each has a seat (`seats`). How many there are in the general room is the operator's to say: `connections`
 // and `connections_per_address` in `[limits]`, which clients of all doors share.
@@ -11,9 +11,9 @@ use crate::admission::descriptors::OPERATORS;
 /// Connections that have given way and whose sockets are not closed yet. With as many, the next connection is accepted
 /// when one of them is closed, which takes microseconds. They use descriptors that are kept from clients.
 pub(super) const LEAVING_MAX: usize = 16;
-/// Seats in the reserve, for connections that find no seat in the general room. With the sockets that are just being
-/// closed they take all descriptors that are kept from clients. When the reserve is full, one of it gives way.
-pub(super) const RESERVE_SEATS: usize = OPERATORS - LEAVING_MAX;
+/// Seats in the reserve, for connections that find no seat in the general room. They take the descriptors that are kept from
+/// clients and not needed otherwise. When the reserve is full, one of it gives way.
+pub(super) const RESERVE_SEATS: usize = OPERATORS - OPERATORS_APART - LEAVING_MAX;
 /// How long a connection in the reserve may take for the head of its request ...
 pub(super) const RESERVE_HEAD_MAX: Duration = Duration::from_secs(2);
 /// ... and how long it may last in all: a reader of metrics far away has its answer by then.

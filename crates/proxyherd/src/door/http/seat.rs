@@ -295,20 +295,21 @@ pub(super) struct Flight {
 }
 
 impl Flight {
-    /// There is an answer of so many bytes. False if there is no room for it: then nothing has changed. For one operators'
+    /// There is an answer of so many bytes. False if there is no room for it, and it is not to be kept. For one operators'
     /// answer on each connection there is always room.
     pub(super) fn answering(&self, len: usize, is_operators: bool, now: Instant) -> bool {
         let mut state = self.seat.holder.state.lock();
         let is_first = state.owed_len == 0;
+        // What is said instead has to be taken, too.
+        if let Some(under) = state.flights.iter_mut().find(|under| under.id == self.id) {
+            under.deadline = Some(now + ANSWER_MAX);
+        }
         state.owed_len += len;
         if !state.account() && !(is_operators && is_first) {
             state.owed_len -= len;
             // It has less than before, so there is room.
             let _ = state.account();
             return false;
-        }
-        if let Some(under) = state.flights.iter_mut().find(|under| under.id == self.id) {
-            under.deadline = Some(now + ANSWER_MAX);
         }
         true
     }
