@@ -305,13 +305,13 @@ impl Flight {
             under.deadline = Some(now + ANSWER_MAX);
         }
         state.owed_len += len;
-        if !state.account() && !(is_operators && is_first) {
-            state.owed_len -= len;
-            // It has less than before, so there is room.
-            let _ = state.account();
-            return false;
+        if state.account() || (is_operators && is_first) {
+            return true;
         }
-        true
+        state.owed_len -= len;
+        // It has less than before, so there is room.
+        let _ = state.account();
+        false
     }
 
     /// So many bytes of the answer are on their way, or nobody will have them.
@@ -364,14 +364,14 @@ mod tests {
     use super::{super::limits::STREAMS_MAX, *};
     use crate::{admission::Admission, config::Limits};
 
-    fn seat(limits: Limits, now: Instant) -> Arc<Seat> {
-        Rooms::new(&Arc::new(Admission::new(&limits, 9))).seat(IpAddr::from([127, 0, 0, 1]), now)
+    fn seat(limits: &Limits, now: Instant) -> Arc<Seat> {
+        Rooms::new(&Arc::new(Admission::new(limits, 9))).seat(IpAddr::from([127, 0, 0, 1]), now)
     }
 
     #[test]
     fn whoever_asks_nothing_for_long_has_to_go() {
         let now = Instant::now();
-        let seat = seat(Limits::default(), now);
+        let seat = seat(&Limits::default(), now);
         assert_eq!((seat.deadline(now), seat.overdue(now)), (now + HEAD_MAX, None));
         let idle = Some(Closed::Idle(HEAD_MAX));
         assert_eq!(seat.overdue(now + HEAD_MAX), idle);
@@ -386,7 +386,7 @@ mod tests {
     #[test]
     fn the_oldest_answer_says_when_the_connection_has_to_go() {
         let now = Instant::now();
-        let seat = seat(Limits::default(), now);
+        let seat = seat(&Limits::default(), now);
         let (one, two) = (seat.begin(false), seat.begin(false));
         assert!(two.answering(10, false, now + HEAD_MAX) && one.answering(10, false, now));
         assert_eq!(seat.overdue(now + ANSWER_MAX / 2), None);
@@ -399,7 +399,7 @@ mod tests {
     #[test]
     fn in_the_reserve_everything_is_over_soon() {
         let now = Instant::now();
-        let seat = seat(Limits { connections: 0, ..Limits::default() }, now);
+        let seat = seat(&Limits { connections: 0, ..Limits::default() }, now);
         assert!(seat.is_in_reserve());
         assert_eq!(seat.overdue(now + RESERVE_HEAD_MAX), Some(Closed::Idle(RESERVE_HEAD_MAX)));
         drop(seat.begin(true));
@@ -410,7 +410,7 @@ mod tests {
     #[test]
     fn bytes_that_ask_nothing_are_allowed_in_measure() {
         let now = Instant::now();
-        let seat = seat(Limits::default(), now);
+        let seat = seat(&Limits::default(), now);
         let more = CHATTER_LEN_MAX / 2;
         assert_eq!([more, more, 1].map(|len| seat.heard(len, now)), [Ok(()), Ok(()), Err(Closed::Chatter)]);
         let second = Duration::from_secs(1);
@@ -429,7 +429,7 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_takes_back_more_than_it_takes_has_to_go() {
-        let seat = seat(Limits::default(), Instant::now());
+        let seat = seat(&Limits::default(), Instant::now());
         for _ in 0..RESETS_MAX {
             drop(seat.begin(false));
         }
@@ -447,7 +447,7 @@ mod tests {
     #[test]
     fn what_is_not_taken_has_room_up_to_a_bound_and_operators_have_one_answer_more() {
         let now = Instant::now();
-        let seat = seat(Limits { buffers: 100, ..Limits::default() }, now);
+        let seat = seat(&Limits { buffers: 100, ..Limits::default() }, now);
         let flights: Vec<_> = (0..STREAMS_MAX).map(|_| seat.begin(false)).collect();
         assert!(flights[0].answering(80, false, now) && !flights[1].answering(30, true, now));
         assert!(flights[1].answering(20, false, now));
@@ -462,7 +462,7 @@ mod tests {
     #[test]
     fn a_head_that_has_come_only_in_part_is_memory_until_it_is_whole() {
         let now = Instant::now();
-        let seat = seat(Limits { buffers: 10_000, ..Limits::default() }, now);
+        let seat = seat(&Limits { buffers: 10_000, ..Limits::default() }, now);
         assert_eq!(
             [HEAD_FREE_LEN, 5_000, 5_000].map(|len| seat.heard(len, now)),
             [Ok(()), Ok(()), Err(Closed::NoRoom)]

@@ -42,7 +42,7 @@ type Again<S> = Join<Chain<Cursor<Vec<u8>>, ReadHalf<S>>, WriteHalf<S>>;
 
 /// What a connection begins with.
 enum Opening {
-    Request(Request<Body>),
+    Request(Box<Request<Body>>),
     /// What refuses it.
     Refused(StatusCode),
     /// These bytes begin with the preface.
@@ -61,7 +61,7 @@ where
     let (response, is_head) = match opening {
         Opening::Request(request) => {
             let is_head = request.method() == Method::HEAD;
-            (answer(request).await, is_head)
+            (answer(*request).await, is_head)
         }
         Opening::Refused(code) => (code.into_response(), false),
         Opening::Http2(begun) => {
@@ -89,7 +89,7 @@ async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Opening> {
             continue;
         }
         match parse(&head) {
-            Some(Ok(request)) => return Ok(Opening::Request(request)),
+            Some(Ok(request)) => return Ok(Opening::Request(Box::new(request))),
             Some(Err(code)) => return Ok(Opening::Refused(code)),
             None if head.len() > HEAD_LEN_MAX => {
                 return Ok(Opening::Refused(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE));
