@@ -266,6 +266,26 @@ fn answers_that_nobody_takes_have_only_so_much_room() {
 }
 
 #[test]
+fn operators_are_answered_while_answers_are_stuck() {
+    let herd = Plan::single().limits("connections = 100").start();
+    let http = herd.at("Riley").http;
+    let mut clients: Vec<_> = (0..300).map(|_| Http2::with_window(http, 0)).collect();
+    // Many of them sit in the reserve, and are told to go.
+    clients.iter_mut().for_each(|client| drop(client.stream.write_all(&client.asked(1, "/metrics"))));
+    let mut took: Vec<_> = ["/health/livez", "/v1/status"]
+        .repeat(10)
+        .into_iter()
+        .map(|path| {
+            let began = Instant::now();
+            assert_eq!(get(http, path).0, 200);
+            began.elapsed()
+        })
+        .collect();
+    took.sort();
+    assert!(took[took.len() * 3 / 4] <= Duration::from_millis(100), "{took:?}");
+}
+
+#[test]
 fn a_connection_in_the_reserve_answers_once_and_says_goodbye() {
     let herd = Plan::single().limits("connections = 1").start();
     let http = herd.at("Riley").http;

@@ -182,12 +182,12 @@ impl HttpBody for Heard {
 
 #[cfg(test)]
 mod tests {
-    use std::{convert::Infallible, net::IpAddr, time::Instant};
+    use std::{convert::Infallible, net::IpAddr};
 
     use axum::{Router, routing::post};
     use hyper::service::Service as _;
     use hyper_util::service::TowerToHyperService;
-    use tokio::time::Instant as Clock;
+    use tokio::time::Instant;
 
     use super::{super::rooms::Rooms, *};
     use crate::{admission::Admission, config::Limits};
@@ -246,7 +246,7 @@ mod tests {
             }
             std::task::ready!(self.next.as_mut().poll(context));
             let pause = self.pause;
-            self.next.as_mut().reset(Clock::now() + pause);
+            self.next.as_mut().reset(Instant::now() + pause);
             self.left -= 1;
             Poll::Ready(Some(Ok(Frame::data(self.piece.clone()))))
         }
@@ -275,7 +275,7 @@ mod tests {
         let second = Duration::from_secs(1);
         let (code, _, text) = answered(&[], Pieces::body(9, 1, second)).await;
         assert_eq!((code, text.as_str()), (StatusCode::OK, "9"));
-        let began = Clock::now();
+        let began = Instant::now();
         let (code, headers, text) = answered(&[], Pieces::body(1000, 1, second)).await;
         assert_eq!(
             (code, text.as_str()),

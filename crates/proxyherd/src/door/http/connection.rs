@@ -3,7 +3,7 @@
 //! HTTP/1.1 and HTTP/2 come to the same port; the first bytes of a connection say which it is. It knows nothing of paths
 //! and answers, which are the router's.
 
-use std::{convert::Infallible, fmt, net::SocketAddr, pin::pin, sync::Arc, time::Instant};
+use std::{convert::Infallible, fmt, net::SocketAddr, pin::pin, sync::Arc};
 
 use axum::Router;
 use hyper::{body::Incoming, rt::Executor, service::service_fn};
@@ -14,7 +14,7 @@ use hyper_util::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpListener,
-    time::{sleep, sleep_until},
+    time::{Instant, sleep, sleep_until},
 };
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -62,7 +62,7 @@ pub(super) async fn accept_all(host: Host, listener: TcpListener) {
 }
 
 /// Serves one connection to its end.
-async fn serve(
+pub(super) async fn serve(
     host: Host,
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     client: SocketAddr,
@@ -131,7 +131,7 @@ async fn serve_by_hyper(
                 connection.as_mut().graceful_shutdown();
                 parting = Some(Instant::now() + PARTING_MAX);
             }
-            () = sleep_until(wake_at.into()) => match visit.seat.overdue(Instant::now()) {
+            () = sleep_until(wake_at) => match visit.seat.overdue(Instant::now()) {
                 _ if parting.is_some() => return Ok(()),
                 // An HTTP/2 client learns which of its requests, on their way at this moment, were not taken up.
                 Some(Closed::Idle(_)) if !visit.seat.is_in_reserve() => {
@@ -167,7 +167,7 @@ async fn time_is_up(seat: &Seat) -> Closed {
     loop {
         tokio::select! {
             verdict = seat.told() => if let Verdict::Cut(why) = verdict { return why },
-            () = sleep_until(seat.deadline(Instant::now()).into()) => {
+            () = sleep_until(seat.deadline(Instant::now())) => {
                 if let Some(why) = seat.overdue(Instant::now()) { return why }
             }
         }

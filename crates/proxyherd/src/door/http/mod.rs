@@ -17,6 +17,8 @@ mod rooms;
 mod seat;
 mod status;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod traffic;
 mod undated;
 mod visit;

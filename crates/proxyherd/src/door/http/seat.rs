@@ -4,15 +4,13 @@
 //! is given back when the last of task, stream and answers has dropped it, so a stream that outlives its connection (an
 //! upgraded one) keeps the seat. It does not know which protocol is spoken.
 
-use std::{
-    fmt,
-    net::IpAddr,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::{
+    sync::{Notify, OwnedSemaphorePermit},
+    time::Instant,
+};
 
 use super::{
     limits::{
@@ -344,7 +342,8 @@ impl Drop for Flight {
                 seat.holder.told.notify_one();
             }
         }
-        if state.flights.is_empty() {
+        // Whatever an upgraded connection speaks, its silence is none of the door's business.
+        if state.flights.is_empty() && !state.is_upgraded {
             state.waits_since = Some(now);
             if state.leaving.is_none() && !seat.is_in_reserve() {
                 board.waits(&seat.holder, now);
@@ -423,8 +422,22 @@ mod tests {
         drop(flight);
         assert_eq!(seat.heard(CHATTER_LEN_MAX, now + second), Ok(()), "whoever is answered begins anew");
         assert_eq!(seat.heard(1, now + second), Err(Closed::Chatter));
+    }
+
+    #[test]
+    fn a_connection_that_speaks_another_protocol_is_left_alone_and_keeps_its_seat() {
+        let now = Instant::now();
+        let rooms = Rooms::new(&Arc::new(Admission::new(&Limits { connections: 1, ..Limits::default() }, 9)));
+        let ip = IpAddr::from([127, 0, 0, 1]);
+        let seat = rooms.seat(ip, now);
+        let flight = seat.begin(false);
         seat.upgrade();
-        assert_eq!(seat.heard(usize::MAX, now + second), Ok(()), "another protocol has its own limits");
+        drop(flight);
+        let later = now + 1000 * HEAD_MAX;
+        assert_eq!((seat.overdue(later), seat.heard(usize::MAX, later)), (None, Ok(())));
+        assert!(rooms.seat(ip, later).is_in_reserve() && !seat.has_given_way());
+        drop(seat);
+        assert!(!rooms.seat(ip, later).is_in_reserve());
     }
 
     #[tokio::test]
