@@ -2,9 +2,11 @@
 //! all the while, and what the crowd takes is bounded.
 
 use std::{
+    collections::VecDeque,
     io::{ErrorKind, Read, Write},
     net::{SocketAddr, TcpStream},
     process::Command,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
@@ -77,6 +79,36 @@ fn operators_are_answered_while_a_thousand_connections_are_silent() {
     assert!(taken < 24 * 1024 * 1024, "{taken} bytes");
     // Nobody has asked anything, but the connections are there.
     assert!(status(http)["connections"].as_u64() >= Some(1000));
+}
+
+#[test]
+fn operators_are_answered_while_connections_storm_in() {
+    let herd = Plan::single().limits("connections = 50").start();
+    let http = herd.at("Riley").http;
+    let (stop, opened) = (AtomicBool::new(false), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut held = VecDeque::new();
+            while !stop.load(Relaxed) {
+                let mut stream = TcpStream::connect(http).unwrap();
+                // It may have given way already.
+                let _ = stream.write_all(b"GET /metrics HTTP/1.1\r\n");
+                held.push_back(stream);
+                if held.len() == 500 {
+                    held.pop_front();
+                }
+                opened.fetch_add(1, Relaxed);
+            }
+        });
+        eventually("the storm is there", || match opened.load(Relaxed) {
+            300.. => Ok(()),
+            opened => Err(opened.to_string()),
+        });
+        let asked = std::panic::catch_unwind(|| operators_are_answered_promptly(http, "a storm"));
+        stop.store(true, Relaxed);
+        asked.unwrap();
+    });
+    assert!(opened.load(Relaxed) > 300);
 }
 
 #[test]

@@ -11,7 +11,9 @@ use crate::{
     demo::have,
     harness::{
         Herd, Plan, eventually, get,
-        http2::{CONTINUATION, GOAWAY, HEADERS, Http2, PING, SETTINGS, frame, header, headers, reset},
+        http2::{
+            CONTINUATION, GOAWAY, HEADERS, Http2, PING, SETTINGS, frame, header, headers, remember, reset,
+        },
         metric,
     },
 };
@@ -239,6 +241,22 @@ fn a_head_that_is_too_long_is_answered_so() {
     assert_eq!(client.answers(1)[&1].0, 431);
     client.ask(3, "/health/livez");
     assert_eq!(client.answers(1)[&3].0, 200, "others on the connection are served");
+}
+
+#[test]
+fn a_head_that_unfolds_takes_little_memory() {
+    let herd = Plan::single().start();
+    let calm = Calm::of(&herd);
+    // A header of 4 kB that is to be remembered, and then 10,000 bytes each of which means that header once more: 40 MB.
+    let remembered = remember("x", &"y".repeat(4000));
+    let bomb = [headers("localhost", "/health/livez"), remembered, vec![0xbe; 10_000]].concat();
+    for _ in 0..10 {
+        let mut client = Http2::connect(calm.http);
+        client.ask_by(1, &bomb);
+        let (codes, _) = client.rest();
+        assert!(codes.iter().all(|code| *code == 431), "{codes:?}");
+    }
+    calm.is_back(&herd, "headers that unfold");
 }
 
 #[test]

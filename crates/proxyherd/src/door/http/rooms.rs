@@ -15,7 +15,7 @@ use std::{
     sync::Arc,
 };
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::Instant,
@@ -90,8 +90,8 @@ impl Rooms {
         self.admission.turn_away();
     }
 
-    /// What happens to the board happens here.
-    pub(super) fn board(&self) -> impl std::ops::DerefMut<Target = Board> + '_ {
+    /// Who sits where. Whoever holds this may lock a [`Holder`], and not the other way round.
+    pub(super) fn board(&self) -> MutexGuard<'_, Board> {
         self.board.lock()
     }
 

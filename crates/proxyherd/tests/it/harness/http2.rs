@@ -73,6 +73,11 @@ pub(crate) fn header(name: &str, value: &str) -> Vec<u8> {
     [&[0x10], &text(name)[..], &text(value)].concat()
 }
 
+/// A header with a name of its own, which the server is to remember as the newest of its table.
+pub(crate) fn remember(name: &str, value: &str) -> Vec<u8> {
+    [&[0x40], &text(name)[..], &text(value)].concat()
+}
+
 /// A text of any length, as it is (RFC 7541, section 5.2).
 fn text(value: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
