@@ -62,8 +62,9 @@ impl Visit {
         } else if is_last || self.seat.is_needed() {
             self.end_after(&mut response, version);
         }
+        let response = give(response, flight, is_operators, is_head, version);
         asked.tell(&self.herd.log, &response);
-        give(response, flight, is_operators, is_head, version)
+        response
     }
 
     async fn respond(&self, mut request: Request<Body>, is_operators: bool) -> Response {
@@ -115,8 +116,10 @@ fn give(response: Response, flight: Flight, is_operators: bool, is_head: bool, v
     let len = len.map(|len| usize::try_from(len).unwrap_or(usize::MAX));
     let owed_len = len.unwrap_or(0);
     if len.is_some() && !flight.answering(owed_len, is_operators, Instant::now()) {
-        let response = busy("too many answers wait for their clients to take them\n");
-        return give_as(response, flight, 0, is_empty, version);
+        let mut instead = busy("too many answers wait for their clients to take them\n");
+        let is_last = response.headers().get(header::CONNECTION).cloned();
+        instead.headers_mut().extend(is_last.map(|value| (header::CONNECTION, value)));
+        return give_as(instead, flight, 0, is_empty, version);
     }
     give_as(response, flight, owed_len, is_empty, version)
 }
