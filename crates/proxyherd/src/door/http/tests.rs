@@ -162,6 +162,24 @@ async fn a_body_without_a_length_is_read_up_to_the_longest() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn after_a_body_that_two_readers_could_cut_differently_nothing_is_read() {
+    let door = Door::open().await;
+    let hidden = "GET /hidden HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let chunks = "3\r\nabc\r\n0\r\n\r\n";
+    for (headers, body, answers) in [
+        ("Transfer-Encoding: chunked\r\nContent-Length: 9\r\n", chunks, 1),
+        ("Content-Length: 9\r\nTransfer-Encoding: chunked\r\n", chunks, 1),
+        ("Transfer-Encoding: chunked\r\n", chunks, 1),
+        ("Content-Length: 3\r\n", "abc", 2),
+    ] {
+        let mut stream = door.connect(&format!("{}{body}{hidden}", head("/body", headers))).await;
+        let said = rest(&mut stream).await;
+        assert!(said.starts_with("HTTP/1.1 200 "), "{headers}: {said}");
+        assert_eq!(said.matches("HTTP/1.1 ").count(), answers, "{headers}: {said}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stream_holds_its_seat_until_the_server_ends() {
     let door = Door::open().await;
     let mut stream = door.connect("GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
