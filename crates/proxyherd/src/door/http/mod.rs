@@ -1,6 +1,10 @@
 //! The HTTP door: places by Google's own path, for whoever has a Google client; health, metrics and status, for
 //! operators and their tools. Loopback only until tokens exist, and not for web pages (`guard`).
+//!
+//! A connection gets a seat (`rooms`, `seat`) and is served in HTTP/1.1 or HTTP/2 (`connection`). Each request goes through
+//! `visit`, which holds for all paths, to the router, which knows them.
 
+mod body;
 mod cache_status;
 mod connection;
 mod denied;
@@ -10,7 +14,14 @@ mod limits;
 mod metrics;
 mod nearby;
 pub(crate) mod parameters;
+mod rooms;
+mod seat;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod traffic;
 mod undated;
+mod visit;
 
 use std::sync::Arc;
 
@@ -25,7 +36,7 @@ use axum::{
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::exposition::Format;
+use self::{connection::Host, exposition::Format, rooms::Rooms};
 use crate::{
     caller::Caller,
     config::Address,
@@ -39,11 +50,11 @@ pub fn run(
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) {
-    let room = connection::room();
+    let rooms = Rooms::new(herd.admission());
     for (own, listener) in listeners {
-        let (herd, room) = (Arc::clone(herd), Arc::clone(&room));
-        let router = router(Arc::clone(&herd), Arc::new(own));
-        tasks.spawn(connection::accept_all(herd, router, listener, room, tasks.clone(), stop.clone()));
+        let router = router(Arc::clone(herd), Arc::new(own));
+        let host = Host { herd: Arc::clone(herd), router, tasks: tasks.clone(), stop: stop.clone() };
+        tasks.spawn(connection::accept_all(host, rooms.clone(), listener));
     }
 }
 
