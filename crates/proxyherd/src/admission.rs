@@ -1,9 +1,9 @@
 //! Who is let in, and how much each may ask: limits on clients' connections, in all and for each address, and on the
 //! lines that one address sends.
 //!
-//! All doors share one [`Admission`]: an address has its share of the server, whichever protocol it speaks. A door whose
-//! connections have room of their own (HTTP, for operators) is only counted here. Links do not come by here. What links
-//! and operators need of the process's descriptors is set aside before clients get any ([`descriptors`]).
+//! All doors for clients share one [`Admission`]: an address has its share of the server, whichever protocol it
+//! speaks. Links and operators do not come by here; what they need of the process's descriptors is set aside before
+//! clients get any ([`descriptors`]).
 
 pub mod descriptors;
 
@@ -20,6 +20,7 @@ use std::{
 
 use parking_lot::Mutex;
 
+use self::descriptors::OPERATORS_APART;
 use crate::{config::Limits, door::kind::DoorKind};
 
 /// An address may use up so much of its rate at once, nanoseconds' worth of it.
@@ -40,6 +41,8 @@ pub struct Admission {
     /// Nanoseconds between two lines of one address; 0: any number of lines.
     line_interval_ns: u64,
     connections: AtomicUsize,
+    /// Those of them that have only asked what operators ask.
+    operators: AtomicUsize,
     taken: AtomicU64,
     turned_away: AtomicU64,
     buffered_max: usize,
@@ -73,6 +76,26 @@ pub struct DoorCounts {
     pub handshakes_failed: u64,
 }
 
+/// That a connection is open at a door, until it is dropped.
+#[derive(Debug)]
+pub struct Entered {
+    admission: Arc<Admission>,
+    door: DoorKind,
+}
+
+impl Entered {
+    /// Counts that its TLS handshake has failed.
+    pub fn handshake_failed(&self) {
+        self.admission.doors[self.door as usize].handshakes_failed.fetch_add(1, Relaxed);
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.admission.doors[self.door as usize].open.fetch_sub(1, Relaxed);
+    }
+}
+
 #[derive(Debug)]
 struct Addresses {
     known: HashMap<IpAddr, Arc<Address>>,
@@ -83,6 +106,7 @@ struct Addresses {
 #[derive(Debug, Default)]
 struct Address {
     connections: AtomicUsize,
+    operators: AtomicUsize,
     buffered: AtomicUsize,
     /// When the lines so far will be used up at the rate that is allowed: the generic cell rate algorithm's
     /// theoretical arrival time (ITU-T I.371), nanoseconds of a clock that is never put back.
@@ -109,6 +133,7 @@ impl Admission {
             connections_per_address: limits.connections_per_address,
             line_interval_ns: BURST_NS.checked_div(limits.lines_per_s_per_address.into()).unwrap_or(0),
             connections: AtomicUsize::new(0),
+            operators: AtomicUsize::new(0),
             taken: AtomicU64::new(0),
             turned_away: AtomicU64::new(0),
             buffered_max: limits.buffers,
@@ -119,42 +144,11 @@ impl Admission {
         }
     }
 
-    /// Lets a connection from `ip` in at a door, for as long as the ticket lives.
-    pub fn admit(
-        self: &Arc<Admission>,
-        door: DoorKind,
-        ip: IpAddr,
-        now_ns: u64,
-    ) -> Result<Ticket, TurnedAway> {
-        let refused = |why| {
-            self.turned_away.fetch_add(1, Relaxed);
-            self.doors[door as usize].turned_away.fetch_add(1, Relaxed);
-            Err(why)
-        };
-        let connections_max = self.connections_max.load(Relaxed);
-        if self.connections.load(Relaxed) >= connections_max {
-            return refused(TurnedAway::Full(connections_max));
-        }
-        let address = self.address(ip, now_ns);
-        if address.connections.fetch_add(1, Relaxed) >= self.connections_per_address {
-            address.connections.fetch_sub(1, Relaxed);
-            return refused(TurnedAway::AddressFull(self.connections_per_address));
-        }
-        self.connections.fetch_add(1, Relaxed);
-        self.taken.fetch_add(1, Relaxed);
-        Ok(self.ticket(door, true, address))
-    }
-
-    /// Lets a connection from `ip` in at a door that has room of its own and sees to its limits itself. It takes none of
-    /// the clients' room, and its lines count as the address's.
-    pub fn admit_apart(self: &Arc<Admission>, door: DoorKind, ip: IpAddr, now_ns: u64) -> Ticket {
-        self.ticket(door, false, self.address(ip, now_ns))
-    }
-
-    fn ticket(self: &Arc<Admission>, door: DoorKind, is_client: bool, address: Arc<Address>) -> Ticket {
+    /// Counts a connection at a door for as long as what is returned lives.
+    pub fn enter(self: &Arc<Admission>, door: DoorKind) -> Entered {
         self.doors[door as usize].open.fetch_add(1, Relaxed);
         self.doors[door as usize].taken.fetch_add(1, Relaxed);
-        Ticket { admission: Arc::clone(self), door, is_client, address, buffered: Cell::new(0) }
+        Entered { admission: Arc::clone(self), door }
     }
 
     /// What was counted of the doors of this kind.
@@ -168,14 +162,49 @@ impl Admission {
         }
     }
 
+    /// Lets a connection from `ip` in, for as long as the ticket lives. One that is not let in is counted as turned away
+    /// from that door.
+    pub fn admit(
+        self: &Arc<Admission>,
+        door: DoorKind,
+        ip: IpAddr,
+        now_ns: u64,
+    ) -> Result<Ticket, TurnedAway> {
+        self.try_admit(ip, now_ns).inspect_err(|_| self.turn_away(door))
+    }
+
+    /// [`Admission::admit`] for a door that may have another way to serve a connection that is not let in.
+    pub fn try_admit(self: &Arc<Admission>, ip: IpAddr, now_ns: u64) -> Result<Ticket, TurnedAway> {
+        let connections_max = self.connections_max.load(Relaxed);
+        if clients(&self.connections, &self.operators) >= connections_max {
+            return Err(TurnedAway::Full(connections_max));
+        }
+        let address = self.address(ip, now_ns);
+        address.connections.fetch_add(1, Relaxed);
+        if clients(&address.connections, &address.operators) > self.connections_per_address {
+            address.connections.fetch_sub(1, Relaxed);
+            return Err(TurnedAway::AddressFull(self.connections_per_address));
+        }
+        self.connections.fetch_add(1, Relaxed);
+        self.taken.fetch_add(1, Relaxed);
+        let admission = Arc::clone(self);
+        Ok(Ticket { admission, address, buffered: Cell::new(0), is_operator: Cell::new(false) })
+    }
+
+    /// Counts a connection that was not let in at a door.
+    pub fn turn_away(&self, door: DoorKind) {
+        self.turned_away.fetch_add(1, Relaxed);
+        self.doors[door as usize].turned_away.fetch_add(1, Relaxed);
+    }
+
     /// From here on there is room for so many connections in all. Whoever is in stays.
     pub fn set_room(&self, room: usize) {
         self.connections_max.store(self.connections_allowed.min(room), Relaxed);
     }
 
-    /// Connections that are open.
+    /// Connections of clients that are open. Those that have only asked what operators ask are none of them.
     pub fn connections(&self) -> usize {
-        self.connections.load(Relaxed)
+        self.connections.load(Relaxed).saturating_sub(self.operators.load(Relaxed))
     }
 
     /// Connections let in since the start.
@@ -212,8 +241,13 @@ impl Addresses {
     }
 }
 
+/// How many of these connections take a client's place: all but a few operators'.
+fn clients(connections: &AtomicUsize, operators: &AtomicUsize) -> usize {
+    connections.load(Relaxed).saturating_sub(operators.load(Relaxed).min(OPERATORS_APART))
+}
+
 /// Whoever has an IPv6 address has all of its last 64 bits (RFC 6177): they count as one.
-fn subscriber(ip: IpAddr) -> IpAddr {
+pub(crate) fn subscriber(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)).into(),
         ip => ip,
@@ -224,14 +258,30 @@ fn subscriber(ip: IpAddr) -> IpAddr {
 #[derive(Debug)]
 pub struct Ticket {
     admission: Arc<Admission>,
-    door: DoorKind,
-    /// Whether it takes of the clients' room.
-    is_client: bool,
     address: Arc<Address>,
     buffered: Cell<usize>,
+    is_operator: Cell<bool>,
 }
 
 impl Ticket {
+    /// Says whether whoever has this ticket has only asked what operators ask, such as metrics.
+    pub fn set_operator(&self, is_operator: bool) {
+        let counts = [&self.admission.operators, &self.address.operators];
+        match (self.is_operator.replace(is_operator), is_operator) {
+            (false, true) => counts.map(|count| count.fetch_add(1, Relaxed)),
+            (true, false) => counts.map(|count| count.fetch_sub(1, Relaxed)),
+            _ => [0, 0],
+        };
+    }
+
+    /// Whether the next connection from the same address would not be let in.
+    pub fn is_last(&self) -> bool {
+        let admission = &self.admission;
+        clients(&admission.connections, &admission.operators) >= admission.connections_max.load(Relaxed)
+            || clients(&self.address.connections, &self.address.operators)
+                >= admission.connections_per_address
+    }
+
     /// How many lines may be taken from here now, at least one; or for how long none. The clock, nanoseconds of one that
     /// is never put back, is only read where there is a rate.
     pub fn lines_allowed(&self, now_ns: impl FnOnce() -> u64) -> Result<u64, Duration> {
@@ -256,11 +306,6 @@ impl Ticket {
         let now_ns = now_ns();
         let after = |until: u64| until.max(now_ns).saturating_add(lines.saturating_mul(interval_ns));
         let _ = self.address.used_until_ns.fetch_update(Relaxed, Relaxed, |until| Some(after(until)));
-    }
-
-    /// Counts that its TLS handshake has failed.
-    pub fn handshake_failed(&self) {
-        self.admission.doors[self.door as usize].handshakes_failed.fetch_add(1, Relaxed);
     }
 
     /// Says how many bytes now wait for the client, of replies that it has not taken and of lines behind them. False if
@@ -297,12 +342,9 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         self.give_back(self.buffered.get());
-        self.admission.doors[self.door as usize].open.fetch_sub(1, Relaxed);
-        if !self.is_client {
-            return;
-        }
         self.address.connections.fetch_sub(1, Relaxed);
         self.admission.connections.fetch_sub(1, Relaxed);
+        self.set_operator(false);
     }
 }
 
@@ -339,26 +381,48 @@ mod tests {
     }
 
     #[test]
-    fn each_door_is_counted_and_one_with_room_of_its_own_takes_no_clients_room() {
+    fn a_few_operators_are_no_clients_and_take_nobody_s_place() {
+        let admission = admission(2, 0);
+        let admit = || admission.try_admit(ip("10.0.0.1"), 0);
+        let _client = admit().unwrap();
+        let operator = |ticket: Ticket| {
+            ticket.set_operator(true);
+            ticket
+        };
+        let mut operators: Vec<_> = (0..OPERATORS_APART).map(|_| operator(admit().unwrap())).collect();
+        assert_eq!(admission.connections(), 1);
+        assert!(!operators[0].is_last());
+        operators.push(operator(admit().unwrap()));
+        assert!(operators[0].is_last(), "of more than a few, each takes a place");
+        assert_eq!(admit().unwrap_err(), TurnedAway::AddressFull(2));
+        assert_eq!(admission.turned_away(), 0, "it may have a seat elsewhere");
+        operators.pop();
+        operators[0].set_operator(false);
+        assert!(
+            admission.connections() == 2 && admit().is_err(),
+            "one that asks as a client does is a client"
+        );
+        operators.clear();
+        assert_eq!((admission.connections(), admit().is_ok()), (1, true));
+    }
+
+    #[test]
+    fn each_door_is_counted() {
         let admission = admission(2, 10);
-        let operator = admission.admit_apart(DoorKind::Http, ip("10.0.0.1"), 0);
-        let tickets = [0; 2].map(|_| admission.admit(DoorKind::Line, ip("10.0.0.1"), 0).unwrap());
-        assert!(admission.admit(DoorKind::Line, ip("10.0.0.1"), 0).is_err());
-        tickets[0].handshake_failed();
+        let [one, two] = [DoorKind::Line, DoorKind::Http].map(|door| admission.enter(door));
+        one.handshake_failed();
+        let _tickets = [0; 2].map(|_| admission.admit(DoorKind::Line, ip("10.0.0.1"), 0).unwrap());
+        assert!(admission.admit(DoorKind::Http, ip("10.0.0.1"), 0).is_err());
         let counts = |open, taken, turned_away, handshakes_failed| DoorCounts {
             open,
             taken,
             turned_away,
             handshakes_failed,
         };
-        assert_eq!(admission.door(DoorKind::Line), counts(2, 2, 1, 1));
-        assert_eq!(admission.door(DoorKind::Http), counts(1, 1, 0, 0));
-        assert_eq!(admission.connections(), 2);
-        operator.took(10, || SECOND);
-        assert!(tickets[0].lines_allowed(|| SECOND).is_err(), "an address has one rate at all doors");
-        drop((operator, tickets));
-        assert_eq!(admission.door(DoorKind::Line).open + admission.door(DoorKind::Http).open, 0);
-        assert_eq!(admission.connections(), 0);
+        assert_eq!(admission.door(DoorKind::Line), counts(1, 1, 0, 1));
+        assert_eq!(admission.door(DoorKind::Http), counts(1, 1, 1, 0));
+        drop((one, two));
+        assert_eq!(admission.door(DoorKind::Line), counts(0, 1, 0, 1));
     }
 
     #[test]

@@ -198,8 +198,8 @@ impl Server {
 
     fn open(&mut self, config: &Config, budget: Option<Budget>, sockets: Sockets) -> io::Result<()> {
         let (herd, at) = (&self.herd, &self.addresses);
-        let message = format_args!("started: {at}; {} links", herd.links.all().len());
-        herd.log.event(LogLevel::Info, Subject::Server, message);
+        let message = format_args!("started: {at}; {} links", herd.links().all().len());
+        herd.log().event(LogLevel::Info, Subject::Server, message);
         let mut doors = sockets.doors;
         for kind in DoorKind::ALL {
             let (own, others) = doors.into_iter().partition(|(door, _)| door.kind == kind);
@@ -210,7 +210,7 @@ impl Server {
         if let Some(budget) = budget {
             budget::run(herd, budget, &self.budget_tasks, &self.stop_budget);
         }
-        if let Some(credentials) = &herd.credentials {
+        if let Some(credentials) = herd.credentials() {
             self.follow_files(credentials, "following the certificates");
         }
         if let Some(tls) = &self.tls {
@@ -246,8 +246,8 @@ impl Server {
     }
 
     fn follow_files<R: Reread>(&self, files: &Arc<R>, name: &str) {
-        let watch = credentials::watch(Arc::clone(files), self.herd.log.clone(), self.stop_links.clone());
-        let pulse = self.herd.health.pulse(name);
+        let watch = credentials::watch(Arc::clone(files), self.herd.log().clone(), self.stop_links.clone());
+        let pulse = self.herd.health().pulse(name);
         self.link_tasks.spawn(async move {
             watch.await;
             drop(pulse);
@@ -293,12 +293,12 @@ impl Server {
     /// Stops it: takes nothing new, answers what has come, tells the neighbours the last news, closes.
     pub async fn stop(mut self) {
         let (end, log_end) = (Instant::now() + STOP_MAX, std::time::Instant::now() + LOG_MAX);
-        self.herd.log.event(LogLevel::Info, Subject::Server, format_args!("stopping"));
+        self.herd.log().event(LogLevel::Info, Subject::Server, format_args!("stopping"));
         self.herd.drain();
         self.stop_doors.cancel();
         self.door_tasks.close();
         let _ = timeout_at(end - FLUSH_MAX, self.door_tasks.wait()).await;
-        let _ = timeout_at(end - FLUSH_MAX, self.herd.places.stop()).await;
+        let _ = timeout_at(end - FLUSH_MAX, self.herd.places().stop()).await;
         // Nobody makes requests any more; the neighbors are told what is given back.
         self.stop_budget.cancel();
         self.budget_tasks.close();
@@ -308,8 +308,8 @@ impl Server {
         self.link_tasks.close();
         let _ = timeout_at(end, self.link_tasks.wait()).await;
         drop(self.watchdog.take());
-        self.herd.log.event(LogLevel::Info, Subject::Server, format_args!("stopped"));
-        self.herd.log.flush(log_end);
+        self.herd.log().event(LogLevel::Info, Subject::Server, format_args!("stopped"));
+        self.herd.log().flush(log_end);
     }
 }
 
@@ -334,7 +334,7 @@ fn open_credentials(config: &Config, server: &ServerConfig) -> Result<Option<Cre
 /// Waits until every link that is up has written all it had to tell; a little where none is: a neighbour that is just
 /// being started again dials, or is dialled, in a moment.
 async fn flushed(herd: &Herd) {
-    let has_heard_clients = herd.map().report_counts().accepted > 0 && !herd.links.all().is_empty();
+    let has_heard_clients = herd.map().report_counts().accepted > 0 && !herd.links().all().is_empty();
     let alone_until = Instant::now() + if has_heard_clients { ALONE_MAX } else { Duration::ZERO };
     while !has_told_all(herd, alone_until) {
         sleep(Duration::from_millis(5)).await;
@@ -344,7 +344,7 @@ async fn flushed(herd: &Herd) {
 /// Nothing is queued on links that are no edges of the tree. If that is so of all, the tree is just being found anew, and
 /// a neighbour is about to ask for what only this server may have.
 fn has_told_all(herd: &Herd, alone_until: Instant) -> bool {
-    let links = herd.links.all();
+    let links = herd.links().all();
     let up: Vec<&Arc<Link>> = links.iter().filter(|link| link.state().up_since.is_some()).collect();
     let is_asked = match up.as_slice() {
         [] => Instant::now() >= alone_until,
@@ -358,7 +358,7 @@ fn unlimited() -> Arc<dyn Allowance> {
 }
 
 async fn sweep(herd: Arc<Herd>, stop: CancellationToken) {
-    let _pulse = herd.health.pulse("forgetting what has expired");
+    let _pulse = herd.health().pulse("forgetting what has expired");
     let mut seconds = interval(Duration::from_secs(1));
     while stop.run_until_cancelled(seconds.tick()).await.is_some() {
         herd.sweep();

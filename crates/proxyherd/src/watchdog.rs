@@ -40,7 +40,7 @@ impl Watchdog {
     /// Watches `herd`, a look every `interval`. Must be called on the runtime that is to be watched with it.
     pub fn start(herd: &Arc<Herd>, interval: Duration) -> std::io::Result<Watchdog> {
         let (stop, stopped) = channel();
-        let runtime = herd.health.pulse("the runtime");
+        let runtime = herd.health().pulse("the runtime");
         let alive = Arc::downgrade(&runtime);
         tokio::spawn(beat(alive, interval));
         let mut round = Round { herd: Arc::downgrade(herd), runtime, shards: [0; SHARDS] };
@@ -80,7 +80,7 @@ impl Round {
     }
 
     fn look(&mut self, herd: &Herd, interval: Duration) -> Vec<String> {
-        let mut stuck = herd.health.look();
+        let mut stuck = herd.health().look();
         for (index, failed) in self.shards.iter_mut().enumerate() {
             let is_free = herd.map().is_free_within(index, interval / LOCK_WAIT_PART);
             *failed = if is_free { 0 } else { *failed + 1 };
@@ -94,19 +94,19 @@ impl Round {
 
 /// Tells the log what has changed, and everybody how it is.
 fn tell(herd: &Herd, now: &[String]) {
-    let before = herd.health.set_stuck(now.to_vec());
+    let before = herd.health().set_stuck(now.to_vec());
     for name in now.iter().filter(|name| !before.contains(name)) {
         let message =
             format_args!("stuck: {name} has not moved for several seconds; if it stays so, end this server");
-        herd.log.event(LogLevel::Error, Subject::Server, message);
+        herd.log().event(LogLevel::Error, Subject::Server, message);
     }
     for name in before.iter().filter(|name| !now.contains(name)) {
-        herd.log.event(LogLevel::Warn, Subject::Server, format_args!("no longer stuck: {name}"));
+        herd.log().event(LogLevel::Warn, Subject::Server, format_args!("no longer stuck: {name}"));
     }
 }
 
 fn look_at_links(herd: &Herd) {
-    for link in herd.links.all().iter() {
+    for link in herd.links().all().iter() {
         let subject = Subject::Link(&link.neighbor);
         match link.look() {
             Some(true) => {
@@ -114,10 +114,10 @@ fn look_at_links(herd: &Herd) {
                     "this link comes up again and again and does not stay up: see above why it went down, and look at \
                      the neighbor's log too"
                 );
-                herd.log.event(LogLevel::Error, subject, message);
+                herd.log().event(LogLevel::Error, subject, message);
             }
             Some(false) => {
-                herd.log.event(
+                herd.log().event(
                     LogLevel::Info,
                     subject,
                     format_args!("this link has been steady for a while"),
@@ -193,7 +193,7 @@ mod tests {
         let (herd, http) = (Arc::clone(server.herd()), server.addresses().http().unwrap());
         wait_for(http, (200, "ok\n")).await;
 
-        let pulse = herd.health.pulse("the test's own");
+        let pulse = herd.health().pulse("the test's own");
         let working = pulse.work();
         wait_for(http, (503, "stuck: the test's own\n")).await;
         drop(working);
@@ -247,7 +247,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let [mut riley, jaquez] = pair(dir.path()).await;
         let began = Instant::now();
-        while riley.herd().links.all().iter().any(|link| link.state().up_since.is_none()) {
+        while riley.herd().links().all().iter().any(|link| link.state().up_since.is_none()) {
             assert!(began.elapsed() < PATIENCE, "there is no link");
             tokio::task::yield_now().await;
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use proxyherd_core::{
     codec::link::Encoder,
+    command::Outcome,
     flood::{Class, Held, Nonsense, Offered, Rules, Shard, ShardSettings, Usage, Wake},
     limits::{DATA_LEN_MAX, RECORD_BYTES, SHARDS, STRAY_BUDGET_BYTES_MAX, UNKNOWN_BYTES_MAX},
     link::Incoming,
@@ -68,8 +69,8 @@ fn only_reports_come_too_soon() {
     }
     let _ = one.report(NOW_NS, &report(b"kiwi", NOW_NS));
     let next = report(b"kiwi", NOW_NS + 1);
-    assert_eq!(one.report(NOW_NS + SECOND_NS - 1, &next).0, Offered::TooSoon);
-    assert_eq!(one.report(NOW_NS + SECOND_NS, &next).0, Offered::Updated);
+    assert_eq!(one.report(NOW_NS + SECOND_NS - 1, &next).0, Outcome::TooSoon);
+    assert_eq!(one.report(NOW_NS + SECOND_NS, &next).0, Outcome::Moved);
     assert!(one.forget(NOW_NS, ClientId::new(b"kiwi").unwrap()).0);
 }
 
@@ -153,10 +154,10 @@ fn kinds_that_nobody_knows_take_no_clients_room_and_no_more_than_theirs() {
     let usage = one.usage(Class::Unknown);
     assert!(usage.bytes <= UNKNOWN_BYTES_MAX && usage.bytes > UNKNOWN_BYTES_MAX * 9 / 10, "{usage:?}");
     assert_eq!(usage.dropped, 5000 - one.len());
-    for (client, offered) in
-        [("a", Offered::Inserted), ("b", Offered::Inserted), ("c", Offered::Inserted), ("d", Offered::Full)]
+    for (client, outcome) in
+        [("a", Outcome::Added), ("b", Outcome::Added), ("c", Outcome::Added), ("d", Outcome::Full)]
     {
-        assert_eq!(one.report(NOW_NS, &report(client.as_bytes(), NOW_NS)).0, offered, "{client}");
+        assert_eq!(one.report(NOW_NS, &report(client.as_bytes(), NOW_NS)).0, outcome, "{client}");
     }
     assert_eq!(one.tell(NOW_NS, Kind::BUDGET, KEY, 60, b"told").0, Offered::Inserted);
     assert_eq!(one.clients(), 3);

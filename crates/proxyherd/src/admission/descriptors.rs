@@ -19,8 +19,11 @@ const REQUESTS_PART: u64 = 4;
 const PER_LINK: u64 = 2;
 /// Descriptors set aside for whoever else comes to the peer port of a server that has links.
 const STRANGERS: u64 = HANDSHAKES_MAX as u64;
-/// Descriptors set aside for the HTTP door, which takes no more connections than these.
+/// Descriptors set aside for operators at the HTTP door: for its reserve, from which they are answered when clients have all
+/// the others, ...
 pub(crate) const OPERATORS: usize = 64;
+/// ... and, of these, for so many operators beside the clients. More operators take clients' places.
+pub(crate) const OPERATORS_APART: usize = 16;
 
 /// Raises the process's limit as far as it may be raised without a privilege. Best called once, at the start.
 pub fn raise_limit() {

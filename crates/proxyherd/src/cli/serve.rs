@@ -94,7 +94,7 @@ async fn serve(config: Config, overrides: Overrides, name: &str, asked: Asked) -
         tokio::select! {
             () = asked.to_end.cancelled() => break,
             () = removed.cancelled() => break,
-            () = asked.to_reopen_log.notified() => server.herd().log.reopen(),
+            () = asked.to_reopen_log.notified() => server.herd().log().reopen(),
         }
     }
     server.stop().await;

@@ -16,7 +16,7 @@ use super::{
     console::{Console, Typed},
     news::News,
 };
-use crate::door::http::Status;
+use crate::herd::Status;
 
 /// Time between two sentences.
 const PACE: Duration = Duration::from_secs(2);
@@ -154,7 +154,7 @@ impl Show {
         self.ticks += 1;
         let mut said: Vec<String> = self.news.next(&herds).into_iter().collect();
         if self.ticks.is_multiple_of(SUM_UP_EVERY) {
-            let statuses: Vec<Status> = herds.iter().map(|herd| Status::of(herd)).collect();
+            let statuses: Vec<Status> = herds.iter().map(|herd| herd.present()).collect();
             let reports: u64 = statuses.iter().map(|status| self.new_reports(status)).sum();
             let rate = reports / (SUM_UP_EVERY * PACE.as_secs());
             said.push(styled(FAINT, &summary(&statuses, rate)));

@@ -9,8 +9,10 @@ use tokio::task::JoinSet;
 use super::{Answer, Asked};
 use crate::{
     config::{Config, Door, Server},
-    door::{http::Status, kind::DoorKind},
-    door_trust, http_client,
+    door::kind::DoorKind,
+    door_trust,
+    herd::Status,
+    http_client,
 };
 
 /// How long a server may take for the whole of its answer.

@@ -15,8 +15,8 @@ use serde::Serialize;
 
 use crate::{
     config::{Config, Door},
-    door::http::Status,
     escape,
+    herd::Status,
 };
 
 /// A herd as its servers told it at about one moment.

@@ -13,11 +13,9 @@ use tokio::net::TcpSocket;
 use super::*;
 use crate::{
     config::{Address, DoorCertificate, Tls},
-    door::{
-        http::{BudgetStatus, LinkStatus, ReportStatus},
-        kind::DoorKind,
-    },
+    door::kind::DoorKind,
     door_trust::testing::TlsDoor,
+    herd::{BudgetStatus, LinkStatus, ReportStatus},
     server::{Server, Sockets},
 };
 

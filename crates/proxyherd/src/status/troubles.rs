@@ -7,7 +7,7 @@ use proxyherd_core::flood::Nonsense;
 use super::{Answer, Asked, Seen, ask::url};
 use crate::{
     credentials::DAYS_LEFT_MIN,
-    door::http::{LinkStatus, Status},
+    herd::{LinkStatus, Status},
 };
 
 /// News that wait longer than this, seconds, are worth a word.

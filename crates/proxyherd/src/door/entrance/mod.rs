@@ -13,11 +13,11 @@ use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::tls::Acceptor;
-pub(crate) use self::visitor::{Stream, Visitor};
+pub(crate) use self::visitor::Visitor;
 pub use self::{tls::DoorTls, visitor::HandshakeFailed};
 use super::kind::DoorKind;
 use crate::{
-    admission::Ticket,
+    admission::{Ticket, TurnedAway},
     caller::{Caller, Rights},
     clock,
     config::Address,
@@ -88,19 +88,20 @@ impl Entrance {
     }
 
     async fn take_all<H: Host>(&self, host: &H) {
-        let _pulse = self.herd.health.pulse(format!("the {} door", self.kind.label()));
+        let _pulse = self.herd.health().pulse(format!("the {} door", self.kind.label()));
         let tls = |listener: &Listener| listener.tls.as_ref().map(|tls| tls.acceptor(H::ALPN));
         let acceptors: Vec<Option<Acceptor>> = self.listeners.iter().map(tls).collect();
         let mut first = 0;
         while let Some(place) = self.stop.run_until_cancelled(host.place()).await {
-            let taken = listen::accept_any(&self.listeners, first, &self.herd.log, &self.stop).await;
+            let taken = listen::accept_any(&self.listeners, first, self.herd.log(), &self.stop).await;
             let Some((index, stream, address)) = taken else { break };
             // The other sockets are looked at first next time, however many wait at this one.
             first = index + 1;
-            if let Some(ticket) = self.admit::<H>(address) {
-                let tls = acceptors[index].as_ref().map(Acceptor::config);
-                host.welcome(Visitor::new(stream, index, self.caller(address), ticket, tls), place);
-            }
+            let Ok(ticket) = self.admit::<H>(address) else { continue };
+            let entered = self.herd.admission().enter(self.kind);
+            let tls = acceptors[index].as_ref().map(Acceptor::config);
+            let caller = self.caller(address);
+            host.welcome(Visitor::new(stream, index, caller, ticket, entered, tls), place);
         }
         host.close();
     }
@@ -109,17 +110,19 @@ impl Entrance {
         Caller { address, door: self.kind, rights: Rights::ALL }
     }
 
-    fn admit<H: Host>(&self, address: SocketAddr) -> Option<Ticket> {
-        let (admission, log) = (&self.herd.admission, &self.herd.log);
-        let (ip, now_ns, subject) = (address.ip(), clock::monotonic_ns(), Subject::Client(address));
-        let admitted = match H::HAS_OWN_ROOM {
-            true => Ok(admission.admit_apart(self.kind, ip, now_ns)),
-            false => admission.admit(self.kind, ip, now_ns),
-        };
-        match &admitted {
-            Ok(_) => log.event(LogLevel::Debug, subject, format_args!("connected")),
-            Err(why) => log.event(LogLevel::Warn, subject, format_args!("turned away: {why}")),
+    /// The right to be connected; none where the host bounds its visitors itself.
+    fn admit<H: Host>(&self, address: SocketAddr) -> Result<Option<Ticket>, TurnedAway> {
+        let (log, subject) = (self.herd.log(), Subject::Client(address));
+        if !H::HAS_OWN_ROOM {
+            let admission = self.herd.admission();
+            let admitted = admission.admit(self.kind, address.ip(), clock::monotonic_ns());
+            let ticket = admitted.inspect_err(|why| {
+                log.event(LogLevel::Warn, subject, format_args!("turned away: {why}"));
+            })?;
+            log.event(LogLevel::Debug, subject, format_args!("connected"));
+            return Ok(Some(ticket));
         }
-        admitted.ok()
+        log.event(LogLevel::Debug, subject, format_args!("connected"));
+        Ok(None)
     }
 }

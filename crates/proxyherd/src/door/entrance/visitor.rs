@@ -19,7 +19,10 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use super::HANDSHAKE_MAX;
-use crate::{admission::Ticket, caller::Caller};
+use crate::{
+    admission::{Entered, Ticket},
+    caller::Caller,
+};
 
 /// Somebody who was let in.
 #[derive(Debug)]
@@ -27,7 +30,8 @@ pub(crate) struct Visitor {
     stream: TcpStream,
     listener: usize,
     caller: Caller,
-    ticket: Ticket,
+    ticket: Option<Ticket>,
+    entered: Entered,
     tls: Option<Arc<ServerConfig>>,
 }
 
@@ -38,8 +42,10 @@ pub(crate) struct Parts {
     pub(crate) stream: std::net::TcpStream,
     /// Who it is.
     pub(crate) caller: Caller,
-    /// The right to be connected.
-    pub(crate) ticket: Ticket,
+    /// The right to be connected; none where the host bounds its visitors itself.
+    pub(crate) ticket: Option<Ticket>,
+    /// That it is counted.
+    pub(crate) entered: Entered,
     /// What TLS is spoken with, if it is.
     pub(crate) tls: Option<Arc<ServerConfig>>,
 }
@@ -100,12 +106,13 @@ impl Visitor {
         stream: TcpStream,
         listener: usize,
         caller: Caller,
-        ticket: Ticket,
+        ticket: Option<Ticket>,
+        entered: Entered,
         tls: Option<Arc<ServerConfig>>,
     ) -> Visitor {
         // What is written is whole; there is nothing to wait for. Where that can't be set, it is only slower.
         let _ = stream.set_nodelay(true);
-        Visitor { stream, listener, caller, ticket, tls }
+        Visitor { stream, listener, caller, ticket, entered, tls }
     }
 
     /// Who it is.
@@ -120,19 +127,19 @@ impl Visitor {
 
     /// For a host on threads of its own.
     pub(crate) fn into_parts(self) -> io::Result<Parts> {
-        let Visitor { stream, caller, ticket, tls, .. } = self;
-        Ok(Parts { stream: stream.into_std()?, caller, ticket, tls })
+        let Visitor { stream, caller, ticket, entered, tls, .. } = self;
+        Ok(Parts { stream: stream.into_std()?, caller, ticket, entered, tls })
     }
 
-    /// For a host on the runtime: the stream, once its TLS handshake is over.
-    pub(crate) async fn open(self) -> Result<(Stream, Ticket), HandshakeFailed> {
-        let Visitor { stream, ticket, tls, .. } = self;
-        let Some(config) = tls else { return Ok((Stream::Plain(stream), ticket)) };
+    /// For a host on the runtime: the stream, once its TLS handshake is over, and that it is counted.
+    pub(crate) async fn open(self) -> Result<(Stream, Entered), HandshakeFailed> {
+        let Visitor { stream, entered, tls, .. } = self;
+        let Some(config) = tls else { return Ok((Stream::Plain(stream), entered)) };
         let accepted = timeout(HANDSHAKE_MAX, TlsAcceptor::from(config).accept(stream)).await;
         match accepted.map_err(|_| HandshakeFailed::TooSlow).and_then(|shaken| Ok(shaken?)) {
-            Ok(stream) => Ok((Stream::Tls(Box::new(stream)), ticket)),
+            Ok(stream) => Ok((Stream::Tls(Box::new(stream)), entered)),
             Err(failed) => {
-                ticket.handshake_failed();
+                entered.handshake_failed();
                 Err(failed)
             }
         }

@@ -22,6 +22,8 @@ pub(crate) fn run(entrance: Entrance, limits: &Limits) -> io::Result<()> {
 #[derive(Debug, Default)]
 struct LineProtocol {
     lines: Lines,
+    /// How many places the answer may have that is waited for.
+    limit: u8,
 }
 
 impl Protocol for LineProtocol {
@@ -30,13 +32,12 @@ impl Protocol for LineProtocol {
     const IS_TEXT: bool = true;
 
     fn take(&mut self, here: &Here<'_>, input: Input<'_>, out: &mut Vec<u8>) -> Taken {
-        batch::handle(here.herd, &mut self.lines, input, out)
+        batch::handle(here.herd, here.caller, &mut self.lines, &mut self.limit, input, out)
     }
 
     fn resume(&mut self, _here: &Here<'_>, event: Event, out: &mut Vec<u8>) -> Next {
         if let Event::Places(answer) = event {
-            out.extend_from_slice(&answer);
-            batch::end_reply(out);
+            batch::write_places(out, &answer, self.limit);
         }
         Next::Done
     }

@@ -15,12 +15,13 @@ use super::{
     socket::Socket,
 };
 use crate::{
-    admission::Ticket,
+    admission::{Entered, Ticket},
     caller::Caller,
     config::Limits,
     door::entrance::{HANDSHAKE_MAX, HandshakeFailed},
     herd::Herd,
     log::Direction,
+    places::Answered,
 };
 
 /// How long a client that is turned out may take to notice.
@@ -33,7 +34,7 @@ pub(super) enum Phase {
     /// Units are taken.
     Serving,
     /// The places have been asked, and nothing is taken until they have answered, perhaps with this.
-    Asking(Option<Vec<u8>>),
+    Asking(Option<Box<Answered>>),
     /// What was said last is not safe yet, and nothing is taken until it is.
     Covering(Covering),
     /// The client has sent its last unit, and only the replies are to be written.
@@ -93,10 +94,16 @@ pub(super) struct Connection<P> {
     /// Until when nothing is read, because its address is over its rate.
     pub(super) paced_until: Option<Instant>,
     pub(super) ticket: Ticket,
+    entered: Entered,
 }
 
 impl<P: Protocol> Connection<P> {
-    pub(super) fn new(protocol: P, caller: Caller, ticket: Ticket, socket: Socket) -> Connection<P> {
+    pub(super) fn new(
+        protocol: P,
+        caller: Caller,
+        (ticket, entered): (Ticket, Entered),
+        socket: Socket,
+    ) -> Connection<P> {
         Connection {
             protocol,
             caller,
@@ -117,6 +124,7 @@ impl<P: Protocol> Connection<P> {
             unit_began: None,
             paced_until: None,
             ticket,
+            entered,
         }
     }
 
@@ -133,7 +141,7 @@ impl<P: Protocol> Connection<P> {
     /// Counts what is counted of how it has ended.
     pub(super) fn count_end(&self, how: &Result<(), Closed>) {
         if let Err(Closed::Handshake(_)) = how {
-            self.ticket.handshake_failed();
+            self.entered.handshake_failed();
         }
     }
 
@@ -160,7 +168,7 @@ impl<P: Protocol> Connection<P> {
     }
 
     /// The places have answered.
-    pub(super) fn take_answer(&mut self, answer: Vec<u8>, now: Instant) {
+    pub(super) fn take_answer(&mut self, answer: Box<Answered>, now: Instant) {
         self.phase = Phase::Asking(Some(answer));
         self.waited(now);
     }
@@ -170,7 +178,7 @@ impl<P: Protocol> Connection<P> {
         if matches!(self.phase, Phase::Covering(_)) {
             let said = self.outgoing.unseal(now);
             if P::IS_TEXT && !said.is_empty() {
-                herd.log.traffic(Direction::Out, self.caller.address, said);
+                herd.log().traffic(Direction::Out, self.caller.address, said);
             }
             self.phase = Phase::Serving;
             self.waited(now);

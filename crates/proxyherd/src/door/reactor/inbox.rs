@@ -6,13 +6,14 @@ use mio::{Registry, Token, Waker};
 use parking_lot::Mutex;
 
 use super::{connection::Connection, protocol::Rings};
+use crate::places::Answered;
 
 /// What is sent to a reactor from other threads.
 pub(super) enum Parcel<P> {
     /// A connection that is to be served here.
     Connection(Box<Connection<P>>),
     /// What the places have answered; `None` if it got lost.
-    Answer { at: usize, serial: u64, answer: Option<Vec<u8>> },
+    Answer { at: usize, serial: u64, answer: Option<Box<Answered>> },
     /// What was said last is safe.
     Covered { at: usize, serial: u64 },
     /// There is something for a connection.
@@ -82,7 +83,7 @@ pub(super) struct Pending<P> {
     inbox: Arc<Inbox<P>>,
     at: usize,
     serial: u64,
-    answer: Option<Vec<u8>>,
+    answer: Option<Box<Answered>>,
 }
 
 impl<P> Pending<P> {
@@ -90,8 +91,8 @@ impl<P> Pending<P> {
         Pending { inbox: Arc::clone(inbox), at, serial, answer: None }
     }
 
-    pub(super) fn end(mut self, answer: Vec<u8>) {
-        self.answer = Some(answer);
+    pub(super) fn end(mut self, answer: Answered) {
+        self.answer = Some(Box::new(answer));
     }
 }
 

@@ -84,7 +84,7 @@ impl<P: Protocol, M: Fn(&Caller) -> P + Send + Sync + 'static> Host for Reactors
         match self.connection(visitor) {
             Ok(connection) => self.threads.send(Box::new(connection)),
             // It has gone again.
-            Err(error) => self.herd.log.event(LogLevel::Debug, subject, format_args!("closed: {error}")),
+            Err(error) => self.herd.log().event(LogLevel::Debug, subject, format_args!("closed: {error}")),
         }
     }
 
@@ -96,8 +96,9 @@ impl<P: Protocol, M: Fn(&Caller) -> P + Send + Sync + 'static> Host for Reactors
 impl<P: Protocol, M: Fn(&Caller) -> P> Reactors<P, M> {
     fn connection(&self, visitor: Visitor) -> io::Result<Connection<P>> {
         let parts = visitor.into_parts()?;
+        let ticket = parts.ticket.expect("these visitors take of the clients' room");
         let socket = Socket::new(parts.stream, parts.tls).map_err(io::Error::other)?;
-        Ok(Connection::new((self.make)(&parts.caller), parts.caller, parts.ticket, socket))
+        Ok(Connection::new((self.make)(&parts.caller), parts.caller, (ticket, parts.entered), socket))
     }
 }
 

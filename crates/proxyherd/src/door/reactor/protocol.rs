@@ -18,12 +18,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use proxyherd_core::{flood::Wake, places::Query};
+use proxyherd_core::flood::Wake;
 
 use crate::{
     caller::Caller,
     config::Limits,
     herd::{Herd, Position},
+    places::{Answered, Question},
 };
 
 /// The state of one connection in its protocol.
@@ -121,8 +122,8 @@ pub enum Next {
 /// What has to be waited for.
 #[derive(Debug)]
 pub enum Later {
-    /// An answer about places, with so many of them at the most. It comes as [`Event::Places`]; nothing is taken before.
-    Places(Query, u8),
+    /// An answer about places. It comes as [`Event::Places`]; nothing is taken before.
+    Places(Box<Question>),
     /// What was just said may only leave when this is covered; nothing is taken before. If it takes too long, the connection
     /// is closed and what was said never leaves.
     Durable(Position),
@@ -142,8 +143,8 @@ pub struct Reason {
 /// Something that was asked for.
 #[derive(Debug)]
 pub enum Event {
-    /// The JSON of places, without a final newline.
-    Places(Vec<u8>),
+    /// The answer about places.
+    Places(Box<Answered>),
     /// The bell was rung since the last time, once or more often, and everything said before is written. So a client that
     /// does not take what it is told holds up its own bell only: what it has not been told waits with whoever rings, who
     /// bounds it, and the client is closed when it takes nothing for `write_s`.

@@ -1,7 +1,7 @@
 //! One thread of a door: waits for its sockets, and gives each connection that is ready a turn.
 //!
 //! Nothing here waits but for sockets, for the earliest deadline and for what others send to the [`Inbox`]. A
-//! question about places that takes time is asked on the runtime, and its answer comes back as a [`Parcel`].
+//! question about places that takes time waits on the runtime, and its answer comes back as a [`Parcel`].
 //!
 //! Events are edges: a socket says once that it is ready, the connection notes it, and stays on the list of those
 //! that want a turn until a read or write has shown that the socket has no more.
@@ -15,9 +15,7 @@ use std::{
 };
 
 use mio::{Events, Interest, Poll, Token};
-use proxyherd_core::places::Query;
 use slab::Slab;
-use tokio::runtime::Handle;
 
 use super::{
     Threads,
@@ -33,6 +31,7 @@ use crate::{
     health::Pulse,
     herd::{Herd, Notice, Position},
     log::{LogLevel, Subject},
+    places::Question,
 };
 
 /// Most events that are taken from the system at once; more wait for the next round.
@@ -53,7 +52,6 @@ const HANDSHAKES_MAX: usize = if cfg!(test) { 16 } else { 1024 };
 pub(super) struct Reactor<P: Protocol> {
     herd: Arc<Herd>,
     limits: Limits,
-    runtime: Handle,
     poll: Poll,
     inbox: Arc<Inbox<P>>,
     connections: Slab<Box<Connection<P>>>,
@@ -76,7 +74,6 @@ impl<P: Protocol> Reactor<P> {
         Ok(Reactor {
             herd: Arc::clone(herd),
             limits: limits.clone(),
-            runtime: Handle::current(),
             poll,
             inbox,
             connections: Slab::new(),
@@ -86,7 +83,7 @@ impl<P: Protocol> Reactor<P> {
             serial: 0,
             sweep_at: Instant::now(),
             stop_at: None,
-            pulse: herd.health.pulse(format!("thread {name}")),
+            pulse: herd.health().pulse(format!("thread {name}")),
         })
     }
 
@@ -104,7 +101,7 @@ impl<P: Protocol> Reactor<P> {
                 && error.kind() != io::ErrorKind::Interrupted
             {
                 let message = format_args!("can't wait for clients: {error}");
-                self.herd.log.event(LogLevel::Error, Subject::Server, message);
+                self.herd.log().event(LogLevel::Error, Subject::Server, message);
                 return pulse.fail();
             }
             let (now, working) = (Instant::now(), pulse.work());
@@ -250,7 +247,7 @@ impl<P: Protocol> Reactor<P> {
         match step {
             Step::Wait => {}
             Step::Again => self.queue(at),
-            Step::Ask(query, limit) => self.ask(at, query, limit),
+            Step::Ask(question) => self.ask(at, *question),
             Step::Cover(position) => self.cover(at, position, now),
             Step::Close(how) => return self.close(at, &how),
         }
@@ -278,14 +275,9 @@ impl<P: Protocol> Reactor<P> {
         }
     }
 
-    fn ask(&self, at: usize, query: Query, limit: u8) {
-        let herd = Arc::clone(&self.herd);
+    fn ask(&self, at: usize, question: Question) {
         let pending = Pending::new(&self.inbox, at, self.connections[at].serial);
-        self.runtime.spawn(async move {
-            let mut answer = Vec::new();
-            herd.places.answer(&query, usize::from(limit), &mut answer).await;
-            pending.end(answer);
-        });
+        question.then(|answered| pending.end(answered));
     }
 
     fn cover(&mut self, at: usize, position: Position, now: Instant) {
@@ -342,7 +334,7 @@ impl<P: Protocol> Reactor<P> {
 
     fn log_end(&self, connection: &Connection<P>, how: &Result<(), Closed>) {
         connection.count_end(how);
-        let (log, subject) = (&self.herd.log, Subject::Client(connection.caller.address));
+        let (log, subject) = (self.herd.log(), Subject::Client(connection.caller.address));
         match how {
             Ok(()) => log.event(LogLevel::Debug, subject, format_args!("closed")),
             Err(closed) => log.event(closed.level(), subject, format_args!("closed: {closed}")),

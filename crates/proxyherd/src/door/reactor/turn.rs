@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use proxyherd_core::{flood::Wake, places::Query};
+use proxyherd_core::flood::Wake;
 
 use super::{
     closed::Closed,
@@ -27,6 +27,7 @@ use crate::{
     door::entrance::HandshakeFailed,
     herd::{Herd, Position},
     log::Direction,
+    places::Question,
 };
 
 /// How much is read at once, bytes.
@@ -68,7 +69,7 @@ pub(super) enum Step {
     /// More, when others have had their turn.
     Again,
     /// Ask the places, and bring their answer.
-    Ask(Query, u8),
+    Ask(Box<Question>),
     /// Say when this is safe.
     Cover(Position),
     /// It is over; `Ok` if that was the client's wish.
@@ -253,7 +254,7 @@ impl<P: Protocol> Connection<P> {
 
     fn after_event(&mut self, seat: &Seat<'_, P>, said: &[u8], next: Next) -> Result<Step, Closed> {
         if P::IS_TEXT && !said.is_empty() && !is_to_be_safe(seat.herd, &next) {
-            seat.herd.log.traffic(Direction::Out, self.caller.address, said);
+            seat.herd.log().traffic(Direction::Out, self.caller.address, said);
         }
         self.is_rung |= matches!(next, Next::Full);
         self.say(seat, said, &next, Wake::default())?;
@@ -277,9 +278,9 @@ impl<P: Protocol> Connection<P> {
     fn go_on(&mut self, seat: &Seat<'_, P>, next: Next) -> Step {
         self.phase = match (next, seat.herd.durability()) {
             (Next::Close(reason), _) => Phase::parting(Closed::Protocol(reason)),
-            (Next::Later(Later::Places(query, limit)), _) => {
+            (Next::Later(Later::Places(question)), _) => {
                 self.phase = Phase::Asking(None);
-                return Step::Ask(query, limit);
+                return Step::Ask(question);
             }
             (Next::Later(Later::Durable(position)), Some(durability)) => {
                 let patience = durability.patience();
@@ -324,7 +325,7 @@ impl<P: Protocol> Connection<P> {
 
     fn log(&self, herd: &Herd, direction: Direction, run: &[u8], lines: u64) {
         if P::IS_TEXT && !run.is_empty() {
-            herd.log.traffic_counted(direction, self.caller.address, run, lines);
+            herd.log().traffic_counted(direction, self.caller.address, run, lines);
         }
     }
 

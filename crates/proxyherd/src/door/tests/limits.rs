@@ -43,10 +43,10 @@ async fn an_address_has_so_many_connections_at_all_doors_and_each_door_is_counte
     assert_eq!(rest(&mut tcp(line_door)), b"");
     assert_eq!(rest(&mut house.tls(toy)), b"");
     house.wait_for_log("turned away: 3 connections of this address are open");
-    let counts = house.herd.admission.door(DoorKind::Line);
+    let counts = house.herd.admission().door(DoorKind::Line);
     assert_eq!(counts, DoorCounts { open: 3, taken: 3, turned_away: 2, handshakes_failed: 0 });
     drop(one);
-    eventually("there is room again", || (house.herd.admission.connections() == 2).then_some(()));
+    eventually("there is room again", || (house.herd.admission().connections() == 2).then_some(()));
     greeted(&house, toy, true);
 }
 
@@ -91,7 +91,7 @@ async fn what_has_come_before_a_stop_is_answered_and_then_all_is_closed() {
         reader.join().unwrap();
         assert_eq!(rest(&mut *idle), b"");
         assert!(TcpStream::connect(door).is_err(), "nobody listens any more");
-        assert_eq!(house.herd.admission.connections(), 0);
+        assert_eq!(house.herd.admission().connections(), 0);
     }
 }
 

@@ -88,8 +88,8 @@ async fn a_client_that_has_said_its_last_line_gets_every_reply_and_the_end_of_tl
     client.read_to_end(&mut replies).expect("the server ends TLS before it closes");
     assert!(replies.len() > 1024 * 1024, "{} bytes", replies.len());
     assert!(replies.ends_with(b"? HALF\n"), "the last line needs no end");
-    eventually("it is over", || (house.herd.admission.connections() == 0).then_some(()));
-    assert_eq!(house.herd.admission.buffered(), 0);
+    eventually("it is over", || (house.herd.admission().connections() == 0).then_some(()));
+    assert_eq!(house.herd.admission().buffered(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -142,7 +142,7 @@ async fn a_slow_reader_gets_all_and_holds_little() {
     let mut client = house.tls(door);
     client.write_all(&b"WHATSAT kiwi 50 20\n".repeat(QUESTIONS)).unwrap();
     client.flush().unwrap();
-    let buffered = || house.herd.admission.buffered();
+    let buffered = || house.herd.admission().buffered();
     let mut most = eventually("no more fits on the way", || Some(buffered()).filter(|&len| len > 0));
     for number in 0..QUESTIONS {
         let mut reply = vec![0; expected.len()];

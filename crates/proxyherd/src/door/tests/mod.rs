@@ -67,7 +67,7 @@ impl House {
         House::with(limits, |config, log| Places::open(&config.places, Arc::new(Unlimited), log).unwrap())
     }
 
-    fn with(limits: &str, places: impl FnOnce(&Config, ServerLog) -> Places) -> House {
+    fn with(limits: &str, places: impl FnOnce(&Config, ServerLog) -> Arc<Places>) -> House {
         let dir = tempfile::tempdir().unwrap();
         let text = format!(
             "[herd]\ntls = \"off\"\n[limits]\n{limits}\n[log]\ndir = {:?}\nlevel = \"debug\"\n\
@@ -122,7 +122,7 @@ impl House {
     }
 
     fn log(&self) -> String {
-        self.herd.log.flush(Instant::now() + PATIENCE);
+        self.herd.log().flush(Instant::now() + PATIENCE);
         fs::read_to_string(self.dir.path().join("log/Riley.log")).unwrap()
     }
 
@@ -147,7 +147,7 @@ impl Drop for House {
         self.tasks.close();
         if !std::thread::panicking() {
             eventually("the doors close", || self.tasks.is_empty().then_some(()));
-            self.herd.log.flush(Instant::now() + PATIENCE);
+            self.herd.log().flush(Instant::now() + PATIENCE);
         }
     }
 }

@@ -6,7 +6,7 @@ use super::*;
 use crate::{credentials, door::entrance::HANDSHAKE_MAX};
 
 fn failed(house: &House) -> u64 {
-    house.herd.admission.door(DoorKind::Line).handshakes_failed
+    house.herd.admission().door(DoorKind::Line).handshakes_failed
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -106,7 +106,7 @@ async fn a_new_certificate_is_shown_once_its_files_have_settled_and_a_bad_one_ne
     let house = House::new("");
     let door = house.line(true).await;
     let stop = CancellationToken::new();
-    let watch = credentials::watch(Arc::clone(&house.tls), house.herd.log.clone(), stop.clone());
+    let watch = credentials::watch(Arc::clone(&house.tls), house.herd.log().clone(), stop.clone());
     let watching = tokio::spawn(watch);
     let ask = |dir: &Path| {
         let mut client = tls_with(dir, door, &[]);

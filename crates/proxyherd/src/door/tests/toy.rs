@@ -12,6 +12,7 @@ use std::{
 
 use parking_lot::Mutex;
 use proxyherd_core::{
+    command::{Around, Nearby},
     flood::Wake,
     types::{ClientId, Radius},
 };
@@ -20,7 +21,8 @@ use super::Board;
 use crate::{
     clock,
     door::reactor::{Event, Here, Input, Later, Next, Protocol, Reason, Taken},
-    herd::Position,
+    herd::{Position, Whereabouts},
+    places::Looked,
 };
 
 #[derive(Debug)]
@@ -41,10 +43,13 @@ impl Toy {
         match letter {
             b'e' => reply(out, b'e', body),
             b'w' => {
-                let (mut at, client) = (Vec::new(), ClientId::new(body)?);
-                let query = here.herd.locate(clock::now_ns(), client, Radius::parse_km(b"1")?, &mut at)?;
-                reply(out, b'a', &at);
-                return Some(Next::Later(Later::Places(query, 1)));
+                let (around, radius) = (Around::Client(ClientId::new(body)?), Radius::parse_km(b"1")?);
+                let nearby = Nearby { around, radius, limit: 1, wish: None };
+                let found = |found: &Whereabouts<'_>| reply(out, b'a', found.client);
+                match here.herd.nearby(here.caller, clock::now_ns(), &nearby, found).ok()?? {
+                    Looked::Waits(question) => return Some(Next::Later(Later::Places(question))),
+                    Looked::AtHand(_) => {}
+                }
             }
             b's' => {
                 self.heard = Some(0);
@@ -95,7 +100,11 @@ impl Protocol for Toy {
 
     fn resume(&mut self, _here: &Here<'_>, event: Event, out: &mut Vec<u8>) -> Next {
         match (event, &mut self.heard) {
-            (Event::Places(json), _) => reply(out, b'p', &json),
+            (Event::Places(answered), _) => {
+                let mut json = Vec::new();
+                answered.answer.write_json(1, &mut json);
+                reply(out, b'p', &json);
+            }
             (Event::Time, _) => reply(out, b't', &[u8::from(self.alarm.take().is_some())]),
             (Event::Rung, Some(heard)) => {
                 let news = self.board.lock().news;

@@ -37,12 +37,12 @@ async fn an_answer_about_places_is_waited_for_and_what_comes_behind_it_waits_too
         });
         let mut reporter = tcp(house.line(false).await);
         reporter.write_all(b"IAMAT kiwi +34.06-118.44 1000\n").unwrap();
-        let at = line(&mut reporter);
+        line(&mut reporter);
         let mut client = house.dial(house.toy(is_tls).await, is_tls);
         client.write_all(&[message(b'w', b"kiwi"), message(b'e', b"behind")].concat()).unwrap();
         let own = client.tcp().local_addr().unwrap();
         assert_eq!(reply(&mut *client), ('h', own.to_string().into_bytes()), "the server speaks first");
-        assert_eq!(reply(&mut *client), ('a', at.into_bytes()));
+        assert_eq!(reply(&mut *client), ('a', b"kiwi".to_vec()));
         let mut bystander = house.dial(client.tcp().peer_addr().unwrap(), is_tls);
         bystander.write_all(&message(b'e', b"other")).unwrap();
         reply(&mut *bystander);
@@ -185,12 +185,12 @@ async fn a_subscriber_that_takes_nothing_is_closed_and_what_waits_for_it_is_boun
         assert_eq!(reply(&mut *client).0, 'h');
         eventually("it listens", || house.board.lock().bells.first().cloned());
         let (began, mut most) = (Instant::now(), 0);
-        while house.herd.admission.connections() == 1 {
+        while house.herd.admission().connections() == 1 {
             let mut board = house.board.lock();
             board.news = 1_000_000;
             board.bells[0].ring();
             drop(board);
-            most = most.max(house.herd.admission.buffered());
+            most = most.max(house.herd.admission().buffered());
             assert!(began.elapsed() < PATIENCE);
         }
         assert!((1..300_000).contains(&most), "{most} bytes waited for it");
