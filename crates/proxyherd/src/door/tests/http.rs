@@ -23,15 +23,18 @@ async fn http_within_tls_is_http_and_takes_none_of_the_clients_room() {
     agreed.flush().unwrap();
     agreed.conn.complete_io(&mut agreed.sock).unwrap();
     assert_eq!(agreed.conn.alpn_protocol(), Some(&b"http/1.1"[..]));
+    let mut newer = tls_with(house.dir.path(), doors[1], &[b"http/1.1", b"h2"]);
+    newer.conn.complete_io(&mut newer.sock).unwrap();
+    assert_eq!(newer.conn.alpn_protocol(), Some(&b"h2"[..]), "the best first");
     let refused = tls_with(house.dir.path(), doors[1], &[b"mqtt"]).write_all(b"GET");
     assert!(refused.is_err(), "no protocol in common");
     let mut plain = tcp(doors[1]);
     plain.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
     rest(&mut plain);
-    drop(agreed);
+    drop((agreed, newer));
     eventually("all are counted", || {
         let counts = house.herd.admission().door(DoorKind::Http);
-        (counts.taken == 5 && counts.open == 0 && counts.handshakes_failed == 2).then_some(())
+        (counts.taken == 6 && counts.open == 0 && counts.handshakes_failed == 2).then_some(())
     });
     assert_eq!((house.herd.admission().connections(), house.herd.admission().turned_away()), (1, 0));
     house.stop().await;
