@@ -168,6 +168,11 @@ pub const CHECK_PAUSE: u8 = 4;
 pub const CHECK_BRANCHES_MAX: usize = 400;
 /// A branch in which a server holds so few records is not looked into: they are sent.
 pub const CHECK_LEAF_RECORDS_MAX: u32 = 2;
+/// After so many heartbeats without another refusal a neighbor, of whose records one was refused, is asked to tell anew what
+/// is not covered here. Twice as many pass before each further question, up to [`GAP_PAUSE_MAX`], until its markers count.
+pub const GAP_PAUSE_MIN: u16 = 5;
+/// See [`GAP_PAUSE_MIN`].
+pub const GAP_PAUSE_MAX: u16 = 640;
 /// Into how many slices the time for which a record is kept is cut: records are compared slice by slice, so that servers
 /// may forget when they like.
 pub const CHECK_SLICES: u64 = 16;

@@ -86,10 +86,10 @@ fn a_server_whose_clock_is_ahead_knows_from_an_equal_sum_that_it_has_been_told_a
     // By this clock, all that the neighbor's sum leaves out has expired long ago.
     let from_ns = NOW_NS - 3 * SECOND_NS;
     let mut check = Check { shard: 3, received: 0, from_ns, client_ttl_ns: 0, root: 9 };
-    assert!(!shard.check(link(0), NOW_NS, &check).0, "an unequal sum says nothing");
+    assert!(!shard.check(link(0), NOW_NS, &check, true).0, "an unequal sum says nothing");
     assert!(!shard.is_caught_up());
     check.root = 0;
-    assert!(!shard.check(link(0), NOW_NS, &check).0);
+    assert!(!shard.check(link(0), NOW_NS, &check, true).0);
     assert!(shard.is_caught_up());
 }
 
@@ -101,7 +101,7 @@ fn after_a_difference_some_checks_pass_to_give_the_repair_time() {
         let mut encoder = Encoder::default();
         while !shard.flush(link(0), &mut encoder, usize::MAX) {}
         let check = Check { shard: 3, received: 0, from_ns, client_ttl_ns: 0, root: 9 };
-        shard.check(link(0), NOW_NS, &check).0
+        shard.check(link(0), NOW_NS, &check, true).0
     };
     assert!(!differs(NOW_NS), "what expires now is not compared");
     for _ in 0..3 {
