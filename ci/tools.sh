@@ -9,6 +9,7 @@ stage_tools() {
     want_c_compiler
     want_netcat
     want_curl
+    want_http2_clients
     want_python
     want_node
     want_osmium
@@ -63,6 +64,17 @@ want_curl() {
         apt_install curl
     else
         advice+=('curl (on Debian: curl)')
+    fi
+}
+
+# Tests ask a server over HTTP/2 with them.
+want_http2_clients() {
+    have nghttp && have h2load && return
+    if may_install; then
+        say 'There is no nghttp.'
+        apt_install nghttp2-client
+    else
+        advice+=('nghttp and h2load (on Debian: nghttp2-client)')
     fi
 }
 

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use anyhow::Result;
 use proxyherd_core::{
     map::{Map, MapSettings},
-    types::{Attributes, ClientId, Coordinates, Origin, Report, ServerName, Timestamp},
+    types::{Attributes, ClientId, Coordinates, Origin, Report, ServerName, Stamp, Timestamp},
 };
 
 use crate::process_memory::resident;
@@ -47,7 +47,7 @@ fn report(map: &Map, number: u32) -> u64 {
     let report = Report {
         client: ClientId::new(client.as_bytes()).expect("letters and digits are an ID"),
         coordinates: Coordinates::parse(b"+34.068930-118.445127").expect("Los Angeles is on Earth"),
-        timestamp: Timestamp::from_nanos(NOW_NS).expect("2021 is before 2286"),
+        stamp: Stamp::Client(Timestamp::from_nanos(NOW_NS).expect("2021 is before 2286")),
         attributes: Attributes::NONE,
     };
     let (_, wake) = map.report(NOW_NS, &report);

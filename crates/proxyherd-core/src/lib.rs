@@ -5,7 +5,7 @@
 //! what it proves holds for the servers.
 //!
 //! Floors, lowest first; a module imports only from floors below its own:
-//! `limits`, `types`, `command`, `codec`, `store`, `flood`, `tree`, `map`, `link`. `places` stands on `types` alone.
+//! `limits`, `types`, `places`, `command`, `codec`, `store`, `flood`, `tree`, `map`, `link`.
 
 pub mod codec;
 pub mod command;

@@ -25,6 +25,8 @@ pub const CLOCK_AHEAD_MAX_NS: i64 = 5_000_000_000;
 
 /// Largest radius of a question about places, metres. A larger one makes its command invalid.
 pub const RADIUS_M_MAX: u32 = 50_000;
+/// Most clients in one answer about who is near. A door refuses a question for more.
+pub const NEAR_MAX: usize = 10_000;
 /// Most places in one answer. A larger limit makes its command invalid.
 pub const PLACES_MAX: u8 = 20;
 /// Longest text in a wish about places, bytes. A question with a longer one is invalid.
@@ -76,7 +78,8 @@ pub const TREE_SAY_LOOKS: u8 = 30;
 /// How often the states of other servers may change the tree between two looks. After that a server wants to be told of
 /// changes on all its links, until a look finds that it was calm since the last.
 pub const TREE_COMPUTES: u8 = 8;
-/// How often between two looks a server contradicts at once what is said in its name. One more waits for the next.
+/// How often between two looks a server contradicts at once what is said in its name, and how often with a heartbeat what it
+/// did not contradict at once. One more waits for the next look.
 pub const TREE_ANSWERS: u8 = 4;
 /// At so many looks another process must have spoken in this server's name to be taken for alive: what one that has
 /// ended left behind is heard once or twice.
@@ -98,10 +101,16 @@ pub const STRANGERS_MAX: usize = SERVERS_MAX;
 /// Most records in one shard. Past it new clients are refused; a neighbor's record that finds no room is not merged, and
 /// counted.
 pub const SHARD_RECORDS_MAX: usize = 1 << 28;
-/// Most bytes of the places budgets' accounts in one server. Where there is no room for all, the newest are kept.
-pub const BUDGET_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Most accounts of places budgets that one server has at any moment, in periods and with times that honest servers use.
+pub const ACCOUNTS_MAX: usize = 16;
+/// Most bytes of such accounts of the herd's members in one server: room for all that [`SERVERS_MAX`] members can have. A
+/// server that is told the names of no members keeps the newest.
+pub const BUDGET_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Most bytes of all other accounts in one server: of servers that are no members, and of periods and times that no honest
+/// server uses. Where there is no room for all, the newest are kept.
+pub const STRAY_BUDGET_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Most bytes of records of kinds that this version does not know in one server, all such kinds together. Where there is
-/// no room for all, the newest are kept.
+/// no room for all, the kind that takes the most loses its oldest.
 pub const UNKNOWN_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// What one record counts against such a bound beside its key and data, bytes.
 pub const RECORD_BYTES: usize = 128;
@@ -111,15 +120,25 @@ pub const RENEWAL_INTERVAL_NS: u64 = 60 * 1_000_000_000;
 /// Most of its incarnations about which a server knows that it has issued nothing but what it holds. A lie about an older
 /// one is merged, like one about an earlier life.
 pub const OWN_INCARNATIONS_MAX: usize = 16;
-/// Most lies about this server that one shard answers between two looks, which are about a second apart. Others are
-/// answered when they are told again.
+/// Most lies about this server that one shard answers within [`ANSWERS_INTERVAL_NS`]. Others are answered when they are told
+/// again.
 pub const LIES_ANSWERED_MAX: u32 = 64;
+/// See [`LIES_ANSWERED_MAX`]. It is less than the second that lies between two looks, nanoseconds.
+pub const ANSWERS_INTERVAL_NS: u64 = 900_000_000;
+/// Of how many own records that others' have taken the place of a shard remembers what they said, the last of them. One of
+/// which it does not know any more is gone until its client reports, where a server is lied about and retells it.
+pub const DISPLACED_MAX: usize = 256;
+/// For how long it does, nanoseconds.
+pub const DISPLACED_NS: u64 = 60 * 1_000_000_000;
 /// How long the tombstone that answers a lie is kept at least, nanoseconds. It is kept longer the younger the lie is,
 /// because a tombstone that was received before the lie would not win over it.
 pub const LIE_TOMBSTONE_NS: u64 = 600 * 1_000_000_000;
 /// A server that has not looked at its clock for longer, nanoseconds, may have been restored from a snapshot. It begins
 /// a new incarnation.
 pub const ABSENCE_NS: u64 = 30 * 1_000_000_000;
+/// For how long after its first link came up a server that had none believes neighbors that it has issued more than it has,
+/// nanoseconds: it may have been restored from a younger snapshot. It begins a new incarnation.
+pub const REUNION_NS: u64 = 5 * 1_000_000_000;
 /// A clock that is put back by less, nanoseconds, is only being adjusted.
 pub const CLOCK_STEP_NS: u64 = 1_000_000_000;
 /// Consecutive looks, which are about a second apart, at which a clock that was put back must go forward while a link is

@@ -71,8 +71,9 @@ pub(crate) enum Heard {
 struct Namesake {
     /// Whether it was contradicted since the last look.
     is_answered: bool,
-    /// How often it was contradicted at once since then.
+    /// How often it was contradicted at once since then, and how often with a heartbeat.
     answers: u8,
+    late_answers: u8,
     /// The newest stamp of its that has not been contradicted.
     stamp: Option<u64>,
     /// One more for each look before which it had spoken, one less for each other: two that have the same neighbour
@@ -214,10 +215,23 @@ impl Tree {
         self.say(now_ns);
     }
 
+    /// One heartbeat of any link: contradicts whoever has spoken in this server's name more often than is contradicted at
+    /// once, a few times between two looks. Says whether there is something to tell.
+    pub(crate) fn beat(&mut self) -> bool {
+        let Namesake { is_answered, late_answers, stamp, .. } = &mut self.namesake;
+        if stamp.is_none() || *late_answers >= TREE_ANSWERS {
+            return false;
+        }
+        *late_answers += 1;
+        *is_answered = true;
+        self.say(0);
+        true
+    }
+
     /// Contradicts whoever has spoken in this server's name and was not contradicted yet; says whether anybody was.
     fn contradict(&mut self) -> bool {
-        let Namesake { is_answered, answers, stamp, looks, is_alive } = &mut self.namesake;
-        *answers = 0;
+        let Namesake { is_answered, answers, late_answers, stamp, looks, is_alive } = &mut self.namesake;
+        (*answers, *late_answers) = (0, 0);
         *looks = if *is_answered { TREE_NAMESAKE_LOOKS.min(*looks + 1) } else { looks.saturating_sub(1) };
         *is_alive = *looks > 0 && (*is_alive || *looks == TREE_NAMESAKE_LOOKS);
         *is_answered = stamp.is_some();
@@ -550,6 +564,33 @@ mod tests {
         (0..TREE_NAMESAKE_LOOKS).for_each(|_| assert!(!trees[0].contradict()));
         assert!(!trees[0].has_namesake());
         check(&trees, 1);
+    }
+
+    #[test]
+    fn states_that_are_forged_faster_than_they_are_contradicted_are_contradicted_with_a_heartbeat() {
+        let mut trees = herd(3, &[(0, 1), (1, 2), (2, 0)]);
+        let forge = |trees: &mut [Tree], stamp| {
+            let lie = state(name(1), stamp, &[]);
+            trees[0].hear(NOW + OFFSET, link(2), lie);
+            settle(trees);
+        };
+        for burst in 0..2 {
+            // What is contradicted at once is.
+            (1..=u64::from(TREE_ANSWERS)).for_each(|at| forge(&mut trees, burst * 100 + 10 * at));
+            check(&trees, 2);
+            for beat in 1..=u64::from(TREE_ANSWERS) + 1 {
+                forge(&mut trees, burst * 100 + 50 + 5 * beat);
+                assert!(trees[0].states[&name(1)].up.is_empty());
+                let is_answered = trees[1].beat();
+                settle(&mut trees);
+                assert_eq!(is_answered, beat <= u64::from(TREE_ANSWERS));
+                assert_eq!(trees[0].states[&name(1)].up.is_empty(), !is_answered);
+            }
+            trees[1].contradict();
+            settle(&mut trees);
+            assert!(!trees[1].beat());
+            check(&trees, 2);
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use proxyherd_core::{
     codec::line::{Line, Lines, Next, parse, write_at, write_at_reply, write_invalid},
-    command::Command,
+    command::{Around, Command, Condition, Nearby},
     types::{ClientId, Difference, Radius, ServerName},
 };
 
@@ -51,24 +51,27 @@ fn answer(line: &[u8], replies: &mut Vec<u8>) {
     // Nothing is allocated for a line but its reply.
     match bounded(0, 0, 0, || parse(line)) {
         Line::Blank => {}
-        Line::Iamat(report, told) => {
-            let difference = Difference::at_receipt(NOW_NS, report.timestamp);
+        Line::Command(command @ Command::Report { report, condition: Condition::Always }, told) => {
+            let timestamp = report.stamp.told().expect("a line has its client's time");
+            let difference = Difference::at_receipt(NOW_NS, timestamp);
             let (mut by_value, start) = (Vec::new(), replies.len());
             let (client, coordinates) = (report.client.as_bytes(), report.coordinates);
-            write_at(&mut by_value, &server, difference, client, coordinates, report.timestamp);
+            write_at(&mut by_value, &server, difference, client, coordinates, timestamp);
             write_at_reply(replies, &server, difference, told);
             assert_eq!(replies[start..].escape_ascii().to_string(), by_value.escape_ascii().to_string());
             let mut again = b"IAMAT ".to_vec();
             let fields = by_value.split(|&byte| byte == b' ').skip(3);
             again.extend(fields.collect::<Vec<_>>().join(&b' '));
             again.pop();
-            assert!(matches!(parse(&again), Line::Iamat(read, _) if read == report), "{again:?}");
+            assert!(matches!(parse(&again), Line::Command(read, _) if read == command), "{again:?}");
         }
-        Line::Command(command) => {
-            let Command::Nearby { client, radius, limit } = command else {
-                panic!("reports are lines of their own")
+        Line::Command(command, told) => {
+            let Command::Nearby(Nearby { around: Around::Client(client), radius, limit, wish: None }) =
+                command
+            else {
+                panic!("{command:?} is none of this protocol's")
             };
-            assert_eq!(parse(&whatsat(client, radius, limit)), Line::Command(command));
+            assert_eq!(parse(&whatsat(client, radius, limit)), Line::Command(command, told));
             replies.extend_from_slice(b"a question\n");
         }
         Line::InvalidReport | Line::HttpRequest | Line::Invalid => {

@@ -19,8 +19,9 @@ pub fn check(input: &[u8]) {
     }
     // A client that took a line for one that gets no reply, or another kind, would wait for ever.
     match (parse(input), Form::of(input)) {
-        (Line::Blank, None) | (Line::Iamat(..) | Line::InvalidReport, Some(Form::Line)) => {}
-        (Line::Command(Command::Nearby { .. }), Some(Form::Places))
+        (Line::Blank, None)
+        | (Line::Command(Command::Report { .. }, _) | Line::InvalidReport, Some(Form::Line))
+        | (Line::Command(Command::Nearby(_), _), Some(Form::Places))
         | (Line::Invalid | Line::HttpRequest, Some(_)) => {}
         (line, form) => panic!("the server reads {line:?}, and the client awaits {form:?}"),
     }

@@ -8,17 +8,18 @@
 //!   the same map, their vectors are equal, and nothing waits. For each client it is at least what the best of
 //!   them held when peace began, and an update that some server really took.
 //! - Answers: what one life of a server has answered about a client it never takes back for something older, and all
-//!   of it was really said.
+//!   of it was really said. What it says to have taken is what it then shows.
 //! - Bounds, every half minute and whenever the herd agrees: an outbox holds each slot once, and one marker.
 //! - Bookkeeping, as often: see `Map::contradiction`.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use proxyherd_core::{
-    flood::{Held, LinkId},
-    limits::{HANDSHAKE_MAX, INCARNATIONS_MAX, SHARDS},
-    map::{Map, shard_index},
-    types::{ClientId, Origin},
+    command::{Outcome, Position},
+    flood::{Held, LinkId, Nonsense},
+    limits::{HANDSHAKE_MAX, INCARNATIONS_MAX, LINKS_MAX, SHARDS},
+    map::{Map, Offer, shard_index},
+    types::{ClientId, Origin, ServerName, Stamp},
 };
 
 use crate::{
@@ -47,6 +48,8 @@ pub(crate) struct Checker {
     /// What each part of the herd must hold at least when it agrees.
     floors: Vec<Floor>,
     violations: Vec<Violation>,
+    /// How many lies in its own name each server has heard.
+    answered_lies: HashMap<usize, u64>,
     /// How many records servers have said anew by themselves.
     said: u64,
     /// How long after its receipt a report is forgotten.
@@ -100,10 +103,41 @@ impl Checker {
 
     /// A server has taken a client's report, or forgotten it.
     pub(crate) fn took(&mut self, at: Nanos, clock_ns: u64, map: &Map, client: ClientId<'_>) {
-        let entered = map.locate(clock_ns, client, |held| self.ledger.enter(held));
+        let entered = map.locate(clock_ns, client, |held| {
+            self.ledger.enter_report(held);
+            match self.ledger.is_lied_about(shard_index(held.record.key)) {
+                // What the server has answered to lies may have been overtaken before anybody could see it.
+                true => self.ledger.enter_later(held),
+                false => self.ledger.enter(held),
+            }
+        });
         let entered = entered.unwrap_or_else(|| Err(format!("{client:?} was taken and is not there")));
         if let Err(text) = entered {
             self.found(at, Symptom::Bookkeeping, text);
+        }
+    }
+
+    /// A server has answered a report, and has taken no other of that client since: what it says to have taken is what it
+    /// shows.
+    pub(crate) fn answered(&mut self, at: Nanos, clock_ns: u64, map: &Map, offer: &Offer<'_>) {
+        let client = offer.report.client;
+        if offer.report.stamp == Stamp::Server && offer.outcome == Outcome::Stale {
+            self.found(at, Symptom::Read, format!("{client:?} was told that the server's own time is stale"));
+        }
+        if !offer.outcome.is_taken() {
+            return;
+        }
+        let shown = map.locate(clock_ns, client, |held| {
+            let record = held.record;
+            (
+                (record.timestamp, record.difference),
+                Position { shard: shard_index(record.key), seq: held.seq },
+            )
+        });
+        let told = offer.times(clock_ns).zip(offer.position());
+        if shown != told {
+            let text = format!("{client:?} was told {told:?}, and {shown:?} is shown");
+            self.found(at, Symptom::Read, text);
         }
     }
 
@@ -191,13 +225,14 @@ impl Checker {
 
     /// Enters what a server has said anew by itself in these shards.
     pub(crate) fn said_by_itself(&mut self, at: Nanos, server: usize, map: &Map, shards: u32) {
+        self.retold(server, map);
         let me = &map.origin();
         let mut said = Vec::new();
         for shard in (0..SHARDS).filter(|shard| shards & 1 << shard != 0) {
             let entered = self.ledger.taken_by(me, shard);
             map.for_each_covered(shard, |origin, covered| {
                 if origin == me && covered > entered {
-                    said.push((shard, entered));
+                    said.push((shard, entered, covered));
                 }
             });
         }
@@ -207,7 +242,7 @@ impl Checker {
         let mut records = Vec::new();
         map.for_each(|held| {
             let shard = shard_index(held.record.key);
-            if held.origin == me && said.iter().any(|&(it, entered)| it == shard && held.seq > entered) {
+            if held.origin == me && said.iter().any(|&(it, entered, _)| it == shard && held.seq > entered) {
                 records.push((shard, held.seq, Taken::from(held)));
             }
         });
@@ -218,6 +253,57 @@ impl Checker {
                 self.found(at, Symptom::Bookkeeping, format!("server {server} by itself: {text}"));
             }
         }
+        for (shard, _, covered) in said {
+            self.ledger.enter_overtaken(me, shard, covered);
+        }
+    }
+
+    /// Enters what a server has just retold in others' names, if it has heard a lie since it was last asked.
+    fn retold(&mut self, server: usize, map: &Map) {
+        let links = (0..LINKS_MAX).filter_map(LinkId::new);
+        let heard = links.map(|link| map.nonsense(link)[Nonsense::OwnRecord.index()]).sum();
+        if self.answered_lies.insert(server, heard) == Some(heard) {
+            return;
+        }
+        let (mut retold, mut answers) = (Vec::new(), Vec::new());
+        let (me, is_restored) = (map.origin(), self.ledger.is_restored(&map.origin()));
+        map.for_each(|held| {
+            if held.seq == u64::MAX && !self.ledger.knows(held) {
+                retold.push(Taken::from(held));
+            } else if is_restored && *held.origin == me && !self.ledger.knows(held) {
+                answers.push(Taken::from(held));
+            }
+        });
+        retold.iter().for_each(|record| self.ledger.enter_retold(record));
+        answers.iter().for_each(|record| self.ledger.enter_answer(record));
+    }
+
+    /// Looks for what bad members told in the name of a server that is there, or in any other's, and what stands in the name
+    /// of a server that is there now: it knows better. `present` says whether a server is there and knows what it said
+    /// under an incarnation; `None`: it is not there. Servers need not agree yet on what is not compared at `from_ns`.
+    pub(crate) fn in_others_names(
+        &self,
+        server: usize,
+        map: &Map,
+        from_ns: u64,
+        present: impl Fn(&ServerName, u64) -> Option<bool>,
+    ) -> Option<String> {
+        let mut lies = Vec::new();
+        map.for_each(|held| {
+            let record = Taken::from(held);
+            if let Some(told) =
+                self.ledger.names_of_lie(&record).filter(|_| self.is_agreed_on(&record, from_ns))
+            {
+                lies.push((held.origin.clone(), told, record));
+            }
+        });
+        let stands = |Origin { server: name, incarnation }: &Origin, told: &HashSet<Origin>| {
+            let mut in_its_name = told.iter().filter(|origin| origin.server == *name);
+            present(name, *incarnation) == Some(true)
+                && !in_its_name.any(|origin| present(name, origin.incarnation) == Some(false))
+        };
+        let (origin, told, record) = lies.into_iter().find(|(origin, told, _)| stands(origin, told))?;
+        Some(format!("server {server} holds {record:?} of {origin:?}, made up in the names of {told:?}"))
     }
 
     /// Proves every vector of a map again, from its first update: what is covered must stay so.
@@ -433,7 +519,7 @@ mod tests {
     use proxyherd_core::{
         flood::Rules,
         map::MapSettings,
-        types::{Attributes, Coordinates, Report, ServerName, Timestamp},
+        types::{Attributes, Coordinates, Report, ServerName, Stamp, Timestamp},
     };
 
     use super::*;
@@ -460,7 +546,7 @@ mod tests {
         let report = Report {
             client: client(),
             coordinates: Coordinates::parse(b"+34.068930-118.445127").unwrap(),
-            timestamp: Timestamp::from_nanos(CLOCK_NS + later_ns).unwrap(),
+            stamp: Stamp::Client(Timestamp::from_nanos(CLOCK_NS + later_ns).unwrap()),
             attributes: Attributes::NONE,
         };
         let _ = map.report(CLOCK_NS + later_ns, &report);

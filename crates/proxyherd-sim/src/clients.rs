@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use proxyherd_core::types::{Attributes, AttributesBuf, ClientId, Coordinates, Report, Timestamp};
+use proxyherd_core::types::{Attributes, AttributesBuf, ClientId, Coordinates, Report, Stamp, Timestamp};
 
 use crate::{
     rng::Rng,
@@ -38,7 +38,7 @@ struct Client {
 #[derive(Clone, Debug)]
 struct Sent {
     coordinates: Coordinates,
-    timestamp: Timestamp,
+    stamp: Stamp,
     attributes: AttributesBuf,
 }
 
@@ -66,9 +66,9 @@ impl Request {
 
     /// The report, if it is one.
     pub(crate) fn report(&self) -> Option<Report<'_>> {
-        let Wish::Report(Sent { coordinates, timestamp, attributes }) = &self.wish else { return None };
+        let Wish::Report(Sent { coordinates, stamp, attributes }) = &self.wish else { return None };
         let attributes = if attributes.borrow().is_empty() { Attributes::NONE } else { attributes.borrow() };
-        Some(Report { client: self.client(), coordinates: *coordinates, timestamp: *timestamp, attributes })
+        Some(Report { client: self.client(), coordinates: *coordinates, stamp: *stamp, attributes })
     }
 
     /// Whether the client asks to be forgotten.
@@ -158,6 +158,10 @@ impl Clients {
         } else {
             Timestamp::from_nanos(clock_ns)
         };
+        let timestamp = timestamp.expect("no simulated clock runs to the year 2286");
+        // The time decides, and not a number that is drawn, so that seeds go on to mean the runs that they meant.
+        let is_dated = self.settings.are_orderly || !is_one_in_8(clock_ns);
+        let stamp = if is_dated { Stamp::Client(timestamp) } else { Stamp::Server };
         let mut attributes = AttributesBuf::default();
         if self.settings.note_len_max > 0 && self.rng.chance(700) {
             let note = "x".repeat(self.rng.below(self.settings.note_len_max) as usize);
@@ -168,10 +172,15 @@ impl Clients {
         let coordinates = format!("+{}-{}", degrees(latitude), degrees(longitude));
         Sent {
             coordinates: Coordinates::parse(coordinates.as_bytes()).expect("both are within their range"),
-            timestamp: timestamp.expect("no simulated clock runs to the year 2286"),
+            stamp,
             attributes,
         }
     }
+}
+
+/// Whether a report made at this time, one in eight, leaves it to the server to say when it was made.
+fn is_one_in_8(clock_ns: u64) -> bool {
+    clock_ns.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 61 == 0
 }
 
 impl Client {

@@ -8,8 +8,8 @@ use crate::{
     timeline::{MILLISECOND, Nanos, SECOND},
 };
 
-/// A server that is restored from a younger snapshot cannot know it.
-const SNAPSHOT_AGE_MIN: Nanos = 31 * SECOND;
+/// How old the snapshot of a server may be from which it is restored.
+const SNAPSHOT_AGE_MAX: Nanos = 60 * SECOND;
 /// How long a member is bad at most.
 const LIE_MAX: Nanos = 20 * SECOND;
 /// A year.
@@ -182,7 +182,7 @@ impl Faults {
     fn lie(&mut self) -> Fault {
         let server = self.rng.index(self.servers);
         if self.rng.chance(150) {
-            return Fault::Restore { server, ago: self.rng.between(SNAPSHOT_AGE_MIN, 2 * SNAPSHOT_AGE_MIN) };
+            return Fault::Restore { server, ago: self.rng.between(SECOND, SNAPSHOT_AGE_MAX) };
         }
         let (manner, stays_away) = (Manner::draw(&mut self.rng), self.rng.chance(300));
         Fault::Lie { server, manner, length: self.rng.between(SECOND, LIE_MAX), stays_away }

@@ -11,7 +11,7 @@ use proxyherd_core::{
     limits::{CHECK_SLICE_MIN_NS, CHECK_SLICES, INCARNATIONS_MAX, SHARDS, TOMBSTONE_TTL_NS},
     map::shard_index,
     types::{
-        Attributes, Body, ClientId, Coordinates, Difference, Kind, Origin, Record, Report, ServerName,
+        Attributes, Body, ClientId, Coordinates, Difference, Kind, Origin, Record, Report, ServerName, Stamp,
         Timestamp,
     },
 };
@@ -91,6 +91,11 @@ impl Taken {
         }
     }
 
+    /// The same, but with what another says of the key.
+    pub(crate) fn at_place_of(self, other: &Taken) -> Taken {
+        Taken { body: other.body.clone(), ..self }
+    }
+
     /// Whether what is held is at least this.
     pub(crate) fn is_covered_by(&self, held: Held<'_>) -> bool {
         held.record.precedence(&held.origin.server, &self.record(), &self.server).is_ge()
@@ -121,12 +126,16 @@ impl Taken {
 
     /// Notes all of it.
     fn digest(&self, trace: &mut Trace) {
-        trace.note(u64::from(self.key.0.0));
-        trace.note_bytes(&self.key.1);
+        self.digest_body(trace);
         trace.note_bytes(self.server.as_str().as_bytes());
         trace.note(self.timestamp.nanos());
         trace.note(u64::from(self.timestamp.shape()));
         trace.note(self.difference.nanos().cast_unsigned());
+    }
+
+    fn digest_body(&self, trace: &mut Trace) {
+        trace.note(u64::from(self.key.0.0));
+        trace.note_bytes(&self.key.1);
         match &self.body {
             OwnedBody::Gone => {}
             OwnedBody::Location(coordinates, attributes) => {
@@ -156,6 +165,13 @@ impl Taken {
         trace.hash()
     }
 
+    /// A hash of the key and of what is said of it, whoever says it and when.
+    fn body_hash(&self) -> u64 {
+        let mut trace = Trace::default();
+        self.digest_body(&mut trace);
+        trace.hash()
+    }
+
     /// The record as the core has it.
     pub(crate) fn record(&self) -> Record<'_> {
         let body = match &self.body {
@@ -175,7 +191,7 @@ impl Taken {
         let record = self.record();
         let Body::Location { coordinates, attributes } = record.body else { return None };
         let client = ClientId::new(&self.key.1)?;
-        Some(Report { client, coordinates, timestamp: self.timestamp, attributes })
+        Some(Report { client, coordinates, stamp: Stamp::Client(self.timestamp), attributes })
     }
 
     /// At most so many bytes on the wire.
@@ -204,6 +220,8 @@ pub(crate) struct Ledger {
     /// The hashes of all these.
     hashes: HashSet<u64>,
     lies: Lies,
+    /// Hashes of all that clients reported, whenever it was: who, and what.
+    reported: HashSet<u64>,
 }
 
 /// What bad members told, and what else the book cannot have in order.
@@ -216,6 +234,8 @@ struct Lies {
     shards: u32,
     /// How many lives of a server were made up in one shard.
     lives: HashMap<(ServerName, usize), HashSet<u64>>,
+    /// In whose names something was told of a key, by the hash of both.
+    names: HashMap<u64, HashSet<Origin>>,
     /// Origins that began again, with the sequences of their own past before them.
     restored: HashSet<Origin>,
 }
@@ -255,6 +275,39 @@ impl Ledger {
             return self.enter_later(held);
         }
         self.enter(held)
+    }
+
+    /// Enters what a server that was restored has answered, if it is about a key of which a bad member told anything.
+    pub(crate) fn enter_answer(&mut self, record: &Taken) {
+        if self.lies.by_key.contains_key(&record.key) {
+            self.note(record);
+        }
+    }
+
+    /// An origin has come to so many updates in a shard. Those that are not entered have been overtaken before anybody could see
+    /// them.
+    pub(crate) fn enter_overtaken(&mut self, origin: &Origin, shard: usize, covered: u64) {
+        let Some(&number) = self.origins.get(origin) else {
+            self.origins.insert(origin.clone(), self.streams.len());
+            self.streams.push(Default::default());
+            return self.enter_overtaken(origin, shard, covered);
+        };
+        let stream = &mut self.streams[number][shard];
+        stream.resize(stream.len().max((covered as usize).min(stream.len() + OVERTAKEN_MAX)), None);
+    }
+
+    /// A client has just reported this.
+    pub(crate) fn enter_report(&mut self, held: Held<'_>) {
+        self.reported.insert(Taken::from(held).body_hash());
+    }
+
+    /// Enters a record that a server has retold in another's name, if it is one: with another time, but nothing else, it is
+    /// in the book.
+    pub(crate) fn enter_retold(&mut self, record: &Taken) {
+        let contents = self.contents.get(&record.key).into_iter().flatten();
+        if contents.into_iter().any(|one| one.server == record.server && one.body == record.body) {
+            self.note(record);
+        }
     }
 
     fn note(&mut self, taken: &Taken) {
@@ -318,6 +371,7 @@ impl Ledger {
         // Whoever is lied about says all of its own anew, in all shards.
         self.lies.shards = u32::MAX;
         self.lies.by_key.entry(record.key.clone()).or_default().push(record.clone());
+        self.lies.names.entry(record.body_hash()).or_default().insert(origin.clone());
     }
 
     /// A bad member tells how far an origin is covered in a shard.
@@ -379,6 +433,14 @@ impl Ledger {
             lives.is_some_and(|lives| lives.len() > INCARNATIONS_MAX / 2)
         };
         self.contents.get(key).is_some_and(|contents| contents.iter().any(is_crowded))
+    }
+
+    /// In whose names bad members told what this record says of its key, unless a client reported it. That a key is gone is
+    /// also what servers answer.
+    pub(crate) fn names_of_lie(&self, record: &Taken) -> Option<&HashSet<Origin>> {
+        let hash = record.body_hash();
+        let is_lie = record.body != OwnedBody::Gone && !self.reported.contains(&hash);
+        self.lies.names.get(&hash).filter(|_| is_lie)
     }
 
     /// Whether a bad member told just this.

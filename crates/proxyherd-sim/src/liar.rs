@@ -15,6 +15,7 @@ use proxyherd_core::{
     },
     limits::{CLOCK_AHEAD_MAX_NS, LINKS_MAX, SHARDS},
     map::shard_index,
+    places::budget::{Span, key},
     types::{
         Attributes, Body, Coordinates, Difference, Kind, LinkState, Origin, Record, ServerName, Timestamp,
     },
@@ -60,9 +61,12 @@ pub(crate) enum Topic {
     Clocks,
     /// What it heard long ago.
     Replays,
+    /// One client, in the names of several lives that are there now.
+    Names,
 }
 
-const TOPICS: [Topic; 10] = [
+const TOPICS: [Topic; 11] = [
+    Topic::Names,
     Topic::Records,
     Topic::Sequences,
     Topic::Futures,
@@ -240,6 +244,7 @@ impl Known<'_> {
             Topic::Lives => self.lives(rng),
             Topic::Clocks => self.clocks(rng),
             Topic::Replays => self.again(rng),
+            Topic::Names => self.in_several_names(rng),
         }
     }
 
@@ -395,7 +400,14 @@ impl Known<'_> {
         let origin = self.origin(rng);
         let seq = self.seq(rng, &origin);
         let kind = Kind([1, 2, 77, 255][rng.index(4)]);
-        let key = format!("thing-{}", rng.below(INVENTED_THINGS)).into_bytes();
+        let key = if kind == Kind::BUDGET && rng.chance(700) {
+            let server = if rng.chance(500) { origin.server.clone() } else { self.name(rng) };
+            let mut period = Span::ALL[rng.index(2)].at(self.now_ns);
+            period.number = (period.number + rng.below(4) as u32).saturating_sub(rng.below(12) as u32);
+            key(period, &server).into_bytes()
+        } else {
+            format!("thing-{}", rng.below(INVENTED_THINGS)).into_bytes()
+        };
         let keep_s = [0, 90, 86_400, u32::MAX][rng.index(4)];
         let len = DATA_LEN_MAX.min(self.bandwidth / 20);
         let data = vec![7; if rng.chance(100) { len } else { rng.below(100) } as usize];
@@ -426,6 +438,34 @@ impl Known<'_> {
             1 => vec![Saying::Offset(rng.bits().cast_signed())],
             _ => vec![Saying::Heartbeat(self.now_ns - rng.below(YEAR))],
         }
+    }
+
+    /// A client is at one place, or at one each, say several of those that are there now, with versions that are equal or
+    /// rise in any order of them.
+    fn in_several_names(&self, rng: &mut Rng) -> Vec<Saying> {
+        let (key, step) = (self.key(rng), [0, 1, 1000, SECOND][rng.index(4)]);
+        let begin_ns = self.now_ns + rng.below(SECOND);
+        let is_at_one_place = rng.chance(300);
+        let mut origins: Vec<_> = self.current.iter().filter(|_| rng.chance(700)).collect();
+        (1..origins.len()).for_each(|at| origins.swap(at, rng.index(at + 1)));
+        let mut sayings: Vec<Saying> = Vec::new();
+        for (at, origin) in origins.into_iter().enumerate() {
+            let seq = match rng.below(4) {
+                0 => self.seq_above(rng, origin, shard_index(&key)),
+                _ => self.seq(rng, origin),
+            };
+            let timestamp_ns = begin_ns + step * at as u64;
+            let mut record = told(rng, origin, Kind::CLIENT, &key, timestamp_ns, self.now_ns, None);
+            if let Some(Saying::Record(_, _, first)) = sayings.first().filter(|_| is_at_one_place) {
+                record = record.at_place_of(first);
+            }
+            sayings.push(Saying::Record(origin.clone(), seq, record));
+        }
+        // What wins may be said first.
+        if rng.chance(500) {
+            sayings.reverse();
+        }
+        sayings
     }
 
     fn again(&self, rng: &mut Rng) -> Vec<Saying> {

@@ -150,6 +150,8 @@ pub enum Symptom {
     Tree,
     /// What a bad member left behind takes more room than it may.
     Memory,
+    /// What a bad member made up stands in the name of a server that is there and knows better.
+    Name,
     /// A second run of the seed did something else.
     Twice,
     /// Too little happened: the scenario is at fault, not the core.
@@ -172,6 +174,7 @@ impl fmt::Display for Symptom {
             Symptom::Future => "a receipt from the future",
             Symptom::Tree => "the tree is not the herd's",
             Symptom::Memory => "memory is not back",
+            Symptom::Name => "a lie stands in another's name",
             Symptom::Twice => "a seed did not do the same twice",
             Symptom::Gate => "too little happened",
         })

@@ -163,6 +163,14 @@ impl Life {
         }
     }
 
+    /// It had a link, as it is restored from a snapshot.
+    pub(crate) fn had_a_link(&self) {
+        let (Some(link), Some((neighbour, _))) = (LinkId::new(0), self.neighbours.first()) else { return };
+        let agreed = Agreed { version: HIGHEST, has_tree: false };
+        let _ = self.map.agree(link, neighbour, agreed, &mut Encoder::default());
+        let _ = self.map.link_down(link);
+    }
+
     fn session(&self, now: Nanos, phase: Phase) -> Session {
         Session::new(now, phase, Encoder::default().with_origins_max(self.origins_max))
     }
@@ -312,7 +320,7 @@ impl Life {
             self.drop_session(old, out);
         }
         let link = LinkId::new(place).expect("no scenario has so many neighbours");
-        let wake = self.map.link_down(link).and(self.map.trust_clock(clock_ns));
+        let wake = self.map.link_down(link).and(self.map.trust_clock(link, clock_ns));
         self.links[place].up = Some(conn);
         self.links[place].backoff.reset();
         let session = self.sessions.get_mut(&conn).expect("it has just agreed");

@@ -20,6 +20,7 @@ use std::{
 
 use parking_lot::Mutex;
 
+use self::descriptors::OPERATORS_APART;
 use crate::config::Limits;
 
 /// An address may use up so much of its rate at once, nanoseconds' worth of it.
@@ -40,6 +41,8 @@ pub struct Admission {
     /// Nanoseconds between two lines of one address; 0: any number of lines.
     line_interval_ns: u64,
     connections: AtomicUsize,
+    /// Those of them that have only asked what operators ask.
+    operators: AtomicUsize,
     taken: AtomicU64,
     turned_away: AtomicU64,
     buffered_max: usize,
@@ -59,6 +62,7 @@ struct Addresses {
 #[derive(Debug, Default)]
 struct Address {
     connections: AtomicUsize,
+    operators: AtomicUsize,
     buffered: AtomicUsize,
     /// When the lines so far will be used up at the rate that is allowed: the generic cell rate algorithm's
     /// theoretical arrival time (ITU-T I.371), nanoseconds of a clock that is never put back.
@@ -85,6 +89,7 @@ impl Admission {
             connections_per_address: limits.connections_per_address,
             line_interval_ns: BURST_NS.checked_div(limits.lines_per_s_per_address.into()).unwrap_or(0),
             connections: AtomicUsize::new(0),
+            operators: AtomicUsize::new(0),
             taken: AtomicU64::new(0),
             turned_away: AtomicU64::new(0),
             buffered_max: limits.buffers,
@@ -94,24 +99,32 @@ impl Admission {
         }
     }
 
-    /// Lets a connection from `ip` in, for as long as the ticket lives.
+    /// Lets a connection from `ip` in, for as long as the ticket lives. One that is not let in is counted as turned away.
     pub fn admit(self: &Arc<Admission>, ip: IpAddr, now_ns: u64) -> Result<Ticket, TurnedAway> {
-        let refused = |why| {
-            self.turned_away.fetch_add(1, Relaxed);
-            Err(why)
-        };
+        self.try_admit(ip, now_ns).inspect_err(|_| self.turn_away())
+    }
+
+    /// [`Admission::admit`] for a door that may have another way to serve a connection that is not let in.
+    pub fn try_admit(self: &Arc<Admission>, ip: IpAddr, now_ns: u64) -> Result<Ticket, TurnedAway> {
         let connections_max = self.connections_max.load(Relaxed);
-        if self.connections.load(Relaxed) >= connections_max {
-            return refused(TurnedAway::Full(connections_max));
+        if clients(&self.connections, &self.operators) >= connections_max {
+            return Err(TurnedAway::Full(connections_max));
         }
         let address = self.address(ip, now_ns);
-        if address.connections.fetch_add(1, Relaxed) >= self.connections_per_address {
+        address.connections.fetch_add(1, Relaxed);
+        if clients(&address.connections, &address.operators) > self.connections_per_address {
             address.connections.fetch_sub(1, Relaxed);
-            return refused(TurnedAway::AddressFull(self.connections_per_address));
+            return Err(TurnedAway::AddressFull(self.connections_per_address));
         }
         self.connections.fetch_add(1, Relaxed);
         self.taken.fetch_add(1, Relaxed);
-        Ok(Ticket { admission: Arc::clone(self), address, buffered: Cell::new(0) })
+        let admission = Arc::clone(self);
+        Ok(Ticket { admission, address, buffered: Cell::new(0), is_operator: Cell::new(false) })
+    }
+
+    /// Counts a connection that was not let in.
+    pub fn turn_away(&self) {
+        self.turned_away.fetch_add(1, Relaxed);
     }
 
     /// From here on there is room for so many connections in all. Whoever is in stays.
@@ -119,9 +132,9 @@ impl Admission {
         self.connections_max.store(self.connections_allowed.min(room), Relaxed);
     }
 
-    /// Connections that are open.
+    /// Connections of clients that are open. Those that have only asked what operators ask are none of them.
     pub fn connections(&self) -> usize {
-        self.connections.load(Relaxed)
+        self.connections.load(Relaxed).saturating_sub(self.operators.load(Relaxed))
     }
 
     /// Connections let in since the start.
@@ -158,8 +171,13 @@ impl Addresses {
     }
 }
 
+/// How many of these connections take a client's place: all but a few operators'.
+fn clients(connections: &AtomicUsize, operators: &AtomicUsize) -> usize {
+    connections.load(Relaxed).saturating_sub(operators.load(Relaxed).min(OPERATORS_APART))
+}
+
 /// Whoever has an IPv6 address has all of its last 64 bits (RFC 6177): they count as one.
-fn subscriber(ip: IpAddr) -> IpAddr {
+pub(crate) fn subscriber(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)).into(),
         ip => ip,
@@ -172,9 +190,28 @@ pub struct Ticket {
     admission: Arc<Admission>,
     address: Arc<Address>,
     buffered: Cell<usize>,
+    is_operator: Cell<bool>,
 }
 
 impl Ticket {
+    /// Says whether whoever has this ticket has only asked what operators ask, such as metrics.
+    pub fn set_operator(&self, is_operator: bool) {
+        let counts = [&self.admission.operators, &self.address.operators];
+        match (self.is_operator.replace(is_operator), is_operator) {
+            (false, true) => counts.map(|count| count.fetch_add(1, Relaxed)),
+            (true, false) => counts.map(|count| count.fetch_sub(1, Relaxed)),
+            _ => [0, 0],
+        };
+    }
+
+    /// Whether the next connection from the same address would not be let in.
+    pub fn is_last(&self) -> bool {
+        let admission = &self.admission;
+        clients(&admission.connections, &admission.operators) >= admission.connections_max.load(Relaxed)
+            || clients(&self.address.connections, &self.address.operators)
+                >= admission.connections_per_address
+    }
+
     /// How many lines may be taken from here now, at least one; or for how long none. The clock, nanoseconds of one that
     /// is never put back, is only read where there is a rate.
     pub fn lines_allowed(&self, now_ns: impl FnOnce() -> u64) -> Result<u64, Duration> {
@@ -237,6 +274,7 @@ impl Drop for Ticket {
         self.give_back(self.buffered.get());
         self.address.connections.fetch_sub(1, Relaxed);
         self.admission.connections.fetch_sub(1, Relaxed);
+        self.set_operator(false);
     }
 }
 
@@ -267,6 +305,32 @@ mod tests {
         drop(one);
         assert!(admission.admit(ip("10.0.0.1"), 0).is_ok());
         assert_eq!(admission.connections(), 2, "a ticket that was dropped is given back");
+    }
+
+    #[test]
+    fn a_few_operators_are_no_clients_and_take_nobody_s_place() {
+        let admission = admission(2, 0);
+        let admit = || admission.try_admit(ip("10.0.0.1"), 0);
+        let _client = admit().unwrap();
+        let operator = |ticket: Ticket| {
+            ticket.set_operator(true);
+            ticket
+        };
+        let mut operators: Vec<_> = (0..OPERATORS_APART).map(|_| operator(admit().unwrap())).collect();
+        assert_eq!(admission.connections(), 1);
+        assert!(!operators[0].is_last());
+        operators.push(operator(admit().unwrap()));
+        assert!(operators[0].is_last(), "of more than a few, each takes a place");
+        assert_eq!(admit().unwrap_err(), TurnedAway::AddressFull(2));
+        assert_eq!(admission.turned_away(), 0, "it may have a seat elsewhere");
+        operators.pop();
+        operators[0].set_operator(false);
+        assert!(
+            admission.connections() == 2 && admit().is_err(),
+            "one that asks as a client does is a client"
+        );
+        operators.clear();
+        assert_eq!((admission.connections(), admit().is_ok()), (1, true));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 pub mod admission;
 pub mod budget;
+pub mod caller;
 pub mod cli;
 mod client;
 pub mod clock;
@@ -9,6 +10,7 @@ pub mod config;
 pub mod credentials;
 pub mod demo;
 pub mod door;
+mod door_trust;
 mod escape;
 #[doc(hidden)]
 pub mod fuzzing;

@@ -1,6 +1,6 @@
 //! One server, put together: its herd handle, its links, its doors; started and stopped as a whole.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use proxyherd_core::types::ServerName;
 use tokio::{
@@ -12,9 +12,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     budget::{self, Budget, BudgetError},
-    config::{Config, Overrides, Server as ServerConfig, Tls},
+    config::{Config, Door, Overrides, Server as ServerConfig, Tls},
     credentials::{self, Credentials, CredentialsError},
-    door,
+    door::{self, kind::DoorKind},
     herd::{Herd, Link},
     listen::{self, ListenError},
     log::{LogLevel, ServerLog, Subject},
@@ -55,6 +55,9 @@ pub enum StartError {
     /// What links are encrypted with could not be read.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
+    /// A door is to speak TLS, which this version does not.
+    #[error("can't listen at {0} (`{1}` of server {2}): doors do not speak TLS yet; leave tls:// out")]
+    Tls(Door, &'static str, ServerName),
     /// A provider of places could not be opened.
     #[error(transparent)]
     Places(#[from] OpenError),
@@ -64,44 +67,73 @@ pub enum StartError {
 /// them.
 #[derive(Debug)]
 pub struct Sockets {
-    line: TcpListener,
+    /// In the order of the configuration.
+    doors: Vec<(Door, TcpListener)>,
     peer: Option<TcpListener>,
-    http: Option<TcpListener>,
 }
 
 /// Where a server listens, ports that were 0 told as what they became.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Addresses {
-    /// The line protocol.
-    pub line: SocketAddr,
+    /// Its doors, in the order of the configuration.
+    pub doors: Vec<(DoorKind, SocketAddr)>,
     /// Other servers.
     pub peer: Option<SocketAddr>,
-    /// HTTP.
-    pub http: Option<SocketAddr>,
+}
+
+impl Addresses {
+    /// Where its doors of this kind are.
+    pub fn of(&self, kind: DoorKind) -> impl Iterator<Item = SocketAddr> {
+        self.doors.iter().filter(move |(other, _)| *other == kind).map(|(_, at)| *at)
+    }
+
+    /// The first address of its line door, which every server has.
+    pub fn line(&self) -> SocketAddr {
+        self.of(DoorKind::Line).next().expect("the configuration gives every server a door for clients")
+    }
+
+    /// The first address of its HTTP door.
+    pub fn http(&self) -> Option<SocketAddr> {
+        self.of(DoorKind::Http).next()
+    }
+}
+
+/// `clients at 127.0.0.1:12000, [::1]:12000; HTTP at 127.0.0.1:8000`: every address of every door.
+impl fmt::Display for Addresses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut before = "";
+        for kind in DoorKind::ALL {
+            let addresses: Vec<String> = self.of(kind).map(|at| at.to_string()).collect();
+            if !addresses.is_empty() {
+                write!(f, "{before}{} at {}", kind.told(), addresses.join(", "))?;
+                before = "; ";
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Sockets {
     /// Opens every listener of `server`.
     pub async fn bind(server: &ServerConfig) -> Result<Sockets, ListenError> {
         let name = server.name.as_str();
-        let optional = async |address: &Option<_>, key| match address {
-            Some(address) => listen::bind(address, key, name).await.map(Some),
-            None => Ok(None),
+        let mut doors = Vec::with_capacity(server.doors.len());
+        for door in &server.doors {
+            doors.push((door.clone(), listen::bind(&door.address, door.kind.key(), name).await?));
+        }
+        let peer = match &server.peer {
+            Some(peer) => Some(listen::bind(peer, "peer", name).await?),
+            None => None,
         };
-        Ok(Sockets {
-            line: listen::bind(&server.listen, "listen", name).await?,
-            peer: optional(&server.peer, "peer").await?,
-            http: optional(&server.http, "http").await?,
-        })
+        Ok(Sockets { doors, peer })
     }
 
     /// Where they listen.
     pub fn addresses(&self) -> Addresses {
         let local = |listener: &TcpListener| listener.local_addr().expect("a bound socket has an address");
         Addresses {
-            line: local(&self.line),
+            doors: self.doors.iter().map(|(door, listener)| (door.kind, local(listener))).collect(),
             peer: self.peer.as_ref().map(local),
-            http: self.http.as_ref().map(local),
         }
     }
 }
@@ -135,6 +167,7 @@ impl Server {
     pub fn start_on(config: &Config, name: &ServerName, sockets: Sockets) -> Result<Server, StartError> {
         let server =
             config.server(name.as_str()).expect("the caller has taken the name from the configuration");
+        refuse_tls(server)?;
         let credentials = open_credentials(config, server)?.map(Arc::new);
         let log = ServerLog::open(&config.log, name).map_err(StartError::Log)?;
         let budget = Budget::open(config, name)?;
@@ -155,38 +188,37 @@ impl Server {
             peers: None,
             watchdog,
         };
-        running.open(config, server, budget, sockets).map_err(StartError::Door)?;
+        running.open(config, budget, sockets).map_err(StartError::Door)?;
         Ok(running)
     }
 
-    fn open(
-        &mut self,
-        config: &Config,
-        server: &ServerConfig,
-        budget: Option<Budget>,
-        sockets: Sockets,
-    ) -> io::Result<()> {
+    fn open(&mut self, config: &Config, budget: Option<Budget>, sockets: Sockets) -> io::Result<()> {
         let (herd, at) = (&self.herd, &self.addresses);
-        let message = format_args!("started: clients at {}, {} links", at.line, herd.links.all().len());
-        herd.log.event(LogLevel::Info, Subject::Server, message);
-        door::line::run(herd, &config.limits, sockets.line, &self.door_tasks, &self.stop_doors)?;
+        let message = format_args!("started: {at}; {} links", herd.links().all().len());
+        herd.log().event(LogLevel::Info, Subject::Server, message);
+        let (mut line, mut http) = (Vec::new(), Vec::new());
+        for (door, listener) in sockets.doors {
+            match door.kind {
+                DoorKind::Line => line.push(listener),
+                DoorKind::Http => http.push((door.address, listener)),
+            }
+        }
+        door::line::run(herd, &config.limits, line, &self.door_tasks, &self.stop_doors)?;
         self.peers = Some(peer::run(herd, sockets.peer, &self.link_tasks, &self.stop_links));
         if let Some(budget) = budget {
             budget::run(herd, budget, &self.budget_tasks, &self.stop_budget);
         }
-        if let Some(credentials) = &herd.credentials {
+        if let Some(credentials) = herd.credentials() {
             let watch =
-                credentials::watch(Arc::clone(credentials), herd.log.clone(), self.stop_links.clone());
-            let pulse = herd.health.pulse("following the certificates");
+                credentials::watch(Arc::clone(credentials), herd.log().clone(), self.stop_links.clone());
+            let pulse = herd.health().pulse("following the certificates");
             self.link_tasks.spawn(async move {
                 watch.await;
                 drop(pulse);
             });
         }
         self.link_tasks.spawn(sweep(Arc::clone(herd), self.stop_links.clone()));
-        if let (Some(own), Some(listener)) = (&server.http, sockets.http) {
-            door::http::run(herd, own, listener, &self.door_tasks, &self.stop_doors);
-        }
+        door::http::run(herd, http, &self.door_tasks, &self.stop_doors);
         Ok(())
     }
 
@@ -209,8 +241,8 @@ impl Server {
     }
 
     /// Where it listens.
-    pub fn addresses(&self) -> Addresses {
-        self.addresses
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
     }
 
     /// Has the watchdog look at other intervals than it would.
@@ -222,12 +254,12 @@ impl Server {
     /// Stops it: takes nothing new, answers what has come, tells the neighbours the last news, closes.
     pub async fn stop(mut self) {
         let (end, log_end) = (Instant::now() + STOP_MAX, std::time::Instant::now() + LOG_MAX);
-        self.herd.log.event(LogLevel::Info, Subject::Server, format_args!("stopping"));
+        self.herd.log().event(LogLevel::Info, Subject::Server, format_args!("stopping"));
         self.herd.drain();
         self.stop_doors.cancel();
         self.door_tasks.close();
         let _ = timeout_at(end - FLUSH_MAX, self.door_tasks.wait()).await;
-        let _ = timeout_at(end - FLUSH_MAX, self.herd.places.stop()).await;
+        let _ = timeout_at(end - FLUSH_MAX, self.herd.places().stop()).await;
         // Nobody makes requests any more; the neighbors are told what is given back.
         self.stop_budget.cancel();
         self.budget_tasks.close();
@@ -237,8 +269,16 @@ impl Server {
         self.link_tasks.close();
         let _ = timeout_at(end, self.link_tasks.wait()).await;
         drop(self.watchdog.take());
-        self.herd.log.event(LogLevel::Info, Subject::Server, format_args!("stopped"));
-        self.herd.log.flush(log_end);
+        self.herd.log().event(LogLevel::Info, Subject::Server, format_args!("stopped"));
+        self.herd.log().flush(log_end);
+    }
+}
+
+/// Until doors speak TLS, a server that is told to does not start: what should be encrypted must not go out in the clear.
+pub(crate) fn refuse_tls(server: &ServerConfig) -> Result<(), StartError> {
+    match server.doors.iter().find(|door| door.tls) {
+        Some(door) => Err(StartError::Tls(door.clone(), door.kind.key(), server.name.clone())),
+        None => Ok(()),
     }
 }
 
@@ -253,7 +293,7 @@ fn open_credentials(config: &Config, server: &ServerConfig) -> Result<Option<Cre
 /// Waits until every link that is up has written all it had to tell; a little where none is: a neighbour that is just
 /// being started again dials, or is dialled, in a moment.
 async fn flushed(herd: &Herd) {
-    let has_heard_clients = herd.map().report_counts().accepted > 0 && !herd.links.all().is_empty();
+    let has_heard_clients = herd.map().report_counts().accepted > 0 && !herd.links().all().is_empty();
     let alone_until = Instant::now() + if has_heard_clients { ALONE_MAX } else { Duration::ZERO };
     while !has_told_all(herd, alone_until) {
         sleep(Duration::from_millis(5)).await;
@@ -263,7 +303,7 @@ async fn flushed(herd: &Herd) {
 /// Nothing is queued on links that are no edges of the tree. If that is so of all, the tree is just being found anew, and
 /// a neighbour is about to ask for what only this server may have.
 fn has_told_all(herd: &Herd, alone_until: Instant) -> bool {
-    let links = herd.links.all();
+    let links = herd.links().all();
     let up: Vec<&Arc<Link>> = links.iter().filter(|link| link.state().up_since.is_some()).collect();
     let is_asked = match up.as_slice() {
         [] => Instant::now() >= alone_until,
@@ -277,7 +317,7 @@ fn unlimited() -> Arc<dyn Allowance> {
 }
 
 async fn sweep(herd: Arc<Herd>, stop: CancellationToken) {
-    let _pulse = herd.health.pulse("forgetting what has expired");
+    let _pulse = herd.health().pulse("forgetting what has expired");
     let mut seconds = interval(Duration::from_secs(1));
     while stop.run_until_cancelled(seconds.tick()).await.is_some() {
         herd.sweep();

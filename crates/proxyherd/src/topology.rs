@@ -103,7 +103,7 @@ impl Watcher {
 
     /// Follows the file, and `hangups`, until `stop`.
     pub(crate) async fn run(mut self, hangups: Arc<Notify>, stop: CancellationToken) {
-        let _pulse = self.herd.health.pulse("following the configuration");
+        let _pulse = self.herd.health().pulse("following the configuration");
         let mut looks = interval(LOOK_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut seen_before, mut read) = (None, None);
@@ -130,15 +130,15 @@ impl Watcher {
     /// Whether this server is to end now because the file no longer names it: the grace period is over, or it has links and
     /// all are down, so no other server hears any more what its clients report.
     fn is_time_to_leave(&self) -> bool {
-        let links = self.herd.links.all();
+        let links = self.herd.links().all();
         let is_unheard = || !links.is_empty() && links.iter().all(|link| link.state().up_since.is_none());
         self.ends_at.is_some_and(|ends_at| Instant::now() >= ends_at || is_unheard())
     }
 
     /// Reads the file and does as it says. Who has asked is told what came of it in any case.
     async fn follow(&mut self, is_asked: bool) {
-        if is_asked && let Some(credentials) = &self.herd.credentials {
-            credentials::reload(credentials, &self.herd.log).await;
+        if is_asked && let Some(credentials) = self.herd.credentials() {
+            credentials::reload(credentials, self.herd.log()).await;
         }
         let path = self.started.path.clone();
         // The task fails only where the runtime is about to end.
@@ -238,7 +238,7 @@ impl Watcher {
         if has_peer {
             let [before, after] = [&self.current, config].map(|config| config.links_of(self.herd.name()));
             self.peers.change(&LinkChange::between(&before, &after)).await;
-            self.herd.links.arrange(&after);
+            self.herd.links().arrange(&after);
             self.herd.make_room_for_links();
         }
         true
@@ -275,7 +275,7 @@ impl Watcher {
     }
 
     fn tell(&self, level: LogLevel, message: &str) {
-        self.herd.log.event(level, Subject::Server, format_args!("{message}"));
+        self.herd.log().event(level, Subject::Server, format_args!("{message}"));
     }
 }
 

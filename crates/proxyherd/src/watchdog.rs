@@ -40,7 +40,7 @@ impl Watchdog {
     /// Watches `herd`, a look every `interval`. Must be called on the runtime that is to be watched with it.
     pub fn start(herd: &Arc<Herd>, interval: Duration) -> std::io::Result<Watchdog> {
         let (stop, stopped) = channel();
-        let runtime = herd.health.pulse("the runtime");
+        let runtime = herd.health().pulse("the runtime");
         let alive = Arc::downgrade(&runtime);
         tokio::spawn(beat(alive, interval));
         let mut round = Round { herd: Arc::downgrade(herd), runtime, shards: [0; SHARDS] };
@@ -80,7 +80,7 @@ impl Round {
     }
 
     fn look(&mut self, herd: &Herd, interval: Duration) -> Vec<String> {
-        let mut stuck = herd.health.look();
+        let mut stuck = herd.health().look();
         for (index, failed) in self.shards.iter_mut().enumerate() {
             let is_free = herd.map().is_free_within(index, interval / LOCK_WAIT_PART);
             *failed = if is_free { 0 } else { *failed + 1 };
@@ -94,19 +94,19 @@ impl Round {
 
 /// Tells the log what has changed, and everybody how it is.
 fn tell(herd: &Herd, now: &[String]) {
-    let before = herd.health.set_stuck(now.to_vec());
+    let before = herd.health().set_stuck(now.to_vec());
     for name in now.iter().filter(|name| !before.contains(name)) {
         let message =
             format_args!("stuck: {name} has not moved for several seconds; if it stays so, end this server");
-        herd.log.event(LogLevel::Error, Subject::Server, message);
+        herd.log().event(LogLevel::Error, Subject::Server, message);
     }
     for name in before.iter().filter(|name| !now.contains(name)) {
-        herd.log.event(LogLevel::Warn, Subject::Server, format_args!("no longer stuck: {name}"));
+        herd.log().event(LogLevel::Warn, Subject::Server, format_args!("no longer stuck: {name}"));
     }
 }
 
 fn look_at_links(herd: &Herd) {
-    for link in herd.links.all().iter() {
+    for link in herd.links().all().iter() {
         let subject = Subject::Link(&link.neighbor);
         match link.look() {
             Some(true) => {
@@ -114,10 +114,10 @@ fn look_at_links(herd: &Herd) {
                     "this link comes up again and again and does not stay up: see above why it went down, and look at \
                      the neighbor's log too"
                 );
-                herd.log.event(LogLevel::Error, subject, message);
+                herd.log().event(LogLevel::Error, subject, message);
             }
             Some(false) => {
-                herd.log.event(
+                herd.log().event(
                     LogLevel::Info,
                     subject,
                     format_args!("this link has been steady for a while"),
@@ -176,7 +176,7 @@ mod tests {
     /// Tells a server of kiwi; then somebody looks at that record, and does not let its shard go until the sender is
     /// dropped.
     fn hold_a_shard(server: &Server) -> (std::net::TcpStream, Sender<()>, thread::JoinHandle<()>) {
-        let mut stream = std::net::TcpStream::connect(server.addresses().line).unwrap();
+        let mut stream = std::net::TcpStream::connect(server.addresses().line()).unwrap();
         std::io::Write::write_all(&mut stream, b"IAMAT kiwi +1+1 1000\n").unwrap();
         std::io::Read::read_exact(&mut stream, &mut [0; 8]).unwrap();
         let (release, released) = channel();
@@ -190,10 +190,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut server = server(dir.path()).await;
         server.watch_every(LOOK);
-        let (herd, http) = (Arc::clone(server.herd()), server.addresses().http.unwrap());
+        let (herd, http) = (Arc::clone(server.herd()), server.addresses().http().unwrap());
         wait_for(http, (200, "ok\n")).await;
 
-        let pulse = herd.health.pulse("the test's own");
+        let pulse = herd.health().pulse("the test's own");
         let working = pulse.work();
         wait_for(http, (503, "stuck: the test's own\n")).await;
         drop(working);
@@ -247,12 +247,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let [mut riley, jaquez] = pair(dir.path()).await;
         let began = Instant::now();
-        while riley.herd().links.all().iter().any(|link| link.state().up_since.is_none()) {
+        while riley.herd().links().all().iter().any(|link| link.state().up_since.is_none()) {
             assert!(began.elapsed() < PATIENCE, "there is no link");
             tokio::task::yield_now().await;
         }
         riley.watch_every(LOOK);
-        let http = riley.addresses().http.unwrap();
+        let http = riley.addresses().http().unwrap();
         wait_for(http, (200, "ok\n")).await;
         let (_stream, release, looking) = hold_a_shard(&riley);
         let shard = shard_index(b"kiwi");

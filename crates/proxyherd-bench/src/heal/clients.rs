@@ -11,6 +11,7 @@ use memchr::memmem;
 use proxyherd_core::{
     codec::line::{self, Line},
     codec::link::Encoder,
+    command::Command,
     types::{Body, Difference, Kind, Record},
 };
 
@@ -86,15 +87,17 @@ pub(super) fn own_bytes(reports: &[Report]) -> u64 {
     let mut bytes = 0;
     for &(client, ns) in reports {
         let text = report_of(LOS_ANGELES, client, ns);
-        let Line::Iamat(report, _) = line::parse(text.trim_ascii_end().as_bytes()) else {
+        let Line::Command(Command::Report { report, .. }, _) = line::parse(text.trim_ascii_end().as_bytes())
+        else {
             unreachable!("it is written as the line protocol says")
         };
+        let timestamp = report.stamp.told().expect("a line has its client's time");
         let record = Record {
             kind: Kind::CLIENT,
             key: report.client.as_bytes(),
             body: Body::Location { coordinates: report.coordinates, attributes: report.attributes },
-            timestamp: report.timestamp,
-            difference: Difference::at_receipt(ns, report.timestamp),
+            timestamp,
+            difference: Difference::at_receipt(ns, timestamp),
         };
         encoder.record(0, 1, &record);
         bytes += encoder.len() as u64;

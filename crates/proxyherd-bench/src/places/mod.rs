@@ -80,7 +80,7 @@ pub(crate) fn measure(walk: &Walk) -> Result<()> {
 
 async fn figures(walk: &Walk, snap_m: u32) -> Figures {
     let city = Arc::new(City::new(walk.seed));
-    let places = Arc::new(facade(&city, snap_m));
+    let places = facade(&city, snap_m);
     let mut walkers = Walkers::new(&city, walk.clients, walk.seed);
     let grid = Grid::new(snap_m);
     let mut comparison = Comparison { city: &city, grid, off_m: Vec::new(), differ: [0; 2], compared: 0 };
@@ -107,7 +107,7 @@ async fn figures(walk: &Walk, snap_m: u32) -> Figures {
 
 /// The facade as it is set up by default, but for the squares, and without a bound on its rate: what is over it would
 /// not become a request, and make the cache look better.
-fn facade(city: &Arc<City>, snap_m: u32) -> Places {
+fn facade(city: &Arc<City>, snap_m: u32) -> Arc<Places> {
     let default = config::Places::default();
     let config = config::Places {
         asking: config::Asking { per_second: 0, ..default.asking },

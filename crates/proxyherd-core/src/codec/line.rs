@@ -4,10 +4,10 @@
 //! make replies. A line borrows from the caller's buffer throughout; nothing is copied.
 
 use crate::{
-    command::Command,
+    command::{Around, Command, Condition, Nearby},
     limits::{LINE_ECHO_LEN, LINE_LEN_MAX, PLACES_MAX},
     types::{
-        Attributes, ClientId, Coordinates, Difference, Radius, Report, ServerName, Timestamp,
+        Attributes, ClientId, Coordinates, Difference, Radius, Report, ServerName, Stamp, Timestamp,
         find_white_space, is_white_space,
     },
 };
@@ -59,14 +59,13 @@ fn too_long(buffer: &[u8]) -> Next<'_> {
 }
 
 /// A line, read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Line<'a> {
     /// Nothing but white space: no reply.
     Blank,
-    /// A report, and its fields as they were written.
-    Iamat(Report<'a>, Told<'a>),
-    /// Any other command of the herd.
-    Command(Command<'a>),
+    /// A command: a report with the client's own time, or a question about places; and the fields of a report as they were
+    /// written.
+    Command(Command<'a>, Told<'a>),
     /// A report that can't be read: answer with [`write_invalid`].
     InvalidReport,
     /// The request line of HTTP: answer with [`write_invalid`], close the connection, and read nothing behind the line. A
@@ -76,8 +75,8 @@ pub enum Line<'a> {
     Invalid,
 }
 
-/// The three fields of a report as they came, for the echo.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The three fields of a report as they came, for the echo; of another command nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Told<'a> {
     /// The fields, or, where they are not tidy, the line up to the last of them.
     span: &'a [u8],
@@ -135,8 +134,9 @@ fn parse_iamat(mut fields: Fields<'_>) -> Option<Line<'_>> {
     if fields.next().is_some() {
         return None;
     }
-    let report = Report { client, coordinates, timestamp, attributes: Attributes::NONE };
-    Some(Line::Iamat(report, Told { span, is_tidy }))
+    let stamp = Stamp::Client(timestamp);
+    let report = Report { client, coordinates, stamp, attributes: Attributes::NONE };
+    Some(Line::Command(Command::Report { report, condition: Condition::Always }, Told { span, is_tidy }))
 }
 
 fn parse_whatsat(mut fields: Fields<'_>) -> Option<Line<'_>> {
@@ -146,7 +146,8 @@ fn parse_whatsat(mut fields: Fields<'_>) -> Option<Line<'_>> {
     if fields.next().is_some() {
         return None;
     }
-    Some(Line::Command(Command::Nearby { client, radius, limit }))
+    let nearby = Nearby { around: Around::Client(client), radius, limit, wish: None };
+    Some(Line::Command(Command::Nearby(nearby), Told::default()))
 }
 
 /// `limit = 1*2DIGIT`, 0 to 20.
@@ -285,19 +286,21 @@ mod tests {
     fn check(line: &str, read: Option<&str>) {
         let (server, now) = (ServerName::new("Riley").unwrap(), 1_621_464_828_223_371_889);
         let answer = match parse(line.as_bytes()) {
-            Line::Iamat(report, told) => {
-                let difference = Difference::at_receipt(now, report.timestamp);
+            Line::Command(Command::Report { report, condition: Condition::Always }, told) => {
+                let Stamp::Client(timestamp) = report.stamp else { panic!("a line has its own time") };
+                let difference = Difference::at_receipt(now, timestamp);
                 let (mut reply, mut held) = (Vec::new(), Vec::new());
                 write_at_reply(&mut reply, &server, difference, told);
                 let client = report.client.as_bytes();
-                write_at(&mut held, &server, difference, client, report.coordinates, report.timestamp);
+                write_at(&mut held, &server, difference, client, report.coordinates, timestamp);
                 assert_eq!(reply, held, "a record is told as its report was answered");
                 Some(String::from_utf8(reply).unwrap().trim_end().to_owned())
             }
-            Line::Command(Command::Nearby { client, radius, limit }) => {
+            Line::Command(Command::Nearby(Nearby { around, radius, limit, wish: None }), _) => {
+                let Around::Client(client) = around else { panic!("a line asks about a client") };
                 Some(format!("{client:?} {} {limit}", radius.metres()))
             }
-            Line::Command(Command::Report(_)) => unreachable!("the line codec keeps a report's texts"),
+            Line::Command(command, _) => panic!("{line:?} is no {command:?}"),
             Line::Blank => Some("blank".to_owned()),
             Line::Invalid | Line::InvalidReport | Line::HttpRequest => None,
         };

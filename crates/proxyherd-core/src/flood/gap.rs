@@ -56,17 +56,17 @@ impl Gap {
     fn refuse(&mut self, is_behind: bool) {
         self.open(is_behind);
         self.has_refused = true;
-        self.wait = self.pause.max(GAP_PAUSE_MIN);
     }
 
-    /// Something that is held is given up.
-    pub(super) fn give_up(&mut self) {
+    /// Something that is held is given up, for which the neighbor is asked with the next heartbeat, or later.
+    pub(super) fn give_up(&mut self, asks_now: bool) {
         self.open(true);
-        self.asks_now = true;
+        self.asks_now |= asks_now;
     }
 
     fn open(&mut self, is_behind: bool) {
         (self.is_open, self.is_asked) = (true, false);
+        self.wait = self.pause.max(GAP_PAUSE_MIN);
         self.is_behind |= is_behind;
     }
 
@@ -210,7 +210,7 @@ mod tests {
         gap.pass(second);
         assert!(gap.is_open() && gap.is_behind());
         let third = asked(&mut gap);
-        gap.give_up();
+        gap.give_up(true);
         gap.pass(third);
         assert!(gap.is_open());
         let fourth = asked(&mut gap);

@@ -1,6 +1,6 @@
 //! One shard of the herd's map, and the rules by which its changes reach every server.
 //!
-//! A report is given a sequence by the server that takes it. Every record that is news is marked for every link
+//! A report is given a sequence by the server that takes it (`say`). Every record that is news is marked for every link
 //! but the one it came from; a link's flush sends the *current* record of each marked slot, so an overtaken
 //! update is never sent and a slow neighbour costs one mark a record. *Markers* travel between the records:
 //! a marker is a snapshot of the vector (origin -> covered up to) that stands behind everything queued when it
@@ -21,6 +21,8 @@
 
 mod audit;
 mod check;
+mod contest;
+mod displaced;
 mod gap;
 mod indices;
 mod lazy;
@@ -33,9 +35,11 @@ mod reconcile;
 mod room;
 mod roots;
 mod rules;
+mod say;
 
 use std::cmp::Ordering;
 
+pub(crate) use self::say::stamped_at;
 use self::{
     links::bits,
     origins::{ME, Origins},
@@ -52,12 +56,13 @@ pub use self::{
     rules::{Broken, Rules},
 };
 use crate::{
-    limits::{CLOCK_AHEAD_MAX_NS, DATA_LEN_MAX, LINKS_MAX, TOMBSTONE_TTL_NS},
+    limits::{LINKS_MAX, TOMBSTONE_TTL_NS},
     store::{LinkMask, Slot, SlotId, Store, TableHash},
-    types::{Body, ClientId, Difference, KeyHash, Kind, Origin, Record, Report, Timestamp},
+    types::{Body, KeyHash, Kind, Origin, Record},
 };
 
-/// The sequence of a record that is kept under another incarnation than it was said under: no vector covers it.
+/// The sequence of a record that is kept under another incarnation than it was said under, or that another server has
+/// retold: no vector covers it.
 const UNCOVERED: u64 = u64::MAX;
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
@@ -73,8 +78,6 @@ pub enum Offered {
     Stale,
     /// There is no room for it. Of a kind that is bounded by bytes, what is held is newer; of any other, nothing changed.
     Full,
-    /// It came too soon after the client's last report here: nothing changed.
-    TooSoon,
     /// A neighbor told nonsense: it is not kept. See [`Shard::take_found`].
     Refused,
 }
@@ -162,129 +165,6 @@ impl Shard {
         self.len() == 0
     }
 
-    /// Takes a report of the client that was expected. With `has_room` false a client that is not held yet is refused.
-    pub fn report(
-        &mut self,
-        now_ns: u64,
-        report: &Report<'_>,
-        expected: Expected,
-        has_room: bool,
-    ) -> (Offered, Wake) {
-        let difference = Difference::at_receipt(now_ns, report.timestamp);
-        let body = Body::Location { coordinates: report.coordinates, attributes: report.attributes };
-        let key = report.client.as_bytes();
-        let record = Record { kind: Kind::CLIENT, key, body, timestamp: report.timestamp, difference };
-        self.take(now_ns, &record, expected, has_room)
-    }
-
-    /// Prepares for a report of this client that is about to come, by bringing its record into the processor's
-    /// cache; nothing changes. `hash` is its key's.
-    pub fn expect(&self, client: ClientId<'_>, hash: KeyHash) -> Expected {
-        Expected { hash, table_hash: self.store.warm(Kind::CLIENT, client.as_bytes()) }
-    }
-
-    /// Forgets a client for the whole herd, by a tombstone that wins over what is held.
-    ///
-    /// `Stale`: there is nothing to forget.
-    pub fn forget(&mut self, now_ns: u64, client: ClientId<'_>) -> (Offered, Wake) {
-        let nothing = (Offered::Stale, Wake::default());
-        let key = client.as_bytes();
-        let Some(held) = self.locate(now_ns, Kind::CLIENT, key) else { return nothing };
-        if held.record.body == Body::Gone {
-            return nothing;
-        }
-        let above = Some(&held.record).filter(|held| !self.is_ahead(now_ns, held.received_ns()));
-        let Some((timestamp, difference)) = stamp_above(now_ns, above) else { return nothing };
-        let kind = Kind::CLIENT;
-        let record = Record { kind, key, body: Body::Gone, timestamp, difference };
-        self.take(now_ns, &record, self.expect_key(kind, key), true)
-    }
-
-    /// Says something to the whole herd that is not about a client, in the place of what is held of that key, even if
-    /// a server whose clock is ahead has said it.
-    ///
-    /// `Stale`: it is past the year 2286.
-    pub fn tell(
-        &mut self,
-        now_ns: u64,
-        kind: Kind,
-        key: &[u8],
-        keep_s: u32,
-        bytes: &[u8],
-    ) -> (Offered, Wake) {
-        debug_assert!(kind != Kind::CLIENT && bytes.len() <= DATA_LEN_MAX, "what tells knows its bounds");
-        let held = self.store.find(kind, key).map(|id| self.store.slot(id).record());
-        let above = held.as_ref().filter(|held| !self.is_ahead(now_ns, held.received_ns()));
-        let Some((timestamp, difference)) = stamp_above(now_ns, above) else {
-            return (Offered::Stale, Wake::default());
-        };
-        let body = Body::Data { keep_s, bytes };
-        let record = Record { kind, key, body, timestamp, difference };
-        self.take(now_ns, &record, self.expect_key(kind, key), true)
-    }
-
-    fn expect_key(&self, kind: Kind, key: &[u8]) -> Expected {
-        Expected { hash: KeyHash::of(key), table_hash: self.store.hash(kind, key) }
-    }
-
-    /// A record that this server itself is the origin of. Every report comes through here, so it is part of each caller.
-    #[inline(always)]
-    fn take(
-        &mut self,
-        now_ns: u64,
-        record: &Record<'_>,
-        Expected { hash, table_hash }: Expected,
-        has_room: bool,
-    ) -> (Offered, Wake) {
-        let held = self.store.find_by(table_hash, record.kind, record.key);
-        if held.is_none() && !has_room {
-            return (Offered::Full, Wake::default());
-        }
-        if let Some(id) = held
-            && (self.is_expired(now_ns, &self.store.slot(id).record()) || !self.wins(record, ME, id))
-            && !self.gives_way(now_ns, id)
-        {
-            return (Offered::Stale, Wake::default());
-        }
-        // Only reports can come too often: to be forgotten, and what this server itself says, is never too soon.
-        let is_report = matches!(record.body, Body::Location { .. });
-        if self.settings.client_interval_ns > 0
-            && is_report
-            && held.is_some_and(|id| self.is_too_soon(now_ns, id))
-        {
-            return (Offered::TooSoon, Wake::default());
-        }
-        let seq = self.origins.covered(ME) + 1;
-        self.keep(held, record, hash, Taken { place: ME, seq, from: None })
-    }
-
-    /// Whether what is held gives way to a record that does not win over it: it has expired, or was received in the future
-    /// because a clock was wrong.
-    fn gives_way(&mut self, now_ns: u64, held: SlotId) -> bool {
-        let slot = self.store.slot(held);
-        let record = slot.record();
-        if self.is_expired(now_ns, &record) {
-            if slot.origin == ME {
-                self.own.expired(now_ns);
-            }
-            return true;
-        }
-        let is_ahead = self.is_ahead(now_ns, record.received_ns());
-        if is_ahead {
-            self.give_up();
-        }
-        is_ahead
-    }
-
-    /// Whether this server took what is held so shortly before `now_ns` that it takes no more. What others took is
-    /// not held against a client: their clocks are not this one's.
-    fn is_too_soon(&self, now_ns: u64, held: SlotId) -> bool {
-        let slot = self.store.slot(held);
-        // A clock that was put back says nothing of how long ago it was.
-        let since_ns = now_ns.checked_sub(slot.record().received_ns());
-        slot.origin == ME && since_ns.is_some_and(|since_ns| since_ns < self.settings.client_interval_ns)
-    }
-
     /// Takes a record that came over `from`; `hash` is its key's. `guess` is where this shard keeps the origin, as far
     /// as the caller remembers; it is brought up to date.
     pub fn apply(
@@ -309,6 +189,9 @@ impl Shard {
         }
         if self.is_over(now_ns, &record) {
             return (Offered::Stale, Wake::default());
+        }
+        if room::is_in_anothers_name(&record, &origin.server) {
+            return self.refuse(from, Nonsense::Account);
         }
         let held = self.store.find(record.kind, record.key);
         if origin.server == self.origins.origin(ME).server
@@ -341,6 +224,11 @@ impl Shard {
         } else {
             return self.refuse(from, Nonsense::Origins);
         };
+        if let Some(id) = held
+            && self.store.slot(id).origin == ME
+        {
+            self.own.displaced.note(now_ns, hash, &self.store.slot(id).record());
+        }
         let (offered, wake) = self.keep(held, &record, hash, Taken { place, seq, from: Some(from) });
         if offered == Offered::Full {
             return self.refuse(from, Nonsense::Records);
@@ -434,7 +322,7 @@ impl Shard {
             }
         }
         self.count(id, hash);
-        if !self.make_room(record.kind, id) {
+        if !self.make_room(self.class_of(record), id) {
             return (Offered::Full, Wake::default());
         }
         if place == ME {
@@ -514,6 +402,13 @@ impl Shard {
         self.store.live().map(|(_, slot)| self.held(slot))
     }
 
+    /// Calls `visit` with every record whose time is not over, in no order that means anything.
+    pub(crate) fn for_each_shown(&self, now_ns: u64, mut visit: impl FnMut(Held<'_>)) {
+        for held in self.records().filter(|held| !self.is_expired(now_ns, &held.record)) {
+            visit(held);
+        }
+    }
+
     fn held<'a>(&'a self, slot: &'a Slot) -> Held<'a> {
         Held { record: slot.record(), origin: self.origins.origin(slot.origin), seq: slot.seq }
     }
@@ -574,8 +469,8 @@ impl Shard {
 /// Where to find a key in the shard that made it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Expected {
-    hash: KeyHash,
-    table_hash: TableHash,
+    pub(crate) hash: KeyHash,
+    pub(crate) table_hash: TableHash,
 }
 
 /// Who took a record, as which of its updates in this shard, and which link brought it, if one did.
@@ -584,15 +479,6 @@ struct Taken {
     place: u16,
     seq: u64,
     from: Option<LinkId>,
-}
-
-/// When this server says something that is to win over what is held, which a server whose clock is ahead of this
-/// one's may have said.
-fn stamp_above(now_ns: u64, held: Option<&Record<'_>>) -> Option<(Timestamp, Difference)> {
-    let timestamp = Timestamp::from_nanos(held.map_or(now_ns, |held| now_ns.max(held.version().0 + 1)))?;
-    // Received no earlier than so, or the bound on fast clocks would put it below what it is to win over.
-    let received_ns = now_ns.max(timestamp.nanos().saturating_sub(CLOCK_AHEAD_MAX_NS.unsigned_abs()));
-    Some((timestamp, Difference::at_receipt(received_ns, timestamp)))
 }
 
 /// A record, and whose it is.

@@ -18,6 +18,8 @@ pub enum Nonsense {
     Origins,
     /// A record for which there is no room.
     Records,
+    /// A server's account of a places budget that another server says.
+    Account,
     /// What a server says of its links, with a stamp or an incarnation further in the future than clocks may differ.
     State,
     /// What a server says of its links that is no member, beyond those for which there is room.
@@ -26,13 +28,14 @@ pub enum Nonsense {
 
 impl Nonsense {
     /// All of them, in the order of their [numbers](Nonsense::index).
-    pub const ALL: [Nonsense; 8] = [
+    pub const ALL: [Nonsense; 9] = [
         Nonsense::OwnRecord,
         Nonsense::OwnSequence,
         Nonsense::Receipt,
         Nonsense::Incarnation,
         Nonsense::Origins,
         Nonsense::Records,
+        Nonsense::Account,
         Nonsense::State,
         Nonsense::Strangers,
     ];
@@ -51,6 +54,7 @@ impl Nonsense {
             Nonsense::Incarnation => "incarnation",
             Nonsense::Origins => "origins",
             Nonsense::Records => "records",
+            Nonsense::Account => "account",
             Nonsense::State => "state",
             Nonsense::Strangers => "strangers",
         }
@@ -72,6 +76,7 @@ impl Nonsense {
             }
             Nonsense::Origins => "a record of one incarnation of a server too many",
             Nonsense::Records => "a record for which there is no room",
+            Nonsense::Account => "a server's account of a places budget in another server's name",
             Nonsense::State => {
                 "a state of a server's links from further in the future than max_clock_offset_s"
             }

@@ -38,8 +38,9 @@ pub(super) struct Origins {
     members: Option<Arc<BTreeSet<ServerName>>>,
     /// Those that have left last, and how far they were covered.
     left: VecDeque<(Origin, u64)>,
-    /// A name that has no room for another incarnation.
-    crowded: Option<ServerName>,
+    /// The names that have no room for another incarnation, and which of them was taken last.
+    crowded: BTreeSet<ServerName>,
+    crowded_last: Option<ServerName>,
     /// The vector does not name this server's present origin.
     is_unsure_of_me: bool,
     rules: Rules,
@@ -76,7 +77,8 @@ impl Origins {
             strangers: 0,
             members: None,
             left: VecDeque::new(),
-            crowded: None,
+            crowded: BTreeSet::new(),
+            crowded_last: None,
             is_unsure_of_me: false,
             rules,
         }
@@ -84,12 +86,17 @@ impl Origins {
 
     /// These are the herd's servers from here on.
     pub(super) fn set_members(&mut self, members: Arc<BTreeSet<ServerName>>) {
-        self.strangers = self.names.keys().filter(|name| !members.contains(name)).count();
+        self.strangers = self.names.keys().filter(|name| !members.contains(*name)).count();
         self.members = Some(members);
     }
 
     fn is_stranger(&self, server: &ServerName) -> bool {
         self.members.as_ref().is_some_and(|members| !members.contains(server))
+    }
+
+    /// Whether a server of this name is a member, as far as is known.
+    pub(super) fn is_member(&self, server: &str) -> bool {
+        self.members.as_ref().is_none_or(|members| members.contains(server))
     }
 
     pub(super) fn place_of(&self, origin: &Origin) -> Option<u16> {
@@ -119,7 +126,7 @@ impl Origins {
         }
         match self.names.get(server) {
             Some(&places) if usize::from(places) >= INCARNATIONS_MAX => {
-                self.crowded = Some(server.clone());
+                self.crowded.insert(server.clone());
                 false
             }
             Some(_) => true,
@@ -149,9 +156,15 @@ impl Origins {
         places.get(later.saturating_sub(1)).copied()
     }
 
-    /// The server that has come to have no room for another incarnation since this was last asked, the last of them.
+    /// One of the servers that have come to have no room for another incarnation, each in its turn: there are no more of them
+    /// than names.
     pub(super) fn take_crowded(&mut self) -> Option<ServerName> {
-        self.crowded.take()
+        let last = self.crowded_last.take();
+        let is_later = |name: &&ServerName| last.as_ref().is_none_or(|last| *name > last);
+        let next = self.crowded.iter().find(is_later).or_else(|| self.crowded.first()).cloned()?;
+        self.crowded.remove(&next);
+        self.crowded_last = Some(next.clone());
+        Some(next)
     }
 
     /// The places of a server's incarnations except this server's present one, the oldest first.
@@ -200,7 +213,7 @@ impl Origins {
         let places = self.names.entry(origin.server.clone()).or_default();
         *places += 1;
         if usize::from(*places) >= INCARNATIONS_MAX && !self.rules.breaks(Broken::OriginsUnbounded) {
-            self.crowded = Some(origin.server.clone());
+            self.crowded.insert(origin.server.clone());
         }
         Some(place)
     }
@@ -346,6 +359,26 @@ mod tests {
         assert!(table.remove_live(9));
         assert_eq!(enter(&mut table, &next), Some(9));
         assert_eq!(table.incarnations(&next.server).last(), Some(&9));
+    }
+
+    #[test]
+    fn of_several_servers_that_have_no_room_each_has_its_turn() {
+        let mut table = table();
+        let names = ["Bernard", "Campbell", "Jaquez"];
+        let crowd = |table: &mut Origins, name: &str| {
+            for life in 1..=INCARNATIONS_MAX as u64 + 1 {
+                enter(table, &origin(name, life));
+            }
+        };
+        names.iter().for_each(|name| crowd(&mut table, name));
+        let mut taken = Vec::new();
+        for _ in 0..6 {
+            taken.extend(table.take_crowded());
+            // One of them is never done.
+            crowd(&mut table, "Campbell");
+        }
+        let taken: Vec<_> = taken.iter().map(ServerName::as_str).collect();
+        assert_eq!(taken, ["Bernard", "Campbell", "Jaquez", "Campbell", "Campbell", "Campbell"]);
     }
 
     #[test]

@@ -158,9 +158,9 @@ impl Outbox {
     }
 
     /// This server gives up something that it holds: a marker that is queued may cover it, and what the neighbor's markers
-    /// have covered may be missing.
-    pub(super) fn give_up(&mut self) {
-        self.gap.give_up();
+    /// have covered may be missing. It is asked for with the next heartbeat, or later.
+    pub(super) fn give_up(&mut self, asks_now: bool) {
+        self.gap.give_up(asks_now);
         if let Some(marker) = &mut self.marker {
             marker.clear();
         }
@@ -199,7 +199,7 @@ mod tests {
     fn what_is_renewed_is_empty_and_goes_on_counting() {
         let origin = Origin { server: ServerName::new("Riley").unwrap(), incarnation: 1 };
         let mut gap = Gap::default();
-        gap.give_up();
+        gap.give_up(true);
         let mut outbox = Outbox {
             is_fed: true,
             promised: BTreeMap::from([(origin.clone(), 1)]),

@@ -4,30 +4,45 @@
 //! the updates that it holds, and those that others have overtaken since. So a record under such an incarnation that
 //! would be news here is a lie, whoever relays it. The server does not keep it; it answers:
 //!
-//! - The key: a record that wins over the lie, so that all servers that took the lie forget it. It says again what is
-//!   held here of the key, or that the key is gone.
+//! - The key: a record that wins over the lie, so that all servers that took the lie forget it. What the server holds of
+//!   the key as its own word it says again; where it holds nothing, it says that the key is gone. Where it holds another
+//!   server's record, it *retells* that record: with a version above the lie's, in that other server's name. So that other
+//!   server judges it, and a lie in the name of one server never becomes the word of another.
 //! - The origin: others may hold anything under a name and a number that somebody lies about. [`Shard::renew`] begins a
 //!   new incarnation and tells all own records anew under it, with the content that they had. Of equal contents every
 //!   server keeps the one of the later incarnation, so the old origin loses its records and leaves all tables.
 //!
-//! Both are bounded, by [`LIES_ANSWERED_MAX`] and by the caller of [`Shard::renew`]. A lie that gets no answer stays
+//! A retold record has the sequence [`UNCOVERED`], which no server issues. The server in whose name it is retold answers it
+//! as it answers a lie, with two differences. It takes the record for its own word again where it knows that it once was
+//! ([`Displaced`]): a lie in a third name may have taken its place. And it does not retell what has been retold before:
+//! then it says that the key is gone.
+//!
+//! Answers leave no lie in the name of a server that is there: that server would hear the greatest record of the key in the
+//! end, and answer it. And answers have an end. Only the server that said its own word could answer that word, and it holds
+//! it. A server answers what is retold by retelling something else only if it holds a record that was not retold; after
+//! that it holds none, until somebody tells it another. So each record that is told leads to at most one answer at each
+//! server.
+//!
+//! All is bounded, by [`LIES_ANSWERED_MAX`] and by the caller of [`Shard::renew`]. A lie that gets no answer stays
 //! where it is for the moment: neighbors find out that they hold different things, and tell it again.
 //!
 //! A server can only judge what it remembers. It takes a record that it may have forgotten for its own, and begins a
 //! new incarnation, so that what it said before counts as an earlier life's: where its clock was put back, after it has
 //! expired records or changed the times of own ones; and where it has not looked at the time for long, which may mean
-//! that it has been restored from a snapshot. About earlier lives it knows nothing: what is told of them is merged.
+//! that it has been restored from a snapshot; and where the first neighbors that it speaks with, after it had no link, say
+//! that it has issued more than it has ([`REUNION_NS`]): then the snapshot is younger. About earlier lives it knows nothing: what is told of them is merged.
 
-use std::{cmp::Ordering, collections::BTreeSet, sync::Arc};
-
-use super::{Broken, Held, LinkId, Nonsense, Offered, Shard, Taken, UNCOVERED, Wake, origins::ME};
+use super::{
+    Broken, Class, Held, LinkId, Nonsense, Offered, Shard, Taken, UNCOVERED, Wake, displaced::Displaced,
+    origins::ME,
+};
 use crate::{
     limits::{
-        ABSENCE_NS, CLOCK_AHEAD_MAX_NS, CLOCK_STEP_NS, HANDSHAKE_MAX, LIE_TOMBSTONE_NS, LIES_ANSWERED_MAX,
-        OWN_INCARNATIONS_MAX, TOMBSTONE_TTL_NS,
+        ABSENCE_NS, ANSWERS_INTERVAL_NS, CLOCK_AHEAD_MAX_NS, CLOCK_STEP_NS, HANDSHAKE_MAX, LIE_TOMBSTONE_NS,
+        LIES_ANSWERED_MAX, OWN_INCARNATIONS_MAX, REUNION_NS, TOMBSTONE_TTL_NS,
     },
     store::{Slot, SlotId},
-    types::{Body, Difference, KeyHash, Kind, Record, ServerName, Timestamp},
+    types::{Body, Difference, KeyHash, Record, Timestamp},
 };
 
 /// What a shard remembers of what its server has said.
@@ -39,16 +54,25 @@ pub(super) struct Own {
     is_lied_about: bool,
     /// Something that this server said is no longer what it was.
     has_forgotten: bool,
-    /// An own record that is not about a client was dropped because newer ones take all the room.
-    has_dropped: bool,
+    /// An own record of each [class](Class) was dropped because others take all the room.
+    pub(super) has_dropped: [bool; Class::ALL.len()],
     /// The latest time at which an own record was removed because it had expired.
     expired_ns: u64,
     /// When the last look was; 0: never.
     looked_ns: u64,
-    /// How many lies may still be answered before the next look.
+    /// When the first link came up after there was none, and whether that is not long ago.
+    reunited_ns: u64,
+    is_reunited: bool,
+    /// How many lies may still be answered, and since when so many may be.
     answers_left: u32,
+    answers_ns: u64,
+    /// Whether a held record was given up since the last look, and whether another was after that.
+    has_given_up: bool,
+    gives_up_again: bool,
     /// No held record was received later than this.
     pub(super) received_max_ns: u64,
+    /// What others' records have taken the place of.
+    pub(super) displaced: Displaced,
 }
 
 /// What a shard finds when it is looked at.
@@ -80,6 +104,8 @@ enum Verdict {
     Forgotten,
     /// It is held or overtaken, as an update that this server has not come to yet.
     Beyond,
+    /// This server said it, and has been made to believe something else since.
+    Retold,
     /// This server never said it.
     Lie,
 }
@@ -90,11 +116,17 @@ impl Own {
             incarnations: vec![incarnation],
             is_lied_about: false,
             has_forgotten: false,
-            has_dropped: false,
+            has_dropped: [false; Class::ALL.len()],
             expired_ns: 0,
             looked_ns: 0,
+            reunited_ns: 0,
+            is_reunited: false,
             answers_left: LIES_ANSWERED_MAX,
+            answers_ns: 0,
+            has_given_up: false,
+            gives_up_again: false,
             received_max_ns: 0,
+            displaced: Displaced::default(),
         }
     }
 
@@ -108,15 +140,16 @@ impl Own {
         self.has_forgotten = true;
     }
 
-    /// An own record that is not about a client has been dropped for newer ones.
-    pub(super) fn dropped(&mut self) {
-        self.has_dropped = true;
+    /// An own record has been dropped because others of its class take all the room.
+    pub(super) fn dropped(&mut self, class: Class) {
+        self.has_dropped[class as usize] = true;
     }
 
     fn began(&mut self, incarnation: u64, is_fresh: bool) {
         if is_fresh {
             self.incarnations.clear();
             self.expired_ns = 0;
+            self.is_reunited = false;
         } else if self.incarnations.len() == OWN_INCARNATIONS_MAX {
             self.incarnations.remove(0);
         }
@@ -135,7 +168,7 @@ impl Shard {
         held: Option<SlotId>,
         hash: KeyHash,
     ) -> Option<(Offered, Wake)> {
-        match self.judge(now_ns, told, held) {
+        match self.judge(now_ns, told, held, hash) {
             Verdict::OtherLife => None,
             Verdict::Known => {
                 if let Some(id) = held
@@ -156,6 +189,12 @@ impl Shard {
                 // Nothing is missing.
                 Some((Offered::Refused, Wake::default()))
             }
+            Verdict::Retold => {
+                self.own.is_lied_about = true;
+                self.own.answers_left -= 1;
+                let taken = Taken { place: ME, seq: self.origins.covered(ME) + 1, from: None };
+                Some(self.keep(held, &told.record, hash, taken))
+            }
             Verdict::Lie => {
                 self.found = Some(Nonsense::OwnRecord);
                 match self.contradict(now_ns, told, held, hash) {
@@ -167,7 +206,7 @@ impl Shard {
         }
     }
 
-    fn judge(&self, now_ns: u64, told: Held<'_>, held: Option<SlotId>) -> Verdict {
+    fn judge(&self, now_ns: u64, told: Held<'_>, held: Option<SlotId>, hash: KeyHash) -> Verdict {
         let Some(place) = self.own.incarnations.iter().position(|one| *one == told.origin.incarnation) else {
             return Verdict::OtherLife;
         };
@@ -175,19 +214,34 @@ impl Shard {
         let is_beyond = is_present && told.seq > self.origins.covered(ME);
         let is_news = held.is_none_or(|id| self.contest(now_ns, told, self.store.slot(id)).is_gt());
         if !is_news {
-            return if is_beyond { Verdict::Beyond } else { Verdict::Known };
+            return if is_beyond && told.seq != UNCOVERED { Verdict::Beyond } else { Verdict::Known };
         }
         if self.is_expired(now_ns, &told.record) {
             return Verdict::Known;
         }
-        if self.own.has_dropped && told.record.kind != Kind::CLIENT && !is_beyond {
+        if !is_beyond && self.may_have_dropped(&told.record) {
             // It may be the one that was dropped. Whether there is room now is not judged here.
             return Verdict::OtherLife;
         }
-        if self.may_have_forgotten(now_ns, &told.record) {
+        let is_evidence = self.own.is_reunited && is_beyond && told.seq != UNCOVERED;
+        if is_evidence || self.may_have_forgotten(now_ns, &told.record) {
             return Verdict::Forgotten;
         }
+        let is_retold = told.seq == UNCOVERED && !held.is_some_and(|id| self.is_own_word(id));
+        if is_retold && self.own.answers_left > 0 && self.own.displaced.knows(now_ns, hash, &told.record) {
+            return Verdict::Retold;
+        }
         Verdict::Lie
+    }
+
+    /// Whether this server holds all that it has said under an incarnation, or what overtook it.
+    pub fn is_present(&self, incarnation: u64) -> bool {
+        self.own.incarnations.contains(&incarnation) && !self.own.has_forgotten
+    }
+
+    /// Whether a record was taken by any life of this server.
+    fn is_own_word(&self, id: SlotId) -> bool {
+        self.origins.origin(self.store.slot(id).origin).server == self.origins.origin(ME).server
     }
 
     /// Whether this server may have issued a record and not hold it any more.
@@ -201,7 +255,7 @@ impl Shard {
     fn contradict(
         &mut self,
         now_ns: u64,
-        Held { record: lie, origin, .. }: Held<'_>,
+        Held { record: lie, origin, seq: lie_seq }: Held<'_>,
         held: Option<SlotId>,
         hash: KeyHash,
     ) -> Option<(Offered, Wake)> {
@@ -210,54 +264,53 @@ impl Shard {
         }
         self.own.is_lied_about = true;
         self.own.answers_left = self.own.answers_left.checked_sub(1)?;
+        let own = Taken { place: ME, seq: self.origins.covered(ME) + 1, from: None };
         let before = held.map(|id| self.store.slot(id).clone());
-        let truth = before.as_ref().map(Slot::record).filter(|record| !self.is_expired(now_ns, record));
-        let is_same =
-            truth.is_some_and(|truth| lie.precedence(&origin.server, &truth, &origin.server).is_eq());
-        let record = if is_same {
-            // Only the incarnation is wrong. It is this server's word from here on.
-            lie
-        } else {
-            let (timestamp, difference) = self.stamp_truth(now_ns, &lie, truth.as_ref())?;
-            let body = truth.map_or(Body::Gone, |truth| truth.body);
-            Record { body, timestamp, difference, ..lie }
+        let is_own = held.is_some_and(|id| self.is_own_word(id));
+        let truth = before.as_ref().filter(|slot| !self.is_expired(now_ns, &slot.record()));
+        let (record, taken) = match truth {
+            Some(slot) if is_own => {
+                let truth = slot.record();
+                if lie.precedence(&origin.server, &truth, &origin.server).is_eq() {
+                    // Only the incarnation is wrong. It is this server's word from here on.
+                    (lie, own)
+                } else {
+                    (self.again(now_ns, &lie, &truth)?, own)
+                }
+            }
+            Some(slot) if lie_seq != UNCOVERED || slot.seq != UNCOVERED => {
+                let retold = Taken { place: slot.origin, seq: UNCOVERED, from: None };
+                (self.again(now_ns, &lie, &slot.record())?, retold)
+            }
+            // What has been retold often enough may be true: what is said wins over that, too.
+            _ => (gone(now_ns, &lie, truth.map(Slot::record).as_ref())?, own),
         };
-        let taken = Taken { place: ME, seq: self.origins.covered(ME) + 1, from: None };
         Some(self.keep(held, &record, hash, taken))
     }
 
-    /// When the truth about a key was said, so that it wins over a lie: when it was, as far as that will do.
-    fn stamp_truth(
-        &self,
-        now_ns: u64,
-        lie: &Record<'_>,
-        truth: Option<&Record<'_>>,
-    ) -> Option<(Timestamp, Difference)> {
-        let Some(truth) = truth else {
-            return stamp_over(lie, now_ns.saturating_sub(TOMBSTONE_TTL_NS - LIE_TOMBSTONE_NS));
-        };
+    /// The truth about a key, said when it was as far as that wins over a lie.
+    fn again<'a>(&self, now_ns: u64, lie: &Record<'_>, truth: &Record<'a>) -> Option<Record<'a>> {
         // A lie may claim to have been received when the truth had expired.
         let is_late = self.is_expired(now_ns.max(lie.received_ns()), truth);
         let received_ns = if is_late { lie.received_ns() } else { truth.received_ns() };
-        if truth.version() > lie.version() {
-            return Some((truth.timestamp, Difference::at_receipt(received_ns, truth.timestamp)));
-        }
-        stamp_over(lie, received_ns)
+        let (timestamp, difference) = if truth.version() > lie.version() {
+            (truth.timestamp, Difference::at_receipt(received_ns, truth.timestamp))
+        } else {
+            stamp_over(lie, received_ns)?
+        };
+        Some(Record { timestamp, difference, ..*truth })
     }
 
     /// Whether a neighbor tells of more updates of this server's than there are; then it is noted.
     pub(super) fn is_beyond_own(&mut self, place: u16, covered: u64) -> bool {
         let is_beyond = place == ME && covered > self.origins.covered(ME);
-        if is_beyond {
+        if is_beyond && self.own.is_reunited {
+            self.own.forgot();
+        } else if is_beyond {
             self.found = Some(Nonsense::OwnSequence);
             self.own.is_lied_about |= !self.settings.rules.breaks(Broken::CloseOnLies);
         }
         is_beyond
-    }
-
-    /// These are the herd's servers from here on.
-    pub fn set_members(&mut self, members: Arc<BTreeSet<ServerName>>) {
-        self.origins.set_members(members);
     }
 
     /// To be called about once a second: says what has happened to what this server said.
@@ -266,17 +319,33 @@ impl Shard {
         own.has_forgotten |= now_ns.saturating_add(CLOCK_STEP_NS) < own.expired_ns;
         own.has_forgotten |= is_absence(own.looked_ns, now_ns);
         own.looked_ns = now_ns;
-        own.answers_left = LIES_ANSWERED_MAX;
-        Look { is_lied_about: own.is_lied_about, has_forgotten: own.has_forgotten }
+        own.is_reunited &= now_ns.abs_diff(own.reunited_ns) <= REUNION_NS;
+        // A neighbor can make a server look as often as it begins a link anew.
+        if now_ns.abs_diff(own.answers_ns) >= ANSWERS_INTERVAL_NS {
+            (own.answers_left, own.answers_ns) = (LIES_ANSWERED_MAX, now_ns);
+        }
+        own.has_given_up = false;
+        if own.gives_up_again {
+            self.give_up();
+        }
+        Look { is_lied_about: self.own.is_lied_about, has_forgotten: self.own.has_forgotten }
+    }
+
+    /// A link comes up, and there was none.
+    pub fn reunite(&mut self, now_ns: u64) {
+        (self.own.is_reunited, self.own.reunited_ns) = (true, now_ns);
     }
 
     /// A held record is about to be replaced by one that does not win over it, or removed, and has not expired. What it has
-    /// overtaken is not covered any more, so all that others have said is asked for again. If it is this server's own, its
-    /// updates are not all held here or overtaken until they are told anew (`renew`).
+    /// overtaken is not covered any more, so all that others have said is asked for again: at once for the first after a
+    /// look, and with the next look for all others. If it is this server's own, its updates are not all held here or
+    /// overtaken until they are told anew (`renew`).
     pub(super) fn give_up(&mut self) {
         self.own.forgot();
         self.origins.uncover();
-        self.outboxes.iter_mut().flatten().for_each(|outbox| outbox.give_up());
+        let asks_now = !std::mem::replace(&mut self.own.has_given_up, true);
+        self.own.gives_up_again = !asks_now;
+        self.outboxes.iter_mut().flatten().for_each(|outbox| outbox.give_up(asks_now));
     }
 
     /// Whether a record was received so far in the future that this server's clock, or whoever told it, must have been
@@ -378,30 +447,19 @@ impl Shard {
             self.leave(before);
         }
     }
-
-    /// Which of two records of one key is kept. Of one that has expired and one that has not, the latter; otherwise the
-    /// greater; of equal contents that of the later incarnation of their server.
-    pub(super) fn contest(&self, now_ns: u64, told: Held<'_>, held: &Slot) -> Ordering {
-        let (record, holder) = (held.record(), self.origins.origin(held.origin));
-        let order = told
-            .record
-            .precedence(&told.origin.server, &record, &holder.server)
-            .then_with(|| told.origin.incarnation.cmp(&holder.incarnation));
-        // A server may have taken one because the other had expired there: it counts as expired here too, swept or not, and
-        // whatever this server's clock says.
-        let is_held_over = self.is_expired(now_ns.max(told.record.received_ns()), &record);
-        let is_told_over = self.is_expired(now_ns.max(record.received_ns()), &told.record);
-        match (is_told_over, is_held_over) {
-            (false, true) => Ordering::Greater,
-            (true, false) => Ordering::Less,
-            _ => order,
-        }
-    }
 }
 
 /// Whether a server has not looked at the time for so long that it may have been restored from a snapshot.
 fn is_absence(looked_ns: u64, now_ns: u64) -> bool {
     looked_ns > 0 && now_ns > looked_ns.saturating_add(ABSENCE_NS)
+}
+
+/// That a key is gone, so that it wins over a lie and over what is held.
+fn gone<'a>(now_ns: u64, lie: &Record<'a>, held: Option<&Record<'a>>) -> Option<Record<'a>> {
+    let over = held.filter(|held| held.version() > lie.version()).unwrap_or(lie);
+    let (timestamp, difference) =
+        stamp_over(over, now_ns.saturating_sub(TOMBSTONE_TTL_NS - LIE_TOMBSTONE_NS))?;
+    Some(Record { body: Body::Gone, timestamp, difference, ..*lie })
 }
 
 /// The least version that wins over a lie, received at `received_ns` or as soon after it as such a version allows.

@@ -1,51 +1,67 @@
 //! The room that records take which are not about clients.
 //!
-//! Clients are bounded by their number. Other records are bounded by their bytes: those of each kind that this version
-//! knows, and those of all other kinds together. So whatever a member sends takes no room from clients, nor from
-//! another kind.
+//! Clients are bounded by their number. Other records are bounded by their bytes, class by class. So whatever a member
+//! sends takes no room from clients, nor from another class.
 //!
-//! Where not all find room, the newest by version are kept. Arrival must not decide: servers would hold different
-//! records for ever, and repair the difference for ever. A record never gives way to an older one, so what a shard
-//! holds, compared from its newest record on, only grows; neighbors that tell each other all they hold end with the
-//! same records. It also means that what servers say now takes the place of whatever somebody has left behind.
+//! Accounts of places budgets name their server and period ([`AccountKey`]). Those of members that are
+//! [in time](AccountKey::is_in_time) are few, whatever anybody makes up, and there is room for all of them. All other
+//! accounts share a smaller room. They are not refused: a server that is in other servers' configuration already is no
+//! member here yet.
 //!
-//! What records say is not known here.
+//! Where not all find room, the newest by version are kept. Of kinds that this version does not know, the kind that takes
+//! the most bytes loses its oldest record, so that one kind takes no room from another that needs less.
+//!
+//! Arrival must not decide: servers would hold different records for ever, and repair the difference for ever. Suppose two
+//! neighbors have told each other all they hold and still differ. Then each holds a record that found no room at the other.
+//! The two records are of different kinds, because of one kind the newest stay. What finds no room is of the kind that takes
+//! the most there; so each of the two kinds would take more than the other, or as much and come before it in the order of
+//! kinds, which cannot be true of both. It also means that what servers say now takes the place of whatever somebody has
+//! left behind.
+//!
+//! What else records say is not known here.
 
-use std::collections::BTreeSet;
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{Shard, origins::ME};
 use crate::{
-    limits::{BUDGET_BYTES_MAX, RECORD_BYTES, SHARDS, UNKNOWN_BYTES_MAX},
+    limits::{
+        ACCOUNTS_MAX, BUDGET_BYTES_MAX, RECORD_BYTES, SERVER_NAME_LEN_MAX, SERVERS_MAX, SHARDS,
+        STRAY_BUDGET_BYTES_MAX, UNKNOWN_BYTES_MAX,
+    },
+    places::budget::{ACCOUNT_LEN_MAX, AccountKey},
     store::SlotId,
-    types::{Body, KeyHash, Kind, Record},
+    types::{Body, KeyHash, Kind, Record, ServerName},
 };
 
+/// What the longest account counts; its key is `month/2026-10/` or shorter, and a name.
+const ACCOUNT_BYTES_MAX: usize = RECORD_BYTES + 16 + SERVER_NAME_LEN_MAX + ACCOUNT_LEN_MAX;
+// Keys are spread over the shards by chance, so some have more of them.
+const _: () = assert!(SERVERS_MAX * ACCOUNTS_MAX * ACCOUNT_BYTES_MAX * 3 / 2 <= BUDGET_BYTES_MAX);
+
 /// Which records share one bound.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
-    /// Accounts of the places budgets.
+    /// Accounts of the places budgets of members that are in time.
     Budget,
+    /// All other accounts of places budgets.
+    StrayBudget,
     /// All kinds that this version does not know.
     Unknown,
 }
 
 impl Class {
     /// All classes.
-    pub const ALL: [Class; 2] = [Class::Budget, Class::Unknown];
-
-    /// The class of a kind; none for clients.
-    pub fn of(kind: Kind) -> Option<Class> {
-        match kind {
-            Kind::CLIENT => None,
-            Kind::BUDGET => Some(Class::Budget),
-            _ => Some(Class::Unknown),
-        }
-    }
+    pub const ALL: [Class; 3] = [Class::Budget, Class::StrayBudget, Class::Unknown];
 
     /// Its name in metrics.
     pub fn label(self) -> &'static str {
         match self {
             Class::Budget => "budget",
+            Class::StrayBudget => "stray_budget",
             Class::Unknown => "unknown",
         }
     }
@@ -54,6 +70,7 @@ impl Class {
     fn bytes_max(self) -> usize {
         match self {
             Class::Budget => BUDGET_BYTES_MAX / SHARDS,
+            Class::StrayBudget => STRAY_BUDGET_BYTES_MAX / SHARDS,
             Class::Unknown => UNKNOWN_BYTES_MAX / SHARDS,
         }
     }
@@ -75,35 +92,57 @@ type Rank = (u64, u64, u32);
 /// The records of one shard that are not about clients.
 #[derive(Debug, Default)]
 pub(super) struct Room {
-    ranked: [BTreeSet<Rank>; Class::ALL.len()],
+    parts: BTreeMap<(Class, Kind), Part>,
     usage: [Usage; Class::ALL.len()],
 }
 
+/// The records of one class and kind.
+#[derive(Debug, Default)]
+struct Part {
+    ranked: BTreeSet<Rank>,
+    bytes: usize,
+}
+
 impl Room {
-    fn add(&mut self, class: Class, rank: Rank, bytes: usize) {
-        self.ranked[class as usize].insert(rank);
+    fn add(&mut self, class: Class, kind: Kind, rank: Rank, bytes: usize) {
+        let part = self.parts.entry((class, kind)).or_default();
+        part.ranked.insert(rank);
+        part.bytes += bytes;
         self.usage[class as usize].bytes += bytes;
     }
 
-    fn remove(&mut self, class: Class, rank: Rank, bytes: usize) {
-        let was_there = self.ranked[class as usize].remove(&rank);
+    fn remove(&mut self, class: Class, kind: Kind, rank: Rank, bytes: usize) {
+        let part = self.parts.get_mut(&(class, kind)).expect("what is held has its part");
+        let was_there = part.ranked.remove(&rank);
         debug_assert!(was_there, "what is held has its rank");
+        part.bytes -= bytes;
+        if part.ranked.is_empty() {
+            self.parts.remove(&(class, kind));
+        }
         self.usage[class as usize].bytes -= bytes;
     }
 
-    /// The oldest record, where there are more than find room.
+    /// The record that has to go, where there are more than find room.
     fn pop_excess(&mut self, class: Class) -> Option<SlotId> {
         let usage = &mut self.usage[class as usize];
         if usage.bytes <= class.bytes_max() {
             return None;
         }
-        let &(_, _, slot) = self.ranked[class as usize].first()?;
+        let of_class = self.parts.range((class, Kind(0))..=(class, Kind(u8::MAX)));
+        let (_, largest) = of_class.max_by_key(|((_, kind), part)| (part.bytes, Reverse(*kind)))?;
+        let &(_, _, slot) = largest.ranked.first()?;
         usage.dropped += 1;
         Some(SlotId(slot))
     }
 
     fn len(&self) -> usize {
-        self.ranked.iter().map(BTreeSet::len).sum()
+        self.parts.values().map(|part| part.ranked.len()).sum()
+    }
+
+    /// The slots of all accounts.
+    fn accounts(&self) -> Vec<SlotId> {
+        let accounts = self.parts.iter().filter(|((_, kind), _)| *kind == Kind::BUDGET);
+        accounts.flat_map(|(_, part)| &part.ranked).map(|&(_, _, slot)| SlotId(slot)).collect()
     }
 }
 
@@ -124,8 +163,8 @@ impl Shard {
         let weight = self.weight(slot, key);
         self.roots.add(weight);
         let record = slot.record();
-        if let Some(class) = Class::of(record.kind) {
-            self.room.add(class, (record.version().0, weight.digest, id.0), bytes_of(&record));
+        if let Some(class) = self.class_of(&record) {
+            self.room.add(class, record.kind, (record.version().0, weight.digest, id.0), bytes_of(&record));
         }
     }
 
@@ -135,47 +174,107 @@ impl Shard {
         let weight = self.weight(slot, key);
         self.roots.remove(weight);
         let record = slot.record();
-        if let Some(class) = Class::of(record.kind) {
-            self.room.remove(class, (record.version().0, weight.digest, id.0), bytes_of(&record));
+        if let Some(class) = self.class_of(&record) {
+            self.room.remove(
+                class,
+                record.kind,
+                (record.version().0, weight.digest, id.0),
+                bytes_of(&record),
+            );
         }
     }
 
-    /// Removes the oldest records of a kind until the others have room. Says whether the one in `new` is still held.
-    pub(super) fn make_room(&mut self, kind: Kind, new: SlotId) -> bool {
-        let Some(class) = Class::of(kind) else { return true };
+    /// The class of a record; none for clients.
+    pub(super) fn class_of(&self, record: &Record<'_>) -> Option<Class> {
+        match record.kind {
+            Kind::CLIENT => None,
+            Kind::BUDGET if self.is_needed(record) => Some(Class::Budget),
+            Kind::BUDGET => Some(Class::StrayBudget),
+            _ => Some(Class::Unknown),
+        }
+    }
+
+    /// Whether a member of the herd can need an account.
+    fn is_needed(&self, record: &Record<'_>) -> bool {
+        let (Some(key), Some(ttl_ns)) = (AccountKey::parse(record.key), self.ttl_ns(record)) else {
+            return false;
+        };
+        let fits = data_len(record) <= ACCOUNT_LEN_MAX;
+        fits && self.origins.is_member(key.server) && key.is_in_time(record.received_ns(), ttl_ns)
+    }
+
+    /// Whether this server may have said a record, and dropped it because others took all the room.
+    pub(super) fn may_have_dropped(&self, record: &Record<'_>) -> bool {
+        // Whatever times a lie has, this server's accounts are in time.
+        let is_account = record.kind == Kind::BUDGET && AccountKey::parse(record.key).is_some();
+        let class = if is_account { Some(Class::Budget) } else { self.class_of(record) };
+        class.is_some_and(|class| self.own.has_dropped[class as usize])
+    }
+
+    /// Removes records of a class until the others have room. Says whether the one in `new` is still held.
+    pub(super) fn make_room(&mut self, class: Option<Class>, new: SlotId) -> bool {
+        let Some(class) = class else { return true };
         let mut is_held = true;
         while let Some(id) = self.room.pop_excess(class) {
             is_held &= id != new;
             if self.store.slot(id).origin == ME {
-                self.own.dropped();
+                self.own.dropped(class);
             }
             self.remove(id);
         }
         is_held
     }
 
+    /// These are the herd's servers from here on: their accounts have room.
+    pub fn set_members(&mut self, members: Arc<BTreeSet<ServerName>>) {
+        let accounts: Vec<_> = self.room.accounts();
+        let hash_of = |shard: &Shard, id| KeyHash::of(shard.store.slot(id).record().key);
+        for &id in &accounts {
+            self.discount(id, hash_of(self, id));
+        }
+        self.origins.set_members(members);
+        for &id in &accounts {
+            self.count(id, hash_of(self, id));
+        }
+        for class in [Class::Budget, Class::StrayBudget] {
+            let _ = self.make_room(Some(class), SlotId(u32::MAX));
+        }
+    }
+
     /// What of the room contradicts the records.
     pub(super) fn contradiction_of_room(&self) -> Option<String> {
         let mut bytes = [0; Class::ALL.len()];
-        let mut others = 0;
+        let mut parts = BTreeMap::<_, (usize, usize)>::new();
         for (_, slot) in self.store.live() {
             let record = slot.record();
-            if let Some(class) = Class::of(record.kind) {
+            if let Some(class) = self.class_of(&record) {
                 bytes[class as usize] += bytes_of(&record);
-                others += 1;
+                let (records, sum) = parts.entry((class, record.kind)).or_default();
+                (*records, *sum) = (*records + 1, *sum + bytes_of(&record));
             }
         }
         let counted = self.room.usage.map(|usage| usage.bytes);
-        (bytes != counted || others != self.room.len())
-            .then(|| format!("{others} records take {bytes:?} bytes and {self:?} is noted", self = self.room))
+        let counted_parts = self.room.parts.iter().map(|(of, part)| (*of, (part.ranked.len(), part.bytes)));
+        (bytes != counted || !counted_parts.eq(parts.clone()))
+            .then(|| format!("{parts:?} take {bytes:?} bytes and {self:?} is noted", self = self.room))
     }
+}
+
+/// Whether a record under the name `server` is another server's account. Nobody else ever says one, so no server that is
+/// honest keeps it or passes it on: it could take the place of the true one while the server whose account it is is away.
+pub(super) fn is_in_anothers_name(record: &Record<'_>, server: &ServerName) -> bool {
+    record.kind == Kind::BUDGET
+        && AccountKey::parse(record.key).is_some_and(|key| key.server != server.as_str())
 }
 
 /// What a record counts: what it owns, and what is kept beside that.
 fn bytes_of(record: &Record<'_>) -> usize {
-    let data = match record.body {
+    RECORD_BYTES + record.key.len() + data_len(record)
+}
+
+fn data_len(record: &Record<'_>) -> usize {
+    match record.body {
         Body::Data { bytes, .. } => bytes.len(),
         Body::Location { .. } | Body::Gone => 0,
-    };
-    RECORD_BYTES + record.key.len() + data
+    }
 }

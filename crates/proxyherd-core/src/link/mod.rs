@@ -22,7 +22,7 @@
 //! - **RECORD**: key, times, coordinates, attributes and lengths must be valid, otherwise it is an error, because whoever
 //!   relays a record has checked the same. Not merged and counted: a receipt or an incarnation too far ahead; an update
 //!   under this server's present incarnations that it never issued, which it contradicts; one of a stranger or a kind for
-//!   which there is no room. Counted, and kept under another incarnation: one incarnation of a server too many. What this
+//!   which there is no room; a server's account of a places budget in another server's name. Counted, and kept under another incarnation: one incarnation of a server too many. What this
 //!   misses is told again when the neighbors compare what they hold, without an alarm. A lie in the name of another server
 //!   is merged here and contradicted by that server. False positions under the sender's own name, and under lives that are
 //!   over, stay.

@@ -81,6 +81,12 @@ impl Map {
             // Whoever writes heartbeats flushes before it waits again, or with the next heartbeat.
             let _ = self.ready(index, wake);
         }
+        let mut tree = self.tree.lock();
+        if tree.beat() {
+            // As above.
+            let _ = self.tree_ready(&tree);
+        }
+        drop(tree);
         let beat = &self.beats[link.index()];
         if beat.version.load(Relaxed) < 2 {
             return;
@@ -118,6 +124,23 @@ impl Map {
     /// is ahead. [`Map::clock_offset_ns`] returns it until the link comes up.
     pub fn note_refused_clock(&self, link: LinkId, offset_ns: i64) {
         self.beats[link.index()].offset_ns.store(offset_ns, Relaxed);
+    }
+
+    /// Whether more neighbors' clocks agree with this server's, by their links in `agreed`, than are off by more than clocks
+    /// may be, as far as neighbors have shown theirs.
+    pub(super) fn is_agreed_with(&self, agreed: u32) -> bool {
+        let is_off = |(at, beat): &(usize, &Beat)| {
+            agreed & 1 << at == 0 && beat.offset_ns.load(Relaxed).unsigned_abs() > self.clock_offset_max_ns
+        };
+        let off = self.beats.iter().enumerate().filter(is_off).count();
+        agreed.count_ones() as usize > off
+    }
+
+    /// This server's clock has been put back: which other clocks it differs from has to be found anew.
+    pub(super) fn forget_refused_clocks(&self) {
+        let agreed = self.agreed.load(Relaxed);
+        let down = self.beats.iter().enumerate().filter(|(at, _)| agreed & 1 << at == 0);
+        down.for_each(|(_, beat)| beat.offset_ns.store(0, Relaxed));
     }
 
     /// By how much the clock of the neighbour at `link` is surely off from this server's, nanoseconds: ahead, or, if

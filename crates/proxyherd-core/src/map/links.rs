@@ -39,6 +39,7 @@ impl Map {
         encoder.agree(agreed.version);
         self.beats[link.index()].begin(agreed);
         self.agreed.fetch_or(1 << link.index(), Relaxed);
+        self.was_linked.store(true, Relaxed);
         for counted in &self.shards {
             let shard = &mut counted.lock().shard;
             let _ = shard.link_lazy(link);
@@ -69,7 +70,7 @@ impl Map {
     }
 
     /// Lets the links tell what the tree has for them.
-    fn tree_ready(&self, tree: &Tree) -> Wake {
+    pub(super) fn tree_ready(&self, tree: &Tree) -> Wake {
         let is_woken = |link: &LinkId| self.ready[link.index()].fetch_or(TREE_READY, SeqCst) == 0;
         tree.links_untold().filter(is_woken).collect()
     }

@@ -1,15 +1,15 @@
 //! What a server does about once a second so that neither others' nonsense nor its own clock stays in its way.
 //!
-//! A clock that goes back may have been wrong before or may be wrong now. It is right as far as anybody knows when a
-//! neighbor's agrees with it: when a link has just been agreed upon ([`Map::trust_clock`]), or when links stay up for
-//! some looks after the step, because a link with a neighbor whose clock differs too much ends. Until then nothing is
-//! dropped or changed on the clock's account.
+//! A clock that goes back may have been wrong before or may be wrong now. It is right as far as anybody knows when more
+//! neighbors' clocks agree with it than differ from it too much: when a link has just been agreed upon
+//! ([`Map::trust_clock`]), or when links stay up for some looks after the step, because a link with a neighbor whose clock
+//! differs too much ends. Until then nothing is dropped or changed on the clock's account.
 
 use std::{collections::BTreeSet, sync::Arc, sync::atomic::Ordering::Relaxed};
 
 use super::Map;
 use crate::{
-    flood::{Look, Wake},
+    flood::{LinkId, Look, Wake},
     limits::{CLOCK_STEP_NS, CLOCK_TRUST_LOOKS, RENEWAL_INTERVAL_NS},
     types::{Origin, ServerName},
 };
@@ -47,9 +47,14 @@ impl Mending {
         }
     }
 
+    /// Whether the clock has gone back since the last look.
+    fn is_put_back(&self, now_ns: u64) -> bool {
+        now_ns.saturating_add(CLOCK_STEP_NS) < self.looked_ns
+    }
+
     /// Whether the clock has gone forward for long enough.
     fn is_steady(&mut self, now_ns: u64) -> bool {
-        let is_back = now_ns.saturating_add(CLOCK_STEP_NS) < self.looked_ns;
+        let is_back = self.is_put_back(now_ns);
         self.looked_ns = now_ns;
         self.steady_looks = if is_back { 0 } else { self.steady_looks.saturating_add(1) };
         self.steady_looks >= CLOCK_TRUST_LOOKS
@@ -75,11 +80,20 @@ impl Map {
         Origin { server: self.me.server.clone(), incarnation: self.mending.lock().incarnation }
     }
 
-    /// The herd's servers, as far as this server knows: origins of others have less room. Without this there are no others.
+    /// Whether this server knows what it has said under an incarnation, and so which records under it are lies. For tests and
+    /// the simulator.
+    pub fn is_present(&self, incarnation: u64) -> bool {
+        self.shards.iter().all(|counted| counted.lock().shard.is_present(incarnation))
+    }
+
+    /// The herd's servers, as far as this server knows: origins and accounts of others have less room. Without this there
+    /// are no others.
     pub fn set_members<'a>(&self, members: impl IntoIterator<Item = &'a ServerName>) {
         let members: Arc<BTreeSet<_>> = Arc::new(members.into_iter().cloned().collect());
         for counted in &self.shards {
-            counted.lock().shard.set_members(Arc::clone(&members));
+            let mut counted = counted.lock();
+            counted.shard.set_members(Arc::clone(&members));
+            self.recount(&mut counted);
         }
     }
 
@@ -87,14 +101,23 @@ impl Map {
     /// room in the tables of origins, and puts right what was taken while the clock was ahead.
     pub fn mend(&self, now_ns: u64) -> Wake {
         let mut mending = self.mending.lock();
-        let is_right = mending.is_steady(now_ns) && self.agreed.load(Relaxed) != 0;
+        if mending.is_put_back(now_ns) {
+            self.forget_refused_clocks();
+        }
+        let is_right = mending.is_steady(now_ns) && self.is_agreed_with(self.agreed.load(Relaxed));
         self.mend_with(&mut mending, now_ns, is_right)
     }
 
-    /// A neighbor's clock agrees with this server's, which may have been ahead before. To be called when a link is about to
-    /// be [agreed](Map::agree) upon, so that nothing is told on it that the neighbor would not merge.
-    pub fn trust_clock(&self, now_ns: u64) -> Wake {
-        self.mend_with(&mut self.mending.lock(), now_ns, true)
+    /// The clock of the neighbor at `link` agrees with this server's, which may have been ahead before. To be called when
+    /// the link is about to be [agreed](Map::agree) upon, so that nothing is told on it that the neighbor would not merge.
+    pub fn trust_clock(&self, link: LinkId, now_ns: u64) -> Wake {
+        let mut mending = self.mending.lock();
+        let agreed = self.agreed.load(Relaxed);
+        if agreed == 0 && self.was_linked.load(Relaxed) {
+            self.shards.iter().for_each(|counted| counted.lock().shard.reunite(now_ns));
+        }
+        let is_right = self.is_agreed_with(agreed | 1 << link.index());
+        self.mend_with(&mut mending, now_ns, is_right)
     }
 
     fn mend_with(&self, mending: &mut Mending, now_ns: u64, is_right: bool) -> Wake {

@@ -8,21 +8,24 @@
 mod beats;
 mod links;
 mod mend;
+mod near;
 
 use std::{
-    sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst},
+    sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst},
     time::Duration,
 };
 
 use parking_lot::{Mutex, MutexGuard};
 
-pub use self::links::Agreed;
 use self::{beats::Beat, mend::Mending};
+pub use self::{links::Agreed, near::Found};
 use crate::{
-    flood::{Class, Expected, Held, LinkId, Offered, Rules, Shard, ShardSettings, Usage, Wake},
+    command::{Condition, Outcome, Position},
+    flood::{Class, Expected, Held, LinkId, Offered, Rules, Shard, ShardSettings, Usage, Wake, stamped_at},
     limits::{BATCH_LEN_MAX, LINKS_MAX, SHARDS},
+    store::TableHash,
     tree::Tree,
-    types::{ClientId, KeyHash, Kind, Origin, Report},
+    types::{ClientId, Difference, KeyHash, Kind, Origin, Report, Stamp, Timestamp},
 };
 
 /// One bit for each shard.
@@ -55,7 +58,7 @@ pub struct ReportCounts {
     pub accepted: u64,
     /// Something newer was held.
     pub stale: u64,
-    /// They were of clients for which there was no room, or came too soon.
+    /// They were of clients for which there was no room, came too soon, or had a condition that was not met.
     pub refused: u64,
 }
 
@@ -65,16 +68,43 @@ pub struct Offer<'a> {
     /// The report.
     pub report: Report<'a>,
     hash: KeyHash,
-    expected: Expected,
-    /// What became of it; [`Offered::Stale`] until it has been offered.
-    pub outcome: Offered,
+    /// As the shard [expects](Shard::expect) it, once it has been asked.
+    table_hash: TableHash,
+    condition: Condition,
+    /// What became of it; [`Outcome::Stale`] until it has been offered.
+    pub outcome: Outcome,
+    /// Its sequence in its shard, once it has been taken; 0 before.
+    seq: u64,
+    /// The time that the server gave it; 0 if it gave none.
+    stamped_ns: u64,
 }
 
 impl<'a> Offer<'a> {
     /// A report that has not been offered yet.
     pub fn new(report: Report<'a>) -> Offer<'a> {
+        Offer::on(Condition::Always, report)
+    }
+
+    /// A report that is taken on a condition, and has not been offered yet.
+    pub fn on(condition: Condition, report: Report<'a>) -> Offer<'a> {
         let hash = KeyHash::of(report.client.as_bytes());
-        Offer { report, hash, expected: Expected::default(), outcome: Offered::Stale }
+        let (table_hash, outcome) = (TableHash::default(), Outcome::Stale);
+        Offer { report, hash, table_hash, condition, outcome, seq: 0, stamped_ns: 0 }
+    }
+
+    /// Where it stands among all that this server has taken, if it was taken.
+    pub fn position(&self) -> Option<Position> {
+        (self.seq > 0).then(|| Position { shard: self.hash.shard(), seq: self.seq })
+    }
+
+    /// When it was made, and received at `now_ns`. `None` where that was for the server to say, and it did not take the
+    /// report.
+    pub fn times(&self, now_ns: u64) -> Option<(Timestamp, Difference)> {
+        match self.report.stamp {
+            Stamp::Client(timestamp) => Some((timestamp, Difference::at_receipt(now_ns, timestamp))),
+            Stamp::Server if self.stamped_ns > 0 => stamped_at(self.stamped_ns, now_ns),
+            Stamp::Server => None,
+        }
     }
 }
 
@@ -100,6 +130,8 @@ pub struct Map {
     mending: Mutex<Mending>,
     /// The links that have agreed and not ended, one bit each.
     agreed: AtomicU32,
+    /// Whether any link has ever been up: before that nobody can have heard what this life of the server has said.
+    was_linked: AtomicBool,
     root_mismatches: AtomicU64,
     /// The shards of which a neighbour has told all, one bit each.
     caught_up: AtomicU32,
@@ -147,6 +179,7 @@ impl Map {
             tree: Mutex::new(Tree::new(settings.me.clone(), settings.rules)),
             mending: Mutex::new(Mending::new(settings.me.incarnation, settings.clock_offset_max_ns)),
             agreed: AtomicU32::new(0),
+            was_linked: AtomicBool::new(false),
             max_clients: settings.max_clients,
             client_ttl_ns: settings.client_ttl_ns.unwrap_or(0),
             clock_offset_max_ns: settings.clock_offset_max_ns,
@@ -194,7 +227,7 @@ impl Map {
     }
 
     /// Takes a client's report, at `now_ns` by this server's clock.
-    pub fn report(&self, now_ns: u64, report: &Report<'_>) -> (Offered, Wake) {
+    pub fn report(&self, now_ns: u64, report: &Report<'_>) -> (Outcome, Wake) {
         let mut offers = [Offer::new(*report)];
         let wake = self.report_all(now_ns, &mut offers);
         (offers[0].outcome, wake)
@@ -231,23 +264,28 @@ impl Map {
         let Counted { shard, reports, .. } = &mut *guard;
         for &place in places {
             let offer = &mut offers[usize::from(place)];
-            offer.expected = shard.expect(offer.report.client, offer.hash);
+            offer.table_hash = shard.expect(offer.report.client, offer.hash).table_hash;
         }
-        let (mut wake, mut inserted) = (Wake::default(), 0);
+        let (mut wake, len_before) = (Wake::default(), shard.len());
         for &place in places {
             let offer = &mut offers[usize::from(place)];
+            // Nothing but clients has come to this shard since it was locked.
+            let inserted = (shard.len() - len_before) as u64;
             let has_room = self.clients() + inserted < self.max_clients;
-            let (outcome, woken) = shard.report(now_ns, &offer.report, offer.expected, has_room);
+            let expected = Expected { hash: offer.hash, table_hash: offer.table_hash };
+            let (outcome, woken) = shard.report(now_ns, &offer.report, offer.condition, expected, has_room);
             offer.outcome = outcome;
             wake = wake.and(woken);
             match outcome {
-                Offered::Inserted => {
-                    inserted += 1;
+                Outcome::Added | Outcome::Moved => {
+                    offer.seq = shard.last_said();
+                    if offer.report.stamp == Stamp::Server {
+                        offer.stamped_ns = shard.stamped_ns(offer.report.client).unwrap_or_default();
+                    }
                     reports.accepted += 1;
                 }
-                Offered::Updated => reports.accepted += 1,
-                Offered::Stale => reports.stale += 1,
-                Offered::Full | Offered::TooSoon | Offered::Refused => reports.refused += 1,
+                Outcome::Stale => reports.stale += 1,
+                Outcome::Unmet | Outcome::Full | Outcome::TooSoon => reports.refused += 1,
             }
         }
         self.recount(&mut guard);
@@ -469,7 +507,7 @@ mod tests {
         Report {
             client: ClientId::new(client).unwrap(),
             coordinates: Coordinates::parse(b"+34.068930-118.445127").unwrap(),
-            timestamp: Timestamp::parse(timestamp.as_bytes()).unwrap(),
+            stamp: Stamp::Client(Timestamp::parse(timestamp.as_bytes()).unwrap()),
             attributes: Attributes::NONE,
         }
     }
@@ -478,11 +516,11 @@ mod tests {
     fn a_new_client_past_the_limit_is_refused_and_a_known_one_is_not() {
         let map = map(2, None);
         for (client, timestamp, offered) in [
-            (b"a", "1", Offered::Inserted),
-            (b"b", "1", Offered::Inserted),
-            (b"c", "1", Offered::Full),
-            (b"a", "2", Offered::Updated),
-            (b"a", "1", Offered::Stale),
+            (b"a", "1", Outcome::Added),
+            (b"b", "1", Outcome::Added),
+            (b"c", "1", Outcome::Full),
+            (b"a", "2", Outcome::Moved),
+            (b"a", "1", Outcome::Stale),
         ] {
             assert_eq!(map.report(1_000_000_000, &report(client, timestamp)).0, offered);
         }
@@ -508,8 +546,8 @@ mod tests {
         let mut offers: Vec<_> = told.iter().map(|(client, at)| Offer::new(report(*client, at))).collect();
         let _ = map.report_all(1_000_000_000, &mut offers);
         let outcomes: Vec<_> = offers.iter().map(|offer| offer.outcome).collect();
-        use Offered::{Full, Inserted, Stale, Updated};
-        assert_eq!(outcomes, [Inserted, Inserted, Updated, Inserted, Stale, Full, Stale]);
+        use Outcome::{Added, Full, Moved, Stale};
+        assert_eq!(outcomes, [Added, Added, Moved, Added, Stale, Full, Stale]);
         assert_eq!(map.len(), 3);
     }
 
@@ -522,8 +560,8 @@ mod tests {
         assert!(map.locate(received + 1_000_000_000, client, |_| ()).is_none());
         assert_eq!((map.sweep(received + 999_999_999, 1000), map.len()), (0, 1));
         assert_eq!((map.sweep(received + 1_000_000_000, 1000), map.len()), (1, 0));
-        let (offered, _) = map.report(received + 2_000_000_000, &report(b"kiwi", "0"));
-        assert_eq!(offered, Offered::Inserted, "a forgotten client may begin again, whatever its clock says");
+        let (outcome, _) = map.report(received + 2_000_000_000, &report(b"kiwi", "0"));
+        assert_eq!(outcome, Outcome::Added, "a forgotten client may begin again, whatever its clock says");
     }
 
     #[test]
@@ -534,9 +572,9 @@ mod tests {
         let _ = map.report(5_000_000_000, &report(b"kiwi", "9"));
         assert!(map.forget(5_000_000_000, client).0);
         assert!(!map.forget(5_000_000_000, client).0, "a client is forgotten once");
-        let (offered, _) = map.report(5_000_000_000, &report(b"kiwi", "9"));
-        assert_eq!(offered, Offered::Stale);
-        let (offered, _) = map.report(5_000_000_000, &report(b"kiwi", "9.5"));
-        assert_eq!(offered, Offered::Updated);
+        let (outcome, _) = map.report(5_000_000_000, &report(b"kiwi", "9"));
+        assert_eq!(outcome, Outcome::Stale);
+        let (outcome, _) = map.report(5_000_000_000, &report(b"kiwi", "9.5"));
+        assert_eq!(outcome, Outcome::Added, "a client that was forgotten is not known");
     }
 }

@@ -105,7 +105,7 @@ impl Slot {
     }
 
     /// Takes `record` into a free slot.
-    pub(super) fn fill(&mut self, record: &Record<'_>) {
+    pub(crate) fn fill(&mut self, record: &Record<'_>) {
         debug_assert!(!self.is_live(), "a slot is filled when it is free");
         let tail = self.set_numbers(record);
         self.set_blob(record.kind, record.key, tail);

@@ -20,6 +20,6 @@ pub use key_hash::KeyHash;
 pub use link_state::LinkState;
 pub use radius::Radius;
 pub use record::{Body, Kind, Origin, Record};
-pub use report::Report;
+pub use report::{Report, Stamp};
 pub use server_name::{BadServerName, ServerName};
 pub use timestamp::{Difference, Timestamp, Version};

@@ -1,6 +1,6 @@
 //! A server's name in the herd's topology.
 
-use std::{fmt, sync::Arc};
+use std::{borrow::Borrow, fmt, sync::Arc};
 
 use crate::limits::SERVER_NAME_LEN_MAX;
 
@@ -17,14 +17,25 @@ pub struct BadServerName;
 impl ServerName {
     /// Takes `text` for a name if it is one.
     pub fn new(text: &str) -> Result<ServerName, BadServerName> {
-        let fits = (1..=SERVER_NAME_LEN_MAX).contains(&text.len())
+        if ServerName::fits(text) { Ok(ServerName(text.into())) } else { Err(BadServerName) }
+    }
+
+    /// Whether `text` is a name.
+    pub fn fits(text: &str) -> bool {
+        (1..=SERVER_NAME_LEN_MAX).contains(&text.len())
             && text.starts_with(|first: char| first.is_ascii_alphanumeric())
-            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
-        if fits { Ok(ServerName(text.into())) } else { Err(BadServerName) }
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
     }
 
     /// The name as text.
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A name is found by its text, as which it is ordered.
+impl Borrow<str> for ServerName {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }

@@ -1,6 +1,6 @@
 //! Time as clients tell it, and what a server makes of it.
 
-use std::fmt;
+use std::{fmt, num::NonZeroU8};
 
 use super::digits::{self, POWERS_OF_TEN};
 use crate::limits::CLOCK_AHEAD_MAX_NS;
@@ -13,7 +13,8 @@ const FRACTION_DIGITS_MAX: usize = 9;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp {
     nanos: u64,
-    shape: u8,
+    /// Never 0, since at least one digit was written; so that a timestamp or nothing takes no more room than a timestamp.
+    shape: NonZeroU8,
 }
 
 impl Timestamp {
@@ -39,7 +40,8 @@ impl Timestamp {
         }
         let nanos =
             seconds * NANOS_PER_SECOND + fraction * POWERS_OF_TEN[FRACTION_DIGITS_MAX - fraction_digits];
-        Some((Timestamp { nanos, shape: (second_digits << 4 | fraction_digits) as u8 }, rest))
+        let shape = NonZeroU8::new((second_digits << 4 | fraction_digits) as u8)?;
+        Some((Timestamp { nanos, shape }, rest))
     }
 
     /// The server's own clock as a timestamp with nine decimals, for reports that bring no time.
@@ -57,13 +59,13 @@ impl Timestamp {
 
     /// How it was written: digits before the point in the upper half, after it in the lower.
     pub fn shape(self) -> u8 {
-        self.shape
+        self.shape.get()
     }
 
     /// Puts together what [`Timestamp::nanos`] and [`Timestamp::shape`] took apart, unless no text could
     /// have made it.
     pub fn from_parts(nanos: u64, shape: u8) -> Option<Timestamp> {
-        let timestamp = Timestamp { nanos, shape };
+        let timestamp = Timestamp { nanos, shape: NonZeroU8::new(shape)? };
         let (second_digits, fraction_digits) = (timestamp.second_digits(), timestamp.fraction_digits());
         let fits = (1..=SECOND_DIGITS_MAX).contains(&second_digits)
             && fraction_digits <= FRACTION_DIGITS_MAX
@@ -75,7 +77,7 @@ impl Timestamp {
     /// Trusts parts that were a timestamp before.
     pub(crate) fn from_parts_trusted(nanos: u64, shape: u8) -> Timestamp {
         debug_assert!(Timestamp::from_parts(nanos, shape).is_some(), "the store holds only checked times");
-        Timestamp { nanos, shape }
+        Timestamp { nanos, shape: NonZeroU8::new(shape).unwrap_or(NonZeroU8::MIN) }
     }
 
     /// Appends the text that [`Timestamp::parse`] read.
@@ -90,11 +92,11 @@ impl Timestamp {
     }
 
     fn second_digits(self) -> usize {
-        usize::from(self.shape >> 4)
+        usize::from(self.shape() >> 4)
     }
 
     fn fraction_digits(self) -> usize {
-        usize::from(self.shape & 0b1111)
+        usize::from(self.shape() & 0b1111)
     }
 }
 

@@ -533,6 +533,28 @@ fn a_grant_that_nobody_can_give_makes_nobody_spend_more_than_the_whole() {
 }
 
 #[test]
+fn an_account_that_others_made_up_for_a_server_gives_it_no_more_than_its_share() {
+    for grants in [0, u64::MAX] {
+        let mut herd = Herd::new([30, 0]);
+        herd.round();
+        herd.now_ns += DAY_NS;
+        let day = Span::Day.at(herd.now_ns);
+        // Before the day begins, in the name of an earlier life; and another says that it has granted what it has not.
+        let lie = Account { terms: 1, share: u64::MAX, ..Account::default() };
+        let granted = BTreeMap::from([(name(0), grants)]);
+        herd.servers[0].heard.insert((day, 0), lie.clone());
+        herd.servers[0].heard.insert((day, 1), Account { granted, ..lie });
+        let mut taken = 0;
+        for _ in 0..200 {
+            taken += u64::from(herd.ask(0));
+            herd.turn(0, End::Well);
+            herd.now_ns += SECOND_NS;
+        }
+        assert_eq!(taken, if grants == 0 { 10 } else { 30 });
+    }
+}
+
+#[test]
 fn a_new_server_that_meets_other_terms_lives_on_grants_until_the_next_period() {
     let mut herd = Herd::new([30, 0]);
     herd.round();

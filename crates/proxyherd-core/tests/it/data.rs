@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use proxyherd_core::{
     codec::link::Encoder,
+    command::Outcome,
     flood::{Class, Held, Nonsense, Offered, Rules, Shard, ShardSettings, Usage, Wake},
-    limits::{BUDGET_BYTES_MAX, DATA_LEN_MAX, RECORD_BYTES, SHARDS, UNKNOWN_BYTES_MAX},
+    limits::{DATA_LEN_MAX, RECORD_BYTES, SHARDS, STRAY_BUDGET_BYTES_MAX, UNKNOWN_BYTES_MAX},
     link::Incoming,
     map::{Map, MapSettings},
     types::{Body, ClientId, Difference, KeyHash, Kind, Record, Timestamp},
@@ -49,13 +50,13 @@ fn kinds_that_nobody_knows_are_passed_on() {
 #[test]
 fn what_is_told_later_wins_over_a_clock_that_is_ahead() {
     let (one, other) = (map("Riley"), map("Jaquez"));
-    let _ = one.tell(NOW_NS + 50 * SECOND_NS, Kind::BUDGET, KEY, 0, b"first, by a clock that is ahead");
+    let _ = one.tell(NOW_NS + 50 * SECOND_NS, Kind(200), KEY, 0, b"first, by a clock that is ahead");
     let (mut a, mut b) = join(NOW_NS, (&one, link(0)), (&other, link(0)));
     settle(&mut a, &mut b);
     for bytes in [&b"then"[..], b"", b"and at last this"] {
-        assert_eq!(other.tell(NOW_NS, Kind::BUDGET, KEY, 0, bytes).0, Offered::Updated);
+        assert_eq!(other.tell(NOW_NS, Kind(200), KEY, 0, bytes).0, Offered::Updated);
         settle(&mut a, &mut b);
-        assert_eq!(data(&one, NOW_NS, Kind::BUDGET, KEY).unwrap(), bytes);
+        assert_eq!(data(&one, NOW_NS, Kind(200), KEY).unwrap(), bytes);
     }
 }
 
@@ -68,8 +69,8 @@ fn only_reports_come_too_soon() {
     }
     let _ = one.report(NOW_NS, &report(b"kiwi", NOW_NS));
     let next = report(b"kiwi", NOW_NS + 1);
-    assert_eq!(one.report(NOW_NS + SECOND_NS - 1, &next).0, Offered::TooSoon);
-    assert_eq!(one.report(NOW_NS + SECOND_NS, &next).0, Offered::Updated);
+    assert_eq!(one.report(NOW_NS + SECOND_NS - 1, &next).0, Outcome::TooSoon);
+    assert_eq!(one.report(NOW_NS + SECOND_NS, &next).0, Outcome::Moved);
     assert!(one.forget(NOW_NS, ClientId::new(b"kiwi").unwrap()).0);
 }
 
@@ -108,11 +109,18 @@ fn unknown(count: u64, len: impl Fn(u64) -> usize) -> Vec<Unknown> {
     (0..count).map(|at| (format!("fence-{at}"), NOW_NS + at, len(at))).collect()
 }
 
+/// The kind of a record, which the tests have in its key.
+fn kind_of(key: &[u8]) -> Kind {
+    let is_digit = |byte: &&u8| byte.is_ascii_digit();
+    let number = String::from_utf8(key.iter().take_while(is_digit).copied().collect()).unwrap();
+    Kind(number.parse().unwrap_or(200))
+}
+
 /// A neighbor tells this; says whether it is held from here on.
 fn tell(shard: &mut Shard, (key, told_ns, len): &Unknown) -> bool {
     let (key, timestamp) = (key.as_bytes(), Timestamp::from_nanos(*told_ns).unwrap());
     let record = Record {
-        kind: Kind(200),
+        kind: kind_of(key),
         key,
         body: Body::Data { keep_s: 0, bytes: &vec![b'x'; *len] },
         timestamp,
@@ -146,10 +154,10 @@ fn kinds_that_nobody_knows_take_no_clients_room_and_no_more_than_theirs() {
     let usage = one.usage(Class::Unknown);
     assert!(usage.bytes <= UNKNOWN_BYTES_MAX && usage.bytes > UNKNOWN_BYTES_MAX * 9 / 10, "{usage:?}");
     assert_eq!(usage.dropped, 5000 - one.len());
-    for (client, offered) in
-        [("a", Offered::Inserted), ("b", Offered::Inserted), ("c", Offered::Inserted), ("d", Offered::Full)]
+    for (client, outcome) in
+        [("a", Outcome::Added), ("b", Outcome::Added), ("c", Outcome::Added), ("d", Outcome::Full)]
     {
-        assert_eq!(one.report(NOW_NS, &report(client.as_bytes(), NOW_NS)).0, offered, "{client}");
+        assert_eq!(one.report(NOW_NS, &report(client.as_bytes(), NOW_NS)).0, outcome, "{client}");
     }
     assert_eq!(one.tell(NOW_NS, Kind::BUDGET, KEY, 60, b"told").0, Offered::Inserted);
     assert_eq!(one.clients(), 3);
@@ -169,7 +177,9 @@ fn accounts_of_budgets_that_are_not_there_give_way_to_those_that_are_told() {
             &account,
         );
     }
-    assert!(one.usage(Class::Budget).bytes <= BUDGET_BYTES_MAX && one.usage(Class::Budget).dropped > 0);
+    let usage = one.usage(Class::StrayBudget);
+    assert!(usage.bytes <= STRAY_BUDGET_BYTES_MAX && usage.dropped > 0, "{usage:?}");
+    assert_eq!(one.usage(Class::Budget), Usage::default());
     assert_eq!(one.usage(Class::Unknown), Usage::default());
     let _ = one.tell(NOW_NS + 4000, Kind::BUDGET, KEY, 60, b"told");
     assert_eq!(data(&one, NOW_NS, Kind::BUDGET, KEY).unwrap(), b"told");
@@ -194,7 +204,24 @@ fn what_finds_no_room_is_older_than_all_that_is_held() {
 #[test]
 fn servers_that_cannot_keep_all_keep_the_same() {
     // Some are larger than others, so what finds room depends on what else there is.
-    let told = unknown(1500, |at| 1 + (at * 7919 % 16384) as usize);
+    must_keep_the_same(&unknown(1500, |at| 1 + (at * 7919 % 16384) as usize));
+}
+
+#[test]
+fn servers_that_cannot_keep_all_keep_the_same_of_every_kind() {
+    for (kinds, shift) in [(2, 1), (3, 9), (40, 3), (100, 1)] {
+        let mut told = unknown(1500, |at| 1 + (at * 7919 % 16384) as usize);
+        for (at, (key, ..)) in told.iter_mut().enumerate() {
+            // The later ones are of fewer kinds.
+            let kind = 2 + at * 7877 % (1 + kinds * shift * (1500 - at) / 1500).min(kinds);
+            *key = format!("{kind}-{key}");
+        }
+        must_keep_the_same(&told);
+    }
+}
+
+/// Servers that are told this, each in an order of its own, and then tell each other what they hold.
+fn must_keep_the_same(told: &[Unknown]) {
     assert!(told.iter().map(|(_, _, len)| len).sum::<usize>() > 2 * ROOM);
     let mut shards = [shard("Riley"), shard("Jaquez"), shard("Bernard")];
     for (at, record) in told.iter().enumerate() {

@@ -8,6 +8,7 @@ use proxyherd_core::{
         check::Check,
         link::{Encoder, Frame, decode},
     },
+    command::{Condition, Outcome},
     flood::{Broken, Held, Nonsense, Offered, Rules, Shard, ShardSettings, Wake},
     limits::{CHECK_MARGIN_NS, LOOKS_PER_HEARTBEAT, ORIGINS_NAMED_MAX, STRANGERS_MAX},
     link::{HIGHEST, Incoming},
@@ -70,7 +71,7 @@ impl Load {
             self.reports += 1;
             let busy = clients(end.map.me().server.as_str(), 1);
             let (offered, _) = end.map.report(self.now_ns, &report(&busy[0], self.now_ns + self.reports));
-            assert!(matches!(offered, Offered::Inserted | Offered::Updated), "{offered:?}");
+            assert!(offered.is_taken(), "{offered:?}");
             end.flush();
             end.map.write_heartbeat(end.link, self.now_ns, &mut end.encoder);
         }
@@ -118,7 +119,7 @@ fn what_both_ends_have_refused_and_given_up_since_no_longer_keeps_markers_from_c
     load.assert_not_covered(&mut to_jaquez, &mut to_riley);
     // What is held gives way to an honest report, which does not win over it.
     for (map, client) in [(&riley, &ours[0]), (&jaquez, &theirs[0])] {
-        assert_eq!(map.report(load.now_ns, &report(client, load.now_ns)).0, Offered::Updated);
+        assert_eq!(map.report(load.now_ns, &report(client, load.now_ns)).0, Outcome::Moved);
         // They give up what they held, and begin new incarnations.
         let _ = map.mend(load.now_ns);
     }
@@ -177,7 +178,7 @@ fn what_found_no_room_at_either_end_and_has_been_overtaken_no_longer_keeps_marke
     let all: Vec<_> =
         ["one", "other"].into_iter().flat_map(|prefix| clients(prefix, STRANGERS_MAX)).collect();
     for (client, map) in all.iter().zip([&riley, &jaquez].into_iter().cycle()) {
-        assert_ne!(map.report(load.now_ns, &report(client, load.now_ns)).0, Offered::Stale);
+        assert!(map.report(load.now_ns, &report(client, load.now_ns)).0.is_taken());
     }
     load.beats(&mut to_jaquez, &mut to_riley, LATER);
     load.assert_covered(&mut to_jaquez, &mut to_riley);
@@ -270,7 +271,7 @@ fn a_server_that_has_given_up_what_it_held_is_told_all_again_under_load() {
     load.beats(&mut to_jaquez, &mut to_riley, 2);
     assert!(covered(&jaquez, &riley.origin()) > 0);
     // Jaquez forgets what had overtaken Riley's word.
-    let _ = jaquez.trust_clock(load.now_ns);
+    let _ = jaquez.trust_clock(link(0), load.now_ns);
     assert_eq!(covered(&jaquez, &riley.origin()), 0);
     load.beats(&mut to_jaquez, &mut to_riley, SOON);
     load.assert_covered(&mut to_jaquez, &mut to_riley);
@@ -296,7 +297,7 @@ fn a_server_that_gives_up_what_it_held_just_when_a_link_is_agreed_is_told_all_ag
             End { map, link: link(0), now_ns: NOW_NS, encoder, incoming }
         });
         // Jaquez has said that it holds Riley's word, and forgets what had overtaken that.
-        let _ = jaquez.trust_clock(NOW_NS);
+        let _ = jaquez.trust_clock(link(0), NOW_NS);
         let [to_jaquez, to_riley] = &mut ends;
         settle(to_jaquez, to_riley);
         assert_eq!(covered(&jaquez, &riley.origin()), 0, "its markers do not count");
@@ -315,7 +316,7 @@ fn nobody_is_told_that_a_servers_own_updates_are_covered_after_it_has_given_one_
     let (mut to_jaquez, mut to_riley) = joined(&riley, &jaquez);
     let _ = riley.report(ahead_ns, &report(&lost[0], ahead_ns));
     // The clock is put back, and the client's next report does not win over the last.
-    assert_eq!(riley.report(NOW_NS, &report(&lost[0], NOW_NS)).0, Offered::Updated);
+    assert_eq!(riley.report(NOW_NS, &report(&lost[0], NOW_NS)).0, Outcome::Moved);
     let before = riley.origin();
     let _ = riley.report(NOW_NS, &report(&lost[1], NOW_NS));
     settle(&mut to_jaquez, &mut to_riley);
@@ -401,7 +402,7 @@ fn a_fence_is_answered_when_its_question_is_and_before_what_answers_that() {
     let say = |shard: &mut Shard, client: &[u8]| {
         let report = report(client, NOW_NS);
         let expected = shard.expect(report.client, KeyHash::of(client));
-        let _ = shard.report(NOW_NS, &report, expected, true);
+        let _ = shard.report(NOW_NS, &report, Condition::Always, expected, true);
     };
     say(&mut shard, b"a");
     shard.hear_fence(link(0), 7);
@@ -428,7 +429,7 @@ fn a_neighbor_that_is_told_of_no_changes_has_its_fence_answered_behind_what_it_a
     let mut shard = shard();
     let report = report(b"a", NOW_NS);
     let expected = shard.expect(report.client, KeyHash::of(b"a"));
-    let _ = shard.report(NOW_NS, &report, expected, true);
+    let _ = shard.report(NOW_NS, &report, Condition::Always, expected, true);
     let _ = shard.link_lazy(link(0));
     let mut encoder = Encoder::default();
     let _ = shard.graft(link(0), &[], true);

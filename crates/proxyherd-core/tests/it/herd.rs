@@ -7,7 +7,7 @@ use proxyherd_core::{
     link::{HIGHEST, Incoming},
     map::{Map, MapSettings},
     types::{
-        Attributes, Body, ClientId, Coordinates, Difference, Kind, Origin, Record, Report, ServerName,
+        Attributes, Body, ClientId, Coordinates, Difference, Kind, Origin, Record, Report, ServerName, Stamp,
         Timestamp,
     },
 };
@@ -50,9 +50,14 @@ pub(crate) fn report(client: &[u8], timestamp_ns: u64) -> Report<'_> {
     Report {
         client: ClientId::new(client).unwrap(),
         coordinates: Coordinates::parse(b"+34.068930-118.445127").unwrap(),
-        timestamp: Timestamp::from_nanos(timestamp_ns).unwrap(),
+        stamp: Stamp::Client(Timestamp::from_nanos(timestamp_ns).unwrap()),
         attributes: Attributes::NONE,
     }
+}
+
+/// The time that the client told.
+pub(crate) fn timestamp_of(report: &Report<'_>) -> Timestamp {
+    report.stamp.told().unwrap()
 }
 
 /// The record of a report that was received at its own time.
@@ -61,8 +66,8 @@ pub(crate) fn record_of<'a>(report: &Report<'a>) -> Record<'a> {
         kind: Kind::CLIENT,
         key: report.client.as_bytes(),
         body: Body::Location { coordinates: report.coordinates, attributes: report.attributes },
-        timestamp: report.timestamp,
-        difference: Difference::at_receipt(report.timestamp.nanos(), report.timestamp),
+        timestamp: timestamp_of(report),
+        difference: Difference::at_receipt(timestamp_of(report).nanos(), timestamp_of(report)),
     }
 }
 

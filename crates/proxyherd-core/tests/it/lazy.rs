@@ -2,6 +2,7 @@
 
 use proxyherd_core::{
     codec::link::{Encoder, Frame, decode},
+    command::Condition,
     flood::{Held, Rules, Shard, ShardSettings, Wake},
     limits::{LOOKS_PER_HEARTBEAT, PATIENCE_MAX, PATIENCE_MIN, PROMISES_MAX},
     types::{KeyHash, Origin},
@@ -28,7 +29,7 @@ fn shard() -> Shard {
 fn take(shard: &mut Shard, client: &str) -> Wake {
     let report = report(client.as_bytes(), NOW_NS);
     let expected = shard.expect(report.client, KeyHash::of(client.as_bytes()));
-    shard.report(NOW_NS, &report, expected, true).1
+    shard.report(NOW_NS, &report, Condition::Always, expected, true).1
 }
 
 /// A record of Jaquez's, and all before it, come over another link.

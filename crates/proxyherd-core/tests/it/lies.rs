@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use proxyherd_core::{
     codec::link::{Encoder, Frame, decode},
-    flood::{Broken, LinkId, Nonsense, Offered, Rules, Wake},
+    command::Outcome,
+    flood::{Broken, LinkId, Nonsense, Rules, Wake},
     limits::{
         ABSENCE_NS, CLOCK_TRUST_LOOKS, INCARNATIONS_MAX, LIE_TOMBSTONE_NS, LIES_ANSWERED_MAX,
-        LOOKS_PER_HEARTBEAT, RENEWAL_INTERVAL_NS, SHARDS, TOMBSTONE_TTL_NS,
+        LOOKS_PER_HEARTBEAT, RENEWAL_INTERVAL_NS, REUNION_NS, SHARDS, TOMBSTONE_TTL_NS,
     },
     link::Incoming,
     map::{Agreed, Map, MapSettings, shard_index},
@@ -17,7 +18,7 @@ use proxyherd_core::{
 
 use crate::herd::{
     End, NOW_NS, SECOND_NS, Seen, content, empty_vectors, join, link, map, origin, record_of, report,
-    settings, settle,
+    settings, settle, timestamp_of,
 };
 
 /// A member that tells one server whatever it likes, over that server's link 9.
@@ -157,18 +158,18 @@ fn a_lie_that_claims_to_have_come_when_the_truth_had_expired_does_not_make_it_ol
     let (riley, jaquez) = (expiring("Riley"), expiring("Jaquez"));
     let (mut to_jaquez, mut to_riley) = join(NOW_NS, (&riley, link(0)), (&jaquez, link(0)));
     let sent = report(b"kiwi", NOW_NS - 50 * SECOND_NS);
-    let _ = riley.report(sent.timestamp.nanos(), &sent);
+    let _ = riley.report(timestamp_of(&sent).nanos(), &sent);
     settle(&mut to_jaquez, &mut to_riley);
     let mut eve = Eve::at(&jaquez);
     let old = report(b"kiwi", NOW_NS - 1000 * SECOND_NS);
-    let difference = Difference::at_receipt(NOW_NS + 55 * SECOND_NS, old.timestamp);
+    let difference = Difference::at_receipt(NOW_NS + 55 * SECOND_NS, timestamp_of(&old));
     eve.tell_record(&riley.origin(), 1, &Record { body: lying(&old), difference, ..record_of(&old) });
     assert!(is_false(&of_client(&jaquez, b"kiwi")));
     settle(&mut to_jaquez, &mut to_riley);
     assert_eq!(content(&riley), content(&jaquez));
     let told = of_client(&jaquez, b"kiwi");
     assert!(!is_false(&told));
-    assert_eq!((told.timestamp, told.received_ns()), (sent.timestamp, NOW_NS + 55 * SECOND_NS));
+    assert_eq!((told.timestamp, told.received_ns()), (timestamp_of(&sent), NOW_NS + 55 * SECOND_NS));
 }
 
 #[test]
@@ -344,6 +345,189 @@ fn a_server_that_is_restored_from_a_snapshot_takes_back_what_it_has_said_since()
     assert_eq!((riley.contradiction(), jaquez.contradiction()), (None, None));
 }
 
+/// Riley as it is when it is restored from a snapshot, its neighbor Jaquez, and what Riley had said before.
+fn restored(snapshot_age_s: u64) -> (Map, Map, Vec<Seen>) {
+    let (before, jaquez, riley) = (map("Riley"), map("Jaquez"), map("Riley"));
+    let (mut to_jaquez, mut to_riley) = join(NOW_NS, (&before, link(0)), (&jaquez, link(0)));
+    let _ = before.report(NOW_NS, &report(b"kiwi", NOW_NS));
+    let agreed = Agreed { version: 2, has_tree: false };
+    let _ = riley.agree(link(0), &jaquez.me().server, agreed, &mut Encoder::default());
+    let _ = riley.link_down(link(0));
+    let _ = riley.report(NOW_NS, &report(b"kiwi", NOW_NS));
+    let _ = riley.mend(NOW_NS);
+    for second in 1..=snapshot_age_s {
+        let now_ns = NOW_NS + second * SECOND_NS;
+        (to_jaquez.now_ns, to_riley.now_ns) = (now_ns, now_ns);
+        let _ = before.report(now_ns, &report(b"kiwi", now_ns));
+        let _ = before.report(now_ns, &report(format!("c{second}").as_bytes(), now_ns));
+    }
+    settle(&mut to_jaquez, &mut to_riley);
+    let _ = jaquez.link_down(link(0));
+    (riley, jaquez, content(&before))
+}
+
+/// A link comes up as it does in a server.
+fn link_up<'m>(
+    now_ns: u64,
+    (a, a_link): (&'m Map, LinkId),
+    (b, b_link): (&'m Map, LinkId),
+) -> (End<'m>, End<'m>) {
+    let agreed = Agreed { version: 2, has_tree: false };
+    for (end, link, other) in [(a, a_link, b), (b, b_link, a)] {
+        let _ = end.trust_clock(link, now_ns);
+        let _ = end.agree(link, &other.me().server, agreed, &mut Encoder::default());
+    }
+    join(now_ns, (a, a_link), (b, b_link))
+}
+
+fn assert_all_is_said(now_ns: u64, riley: &Map, jaquez: &Map, said: &[Seen]) {
+    for end in [riley, jaquez] {
+        let _ = end.link_down(link(0));
+    }
+    let (mut to_jaquez, mut to_riley) = join(now_ns, (riley, link(0)), (jaquez, link(0)));
+    settle(&mut to_jaquez, &mut to_riley);
+    assert_eq!((content(riley), content(jaquez)), (said.to_vec(), said.to_vec()));
+    assert_eq!((riley.contradiction(), jaquez.contradiction()), (None, None));
+}
+
+#[test]
+fn a_server_that_is_restored_from_a_young_snapshot_loses_nothing_that_it_has_said_since() {
+    for age_s in [1, 5, 10, 29] {
+        let (riley, jaquez, said) = restored(age_s);
+        let now_ns = NOW_NS + age_s * SECOND_NS + 1;
+        let before = riley.origin();
+        let (mut to_jaquez, mut to_riley) = link_up(now_ns, (&riley, link(0)), (&jaquez, link(0)));
+        settle(&mut to_jaquez, &mut to_riley);
+        mend(now_ns, &mut to_jaquez, &mut to_riley);
+        assert_ne!(riley.origin(), before, "it begins a new incarnation");
+        assert_eq!(riley.nonsense(link(0)), [0; Nonsense::ALL.len()]);
+        assert_all_is_said(now_ns, &riley, &jaquez, &said);
+    }
+}
+
+#[test]
+fn the_second_neighbor_may_be_the_one_that_knows_what_a_restored_server_has_said() {
+    let (riley, jaquez, said) = restored(10);
+    let juzang = map("Juzang");
+    let now_ns = NOW_NS + 10 * SECOND_NS + 1;
+    let (mut to_juzang, mut from_juzang) = link_up(now_ns, (&riley, link(1)), (&juzang, link(0)));
+    settle(&mut to_juzang, &mut from_juzang);
+    let now_ns = now_ns + 4 * SECOND_NS;
+    mend(now_ns, &mut to_juzang, &mut from_juzang);
+    let (mut to_jaquez, mut to_riley) = link_up(now_ns, (&riley, link(0)), (&jaquez, link(0)));
+    settle(&mut to_jaquez, &mut to_riley);
+    mend(now_ns, &mut to_jaquez, &mut to_riley);
+    settle(&mut to_juzang, &mut from_juzang);
+    assert_all_is_said(now_ns, &riley, &jaquez, &said);
+    assert_eq!(content(&juzang), said);
+}
+
+#[test]
+fn what_a_neighbor_claims_while_another_link_has_long_been_up_is_a_lie() {
+    let riley = map("Riley");
+    let agreed = Agreed { version: 2, has_tree: false };
+    let _ = riley.trust_clock(link(0), NOW_NS);
+    let _ = riley.agree(link(0), &origin("Jaquez", 1).server, agreed, &mut Encoder::default());
+    let now_ns = NOW_NS + REUNION_NS + 1;
+    let _ = riley.mend(now_ns);
+    let _ = riley.trust_clock(link(EVES), now_ns);
+    let _ = riley.agree(link(EVES), &origin("Eve", 1).server, agreed, &mut Encoder::default());
+    let mut eve = Eve::at(&riley);
+    eve.cover(&riley.origin(), shard_index(b"kiwi"), 100);
+    eve.tell(&riley.origin(), 7, b"kiwi", NOW_NS);
+    assert_eq!(nonsense(&riley, link(EVES), Nonsense::OwnSequence), 1);
+    assert_eq!(nonsense(&riley, link(EVES), Nonsense::OwnRecord), 1);
+    assert!(!content(&riley).iter().any(is_false));
+}
+
+#[test]
+fn what_is_claimed_of_a_server_that_has_just_started_is_a_lie() {
+    let riley = map("Riley");
+    let _ = riley.trust_clock(link(EVES), NOW_NS);
+    let agreed = Agreed { version: 2, has_tree: false };
+    let _ = riley.agree(link(EVES), &origin("Eve", 1).server, agreed, &mut Encoder::default());
+    let mut eve = Eve::at(&riley);
+    eve.cover(&riley.origin(), shard_index(b"kiwi"), 100);
+    eve.tell(&riley.origin(), 7, b"kiwi", NOW_NS);
+    assert!(!content(&riley).iter().any(is_false));
+}
+
+#[test]
+fn a_liar_that_links_again_and_again_is_answered_no_more_often() {
+    let riley = map("Riley");
+    let _ = riley.mend(NOW_NS);
+    let agreed = Agreed { version: 2, has_tree: false };
+    let _ = riley.agree(link(0), &origin("Jaquez", 1).server, agreed, &mut Encoder::default());
+    let clients = clients_of_shard_0(3 * LIES_ANSWERED_MAX as usize);
+    for some in clients.chunks(LIES_ANSWERED_MAX as usize) {
+        let _ = riley.link_down(link(EVES));
+        let _ = riley.trust_clock(link(EVES), NOW_NS);
+        let mut eve = Eve::at(&riley);
+        some.iter().for_each(|client| eve.tell(&riley.origin(), 0, client, NOW_NS));
+        assert_eq!(riley.len(), u64::from(LIES_ANSWERED_MAX));
+    }
+}
+
+#[test]
+fn a_clock_is_right_when_more_neighbors_agree_with_it_than_do_not() {
+    let ahead_ns = NOW_NS + TEN_YEARS_NS;
+    let riley = Map::new(MapSettings { me: origin("Riley", ahead_ns), ..settings("Riley") });
+    let _ = riley.report(ahead_ns, &report(b"kiwi", ahead_ns));
+    let _ = riley.mend(ahead_ns);
+    let _ = riley.mend(NOW_NS);
+    [3, 4].into_iter().for_each(|off| riley.note_refused_clock(link(off), -(TEN_YEARS_NS as i64)));
+    let agreed = Agreed { version: 2, has_tree: false };
+    let is_put_right = || of_client(&riley, b"kiwi").received_ns() == NOW_NS;
+    for at in 0..3 {
+        assert!(!is_put_right(), "{at} agree, and two do not");
+        let _ = riley.trust_clock(link(at), NOW_NS);
+        let _ = riley.agree(link(at), &origin("Jaquez", 1).server, agreed, &mut Encoder::default());
+    }
+    assert!(is_put_right());
+}
+
+#[test]
+fn neighbors_that_differed_from_a_clock_that_was_wrong_are_heard_anew_when_it_is_put_back() {
+    let ahead_ns = NOW_NS + TEN_YEARS_NS;
+    let riley = Map::new(MapSettings { me: origin("Riley", ahead_ns), ..settings("Riley") });
+    let _ = riley.report(ahead_ns, &report(b"kiwi", ahead_ns));
+    let _ = riley.mend(ahead_ns);
+    [0, 3, 4].into_iter().for_each(|off| riley.note_refused_clock(link(off), -(TEN_YEARS_NS as i64)));
+    let _ = riley.mend(NOW_NS);
+    let _ = riley.trust_clock(link(0), NOW_NS);
+    assert_eq!(of_client(&riley, b"kiwi").received_ns(), NOW_NS);
+}
+
+#[test]
+fn what_is_given_up_between_two_looks_is_asked_for_at_once_and_with_the_next_look() {
+    let riley = map("Riley");
+    let agreed = Agreed { version: 2, has_tree: true };
+    let _ = riley.agree(link(0), &origin("Jaquez", 1).server, agreed, &mut Encoder::default());
+    let far_ns = NOW_NS + TEN_YEARS_NS;
+    let clients = clients_of_shard_0(3);
+    for client in &clients {
+        let _ = riley.report(far_ns, &report(client, far_ns));
+    }
+    let asks = || {
+        let mut encoder = Encoder::default();
+        riley.write_heartbeat(link(0), NOW_NS, &mut encoder);
+        let (mut bytes, mut asks) = (encoder.bytes(), 0);
+        while let Some((frame, len)) = decode(bytes).unwrap() {
+            asks += usize::from(matches!(frame, Frame::Graft { .. }));
+            bytes = &bytes[len..];
+        }
+        asks
+    };
+    for (client, expected) in clients.iter().zip([1, 0, 0]) {
+        assert_eq!(riley.report(NOW_NS, &report(client, NOW_NS)).0, Outcome::Moved);
+        assert_eq!(asks(), expected);
+    }
+    for expected in [1, 0] {
+        let _ = riley.mend(NOW_NS);
+        assert_eq!(asks(), expected);
+    }
+}
+
 #[test]
 fn nobody_merges_what_was_received_or_began_further_in_the_future_than_clocks_may_differ() {
     let (riley, mut told) = (map("Riley"), 0);
@@ -402,18 +586,22 @@ fn what_a_server_took_while_its_clock_was_years_ahead_is_put_right_when_a_link_i
     let _ = riley.report(ahead_ns, &report(b"slow", NOW_NS));
     // The clock is right again; the link would have been refused until now.
     let _ = riley.mend(NOW_NS);
-    let _ = riley.trust_clock(NOW_NS);
+    let _ = riley.trust_clock(link(0), NOW_NS);
     let jaquez = map("Jaquez");
     let (mut to_jaquez, mut to_riley) = join(NOW_NS, (&riley, link(0)), (&jaquez, link(0)));
     settle(&mut to_jaquez, &mut to_riley);
     assert_eq!(content(&riley), content(&jaquez));
     let fast = of_client(&jaquez, b"fast");
-    assert_eq!((fast.timestamp, fast.received_ns()), (sent.timestamp, NOW_NS), "the client's own words stay");
+    assert_eq!(
+        (fast.timestamp, fast.received_ns()),
+        (timestamp_of(&sent), NOW_NS),
+        "the client's own words stay"
+    );
     assert_eq!(jaquez.nonsense(link(0)), [0; Nonsense::ALL.len()]);
     assert_eq!(riley.origin().incarnation, NOW_NS);
     // The client is shut out for as long as its clock is ahead of what a server bounds it by.
     let later_ns = NOW_NS + 6 * SECOND_NS;
-    assert_eq!(jaquez.report(later_ns, &report(b"fast", later_ns)).0, Offered::Updated);
+    assert_eq!(jaquez.report(later_ns, &report(b"fast", later_ns)).0, Outcome::Moved);
     assert_eq!((riley.contradiction(), jaquez.contradiction()), (None, None));
 }
 
@@ -429,7 +617,7 @@ fn what_others_told_a_server_whose_clock_was_years_ahead_is_forgotten_when_it_is
     let mut incoming = Incoming::new(link(EVES));
     incoming.receive(&riley, ahead_ns, encoder.bytes(), &mut Wake::default()).unwrap();
     assert_eq!(riley.len(), 3);
-    let _ = riley.trust_clock(NOW_NS);
+    let _ = riley.trust_clock(link(0), NOW_NS);
     assert_eq!(content(&riley).into_iter().map(|seen| seen.key).collect::<Vec<_>>(), [b"old"]);
     assert_eq!((riley.len(), riley.contradiction()), (1, None));
 }
@@ -469,8 +657,8 @@ fn an_honest_report_wins_over_what_was_received_in_the_future() {
     for client in [b"kiwi", b"lime"] {
         let _ = riley.report(far_ns, &report(client, far_ns));
     }
-    assert_eq!(riley.report(NOW_NS, &report(b"kiwi", NOW_NS)).0, Offered::Updated);
-    assert_eq!(riley.report(NOW_NS, &report(b"kiwi", NOW_NS - 1)).0, Offered::Stale);
+    assert_eq!(riley.report(NOW_NS, &report(b"kiwi", NOW_NS)).0, Outcome::Moved);
+    assert_eq!(riley.report(NOW_NS, &report(b"kiwi", NOW_NS - 1)).0, Outcome::Stale);
     assert!(riley.forget(NOW_NS, ClientId::new(b"lime").unwrap()).0);
     assert!(content(&riley).iter().all(|seen| seen.received_ns() == NOW_NS));
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use proxyherd_core::{
     codec::link::{Encoder, Frame, decode},
-    flood::{LinkId, Offered, Wake},
+    command::Outcome,
+    flood::{LinkId, Wake},
     limits::{LINK_BATCH_LEN, LINKS_MAX, SHARDS},
     link::{Incoming, LinkError},
     map::{Map, MapSettings, shard_index},
@@ -116,8 +117,8 @@ fn a_client_that_begins_again_after_it_expired_does_so_everywhere() {
         // The record is over, Jaquez has not swept it (nor has its clock come so far), and the client's clock
         // has been put back.
         to_riley.now_ns = NOW_NS + ttl_ns - lag_ns;
-        let (offered, ..) = riley.report(NOW_NS + ttl_ns, &report(b"kiwi", NOW_NS - SECOND_NS));
-        assert_eq!(offered, Offered::Updated);
+        let (outcome, _) = riley.report(NOW_NS + ttl_ns, &report(b"kiwi", NOW_NS - SECOND_NS));
+        assert_eq!(outcome, Outcome::Added);
         settle(&mut to_riley, &mut to_jaquez);
         assert_eq!(content(&riley), content(&jaquez), "Jaquez' clock is {lag_ns} ns behind");
     }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "what helps tests is a test too")]
 
+mod accounts;
 mod backlog;
 mod budget;
 mod check;
@@ -12,7 +13,10 @@ mod lazy;
 mod lies;
 mod links;
 mod merge;
+mod names;
+mod near;
 mod numbering;
 mod shards;
+mod stamps;
 mod states;
 mod threads;

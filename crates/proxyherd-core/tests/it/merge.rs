@@ -4,7 +4,8 @@
 use proptest::prelude::*;
 use proxyherd_core::{
     codec::link::Encoder,
-    flood::{Offered, Wake},
+    command::Outcome,
+    flood::Wake,
     limits::SHARDS,
     link::Incoming,
     map::{Map, shard_index},
@@ -194,8 +195,8 @@ proptest! {
                 one.difference_ns + 5_000_000_000,
             ));
             let key = [b'a' + one.key];
-            let (offered, wake) = map.report(NOW_NS + 10, &report(&key, timestamp_ns - 1));
-            prop_assert_eq!((offered, wake), (Offered::Stale, Wake::default()));
+            let (outcome, wake) = map.report(NOW_NS + 10, &report(&key, timestamp_ns - 1));
+            prop_assert_eq!((outcome, wake), (Outcome::Stale, Wake::default()));
         }
         offer(&map, 2, &records);
         prop_assert!(!map.is_ready(link(1)));
@@ -213,8 +214,8 @@ fn the_line_that_was_sent_again_elsewhere_changes_nothing_and_floods_nothing() {
     crate::herd::settle(&mut to_jaquez, &mut to_riley);
     let before = content(&jaquez);
     for later_ns in [1, SECOND_NS] {
-        let (offered, wake) = jaquez.report(NOW_NS + later_ns, &sent);
-        assert_eq!((offered, wake), (Offered::Stale, Wake::default()));
+        let (outcome, wake) = jaquez.report(NOW_NS + later_ns, &sent);
+        assert_eq!((outcome, wake), (Outcome::Stale, Wake::default()));
     }
     assert_eq!(content(&jaquez), before);
     assert!(!jaquez.is_ready(link(0)));

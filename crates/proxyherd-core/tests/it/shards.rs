@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use proptest::prelude::*;
 use proxyherd_core::{
     codec::link::{Encoder, Frame, decode},
+    command::Condition,
     flood::{Held, LinkId, Offered, Rules, Shard, ShardSettings},
     types::{ClientId, KeyHash, Origin},
 };
@@ -108,14 +109,14 @@ impl Herd {
                 let report = report(&key, self.now_ns - age_ns);
                 let shard = &mut self.shards[server];
                 let expected = shard.expect(report.client, KeyHash::of(&key));
-                let (offered, _) = shard.report(self.now_ns, &report, expected, true);
-                self.enter(server, offered, &key);
+                let (outcome, _) = shard.report(self.now_ns, &report, Condition::Always, expected, true);
+                self.enter(server, outcome.is_taken(), &key);
             }
             Step::Forget(server, key) => {
                 let key = [b'a' + key];
                 let client = ClientId::new(&key).unwrap();
                 let (offered, _) = self.shards[server].forget(self.now_ns, client);
-                self.enter(server, offered, &key);
+                self.enter(server, offered == Offered::Updated, &key);
             }
             Step::Flush(from, to, most) => {
                 let _ = self.flush(from, to, most);
@@ -141,8 +142,8 @@ impl Herd {
         }
     }
 
-    fn enter(&mut self, server: usize, offered: Offered, key: &[u8]) {
-        if matches!(offered, Offered::Inserted | Offered::Updated) {
+    fn enter(&mut self, server: usize, is_news: bool, key: &[u8]) {
+        if is_news {
             assert!(!self.shards[server].is_empty());
             let held = self.shards[server].records().find(|held| held.record.key == key).unwrap();
             let stream = self.ledger.entry(held.origin.clone()).or_default();
@@ -318,7 +319,7 @@ fn who_asks_again_while_it_is_answered_is_not_answered_from_the_front() {
     for key in (100..200u8).map(|byte| [byte]) {
         let report = report(&key, NOW_NS);
         let expected = shard.expect(report.client, KeyHash::of(&key));
-        let _ = shard.report(NOW_NS, &report, expected, true);
+        let _ = shard.report(NOW_NS, &report, Condition::Always, expected, true);
     }
     let (link, mut encoder) = (link(0), Encoder::default());
     let _ = shard.link_lazy(link);

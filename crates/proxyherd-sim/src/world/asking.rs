@@ -1,7 +1,6 @@
 //! Clients ask, and servers answer.
 
 use proxyherd_core::{
-    flood::Offered,
     limits::BATCH_LEN_MAX,
     map::{Offer, shard_index},
 };
@@ -45,8 +44,11 @@ impl World {
         let mut offers: Vec<_> =
             batch.iter().filter_map(|request| request.report()).map(Offer::new).collect();
         let mut wake = life.map.report_all(clock_ns, &mut offers);
-        let is_news = |offer: &&Offer<'_>| matches!(offer.outcome, Offered::Inserted | Offered::Updated);
+        let is_news = |offer: &&Offer<'_>| offer.outcome.is_taken();
         let mut news: Vec<_> = offers.iter().filter(is_news).map(|offer| offer.report.client).collect();
+        for offer in &offers {
+            self.checker.answered(now, clock_ns, &life.map, offer);
+        }
         self.tally.reports += offers.len() as u64;
         for request in batch.iter().filter(|request| request.is_to_read()) {
             self.tally.reads += 1;

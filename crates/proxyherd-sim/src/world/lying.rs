@@ -125,6 +125,7 @@ impl World {
         self.start_as(server, Some(me.incarnation));
         let then_ns = self.clock_ns(server).saturating_sub(ago);
         let life = self.servers[server].life.as_ref().expect("it has just started");
+        life.had_a_link();
         let origin = self.checker.ledger.origin(&me);
         let streams = origin.into_iter().flat_map(|origin| (0..SHARDS).map(move |shard| (origin, shard)));
         for (origin, shard) in streams {

@@ -1,6 +1,6 @@
 //! Rounds: trouble, then peace, in which every part of the herd has to agree.
 
-use proxyherd_core::{flood::LinkId, limits::CHECK_MARGIN_NS, map::Map};
+use proxyherd_core::{flood::LinkId, limits::CHECK_MARGIN_NS, map::Map, types::ServerName};
 
 use super::{AUDIT_INTERVAL, Event, Server, World, lying::name};
 use crate::{
@@ -128,6 +128,7 @@ impl World {
                 self.checker.vectors_again(self.now, (server, *lives), clock_ns, &life.map);
             }
         }
+        self.look_at_names();
         self.look_at_books();
         if let Some(from) = self.calm_from.take() {
             self.count_payloads(from);
@@ -137,6 +138,24 @@ impl World {
         self.rounds_left -= 1;
         if self.rounds_left > 0 {
             self.begin_round();
+        }
+    }
+
+    /// Nothing that bad members made up stands in the name of a server that each part of the herd reaches.
+    fn look_at_names(&mut self) {
+        let (mut found, from_ns) = (None, self.compared_from_ns());
+        for part in self.checker.parts() {
+            let present = |of: &ServerName, incarnation| {
+                let server = part.iter().find(|&&server| name(server) == *of)?;
+                Some(map_of(&self.servers, *server)?.is_present(incarnation))
+            };
+            let maps = part.iter().filter_map(|&server| Some((server, map_of(&self.servers, server)?)));
+            for (server, map) in maps {
+                found = found.or_else(|| self.checker.in_others_names(server, map, from_ns, present));
+            }
+        }
+        if let Some(text) = found {
+            self.checker.found(self.now, Symptom::Name, text);
         }
     }
 
@@ -152,7 +171,7 @@ impl World {
     /// Each change is to come to each server once, where it goes along a tree.
     fn count_payloads(&mut self, (records, changes, links): (u64, u64, u64)) {
         // Where wires are slow or bad, what has not come in time is asked for again.
-        if !self.scenario.is_swift() || self.tally.links > links {
+        if !self.scenario.is_swift() || self.tally.links > links || self.holds_uncovered() {
             return;
         }
         let (records, changes) = (self.tally.records - records, self.changes() - changes);
@@ -165,6 +184,16 @@ impl World {
             let text = format!("{records} records for {changes} changes, and not {most} at most");
             self.checker.found(self.now, Symptom::Payloads, text);
         }
+    }
+
+    /// Whether anything is held that no vector covers, as lies leave behind in the names of servers that are not there: it is
+    /// told again whenever a neighbor asks for what it lacks.
+    fn holds_uncovered(&self) -> bool {
+        let mut is_held = false;
+        for map in (0..self.servers.len()).filter_map(|server| map_of(&self.servers, server)) {
+            map.for_each(|held| is_held |= held.seq == u64::MAX);
+        }
+        is_held && self.scenario.bad.is_some()
     }
 
     /// How many changes there have been: what clients reported, and what servers have said anew by themselves, as they do

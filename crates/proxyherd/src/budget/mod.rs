@@ -124,7 +124,7 @@ impl Budget {
 pub fn run(herd: &Arc<Herd>, budget: Budget, tasks: &TaskTracker, stop: &CancellationToken) {
     let (herd, stop) = (Arc::clone(herd), stop.clone());
     tasks.spawn(async move {
-        let _pulse = herd.health.pulse("keeping the places budget");
+        let _pulse = herd.health().pulse("keeping the places budget");
         let mut keeper = Keeper { herd, budget };
         keeper.run(&stop).await;
         keeper.close().await;
@@ -163,16 +163,16 @@ impl Keeper {
             let message = format_args!(
                 "the places budget waits: {path} is missing, so a neighbor is asked first whether this server is new"
             );
-            self.herd.log.event(LogLevel::Info, Subject::Places, message);
+            self.herd.log().event(LogLevel::Info, Subject::Places, message);
         }
         while !self.has_heard() {
-            let has_links = self.herd.links.all().iter().any(|link| link.state().up_since.is_some());
+            let has_links = self.herd.links().all().iter().any(|link| link.state().up_since.is_some());
             if !is_new && !has_links && began.elapsed() >= ALONE_AFTER {
                 let message = format_args!(
                     "no neighbor answers, so the places budget goes on by {path} alone; if that is an older file, put \
                      back, what it lacks may be spent again"
                 );
-                return self.herd.log.event(LogLevel::Info, Subject::Places, message);
+                return self.herd.log().event(LogLevel::Info, Subject::Places, message);
             }
             sleep(LOOK_EVERY).await;
         }
@@ -180,7 +180,7 @@ impl Keeper {
 
     /// Whether all that can be reached have told what they know, if there is anybody.
     fn has_heard(&self) -> bool {
-        let links = self.herd.links.all();
+        let links = self.herd.links().all();
         let up: Vec<_> =
             links.iter().filter_map(|link| link.state().up_since).map(|it| it.elapsed()).collect();
         let is_settled = !up.is_empty() && up.iter().all(|up| *up >= SETTLED_AFTER);
@@ -257,7 +257,7 @@ impl Keeper {
     /// Says once that the disk refuses, and once that it does no more.
     fn note_disk(&mut self, error: Option<&io::Error>) {
         let was_failing = std::mem::replace(&mut self.budget.is_failing, error.is_some());
-        let (log, path) = (&self.herd.log, self.budget.file.path().display());
+        let (log, path) = (self.herd.log(), self.budget.file.path().display());
         match error {
             Some(error) if !was_failing => {
                 let message = format_args!(
@@ -279,7 +279,7 @@ impl Keeper {
                  an older file does that was put back; from here on what the herd knows counts",
                 self.budget.file.path().display()
             );
-            self.herd.log.event(LogLevel::Warn, Subject::Places, message);
+            self.herd.log().event(LogLevel::Warn, Subject::Places, message);
         }
         for period in &turn.closed {
             let message = format_args!(
@@ -287,7 +287,7 @@ impl Keeper {
                  places budget of {period}",
                 self.budget.file.path().display()
             );
-            self.herd.log.event(LogLevel::Warn, Subject::Places, message);
+            self.herd.log().event(LogLevel::Warn, Subject::Places, message);
         }
     }
 
@@ -301,7 +301,7 @@ impl Keeper {
                     "all {whole} requests of the places budget of {period} are spent; until that is over, answers \
                      come from what is kept and from `fallback`"
                 );
-                self.herd.log.event(LogLevel::Warn, Subject::Places, message);
+                self.herd.log().event(LogLevel::Warn, Subject::Places, message);
             }
         }
         self.budget.spent = spent.iter().map(|standing| standing.period).collect();

@@ -65,7 +65,7 @@ impl Row {
     }
 
     fn purse(&self, name: &str) -> &Purse {
-        self.running[name].herd().purse.as_deref().unwrap()
+        self.running[name].herd().purse().unwrap()
     }
 
     /// What the server may spend by itself, as it says for each budget.

@@ -18,6 +18,7 @@ use crate::{
     listen,
     log::ServerLog,
     provider, refusal,
+    server::refuse_tls,
 };
 
 const AFTER_HELP: &str = concat!(
@@ -63,6 +64,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let mut findings = check_certificates(&config, name.map(|server| &server.name));
     if let Some(server) = name {
         findings.extend(check_places(&config));
+        findings.extend(refuse_tls(server).err().map(|error| Finding::Error(error.to_string())));
         findings.extend(check_addresses(server));
         findings.extend(check_files(&config, &server.name));
     }
@@ -100,10 +102,10 @@ fn check_places(config: &Config) -> impl Iterator<Item = Finding> {
 
 /// An address that is in use may be so by the server itself.
 fn check_addresses(server: &Server) -> impl Iterator<Item = Finding> {
-    let addresses =
-        [(Some(&server.listen), "listen"), (server.peer.as_ref(), "peer"), (server.http.as_ref(), "http")];
-    addresses.into_iter().filter_map(|(address, key)| {
-        let error = listen::check(address?, key, server.name.as_str()).err()?;
+    let doors = server.doors.iter().map(|door| (&door.address, door.kind.key()));
+    let addresses = doors.chain(server.peer.iter().map(|peer| (peer, "peer")));
+    addresses.filter_map(|(address, key)| {
+        let error = listen::check(address, key, server.name.as_str()).err()?;
         let told = error.to_string();
         Some(if error.is_in_use() { Finding::Warning(told) } else { Finding::Error(told) })
     })

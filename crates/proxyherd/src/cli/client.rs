@@ -1,9 +1,12 @@
 //! `proxyherd client`: a prompt to a running herd.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use super::{HerdArgs, heading};
-use crate::config::Address;
+use crate::{
+    config::{Door, DoorError},
+    door::kind::DoorKind,
+};
 
 const AFTER_HELP: &str = concat!(
     heading!("Examples"),
@@ -43,10 +46,11 @@ const AFTER_HELP: &str = concat!(
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {
-    /// Servers to talk to, tried in this order: HOST:PORT, [IPv6]:PORT or NAME:PORT. With any, no configuration is
-    /// read; without any, they are those of the configuration
-    #[arg(value_name = "ADDR")]
-    pub(super) addresses: Vec<Address>,
+    /// Servers to talk to, tried in this order: HOST:PORT, [IPv6]:PORT or NAME:PORT, each with tls:// before it where
+    /// the server speaks TLS. With any, no configuration is read; without any, they are those of the configuration, each
+    /// by the first address of its `listen`
+    #[arg(value_name = "ADDR", value_parser = line_door)]
+    pub(super) addresses: Vec<Door>,
 
     #[command(flatten)]
     config: HerdArgs,
@@ -64,18 +68,32 @@ const AFTER_PLACES: Duration = Duration::from_secs(10);
 
 /// Talks until there is nothing left to say.
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
-    let (addresses, silence_max) = meant(args)?;
-    crate::client::run(addresses, silence_max)
+    let Meant { doors, certificate, silence_max } = meant(args)?;
+    crate::client::run(doors, certificate.as_deref(), silence_max)
 }
 
-/// Whom to talk to, and how long one may say nothing.
-pub(super) fn meant(args: &Args) -> anyhow::Result<(Vec<Address>, Duration)> {
-    let (addresses, usual) = if args.addresses.is_empty() {
+/// Whom to talk to.
+pub(super) struct Meant {
+    pub(super) doors: Vec<Door>,
+    /// The file that the configuration names for doors with TLS.
+    certificate: Option<PathBuf>,
+    /// How long one may say nothing.
+    pub(super) silence_max: Duration,
+}
+
+pub(super) fn meant(args: &Args) -> anyhow::Result<Meant> {
+    let (doors, certificate, usual) = if args.addresses.is_empty() {
         let config = args.config.herd()?;
-        let addresses = config.servers.into_iter().map(|server| server.listen).collect();
-        (addresses, SILENCE_MAX.max(config.places.deadline + AFTER_PLACES))
+        let doors = config.servers.iter().filter_map(|server| server.door(DoorKind::Line).cloned());
+        let usual = SILENCE_MAX.max(config.places.deadline + AFTER_PLACES);
+        (doors.collect(), config.tls.map(|tls| tls.cert), usual)
     } else {
-        (args.addresses.clone(), SILENCE_MAX)
+        (args.addresses.clone(), None, SILENCE_MAX)
     };
-    Ok((addresses, args.patience_s.map_or(usual, Duration::from_secs)))
+    let silence_max = args.patience_s.map_or(usual, Duration::from_secs);
+    Ok(Meant { doors, certificate, silence_max })
+}
+
+fn line_door(text: &str) -> Result<Door, DoorError> {
+    Door::parse(DoorKind::Line, text)
 }

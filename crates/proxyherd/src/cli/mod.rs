@@ -125,7 +125,7 @@ impl HerdArgs {
 /// Values of the configuration that are set on the command line.
 #[derive(Debug, clap::Args)]
 struct SetArgs {
-    /// Set one value of [herd], [places], [limits] or [log], such as log.level=debug; repeatable
+    /// Set one value of [herd], [places], [tls], [limits] or [log], such as log.level=debug; repeatable
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
 }
@@ -265,8 +265,8 @@ mod tests {
         let meant = |line: &[&str]| {
             let line = CommandLine::try_parse_from([&["proxyherd", "client"], line].concat()).unwrap();
             let Command::Client(args) = line.command else { panic!("not client: {line:?}") };
-            let (addresses, silence_max) = client::meant(&args).unwrap();
-            (addresses.iter().map(ToString::to_string).collect::<Vec<_>>(), silence_max.as_secs())
+            let client::Meant { doors, silence_max, .. } = client::meant(&args).unwrap();
+            (doors.iter().map(ToString::to_string).collect::<Vec<_>>(), silence_max.as_secs())
         };
         let (classic, silence_s) = meant(&[]);
         assert_eq!((classic.len(), classic[0].as_str(), silence_s), (5, "127.0.0.1:12000", 15));
@@ -278,6 +278,9 @@ mod tests {
         let file = file.to_str().unwrap();
         assert_eq!(meant(&["--config", file]), (vec!["127.0.0.1:7".to_owned()], 30));
         assert_eq!(meant(&["--config", file, "--patience-s", "3"]).1, 3);
+        std::fs::write(file, text.replace("\"127.0.0.1:7\"", "[\"[::1]:7\", \"127.0.0.1:7\"]")).unwrap();
+        assert_eq!(meant(&["--config", file]).0, ["[::1]:7"], "the first address of each server");
+        assert_eq!(meant(&["tls://localhost:8", "[::1]:9"]).0, ["tls://localhost:8", "[::1]:9"]);
         assert_eq!(meant(&["localhost:8", "--config", file]), (vec!["localhost:8".to_owned()], 15));
     }
 }

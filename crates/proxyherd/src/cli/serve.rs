@@ -83,18 +83,20 @@ async fn serve(config: Config, overrides: Overrides, name: &str, asked: Asked) -
         () = asked.to_end.cancelled() => return Ok(()),
     };
     let server = started.map_err(|error| match error {
-        StartError::Credentials(_) | StartError::Places(_) => ConfigurationError(error.to_string()).into(),
+        StartError::Credentials(_) | StartError::Places(_) | StartError::Tls(..) => {
+            ConfigurationError(error.to_string()).into()
+        }
         _ => anyhow::Error::from(error),
     })?;
     let removed = server.follow(config, overrides, asked.to_read_files);
     // Nobody may be reading the output, so serving does not wait until it is written.
-    let ready = format!("ready: {name} takes clients at {}", server.addresses().line);
+    let ready = format!("ready: {name} takes {}", server.addresses());
     drop(spawn_blocking(move || say(&ready)));
     loop {
         tokio::select! {
             () = asked.to_end.cancelled() => break,
             () = removed.cancelled() => break,
-            () = asked.to_reopen_log.notified() => server.herd().log.reopen(),
+            () = asked.to_reopen_log.notified() => server.herd().log().reopen(),
         }
     }
     server.stop().await;

@@ -26,7 +26,7 @@ const AFTER_HELP: &str = concat!(
 
 ",
     heading!("JSON"),
-    "  An array with an object for each server: its name in `server`, its HTTP door's address in `http` (null if it \
+    "  An array with an object for each server: its name in `server`, the first address of its HTTP door in `http` (null if it \
      has none), and either `status`, which is what /v1/status answers, or `error`, which says why nothing came.
 
 ",
@@ -48,7 +48,7 @@ const SHOW_CURSOR: &str = "\x1b[?25h";
 
 /// Show the running herd as a table: its servers, their links and what they hold
 ///
-/// It asks the HTTP door of each server that has one. A server that cannot be reached is a row, and a line below says
+/// It asks the HTTP door of each server that has one, at its first address. A server that cannot be reached is a row, and a line below says
 /// why. Without a herd.toml it asks the servers of `proxyherd demo`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]

@@ -3,11 +3,11 @@
 //! A conversation survives its connections: when one breaks, the lines that have no complete reply go to the next
 //! server. No reply is handed out twice, none is lost, and none is handed out before all of it has come.
 
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
+use rustls::ClientConfig;
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
+    io::{AsyncReadExt as _, AsyncWriteExt as _, split},
     time::{Instant, sleep_until},
 };
 
@@ -15,8 +15,9 @@ use super::{
     outbox::Outbox,
     replies::{Form, NotAReply, Replies, begins_like_a_reply},
     servers::{NoneAnswers, Patience, Servers, Tell, Trouble, said},
+    stream::Stream,
 };
-use crate::config::Address;
+use crate::config::Door;
 
 /// How much is received at once, bytes.
 const READ_LEN: usize = 64 * 1024;
@@ -33,9 +34,10 @@ pub(super) struct Conversation {
     replies: Replies,
 }
 
-#[derive(Debug)]
 struct Connection {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
+    /// Whether some of what was written may still be held back.
+    is_held_back: bool,
     /// When it was last heard of, or was first asked since.
     heard: Instant,
     /// Why it takes nothing any more, if so. What the server said before may still be on its way.
@@ -50,10 +52,16 @@ enum Event {
 }
 
 impl Conversation {
-    /// A conversation with the servers at these addresses; it has not begun. What is no reply is told.
-    pub(super) fn with(addresses: Vec<Address>, patience: Patience, tell: Tell) -> Conversation {
+    /// A conversation with the servers at these doors; it has not begun. Those with TLS are judged by `tls`. What is no
+    /// reply is told.
+    pub(super) fn with(
+        doors: Vec<Door>,
+        tls: Option<Arc<ClientConfig>>,
+        patience: Patience,
+        tell: Tell,
+    ) -> Conversation {
         Conversation {
-            servers: Servers::new(addresses, patience.outage_max, tell),
+            servers: Servers::new(doors, tls, patience.outage_max, tell),
             connection: None,
             silence_max: patience.silence_max,
             outbox: Outbox::default(),
@@ -74,7 +82,7 @@ impl Conversation {
     }
 
     /// The server that is talked to, or tried next.
-    pub(super) fn server(&self) -> &Address {
+    pub(super) fn server(&self) -> &Door {
         self.servers.current()
     }
 
@@ -105,7 +113,8 @@ impl Conversation {
             return Ok(());
         }
         let stream = self.servers.connect().await?;
-        self.connection = Some(Connection { stream, heard: Instant::now(), closed: None });
+        self.connection =
+            Some(Connection { stream, is_held_back: false, heard: Instant::now(), closed: None });
         if self.outbox.is_empty() {
             self.servers.recovered();
         }
@@ -193,12 +202,55 @@ impl Connection {
     /// Waits for whatever comes first. Reading goes first: it is what makes a server go on writing, and what shows
     /// that it is not silent after all.
     async fn wait(&mut self, received: &mut Vec<u8>, unsent: &[u8], silence_max: Duration) -> Event {
-        let (mut reader, mut writer) = self.stream.split();
+        let (mut reader, mut writer) = split(&mut self.stream);
+        let is_held_back = &mut self.is_held_back;
+        let may_send = self.closed.is_none() && (*is_held_back || !unsent.is_empty());
+        let send = async {
+            if *is_held_back {
+                writer.flush().await?;
+            }
+            let len = if unsent.is_empty() { 0 } else { writer.write(unsent).await? };
+            *is_held_back = len > 0;
+            Ok(len)
+        };
         tokio::select! {
             biased;
             read = reader.read_buf(received) => Event::Received(read),
-            sent = writer.write(unsent), if self.closed.is_none() && !unsent.is_empty() => Event::Sent(sent),
+            sent = send, if may_send => Event::Sent(sent),
             () = sleep_until(self.heard + silence_max) => Event::Silent,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncBufReadExt as _, BufReader, BufWriter, duplex};
+
+    use super::*;
+    use crate::door::kind::DoorKind;
+
+    #[tokio::test]
+    async fn what_the_stream_holds_back_goes_out_although_nothing_follows() {
+        let door = Door::plain(DoorKind::Line, "127.0.0.1:1".parse().expect("this is an address"));
+        let tell = Box::new(|said: &str| panic!("{said}"));
+        let mut conversation = Conversation::with(vec![door], None, Patience::USUAL, tell);
+        let (here, there) = duplex(1024);
+        // It would take many lines before it wrote one by itself.
+        let stream = Box::new(BufWriter::new(here));
+        conversation.connection =
+            Some(Connection { stream, is_held_back: false, heard: Instant::now(), closed: None });
+        let server = tokio::spawn(async move {
+            let (mut there, mut line) = (BufReader::new(there), String::new());
+            there.read_line(&mut line).await.unwrap();
+            there.write_all(format!("? {line}").as_bytes()).await.unwrap();
+            there
+        });
+        conversation.say(b"HELLO");
+        let mut replies = Vec::new();
+        while !conversation.is_answered() {
+            replies.extend_from_slice(conversation.exchange().await);
+        }
+        assert_eq!(replies, b"? HELLO\n");
+        drop(server.await.unwrap());
     }
 }

@@ -7,16 +7,18 @@
 
 use std::{
     fmt, io,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use tokio::{
-    net::TcpStream,
-    time::{sleep, timeout},
-};
+use rustls::ClientConfig;
+use tokio::time::{sleep, timeout};
 
-use super::replies::NotAReply;
-use crate::config::Address;
+use super::{
+    replies::NotAReply,
+    stream::{self, Stream},
+};
+use crate::{config::Door, door_trust};
 
 /// How long a server may take to accept a connection.
 const CONNECT_MAX: Duration = Duration::from_secs(2);
@@ -44,7 +46,9 @@ pub(super) type Tell = Box<dyn FnMut(&str)>;
 /// The servers, and how the current outage goes.
 pub(super) struct Servers {
     /// Never empty.
-    addresses: Vec<Address>,
+    doors: Vec<Door>,
+    /// What those with TLS are judged by.
+    tls: Option<Arc<ClientConfig>>,
     at: usize,
     outage_max: Duration,
     /// Whether one has ever taken a connection.
@@ -89,7 +93,7 @@ struct Outage {
 /// No server answers. What is the matter with each has been told.
 #[derive(Debug, thiserror::Error)]
 pub(super) struct NoneAnswers {
-    addresses: Vec<Address>,
+    doors: Vec<Door>,
     why: Why,
 }
 
@@ -106,8 +110,8 @@ enum Why {
 
 impl fmt::Display for NoneAnswers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let count = self.addresses.len();
-        match (self.why, self.addresses.as_slice()) {
+        let count = self.doors.len();
+        match (self.why, self.doors.as_slice()) {
             (Why::Foreign, [address]) => write!(f, "{address}: {}", NotAReply::Foreign)?,
             (Why::Foreign, _) => write!(f, "none of the {count} speaks the herd's line protocol")?,
             (Why::Mute, [address]) => write!(f, "{address} takes connections and answers nothing")?,
@@ -123,12 +127,18 @@ impl fmt::Display for NoneAnswers {
 }
 
 impl Servers {
-    /// Servers at these addresses, of which there is at least one, to be tried in this order.
-    pub(super) fn new(addresses: Vec<Address>, outage_max: Duration, tell: Tell) -> Servers {
-        assert!(!addresses.is_empty(), "the command line has addresses by default");
-        let are_foreign = vec![false; addresses.len()];
+    /// Servers at these doors, of which there is at least one, to be tried in this order.
+    pub(super) fn new(
+        doors: Vec<Door>,
+        tls: Option<Arc<ClientConfig>>,
+        outage_max: Duration,
+        tell: Tell,
+    ) -> Servers {
+        assert!(!doors.is_empty(), "the command line has addresses by default");
+        let are_foreign = vec![false; doors.len()];
         Servers {
-            addresses,
+            doors,
+            tls,
             at: 0,
             outage_max,
             has_been_there: false,
@@ -140,16 +150,16 @@ impl Servers {
     }
 
     /// The server that is talked to, or tried next.
-    pub(super) fn current(&self) -> &Address {
-        &self.addresses[self.at]
+    pub(super) fn current(&self) -> &Door {
+        &self.doors[self.at]
     }
 
     /// Connects to the current server, or else to the first after it that takes the connection.
-    pub(super) async fn connect(&mut self) -> Result<TcpStream, NoneAnswers> {
+    pub(super) async fn connect(&mut self) -> Result<Box<dyn Stream>, NoneAnswers> {
         loop {
             self.pause_after_a_round().await?;
             self.outage().attempts += 1;
-            match dial(self.current()).await {
+            match dial(self.current(), self.tls.as_ref()).await {
                 Ok(stream) => {
                     self.has_been_there = true;
                     self.tell_going_on();
@@ -169,12 +179,12 @@ impl Servers {
             Trouble::Foreign => NotAReply::Foreign.to_string(),
         };
         // Of a single server that is foreign the error tells, which is about to come.
-        let is_told = self.addresses.len() == 1 && self.are_foreign[at];
+        let is_told = self.doors.len() == 1 && self.are_foreign[at];
         if !is_told && self.outage().troubles[at].as_ref() != Some(&trouble) {
-            (self.tell)(&format!("{}: {trouble}", self.addresses[at]));
+            (self.tell)(&format!("{}: {trouble}", self.doors[at]));
         }
         self.outage().troubles[at] = Some(trouble);
-        let count = self.addresses.len();
+        let count = self.doors.len();
         let next = (1..=count).map(|step| (at + step) % count).find(|&next| !self.are_foreign[next]);
         self.at = next.unwrap_or(at);
     }
@@ -191,7 +201,7 @@ impl Servers {
     }
 
     fn outage(&mut self) -> &mut Outage {
-        let count = self.addresses.len();
+        let count = self.doors.len();
         let begin = || Outage {
             began: Instant::now(),
             attempts: 0,
@@ -226,7 +236,7 @@ impl Servers {
         } else {
             Why::Away
         };
-        NoneAnswers { addresses: self.addresses.clone(), why }
+        NoneAnswers { doors: self.doors.clone(), why }
     }
 
     /// Says which server gets the lines now, once for each server in a row: a server that takes connections and closes them
@@ -236,27 +246,28 @@ impl Servers {
         let outage = self.outage();
         let has_trouble = outage.troubles.iter().any(Option::is_some);
         if has_trouble && outage.told_going_on.replace(at) != Some(at) {
-            (self.tell)(&format!("talking to {}", self.addresses[at]));
+            (self.tell)(&format!("talking to {}", self.doors[at]));
         }
     }
 }
 
-async fn dial(address: &Address) -> Result<TcpStream, String> {
-    let connecting = TcpStream::connect((address.host(), address.port()));
-    let connected = match timeout(CONNECT_MAX, connecting).await {
-        Ok(connected) => connected,
-        Err(_) => return Err(format!("no connection within {} s", CONNECT_MAX.as_secs())),
-    };
-    let stream = connected.map_err(|error| said(&error))?;
-    stream.set_nodelay(true).map_err(|error| said(&error))?;
-    Ok(stream)
+async fn dial(door: &Door, tls: Option<&Arc<ClientConfig>>) -> Result<Box<dyn Stream>, String> {
+    match timeout(CONNECT_MAX, stream::connect(door, tls)).await {
+        Ok(connected) => connected.map_err(|error| said(&error)),
+        Err(_) => Err(format!("no connection within {} s", CONNECT_MAX.as_secs())),
+    }
 }
 
 /// What an error of the network means, without the system's number for it.
 pub(super) fn said(error: &io::Error) -> String {
+    if let Some(trouble) = door_trust::trouble(error) {
+        return trouble.to_owned();
+    }
     match error.kind() {
         io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
-        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => "the connection was cut".to_owned(),
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof => {
+            "the connection was cut".to_owned()
+        }
         _ => error.to_string(),
     }
 }

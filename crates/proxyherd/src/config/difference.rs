@@ -216,7 +216,7 @@ mod tests {
     fn a_server_has_moved_if_others_find_it_elsewhere() {
         let moved = changed(|config| config.servers[1].advertise = Some("127.0.0.1:9".parse().unwrap()));
         check(&moved, "Jaquez is dialed at 127.0.0.1:9 now", "Jaquez is dialed at 127.0.0.1:13001 now");
-        let elsewhere = changed(|config| config.servers[1].listen = "127.0.0.1:9".parse().unwrap());
+        let elsewhere = changed(|config| config.servers[1].doors[0].address = "127.0.0.1:9".parse().unwrap());
         check(&elsewhere, "", "");
     }
 }

@@ -9,12 +9,13 @@
 //! Reading is pure but for [`Config::load`], which opens the file. Names of hosts are not resolved here.
 //!
 //! Floors, lowest first: `address`, `diagnostic`, `nearest`, `number`; `source`, `overrides`, `value`; `reader`
-//! with `section`; `settings`, `places`, `servers`; `syntax`, `topology`; `read`. `render` stands on `diagnostic` alone;
+//! with `section`; `settings`, `places`; `doors`; `servers`; `syntax`, `topology`; `read`. `render` stands on `diagnostic` alone;
 //! `difference` and `waiting` compare what was read twice.
 
 mod address;
 mod diagnostic;
 mod difference;
+mod doors;
 mod log;
 mod nearest;
 mod number;
@@ -43,6 +44,7 @@ use proxyherd_core::types::ServerName;
 pub use address::{Address, AddressError};
 pub use diagnostic::{Diagnostic, Diagnostics, Origin, Severity, Site};
 pub use difference::{Difference, LinkChange, Pair};
+pub use doors::{ADDRESSES_PER_DOOR_MAX, Door, DoorCertificate, DoorError};
 pub use log::{Log, LogFormat, LogLevel};
 pub use overrides::{Overrides, VARIABLE_PREFIX};
 pub use places::{Asking, Cache, Google, KeySource, Mask, Places, Provider};
@@ -74,6 +76,8 @@ pub struct Config {
     pub limits: Limits,
     /// What is written down.
     pub log: Log,
+    /// What doors with TLS show.
+    pub tls: Option<DoorCertificate>,
     /// The servers, in the order of the file.
     pub servers: Vec<Server>,
     /// What may not be meant.
@@ -146,6 +150,7 @@ impl Config {
             places: Places::default(),
             limits: Limits::default(),
             log: Log::default(),
+            tls: None,
             servers: (0..).zip(CLASSIC_NAMES).map(|(index, name)| servers::classic(index, name)).collect(),
             warnings: Vec::new(),
         }

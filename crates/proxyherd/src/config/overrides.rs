@@ -1,7 +1,7 @@
 //! What is set outside the file: `PROXYHERD_<SECTION>_<KEY>` in the environment and `--set section.key=value`.
 //!
 //! A flag goes before a variable, a variable before the file. Any single value of the sections `herd`, `places` and
-//! its tables, `limits` and `log` can be set so; what the herd consists of is in the file alone, the same for every server.
+//! its tables, `tls`, `limits` and `log` can be set so; what the herd consists of is in the file alone, the same for every server.
 
 use std::ffi::OsString;
 
@@ -15,8 +15,8 @@ use super::{
 pub const VARIABLE_PREFIX: &str = "PROXYHERD_";
 
 /// The sections whose single values can be set outside the file.
-pub(super) const SECTIONS: [&str; 7] =
-    ["herd", "places", "places.google", "places.google-legacy", "places.osm", "limits", "log"];
+pub(super) const SECTIONS: [&str; 8] =
+    ["herd", "places", "places.google", "places.google-legacy", "places.osm", "tls", "limits", "log"];
 
 /// Variables that are no settings: the command line reads them itself.
 const COMMAND_LINE_VARIABLES: [&str; 2] = ["PROXYHERD_CONFIG", "PROXYHERD_NAME"];
@@ -58,6 +58,14 @@ pub(super) struct Entry {
     pub(super) site: Site,
 }
 
+/// A key that can be set outside the file.
+pub(super) struct Settable {
+    /// With its section: `log.level`.
+    pub(super) path: String,
+    /// Whether hints offer it.
+    pub(super) is_offered: bool,
+}
+
 /// Every value set outside the file.
 pub(super) struct Entries {
     flags: Vec<Entry>,
@@ -82,11 +90,15 @@ impl Entries {
     }
 
     /// Flags that name no key are errors; variables that look as if they meant one are warnings, since
-    /// another program may have a use for them. `known` holds the full path of every key that can be set so.
-    pub(super) fn strays(&self, known: &[String]) -> Vec<Diagnostic> {
-        let flags = self.flags.iter().filter(|entry| !known.contains(&entry.name));
-        let variables = self.variables.iter().filter_map(|entry| stray_variable(entry, known));
-        flags.map(|entry| stray_flag(entry, known)).chain(variables).collect()
+    /// another program may have a use for them. `settable` is every key that can be set so.
+    pub(super) fn strays(&self, settable: &[Settable]) -> Vec<Diagnostic> {
+        let offered = settable.iter().filter(|known| known.is_offered);
+        let offered: Vec<&str> = offered.map(|known| known.path.as_str()).collect();
+        let is_stray = |entry: &&Entry| settable.iter().all(|known| known.path != entry.name);
+        let flags = self.flags.iter().filter(is_stray).map(|entry| stray_flag(entry, &offered));
+        let is_stray = |entry: &&Entry| settable.iter().all(|known| variable_of(&known.path) != entry.name);
+        let variables = self.variables.iter().filter(is_stray);
+        flags.chain(variables.filter_map(|entry| stray_variable(entry, &offered))).collect()
     }
 }
 
@@ -123,18 +135,18 @@ fn site(origin: Origin, text: &str, before: usize, stretch: &str) -> Site {
     Site { origin, text: without_secret(text), column: before + 1, width: stretch.chars().count().max(1) }
 }
 
-fn stray_flag(entry: &Entry, known: &[String]) -> Diagnostic {
+fn stray_flag(entry: &Entry, offered: &[&str]) -> Diagnostic {
     let width = entry.name.chars().count().max(1);
     let site = Site { column: "--set ".len() + 1, width, ..entry.site.clone() };
-    let help = match nearest::of(&entry.name, known.iter().map(String::as_str)) {
+    let help = match nearest::of(&entry.name, offered.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("any single value of {} can be set so", sections_in_words()),
     };
     Diagnostic::error(site, entry.name.as_str(), "cannot be set by a flag").help(help)
 }
 
-fn stray_variable(entry: &Entry, known: &[String]) -> Option<Diagnostic> {
-    let settings = known.iter().map(|path| variable_of(path));
+fn stray_variable(entry: &Entry, offered: &[&str]) -> Option<Diagnostic> {
+    let settings = offered.iter().map(|path| variable_of(path));
     let known: Vec<String> = settings.chain(COMMAND_LINE_VARIABLES.map(str::to_owned)).collect();
     if known.contains(&entry.name) {
         return None;
@@ -187,6 +199,10 @@ mod tests {
         (Entries::read(&overrides, &mut mistakes), mistakes)
     }
 
+    fn settable(paths: &[&str]) -> Vec<Settable> {
+        paths.iter().map(|path| Settable { path: path.to_string(), is_offered: true }).collect()
+    }
+
     #[test]
     fn a_flag_goes_before_a_variable_and_the_last_flag_counts() {
         let (entries, mistakes) = entries(
@@ -199,8 +215,7 @@ mod tests {
         assert_eq!(text("log", "keep"), Some("9"));
         assert_eq!(text("limits", "idle_s"), Some("1=2"));
         assert_eq!(text("log", "dir"), None);
-        let known = ["log.level", "log.keep", "limits.idle_s"].map(String::from);
-        assert!(entries.strays(&known).is_empty());
+        assert!(entries.strays(&settable(&["log.level", "log.keep", "limits.idle_s"])).is_empty());
     }
 
     #[test]
@@ -228,7 +243,7 @@ mod tests {
         );
         assert_eq!(mistakes.len(), 1);
         assert!(mistakes[0].to_string().contains("section.key=value"), "{}", mistakes[0]);
-        let strays = entries.strays(&["log.level".into(), "herd.data".into()]);
+        let strays = entries.strays(&settable(&["log.level", "herd.data"]));
         let lines: Vec<String> = strays.iter().map(ToString::to_string).collect();
         assert_eq!(lines.len(), 5, "{lines:?}");
         assert!(lines[0].contains("error") && lines[0].contains("did you mean `log.level`?"), "{lines:?}");

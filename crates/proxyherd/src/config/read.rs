@@ -5,6 +5,7 @@ use std::path::Path;
 use super::{
     Config,
     diagnostic::{Diagnostic, Diagnostics},
+    doors::{self, GivenCertificate},
     overrides::{Entries, Overrides},
     places,
     reader::Reader,
@@ -24,8 +25,9 @@ pub(super) fn config(text: &str, path: &Path, overrides: &Overrides) -> Result<C
     let mut mistakes = Vec::new();
     let entries = Entries::read(overrides, &mut mistakes);
     let mut reader = Reader::new(source, &entries, mistakes);
-    let (config, drafts) = read_root(reader.root(&parsed.table), path);
+    let (config, certificate, drafts) = read_root(reader.root(&parsed.table), path);
     topology::check(&drafts, &config.herd.tls, &mut reader);
+    topology::check_certificate(&drafts, &certificate, &mut reader);
     let mut found = reader.finish();
     found.retain(|one| !parsed.spoils(&one.site.origin));
     found.extend(parsed.mistakes);
@@ -34,10 +36,10 @@ pub(super) fn config(text: &str, path: &Path, overrides: &Overrides) -> Result<C
     found.iter_mut().for_each(|one| one.name_servers(&names));
     let warnings = Diagnostics::refusing(path, found)?;
     let servers = drafts.into_iter().filter_map(Draft::into_server).collect();
-    Ok(Config { servers, warnings, ..config })
+    Ok(Config { tls: certificate.value, servers, warnings, ..config })
 }
 
-fn read_root(mut root: Section<'_, '_>, path: &Path) -> (Config, Vec<Draft>) {
+fn read_root(mut root: Section<'_, '_>, path: &Path) -> (Config, GivenCertificate, Vec<Draft>) {
     let base = path.parent().unwrap_or(Path::new(""));
     let config = Config {
         path: path.to_owned(),
@@ -45,13 +47,16 @@ fn read_root(mut root: Section<'_, '_>, path: &Path) -> (Config, Vec<Draft>) {
         places: places::read(root.table("places"), base),
         limits: settings::read_limits(root.table("limits")),
         log: settings::read_log(root.table("log"), base),
+        tls: None,
         servers: Vec::new(),
         warnings: Vec::new(),
     };
+    let certificate = doors::read_certificate(root.table("tls"), base);
+    root.hide("database");
     settings::refuse_database(root.table("database"));
     let drafts = root.tables("server", servers::read);
     root.finish();
-    (config, drafts)
+    (config, certificate, drafts)
 }
 
 /// A file that is no text at all: says where it stops being one.

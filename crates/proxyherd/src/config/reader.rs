@@ -8,7 +8,7 @@ use toml::de::DeTable;
 use super::{
     diagnostic::{Diagnostic, Severity, Site},
     nearest,
-    overrides::{Entries, Entry},
+    overrides::{Entries, Entry, Settable},
     section::Section,
     source::Source,
 };
@@ -27,6 +27,8 @@ pub(super) struct Known {
     /// The section's path, without an index: all servers are asked for the same.
     pub(super) section: String,
     pub(super) keys: Vec<&'static str>,
+    /// Those of the keys whose features are not built: no hint offers them.
+    pub(super) not_built: Vec<&'static str>,
     /// Those of the keys that can also be set outside the file.
     pub(super) settable: Vec<&'static str>,
 }
@@ -39,6 +41,20 @@ pub(super) struct Stray {
     pub(super) kind: String,
     pub(super) key: String,
     pub(super) site: Site,
+}
+
+impl Known {
+    /// The keys that hints offer.
+    fn offered(&self) -> impl Iterator<Item = &'static str> {
+        self.keys.iter().filter(|key| !self.not_built.contains(key)).copied()
+    }
+
+    /// What can be set outside the file.
+    fn settable(&self) -> impl Iterator<Item = Settable> {
+        self.settable
+            .iter()
+            .map(|key| Settable { path: join(&self.section, key), is_offered: !self.not_built.contains(key) })
+    }
 }
 
 impl<'a> Reader<'a> {
@@ -95,20 +111,19 @@ impl<'a> Reader<'a> {
         let strays = std::mem::take(&mut self.strays);
         let strays: Vec<Diagnostic> = strays.iter().map(|stray| self.describe(stray)).collect();
         self.mistakes.extend(strays);
-        let settable =
-            |known: &'_ Known| known.settable.iter().map(|key| join(&known.section, key)).collect();
-        let settable: Vec<String> = self.known.iter().flat_map::<Vec<String>, _>(settable).collect();
+        let settable: Vec<Settable> = self.known.iter().flat_map(Known::settable).collect();
         self.mistakes.extend(self.entries.strays(&settable));
         self.mistakes
     }
 
     fn describe(&self, stray: &Stray) -> Diagnostic {
         let of_its_section = self.known.iter().filter(|known| known.section == stray.kind);
-        let keys: Vec<&str> = of_its_section.flat_map(|known| known.keys.iter().copied()).collect();
-        let elsewhere = self.known.iter().find(|known| known.keys.contains(&stray.key.as_str()));
+        let keys: Vec<&str> = of_its_section.flat_map(Known::offered).collect();
+        let elsewhere = self.known.iter().find(|known| known.offered().any(|key| key == stray.key));
         let help = match (nearest::of(&stray.key, keys.iter().copied()), elsewhere) {
             (Some(near), _) => format!("did you mean `{near}`?"),
             (None, Some(known)) => format!("`{}` belongs to {}", stray.key, header(&known.section)),
+            (None, None) if keys.is_empty() => "nothing is known here in this version".to_owned(),
             (None, None) => format!("known here: {}", one_each(&keys).join(", ")),
         };
         let key = join(&stray.path, &stray.key);

@@ -28,7 +28,18 @@ pub(super) struct Section<'r, 'a> {
     table: Option<&'a DeTable<'a>>,
     site: Site,
     asked: Vec<&'static str>,
+    not_built: Vec<&'static str>,
     settable: Vec<&'static str>,
+}
+
+/// What a key holds that takes one text or a list of them.
+pub(super) struct OneOrMore<T> {
+    /// Those that could be read.
+    pub(super) values: Vec<Placed<T>>,
+    /// How many were given.
+    pub(super) count: usize,
+    pub(super) key: String,
+    pub(super) site: Site,
 }
 
 impl<'r, 'a> Section<'r, 'a> {
@@ -39,7 +50,8 @@ impl<'r, 'a> Section<'r, 'a> {
         table: Option<&'a DeTable<'a>>,
         site: Site,
     ) -> Section<'r, 'a> {
-        Section { reader, path, kind, table, site, asked: Vec::new(), settable: Vec::new() }
+        let (asked, not_built, settable) = (Vec::new(), Vec::new(), Vec::new());
+        Section { reader, path, kind, table, site, asked, not_built, settable }
     }
 
     /// Where the section begins.
@@ -108,8 +120,14 @@ impl<'r, 'a> Section<'r, 'a> {
         values
     }
 
-    /// Was this key given in the file? For keys that are refused whatever their value is.
-    pub(super) fn any(&mut self, key: &'static str) -> Option<Placed<()>> {
+    /// This key is of a feature that is not built, so no hint offers it.
+    pub(super) fn hide(&mut self, key: &'static str) {
+        self.not_built.push(key);
+    }
+
+    /// Was this key given in the file? For keys of features that are not built, which are refused whatever their value is.
+    pub(super) fn not_built(&mut self, key: &'static str) -> Option<Placed<()>> {
+        self.hide(key);
         let given = self.take_from_file(key)?;
         Some(Placed { value: (), key: given.key, site: given.site })
     }
@@ -193,12 +211,50 @@ impl<'r, 'a> Section<'r, 'a> {
             self.refuse(&given, "takes a list of texts", help);
             return Vec::new();
         };
+        self.each(&given.key, items, expected, parse)
+    }
+
+    /// A text that `parse` takes or a list of such texts, if it is given. Those that it does not take are reported and
+    /// left out.
+    pub(super) fn one_or_more<T, E: Display>(
+        &mut self,
+        key: &'static str,
+        expected: &str,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Option<OneOrMore<T>> {
+        let given = self.take(key)?;
+        let (key, site) = (given.key.clone(), given.site.clone());
+        Some(match given.raw {
+            Raw::Toml(DeValue::Array(items)) => {
+                let values = self.each(&key, items, expected, parse);
+                OneOrMore { values, count: items.len(), key, site }
+            }
+            _ => {
+                let values = self.parse(given, expected, parse).into_iter().collect();
+                OneOrMore { values, count: 1, key, site }
+            }
+        })
+    }
+
+    fn each<T, E: Display>(
+        &mut self,
+        key: &str,
+        items: &'a [Spanned<DeValue<'a>>],
+        expected: &str,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Vec<Placed<T>> {
         let mut values = Vec::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {
-            let given = self.given(format!("{}[{index}]", given.key), item);
+            let given = self.given(format!("{key}[{index}]"), item);
             values.extend(self.parse(given, expected, &parse));
         }
         values
+    }
+
+    /// Whether the key is set, in the file or outside it, whatever its value is.
+    pub(super) fn is_given(&self, key: &str) -> bool {
+        self.table.is_some_and(|table| table.contains_key(key))
+            || self.is_settable() && self.reader.set_outside(&self.path, key).is_some()
     }
 
     /// Every key of the file that was not asked for is a mistake, to be described when all sections are read.
@@ -210,14 +266,15 @@ impl<'r, 'a> Section<'r, 'a> {
             .filter(|(key, _)| !self.asked.contains(&key.as_str()))
             .map(stray)
             .collect();
-        let known = Known { section: self.kind.clone(), keys: self.asked, settable: self.settable };
+        let section = self.kind.clone();
+        let known = Known { section, keys: self.asked, not_built: self.not_built, settable: self.settable };
         self.reader.learn(known, strays);
     }
 
     /// A value from outside the file, else the file's.
     fn take(&mut self, key: &'static str) -> Option<Given<'a>> {
         let from_file = self.take_from_file(key);
-        if !overrides::SECTIONS.contains(&self.path.as_str()) {
+        if !self.is_settable() {
             return from_file;
         }
         self.settable.push(key);
@@ -227,6 +284,11 @@ impl<'r, 'a> Section<'r, 'a> {
             site: entry.site.clone(),
         });
         from_outside.or(from_file)
+    }
+
+    /// Whether values of this section can be set outside the file.
+    fn is_settable(&self) -> bool {
+        overrides::SECTIONS.contains(&self.path.as_str())
     }
 
     fn take_from_file(&mut self, key: &'static str) -> Option<Given<'a>> {
@@ -263,7 +325,11 @@ impl<'r, 'a> Section<'r, 'a> {
         parse: impl Fn(&str) -> Result<T, E>,
     ) -> Option<Placed<T>> {
         let Some(text) = given.raw.text() else {
-            self.refuse(&given, expected, "a text stands in quotes");
+            let help = match given.raw {
+                Raw::Toml(DeValue::Array(_)) => "only one, without square brackets",
+                _ => "a text stands in quotes",
+            };
+            self.refuse(&given, expected, help);
             return None;
         };
         match parse(text) {

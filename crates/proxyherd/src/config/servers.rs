@@ -7,26 +7,30 @@ use std::{
 
 use proxyherd_core::types::ServerName;
 
-use super::{CLASSIC_LINKS, address::Address, diagnostic::Site, section::Section, value::Placed};
+use super::{
+    CLASSIC_LINKS,
+    address::Address,
+    diagnostic::Site,
+    doors::{self, ADDRESS, Door, parse_address},
+    section::Section,
+    value::Placed,
+};
+use crate::door::kind::DoorKind;
 
 /// Most links a server has. More would cost more copies of each report than they shorten its way.
 pub const LINKS_PER_SERVER_MAX: usize = proxyherd_core::limits::LINKS_MAX;
-
-const ADDRESS: &str = "takes an address: HOST:PORT, [IPv6]:PORT or NAME:PORT";
 
 /// One server of the herd.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
     /// Its name, no other server's.
     pub name: ServerName,
-    /// Where its clients find it.
-    pub listen: Address,
+    /// Its doors, in the order of [`DoorKind::ALL`], those of one kind in the order of the file.
+    pub doors: Vec<Door>,
     /// Where it listens for other servers. A server that has links has it.
     pub peer: Option<Address>,
     /// What other servers dial, where that is not `peer`.
     pub advertise: Option<Address>,
-    /// Where its HTTP door is, if it has one.
-    pub http: Option<Address>,
     /// The neighbors it names; others may name it. [`super::Config::links_of`] holds both.
     pub neighbors: Vec<ServerName>,
 }
@@ -43,6 +47,24 @@ pub struct Neighbor {
 }
 
 impl Server {
+    /// Its doors of this kind, in the order of the file.
+    pub fn doors_of(&self, kind: DoorKind) -> impl Iterator<Item = &Door> {
+        self.doors.iter().filter(move |door| door.kind == kind)
+    }
+
+    /// Its first door of this kind.
+    pub fn door(&self, kind: DoorKind) -> Option<&Door> {
+        self.doors_of(kind).next()
+    }
+
+    /// Has it these doors of this kind, all without TLS, instead of those that it has.
+    #[cfg(test)]
+    pub(crate) fn set_doors(&mut self, kind: DoorKind, addresses: impl IntoIterator<Item = Address>) {
+        self.doors.retain(|door| door.kind != kind);
+        self.doors.extend(addresses.into_iter().map(|address| Door::plain(kind, address)));
+        self.doors.sort_by_key(|door| door.kind);
+    }
+
     /// What other servers dial.
     pub fn dialled(&self) -> Option<&Address> {
         self.advertise.as_ref().or(self.peer.as_ref())
@@ -72,10 +94,9 @@ pub(super) fn classic(index: u16, name: &str) -> Server {
     let at = |port: u16| Address::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port + index);
     Server {
         name: named(name),
-        listen: at(12000),
+        doors: vec![Door::plain(DoorKind::Line, at(12000)), Door::plain(DoorKind::Http, at(8000))],
         peer: Some(at(13000)),
         advertise: None,
-        http: Some(at(8000)),
         neighbors: CLASSIC_LINKS[usize::from(index)].iter().map(|name| named(name)).collect(),
     }
 }
@@ -86,32 +107,23 @@ pub(super) struct Draft {
     pub(super) path: String,
     pub(super) site: Site,
     pub(super) name: Option<Placed<ServerName>>,
-    pub(super) listen: Option<Placed<Address>>,
+    pub(super) doors: Vec<Placed<Door>>,
     pub(super) peer: Option<Placed<Address>>,
     pub(super) advertise: Option<Placed<Address>>,
-    pub(super) http: Option<Placed<Address>>,
     pub(super) neighbors: Vec<Placed<ServerName>>,
 }
 
 pub(super) fn read(index: usize, mut section: Section<'_, '_>) -> Draft {
     let name_help = "a server has a name: name = \"Riley\"";
-    let listen_help = "a server has an address for its clients: listen = \"127.0.0.1:12000\"";
     let draft = Draft {
         path: format!("server[{index}]"),
         site: section.site(),
         name: section.required("name", "takes a server's name", ServerName::new, name_help),
-        listen: section.required("listen", ADDRESS, str::parse, listen_help),
-        peer: section.parsed("peer", ADDRESS, str::parse),
-        advertise: section.parsed("advertise", ADDRESS, str::parse),
-        http: section.parsed("http", ADDRESS, str::parse),
+        doors: doors::read(&mut section),
+        peer: section.parsed("peer", ADDRESS, parse_address),
+        advertise: section.parsed("advertise", ADDRESS, parse_address),
         neighbors: section.list("neighbors", "takes servers' names", ServerName::new),
     };
-    for (key, door) in [("resp", "Redis"), ("mqtt", "MQTT")] {
-        if let Some(given) = section.any(key) {
-            let instead = format!("leave it out: the door for {door} clients is not built yet");
-            section.refuse_unbuilt(&given, &instead);
-        }
-    }
     section.finish();
     draft
 }
@@ -124,10 +136,9 @@ impl Draft {
         let neighbors = self.neighbors.into_iter().map(|neighbor| neighbor.value);
         Some(Server {
             name: self.name?.value,
-            listen: self.listen?.value,
+            doors: self.doors.into_iter().map(|door| door.value).collect(),
             peer: value(self.peer),
             advertise: value(self.advertise),
-            http: value(self.http),
             neighbors: neighbors.filter(|name| named.insert(name.clone())).collect(),
         })
     }

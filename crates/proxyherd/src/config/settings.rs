@@ -218,6 +218,7 @@ fn parse_tls(text: &str) -> Result<Option<PathBuf>, String> {
 }
 
 fn refuse_durability(section: &mut Section<'_, '_>) {
+    ["journal", "replicas", "ack_timeout_ms"].into_iter().for_each(|key| section.hide(key));
     let journal = section.boolean("journal", false);
     if journal.value {
         let instead = "write journal = false: reports are kept in memory and at every neighbor";
@@ -233,7 +234,7 @@ fn refuse_durability(section: &mut Section<'_, '_>) {
 
 pub(super) fn refuse_database(mut section: Section<'_, '_>) {
     for key in ["url", "url_env"] {
-        if let Some(given) = section.any(key) {
+        if let Some(given) = section.not_built(key) {
             section.refuse_unbuilt(&given, "leave it out: this version keeps the herd in memory");
         }
     }

@@ -13,6 +13,9 @@ const SECRET_VARIABLES: [&str; 5] = ["_KEY", "_PASSWORD", "_SECRET", "_TOKEN", "
 /// How Google's keys begin.
 const LOOKS_SECRET: &str = "AIza";
 
+/// What stands before and after a private key in PEM.
+const PRIVATE_KEY: &str = "PRIVATE KEY-----";
+
 /// What stands where a secret was.
 pub(super) const HIDDEN: char = '…';
 
@@ -49,9 +52,9 @@ fn floor_char_boundary(text: &str, at: usize) -> usize {
     (0..=at.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0)
 }
 
-/// Whether a value looks like a key of Google's, wherever somebody has put it by mistake.
+/// Whether a value looks like a key of Google's or holds a private key, wherever somebody has put it by mistake.
 pub(super) fn looks_secret(text: &str) -> bool {
-    text.contains(LOOKS_SECRET)
+    text.contains(LOOKS_SECRET) || text.contains(PRIVATE_KEY)
 }
 
 /// The line up to the first value of a key that may hold a password, or that looks like a key itself, and dots for the

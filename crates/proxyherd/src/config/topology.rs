@@ -3,19 +3,24 @@
 //!
 //! Which servers share a machine the file does not say, but it shows: where others dial them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
+};
 
 use proxyherd_core::{limits::SERVERS_MAX, types::ServerName};
 
 use super::{
     address::Address,
-    diagnostic::Diagnostic,
+    diagnostic::{Diagnostic, Site},
+    doors::{Door, GivenCertificate},
     nearest,
     reader::Reader,
     servers::{Draft, LINKS_PER_SERVER_MAX, dials},
     settings::Tls,
     value::Placed,
 };
+use crate::door::kind::DoorKind;
 
 /// The servers' links: of each server, by index, the indices of those it has a link with.
 type Links = Vec<BTreeSet<usize>>;
@@ -114,13 +119,38 @@ fn check_link_count(draft: &Draft, count: usize, reader: &mut Reader<'_>) {
 
 /// Whoever reaches the HTTP door may ask it anything.
 fn check_doors(draft: &Draft, reader: &mut Reader<'_>) {
-    if let Some(http) = draft.http.as_ref().filter(|http| !http.value.is_loopback()) {
-        let mistake = error(http, "must be on loopback: this version's HTTP door does not check who asks");
-        reader.report(mistake.help(on_loopback(&http.value)));
+    for door in draft.doors.iter().filter(|door| !door.value.address.is_loopback()) {
+        let Some(why) = door.value.kind.loopback_only() else { continue };
+        let near = Door { address: loopback(&door.value.address), ..door.value.clone() };
+        let mistake = error(door, &format!("must be on loopback: {why}"));
+        reader.report(mistake.help(format!("for example \"{near}\"")));
+    }
+}
+
+/// Doors with TLS have a certificate, and a certificate has a door.
+pub(super) fn check_certificate(drafts: &[Draft], given: &GivenCertificate, reader: &mut Reader<'_>) {
+    let mut doors = drafts.iter().flat_map(|draft| &draft.doors);
+    match doors.find(|door| door.value.tls) {
+        Some(door) if !given.is_given => {
+            let mistake = error(door, "has TLS, and there is no certificate for it");
+            let help = "add a section [tls] with cert = \"fullchain.pem\" and key = \"privkey.pem\"";
+            reader.report(mistake.help(help));
+        }
+        None if given.value.is_some() => {
+            let message = "is for doors with TLS, and no address of a door begins with tls://";
+            let help = "write tls:// before the addresses that are to have it, or leave the section out";
+            reader.report(Diagnostic::warning(given.site.clone(), "tls", message).help(help));
+        }
+        _ => {}
     }
 }
 
 fn check_peer(draft: &Draft, linked: &BTreeSet<usize>, drafts: &[Draft], reader: &mut Reader<'_>) {
+    let key = format!("{}.peer", draft.path);
+    // What is wrong is not missing.
+    if reader.has_errors_in(&key) {
+        return;
+    }
     match (&draft.peer, &draft.advertise) {
         (None, Some(advertise)) => {
             let help = "add peer = …, where the server listens for others; advertise is how they reach it";
@@ -128,7 +158,7 @@ fn check_peer(draft: &Draft, linked: &BTreeSet<usize>, drafts: &[Draft], reader:
         }
         (None, None) if !linked.is_empty() => {
             let others = names_of(linked, drafts);
-            let mistake = Diagnostic::error(draft.site.clone(), format!("{}.peer", draft.path), "is missing");
+            let mistake = Diagnostic::error(draft.site.clone(), key, "is missing");
             reader.report(
                 mistake.help(format!("its links with {others} need an address: peer = \"HOST:PORT\"")),
             );
@@ -142,8 +172,9 @@ fn check_unencrypted(draft: &Draft, reader: &mut Reader<'_>) {
     for address in [&draft.peer, &draft.advertise].into_iter().flatten() {
         if !address.value.is_loopback() {
             let mistake = error(address, "must be on loopback, since `herd.tls` is \"off\"");
-            let instead = on_loopback(&address.value);
-            reader.report(mistake.help(format!("{instead}; or encrypt the links: tls = \"certs\"")));
+            let near = loopback(&address.value);
+            let help = format!("for example \"{near}\"; or encrypt the links: tls = \"certs\"");
+            reader.report(mistake.help(help));
         }
     }
 }
@@ -182,26 +213,57 @@ fn check_dialled_port(draft: &Draft, linked: &BTreeSet<usize>, drafts: &[Draft],
     }
 }
 
-fn on_loopback(address: &Address) -> String {
-    format!("for example \"127.0.0.1:{}\"", address.port())
+fn loopback(address: &Address) -> Address {
+    Address::new(Ipv4Addr::LOCALHOST.into(), address.port())
+}
+
+/// A socket that a server listens at, as the file has it.
+struct Listener<'d> {
+    draft: &'d Draft,
+    /// The kind of its door; `None` for the one for other servers.
+    kind: Option<DoorKind>,
+    address: &'d Address,
+    key: &'d str,
+    site: &'d Site,
+}
+
+/// The listeners of a server.
+fn listeners(draft: &Draft) -> impl Iterator<Item = Listener<'_>> {
+    let doors = draft.doors.iter().map(|Placed { value, key, site }| Listener {
+        draft,
+        kind: Some(value.kind),
+        address: &value.address,
+        key,
+        site,
+    });
+    let peer = draft.peer.iter();
+    doors.chain(peer.map(|Placed { value, key, site }| Listener {
+        draft,
+        kind: None,
+        address: value,
+        key,
+        site,
+    }))
 }
 
 /// No two listeners of one machine share an address.
 fn check_addresses(drafts: &[Draft], reader: &mut Reader<'_>) {
-    let listening = |draft: &'_ Draft| [&draft.listen, &draft.peer, &draft.http].map(Clone::clone);
-    let all: Vec<(&Draft, Placed<Address>)> = drafts
-        .iter()
-        .flat_map(|draft| listening(draft).into_iter().flatten().map(move |address| (draft, address)))
-        .collect();
-    for (index, (draft, address)) in all.iter().enumerate() {
-        let in_the_way = |(other, first): &&(&Draft, Placed<Address>)| {
-            share_a_machine(other, draft) && first.value.overlaps(&address.value)
+    let mut all: Vec<Listener<'_>> = drafts.iter().flat_map(listeners).collect();
+    all.sort_by_key(|listener| (&listener.site.origin, listener.site.column));
+    for (index, one) in all.iter().enumerate() {
+        let in_the_way = |first: &&Listener<'_>| {
+            share_a_machine(first.draft, one.draft) && first.address.overlaps(one.address)
         };
-        if let Some((_, first)) = all[..index].iter().find(in_the_way) {
-            let mistake = error(address, &format!("is in use already, by `{}`", first.key));
-            reader.report(
-                mistake.related(first.site.clone(), "first here").help("give each door its own port"),
-            );
+        if let Some(first) = all[..index].iter().find(in_the_way) {
+            let message = format!("is in use already, by `{}`", first.key);
+            let mistake = Diagnostic::error(one.site.clone(), one.key, message);
+            let is_same_list = first.draft.path == one.draft.path && first.kind == one.kind;
+            let help = if is_same_list {
+                "leave one of them out, or give it its own port"
+            } else {
+                "give each door its own port"
+            };
+            reader.report(mistake.related(first.site.clone(), "first here").help(help));
         }
     }
 }
@@ -221,15 +283,16 @@ fn check_advertised(drafts: &[Draft], reader: &mut Reader<'_>) {
         let Some(advertise) = &draft.advertise else { continue };
         let near = drafts.iter().enumerate().filter(|(_, other)| share_a_machine(draft, other));
         let mut others = near.flat_map(|(other, draft)| {
-            let peers = [&draft.peer, &draft.advertise].map(|peer| peer.as_ref().filter(|_| other != index));
-            let [peer, earlier] = peers;
-            [draft.listen.as_ref(), draft.http.as_ref(), peer, earlier.filter(|_| other < index)]
+            let listening =
+                listeners(draft).filter(move |listener| listener.kind.is_some() || other != index);
+            let listening = listening.map(|listener| (listener.address, listener.key, listener.site));
+            let earlier = draft.advertise.iter().filter(move |_| other < index);
+            listening.chain(earlier.map(|Placed { value, key, site }| (value, key.as_str(), site)))
         });
-        let taken = others.find_map(|other| other.filter(|other| other.value.overlaps(&advertise.value)));
-        if let Some(taken) = taken {
-            let mistake = error(advertise, &format!("leads to `{}`", taken.key));
+        if let Some((_, key, site)) = others.find(|(address, ..)| address.overlaps(&advertise.value)) {
+            let mistake = error(advertise, &format!("leads to `{key}`"));
             let help = "advertise is where others reach this server's `peer`";
-            reader.report(mistake.related(taken.site.clone(), "first here").help(help));
+            reader.report(mistake.related(site.clone(), "first here").help(help));
         }
     }
 }

@@ -1,6 +1,9 @@
 //! Which settings differ from what a running server has begun with, and have to wait for its next start.
 
-use super::{Asking, Cache, Config, Google, Herd, Limits, Log, Places, Server};
+use std::path::PathBuf;
+
+use super::{Asking, Cache, Config, DoorCertificate, Google, Herd, Limits, Log, Places, Server};
+use crate::door::kind::DoorKind;
 
 /// Takes a section apart, so that none of its values is left out, and notes the keys of those that differ. The value after
 /// `but` takes effect at once, so it is not compared.
@@ -20,6 +23,7 @@ impl Config {
         compare_places(&self.places, &now.places, &mut keys);
         compare_limits(&self.limits, &now.limits, &mut keys);
         compare_log(&self.log, &now.log, &mut keys);
+        compare_certificate(self.tls.as_ref(), now.tls.as_ref(), &mut keys);
         if let (Some(before), Some(now)) = (self.server(name), now.server(name)) {
             compare_server(before, now, &mut keys);
         }
@@ -136,13 +140,27 @@ fn compare_log(before: &Log, after: &Log, keys: &mut Vec<&'static str>) {
 
 /// What a server advertises is for others to know, and whom it names is in force at once.
 fn compare_server(before: &Server, after: &Server, keys: &mut Vec<&'static str>) {
-    let Server { name: _, listen, peer, advertise: _, http, neighbors: _ } = before;
-    let own = [
-        (*listen != after.listen, "server.listen"),
-        (*peer != after.peer, "server.peer"),
-        (*http != after.http, "server.http"),
-    ];
-    keys.extend(own.into_iter().filter(|(differs, _)| *differs).map(|(_, key)| key));
+    let Server { name: _, doors: _, peer, advertise: _, neighbors: _ } = before;
+    let differs = |kind: &DoorKind| !before.doors_of(*kind).eq(after.doors_of(*kind));
+    keys.extend(DoorKind::ALL.into_iter().filter(differs).map(DoorKind::setting));
+    if *peer != after.peer {
+        keys.push("server.peer");
+    }
+}
+
+/// What is in the files is read again when it changes; which files they are is not.
+fn compare_certificate(
+    before: Option<&DoorCertificate>,
+    after: Option<&DoorCertificate>,
+    keys: &mut Vec<&'static str>,
+) {
+    let differs = |file: fn(&DoorCertificate) -> &PathBuf| before.map(file) != after.map(file);
+    if differs(|certificate| &certificate.cert) {
+        keys.push("tls.cert");
+    }
+    if differs(|certificate| &certificate.key) {
+        keys.push("tls.key");
+    }
 }
 
 #[cfg(test)]
@@ -206,6 +224,8 @@ mod tests {
         let key = [("places.google.key_env", "OTHER")];
         assert_eq!(waiting(&key), ["places.google.key_env or key_file"]);
         assert_eq!(waiting(&[("places.provider", "osm")]), ["places.provider"]);
+        let both = [("tls.cert", "c.pem"), ("tls.key", "k.pem")];
+        assert_eq!(waiting(&both), ["tls.cert", "tls.key"]);
         assert!(waiting(&[]).is_empty());
         assert!(waiting(&[("herd.removed", "stay")]).is_empty(), "that is in force at once");
     }
@@ -215,10 +235,28 @@ mod tests {
         let (before, mut after) = (Config::classic(), Config::classic());
         let elsewhere: crate::config::Address = "127.0.0.1:9".parse().unwrap();
         let server = &mut after.servers[0];
-        (server.listen, server.peer) = (elsewhere.clone(), Some(elsewhere.clone()));
-        (server.advertise, server.http) = (Some(elsewhere), None);
+        server.set_doors(DoorKind::Line, [elsewhere.clone()]);
+        server.set_doors(DoorKind::Http, []);
+        (server.peer, server.advertise) = (Some(elsewhere.clone()), Some(elsewhere));
         server.neighbors.clear();
-        assert_eq!(before.waiting(&after, "Riley"), ["server.listen", "server.peer", "server.http"]);
+        assert_eq!(before.waiting(&after, "Riley"), ["server.listen", "server.http", "server.peer"]);
         assert!(before.waiting(&after, "Jaquez").is_empty());
+    }
+
+    #[test]
+    fn a_door_waits_if_its_addresses_or_its_tls_have_changed() {
+        let change = |change: fn(&mut Server)| {
+            let mut after = Config::classic();
+            change(&mut after.servers[0]);
+            Config::classic().waiting(&after, "Riley")
+        };
+        let more = |server: &mut Server| {
+            let mut more = server.doors[1].clone();
+            more.address = "[::1]:8000".parse().unwrap();
+            server.doors.push(more);
+        };
+        assert_eq!(change(more), ["server.http"]);
+        assert_eq!(change(|server| server.doors[0].tls = true), ["server.listen"]);
+        assert!(change(|_| ()).is_empty());
     }
 }

@@ -2,10 +2,15 @@
 //! go; reporters, whose reports carry a short note that the line protocol has no room for, call a server's
 //! handle as a richer door would.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use parking_lot::Mutex;
-use proxyherd_core::types::{AttributesBuf, ClientId, Coordinates, Report, Timestamp};
+use proxyherd_core::map::Offer;
+use proxyherd_core::types::{AttributesBuf, ClientId, Coordinates, Report, Stamp, Timestamp};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     net::TcpStream,
@@ -14,7 +19,9 @@ use tokio::{
 
 use super::walker::Walker;
 use crate::{
+    caller::{Caller, Rights},
     clock,
+    door::kind::DoorKind,
     herd::Herd,
     log::{LogLevel, Subject},
 };
@@ -23,6 +30,12 @@ use crate::{
 pub(super) const KIWI: &str = "kiwi.cs.ucla.edu";
 /// Every so often one of so many clients is a reporter.
 const REPORTERS: usize = 6;
+/// As whom reporters call.
+const REPORTER: Caller = Caller {
+    address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
+    door: DoorKind::Http,
+    rights: Rights::ALL,
+};
 /// Time between two reports of one client, seconds; each varies it by half.
 const PACE_S: f64 = 1.5;
 
@@ -140,14 +153,15 @@ impl Client {
         let report = Report {
             client: ClientId::new(self.name.as_bytes()).expect("the demo's names are client IDs"),
             coordinates: Coordinates::parse(coordinates.as_bytes()).expect("walkers stay on Earth"),
-            timestamp: now(),
+            stamp: Stamp::Server,
             attributes: attributes.borrow(),
         };
-        let (_, wake) = herd.map().report(clock::now_ns(), &report);
-        herd.wake(wake);
+        let mut offers = [Offer::new(report)];
+        let taken = herd.report(&REPORTER, clock::now_ns(), &mut offers);
+        herd.wake(taken.expect("a reporter of the demo may report"));
         let (name, attributes) = (&self.name, attributes.borrow());
         let message = format_args!("{name} reports {coordinates} {attributes:?}");
-        herd.log.event(LogLevel::Info, Subject::Server, message);
+        herd.log().event(LogLevel::Info, Subject::Server, message);
     }
 
     async fn pause(&mut self) {

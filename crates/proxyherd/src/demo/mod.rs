@@ -71,9 +71,10 @@ impl Demo {
         let addresses: Vec<Addresses> = sockets.iter().map(Sockets::addresses).collect();
         let taken = |at: SocketAddr| Address::new(at.ip(), at.port());
         for (server, addresses) in config.servers.iter_mut().zip(&addresses) {
-            server.listen = taken(addresses.line);
+            for (door, &(_, at)) in server.doors.iter_mut().zip(&addresses.doors) {
+                door.address = taken(at);
+            }
             server.peer = addresses.peer.map(taken);
-            server.http = addresses.http.map(taken);
         }
         let names: Vec<_> = config.servers.iter().map(|server| server.name.clone()).collect();
         let started =
@@ -95,7 +96,7 @@ impl Demo {
     }
 
     fn set_out(&mut self) {
-        let addresses: Arc<[SocketAddr]> = self.addresses.iter().map(|addresses| addresses.line).collect();
+        let addresses: Arc<[SocketAddr]> = self.addresses.iter().map(Addresses::line).collect();
         for client in clients::cast(self.client_count) {
             self.clients.spawn(client.run(Arc::clone(&self.running), Arc::clone(&addresses)));
         }
@@ -112,8 +113,8 @@ impl Demo {
     }
 
     /// Each server's name, where it listens, and its log.
-    pub fn places(&self) -> impl Iterator<Item = (&str, Addresses, PathBuf)> {
-        self.config.servers.iter().zip(&self.addresses).map(|(server, &addresses)| {
+    pub fn places(&self) -> impl Iterator<Item = (&str, &Addresses, PathBuf)> {
+        self.config.servers.iter().zip(&self.addresses).map(|(server, addresses)| {
             let name = server.name.as_str();
             (name, addresses, self.config.log.dir.join(format!("{name}.log")))
         })
@@ -197,7 +198,6 @@ async fn bind_all(config: &Config) -> anyhow::Result<Vec<Sockets>> {
 
 fn take_any_ports(server: &mut ServerConfig) {
     let any = Address::new(std::net::Ipv4Addr::LOCALHOST.into(), 0);
-    server.listen = any.clone();
-    server.peer = Some(any.clone());
-    server.http = Some(any);
+    server.doors.iter_mut().for_each(|door| door.address = any.clone());
+    server.peer = Some(any);
 }

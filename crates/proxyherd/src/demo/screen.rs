@@ -16,7 +16,7 @@ use super::{
     console::{Console, Typed},
     news::News,
 };
-use crate::door::http::Status;
+use crate::herd::Status;
 
 /// Time between two sentences.
 const PACE: Duration = Duration::from_secs(2);
@@ -45,8 +45,8 @@ pub fn introduce(demo: &Demo) -> io::Result<()> {
     }
     writeln!(out)?;
     for (name, addresses, log) in demo.places() {
-        let http = addresses.http.map_or(String::new(), |http| format!("http://{http}"));
-        let line = addresses.line.to_string();
+        let http = addresses.http().map_or(String::new(), |http| format!("http://{http}"));
+        let line = addresses.line().to_string();
         writeln!(out, "  {STRONG}{name:<9}{STRONG:#} {line:<16} {http:<23} {}", log.display())?;
     }
     writeln!(out, "\nAny server answers for any client. To try, paste a line into another terminal:")?;
@@ -64,9 +64,9 @@ pub fn introduce(demo: &Demo) -> io::Result<()> {
 /// What a line is for, and the line.
 fn to_try(demo: &Demo) -> Vec<(&'static str, String)> {
     let servers: Vec<_> = demo.places().collect();
-    let line = |index: usize| servers[index].1.line;
+    let line = |index: usize| servers[index].1.line();
     let nc = |index: usize| format!("nc -N {} {}", line(index).ip(), line(index).port());
-    let http = servers[0].1.http.map_or(String::new(), |http| http.to_string());
+    let http = servers[0].1.http().map_or(String::new(), |http| http.to_string());
     let program = std::env::current_exe().map_or("proxyherd".to_owned(), |path| path.display().to_string());
     let here = "IAMAT me +34.0689-118.4451 $(date +%s.%N)";
     let mut to_try = vec![
@@ -154,7 +154,7 @@ impl Show {
         self.ticks += 1;
         let mut said: Vec<String> = self.news.next(&herds).into_iter().collect();
         if self.ticks.is_multiple_of(SUM_UP_EVERY) {
-            let statuses: Vec<Status> = herds.iter().map(|herd| Status::of(herd)).collect();
+            let statuses: Vec<Status> = herds.iter().map(|herd| herd.present()).collect();
             let reports: u64 = statuses.iter().map(|status| self.new_reports(status)).sum();
             let rate = reports / (SUM_UP_EVERY * PACE.as_secs());
             said.push(styled(FAINT, &summary(&statuses, rate)));

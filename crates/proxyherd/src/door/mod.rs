@@ -2,4 +2,5 @@
 //! door knows nothing of the others, and the herd knows nothing of doors.
 
 pub mod http;
+pub mod kind;
 pub mod line;

@@ -1,9 +1,22 @@
-//! The shared handle of one server: doors and peers call it, it calls the core.
+//! One server's handle, through which all doors go: what they may ask of the herd.
 //!
-//! It knows nothing of doors. It decides nothing that core can decide: it adds what core must not have, that
-//! is the clock, the tasks to wake, the provider of places and the log.
+//! All that a door needs is in this file, and in what it names: reports, questions about clients and places, forgetting
+//! ([`Herd`]'s methods here), whether the server is well (`readiness`), and how it is (`figures`). What asks is a
+//! [`Caller`], whose rights are checked here and in no door. A door turns bytes into these calls, and what it is told into
+//! bytes. This module knows no protocol.
+//!
+//! It decides nothing that core can decide: it adds what core must not have, that is the clock, the tasks to wake, the
+//! provider of places and the log. The parts of the server that are no doors (links, budget, topology, watchdog) have
+//! methods of their own, in `inside`.
 
+mod denied;
+mod figures;
+mod inside;
 mod links;
+mod readiness;
+mod status;
+#[cfg(test)]
+pub(crate) mod tests;
 mod unrest;
 
 use std::{
@@ -16,48 +29,41 @@ use std::{
 
 use parking_lot::RwLock;
 use proxyherd_core::{
-    codec::line,
-    flood::Wake,
+    command::{Around, Near, Nearby},
+    flood::{Held, Wake},
     link::Identity,
-    map::{Map, MapSettings},
+    map::{Found, Map, Offer},
     places::Query,
-    types::{Body, ClientId, Origin, Radius, ServerName},
+    types::{Attributes, Body, ClientId, Coordinates, Difference, Record, ServerName, Timestamp},
 };
 
-pub use self::links::{Link, LinkState, Links};
+pub use self::{
+    denied::Denied,
+    figures::Figures,
+    links::{Link, LinkState, Links},
+    readiness::Readiness,
+    status::{BudgetStatus, LinkStatus, ReportStatus, Status},
+};
 use crate::{
-    admission::{Admission, descriptors},
-    clock,
-    config::{Config, Flood, Server},
+    admission::Admission,
+    caller::Caller,
     credentials::Credentials,
     health::Health,
-    log::{LogLevel, ServerLog, Subject},
-    places::{Places, Purse},
+    log::ServerLog,
+    places::{Looked, Places, Purse},
 };
-
-/// How many slots of each shard one sweep looks at: ten million clients are looked through in under a minute.
-const SWEEP_SLOTS: usize = 16 * 1024;
 
 /// One server of the herd.
 pub struct Herd {
-    /// Who this server is to its neighbours.
-    pub identity: Identity,
-    /// Its links, in the order of [`Config::links_of`]; they come and go with the topology.
-    pub links: Links,
-    /// What answers questions about places.
-    pub places: Places,
-    /// Requests that its providers may still make, where that has a bound.
-    pub purse: Option<Arc<Purse>>,
-    /// What it shows its neighbours and whom it believes; without them links are plain, and on loopback.
-    pub credentials: Option<Arc<Credentials>>,
-    /// Its log.
-    pub log: ServerLog,
-    /// Who of its clients is let in.
-    pub admission: Arc<Admission>,
-    /// What its watchdog knows.
-    pub health: Health,
-    /// What its doors have counted.
-    pub counts: Counts,
+    identity: Identity,
+    links: Links,
+    places: Arc<Places>,
+    purse: Option<Arc<Purse>>,
+    credentials: Option<Arc<Credentials>>,
+    log: ServerLog,
+    admission: Arc<Admission>,
+    health: Health,
+    counts: Counts,
     map: Map,
     /// How many requests to providers of places may be under way.
     requests_max: usize,
@@ -68,117 +74,53 @@ pub struct Herd {
     is_removed: AtomicBool,
 }
 
-/// What doors count, for metrics and status.
+/// What is counted here, since the start.
 #[derive(Debug, Default)]
-pub struct Counts {
-    /// Reports that could not be read, since the start.
-    pub reports_unreadable: AtomicU64,
-    /// Connections to the peer port that got no link, since the start.
-    pub peers_refused: AtomicU64,
-    /// Lines, reports and others, answered `? …` since the start.
-    pub lines_invalid: AtomicU64,
+struct Counts {
+    reports_unreadable: AtomicU64,
+    peers_refused: AtomicU64,
+    lines_invalid: AtomicU64,
+}
+
+/// Where a client is, as its record has it.
+#[derive(Clone, Copy, Debug)]
+pub struct Whereabouts<'a> {
+    /// Its ID.
+    pub client: &'a [u8],
+    /// Where.
+    pub coordinates: Coordinates,
+    /// What else its report said.
+    pub attributes: Attributes<'a>,
+    /// When, as the report says.
+    pub timestamp: Timestamp,
+    /// When the report was received, counted from `timestamp`.
+    pub difference: Difference,
+    /// The server that took the report.
+    pub server: &'a ServerName,
+}
+
+impl<'a> Whereabouts<'a> {
+    /// `None` for a tombstone.
+    fn of(held: Held<'a>) -> Option<Whereabouts<'a>> {
+        let Record { key, timestamp, difference, body, .. } = held.record;
+        let Body::Location { coordinates, attributes } = body else { return None };
+        let server = &held.origin.server;
+        Some(Whereabouts { client: key, coordinates, attributes, timestamp, difference, server })
+    }
 }
 
 impl Herd {
-    /// The handle of `server` in `config`, holding nothing yet.
-    pub fn new(
-        config: &Config,
-        server: &Server,
-        credentials: Option<Arc<Credentials>>,
-        places: Places,
-        purse: Option<Arc<Purse>>,
-        log: ServerLog,
-    ) -> Arc<Herd> {
-        let me = Origin { server: server.name.clone(), incarnation: clock::now_ns() };
-        let map = Map::new(MapSettings {
-            me: me.clone(),
-            seed: clock::random(),
-            max_clients: config.herd.max_clients,
-            client_ttl_ns: config
-                .herd
-                .client_ttl
-                .map(|ttl| u64::try_from(ttl.as_nanos()).unwrap_or(u64::MAX)),
-            client_interval_ns: u64::try_from(config.limits.client_interval.as_nanos()).unwrap_or(u64::MAX),
-            clock_offset_max_ns: config.herd.clock_offset_max.as_nanos() as u64,
-            rules: Default::default(),
-        });
-        map.set_members(config.names().iter());
-        let links = Links::new(config.links_of(&server.name));
-        let requests_max = config.places.requests_max();
-        let room = descriptors::left_for_clients(links.all().len(), requests_max);
-        Arc::new(Herd {
-            identity: Identity {
-                herd: config.herd.id.clone(),
-                me,
-                link_version: config.herd.link_version,
-                has_tree: config.herd.flood == Flood::Tree,
-                clock_offset_max_ns: config.herd.clock_offset_max.as_nanos() as u64,
-            },
-            links,
-            requests_max,
-            admission: Arc::new(Admission::new(&config.limits, room)),
-            places,
-            purse,
-            credentials,
-            log,
-            health: Health::default(),
-            counts: Counts::default(),
-            map,
-            members: RwLock::new(config.names()),
-            started: Instant::now(),
-            has_namesake: AtomicBool::new(false),
-            is_draining: AtomicBool::new(false),
-            is_removed: AtomicBool::new(false),
-        })
-    }
-
     /// This server's name.
     pub fn name(&self) -> &ServerName {
         &self.identity.me.server
     }
 
-    /// What it holds.
-    pub fn map(&self) -> &Map {
-        &self.map
-    }
-
-    /// The herd's servers, as the configuration names them now.
-    pub fn members(&self) -> Arc<[ServerName]> {
-        Arc::clone(&self.members.read())
-    }
-
-    /// From here on these are the herd's servers.
-    pub fn set_members(&self, members: Arc<[ServerName]>) {
-        self.map.set_members(members.iter());
-        *self.members.write() = members;
-    }
-
-    /// When it started.
-    pub fn started(&self) -> Instant {
-        self.started
-    }
-
-    /// Appends the AT line of a client's record to `out` and says what to ask the places about; `None` if the
-    /// client is not known.
-    pub fn locate(
-        &self,
-        now_ns: u64,
-        client: ClientId<'_>,
-        radius: Radius,
-        out: &mut Vec<u8>,
-    ) -> Option<Query> {
-        let found = self.map.locate(now_ns, client, |held| {
-            let Body::Location { coordinates, .. } = held.record.body else { return None };
-            let (server, record) = (&held.origin.server, &held.record);
-            line::write_at(out, server, record.difference, record.key, coordinates, record.timestamp);
-            Some(Query::around(coordinates, radius))
-        });
-        found.flatten()
-    }
-
-    /// Whether there is something that `link`, which is up, has not written yet.
-    pub fn has_news_for(&self, link: &Link) -> bool {
-        self.map.is_ready(link.id) || !link.lag().is_zero()
+    /// Takes up to [`BATCH_LEN_MAX`](proxyherd_core::limits::BATCH_LEN_MAX) reports, those of one client in their order, at
+    /// `now_ns` by this server's clock; each learns what became of it. The caller must [wake](Herd::wake) the links that are
+    /// returned. A door that reports several batches at a time wakes once for all of them ([`Wake::and`]).
+    pub fn report(&self, caller: &Caller, now_ns: u64, offers: &mut [Offer<'_>]) -> Result<Wake, Denied> {
+        Denied::Report.unless(caller)?;
+        Ok(self.map.report_all(now_ns, offers))
     }
 
     /// Lets the links in `wake` flush.
@@ -188,73 +130,96 @@ impl Herd {
         }
     }
 
-    /// Forgets some of what has expired, answers nonsense and tells of it, and looks at the tree; to be called about once a
-    /// second.
-    pub fn sweep(&self) {
-        let now_ns = clock::now_ns();
-        self.map.sweep(now_ns, SWEEP_SLOTS);
-        self.wake(self.map.mend(now_ns));
-        self.tell_nonsense();
-        self.wake(self.map.look_at_tree(now_ns, &self.members()));
-        let has_namesake = self.map.has_namesake();
-        let had_namesake = self.has_namesake.swap(has_namesake, Relaxed);
-        if has_namesake && !had_namesake {
-            self.log.event(
-                LogLevel::Warn,
-                Subject::Server,
-                format_args!(
-                    "another process runs as {} in this herd: stop one of the two, or give it a name of its own",
-                    self.name()
-                ),
-            );
-        }
-        self.places.sweep();
+    /// Calls `read` with where a client is, under a lock: it must not take long. `None`: the client is not known.
+    pub fn locate<T>(
+        &self,
+        caller: &Caller,
+        now_ns: u64,
+        client: ClientId<'_>,
+        read: impl FnOnce(&Whereabouts<'_>) -> T,
+    ) -> Result<Option<T>, Denied> {
+        Denied::Read.unless(caller)?;
+        Ok(self.find(now_ns, client, read))
     }
 
-    /// Logs which neighbors have told nonsense, each at most once in [`NONSENSE_INTERVAL`].
-    fn tell_nonsense(&self) {
-        for link in self.links.all().iter() {
-            let Some(news) = link.nonsense_news(self.map.nonsense(link.id), Instant::now()) else { continue };
-            let each = news.iter().map(|(what, count)| format!("{} ({count})", what.told()));
-            let (told, neighbor) = (each.collect::<Vec<_>>().join(", "), &link.neighbor);
-            self.log.event(
-                LogLevel::Warn,
-                Subject::Link(neighbor),
-                format_args!(
-                    "it sent what this server does not keep: {told}. Look at {neighbor}, and at the servers behind it, \
-                     for which it may only have passed this on"
-                ),
-            );
-        }
+    /// The places around somewhere, or what waits for them. Around a client, `read` is called as by [`Herd::locate`] before
+    /// anything is asked. `None`: the client is not known.
+    pub fn nearby(
+        &self,
+        caller: &Caller,
+        now_ns: u64,
+        nearby: &Nearby<'_>,
+        read: impl FnOnce(&Whereabouts<'_>),
+    ) -> Result<Option<Looked>, Denied> {
+        Denied::Places.unless(caller)?;
+        let &Nearby { around, radius, limit, wish } = nearby;
+        let query = match around {
+            Around::Point(point) => Query::within(point, radius.metres()),
+            Around::Client(client) => self.locate(caller, now_ns, client, |found| {
+                read(found);
+                Query::around(found.coordinates, radius)
+            })?,
+        };
+        let query = query.map(|query| match wish {
+            Some(wish) => query.wishing(wish.clone()),
+            None => query,
+        });
+        Ok(query.map(|query| self.places.look(query, limit.into())))
     }
 
-    /// Leaves descriptors for the links that there are now; to be called when that has changed.
-    pub fn make_room_for_links(&self) {
-        self.admission.set_room(descriptors::left_for_clients(self.links.all().len(), self.requests_max));
+    /// Whether at least one provider of places knows that type of them. Anybody may ask.
+    pub fn knows_kind_of_places(&self, kind: &str) -> bool {
+        self.places.knows_kind(kind)
     }
 
-    /// Whether another process runs in this server's name.
-    pub fn has_namesake(&self) -> bool {
-        self.has_namesake.load(Relaxed)
+    /// The clients around somewhere, the nearest first; those that `wanted` leaves out take no place. `None`: the client
+    /// around which they should be is not known.
+    pub fn near(
+        &self,
+        caller: &Caller,
+        now_ns: u64,
+        near: &Near<'_>,
+        wanted: impl FnMut(&Record<'_>) -> bool,
+    ) -> Result<Option<Vec<Found>>, Denied> {
+        Denied::Read.unless(caller)?;
+        Ok(self.map.near(now_ns, near, wanted))
     }
 
-    /// From here on the server is on its way out, and says so to whoever balances load.
-    pub fn drain(&self) {
-        self.is_draining.store(true, Relaxed);
+    /// Forgets a client for the whole herd. Says whether it was known.
+    pub fn forget(&self, caller: &Caller, now_ns: u64, client: ClientId<'_>) -> Result<bool, Denied> {
+        Denied::Report.unless(caller)?;
+        let (was_known, wake) = self.map.forget(now_ns, client);
+        self.wake(wake);
+        Ok(was_known)
     }
 
-    /// Records whether the configuration still names this server.
-    pub fn set_removed(&self, is_removed: bool) {
-        self.is_removed.store(is_removed, Relaxed);
+    /// Counts a report that could not be read.
+    pub fn count_unreadable(&self) {
+        self.counts.reports_unreadable.fetch_add(1, Relaxed);
     }
 
-    /// Whether the configuration no longer names this server: soon no other server may hear what its clients report.
-    pub fn is_removed(&self) -> bool {
-        self.is_removed.load(Relaxed)
+    /// Counts a line that was answered with a question mark.
+    pub fn count_invalid_line(&self) {
+        self.counts.lines_invalid.fetch_add(1, Relaxed);
+    }
+
+    /// The names of what in this server is stuck. Anybody may ask.
+    pub fn stuck(&self) -> Vec<String> {
+        self.health.stuck()
     }
 
     /// Whether the server is on its way out.
     pub fn is_draining(&self) -> bool {
         self.is_draining.load(Relaxed)
+    }
+
+    fn find<T>(
+        &self,
+        now_ns: u64,
+        client: ClientId<'_>,
+        read: impl FnOnce(&Whereabouts<'_>) -> T,
+    ) -> Option<T> {
+        let found = self.map.locate(now_ns, client, |held| Whereabouts::of(held).map(|found| read(&found)));
+        found.flatten()
     }
 }

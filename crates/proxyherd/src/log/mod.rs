@@ -3,7 +3,8 @@
 //! The rule that shapes everything here: **the log never slows the herd.** A caller hands over raw bytes and goes
 //! on; it formats no line, opens no file and waits for nobody. How that is kept, from the outside in:
 //!
-//! 1. Levels. At `warn` no line of traffic is even counted; the links' own traffic appears at `debug` only.
+//! 1. Levels. At `warn` no line of traffic is even counted; the links' own traffic, and requests over HTTP, appear at
+//!    `debug` only.
 //! 2. A budget of `lines_per_s` for all that clients and neighbors can cause (`budget`): once it is used up, a
 //!    batch of lines costs its caller one addition (and a count of the batch's newlines, if nobody has counted). Events of the server, its
 //!    links and places are not under the budget: there are few of them, and they are what one looks for.
@@ -123,6 +124,14 @@ impl ServerLog {
                 "lines are counted as the log shows them"
             );
             open.queue.offer_run(direction, Source::Client(peer), lines, count);
+        }
+    }
+
+    /// One line that tells of a client's request or of its answer, at level `debug`: where the bytes on the wire are no
+    /// lines. Where making `line` costs something, ask [`ServerLog::enabled`] first.
+    pub(crate) fn request(&self, direction: Direction, client: SocketAddr, line: &[u8]) {
+        if let Some(open) = self.at(LogLevel::Debug) {
+            open.queue.offer_run(direction, Source::Client(client), &[line, b"\n"].concat(), 1);
         }
     }
 

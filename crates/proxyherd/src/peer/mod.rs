@@ -12,7 +12,7 @@ mod wire;
 use std::{
     io,
     net::SocketAddr,
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -124,7 +124,7 @@ pub(crate) fn run(
     stop: &CancellationToken,
 ) -> Peers {
     let peers = Peers { herd: Arc::clone(herd), tasks: tasks.clone(), stop: stop.clone() };
-    herd.links.all().iter().for_each(|link| peers.keep(link));
+    herd.links().all().iter().for_each(|link| peers.keep(link));
     if let Some(listener) = listener {
         tasks.spawn(accept_all(Arc::clone(herd), listener, tasks.clone(), stop.clone()));
     }
@@ -141,7 +141,7 @@ impl Peers {
     /// Brings the links to what the configuration says now. New ones are begun at once as long as there are numbers
     /// for them; returns when those that are to go are gone.
     pub(crate) async fn change(&self, change: &LinkChange) {
-        let links = &self.herd.links;
+        let links = self.herd.links();
         for moved in &change.moved {
             if let Some(link) = links.all().iter().find(|link| link.neighbor == moved.name) {
                 link.set_address(moved.address.clone());
@@ -175,12 +175,12 @@ impl Peers {
         }
         drop(link.speaking.lock().await);
         self.herd.map().free_link(link.id);
-        self.herd.links.free(link);
+        self.herd.links().free(link);
     }
 }
 
 async fn keep_dialling(herd: Arc<Herd>, link: Arc<Link>, stop: CancellationToken) {
-    let _pulse = herd.health.pulse(format!("dialing {}", link.neighbor));
+    let _pulse = herd.health().pulse(format!("dialing {}", link.neighbor));
     let mut addresses = link.addresses();
     let mut backoff = Backoff::default();
     while !stop.is_cancelled() && !link.leaving.is_cancelled() {
@@ -235,8 +235,8 @@ async fn dial_and_speak(
 }
 
 async fn accept_all(herd: Arc<Herd>, listener: TcpListener, tasks: TaskTracker, stop: CancellationToken) {
-    let (port, _pulse) = (Arc::new(Port::default()), herd.health.pulse("the door for servers"));
-    while let Some((stream, address)) = listen::accept(&listener, &herd.log, &stop).await {
+    let (port, _pulse) = (Arc::new(Port::default()), herd.health().pulse("the door for servers"));
+    while let Some((stream, address)) = listen::accept(&listener, herd.log(), &stop).await {
         let (herd, port, stop) = (Arc::clone(&herd), Arc::clone(&port), stop.clone());
         tasks.spawn(async move {
             if let Err(trouble) = welcome(&herd, &port, stream, &stop).await {
@@ -266,9 +266,9 @@ async fn welcome(
     let Caller { mut wire, hello, received } =
         answered.ok_or(Trouble::Crowded)?.map_err(|_| Trouble::NoAnswer)??;
     drop(handshake);
-    let links = herd.links.all();
+    let links = herd.links().all();
     let neighbors: Vec<_> = links.iter().map(|link| (link.neighbor.clone(), link.dials)).collect();
-    let (link, answer) = match herd.identity.answer(clock::now_ns(), &hello, &neighbors) {
+    let (link, answer) = match herd.identity().answer(clock::now_ns(), &hello, &neighbors) {
         Ok((place, answer)) => (&links[place], answer),
         Err(refused) => {
             if let Some(link) = links.iter().find(|link| link.neighbor == hello.origin.server) {
@@ -291,7 +291,7 @@ async fn welcome(
     link.taken_by(life);
     let trouble = match wire::say(&mut wire, |encoder| encoder.hello(&answer)).await {
         Ok(()) => {
-            let joined = Joined { wire, received, agreed: herd.identity.agreed(&hello) };
+            let joined = Joined { wire, received, agreed: herd.identity().agreed(&hello) };
             session::speak(herd, link, joined, "it dialed", stop).await
         }
         Err(trouble) => trouble,
@@ -308,7 +308,7 @@ fn stranger(herd: &Herd, link: &Link) -> Refused {
 
 /// Counts and logs that somebody at the peer port got no link.
 fn tell_refused(herd: &Herd, port: &Port, address: SocketAddr, trouble: &Trouble) {
-    herd.counts.peers_refused.fetch_add(1, Relaxed);
+    herd.count_refused_peer();
     // A server that is refused dials again and again, and its reason stays the same.
     let reason = matches!(trouble, Trouble::Refused(_)).then(|| trouble.to_string());
     let more = match port.tellings.allow(address.ip(), reason.as_deref(), Instant::now()) {
@@ -317,7 +317,7 @@ fn tell_refused(herd: &Herd, port: &Port, address: SocketAddr, trouble: &Trouble
         Telling::No => return,
     };
     let message = format_args!("no link with {address}, which dialed the peer port: {trouble}{more}");
-    herd.log.event(LogLevel::Warn, Subject::Server, message);
+    herd.log().event(LogLevel::Warn, Subject::Server, message);
 }
 
 /// Notes and logs that a link is down; the same trouble again and again is told once. What this end or an operator
@@ -331,9 +331,9 @@ fn tell_down(herd: &Herd, link: &Link, trouble: &Trouble) {
     let level = if is_meant { LogLevel::Info } else { LogLevel::Warn };
     if let Some(since) = was_up {
         let lasted = since.elapsed().as_secs_f64();
-        herd.log.event(level, subject, format_args!("down after {lasted:.1} s: {trouble}"));
+        herd.log().event(level, subject, format_args!("down after {lasted:.1} s: {trouble}"));
     } else if is_new && !is_leaving {
         let address = link.address();
-        herd.log.event(level, subject, format_args!("not up ({address}): {trouble}; still trying"));
+        herd.log().event(level, subject, format_args!("not up ({address}): {trouble}; still trying"));
     }
 }

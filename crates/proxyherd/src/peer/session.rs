@@ -48,16 +48,16 @@ pub(super) async fn speak(
     let Joined { wire: Wire { stream, meter }, received, agreed } = joined;
     let replaced = link.came_up(agreed.version);
     let subject = Subject::Link(&link.neighbor);
-    herd.log.event(LogLevel::Info, subject, format_args!("up: {how}"));
+    herd.log().event(LogLevel::Info, subject, format_args!("up: {how}"));
     let (reader, mut writer) = split(stream);
     // Before the first frame is heard: what a neighbour wants it says on top of this.
     let mut encoder = Encoder::default();
-    herd.wake(herd.map().trust_clock(clock::now_ns()));
+    herd.wake(herd.map().trust_clock(link.id, clock::now_ns()));
     herd.wake(herd.map().agree(link.id, &link.neighbor, agreed, &mut encoder));
-    let pulse = herd.health.pulse(format!("the link with {}", link.neighbor));
+    let pulse = herd.health().pulse(format!("the link with {}", link.neighbor));
     let incoming = Incoming::new(link.id)
         .with_version(agreed.version)
-        .with_clock_offset_max(herd.identity.clock_offset_max_ns);
+        .with_clock_offset_max(herd.identity().clock_offset_max_ns);
     let mut receiving = pin!(receive(herd, link, &pulse, (reader, &meter), (incoming, received)));
     let refused = CancellationToken::new();
     let trouble = {
@@ -268,7 +268,7 @@ struct Alarms {
 impl Alarms {
     fn tell(&mut self, herd: &Herd, link: &Link, incoming: &Incoming) {
         let warn =
-            |message: Arguments<'_>| herd.log.event(LogLevel::Warn, Subject::Link(&link.neighbor), message);
+            |message: Arguments<'_>| herd.log().event(LogLevel::Warn, Subject::Link(&link.neighbor), message);
         if incoming.mismatches() > self.mismatches {
             self.mismatches = incoming.mismatches();
             warn(format_args!(
@@ -304,13 +304,13 @@ struct LinkLog<'a> {
 
 impl<'a> LinkLog<'a> {
     fn new(herd: &'a Herd, link: &'a Link, direction: Direction) -> LinkLog<'a> {
-        let transcript = herd.log.enabled(LogLevel::Debug).then(Transcript::default);
+        let transcript = herd.log().enabled(LogLevel::Debug).then(Transcript::default);
         LinkLog { herd, link, direction, transcript }
     }
 
     fn tell(&mut self, frames: &[u8]) {
         if let Some(transcript) = &mut self.transcript {
-            let (log, neighbor) = (&self.herd.log, &self.link.neighbor);
+            let (log, neighbor) = (self.herd.log(), &self.link.neighbor);
             transcript.read(frames, |line| log.link_traffic(self.direction, neighbor, line));
         }
     }

@@ -62,12 +62,12 @@ pub(super) async fn dial(herd: &Herd, link: &Link, address: &Address) -> Result<
     let expected = &link.neighbor;
     let mut wire = secured(herd, reach(address).await?, expected).await?;
     let dialled_ns = clock::now_ns();
-    say(&mut wire, |encoder| encoder.hello(&herd.identity.hello(dialled_ns))).await?;
+    say(&mut wire, |encoder| encoder.hello(&herd.identity().hello(dialled_ns))).await?;
     let (hello, received) = match hear(&mut wire).await? {
         Heard::Hello(hello, received) => (hello, received),
         Heard::Refusal(why, received) => return Err(heed_refusal(herd, link, &mut wire, why, received).await),
     };
-    if let Err(refused) = herd.identity.confirm(clock::now_ns(), dialled_ns, &hello, expected) {
+    if let Err(refused) = herd.identity().confirm(clock::now_ns(), dialled_ns, &hello, expected) {
         note_clock(herd, link, &refused);
         // The other end takes the link for agreed upon: it learns why it is not.
         let _ = say(&mut wire, |encoder| {
@@ -77,7 +77,7 @@ pub(super) async fn dial(herd: &Herd, link: &Link, address: &Address) -> Result<
         .await;
         return Err(refused.into());
     }
-    Ok(Joined { wire, received, agreed: herd.identity.agreed(&hello) })
+    Ok(Joined { wire, received, agreed: herd.identity().agreed(&hello) })
 }
 
 async fn reach(address: &Address) -> Result<TcpStream, Trouble> {
@@ -90,7 +90,7 @@ async fn reach(address: &Address) -> Result<TcpStream, Trouble> {
 async fn secured(herd: &Herd, stream: TcpStream, expected: &ServerName) -> Result<Wire, Trouble> {
     let stream = Metered::new(stream);
     let meter = stream.meter();
-    let Some(credentials) = &herd.credentials else { return Ok(Wire { stream: Box::new(stream), meter }) };
+    let Some(credentials) = herd.credentials() else { return Ok(Wire { stream: Box::new(stream), meter }) };
     let (stream, server) = credentials.connect(stream).await?;
     if server != *expected {
         return Err(Trouble::OtherServer { shown: server, expected: expected.clone() });
@@ -103,7 +103,7 @@ pub(super) async fn answer(herd: &Herd, stream: TcpStream) -> Result<Caller, Tro
     stream.set_nodelay(true)?;
     let stream = Metered::new(stream);
     let meter = stream.meter();
-    let (stream, shown): (Box<dyn Duplex>, Option<ServerName>) = match &herd.credentials {
+    let (stream, shown): (Box<dyn Duplex>, Option<ServerName>) = match herd.credentials() {
         None => (Box::new(stream), None),
         Some(credentials) => {
             let (stream, server) = credentials.accept(stream).await?;

@@ -7,9 +7,9 @@ use std::time::Duration;
 use proxyherd_core::places::Query;
 use tokio::time::timeout;
 
+use super::Answered;
 use super::limits::LOCAL_RESERVE_MAX;
 use super::remote::{Net, Remote};
-use super::{Answered, Outcome};
 use crate::config::{self, Mask};
 use crate::provider::{Failure, Provider};
 
@@ -46,6 +46,11 @@ impl Chain {
     /// Whether at least one of them knows that type of places.
     pub(super) fn knows_kind(&self, kind: &str) -> bool {
         once(&self.first).chain(&self.rest).any(|member| member.knows_kind(kind))
+    }
+
+    /// Whether nobody else is asked after the first one has failed so.
+    pub(super) fn is_final(&self, failure: &Failure) -> bool {
+        self.rest.is_empty() || matches!(failure, Failure::BadQuery(_))
     }
 
     /// Each provider, and which share it may take of the time that is left.
@@ -103,14 +108,7 @@ impl Member {
         match self {
             Member::Remote(remote) => remote.ask(query, within).await,
             Member::Local(provider) => match timeout(within, provider.nearby(query)).await {
-                Ok(outcome) => outcome.map(|answer| Answered {
-                    answer: Arc::new(answer),
-                    outcome: Outcome::Fetched,
-                    provider: provider.name(),
-                    age: None,
-                    lifetime: None,
-                    failure: None,
-                }),
+                Ok(outcome) => outcome.map(|answer| Answered::here(provider.name(), answer)),
                 Err(_) => Err(Failure::Late(within)),
             },
         }

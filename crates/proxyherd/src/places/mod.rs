@@ -1,6 +1,7 @@
 //! Answers questions about places for every door: always well formed, always within the deadline.
 //!
-//! The doors ask here and nowhere else. Providers are asked one after the other until one answers, and each gets no more
+//! The herd asks here for all doors. A question is looked at once ([`Places::look`]): either its answer is at hand, or it is
+//! a [`Question`] that waits. Providers are asked one after the other until one answers, and each gets no more
 //! of the deadline than leaves the next one time. One on this machine is asked as it is; between the doors and one over
 //! the network stand a cache (`shelf`), one request for all who ask the same (`remote`), retries (`requests`), and
 //! the breaker, the rate and the budget (`gate`). This module does not know how a provider answers, nor by which
@@ -12,6 +13,7 @@ mod gate;
 mod limits;
 mod outcome;
 mod purse;
+mod question;
 mod remote;
 mod requests;
 mod shelf;
@@ -23,7 +25,6 @@ use std::time::Duration;
 
 use proxyherd_core::limits::PLACES_MAX;
 use proxyherd_core::places::{Answer, Query};
-use tokio::time::Instant;
 
 use crate::config;
 use crate::log::ServerLog;
@@ -34,7 +35,9 @@ use chain::{Chain, Member};
 use outcome::Counts;
 pub use outcome::{Answered, Outcome};
 pub use purse::Purse;
-use remote::{Net, Remote};
+use question::First;
+pub use question::Question;
+use remote::{Begun, Net, Remote};
 
 /// The configured providers, the deadline, and the count of how it went.
 pub struct Places {
@@ -51,7 +54,7 @@ impl Places {
         config: &config::Places,
         allowance: Arc<dyn Allowance>,
         log: ServerLog,
-    ) -> Result<Places, OpenError> {
+    ) -> Result<Arc<Places>, OpenError> {
         let first = provider::open(config.provider, config, &log)?;
         let rest: Result<_, _> =
             config.fallback.iter().map(|&name| provider::open(name, config, &log)).collect();
@@ -65,11 +68,11 @@ impl Places {
         config: &config::Places,
         allowance: Arc<dyn Allowance>,
         log: ServerLog,
-    ) -> Places {
+    ) -> Arc<Places> {
         let net = Arc::new(Net::new(config, allowance, log));
         let member = |provider| Member::new(provider, config, &net);
         let chain = Chain::new(member(first), rest.into_iter().map(member).collect());
-        Places { chain, deadline: config.deadline, net, counts: Counts::default() }
+        Arc::new(Places { chain, deadline: config.deadline, net, counts: Counts::default() })
     }
 
     /// What the configuration calls the provider that is asked first.
@@ -77,41 +80,31 @@ impl Places {
         self.chain.first().name()
     }
 
-    /// Appends the answer as JSON with at most `limit` results, if it is at hand; otherwise appends nothing
-    /// and says false, and [`Places::answer`] will have to wait for it.
+    /// The answer, if it is at hand, or what waits for it. At most `limit` places are wanted.
     ///
     /// Any thread may call this: an answer that is old is renewed by a task of the runtime that this was opened in.
-    pub fn answer_now(&self, query: &Query, limit: usize, out: &mut Vec<u8>) -> bool {
+    pub fn look(self: &Arc<Places>, query: Query, limit: usize) -> Looked {
+        let waits = |query, first| Looked::Waits(Box::new(Question::new(self, query, first)));
         match self.chain.first() {
-            Member::Local(provider) => {
-                let Some(answer) = provider.nearby_now(query, limit.clamp(1, PLACES_MAX.into())) else {
-                    return false;
-                };
-                self.counts.add(Outcome::Fetched);
-                answer.write_json(limit, out);
-            }
-            Member::Remote(remote) => {
-                let Some(answered) = remote.at_hand(query) else { return false };
-                self.counts.add(answered.outcome);
-                answered.answer.write_json(limit, out);
-            }
-        }
-        true
-    }
-
-    /// Appends the answer as JSON with at most `limit` results, within the deadline. If there is none, the
-    /// JSON says why.
-    pub async fn answer(&self, query: &Query, limit: usize, out: &mut Vec<u8>) {
-        if !self.answer_now(query, limit, out) {
-            self.ask(query).await.answer.write_json(limit, out);
+            Member::Local(provider) => match provider.nearby_now(&query, limit.clamp(1, PLACES_MAX.into())) {
+                Some(answer) => Looked::AtHand(self.counted(Answered::here(provider.name(), answer))),
+                None => waits(query, First::Local),
+            },
+            Member::Remote(remote) => match remote.begin(&query) {
+                Ok(Begun::AtHand(answered)) => Looked::AtHand(self.counted(answered)),
+                Ok(Begun::Waits(wait)) => waits(query, First::Boarded(Arc::clone(remote), wait)),
+                Err(failure) if self.chain.is_final(&failure) => Looked::AtHand(self.failed(failure)),
+                Err(failure) => waits(query, First::Failed(failure)),
+            },
         }
     }
 
     /// The answer, within the deadline. If there is none, it says why.
-    pub async fn ask(&self, query: &Query) -> Answered {
-        let answered = self.answered(query).await;
-        self.counts.add(answered.outcome);
-        answered
+    pub async fn ask(self: &Arc<Places>, query: &Query) -> Answered {
+        match self.look(query.clone(), PLACES_MAX.into()) {
+            Looked::AtHand(answered) => answered,
+            Looked::Waits(question) => question.answered().await,
+        }
     }
 
     /// Whether at least one of the providers knows that type of places.
@@ -144,35 +137,30 @@ impl Places {
         self.net.stop().await;
     }
 
-    /// A question that makes no sense is told so at once; other failures are told if nobody else answers, and of them
-    /// the first: that provider is the one that should have.
-    async fn answered(&self, query: &Query) -> Answered {
-        let end = Instant::now() + self.deadline;
-        let (mut left, mut earlier) = (self.deadline, None);
-        for (member, share) in self.chain.iter() {
-            match (member.ask(query, share.of(left)).await, earlier.take()) {
-                (Ok(answered), None) => return answered,
-                (Ok(answered), failure) => {
-                    return Answered { outcome: Outcome::Fallback, failure, ..answered };
-                }
-                (Err(failure @ Failure::BadQuery(_)), None) => return self.failed(failure),
-                (Err(later), failure) => earlier = Some(failure.unwrap_or(later)),
-            }
-            left = end.saturating_duration_since(Instant::now());
-        }
-        self.failed(earlier.expect("each of at least one provider has answered or failed"))
+    fn counted(&self, answered: Answered) -> Answered {
+        self.counts.add(answered.outcome);
+        answered
     }
 
     fn failed(&self, failure: Failure) -> Answered {
-        Answered {
+        self.counted(Answered {
             answer: Arc::new(Answer::from(&failure)),
             outcome: Outcome::Failed,
             provider: self.provider_name(),
             age: None,
             lifetime: None,
             failure: Some(failure),
-        }
+        })
     }
+}
+
+/// What the first look at a question comes to.
+#[derive(Debug)]
+pub enum Looked {
+    /// This is the answer, or says why there is none.
+    AtHand(Answered),
+    /// The answer takes time.
+    Waits(Box<Question>),
 }
 
 /// What became of the requests to one provider over the network.

@@ -36,6 +36,12 @@ pub struct Answered {
 }
 
 impl Answered {
+    /// An answer from this machine.
+    pub(super) fn here(provider: &'static str, answer: Answer) -> Answered {
+        let outcome = Outcome::Fetched;
+        Answered { answer: Arc::new(answer), outcome, provider, age: None, lifetime: None, failure: None }
+    }
+
     /// For how many seconds more the answer counts as new, below 0 where it is old: `Cache-Status`'s `ttl`. None
     /// where nothing is kept of it.
     pub fn ttl_s(&self) -> Option<i64> {

@@ -41,6 +41,9 @@ pub(super) struct Shelf {
     ages: Ages,
     kept: Option<Cache<Key, Kept, Weight>>,
     swept: Mutex<Instant>,
+    /// How often somebody has looked.
+    #[cfg(test)]
+    pub(super) looks: std::sync::atomic::AtomicU64,
 }
 
 impl Shelf {
@@ -50,11 +53,19 @@ impl Shelf {
         let usual = (max_bytes / ANSWER_LEN_USUAL).clamp(1, ANSWERS_USUAL_MAX) as usize;
         let has_room = max_bytes > 0 && ages.keep_any();
         let kept = has_room.then(|| Cache::with_weighter(usual, max_bytes, Weight));
-        Shelf { ages, kept, swept: Mutex::new(Instant::now()) }
+        Shelf {
+            ages,
+            kept,
+            swept: Mutex::new(Instant::now()),
+            #[cfg(test)]
+            looks: Default::default(),
+        }
     }
 
     /// What is kept for this question and good for something, and for what.
     pub(super) fn find(&self, key: &Key) -> Option<(Kept, Freshness)> {
+        #[cfg(test)]
+        self.looks.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         let kept = self.kept.as_ref()?.get(key)?;
         let freshness = self.judge(&kept);
         (freshness != Freshness::Gone).then_some((kept, freshness))
@@ -87,7 +98,8 @@ impl Shelf {
         self.kept.as_ref().map_or((0, 0), |kept| (kept.len() as u64, kept.weight()))
     }
 
-    fn judge(&self, answer: &Kept) -> Freshness {
+    /// What an answer is good for now.
+    pub(super) fn judge(&self, answer: &Kept) -> Freshness {
         self.ages.judge(answer.age(), answer.is_empty())
     }
 }

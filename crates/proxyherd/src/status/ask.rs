@@ -8,8 +8,10 @@ use tokio::task::JoinSet;
 
 use super::{Answer, Asked};
 use crate::{
-    config::{Address, Config, Server},
-    door::http::Status,
+    config::{Config, Door, Server},
+    door::kind::DoorKind,
+    door_trust,
+    herd::Status,
     http_client,
 };
 
@@ -23,19 +25,25 @@ const NO_STATUS: &str = "what it answers is no status of this version";
 /// Asks each server of `config`, and returns when the last has answered or has had its time.
 pub(super) fn all(config: &Config) -> Vec<Asked> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let answers = match (runtime, client()) {
+    let answers = match (runtime, client(config)) {
         (Ok(runtime), Ok(client)) => runtime.block_on(answers(client, config)),
         (Err(error), _) => vec![Answer::Silent(error.to_string()); config.servers.len()],
         (_, Err(error)) => vec![Answer::Silent(http_client::trouble(&error)); config.servers.len()],
     };
     let asked = config.servers.iter().zip(answers);
     asked
-        .map(|(server, answer)| Asked { name: server.name.to_string(), http: server.http.clone(), answer })
+        .map(|(server, answer)| {
+            let http = server.door(DoorKind::Http).cloned();
+            Asked { name: server.name.to_string(), http, answer }
+        })
         .collect()
 }
 
-fn client() -> reqwest::Result<Client> {
-    http_client::builder(http_client::plain()).timeout(ANSWER_MAX).build()
+fn client(config: &Config) -> reqwest::Result<Client> {
+    let has_tls = config.servers.iter().flat_map(|server| &server.doors).any(|door| door.tls);
+    let certificate = config.tls.as_ref().map(|tls| tls.cert.as_path());
+    let tls = if has_tls { door_trust::client_config(certificate) } else { http_client::plain() };
+    http_client::builder(tls).timeout(ANSWER_MAX).build()
 }
 
 /// What each server says, in the order of the configuration.
@@ -51,7 +59,7 @@ async fn answers(client: Client, config: &Config) -> Vec<Answer> {
 }
 
 async fn answer(client: &Client, server: &Server, herd: &str) -> Answer {
-    let Some(http) = &server.http else { return Answer::NoDoor };
+    let Some(http) = server.door(DoorKind::Http) else { return Answer::NoDoor };
     let status = status(client, http).await.and_then(|status| expected(status, herd, &server.name));
     status.map_or_else(Answer::Silent, |status| Answer::Up(Box::new(status)))
 }
@@ -68,15 +76,21 @@ fn expected(status: Status, herd: &str, name: &ServerName) -> Result<Status, Str
     Ok(status)
 }
 
-async fn status(client: &Client, http: &Address) -> Result<Status, String> {
+async fn status(client: &Client, http: &Door) -> Result<Status, String> {
     let response =
-        client.get(format!("http://{http}/v1/status")).send().await.map_err(|error| said(&error))?;
+        client.get(format!("{}/v1/status", url(http))).send().await.map_err(|error| said(&error))?;
     if response.status() != StatusCode::OK {
         let code = response.status().as_u16();
         return Err(format!("it answers HTTP {code}; is another program there?"));
     }
     let body = body(response).await?;
     serde_json::from_slice(&body).map_err(|_| NO_STATUS.to_owned())
+}
+
+/// Where a door is, as browsers write it.
+pub(super) fn url(http: &Door) -> String {
+    let scheme = if http.tls { "https" } else { "http" };
+    format!("{scheme}://{}", http.address)
 }
 
 async fn body(mut response: Response) -> Result<Vec<u8>, String> {

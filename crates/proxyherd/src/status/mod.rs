@@ -14,9 +14,9 @@ pub(crate) mod window;
 use serde::Serialize;
 
 use crate::{
-    config::{Address, Config},
-    door::http::Status,
+    config::{Config, Door},
     escape,
+    herd::Status,
 };
 
 /// A herd as its servers told it at about one moment.
@@ -30,7 +30,7 @@ pub(crate) struct Seen {
 #[derive(Debug)]
 struct Asked {
     name: String,
-    http: Option<Address>,
+    http: Option<Door>,
     answer: Answer,
 }
 

@@ -11,8 +11,8 @@ use super::{
     window::wrapped,
 };
 use crate::{
-    door::http::{BudgetStatus, Status},
     escape,
+    herd::{BudgetStatus, Status},
 };
 
 const STRONG: Style = Style::new().bold();

@@ -3,6 +3,7 @@
 use std::{
     io::{BufRead as _, BufReader, Write as _},
     net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::PathBuf,
     thread,
     time::{Duration, Instant},
 };
@@ -11,8 +12,10 @@ use tokio::net::TcpSocket;
 
 use super::*;
 use crate::{
-    config::Tls,
-    door::http::{BudgetStatus, LinkStatus, ReportStatus},
+    config::{Address, DoorCertificate, Tls},
+    door::kind::DoorKind,
+    door_trust::testing::TlsDoor,
+    herd::{BudgetStatus, LinkStatus, ReportStatus},
     server::{Server, Sockets},
 };
 
@@ -79,7 +82,7 @@ fn status(server: &str, records: u64, links: Vec<LinkStatus>) -> Status {
 
 fn asked(name: &str, answer: Answer) -> Asked {
     let has_door = !matches!(answer, Answer::NoDoor);
-    let http = has_door.then(|| "127.0.0.1:8000".parse().unwrap());
+    let http = has_door.then(|| Door::parse(DoorKind::Http, "127.0.0.1:8000").unwrap());
     Asked { name: name.to_owned(), http, answer }
 }
 
@@ -301,7 +304,7 @@ fn answer_of(answer: impl Into<String>) -> Answer {
     let mut config = Config::classic();
     config.herd.tls = Tls::Off;
     config.servers.truncate(1);
-    config.servers[0].http = Some(address(listener.local_addr().unwrap()));
+    config.servers[0].set_doors(DoorKind::Http, [address(listener.local_addr().unwrap())]);
     thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = BufReader::new(stream.unwrap());
@@ -339,6 +342,39 @@ fn whoever_else_is_at_a_servers_door_is_not_taken_for_it() {
     check(cattle, "Riley of another herd, cattle, answers there");
 }
 
+#[test]
+fn a_door_with_tls_is_asked_by_https_and_shows_the_certificate_of_the_configuration() {
+    let body = serde_json::to_string(&status("Riley", 1, vec![])).unwrap();
+    let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    let door = TlsDoor::open(move |stream| {
+        let mut stream = BufReader::new(stream);
+        let mut line = String::new();
+        // Whoever does not believe the certificate sends no request.
+        while stream.read_line(&mut line).is_ok_and(|len| len > 2) {
+            line.clear();
+        }
+        let _ = stream.get_mut().write_all(answer.as_bytes());
+    });
+    let mut config = Config::classic();
+    config.servers.truncate(1);
+    let at = Door { kind: DoorKind::Http, address: address(door.address), tls: true };
+    // The first address is the one that is asked.
+    let second = Door::plain(DoorKind::Http, "127.0.0.1:1".parse().unwrap());
+    config.servers[0].doors = vec![at, second];
+    let key = PathBuf::from("not read here");
+    config.tls = Some(DoorCertificate { cert: door.certificate(), key });
+    let seen = Seen::ask(&config);
+    assert!(matches!(seen.servers[0].answer, Answer::Up(_)), "{}", plain(&seen));
+    assert_eq!(seen.servers[0].told().http, Some(format!("tls://{}", door.address)));
+    config.tls = None;
+    let text = plain(&Seen::ask(&config));
+    let expected = format!(
+        "! Riley does not answer at https://{}: its certificate is not one that this system trusts\n",
+        door.address
+    );
+    assert!(text.contains(&expected), "{text}");
+}
+
 /// A herd of Riley and Jaquez that runs, Juzang that does not, and Campbell that has no HTTP door.
 struct Herd {
     config: Config,
@@ -358,17 +394,19 @@ impl Herd {
         let any = Address::new(Ipv4Addr::LOCALHOST.into(), 0);
         let mut sockets = Vec::new();
         for server in &mut config.servers {
-            (server.listen, server.peer, server.http) = (any.clone(), Some(any.clone()), Some(any.clone()));
+            server.doors.iter_mut().for_each(|door| door.address = any.clone());
+            server.peer = Some(any.clone());
             let bound = Sockets::bind(server).await.unwrap();
             let addresses = bound.addresses();
-            (server.peer, server.http) = (addresses.peer.map(address), addresses.http.map(address));
+            server.peer = addresses.peer.map(address);
+            server.set_doors(DoorKind::Http, addresses.http().map(address));
             server.neighbors.clear();
             sockets.push(bound);
         }
         let juzang = TcpSocket::new_v4().unwrap();
         juzang.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
-        config.servers[2].http = Some(address(juzang.local_addr().unwrap()));
-        config.servers[3].http = None;
+        config.servers[2].set_doors(DoorKind::Http, [address(juzang.local_addr().unwrap())]);
+        config.servers[3].set_doors(DoorKind::Http, []);
         let jaquez = config.servers[1].name.clone();
         config.servers[0].neighbors.push(jaquez);
         sockets.truncate(2);

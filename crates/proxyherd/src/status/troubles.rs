@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use proxyherd_core::flood::Nonsense;
 
-use super::{Answer, Asked, Seen};
+use super::{Answer, Asked, Seen, ask::url};
 use crate::{
     credentials::DAYS_LEFT_MIN,
-    door::http::{LinkStatus, Status},
+    herd::{LinkStatus, Status},
 };
 
 /// News that wait longer than this, seconds, are worth a word.
@@ -33,10 +33,10 @@ fn of_removed(seen: &Seen) -> Option<String> {
 
 fn of_server(server: &Asked) -> Vec<String> {
     let name = &server.name;
-    let at = server.http.as_ref().map(ToString::to_string).unwrap_or_default();
+    let at = server.http.as_ref().map(url).unwrap_or_default();
     let status = match &server.answer {
         Answer::NoDoor => return Vec::new(),
-        Answer::Silent(why) => return vec![format!("{name} does not answer at http://{at}: {why}")],
+        Answer::Silent(why) => return vec![format!("{name} does not answer at {at}: {why}")],
         Answer::Up(status) => status,
     };
     let mut troubles = Vec::new();

@@ -394,6 +394,40 @@ fn any_frames_in_the_name_of_innocent_servers_cost_the_bad_member_only() {
     });
 }
 
+#[test]
+fn a_client_told_in_the_names_of_several_servers_over_all_links_is_in_nobodys_name_when_the_liar_has_left() {
+    const CLIENTS: usize = 60;
+    let herd = herd_of_five();
+    let made_up = clients("several", CLIENTS);
+    must_cost_itself_only(&herd, &made_up, || {
+        let mut links = NEIGHBORS.map(|neighbor| Link::dial(&herd, neighbor));
+        links.iter_mut().for_each(Link::hear_of_all);
+        for (number, key) in made_up.iter().enumerate() {
+            // In any order of the names, and in another one over the second link.
+            for (at, link) in links.iter_mut().enumerate() {
+                for place in 0..4 {
+                    let name = (number + (place + at) * (1 + number % 3)) % NAMES.len();
+                    let life = link.lives[&name_of(NAMES[name])].clone();
+                    let version = if number % 2 == 0 { place } else { name };
+                    let timestamp_ns = now_ns() + version as u64 * [0, 1, 1_000_000_000][number / 2 % 3];
+                    let stamp = Stamp { timestamp_ns, received_ns: now_ns() };
+                    link.record(&life, 1 + place as u64, Kind::CLIENT, key, nowhere(), stamp);
+                    // Some in one write, some each in one.
+                    assert!(!number.is_multiple_of(4) || link.send() && link.listen());
+                }
+            }
+            for link in &mut links {
+                assert!(link.send() && link.listen(), "{} ended the link", link.neighbor);
+            }
+        }
+        eventually("all of it has come", || {
+            assert!(links.iter_mut().all(|link| link.send() && link.listen()));
+            let has_come = |link: &Link| received(&herd, link.neighbor) >= link.encoder.records();
+            if links.iter().all(has_come) { Ok(()) } else { Err("not yet") }
+        });
+    });
+}
+
 /// One frame, about a server of the five as it is now.
 fn say_anything(link: &mut Link, dice: &mut Dice) {
     let innocent = dice.below(NAMES.len() as u64);
@@ -403,8 +437,7 @@ fn say_anything(link: &mut Link, dice: &mut Dice) {
     let level = Level { shard, depth: 0, from_ns: now_ns() + dice.below(10_000_000_000) };
     match dice.below(10) {
         0..4 => {
-            // Each is made up in one name only: who answers a lie says again what is held of the client, whoever told it.
-            let key = format!("nobody-{}", innocent * 10 + dice.below(10));
+            let key = format!("nobody-{}", dice.below(50));
             let body = if dice.below(10) == 0 { Body::Gone } else { nowhere() };
             let ago = dice.below(100_000_000_000);
             let stamp = match dice.below(3) {

@@ -2,9 +2,15 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
+use proxyherd_core::{
+    limits::DATA_LEN_MAX,
+    places::budget::{Account, Period, Span, key},
+    types::{Body, Kind, Origin, ServerName},
+};
 use serde_json::Value;
 
 use crate::{
+    forged::{Eve, now_ns},
     google::Google,
     harness::{Herd, NAMES, Plan, eventually, get, metric, status},
 };
@@ -85,6 +91,71 @@ fn what_neighbors_know_counts_where_an_older_file_is_put_back_after_a_kill() {
         wait_for(&herd, "Jaquez", 20, spent);
     }
     herd.wait_for_log("Riley", "as an older file does that was put back");
+}
+
+#[test]
+fn accounts_that_a_member_makes_up_do_not_make_the_herd_forget_what_was_spent() {
+    const INVENTED: u32 = 2500;
+    // Twenty requests of the month for each of the three.
+    let plan = Plan::pair().with_server("Eve", &["Jaquez"]).places("per_month = 60");
+    let mut herd = plan.prepare();
+    herd.start_all(&["Riley", "Jaquez"]);
+    let wait_for = |herd: &Herd, name: &str, own_left: u64, spent: u64| {
+        eventually(&format!("{name} has {own_left} left, and the herd has spent {spent}"), || {
+            let month = month(herd, name).ok_or("its month has not begun")?;
+            let is_so = month["own_left"] == own_left && month["spent"] == spent;
+            if is_so { Ok(()) } else { Err(month.to_string()) }
+        });
+    };
+    wait_for(&herd, "Riley", 20, 0);
+    let older = fs::read(file(&herd, "Riley")).unwrap();
+    herd.kill_all(&["Riley"]);
+    herd.start("Riley");
+    wait_for(&herd, "Riley", 12, 8);
+    wait_for(&herd, "Jaquez", 20, 8);
+    herd.kill_all(&["Riley"]);
+
+    // While Riley is away Eve says more accounts than there is room for, all of them newer than Riley's.
+    let mut eve = Eve::dial(&herd, "Jaquez");
+    let [riley, of_eve] = ["Riley", "Eve"].map(|name| ServerName::new(name).unwrap());
+    let month = key(Span::Month.at(now_ns()), &riley);
+    let (keep_s, made_up) = (Span::Month.keep_s(), [7; DATA_LEN_MAX]);
+    let mut said = 0;
+    let mut say = |server: &ServerName, key: &str, bytes: &[u8]| {
+        said += 1;
+        let origin = Origin { server: server.clone(), incarnation: 1 };
+        eve.say(&origin, said, Kind::BUDGET, key, Body::Data { keep_s, bytes });
+        if said % 100 == 0 {
+            eve.beat();
+        }
+    };
+    for number in 0..INVENTED {
+        let (span, nobody) =
+            (Span::ALL[number as usize % 2], ServerName::new(&format!("nobody-{}", number % 200)));
+        match number % 3 {
+            0 => say(&of_eve, &format!("year/{number}"), &made_up),
+            1 => say(&riley, &key(Period { span, number }, &riley), &made_up),
+            _ => {
+                let nobody = nobody.unwrap();
+                say(&nobody, &key(Span::Month.at(now_ns()), &nobody), &made_up);
+                say(&nobody, &key(Period { span, number }, &nobody), &made_up);
+            }
+        }
+    }
+    say(&of_eve, &month, &Account { share: 20, ..Account::default() }.to_bytes());
+    eventually("Jaquez has heard all of it", || {
+        eve.beat();
+        let heard =
+            metric(herd.at("Jaquez").http, "proxyherd_link_payloads_received_total{neighbor=\"Eve\"}");
+        if heard >= Some(said as f64) { Ok(()) } else { Err(format!("{heard:?} of {said}")) }
+    });
+    let forged = "proxyherd_link_nonsense_total{neighbor=\"Eve\",what=\"account\"}";
+    assert_eq!(metric(herd.at("Jaquez").http, forged), Some(1.0));
+
+    fs::write(file(&herd, "Riley"), &older).unwrap();
+    herd.start("Riley");
+    wait_for(&herd, "Riley", 4, 16);
+    wait_for(&herd, "Jaquez", 20, 16);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf};
 
-use crate::harness::{Herd, Plan, WHERE_AND_WHEN, eventually, get, metric, status};
+use crate::harness::{Herd, Plan, WHERE_AND_WHEN, eventually, get, http2::Http2, metric, status};
 
 /// The library that shows a process another time, by its many-threaded name. Where it is not installed the test is
 /// skipped, with a word about it; under CI it fails.
@@ -90,6 +90,11 @@ fn http_answers_where_the_clock_is_before_1970() {
     let (code, answer) = get(http, "/maps/api/place/nearbysearch/json?client=kiwi&radius=1000");
     assert!(code == 200 && answer.contains("\"status\""), "{code} {answer}");
     assert_eq!(get(http, "/nothing").0, 404);
+    let mut client = Http2::connect(http);
+    ["/health/livez", "/nothing"].into_iter().zip([1, 3]).for_each(|(path, stream)| client.ask(stream, path));
+    let answers = client.answers(2);
+    assert_eq!((answers[&1].0, answers[&1].1.as_str(), answers[&3].0), (200, "ok\n", 404));
+    drop(client);
     let finished = herd.stop("Riley", "TERM");
     assert_eq!((finished.code, finished.err.as_str()), (0, ""));
 }

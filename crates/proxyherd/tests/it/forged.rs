@@ -19,13 +19,13 @@ use proxyherd_core::{
 
 use crate::harness::{Herd, NAMES, Plan, WHERE_AND_WHEN, eventually, get, metric, neighbor, status};
 
-/// Eve's end of her link with Riley.
-struct Eve {
+/// Eve's end of her link with one server.
+pub(crate) struct Eve {
     stream: TcpStream,
     encoder: Encoder,
 }
 
-fn now_ns() -> u64 {
+pub(crate) fn now_ns() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos() as u64
 }
 
@@ -34,7 +34,7 @@ fn name(of: &str) -> ServerName {
 }
 
 impl Eve {
-    fn dial(herd: &Herd) -> Eve {
+    pub(crate) fn dial(herd: &Herd, server: &str) -> Eve {
         let identity = Identity {
             herd: "herd".into(),
             me: Origin { server: name("Eve"), incarnation: now_ns() },
@@ -42,15 +42,15 @@ impl Eve {
             has_tree: true,
             clock_offset_max_ns: u64::MAX,
         };
-        let stream = neighbor::dial(herd.at("Riley").peer, &neighbor::bytes_of(&identity.hello(now_ns())));
-        // What Riley says is of no interest, but has to be taken.
+        let stream = neighbor::dial(herd.at(server).peer, &neighbor::bytes_of(&identity.hello(now_ns())));
+        // What the server says is of no interest, but has to be taken.
         let mut reader = stream.try_clone().unwrap();
         thread::spawn(move || std::io::copy(&mut reader, &mut std::io::sink()));
         Eve { stream, encoder: Encoder::default() }
     }
 
     /// She is alive, and has all that she wants.
-    fn beat(&mut self) {
+    pub(crate) fn beat(&mut self) {
         self.encoder.heartbeat(now_ns());
         for shard in 0..SHARDS {
             self.encoder.graft(shard as u8, &[], true);
@@ -65,11 +65,16 @@ impl Eve {
     }
 
     fn data(&mut self, key: &str, seq: u64) {
+        let eve = Origin { server: name("Eve"), incarnation: 1 };
+        self.say(&eve, seq, Kind(200), key, Body::Data { keep_s: 0, bytes: &[7; DATA_LEN_MAX] });
+    }
+
+    /// Says something now, in anybody's name.
+    pub(crate) fn say(&mut self, origin: &Origin, seq: u64, kind: Kind, key: &str, body: Body<'_>) {
         let timestamp = Timestamp::from_nanos(now_ns()).unwrap();
-        let body = Body::Data { keep_s: 0, bytes: &[7; DATA_LEN_MAX] };
         let difference = Difference::at_receipt(timestamp.nanos(), timestamp);
-        let record = Record { kind: Kind(200), key: key.as_bytes(), body, timestamp, difference };
-        let index = self.encoder.index_of(&Origin { server: name("Eve"), incarnation: 1 }).unwrap();
+        let record = Record { kind, key: key.as_bytes(), body, timestamp, difference };
+        let index = self.encoder.index_of(origin).unwrap();
         self.encoder.record(index, seq, &record);
         self.send();
     }
@@ -114,7 +119,7 @@ fn herd_with_eve(settings: &str) -> (Herd, Eve) {
         let down = |server| links(server).iter().any(|link| link["neighbor"] != "Eve" && link["up"] == false);
         NAMES.into_iter().find(|server| down(*server)).map_or(Ok(()), Err)
     });
-    let eve = Eve::dial(&herd);
+    let eve = Eve::dial(&herd, "Riley");
     eventually("Eve's link is up", || {
         let eves = link_with_eve(&herd);
         if eves["up"] == true { Ok(()) } else { Err(eves.to_string()) }

@@ -241,34 +241,6 @@ fn a_client_that_does_not_read_is_closed() {
 }
 
 #[test]
-fn connections_that_are_too_many_wait_for_their_turn() {
-    const MOST: usize = 64;
-    let herd = Plan::single().start();
-    let http = herd.at("Riley").http;
-    let say = |head: &str| {
-        let mut stream = TcpStream::connect(http).unwrap();
-        stream.write_all(head.as_bytes()).unwrap();
-        stream
-    };
-    let is_answered = |stream: &mut TcpStream| stream.read_exact(&mut [0; 64]);
-    let began = Instant::now();
-    let mut open: Vec<_> = (0..MOST).map(|_| say("GET /health/livez HTTP/1.1\r\nHost: local")).collect();
-    let mut waiting = say("GET /health/livez HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    // No answer may come as long as nobody leaves. After ten seconds without the rest of their heads they are made to.
-    waiting.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
-    let answered = is_answered(&mut waiting).map_err(|error| error.kind());
-    if began.elapsed() < Duration::from_secs(9) {
-        assert_eq!(answered, Err(ErrorKind::WouldBlock));
-    }
-    if answered.is_ok() {
-        return;
-    }
-    open.pop();
-    waiting.set_read_timeout(Some(PATIENCE)).unwrap();
-    is_answered(&mut waiting).unwrap();
-}
-
-#[test]
 fn metrics_come_in_the_format_that_is_asked_for() {
     let herd = Plan::pair().start();
     let http = herd.at("Riley").http;

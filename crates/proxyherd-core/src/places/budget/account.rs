@@ -9,6 +9,10 @@ pub(super) const RECEIVERS_MAX: usize = 64;
 /// How many receivers of several lives an account remembers when it is closed. Others' grants are forgotten, which takes
 /// nothing from the bound: a closed account has nothing left to be spent twice.
 const RECEIVERS_CLOSED_MAX: usize = 2 * RECEIVERS_MAX;
+/// Bytes before the receivers: version, flags, five numbers and how many receivers there are.
+const HEAD_LEN: usize = 2 + 5 * 8 + 1;
+/// The longest account, bytes.
+pub const ACCOUNT_LEN_MAX: usize = HEAD_LEN + RECEIVERS_CLOSED_MAX * (1 + SERVER_NAME_LEN_MAX + 8);
 /// The encoding's version: an account in another is not read, and counts for nothing.
 const VERSION: u8 = 1;
 /// In the flags: see [`Account::is_closed`].
@@ -84,7 +88,8 @@ impl Account {
     /// [`Account::is_behind`].
     pub(super) fn catch_up(&mut self, told: &Account, remembered: Option<u64>) {
         if remembered.is_none() {
-            (self.terms, self.share) = (told.terms, told.share);
+            // Anybody may have said it in this server's name, so it gives this server no more than it has.
+            (self.terms, self.share) = (told.terms, told.share.min(self.share));
         }
         // Whatever it says, sums must not overflow.
         let lost = told.reserved.saturating_sub(remembered.unwrap_or(0)).min(u64::MAX / 4);
@@ -242,6 +247,14 @@ mod tests {
         let mut third = life(200);
         third.close(Some(&second));
         assert_eq!(Account::from_bytes(&third.to_bytes()), Some(third));
+    }
+
+    #[test]
+    fn no_account_is_longer_than_the_longest() {
+        let granted = |index: usize| (name(&format!("{index:0>64}")), u64::MAX);
+        let account = Account { granted: (0..RECEIVERS_CLOSED_MAX).map(granted).collect(), ..account() };
+        assert_eq!(account.to_bytes().len(), ACCOUNT_LEN_MAX);
+        assert_eq!(Account::from_bytes(&account.to_bytes()), Some(account));
     }
 
     #[test]

@@ -370,9 +370,9 @@ impl Pages {
         let period = self.span.at(now_ns);
         let received = known.get(&period).map_or(0, |known| received(&known.others, me));
         let Some(account) = self.accounts.get(&period.number) else { return 0 };
-        // Whatever others say to have granted, nobody spends more than there is.
-        let whole = self.terms.as_ref().filter(|terms| terms.mark() == account.terms).map(Terms::whole);
-        account.rights(received).min(whole.unwrap_or(u64::MAX).saturating_sub(account.reserved))
+        // Whatever others say to have granted, nobody spends more than there is. A share of other terms may be more.
+        let whole = self.terms.as_ref().map_or(0, Terms::whole).max(account.share);
+        account.rights(received).min(whole.saturating_sub(account.reserved))
     }
 
     fn is_anyone_short(&self, now_ns: u64, me: &ServerName, known: &BTreeMap<Period, Known>) -> bool {

@@ -25,7 +25,9 @@
 //!   newer one that a neighbor holds. So what an older memory lacks is spent once more where neither a neighbor that
 //!   can be reached nor the memory itself knows of it, and never otherwise.
 //! - What others say is believed: one that says that it has granted what it has not makes others spend more than the whole,
-//!   each of them at most the whole. What is said in a server's own name can make it spend less and never more.
+//!   each of them at most the whole. One that wants more than it needs is granted what others can spare.
+//! - What others say in a server's own name can make it spend less. It can make it spend more in one way only: where it
+//!   hides what an older memory lacks.
 //! - All servers have the same whole and the same list of servers. A server that has begun a period keeps the share
 //!   with which it began, so changes take effect with the next period; a new server that hears of accounts with other
 //!   terms has no share until then, and lives on grants. Bring changes to every server before the period ends.
@@ -36,6 +38,7 @@
 
 mod account;
 mod book;
+mod key;
 mod lease;
 mod memory;
 mod period;
@@ -45,8 +48,9 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
 pub use self::{
-    account::Account,
+    account::{ACCOUNT_LEN_MAX, Account},
     book::{Book, Known, News, Standing, Turn},
+    key::{AccountKey, key},
     lease::Accounts,
     memory::MemoryError,
     period::{Period, Span},
@@ -96,11 +100,6 @@ impl Terms {
     }
 }
 
-/// The key of a server's account, as the map holds it under [`Kind::BUDGET`](crate::types::Kind::BUDGET).
-pub fn key(period: Period, server: &ServerName) -> String {
-    format!("{}/{period}/{server}", period.span.as_str())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,12 +128,5 @@ mod tests {
         for (index, mark) in different.iter().enumerate() {
             assert!(!different[index + 1..].contains(mark));
         }
-    }
-
-    #[test]
-    fn a_key_reads_as_what_it_is() {
-        let now_ns = 1_791_158_400_000_000_000;
-        let keys = Span::ALL.map(|span| key(span.at(now_ns), &names(&["Riley"])[0]));
-        assert_eq!(keys, ["day/2026-10-05/Riley", "month/2026-10/Riley"]);
     }
 }

@@ -4,6 +4,8 @@ use std::fmt;
 
 const DAY_NS: u64 = 24 * 3600 * 1_000_000_000;
 const FIRST_YEAR: u32 = 1970;
+/// The year of the last moment that a clock can tell.
+const YEAR_MAX: u32 = 2554;
 
 /// How long a budget lasts before the next one begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -58,6 +60,37 @@ impl Span {
     }
 }
 
+impl Period {
+    /// Reads one as it is displayed, and in no other form.
+    pub fn parse(span: Span, text: &str) -> Option<Period> {
+        let digits = |text: &str| {
+            let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+            if is_number { text.parse::<u32>().ok() } else { None }
+        };
+        let mut parts = text.split('-');
+        let (year, month) = (parts.next()?, parts.next()?);
+        let day = if span == Span::Day { parts.next()? } else { "01" };
+        if parts.next().is_some() || [year.len(), month.len(), day.len()] != [4, 2, 2] {
+            return None;
+        }
+        let [year, month, day] =
+            [digits(year)?, digits(month)?.checked_sub(1)?, digits(day)?.checked_sub(1)?];
+        let years = (FIRST_YEAR..=YEAR_MAX).contains(&year).then_some(FIRST_YEAR..year)?;
+        let lengths = lengths(year);
+        if day >= *lengths.get(month as usize)? {
+            return None;
+        }
+        let number = match span {
+            Span::Month => (year - FIRST_YEAR) * 12 + month,
+            Span::Day => {
+                let before: u32 = years.map(|year| 365 + leap_days(year)).sum();
+                before + lengths[..month as usize].iter().sum::<u32>() + day
+            }
+        };
+        Some(Period { span, number })
+    }
+}
+
 impl fmt::Display for Period {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.span {
@@ -77,13 +110,18 @@ fn date(day: u32) -> (u32, u32, u32) {
         left -= 365 + leap_days(year);
         year += 1;
     }
-    let lengths = [31, 28 + leap_days(year), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let lengths = lengths(year);
     let mut month = 0;
     while left >= lengths[month] {
         left -= lengths[month];
         month += 1;
     }
     (year, month as u32, left)
+}
+
+/// How many days each month of a year has.
+fn lengths(year: u32) -> [u32; 12] {
+    [31, 28 + leap_days(year), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
 }
 
 fn leap_days(year: u32) -> u32 {
@@ -121,6 +159,38 @@ mod tests {
             let begins =
                 if next > 0 { next == first + 1 && month == next_month } else { month != next_month };
             assert!(begins && next_year - year == u32::from(next_month == 0 && next == 0), "{day}");
+        }
+    }
+
+    #[test]
+    fn a_period_is_read_as_it_is_displayed() {
+        for number in (0..200_000).step_by(37).chain([59, 60, 213_500]) {
+            let day = Period { span: Span::Day, number };
+            assert_eq!(Period::parse(Span::Day, &day.to_string()), Some(day));
+            let month = Period { span: Span::Month, number: number % 7000 };
+            assert_eq!(Period::parse(Span::Month, &month.to_string()), Some(month));
+        }
+        for text in [
+            "",
+            "2026",
+            "2026-10",
+            "2026-10-32",
+            "2026-02-29",
+            "2026-00-01",
+            "2026-13-01",
+            "2026-10-00",
+            "2026-10-5",
+            "02026-10-05",
+            "2026-10-05-",
+            "2026-10-+5",
+            "1969-12-31",
+            "2555-01-01",
+            "x026-10-05",
+        ] {
+            assert_eq!(Period::parse(Span::Day, text), None, "{text}");
+        }
+        for text in ["", "2026", "2026-10-05", "2026-13", "2026-00", "2026-1", "2026-10-"] {
+            assert_eq!(Period::parse(Span::Month, text), None, "{text}");
         }
     }
 

@@ -3,7 +3,8 @@
 use std::{
     io::{BufRead as _, BufReader, Cursor, pipe},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
-    sync::mpsc,
+    path::Path,
+    sync::{Arc, mpsc},
     time::Duration,
 };
 
@@ -12,7 +13,9 @@ use tokio::net::TcpSocket;
 
 use super::*;
 use crate::{
-    config::{Address, Config, Tls},
+    config::{Address, Config, Door, Tls},
+    door::kind::DoorKind,
+    door_trust::{self, testing::TlsDoor},
     server::Server,
 };
 
@@ -22,8 +25,22 @@ fn conversation(addresses: &[SocketAddr]) -> Conversation {
 }
 
 fn telling(addresses: &[SocketAddr], patience: Patience, tell: impl FnMut(&str) + 'static) -> Conversation {
-    let addresses = addresses.iter().map(|at| Address::new(at.ip(), at.port())).collect();
-    Conversation::with(addresses, patience, Box::new(tell))
+    let door = |at: &SocketAddr| Door::plain(DoorKind::Line, address_of(*at));
+    Conversation::with(addresses.iter().map(door).collect(), None, patience, Box::new(tell))
+}
+
+/// The replies to `input` from a door with TLS, whose configuration names the file `certificate`.
+async fn replies_by_tls(door: &TlsDoor, certificate: &Path, input: Vec<u8>) -> anyhow::Result<String> {
+    let at = Door { kind: DoorKind::Line, address: address_of(door.address), tls: true };
+    let tls = Some(Arc::new(door_trust::client_config(Some(certificate))));
+    let mut output = Vec::new();
+    let conversation = Conversation::with(vec![at], tls, Patience::USUAL, Box::new(|_| ()));
+    run(conversation, Cursor::new(input), &mut output).await?;
+    Ok(String::from_utf8(output)?)
+}
+
+fn address_of(at: SocketAddr) -> Address {
+    Address::new(at.ip(), at.port())
 }
 
 /// The replies to `input` from servers at `addresses`.
@@ -48,13 +65,15 @@ impl Alone {
         config.servers.truncate(1);
         let any = Address::new(Ipv4Addr::LOCALHOST.into(), 0);
         let server = &mut config.servers[0];
-        (server.listen, server.peer, server.http) = (any, None, None);
+        server.set_doors(DoorKind::Line, [any]);
+        server.set_doors(DoorKind::Http, []);
+        server.peer = None;
         server.neighbors.clear();
         Alone { server: Server::start(&config, "Riley").await.unwrap(), _log: log }
     }
 
     fn address(&self) -> SocketAddr {
-        self.server.addresses().line
+        self.server.addresses().line()
     }
 }
 
@@ -189,6 +208,41 @@ impl Write for HeldUp {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// Answers every line of each connection, whatever it is.
+fn refuse_all(stream: impl Read + Write) {
+    let mut stream = BufReader::new(stream);
+    let mut line = String::new();
+    // A client that does not believe the certificate ends the handshake.
+    while stream.read_line(&mut line).is_ok_and(|len| len > 0) {
+        stream.get_mut().write_all(reply("", line.trim_end()).as_bytes()).unwrap();
+        line.clear();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_with_tls_answers_each_line_however_many_there_are() {
+    let door = TlsDoor::open(refuse_all);
+    let lines: String = (0..100_000).map(|line| format!("HELLO number {line} of a great many\n")).collect();
+    let replies = replies_by_tls(&door, &door.certificate(), lines.clone().into()).await.unwrap();
+    assert!(replies.lines().map(|reply| &reply[2..]).eq(lines.lines()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_whose_certificate_nobody_vouches_for_is_not_talked_to() {
+    let (door, other) = (TlsDoor::open(refuse_all), TlsDoor::open(refuse_all));
+    let error = replies_by_tls(&door, &other.certificate(), b"HELLO".to_vec()).await.unwrap_err();
+    let expected = format!("tls://{} does not answer; is the herd running?", door.address);
+    assert!(error.to_string().starts_with(&expected), "{error}");
+    let (tell, told) = mpsc::channel();
+    let at = Door { kind: DoorKind::Line, address: address_of(door.address), tls: true };
+    let tls = Some(Arc::new(door_trust::client_config(None)));
+    let tell = move |said: &str| tell.send(said.to_owned()).unwrap();
+    let conversation = Conversation::with(vec![at], tls, Patience::USUAL, Box::new(tell));
+    run(conversation, Cursor::new(b"HELLO"), Vec::new()).await.unwrap_err();
+    let expected = format!("tls://{}: its certificate is not one that this system trusts", door.address);
+    assert_eq!(told.recv().unwrap(), expected);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

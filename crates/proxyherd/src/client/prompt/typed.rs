@@ -2,6 +2,7 @@
 
 use proxyherd_core::{
     codec::line::{self, Line},
+    command::Command,
     types::{Coordinates, Timestamp},
 };
 
@@ -95,11 +96,11 @@ fn signed(number: &str) -> String {
 /// Why a server answered `said` with a question mark, as far as can be known from here.
 pub(super) fn why_refused(said: &[u8]) -> &'static str {
     match line::parse(said) {
-        Line::Command(_) => "this server has not heard of that client",
-        Line::Iamat(..) => {
+        Line::Command(Command::Report { .. }, _) => {
             "this server has no room for one more client (`max_clients`), or the last report was too short a time ago \
              (`client_interval_ms`)"
         }
+        Line::Command(..) => "this server has not heard of that client",
         Line::HttpRequest => {
             "this port does not speak HTTP and closes the connection; the server's `http` port does"
         }

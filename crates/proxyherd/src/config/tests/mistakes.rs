@@ -82,7 +82,7 @@ fn an_unknown_key_is_answered_with_the_nearest_or_with_its_section() {
             "herd.toml:4:1: error: `herd.max_client` is not a known key: did you mean `max_clients`?",
             "herd.toml:5:1: error: `herd.idle_s` is not a known key: `idle_s` belongs to [limits]",
             "herd.toml:6:1: error: `herd.qqqqqqqq` is not a known key: known here: \
-             id, max_clients, client_ttl_s, flood, link_version, max_clock_offset_s, removed, tls, journal, replicas, ack_timeout_ms, data",
+             id, max_clients, client_ttl_s, flood, link_version, max_clock_offset_s, removed, tls, data",
             "herd.toml:7:2: error: `plaecs` is not a known key: did you mean `places`?",
             "herd.toml:8:9: error: `limits.x` is not a known key: known here: \
              idle_s, line_s, write_s, connections, connections_per_address, lines_per_s_per_address, \
@@ -115,12 +115,16 @@ fn what_is_not_built_yet_is_refused_unless_it_is_off() {
     );
     check(
         "name = \"b\"",
-        "name = \"b\"\nresp = \"127.0.0.1:9000\"\nmqtt = \"127.0.0.1:1883\"",
+        "name = \"b\"\nresp = \"127.0.0.1:9000\"\nmqtt = [\"127.0.0.1:1883\"]\nphones = 5055\ntile38 = []",
         &[
             "herd.toml:11:8: error: `resp` of server b is not available in this version: \
              leave it out: the door for Redis clients is not built yet",
             "herd.toml:12:8: error: `mqtt` of server b is not available in this version: \
              leave it out: the door for MQTT clients is not built yet",
+            "herd.toml:13:10: error: `phones` of server b is not available in this version: \
+             leave it out: the door for phones is not built yet",
+            "herd.toml:14:10: error: `tile38` of server b is not available in this version: \
+             leave it out: the door for Tile38 clients is not built yet",
         ],
     );
 }
@@ -207,7 +211,7 @@ fn mistakes_outside_the_file_name_the_variable_or_the_flag() {
             "flag --set: error: `places.osm` cannot be set by a flag: \
              did you mean `places.osm.file`?",
             "flag --set: error: `server.name` cannot be set by a flag: \
-             any single value of [herd], [places], [places.google], [places.google-legacy], [places.osm], [limits], \
+             any single value of [herd], [places], [places.google], [places.google-legacy], [places.osm], [tls], [limits], \
              [log] can be set so",
             "flag --set: error: `log.keep` takes a whole number from 0 to 10_000: found \"many\"; \
              the default is 4",

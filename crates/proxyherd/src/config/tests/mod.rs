@@ -1,5 +1,6 @@
 //! Whole files: what they are read as, and what is said of their mistakes.
 
+mod doors;
 mod herd;
 mod mistakes;
 
@@ -8,6 +9,7 @@ use std::{ffi::OsString, fs, time::Duration};
 use proptest::prelude::*;
 
 use super::*;
+use crate::door::kind::{DoorKind, NOT_BUILT};
 
 /// A herd of two that is fine, to be spoilt.
 const TWO: &str = r#"
@@ -85,24 +87,34 @@ fn the_defaults_that_init_shows_are_the_defaults() {
     assert!(uncommented.matches(" = ").count() == text.matches(" = ").count());
     assert!(!uncommented.contains("# max_clients") && uncommented.contains("\nlines_per_s"), "{uncommented}");
     let mut expected = Config::classic();
+    // Neither of these has a default.
     expected.servers[0].advertise = expected.servers[0].peer.clone();
-    assert_eq!(read(&uncommented), Ok(expected));
+    expected.tls = Some(DoorCertificate { cert: "fullchain.pem".into(), key: "privkey.pem".into() });
+    let mut found = read(&uncommented).unwrap();
+    let unused = std::mem::take(&mut found.warnings);
+    assert!(unused.len() == 1 && unused[0].key.as_deref() == Some("tls"), "{unused:?}");
+    assert_eq!(found, expected);
 }
 
 #[test]
 fn every_setting_is_in_what_init_writes() {
     let text = uncommented(&Config::classic_text("herd"));
-    // Tables, a second way to say what the first one says, and what is not built yet.
-    let not_built = ["journal", "replicas", "ack_timeout_ms", "resp", "mqtt"];
-    let elsewhere = [&["google", "google-legacy", "osm", "key_file"], &not_built[..]].concat();
-    for key in not_built {
-        assert!(!text.contains(&format!("{key} = ")), "{key} is offered and does not exist");
+    // Tables, and a second way to say what the first one says.
+    let elsewhere = ["google", "google-legacy", "osm", "key_file"];
+    let doors = NOT_BUILT.map(|(key, _)| key);
+    for key in ["journal", "replicas", "ack_timeout_ms"].iter().chain(&doors) {
+        let is_offered = text.contains(&format!("\n{key} = ")) || text.contains(&format!("\n#   {key} "));
+        assert!(!is_offered, "{key} is offered and does not exist");
+    }
+    for kind in DoorKind::ALL {
+        assert!(text.contains(&format!("\n#   {:<12}", kind.key())), "{kind:?} is not explained");
     }
     for (section, begin) in [
         ("herd", ""),
         ("places", ""),
         ("places.google", ""),
         ("places.google-legacy", ""),
+        ("tls", ""),
         ("limits", ""),
         ("log", ""),
         ("[server]", "name=\"a\"\nlisten=\"a:1\""),
@@ -160,6 +172,9 @@ fn every_value_is_read() {
         [places.osm]
         file = "/var/places.idx"
         [database]
+        [tls]
+        cert = "/etc/herd/cert.pem"
+        key = "key.pem"
         [limits]
         idle_s = 0x10
         line_s = 2
@@ -178,7 +193,7 @@ fn every_value_is_read() {
         lines_per_s = 7
         [[server]]
         name = "Riley"
-        listen = "[::1]:12000"
+        listen = ["[::1]:12000", "tls://0.0.0.0:12443"]
         http = "localhost:0"
     "#;
     let config = read(text).unwrap();
@@ -249,7 +264,15 @@ fn every_value_is_read() {
         }
     );
     let server = config.server("Riley").unwrap();
-    assert_eq!(server.http.as_ref().unwrap().to_string(), "localhost:0");
+    let doors: Vec<_> = server.doors.iter().map(|door| (door.kind, door.to_string())).collect();
+    let expected = [
+        (DoorKind::Line, "[::1]:12000"),
+        (DoorKind::Line, "tls://0.0.0.0:12443"),
+        (DoorKind::Http, "localhost:0"),
+    ];
+    assert_eq!(doors, expected.map(|(kind, text)| (kind, text.to_owned())));
+    let certificate = DoorCertificate { cert: "/etc/herd/cert.pem".into(), key: "key.pem".into() };
+    assert_eq!(config.tls, Some(certificate));
     assert_eq!((&server.peer, &server.advertise), (&None, &None));
     assert!(config.links_of(&server.name).is_empty() && config.warnings.is_empty());
 }
@@ -295,6 +318,14 @@ fn paths_of_the_file_are_relative_to_it_and_those_of_the_shell_are_not() {
     assert_eq!(tls(TWO, &["herd.tls=a"]), Tls::Certs("a".into()));
     assert_eq!(tls(&TWO.replace("tls = \"off\"", ""), &[]), Tls::Certs("/etc/herd/certs".into()));
     assert_eq!(tls(&TWO.replace("\"off\"", "\"../c\""), &[]), Tls::Certs("/etc/herd/../c".into()));
+    let doors = |sets: &[&str]| {
+        let text = format!("{TWO}[tls]\ncert = \"a/c.pem\"\nkey = \"/k.pem\"");
+        let overrides = Overrides::new([], sets.iter().map(ToString::to_string));
+        let tls = Config::read(&text, Path::new("/etc/herd/herd.toml"), &overrides).unwrap().tls.unwrap();
+        (tls.cert, tls.key)
+    };
+    assert_eq!(doors(&[]), ("/etc/herd/a/c.pem".into(), "/k.pem".into()));
+    assert_eq!(doors(&["tls.cert=c.pem"]), ("c.pem".into(), "/k.pem".into()));
 }
 
 #[test]

@@ -1,112 +1,217 @@
 //! HTTP connections: taking them, serving each within the limits, ending them when the server stops.
 //!
-//! It knows nothing of paths and answers, which are the router's.
+//! HTTP/1.1 and HTTP/2 come to the same port; the first bytes of a connection say which it is. It knows nothing of paths
+//! and answers, which are the router's.
 
-use std::{fmt::Display, net::SocketAddr, pin::pin, sync::Arc};
+use std::{convert::Infallible, fmt, net::SocketAddr, pin::pin, sync::Arc};
 
-use axum::{
-    Router,
-    extract::{Request, State},
-    http::{HeaderValue, header},
-    middleware::{Next, from_fn_with_state},
-    response::Response,
-};
-use hyper::server::conn::http1;
+use axum::Router;
+use hyper::{body::Incoming, rt::Executor, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
+    server::conn::auto,
 };
 use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::Semaphore,
-    time::{sleep, timeout},
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+    time::{Instant, sleep, sleep_until},
 };
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    limits::{CONNECTIONS_MAX, HEAD_LEN_MAX, HEAD_MAX, PARTING_MAX, WRITE_MAX},
-    undated,
+    limits::{
+        CONNECTION_WINDOW, ERRORS_MAX, FRAME_LEN_MAX, HEAD_LEN_MAX, HEAD_MAX, PARTING_MAX, PING_INTERVAL,
+        PONG_MAX, RESETS_PENDING_MAX, SEND_BUFFER_LEN, STREAM_WINDOW, STREAMS_MAX, WRITE_MAX,
+    },
+    rooms::Rooms,
+    seat::{Closed, Seat, Verdict},
+    stream::Seated,
+    undated::{self, Served},
+    visit::Visit,
 };
 use crate::{
+    caller::{Caller, Rights},
     clock,
+    door::kind::DoorKind,
     herd::Herd,
     listen,
     log::{LogLevel, Subject},
 };
 
-/// Takes connections until `stop`, each in a task of its own among `tasks`.
-pub(super) async fn accept_all(
-    herd: Arc<Herd>,
-    router: Router,
-    listener: TcpListener,
-    tasks: TaskTracker,
-    stop: CancellationToken,
+/// What all connections of the door have in common.
+#[derive(Clone)]
+pub(super) struct Host {
+    pub(super) herd: Arc<Herd>,
+    pub(super) router: Router,
+    pub(super) tasks: TaskTracker,
+    pub(super) stop: CancellationToken,
+}
+
+/// Takes connections until `host.stop`, each in a task of its own.
+pub(super) async fn accept_all(host: Host, rooms: Arc<Rooms>, listener: TcpListener) {
+    let _pulse = host.herd.health().pulse("the door for HTTP");
+    while let Some(()) = host.stop.run_until_cancelled(rooms.ready()).await {
+        let Some((stream, client)) = listen::accept(&listener, host.herd.log(), &host.stop).await else {
+            return;
+        };
+        // An answer leaves in one write; there is nothing to wait for. Where that can't be set, it is only slower.
+        let _ = stream.set_nodelay(true);
+        let seat = rooms.seat(client.ip(), Instant::now());
+        host.tasks.spawn(serve(host.clone(), stream, client, seat));
+    }
+}
+
+/// Serves one connection to its end.
+pub(super) async fn serve(
+    host: Host,
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    client: SocketAddr,
+    seat: Arc<Seat>,
 ) {
-    let _pulse = herd.health.pulse("the door for HTTP");
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let router = router.layer(from_fn_with_state(Arc::clone(&room), give_way));
-    while let Some(Ok(place)) = stop.run_until_cancelled(Arc::clone(&room).acquire_owned()).await {
-        let Some((stream, client)) = listen::accept(&listener, &herd.log, &stop).await else { return };
-        let (herd, router, stop) = (Arc::clone(&herd), router.clone(), stop.clone());
-        tasks.spawn(async move {
-            serve(&herd, router, stream, client, &stop).await;
-            drop(place);
-        });
-    }
-}
-
-/// Where there is no room for one more, a connection ends with the answer that it waits for: however busy those are that
-/// are here, the next has its turn.
-async fn give_way(State(room): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
-    if room.available_permits() == 0 {
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
-    response
-}
-
-async fn serve(herd: &Herd, router: Router, stream: TcpStream, client: SocketAddr, stop: &CancellationToken) {
-    // An answer leaves in one write; there is nothing to wait for. Where that can't be set, it is only slower.
-    let _ = stream.set_nodelay(true);
-    let mut stream = TimeoutStream::new(stream);
+    let mut stream = TimeoutStream::new(Seated::new(stream, Arc::clone(&seat)));
     stream.set_write_timeout(Some(WRITE_MAX));
-    if !clock::has_date() {
-        let served = stop_after(stop, undated::serve(router, Box::pin(stream))).await;
-        return tell_end(herd, client, served.unwrap_or(Ok(())));
+    let (herd, router) = (Arc::clone(&host.herd), host.router.clone());
+    // As yet everybody may do everything.
+    let caller = Caller { address: client, door: DoorKind::Http, rights: Rights::ALL };
+    let visit = Visit { herd, router, seat, caller };
+    let ended = if clock::has_date() {
+        serve_by_hyper(&host, &visit, Box::pin(stream), true).await
+    } else {
+        serve_undated(&host, &visit, Box::pin(stream)).await
+    };
+    if let Err(end) = ended {
+        let message = format_args!("the HTTP connection closed: {end}");
+        host.herd.log().event(LogLevel::Debug, Subject::Client(client), message);
     }
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_MAX)
-        .max_buf_size(HEAD_LEN_MAX)
-        .serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(router));
-    let mut connection = pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            // Whoever has begun a request and does not end it is not waited for.
-            timeout(PARTING_MAX, connection).await.unwrap_or(Ok(()))
+}
+
+/// Why a connection ended before its client closed it.
+#[derive(Debug)]
+enum End {
+    Broken(Box<dyn std::error::Error + Send + Sync>),
+    Closed(Closed),
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            // Hyper's own words say only what failed; their cause says why.
+            End::Broken(error) => match error.source() {
+                Some(source) => write!(f, "{error}: {source}"),
+                None => write!(f, "{error}"),
+            },
+            End::Closed(why) => write!(f, "{why}"),
         }
-    };
-    tell_end(herd, client, ended);
-}
-
-/// Waits for `served`, but no longer than [`PARTING_MAX`] after `stop`; `None` if that time is over.
-async fn stop_after<T>(stop: &CancellationToken, served: impl Future<Output = T>) -> Option<T> {
-    let overdue = async {
-        stop.cancelled().await;
-        sleep(PARTING_MAX).await;
-    };
-    tokio::select! {
-        served = served => Some(served),
-        () = overdue => None,
     }
 }
 
-fn tell_end(herd: &Herd, client: SocketAddr, ended: Result<(), impl Display>) {
-    if let Err(error) = ended {
-        let message = format_args!("the HTTP connection closed: {error}");
-        herd.log.event(LogLevel::Debug, Subject::Client(client), message);
+/// Serves a connection by hyper. Where `with_date` is false it has to be HTTP/2: see `undated`.
+async fn serve_by_hyper(
+    host: &Host,
+    visit: &Visit,
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    with_date: bool,
+) -> Result<(), End> {
+    let service = service_fn(|request: hyper::Request<Incoming>| {
+        let answer = visit.clone().answer(request);
+        async move { Ok::<_, Infallible>(answer.await) }
+    });
+    let builder = builder(&host.tasks, with_date);
+    let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
+    // Whoever has begun a request by then and does not end it is not waited for.
+    let mut parting = None;
+    loop {
+        let wake_at = parting.unwrap_or_else(|| visit.seat.deadline(Instant::now()));
+        tokio::select! {
+            ended = connection.as_mut() => return ended.map_err(End::Broken),
+            verdict = visit.seat.told() => match verdict {
+                Verdict::Cut(why) => return Err(End::Closed(why)),
+                Verdict::Leave => connection.as_mut().graceful_shutdown(),
+                Verdict::Stay => {}
+            },
+            () = host.stop.cancelled(), if parting.is_none() => {
+                connection.as_mut().graceful_shutdown();
+                parting = Some(Instant::now() + PARTING_MAX);
+            }
+            () = sleep_until(wake_at) => match visit.seat.overdue(Instant::now()) {
+                _ if parting.is_some() => return Ok(()),
+                // An HTTP/2 client learns which of its requests, on their way at this moment, were not taken up.
+                Some(Closed::Idle(_)) if !visit.seat.is_in_reserve() => {
+                    connection.as_mut().graceful_shutdown();
+                    parting = Some(Instant::now() + PARTING_MAX);
+                }
+                Some(why) => return Err(End::Closed(why)),
+                None => {}
+            },
+        }
+    }
+}
+
+/// Serves a connection on a machine whose clock has no date.
+async fn serve_undated(
+    host: &Host,
+    visit: &Visit,
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+) -> Result<(), End> {
+    let served = tokio::select! {
+        served = undated::serve(async |request| visit.clone().answer(request).await, stream) => served.map_err(|error| End::Broken(error.into()))?,
+        why = time_is_up(&visit.seat) => return Err(End::Closed(why)),
+        () = parted(&host.stop) => return Ok(()),
+    };
+    match served {
+        Served::Answered => Ok(()),
+        Served::Http2(stream) => serve_by_hyper(host, visit, stream, false).await,
+    }
+}
+
+/// Waits until the connection with this seat has to end.
+async fn time_is_up(seat: &Seat) -> Closed {
+    loop {
+        tokio::select! {
+            verdict = seat.told() => if let Verdict::Cut(why) = verdict { return why },
+            () = sleep_until(seat.deadline(Instant::now())) => {
+                if let Some(why) = seat.overdue(Instant::now()) { return why }
+            }
+        }
+    }
+}
+
+/// Waits until what had begun when the server stopped has had its time.
+async fn parted(stop: &CancellationToken) {
+    stop.cancelled().await;
+    sleep(PARTING_MAX).await;
+}
+
+fn builder(tasks: &TaskTracker, with_date: bool) -> auto::Builder<Tasks> {
+    let mut builder = auto::Builder::new(Tasks(tasks.clone()));
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_MAX).max_buf_size(HEAD_LEN_MAX);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .auto_date_header(with_date)
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_header_list_size(HEAD_LEN_MAX as u32)
+        .max_pending_accept_reset_streams(RESETS_PENDING_MAX)
+        .max_local_error_reset_streams(ERRORS_MAX)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_frame_size(FRAME_LEN_MAX)
+        .max_send_buf_size(SEND_BUFFER_LEN)
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PONG_MAX);
+    builder
+}
+
+/// Runs each stream of an HTTP/2 connection in a task of its own, which the server waits for when it stops.
+#[derive(Clone)]
+struct Tasks(TaskTracker);
+
+impl<F> Executor<F> for Tasks
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    fn execute(&self, task: F) {
+        self.0.spawn(task);
     }
 }

@@ -1,9 +1,6 @@
 //! `/metrics`: counted elsewhere, gathered here when somebody looks.
 
-use std::{
-    fmt,
-    sync::{Arc, atomic::Ordering::Relaxed},
-};
+use std::fmt;
 
 use prometheus_client::{
     collector::Collector,
@@ -11,21 +8,15 @@ use prometheus_client::{
     metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
     registry::{Registry, Unit},
 };
-use proxyherd_core::flood::Class;
+use proxyherd_core::flood::Nonsense;
 
-use super::{
-    exposition::{Format, text_004},
-    status::{BudgetStatus, ReportStatus, nonsense},
-};
-use crate::{
-    herd::{Herd, Link},
-    places::{Outcome, Places},
-};
+use super::exposition::{Format, text_004};
+use crate::herd::{BudgetStatus, Figures, LinkStatus};
 
 /// All metrics in one of the text formats.
-pub(super) fn text(herd: &Arc<Herd>, format: Format) -> String {
+pub(super) fn text(figures: Figures, format: Format) -> String {
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(Metrics(Arc::clone(herd))));
+    registry.register_collector(Box::new(Metrics(figures)));
     let mut text = String::new();
     encode(&mut text, &registry).expect("writing to a String does not fail");
     match format {
@@ -34,19 +25,15 @@ pub(super) fn text(herd: &Arc<Herd>, format: Format) -> String {
     }
 }
 
-struct Metrics(Arc<Herd>);
-
-impl fmt::Debug for Metrics {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Metrics({})", self.0.name())
-    }
-}
+#[derive(Debug)]
+struct Metrics(Figures);
 
 impl Collector for Metrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let herd = &*self.0;
+        let Metrics(figures) = self;
+        let status = &figures.status;
         let mut families = Families { encoder: &mut encoder };
-        let reports = ReportStatus::of(herd);
+        let reports = &status.reports;
         let by_result =
             [("accepted", reports.accepted), ("stale", reports.stale), ("rejected", reports.rejected)];
         families.counters(
@@ -55,53 +42,47 @@ impl Collector for Metrics {
             "result",
             by_result,
         )?;
-        let version = [(env!("CARGO_PKG_VERSION"), 1_u64)];
+        let version = [(status.version.as_str(), 1_u64)];
         families.gauges("proxyherd_build_info", "The program's version", None, "version", version)?;
-        families.gauge(
-            "proxyherd_uptime_seconds",
-            "Time since the start",
-            herd.started().elapsed().as_secs_f64(),
-        )?;
+        families.gauge("proxyherd_uptime_seconds", "Time since the start", status.uptime_s)?;
         let help =
             "Threads, shards, links and tasks that do not move or have failed, and links that do not stay up";
-        let unsteady = herd.links.all().iter().filter(|link| link.is_unsteady()).count();
-        families.gauge("proxyherd_stuck", help, (herd.health.stuck().len() + unsteady) as u64)?;
+        let unsteady = status.links.iter().filter(|link| link.unsteady).count();
+        families.gauge("proxyherd_stuck", help, (status.stuck.len() + unsteady) as u64)?;
         let help = "Whether another process runs as this server in its herd";
-        families.gauge("proxyherd_namesake", help, u64::from(herd.has_namesake()))?;
+        families.gauge("proxyherd_namesake", help, u64::from(status.namesake))?;
         let help = "Whether this server's configuration no longer names it";
-        families.gauge("proxyherd_removed", help, u64::from(herd.is_removed()))?;
-        families.gauge("proxyherd_records", "Records held", herd.map().len())?;
-        families.room(herd)?;
-        let connections = herd.admission.connections() as u64;
+        families.gauge("proxyherd_removed", help, u64::from(status.removed))?;
+        families.gauge("proxyherd_records", "Records held", status.records)?;
+        families.room(figures)?;
+        let connections = status.connections as u64;
         families.gauge("proxyherd_connections", "Client connections that are open", connections)?;
-        let turned_away = herd.admission.turned_away();
         families.counter(
             "proxyherd_connections_turned_away",
             "Client connections not let in",
-            turned_away,
+            figures.connections_turned_away,
         )?;
-        let buffered = herd.admission.buffered() as u64;
+        let buffered = figures.buffered as u64;
         let help = "Bytes of replies that wait for clients to take them, and of lines behind these";
         families.gauge("proxyherd_replies_buffered_bytes", help, buffered)?;
-        let invalid = herd.counts.lines_invalid.load(Relaxed);
+        let invalid = figures.lines_invalid;
         families.counter("proxyherd_lines_invalid", "Lines answered with a question mark", invalid)?;
         let help = "Differences found between this server's map and a neighbor's";
-        families.counter("proxyherd_root_mismatches", help, herd.map().root_mismatches())?;
-        let left_out = herd.log.left_out();
+        families.counter("proxyherd_root_mismatches", help, status.root_mismatches)?;
+        let left_out = status.log_left_out;
         families.counter("proxyherd_log_lines_left_out", "Log lines left out to keep up", left_out)?;
-        let refused = herd.counts.peers_refused.load(Relaxed);
         families.counter(
             "proxyherd_peers_refused",
             "Connections to the peer port that got no link",
-            refused,
+            status.peers_refused,
         )?;
-        if let Some(credentials) = &herd.credentials {
+        if let Some(left_s) = figures.certificate_left_s {
             let help = "Time until the certificate for links expires, negative once it has";
-            families.gauge("proxyherd_certificate_left_seconds", help, credentials.seconds_left())?;
+            families.gauge("proxyherd_certificate_left_seconds", help, left_s)?;
         }
-        families.places(&herd.places)?;
-        families.budgets(herd)?;
-        families.links(herd)
+        families.places(figures)?;
+        families.budgets(&status.places_budgets)?;
+        families.links(&status.links)
     }
 }
 
@@ -110,8 +91,8 @@ struct Families<'a, 'b> {
 }
 
 impl Families<'_, '_> {
-    fn room(&mut self, herd: &Herd) -> fmt::Result {
-        let usage = Class::ALL.map(|class| (class.label(), herd.map().usage(class)));
+    fn room(&mut self, figures: &Figures) -> fmt::Result {
+        let usage = figures.rooms;
         let bytes = usage.map(|(label, usage)| (label, usage.bytes as u64));
         let help = "What records that are not about clients take of the room for their kind";
         self.gauges("proxyherd_room_used", help, Some(&Unit::Bytes), "kind", bytes)?;
@@ -120,14 +101,14 @@ impl Families<'_, '_> {
         self.counters("proxyherd_room_dropped", help, "kind", dropped)
     }
 
-    fn places(&mut self, places: &Places) -> fmt::Result {
-        let outcomes = Outcome::ALL.map(|outcome| (outcome.label(), places.count(outcome)));
+    fn places(&mut self, figures: &Figures) -> fmt::Result {
+        let outcomes = figures.places.map(|(outcome, count)| (outcome.label(), count));
         let help = "Questions about places, by how they were answered";
         self.counters("proxyherd_places", help, "result", outcomes)?;
-        let (answers, bytes) = places.kept();
+        let (answers, bytes) = figures.kept;
         self.gauge("proxyherd_places_kept", "Answers about places that are kept", answers)?;
         self.gauge("proxyherd_places_kept_bytes", "Memory that kept answers take", bytes)?;
-        let remotes = places.remotes();
+        let remotes = &figures.remotes;
         let requests = remotes.iter().map(|remote| (remote.provider, &remote.requests[..]));
         let help = "Requests to providers over the network, by how they went";
         self.counters_by("proxyherd_places_requests", help, ["provider", "result"], requests)?;
@@ -142,8 +123,7 @@ impl Families<'_, '_> {
         self.gauges("proxyherd_places_flying", help, None, "provider", flying)
     }
 
-    fn budgets(&mut self, herd: &Herd) -> fmt::Result {
-        let budgets = BudgetStatus::all(herd);
+    fn budgets(&mut self, budgets: &[BudgetStatus]) -> fmt::Result {
         if budgets.is_empty() {
             return Ok(());
         }
@@ -159,36 +139,36 @@ impl Families<'_, '_> {
         self.gauges("proxyherd_places_budget_spent", help, None, "period", spent)
     }
 
-    fn links(&mut self, herd: &Herd) -> fmt::Result {
-        let links = herd.links.all();
-        let each =
-            |value: fn(&Link) -> u64| links.iter().map(move |link| (link.neighbor.to_string(), value(link)));
-        let (sent, received) = (each(Link::payloads_sent), each(Link::payloads_received));
+    fn links(&mut self, links: &[LinkStatus]) -> fmt::Result {
+        let each = |value: fn(&LinkStatus) -> u64| {
+            links.iter().map(move |link| (link.neighbor.as_str(), value(link)))
+        };
+        let (sent, received) = (each(|link| link.payloads_sent), each(|link| link.payloads_received));
         self.counters("proxyherd_link_payloads_sent", "Records sent to a neighbor", "neighbor", sent)?;
         let help = "Records received from a neighbor";
         self.counters("proxyherd_link_payloads_received", help, "neighbor", received)?;
-        let times_up = each(|link| link.state().times_up);
+        let times_up = each(|link| link.times_up);
         self.counters("proxyherd_link_ups", "How often a link has come up", "neighbor", times_up)?;
-        let up = each(|link| u64::from(link.state().up_since.is_some()));
+        let up = each(|link| u64::from(link.up));
         self.gauges("proxyherd_link_up", "Whether a link is up", None, "neighbor", up)?;
-        let version = each(|link| link.state().version.map_or(0, u64::from));
+        let version = each(|link| link.version.map_or(0, u64::from));
         let help =
             "The version of the link protocol that is spoken with a neighbor; 0 while the link is down";
         self.gauges("proxyherd_link_version", help, None, "neighbor", version)?;
-        let eager = |link: &Link| u64::from(herd.map().is_eager(link.id));
-        let eager = links.iter().map(|link| (link.neighbor.to_string(), eager(link)));
+        let eager = each(|link| u64::from(link.eager));
         let help = "Whether a neighbor is told of changes as they come, or only asked what it lacks";
         self.gauges("proxyherd_link_eager", help, None, "neighbor", eager)?;
-        let nonsense: Vec<(_, Vec<_>)> =
-            links.iter().map(|link| (link.neighbor.to_string(), nonsense(herd, link).collect())).collect();
+        let nonsense: Vec<_> = links.iter().map(|link| (link.neighbor.as_str(), nonsense(link))).collect();
         let help = "What a neighbor has told, or only relayed, and this server does not keep, by what it was";
-        let each = nonsense.iter().map(|(neighbor, counts)| (neighbor.as_str(), &counts[..]));
-        self.counters_by("proxyherd_link_nonsense", help, ["neighbor", "what"], each)?;
-        let lag = links.iter().map(|link| (link.neighbor.to_string(), link.lag().as_secs_f64()));
+        let by_neighbor = nonsense.iter().map(|(neighbor, counts)| (*neighbor, &counts[..]));
+        self.counters_by("proxyherd_link_nonsense", help, ["neighbor", "what"], by_neighbor)?;
+        let seconds = |value: fn(&LinkStatus) -> f64| {
+            links.iter().map(move |link| (link.neighbor.as_str(), value(link)))
+        };
+        let lag = seconds(|link| link.lag_s);
         let help = "For how long something has been waiting to be sent";
         self.gauges("proxyherd_link_lag", help, Some(&Unit::Seconds), "neighbor", lag)?;
-        let offset = |link: &Link| herd.map().clock_offset_ns(link.id) as f64 / 1e9;
-        let offsets = links.iter().map(|link| (link.neighbor.to_string(), offset(link)));
+        let offsets = seconds(|link| link.clock_offset_s);
         let help = "By how much a neighbor's clock is surely ahead of this server's, or, if negative, behind";
         self.gauges("proxyherd_link_clock_offset", help, Some(&Unit::Seconds), "neighbor", offsets)
     }
@@ -257,4 +237,9 @@ impl Families<'_, '_> {
         }
         Ok(())
     }
+}
+
+/// How often a neighbor has told each kind of nonsense; a status leaves out what never came.
+fn nonsense(link: &LinkStatus) -> [(&'static str, u64); Nonsense::ALL.len()] {
+    Nonsense::ALL.map(Nonsense::label).map(|label| (label, link.nonsense.get(label).copied().unwrap_or(0)))
 }

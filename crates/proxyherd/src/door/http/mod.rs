@@ -1,21 +1,32 @@
 //! The HTTP door: places by Google's own path, for whoever has a Google client; health, metrics and status, for
 //! operators and their tools. Loopback only until tokens exist, and not for web pages (`guard`).
+//!
+//! A connection gets a seat (`rooms`, `seat`) and is served in HTTP/1.1 or HTTP/2 (`connection`). Each request goes through
+//! `visit`, which holds for all paths, to the router, which knows them.
 
+mod body;
 mod cache_status;
 mod connection;
+mod denied;
 mod exposition;
 mod guard;
 mod limits;
 mod metrics;
 mod nearby;
 pub(crate) mod parameters;
-mod status;
+mod rooms;
+mod seat;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod traffic;
 mod undated;
+mod visit;
 
 use std::sync::Arc;
 
 use axum::{
-    Router,
+    Extension, Router,
     extract::State,
     http::{HeaderMap, StatusCode, header},
     middleware::{from_fn, from_fn_with_state},
@@ -25,24 +36,26 @@ use axum::{
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::exposition::Format;
-use self::limits::{ALONE_AFTER, BEHIND_MAX};
-pub use self::status::{BudgetStatus, LinkStatus, ReportStatus, Status};
-use crate::{config::Address, herd::Herd};
+use self::{connection::Host, exposition::Format, rooms::Rooms};
+use crate::{
+    caller::Caller,
+    config::Address,
+    herd::{Denied, Herd, Readiness},
+};
 
-/// From this version of the link protocol on, a neighbour that has nothing to tell says so.
-const CHECK_VERSION: u16 = 2;
-
-/// Serves HTTP at `listener` until `stop`; `own` is what the configuration calls its address.
+/// Serves HTTP at `listeners` until `stop`, each with what the configuration calls its address.
 pub fn run(
     herd: &Arc<Herd>,
-    own: &Address,
-    listener: TcpListener,
+    listeners: Vec<(Address, TcpListener)>,
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) {
-    let router = router(Arc::clone(herd), Arc::new(own.clone()));
-    tasks.spawn(connection::accept_all(Arc::clone(herd), router, listener, tasks.clone(), stop.clone()));
+    let rooms = Rooms::new(herd.admission());
+    for (own, listener) in listeners {
+        let router = router(Arc::clone(herd), Arc::new(own));
+        let host = Host { herd: Arc::clone(herd), router, tasks: tasks.clone(), stop: stop.clone() };
+        tasks.spawn(connection::accept_all(host, rooms.clone(), listener));
+    }
 }
 
 fn router(herd: Arc<Herd>, own: Arc<Address>) -> Router {
@@ -61,7 +74,7 @@ fn router(herd: Arc<Herd>, own: Arc<Address>) -> Router {
 
 /// The process runs and answers, and nothing in it is stuck.
 async fn livez(State(herd): State<Arc<Herd>>) -> impl IntoResponse {
-    let stuck = herd.health.stuck();
+    let stuck = herd.stuck();
     if stuck.is_empty() {
         (StatusCode::OK, "ok\n".to_owned())
     } else {
@@ -69,23 +82,15 @@ async fn livez(State(herd): State<Arc<Herd>>) -> impl IntoResponse {
     }
 }
 
-/// Clients may be sent here, and the next server of an upgrade may be restarted: this server is not stopping, its
-/// configuration still names it, and it holds what its neighbors held or has had enough time for that.
+/// Whether clients may be sent here, and the next server of an upgrade may be restarted.
 async fn readyz(State(herd): State<Arc<Herd>>) -> impl IntoResponse {
-    let (links, age) = (herd.links.all(), herd.started().elapsed());
-    let spoken = links.iter().filter_map(|link| link.state().version).max();
-    if herd.is_draining() {
-        (StatusCode::SERVICE_UNAVAILABLE, "this server is stopping\n")
-    } else if herd.is_removed() {
-        (StatusCode::SERVICE_UNAVAILABLE, "herd.toml no longer names this server\n")
-    } else if links.is_empty() || herd.map().is_caught_up() {
-        (StatusCode::OK, "ok\n")
-    } else if spoken.is_none() && age < ALONE_AFTER {
-        (StatusCode::SERVICE_UNAVAILABLE, "no link is up yet\n")
-    } else if spoken >= Some(CHECK_VERSION) && age < BEHIND_MAX {
-        (StatusCode::SERVICE_UNAVAILABLE, "no neighbor has told all that it holds yet\n")
-    } else {
-        (StatusCode::OK, "ok\n")
+    let unready = |why| (StatusCode::SERVICE_UNAVAILABLE, why);
+    match herd.readiness() {
+        Readiness::Ready => (StatusCode::OK, "ok\n"),
+        Readiness::Stopping => unready("this server is stopping\n"),
+        Readiness::Removed => unready("herd.toml no longer names this server\n"),
+        Readiness::Alone => unready("no link is up yet\n"),
+        Readiness::Behind => unready("no neighbor has told all that it holds yet\n"),
     }
 }
 
@@ -99,14 +104,23 @@ async fn nothing_but_get() -> impl IntoResponse {
     (StatusCode::METHOD_NOT_ALLOWED, "this path can only be asked with GET or HEAD\n")
 }
 
-async fn metrics(State(herd): State<Arc<Herd>>, headers: HeaderMap) -> impl IntoResponse {
+async fn metrics(
+    State(herd): State<Arc<Herd>>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+) -> Result<impl IntoResponse, Denied> {
+    let figures = herd.figures(&caller)?;
     let format = Format::wanted(&headers);
     // A cache must not give one reader what another one asked for.
     let headers = [(header::CONTENT_TYPE, format.content_type()), (header::VARY, "Accept")];
-    (headers, metrics::text(&herd, format))
+    Ok((headers, metrics::text(figures, format)))
 }
 
-async fn status(State(herd): State<Arc<Herd>>) -> impl IntoResponse {
-    let status = serde_json::to_string(&Status::of(&herd)).expect("a status is made of strings and numbers");
-    ([(header::CONTENT_TYPE, "application/json")], status + "\n")
+async fn status(
+    State(herd): State<Arc<Herd>>,
+    Extension(caller): Extension<Caller>,
+) -> Result<impl IntoResponse, Denied> {
+    let status = serde_json::to_string(&herd.status(&caller)?);
+    let status = status.expect("a status is made of strings and numbers");
+    Ok(([(header::CONTENT_TYPE, "application/json")], status + "\n"))
 }

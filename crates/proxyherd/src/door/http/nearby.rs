@@ -7,13 +7,16 @@
 use std::sync::Arc;
 
 use axum::{
+    Extension,
     extract::State,
     http::{HeaderName, HeaderValue, Uri, header},
     response::{IntoResponse, Response},
 };
 use proxyherd_core::{
+    codec::line,
+    command::{self, Nearby},
     limits::PLACES_MAX,
-    places::{Answer, Query, Status},
+    places::{Answer, Status},
     types::{ClientId, Radius},
 };
 
@@ -21,30 +24,46 @@ use super::{
     cache_status::cache_status,
     parameters::{Around, Question},
 };
-use crate::{clock, herd::Herd};
+use crate::{
+    caller::Caller,
+    clock,
+    herd::{Denied, Herd, Whereabouts},
+    places::Looked,
+};
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const CLIENT_AT: HeaderName = HeaderName::from_static("x-proxyherd-client-at");
 
-pub(super) async fn nearby(State(herd): State<Arc<Herd>>, uri: Uri) -> Response {
-    let asked = Question::read(uri.query().unwrap_or_default()).map_err(|bad| bad.to_string());
-    match asked.and_then(|question| located(&herd, question)) {
-        Ok(located) => answer(&herd, &located).await,
-        Err(message) => json(&Answer::failed(Status::InvalidRequest, message)).into_response(),
-    }
+pub(super) async fn nearby(
+    State(herd): State<Arc<Herd>>,
+    Extension(caller): Extension<Caller>,
+    uri: Uri,
+) -> Result<Response, Denied> {
+    Ok(match Question::read(uri.query().unwrap_or_default()) {
+        Ok(question) => answer(&herd, &caller, &question).await?,
+        Err(bad) => invalid(bad.to_string()),
+    })
 }
 
-/// A question whose centre is known.
-struct Located {
-    query: Query,
-    /// The AT line of the client that it is about.
-    client_at: Option<Vec<u8>>,
-}
-
-async fn answer(herd: &Herd, located: &Located) -> Response {
-    let answered = herd.places.ask(&located.query).await;
-    let kind = located.query.wish.as_ref().and_then(|wish| wish.kind.as_ref());
-    let mut response = match kind.filter(|kind| !herd.places.knows_kind(kind)) {
+async fn answer(herd: &Herd, caller: &Caller, question: &Question) -> Result<Response, Denied> {
+    let mut client_at = None;
+    let nearby = Nearby {
+        around: match &question.around {
+            Around::Point(point) => command::Around::Point(*point),
+            Around::Client(id) => command::Around::Client(client_of(id)),
+        },
+        radius: radius_of(question.radius_m),
+        limit: PLACES_MAX,
+        wish: Some(&question.wish),
+    };
+    let found = herd.nearby(caller, clock::now_ns(), &nearby, |found| client_at = Some(at_line(found)))?;
+    let answered = match found {
+        Some(Looked::AtHand(answered)) => answered,
+        Some(Looked::Waits(question)) => question.answered().await,
+        None => return Ok(invalid(nowhere(&question.around))),
+    };
+    let kind = question.wish.kind.as_ref();
+    let mut response = match kind.filter(|kind| !herd.knows_kind_of_places(kind)) {
         Some(kind) => json(&of_unknown_kind(&answered.answer, kind)).into_response(),
         None => json(&answered.answer).into_response(),
     };
@@ -55,10 +74,40 @@ async fn answer(herd: &Herd, located: &Located) -> Response {
         }
     };
     add(CACHE_STATUS, cache_status(&answered).as_bytes());
-    if let Some(client_at) = &located.client_at {
+    if let Some(client_at) = client_at {
         add(CLIENT_AT, client_at.trim_ascii_end());
     }
-    response
+    Ok(response)
+}
+
+fn invalid(message: String) -> Response {
+    json(&Answer::failed(Status::InvalidRequest, message)).into_response()
+}
+
+/// Why a circle has no middle.
+fn nowhere(around: &Around) -> String {
+    match around {
+        Around::Client(id) => format!("`client` is not known to this herd: {:?}", client_of(id)),
+        Around::Point(_) => "`location` is nowhere".to_owned(),
+    }
+}
+
+fn client_of(id: &[u8]) -> ClientId<'_> {
+    ClientId::new(id).expect("a question's client is a valid ID")
+}
+
+/// The herd counts in micrometers; the smallest circle is one of them.
+fn radius_of(radius_m: f64) -> Radius {
+    let micrometers = ((radius_m * 1e6).round() as u64).max(1);
+    Radius::from_micrometres(micrometers).expect("a question's radius is in range")
+}
+
+/// The AT line of a client.
+fn at_line(found: &Whereabouts<'_>) -> Vec<u8> {
+    let mut line = Vec::new();
+    let &Whereabouts { client, coordinates, timestamp, difference, server, .. } = found;
+    line::write_at(&mut line, server, difference, client, coordinates, timestamp);
+    line
 }
 
 /// Adds to an answer why it has no places: no provider knows their type.
@@ -66,32 +115,6 @@ fn of_unknown_kind(answer: &Answer, kind: &str) -> Answer {
     let mut answer = answer.clone();
     answer.info_messages.push(format!("No provider of places here knows the type `{kind}`.").into());
     answer
-}
-
-/// Finds out where the question is about; the error says why that is not known.
-fn located(herd: &Herd, Question { around, radius_m, wish }: Question) -> Result<Located, String> {
-    let (query, client_at) = match around {
-        Around::Point(centre) => {
-            let query = Query::within(centre, radius_m).expect("a question's radius is in range");
-            (query, None)
-        }
-        Around::Client(id) => {
-            let (query, at) = around_client(herd, &id, radius_m)?;
-            (query, Some(at))
-        }
-    };
-    Ok(Located { query: query.wishing(wish), client_at })
-}
-
-fn around_client(herd: &Herd, id: &[u8], radius_m: f64) -> Result<(Query, Vec<u8>), String> {
-    let client = ClientId::new(id).expect("a question's client is a valid ID");
-    // The herd counts in micrometres; the smallest circle is one of them.
-    let radius =
-        Radius::from_micrometres(((radius_m * 1e6) as u64).max(1)).expect("a question's radius is in range");
-    let mut at = Vec::new();
-    let query = herd.locate(clock::now_ns(), client, radius, &mut at);
-    let unknown = || format!("`client` is not known to this herd: {client:?}");
-    query.map(|query| (query, at)).ok_or_else(unknown)
 }
 
 fn json(answer: &Answer) -> impl IntoResponse + use<> {

@@ -1,23 +1,24 @@
 //! HTTP without dates, for a machine whose clock shows a time that the `Date` of HTTP can't write: before 1970, or after
 //! 9999.
 //!
-//! At any other time hyper serves the connections. At such a time hyper panics, because it formats a `Date` even if it does
-//! not send one (`httpdate`). Operators need health, metrics and status most when a clock is wrong. So this module answers
-//! one request on each connection and closes it. It knows nothing of paths and answers, which are the router's.
+//! At any other time hyper serves the connections. At such a time hyper panics in HTTP/1.1, because it formats a `Date` even
+//! if it does not send one (`httpdate`). Operators need health, metrics and status most when a clock is wrong. So this module
+//! answers one request on each HTTP/1.1 connection and closes it. In HTTP/2 hyper can do without: such a connection is
+//! handed back with what was read of it. It knows nothing of paths and answers, which are the router's.
 
-use std::io;
+use std::io::{self, Cursor};
 
 use axum::{
-    Router,
     body::{Body, to_bytes},
     http::{HeaderValue, Method, Request, Response, StatusCode, Version, header},
     response::IntoResponse as _,
 };
 use httparse::{EMPTY_HEADER, Status};
-use hyper::service::Service as _;
-use hyper_util::service::TowerToHyperService;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, copy, sink},
+    io::{
+        AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Chain, Join, ReadHalf, WriteHalf, copy,
+        join, sink, split,
+    },
     time::timeout,
 };
 
@@ -25,35 +26,74 @@ use super::limits::{ANSWER_LEN_MAX, HEAD_LEN_MAX, HEAD_MAX, PARTING_MAX};
 
 /// Most headers of a request, as in hyper.
 const HEADERS_MAX: usize = 100;
+/// What an HTTP/2 connection begins with (RFC 9113, section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Reads one request, has `router` answer it, and closes. A request's body is not read: no path takes one.
-pub(super) async fn serve(router: Router, mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
-    let request = timeout(HEAD_MAX, read(&mut stream)).await.map_err(|_| io::ErrorKind::TimedOut)??;
-    let (response, is_head) = match request {
-        Ok(request) => {
+/// What has become of a connection.
+pub(super) enum Served<S> {
+    /// Its request is answered.
+    Answered,
+    /// It is HTTP/2, and nothing is done yet.
+    Http2(Again<S>),
+}
+
+/// A stream whose first bytes are read once more.
+type Again<S> = Join<Chain<Cursor<Vec<u8>>, ReadHalf<S>>, WriteHalf<S>>;
+
+/// What a connection begins with.
+enum Opening {
+    Request(Box<Request<Body>>),
+    /// What refuses it.
+    Refused(StatusCode),
+    /// These bytes begin with the preface.
+    Http2(Vec<u8>),
+}
+
+/// Reads one request, has `answer` answer it, and closes. A request's body is not read: no path takes one.
+pub(super) async fn serve<S>(
+    answer: impl AsyncFnOnce(Request<Body>) -> Response<Body>,
+    mut stream: S,
+) -> io::Result<Served<S>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let opening = timeout(HEAD_MAX, read(&mut stream)).await.map_err(|_| io::ErrorKind::TimedOut)??;
+    let (response, is_head) = match opening {
+        Opening::Request(request) => {
             let is_head = request.method() == Method::HEAD;
-            let Ok(response) = TowerToHyperService::new(router).call(request).await;
-            (response, is_head)
+            (answer(*request).await, is_head)
         }
-        Err(code) => (code.into_response(), false),
+        Opening::Refused(code) => (code.into_response(), false),
+        Opening::Http2(begun) => {
+            let (reader, writer) = split(stream);
+            return Ok(Served::Http2(join(Cursor::new(begun).chain(reader), writer)));
+        }
     };
     stream.write_all(&written(response, is_head).await?).await?;
     stream.shutdown().await?;
     // Closing while bytes lie unread would take the answer away from the client.
     let _ = timeout(PARTING_MAX, copy(&mut stream, &mut sink())).await;
-    Ok(())
+    Ok(Served::Answered)
 }
 
-/// The request without its body, or the code that refuses it.
-async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Result<Request<Body>, StatusCode>> {
+async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Opening> {
     let mut head = Vec::with_capacity(1024);
     loop {
         if stream.read_buf(&mut head).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
+        if head.starts_with(PREFACE) {
+            return Ok(Opening::Http2(head));
+        }
+        if PREFACE.starts_with(&head) {
+            continue;
+        }
         match parse(&head) {
-            Some(request) => return Ok(request),
-            None if head.len() > HEAD_LEN_MAX => return Ok(Err(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)),
+            Some(Ok(request)) => return Ok(Opening::Request(Box::new(request))),
+            Some(Err(code)) => return Ok(Opening::Refused(code)),
+            None if head.len() > HEAD_LEN_MAX => {
+                return Ok(Opening::Refused(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE));
+            }
             None => {}
         }
     }
@@ -100,7 +140,9 @@ async fn written(response: Response<Body>, is_head: bool) -> io::Result<Vec<u8>>
 
 #[cfg(test)]
 mod tests {
-    use axum::routing::get;
+    use axum::{Router, routing::get};
+    use hyper::service::Service as _;
+    use hyper_util::service::TowerToHyperService;
     use tokio::io::duplex;
 
     use super::*;
@@ -109,13 +151,18 @@ mod tests {
     async fn answered(request: &[u8]) -> String {
         let router = Router::new().route("/x", get(async || "yes\n"));
         let (mut client, server) = duplex(1);
-        let (mut reader, mut writer) = tokio::io::split(&mut client);
+        let (mut reader, mut writer) = split(&mut client);
         let mut answer = String::new();
         let send = async {
             let _ = writer.write_all(request).await;
             let _ = writer.shutdown().await;
         };
-        let (served, _, read) = tokio::join!(serve(router, server), send, reader.read_to_string(&mut answer));
+        let respond = async |request| {
+            let Ok(response) = TowerToHyperService::new(router).call(request).await;
+            response
+        };
+        let (served, _, read) =
+            tokio::join!(serve(respond, server), send, reader.read_to_string(&mut answer));
         let _ = (served, read.unwrap());
         answer
     }
@@ -130,6 +177,24 @@ mod tests {
             assert_eq!(answered(twice.as_bytes()).await, format!("{yes}yes\n"));
         }
         assert_eq!(answered(b"HEAD /x HTTP/1.1\r\n\r\n").await, yes);
+    }
+
+    #[tokio::test]
+    async fn http_2_is_handed_back_with_all_that_was_read_of_it() {
+        let (mut client, server) = duplex(64);
+        let begun = [PREFACE, b"more"].concat();
+        let respond = async |_| unreachable!("there is no request");
+        let (served, sent) = tokio::join!(serve(respond, server), async {
+            for byte in &begun {
+                client.write_all(&[*byte]).await.unwrap();
+            }
+            client.shutdown().await
+        });
+        sent.unwrap();
+        let Ok(Served::Http2(mut stream)) = served else { panic!("it is no HTTP/1.1") };
+        let mut read = Vec::new();
+        stream.read_to_end(&mut read).await.unwrap();
+        assert_eq!(read, begun);
     }
 
     #[tokio::test]

@@ -1,20 +1,21 @@
 //! What is done with one read: every complete line in it, replies in order. No waiting, and no allocation per
 //! line.
 
-use std::sync::atomic::Ordering::Relaxed;
-
 use arrayvec::ArrayVec;
 use proxyherd_core::{
     codec::line::{self, Line, Lines, Next, Told},
-    command::Command,
-    flood::{Offered, Wake},
+    command::{Command, Nearby, Outcome},
+    flood::Wake,
     limits::BATCH_LEN_MAX,
     map::Offer,
-    places::Query,
-    types::{ClientId, Difference, Radius},
 };
 
-use crate::{clock, herd::Herd};
+use crate::{
+    caller::Caller,
+    clock,
+    herd::{Herd, Whereabouts},
+    places::{Answered, Looked, Question},
+};
 
 /// How many bytes of replies are gathered before they are written and others have their turn: a reader that does
 /// not read holds up its own connection, with no more than about this many.
@@ -27,8 +28,8 @@ pub(super) enum End {
     Done,
     /// There are enough replies to write first, or no more lines are allowed now.
     Full,
-    /// The places have to be asked, and the answer may take time.
-    Ask(Query, u8),
+    /// The answer about places takes time.
+    Ask(Box<Question>, u8),
     /// A line was too long: its answer is the connection's last.
     TooLong,
     /// A line was the request line of HTTP: its answer is the connection's last.
@@ -48,6 +49,7 @@ pub(super) struct Handled {
 /// Handles the lines at the front of `input`, `most` of them at the most, and appends the replies to `out`.
 pub(super) fn handle(
     herd: &Herd,
+    caller: &Caller,
     lines: &mut Lines,
     input: &[u8],
     end_of_stream: bool,
@@ -56,6 +58,7 @@ pub(super) fn handle(
 ) -> Handled {
     let mut batch = Batch {
         herd,
+        caller,
         now_ns: clock::now_ns(),
         wake: Wake::default(),
         offers: ArrayVec::new(),
@@ -93,6 +96,7 @@ pub(super) fn handle(
 /// are settled before anything else is answered, so that replies and effects keep their order.
 struct Batch<'a, 'i> {
     herd: &'a Herd,
+    caller: &'a Caller,
     now_ns: u64,
     wake: Wake,
     offers: ArrayVec<Offer<'i>, BATCH_LEN_MAX>,
@@ -111,8 +115,8 @@ struct Echo<'i> {
 impl<'i> Batch<'_, 'i> {
     fn answer(&mut self, line: &'i [u8]) -> Option<End> {
         match line::parse(line) {
-            Line::Iamat(report, told) => {
-                self.offers.push(Offer::new(report));
+            Line::Command(Command::Report { report, condition }, told) => {
+                self.offers.push(Offer::on(condition, report));
                 self.echoes.push(Echo { told, line });
                 if self.offers.is_full() {
                     self.settle();
@@ -120,11 +124,12 @@ impl<'i> Batch<'_, 'i> {
                 None
             }
             Line::Blank => None,
-            Line::Command(Command::Nearby { client, radius, limit }) => {
+            Line::Command(Command::Nearby(nearby), _) => {
                 self.settle();
-                self.answer_nearby(line, client, radius, limit)
+                self.answer_nearby(line, &nearby)
             }
-            Line::Command(Command::Report(_)) | Line::Invalid => {
+            // The line protocol has no words for other commands.
+            Line::Command(Command::Locate(_) | Command::Near(_) | Command::Forget(_), _) | Line::Invalid => {
                 self.settle();
                 self.refuse(line);
                 None
@@ -136,7 +141,7 @@ impl<'i> Batch<'_, 'i> {
             }
             Line::InvalidReport => {
                 self.settle();
-                self.herd.counts.reports_unreadable.fetch_add(1, Relaxed);
+                self.herd.count_unreadable();
                 self.refuse(line);
                 None
             }
@@ -148,45 +153,96 @@ impl<'i> Batch<'_, 'i> {
         if self.offers.is_empty() {
             return;
         }
-        self.wake = self.wake.and(self.herd.map().report_all(self.now_ns, &mut self.offers));
+        let taken = self.herd.report(self.caller, self.now_ns, &mut self.offers);
+        self.wake = self.wake.and(taken.unwrap_or_default());
         for place in 0..self.offers.len() {
             let (offer, echo) = (self.offers[place], self.echoes[place]);
-            if matches!(offer.outcome, Offered::Full | Offered::TooSoon) {
-                self.refuse(echo.line);
-                continue;
+            match (offer.outcome, offer.times(self.now_ns)) {
+                // A stale report is answered like one that was taken, as the protocol says.
+                (Outcome::Added | Outcome::Moved | Outcome::Stale, Some((_, difference)))
+                    if taken.is_ok() =>
+                {
+                    self.lines_out += 1;
+                    line::write_at_reply(self.out, self.herd.name(), difference, echo.told);
+                }
+                _ => self.refuse(echo.line),
             }
-            self.lines_out += 1;
-            let difference = Difference::at_receipt(self.now_ns, offer.report.timestamp);
-            line::write_at_reply(self.out, self.herd.name(), difference, echo.told);
         }
         // Cleared in their place: taken out, they would be copied whole, however few they are.
         self.offers.clear();
         self.echoes.clear();
     }
 
-    fn answer_nearby(&mut self, line: &[u8], client: ClientId<'_>, radius: Radius, limit: u8) -> Option<End> {
-        let Some(query) = self.herd.locate(self.now_ns, client, radius, self.out) else {
-            self.refuse(line);
-            return None;
+    fn answer_nearby(&mut self, line: &[u8], nearby: &Nearby<'_>) -> Option<End> {
+        let out = &mut *self.out;
+        let write_at = |found: &Whereabouts<'_>| {
+            line::write_at(
+                out,
+                found.server,
+                found.difference,
+                found.client,
+                found.coordinates,
+                found.timestamp,
+            );
         };
-        self.lines_out += 1;
-        if !self.herd.places.answer_now(&query, usize::from(limit), self.out) {
-            return Some(End::Ask(query, limit));
+        match self.herd.nearby(self.caller, self.now_ns, nearby, write_at) {
+            Ok(Some(Looked::AtHand(answered))) => {
+                self.lines_out += 2;
+                write_places(self.out, &answered, nearby.limit);
+                None
+            }
+            Ok(Some(Looked::Waits(question))) => {
+                self.lines_out += 1;
+                Some(End::Ask(question, nearby.limit))
+            }
+            Ok(None) | Err(_) => {
+                self.refuse(line);
+                None
+            }
         }
-        self.lines_out += 1;
-        end_reply(self.out);
-        None
     }
 
     fn refuse(&mut self, line: &[u8]) {
         self.lines_out += 1;
-        self.herd.counts.lines_invalid.fetch_add(1, Relaxed);
+        self.herd.count_invalid_line();
         line::write_invalid(self.out, line);
     }
 }
 
-/// Ends a reply that has places in it: they end in no newline of their own, so the reply ends at the first
+/// Appends an answer about places, at most so many. They end in no newline of their own, so the reply ends at the first
 /// empty line.
-pub(super) fn end_reply(out: &mut Vec<u8>) {
+pub(super) fn write_places(out: &mut Vec<u8>, answered: &Answered, limit: u8) {
+    answered.answer.write_json(limit.into(), out);
     out.extend_from_slice(b"\n\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        caller::Rights,
+        herd::tests::{alone, caller},
+    };
+
+    fn replies(rights: Rights, input: &[u8]) -> String {
+        let (herd, mut out) = (alone(), Vec::new());
+        handle(&herd, &caller(rights), &mut Lines::default(), input, true, u64::MAX, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[tokio::test]
+    async fn who_lacks_a_right_is_answered_with_a_question_mark() {
+        let (iamat, whatsat) = ("IAMAT kiwi +34.068930-118.445127 1621464827", "WHATSAT kiwi 10 0");
+        let input = format!("{iamat}\n{whatsat}\n").into_bytes();
+        let all = replies(Rights::ALL, &input);
+        assert_eq!(all.lines().filter(|line| line.starts_with("AT Riley +")).count(), 2, "{all}");
+        let none = replies(Rights { report: false, ..Rights::ALL }, &input);
+        assert_eq!(none, format!("? {iamat}\n? {whatsat}\n"), "kiwi has not become known");
+        for rights in [Rights { read: false, ..Rights::ALL }, Rights { places: false, ..Rights::ALL }] {
+            let some = replies(rights, &input);
+            let (first, rest) = some.split_once('\n').unwrap();
+            assert!(first.starts_with("AT Riley +"), "{some}");
+            assert_eq!(rest, format!("? {whatsat}\n"));
+        }
+    }
 }

@@ -14,10 +14,12 @@ use std::{
 };
 
 use mio::net::TcpStream;
-use proxyherd_core::{codec::line::Lines, limits::LINE_LEN_MAX, places::Query};
+use proxyherd_core::{codec::line::Lines, limits::LINE_LEN_MAX};
 
 use super::batch::{self, End, Handled};
-use crate::{admission::Ticket, clock, config::Limits, herd::Herd, log::Direction};
+use crate::{
+    admission::Ticket, caller::Caller, clock, config::Limits, herd::Herd, log::Direction, places::Question,
+};
 
 /// How much is read at once, bytes.
 const READ_LEN: usize = 64 * 1024;
@@ -114,8 +116,8 @@ pub(super) enum Next {
     Wait,
     /// More, when others have had their turn.
     Again,
-    /// Ask the places, and bring the rest of the reply.
-    Ask(Query, u8),
+    /// Wait for the answer about places, and bring the rest of the reply.
+    Ask(Box<Question>, u8),
     /// It is over; `Ok` if that was the client's wish.
     Close(Result<(), Closed>),
 }
@@ -147,7 +149,7 @@ struct Parting {
 
 pub(super) struct Connection {
     stream: TcpStream,
-    client: SocketAddr,
+    caller: Caller,
     serial: u64,
     lines: Lines,
     phase: Phase,
@@ -178,10 +180,10 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(ticket: Ticket, stream: std::net::TcpStream, client: SocketAddr) -> Connection {
+    pub(super) fn new(ticket: Ticket, stream: std::net::TcpStream, caller: Caller) -> Connection {
         Connection {
             stream: TcpStream::from_std(stream),
-            client,
+            caller,
             serial: 0,
             lines: Lines::default(),
             phase: Phase::Serving,
@@ -214,7 +216,7 @@ impl Connection {
     }
 
     pub(super) fn client(&self) -> SocketAddr {
-        self.client
+        self.caller.address
     }
 
     pub(super) fn stream(&mut self) -> &mut TcpStream {
@@ -329,7 +331,7 @@ impl Connection {
     ) -> Result<Next, Closed> {
         replies.clear();
         let Handled { consumed, lines, end } =
-            batch::handle(herd, &mut self.lines, input, self.has_ended, most, replies);
+            batch::handle(herd, &self.caller, &mut self.lines, input, self.has_ended, most, replies);
         self.is_busy |= lines.0 >= BUSY_LINES;
         self.ticket.took(lines.0, clock::monotonic_ns);
         self.log(herd, Direction::In, &input[..consumed], lines.0);
@@ -345,9 +347,9 @@ impl Connection {
 
     fn go_on(&mut self, herd: &Herd, end: End) -> Result<Next, Closed> {
         self.phase = match end {
-            End::Ask(query, limit) => {
+            End::Ask(question, limit) => {
                 self.phase = Phase::Asking;
-                return Ok(Next::Ask(query, limit));
+                return Ok(Next::Ask(question, limit));
             }
             End::TooLong => Phase::parting(Closed::LineTooLong),
             End::HttpRequest => Phase::parting(Closed::HttpRequest),
@@ -362,7 +364,7 @@ impl Connection {
 
     fn log(&self, herd: &Herd, direction: Direction, run: &[u8], lines: u64) {
         if !run.is_empty() {
-            herd.log.traffic_counted(direction, self.client, run, lines);
+            herd.log().traffic_counted(direction, self.client(), run, lines);
         }
     }
 

@@ -29,18 +29,20 @@ use self::{
 };
 use crate::{
     admission::Ticket,
+    caller::{Caller, Rights},
     clock,
     config::Limits,
+    door::kind::DoorKind,
     herd::Herd,
     listen,
     log::{LogLevel, Subject},
 };
 
-/// Serves line clients at `listener` until `stop`. The error is the system's: no thread, or no descriptor.
+/// Serves line clients at `listeners` until `stop`. The error is the system's: no thread, or no descriptor.
 pub fn run(
     herd: &Arc<Herd>,
     limits: &Limits,
-    listener: TcpListener,
+    listeners: Vec<TcpListener>,
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) -> io::Result<()> {
@@ -57,7 +59,9 @@ pub fn run(
         };
         std::thread::Builder::new().name(name).spawn(body)?;
     }
-    tasks.spawn(accept_all(Arc::clone(herd), listener, threads, stop.clone()));
+    for listener in listeners {
+        tasks.spawn(accept_all(Arc::clone(herd), listener, Arc::clone(&threads), stop.clone()));
+    }
     Ok(())
 }
 
@@ -105,21 +109,21 @@ impl Threads {
 }
 
 async fn accept_all(herd: Arc<Herd>, listener: TcpListener, threads: Arc<Threads>, stop: CancellationToken) {
-    let _pulse = herd.health.pulse("the door for clients");
-    while let Some((stream, client)) = listen::accept(&listener, &herd.log, &stop).await {
+    let _pulse = herd.health().pulse("the door for clients");
+    while let Some((stream, client)) = listen::accept(&listener, herd.log(), &stop).await {
         let subject = Subject::Client(client);
-        let ticket = match herd.admission.admit(client.ip(), clock::monotonic_ns()) {
+        let ticket = match herd.admission().admit(client.ip(), clock::monotonic_ns()) {
             Ok(ticket) => ticket,
             Err(why) => {
-                herd.log.event(LogLevel::Warn, subject, format_args!("turned away: {why}"));
+                herd.log().event(LogLevel::Warn, subject, format_args!("turned away: {why}"));
                 continue;
             }
         };
-        herd.log.event(LogLevel::Debug, subject, format_args!("connected"));
+        herd.log().event(LogLevel::Debug, subject, format_args!("connected"));
         match open(ticket, stream, client) {
             Ok(connection) => threads.send(Box::new(connection)),
             // It has gone again.
-            Err(error) => herd.log.event(LogLevel::Debug, subject, format_args!("closed: {error}")),
+            Err(error) => herd.log().event(LogLevel::Debug, subject, format_args!("closed: {error}")),
         }
     }
     threads.stop();
@@ -127,5 +131,6 @@ async fn accept_all(herd: Arc<Herd>, listener: TcpListener, threads: Arc<Threads
 
 fn open(ticket: Ticket, stream: TcpStream, client: SocketAddr) -> io::Result<Connection> {
     stream.set_nodelay(true)?;
-    Ok(Connection::new(ticket, stream.into_std()?, client))
+    let caller = Caller { address: client, door: DoorKind::Line, rights: Rights::ALL };
+    Ok(Connection::new(ticket, stream.into_std()?, caller))
 }

@@ -1,7 +1,7 @@
 //! One thread of the door: waits for its sockets, and gives each connection that is ready a turn.
 //!
 //! Nothing here waits but for sockets, for the earliest deadline and for what others send to the [`Inbox`]. A
-//! question about places that takes time is asked on the runtime, and its answer comes back as a [`Parcel`].
+//! question about places that takes time waits on the runtime, and its answer comes back as a [`Parcel`].
 //!
 //! Events are edges: a socket says once that it is ready, the connection notes it, and stays on the list of those
 //! that want a turn until a read or write has shown that the socket has no more.
@@ -15,9 +15,7 @@ use std::{
 
 use mio::{Events, Interest, Poll, Token, Waker};
 use parking_lot::Mutex;
-use proxyherd_core::places::Query;
 use slab::Slab;
-use tokio::runtime::Handle;
 
 use super::{
     Threads, batch,
@@ -28,6 +26,7 @@ use crate::{
     health::Pulse,
     herd::Herd,
     log::{LogLevel, Subject},
+    places::Question,
 };
 
 /// Most events that are taken from the system at once; more wait for the next round.
@@ -91,7 +90,6 @@ impl Inbox {
 pub(super) struct Reactor {
     herd: Arc<Herd>,
     limits: Limits,
-    runtime: Handle,
     poll: Poll,
     inbox: Arc<Inbox>,
     connections: Slab<Box<Connection>>,
@@ -112,7 +110,6 @@ impl Reactor {
         Ok(Reactor {
             herd: Arc::clone(herd),
             limits: limits.clone(),
-            runtime: Handle::current(),
             poll,
             inbox: Arc::new(Inbox { parcels: Mutex::new(Some(Vec::new())), waker }),
             connections: Slab::new(),
@@ -121,7 +118,7 @@ impl Reactor {
             serial: 0,
             sweep_at: Instant::now(),
             stop_at: None,
-            pulse: herd.health.pulse(format!("thread {name}")),
+            pulse: herd.health().pulse(format!("thread {name}")),
         })
     }
 
@@ -139,7 +136,7 @@ impl Reactor {
                 && error.kind() != io::ErrorKind::Interrupted
             {
                 let message = format_args!("can't wait for clients: {error}");
-                self.herd.log.event(LogLevel::Error, Subject::Server, message);
+                self.herd.log().event(LogLevel::Error, Subject::Server, message);
                 return pulse.fail();
             }
             let (now, working) = (Instant::now(), pulse.work());
@@ -254,7 +251,7 @@ impl Reactor {
         match next {
             Next::Wait => {}
             Next::Again => self.queue(at),
-            Next::Ask(query, limit) => self.ask(at, query, limit),
+            Next::Ask(question, limit) => self.ask(at, *question, limit),
             Next::Close(how) => return self.close(at, &how),
         }
         if let Some(until) = self.connections[at].paced_until() {
@@ -281,14 +278,12 @@ impl Reactor {
         }
     }
 
-    fn ask(&self, at: usize, query: Query, limit: u8) {
+    fn ask(&self, at: usize, question: Question, limit: u8) {
         let serial = self.connections[at].serial();
-        let herd = Arc::clone(&self.herd);
         let pending = Pending { inbox: Arc::clone(&self.inbox), at, serial, reply: None };
-        self.runtime.spawn(async move {
+        question.then(move |answered| {
             let mut reply = Vec::new();
-            herd.places.answer(&query, usize::from(limit), &mut reply).await;
-            batch::end_reply(&mut reply);
+            batch::write_places(&mut reply, &answered, limit);
             pending.end(reply);
         });
     }
@@ -334,10 +329,10 @@ impl Reactor {
     fn log_end(&self, connection: &Connection, how: &Result<(), Closed>) {
         let subject = Subject::Client(connection.client());
         match how {
-            Ok(()) => self.herd.log.event(LogLevel::Debug, subject, format_args!("closed")),
+            Ok(()) => self.herd.log().event(LogLevel::Debug, subject, format_args!("closed")),
             Err(closed) => {
                 let level = if closed.is_fault() { LogLevel::Warn } else { LogLevel::Debug };
-                self.herd.log.event(level, subject, format_args!("closed: {closed}"));
+                self.herd.log().event(level, subject, format_args!("closed: {closed}"));
             }
         }
     }

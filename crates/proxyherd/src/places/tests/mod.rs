@@ -3,6 +3,7 @@
 mod asking;
 mod deadline;
 mod keeping;
+mod looking;
 mod one_request;
 mod standing_in;
 
@@ -13,7 +14,7 @@ use parking_lot::Mutex;
 use proxyherd_core::places::{Geometry, Place, Point, Viewport, Wish};
 use serde_json::Value;
 use tokio::task::{JoinSet, yield_now};
-use tokio::time::{advance, sleep};
+use tokio::time::{Instant, advance, sleep};
 
 use super::*;
 use crate::provider::{Embedded, Pending};
@@ -135,7 +136,34 @@ fn logging(chain: &[Arc<Scripted>], config: &config::Places, log: ServerLog) -> 
     let mut chain: Vec<Arc<dyn Provider>> =
         chain.iter().map(|provider| Arc::clone(provider) as Arc<dyn Provider>).collect();
     let first = chain.remove(0);
-    Arc::new(Places::with(first, chain, config, Arc::new(Unlimited), log))
+    Places::with(first, chain, config, Arc::new(Unlimited), log)
+}
+
+/// The ways in which the line protocol's door asks.
+impl Places {
+    /// Appends the answer as JSON with at most `limit` results, if it is at hand; otherwise says false.
+    fn answer_now(self: &Arc<Places>, query: &Query, limit: usize, out: &mut Vec<u8>) -> bool {
+        match self.look(query.clone(), limit) {
+            Looked::AtHand(answered) => {
+                answered.answer.write_json(limit, out);
+                true
+            }
+            Looked::Waits(_) => false,
+        }
+    }
+
+    /// Appends the answer as JSON with at most `limit` results.
+    async fn answer(self: &Arc<Places>, query: &Query, limit: usize, out: &mut Vec<u8>) {
+        let answered = match self.look(query.clone(), limit) {
+            Looked::AtHand(answered) => answered,
+            Looked::Waits(question) => {
+                let (tell, told) = tokio::sync::oneshot::channel();
+                question.then(|answered| drop(tell.send(answered)));
+                told.await.unwrap()
+            }
+        };
+        answered.answer.write_json(limit, out);
+    }
 }
 
 fn query() -> Query {
@@ -146,7 +174,7 @@ fn query_of(radius_m: f64) -> Query {
     Query::within(Point::new(34.068930, -118.445127).unwrap(), radius_m).unwrap()
 }
 
-async fn asked(places: &Places, limit: usize) -> Value {
+async fn asked(places: &Arc<Places>, limit: usize) -> Value {
     let mut out = b"AT\n".to_vec();
     places.answer(&query(), limit, &mut out).await;
     serde_json::from_slice(out.strip_prefix(b"AT\n").unwrap()).unwrap()
@@ -158,7 +186,7 @@ fn counts(places: &Places) -> Vec<(&'static str, u64)> {
 }
 
 /// Outcome, number of places and status of a question, and how long it took.
-async fn told(places: &Places, query: &Query) -> (Outcome, usize, &'static str, Duration) {
+async fn told(places: &Arc<Places>, query: &Query) -> (Outcome, usize, &'static str, Duration) {
     let start = Instant::now();
     let answered = places.ask(query).await;
     assert_eq!(answered.outcome == Outcome::Failed, answered.answer.error_message.is_some());
@@ -166,7 +194,7 @@ async fn told(places: &Places, query: &Query) -> (Outcome, usize, &'static str, 
     (answered.outcome, answer.places.len(), answer.status.as_str(), start.elapsed())
 }
 
-async fn outcome(places: &Places) -> Outcome {
+async fn outcome(places: &Arc<Places>) -> Outcome {
     told(places, &query()).await.0
 }
 

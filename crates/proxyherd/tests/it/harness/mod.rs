@@ -9,6 +9,7 @@ mod client;
 mod data;
 mod herd;
 mod http;
+pub(crate) mod http2;
 mod ledger;
 pub(crate) mod neighbor;
 mod network;

@@ -1,11 +1,10 @@
-//! What `/v1/status` tells, and `proxyherd status` shows.
+//! How a server is: what its HTTP door tells at `/v1/status`, and what `proxyherd status` reads there.
+//!
+//! This is the model alone. It is part of what other versions of the program read: fields are only ever added.
 
-use std::{collections::BTreeMap, sync::atomic::Ordering::Relaxed};
+use std::collections::BTreeMap;
 
-use proxyherd_core::{flood::Nonsense, places::budget::Standing};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
-
-use crate::herd::{Herd, Link};
 
 /// One server, at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -130,33 +129,6 @@ pub struct LinkStatus {
     pub trouble: Option<String>,
 }
 
-impl Status {
-    /// How `herd` is now.
-    pub fn of(herd: &Herd) -> Status {
-        Status {
-            server: herd.name().to_string(),
-            herd: herd.identity.herd.clone(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            incarnation: herd.identity.me.incarnation,
-            uptime_s: herd.started().elapsed().as_secs_f64(),
-            draining: herd.is_draining(),
-            removed: herd.is_removed(),
-            stuck: herd.health.stuck(),
-            namesake: herd.has_namesake(),
-            records: herd.map().len(),
-            connections: herd.admission.connections(),
-            reports: ReportStatus::of(herd),
-            root_mismatches: herd.map().root_mismatches(),
-            log_left_out: herd.log.left_out(),
-            places_budgets: BudgetStatus::all(herd),
-            certificate_days_left: herd.credentials.as_ref().map(|credentials| credentials.days_left()),
-            peers_refused: herd.counts.peers_refused.load(Relaxed),
-            reaches: herd.map().tree_servers().iter().map(ToString::to_string).collect(),
-            links: herd.links.all().iter().map(|link| LinkStatus::of(herd, link)).collect(),
-        }
-    }
-}
-
 fn as_text<S: Serializer>(number: &u64, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(number)
 }
@@ -172,63 +144,5 @@ fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::
     match Told::deserialize(deserializer)? {
         Told::Number(number) => Ok(number),
         Told::Text(text) => text.parse().map_err(D::Error::custom),
-    }
-}
-
-impl ReportStatus {
-    pub(super) fn of(herd: &Herd) -> ReportStatus {
-        let counts = herd.map().report_counts();
-        let rejected = counts.refused + herd.counts.reports_unreadable.load(Relaxed);
-        ReportStatus { accepted: counts.accepted, stale: counts.stale, rejected }
-    }
-}
-
-impl BudgetStatus {
-    pub(super) fn all(herd: &Herd) -> Vec<BudgetStatus> {
-        let standings = herd.purse.iter().flat_map(|purse| purse.standings());
-        standings.map(|standing| BudgetStatus::of(&standing)).collect()
-    }
-
-    fn of(standing: &Standing) -> BudgetStatus {
-        BudgetStatus {
-            period: standing.period.span.as_str().to_owned(),
-            date: standing.period.to_string(),
-            whole: standing.whole,
-            spent: standing.spent,
-            left: standing.whole.saturating_sub(standing.spent),
-            own_left: standing.own,
-        }
-    }
-}
-
-/// How often a neighbor has told each kind of nonsense.
-pub(super) fn nonsense(herd: &Herd, link: &Link) -> impl Iterator<Item = (&'static str, u64)> {
-    Nonsense::ALL.into_iter().map(Nonsense::label).zip(herd.map().nonsense(link.id))
-}
-
-fn owned((label, count): (&str, u64)) -> (String, u64) {
-    (label.to_owned(), count)
-}
-
-impl LinkStatus {
-    fn of(herd: &Herd, link: &Link) -> LinkStatus {
-        let state = link.state();
-        LinkStatus {
-            neighbor: link.neighbor.to_string(),
-            address: link.address().to_string(),
-            dials: link.dials,
-            up: state.up_since.is_some(),
-            version: state.version,
-            eager: herd.map().is_eager(link.id),
-            up_s: state.up_since.map(|since| since.elapsed().as_secs_f64()),
-            times_up: state.times_up,
-            unsteady: link.is_unsteady(),
-            payloads_sent: link.payloads_sent(),
-            payloads_received: link.payloads_received(),
-            lag_s: link.lag().as_secs_f64(),
-            clock_offset_s: herd.map().clock_offset_ns(link.id) as f64 / 1e9,
-            nonsense: nonsense(herd, link).filter(|(_, count)| *count > 0).map(owned).collect(),
-            trouble: state.trouble,
-        }
     }
 }

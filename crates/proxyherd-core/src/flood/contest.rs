@@ -1,0 +1,140 @@
+//! Which of two records of one key a shard keeps.
+//!
+//! From the moment at which the clock has passed all receipts this is a total order: records that have not expired are
+//! above those that have, and both are ordered by what they say. Before that it need not be. A record that was received
+//! in the future takes the place of one that will have expired by then; a third may win over the former and lose against
+//! the latter. Then servers keep the one or the other, whichever comes, for as long as clocks may be apart at most.
+
+use std::cmp::Ordering;
+
+use super::{Held, Shard};
+use crate::store::Slot;
+
+impl Shard {
+    /// Which of two records of one key is kept. Of one that has expired and one that has not, the latter; otherwise the
+    /// greater; of equal contents that of the later incarnation of their server.
+    pub(super) fn contest(&self, now_ns: u64, told: Held<'_>, held: &Slot) -> Ordering {
+        let (record, holder) = (held.record(), self.origins.origin(held.origin));
+        let order = told
+            .record
+            .precedence(&told.origin.server, &record, &holder.server)
+            .then_with(|| told.origin.incarnation.cmp(&holder.incarnation));
+        // A server may have taken one because the other had expired there: it counts as expired here too, swept or not, and
+        // whatever this server's clock says.
+        let is_held_over = self.is_expired(now_ns.max(told.record.received_ns()), &record);
+        let is_told_over = self.is_expired(now_ns.max(record.received_ns()), &told.record);
+        match (is_told_over, is_held_over) {
+            (false, true) => Ordering::Greater,
+            (true, false) => Ordering::Less,
+            _ => order,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        flood::{Rules, ShardSettings},
+        types::{Attributes, Body, Coordinates, Difference, Kind, Origin, Record, ServerName, Timestamp},
+    };
+
+    const SECOND_NS: u64 = 1_000_000_000;
+    const NOW_NS: u64 = 1_700_000_000 * SECOND_NS;
+    const TTL_S: u64 = 100;
+    const OFFSET_S: i64 = 60;
+
+    fn shard() -> Shard {
+        Shard::new(ShardSettings {
+            me: Origin { server: ServerName::new("Riley").unwrap(), incarnation: 1 },
+            index: 0,
+            seed: 1,
+            client_ttl_ns: Some(TTL_S * SECOND_NS),
+            client_interval_ns: 0,
+            clock_offset_max_ns: OFFSET_S.unsigned_abs() * SECOND_NS,
+            rules: Rules::default(),
+        })
+    }
+
+    /// A record of the test, by numbers that are small: seconds from now.
+    fn record(version_s: i64, received_s: i64, is_gone: bool) -> Record<'static> {
+        let at = |s: i64| NOW_NS.saturating_add_signed(s * SECOND_NS as i64);
+        let timestamp = Timestamp::from_nanos(at(version_s)).unwrap();
+        let coordinates = Coordinates::parse(b"+1.5+2.5").unwrap();
+        let location = Body::Location { coordinates, attributes: Attributes::NONE };
+        let body = if is_gone { Body::Gone } else { location };
+        let difference = Difference::at_receipt(at(received_s), timestamp);
+        Record { kind: Kind::CLIENT, key: b"kiwi", body, timestamp, difference }
+    }
+
+    /// Records that have expired, that have not, and that were received as far in the future as may be.
+    fn records() -> Vec<(Record<'static>, Origin)> {
+        let mut records = Vec::new();
+        for version_s in [-150, -60, -1] {
+            for received_s in [-160, -100, -99, -50, -1, 0, 1, 50, OFFSET_S] {
+                for (is_gone, server, incarnation) in
+                    [(false, "Riley", 1), (false, "Jaquez", 2), (true, "Riley", 2)]
+                {
+                    let origin = Origin { server: ServerName::new(server).unwrap(), incarnation };
+                    records.push((record(version_s, received_s, is_gone), origin));
+                }
+            }
+        }
+        records
+    }
+
+    /// How each of these stands to each other, at a time.
+    fn orders(now_ns: u64, records: &[(Record<'_>, Origin)]) -> Vec<Vec<Ordering>> {
+        let mut shard = shard();
+        let orders_of = |(held, holder): &(Record<'_>, Origin)| {
+            let mut slot = Slot::default();
+            let place = shard.origins.place_or_insert(holder, u16::MAX).unwrap();
+            shard.origins.add_live(place);
+            slot.origin = place;
+            slot.fill(held);
+            let order = |(told, origin): &(Record<'_>, Origin)| {
+                shard.contest(now_ns, Held { record: *told, origin, seq: 1 }, &slot)
+            };
+            records.iter().map(order).collect()
+        };
+        records.iter().map(orders_of).collect()
+    }
+
+    #[test]
+    fn of_two_records_the_same_one_is_kept_whichever_comes_first() {
+        let records = records();
+        for now_s in [0, 1, 39, 40, 60, 120] {
+            let orders = orders(NOW_NS + now_s * SECOND_NS, &records);
+            for a in 0..records.len() {
+                for b in 0..records.len() {
+                    assert_eq!(orders[a][b], orders[b][a].reverse(), "{:?} {:?}", records[a], records[b]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn once_the_clock_has_passed_all_receipts_the_order_is_total_and_before_that_it_need_not_be() {
+        let records = records();
+        let cycles = |now_s: u64, receipt_max_s: i64| {
+            let latest_ns = NOW_NS.saturating_add_signed(receipt_max_s * SECOND_NS as i64);
+            let is_counted = |it: &&(Record<'_>, Origin)| it.0.received_ns() <= latest_ns;
+            let records: Vec<_> = records.iter().filter(is_counted).cloned().collect();
+            let orders = orders(NOW_NS + now_s * SECOND_NS, &records);
+            let all = 0..records.len();
+            // `orders[a][b]` is greater where b wins over a.
+            let wins = |a: usize, b: usize| orders[a][b].is_gt();
+            let triples = all.clone().flat_map(|a| all.clone().map(move |b| (a, b)));
+            triples
+                .filter(|&(a, b)| wins(a, b))
+                .flat_map(|(a, b)| all.clone().map(move |c| (a, b, c)))
+                .filter(|&(a, b, c)| wins(b, c) && !wins(a, c))
+                .count()
+        };
+        for now_s in [0, 1, 39, 40, 60, 120] {
+            assert_eq!(cycles(now_s, now_s.cast_signed()), 0, "after {now_s} s");
+        }
+        assert_eq!(cycles(OFFSET_S.unsigned_abs(), OFFSET_S), 0);
+        assert!(cycles(0, OFFSET_S) > 0, "a receipt to come");
+    }
+}

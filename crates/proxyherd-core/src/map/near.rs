@@ -1,0 +1,154 @@
+//! Which clients are near: the nearest first, within a radius or anywhere.
+//!
+//! This looks at every record, shard by shard, each shard under its lock, and keeps the best so far in a heap that the
+//! question's limit bounds. The answer is exact, but the scan is slow: a grid of cells, kept in step with the records, will
+//! replace it. Records are judged as [`Map::locate`] judges them: tombstones and what has expired are not there. A client
+//! that moves while the shards are looked at is seen once, where it was or where it is.
+
+use std::collections::BinaryHeap;
+
+use super::Map;
+use crate::{
+    command::{Around, Near},
+    places::{Centre, EARTH_RADIUS_M, Separation},
+    types::{Attributes, Body, ClientId, Coordinates, Difference, Kind, Record, ServerName, Timestamp},
+};
+
+/// No two points are farther apart, meters.
+const FARTHEST_M: f64 = std::f64::consts::PI * EARTH_RADIUS_M;
+
+/// A client that is near, as its server's record has it. They are ordered by distance, and equal distances by ID, so that
+/// every server answers alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    separation: Separation,
+    /// ID and attributes, one behind the other.
+    text: Box<[u8]>,
+    id_len: usize,
+    /// Where it is.
+    pub coordinates: Coordinates,
+    /// When, as its report says.
+    pub timestamp: Timestamp,
+    /// When that was received, counted from `timestamp`.
+    pub difference: Difference,
+    /// The server that took the report.
+    pub server: ServerName,
+}
+
+impl Found {
+    fn new(
+        separation: Separation,
+        record: &Record<'_>,
+        at: (Coordinates, Attributes<'_>),
+        server: &ServerName,
+    ) -> Found {
+        let (coordinates, attributes) = at;
+        Found {
+            separation,
+            text: [record.key, attributes.as_bytes()].concat().into_boxed_slice(),
+            id_len: record.key.len(),
+            coordinates,
+            timestamp: record.timestamp,
+            difference: record.difference,
+            server: server.clone(),
+        }
+    }
+
+    /// Who it is.
+    pub fn client(&self) -> ClientId<'_> {
+        ClientId::of_field(&self.text[..self.id_len]).expect("a record about a client has its ID for a key")
+    }
+
+    /// What else its report said.
+    pub fn attributes(&self) -> Attributes<'_> {
+        Attributes::trusted(&self.text[self.id_len..])
+    }
+
+    /// How far away it is.
+    pub fn separation(&self) -> Separation {
+        self.separation
+    }
+
+    fn rank(&self) -> (Separation, &[u8]) {
+        (self.separation, &self.text[..self.id_len])
+    }
+}
+
+impl Ord for Found {
+    fn cmp(&self, other: &Found) -> std::cmp::Ordering {
+        self.rank().cmp(&other.rank())
+    }
+}
+
+impl PartialOrd for Found {
+    fn partial_cmp(&self, other: &Found) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// The best so far; the worst of them is on top.
+struct Best {
+    heap: BinaryHeap<Found>,
+    limit: usize,
+}
+
+impl Best {
+    /// Whether a client with this rank would be one of the best.
+    fn has_place_for(&self, rank: (Separation, &[u8])) -> bool {
+        self.heap.len() < self.limit || self.heap.peek().is_some_and(|worst| rank < worst.rank())
+    }
+
+    fn add(&mut self, found: Found) {
+        if self.heap.len() == self.limit {
+            self.heap.pop();
+        }
+        self.heap.push(found);
+    }
+}
+
+impl Map {
+    /// The clients that are near, the nearest first, as far as `wanted` wants them: what it leaves out takes no place.
+    /// `None`: the client around which they should be is not known.
+    pub fn near(
+        &self,
+        now_ns: u64,
+        near: &Near<'_>,
+        mut wanted: impl FnMut(&Record<'_>) -> bool,
+    ) -> Option<Vec<Found>> {
+        let center = self.center(now_ns, near.around)?;
+        // What reaches to the other side of the Earth reaches everywhere.
+        let reach = near.radius_m.filter(|radius_m| *radius_m < FARTHEST_M).map(Separation::of_metres);
+        let mut best = Best { heap: BinaryHeap::new(), limit: near.limit.get() };
+        for counted in &self.shards {
+            counted.lock().shard.for_each_shown(now_ns, |held| {
+                let (Kind::CLIENT, Body::Location { coordinates, attributes }) =
+                    (held.record.kind, held.record.body)
+                else {
+                    return;
+                };
+                let (latitude, longitude) =
+                    (coordinates.latitude().degrees(), coordinates.longitude().degrees());
+                let separation = center.separation(latitude, longitude);
+                let is_near = reach.is_none_or(|reach| separation <= reach);
+                if is_near && best.has_place_for((separation, held.record.key)) && wanted(&held.record) {
+                    let at = (coordinates, attributes);
+                    best.add(Found::new(separation, &held.record, at, &held.origin.server));
+                }
+            });
+        }
+        Some(best.heap.into_sorted_vec())
+    }
+
+    fn center(&self, now_ns: u64, around: Around<'_>) -> Option<Centre> {
+        let client = match around {
+            Around::Point(point) => return Some(Centre::new(point.latitude(), point.longitude())),
+            Around::Client(client) => client,
+        };
+        let found = self.locate(now_ns, client, |held| match held.record.body {
+            Body::Location { coordinates, .. } => Some(coordinates),
+            Body::Gone | Body::Data { .. } => None,
+        });
+        let coordinates = found.flatten()?;
+        Some(Centre::new(coordinates.latitude().degrees(), coordinates.longitude().degrees()))
+    }
+}

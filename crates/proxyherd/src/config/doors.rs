@@ -1,0 +1,266 @@
+//! The doors of a server as the configuration writes them: an address or a list of them, each with `tls://` before it
+//! where the door speaks TLS, and the certificate for those (`[tls]`).
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    address::{Address, AddressError},
+    diagnostic::{Diagnostic, Site},
+    nearest,
+    section::Section,
+    settings::parse_path,
+    source::looks_secret,
+    value::Placed,
+};
+use crate::door::kind::{DoorKind, NOT_BUILT};
+
+/// What an address begins with whose door speaks TLS.
+const TLS: &str = "tls://";
+/// Schemes of URLs that stand for TLS, where somebody writes one for an address.
+const SECURE_SCHEMES: [&str; 7] = ["tls", "ssl", "https", "wss", "mqtts", "rediss", "tcps"];
+/// Schemes of URLs that stand for a connection without TLS.
+const PLAIN_SCHEMES: [&str; 5] = ["http", "tcp", "ws", "mqtt", "redis"];
+
+/// Most addresses that one door of a server has. Each takes a descriptor, which is kept from clients, and a task.
+pub const ADDRESSES_PER_DOOR_MAX: usize = 8;
+
+/// What [`parse_address`] takes.
+pub(super) const ADDRESS: &str = "takes an address: HOST:PORT, [IPv6]:PORT or NAME:PORT";
+
+/// One address of a door.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Door {
+    /// What is spoken there.
+    pub kind: DoorKind,
+    /// Where it is.
+    pub address: Address,
+    /// Whether the connections there are encrypted.
+    pub tls: bool,
+}
+
+/// The section `[tls]`: what the doors with TLS show, both files in PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DoorCertificate {
+    /// The certificate, and those between it and its authority.
+    pub cert: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+/// Why a text is no address of a door.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DoorError {
+    /// Nearly one.
+    #[error("did you mean {0:?}?")]
+    Near(String),
+    /// A scheme that is none of a door's, or a path.
+    #[error("an address has no path, and no scheme but tls://")]
+    Url,
+    /// What stands there, or behind `tls://`, is no address.
+    #[error(transparent)]
+    Address(AddressError),
+}
+
+impl Door {
+    /// A door without TLS.
+    pub fn plain(kind: DoorKind, address: Address) -> Door {
+        Door { kind, address, tls: false }
+    }
+
+    /// Reads `HOST:PORT` or `tls://HOST:PORT`.
+    pub fn parse(kind: DoorKind, text: &str) -> Result<Door, DoorError> {
+        let (tls, rest) = text.strip_prefix(TLS).map_or((false, text), |rest| (true, rest));
+        rest.parse().map(|address| Door { kind, address, tls }).map_err(|error| match (near(text), error) {
+            (Some(near), _) => DoorError::Near(near),
+            (None, AddressError::Url) => DoorError::Url,
+            (None, error) => DoorError::Address(error),
+        })
+    }
+}
+
+/// As the configuration writes it.
+impl fmt::Display for Door {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", if self.tls { TLS } else { "" }, self.address)
+    }
+}
+
+/// The address that was meant by a URL, or by `tls://` with a slip of the pen.
+fn near(text: &str) -> Option<String> {
+    let (scheme, rest) = match text.find([':', '/']).map(|at| text.split_at(at)) {
+        Some((scheme, rest)) if rest.starts_with('/') || rest.starts_with(":/") || is_scheme(scheme) => {
+            (scheme, rest.trim_start_matches([':', '/']))
+        }
+        _ => ("", text),
+    };
+    let address = rest.trim_end_matches('/');
+    address.parse::<Address>().ok()?;
+    let scheme = scheme.to_ascii_lowercase();
+    if scheme.is_empty() || PLAIN_SCHEMES.contains(&scheme.as_str()) {
+        return (address != text).then(|| address.to_owned());
+    }
+    let is_secure =
+        SECURE_SCHEMES.contains(&scheme.as_str()) || nearest::slip_of(&scheme, ["tls"].into_iter()).is_some();
+    is_secure.then(|| format!("{TLS}{address}"))
+}
+
+fn is_scheme(word: &str) -> bool {
+    let word = word.to_ascii_lowercase();
+    SECURE_SCHEMES.iter().chain(&PLAIN_SCHEMES).any(|scheme| *scheme == word)
+}
+
+/// Reads an address that can't have `tls://`: one of the links' own.
+pub(super) fn parse_address(text: &str) -> Result<Address, String> {
+    match text.strip_prefix(TLS) {
+        Some(rest) if rest.parse::<Address>().is_ok() => {
+            Err(format!("`herd.tls` encrypts the links, and tls:// is for doors: write {rest:?}"))
+        }
+        _ => text.parse().map_err(|error: AddressError| error.to_string()),
+    }
+}
+
+/// The doors of one server, in the order of the kinds and then of the file. Keys of doors that are not built are refused.
+pub(super) fn read(section: &mut Section<'_, '_>) -> Vec<Placed<Door>> {
+    let mut doors = Vec::new();
+    for kind in DoorKind::ALL {
+        doors.extend(read_kind(section, kind));
+    }
+    for (key, clients) in NOT_BUILT {
+        if let Some(given) = section.not_built(key) {
+            let instead = format!("leave it out: the door for {clients} is not built yet");
+            section.refuse_unbuilt(&given, &instead);
+        }
+    }
+    doors
+}
+
+fn read_kind(section: &mut Section<'_, '_>, kind: DoorKind) -> Vec<Placed<Door>> {
+    let key = kind.key();
+    let Some(given) = section.one_or_more(key, ADDRESS, |text| Door::parse(kind, text)) else {
+        if let Some(help) = kind.missing() {
+            let missing = Diagnostic::error(section.site(), section.key(key), "is missing");
+            section.report(missing.help(help));
+        }
+        return Vec::new();
+    };
+    let (count, doors) = (given.count, given.values);
+    if count == 0 {
+        let mistake = Diagnostic::error(given.site, given.key, "is an empty list");
+        section
+            .report(mistake.help(kind.missing().unwrap_or("leave it out where the server has no such door")));
+    } else if count > ADDRESSES_PER_DOOR_MAX {
+        let message = format!("has {count} addresses");
+        let help = format!("a door has at most {ADDRESSES_PER_DOOR_MAX}");
+        section.report(Diagnostic::error(given.site, given.key, message).help(help));
+    }
+    doors
+}
+
+/// What `[tls]` says.
+pub(super) struct GivenCertificate {
+    /// The files, if both could be read.
+    pub(super) value: Option<DoorCertificate>,
+    /// Whether one of them is set, whatever to.
+    pub(super) is_given: bool,
+    /// Where the section is.
+    pub(super) site: Site,
+}
+
+/// Both files, or none: half of them is a mistake.
+pub(super) fn read_certificate(mut section: Section<'_, '_>, base: &Path) -> GivenCertificate {
+    let examples = [("cert", "fullchain.pem"), ("key", "privkey.pem")];
+    let files = examples.map(|(key, example)| {
+        let parse = |text: &str| parse_file(text, example);
+        Some(section.parsed(key, "takes the name of a PEM file", parse)?.relative_to(base))
+    });
+    let is_given = examples.iter().any(|(key, _)| section.is_given(key));
+    let site = section.site();
+    for (key, example) in examples {
+        if !is_given || section.is_given(key) {
+            continue;
+        }
+        let message = "is missing: a certificate and its key go together";
+        let mistake = Diagnostic::error(site.clone(), section.key(key), message);
+        section.report(mistake.help(format!("for example {key} = {example:?}")));
+    }
+    section.finish();
+    let [cert, key] = files;
+    let value = cert.zip(key).map(|(cert, key)| DoorCertificate { cert, key });
+    GivenCertificate { value, is_given, site }
+}
+
+fn parse_file(text: &str, example: &str) -> Result<PathBuf, String> {
+    if looks_secret(text) {
+        return Err(format!("for example {example:?}; never what is in it"));
+    }
+    parse_path(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(text: &str) -> String {
+        match Door::parse(DoorKind::Http, text) {
+            Ok(door) => format!("{} {}", if door.tls { "TLS" } else { "plain" }, door.address),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn an_address_is_plain_unless_tls_stands_before_it() {
+        for (text, expected) in [
+            ("127.0.0.1:80", "plain 127.0.0.1:80"),
+            ("[::1]:80", "plain [::1]:80"),
+            ("herd.example.org:80", "plain herd.example.org:80"),
+            ("tls:80", "plain tls:80"),
+            ("tls://127.0.0.1:80", "TLS 127.0.0.1:80"),
+            ("tls://[::1]:0", "TLS [::1]:0"),
+            ("tls://herd.example.org:80", "TLS herd.example.org:80"),
+            ("tls://tls:80", "TLS tls:80"),
+        ] {
+            assert_eq!(said(text), expected, "{text}");
+            assert_eq!(Door::parse(DoorKind::Http, text).unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn what_is_nearly_an_address_is_answered_with_the_address() {
+        let tls = "did you mean \"tls://127.0.0.1:1\"?";
+        let plain = "did you mean \"127.0.0.1:1\"?";
+        let none = "an address has no path, and no scheme but tls://";
+        for (text, expected) in [
+            ("tls:/127.0.0.1:1", tls),
+            ("tls//127.0.0.1:1", tls),
+            ("tls:127.0.0.1:1", tls),
+            ("tls:///127.0.0.1:1", tls),
+            ("tls://127.0.0.1:1/", tls),
+            ("TLS://127.0.0.1:1", tls),
+            ("tsl://127.0.0.1:1", tls),
+            ("https://127.0.0.1:1", tls),
+            ("https://127.0.0.1:1/", tls),
+            ("rediss://127.0.0.1:1", tls),
+            ("http://127.0.0.1:1", plain),
+            ("tcp://127.0.0.1:1", plain),
+            ("127.0.0.1:1/", plain),
+            ("//127.0.0.1:1", plain),
+            ("gopher://127.0.0.1:1", none),
+            ("http://127.0.0.1:1/path", none),
+            ("http://127.0.0.1", none),
+            ("tls://tls://127.0.0.1:1", none),
+            ("tls://127.0.0.1", "the port is missing: HOST:PORT"),
+            ("tls://", "the port is missing: HOST:PORT"),
+            (
+                "tls://:1",
+                "the host is missing: 127.0.0.1 for this machine alone, 0.0.0.0 for all its interfaces",
+            ),
+            ("tls://::1:1", "an IPv6 address stands in brackets: [::1]:PORT"),
+            ("", "the port is missing: HOST:PORT"),
+        ] {
+            assert_eq!(said(text), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! The doors of a server: one address or a list, with TLS or without.
+
+use super::*;
+
+/// A server that is fine, to be given doors: in line 3 and those after it.
+fn said_of(doors: &str) -> Vec<String> {
+    said(&format!("[[server]]\nname = \"a\"\n{doors}\n"))
+}
+
+/// Exactly this is said of the doors.
+fn check_doors(doors: &str, expected: &[&str]) {
+    assert_eq!(said_of(doors), expected, "{doors}");
+}
+
+const CERTIFICATE: &str = "[tls]\ncert = \"c.pem\"\nkey = \"k.pem\"";
+
+#[test]
+fn a_door_has_one_address_or_several() {
+    for doors in [
+        "listen = \"127.0.0.1:1\"",
+        "listen = [\"127.0.0.1:1\"]",
+        "listen = [\"127.0.0.1:1\", \"[::1]:1\", \"herd.example.org:2\"]",
+        "listen = [\"127.0.0.1:0\", \"127.0.0.1:0\"]",
+        "listen = \"0.0.0.0:1\"\nhttp = [\"127.0.0.1:2\", \"[::1]:2\"]",
+        &format!("listen = [\"0.0.0.0:1\", \"tls://0.0.0.0:2\"]\n{CERTIFICATE}"),
+        &format!("listen = \"0.0.0.0:1\"\nhttp = \"tls://localhost:2\"\n{CERTIFICATE}"),
+    ] {
+        check_doors(doors, &[]);
+    }
+    let order = "http = [\"127.0.0.1:2\"]\nlisten = [\"127.0.0.1:3\", \"127.0.0.1:1\"]";
+    let config = read(&format!("[[server]]\nname = \"a\"\n{order}")).unwrap();
+    let doors: Vec<String> = config.servers[0].doors.iter().map(ToString::to_string).collect();
+    assert_eq!(doors, ["127.0.0.1:3", "127.0.0.1:1", "127.0.0.1:2"], "by kind, and then as they stand");
+    assert_eq!(config.servers[0].door(DoorKind::Line).unwrap().to_string(), "127.0.0.1:3");
+}
+
+#[test]
+fn what_is_no_address_of_a_door_is_answered_with_the_nearest_that_is() {
+    let takes = "takes an address: HOST:PORT, [IPv6]:PORT or NAME:PORT";
+    check_doors(
+        "listen = \"tls:/127.0.0.1:1\"\nhttp = \"https://127.0.0.1:2\"",
+        &[
+            &format!(
+                "herd.toml:3:10: error: `listen` of server a {takes}: found the text \"tls:/127.0.0.1:1\"; \
+                 did you mean \"tls://127.0.0.1:1\"?"
+            ),
+            &format!(
+                "herd.toml:4:8: error: `http` of server a {takes}: found the text \"https://127.0.0.1:2\"; \
+                 did you mean \"tls://127.0.0.1:2\"?"
+            ),
+        ],
+    );
+    check_doors(
+        "listen = [\"127.0.0.1:1\", 5, [\"127.0.0.1:2\"], \"http://[::1]:1/\", \"\"]\nhttp = true",
+        &[
+            &format!(
+                "herd.toml:3:26: error: `listen[1]` of server a {takes}: found 5; a text stands in quotes"
+            ),
+            &format!(
+                "herd.toml:3:29: error: `listen[2]` of server a {takes}: found a list; \
+                 only one, without square brackets"
+            ),
+            &format!(
+                "herd.toml:3:46: error: `listen[3]` of server a {takes}: found the text \"http://[::1]:1/\"; \
+                 did you mean \"[::1]:1\"?"
+            ),
+            &format!(
+                "herd.toml:3:65: error: `listen[4]` of server a {takes}: found the text \"\"; \
+                 the port is missing: HOST:PORT"
+            ),
+            &format!("herd.toml:4:8: error: `http` of server a {takes}: found true; a text stands in quotes"),
+        ],
+    );
+}
+
+#[test]
+fn an_empty_list_and_one_that_is_too_long_are_mistakes() {
+    check_doors(
+        "listen = []\nhttp = []",
+        &[
+            "herd.toml:3:10: error: `listen` of server a is an empty list: \
+             a server has an address for its clients: listen = \"127.0.0.1:12000\"",
+            "herd.toml:4:8: error: `http` of server a is an empty list: \
+             leave it out where the server has no such door",
+        ],
+    );
+    let list = |count: u16| {
+        let addresses: Vec<String> = (1..=count).map(|port| format!("\"127.0.0.1:{port}\"")).collect();
+        format!("listen = [{}]", addresses.join(", "))
+    };
+    check_doors(&list(8), &[]);
+    check_doors(
+        &list(9),
+        &["herd.toml:3:10: error: `listen` of server a has 9 addresses: a door has at most 8"],
+    );
+}
+
+#[test]
+fn no_address_is_used_twice_whichever_doors_have_it() {
+    let twice = "leave one of them out, or give it its own port";
+    check_doors(
+        "listen = [\"127.0.0.1:1\", \"[::1]:1\", \"127.0.0.1:1\"]",
+        &[&format!(
+            "herd.toml:3:37: error: `listen[2]` of server a is in use already, by `listen[0]` of server a: {twice}"
+        )],
+    );
+    check_doors(
+        &format!("listen = [\"127.0.0.1:1\", \"tls://0.0.0.0:1\"]\n{CERTIFICATE}"),
+        &[&format!(
+            "herd.toml:3:26: error: `listen[1]` of server a is in use already, by `listen[0]` of server a: {twice}"
+        )],
+    );
+    check_doors(
+        "http = [\"127.0.0.1:3\", \"127.0.0.1:2\"]\npeer = \"127.0.0.1:1\"\nlisten = [\"[::]:1\", \"[::]:2\"]",
+        &[
+            "herd.toml:5:11: error: `listen[0]` of server a is in use already, by `peer` of server a: \
+             give each door its own port",
+            "herd.toml:5:21: error: `listen[1]` of server a is in use already, by `http[1]` of server a: \
+             give each door its own port",
+        ],
+    );
+    check(
+        "\"127.0.0.1:3\"",
+        "[\"127.0.0.1:3\", \"127.0.0.1:1\"]",
+        &["herd.toml:11:26: error: `listen[1]` of server b is in use already, by `listen` of server a: \
+           give each door its own port"],
+    );
+    check(
+        "listen = \"127.0.0.1:3\"",
+        "listen = [\"127.0.0.1:3\", \"127.0.0.1:5\"]\nadvertise = \"127.0.0.1:5\"",
+        &["herd.toml:12:13: error: `advertise` of server b leads to `listen[1]` of server b: \
+           advertise is where others reach this server's `peer`"],
+    );
+}
+
+#[test]
+fn with_tls_or_without_http_stays_on_loopback_and_the_line_protocol_goes_anywhere() {
+    check_doors(
+        &format!(
+            "listen = \"tls://0.0.0.0:1\"\nhttp = [\"127.0.0.1:2\", \"tls://10.0.0.1:3\"]\n{CERTIFICATE}"
+        ),
+        &["herd.toml:4:24: error: `http[1]` of server a must be on loopback: \
+           this version's HTTP door does not check who asks: for example \"tls://127.0.0.1:3\""],
+    );
+}
+
+#[test]
+fn links_have_one_address_each_and_no_tls_of_doors() {
+    let takes = "takes an address: HOST:PORT, [IPv6]:PORT or NAME:PORT";
+    check(
+        "peer = \"127.0.0.1:4\"",
+        "peer = [\"127.0.0.1:4\"]\nadvertise = \"tls://127.0.0.1:4\"",
+        &[
+            &format!(
+                "herd.toml:12:8: error: `peer` of server b {takes}: found a list; only one, without square brackets"
+            ),
+            &format!(
+                "herd.toml:13:13: error: `advertise` of server b {takes}: found the text \"tls://127.0.0.1:4\"; \
+                 `herd.tls` encrypts the links, and tls:// is for doors: write \"127.0.0.1:4\""
+            ),
+        ],
+    );
+}
+
+#[test]
+fn a_door_with_tls_has_a_certificate_and_a_certificate_has_such_a_door() {
+    let two = "listen = [\"127.0.0.1:1\", \"tls://127.0.0.1:2\"]\nhttp = \"tls://127.0.0.1:3\"";
+    let add = "add a section [tls] with cert = \"fullchain.pem\" and key = \"privkey.pem\"";
+    let missing = format!(
+        "herd.toml:3:26: error: `listen[1]` of server a has TLS, and there is no certificate for it: {add}"
+    );
+    check_doors(two, &[&missing]);
+    check_doors(&format!("{two}\n[tls]"), &[&missing]);
+    check_doors(&format!("{two}\n{CERTIFICATE}"), &[]);
+    let together = "is missing: a certificate and its key go together";
+    check_doors(
+        &format!("{two}\n[tls]\ncert = \"c.pem\""),
+        &[&format!("herd.toml:5:1: error: `tls.key` {together}: for example key = \"privkey.pem\"")],
+    );
+    check_doors(
+        "listen = \"127.0.0.1:1\"\n[tls]\nkey = \"k.pem\"",
+        &[&format!("herd.toml:4:1: error: `tls.cert` {together}: for example cert = \"fullchain.pem\"")],
+    );
+    check_doors(
+        &format!("listen = \"127.0.0.1:1\"\n{CERTIFICATE}"),
+        &[
+            "herd.toml:4:1: warning: `tls` is for doors with TLS, and no address of a door begins with tls://: \
+           write tls:// before the addresses that are to have it, or leave the section out",
+        ],
+    );
+}
+
+#[test]
+fn the_section_tls_names_files_and_holds_no_key() {
+    let two = "listen = \"tls://127.0.0.1:1\"";
+    let takes = "takes the name of a PEM file";
+    check_doors(
+        &format!("{two}\n[tls]\ncert = 5\nkey = \"\"\nkeys = 1"),
+        &[
+            &format!("herd.toml:5:8: error: `tls.cert` {takes}: found 5; a text stands in quotes"),
+            &format!(
+                "herd.toml:6:7: error: `tls.key` {takes}: found the text \"\"; \
+                 an empty text is no path; `.` is the file's own directory"
+            ),
+            "herd.toml:7:1: error: `tls.keys` is not a known key: did you mean `key`?",
+        ],
+    );
+    let pem = "\"\"\"-----BEGIN PRIVATE KEY-----\nMC4\n-----END PRIVATE KEY-----\"\"\"";
+    check_doors(
+        &format!("{two}\n[tls]\ncert = \"c.pem\"\nkey = {pem}"),
+        &[&format!(
+            "herd.toml:6:7: error: `tls.key` {takes}: found what looks like a key; \
+             for example \"privkey.pem\"; never what is in it"
+        )],
+    );
+    let text = format!("[[server]]\nname = \"a\"\n{two}");
+    let by_variables = [("PROXYHERD_TLS_CERT", "c.pem"), ("PROXYHERD_TLS_KEY", "k.pem")];
+    let config = read_with(&text, &by_variables, &["tls.key=other.pem"]).unwrap();
+    assert_eq!(config.tls, Some(DoorCertificate { cert: "c.pem".into(), key: "other.pem".into() }));
+}
+
+#[test]
+fn no_hint_offers_what_is_not_built() {
+    check_doors(
+        "listen = \"127.0.0.1:1\"\nrsep = \"127.0.0.1:2\"",
+        &["herd.toml:4:1: error: `rsep` of server a is not a known key: \
+           known here: name, listen, http, peer, advertise, neighbors"],
+    );
+    check_doors(
+        "listen = \"127.0.0.1:1\"\nlistne = \"127.0.0.1:2\"",
+        &["herd.toml:4:1: error: `listne` of server a is not a known key: did you mean `listen`?"],
+    );
+    let error = read_with(TWO, &[("PROXYHERD_HERD_JOURNL", "x")], &["herd.journl=x"]).unwrap_err();
+    let told: Vec<String> = error.iter().map(ToString::to_string).collect();
+    assert!(told.len() == 2 && told.iter().all(|told| !told.contains("journal")), "{told:?}");
+    assert!(read_with(TWO, &[("PROXYHERD_HERD_JOURNAL", "false")], &["herd.journal=false"]).is_ok());
+    let nothing =
+        "herd.toml:2:1: error: `database.qqqqqqqq` is not a known key: nothing is known here in this version";
+    assert_eq!(said("[database]\nqqqqqqqq = 1")[0], nothing);
+    let said = said("[herd]\nresp = 1\n[database]\nfile = 1");
+    assert_eq!(
+        said[1],
+        "herd.toml:4:1: error: `database.file` is not a known key: `file` belongs to [places.osm]"
+    );
+    assert!(said[0].contains("`herd.resp` is not a known key: known here: id, "), "{said:?}");
+}

@@ -1,0 +1,121 @@
+//! The kinds of doors: one table that the configuration, the command line, logs and metrics read.
+//!
+//! To add a kind, add a variant and its row, take its key out of [`NOT_BUILT`], describe it in `classic.toml`, and start
+//! it in `server`. The order of the table is the order in which doors are told. This module knows nothing of protocols.
+
+/// A kind of door that this version has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DoorKind {
+    /// The line protocol.
+    Line,
+    /// HTTP.
+    Http,
+}
+
+/// What there is to know of a kind of door.
+struct Row {
+    kind: DoorKind,
+    /// Its key in `[[server]]`, with the section before it.
+    setting: &'static str,
+    /// Its name in metrics and logs.
+    label: &'static str,
+    /// What stands before its addresses where a server tells people where it listens.
+    told: &'static str,
+    /// What to say to a server that lacks it, if every server must have it.
+    missing: Option<&'static str>,
+    /// Why its addresses must be on loopback, if they must.
+    loopback_only: Option<&'static str>,
+}
+
+/// What the settings of a server begin with.
+const SECTION: &str = "server.";
+
+/// Each kind stands at its own place in the enum.
+const TABLE: [Row; 2] = [
+    Row {
+        kind: DoorKind::Line,
+        setting: "server.listen",
+        label: "line",
+        told: "clients",
+        missing: Some("a server has an address for its clients: listen = \"127.0.0.1:12000\""),
+        loopback_only: None,
+    },
+    Row {
+        kind: DoorKind::Http,
+        setting: "server.http",
+        label: "http",
+        told: "HTTP",
+        missing: None,
+        loopback_only: Some("this version's HTTP door does not check who asks"),
+    },
+];
+
+/// Keys of doors that are known and refused, and whom each door will be for.
+pub(crate) const NOT_BUILT: [(&str, &str); 4] =
+    [("phones", "phones"), ("resp", "Redis clients"), ("mqtt", "MQTT clients"), ("tile38", "Tile38 clients")];
+
+impl DoorKind {
+    /// Every kind, in the order in which doors are told.
+    pub const ALL: [DoorKind; TABLE.len()] = {
+        let mut all = [DoorKind::Line; TABLE.len()];
+        let mut index = 0;
+        while index < TABLE.len() {
+            all[index] = TABLE[index].kind;
+            index += 1;
+        }
+        all
+    };
+
+    const fn row(self) -> &'static Row {
+        const ROWS: &[Row; DoorKind::ALL.len()] = &TABLE;
+        &ROWS[self as usize]
+    }
+
+    /// Its key in `[[server]]`.
+    pub fn key(self) -> &'static str {
+        self.setting().strip_prefix(SECTION).expect("every row begins so, which a test sees to")
+    }
+
+    /// Its key with the section before it: `server.listen`.
+    pub fn setting(self) -> &'static str {
+        self.row().setting
+    }
+
+    /// Its name in metrics and logs.
+    pub fn label(self) -> &'static str {
+        self.row().label
+    }
+
+    /// What stands before its addresses where a server tells people where it listens: `clients`.
+    pub(crate) fn told(self) -> &'static str {
+        self.row().told
+    }
+
+    /// What to say to a server that lacks it, if every server must have it.
+    pub(crate) fn missing(self) -> Option<&'static str> {
+        self.row().missing
+    }
+
+    /// Why its addresses must be on loopback, if they must.
+    pub(crate) fn loopback_only(self) -> Option<&'static str> {
+        self.row().loopback_only
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn each_kind_has_the_row_at_its_own_place_and_names_of_its_own() {
+        let (mut keys, mut labels) = (BTreeSet::new(), BTreeSet::new());
+        for (index, kind) in DoorKind::ALL.into_iter().enumerate() {
+            assert_eq!((kind as usize, kind.row().kind), (index, kind));
+            assert!(keys.insert(kind.key()) && labels.insert(kind.label()), "{kind:?}");
+            assert_eq!(kind.setting(), format!("{SECTION}{}", kind.key()));
+        }
+        assert!(NOT_BUILT.iter().all(|(key, _)| keys.insert(key)));
+    }
+}

@@ -1,0 +1,105 @@
+//! Doors with several addresses: every one of them serves, and whoever starts the server reads where they all are.
+
+use std::{
+    fs,
+    net::{SocketAddr, TcpListener},
+    path::Path,
+};
+
+use crate::harness::{Finished, Herd, Plan, Process, WHERE_AND_WHEN, eventually, free_ports, get, talk};
+
+fn run(dir: &Path, line: &str) -> Finished {
+    Process::run(dir, &line.split(' ').collect::<Vec<_>>())
+}
+
+/// Riley with these lines for its doors.
+fn with_doors(doors: &str) -> Herd {
+    let herd = Plan::single().prepare();
+    herd.write_file("herd.toml", &text_with(doors));
+    herd
+}
+
+fn text_with(doors: &str) -> String {
+    format!("[herd]\ntls = \"off\"\n[[server]]\nname = \"Riley\"\n{doors}\n")
+}
+
+/// A free port on both loopbacks, twice: of IPv4 and of IPv6.
+fn on_both_loopbacks() -> [SocketAddr; 2] {
+    let is_free = |port: &u16| TcpListener::bind(("::1", *port)).is_ok();
+    let port = eventually("a port is free for IPv6 too", || {
+        free_ports(1).into_iter().find(is_free).ok_or("it is taken")
+    });
+    [([127, 0, 0, 1], port).into(), ([0, 0, 0, 0, 0, 0, 0, 1], port).into()]
+}
+
+#[test]
+fn a_door_serves_at_each_of_its_addresses_and_names_them_all() {
+    let ([line, line_6], [http, http_6]) = (on_both_loopbacks(), on_both_loopbacks());
+    let doors = format!("listen = [\"{line}\", \"{line_6}\"]\nhttp = [\"{http}\", \"{http_6}\"]");
+    let mut herd = with_doors(&doors);
+    herd.start("Riley");
+    let both = format!("clients at {line}, {line_6}; HTTP at {http}, {http_6}");
+    assert_eq!(herd.process("Riley").out(), format!("ready: Riley takes {both}\n"));
+    herd.wait_for_log("Riley", &format!("started: {both}; 0 links"));
+
+    let said = talk(line_6, format!("IAMAT kiwi {WHERE_AND_WHEN}\n").as_bytes());
+    assert!(said.starts_with(b"AT Riley "), "{said:?}");
+    for at in [line, line_6] {
+        let said = String::from_utf8(talk(at, b"WHATSAT kiwi 10 1\nHELLO\n")).unwrap();
+        assert!(said.starts_with("AT Riley ") && said.ends_with("\n? HELLO\n"), "{at}: {said}");
+    }
+    for at in [http, http_6] {
+        assert_eq!(get(at, "/health/livez"), (200, "ok\n".to_owned()), "{at}");
+    }
+    let seen = run(herd.dir(), "status --json");
+    let expected = format!("\"http\": \"{http}\"");
+    assert!(seen.code == 0 && seen.out.contains(&expected) && seen.out.contains("\"status\""), "{seen:?}");
+
+    let checked = run(herd.dir(), "check --name Riley");
+    for at in [line, line_6, http, http_6] {
+        assert!(checked.err.contains(&format!("can't listen at {at} (")), "{checked:?}");
+    }
+    let ended = herd.stop("Riley", "TERM");
+    assert_eq!(ended.code, 0, "{ended:?}");
+}
+
+#[test]
+fn no_server_starts_while_one_address_of_a_list_is_taken() {
+    let ports = free_ports(2);
+    let [first, second] = [ports[0], ports[1]].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+    let herd = with_doors(&format!("listen = [\"{first}\", \"{second}\"]"));
+    let _taken = TcpListener::bind(second).unwrap();
+    let refused = run(herd.dir(), "serve --name Riley");
+    assert_eq!((refused.code, refused.out.as_str()), (1, ""), "{refused:?}");
+    let said = format!("can't listen at {second} (`listen` of server Riley)");
+    assert!(refused.err.contains(&said), "{}", refused.err);
+}
+
+#[test]
+fn a_changed_list_of_addresses_waits_for_the_next_start() {
+    let ports = free_ports(2);
+    let doors = format!("listen = \"127.0.0.1:{}\"", ports[0]);
+    let mut herd = with_doors(&doors);
+    herd.start("Riley");
+    let more = format!("listen = [\"127.0.0.1:{}\", \"127.0.0.1:{}\"]", ports[0], ports[1]);
+    herd.write_file("herd.toml", &text_with(&more));
+    let line = herd.wait_for_log("Riley", "server.listen");
+    assert!(line.contains("start"), "{line}");
+}
+
+// To be deleted with `server::refuse_tls`.
+#[test]
+fn no_server_starts_that_would_have_to_speak_tls() {
+    let port = free_ports(1)[0];
+    let doors = format!("listen = [\"127.0.0.1:0\", \"tls://127.0.0.1:{port}\"]");
+    let herd = with_doors(&format!("{doors}\n[tls]\ncert = \"c.pem\"\nkey = \"k.pem\""));
+    let said = format!(
+        "can't listen at tls://127.0.0.1:{port} (`listen` of server Riley): doors do not speak TLS yet; leave tls:// out"
+    );
+    for line in ["serve --name Riley", "check --name Riley"] {
+        let refused = run(herd.dir(), line);
+        assert_eq!((refused.code, refused.out.as_str()), (78, ""), "{line}: {refused:?}");
+        assert!(refused.err.contains(&said), "{line}: {}", refused.err);
+    }
+    assert!(fs::read_dir(herd.dir()).unwrap().count() == 1, "nothing was begun");
+}

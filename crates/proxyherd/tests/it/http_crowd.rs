@@ -1,0 +1,308 @@
+//! The HTTP door under a crowd: connections that wait, hold unfinished requests, or are too many. Operators are answered
+//! all the while, and what the crowd takes is bounded.
+
+use std::{
+    collections::VecDeque,
+    io::{ErrorKind, Read, Write},
+    net::{SocketAddr, TcpStream},
+    process::Command,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    time::{Duration, Instant},
+};
+
+use crate::{
+    demo::have,
+    harness::{Herd, PATIENCE, Plan, eventually, fetch, get, metric, request, status},
+};
+
+const QUESTION: &str = "/maps/api/place/nearbysearch/json?location=34.068930,-118.445127&radius=1000";
+/// Within this time operators have their answer.
+const PROMPT: Duration = Duration::from_millis(100);
+
+/// A connection that has sent this.
+fn open(http: SocketAddr, sent: &[u8]) -> TcpStream {
+    let mut stream = TcpStream::connect(http).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(sent).unwrap();
+    stream
+}
+
+fn crowd(http: SocketAddr, count: usize, sent: &[u8]) -> Vec<TcpStream> {
+    (0..count).map(|_| open(http, sent)).collect()
+}
+
+/// Whether the server has left a connection open and said nothing.
+fn hangs(mut stream: &TcpStream) -> bool {
+    stream.set_nonblocking(true).unwrap();
+    let read = stream.read(&mut [0]);
+    stream.set_nonblocking(false).unwrap();
+    read.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+}
+
+/// Asks all that operators ask, again and again.
+fn operators_are_answered_promptly(http: SocketAddr, meanwhile: &str) {
+    let mut took = Vec::new();
+    for path in ["/health/livez", "/health/readyz", "/metrics", "/v1/status"].repeat(8) {
+        let began = Instant::now();
+        let code = get(http, path).0;
+        took.push(began.elapsed());
+        assert_eq!(code, 200, "{meanwhile}: {path}");
+    }
+    took.sort();
+    // Other tests have the processor too, so now and then one may take longer.
+    assert!(took[took.len() * 3 / 4] <= PROMPT, "{meanwhile}: {took:?}");
+}
+
+#[test]
+fn operators_are_answered_while_requests_are_unfinished() {
+    for limits in ["", "connections = 100", "connections_per_address = 50", "connections = 1"] {
+        let herd = Plan::single().limits(limits).start();
+        let http = herd.at("Riley").http;
+        let unfinished = crowd(http, 300, b"GET /health/livez HTTP/1.1\r\nHost: local");
+        operators_are_answered_promptly(http, limits);
+        let hanging = unfinished.iter().filter(|stream| hangs(stream)).count();
+        // Those that have just come are in nobody's way.
+        let expected = if limits.is_empty() { 300 } else { 30 };
+        assert!(hanging >= expected, "{limits}: {hanging}");
+    }
+}
+
+#[test]
+fn operators_are_answered_while_a_thousand_connections_are_silent() {
+    let herd = Plan::single().start();
+    let http = herd.at("Riley").http;
+    let before = herd.process("Riley").memory_peak();
+    let silent = crowd(http, 1000, b"");
+    operators_are_answered_promptly(http, "1,000 silent connections");
+    assert!(silent.iter().all(hangs), "they are within the limits");
+    let taken = herd.process("Riley").memory_peak() - before;
+    assert!(taken < 24 * 1024 * 1024, "{taken} bytes");
+    // Nobody has asked anything, but the connections are there.
+    assert!(status(http)["connections"].as_u64() >= Some(1000));
+}
+
+#[test]
+fn operators_are_answered_while_connections_storm_in() {
+    let herd = Plan::single().limits("connections = 50").start();
+    let http = herd.at("Riley").http;
+    let (stop, opened) = (AtomicBool::new(false), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut held = VecDeque::new();
+            while !stop.load(Relaxed) {
+                let mut stream = TcpStream::connect(http).unwrap();
+                // It may have given way already.
+                let _ = stream.write_all(b"GET /metrics HTTP/1.1\r\n");
+                held.push_back(stream);
+                if held.len() == 500 {
+                    held.pop_front();
+                }
+                opened.fetch_add(1, Relaxed);
+            }
+        });
+        eventually("the storm is there", || match opened.load(Relaxed) {
+            300.. => Ok(()),
+            opened => Err(opened.to_string()),
+        });
+        let asked = std::panic::catch_unwind(|| operators_are_answered_promptly(http, "a storm"));
+        stop.store(true, Relaxed);
+        asked.unwrap();
+    });
+    assert!(opened.load(Relaxed) > 300);
+}
+
+#[test]
+fn operators_are_answered_where_descriptors_are_scarce() {
+    const MOST: u32 = 256;
+    let mut herd = Plan::single().prepare();
+    herd.start_with_descriptors("Riley", MOST);
+    let http = herd.at("Riley").http;
+    let crowd: Vec<_> = (0..MOST).map(|_| open(herd.line("Riley"), b"IAMAT ki")).collect();
+    let unfinished = self::crowd(http, 2 * MOST as usize, b"GET /metrics HTTP/1.1\r\nHost: local");
+    operators_are_answered_promptly(http, "all descriptors are taken");
+    assert!(!herd.log("Riley").contains("can't take a connection"), "there is always a descriptor left");
+    drop((crowd, unfinished));
+}
+
+#[test]
+fn who_finds_no_room_is_told_when_to_come_back_and_operators_have_their_answer() {
+    let herd = Plan::single().limits("connections = 1").start();
+    let http = herd.at("Riley").http;
+    let mut client = herd.client("Riley");
+    assert_eq!(client.ask("A"), "? A");
+    let reply = fetch(http, QUESTION, "");
+    assert_eq!((reply.code, reply.header("retry-after")), (503, Some("1")), "{reply:?}");
+    // Though the client would keep it, an operator's connection ends with its answer.
+    let host = format!("Host: {http}\r\n\r\n");
+    let reply = request(http, format!("GET /health/livez HTTP/1.1\r\n{host}").as_bytes());
+    assert_eq!((reply.code, reply.header("connection")), (200, Some("close")));
+    assert_eq!(metric(http, "proxyherd_connections"), Some(1.0), "operators are no clients");
+    assert_eq!(metric(http, "proxyherd_connections_turned_away_total"), Some(1.0));
+    drop(client);
+    eventually("there is room again", || match fetch(http, QUESTION, "").code {
+        200 => Ok(()),
+        code => Err(code.to_string()),
+    });
+}
+
+#[test]
+fn who_has_asked_nothing_for_long_gives_way() {
+    let herd = Plan::single().limits("connections = 5").start();
+    let http = herd.at("Riley").http;
+    let began = Instant::now();
+    let silent = crowd(http, 5, b"GET / HTTP/1.1\r\n");
+    eventually("a question is answered", || match fetch(http, QUESTION, "").code {
+        200 => Ok(()),
+        code => Err(code.to_string()),
+    });
+    if began.elapsed() < Duration::from_secs(9) {
+        assert_eq!(silent.iter().filter(|stream| !hangs(stream)).count(), 1, "one of them, and no more");
+    }
+}
+
+#[test]
+fn one_address_has_its_share_and_others_have_theirs() {
+    if !have("curl") {
+        return;
+    }
+    let herd = Plan::single().limits("connections_per_address = 20").start();
+    let http = herd.at("Riley").http;
+    let greedy = crowd(http, 300, b"GET / HTTP/1.1\r\n");
+    let url = format!("http://{http}{QUESTION}");
+    // Another address of this machine is another client.
+    let code = curl(&herd, &["-s", "-o", "answer", "-w", "%{http_code}", "--interface", "127.0.0.2", &url]);
+    assert_eq!(code, "200");
+    operators_are_answered_promptly(http, "one address has 300 connections");
+    drop(greedy);
+}
+
+fn curl(herd: &Herd, arguments: &[&str]) -> String {
+    let said = Command::new("curl").current_dir(herd.dir()).args(arguments).output().unwrap();
+    assert!(said.status.success(), "{said:?}");
+    String::from_utf8(said.stdout).unwrap()
+}
+
+#[test]
+fn connections_that_say_nothing_or_drip_are_closed_in_time() {
+    let herd = Plan::single().start();
+    let http = herd.at("Riley").http;
+    let began = Instant::now();
+    // Nothing at all; a part of HTTP/2's beginning; HTTP/2 without a request; a head that does not end.
+    let whole = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    let silent =
+        [&b""[..], b"PRI * HTT", whole, b"GET / HTTP/1.1\r\nHost: x\r\n"].map(|sent| open(http, sent));
+    for (at, mut stream) in silent.into_iter().enumerate() {
+        // Reading fails if the server does not close.
+        stream.read_to_end(&mut Vec::new()).unwrap();
+        let took = began.elapsed();
+        assert!(took < Duration::from_secs(15), "{at}: {took:?}");
+    }
+}
+
+#[test]
+fn unfinished_heads_take_little_memory() {
+    let herd = Plan::single().limits("buffers_mb = 4").start();
+    let http = herd.at("Riley").http;
+    let before = herd.process("Riley").memory_peak();
+    let head = format!("GET / HTTP/1.1\r\nHost: x\r\nX: {}", "x".repeat(30 * 1024));
+    let unfinished = crowd(http, 1000, head.as_bytes());
+    operators_are_answered_promptly(http, "heads are long");
+    // 1,000 of them would take 30 MB.
+    let closed = eventually("some are closed, for there is room for 4 MB", || {
+        match unfinished.iter().filter(|stream| !hangs(stream)).count() {
+            closed @ 800.. => Ok(closed),
+            closed => Err(closed.to_string()),
+        }
+    });
+    assert!(closed < 1000, "others stay");
+    let buffered = metric(http, "proxyherd_replies_buffered_bytes").unwrap();
+    assert!(buffered <= 4e6, "{buffered}");
+    let taken = herd.process("Riley").memory_peak() - before;
+    assert!(taken < 48 * 1024 * 1024, "{taken} bytes");
+}
+
+#[test]
+fn what_two_readers_could_cut_differently_is_the_last_on_its_connection() {
+    let herd = Plan::single().start();
+    let http = herd.at("Riley").http;
+    let hidden = "GET /hidden HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let len = hidden.len();
+    for (headers, body, expected) in [
+        // Where the first counts, there is no second request; where the other does, there is.
+        (format!("Content-Length: {}\r\nTransfer-Encoding: chunked\r\n", len + 5), "0\r\n\r\n", &[405][..]),
+        (format!("Transfer-Encoding: chunked\r\nContent-Length: {}\r\n", len + 5), "0\r\n\r\n", &[405]),
+        (format!("Content-Length: {len}\r\nContent-Length: 0\r\n"), "", &[400]),
+        (format!("Content-Length: {len}, 0\r\n"), "", &[400]),
+        ("Content-Length: +0\r\n".to_owned(), "", &[400]),
+        ("Content-Length: 0x0\r\n".to_owned(), "", &[400]),
+        ("Transfer-Encoding: chunked, identity\r\n".to_owned(), "0\r\n\r\n", &[400]),
+        ("Transfer-Encoding: xchunked\r\n".to_owned(), "0\r\n\r\n", &[400]),
+        ("Transfer-Encoding : chunked\r\n".to_owned(), "0\r\n\r\n", &[400]),
+        ("X: y\r\n Transfer-Encoding: chunked\r\n".to_owned(), "0\r\n\r\n", &[400]),
+        // What both read alike.
+        ("Content-Length: 0\r\n".to_owned(), "", &[405, 404]),
+    ] {
+        let asked = format!("POST /health/livez HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n{body}{hidden}");
+        let mut stream = open(http, asked.as_bytes());
+        let mut said = Vec::new();
+        // A reset takes nothing from what has been read.
+        let _ = stream.read_to_end(&mut said);
+        let said = String::from_utf8(said).unwrap();
+        let lines = said.split("HTTP/1.1 ").skip(1);
+        let codes: Vec<u16> = lines.map(|line| line[..3].parse().unwrap()).collect();
+        assert_eq!(codes, expected, "{headers}: {said}");
+    }
+    let old =
+        format!("POST / HTTP/1.0\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{hidden}");
+    assert_eq!(request(http, old.as_bytes()).code, 400);
+}
+
+#[test]
+fn packed_and_expected_bodies_are_refused_before_they_come() {
+    let herd = Plan::single().start();
+    let http = herd.at("Riley").http;
+    let before = herd.process("Riley").memory_peak();
+    // A kilobyte of this is a megabyte of zeros; a hundred of them, one in the other, are more than any machine has.
+    let bomb = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0xed, 0xc1].repeat(1000);
+    let head = format!(
+        "POST {QUESTION} HTTP/1.1\r\nHost: localhost\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n",
+        bomb.len()
+    );
+    let reply = request(http, head.as_bytes());
+    assert_eq!((reply.code, reply.header("accept-encoding")), (415, Some("identity")), "{reply:?}");
+    let mut stream = open(http, &[head.as_bytes(), &bomb].concat());
+    let mut code = [0; 12];
+    stream.read_exact(&mut code).unwrap();
+    assert_eq!(&code, b"HTTP/1.1 415");
+    // Who waits to be told to go on is told that it need not.
+    for (expect, code) in [("100-continue", 405), ("202-please", 417)] {
+        let head = format!(
+            "POST /metrics HTTP/1.1\r\nHost: localhost\r\nExpect: {expect}\r\nContent-Length: 9\r\n\r\n"
+        );
+        assert_eq!(request(http, head.as_bytes()).code, code, "{expect}");
+    }
+    let taken = herd.process("Riley").memory_peak() - before;
+    assert!(taken < 8 * 1024 * 1024, "{taken} bytes");
+}
+
+#[test]
+fn at_debug_level_requests_and_answers_are_in_the_log_without_secrets() {
+    let herd = Plan::single().log("level = \"debug\"").start();
+    let http = herd.at("Riley").http;
+    assert_eq!(fetch(http, &format!("{QUESTION}&key=AIzaSecret&token=Secret"), "").code, 200);
+    assert_eq!(get(http, "/nothing?Secret").0, 404);
+    let shown = format!("{QUESTION}&key=***&token=***");
+    herd.wait_for_log("Riley", &format!("<  GET {shown} HTTP/1.0"));
+    herd.wait_for_log("Riley", &format!(">  200 GET {shown}, "));
+    herd.wait_for_log("Riley", "<  GET /nothing?*** HTTP/1.0");
+    herd.wait_for_log("Riley", ">  404 GET /nothing?***, ");
+    assert!(!herd.log("Riley").contains("Secret"), "{}", herd.log("Riley"));
+}
+
+#[test]
+fn at_info_level_requests_are_not_in_the_log() {
+    let mut herd = Plan::single().start();
+    assert_eq!(fetch(herd.at("Riley").http, QUESTION, "").code, 200);
+    assert_eq!(herd.stop("Riley", "TERM").code, 0);
+    assert!(!herd.log("Riley").contains("nearbysearch"), "{}", herd.log("Riley"));
+}
