@@ -21,7 +21,7 @@ use std::{
 use parking_lot::Mutex;
 
 use self::descriptors::OPERATORS_APART;
-use crate::config::Limits;
+use crate::{config::Limits, door::kind::DoorKind};
 
 /// An address may use up so much of its rate at once, nanoseconds' worth of it.
 const BURST_NS: u64 = 1_000_000_000;
@@ -50,6 +50,50 @@ pub struct Admission {
     /// Addresses whose clients have anything buffered.
     holders: AtomicUsize,
     addresses: Mutex<Addresses>,
+    /// Each at the place of its kind.
+    doors: [Door; DoorKind::ALL.len()],
+}
+
+/// What is counted of one door.
+#[derive(Debug, Default)]
+struct Door {
+    open: AtomicU64,
+    taken: AtomicU64,
+    turned_away: AtomicU64,
+    handshakes_failed: AtomicU64,
+}
+
+/// What was counted of one door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DoorCounts {
+    /// Connections that are open.
+    pub open: u64,
+    /// Connections let in since the start.
+    pub taken: u64,
+    /// Connections not let in since the start.
+    pub turned_away: u64,
+    /// TLS handshakes that failed since the start.
+    pub handshakes_failed: u64,
+}
+
+/// That a connection is open at a door, until it is dropped.
+#[derive(Debug)]
+pub struct Entered {
+    admission: Arc<Admission>,
+    door: DoorKind,
+}
+
+impl Entered {
+    /// Counts that its TLS handshake has failed.
+    pub fn handshake_failed(&self) {
+        self.admission.doors[self.door as usize].handshakes_failed.fetch_add(1, Relaxed);
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.admission.doors[self.door as usize].open.fetch_sub(1, Relaxed);
+    }
 }
 
 #[derive(Debug)]
@@ -96,12 +140,37 @@ impl Admission {
             buffered: AtomicUsize::new(0),
             holders: AtomicUsize::new(0),
             addresses: Mutex::new(Addresses { known: HashMap::new(), forget_at: FORGET_AT_LEAST }),
+            doors: Default::default(),
         }
     }
 
-    /// Lets a connection from `ip` in, for as long as the ticket lives. One that is not let in is counted as turned away.
-    pub fn admit(self: &Arc<Admission>, ip: IpAddr, now_ns: u64) -> Result<Ticket, TurnedAway> {
-        self.try_admit(ip, now_ns).inspect_err(|_| self.turn_away())
+    /// Counts a connection at a door for as long as what is returned lives.
+    pub fn enter(self: &Arc<Admission>, door: DoorKind) -> Entered {
+        self.doors[door as usize].open.fetch_add(1, Relaxed);
+        self.doors[door as usize].taken.fetch_add(1, Relaxed);
+        Entered { admission: Arc::clone(self), door }
+    }
+
+    /// What was counted of the doors of this kind.
+    pub fn door(&self, door: DoorKind) -> DoorCounts {
+        let Door { open, taken, turned_away, handshakes_failed } = &self.doors[door as usize];
+        DoorCounts {
+            open: open.load(Relaxed),
+            taken: taken.load(Relaxed),
+            turned_away: turned_away.load(Relaxed),
+            handshakes_failed: handshakes_failed.load(Relaxed),
+        }
+    }
+
+    /// Lets a connection from `ip` in, for as long as the ticket lives. One that is not let in is counted as turned away
+    /// from that door.
+    pub fn admit(
+        self: &Arc<Admission>,
+        door: DoorKind,
+        ip: IpAddr,
+        now_ns: u64,
+    ) -> Result<Ticket, TurnedAway> {
+        self.try_admit(ip, now_ns).inspect_err(|_| self.turn_away(door))
     }
 
     /// [`Admission::admit`] for a door that may have another way to serve a connection that is not let in.
@@ -122,9 +191,10 @@ impl Admission {
         Ok(Ticket { admission, address, buffered: Cell::new(0), is_operator: Cell::new(false) })
     }
 
-    /// Counts a connection that was not let in.
-    pub fn turn_away(&self) {
+    /// Counts a connection that was not let in at a door.
+    pub fn turn_away(&self, door: DoorKind) {
         self.turned_away.fetch_add(1, Relaxed);
+        self.doors[door as usize].turned_away.fetch_add(1, Relaxed);
     }
 
     /// From here on there is room for so many connections in all. Whoever is in stays.
@@ -296,14 +366,17 @@ mod tests {
     #[test]
     fn each_address_and_all_together_have_only_so_many_connections() {
         let admission = admission(2, 0);
-        let one = admission.admit(ip("10.0.0.1"), 0).unwrap();
-        let _two = admission.admit(ip("::ffff:10.0.0.1"), 0).unwrap();
-        assert_eq!(admission.admit(ip("10.0.0.1"), 0).unwrap_err(), TurnedAway::AddressFull(2));
-        let _three = admission.admit(ip("10.0.0.2"), 0).unwrap();
-        assert_eq!(admission.admit(ip("10.0.0.2"), 0).unwrap_err(), TurnedAway::Full(3));
+        let one = admission.admit(DoorKind::Line, ip("10.0.0.1"), 0).unwrap();
+        let _two = admission.admit(DoorKind::Line, ip("::ffff:10.0.0.1"), 0).unwrap();
+        assert_eq!(
+            admission.admit(DoorKind::Line, ip("10.0.0.1"), 0).unwrap_err(),
+            TurnedAway::AddressFull(2)
+        );
+        let _three = admission.admit(DoorKind::Line, ip("10.0.0.2"), 0).unwrap();
+        assert_eq!(admission.admit(DoorKind::Line, ip("10.0.0.2"), 0).unwrap_err(), TurnedAway::Full(3));
         assert_eq!((admission.connections(), admission.taken(), admission.turned_away()), (3, 3, 2));
         drop(one);
-        assert!(admission.admit(ip("10.0.0.1"), 0).is_ok());
+        assert!(admission.admit(DoorKind::Line, ip("10.0.0.1"), 0).is_ok());
         assert_eq!(admission.connections(), 2, "a ticket that was dropped is given back");
     }
 
@@ -334,18 +407,39 @@ mod tests {
     }
 
     #[test]
+    fn each_door_is_counted() {
+        let admission = admission(2, 10);
+        let [one, two] = [DoorKind::Line, DoorKind::Http].map(|door| admission.enter(door));
+        one.handshake_failed();
+        let _tickets = [0; 2].map(|_| admission.admit(DoorKind::Line, ip("10.0.0.1"), 0).unwrap());
+        assert!(admission.admit(DoorKind::Http, ip("10.0.0.1"), 0).is_err());
+        let counts = |open, taken, turned_away, handshakes_failed| DoorCounts {
+            open,
+            taken,
+            turned_away,
+            handshakes_failed,
+        };
+        assert_eq!(admission.door(DoorKind::Line), counts(1, 1, 0, 1));
+        assert_eq!(admission.door(DoorKind::Http), counts(1, 1, 1, 0));
+        drop((one, two));
+        assert_eq!(admission.door(DoorKind::Line), counts(0, 1, 0, 1));
+    }
+
+    #[test]
     fn an_ipv6_subscriber_is_one_address() {
         let admission = admission(1, 0);
-        let _one = admission.admit(ip("2001:db8::1"), 0).unwrap();
-        assert!(admission.admit(ip("2001:db8::ffff:2"), 0).is_err());
-        assert!(admission.admit(ip("2001:db8:0:1::1"), 0).is_ok());
+        let _one = admission.admit(DoorKind::Line, ip("2001:db8::1"), 0).unwrap();
+        assert!(admission.admit(DoorKind::Line, ip("2001:db8::ffff:2"), 0).is_err());
+        assert!(admission.admit(DoorKind::Line, ip("2001:db8:0:1::1"), 0).is_ok());
     }
 
     #[test]
     fn an_address_over_its_rate_waits_until_it_is_not() {
         let admission = admission(3, 10);
-        let (one, other) =
-            (admission.admit(ip("10.0.0.1"), 0).unwrap(), admission.admit(ip("10.0.0.1"), 0).unwrap());
+        let (one, other) = (
+            admission.admit(DoorKind::Line, ip("10.0.0.1"), 0).unwrap(),
+            admission.admit(DoorKind::Line, ip("10.0.0.1"), 0).unwrap(),
+        );
         let now = 100 * SECOND;
         let wait = |ms| Err(Duration::from_millis(ms));
         assert_eq!(one.lines_allowed(|| now), Ok(10), "a second's worth may come at once");
@@ -358,12 +452,13 @@ mod tests {
         assert_eq!(other.lines_allowed(|| now), wait(600), "the address waits, not the connection");
         assert_eq!(other.lines_allowed(|| now + SECOND * 6 / 10), Ok(1));
         assert_eq!(one.lines_allowed(|| now + 10 * SECOND), Ok(10));
-        let elsewhere = admission.admit(ip("10.0.0.2"), 0).unwrap();
+        let elsewhere = admission.admit(DoorKind::Line, ip("10.0.0.2"), 0).unwrap();
         elsewhere.took(10, || now);
         assert_eq!(elsewhere.lines_allowed(|| now), wait(100));
         elsewhere.took(u64::MAX, || now);
         assert!(elsewhere.lines_allowed(|| now).unwrap_err() > Duration::from_secs(1000));
-        let anyone = Arc::new(Admission::new(&Limits::default(), 9)).admit(ip("10.0.0.1"), 0).unwrap();
+        let anyone =
+            Arc::new(Admission::new(&Limits::default(), 9)).admit(DoorKind::Line, ip("10.0.0.1"), 0).unwrap();
         anyone.took(u64::MAX, || now);
         assert_eq!(anyone.lines_allowed(|| now), Ok(u64::MAX), "there is no rate");
     }
@@ -371,8 +466,10 @@ mod tests {
     #[test]
     fn replies_that_nobody_takes_have_only_so_much_room() {
         let admission = Arc::new(Admission::new(&Limits { buffers: 100, ..Limits::default() }, 9));
-        let (one, other) =
-            (admission.admit(ip("10.0.0.1"), 0).unwrap(), admission.admit(ip("10.0.0.2"), 0).unwrap());
+        let (one, other) = (
+            admission.admit(DoorKind::Line, ip("10.0.0.1"), 0).unwrap(),
+            admission.admit(DoorKind::Line, ip("10.0.0.2"), 0).unwrap(),
+        );
         assert!(one.buffer(60) && other.buffer(40));
         assert!(!one.buffer(61));
         drop(one);
@@ -383,7 +480,7 @@ mod tests {
     #[test]
     fn an_address_that_takes_all_the_room_leaves_others_their_share() {
         let admission = Arc::new(Admission::new(&Limits { buffers: 100, ..Limits::default() }, 9));
-        let admit = |address| admission.admit(ip(address), 0).unwrap();
+        let admit = |address| admission.admit(DoorKind::Line, ip(address), 0).unwrap();
         let greedy = [admit("10.0.0.1"), admit("10.0.0.1")];
         assert!(greedy[0].buffer(60) && greedy[1].buffer(40));
         let (modest, third) = (admit("10.0.0.2"), admit("10.0.0.3"));
@@ -400,7 +497,8 @@ mod tests {
     fn addresses_are_forgotten_once_nobody_is_there_and_their_rate_is_free_again() {
         let admission = admission(3, 10);
         for number in 0..2 * FORGET_AT_LEAST as u32 {
-            let ticket = admission.admit(std::net::Ipv4Addr::from(number).into(), SECOND).unwrap();
+            let ticket =
+                admission.admit(DoorKind::Line, std::net::Ipv4Addr::from(number).into(), SECOND).unwrap();
             if number == 7 {
                 ticket.took(100, || SECOND);
             }

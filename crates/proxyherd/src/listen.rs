@@ -1,6 +1,6 @@
 //! Listening sockets: opening them, and taking connections even when the machine is short of something.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{borrow::Borrow, future::poll_fn, io, net::SocketAddr, task::Poll, time::Duration};
 
 use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
 use tokio_util::sync::CancellationToken;
@@ -94,8 +94,30 @@ pub(crate) async fn accept(
     log: &ServerLog,
     stop: &CancellationToken,
 ) -> Option<(TcpStream, SocketAddr)> {
+    accept_any(std::slice::from_ref(listener), 0, log, stop)
+        .await
+        .map(|(_, stream, address)| (stream, address))
+}
+
+/// The next connection at any of `listeners`, and at which; the one with the index `first` is looked at first. `None` when
+/// it is time to stop.
+pub(crate) async fn accept_any(
+    listeners: &[impl Borrow<TcpListener>],
+    first: usize,
+    log: &ServerLog,
+    stop: &CancellationToken,
+) -> Option<(usize, TcpStream, SocketAddr)> {
+    let count = listeners.len();
     loop {
-        match stop.run_until_cancelled(listener.accept()).await? {
+        let any = poll_fn(|context| {
+            let mut indices = (0..count).map(|index| (first + index) % count);
+            let ready = indices.find_map(|index| match listeners[index].borrow().poll_accept(context) {
+                Poll::Ready(accepted) => Some(accepted.map(|(stream, address)| (index, stream, address))),
+                Poll::Pending => None,
+            });
+            ready.map_or(Poll::Pending, Poll::Ready)
+        });
+        match stop.run_until_cancelled(any).await? {
             Ok(accepted) => return Some(accepted),
             Err(error) => {
                 log.event(LogLevel::Error, Subject::Server, format_args!("can't take a connection: {error}"));

@@ -12,9 +12,13 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     budget::{self, Budget, BudgetError},
-    config::{Config, Door, Overrides, Server as ServerConfig, Tls},
-    credentials::{self, Credentials, CredentialsError},
-    door::{self, kind::DoorKind},
+    config::{Config, Door, DoorCertificate, Overrides, Server as ServerConfig, Tls},
+    credentials::{self, Credentials, CredentialsError, Reread},
+    door::{
+        self,
+        entrance::{DoorTls, Entrance, Listener},
+        kind::DoorKind,
+    },
     herd::{Herd, Link},
     listen::{self, ListenError},
     log::{LogLevel, ServerLog, Subject},
@@ -55,9 +59,6 @@ pub enum StartError {
     /// What links are encrypted with could not be read.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
-    /// A door is to speak TLS, which this version does not.
-    #[error("can't listen at {0} (`{1}` of server {2}): doors do not speak TLS yet; leave tls:// out")]
-    Tls(Door, &'static str, ServerName),
     /// A provider of places could not be opened.
     #[error(transparent)]
     Places(#[from] OpenError),
@@ -142,6 +143,8 @@ impl Sockets {
 pub struct Server {
     herd: Arc<Herd>,
     addresses: Addresses,
+    /// What its doors show where they speak TLS.
+    tls: Option<Arc<DoorTls>>,
     stop_doors: CancellationToken,
     stop_budget: CancellationToken,
     stop_links: CancellationToken,
@@ -167,8 +170,8 @@ impl Server {
     pub fn start_on(config: &Config, name: &ServerName, sockets: Sockets) -> Result<Server, StartError> {
         let server =
             config.server(name.as_str()).expect("the caller has taken the name from the configuration");
-        refuse_tls(server)?;
         let credentials = open_credentials(config, server)?.map(Arc::new);
+        let tls = open_tls(config, server)?.map(Arc::new);
         let log = ServerLog::open(&config.log, name).map_err(StartError::Log)?;
         let budget = Budget::open(config, name)?;
         let purse = budget.as_ref().map(|budget| Arc::clone(budget.purse()));
@@ -179,6 +182,7 @@ impl Server {
         let mut running = Server {
             herd,
             addresses: sockets.addresses(),
+            tls,
             stop_doors: CancellationToken::new(),
             stop_budget: CancellationToken::new(),
             stop_links: CancellationToken::new(),
@@ -196,30 +200,58 @@ impl Server {
         let (herd, at) = (&self.herd, &self.addresses);
         let message = format_args!("started: {at}; {} links", herd.links().all().len());
         herd.log().event(LogLevel::Info, Subject::Server, message);
-        let (mut line, mut http) = (Vec::new(), Vec::new());
-        for (door, listener) in sockets.doors {
-            match door.kind {
-                DoorKind::Line => line.push(listener),
-                DoorKind::Http => http.push((door.address, listener)),
-            }
+        let mut doors = sockets.doors;
+        for kind in DoorKind::ALL {
+            let (own, others) = doors.into_iter().partition(|(door, _)| door.kind == kind);
+            doors = others;
+            self.open_door(config, kind, own)?;
         }
-        door::line::run(herd, &config.limits, line, &self.door_tasks, &self.stop_doors)?;
         self.peers = Some(peer::run(herd, sockets.peer, &self.link_tasks, &self.stop_links));
         if let Some(budget) = budget {
             budget::run(herd, budget, &self.budget_tasks, &self.stop_budget);
         }
         if let Some(credentials) = herd.credentials() {
-            let watch =
-                credentials::watch(Arc::clone(credentials), herd.log().clone(), self.stop_links.clone());
-            let pulse = herd.health().pulse("following the certificates");
-            self.link_tasks.spawn(async move {
-                watch.await;
-                drop(pulse);
-            });
+            self.follow_files(credentials, "following the certificates");
+        }
+        if let Some(tls) = &self.tls {
+            self.follow_files(tls, "following the certificates of the doors");
         }
         self.link_tasks.spawn(sweep(Arc::clone(herd), self.stop_links.clone()));
-        door::http::run(herd, http, &self.door_tasks, &self.stop_doors);
         Ok(())
+    }
+
+    /// Opens all doors of one kind, if there are any.
+    fn open_door(
+        &self,
+        config: &Config,
+        kind: DoorKind,
+        sockets: Vec<(Door, TcpListener)>,
+    ) -> io::Result<()> {
+        if sockets.is_empty() {
+            return Ok(());
+        }
+        let listener = |(door, socket): (Door, TcpListener)| {
+            let tls =
+                door.tls.then(|| self.tls.clone().expect("where TLS is spoken, its certificate was read"));
+            Listener { own: door.address, socket, tls }
+        };
+        let entrance = Entrance {
+            herd: Arc::clone(&self.herd),
+            kind,
+            listeners: sockets.into_iter().map(listener).collect(),
+            tasks: self.door_tasks.clone(),
+            stop: self.stop_doors.clone(),
+        };
+        door::run(entrance, &config.limits)
+    }
+
+    fn follow_files<R: Reread>(&self, files: &Arc<R>, name: &str) {
+        let watch = credentials::watch(Arc::clone(files), self.herd.log().clone(), self.stop_links.clone());
+        let pulse = self.herd.health().pulse(name);
+        self.link_tasks.spawn(async move {
+            watch.await;
+            drop(pulse);
+        });
     }
 
     /// From here on the server keeps to its file: reads it again when it changes, or at each of `hangups`. `config`,
@@ -229,7 +261,14 @@ impl Server {
     pub fn follow(&self, config: Config, overrides: Overrides, hangups: Arc<Notify>) -> CancellationToken {
         let removed = CancellationToken::new();
         if let Some(peers) = self.peers.clone() {
-            let watcher = Watcher::new(Arc::clone(&self.herd), peers, config, overrides, removed.clone());
+            let watcher = Watcher::new(
+                Arc::clone(&self.herd),
+                peers,
+                self.tls.clone(),
+                config,
+                overrides,
+                removed.clone(),
+            );
             self.link_tasks.spawn(watcher.run(hangups, self.stop_doors.clone()));
         }
         removed
@@ -274,11 +313,13 @@ impl Server {
     }
 }
 
-/// Until doors speak TLS, a server that is told to does not start: what should be encrypted must not go out in the clear.
-pub(crate) fn refuse_tls(server: &ServerConfig) -> Result<(), StartError> {
-    match server.doors.iter().find(|door| door.tls) {
-        Some(door) => Err(StartError::Tls(door.clone(), door.kind.key(), server.name.clone())),
-        None => Ok(()),
+/// What the doors of `server` show where they speak TLS; nothing where none does.
+pub(crate) fn open_tls(config: &Config, server: &ServerConfig) -> Result<Option<DoorTls>, CredentialsError> {
+    match &config.tls {
+        Some(DoorCertificate { cert, key }) if server.doors.iter().any(|door| door.tls) => {
+            DoorTls::open(cert, key).map(Some)
+        }
+        _ => Ok(None),
     }
 }
 

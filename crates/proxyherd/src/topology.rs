@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::{Config, Difference, LinkChange, LoadError, Overrides, Removed},
     credentials,
+    door::entrance::DoorTls,
     herd::Herd,
     log::{LogLevel, Subject},
     peer::Peers,
@@ -37,6 +38,8 @@ const MISTAKES_TOLD_MAX: usize = 20;
 pub(crate) struct Watcher {
     herd: Arc<Herd>,
     peers: Peers,
+    /// What the doors show where they speak TLS.
+    tls: Option<Arc<DoorTls>>,
     overrides: Overrides,
     /// What the server was started with ...
     started: Config,
@@ -83,6 +86,7 @@ impl Watcher {
     pub(crate) fn new(
         herd: Arc<Herd>,
         peers: Peers,
+        tls: Option<Arc<DoorTls>>,
         config: Config,
         overrides: Overrides,
         leave: CancellationToken,
@@ -90,6 +94,7 @@ impl Watcher {
         Watcher {
             herd,
             peers,
+            tls,
             overrides,
             started: config.clone(),
             current: config,
@@ -139,6 +144,9 @@ impl Watcher {
     async fn follow(&mut self, is_asked: bool) {
         if is_asked && let Some(credentials) = self.herd.credentials() {
             credentials::reload(credentials, self.herd.log()).await;
+        }
+        if is_asked && let Some(tls) = &self.tls {
+            credentials::reload(tls, self.herd.log()).await;
         }
         let path = self.started.path.clone();
         // The task fails only where the runtime is about to end.

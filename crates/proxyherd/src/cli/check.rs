@@ -18,7 +18,7 @@ use crate::{
     listen,
     log::ServerLog,
     provider, refusal,
-    server::refuse_tls,
+    server::open_tls,
 };
 
 const AFTER_HELP: &str = concat!(
@@ -64,7 +64,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let mut findings = check_certificates(&config, name.map(|server| &server.name));
     if let Some(server) = name {
         findings.extend(check_places(&config));
-        findings.extend(refuse_tls(server).err().map(|error| Finding::Error(error.to_string())));
+        findings.extend(open_tls(&config, server).err().map(|error| Finding::Error(error.to_string())));
         findings.extend(check_addresses(server));
         findings.extend(check_files(&config, &server.name));
     }

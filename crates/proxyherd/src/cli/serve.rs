@@ -83,9 +83,7 @@ async fn serve(config: Config, overrides: Overrides, name: &str, asked: Asked) -
         () = asked.to_end.cancelled() => return Ok(()),
     };
     let server = started.map_err(|error| match error {
-        StartError::Credentials(_) | StartError::Places(_) | StartError::Tls(..) => {
-            ConfigurationError(error.to_string()).into()
-        }
+        StartError::Credentials(_) | StartError::Places(_) => ConfigurationError(error.to_string()).into(),
         _ => anyhow::Error::from(error),
     })?;
     let removed = server.follow(config, overrides, asked.to_read_files);

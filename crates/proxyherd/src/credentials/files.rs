@@ -4,139 +4,34 @@
 //! this very server. Whether it is still in time is for those to say who use it.
 
 use std::{
-    fs::File,
-    io::{self, Read as _},
-    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
-use memchr::memmem;
 use proxyherd_core::types::ServerName;
 use rustls::{
     ClientConfig, ServerConfig,
     client::Resumption,
-    crypto::{CryptoProvider, ring},
-    pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject as _},
+    crypto::ring,
+    pki_types::{CertificateDer, PrivateKeyDer, UnixTime},
     server::NoServerSessionStorage,
-    sign::CertifiedKey,
     version::TLS13,
 };
 use webpki::KeyUsage;
 
 use super::{
     certificate::{Facts, date},
+    error::{CredentialsError, Make},
+    pem::{self, provider, read_certificates},
     trust::{Trust, Untrusted},
 };
-use crate::{refusal::refused, stamp::Stamp};
+use crate::stamp::Stamp;
 
 /// What the authority's files are called, as a server's are called by its name; so no server has this one.
 pub(crate) const AUTHORITY_NAME: &str = "ca";
 /// What both ends of a link say they are about to speak.
 const ALPN: &[u8] = b"proxyherd/1";
-/// The longest file that is read, bytes: some certificates in a row take a few thousand.
-const FILE_LEN_MAX: u64 = 256 * 1024;
-/// Some editors and tools begin a text file with this.
-const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
-
-/// Why a server has no credentials. Each names a file, and says what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum CredentialsError {
-    /// There is no such file.
-    #[error("there is no {path}: {make}", path = path.display())]
-    Missing {
-        /// The file.
-        path: PathBuf,
-        /// How it comes to be.
-        make: Make,
-    },
-    /// It is there and can't be read.
-    #[error("cannot read {}: {}", path.display(), refused(path, why))]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        why: io::Error,
-    },
-    /// Others can read the private key.
-    #[error(
-        "{path} can be read by others than its owner (mode {mode:04o}): chmod 600 {path}; or leave it to root and let a \
-         group read it (chown root {path}, chmod 640 {path})",
-        path = path.display()
-    )]
-    Exposed {
-        /// The file.
-        path: PathBuf,
-        /// Its permissions.
-        mode: u32,
-    },
-    /// It has not what it should have.
-    #[error("{path} holds no {what} that can be read", path = path.display())]
-    Empty {
-        /// The file.
-        path: PathBuf,
-        /// What it should have.
-        what: &'static str,
-    },
-    /// The certificate is somebody else's.
-    #[error("{path} is the certificate of {named} and not of {server}: each server has its own", path = path.display())]
-    OtherServer {
-        /// The file.
-        path: PathBuf,
-        /// Whose it is.
-        named: ServerName,
-        /// Whose it should be.
-        server: ServerName,
-    },
-    /// The certificate is none that neighbours would believe.
-    #[error("{path}: {why}", path = path.display())]
-    Untrusted {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        why: Untrusted,
-    },
-    /// The key does not belong to the certificate.
-    #[error("{key} is not the key of {certificate}: copy both anew", key = key.display(), certificate = certificate.display())]
-    KeyMismatch {
-        /// The one file ...
-        certificate: PathBuf,
-        /// ... and the other.
-        key: PathBuf,
-    },
-    /// The library does not take them.
-    #[error("{path}: {why}", path = path.display())]
-    Library {
-        /// The file.
-        path: PathBuf,
-        /// Its word for why.
-        why: rustls::Error,
-    },
-}
-
-/// How a file that is missing comes to be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Make {
-    /// The directory, or what every server has of it.
-    Herd,
-    /// What one server has of it.
-    Server(ServerName),
-}
-
-impl std::fmt::Display for Make {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Make::Herd => f.write_str(
-                "`proxyherd init` makes the herd's certificates; copy this one from where that was done",
-            ),
-            Make::Server(name) => write!(
-                f,
-                "`proxyherd init --server {name}` makes it, where the herd's authority is; copy it from there"
-            ),
-        }
-    }
-}
 
 /// Where a server's files are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -217,20 +112,7 @@ impl Paths {
         certificates: &[CertificateDer<'static>],
     ) -> Result<PrivateKeyDer<'static>, CredentialsError> {
         let make = || Make::Server(self.server.clone());
-        let (bytes, access) = read(&self.key, make)?;
-        if access.is_exposed() {
-            return Err(CredentialsError::Exposed { path: self.key.clone(), mode: access.mode });
-        }
-        let key = PrivateKeyDer::from_pem_slice(&bytes)
-            .map_err(|_| CredentialsError::Empty { path: self.key.clone(), what: "private key" })?;
-        match CertifiedKey::from_der(certificates.to_vec(), key.clone_key(), &provider()) {
-            Ok(_) => Ok(key),
-            Err(rustls::Error::InconsistentKeys(_)) => Err(CredentialsError::KeyMismatch {
-                certificate: self.certificate.clone(),
-                key: self.key.clone(),
-            }),
-            Err(why) => Err(CredentialsError::Library { path: self.key.clone(), why }),
-        }
+        pem::read_key(&self.key, make, certificates, &self.certificate)
     }
 
     /// Reads all three.
@@ -269,69 +151,12 @@ pub(crate) fn read_authorities(path: &Path) -> Result<Vec<CertificateDer<'static
     read_certificates(path, || Make::Herd)
 }
 
-fn read_certificates(
-    path: &Path,
-    make: impl FnOnce() -> Make,
-) -> Result<Vec<CertificateDer<'static>>, CredentialsError> {
-    let (bytes, _) = read(path, make)?;
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
-    match certificates {
-        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
-        _ => Err(CredentialsError::Empty { path: path.to_owned(), what: "certificate" }),
-    }
-}
-
-/// A file's owner and permissions.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Access {
-    pub(super) owner: u32,
-    pub(super) mode: u32,
-}
-
-impl Access {
-    /// Whether too many users can read or replace a private key; whoever can do so can speak as the server. If root owns the
-    /// file, its group may read it: Kubernetes (`fsGroup`) and Debian (`ssl-cert`) give a key to a server that way.
-    pub(super) fn is_exposed(self) -> bool {
-        let allowed = if self.owner == 0 { 0o740 } else { 0o700 };
-        self.mode & 0o777 & !allowed != 0
-    }
-}
-
-/// Reads a file. Byte order marks are left out wherever they stand, since files with marks may have been joined.
-fn read(path: &Path, make: impl FnOnce() -> Make) -> Result<(Vec<u8>, Access), CredentialsError> {
-    let read = || {
-        let file = File::open(path)?;
-        let about = file.metadata()?;
-        let mut bytes = Vec::new();
-        file.take(FILE_LEN_MAX).read_to_end(&mut bytes)?;
-        Ok((without_marks(&bytes), Access { owner: about.uid(), mode: about.mode() & 0o7777 }))
-    };
-    read().map_err(|error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound => CredentialsError::Missing { path: path.to_owned(), make: make() },
-        _ => CredentialsError::Unreadable { path: path.to_owned(), why: error },
-    })
-}
-
-fn without_marks(mut bytes: &[u8]) -> Vec<u8> {
-    let mut text = Vec::with_capacity(bytes.len());
-    while let Some(at) = memmem::find(bytes, BYTE_ORDER_MARK) {
-        text.extend_from_slice(&bytes[..at]);
-        bytes = &bytes[at + BYTE_ORDER_MARK.len()..];
-    }
-    text.extend_from_slice(bytes);
-    text
-}
-
 fn trust(path: &Path, herd: String, authorities: &[CertificateDer<'_>]) -> Result<Trust, CredentialsError> {
     let algorithms = ring::default_provider().signature_verification_algorithms;
     Trust::new(herd, authorities, algorithms).map_err(|error| CredentialsError::Untrusted {
         path: path.to_owned(),
         why: Untrusted::Unfit(error.to_string()),
     })
-}
-
-fn provider() -> Arc<CryptoProvider> {
-    Arc::new(ring::default_provider())
 }
 
 /// Links last, so there is nothing to gain from resuming a session, and every handshake looks at the certificates.

@@ -5,13 +5,15 @@
 //! do is `peer`'s business. Files are read again while the server runs (`watch`); connections that are up keep
 //! what they began with.
 //!
-//! Floors, lowest first: `certificate`; `trust`, `authority`; `files`, `handshake`; `audit`, `watch`.
+//! Floors, lowest first: `certificate`; `trust`, `authority`; `error`; `pem`; `files`, `handshake`; `audit`, `watch`.
 
 mod audit;
 mod authority;
 mod certificate;
+mod error;
 mod files;
 mod handshake;
+mod pem;
 #[cfg(test)]
 mod tests;
 mod trust;
@@ -35,10 +37,11 @@ pub(crate) use self::{
     certificate::{Facts, date, days_left},
     files::{AUTHORITY_NAME, Paths, authority_path, read_authorities},
     handshake::HandshakeError,
-    watch::{reload, watch},
+    pem::{provider, read_certificates, read_key},
+    watch::{Reread, Words, reload, watch},
 };
 pub use self::{
-    files::{CredentialsError, Make},
+    error::{CredentialsError, Make},
     trust::Untrusted,
 };
 use crate::{clock, stamp::Stamp};
@@ -95,11 +98,6 @@ impl Credentials {
     /// Seconds until the certificate expires; negative once it has.
     pub fn seconds_left(&self) -> i64 {
         self.held().not_after_s.saturating_sub(clock::now_s())
-    }
-
-    /// The day on which it expires, as `2027-11-24`.
-    pub fn expires(&self) -> String {
-        date(self.held().not_after_s)
     }
 
     /// Makes sure, over a connection that this end has dialled, of who is at the other end.

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 use webpki::KeyUsage;
 
-use super::{certificate::DAY_S, files::Access, trust::Trust, *};
+use super::{certificate::DAY_S, pem::Access, trust::Trust, *};
 
 /// Some time in 2026.
 const NOW_S: i64 = 1_795_461_363;

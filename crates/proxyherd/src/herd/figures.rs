@@ -12,7 +12,9 @@ use super::{
     status::{BudgetStatus, LinkStatus, ReportStatus, Status},
 };
 use crate::{
+    admission::DoorCounts,
     caller::Caller,
+    door::kind::DoorKind,
     places::{Outcome, RemoteStatus},
 };
 
@@ -25,6 +27,8 @@ pub struct Figures {
     pub rooms: [(&'static str, Usage); Class::ALL.len()],
     /// Client connections not let in, since the start.
     pub connections_turned_away: u64,
+    /// What was counted of each kind of door.
+    pub doors: [(DoorKind, DoorCounts); DoorKind::ALL.len()],
     /// Bytes of replies that wait for clients, and of what waits behind these.
     pub buffered: usize,
     /// Lines answered with a question mark, since the start.
@@ -53,6 +57,7 @@ impl Herd {
             status: self.present(),
             rooms: Class::ALL.map(|class| (class.label(), self.map.usage(class))),
             connections_turned_away: self.admission.turned_away(),
+            doors: DoorKind::ALL.map(|door| (door, self.admission.door(door))),
             buffered: self.admission.buffered(),
             lines_invalid: self.counts.lines_invalid.load(Relaxed),
             certificate_left_s: self.credentials.as_ref().map(|credentials| credentials.seconds_left()),

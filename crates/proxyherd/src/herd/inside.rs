@@ -3,7 +3,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     time::Instant,
@@ -16,7 +16,7 @@ use proxyherd_core::{
     types::{Origin, ServerName},
 };
 
-use super::{Counts, Herd, Link, Links};
+use super::{Counts, Durability, Herd, Link, Links};
 use crate::{
     admission::{Admission, descriptors},
     clock,
@@ -75,6 +75,7 @@ impl Herd {
             log,
             health: Health::default(),
             counts: Counts::default(),
+            durability: OnceLock::new(),
             map,
             members: RwLock::new(config.names()),
             started: Instant::now(),
@@ -207,6 +208,17 @@ impl Herd {
     /// From here on the server is on its way out, and says so to whoever balances load.
     pub(crate) fn drain(&self) {
         self.is_draining.store(true, Relaxed);
+    }
+
+    /// From here on reports are acknowledged when `durability` says that they are safe. Only the first call counts.
+    #[cfg_attr(not(test), expect(dead_code, reason = "nothing makes reports safe yet"))]
+    pub(crate) fn set_durability(&self, durability: Arc<dyn Durability>) {
+        let _ = self.durability.set(durability);
+    }
+
+    /// What makes reports safe before they are acknowledged, if that is asked for.
+    pub(crate) fn durability(&self) -> Option<&Arc<dyn Durability>> {
+        self.durability.get()
     }
 
     /// Records whether the configuration still names this server.

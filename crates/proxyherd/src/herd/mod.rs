@@ -10,6 +10,7 @@
 //! methods of their own, in `inside`.
 
 mod denied;
+mod durability;
 mod figures;
 mod inside;
 mod links;
@@ -21,7 +22,7 @@ mod unrest;
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::Instant,
@@ -39,6 +40,7 @@ use proxyherd_core::{
 
 pub use self::{
     denied::Denied,
+    durability::{Durability, Notice, Position},
     figures::Figures,
     links::{Link, LinkState, Links},
     readiness::Readiness,
@@ -64,6 +66,8 @@ pub struct Herd {
     admission: Arc<Admission>,
     health: Health,
     counts: Counts,
+    /// What makes reports safe before they are acknowledged; without it they are acknowledged at once.
+    durability: OnceLock<Arc<dyn Durability>>,
     map: Map,
     /// How many requests to providers of places may be under way.
     requests_max: usize,

@@ -1,12 +1,14 @@
 //! Doors with several addresses: every one of them serves, and whoever starts the server reads where they all are.
 
 use std::{
-    fs,
     net::{SocketAddr, TcpListener},
     path::Path,
 };
 
-use crate::harness::{Finished, Herd, Plan, Process, WHERE_AND_WHEN, eventually, free_ports, get, talk};
+use crate::harness::{
+    Finished, Herd, PATIENCE, Plan, Process, WHERE_AND_WHEN, certificates::Certified, eventually, free_ports,
+    get, metric, talk,
+};
 
 fn run(dir: &Path, line: &str) -> Finished {
     Process::run(dir, &line.split(' ').collect::<Vec<_>>())
@@ -87,19 +89,37 @@ fn a_changed_list_of_addresses_waits_for_the_next_start() {
     assert!(line.contains("start"), "{line}");
 }
 
-// To be deleted with `server::refuse_tls`.
 #[test]
-fn no_server_starts_that_would_have_to_speak_tls() {
-    let port = free_ports(1)[0];
-    let doors = format!("listen = [\"127.0.0.1:0\", \"tls://127.0.0.1:{port}\"]");
-    let herd = with_doors(&format!("{doors}\n[tls]\ncert = \"c.pem\"\nkey = \"k.pem\""));
-    let said = format!(
-        "can't listen at tls://127.0.0.1:{port} (`listen` of server Riley): doors do not speak TLS yet; leave tls:// out"
-    );
+fn a_door_with_tls_serves_what_the_other_addresses_serve() {
+    let ports = free_ports(4);
+    let [line, line_tls, http, http_tls] =
+        [0, 1, 2, 3].map(|index| SocketAddr::from(([127, 0, 0, 1], ports[index])));
+    let mut herd = with_doors(&format!(
+        "listen = [\"tls://{line_tls}\", \"{line}\"]\nhttp = [\"tls://{http_tls}\", \"{http}\"]\n\
+         [tls]\ncert = \"door.pem\"\nkey = \"door.key\""
+    ));
     for line in ["serve --name Riley", "check --name Riley"] {
         let refused = run(herd.dir(), line);
-        assert_eq!((refused.code, refused.out.as_str()), (78, ""), "{line}: {refused:?}");
-        assert!(refused.err.contains(&said), "{line}: {}", refused.err);
+        assert_eq!(refused.code, 78, "{line}: {refused:?}");
+        assert!(
+            refused.err.contains("door.pem: `cert` in [tls] names the certificate"),
+            "{line}: {}",
+            refused.err
+        );
     }
-    assert!(fs::read_dir(herd.dir()).unwrap().count() == 1, "nothing was begun");
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    Certified { certificate: made.cert.pem(), key: made.signing_key.serialize_pem() }.put(herd.dir(), "door");
+    herd.start("Riley");
+    assert!(talk(line, format!("IAMAT kiwi {WHERE_AND_WHEN}\n").as_bytes()).starts_with(b"AT Riley "));
+    // It goes to the first address of the file, and believes the certificate that the file names.
+    let client = format!("printf 'WHATSAT kiwi 10 1\\n' | {} client", env!("CARGO_BIN_EXE_proxyherd"));
+    let asked = Process::bash(herd.dir(), &client).wait(PATIENCE);
+    assert!(asked.code == 0 && asked.out.starts_with("AT Riley "), "{asked:?}");
+    let plain = String::from_utf8(talk(line_tls, b"WHATSAT kiwi 10 1\n")).unwrap_or_default();
+    assert!(!plain.contains("AT Riley"), "{plain}");
+    let seen = run(herd.dir(), "status --json");
+    assert!(seen.code == 0 && seen.out.contains("\"status\""), "{seen:?}");
+    let failed = metric(http, "proxyherd_door_handshakes_failed_total{door=\"line\"}");
+    assert_eq!(failed, Some(1.0), "the one that spoke no TLS");
+    assert_eq!(herd.stop("Riley", "TERM").code, 0);
 }

@@ -35,6 +35,14 @@ fn an_address_has_only_its_share_of_the_connections() {
     assert_eq!(herd.client("Riley").rest(), b"");
     herd.wait_for_log("Riley", "turned away: 2 connections of this address are open");
     assert_eq!(metric(herd.at("Riley").http, "proxyherd_connections_turned_away_total"), Some(1.0));
+    let of_door = |name: &str, door| {
+        metric(herd.at("Riley").http, &format!("proxyherd_door_{name}{{door=\"{door}\"}}"))
+    };
+    assert_eq!(of_door("connections", "line"), Some(2.0));
+    assert_eq!(of_door("connections_taken_total", "line"), Some(2.0));
+    assert_eq!(of_door("connections_turned_away_total", "line"), Some(1.0));
+    assert_eq!(of_door("connections_turned_away_total", "http"), Some(0.0));
+    assert_eq!(of_door("connections", "http"), Some(1.0), "the one that asks");
     drop(one);
     eventually("there is room again", || match status(herd.at("Riley").http)["connections"].as_u64() {
         Some(1) => Ok(()),

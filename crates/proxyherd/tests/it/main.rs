@@ -21,6 +21,7 @@ mod commands;
 mod demo;
 mod doors;
 mod encryption;
+mod floors;
 mod forged;
 mod google_asked;
 mod google_clients;

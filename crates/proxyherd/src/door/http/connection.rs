@@ -1,4 +1,4 @@
-//! HTTP connections: taking them, serving each within the limits, ending them when the server stops.
+//! HTTP connections: serving each visitor within the limits, ending them when the server stops.
 //!
 //! HTTP/1.1 and HTTP/2 come to the same port; the first bytes of a connection say which it is. It knows nothing of paths
 //! and answers, which are the router's.
@@ -13,7 +13,6 @@ use hyper_util::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpListener,
     time::{Instant, sleep, sleep_until},
 };
 use tokio_io_timeout::TimeoutStream;
@@ -33,9 +32,11 @@ use super::{
 use crate::{
     caller::{Caller, Rights},
     clock,
-    door::kind::DoorKind,
+    door::{
+        entrance::{self, Visitor},
+        kind::DoorKind,
+    },
     herd::Herd,
-    listen,
     log::{LogLevel, Subject},
 };
 
@@ -48,17 +49,37 @@ pub(super) struct Host {
     pub(super) stop: CancellationToken,
 }
 
-/// Takes connections until `host.stop`, each in a task of its own.
-pub(super) async fn accept_all(host: Host, rooms: Arc<Rooms>, listener: TcpListener) {
-    let _pulse = host.herd.health().pulse("the door for HTTP");
-    while let Some(()) = host.stop.run_until_cancelled(rooms.ready()).await {
-        let Some((stream, client)) = listen::accept(&listener, host.herd.log(), &host.stop).await else {
-            return;
-        };
-        // An answer leaves in one write; there is nothing to wait for. Where that can't be set, it is only slower.
-        let _ = stream.set_nodelay(true);
-        let seat = rooms.seat(client.ip(), Instant::now());
-        host.tasks.spawn(serve(host.clone(), stream, client, seat));
+/// Serves each visitor of the entrance in a task of its own.
+pub(super) struct Serving {
+    /// Of each listening socket, by what the configuration calls its address.
+    pub(super) hosts: Vec<Host>,
+    pub(super) rooms: Arc<Rooms>,
+}
+
+impl entrance::Host for Serving {
+    const ALPN: &'static [&'static [u8]] = &[b"h2", b"http/1.1"];
+    const HAS_OWN_ROOM: bool = true;
+
+    type Place = ();
+
+    async fn place(&self) {
+        self.rooms.ready().await;
+    }
+
+    fn welcome(&self, visitor: Visitor, (): ()) {
+        let host = self.hosts[visitor.listener()].clone();
+        let client = visitor.caller().address;
+        let seat = self.rooms.seat(client.ip(), Instant::now());
+        self.hosts[visitor.listener()].tasks.spawn(async move {
+            match host.stop.run_until_cancelled(visitor.open()).await {
+                Some(Ok((stream, _entered))) => serve(host, stream, client, seat).await,
+                Some(Err(failed)) => {
+                    let message = format_args!("the HTTP connection closed: {failed}");
+                    host.herd.log().event(LogLevel::Debug, Subject::Client(client), message);
+                }
+                None => {}
+            }
+        });
     }
 }
 

@@ -11,7 +11,10 @@ use prometheus_client::{
 use proxyherd_core::flood::Nonsense;
 
 use super::exposition::{Format, text_004};
-use crate::herd::{BudgetStatus, Figures, LinkStatus};
+use crate::{
+    admission::DoorCounts,
+    herd::{BudgetStatus, Figures, LinkStatus},
+};
 
 /// All metrics in one of the text formats.
 pub(super) fn text(figures: Figures, format: Format) -> String {
@@ -62,6 +65,7 @@ impl Collector for Metrics {
             "Client connections not let in",
             figures.connections_turned_away,
         )?;
+        families.doors(figures)?;
         let buffered = figures.buffered as u64;
         let help = "Bytes of replies that wait for clients to take them, and of lines behind these";
         families.gauge("proxyherd_replies_buffered_bytes", help, buffered)?;
@@ -91,6 +95,21 @@ struct Families<'a, 'b> {
 }
 
 impl Families<'_, '_> {
+    fn doors(&mut self, figures: &Figures) -> fmt::Result {
+        let each =
+            |value: fn(DoorCounts) -> u64| figures.doors.map(|(door, counts)| (door.label(), value(counts)));
+        let (open, taken) = (each(|door| door.open), each(|door| door.taken));
+        let help = "Connections that are open, by the door through which they came";
+        self.gauges("proxyherd_door_connections", help, None, "door", open)?;
+        self.counters("proxyherd_door_connections_taken", "Connections let in", "door", taken)?;
+        let turned_away = each(|door| door.turned_away);
+        let help = "Connections not let in";
+        self.counters("proxyherd_door_connections_turned_away", help, "door", turned_away)?;
+        let failed = each(|door| door.handshakes_failed);
+        let help = "TLS handshakes of clients that failed";
+        self.counters("proxyherd_door_handshakes_failed", help, "door", failed)
+    }
+
     fn room(&mut self, figures: &Figures) -> fmt::Result {
         let usage = figures.rooms;
         let bytes = usage.map(|(label, usage)| (label, usage.bytes as u64));

@@ -25,6 +25,17 @@ mod visit;
 
 use std::sync::Arc;
 
+use self::{
+    connection::{Host, Serving},
+    exposition::Format,
+    rooms::Rooms,
+};
+use super::entrance::{Entrance, Listener};
+use crate::{
+    caller::Caller,
+    config::Address,
+    herd::{Denied, Herd, Readiness},
+};
 use axum::{
     Extension, Router,
     extract::State,
@@ -33,29 +44,18 @@ use axum::{
     response::IntoResponse,
     routing::get,
 };
-use tokio::net::TcpListener;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::{connection::Host, exposition::Format, rooms::Rooms};
-use crate::{
-    caller::Caller,
-    config::Address,
-    herd::{Denied, Herd, Readiness},
-};
-
-/// Serves HTTP at `listeners` until `stop`, each with what the configuration calls its address.
-pub fn run(
-    herd: &Arc<Herd>,
-    listeners: Vec<(Address, TcpListener)>,
-    tasks: &TaskTracker,
-    stop: &CancellationToken,
-) {
-    let rooms = Rooms::new(herd.admission());
-    for (own, listener) in listeners {
-        let router = router(Arc::clone(herd), Arc::new(own));
-        let host = Host { herd: Arc::clone(herd), router, tasks: tasks.clone(), stop: stop.clone() };
-        tasks.spawn(connection::accept_all(host, rooms.clone(), listener));
-    }
+/// Serves HTTP until the entrance closes.
+pub(crate) fn run(entrance: Entrance) {
+    let host = |listener: &Listener| Host {
+        herd: Arc::clone(&entrance.herd),
+        router: router(Arc::clone(&entrance.herd), Arc::new(listener.own.clone())),
+        tasks: entrance.tasks.clone(),
+        stop: entrance.stop.clone(),
+    };
+    let hosts = entrance.listeners.iter().map(host).collect();
+    let rooms = Rooms::new(entrance.herd.admission());
+    entrance.open(Serving { hosts, rooms });
 }
 
 fn router(herd: Arc<Herd>, own: Arc<Address>) -> Router {

@@ -28,6 +28,7 @@ use super::{
 use crate::{
     admission::{Admission, Ticket, TurnedAway, subscriber},
     clock,
+    door::kind::DoorKind,
 };
 
 /// Both rooms.
@@ -87,7 +88,7 @@ impl Rooms {
 
     /// Counts a connection that asked for what the reserve does not give.
     pub(super) fn turn_away(&self) {
-        self.admission.turn_away();
+        self.admission.turn_away(DoorKind::Http);
     }
 
     /// Who sits where. Whoever holds this may lock a [`Holder`], and not the other way round.

@@ -17,6 +17,8 @@ use tokio::{
     time::{Instant, sleep},
 };
 
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
 use super::{
     limits::{BODY_LEN_MAX, BODY_MAX, HEAD_MAX, PARTING_MAX},
     rooms::Rooms,

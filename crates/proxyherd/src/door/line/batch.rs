@@ -1,61 +1,46 @@
 //! What is done with one read: every complete line in it, replies in order. No waiting, and no allocation per
 //! line.
 
+use std::borrow::Cow;
+
 use arrayvec::ArrayVec;
 use proxyherd_core::{
-    codec::line::{self, Line, Lines, Next, Told},
+    codec::line::{self as codec, Line, Lines, Told},
     command::{Command, Nearby, Outcome},
     flood::Wake,
-    limits::BATCH_LEN_MAX,
+    limits::{BATCH_LEN_MAX, LINE_LEN_MAX},
     map::Offer,
 };
 
 use crate::{
     caller::Caller,
     clock,
+    door::reactor::{Input, Later, Next, Reason, Taken},
     herd::{Herd, Whereabouts},
-    places::{Answered, Looked, Question},
+    places::{Answered, Looked},
 };
 
 /// How many bytes of replies are gathered before they are written and others have their turn: a reader that does
 /// not read holds up its own connection, with no more than about this many.
 const REPLIES_LEN: usize = 64 * 1024;
 
-/// Why a batch ended.
-#[derive(Debug)]
-pub(super) enum End {
-    /// Every complete line is answered.
-    Done,
-    /// There are enough replies to write first, or no more lines are allowed now.
-    Full,
-    /// The answer about places takes time.
-    Ask(Box<Question>, u8),
-    /// A line was too long: its answer is the connection's last.
-    TooLong,
-    /// A line was the request line of HTTP: its answer is the connection's last.
-    HttpRequest,
-}
+/// Why a connection ends whose line was too long: the answer to that line is its last.
+const TOO_LONG: &str = "a line of more than 8192 bytes";
+const _: () = assert!(LINE_LEN_MAX == 8192, "the words above say how long a line may be");
+/// Why a connection ends that sent a request of HTTP: the answer to its first line is its last.
+const HTTP_REQUEST: &str = "it sent an HTTP request, which belongs to the server's `http` port; what came behind its first \
+                            line was not read";
 
-/// What a batch came to.
-#[derive(Debug)]
-pub(super) struct Handled {
-    /// How many bytes of the input are done with.
-    pub(super) consumed: usize,
-    /// How many lines they were, and how many the log will make of the replies: there, places are one.
-    pub(super) lines: (u64, u64),
-    pub(super) end: End,
-}
-
-/// Handles the lines at the front of `input`, `most` of them at the most, and appends the replies to `out`.
+/// Takes the lines at the front of `input`, and appends the replies to `out`. Where an answer about places has to be waited
+/// for, `limit` becomes how many places it may have.
 pub(super) fn handle(
     herd: &Herd,
     caller: &Caller,
     lines: &mut Lines,
-    input: &[u8],
-    end_of_stream: bool,
-    most: u64,
+    limit: &mut u8,
+    input: Input<'_>,
     out: &mut Vec<u8>,
-) -> Handled {
+) -> Taken {
     let mut batch = Batch {
         herd,
         caller,
@@ -64,32 +49,32 @@ pub(super) fn handle(
         offers: ArrayVec::new(),
         echoes: ArrayVec::new(),
         lines_out: 0,
+        limit,
         out,
     };
     let (mut consumed, mut lines_in) = (0, 0);
-    let end = loop {
-        match lines.next(&input[consumed..], end_of_stream) {
-            Next::Line(line, len) => {
+    let next = loop {
+        match lines.next(&input.bytes[consumed..], input.is_last) {
+            codec::Next::Line(line, len) => {
                 consumed += len;
                 lines_in += 1;
-                if let Some(end) = batch.answer(line) {
-                    break end;
+                if let Some(next) = batch.answer(line) {
+                    break next;
                 }
             }
-            Next::Incomplete => break End::Done,
-            Next::TooLong(start) => {
+            codec::Next::Incomplete => break Next::Done,
+            codec::Next::TooLong(start) => {
                 batch.settle();
                 batch.refuse(start);
-                break End::TooLong;
+                break Next::Close(fault(TOO_LONG));
             }
         }
-        if batch.out.len() >= REPLIES_LEN || lines_in == most {
-            break End::Full;
+        if batch.out.len() >= REPLIES_LEN || lines_in == input.units_max {
+            break Next::Full;
         }
     };
     batch.settle();
-    herd.wake(batch.wake);
-    Handled { consumed, lines: (lines_in, batch.lines_out), end }
+    Taken { consumed, units_in: lines_in, units_out: batch.lines_out, wake: batch.wake, next }
 }
 
 /// Reports are gathered and offered to the map together, since a visit of a shard costs more than a report; they
@@ -103,6 +88,7 @@ struct Batch<'a, 'i> {
     /// For each offer, what its reply is made of.
     echoes: ArrayVec<Echo<'i>, BATCH_LEN_MAX>,
     lines_out: u64,
+    limit: &'a mut u8,
     out: &'a mut Vec<u8>,
 }
 
@@ -113,8 +99,8 @@ struct Echo<'i> {
 }
 
 impl<'i> Batch<'_, 'i> {
-    fn answer(&mut self, line: &'i [u8]) -> Option<End> {
-        match line::parse(line) {
+    fn answer(&mut self, line: &'i [u8]) -> Option<Next> {
+        match codec::parse(line) {
             Line::Command(Command::Report { report, condition }, told) => {
                 self.offers.push(Offer::on(condition, report));
                 self.echoes.push(Echo { told, line });
@@ -137,7 +123,7 @@ impl<'i> Batch<'_, 'i> {
             Line::HttpRequest => {
                 self.settle();
                 self.refuse(line);
-                Some(End::HttpRequest)
+                Some(Next::Close(fault(HTTP_REQUEST)))
             }
             Line::InvalidReport => {
                 self.settle();
@@ -163,7 +149,7 @@ impl<'i> Batch<'_, 'i> {
                     if taken.is_ok() =>
                 {
                     self.lines_out += 1;
-                    line::write_at_reply(self.out, self.herd.name(), difference, echo.told);
+                    codec::write_at_reply(self.out, self.herd.name(), difference, echo.told);
                 }
                 _ => self.refuse(echo.line),
             }
@@ -173,10 +159,10 @@ impl<'i> Batch<'_, 'i> {
         self.echoes.clear();
     }
 
-    fn answer_nearby(&mut self, line: &[u8], nearby: &Nearby<'_>) -> Option<End> {
+    fn answer_nearby(&mut self, line: &[u8], nearby: &Nearby<'_>) -> Option<Next> {
         let out = &mut *self.out;
         let write_at = |found: &Whereabouts<'_>| {
-            line::write_at(
+            codec::write_at(
                 out,
                 found.server,
                 found.difference,
@@ -193,7 +179,8 @@ impl<'i> Batch<'_, 'i> {
             }
             Ok(Some(Looked::Waits(question))) => {
                 self.lines_out += 1;
-                Some(End::Ask(question, nearby.limit))
+                *self.limit = nearby.limit;
+                Some(Next::Later(Later::Places(question)))
             }
             Ok(None) | Err(_) => {
                 self.refuse(line);
@@ -205,7 +192,7 @@ impl<'i> Batch<'_, 'i> {
     fn refuse(&mut self, line: &[u8]) {
         self.lines_out += 1;
         self.herd.count_invalid_line();
-        line::write_invalid(self.out, line);
+        codec::write_invalid(self.out, line);
     }
 }
 
@@ -214,6 +201,10 @@ impl<'i> Batch<'_, 'i> {
 pub(super) fn write_places(out: &mut Vec<u8>, answered: &Answered, limit: u8) {
     answered.answer.write_json(limit.into(), out);
     out.extend_from_slice(b"\n\n");
+}
+
+fn fault(why: &'static str) -> Reason {
+    Reason { why: Cow::Borrowed(why), is_fault: true }
 }
 
 #[cfg(test)]
@@ -226,7 +217,8 @@ mod tests {
 
     fn replies(rights: Rights, input: &[u8]) -> String {
         let (herd, mut out) = (alone(), Vec::new());
-        handle(&herd, &caller(rights), &mut Lines::default(), input, true, u64::MAX, &mut out);
+        let input = Input { bytes: input, is_last: true, units_max: u64::MAX };
+        let _ = handle(&herd, &caller(rights), &mut Lines::default(), &mut 0, input, &mut out);
         String::from_utf8(out).unwrap()
     }
 

@@ -1,4 +1,4 @@
-//! One thread of the door: waits for its sockets, and gives each connection that is ready a turn.
+//! One thread of a door: waits for its sockets, and gives each connection that is ready a turn.
 //!
 //! Nothing here waits but for sockets, for the earliest deadline and for what others send to the [`Inbox`]. A
 //! question about places that takes time waits on the runtime, and its answer comes back as a [`Parcel`].
@@ -7,24 +7,29 @@
 //! that want a turn until a read or write has shown that the socket has no more.
 
 use std::{
+    collections::VecDeque,
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use mio::{Events, Interest, Poll, Token, Waker};
-use parking_lot::Mutex;
+use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
 use super::{
-    Threads, batch,
-    connection::{Closed, Connection, Next, Scratch},
+    Threads,
+    closed::Closed,
+    connection::Connection,
+    inbox::{Inbox, Parcel, Pending},
+    protocol::Protocol,
+    turn::{Scratch, Seat, Step},
 };
 use crate::{
     config::Limits,
+    door::entrance::HandshakeFailed,
     health::Pulse,
-    herd::Herd,
+    herd::{Herd, Notice, Position},
     log::{LogLevel, Subject},
     places::Question,
 };
@@ -36,85 +41,45 @@ const INBOX: Token = Token(usize::MAX);
 /// Longest time between two looks at the deadlines of all connections. Limits are whole seconds.
 const SWEEP_INTERVAL_MAX: Duration = Duration::from_secs(1);
 /// Shortest time between two of them: a look costs a little for every connection.
-const SWEEP_INTERVAL_MIN: Duration = Duration::from_millis(10);
+pub(super) const SWEEP_INTERVAL_MIN: Duration = Duration::from_millis(10);
 /// Connections that have not ended so long after the stop are cut off.
 const DRAIN_MAX: Duration = Duration::from_secs(3);
-
-/// What is sent to a reactor from other threads.
-pub(super) enum Parcel {
-    /// A connection that is to be served here.
-    Connection(Box<Connection>),
-    /// The rest of a reply that the places had to be asked for; `None` if it got lost.
-    Reply { at: usize, serial: u64, reply: Option<Vec<u8>> },
-    /// Serve what has come, then end.
-    Stop,
-}
-
-/// Where other threads leave things for a reactor.
-pub(super) struct Inbox {
-    /// `None` once the reactor has ended.
-    parcels: Mutex<Option<Vec<Parcel>>>,
-    waker: Waker,
-}
-
-impl Inbox {
-    /// Leaves a parcel; it comes back if the reactor has ended.
-    pub(super) fn send(&self, parcel: Parcel) -> Result<(), Parcel> {
-        let mut held = self.parcels.lock();
-        let Some(parcels) = &mut *held else { return Err(parcel) };
-        parcels.push(parcel);
-        let is_first = parcels.len() == 1;
-        drop(held);
-        // Whoever left the first parcel has woken the reactor for all.
-        if is_first {
-            self.waker.wake().expect("an event descriptor takes a wake-up at any time");
-        }
-        Ok(())
-    }
-
-    fn take(&self) -> Vec<Parcel> {
-        self.parcels.lock().as_mut().map(std::mem::take).unwrap_or_default()
-    }
-
-    /// Takes nothing more, unless something has come already. Says whether it is closed.
-    fn close_if_empty(&self) -> bool {
-        let mut held = self.parcels.lock();
-        if held.as_ref().is_none_or(Vec::is_empty) {
-            *held = None;
-        }
-        held.is_none()
-    }
-}
+/// Most TLS handshakes of a thread at once. One more ends the oldest: a client's is over in a round trip, a stranger's takes as
+/// long as it may.
+const HANDSHAKES_MAX: usize = if cfg!(test) { 16 } else { 1024 };
 
 /// The thread's state.
-pub(super) struct Reactor {
+pub(super) struct Reactor<P: Protocol> {
     herd: Arc<Herd>,
     limits: Limits,
     poll: Poll,
-    inbox: Arc<Inbox>,
-    connections: Slab<Box<Connection>>,
+    inbox: Arc<Inbox<P>>,
+    connections: Slab<Box<Connection<P>>>,
     /// Those that want a turn, each once.
     ready: Vec<usize>,
     scratch: Scratch,
-    /// Counts the connections served here, so that a late reply is not taken for a newer connection's.
+    /// Those that began with a handshake, oldest first, by place and serial. Some may be done with it.
+    handshakes: VecDeque<(usize, u64)>,
+    /// Counts the connections served here, so that a late answer is not taken for a newer connection's.
     serial: u64,
     sweep_at: Instant,
     stop_at: Option<Instant>,
     pulse: Arc<Pulse>,
 }
 
-impl Reactor {
-    pub(super) fn new(name: &str, herd: &Arc<Herd>, limits: &Limits) -> io::Result<Reactor> {
+impl<P: Protocol> Reactor<P> {
+    pub(super) fn new(name: &str, herd: &Arc<Herd>, limits: &Limits) -> io::Result<Reactor<P>> {
         let poll = Poll::new()?;
-        let waker = Waker::new(poll.registry(), INBOX)?;
+        let inbox = Arc::new(Inbox::new(poll.registry(), INBOX)?);
         Ok(Reactor {
             herd: Arc::clone(herd),
             limits: limits.clone(),
             poll,
-            inbox: Arc::new(Inbox { parcels: Mutex::new(Some(Vec::new())), waker }),
+            inbox,
             connections: Slab::new(),
             ready: Vec::new(),
-            scratch: Scratch::default(),
+            scratch: Scratch::new(P::UNIT_LEN_MAX),
+            handshakes: VecDeque::new(),
             serial: 0,
             sweep_at: Instant::now(),
             stop_at: None,
@@ -122,12 +87,12 @@ impl Reactor {
         })
     }
 
-    pub(super) fn inbox(&self) -> &Arc<Inbox> {
+    pub(super) fn inbox(&self) -> &Arc<Inbox<P>> {
         &self.inbox
     }
 
     /// Serves connections until [`Parcel::Stop`], and until those that it has are done.
-    pub(super) fn run(mut self, threads: &Threads) {
+    pub(super) fn run(mut self, threads: &Threads<P>) {
         let (mut events, mut turns) = (Events::with_capacity(EVENTS_MAX), Vec::new());
         let pulse = Arc::clone(&self.pulse);
         while !self.has_ended() {
@@ -172,7 +137,7 @@ impl Reactor {
             }
             let at = event.token().0;
             let Some(connection) = self.connections.get_mut(at) else { continue };
-            connection.note(event.is_readable(), event.is_read_closed());
+            connection.socket.note(event.is_readable(), event.is_read_closed());
             if connection.wants_turn() {
                 self.queue(at);
             }
@@ -189,43 +154,74 @@ impl Reactor {
         for parcel in self.inbox.take() {
             match parcel {
                 Parcel::Connection(connection) => self.take_in(connection, now),
-                Parcel::Reply { at, serial, reply } => self.take_reply(at, serial, reply, now),
+                Parcel::Answer { at, serial, answer: Some(answer) } => {
+                    self.tell(at, serial, |connection, _| connection.take_answer(answer, now));
+                }
+                Parcel::Answer { at, serial, answer: None } => {
+                    if self.tell(at, serial, |_, _| {}) {
+                        self.close(at, &Err(Closed::Failed("the answer about places got lost")));
+                    }
+                }
+                Parcel::Covered { at, serial } => {
+                    self.tell(at, serial, |connection, herd| connection.take_covered(herd, now));
+                }
+                Parcel::Rung { at, serial } => {
+                    self.tell(at, serial, |connection, _| connection.is_rung = true);
+                }
                 Parcel::Stop => self.stop(now),
             }
         }
     }
 
-    fn take_in(&mut self, mut connection: Box<Connection>, now: Instant) {
+    /// Tells a connection something and lets it have a turn, if it is still there.
+    fn tell(&mut self, at: usize, serial: u64, tell: impl FnOnce(&mut Connection<P>, &Herd)) -> bool {
+        let Some(connection) = self.connections.get_mut(at).filter(|held| held.serial == serial) else {
+            return false;
+        };
+        tell(connection, &self.herd);
+        self.queue(at);
+        true
+    }
+
+    fn take_in(&mut self, mut connection: Box<Connection<P>>, now: Instant) {
         self.serial += 1;
         connection.begin(self.serial, now);
         let entry = self.connections.vacant_entry();
         let at = entry.key();
         let interests = Interest::READABLE | Interest::WRITABLE;
-        if let Err(error) = self.poll.registry().register(connection.stream(), Token(at), interests) {
-            self.log_end(&connection, &Err(Closed::Broken(error)));
-            return;
+        if let Err(error) = self.poll.registry().register(connection.socket.stream(), Token(at), interests) {
+            return self.log_end(&connection, &Err(Closed::Broken(error)));
         }
         self.sweep_at = self.sweep_at.min(now + SWEEP_INTERVAL_MAX);
-        let wants_turn = connection.wants_turn() || self.stop_at.is_some();
+        if self.stop_at.is_some() {
+            // It finds out that there is nothing more, and ends.
+            connection.socket.note(true, false);
+        }
+        let (wants_turn, is_in_handshake) = (connection.wants_turn(), connection.is_in_handshake());
         entry.insert(connection);
         if wants_turn {
             self.queue(at);
         }
+        if is_in_handshake {
+            self.bound_handshakes(at);
+        }
     }
 
-    fn take_reply(&mut self, at: usize, serial: u64, reply: Option<Vec<u8>>, now: Instant) {
-        let Some(connection) = self.connections.get_mut(at).filter(|held| held.serial() == serial) else {
+    /// One more has begun; the oldest has to give way if there are too many.
+    fn bound_handshakes(&mut self, at: usize) {
+        self.handshakes.push_back((at, self.serial));
+        if self.handshakes.len() <= HANDSHAKES_MAX {
             return;
+        }
+        let connections = &self.connections;
+        let is_going_on = |&(at, serial): &(usize, u64)| {
+            connections.get(at).is_some_and(|held| held.serial == serial && held.is_in_handshake())
         };
-        match reply {
-            Some(reply) => {
-                connection.take_reply(&self.herd, &reply, now);
-                self.queue(at);
-            }
-            None => {
-                let lost = io::Error::other("the answer about places got lost");
-                self.close(at, &Err(Closed::Broken(lost)));
-            }
+        self.handshakes.retain(is_going_on);
+        if self.handshakes.len() > HANDSHAKES_MAX
+            && let Some((oldest, _)) = self.handshakes.pop_front()
+        {
+            self.close(oldest, &Err(Closed::Handshake(HandshakeFailed::Crowded)));
         }
     }
 
@@ -234,42 +230,43 @@ impl Reactor {
         self.stop_at = Some(now);
         self.sweep_at = now;
         for at in self.connections.iter().map(|(at, _)| at).collect::<Vec<_>>() {
-            self.connections[at].note(true, false);
+            self.connections[at].socket.note(true, false);
             self.queue(at);
         }
     }
 
-    fn give_turn(&mut self, at: usize, now: Instant, threads: &Threads) {
+    fn give_turn(&mut self, at: usize, now: Instant, threads: &Threads<P>) {
         let Some(connection) = self.connections.get_mut(at) else { return };
         connection.is_queued = false;
-        let (herd, scratch) = (&*self.herd, &mut self.scratch);
-        // A fault of ours in one client's lines must not end the others that share the thread.
-        let turn = catch_unwind(AssertUnwindSafe(|| connection.turn(herd, scratch, now)));
-        let next = turn.unwrap_or_else(|_| {
-            Next::Close(Err(Closed::Broken(io::Error::other("this server failed at one of its lines"))))
+        let (seat, scratch) = (Seat { herd: &self.herd, inbox: &self.inbox, at, now }, &mut self.scratch);
+        // A fault of ours in what one client sent must not end the others that share the thread.
+        let turn = catch_unwind(AssertUnwindSafe(|| connection.turn(&seat, scratch)));
+        let step = turn.unwrap_or_else(|_| {
+            Step::Close(Err(Closed::Failed("this server failed at something that it sent")))
         });
-        match next {
-            Next::Wait => {}
-            Next::Again => self.queue(at),
-            Next::Ask(question, limit) => self.ask(at, *question, limit),
-            Next::Close(how) => return self.close(at, &how),
+        match step {
+            Step::Wait => {}
+            Step::Again => self.queue(at),
+            Step::Ask(question) => self.ask(at, *question),
+            Step::Cover(position) => self.cover(at, position, now),
+            Step::Close(how) => return self.close(at, &how),
         }
-        if let Some(until) = self.connections[at].paced_until() {
-            self.sweep_at = self.sweep_at.min(until.max(now + SWEEP_INTERVAL_MIN));
+        if let Some(wakes_at) = self.connections[at].wakes_at() {
+            self.sweep_at = self.sweep_at.min(wakes_at.max(now + SWEEP_INTERVAL_MIN));
         }
         if self.connections[at].is_to_move() {
             self.move_away(at, now, threads);
         }
     }
 
-    /// Sends a connection that brings many lines at once to the thread whose turn it is, which may be this.
-    fn move_away(&mut self, at: usize, now: Instant, threads: &Threads) {
+    /// Sends a connection that brings many units at once to the thread whose turn it is, which may be this.
+    fn move_away(&mut self, at: usize, now: Instant, threads: &Threads<P>) {
         self.connections[at].has_moved = true;
         let target = threads.for_busy();
         if Arc::ptr_eq(target, &self.inbox) || self.stop_at.is_some() {
             return;
         }
-        if self.poll.registry().deregister(self.connections[at].stream()).is_ok() {
+        if self.poll.registry().deregister(self.connections[at].socket.stream()).is_ok() {
             let mut connection = self.connections.remove(at);
             connection.is_queued = false;
             if let Err(Parcel::Connection(connection)) = target.send(Parcel::Connection(connection)) {
@@ -278,24 +275,33 @@ impl Reactor {
         }
     }
 
-    fn ask(&self, at: usize, question: Question, limit: u8) {
-        let serial = self.connections[at].serial();
-        let pending = Pending { inbox: Arc::clone(&self.inbox), at, serial, reply: None };
-        question.then(move |answered| {
-            let mut reply = Vec::new();
-            batch::write_places(&mut reply, &answered, limit);
-            pending.end(reply);
-        });
+    fn ask(&self, at: usize, question: Question) {
+        let pending = Pending::new(&self.inbox, at, self.connections[at].serial);
+        question.then(|answered| pending.end(answered));
     }
 
-    /// Closes those whose time is up, and finds out when the next one's is.
+    fn cover(&mut self, at: usize, position: Position, now: Instant) {
+        let connection = &self.connections[at];
+        let (inbox, serial) = (Arc::clone(&self.inbox), connection.serial);
+        if let Some(until) = connection.deadline(&self.limits) {
+            self.sweep_at = self.sweep_at.min(until.max(now + SWEEP_INTERVAL_MIN));
+        }
+        let notice = Notice::new(move || {
+            // A reactor that has ended has closed the connection.
+            let _ = inbox.send(Parcel::Covered { at, serial });
+        });
+        let durability = self.herd.durability().expect("a connection waits only where this is asked for");
+        durability.await_covered(position, notice);
+    }
+
+    /// Closes those whose time is up, gives those a turn whose time has come, and finds out when the next one's is.
     fn sweep(&mut self, now: Instant) {
         let (limits, mut next) = (&self.limits, now + SWEEP_INTERVAL_MAX);
-        let (mut overdue, mut resumed) = (Vec::new(), Vec::new());
+        let (mut overdue, mut woken) = (Vec::new(), Vec::new());
         for (at, connection) in &self.connections {
-            match connection.paced_until() {
-                Some(until) if until <= now => resumed.push(at),
-                Some(until) => next = next.min(until),
+            match connection.wakes_at() {
+                Some(wakes_at) if wakes_at <= now => woken.push(at),
+                Some(wakes_at) => next = next.min(wakes_at),
                 None => {}
             }
             match connection.deadline(limits) {
@@ -305,7 +311,7 @@ impl Reactor {
             }
         }
         self.sweep_at = next.max(now + SWEEP_INTERVAL_MIN);
-        for at in resumed {
+        for at in woken {
             self.queue(at);
         }
         for at in overdue {
@@ -322,46 +328,23 @@ impl Reactor {
     fn close(&mut self, at: usize, how: &Result<(), Closed>) {
         let mut connection = self.connections.remove(at);
         // Closing the socket takes it out anyway.
-        let _ = self.poll.registry().deregister(connection.stream());
+        let _ = self.poll.registry().deregister(connection.socket.stream());
         self.log_end(&connection, how);
     }
 
-    fn log_end(&self, connection: &Connection, how: &Result<(), Closed>) {
-        let subject = Subject::Client(connection.client());
+    fn log_end(&self, connection: &Connection<P>, how: &Result<(), Closed>) {
+        connection.count_end(how);
+        let (log, subject) = (self.herd.log(), Subject::Client(connection.caller.address));
         match how {
-            Ok(()) => self.herd.log().event(LogLevel::Debug, subject, format_args!("closed")),
-            Err(closed) => {
-                let level = if closed.is_fault() { LogLevel::Warn } else { LogLevel::Debug };
-                self.herd.log().event(level, subject, format_args!("closed: {closed}"));
-            }
+            Ok(()) => log.event(LogLevel::Debug, subject, format_args!("closed")),
+            Err(closed) => log.event(closed.level(), subject, format_args!("closed: {closed}")),
         }
     }
 }
 
-impl Drop for Reactor {
+impl<P: Protocol> Drop for Reactor<P> {
     /// However it ends, nothing is sent here that nobody would take.
     fn drop(&mut self) {
-        self.inbox.parcels.lock().take();
-    }
-}
-
-/// A question on its way. However it ends, the connection hears of it.
-struct Pending {
-    inbox: Arc<Inbox>,
-    at: usize,
-    serial: u64,
-    reply: Option<Vec<u8>>,
-}
-
-impl Pending {
-    fn end(mut self, reply: Vec<u8>) {
-        self.reply = Some(reply);
-    }
-}
-
-impl Drop for Pending {
-    fn drop(&mut self) {
-        // A reactor that has ended has closed the connection.
-        let _ = self.inbox.send(Parcel::Reply { at: self.at, serial: self.serial, reply: self.reply.take() });
+        self.inbox.close();
     }
 }

@@ -1,0 +1,268 @@
+//! Doors as clients meet them: real sockets, real TLS, the line protocol, and a toy that has nothing but its protocol.
+
+mod http;
+mod limits;
+mod line;
+mod tls;
+mod toy;
+mod waiting;
+
+use std::{
+    fs,
+    io::{Read, Write},
+    net::{Shutdown, SocketAddr, TcpStream},
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+use rustls::{
+    ClientConfig, ClientConnection, RootCertStore, StreamOwned,
+    crypto::ring,
+    pki_types::{CertificateDer, ServerName as HostName, pem::PemObject as _},
+};
+use tempfile::TempDir;
+use tokio::{net::TcpListener, time::timeout};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use self::toy::Toy;
+use super::{
+    entrance::{DoorTls, Entrance, Listener},
+    kind::DoorKind,
+    reactor::{self, Bell},
+};
+use crate::{
+    config::{Address, Config, Overrides},
+    herd::Herd,
+    log::ServerLog,
+    places::{Places, Unlimited},
+};
+
+/// How long anything may take that has to happen.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What all connections are told of: how many pieces of news there are, and who listens.
+#[derive(Debug, Default)]
+pub(super) struct Board {
+    pub(super) news: u32,
+    pub(super) bells: Vec<Bell>,
+}
+
+/// A server's doors, without the rest of the server.
+struct House {
+    config: Config,
+    herd: Arc<Herd>,
+    board: Arc<Mutex<Board>>,
+    tls: Arc<DoorTls>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    /// Last, for it goes when all else has gone.
+    dir: TempDir,
+}
+
+impl House {
+    fn new(limits: &str) -> House {
+        House::with(limits, |config, log| Places::open(&config.places, Arc::new(Unlimited), log).unwrap())
+    }
+
+    fn with(limits: &str, places: impl FnOnce(&Config, ServerLog) -> Arc<Places>) -> House {
+        let dir = tempfile::tempdir().unwrap();
+        let text = format!(
+            "[herd]\ntls = \"off\"\n[limits]\n{limits}\n[log]\ndir = {:?}\nlevel = \"debug\"\n\
+             [[server]]\nname = \"Riley\"\nlisten = \"127.0.0.1:0\"",
+            dir.path().join("log")
+        );
+        let config = Config::read(&text, &dir.path().join("herd.toml"), &Overrides::none()).unwrap();
+        let log = ServerLog::open(&config.log, &config.servers[0].name).unwrap();
+        let places = places(&config, log.clone());
+        certify(dir.path());
+        let tls = DoorTls::open(&dir.path().join("cert.pem"), &dir.path().join("key.pem")).unwrap();
+        House {
+            herd: Herd::new(&config, &config.servers[0], None, places, None, log),
+            dir,
+            config,
+            board: Arc::default(),
+            tls: Arc::new(tls),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        }
+    }
+
+    /// An entrance with as many listening sockets as `is_tls` has values, and where these are.
+    async fn entrance(&self, kind: DoorKind, is_tls: &[bool]) -> (Entrance, Vec<SocketAddr>) {
+        let mut listeners = Vec::new();
+        for &is_tls in is_tls {
+            let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let (at, tls) = (socket.local_addr().unwrap(), is_tls.then(|| Arc::clone(&self.tls)));
+            listeners.push(Listener { own: Address::new(at.ip(), at.port()), socket, tls });
+        }
+        let addresses = listeners.iter().map(|listener| listener.socket.local_addr().unwrap()).collect();
+        let (herd, tasks, stop) = (Arc::clone(&self.herd), self.tasks.clone(), self.stop.clone());
+        (Entrance { herd, kind, listeners, tasks, stop }, addresses)
+    }
+
+    async fn door(&self, kind: DoorKind, is_tls: &[bool]) -> Vec<SocketAddr> {
+        let (entrance, addresses) = self.entrance(kind, is_tls).await;
+        super::run(entrance, &self.config.limits).unwrap();
+        addresses
+    }
+
+    async fn line(&self, is_tls: bool) -> SocketAddr {
+        self.door(DoorKind::Line, &[is_tls]).await[0]
+    }
+
+    async fn toy(&self, is_tls: bool) -> SocketAddr {
+        let (entrance, addresses) = self.entrance(DoorKind::Line, &[is_tls]).await;
+        let board = Arc::clone(&self.board);
+        let make = move |_: &_| Toy { board: Arc::clone(&board), heard: None, alarm: None };
+        reactor::run(entrance, &self.config.limits, make).unwrap();
+        addresses[0]
+    }
+
+    fn log(&self) -> String {
+        self.herd.log().flush(Instant::now() + PATIENCE);
+        fs::read_to_string(self.dir.path().join("log/Riley.log")).unwrap()
+    }
+
+    fn wait_for_log(&self, said: &str) {
+        eventually(said, || self.log().contains(said).then_some(()));
+    }
+
+    /// As a server stops its doors.
+    async fn stop(&self) {
+        self.herd.drain();
+        self.stop.cancel();
+        self.tasks.close();
+        timeout(PATIENCE, self.tasks.wait()).await.expect("the doors close");
+    }
+}
+
+impl Drop for House {
+    /// Its directory is kept until nobody writes there any more.
+    fn drop(&mut self) {
+        self.herd.drain();
+        self.stop.cancel();
+        self.tasks.close();
+        if !std::thread::panicking() {
+            eventually("the doors close", || self.tasks.is_empty().then_some(()));
+            self.herd.log().flush(Instant::now() + PATIENCE);
+        }
+    }
+}
+
+fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(began.elapsed() < PATIENCE, "not in time: {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Makes a certificate for localhost.
+fn certify(dir: &Path) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    put(dir, &made.cert.pem(), &made.signing_key.serialize_pem());
+}
+
+fn put(dir: &Path, certificate: &str, key: &str) {
+    fs::write(dir.join("key.pem"), key).unwrap();
+    fs::set_permissions(dir.join("key.pem"), fs::Permissions::from_mode(0o600)).unwrap();
+    fs::write(dir.join("cert.pem"), certificate).unwrap();
+}
+
+/// What a client has in its hands, encrypted or not.
+trait Wire: Read + Write + Send {
+    fn tcp(&self) -> &TcpStream;
+    /// Nothing more will come from here.
+    fn end(&mut self);
+}
+
+impl Wire for TcpStream {
+    fn tcp(&self) -> &TcpStream {
+        self
+    }
+
+    fn end(&mut self) {
+        self.shutdown(Shutdown::Write).unwrap();
+    }
+}
+
+type TlsClient = StreamOwned<ClientConnection, TcpStream>;
+
+impl Wire for TlsClient {
+    fn tcp(&self) -> &TcpStream {
+        &self.sock
+    }
+
+    fn end(&mut self) {
+        self.conn.send_close_notify();
+        self.flush().unwrap();
+    }
+}
+
+fn tcp(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
+}
+
+/// A client that believes the certificate in `dir` and no other, and speaks `alpn`.
+fn tls_with(dir: &Path, address: SocketAddr, alpn: &[&[u8]]) -> TlsClient {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(dir.join("cert.pem")).unwrap()).unwrap();
+    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+    let session = ClientConnection::new(Arc::new(config), HostName::try_from("localhost").unwrap()).unwrap();
+    StreamOwned::new(session, tcp(address))
+}
+
+impl House {
+    fn tls(&self, address: SocketAddr) -> TlsClient {
+        tls_with(self.dir.path(), address, &[])
+    }
+
+    fn dial(&self, address: SocketAddr, is_tls: bool) -> Box<dyn Wire> {
+        if is_tls { Box::new(self.tls(address)) } else { Box::new(tcp(address)) }
+    }
+}
+
+/// Everything until the end, however it comes.
+fn rest(stream: &mut (impl Read + ?Sized)) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let _ = stream.read_to_end(&mut bytes);
+    bytes
+}
+
+/// One line, with its end.
+fn line(stream: &mut (impl Read + ?Sized)) -> String {
+    let (mut line, mut byte) = (Vec::new(), [0]);
+    while line.last() != Some(&b'\n') && stream.read(&mut byte).unwrap() == 1 {
+        line.push(byte[0]);
+    }
+    String::from_utf8(line).unwrap()
+}
+
+/// A message of the toy's.
+fn message(letter: u8, body: &[u8]) -> Vec<u8> {
+    [&[body.len() as u8 + 1, letter], body].concat()
+}
+
+/// A reply of the toy's: its letter and body.
+fn reply(stream: &mut (impl Read + ?Sized)) -> (char, Vec<u8>) {
+    let mut len = [0; 4];
+    stream.read_exact(&mut len).unwrap();
+    let mut reply = vec![0; u32::from_be_bytes(len) as usize];
+    stream.read_exact(&mut reply).unwrap();
+    let body = reply.split_off(1);
+    (char::from(reply[0]), body)
+}

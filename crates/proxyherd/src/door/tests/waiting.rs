@@ -1,0 +1,215 @@
+//! What a protocol waits for: places, safety, news and the clock; over plain connections and TLS alike.
+
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+use proxyherd_core::places::Query;
+use tokio::sync::Semaphore;
+
+use super::*;
+use crate::{
+    herd::{Durability, Notice, Position},
+    provider::{Embedded, Pending, Provider},
+};
+
+/// Places that answer when they are let.
+struct Gated(Arc<Semaphore>);
+
+impl Provider for Gated {
+    fn name(&self) -> &'static str {
+        "gated"
+    }
+
+    fn nearby<'a>(&'a self, query: &'a Query) -> Pending<'a> {
+        Box::pin(async {
+            self.0.acquire().await.unwrap().forget();
+            Ok(Embedded.nearby_now(query, 20).unwrap())
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_about_places_is_waited_for_and_what_comes_behind_it_waits_too() {
+    for is_tls in [false, true] {
+        let gate = Arc::new(Semaphore::new(0));
+        let house = House::with("", |config, log| {
+            let gated = Arc::new(Gated(Arc::clone(&gate)));
+            Places::with(gated, vec![], &config.places, Arc::new(Unlimited), log)
+        });
+        let mut reporter = tcp(house.line(false).await);
+        reporter.write_all(b"IAMAT kiwi +34.06-118.44 1000\n").unwrap();
+        line(&mut reporter);
+        let mut client = house.dial(house.toy(is_tls).await, is_tls);
+        client.write_all(&[message(b'w', b"kiwi"), message(b'e', b"behind")].concat()).unwrap();
+        let own = client.tcp().local_addr().unwrap();
+        assert_eq!(reply(&mut *client), ('h', own.to_string().into_bytes()), "the server speaks first");
+        assert_eq!(reply(&mut *client), ('a', b"kiwi".to_vec()));
+        let mut bystander = house.dial(client.tcp().peer_addr().unwrap(), is_tls);
+        bystander.write_all(&message(b'e', b"other")).unwrap();
+        reply(&mut *bystander);
+        assert_eq!(reply(&mut *bystander), ('e', b"other".to_vec()), "others are served meanwhile");
+        client.tcp().set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        assert!(client.read(&mut [0]).is_err(), "nothing was answered out of turn");
+        client.tcp().set_read_timeout(Some(PATIENCE)).unwrap();
+        gate.add_permits(1);
+        let (letter, json) = reply(&mut *client);
+        assert_eq!(letter, 'p');
+        assert!(json.starts_with(b"{") && json.ends_with(b"}"), "{}", String::from_utf8_lossy(&json));
+        assert_eq!(reply(&mut *client), ('e', b"behind".to_vec()));
+    }
+}
+
+/// A journal that covers what it is told to, and keeps who waits.
+#[derive(Debug, Default)]
+struct FakeJournal {
+    waiting: Mutex<Vec<(Position, Notice)>>,
+    covers_at_once: AtomicBool,
+    patience: Duration,
+}
+
+impl FakeJournal {
+    fn cover(&self, sequence: u64) {
+        let mut covered = Position::default();
+        covered.note(0, sequence);
+        let is_covered = |(position, _): &mut (Position, _)| position.is_within(&covered);
+        let covered: Vec<_> = self.waiting.lock().extract_if(.., is_covered).collect();
+        covered.into_iter().for_each(|(_, notice)| notice.covered());
+    }
+
+    fn wait_for(&self, count: usize) {
+        eventually("somebody waits", || (self.waiting.lock().len() == count).then_some(()));
+    }
+}
+
+impl Durability for FakeJournal {
+    fn await_covered(&self, position: Position, notice: Notice) {
+        if self.covers_at_once.load(SeqCst) {
+            return notice.covered();
+        }
+        self.waiting.lock().push((position, notice));
+    }
+
+    fn patience(&self) -> Duration {
+        self.patience
+    }
+}
+
+async fn house_with_journal(patience: Duration) -> (House, Arc<FakeJournal>) {
+    let (house, journal) = (House::new(""), Arc::new(FakeJournal { patience, ..FakeJournal::default() }));
+    house.herd.set_durability(Arc::clone(&journal) as _);
+    (house, journal)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reply_leaves_when_what_it_says_is_safe_and_not_before() {
+    for is_tls in [false, true] {
+        let (house, journal) = house_with_journal(PATIENCE).await;
+        let door = house.toy(is_tls).await;
+        let mut clients = [house.dial(door, is_tls), house.dial(door, is_tls)];
+        for (client, sequence) in clients.iter_mut().zip([7, 9]) {
+            client.write_all(&[message(b'd', &[sequence]), message(b'e', b"behind")].concat()).unwrap();
+            assert_eq!(reply(&mut **client).0, 'h');
+        }
+        journal.wait_for(2);
+        for client in &clients {
+            client.tcp().set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        }
+        assert!(clients.iter_mut().all(|client| client.read(&mut [0]).is_err()));
+        for client in &clients {
+            client.tcp().set_read_timeout(Some(PATIENCE)).unwrap();
+        }
+        journal.cover(8);
+        assert_eq!(reply(&mut *clients[0]), ('d', vec![7]));
+        assert_eq!(reply(&mut *clients[0]), ('e', b"behind".to_vec()));
+        assert_eq!(journal.waiting.lock().len(), 1, "the other one is not safe yet");
+        journal.cover(9);
+        assert_eq!(reply(&mut *clients[1]), ('d', vec![9]));
+        journal.covers_at_once.store(true, SeqCst);
+        clients[0].write_all(&message(b'd', &[10])).unwrap();
+        assert_eq!(reply(&mut *clients[0]), ('d', vec![10]));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_safe_in_time_is_not_acknowledged_and_its_connection_ends() {
+    let (house, journal) = house_with_journal(Duration::from_millis(300)).await;
+    let door = house.toy(false).await;
+    let (mut client, mut bystander) = (house.dial(door, false), house.dial(door, false));
+    let began = Instant::now();
+    client.write_all(&message(b'd', &[7])).unwrap();
+    assert_eq!(reply(&mut *client).0, 'h');
+    assert_eq!(rest(&mut *client), b"", "no reply");
+    assert!((300..900).contains(&began.elapsed().as_millis()), "after {:?}", began.elapsed());
+    house.wait_for_log("what it said was not safe within 0.3 s");
+    // What comes too late is nobody else's reply.
+    journal.cover(7);
+    bystander.write_all(&message(b'e', b"here")).unwrap();
+    assert_eq!((reply(&mut *bystander).0, reply(&mut *bystander)), ('h', ('e', b"here".to_vec())));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_subscriber_hears_news_as_it_comes_also_once_it_has_nothing_more_to_say() {
+    for is_tls in [false, true] {
+        let house = House::new("");
+        let mut client = house.dial(house.toy(is_tls).await, is_tls);
+        client.write_all(&[message(b's', b""), message(b'e', b"and more")].concat()).unwrap();
+        assert_eq!((reply(&mut *client).0, reply(&mut *client).0), ('h', 'e'));
+        let tell = |news| {
+            let mut board = house.board.lock();
+            board.news = news;
+            board.bells.iter().for_each(Bell::ring);
+        };
+        let heard = |client: &mut dyn Wire| {
+            let (letter, body) = reply(client);
+            assert_eq!(letter, 'n');
+            u32::from_be_bytes(*body.first_chunk().unwrap())
+        };
+        tell(1);
+        assert_eq!(heard(&mut *client), 1);
+        client.write_all(&message(b'e', b"again")).unwrap();
+        assert_eq!(reply(&mut *client), ('e', b"again".to_vec()));
+        client.end();
+        tell(200);
+        assert!((2..=200).all(|news| heard(&mut *client) == news), "more than is written at once");
+        house.stop().await;
+        assert_eq!(rest(&mut *client), b"");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_subscriber_that_takes_nothing_is_closed_and_what_waits_for_it_is_bounded() {
+    for is_tls in [false, true] {
+        let house = House::new("write_s = 1");
+        let door = house.toy(is_tls).await;
+        let mut client = house.dial(door, is_tls);
+        client.write_all(&message(b's', b"")).unwrap();
+        assert_eq!(reply(&mut *client).0, 'h');
+        eventually("it listens", || house.board.lock().bells.first().cloned());
+        let (began, mut most) = (Instant::now(), 0);
+        while house.herd.admission().connections() == 1 {
+            let mut board = house.board.lock();
+            board.news = 1_000_000;
+            board.bells[0].ring();
+            drop(board);
+            most = most.max(house.herd.admission().buffered());
+            assert!(began.elapsed() < PATIENCE);
+        }
+        assert!((1..300_000).contains(&most), "{most} bytes waited for it");
+        house.wait_for_log("it did not take its replies for 1 s");
+        // Ringing for one that is gone reaches nobody.
+        house.board.lock().bells[0].ring();
+        let mut other = house.dial(door, is_tls);
+        other.write_all(&message(b'e', b"here")).unwrap();
+        assert_eq!((reply(&mut *other).0, reply(&mut *other).0), ('h', 'e'));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_protocol_is_woken_by_the_clock() {
+    let house = House::new("");
+    let mut client = house.dial(house.toy(false).await, false);
+    let began = Instant::now();
+    client.write_all(&message(b't', &[200])).unwrap();
+    assert_eq!(reply(&mut *client).0, 'h');
+    assert_eq!(reply(&mut *client), ('t', vec![1]));
+    assert!(began.elapsed() >= Duration::from_millis(200), "after {:?}", began.elapsed());
+}

@@ -1,0 +1,327 @@
+//! Modules import from floors below their own only, and files of one folder in no circle. The floors are those of
+//! ARCHITECTURE.md.
+//!
+//! Read are `use` and every path that begins with `crate`, `self` or `super`. A name that a module hands on (`pub use`) counts
+//! for the module that it comes from. What a folder's own module and the files in it say to each other does not count:
+//! files of `flood` are parts of `flood::Shard`. Tests do not count either.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
+
+use syn::{
+    Attribute, File, Item, ItemMod, ItemUse, Macro, UseTree,
+    visit::{self, Visit},
+};
+
+/// A module by its path in the crate; the crate itself has none.
+type Module = Vec<String>;
+
+/// What one crate's sources say.
+#[derive(Default)]
+struct Crate {
+    modules: BTreeSet<Module>,
+    /// Of a module, the names that it hands on, and where they come from.
+    handed_on: BTreeMap<(Module, String), Module>,
+    /// Who imports what, as it is written.
+    imports: Vec<(Module, Module)>,
+}
+
+impl Crate {
+    fn read(name: &str) -> Crate {
+        let mut read = Crate::default();
+        let src = crates().join(name).join("src");
+        let root = if src.join("lib.rs").exists() { src.join("lib.rs") } else { src.join("main.rs") };
+        read.file(&root, &src, &Module::new());
+        read
+    }
+
+    /// Reads the file of `module`, whose own modules lie in `folder`.
+    fn file(&mut self, file: &Path, folder: &Path, module: &Module) {
+        self.modules.insert(module.clone());
+        let text = fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        let parsed: File =
+            syn::parse_file(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        self.items(&parsed.items, folder, module);
+    }
+
+    fn items(&mut self, items: &[Item], folder: &Path, module: &Module) {
+        for item in items {
+            let Item::Mod(child) = item else {
+                Reader { read: self, module }.visit_item(item);
+                continue;
+            };
+            if is_for_tests(&child.attrs) {
+                continue;
+            }
+            let name = child.ident.to_string();
+            let path = [module.as_slice(), std::slice::from_ref(&name)].concat();
+            match &child.content {
+                Some((_, items)) => {
+                    self.modules.insert(path.clone());
+                    self.items(items, &folder.join(&name), &path);
+                }
+                None => {
+                    let (flat, deep) = (folder.join(format!("{name}.rs")), folder.join(&name).join("mod.rs"));
+                    let file = if flat.exists() { flat } else { deep };
+                    self.file(&file, &folder.join(&name), &path);
+                }
+            }
+        }
+    }
+
+    /// The module that a path leads to, by way of names that are handed on.
+    fn target(&self, path: &[String]) -> Module {
+        let mut path = path.to_vec();
+        // A name can be handed on several times, but not without end.
+        for _ in 0..8 {
+            let depth = (0..=path.len()).rev().find(|&depth| self.modules.contains(&path[..depth]));
+            let (module, rest) = path.split_at(depth.expect("the crate itself is a module"));
+            let Some(from) =
+                rest.first().and_then(|name| self.handed_on.get(&(module.to_vec(), name.clone())))
+            else {
+                return module.to_vec();
+            };
+            path = [from.as_slice(), &rest[1..]].concat();
+        }
+        panic!("{path:?} is handed on in a circle")
+    }
+
+    /// For each module that imports another, neither of them within the other: who and what.
+    fn edges(&self) -> BTreeSet<(Module, Module)> {
+        let edges = self.imports.iter().map(|(module, path)| (module.clone(), self.target(path)));
+        edges.filter(|(module, target)| !module.starts_with(target) && !target.starts_with(module)).collect()
+    }
+}
+
+/// Reads one item of a module.
+struct Reader<'a> {
+    read: &'a mut Crate,
+    module: &'a Module,
+}
+
+impl Reader<'_> {
+    /// The full path of what is written as `path` in this module; `None` if it is another crate's or nothing that begins
+    /// with a module.
+    fn full(&self, path: &[String]) -> Option<Module> {
+        let (first, mut rest) = path.split_first()?;
+        let mut base = match first.as_str() {
+            "crate" => Module::new(),
+            "self" => self.module.clone(),
+            "super" => self.module[..self.module.len() - 1].to_vec(),
+            name => {
+                let child = [self.module.as_slice(), &[name.to_owned()]].concat();
+                return self.read.modules.contains(&child).then(|| [child.as_slice(), rest].concat());
+            }
+        };
+        while let Some(("super", behind)) = rest.split_first().map(|(name, behind)| (name.as_str(), behind)) {
+            base.pop();
+            rest = behind;
+        }
+        Some([base.as_slice(), rest].concat())
+    }
+
+    fn import(&mut self, path: &[String]) {
+        if let Some(full) = self.full(path) {
+            self.read.imports.push((self.module.clone(), full));
+        }
+    }
+
+    fn tree(&mut self, before: &[String], tree: &UseTree, is_handed_on: bool) {
+        let with = |name: &dyn ToString| [before, &[name.to_string()]].concat();
+        match tree {
+            UseTree::Path(path) => self.tree(&with(&path.ident), &path.tree, is_handed_on),
+            UseTree::Group(group) => {
+                group.items.iter().for_each(|tree| self.tree(before, tree, is_handed_on));
+            }
+            UseTree::Glob(_) => self.import(before),
+            UseTree::Name(name) => self.leaf(&with(&name.ident), &name.ident.to_string(), is_handed_on),
+            UseTree::Rename(name) => self.leaf(&with(&name.ident), &name.rename.to_string(), is_handed_on),
+        }
+    }
+
+    fn leaf(&mut self, path: &[String], name: &str, is_handed_on: bool) {
+        let path =
+            if path.last().is_some_and(|last| last == "self") { &path[..path.len() - 1] } else { path };
+        self.import(path);
+        if let Some(full) = self.full(path).filter(|_| is_handed_on) {
+            self.read.handed_on.insert((self.module.clone(), name.to_owned()), full);
+        }
+    }
+}
+
+impl<'ast> Visit<'ast> for Reader<'_> {
+    fn visit_item(&mut self, item: &'ast Item) {
+        if !attributes(item).is_some_and(|attrs| is_for_tests(attrs)) {
+            visit::visit_item(self, item);
+        }
+    }
+
+    fn visit_item_mod(&mut self, item: &'ast ItemMod) {
+        assert!(item.content.is_none(), "modules within functions are not read");
+    }
+
+    fn visit_item_use(&mut self, item: &'ast ItemUse) {
+        // What is used privately is visible to the module's own files, so they may take it from there.
+        self.tree(&[], &item.tree, true);
+    }
+
+    fn visit_path(&mut self, path: &'ast syn::Path) {
+        let names: Vec<_> = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
+        if names.len() > 1 && ["crate", "self", "super"].contains(&names[0].as_str()) {
+            self.import(&names);
+        }
+        visit::visit_path(self, path);
+    }
+
+    fn visit_macro(&mut self, called: &'ast Macro) {
+        let text = called.tokens.to_string().replace(' ', "");
+        for (at, _) in text.match_indices("crate::").filter(|(at, _)| !text[..*at].ends_with('$')) {
+            let path: String =
+                text[at..].chars().take_while(|c| c.is_alphanumeric() || "_:".contains(*c)).collect();
+            let names: Vec<_> = path.split("::").filter(|name| !name.is_empty()).map(str::to_owned).collect();
+            self.import(&names);
+        }
+        visit::visit_macro(self, called);
+    }
+}
+
+fn attributes(item: &Item) -> Option<&[Attribute]> {
+    Some(match item {
+        Item::Const(item) => &item.attrs,
+        Item::Fn(item) => &item.attrs,
+        Item::Impl(item) => &item.attrs,
+        Item::Struct(item) => &item.attrs,
+        Item::Use(item) => &item.attrs,
+        _ => return None,
+    })
+}
+
+fn is_for_tests(attributes: &[Attribute]) -> bool {
+    attributes.iter().any(|attribute| {
+        attribute.path().is_ident("cfg")
+            && matches!(&attribute.meta, syn::Meta::List(list) if list.tokens.to_string().contains("test"))
+    })
+}
+
+fn crates() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a crate lies in a folder").to_owned()
+}
+
+/// The floors of a crate as ARCHITECTURE.md tells them, lowest first. Those on one floor stand together.
+fn floors_of(name: &str) -> Vec<Vec<Module>> {
+    let text =
+        fs::read_to_string(crates().parent().expect("they lie in the workspace").join("ARCHITECTURE.md"));
+    let text = text.expect("the map of the code is there");
+    let start = format!("{name}: ");
+    let told = text.split("\n\n").find_map(|block| {
+        let block = block.strip_prefix("```text\n")?.split("\n```").next()?;
+        // A line that is set in goes on with the one before it.
+        let block = block.replace("\n ", " ");
+        block.lines().find_map(|line| line.strip_prefix(&start)).map(str::to_owned)
+    });
+    let told = told.unwrap_or_else(|| panic!("ARCHITECTURE.md tells the floors of {name}"));
+    let module = |name: &str| name.trim().split("::").map(str::to_owned).collect();
+    told.split(',').map(|floor| floor.split('+').map(module).collect()).collect()
+}
+
+/// The floor on which `module` lies: the longest name that it begins with counts.
+fn floor_of(floors: &[Vec<Module>], module: &Module) -> Option<usize> {
+    let all =
+        floors.iter().enumerate().flat_map(|(floor, names)| names.iter().map(move |name| (floor, name)));
+    let around = all.filter(|(_, name)| module.starts_with(name));
+    around.max_by_key(|(_, name)| name.len()).map(|(floor, _)| floor)
+}
+
+fn shown(module: &[String]) -> String {
+    module.join("::")
+}
+
+fn imports_from_above(name: &str) -> Vec<String> {
+    let (read, floors) = (Crate::read(name), floors_of(name));
+    let mut wrong = Vec::new();
+    for module in read.modules.iter().filter(|module| module.len() == 1) {
+        let has_floor = floor_of(&floors, module).is_some()
+            || floors.iter().flatten().any(|named| named.starts_with(module));
+        if !has_floor {
+            wrong.push(format!("{name}: {} has no floor in ARCHITECTURE.md", shown(module)));
+        }
+    }
+    for named in floors.iter().flatten().filter(|named| !read.modules.contains(*named)) {
+        wrong.push(format!("{name}: ARCHITECTURE.md has a floor for {}, which is not there", shown(named)));
+    }
+    for (module, target) in read.edges() {
+        let (own, other) = (floor_of(&floors, &module), floor_of(&floors, &target));
+        let top = |module: &Module| module.first().cloned();
+        if own.is_some() && other >= own && (top(&module) != top(&target) || other > own) {
+            wrong.push(format!("{name}: {} imports {} from above", shown(&module), shown(&target)));
+        }
+    }
+    wrong
+}
+
+/// Circles of imports among what lies in one folder.
+fn circles(name: &str) -> Vec<String> {
+    let read = Crate::read(name);
+    let mut neighbors: BTreeMap<Module, BTreeMap<Module, (Module, Module)>> = BTreeMap::new();
+    for (module, target) in read.edges() {
+        let shared = module.iter().zip(&target).take_while(|(one, other)| one == other).count();
+        let (one, other) = (module[..=shared].to_vec(), target[..=shared].to_vec());
+        neighbors.entry(one).or_default().entry(other).or_insert((module, target));
+    }
+    let reaches = |from: &Module, to: &Module| {
+        let (mut seen, mut next) = (BTreeSet::new(), vec![from]);
+        while let Some(module) = next.pop() {
+            for neighbor in neighbors.get(module).into_iter().flat_map(BTreeMap::keys) {
+                if neighbor == to {
+                    return true;
+                }
+                if seen.insert(neighbor) {
+                    next.push(neighbor);
+                }
+            }
+        }
+        false
+    };
+    let edges =
+        neighbors.iter().flat_map(|(one, others)| others.iter().map(move |(other, by)| (one, other, by)));
+    let circular = edges.filter(|(one, other, _)| reaches(other, one));
+    circular
+        .map(|(one, other, (module, target))| {
+            format!(
+                "{name}: {} needs {}, and the other way round ({} imports {})",
+                shown(one),
+                shown(other),
+                shown(module),
+                shown(target)
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn modules_import_only_from_floors_below() {
+    let wrong = ["proxyherd-core", "proxyherd"].map(imports_from_above).concat();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn files_of_one_folder_import_each_other_in_no_circle() {
+    let all = ["proxyherd-core", "proxyherd", "proxyherd-sim", "proxyherd-bench", "proxyherd-fuzz"];
+    let wrong = all.map(circles).concat();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_sources_are_read_whole() {
+    let read = Crate::read("proxyherd-core");
+    let module = |name: &str| name.split("::").map(str::to_owned).collect::<Module>();
+    assert!(read.modules.contains(&module("flood::check")), "files in folders");
+    // `flood` hands on what `flood::links` has.
+    assert_eq!(read.target(&module("flood::LinkId")), module("flood::links"));
+    let edges = read.edges();
+    assert!(edges.contains(&(module("flood::check"), module("codec::check"))), "groups within groups");
+    assert!(edges.contains(&(module("map"), module("flood"))), "what the folder's own module imports");
+}
