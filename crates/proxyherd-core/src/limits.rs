@@ -198,8 +198,9 @@ pub const CHECK_SLICES: u64 = 16;
 /// The shortest slice, nanoseconds.
 pub const CHECK_SLICE_MIN_NS: u64 = 1_000_000_000;
 /// How often a neighbor may have one shard looked through between two heartbeats, to compare it or to be told what it
-/// lacks. Comparing more often than that is left out, and found again by a later check; asking waits for the heartbeat.
-pub const LOOKS_PER_HEARTBEAT: u8 = 8;
+/// lacks. Comparing more often than that is left out, and found again by a later check; asking waits for the heartbeat. One
+/// comparison may go through all depths of the hash tree.
+pub const LOOKS_PER_HEARTBEAT: u8 = 17;
 /// Of how many origins a link remembers how far a neighbor has promised them. Further promises are not waited for.
 pub const PROMISES_MAX: usize = 4096;
 /// How many origins that have left a shard's table a server remembers, the last of them: a neighbor may still promise

@@ -17,7 +17,10 @@ use crate::{
         check::{Branches, Check, DEPTH_MAX, FAN_OUT, Leaves, Level},
         link::Encoder,
     },
-    limits::{CHECK_BRANCHES_MAX, CHECK_LEAF_RECORDS_MAX, CHECK_MARGIN_NS, CHECK_PAUSE, HANDSHAKE_MAX},
+    limits::{
+        CHECK_BRANCHES_MAX, CHECK_LEAF_RECORDS_MAX, CHECK_MARGIN_NS, CHECK_PAUSE, HANDSHAKE_MAX,
+        LOOKS_PER_HEARTBEAT,
+    },
     store::{Slot, SlotId},
     types::KeyHash,
 };
@@ -26,12 +29,32 @@ use crate::{
 const SLACK_NS: u64 = CHECK_MARGIN_NS + HANDSHAKE_MAX.as_nanos() as u64;
 /// Bits of one step.
 const STEP: u32 = FAN_OUT.trailing_zeros();
+const _: () = assert!(LOOKS_PER_HEARTBEAT > DEPTH_MAX + 1, "a comparison can go all the way down");
 
 /// A branch's children at this server.
 #[derive(Clone, Copy, Debug, Default)]
 struct Sums {
     sums: [u64; FAN_OUT],
     records: [u32; FAN_OUT],
+    /// The first key's hash, and the bits in which another's differs. Records of several kinds can have one key.
+    hashes: [(u64, u64); FAN_OUT],
+}
+
+impl Sums {
+    fn add(&mut self, child: usize, hash: KeyHash, digest: u64) {
+        let (first, differing) = &mut self.hashes[child];
+        if self.records[child] == 0 {
+            *first = hash.bits();
+        }
+        *differing |= *first ^ hash.bits();
+        self.records[child] += 1;
+        self.sums[child] = self.sums[child].wrapping_add(digest);
+    }
+
+    /// Whether nothing is gained by looking further into a branch: it holds little, or records of one key only.
+    fn is_leaf(&self, child: usize) -> bool {
+        self.records[child] <= CHECK_LEAF_RECORDS_MAX || self.hashes[child].1 == 0
+    }
 }
 
 impl Shard {
@@ -100,7 +123,7 @@ impl Shard {
         let (mut deeper, mut leaves) = (Vec::new(), Vec::new());
         for ((place, theirs), ours) in theirs.iter().zip(self.sums(level, &places)) {
             for child in (0..FAN_OUT).filter(|&child| theirs[child] != ours.sums[child]) {
-                let is_leaf = ours.records[child] <= CHECK_LEAF_RECORDS_MAX || below.depth == DEPTH_MAX;
+                let is_leaf = ours.is_leaf(child) || below.depth == DEPTH_MAX;
                 let list = if is_leaf { &mut leaves } else { &mut deeper };
                 list.push(place | child_bits(child, below.depth));
             }
@@ -161,11 +184,8 @@ impl Shard {
             };
             let weight = self.weight(slot, hash);
             let (at, child) = (order[found].1, child_of(hash, level.depth));
-            let Sums { sums, records } = &mut sums[at];
-            records[child] += 1;
-            if weight.counts_from(level.from_ns) {
-                sums[child] = sums[child].wrapping_add(weight.digest);
-            }
+            let digest = if weight.counts_from(level.from_ns) { weight.digest } else { 0 };
+            sums[at].add(child, hash, digest);
         }
         sums
     }

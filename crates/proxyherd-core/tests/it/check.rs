@@ -5,6 +5,7 @@ use proxyherd_core::{
     flood::{Broken, Rules, Shard, ShardSettings},
     limits::{CHECK_PAUSE, CHECKS_PER_HEARTBEAT, SHARDS},
     map::{Agreed, Map, MapSettings},
+    types::Kind,
 };
 
 use crate::herd::{End, NOW_NS, SECOND_NS, content, join, link, map, origin, report, settings, settle};
@@ -62,6 +63,25 @@ fn a_difference_is_noticed_and_only_what_differs_is_sent() {
     (0..20).for_each(|_| beat(NOW_NS, &mut to_jaquez, &mut to_riley));
     assert_eq!(found(), before);
     assert_eq!((riley.contradiction(), jaquez.contradiction()), (None, None));
+}
+
+#[test]
+fn a_difference_among_records_of_many_kinds_with_one_key_is_found() {
+    let (riley, jaquez) = (map("Riley"), forgetful());
+    agree(&riley);
+    agree(&jaquez);
+    let (mut to_jaquez, mut to_riley) = join(NOW_NS, (&riley, link(0)), (&jaquez, link(0)));
+    for thing in 0..200 {
+        for kind in 200..206 {
+            let _ = riley.tell(NOW_NS, Kind(kind), format!("thing-{thing}").as_bytes(), 0, b"told");
+        }
+    }
+    settle(&mut to_jaquez, &mut to_riley);
+    assert!(jaquez.len() < riley.len());
+    for _ in 0..100 {
+        beat(NOW_NS, &mut to_jaquez, &mut to_riley);
+    }
+    assert_eq!(jaquez.len(), riley.len());
 }
 
 /// An empty shard with a link that is up.
