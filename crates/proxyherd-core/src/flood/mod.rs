@@ -35,6 +35,7 @@ mod room;
 mod roots;
 mod rules;
 mod say;
+mod send;
 
 use std::cmp::Ordering;
 
@@ -319,15 +320,6 @@ impl Shard {
         (if held.is_some() { Offered::Updated } else { Offered::Inserted }, wake)
     }
 
-    /// The links that are to be told of what came over `from`, if a link brought it.
-    fn others(&self, from: Option<LinkId>) -> LinkMask {
-        match from {
-            Some(_) if self.settings.rules.breaks(Broken::KeepToMyself) => 0,
-            Some(link) => self.up & !link.bit(),
-            None => self.up,
-        }
-    }
-
     /// One live record less at `place`.
     fn leave(&mut self, place: u16) {
         if self.origins.remove_live(place) {
@@ -335,46 +327,6 @@ impl Shard {
                 outbox.forget(place);
             }
         }
-    }
-
-    /// Queues a slot on those of `links` where it is not queued already.
-    fn mark(&mut self, id: SlotId, links: LinkMask) -> Wake {
-        let slot = self.store.slot_mut(id);
-        let added = links & !slot.queued;
-        slot.queued |= added;
-        for link in bits(added) {
-            self.outbox(link).push(id);
-        }
-        if self.settings.rules.breaks(Broken::OldVersion) {
-            self.copy_for(id, added);
-        }
-        self.ready(added)
-    }
-
-    /// A broken rule: what goes out is what the slot holds now.
-    #[cold]
-    fn copy_for(&mut self, id: SlotId, links: LinkMask) {
-        for link in bits(links) {
-            let copy = self.store.slot(id).clone();
-            self.outbox(link).copies.push((id, copy));
-        }
-    }
-
-    /// Notes that these links have something to flush; says which did not know.
-    fn ready(&mut self, links: LinkMask) -> Wake {
-        let mut wake = 0;
-        for link in bits(links) {
-            let outbox = self.outbox(link);
-            if !outbox.is_ready {
-                outbox.is_ready = true;
-                wake |= link.bit();
-            }
-        }
-        Wake(wake)
-    }
-
-    fn outbox(&mut self, link: LinkId) -> &mut Outbox {
-        self.outboxes[link.index()].as_mut().expect("only links that are up are marked")
     }
 
     /// The record of a key, unless its time is over, and the origin that took it.
