@@ -20,6 +20,7 @@
 //! owns the shard provides. No socket, clock or lock is known here.
 
 mod audit;
+mod changes;
 mod check;
 mod contest;
 mod displaced;
@@ -285,50 +286,6 @@ impl Shard {
         record.precedence(server, &held.record(), holder).is_gt()
     }
 
-    /// Keeps a record that has won, and marks it for every link but the one it came from.
-    fn keep(
-        &mut self,
-        held: Option<SlotId>,
-        record: &Record<'_>,
-        hash: KeyHash,
-        Taken { place, seq, from }: Taken,
-    ) -> (Offered, Wake) {
-        if let Some(id) = held {
-            self.discount(id, hash);
-        }
-        self.own.received_max_ns = self.own.received_max_ns.max(record.received_ns());
-        // A key that is held is not refused.
-        let Ok(id) = self.store.place(held, record) else { return (Offered::Full, Wake::default()) };
-        let slot = self.store.slot_mut(id);
-        let overtaken = held.map(|_| slot.origin);
-        (slot.origin, slot.seq) = (place, seq);
-        slot.set_from(from.map(|link| link.0));
-        if overtaken != Some(place) {
-            self.origins.add_live(place);
-            if let Some(overtaken) = overtaken {
-                self.leave(overtaken);
-            }
-        }
-        self.count(id, hash);
-        if !self.make_room(self.class_of(record), id) {
-            return (Offered::Full, Wake::default());
-        }
-        if place == ME {
-            self.origins.cover(ME, seq);
-        }
-        let wake = self.mark(id, self.others(from));
-        (if held.is_some() { Offered::Updated } else { Offered::Inserted }, wake)
-    }
-
-    /// One live record less at `place`.
-    fn leave(&mut self, place: u16) {
-        if self.origins.remove_live(place) {
-            for outbox in self.outboxes.iter_mut().flatten() {
-                outbox.forget(place);
-            }
-        }
-    }
-
     /// The record of a key, unless its time is over, and the origin that took it.
     pub fn locate(&self, now_ns: u64, kind: Kind, key: &[u8]) -> Option<Held<'_>> {
         let slot = self.store.slot(self.store.find(kind, key)?);
@@ -373,35 +330,6 @@ impl Shard {
             false => self.settings.clock_offset_max_ns,
         };
         self.is_expired(now_ns.saturating_sub(offset_ns), record)
-    }
-
-    /// Forgets what has expired among at most `slots` slots, beginning where the last sweep ended. Says how many
-    /// records went, and whether it came round.
-    pub fn sweep(&mut self, now_ns: u64, slots: usize) -> (usize, bool) {
-        let end = (self.swept + slots).min(self.store.slots_used());
-        let mut removed = 0;
-        for id in (self.swept..end).map(|at| SlotId(at as u32)) {
-            let slot = self.store.slot(id);
-            if slot.is_live() && self.is_over(now_ns, &slot.record()) {
-                if slot.origin == ME {
-                    self.own.expired(now_ns);
-                }
-                self.remove(id);
-                removed += 1;
-            }
-        }
-        let is_round = end == self.store.slots_used();
-        self.swept = if is_round { 0 } else { end };
-        (removed, is_round)
-    }
-
-    /// Forgets the record in a slot.
-    fn remove(&mut self, id: SlotId) {
-        let slot = self.store.slot(id);
-        let (place, hash) = (slot.origin, KeyHash::of(slot.record().key));
-        self.discount(id, hash);
-        self.store.remove(id);
-        self.leave(place);
     }
 }
 

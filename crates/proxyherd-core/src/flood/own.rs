@@ -436,17 +436,6 @@ impl Shard {
         }
         true
     }
-
-    /// Gives a record another place in the vectors.
-    fn refile(&mut self, id: SlotId, place: u16, seq: u64) {
-        let slot = self.store.slot_mut(id);
-        let before = slot.origin;
-        (slot.origin, slot.seq) = (place, seq);
-        if before != place {
-            self.origins.add_live(place);
-            self.leave(before);
-        }
-    }
 }
 
 /// Whether a server has not looked at the time for so long that it may have been restored from a snapshot.

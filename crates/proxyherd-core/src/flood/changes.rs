@@ -1,0 +1,97 @@
+//! Where every change of a record passes, under the shard's lock.
+//!
+//! Each insert, update and tombstone passes [`Shard::keep`], and each record that goes, because it has expired or for any
+//! other reason, passes [`Shard::remove`]. [`Shard::refile`] lets a record stand elsewhere in the vectors and changes nothing
+//! of what it says.
+
+use super::{Offered, Shard, Taken, Wake, origins::ME};
+use crate::{
+    store::SlotId,
+    types::{KeyHash, Record},
+};
+
+impl Shard {
+    /// Keeps a record that has won, and marks it for every link but the one it came from.
+    pub(super) fn keep(
+        &mut self,
+        held: Option<SlotId>,
+        record: &Record<'_>,
+        hash: KeyHash,
+        Taken { place, seq, from }: Taken,
+    ) -> (Offered, Wake) {
+        if let Some(id) = held {
+            self.discount(id, hash);
+        }
+        self.own.received_max_ns = self.own.received_max_ns.max(record.received_ns());
+        // A key that is held is not refused.
+        let Ok(id) = self.store.place(held, record) else { return (Offered::Full, Wake::default()) };
+        let slot = self.store.slot_mut(id);
+        let overtaken = held.map(|_| slot.origin);
+        (slot.origin, slot.seq) = (place, seq);
+        slot.set_from(from.map(|link| link.0));
+        if overtaken != Some(place) {
+            self.origins.add_live(place);
+            if let Some(overtaken) = overtaken {
+                self.leave(overtaken);
+            }
+        }
+        self.count(id, hash);
+        if !self.make_room(self.class_of(record), id) {
+            return (Offered::Full, Wake::default());
+        }
+        if place == ME {
+            self.origins.cover(ME, seq);
+        }
+        let wake = self.mark(id, self.others(from));
+        (if held.is_some() { Offered::Updated } else { Offered::Inserted }, wake)
+    }
+
+    /// Gives a record another place in the vectors.
+    pub(super) fn refile(&mut self, id: SlotId, place: u16, seq: u64) {
+        let slot = self.store.slot_mut(id);
+        let before = slot.origin;
+        (slot.origin, slot.seq) = (place, seq);
+        if before != place {
+            self.origins.add_live(place);
+            self.leave(before);
+        }
+    }
+
+    /// One live record less at `place`.
+    pub(super) fn leave(&mut self, place: u16) {
+        if self.origins.remove_live(place) {
+            for outbox in self.outboxes.iter_mut().flatten() {
+                outbox.forget(place);
+            }
+        }
+    }
+
+    /// Forgets what has expired among at most `slots` slots, beginning where the last sweep ended. Says how many
+    /// records went, and whether it came round.
+    pub fn sweep(&mut self, now_ns: u64, slots: usize) -> (usize, bool) {
+        let end = (self.swept + slots).min(self.store.slots_used());
+        let mut removed = 0;
+        for id in (self.swept..end).map(|at| SlotId(at as u32)) {
+            let slot = self.store.slot(id);
+            if slot.is_live() && self.is_over(now_ns, &slot.record()) {
+                if slot.origin == ME {
+                    self.own.expired(now_ns);
+                }
+                self.remove(id);
+                removed += 1;
+            }
+        }
+        let is_round = end == self.store.slots_used();
+        self.swept = if is_round { 0 } else { end };
+        (removed, is_round)
+    }
+
+    /// Forgets the record in a slot.
+    pub(super) fn remove(&mut self, id: SlotId) {
+        let slot = self.store.slot(id);
+        let (place, hash) = (slot.origin, KeyHash::of(slot.record().key));
+        self.discount(id, hash);
+        self.store.remove(id);
+        self.leave(place);
+    }
+}
