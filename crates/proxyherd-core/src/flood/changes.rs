@@ -2,7 +2,8 @@
 //!
 //! Each insert, update and tombstone passes [`Shard::keep`], and each record that goes, because it has expired or for any
 //! other reason, passes [`Shard::remove`]. [`Shard::refile`] lets a record stand elsewhere in the vectors and changes nothing
-//! of what it says.
+//! of what it says. So this is where whatever follows a change hangs: what is derived from the records in step with them
+//! (`derived`), and who is told of changes later, links (`send`).
 
 use super::{Offered, Shard, Taken, Wake, origins::ME};
 use crate::{
@@ -19,9 +20,7 @@ impl Shard {
         hash: KeyHash,
         Taken { place, seq, from }: Taken,
     ) -> (Offered, Wake) {
-        if let Some(id) = held {
-            self.discount(id, hash);
-        }
+        let old = held.map(|id| self.summary(self.store.slot(id), hash));
         self.own.received_max_ns = self.own.received_max_ns.max(record.received_ns());
         // A key that is held is not refused.
         let Ok(id) = self.store.place(held, record) else { return (Offered::Full, Wake::default()) };
@@ -35,8 +34,12 @@ impl Shard {
                 self.leave(overtaken);
             }
         }
-        self.count(id, hash);
-        if !self.make_room(self.class_of(record), id) {
+        let new = self.summary(self.store.slot(id), hash);
+        match old {
+            Some(old) => self.derived.updated(id, old, new),
+            None => self.derived.inserted(id, new),
+        }
+        if !self.make_room(new.share.map(|share| share.class), id) {
             return (Offered::Full, Wake::default());
         }
         if place == ME {
@@ -89,8 +92,8 @@ impl Shard {
     /// Forgets the record in a slot.
     pub(super) fn remove(&mut self, id: SlotId) {
         let slot = self.store.slot(id);
-        let (place, hash) = (slot.origin, KeyHash::of(slot.record().key));
-        self.discount(id, hash);
+        let (place, old) = (slot.origin, self.summary(slot, KeyHash::of(slot.record().key)));
+        self.derived.removed(id, old);
         self.store.remove(id);
         self.leave(place);
     }

@@ -44,7 +44,7 @@ impl Shard {
             received: outbox.received,
             from_ns,
             client_ttl_ns: self.settings.client_ttl_ns.unwrap_or(0),
-            root: self.roots.from(from_ns),
+            root: self.derived.roots.from(from_ns),
         });
     }
 
@@ -57,7 +57,7 @@ impl Shard {
         // Where both ends have missed something, neither counts all that the other has sent. Whoever has missed something
         // looks for differences all the same: it raises no alarm.
         let is_looked_into = is_comparable || is_of_kind && outbox.missed > 0;
-        let is_same = is_looked_into && self.roots.from(check.from_ns) == check.root;
+        let is_same = is_looked_into && self.derived.roots.from(check.from_ns) == check.root;
         self.is_caught_up |= is_comparable && is_same;
         let wake = if is_comparable && is_same { self.miss_nothing(link) } else { Wake::default() };
         // Equal sums are equal whatever the clocks show. Unequal ones say nothing once this server's clock is past the
@@ -205,8 +205,8 @@ impl Shard {
         for (_, slot) in self.store.live() {
             roots.add(self.weight(slot, KeyHash::of(slot.record().key)));
         }
-        (roots != self.roots)
-            .then(|| format!("the records sum up to {roots:?} and {:?} is noted", self.roots))
+        (roots != self.derived.roots)
+            .then(|| format!("the records sum up to {roots:?} and {:?} is noted", self.derived.roots))
     }
 
     /// A broken rule: whether this is one of those records that get lost.

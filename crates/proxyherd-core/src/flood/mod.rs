@@ -23,6 +23,7 @@ mod audit;
 mod changes;
 mod check;
 mod contest;
+mod derived;
 mod displaced;
 mod indices;
 mod lazy;
@@ -42,12 +43,11 @@ use std::cmp::Ordering;
 
 pub(crate) use self::say::stamped_at;
 use self::{
+    derived::Derived,
     links::bits,
     origins::{ME, Origins},
     outbox::Outbox,
     own::Own,
-    room::Room,
-    roots::Roots,
 };
 pub use self::{
     links::{LinkId, Wake},
@@ -111,8 +111,7 @@ pub struct Shard {
     own: Own,
     /// The nonsense that came last, until it is [taken](Shard::take_found).
     found: Option<Nonsense>,
-    roots: Roots,
-    room: Room,
+    derived: Derived,
     outboxes: [Option<Box<Outbox>>; LINKS_MAX],
     /// The links that are told of changes.
     up: LinkMask,
@@ -137,8 +136,7 @@ impl Shard {
             origins: Origins::new(settings.me.clone(), settings.rules),
             own: Own::new(settings.me.incarnation),
             found: None,
-            roots: Roots::default(),
-            room: Room::default(),
+            derived: Derived::default(),
             outboxes: [const { None }; LINKS_MAX],
             up: 0,
             resume_at: [SlotId(0); LINKS_MAX],
