@@ -3,7 +3,8 @@
 //! Each insert, update and tombstone passes [`Shard::keep`], and each record that goes, because it has expired or for any
 //! other reason, passes [`Shard::remove`]. [`Shard::refile`] lets a record stand elsewhere in the vectors and changes nothing
 //! of what it says. So this is where whatever follows a change hangs: what is derived from the records in step with them
-//! (`derived`), and who is told of changes later, links (`send`).
+//! (`derived`), and who is told of changes later: links (`send`)
+//! and other `followers`.
 
 use super::{Offered, Shard, Taken, Wake, origins::ME};
 use crate::{
@@ -39,18 +40,19 @@ impl Shard {
             Some(old) => self.derived.updated(id, old, new),
             None => self.derived.inserted(id, new),
         }
-        if !self.make_room(new.share.map(|share| share.class), id) {
-            return (Offered::Full, Wake::default());
+        let (is_held, removed) = self.make_room(new.share.map(|share| share.class), id);
+        if !is_held {
+            return (Offered::Full, removed);
         }
         if place == ME {
             self.origins.cover(ME, seq);
         }
-        let wake = self.mark(id, self.others(from));
+        let wake = self.mark(id, self.others(from)).and(self.tell_followers(id)).and(removed);
         (if held.is_some() { Offered::Updated } else { Offered::Inserted }, wake)
     }
 
-    /// Gives a record another place in the vectors.
-    pub(super) fn refile(&mut self, id: SlotId, place: u16, seq: u64) {
+    /// Gives a record another place in the vectors. Links are not told.
+    pub(super) fn refile(&mut self, id: SlotId, place: u16, seq: u64) -> Wake {
         let slot = self.store.slot_mut(id);
         let before = slot.origin;
         (slot.origin, slot.seq) = (place, seq);
@@ -58,6 +60,7 @@ impl Shard {
             self.origins.add_live(place);
             self.leave(before);
         }
+        self.tell_followers(id)
     }
 
     /// One live record less at `place`.
@@ -70,31 +73,32 @@ impl Shard {
     }
 
     /// Forgets what has expired among at most `slots` slots, beginning where the last sweep ended. Says how many
-    /// records went, and whether it came round.
-    pub fn sweep(&mut self, now_ns: u64, slots: usize) -> (usize, bool) {
+    /// records went.
+    pub fn sweep(&mut self, now_ns: u64, slots: usize) -> (usize, Wake) {
         let end = (self.swept + slots).min(self.store.slots_used());
-        let mut removed = 0;
+        let (mut removed, mut wake) = (0, Wake::default());
         for id in (self.swept..end).map(|at| SlotId(at as u32)) {
             let slot = self.store.slot(id);
             if slot.is_live() && self.is_over(now_ns, &slot.record()) {
                 if slot.origin == ME {
                     self.own.expired(now_ns);
                 }
-                self.remove(id);
+                wake = wake.and(self.remove(id));
                 removed += 1;
             }
         }
         let is_round = end == self.store.slots_used();
         self.swept = if is_round { 0 } else { end };
-        (removed, is_round)
+        (removed, wake)
     }
 
-    /// Forgets the record in a slot.
-    pub(super) fn remove(&mut self, id: SlotId) {
+    /// Forgets the record in a slot. Links are not told: every server finds that by the same rules.
+    pub(super) fn remove(&mut self, id: SlotId) -> Wake {
         let slot = self.store.slot(id);
         let (place, old) = (slot.origin, self.summary(slot, KeyHash::of(slot.record().key)));
         self.derived.removed(id, old);
-        self.store.remove(id);
+        let wake = self.remove_for_followers(id);
         self.leave(place);
+        wake
     }
 }

@@ -25,6 +25,7 @@ mod check;
 mod contest;
 mod derived;
 mod displaced;
+mod followers;
 mod indices;
 mod lazy;
 mod links;
@@ -41,15 +42,18 @@ mod send;
 
 use std::cmp::Ordering;
 
+pub(crate) use self::followers::places;
 pub(crate) use self::say::stamped_at;
 use self::{
     derived::Derived,
+    followers::Followers,
     links::bits,
     origins::{ME, Origins},
     outbox::Outbox,
     own::Own,
 };
 pub use self::{
+    followers::{Begin, FollowerId, Following, Told},
     links::{LinkId, Wake},
     nonsense::Nonsense,
     own::Look,
@@ -112,6 +116,7 @@ pub struct Shard {
     /// The nonsense that came last, until it is [taken](Shard::take_found).
     found: Option<Nonsense>,
     derived: Derived,
+    followers: Followers,
     outboxes: [Option<Box<Outbox>>; LINKS_MAX],
     /// The links that are told of changes.
     up: LinkMask,
@@ -137,6 +142,7 @@ impl Shard {
             own: Own::new(settings.me.incarnation),
             found: None,
             derived: Derived::default(),
+            followers: Followers::default(),
             outboxes: [const { None }; LINKS_MAX],
             up: 0,
             resume_at: [SlotId(0); LINKS_MAX],

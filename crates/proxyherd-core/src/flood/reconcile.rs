@@ -73,7 +73,7 @@ impl Shard {
         self.outbox(link).push_marker(snapshot);
         // The first flush tells how far we are, whether or not there was anything to send.
         self.outbox(link).is_ready = true;
-        Wake(link.bit())
+        Wake::of_links(link.bit())
     }
 
     /// A link is down: what was queued on it is dropped, since the next vector will say what is lacking.

@@ -26,7 +26,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Shard, derived::Summary, origins::ME};
+use super::{Shard, Wake, derived::Summary, origins::ME};
 use crate::{
     limits::{
         ACCOUNTS_MAX, BUDGET_BYTES_MAX, RECORD_BYTES, SERVER_NAME_LEN_MAX, SERVERS_MAX, SHARDS,
@@ -212,21 +212,25 @@ impl Shard {
     }
 
     /// Removes records of a class until the others have room. Says whether the one in `new` is still held.
-    pub(super) fn make_room(&mut self, class: Option<Class>, new: SlotId) -> bool {
-        let Some(class) = class else { return true };
-        let mut is_held = true;
+    #[inline(always)]
+    pub(super) fn make_room(&mut self, class: Option<Class>, new: SlotId) -> (bool, Wake) {
+        class.map_or((true, Wake::default()), |class| self.make_room_in(class, new))
+    }
+
+    fn make_room_in(&mut self, class: Class, new: SlotId) -> (bool, Wake) {
+        let (mut is_held, mut wake) = (true, Wake::default());
         while let Some(id) = self.derived.room.pop_excess(class) {
             is_held &= id != new;
             if self.store.slot(id).origin == ME {
                 self.own.dropped(class);
             }
-            self.remove(id);
+            wake = wake.and(self.remove(id));
         }
-        is_held
+        (is_held, wake)
     }
 
     /// These are the herd's servers from here on: their accounts have room.
-    pub fn set_members(&mut self, members: Arc<BTreeSet<ServerName>>) {
+    pub fn set_members(&mut self, members: Arc<BTreeSet<ServerName>>) -> Wake {
         let accounts: Vec<_> = self.derived.room.accounts();
         for &id in &accounts {
             let before = self.summary_of(id);
@@ -237,9 +241,9 @@ impl Shard {
             let now = self.summary_of(id);
             self.derived.inserted(id, now);
         }
-        for class in [Class::Budget, Class::StrayBudget] {
-            let _ = self.make_room(Some(class), SlotId(u32::MAX));
-        }
+        let none = SlotId(u32::MAX);
+        let classes = [Class::Budget, Class::StrayBudget];
+        classes.into_iter().map(|class| self.make_room_in(class, none).1).fold(Wake::default(), Wake::and)
     }
 
     fn summary_of(&self, id: SlotId) -> Summary {

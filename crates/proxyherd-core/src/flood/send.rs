@@ -54,7 +54,7 @@ impl Shard {
                 wake |= link.bit();
             }
         }
-        Wake(wake)
+        Wake::of_links(wake)
     }
 
     pub(super) fn outbox(&mut self, link: LinkId) -> &mut Outbox {
