@@ -1,9 +1,9 @@
-//! Who else follows a shard's changes: live streams, a database, a journal, another region.
+//! Who follows a shard's changes besides its links: live streams, a database, a journal, another region.
 //!
 //! A follower takes changes when it likes. Like a link it has a queue of slots, and what it takes is the slot's *current*
 //! record; so a slow follower takes fewer changes and no older ones. A slot stands at most once in a follower's queue, exactly
-//! when its bit in `Slot::followed` is set. Unlike a link, a follower is also told what this server has got from the link it
-//! calls its own, it is told when a record stands elsewhere in the vectors, and, if it wants, when a record is removed.
+//! when its bit in `Slot::followed` is set. A follower is told of more than a link: of every change, wherever it came from;
+//! of a record that stands elsewhere in the vectors than before; and, if it wants, of records that are removed.
 //!
 //! **Removed records.** A removed record whose followers are to be told keeps its slot, without its content, until all of
 //! them have been: it stands in their queues where it stood, or behind all that is queued. No other record can take that slot
@@ -12,8 +12,8 @@
 //!
 //! **Bounds.** A queue has one entry for each slot, and one marker. The slots that removed records keep are bounded, too: if
 //! more wait for one follower than there are records, and more than [`REMOVED_WAITING_MIN`], the follower loses its queue and
-//! *begins anew*: when it next asks, it is told to forget what it has of the shard, and then everything that is held. A
-//! follower that wants all that is held begins in the same way.
+//! *begins anew*: when it next asks, it is told to forget what it has of the shard, and then everything that is held, for
+//! which the whole shard is looked at once. A follower that wants all that is held begins in the same way.
 //!
 //! **Positions.** A marker stands behind all that was queued when this server had taken so many updates. When it comes up, the
 //! follower has been told of all of them, or of what has overtaken them. Under load there is one in the queue at any time;

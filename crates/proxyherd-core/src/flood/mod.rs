@@ -10,7 +10,8 @@
 //! Invariants, for each shard:
 //! - I1: a vector entry `o: s` means that every update of origin `o` up to `s` is held here or has been
 //!   overtaken by what is held (or has expired). So equal complete vectors mean equal maps.
-//! - A slot stands at most once in a link's FIFO, exactly when its bit in `queued` is set.
+//! - A slot stands at most once in a link's FIFO, exactly when its bit in `queued` is set. Other followers have queues of
+//!   the same kind (`followers`).
 //! - Under the present incarnations of this server there is no update that this server has not issued (`own`).
 //! - The vector advances for other origins by markers alone. Advancing it for each record as it arrives looks
 //!   right and is not: a server can overtake a record before it has passed it on, take its sequence for
