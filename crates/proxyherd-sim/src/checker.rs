@@ -129,10 +129,17 @@ impl Checker {
         }
         let shown = map.locate(clock_ns, client, |held| {
             let record = held.record;
-            (
-                (record.timestamp, record.difference),
-                Position { shard: shard_index(record.key), seq: held.seq },
-            )
+            ((record.timestamp, record.difference), (shard_index(record.key), held.seq))
+        });
+        // Positions go on where sequences begin anew with an incarnation.
+        let shown = shown.map(|(times, (shard, seq))| {
+            let (me, mut said) = (map.origin(), 0);
+            map.for_each_covered(shard, |origin, covered| {
+                if *origin == me {
+                    said = covered;
+                }
+            });
+            (times, Position { shard, seq: map.taken(shard) - said + seq })
         });
         let told = offer.times(clock_ns).zip(offer.position());
         if shown != told {

@@ -19,6 +19,7 @@ use proxyherd_core::{
 };
 
 use crate::{
+    follower::Follower,
     liar::Saying,
     network::ConnId,
     timeline::{Nanos, SECOND},
@@ -53,6 +54,8 @@ pub(crate) enum Action {
 pub(crate) struct Life {
     /// What it knows.
     pub(crate) map: Map,
+    /// One that takes what there is at once, and one that is slow.
+    pub(crate) followers: [Option<Follower>; 2],
     identity: Identity,
     neighbours: Vec<(ServerName, bool)>,
     links: Vec<Link>,
@@ -140,6 +143,7 @@ impl Life {
         let link = |dials| Link { dials, backoff: Backoff::default(), up: None };
         Life {
             map,
+            followers: [None, None],
             identity: Identity {
                 herd: "sim".into(),
                 me: settings.me,
