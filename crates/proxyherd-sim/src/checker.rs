@@ -132,15 +132,8 @@ impl Checker {
             ((record.timestamp, record.difference), (shard_index(record.key), held.seq))
         });
         // Positions go on where sequences begin anew with an incarnation.
-        let shown = shown.map(|(times, (shard, seq))| {
-            let (me, mut said) = (map.origin(), 0);
-            map.for_each_covered(shard, |origin, covered| {
-                if *origin == me {
-                    said = covered;
-                }
-            });
-            (times, Position { shard, seq: map.taken(shard) - said + seq })
-        });
+        let shown = shown
+            .map(|(times, (shard, seq))| (times, Position { shard, seq: map.taken_before(shard) + seq }));
         let told = offer.times(clock_ns).zip(offer.position());
         if shown != told {
             let text = format!("{client:?} was told {told:?}, and {shown:?} is shown");

@@ -69,6 +69,11 @@ impl Shard {
         self.own.taken_before + self.origins.covered(ME)
     }
 
+    /// How many of them it took before its present incarnation, under which sequences begin anew.
+    pub fn taken_before(&self) -> u64 {
+        self.own.taken_before
+    }
+
     /// Forgets a client for the whole herd, by a tombstone that wins over what is held.
     ///
     /// `Stale`: there is nothing to forget.

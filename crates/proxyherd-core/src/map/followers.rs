@@ -157,6 +157,11 @@ impl Map {
         self.shards[shard].lock().shard.taken()
     }
 
+    /// How many of them it took before its present incarnation, under which sequences begin anew. For tests and the simulator.
+    pub fn taken_before(&self, shard: usize) -> u64 {
+        self.shards[shard].lock().shard.taken_before()
+    }
+
     /// How many entries wait for a follower in one shard.
     pub fn waiting_len(&self, follower: &FollowerId, shard: usize) -> usize {
         self.shards[shard].lock().shard.waiting_len(usize::from(follower.0))

@@ -103,7 +103,7 @@ impl Slot {
     /// Whether it holds a tombstone.
     #[inline(always)]
     pub(crate) fn is_gone(&self) -> bool {
-        self.longitude == GONE
+        self.longitude() == GONE
     }
 
     fn key_end(&self) -> usize {
