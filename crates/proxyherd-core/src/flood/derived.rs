@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     store::{Slot, SlotId},
-    types::KeyHash,
+    types::{KeyHash, Kind},
 };
 
 /// All that is derived.
@@ -62,6 +62,8 @@ impl Shard {
     #[inline(always)]
     pub(super) fn summary(&self, slot: &Slot, key: KeyHash) -> Summary {
         let weight = self.weight(slot, key);
-        Summary { weight, share: self.share_of(&slot.record(), weight.digest) }
+        let share =
+            if slot.kind() == Kind::CLIENT { None } else { self.share_of(&slot.record(), weight.digest) };
+        Summary { weight, share }
     }
 }

@@ -176,7 +176,7 @@ impl Shard {
     }
 
     /// What a record takes of the room of its class; `digest` is that of its contents. None for clients.
-    #[inline(always)]
+    #[cold]
     pub(super) fn share_of(&self, record: &Record<'_>, digest: u64) -> Option<Share> {
         let class = self.class_of(record)?;
         let order = (record.version().0, digest);

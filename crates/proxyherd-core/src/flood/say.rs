@@ -126,7 +126,10 @@ impl Shard {
 
     #[inline(always)]
     fn has_expired(&self, now_ns: u64, held: SlotId) -> bool {
-        self.is_expired(now_ns, &self.store.slot(held).record())
+        let slot = self.store.slot(held);
+        // Where clients are kept for ever, that need not be read.
+        (self.settings.client_ttl_ns.is_some() || !slot.is_location())
+            && self.is_expired(now_ns, &slot.record())
     }
 
     /// Whether what is held stays where it is, since `record` does not win over it.

@@ -100,6 +100,18 @@ impl Slot {
         &self.blob[1..self.key_end()]
     }
 
+    /// The kind of its record.
+    #[inline(always)]
+    pub(crate) fn kind(&self) -> Kind {
+        Kind(self.blob[0])
+    }
+
+    /// Whether its record says where somebody is.
+    #[inline(always)]
+    pub(crate) fn is_location(&self) -> bool {
+        self.longitude() < REMOVED
+    }
+
     /// Whether it holds a tombstone.
     #[inline(always)]
     pub(crate) fn is_gone(&self) -> bool {
