@@ -105,17 +105,19 @@ pub enum FrameError {
 
 /// Reads the frame at the front of `bytes`, and says how many bytes it takes. `None`: more bytes are needed.
 pub fn decode(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, FrameError> {
-    let Some(&[len_low, len_high, kind, flags]) = bytes.first_chunk::<HEADER_LEN>() else { return Ok(None) };
-    let end = HEADER_LEN + usize::from(u16::from_le_bytes([len_low, len_high]));
-    let Some(body) = bytes.get(HEADER_LEN..end) else { return Ok(None) };
+    let Some(Raw { kind, flags, body, end }) = Raw::split(bytes) else { return Ok(None) };
     let mut reader = Reader::new(body);
     let name = name_of(kind);
     let frame = match kind {
-        HELLO => decode_hello(&mut reader)?,
-        REFUSAL => decode_refusal(&mut reader),
+        HELLO => decode_hello(&mut reader)?.map(Frame::Hello),
+        REFUSAL => decode_refusal(&mut reader).map(Frame::Refusal),
         VECTOR => decode_covered(&mut reader).map(Frame::Vector),
-        ORIGIN => decode_origin(&mut reader)?,
-        RECORD => decode_record(&mut reader, flags)?,
+        ORIGIN => decode_origin(&mut reader)?.map(|(index, origin)| Frame::Origin { index, origin }),
+        RECORD => decode_record(&mut reader, flags)?.map(|(origin, seq, record)| Frame::Record {
+            origin,
+            seq,
+            record,
+        }),
         MARKER => decode_covered(&mut reader).map(Frame::Marker),
         HEARTBEAT => reader.u64().map(Frame::Heartbeat),
         OFFSET => reader.u64().map(|offset_ns| Frame::Offset(offset_ns.cast_signed())),
@@ -133,7 +135,7 @@ pub fn decode(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, FrameError> {
         unknown => return Err(FrameError::UnknownType(unknown)),
     };
     match frame {
-        Some(frame) if reader.rest.is_empty() => Ok(Some((frame, end))),
+        Some(frame) if reader.is_empty() => Ok(Some((frame, end))),
         _ => Err(FrameError::Length(name)),
     }
 }
@@ -160,6 +162,24 @@ fn name_of(kind: u8) -> &'static str {
     }
 }
 
+/// A frame of whatever type, before its body is read.
+pub(super) struct Raw<'a> {
+    pub(super) kind: u8,
+    pub(super) flags: u8,
+    pub(super) body: &'a [u8],
+    /// How many bytes it takes, header and all.
+    pub(super) end: usize,
+}
+
+impl Raw<'_> {
+    /// The frame at the front of `bytes`; `None` if it goes on in bytes that have not come yet.
+    pub(super) fn split(bytes: &[u8]) -> Option<Raw<'_>> {
+        let &[len_low, len_high, kind, flags] = bytes.first_chunk::<HEADER_LEN>()?;
+        let end = HEADER_LEN + usize::from(u16::from_le_bytes([len_low, len_high]));
+        Some(Raw { kind, flags, body: bytes.get(HEADER_LEN..end)?, end })
+    }
+}
+
 /// Takes values off the front of a body; `None` where it ends too early.
 pub(super) struct Reader<'a> {
     rest: &'a [u8],
@@ -168,6 +188,10 @@ pub(super) struct Reader<'a> {
 impl<'a> Reader<'a> {
     pub(super) fn new(body: &'a [u8]) -> Reader<'a> {
         Reader { rest: body }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.rest.is_empty()
     }
 
     /// All that is left.
