@@ -1,7 +1,7 @@
 //! Frames that say how far origins are covered: VECTOR, MARKER, and those of `tree` that hold the same. And ORIGIN, which
 //! gives origins their indices; how indices are given is known in `numbering`.
 
-use super::link::{Encoder, FrameError, Reader, put_text, put_u16, put_u64};
+use super::frame::{Encoder, FrameError, Reader, put_text, put_u16, put_u64};
 use crate::{
     limits::FRAME_BODY_LEN_MAX,
     types::{Origin, ServerName},
@@ -133,9 +133,12 @@ impl Encoder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec::link::{
-        Frame, HEADER_LEN,
-        tests::{frames, origin},
+    use crate::codec::{
+        frame::HEADER_LEN,
+        link::{
+            Frame,
+            tests::{frames, origin},
+        },
     };
 
     #[test]

@@ -1,6 +1,6 @@
 //! Frames of the handshake: HELLO, REFUSAL. Who may have a link is known in `link`.
 
-use super::link::{Encoder, FrameError, HEADER_LEN, Reader, put_text, put_u16, put_u64};
+use super::frame::{Encoder, FrameError, HEADER_LEN, Reader, put_text, put_u16, put_u64};
 use crate::{
     limits::{HERD_ID_LEN_MAX, REFUSAL_LEN_MAX},
     types::{Origin, ServerName},

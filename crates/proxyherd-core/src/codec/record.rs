@@ -1,6 +1,6 @@
 //! The frame that carries a record: RECORD. What becomes of it is known in `flood`.
 
-use super::link::{Encoder, FrameError, Reader, put_u16, put_u64};
+use super::frame::{Encoder, FrameError, Reader, put_u16, put_u64};
 use crate::{
     limits::DATA_LEN_MAX,
     types::{Attributes, Body, ClientId, Coordinates, Decimal, Difference, Kind, Record, Timestamp},

@@ -1,6 +1,9 @@
 //! Frames of the spanning tree: STATE, IHAVE, GRAFT, PRUNE. What they do is known in `tree`, `flood` and `map`.
 
-use super::link::{Covered, Encoder, FrameError, Reader, put_text, put_u64};
+use super::{
+    covered::Covered,
+    frame::{Encoder, FrameError, Reader, put_text, put_u64},
+};
 use crate::{
     limits::LINKS_MAX,
     types::{LinkState, Origin, ServerName},
