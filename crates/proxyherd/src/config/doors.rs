@@ -15,7 +15,7 @@ use super::{
     source::looks_secret,
     value::Placed,
 };
-use crate::door::kind::{DoorKind, NOT_BUILT};
+use crate::door_kind::{DoorKind, NOT_BUILT};
 
 /// What an address begins with whose door speaks TLS.
 const TLS: &str = "tls://";

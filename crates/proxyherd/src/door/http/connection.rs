@@ -32,10 +32,8 @@ use super::{
 use crate::{
     caller::{Caller, Rights},
     clock,
-    door::{
-        entrance::{self, Visitor},
-        kind::DoorKind,
-    },
+    door::entrance::{self, Visitor},
+    door_kind::DoorKind,
     herd::Herd,
     log::{LogLevel, Subject},
 };

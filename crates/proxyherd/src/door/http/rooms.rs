@@ -28,7 +28,7 @@ use super::{
 use crate::{
     admission::{Admission, Ticket, TurnedAway, subscriber},
     clock,
-    door::kind::DoorKind,
+    door_kind::DoorKind,
 };
 
 /// Both rooms.

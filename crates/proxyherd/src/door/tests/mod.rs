@@ -30,11 +30,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use self::toy::Toy;
 use super::{
     entrance::{DoorTls, Entrance, Listener},
-    kind::DoorKind,
     reactor::{self, Bell},
 };
 use crate::{
     config::{Address, Config, Overrides},
+    door_kind::DoorKind,
     herd::Herd,
     log::ServerLog,
     places::{Places, Unlimited},
