@@ -18,14 +18,7 @@ use proxyherd_core::{
     types::{Origin, ServerName},
 };
 
-use crate::{
-    liar::Saying,
-    network::ConnId,
-    timeline::{Nanos, SECOND},
-};
-
-/// How far clocks may be apart.
-pub(crate) const CLOCK_OFFSET_MAX_NS: u64 = 60 * SECOND;
+use crate::{liar::Saying, network::ConnId, scenario::CLOCK_OFFSET_MAX_NS, timeline::Nanos};
 
 /// What a server wants to happen.
 #[derive(Debug)]
