@@ -10,9 +10,9 @@ use super::{
     address::{Address, AddressError},
     diagnostic::{Diagnostic, Site},
     nearest,
+    secret::looks_secret,
     section::Section,
     settings::parse_path,
-    source::looks_secret,
     value::Placed,
 };
 use crate::door_kind::{DoorKind, NOT_BUILT};
