@@ -156,7 +156,7 @@ async fn serve_by_hyper(
             () = sleep_until(wake_at) => match visit.seat.overdue(Instant::now()) {
                 _ if parting.is_some() => return Ok(()),
                 // An HTTP/2 client learns which of its requests, on their way at this moment, were not taken up.
-                Some(Closed::Idle(_)) if !visit.seat.is_in_reserve() => {
+                Some(Closed::Idle(_)) if !visit.seat.is_in_reserve => {
                     connection.as_mut().graceful_shutdown();
                     parting = Some(Instant::now() + PARTING_MAX);
                 }

@@ -4,7 +4,7 @@
 //! is given back when the last of task, stream and answers has dropped it, so a stream that outlives its connection (an
 //! upgraded one) keeps the seat. It does not know which protocol is spoken.
 
-use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
+use std::{fmt, net::IpAddr, ops::Deref, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use tokio::{
@@ -17,7 +17,7 @@ use super::{
         ANSWER_MAX, CHATTER_LEN_MAX, CHATTER_PER_S, HEAD_FREE_LEN, HEAD_LEN_MAX, HEAD_MAX, RESERVE_HEAD_MAX,
         RESERVE_MAX, RESETS_MAX,
     },
-    rooms::{Rooms, is_full},
+    rooms::Rooms,
 };
 use crate::admission::Ticket;
 
@@ -52,13 +52,6 @@ pub(super) enum Verdict {
     Leave,
     /// End now.
     Cut(Closed),
-}
-
-/// A connection's right to be there; given back when it is dropped.
-#[derive(Debug)]
-pub(super) struct Seat {
-    rooms: Arc<Rooms>,
-    holder: Arc<Holder>,
 }
 
 /// A seat as the board knows it.
@@ -132,55 +125,47 @@ impl Holder {
         self.state.lock().has_asked
     }
 
-    /// Has the connection end now and takes its ticket. Says since when no request is under way, if none is.
-    pub(super) fn give_way(&self, permit: OwnedSemaphorePermit) -> Option<Instant> {
+    /// Has the connection end now and takes its ticket.
+    pub(super) fn give_way(&self, permit: OwnedSemaphorePermit) {
         let mut state = self.state.lock();
         state.ticket = None;
         state.leaving = Some(permit);
         state.verdict = Verdict::Cut(Closed::GaveWay);
         self.told.notify_one();
-        state.waits_since
-    }
-}
-
-impl Seat {
-    pub(super) fn new(rooms: Arc<Rooms>, holder: Arc<Holder>) -> Seat {
-        Seat { rooms, holder }
     }
 
-    /// Whether only operators' paths are answered here.
-    pub(super) fn is_in_reserve(&self) -> bool {
-        self.holder.is_in_reserve
+    /// Whether it has given way, so that the board has it no more.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.state.lock().leaving.is_some()
     }
 
-    /// Counts a request that is not answered because the general room is full.
-    pub(super) fn turn_away(&self) {
-        self.rooms.turn_away();
+    /// Since when no request is under way, if none is.
+    pub(super) fn waits_since(&self) -> Option<Instant> {
+        self.state.lock().waits_since
     }
 
     /// Waits until there is a new verdict.
     pub(super) async fn told(&self) -> Verdict {
-        self.holder.told.notified().await;
-        self.holder.state.lock().verdict
+        self.told.notified().await;
+        self.state.lock().verdict
     }
 
-    /// When to ask [`Seat::overdue`] again, at the latest.
+    /// When to ask [`Holder::overdue`] again, at the latest.
     pub(super) fn deadline(&self, now: Instant) -> Instant {
-        self.next_end(&self.holder.state.lock()).map_or(now + HEAD_MAX, |(at, _)| at)
+        self.next_end(&self.state.lock()).map_or(now + HEAD_MAX, |(at, _)| at)
     }
 
     /// Why the connection's time is up, if it is.
     pub(super) fn overdue(&self, now: Instant) -> Option<Closed> {
-        self.next_end(&self.holder.state.lock()).filter(|(at, _)| now >= *at).map(|(_, why)| why)
+        self.next_end(&self.state.lock()).filter(|(at, _)| now >= *at).map(|(_, why)| why)
     }
 
     /// What ends the connection next if nothing happens. In the general room a request that is being answered has the time
     /// that its answer takes.
     fn next_end(&self, state: &State) -> Option<(Instant, Closed)> {
-        let began = self.holder.began;
-        if self.is_in_reserve() {
-            let head = (began + RESERVE_HEAD_MAX, Closed::Idle(RESERVE_HEAD_MAX));
-            let all = (began + RESERVE_MAX, Closed::NotReading(RESERVE_MAX));
+        if self.is_in_reserve {
+            let head = (self.began + RESERVE_HEAD_MAX, Closed::Idle(RESERVE_HEAD_MAX));
+            let all = (self.began + RESERVE_MAX, Closed::NotReading(RESERVE_MAX));
             return Some(if state.has_asked { all } else { head });
         }
         if let Some(since) = state.waits_since {
@@ -190,16 +175,11 @@ impl Seat {
         deadlines.min().map(|at| (at, Closed::NotReading(ANSWER_MAX)))
     }
 
-    /// The head of a request is complete.
-    pub(super) fn begin(self: &Arc<Seat>, is_operators: bool) -> Flight {
-        let mut board = self.rooms.board();
-        let mut state = self.holder.state.lock();
-        if let Some(since) = state.waits_since.take()
-            && state.leaving.is_none()
-            && !self.is_in_reserve()
-        {
-            board.asks(&self.holder, since);
-        }
+    /// The head of a request is complete. Says by which number the request is known, and since when the board has had the
+    /// connection among those that wait, if it has.
+    pub(super) fn begin(&self, is_operators: bool) -> (u64, Option<Instant>) {
+        let mut state = self.state.lock();
+        let waited_since = state.waits_since.take();
         state.has_asked = true;
         state.is_client |= !is_operators;
         if let Some(ticket) = &state.ticket {
@@ -211,12 +191,61 @@ impl Seat {
         state.last_flight += 1;
         let id = state.last_flight;
         state.flights.push(Under { id, deadline: None });
-        Flight { seat: Arc::clone(self), id, is_answered: false }
+        (id, waited_since.filter(|_| state.leaving.is_none() && !self.is_in_reserve))
+    }
+
+    /// There is an answer of so many bytes to a request. False if there is no room for it, and it is not to be kept. For one
+    /// operators' answer on each connection there is always room.
+    pub(super) fn answering(&self, id: u64, len: usize, is_operators: bool, now: Instant) -> bool {
+        let mut state = self.state.lock();
+        let is_first = state.owed_len == 0;
+        // What is said instead has to be taken, too.
+        if let Some(under) = state.flights.iter_mut().find(|under| under.id == id) {
+            under.deadline = Some(now + ANSWER_MAX);
+        }
+        state.owed_len += len;
+        if state.account() || (is_operators && is_first) {
+            return true;
+        }
+        state.owed_len -= len;
+        // It has less than before, so there is room.
+        let _ = state.account();
+        false
+    }
+
+    /// So many bytes of an answer are on their way, or nobody will have them.
+    pub(super) fn gave(&self, len: usize) {
+        let mut state = self.state.lock();
+        state.owed_len = state.owed_len.saturating_sub(len);
+        // It has less than before, so there is room.
+        let _ = state.account();
+    }
+
+    /// A request is over. Says whether the board is to have the connection among those that wait.
+    pub(super) fn end(&self, id: u64, is_answered: bool, now: Instant) -> bool {
+        let mut state = self.state.lock();
+        state.flights.retain(|under| under.id != id);
+        if is_answered {
+            state.answered += 1;
+            state.chatter = (CHATTER_LEN_MAX, now);
+        } else {
+            state.taken_back += 1;
+            if state.taken_back > RESETS_MAX + state.answered / 2 {
+                state.verdict = Verdict::Cut(Closed::Resets(state.taken_back));
+                self.told.notify_one();
+            }
+        }
+        // Whatever an upgraded connection speaks, its silence is none of the door's business.
+        if !state.flights.is_empty() || state.is_upgraded {
+            return false;
+        }
+        state.waits_since = Some(now);
+        state.leaving.is_none() && !self.is_in_reserve
     }
 
     /// So many bytes have come, of whatever kind. The error says why nothing more is to be read.
     pub(super) fn heard(&self, len: usize, now: Instant) -> Result<(), Closed> {
-        let mut state = self.holder.state.lock();
+        let mut state = self.state.lock();
         if state.is_upgraded {
             return Ok(());
         }
@@ -238,42 +267,32 @@ impl Seat {
 
     /// So many bytes were a request's body, which somebody has read.
     pub(super) fn took_body(&self, len: usize) {
-        let mut state = self.holder.state.lock();
+        let mut state = self.state.lock();
         state.chatter.0 = state.chatter.0.saturating_add(len).min(CHATTER_LEN_MAX);
     }
 
     /// From here on the connection speaks another protocol.
     pub(super) fn upgrade(&self) {
-        self.holder.state.lock().is_upgraded = true;
+        self.state.lock().is_upgraded = true;
     }
 
     /// Whether the connection is to end with its next answer: another one needs the seat.
     pub(super) fn is_needed(&self) -> bool {
-        is_full(self.holder.state.lock().ticket.as_ref())
+        self.state.lock().ticket.as_ref().is_none_or(Ticket::is_last)
     }
 
     /// Has the connection end when what is under way is answered.
     pub(super) fn leave(&self) {
-        let mut state = self.holder.state.lock();
+        let mut state = self.state.lock();
         if state.verdict == Verdict::Stay {
             state.verdict = Verdict::Leave;
-            self.holder.told.notify_one();
+            self.told.notify_one();
         }
     }
 
     #[cfg(test)]
     pub(super) fn has_given_way(&self) -> bool {
-        self.holder.state.lock().verdict == Verdict::Cut(Closed::GaveWay)
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let mut board = self.rooms.board();
-        let state = self.holder.state.lock();
-        if state.leaving.is_none() {
-            board.remove(&self.holder, state.waits_since);
-        }
+        self.state.lock().verdict == Verdict::Cut(Closed::GaveWay)
     }
 }
 
@@ -285,6 +304,54 @@ impl State {
     }
 }
 
+/// A connection's right to be there; given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Seat {
+    rooms: Arc<Rooms>,
+    holder: Arc<Holder>,
+}
+
+impl Rooms {
+    /// A seat for a new connection from `ip`, for as long as it lives.
+    pub(super) fn seat(self: &Arc<Rooms>, ip: IpAddr, now: Instant) -> Arc<Seat> {
+        Arc::new(Seat { rooms: Arc::clone(self), holder: self.take_in(ip, now) })
+    }
+}
+
+impl Seat {
+    /// Counts a request that is not answered because the general room is full.
+    pub(super) fn turn_away(&self) {
+        self.rooms.turn_away();
+    }
+
+    /// The head of a request is complete.
+    pub(super) fn begin(self: &Arc<Seat>, is_operators: bool) -> Flight {
+        let mut board = self.rooms.board();
+        let (id, waited_since) = self.holder.begin(is_operators);
+        if let Some(since) = waited_since {
+            board.asks(&self.holder, since);
+        }
+        Flight { seat: Arc::clone(self), id, is_answered: false }
+    }
+}
+
+impl Deref for Seat {
+    type Target = Holder;
+
+    fn deref(&self) -> &Holder {
+        &self.holder
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut board = self.rooms.board();
+        if !self.holder.is_leaving() {
+            board.remove(&self.holder);
+        }
+    }
+}
+
 /// A request, from its head to the end of its answer or until nobody wants it any more.
 pub(super) struct Flight {
     seat: Arc<Seat>,
@@ -293,31 +360,14 @@ pub(super) struct Flight {
 }
 
 impl Flight {
-    /// There is an answer of so many bytes. False if there is no room for it, and it is not to be kept. For one operators'
-    /// answer on each connection there is always room.
+    /// There is an answer of so many bytes; see [`Holder::answering`].
     pub(super) fn answering(&self, len: usize, is_operators: bool, now: Instant) -> bool {
-        let mut state = self.seat.holder.state.lock();
-        let is_first = state.owed_len == 0;
-        // What is said instead has to be taken, too.
-        if let Some(under) = state.flights.iter_mut().find(|under| under.id == self.id) {
-            under.deadline = Some(now + ANSWER_MAX);
-        }
-        state.owed_len += len;
-        if state.account() || (is_operators && is_first) {
-            return true;
-        }
-        state.owed_len -= len;
-        // It has less than before, so there is room.
-        let _ = state.account();
-        false
+        self.seat.answering(self.id, len, is_operators, now)
     }
 
     /// So many bytes of the answer are on their way, or nobody will have them.
     pub(super) fn gave(&self, len: usize) {
-        let mut state = self.seat.holder.state.lock();
-        state.owed_len = state.owed_len.saturating_sub(len);
-        // It has less than before, so there is room.
-        let _ = state.account();
+        self.seat.gave(len);
     }
 
     /// The whole answer is on its way.
@@ -330,24 +380,8 @@ impl Drop for Flight {
     fn drop(&mut self) {
         let (seat, now) = (&self.seat, Instant::now());
         let mut board = seat.rooms.board();
-        let mut state = seat.holder.state.lock();
-        state.flights.retain(|under| under.id != self.id);
-        if self.is_answered {
-            state.answered += 1;
-            state.chatter = (CHATTER_LEN_MAX, now);
-        } else {
-            state.taken_back += 1;
-            if state.taken_back > RESETS_MAX + state.answered / 2 {
-                state.verdict = Verdict::Cut(Closed::Resets(state.taken_back));
-                seat.holder.told.notify_one();
-            }
-        }
-        // Whatever an upgraded connection speaks, its silence is none of the door's business.
-        if state.flights.is_empty() && !state.is_upgraded {
-            state.waits_since = Some(now);
-            if state.leaving.is_none() && !seat.is_in_reserve() {
-                board.waits(&seat.holder, now);
-            }
+        if seat.end(self.id, self.is_answered, now) {
+            board.waits(&seat.holder, now);
         }
     }
 }
@@ -399,7 +433,7 @@ mod tests {
     fn in_the_reserve_everything_is_over_soon() {
         let now = Instant::now();
         let seat = seat(&Limits { connections: 0, ..Limits::default() }, now);
-        assert!(seat.is_in_reserve());
+        assert!(seat.is_in_reserve);
         assert_eq!(seat.overdue(now + RESERVE_HEAD_MAX), Some(Closed::Idle(RESERVE_HEAD_MAX)));
         drop(seat.begin(true));
         assert_eq!(seat.overdue(now + RESERVE_HEAD_MAX), None);
@@ -435,9 +469,9 @@ mod tests {
         drop(flight);
         let later = now + 1000 * HEAD_MAX;
         assert_eq!((seat.overdue(later), seat.heard(usize::MAX, later)), (None, Ok(())));
-        assert!(rooms.seat(ip, later).is_in_reserve() && !seat.has_given_way());
+        assert!(rooms.seat(ip, later).is_in_reserve && !seat.has_given_way());
         drop(seat);
-        assert!(!rooms.seat(ip, later).is_in_reserve());
+        assert!(!rooms.seat(ip, later).is_in_reserve);
     }
 
     #[tokio::test]
