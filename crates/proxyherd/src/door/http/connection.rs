@@ -19,12 +19,13 @@ use tokio_io_timeout::TimeoutStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
+    holder::{Closed, Verdict},
     limits::{
         CONNECTION_WINDOW, ERRORS_MAX, FRAME_LEN_MAX, HEAD_LEN_MAX, HEAD_MAX, PARTING_MAX, PING_INTERVAL,
         PONG_MAX, RESETS_PENDING_MAX, SEND_BUFFER_LEN, STREAM_WINDOW, STREAMS_MAX, WRITE_MAX,
     },
     rooms::Rooms,
-    seat::{Closed, Seat, Verdict},
+    seat::Seat,
     stream::Seated,
     undated::{self, Served},
     visit::Visit,

@@ -22,8 +22,8 @@ use tokio::{
 };
 
 use super::{
+    holder::Holder,
     limits::{CANDIDATES_MAX, LEAVING_MAX, RESERVE_SEATS, UNDISTURBED},
-    seat::Holder,
 };
 use crate::{
     admission::{Admission, TurnedAway, subscriber},
