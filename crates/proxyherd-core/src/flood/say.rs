@@ -28,7 +28,8 @@ impl Shard {
         let refused = |outcome| (outcome, Wake::default());
         let key = report.client.as_bytes();
         let held = self.store.find_by(table_hash, Kind::CLIENT, key);
-        let is_known = held.is_some_and(|id| self.is_known(now_ns, id));
+        let has_expired = held.is_some_and(|id| self.has_expired(now_ns, id));
+        let is_known = held.is_some_and(|id| !has_expired && !self.store.slot(id).is_gone());
         if !condition.is_met(is_known) {
             return refused(Outcome::Unmet);
         }
@@ -43,7 +44,7 @@ impl Shard {
         let body = Body::Location { coordinates: report.coordinates, attributes: report.attributes };
         let record = Record { kind: Kind::CLIENT, key, body, timestamp, difference };
         if let Some(id) = held {
-            if self.stays(now_ns, id, &record) {
+            if self.stays(now_ns, id, has_expired, &record) {
                 return refused(Outcome::Stale);
             }
             if self.settings.client_interval_ns > 0 && self.is_too_soon(now_ns, id) {
@@ -73,7 +74,9 @@ impl Shard {
     pub fn forget(&mut self, now_ns: u64, client: ClientId<'_>) -> (Offered, Wake) {
         let (kind, key) = (Kind::CLIENT, client.as_bytes());
         match self.store.find(kind, key) {
-            Some(id) if self.is_known(now_ns, id) => self.tell_body(now_ns, kind, key, Body::Gone),
+            Some(id) if !self.has_expired(now_ns, id) && !self.store.slot(id).is_gone() => {
+                self.tell_body(now_ns, kind, key, Body::Gone)
+            }
             _ => (Offered::Stale, Wake::default()),
         }
     }
@@ -101,7 +104,7 @@ impl Shard {
             return (Offered::Stale, Wake::default());
         };
         let record = Record { kind, key, body, timestamp, difference };
-        if held.is_some_and(|id| self.stays(now_ns, id, &record)) {
+        if held.is_some_and(|id| self.stays(now_ns, id, self.has_expired(now_ns, id), &record)) {
             return (Offered::Stale, Wake::default());
         }
         self.say(held, &record, KeyHash::of(key))
@@ -115,18 +118,15 @@ impl Shard {
         self.keep(held, record, hash, Taken { place: ME, seq, from: None })
     }
 
-    /// Whether this server shows what it holds to who asks for a client.
     #[inline(always)]
-    fn is_known(&self, now_ns: u64, held: SlotId) -> bool {
-        let record = self.store.slot(held).record();
-        matches!(record.body, Body::Location { .. }) && !self.is_expired(now_ns, &record)
+    fn has_expired(&self, now_ns: u64, held: SlotId) -> bool {
+        self.is_expired(now_ns, &self.store.slot(held).record())
     }
 
     /// Whether what is held stays where it is, since `record` does not win over it.
     #[inline(always)]
-    fn stays(&mut self, now_ns: u64, held: SlotId, record: &Record<'_>) -> bool {
-        (self.is_expired(now_ns, &self.store.slot(held).record()) || !self.wins(record, ME, held))
-            && !self.gives_way(now_ns, held)
+    fn stays(&mut self, now_ns: u64, held: SlotId, has_expired: bool, record: &Record<'_>) -> bool {
+        (has_expired || !self.wins(record, ME, held)) && !self.gives_way(now_ns, held)
     }
 
     /// Whether what is held gives way to a record that does not win over it: it has expired, or was received in the future

@@ -62,6 +62,12 @@ impl Slot {
         &self.blob[1..self.key_end()]
     }
 
+    /// Whether it holds a tombstone.
+    #[inline(always)]
+    pub(crate) fn is_gone(&self) -> bool {
+        self.longitude == GONE
+    }
+
     fn key_end(&self) -> usize {
         2 + usize::from(self.key_len_less_one)
     }
