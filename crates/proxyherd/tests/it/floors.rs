@@ -154,7 +154,7 @@ impl Reader<'_> {
 
 impl<'ast> Visit<'ast> for Reader<'_> {
     fn visit_item(&mut self, item: &'ast Item) {
-        if !attributes(item).is_some_and(|attrs| is_for_tests(attrs)) {
+        if !attributes(item).is_some_and(is_for_tests) {
             visit::visit_item(self, item);
         }
     }

@@ -16,6 +16,7 @@ use crate::{herd::Whereabouts, places::Answered};
 pub(super) const REPLIES_LEN: usize = 64 * 1024;
 
 /// What a client says.
+#[derive(Clone, Copy)]
 pub(super) enum Message<'a> {
     Echo(&'a [u8]),
     /// Where the client is, and one place near it.
