@@ -187,14 +187,20 @@ pub const CHECK_PAUSE: u8 = 4;
 pub const CHECK_BRANCHES_MAX: usize = 400;
 /// A branch in which a server holds so few records is not looked into: they are sent.
 pub const CHECK_LEAF_RECORDS_MAX: u32 = 2;
+/// After so many heartbeats without another refusal a neighbor, of whose records one was refused, is asked to tell anew what
+/// is not covered here. Twice as many pass before each further question, up to [`GAP_PAUSE_MAX`], until its markers count.
+pub const GAP_PAUSE_MIN: u16 = 5;
+/// See [`GAP_PAUSE_MIN`].
+pub const GAP_PAUSE_MAX: u16 = 640;
 /// Into how many slices the time for which a record is kept is cut: records are compared slice by slice, so that servers
 /// may forget when they like.
 pub const CHECK_SLICES: u64 = 16;
 /// The shortest slice, nanoseconds.
 pub const CHECK_SLICE_MIN_NS: u64 = 1_000_000_000;
 /// How often a neighbor may have one shard looked through between two heartbeats, to compare it or to be told what it
-/// lacks. Comparing more often than that is left out, and found again by a later check; asking waits for the heartbeat.
-pub const LOOKS_PER_HEARTBEAT: u8 = 8;
+/// lacks. Comparing more often than that is left out, and found again by a later check; asking waits for the heartbeat. One
+/// comparison may go through all depths of the hash tree.
+pub const LOOKS_PER_HEARTBEAT: u8 = 17;
 /// Of how many origins a link remembers how far a neighbor has promised them. Further promises are not waited for.
 pub const PROMISES_MAX: usize = 4096;
 /// How many origins that have left a shard's table a server remembers, the last of them: a neighbor may still promise

@@ -92,6 +92,8 @@ fn encode(frame: &Frame<'_>) -> Vec<u8> {
         Frame::Check(check) => encoder.check(check),
         Frame::Branches(branches) => encoder.branches(branches.level, &branches.iter().collect::<Vec<_>>()),
         Frame::Leaves(leaves) => encoder.leaves(leaves.level, &leaves.iter().collect::<Vec<_>>()),
+        Frame::Fence { shard, number } => encoder.fence(*shard, *number),
+        Frame::Passed { shard, number } => encoder.passed(*shard, *number),
         Frame::State(state) => encoder.state(state),
         Frame::Ihave(covered) => encoder.ihave(covered.shard, &entries(covered)),
         Frame::Graft { covered, is_once } => encoder.graft(covered.shard, &entries(covered), *is_once),

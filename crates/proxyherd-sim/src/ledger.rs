@@ -410,6 +410,16 @@ impl Ledger {
         self.lies.shards & 1 << shard != 0
     }
 
+    /// Whether bad members told anything.
+    pub(crate) fn knows_lies(&self) -> bool {
+        !self.lies.by_key.is_empty()
+    }
+
+    /// Whether a bad member told anything of this key.
+    pub(crate) fn is_told_of(&self, key: &Key) -> bool {
+        self.lies.by_key.contains_key(key)
+    }
+
     /// Whether a bad member told something of this key that is about to expire at `from_ns`, or has just done so: servers do
     /// not compare it any more, and may hold what it won over or not.
     pub(crate) fn is_fading(&self, key: &Key, from_ns: u64, client_ttl: Option<Nanos>) -> bool {

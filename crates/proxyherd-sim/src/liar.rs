@@ -124,6 +124,8 @@ pub(crate) enum Saying {
     Check(Check),
     Branches(Level, Vec<(u64, [u64; FAN_OUT])>),
     Leaves(Level, Vec<u64>),
+    /// A fence, or that one is passed.
+    Fence(bool, u8, u64),
     Prune,
     Heartbeat(u64),
     Offset(i64),
@@ -191,6 +193,10 @@ impl Saying {
             Saying::Check(check) => encoder.check(check),
             Saying::Branches(level, branches) => encoder.branches(*level, branches),
             Saying::Leaves(level, places) => encoder.leaves(*level, places),
+            Saying::Fence(is_passed, shard, number) => match is_passed {
+                true => encoder.passed(*shard, *number),
+                false => encoder.fence(*shard, *number),
+            },
             Saying::Prune => encoder.prune(),
             Saying::Heartbeat(clock_ns) => encoder.heartbeat(*clock_ns),
             Saying::Offset(offset_ns) => encoder.offset(*offset_ns),
@@ -376,9 +382,10 @@ impl Known<'_> {
         let (shard, depth) = (rng.below(SHARDS as u64) as u8, rng.below(u64::from(DEPTH_MAX) + 1) as u8);
         let from_ns = if rng.chance(800) { self.now_ns + 2 * SECOND } else { rng.bits() };
         let level = Level { shard, depth: if rng.chance(500) { 0 } else { depth }, from_ns };
-        match rng.below(3) {
+        match rng.below(4) {
+            3 => Saying::Fence(rng.chance(500), shard, rng.below(5)),
             0 => {
-                let received = if rng.chance(500) { rng.below(100) } else { rng.bits() };
+                let received = [rng.below(100), rng.bits(), Check::GAP][rng.index(3)];
                 Saying::Check(Check { shard, received, from_ns, client_ttl_ns: 0, root: rng.bits() })
             }
             1 => {

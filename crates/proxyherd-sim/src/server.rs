@@ -372,6 +372,10 @@ impl Life {
             && can_write
         {
             self.map.write_heartbeat(link, clock_ns, &mut session.encoder);
+            if self.map.is_ready(link) {
+                // A server flushes whenever it writes, and wakes nobody for what a heartbeat finds.
+                out.push(Action::Flush(conn));
+            }
             if self.has_wrong_sums {
                 let spoilt = spoilt(session.encoder.bytes());
                 session.encoder.clear();
@@ -464,6 +468,9 @@ fn shards_of(mut bytes: &[u8]) -> u32 {
         match frame {
             Frame::Record { record, .. } => shards |= 1 << shard_index(record.key),
             Frame::Marker(covered) => shards |= 1u32.checked_shl(covered.shard.into()).unwrap_or(0),
+            // These are not to move a vector.
+            Frame::Check(check) => shards |= 1u32.checked_shl(check.shard.into()).unwrap_or(0),
+            Frame::Heartbeat(_) => shards = u32::MAX,
             _ => {}
         }
     }

@@ -20,7 +20,7 @@ pub(super) const LEAVES: u8 = 11;
 pub struct Check {
     /// The shard.
     pub shard: u8,
-    /// So many of the receiver's records of this shard have come over this link.
+    /// So many of the receiver's records of this shard have come over this link; or [`Check::GAP`].
     pub received: u64,
     /// What may expire before this time, POSIX nanoseconds, is not part of the sum.
     pub from_ns: u64,
@@ -28,6 +28,12 @@ pub struct Check {
     pub client_ttl_ns: u64,
     /// The sum.
     pub root: u64,
+}
+
+impl Check {
+    /// Stands for how many records have come where some of them are missing at the sender, so that no number is right: the
+    /// receiver is not to take a difference for an alarm.
+    pub const GAP: u64 = u64::MAX;
 }
 
 /// Where in one shard's hash tree, and what is part of it.

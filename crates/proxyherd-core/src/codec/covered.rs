@@ -62,6 +62,7 @@ impl Encoder {
 
     /// The ends of the link have agreed to speak this version. Until then, indices are given as in version 1.
     pub fn agree(&mut self, version: u16) {
+        self.version = version;
         self.numbering.agree(version);
     }
 

@@ -105,6 +105,7 @@ impl<'a> Reader<'a> {
 #[derive(Debug, Default)]
 pub struct Encoder {
     out: Vec<u8>,
+    pub(super) version: u16,
     pub(super) numbering: Numbering,
     pub(super) records: u64,
 }

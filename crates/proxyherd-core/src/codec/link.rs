@@ -11,7 +11,7 @@ use super::{
     frame::{Raw, Reader, put_u64},
     hello::{HELLO, REFUSAL, decode_hello, decode_refusal},
     record::{RECORD, decode_record},
-    tree::{self, GRAFT, IHAVE, ONCE, PRUNE, STATE},
+    tree::{self, FENCE, GRAFT, IHAVE, ONCE, PASSED, PRUNE, STATE},
 };
 pub use super::{
     covered::Covered,
@@ -76,6 +76,20 @@ pub enum Frame<'a> {
     },
     /// The sender does not want to be told of changes.
     Prune,
+    /// The next GRAFT of this shard has this number.
+    Fence {
+        /// The shard.
+        shard: u8,
+        /// The number.
+        number: u64,
+    },
+    /// Here begins the answer to a GRAFT.
+    Passed {
+        /// Its shard.
+        shard: u8,
+        /// Its number.
+        number: u64,
+    },
     /// Another process runs under the receiver's name and also dials the sender; this is its incarnation.
     Namesake(u64),
     /// A type that this version does not know and need not.
@@ -109,6 +123,8 @@ pub fn decode(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, FrameError> {
             decode_covered(&mut reader).map(|covered| Frame::Graft { covered, is_once: flags & ONCE != 0 })
         }
         PRUNE => Some(Frame::Prune),
+        FENCE => tree::decode_fence(&mut reader).map(|(shard, number)| Frame::Fence { shard, number }),
+        PASSED => tree::decode_fence(&mut reader).map(|(shard, number)| Frame::Passed { shard, number }),
         NAMESAKE => reader.u64().map(Frame::Namesake),
         _ if flags & OPTIONAL != 0 => return Ok(Some((Frame::Skipped, end))),
         unknown => return Err(FrameError::UnknownType(unknown)),
@@ -136,6 +152,8 @@ fn name_of(kind: u8) -> &'static str {
         IHAVE => "IHAVE",
         GRAFT => "GRAFT",
         PRUNE => "PRUNE",
+        FENCE => "FENCE",
+        PASSED => "PASSED",
         NAMESAKE => "NAMESAKE",
         _ => "unknown",
     }

@@ -1,8 +1,9 @@
-//! Frames of the spanning tree: STATE, IHAVE, GRAFT, PRUNE. What they do is known in `tree`, `flood` and `map`.
+//! Frames of the spanning tree, STATE, IHAVE, GRAFT, PRUNE, and those by which a server learns where the answer to its
+//! GRAFT begins: FENCE, PASSED. What they do is known in `tree`, `flood` and `map`.
 
 use super::{
     covered::Covered,
-    frame::{Encoder, FrameError, Reader, put_text, put_u64},
+    frame::{Encoder, FrameError, OPTIONAL, Reader, put_text, put_u64},
 };
 use crate::{
     limits::LINKS_MAX,
@@ -13,6 +14,10 @@ pub(super) const STATE: u8 = 12;
 pub(super) const IHAVE: u8 = 13;
 pub(super) const GRAFT: u8 = 14;
 pub(super) const PRUNE: u8 = 15;
+/// From this version of the protocol on, fences are answered.
+pub const FENCE_VERSION: u16 = 3;
+pub(super) const FENCE: u8 = 36;
+pub(super) const PASSED: u8 = 37;
 /// Flag of GRAFT: only until all is told that is lacking now.
 pub(super) const ONCE: u8 = 0b0000_0001;
 
@@ -30,6 +35,10 @@ pub(super) fn decode_state(reader: &mut Reader<'_>) -> Result<Option<LinkState>,
         up.push(ServerName::new(name).map_err(|_| broken)?);
     }
     Ok(Some(LinkState { origin, stamp, up }))
+}
+
+pub(super) fn decode_fence(reader: &mut Reader<'_>) -> Option<(u8, u64)> {
+    Some((reader.u8()?, reader.u64()?))
 }
 
 impl Encoder {
@@ -57,6 +66,28 @@ impl Encoder {
     pub fn graft(&mut self, shard: u8, covered: &[(u16, u64)], is_once: bool) {
         let covered = &covered[..covered.len().min(Covered::COUNT_MAX)];
         self.covered(GRAFT, if is_once { ONCE } else { 0 }, shard, covered);
+    }
+
+    /// Whether the other end answers fences.
+    pub fn answers_fences(&self) -> bool {
+        self.version >= FENCE_VERSION
+    }
+
+    /// Encodes the number of the GRAFT of this shard that follows.
+    pub fn fence(&mut self, shard: u8, number: u64) {
+        self.numbered(FENCE, shard, number);
+    }
+
+    /// Encodes that here begins the answer to the GRAFT of this shard and number.
+    pub fn passed(&mut self, shard: u8, number: u64) {
+        self.numbered(PASSED, shard, number);
+    }
+
+    fn numbered(&mut self, kind: u8, shard: u8, number: u64) {
+        self.frame(kind, OPTIONAL, |out| {
+            out.push(shard);
+            put_u64(out, number);
+        });
     }
 
     /// Encodes that the neighbour is to tell of changes no more.
@@ -98,6 +129,8 @@ mod tests {
         encoder.ihave(3, &[(index, 5)]);
         encoder.graft(4, &[(index, 6)], true);
         encoder.graft(5, &[], false);
+        encoder.fence(6, u64::MAX);
+        encoder.passed(7, 8);
         let (mut bytes, mut frames) = (encoder.bytes(), Vec::new());
         while let Some((frame, len)) = decode(bytes).unwrap() {
             frames.push(frame);
@@ -111,5 +144,7 @@ mod tests {
         assert!(
             matches!(&frames[5], Frame::Graft { covered, is_once: false } if covered.iter().count() == 0)
         );
+        let numbered = [Frame::Fence { shard: 6, number: u64::MAX }, Frame::Passed { shard: 7, number: 8 }];
+        assert_eq!(frames[6..], numbered);
     }
 }

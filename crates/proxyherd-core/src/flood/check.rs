@@ -4,8 +4,7 @@
 //! many records have come from the other. If that is how many the other has sent, and it has nothing left to send
 //! either, then nothing is on its way in either direction: both have offered all they hold, and the sums must be
 //! equal. Vectors could not say as much: records run ahead of the markers that cover them, and the last records of a
-//! server that has died are never covered. What was not merged because it is nonsense does not count as received: it
-//! keeps the neighbor from comparing, and this server from taking the difference for an alarm, until both hold the same.
+//! server that has died are never covered. Where something was refused, a difference is no alarm (`gap`).
 //!
 //! Unequal sums are an alarm. What differs is found by the hash tree: places are the first bits of the keys' hashes,
 //! four a step, and only branches whose sums differ are looked into. The sums below the root are made when they are
@@ -18,19 +17,44 @@ use crate::{
         check::{Branches, Check, DEPTH_MAX, FAN_OUT, Leaves, Level},
         link::Encoder,
     },
-    limits::{CHECK_BRANCHES_MAX, CHECK_LEAF_RECORDS_MAX, CHECK_MARGIN_NS, CHECK_PAUSE},
+    limits::{
+        CHECK_BRANCHES_MAX, CHECK_LEAF_RECORDS_MAX, CHECK_MARGIN_NS, CHECK_PAUSE, HANDSHAKE_MAX,
+        LOOKS_PER_HEARTBEAT,
+    },
     store::{Slot, SlotId},
     types::KeyHash,
 };
 
+/// By how much more than clocks may differ a neighbor's sums may leave out of what is still to come, nanoseconds.
+const SLACK_NS: u64 = CHECK_MARGIN_NS + HANDSHAKE_MAX.as_nanos() as u64;
 /// Bits of one step.
 const STEP: u32 = FAN_OUT.trailing_zeros();
+const _: () = assert!(LOOKS_PER_HEARTBEAT > DEPTH_MAX + 1, "a comparison can go all the way down");
 
 /// A branch's children at this server.
 #[derive(Clone, Copy, Debug, Default)]
 struct Sums {
     sums: [u64; FAN_OUT],
     records: [u32; FAN_OUT],
+    /// The first key's hash, and the bits in which another's differs. Records of several kinds can have one key.
+    hashes: [(u64, u64); FAN_OUT],
+}
+
+impl Sums {
+    fn add(&mut self, child: usize, hash: KeyHash, digest: u64) {
+        let (first, differing) = &mut self.hashes[child];
+        if self.records[child] == 0 {
+            *first = hash.bits();
+        }
+        *differing |= *first ^ hash.bits();
+        self.records[child] += 1;
+        self.sums[child] = self.sums[child].wrapping_add(digest);
+    }
+
+    /// Whether nothing is gained by looking further into a branch: it holds little, or records of one key only.
+    fn is_leaf(&self, child: usize) -> bool {
+        self.records[child] <= CHECK_LEAF_RECORDS_MAX || self.hashes[child].1 == 0
+    }
 }
 
 impl Shard {
@@ -38,55 +62,52 @@ impl Shard {
     /// is ahead, this server's or the neighbor's, as far as it is known.
     pub fn write_check(&self, link: LinkId, latest_ns: u64, encoder: &mut Encoder) {
         let Some(outbox) = self.outbox_if_quiet(link) else { return };
+        let tells_received = outbox.gap.tells_received(encoder.answers_fences());
         let from_ns = latest_ns.saturating_add(CHECK_MARGIN_NS);
         encoder.check(&Check {
             shard: self.settings.index,
-            received: outbox.received,
+            received: if tells_received { outbox.received } else { Check::GAP },
             from_ns,
             client_ttl_ns: self.settings.client_ttl_ns.unwrap_or(0),
             root: self.roots.from(from_ns),
         });
     }
 
-    /// Holds what a neighbour holds against what this server holds. Says whether they differ; then the repair begins.
-    pub fn check(&mut self, link: LinkId, now_ns: u64, check: &Check) -> (bool, Wake) {
+    /// Holds what a neighbour, which may answer fences, holds against what this server holds. Says whether they differ; then
+    /// the repair begins.
+    pub fn check(&mut self, link: LinkId, now_ns: u64, check: &Check, answers_fences: bool) -> (bool, Wake) {
         let nothing = (false, Wake::default());
         let Some(outbox) = self.outbox_if_quiet(link) else { return nothing };
         let is_of_kind = check.client_ttl_ns == self.settings.client_ttl_ns.unwrap_or(0);
         let is_comparable = is_of_kind && outbox.sent == check.received;
-        // Where both ends have missed something, neither counts all that the other has sent. Whoever has missed something
-        // looks for differences all the same: it raises no alarm.
-        let is_looked_into = is_comparable || is_of_kind && outbox.missed > 0;
-        let is_same = is_looked_into && self.roots.from(check.from_ns) == check.root;
-        self.is_caught_up |= is_comparable && is_same;
-        let wake = if is_comparable && is_same { self.miss_nothing(link) } else { Wake::default() };
+        // A neighbor of an earlier version does not count what it has refused. Where something is missing here, differences
+        // are looked for all the same: there is no alarm.
+        let is_looked_into = is_comparable || is_of_kind && outbox.gap.is_open();
+        // Sums that leave out almost everything are soon the same.
+        let from_max_ns = now_ns.saturating_add(self.settings.clock_offset_max_ns).saturating_add(SLACK_NS);
+        let is_same =
+            is_of_kind && check.from_ns <= from_max_ns && self.roots.from(check.from_ns) == check.root;
+        self.is_caught_up |= is_same;
         // Equal sums are equal whatever the clocks show. Unequal ones say nothing once this server's clock is past the
         // time from which they count: it may have forgotten what the neighbor still holds.
-        let differs = is_looked_into && !is_same && now_ns < check.from_ns;
+        let differs =
+            is_looked_into && now_ns < check.from_ns && self.roots.from(check.from_ns) != check.root;
         let outbox = self.outbox(link);
+        if is_same {
+            outbox.gap.note_same(answers_fences, is_comparable);
+        }
         if outbox.check_pause > 0 {
             outbox.check_pause -= 1;
-            return (false, wake);
+            return nothing;
         }
         if !differs {
-            return (false, wake);
+            return nothing;
         }
         outbox.check_pause = CHECK_PAUSE;
         let level = Level { shard: check.shard, depth: 0, from_ns: check.from_ns };
         outbox.branches = Some((level, vec![0]));
-        // Where something was not merged, a difference is no wonder. It is looked into all the same.
-        let is_alarm = outbox.missed == 0;
+        let is_alarm = !outbox.gap.is_open();
         (is_alarm, self.ready(link.bit()))
-    }
-
-    /// The neighbor holds the same: what was not merged here is not held there any more either, or has been merged since.
-    /// So what its markers have covered since is covered here.
-    fn miss_nothing(&mut self, link: LinkId) -> Wake {
-        let mut is_news = false;
-        for (place, covered) in self.outbox(link).undefer() {
-            is_news |= self.origins.cover(place, covered);
-        }
-        if is_news { self.ready(self.up & !link.bit()) } else { Wake::default() }
     }
 
     /// The neighbour tells of branches that may differ: looks into those that do, and lets both ends send what is in
@@ -102,7 +123,7 @@ impl Shard {
         let (mut deeper, mut leaves) = (Vec::new(), Vec::new());
         for ((place, theirs), ours) in theirs.iter().zip(self.sums(level, &places)) {
             for child in (0..FAN_OUT).filter(|&child| theirs[child] != ours.sums[child]) {
-                let is_leaf = ours.records[child] <= CHECK_LEAF_RECORDS_MAX || below.depth == DEPTH_MAX;
+                let is_leaf = ours.is_leaf(child) || below.depth == DEPTH_MAX;
                 let list = if is_leaf { &mut leaves } else { &mut deeper };
                 list.push(place | child_bits(child, below.depth));
             }
@@ -163,11 +184,8 @@ impl Shard {
             };
             let weight = self.weight(slot, hash);
             let (at, child) = (order[found].1, child_of(hash, level.depth));
-            let Sums { sums, records } = &mut sums[at];
-            records[child] += 1;
-            if weight.counts_from(level.from_ns) {
-                sums[child] = sums[child].wrapping_add(weight.digest);
-            }
+            let digest = if weight.counts_from(level.from_ns) { weight.digest } else { 0 };
+            sums[at].add(child, hash, digest);
         }
         sums
     }

@@ -7,7 +7,7 @@
 //! slow, or broken and nobody knows yet, it asks once for what it lacks. It does not lack what was covered here before the
 //! origin's last record was overtaken.
 
-use super::{Broken, LinkId, Outbox, Shard, Wake, origins::ME};
+use super::{Broken, LinkId, Outbox, Shard, Wake, origins::ME, outbox::Grafted};
 use crate::{
     codec::link::Encoder,
     limits::{LOOKS_PER_HEARTBEAT, PATIENCE_MAX, PATIENCE_MIN, PROMISES_MAX},
@@ -27,7 +27,7 @@ impl Shard {
         }
         outbox.copies.clear();
         outbox.is_once = false;
-        outbox.grafted = None;
+        outbox.grafted.take_if(|grafted| !grafted.is_once);
         (outbox.branches, outbox.leaves) = (None, None);
         // Markers that were queued and taken for told were not: IHAVE tells all again.
         outbox.untell();
@@ -44,20 +44,28 @@ impl Shard {
 
     /// The neighbour wants to be told what is above its vector: once, or from now on.
     pub fn graft(&mut self, link: LinkId, vector: &[(Origin, u64)], is_once: bool) -> Wake {
+        let fence = self.outboxes[link.index()].as_mut().and_then(|outbox| outbox.fence.take());
+        self.answer_graft(link, Grafted { vector: vector.to_vec(), is_once, fence })
+    }
+
+    fn answer_graft(&mut self, link: LinkId, mut asked: Grafted) -> Wake {
         let is_answered =
             self.outboxes[link.index()].as_ref().is_some_and(|outbox| outbox.is_once && !outbox.is_empty());
-        if is_once && is_answered {
+        let has_to_wait = asked.is_once && is_answered;
+        if has_to_wait && asked.fence.is_none() {
             // What is on its way is all that this asks for, and to begin again would be never to end.
             return Wake::default();
         }
-        if !self.may_look(link)
+        if (has_to_wait || !self.may_look(link))
             && let Some(outbox) = &mut self.outboxes[link.index()]
         {
-            let is_once = is_once && outbox.grafted.as_ref().is_none_or(|(_, is_once)| *is_once);
-            outbox.grafted = Some((vector.to_vec(), is_once));
+            asked.is_once &= outbox.grafted.as_ref().is_none_or(|earlier| earlier.is_once);
+            outbox.grafted = Some(asked);
             return Wake::default();
         }
-        self.tell_above(link, vector, is_once && !self.is_eager(link))
+        let wake = self.tell_above(link, &asked.vector, asked.is_once && !self.is_eager(link));
+        self.outbox(link).passes = asked.fence;
+        wake
     }
 
     /// Whether a neighbor may have the whole shard looked through once more before the next heartbeat.
@@ -71,8 +79,8 @@ impl Shard {
     pub fn begin_beat(&mut self, link: LinkId) -> Wake {
         let Some(outbox) = &mut self.outboxes[link.index()] else { return Wake::default() };
         outbox.looks = 0;
-        let Some((vector, is_once)) = outbox.grafted.take() else { return Wake::default() };
-        self.graft(link, &vector, is_once)
+        let Some(asked) = outbox.grafted.take() else { return Wake::default() };
+        self.answer_graft(link, asked)
     }
 
     /// From now on the neighbour tells of changes by itself, or no more.
@@ -85,8 +93,9 @@ impl Shard {
         }
     }
 
-    /// Appends the vector as a question for all that is above it.
-    pub fn write_graft(&self, encoder: &mut Encoder, is_once: bool) {
+    /// Appends the vector as a question for all that is above it, behind a fence where something is missing.
+    pub fn write_graft(&mut self, link: LinkId, encoder: &mut Encoder, is_once: bool) {
+        self.write_fence(link, encoder);
         let vector = self.indexed_vector(encoder);
         encoder.graft(self.settings.index, &vector, is_once);
     }
@@ -100,7 +109,8 @@ impl Shard {
         let Some(outbox) = self.outboxes[link.index()].as_mut().filter(|outbox| !outbox.is_fed) else {
             return;
         };
-        let covered = covered.into_iter().filter(|(origin, _)| !(is_beyond && *origin == me));
+        // No update has the sequence 0.
+        let covered = covered.into_iter().filter(|(origin, seq)| *seq > 0 && !(is_beyond && *origin == me));
         let list = if outbox.promised.is_empty() { &mut outbox.promised } else { &mut outbox.promised_next };
         for (origin, seq) in covered {
             if list.len() < PROMISES_MAX || list.contains_key(&origin) {
@@ -118,10 +128,11 @@ impl Shard {
             let news = self.news_of_vector(&mut outbox);
             self.send_covered(&mut outbox, news, encoder, Encoder::ihave);
         }
-        if std::mem::take(&mut outbox.asks_again) || self.is_overdue(&mut outbox) {
-            self.write_graft(encoder, true);
-        }
+        let is_overdue = self.is_overdue(&mut outbox);
         self.outboxes[link.index()] = Some(outbox);
+        if is_overdue {
+            self.write_graft(link, encoder, true);
+        }
     }
 
     /// Whether what was promised has been lacking for too long; if so, it is taken for asked for.

@@ -23,6 +23,7 @@ mod audit;
 mod check;
 mod contest;
 mod displaced;
+mod gap;
 mod indices;
 mod lazy;
 mod links;
@@ -148,8 +149,8 @@ impl Shard {
         }
     }
 
-    /// Whether a neighbour has told all that it held at some time of this server's life: by a marker, which stands behind
-    /// all that was lacking, or by holding the same.
+    /// Whether a neighbour has told all that it held at some time of this server's life, and this server has merged it or did
+    /// not need it or had no room: by a marker, which stands behind all that was lacking, or by holding the same.
     pub fn is_caught_up(&self) -> bool {
         self.is_caught_up
     }
@@ -181,10 +182,10 @@ impl Shard {
         let seq = seq.max(1);
         let told = Held { record, origin, seq };
         if self.is_ahead(now_ns, record.received_ns()) {
-            return self.refuse(from, Nonsense::Receipt);
+            return self.refuse_early(now_ns, from, told, Nonsense::Receipt);
         }
         if self.is_ahead(now_ns, origin.incarnation) {
-            return self.refuse(from, Nonsense::Incarnation);
+            return self.refuse_early(now_ns, from, told, Nonsense::Incarnation);
         }
         if self.is_over(now_ns, &record) {
             return (Offered::Stale, Wake::default());
@@ -244,14 +245,26 @@ impl Shard {
             && !self.origins.has_room_for(told.origin)
     }
 
-    /// Notes that a neighbor told nonsense. It does not count as received, so that the neighbor does not take this server
-    /// for one that has lost it.
-    fn refuse(&mut self, from: LinkId, what: Nonsense) -> (Offered, Wake) {
-        self.found = Some(what);
-        if let Some(outbox) = &mut self.outboxes[from.index()] {
-            outbox.received -= 1;
-            outbox.missed += 1;
+    /// A neighbor told what its clock or another's makes nonsense. Where what is held wins over it, or says the same, nothing is
+    /// missing.
+    #[cold]
+    fn refuse_early(&mut self, now_ns: u64, from: LinkId, told: Held<'_>, why: Nonsense) -> (Offered, Wake) {
+        let is_overtaken = self.store.find(told.record.kind, told.record.key).is_some_and(|id| {
+            let (slot, record) = (self.store.slot(id), self.store.slot(id).record());
+            let holder = &self.origins.origin(slot.origin).server;
+            let is_over = self.is_expired(now_ns.max(told.record.received_ns()), &record);
+            told.record.precedence(&told.origin.server, &record, holder).is_le() && !is_over
+        });
+        if is_overtaken {
+            self.found = Some(why);
+            return (Offered::Refused, Wake::default());
         }
+        self.refuse(from, why)
+    }
+
+    /// A neighbor told nonsense, which is not merged.
+    fn refuse(&mut self, from: LinkId, why: Nonsense) -> (Offered, Wake) {
+        self.note_refused(from, why);
         (Offered::Refused, Wake::default())
     }
 

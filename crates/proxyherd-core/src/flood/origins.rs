@@ -41,6 +41,8 @@ pub(super) struct Origins {
     /// The names that have no room for another incarnation, and which of them was taken last.
     crowded: BTreeSet<ServerName>,
     crowded_last: Option<ServerName>,
+    /// The vector does not name this server's present origin.
+    is_unsure_of_me: bool,
     rules: Rules,
 }
 
@@ -77,6 +79,7 @@ impl Origins {
             left: VecDeque::new(),
             crowded: BTreeSet::new(),
             crowded_last: None,
+            is_unsure_of_me: false,
             rules,
         }
     }
@@ -180,6 +183,7 @@ impl Origins {
         let entry = &mut self.entries[usize::from(ME)];
         let before = std::mem::replace(&mut entry.origin, me.clone());
         entry.covered = 0;
+        self.is_unsure_of_me = false;
         self.places.remove(&before);
         let incarnation = me.incarnation;
         self.places.insert(me, ME);
@@ -255,8 +259,10 @@ impl Origins {
             || self.left.iter().any(|(left, covered)| left == origin && *covered >= seq)
     }
 
-    /// Nothing of other origins is covered any more.
-    pub(super) fn uncover_others(&mut self) {
+    /// Nothing of other origins is covered any more, and of this server's updates not all up to the last are held here or
+    /// overtaken, until it has another incarnation: the vector does not name its present one.
+    pub(super) fn uncover(&mut self) {
+        self.is_unsure_of_me = true;
         self.left.clear();
         self.entries.iter_mut().skip(1).for_each(|entry| entry.covered = 0);
     }
@@ -284,7 +290,7 @@ impl Origins {
 
     /// The vector: every origin with live records, and how far it is covered.
     pub(super) fn vector(&self) -> impl Iterator<Item = (u16, &Origin, u64)> {
-        let numbered = (0..).zip(&self.entries);
+        let numbered = (0..).zip(&self.entries).skip(usize::from(self.is_unsure_of_me));
         let told = numbered.filter(|(_, entry)| entry.live > 0 && entry.covered > 0);
         told.map(|(place, entry)| (place, &entry.origin, entry.covered))
     }

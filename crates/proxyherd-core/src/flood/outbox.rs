@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::indices::Indices;
+use super::{gap::Gap, indices::Indices};
 use crate::{
     codec::check::Level,
     store::{Slot, SlotId},
@@ -25,8 +25,6 @@ pub(super) struct Outbox {
     told: Vec<u64>,
     /// By which index the link knows each origin (by place).
     pub(super) indices: Indices,
-    /// Whether the neighbor is to be asked, with the next heartbeat, for all that is above this server's vector.
-    pub(super) asks_again: bool,
     /// Whether what is queued was asked for once, by a neighbour that is told nothing of changes.
     pub(super) is_once: bool,
     /// Whether the neighbour tells of changes here, and so has nothing to promise.
@@ -41,18 +39,17 @@ pub(super) struct Outbox {
     /// How often the neighbor has had the shard looked through since the last heartbeat, and what it has asked for since
     /// then in vain: what is above its vector, once or from then on.
     pub(super) looks: u8,
-    pub(super) grafted: Option<(Vec<(Origin, u64)>, bool)>,
+    pub(super) grafted: Option<Grafted>,
+    /// The number of the neighbor's next GRAFT, if it has one; and of the one that is being answered, until that is said.
+    pub(super) fence: Option<u64>,
+    pub(super) passes: Option<u64>,
     /// There is something to flush, and whoever flushes has been told.
     pub(super) is_ready: bool,
     /// Records sent and received since the link came up.
     pub(super) sent: u64,
     pub(super) received: u64,
-    /// Records that came since the link came up and are not among those received, because they were not merged.
-    pub(super) missed: u64,
-    /// What markers covered (by place) since something was missed: it may be what they covered.
-    deferred: BTreeMap<u16, u64>,
-    /// Whether something that the neighbor has told may be missed here, because this server has given it up since.
-    pub(super) is_lacking: bool,
+    /// What is missing of what the neighbor told.
+    pub(super) gap: Gap,
     /// Branches of which the neighbour is to be told the children's sums, and those whose records are queued.
     pub(super) branches: Option<(Level, Vec<u64>)>,
     pub(super) leaves: Option<(Level, Vec<u64>)>,
@@ -60,6 +57,15 @@ pub(super) struct Outbox {
     pub(super) check_pause: u8,
     /// For a broken rule: what slots held when they were queued.
     pub(super) copies: Vec<(SlotId, Slot)>,
+}
+
+/// A GRAFT that waits.
+#[derive(Debug)]
+pub(super) struct Grafted {
+    pub(super) vector: Vec<(Origin, u64)>,
+    pub(super) is_once: bool,
+    /// Its number, if it has one.
+    pub(super) fence: Option<u64>,
 }
 
 /// What comes next in an outbox.
@@ -74,10 +80,8 @@ impl Outbox {
         Outbox {
             sent: self.sent,
             received: self.received,
-            missed: self.missed,
-            deferred: self.deferred,
-            is_lacking: self.is_lacking,
-            asks_again: self.asks_again,
+            gap: self.gap,
+            fence: self.fence,
             check_pause: self.check_pause,
             looks: self.looks,
             is_fed: self.is_fed,
@@ -153,21 +157,14 @@ impl Outbox {
         is_news
     }
 
-    /// Notes that a marker covers the origin at `place`, where something was missed; says whether that is so.
-    pub(super) fn defer(&mut self, place: u16, covered: u64) -> bool {
-        let is_lacking = self.is_lacking || self.missed > 0;
-        if is_lacking {
-            let deferred = self.deferred.entry(place).or_default();
-            *deferred = covered.max(*deferred);
+    /// This server gives up something that it holds: a marker that is queued may cover it, and what the neighbor's markers
+    /// have covered may be missing. It is asked for with the next heartbeat, or later.
+    pub(super) fn give_up(&mut self, asks_now: bool) {
+        self.gap.give_up(asks_now);
+        if let Some(marker) = &mut self.marker {
+            marker.clear();
         }
-        is_lacking
-    }
-
-    /// Nothing is missed any more: says what markers have covered meanwhile.
-    pub(super) fn undefer(&mut self) -> BTreeMap<u16, u64> {
-        self.is_lacking = false;
-        self.received += std::mem::take(&mut self.missed);
-        std::mem::take(&mut self.deferred)
+        self.untell();
     }
 
     /// Whatever the neighbour was told to be covered is to be told again.
@@ -179,7 +176,6 @@ impl Outbox {
     pub(super) fn forget(&mut self, place: u16) {
         *entry(&mut self.told, place, 0) = 0;
         self.indices.forget(place);
-        self.deferred.remove(&place);
         if let Some(marker) = &mut self.marker {
             marker.retain(|(at, _)| *at != place);
         }
@@ -202,6 +198,8 @@ mod tests {
     #[test]
     fn what_is_renewed_is_empty_and_goes_on_counting() {
         let origin = Origin { server: ServerName::new("Riley").unwrap(), incarnation: 1 };
+        let mut gap = Gap::default();
+        gap.give_up(true);
         let mut outbox = Outbox {
             is_fed: true,
             promised: BTreeMap::from([(origin.clone(), 1)]),
@@ -210,7 +208,9 @@ mod tests {
             patience: 4,
             sent: 5,
             received: 6,
-            missed: 8,
+            gap: gap.clone(),
+            fence: Some(8),
+            passes: Some(9),
             check_pause: 7,
             is_once: true,
             is_ready: true,
@@ -225,6 +225,7 @@ mod tests {
         assert!(renewed.is_fed);
         assert_eq!((renewed.promised.len(), renewed.promised_next.len()), (1, 1));
         assert_eq!((renewed.promised_age, renewed.patience), (3, 4));
-        assert_eq!((renewed.sent, renewed.received, renewed.check_pause, renewed.missed), (5, 6, 7, 8));
+        assert_eq!((renewed.sent, renewed.received, renewed.check_pause), (5, 6, 7));
+        assert_eq!((renewed.gap, renewed.fence, renewed.passes), (gap, Some(8), None));
     }
 }

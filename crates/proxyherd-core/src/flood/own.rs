@@ -186,7 +186,8 @@ impl Shard {
             }
             Verdict::Beyond => {
                 self.is_beyond_own(ME, told.seq);
-                Some(self.refuse(from, Nonsense::OwnSequence))
+                // Nothing is missing.
+                Some((Offered::Refused, Wake::default()))
             }
             Verdict::Retold => {
                 self.own.is_lied_about = true;
@@ -195,9 +196,12 @@ impl Shard {
                 Some(self.keep(held, &told.record, hash, taken))
             }
             Verdict::Lie => {
-                let refused = self.refuse(from, Nonsense::OwnRecord);
-                let (_, wake) = self.contradict(now_ns, told, held, hash).unwrap_or(refused);
-                Some((Offered::Refused, wake))
+                self.found = Some(Nonsense::OwnRecord);
+                match self.contradict(now_ns, told, held, hash) {
+                    // What is held now wins over it, so nothing is missing.
+                    Some((offered, wake)) if offered != Offered::Full => Some((Offered::Refused, wake)),
+                    _ => Some(self.refuse(from, Nonsense::OwnRecord)),
+                }
             }
         }
     }
@@ -334,18 +338,14 @@ impl Shard {
 
     /// A held record is about to be replaced by one that does not win over it, or removed, and has not expired. What it has
     /// overtaken is not covered any more, so all that others have said is asked for again: at once for the first after a
-    /// look, and with the next look for all others.
+    /// look, and with the next look for all others. If it is this server's own, its updates are not all held here or
+    /// overtaken until they are told anew (`renew`).
     pub(super) fn give_up(&mut self) {
         self.own.forgot();
-        self.own.gives_up_again = self.own.has_given_up;
-        if self.own.has_given_up {
-            return;
-        }
-        self.own.has_given_up = true;
-        self.origins.uncover_others();
-        for outbox in self.outboxes.iter_mut().flatten() {
-            (outbox.is_lacking, outbox.asks_again) = (true, true);
-        }
+        self.origins.uncover();
+        let asks_now = !std::mem::replace(&mut self.own.has_given_up, true);
+        self.own.gives_up_again = !asks_now;
+        self.outboxes.iter_mut().flatten().for_each(|outbox| outbox.give_up(asks_now));
     }
 
     /// Whether a record was received so far in the future that this server's clock, or whoever told it, must have been

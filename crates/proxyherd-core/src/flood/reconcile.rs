@@ -124,18 +124,24 @@ impl Shard {
 
     /// A marker came over `from`: what it covers is covered here.
     pub fn cover(&mut self, from: LinkId, origin: &Origin, covered: u64) -> Wake {
-        self.is_caught_up = true;
-        let Some(place) = self.origins.place_of(origin) else { return Wake::default() };
-        if self.is_beyond_own(place, covered) {
+        let place = self.origins.place_of(origin);
+        // No update has the sequence 0, so nobody has reason to say that it is covered.
+        if covered == 0 || place.is_some_and(|place| self.is_beyond_own(place, covered)) {
             return Wake::default();
         }
         if let Some(outbox) = &mut self.outboxes[from.index()] {
-            outbox.tell(place, covered);
-            // Among what is covered there may be what was not merged here.
-            if outbox.defer(place, covered) {
+            if let Some(place) = place {
+                outbox.tell(place, covered);
+            }
+            if outbox.gap.is_open() {
+                // Among what is covered there may be what is missing here. What finds no room is not waited for.
+                self.is_caught_up |= !outbox.gap.is_behind();
                 return Wake::default();
             }
+            outbox.gap.note_marker();
         }
+        self.is_caught_up = true;
+        let Some(place) = place else { return Wake::default() };
         if place == ME || !self.origins.cover(place, covered) {
             return Wake::default();
         }
@@ -146,6 +152,9 @@ impl Shard {
     /// flush again when the socket has taken the bytes.
     pub fn flush(&mut self, link: LinkId, encoder: &mut Encoder, most: usize) -> bool {
         let Some(mut outbox) = self.outboxes[link.index()].take() else { return true };
+        if let Some(number) = outbox.passes.take() {
+            encoder.passed(self.settings.index, number);
+        }
         if !self.is_eager(link) && outbox.is_empty() {
             outbox.is_ready = false;
             self.outboxes[link.index()] = Some(outbox);

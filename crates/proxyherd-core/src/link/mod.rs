@@ -28,8 +28,8 @@
 //!   over, stay.
 //! - **MARKER**: an unknown index or shard is an error. What it says of this server's present incarnation beyond its last
 //!   update is counted, and contradicted by a new incarnation. What it says wrongly of others makes neighbors withhold
-//!   records, until they compare what they hold, or until the origin has been renewed. While a record of the link has not
-//!   been merged, its markers wait.
+//!   records, until they compare what they hold, or until the origin has been renewed. Where something that
+//!   the link brought is missing, its markers do not count (`flood::gap`).
 //! - **VECTOR**: as a marker. Once for each shard; a second one is an error, because each looks through the whole shard.
 //! - **HEARTBEAT, OFFSET**: any number is a clock. A clock that is too far off ends this link, and no other.
 //! - **CHECK**: wrong sums make this server look for a difference, on this link, and count an alarm; a pause of
@@ -44,6 +44,8 @@
 //!   [`PROMISES_MAX`](crate::limits::PROMISES_MAX) origins, asked for once, and forgotten.
 //! - **GRAFT**: as a marker for this server's own updates. Each looks through a shard; beyond
 //!   [`LOOKS_PER_HEARTBEAT`](crate::limits::LOOKS_PER_HEARTBEAT) the last one waits for the heartbeat.
+//! - **FENCE**: one number for each shard, until the next GRAFT.
+//! - **PASSED**: who answers a fence wrongly only has its own markers believed.
 //! - **PRUNE**: nothing more is queued for this neighbor, which is its own loss.
 //! - **NAMESAKE**: shows for some seconds that another process runs as this server (log, metric, `status`), and changes
 //!   nothing else. Who says so wrongly again and again keeps that sign up; it is not counted.
@@ -239,6 +241,14 @@ impl Incoming {
             }
             Frame::Leaves(leaves) => {
                 *wake = wake.and(map.answer_leaves(self.link, shard_index(leaves.level.shard)?, &leaves));
+                Ok(())
+            }
+            Frame::Fence { shard, number } => {
+                map.hear_fence(self.link, shard_index(shard)?, number);
+                Ok(())
+            }
+            Frame::Passed { shard, number } => {
+                map.hear_passed(self.link, shard_index(shard)?, number);
                 Ok(())
             }
             Frame::Skipped => Ok(()),

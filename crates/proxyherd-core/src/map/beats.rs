@@ -8,6 +8,7 @@ use crate::{
     codec::{
         check::{Branches, Check, Leaves},
         link::Encoder,
+        tree::FENCE_VERSION,
     },
     flood::{LinkId, Nonsense, Wake},
     limits::{CHECKS_PER_HEARTBEAT, SHARDS},
@@ -99,6 +100,9 @@ impl Map {
                 counted.lock().shard.beat(link, encoder);
             }
         }
+        for counted in &self.shards {
+            counted.lock().shard.write_question(link, encoder);
+        }
         let first = usize::from(beat.shard.load(Relaxed));
         // By the clock that is ahead: a neighbor whose clock has passed the time from which records are compared has
         // forgotten some of them, and does not compare.
@@ -173,9 +177,11 @@ impl Map {
 
     /// The neighbour at `link` has told what it holds of one shard.
     pub(crate) fn check(&self, link: LinkId, shard: usize, now_ns: u64, check: &Check) -> (bool, Wake) {
-        self.beats[link.index()].client_ttl_ns.store(check.client_ttl_ns, Relaxed);
+        let beat = &self.beats[link.index()];
+        beat.client_ttl_ns.store(check.client_ttl_ns, Relaxed);
+        let answers_fences = beat.version.load(Relaxed) >= FENCE_VERSION.into();
         let mut counted = self.shards[shard].lock();
-        let (differs, wake) = counted.shard.check(link, now_ns, check);
+        let (differs, wake) = counted.shard.check(link, now_ns, check, answers_fences);
         self.note_caught_up(shard, &counted.shard);
         drop(counted);
         self.root_mismatches.fetch_add(u64::from(differs), Relaxed);

@@ -40,12 +40,15 @@ impl Map {
         self.beats[link.index()].begin(agreed);
         self.agreed.fetch_or(1 << link.index(), Relaxed);
         self.was_linked.store(true, Relaxed);
+        for counted in &self.shards {
+            let shard = &mut counted.lock().shard;
+            let _ = shard.link_lazy(link);
+            // Without a tree both ends tell of changes.
+            shard.feed(link, !agreed.has_tree);
+        }
         if !agreed.has_tree {
             self.write_vectors(encoder);
             return Wake::default();
-        }
-        for counted in &self.shards {
-            let _ = counted.lock().shard.link_lazy(link);
         }
         let mut tree = self.tree.lock();
         tree.link_up(link, neighbour.clone());
@@ -84,7 +87,7 @@ impl Map {
             let shard = &mut counted.lock().shard;
             shard.feed(link, is_fed);
             if is_fed {
-                shard.write_graft(encoder, false);
+                shard.write_graft(link, encoder, false);
             }
         }
         if !is_fed {
@@ -99,6 +102,16 @@ impl Map {
         self.note_nonsense(link, counted.shard.take_found());
         drop(counted);
         self.ready(shard, wake)
+    }
+
+    /// The neighbor at `link` sends a fence for its next GRAFT of one shard.
+    pub(crate) fn hear_fence(&self, link: LinkId, shard: usize, number: u64) {
+        self.shards[shard].lock().shard.hear_fence(link, number);
+    }
+
+    /// The neighbor at `link` begins to answer the GRAFT of one shard that stood behind the fence of this number.
+    pub(crate) fn hear_passed(&self, link: LinkId, shard: usize, number: u64) {
+        self.shards[shard].lock().shard.hear_passed(link, number);
     }
 
     /// The neighbour at `link` does not want to be told of changes.

@@ -423,6 +423,12 @@ impl Map {
         }
     }
 
+    /// In how many shards and on how many links that are told of changes something is missing that the neighbor told, all
+    /// together.
+    pub fn gaps(&self) -> usize {
+        self.shards.iter().map(|counted| counted.lock().shard.gaps()).sum()
+    }
+
     /// How many entries wait for `link` in one shard's outbox.
     pub fn queue_len(&self, link: LinkId, shard: usize) -> usize {
         self.shards[shard].lock().shard.queue_len(link.index())

@@ -277,6 +277,12 @@ impl World {
         for &server in self.checker.parts().filter(|part| part.len() > 1).flatten() {
             let Some(map) = map_of(&self.servers, server) else { continue };
             self.checker.leftovers(server, self.clock_ns(server), map)?;
+            // Servers of versions before do not answer fences.
+            if !self.scenario.old_servers.contains(&true) && map.gaps() > 0 {
+                let text =
+                    format!("server {server} still misses something on {} links of shards", map.gaps());
+                return Err((Symptom::NeverConverged, text));
+            }
         }
         Ok(())
     }
