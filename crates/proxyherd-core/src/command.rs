@@ -130,12 +130,12 @@ impl Outcome {
     }
 }
 
-/// Where a report that was taken stands among all that this server has taken in its present incarnation. Whoever holds
-/// everything of that shard up to this number holds this report, or one that overtook it.
+/// Where a report that was taken stands among all that this server has taken since its start. Whoever holds everything of
+/// that shard up to this number holds this report, or one that overtook it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
     /// The shard that its client is in.
     pub shard: usize,
-    /// Its number within that shard. They begin at 1, and begin again with each incarnation.
+    /// Its number within that shard. They begin at 1 and go on when the running server begins a new incarnation.
     pub seq: u64,
 }

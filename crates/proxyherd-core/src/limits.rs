@@ -65,6 +65,13 @@ pub const SHARDS: usize = 16;
 pub const BATCH_LEN_MAX: usize = 64;
 /// Most links of one server. The configuration refuses more.
 pub const LINKS_MAX: usize = 32;
+/// Most followers of a map besides its links. One more is not taken.
+pub const FOLLOWERS_MAX: usize = 8;
+/// How many entries of its queue a follower takes at once at most. Then it asks again.
+pub const FOLLOWER_BITE_MAX: usize = 1024;
+/// Most removed records that wait in one shard for a follower that wants to be told of them, where no more are held there:
+/// otherwise as many as are held. With one more the follower begins anew in that shard.
+pub const REMOVED_WAITING_MIN: usize = 1024;
 /// Most servers of a herd. The configuration refuses more.
 pub const SERVERS_MAX: usize = 256;
 /// Most servers that are no members of the herd of which a server remembers what their links are: those that have just

@@ -129,11 +129,11 @@ impl Checker {
         }
         let shown = map.locate(clock_ns, client, |held| {
             let record = held.record;
-            (
-                (record.timestamp, record.difference),
-                Position { shard: shard_index(record.key), seq: held.seq },
-            )
+            ((record.timestamp, record.difference), (shard_index(record.key), held.seq))
         });
+        // Positions go on where sequences begin anew with an incarnation.
+        let shown = shown
+            .map(|(times, (shard, seq))| (times, Position { shard, seq: map.taken_before(shard) + seq }));
         let told = offer.times(clock_ns).zip(offer.position());
         if shown != told {
             let text = format!("{client:?} was told {told:?}, and {shown:?} is shown");

@@ -22,6 +22,9 @@
 //! alone and all at once, tell two servers different things at the same time, send again what they have sent
 //! long before, and ask to be forgotten.
 //!
+//! *Followers* come and go at each server: one that takes what there is at once and is told what is removed, and one that is
+//! slow. Each keeps a replica, and holds replies until they are covered, as a journal does.
+//!
 //! In a quarter of the herds *records expire*, and servers sweep. There clocks agree and clients are orderly,
 //! because only then is it exact what a herd agrees on: otherwise a report may have won over another and
 //! expire before it.
@@ -46,7 +49,8 @@
 //! the same map with the same vectors within a bounded time, and no less than the best of them held before.
 //! Invariant I1 is proved whenever a vector moves, against a ledger of all updates that any server ever took; no
 //! server's answer goes back in time; the bounds of the outboxes and the core's own bookkeeping are looked at every
-//! half minute. After a peace the herd may be *calm*: clients report and nothing goes wrong, and the copies of each
+//! half minute. Followers are told nothing but what is held; whenever one has taken all, and in each peace, its replica is
+//! the map; and no position claims a report that it was not told of. After a peace the herd may be *calm*: clients report and nothing goes wrong, and the copies of each
 //! change are counted; along a tree there is one for each server but the first. A run in which too little happened, by
 //! any of its gates, does not count. Each seed is run twice and has to leave the same trace. Of a seed that fails the
 //! shortest way to its failure is looked for, with ever fewer faults and clients.
@@ -82,7 +86,9 @@
 //! - `lose-some`: now and then a record that has come is not kept. This one the servers notice themselves, and repair;
 //! - `mark-what-was-cleared`: when a link is told of changes no more and its FIFO is cleared, a marker is sent all the
 //!   same;
-//! - `skip-the-resend`: when a link is told of changes again, what the neighbour has missed is not sent.
+//! - `skip-the-resend`: when a link is told of changes again, what the neighbour has missed is not sent;
+//! - `cover-what-waits`: a follower is told that all is covered while some of it still waits for it;
+//! - `remove-silently`: a record is removed without a word to the followers that want to know.
 //!
 //! With `--bad-members`, these too:
 //!
@@ -94,7 +100,7 @@
 //!
 //! # Where things are
 //!
-//! `scenario` says what a seed stands for; `network`, `server`, `clients`, `faults` and `liar` are what it says;
+//! `scenario` says what a seed stands for; `network`, `server`, `follower`, `clients`, `faults` and `liar` are what it says;
 //! `world` lets them happen; `ledger` and `checker` know what should be; `outcome` is what came of it, and `story` what
 //! happened, for a person; `shorten` makes it shorter. Their imports go that way only: no server knows of a fault,
 //! and no wire of a frame.
@@ -102,6 +108,7 @@
 mod checker;
 mod clients;
 mod faults;
+mod follower;
 mod ledger;
 mod liar;
 mod network;

@@ -83,6 +83,10 @@ enum BadRule {
     MarkWhatWasCleared,
     /// A link that is told of changes again is not sent what it has missed
     SkipTheResend,
+    /// A follower is told that all is covered while some of it still waits
+    CoverWhatWaits,
+    /// A record is removed without a word to followers
+    RemoveSilently,
     /// A server does not contradict what others tell as its own
     CloseOnLies,
     /// A record is merged however far in the future it was received
@@ -107,6 +111,8 @@ impl BadRule {
             BadRule::LoseSome => Broken::LoseSome,
             BadRule::MarkWhatWasCleared => Broken::MarkWhatWasCleared,
             BadRule::SkipTheResend => Broken::SkipTheResend,
+            BadRule::CoverWhatWaits => Broken::CoverWhatWaits,
+            BadRule::RemoveSilently => Broken::RemoveSilently,
             BadRule::CloseOnLies => Broken::CloseOnLies,
             BadRule::TrustReceipts => Broken::TrustReceipts,
             BadRule::CarryByOwnRule => Broken::CarryByOwnRule,

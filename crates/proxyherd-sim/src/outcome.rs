@@ -71,6 +71,12 @@ pub struct Tally {
     pub calm_records_least: u64,
     /// Questions where a client is.
     pub reads: u64,
+    /// Records of which followers were told ...
+    pub told: u64,
+    /// ... records that were removed, of which they were told too ...
+    pub told_removed: u64,
+    /// ... and replies that they held and let go.
+    pub replies: u64,
     /// Links that came up.
     pub links: u64,
     /// Flushes that left something for later.
@@ -112,6 +118,9 @@ impl Tally {
             calm_records: self.calm_records + other.calm_records,
             calm_records_least: self.calm_records_least + other.calm_records_least,
             reads: self.reads + other.reads,
+            told: self.told + other.told,
+            told_removed: self.told_removed + other.told_removed,
+            replies: self.replies + other.replies,
             links: self.links + other.links,
             partial_flushes: self.partial_flushes + other.partial_flushes,
             agreements: self.agreements + other.agreements,
@@ -138,6 +147,8 @@ pub enum Symptom {
     Payloads,
     /// A server answered with less than it had answered before.
     Read,
+    /// A follower was told what is not so, or not told what is.
+    Follower,
     /// An outbox is longer than it may be.
     Outbox,
     /// The core's bookkeeping contradicts itself.
@@ -168,6 +179,7 @@ impl fmt::Display for Symptom {
             Symptom::Root => "a server was found to differ",
             Symptom::Payloads => "too many copies",
             Symptom::Read => "an answer went back in time",
+            Symptom::Follower => "a follower was told wrong",
             Symptom::Outbox => "an outbox beyond its bound",
             Symptom::Bookkeeping => "bookkeeping contradicts itself",
             Symptom::Protocol => "a server broke the protocol",

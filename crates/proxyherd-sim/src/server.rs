@@ -18,7 +18,9 @@ use proxyherd_core::{
     types::{Origin, ServerName},
 };
 
-use crate::{liar::Saying, network::ConnId, scenario::CLOCK_OFFSET_MAX_NS, timeline::Nanos};
+use crate::{
+    follower::Follower, liar::Saying, network::ConnId, scenario::CLOCK_OFFSET_MAX_NS, timeline::Nanos,
+};
 
 /// What a server wants to happen.
 #[derive(Debug)]
@@ -46,6 +48,8 @@ pub(crate) enum Action {
 pub(crate) struct Life {
     /// What it knows.
     pub(crate) map: Map,
+    /// One that takes what there is at once, and one that is slow.
+    pub(crate) followers: [Option<Follower>; 2],
     identity: Identity,
     neighbours: Vec<(ServerName, bool)>,
     links: Vec<Link>,
@@ -133,6 +137,7 @@ impl Life {
         let link = |dials| Link { dials, backoff: Backoff::default(), up: None };
         Life {
             map,
+            followers: [None, None],
             identity: Identity {
                 herd: "sim".into(),
                 me: settings.me,

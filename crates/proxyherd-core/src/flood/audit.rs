@@ -9,6 +9,7 @@ impl Shard {
     pub fn contradiction(&self) -> Option<String> {
         self.contradiction_of_counts()
             .or_else(|| self.contradiction_of_queues())
+            .or_else(|| self.contradiction_of_followers())
             .or_else(|| self.contradiction_of_roots())
             .or_else(|| self.contradiction_of_room())
     }

@@ -69,7 +69,7 @@ impl Shard {
             received: if tells_received { outbox.received } else { Check::GAP },
             from_ns,
             client_ttl_ns: self.settings.client_ttl_ns.unwrap_or(0),
-            root: self.roots.from(from_ns),
+            root: self.derived.roots.from(from_ns),
         });
     }
 
@@ -85,13 +85,14 @@ impl Shard {
         let is_looked_into = is_comparable || is_of_kind && outbox.gap.is_open();
         // Sums that leave out almost everything are soon the same.
         let from_max_ns = now_ns.saturating_add(self.settings.clock_offset_max_ns).saturating_add(SLACK_NS);
-        let is_same =
-            is_of_kind && check.from_ns <= from_max_ns && self.roots.from(check.from_ns) == check.root;
+        let is_same = is_of_kind
+            && check.from_ns <= from_max_ns
+            && self.derived.roots.from(check.from_ns) == check.root;
         self.is_caught_up |= is_same;
         // Equal sums are equal whatever the clocks show. Unequal ones say nothing once this server's clock is past the
         // time from which they count: it may have forgotten what the neighbor still holds.
         let differs =
-            is_looked_into && now_ns < check.from_ns && self.roots.from(check.from_ns) != check.root;
+            is_looked_into && now_ns < check.from_ns && self.derived.roots.from(check.from_ns) != check.root;
         let outbox = self.outbox(link);
         if is_same {
             outbox.gap.note_same(answers_fences, is_comparable);
@@ -223,8 +224,8 @@ impl Shard {
         for (_, slot) in self.store.live() {
             roots.add(self.weight(slot, KeyHash::of(slot.record().key)));
         }
-        (roots != self.roots)
-            .then(|| format!("the records sum up to {roots:?} and {:?} is noted", self.roots))
+        (roots != self.derived.roots)
+            .then(|| format!("the records sum up to {roots:?} and {:?} is noted", self.derived.roots))
     }
 
     /// A broken rule: whether this is one of those records that get lost.

@@ -35,7 +35,7 @@ impl Shard {
         if self.settings.rules.breaks(Broken::MarkWhatWasCleared) {
             let news = self.news_of_vector(&mut outbox);
             outbox.push_marker(news);
-            wake = Wake(link.bit());
+            wake = Wake::of_links(link.bit());
             outbox.is_ready = true;
         }
         self.outboxes[link.index()] = Some(outbox);

@@ -1,6 +1,9 @@
 //! Which of this server's links: one, or some.
 
-use crate::{limits::LINKS_MAX, store::LinkMask};
+use crate::{
+    limits::LINKS_MAX,
+    store::{FollowerMask, LinkMask},
+};
 
 /// One of this server's links, 0 to 31.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,31 +25,47 @@ impl LinkId {
     }
 }
 
-/// Some of this server's links: those whose flush has something to do and does not know yet.
+/// Some of this server's links: those whose flush has something to do and does not know yet. Within the map, followers too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use = "links that are not woken do not flush"]
-pub struct Wake(pub(super) LinkMask);
+pub struct Wake {
+    links: LinkMask,
+    followers: FollowerMask,
+}
 
 impl Wake {
+    pub(super) fn of_links(links: LinkMask) -> Wake {
+        Wake { links, followers: 0 }
+    }
+
+    pub(super) fn of_followers(followers: FollowerMask) -> Wake {
+        Wake { links: 0, followers }
+    }
+
     /// Both.
     pub fn and(self, other: Wake) -> Wake {
-        Wake(self.0 | other.0)
+        Wake { links: self.links | other.links, followers: self.followers | other.followers }
+    }
+
+    /// The followers that have something to take and do not know yet.
+    pub(crate) fn followers(self) -> FollowerMask {
+        self.followers
     }
 
     /// Whether there is none.
     pub fn is_empty(self) -> bool {
-        self.0 == 0
+        self.links == 0 && self.followers == 0
     }
 
     /// The links, one by one.
     pub fn links(self) -> impl Iterator<Item = LinkId> {
-        bits(self.0)
+        bits(self.links)
     }
 }
 
 impl FromIterator<LinkId> for Wake {
     fn from_iter<T: IntoIterator<Item = LinkId>>(links: T) -> Wake {
-        Wake(links.into_iter().fold(0, |mask, link| mask | link.bit()))
+        Wake::of_links(links.into_iter().fold(0, |mask, link| mask | link.bit()))
     }
 }
 

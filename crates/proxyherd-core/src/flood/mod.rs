@@ -10,7 +10,8 @@
 //! Invariants, for each shard:
 //! - I1: a vector entry `o: s` means that every update of origin `o` up to `s` is held here or has been
 //!   overtaken by what is held (or has expired). So equal complete vectors mean equal maps.
-//! - A slot stands at most once in a link's FIFO, exactly when its bit in `queued` is set.
+//! - A slot stands at most once in a link's FIFO, exactly when its bit in `queued` is set. Other followers have queues of
+//!   the same kind (`followers`).
 //! - Under the present incarnations of this server there is no update that this server has not issued (`own`).
 //! - The vector advances for other origins by markers alone. Advancing it for each record as it arrives looks
 //!   right and is not: a server can overtake a record before it has passed it on, take its sequence for
@@ -20,9 +21,12 @@
 //! owns the shard provides. No socket, clock or lock is known here.
 
 mod audit;
+mod changes;
 mod check;
 mod contest;
+mod derived;
 mod displaced;
+mod followers;
 mod gap;
 mod indices;
 mod lazy;
@@ -36,19 +40,22 @@ mod room;
 mod roots;
 mod rules;
 mod say;
+mod send;
 
 use std::cmp::Ordering;
 
+pub(crate) use self::followers::places;
 pub(crate) use self::say::stamped_at;
 use self::{
+    derived::Derived,
+    followers::Followers,
     links::bits,
     origins::{ME, Origins},
     outbox::Outbox,
     own::Own,
-    room::Room,
-    roots::Roots,
 };
 pub use self::{
+    followers::{Begin, FollowerId, Following, Told},
     links::{LinkId, Wake},
     nonsense::Nonsense,
     own::Look,
@@ -110,8 +117,8 @@ pub struct Shard {
     own: Own,
     /// The nonsense that came last, until it is [taken](Shard::take_found).
     found: Option<Nonsense>,
-    roots: Roots,
-    room: Room,
+    derived: Derived,
+    followers: Followers,
     outboxes: [Option<Box<Outbox>>; LINKS_MAX],
     /// The links that are told of changes.
     up: LinkMask,
@@ -136,8 +143,8 @@ impl Shard {
             origins: Origins::new(settings.me.clone(), settings.rules),
             own: Own::new(settings.me.incarnation),
             found: None,
-            roots: Roots::default(),
-            room: Room::default(),
+            derived: Derived::default(),
+            followers: Followers::default(),
             outboxes: [const { None }; LINKS_MAX],
             up: 0,
             resume_at: [SlotId(0); LINKS_MAX],
@@ -297,99 +304,6 @@ impl Shard {
         record.precedence(server, &held.record(), holder).is_gt()
     }
 
-    /// Keeps a record that has won, and marks it for every link but the one it came from.
-    fn keep(
-        &mut self,
-        held: Option<SlotId>,
-        record: &Record<'_>,
-        hash: KeyHash,
-        Taken { place, seq, from }: Taken,
-    ) -> (Offered, Wake) {
-        if let Some(id) = held {
-            self.discount(id, hash);
-        }
-        self.own.received_max_ns = self.own.received_max_ns.max(record.received_ns());
-        // A key that is held is not refused.
-        let Ok(id) = self.store.place(held, record) else { return (Offered::Full, Wake::default()) };
-        let slot = self.store.slot_mut(id);
-        let overtaken = held.map(|_| slot.origin);
-        (slot.origin, slot.seq) = (place, seq);
-        slot.set_from(from.map(|link| link.0));
-        if overtaken != Some(place) {
-            self.origins.add_live(place);
-            if let Some(overtaken) = overtaken {
-                self.leave(overtaken);
-            }
-        }
-        self.count(id, hash);
-        if !self.make_room(self.class_of(record), id) {
-            return (Offered::Full, Wake::default());
-        }
-        if place == ME {
-            self.origins.cover(ME, seq);
-        }
-        let wake = self.mark(id, self.others(from));
-        (if held.is_some() { Offered::Updated } else { Offered::Inserted }, wake)
-    }
-
-    /// The links that are to be told of what came over `from`, if a link brought it.
-    fn others(&self, from: Option<LinkId>) -> LinkMask {
-        match from {
-            Some(_) if self.settings.rules.breaks(Broken::KeepToMyself) => 0,
-            Some(link) => self.up & !link.bit(),
-            None => self.up,
-        }
-    }
-
-    /// One live record less at `place`.
-    fn leave(&mut self, place: u16) {
-        if self.origins.remove_live(place) {
-            for outbox in self.outboxes.iter_mut().flatten() {
-                outbox.forget(place);
-            }
-        }
-    }
-
-    /// Queues a slot on those of `links` where it is not queued already.
-    fn mark(&mut self, id: SlotId, links: LinkMask) -> Wake {
-        let slot = self.store.slot_mut(id);
-        let added = links & !slot.queued;
-        slot.queued |= added;
-        for link in bits(added) {
-            self.outbox(link).push(id);
-        }
-        if self.settings.rules.breaks(Broken::OldVersion) {
-            self.copy_for(id, added);
-        }
-        self.ready(added)
-    }
-
-    /// A broken rule: what goes out is what the slot holds now.
-    #[cold]
-    fn copy_for(&mut self, id: SlotId, links: LinkMask) {
-        for link in bits(links) {
-            let copy = self.store.slot(id).clone();
-            self.outbox(link).copies.push((id, copy));
-        }
-    }
-
-    /// Notes that these links have something to flush; says which did not know.
-    fn ready(&mut self, links: LinkMask) -> Wake {
-        let mut wake = 0;
-        for link in bits(links) {
-            let outbox = self.outbox(link);
-            if !outbox.is_ready {
-                outbox.is_ready = true;
-                wake |= link.bit();
-            }
-        }
-        Wake(wake)
-    }
-
-    fn outbox(&mut self, link: LinkId) -> &mut Outbox {
-        self.outboxes[link.index()].as_mut().expect("only links that are up are marked")
-    }
-
     /// The record of a key, unless its time is over, and the origin that took it.
     pub fn locate(&self, now_ns: u64, kind: Kind, key: &[u8]) -> Option<Held<'_>> {
         let slot = self.store.slot(self.store.find(kind, key)?);
@@ -434,35 +348,6 @@ impl Shard {
             false => self.settings.clock_offset_max_ns,
         };
         self.is_expired(now_ns.saturating_sub(offset_ns), record)
-    }
-
-    /// Forgets what has expired among at most `slots` slots, beginning where the last sweep ended. Says how many
-    /// records went, and whether it came round.
-    pub fn sweep(&mut self, now_ns: u64, slots: usize) -> (usize, bool) {
-        let end = (self.swept + slots).min(self.store.slots_used());
-        let mut removed = 0;
-        for id in (self.swept..end).map(|at| SlotId(at as u32)) {
-            let slot = self.store.slot(id);
-            if slot.is_live() && self.is_over(now_ns, &slot.record()) {
-                if slot.origin == ME {
-                    self.own.expired(now_ns);
-                }
-                self.remove(id);
-                removed += 1;
-            }
-        }
-        let is_round = end == self.store.slots_used();
-        self.swept = if is_round { 0 } else { end };
-        (removed, is_round)
-    }
-
-    /// Forgets the record in a slot.
-    fn remove(&mut self, id: SlotId) {
-        let slot = self.store.slot(id);
-        let (place, hash) = (slot.origin, KeyHash::of(slot.record().key));
-        self.discount(id, hash);
-        self.store.remove(id);
-        self.leave(place);
     }
 }
 

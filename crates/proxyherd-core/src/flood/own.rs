@@ -50,6 +50,8 @@ use crate::{
 pub(super) struct Own {
     /// The incarnations whose updates are all held here or overtaken; the last is the present one.
     incarnations: Vec<u64>,
+    /// How many updates it has taken under all incarnations before the present one.
+    pub(super) taken_before: u64,
     /// Others have been told something wrong about the present incarnation.
     is_lied_about: bool,
     /// Something that this server said is no longer what it was.
@@ -114,6 +116,7 @@ impl Own {
     pub(super) fn new(incarnation: u64) -> Own {
         Own {
             incarnations: vec![incarnation],
+            taken_before: 0,
             is_lied_about: false,
             has_forgotten: false,
             has_dropped: [false; Class::ALL.len()],
@@ -392,7 +395,7 @@ impl Shard {
                 let (_, woken) = self.keep(Some(id), &Record { difference, ..record }, hash, taken);
                 wake = wake.and(woken);
             } else {
-                self.remove(id);
+                wake = wake.and(self.remove(id));
             }
         }
         let received = self.store.live().map(|(_, slot)| slot.record().received_ns());
@@ -403,6 +406,7 @@ impl Shard {
     /// Begins a new incarnation and tells all own records anew under it. If it `is_fresh`, what was said under earlier ones
     /// counts as another life's from here on.
     pub fn renew(&mut self, incarnation: u64, is_fresh: bool) -> Wake {
+        self.own.taken_before += self.origins.covered(ME);
         let incarnation = self.origins.renew_me(incarnation);
         self.own.began(incarnation, is_fresh || self.own.has_forgotten);
         for outbox in self.outboxes.iter_mut().flatten() {
@@ -413,7 +417,7 @@ impl Shard {
         self.origins.cover(ME, mine.len() as u64);
         let mut wake = Wake::default();
         for (id, seq) in mine.into_iter().zip(1..) {
-            self.refile(id, ME, seq);
+            wake = wake.and(self.refile(id, ME, seq));
             self.store.slot_mut(id).set_from(None);
             wake = wake.and(self.mark(id, self.up));
         }
@@ -422,30 +426,18 @@ impl Shard {
 
     /// Makes room for another incarnation of the server that has none: the older half of them becomes one, whose records
     /// no vector covers.
-    /// Others need not be told. Says whether there was anything to do.
-    pub fn fold(&mut self) -> bool {
-        let Some(server) = self.origins.take_crowded() else { return false };
+    /// Other servers need not be told. Says whether there was anything to do.
+    pub fn fold(&mut self) -> (bool, Wake) {
+        let nothing = (false, Wake::default());
+        let Some(server) = self.origins.take_crowded() else { return nothing };
         let mut older = self.origins.incarnations(&server);
         older.truncate(older.len() / 2);
-        let Some(into) = older.pop() else { return false };
+        let Some(into) = older.pop() else { return nothing };
         older.sort_unstable();
         let is_older = |slot: &Slot| older.binary_search(&slot.origin).is_ok();
         let ids: Vec<_> = self.store.live().filter(|(_, slot)| is_older(slot)).map(|(id, _)| id).collect();
-        for id in ids {
-            self.refile(id, into, UNCOVERED);
-        }
-        true
-    }
-
-    /// Gives a record another place in the vectors.
-    fn refile(&mut self, id: SlotId, place: u16, seq: u64) {
-        let slot = self.store.slot_mut(id);
-        let before = slot.origin;
-        (slot.origin, slot.seq) = (place, seq);
-        if before != place {
-            self.origins.add_live(place);
-            self.leave(before);
-        }
+        let refiled = ids.into_iter().map(|id| self.refile(id, into, UNCOVERED));
+        (true, refiled.fold(Wake::default(), Wake::and))
     }
 }
 

@@ -1,16 +1,8 @@
-//! What a shard does when links come and go, and what it sends on them: vectors, the records that a neighbour
-//! lacks, markers.
+//! What a shard does when links come and go: each end tells its vector, and each queues the records that the other lacks.
+//! What is queued is sent as any other change is (`send`).
 
-use super::{
-    Broken, LinkId, Shard, Wake,
-    origins::ME,
-    outbox::{Item, Outbox},
-};
-use crate::{
-    codec::link::Encoder,
-    store::{Slot, SlotId},
-    types::Origin,
-};
+use super::{Broken, LinkId, Shard, Wake, origins::ME, outbox::Outbox};
+use crate::{codec::link::Encoder, store::Slot, types::Origin};
 
 impl Shard {
     /// The vector: each origin with live records, and up to where all its updates are covered.
@@ -81,7 +73,7 @@ impl Shard {
         self.outbox(link).push_marker(snapshot);
         // The first flush tells how far we are, whether or not there was anything to send.
         self.outbox(link).is_ready = true;
-        Wake(link.bit())
+        Wake::of_links(link.bit())
     }
 
     /// A link is down: what was queued on it is dropped, since the next vector will say what is lacking.
@@ -146,107 +138,5 @@ impl Shard {
             return Wake::default();
         }
         self.ready(self.up & !from.bit())
-    }
-
-    /// Encodes what `link` still needs until the encoder has `most` bytes. Says whether all is told; if not,
-    /// flush again when the socket has taken the bytes.
-    pub fn flush(&mut self, link: LinkId, encoder: &mut Encoder, most: usize) -> bool {
-        let Some(mut outbox) = self.outboxes[link.index()].take() else { return true };
-        if let Some(number) = outbox.passes.take() {
-            encoder.passed(self.settings.index, number);
-        }
-        if !self.is_eager(link) && outbox.is_empty() {
-            outbox.is_ready = false;
-            self.outboxes[link.index()] = Some(outbox);
-            return true;
-        }
-        self.write_branches(&mut outbox, encoder);
-        while encoder.len() < most
-            && let Some(item) = outbox.pop()
-        {
-            match item {
-                Item::Slot(id) => self.send(link, &mut outbox, id, encoder),
-                Item::Marker(covered) => self.send_marker(&mut outbox, covered, encoder),
-            }
-        }
-        let is_drained = outbox.is_empty();
-        if outbox.is_once {
-            outbox.is_once = !is_drained;
-        } else if is_drained || self.settings.rules.breaks(Broken::MarkerOvertakes) {
-            let news = self.news_of_vector(&mut outbox);
-            self.send_marker(&mut outbox, news, encoder);
-        } else if !outbox.has_marker() {
-            // Under load the queue may never drain; a snapshot behind what is queued now keeps the vector moving.
-            let news = self.news_of_vector(&mut outbox);
-            outbox.push_marker(news);
-        }
-        outbox.is_ready = !is_drained;
-        self.outboxes[link.index()] = Some(outbox);
-        is_drained
-    }
-
-    fn send(&mut self, link: LinkId, outbox: &mut Outbox, id: SlotId, encoder: &mut Encoder) {
-        let slot = self.store.slot_mut(id);
-        slot.queued &= !link.bit();
-        if let Some(at) = outbox.copies.iter().position(|(copied, _)| *copied == id) {
-            return self.send_copy(&outbox.copies.swap_remove(at).1, outbox, encoder);
-        }
-        if !slot.is_live() || slot.is_from(link.0) {
-            return;
-        }
-        encoder.make_room(1);
-        if let Some(index) = outbox.indices.of(slot.origin, &self.origins, encoder) {
-            encoder.record(index, slot.seq, &slot.record());
-            outbox.sent += 1;
-        }
-    }
-
-    /// A broken rule: what the slot held when it was queued.
-    #[cold]
-    fn send_copy(&self, slot: &Slot, outbox: &mut Outbox, encoder: &mut Encoder) {
-        encoder.make_room(1);
-        if slot.is_live()
-            && let Some(index) = outbox.indices.of(slot.origin, &self.origins, encoder)
-        {
-            encoder.record(index, slot.seq, &slot.record());
-            outbox.sent += 1;
-        }
-    }
-
-    /// How far origins are covered of which the neighbour has not been told, from now on taken for told.
-    pub(super) fn news_of_vector(&self, outbox: &mut Outbox) -> Vec<(u16, u64)> {
-        let mut news = outbox.spare_marker();
-        let untold = self.origins.vector().filter(|&(place, _, covered)| outbox.tell(place, covered));
-        news.extend(untold.map(|(place, _, covered)| (place, covered)));
-        news
-    }
-
-    fn send_marker(&self, outbox: &mut Outbox, covered: Vec<(u16, u64)>, encoder: &mut Encoder) {
-        self.send_covered(outbox, covered, encoder, Encoder::marker);
-    }
-
-    /// Encodes how far origins, by their places here, are covered: frame by frame, since the indices of one frame must be of
-    /// one numbering.
-    pub(super) fn send_covered(
-        &self,
-        outbox: &mut Outbox,
-        mut covered: Vec<(u16, u64)>,
-        encoder: &mut Encoder,
-        encode: impl Fn(&mut Encoder, u8, &[(u16, u64)]),
-    ) {
-        for entries in covered.chunks_mut(encoder.origins_per_frame()) {
-            outbox.indices.make_room(entries.iter().map(|(place, _)| *place), encoder);
-            let are_named = entries.iter_mut().all(|(place, _)| {
-                let index = outbox.indices.of(*place, &self.origins, encoder);
-                index.is_some_and(|index| {
-                    *place = index;
-                    true
-                })
-            });
-            if are_named {
-                encode(encoder, self.settings.index, entries);
-            }
-        }
-        outbox.keep_spare(covered);
     }
 }

@@ -26,7 +26,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Shard, origins::ME};
+use super::{Shard, Wake, origins::ME};
 use crate::{
     limits::{
         ACCOUNTS_MAX, BUDGET_BYTES_MAX, RECORD_BYTES, SERVER_NAME_LEN_MAX, SERVERS_MAX, SHARDS,
@@ -34,7 +34,7 @@ use crate::{
     },
     places::budget::{ACCOUNT_LEN_MAX, AccountKey},
     store::SlotId,
-    types::{Body, KeyHash, Kind, Record, ServerName},
+    types::{Body, Kind, Record, ServerName},
 };
 
 /// What the longest account counts; its key is `month/2026-10/` or shorter, and a name.
@@ -89,6 +89,22 @@ pub struct Usage {
 /// what is equal.
 type Rank = (u64, u64, u32);
 
+/// What one record takes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Share {
+    pub(super) class: Class,
+    kind: Kind,
+    /// Its place among those of its class and kind, but for the slot.
+    order: (u64, u64),
+    bytes: usize,
+}
+
+impl Share {
+    fn rank(self, slot: SlotId) -> Rank {
+        (self.order.0, self.order.1, slot.0)
+    }
+}
+
 /// The records of one shard that are not about clients.
 #[derive(Debug, Default)]
 pub(super) struct Room {
@@ -104,16 +120,18 @@ struct Part {
 }
 
 impl Room {
-    fn add(&mut self, class: Class, kind: Kind, rank: Rank, bytes: usize) {
+    pub(super) fn add(&mut self, slot: SlotId, share: Share) {
+        let Share { class, kind, bytes, .. } = share;
         let part = self.parts.entry((class, kind)).or_default();
-        part.ranked.insert(rank);
+        part.ranked.insert(share.rank(slot));
         part.bytes += bytes;
         self.usage[class as usize].bytes += bytes;
     }
 
-    fn remove(&mut self, class: Class, kind: Kind, rank: Rank, bytes: usize) {
+    pub(super) fn remove(&mut self, slot: SlotId, share: Share) {
+        let Share { class, kind, bytes, .. } = share;
         let part = self.parts.get_mut(&(class, kind)).expect("what is held has its part");
-        let was_there = part.ranked.remove(&rank);
+        let was_there = part.ranked.remove(&share.rank(slot));
         debug_assert!(was_there, "what is held has its rank");
         part.bytes -= bytes;
         if part.ranked.is_empty() {
@@ -149,43 +167,25 @@ impl Room {
 impl Shard {
     /// How many of the records are not about clients.
     pub fn others_len(&self) -> usize {
-        self.room.len()
+        self.derived.room.len()
     }
 
     /// What the records of `class` take.
     pub fn usage(&self, class: Class) -> Usage {
-        self.room.usage[class as usize]
+        self.derived.room.usage[class as usize]
     }
 
-    /// Counts what a slot holds from here on: in the sums, and in the room of its kind. `key` is its key's hash.
-    pub(super) fn count(&mut self, id: SlotId, key: KeyHash) {
-        let slot = self.store.slot(id);
-        let weight = self.weight(slot, key);
-        self.roots.add(weight);
-        let record = slot.record();
-        if let Some(class) = self.class_of(&record) {
-            self.room.add(class, record.kind, (record.version().0, weight.digest, id.0), bytes_of(&record));
-        }
-    }
-
-    /// What a slot holds is about to be replaced or removed.
-    pub(super) fn discount(&mut self, id: SlotId, key: KeyHash) {
-        let slot = self.store.slot(id);
-        let weight = self.weight(slot, key);
-        self.roots.remove(weight);
-        let record = slot.record();
-        if let Some(class) = self.class_of(&record) {
-            self.room.remove(
-                class,
-                record.kind,
-                (record.version().0, weight.digest, id.0),
-                bytes_of(&record),
-            );
-        }
+    /// What a record takes of the room of its class; `digest` is that of its contents. None for clients.
+    #[inline(always)]
+    pub(super) fn share_of(&self, record: &Record<'_>, digest: u64) -> Option<Share> {
+        let class = self.class_of(record)?;
+        let order = (record.version().0, digest);
+        Some(Share { class, kind: record.kind, order, bytes: bytes_of(record) })
     }
 
     /// The class of a record; none for clients.
-    pub(super) fn class_of(&self, record: &Record<'_>) -> Option<Class> {
+    #[inline(always)]
+    fn class_of(&self, record: &Record<'_>) -> Option<Class> {
         match record.kind {
             Kind::CLIENT => None,
             Kind::BUDGET if self.is_needed(record) => Some(Class::Budget),
@@ -212,33 +212,38 @@ impl Shard {
     }
 
     /// Removes records of a class until the others have room. Says whether the one in `new` is still held.
-    pub(super) fn make_room(&mut self, class: Option<Class>, new: SlotId) -> bool {
-        let Some(class) = class else { return true };
-        let mut is_held = true;
-        while let Some(id) = self.room.pop_excess(class) {
+    #[inline(always)]
+    pub(super) fn make_room(&mut self, class: Option<Class>, new: SlotId) -> (bool, Wake) {
+        class.map_or((true, Wake::default()), |class| self.make_room_in(class, new))
+    }
+
+    fn make_room_in(&mut self, class: Class, new: SlotId) -> (bool, Wake) {
+        let (mut is_held, mut wake) = (true, Wake::default());
+        while let Some(id) = self.derived.room.pop_excess(class) {
             is_held &= id != new;
             if self.store.slot(id).origin == ME {
                 self.own.dropped(class);
             }
-            self.remove(id);
+            wake = wake.and(self.remove(id));
         }
-        is_held
+        (is_held, wake)
     }
 
     /// These are the herd's servers from here on: their accounts have room.
-    pub fn set_members(&mut self, members: Arc<BTreeSet<ServerName>>) {
-        let accounts: Vec<_> = self.room.accounts();
-        let hash_of = |shard: &Shard, id| KeyHash::of(shard.store.slot(id).record().key);
+    pub fn set_members(&mut self, members: Arc<BTreeSet<ServerName>>) -> Wake {
+        let accounts: Vec<_> = self.derived.room.accounts();
         for &id in &accounts {
-            self.discount(id, hash_of(self, id));
+            let before = self.summary_of(id);
+            self.derived.removed(id, before);
         }
         self.origins.set_members(members);
         for &id in &accounts {
-            self.count(id, hash_of(self, id));
+            let now = self.summary_of(id);
+            self.derived.inserted(id, now);
         }
-        for class in [Class::Budget, Class::StrayBudget] {
-            let _ = self.make_room(Some(class), SlotId(u32::MAX));
-        }
+        let none = SlotId(u32::MAX);
+        let classes = [Class::Budget, Class::StrayBudget];
+        classes.into_iter().map(|class| self.make_room_in(class, none).1).fold(Wake::default(), Wake::and)
     }
 
     /// What of the room contradicts the records.
@@ -253,10 +258,12 @@ impl Shard {
                 (*records, *sum) = (*records + 1, *sum + bytes_of(&record));
             }
         }
-        let counted = self.room.usage.map(|usage| usage.bytes);
-        let counted_parts = self.room.parts.iter().map(|(of, part)| (*of, (part.ranked.len(), part.bytes)));
-        (bytes != counted || !counted_parts.eq(parts.clone()))
-            .then(|| format!("{parts:?} take {bytes:?} bytes and {self:?} is noted", self = self.room))
+        let counted = self.derived.room.usage.map(|usage| usage.bytes);
+        let counted_parts =
+            self.derived.room.parts.iter().map(|(of, part)| (*of, (part.ranked.len(), part.bytes)));
+        (bytes != counted || !counted_parts.eq(parts.clone())).then(|| {
+            format!("{parts:?} take {bytes:?} bytes and {self:?} is noted", self = self.derived.room)
+        })
     }
 }
 

@@ -38,6 +38,10 @@ pub enum Broken {
     CarryByOwnRule,
     /// One server's name may have any number of incarnations.
     OriginsUnbounded,
+    /// A follower is told that all is covered while some of it still waits for it.
+    CoverWhatWaits,
+    /// A record is removed without a word to the followers that want to know.
+    RemoveSilently,
     /// What a neighbor says of any server's links is believed, however far its stamp is ahead of all clocks.
     BelieveStates,
 }

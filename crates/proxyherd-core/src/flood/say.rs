@@ -63,9 +63,15 @@ impl Shard {
         Expected { hash, table_hash: self.store.warm(Kind::CLIENT, client.as_bytes()) }
     }
 
-    /// The sequence of what this server said last.
-    pub fn last_said(&self) -> u64 {
-        self.origins.covered(ME)
+    /// How many updates this server has taken since its start, under all its incarnations: the number of the last one
+    /// among them. Other than its sequence it never goes back.
+    pub fn taken(&self) -> u64 {
+        self.own.taken_before + self.origins.covered(ME)
+    }
+
+    /// How many of them it took before its present incarnation, under which sequences begin anew.
+    pub fn taken_before(&self) -> u64 {
+        self.own.taken_before
     }
 
     /// Forgets a client for the whole herd, by a tombstone that wins over what is held.

@@ -90,10 +90,13 @@ impl Map {
     /// are no others.
     pub fn set_members<'a>(&self, members: impl IntoIterator<Item = &'a ServerName>) {
         let members: Arc<BTreeSet<_>> = Arc::new(members.into_iter().cloned().collect());
-        for counted in &self.shards {
+        for (index, counted) in self.shards.iter().enumerate() {
             let mut counted = counted.lock();
-            counted.shard.set_members(Arc::clone(&members));
+            let wake = counted.shard.set_members(Arc::clone(&members));
             self.recount(&mut counted);
+            drop(counted);
+            let links = self.ready(index, wake);
+            debug_assert!(links.is_empty(), "links are not told of what is removed");
         }
     }
 
@@ -126,15 +129,20 @@ impl Map {
         for (index, counted) in self.shards.iter().enumerate() {
             let mut counted = counted.lock();
             let shard = &mut counted.shard;
-            if may_fold && shard.fold() {
-                mending.folded_ns = Some(now_ns);
-            }
             let mut woken = Wake::default();
+            if may_fold {
+                let (has_folded, told) = shard.fold();
+                if has_folded {
+                    mending.folded_ns = Some(now_ns);
+                }
+                woken = told;
+            }
             if is_right {
                 woken = woken.and(shard.put_right(now_ns));
             }
             found = found.and(shard.look(now_ns));
             self.recount(&mut counted);
+            drop(counted);
             wake = wake.and(self.ready(index, woken));
         }
         let is_fresh = found.has_forgotten || is_right && mending.is_ahead(now_ns);

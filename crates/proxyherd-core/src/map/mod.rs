@@ -6,6 +6,7 @@
 //! something to send says so in a [`Wake`].
 
 mod beats;
+mod followers;
 mod links;
 mod mend;
 mod near;
@@ -17,7 +18,7 @@ use std::{
 
 use parking_lot::{Mutex, MutexGuard};
 
-use self::{beats::Beat, mend::Mending};
+use self::{beats::Beat, followers::Followers, mend::Mending};
 pub use self::{links::Agreed, near::Found};
 use crate::{
     command::{Condition, Outcome, Position},
@@ -73,7 +74,7 @@ pub struct Offer<'a> {
     condition: Condition,
     /// What became of it; [`Outcome::Stale`] until it has been offered.
     pub outcome: Outcome,
-    /// Its sequence in its shard, once it has been taken; 0 before.
+    /// Its number among all that this server has taken in its shard, once it has been taken; 0 before.
     seq: u64,
     /// The time that the server gave it; 0 if it gave none.
     stamped_ns: u64,
@@ -120,6 +121,7 @@ pub struct Map {
     first: Box<[AtomicU8]>,
     /// For each link, what its heartbeats go by.
     beats: Box<[Beat]>,
+    followers: Followers,
     /// Locked before any shard, never after one.
     tree: Mutex<Tree>,
     /// Records that are about clients, tombstones among them ...
@@ -172,6 +174,7 @@ impl Map {
             ready: (0..LINKS_MAX).map(|_| AtomicU32::new(0)).collect(),
             first: (0..LINKS_MAX).map(|_| AtomicU8::new(0)).collect(),
             beats: (0..LINKS_MAX).map(|_| Beat::default()).collect(),
+            followers: Followers::default(),
             clients: AtomicU64::new(0),
             others: AtomicU64::new(0),
             root_mismatches: AtomicU64::new(0),
@@ -278,7 +281,7 @@ impl Map {
             wake = wake.and(woken);
             match outcome {
                 Outcome::Added | Outcome::Moved => {
-                    offer.seq = shard.last_said();
+                    offer.seq = shard.taken();
                     if offer.report.stamp == Stamp::Server {
                         offer.stamped_ns = shard.stamped_ns(offer.report.client).unwrap_or_default();
                     }
@@ -362,13 +365,16 @@ impl Map {
 
     /// Looks at up to `slots` slots of each shard for what has expired; says how many records went.
     pub fn sweep(&self, now_ns: u64, slots: usize) -> usize {
-        let sweep = |counted: &Mutex<Counted>| {
+        let sweep = |(index, counted): (usize, &Mutex<Counted>)| {
             let mut counted = counted.lock();
-            let (swept, _) = counted.shard.sweep(now_ns, slots);
+            let (swept, wake) = counted.shard.sweep(now_ns, slots);
             self.recount(&mut counted);
+            drop(counted);
+            let links = self.ready(index, wake);
+            debug_assert!(links.is_empty(), "links are not told of what is removed");
             swept
         };
-        self.shards.iter().map(sweep).sum()
+        self.shards.iter().enumerate().map(sweep).sum()
     }
 
     fn shard_of(&self, key: &[u8]) -> (usize, MutexGuard<'_, Counted>) {
@@ -390,8 +396,12 @@ impl Map {
         }
     }
 
-    /// Notes which shard the links are to flush; says which links did not know of any.
+    /// Notes which shard the links are to flush; says which links did not know of any. Followers are woken at once. Not to
+    /// be called while a shard is locked.
     fn ready(&self, index: usize, wake: Wake) -> Wake {
+        if wake.followers() != 0 {
+            self.followers.wake(index, wake.followers());
+        }
         wake.links().filter(|link| self.ready[link.index()].fetch_or(1 << index, SeqCst) == 0).collect()
     }
 }
@@ -446,6 +456,7 @@ impl Map {
                     .find(|&(link, noted)| shard.ready_links() & 1 << link != 0 && !is_noted(noted));
                 unnoted.map(|(link, _): (u32, _)| format!("link {link} is not to flush what is ready"))
             });
+            let found = found.or_else(|| self.followers.contradiction(index, shard.ready_followers()));
             if let Some(found) = found {
                 return Some(format!("shard {index}: {found}"));
             }

@@ -9,7 +9,7 @@ mod slot;
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-pub(crate) use self::slot::{LinkMask, Slot};
+pub(crate) use self::slot::{FollowerMask, LinkMask, Slot};
 use crate::{
     limits::SHARD_RECORDS_MAX,
     types::{Kind, Record},
@@ -90,12 +90,27 @@ impl Store {
 
     /// Forgets the record in `id`.
     pub(crate) fn remove(&mut self, id: SlotId) {
+        self.unlist(id);
+        self.release(id);
+    }
+
+    /// Forgets the record in `id`, but for its key, which the slot keeps until it is [released](Store::release).
+    pub(crate) fn retire(&mut self, id: SlotId) {
+        self.unlist(id);
+        self.slot_mut(id).retire();
+    }
+
+    /// Lets a slot that holds no record be taken again.
+    pub(crate) fn release(&mut self, id: SlotId) {
+        self.slot_mut(id).clear();
+        self.free.push(id);
+    }
+
+    fn unlist(&mut self, id: SlotId) {
         let record = self.slot(id).record();
         let TableHash(hash) = self.hash(record.kind, record.key);
         let entry = self.table.find_entry(spread(hash), |indexed| *indexed == (hash, id.0));
         entry.expect("a live slot stands in the table").remove();
-        self.slot_mut(id).clear();
-        self.free.push(id);
     }
 
     /// The slot itself, live or free.

@@ -6,11 +6,18 @@ use crate::types::{Attributes, Body, Coordinates, Decimal, Difference, KeyHash, 
 
 /// Links of this server, one bit each.
 pub(crate) type LinkMask = u32;
+/// Its other followers, one bit each.
+pub(crate) type FollowerMask = u8;
 
-/// In `longitude`: there is no place, the record is a tombstone.
+/// As longitude: there is no place, the record is a tombstone.
 const GONE: u64 = u64::MAX;
-/// In `longitude`: there is no place but data, and `latitude` says for how many seconds it is kept.
+/// As longitude: there is no place but data, and `latitude` says for how many seconds it is kept.
 const DATA: u64 = u64::MAX - 1;
+/// As longitude: there is no record any more, only a key that followers are still to be told of.
+const REMOVED: u64 = u64::MAX - 2;
+/// Where the followers' marks sit in `longitude`, above the 55 bits of a [`Decimal`] and the one that is set where there is
+/// no place.
+const FOLLOWED_SHIFT: u32 = 56;
 /// Where the timestamp's shape sits in `latitude`, above the 55 bits of a [`Decimal`].
 const SHAPE_SHIFT: u32 = 55;
 /// Bits without a pattern, so that a record of zeros multiplies no zeros: those of the golden ratio, the square
@@ -27,6 +34,7 @@ const NO_LINK: u8 = u8::MAX;
 #[repr(align(64))]
 pub(crate) struct Slot {
     latitude: u64,
+    /// And, in the highest bits, in whose queues of the followers this slot stands; see [`Slot::followed`].
     longitude: u64,
     nanos: u64,
     difference: i64,
@@ -45,7 +53,37 @@ pub(crate) struct Slot {
 impl Slot {
     /// Whether it holds a record.
     pub(crate) fn is_live(&self) -> bool {
-        !self.blob.is_empty()
+        !self.blob.is_empty() && self.longitude() != REMOVED
+    }
+
+    /// The key of a record that has been removed, where followers are still to be told.
+    pub(crate) fn removed(&self) -> Option<(Kind, &[u8])> {
+        (self.longitude() == REMOVED).then(|| (Kind(self.blob[0]), self.key()))
+    }
+
+    /// The followers in whose queues this slot stands. Like links' marks these stay when the slot becomes free.
+    #[inline(always)]
+    pub(crate) fn followed(&self) -> FollowerMask {
+        (self.longitude >> FOLLOWED_SHIFT) as FollowerMask
+    }
+
+    /// Sets the followers in whose queues this slot stands.
+    pub(crate) fn set_followed(&mut self, followers: FollowerMask) {
+        self.longitude = self.longitude << 8 >> 8 | u64::from(followers) << FOLLOWED_SHIFT;
+    }
+
+    /// The longitude without the followers' marks. The bit below them says whether there is a place; extended over theirs
+    /// it makes [`GONE`] and the like again, as they count in digests.
+    #[inline(always)]
+    fn longitude(&self) -> u64 {
+        (self.longitude.cast_signed() << 8 >> 8).cast_unsigned()
+    }
+
+    #[inline(always)]
+    fn set_longitude(&mut self, longitude: u64) {
+        let followers = self.followed();
+        self.longitude = longitude;
+        self.set_followed(followers);
     }
 
     /// A byte that can only be read by reading what the slot owns too.
@@ -55,7 +93,7 @@ impl Slot {
 
     /// Kind and key in one run, as the table compares them.
     pub(super) fn is_about(&self, kind: Kind, key: &[u8]) -> bool {
-        self.is_live() && self.blob[0] == kind.0 && self.key() == key
+        !self.blob.is_empty() && self.blob[0] == kind.0 && self.key() == key
     }
 
     fn key(&self) -> &[u8] {
@@ -65,7 +103,7 @@ impl Slot {
     /// Whether it holds a tombstone.
     #[inline(always)]
     pub(crate) fn is_gone(&self) -> bool {
-        self.longitude == GONE
+        self.longitude() == GONE
     }
 
     fn key_end(&self) -> usize {
@@ -79,7 +117,7 @@ impl Slot {
         let (latitude, shape) =
             (self.latitude & ((1 << SHAPE_SHIFT) - 1), (self.latitude >> SHAPE_SHIFT) as u8);
         let timestamp = Timestamp::from_parts_trusted(self.nanos, shape);
-        let body = match self.longitude {
+        let body = match self.longitude() {
             GONE => Body::Gone,
             DATA => Body::Data { keep_s: latitude as u32, bytes: &self.blob[self.key_end()..] },
             longitude => Body::Location {
@@ -105,7 +143,7 @@ impl Slot {
         let tail = &self.blob[self.key_end()..];
         let tail = if tail.is_empty() { 0 } else { xxh3_64(tail) };
         let key = key.bits() ^ u64::from(self.blob[0]);
-        let place = folded_product(self.latitude ^ key, self.longitude ^ DIGEST_WORDS[0]);
+        let place = folded_product(self.latitude ^ key, self.longitude() ^ DIGEST_WORDS[0]);
         let time = folded_product(self.nanos ^ DIGEST_WORDS[1], self.difference.cast_unsigned() ^ key);
         folded_product(place ^ tail ^ DIGEST_WORDS[2], time.wrapping_add(place) ^ server)
     }
@@ -135,16 +173,18 @@ impl Slot {
         let shape = u64::from(record.timestamp.shape()) << SHAPE_SHIFT;
         let tail: &[u8] = match record.body {
             Body::Gone => {
-                (self.latitude, self.longitude) = (shape, GONE);
+                self.latitude = shape;
+                self.set_longitude(GONE);
                 &[]
             }
             Body::Data { keep_s, bytes } => {
-                (self.latitude, self.longitude) = (u64::from(keep_s) | shape, DATA);
+                self.latitude = u64::from(keep_s) | shape;
+                self.set_longitude(DATA);
                 bytes
             }
             Body::Location { coordinates, attributes } => {
                 self.latitude = coordinates.latitude().to_bits() | shape;
-                self.longitude = coordinates.longitude().to_bits();
+                self.set_longitude(coordinates.longitude().to_bits());
                 attributes.as_bytes()
             }
         };
@@ -164,7 +204,18 @@ impl Slot {
 
     /// Forgets the record; the slot can be taken again.
     pub(super) fn clear(&mut self) {
+        let followers = self.followed();
         *self = Slot { queued: self.queued, ..Slot::default() };
+        self.set_followed(followers);
+    }
+
+    /// Forgets the record, but for its key; the slot cannot be taken again before it is cleared.
+    pub(super) fn retire(&mut self) {
+        let key_end = self.key_end();
+        if self.blob.len() > key_end {
+            self.blob = self.blob[..key_end].into();
+        }
+        self.set_longitude(REMOVED);
     }
 
     /// Whether the record came over `link`, so that the neighbour there has it.
@@ -192,6 +243,38 @@ mod tests {
     #[test]
     fn a_slot_is_one_cache_line() {
         assert_eq!((size_of::<Slot>(), align_of::<Slot>()), (64, 64));
+    }
+
+    #[test]
+    fn followers_marks_change_nothing_of_a_record() {
+        let timestamp = Timestamp::from_nanos(7).unwrap();
+        let coordinates = Coordinates::parse(b"-90.000000000000+180.000000000000").unwrap();
+        let location = Body::Location { coordinates, attributes: Attributes::NONE };
+        for body in [location, Body::Gone, Body::Data { keep_s: u32::MAX, bytes: b"data" }] {
+            let record = Record {
+                kind: Kind::CLIENT,
+                key: b"kiwi",
+                body,
+                timestamp,
+                difference: Difference::at_receipt(9, timestamp),
+            };
+            let mut slot = Slot::default();
+            slot.fill(&record);
+            let digest = slot.digest(KeyHash::of(b"kiwi"), 1);
+            for followers in [FollowerMask::MAX, 1, 0x80, 0] {
+                slot.set_followed(followers);
+                assert_eq!((slot.record(), slot.followed()), (record, followers));
+                assert_eq!(slot.digest(KeyHash::of(b"kiwi"), 1), digest);
+                slot.replace(&record);
+                assert_eq!((slot.record(), slot.followed()), (record, followers));
+            }
+            slot.set_followed(0b101);
+            slot.retire();
+            assert!(!slot.is_live());
+            assert_eq!((slot.removed(), slot.followed()), (Some((Kind::CLIENT, &b"kiwi"[..])), 0b101));
+            slot.clear();
+            assert_eq!((slot.removed(), slot.followed(), slot.is_live()), (None, 0b101, false));
+        }
     }
 
     /// The numbers are part of version 2 of the link protocol: servers that disagree on them repair without end.

@@ -503,7 +503,7 @@ fn a_server_has_been_told_all_only_when_it_has_merged_it() {
 #[test]
 fn what_finds_no_room_is_not_waited_for_before_a_server_has_been_told_all() {
     let mut shard = shard();
-    shard.set_members(Arc::new([origin("Riley", 1).server, origin("Jaquez", 1).server].into()));
+    let _ = shard.set_members(Arc::new([origin("Riley", 1).server, origin("Jaquez", 1).server].into()));
     for (number, client) in (0..).zip(clients("a", STRANGERS_MAX)) {
         assert_ne!(hear(&mut shard, &origin(&format!("s{number}"), 1), 1, &client, NOW_NS), Offered::Refused);
     }

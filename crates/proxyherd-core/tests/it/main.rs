@@ -7,6 +7,7 @@ mod backlog;
 mod budget;
 mod check;
 mod data;
+mod followers;
 mod gap;
 mod herd;
 mod lazy;

@@ -37,7 +37,7 @@ impl World {
             return;
         }
         let (now, clock_ns, is_judged) = (self.now, self.clock_ns(server), self.is_judged(server));
-        let Server { life: Some(life), lives, paused_until, .. } = &self.servers[server] else { return };
+        let Server { life: Some(life), lives, paused_until, .. } = &mut self.servers[server] else { return };
         if *paused_until > now {
             return;
         }
@@ -47,6 +47,7 @@ impl World {
         let is_news = |offer: &&Offer<'_>| offer.outcome.is_taken();
         let mut news: Vec<_> = offers.iter().filter(is_news).map(|offer| offer.report.client).collect();
         for offer in &offers {
+            life.followers.iter_mut().flatten().for_each(|follower| follower.hold(offer));
             self.checker.answered(now, clock_ns, &life.map, offer);
         }
         self.tally.reports += offers.len() as u64;

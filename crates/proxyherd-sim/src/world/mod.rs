@@ -6,6 +6,7 @@
 
 mod asking;
 mod failing;
+mod following;
 mod lying;
 mod peace;
 mod wires;
@@ -63,6 +64,8 @@ enum Event {
     Look,
     /// Servers look for what has expired, at some of their slots.
     Sweep,
+    /// Followers take what there is for them.
+    Follow,
     /// The herd is left in peace from here on.
     Peace,
     /// Does the herd agree?
@@ -87,6 +90,8 @@ struct World {
     now: Nanos,
     timeline: Timeline<Event>,
     rng: Rng,
+    /// Of its own, so that followers change nothing of what else a seed stands for.
+    followers_rng: Rng,
     network: Network,
     servers: Vec<Server>,
     clients: Clients,
@@ -177,6 +182,7 @@ impl World {
         let mut rng = Rng::new(scenario.seed);
         let mut world = World {
             now: 0,
+            followers_rng: Rng::new(scenario.seed).split("followers"),
             timeline: Timeline::default(),
             network: Network::new(scenario.network.clone(), scenario.servers, rng.split("network")),
             servers: (0..scenario.servers).map(|_| Server::default()).collect(),
@@ -205,6 +211,7 @@ impl World {
         world.timeline.put(AUDIT_INTERVAL, Event::Audit);
         world.look();
         world.sweep();
+        world.follow();
         world.begin_round();
         world
     }
@@ -243,6 +250,7 @@ impl World {
             Event::Audit => self.audit(),
             Event::Look => self.look(),
             Event::Sweep => self.sweep(),
+            Event::Follow => self.follow(),
             Event::Peace => self.peace(),
             Event::Agree => self.agree(),
             Event::Calm => self.calm(),

@@ -35,6 +35,8 @@ fn five_servers_agree_after_ten_minutes_of_trouble_with_any_of_200_seeds_and_do_
     let Tally { pauses, one_ways, swizzles, chokes, jumps, lost, clocks_apart, .. } = tally;
     let rarest = [pauses, one_ways, swizzles, chokes, jumps, lost, clocks_apart].into_iter().min();
     assert!(rarest > Some(200), "{tally:?}");
+    let Tally { told, told_removed, replies, .. } = tally;
+    assert!(told > 100_000 && told_removed > 1000 && replies > 10_000, "{tally:?}");
     // Along trees each change comes to each server once.
     assert!(
         tally.calm_records_least > 1000 && tally.calm_records * 100 <= tally.calm_records_least * 105,
@@ -89,6 +91,8 @@ fn every_rule_that_is_broken_is_noticed() {
     check_noticed(Broken::MarkWhatWasCleared, &[Symptom::Invariant1]);
     check_noticed(Broken::SkipTheResend, &[Symptom::Invariant1, Symptom::NeverConverged]);
     check_noticed(Broken::MergeByArrival, &[Symptom::Invariant1, Symptom::Read]);
+    check_noticed(Broken::CoverWhatWaits, &[Symptom::Follower]);
+    check_noticed(Broken::RemoveSilently, &[Symptom::Follower]);
 }
 
 #[test]

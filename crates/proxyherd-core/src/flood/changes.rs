@@ -1,0 +1,104 @@
+//! Where every change of a record passes, under the shard's lock.
+//!
+//! Each insert, update and tombstone passes [`Shard::keep`], and each record that goes, because it has expired or for any
+//! other reason, passes [`Shard::remove`]. [`Shard::refile`] lets a record stand elsewhere in the vectors and changes nothing
+//! of what it says. So this is where whatever follows a change hangs: what is derived from the records in step with them
+//! (`derived`), and who is told of changes later: links (`send`)
+//! and other `followers`.
+
+use super::{Offered, Shard, Taken, Wake, origins::ME};
+use crate::{
+    store::SlotId,
+    types::{KeyHash, Record},
+};
+
+impl Shard {
+    /// Keeps a record that has won, and marks it for every link but the one it came from.
+    pub(super) fn keep(
+        &mut self,
+        held: Option<SlotId>,
+        record: &Record<'_>,
+        hash: KeyHash,
+        Taken { place, seq, from }: Taken,
+    ) -> (Offered, Wake) {
+        let old = held.map(|id| self.summary(self.store.slot(id), hash));
+        self.own.received_max_ns = self.own.received_max_ns.max(record.received_ns());
+        // A key that is held is not refused.
+        let Ok(id) = self.store.place(held, record) else { return (Offered::Full, Wake::default()) };
+        let slot = self.store.slot_mut(id);
+        let overtaken = held.map(|_| slot.origin);
+        (slot.origin, slot.seq) = (place, seq);
+        slot.set_from(from.map(|link| link.0));
+        if overtaken != Some(place) {
+            self.origins.add_live(place);
+            if let Some(overtaken) = overtaken {
+                self.leave(overtaken);
+            }
+        }
+        let new = self.summary(self.store.slot(id), hash);
+        match old {
+            Some(old) => self.derived.updated(id, old, new),
+            None => self.derived.inserted(id, new),
+        }
+        let (is_held, removed) = self.make_room(new.share.map(|share| share.class), id);
+        if !is_held {
+            return (Offered::Full, removed);
+        }
+        if place == ME {
+            self.origins.cover(ME, seq);
+        }
+        let wake = self.mark(id, self.others(from)).and(self.tell_followers(id)).and(removed);
+        (if held.is_some() { Offered::Updated } else { Offered::Inserted }, wake)
+    }
+
+    /// Gives a record another place in the vectors. Links are not told.
+    pub(super) fn refile(&mut self, id: SlotId, place: u16, seq: u64) -> Wake {
+        let slot = self.store.slot_mut(id);
+        let before = slot.origin;
+        (slot.origin, slot.seq) = (place, seq);
+        if before != place {
+            self.origins.add_live(place);
+            self.leave(before);
+        }
+        self.tell_followers(id)
+    }
+
+    /// One live record less at `place`.
+    pub(super) fn leave(&mut self, place: u16) {
+        if self.origins.remove_live(place) {
+            for outbox in self.outboxes.iter_mut().flatten() {
+                outbox.forget(place);
+            }
+        }
+    }
+
+    /// Forgets what has expired among at most `slots` slots, beginning where the last sweep ended. Says how many
+    /// records went.
+    pub fn sweep(&mut self, now_ns: u64, slots: usize) -> (usize, Wake) {
+        let end = (self.swept + slots).min(self.store.slots_used());
+        let (mut removed, mut wake) = (0, Wake::default());
+        for id in (self.swept..end).map(|at| SlotId(at as u32)) {
+            let slot = self.store.slot(id);
+            if slot.is_live() && self.is_over(now_ns, &slot.record()) {
+                if slot.origin == ME {
+                    self.own.expired(now_ns);
+                }
+                wake = wake.and(self.remove(id));
+                removed += 1;
+            }
+        }
+        let is_round = end == self.store.slots_used();
+        self.swept = if is_round { 0 } else { end };
+        (removed, wake)
+    }
+
+    /// Forgets the record in a slot. Links are not told: every server finds that by the same rules.
+    pub(super) fn remove(&mut self, id: SlotId) -> Wake {
+        let slot = self.store.slot(id);
+        let (place, old) = (slot.origin, self.summary(slot, KeyHash::of(slot.record().key)));
+        self.derived.removed(id, old);
+        let wake = self.remove_for_followers(id);
+        self.leave(place);
+        wake
+    }
+}

@@ -1,0 +1,169 @@
+//! Followers of the whole map: who there is, which shards have something for whom, and who is woken.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, AtomicU32, Ordering::Relaxed, Ordering::SeqCst},
+    },
+};
+
+use parking_lot::Mutex;
+
+use super::{ALL_SHARDS, Map};
+use crate::{
+    flood::{FollowerId, Following, Told, places},
+    limits::{FOLLOWER_BITE_MAX, FOLLOWERS_MAX, SHARDS},
+    store::FollowerMask,
+};
+
+type Waker = Arc<dyn Fn() + Send + Sync>;
+
+/// All places for followers.
+#[derive(Debug, Default)]
+pub(super) struct Followers([Seat; FOLLOWERS_MAX]);
+
+/// A place for a follower.
+#[derive(Default)]
+struct Seat {
+    /// The shards that have something for it, one bit each.
+    ready: AtomicU32,
+    /// The shard at which its next turn begins, so that every shard has its turn.
+    first: AtomicU8,
+    /// Wakes the follower; `None`: the place is free. Locked before any shard, never after one.
+    waker: Mutex<Option<Waker>>,
+}
+
+impl fmt::Debug for Seat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Seat").field("ready", &self.ready).finish_non_exhaustive()
+    }
+}
+
+impl Followers {
+    /// Notes which shard has something for these followers; wakes those that did not know of any.
+    #[inline(never)]
+    pub(super) fn wake(&self, index: usize, followers: FollowerMask) {
+        for seat in places(followers).map(|at| &self.0[at]) {
+            if seat.ready.fetch_or(1 << index, SeqCst) == 0 {
+                seat.wake();
+            }
+        }
+    }
+
+    /// What of the bookkeeping contradicts what a shard has for its followers.
+    pub(super) fn contradiction(&self, index: usize, ready: FollowerMask) -> Option<String> {
+        let is_unnoted = |&at: &usize| self.0[at].ready.load(SeqCst) & 1 << index == 0;
+        places(ready).find(is_unnoted).map(|at| format!("follower {at} does not know what there is for it"))
+    }
+}
+
+impl Seat {
+    fn wake(&self) {
+        let waker = self.waker.lock().clone();
+        if let Some(waker) = waker {
+            waker();
+        }
+    }
+}
+
+impl Map {
+    /// Lets somebody follow the map's changes, until [`Map::unfollow`]. `wake` is called whenever there is something for
+    /// the follower and it does not know yet, on the thread that brought it, while no shard is locked; and once before this
+    /// returns. It should only let another thread or task know.
+    ///
+    /// `None`: there are [`FOLLOWERS_MAX`] already.
+    pub fn follow(
+        &self,
+        following: Following,
+        wake: impl Fn() + Send + Sync + 'static,
+    ) -> Option<FollowerId> {
+        let waker: Waker = Arc::new(wake);
+        let is_taken = |seat: &Seat| {
+            let mut held = seat.waker.lock();
+            held.is_none() && held.replace(Arc::clone(&waker)).is_none()
+        };
+        let at = self.followers.0.iter().position(is_taken)?;
+        for counted in &self.shards {
+            counted.lock().shard.follow(at, following);
+        }
+        // Whoever marked for the last follower at this place may have noted it here after that one's end.
+        self.followers.0[at].ready.store(ALL_SHARDS, SeqCst);
+        waker();
+        Some(FollowerId(at as u8))
+    }
+
+    /// The follower takes nothing more. What waits for it is forgotten.
+    #[allow(clippy::needless_pass_by_value, reason = "whoever has given back its id must not drain with it")]
+    pub fn unfollow(&self, follower: FollowerId) {
+        let at = usize::from(follower.0);
+        for counted in &self.shards {
+            counted.lock().shard.unfollow(at);
+        }
+        let seat = &self.followers.0[at];
+        seat.ready.store(0, SeqCst);
+        *seat.waker.lock() = None;
+    }
+
+    /// Whether there is something for the follower.
+    pub fn is_ready_for(&self, follower: &FollowerId) -> bool {
+        self.followers.0[usize::from(follower.0)].ready.load(SeqCst) != 0
+    }
+
+    /// Takes at most `most` entries of what there is for the follower, and of those at most [`FOLLOWER_BITE_MAX`]; 0 counts
+    /// as 1. Shard by shard, and under the lock of each, `tell` is called with what they say; it must not call the map. Says
+    /// whether that was all; if not, drain again.
+    ///
+    /// ```
+    /// # use proxyherd_core::{flood::{Begin, Following, Rules, Told}, map::{Map, MapSettings}, types::{Origin, ServerName}};
+    /// # let me = Origin { server: ServerName::new("Riley").unwrap(), incarnation: 1 };
+    /// # let map = Map::new(MapSettings {
+    /// #     me, seed: 1, max_clients: 10, client_ttl_ns: None, client_interval_ns: 0, clock_offset_max_ns: 0,
+    /// #     rules: Rules::default(),
+    /// # });
+    /// let following = Following { begins: Begin::WithAllHeld, wants_removed: true };
+    /// let follower = map.follow(following, || { /* Let the thread that drains know. */ }).unwrap();
+    /// let mut held = std::collections::BTreeMap::new();
+    /// while !map.drain(&follower, 100, |told| match told {
+    ///     Told::Anew { shard } => held.retain(|(_, key): &(_, Vec<u8>), _| proxyherd_core::map::shard_index(key) != shard),
+    ///     Told::Record(it) => drop(held.insert((it.record.kind, it.record.key.to_vec()), it.seq)),
+    ///     Told::Removed { kind, key } => drop(held.remove(&(kind, key.to_vec()))),
+    ///     Told::Covered(_) => {}
+    /// }) {}
+    /// ```
+    pub fn drain(&self, follower: &FollowerId, most: usize, mut tell: impl FnMut(Told<'_>)) -> bool {
+        let at = usize::from(follower.0);
+        let (Seat { ready, first, .. }, mut left) = (&self.followers.0[at], most.clamp(1, FOLLOWER_BITE_MAX));
+        let begin = usize::from(first.load(Relaxed));
+        let mut shards = ready.swap(0, SeqCst);
+        for turn in begin..begin + SHARDS {
+            let index = turn % SHARDS;
+            if shards & 1 << index == 0 {
+                continue;
+            }
+            let has_room = left > 0;
+            if !has_room || !self.shards[index].lock().shard.drain(at, &mut left, &mut tell) {
+                ready.fetch_or(shards, SeqCst);
+                first.store(((turn + usize::from(has_room)) % SHARDS) as u8, Relaxed);
+                return false;
+            }
+            shards &= !(1 << index);
+        }
+        true
+    }
+
+    /// How many updates this server has taken in one shard since its start; see [`Position`](crate::command::Position).
+    pub fn taken(&self, shard: usize) -> u64 {
+        self.shards[shard].lock().shard.taken()
+    }
+
+    /// How many of them it took before its present incarnation, under which sequences begin anew. For tests and the simulator.
+    pub fn taken_before(&self, shard: usize) -> u64 {
+        self.shards[shard].lock().shard.taken_before()
+    }
+
+    /// How many entries wait for a follower in one shard.
+    pub fn waiting_len(&self, follower: &FollowerId, shard: usize) -> usize {
+        self.shards[shard].lock().shard.waiting_len(usize::from(follower.0))
+    }
+}

@@ -1,0 +1,530 @@
+//! Who follows a map's changes: what followers are told, in which order, how far it is covered, and what waits for them.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Condvar, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
+    },
+    thread,
+    time::Duration,
+};
+
+use proptest::prelude::*;
+use proxyherd_core::{
+    command::Position,
+    flood::{Begin, FollowerId, Following, Told},
+    limits::{ABSENCE_NS, FOLLOWER_BITE_MAX, FOLLOWERS_MAX, REMOVED_WAITING_MIN, SHARDS},
+    map::{Map, MapSettings, Offer, shard_index},
+    types::{ClientId, Kind, Origin},
+};
+
+use crate::herd::{NOW_NS, SECOND_NS, Seen, join, link, map, report, seen, settings, settle};
+
+const ALL: Following = Following { begins: Begin::WithAllHeld, wants_removed: true };
+const NEWS: Following = Following { begins: Begin::Now, wants_removed: true };
+const REPORTS_ONLY: Following = Following { begins: Begin::Now, wants_removed: false };
+/// Long after anything that was received at [`NOW_NS`] is over.
+const LATER_NS: u64 = NOW_NS + 1000 * SECOND_NS;
+
+type Key = (Kind, Vec<u8>);
+
+/// What a record is, with its place in the vectors.
+type Whole = (Seen, Origin, u64);
+
+/// What a follower knows.
+#[derive(Debug, Default)]
+struct Replica {
+    held: BTreeMap<Key, Whole>,
+    covered: [u64; SHARDS],
+    /// All that it was told but for positions, as text.
+    told: Vec<String>,
+}
+
+impl Replica {
+    fn take(&mut self, told: Told<'_>) {
+        match told {
+            Told::Anew { shard } => {
+                self.held.retain(|(_, key), _| shard_index(key) != shard);
+                self.told.push("anew".to_owned());
+            }
+            Told::Record(held) => {
+                let key = (held.record.kind, held.record.key.to_vec());
+                self.told.push(text(held.record.key));
+                self.held.insert(key, (seen(held), held.origin.clone(), held.seq));
+            }
+            Told::Removed { kind, key } => {
+                self.held.remove(&(kind, key.to_vec()));
+                self.told.push(format!("no {}", text(key)));
+            }
+            Told::Covered(Position { shard, seq }) => {
+                assert!(seq > self.covered[shard], "positions go forward");
+                self.covered[shard] = seq;
+            }
+        }
+    }
+
+    /// Takes all that there is, and says what that was but for beginnings.
+    fn drain(&mut self, map: &Map, follower: &FollowerId) -> Vec<String> {
+        while !map.drain(follower, FOLLOWER_BITE_MAX, |told| self.take(told)) {}
+        assert_eq!(map.contradiction(), None);
+        let told = std::mem::take(&mut self.told);
+        told.into_iter().filter(|told| told != "anew").collect()
+    }
+}
+
+fn text(key: &[u8]) -> String {
+    String::from_utf8(key.to_vec()).unwrap()
+}
+
+/// Everything that a map holds.
+fn held(map: &Map) -> BTreeMap<Key, Whole> {
+    let mut all = BTreeMap::new();
+    map.for_each(|held| {
+        let key = (held.record.kind, held.record.key.to_vec());
+        all.insert(key, (seen(held), held.origin.clone(), held.seq));
+    });
+    all
+}
+
+fn client(name: &str) -> ClientId<'_> {
+    ClientId::new(name.as_bytes()).unwrap()
+}
+
+/// A client reports, at a time that is its own and the server's.
+fn tell(map: &Map, name: &str, at_ns: u64) {
+    let (outcome, _) = map.report(at_ns, &report(name.as_bytes(), at_ns));
+    assert!(outcome.is_taken(), "{name}: {outcome:?}");
+}
+
+/// A map in which reports expire after a second, and are swept when they do.
+fn forgetful() -> Map {
+    Map::new(MapSettings {
+        client_ttl_ns: Some(SECOND_NS),
+        clock_offset_max_ns: 0,
+        max_clients: 10_000,
+        ..settings("Riley")
+    })
+}
+
+fn follow(map: &Map, following: Following) -> FollowerId {
+    map.follow(following, || ()).unwrap()
+}
+
+#[test]
+fn a_follower_takes_the_current_record_of_each_key_once() {
+    let (map, mut replica) = (map("Riley"), Replica::default());
+    tell(&map, "before", NOW_NS);
+    let follower = follow(&map, NEWS);
+    for later_ns in 1..=3 {
+        tell(&map, "kiwi", NOW_NS + later_ns);
+    }
+    assert_eq!(map.waiting_len(&follower, shard_index(b"kiwi")), 1);
+    assert_eq!(replica.drain(&map, &follower), ["kiwi"]);
+    assert_eq!(replica.held.values().next().unwrap().0.received_ns(), NOW_NS + 3);
+    assert_eq!(replica.drain(&map, &follower), [""; 0]);
+    assert!(map.forget(NOW_NS + 4, client("kiwi")).0);
+    assert_eq!(replica.drain(&map, &follower), ["kiwi"], "a tombstone is a record");
+}
+
+#[test]
+fn a_follower_that_begins_with_all_that_is_held_is_told_so_of_each_shard() {
+    let (map, mut replica) = (map("Riley"), Replica::default());
+    for number in 0..100 {
+        tell(&map, &format!("client-{number}"), NOW_NS);
+    }
+    let follower = follow(&map, ALL);
+    let mut bites = 0;
+    while !map.drain(&follower, 7, |told| replica.take(told)) {
+        bites += 1;
+    }
+    assert!(bites >= 100 / 7, "{bites} bites");
+    assert_eq!(replica.told.iter().filter(|told| *told == "anew").count(), SHARDS);
+    assert_eq!((replica.told.len(), replica.held), (100 + SHARDS, held(&map)));
+}
+
+#[test]
+fn a_removed_record_is_told_once_and_before_what_comes_after_it() {
+    let (map, mut replica) = (forgetful(), Replica::default());
+    let follower = follow(&map, NEWS);
+    tell(&map, "kiwi", NOW_NS);
+    assert_eq!(replica.drain(&map, &follower), ["kiwi"]);
+    assert_eq!(map.sweep(LATER_NS, 100), 1);
+    assert_eq!((map.clients(), map.locate(NOW_NS, client("kiwi"), |_| ())), (0, None), "it is not held");
+    assert_eq!(replica.drain(&map, &follower), ["no kiwi"]);
+    assert_eq!(replica.drain(&map, &follower), [""; 0]);
+    // It goes and comes while nobody looks.
+    for round in 0..3 {
+        tell(&map, "kiwi", LATER_NS + round * 10 * SECOND_NS);
+        assert_eq!(map.sweep(LATER_NS + round * 10 * SECOND_NS + 5 * SECOND_NS, 100), 1);
+    }
+    tell(&map, "kiwi", 2 * LATER_NS);
+    assert_eq!(replica.drain(&map, &follower), ["no kiwi", "no kiwi", "no kiwi", "kiwi"]);
+    assert_eq!(replica.held, held(&map));
+}
+
+#[test]
+fn who_does_not_want_removed_records_is_not_told_and_keeps_nothing() {
+    let (map, mut replica) = (forgetful(), Replica::default());
+    let follower = follow(&map, REPORTS_ONLY);
+    tell(&map, "kiwi", NOW_NS);
+    assert_eq!(map.sweep(LATER_NS, 100), 1);
+    assert_eq!(replica.drain(&map, &follower), [""; 0]);
+    tell(&map, "kiwi", LATER_NS);
+    assert_eq!(replica.drain(&map, &follower), ["kiwi"]);
+}
+
+#[test]
+fn a_record_waits_until_all_who_want_to_know_have_been_told_that_it_is_gone() {
+    let map = forgetful();
+    let [swift, slow] = [NEWS, NEWS].map(|following| (follow(&map, following), Replica::default()));
+    let ((swift, mut one), (slow, mut other)) = (swift, slow);
+    tell(&map, "kiwi", NOW_NS);
+    assert_eq!(map.sweep(LATER_NS, 100), 1);
+    assert_eq!(one.drain(&map, &swift), ["no kiwi"]);
+    tell(&map, "kiwi", LATER_NS);
+    assert_eq!(one.drain(&map, &swift), ["kiwi"]);
+    assert_eq!(other.drain(&map, &slow), ["no kiwi", "kiwi"]);
+    // Whoever leaves does not keep what nobody else waits for.
+    assert_eq!(map.sweep(2 * LATER_NS, 100), 1);
+    assert_eq!(one.drain(&map, &swift), ["no kiwi"]);
+    map.unfollow(slow);
+    assert_eq!(map.contradiction(), None);
+}
+
+#[test]
+fn a_follower_that_does_not_drain_begins_anew_and_holds_up_a_bounded_number_of_slots() {
+    let (map, mut replica) = (forgetful(), Replica::default());
+    let [slow, swift] = [NEWS, NEWS].map(|following| follow(&map, following));
+    let shard = shard_index(b"kiwi");
+    let mut most = 0;
+    for round in 0..3 * REMOVED_WAITING_MIN as u64 {
+        let now_ns = NOW_NS + round * 10 * SECOND_NS;
+        tell(&map, "kiwi", now_ns);
+        assert_eq!(map.sweep(now_ns + 5 * SECOND_NS, usize::MAX / 2), 1);
+        most = most.max(map.waiting_len(&slow, shard));
+        let told = map.drain(&swift, 10, |_| ());
+        assert!(told, "a swift follower has little to take");
+    }
+    assert_eq!(map.contradiction(), None);
+    assert!((REMOVED_WAITING_MIN..=REMOVED_WAITING_MIN + 2).contains(&most), "{most} entries");
+    assert_eq!(map.waiting_len(&slow, shard), 0, "it has lost its queue");
+    tell(&map, "kiwi", u64::MAX / 4);
+    while !map.drain(&slow, 10, |told| replica.take(told)) {}
+    assert_eq!(
+        (&replica.told[..], &replica.held),
+        (&["anew".to_owned(), "kiwi".to_owned()][..], &held(&map))
+    );
+}
+
+#[test]
+fn a_follower_is_woken_when_it_has_something_and_does_not_know() {
+    let map = forgetful();
+    let woken = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&woken);
+    let wake = move || {
+        count.fetch_add(1, SeqCst);
+    };
+    let follower = map.follow(NEWS, wake).unwrap();
+    assert_eq!(woken.load(SeqCst), 1, "it looks once");
+    assert!(map.drain(&follower, 1, |_| ()));
+    for (later_ns, name) in (0..).zip(["kiwi", "kiwi", "apple", "pear"]) {
+        tell(&map, name, NOW_NS + later_ns);
+        assert_eq!(woken.load(SeqCst), 2, "{name}");
+    }
+    while !map.drain(&follower, 1, |_| ()) {}
+    assert!(!map.is_ready_for(&follower));
+    assert_eq!((map.sweep(LATER_NS, 100), woken.load(SeqCst)), (3, 3), "what is removed wakes it");
+    assert!(map.is_ready_for(&follower));
+}
+
+#[test]
+fn there_is_room_for_so_many_followers_and_for_another_when_one_has_gone() {
+    let map = map("Riley");
+    let mut followers: Vec<_> = (0..FOLLOWERS_MAX).map(|_| follow(&map, ALL)).collect();
+    assert!(map.follow(ALL, || ()).is_none());
+    tell(&map, "kiwi", NOW_NS);
+    let mut gone = Replica::default();
+    assert_eq!(gone.drain(&map, &followers[3]), ["kiwi"]);
+    tell(&map, "kiwi", NOW_NS + 1);
+    map.unfollow(followers.remove(3));
+    assert_eq!(map.contradiction(), None);
+    let next = follow(&map, NEWS);
+    assert_eq!(
+        Replica::default().drain(&map, &next),
+        [""; 0],
+        "what waited for the last one is not told to it"
+    );
+}
+
+/// A disk, and who waits for it.
+#[derive(Default)]
+struct Journal {
+    disk: Replica,
+    /// Replies by the position from which on they may leave, and what they promise.
+    waiting: Vec<(Position, Key, u64)>,
+    released: BTreeMap<Key, u64>,
+}
+
+impl Journal {
+    fn hold(&mut self, offer: &Offer<'_>, at_ns: u64) {
+        let key = (Kind::CLIENT, offer.report.client.as_bytes().to_vec());
+        self.waiting.push((offer.position().unwrap(), key, at_ns));
+    }
+
+    /// Writes what a bite has, and lets replies go. Each promises what the disk has.
+    fn write(&mut self, map: &Map, follower: &FollowerId, most: usize) -> bool {
+        let is_all = map.drain(follower, most, |told| self.disk.take(told));
+        let covered = self.disk.covered;
+        let is_covered = |position: &Position| position.seq <= covered[position.shard];
+        let (go, stay): (Vec<_>, _) =
+            std::mem::take(&mut self.waiting).into_iter().partition(|(position, ..)| is_covered(position));
+        self.waiting = stay;
+        for (_, key, at_ns) in go {
+            let on_disk = self.disk.held.get(&key).map(|(seen, ..)| seen.received_ns());
+            assert!(on_disk >= Some(at_ns), "{key:?} was acknowledged at {at_ns}, on disk is {on_disk:?}");
+            self.released.insert(key, at_ns);
+        }
+        is_all
+    }
+}
+
+#[test]
+fn a_journal_holds_replies_until_what_they_promise_is_written() {
+    let (map, mut journal) = (map("Riley"), Journal::default());
+    let follower = follow(&map, ALL);
+    let mut clock_ns = NOW_NS;
+    let _ = map.mend(clock_ns);
+    for round in 0..400u64 {
+        let names: Vec<_> =
+            (0..8).map(|number| format!("client-{}", (round * 7 + number * 13) % 90)).collect();
+        clock_ns += 1;
+        let mut offers: Vec<_> =
+            names.iter().map(|name| Offer::new(report(name.as_bytes(), clock_ns))).collect();
+        let _ = map.report_all(clock_ns, &mut offers);
+        offers.iter().for_each(|offer| journal.hold(offer, clock_ns));
+        // It never catches up, and its bites end anywhere; still positions go on.
+        let _ = journal.write(&map, &follower, 1 + round as usize % 9);
+        if round == 200 {
+            // The server begins a new incarnation, and sequences begin anew.
+            let before = map.origin();
+            clock_ns += 2 * ABSENCE_NS;
+            let _ = map.mend(clock_ns);
+            assert_ne!(map.origin(), before);
+        }
+    }
+    assert!(journal.released.len() > 50, "{} replies have left under load", journal.released.len());
+    while !journal.write(&map, &follower, 5) {}
+    assert!(journal.waiting.is_empty(), "{:?} wait for ever", journal.waiting);
+    assert_eq!(journal.disk.covered, std::array::from_fn(|shard| map.taken(shard)));
+}
+
+#[test]
+fn a_follower_that_never_catches_up_is_told_how_far_it_is_all_the_same() {
+    let (map, mut replica) = (map("Riley"), Replica::default());
+    let follower = follow(&map, NEWS);
+    let all = (0..).map(|number| format!("client-{number}"));
+    let names: Vec<_> = all.filter(|name| shard_index(name.as_bytes()) == 0).take(50).collect();
+    let (mut now_ns, mut positions) = (NOW_NS, Vec::new());
+    for turn in names.iter().cycle().take(1000).collect::<Vec<_>>().chunks(10) {
+        for name in turn {
+            now_ns += 1;
+            tell(&map, name, now_ns);
+        }
+        let is_all = map.drain(&follower, 9, |told| replica.take(told));
+        assert!(!is_all, "ten come and nine go");
+        if positions.last() != Some(&replica.covered[0]) {
+            positions.push(replica.covered[0]);
+        }
+    }
+    assert!(positions.len() > 10 && positions.last() > Some(&800), "{positions:?}");
+    assert_eq!(map.contradiction(), None);
+}
+
+#[test]
+fn records_that_come_from_a_neighbor_and_those_of_other_kinds_are_told_too() {
+    let (riley, jaquez, mut replica) = (map("Riley"), map("Jaquez"), Replica::default());
+    tell(&jaquez, "kiwi", NOW_NS);
+    let _ = jaquez.tell(NOW_NS, Kind(200), b"fence", 0, b"here");
+    let follower = follow(&riley, NEWS);
+    let (mut one, mut other) = join(NOW_NS, (&riley, link(0)), (&jaquez, link(0)));
+    settle(&mut one, &mut other);
+    let mut told = replica.drain(&riley, &follower);
+    told.sort();
+    assert_eq!((told, replica.covered), (vec!["fence".to_owned(), "kiwi".to_owned()], [0; SHARDS]));
+}
+
+/// What happens to a map that is followed.
+#[derive(Clone, Debug)]
+enum Step {
+    Report(u8),
+    ReportElsewhere(u8),
+    Forget(u8),
+    Data(u8, u32),
+    Sweep(u8),
+    Settle,
+    /// The server looks at its clock, after a while that lets it begin a new incarnation or not.
+    Mend(bool),
+    Pass(u64),
+    Join(u8, bool, bool),
+    Leave(u8),
+    Drain(u8, u8),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        8 => (0..12u8).prop_map(Step::Report),
+        4 => (0..12u8).prop_map(Step::ReportElsewhere),
+        1 => (0..12u8).prop_map(Step::Forget),
+        1 => (0..3u8, 1..9u32).prop_map(|(key, keep_s)| Step::Data(key, keep_s)),
+        4 => (0..8u8).prop_map(Step::Sweep),
+        2 => Just(Step::Settle),
+        1 => any::<bool>().prop_map(Step::Mend),
+        4 => (0..4 * SECOND_NS).prop_map(Step::Pass),
+        2 => (0..4u8, any::<bool>(), any::<bool>()).prop_map(|(at, all, removed)| Step::Join(at, all, removed)),
+        1 => (0..4u8).prop_map(Step::Leave),
+        6 => (0..4u8, 0..9u8).prop_map(|(at, most)| Step::Drain(at, most)),
+    ];
+    prop::collection::vec(step, 1..250)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_happens_a_follower_that_has_taken_all_holds_what_the_map_holds(steps in steps()) {
+        let [riley, jaquez] = ["Riley", "Jaquez"].map(|server| Map::new(MapSettings {
+            client_ttl_ns: Some(5 * SECOND_NS),
+            clock_offset_max_ns: SECOND_NS,
+            ..settings(server)
+        }));
+        let (mut one, mut other) = join(NOW_NS, (&riley, link(0)), (&jaquez, link(0)));
+        let mut followers: [Option<(FollowerId, Following, Replica)>; 4] = Default::default();
+        let mut now_ns = NOW_NS;
+        let name = |key: u8| format!("client-{key}");
+        for step in steps {
+            now_ns += 1;
+            (one.now_ns, other.now_ns) = (now_ns, now_ns);
+            match step {
+                Step::Report(key) => drop(riley.report(now_ns, &report(name(key).as_bytes(), now_ns))),
+                Step::ReportElsewhere(key) => drop(jaquez.report(now_ns, &report(name(key).as_bytes(), now_ns))),
+                Step::Forget(key) => drop(riley.forget(now_ns, client(&name(key)))),
+                Step::Data(key, keep_s) => drop(riley.tell(now_ns, Kind(99), name(key).as_bytes(), keep_s, b"x")),
+                Step::Sweep(slots) => drop(riley.sweep(now_ns, slots.into())),
+                Step::Settle => settle(&mut one, &mut other),
+                Step::Mend(is_late) => {
+                    now_ns += if is_late { 2 * ABSENCE_NS } else { 0 };
+                    let _ = riley.mend(now_ns);
+                }
+                Step::Pass(pass_ns) => now_ns += pass_ns,
+                Step::Join(at, all, wants_removed) => {
+                    let begins = if all { Begin::WithAllHeld } else { Begin::Now };
+                    let following = Following { begins, wants_removed };
+                    let seat = &mut followers[usize::from(at)];
+                    if seat.is_none() {
+                        let mut replica = Replica::default();
+                        if !all {
+                            replica.held = held(&riley);
+                        }
+                        *seat = Some((follow(&riley, following), following, replica));
+                    }
+                }
+                Step::Leave(at) => if let Some((follower, ..)) = followers[usize::from(at)].take() {
+                    riley.unfollow(follower);
+                },
+                Step::Drain(at, most) => if let Some((follower, _, replica)) = &mut followers[usize::from(at)] {
+                    let _ = riley.drain(follower, most.into(), |told| replica.take(told));
+                },
+            }
+            prop_assert_eq!(riley.contradiction(), None);
+        }
+        for (follower, following, replica) in followers.iter_mut().flatten() {
+            replica.drain(&riley, follower);
+            if !following.wants_removed {
+                replica.held.retain(|key, _| held(&riley).contains_key(key));
+            }
+            prop_assert_eq!(&replica.held, &held(&riley));
+        }
+    }
+}
+
+const PHASES: u64 = 60;
+const REPORTERS: u64 = 3;
+/// By each reporter, in each phase.
+const REPORTS: u64 = 500;
+/// So long a follower that has been woken may take.
+const WAKE_MAX: Duration = Duration::from_secs(60);
+
+/// What a thread that drains shares with the others: whether it is woken, and how far it has come.
+#[derive(Default)]
+struct Shared {
+    is_woken: Mutex<bool>,
+    woken: Condvar,
+    replica: Mutex<Replica>,
+    drained: Condvar,
+}
+
+#[test]
+fn under_real_threads_no_wake_is_lost_and_nothing_is_told_backwards() {
+    let map = map("Riley");
+    let shared = Arc::new(Shared::default());
+    let waker = Arc::clone(&shared);
+    let wake = move || {
+        *waker.is_woken.lock().unwrap() = true;
+        waker.woken.notify_one();
+    };
+    let follower = map.follow(ALL, wake.clone()).unwrap();
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        // It drains when it is woken and otherwise never.
+        scope.spawn(|| {
+            while !is_over.load(SeqCst) {
+                let is_woken = shared.is_woken.lock().unwrap();
+                let mut is_woken = shared.woken.wait_while(is_woken, |is_woken| !*is_woken).unwrap();
+                *is_woken = false;
+                drop(is_woken);
+                let mut replica = shared.replica.lock().unwrap();
+                while !map.drain(&follower, 50, |told| {
+                    if let Told::Record(now) = told
+                        && let Some((before, ..)) =
+                            replica.held.get(&(now.record.kind, now.record.key.to_vec()))
+                    {
+                        assert!(before.received_ns() < now.record.received_ns(), "{now:?} after {before:?}");
+                    }
+                    replica.take(told);
+                }) {}
+                shared.drained.notify_one();
+            }
+        });
+        for phase in 0..PHASES {
+            thread::scope(|scope| {
+                for reporter in 0..REPORTERS {
+                    let map = &map;
+                    scope.spawn(move || {
+                        for number in 0..REPORTS {
+                            let at_ns = NOW_NS + (phase * REPORTS + number) * REPORTERS + reporter;
+                            let name = format!("client-{}", number % 50);
+                            let _ = map.report(at_ns, &report(name.as_bytes(), at_ns));
+                        }
+                    });
+                }
+            });
+            let taken: [u64; SHARDS] = std::array::from_fn(|shard| map.taken(shard));
+            let replica = shared.replica.lock().unwrap();
+            let lags = |replica: &mut Replica| replica.covered != taken;
+            let (replica, late) = shared.drained.wait_timeout_while(replica, WAKE_MAX, lags).unwrap();
+            let is_held = replica.held == held(&map);
+            drop(replica);
+            if late.timed_out() || !is_held {
+                // Or the scope would wait for the thread that nobody has woken.
+                is_over.store(true, SeqCst);
+                wake();
+            }
+            assert!(!late.timed_out(), "phase {phase}: a wake was lost");
+            assert!(is_held, "phase {phase}: all is covered, and the replica is another");
+        }
+        is_over.store(true, SeqCst);
+        wake();
+    });
+    assert_eq!(map.contradiction(), None);
+}
