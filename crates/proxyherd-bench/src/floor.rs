@@ -3,6 +3,8 @@
 //! The two run one at a time, in short rounds close together, and each round's pair is compared on its own: whatever
 //! else the machine is doing then hits both. Which of the two goes first changes from round to round.
 
+pub(crate) mod told;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,7 +12,6 @@ use anyhow::{Context, Result};
 
 use crate::load::{self, Outcome, Plan};
 use crate::process_time;
-use crate::report;
 use crate::stats::{Histogram, Spread};
 use crate::target::herd::{self, Herd};
 use crate::target::{Target, echo};
@@ -128,7 +129,7 @@ fn race_at(depth: u32, target: f64, race: &Race, floor: &Target, herd: &Target) 
         for (server, rounds) in pair {
             drive_measured(server, race, depth, rounds)?;
         }
-        eprintln!("{}", report::progress(&result, round + 1, race.rounds));
+        eprintln!("{}", told::progress(&result, round + 1, race.rounds));
     }
     Ok(result)
 }

@@ -4,7 +4,8 @@
 //! `steady` whether a herd grows in an hour's work.
 //!
 //! This file knows the arguments and the exit codes. What is sent and checked is in [`load`], what is started and
-//! driven in [`target`], the race in [`floor`], how it is told in [`report`]; the other measurements have a module each.
+//! driven in [`target`], the race in [`floor`]; the other measurements have a module each. Each tells its own results, in
+//! the words of [`report`].
 
 mod abuse;
 mod floor;
@@ -282,8 +283,8 @@ fn race(args: &FloorArgs) -> Result<ExitCode> {
         workers: args.workers,
     };
     let result = floor::run(race, args.server_bin.as_deref())?;
-    anstream::print!("{}", report::floor_table(&result));
-    write_json(args.json.as_deref(), || report::floor_json(&result))?;
+    anstream::print!("{}", floor::told::table(&result));
+    write_json(args.json.as_deref(), || floor::told::json(&result))?;
     let missed = result.depths.iter().any(|depth| !depth.is_met());
     Ok(if args.strict && missed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
@@ -301,8 +302,8 @@ fn heal_again(args: &HealArgs) -> Result<ExitCode> {
 fn keep_steady(args: &SteadyArgs) -> Result<ExitCode> {
     let plan = steady::Plan { duration: args.minutes, share: args.share, connections: args.connections };
     let found = steady::run(plan, args.server.server_bin.as_deref())?;
-    anstream::print!("{}", report::steady_table(&found));
-    write_json(args.json.as_deref(), || report::steady_json(&found))?;
+    anstream::print!("{}", steady::told::table(&found));
+    write_json(args.json.as_deref(), || steady::told::json(&found))?;
     Ok(if found.is_flat() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -327,7 +328,7 @@ fn drive(args: LoadArgs) -> Result<ExitCode> {
         duration: args.seconds,
     };
     let outcome = load::run(&plan)?;
-    anstream::print!("{}", report::load_table(&plan, &outcome));
+    anstream::print!("{}", load::told::table(&plan, &outcome));
     Ok(ExitCode::SUCCESS)
 }
 

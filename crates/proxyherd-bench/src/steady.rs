@@ -4,6 +4,8 @@
 //! before roam between the servers, at a share of that rate, while each server's memory and descriptors are looked at.
 //! The clients are always the same, so that what a server needs does not grow.
 
+pub(crate) mod told;
+
 use std::fs;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};

@@ -4,8 +4,7 @@
 //! arguments, bytes come in and bytes go out. So the simulator runs this very code under virtual time, and
 //! what it proves holds for the servers.
 //!
-//! Floors, lowest first; a module imports only from floors below its own:
-//! `limits`, `types`, `places`, `command`, `codec`, `store`, `flood`, `tree`, `map`, `link`.
+//! A module imports only from floors below its own. ARCHITECTURE.md has the table of floors, which a test reads.
 
 pub mod codec;
 pub mod command;

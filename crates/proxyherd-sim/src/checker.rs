@@ -25,7 +25,7 @@ use proxyherd_core::{
 use crate::{
     ledger::{Key, Ledger, Taken},
     outcome::{Symptom, Violation},
-    server::CLOCK_OFFSET_MAX_NS,
+    scenario::CLOCK_OFFSET_MAX_NS,
     timeline::Nanos,
 };
 

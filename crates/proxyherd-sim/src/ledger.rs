@@ -17,7 +17,7 @@ use proxyherd_core::{
 };
 
 use crate::{
-    server::CLOCK_OFFSET_MAX_NS,
+    scenario::CLOCK_OFFSET_MAX_NS,
     timeline::{Nanos, SECOND},
     trace::Trace,
 };

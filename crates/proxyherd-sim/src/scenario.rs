@@ -12,6 +12,9 @@ pub const SERVERS_MIN: u64 = 3;
 /// Most servers of a simulated herd; with more the checkers' part of the time grows beyond what it finds.
 pub const SERVERS_MAX: u64 = 30;
 
+/// How far clocks may be apart.
+pub(crate) const CLOCK_OFFSET_MAX_NS: u64 = 60 * SECOND;
+
 /// How long links may take to find out that they are dead and to come up again, where wires are swift ...
 const SWIFT_LINKS_MAX: Nanos = 8 * SECOND;
 /// ... and where they are slow, or lose a part of what they carry.

@@ -19,14 +19,8 @@ use proxyherd_core::{
 };
 
 use crate::{
-    follower::Follower,
-    liar::Saying,
-    network::ConnId,
-    timeline::{Nanos, SECOND},
+    follower::Follower, liar::Saying, network::ConnId, scenario::CLOCK_OFFSET_MAX_NS, timeline::Nanos,
 };
-
-/// How far clocks may be apart.
-pub(crate) const CLOCK_OFFSET_MAX_NS: u64 = 60 * SECOND;
 
 /// What a server wants to happen.
 #[derive(Debug)]

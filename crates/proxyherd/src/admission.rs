@@ -21,7 +21,7 @@ use std::{
 use parking_lot::Mutex;
 
 use self::descriptors::OPERATORS_APART;
-use crate::{config::Limits, door::kind::DoorKind};
+use crate::{config::Limits, door_kind::DoorKind};
 
 /// An address may use up so much of its rate at once, nanoseconds' worth of it.
 const BURST_NS: u64 = 1_000_000_000;

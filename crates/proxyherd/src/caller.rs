@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::door::kind::DoorKind;
+use crate::door_kind::DoorKind;
 
 /// Somebody who is connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

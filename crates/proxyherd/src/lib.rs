@@ -10,6 +10,7 @@ pub mod config;
 pub mod credentials;
 pub mod demo;
 pub mod door;
+pub mod door_kind;
 mod door_trust;
 mod escape;
 #[doc(hidden)]

@@ -17,8 +17,8 @@ use crate::{
     door::{
         self,
         entrance::{DoorTls, Entrance, Listener},
-        kind::DoorKind,
     },
+    door_kind::DoorKind,
     herd::{Herd, Link},
     listen::{self, ListenError},
     log::{LogLevel, ServerLog, Subject},

@@ -7,6 +7,7 @@
 //! servers' time on a small machine.
 
 mod clients;
+mod told;
 
 use std::path::Path;
 use std::thread;
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::progress::Progress;
-use crate::report::{grouped, heal_table};
+use crate::report::grouped;
 use crate::stats::Spread;
 use crate::target::group::{Draft, Group, PAIR};
 use crate::target::herd;
@@ -101,7 +102,7 @@ pub(crate) fn run(plan: Plan, server_bin: Option<&Path>) -> Result<bool> {
     let rounds = (0..plan.rounds).map(|round| cut.round(round)).collect::<Result<_>>()?;
     drop(cut);
     let healing = Healing { plan, own_bytes, rounds };
-    anstream::print!("{}", heal_table(&healing));
+    anstream::print!("{}", told::table(&healing));
     Ok(healing.is_in_time() && healing.is_sparing())
 }
 

@@ -6,12 +6,13 @@
 //! write and a read for each burst, one look at the clock, and for each line a copy of its timestamp and a search
 //! for the end of its answer. Every answer's beginning is checked, and one burst in [`SAMPLE_EVERY`] to the last byte.
 //!
-//! It does not know what it drives, or how the figures are told.
+//! It does not know what it drives; only `told` knows how the figures are told.
 
 mod connection;
 mod lines;
 mod replies;
 pub(crate) mod roam;
+pub(crate) mod told;
 
 pub(crate) use lines::{CLIENTS_MAX, LINE_LEN, LOS_ANGELES, client_name, report_of};
 pub(crate) use replies::{Dialect, Replies};

@@ -1,7 +1,7 @@
 //! Frames by which two servers find out whether their maps are the same, and where they are not: CHECK, BRANCHES,
 //! LEAVES. What the sums are sums of is known in `flood`, not here.
 
-use super::link::{Encoder, FrameError, Reader, put_u16, put_u64};
+use super::frame::{Encoder, FrameError, Reader, put_u16, put_u64};
 use crate::limits::CHECK_BRANCHES_MAX;
 
 /// Into how many a branch of the hash tree parts.

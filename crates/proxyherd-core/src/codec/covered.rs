@@ -1,7 +1,7 @@
 //! Frames that say how far origins are covered: VECTOR, MARKER, and those of `tree` that hold the same. And ORIGIN, which
 //! gives origins their indices; how indices are given is known in `numbering`.
 
-use super::link::{Encoder, Frame, FrameError, Reader, put_text, put_u16, put_u64};
+use super::frame::{Encoder, FrameError, Reader, put_text, put_u16, put_u64};
 use crate::{
     limits::FRAME_BODY_LEN_MAX,
     types::{Origin, ServerName},
@@ -44,11 +44,12 @@ pub(super) fn decode_covered<'a>(reader: &mut Reader<'a>) -> Option<Covered<'a>>
     Some(Covered { shard, entries: reader.take(count * COVERED_LEN)? })
 }
 
-pub(super) fn decode_origin<'a>(reader: &mut Reader<'a>) -> Result<Option<Frame<'a>>, FrameError> {
+/// An index, and the origin that it stands for from here on.
+pub(super) fn decode_origin(reader: &mut Reader<'_>) -> Result<Option<(u16, Origin)>, FrameError> {
     let mut read = || Some((reader.u16()?, reader.text()?, reader.u64()?));
     let Some((index, server, incarnation)) = read() else { return Ok(None) };
     let server = ServerName::new(server).map_err(|_| FrameError::Value("ORIGIN"))?;
-    Ok(Some(Frame::Origin { index, origin: Origin { server, incarnation } }))
+    Ok(Some((index, Origin { server, incarnation })))
 }
 
 impl Encoder {
@@ -133,9 +134,12 @@ impl Encoder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec::link::{
-        HEADER_LEN,
-        tests::{frames, origin},
+    use crate::codec::{
+        frame::HEADER_LEN,
+        link::{
+            Frame,
+            tests::{frames, origin},
+        },
     };
 
     #[test]

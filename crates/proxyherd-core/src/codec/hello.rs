@@ -1,6 +1,6 @@
 //! Frames of the handshake: HELLO, REFUSAL. Who may have a link is known in `link`.
 
-use super::link::{Encoder, Frame, FrameError, HEADER_LEN, Reader, put_text, put_u16, put_u64};
+use super::frame::{Encoder, FrameError, HEADER_LEN, Reader, put_text, put_u16, put_u64};
 use crate::{
     limits::{HERD_ID_LEN_MAX, REFUSAL_LEN_MAX},
     types::{Origin, ServerName},
@@ -38,7 +38,7 @@ pub fn may_be_hello(bytes: &[u8]) -> bool {
         && (bytes.get(2) == Some(&REFUSAL) || head.iter().zip(&MAGIC).all(|(byte, magic)| byte == magic))
 }
 
-pub(super) fn decode_hello<'a>(reader: &mut Reader<'a>) -> Result<Option<Frame<'a>>, FrameError> {
+pub(super) fn decode_hello(reader: &mut Reader<'_>) -> Result<Option<Hello>, FrameError> {
     if reader.take(MAGIC.len()) != Some(&MAGIC) {
         return Err(FrameError::NoHerd);
     }
@@ -61,12 +61,11 @@ pub(super) fn decode_hello<'a>(reader: &mut Reader<'a>) -> Result<Option<Frame<'
     let server = ServerName::new(server).map_err(|_| FrameError::Value("HELLO"))?;
     let origin = Origin { server, incarnation };
     let herd = herd.to_owned();
-    Ok(Some(Frame::Hello(Hello { lowest, highest, features, herd, origin, shards, clock_ns })))
+    Ok(Some(Hello { lowest, highest, features, herd, origin, shards, clock_ns }))
 }
 
-pub(super) fn decode_refusal<'a>(reader: &mut Reader<'a>) -> Option<Frame<'a>> {
-    let reason = reader.text()?;
-    Some(Frame::Refusal(reason))
+pub(super) fn decode_refusal<'a>(reader: &mut Reader<'a>) -> Option<&'a str> {
+    reader.text()
 }
 
 impl Encoder {
@@ -97,7 +96,7 @@ mod tests {
     use super::*;
     use crate::codec::{
         link::{
-            decode,
+            Frame, decode,
             tests::{frames, hello},
         },
         record::RECORD,

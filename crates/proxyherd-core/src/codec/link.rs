@@ -1,29 +1,25 @@
-//! Frames between servers: length (2 bytes, little endian, of the body), type, flags, body.
+//! Frames between servers: every type, and [`decode`] for all of them.
 //!
-//! Numbers are little endian; texts and lists carry their length, which is checked against the bytes that are
-//! left before anything is allocated. A frame of an unknown type is skipped if its flag [`OPTIONAL`] is set and
-//! breaks the link otherwise. Origins are long and few, so a link names each by an ORIGIN frame and then uses its index
-//! (`numbering`). Here are what all frames have in common and the smallest ones; the others are in `hello`, `covered`,
-//! `record`, `check` and `tree`. What frames mean is known in `flood` and `link`.
+//! A frame of an unknown type is skipped if its flag [`OPTIONAL`] is set and breaks the link otherwise. Origins are long
+//! and few, so a link names each by an ORIGIN frame and then uses its index (`numbering`). What all frames have in common
+//! is in `frame`. The smallest ones are here, the others in `hello`, `covered`, `record`, `check` and `tree`. What frames
+//! mean is known in `flood` and `link`.
 
 use super::{
     check::{self, BRANCHES, Branches, CHECK, Check, LEAVES, Leaves},
     covered::{MARKER, ORIGIN, VECTOR, decode_covered, decode_origin},
+    frame::{Raw, Reader, put_u64},
     hello::{HELLO, REFUSAL, decode_hello, decode_refusal},
-    numbering::Numbering,
     record::{RECORD, decode_record},
     tree::{self, FENCE, GRAFT, IHAVE, ONCE, PASSED, PRUNE, STATE},
 };
 pub use super::{
     covered::Covered,
+    frame::{Encoder, FrameError, OPTIONAL},
     hello::{Hello, may_be_hello},
 };
 use crate::types::{LinkState, Origin, Record};
 
-/// Flag: a receiver that does not know the type skips the frame.
-pub const OPTIONAL: u8 = 0b1000_0000;
-
-pub(super) const HEADER_LEN: usize = 4;
 const HEARTBEAT: u8 = 7;
 /// From here on the types of version 2.
 const OFFSET: u8 = 8;
@@ -100,36 +96,21 @@ pub enum Frame<'a> {
     Skipped,
 }
 
-/// Why bytes are no frame. The link that brought them is closed; nothing was changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum FrameError {
-    /// The body ends before its values do, or goes on after them.
-    #[error("a {0} frame has the wrong length")]
-    Length(&'static str),
-    /// A value is out of its range.
-    #[error("a {0} frame holds an impossible value")]
-    Value(&'static str),
-    /// A type that is not optional.
-    #[error("a frame has the unknown type {0}; the neighbor may be newer than the version it agreed to")]
-    UnknownType(u8),
-    /// The first frame does not begin as HELLO does.
-    #[error("the other end is no server of a herd: it did not say HELLO")]
-    NoHerd,
-}
-
 /// Reads the frame at the front of `bytes`, and says how many bytes it takes. `None`: more bytes are needed.
 pub fn decode(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, FrameError> {
-    let Some(&[len_low, len_high, kind, flags]) = bytes.first_chunk::<HEADER_LEN>() else { return Ok(None) };
-    let end = HEADER_LEN + usize::from(u16::from_le_bytes([len_low, len_high]));
-    let Some(body) = bytes.get(HEADER_LEN..end) else { return Ok(None) };
+    let Some(Raw { kind, flags, body, end }) = Raw::split(bytes) else { return Ok(None) };
     let mut reader = Reader::new(body);
     let name = name_of(kind);
     let frame = match kind {
-        HELLO => decode_hello(&mut reader)?,
-        REFUSAL => decode_refusal(&mut reader),
+        HELLO => decode_hello(&mut reader)?.map(Frame::Hello),
+        REFUSAL => decode_refusal(&mut reader).map(Frame::Refusal),
         VECTOR => decode_covered(&mut reader).map(Frame::Vector),
-        ORIGIN => decode_origin(&mut reader)?,
-        RECORD => decode_record(&mut reader, flags)?,
+        ORIGIN => decode_origin(&mut reader)?.map(|(index, origin)| Frame::Origin { index, origin }),
+        RECORD => decode_record(&mut reader, flags)?.map(|(origin, seq, record)| Frame::Record {
+            origin,
+            seq,
+            record,
+        }),
         MARKER => decode_covered(&mut reader).map(Frame::Marker),
         HEARTBEAT => reader.u64().map(Frame::Heartbeat),
         OFFSET => reader.u64().map(|offset_ns| Frame::Offset(offset_ns.cast_signed())),
@@ -149,7 +130,7 @@ pub fn decode(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, FrameError> {
         unknown => return Err(FrameError::UnknownType(unknown)),
     };
     match frame {
-        Some(frame) if reader.rest.is_empty() => Ok(Some((frame, end))),
+        Some(frame) if reader.is_empty() => Ok(Some((frame, end))),
         _ => Err(FrameError::Length(name)),
     }
 }
@@ -178,91 +159,7 @@ fn name_of(kind: u8) -> &'static str {
     }
 }
 
-/// Takes values off the front of a body; `None` where it ends too early.
-pub(super) struct Reader<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> Reader<'a> {
-    pub(super) fn new(body: &'a [u8]) -> Reader<'a> {
-        Reader { rest: body }
-    }
-
-    /// All that is left.
-    pub(super) fn rest(&mut self) -> &'a [u8] {
-        std::mem::take(&mut self.rest)
-    }
-
-    pub(super) fn take(&mut self, len: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.rest.split_at_checked(len)?;
-        self.rest = rest;
-        Some(taken)
-    }
-
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (taken, rest) = self.rest.split_first_chunk()?;
-        self.rest = rest;
-        Some(*taken)
-    }
-
-    pub(super) fn u8(&mut self) -> Option<u8> {
-        self.array().map(u8::from_le_bytes)
-    }
-
-    pub(super) fn u16(&mut self) -> Option<u16> {
-        self.array().map(u16::from_le_bytes)
-    }
-
-    pub(super) fn u32(&mut self) -> Option<u32> {
-        self.array().map(u32::from_le_bytes)
-    }
-
-    pub(super) fn u64(&mut self) -> Option<u64> {
-        self.array().map(u64::from_le_bytes)
-    }
-
-    /// A text with its length in one byte.
-    pub(super) fn text(&mut self) -> Option<&'a str> {
-        let len = self.u8()?;
-        std::str::from_utf8(self.take(usize::from(len))?).ok()
-    }
-}
-
-/// Encodes the frames of one direction of one link, and numbers the origins it names.
-#[derive(Debug, Default)]
-pub struct Encoder {
-    out: Vec<u8>,
-    pub(super) version: u16,
-    pub(super) numbering: Numbering,
-    pub(super) records: u64,
-}
-
 impl Encoder {
-    /// How many bytes wait to be written.
-    pub fn len(&self) -> usize {
-        self.out.len()
-    }
-
-    /// Whether no bytes wait to be written.
-    pub fn is_empty(&self) -> bool {
-        self.out.is_empty()
-    }
-
-    /// The bytes to write.
-    pub fn bytes(&self) -> &[u8] {
-        &self.out
-    }
-
-    /// The bytes have been written.
-    pub fn clear(&mut self) {
-        self.out.clear();
-    }
-
-    /// How many records have been encoded since the link came up.
-    pub fn records(&self) -> u64 {
-        self.records
-    }
-
     /// Encodes a heartbeat with the sender's clock, POSIX time in nanoseconds.
     pub fn heartbeat(&mut self, now_ns: u64) {
         self.frame(HEARTBEAT, 0, |out| put_u64(out, now_ns));
@@ -277,28 +174,6 @@ impl Encoder {
     pub fn namesake(&mut self, incarnation: u64) {
         self.frame(NAMESAKE, OPTIONAL, |out| put_u64(out, incarnation));
     }
-
-    pub(super) fn frame(&mut self, kind: u8, flags: u8, write_body: impl FnOnce(&mut Vec<u8>)) {
-        let start = self.out.len();
-        self.out.extend_from_slice(&[0, 0, kind, flags]);
-        write_body(&mut self.out);
-        let len = self.out.len() - start - HEADER_LEN;
-        let len = u16::try_from(len).expect("every frame's parts are bounded below 64 KiB together");
-        self.out[start..start + 2].copy_from_slice(&len.to_le_bytes());
-    }
-}
-
-pub(super) fn put_u16(out: &mut Vec<u8>, value: u16) {
-    out.extend_from_slice(&value.to_le_bytes());
-}
-
-pub(super) fn put_u64(out: &mut Vec<u8>, value: u64) {
-    out.extend_from_slice(&value.to_le_bytes());
-}
-
-pub(super) fn put_text(out: &mut Vec<u8>, text: &str) {
-    out.push(u8::try_from(text.len()).expect("names and reasons are bounded below 256 bytes"));
-    out.extend_from_slice(text.as_bytes());
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The frame that carries a record: RECORD. What becomes of it is known in `flood`.
 
-use super::link::{Encoder, Frame, FrameError, Reader, put_u16, put_u64};
+use super::frame::{Encoder, FrameError, Reader, put_u16, put_u64};
 use crate::{
     limits::DATA_LEN_MAX,
     types::{Attributes, Body, ClientId, Coordinates, Decimal, Difference, Kind, Record, Timestamp},
@@ -13,7 +13,11 @@ const GONE: u8 = 0b0000_0001;
 /// is not about a client has this flag or the other.
 const DATA: u8 = 0b0000_0010;
 
-pub(super) fn decode_record<'a>(reader: &mut Reader<'a>, flags: u8) -> Result<Option<Frame<'a>>, FrameError> {
+/// A record, with its origin's index and its place in the origin's sequence before it.
+pub(super) fn decode_record<'a>(
+    reader: &mut Reader<'a>,
+    flags: u8,
+) -> Result<Option<(u16, u64, Record<'a>)>, FrameError> {
     let broken = FrameError::Value("RECORD");
     let mut head = || {
         let (origin, seq, kind) = (reader.u16()?, reader.u64()?, reader.u8()?);
@@ -45,8 +49,7 @@ pub(super) fn decode_record<'a>(reader: &mut Reader<'a>, flags: u8) -> Result<Op
         let attributes = Attributes::from_bytes(reader.rest()).map_err(|_| broken)?;
         Body::Location { coordinates: coordinates.ok_or(broken)?, attributes }
     };
-    let record = Record { kind: Kind(kind), key, body, timestamp, difference };
-    Ok(Some(Frame::Record { origin, seq, record }))
+    Ok(Some((origin, seq, Record { kind: Kind(kind), key, body, timestamp, difference })))
 }
 
 impl Encoder {

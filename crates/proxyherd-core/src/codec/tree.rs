@@ -1,7 +1,10 @@
 //! Frames of the spanning tree, STATE, IHAVE, GRAFT, PRUNE, and those by which a server learns where the answer to its
 //! GRAFT begins: FENCE, PASSED. What they do is known in `tree`, `flood` and `map`.
 
-use super::link::{Covered, Encoder, FrameError, OPTIONAL, Reader, put_text, put_u64};
+use super::{
+    covered::Covered,
+    frame::{Encoder, FrameError, OPTIONAL, Reader, put_text, put_u64},
+};
 use crate::{
     limits::LINKS_MAX,
     types::{LinkState, Origin, ServerName},

@@ -66,4 +66,9 @@ impl Shard {
             if slot.kind() == Kind::CLIENT { None } else { self.share_of(&slot.record(), weight.digest) };
         Summary { weight, share }
     }
+
+    pub(super) fn summary_of(&self, id: SlotId) -> Summary {
+        let slot = self.store.slot(id);
+        self.summary(slot, KeyHash::of(slot.record().key))
+    }
 }

@@ -27,7 +27,7 @@
 //! A neighbor that speaks a version before [`FENCE_VERSION`](crate::codec::tree::FENCE_VERSION) does not answer. There a gap
 //! closes when a CHECK shows that both hold the same and nothing is on its way, or when the link ends.
 
-use super::{LinkId, Nonsense, Outbox, Shard, links::bits};
+use super::{LinkId, Nonsense, Shard, links::bits};
 use crate::{
     codec::link::Encoder,
     limits::{GAP_PAUSE_MAX, GAP_PAUSE_MIN},
@@ -168,8 +168,8 @@ impl Shard {
 
     /// On how many of the links that are told of changes something is missing.
     pub fn gaps(&self) -> usize {
-        let has_gap = |outbox: &Option<Box<Outbox>>| outbox.as_ref().is_some_and(|outbox| outbox.gap.is_open);
-        bits(self.up).filter(|link| has_gap(&self.outboxes[link.index()])).count()
+        let outboxes = bits(self.up).filter_map(|link| self.outboxes[link.index()].as_ref());
+        outboxes.filter(|outbox| outbox.gap.is_open).count()
     }
 
     /// The neighbor sends a fence, which belongs to its next GRAFT.

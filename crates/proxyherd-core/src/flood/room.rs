@@ -26,7 +26,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Shard, Wake, derived::Summary, origins::ME};
+use super::{Shard, Wake, origins::ME};
 use crate::{
     limits::{
         ACCOUNTS_MAX, BUDGET_BYTES_MAX, RECORD_BYTES, SERVER_NAME_LEN_MAX, SERVERS_MAX, SHARDS,
@@ -34,7 +34,7 @@ use crate::{
     },
     places::budget::{ACCOUNT_LEN_MAX, AccountKey},
     store::SlotId,
-    types::{Body, KeyHash, Kind, Record, ServerName},
+    types::{Body, Kind, Record, ServerName},
 };
 
 /// What the longest account counts; its key is `month/2026-10/` or shorter, and a name.
@@ -244,11 +244,6 @@ impl Shard {
         let none = SlotId(u32::MAX);
         let classes = [Class::Budget, Class::StrayBudget];
         classes.into_iter().map(|class| self.make_room_in(class, none).1).fold(Wake::default(), Wake::and)
-    }
-
-    fn summary_of(&self, id: SlotId) -> Summary {
-        let slot = self.store.slot(id);
-        self.summary(slot, KeyHash::of(slot.record().key))
     }
 
     /// What of the room contradicts the records.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Place, Text, Verbatim, json};
+use super::{Place, Text, Verbatim};
 
 /// The answer to a question about places.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,15 +48,6 @@ impl Answer {
             info_messages: Vec::new(),
             next_page_token: None,
         }
-    }
-
-    /// Appends the answer as Nearby Search (Legacy) JSON, with the first `limit` results at most.
-    ///
-    /// The status stays what it is however many results are cut. Keys stand in alphabetical order, as in Google's own
-    /// answers; only a result that is passed on keeps its own order. The indent is three spaces, and ` : ` stands between
-    /// key and value. There is no empty line anywhere, and no newline at the end.
-    pub fn write_json(&self, limit: usize, out: &mut Vec<u8>) {
-        json::write_answer(self, limit, out);
     }
 }
 

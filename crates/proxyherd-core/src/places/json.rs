@@ -42,29 +42,36 @@ macro_rules! line {
 /// Most bytes a place usually takes: room made once keeps the copies from growing the buffer step by step.
 const PLACE_LEN_USUAL: usize = 1024;
 
-pub(super) fn write_answer(answer: &Answer, limit: usize, out: &mut Vec<u8>) {
-    let count = limit.min(answer.places.len() + answer.passed_on.len());
-    let places = answer.places.iter().map(Found::Place);
-    let results = places.chain(answer.passed_on.iter().map(Found::PassedOn)).take(count);
-    out.reserve(512 + count * PLACE_LEN_USUAL);
-    out.push(b'{');
-    if let Some(message) = &answer.error_message {
-        push(out, key!(1, "error_message"));
-        push_string(out, message);
-        out.push(b',');
+impl Answer {
+    /// Appends the answer as Nearby Search (Legacy) JSON, with the first `limit` results at most.
+    ///
+    /// The status stays what it is however many results are cut. Keys stand in alphabetical order, as in Google's own
+    /// answers; only a result that is passed on keeps its own order. The indent is three spaces, and ` : ` stands between
+    /// key and value. There is no empty line anywhere, and no newline at the end.
+    pub fn write_json(&self, limit: usize, out: &mut Vec<u8>) {
+        let count = limit.min(self.places.len() + self.passed_on.len());
+        let places = self.places.iter().map(Found::Place);
+        let results = places.chain(self.passed_on.iter().map(Found::PassedOn)).take(count);
+        out.reserve(512 + count * PLACE_LEN_USUAL);
+        out.push(b'{');
+        if let Some(message) = &self.error_message {
+            push(out, key!(1, "error_message"));
+            push_string(out, message);
+            out.push(b',');
+        }
+        push(out, key!(1, "html_attributions"));
+        push_texts(out, &self.html_attributions, line!(2), line!(1));
+        if !self.info_messages.is_empty() {
+            push(out, concat!(",", key!(1, "info_messages")));
+            push_texts(out, &self.info_messages, line!(2), line!(1));
+        }
+        push_optional(out, concat!(",", key!(1, "next_page_token")), self.next_page_token.as_deref());
+        push(out, concat!(",", key!(1, "results")));
+        push_list(out, results, line!(2), line!(1), push_result);
+        push(out, concat!(",", key!(1, "status"), "\""));
+        push(out, self.status.as_str());
+        push(out, concat!("\"", line!(0), "}"));
     }
-    push(out, key!(1, "html_attributions"));
-    push_texts(out, &answer.html_attributions, line!(2), line!(1));
-    if !answer.info_messages.is_empty() {
-        push(out, concat!(",", key!(1, "info_messages")));
-        push_texts(out, &answer.info_messages, line!(2), line!(1));
-    }
-    push_optional(out, concat!(",", key!(1, "next_page_token")), answer.next_page_token.as_deref());
-    push(out, concat!(",", key!(1, "results")));
-    push_list(out, results, line!(2), line!(1), push_result);
-    push(out, concat!(",", key!(1, "status"), "\""));
-    push(out, answer.status.as_str());
-    push(out, concat!("\"", line!(0), "}"));
 }
 
 /// One result, from either of an answer's lists.

@@ -11,8 +11,8 @@ use super::{EPOCH_NS, Event, World};
 use crate::{
     liar::{Claim, Known, Manner, Saying},
     network::ConnId,
-    scenario::Scenario,
-    server::{CLOCK_OFFSET_MAX_NS, Life},
+    scenario::{CLOCK_OFFSET_MAX_NS, Scenario},
+    server::Life,
     timeline::{Nanos, SECOND},
 };
 

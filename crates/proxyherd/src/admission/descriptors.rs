@@ -5,7 +5,7 @@ use std::{num::NonZero, thread::available_parallelism};
 use proxyherd_core::limits::HANDSHAKES_MAX;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-use crate::{config::ADDRESSES_PER_DOOR_MAX, door::kind::DoorKind};
+use crate::{config::ADDRESSES_PER_DOOR_MAX, door_kind::DoorKind};
 
 /// Descriptors set aside for logs, the runtime, files and whatever else a server opens now and then ...
 const OWN: u64 = 48;

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use super::{HerdArgs, heading};
 use crate::{
     config::{Door, DoorError},
-    door::kind::DoorKind,
+    door_kind::DoorKind,
 };
 
 const AFTER_HELP: &str = concat!(

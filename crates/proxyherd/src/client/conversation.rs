@@ -227,7 +227,7 @@ mod tests {
     use tokio::io::{AsyncBufReadExt as _, BufReader, BufWriter, duplex};
 
     use super::*;
-    use crate::door::kind::DoorKind;
+    use crate::door_kind::DoorKind;
 
     #[tokio::test]
     async fn what_the_stream_holds_back_goes_out_although_nothing_follows() {

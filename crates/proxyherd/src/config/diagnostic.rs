@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::source::HIDDEN;
+use super::secret::HIDDEN;
 
 /// One thing that is wrong, or that may not be meant.
 #[derive(Clone, Debug, PartialEq, Eq)]

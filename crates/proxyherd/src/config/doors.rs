@@ -10,12 +10,12 @@ use super::{
     address::{Address, AddressError},
     diagnostic::{Diagnostic, Site},
     nearest,
+    secret::looks_secret,
     section::Section,
     settings::parse_path,
-    source::looks_secret,
     value::Placed,
 };
-use crate::door::kind::{DoorKind, NOT_BUILT};
+use crate::door_kind::{DoorKind, NOT_BUILT};
 
 /// What an address begins with whose door speaks TLS.
 const TLS: &str = "tls://";

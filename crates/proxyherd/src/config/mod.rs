@@ -8,9 +8,9 @@
 //!
 //! Reading is pure but for [`Config::load`], which opens the file. Names of hosts are not resolved here.
 //!
-//! Floors, lowest first: `address`, `diagnostic`, `nearest`, `number`; `source`, `overrides`, `value`; `reader`
-//! with `section`; `settings`, `places`; `doors`; `servers`; `syntax`, `topology`; `read`. `render` stands on `diagnostic` alone;
-//! `difference` and `waiting` compare what was read twice.
+//! Floors, lowest first: `address`, `log`, `nearest`, `number`, `secret`; `diagnostic`; `source`, `overrides`, `value`;
+//! `reader`; `section`; `settings`; `places`, `doors`; `servers`; `syntax`, `topology`; `read`. `render` stands on `diagnostic`
+//! alone; `difference` and `waiting` compare what was read twice.
 
 mod address;
 mod diagnostic;
@@ -24,6 +24,7 @@ mod places;
 mod read;
 mod reader;
 mod render;
+mod secret;
 mod section;
 mod servers;
 mod settings;

@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use super::{
     diagnostic::{Diagnostic, Origin, Site},
     nearest,
-    source::without_secret,
+    secret::without_secret,
 };
 
 /// How the name of every variable begins.

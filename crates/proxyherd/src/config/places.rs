@@ -11,9 +11,9 @@ use proxyherd_core::limits::FLIGHTS_MAX;
 use super::{
     address::Address,
     diagnostic::Diagnostic,
+    secret::looks_secret,
     section::Section,
     settings::{MEGABYTE, TEN_YEARS_S, parse_path},
-    source::looks_secret,
     value::Placed,
 };
 

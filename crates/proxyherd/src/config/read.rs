@@ -25,7 +25,7 @@ pub(super) fn config(text: &str, path: &Path, overrides: &Overrides) -> Result<C
     let mut mistakes = Vec::new();
     let entries = Entries::read(overrides, &mut mistakes);
     let mut reader = Reader::new(source, &entries, mistakes);
-    let (config, certificate, drafts) = read_root(reader.root(&parsed.table), path);
+    let (config, certificate, drafts) = read_root(Section::root(&mut reader, &parsed.table), path);
     topology::check(&drafts, &config.herd.tls, &mut reader);
     topology::check_certificate(&drafts, &certificate, &mut reader);
     let mut found = reader.finish();

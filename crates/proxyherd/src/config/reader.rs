@@ -3,13 +3,10 @@
 
 use std::ops::Range;
 
-use toml::de::DeTable;
-
 use super::{
     diagnostic::{Diagnostic, Severity, Site},
     nearest,
     overrides::{Entries, Entry, Settable},
-    section::Section,
     source::Source,
 };
 
@@ -82,12 +79,6 @@ impl<'a> Reader<'a> {
     /// The file as a whole.
     pub(super) fn whole(&self) -> Site {
         self.source.whole()
-    }
-
-    /// The file's outermost table.
-    pub(super) fn root(&mut self, table: &'a DeTable<'a>) -> Section<'_, 'a> {
-        let site = self.whole();
-        Section::new(self, String::new(), String::new(), Some(table), site)
     }
 
     /// The stretch `span` of the file.

@@ -43,7 +43,13 @@ pub(super) struct OneOrMore<T> {
 }
 
 impl<'r, 'a> Section<'r, 'a> {
-    pub(super) fn new(
+    /// The file's outermost table.
+    pub(super) fn root(reader: &'r mut Reader<'a>, table: &'a DeTable<'a>) -> Section<'r, 'a> {
+        let site = reader.whole();
+        Section::new(reader, String::new(), String::new(), Some(table), site)
+    }
+
+    fn new(
         reader: &'r mut Reader<'a>,
         path: String,
         kind: String,

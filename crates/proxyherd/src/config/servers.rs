@@ -15,7 +15,7 @@ use super::{
     section::Section,
     value::Placed,
 };
-use crate::door::kind::DoorKind;
+use crate::door_kind::DoorKind;
 
 /// Most links a server has. More would cost more copies of each report than they shorten its way.
 pub const LINKS_PER_SERVER_MAX: usize = proxyherd_core::limits::LINKS_MAX;

@@ -20,7 +20,7 @@ use super::{
     settings::Tls,
     value::Placed,
 };
-use crate::door::kind::DoorKind;
+use crate::door_kind::DoorKind;
 
 /// The servers' links: of each server, by index, the indices of those it has a link with.
 type Links = Vec<BTreeSet<usize>>;

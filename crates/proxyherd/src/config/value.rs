@@ -6,7 +6,7 @@ use toml::de::{DeInteger, DeValue};
 
 use super::{
     diagnostic::{Origin, Site},
-    source::looks_secret,
+    secret::looks_secret,
 };
 
 /// A checked value and where it stands.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{Asking, Cache, Config, DoorCertificate, Google, Herd, Limits, Log, Places, Server};
-use crate::door::kind::DoorKind;
+use crate::door_kind::DoorKind;
 
 /// Takes a section apart, so that none of its values is left out, and notes the keys of those that differ. The value after
 /// `but` takes effect at once, so it is not compared.

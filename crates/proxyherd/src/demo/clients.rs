@@ -21,7 +21,7 @@ use super::walker::Walker;
 use crate::{
     caller::{Caller, Rights},
     clock,
-    door::kind::DoorKind,
+    door_kind::DoorKind,
     herd::Herd,
     log::{LogLevel, Subject},
 };

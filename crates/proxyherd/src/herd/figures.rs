@@ -14,7 +14,7 @@ use super::{
 use crate::{
     admission::DoorCounts,
     caller::Caller,
-    door::kind::DoorKind,
+    door_kind::DoorKind,
     places::{Outcome, RemoteStatus},
 };
 

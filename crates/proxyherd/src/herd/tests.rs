@@ -12,7 +12,7 @@ use super::*;
 use crate::{
     caller::Rights,
     config::{Config, Overrides},
-    door::kind::DoorKind,
+    door_kind::DoorKind,
     places::{Outcome as How, Unlimited},
     provider::Embedded,
 };

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use super::{Answer, Asked};
 use crate::{
     config::{Config, Door, Server},
-    door::kind::DoorKind,
+    door_kind::DoorKind,
     door_trust,
     herd::Status,
     http_client,

@@ -13,7 +13,7 @@ use tokio::net::TcpSocket;
 use super::*;
 use crate::{
     config::{Address, DoorCertificate, Tls},
-    door::kind::DoorKind,
+    door_kind::DoorKind,
     door_trust::testing::TlsDoor,
     herd::{BudgetStatus, LinkStatus, ReportStatus},
     server::{Server, Sockets},

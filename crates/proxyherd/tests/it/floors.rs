@@ -223,16 +223,24 @@ fn floors_of(name: &str) -> Vec<Vec<Module>> {
         block.lines().find_map(|line| line.strip_prefix(&start)).map(str::to_owned)
     });
     let told = told.unwrap_or_else(|| panic!("ARCHITECTURE.md tells the floors of {name}"));
-    let module = |name: &str| name.trim().split("::").map(str::to_owned).collect();
     told.split(',').map(|floor| floor.split('+').map(module).collect()).collect()
 }
 
-/// The floor on which `module` lies: the longest name that it begins with counts.
-fn floor_of(floors: &[Vec<Module>], module: &Module) -> Option<usize> {
+/// The floor on which `module` lies, and the name by which it lies there: the longest one that it begins with.
+fn floor_of<'a>(floors: &'a [Vec<Module>], module: &Module) -> Option<(usize, &'a Module)> {
     let all =
         floors.iter().enumerate().flat_map(|(floor, names)| names.iter().map(move |name| (floor, name)));
-    let around = all.filter(|(_, name)| module.starts_with(name));
-    around.max_by_key(|(_, name)| name.len()).map(|(floor, _)| floor)
+    all.filter(|(_, name)| module.starts_with(name)).max_by_key(|(_, name)| name.len())
+}
+
+/// Whether a module may not import another: it lies above, or beside it on the same floor.
+fn is_from_above(floors: &[Vec<Module>], module: &Module, target: &Module) -> bool {
+    let Some((own, name)) = floor_of(floors, module) else { return false };
+    floor_of(floors, target).is_some_and(|(other, other_name)| other >= own && other_name != name)
+}
+
+fn module(name: &str) -> Module {
+    name.trim().split("::").map(str::to_owned).collect()
 }
 
 fn shown(module: &[String]) -> String {
@@ -253,9 +261,7 @@ fn imports_from_above(name: &str) -> Vec<String> {
         wrong.push(format!("{name}: ARCHITECTURE.md has a floor for {}, which is not there", shown(named)));
     }
     for (module, target) in read.edges() {
-        let (own, other) = (floor_of(&floors, &module), floor_of(&floors, &target));
-        let top = |module: &Module| module.first().cloned();
-        if own.is_some() && other >= own && (top(&module) != top(&target) || other > own) {
+        if is_from_above(&floors, &module, &target) {
             wrong.push(format!("{name}: {} imports {} from above", shown(&module), shown(&target)));
         }
     }
@@ -308,6 +314,21 @@ fn modules_import_only_from_floors_below() {
 }
 
 #[test]
+fn doors_are_beside_each_other_and_may_not_import_each_other() {
+    let floors = floors_of("proxyherd");
+    let is_wrong = |one: &str, other: &str| is_from_above(&floors, &module(one), &module(other));
+    for (one, other) in [("door::line", "door::http"), ("door::reactor::thread", "door::line::batch")] {
+        assert!(is_wrong(one, other) && !is_wrong("door", one) && !is_wrong(one, "door::entrance"), "{one}");
+    }
+    assert!(is_wrong("door::http::visit", "door::line::batch"), "files of doors, too");
+    assert!(!is_wrong("door::http::visit", "door::http::seat"), "files of one door have no floors");
+    let read = Crate::read("proxyherd");
+    let doors = read.modules.iter().filter(|module| module.len() == 2 && module[0] == "door");
+    let without = doors.filter(|door| floor_of(&floors, door).is_none_or(|(_, name)| name != *door));
+    assert_eq!(without.collect::<Vec<_>>(), Vec::<&Module>::new(), "a new door has a floor of its own");
+}
+
+#[test]
 fn files_of_one_folder_import_each_other_in_no_circle() {
     let all = ["proxyherd-core", "proxyherd", "proxyherd-sim", "proxyherd-bench", "proxyherd-fuzz"];
     let wrong = all.map(circles).concat();
@@ -317,7 +338,6 @@ fn files_of_one_folder_import_each_other_in_no_circle() {
 #[test]
 fn the_sources_are_read_whole() {
     let read = Crate::read("proxyherd-core");
-    let module = |name: &str| name.split("::").map(str::to_owned).collect::<Module>();
     assert!(read.modules.contains(&module("flood::check")), "files in folders");
     // `flood` hands on what `flood::links` has.
     assert_eq!(read.target(&module("flood::LinkId")), module("flood::links"));

@@ -14,7 +14,7 @@ use tokio::net::TcpSocket;
 use super::*;
 use crate::{
     config::{Address, Config, Door, Tls},
-    door::kind::DoorKind,
+    door_kind::DoorKind,
     door_trust::{self, testing::TlsDoor},
     server::Server,
 };

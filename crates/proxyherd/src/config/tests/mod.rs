@@ -9,7 +9,7 @@ use std::{ffi::OsString, fs, time::Duration};
 use proptest::prelude::*;
 
 use super::*;
-use crate::door::kind::{DoorKind, NOT_BUILT};
+use crate::door_kind::{DoorKind, NOT_BUILT};
 
 /// A herd of two that is fine, to be spoilt.
 const TWO: &str = r#"

@@ -15,12 +15,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use self::tls::Acceptor;
 pub(crate) use self::visitor::Visitor;
 pub use self::{tls::DoorTls, visitor::HandshakeFailed};
-use super::kind::DoorKind;
 use crate::{
     admission::{Ticket, TurnedAway},
     caller::{Caller, Rights},
     clock,
     config::Address,
+    door_kind::DoorKind,
     herd::Herd,
     listen,
     log::{LogLevel, Subject},

@@ -19,12 +19,13 @@ use tokio_io_timeout::TimeoutStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
+    holder::{Closed, Verdict},
     limits::{
         CONNECTION_WINDOW, ERRORS_MAX, FRAME_LEN_MAX, HEAD_LEN_MAX, HEAD_MAX, PARTING_MAX, PING_INTERVAL,
         PONG_MAX, RESETS_PENDING_MAX, SEND_BUFFER_LEN, STREAM_WINDOW, STREAMS_MAX, WRITE_MAX,
     },
     rooms::Rooms,
-    seat::{Closed, Seat, Verdict},
+    seat::Seat,
     stream::Seated,
     undated::{self, Served},
     visit::Visit,
@@ -32,10 +33,8 @@ use super::{
 use crate::{
     caller::{Caller, Rights},
     clock,
-    door::{
-        entrance::{self, Visitor},
-        kind::DoorKind,
-    },
+    door::entrance::{self, Visitor},
+    door_kind::DoorKind,
     herd::Herd,
     log::{LogLevel, Subject},
 };
@@ -158,7 +157,7 @@ async fn serve_by_hyper(
             () = sleep_until(wake_at) => match visit.seat.overdue(Instant::now()) {
                 _ if parting.is_some() => return Ok(()),
                 // An HTTP/2 client learns which of its requests, on their way at this moment, were not taken up.
-                Some(Closed::Idle(_)) if !visit.seat.is_in_reserve() => {
+                Some(Closed::Idle(_)) if !visit.seat.is_in_reserve => {
                     connection.as_mut().graceful_shutdown();
                     parting = Some(Instant::now() + PARTING_MAX);
                 }

@@ -1,7 +1,7 @@
 //! The HTTP door: places by Google's own path, for whoever has a Google client; health, metrics and status, for
 //! operators and their tools. Loopback only until tokens exist, and not for web pages (`guard`).
 //!
-//! A connection gets a seat (`rooms`, `seat`) and is served in HTTP/1.1 or HTTP/2 (`connection`). Each request goes through
+//! A connection gets a seat (`rooms`, `holder`, `seat`) and is served in HTTP/1.1 or HTTP/2 (`connection`). Each request goes through
 //! `visit`, which holds for all paths, to the router, which knows them.
 
 mod body;
@@ -10,6 +10,7 @@ mod connection;
 mod denied;
 mod exposition;
 mod guard;
+mod holder;
 mod limits;
 mod metrics;
 mod nearby;

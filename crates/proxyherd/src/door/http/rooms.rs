@@ -22,13 +22,13 @@ use tokio::{
 };
 
 use super::{
+    holder::Holder,
     limits::{CANDIDATES_MAX, LEAVING_MAX, RESERVE_SEATS, UNDISTURBED},
-    seat::{Holder, Seat},
 };
 use crate::{
-    admission::{Admission, Ticket, TurnedAway, subscriber},
+    admission::{Admission, TurnedAway, subscriber},
     clock,
-    door::kind::DoorKind,
+    door_kind::DoorKind,
 };
 
 /// Both rooms.
@@ -68,8 +68,8 @@ impl Rooms {
         let _one = self.leaving.acquire().await.expect("nobody closes this semaphore");
     }
 
-    /// A seat for a new connection from `ip`, for as long as it lives.
-    pub(super) fn seat(self: &Arc<Rooms>, ip: IpAddr, now: Instant) -> Arc<Seat> {
+    /// Takes in a new connection from `ip`.
+    pub(super) fn take_in(&self, ip: IpAddr, now: Instant) -> Arc<Holder> {
         let who = subscriber(ip);
         let mut board = self.board.lock();
         let admit = || self.admission.try_admit(ip, clock::monotonic_ns());
@@ -82,8 +82,7 @@ impl Rooms {
         }
         let holder = Arc::new(Holder::new(id, who, ticket, now));
         board.take_in(&holder, now);
-        drop(board);
-        Arc::new(Seat::new(Arc::clone(self), holder))
+        holder
     }
 
     /// Counts a connection that asked for what the reserve does not give.
@@ -131,12 +130,12 @@ impl Board {
     }
 
     /// `holder` is gone.
-    pub(super) fn remove(&mut self, holder: &Holder, waiting_since: Option<Instant>) {
+    pub(super) fn remove(&mut self, holder: &Holder) {
         if holder.is_in_reserve {
             self.reserve.remove(&holder.id);
             return;
         }
-        if let Some(since) = waiting_since {
+        if let Some(since) = holder.waits_since() {
             self.asks(holder, since);
         }
         if let Some(held) = self.held.get_mut(&holder.who) {
@@ -180,14 +179,9 @@ impl Board {
     }
 
     fn send_away(&mut self, holder: &Arc<Holder>, permit: OwnedSemaphorePermit) {
-        let waiting_since = holder.give_way(permit);
-        self.remove(holder, waiting_since);
+        holder.give_way(permit);
+        self.remove(holder);
     }
-}
-
-/// Whether the room that `ticket` is for is full.
-pub(super) fn is_full(ticket: Option<&Ticket>) -> bool {
-    ticket.is_none_or(Ticket::is_last)
 }
 
 #[cfg(test)]
@@ -212,10 +206,10 @@ mod tests {
         let one = rooms.seat(ip(1), now);
         let _two = rooms.seat(ip(2), now);
         let three = rooms.seat(ip(3), now);
-        assert_eq!([&one, &three].map(|seat| seat.is_in_reserve()), [false, true]);
+        assert_eq!([&one, &three].map(|seat| seat.is_in_reserve), [false, true]);
         assert!(!three.has_given_way() && !one.has_given_way(), "who has just come is not disturbed");
         drop(one);
-        assert!(!rooms.seat(ip(3), now).is_in_reserve());
+        assert!(!rooms.seat(ip(3), now).is_in_reserve);
         drop(three);
         assert!(rooms.board.lock().reserve.is_empty());
     }
@@ -227,7 +221,7 @@ mod tests {
         let seats: Vec<_> = (0..3).map(|second| rooms.seat(ip(1), at(second))).collect();
         // The first has a request under way, so the second is the one.
         let flight = seats[0].begin(false);
-        assert!(!rooms.seat(ip(2), at(9)).is_in_reserve());
+        assert!(!rooms.seat(ip(2), at(9)).is_in_reserve);
         assert_eq!([0, 1, 2].map(|at: usize| seats[at].has_given_way()), [false, true, false]);
         drop(flight);
     }
@@ -239,10 +233,10 @@ mod tests {
         let only = rooms.seat(ip(1), now);
         let _greedy = [rooms.seat(ip(2), now), rooms.seat(ip(2), now)];
         let newcomer = rooms.seat(ip(3), later);
-        assert!(!newcomer.is_in_reserve(), "one of two gives way");
+        assert!(!newcomer.is_in_reserve, "one of two gives way");
         assert!(!only.has_given_way());
         let again = rooms.seat(ip(2), later);
-        assert!(!again.is_in_reserve(), "it takes the seat of its own address");
+        assert!(!again.is_in_reserve, "it takes the seat of its own address");
         assert!(!only.has_given_way() && !newcomer.has_given_way());
     }
 
@@ -251,8 +245,8 @@ mod tests {
         let (rooms, now) = (rooms(9, 1), Instant::now());
         let other = rooms.seat(ip(2), now);
         let mine = rooms.seat(ip(1), now);
-        assert!(rooms.seat(ip(1), now).is_in_reserve());
-        assert!(!rooms.seat(ip(1), now + UNDISTURBED).is_in_reserve());
+        assert!(rooms.seat(ip(1), now).is_in_reserve);
+        assert!(!rooms.seat(ip(1), now + UNDISTURBED).is_in_reserve);
         assert!(mine.has_given_way() && !other.has_given_way());
     }
 
@@ -263,9 +257,9 @@ mod tests {
         let busy = rooms.seat(ip(2), now);
         let _flight = busy.begin(true);
         let silent: Vec<_> = (1..RESERVE_SEATS).map(|_| rooms.seat(ip(2), now)).collect();
-        assert!(silent.iter().all(|seat| seat.is_in_reserve() && !seat.has_given_way()));
+        assert!(silent.iter().all(|seat| seat.is_in_reserve && !seat.has_given_way()));
         let newcomer = rooms.seat(ip(2), now);
-        assert!(newcomer.is_in_reserve() && silent[0].has_given_way());
+        assert!(newcomer.is_in_reserve && silent[0].has_given_way());
         assert!(!silent[1].has_given_way() && !busy.has_given_way());
         let flights: Vec<_> = silent[1..].iter().chain([&newcomer]).map(|seat| seat.begin(true)).collect();
         let _last = rooms.seat(ip(2), now);

@@ -1,58 +1,13 @@
-//! One connection's seat: what is under way on it, what it takes of the server, and when its time is up.
+//! One connection's seat: its [`Holder`]'s right to be there.
 //!
-//! The connection's task waits for [`Seat::told`] and [`Seat::deadline`]; its requests and answers are [`Flight`]s. The seat
-//! is given back when the last of task, stream and answers has dropped it, so a stream that outlives its connection (an
-//! upgraded one) keeps the seat. It does not know which protocol is spoken.
+//! The requests and answers of a connection are [`Flight`]s. The seat is given back when the last of task, stream and
+//! answers has dropped it, so a stream that outlives its connection (an upgraded one) keeps the seat.
 
-use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
+use std::{fmt, net::IpAddr, ops::Deref, sync::Arc};
 
-use parking_lot::Mutex;
-use tokio::{
-    sync::{Notify, OwnedSemaphorePermit},
-    time::Instant,
-};
+use tokio::time::Instant;
 
-use super::{
-    limits::{
-        ANSWER_MAX, CHATTER_LEN_MAX, CHATTER_PER_S, HEAD_FREE_LEN, HEAD_LEN_MAX, HEAD_MAX, RESERVE_HEAD_MAX,
-        RESERVE_MAX, RESETS_MAX,
-    },
-    rooms::{Rooms, is_full},
-};
-use crate::admission::Ticket;
-
-/// Why this end closed a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Closed {
-    /// No request was under way for long, or the head of one took long.
-    #[error("no whole request came within {} s", .0.as_secs())]
-    Idle(Duration),
-    /// The client does not take an answer.
-    #[error("it did not take an answer within {} s", .0.as_secs())]
-    NotReading(Duration),
-    /// It sends without asking.
-    #[error("it sent {CHATTER_LEN_MAX} bytes without asking for anything")]
-    Chatter,
-    /// It asks and takes back what it asked.
-    #[error("it took back {0} requests")]
-    Resets(u64),
-    /// More is buffered for clients than there is room for.
-    #[error("there is no more room for what it sends (`buffers_mb` in [limits])")]
-    NoRoom,
-    /// Another connection has its seat now.
-    #[error("it gave way to another connection")]
-    GaveWay,
-}
-
-/// What the connection's task has to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    Stay,
-    /// End when what is under way is answered.
-    Leave,
-    /// End now.
-    Cut(Closed),
-}
+use super::{holder::Holder, rooms::Rooms};
 
 /// A connection's right to be there; given back when it is dropped.
 #[derive(Debug)]
@@ -61,227 +16,44 @@ pub(super) struct Seat {
     holder: Arc<Holder>,
 }
 
-/// A seat as the board knows it.
-#[derive(Debug)]
-pub(super) struct Holder {
-    pub(super) id: u64,
-    pub(super) who: IpAddr,
-    pub(super) is_in_reserve: bool,
-    began: Instant,
-    state: Mutex<State>,
-    told: Notify,
-}
-
-#[derive(Debug)]
-struct State {
-    /// `None` in the reserve, and once the connection has given way.
-    ticket: Option<Ticket>,
-    /// While the socket of a connection that has given way is not closed yet.
-    leaving: Option<OwnedSemaphorePermit>,
-    verdict: Verdict,
-    /// Since when no request is under way, if none is.
-    waits_since: Option<Instant>,
-    flights: Vec<Under>,
-    last_flight: u64,
-    has_asked: bool,
-    /// Whether it has asked what only clients ask.
-    is_client: bool,
-    /// Whether it speaks another protocol than HTTP by now.
-    is_upgraded: bool,
-    /// Bytes of a head, as far as it has come.
-    head_len: usize,
-    /// Bytes of answers that nobody has taken yet.
-    owed_len: usize,
-    /// Bytes that it may still send without asking, as of the time beside it.
-    chatter: (usize, Instant),
-    answered: u64,
-    taken_back: u64,
-}
-
-/// A request under way.
-#[derive(Debug)]
-struct Under {
-    id: u64,
-    /// When its answer has to be taken.
-    deadline: Option<Instant>,
-}
-
-impl Holder {
-    pub(super) fn new(id: u64, who: IpAddr, ticket: Option<Ticket>, now: Instant) -> Holder {
-        let state = State {
-            leaving: None,
-            verdict: Verdict::Stay,
-            waits_since: Some(now),
-            flights: Vec::new(),
-            last_flight: 0,
-            has_asked: false,
-            is_client: false,
-            is_upgraded: false,
-            head_len: 0,
-            owed_len: 0,
-            chatter: (CHATTER_LEN_MAX, now),
-            answered: 0,
-            taken_back: 0,
-            ticket,
-        };
-        let is_in_reserve = state.ticket.is_none();
-        Holder { id, who, is_in_reserve, began: now, state: Mutex::new(state), told: Notify::new() }
-    }
-
-    pub(super) fn has_asked(&self) -> bool {
-        self.state.lock().has_asked
-    }
-
-    /// Has the connection end now and takes its ticket. Says since when no request is under way, if none is.
-    pub(super) fn give_way(&self, permit: OwnedSemaphorePermit) -> Option<Instant> {
-        let mut state = self.state.lock();
-        state.ticket = None;
-        state.leaving = Some(permit);
-        state.verdict = Verdict::Cut(Closed::GaveWay);
-        self.told.notify_one();
-        state.waits_since
+impl Rooms {
+    /// A seat for a new connection from `ip`, for as long as it lives.
+    pub(super) fn seat(self: &Arc<Rooms>, ip: IpAddr, now: Instant) -> Arc<Seat> {
+        Arc::new(Seat { rooms: Arc::clone(self), holder: self.take_in(ip, now) })
     }
 }
 
 impl Seat {
-    pub(super) fn new(rooms: Arc<Rooms>, holder: Arc<Holder>) -> Seat {
-        Seat { rooms, holder }
-    }
-
-    /// Whether only operators' paths are answered here.
-    pub(super) fn is_in_reserve(&self) -> bool {
-        self.holder.is_in_reserve
-    }
-
     /// Counts a request that is not answered because the general room is full.
     pub(super) fn turn_away(&self) {
         self.rooms.turn_away();
     }
 
-    /// Waits until there is a new verdict.
-    pub(super) async fn told(&self) -> Verdict {
-        self.holder.told.notified().await;
-        self.holder.state.lock().verdict
-    }
-
-    /// When to ask [`Seat::overdue`] again, at the latest.
-    pub(super) fn deadline(&self, now: Instant) -> Instant {
-        self.next_end(&self.holder.state.lock()).map_or(now + HEAD_MAX, |(at, _)| at)
-    }
-
-    /// Why the connection's time is up, if it is.
-    pub(super) fn overdue(&self, now: Instant) -> Option<Closed> {
-        self.next_end(&self.holder.state.lock()).filter(|(at, _)| now >= *at).map(|(_, why)| why)
-    }
-
-    /// What ends the connection next if nothing happens. In the general room a request that is being answered has the time
-    /// that its answer takes.
-    fn next_end(&self, state: &State) -> Option<(Instant, Closed)> {
-        let began = self.holder.began;
-        if self.is_in_reserve() {
-            let head = (began + RESERVE_HEAD_MAX, Closed::Idle(RESERVE_HEAD_MAX));
-            let all = (began + RESERVE_MAX, Closed::NotReading(RESERVE_MAX));
-            return Some(if state.has_asked { all } else { head });
-        }
-        if let Some(since) = state.waits_since {
-            return Some((since + HEAD_MAX, Closed::Idle(HEAD_MAX)));
-        }
-        let deadlines = state.flights.iter().filter_map(|flight| flight.deadline);
-        deadlines.min().map(|at| (at, Closed::NotReading(ANSWER_MAX)))
-    }
-
     /// The head of a request is complete.
     pub(super) fn begin(self: &Arc<Seat>, is_operators: bool) -> Flight {
         let mut board = self.rooms.board();
-        let mut state = self.holder.state.lock();
-        if let Some(since) = state.waits_since.take()
-            && state.leaving.is_none()
-            && !self.is_in_reserve()
-        {
+        let (id, waited_since) = self.holder.begin(is_operators);
+        if let Some(since) = waited_since {
             board.asks(&self.holder, since);
         }
-        state.has_asked = true;
-        state.is_client |= !is_operators;
-        if let Some(ticket) = &state.ticket {
-            ticket.set_operator(!state.is_client);
-        }
-        state.head_len = 0;
-        // It has less than before, so there is room.
-        let _ = state.account();
-        state.last_flight += 1;
-        let id = state.last_flight;
-        state.flights.push(Under { id, deadline: None });
         Flight { seat: Arc::clone(self), id, is_answered: false }
     }
+}
 
-    /// So many bytes have come, of whatever kind. The error says why nothing more is to be read.
-    pub(super) fn heard(&self, len: usize, now: Instant) -> Result<(), Closed> {
-        let mut state = self.holder.state.lock();
-        if state.is_upgraded {
-            return Ok(());
-        }
-        let (left, at) = state.chatter;
-        let regained = now.saturating_duration_since(at).as_millis() as usize * CHATTER_PER_S / 1000;
-        let left = left.saturating_add(regained).min(CHATTER_LEN_MAX);
-        // What is regained in less than a millisecond is not lost.
-        let at = if regained > 0 { now } else { at };
-        state.chatter = (left.checked_sub(len).ok_or(Closed::Chatter)?, at);
-        if state.flights.is_empty() {
-            // More than this is not kept.
-            state.head_len = (state.head_len + len).min(2 * HEAD_LEN_MAX);
-            if !state.account() {
-                return Err(Closed::NoRoom);
-            }
-        }
-        Ok(())
-    }
+impl Deref for Seat {
+    type Target = Holder;
 
-    /// So many bytes were a request's body, which somebody has read.
-    pub(super) fn took_body(&self, len: usize) {
-        let mut state = self.holder.state.lock();
-        state.chatter.0 = state.chatter.0.saturating_add(len).min(CHATTER_LEN_MAX);
-    }
-
-    /// From here on the connection speaks another protocol.
-    pub(super) fn upgrade(&self) {
-        self.holder.state.lock().is_upgraded = true;
-    }
-
-    /// Whether the connection is to end with its next answer: another one needs the seat.
-    pub(super) fn is_needed(&self) -> bool {
-        is_full(self.holder.state.lock().ticket.as_ref())
-    }
-
-    /// Has the connection end when what is under way is answered.
-    pub(super) fn leave(&self) {
-        let mut state = self.holder.state.lock();
-        if state.verdict == Verdict::Stay {
-            state.verdict = Verdict::Leave;
-            self.holder.told.notify_one();
-        }
-    }
-
-    #[cfg(test)]
-    pub(super) fn has_given_way(&self) -> bool {
-        self.holder.state.lock().verdict == Verdict::Cut(Closed::GaveWay)
+    fn deref(&self) -> &Holder {
+        &self.holder
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
         let mut board = self.rooms.board();
-        let state = self.holder.state.lock();
-        if state.leaving.is_none() {
-            board.remove(&self.holder, state.waits_since);
+        if !self.holder.is_leaving() {
+            board.remove(&self.holder);
         }
-    }
-}
-
-impl State {
-    /// Says what the connection takes. False if there is no room for it.
-    fn account(&self) -> bool {
-        let head_len = if self.head_len > HEAD_FREE_LEN { self.head_len } else { 0 };
-        self.ticket.as_ref().is_none_or(|ticket| ticket.buffer(self.owed_len + head_len))
     }
 }
 
@@ -293,31 +65,14 @@ pub(super) struct Flight {
 }
 
 impl Flight {
-    /// There is an answer of so many bytes. False if there is no room for it, and it is not to be kept. For one operators'
-    /// answer on each connection there is always room.
+    /// There is an answer of so many bytes; see [`Holder::answering`].
     pub(super) fn answering(&self, len: usize, is_operators: bool, now: Instant) -> bool {
-        let mut state = self.seat.holder.state.lock();
-        let is_first = state.owed_len == 0;
-        // What is said instead has to be taken, too.
-        if let Some(under) = state.flights.iter_mut().find(|under| under.id == self.id) {
-            under.deadline = Some(now + ANSWER_MAX);
-        }
-        state.owed_len += len;
-        if state.account() || (is_operators && is_first) {
-            return true;
-        }
-        state.owed_len -= len;
-        // It has less than before, so there is room.
-        let _ = state.account();
-        false
+        self.seat.answering(self.id, len, is_operators, now)
     }
 
     /// So many bytes of the answer are on their way, or nobody will have them.
     pub(super) fn gave(&self, len: usize) {
-        let mut state = self.seat.holder.state.lock();
-        state.owed_len = state.owed_len.saturating_sub(len);
-        // It has less than before, so there is room.
-        let _ = state.account();
+        self.seat.gave(len);
     }
 
     /// The whole answer is on its way.
@@ -330,24 +85,8 @@ impl Drop for Flight {
     fn drop(&mut self) {
         let (seat, now) = (&self.seat, Instant::now());
         let mut board = seat.rooms.board();
-        let mut state = seat.holder.state.lock();
-        state.flights.retain(|under| under.id != self.id);
-        if self.is_answered {
-            state.answered += 1;
-            state.chatter = (CHATTER_LEN_MAX, now);
-        } else {
-            state.taken_back += 1;
-            if state.taken_back > RESETS_MAX + state.answered / 2 {
-                state.verdict = Verdict::Cut(Closed::Resets(state.taken_back));
-                seat.holder.told.notify_one();
-            }
-        }
-        // Whatever an upgraded connection speaks, its silence is none of the door's business.
-        if state.flights.is_empty() && !state.is_upgraded {
-            state.waits_since = Some(now);
-            if state.leaving.is_none() && !seat.is_in_reserve() {
-                board.waits(&seat.holder, now);
-            }
+        if seat.end(self.id, self.is_answered, now) {
+            board.waits(&seat.holder, now);
         }
     }
 }
@@ -360,7 +99,18 @@ impl fmt::Debug for Flight {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::limits::STREAMS_MAX, *};
+    use std::time::Duration;
+
+    use super::{
+        super::{
+            holder::{Closed, Verdict},
+            limits::{
+                ANSWER_MAX, CHATTER_LEN_MAX, CHATTER_PER_S, HEAD_FREE_LEN, HEAD_MAX, RESERVE_HEAD_MAX,
+                RESERVE_MAX, RESETS_MAX, STREAMS_MAX,
+            },
+        },
+        *,
+    };
     use crate::{admission::Admission, config::Limits};
 
     fn seat(limits: &Limits, now: Instant) -> Arc<Seat> {
@@ -399,7 +149,7 @@ mod tests {
     fn in_the_reserve_everything_is_over_soon() {
         let now = Instant::now();
         let seat = seat(&Limits { connections: 0, ..Limits::default() }, now);
-        assert!(seat.is_in_reserve());
+        assert!(seat.is_in_reserve);
         assert_eq!(seat.overdue(now + RESERVE_HEAD_MAX), Some(Closed::Idle(RESERVE_HEAD_MAX)));
         drop(seat.begin(true));
         assert_eq!(seat.overdue(now + RESERVE_HEAD_MAX), None);
@@ -435,9 +185,9 @@ mod tests {
         drop(flight);
         let later = now + 1000 * HEAD_MAX;
         assert_eq!((seat.overdue(later), seat.heard(usize::MAX, later)), (None, Ok(())));
-        assert!(rooms.seat(ip, later).is_in_reserve() && !seat.has_given_way());
+        assert!(rooms.seat(ip, later).is_in_reserve && !seat.has_given_way());
         drop(seat);
-        assert!(!rooms.seat(ip, later).is_in_reserve());
+        assert!(!rooms.seat(ip, later).is_in_reserve);
     }
 
     #[tokio::test]

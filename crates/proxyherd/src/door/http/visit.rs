@@ -67,7 +67,7 @@ impl Visit {
     }
 
     async fn respond(&self, mut request: Request<Body>, is_operators: bool) -> Response {
-        if self.seat.is_in_reserve() && !is_operators {
+        if self.seat.is_in_reserve && !is_operators {
             self.seat.turn_away();
             return busy("too many connections are open; operators' paths are answered\n");
         }

@@ -1,5 +1,6 @@
 //! Doors as clients meet them: real sockets, real TLS, the line protocol, and a toy that has nothing but its protocol.
 
+mod frames;
 mod http;
 mod limits;
 mod line;
@@ -27,14 +28,17 @@ use tempfile::TempDir;
 use tokio::{net::TcpListener, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::toy::Toy;
+use self::{
+    frames::{message, reply},
+    toy::Toy,
+};
 use super::{
     entrance::{DoorTls, Entrance, Listener},
-    kind::DoorKind,
     reactor::{self, Bell},
 };
 use crate::{
     config::{Address, Config, Overrides},
+    door_kind::DoorKind,
     herd::Herd,
     log::ServerLog,
     places::{Places, Unlimited},
@@ -50,11 +54,13 @@ pub(super) struct Board {
     pub(super) bells: Vec<Bell>,
 }
 
+type SharedBoard = Arc<Mutex<Board>>;
+
 /// A server's doors, without the rest of the server.
 struct House {
     config: Config,
     herd: Arc<Herd>,
-    board: Arc<Mutex<Board>>,
+    board: SharedBoard,
     tls: Arc<DoorTls>,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -116,7 +122,7 @@ impl House {
     async fn toy(&self, is_tls: bool) -> SocketAddr {
         let (entrance, addresses) = self.entrance(DoorKind::Line, &[is_tls]).await;
         let board = Arc::clone(&self.board);
-        let make = move |_: &_| Toy { board: Arc::clone(&board), heard: None, alarm: None };
+        let make = move |_: &_| Toy { board: Arc::clone(&board), told: None, alarm: None };
         reactor::run(entrance, &self.config.limits, make).unwrap();
         addresses[0]
     }
@@ -250,19 +256,4 @@ fn line(stream: &mut (impl Read + ?Sized)) -> String {
         line.push(byte[0]);
     }
     String::from_utf8(line).unwrap()
-}
-
-/// A message of the toy's.
-fn message(letter: u8, body: &[u8]) -> Vec<u8> {
-    [&[body.len() as u8 + 1, letter], body].concat()
-}
-
-/// A reply of the toy's: its letter and body.
-fn reply(stream: &mut (impl Read + ?Sized)) -> (char, Vec<u8>) {
-    let mut len = [0; 4];
-    stream.read_exact(&mut len).unwrap();
-    let mut reply = vec![0; u32::from_be_bytes(len) as usize];
-    stream.read_exact(&mut reply).unwrap();
-    let body = reply.split_off(1);
-    (char::from(reply[0]), body)
 }

@@ -1,69 +1,54 @@
-//! A protocol of the tests' own, with nothing in it but the protocol: TLS, limits, rate, drain and counts come with the
-//! entrance and the threads.
-//!
-//! Each message is a length of one byte, a letter, and so many bytes less one. Each reply is a length of four bytes, a letter,
-//! and so many bytes less one.
+//! A protocol of the tests' own: all that a door has beside its codec (`frames`). TLS, limits, rate, drain and counts come with
+//! the entrance and the threads.
 
-use std::{
-    borrow::Cow,
-    sync::Arc,
-    time::{Duration, Instant},
+use std::time::{Duration, Instant};
+
+use proxyherd_core::flood::Wake;
+
+use super::{
+    SharedBoard,
+    frames::{Message, REPLIES_LEN, put_answer, put_at, put_news, put_reply},
 };
-
-use parking_lot::Mutex;
-use proxyherd_core::{
-    command::{Around, Nearby},
-    flood::Wake,
-    types::{ClientId, Radius},
-};
-
-use super::Board;
 use crate::{
     clock,
     door::reactor::{Event, Here, Input, Later, Next, Protocol, Reason, Taken},
-    herd::{Position, Whereabouts},
+    herd::Position,
     places::Looked,
 };
 
-#[derive(Debug)]
 pub(super) struct Toy {
-    pub(super) board: Arc<Mutex<Board>>,
-    pub(super) heard: Option<u32>,
+    pub(super) board: SharedBoard,
+    /// How much news the client has been told, if it asked for any.
+    pub(super) told: Option<u32>,
     pub(super) alarm: Option<Instant>,
 }
 
-fn reply(out: &mut Vec<u8>, letter: u8, body: &[u8]) {
-    out.extend_from_slice(&(body.len() as u32 + 1).to_be_bytes());
-    out.push(letter);
-    out.extend_from_slice(body);
-}
-
 impl Toy {
-    fn answer(&mut self, here: &Here<'_>, letter: u8, body: &[u8], out: &mut Vec<u8>) -> Option<Next> {
-        match letter {
-            b'e' => reply(out, b'e', body),
-            b'w' => {
-                let (around, radius) = (Around::Client(ClientId::new(body)?), Radius::parse_km(b"1")?);
-                let nearby = Nearby { around, radius, limit: 1, wish: None };
-                let found = |found: &Whereabouts<'_>| reply(out, b'a', found.client);
-                match here.herd.nearby(here.caller, clock::now_ns(), &nearby, found).ok()?? {
-                    Looked::Waits(question) => return Some(Next::Later(Later::Places(question))),
-                    Looked::AtHand(_) => {}
+    /// Does what a message says. `None`: the next message is to be taken.
+    fn answer(&mut self, here: &Here<'_>, message: Message<'_>, out: &mut Vec<u8>) -> Option<Next> {
+        match message {
+            Message::Echo(body) => put_reply(out, b'e', body),
+            Message::Nearby(nearby) => {
+                let looked = here.herd.nearby(here.caller, clock::now_ns(), &nearby, |at| put_at(out, at));
+                if let Looked::Waits(question) = looked.ok()?? {
+                    return Some(Next::Later(Later::Places(question)));
                 }
             }
-            b's' => {
-                self.heard = Some(0);
+            Message::Subscribe => {
+                self.told = Some(0);
                 self.board.lock().bells.push(here.bell());
             }
-            b'd' => {
+            Message::Keep(sequence) => {
                 let mut position = Position::default();
-                position.note(0, body[0].into());
-                reply(out, b'd', body);
+                position.note(0, sequence.into());
+                put_reply(out, b'd', &[sequence]);
                 return Some(Next::Later(Later::Durable(position)));
             }
-            b't' => self.alarm = Some(here.now + Duration::from_millis(body[0].into())),
-            b'p' => panic!("the client says so"),
-            _ => return Some(Next::Close(Reason { why: Cow::Borrowed("it said goodbye"), is_fault: false })),
+            Message::Wake(ms) => self.alarm = Some(here.now + Duration::from_millis(ms.into())),
+            Message::Panic => panic!("the client says so"),
+            Message::Goodbye => {
+                return Some(Next::Close(Reason { why: "it said goodbye".into(), is_fault: false }));
+            }
         }
         None
     }
@@ -75,44 +60,33 @@ impl Protocol for Toy {
     const SPEAKS_FIRST: bool = true;
 
     fn open(&mut self, here: &Here<'_>, out: &mut Vec<u8>) -> Next {
-        reply(out, b'h', here.caller.address.to_string().as_bytes());
+        put_reply(out, b'h', here.caller.address.to_string().as_bytes());
         Next::Done
     }
 
     fn take(&mut self, here: &Here<'_>, input: Input<'_>, out: &mut Vec<u8>) -> Taken {
         let (mut rest, mut units_in, mut next) = (input.bytes, 0, None);
-        while let Some((&len, body)) = rest.split_first()
-            && let Some((unit, behind)) = body.split_at_checked(len.into())
-            && next.is_none()
+        while next.is_none()
+            && let Some((message, behind)) = Message::split(rest)
         {
-            if units_in == input.units_max || out.len() > 64 * 1024 {
+            if units_in == input.units_max || out.len() > REPLIES_LEN {
                 next = Some(Next::Full);
                 break;
             }
             (rest, units_in) = (behind, units_in + 1);
-            next = self.answer(here, unit[0], &unit[1..], out);
+            next = self.answer(here, message, out);
         }
-        let next =
-            next.unwrap_or(if self.heard.is_some() { Next::Later(Later::Subscribed) } else { Next::Done });
-        let consumed = input.bytes.len() - rest.len();
+        let idle = || if self.told.is_some() { Next::Later(Later::Subscribed) } else { Next::Done };
+        let (consumed, next) = (input.bytes.len() - rest.len(), next.unwrap_or_else(idle));
         Taken { consumed, units_in, units_out: 0, wake: Wake::default(), next }
     }
 
     fn resume(&mut self, _here: &Here<'_>, event: Event, out: &mut Vec<u8>) -> Next {
-        match (event, &mut self.heard) {
-            (Event::Places(answered), _) => {
-                let mut json = Vec::new();
-                answered.answer.write_json(1, &mut json);
-                reply(out, b'p', &json);
-            }
-            (Event::Time, _) => reply(out, b't', &[u8::from(self.alarm.take().is_some())]),
-            (Event::Rung, Some(heard)) => {
-                let news = self.board.lock().news;
-                while *heard < news && out.len() < 64 * 1024 {
-                    *heard += 1;
-                    reply(out, b'n', &[&heard.to_be_bytes()[..], &[b'.'; 1000]].concat());
-                }
-                return if *heard < news { Next::Full } else { Next::Done };
+        match (event, &mut self.told) {
+            (Event::Places(answered), _) => put_answer(out, &answered),
+            (Event::Time, _) => put_reply(out, b't', &[u8::from(self.alarm.take().is_some())]),
+            (Event::Rung, Some(told)) => {
+                return if put_news(out, self.board.lock().news, told) { Next::Done } else { Next::Full };
             }
             (Event::Rung, None) => {}
         }

@@ -12,9 +12,10 @@
 //! `troubles`; [`Osm`]; `import`, which does not know of searches.
 
 mod contained;
-pub(crate) mod hours;
+pub(crate) mod fuzzing;
+mod hours;
 mod import;
-pub(crate) mod index;
+mod index;
 mod limits;
 pub(crate) mod pbf;
 mod search;

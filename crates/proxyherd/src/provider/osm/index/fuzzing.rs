@@ -1,14 +1,8 @@
 //! What an index is read with, for fuzzing alone: see [`crate::fuzzing`].
 
-use super::super::{hours, tags};
 use super::directory::{Directory, Locale};
 use super::layout::Entry;
 use super::record::Record;
-
-/// What a file's header has to say that this program reads it.
-pub fn kinds_checksum() -> u64 {
-    tags::kinds_checksum()
-}
 
 /// Reads a place's record and writes it again.
 pub fn record_again(bytes: &[u8]) -> Option<Vec<u8>> {
@@ -25,14 +19,4 @@ pub fn directory_again(bytes: &[u8], blocks: u32, blocks_len: u64, places: u64) 
     let entries: Vec<Entry> = (0..blocks).map(|number| *directory.entry(number)).collect();
     let locales: Vec<Locale> = (1..=u16::MAX).map_while(|number| directory.locale(number)).cloned().collect();
     Some(Directory::encode(&entries, &locales))
-}
-
-/// Whether a place with these hours is open at a second since 1970, in a zone of the IANA's and a country of ISO 3166.
-pub fn is_open(opening_hours: &str, zone: &str, country: &str, now_s: i64) -> Option<bool> {
-    let locale = Locale { zone: zone.to_owned(), country: country.to_owned() };
-    hours::is_readable(opening_hours)
-        .unwrap_or(false)
-        .then(|| hours::evaluate(opening_hours, &locale, now_s))
-        .flatten()
-        .and_then(hours::Kept::is_open)
 }

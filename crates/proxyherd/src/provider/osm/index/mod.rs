@@ -10,7 +10,7 @@
 mod block;
 mod cache;
 mod directory;
-pub(crate) mod fuzzing;
+pub(super) mod fuzzing;
 mod layout;
 mod record;
 mod wire;

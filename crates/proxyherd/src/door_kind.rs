@@ -1,7 +1,7 @@
 //! The kinds of doors: one table that the configuration, the command line, logs and metrics read.
 //!
-//! To add a kind, add a variant and its row, take its key out of [`NOT_BUILT`], describe it in `classic.toml`, and start
-//! it in `door::run`. The order of the table is the order in which doors are told. This module knows nothing of protocols.
+//! To add a kind, add a variant and its row, take its key out of `NOT_BUILT`, describe it in `classic.toml`, and start
+//! it in `door::run`; CONTRIBUTING has the whole list. The order of the table is the order in which doors are told. This module knows nothing of protocols.
 
 /// A kind of door that this version has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,0 +1,97 @@
+//! The toy's codec, at both ends.
+//!
+//! Each message is a length of one byte, a letter, and so many bytes less one. Each reply is a length of four bytes, a letter,
+//! and so many bytes less one.
+
+use std::io::Read;
+
+use proxyherd_core::{
+    command::{Around, Nearby},
+    types::{ClientId, Radius},
+};
+
+use crate::{herd::Whereabouts, places::Answered};
+
+/// After so many bytes of replies others have their turn.
+pub(super) const REPLIES_LEN: usize = 64 * 1024;
+
+/// What a client says.
+#[derive(Clone, Copy)]
+pub(super) enum Message<'a> {
+    Echo(&'a [u8]),
+    /// Where the client is, and one place near it.
+    Nearby(Nearby<'a>),
+    /// All news from now on.
+    Subscribe,
+    /// To be acknowledged once this sequence is safe.
+    Keep(u8),
+    /// A word after so many milliseconds.
+    Wake(u8),
+    Panic,
+    Goodbye,
+}
+
+impl Message<'_> {
+    /// The message at the front of `bytes`, if it is complete, and what is behind it.
+    pub(super) fn split(bytes: &[u8]) -> Option<(Message<'_>, &[u8])> {
+        let (&len, rest) = bytes.split_first()?;
+        let (message, behind) = rest.split_at_checked(len.into())?;
+        let message = match message {
+            [b'e', body @ ..] => Message::Echo(body),
+            [b'w', client @ ..] => {
+                let around = Around::Client(ClientId::new(client).expect("tests name a client"));
+                let radius = Radius::parse_km(b"1").expect("this is a radius");
+                Message::Nearby(Nearby { around, radius, limit: 1, wish: None })
+            }
+            b"s" => Message::Subscribe,
+            [b'd', sequence] => Message::Keep(*sequence),
+            [b't', ms] => Message::Wake(*ms),
+            b"p" => Message::Panic,
+            _ => Message::Goodbye,
+        };
+        Some((message, behind))
+    }
+}
+
+/// Appends a reply.
+pub(super) fn put_reply(out: &mut Vec<u8>, letter: u8, body: &[u8]) {
+    out.extend_from_slice(&(body.len() as u32 + 1).to_be_bytes());
+    out.push(letter);
+    out.extend_from_slice(body);
+}
+
+/// Appends where the client is that a question is about.
+pub(super) fn put_at(out: &mut Vec<u8>, at: &Whereabouts<'_>) {
+    put_reply(out, b'a', at.client);
+}
+
+/// Appends the answer about places.
+pub(super) fn put_answer(out: &mut Vec<u8>, answered: &Answered) {
+    let mut json = Vec::new();
+    answered.answer.write_json(1, &mut json);
+    put_reply(out, b'p', &json);
+}
+
+/// Appends what is new since the client was `told` so much. False if there is more than is to be said at once.
+pub(super) fn put_news(out: &mut Vec<u8>, news: u32, told: &mut u32) -> bool {
+    while *told < news && out.len() < REPLIES_LEN {
+        *told += 1;
+        put_reply(out, b'n', &[&told.to_be_bytes()[..], &[b'.'; 1000]].concat());
+    }
+    *told == news
+}
+
+/// Writes a message, as clients do.
+pub(super) fn message(letter: u8, body: &[u8]) -> Vec<u8> {
+    [&[body.len() as u8 + 1, letter], body].concat()
+}
+
+/// Reads a reply, as clients do: its letter and body.
+pub(super) fn reply(stream: &mut (impl Read + ?Sized)) -> (char, Vec<u8>) {
+    let mut len = [0; 4];
+    stream.read_exact(&mut len).unwrap();
+    let mut reply = vec![0; u32::from_be_bytes(len) as usize];
+    stream.read_exact(&mut reply).unwrap();
+    let body = reply.split_off(1);
+    (char::from(reply[0]), body)
+}
