@@ -5,8 +5,8 @@
 //! then *begins anew*: an ORIGIN frame with index 0 ends the meaning of every index that was given before. An origin that is
 //! still needed is named again, so the sender does not have to know which ones are.
 //!
-//! Invariant: frames are read in the order in which they were encoded, and a [`Numbering`] begins anew only where
-//! [`make_room`](Numbering::make_room) is called, which is before the first index of a frame is looked up. So every index in
+//! Invariant: frames are read in the order in which they were encoded, and a `Numbering` begins anew only where
+//! `Numbering::make_room` is called, which is before the first index of a frame is looked up. So every index in
 //! a frame means the same at both ends.
 //!
 //! Before version 3 a link that has given all indices is *exhausted* and has to be closed.

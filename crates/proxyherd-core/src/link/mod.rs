@@ -16,7 +16,7 @@
 //!   error. A REFUSAL ends the link, whoever sends it.
 //! - **ORIGIN**: its index must be the next one, or, from version 3 on, 0: then the numbering begins anew, and no index that
 //!   was given before means anything. Otherwise it is an error. At most
-//!   [`ORIGINS_NAMED_MAX`](crate::limits::ORIGINS_NAMED_MAX) origins have an index at a time (65,536 before version 3), which
+//!   [`ORIGINS_NAMED_MAX`] origins have an index at a time (65,536 before version 3), which
 //!   cost memory of this connection alone. A made-up origin means nothing until a record of its is merged. What is relayed
 //!   of made-up origins makes other links number anew, and they stay up; before version 3 they come up anew.
 //! - **RECORD**: key, times, coordinates, attributes and lengths must be valid, otherwise it is an error, because whoever

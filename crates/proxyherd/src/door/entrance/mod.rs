@@ -1,4 +1,4 @@
-//! The one entrance of all doors: takes connections and hands each, as a [`Visitor`], to the door's [`Host`].
+//! The one entrance of all doors: takes connections and hands each, as a `Visitor`, to the door's `Host`.
 //!
 //! What is the same for every door is done here and nowhere else: which of several listening sockets is taken from, who is
 //! let in (`admission`), who the caller is, what TLS the connection speaks, the pulse, the counts and the log of who

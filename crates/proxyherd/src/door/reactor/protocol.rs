@@ -50,7 +50,7 @@ pub trait Protocol: Sized + Send + 'static {
     fn resume(&mut self, here: &Here<'_>, event: Event, out: &mut Vec<u8>) -> Next;
 
     /// When [`Event::Time`] is wanted. The reactor looks after every turn; it is exact to about
-    /// [`SWEEP_INTERVAL_MIN`](super::thread::SWEEP_INTERVAL_MIN).
+    /// `SWEEP_INTERVAL_MIN`.
     fn wake_at(&self) -> Option<Instant> {
         None
     }
