@@ -2,8 +2,9 @@
 //! lines that one address sends.
 //!
 //! All doors for clients share one [`Admission`]: an address has its share of the server, whichever protocol it
-//! speaks. Links and operators do not come by here; what they need of the process's descriptors is set aside before
-//! clients get any ([`descriptors`]).
+//! speaks. Links do not come by here. Operators come by the HTTP door, and a few of them take no client's place
+//! ([`Ticket::set_operator`]). What links and operators need of the process's descriptors is set aside before clients
+//! get any ([`descriptors`]).
 
 pub mod descriptors;
 

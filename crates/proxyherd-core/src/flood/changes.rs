@@ -3,8 +3,7 @@
 //! Each insert, update and tombstone passes [`Shard::keep`], and each record that goes, because it has expired or for any
 //! other reason, passes [`Shard::remove`]. [`Shard::refile`] lets a record stand elsewhere in the vectors and changes nothing
 //! of what it says. So this is where whatever follows a change hangs: what is derived from the records in step with them
-//! (`derived`), and who is told of changes later: links (`send`)
-//! and other `followers`.
+//! (`derived`), and who is told of changes later: links (`send`) and other `followers`.
 
 use super::{Offered, Shard, Taken, Wake, origins::ME};
 use crate::{

@@ -30,7 +30,8 @@
 //! new incarnation, so that what it said before counts as an earlier life's: where its clock was put back, after it has
 //! expired records or changed the times of own ones; and where it has not looked at the time for long, which may mean
 //! that it has been restored from a snapshot; and where the first neighbors that it speaks with, after it had no link, say
-//! that it has issued more than it has ([`REUNION_NS`]): then the snapshot is younger. About earlier lives it knows nothing: what is told of them is merged.
+//! that it has issued more than it has ([`REUNION_NS`]): then the snapshot is younger. About earlier lives
+//! it knows nothing: what is told of them is merged.
 
 use super::{
     Broken, Class, Held, LinkId, Nonsense, Offered, Shard, Taken, UNCOVERED, Wake, displaced::Displaced,
@@ -424,9 +425,8 @@ impl Shard {
         wake.and(self.ready(self.up))
     }
 
-    /// Makes room for another incarnation of the server that has none: the older half of them becomes one, whose records
-    /// no vector covers.
-    /// Other servers need not be told. Says whether there was anything to do.
+    /// Makes room for another incarnation of a server that has no room left: the older half of its incarnations becomes
+    /// one, whose records no vector covers. Other servers need not be told. Says whether there was anything to do.
     pub fn fold(&mut self) -> (bool, Wake) {
         let nothing = (false, Wake::default());
         let Some(server) = self.origins.take_crowded() else { return nothing };

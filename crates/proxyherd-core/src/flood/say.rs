@@ -64,7 +64,7 @@ impl Shard {
     }
 
     /// How many updates this server has taken since its start, under all its incarnations: the number of the last one
-    /// among them. Other than its sequence it never goes back.
+    /// among them. Unlike a sequence, it never goes back.
     pub fn taken(&self) -> u64 {
         self.own.taken_before + self.origins.covered(ME)
     }

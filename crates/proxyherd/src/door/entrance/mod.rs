@@ -106,6 +106,7 @@ impl Entrance {
         host.close();
     }
 
+    /// As yet everybody may do everything.
     fn caller(&self, address: SocketAddr) -> Caller {
         Caller { address, door: self.kind, rights: Rights::ALL }
     }

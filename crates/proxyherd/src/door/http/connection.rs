@@ -3,7 +3,7 @@
 //! HTTP/1.1 and HTTP/2 come to the same port; the first bytes of a connection say which it is. It knows nothing of paths
 //! and answers, which are the router's.
 
-use std::{convert::Infallible, fmt, net::SocketAddr, pin::pin, sync::Arc};
+use std::{convert::Infallible, fmt, pin::pin, sync::Arc};
 
 use axum::Router;
 use hyper::{body::Incoming, rt::Executor, service::service_fn};
@@ -31,10 +31,9 @@ use super::{
     visit::Visit,
 };
 use crate::{
-    caller::{Caller, Rights},
+    caller::Caller,
     clock,
     door::entrance::{self, Visitor},
-    door_kind::DoorKind,
     herd::Herd,
     log::{LogLevel, Subject},
 };
@@ -67,14 +66,14 @@ impl entrance::Host for Serving {
 
     fn welcome(&self, visitor: Visitor, (): ()) {
         let host = self.hosts[visitor.listener()].clone();
-        let client = visitor.caller().address;
-        let seat = self.rooms.seat(client.ip(), Instant::now());
+        let caller = *visitor.caller();
+        let seat = self.rooms.seat(caller.address.ip(), Instant::now());
         self.hosts[visitor.listener()].tasks.spawn(async move {
             match host.stop.run_until_cancelled(visitor.open()).await {
-                Some(Ok((stream, _entered))) => serve(host, stream, client, seat).await,
+                Some(Ok((stream, _entered))) => serve(host, stream, caller, seat).await,
                 Some(Err(failed)) => {
                     let message = format_args!("the HTTP connection closed: {failed}");
-                    host.herd.log().event(LogLevel::Debug, Subject::Client(client), message);
+                    host.herd.log().event(LogLevel::Debug, Subject::Client(caller.address), message);
                 }
                 None => {}
             }
@@ -86,14 +85,12 @@ impl entrance::Host for Serving {
 pub(super) async fn serve(
     host: Host,
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    client: SocketAddr,
+    caller: Caller,
     seat: Arc<Seat>,
 ) {
     let mut stream = TimeoutStream::new(Seated::new(stream, Arc::clone(&seat)));
     stream.set_write_timeout(Some(WRITE_MAX));
     let (herd, router) = (Arc::clone(&host.herd), host.router.clone());
-    // As yet everybody may do everything.
-    let caller = Caller { address: client, door: DoorKind::Http, rights: Rights::ALL };
     let visit = Visit { herd, router, seat, caller };
     let ended = if clock::has_date() {
         serve_by_hyper(&host, &visit, Box::pin(stream), true).await
@@ -102,7 +99,7 @@ pub(super) async fn serve(
     };
     if let Err(end) = ended {
         let message = format_args!("the HTTP connection closed: {end}");
-        host.herd.log().event(LogLevel::Debug, Subject::Client(client), message);
+        host.herd.log().event(LogLevel::Debug, Subject::Client(caller.address), message);
     }
 }
 

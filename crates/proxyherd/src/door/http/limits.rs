@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::admission::descriptors::{OPERATORS, OPERATORS_APART};
 
-// Connections. Each has a seat (`seats`). How many there are in the general room is the operator's to say: `connections`
+// Connections. Each has a seat (`seat`). How many there are in the general room is the operator's to say: `connections`
 // and `connections_per_address` in `[limits]`, which clients of all doors share.
 
 /// Connections that have given way and whose sockets are not closed yet. With as many, the next connection is accepted

@@ -25,11 +25,17 @@ use super::{
     *,
 };
 use crate::{
+    caller::Rights,
     config::{Config, Overrides},
+    door_kind::DoorKind,
     server::Server,
 };
 
-const CLIENT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1);
+const CALLER: Caller = Caller {
+    address: SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1),
+    door: DoorKind::Http,
+    rights: Rights::ALL,
+};
 
 /// A server whose HTTP door has other paths.
 struct Door {
@@ -61,8 +67,8 @@ impl Door {
     /// A connection that has sent this.
     async fn connect(&self, sent: &str) -> DuplexStream {
         let (mut client, server) = duplex(64 * 1024);
-        let seat = self.rooms.seat(CLIENT.ip(), Instant::now());
-        self.host.tasks.spawn(connection::serve(self.host.clone(), server, CLIENT, seat));
+        let seat = self.rooms.seat(CALLER.address.ip(), Instant::now());
+        self.host.tasks.spawn(connection::serve(self.host.clone(), server, CALLER, seat));
         client.write_all(sent.as_bytes()).await.unwrap();
         client
     }

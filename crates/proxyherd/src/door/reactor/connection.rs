@@ -1,6 +1,6 @@
 //! One client's connection: what it is about, what it holds, what it is waiting for, and until when. Its turns are in `turn`.
 //!
-//! An idle connection owns no buffers. It does not know what its protocol means.
+//! An idle connection owns no buffers, but for what TLS keeps of its own. It does not know what its protocol means.
 
 use std::{
     cell::OnceCell,
