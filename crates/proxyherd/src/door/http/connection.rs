@@ -69,13 +69,19 @@ impl entrance::Host for Serving {
         let caller = *visitor.caller();
         let seat = self.rooms.seat(caller.address.ip(), Instant::now());
         self.hosts[visitor.listener()].tasks.spawn(async move {
-            match host.stop.run_until_cancelled(visitor.open()).await {
-                Some(Ok((stream, _entered))) => serve(host, stream, caller, seat).await,
-                Some(Err(failed)) => {
-                    let message = format_args!("the HTTP connection closed: {failed}");
-                    host.herd.log().event(LogLevel::Debug, Subject::Client(caller.address), message);
-                }
-                None => {}
+            let tell = |why: &dyn fmt::Display| {
+                let message = format_args!("the HTTP connection closed: {why}");
+                host.herd.log().event(LogLevel::Debug, Subject::Client(caller.address), message);
+            };
+            // A seat can be needed, or its time be up, before a handshake is over.
+            let opened = tokio::select! {
+                opened = visitor.open() => opened,
+                why = time_is_up(&seat) => return tell(&why),
+                () = host.stop.cancelled() => return,
+            };
+            match opened {
+                Ok((stream, _entered)) => serve(host, stream, caller, seat).await,
+                Err(failed) => tell(&failed),
             }
         });
     }

@@ -201,13 +201,17 @@ impl<P: Protocol> Connection<P> {
     /// Says what it owns, but for the little that any connection may.
     pub(super) fn account(&self) -> Result<(), Closed> {
         let held_len = if self.held.len() > KEPT_LEN_MAX { self.held.len() } else { 0 };
-        let len = self.outgoing.len() + self.socket.unsent_len() + held_len;
+        let in_tls_len = self.socket.undecrypted_len();
+        let in_tls_len = if in_tls_len > KEPT_LEN_MAX { in_tls_len } else { 0 };
+        let len = self.outgoing.len() + self.socket.unsent_len() + held_len + in_tls_len;
         if self.ticket.buffer(len) { Ok(()) } else { Err(Closed::NoRoom) }
     }
 
     /// When it wants a turn though its socket says nothing, if it does.
     pub(super) fn wakes_at(&self) -> Option<Instant> {
-        let timer = self.protocol.wake_at().filter(|_| matches!(self.phase, Phase::Serving));
+        // While the client does not take what it was told, there is nothing to do at that time.
+        let can_wake = matches!(self.phase, Phase::Serving) && !self.has_unsent();
+        let timer = self.protocol.wake_at().filter(|_| can_wake);
         [self.paced_until, timer].into_iter().flatten().min()
     }
 

@@ -18,8 +18,9 @@ use crate::door::entrance::HandshakeFailed;
 
 /// How many more bytes than one read brings decrypting it may bring: a record, whose beginning came before.
 pub(super) const RECORD_LEN_MAX: usize = 20 * 1024;
-/// Most bytes of a client that a handshake takes. One with more is given up.
-const HANDSHAKE_LEN_MAX: usize = 32 * 1024;
+/// Most bytes of a client that bring nothing to its protocol: those of a handshake, of a record that is not whole yet, of
+/// what TLS says of itself. A connection with more is closed.
+const UNDECRYPTED_LEN_MAX: usize = 32 * 1024;
 
 pub(super) struct Socket {
     stream: TcpStream,
@@ -43,8 +44,8 @@ pub(super) enum Got {
 
 struct Tls {
     session: ServerConnection,
-    /// How many bytes the handshake has taken so far.
-    handshake_len: usize,
+    /// How many bytes the client has sent since the last ones that were for its protocol. TLS holds no more than these.
+    undecrypted_len: usize,
     /// What is wrong, once what came before it has been taken.
     failure: Option<rustls::Error>,
     /// Whether the client has said that it will say nothing more.
@@ -63,7 +64,7 @@ impl Socket {
         let tls = match tls {
             Some(config) => Some(Box::new(Tls {
                 session: ServerConnection::new(config)?,
-                handshake_len: 0,
+                undecrypted_len: 0,
                 failure: None,
                 is_over: false,
                 has_said_goodbye: false,
@@ -161,6 +162,11 @@ impl Socket {
         self.tls.as_ref().map_or(0, |tls| tls.unsent_len)
     }
 
+    /// About how many bytes of the client TLS holds that it can't decrypt yet.
+    pub(super) fn undecrypted_len(&self) -> usize {
+        self.tls.as_ref().map_or(0, |tls| tls.undecrypted_len)
+    }
+
     /// Whether TLS holds anything that the socket has not taken.
     pub(super) fn has_unsent(&self) -> bool {
         self.tls.as_ref().is_some_and(|tls| tls.session.wants_write())
@@ -189,14 +195,19 @@ impl Tls {
         while !wire.is_empty() && !self.is_over && self.failure.is_none() {
             let (was_in_handshake, before) = (self.session.is_handshaking(), wire.len());
             self.session.read_tls(&mut wire)?;
-            if was_in_handshake {
-                self.handshake_len += before - wire.len();
-                if self.handshake_len > HANDSHAKE_LEN_MAX {
-                    return Err(Closed::Handshake(HandshakeFailed::TooLong));
-                }
+            self.undecrypted_len += before - wire.len();
+            if self.undecrypted_len > UNDECRYPTED_LEN_MAX {
+                return Err(match was_in_handshake {
+                    true => Closed::Handshake(HandshakeFailed::TooLong),
+                    false => Closed::Tls(rustls::Error::General("much that holds no data".to_owned())),
+                });
             }
             self.failure = self.session.process_new_packets().err();
-            taken += self.take_plain(&mut into[taken..])?;
+            let len = self.take_plain(&mut into[taken..])?;
+            if len > 0 {
+                self.undecrypted_len = 0;
+            }
+            taken += len;
         }
         Ok(taken)
     }

@@ -327,6 +327,10 @@ impl<P: Protocol> Reactor<P> {
 
     fn close(&mut self, at: usize, how: &Result<(), Closed>) {
         let mut connection = self.connections.remove(at);
+        // Without this a client could not tell its end from a network that cut it off (RFC 8446, section 6.1).
+        if !connection.socket.is_in_handshake() {
+            let _ = connection.socket.say_goodbye();
+        }
         // Closing the socket takes it out anyway.
         let _ = self.poll.registry().deregister(connection.socket.stream());
         self.log_end(&connection, how);

@@ -79,7 +79,13 @@ pub(super) enum Step {
 impl<P: Protocol> Connection<P> {
     /// Does what can be done without waiting.
     pub(super) fn turn(&mut self, seat: &Seat<'_, P>, scratch: &mut Scratch) -> Step {
-        self.try_turn(seat, scratch).unwrap_or_else(|closed| Step::Close(Err(closed)))
+        match self.try_turn(seat, scratch) {
+            Ok(step) => step,
+            Err(Closed::Broken(error)) if self.is_in_handshake() => {
+                Step::Close(Err(Closed::Handshake(HandshakeFailed::Broken(error))))
+            }
+            Err(closed) => Step::Close(Err(closed)),
+        }
     }
 
     fn try_turn(&mut self, seat: &Seat<'_, P>, scratch: &mut Scratch) -> Result<Step, Closed> {
@@ -192,7 +198,7 @@ impl<P: Protocol> Connection<P> {
             Got::Ended => 0,
             Got::Nothing if self.socket.is_readable() => return Ok(Step::Again),
             Got::Nothing if seat.herd.is_draining() => return Err(Closed::Stopping),
-            Got::Nothing => return Ok(Step::Wait),
+            Got::Nothing => return self.account().map(|()| Step::Wait),
         };
         self.has_ended = read_len == 0;
         self.heard = seat.now;
@@ -220,10 +226,13 @@ impl<P: Protocol> Connection<P> {
             self.log(seat.herd, Direction::Out, replies, units_out);
         }
         self.has_units = matches!(next, Next::Full | Next::Later(Later::Places(..) | Later::Durable(_)));
-        if !matches!(next, Next::Close(_)) {
-            self.keep(&input[consumed..], consumed == 0)?;
-        }
+        let kept = match next {
+            Next::Close(_) => Ok(()),
+            _ => self.keep(&input[consumed..], consumed == 0),
+        };
+        // Whatever is wrong with the rest: what was taken is told to the links.
         self.say(seat, replies, &next, wake)?;
+        kept?;
         self.phase = match next {
             Next::Done if self.has_ended => Phase::Finishing,
             // Whoever never stops sending would not notice the stop otherwise.
