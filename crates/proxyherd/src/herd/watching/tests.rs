@@ -222,3 +222,17 @@ async fn the_thread_ends_with_the_server_also_while_somebody_watches() {
     drop(herd);
     eventually("it ends", || watcher.watching.shared.lock().alarm.is_none().then_some(()));
 }
+
+#[tokio::test]
+async fn a_bell_that_does_not_return_is_seen_by_the_watchdog() {
+    let herd = alone();
+    let (release, released) = channel::<()>();
+    let released = Mutex::new(released);
+    let bell = move || assert!(released.lock().recv().is_err());
+    let watching = herd.watch(&caller(Rights::ALL), Watch::All, bell).unwrap().unwrap();
+    report(&herd, &["kiwi"], 1);
+    eventually("it is stuck", || (herd.health().look() == ["telling watchers"]).then_some(()));
+    drop(release);
+    eventually("it moves again", || herd.health().look().is_empty().then_some(()));
+    drop(watching);
+}
