@@ -3,6 +3,10 @@
 //! A door turns its bytes into a [`Command`], calls the herd, and turns what it is told into its protocol's bytes. Nothing
 //! here knows a protocol: where a protocol has no word for something (the line protocol has none for conditions), its door
 //! never asks for it.
+//!
+//! Each method of the herd answers with a type of its own, because each question has one kind of answer, and a door that has
+//! asked it needs no arm for the others. Most answers borrow a record under its shard's lock, so one type for all of them would
+//! have to copy what a door only writes out.
 
 use crate::{
     limits::NEAR_MAX,
@@ -28,6 +32,8 @@ pub enum Command<'a> {
     Near(Near<'a>),
     /// A client is to be forgotten by the whole herd.
     Forget(ClientId<'a>),
+    /// Whoever asks is to be told of changes from now on.
+    Watch(Watch<'a>),
 }
 
 /// Under which condition a report is taken. A client counts as known while the server shows it to who asks: one that was
@@ -92,6 +98,17 @@ impl Limit {
     pub fn get(self) -> usize {
         self.0
     }
+}
+
+/// Whose changes are to be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watch<'a> {
+    /// This client's.
+    Client(ClientId<'a>),
+    /// Those of all clients whose IDs begin with this.
+    Prefix(ClientId<'a>),
+    /// Those of all clients.
+    All,
 }
 
 /// The middle of a circle.

@@ -54,6 +54,7 @@ fn read_root(mut root: Section<'_, '_>, path: &Path) -> (Config, GivenCertificat
     let certificate = doors::read_certificate(root.table("tls"), base);
     root.hide("database");
     settings::refuse_database(root.table("database"));
+    settings::refuse_sections(&mut root);
     let drafts = root.tables("server", servers::read);
     root.finish();
     (config, certificate, drafts)

@@ -232,6 +232,22 @@ fn refuse_durability(section: &mut Section<'_, '_>) {
     section.integer("ack_timeout_ms", 1..=600_000, 5000);
 }
 
+/// Sections of features that are not built, and what to do without them.
+const SECTIONS_NOT_BUILT: [(&str, &str); 4] = [
+    ("access", "leave it out: in this version everybody who reaches a door may do everything"),
+    ("engine", "leave it out: this version knows no regions"),
+    ("reports", "leave it out: this version takes every report that it can read"),
+    ("webhooks", "leave it out: this version sends no webhooks"),
+];
+
+pub(super) fn refuse_sections(root: &mut Section<'_, '_>) {
+    for (key, instead) in SECTIONS_NOT_BUILT {
+        if let Some(given) = root.not_built(key) {
+            root.refuse_unbuilt(&given, instead);
+        }
+    }
+}
+
 pub(super) fn refuse_database(mut section: Section<'_, '_>) {
     for key in ["url", "url_env"] {
         if let Some(given) = section.not_built(key) {

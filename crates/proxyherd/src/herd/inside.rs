@@ -16,7 +16,7 @@ use proxyherd_core::{
     types::{Origin, ServerName},
 };
 
-use super::{Counts, Durability, Herd, Link, Links};
+use super::{Counts, Durability, Herd, Link, Links, watching::Watchers};
 use crate::{
     admission::{Admission, descriptors},
     clock,
@@ -42,7 +42,7 @@ impl Herd {
         log: ServerLog,
     ) -> Arc<Herd> {
         let me = Origin { server: server.name.clone(), incarnation: clock::now_ns() };
-        let map = Map::new(MapSettings {
+        let map = Arc::new(Map::new(MapSettings {
             me: me.clone(),
             seed: clock::random(),
             max_clients: config.herd.max_clients,
@@ -53,7 +53,7 @@ impl Herd {
             client_interval_ns: u64::try_from(config.limits.client_interval.as_nanos()).unwrap_or(u64::MAX),
             clock_offset_max_ns: config.herd.clock_offset_max.as_nanos() as u64,
             rules: Default::default(),
-        });
+        }));
         map.set_members(config.names().iter());
         let links = Links::new(config.links_of(&server.name));
         let requests_max = config.places.requests_max();
@@ -76,6 +76,7 @@ impl Herd {
             health: Health::default(),
             counts: Counts::default(),
             durability: OnceLock::new(),
+            watchers: Watchers::new(&map),
             map,
             members: RwLock::new(config.names()),
             started: Instant::now(),

@@ -1,7 +1,7 @@
 //! One server's handle, through which all doors go: what they may ask of the herd.
 //!
-//! All that a door needs is in this file, and in what it names: reports, questions about clients and places, forgetting
-//! ([`Herd`]'s methods here), whether the server is well (`readiness`), and how it is (`figures`). What asks is a
+//! All that a door needs is in this file, and in what it names: reports, questions about clients and places, forgetting,
+//! watching ([`Herd`]'s methods here), whether the server is well (`readiness`), and how it is (`figures`). What asks is a
 //! [`Caller`], whose rights are checked here and in no door. A door turns bytes into these calls, and what it is told into
 //! bytes. This module knows no protocol.
 //!
@@ -19,6 +19,7 @@ mod status;
 #[cfg(test)]
 pub(crate) mod tests;
 mod unrest;
+mod watching;
 
 use std::{
     sync::{
@@ -30,7 +31,7 @@ use std::{
 
 use parking_lot::RwLock;
 use proxyherd_core::{
-    command::{Around, Near, Nearby},
+    command::{Around, Near, Nearby, Watch},
     flood::{Held, Wake},
     link::Identity,
     map::{Found, Map, Offer},
@@ -38,6 +39,7 @@ use proxyherd_core::{
     types::{Attributes, Body, ClientId, Coordinates, Difference, Record, ServerName, Timestamp},
 };
 
+use self::watching::Watchers;
 pub use self::{
     denied::Denied,
     durability::{Durability, Notice, Position},
@@ -45,6 +47,7 @@ pub use self::{
     links::{Link, LinkState, Links},
     readiness::Readiness,
     status::{BudgetStatus, LinkStatus, ReportStatus, Status},
+    watching::{Change, Watching},
 };
 use crate::{
     admission::Admission,
@@ -68,7 +71,8 @@ pub struct Herd {
     counts: Counts,
     /// What makes reports safe before they are acknowledged; without it they are acknowledged at once.
     durability: OnceLock<Arc<dyn Durability>>,
-    map: Map,
+    map: Arc<Map>,
+    watchers: Watchers,
     /// How many requests to providers of places may be under way.
     requests_max: usize,
     members: RwLock<Arc<[ServerName]>>,
@@ -195,6 +199,20 @@ impl Herd {
         let (was_known, wake) = self.map.forget(now_ns, client);
         self.wake(wake);
         Ok(was_known)
+    }
+
+    /// From here on the caller can [take](Watching::take) what changes of the clients that `watch` names, until it drops what is
+    /// returned. `bell` is called on another thread when there is something to take and nothing was left before; it must not
+    /// wait. Who also wants to know where these clients are now watches first, and then asks. `None`: this server has as many
+    /// watchers as it can serve.
+    pub fn watch(
+        &self,
+        caller: &Caller,
+        watch: Watch<'_>,
+        bell: impl Fn() + Send + Sync + 'static,
+    ) -> Result<Option<Watching>, Denied> {
+        Denied::Read.unless(caller)?;
+        Ok(self.watchers.watch(&self.health, watch, bell))
     }
 
     /// Counts a report that could not be read.

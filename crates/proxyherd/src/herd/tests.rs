@@ -21,8 +21,15 @@ const NOW_NS: u64 = 1_700_000_000_000_000_000;
 
 /// A handle that holds nothing, without sockets.
 pub(crate) fn alone() -> Arc<Herd> {
-    let text = "[herd]\ntls = \"off\"\n[[server]]\nname = \"Riley\"\nlisten = \"127.0.0.1:12000\"";
-    let config = Config::read(text, Path::new("herd.toml"), &Overrides::none()).unwrap();
+    alone_with("")
+}
+
+/// The same, with more about the herd.
+pub(crate) fn alone_with(settings: &str) -> Arc<Herd> {
+    let text = format!(
+        "[herd]\ntls = \"off\"\n{settings}\n[[server]]\nname = \"Riley\"\nlisten = \"127.0.0.1:12000\""
+    );
+    let config = Config::read(&text, Path::new("herd.toml"), &Overrides::none()).unwrap();
     let log = ServerLog::discard();
     let places = Places::with(Arc::new(Embedded), vec![], &config.places, Arc::new(Unlimited), log.clone());
     Herd::new(&config, &config.servers[0], None, places, None, log)
@@ -64,14 +71,15 @@ fn with_kiwi() -> Arc<Herd> {
 async fn who_lacks_a_right_gets_nothing_that_needs_it_and_all_the_rest() {
     let point = Around::Point(Point::new(34.0, -118.0).unwrap());
     let around = Around::Client(kiwi());
-    // For each right, what is left without it: report, locate, places around kiwi, around a point, near, forget, status.
+    // For each right, what is left without it: report, locate, places around kiwi, around a point, near, forget, status,
+    // watch.
     for (rights, allowed) in [
-        (Rights::ALL, [true; 7]),
-        (NONE, [false; 7]),
-        (Rights { report: false, ..Rights::ALL }, [false, true, true, true, true, false, true]),
-        (Rights { read: false, ..Rights::ALL }, [true, false, false, true, false, true, true]),
-        (Rights { places: false, ..Rights::ALL }, [true, true, false, false, true, true, true]),
-        (Rights { operate: false, ..Rights::ALL }, [true, true, true, true, true, true, false]),
+        (Rights::ALL, [true; 8]),
+        (NONE, [false; 8]),
+        (Rights { report: false, ..Rights::ALL }, [false, true, true, true, true, false, true, true]),
+        (Rights { read: false, ..Rights::ALL }, [true, false, false, true, false, true, true, false]),
+        (Rights { places: false, ..Rights::ALL }, [true, true, false, false, true, true, true, true]),
+        (Rights { operate: false, ..Rights::ALL }, [true, true, true, true, true, true, false, true]),
     ] {
         let (herd, caller) = (with_kiwi(), caller(rights));
         let mut offers = [Offer::new(report())];
@@ -86,6 +94,7 @@ async fn who_lacks_a_right_gets_nothing_that_needs_it_and_all_the_rest() {
             herd.near(&caller, NOW_NS, &near(point), |_| true).is_ok(),
             herd.forget(&caller, NOW_NS, kiwi()).is_ok(),
             herd.status(&caller).is_ok(),
+            herd.watch(&caller, Watch::All, || ()).is_ok(),
         ];
         assert_eq!(asked, allowed, "{rights:?}");
         assert_eq!(told, u32::from(allowed[1]), "who is denied is told nothing");

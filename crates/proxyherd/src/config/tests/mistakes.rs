@@ -101,6 +101,23 @@ fn an_unknown_key_is_answered_with_the_nearest_or_with_its_section() {
 }
 
 #[test]
+fn a_section_that_is_not_built_yet_is_refused() {
+    check_added(
+        "[access]\ntokens = \"off\"\n[engine]\n[reports]\n[webhooks]",
+        &[
+            "herd.toml:4:1: error: `access` is not available in this version: \
+             leave it out: in this version everybody who reaches a door may do everything",
+            "herd.toml:6:1: error: `engine` is not available in this version: \
+             leave it out: this version knows no regions",
+            "herd.toml:7:1: error: `reports` is not available in this version: \
+             leave it out: this version takes every report that it can read",
+            "herd.toml:8:1: error: `webhooks` is not available in this version: \
+             leave it out: this version sends no webhooks",
+        ],
+    );
+}
+
+#[test]
 fn what_is_not_built_yet_is_refused_unless_it_is_off() {
     check_added(
         "journal = true\nreplicas = 1\n[database]\nurl = \"s3cret\"",

@@ -208,7 +208,13 @@ async fn parted(stop: &CancellationToken) {
 
 fn builder(tasks: &TaskTracker, with_date: bool) -> auto::Builder<Tasks> {
     let mut builder = auto::Builder::new(Tasks(tasks.clone()));
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_MAX).max_buf_size(HEAD_LEN_MAX);
+    // Who has closed its end behind its request still wants the answer.
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .half_close(true)
+        .header_read_timeout(HEAD_MAX)
+        .max_buf_size(HEAD_LEN_MAX);
     builder
         .http2()
         .timer(TokioTimer::new())

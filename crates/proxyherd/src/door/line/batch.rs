@@ -115,7 +115,11 @@ impl<'i> Batch<'_, 'i> {
                 self.answer_nearby(line, &nearby)
             }
             // The line protocol has no words for other commands.
-            Line::Command(Command::Locate(_) | Command::Near(_) | Command::Forget(_), _) | Line::Invalid => {
+            Line::Command(
+                Command::Locate(_) | Command::Near(_) | Command::Forget(_) | Command::Watch(_),
+                _,
+            )
+            | Line::Invalid => {
                 self.settle();
                 self.refuse(line);
                 None

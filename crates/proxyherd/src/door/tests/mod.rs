@@ -7,6 +7,7 @@ mod line;
 mod tls;
 mod toy;
 mod waiting;
+mod watching;
 
 use std::{
     fs,

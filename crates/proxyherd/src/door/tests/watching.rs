@@ -1,0 +1,154 @@
+//! A protocol that tells its client what other connections report: plain or encrypted, through the door's threads and the herd.
+
+use proxyherd_core::{
+    command::Watch,
+    flood::{Begin, Following, Wake},
+    limits::FOLLOWERS_MAX,
+    map::Offer,
+    types::{Attributes, ClientId, Coordinates, Report, Stamp},
+};
+
+use super::*;
+use crate::{
+    caller::Rights,
+    clock,
+    door::reactor::{Event, Here, Input, Later, Next, Protocol, Taken},
+    herd::{Change, Watching, tests::caller},
+};
+
+/// After so many bytes of changes others have their turn.
+const REPLIES_LEN: usize = 64 * 1024;
+
+/// Its only message is a line with what the IDs of clients begin with that are watched.
+#[derive(Default)]
+struct Listener {
+    watching: Option<Watching>,
+    /// How much more is said of each change. Who watches all is told so much that the buffers of sockets are soon full.
+    padding_len: usize,
+}
+
+impl Protocol for Listener {
+    const UNIT: &'static str = "line";
+    const UNIT_LEN_MAX: usize = 300;
+
+    fn take(&mut self, here: &Here<'_>, input: Input<'_>, out: &mut Vec<u8>) -> Taken {
+        let len = input.bytes.iter().position(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+        if len > 0 {
+            let (watch, bell) =
+                (ClientId::new(&input.bytes[..len - 1]).map_or(Watch::All, Watch::Prefix), here.bell());
+            self.padding_len = if watch == Watch::All { 16 * 1024 } else { 0 };
+            self.watching = here.herd.watch(here.caller, watch, move || bell.ring()).ok().flatten();
+            out.extend_from_slice(if self.watching.is_some() { b"watching\n" } else { b"no\n" });
+        }
+        let next = if self.watching.is_some() { Next::Later(Later::Subscribed) } else { Next::Done };
+        Taken { consumed: len, units_in: u64::from(len > 0), units_out: 0, wake: Wake::default(), next }
+    }
+
+    fn resume(&mut self, _here: &Here<'_>, _event: Event, out: &mut Vec<u8>) -> Next {
+        let Some(watching) = &self.watching else { return Next::Done };
+        while out.len() < REPLIES_LEN {
+            let told = watching.take(clock::now_ns(), |change| match change {
+                Change::Moved(found) => {
+                    out.extend_from_slice(found.client);
+                    out.extend_from_slice(b" is at ");
+                    found.coordinates.write(out);
+                    out.resize(out.len() + self.padding_len, b'.');
+                    out.push(b'\n');
+                }
+                Change::Gone(client) => out.extend([client, b" is gone\n"].concat()),
+                Change::Anew => out.extend_from_slice(b"anew\n"),
+            });
+            if told.is_none() {
+                return Next::Done;
+            }
+        }
+        Next::Full
+    }
+}
+
+fn report_of(name: &str) -> Offer<'_> {
+    let (client, stamp) = (ClientId::new(name.as_bytes()).unwrap(), Stamp::Server);
+    let coordinates = Coordinates::parse(b"+34.068930-118.445127").unwrap();
+    Offer::new(Report { client, coordinates, stamp, attributes: Attributes::NONE })
+}
+
+impl House {
+    async fn listener(&self, is_tls: bool) -> SocketAddr {
+        let (entrance, addresses) = self.entrance(DoorKind::Line, &[is_tls]).await;
+        reactor::run(entrance, &self.config.limits, |_: &_| Listener::default()).unwrap();
+        addresses[0]
+    }
+
+    /// Whether nothing follows the map.
+    fn is_unfollowed(&self) -> bool {
+        let (map, following) = (self.herd.map(), Following { begins: Begin::Now, wants_removed: false });
+        let places: Vec<_> = (0..FOLLOWERS_MAX).map_while(|_| map.follow(following, || ())).collect();
+        let count = places.len();
+        places.into_iter().for_each(|place| map.unfollow(place));
+        count == FOLLOWERS_MAX
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watcher_is_pushed_what_another_connection_reports_and_what_is_forgotten() {
+    for is_tls in [false, true] {
+        let house = House::new("");
+        let mut watcher = house.dial(house.listener(is_tls).await, is_tls);
+        watcher.write_all(b"kiwi\n").unwrap();
+        assert_eq!(line(&mut *watcher), "watching\n");
+        let mut reporter = tcp(house.line(false).await);
+        for (client, latitude, told) in
+            [("emu", "+1", None), ("kiwi-2", "+2", Some("+2+3")), ("kiwi", "+3", Some("+3+3"))]
+        {
+            reporter.write_all(format!("IAMAT {client} {latitude}+3 1000\n").as_bytes()).unwrap();
+            assert!(line(&mut reporter).starts_with("AT Riley"));
+            if let Some(at) = told {
+                assert_eq!(line(&mut *watcher), format!("{client} is at {at}\n"));
+            }
+        }
+        watcher.end();
+        let kiwi = ClientId::new(b"kiwi").unwrap();
+        assert_eq!(house.herd.forget(&caller(Rights::ALL), clock::now_ns(), kiwi), Ok(true));
+        assert_eq!(line(&mut *watcher), "kiwi is gone\n", "also once it has nothing more to say");
+        house.stop().await;
+        assert_eq!(rest(&mut *watcher), b"");
+        eventually("nobody follows", || house.is_unfollowed().then_some(()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watcher_that_takes_nothing_is_closed_and_holds_up_nobody() {
+    for is_tls in [false, true] {
+        let house = House::new("write_s = 1");
+        let door = house.listener(is_tls).await;
+        let (mut lazy, mut other) = (house.dial(door, is_tls), house.dial(door, is_tls));
+        lazy.write_all(b"\n").unwrap();
+        assert_eq!(line(&mut *lazy), "watching\n");
+        other.write_all(b"last\n").unwrap();
+        assert_eq!(line(&mut *other), "watching\n");
+        let names: Vec<_> = (0..64).map(|number| format!("client-{number}")).collect();
+        let mut most = 0;
+        eventually("it is closed", || {
+            let mut offers: Vec<_> = names.iter().map(|name| report_of(name)).collect();
+            let wake = house.herd.report(&caller(Rights::ALL), clock::now_ns(), &mut offers);
+            house.herd.wake(wake.unwrap());
+            most = most.max(house.herd.admission().buffered());
+            (house.herd.admission().connections() == 1).then_some(())
+        });
+        assert!((1..300_000).contains(&most), "{most} bytes waited for it");
+        house.wait_for_log("it did not take its replies for 1 s");
+        let tell_last = || {
+            let wake = house.herd.report(&caller(Rights::ALL), clock::now_ns(), &mut [report_of("last")]);
+            house.herd.wake(wake.unwrap());
+        };
+        tell_last();
+        assert!(line(&mut *other).starts_with("last is at "));
+        drop(other);
+        // That it has gone, and not only stopped talking, shows when it is told something.
+        let is_over = || {
+            tell_last();
+            house.is_unfollowed().then_some(())
+        };
+        eventually("nobody follows", is_over);
+    }
+}
