@@ -2,7 +2,7 @@
 
 use std::{
     io::{ErrorKind, Read, Write},
-    net::{SocketAddr, TcpStream},
+    net::{Shutdown, SocketAddr, TcpStream},
     process::{Command, Stdio},
     sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     time::{Duration, Instant},
@@ -297,5 +297,20 @@ fn every_json_body_ends_in_a_newline() {
         let reply = fetch(herd.at("Riley").http, path, "");
         assert!(reply.header("content-type").unwrap().starts_with("application/json"), "{reply:?}");
         assert!(reply.body.ends_with("}\n") && !reply.body.ends_with("\n\n"), "{reply:?}");
+    }
+}
+
+#[test]
+fn who_closes_its_end_behind_a_request_is_answered() {
+    let herd = Plan::single().start();
+    let http = herd.at("Riley").http;
+    for _ in 0..200 {
+        let mut stream = TcpStream::connect(http).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(b"GET /health/livez HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     }
 }
