@@ -12,7 +12,7 @@ use std::{
 
 use crate::{
     demo::have,
-    harness::{Herd, PATIENCE, Plan, eventually, fetch, get, metric, request, status},
+    harness::{Herd, PATIENCE, Plan, eventually, fetch, get, metric, request, status, try_request},
 };
 
 const QUESTION: &str = "/maps/api/place/nearbysearch/json?location=34.068930,-118.445127&radius=1000";
@@ -41,12 +41,19 @@ fn hangs(mut stream: &TcpStream) -> bool {
 
 /// Asks all that operators ask, again and again.
 fn operators_are_answered_promptly(http: SocketAddr, meanwhile: &str) {
+    operators_are_answered_within(1, http, meanwhile);
+}
+
+/// As [`operators_are_answered_promptly`], with so many attempts for each answer.
+fn operators_are_answered_within(attempts: usize, http: SocketAddr, meanwhile: &str) {
     let mut took = Vec::new();
     for path in ["/health/livez", "/health/readyz", "/metrics", "/v1/status"].repeat(8) {
         let began = Instant::now();
-        let code = get(http, path).0;
+        let asked = format!("GET {path} HTTP/1.0\r\nHost: {http}\r\n\r\n");
+        let mut answers = (0..attempts).map(|_| try_request(http, asked.as_bytes()));
+        let answer = answers.find_map(Result::ok);
         took.push(began.elapsed());
-        assert_eq!(code, 200, "{meanwhile}: {path}");
+        assert_eq!(answer.map(|reply| reply.code), Some(200), "{meanwhile}: {path}");
     }
     took.sort();
     // Other tests have the processor too, so now and then one may take longer.
@@ -104,7 +111,9 @@ fn operators_are_answered_while_connections_storm_in() {
             300.. => Ok(()),
             opened => Err(opened.to_string()),
         });
-        let asked = std::panic::catch_unwind(|| operators_are_answered_promptly(http, "a storm"));
+        // Where hundreds come within a millisecond, a connection may have to give way before its request has come. Whoever
+        // asks again is answered in time.
+        let asked = std::panic::catch_unwind(|| operators_are_answered_within(5, http, "a storm"));
         stop.store(true, Relaxed);
         asked.unwrap();
     });

@@ -1,7 +1,7 @@
 //! A server's HTTP door, asked as simply as can be.
 
 use std::{
-    io::{Read, Write},
+    io::{self, Read, Write},
     net::{SocketAddr, TcpStream},
 };
 
@@ -44,14 +44,22 @@ pub(crate) fn fetch(http: SocketAddr, path: &str, headers: &str) -> Reply {
 
 /// The answer to these bytes, after which the server has to close.
 pub(crate) fn request(http: SocketAddr, bytes: &[u8]) -> Reply {
+    try_request(http, bytes).unwrap()
+}
+
+/// As [`request`]; the error is that the server has closed the connection instead.
+pub(crate) fn try_request(http: SocketAddr, bytes: &[u8]) -> io::Result<Reply> {
     let mut stream = TcpStream::connect(http).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.write_all(bytes).unwrap();
+    stream.write_all(bytes)?;
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
+    stream.read_to_string(&mut answer)?;
+    if answer.is_empty() {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{answer:?}"));
     let code = head.split(' ').nth(1).unwrap().parse().unwrap();
-    Reply { code, head: head.to_owned(), body: body.to_owned() }
+    Ok(Reply { code, head: head.to_owned(), body: body.to_owned() })
 }
 
 /// `/v1/status`

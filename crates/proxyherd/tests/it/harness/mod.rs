@@ -22,7 +22,7 @@ pub(crate) use self::{
     client::{Client, Nearby, at_of, ats_of, talk},
     data::data,
     herd::Herd,
-    http::{fetch, get, metric, request, status},
+    http::{fetch, get, metric, request, status, try_request},
     ledger::Ledger,
     network::{Loss, Network},
     plan::{Addresses, Plan},
