@@ -1,6 +1,6 @@
 //! What is used to tell results: how numbers, times and sizes are written, and in which style.
 //!
-//! Everything here only formats, and nothing knows a measurement: each tells its own results (`told`). Colours are put in
+//! Everything here only formats, and nothing knows a measurement: each tells its own results (`told`). Colors are put in
 //! always; the stream that prints them takes them out where there is no terminal.
 
 use std::time::Duration;

@@ -58,7 +58,7 @@ pub const BREAKER_PROBE_MAX: Duration = Duration::from_secs(60);
 pub const FLIGHTS_MAX: usize = 1024;
 
 /// Into how many shards every server of a herd cuts its map. Part of the link protocol, because sequences are
-/// counted and vectors told per shard; HELLO refuses a neighbour that cuts otherwise.
+/// counted and vectors told per shard; HELLO refuses a neighbor that cuts otherwise.
 pub const SHARDS: usize = 16;
 /// Most reports that are offered to the map at once; a door with more offers them in turns. Their places fit a
 /// byte.
@@ -91,7 +91,7 @@ pub const TREE_ANSWERS: u8 = 4;
 /// At so many looks another process must have spoken in this server's name to be taken for alive: what one that has
 /// ended left behind is heard once or twice.
 pub const TREE_NAMESAKE_LOOKS: u8 = 5;
-/// After so many heartbeats a server that still lacks what a neighbour has, and is not told of changes by it, asks for
+/// After so many heartbeats a server that still lacks what a neighbor has, and is not told of changes by it, asks for
 /// it; after twice as many each time that it had to, up to the most.
 pub const PATIENCE_MIN: u8 = 2;
 /// See [`PATIENCE_MIN`].
@@ -167,7 +167,7 @@ pub const HERD_ID_LEN_MAX: usize = 64;
 /// How long a tombstone is kept after its receipt, nanoseconds: a day.
 pub const TOMBSTONE_TTL_NS: u64 = 24 * 3600 * 1_000_000_000;
 
-/// Longest and shortest delay before a neighbour is dialled again: a link that is there again is up within a second.
+/// Longest and shortest delay before a neighbor is dialled again: a link that is there again is up within a second.
 pub const DIAL_DELAY_MAX: Duration = Duration::from_millis(800);
 /// See [`DIAL_DELAY_MAX`].
 pub const DIAL_DELAY_MIN: Duration = Duration::from_millis(50);
@@ -176,7 +176,7 @@ pub const DIAL_DELAY_MIN: Duration = Duration::from_millis(50);
 pub const NAMESAKE_DELAY_MAX: Duration = Duration::from_secs(3);
 /// How long dialling and the handshake may take together. Past it the link is given up and dialled again.
 pub const HANDSHAKE_MAX: Duration = Duration::from_secs(5);
-/// Most handshakes of others with one server at once. One more ends the oldest: a neighbour's takes milliseconds, a
+/// Most handshakes of others with one server at once. One more ends the oldest: a neighbor's takes milliseconds, a
 /// stranger's as long as it may.
 pub const HANDSHAKES_MAX: usize = 64;
 /// How often a link says that it is alive, what the clock is and what is held.

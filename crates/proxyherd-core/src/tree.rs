@@ -76,7 +76,7 @@ struct Namesake {
     late_answers: u8,
     /// The newest stamp of its that has not been contradicted.
     stamp: Option<u64>,
-    /// One more for each look before which it had spoken, one less for each other: two that have the same neighbour
+    /// One more for each look before which it had spoken, one less for each other: two that have the same neighbor
     /// take its link from each other, and are not heard all the time.
     looks: u8,
     is_alive: bool,
@@ -86,10 +86,10 @@ struct Namesake {
 #[derive(Debug)]
 struct Link {
     neighbour: ServerName,
-    /// Whose states the neighbour is to be told.
+    /// Whose states the neighbor is to be told.
     untold: BTreeSet<ServerName>,
     is_in_tree: bool,
-    /// What the neighbour was told last: whether it is to tell of changes.
+    /// What the neighbor was told last: whether it is to tell of changes.
     is_fed: bool,
 }
 
@@ -114,7 +114,7 @@ impl Tree {
         }
     }
 
-    /// A link is up: the neighbour is to be told all states, and everybody that there is one link more.
+    /// A link is up: the neighbor is to be told all states, and everybody that there is one link more.
     pub(crate) fn link_up(&mut self, link: LinkId, neighbour: ServerName) {
         let untold = self.states.keys().cloned().collect();
         self.links[link.index()] = Some(Link { neighbour, untold, is_in_tree: false, is_fed: false });
@@ -315,14 +315,14 @@ impl Tree {
         }
     }
 
-    /// The states that the neighbour at `link` has not been told, from now on taken for told.
+    /// The states that the neighbor at `link` has not been told, from now on taken for told.
     pub(crate) fn take_untold(&mut self, link: LinkId) -> Vec<LinkState> {
         let Some(link) = &mut self.links[link.index()] else { return Vec::new() };
         let untold = std::mem::take(&mut link.untold);
         untold.iter().filter_map(|server| self.states.get(server)).cloned().collect()
     }
 
-    /// Whether the neighbour at `link` is to tell of changes, if it does not know; from now on it does.
+    /// Whether the neighbor at `link` is to tell of changes, if it does not know; from now on it does.
     pub(crate) fn take_wish(&mut self, link: LinkId) -> Option<bool> {
         let link = self.links[link.index()].as_mut()?;
         let is_news = link.is_fed != link.is_in_tree;
@@ -364,7 +364,7 @@ impl Tree {
         }
     }
 
-    /// Each server's neighbours, as far as both ends say so.
+    /// Each server's neighbors, as far as both ends say so.
     fn graph(&self) -> Graph<'_> {
         let says = |one: &ServerName, other: &ServerName| {
             self.states.get(one).is_some_and(|state| state.up.contains(other))
@@ -376,10 +376,10 @@ impl Tree {
     }
 }
 
-/// Servers, and the neighbours of each.
+/// Servers, and the neighbors of each.
 type Graph<'a> = BTreeMap<&'a ServerName, BTreeSet<&'a ServerName>>;
 
-/// Whom of its neighbours `me` shares an edge of the tree with.
+/// Whom of its neighbors `me` shares an edge of the tree with.
 fn tree_of(graph: &Graph<'_>, me: &ServerName) -> BTreeSet<ServerName> {
     // The root is chosen among all that `me` reaches, so that all of them choose the same.
     let reached = reach(graph, me);
@@ -453,7 +453,7 @@ mod tests {
         trees
     }
 
-    /// A link's number is its neighbour's.
+    /// A link's number is its neighbor's.
     fn settle(trees: &mut [Tree]) {
         while let Some((from, to)) =
             (0..trees.len()).find_map(|at| Some((at, trees[at].links_with_states().next()?)))

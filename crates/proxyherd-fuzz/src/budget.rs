@@ -1,4 +1,4 @@
-//! The books of the places budgets: the file that a server keeps, and the accounts that its neighbours tell. They come
+//! The books of the places budgets: the file that a server keeps, and the accounts that its neighbors tell. They come
 //! whole, so there is nothing to cut.
 
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use crate::memory::bounded;
 /// When everything happens, POSIX time in nanoseconds: within day 18766, month 616.
 const NOW_NS: u64 = 1_621_464_828_223_371_889;
 
-/// What was read is written and read again; and whatever a file and a neighbour say together, the books go on.
+/// What was read is written and read again; and whatever a file and a neighbor say together, the books go on.
 pub fn check(input: &[u8]) {
     let told = bounded(input.len(), 32, 4096, || Account::from_bytes(input));
     if let Some(account) = &told {

@@ -1,4 +1,4 @@
-//! What a neighbour's frames do: the map that they change, and what is told to other neighbours for it.
+//! What a neighbor's frames do: the map that they change, and what is told to other neighbors for it.
 
 use proxyherd_core::{
     codec::link::{Encoder, Frame, decode},
@@ -14,7 +14,7 @@ use crate::{memory::bounded, pieces};
 const NOW_NS: u64 = 1_621_464_828_223_371_889;
 
 /// A map is the same afterwards however the frames were cut, its bookkeeping never contradicts itself, and what
-/// it tells another neighbour are frames.
+/// it tells another neighbor are frames.
 pub fn check(input: &[u8]) {
     shake_hands(input);
     let whole = received(&[input]);
@@ -44,7 +44,7 @@ fn shake_hands(input: &[u8]) {
     assert!(decode(encoder.bytes()).is_ok_and(|frame| frame.is_some()));
 }
 
-/// How the link ended if it broke, the map's content, and what another neighbour is told.
+/// How the link ended if it broke, the map's content, and what another neighbor is told.
 fn received(pieces: &[&[u8]]) -> (String, Vec<String>, Vec<u8>) {
     let map = map();
     let links = [0, 1].map(|place| LinkId::new(place).expect("a server may have two links"));

@@ -34,9 +34,9 @@ pub(crate) enum Fault {
         /// How long.
         length: Nanos,
     },
-    /// The connection between two neighbours breaks, and can be made again at once.
+    /// The connection between two neighbors breaks, and can be made again at once.
     Reset {
-        /// Which neighbours.
+        /// Which neighbors.
         edge: (usize, usize),
     },
     /// Nothing passes on these ways, from one server to another, for `length`.
@@ -51,9 +51,9 @@ pub(crate) enum Fault {
         /// The ways, and how long each is blocked.
         ways: Vec<(usize, usize, Nanos)>,
     },
-    /// The wires between two neighbours carry a fraction of what they did, for `length`.
+    /// The wires between two neighbors carry a fraction of what they did, for `length`.
     Choke {
-        /// Which neighbours.
+        /// Which neighbors.
         edge: (usize, usize),
         /// How long.
         length: Nanos,

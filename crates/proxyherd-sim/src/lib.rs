@@ -8,7 +8,7 @@
 //! events shows it.
 //!
 //! A *server* is the real core: its map, its handshake, its frames, its outboxes and its backoff. Only what
-//! sockets and timers do around it is made here: a connection is dialled by one of two neighbours, says HELLO
+//! sockets and timers do around it is made here: a connection is dialled by one of two neighbors, says HELLO
 //! and vectors, is flushed when the core says that there is something to flush and the wire takes it, says
 //! that it is alive, and is given up when it is silent. A writer flushes when it was woken and otherwise never,
 //! so that a wake that the core forgets is a herd that does not agree. A crash loses all memory; the next start
@@ -86,7 +86,7 @@
 //! - `lose-some`: now and then a record that has come is not kept. This one the servers notice themselves, and repair;
 //! - `mark-what-was-cleared`: when a link is told of changes no more and its FIFO is cleared, a marker is sent all the
 //!   same;
-//! - `skip-the-resend`: when a link is told of changes again, what the neighbour has missed is not sent;
+//! - `skip-the-resend`: when a link is told of changes again, what the neighbor has missed is not sent;
 //! - `cover-what-waits`: a follower is told that all is covered while some of it still waits for it;
 //! - `remove-silently`: a record is removed without a word to the followers that want to know.
 //!

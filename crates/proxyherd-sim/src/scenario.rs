@@ -32,7 +32,7 @@ pub struct Scenario {
     pub seed: u64,
     /// How many servers there are.
     pub servers: usize,
-    /// Which of them are neighbours, each pair once; the first of a pair dials.
+    /// Which of them are neighbors, each pair once; the first of a pair dials.
     pub edges: Vec<(usize, usize)>,
     /// How long things go wrong, all rounds together.
     pub length: Nanos,
@@ -191,7 +191,7 @@ impl Scenario {
         NAMES.get(server).map_or_else(|| format!("Server-{server}"), |&name| name.to_owned())
     }
 
-    /// The neighbours of a server, and whether it is the one that dials.
+    /// The neighbors of a server, and whether it is the one that dials.
     pub fn neighbours(&self, server: usize) -> Vec<(usize, bool)> {
         let of = |&(dials, answers): &(usize, usize)| match server {
             _ if server == dials => Some((answers, true)),

@@ -31,7 +31,7 @@ pub(crate) enum Action {
     Flush(ConnId),
     /// This end of the connection is closed.
     Close(ConnId),
-    /// The neighbour at this place is to be dialled again, in a while.
+    /// The neighbor at this place is to be dialled again, in a while.
     Redial(usize),
     /// The link at this place came up.
     Up(usize),
@@ -74,9 +74,9 @@ pub(crate) struct LifeSettings {
     pub(crate) me: Origin,
     /// Scatters the tables.
     pub(crate) seed: u64,
-    /// The neighbours by name, and whether they are dialled; a neighbour's place here is its link's number.
+    /// The neighbors by name, and whether they are dialled; a neighbor's place here is its link's number.
     pub(crate) neighbours: Vec<(ServerName, bool)>,
-    /// Whether this server is the one that dials, for each neighbour.
+    /// Whether this server is the one that dials, for each neighbor.
     pub(crate) dials: Vec<bool>,
     /// How long after its receipt a report is forgotten.
     pub(crate) client_ttl: Option<Nanos>,
@@ -114,7 +114,7 @@ struct Session {
 
 #[derive(Debug)]
 enum Phase {
-    /// HELLO is sent to the neighbour at this place.
+    /// HELLO is sent to the neighbor at this place.
     Dialled(usize),
     /// Somebody is about to say HELLO.
     Answered,
@@ -200,7 +200,7 @@ impl Life {
         self.links.len()
     }
 
-    /// The neighbour at `place` is dialled by this connection.
+    /// The neighbor at `place` is dialled by this connection.
     pub(crate) fn dial(
         &mut self,
         now: Nanos,
@@ -222,7 +222,7 @@ impl Life {
         self.sessions.insert(conn, session);
     }
 
-    /// When the backoff of a neighbour's link says that it is dialled again.
+    /// When the backoff of a neighbor's link says that it is dialled again.
     pub(crate) fn redial_delay(&mut self, place: usize, random: u64) -> Nanos {
         self.links[place].backoff.next_delay(random).as_nanos() as Nanos
     }
@@ -342,7 +342,7 @@ impl Life {
         out.extend(wake.links().filter_map(|link| self.links[link.index()].up).map(Action::Flush));
     }
 
-    /// Writes the next batch of what the neighbour needs; says whether there is more.
+    /// Writes the next batch of what the neighbor needs; says whether there is more.
     pub(crate) fn flush(&mut self, conn: ConnId, out: &mut Vec<Action>) -> bool {
         let Some(session) = self.sessions.get_mut(&conn) else { return false };
         let Phase::Up(_, link) = session.phase else { return false };

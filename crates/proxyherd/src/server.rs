@@ -31,9 +31,9 @@ use crate::{
 
 /// Stopping takes no longer than this; what is not done by then is cut off.
 const STOP_MAX: Duration = Duration::from_secs(8);
-/// How long of that the links may take to tell the neighbours what clients said last.
+/// How long of that the links may take to tell the neighbors what clients said last.
 const FLUSH_MAX: Duration = Duration::from_secs(3);
-/// How long of that a neighbour may take to come back where no link is up: it is dialled more often than that.
+/// How long of that a neighbor may take to come back where no link is up: it is dialled more often than that.
 const ALONE_MAX: Duration = Duration::from_millis(1200);
 /// A disk that does not take the last lines of the log holds up the end for no longer than this, all in all.
 const LOG_MAX: Duration = Duration::from_millis(8500);
@@ -290,7 +290,7 @@ impl Server {
         self.watchdog = Some(Watchdog::start(&self.herd, interval).expect("a thread is to be had"));
     }
 
-    /// Stops it: takes nothing new, answers what has come, tells the neighbours the last news, closes.
+    /// Stops it: takes nothing new, answers what has come, tells the neighbors the last news, closes.
     pub async fn stop(mut self) {
         let (end, log_end) = (Instant::now() + STOP_MAX, std::time::Instant::now() + LOG_MAX);
         self.herd.log().event(LogLevel::Info, Subject::Server, format_args!("stopping"));
@@ -331,7 +331,7 @@ fn open_credentials(config: &Config, server: &ServerConfig) -> Result<Option<Cre
     }
 }
 
-/// Waits until every link that is up has written all it had to tell; a little where none is: a neighbour that is just
+/// Waits until every link that is up has written all it had to tell; a little where none is: a neighbor that is just
 /// being started again dials, or is dialled, in a moment.
 async fn flushed(herd: &Herd) {
     let has_heard_clients = herd.map().report_counts().accepted > 0 && !herd.links().all().is_empty();
@@ -342,7 +342,7 @@ async fn flushed(herd: &Herd) {
 }
 
 /// Nothing is queued on links that are no edges of the tree. If that is so of all, the tree is just being found anew, and
-/// a neighbour is about to ask for what only this server may have.
+/// a neighbor is about to ask for what only this server may have.
 fn has_told_all(herd: &Herd, alone_until: Instant) -> bool {
     let links = herd.links().all();
     let up: Vec<&Arc<Link>> = links.iter().filter(|link| link.state().up_since.is_some()).collect();

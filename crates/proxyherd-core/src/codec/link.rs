@@ -165,7 +165,7 @@ impl Encoder {
         self.frame(HEARTBEAT, 0, |out| put_u64(out, now_ns));
     }
 
-    /// Encodes by how much at least the neighbour's clock is ahead, nanoseconds.
+    /// Encodes by how much at least the neighbor's clock is ahead, nanoseconds.
     pub fn offset(&mut self, offset_ns: i64) {
         self.frame(OFFSET, 0, |out| put_u64(out, offset_ns.cast_unsigned()));
     }

@@ -54,7 +54,7 @@ impl Encoder {
         });
     }
 
-    /// Encodes how far origins are covered here in one shard, to a neighbour that is not told of changes.
+    /// Encodes how far origins are covered here in one shard, to a neighbor that is not told of changes.
     pub fn ihave(&mut self, shard: u8, covered: &[(u16, u64)]) {
         for covered in covered.chunks(Covered::COUNT_MAX) {
             self.covered(IHAVE, 0, shard, covered);
@@ -90,7 +90,7 @@ impl Encoder {
         });
     }
 
-    /// Encodes that the neighbour is to tell of changes no more.
+    /// Encodes that the neighbor is to tell of changes no more.
     pub fn prune(&mut self) {
         self.frame(PRUNE, 0, |_| ());
     }

@@ -1,4 +1,4 @@
-//! Does a neighbour hold the same? And where not, what is different?
+//! Does a neighbor hold the same? And where not, what is different?
 //!
 //! Each end tells of a shard the sum of all that it holds, whenever it has nothing left to send of it, together with how
 //! many records have come from the other. If that is how many the other has sent, and it has nothing left to send
@@ -73,7 +73,7 @@ impl Shard {
         });
     }
 
-    /// Holds what a neighbour, which may answer fences, holds against what this server holds. Says whether they differ; then
+    /// Holds what a neighbor, which may answer fences, holds against what this server holds. Says whether they differ; then
     /// the repair begins.
     pub fn check(&mut self, link: LinkId, now_ns: u64, check: &Check, answers_fences: bool) -> (bool, Wake) {
         let nothing = (false, Wake::default());
@@ -111,7 +111,7 @@ impl Shard {
         (is_alarm, self.ready(link.bit()))
     }
 
-    /// The neighbour tells of branches that may differ: looks into those that do, and lets both ends send what is in
+    /// The neighbor tells of branches that may differ: looks into those that do, and lets both ends send what is in
     /// those that hold little.
     pub fn compare(&mut self, link: LinkId, branches: &Branches<'_>) -> Wake {
         if !self.is_eager(link) || !self.may_look(link) {
@@ -138,7 +138,7 @@ impl Shard {
         wake.and(self.ready(link.bit()))
     }
 
-    /// The neighbour's records in these branches are on their way: this server's are to go there, too.
+    /// The neighbor's records in these branches are on their way: this server's are to go there, too.
     pub fn answer_leaves(&mut self, link: LinkId, leaves: &Leaves<'_>) -> Wake {
         if !self.is_eager(link) || !self.may_look(link) {
             return Wake::default();
@@ -204,7 +204,7 @@ impl Shard {
         };
         let found: Vec<SlotId> =
             self.store.live().filter(|(_, slot)| is_in(slot)).map(|(id, _)| id).collect();
-        // Behind them the neighbour is told again how far all is covered: with a record it may have lost an origin.
+        // Behind them the neighbor is told again how far all is covered: with a record it may have lost an origin.
         self.outbox(link).untell();
         let mut wake = Wake::default();
         for id in found {

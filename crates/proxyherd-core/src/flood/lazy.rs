@@ -2,7 +2,7 @@
 //!
 //! Who is told what is the receiver's to say, each direction for itself. GRAFT brings the vector of whoever wants to be
 //! told; what is above it is queued, and changes are marked from then on, so no switch loses anything. PRUNE ends
-//! that: the FIFO is cleared and *no* marker is sent, for what was in it has not been. A neighbour that is not told of
+//! that: the FIFO is cleared and *no* marker is sent, for what was in it has not been. A neighbor that is not told of
 //! changes is told, by IHAVE, how far all is covered here; when it does not get there by its tree, because that is
 //! slow, or broken and nobody knows yet, it asks once for what it lacks. It does not lack what was covered here before the
 //! origin's last record was overtaken.
@@ -15,7 +15,7 @@ use crate::{
 };
 
 impl Shard {
-    /// The link is up, and its neighbour has not asked to be told of changes, or does not want to be any more.
+    /// The link is up, and its neighbor has not asked to be told of changes, or does not want to be any more.
     pub fn link_lazy(&mut self, link: LinkId) -> Wake {
         let Some(mut outbox) = self.outboxes[link.index()].take() else {
             self.outboxes[link.index()] = Some(Box::default());
@@ -42,7 +42,7 @@ impl Shard {
         wake
     }
 
-    /// The neighbour wants to be told what is above its vector: once, or from now on.
+    /// The neighbor wants to be told what is above its vector: once, or from now on.
     pub fn graft(&mut self, link: LinkId, vector: &[(Origin, u64)], is_once: bool) -> Wake {
         let fence = self.outboxes[link.index()].as_mut().and_then(|outbox| outbox.fence.take());
         self.answer_graft(link, Grafted { vector: vector.to_vec(), is_once, fence })
@@ -83,7 +83,7 @@ impl Shard {
         self.answer_graft(link, asked)
     }
 
-    /// From now on the neighbour tells of changes by itself, or no more.
+    /// From now on the neighbor tells of changes by itself, or no more.
     pub fn feed(&mut self, link: LinkId, is_fed: bool) {
         if let Some(outbox) = &mut self.outboxes[link.index()] {
             outbox.is_fed = is_fed;
@@ -100,7 +100,7 @@ impl Shard {
         encoder.graft(self.settings.index, &vector, is_once);
     }
 
-    /// The neighbour has what is covered up to here.
+    /// The neighbor has what is covered up to here.
     pub fn hear_promise(&mut self, link: LinkId, covered: Vec<(Origin, u64)>) {
         // Nobody has more of this server's present updates than it has itself.
         let me = self.origins.origin(ME).clone();
@@ -120,7 +120,7 @@ impl Shard {
         }
     }
 
-    /// One heartbeat: appends, where changes are not told, how far all is covered here; and asks for what the neighbour
+    /// One heartbeat: appends, where changes are not told, how far all is covered here; and asks for what the neighbor
     /// has had for too long.
     pub fn beat(&mut self, link: LinkId, encoder: &mut Encoder) {
         let Some(mut outbox) = self.outboxes[link.index()].take() else { return };

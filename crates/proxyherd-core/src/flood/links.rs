@@ -10,7 +10,7 @@ use crate::{
 pub struct LinkId(pub(super) u8);
 
 impl LinkId {
-    /// The link of this number; one that has gone leaves its number to another, perhaps with another neighbour.
+    /// The link of this number; one that has gone leaves its number to another, perhaps with another neighbor.
     pub fn new(index: usize) -> Option<LinkId> {
         (index < LINKS_MAX).then_some(LinkId(index as u8))
     }

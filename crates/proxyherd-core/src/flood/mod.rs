@@ -2,7 +2,7 @@
 //!
 //! A report is given a sequence by the server that takes it (`say`). Every record that is news is marked for every link
 //! but the one it came from; a link's flush sends the *current* record of each marked slot, so an overtaken
-//! update is never sent and a slow neighbour costs one mark a record. *Markers* travel between the records:
+//! update is never sent and a slow neighbor costs one mark a record. *Markers* travel between the records:
 //! a marker is a snapshot of the vector (origin -> covered up to) that stands behind everything queued when it
 //! was taken, so whoever receives it has received all that it covers. When a link comes up, the vectors say
 //! what the other lacks.
@@ -125,11 +125,11 @@ pub struct Shard {
     /// For each link, the slot that was next when it was last taken away what was queued: there the next beginning
     /// begins, or a link that never lives for long would be told the same again and again.
     resume_at: [SlotId; LINKS_MAX],
-    /// Whether a neighbour has told all that it held at some time of this server's life.
+    /// Whether a neighbor has told all that it held at some time of this server's life.
     is_caught_up: bool,
     /// Where the next sweep goes on.
     swept: usize,
-    /// For a broken rule: what each neighbour was told to be covered when its link went down.
+    /// For a broken rule: what each neighbor was told to be covered when its link went down.
     sent_once: Vec<(LinkId, Origin, u64)>,
     /// For another: how many records have come.
     applied: u64,
@@ -156,7 +156,7 @@ impl Shard {
         }
     }
 
-    /// Whether a neighbour has told all that it held at some time of this server's life, and this server has merged it or did
+    /// Whether a neighbor has told all that it held at some time of this server's life, and this server has merged it or did
     /// not need it or had no room: by a marker, which stands behind all that was lacking, or by holding the same.
     pub fn is_caught_up(&self) -> bool {
         self.is_caught_up

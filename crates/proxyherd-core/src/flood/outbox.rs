@@ -1,4 +1,4 @@
-//! What one neighbour still has to be told of one shard: not messages, but which slots, in which order, and
+//! What one neighbor still has to be told of one shard: not messages, but which slots, in which order, and
 //! the markers between them.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -21,15 +21,15 @@ pub(super) struct Outbox {
     marker: Option<Vec<(u16, u64)>>,
     /// An empty marker, for its memory: markers are frequent.
     spare: Vec<(u16, u64)>,
-    /// How far the neighbour has been told, or has told us, that each origin (by place) is covered.
+    /// How far the neighbor has been told, or has told us, that each origin (by place) is covered.
     told: Vec<u64>,
     /// By which index the link knows each origin (by place).
     pub(super) indices: Indices,
-    /// Whether what is queued was asked for once, by a neighbour that is told nothing of changes.
+    /// Whether what is queued was asked for once, by a neighbor that is told nothing of changes.
     pub(super) is_once: bool,
-    /// Whether the neighbour tells of changes here, and so has nothing to promise.
+    /// Whether the neighbor tells of changes here, and so has nothing to promise.
     pub(super) is_fed: bool,
-    /// What the neighbour has and does not tell by itself: up to where origins are covered there; and what it said
+    /// What the neighbor has and does not tell by itself: up to where origins are covered there; and what it said
     /// after that.
     pub(super) promised: BTreeMap<Origin, u64>,
     pub(super) promised_next: BTreeMap<Origin, u64>,
@@ -50,10 +50,10 @@ pub(super) struct Outbox {
     pub(super) received: u64,
     /// What is missing of what the neighbor told.
     pub(super) gap: Gap,
-    /// Branches of which the neighbour is to be told the children's sums, and those whose records are queued.
+    /// Branches of which the neighbor is to be told the children's sums, and those whose records are queued.
     pub(super) branches: Option<(Level, Vec<u64>)>,
     pub(super) leaves: Option<(Level, Vec<u64>)>,
-    /// So many of the neighbour's next checks are not looked at.
+    /// So many of the neighbor's next checks are not looked at.
     pub(super) check_pause: u8,
     /// For a broken rule: what slots held when they were queued.
     pub(super) copies: Vec<(SlotId, Slot)>,
@@ -144,12 +144,12 @@ impl Outbox {
         self.fifo.drain(..).filter(|&slot| slot != MARKER).map(SlotId)
     }
 
-    /// How far the neighbour has been told that each origin (by place) is covered.
+    /// How far the neighbor has been told that each origin (by place) is covered.
     pub(super) fn told(&self) -> impl Iterator<Item = (u16, u64)> {
         (0..).zip(&self.told).filter(|(_, told)| **told > 0).map(|(place, told)| (place, *told))
     }
 
-    /// Notes that the neighbour knows the origin at `place` to be covered up to `seq`; says whether it was less.
+    /// Notes that the neighbor knows the origin at `place` to be covered up to `seq`; says whether it was less.
     pub(super) fn tell(&mut self, place: u16, seq: u64) -> bool {
         let told = entry(&mut self.told, place, 0);
         let is_news = seq > *told;
@@ -167,7 +167,7 @@ impl Outbox {
         self.untell();
     }
 
-    /// Whatever the neighbour was told to be covered is to be told again.
+    /// Whatever the neighbor was told to be covered is to be told again.
     pub(super) fn untell(&mut self) {
         self.told.fill(0);
     }

@@ -24,13 +24,13 @@ impl Shard {
         vector.filter_map(|(origin, covered)| Some((encoder.index_of(origin)?, covered))).collect()
     }
 
-    /// A link is up and its neighbour has told its vector: queues every record that it lacks. From here on the
+    /// A link is up and its neighbor has told its vector: queues every record that it lacks. From here on the
     /// link is marked for changes.
     pub fn link_up(&mut self, link: LinkId, vector: &[(Origin, u64)]) -> Wake {
         self.tell_above(link, vector, false)
     }
 
-    /// Queues every record above a neighbour's vector, and marks the link for changes; or, once, does not, and puts a
+    /// Queues every record above a neighbor's vector, and marks the link for changes; or, once, does not, and puts a
     /// marker behind what is queued: one of later would cover what has come since. What no vector covers is queued too,
     /// for it may have overtaken what is.
     pub(super) fn tell_above(&mut self, link: LinkId, vector: &[(Origin, u64)], is_once: bool) -> Wake {
@@ -65,7 +65,7 @@ impl Shard {
         for id in lacking {
             let slot = self.store.slot_mut(id);
             if slot.is_from(link.0) {
-                // What the neighbour told us in an earlier life it may have lost.
+                // What the neighbor told us in an earlier life it may have lost.
                 slot.set_from(None);
             }
             let _ = self.mark(id, link.bit());

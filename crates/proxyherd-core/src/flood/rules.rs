@@ -18,7 +18,7 @@ pub enum Broken {
     MarkerOvertakes,
     /// A slot that changes while it is queued goes out as it was when it was queued.
     OldVersion,
-    /// What a neighbour was once sent counts as received when its link comes up again, whatever its vector says.
+    /// What a neighbor was once sent counts as received when its link comes up again, whatever its vector says.
     TrustWhatWasSent,
     /// What comes over a link is kept and not passed on.
     KeepToMyself,
@@ -28,7 +28,7 @@ pub enum Broken {
     LoseSome,
     /// When a link is told of changes no more and its FIFO is cleared, a marker is sent all the same.
     MarkWhatWasCleared,
-    /// When a link is told of changes again, what the neighbour has missed is not sent.
+    /// When a link is told of changes again, what the neighbor has missed is not sent.
     SkipTheResend,
     /// A server does not contradict what others tell as its own.
     CloseOnLies,

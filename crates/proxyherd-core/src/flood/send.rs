@@ -126,7 +126,7 @@ impl Shard {
         }
     }
 
-    /// How far origins are covered of which the neighbour has not been told, from now on taken for told.
+    /// How far origins are covered of which the neighbor has not been told, from now on taken for told.
     pub(super) fn news_of_vector(&self, outbox: &mut Outbox) -> Vec<(u16, u64)> {
         let mut news = outbox.spare_marker();
         let untold = self.origins.vector().filter(|&(place, _, covered)| outbox.tell(place, covered));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::limits::{DIAL_DELAY_MAX, DIAL_DELAY_MIN};
 
-/// The delays before one neighbour is dialled again and again.
+/// The delays before one neighbor is dialled again and again.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Backoff {
     failures: u32,

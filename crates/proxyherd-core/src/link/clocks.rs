@@ -2,7 +2,7 @@
 //!
 //! A heartbeat tells its sender's clock and takes its time on the way, so it can only make that clock look slower than
 //! it is. The most that a heartbeat of late was ahead is therefore a sure lower bound; by how much it is behind only the
-//! neighbour can say, and does.
+//! neighbor can say, and does.
 
 /// So many heartbeats count.
 const HEARD: usize = 8;
@@ -10,10 +10,10 @@ const HEARD: usize = 8;
 /// One link's view of both clocks, nanoseconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Clocks {
-    /// By how much the neighbour's clock was ahead of this one's at each of the last heartbeats.
+    /// By how much the neighbor's clock was ahead of this one's at each of the last heartbeats.
     ahead: [i64; HEARD],
     next: usize,
-    /// By how much at least this clock is ahead of the neighbour's, as the neighbour says.
+    /// By how much at least this clock is ahead of the neighbor's, as the neighbor says.
     told: i64,
 }
 
@@ -31,17 +31,17 @@ impl Clocks {
         self.next = (self.next + 1) % HEARD;
     }
 
-    /// The neighbour says by how much at least this clock is ahead of its own.
+    /// The neighbor says by how much at least this clock is ahead of its own.
     pub fn be_told(&mut self, ahead_ns: i64) {
         self.told = ahead_ns;
     }
 
-    /// By how much at least the neighbour's clock is ahead; negative where that is not sure at all.
+    /// By how much at least the neighbor's clock is ahead; negative where that is not sure at all.
     pub fn ahead_ns(&self) -> i64 {
         self.ahead.into_iter().max().unwrap_or(i64::MIN)
     }
 
-    /// By how much the neighbour's clock is surely off from this one: ahead, or, if negative, behind; 0 where neither
+    /// By how much the neighbor's clock is surely off from this one: ahead, or, if negative, behind; 0 where neither
     /// is sure.
     pub fn offset_ns(&self) -> i64 {
         match self.ahead_ns() {

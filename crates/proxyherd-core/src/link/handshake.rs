@@ -16,7 +16,7 @@ pub const HIGHEST: u16 = 3;
 /// A feature: it knows of spanning trees.
 const TREE: u64 = 1;
 
-/// Who this server is to its neighbours.
+/// Who this server is to its neighbors.
 #[derive(Clone, Debug)]
 pub struct Identity {
     /// Which herd it belongs to.
@@ -44,7 +44,7 @@ pub enum Refused {
         /// This end's.
         ours: String,
     },
-    /// The other end is not in this server's list of neighbours.
+    /// The other end is not in this server's list of neighbors.
     #[error("{0} is no neighbor of {1} in the configuration that {1} reads")]
     Stranger(ServerName, ServerName),
     /// The other end dials where this end is to.
@@ -53,7 +53,7 @@ pub enum Refused {
     /// Two processes run as one server. The one with this incarnation has the link and keeps it.
     #[error("two processes run as {0}, and the other one has this link: stop one of them")]
     Namesake(ServerName, u64),
-    /// Another server answers at a neighbour's address.
+    /// Another server answers at a neighbor's address.
     #[error("{0} answers where {1} should be: look at the addresses in the configuration")]
     OtherServer(ServerName, ServerName),
     /// No version is spoken by both.

@@ -1,4 +1,4 @@
-//! A link to a neighbour, without its socket: who may have one, what its frames do, when to dial again.
+//! A link to a neighbor, without its socket: who may have one, what its frames do, when to dial again.
 //!
 //! The dialling end says HELLO and the accepting end answers with one, or with why not. Then each tells its
 //! vectors, one a shard, and sends what the other's vectors lack; from there on records, markers and heartbeats
@@ -94,7 +94,7 @@ pub enum LinkError {
     /// A frame of the handshake came after it.
     #[error("a frame of the handshake came after it")]
     LateHandshake,
-    /// The neighbour has said that it wants no link any more.
+    /// The neighbor has said that it wants no link any more.
     #[error("it ended the link: {0}")]
     Refused(String),
     /// The clocks of both ends are too far apart.
@@ -106,20 +106,20 @@ pub enum LinkError {
     Clock(i64),
 }
 
-/// An offset of a neighbour's clock, nanoseconds, in words: `1.5 s ahead of`.
+/// An offset of a neighbor's clock, nanoseconds, in words: `1.5 s ahead of`.
 pub fn told(offset_ns: i64) -> String {
     let side = if offset_ns < 0 { "behind" } else { "ahead of" };
     format!("{:.1} s {side}", offset_ns.unsigned_abs() as f64 / 1e9)
 }
 
-/// What the neighbour sends: frames in, changes to the map.
+/// What the neighbor sends: frames in, changes to the map.
 #[derive(Debug)]
 pub struct Incoming {
     link: LinkId,
     /// The version that both ends speak.
     version: u16,
     origins: Named<Introduced>,
-    /// The shards whose vector the neighbour has told, one bit each.
+    /// The shards whose vector the neighbor has told, one bit each.
     told_vectors: u32,
     records: u64,
     clocks: Clocks,
@@ -127,7 +127,7 @@ pub struct Incoming {
     mismatches: u64,
 }
 
-/// An origin that the neighbour has named, and where each shard keeps it, as far as is remembered.
+/// An origin that the neighbor has named, and where each shard keeps it, as far as is remembered.
 #[derive(Debug)]
 struct Introduced {
     origin: Origin,
@@ -164,12 +164,12 @@ impl Incoming {
         self.records
     }
 
-    /// What is known of the neighbour's clock.
+    /// What is known of the neighbor's clock.
     pub fn clocks(&self) -> &Clocks {
         &self.clocks
     }
 
-    /// How often the neighbour turned out to hold something else, with nothing on its way that could explain it.
+    /// How often the neighbor turned out to hold something else, with nothing on its way that could explain it.
     pub fn mismatches(&self) -> u64 {
         self.mismatches
     }
@@ -311,7 +311,7 @@ impl Incoming {
         covered.iter().map(|(index, seq)| Ok((self.origin(index)?.clone(), seq))).collect()
     }
 
-    /// Indices are given out in order, so memory follows what the neighbour has really sent.
+    /// Indices are given out in order, so memory follows what the neighbor has really sent.
     fn introduce(&mut self, index: u16, origin: Origin) -> Result<(), LinkError> {
         let may_be = match self.version {
             ANEW_VERSION.. => usize::from(index) < ORIGINS_NAMED_MAX,

@@ -23,17 +23,17 @@ pub(super) struct Beat {
     has_tree: AtomicBool,
     /// The shard that is checked next.
     shard: AtomicU8,
-    /// By how much at least the neighbour's clock is ahead, nanoseconds.
+    /// By how much at least the neighbor's clock is ahead, nanoseconds.
     ahead_ns: AtomicI64,
     /// By how much it is surely off.
     offset_ns: AtomicI64,
-    /// When the neighbour forgets clients, nanoseconds, 0: never; all ones as long as it has not said so.
+    /// When the neighbor forgets clients, nanoseconds, 0: never; all ones as long as it has not said so.
     client_ttl_ns: AtomicU64,
     /// How often the neighbor has told nonsense of each kind.
     nonsense: [AtomicU64; Nonsense::ALL.len()],
 }
 
-/// [`Beat::client_ttl_ns`] before the neighbour has told it.
+/// [`Beat::client_ttl_ns`] before the neighbor has told it.
 const UNTOLD: u64 = u64::MAX;
 
 impl Default for Beat {
@@ -51,7 +51,7 @@ impl Default for Beat {
 }
 
 impl Beat {
-    /// The link is up, with nothing known of the neighbour's clock.
+    /// The link is up, with nothing known of the neighbor's clock.
     pub(super) fn begin(&self, agreed: Agreed) {
         self.version.store(agreed.version.into(), Relaxed);
         self.has_tree.store(agreed.has_tree, Relaxed);
@@ -68,7 +68,7 @@ impl Beat {
 }
 
 impl Map {
-    /// Appends what is said on `link` in each heartbeat: this server's clock, what is known of the neighbour's, and
+    /// Appends what is said on `link` in each heartbeat: this server's clock, what is known of the neighbor's, and
     /// of some shards what is held.
     pub fn write_heartbeat(&self, link: LinkId, now_ns: u64, encoder: &mut Encoder) {
         encoder.heartbeat(now_ns);
@@ -113,7 +113,7 @@ impl Map {
         beat.shard.store(((first + CHECKS_PER_HEARTBEAT) % SHARDS) as u8, Relaxed);
     }
 
-    /// By how much the clock of the neighbour at `link` is at least ahead, and by how much it is surely off.
+    /// By how much the clock of the neighbor at `link` is at least ahead, and by how much it is surely off.
     pub(crate) fn note_clocks(&self, link: LinkId, ahead_ns: i64, offset_ns: i64) {
         let beat = &self.beats[link.index()];
         beat.ahead_ns.store(ahead_ns, Relaxed);
@@ -143,7 +143,7 @@ impl Map {
         down.for_each(|(_, beat)| beat.offset_ns.store(0, Relaxed));
     }
 
-    /// By how much the clock of the neighbour at `link` is surely off from this server's, nanoseconds: ahead, or, if
+    /// By how much the clock of the neighbor at `link` is surely off from this server's, nanoseconds: ahead, or, if
     /// negative, behind.
     pub fn clock_offset_ns(&self, link: LinkId) -> i64 {
         self.beats[link.index()].offset_ns.load(Relaxed)
@@ -162,20 +162,20 @@ impl Map {
         }
     }
 
-    /// How often a neighbour turned out to hold something else than this server, with nothing on its way that could
+    /// How often a neighbor turned out to hold something else than this server, with nothing on its way that could
     /// explain it.
     pub fn root_mismatches(&self) -> u64 {
         self.root_mismatches.load(Relaxed)
     }
 
-    /// When the neighbour at `link` forgets clients, if that is otherwise than here: nanoseconds after their reports were
+    /// When the neighbor at `link` forgets clients, if that is otherwise than here: nanoseconds after their reports were
     /// received, 0: never. What the two hold is not compared then.
     pub fn other_client_ttl_ns(&self, link: LinkId) -> Option<u64> {
         let theirs = self.beats[link.index()].client_ttl_ns.load(Relaxed);
         (theirs != UNTOLD && theirs != self.client_ttl_ns).then_some(theirs)
     }
 
-    /// The neighbour at `link` has told what it holds of one shard.
+    /// The neighbor at `link` has told what it holds of one shard.
     pub(crate) fn check(&self, link: LinkId, shard: usize, now_ns: u64, check: &Check) -> (bool, Wake) {
         let beat = &self.beats[link.index()];
         beat.client_ttl_ns.store(check.client_ttl_ns, Relaxed);
@@ -188,13 +188,13 @@ impl Map {
         (differs, self.ready(shard, wake))
     }
 
-    /// The neighbour at `link` has told of branches that may differ.
+    /// The neighbor at `link` has told of branches that may differ.
     pub(crate) fn compare(&self, link: LinkId, shard: usize, branches: &Branches<'_>) -> Wake {
         let wake = self.shards[shard].lock().shard.compare(link, branches);
         self.ready(shard, wake)
     }
 
-    /// The neighbour at `link` has told of branches whose records it sends.
+    /// The neighbor at `link` has told of branches whose records it sends.
     pub(crate) fn answer_leaves(&self, link: LinkId, shard: usize, leaves: &Leaves<'_>) -> Wake {
         let wake = self.shards[shard].lock().shard.answer_leaves(link, leaves);
         self.ready(shard, wake)

@@ -75,7 +75,7 @@ impl Map {
         tree.links_untold().filter(is_woken).collect()
     }
 
-    /// Appends what the tree has for the neighbour at `link`.
+    /// Appends what the tree has for the neighbor at `link`.
     fn write_tree(&self, link: LinkId, encoder: &mut Encoder) {
         let (untold, wish) = {
             let mut tree = self.tree.lock();
@@ -95,7 +95,7 @@ impl Map {
         }
     }
 
-    /// The neighbour at `link` wants to be told what is above its vector of one shard.
+    /// The neighbor at `link` wants to be told what is above its vector of one shard.
     pub(crate) fn graft(&self, link: LinkId, shard: usize, vector: &[(Origin, u64)], is_once: bool) -> Wake {
         let mut counted = self.shards[shard].lock();
         let wake = counted.shard.graft(link, vector, is_once);
@@ -114,7 +114,7 @@ impl Map {
         self.shards[shard].lock().shard.hear_passed(link, number);
     }
 
-    /// The neighbour at `link` does not want to be told of changes.
+    /// The neighbor at `link` does not want to be told of changes.
     pub(crate) fn prune(&self, link: LinkId) -> Wake {
         let prune = |(index, counted): (usize, &Mutex<Counted>)| {
             let wake = counted.lock().shard.link_lazy(link);
@@ -123,19 +123,19 @@ impl Map {
         self.shards.iter().enumerate().map(prune).fold(Wake::default(), Wake::and)
     }
 
-    /// The neighbour at `link` says how far all is covered there.
+    /// The neighbor at `link` says how far all is covered there.
     pub(crate) fn hear_promise(&self, link: LinkId, shard: usize, covered: Vec<(Origin, u64)>) {
         let mut counted = self.shards[shard].lock();
         counted.shard.hear_promise(link, covered);
         self.note_nonsense(link, counted.shard.take_found());
     }
 
-    /// Whether the neighbour at `link` is told of changes as they come.
+    /// Whether the neighbor at `link` is told of changes as they come.
     pub fn is_eager(&self, link: LinkId) -> bool {
         self.shards.iter().all(|counted| counted.lock().shard.is_eager(link))
     }
 
-    /// The neighbour at `link` has told its vector of one shard: from here on it is sent what it lacks.
+    /// The neighbor at `link` has told its vector of one shard: from here on it is sent what it lacks.
     pub(crate) fn link_up(&self, link: LinkId, shard: usize, vector: &[(Origin, u64)]) -> Wake {
         let mut counted = self.shards[shard].lock();
         let wake = counted.shard.link_up(link, vector);
@@ -147,7 +147,7 @@ impl Map {
         wake
     }
 
-    /// The neighbour at `link` has told how far it has sent everything of one shard.
+    /// The neighbor at `link` has told how far it has sent everything of one shard.
     pub(crate) fn cover(&self, from: LinkId, shard: usize, origin: &Origin, covered: u64) -> Wake {
         let mut counted = self.shards[shard].lock();
         let wake = counted.shard.cover(from, origin, covered);
@@ -169,7 +169,7 @@ impl Map {
         if tree.link_down(link) { self.tree_ready(&tree) } else { Wake::default() }
     }
 
-    /// The link at `link`, which is down, is no more: its place is free for one with another neighbour.
+    /// The link at `link`, which is down, is no more: its place is free for one with another neighbor.
     pub fn free_link(&self, link: LinkId) {
         debug_assert!(
             self.shards.iter().all(|counted| !counted.lock().shard.is_eager(link)),

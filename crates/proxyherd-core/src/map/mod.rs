@@ -135,7 +135,7 @@ pub struct Map {
     /// Whether any link has ever been up: before that nobody can have heard what this life of the server has said.
     was_linked: AtomicBool,
     root_mismatches: AtomicU64,
-    /// The shards of which a neighbour has told all, one bit each.
+    /// The shards of which a neighbor has told all, one bit each.
     caught_up: AtomicU32,
     max_clients: u64,
     /// As heartbeats tell it: 0 for never.
@@ -421,7 +421,7 @@ impl Map {
         self.shards[shard].try_lock_for(wait).is_some()
     }
 
-    /// Whether a neighbour has told, of every shard, all that it held at some time of this server's life.
+    /// Whether a neighbor has told, of every shard, all that it held at some time of this server's life.
     pub fn is_caught_up(&self) -> bool {
         self.caught_up.load(Relaxed) == ALL_SHARDS
     }

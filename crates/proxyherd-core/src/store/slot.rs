@@ -230,7 +230,7 @@ impl Slot {
         self.set_longitude(REMOVED);
     }
 
-    /// Whether the record came over `link`, so that the neighbour there has it.
+    /// Whether the record came over `link`, so that the neighbor there has it.
     pub(crate) fn is_from(&self, link: u8) -> bool {
         self.from == link
     }

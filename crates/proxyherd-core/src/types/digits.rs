@@ -42,7 +42,7 @@ fn parse_few(bytes: &[u8], most: usize) -> (u64, usize) {
 }
 
 /// Reads at most `most` digits, eight or fewer, all at once: each byte of a word is a digit, and three
-/// multiplications add neighbours up into pairs, fours and eights.
+/// multiplications add neighbors up into pairs, fours and eights.
 #[inline]
 fn parse_word(bytes: &[u8], most: usize) -> (u64, usize) {
     let word = bytes.first_chunk().map_or_else(|| short_word(bytes), |eight| u64::from_le_bytes(*eight));

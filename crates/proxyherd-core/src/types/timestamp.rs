@@ -123,7 +123,7 @@ impl Difference {
     /// What lies between a report's timestamp and `now_ns`, the server's POSIX time in nanoseconds.
     ///
     /// A server whose clock has never been set may meet a timestamp 292 years ahead: the difference ends there,
-    /// since what wraps round would be refused by every neighbour.
+    /// since what wraps round would be refused by every neighbor.
     pub fn at_receipt(now_ns: u64, timestamp: Timestamp) -> Difference {
         let farthest = if now_ns < timestamp.nanos { i64::MIN } else { i64::MAX };
         Difference(now_ns.checked_signed_diff(timestamp.nanos).unwrap_or(farthest))

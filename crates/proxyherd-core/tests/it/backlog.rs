@@ -46,7 +46,7 @@ fn each_life_of_a_link_goes_on_where_the_one_before_ended() {
         lives += 1;
         assert!(lives < 100, "{} of {RECORDS} are told", told.len());
         let mut encoder = Encoder::default();
-        // The neighbour never gets as far as a marker, so its vector stays empty.
+        // The neighbor never gets as far as a marker, so its vector stays empty.
         let _ = shard.link_up(link(0), &[]);
         assert!(!shard.flush(link(0), &mut encoder, 4000));
         let keys = keys(&encoder);

@@ -116,7 +116,7 @@ fn a_server_whose_clock_is_ahead_knows_from_an_equal_sum_that_it_has_been_told_a
 #[test]
 fn after_a_difference_some_checks_pass_to_give_the_repair_time() {
     let mut shard = linked_shard();
-    // A neighbour that holds something else, and always will.
+    // A neighbor that holds something else, and always will.
     let mut differs = |from_ns: u64| {
         let mut encoder = Encoder::default();
         while !shard.flush(link(0), &mut encoder, usize::MAX) {}

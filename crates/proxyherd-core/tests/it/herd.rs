@@ -196,7 +196,7 @@ pub(crate) fn settle(a: &mut End<'_>, b: &mut End<'_>) {
     }
 }
 
-/// What a neighbour that has nothing says when a link comes up.
+/// What a neighbor that has nothing says when a link comes up.
 pub(crate) fn empty_vectors() -> Encoder {
     let mut encoder = Encoder::default();
     for shard in 0..SHARDS {

@@ -1,4 +1,4 @@
-//! What a link owes its neighbour, and what one link's trouble must not do to another.
+//! What a link owes its neighbor, and what one link's trouble must not do to another.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ use crate::herd::{
     NOW_NS, SECOND_NS, content, empty_vectors, join, link, map, origin, record_of, report, settings, settle,
 };
 
-/// Brings up a link to a neighbour that has nothing; says who is to be woken.
+/// Brings up a link to a neighbor that has nothing; says who is to be woken.
 fn bring_up(map: &Map, link: LinkId) -> (Incoming, Wake) {
     let (mut incoming, mut wake) = (Incoming::new(link), Wake::default());
     incoming.receive(map, NOW_NS, empty_vectors().bytes(), &mut wake).unwrap();

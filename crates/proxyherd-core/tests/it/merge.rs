@@ -186,7 +186,7 @@ proptest! {
     fn what_loses_is_told_to_nobody(records in prop::collection::vec(made(), 1..40)) {
         let map = map("Merger");
         offer(&map, 0, &records);
-        // A neighbour comes up at another link and is told everything; from then on it waits for news.
+        // A neighbor comes up at another link and is told everything; from then on it waits for news.
         let (mut incoming, mut encoder) = (Incoming::new(link(1)), Encoder::default());
         incoming.receive(&map, NOW_NS, empty_vectors().bytes(), &mut Wake::default()).unwrap();
         while !map.flush(link(1), &mut encoder) {}

@@ -32,7 +32,7 @@ pub struct LinkChange {
     pub added: Vec<Neighbor>,
     /// The neighbors of those that are to be no more.
     pub removed: Vec<ServerName>,
-    /// Neighbours that are elsewhere now.
+    /// Neighbors that are elsewhere now.
     pub moved: Vec<Neighbor>,
 }
 

@@ -101,7 +101,7 @@ impl Authority {
         params.subject_alt_names = vec![SanType::URI(member.uri().try_into()?)];
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        // A server dials some of its neighbours and is dialled by the others.
+        // A server dials some of its neighbors and is dialled by the others.
         params.extended_key_usages =
             vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         params.use_authority_key_identifier_extension = true;

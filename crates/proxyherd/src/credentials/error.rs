@@ -56,7 +56,7 @@ pub enum CredentialsError {
         /// Whose it should be.
         server: ServerName,
     },
-    /// The certificate is none that neighbours would believe.
+    /// The certificate is none that neighbors would believe.
     #[error("{path}: {why}", path = path.display())]
     Untrusted {
         /// The file.

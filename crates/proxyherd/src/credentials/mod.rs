@@ -1,4 +1,4 @@
-//! What a server shows its neighbours to be believed, and whom it believes: mutual TLS with certificates of the herd's
+//! What a server shows its neighbors to be believed, and whom it believes: mutual TLS with certificates of the herd's
 //! own authority. Every link goes through here, or is plain and on loopback.
 //!
 //! Whoever gets a connection from here knows which server of this herd is at the other end. What that server may

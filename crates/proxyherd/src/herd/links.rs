@@ -1,7 +1,7 @@
 //! What is known of each link while the server runs: for its task to be woken, for metrics and for status.
 //!
 //! Links come and go with the topology. One that is to go is taken off the list at once; its number stays taken until
-//! nobody speaks on it any more, so that core never takes one neighbour for another.
+//! nobody speaks on it any more, so that core never takes one neighbor for another.
 
 use std::{
     sync::{
@@ -50,7 +50,7 @@ pub struct Link {
     pub id: LinkId,
     /// Who is at the other end.
     pub neighbor: ServerName,
-    /// Is the neighbour dialled from here? Else it dials.
+    /// Is the neighbor dialled from here? Else it dials.
     pub dials: bool,
     /// Told when there is something to flush.
     pub ready: Arc<Notify>,
@@ -199,7 +199,7 @@ impl Link {
         Some(news)
     }
 
-    /// Where the neighbour is dialled, or would be.
+    /// Where the neighbor is dialled, or would be.
     pub fn address(&self) -> Address {
         self.address.borrow().clone()
     }
@@ -209,7 +209,7 @@ impl Link {
         self.address.subscribe()
     }
 
-    /// The neighbour is elsewhere from now on.
+    /// The neighbor is elsewhere from now on.
     pub fn set_address(&self, address: Address) {
         self.address.send_replace(address);
     }

@@ -37,7 +37,7 @@ pub struct Status {
     pub connections: usize,
     /// Reports of clients since the start.
     pub reports: ReportStatus,
-    /// Differences found between what it and its neighbours hold, since the start.
+    /// Differences found between what it and its neighbors hold, since the start.
     #[serde(default)]
     pub root_mismatches: u64,
     /// Log lines left out since the start.
@@ -100,7 +100,7 @@ pub struct LinkStatus {
     /// The version of the link protocol that both ends speak; absent while it is down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<u16>,
-    /// Whether the neighbour is told of changes as they come: the link is in the spanning tree.
+    /// Whether the neighbor is told of changes as they come: the link is in the spanning tree.
     #[serde(default)]
     pub eager: bool,
     /// Seconds since it came up; absent while it is down.
@@ -117,7 +117,7 @@ pub struct LinkStatus {
     pub payloads_received: u64,
     /// For how long something has been waiting to be sent, seconds.
     pub lag_s: f64,
-    /// By how much the neighbour's clock is surely ahead of the server's, or, if negative, behind, seconds.
+    /// By how much the neighbor's clock is surely ahead of the server's, or, if negative, behind, seconds.
     #[serde(default)]
     pub clock_offset_s: f64,
     /// How often the neighbor has told what the server does not keep, since the link is in the configuration, by what it

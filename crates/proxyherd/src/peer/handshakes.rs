@@ -1,7 +1,7 @@
 //! Strangers at the peer port: how many may be in a handshake at once, and how much the log says of them.
 //!
 //! Anybody can connect to the peer port, and what they cost must have a bound. When there are too many handshakes the
-//! oldest gives way: a real neighbour's takes milliseconds, so it gets through however many strangers hold on to
+//! oldest gives way: a real neighbor's takes milliseconds, so it gets through however many strangers hold on to
 //! theirs.
 
 use std::{

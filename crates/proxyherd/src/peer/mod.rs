@@ -185,7 +185,7 @@ async fn keep_dialling(herd: Arc<Herd>, link: Arc<Link>, stop: CancellationToken
     let mut backoff = Backoff::default();
     while !stop.is_cancelled() && !link.leaving.is_cancelled() {
         let trouble = dial_and_speak(&herd, &link, &mut addresses, &stop).await;
-        // A neighbour that agrees and then breaks the link every time is no better than one that is not there.
+        // A neighbor that agrees and then breaks the link every time is no better than one that is not there.
         let lasted = link.state().up_since.map(|since| since.elapsed());
         if lasted.is_some_and(|lasted| lasted > LINK_SILENCE_MAX) || matches!(trouble, Trouble::Moved) {
             backoff.reset();
@@ -253,7 +253,7 @@ struct Port {
     tellings: Tellings,
 }
 
-/// Answers a connection; if a neighbour dialled it, speaks until the link ends.
+/// Answers a connection; if a neighbor dialled it, speaks until the link ends.
 async fn welcome(
     herd: &Arc<Herd>,
     port: &Port,
@@ -301,7 +301,7 @@ async fn welcome(
     Ok(())
 }
 
-/// What a neighbour is told that is none any more.
+/// What a neighbor is told that is none any more.
 fn stranger(herd: &Herd, link: &Link) -> Refused {
     Refused::Stranger(link.neighbor.clone(), herd.name().clone())
 }

@@ -50,7 +50,7 @@ pub(super) async fn speak(
     let subject = Subject::Link(&link.neighbor);
     herd.log().event(LogLevel::Info, subject, format_args!("up: {how}"));
     let (reader, mut writer) = split(stream);
-    // Before the first frame is heard: what a neighbour wants it says on top of this.
+    // Before the first frame is heard: what a neighbor wants it says on top of this.
     let mut encoder = Encoder::default();
     herd.wake(herd.map().trust_clock(link.id, clock::now_ns()));
     herd.wake(herd.map().agree(link.id, &link.neighbor, agreed, &mut encoder));
@@ -91,11 +91,11 @@ async fn overdue(link: &Link) {
     sleep(LEAVE_MAX).await;
 }
 
-/// Says that there is nothing more to come, and listens until the neighbour has read all of it and closes too. To
-/// close at once would be to lose what is still on its way: the neighbour's next word would reset the connection.
+/// Says that there is nothing more to come, and listens until the neighbor has read all of it and closes too. To
+/// close at once would be to lose what is still on its way: the neighbor's next word would reset the connection.
 async fn take_leave(mut writer: impl AsyncWrite + Unpin, receiving: impl Future<Output = Trouble>) {
     let left = async {
-        // An encrypted connection has something to say even for that, and the neighbour may not take it.
+        // An encrypted connection has something to say even for that, and the neighbor may not take it.
         if writer.shutdown().await.is_ok() {
             receiving.await;
         }
@@ -158,7 +158,7 @@ async fn read(
     Err(Trouble::Silent)
 }
 
-/// [`send`], where a connection that takes no more does not end the link. What the neighbour said before it left may
+/// [`send`], where a connection that takes no more does not end the link. What the neighbor said before it left may
 /// be all that is left of some reports: it is read first, and reading finds the same end.
 async fn send_while_heard(
     herd: &Herd,
@@ -231,7 +231,7 @@ async fn send(
     }
 }
 
-/// All is told: the neighbour hears why there will be nothing more.
+/// All is told: the neighbor hears why there will be nothing more.
 async fn say_goodbye(
     herd: &Herd,
     link: &Link,
@@ -241,7 +241,7 @@ async fn say_goodbye(
     if link.state().version >= Some(REFUSAL_VERSION) {
         let mut encoder = Encoder::default();
         encoder.refusal(&super::stranger(herd, link).to_string());
-        // A neighbour that does not take it sees the end all the same.
+        // A neighbor that does not take it sees the end all the same.
         let _ = write(writer, meter, encoder.bytes()).await;
     }
     Trouble::Removed
@@ -257,7 +257,7 @@ async fn write(writer: &mut (impl AsyncWrite + Unpin), meter: &Meter, bytes: &[u
     meter.while_taken(written).await
 }
 
-/// What of a neighbour's heartbeats is worth a line in the log, each time that it begins.
+/// What of a neighbor's heartbeats is worth a line in the log, each time that it begins.
 #[derive(Default)]
 struct Alarms {
     mismatches: u64,

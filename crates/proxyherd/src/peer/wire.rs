@@ -52,12 +52,12 @@ pub(super) struct Caller {
 /// A connection on which both have said HELLO, and agreed.
 pub(super) struct Joined {
     pub(super) wire: Wire,
-    /// What came behind the neighbour's HELLO.
+    /// What came behind the neighbor's HELLO.
     pub(super) received: Vec<u8>,
     pub(super) agreed: Agreed,
 }
 
-/// A connection to the neighbour of `link`, which should be at `address`.
+/// A connection to the neighbor of `link`, which should be at `address`.
 pub(super) async fn dial(herd: &Herd, link: &Link, address: &Address) -> Result<Joined, Trouble> {
     let expected = &link.neighbor;
     let mut wire = secured(herd, reach(address).await?, expected).await?;

@@ -1,7 +1,7 @@
 //! Requests at hand: reserved in the herd's budget and kept for a crash, so that making one asks nobody.
 //!
 //! Whoever keeps the books fills it ahead of need, and is told when it runs low. What is in it belongs to one day:
-//! past midnight nothing is taken until it has been filled anew. Nothing here waits for a disk or a neighbour.
+//! past midnight nothing is taken until it has been filled anew. Nothing here waits for a disk or a neighbor.
 
 use parking_lot::Mutex;
 use proxyherd_core::places::budget::{News, Period, Span, Standing};

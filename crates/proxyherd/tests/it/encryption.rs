@@ -60,7 +60,7 @@ fn say_it_all(stream: &mut (impl Read + Write)) -> Vec<u8> {
     answer
 }
 
-/// Dials as Riley's neighbour would, says everything, and must be refused with this in Riley's log.
+/// Dials as Riley's neighbor would, says everything, and must be refused with this in Riley's log.
 fn must_be_refused(herd: &Herd, what: &str, shown: Option<&Certified>, reason: &str) -> Vec<u8> {
     let mut stream = certificates::dial(herd.at("Riley").peer, shown);
     let address = stream.sock.local_addr().unwrap();

@@ -82,7 +82,7 @@ fn heartbeat() -> Vec<u8> {
     encoder.bytes().to_vec()
 }
 
-/// Reads a link to its end and counts the records; says now and then that this end is alive, as neighbours do.
+/// Reads a link to its end and counts the records; says now and then that this end is alive, as neighbors do.
 fn records_until_the_end(stream: &mut TcpStream) -> usize {
     let (mut received, mut records) = (Vec::new(), 0);
     let mut piece = [0; 16 * 1024];

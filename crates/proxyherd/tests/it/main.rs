@@ -1,7 +1,7 @@
 //! Process tests: the program as its users meet it, real processes and real sockets on this machine.
 //!
 //! Nothing of the program is called but its executable, and by `google_asked` its providers; of its core only the
-//! link's codec is, to speak to a peer port as a neighbour would. One file a theme; `harness` starts herds and asks
+//! link's codec is, to speak to a peer port as a neighbor would. One file a theme; `harness` starts herds and asks
 //! them, and `google` stands in for Google.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends by a panic, in its helpers too")]
 

@@ -40,7 +40,7 @@ fn an_older_report_known_to_one_server_gives_way_when_it_meets_a_newer() {
     herd.start_all(&["Campbell"]);
     let newer_here = herd.client("Campbell").ask("IAMAT kiwi +2+2 2000");
     herd.client("Campbell").ask("IAMAT moa +2+2 2000");
-    // Riley and Campbell are no neighbours: they hear of each other by way of those that start now.
+    // Riley and Campbell are no neighbors: they hear of each other by way of those that start now.
     herd.start_all(&["Jaquez", "Juzang", "Bernard"]);
     eventually("Campbell's report of kiwi wins", || match herd.agreed(&NAMES, "kiwi") {
         at if at == newer_here => Ok(()),

@@ -1,4 +1,4 @@
-//! What may come to the port for other servers: anything. Only a neighbour of the same herd gets a link, and
+//! What may come to the port for other servers: anything. Only a neighbor of the same herd gets a link, and
 //! whatever else comes is closed, logged with its reason, and harms nobody.
 
 use std::{
@@ -80,7 +80,7 @@ fn half_a_hello_is_not_waited_for_longer_than_the_handshake_may_take() {
     drop(left);
     let line = herd.wait_for_log("Riley", &format!("no link with {address}, "));
     assert!(line.contains("it closed the connection"), "{line}");
-    // Those that wait hold up nobody: the real neighbour comes up meanwhile.
+    // Those that wait hold up nobody: the real neighbor comes up meanwhile.
     herd.start("Jaquez");
     herd.wait_for_links(&["Riley", "Jaquez"]);
     assert!(began.elapsed() < HANDSHAKE_MAX, "the link came up while the silent ones were waited for");
@@ -174,7 +174,7 @@ fn unknown_frames_that_are_optional_are_skipped() {
     encoder.heartbeat(1);
     let bytes = [&neighbor::bytes_of(&neighbor::hello("Jaquez")), &optional[..], encoder.bytes()].concat();
     let mut stream = neighbor::dial(herd.at("Riley").peer, &bytes);
-    // Riley tells its neighbour what it knows; a heartbeat comes when there is nothing else to tell.
+    // Riley tells its neighbor what it knows; a heartbeat comes when there is nothing else to tell.
     let mut received = Vec::new();
     let mut heard = 0;
     while heard < 2 {

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::harness::{Herd, NAMES, Plan, Process, WHERE_AND_WHEN, eventually, get, metric, status};
 
-/// The neighbours that a server shows in its status, in their order.
+/// The neighbors that a server shows in its status, in their order.
 fn neighbors(herd: &Herd, name: &str) -> Vec<String> {
     let status = status(herd.at(name).http);
     let links = status["links"].as_array().unwrap();

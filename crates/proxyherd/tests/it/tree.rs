@@ -52,7 +52,7 @@ fn with_flood_all_every_link_is_told() {
 }
 
 /// A second process of a server, as when its directory was copied to another host and the first one forgotten. It
-/// dials those servers of `herd` that are its neighbours by `plan`.
+/// dials those servers of `herd` that are its neighbors by `plan`.
 fn namesake(herd: &Herd, name: &str, plan: &Plan) -> (Herd, Process) {
     let other = plan.prepare();
     let peer = |herd: &Herd, near: &str| herd.at(near).peer.to_string();

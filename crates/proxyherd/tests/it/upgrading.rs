@@ -1,4 +1,4 @@
-//! A herd that is upgraded server by server: whatever two neighbours know both, they speak, and while servers stop and
+//! A herd that is upgraded server by server: whatever two neighbors know both, they speak, and while servers stop and
 //! start nothing is lost that a client was told to be taken.
 
 use std::{

@@ -137,7 +137,7 @@ impl Book {
     }
 
     /// Whether the server has no memory of any period: it must not begin one before it has had the chance to hear
-    /// from a neighbour what it may have forgotten.
+    /// from a neighbor what it may have forgotten.
     pub fn is_new(&self) -> bool {
         self.is_new
     }

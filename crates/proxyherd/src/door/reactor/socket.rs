@@ -199,7 +199,9 @@ impl Tls {
             if self.undecrypted_len > UNDECRYPTED_LEN_MAX {
                 return Err(match was_in_handshake {
                     true => Closed::Handshake(HandshakeFailed::TooLong),
-                    false => Closed::Tls(rustls::Error::General("much that holds no data".to_owned())),
+                    false => {
+                        Closed::Tls(rustls::Error::General("32 KiB came in a row without data".to_owned()))
+                    }
                 });
             }
             self.failure = self.session.process_new_packets().err();

@@ -1,4 +1,4 @@
-//! Answers that are new, old, a last resort, empty or shared by neighbours.
+//! Answers that are new, old, a last resort, empty or shared by neighbors.
 
 use super::*;
 

@@ -55,7 +55,7 @@ pub(crate) fn metres_between(one: (f64, f64), other: (f64, f64)) -> f64 {
 
 /// One of them, so far from a point, in a direction of its own.
 fn spot(town: &str, number: u32, around: (f64, f64), metres: f64) -> Spot {
-    // The golden angle: neighbours on the spiral lie far apart on the map.
+    // The golden angle: neighbors on the spiral lie far apart on the map.
     let bearing = (f64::from(number) * 137.508).to_radians();
     let degrees = (metres / EARTH_RADIUS_M).to_degrees();
     let rounded = |degrees: f64| (degrees * 1e7).round() / 1e7;

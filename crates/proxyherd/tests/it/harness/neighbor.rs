@@ -1,4 +1,4 @@
-//! What a test says to a peer port, in the place of a neighbour.
+//! What a test says to a peer port, in the place of a neighbor.
 
 use std::{
     io::{ErrorKind, Read, Write},

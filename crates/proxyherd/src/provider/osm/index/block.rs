@@ -1,4 +1,4 @@
-//! A block of places, read and checked: a run of neighbours, from west to east.
+//! A block of places, read and checked: a run of neighbors, from west to east.
 //!
 //! A search looks at points alone; a record is decoded for the places that are told. Invariant: every record of
 //! a [`Block`] decodes, which was tried when it was made.
