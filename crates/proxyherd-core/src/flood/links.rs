@@ -28,38 +28,39 @@ impl LinkId {
 /// Some of this server's links: those whose flush has something to do and does not know yet. Within the map, followers too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use = "links that are not woken do not flush"]
-pub struct Wake {
-    links: LinkMask,
-    followers: FollowerMask,
-}
+pub struct Wake(u64);
+
+/// Where the followers' bits sit in a [`Wake`], above those of the links. One word for both goes through registers, with an
+/// outcome beside it, on the way of every report.
+const FOLLOWERS_SHIFT: u32 = LinkMask::BITS;
 
 impl Wake {
     pub(super) fn of_links(links: LinkMask) -> Wake {
-        Wake { links, followers: 0 }
+        Wake(links.into())
     }
 
     pub(super) fn of_followers(followers: FollowerMask) -> Wake {
-        Wake { links: 0, followers }
+        Wake(u64::from(followers) << FOLLOWERS_SHIFT)
     }
 
     /// Both.
     pub fn and(self, other: Wake) -> Wake {
-        Wake { links: self.links | other.links, followers: self.followers | other.followers }
+        Wake(self.0 | other.0)
     }
 
     /// The followers that have something to take and do not know yet.
     pub(crate) fn followers(self) -> FollowerMask {
-        self.followers
+        (self.0 >> FOLLOWERS_SHIFT) as FollowerMask
     }
 
     /// Whether there is none.
     pub fn is_empty(self) -> bool {
-        self.links == 0 && self.followers == 0
+        self.0 == 0
     }
 
     /// The links, one by one.
     pub fn links(self) -> impl Iterator<Item = LinkId> {
-        bits(self.links)
+        bits(self.0 as LinkMask)
     }
 }
 
