@@ -20,7 +20,9 @@ impl Shard {
         hash: KeyHash,
         Taken { place, seq, from }: Taken,
     ) -> (Offered, Wake) {
-        let old = held.map(|id| self.summary(self.store.slot(id), hash));
+        if let Some(id) = held {
+            self.before_change(id, hash);
+        }
         self.own.received_max_ns = self.own.received_max_ns.max(record.received_ns());
         // A key that is held is not refused.
         let Ok(id) = self.store.place(held, record) else { return (Offered::Full, Wake::default()) };
@@ -34,12 +36,8 @@ impl Shard {
                 self.leave(overtaken);
             }
         }
-        let new = self.summary(self.store.slot(id), hash);
-        match old {
-            Some(old) => self.derived.updated(id, old, new),
-            None => self.derived.inserted(id, new),
-        }
-        let (is_held, removed) = self.make_room(new.share.map(|share| share.class), id);
+        let class = self.after_change(id, hash);
+        let (is_held, removed) = self.make_room(class, id);
         if !is_held {
             return (Offered::Full, removed);
         }
@@ -93,9 +91,8 @@ impl Shard {
 
     /// Forgets the record in a slot. Links are not told: every server finds that by the same rules.
     pub(super) fn remove(&mut self, id: SlotId) -> Wake {
-        let slot = self.store.slot(id);
-        let (place, old) = (slot.origin, self.summary(slot, KeyHash::of(slot.record().key)));
-        self.derived.removed(id, old);
+        let place = self.store.slot(id).origin;
+        self.before_change(id, self.key_hash(id));
         let wake = self.remove_for_followers(id);
         self.leave(place);
         wake

@@ -91,8 +91,8 @@ type Rank = (u64, u64, u32);
 
 /// What one record takes.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Share {
-    pub(super) class: Class,
+struct Share {
+    class: Class,
     kind: Kind,
     /// Its place among those of its class and kind, but for the slot.
     order: (u64, u64),
@@ -120,7 +120,7 @@ struct Part {
 }
 
 impl Room {
-    pub(super) fn add(&mut self, slot: SlotId, share: Share) {
+    fn add(&mut self, slot: SlotId, share: Share) {
         let Share { class, kind, bytes, .. } = share;
         let part = self.parts.entry((class, kind)).or_default();
         part.ranked.insert(share.rank(slot));
@@ -128,7 +128,7 @@ impl Room {
         self.usage[class as usize].bytes += bytes;
     }
 
-    pub(super) fn remove(&mut self, slot: SlotId, share: Share) {
+    fn remove(&mut self, slot: SlotId, share: Share) {
         let Share { class, kind, bytes, .. } = share;
         let part = self.parts.get_mut(&(class, kind)).expect("what is held has its part");
         let was_there = part.ranked.remove(&share.rank(slot));
@@ -175,12 +175,28 @@ impl Shard {
         self.derived.room.usage[class as usize]
     }
 
-    /// What a record takes of the room of its class; `digest` is that of its contents. None for clients.
+    /// The record in a slot takes its share of the room of its class, which is returned; `digest` is that of its contents.
     #[cold]
-    pub(super) fn share_of(&self, record: &Record<'_>, digest: u64) -> Option<Share> {
-        let class = self.class_of(record)?;
+    pub(super) fn add_to_room(&mut self, id: SlotId, digest: u64) -> Option<Class> {
+        let share = self.share_of(id, digest)?;
+        self.derived.room.add(id, share);
+        Some(share.class)
+    }
+
+    /// The record in a slot gives back its share.
+    #[cold]
+    pub(super) fn take_from_room(&mut self, id: SlotId, digest: u64) {
+        if let Some(share) = self.share_of(id, digest) {
+            self.derived.room.remove(id, share);
+        }
+    }
+
+    /// What the record in a slot takes of the room of its class. None for clients.
+    fn share_of(&self, id: SlotId, digest: u64) -> Option<Share> {
+        let record = self.store.slot(id).record();
+        let class = self.class_of(&record)?;
         let order = (record.version().0, digest);
-        Some(Share { class, kind: record.kind, order, bytes: bytes_of(record) })
+        Some(Share { class, kind: record.kind, order, bytes: bytes_of(&record) })
     }
 
     /// The class of a record; none for clients.
@@ -233,13 +249,11 @@ impl Shard {
     pub fn set_members(&mut self, members: Arc<BTreeSet<ServerName>>) -> Wake {
         let accounts: Vec<_> = self.derived.room.accounts();
         for &id in &accounts {
-            let before = self.summary_of(id);
-            self.derived.removed(id, before);
+            self.before_change(id, self.key_hash(id));
         }
         self.origins.set_members(members);
         for &id in &accounts {
-            let now = self.summary_of(id);
-            self.derived.inserted(id, now);
+            self.after_change(id, self.key_hash(id));
         }
         let none = SlotId(u32::MAX);
         let classes = [Class::Budget, Class::StrayBudget];
