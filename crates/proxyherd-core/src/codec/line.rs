@@ -89,8 +89,8 @@ pub fn parse(line: &[u8]) -> Line<'_> {
     let mut fields = Fields::of(line);
     let Some(name) = fields.next() else { return Line::Blank };
     match name {
-        b"IAMAT" => parse_iamat(fields).unwrap_or_else(|| invalid(line, Line::InvalidReport)),
-        b"WHATSAT" => parse_whatsat(fields).unwrap_or_else(|| invalid(line, Line::Invalid)),
+        b"IAMAT" => parse_iamat(&mut fields).unwrap_or_else(|| invalid(line, Line::InvalidReport)),
+        b"WHATSAT" => parse_whatsat(&mut fields).unwrap_or_else(|| invalid(line, Line::Invalid)),
         _ => invalid(line, Line::Invalid),
     }
 }
@@ -122,7 +122,7 @@ fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-fn parse_iamat(mut fields: Fields<'_>) -> Option<Line<'_>> {
+fn parse_iamat<'a>(fields: &mut Fields<'a>) -> Option<Line<'a>> {
     let client = ClientId::of_field(fields.next()?)?;
     let (start, client_end) = (fields.start, fields.end);
     // Numbers end where their digits do: there is no need to look for the white space behind them first.
@@ -139,7 +139,7 @@ fn parse_iamat(mut fields: Fields<'_>) -> Option<Line<'_>> {
     Some(Line::Command(Command::Report { report, condition: Condition::Always }, Told { span, is_tidy }))
 }
 
-fn parse_whatsat(mut fields: Fields<'_>) -> Option<Line<'_>> {
+fn parse_whatsat<'a>(fields: &mut Fields<'a>) -> Option<Line<'a>> {
     let client = ClientId::of_field(fields.next()?)?;
     let radius = Radius::parse_km(fields.next()?)?;
     let limit = parse_limit(fields.next()?)?;
