@@ -106,6 +106,8 @@ enum Why {
     Mute,
     /// All speak something else.
     Foreign,
+    /// All show a certificate that is not believed.
+    Untrusted,
 }
 
 impl fmt::Display for NoneAnswers {
@@ -116,12 +118,17 @@ impl fmt::Display for NoneAnswers {
             (Why::Foreign, _) => write!(f, "none of the {count} speaks the herd's line protocol")?,
             (Why::Mute, [address]) => write!(f, "{address} takes connections and answers nothing")?,
             (Why::Away, [address]) => write!(f, "{address} does not answer")?,
+            (Why::Untrusted, [address]) => write!(f, "{address} was not talked to")?,
+            (Why::Untrusted, _) => write!(f, "none of the {count} servers was talked to")?,
             (Why::Mute | Why::Away, _) => write!(f, "none of the {count} servers answers")?,
         }
         f.write_str(match self.why {
             Why::Foreign => "; a server's `listen` address does",
             Why::Mute => "; is that a server's `listen` address?",
             Why::Away => "; is the herd running? `proxyherd demo` runs one to try",
+            Why::Untrusted => {
+                "; --config FILE names the herd.toml whose [tls] has the certificate that is to be believed"
+            }
         })
     }
 }
@@ -233,10 +240,18 @@ impl Servers {
             Why::Foreign
         } else if self.has_been_there && !self.has_answered {
             Why::Mute
+        } else if self.are_all_untrusted() {
+            Why::Untrusted
         } else {
             Why::Away
         };
         NoneAnswers { doors: self.doors.clone(), why }
+    }
+
+    fn are_all_untrusted(&self) -> bool {
+        let troubles = self.outage.as_ref().map_or(&[][..], |outage| &outage.troubles);
+        !troubles.is_empty()
+            && troubles.iter().all(|trouble| trouble.as_deref() == Some(door_trust::UNTRUSTED))
     }
 
     /// Says which server gets the lines now, once for each server in a row: a server that takes connections and closes them

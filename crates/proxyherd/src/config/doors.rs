@@ -18,7 +18,7 @@ use super::{
 use crate::door_kind::{DoorKind, NOT_BUILT};
 
 /// What an address begins with whose door speaks TLS.
-const TLS: &str = "tls://";
+pub const TLS_SCHEME: &str = "tls://";
 /// Schemes of URLs that stand for TLS, where somebody writes one for an address.
 const SECURE_SCHEMES: [&str; 7] = ["tls", "ssl", "https", "wss", "mqtts", "rediss", "tcps"];
 /// Schemes of URLs that stand for a connection without TLS.
@@ -72,7 +72,7 @@ impl Door {
 
     /// Reads `HOST:PORT` or `tls://HOST:PORT`.
     pub fn parse(kind: DoorKind, text: &str) -> Result<Door, DoorError> {
-        let (tls, rest) = text.strip_prefix(TLS).map_or((false, text), |rest| (true, rest));
+        let (tls, rest) = text.strip_prefix(TLS_SCHEME).map_or((false, text), |rest| (true, rest));
         rest.parse().map(|address| Door { kind, address, tls }).map_err(|error| match (near(text), error) {
             (Some(near), _) => DoorError::Near(near),
             (None, AddressError::Url) => DoorError::Url,
@@ -84,7 +84,7 @@ impl Door {
 /// As the configuration writes it.
 impl fmt::Display for Door {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", if self.tls { TLS } else { "" }, self.address)
+        write!(f, "{}{}", if self.tls { TLS_SCHEME } else { "" }, self.address)
     }
 }
 
@@ -104,7 +104,7 @@ fn near(text: &str) -> Option<String> {
     }
     let is_secure =
         SECURE_SCHEMES.contains(&scheme.as_str()) || nearest::slip_of(&scheme, ["tls"].into_iter()).is_some();
-    is_secure.then(|| format!("{TLS}{address}"))
+    is_secure.then(|| format!("{TLS_SCHEME}{address}"))
 }
 
 fn is_scheme(word: &str) -> bool {
@@ -114,7 +114,7 @@ fn is_scheme(word: &str) -> bool {
 
 /// Reads an address that can't have `tls://`: one of the links' own.
 pub(super) fn parse_address(text: &str) -> Result<Address, String> {
-    match text.strip_prefix(TLS) {
+    match text.strip_prefix(TLS_SCHEME) {
         Some(rest) if rest.parse::<Address>().is_ok() => {
             Err(format!("`herd.tls` encrypts the links, and tls:// is for doors: write {rest:?}"))
         }
