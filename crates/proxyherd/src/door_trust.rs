@@ -20,6 +20,9 @@ use rustls_platform_verifier::Verifier;
 pub(crate) const UNTRUSTED: &str =
     "its certificate is neither one that this system trusts nor the one that `cert` in [tls] names";
 
+/// What [`trouble`] says of something else than TLS.
+pub(crate) const UNENCRYPTED: &str = "it does not speak TLS";
+
 /// A TLS configuration for dialing doors. `certificate` is the file that `[tls]` names. Where this machine does not have
 /// it, or has no authorities of its own, the rest still holds.
 pub(crate) fn client_config(certificate: Option<&Path>) -> ClientConfig {
@@ -34,7 +37,7 @@ pub(crate) fn client_config(certificate: Option<&Path>) -> ClientConfig {
 pub(crate) fn trouble(error: &io::Error) -> Option<&'static str> {
     Some(match error.get_ref()?.downcast_ref::<Error>()? {
         Error::InvalidCertificate(_) => UNTRUSTED,
-        Error::InvalidMessage(_) => "it does not speak TLS",
+        Error::InvalidMessage(_) => UNENCRYPTED,
         _ => "no encrypted connection can be made",
     })
 }
