@@ -386,20 +386,16 @@ async fn where_nobody_speaks_the_protocol_that_is_said_once_and_is_the_end() {
             told.push(talked.unwrap_err().to_string());
             let foreign =
                 |server| format!("{server}: what listens there does not speak the herd's line protocol");
+            let advice = "; a server's `listen` address does, with tls:// before it where herd.toml has that";
             match servers {
-                [one] => assert_eq!(
-                    told,
-                    [foreign(one)
-                        + "; a server's `listen` address does, with tls:// before it where herd.toml has that"]
-                ),
+                [one] => assert_eq!(told, [foreign(one) + advice]),
                 _ => assert_eq!(
                     told,
                     [
                         foreign(&one),
                         format!("talking to {two}"),
                         foreign(&two),
-                        "none of the 2 speaks the herd's line protocol; a server's `listen` address does, with tls:// before it where herd.toml has that"
-                            .to_owned()
+                        format!("none of the 2 speaks the herd's line protocol{advice}"),
                     ]
                 ),
             }
