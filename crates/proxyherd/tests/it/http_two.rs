@@ -299,8 +299,11 @@ fn requests_whose_answers_nobody_takes_have_only_so_much_room_however_short_the_
         Some(..=20.0) => Ok(()),
         other => Err(format!("{other:?}")),
     });
-    let buffered = metric(http, "proxyherd_replies_buffered_bytes").unwrap();
-    assert!(buffered <= 4.2e6, "{buffered}");
+    // A connection that is about to be closed may still count.
+    eventually("no more is held", || match metric(http, "proxyherd_replies_buffered_bytes") {
+        Some(..=4.2e6) => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
 }
 
 #[test]
