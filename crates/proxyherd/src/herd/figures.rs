@@ -59,7 +59,7 @@ impl Herd {
             connections_turned_away: self.admission.turned_away(),
             doors: DoorKind::ALL.map(|door| (door, self.admission.door(door))),
             buffered: self.admission.buffered(),
-            lines_invalid: self.counts.lines_invalid.load(Relaxed),
+            lines_invalid: self.counters.lines_invalid.load(Relaxed),
             certificate_left_s: self.credentials.as_ref().map(|credentials| credentials.seconds_left()),
             places: Outcome::ALL.map(|outcome| (outcome, self.places.count(outcome))),
             kept: self.places.kept(),
@@ -85,7 +85,7 @@ impl Herd {
             log_left_out: self.log.left_out(),
             places_budgets: self.budget_statuses(),
             certificate_days_left: self.credentials.as_ref().map(|credentials| credentials.days_left()),
-            peers_refused: self.counts.peers_refused.load(Relaxed),
+            peers_refused: self.counters.peers_refused.load(Relaxed),
             reaches: self.map.tree_servers().iter().map(ToString::to_string).collect(),
             links: self.links.all().iter().map(|link| self.link_status(link)).collect(),
         }
@@ -93,7 +93,7 @@ impl Herd {
 
     fn report_status(&self) -> ReportStatus {
         let counts = self.map.report_counts();
-        let rejected = counts.refused + self.counts.reports_unreadable.load(Relaxed);
+        let rejected = counts.refused + self.counters.reports_unreadable.load(Relaxed);
         ReportStatus { accepted: counts.accepted, stale: counts.stale, rejected }
     }
 
@@ -114,7 +114,7 @@ impl Herd {
             eager: self.map.is_eager(link.id),
             up_s: state.up_since.map(|since| since.elapsed().as_secs_f64()),
             times_up: state.times_up,
-            unsteady: link.is_unsteady(),
+            unsteady: link.is_flapping(),
             payloads_sent: link.payloads_sent(),
             payloads_received: link.payloads_received(),
             lag_s: link.lag().as_secs_f64(),

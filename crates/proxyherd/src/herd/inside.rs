@@ -17,7 +17,7 @@ use proxyherd_core::{
     types::{Origin, ServerName},
 };
 
-use super::{Counts, Durability, Herd, Link, Links, Status, watching::Watchers};
+use super::{Durability, Herd, HerdCounters, Link, Links, Status, watching::Watchers};
 use crate::{
     admission::{Admission, descriptors},
     clock,
@@ -75,7 +75,7 @@ impl Herd {
             credentials,
             log,
             health: Health::default(),
-            counts: Counts::default(),
+            counters: HerdCounters::default(),
             durability: OnceLock::new(),
             watchers: Watchers::new(&map),
             map,
@@ -212,7 +212,7 @@ impl Inside for Herd {
     }
 
     fn count_refused_peer(&self) {
-        self.counts.peers_refused.fetch_add(1, Relaxed);
+        self.counters.peers_refused.fetch_add(1, Relaxed);
     }
 
     fn sweep(&self) {

@@ -24,7 +24,7 @@ use proxyherd_core::{
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::unrest::Unrest;
+use super::flapping::FlapDetector;
 use crate::config::{Address, Neighbor};
 
 /// All links of a server.
@@ -59,9 +59,9 @@ pub struct Link {
     /// Cancelled when the link is to go: nobody begins to speak on it from then on.
     pub leaving: CancellationToken,
     address: watch::Sender<Address>,
-    state: Mutex<LinkState>,
-    unrest: Mutex<Unrest>,
-    is_unsteady: AtomicBool,
+    state: Mutex<LinkConnection>,
+    flapping: Mutex<FlapDetector>,
+    is_flapping: AtomicBool,
     payloads_sent: AtomicU64,
     payloads_received: AtomicU64,
     /// Since when something is queued that is not written, nanoseconds after `created`; 0: nothing is.
@@ -82,7 +82,7 @@ struct NonsenseTold {
 
 /// How a link is.
 #[derive(Clone, Debug, Default)]
-pub struct LinkState {
+pub struct LinkConnection {
     /// Since when it is up, if it is.
     pub up_since: Option<Instant>,
     /// How often it has come up.
@@ -171,8 +171,8 @@ impl Link {
             leaving: CancellationToken::new(),
             address: watch::Sender::new(neighbor.address.clone()),
             state: Mutex::default(),
-            unrest: Mutex::default(),
-            is_unsteady: AtomicBool::new(false),
+            flapping: Mutex::default(),
+            is_flapping: AtomicBool::new(false),
             payloads_sent: AtomicU64::new(0),
             payloads_received: AtomicU64::new(0),
             behind_since: AtomicU64::new(0),
@@ -215,7 +215,7 @@ impl Link {
     }
 
     /// How it is now.
-    pub fn state(&self) -> LinkState {
+    pub fn state(&self) -> LinkConnection {
         self.state.lock().clone()
     }
 
@@ -281,13 +281,13 @@ impl Link {
 
     /// The watchdog's look at whether the link stays up; says what has changed, if anything has.
     pub(crate) fn look(&self) -> Option<bool> {
-        let is_unsteady = self.unrest.lock().look(self.state.lock().times_up);
-        (self.is_unsteady.swap(is_unsteady, Relaxed) != is_unsteady).then_some(is_unsteady)
+        let is_flapping = self.flapping.lock().look(self.state.lock().times_up);
+        (self.is_flapping.swap(is_flapping, Relaxed) != is_flapping).then_some(is_flapping)
     }
 
     /// Whether it comes up again and again, and does not stay up.
-    pub fn is_unsteady(&self) -> bool {
-        self.is_unsteady.load(Relaxed)
+    pub fn is_flapping(&self) -> bool {
+        self.is_flapping.load(Relaxed)
     }
 
     /// Asks the connection that is in use, if any, to end.

@@ -12,13 +12,13 @@
 mod denied;
 mod durability;
 mod figures;
+mod flapping;
 mod inside;
 mod links;
 mod readiness;
 mod status;
 #[cfg(test)]
 pub(crate) mod tests;
-mod unrest;
 mod watching;
 
 use std::{
@@ -43,12 +43,12 @@ pub(crate) use self::inside::Inside;
 use self::watching::Watchers;
 pub use self::{
     denied::Denied,
-    durability::{Durability, Notice, Position},
+    durability::{Durability, Notice, Positions},
     figures::Figures,
-    links::{Link, LinkState, Links},
+    links::{Link, LinkConnection, Links},
     readiness::Readiness,
     status::{BudgetStatus, LinkStatus, ReportStatus, Status},
-    watching::{Change, Watching},
+    watching::{Change, WatchHandle},
 };
 use crate::{
     admission::Admission,
@@ -69,7 +69,7 @@ pub struct Herd {
     log: ServerLog,
     admission: Arc<Admission>,
     health: Health,
-    counts: Counts,
+    counters: HerdCounters,
     /// What makes reports safe before they are acknowledged; without it they are acknowledged at once.
     durability: OnceLock<Arc<dyn Durability>>,
     map: Arc<Map>,
@@ -85,7 +85,7 @@ pub struct Herd {
 
 /// What is counted here, since the start.
 #[derive(Debug, Default)]
-struct Counts {
+struct HerdCounters {
     reports_unreadable: AtomicU64,
     peers_refused: AtomicU64,
     lines_invalid: AtomicU64,
@@ -202,7 +202,7 @@ impl Herd {
         Ok(was_known)
     }
 
-    /// From here on the caller can [take](Watching::take) what changes of the clients that `watch` names, until it drops what is
+    /// From here on the caller can [take](WatchHandle::take) what changes of the clients that `watch` names, until it drops what is
     /// returned. `bell` is called on another thread when there is something to take and nothing was left before; it must not
     /// wait. Who also wants to know where these clients are now watches first, and then asks. `None`: this server has as many
     /// watchers as it can serve.
@@ -211,19 +211,19 @@ impl Herd {
         caller: &Caller,
         watch: Watch<'_>,
         bell: impl Fn() + Send + Sync + 'static,
-    ) -> Result<Option<Watching>, Denied> {
+    ) -> Result<Option<WatchHandle>, Denied> {
         Denied::Read.unless(caller)?;
         Ok(self.watchers.watch(&self.health, watch, bell))
     }
 
     /// Counts a report that could not be read.
     pub fn count_unreadable(&self) {
-        self.counts.reports_unreadable.fetch_add(1, Relaxed);
+        self.counters.reports_unreadable.fetch_add(1, Relaxed);
     }
 
     /// Counts a line that was answered with a question mark.
     pub fn count_invalid_line(&self) {
-        self.counts.lines_invalid.fetch_add(1, Relaxed);
+        self.counters.lines_invalid.fetch_add(1, Relaxed);
     }
 
     /// The names of what in this server is stuck. Anybody may ask.

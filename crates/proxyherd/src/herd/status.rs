@@ -137,12 +137,12 @@ fn as_text<S: Serializer>(number: &u64, serializer: S) -> Result<S::Ok, S::Error
 fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
-    enum Told {
+    enum NumberOrText {
         Number(u64),
         Text(String),
     }
-    match Told::deserialize(deserializer)? {
-        Told::Number(number) => Ok(number),
-        Told::Text(text) => text.parse().map_err(D::Error::custom),
+    match NumberOrText::deserialize(deserializer)? {
+        NumberOrText::Number(number) => Ok(number),
+        NumberOrText::Text(text) => text.parse().map_err(D::Error::custom),
     }
 }

@@ -5,9 +5,9 @@
 //! holds IDs, each at most once: a watcher that takes one reads the client's *current* record. So a slow watcher is told
 //! less often, and never anything old.
 //!
-//! **Bounds.** A watcher for which more than [`WAITING_MAX`] clients wait loses its outbox, and is told to begin anew
+//! **Bounds.** A watcher for which more than [`QUEUE_LEN_MAX`] clients wait loses its outbox, and is told to begin anew
 //! ([`Change::Anew`]); until it has taken that, nothing is kept for it. The same happens to all watchers if the thread falls so
-//! far behind that the map has it begin anew. Past [`WATCHERS_MAX`] or [`WIDE_MAX`] a new watcher finds no room.
+//! far behind that the map has it begin anew. Past [`WATCHERS_MAX`] or [`PREFIX_WATCHERS_MAX`] a new watcher finds no room.
 //!
 //! **Locks.** The watchers' lock is held while the map is followed and left, so it comes before those of shards. Bells are
 //! called without any lock.
@@ -39,11 +39,11 @@ use crate::health::{Health, Pulse};
 /// Most watchers of a server. One more is not taken.
 const WATCHERS_MAX: usize = 65_536;
 /// Most of them that watch more than one client, since each of these is looked at for every change. One more is not taken.
-const WIDE_MAX: usize = 256;
+const PREFIX_WATCHERS_MAX: usize = 256;
 /// Most clients that wait for one watcher. With one more it begins anew.
-const WAITING_MAX: usize = 4096;
+const QUEUE_LEN_MAX: usize = 4096;
 /// Most changes that are taken at once: so long the watchers' lock is held.
-const BITE: usize = 128;
+const BATCH_LEN: usize = 128;
 
 /// What a watcher is told.
 #[derive(Clone, Copy, Debug)]
@@ -59,22 +59,22 @@ pub enum Change<'a> {
 
 /// Somebody watches, until this is dropped.
 #[derive(Debug)]
-pub struct Watching {
+pub struct WatchHandle {
     map: Arc<Map>,
-    shared: Arc<Mutex<State>>,
+    shared: Arc<Mutex<WatchersState>>,
     /// Whom it watches: one client, or all whose IDs begin with it.
     whom: Box<[u8]>,
-    is_wide: bool,
-    outbox: Arc<Outbox>,
+    is_prefix: bool,
+    outbox: Arc<WatcherOutbox>,
 }
 
-impl Watching {
+impl WatchHandle {
     /// Takes the next change, as it is at `now_ns`. `tell` may be called under a lock: it must not take long. `None`: there is
     /// nothing left, and the bell rings when there is.
     pub fn take<T>(&self, now_ns: u64, tell: impl FnOnce(Change<'_>) -> T) -> Option<T> {
-        let client = match self.outbox.waiting.lock().next()? {
-            Next::Anew => return Some(tell(Change::Anew)),
-            Next::Client(client) => client,
+        let client = match self.outbox.queue.lock().next()? {
+            NextChange::Anew => return Some(tell(Change::Anew)),
+            NextChange::Client(client) => client,
         };
         let mut tell = Some(tell);
         let mut tell = |change: Change<'_>| tell.take().map(|tell| tell(change));
@@ -85,16 +85,16 @@ impl Watching {
     }
 }
 
-impl Drop for Watching {
+impl Drop for WatchHandle {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
-        let is_other = |outbox: &Arc<Outbox>| !Arc::ptr_eq(outbox, &self.outbox);
-        if self.is_wide {
-            state.wide.retain(|(_, outbox)| is_other(outbox));
-        } else if let Some(outboxes) = state.of_one.get_mut(&self.whom) {
+        let is_other = |outbox: &Arc<WatcherOutbox>| !Arc::ptr_eq(outbox, &self.outbox);
+        if self.is_prefix {
+            state.by_prefix.retain(|(_, outbox)| is_other(outbox));
+        } else if let Some(outboxes) = state.by_client.get_mut(&self.whom) {
             outboxes.retain(is_other);
             if outboxes.is_empty() {
-                state.of_one.remove(&self.whom);
+                state.by_client.remove(&self.whom);
             }
         }
         state.len -= 1;
@@ -103,46 +103,46 @@ impl Drop for Watching {
 }
 
 /// What waits for one watcher, and how it learns of that.
-struct Outbox {
-    waiting: Mutex<Waiting>,
+struct WatcherOutbox {
+    queue: Mutex<WatcherQueue>,
     bell: Box<dyn Fn() + Send + Sync>,
 }
 
-impl fmt::Debug for Outbox {
+impl fmt::Debug for WatcherOutbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Outbox").field("waiting", &self.waiting).finish_non_exhaustive()
+        f.debug_struct("WatcherOutbox").field("waiting", &self.queue).finish_non_exhaustive()
     }
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
+struct WatcherQueue {
     begins_anew: bool,
     fifo: VecDeque<Arc<[u8]>>,
     /// The same.
     queued: HashSet<Arc<[u8]>>,
 }
 
-enum Next {
+enum NextChange {
     Anew,
     Client(Arc<[u8]>),
 }
 
-impl Waiting {
+impl WatcherQueue {
     fn is_empty(&self) -> bool {
         !self.begins_anew && self.fifo.is_empty()
     }
 
-    fn next(&mut self) -> Option<Next> {
+    fn next(&mut self) -> Option<NextChange> {
         if std::mem::take(&mut self.begins_anew) {
-            return Some(Next::Anew);
+            return Some(NextChange::Anew);
         }
         let client = self.fifo.pop_front()?;
         self.queued.remove(&client);
-        Some(Next::Client(client))
+        Some(NextChange::Client(client))
     }
 
     fn begin_anew(&mut self) {
-        *self = Waiting { begins_anew: true, ..Waiting::default() };
+        *self = WatcherQueue { begins_anew: true, ..WatcherQueue::default() };
     }
 
     /// Queues a client; `shared` is its ID, once somebody has needed it.
@@ -150,7 +150,7 @@ impl Waiting {
         if self.begins_anew || self.queued.contains(client) {
             return;
         }
-        if self.fifo.len() == WAITING_MAX {
+        if self.fifo.len() == QUEUE_LEN_MAX {
             return self.begin_anew();
         }
         let client = shared.get_or_insert_with(|| client.into());
@@ -163,42 +163,42 @@ impl Waiting {
 #[derive(Debug)]
 pub(super) struct Watchers {
     map: Arc<Map>,
-    shared: Arc<Mutex<State>>,
+    shared: Arc<Mutex<WatchersState>>,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    of_one: HashMap<Box<[u8]>, Vec<Arc<Outbox>>>,
-    wide: Vec<(Box<[u8]>, Arc<Outbox>)>,
+struct WatchersState {
+    by_client: HashMap<Box<[u8]>, Vec<Arc<WatcherOutbox>>>,
+    by_prefix: Vec<(Box<[u8]>, Arc<WatcherOutbox>)>,
     len: usize,
     /// Wakes the thread, while there is one.
-    alarm: Option<SyncSender<()>>,
+    thread_wake: Option<SyncSender<()>>,
     /// The server has gone.
     is_over: bool,
 }
 
-impl State {
+impl WatchersState {
     fn is_idle(&self) -> bool {
         self.len == 0 || self.is_over
     }
 
     fn end_if_idle(&self) {
         if self.is_idle()
-            && let Some(alarm) = &self.alarm
+            && let Some(thread_wake) = &self.thread_wake
         {
             // If it cannot be sent, the thread is about to look anyway.
-            let _ = alarm.try_send(());
+            let _ = thread_wake.try_send(());
         }
     }
 
-    fn for_each(&self, mut visit: impl FnMut(&Arc<Outbox>)) {
-        self.of_one.values().flatten().for_each(&mut visit);
-        self.wide.iter().for_each(|(_, outbox)| visit(outbox));
+    fn for_each(&self, mut visit: impl FnMut(&Arc<WatcherOutbox>)) {
+        self.by_client.values().flatten().for_each(&mut visit);
+        self.by_prefix.iter().for_each(|(_, outbox)| visit(outbox));
     }
 
-    fn for_each_of(&self, client: &[u8], mut visit: impl FnMut(&Arc<Outbox>)) {
-        self.of_one.get(client).into_iter().flatten().for_each(&mut visit);
-        let wide = self.wide.iter().filter(|(prefix, _)| client.starts_with(prefix));
+    fn for_each_of(&self, client: &[u8], mut visit: impl FnMut(&Arc<WatcherOutbox>)) {
+        self.by_client.get(client).into_iter().flatten().for_each(&mut visit);
+        let wide = self.by_prefix.iter().filter(|(prefix, _)| client.starts_with(prefix));
         wide.for_each(|(_, outbox)| visit(outbox));
     }
 }
@@ -214,33 +214,33 @@ impl Watchers {
         health: &Health,
         watch: Watch<'_>,
         bell: impl Fn() + Send + Sync + 'static,
-    ) -> Option<Watching> {
-        let (whom, is_wide): (Box<[u8]>, _) = match watch {
+    ) -> Option<WatchHandle> {
+        let (whom, is_prefix): (Box<[u8]>, _) = match watch {
             Watch::Client(client) => (client.as_bytes().into(), false),
             Watch::Prefix(prefix) => (prefix.as_bytes().into(), true),
             Watch::All => (Box::default(), true),
         };
         let mut state = self.shared.lock();
-        if state.len == WATCHERS_MAX || is_wide && state.wide.len() == WIDE_MAX {
+        if state.len == WATCHERS_MAX || is_prefix && state.by_prefix.len() == PREFIX_WATCHERS_MAX {
             return None;
         }
-        if state.alarm.is_none() {
-            state.alarm = Some(self.start(health)?);
+        if state.thread_wake.is_none() {
+            state.thread_wake = Some(self.start(health)?);
         }
-        let outbox = Arc::new(Outbox { waiting: Mutex::default(), bell: Box::new(bell) });
-        if is_wide {
-            state.wide.push((whom.clone(), Arc::clone(&outbox)));
+        let outbox = Arc::new(WatcherOutbox { queue: Mutex::default(), bell: Box::new(bell) });
+        if is_prefix {
+            state.by_prefix.push((whom.clone(), Arc::clone(&outbox)));
         } else {
-            state.of_one.entry(whom.clone()).or_default().push(Arc::clone(&outbox));
+            state.by_client.entry(whom.clone()).or_default().push(Arc::clone(&outbox));
         }
         state.len += 1;
         let (map, shared) = (Arc::clone(&self.map), Arc::clone(&self.shared));
-        Some(Watching { map, shared, whom, is_wide, outbox })
+        Some(WatchHandle { map, shared, whom, is_prefix, outbox })
     }
 
     fn start(&self, health: &Health) -> Option<SyncSender<()>> {
-        let (alarm, heard) = sync_channel(1);
-        let wake = alarm.clone();
+        let (thread_wake, heard) = sync_channel(1);
+        let wake = thread_wake.clone();
         let following = Following { begins: Begin::Now, wants_removed: true };
         let follower = self.map.follow(following, move || {
             let _ = wake.try_send(());
@@ -249,7 +249,7 @@ impl Watchers {
         let (shared, pulse) = (Arc::clone(&self.shared), health.pulse("telling watchers"));
         let run = move || tell_watchers(follower, &shared, &heard, &pulse);
         thread::Builder::new().name("watchers".to_owned()).spawn(run).ok()?;
-        Some(alarm)
+        Some(thread_wake)
     }
 }
 
@@ -276,22 +276,22 @@ impl Drop for Follower {
 }
 
 /// The thread: until nobody watches any more.
-fn tell_watchers(follower: Follower, shared: &Mutex<State>, heard: &Receiver<()>, pulse: &Pulse) {
-    let mut bite = Bite::default();
+fn tell_watchers(follower: Follower, shared: &Mutex<WatchersState>, heard: &Receiver<()>, pulse: &Pulse) {
+    let mut batch = ChangeBatch::default();
     while heard.recv().is_ok() {
         let working = pulse.work();
         loop {
             let mut state = shared.lock();
             if state.is_idle() {
                 // Under the lock, so that a watcher that comes now starts the next thread with a place for it.
-                state.alarm = None;
+                state.thread_wake = None;
                 drop(follower);
                 return;
             }
             drop(state);
             let Some(id) = &follower.id else { return };
-            let is_all = follower.map.drain(id, BITE, |told| bite.take(told));
-            bite.hand_out(shared);
+            let is_all = follower.map.drain(id, BATCH_LEN, |told| batch.take(told));
+            batch.hand_out(shared);
             working.again();
             if is_all {
                 break;
@@ -302,14 +302,14 @@ fn tell_watchers(follower: Follower, shared: &Mutex<State>, heard: &Receiver<()>
 
 /// What was taken from the map at once: copied, because it is under its shard's lock.
 #[derive(Default)]
-struct Bite {
+struct ChangeBatch {
     begins_anew: bool,
     /// IDs, one behind the other, and where each of them ends.
     ids: Vec<u8>,
     ends: Vec<usize>,
 }
 
-impl Bite {
+impl ChangeBatch {
     fn take(&mut self, told: Told<'_>) {
         let (kind, key) = match told {
             Told::Anew { .. } => {
@@ -327,25 +327,25 @@ impl Bite {
     }
 
     /// Puts everything into the outboxes that want it, and rings for those that were empty.
-    fn hand_out(&mut self, shared: &Mutex<State>) {
+    fn hand_out(&mut self, shared: &Mutex<WatchersState>) {
         let mut rings = Vec::new();
-        let mut change = |outbox: &Arc<Outbox>, change: &mut dyn FnMut(&mut Waiting)| {
-            let mut waiting = outbox.waiting.lock();
-            let was_empty = waiting.is_empty();
-            change(&mut waiting);
-            if was_empty && !waiting.is_empty() {
+        let mut change = |outbox: &Arc<WatcherOutbox>, change: &mut dyn FnMut(&mut WatcherQueue)| {
+            let mut queue = outbox.queue.lock();
+            let was_empty = queue.is_empty();
+            change(&mut queue);
+            if was_empty && !queue.is_empty() {
                 rings.push(Arc::clone(outbox));
             }
         };
         let state = shared.lock();
         if std::mem::take(&mut self.begins_anew) {
-            state.for_each(|outbox| change(outbox, &mut Waiting::begin_anew));
+            state.for_each(|outbox| change(outbox, &mut WatcherQueue::begin_anew));
         }
         let mut begin = 0;
         for end in self.ends.drain(..) {
-            let (client, mut its_own) = (&self.ids[begin..end], None);
+            let (client, mut shared_id) = (&self.ids[begin..end], None);
             state.for_each_of(client, |outbox| {
-                change(outbox, &mut |waiting| waiting.put(client, &mut its_own));
+                change(outbox, &mut |queue| queue.put(client, &mut shared_id));
             });
             begin = end;
         }

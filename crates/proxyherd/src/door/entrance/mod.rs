@@ -1,8 +1,8 @@
-//! The one entrance of all doors: takes connections and hands each, as a `Visitor`, to the door's `Host`.
+//! The one entrance of all doors: takes connections and hands each, as a `Visitor`, to the door's `Service`.
 //!
 //! What is the same for every door is done here and nowhere else: which of several listening sockets is taken from, who is
 //! let in (`admission`), who the caller is, what TLS the connection speaks, the pulse, the counts and the log of who
-//! connects, and the end at the stop. A host knows one protocol and no sockets that listen.
+//! connects, and the end at the stop. A service knows one protocol and no sockets that listen.
 
 mod tls;
 mod visitor;
@@ -47,22 +47,20 @@ impl Borrow<TcpListener> for Listener {
 }
 
 /// What serves the visitors of a door.
-pub(crate) trait Host: Send + Sync + 'static {
+pub(crate) trait Service: Send + Sync + 'static {
     /// What the door speaks inside TLS, the best first; nothing where clients need not say.
     const ALPN: &'static [&'static [u8]] = &[];
-    /// Whether its visitors take none of the clients' room, because the host bounds them itself ([`Host::place`]).
-    const HAS_OWN_ROOM: bool = false;
+    /// Whether its visitors take none of the clients' room, because the service bounds them itself ([`Service::ready`]).
+    const HAS_OWN_ADMISSION: bool = false;
 
-    /// The right to be served here, given back when it is dropped.
-    type Place: Send;
+    /// Waits until the service has room for one more visitor. Until then the next visitor waits in the listening socket's
+    /// queue.
+    fn ready(&self) -> impl Future<Output = ()> + Send;
 
-    /// Waits for room for one more. Until there is some, the next visitor waits in the listening socket's queue.
-    fn place(&self) -> impl Future<Output = Self::Place> + Send;
+    /// Begins to serve a visitor. The entrance takes the next one when this returns, so it must not wait.
+    fn serve(&self, visitor: Visitor);
 
-    /// Serves a visitor from here on, without holding up the entrance.
-    fn welcome(&self, visitor: Visitor, place: Self::Place);
-
-    /// Nobody comes any more: those who are here are to be served to the end.
+    /// Tells the service that no visitor will follow. It serves those that it has to their end.
     fn close(&self) {}
 }
 
@@ -81,29 +79,29 @@ pub(crate) struct Entrance {
 }
 
 impl Entrance {
-    /// Takes visitors for `host` until the stop.
-    pub(crate) fn open<H: Host>(self, host: H) {
+    /// Takes visitors for `service` until the stop.
+    pub(crate) fn open<S: Service>(self, service: S) {
         let tasks = self.tasks.clone();
-        tasks.spawn(async move { self.take_all(&host).await });
+        tasks.spawn(async move { self.take_all(&service).await });
     }
 
-    async fn take_all<H: Host>(&self, host: &H) {
+    async fn take_all<S: Service>(&self, service: &S) {
         let _pulse = self.herd.health().pulse(format!("the {} door", self.kind.label()));
-        let tls = |listener: &Listener| listener.tls.as_ref().map(|tls| tls.acceptor(H::ALPN));
+        let tls = |listener: &Listener| listener.tls.as_ref().map(|tls| tls.acceptor(S::ALPN));
         let acceptors: Vec<Option<Acceptor>> = self.listeners.iter().map(tls).collect();
         let mut first = 0;
-        while let Some(place) = self.stop.run_until_cancelled(host.place()).await {
+        while self.stop.run_until_cancelled(service.ready()).await.is_some() {
             let taken = listen::accept_any(&self.listeners, first, self.herd.log(), &self.stop).await;
             let Some((index, stream, address)) = taken else { break };
             // The other sockets are looked at first next time, however many wait at this one.
             first = index + 1;
-            let Ok(ticket) = self.admit::<H>(address) else { continue };
+            let Ok(ticket) = self.admit::<S>(address) else { continue };
             let entered = self.herd.admission().enter(self.kind);
             let tls = acceptors[index].as_ref().map(Acceptor::config);
             let caller = self.caller(address);
-            host.welcome(Visitor::new(stream, index, caller, ticket, entered, tls), place);
+            service.serve(Visitor::new(stream, index, caller, ticket, entered, tls));
         }
-        host.close();
+        service.close();
     }
 
     /// As yet everybody may do everything.
@@ -111,10 +109,10 @@ impl Entrance {
         Caller { address, door: self.kind, rights: Rights::ALL }
     }
 
-    /// The right to be connected; none where the host bounds its visitors itself.
-    fn admit<H: Host>(&self, address: SocketAddr) -> Result<Option<Ticket>, TurnedAway> {
+    /// The right to be connected; none where the service bounds its visitors itself.
+    fn admit<S: Service>(&self, address: SocketAddr) -> Result<Option<Ticket>, TurnedAway> {
         let (log, subject) = (self.herd.log(), Subject::Client(address));
-        if !H::HAS_OWN_ROOM {
+        if !S::HAS_OWN_ADMISSION {
             let admission = self.herd.admission();
             let admitted = admission.admit(self.kind, address.ip(), clock::monotonic_ns());
             let ticket = admitted.inspect_err(|why| {

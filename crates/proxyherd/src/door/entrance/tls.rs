@@ -25,18 +25,18 @@ use crate::{
 pub struct DoorTls {
     certificate: PathBuf,
     key: PathBuf,
-    current: RwLock<Current>,
+    current: RwLock<LastRead>,
 }
 
 #[derive(Clone, Debug)]
-struct Current {
-    held: Arc<Held>,
+struct LastRead {
+    held: Arc<LoadedCertificate>,
     stamps: [Option<Stamp>; 2],
 }
 
 /// What was read, and is in use.
 #[derive(Debug)]
-struct Held {
+struct LoadedCertificate {
     config: Arc<ServerConfig>,
     not_before_s: i64,
     not_after_s: i64,
@@ -47,7 +47,7 @@ impl DoorTls {
     pub fn open(certificate: &Path, key: &Path) -> Result<DoorTls, CredentialsError> {
         let stamps = stamps(certificate, key);
         let held = Arc::new(read(certificate, key)?);
-        let current = RwLock::new(Current { held, stamps });
+        let current = RwLock::new(LastRead { held, stamps });
         Ok(DoorTls { certificate: certificate.to_owned(), key: key.to_owned(), current })
     }
 
@@ -58,7 +58,7 @@ impl DoorTls {
         Acceptor { tls: Arc::clone(self), alpn, made: Mutex::default() }
     }
 
-    fn held(&self) -> Arc<Held> {
+    fn held(&self) -> Arc<LoadedCertificate> {
         Arc::clone(&self.current.read().held)
     }
 }
@@ -106,7 +106,7 @@ impl Reread for DoorTls {
     }
 }
 
-impl Held {
+impl LoadedCertificate {
     fn out_of_time(&self, now_s: i64) -> Option<String> {
         match now_s {
             _ if now_s > self.not_after_s => {
@@ -124,7 +124,7 @@ fn stamps(certificate: &Path, key: &Path) -> [Option<Stamp>; 2] {
     [certificate, key].map(Stamp::of)
 }
 
-fn read(certificate: &Path, key: &Path) -> Result<Held, CredentialsError> {
+fn read(certificate: &Path, key: &Path) -> Result<LoadedCertificate, CredentialsError> {
     let certificates = read_certificates(certificate, || Make::Door)?;
     let facts = Facts::of(&certificates[0])
         .map_err(|_| CredentialsError::Empty { path: certificate.to_owned(), what: "certificate" })?;
@@ -132,7 +132,7 @@ fn read(certificate: &Path, key: &Path) -> Result<Held, CredentialsError> {
     let library = |why| CredentialsError::Library { path: certificate.to_owned(), why };
     let config = server_config(certificates, key).map_err(library)?;
     let Facts { not_before_s, not_after_s, .. } = facts;
-    Ok(Held { config: Arc::new(config), not_before_s, not_after_s })
+    Ok(LoadedCertificate { config: Arc::new(config), not_before_s, not_after_s })
 }
 
 /// Phones come back often: they resume by tickets, of which a server keeps nothing. TLS 1.2 is for old ones.
@@ -155,7 +155,7 @@ pub(crate) struct Acceptor {
     tls: Arc<DoorTls>,
     alpn: Vec<Vec<u8>>,
     /// What the door uses, and what it was made of.
-    made: Mutex<Option<(Arc<Held>, Arc<ServerConfig>)>>,
+    made: Mutex<Option<(Arc<LoadedCertificate>, Arc<ServerConfig>)>>,
 }
 
 impl Acceptor {

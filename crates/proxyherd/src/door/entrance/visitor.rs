@@ -1,7 +1,7 @@
-//! Somebody who was let in, on the way from the entrance to a host.
+//! Somebody who was let in, on the way from the entrance to a service.
 //!
-//! A host on threads of its own takes the parts ([`Visitor::into_parts`]) and drives TLS itself. A host on the runtime takes
-//! a [`Stream`], which is open when its TLS handshake is over ([`Visitor::open`]).
+//! A service on threads of its own takes the parts ([`Visitor::into_parts`]) and drives TLS itself. A service on the runtime takes
+//! a [`VisitorStream`], which is open when its TLS handshake is over ([`Visitor::open`]).
 
 use std::{
     io,
@@ -35,14 +35,14 @@ pub(crate) struct Visitor {
     tls: Option<Arc<ServerConfig>>,
 }
 
-/// A visitor for a host on threads of its own.
+/// A visitor for a service on threads of its own.
 #[derive(Debug)]
-pub(crate) struct Parts {
+pub(crate) struct VisitorParts {
     /// The connection, which does not block.
     pub(crate) stream: std::net::TcpStream,
     /// Who it is.
     pub(crate) caller: Caller,
-    /// The right to be connected; none where the host bounds its visitors itself.
+    /// The right to be connected; none where the service bounds its visitors itself.
     pub(crate) ticket: Option<Ticket>,
     /// That it is counted.
     pub(crate) entered: Entered,
@@ -125,19 +125,19 @@ impl Visitor {
         self.listener
     }
 
-    /// For a host on threads of its own.
-    pub(crate) fn into_parts(self) -> io::Result<Parts> {
+    /// For a service on threads of its own.
+    pub(crate) fn into_parts(self) -> io::Result<VisitorParts> {
         let Visitor { stream, caller, ticket, entered, tls, .. } = self;
-        Ok(Parts { stream: stream.into_std()?, caller, ticket, entered, tls })
+        Ok(VisitorParts { stream: stream.into_std()?, caller, ticket, entered, tls })
     }
 
-    /// For a host on the runtime: the stream, once its TLS handshake is over, and that it is counted.
-    pub(crate) async fn open(self) -> Result<(Stream, Entered), HandshakeFailed> {
+    /// For a service on the runtime: the stream, once its TLS handshake is over, and that it is counted.
+    pub(crate) async fn open(self) -> Result<(VisitorStream, Entered), HandshakeFailed> {
         let Visitor { stream, entered, tls, .. } = self;
-        let Some(config) = tls else { return Ok((Stream::Plain(stream), entered)) };
+        let Some(config) = tls else { return Ok((VisitorStream::Plain(stream), entered)) };
         let accepted = timeout(HANDSHAKE_MAX, TlsAcceptor::from(config).accept(stream)).await;
         match accepted.map_err(|_| HandshakeFailed::TooSlow).and_then(|shaken| Ok(shaken?)) {
-            Ok(stream) => Ok((Stream::Tls(Box::new(stream)), entered)),
+            Ok(stream) => Ok((VisitorStream::Tls(Box::new(stream)), entered)),
             Err(failed) => {
                 entered.handshake_failed();
                 Err(failed)
@@ -146,33 +146,33 @@ impl Visitor {
     }
 }
 
-/// A connection as a host on the runtime reads and writes it.
+/// A connection as a service on the runtime reads and writes it.
 #[derive(Debug)]
-pub(crate) enum Stream {
+pub(crate) enum VisitorStream {
     /// As the network has it.
     Plain(TcpStream),
     /// Within TLS.
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-impl AsyncRead for Stream {
+impl AsyncRead for VisitorStream {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Stream::Plain(stream) => Pin::new(stream).poll_read(context, into),
-            Stream::Tls(stream) => Pin::new(stream).poll_read(context, into),
+            VisitorStream::Plain(stream) => Pin::new(stream).poll_read(context, into),
+            VisitorStream::Tls(stream) => Pin::new(stream).poll_read(context, into),
         }
     }
 }
 
-impl AsyncWrite for Stream {
+impl AsyncWrite for VisitorStream {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Stream::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
-            Stream::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+            VisitorStream::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
+            VisitorStream::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
         }
     }
 
@@ -182,29 +182,29 @@ impl AsyncWrite for Stream {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Stream::Plain(stream) => Pin::new(stream).poll_write_vectored(context, slices),
-            Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+            VisitorStream::Plain(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+            VisitorStream::Tls(stream) => Pin::new(stream).poll_write_vectored(context, slices),
         }
     }
 
     fn is_write_vectored(&self) -> bool {
         match self {
-            Stream::Plain(stream) => stream.is_write_vectored(),
-            Stream::Tls(stream) => stream.is_write_vectored(),
+            VisitorStream::Plain(stream) => stream.is_write_vectored(),
+            VisitorStream::Tls(stream) => stream.is_write_vectored(),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Stream::Plain(stream) => Pin::new(stream).poll_flush(context),
-            Stream::Tls(stream) => Pin::new(stream).poll_flush(context),
+            VisitorStream::Plain(stream) => Pin::new(stream).poll_flush(context),
+            VisitorStream::Tls(stream) => Pin::new(stream).poll_flush(context),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Stream::Plain(stream) => Pin::new(stream).poll_shutdown(context),
-            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+            VisitorStream::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+            VisitorStream::Tls(stream) => Pin::new(stream).poll_shutdown(context),
         }
     }
 }

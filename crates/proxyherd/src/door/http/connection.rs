@@ -54,17 +54,15 @@ pub(super) struct Serving {
     pub(super) rooms: Arc<Rooms>,
 }
 
-impl entrance::Host for Serving {
+impl entrance::Service for Serving {
     const ALPN: &'static [&'static [u8]] = &[b"h2", b"http/1.1"];
-    const HAS_OWN_ROOM: bool = true;
+    const HAS_OWN_ADMISSION: bool = true;
 
-    type Place = ();
-
-    async fn place(&self) {
+    async fn ready(&self) {
         self.rooms.ready().await;
     }
 
-    fn welcome(&self, visitor: Visitor, (): ()) {
+    fn serve(&self, visitor: Visitor) {
         let host = self.hosts[visitor.listener()].clone();
         let caller = *visitor.caller();
         let seat = self.rooms.seat(caller.address.ip(), Instant::now());

@@ -1,11 +1,9 @@
 //! What is done with one read: every complete line in it, replies in order. No waiting, and no allocation per
 //! line.
 
-use std::borrow::Cow;
-
 use arrayvec::ArrayVec;
 use proxyherd_core::{
-    codec::line::{self as codec, Line, Lines, Told},
+    codec::line::{self as codec, Line, Lines},
     command::{Command, Nearby, Outcome},
     flood::Wake,
     limits::{BATCH_LEN_MAX, LINE_LEN_MAX},
@@ -15,7 +13,7 @@ use proxyherd_core::{
 use crate::{
     caller::Caller,
     clock,
-    door::reactor::{Input, Later, Next, Reason, Taken},
+    door::reactor::{Input, NextStep, ProtocolEnd, TakeOutput},
     herd::{Herd, Whereabouts},
     places::{Answered, Looked},
 };
@@ -33,21 +31,21 @@ const HTTP_REQUEST: &str = "it sent an HTTP request, which belongs to the server
 
 /// Takes the lines at the front of `input`, and appends the replies to `out`. Where an answer about places has to be waited
 /// for, `limit` becomes how many places it may have.
-pub(super) fn handle(
+pub(super) fn answer_lines(
     herd: &Herd,
     caller: &Caller,
     lines: &mut Lines,
     limit: &mut u8,
     input: Input<'_>,
     out: &mut Vec<u8>,
-) -> Taken {
+) -> TakeOutput {
     let mut batch = Batch {
         herd,
         caller,
         now_ns: clock::now_ns(),
         wake: Wake::default(),
         offers: ArrayVec::new(),
-        echoes: ArrayVec::new(),
+        report_lines: ArrayVec::new(),
         lines_out: 0,
         limit,
         out,
@@ -62,19 +60,19 @@ pub(super) fn handle(
                     break next;
                 }
             }
-            codec::Next::Incomplete => break Next::Done,
+            codec::Next::Incomplete => break NextStep::ReadMore,
             codec::Next::TooLong(start) => {
-                batch.settle();
-                batch.refuse(start);
-                break Next::Close(fault(TOO_LONG));
+                batch.answer_reports();
+                batch.answer_invalid(start);
+                break NextStep::Close(ProtocolEnd::client_fault(TOO_LONG));
             }
         }
         if batch.out.len() >= REPLIES_LEN || lines_in == input.units_max {
-            break Next::Full;
+            break NextStep::WriteFirst;
         }
     };
-    batch.settle();
-    Taken { consumed, units_in: lines_in, units_out: batch.lines_out, wake: batch.wake, next }
+    batch.answer_reports();
+    TakeOutput { consumed, units_in: lines_in, units_out: batch.lines_out, wake: batch.wake, next }
 }
 
 /// Reports are gathered and offered to the map together, since a visit of a shard costs more than a report; they
@@ -86,32 +84,32 @@ struct Batch<'a, 'i> {
     wake: Wake,
     offers: ArrayVec<Offer<'i>, BATCH_LEN_MAX>,
     /// For each offer, what its reply is made of.
-    echoes: ArrayVec<Echo<'i>, BATCH_LEN_MAX>,
+    report_lines: ArrayVec<ReportLine<'i>, BATCH_LEN_MAX>,
     lines_out: u64,
     limit: &'a mut u8,
     out: &'a mut Vec<u8>,
 }
 
 #[derive(Clone, Copy)]
-struct Echo<'i> {
-    told: Told<'i>,
+struct ReportLine<'i> {
+    told: codec::Told<'i>,
     line: &'i [u8],
 }
 
 impl<'i> Batch<'_, 'i> {
-    fn answer(&mut self, line: &'i [u8]) -> Option<Next> {
+    fn answer(&mut self, line: &'i [u8]) -> Option<NextStep> {
         match codec::parse(line) {
             Line::Command(Command::Report { report, condition }, told) => {
                 self.offers.push(Offer::on(condition, report));
-                self.echoes.push(Echo { told, line });
+                self.report_lines.push(ReportLine { told, line });
                 if self.offers.is_full() {
-                    self.settle();
+                    self.answer_reports();
                 }
                 None
             }
             Line::Blank => None,
             Line::Command(Command::Nearby(nearby), _) => {
-                self.settle();
+                self.answer_reports();
                 self.answer_nearby(line, &nearby)
             }
             // The line protocol has no words for other commands.
@@ -120,50 +118,50 @@ impl<'i> Batch<'_, 'i> {
                 _,
             )
             | Line::Invalid => {
-                self.settle();
-                self.refuse(line);
+                self.answer_reports();
+                self.answer_invalid(line);
                 None
             }
             Line::HttpRequest => {
-                self.settle();
-                self.refuse(line);
-                Some(Next::Close(fault(HTTP_REQUEST)))
+                self.answer_reports();
+                self.answer_invalid(line);
+                Some(NextStep::Close(ProtocolEnd::client_fault(HTTP_REQUEST)))
             }
             Line::InvalidReport => {
-                self.settle();
+                self.answer_reports();
                 self.herd.count_unreadable();
-                self.refuse(line);
+                self.answer_invalid(line);
                 None
             }
         }
     }
 
     /// Offers the reports that have been gathered, and answers them.
-    fn settle(&mut self) {
+    fn answer_reports(&mut self) {
         if self.offers.is_empty() {
             return;
         }
         let taken = self.herd.report(self.caller, self.now_ns, &mut self.offers);
         self.wake = self.wake.and(taken.unwrap_or_default());
-        for place in 0..self.offers.len() {
-            let (offer, echo) = (self.offers[place], self.echoes[place]);
+        for index in 0..self.offers.len() {
+            let (offer, report_line) = (self.offers[index], self.report_lines[index]);
             match (offer.outcome, offer.times(self.now_ns)) {
                 // A stale report is answered like one that was taken, as the protocol says.
                 (Outcome::Added | Outcome::Moved | Outcome::Stale, Some((_, difference)))
                     if taken.is_ok() =>
                 {
                     self.lines_out += 1;
-                    codec::write_at_reply(self.out, self.herd.name(), difference, echo.told);
+                    codec::write_at_reply(self.out, self.herd.name(), difference, report_line.told);
                 }
-                _ => self.refuse(echo.line),
+                _ => self.answer_invalid(report_line.line),
             }
         }
         // Cleared in their place: taken out, they would be copied whole, however few they are.
         self.offers.clear();
-        self.echoes.clear();
+        self.report_lines.clear();
     }
 
-    fn answer_nearby(&mut self, line: &[u8], nearby: &Nearby<'_>) -> Option<Next> {
+    fn answer_nearby(&mut self, line: &[u8], nearby: &Nearby<'_>) -> Option<NextStep> {
         let out = &mut *self.out;
         let write_at = |found: &Whereabouts<'_>| {
             codec::write_at(
@@ -184,16 +182,16 @@ impl<'i> Batch<'_, 'i> {
             Ok(Some(Looked::Waits(question))) => {
                 self.lines_out += 1;
                 *self.limit = nearby.limit;
-                Some(Next::Later(Later::Places(question)))
+                Some(NextStep::AwaitPlaces(question))
             }
             Ok(None) | Err(_) => {
-                self.refuse(line);
+                self.answer_invalid(line);
                 None
             }
         }
     }
 
-    fn refuse(&mut self, line: &[u8]) {
+    fn answer_invalid(&mut self, line: &[u8]) {
         self.lines_out += 1;
         self.herd.count_invalid_line();
         codec::write_invalid(self.out, line);
@@ -207,10 +205,6 @@ pub(super) fn write_places(out: &mut Vec<u8>, answered: &Answered, limit: u8) {
     out.extend_from_slice(b"\n\n");
 }
 
-fn fault(why: &'static str) -> Reason {
-    Reason { why: Cow::Borrowed(why), is_fault: true }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -222,7 +216,7 @@ mod tests {
     fn replies(rights: Rights, input: &[u8]) -> String {
         let (herd, mut out) = (alone(), Vec::new());
         let input = Input { bytes: input, is_last: true, units_max: u64::MAX };
-        let _ = handle(&herd, &caller(rights), &mut Lines::default(), &mut 0, input, &mut out);
+        let _ = answer_lines(&herd, &caller(rights), &mut Lines::default(), &mut 0, input, &mut out);
         String::from_utf8(out).unwrap()
     }
 

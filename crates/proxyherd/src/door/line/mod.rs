@@ -9,7 +9,7 @@ use proxyherd_core::{codec::line::Lines, limits::LINE_LEN_MAX};
 
 use super::{
     entrance::Entrance,
-    reactor::{self, Event, Here, Input, Next, Protocol, Taken},
+    reactor::{self, CallContext, Input, NextStep, Protocol, ProtocolEvent, TakeOutput},
 };
 use crate::config::Limits;
 
@@ -31,14 +31,14 @@ impl Protocol for LineProtocol {
     const UNIT_LEN_MAX: usize = LINE_LEN_MAX;
     const IS_TEXT: bool = true;
 
-    fn take(&mut self, here: &Here<'_>, input: Input<'_>, out: &mut Vec<u8>) -> Taken {
-        batch::handle(here.herd, here.caller, &mut self.lines, &mut self.limit, input, out)
+    fn take(&mut self, context: &CallContext<'_>, input: Input<'_>, out: &mut Vec<u8>) -> TakeOutput {
+        batch::answer_lines(context.herd, context.caller, &mut self.lines, &mut self.limit, input, out)
     }
 
-    fn resume(&mut self, _here: &Here<'_>, event: Event, out: &mut Vec<u8>) -> Next {
-        if let Event::Places(answer) = event {
+    fn resume(&mut self, _context: &CallContext<'_>, event: ProtocolEvent, out: &mut Vec<u8>) -> NextStep {
+        if let ProtocolEvent::Places(answer) = event {
             batch::write_places(out, &answer, self.limit);
         }
-        Next::Done
+        NextStep::ReadMore
     }
 }

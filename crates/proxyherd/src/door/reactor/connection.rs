@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    closed::Closed,
+    close_reason::CloseReason,
     outgoing::{KEPT_LEN_MAX, Outgoing},
     protocol::Protocol,
     socket::Socket,
@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// How long a client that is turned out may take to notice.
-const PARTING_MAX: Duration = Duration::from_secs(1);
+const LINGER_MAX: Duration = Duration::from_secs(1);
 
 /// What a connection is about.
 pub(super) enum Phase {
@@ -34,25 +34,25 @@ pub(super) enum Phase {
     /// Units are taken.
     Serving,
     /// The places have been asked, and nothing is taken until they have answered, perhaps with this.
-    Asking(Option<Box<Answered>>),
+    AwaitingPlaces(Option<Box<Answered>>),
     /// What was said last is not safe yet, and nothing is taken until it is.
-    Covering(Covering),
+    AwaitingDurable(DurabilityWait),
     /// The client has sent its last unit, and only the replies are to be written.
     Finishing,
     /// The client is being turned out. It is told so in time for the last replies to arrive: closing while input
     /// lies unread would reset the connection and take them away from it.
-    Parting(Parting),
+    Lingering(Lingering),
 }
 
 /// How long what was said last may take to be safe.
 #[derive(Clone, Copy)]
-pub(super) struct Covering {
+pub(super) struct DurabilityWait {
     pub(super) until: Instant,
     pub(super) patience: Duration,
 }
 
-pub(super) struct Parting {
-    pub(super) reason: Option<Closed>,
+pub(super) struct Lingering {
+    pub(super) reason: Option<CloseReason>,
     /// Since when the last that is to be said is written.
     pub(super) since: Option<Instant>,
     /// Whether this end is closed.
@@ -60,8 +60,8 @@ pub(super) struct Parting {
 }
 
 impl Phase {
-    pub(super) fn parting(reason: Closed) -> Phase {
-        Phase::Parting(Parting { reason: Some(reason), since: None, is_shut: false })
+    pub(super) fn lingering(reason: CloseReason) -> Phase {
+        Phase::Lingering(Lingering { reason: Some(reason), since: None, is_shut: false })
     }
 }
 
@@ -89,10 +89,10 @@ pub(super) struct Connection<P> {
     pub(super) is_queued: bool,
     /// Whether it has been sent where busy connections go.
     pub(super) has_moved: bool,
-    pub(super) heard: Instant,
-    pub(super) unit_began: Option<Instant>,
+    pub(super) heard_at: Instant,
+    pub(super) unit_began_at: Option<Instant>,
     /// Until when nothing is read, because its address is over its rate.
-    pub(super) paced_until: Option<Instant>,
+    pub(super) throttled_until: Option<Instant>,
     pub(super) ticket: Ticket,
     entered: Entered,
 }
@@ -120,9 +120,9 @@ impl<P: Protocol> Connection<P> {
             has_resumed: false,
             is_queued: false,
             has_moved: false,
-            heard: Instant::now(),
-            unit_began: None,
-            paced_until: None,
+            heard_at: Instant::now(),
+            unit_began_at: None,
+            throttled_until: None,
             ticket,
             entered,
         }
@@ -131,7 +131,7 @@ impl<P: Protocol> Connection<P> {
     /// A reactor has taken it, and knows it by this number.
     pub(super) fn begin(&mut self, serial: u64, now: Instant) {
         self.serial = serial;
-        self.heard = self.heard.max(now);
+        self.heard_at = self.heard_at.max(now);
     }
 
     pub(super) fn is_in_handshake(&self) -> bool {
@@ -139,8 +139,8 @@ impl<P: Protocol> Connection<P> {
     }
 
     /// Counts what is counted of how it has ended.
-    pub(super) fn count_end(&self, how: &Result<(), Closed>) {
-        if let Err(Closed::Handshake(_)) = how {
+    pub(super) fn count_end(&self, how: &Result<(), CloseReason>) {
+        if let Err(CloseReason::Handshake(_)) = how {
             self.entered.handshake_failed();
         }
     }
@@ -169,14 +169,14 @@ impl<P: Protocol> Connection<P> {
 
     /// The places have answered.
     pub(super) fn take_answer(&mut self, answer: Box<Answered>, now: Instant) {
-        self.phase = Phase::Asking(Some(answer));
+        self.phase = Phase::AwaitingPlaces(Some(answer));
         self.waited(now);
     }
 
     /// What was said last is safe.
-    pub(super) fn take_covered(&mut self, herd: &Herd, now: Instant) {
-        if matches!(self.phase, Phase::Covering(_)) {
-            let said = self.outgoing.unseal(now);
+    pub(super) fn take_durable(&mut self, herd: &Herd, now: Instant) {
+        if matches!(self.phase, Phase::AwaitingDurable(_)) {
+            let said = self.outgoing.release(now);
             if P::IS_TEXT && !said.is_empty() {
                 herd.log().traffic(Direction::Out, self.caller.address, said);
             }
@@ -187,8 +187,8 @@ impl<P: Protocol> Connection<P> {
 
     /// Until now it was for somebody else to say something, or the client was not listened to.
     pub(super) fn waited(&mut self, now: Instant) {
-        self.heard = now;
-        self.unit_began = self.unit_began.map(|_| now);
+        self.heard_at = now;
+        self.unit_began_at = self.unit_began_at.map(|_| now);
     }
 
     pub(super) fn hold(&mut self, input: &[u8]) {
@@ -199,12 +199,12 @@ impl<P: Protocol> Connection<P> {
     }
 
     /// Says what it owns, but for the little that any connection may.
-    pub(super) fn account(&self) -> Result<(), Closed> {
+    pub(super) fn account(&self) -> Result<(), CloseReason> {
         let held_len = if self.held.len() > KEPT_LEN_MAX { self.held.len() } else { 0 };
         let in_tls_len = self.socket.undecrypted_len();
         let in_tls_len = if in_tls_len > KEPT_LEN_MAX { in_tls_len } else { 0 };
         let len = self.outgoing.len() + self.socket.unsent_len() + held_len + in_tls_len;
-        if self.ticket.buffer(len) { Ok(()) } else { Err(Closed::NoRoom) }
+        if self.ticket.buffer(len) { Ok(()) } else { Err(CloseReason::NoRoom) }
     }
 
     /// When it wants a turn though its socket says nothing, if it does.
@@ -212,50 +212,52 @@ impl<P: Protocol> Connection<P> {
         // While the client does not take what it was told, there is nothing to do at that time.
         let can_wake = matches!(self.phase, Phase::Serving) && !self.has_unsent();
         let timer = self.protocol.wake_at().filter(|_| can_wake);
-        [self.paced_until, timer].into_iter().flatten().min()
+        [self.throttled_until, timer].into_iter().flatten().min()
     }
 
     /// When it is too late for what it is waiting for.
     pub(super) fn deadline(&self, limits: &Limits) -> Option<Instant> {
-        if let Some(began) = self.outgoing.began() {
+        if let Some(began) = self.outgoing.waiting_since() {
             return Some(began + limits.write);
         }
         match &self.phase {
-            Phase::Opening if self.socket.is_in_handshake() => Some(self.heard + HANDSHAKE_MAX),
+            Phase::Opening if self.socket.is_in_handshake() => Some(self.heard_at + HANDSHAKE_MAX),
             // It waits for the server: the idle limit is none of its business.
-            Phase::Serving if self.paced_until.is_some() => None,
+            Phase::Serving if self.throttled_until.is_some() => None,
             Phase::Opening | Phase::Serving => {
                 [self.idle_end(limits), self.unit_end(limits)].into_iter().flatten().min()
             }
-            Phase::Covering(Covering { until, .. }) => Some(*until),
-            Phase::Parting(parting) => parting.since.map(|since| since + PARTING_MAX),
+            Phase::AwaitingDurable(DurabilityWait { until, .. }) => Some(*until),
+            Phase::Lingering(lingering) => lingering.since.map(|since| since + LINGER_MAX),
             // The places have a deadline of their own.
-            Phase::Asking(_) | Phase::Finishing => None,
+            Phase::AwaitingPlaces(_) | Phase::Finishing => None,
         }
     }
 
     /// When the client has been silent for too long.
     fn idle_end(&self, limits: &Limits) -> Option<Instant> {
-        self.protocol.idle_max(limits).map(|limit| self.heard + limit)
+        self.protocol.idle_max(limits).map(|limit| self.heard_at + limit)
     }
 
     /// When it is too late for the rest of the unit that the client has begun, if it has.
     fn unit_end(&self, limits: &Limits) -> Option<Instant> {
-        self.unit_began.map(|began| began + limits.line)
+        self.unit_began_at.map(|began| began + limits.line)
     }
 
     /// What the client missed, once the deadline has passed.
-    pub(super) fn overdue(&mut self, limits: &Limits) -> Closed {
+    pub(super) fn overdue(&mut self, limits: &Limits) -> CloseReason {
         match &mut self.phase {
-            _ if self.outgoing.began().is_some() => Closed::NotReading(limits.write),
-            Phase::Opening if self.socket.is_in_handshake() => Closed::Handshake(HandshakeFailed::TooSlow),
-            Phase::Covering(Covering { patience, .. }) => Closed::NotDurable(*patience),
-            Phase::Parting(parting) => parting.reason.take().unwrap_or(Closed::Stopping),
+            _ if self.outgoing.waiting_since().is_some() => CloseReason::NotReading(limits.write),
+            Phase::Opening if self.socket.is_in_handshake() => {
+                CloseReason::Handshake(HandshakeFailed::TooSlow)
+            }
+            Phase::AwaitingDurable(DurabilityWait { patience, .. }) => CloseReason::NotDurable(*patience),
+            Phase::Lingering(lingering) => lingering.reason.take().unwrap_or(CloseReason::Stopping),
             _ => match (self.unit_end(limits), self.idle_end(limits)) {
                 (Some(unit), idle) if idle.is_none_or(|idle| unit <= idle) => {
-                    Closed::HalfUnit(P::UNIT, limits.line)
+                    CloseReason::HalfUnit(P::UNIT, limits.line)
                 }
-                _ => Closed::Idle(self.protocol.idle_max(limits).unwrap_or(limits.idle)),
+                _ => CloseReason::Idle(self.protocol.idle_max(limits).unwrap_or(limits.idle)),
             },
         }
     }

@@ -4,10 +4,10 @@
 //! sockets ready at once does it cheapest, so connections begin on the first half of the threads; one that turns out to bring
 //! many units at once moves to a thread that shares such work evenly.
 //!
-//! Floors, lowest first: `protocol`; `closed`; `socket`; `outgoing`; `connection`; `inbox`; `turn`; `thread`. What is called
+//! Floors, lowest first: `protocol`; `close_reason`; `socket`; `outgoing`; `connection`; `inbox`; `turn`; `thread`. What is called
 //! for each unit is known at compile time: a door is built for its protocol.
 
-mod closed;
+mod close_reason;
 mod connection;
 mod inbox;
 mod outgoing;
@@ -28,14 +28,16 @@ use std::{
 
 use tokio::runtime::Handle;
 
-pub use self::protocol::{Bell, Event, Here, Input, Later, Next, Protocol, Reason, Taken};
+pub use self::protocol::{
+    Bell, CallContext, Input, NextStep, Protocol, ProtocolEnd, ProtocolEvent, TakeOutput,
+};
 use self::{
     connection::Connection,
-    inbox::{Inbox, Parcel},
+    inbox::{Inbox, InboxMessage},
     socket::Socket,
     thread::Reactor,
 };
-use super::entrance::{Entrance, Host, Visitor};
+use super::entrance::{Entrance, Service, Visitor};
 use crate::{
     caller::Caller,
     config::Limits,
@@ -79,13 +81,11 @@ struct Reactors<P: Protocol, M> {
     make: M,
 }
 
-impl<P: Protocol, M: Fn(&Caller) -> P + Send + Sync + 'static> Host for Reactors<P, M> {
-    type Place = ();
+impl<P: Protocol, M: Fn(&Caller) -> P + Send + Sync + 'static> Service for Reactors<P, M> {
+    /// Admission bounds these visitors before they come here.
+    async fn ready(&self) {}
 
-    /// Who was let in is served.
-    async fn place(&self) {}
-
-    fn welcome(&self, visitor: Visitor, (): ()) {
+    fn serve(&self, visitor: Visitor) {
         let subject = Subject::Client(visitor.caller().address);
         match self.connection(visitor) {
             Ok(connection) => self.threads.send(Box::new(connection)),
@@ -129,11 +129,11 @@ impl<P: Protocol> Threads<P> {
 
     /// Sends a new connection to a thread that takes it: one that has failed takes none.
     fn send(&self, connection: Box<Connection<P>>) {
-        let mut parcel = Parcel::Connection(connection);
+        let mut message = InboxMessage::Connection(connection);
         for inbox in [self.for_new()].into_iter().chain(&self.inboxes) {
-            match inbox.send(parcel) {
+            match inbox.send(message) {
                 Ok(()) => return,
-                Err(back) => parcel = back,
+                Err(back) => message = back,
             }
         }
     }
@@ -146,7 +146,7 @@ impl<P: Protocol> Threads<P> {
     fn stop(&self) {
         for inbox in &self.inboxes {
             // One that has ended needs no telling.
-            let _ = inbox.send(Parcel::Stop);
+            let _ = inbox.send(InboxMessage::Stop);
         }
     }
 }

@@ -13,25 +13,25 @@ pub(super) struct Outgoing {
     unsent: Vec<u8>,
     sent: usize,
     /// Since when something has been waiting for the client to take it.
-    began: Option<Instant>,
+    waiting_since: Option<Instant>,
     /// What may only leave once it is safe.
-    sealed: Vec<u8>,
+    withheld: Vec<u8>,
 }
 
 impl Outgoing {
     /// Whether there is nothing that the socket could be given.
     pub(super) fn is_empty(&self) -> bool {
-        self.unsent.is_empty() && self.began.is_none()
+        self.unsent.is_empty() && self.waiting_since.is_none()
     }
 
     /// Since when something has been waiting for the client to take it.
-    pub(super) fn began(&self) -> Option<Instant> {
-        self.began
+    pub(super) fn waiting_since(&self) -> Option<Instant> {
+        self.waiting_since
     }
 
     /// How many bytes are kept here.
     pub(super) fn len(&self) -> usize {
-        self.unsent.len() + self.sealed.len()
+        self.unsent.len() + self.withheld.len()
     }
 
     /// Writes what the socket takes at once, and keeps the rest.
@@ -49,7 +49,7 @@ impl Outgoing {
 
     /// From here on the client has to take what TLS holds or what is kept here, if it had not before.
     pub(super) fn wait(&mut self, now: Instant) {
-        self.began.get_or_insert(now);
+        self.waiting_since.get_or_insert(now);
     }
 
     /// Writes more of what was kept. Says whether that was all.
@@ -64,21 +64,21 @@ impl Outgoing {
         if self.sent < self.unsent.len() || socket.has_unsent() {
             return Ok(false);
         }
-        (self.sent, self.began) = (0, None);
+        (self.sent, self.waiting_since) = (0, None);
         give_back(&mut self.unsent);
         Ok(true)
     }
 
     /// Keeps what may not leave yet.
-    pub(super) fn seal(&mut self, bytes: &[u8]) {
-        self.sealed.extend_from_slice(bytes);
+    pub(super) fn withhold(&mut self, bytes: &[u8]) {
+        self.withheld.extend_from_slice(bytes);
     }
 
     /// What may leave now is written with the next [`Outgoing::write_rest`].
-    pub(super) fn unseal(&mut self, now: Instant) -> &[u8] {
+    pub(super) fn release(&mut self, now: Instant) -> &[u8] {
         let start = self.unsent.len();
-        self.unsent.extend_from_slice(&self.sealed);
-        give_back(&mut self.sealed);
+        self.unsent.extend_from_slice(&self.withheld);
+        give_back(&mut self.withheld);
         if !self.unsent.is_empty() {
             self.wait(now);
         }

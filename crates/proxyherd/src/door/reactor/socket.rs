@@ -13,7 +13,7 @@ use std::{
 use mio::net::TcpStream;
 use rustls::{ServerConfig, ServerConnection};
 
-use super::closed::Closed;
+use super::close_reason::CloseReason;
 use crate::door::entrance::HandshakeFailed;
 
 /// How many more bytes than one read brings decrypting it may bring: a record, whose beginning came before.
@@ -33,7 +33,7 @@ pub(super) struct Socket {
 
 /// What a read brought.
 #[derive(Debug)]
-pub(super) enum Got {
+pub(super) enum ReadOutcome {
     /// So many bytes for the protocol.
     Bytes(usize),
     /// Nothing now.
@@ -50,7 +50,7 @@ struct Tls {
     failure: Option<rustls::Error>,
     /// Whether the client has said that it will say nothing more.
     is_over: bool,
-    has_said_goodbye: bool,
+    has_sent_close_notify: bool,
     /// About how many bytes wait in TLS to be written.
     unsent_len: usize,
 }
@@ -67,7 +67,7 @@ impl Socket {
                 undecrypted_len: 0,
                 failure: None,
                 is_over: false,
-                has_said_goodbye: false,
+                has_sent_close_notify: false,
                 unsent_len: 0,
             })),
             None => None,
@@ -95,7 +95,7 @@ impl Socket {
     }
 
     /// Reads once. `into` has room for as much as `wire`, and for [`RECORD_LEN_MAX`] bytes more, which only TLS uses.
-    pub(super) fn read(&mut self, into: &mut [u8], wire: &mut [u8]) -> Result<Got, Closed> {
+    pub(super) fn read(&mut self, into: &mut [u8], wire: &mut [u8]) -> Result<ReadOutcome, CloseReason> {
         let Some(tls) = &mut self.tls else {
             let room = into.len() - RECORD_LEN_MAX;
             let len = read_once(&mut self.stream, &mut into[..room])?;
@@ -105,13 +105,13 @@ impl Socket {
             return Err(tls.failed(error));
         }
         if tls.is_over {
-            return Ok(Got::Ended);
+            return Ok(ReadOutcome::Ended);
         }
         let len = match read_once(&mut self.stream, wire)? {
             Some(0) if tls.session.is_handshaking() => {
-                return Err(Closed::Handshake(HandshakeFailed::Ended));
+                return Err(CloseReason::Handshake(HandshakeFailed::Ended));
             }
-            Some(0) => return Err(Closed::Truncated),
+            Some(0) => return Err(CloseReason::Truncated),
             len => len,
         };
         let taken = tls.take(&wire[..len.unwrap_or(0)], into)?;
@@ -119,16 +119,20 @@ impl Socket {
         let has_more = tls.is_over || tls.failure.is_some();
         let got = self.after_read(len, wire.len());
         self.is_readable |= has_more;
-        Ok(if matches!(got, Got::Bytes(_)) && taken > 0 { Got::Bytes(taken) } else { Got::Nothing })
+        Ok(if matches!(got, ReadOutcome::Bytes(_)) && taken > 0 {
+            ReadOutcome::Bytes(taken)
+        } else {
+            ReadOutcome::Nothing
+        })
     }
 
     /// A read that leaves room has emptied the socket; only its end may still be to come.
-    fn after_read(&mut self, len: Option<usize>, room: usize) -> Got {
+    fn after_read(&mut self, len: Option<usize>, room: usize) -> ReadOutcome {
         self.is_readable = len.is_some_and(|len| len == room || self.is_read_closed);
         match len {
-            Some(0) => Got::Ended,
-            Some(len) => Got::Bytes(len),
-            None => Got::Nothing,
+            Some(0) => ReadOutcome::Ended,
+            Some(len) => ReadOutcome::Bytes(len),
+            None => ReadOutcome::Nothing,
         }
     }
 
@@ -173,9 +177,9 @@ impl Socket {
     }
 
     /// Says within TLS that nothing more will come. Says whether all is written.
-    pub(super) fn say_goodbye(&mut self) -> io::Result<bool> {
+    pub(super) fn send_close_notify(&mut self) -> io::Result<bool> {
         if let Some(tls) = &mut self.tls
-            && !std::mem::replace(&mut tls.has_said_goodbye, true)
+            && !std::mem::replace(&mut tls.has_sent_close_notify, true)
         {
             tls.session.send_close_notify();
         }
@@ -183,14 +187,14 @@ impl Socket {
     }
 
     /// Closes this end.
-    pub(super) fn shut(&mut self) -> io::Result<()> {
+    pub(super) fn shut_down_sending(&mut self) -> io::Result<()> {
         self.stream.shutdown(Shutdown::Write)
     }
 }
 
 impl Tls {
     /// Decrypts what has come. What is behind an error does not count, and the error comes with the next read.
-    fn take(&mut self, mut wire: &[u8], into: &mut [u8]) -> Result<usize, Closed> {
+    fn take(&mut self, mut wire: &[u8], into: &mut [u8]) -> Result<usize, CloseReason> {
         let mut taken = 0;
         while !wire.is_empty() && !self.is_over && self.failure.is_none() {
             let (was_in_handshake, before) = (self.session.is_handshaking(), wire.len());
@@ -198,10 +202,10 @@ impl Tls {
             self.undecrypted_len += before - wire.len();
             if self.undecrypted_len > UNDECRYPTED_LEN_MAX {
                 return Err(match was_in_handshake {
-                    true => Closed::Handshake(HandshakeFailed::TooLong),
-                    false => {
-                        Closed::Tls(rustls::Error::General("32 KiB came in a row without data".to_owned()))
-                    }
+                    true => CloseReason::Handshake(HandshakeFailed::TooLong),
+                    false => CloseReason::Tls(rustls::Error::General(
+                        "32 KiB came in a row without data".to_owned(),
+                    )),
                 });
             }
             self.failure = self.session.process_new_packets().err();
@@ -230,8 +234,12 @@ impl Tls {
         }
     }
 
-    fn failed(&self, error: rustls::Error) -> Closed {
-        if self.session.is_handshaking() { Closed::Handshake(error.into()) } else { Closed::Tls(error) }
+    fn failed(&self, error: rustls::Error) -> CloseReason {
+        if self.session.is_handshaking() {
+            CloseReason::Handshake(error.into())
+        } else {
+            CloseReason::Tls(error)
+        }
     }
 
     fn write(&mut self, bytes: &[u8], stream: &mut TcpStream) -> io::Result<usize> {

@@ -11,9 +11,9 @@ use mio::{Poll, Token};
 use proxyherd_core::flood::Wake;
 
 use super::{
-    Connection, Event, Here, Inbox, Input, Next, Protocol, Socket, Taken,
+    CallContext, Connection, Inbox, Input, NextStep, Protocol, ProtocolEvent, Socket, TakeOutput,
     connection::Phase,
-    turn::{Scratch, Seat},
+    turn::{Scratch, TurnContext},
 };
 use crate::{
     caller::Rights,
@@ -30,17 +30,17 @@ impl Protocol for Dots {
     const UNIT: &'static str = "dot";
     const UNIT_LEN_MAX: usize = 16;
 
-    fn take(&mut self, _here: &Here<'_>, input: Input<'_>, _out: &mut Vec<u8>) -> Taken {
+    fn take(&mut self, _context: &CallContext<'_>, input: Input<'_>, _out: &mut Vec<u8>) -> TakeOutput {
         let ends: Vec<_> =
             (1..).zip(input.bytes).filter(|(_, byte)| **byte == b'.').map(|(end, _)| end).collect();
         let units_in = (ends.len() as u64).min(input.units_max);
         let consumed = if units_in == 0 { 0 } else { ends[units_in as usize - 1] };
-        let next = if units_in == ends.len() as u64 { Next::Done } else { Next::Full };
-        Taken { consumed, units_in, units_out: 0, wake: Wake::default(), next }
+        let next = if units_in == ends.len() as u64 { NextStep::ReadMore } else { NextStep::WriteFirst };
+        TakeOutput { consumed, units_in, units_out: 0, wake: Wake::default(), next }
     }
 
-    fn resume(&mut self, _here: &Here<'_>, _event: Event, _out: &mut Vec<u8>) -> Next {
-        Next::Done
+    fn resume(&mut self, _context: &CallContext<'_>, _event: ProtocolEvent, _out: &mut Vec<u8>) -> NextStep {
+        NextStep::ReadMore
     }
 }
 
@@ -68,9 +68,9 @@ async fn the_time_for_which_an_address_is_over_its_rate_is_not_its_clients_time(
     let mut was_paced = false;
     while connection.has_units || connection.held.is_empty() {
         connection.socket.note(true, false);
-        connection.turn(&Seat { herd: &herd, inbox: &inbox, at: 0, now }, &mut scratch);
+        connection.turn(&TurnContext { herd: &herd, inbox: &inbox, slot: 0, now }, &mut scratch);
         assert!(matches!(connection.phase, Phase::Serving));
-        if connection.paced_until.is_some() && !was_paced {
+        if connection.throttled_until.is_some() && !was_paced {
             (was_paced, now) = (true, now + 2 * limits.line);
         }
         std::thread::yield_now();
@@ -89,7 +89,7 @@ async fn who_was_silent_for_too_long_within_a_unit_is_told_which_limit_that_was(
     let now = Instant::now();
     while connection.held.is_empty() {
         connection.socket.note(true, false);
-        connection.turn(&Seat { herd: &herd, inbox: &inbox, at: 0, now }, &mut scratch);
+        connection.turn(&TurnContext { herd: &herd, inbox: &inbox, slot: 0, now }, &mut scratch);
     }
     let [short, long] = [1, 2].map(Duration::from_secs);
     for (idle, line, said) in

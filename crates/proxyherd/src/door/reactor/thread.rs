@@ -1,7 +1,7 @@
 //! One thread of a door: waits for its sockets, and gives each connection that is ready a turn.
 //!
 //! Nothing here waits but for sockets, for the earliest deadline and for what others send to the [`Inbox`]. A
-//! question about places that takes time waits on the runtime, and its answer comes back as a [`Parcel`].
+//! question about places that takes time waits on the runtime, and its answer comes back as a [`InboxMessage`].
 //!
 //! Events are edges: a socket says once that it is ready, the connection notes it, and stays on the list of those
 //! that want a turn until a read or write has shown that the socket has no more.
@@ -19,17 +19,17 @@ use slab::Slab;
 
 use super::{
     Threads,
-    closed::Closed,
+    close_reason::CloseReason,
     connection::Connection,
-    inbox::{Inbox, Parcel, Pending},
+    inbox::{Inbox, InboxMessage, PendingQuestion},
     protocol::Protocol,
-    turn::{Scratch, Seat, Step},
+    turn::{Scratch, TurnContext, TurnOutcome},
 };
 use crate::{
     config::Limits,
     door::entrance::HandshakeFailed,
     health::Pulse,
-    herd::{Herd, Notice, Position},
+    herd::{Herd, Notice, Positions},
     log::{LogLevel, Subject},
     places::Question,
 };
@@ -91,7 +91,7 @@ impl<P: Protocol> Reactor<P> {
         &self.inbox
     }
 
-    /// Serves connections until [`Parcel::Stop`], and until those that it has are done.
+    /// Serves connections until [`InboxMessage::Stop`], and until those that it has are done.
     pub(super) fn run(mut self, threads: &Threads<P>) {
         let (mut events, mut turns) = (Events::with_capacity(EVENTS_MAX), Vec::new());
         let pulse = Arc::clone(&self.pulse);
@@ -107,8 +107,8 @@ impl<P: Protocol> Reactor<P> {
             let (now, working) = (Instant::now(), pulse.work());
             self.note(&events, now);
             std::mem::swap(&mut self.ready, &mut turns);
-            for at in turns.drain(..) {
-                self.give_turn(at, now, threads);
+            for slot in turns.drain(..) {
+                self.give_turn(slot, now, threads);
                 working.again();
             }
             if now >= self.sweep_at {
@@ -132,54 +132,54 @@ impl<P: Protocol> Reactor<P> {
     fn note(&mut self, events: &Events, now: Instant) {
         for event in events {
             if event.token() == INBOX {
-                self.take_parcels(now);
+                self.take_messages(now);
                 continue;
             }
-            let at = event.token().0;
-            let Some(connection) = self.connections.get_mut(at) else { continue };
+            let slot = event.token().0;
+            let Some(connection) = self.connections.get_mut(slot) else { continue };
             connection.socket.note(event.is_readable(), event.is_read_closed());
             if connection.wants_turn() {
-                self.queue(at);
+                self.queue(slot);
             }
         }
     }
 
-    fn queue(&mut self, at: usize) {
-        if !std::mem::replace(&mut self.connections[at].is_queued, true) {
-            self.ready.push(at);
+    fn queue(&mut self, slot: usize) {
+        if !std::mem::replace(&mut self.connections[slot].is_queued, true) {
+            self.ready.push(slot);
         }
     }
 
-    fn take_parcels(&mut self, now: Instant) {
-        for parcel in self.inbox.take() {
-            match parcel {
-                Parcel::Connection(connection) => self.take_in(connection, now),
-                Parcel::Answer { at, serial, answer: Some(answer) } => {
-                    self.tell(at, serial, |connection, _| connection.take_answer(answer, now));
+    fn take_messages(&mut self, now: Instant) {
+        for message in self.inbox.take() {
+            match message {
+                InboxMessage::Connection(connection) => self.take_in(connection, now),
+                InboxMessage::Answer { slot, serial, answer: Some(answer) } => {
+                    self.tell(slot, serial, |connection, _| connection.take_answer(answer, now));
                 }
-                Parcel::Answer { at, serial, answer: None } => {
-                    if self.tell(at, serial, |_, _| {}) {
-                        self.close(at, &Err(Closed::Failed("the answer about places got lost")));
+                InboxMessage::Answer { slot, serial, answer: None } => {
+                    if self.tell(slot, serial, |_, _| {}) {
+                        self.close(slot, &Err(CloseReason::Failed("the answer about places got lost")));
                     }
                 }
-                Parcel::Covered { at, serial } => {
-                    self.tell(at, serial, |connection, herd| connection.take_covered(herd, now));
+                InboxMessage::Durable { slot, serial } => {
+                    self.tell(slot, serial, |connection, herd| connection.take_durable(herd, now));
                 }
-                Parcel::Rung { at, serial } => {
-                    self.tell(at, serial, |connection, _| connection.is_rung = true);
+                InboxMessage::Rung { slot, serial } => {
+                    self.tell(slot, serial, |connection, _| connection.is_rung = true);
                 }
-                Parcel::Stop => self.stop(now),
+                InboxMessage::Stop => self.stop(now),
             }
         }
     }
 
     /// Tells a connection something and lets it have a turn, if it is still there.
-    fn tell(&mut self, at: usize, serial: u64, tell: impl FnOnce(&mut Connection<P>, &Herd)) -> bool {
-        let Some(connection) = self.connections.get_mut(at).filter(|held| held.serial == serial) else {
+    fn tell(&mut self, slot: usize, serial: u64, tell: impl FnOnce(&mut Connection<P>, &Herd)) -> bool {
+        let Some(connection) = self.connections.get_mut(slot).filter(|held| held.serial == serial) else {
             return false;
         };
         tell(connection, &self.herd);
-        self.queue(at);
+        self.queue(slot);
         true
     }
 
@@ -187,10 +187,11 @@ impl<P: Protocol> Reactor<P> {
         self.serial += 1;
         connection.begin(self.serial, now);
         let entry = self.connections.vacant_entry();
-        let at = entry.key();
+        let slot = entry.key();
         let interests = Interest::READABLE | Interest::WRITABLE;
-        if let Err(error) = self.poll.registry().register(connection.socket.stream(), Token(at), interests) {
-            return self.log_end(&connection, &Err(Closed::Broken(error)));
+        if let Err(error) = self.poll.registry().register(connection.socket.stream(), Token(slot), interests)
+        {
+            return self.log_end(&connection, &Err(CloseReason::Broken(error)));
         }
         let first_look = connection.wakes_at().unwrap_or(now + SWEEP_INTERVAL_MAX);
         self.sweep_at =
@@ -202,28 +203,28 @@ impl<P: Protocol> Reactor<P> {
         let (wants_turn, is_in_handshake) = (connection.wants_turn(), connection.is_in_handshake());
         entry.insert(connection);
         if wants_turn {
-            self.queue(at);
+            self.queue(slot);
         }
         if is_in_handshake {
-            self.bound_handshakes(at);
+            self.bound_handshakes(slot);
         }
     }
 
     /// One more has begun; the oldest has to give way if there are too many.
-    fn bound_handshakes(&mut self, at: usize) {
-        self.handshakes.push_back((at, self.serial));
+    fn bound_handshakes(&mut self, slot: usize) {
+        self.handshakes.push_back((slot, self.serial));
         if self.handshakes.len() <= HANDSHAKES_MAX {
             return;
         }
         let connections = &self.connections;
-        let is_going_on = |&(at, serial): &(usize, u64)| {
-            connections.get(at).is_some_and(|held| held.serial == serial && held.is_in_handshake())
+        let is_going_on = |&(slot, serial): &(usize, u64)| {
+            connections.get(slot).is_some_and(|held| held.serial == serial && held.is_in_handshake())
         };
         self.handshakes.retain(is_going_on);
         if self.handshakes.len() > HANDSHAKES_MAX
             && let Some((oldest, _)) = self.handshakes.pop_front()
         {
-            self.close(oldest, &Err(Closed::Handshake(HandshakeFailed::Crowded)));
+            self.close(oldest, &Err(CloseReason::Handshake(HandshakeFailed::Crowded)));
         }
     }
 
@@ -231,114 +232,117 @@ impl<P: Protocol> Reactor<P> {
     fn stop(&mut self, now: Instant) {
         self.stop_at = Some(now);
         self.sweep_at = now;
-        for at in self.connections.iter().map(|(at, _)| at).collect::<Vec<_>>() {
-            self.connections[at].socket.note(true, false);
-            self.queue(at);
+        for slot in self.connections.iter().map(|(slot, _)| slot).collect::<Vec<_>>() {
+            self.connections[slot].socket.note(true, false);
+            self.queue(slot);
         }
     }
 
-    fn give_turn(&mut self, at: usize, now: Instant, threads: &Threads<P>) {
-        let Some(connection) = self.connections.get_mut(at) else { return };
+    fn give_turn(&mut self, slot: usize, now: Instant, threads: &Threads<P>) {
+        let Some(connection) = self.connections.get_mut(slot) else { return };
         connection.is_queued = false;
-        let (seat, scratch) = (Seat { herd: &self.herd, inbox: &self.inbox, at, now }, &mut self.scratch);
+        let (context, scratch) =
+            (TurnContext { herd: &self.herd, inbox: &self.inbox, slot, now }, &mut self.scratch);
         // A fault of ours in what one client sent must not end the others that share the thread.
-        let turn = catch_unwind(AssertUnwindSafe(|| connection.turn(&seat, scratch)));
+        let turn = catch_unwind(AssertUnwindSafe(|| connection.turn(&context, scratch)));
         let step = turn.unwrap_or_else(|_| {
-            Step::Close(Err(Closed::Failed("this server failed at something that it sent")))
+            TurnOutcome::Close(Err(CloseReason::Failed("this server failed at something that it sent")))
         });
         match step {
-            Step::Wait => {}
-            Step::Again => self.queue(at),
-            Step::Ask(question) => self.ask(at, *question),
-            Step::Cover(position) => self.cover(at, position, now),
-            Step::Close(how) => return self.close(at, &how),
+            TurnOutcome::Wait => {}
+            TurnOutcome::Again => self.queue(slot),
+            TurnOutcome::AskPlaces(question) => self.ask(slot, *question),
+            TurnOutcome::AwaitDurable(positions) => self.await_durable(slot, *positions, now),
+            TurnOutcome::Close(how) => return self.close(slot, &how),
         }
-        if let Some(wakes_at) = self.connections[at].wakes_at() {
+        if let Some(wakes_at) = self.connections[slot].wakes_at() {
             self.sweep_at = self.sweep_at.min(wakes_at.max(now + SWEEP_INTERVAL_MIN));
         }
-        if self.connections[at].is_to_move() {
-            self.move_away(at, now, threads);
+        if self.connections[slot].is_to_move() {
+            self.move_away(slot, now, threads);
         }
     }
 
     /// Sends a connection that brings many units at once to the thread whose turn it is, which may be this.
-    fn move_away(&mut self, at: usize, now: Instant, threads: &Threads<P>) {
-        self.connections[at].has_moved = true;
+    fn move_away(&mut self, slot: usize, now: Instant, threads: &Threads<P>) {
+        self.connections[slot].has_moved = true;
         let target = threads.for_busy();
         if Arc::ptr_eq(target, &self.inbox) || self.stop_at.is_some() {
             return;
         }
-        if self.poll.registry().deregister(self.connections[at].socket.stream()).is_ok() {
-            let mut connection = self.connections.remove(at);
+        if self.poll.registry().deregister(self.connections[slot].socket.stream()).is_ok() {
+            let mut connection = self.connections.remove(slot);
             connection.is_queued = false;
-            if let Err(Parcel::Connection(connection)) = target.send(Parcel::Connection(connection)) {
+            if let Err(InboxMessage::Connection(connection)) =
+                target.send(InboxMessage::Connection(connection))
+            {
                 self.take_in(connection, now);
             }
         }
     }
 
-    fn ask(&self, at: usize, question: Question) {
-        let pending = Pending::new(&self.inbox, at, self.connections[at].serial);
+    fn ask(&self, slot: usize, question: Question) {
+        let pending = PendingQuestion::new(&self.inbox, slot, self.connections[slot].serial);
         question.then(|answered| pending.end(answered));
     }
 
-    fn cover(&mut self, at: usize, position: Position, now: Instant) {
-        let connection = &self.connections[at];
+    fn await_durable(&mut self, slot: usize, positions: Positions, now: Instant) {
+        let connection = &self.connections[slot];
         let (inbox, serial) = (Arc::clone(&self.inbox), connection.serial);
         if let Some(until) = connection.deadline(&self.limits) {
             self.sweep_at = self.sweep_at.min(until.max(now + SWEEP_INTERVAL_MIN));
         }
         let notice = Notice::new(move || {
             // A reactor that has ended has closed the connection.
-            let _ = inbox.send(Parcel::Covered { at, serial });
+            let _ = inbox.send(InboxMessage::Durable { slot, serial });
         });
         let durability = self.herd.durability().expect("a connection waits only where this is asked for");
-        durability.await_covered(position, notice);
+        durability.await_covered(positions, notice);
     }
 
     /// Closes those whose time is up, gives those a turn whose time has come, and finds out when the next one's is.
     fn sweep(&mut self, now: Instant) {
         let (limits, mut next) = (&self.limits, now + SWEEP_INTERVAL_MAX);
         let (mut overdue, mut woken) = (Vec::new(), Vec::new());
-        for (at, connection) in &self.connections {
+        for (slot, connection) in &self.connections {
             match connection.wakes_at() {
-                Some(wakes_at) if wakes_at <= now => woken.push(at),
+                Some(wakes_at) if wakes_at <= now => woken.push(slot),
                 Some(wakes_at) => next = next.min(wakes_at),
                 None => {}
             }
             match connection.deadline(limits) {
-                Some(deadline) if deadline <= now => overdue.push(at),
+                Some(deadline) if deadline <= now => overdue.push(slot),
                 Some(deadline) => next = next.min(deadline),
                 None => {}
             }
         }
         self.sweep_at = next.max(now + SWEEP_INTERVAL_MIN);
-        for at in woken {
-            self.queue(at);
+        for slot in woken {
+            self.queue(slot);
         }
-        for at in overdue {
-            let how = Err(self.connections[at].overdue(&self.limits));
-            self.close(at, &how);
+        for slot in overdue {
+            let how = Err(self.connections[slot].overdue(&self.limits));
+            self.close(slot, &how);
         }
         if self.stop_at.is_some_and(|stopped| now >= stopped + DRAIN_MAX) {
-            for at in self.connections.iter().map(|(at, _)| at).collect::<Vec<_>>() {
-                self.close(at, &Err(Closed::Stopping));
+            for slot in self.connections.iter().map(|(slot, _)| slot).collect::<Vec<_>>() {
+                self.close(slot, &Err(CloseReason::Stopping));
             }
         }
     }
 
-    fn close(&mut self, at: usize, how: &Result<(), Closed>) {
-        let mut connection = self.connections.remove(at);
+    fn close(&mut self, slot: usize, how: &Result<(), CloseReason>) {
+        let mut connection = self.connections.remove(slot);
         // Without this a client could not tell its end from a network that cut it off (RFC 8446, section 6.1).
         if !connection.socket.is_in_handshake() {
-            let _ = connection.socket.say_goodbye();
+            let _ = connection.socket.send_close_notify();
         }
         // Closing the socket takes it out anyway.
         let _ = self.poll.registry().deregister(connection.socket.stream());
         self.log_end(&connection, how);
     }
 
-    fn log_end(&self, connection: &Connection<P>, how: &Result<(), Closed>) {
+    fn log_end(&self, connection: &Connection<P>, how: &Result<(), CloseReason>) {
         connection.count_end(how);
         let (log, subject) = (self.herd.log(), Subject::Client(connection.caller.address));
         match how {

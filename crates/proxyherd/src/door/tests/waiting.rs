@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 
 use super::*;
 use crate::{
-    herd::{Durability, Notice, Position},
+    herd::{Durability, Notice, Positions},
     provider::{Embedded, Pending, Provider},
 };
 
@@ -61,16 +61,16 @@ async fn an_answer_about_places_is_waited_for_and_what_comes_behind_it_waits_too
 /// A journal that covers what it is told to, and keeps who waits.
 #[derive(Debug, Default)]
 struct FakeJournal {
-    waiting: Mutex<Vec<(Position, Notice)>>,
+    waiting: Mutex<Vec<(Positions, Notice)>>,
     covers_at_once: AtomicBool,
     patience: Duration,
 }
 
 impl FakeJournal {
     fn cover(&self, sequence: u64) {
-        let mut covered = Position::default();
+        let mut covered = Positions::default();
         covered.note(0, sequence);
-        let is_covered = |(position, _): &mut (Position, _)| position.is_within(&covered);
+        let is_covered = |(positions, _): &mut (Positions, _)| positions.is_within(&covered);
         let covered: Vec<_> = self.waiting.lock().extract_if(.., is_covered).collect();
         covered.into_iter().for_each(|(_, notice)| notice.covered());
     }
@@ -81,11 +81,11 @@ impl FakeJournal {
 }
 
 impl Durability for FakeJournal {
-    fn await_covered(&self, position: Position, notice: Notice) {
+    fn await_covered(&self, positions: Positions, notice: Notice) {
         if self.covers_at_once.load(SeqCst) {
             return notice.covered();
         }
-        self.waiting.lock().push((position, notice));
+        self.waiting.lock().push((positions, notice));
     }
 
     fn patience(&self) -> Duration {

@@ -12,8 +12,8 @@ use super::*;
 use crate::{
     caller::Rights,
     clock,
-    door::reactor::{Event, Here, Input, Later, Next, Protocol, Taken},
-    herd::{Change, Watching, tests::caller},
+    door::reactor::{CallContext, Input, NextStep, Protocol, ProtocolEvent, TakeOutput},
+    herd::{Change, WatchHandle, tests::caller},
 };
 
 /// After so many bytes of changes others have their turn.
@@ -22,7 +22,7 @@ const REPLIES_LEN: usize = 64 * 1024;
 /// Its only message is a line with what the IDs of clients begin with that are watched.
 #[derive(Default)]
 struct Listener {
-    watching: Option<Watching>,
+    watching: Option<WatchHandle>,
     /// How much more is said of each change. Who watches all is told so much that the buffers of sockets are soon full.
     padding_len: usize,
 }
@@ -31,21 +31,21 @@ impl Protocol for Listener {
     const UNIT: &'static str = "line";
     const UNIT_LEN_MAX: usize = 300;
 
-    fn take(&mut self, here: &Here<'_>, input: Input<'_>, out: &mut Vec<u8>) -> Taken {
+    fn take(&mut self, context: &CallContext<'_>, input: Input<'_>, out: &mut Vec<u8>) -> TakeOutput {
         let len = input.bytes.iter().position(|&byte| byte == b'\n').map_or(0, |end| end + 1);
         if len > 0 {
             let (watch, bell) =
-                (ClientId::new(&input.bytes[..len - 1]).map_or(Watch::All, Watch::Prefix), here.bell());
+                (ClientId::new(&input.bytes[..len - 1]).map_or(Watch::All, Watch::Prefix), context.bell());
             self.padding_len = if watch == Watch::All { 16 * 1024 } else { 0 };
-            self.watching = here.herd.watch(here.caller, watch, move || bell.ring()).ok().flatten();
+            self.watching = context.herd.watch(context.caller, watch, move || bell.ring()).ok().flatten();
             out.extend_from_slice(if self.watching.is_some() { b"watching\n" } else { b"no\n" });
         }
-        let next = if self.watching.is_some() { Next::Later(Later::Subscribed) } else { Next::Done };
-        Taken { consumed: len, units_in: u64::from(len > 0), units_out: 0, wake: Wake::default(), next }
+        let next = if self.watching.is_some() { NextStep::Subscribed } else { NextStep::ReadMore };
+        TakeOutput { consumed: len, units_in: u64::from(len > 0), units_out: 0, wake: Wake::default(), next }
     }
 
-    fn resume(&mut self, _here: &Here<'_>, _event: Event, out: &mut Vec<u8>) -> Next {
-        let Some(watching) = &self.watching else { return Next::Done };
+    fn resume(&mut self, _context: &CallContext<'_>, _event: ProtocolEvent, out: &mut Vec<u8>) -> NextStep {
+        let Some(watching) = &self.watching else { return NextStep::ReadMore };
         while out.len() < REPLIES_LEN {
             let told = watching.take(clock::now_ns(), |change| match change {
                 Change::Moved(found) => {
@@ -59,10 +59,10 @@ impl Protocol for Listener {
                 Change::Anew => out.extend_from_slice(b"anew\n"),
             });
             if told.is_none() {
-                return Next::Done;
+                return NextStep::ReadMore;
             }
         }
-        Next::Full
+        NextStep::WriteFirst
     }
 }
 

@@ -42,7 +42,7 @@ fn report(herd: &Herd, names: &[impl AsRef<str>], second: u32) {
 
 /// A watcher whose bell is heard.
 struct Heard {
-    watching: Watching,
+    watching: WatchHandle,
     bell: Receiver<()>,
 }
 
@@ -79,13 +79,13 @@ impl Heard {
     }
 
     fn waiting_len(&self) -> usize {
-        let waiting = self.watching.outbox.waiting.lock();
-        assert_eq!(waiting.fifo.len(), waiting.queued.len());
-        waiting.fifo.len()
+        let queue = self.watching.outbox.queue.lock();
+        assert_eq!(queue.fifo.len(), queue.queued.len());
+        queue.fifo.len()
     }
 
     fn begins_anew(&self) -> bool {
-        self.watching.outbox.waiting.lock().begins_anew
+        self.watching.outbox.queue.lock().begins_anew
     }
 }
 
@@ -117,7 +117,7 @@ async fn a_watcher_is_told_of_whom_it_watches_and_of_nobody_else() {
     assert_eq!(herd.forget(&caller(Rights::ALL), NOW_NS, client("kiwi")), Ok(true));
     for watcher in [&one, &some, &all] {
         assert_eq!(watcher.next(), "no kiwi");
-        assert!(watcher.watching.outbox.waiting.lock().is_empty());
+        assert!(watcher.watching.outbox.queue.lock().is_empty());
     }
 }
 
@@ -149,11 +149,11 @@ async fn a_client_that_expires_is_gone() {
 async fn a_watcher_for_which_too_much_waits_begins_anew_and_costs_nothing_until_it_knows() {
     let herd = alone();
     let (lazy, other) = (Heard::of(&herd, Watch::All).unwrap(), Heard::of(&herd, Watch::All).unwrap());
-    let names: Vec<_> = (0..WAITING_MAX).map(|number| format!("client-{number}")).collect();
+    let names: Vec<_> = (0..QUEUE_LEN_MAX).map(|number| format!("client-{number}")).collect();
     report(&herd, &names, 1);
-    eventually("as many wait as may", || (lazy.waiting_len() == WAITING_MAX).then_some(()));
+    eventually("as many wait as may", || (lazy.waiting_len() == QUEUE_LEN_MAX).then_some(()));
     assert!(!lazy.begins_anew());
-    (0..WAITING_MAX).for_each(|_| assert!(other.next().starts_with("client-")));
+    (0..QUEUE_LEN_MAX).for_each(|_| assert!(other.next().starts_with("client-")));
     report(&herd, &["one-more"], 1);
     assert_eq!(other.next(), "one-more 1", "who takes what there is loses nothing");
     eventually("it begins anew", || lazy.begins_anew().then_some(()));
@@ -171,10 +171,10 @@ async fn all_watchers_begin_anew_where_their_follower_does() {
     let herd = alone();
     let watchers =
         [Heard::of(&herd, Watch::All).unwrap(), Heard::of(&herd, Watch::Client(client("kiwi"))).unwrap()];
-    let mut bite = Bite::default();
-    bite.take(Told::Removed { kind: Kind::CLIENT, key: b"kiwi" });
-    bite.take(Told::Anew { shard: 0 });
-    bite.hand_out(&herd.watchers.shared);
+    let mut batch = ChangeBatch::default();
+    batch.take(Told::Removed { kind: Kind::CLIENT, key: b"kiwi" });
+    batch.take(Told::Anew { shard: 0 });
+    batch.hand_out(&herd.watchers.shared);
     for watcher in watchers {
         assert_eq!(watcher.next(), "anew");
         assert!(watcher.watching.take(NOW_NS, |_| ()).is_none());
@@ -205,7 +205,7 @@ async fn the_map_is_followed_once_from_the_first_watcher_to_the_last() {
 #[tokio::test]
 async fn there_is_room_for_so_many_watchers_of_more_than_one_client() {
     let herd = alone();
-    let mut wide: Vec<_> = (0..WIDE_MAX).map(|_| Heard::of(&herd, Watch::All).unwrap()).collect();
+    let mut wide: Vec<_> = (0..PREFIX_WATCHERS_MAX).map(|_| Heard::of(&herd, Watch::All).unwrap()).collect();
     assert!(Heard::of(&herd, Watch::Prefix(client("k"))).is_none());
     let one = Heard::of(&herd, Watch::Client(client("kiwi"))).unwrap();
     wide.pop();
@@ -218,9 +218,9 @@ async fn there_is_room_for_so_many_watchers_of_more_than_one_client() {
 async fn the_thread_ends_with_the_server_also_while_somebody_watches() {
     let herd = alone();
     let watcher = Heard::of(&herd, Watch::All).unwrap();
-    assert!(watcher.watching.shared.lock().alarm.is_some());
+    assert!(watcher.watching.shared.lock().thread_wake.is_some());
     drop(herd);
-    eventually("it ends", || watcher.watching.shared.lock().alarm.is_none().then_some(()));
+    eventually("it ends", || watcher.watching.shared.lock().thread_wake.is_none().then_some(()));
 }
 
 #[tokio::test]

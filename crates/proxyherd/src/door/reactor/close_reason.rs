@@ -2,12 +2,12 @@
 
 use std::{fmt, io, time::Duration};
 
-use super::protocol::Reason;
+use super::protocol::ProtocolEnd;
 use crate::{door::entrance::HandshakeFailed, log::LogLevel};
 
 /// Why a connection was closed before its client closed it.
 #[derive(Debug)]
-pub(super) enum Closed {
+pub(super) enum CloseReason {
     /// The network says so.
     Broken(io::Error),
     /// There is no encrypted connection.
@@ -17,7 +17,7 @@ pub(super) enum Closed {
     /// The network ended an encrypted connection, and not the client: what came last may be a part of what it sent.
     Truncated,
     /// The protocol says so.
-    Protocol(Reason),
+    Protocol(ProtocolEnd),
     /// The rest of a unit did not come.
     HalfUnit(&'static str, Duration),
     /// Nothing came for long.
@@ -34,58 +34,62 @@ pub(super) enum Closed {
     Stopping,
 }
 
-impl Closed {
+impl CloseReason {
     /// How important it is to whoever reads the log: faults of the client, and this server's, more than the usual ends.
     /// Strangers look at every port that speaks TLS, so what does not come as far as a connection is less.
     pub(super) fn level(&self) -> LogLevel {
         match self {
-            Closed::Failed(_) => LogLevel::Error,
-            Closed::Tls(_)
-            | Closed::HalfUnit(..)
-            | Closed::NotReading(_)
-            | Closed::NoRoom
-            | Closed::NotDurable(_) => LogLevel::Warn,
-            Closed::Protocol(reason) if reason.is_fault => LogLevel::Warn,
-            Closed::Handshake(_) => LogLevel::Info,
-            Closed::Broken(_)
-            | Closed::Truncated
-            | Closed::Protocol(_)
-            | Closed::Idle(_)
-            | Closed::Stopping => LogLevel::Debug,
+            CloseReason::Failed(_) => LogLevel::Error,
+            CloseReason::Tls(_)
+            | CloseReason::HalfUnit(..)
+            | CloseReason::NotReading(_)
+            | CloseReason::NoRoom
+            | CloseReason::NotDurable(_) => LogLevel::Warn,
+            CloseReason::Protocol(reason) if reason.is_fault => LogLevel::Warn,
+            CloseReason::Handshake(_) => LogLevel::Info,
+            CloseReason::Broken(_)
+            | CloseReason::Truncated
+            | CloseReason::Protocol(_)
+            | CloseReason::Idle(_)
+            | CloseReason::Stopping => LogLevel::Debug,
         }
     }
 }
 
-impl fmt::Display for Closed {
+impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Closed::Broken(error) => write!(f, "{error}"),
-            Closed::Handshake(failed) => write!(f, "{failed}"),
-            Closed::Tls(error) => write!(f, "TLS: {error}"),
-            Closed::Truncated => f.write_str("the network ended its TLS connection without the end of TLS"),
-            Closed::Protocol(reason) => f.write_str(&reason.why),
-            Closed::HalfUnit(unit, limit) => {
+            CloseReason::Broken(error) => write!(f, "{error}"),
+            CloseReason::Handshake(failed) => write!(f, "{failed}"),
+            CloseReason::Tls(error) => write!(f, "TLS: {error}"),
+            CloseReason::Truncated => {
+                f.write_str("the network ended its TLS connection without the end of TLS")
+            }
+            CloseReason::Protocol(reason) => f.write_str(&reason.why),
+            CloseReason::HalfUnit(unit, limit) => {
                 write!(f, "a {unit}'s end did not come within {} s", limit.as_secs())
             }
-            Closed::Idle(limit) => write!(f, "nothing came for {} s", limit.as_secs()),
-            Closed::NotReading(limit) => write!(f, "it did not take its replies for {} s", limit.as_secs()),
-            Closed::NoRoom => {
+            CloseReason::Idle(limit) => write!(f, "nothing came for {} s", limit.as_secs()),
+            CloseReason::NotReading(limit) => {
+                write!(f, "it did not take its replies for {} s", limit.as_secs())
+            }
+            CloseReason::NoRoom => {
                 write!(
                     f,
                     "it asked for more than it took, and there is no more room for that (`buffers_mb` in [limits])"
                 )
             }
-            Closed::NotDurable(limit) => {
+            CloseReason::NotDurable(limit) => {
                 write!(f, "what it said was not safe within {:.1} s, so it got no reply", limit.as_secs_f64())
             }
-            Closed::Failed(how) => f.write_str(how),
-            Closed::Stopping => write!(f, "this server is stopping"),
+            CloseReason::Failed(how) => f.write_str(how),
+            CloseReason::Stopping => write!(f, "this server is stopping"),
         }
     }
 }
 
-impl From<io::Error> for Closed {
-    fn from(error: io::Error) -> Closed {
-        Closed::Broken(error)
+impl From<io::Error> for CloseReason {
+    fn from(error: io::Error) -> CloseReason {
+        CloseReason::Broken(error)
     }
 }
