@@ -218,9 +218,9 @@ async fn there_is_room_for_so_many_watchers_of_more_than_one_client() {
 async fn the_thread_ends_with_the_server_also_while_somebody_watches() {
     let herd = alone();
     let watcher = Heard::of(&herd, Watch::All).unwrap();
-    assert!(watcher.watching.shared.lock().thread_wake.is_some());
+    assert!(watcher.watching.shared.lock().wake_thread.is_some());
     drop(herd);
-    eventually("it ends", || watcher.watching.shared.lock().thread_wake.is_none().then_some(()));
+    eventually("it ends", || watcher.watching.shared.lock().wake_thread.is_none().then_some(()));
 }
 
 #[tokio::test]
@@ -235,4 +235,30 @@ async fn a_bell_that_does_not_return_is_seen_by_the_watchdog() {
     drop(release);
     eventually("it moves again", || herd.health().look().is_empty().then_some(()));
     drop(watching);
+}
+
+#[tokio::test]
+async fn a_bell_that_panics_has_all_watchers_begin_anew_and_silences_nobody() {
+    let herd = alone();
+    let all = Heard::of(&herd, Watch::All).unwrap();
+    let one = Heard::of(&herd, Watch::Client(client("emu"))).unwrap();
+    let fails = || panic!("this bell is broken");
+    let broken = herd.watch(&caller(Rights::ALL), Watch::Client(client("kiwi")), fails).unwrap().unwrap();
+    report(&herd, &["kiwi"], 1);
+    assert_eq!(one.next(), "anew");
+    while all.next() != "anew" {}
+    drop(broken);
+    report(&herd, &["emu"], 2);
+    assert_eq!((one.next(), all.next()), ("emu 2".to_owned(), "emu 2".to_owned()));
+    let late = Heard::of(&herd, Watch::All).unwrap();
+    report(&herd, &["kiwi"], 3);
+    assert_eq!(late.next(), "kiwi 3");
+    drop((all, one, late));
+    let following = Following { begins: Begin::Now, wants_removed: false };
+    eventually("nobody follows", || {
+        let places: Vec<_> = (0..FOLLOWERS_MAX).map_while(|_| herd.map().follow(following, || ())).collect();
+        let count = places.len();
+        places.into_iter().for_each(|place| herd.map().unfollow(place));
+        (count == FOLLOWERS_MAX).then_some(())
+    });
 }
