@@ -9,6 +9,7 @@ mod visitor;
 
 use std::{borrow::Borrow, net::SocketAddr, sync::Arc, time::Duration};
 
+use rustix::net::sockopt;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -28,6 +29,14 @@ use crate::{
 
 /// How long a client's TLS handshake may take. Past it the connection is closed.
 pub(crate) const HANDSHAKE_MAX: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 10 });
+
+/// After how much silence the system begins to probe whether a client is still there. A protocol may let its subscribers be
+/// silent for ever, and one that is only silent looks like one that has died. Probes wake the radios of phones, so they are rare.
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(600);
+/// How long the system waits for the answer to a probe.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+/// After how many probes without an answer the system ends the connection.
+const KEEPALIVE_PROBES: u32 = 4;
 
 /// A listening socket of a door.
 #[derive(Debug)]
@@ -89,6 +98,10 @@ impl Entrance {
         let _pulse = self.herd.health().pulse(format!("the {} door", self.kind.label()));
         let tls = |listener: &Listener| listener.tls.as_ref().map(|tls| tls.acceptor(S::ALPN));
         let acceptors: Vec<Option<Acceptor>> = self.listeners.iter().map(tls).collect();
+        for listener in &self.listeners {
+            // Where this can't be set, the limits of the protocols still hold.
+            let _ = keep_alive(&listener.socket);
+        }
         let mut first = 0;
         while self.stop.run_until_cancelled(service.ready()).await.is_some() {
             let taken = listen::accept_any(&self.listeners, first, self.herd.log(), &self.stop).await;
@@ -123,5 +136,30 @@ impl Entrance {
         }
         log.event(LogLevel::Debug, subject, format_args!("connected"));
         Ok(None)
+    }
+}
+
+/// Has the system probe silent connections. The connections that are taken from `listener` inherit this.
+fn keep_alive(listener: &TcpListener) -> rustix::io::Result<()> {
+    sockopt::set_socket_keepalive(listener, true)?;
+    sockopt::set_tcp_keepidle(listener, KEEPALIVE_AFTER)?;
+    sockopt::set_tcp_keepintvl(listener, KEEPALIVE_INTERVAL)?;
+    sockopt::set_tcp_keepcnt(listener, KEEPALIVE_PROBES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_system_probes_whether_silent_clients_are_still_there() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        keep_alive(&listener).unwrap();
+        let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (connection, _) = listener.accept().await.unwrap();
+        assert_eq!(sockopt::socket_keepalive(&connection), Ok(true));
+        assert_eq!(sockopt::tcp_keepidle(&connection), Ok(KEEPALIVE_AFTER));
+        assert_eq!(sockopt::tcp_keepintvl(&connection), Ok(KEEPALIVE_INTERVAL));
+        assert_eq!(sockopt::tcp_keepcnt(&connection), Ok(KEEPALIVE_PROBES));
     }
 }

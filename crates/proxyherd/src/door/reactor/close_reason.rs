@@ -1,4 +1,6 @@
-//! Why connections are closed, in words for the log.
+//! Why this server closes connections, in words for the log.
+//!
+//! Each reason is one variant of [`CloseReason`], which knows its words and its level in the log.
 
 use std::{fmt, io, time::Duration};
 
@@ -8,44 +10,47 @@ use crate::{door::entrance::HandshakeFailed, log::LogLevel};
 /// Why a connection was closed before its client closed it.
 #[derive(Debug)]
 pub(super) enum CloseReason {
-    /// The network says so.
+    /// The connection failed.
     Broken(io::Error),
-    /// There is no encrypted connection.
+    /// The TLS handshake failed.
     Handshake(HandshakeFailed),
-    /// What came is not what the client has encrypted.
+    /// The client broke the rules of TLS, or what came is not what the client encrypted.
     Tls(rustls::Error),
-    /// The network ended an encrypted connection, and not the client: what came last may be a part of what it sent.
+    /// More than this many bytes came in a row that TLS made no data of.
+    TlsWithoutData(usize),
+    /// The network ended a TLS connection, and the client did not. The last bytes may be part of what the client sent.
     Truncated,
-    /// The protocol says so.
+    /// The protocol closed the connection.
     Protocol(ProtocolEnd),
-    /// The rest of a unit did not come.
+    /// The rest of a unit did not come in time.
     HalfUnit(&'static str, Duration),
-    /// Nothing came for long.
+    /// The client was silent for too long.
     Idle(Duration),
-    /// The client did not take what it was told.
+    /// The client did not take its replies in time.
     NotReading(Duration),
-    /// More of what it is told, and has said, waits than there is room for.
+    /// There is no more room for the replies that the client does not take, and for its input behind them.
     NoRoom,
-    /// What it said was not safe in time.
+    /// The client's reports were not durable in time.
     NotDurable(Duration),
-    /// This server failed.
+    /// This server made a mistake.
     Failed(&'static str),
-    /// The server is stopping.
+    /// This server is stopping.
     Stopping,
 }
 
 impl CloseReason {
-    /// How important it is to whoever reads the log: faults of the client, and this server's, more than the usual ends.
-    /// Strangers look at every port that speaks TLS, so what does not come as far as a connection is less.
+    /// The reason's level in the log. Faults of this server and of clients are above the usual ends. Strangers scan every port
+    /// that speaks TLS, so failed handshakes are below other faults.
     pub(super) fn level(&self) -> LogLevel {
         match self {
             CloseReason::Failed(_) => LogLevel::Error,
             CloseReason::Tls(_)
+            | CloseReason::TlsWithoutData(_)
             | CloseReason::HalfUnit(..)
             | CloseReason::NotReading(_)
             | CloseReason::NoRoom
             | CloseReason::NotDurable(_) => LogLevel::Warn,
-            CloseReason::Protocol(reason) if reason.is_fault => LogLevel::Warn,
+            CloseReason::Protocol(end) if end.is_fault => LogLevel::Warn,
             CloseReason::Handshake(_) => LogLevel::Info,
             CloseReason::Broken(_)
             | CloseReason::Truncated
@@ -62,10 +67,13 @@ impl fmt::Display for CloseReason {
             CloseReason::Broken(error) => write!(f, "{error}"),
             CloseReason::Handshake(failed) => write!(f, "{failed}"),
             CloseReason::Tls(error) => write!(f, "TLS: {error}"),
-            CloseReason::Truncated => {
-                f.write_str("the network ended its TLS connection without the end of TLS")
+            CloseReason::TlsWithoutData(len) => {
+                write!(f, "TLS: more than {} KiB came in a row without data", len / 1024)
             }
-            CloseReason::Protocol(reason) => f.write_str(&reason.why),
+            CloseReason::Truncated => {
+                f.write_str("its connection ended without the end of TLS (close_notify)")
+            }
+            CloseReason::Protocol(end) => f.write_str(&end.why),
             CloseReason::HalfUnit(unit, limit) => {
                 write!(f, "a {unit}'s end did not come within {} s", limit.as_secs())
             }
@@ -80,7 +88,11 @@ impl fmt::Display for CloseReason {
                 )
             }
             CloseReason::NotDurable(limit) => {
-                write!(f, "what it said was not safe within {:.1} s, so it got no reply", limit.as_secs_f64())
+                write!(
+                    f,
+                    "its reports were not durable within {:.1} s, so it got no reply",
+                    limit.as_secs_f64()
+                )
             }
             CloseReason::Failed(how) => f.write_str(how),
             CloseReason::Stopping => write!(f, "this server is stopping"),

@@ -1,11 +1,13 @@
-//! Threads that serve the connections of a door, for any protocol that does no I/O itself ([`Protocol`]).
+//! Threads that serve the connections of a door, for any protocol that does no I/O itself. A door calls [`run`] with its
+//! entrance and a function that makes a [`Protocol`] for each new connection.
 //!
-//! Each `thread` has connections of its own. Small messages are mostly the kernel's work, and one thread that finds many
-//! sockets ready at once does it cheapest, so connections begin on the first half of the threads; one that turns out to bring
-//! many units at once moves to a thread that shares such work evenly.
+//! Each `thread` has its own connections. For small messages most of the work is the kernel's, and it is cheapest if one thread
+//! finds many sockets ready at once. New connections therefore go to the first half of the threads. A connection that brings
+//! many units at once moves, once, to a thread chosen among all, so that such work is spread evenly.
 //!
-//! Floors, lowest first: `protocol`; `close_reason`; `socket`; `outgoing`; `connection`; `inbox`; `turn`; `thread`. What is called
-//! for each unit is known at compile time: a door is built for its protocol.
+//! The files import each other in this order, lowest first: `protocol`, `close_reason`, `socket`, `outgoing`, `connection`, `inbox`,
+//! `turn`, `thread`. The compiler builds the threads for each protocol, so a unit costs no call through a table. Nothing here
+//! knows a protocol's bytes.
 
 mod close_reason;
 mod connection;
@@ -45,8 +47,8 @@ use crate::{
     log::{LogLevel, Subject},
 };
 
-/// Serves the visitors of `entrance` until its stop, each by a protocol that `make` begins. The error is the system's: no
-/// thread, or no descriptor.
+/// Serves the visitors of `entrance` until its stop. `make` makes the protocol of each new connection. The error comes from the
+/// operating system: it has no thread or no descriptor left.
 pub(crate) fn run<P: Protocol>(
     entrance: Entrance,
     limits: &Limits,
@@ -64,7 +66,7 @@ pub(crate) fn run<P: Protocol>(
             drop(running);
         };
         if let Err(error) = std::thread::Builder::new().name(name).spawn(body) {
-            // Those that have been started end again.
+            // The threads that have been started must end again.
             threads.stop();
             return Err(error);
         }
@@ -74,7 +76,7 @@ pub(crate) fn run<P: Protocol>(
     Ok(())
 }
 
-/// The threads as the entrance knows them.
+/// The door's service: it hands visitors to the threads.
 struct Reactors<P: Protocol, M> {
     herd: Arc<Herd>,
     threads: Arc<Threads<P>>,
@@ -89,7 +91,7 @@ impl<P: Protocol, M: Fn(&Caller) -> P + Send + Sync + 'static> Service for React
         let subject = Subject::Client(visitor.caller().address);
         match self.connection(visitor) {
             Ok(connection) => self.threads.send(Box::new(connection)),
-            // It has gone again.
+            // The client has gone already.
             Err(error) => self.herd.log().event(LogLevel::Debug, subject, format_args!("closed: {error}")),
         }
     }
@@ -102,32 +104,34 @@ impl<P: Protocol, M: Fn(&Caller) -> P + Send + Sync + 'static> Service for React
 impl<P: Protocol, M: Fn(&Caller) -> P> Reactors<P, M> {
     fn connection(&self, visitor: Visitor) -> io::Result<Connection<P>> {
         let parts = visitor.into_parts()?;
-        let ticket = parts.ticket.expect("these visitors take of the clients' room");
+        let ticket = parts.ticket.expect("the entrance admits the visitors of this service");
         let socket = Socket::new(parts.stream, parts.tls).map_err(io::Error::other)?;
         Ok(Connection::new((self.make)(&parts.caller), parts.caller, (ticket, parts.entered), socket))
     }
 }
 
-/// Where connections can be sent to, and whose turn it is to get one.
+/// The inboxes of all threads of a door, and which thread gets the next connection.
 struct Threads<P> {
     inboxes: Vec<Arc<Inbox<P>>>,
-    next: AtomicUsize,
-    next_busy: AtomicUsize,
+    /// Counts new connections.
+    new: AtomicUsize,
+    /// Counts busy connections.
+    busy: AtomicUsize,
 }
 
 impl<P: Protocol> Threads<P> {
     fn of(reactors: &[Reactor<P>]) -> Threads<P> {
         let inboxes = reactors.iter().map(|reactor| Arc::clone(reactor.inbox())).collect();
-        Threads { inboxes, next: AtomicUsize::new(0), next_busy: AtomicUsize::new(0) }
+        Threads { inboxes, new: AtomicUsize::new(0), busy: AtomicUsize::new(0) }
     }
 
-    /// Who takes the next new connection.
+    /// The thread that gets the next new connection.
     fn for_new(&self) -> &Arc<Inbox<P>> {
         let half = (self.inboxes.len() / 2).max(1);
-        &self.inboxes[self.next.fetch_add(1, Relaxed) % half]
+        &self.inboxes[self.new.fetch_add(1, Relaxed) % half]
     }
 
-    /// Sends a new connection to a thread that takes it: one that has failed takes none.
+    /// Sends a new connection to a thread. If that thread has failed, another one gets it.
     fn send(&self, connection: Box<Connection<P>>) {
         let mut message = InboxMessage::Connection(connection);
         for inbox in [self.for_new()].into_iter().chain(&self.inboxes) {
@@ -138,14 +142,14 @@ impl<P: Protocol> Threads<P> {
         }
     }
 
-    /// Who takes the next connection that brings many units at once.
+    /// The thread that gets the next busy connection.
     fn for_busy(&self) -> &Arc<Inbox<P>> {
-        &self.inboxes[self.next_busy.fetch_add(1, Relaxed) % self.inboxes.len()]
+        &self.inboxes[self.busy.fetch_add(1, Relaxed) % self.inboxes.len()]
     }
 
     fn stop(&self) {
         for inbox in &self.inboxes {
-            // One that has ended needs no telling.
+            // If a thread has ended, it needs no message.
             let _ = inbox.send(InboxMessage::Stop);
         }
     }

@@ -1,4 +1,4 @@
-//! One connection's turns, at times that the test chooses.
+//! Tests of one connection's turns, at times that the test chooses.
 
 use std::{
     io::Write as _,
@@ -23,7 +23,7 @@ use crate::{
     herd::tests::{alone_with, caller},
 };
 
-/// Its units end with a dot, and are not answered.
+/// A protocol whose units end with a dot and are not answered.
 struct Dots;
 
 impl Protocol for Dots {
@@ -44,7 +44,7 @@ impl Protocol for Dots {
     }
 }
 
-/// A client, and its connection, whose address may send `rate` units in a second.
+/// A client, and its connection at the server.
 fn connect(herd: &crate::herd::Herd) -> (TcpStream, Connection<Dots>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -66,8 +66,8 @@ async fn the_time_for_which_an_address_is_over_its_rate_is_not_its_clients_time(
     let inbox = Arc::new(Inbox::new(poll.registry(), Token(0)).unwrap());
     let (limits, mut now) = (Limits::default(), Instant::now());
     let mut was_paced = false;
-    while connection.has_units || connection.held.is_empty() {
-        connection.socket.note(true, false);
+    while connection.may_hold_units || connection.held.is_empty() {
+        connection.socket.expect_input();
         connection.turn(&TurnContext { herd: &herd, inbox: &inbox, slot: 0, now }, &mut scratch);
         assert!(matches!(connection.phase, Phase::Serving));
         if connection.throttled_until.is_some() && !was_paced {
@@ -88,7 +88,7 @@ async fn who_was_silent_for_too_long_within_a_unit_is_told_which_limit_that_was(
     let inbox = Arc::new(Inbox::new(poll.registry(), Token(0)).unwrap());
     let now = Instant::now();
     while connection.held.is_empty() {
-        connection.socket.note(true, false);
+        connection.socket.expect_input();
         connection.turn(&TurnContext { herd: &herd, inbox: &inbox, slot: 0, now }, &mut scratch);
     }
     let [short, long] = [1, 2].map(Duration::from_secs);
@@ -97,6 +97,6 @@ async fn who_was_silent_for_too_long_within_a_unit_is_told_which_limit_that_was(
     {
         let limits = Limits { idle, line, ..Limits::default() };
         assert_eq!(connection.deadline(&limits), Some(now + short));
-        assert_eq!(connection.overdue(&limits).to_string(), said);
+        assert_eq!(connection.passed_limit(&limits).to_string(), said);
     }
 }

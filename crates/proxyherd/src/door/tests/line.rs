@@ -121,7 +121,7 @@ async fn half_a_line_is_no_line_where_the_network_ends_the_connection() {
     assert!(line(&mut client).starts_with("AT Riley +"));
     client.sock.shutdown(Shutdown::Write).unwrap();
     assert_eq!(rest(&mut client), b"", "no reply to a line that may have been longer");
-    house.wait_for_log("the network ended its TLS connection without the end of TLS");
+    house.wait_for_log("its connection ended without the end of TLS (close_notify)");
     let mut other = house.tls(door);
     other.write_all(b"WHATSAT kiwi 1 0\n").unwrap();
     let at = line(&mut other);

@@ -52,6 +52,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Debug, Default)]
 pub(super) struct Board {
     pub(super) news: u32,
+    /// No news will follow.
+    pub(super) is_over: bool,
     pub(super) bells: Vec<Bell>,
 }
 
@@ -221,6 +223,11 @@ fn tcp(address: SocketAddr) -> TcpStream {
 
 /// A client that believes the certificate in `dir` and no other, and speaks `alpn`.
 fn tls_with(dir: &Path, address: SocketAddr, alpn: &[&[u8]]) -> TlsClient {
+    tls_by(dir, address, |config| config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect())
+}
+
+/// A client that believes the certificate in `dir` and no other.
+fn tls_by(dir: &Path, address: SocketAddr, change: impl FnOnce(&mut ClientConfig)) -> TlsClient {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(dir.join("cert.pem")).unwrap()).unwrap();
     let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -228,7 +235,7 @@ fn tls_with(dir: &Path, address: SocketAddr, alpn: &[&[u8]]) -> TlsClient {
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
-    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+    change(&mut config);
     let session = ClientConnection::new(Arc::new(config), HostName::try_from("localhost").unwrap()).unwrap();
     StreamOwned::new(session, tcp(address))
 }

@@ -2,6 +2,11 @@
 
 use std::iter::repeat_with;
 
+use rustls::{
+    ConnectionTrafficSecrets, ContentType, ProtocolVersion, SupportedCipherSuite,
+    crypto::cipher::{OutboundChunks, OutboundPlainMessage},
+};
+
 use super::*;
 use crate::{credentials, door::entrance::HANDSHAKE_MAX};
 
@@ -99,6 +104,44 @@ async fn what_is_no_longer_what_the_client_has_encrypted_ends_its_connection() {
     assert_eq!(rest(&mut client), b"");
     house.wait_for_log("closed: TLS: cannot decrypt peer's message");
     assert_eq!((house.herd.map().len(), failed(&house)), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn much_of_tls_that_brings_no_data_ends_its_connection() {
+    let house = House::new("");
+    let mut client = tls_by(house.dir.path(), house.line(true).await, |config| {
+        config.enable_secret_extraction = true;
+    });
+    client.write_all(b"A\n").unwrap();
+    assert_eq!(line(&mut client), "? A\n");
+    let Some(SupportedCipherSuite::Tls13(suite)) = client.conn.negotiated_cipher_suite() else {
+        panic!("both ends know TLS 1.3")
+    };
+    let (session, mut stream) = client.into_parts();
+    let mut key_update = vec![24, 0, 0xff, 0];
+    key_update.resize(0xff04, 0);
+    // Nothing is left in the library's end, so that its keys and counters can be taken over.
+    assert!(!session.wants_write());
+    let (mut seq, secrets) = session.dangerous_extract_secrets().unwrap().tx;
+    let (ConnectionTrafficSecrets::Aes128Gcm { key, iv }
+    | ConnectionTrafficSecrets::Aes256Gcm { key, iv }
+    | ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv }) = secrets
+    else {
+        panic!("the library knows these ciphers")
+    };
+    let mut encrypter = suite.aead_alg.encrypter(key, iv);
+    // One message of a handshake, whose end does not come.
+    for piece in key_update[..3 * 16 * 1024].chunks(16 * 1024) {
+        let (typ, version) = (ContentType::Handshake, ProtocolVersion::TLSv1_2);
+        let message = OutboundPlainMessage { typ, version, payload: OutboundChunks::Single(piece) };
+        let record = encrypter.encrypt(message, seq).unwrap().encode();
+        seq += 1;
+        if stream.write_all(&record).is_err() {
+            break;
+        }
+    }
+    rest(&mut stream);
+    house.wait_for_log("closed: TLS: more than 32 KiB came in a row without data");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

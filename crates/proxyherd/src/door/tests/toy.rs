@@ -24,6 +24,11 @@ pub(super) struct Toy {
 }
 
 impl Toy {
+    /// What comes next when nothing is left to do.
+    fn when_idle(&self) -> NextStep {
+        if self.told.is_some() { NextStep::Subscribed } else { NextStep::ReadMore }
+    }
+
     /// Does what a message says. `None`: the next message is to be taken.
     fn answer(
         &mut self,
@@ -82,8 +87,7 @@ impl Protocol for Toy {
             (rest, units_in) = (behind, units_in + 1);
             next = self.answer(context, message, out);
         }
-        let idle = || if self.told.is_some() { NextStep::Subscribed } else { NextStep::ReadMore };
-        let (consumed, next) = (input.bytes.len() - rest.len(), next.unwrap_or_else(idle));
+        let (consumed, next) = (input.bytes.len() - rest.len(), next.unwrap_or_else(|| self.when_idle()));
         TakeOutput { consumed, units_in, units_out: 0, wake: Wake::default(), next }
     }
 
@@ -92,15 +96,17 @@ impl Protocol for Toy {
             (ProtocolEvent::Places(answered), _) => put_answer(out, &answered),
             (ProtocolEvent::Time, _) => put_reply(out, b't', &[u8::from(self.alarm.take().is_some())]),
             (ProtocolEvent::Rung, Some(told)) => {
-                return if put_news(out, self.board.lock().news, told) {
-                    NextStep::ReadMore
-                } else {
-                    NextStep::WriteFirst
-                };
+                let board = self.board.lock();
+                if !put_news(out, board.news, told) {
+                    return NextStep::WriteFirst;
+                }
+                if board.is_over {
+                    self.told = None;
+                }
             }
             (ProtocolEvent::Rung, None) => {}
         }
-        NextStep::ReadMore
+        self.when_idle()
     }
 
     fn wake_at(&self) -> Option<Instant> {

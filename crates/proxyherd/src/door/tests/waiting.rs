@@ -139,7 +139,7 @@ async fn what_is_not_safe_in_time_is_not_acknowledged_and_its_connection_ends() 
     assert_eq!(reply(&mut *client).0, 'h');
     assert_eq!(rest(&mut *client), b"", "no reply");
     assert!((300..900).contains(&began.elapsed().as_millis()), "after {:?}", began.elapsed());
-    house.wait_for_log("what it said was not safe within 0.3 s");
+    house.wait_for_log("its reports were not durable within 0.3 s");
     // What comes too late is nobody else's reply.
     journal.cover(7);
     bystander.write_all(&message(b'e', b"here")).unwrap();
@@ -173,6 +173,39 @@ async fn a_subscriber_hears_news_as_it_comes_also_once_it_has_nothing_more_to_sa
         house.stop().await;
         assert_eq!(rest(&mut *client), b"");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_subscriber_that_has_nothing_more_to_say_is_closed_after_the_last_news() {
+    for is_tls in [false, true] {
+        let house = House::new("");
+        let mut client = house.dial(house.toy(is_tls).await, is_tls);
+        client.write_all(&[message(b's', b""), message(b'e', b"and more")].concat()).unwrap();
+        assert_eq!((reply(&mut *client).0, reply(&mut *client).0), ('h', 'e'));
+        client.end();
+        let mut board = house.board.lock();
+        (board.news, board.is_over) = (1, true);
+        board.bells[0].ring();
+        drop(board);
+        assert_eq!(reply(&mut *client).0, 'n');
+        assert_eq!(rest(&mut *client), b"");
+        eventually("it is closed", || (house.herd.admission().connections() == 0).then_some(()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_subscriber_that_dies_after_its_last_word_is_noticed_before_there_is_news() {
+    let house = House::new("");
+    let mut client = tcp(house.toy(false).await);
+    client.write_all(&[message(b's', b""), message(b'e', b"and more")].concat()).unwrap();
+    assert_eq!((reply(&mut client).0, reply(&mut client).0), ('h', 'e'));
+    client.end();
+    client.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+    assert!(client.read(&mut [0]).is_err(), "the connection stays open");
+    // Closed like this, the system resets the connection, as it does when a dead client's machine is probed.
+    rustix::net::sockopt::set_socket_linger(&client, Some(Duration::ZERO)).unwrap();
+    drop(client);
+    eventually("it is closed", || (house.herd.admission().connections() == 0).then_some(()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -59,7 +59,7 @@ impl Protocol for Listener {
                 Change::Anew => out.extend_from_slice(b"anew\n"),
             });
             if told.is_none() {
-                return NextStep::ReadMore;
+                return NextStep::Subscribed;
             }
         }
         NextStep::WriteFirst
