@@ -21,7 +21,7 @@ use proxyherd_core::limits::SHARDS;
 
 use crate::{
     health::{Pulse, STUCK_AFTER},
-    herd::{Herd, Inside},
+    herd::{FlapChange, Herd, Inside},
     log::{LogLevel, Subject},
 };
 
@@ -108,15 +108,15 @@ fn tell(herd: &Herd, now: &[String]) {
 fn look_at_links(herd: &Herd) {
     for link in herd.links().all().iter() {
         let subject = Subject::Link(&link.neighbor);
-        match link.look() {
-            Some(true) => {
+        match link.look_for_flapping() {
+            Some(FlapChange::Began) => {
                 let message = format_args!(
                     "this link comes up again and again and does not stay up: see above why it went down, and look at \
                      the neighbor's log too"
                 );
                 herd.log().event(LogLevel::Error, subject, message);
             }
-            Some(false) => {
+            Some(FlapChange::Ended) => {
                 herd.log().event(
                     LogLevel::Info,
                     subject,

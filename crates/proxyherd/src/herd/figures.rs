@@ -1,4 +1,7 @@
-//! How a server is, gathered when somebody asks: its status, and what metrics tell beyond it.
+//! How a server is, gathered when somebody asks: its status ([`Herd::status`]), and the figures that metrics show
+//! ([`Herd::figures`]).
+//!
+//! This module reads the counts of other parts and keeps none. It knows neither the text of metrics nor that of the status.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -18,39 +21,39 @@ use crate::{
     places::{Outcome, RemoteStatus},
 };
 
-/// All that metrics are made of.
+/// Everything that metrics show.
 #[derive(Clone, Debug)]
 pub struct Figures {
-    /// What `/v1/status` tells too.
+    /// What `/v1/status` shows too.
     pub status: Status,
-    /// What the records of each class take of their room.
+    /// How much of its room each class of records uses.
     pub rooms: [(&'static str, Usage); Class::ALL.len()],
-    /// Client connections not let in, since the start.
+    /// Client connections that were turned away, since the start.
     pub connections_turned_away: u64,
-    /// What was counted of each kind of door.
+    /// The counts of each kind of door.
     pub doors: [(DoorKind, DoorCounts); DoorKind::ALL.len()],
-    /// Bytes of replies that wait for clients, and of what waits behind these.
+    /// Bytes of replies that clients have not taken, and of input that waits behind these replies.
     pub buffered: usize,
-    /// Lines answered with a question mark, since the start.
+    /// Lines that were answered with a question mark, since the start.
     pub lines_invalid: u64,
-    /// Until the certificate for links expires, seconds; negative once it has.
+    /// Seconds until the certificate for links expires. Negative: it has expired.
     pub certificate_left_s: Option<i64>,
-    /// How many questions about places went which way, since the start.
+    /// How many questions about places had each outcome, since the start.
     pub places: [(Outcome, u64); Outcome::ALL.len()],
-    /// How many answers about places are kept, and how much memory they take, bytes.
+    /// How many answers about places are kept, and how many bytes they take.
     pub kept: (u64, u64),
-    /// What became of the requests to each provider over the network.
+    /// The requests to each provider over the network, and their results.
     pub remotes: Vec<RemoteStatus>,
 }
 
 impl Herd {
-    /// How this server is. Operators may ask.
+    /// How this server is. The caller needs the right to operate.
     pub fn status(&self, caller: &Caller) -> Result<Status, Denied> {
         Denied::Operate.unless(caller)?;
         Ok(self.gather())
     }
 
-    /// What metrics tell. Operators may ask.
+    /// What metrics show. The caller needs the right to operate.
     pub fn figures(&self, caller: &Caller) -> Result<Figures, Denied> {
         Denied::Operate.unless(caller)?;
         Ok(Figures {
@@ -67,6 +70,7 @@ impl Herd {
         })
     }
 
+    /// The status, for whoever may see it.
     pub(super) fn gather(&self) -> Status {
         Status {
             server: self.name().to_string(),

@@ -1,8 +1,10 @@
-//! The one entrance of all doors: takes connections and hands each, as a `Visitor`, to the door's `Service`.
+//! The entrance: takes the connections of every door and hands each one, as a [`Visitor`], to the door's [`Service`].
 //!
-//! What is the same for every door is done here and nowhere else: which of several listening sockets is taken from, who is
-//! let in (`admission`), who the caller is, what TLS the connection speaks, the pulse, the counts and the log of who
-//! connects, and the end at the stop. A service knows one protocol and no sockets that listen.
+//! A door makes an [`Entrance`] serve by [`Entrance::open`]. The entrance does what is the same for all doors: it takes connections
+//! from several listening sockets in turn, asks `admission`, makes the [`Caller`], chooses the TLS configuration, counts and logs
+//! connections, has a pulse, and ends at the stop. No other module does these things for doors.
+//!
+//! The entrance knows no protocol. A service knows one protocol and no listening sockets.
 
 mod tls;
 mod visitor;
@@ -27,7 +29,7 @@ use crate::{
     log::{LogLevel, Subject},
 };
 
-/// How long a client's TLS handshake may take. Past it the connection is closed.
+/// How long a client's TLS handshake may take. After that the connection is closed.
 pub(crate) const HANDSHAKE_MAX: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 10 });
 
 /// After how much silence the system begins to probe whether a client is still there. A protocol may let its subscribers be
@@ -41,11 +43,11 @@ const KEEPALIVE_PROBES: u32 = 4;
 /// A listening socket of a door.
 #[derive(Debug)]
 pub(crate) struct Listener {
-    /// What the configuration calls its address.
+    /// The socket's address as the configuration writes it.
     pub(crate) own: Address,
     /// The socket.
     pub(crate) socket: TcpListener,
-    /// What it shows to clients, where they speak TLS.
+    /// The certificate for its clients, if they speak TLS.
     pub(crate) tls: Option<Arc<DoorTls>>,
 }
 
@@ -57,9 +59,9 @@ impl Borrow<TcpListener> for Listener {
 
 /// What serves the visitors of a door.
 pub(crate) trait Service: Send + Sync + 'static {
-    /// What the door speaks inside TLS, the best first; nothing where clients need not say.
+    /// The protocols that the door speaks within TLS, the best first (ALPN). Empty: clients may name any.
     const ALPN: &'static [&'static [u8]] = &[];
-    /// Whether its visitors take none of the clients' room, because the service bounds them itself ([`Service::ready`]).
+    /// Whether the service bounds its visitors itself, in [`Service::ready`]. Then they do not count against `admission`'s limits.
     const HAS_OWN_ADMISSION: bool = false;
 
     /// Waits until the service has room for one more visitor. Until then the next visitor waits in the listening socket's
@@ -73,22 +75,22 @@ pub(crate) trait Service: Send + Sync + 'static {
     fn close(&self) {}
 }
 
-/// The entrance of one door.
+/// The entrance of one door, until it opens.
 pub(crate) struct Entrance {
-    /// Whom the door asks.
+    /// The herd that the door asks.
     pub(crate) herd: Arc<Herd>,
-    /// Which door it is.
+    /// The kind of the door.
     pub(crate) kind: DoorKind,
-    /// Where it listens: at least one.
+    /// The door's listening sockets, at least one.
     pub(crate) listeners: Vec<Listener>,
-    /// Where the door's tasks and threads belong, so that a stop waits for them.
+    /// The door's tasks and threads are tracked here, so that a stop waits for them.
     pub(crate) tasks: TaskTracker,
-    /// When to stop.
+    /// Canceled when the door is to stop.
     pub(crate) stop: CancellationToken,
 }
 
 impl Entrance {
-    /// Takes visitors for `service` until the stop.
+    /// Takes connections until the stop, in a task of its own, and hands them to `service`.
     pub(crate) fn open<S: Service>(self, service: S) {
         let tasks = self.tasks.clone();
         tasks.spawn(async move { self.take_all(&service).await });
@@ -106,7 +108,7 @@ impl Entrance {
         while self.stop.run_until_cancelled(service.ready()).await.is_some() {
             let taken = listen::accept_any(&self.listeners, first, self.herd.log(), &self.stop).await;
             let Some((index, stream, address)) = taken else { break };
-            // The other sockets are looked at first next time, however many wait at this one.
+            // Next time the other sockets come first, however many connections wait at this one.
             first = index + 1;
             let Ok(ticket) = self.admit::<S>(address) else { continue };
             let entered = self.herd.admission().enter(self.kind);
@@ -117,12 +119,12 @@ impl Entrance {
         service.close();
     }
 
-    /// As yet everybody may do everything.
+    /// The caller at this address. There are no tokens yet, so every caller has all rights.
     fn caller(&self, address: SocketAddr) -> Caller {
         Caller { address, door: self.kind, rights: Rights::ALL }
     }
 
-    /// The right to be connected; none where the service bounds its visitors itself.
+    /// Admits a connection. `Ok(None)`: the service bounds its visitors itself.
     fn admit<S: Service>(&self, address: SocketAddr) -> Result<Option<Ticket>, TurnedAway> {
         let (log, subject) = (self.herd.log(), Subject::Client(address));
         if !S::HAS_OWN_ADMISSION {

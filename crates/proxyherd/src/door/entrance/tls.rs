@@ -1,8 +1,9 @@
-//! The TLS of doors: what servers show to clients, read from two PEM files and read again when these have changed.
+//! The certificate that a server's doors show to clients. It is read from two PEM files, and read again when they have changed.
 //!
-//! [`DoorTls`] is one server's, for all its doors. Each door makes an [`Acceptor`] of it, which adds the protocols that
-//! the door speaks inside TLS (ALPN). Clients show no certificates. Links have certificates of their own
-//! (`credentials`), of which this knows nothing.
+//! A server has one [`DoorTls`] for all its doors. Each door makes an [`Acceptor`] of it, which adds the protocols that the door
+//! speaks within TLS (ALPN). The certificate in use is only ever replaced by one that was read completely and is valid now.
+//!
+//! Clients show no certificates. This module does not know the certificates of links (`credentials`).
 
 use std::{
     path::{Path, PathBuf},
@@ -25,16 +26,18 @@ use crate::{
 pub struct DoorTls {
     certificate: PathBuf,
     key: PathBuf,
-    current: RwLock<LastRead>,
+    state: RwLock<CertificateState>,
 }
 
+/// The certificate in use, and what was last read.
 #[derive(Clone, Debug)]
-struct LastRead {
-    held: Arc<LoadedCertificate>,
+struct CertificateState {
+    in_use: Arc<LoadedCertificate>,
+    /// The stamps of both files at the last read, which may have failed.
     stamps: [Option<Stamp>; 2],
 }
 
-/// What was read, and is in use.
+/// A certificate that was read.
 #[derive(Debug)]
 struct LoadedCertificate {
     config: Arc<ServerConfig>,
@@ -43,23 +46,24 @@ struct LoadedCertificate {
 }
 
 impl DoorTls {
-    /// Reads the certificate, with those between it and its authority behind it, and its key.
+    /// Reads the certificate and its key. The intermediate certificates, if there are any, stand behind the certificate in its
+    /// file.
     pub fn open(certificate: &Path, key: &Path) -> Result<DoorTls, CredentialsError> {
         let stamps = stamps(certificate, key);
-        let held = Arc::new(read(certificate, key)?);
-        let current = RwLock::new(LastRead { held, stamps });
-        Ok(DoorTls { certificate: certificate.to_owned(), key: key.to_owned(), current })
+        let in_use = Arc::new(read(certificate, key)?);
+        let state = RwLock::new(CertificateState { in_use, stamps });
+        Ok(DoorTls { certificate: certificate.to_owned(), key: key.to_owned(), state })
     }
 
-    /// What a door takes TLS connections with. `alpn` names what the door speaks inside, the best first; where it names
-    /// nothing, a client may ask for anything.
+    /// Makes a door's acceptor. `alpn` names the protocols that the door speaks within TLS, the best first. If it is empty, a
+    /// client may name any.
     pub(crate) fn acceptor(self: &Arc<DoorTls>, alpn: &[&[u8]]) -> Acceptor {
         let alpn = alpn.iter().map(|name| name.to_vec()).collect();
-        Acceptor { tls: Arc::clone(self), alpn, made: Mutex::default() }
+        Acceptor { tls: Arc::clone(self), alpn, last: Mutex::default() }
     }
 
-    fn held(&self) -> Arc<LoadedCertificate> {
-        Arc::clone(&self.current.read().held)
+    fn in_use(&self) -> Arc<LoadedCertificate> {
+        Arc::clone(&self.state.read().in_use)
     }
 }
 
@@ -77,28 +81,28 @@ impl Reread for DoorTls {
     }
 
     fn read_at(&self) -> Self::Stamps {
-        self.current.read().stamps
+        self.state.read().stamps
     }
 
-    /// A certificate that is out of time changes nothing either, as long as the one in use is not.
+    /// A certificate that is not valid now replaces the one in use only if that one is not valid now either.
     fn reload(&self) -> Result<(), CredentialsError> {
         let (stamps, now_s) = (self.seen(), clock::now_s());
         let read = read(&self.certificate, &self.key);
-        let mut current = self.current.write();
-        // What can't be read is not worth another look before it changes.
-        current.stamps = stamps;
+        let mut state = self.state.write();
+        // Files that can't be read are read again only when they have changed.
+        state.stamps = stamps;
         let read = read?;
-        if current.held.out_of_time(now_s).is_none()
+        if state.in_use.out_of_time(now_s).is_none()
             && let Some(how) = read.out_of_time(now_s)
         {
             return Err(CredentialsError::OutOfTime { path: self.certificate.clone(), how });
         }
-        current.held = Arc::new(read);
+        state.in_use = Arc::new(read);
         Ok(())
     }
 
     fn not_after_s(&self) -> i64 {
-        self.held().not_after_s
+        self.in_use().not_after_s
     }
 
     fn advice(&self) -> String {
@@ -107,6 +111,7 @@ impl Reread for DoorTls {
 }
 
 impl LoadedCertificate {
+    /// Why the certificate is not valid now, if it is not.
     fn out_of_time(&self, now_s: i64) -> Option<String> {
         match now_s {
             _ if now_s > self.not_after_s => {
@@ -135,7 +140,8 @@ fn read(certificate: &Path, key: &Path) -> Result<LoadedCertificate, Credentials
     Ok(LoadedCertificate { config: Arc::new(config), not_before_s, not_after_s })
 }
 
-/// Phones come back often: they resume by tickets, of which a server keeps nothing. TLS 1.2 is for old ones.
+/// The TLS configuration of a certificate. Phones connect often, and resume earlier sessions by tickets, for which the server
+/// keeps nothing. TLS 1.2 is for old phones.
 fn server_config(
     certificates: Vec<CertificateDer<'static>>,
     key: rustls::pki_types::PrivateKeyDer<'static>,
@@ -149,29 +155,29 @@ fn server_config(
     Ok(config)
 }
 
-/// What one door takes TLS connections with.
+/// Makes the TLS configuration for each connection of one door.
 #[derive(Debug)]
 pub(crate) struct Acceptor {
     tls: Arc<DoorTls>,
     alpn: Vec<Vec<u8>>,
-    /// What the door uses, and what it was made of.
-    made: Mutex<Option<(Arc<LoadedCertificate>, Arc<ServerConfig>)>>,
+    /// The last configuration, and the certificate that it was made of.
+    last: Mutex<Option<(Arc<LoadedCertificate>, Arc<ServerConfig>)>>,
 }
 
 impl Acceptor {
-    /// For a connection that is made now.
+    /// The configuration for a connection that begins now.
     pub(crate) fn config(&self) -> Arc<ServerConfig> {
-        let held = self.tls.held();
-        let mut made = self.made.lock();
-        if let Some((of, config)) = &*made
-            && Arc::ptr_eq(of, &held)
+        let certificate = self.tls.in_use();
+        let mut last = self.last.lock();
+        if let Some((made_of, config)) = &*last
+            && Arc::ptr_eq(made_of, &certificate)
         {
             return Arc::clone(config);
         }
-        let mut config = (*held.config).clone();
+        let mut config = (*certificate.config).clone();
         config.alpn_protocols.clone_from(&self.alpn);
         let config = Arc::new(config);
-        *made = Some((held, Arc::clone(&config)));
+        *last = Some((certificate, Arc::clone(&config)));
         config
     }
 }

@@ -1,5 +1,7 @@
-//! What is done with one read: every complete line in it, replies in order. No waiting, and no allocation per
-//! line.
+//! Answers the lines of one read, in order: [`answer_lines`] is called for each read of a connection.
+//!
+//! It neither waits nor allocates for a line. Reports are gathered and offered to the herd together. Every other line is answered
+//! only after the reports before it, so replies and effects keep the order of the lines. This module knows no sockets.
 
 use arrayvec::ArrayVec;
 use proxyherd_core::{
@@ -18,24 +20,24 @@ use crate::{
     places::{Answered, Looked},
 };
 
-/// How many bytes of replies are gathered before they are written and others have their turn: a reader that does
-/// not read holds up its own connection, with no more than about this many.
+/// After how many bytes of replies they are written and other connections have their turn. A client that does not read therefore
+/// delays only itself, and about this many bytes wait for it.
 const REPLIES_LEN: usize = 64 * 1024;
 
-/// Why a connection ends whose line was too long: the answer to that line is its last.
+/// Why the connection is closed after a line that is too long. The answer to that line is the last one.
 const TOO_LONG: &str = "a line of more than 8192 bytes";
-const _: () = assert!(LINE_LEN_MAX == 8192, "the words above say how long a line may be");
-/// Why a connection ends that sent a request of HTTP: the answer to its first line is its last.
+const _: () = assert!(LINE_LEN_MAX == 8192, "the text above says how long a line may be");
+/// Why the connection is closed after an HTTP request. The answer to the request's first line is the last one.
 const HTTP_REQUEST: &str = "it sent an HTTP request, which belongs to the server's `http` port; what came behind its first \
                             line was not read";
 
-/// Takes the lines at the front of `input`, and appends the replies to `out`. Where an answer about places has to be waited
-/// for, `limit` becomes how many places it may have.
+/// Takes the lines at the front of `input`, and appends the replies to `out`. If the connection has to wait for an answer about
+/// places, this sets `places_max` to how many places the answer may have.
 pub(super) fn answer_lines(
     herd: &Herd,
     caller: &Caller,
     lines: &mut Lines,
-    limit: &mut u8,
+    places_max: &mut u8,
     input: Input<'_>,
     out: &mut Vec<u8>,
 ) -> TakeOutput {
@@ -47,7 +49,7 @@ pub(super) fn answer_lines(
         offers: ArrayVec::new(),
         report_lines: ArrayVec::new(),
         lines_out: 0,
-        limit,
+        places_max,
         out,
     };
     let (mut consumed, mut lines_in) = (0, 0);
@@ -75,28 +77,33 @@ pub(super) fn answer_lines(
     TakeOutput { consumed, units_in: lines_in, units_out: batch.lines_out, wake: batch.wake, next }
 }
 
-/// Reports are gathered and offered to the map together, since a visit of a shard costs more than a report; they
-/// are settled before anything else is answered, so that replies and effects keep their order.
+/// The lines of one read on their way through the herd.
+///
+/// Reports are gathered and offered together, because visiting a shard costs more than a report. They are answered before any
+/// other line.
 struct Batch<'a, 'i> {
     herd: &'a Herd,
     caller: &'a Caller,
     now_ns: u64,
     wake: Wake,
     offers: ArrayVec<Offer<'i>, BATCH_LEN_MAX>,
-    /// For each offer, what its reply is made of.
+    /// For each offer, the line from which its reply is made.
     report_lines: ArrayVec<ReportLine<'i>, BATCH_LEN_MAX>,
     lines_out: u64,
-    limit: &'a mut u8,
+    places_max: &'a mut u8,
     out: &'a mut Vec<u8>,
 }
 
+/// The line of a report.
 #[derive(Clone, Copy)]
 struct ReportLine<'i> {
+    /// The parts that the reply repeats.
     told: codec::Told<'i>,
     line: &'i [u8],
 }
 
 impl<'i> Batch<'_, 'i> {
+    /// Answers a line, or gathers it if it is a report. `None`: the next line can be taken.
     fn answer(&mut self, line: &'i [u8]) -> Option<NextStep> {
         match codec::parse(line) {
             Line::Command(Command::Report { report, condition }, told) => {
@@ -136,19 +143,19 @@ impl<'i> Batch<'_, 'i> {
         }
     }
 
-    /// Offers the reports that have been gathered, and answers them.
+    /// Offers the gathered reports to the herd, and answers them.
     fn answer_reports(&mut self) {
         if self.offers.is_empty() {
             return;
         }
-        let taken = self.herd.report(self.caller, self.now_ns, &mut self.offers);
-        self.wake = self.wake.and(taken.unwrap_or_default());
+        let reported = self.herd.report(self.caller, self.now_ns, &mut self.offers);
+        self.wake = self.wake.and(reported.unwrap_or_default());
         for index in 0..self.offers.len() {
             let (offer, report_line) = (self.offers[index], self.report_lines[index]);
             match (offer.outcome, offer.times(self.now_ns)) {
-                // A stale report is answered like one that was taken, as the protocol says.
+                // The protocol wants a stale report answered like a report that was taken.
                 (Outcome::Added | Outcome::Moved | Outcome::Stale, Some((_, difference)))
-                    if taken.is_ok() =>
+                    if reported.is_ok() =>
                 {
                     self.lines_out += 1;
                     codec::write_at_reply(self.out, self.herd.name(), difference, report_line.told);
@@ -156,7 +163,7 @@ impl<'i> Batch<'_, 'i> {
                 _ => self.answer_invalid(report_line.line),
             }
         }
-        // Cleared in their place: taken out, they would be copied whole, however few they are.
+        // They are cleared where they are: moving them out would copy the whole arrays.
         self.offers.clear();
         self.report_lines.clear();
     }
@@ -181,7 +188,7 @@ impl<'i> Batch<'_, 'i> {
             }
             Ok(Some(Looked::Waits(question))) => {
                 self.lines_out += 1;
-                *self.limit = nearby.limit;
+                *self.places_max = nearby.limit;
                 Some(NextStep::AwaitPlaces(question))
             }
             Ok(None) | Err(_) => {
@@ -191,6 +198,7 @@ impl<'i> Batch<'_, 'i> {
         }
     }
 
+    /// Answers a line with a question mark.
     fn answer_invalid(&mut self, line: &[u8]) {
         self.lines_out += 1;
         self.herd.count_invalid_line();
@@ -198,10 +206,10 @@ impl<'i> Batch<'_, 'i> {
     }
 }
 
-/// Appends an answer about places, at most so many. They end in no newline of their own, so the reply ends at the first
-/// empty line.
-pub(super) fn write_places(out: &mut Vec<u8>, answered: &Answered, limit: u8) {
-    answered.answer.write_json(limit.into(), out);
+/// Appends an answer about places, with at most `places_max` places. The JSON has no newline at its end, so the reply ends at the
+/// first empty line.
+pub(super) fn write_places(out: &mut Vec<u8>, answered: &Answered, places_max: u8) {
+    answered.answer.write_json(places_max.into(), out);
     out.extend_from_slice(b"\n\n");
 }
 

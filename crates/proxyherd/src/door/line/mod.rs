@@ -1,5 +1,6 @@
-//! The line protocol: what its connections are between two reads, and what a read comes to (`batch`). Sockets, TLS and limits
-//! are the reactor's.
+//! The door of the line protocol: the state of its connections, and how the reactor calls it. `batch` answers lines.
+//!
+//! Sockets, TLS and limits are the reactor's. The bytes of lines are the codec's (`proxyherd_core::codec::line`).
 
 mod batch;
 
@@ -13,17 +14,19 @@ use super::{
 };
 use crate::config::Limits;
 
-/// Serves line clients until the entrance closes. The error is the system's: no thread, or no descriptor.
+/// Serves line clients until the entrance closes. The error comes from the operating system: it has no thread or no descriptor
+/// left.
 pub(crate) fn run(entrance: Entrance, limits: &Limits) -> io::Result<()> {
     reactor::run(entrance, limits, |_| LineProtocol::default())
 }
 
-/// One connection's state: where its lines begin and end.
+/// The state of one connection.
 #[derive(Debug, Default)]
 struct LineProtocol {
+    /// Finds where lines begin and end.
     lines: Lines,
-    /// How many places the answer may have that is waited for.
-    limit: u8,
+    /// How many places the answer may have that the connection waits for.
+    places_max: u8,
 }
 
 impl Protocol for LineProtocol {
@@ -32,12 +35,12 @@ impl Protocol for LineProtocol {
     const IS_TEXT: bool = true;
 
     fn take(&mut self, context: &CallContext<'_>, input: Input<'_>, out: &mut Vec<u8>) -> TakeOutput {
-        batch::answer_lines(context.herd, context.caller, &mut self.lines, &mut self.limit, input, out)
+        batch::answer_lines(context.herd, context.caller, &mut self.lines, &mut self.places_max, input, out)
     }
 
     fn resume(&mut self, _context: &CallContext<'_>, event: ProtocolEvent, out: &mut Vec<u8>) -> NextStep {
         if let ProtocolEvent::Places(answer) = event {
-            batch::write_places(out, &answer, self.limit);
+            batch::write_places(out, &answer, self.places_max);
         }
         NextStep::ReadMore
     }
