@@ -20,14 +20,11 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use proxyherd_core::rate::{LeakyBucket, Pace};
 
 use self::descriptors::OPERATORS_APART;
 use crate::{config::Limits, door_kind::DoorKind};
 
-/// An address may use up so much of its rate at once, nanoseconds' worth of it.
-const BURST_NS: u64 = 1_000_000_000;
-/// Once it has, it waits until it has so much again, or a line's worth.
-const RESUMED_NS: u64 = BURST_NS / 10;
 /// Addresses that nobody is connected from are looked for when this many are known, and twice as many as were left.
 const FORGET_AT_LEAST: usize = 1024;
 
@@ -39,8 +36,8 @@ pub struct Admission {
     /// ... and what is taken, as there are descriptors.
     connections_max: AtomicUsize,
     connections_per_address: usize,
-    /// Nanoseconds between two lines of one address; 0: any number of lines.
-    line_interval_ns: u64,
+    /// How fast one address may send lines; `None`: as fast as it can.
+    line_pace: Option<Pace>,
     connections: AtomicUsize,
     /// Those of them that have only asked what operators ask.
     operators: AtomicUsize,
@@ -109,9 +106,8 @@ struct Address {
     connections: AtomicUsize,
     operators: AtomicUsize,
     buffered: AtomicUsize,
-    /// When the lines so far will be used up at the rate that is allowed: the generic cell rate algorithm's
-    /// theoretical arrival time (ITU-T I.371), nanoseconds of a clock that is never put back.
-    used_until_ns: AtomicU64,
+    /// The lines that it has sent.
+    lines: LeakyBucket,
 }
 
 /// Why somebody is not let in. Nothing was changed.
@@ -132,7 +128,7 @@ impl Admission {
             connections_allowed: limits.connections,
             connections_max: AtomicUsize::new(limits.connections.min(room)),
             connections_per_address: limits.connections_per_address,
-            line_interval_ns: BURST_NS.checked_div(limits.lines_per_s_per_address.into()).unwrap_or(0),
+            line_pace: Pace::per_second(limits.lines_per_s_per_address),
             connections: AtomicUsize::new(0),
             operators: AtomicUsize::new(0),
             taken: AtomicU64::new(0),
@@ -235,9 +231,7 @@ impl Admission {
 impl Addresses {
     /// One that has used up its rate is remembered until it has not, or connecting anew would be a way around it.
     fn forget_idle(&mut self, now_ns: u64) {
-        self.known.retain(|_, address| {
-            Arc::strong_count(address) > 1 || address.used_until_ns.load(Relaxed) > now_ns
-        });
+        self.known.retain(|_, address| Arc::strong_count(address) > 1 || !address.lines.is_empty(now_ns));
         self.forget_at = FORGET_AT_LEAST.max(2 * self.known.len());
     }
 }
@@ -286,27 +280,17 @@ impl Ticket {
     /// How many lines may be taken from here now, at least one; or for how long none. The clock, nanoseconds of one that
     /// is never put back, is only read where there is a rate.
     pub fn lines_allowed(&self, now_ns: impl FnOnce() -> u64) -> Result<u64, Duration> {
-        let interval_ns = self.admission.line_interval_ns;
-        if interval_ns == 0 {
-            return Ok(u64::MAX);
-        }
-        let used_ns = self.address.used_until_ns.load(Relaxed).saturating_sub(now_ns());
-        match BURST_NS.saturating_sub(used_ns) / interval_ns {
-            // To look again for each single line would cost more than the line.
-            0 => Err(Duration::from_nanos(used_ns.saturating_add(interval_ns.max(RESUMED_NS)) - BURST_NS)),
-            lines => Ok(lines),
-        }
+        let Some(pace) = self.admission.line_pace else { return Ok(u64::MAX) };
+        self.address.lines.allowed(pace, now_ns())
     }
 
     /// Counts lines that have been taken.
     pub fn took(&self, lines: u64, now_ns: impl FnOnce() -> u64) {
-        let interval_ns = self.admission.line_interval_ns;
-        if interval_ns == 0 || lines == 0 {
-            return;
+        if lines > 0
+            && let Some(pace) = self.admission.line_pace
+        {
+            self.address.lines.take(pace, lines, now_ns());
         }
-        let now_ns = now_ns();
-        let after = |until: u64| until.max(now_ns).saturating_add(lines.saturating_mul(interval_ns));
-        let _ = self.address.used_until_ns.fetch_update(Relaxed, Relaxed, |until| Some(after(until)));
     }
 
     /// Says how many bytes now wait for the client, of replies that it has not taken and of lines behind them. False if

@@ -11,7 +11,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use proxyherd_core::limits::HANDSHAKES_MAX;
+use proxyherd_core::{limits::HANDSHAKES_MAX, rate::FixedWindow};
 use tokio_util::sync::CancellationToken;
 
 /// Most lines about one address in [`PERIOD`]; the last of them says so.
@@ -83,17 +83,17 @@ pub(super) struct Tellings {
     periods: Mutex<HashMap<Option<IpAddr>, Period>>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Period {
     began: Instant,
-    lines: u32,
+    lines: FixedWindow,
     /// Reasons that need to be told once.
     reasons: Vec<String>,
 }
 
 impl Period {
     fn new(began: Instant) -> Period {
-        Period { began, lines: 0, reasons: Vec::new() }
+        Period { began, lines: FixedWindow::new(LINES_MAX), reasons: Vec::new() }
     }
 }
 
@@ -112,14 +112,13 @@ impl Tellings {
         }
         match reason {
             Some(reason) if period.reasons.iter().any(|told| told == reason) => return Telling::No,
-            Some(reason) if period.lines < LINES_MAX => period.reasons.push(reason.to_owned()),
+            Some(reason) if !period.lines.is_used_up() => period.reasons.push(reason.to_owned()),
             _ => {}
         }
-        period.lines = period.lines.saturating_add(1);
-        match period.lines {
-            ..LINES_MAX => Telling::Yes,
-            LINES_MAX => Telling::Last,
-            _ => Telling::No,
+        match (period.lines.take(1), period.lines.is_used_up()) {
+            (0, _) => Telling::No,
+            (_, false) => Telling::Yes,
+            (_, true) => Telling::Last,
         }
     }
 }
