@@ -25,7 +25,7 @@ pub mod places;
 pub mod provider;
 mod refusal;
 pub mod server;
-mod stamp;
+mod settled;
 mod status;
 mod topology;
 pub mod watchdog;

@@ -36,7 +36,7 @@ pub(crate) fn audit(
     for facts in authorities.iter().filter_map(|authority| Facts::of(authority).ok()) {
         findings.extend(expiry(
             &authority,
-            facts.not_after_s,
+            facts.validity.not_after_s,
             now_s,
             "let another authority take over (OPERATING.md, Certificates)",
         ));
@@ -80,7 +80,7 @@ fn of_server(paths: &Paths, is_insisted: bool, now_s: i64) -> Result<Found, Cred
         paths.read_key(&certificates)?;
     }
     let advice = format!("renew it with `proxyherd init --server {}`", paths.server);
-    let findings = expiry(&paths.certificate, facts.not_after_s, now_s, &advice);
+    let findings = expiry(&paths.certificate, facts.validity.not_after_s, now_s, &advice);
     Ok(Found { is_complete: has.1, findings: findings.into_iter().collect() })
 }
 

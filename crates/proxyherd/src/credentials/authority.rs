@@ -84,8 +84,8 @@ impl Authority {
         let own = herds.iter().find(|(certificate, _)| is_of_key(certificate));
         let facts = &own.ok_or(AuthorityError::OtherKey)?.1;
         let herd = facts.authority().ok_or(AuthorityError::NotOurs)?.to_owned();
-        let params = params(&herd, facts.not_before_s, facts.not_after_s)?;
-        Ok(Authority { herd, issuer: Issuer::new(params, key), not_after_s: facts.not_after_s })
+        let params = params(&herd, facts.validity.not_before_s, facts.validity.not_after_s)?;
+        Ok(Authority { herd, issuer: Issuer::new(params, key), not_after_s: facts.validity.not_after_s })
     }
 
     /// A certificate for `server` with a new key, for so many days, or as long as the authority itself holds.

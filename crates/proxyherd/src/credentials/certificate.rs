@@ -29,10 +29,43 @@ pub(crate) struct Member {
 pub(crate) struct Facts {
     /// Its URI of this program's scheme, if it has exactly one.
     uri: Option<String>,
-    /// It holds from here, POSIX seconds ...
+    /// When it can be used.
+    pub(crate) validity: Validity,
+}
+
+/// From when until when a certificate can be used, both inclusive, POSIX seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Validity {
     pub(crate) not_before_s: i64,
-    /// ... until here.
     pub(crate) not_after_s: i64,
+}
+
+/// Why a certificate can't be used at some moment. Each says when it begins or ends, POSIX seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OutOfTime {
+    /// It expired then.
+    Expired(i64),
+    /// It begins then.
+    NotYet(i64),
+}
+
+impl Validity {
+    /// Whether a certificate can be used at `now_s`.
+    pub(crate) fn check(self, now_s: i64) -> Result<(), OutOfTime> {
+        match now_s {
+            _ if now_s > self.not_after_s => Err(OutOfTime::Expired(self.not_after_s)),
+            _ if now_s < self.not_before_s => Err(OutOfTime::NotYet(self.not_before_s)),
+            _ => Ok(()),
+        }
+    }
+
+    /// When both of two certificates can be used.
+    pub(crate) fn and(self, other: Validity) -> Validity {
+        Validity {
+            not_before_s: self.not_before_s.max(other.not_before_s),
+            not_after_s: self.not_after_s.min(other.not_after_s),
+        }
+    }
 }
 
 impl Member {
@@ -53,8 +86,7 @@ impl Facts {
         let certificate = EndEntityCert::try_from(certificate)?;
         let mut uris = certificate.valid_uri_names().filter(|uri| uri.starts_with(SCHEME));
         let uri = uris.next().filter(|_| uris.next().is_none()).map(str::to_owned);
-        let (not_before_s, not_after_s) = validity(&certificate)?;
-        Ok(Facts { uri, not_before_s, not_after_s })
+        Ok(Facts { uri, validity: validity(&certificate)? })
     }
 
     /// The server that it is for; `None` for one that is no server's of a herd.
@@ -71,7 +103,7 @@ impl Facts {
 
 /// The library tells a certificate's times where it refuses it for them, so it is asked about the earliest and the
 /// latest moment there is; it looks at the time first.
-fn validity(certificate: &EndEntityCert<'_>) -> Result<(i64, i64), Error> {
+fn validity(certificate: &EndEntityCert<'_>) -> Result<Validity, Error> {
     let refused_at = |time_s| {
         let time = UnixTime::since_unix_epoch(Duration::from_secs(time_s));
         let nothing = (&[], &[], &[]);
@@ -89,7 +121,7 @@ fn validity(certificate: &EndEntityCert<'_>) -> Result<(i64, i64), Error> {
         _ => 0,
     };
     let seconds = |seconds: u64| i64::try_from(seconds).unwrap_or(i64::MAX);
-    Ok((seconds(not_before_s), seconds(not_after_s)))
+    Ok(Validity { not_before_s: seconds(not_before_s), not_after_s: seconds(not_after_s) })
 }
 
 /// Whole days from `now_s` until `not_after_s`; negative once that is past.
@@ -110,7 +142,8 @@ mod tests {
     use super::*;
 
     fn facts(uri: &str) -> Facts {
-        Facts { uri: Some(uri.to_owned()), not_before_s: 0, not_after_s: 0 }
+        let validity = Validity { not_before_s: 0, not_after_s: 0 };
+        Facts { uri: Some(uri.to_owned()), validity }
     }
 
     #[test]

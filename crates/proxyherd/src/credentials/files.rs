@@ -21,12 +21,12 @@ use rustls::{
 use webpki::KeyUsage;
 
 use super::{
-    certificate::{Facts, date},
+    certificate::{Facts, OutOfTime, Validity},
     error::{CredentialsError, Make},
+    in_use::Dated,
     pem::{self, provider, read_certificates},
     trust::{Trust, Untrusted},
 };
-use crate::stamp::Stamp;
 
 /// What the authority's files are called, as a server's are called by its name; so no server has this one.
 pub(crate) const AUTHORITY_NAME: &str = "ca";
@@ -42,13 +42,18 @@ pub(crate) struct Paths {
     pub(crate) key: PathBuf,
 }
 
-/// What a server shows and believes, ready for use.
+/// The TLS configurations of a server's links, made of its files.
 #[derive(Debug)]
-pub(super) struct Held {
-    pub(super) not_before_s: i64,
-    pub(super) not_after_s: i64,
+pub(crate) struct LinkTls {
+    validity: Validity,
     pub(super) client: Arc<ClientConfig>,
     pub(super) server: Arc<ServerConfig>,
+}
+
+impl Dated for LinkTls {
+    fn validity(&self) -> Validity {
+        self.validity
+    }
 }
 
 impl Paths {
@@ -66,8 +71,9 @@ impl Paths {
         [self.certificate.clone(), self.key.clone()]
     }
 
-    pub(super) fn stamps(&self) -> [Option<Stamp>; 3] {
-        [&self.authority, &self.certificate, &self.key].map(|path| Stamp::of(path))
+    /// All that the server reads.
+    pub(super) fn all(&self) -> Vec<PathBuf> {
+        vec![self.authority.clone(), self.certificate.clone(), self.key.clone()]
     }
 
     /// The server's certificates, its own first, once they are found to be of the authority that is beside them.
@@ -99,9 +105,7 @@ impl Paths {
         }
         // A chain holds no longer than each of its certificates.
         for between in &certificates[1..] {
-            let Facts { not_before_s, not_after_s, .. } = facts_of(between)?;
-            facts.not_before_s = facts.not_before_s.max(not_before_s);
-            facts.not_after_s = facts.not_after_s.min(not_after_s);
+            facts.validity = facts.validity.and(facts_of(between)?.validity);
         }
         Ok((certificates, facts))
     }
@@ -116,7 +120,7 @@ impl Paths {
     }
 
     /// Reads all three.
-    pub(super) fn read(&self, now_s: i64) -> Result<Held, CredentialsError> {
+    pub(super) fn read(&self, now_s: i64) -> Result<LinkTls, CredentialsError> {
         let (certificates, facts) = self.read_certificate(now_s)?;
         let key = self.read_key(&certificates)?;
         let herd = facts.member().expect("a certificate that names no server was refused").herd;
@@ -125,19 +129,13 @@ impl Paths {
         let library = |why| CredentialsError::Library { path: self.certificate.clone(), why };
         let client = client_config(&trust, certificates.clone(), key.clone_key()).map_err(library)?;
         let server = server_config(&trust, certificates, key).map_err(library)?;
-        let Facts { not_before_s, not_after_s, .. } = facts;
-        Ok(Held { not_before_s, not_after_s, client: Arc::new(client), server: Arc::new(server) })
+        Ok(LinkTls { validity: facts.validity, client: Arc::new(client), server: Arc::new(server) })
     }
 
-    /// What is wrong with a certificate that does not hold at `now_s`.
-    pub(super) fn out_of_time(&self, held: &Held, now_s: i64) -> Option<CredentialsError> {
-        let server = || self.server.to_string();
-        let why = match now_s {
-            _ if now_s > held.not_after_s => Untrusted::Expired(server(), date(held.not_after_s)),
-            _ if now_s < held.not_before_s => Untrusted::NotYet(server(), date(held.not_before_s)),
-            _ => return None,
-        };
-        Some(CredentialsError::Untrusted { path: self.certificate.clone(), why })
+    /// What to say of a certificate that is out of time.
+    pub(super) fn out_of_time(&self, when: OutOfTime) -> CredentialsError {
+        let why = Untrusted::out_of_time(&self.server, when);
+        CredentialsError::Untrusted { path: self.certificate.clone(), why }
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use proxyherd_core::types::ServerName;
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -14,7 +15,7 @@ use rustls::{
 };
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 
-use super::certificate::{Facts, Member, date};
+use super::certificate::{Facts, Member, OutOfTime, Validity, date};
 
 /// Why a certificate is not believed. Each says whose it claims to be, as far as that is known, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,6 +38,16 @@ pub enum Untrusted {
     /// It can't be read, or is not meant for links.
     #[error("it is no certificate for a link ({0})")]
     Unfit(String),
+}
+
+impl Untrusted {
+    /// What to say of a certificate of `server` that is out of time.
+    pub(super) fn out_of_time(server: &ServerName, when: OutOfTime) -> Untrusted {
+        match when {
+            OutOfTime::Expired(on_s) => Untrusted::Expired(server.to_string(), date(on_s)),
+            OutOfTime::NotYet(from_s) => Untrusted::NotYet(server.to_string(), date(from_s)),
+        }
+    }
 }
 
 /// The herd's authority, as this server knows it. While one authority takes over from another there are two, and two
@@ -72,19 +83,16 @@ impl Trust {
         let facts = Facts::of(certificate).map_err(|error| unfit(&error))?;
         // Its time is looked at last: of what others have made, it does not matter how old it is.
         let now_s = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-        let within_s = now_s.clamp(facts.not_before_s, facts.not_after_s.max(facts.not_before_s));
+        let Validity { not_before_s, not_after_s } = facts.validity;
+        let within_s = now_s.clamp(not_before_s, not_after_s.max(not_before_s));
         let within = UnixTime::since_unix_epoch(Duration::from_secs(within_s.unsigned_abs()));
         self.follow(certificate, between, within, usage)?;
         let member = facts.member().ok_or(Untrusted::Nameless)?;
         if !self.herds.contains(&member.herd) {
             return Err(Untrusted::OtherHerd(member.herd, self.herds[0].clone()));
         }
-        let server = || member.server.to_string();
-        match now_s {
-            _ if now_s > facts.not_after_s => Err(Untrusted::Expired(server(), date(facts.not_after_s))),
-            _ if now_s < facts.not_before_s => Err(Untrusted::NotYet(server(), date(facts.not_before_s))),
-            _ => Ok(member),
-        }
+        facts.validity.check(now_s).map_err(|when| Untrusted::out_of_time(&member.server, when))?;
+        Ok(member)
     }
 
     /// Follows the signatures up to the authority.

@@ -1,0 +1,83 @@
+//! What was read from files with certificates and is in use: how it is replaced, and when it is not.
+
+use std::{path::PathBuf, sync::Arc};
+
+use parking_lot::RwLock;
+
+use super::{
+    certificate::{OutOfTime, Validity},
+    error::CredentialsError,
+};
+use crate::{clock, settled::Stamps};
+
+/// What can expire.
+pub(crate) trait Dated {
+    /// When it can be used.
+    fn validity(&self) -> Validity;
+}
+
+/// What was read from some files, and the files' stamps at that time.
+#[derive(Debug)]
+pub(crate) struct InUse<T> {
+    paths: Vec<PathBuf>,
+    current: RwLock<Current<T>>,
+}
+
+#[derive(Debug)]
+struct Current<T> {
+    value: Arc<T>,
+    /// Those of the last attempt to read, whatever came of it: what can't be read is not worth another attempt before it
+    /// changes.
+    stamps: Stamps,
+}
+
+impl<T: Dated> InUse<T> {
+    /// Reads the files at `paths` for the first time. Blocks.
+    pub(crate) fn open(
+        paths: Vec<PathBuf>,
+        read: impl FnOnce() -> Result<T, CredentialsError>,
+    ) -> Result<InUse<T>, CredentialsError> {
+        let stamps = Stamps::of(&paths);
+        let current = RwLock::new(Current { value: Arc::new(read()?), stamps });
+        Ok(InUse { paths, current })
+    }
+
+    /// Reads the files again. An error leaves what is in use, and so does a certificate that is out of time, as long as the
+    /// one in use is not; `refuse` makes the error of it. Blocks.
+    pub(crate) fn reload(
+        &self,
+        read: impl FnOnce() -> Result<T, CredentialsError>,
+        refuse: impl FnOnce(OutOfTime) -> CredentialsError,
+    ) -> Result<(), CredentialsError> {
+        let (stamps, now_s) = (Stamps::of(&self.paths), clock::now_s());
+        let read = read();
+        let mut current = self.current.write();
+        current.stamps = stamps;
+        let read = read?;
+        if current.value.validity().check(now_s).is_ok() {
+            read.validity().check(now_s).map_err(refuse)?;
+        }
+        current.value = Arc::new(read);
+        Ok(())
+    }
+
+    /// What is in use now.
+    pub(crate) fn get(&self) -> Arc<T> {
+        Arc::clone(&self.current.read().value)
+    }
+
+    /// The files.
+    pub(crate) fn paths(&self) -> &[PathBuf] {
+        &self.paths
+    }
+
+    /// The stamps of the files when they were read last, whatever came of it.
+    pub(crate) fn read_at(&self) -> Stamps {
+        self.current.read().stamps.clone()
+    }
+
+    /// When the certificate in use expires, POSIX seconds.
+    pub(crate) fn not_after_s(&self) -> i64 {
+        self.current.read().value.validity().not_after_s
+    }
+}
