@@ -11,7 +11,7 @@ pub mod descriptors;
 use std::{
     cell::Cell,
     collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
@@ -23,7 +23,7 @@ use parking_lot::Mutex;
 use proxyherd_core::rate::{LeakyBucket, Pace};
 
 use self::descriptors::OPERATORS_APART;
-use crate::{config::Limits, door_kind::DoorKind};
+use crate::{config::Limits, door_kind::DoorKind, subscriber::subscriber};
 
 /// Addresses that nobody is connected from are looked for when this many are known, and twice as many as were left.
 const FORGET_AT_LEAST: usize = 1024;
@@ -239,14 +239,6 @@ impl Addresses {
 /// How many of these connections take a client's place: all but a few operators'.
 fn clients(connections: &AtomicUsize, operators: &AtomicUsize) -> usize {
     connections.load(Relaxed).saturating_sub(operators.load(Relaxed).min(OPERATORS_APART))
-}
-
-/// Whoever has an IPv6 address has all of its last 64 bits (RFC 6177): they count as one.
-pub(crate) fn subscriber(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)).into(),
-        ip => ip,
-    }
 }
 
 /// The right to be connected; given back when it is dropped.

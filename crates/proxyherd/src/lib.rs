@@ -27,5 +27,6 @@ mod refusal;
 pub mod server;
 mod settled;
 mod status;
+mod subscriber;
 mod topology;
 pub mod watchdog;

@@ -6,13 +6,15 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
 use proxyherd_core::{limits::HANDSHAKES_MAX, rate::FixedWindow};
 use tokio_util::sync::CancellationToken;
+
+use crate::subscriber::subscriber;
 
 /// Most lines about one address in [`PERIOD`]; the last of them says so.
 const LINES_MAX: u32 = 20;
@@ -101,7 +103,7 @@ impl Tellings {
     /// Whether to tell, at `now`, that a connection from `address` came to nothing; for a `reason`, once in a while.
     pub(super) fn allow(&self, address: IpAddr, reason: Option<&str>, now: Instant) -> Telling {
         let mut periods = self.periods.lock();
-        let mut key = Some(network(address));
+        let mut key = Some(subscriber(address));
         if !periods.contains_key(&key) && periods.len() >= ADDRESSES_MAX {
             periods.retain(|_, period| now.duration_since(period.began) < PERIOD);
             key = key.filter(|_| periods.len() < ADDRESSES_MAX);
@@ -120,17 +122,6 @@ impl Tellings {
             (_, false) => Telling::Yes,
             (_, true) => Telling::Last,
         }
-    }
-}
-
-/// Whoever has one address of IPv6 has a network of them (RFC 6177).
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => {
-            let [first, second, third, fourth, ..] = address.segments();
-            Ipv6Addr::new(first, second, third, fourth, 0, 0, 0, 0).into()
-        }
-        address => address,
     }
 }
 
@@ -197,9 +188,12 @@ mod tests {
 
     #[test]
     fn a_network_of_ipv6_is_one_address() {
-        let network = |text: &str| network(text.parse().unwrap());
-        assert_eq!(network("2001:db8:1:2:3:4:5:6"), network("2001:db8:1:2::9"));
-        assert_ne!(network("2001:db8:1:2::9"), network("2001:db8:1:3::9"));
-        assert_eq!(network("::ffff:10.0.0.1"), network("10.0.0.1"));
+        let (tellings, now) = (Tellings::default(), Instant::now());
+        let tell = |address: &str| tellings.allow(address.parse().unwrap(), None, now);
+        for _ in 0..LINES_MAX {
+            tell("2001:db8:1:2:3:4:5:6");
+        }
+        assert_eq!(tell("2001:db8:1:2::9"), Telling::No);
+        assert_eq!(tell("2001:db8:1:3::9"), Telling::Yes);
     }
 }
