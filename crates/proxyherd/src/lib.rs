@@ -29,4 +29,7 @@ mod settled;
 mod status;
 mod subscriber;
 mod topology;
+#[cfg(test)]
+#[path = "../tests/it/harness/wait.rs"]
+mod wait;
 pub mod watchdog;
