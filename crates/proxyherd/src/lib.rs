@@ -7,6 +7,7 @@ pub mod cli;
 mod client;
 pub mod clock;
 pub mod config;
+mod contained;
 pub mod credentials;
 pub mod demo;
 pub mod door;

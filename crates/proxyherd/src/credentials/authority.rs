@@ -11,7 +11,6 @@ use rcgen::{
     KeyPair, KeyUsagePurpose, PublicKeyData as _, SanType, date_time_ymd,
 };
 use rustls::pki_types::CertificateDer;
-use webpki::EndEntityCert;
 
 use super::certificate::{DAY_S, Facts, Member, authority_uri};
 
@@ -69,20 +68,17 @@ impl Authority {
         key_pem: &str,
     ) -> Result<Authority, AuthorityError> {
         let key = KeyPair::from_pem(key_pem).map_err(|_| AuthorityError::NoKey)?;
-        let herds: Vec<(&CertificateDer<'_>, Facts)> = certificates
+        let herds: Vec<Facts> = certificates
             .iter()
-            .filter_map(|certificate| Some((certificate, Facts::of(certificate).ok()?)))
-            .filter(|(_, facts)| facts.authority().is_some())
+            .filter_map(|certificate| Facts::of(certificate).ok())
+            .filter(|facts| facts.authority().is_some())
             .collect();
         if herds.is_empty() {
             return Err(AuthorityError::NotOurs);
         }
-        let is_of_key = |certificate: &CertificateDer<'_>| {
-            let read = EndEntityCert::try_from(certificate);
-            read.is_ok_and(|read| read.subject_public_key_info().as_ref() == key.subject_public_key_info())
-        };
-        let own = herds.iter().find(|(certificate, _)| is_of_key(certificate));
-        let facts = &own.ok_or(AuthorityError::OtherKey)?.1;
+        let public_key_der = key.subject_public_key_info();
+        let own = herds.iter().find(|facts| facts.public_key_der == public_key_der);
+        let facts = own.ok_or(AuthorityError::OtherKey)?;
         let herd = facts.authority().ok_or(AuthorityError::NotOurs)?.to_owned();
         let params = params(&herd, facts.validity.not_before_s, facts.validity.not_after_s)?;
         Ok(Authority { herd, issuer: Issuer::new(params, key), not_after_s: facts.validity.not_after_s })

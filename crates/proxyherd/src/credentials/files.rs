@@ -13,19 +13,17 @@ use proxyherd_core::types::ServerName;
 use rustls::{
     ClientConfig, ServerConfig,
     client::Resumption,
-    crypto::ring,
     pki_types::{CertificateDer, PrivateKeyDer, UnixTime},
     server::NoServerSessionStorage,
     version::TLS13,
 };
-use webpki::KeyUsage;
 
 use super::{
     certificate::{Facts, OutOfTime, Validity},
     error::{CredentialsError, Make},
     in_use::Dated,
     pem::{self, provider, read_certificates},
-    trust::{Trust, Untrusted},
+    trust::{End, Trust, Untrusted},
 };
 
 /// What the authority's files are called, as a server's are called by its name; so no server has this one.
@@ -97,8 +95,8 @@ impl Paths {
         let trust = trust(&self.authority, member.herd, &authorities)?;
         // One that is out of time is read all the same: to be told of, and to be replaced while the server runs.
         let now = UnixTime::since_unix_epoch(Duration::from_secs(now_s.unsigned_abs()));
-        for usage in [KeyUsage::client_auth(), KeyUsage::server_auth()] {
-            match trust.judge(&certificates[0], &certificates[1..], now, usage) {
+        for end in [End::Dials, End::Accepts] {
+            match trust.judge(&certificates[0], &certificates[1..], now, end) {
                 Ok(_) | Err(Untrusted::Expired(..) | Untrusted::NotYet(..)) => {}
                 Err(why) => return Err(untrusted(why)),
             }
@@ -150,8 +148,7 @@ pub(crate) fn read_authorities(path: &Path) -> Result<Vec<CertificateDer<'static
 }
 
 fn trust(path: &Path, herd: String, authorities: &[CertificateDer<'_>]) -> Result<Trust, CredentialsError> {
-    let algorithms = ring::default_provider().signature_verification_algorithms;
-    Trust::new(herd, authorities, algorithms).map_err(|error| CredentialsError::Untrusted {
+    Trust::new(herd, authorities).map_err(|error| CredentialsError::Untrusted {
         path: path.to_owned(),
         why: Untrusted::Unfit(error.to_string()),
     })

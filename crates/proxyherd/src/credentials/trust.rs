@@ -1,19 +1,29 @@
 //! Whom a server believes: whoever shows a certificate of its own herd's authority, for as long as that holds.
 //!
-//! Both ends of a link judge alike. Which server of the herd it is, is looked at when the handshake is done: a dialling
-//! end knows whom it dialled, and an accepting end has yet to be told.
+//! Both ends of a link judge alike. Which server of the herd it is, is looked at when the handshake is done: a dialing
+//! end knows whom it dialed, and an accepting end has yet to be told.
+//!
+//! rustls follows the chain of signatures. Its verifiers are not enough by themselves: they look for a host's name, and
+//! a server's name is a URI; they look at dates first, so of a stranger's certificate they would say that it has expired;
+//! and what they refuse they refuse without saying whose certificate it is, which the log here and the neighbor's must.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use proxyherd_core::types::ServerName;
 use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature},
-    pki_types::{CertificateDer, ServerName as TlsName, TrustAnchor, UnixTime},
-    server::danger::{ClientCertVerified, ClientCertVerifier},
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, RootCertStore,
+    SignatureScheme,
+    client::{
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+        verify_server_cert_signed_by_trust_anchor,
+    },
+    crypto::{WebPkiSupportedAlgorithms, ring},
+    pki_types::{CertificateDer, ServerName as TlsName, UnixTime},
+    server::{
+        ParsedCertificate, WebPkiClientVerifier,
+        danger::{ClientCertVerified, ClientCertVerifier},
+    },
 };
-use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 
 use super::certificate::{Facts, Member, OutOfTime, Validity, date};
 
@@ -50,43 +60,57 @@ impl Untrusted {
     }
 }
 
+/// Which end of a link shows a certificate. Both ends are judged alike, but each must be allowed to be that end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// The end that dials, a client of TLS.
+    Dials,
+    /// The end that accepts, a server of TLS.
+    Accepts,
+}
+
 /// The herd's authority, as this server knows it. While one authority takes over from another there are two, and two
 /// herds by name: each authority has its own.
+#[derive(Debug)]
 pub(super) struct Trust {
     herds: Vec<String>,
-    anchors: Vec<TrustAnchor<'static>>,
+    roots: Arc<RootCertStore>,
     algorithms: WebPkiSupportedAlgorithms,
+    /// Follows signatures from the end that dials, and checks the signatures of handshakes at both ends.
+    library: Arc<dyn ClientCertVerifier>,
 }
 
 impl Trust {
-    /// Trust in `authorities` to name the servers of `herd`, or of those that they say are theirs. The error says which of them is no authority.
-    pub(super) fn new(
-        herd: String,
-        authorities: &[CertificateDer<'_>],
-        algorithms: WebPkiSupportedAlgorithms,
-    ) -> Result<Trust, webpki::Error> {
-        let anchors = authorities.iter().map(|authority| Ok(anchor_from_trusted_cert(authority)?.to_owned()));
+    /// Trust in `authorities` to name the servers of `herd`, or of those that they say are theirs. The error says which of
+    /// them is no authority.
+    pub(super) fn new(herd: String, authorities: &[CertificateDer<'_>]) -> Result<Trust, Error> {
+        let mut roots = RootCertStore::empty();
+        authorities.iter().try_for_each(|authority| roots.add(authority.clone()))?;
         let named = authorities.iter().filter_map(|authority| Facts::of(authority).ok());
         let named = named.filter_map(|facts| facts.authority().map(str::to_owned));
-        let herds = std::iter::once(herd).chain(named).collect();
-        Ok(Trust { herds, anchors: anchors.collect::<Result<_, _>>()?, algorithms })
+        let (herds, roots) = (std::iter::once(herd).chain(named).collect(), Arc::new(roots));
+        let provider = Arc::new(ring::default_provider());
+        let algorithms = provider.signature_verification_algorithms;
+        let library = WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), provider).build();
+        let library = library.map_err(|error| Error::General(error.to_string()))?;
+        Ok(Trust { herds, roots, algorithms, library })
     }
 
-    /// Whether to believe `certificate` at `now`, and whose it is. `usage` makes it of use at one end of a link.
+    /// Whether to believe `certificate` at `now`, and whose it is, when `end` of a link shows it.
     pub(super) fn judge(
         &self,
         certificate: &CertificateDer<'_>,
         between: &[CertificateDer<'_>],
         now: UnixTime,
-        usage: KeyUsage,
+        end: End,
     ) -> Result<Member, Untrusted> {
-        let facts = Facts::of(certificate).map_err(|error| unfit(&error))?;
+        let facts = Facts::of(certificate).map_err(|error| Untrusted::Unfit(error.to_string()))?;
         // Its time is looked at last: of what others have made, it does not matter how old it is.
         let now_s = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
         let Validity { not_before_s, not_after_s } = facts.validity;
         let within_s = now_s.clamp(not_before_s, not_after_s.max(not_before_s));
         let within = UnixTime::since_unix_epoch(Duration::from_secs(within_s.unsigned_abs()));
-        self.follow(certificate, between, within, usage)?;
+        self.follow(certificate, between, within, end)?;
         let member = facts.member().ok_or(Untrusted::Nameless)?;
         if !self.herds.contains(&member.herd) {
             return Err(Untrusted::OtherHerd(member.herd, self.herds[0].clone()));
@@ -101,26 +125,24 @@ impl Trust {
         certificate: &CertificateDer<'_>,
         between: &[CertificateDer<'_>],
         time: UnixTime,
-        usage: KeyUsage,
+        end: End,
     ) -> Result<(), Untrusted> {
-        let certificate = EndEntityCert::try_from(certificate).map_err(|error| unfit(&error))?;
-        let followed = certificate.verify_for_usage(
-            self.algorithms.all,
-            &self.anchors,
-            between,
-            time,
-            usage,
-            None,
-            None,
-        );
-        match followed {
-            Ok(_) => Ok(()),
+        let followed = match end {
+            End::Dials => self.library.verify_client_cert(certificate, between, time).map(|_| ()),
+            // The library's verifier of servers looks for a host's name too, and servers of a herd have none.
+            End::Accepts => ParsedCertificate::try_from(certificate).and_then(|certificate| {
+                let (roots, algorithms) = (&self.roots, self.algorithms.all);
+                verify_server_cert_signed_by_trust_anchor(&certificate, roots, between, time, algorithms)
+            }),
+        };
+        followed.map_err(|error| match error {
             // An authority of the same name but another key is found by its signature alone.
-            Err(webpki::Error::UnknownIssuer | webpki::Error::InvalidSignatureForPublicKey) => {
-                Err(Untrusted::OtherAuthority)
+            Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
+                Untrusted::OtherAuthority
             }
-            Err(error) => Err(unfit(&error)),
-        }
+            Error::InvalidCertificate(error) => Untrusted::Unfit(error.to_string()),
+            error => Untrusted::Unfit(error.to_string()),
+        })
     }
 
     fn judge_in_handshake(
@@ -128,35 +150,11 @@ impl Trust {
         certificate: &CertificateDer<'_>,
         between: &[CertificateDer<'_>],
         now: UnixTime,
-        usage: KeyUsage,
+        end: End,
     ) -> Result<(), Error> {
-        let judged = self.judge(certificate, between, now, usage);
+        let judged = self.judge(certificate, between, now, end);
         judged.map(|_| ()).map_err(|why| CertificateError::Other(OtherError(Arc::new(why))).into())
     }
-
-    fn verify_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signed, &self.algorithms)
-    }
-}
-
-impl fmt::Debug for Trust {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Trust({:?}, {} authorities)", self.herds, self.anchors.len())
-    }
-}
-
-fn unfit(error: &webpki::Error) -> Untrusted {
-    Untrusted::Unfit(error.to_string())
-}
-
-/// TLS 1.2 is not spoken at all; the library has one trait for both.
-fn no_tls12() -> Error {
-    Error::General("links speak TLS 1.3 only".to_owned())
 }
 
 impl ServerCertVerifier for Trust {
@@ -168,17 +166,17 @@ impl ServerCertVerifier for Trust {
         _: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        self.judge_in_handshake(certificate, between, now, KeyUsage::server_auth())?;
+        self.judge_in_handshake(certificate, between, now, End::Accepts)?;
         Ok(ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
         &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        Err(no_tls12())
+        self.library.verify_tls12_signature(message, certificate, signed)
     }
 
     fn verify_tls13_signature(
@@ -187,11 +185,11 @@ impl ServerCertVerifier for Trust {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.verify_signature(message, certificate, signed)
+        self.library.verify_tls13_signature(message, certificate, signed)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
+        self.library.supported_verify_schemes()
     }
 }
 
@@ -207,17 +205,17 @@ impl ClientCertVerifier for Trust {
         between: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        self.judge_in_handshake(certificate, between, now, KeyUsage::client_auth())?;
+        self.judge_in_handshake(certificate, between, now, End::Dials)?;
         Ok(ClientCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
         &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        Err(no_tls12())
+        self.library.verify_tls12_signature(message, certificate, signed)
     }
 
     fn verify_tls13_signature(
@@ -226,10 +224,10 @@ impl ClientCertVerifier for Trust {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.verify_signature(message, certificate, signed)
+        self.library.verify_tls13_signature(message, certificate, signed)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
+        self.library.supported_verify_schemes()
     }
 }
