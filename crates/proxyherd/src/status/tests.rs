@@ -369,7 +369,7 @@ fn a_door_with_tls_is_asked_by_https_and_shows_the_certificate_of_the_configurat
     config.tls = None;
     let text = plain(&Seen::ask(&config));
     let expected = format!(
-        "! Riley does not answer at https://{}: its certificate is not one that this system trusts\n",
+        "! Riley does not answer at https://{}: its certificate is of an authority that this system does not trust",
         door.address
     );
     assert!(text.contains(&expected), "{text}");
