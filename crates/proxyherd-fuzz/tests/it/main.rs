@@ -51,7 +51,7 @@ macro_rules! replayed {
 }
 
 replayed! {
-    attributes, budget, config, extract, google, google_legacy, hours, incoming, line, link, numbers, places_index, query,
+    attributes, budget, certificate, config, extract, google, google_legacy, hours, incoming, line, link, numbers, places_index, query,
     replies,
 }
 
