@@ -1,8 +1,7 @@
-//! Strangers at the peer port: how many may be in a handshake at once, and how much the log says of them.
+//! Bounds for strangers at the peer port: how many handshakes may be under way at once, and how much the log says.
 //!
-//! Anybody can connect to the peer port, and what they cost must have a bound. When there are too many handshakes the
-//! oldest gives way: a real neighbor's takes milliseconds, so it gets through however many strangers hold on to
-//! theirs.
+//! Anybody can connect to the peer port. When too many handshakes are under way, the oldest gives way. A neighbor's
+//! handshake takes milliseconds, so it succeeds however many strangers keep theirs open.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -16,10 +15,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::subscriber::subscriber;
 
-/// Most lines about one address in [`PERIOD`]; the last of them says so.
+/// Most lines of the log about one address in [`PERIOD`]. The last of them says that no more follow.
 const LINES_MAX: u32 = 20;
 const PERIOD: Duration = Duration::from_secs(60);
-/// Most addresses that are told apart. Those that come while so many are known share one allowance.
+/// Most addresses that have a period of their own. Further addresses share one.
 const ADDRESSES_MAX: usize = 256;
 
 /// The handshakes under way, oldest first.
@@ -37,7 +36,7 @@ pub(super) struct Handshake<'a> {
 }
 
 impl Handshakes {
-    /// Begins one more; the oldest has to give way if there are too many.
+    /// Begins a handshake. If too many are under way, the oldest has to give way.
     pub(super) fn begin(&self) -> Handshake<'_> {
         let gives_way = CancellationToken::new();
         let mut under_way = self.under_way.lock();
@@ -53,7 +52,7 @@ impl Handshakes {
 }
 
 impl Handshake<'_> {
-    /// What `done` comes to; `None` if the handshake has to give way before.
+    /// The output of `done`; `None` if the handshake has to give way first.
     pub(super) async fn run<T>(&self, done: impl Future<Output = T>) -> Option<T> {
         self.gives_way.run_until_cancelled(done).await
     }
@@ -68,18 +67,18 @@ impl Drop for Handshake<'_> {
     }
 }
 
-/// How much of what an address does is told.
+/// Whether the log has a line about a connection that came to nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Telling {
-    /// As it is.
+    /// It has.
     Yes,
-    /// As it is, and that it is the last for a while.
+    /// It has, and says that no more lines about this address follow for a while.
     Last,
-    /// It is counted elsewhere, that is all.
+    /// It has none. The connection is counted all the same.
     No,
 }
 
-/// How often each address was told of lately.
+/// How many lines the log has had about each address lately.
 #[derive(Debug, Default)]
 pub(super) struct Tellings {
     periods: Mutex<HashMap<Option<IpAddr>, Period>>,
@@ -89,7 +88,7 @@ pub(super) struct Tellings {
 struct Period {
     began: Instant,
     lines: FixedWindow,
-    /// Reasons that need to be told once.
+    /// Reasons that the log has given, each once.
     reasons: Vec<String>,
 }
 
@@ -100,7 +99,8 @@ impl Period {
 }
 
 impl Tellings {
-    /// Whether to tell, at `now`, that a connection from `address` came to nothing; for a `reason`, once in a while.
+    /// Whether the log is to say at `now` that a connection from `address` came to nothing. A `reason` is given once in a
+    /// period.
     pub(super) fn allow(&self, address: IpAddr, reason: Option<&str>, now: Instant) -> Telling {
         let mut periods = self.periods.lock();
         let mut key = Some(subscriber(address));

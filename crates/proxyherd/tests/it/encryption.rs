@@ -340,7 +340,7 @@ fn strangers_that_hold_on_to_the_peer_port_keep_no_neighbour_away() {
     let lines = |log: &str| log.lines().filter(|line| line.contains("no link with")).count();
     let log = herd.log("Riley");
     assert_eq!(lines(&log), 20, "{log}");
-    assert!(log.contains("more like this from there is counted for a minute and not logged"), "{log}");
+    assert!(log.contains("further ones from this address are counted and not logged for a minute"), "{log}");
 }
 
 #[test]
