@@ -1,10 +1,10 @@
-//! Who is let in, and how much each may ask: limits on clients' connections, in all and for each address, and on the
-//! lines that one address sends.
+//! Decides which clients are let in and how much they may ask: limits on connections, in all and for each address, and on
+//! the lines that one address sends.
 //!
-//! All doors for clients share one [`Admission`]: an address has its share of the server, whichever protocol it
-//! speaks. Links do not come by here. Operators come by the HTTP door, and a few of them take no client's place
-//! ([`Ticket::set_operator`]). What links and operators need of the process's descriptors is set aside before clients
-//! get any ([`descriptors`]).
+//! All doors for clients share one [`Admission`], so an address has one share of the server, whichever protocols it uses.
+//! Links are not counted here. Operators use the HTTP door, and a few of them take no client's place
+//! ([`Ticket::set_operator`]). The descriptors that links and operators need are set aside before clients get any
+//! ([`descriptors`]).
 
 pub mod descriptors;
 
@@ -25,15 +25,16 @@ use proxyherd_core::rate::{LeakyBucket, Pace};
 use self::descriptors::OPERATORS_APART;
 use crate::{config::Limits, door_kind::DoorKind, subscriber::subscriber};
 
-/// Addresses that nobody is connected from are looked for when this many are known, and twice as many as were left.
+/// Addresses without connections are forgotten when this many addresses are known, and afterwards each time that the number
+/// has doubled.
 const FORGET_AT_LEAST: usize = 1024;
 
-/// Who is in, and what the limits are.
+/// The limits, and what clients have taken of them.
 #[derive(Debug)]
 pub struct Admission {
-    /// What the operator allows ...
+    /// Connections that the operator allows ...
     connections_allowed: usize,
-    /// ... and what is taken, as there are descriptors.
+    /// ... and that are taken, because there are no more descriptors.
     connections_max: AtomicUsize,
     connections_per_address: usize,
     /// How fast one address may send lines; `None`: as fast as it can.
@@ -74,7 +75,7 @@ pub struct DoorCounts {
     pub handshakes_failed: u64,
 }
 
-/// That a connection is open at a door, until it is dropped.
+/// Counts one connection as open at a door until it is dropped.
 #[derive(Debug)]
 pub struct Entered {
     admission: Arc<Admission>,
@@ -110,13 +111,13 @@ struct Address {
     lines: LeakyBucket,
 }
 
-/// Why somebody is not let in. Nothing was changed.
+/// Why a connection is not let in. Nothing was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TurnedAway {
-    /// The server has enough.
+    /// The server has all the connections that it takes.
     #[error("{0} connections are open (`connections` in [limits], or what `ulimit -n` leaves)")]
     Full(usize),
-    /// This address has enough.
+    /// This address has all the connections that it may have.
     #[error("{0} connections of this address are open (`connections_per_address` in [limits])")]
     AddressFull(usize),
 }
@@ -194,7 +195,7 @@ impl Admission {
         self.doors[door as usize].turned_away.fetch_add(1, Relaxed);
     }
 
-    /// From here on there is room for so many connections in all. Whoever is in stays.
+    /// Sets how many connections there is room for. Connections that are open stay.
     pub fn set_room(&self, room: usize) {
         self.connections_max.store(self.connections_allowed.min(room), Relaxed);
     }
@@ -229,7 +230,8 @@ impl Admission {
 }
 
 impl Addresses {
-    /// One that has used up its rate is remembered until it has not, or connecting anew would be a way around it.
+    /// An address that has sent lines is kept until its bucket is empty: otherwise a client could connect anew to get around
+    /// its rate.
     fn forget_idle(&mut self, now_ns: u64) {
         self.known.retain(|_, address| Arc::strong_count(address) > 1 || !address.lines.is_empty(now_ns));
         self.forget_at = FORGET_AT_LEAST.max(2 * self.known.len());
@@ -251,7 +253,7 @@ pub struct Ticket {
 }
 
 impl Ticket {
-    /// Says whether whoever has this ticket has only asked what operators ask, such as metrics.
+    /// Sets whether this connection has only asked what operators ask, such as metrics.
     pub fn set_operator(&self, is_operator: bool) {
         let counts = [&self.admission.operators, &self.address.operators];
         match (self.is_operator.replace(is_operator), is_operator) {

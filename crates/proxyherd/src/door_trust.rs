@@ -1,4 +1,5 @@
-//! Which certificates the program's own commands believe where they dial a door with TLS.
+//! Decides which certificates the commands `client` and `status` believe when they dial a door with TLS, and says what is
+//! wrong with others.
 //!
 //! A door may show the very certificate that `[tls]` names, by whatever name or address it is dialed: on the machine of
 //! the server that is often 127.0.0.1, which no authority certifies. Any other certificate must be one that this system
@@ -16,8 +17,8 @@ use rustls::{
 };
 use rustls_platform_verifier::Verifier;
 
-/// A TLS configuration for dialing doors. `certificate` is the file that `[tls]` names. Where this machine does not have
-/// it, or has no authorities of its own, the rest still holds.
+/// A TLS configuration for dialing doors. `certificate` is the file that `[tls]` names. If this machine does not have the
+/// file, the system's authorities still count, and if the system has no authorities, the file does.
 pub(crate) fn client_config(certificate: Option<&Path>) -> ClientConfig {
     let provider = Arc::new(ring::default_provider());
     let verifier = DoorVerifier::new(certificate, &provider);

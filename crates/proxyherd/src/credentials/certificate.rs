@@ -1,7 +1,7 @@
-//! What one certificate says: whose it is, and from when until when it holds. Whether to believe it is `trust`'s.
+//! What one certificate says: for whom it is, and when it is valid. `trust` decides whether to believe it.
 //!
-//! A server's certificate names it by one URI, `proxyherd://<herd>/<server>`, as subject alternative name: names of
-//! servers are no host names, and may be written as host names can't. The authority's own is `proxyherd://<herd>`.
+//! A server's certificate has one URI, `proxyherd://<herd>/<server>`, as subject alternative name: the names of servers are
+//! no host names, and may have characters that host names can't. The authority's URI is `proxyherd://<herd>`.
 
 use jiff::Timestamp;
 use proxyherd_core::types::ServerName;
@@ -17,12 +17,12 @@ const SCHEME: &str = "proxyherd://";
 /// Seconds in a day.
 pub(super) const DAY_S: i64 = 24 * 3600;
 
-/// Whom a certificate is for.
+/// The server that a certificate is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Member {
-    /// Which herd, by its id when the authority was made.
+    /// The herd's id when the authority was made.
     pub(crate) herd: String,
-    /// Which server of it.
+    /// The server's name.
     pub(crate) server: ServerName,
 }
 
@@ -87,7 +87,7 @@ impl Validity {
 }
 
 impl Member {
-    /// As the certificate has it.
+    /// The URI in the certificate.
     pub(crate) fn uri(&self) -> String {
         format!("{SCHEME}{}/{}", self.herd, self.server)
     }
@@ -122,13 +122,13 @@ impl Facts {
         Ok(Facts { uri, validity, public_key_der: certificate.public_key().raw.to_vec() })
     }
 
-    /// The server that it is for; `None` for one that is no server's of a herd.
+    /// The server that it is for; `None` if it is not for a server of a herd.
     pub(crate) fn member(&self) -> Option<Member> {
         let (herd, server) = self.uri.as_deref()?.strip_prefix(SCHEME)?.split_once('/')?;
         Some(Member { herd: herd.to_owned(), server: ServerName::new(server).ok()? })
     }
 
-    /// The herd whose authority it is; `None` for one that is none.
+    /// The herd whose authority it is for; `None` if it is for no authority.
     pub(crate) fn authority(&self) -> Option<&str> {
         self.uri.as_deref()?.strip_prefix(SCHEME).filter(|herd| !herd.contains('/'))
     }

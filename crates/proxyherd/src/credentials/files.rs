@@ -1,7 +1,7 @@
-//! The files that a server shows and believes: reading them, and what may be wrong with them.
+//! Reads a server's files for links: the authority's certificate, the server's certificate and its key.
 //!
-//! What is read is whole: a key that belongs to its certificate, a certificate that the authority beside it has made for
-//! this very server. Whether it is still in time is for those to say who use it.
+//! What is read belongs together: the key is the certificate's, and the authority has made the certificate for this very
+//! server. Whether the certificate is valid now is checked elsewhere (`in_use`, `trust`).
 
 use std::{
     path::{Path, PathBuf},
@@ -26,9 +26,9 @@ use super::{
     trust::{End, Trust, Untrusted},
 };
 
-/// What the authority's files are called, as a server's are called by its name; so no server has this one.
+/// The authority's files have this name where a server's have the server's name. So no server may be called this.
 pub(crate) const AUTHORITY_NAME: &str = "ca";
-/// What both ends of a link say they are about to speak.
+/// The protocol inside TLS that both ends of a link name (RFC 7301).
 const ALPN: &[u8] = b"proxyherd/1";
 
 /// Where a server's files are.
@@ -74,7 +74,7 @@ impl Paths {
         vec![self.authority.clone(), self.certificate.clone(), self.key.clone()]
     }
 
-    /// The server's certificates, its own first, once they are found to be of the authority that is beside them.
+    /// Reads the server's certificates, its own first, and makes sure that the authority beside them has made them.
     pub(crate) fn read_certificate(
         &self,
         now_s: i64,
@@ -93,7 +93,8 @@ impl Paths {
             return Err(CredentialsError::OtherServer { path, named: member.server, server });
         }
         let trust = trust(&self.authority, member.herd, &authorities)?;
-        // One that is out of time is read all the same: to be told of, and to be replaced while the server runs.
+        // A certificate that is out of time is read all the same: the log tells of it, and a new one can replace it while
+        // the server runs.
         let now = UnixTime::since_unix_epoch(Duration::from_secs(now_s.unsigned_abs()));
         for end in [End::Dials, End::Accepts] {
             match trust.judge(&certificates[0], &certificates[1..], now, end) {
@@ -101,14 +102,14 @@ impl Paths {
                 Err(why) => return Err(untrusted(why)),
             }
         }
-        // A chain holds no longer than each of its certificates.
+        // A chain is valid only while each of its certificates is.
         for between in &certificates[1..] {
             facts.validity = facts.validity.and(facts_of(between)?.validity);
         }
         Ok((certificates, facts))
     }
 
-    /// The private key, found to be the certificate's and nobody else's to read.
+    /// Reads the private key, and makes sure that it is the certificate's and that only its owner can read it.
     pub(crate) fn read_key(
         &self,
         certificates: &[CertificateDer<'static>],
@@ -117,7 +118,7 @@ impl Paths {
         pem::read_key(&self.key, make, certificates, &self.certificate)
     }
 
-    /// Reads all three.
+    /// Reads all three files.
     pub(super) fn read(&self, now_s: i64) -> Result<LinkTls, CredentialsError> {
         let (certificates, facts) = self.read_certificate(now_s)?;
         let key = self.read_key(&certificates)?;
@@ -142,7 +143,7 @@ pub(crate) fn authority_path(dir: &Path) -> PathBuf {
     dir.join(format!("{AUTHORITY_NAME}.pem"))
 }
 
-/// The authority's certificate; while one authority takes over from another, both.
+/// Reads the authority's certificate; both, while one authority takes over from another.
 pub(crate) fn read_authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, CredentialsError> {
     read_certificates(path, || Make::Herd)
 }
@@ -154,7 +155,7 @@ fn trust(path: &Path, herd: String, authorities: &[CertificateDer<'_>]) -> Resul
     })
 }
 
-/// Links last, so there is nothing to gain from resuming a session, and every handshake looks at the certificates.
+/// Links last long, so resuming a session would save nothing. Without it every handshake checks the certificates.
 fn client_config(
     trust: &Arc<Trust>,
     certificates: Vec<CertificateDer<'static>>,

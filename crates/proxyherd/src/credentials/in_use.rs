@@ -1,4 +1,6 @@
-//! What was read from files with certificates and is in use: how it is replaced, and when it is not.
+//! Certificates that are in use, and the rules by which newly read ones replace them.
+//!
+//! Links and doors share these rules. This module does not know what is made of a certificate.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -10,7 +12,7 @@ use super::{
 };
 use crate::{clock, settled::Stamps};
 
-/// What can expire.
+/// Something that can be used from one time to another.
 pub(crate) trait Dated {
     /// When it can be used.
     fn validity(&self) -> Validity;
@@ -20,11 +22,11 @@ pub(crate) trait Dated {
 #[derive(Debug)]
 pub(crate) struct InUse<T> {
     paths: Vec<PathBuf>,
-    current: RwLock<Current<T>>,
+    loaded: RwLock<Loaded<T>>,
 }
 
 #[derive(Debug)]
-struct Current<T> {
+struct Loaded<T> {
     value: Arc<T>,
     /// Those of the last attempt to read, whatever came of it: what can't be read is not worth another attempt before it
     /// changes.
@@ -38,8 +40,8 @@ impl<T: Dated> InUse<T> {
         read: impl FnOnce() -> Result<T, CredentialsError>,
     ) -> Result<InUse<T>, CredentialsError> {
         let stamps = Stamps::of(&paths);
-        let current = RwLock::new(Current { value: Arc::new(read()?), stamps });
-        Ok(InUse { paths, current })
+        let loaded = RwLock::new(Loaded { value: Arc::new(read()?), stamps });
+        Ok(InUse { paths, loaded })
     }
 
     /// Reads the files again. An error leaves what is in use, and so does a certificate that is out of time, as long as the
@@ -51,19 +53,19 @@ impl<T: Dated> InUse<T> {
     ) -> Result<(), CredentialsError> {
         let (stamps, now_s) = (Stamps::of(&self.paths), clock::now_s());
         let read = read();
-        let mut current = self.current.write();
-        current.stamps = stamps;
+        let mut loaded = self.loaded.write();
+        loaded.stamps = stamps;
         let read = read?;
-        if current.value.validity().check(now_s).is_ok() {
+        if loaded.value.validity().check(now_s).is_ok() {
             read.validity().check(now_s).map_err(refuse)?;
         }
-        current.value = Arc::new(read);
+        loaded.value = Arc::new(read);
         Ok(())
     }
 
     /// What is in use now.
     pub(crate) fn get(&self) -> Arc<T> {
-        Arc::clone(&self.current.read().value)
+        Arc::clone(&self.loaded.read().value)
     }
 
     /// The files.
@@ -73,11 +75,11 @@ impl<T: Dated> InUse<T> {
 
     /// The stamps of the files when they were read last, whatever came of it.
     pub(crate) fn read_at(&self) -> Stamps {
-        self.current.read().stamps.clone()
+        self.loaded.read().stamps.clone()
     }
 
     /// When the certificate in use expires, POSIX seconds.
     pub(crate) fn not_after_s(&self) -> i64 {
-        self.current.read().value.validity().not_after_s
+        self.loaded.read().value.validity().not_after_s
     }
 }

@@ -1,9 +1,9 @@
-//! What a server shows its neighbors to be believed, and whom it believes: mutual TLS with certificates of the herd's
-//! own authority. Every link goes through here, or is plain and on loopback.
+//! This server's certificate for links, and its trust in other servers' certificates: mutual TLS, with certificates of the
+//! herd's own authority. A link goes through here, or is in the clear and on loopback.
 //!
-//! Whoever gets a connection from here knows which server of this herd is at the other end. What that server may
-//! do is `peer`'s business. Files are read again while the server runs (`watch`); connections that are up keep
-//! what they began with.
+//! [`Credentials::connect`] and [`Credentials::accept`] make an encrypted connection and say which server of this herd is at
+//! the other end. What that server may do is `peer`'s business. Files are read again while the server runs (`watch`);
+//! connections that are up keep the certificates that they began with.
 //!
 //! Floors, lowest first: `certificate`; `trust`, `authority`; `error`; `pem`, `in_use`; `files`, `handshake`; `audit`, `watch`.
 
@@ -47,10 +47,10 @@ pub use self::{
 };
 use crate::clock;
 
-/// A certificate that holds for fewer days than this is worth a word every day.
+/// The log warns every day of a certificate that is valid for fewer days than this.
 pub(crate) const DAYS_LEFT_MIN: i64 = 30;
 
-/// What one server shows and believes.
+/// The certificates that one server's links use. They can be read again at any time.
 #[derive(Debug)]
 pub struct Credentials {
     paths: Paths,
@@ -58,15 +58,15 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Reads those of `server` from the directory `dir`.
+    /// Reads the files of `server` in the directory `dir`. Blocks.
     pub fn open(dir: &Path, server: &ServerName) -> Result<Credentials, CredentialsError> {
         let paths = Paths::new(dir, server);
         let in_use = InUse::open(paths.all(), || paths.read(clock::now_s()))?;
         Ok(Credentials { paths, in_use })
     }
 
-    /// Reads the files again, for the connections that are made from here on. An error leaves all as it was, and so does
-    /// a certificate that is out of time, as long as the one that is held is not. Blocks while it reads.
+    /// Reads the files again, for later connections. An error changes nothing, and neither does a certificate that is out of
+    /// time, as long as the one in use is not. Blocks while it reads.
     pub fn reload(&self) -> Result<(), CredentialsError> {
         self.in_use.reload(|| self.paths.read(clock::now_s()), |when| self.paths.out_of_time(when))
     }
@@ -81,33 +81,33 @@ impl Credentials {
         self.in_use.not_after_s().saturating_sub(clock::now_s())
     }
 
-    /// Makes sure, over a connection that this end has dialled, of who is at the other end.
+    /// Makes an encrypted connection of one that this end has dialed, and returns the other end's name.
     pub(crate) async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         stream: S,
     ) -> Result<(TlsStream<S>, ServerName), HandshakeError> {
         let connector = TlsConnector::from(Arc::clone(&self.in_use.get().client));
-        // The library wants a name of the host; it is not sent, and what counts is the name in the certificate.
+        // The library wants a host's name. It is not sent, and `trust` does not look at it.
         let name = TlsName::try_from("server.proxyherd").expect("a name of letters and a dot is one");
         let stream = connector.connect(name, stream).await?;
-        let server = who(stream.get_ref().1)?;
+        let server = shown_by(stream.get_ref().1)?;
         Ok((stream.into(), server))
     }
 
-    /// Makes sure, over a connection that was accepted, of who is at the other end.
+    /// Makes an encrypted connection of one that was accepted, and returns the other end's name.
     pub(crate) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         stream: S,
     ) -> Result<(TlsStream<S>, ServerName), HandshakeError> {
         let acceptor = TlsAcceptor::from(Arc::clone(&self.in_use.get().server));
         let stream = acceptor.accept(stream).await?;
-        let server = who(stream.get_ref().1)?;
+        let server = shown_by(stream.get_ref().1)?;
         Ok((stream.into(), server))
     }
 }
 
-/// Whose certificate was shown and believed.
-fn who(connection: &CommonState) -> Result<ServerName, HandshakeError> {
+/// The server whose certificate the other end has shown, and `trust` has believed.
+fn shown_by(connection: &CommonState) -> Result<ServerName, HandshakeError> {
     let shown = connection.peer_certificates().and_then(<[CertificateDer<'_>]>::first);
     let facts = Facts::of(shown.ok_or(HandshakeError::NoCertificate)?);
     let member = facts.ok().and_then(|facts| facts.member()).ok_or(Untrusted::Nameless)?;

@@ -39,9 +39,9 @@ fn judged(trust: &Trust, certificate_pem: &str, at_s: i64) -> Result<String, Unt
     let at = UnixTime::since_unix_epoch(Duration::from_secs(at_s.unsigned_abs()));
     let judge =
         |end| trust.judge(&der(certificate_pem), &[], at, end).map(|member| member.server.to_string());
-    let dialled = judge(End::Accepts);
-    assert_eq!(dialled, judge(End::Dials));
-    dialled
+    let dialed = judge(End::Accepts);
+    assert_eq!(dialed, judge(End::Dials));
+    dialed
 }
 
 #[test]
@@ -268,10 +268,10 @@ async fn both_ends_learn_who_the_other_is() {
     };
     let ((_one, riley), (_two, jaquez)) = (open("Riley"), open("Jaquez"));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let dialled = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let dialed = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (accepted, _) = listener.accept().await.unwrap();
-    let (dialled, accepted) = tokio::join!(jaquez.connect(dialled), riley.accept(accepted));
-    assert_eq!(dialled.unwrap().1, name("Riley"));
+    let (dialed, accepted) = tokio::join!(jaquez.connect(dialed), riley.accept(accepted));
+    assert_eq!(dialed.unwrap().1, name("Riley"));
     assert_eq!(accepted.unwrap().1, name("Jaquez"));
 }
 

@@ -1,7 +1,7 @@
-//! Whom a server believes: whoever shows a certificate of its own herd's authority, for as long as that holds.
+//! Decides whether to believe a certificate: the herd's own authority must have made it, and it must be valid now.
 //!
-//! Both ends of a link judge alike. Which server of the herd it is, is looked at when the handshake is done: a dialing
-//! end knows whom it dialed, and an accepting end has yet to be told.
+//! Both ends of a link decide by the same rules. Which server of the herd the certificate names is checked after the
+//! handshake: the dialing end knows whom it has dialed, and the accepting end takes the name from the certificate.
 //!
 //! rustls follows the chain of signatures. Its verifiers are not enough by themselves: they look for a host's name, and
 //! a server's name is a URI; they look at dates first, so of a stranger's certificate they would say that it has expired;
@@ -27,17 +27,19 @@ use rustls::{
 
 use super::certificate::{Facts, Member, OutOfTime, Validity, date};
 
-/// Why a certificate is not believed. Each says whose it claims to be, as far as that is known, and what to do.
+/// Why a certificate is not believed. Each variant says for whom the certificate is, as far as that is known, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Untrusted {
-    /// Of this herd, but its time is over.
+    /// It is for a server of this herd, and has expired.
     #[error("the certificate of {0} expired on {1}: renew it with `proxyherd init --server {0}`")]
     Expired(String, String),
-    /// Of this herd, but its time is to come.
+    /// It is for a server of this herd, and is not valid yet.
     #[error("the certificate of {0} begins on {1}: look at the clocks of both machines")]
     NotYet(String, String),
-    /// Somebody else's authority made it.
-    #[error("it is of another authority than ca.pem: both servers need certificates of one `proxyherd init`")]
+    /// Another authority made it.
+    #[error(
+        "it is of another authority than ca.pem: both servers need certificates of the same `proxyherd init`"
+    )]
     OtherAuthority,
     /// The same authority made it for another herd.
     #[error("it is for the herd \"{0}\" and this server's for \"{1}\"")]
@@ -45,7 +47,7 @@ pub enum Untrusted {
     /// It names no server.
     #[error("it names no server of a herd; `proxyherd init --server NAME` makes one that does")]
     Nameless,
-    /// It can't be read, or is not meant for links.
+    /// It can't be read, or is not for links.
     #[error("it is no certificate for a link ({0})")]
     Unfit(String),
 }
@@ -105,7 +107,8 @@ impl Trust {
         end: End,
     ) -> Result<Member, Untrusted> {
         let facts = Facts::of(certificate).map_err(|error| Untrusted::Unfit(error.to_string()))?;
-        // Its time is looked at last: of what others have made, it does not matter how old it is.
+        // Dates are checked last: a certificate of another authority is refused as such, whether it has expired or not. So
+        // the chain is checked at a time when the certificate is valid.
         let now_s = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
         let Validity { not_before_s, not_after_s } = facts.validity;
         let within_s = now_s.clamp(not_before_s, not_after_s.max(not_before_s));
@@ -119,7 +122,7 @@ impl Trust {
         Ok(member)
     }
 
-    /// Follows the signatures up to the authority.
+    /// Checks the chain of signatures up to the authority.
     fn follow(
         &self,
         certificate: &CertificateDer<'_>,
@@ -136,7 +139,7 @@ impl Trust {
             }),
         };
         followed.map_err(|error| match error {
-            // An authority of the same name but another key is found by its signature alone.
+            // An authority of the same name but with another key differs by its signatures only.
             Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
                 Untrusted::OtherAuthority
             }

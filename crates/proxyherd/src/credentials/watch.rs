@@ -1,6 +1,6 @@
-//! Keeps a running server's certificates up to date, and says in time that they are about to expire.
+//! Keeps a running server's certificates up to date with their files, and warns in time before they expire.
 //!
-//! There are two sets: those of links (`Credentials`) and that of the doors. What both have in common is [`Reread`].
+//! There are two sets: the certificates of links (`Credentials`) and that of the doors. [`Reread`] is what both share.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,7 +19,7 @@ use crate::{
     settled::{FileWatch, Look},
 };
 
-/// How often an expiry that is near is told.
+/// How often the log tells of an expiry that is near.
 const TELL_EVERY: Duration = Duration::from_secs(24 * 3600);
 
 /// Certificates that are read again when their files have changed.
@@ -32,7 +32,7 @@ pub(crate) trait Reread: Send + Sync + 'static {
     /// What was made of the files, and is in use.
     fn in_use(&self) -> &InUse<Self::Made>;
 
-    /// Reads the files again, for the connections that are made from here on. An error leaves all as it was. Blocks.
+    /// Reads the files again, for later connections. An error changes nothing. Blocks.
     fn reload(&self) -> Result<(), CredentialsError>;
 
     /// How a new one is made.

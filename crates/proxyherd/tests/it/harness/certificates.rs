@@ -93,12 +93,12 @@ impl Certified {
     }
 }
 
-/// One end of an encrypted connection that a test has dialled.
-pub(crate) type Dialled = StreamOwned<ClientConnection, TcpStream>;
+/// One end of an encrypted connection that a test has dialed.
+pub(crate) type Dialed = StreamOwned<ClientConnection, TcpStream>;
 
 /// Dials a peer port, showing this certificate or none; whoever is there is believed. Nothing is said before the
 /// first read or write.
-pub(crate) fn dial(peer: SocketAddr, shown: Option<&Certified>) -> Dialled {
+pub(crate) fn dial(peer: SocketAddr, shown: Option<&Certified>) -> Dialed {
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(&[&TLS13])
         .unwrap()
