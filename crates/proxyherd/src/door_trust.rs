@@ -1,5 +1,5 @@
-//! Decides which certificates the commands `client` and `status` believe when they dial a door with TLS, and says what is
-//! wrong with others.
+//! Decides which certificates the commands `client` and `status` believe when they dial a door with TLS, and says what
+//! is wrong with others.
 //!
 //! A door may show the very certificate that `[tls]` names, by whatever name or address it is dialed: on the machine of
 //! the server that is often 127.0.0.1, which no authority certifies. Any other certificate must be one that this system
@@ -17,8 +17,22 @@ use rustls::{
 };
 use rustls_platform_verifier::Verifier;
 
-/// A TLS configuration for dialing doors. `certificate` is the file that `[tls]` names. If this machine does not have the
-/// file, the system's authorities still count, and if the system has no authorities, the file does.
+/// What [`trouble`] says of something else than TLS.
+pub(crate) const UNENCRYPTED: &str = "it does not speak TLS";
+
+/// What [`trouble`] says of a certificate that is not believed: one of these.
+pub(crate) const UNTRUSTED: [&str; 5] = [EXPIRED, NOT_YET, OTHER_NAME, OTHER_AUTHORITY, UNFIT];
+const EXPIRED: &str = "its certificate has expired: it needs a new one, unless this machine's clock is wrong";
+const NOT_YET: &str = "its certificate is not valid yet: look at the clocks of both machines";
+const OTHER_NAME: &str = "its certificate is not for the name or address that was dialed: dial a name that the \
+                          certificate has, or have a certificate made for this one";
+const OTHER_AUTHORITY: &str = "its certificate is of an authority that this system does not trust: add the authority \
+                               to those of this system, or, if a door of the herd shows the certificate, name it as \
+                               `cert` in [tls] here";
+const UNFIT: &str = "its certificate is not one that this system trusts: it needs another one";
+
+/// A TLS configuration for dialing doors. `certificate` is the file that `[tls]` names. If this machine does not have
+/// the file, the system's authorities still count, and if the system has no authorities, the file does.
 pub(crate) fn client_config(certificate: Option<&Path>) -> ClientConfig {
     let provider = Arc::new(ring::default_provider());
     let verifier = DoorVerifier::new(certificate, &provider);
@@ -36,7 +50,7 @@ pub(crate) fn trouble(error: &io::Error) -> Option<&'static str> {
 pub(crate) fn tls_trouble(error: &Error) -> &'static str {
     match error {
         Error::InvalidCertificate(why) => certificate_trouble(why),
-        Error::InvalidMessage(_) => "it does not speak TLS",
+        Error::InvalidMessage(_) => UNENCRYPTED,
         _ => "no encrypted connection can be made",
     }
 }
@@ -44,23 +58,12 @@ pub(crate) fn tls_trouble(error: &Error) -> &'static str {
 /// What is wrong with a certificate, and what to do.
 fn certificate_trouble(why: &CertificateError) -> &'static str {
     match why {
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            "its certificate has expired: it needs a new one, unless this machine's clock is wrong"
-        }
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            "its certificate is not valid yet: look at the clocks of both machines"
-        }
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            "its certificate is not for the name or address that was dialed: dial a name that the certificate has, or \
-             have a certificate made for this one"
-        }
-        // An authority of the same name but another key shows by its signature alone.
-        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-            "its certificate is of an authority that this system does not trust: add the authority to those of this \
-             system, or, if a door of the herd shows the certificate, name it as `cert` in [tls] here"
-        }
-        CertificateError::BadEncoding => "what it shows is no certificate: is it really the server?",
-        _ => "its certificate is not one that this system trusts: it needs another one",
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => EXPIRED,
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => NOT_YET,
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => OTHER_NAME,
+        // An authority of the same name but with another key differs by its signatures only.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => OTHER_AUTHORITY,
+        _ => UNFIT,
     }
 }
 

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     clock,
     config::Address,
-    herd::{Herd, Link},
+    herd::{Herd, Inside, Link},
 };
 
 /// How long the other end may take to accept a frame of the handshake, which is short.
