@@ -4,9 +4,9 @@
 //!
 //! | type | promise | state | time |
 //! |---|---|---|---|
-//! | [`LeakyBucket`] with its [`Pace`] | a mean rate, after a burst; what was taken without asking is paid back | one word | an argument |
-//! | [`SlidingWindow`] | never more than the limit within *any* second | 16 bytes for each event of that second | an argument |
-//! | [`FixedWindow`] | the limit once for each window; whoever owns it says when a window begins | one word | none |
+//! | [`LeakyBucket`] and its [`Pace`] | a mean rate after a burst; excess is paid back | one word | an argument |
+//! | [`SlidingWindow`] | never more than the limit within *any* second | 16 bytes an event | an argument |
+//! | [`FixedWindow`] | the limit in each window, which its owner begins | one word | none |
 //!
 //! Nothing here reads a clock, waits, or knows what is counted.
 
@@ -80,8 +80,8 @@ impl LeakyBucket {
     }
 }
 
-/// Allows at most a number of events in *any* second, not only in the seconds that a clock counts: it remembers the time
-/// of each event of the last second.
+/// Allows at most a number of events in *any* second, not only in the seconds that a clock counts: it remembers the
+/// time of each event of the last second.
 ///
 /// Time is what has passed since some fixed moment.
 #[derive(Clone, Debug)]

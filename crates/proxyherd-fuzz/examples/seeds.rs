@@ -18,8 +18,8 @@ use proxyherd_core::{
     },
 };
 
-/// Certificates whose keys nobody has, each a name and its bytes in hexadecimal: of an authority, of a server, of a host,
-/// for two servers at once, with the earliest and the latest two-digit years, without names, and half of one.
+/// Certificates whose keys nobody has, each a name and its bytes in hexadecimal: of an authority, of a server, of a
+/// host, for two servers at once, with the earliest and the latest two-digit years, without names, and half of one.
 const CERTIFICATES: &str = include_str!("certificates.hex");
 
 /// A name and the input's bytes.

@@ -1,8 +1,8 @@
-//! Decides which clients are let in and how much they may ask: limits on connections, in all and for each address, and on
-//! the lines that one address sends.
+//! Decides which clients are let in and how much they may ask: limits on connections, in all and for each address, and
+//! on the lines that one address sends.
 //!
-//! All doors for clients share one [`Admission`], so an address has one share of the server, whichever protocols it uses.
-//! Links are not counted here. Operators use the HTTP door, and a few of them take no client's place
+//! All doors for clients share one [`Admission`], so an address has one share of the server, whichever protocols it
+//! uses. Links are not counted here. Operators use the HTTP door, and a few of them take no client's place
 //! ([`Ticket::set_operator`]). The descriptors that links and operators need are set aside before clients get any
 //! ([`descriptors`]).
 
@@ -25,8 +25,8 @@ use proxyherd_core::rate::{LeakyBucket, Pace};
 use self::descriptors::OPERATORS_APART;
 use crate::{config::Limits, door_kind::DoorKind, subscriber::subscriber};
 
-/// Addresses without connections are forgotten when this many addresses are known, and afterwards each time that the number
-/// has doubled.
+/// Addresses without connections are forgotten when this many addresses are known, and afterwards each time that the
+/// number has doubled.
 const FORGET_AT_LEAST: usize = 1024;
 
 /// The limits, and what clients have taken of them.
@@ -160,8 +160,8 @@ impl Admission {
         }
     }
 
-    /// Lets a connection from `ip` in, for as long as the ticket lives. One that is not let in is counted as turned away
-    /// from that door.
+    /// Lets a connection from `ip` in, for as long as the ticket lives. One that is not let in is counted as turned
+    /// away from that door.
     pub fn admit(
         self: &Arc<Admission>,
         door: DoorKind,
@@ -230,8 +230,8 @@ impl Admission {
 }
 
 impl Addresses {
-    /// An address that has sent lines is kept until its bucket is empty: otherwise a client could connect anew to get around
-    /// its rate.
+    /// An address that has sent lines is kept until its bucket is empty: otherwise a client could connect anew to get
+    /// around its rate.
     fn forget_idle(&mut self, now_ns: u64) {
         self.known.retain(|_, address| Arc::strong_count(address) > 1 || !address.lines.is_empty(now_ns));
         self.forget_at = FORGET_AT_LEAST.max(2 * self.known.len());
@@ -271,8 +271,8 @@ impl Ticket {
                 >= admission.connections_per_address
     }
 
-    /// How many lines may be taken from here now, at least one; or for how long none. The clock, nanoseconds of one that
-    /// is never put back, is only read where there is a rate.
+    /// How many lines may be taken from here now, at least one; or for how long none. The clock, nanoseconds of one
+    /// that is never put back, is only read where there is a rate.
     pub fn lines_allowed(&self, now_ns: impl FnOnce() -> u64) -> Result<u64, Duration> {
         let Some(pace) = self.admission.line_pace else { return Ok(u64::MAX) };
         self.address.lines.allowed(pace, now_ns())

@@ -1,8 +1,8 @@
 //! Files that are read again while a server runs: herd.toml and certificates.
 //!
 //! One rule holds for all of them. A [`FileWatch`] looks at its files every [`LOOK_EVERY`], without reading them. Files
-//! that have changed are read once they have stayed the same from one look to the next: whoever writes a file bit by bit,
-//! or copies one file after another, has then written the last. This module does not know what the files hold.
+//! that have changed are read once they have stayed the same from one look to the next: whoever writes a file bit by
+//! bit, or copies one file after another, has then written the last. This module does not know what the files hold.
 
 use std::{fs, os::unix::fs::MetadataExt as _, path::PathBuf, time::Duration};
 

@@ -19,8 +19,8 @@ pub(crate) enum Finding {
     Warning(String),
 }
 
-/// Checks the files in `dir` of these servers. A host needs the files of its own servers only, so a server without files
-/// is no mistake, except for `insisted`.
+/// Checks the files in `dir` of these servers. A host needs the files of its own servers only, so a server without
+/// files is no mistake, except for `insisted`.
 pub(crate) fn audit(
     dir: &Path,
     servers: &[&ServerName],

@@ -61,7 +61,8 @@ impl Authority {
         Ok((authority, Issued { certificate_pem, key_pem, not_after_s }))
     }
 
-    /// The authority whose key is `key_pem`. Its certificate is among `certificates`: a file may hold an old and a new one.
+    /// The authority whose key is `key_pem`. Its certificate is among `certificates`: a file may hold an old and a new
+    /// one.
     pub(crate) fn open(
         certificates: &[CertificateDer<'_>],
         key_pem: &str,
@@ -106,8 +107,8 @@ impl Authority {
     }
 }
 
-/// The names of the authority of `herd`, and what it may do. [`Authority::open`] makes the same again from the herd's name
-/// and dates, so this must never change for authorities that are in use.
+/// The names of the authority of `herd`, and what it may do. [`Authority::open`] makes the same again from the herd's
+/// name and dates, so this must never change for authorities that are in use.
 fn params(herd: &str, now_s: i64, not_after_s: i64) -> Result<CertificateParams, AuthorityError> {
     let mut params = CertificateParams::default();
     set_validity(&mut params, now_s, not_after_s);

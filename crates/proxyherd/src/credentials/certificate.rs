@@ -1,7 +1,7 @@
 //! What one certificate says: for whom it is, and when it is valid. `trust` decides whether to believe it.
 //!
-//! A server's certificate has one URI, `proxyherd://<herd>/<server>`, as subject alternative name: the names of servers are
-//! no host names, and may have characters that host names can't. The authority's URI is `proxyherd://<herd>`.
+//! A server's certificate has one URI, `proxyherd://<herd>/<server>`, as subject alternative name: the names of servers
+//! are no host names, and may have characters that host names can't. The authority's URI is `proxyherd://<herd>`.
 
 use jiff::Timestamp;
 use proxyherd_core::types::ServerName;

@@ -1,7 +1,7 @@
 //! Reads a server's files for links: the authority's certificate, the server's certificate and its key.
 //!
-//! What is read belongs together: the key is the certificate's, and the authority has made the certificate for this very
-//! server. Whether the certificate is valid now is checked elsewhere (`in_use`, `trust`).
+//! What is read belongs together: the key is the certificate's, and the authority has made the certificate for this
+//! very server. Whether the certificate is valid now is checked elsewhere (`in_use`, `trust`).
 
 use std::{
     path::{Path, PathBuf},
@@ -93,8 +93,8 @@ impl Paths {
             return Err(CredentialsError::OtherServer { path, named: member.server, server });
         }
         let trust = trust(&self.authority, member.herd, &authorities)?;
-        // A certificate that is out of time is read all the same: the log tells of it, and a new one can replace it while
-        // the server runs.
+        // A certificate that is out of time is read all the same: the log tells of it, and a new one can replace it
+        // while the server runs.
         let now = UnixTime::since_unix_epoch(Duration::from_secs(now_s.unsigned_abs()));
         for end in [End::Dials, End::Accepts] {
             match trust.judge(&certificates[0], &certificates[1..], now, end) {

@@ -44,8 +44,8 @@ impl From<io::Error> for HandshakeError {
 }
 
 impl HandshakeError {
-    /// What an error of TLS means, also after the handshake: in TLS 1.3 it is over for the dialing end before the other end
-    /// has checked its certificate. Any other error is given back.
+    /// What an error of TLS means, also after the handshake: in TLS 1.3 it is over for the dialing end before the other
+    /// end has checked its certificate. Any other error is given back.
     pub(crate) fn in_tls(error: io::Error) -> Result<HandshakeError, io::Error> {
         let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
         tls.and_then(HandshakeError::of).ok_or(error)

@@ -28,8 +28,8 @@ pub(crate) struct InUse<T> {
 #[derive(Debug)]
 struct Loaded<T> {
     value: Arc<T>,
-    /// Those of the last attempt to read, whatever came of it: what can't be read is not worth another attempt before it
-    /// changes.
+    /// Those of the last attempt to read, whatever came of it: what can't be read is not worth another attempt before
+    /// it changes.
     stamps: Stamps,
 }
 
@@ -44,8 +44,8 @@ impl<T: Dated> InUse<T> {
         Ok(InUse { paths, loaded })
     }
 
-    /// Reads the files again. An error leaves what is in use, and so does a certificate that is out of time, as long as the
-    /// one in use is not; `refuse` makes the error of it. Blocks.
+    /// Reads the files again. An error leaves what is in use, and so does a certificate that is out of time, as long as
+    /// the one in use is not; `refuse` makes the error of it. Blocks.
     pub(crate) fn reload(
         &self,
         read: impl FnOnce() -> Result<T, CredentialsError>,

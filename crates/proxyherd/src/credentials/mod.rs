@@ -1,11 +1,12 @@
-//! This server's certificate for links, and its trust in other servers' certificates: mutual TLS, with certificates of the
-//! herd's own authority. A link goes through here, or is in the clear and on loopback.
+//! This server's certificate for links, and its trust in other servers' certificates: mutual TLS, with certificates of
+//! the herd's own authority. A link goes through here, or is in the clear and on loopback.
 //!
-//! [`Credentials::connect`] and [`Credentials::accept`] make an encrypted connection and say which server of this herd is at
-//! the other end. What that server may do is `peer`'s business. Files are read again while the server runs (`watch`);
-//! connections that are up keep the certificates that they began with.
+//! [`Credentials::connect`] and [`Credentials::accept`] make an encrypted connection and say which server of this herd
+//! is at the other end. What that server may do is `peer`'s business. Files are read again while the server runs
+//! (`watch`); connections that are up keep the certificates that they began with.
 //!
-//! Floors, lowest first: `certificate`; `trust`, `authority`; `error`; `pem`, `in_use`; `files`, `handshake`; `audit`, `watch`.
+//! Floors, lowest first: `certificate`; `trust`, `authority`; `error`; `pem`, `in_use`; `files`, `handshake`; `audit`,
+//! `watch`.
 
 mod audit;
 mod authority;
@@ -65,8 +66,8 @@ impl Credentials {
         Ok(Credentials { paths, in_use })
     }
 
-    /// Reads the files again, for later connections. An error changes nothing, and neither does a certificate that is out of
-    /// time, as long as the one in use is not. Blocks while it reads.
+    /// Reads the files again, for later connections. An error changes nothing, and neither does a certificate that is
+    /// out of time, as long as the one in use is not. Blocks while it reads.
     pub fn reload(&self) -> Result<(), CredentialsError> {
         self.in_use.reload(|| self.paths.read(clock::now_s()), |when| self.paths.out_of_time(when))
     }

@@ -40,8 +40,8 @@ pub(crate) fn read_certificates(
     }
 }
 
-/// Reads the private key in `path`. It must be the key of the first of `certificates`, which were read from `of`, and others
-/// than its owner must not be able to read it.
+/// Reads the private key in `path`. It must be the key of the first of `certificates`, which were read from `of`, and
+/// others than its owner must not be able to read it.
 pub(crate) fn read_key(
     path: &Path,
     make: impl FnOnce() -> Make,
@@ -95,8 +95,9 @@ pub(super) struct Access {
 }
 
 impl Access {
-    /// Whether too many users can read or replace a private key; whoever can do so can speak as the server. If root owns the
-    /// file, its group may read it: Kubernetes (`fsGroup`) and Debian (`ssl-cert`) give a key to a server that way.
+    /// Whether too many users can read or replace a private key; whoever can do so can speak as the server. If root
+    /// owns the file, its group may read it: Kubernetes (`fsGroup`) and Debian (`ssl-cert`) give a key to a server that
+    /// way.
     pub(super) fn is_exposed(self) -> bool {
         let allowed = if self.owner == 0 { 0o740 } else { 0o700 };
         self.mode & 0o777 & !allowed != 0

@@ -4,8 +4,9 @@
 //! handshake: the dialing end knows whom it has dialed, and the accepting end takes the name from the certificate.
 //!
 //! rustls follows the chain of signatures. Its verifiers are not enough by themselves: they look for a host's name, and
-//! a server's name is a URI; they look at dates first, so of a stranger's certificate they would say that it has expired;
-//! and what they refuse they refuse without saying whose certificate it is, which the log here and the neighbor's must.
+//! a server's name is a URI; they look at dates first, so of a stranger's certificate they would say that it has
+//! expired; and what they refuse they refuse without saying whose certificate it is, which the log here and the
+//! neighbor's must.
 
 use std::{sync::Arc, time::Duration};
 
@@ -27,7 +28,8 @@ use rustls::{
 
 use super::certificate::{Facts, Member, OutOfTime, Validity, date};
 
-/// Why a certificate is not believed. Each variant says for whom the certificate is, as far as that is known, and what to do.
+/// Why a certificate is not believed. Each variant says for whom the certificate is, as far as that is known, and what
+/// to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Untrusted {
     /// It is for a server of this herd, and has expired.
@@ -83,8 +85,8 @@ pub(super) struct Trust {
 }
 
 impl Trust {
-    /// Trust in `authorities` to name the servers of `herd`, or of those that they say are theirs. The error says which of
-    /// them is no authority.
+    /// Trust in `authorities` to name the servers of `herd`, or of those that they say are theirs. The error says which
+    /// of them is no authority.
     pub(super) fn new(herd: String, authorities: &[CertificateDer<'_>]) -> Result<Trust, Error> {
         let mut roots = RootCertStore::empty();
         authorities.iter().try_for_each(|authority| roots.add(authority.clone()))?;
@@ -107,8 +109,8 @@ impl Trust {
         end: End,
     ) -> Result<Member, Untrusted> {
         let facts = Facts::of(certificate).map_err(|error| Untrusted::Unfit(error.to_string()))?;
-        // Dates are checked last: a certificate of another authority is refused as such, whether it has expired or not. So
-        // the chain is checked at a time when the certificate is valid.
+        // Dates are checked last: a certificate of another authority is refused as such, whether it has expired or not.
+        // So the chain is checked at a time when the certificate is valid.
         let now_s = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
         let Validity { not_before_s, not_after_s } = facts.validity;
         let within_s = now_s.clamp(not_before_s, not_after_s.max(not_before_s));

@@ -99,8 +99,8 @@ impl Period {
 }
 
 impl Tellings {
-    /// Whether the log is to say at `now` that a connection from `address` came to nothing. A `reason` is given once in a
-    /// period.
+    /// Whether the log is to say at `now` that a connection from `address` came to nothing. A `reason` is given once in
+    /// a period.
     pub(super) fn allow(&self, address: IpAddr, reason: Option<&str>, now: Instant) -> Telling {
         let mut periods = self.periods.lock();
         let mut key = Some(subscriber(address));

@@ -1,8 +1,8 @@
 //! The sockets between servers: dialing, accepting, the handshake, and the log's lines about links.
 //!
 //! One end of each link dials, again and again until the link is up; the other end accepts. Links come and go with the
-//! topology ([`Peers::change`]). `wire` finds out which server is at the other end, `session` runs a link that both ends
-//! have agreed on. Nothing here knows what frames do to the map.
+//! topology ([`Peers::change`]). `wire` finds out which server is at the other end, `session` runs a link that both
+//! ends have agreed on. Nothing here knows what frames do to the map.
 
 mod handshakes;
 mod meter;
@@ -85,8 +85,8 @@ enum Trouble {
 }
 
 impl Trouble {
-    /// Why reading from a neighbor failed. A process that is killed closes its connection without TLS's farewell, which is
-    /// the end of a connection all the same.
+    /// Why reading from a neighbor failed. A process that is killed closes its connection without TLS's farewell, which
+    /// is the end of a connection all the same.
     fn of_read(error: io::Error) -> Trouble {
         match error.kind() {
             io::ErrorKind::UnexpectedEof => Trouble::Closed,
@@ -104,8 +104,8 @@ impl From<LinkError> for Trouble {
     }
 }
 
-/// A server's links, until the server stops. A task of each link that this end dials keeps dialing; one task accepts the
-/// others.
+/// A server's links, until the server stops. A task of each link that this end dials keeps dialing; one task accepts
+/// the others.
 #[derive(Clone)]
 pub(crate) struct Peers {
     herd: Arc<Herd>,
@@ -114,8 +114,8 @@ pub(crate) struct Peers {
 }
 
 /// How long a link stays up with a server that the configuration no longer names. That server reads its own copy of the
-/// file, perhaps later, and then stops and closes its links. Until then the herd must hear what its clients report. A server
-/// that does not stop loses the link after this time.
+/// file, perhaps later, and then stops and closes its links. Until then the herd must hear what its clients report. A
+/// server that does not stop loses the link after this time.
 const DEPARTURE_MAX: Duration = Duration::from_secs(15);
 
 /// Dials and accepts links of `herd` until `stop`.
@@ -168,8 +168,8 @@ impl Peers {
         }
     }
 
-    /// Waits until a removed link is no longer in use, and frees its number. A link with a server that has left the herd is
-    /// not ended from this side before `depart_by`.
+    /// Waits until a removed link is no longer in use, and frees its number. A link with a server that has left the
+    /// herd is not ended from this side before `depart_by`.
     async fn see_off(&self, link: &Link, depart_by: Instant) {
         if !link.leaving.is_cancelled() {
             let _ = timeout_at(depart_by.into(), link.speaking.lock()).await;

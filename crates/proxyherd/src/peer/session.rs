@@ -34,8 +34,8 @@ const LEAVE_MAX: Duration = Duration::from_secs(3);
 /// From this version of the protocol on, a REFUSAL may end a link that is up.
 const REFUSAL_VERSION: u16 = 2;
 
-/// Runs `link` over a connection until that ends, and returns why it ended. Once `stop` or `link.leaving` is cancelled it ends
-/// within [`LEAVE_MAX`] and [`LINK_SILENCE_MAX`].
+/// Runs `link` over a connection until that ends, and returns why it ended. Once `stop` or `link.leaving` is cancelled
+/// it ends within [`LEAVE_MAX`] and [`LINK_SILENCE_MAX`].
 ///
 /// The caller holds `link.speaking`.
 pub(super) async fn speak(
@@ -71,8 +71,8 @@ pub(super) async fn speak(
             () = stop.cancelled() => Trouble::Stopping,
         };
         if matches!(trouble, Trouble::RefusedThere(_)) {
-            // A neighbor that has sent REFUSAL reads on until this end closes. It may be the only one that this server can
-            // still tell some reports, so everything in its queue is sent first.
+            // A neighbor that has sent REFUSAL reads on until this end closes. It may be the only one that this server
+            // can still tell some reports, so everything in its queue is sent first.
             refused.cancel();
             let _ = timeout(LEAVE_MAX, sending).await;
         }
@@ -91,8 +91,8 @@ async fn overdue(link: &Link) {
     sleep(LEAVE_MAX).await;
 }
 
-/// Ends this direction, and reads until the neighbor has read everything and closes too. If this end closed at once, the
-/// neighbor's next bytes would reset the connection, and what is still on its way would be lost.
+/// Ends this direction, and reads until the neighbor has read everything and closes too. If this end closed at once,
+/// the neighbor's next bytes would reset the connection, and what is still on its way would be lost.
 async fn take_leave(mut writer: impl AsyncWrite + Unpin, receiving: impl Future<Output = Trouble>) {
     let left = async {
         // TLS sends a farewell of its own here, which the neighbor may not take.
@@ -135,9 +135,9 @@ async fn receive(
     }
 }
 
-/// Appends the next bytes to `bytes`. Silence is counted in missing heartbeats: in a process that was paused for long the
-/// timers run out before it sees what has come meanwhile, and this counts as one missing heartbeat only. A part of a TLS
-/// record is no silence either.
+/// Appends the next bytes to `bytes`. Silence is counted in missing heartbeats: in a process that was paused for long
+/// the timers run out before it sees what has come meanwhile, and this counts as one missing heartbeat only. A part of
+/// a TLS record is no silence either.
 async fn read(
     reader: &mut (impl AsyncRead + Unpin),
     meter: &Meter,
@@ -158,8 +158,8 @@ async fn read(
     Err(Trouble::Silent)
 }
 
-/// [`send`], but a connection that takes no more bytes does not end the link. What the neighbor sent before it left may be
-/// the only copy of some reports, so it is read first; reading then finds the end of the connection too.
+/// [`send`], but a connection that takes no more bytes does not end the link. What the neighbor sent before it left may
+/// be the only copy of some reports, so it is read first; reading then finds the end of the connection too.
 async fn send_while_heard(
     herd: &Herd,
     link: &Link,
@@ -177,8 +177,8 @@ async fn send_while_heard(
     }
 }
 
-/// Sends what the map has for this link, after what `encoder` holds already. Once the neighbor has `refused` the link, this
-/// ends when the queue is empty.
+/// Sends what the map has for this link, after what `encoder` holds already. Once the neighbor has `refused` the link,
+/// this ends when the queue is empty.
 async fn send(
     herd: &Herd,
     link: &Link,
@@ -248,8 +248,8 @@ async fn say_goodbye(
     Trouble::Removed
 }
 
-/// Writes all of `bytes`, as long as the network takes some now and then. TLS holds back a part of what it was given, so
-/// it is flushed.
+/// Writes all of `bytes`, as long as the network takes some now and then. TLS holds back a part of what it was given,
+/// so it is flushed.
 async fn write(writer: &mut (impl AsyncWrite + Unpin), meter: &Meter, bytes: &[u8]) -> Result<(), Trouble> {
     let written = async {
         writer.write_all(bytes).await?;

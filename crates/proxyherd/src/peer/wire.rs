@@ -1,7 +1,8 @@
 //! A connection between two servers from its socket until both have sent HELLO, encrypted or not.
 //!
-//! With encryption each end knows the other's name from its certificate before it sends a byte of the link's protocol, and
-//! HELLO must give the same name. Without encryption HELLO is believed, so links in the clear are for loopback only.
+//! With encryption each end knows the other's name from its certificate before it sends a byte of the link's protocol,
+//! and HELLO must give the same name. Without encryption HELLO is believed, so links in the clear are for loopback
+//! only.
 
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
 //! Waiting for something to be so: the one way for all tests of this crate, those in `src` too.
 //!
 //! Nothing waits for time to pass. [`eventually`] asks again and again until the answer is yes, and fails with what it
-//! waited for and what it saw instead. Asking may block, so an asynchronous test that uses it needs a runtime of several
-//! threads.
+//! waited for and what it saw instead. Asking may block, so an asynchronous test that uses it needs a runtime of
+//! several threads.
 
 use std::{
     fmt::Display,
