@@ -31,6 +31,5 @@ mod status;
 mod subscriber;
 mod topology;
 #[cfg(test)]
-#[path = "../tests/it/harness/wait.rs"]
 mod wait;
 pub mod watchdog;
