@@ -1,7 +1,7 @@
 //! Who asks the herd: the address, the door and the rights of a connection.
 //!
-//! The entrance makes a [`Caller`] when it lets a connection in, and doors pass it to every method of `Herd` that needs a right.
-//! This module does not know what needs which right: `herd::Denied` does.
+//! The entrance makes a [`Caller`] when it lets a connection in, and doors pass it to every method of `Herd` that needs
+//! a right. This module does not know what needs which right: `herd::Denied` does.
 
 use std::net::SocketAddr;
 

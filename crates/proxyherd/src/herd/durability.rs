@@ -1,15 +1,15 @@
 //! When reports are durable: what a door waits for before it acknowledges them.
 //!
-//! A door collects the [`Positions`] of the reports that its replies acknowledge. It passes them to the herd's [`Durability`],
-//! which tells it by a [`Notice`] when they are durable. A journal, or neighbors that hold the reports too, can implement
-//! [`Durability`]. This module knows neither.
+//! A door collects the [`Positions`] of the reports that its replies acknowledge. It passes them to the herd's
+//! [`Durability`], which tells it by a [`Notice`] when they are durable. A journal, or neighbors that hold the reports
+//! too, can implement [`Durability`]. This module knows neither.
 
 use std::{fmt, time::Duration};
 
 use proxyherd_core::limits::SHARDS;
 
-/// One position in each shard: all updates up to this sequence. 0: none of the shard's updates. Core's `command::Position` is the
-/// position of a single update.
+/// One position in each shard: all updates up to this sequence. 0: none of the shard's updates. Core's
+/// `command::Position` is the position of a single update.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Positions([u64; SHARDS]);
 
@@ -37,8 +37,8 @@ impl Positions {
 
 /// What makes reports durable.
 pub trait Durability: fmt::Debug + Send + Sync {
-    /// Calls [`Notice::covered`] once all updates that `positions` includes are durable, on any thread, perhaps before this
-    /// returns. If the notice is dropped instead, the updates count as not durable.
+    /// Calls [`Notice::covered`] once all updates that `positions` includes are durable, on any thread, perhaps before
+    /// this returns. If the notice is dropped instead, the updates count as not durable.
     fn await_covered(&self, positions: Positions, notice: Notice);
 
     /// How long a door waits. After that it closes the connection without a reply.

@@ -1,7 +1,8 @@
 //! How a server is, gathered when somebody asks: its status ([`Herd::status`]), and the figures that metrics show
 //! ([`Herd::figures`]).
 //!
-//! This module reads the counts of other parts and keeps none. It knows neither the text of metrics nor that of the status.
+//! This module reads the counts of other parts and keeps none. It knows neither the text of metrics nor that of the
+//! status.
 
 use std::sync::atomic::Ordering::Relaxed;
 

@@ -1,8 +1,9 @@
 //! Whether a link flaps: comes up again and again and does not stay up.
 //!
-//! Nothing is stuck in a link that breaks every second, and still little gets through it. The watchdog looks at each link about
-//! once a second and tells its [`FlapDetector`] how often the link has come up so far. The detector keeps a weight, which rises
-//! each time the link comes up and falls with each look. It knows no clock: it counts time in looks.
+//! Nothing is stuck in a link that breaks every second, and still little gets through it. The watchdog looks at each
+//! link about once a second and tells its [`FlapDetector`] how often the link has come up so far. The detector keeps a
+//! weight, which rises each time the link comes up and falls with each look. It knows no clock: it counts time in
+//! looks.
 
 /// How much the weight rises when the link comes up. Each look lowers it by 1.
 const WEIGHT_PER_UP: u32 = 20;
@@ -29,8 +30,8 @@ pub(crate) struct FlapDetector {
 }
 
 impl FlapDetector {
-    /// Takes how often the link has come up since the start, and says whether it flaps. Once it does, it counts as flapping until
-    /// its weight is 0.
+    /// Takes how often the link has come up since the start, and says whether it flaps. Once it does, it counts as
+    /// flapping until its weight is 0.
     pub(crate) fn look(&mut self, times_up: u64) -> bool {
         let ups = u32::try_from(times_up.saturating_sub(self.times_up)).unwrap_or(u32::MAX);
         self.times_up = times_up;

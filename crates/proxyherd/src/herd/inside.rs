@@ -1,8 +1,8 @@
-//! What the parts of a server that are not doors do with its handle: links, budget, topology, watchdog, and the server itself use
-//! the trait [`Inside`].
+//! What the parts of a server that are not doors do with its handle: links, budget, topology, watchdog, and the server
+//! itself use the trait [`Inside`].
 //!
-//! This file also has what serves the connections of doors: the log, the pulses, admission, and the durability of reports. Doors
-//! may call these methods, because they are not part of the trait.
+//! This file also has what serves the connections of doors: the log, the pulses, admission, and the durability of
+//! reports. Doors may call these methods, because they are not part of the trait.
 
 use std::{
     sync::{
@@ -30,7 +30,8 @@ use crate::{
     places::{Places, Purse},
 };
 
-/// How many slots of each shard one sweep looks at. With one sweep a second, ten million clients take less than a minute.
+/// How many slots of each shard one sweep looks at. With one sweep a second, ten million clients take less than a
+/// minute.
 const SWEEP_SLOTS: usize = 16 * 1024;
 
 /// Making a handle.
@@ -113,8 +114,8 @@ impl Herd {
     }
 }
 
-/// The methods for the parts of a server that are not doors. They form a trait because they can then be called only where the
-/// trait is imported, and `tests/it/floors.rs` fails if a door imports it.
+/// The methods for the parts of a server that are not doors. They form a trait because they can then be called only
+/// where the trait is imported, and `tests/it/floors.rs` fails if a door imports it.
 pub(crate) trait Inside {
     /// Who this server is to its neighbors.
     fn identity(&self) -> &Identity;
@@ -132,7 +133,8 @@ pub(crate) trait Inside {
     #[cfg(test)]
     fn purse(&self) -> Option<&Arc<Purse>>;
 
-    /// This server's certificate for links and its trust anchors. `None`: links are not encrypted, and on loopback only.
+    /// This server's certificate for links and its trust anchors. `None`: links are not encrypted, and on loopback
+    /// only.
     fn credentials(&self) -> Option<&Arc<Credentials>>;
 
     /// The servers of the herd that the configuration names now.
@@ -147,8 +149,8 @@ pub(crate) trait Inside {
     /// Counts a connection to the peer port that got no link.
     fn count_refused_peer(&self);
 
-    /// Does what is due about once a second: forgets some of the expired records, corrects nonsense that neighbors have sent and
-    /// logs it, looks at the spanning tree, and looks for a namesake.
+    /// Does what is due about once a second: forgets some of the expired records, corrects nonsense that neighbors have
+    /// sent and logs it, looks at the spanning tree, and looks for a namesake.
     fn sweep(&self);
 
     /// Keeps descriptors free for the present links. To be called when links were added or removed.

@@ -1,7 +1,8 @@
 //! A server's links while it runs: what wakes their tasks, and what metrics and status show of them.
 //!
-//! Links come and go with the topology. A link that goes leaves the list at once. Its number stays taken until no connection uses
-//! it any more, so that core never confuses two neighbors. This module knows no sockets and no link protocol.
+//! Links come and go with the topology. A link that goes leaves the list at once. Its number stays taken until no
+//! connection uses it any more, so that core never confuses two neighbors. This module knows no sockets and no link
+//! protocol.
 
 use std::{
     sync::{
@@ -99,7 +100,8 @@ pub struct LinkConnection {
     rival: Option<u64>,
 }
 
-/// How many lives of a neighbor a link remembers. If more processes run under one name, they keep displacing each other.
+/// How many lives of a neighbor a link remembers. If more processes run under one name, they keep displacing each
+/// other.
 const LIVES_MAX: usize = 4;
 
 impl Links {
@@ -130,8 +132,9 @@ impl Links {
         Some(link)
     }
 
-    /// Takes the link with `neighbor` off the list, so that no new connection gets it. A connection that uses it continues
-    /// until the caller cancels [`Link::leaving`]. The link's number stays taken until it is [freed](Links::free).
+    /// Takes the link with `neighbor` off the list, so that no new connection gets it. A connection that uses it
+    /// continues until the caller cancels [`Link::leaving`]. The link's number stays taken until it is
+    /// [freed](Links::free).
     pub fn remove(&self, neighbor: &ServerName) -> Option<Arc<Link>> {
         let mut listed = self.listed.write();
         let link = Arc::clone(listed.links.iter().find(|link| link.neighbor == *neighbor)?);
@@ -180,8 +183,8 @@ impl Link {
         }
     }
 
-    /// What to log now of the neighbor's nonsense, given how much of each kind has come so far: what has come since the last time.
-    /// `None`: nothing new, or the last time was less than [`NONSENSE_INTERVAL`] ago.
+    /// What to log now of the neighbor's nonsense, given how much of each kind has come so far: what has come since the
+    /// last time. `None`: nothing new, or the last time was less than [`NONSENSE_INTERVAL`] ago.
     pub fn nonsense_news(
         &self,
         counts: [u64; Nonsense::ALL.len()],
@@ -218,9 +221,9 @@ impl Link {
         self.state.lock().clone()
     }
 
-    /// To be called when this life of the neighbor dials. Usually `None`. If another life has the link now and this life had it
-    /// before, both are running and would displace each other forever. Then this returns the life that has the link, and
-    /// [`Link::take_rival`] tells that life of its rival.
+    /// To be called when this life of the neighbor dials. Usually `None`. If another life has the link now and this
+    /// life had it before, both are running and would displace each other forever. Then this returns the life that has
+    /// the link, and [`Link::take_rival`] tells that life of its rival.
     pub fn rival_of(&self, life: u64) -> Option<u64> {
         let mut state = self.state.lock();
         let holder =
@@ -248,8 +251,8 @@ impl Link {
         self.state.lock().rival.take()
     }
 
-    /// Notes that the link is up and both ends speak `version`. The returned token is canceled when the connection must end,
-    /// because a newer one wants the link.
+    /// Notes that the link is up and both ends speak `version`. The returned token is canceled when the connection must
+    /// end, because a newer one wants the link.
     pub fn came_up(&self, version: u16) -> CancellationToken {
         let mut state = self.state.lock();
         state.up_since = Some(Instant::now());

@@ -1,13 +1,13 @@
 //! One server's handle on the herd: what doors may ask, and nothing else.
 //!
-//! A door turns its protocol's bytes into calls of [`Herd`]'s methods, and turns what they return into bytes. The methods here
-//! take reports, answer questions about clients and places, forget clients, and watch them. `readiness` says whether the server
-//! is ready, and `figures` says how it is. Callers are checked here and in no door: a method that needs a right takes a
-//! [`Caller`] and returns [`Denied`] if the caller lacks the right.
+//! A door turns its protocol's bytes into calls of [`Herd`]'s methods, and turns what they return into bytes. The
+//! methods here take reports, answer questions about clients and places, forget clients, and watch them. `readiness`
+//! says whether the server is ready, and `figures` says how it is. Callers are checked here and in no door: a method
+//! that needs a right takes a [`Caller`] and returns [`Denied`] if the caller lacks the right.
 //!
-//! Core decides. This module adds what core must not have: the clock, the tasks to wake, the providers of places, and the log. It
-//! knows no protocol. The parts of the server that are not doors (links, budget, topology, watchdog) use the methods of
-//! [`Inside`]. A door must not import that trait, which a test of the floors checks.
+//! Core decides. This module adds what core must not have: the clock, the tasks to wake, the providers of places, and
+//! the log. It knows no protocol. The parts of the server that are not doors (links, budget, topology, watchdog) use
+//! the methods of [`Inside`]. A door must not import that trait, which a test of the floors checks.
 
 mod denied;
 mod durability;
@@ -124,9 +124,10 @@ impl Herd {
         &self.identity.me.server
     }
 
-    /// Takes up to [`BATCH_LEN_MAX`](proxyherd_core::limits::BATCH_LEN_MAX) reports at `now_ns` by this server's clock. Reports of
-    /// one client are taken in their order. Each offer then says what became of its report. The door must [wake](Herd::wake)
-    /// the links that are returned. If it reports several batches in a row, it can wake once for all of them ([`Wake::and`]).
+    /// Takes up to [`BATCH_LEN_MAX`](proxyherd_core::limits::BATCH_LEN_MAX) reports at `now_ns` by this server's clock.
+    /// Reports of one client are taken in their order. Each offer then says what became of its report. The door must
+    /// [wake](Herd::wake) the links that are returned. If it reports several batches in a row, it can wake once for all
+    /// of them ([`Wake::and`]).
     pub fn report(&self, caller: &Caller, now_ns: u64, offers: &mut [Offer<'_>]) -> Result<Wake, Denied> {
         Denied::Report.unless(caller)?;
         Ok(self.map.report_all(now_ns, offers))
@@ -139,8 +140,8 @@ impl Herd {
         }
     }
 
-    /// Calls `read` with where the client is. This happens under a shard's lock, so `read` must be quick. `None`: the client is not
-    /// known.
+    /// Calls `read` with where the client is. This happens under a shard's lock, so `read` must be quick. `None`: the
+    /// client is not known.
     pub fn locate<T>(
         &self,
         caller: &Caller,
@@ -152,8 +153,8 @@ impl Herd {
         Ok(self.find(now_ns, client, read))
     }
 
-    /// The places around a point or a client, or a question that waits for them. Around a client, this first calls `read` as
-    /// [`Herd::locate`] does. `None`: the client is not known.
+    /// The places around a point or a client, or a question that waits for them. Around a client, this first calls
+    /// `read` as [`Herd::locate`] does. `None`: the client is not known.
     pub fn nearby(
         &self,
         caller: &Caller,
@@ -182,8 +183,8 @@ impl Herd {
         self.places.knows_kind(kind)
     }
 
-    /// The clients around a point or a client, the nearest first. Clients for which `wanted` returns false do not count against
-    /// the limit. `None`: the client in the middle is not known.
+    /// The clients around a point or a client, the nearest first. Clients for which `wanted` returns false do not count
+    /// against the limit. `None`: the client in the middle is not known.
     pub fn near(
         &self,
         caller: &Caller,
@@ -203,10 +204,10 @@ impl Herd {
         Ok(was_known)
     }
 
-    /// Begins to watch the clients that `watch` names. The door [takes](WatchHandle::take) changes from the handle, and ends the
-    /// watch by dropping it. `bell` is called on another thread when there is a change to take and there was none before. It
-    /// must not wait. A door that also asks where the clients are now watches first and asks then, so that it misses no
-    /// change. `None`: this server has as many watchers as it can serve.
+    /// Begins to watch the clients that `watch` names. The door [takes](WatchHandle::take) changes from the handle, and
+    /// ends the watch by dropping it. `bell` is called on another thread when there is a change to take and there was
+    /// none before. It must not wait. A door that also asks where the clients are now watches first and asks then, so
+    /// that it misses no change. `None`: this server has as many watchers as it can serve.
     pub fn watch(
         &self,
         caller: &Caller,

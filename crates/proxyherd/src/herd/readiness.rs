@@ -1,8 +1,8 @@
-//! Whether a server is ready: whether load balancers may send it clients, and whether the next server of an upgrade may be
-//! restarted.
+//! Whether a server is ready: whether load balancers may send it clients, and whether the next server of an upgrade may
+//! be restarted.
 //!
-//! A server that has just started holds nothing. It is ready once its neighbors have sent what they hold, or after a bounded time
-//! without them. This module knows no paths and no status codes.
+//! A server that has just started holds nothing. It is ready once its neighbors have sent what they hold, or after a
+//! bounded time without them. This module knows no paths and no status codes.
 
 use std::time::Duration;
 

@@ -1,7 +1,8 @@
-//! The status of a server, as data: its HTTP door sends it as JSON at `/v1/status`, and `proxyherd status` reads it there.
+//! The status of a server, as data: its HTTP door sends it as JSON at `/v1/status`, and `proxyherd status` reads it
+//! there.
 //!
-//! Servers and programs of other versions read this too, so fields are only added and never removed or renamed. This module
-//! does not know where the values come from (`figures`).
+//! Servers and programs of other versions read this too, so fields are only added and never removed or renamed. This
+//! module does not know where the values come from (`figures`).
 
 use std::collections::BTreeMap;
 
@@ -16,8 +17,8 @@ pub struct Status {
     pub herd: String,
     /// The program's version.
     pub version: String,
-    /// The server's incarnation: each start has a greater one. In JSON it is a string, because it is above 2^53 and many readers
-    /// round such numbers.
+    /// The server's incarnation: each start has a greater one. In JSON it is a string, because it is above 2^53 and
+    /// many readers round such numbers.
     #[serde(serialize_with = "as_text", deserialize_with = "text_or_number")]
     pub incarnation: u64,
     /// Seconds since it started.
@@ -47,14 +48,15 @@ pub struct Status {
     /// The budgets of requests to providers of places, where there are any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub places_budgets: Vec<BudgetStatus>,
-    /// Whole days until the server's certificate for links expires. Negative: it has expired. Absent: links are not encrypted.
+    /// Whole days until the server's certificate for links expires. Negative: it has expired. Absent: links are not
+    /// encrypted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate_days_left: Option<i64>,
     /// Connections to the peer port that got no link, since the start.
     #[serde(default)]
     pub peers_refused: u64,
-    /// The servers that the server reaches over links that are up, including itself. Servers too old to know spanning trees are
-    /// not listed.
+    /// The servers that the server reaches over links that are up, including itself. Servers too old to know spanning
+    /// trees are not listed.
     #[serde(default)]
     pub reaches: Vec<String>,
     /// The server's links.
@@ -123,8 +125,8 @@ pub struct LinkStatus {
     /// By how many seconds, at least, the neighbor's clock is ahead of the server's. Negative: it is behind.
     #[serde(default)]
     pub clock_offset_s: f64,
-    /// How often the neighbor has sent what the server does not keep, by kind, since the configuration has the link. The
-    /// neighbor may only have passed it on.
+    /// How often the neighbor has sent what the server does not keep, by kind, since the configuration has the link.
+    /// The neighbor may only have passed it on.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub nonsense: BTreeMap<String, u64>,
     /// Why the link is down, as far as that is known.

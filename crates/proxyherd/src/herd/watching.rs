@@ -1,18 +1,18 @@
 //! Watchers: whoever wants to know of clients' changes as they happen. [`Herd::watch`](super::Herd::watch) makes a
 //! [`WatchHandle`], from which the watcher takes changes when its bell rings.
 //!
-//! All watchers of a server share one follower of the map and one thread. The first watcher starts both, and both end after the
-//! last one. The thread takes the IDs of changed clients from the map, in small batches, and queues each ID for the watchers
-//! that want it. A queue holds IDs, each at most once: a watcher that takes an ID reads the client's *current* record. A slow
-//! watcher therefore gets fewer changes, and never an old one.
+//! All watchers of a server share one follower of the map and one thread. The first watcher starts both, and both end
+//! after the last one. The thread takes the IDs of changed clients from the map, in small batches, and queues each ID
+//! for the watchers that want it. A queue holds IDs, each at most once: a watcher that takes an ID reads the client's
+//! *current* record. A slow watcher therefore gets fewer changes, and never an old one.
 //!
-//! **Bounds.** If more than [`QUEUE_LEN_MAX`] clients wait for one watcher, its queue is emptied and the watcher is told to begin
-//! anew ([`Change::Anew`]). Nothing is queued for it until it has taken that. All watchers begin anew if the thread falls so far
-//! behind that the map tells it to, and after a panic in the thread. A new watcher past [`WATCHERS_MAX`] or
-//! [`PREFIX_WATCHERS_MAX`] is not taken.
+//! **Bounds.** If more than [`QUEUE_LEN_MAX`] clients wait for one watcher, its queue is emptied and the watcher is
+//! told to begin anew ([`Change::Anew`]). Nothing is queued for it until it has taken that. All watchers begin anew if
+//! the thread falls so far behind that the map tells it to, and after a panic in the thread. A new watcher past
+//! [`WATCHERS_MAX`] or [`PREFIX_WATCHERS_MAX`] is not taken.
 //!
-//! **Locks.** The lock of all watchers is held while the map is followed and unfollowed, so it is locked before the shards' locks.
-//! Bells are called without any lock.
+//! **Locks.** The lock of all watchers is held while the map is followed and unfollowed, so it is locked before the
+//! shards' locks. Bells are called without any lock.
 //!
 //! This module does not know what doors do with changes.
 
@@ -55,11 +55,11 @@ const BATCH_LEN: usize = 128;
 pub enum Change<'a> {
     /// This client is here now. The watcher may have been told so before.
     Moved(&'a Whereabouts<'a>),
-    /// The client with this ID is no longer known. The watcher may have been told so before, or may never have been told of
-    /// the client.
+    /// The client with this ID is no longer known. The watcher may have been told so before, or may never have been
+    /// told of the client.
     Gone(&'a [u8]),
-    /// Changes were left out, so what the watcher was told before may be wrong. The watcher should ask where its clients
-    /// are. It is told of all changes from now on.
+    /// Changes were left out, so what the watcher was told before may be wrong. The watcher should ask where its
+    /// clients are. It is told of all changes from now on.
     Anew,
 }
 
@@ -75,8 +75,8 @@ pub struct WatchHandle {
 }
 
 impl WatchHandle {
-    /// Takes the next change, with the record as it is at `now_ns`. `tell` may be called under a shard's lock, so it must be
-    /// quick. `None`: nothing is left, and the bell rings when there is something again.
+    /// Takes the next change, with the record as it is at `now_ns`. `tell` may be called under a shard's lock, so it
+    /// must be quick. `None`: nothing is left, and the bell rings when there is something again.
     pub fn take<T>(&self, now_ns: u64, tell: impl FnOnce(Change<'_>) -> T) -> Option<T> {
         let client = match self.outbox.queue.lock().next()? {
             NextChange::Anew => return Some(tell(Change::Anew)),
@@ -220,7 +220,8 @@ impl Watchers {
         Watchers { map: Arc::clone(map), shared: Arc::default() }
     }
 
-    /// Adds a watcher. `None`: there are as many as may be, no place for a follower is left, or the thread can't be started.
+    /// Adds a watcher. `None`: there are as many as may be, no place for a follower is left, or the thread can't be
+    /// started.
     pub(super) fn watch(
         &self,
         health: &Health,
@@ -306,9 +307,9 @@ impl Drop for Follower {
 
 /// The thread. It ends when nobody watches any more.
 ///
-/// A panic, in a bell or in this module, must not leave the watchers without news. They all begin anew, and the thread continues
-/// with a new place in the map, since changes at the old place may be lost. If another follower has taken the place meanwhile,
-/// the thread ends, and the next watcher starts another one.
+/// A panic, in a bell or in this module, must not leave the watchers without news. They all begin anew, and the thread
+/// continues with a new place in the map, since changes at the old place may be lost. If another follower has taken the
+/// place meanwhile, the thread ends, and the next watcher starts another one.
 fn run_thread(mut follower: Follower, shared: &Mutex<WatchersState>, woken: &Receiver<()>, pulse: &Pulse) {
     let mut batch = ChangeBatch::default();
     while catch_unwind(AssertUnwindSafe(|| {

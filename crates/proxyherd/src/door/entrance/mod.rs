@@ -1,8 +1,9 @@
 //! The entrance: takes the connections of every door and hands each one, as a [`Visitor`], to the door's [`Service`].
 //!
-//! A door makes an [`Entrance`] serve by [`Entrance::open`]. The entrance does what is the same for all doors: it takes connections
-//! from several listening sockets in turn, asks `admission`, makes the [`Caller`], chooses the TLS configuration, counts and logs
-//! connections, has a pulse, and ends at the stop. No other module does these things for doors.
+//! A door makes an [`Entrance`] serve by [`Entrance::open`]. The entrance does what is the same for all doors: it takes
+//! connections from several listening sockets in turn, asks `admission`, makes the [`Caller`], chooses the TLS
+//! configuration, counts and logs connections, has a pulse, and ends at the stop. No other module does these things for
+//! doors.
 //!
 //! The entrance knows no protocol. A service knows one protocol and no listening sockets.
 
@@ -32,8 +33,9 @@ use crate::{
 /// How long a client's TLS handshake may take. After that the connection is closed.
 pub(crate) const HANDSHAKE_MAX: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 10 });
 
-/// After how much silence the system begins to probe whether a client is still there. A protocol may let its subscribers be
-/// silent for ever, and one that is only silent looks like one that has died. Probes wake the radios of phones, so they are rare.
+/// After how much silence the system begins to probe whether a client is still there. A protocol may let its
+/// subscribers be silent for ever, and one that is only silent looks like one that has died. Probes wake the radios of
+/// phones, so they are rare.
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(600);
 /// How long the system waits for the answer to a probe.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
@@ -61,11 +63,12 @@ impl Borrow<TcpListener> for Listener {
 pub(crate) trait Service: Send + Sync + 'static {
     /// The protocols that the door speaks within TLS, the best first (ALPN). Empty: clients may name any.
     const ALPN: &'static [&'static [u8]] = &[];
-    /// Whether the service bounds its visitors itself, in [`Service::ready`]. Then they do not count against `admission`'s limits.
+    /// Whether the service bounds its visitors itself, in [`Service::ready`]. Then they do not count against
+    /// `admission`'s limits.
     const HAS_OWN_ADMISSION: bool = false;
 
-    /// Waits until the service has room for one more visitor. Until then the next visitor waits in the listening socket's
-    /// queue.
+    /// Waits until the service has room for one more visitor. Until then the next visitor waits in the listening
+    /// socket's queue.
     fn ready(&self) -> impl Future<Output = ()> + Send;
 
     /// Begins to serve a visitor. The entrance takes the next one when this returns, so it must not wait.

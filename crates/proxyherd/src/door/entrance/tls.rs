@@ -1,7 +1,8 @@
-//! The certificate that a server's doors show to clients. It is read from two PEM files, and read again when they have changed.
+//! The certificate that a server's doors show to clients. It is read from two PEM files, and read again when they have
+//! changed.
 //!
-//! A server has one [`DoorTls`] for all its doors. Each door makes an [`Acceptor`] of it, which adds the protocols that the door
-//! speaks within TLS (ALPN). The certificate in use is only ever replaced by one that was read completely.
+//! A server has one [`DoorTls`] for all its doors. Each door makes an [`Acceptor`] of it, which adds the protocols that
+//! the door speaks within TLS (ALPN). The certificate in use is only ever replaced by one that was read completely.
 //!
 //! Clients show no certificates. This module does not know the certificates of links (`credentials`).
 
@@ -40,8 +41,8 @@ impl Dated for DoorConfig {
 }
 
 impl DoorTls {
-    /// Reads the certificate and its key. The intermediate certificates, if there are any, stand behind the certificate in its
-    /// file.
+    /// Reads the certificate and its key. The intermediate certificates, if there are any, stand behind the certificate
+    /// in its file.
     pub fn open(certificate: &Path, key: &Path) -> Result<DoorTls, CredentialsError> {
         let (certificate, key) = (certificate.to_owned(), key.to_owned());
         let paths = vec![certificate.clone(), key.clone()];
@@ -49,8 +50,8 @@ impl DoorTls {
         Ok(DoorTls { certificate, key, in_use })
     }
 
-    /// Makes a door's acceptor. `alpn` names the protocols that the door speaks within TLS, the best first. If it is empty, a
-    /// client may name any.
+    /// Makes a door's acceptor. `alpn` names the protocols that the door speaks within TLS, the best first. If it is
+    /// empty, a client may name any.
     pub(crate) fn acceptor(self: &Arc<DoorTls>, alpn: &[&[u8]]) -> Acceptor {
         let alpn = alpn.iter().map(|name| name.to_vec()).collect();
         Acceptor { tls: Arc::clone(self), alpn, last: Mutex::default() }
@@ -101,8 +102,8 @@ fn read(certificate: &Path, key: &Path) -> Result<DoorConfig, CredentialsError> 
     Ok(DoorConfig { server, validity: facts.validity })
 }
 
-/// The TLS configuration of a certificate. Phones connect often, and resume earlier sessions by tickets, for which the server
-/// keeps nothing. TLS 1.2 is for old phones.
+/// The TLS configuration of a certificate. Phones connect often, and resume earlier sessions by tickets, for which the
+/// server keeps nothing. TLS 1.2 is for old phones.
 fn server_config(
     certificates: Vec<CertificateDer<'static>>,
     key: rustls::pki_types::PrivateKeyDer<'static>,

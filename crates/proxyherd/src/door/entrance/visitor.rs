@@ -1,7 +1,8 @@
 //! A visitor: a connection that was let in, on its way from the entrance to a door's service.
 //!
-//! A service with its own threads takes the visitor's parts ([`Visitor::into_parts`]) and runs TLS itself. A service on tokio's
-//! runtime waits for the TLS handshake ([`Visitor::open`]) and gets a [`VisitorStream`]. A visitor knows no protocol but TLS.
+//! A service with its own threads takes the visitor's parts ([`Visitor::into_parts`]) and runs TLS itself. A service on
+//! tokio's runtime waits for the TLS handshake ([`Visitor::open`]) and gets a [`VisitorStream`]. A visitor knows no
+//! protocol but TLS.
 
 use std::{
     io,
@@ -110,7 +111,8 @@ impl Visitor {
         entered: Entered,
         tls: Option<Arc<ServerConfig>>,
     ) -> Visitor {
-        // Replies are written whole, so the system must not wait for more to send. If this can't be set, replies are only later.
+        // Replies are written whole, so the system must not wait for more to send. If this can't be set, replies are
+        // only later.
         let _ = stream.set_nodelay(true);
         Visitor { stream, listener, caller, ticket, entered, tls }
     }
@@ -131,8 +133,8 @@ impl Visitor {
         Ok(VisitorParts { stream: stream.into_std()?, caller, ticket, entered, tls })
     }
 
-    /// The stream, for a service on tokio's runtime. Where the client speaks TLS, this waits for the handshake. Dropping the
-    /// [`Entered`] ends the counting of the connection.
+    /// The stream, for a service on tokio's runtime. Where the client speaks TLS, this waits for the handshake.
+    /// Dropping the [`Entered`] ends the counting of the connection.
     pub(crate) async fn open(self) -> Result<(VisitorStream, Entered), HandshakeFailed> {
         let Visitor { stream, entered, tls, .. } = self;
         let Some(config) = tls else { return Ok((VisitorStream::Plain(stream), entered)) };

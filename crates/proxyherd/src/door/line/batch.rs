@@ -1,7 +1,8 @@
 //! Answers the lines of one read, in order: [`answer_lines`] is called for each read of a connection.
 //!
-//! It neither waits nor allocates for a line. Reports are gathered and offered to the herd together. Every other line is answered
-//! only after the reports before it, so replies and effects keep the order of the lines. This module knows no sockets.
+//! It neither waits nor allocates for a line. Reports are gathered and offered to the herd together. Every other line
+//! is answered only after the reports before it, so replies and effects keep the order of the lines. This module knows
+//! no sockets.
 
 use arrayvec::ArrayVec;
 use proxyherd_core::{
@@ -20,8 +21,8 @@ use crate::{
     places::{Answered, Looked},
 };
 
-/// After how many bytes of replies they are written and other connections have their turn. A client that does not read therefore
-/// delays only itself, and about this many bytes wait for it.
+/// After how many bytes of replies they are written and other connections have their turn. A client that does not read
+/// therefore delays only itself, and about this many bytes wait for it.
 const REPLIES_LEN: usize = 64 * 1024;
 
 /// Why the connection is closed after a line that is too long. The answer to that line is the last one.
@@ -31,8 +32,8 @@ const _: () = assert!(LINE_LEN_MAX == 8192, "the text above says how long a line
 const HTTP_REQUEST: &str = "it sent an HTTP request, which belongs to the server's `http` port; what came behind its first \
                             line was not read";
 
-/// Takes the lines at the front of `input`, and appends the replies to `out`. If the connection has to wait for an answer about
-/// places, this sets `places_max` to how many places the answer may have.
+/// Takes the lines at the front of `input`, and appends the replies to `out`. If the connection has to wait for an
+/// answer about places, this sets `places_max` to how many places the answer may have.
 pub(super) fn answer_lines(
     herd: &Herd,
     caller: &Caller,
@@ -79,8 +80,8 @@ pub(super) fn answer_lines(
 
 /// The lines of one read on their way through the herd.
 ///
-/// Reports are gathered and offered together, because visiting a shard costs more than a report. They are answered before any
-/// other line.
+/// Reports are gathered and offered together, because visiting a shard costs more than a report. They are answered
+/// before any other line.
 struct Batch<'a, 'i> {
     herd: &'a Herd,
     caller: &'a Caller,
@@ -206,8 +207,8 @@ impl<'i> Batch<'_, 'i> {
     }
 }
 
-/// Appends an answer about places, with at most `places_max` places. The JSON has no newline at its end, so the reply ends at the
-/// first empty line.
+/// Appends an answer about places, with at most `places_max` places. The JSON has no newline at its end, so the reply
+/// ends at the first empty line.
 pub(super) fn write_places(out: &mut Vec<u8>, answered: &Answered, places_max: u8) {
     answered.answer.write_json(places_max.into(), out);
     out.extend_from_slice(b"\n\n");

@@ -14,8 +14,8 @@ use super::{
 };
 use crate::config::Limits;
 
-/// Serves line clients until the entrance closes. The error comes from the operating system: it has no thread or no descriptor
-/// left.
+/// Serves line clients until the entrance closes. The error comes from the operating system: it has no thread or no
+/// descriptor left.
 pub(crate) fn run(entrance: Entrance, limits: &Limits) -> io::Result<()> {
     reactor::run(entrance, limits, |_| LineProtocol::default())
 }

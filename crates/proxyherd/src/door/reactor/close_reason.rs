@@ -39,8 +39,8 @@ pub(super) enum CloseReason {
 }
 
 impl CloseReason {
-    /// The reason's level in the log. Faults of this server and of clients are above the usual ends. Strangers scan every port
-    /// that speaks TLS, so failed handshakes are below other faults.
+    /// The reason's level in the log. Faults of this server and of clients are above the usual ends. Strangers scan
+    /// every port that speaks TLS, so failed handshakes are below other faults.
     pub(super) fn level(&self) -> LogLevel {
         match self {
             CloseReason::Failed(_) => LogLevel::Error,

@@ -39,9 +39,9 @@ pub(super) enum Phase {
     AwaitingDurable(DurabilityWait),
     /// The protocol has taken the client's last unit. Only the replies are still to be written.
     Finishing,
-    /// This server closes the connection. It sends the last replies and shuts down sending, and then reads until the client
-    /// closes its end: if it closed while input lies unread, the system would reset the connection, and the client would lose
-    /// the replies.
+    /// This server closes the connection. It sends the last replies and shuts down sending, and then reads until the
+    /// client closes its end: if it closed while input lies unread, the system would reset the connection, and the
+    /// client would lose the replies.
     Lingering(Lingering),
 }
 
@@ -171,8 +171,8 @@ impl<P: Protocol> Connection<P> {
         !self.outgoing.is_empty() || self.socket.has_unsent()
     }
 
-    /// Whether the connection should move to a thread for busy connections. It stays while it waits for something, and it stays
-    /// for good once bells know it by its slot.
+    /// Whether the connection should move to a thread for busy connections. It stays while it waits for something, and
+    /// it stays for good once bells know it by its slot.
     pub(super) fn is_to_move(&self) -> bool {
         self.is_busy && !self.has_moved && self.bell.get().is_none() && matches!(self.phase, Phase::Serving)
     }
@@ -241,7 +241,8 @@ impl<P: Protocol> Connection<P> {
             }
             Phase::AwaitingDurable(DurabilityWait { until, .. }) => Some(*until),
             Phase::Lingering(lingering) => lingering.since.map(|since| since + LINGER_MAX),
-            // A question about places has a deadline of its own, and `Finishing` waits for nothing but the client to read.
+            // A question about places has a deadline of its own, and `Finishing` waits for nothing but the client to
+            // read.
             Phase::AwaitingPlaces(_) | Phase::Finishing => None,
         }
     }

@@ -1,7 +1,7 @@
 //! The inbox of a reactor's thread: other threads leave messages in it, and the first message wakes the thread.
 //!
-//! The inbox holds at most one message of each kind for each connection, so the connections bound it. It does not know what
-//! the thread does with messages.
+//! The inbox holds at most one message of each kind for each connection, so the connections bound it. It does not know
+//! what the thread does with messages.
 
 use std::{io, sync::Arc};
 
@@ -25,8 +25,8 @@ pub(super) enum InboxMessage<P> {
     Stop,
 }
 
-/// Where other threads leave messages for one thread. A bell can leave another message after each turn of its connection; all
-/// other kinds wait at most once for a connection.
+/// Where other threads leave messages for one thread. A bell can leave another message after each turn of its
+/// connection; all other kinds wait at most once for a connection.
 pub(super) struct Inbox<P> {
     /// `None` once the thread has ended.
     messages: Mutex<Option<Vec<InboxMessage<P>>>>,
@@ -82,8 +82,8 @@ impl<P: Send> Rings for Inbox<P> {
     }
 }
 
-/// A connection's question about places that waits on the runtime. When it is dropped, the connection gets its answer, or is
-/// told that there is none.
+/// A connection's question about places that waits on the runtime. When it is dropped, the connection gets its answer,
+/// or is told that there is none.
 pub(super) struct PendingQuestion<P> {
     inbox: Arc<Inbox<P>>,
     slot: usize,

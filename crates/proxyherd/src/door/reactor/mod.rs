@@ -1,13 +1,14 @@
-//! Threads that serve the connections of a door, for any protocol that does no I/O itself. A door calls [`run`] with its
-//! entrance and a function that makes a [`Protocol`] for each new connection.
+//! Threads that serve the connections of a door, for any protocol that does no I/O itself. A door calls [`run`] with
+//! its entrance and a function that makes a [`Protocol`] for each new connection.
 //!
-//! Each `thread` has its own connections. For small messages most of the work is the kernel's, and it is cheapest if one thread
-//! finds many sockets ready at once. New connections therefore go to the first half of the threads. A connection that brings
-//! many units at once moves, once, to a thread chosen among all, so that such work is spread evenly.
+//! Each `thread` has its own connections. For small messages most of the work is the kernel's, and it is cheapest if
+//! one thread finds many sockets ready at once. New connections therefore go to the first half of the threads. A
+//! connection that brings many units at once moves, once, to a thread chosen among all, so that such work is spread
+//! evenly.
 //!
-//! The files import each other in this order, lowest first: `protocol`, `close_reason`, `socket`, `outgoing`, `connection`, `inbox`,
-//! `turn`, `thread`. The compiler builds the threads for each protocol, so a unit costs no call through a table. Nothing here
-//! knows a protocol's bytes.
+//! The files import each other in this order, lowest first: `protocol`, `close_reason`, `socket`, `outgoing`,
+//! `connection`, `inbox`, `turn`, `thread`. The compiler builds the threads for each protocol, so a unit costs no call
+//! through a table. Nothing here knows a protocol's bytes.
 
 mod close_reason;
 mod connection;
@@ -47,8 +48,8 @@ use crate::{
     log::{LogLevel, Subject},
 };
 
-/// Serves the visitors of `entrance` until its stop. `make` makes the protocol of each new connection. The error comes from the
-/// operating system: it has no thread or no descriptor left.
+/// Serves the visitors of `entrance` until its stop. `make` makes the protocol of each new connection. The error comes
+/// from the operating system: it has no thread or no descriptor left.
 pub(crate) fn run<P: Protocol>(
     entrance: Entrance,
     limits: &Limits,

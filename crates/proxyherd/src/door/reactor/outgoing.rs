@@ -1,5 +1,5 @@
-//! A connection's replies that are not written yet: those that the socket has not taken, and those that are withheld until
-//! what they acknowledge is durable.
+//! A connection's replies that are not written yet: those that the socket has not taken, and those that are withheld
+//! until what they acknowledge is durable.
 //!
 //! A connection without such replies owns no buffer here. This module does not know what the replies say.
 

@@ -1,11 +1,11 @@
 //! The trait that a door's protocol implements, and the values that pass between the protocol and its reactor.
 //!
-//! A [`Protocol`] holds the state of one connection. The reactor calls `open` once, `take` with the bytes that the client has
-//! sent, and `resume` when something has happened that the protocol asked for. Each call appends replies to a buffer and
-//! returns a [`NextStep`]. `door/tests/toy.rs` is a small example.
+//! A [`Protocol`] holds the state of one connection. The reactor calls `open` once, `take` with the bytes that the
+//! client has sent, and `resume` when something has happened that the protocol asked for. Each call appends replies to
+//! a buffer and returns a [`NextStep`]. `door/tests/toy.rs` is a small example.
 //!
-//! A protocol does no I/O. A thread calls its protocols one after the other, so a call must not wait. A protocol knows nothing of
-//! sockets, TLS, limits, rates, the log and the stop: these are the reactor's.
+//! A protocol does no I/O. A thread calls its protocols one after the other, so a call must not wait. A protocol knows
+//! nothing of sockets, TLS, limits, rates, the log and the stop: these are the reactor's.
 //!
 //! A protocol between servers fits too: it can speak first ([`Protocol::SPEAKS_FIRST`]), other threads can ring it
 //! ([`CallContext::bell`]), and the clock can wake it ([`Protocol::wake_at`]).
@@ -37,8 +37,8 @@ pub trait Protocol: Sized + Send + 'static {
     const UNIT_LEN_MAX: usize;
     /// Whether both directions are lines of text. The log shows such lines as they are.
     const IS_TEXT: bool = false;
-    /// Whether the reactor calls `open` as soon as the connection has begun. Otherwise it calls `open` when the client's first
-    /// bytes have come.
+    /// Whether the reactor calls `open` as soon as the connection has begun. Otherwise it calls `open` when the
+    /// client's first bytes have come.
     const SPEAKS_FIRST: bool = false;
 
     /// The connection has begun. Where it is encrypted, the handshake is over.
@@ -58,8 +58,8 @@ pub trait Protocol: Sized + Send + 'static {
         None
     }
 
-    /// How long the client may be silent between two units. `None`: for ever. Such a protocol must find out itself whether
-    /// its client is still there, or leave that to the keepalive probes of the operating system.
+    /// How long the client may be silent between two units. `None`: for ever. Such a protocol must find out itself
+    /// whether its client is still there, or leave that to the keepalive probes of the operating system.
     fn idle_max(&self, limits: &Limits) -> Option<Duration> {
         Some(limits.idle)
     }
@@ -77,8 +77,8 @@ pub struct CallContext<'a> {
 }
 
 impl CallContext<'_> {
-    /// Makes a bell that other threads ring when they have news for this connection. From then on the connection stays on its
-    /// thread.
+    /// Makes a bell that other threads ring when they have news for this connection. From then on the connection stays
+    /// on its thread.
     pub fn bell(&self) -> Bell {
         (self.bell)()
     }
@@ -102,7 +102,8 @@ pub struct TakeOutput {
     pub consumed: usize,
     /// How many units these bytes were. They count against the rate of the client's address.
     pub units_in: u64,
-    /// How many lines the log counts for the replies. An answer about places is one line. Only text protocols need this.
+    /// How many lines the log counts for the replies. An answer about places is one line. Only text protocols need
+    /// this.
     pub units_out: u64,
     /// The links that have something to flush. The reactor wakes them once it has written the replies.
     pub wake: Wake,
@@ -113,21 +114,22 @@ pub struct TakeOutput {
 /// What the reactor does after a call of the protocol.
 #[derive(Debug)]
 pub enum NextStep {
-    /// Write the replies, and take the client's next unit. Once the client has ended its sending half and nothing of its input
-    /// is left, this closes the connection.
+    /// Write the replies, and take the client's next unit. Once the client has ended its sending half and nothing of
+    /// its input is left, this closes the connection.
     ReadMore,
-    /// Write the replies, and then call again: `take` with the rest of the input, or `resume` with [`ProtocolEvent::Rung`].
+    /// Write the replies, and then call again: `take` with the rest of the input, or `resume` with
+    /// [`ProtocolEvent::Rung`].
     WriteFirst,
     /// Write the replies, and close the connection.
     Close(ProtocolEnd),
-    /// Write the replies, and wait for the answer about places. It comes as [`ProtocolEvent::Places`]. Until then the reactor
-    /// takes nothing from the client.
+    /// Write the replies, and wait for the answer about places. It comes as [`ProtocolEvent::Places`]. Until then the
+    /// reactor takes nothing from the client.
     AwaitPlaces(Box<Question>),
-    /// Keep the replies until these positions are durable, and take nothing from the client until then. If that takes too
-    /// long, the connection is closed and the replies are never written. The box keeps this enum small.
+    /// Keep the replies until these positions are durable, and take nothing from the client until then. If that takes
+    /// too long, the connection is closed and the replies are never written. The box keeps this enum small.
     AwaitDurable(Box<Positions>),
-    /// Like [`NextStep::ReadMore`], but the connection stays open when the client has ended its sending half, because the client
-    /// still listens.
+    /// Like [`NextStep::ReadMore`], but the connection stays open when the client has ended its sending half, because
+    /// the client still listens.
     Subscribed,
 }
 
@@ -152,16 +154,16 @@ impl ProtocolEnd {
 pub enum ProtocolEvent {
     /// The answer about places has come.
     Places(Box<Answered>),
-    /// The bell was rung, once or more often, since the last `Rung`, and all earlier replies are written. News that a slow
-    /// client has not been sent yet stays with whoever rings, and is bounded there. A client that takes nothing for `write_s` is
-    /// closed.
+    /// The bell was rung, once or more often, since the last `Rung`, and all earlier replies are written. News that a
+    /// slow client has not been sent yet stays with whoever rings, and is bounded there. A client that takes nothing
+    /// for `write_s` is closed.
     Rung,
     /// The time of [`Protocol::wake_at`] has come.
     Time,
 }
 
-/// Tells a connection, from any thread, that there is news for it. Several rings before the connection's next look count as
-/// one.
+/// Tells a connection, from any thread, that there is news for it. Several rings before the connection's next look
+/// count as one.
 #[derive(Clone)]
 pub struct Bell {
     pub(super) inbox: Arc<dyn Rings>,

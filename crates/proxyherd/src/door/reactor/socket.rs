@@ -1,8 +1,9 @@
 //! A connection's socket, plain or with TLS. It reads and writes the protocol's bytes, and never waits.
 //!
-//! TLS is `rustls` without its own I/O. Each turn reads once from the network, into a buffer that the connections of a thread
-//! share, and decrypts everything that it has read. No decrypted bytes therefore stay in TLS between turns, and with and without
-//! TLS a read that does not fill the buffer has emptied the socket. This module does not know what the bytes mean.
+//! TLS is `rustls` without its own I/O. Each turn reads once from the network, into a buffer that the connections of a
+//! thread share, and decrypts everything that it has read. No decrypted bytes therefore stay in TLS between turns, and
+//! with and without TLS a read that does not fill the buffer has emptied the socket. This module does not know what the
+//! bytes mean.
 
 use std::{
     io::{self, Read, Write},
@@ -18,8 +19,8 @@ use crate::door::entrance::HandshakeFailed;
 
 /// How many bytes decrypting may bring beyond those of one read: a record whose start came with an earlier read.
 pub(super) const RECORD_LEN_MAX: usize = 20 * 1024;
-/// Most bytes of a client in a row that bring no data to its protocol: handshakes, the start of a record, messages of TLS itself.
-/// A connection with more is closed.
+/// Most bytes of a client in a row that bring no data to its protocol: handshakes, the start of a record, messages of
+/// TLS itself. A connection with more is closed.
 const UNDECRYPTED_LEN_MAX: usize = 32 * 1024;
 
 /// The socket of one connection.
@@ -28,8 +29,8 @@ pub(super) struct Socket {
     tls: Option<Box<Tls>>,
     /// Whether a read may bring something.
     is_readable: bool,
-    /// Whether the system has said that the client ended its sending half. Then a short read is not the last one: the end is
-    /// still to be read.
+    /// Whether the system has said that the client ended its sending half. Then a short read is not the last one: the
+    /// end is still to be read.
     is_read_closed: bool,
     /// Whether the system has said that the connection has failed.
     has_failed: bool,
@@ -119,8 +120,8 @@ impl Socket {
         self.tls.as_ref().is_some_and(|tls| tls.session.is_handshaking())
     }
 
-    /// Reads once. `wire` is a buffer for encrypted bytes. `into` takes the protocol's bytes; it must be longer than `wire` by
-    /// [`RECORD_LEN_MAX`], which only TLS uses.
+    /// Reads once. `wire` is a buffer for encrypted bytes. `into` takes the protocol's bytes; it must be longer than
+    /// `wire` by [`RECORD_LEN_MAX`], which only TLS uses.
     pub(super) fn read(&mut self, into: &mut [u8], wire: &mut [u8]) -> Result<ReadOutcome, CloseReason> {
         let Some(tls) = &mut self.tls else {
             let room = into.len() - RECORD_LEN_MAX;
@@ -202,8 +203,8 @@ impl Socket {
         self.tls.as_ref().is_some_and(|tls| tls.session.wants_write())
     }
 
-    /// Tells the client, within TLS, that nothing more will come. Says whether all is written. Without TLS there is nothing to
-    /// tell.
+    /// Tells the client, within TLS, that nothing more will come. Says whether all is written. Without TLS there is
+    /// nothing to tell.
     pub(super) fn send_close_notify(&mut self) -> io::Result<bool> {
         if let Some(tls) = &mut self.tls
             && !std::mem::replace(&mut tls.has_sent_close_notify, true)
@@ -220,8 +221,8 @@ impl Socket {
 }
 
 impl Tls {
-    /// Decrypts what has come, and says how many bytes that brought. Whatever comes behind an error is dropped, and the next
-    /// read returns the error.
+    /// Decrypts what has come, and says how many bytes that brought. Whatever comes behind an error is dropped, and the
+    /// next read returns the error.
     fn decrypt(&mut self, mut wire: &[u8], into: &mut [u8]) -> Result<usize, CloseReason> {
         let mut decrypted_len = 0;
         while !wire.is_empty() && !self.has_ended && self.failure.is_none() {

@@ -1,10 +1,10 @@
 //! One thread of a door: it waits for its sockets, and gives each connection that is ready a turn.
 //!
-//! The thread waits in one place only ([`Reactor::run`]): for sockets, for the earliest deadline, and for messages in its
-//! [`Inbox`]. A question about places waits on the runtime, and its answer comes back as an [`InboxMessage`].
+//! The thread waits in one place only ([`Reactor::run`]): for sockets, for the earliest deadline, and for messages in
+//! its [`Inbox`]. A question about places waits on the runtime, and its answer comes back as an [`InboxMessage`].
 //!
-//! Events are edge-triggered: the system says once that a socket is ready. The connection notes that, and wants turns until a read
-//! or a write has shown that there is no more.
+//! Events are edge-triggered: the system says once that a socket is ready. The connection notes that, and wants turns
+//! until a read or a write has shown that there is no more.
 //!
 //! This module does not know what connections do in their turns.
 
@@ -46,8 +46,8 @@ const SWEEP_INTERVAL_MAX: Duration = Duration::from_secs(1);
 pub(super) const SWEEP_INTERVAL_MIN: Duration = Duration::from_millis(10);
 /// How long after the stop connections that have not ended are closed.
 const DRAIN_MAX: Duration = Duration::from_secs(3);
-/// Most TLS handshakes of a thread at once. With one more the oldest is closed: a client's handshake is over in a round trip, a
-/// stranger's takes all the time that it gets.
+/// Most TLS handshakes of a thread at once. With one more the oldest is closed: a client's handshake is over in a round
+/// trip, a stranger's takes all the time that it gets.
 const HANDSHAKES_MAX: usize = if cfg!(test) { 16 } else { 1024 };
 
 /// One thread's state.
@@ -62,8 +62,8 @@ pub(super) struct Reactor<P: Protocol> {
     scratch: Scratch,
     /// The slots and serials of connections that began with a handshake, the oldest first. Some handshakes may be over.
     handshakes: VecDeque<(usize, u64)>,
-    /// The serial of the newest connection. Messages name a connection by slot and serial, so a late message never reaches a
-    /// newer connection in the same slot.
+    /// The serial of the newest connection. Messages name a connection by slot and serial, so a late message never
+    /// reaches a newer connection in the same slot.
     serial: u64,
     sweep_at: Instant,
     stopped_at: Option<Instant>,
@@ -266,7 +266,8 @@ impl<P: Protocol> Reactor<P> {
         }
     }
 
-    /// Sends a connection that brings many units at once to the next thread for such connections, which may be this one.
+    /// Sends a connection that brings many units at once to the next thread for such connections, which may be this
+    /// one.
     fn move_away(&mut self, slot: usize, now: Instant, threads: &Threads<P>) {
         self.connections[slot].has_moved = true;
         let target = threads.for_busy();
@@ -304,7 +305,8 @@ impl<P: Protocol> Reactor<P> {
         durability.await_covered(positions, notice);
     }
 
-    /// Closes connections whose deadline has passed, queues those that wanted to wake by now, and finds out when to sweep again.
+    /// Closes connections whose deadline has passed, queues those that wanted to wake by now, and finds out when to
+    /// sweep again.
     fn sweep(&mut self, now: Instant) {
         let (limits, mut next) = (&self.limits, now + SWEEP_INTERVAL_MAX);
         let (mut overdue, mut woken) = (Vec::new(), Vec::new());

@@ -1,11 +1,11 @@
 //! A connection's turn: it reads once, lets its protocol take what has come, and writes once.
 //!
-//! The thread calls [`Connection::turn`] when a connection has something to do, and does what the returned [`TurnOutcome`] says.
-//! A turn never waits: it does what can be done now.
+//! The thread calls [`Connection::turn`] when a connection has something to do, and does what the returned
+//! [`TurnOutcome`] says. A turn never waits: it does what can be done now.
 //!
-//! All connections of a thread share the buffer for reads and the buffer for replies. A connection copies only the start of a
-//! unit whose end has not come yet. It reads again only when its replies are written, so a client that does not read is not read
-//! from. A turn does not know what its protocol means.
+//! All connections of a thread share the buffer for reads and the buffer for replies. A connection copies only the
+//! start of a unit whose end has not come yet. It reads again only when its replies are written, so a client that does
+//! not read is not read from. A turn does not know what its protocol means.
 
 use std::{
     sync::{
@@ -309,8 +309,8 @@ impl<P: Protocol> Connection<P> {
         Ok(self.enter_phase(context, next))
     }
 
-    /// Writes the replies, or withholds them until they are durable. The links are woken in any case, and only afterwards, so
-    /// that waking them does not delay the replies.
+    /// Writes the replies, or withholds them until they are durable. The links are woken in any case, and only
+    /// afterwards, so that waking them does not delay the replies.
     fn send_replies(
         &mut self,
         context: &TurnContext<'_, P>,

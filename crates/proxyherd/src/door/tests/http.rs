@@ -1,4 +1,4 @@
-//! HTTP comes in by the same entrance, with room of its own.
+//! HTTP connections come through the same entrance, and have their own limits.
 
 use super::*;
 

@@ -1,4 +1,5 @@
-//! Doors as clients meet them: real sockets, real TLS, the line protocol, and a toy that has nothing but its protocol.
+//! Tests of doors with real sockets and real TLS. Some use the line protocol, and others a small protocol of their own
+//! (`toy`).
 
 mod frames;
 mod http;
@@ -46,12 +47,14 @@ use crate::{
     wait::{PATIENCE, eventually},
 };
 
-/// What all connections are told of: how many pieces of news there are, and who listens.
+/// The news that subscribers of the toy protocol are sent.
 #[derive(Debug, Default)]
 pub(super) struct Board {
+    /// How many pieces of news there are.
     pub(super) news: u32,
     /// No news will follow.
     pub(super) is_over: bool,
+    /// The subscribers' bells.
     pub(super) bells: Vec<Bell>,
 }
 
@@ -65,7 +68,7 @@ struct House {
     tls: Arc<DoorTls>,
     tasks: TaskTracker,
     stop: CancellationToken,
-    /// Last, for it goes when all else has gone.
+    /// The last field, because it must be dropped last.
     dir: TempDir,
 }
 
@@ -97,7 +100,7 @@ impl House {
         }
     }
 
-    /// An entrance with as many listening sockets as `is_tls` has values, and where these are.
+    /// An entrance with one listening socket for each value of `is_tls`, and the addresses of these sockets.
     async fn entrance(&self, kind: DoorKind, is_tls: &[bool]) -> (Entrance, Vec<SocketAddr>) {
         let mut listeners = Vec::new();
         for &is_tls in is_tls {
@@ -140,7 +143,7 @@ impl House {
         });
     }
 
-    /// As a server stops its doors.
+    /// Stops the doors as a server does.
     async fn stop(&self) {
         self.herd.drain();
         self.stop.cancel();
@@ -150,7 +153,7 @@ impl House {
 }
 
 impl Drop for House {
-    /// Its directory is kept until nobody writes there any more.
+    /// Waits until nothing writes into the directory any more.
     fn drop(&mut self) {
         self.herd.drain();
         self.stop.cancel();
@@ -174,10 +177,10 @@ fn put(dir: &Path, certificate: &str, key: &str) {
     fs::write(dir.join("cert.pem"), certificate).unwrap();
 }
 
-/// What a client has in its hands, encrypted or not.
+/// A client's connection, with or without TLS.
 trait Wire: Read + Write + Send {
     fn tcp(&self) -> &TcpStream;
-    /// Nothing more will come from here.
+    /// Ends the client's sending half.
     fn end(&mut self);
 }
 
@@ -211,12 +214,12 @@ fn tcp(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// A client that believes the certificate in `dir` and no other, and speaks `alpn`.
+/// A client that trusts only the certificate in `dir`, and speaks `alpn`.
 fn tls_with(dir: &Path, address: SocketAddr, alpn: &[&[u8]]) -> TlsClient {
     tls_by(dir, address, |config| config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect())
 }
 
-/// A client that believes the certificate in `dir` and no other.
+/// A client that trusts only the certificate in `dir`. `change` changes its configuration.
 fn tls_by(dir: &Path, address: SocketAddr, change: impl FnOnce(&mut ClientConfig)) -> TlsClient {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(dir.join("cert.pem")).unwrap()).unwrap();
@@ -240,14 +243,14 @@ impl House {
     }
 }
 
-/// Everything until the end, however it comes.
+/// Reads everything until the connection ends in any way.
 fn rest(stream: &mut (impl Read + ?Sized)) -> Vec<u8> {
     let mut bytes = Vec::new();
     let _ = stream.read_to_end(&mut bytes);
     bytes
 }
 
-/// One line, with its end.
+/// Reads one line, with its newline.
 fn line(stream: &mut (impl Read + ?Sized)) -> String {
     let (mut line, mut byte) = (Vec::new(), [0]);
     while line.last() != Some(&b'\n') && stream.read(&mut byte).unwrap() == 1 {

@@ -1,5 +1,5 @@
-//! A protocol of the tests' own: all that a door has beside its codec (`frames`). TLS, limits, rate, drain and counts come with
-//! the entrance and the threads.
+//! A small protocol for tests, and an example of a door: everything that a door needs besides its codec (`frames`).
+//! TLS, limits, rates, stopping and counts come with the entrance and the reactor.
 
 use std::time::{Duration, Instant};
 
@@ -16,20 +16,22 @@ use crate::{
     places::Looked,
 };
 
+/// The state of one connection.
 pub(super) struct Toy {
     pub(super) board: SharedBoard,
-    /// How much news the client has been told, if it asked for any.
+    /// How many pieces of news the client has been sent. `None`: it has not subscribed.
     pub(super) told: Option<u32>,
+    /// When the client wants to be woken.
     pub(super) alarm: Option<Instant>,
 }
 
 impl Toy {
-    /// What comes next when nothing is left to do.
+    /// What comes next when nothing is left to be done.
     fn when_idle(&self) -> NextStep {
         if self.told.is_some() { NextStep::Subscribed } else { NextStep::ReadMore }
     }
 
-    /// Does what a message says. `None`: the next message is to be taken.
+    /// Does what a message asks for. `None`: the next message can be taken.
     fn answer(
         &mut self,
         context: &CallContext<'_>,

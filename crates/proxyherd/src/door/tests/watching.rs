@@ -1,4 +1,4 @@
-//! A protocol that tells its client what other connections report: plain or encrypted, through the door's threads and the herd.
+//! Watching through a door: a protocol that sends its client what other connections report, with and without TLS.
 
 use proxyherd_core::{
     command::Watch,
@@ -16,18 +16,19 @@ use crate::{
     herd::{Change, WatchHandle, tests::caller},
 };
 
-/// After so many bytes of changes others have their turn.
+/// After how many bytes of changes other connections have their turn.
 const REPLIES_LEN: usize = 64 * 1024;
 
-/// Its only message is a line with what the IDs of clients begin with that are watched.
+/// The protocol. A client sends one line: the prefix of the IDs to watch. An empty line watches all clients.
 #[derive(Default)]
-struct Listener {
+struct WatchProtocol {
     watching: Option<WatchHandle>,
-    /// How much more is said of each change. Who watches all is told so much that the buffers of sockets are soon full.
+    /// How many bytes follow each change. They are many for a client that watches all clients, so that the sockets'
+    /// buffers are soon full.
     padding_len: usize,
 }
 
-impl Protocol for Listener {
+impl Protocol for WatchProtocol {
     const UNIT: &'static str = "line";
     const UNIT_LEN_MAX: usize = 300;
 
@@ -75,11 +76,11 @@ fn report_of(name: &str) -> Offer<'_> {
 impl House {
     async fn listener(&self, is_tls: bool) -> SocketAddr {
         let (entrance, addresses) = self.entrance(DoorKind::Line, &[is_tls]).await;
-        reactor::run(entrance, &self.config.limits, |_: &_| Listener::default()).unwrap();
+        reactor::run(entrance, &self.config.limits, |_: &_| WatchProtocol::default()).unwrap();
         addresses[0]
     }
 
-    /// Whether nothing follows the map.
+    /// Whether the map has no followers.
     fn is_unfollowed(&self) -> bool {
         let (map, following) = (self.herd.map(), Following { begins: Begin::Now, wants_removed: false });
         let places: Vec<_> = (0..FOLLOWERS_MAX).map_while(|_| map.follow(following, || ())).collect();
@@ -144,7 +145,8 @@ async fn a_watcher_that_takes_nothing_is_closed_and_holds_up_nobody() {
         tell_last();
         assert!(line(&mut *other).starts_with("last is at "));
         drop(other);
-        // That it has gone, and not only stopped talking, shows when it is told something.
+        // The server learns that the client has gone, and not only ended its sending half, when it sends the client
+        // something.
         let is_over = || {
             tell_last();
             house.is_unfollowed()

@@ -1,4 +1,4 @@
-//! What watchers are told, what waits for them, and when the map is followed.
+//! Tests of watchers: what they are told, what waits for them, and when the map is followed.
 
 use std::sync::mpsc::{Receiver, channel};
 
@@ -25,7 +25,7 @@ fn client(name: &str) -> ClientId<'_> {
     ClientId::new(name.as_bytes()).unwrap()
 }
 
-/// Clients report, at this second of their own clocks.
+/// Reports these clients, at this second of their own clocks.
 fn report(herd: &Herd, names: &[impl AsRef<str>], second: u32) {
     let stamp = Stamp::Client(Timestamp::parse(second.to_string().as_bytes()).unwrap());
     let coordinates = Coordinates::parse(b"+34.068930-118.445127").unwrap();
@@ -37,7 +37,7 @@ fn report(herd: &Herd, names: &[impl AsRef<str>], second: u32) {
     }
 }
 
-/// A watcher whose bell is heard.
+/// A watcher, and the rings of its bell.
 struct Heard {
     watching: WatchHandle,
     bell: Receiver<()>,
@@ -54,7 +54,7 @@ impl Heard {
         Some(Heard { watching, bell })
     }
 
-    /// The next change, as text, at this time; waits for it.
+    /// Waits for the next change, and gives it as text, with the record as it is at `now_ns`.
     fn next_at(&self, now_ns: u64) -> String {
         loop {
             let text = |change: Change<'_>| match change {
