@@ -16,7 +16,7 @@ use crate::{
     credentials::{self, Credentials, CredentialsError, Reread},
     door::{
         self,
-        entrance::{DoorTls, Entrance, Listener},
+        entrance::{DoorListener, DoorTls, Entrance},
     },
     door_kind::DoorKind,
     herd::{Herd, Inside, Link},
@@ -258,7 +258,7 @@ impl Server {
         let listener = |(door, socket): (Door, TcpListener)| {
             let tls =
                 door.tls.then(|| self.tls.clone().expect("where TLS is spoken, its certificate was read"));
-            Listener { own: door.address, socket, tls }
+            DoorListener { own: door.address, socket, tls }
         };
         let entrance = Entrance {
             herd: Arc::clone(&self.herd),

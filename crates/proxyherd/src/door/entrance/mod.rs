@@ -44,7 +44,7 @@ const KEEPALIVE_PROBES: u32 = 4;
 
 /// A listening socket of a door.
 #[derive(Debug)]
-pub(crate) struct Listener {
+pub(crate) struct DoorListener {
     /// The socket's address as the configuration writes it.
     pub(crate) own: Address,
     /// The socket.
@@ -53,7 +53,7 @@ pub(crate) struct Listener {
     pub(crate) tls: Option<Arc<DoorTls>>,
 }
 
-impl Borrow<TcpListener> for Listener {
+impl Borrow<TcpListener> for DoorListener {
     fn borrow(&self) -> &TcpListener {
         &self.socket
     }
@@ -85,7 +85,7 @@ pub(crate) struct Entrance {
     /// The kind of the door.
     pub(crate) kind: DoorKind,
     /// The door's listening sockets, at least one.
-    pub(crate) listeners: Vec<Listener>,
+    pub(crate) listeners: Vec<DoorListener>,
     /// The door's tasks and threads are tracked here, so that a stop waits for them.
     pub(crate) tasks: TaskTracker,
     /// Canceled when the door is to stop.
@@ -101,7 +101,7 @@ impl Entrance {
 
     async fn take_all<S: Service>(&self, service: &S) {
         let _pulse = self.herd.health().pulse(format!("the {} door", self.kind.label()));
-        let tls = |listener: &Listener| listener.tls.as_ref().map(|tls| tls.acceptor(S::ALPN));
+        let tls = |listener: &DoorListener| listener.tls.as_ref().map(|tls| tls.acceptor(S::ALPN));
         let acceptors: Vec<Option<Acceptor>> = self.listeners.iter().map(tls).collect();
         for listener in &self.listeners {
             // Where this can't be set, the limits of the protocols still hold.

@@ -31,7 +31,7 @@ use self::{
     exposition::Format,
     rooms::Rooms,
 };
-use super::entrance::{Entrance, Listener};
+use super::entrance::{DoorListener, Entrance};
 use crate::{
     caller::Caller,
     config::Address,
@@ -48,7 +48,7 @@ use axum::{
 
 /// Serves HTTP until the entrance closes.
 pub(crate) fn run(entrance: Entrance) {
-    let host = |listener: &Listener| Host {
+    let host = |listener: &DoorListener| Host {
         herd: Arc::clone(&entrance.herd),
         router: router(Arc::clone(&entrance.herd), Arc::new(listener.own.clone())),
         tasks: entrance.tasks.clone(),

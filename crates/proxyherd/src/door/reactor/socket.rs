@@ -26,7 +26,7 @@ const UNDECRYPTED_LEN_MAX: usize = 32 * 1024;
 /// The socket of one connection.
 pub(super) struct Socket {
     stream: TcpStream,
-    tls: Option<Box<Tls>>,
+    tls: Option<Box<TlsSession>>,
     /// Whether a read may bring something.
     is_readable: bool,
     /// Whether the system has said that the client ended its sending half. Then a short read is not the last one: the
@@ -48,7 +48,7 @@ pub(super) enum ReadOutcome {
 }
 
 /// The TLS of one connection.
-struct Tls {
+struct TlsSession {
     session: ServerConnection,
     /// How many bytes the client has sent since the last data for its protocol. TLS holds no more than these.
     undecrypted_len: usize,
@@ -68,7 +68,7 @@ impl Socket {
         tls: Option<Arc<ServerConfig>>,
     ) -> Result<Socket, rustls::Error> {
         let tls = match tls {
-            Some(config) => Some(Box::new(Tls {
+            Some(config) => Some(Box::new(TlsSession {
                 session: ServerConnection::new(config)?,
                 undecrypted_len: 0,
                 failure: None,
@@ -220,7 +220,7 @@ impl Socket {
     }
 }
 
-impl Tls {
+impl TlsSession {
     /// Decrypts what has come, and says how many bytes that brought. Whatever comes behind an error is dropped, and the
     /// next read returns the error.
     fn decrypt(&mut self, mut wire: &[u8], into: &mut [u8]) -> Result<usize, CloseReason> {

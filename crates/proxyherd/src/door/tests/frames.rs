@@ -17,7 +17,7 @@ pub(super) const REPLIES_LEN: usize = 64 * 1024;
 
 /// A message of a client.
 #[derive(Clone, Copy)]
-pub(super) enum Message<'a> {
+pub(super) enum ToyMessage<'a> {
     /// Asks for the same bytes back.
     Echo(&'a [u8]),
     /// Asks where a client is, and for one place near it.
@@ -34,23 +34,23 @@ pub(super) enum Message<'a> {
     Goodbye,
 }
 
-impl Message<'_> {
+impl ToyMessage<'_> {
     /// The message at the front of `bytes`, if it is complete, and what is behind it.
-    pub(super) fn split(bytes: &[u8]) -> Option<(Message<'_>, &[u8])> {
+    pub(super) fn split(bytes: &[u8]) -> Option<(ToyMessage<'_>, &[u8])> {
         let (&len, rest) = bytes.split_first()?;
         let (message, behind) = rest.split_at_checked(len.into())?;
         let message = match message {
-            [b'e', body @ ..] => Message::Echo(body),
+            [b'e', body @ ..] => ToyMessage::Echo(body),
             [b'w', client @ ..] => {
                 let around = Around::Client(ClientId::new(client).expect("tests name a client"));
                 let radius = Radius::parse_km(b"1").expect("this is a radius");
-                Message::Nearby(Nearby { around, radius, limit: 1, wish: None })
+                ToyMessage::Nearby(Nearby { around, radius, limit: 1, wish: None })
             }
-            b"s" => Message::Subscribe,
-            [b'd', sequence] => Message::Keep(*sequence),
-            [b't', ms] => Message::Wake(*ms),
-            b"p" => Message::Panic,
-            _ => Message::Goodbye,
+            b"s" => ToyMessage::Subscribe,
+            [b'd', sequence] => ToyMessage::Keep(*sequence),
+            [b't', ms] => ToyMessage::Wake(*ms),
+            b"p" => ToyMessage::Panic,
+            _ => ToyMessage::Goodbye,
         };
         Some((message, behind))
     }

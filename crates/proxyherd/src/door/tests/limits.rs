@@ -3,7 +3,7 @@
 use super::*;
 use crate::admission::DoorCounts;
 
-fn greeted(house: &House, door: SocketAddr, is_tls: bool) -> Box<dyn Wire> {
+fn greeted(house: &House, door: SocketAddr, is_tls: bool) -> Box<dyn ClientStream> {
     let mut client = house.dial(door, is_tls);
     assert_eq!(reply(&mut *client).0, 'h');
     client

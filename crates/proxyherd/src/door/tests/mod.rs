@@ -35,7 +35,7 @@ use self::{
     toy::Toy,
 };
 use super::{
-    entrance::{DoorTls, Entrance, Listener},
+    entrance::{DoorListener, DoorTls, Entrance},
     reactor::{self, Bell},
 };
 use crate::{
@@ -49,7 +49,7 @@ use crate::{
 
 /// The news that subscribers of the toy protocol are sent.
 #[derive(Debug, Default)]
-pub(super) struct Board {
+pub(super) struct NewsBoard {
     /// How many pieces of news there are.
     pub(super) news: u32,
     /// No news will follow.
@@ -58,7 +58,7 @@ pub(super) struct Board {
     pub(super) bells: Vec<Bell>,
 }
 
-type SharedBoard = Arc<Mutex<Board>>;
+type SharedBoard = Arc<Mutex<NewsBoard>>;
 
 /// A server's doors, without the rest of the server.
 struct House {
@@ -106,7 +106,7 @@ impl House {
         for &is_tls in is_tls {
             let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let (at, tls) = (socket.local_addr().unwrap(), is_tls.then(|| Arc::clone(&self.tls)));
-            listeners.push(Listener { own: Address::new(at.ip(), at.port()), socket, tls });
+            listeners.push(DoorListener { own: Address::new(at.ip(), at.port()), socket, tls });
         }
         let addresses = listeners.iter().map(|listener| listener.socket.local_addr().unwrap()).collect();
         let (herd, tasks, stop) = (Arc::clone(&self.herd), self.tasks.clone(), self.stop.clone());
@@ -178,13 +178,13 @@ fn put(dir: &Path, certificate: &str, key: &str) {
 }
 
 /// A client's connection, with or without TLS.
-trait Wire: Read + Write + Send {
+trait ClientStream: Read + Write + Send {
     fn tcp(&self) -> &TcpStream;
     /// Ends the client's sending half.
     fn end(&mut self);
 }
 
-impl Wire for TcpStream {
+impl ClientStream for TcpStream {
     fn tcp(&self) -> &TcpStream {
         self
     }
@@ -196,7 +196,7 @@ impl Wire for TcpStream {
 
 type TlsClient = StreamOwned<ClientConnection, TcpStream>;
 
-impl Wire for TlsClient {
+impl ClientStream for TlsClient {
     fn tcp(&self) -> &TcpStream {
         &self.sock
     }
@@ -238,7 +238,7 @@ impl House {
         tls_with(self.dir.path(), address, &[])
     }
 
-    fn dial(&self, address: SocketAddr, is_tls: bool) -> Box<dyn Wire> {
+    fn dial(&self, address: SocketAddr, is_tls: bool) -> Box<dyn ClientStream> {
         if is_tls { Box::new(self.tls(address)) } else { Box::new(tcp(address)) }
     }
 }

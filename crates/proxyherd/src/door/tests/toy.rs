@@ -7,7 +7,7 @@ use proxyherd_core::flood::Wake;
 
 use super::{
     SharedBoard,
-    frames::{Message, REPLIES_LEN, put_answer, put_at, put_news, put_reply},
+    frames::{REPLIES_LEN, ToyMessage, put_answer, put_at, put_news, put_reply},
 };
 use crate::{
     clock,
@@ -35,31 +35,31 @@ impl Toy {
     fn answer(
         &mut self,
         context: &CallContext<'_>,
-        message: Message<'_>,
+        message: ToyMessage<'_>,
         out: &mut Vec<u8>,
     ) -> Option<NextStep> {
         match message {
-            Message::Echo(body) => put_reply(out, b'e', body),
-            Message::Nearby(nearby) => {
+            ToyMessage::Echo(body) => put_reply(out, b'e', body),
+            ToyMessage::Nearby(nearby) => {
                 let looked =
                     context.herd.nearby(context.caller, clock::now_ns(), &nearby, |at| put_at(out, at));
                 if let Looked::Waits(question) = looked.ok()?? {
                     return Some(NextStep::AwaitPlaces(question));
                 }
             }
-            Message::Subscribe => {
+            ToyMessage::Subscribe => {
                 self.told = Some(0);
                 self.board.lock().bells.push(context.bell());
             }
-            Message::Keep(sequence) => {
+            ToyMessage::Keep(sequence) => {
                 let mut positions = Box::<Positions>::default();
                 positions.note(0, sequence.into());
                 put_reply(out, b'd', &[sequence]);
                 return Some(NextStep::AwaitDurable(positions));
             }
-            Message::Wake(ms) => self.alarm = Some(context.now + Duration::from_millis(ms.into())),
-            Message::Panic => panic!("the client says so"),
-            Message::Goodbye => {
+            ToyMessage::Wake(ms) => self.alarm = Some(context.now + Duration::from_millis(ms.into())),
+            ToyMessage::Panic => panic!("the client says so"),
+            ToyMessage::Goodbye => {
                 return Some(NextStep::Close(ProtocolEnd { why: "it said goodbye".into(), is_fault: false }));
             }
         }
@@ -80,7 +80,7 @@ impl Protocol for Toy {
     fn take(&mut self, context: &CallContext<'_>, input: Input<'_>, out: &mut Vec<u8>) -> TakeOutput {
         let (mut rest, mut units_in, mut next) = (input.bytes, 0, None);
         while next.is_none()
-            && let Some((message, behind)) = Message::split(rest)
+            && let Some((message, behind)) = ToyMessage::split(rest)
         {
             if units_in == input.units_max || out.len() > REPLIES_LEN {
                 next = Some(NextStep::WriteFirst);

@@ -158,7 +158,7 @@ async fn a_subscriber_hears_news_as_it_comes_also_once_it_has_nothing_more_to_sa
             board.news = news;
             board.bells.iter().for_each(Bell::ring);
         };
-        let heard = |client: &mut dyn Wire| {
+        let heard = |client: &mut dyn ClientStream| {
             let (letter, body) = reply(client);
             assert_eq!(letter, 'n');
             u32::from_be_bytes(*body.first_chunk().unwrap())

@@ -38,20 +38,20 @@ fn report(herd: &Herd, names: &[impl AsRef<str>], second: u32) {
 }
 
 /// A watcher, and the rings of its bell.
-struct Heard {
+struct TestWatcher {
     watching: WatchHandle,
     bell: Receiver<()>,
 }
 
-impl Heard {
-    fn of(herd: &Herd, watch: Watch<'_>) -> Option<Heard> {
+impl TestWatcher {
+    fn of(herd: &Herd, watch: Watch<'_>) -> Option<TestWatcher> {
         let (ring, bell) = channel();
         let watching = herd
             .watch(&caller(Rights::ALL), watch, move || {
                 let _ = ring.send(());
             })
             .unwrap()?;
-        Some(Heard { watching, bell })
+        Some(TestWatcher { watching, bell })
     }
 
     /// Waits for the next change, and gives it as text, with the record as it is at `now_ns`.
@@ -90,9 +90,9 @@ impl Heard {
 async fn a_watcher_is_told_of_whom_it_watches_and_of_nobody_else() {
     let herd = alone();
     report(&herd, &["kiwi", "kiwi-2", "emu"], 1);
-    let one = Heard::of(&herd, Watch::Client(client("kiwi"))).unwrap();
-    let some = Heard::of(&herd, Watch::Prefix(client("kiwi"))).unwrap();
-    let all = Heard::of(&herd, Watch::All).unwrap();
+    let one = TestWatcher::of(&herd, Watch::Client(client("kiwi"))).unwrap();
+    let some = TestWatcher::of(&herd, Watch::Prefix(client("kiwi"))).unwrap();
+    let all = TestWatcher::of(&herd, Watch::All).unwrap();
     // Each change is told to all of them before the next one happens, and they share a thread that takes it once.
     for (name, second) in [("emu", 2), ("kiwi-2", 3), ("kiwi", 4)] {
         report(&herd, &[name], second);
@@ -110,7 +110,7 @@ async fn a_watcher_is_told_of_whom_it_watches_and_of_nobody_else() {
 #[tokio::test]
 async fn a_slow_watcher_is_told_the_newest_of_each_client_once() {
     let herd = alone();
-    let watcher = Heard::of(&herd, Watch::All).unwrap();
+    let watcher = TestWatcher::of(&herd, Watch::All).unwrap();
     for second in 1..=50 {
         report(&herd, &["kiwi", "emu"], second);
         assert!(watcher.waiting_len() <= 2);
@@ -124,7 +124,7 @@ async fn a_slow_watcher_is_told_the_newest_of_each_client_once() {
 #[tokio::test]
 async fn a_client_that_expires_is_gone() {
     let herd = alone_with("client_ttl_s = 600");
-    let watcher = Heard::of(&herd, Watch::Client(client("kiwi"))).unwrap();
+    let watcher = TestWatcher::of(&herd, Watch::Client(client("kiwi"))).unwrap();
     report(&herd, &["kiwi"], 1);
     assert_eq!(watcher.next(), "kiwi 1");
     assert_eq!(herd.map().sweep(NOW_NS + HOUR_NS, 1000), 1);
@@ -134,7 +134,8 @@ async fn a_client_that_expires_is_gone() {
 #[tokio::test]
 async fn a_watcher_for_which_too_much_waits_begins_anew_and_costs_nothing_until_it_knows() {
     let herd = alone();
-    let (lazy, other) = (Heard::of(&herd, Watch::All).unwrap(), Heard::of(&herd, Watch::All).unwrap());
+    let (lazy, other) =
+        (TestWatcher::of(&herd, Watch::All).unwrap(), TestWatcher::of(&herd, Watch::All).unwrap());
     let names: Vec<_> = (0..QUEUE_LEN_MAX).map(|number| format!("client-{number}")).collect();
     report(&herd, &names, 1);
     eventually("as many wait as may", || lazy.waiting_len() == QUEUE_LEN_MAX);
@@ -155,8 +156,10 @@ async fn a_watcher_for_which_too_much_waits_begins_anew_and_costs_nothing_until_
 #[tokio::test]
 async fn all_watchers_begin_anew_where_their_follower_does() {
     let herd = alone();
-    let watchers =
-        [Heard::of(&herd, Watch::All).unwrap(), Heard::of(&herd, Watch::Client(client("kiwi"))).unwrap()];
+    let watchers = [
+        TestWatcher::of(&herd, Watch::All).unwrap(),
+        TestWatcher::of(&herd, Watch::Client(client("kiwi"))).unwrap(),
+    ];
     let mut batch = ChangeBatch::default();
     batch.take(Told::Removed { kind: Kind::CLIENT, key: b"kiwi" });
     batch.take(Told::Anew { shard: 0 });
@@ -172,7 +175,7 @@ async fn the_map_is_followed_once_from_the_first_watcher_to_the_last() {
     let herd = alone();
     let news = Following { begins: Begin::Now, wants_removed: false };
     let mut others: Vec<_> = (1..FOLLOWERS_MAX).map(|_| herd.map().follow(news, || ()).unwrap()).collect();
-    let watchers = [(); 3].map(|()| Heard::of(&herd, Watch::All).unwrap());
+    let watchers = [(); 3].map(|()| TestWatcher::of(&herd, Watch::All).unwrap());
     assert_eq!(herd.map().follow(news, || ()), None, "the watchers have the last place");
     let [first, second, third] = watchers;
     drop((first, second));
@@ -181,9 +184,9 @@ async fn the_map_is_followed_once_from_the_first_watcher_to_the_last() {
     assert_eq!(herd.map().follow(news, || ()), None);
     drop(third);
     others.push(eventually("the place is free", || herd.map().follow(news, || ())));
-    assert!(Heard::of(&herd, Watch::All).is_none(), "there is no place");
+    assert!(TestWatcher::of(&herd, Watch::All).is_none(), "there is no place");
     herd.map().unfollow(others.remove(0));
-    let again = Heard::of(&herd, Watch::All).unwrap();
+    let again = TestWatcher::of(&herd, Watch::All).unwrap();
     report(&herd, &["kiwi"], 2);
     assert_eq!(again.next(), "kiwi 2");
 }
@@ -191,11 +194,12 @@ async fn the_map_is_followed_once_from_the_first_watcher_to_the_last() {
 #[tokio::test]
 async fn there_is_room_for_so_many_watchers_of_more_than_one_client() {
     let herd = alone();
-    let mut wide: Vec<_> = (0..PREFIX_WATCHERS_MAX).map(|_| Heard::of(&herd, Watch::All).unwrap()).collect();
-    assert!(Heard::of(&herd, Watch::Prefix(client("k"))).is_none());
-    let one = Heard::of(&herd, Watch::Client(client("kiwi"))).unwrap();
+    let mut wide: Vec<_> =
+        (0..PREFIX_WATCHERS_MAX).map(|_| TestWatcher::of(&herd, Watch::All).unwrap()).collect();
+    assert!(TestWatcher::of(&herd, Watch::Prefix(client("k"))).is_none());
+    let one = TestWatcher::of(&herd, Watch::Client(client("kiwi"))).unwrap();
     wide.pop();
-    let last = Heard::of(&herd, Watch::Prefix(client("k"))).unwrap();
+    let last = TestWatcher::of(&herd, Watch::Prefix(client("k"))).unwrap();
     report(&herd, &["kiwi"], 1);
     assert_eq!([one.next(), last.next()], ["kiwi 1", "kiwi 1"]);
 }
@@ -203,7 +207,7 @@ async fn there_is_room_for_so_many_watchers_of_more_than_one_client() {
 #[tokio::test]
 async fn the_thread_ends_with_the_server_also_while_somebody_watches() {
     let herd = alone();
-    let watcher = Heard::of(&herd, Watch::All).unwrap();
+    let watcher = TestWatcher::of(&herd, Watch::All).unwrap();
     assert!(watcher.watching.shared.lock().wake_thread.is_some());
     drop(herd);
     eventually("it ends", || watcher.watching.shared.lock().wake_thread.is_none());
@@ -226,8 +230,8 @@ async fn a_bell_that_does_not_return_is_seen_by_the_watchdog() {
 #[tokio::test]
 async fn a_bell_that_panics_has_all_watchers_begin_anew_and_silences_nobody() {
     let herd = alone();
-    let all = Heard::of(&herd, Watch::All).unwrap();
-    let one = Heard::of(&herd, Watch::Client(client("emu"))).unwrap();
+    let all = TestWatcher::of(&herd, Watch::All).unwrap();
+    let one = TestWatcher::of(&herd, Watch::Client(client("emu"))).unwrap();
     let fails = || panic!("this bell is broken");
     let broken = herd.watch(&caller(Rights::ALL), Watch::Client(client("kiwi")), fails).unwrap().unwrap();
     report(&herd, &["kiwi"], 1);
@@ -236,7 +240,7 @@ async fn a_bell_that_panics_has_all_watchers_begin_anew_and_silences_nobody() {
     drop(broken);
     report(&herd, &["emu"], 2);
     assert_eq!((one.next(), all.next()), ("emu 2".to_owned(), "emu 2".to_owned()));
-    let late = Heard::of(&herd, Watch::All).unwrap();
+    let late = TestWatcher::of(&herd, Watch::All).unwrap();
     report(&herd, &["kiwi"], 3);
     assert_eq!(late.next(), "kiwi 3");
     drop((all, one, late));
