@@ -133,11 +133,11 @@ mod tests {
     use std::{net::SocketAddr, path::Path, time::Instant};
 
     use proxyherd_core::{map::shard_index, types::ServerName};
+    use proxyherd_places::http_client;
 
     use super::*;
     use crate::{
         config::{Address, Config, Overrides},
-        http_client,
         server::{Server, Sockets},
     };
 

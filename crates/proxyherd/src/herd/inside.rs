@@ -24,7 +24,7 @@ use crate::{
     credentials::Credentials,
     health::Health,
     log::{LogLevel, ServerLog, Subject},
-    places::{Places, Purse},
+    places::{Places, ReservedQuota},
 };
 
 /// How many slots of each shard one sweep looks at: ten million clients are looked through in under a minute.
@@ -38,7 +38,7 @@ impl Herd {
         server: &Server,
         credentials: Option<Arc<Credentials>>,
         places: Arc<Places>,
-        purse: Option<Arc<Purse>>,
+        purse: Option<Arc<ReservedQuota>>,
         log: ServerLog,
     ) -> Arc<Herd> {
         let me = Origin { server: server.name.clone(), incarnation: clock::now_ns() };
@@ -108,7 +108,7 @@ impl Herd {
 
     /// Requests that its providers of places may still make, where that has a bound.
     #[cfg(test)]
-    pub(crate) fn purse(&self) -> Option<&Arc<Purse>> {
+    pub(crate) fn purse(&self) -> Option<&Arc<ReservedQuota>> {
         self.purse.as_ref()
     }
 

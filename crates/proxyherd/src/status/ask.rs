@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use proxyherd_core::types::ServerName;
+use proxyherd_places::http_client;
 use reqwest::{Client, Response, StatusCode};
 use tokio::task::JoinSet;
 
@@ -12,7 +13,6 @@ use crate::{
     door_kind::DoorKind,
     door_trust,
     herd::Status,
-    http_client,
 };
 
 /// How long a server may take for the whole of its answer.

@@ -8,10 +8,11 @@ use std::{
 
 use anstyle::Style;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use proxyherd_places::provider::osm::{Progress, Summary};
 
 use crate::{
     cli::{heading, outcome::counted},
-    provider::osm::{self, Progress, Summary},
+    places,
 };
 
 const AFTER_HELP: &str = concat!(
@@ -50,9 +51,9 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let began = Instant::now();
     let summary = if io::stderr().is_terminal() {
-        osm::import(&args.file, &args.out, &mut Bar(None))?
+        places::import(&args.file, &args.out, &mut Bar(None))?
     } else {
-        osm::import(&args.file, &args.out, &mut Lines(None))?
+        places::import(&args.file, &args.out, &mut Lines(None))?
     };
     let out = args.out.display();
     let took_s = began.elapsed().as_secs_f64();

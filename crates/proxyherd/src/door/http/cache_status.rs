@@ -31,7 +31,7 @@ mod tests {
     use proxyherd_core::places::Answer;
 
     use super::*;
-    use crate::provider::Failure;
+    use crate::places::Failure;
 
     #[test]
     fn each_way_to_come_by_an_answer_has_its_words() {

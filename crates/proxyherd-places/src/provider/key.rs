@@ -1,0 +1,218 @@
+//! The key that a provider over the network is asked with.
+//!
+//! It is read once, when a server starts, and shows itself nowhere: not in `Debug`, not in an error, and
+//! [`Key::redacted`] takes it out of what others say. It does not know which interface it is for.
+
+use std::{
+    env, fmt,
+    fs::File,
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+};
+
+use reqwest::header::HeaderValue;
+
+use crate::KeySource;
+
+/// Longest key, bytes; Google's have 39. A longer one is none.
+const KEY_LEN_MAX: usize = 512;
+/// Longest key file, bytes, with whatever white space is around the key. A longer one holds something else.
+const FILE_LEN_MAX: u64 = 4096;
+
+/// What stands where a key was.
+const REDACTED: &str = "[key]";
+
+/// A key: printable ASCII without white space.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Key(String);
+
+/// Why there is no key.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The variable is not set, or set to nothing.
+    #[error("the environment variable {0} is not set; set it, or name a file with `key_file`")]
+    NoVariable(String),
+    /// The file can't be read.
+    #[error("can't read the key file {path}: {1}", path = .0.display())]
+    NoFile(PathBuf, io::Error),
+    /// There is nothing in the file.
+    #[error("the key file {path} is empty; write the key into it, and nothing else", path = .0.display())]
+    EmptyFile(PathBuf),
+    /// The file is open to every user of the machine.
+    #[error("everybody on this machine can read or write the key file {path}; run: chmod 600 {path}", path = .0.display())]
+    OpenFile(PathBuf),
+    /// What was found is no key. It is not repeated.
+    #[error("what {0} holds is no key: a key is 1 to 512 printable ASCII characters without white space")]
+    NoKey(String),
+}
+
+impl Key {
+    /// Reads the key from where it is.
+    pub(super) fn read(source: &KeySource) -> Result<Key, KeyError> {
+        match source {
+            KeySource::Variable(name) => Key::from_variable(name),
+            KeySource::File(path) => Key::from_file(path),
+        }
+    }
+
+    fn from_variable(name: &str) -> Result<Key, KeyError> {
+        match env::var_os(name) {
+            Some(value) if !value.is_empty() => {
+                let here = || format!("the environment variable {name}");
+                Key::parse(value.to_str().unwrap_or_default()).ok_or_else(|| KeyError::NoKey(here()))
+            }
+            _ => Err(KeyError::NoVariable(name.to_owned())),
+        }
+    }
+
+    fn from_file(path: &Path) -> Result<Key, KeyError> {
+        let unreadable = |error| KeyError::NoFile(path.to_owned(), error);
+        // A pipe would be waited for, so what is no file is not even opened.
+        if !path.metadata().map_err(unreadable)?.is_file() {
+            return Err(unreadable(io::Error::other("it is no file")));
+        }
+        let file = File::open(path).map_err(unreadable)?;
+        if is_open_to_all(&file).map_err(unreadable)? {
+            return Err(KeyError::OpenFile(path.to_owned()));
+        }
+        let mut bytes = Vec::new();
+        file.take(FILE_LEN_MAX).read_to_end(&mut bytes).map_err(unreadable)?;
+        if bytes.trim_ascii().is_empty() {
+            return Err(KeyError::EmptyFile(path.to_owned()));
+        }
+        let text = std::str::from_utf8(&bytes).unwrap_or_default();
+        Key::parse(text).ok_or_else(|| KeyError::NoKey(format!("the key file {}", path.display())))
+    }
+
+    /// White space around it does not count: an editor ends a file's last line.
+    fn parse(text: &str) -> Option<Key> {
+        let text = text.trim();
+        let is_key =
+            (1..=KEY_LEN_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+        is_key.then(|| Key(text.to_owned()))
+    }
+
+    /// For a header; nothing that prints headers prints this one.
+    pub(super) fn header(&self) -> HeaderValue {
+        let mut value = HeaderValue::from_str(&self.0).expect("a key is printable ASCII");
+        value.set_sensitive(true);
+        value
+    }
+
+    /// For a URL, which must then not be printed.
+    pub(super) fn parameter(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether a text holds the key, be it as it is or as a URL writes it.
+    pub(super) fn is_in(&self, text: &str) -> bool {
+        text.contains(&self.0) || text.contains(&form_encoded(&self.0))
+    }
+
+    /// The text without the key, be it as it is or as a URL writes it.
+    pub(super) fn redacted(&self, text: &str) -> String {
+        let in_url = form_encoded(&self.0);
+        text.replace(&self.0, REDACTED).replace(&in_url, REDACTED)
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Key(…)")
+    }
+}
+
+/// As a URL's query writes it.
+fn form_encoded(text: &str) -> String {
+    let mut url = reqwest::Url::parse("http://x").expect("this is a URL");
+    url.query_pairs_mut().append_key_only(text);
+    url.query().unwrap_or_default().to_owned()
+}
+
+/// Whether those who neither own the file nor are in its group may read or write it.
+#[cfg(unix)]
+fn is_open_to_all(file: &File) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt as _;
+    Ok(file.metadata()?.mode() & 0o006 != 0)
+}
+
+#[cfg(not(unix))]
+fn is_open_to_all(_file: &File) -> io::Result<bool> {
+    Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// What reading a file with these bytes and this mode says.
+    fn read(bytes: &[u8], mode: u32) -> Result<Key, String> {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key");
+        fs::write(&path, bytes).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        let read = Key::read(&KeySource::File(path));
+        read.map_err(|error| error.to_string().replace(dir.path().to_str().unwrap(), "DIR"))
+    }
+
+    #[test]
+    fn a_key_file_holds_a_key_and_white_space() {
+        for (bytes, mode) in
+            [(&b"AIza-b_c"[..], 0o600), (b"\r\n AIza-b_c \t\n", 0o640), (b"AIza-b_c\n", 0o400)]
+        {
+            assert_eq!(read(bytes, mode), Ok(Key("AIza-b_c".into())), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_file_that_will_not_do_is_named_with_what_to_do() {
+        let no_key = "what the key file DIR/key holds is no key: a key is 1 to 512 printable ASCII characters \
+                      without white space";
+        for (bytes, mode, said) in [
+            (&b""[..], 0o600, "the key file DIR/key is empty; write the key into it, and nothing else"),
+            (b" \n", 0o600, "the key file DIR/key is empty; write the key into it, and nothing else"),
+            (b"AIza secret", 0o600, no_key),
+            (b"AIza\0", 0o600, no_key),
+            ("schlüssel".as_bytes(), 0o600, no_key),
+            (b"\xff", 0o600, no_key),
+            (&[b'x'; 513], 0o600, no_key),
+            (&[b'x'; 9000], 0o600, no_key),
+            (
+                b"AIza",
+                0o604,
+                "everybody on this machine can read or write the key file DIR/key; run: chmod 600 DIR/key",
+            ),
+            (
+                b"AIza",
+                0o602,
+                "everybody on this machine can read or write the key file DIR/key; run: chmod 600 DIR/key",
+            ),
+        ] {
+            assert_eq!(read(bytes, mode), Err(said.into()), "{bytes:?} {mode:o}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_not_there_is_asked_for_by_its_place() {
+        let error = |source| Key::read(&source).unwrap_err().to_string();
+        let said = error(KeySource::File("/nonexistent/key".into()));
+        assert!(said.starts_with("can't read the key file /nonexistent/key: No such file"), "{said}");
+        let said = error(KeySource::File("/".into()));
+        assert_eq!(said, "can't read the key file /: it is no file");
+        let said = error(KeySource::Variable("PROXYHERD_NO_SUCH_KEY".into()));
+        let expected = "the environment variable PROXYHERD_NO_SUCH_KEY is not set; set it, or name a file with \
+                        `key_file`";
+        assert_eq!(said, expected);
+    }
+
+    #[test]
+    fn a_key_shows_itself_nowhere() {
+        let key = Key::parse("AIza/b+c").unwrap();
+        assert_eq!(format!("{key:?} {:?}", key.header()), "Key(…) Sensitive");
+        let said = "no AIza/b+c, not even AIza%2Fb%2Bc, but AIza";
+        assert_eq!(key.redacted(said), "no [key], not even [key], but AIza");
+    }
+}
