@@ -11,7 +11,7 @@ mod quota;
 mod settings;
 
 pub use environment::{Environment, Event, Observer};
-pub use facade::{Answered, Looked, Outcome, Places, Question, RemoteStatus};
+pub use facade::{Answered, Looked, LookupOutcome, Places, Question, RemoteStatus};
 pub use failure::Failure;
 pub use quota::{Quota, ReservedQuota, Rest, Unlimited};
 pub use settings::{

@@ -1,22 +1,25 @@
-//! The seam to whatever rations requests over days and months.
+//! How many requests to providers over the network may still be made.
 //!
-//! Requests at hand: reserved in the herd's budget and kept for a crash, so that making one asks nobody.
+//! Each request is first taken from a [`Quota`]. A program that limits requests over days and months for several
+//! servers together uses a [`ReservedQuota`]: whoever keeps the books reserves requests ahead of need and puts them in, so
+//! that [`Quota::take`] waits neither for a disk nor for another server. Settings, metrics and the books call the quota
+//! the *places budget*.
 //!
-//! Whoever keeps the books fills it ahead of need, and is told when it runs low. What is in it belongs to one day:
-//! past midnight nothing is taken until it has been filled anew. Nothing here waits for a disk or a neighbor.
+//! Invariant: a reserved request is taken once at most, and only on the day (UTC) on which it was reserved. This module
+//! does not know who keeps the books, nor for how many servers.
 
 use parking_lot::Mutex;
 use proxyherd_core::places::budget::{News, Period, Span, Standing};
 use tokio::sync::Notify;
 
-/// What is left of a budget of requests.
+/// Requests that may still be made.
 pub trait Quota: Send + Sync {
-    /// Takes one request at `now_ns`; false if none is left. Called before every request, also before one that is made
-    /// again, so it must not wait.
+    /// Takes one request at `now_ns`, POSIX time. Returns false if none is left. This is called before every request,
+    /// also before one that repeats another, so it must not block.
     fn take(&self, now_ns: u64) -> bool;
 }
 
-/// A budget without an end.
+/// Any number of requests.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Unlimited;
 
@@ -26,28 +29,28 @@ impl Quota for Unlimited {
     }
 }
 
-/// What becomes of the requests that are left.
+/// What [`ReservedQuota::take_news`] does with the requests that are left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rest {
     /// They stay.
     Keep,
-    /// They are given back.
+    /// They are given back to whoever keeps the books.
     Return,
 }
 
-/// The purse of one server, for all budgets that it has.
+/// Requests that were reserved for one server.
 #[derive(Debug, Default)]
 pub struct ReservedQuota {
-    inside: Mutex<Inside>,
+    reserved: Mutex<Reserved>,
     low: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Inside {
+struct Reserved {
     left: u64,
-    /// For which day it was filled.
+    /// The day for which the requests were reserved.
     day: Option<Period>,
-    /// Below this it is low.
+    /// With fewer requests left, more are needed.
     low: u64,
     asked: u64,
     taken: u64,
@@ -55,50 +58,37 @@ struct Inside {
 }
 
 impl ReservedQuota {
-    /// Takes one request, at `now_ns`.
-    fn take_at(&self, now_ns: u64) -> bool {
-        let mut inside = self.inside.lock();
-        inside.asked += 1;
-        let has_one = inside.left > 0 && inside.day == Some(Span::Day.at(now_ns));
-        if has_one {
-            inside.left -= 1;
-            inside.taken += 1;
-        }
-        let is_low = !has_one || inside.left < inside.low;
-        drop(inside);
-        if is_low {
-            self.low.notify_one();
-        }
-        has_one
+    /// What has happened since the last call.
+    pub fn take_news(&self, rest: Rest) -> News {
+        let mut reserved = self.reserved.lock();
+        let returned = match rest {
+            Rest::Keep => 0,
+            Rest::Return => std::mem::take(&mut reserved.left),
+        };
+        let (asked, taken) = (std::mem::take(&mut reserved.asked), std::mem::take(&mut reserved.taken));
+        News { asked, taken, returned, left: reserved.left }
     }
 
-    /// What has happened since this was last asked.
-    pub fn news(&self, rest: Rest) -> News {
-        let mut inside = self.inside.lock();
-        let returned = if rest == Rest::Return { std::mem::take(&mut inside.left) } else { 0 };
-        let (asked, taken) = (std::mem::take(&mut inside.asked), std::mem::take(&mut inside.taken));
-        News { asked, taken, returned, left: inside.left }
+    /// Adds requests that were reserved at `now_ns`. The books must already say so on the disk, since a request that was
+    /// taken and then forgotten would be taken again.
+    pub fn fill(&self, now_ns: u64, requests: u64) {
+        let mut reserved = self.reserved.lock();
+        reserved.left += requests;
+        reserved.day = Some(Span::Day.at(now_ns));
+        reserved.low = reserved.left.div_ceil(2);
     }
 
-    /// Puts in what was reserved at `now_ns` and has been kept.
-    pub fn fill(&self, now_ns: u64, reserved: u64) {
-        let mut inside = self.inside.lock();
-        inside.left += reserved;
-        inside.day = Some(Span::Day.at(now_ns));
-        inside.low = inside.left.div_ceil(2);
-    }
-
-    /// Says how the budgets stand.
+    /// Keeps `standings` for [`ReservedQuota::standings`].
     pub fn show(&self, standings: Vec<Standing>) {
-        self.inside.lock().standings = standings;
+        self.reserved.lock().standings = standings;
     }
 
-    /// How the budgets stood a second or so ago; none before their first period has begun.
+    /// How the budgets stood when the books were last kept. There is none before the first period has begun.
     pub fn standings(&self) -> Vec<Standing> {
-        self.inside.lock().standings.clone()
+        self.reserved.lock().standings.clone()
     }
 
-    /// Waits until it runs low, or somebody has asked in vain.
+    /// Waits until few requests are left, or until somebody has asked in vain.
     pub async fn is_low(&self) {
         self.low.notified().await;
     }
@@ -106,7 +96,19 @@ impl ReservedQuota {
 
 impl Quota for ReservedQuota {
     fn take(&self, now_ns: u64) -> bool {
-        self.take_at(now_ns)
+        let mut reserved = self.reserved.lock();
+        reserved.asked += 1;
+        let has_one = reserved.left > 0 && reserved.day == Some(Span::Day.at(now_ns));
+        if has_one {
+            reserved.left -= 1;
+            reserved.taken += 1;
+        }
+        let is_low = !has_one || reserved.left < reserved.low;
+        drop(reserved);
+        if is_low {
+            self.low.notify_one();
+        }
+        has_one
     }
 }
 
@@ -119,32 +121,32 @@ mod tests {
 
     #[test]
     fn what_was_put_in_is_taken_once() {
-        let purse = ReservedQuota::default();
-        assert!(!purse.take_at(NOW_NS));
-        purse.fill(NOW_NS, 3);
-        let taken = (0..5).filter(|_| purse.take_at(NOW_NS)).count();
+        let quota = ReservedQuota::default();
+        assert!(!quota.take(NOW_NS));
+        quota.fill(NOW_NS, 3);
+        let taken = (0..5).filter(|_| quota.take(NOW_NS)).count();
         assert_eq!(taken, 3);
-        assert_eq!(purse.news(Rest::Keep), News { asked: 6, taken: 3, returned: 0, left: 0 });
-        assert_eq!(purse.news(Rest::Keep), News::default());
+        assert_eq!(quota.take_news(Rest::Keep), News { asked: 6, taken: 3, returned: 0, left: 0 });
+        assert_eq!(quota.take_news(Rest::Keep), News::default());
     }
 
     #[test]
     fn what_is_left_at_midnight_is_not_taken_but_given_back() {
-        let purse = ReservedQuota::default();
-        purse.fill(NOW_NS, 3);
-        assert!(purse.take_at(NOW_NS + DAY_NS - 1));
-        assert!(!purse.take_at(NOW_NS + DAY_NS));
-        assert_eq!(purse.news(Rest::Return), News { asked: 2, taken: 1, returned: 2, left: 0 });
+        let quota = ReservedQuota::default();
+        quota.fill(NOW_NS, 3);
+        assert!(quota.take(NOW_NS + DAY_NS - 1));
+        assert!(!quota.take(NOW_NS + DAY_NS));
+        assert_eq!(quota.take_news(Rest::Return), News { asked: 2, taken: 1, returned: 2, left: 0 });
     }
 
     #[tokio::test]
     async fn whoever_fills_it_hears_before_it_is_empty() {
-        let purse = ReservedQuota::default();
-        purse.fill(NOW_NS, 4);
-        assert!(purse.take_at(NOW_NS) && purse.take_at(NOW_NS));
-        assert!(tokio::time::timeout(std::time::Duration::ZERO, purse.is_low()).await.is_err());
-        assert!(purse.take_at(NOW_NS));
-        purse.is_low().await;
-        assert_eq!(purse.news(Rest::Keep).left, 1);
+        let quota = ReservedQuota::default();
+        quota.fill(NOW_NS, 4);
+        assert!(quota.take(NOW_NS) && quota.take(NOW_NS));
+        assert!(tokio::time::timeout(std::time::Duration::ZERO, quota.is_low()).await.is_err());
+        assert!(quota.take(NOW_NS));
+        quota.is_low().await;
+        assert_eq!(quota.take_news(Rest::Keep).left, 1);
     }
 }

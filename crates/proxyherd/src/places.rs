@@ -8,7 +8,7 @@ use std::{io, path::Path, sync::Arc};
 
 use proxyherd_core::places::Cause;
 pub use proxyherd_places::{
-    Answered, Environment, Event, Looked, Observer, Outcome, Places, Question, Quota, RemoteStatus,
+    Answered, Environment, Event, Looked, LookupOutcome, Observer, Places, Question, Quota, RemoteStatus,
     ReservedQuota, Rest, Settings, Unlimited,
     provider::{Embedded, Failure, OpenError, Osm, Pending, Provider},
 };

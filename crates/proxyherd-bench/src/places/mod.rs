@@ -15,7 +15,9 @@ use anyhow::{Context, Result};
 use clap::Args;
 use proxyherd_core::places::{Centre, Grid, Query};
 use proxyherd_places::provider::Provider;
-use proxyherd_places::{CacheSettings, Environment, Outcome, Places, RequestSettings, Settings, Unlimited};
+use proxyherd_places::{
+    CacheSettings, Environment, LookupOutcome, Places, RequestSettings, Settings, Unlimited,
+};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
@@ -98,7 +100,7 @@ async fn figures(walk: &Walk, snap_m: u32) -> Figures {
     let questions = u64::from(rounds) * u64::from(walk.clients);
     asked.join_all().await;
     places.stop().await;
-    let outcomes = Outcome::ALL.map(|outcome| (outcome.label(), places.count(outcome)));
+    let outcomes = LookupOutcome::ALL.map(|outcome| (outcome.label(), places.count(outcome)));
     let (off_m, differ) = comparison.end();
     Figures { snap_m, questions, requests: city.requests(), outcomes: outcomes.into(), off_m, differ }
 }

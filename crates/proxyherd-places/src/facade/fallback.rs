@@ -1,4 +1,8 @@
-//! Who is asked after whom, and how much of the deadline each may take.
+//! The order in which providers are asked, and how much of the deadline each of them may use.
+//!
+//! A question goes to the first provider and, while providers fail, to those after it. Each provider may use a
+//! [`TimeShare`] of the time that is left, so that the providers after it have time to answer too. This module does not
+//! know why a provider fails.
 
 use std::iter::once;
 use std::sync::Arc;
@@ -8,71 +12,75 @@ use proxyherd_core::places::Query;
 use tokio::time::timeout;
 
 use super::Answered;
-use super::limits::LOCAL_RESERVE_MAX;
-use super::single_flight::{Net, Remote};
-use crate::provider::{Failure, Provider};
+use super::single_flight::{Network, RemoteProvider};
+use crate::failure::Failure;
+use crate::provider::Provider;
 use crate::{FieldMask, ProviderName, Settings};
 
+/// Most time that is reserved for providers on this machine while one over the network is asked. They get a quarter of
+/// the time that is left, and at most this.
+const LOCAL_RESERVE_MAX: Duration = Duration::from_millis(250);
+
 /// At least one provider, in the order in which they are asked.
-pub(super) struct Chain {
+pub(super) struct FallbackChain {
     first: Member,
     rest: Vec<Member>,
 }
 
 /// One provider.
 pub(super) enum Member {
-    /// On this machine: it is asked as it is.
+    /// A provider on this machine. It is asked directly.
     Local(Arc<dyn Provider>),
-    /// Over the network.
-    Remote(Arc<Remote>),
+    /// A provider over the network.
+    Remote(Arc<RemoteProvider>),
 }
 
-impl Chain {
-    pub(super) fn new(first: Member, rest: Vec<Member>) -> Chain {
-        Chain { first, rest }
+impl FallbackChain {
+    pub(super) fn new(first: Member, rest: Vec<Member>) -> FallbackChain {
+        FallbackChain { first, rest }
     }
 
     pub(super) fn first(&self) -> &Member {
         &self.first
     }
 
-    pub(super) fn remotes(&self) -> impl Iterator<Item = &Arc<Remote>> {
+    pub(super) fn remotes(&self) -> impl Iterator<Item = &Arc<RemoteProvider>> {
         once(&self.first).chain(&self.rest).filter_map(|member| match member {
             Member::Local(_) => None,
             Member::Remote(remote) => Some(remote),
         })
     }
 
-    /// Whether at least one of them knows that type of places.
+    /// Whether at least one of the providers may know places of this type.
     pub(super) fn knows_kind(&self, kind: &str) -> bool {
         once(&self.first).chain(&self.rest).any(|member| member.knows_kind(kind))
     }
 
-    /// Whether nobody else is asked after the first one has failed so.
+    /// Whether no other provider is asked after the first one has failed in this way.
     pub(super) fn is_final(&self, failure: &Failure) -> bool {
         self.rest.is_empty() || matches!(failure, Failure::BadQuery(_))
     }
 
-    /// Each provider, and which share it may take of the time that is left.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&Member, Share)> {
+    /// Each provider, and its share of the time that is left when it is asked.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Member, TimeShare)> {
         once(&self.first).chain(&self.rest).enumerate().map(|(place, member)| {
             let after = &self.rest[place..];
             let remotes = after.iter().filter(|member| matches!(member, Member::Remote(_))).count();
-            (member, Share { remotes, has_locals: remotes < after.len() })
+            (member, TimeShare { remotes, has_locals: remotes < after.len() })
         })
     }
 }
 
-/// Who is still to be asked after someone.
+/// Which providers come after one, and therefore how much of the time it may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Share {
+pub(super) struct TimeShare {
     remotes: usize,
     has_locals: bool,
 }
 
-impl Share {
-    /// How much of the time that is left one may take so that those after it have theirs: providers over the network get
-    /// equal parts, those on this machine the little that they need.
+impl TimeShare {
+    /// How much of the time that is left a provider may use. Providers over the network get equal parts, and those on
+    /// this machine the little time that they need.
     pub(super) fn of(self, left: Duration) -> Duration {
         let reserve = if self.has_locals { (left / 4).min(LOCAL_RESERVE_MAX) } else { Duration::ZERO };
         let parts = u32::try_from(self.remotes + 1).unwrap_or(u32::MAX);
@@ -81,12 +89,12 @@ impl Share {
 }
 
 impl Member {
-    pub(super) fn new(provider: Arc<dyn Provider>, config: &Settings, net: &Arc<Net>) -> Member {
+    pub(super) fn new(provider: Arc<dyn Provider>, settings: &Settings, network: &Arc<Network>) -> Member {
         if !provider.is_remote() {
             return Member::Local(provider);
         }
-        let mask = mask(provider.name(), config);
-        Member::Remote(Remote::new(provider, mask, config, Arc::clone(net)))
+        let mask = mask(provider.name(), settings);
+        Member::Remote(RemoteProvider::new(provider, mask, settings, Arc::clone(network)))
     }
 
     pub(super) fn name(&self) -> &'static str {
@@ -103,7 +111,7 @@ impl Member {
         }
     }
 
-    /// The answer, within so much time.
+    /// Returns the answer within this time.
     pub(super) async fn ask(&self, query: &Query, within: Duration) -> Result<Answered, Failure> {
         match self {
             Member::Remote(remote) => remote.ask(query, within).await,
@@ -115,9 +123,9 @@ impl Member {
     }
 }
 
-/// Which fields a provider is asked for: they shape its answers.
-fn mask(provider: &str, config: &Settings) -> &'static str {
-    match config.google.mask {
+/// The name of the fields that a provider is asked for. Answers with different fields are kept under different keys.
+fn mask(provider: &str, settings: &Settings) -> &'static str {
+    match settings.google.mask {
         _ if provider != ProviderName::Google.as_str() => "",
         FieldMask::Pro => "pro",
         FieldMask::Enterprise => "enterprise",
@@ -139,7 +147,7 @@ mod tests {
             (2, true, 6250, 2000),
             (0, true, 0, 0),
         ] {
-            let share = Share { remotes, has_locals }.of(Duration::from_millis(left_ms));
+            let share = TimeShare { remotes, has_locals }.of(Duration::from_millis(left_ms));
             assert_eq!(share, Duration::from_millis(share_ms), "{remotes} {has_locals} {left_ms}");
         }
     }

@@ -1,15 +1,19 @@
-//! Answers questions about places for every door: always well formed, always within the deadline.
+//! The facade: answers every question about places, well formed and within the deadline.
 //!
-//! The herd asks here for all doors. A question is looked at once ([`Places::look`]): either its answer is at hand, or it is
-//! a [`Question`] that waits. Providers are asked one after the other until one answers, and each gets no more
-//! of the deadline than leaves the next one time. One on this machine is asked as it is; between the doors and one over
-//! the network stand a cache (`shelf`), one request for all who ask the same (`remote`), retries (`requests`), and
-//! the breaker, the rate and the budget (`gate`). This module does not know how a provider answers, nor by which
-//! protocol an answer leaves.
+//! [`Places::look`] takes a question. It returns the answer if that is at hand, and otherwise a [`Question`], which waits.
+//! The providers are asked one after the other until one answers (`fallback`). A provider on this machine is asked
+//! directly. A question to a provider over the network passes these modules, in this order:
+//!
+//! 1. `cache`: an answer that is kept and good enough is given without a request.
+//! 2. `single_flight`: all who ask the same at the same time share one request.
+//! 3. `throttle`: the circuit breaker, the rate limit and the quota can each refuse a request.
+//! 4. `retry`: a request that fails is repeated while there is time.
+//!
+//! Invariant: each question is counted once, by its [`LookupOutcome`]. The facade does not know how a provider
+//! answers, nor the protocol by which an answer leaves.
 
 mod cache;
 mod fallback;
-mod limits;
 mod outcome;
 mod question;
 mod retry;
@@ -24,77 +28,79 @@ use std::time::Duration;
 use proxyherd_core::limits::PLACES_MAX;
 use proxyherd_core::places::{Answer, Query};
 
-use crate::provider::{self, Failure, OpenError, Provider};
+use crate::failure::Failure;
+use crate::provider::{self, OpenError, Provider};
 use crate::{Environment, Quota, Settings};
 
-use fallback::{Chain, Member};
-use outcome::Counts;
-pub use outcome::{Answered, Outcome};
-use question::First;
+use fallback::{FallbackChain, Member};
+use outcome::OutcomeCounts;
+pub use outcome::{Answered, LookupOutcome};
+use question::FirstProvider;
 pub use question::Question;
-use single_flight::{Begun, Net, Remote};
+use single_flight::{FirstLook, Network, RemoteProvider};
 
-/// The configured providers, the deadline, and the count of how it went.
+/// The providers in their order, the deadline, and the counts of outcomes.
 pub struct Places {
-    chain: Chain,
+    chain: FallbackChain,
     deadline: Duration,
-    net: Arc<Net>,
-    counts: Counts,
+    network: Arc<Network>,
+    counts: OutcomeCounts,
 }
 
 impl Places {
-    /// Opens the providers that `config` names, within the runtime whose tasks will ask those over the network. Each
-    /// request to these is taken from `quota`; the observer hears when one of them is left alone.
+    /// Opens the providers that `settings` name. Call this within the runtime whose tasks shall ask the providers over
+    /// the network. Each request to one of those is first taken from `quota`.
     pub fn open(
-        config: &Settings,
+        settings: &Settings,
         quota: Arc<dyn Quota>,
         environment: Environment,
     ) -> Result<Arc<Places>, OpenError> {
-        let first = provider::open(config.provider, config, &environment)?;
-        let rest: Result<_, _> =
-            config.fallback.iter().map(|&name| provider::open(name, config, &environment)).collect();
-        Ok(Places::with(first, rest?, config, quota, environment))
+        let open = |name| provider::open(name, settings, &environment);
+        let first = open(settings.provider)?;
+        let rest: Result<_, _> = settings.fallback.iter().map(|&name| open(name)).collect();
+        Ok(Places::with(first, rest?, settings, quota, environment))
     }
 
-    /// Asks `first`, and where that fails each of `rest`, as `config` says; its own providers don't count.
+    /// Asks `first`, and while that fails each of `rest`, in the way that `settings` say. The providers that `settings`
+    /// name are ignored.
     pub fn with(
         first: Arc<dyn Provider>,
         rest: Vec<Arc<dyn Provider>>,
-        config: &Settings,
+        settings: &Settings,
         quota: Arc<dyn Quota>,
         environment: Environment,
     ) -> Arc<Places> {
-        let net = Arc::new(Net::new(config, quota, environment));
-        let member = |provider| Member::new(provider, config, &net);
-        let chain = Chain::new(member(first), rest.into_iter().map(member).collect());
-        Arc::new(Places { chain, deadline: config.deadline, net, counts: Counts::default() })
+        let network = Arc::new(Network::new(settings, quota, environment));
+        let member = |provider| Member::new(provider, settings, &network);
+        let chain = FallbackChain::new(member(first), rest.into_iter().map(member).collect());
+        Arc::new(Places { chain, deadline: settings.deadline, network, counts: OutcomeCounts::default() })
     }
 
-    /// What the configuration calls the provider that is asked first.
+    /// What operators call the provider that is asked first.
     pub fn provider_name(&self) -> &'static str {
         self.chain.first().name()
     }
 
-    /// The answer, if it is at hand, or what waits for it. At most `limit` places are wanted.
+    /// Returns the answer if it is at hand, or else what waits for it. The caller wants at most `limit` places.
     ///
-    /// Any thread may call this: an answer that is old is renewed by a task of the runtime that this was opened in.
+    /// Any thread may call this, also one without a runtime: requests run in the runtime in which `self` was opened.
     pub fn look(self: &Arc<Places>, query: Query, limit: usize) -> Looked {
         let waits = |query, first| Looked::Waits(Box::new(Question::new(self, query, first)));
         match self.chain.first() {
             Member::Local(provider) => match provider.nearby_now(&query, limit.clamp(1, PLACES_MAX.into())) {
                 Some(answer) => Looked::AtHand(self.counted(Answered::here(provider.name(), answer))),
-                None => waits(query, First::Local),
+                None => waits(query, FirstProvider::Local),
             },
-            Member::Remote(remote) => match remote.begin(&query) {
-                Ok(Begun::AtHand(answered)) => Looked::AtHand(self.counted(answered)),
-                Ok(Begun::Waits(wait)) => waits(query, First::Boarded(Arc::clone(remote), wait)),
+            Member::Remote(remote) => match remote.look(&query) {
+                Ok(FirstLook::AtHand(answered)) => Looked::AtHand(self.counted(answered)),
+                Ok(FirstLook::Waits(wait)) => waits(query, FirstProvider::Remote(Arc::clone(remote), wait)),
                 Err(failure) if self.chain.is_final(&failure) => Looked::AtHand(self.failed(failure)),
-                Err(failure) => waits(query, First::Failed(failure)),
+                Err(failure) => waits(query, FirstProvider::Failed(failure)),
             },
         }
     }
 
-    /// The answer, within the deadline. If there is none, it says why.
+    /// Returns the answer within the deadline. An answer without places says why it has none.
     pub async fn ask(self: &Arc<Places>, query: &Query) -> Answered {
         match self.look(query.clone(), PLACES_MAX.into()) {
             Looked::AtHand(answered) => answered,
@@ -102,34 +108,34 @@ impl Places {
         }
     }
 
-    /// Whether at least one of the providers knows that type of places.
+    /// Whether at least one of the providers may know places of this type.
     pub fn knows_kind(&self, kind: &str) -> bool {
         self.chain.knows_kind(kind)
     }
 
-    /// How many questions went this way since the start.
-    pub fn count(&self, outcome: Outcome) -> u64 {
+    /// How many questions since the start had this outcome.
+    pub fn count(&self, outcome: LookupOutcome) -> u64 {
         self.counts.of(outcome)
     }
 
-    /// What became of the requests to each provider over the network.
+    /// How the requests to each provider over the network went.
     pub fn remotes(&self) -> Vec<RemoteStatus> {
         self.chain.remotes().map(|remote| RemoteStatus::of(remote)).collect()
     }
 
-    /// How many answers are kept, and how much memory they take, bytes.
+    /// How many answers the cache holds, and how much memory they take, bytes.
     pub fn kept(&self) -> (u64, u64) {
-        self.net.shelf.len()
+        self.network.cache.len()
     }
 
-    /// Forgets answers that are good for nothing any more; to be called now and then.
+    /// Forgets answers that are too old for any use. Call this now and then.
     pub fn sweep(&self) {
-        self.net.shelf.sweep();
+        self.network.cache.sweep();
     }
 
-    /// Breaks off what is being asked, and waits until it has ended. Questions after that get what is at hand.
+    /// Breaks off all requests, and waits until they have ended. Questions after that get what the cache holds.
     pub async fn stop(&self) {
-        self.net.stop().await;
+        self.network.stop().await;
     }
 
     fn counted(&self, answered: Answered) -> Answered {
@@ -140,7 +146,7 @@ impl Places {
     fn failed(&self, failure: Failure) -> Answered {
         self.counted(Answered {
             answer: Arc::new(Answer::from(&failure)),
-            outcome: Outcome::Failed,
+            outcome: LookupOutcome::Failed,
             provider: self.provider_name(),
             age: None,
             lifetime: None,
@@ -149,32 +155,32 @@ impl Places {
     }
 }
 
-/// What the first look at a question comes to.
+/// What [`Places::look`] returns.
 #[derive(Debug)]
 pub enum Looked {
-    /// This is the answer, or says why there is none.
+    /// The answer. If it has no places, it says why.
     AtHand(Answered),
     /// The answer takes time.
     Waits(Box<Question>),
 }
 
-/// What became of the requests to one provider over the network.
+/// How the requests to one provider over the network went.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemoteStatus {
-    /// What the configuration calls it.
+    /// What operators call the provider.
     pub provider: &'static str,
-    /// How many requests went how.
+    /// How many requests had which result.
     pub requests: Vec<(&'static str, u64)>,
     /// How many requests were not made, and why.
     pub refused: Vec<(&'static str, u64)>,
-    /// Whether the breaker is open: the provider is left alone, or tried by one question only.
+    /// Whether the breaker is open: the provider is not asked, or one request tries it.
     pub is_left_alone: bool,
-    /// How many questions are with it now.
+    /// How many questions the provider is answering now.
     pub flying: usize,
 }
 
 impl RemoteStatus {
-    fn of(remote: &Remote) -> RemoteStatus {
+    fn of(remote: &RemoteProvider) -> RemoteStatus {
         RemoteStatus {
             provider: remote.name(),
             requests: remote.requests().collect(),

@@ -1,4 +1,7 @@
-//! How a question went: what its asker is told beside the answer, and what is counted.
+//! How a question was answered: what the caller learns beside the answer, and what is counted.
+//!
+//! [`Answered`] holds an answer and what is known of its way: enough to write a `Cache-Status` field (RFC 9211). This
+//! module does not know any protocol.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -8,93 +11,99 @@ use proxyherd_core::places::Answer;
 
 use crate::failure::Failure;
 
-/// An answer and how it was come by: enough to tell a `Cache-Status` (RFC 9211) from.
+/// An answer and how it was obtained.
 ///
 /// | `outcome` | `failure` | the answer |
 /// |---|---|---|
-/// | `Hit` | none | was kept, and counts as new: `hit` |
-/// | `Stale` | none | was kept and is old; it is being renewed: `hit` with a `ttl` below 0 |
-/// | `Stale` | some | was kept and is old, and its provider failed: stale-if-error |
-/// | `Joined` | none | came by a request that another question had begun: `fwd=miss; collapsed` |
+/// | `Hit` | none | came from the cache, and counts as new: `hit` |
+/// | `Stale` | none | came from the cache and is old; a request is renewing it: `hit` with a `ttl` below 0 |
+/// | `Stale` | some | came from the cache and is old, because its provider failed: stale-if-error |
+/// | `Joined` | none | came by a request that another question had started: `fwd=miss; collapsed` |
 /// | `Fetched` | none | came by a request of this question's own, or from this machine: `fwd=miss` |
-/// | `Fallback` | some | came from another provider, since the first failed |
-/// | `Failed` | some | says why there is none |
+/// | `Fallback` | some | came from another provider, because the first one failed |
+/// | `Failed` | some | has no places, and says why |
 #[derive(Clone, Debug)]
 pub struct Answered {
-    /// What was found, or why nothing was.
+    /// The places that were found, or why there are none.
     pub answer: Arc<Answer>,
-    /// How it was come by.
-    pub outcome: Outcome,
-    /// Who gave it, as the configuration calls it; where all failed, who is asked first.
+    /// How the answer was obtained.
+    pub outcome: LookupOutcome,
+    /// What operators call the provider that gave the answer. If all providers failed, it is the first one.
     pub provider: &'static str,
-    /// How long ago it was received. None where it has not been kept.
+    /// How long ago the answer was received. None if it did not come from the cache.
     pub age: Option<Duration>,
-    /// For how long after its receipt it counts as new. None where nothing is kept of it.
+    /// For how long after its receipt the answer counts as new. None if it is not kept.
     pub lifetime: Option<Duration>,
-    /// Why the provider that is asked first has not answered just now. None where it has, or was not asked.
+    /// Why the first provider has not answered this question. None if it has answered or was not asked.
     pub failure: Option<Failure>,
 }
 
 impl Answered {
     /// An answer from this machine.
     pub(super) fn here(provider: &'static str, answer: Answer) -> Answered {
-        let outcome = Outcome::Fetched;
+        let outcome = LookupOutcome::Fetched;
         Answered { answer: Arc::new(answer), outcome, provider, age: None, lifetime: None, failure: None }
     }
 
-    /// For how many seconds more the answer counts as new, below 0 where it is old: `Cache-Status`'s `ttl`. None
-    /// where nothing is kept of it.
+    /// For how many more seconds the answer counts as new, below 0 if it is old: the `ttl` of `Cache-Status`. None if
+    /// the answer is not kept.
     pub fn ttl_s(&self) -> Option<i64> {
         let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
         Some(seconds(self.lifetime?) - seconds(self.age.unwrap_or_default()))
     }
 }
 
-/// How a question went: the metric `proxyherd_places_total`'s label `result`.
+/// How a question was answered: the label `result` of the metric `proxyherd_places_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Outcome {
-    /// Answered from the cache.
+pub enum LookupOutcome {
+    /// From the cache.
     Hit,
-    /// Answered from the cache, though the answer was old.
+    /// From the cache, although the answer was old.
     Stale,
-    /// Answered by a fetch that another question had begun.
+    /// By a request that another question had started.
     Joined,
-    /// Answered by the provider.
+    /// By the first provider.
     Fetched,
-    /// Answered by the provider that stands in for the first.
+    /// By another provider, because the first one failed.
     Fallback,
-    /// Not answered: the status and the message say why.
+    /// Not at all: the answer's status and message say why.
     Failed,
 }
 
-impl Outcome {
-    /// Every way a question can go.
-    pub const ALL: [Outcome; 6] =
-        [Outcome::Hit, Outcome::Stale, Outcome::Joined, Outcome::Fetched, Outcome::Fallback, Outcome::Failed];
+impl LookupOutcome {
+    /// Every way in which a question can be answered.
+    pub const ALL: [LookupOutcome; 6] = [
+        LookupOutcome::Hit,
+        LookupOutcome::Stale,
+        LookupOutcome::Joined,
+        LookupOutcome::Fetched,
+        LookupOutcome::Fallback,
+        LookupOutcome::Failed,
+    ];
 
-    /// The metric's word for it.
+    /// Its word in the metric.
     pub fn label(self) -> &'static str {
         match self {
-            Outcome::Hit => "hit",
-            Outcome::Stale => "stale",
-            Outcome::Joined => "joined",
-            Outcome::Fetched => "fetched",
-            Outcome::Fallback => "fallback",
-            Outcome::Failed => "failed",
+            LookupOutcome::Hit => "hit",
+            LookupOutcome::Stale => "stale",
+            LookupOutcome::Joined => "joined",
+            LookupOutcome::Fetched => "fetched",
+            LookupOutcome::Fallback => "fallback",
+            LookupOutcome::Failed => "failed",
         }
     }
 }
 
-/// One count an outcome, in the order of the enum.
+/// How many questions had each outcome, in the order of the enum.
 #[derive(Debug, Default)]
-pub(super) struct Counts([AtomicU64; Outcome::ALL.len()]);
+pub(super) struct OutcomeCounts([AtomicU64; LookupOutcome::ALL.len()]);
 
-impl Counts {
-    pub(super) fn add(&self, outcome: Outcome) {
+impl OutcomeCounts {
+    pub(super) fn add(&self, outcome: LookupOutcome) {
         self.0[outcome as usize].fetch_add(1, Relaxed);
     }
 
-    pub(super) fn of(&self, outcome: Outcome) -> u64 {
+    pub(super) fn of(&self, outcome: LookupOutcome) -> u64 {
         self.0[outcome as usize].load(Relaxed)
     }
 }
@@ -107,11 +116,11 @@ mod tests {
 
     #[test]
     fn each_outcome_has_a_count_of_its_own() {
-        let counts = Counts::default();
-        for (times, outcome) in Outcome::ALL.into_iter().enumerate() {
+        let counts = OutcomeCounts::default();
+        for (times, outcome) in LookupOutcome::ALL.into_iter().enumerate() {
             (0..times).for_each(|_| counts.add(outcome));
         }
-        assert_eq!(Outcome::ALL.map(|outcome| counts.of(outcome)), [0, 1, 2, 3, 4, 5]);
+        assert_eq!(LookupOutcome::ALL.map(|outcome| counts.of(outcome)), [0, 1, 2, 3, 4, 5]);
     }
 
     #[test]
@@ -125,7 +134,7 @@ mod tests {
         ] {
             let answered = Answered {
                 answer: Arc::new(Answer::failed(Status::UnknownError, "")),
-                outcome: Outcome::Hit,
+                outcome: LookupOutcome::Hit,
                 provider: "scripted",
                 age: age.map(Duration::from_secs),
                 lifetime: lifetime.map(Duration::from_secs),

@@ -1,4 +1,8 @@
-//! One question's requests: the first, and those made again where it fails.
+//! Repeats a request that has failed, while there is time and reason to hope.
+//!
+//! [`Retrying::ask`] makes the requests of one question to one provider over the network. Every request passes the throttle
+//! first and is counted by its result. All requests of a question together end within the deadline. This module does
+//! not know who waits for the answer.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -7,28 +11,32 @@ use std::time::Duration;
 use proxyherd_core::places::{Answer, Query, jittered};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::limits::RETRY_DELAY;
-use super::throttle::{Gate, Permit};
+use super::throttle::{Permit, Throttle};
 use crate::Environment;
-use crate::provider::{Failure, Provider};
+use crate::failure::Failure;
+use crate::provider::Provider;
 
-/// How one provider is asked over the network, and how often that went how.
-pub(super) struct Requests {
+/// The pause before the first request that repeats another, before jitter. Each further pause is twice as long.
+const RETRY_DELAY: Duration = Duration::from_millis(100);
+
+/// A provider over the network whose requests are repeated, and the counts of their results.
+pub(super) struct Retrying {
     pub(super) provider: Arc<dyn Provider>,
-    pub(super) gate: Arc<Gate>,
+    pub(super) throttle: Arc<Throttle>,
+    /// Most requests after the first.
     pub(super) retries: u32,
-    /// In this time a question is answered or given up, with all its requests.
+    /// All requests of a question end within this time.
     pub(super) deadline: Duration,
     pub(super) environment: Environment,
     pub(super) counts: RequestCounts,
 }
 
-impl Requests {
-    /// Asks until there is an answer, or nothing is left to be tried or no time to try it. The first request has its
-    /// permit; each further one has to pass the gate as well.
+impl Retrying {
+    /// Asks until there is an answer, or until another request is useless, refused by the throttle, or too late. `permit`
+    /// is for the first request.
     ///
-    /// While there may be another request, one may take half of the time that is left: a provider that hangs leaves
-    /// time to ask it again.
+    /// Unless a request is the last one, it may use half of the time that is left: a provider that hangs then leaves time
+    /// to ask it again.
     pub(super) async fn ask(&self, query: &Query, mut permit: Permit) -> Result<Answer, Failure> {
         let start = Instant::now();
         let mut retry = 0;
@@ -40,12 +48,13 @@ impl Requests {
                 Err(Failure::Late(_)) => Failure::Late(start.elapsed()),
                 Err(failure) => failure,
             };
-            let pause = jittered(RETRY_DELAY.saturating_mul(1 << retry.min(10)), (self.environment.random)());
+            let delay = RETRY_DELAY.saturating_mul(1 << retry.min(10));
+            let pause = jittered(delay, (self.environment.random)());
             if is_last || !may_pass(&failure) || start.elapsed() + pause >= self.deadline {
                 return Err(failure);
             }
             sleep(pause).await;
-            permit = match self.gate.pass() {
+            permit = match self.throttle.pass() {
                 Ok(permit) => permit,
                 Err(_) => return Err(failure),
             };
@@ -64,7 +73,7 @@ impl Requests {
     }
 }
 
-/// Whether asking again may help.
+/// Whether another request may succeed after this failure.
 fn may_pass(failure: &Failure) -> bool {
     match failure {
         Failure::Unavailable(_) | Failure::Unreadable(_) | Failure::Late(_) => true,
@@ -76,7 +85,7 @@ fn may_pass(failure: &Failure) -> bool {
 const RESULTS: [&str; 8] =
     ["answered", "bad_query", "denied", "over_limit", "unavailable", "unreadable", "late", "no_room"];
 
-/// How many requests went how.
+/// How many requests had which result.
 #[derive(Debug, Default)]
 pub(super) struct RequestCounts([AtomicU64; RESULTS.len()]);
 

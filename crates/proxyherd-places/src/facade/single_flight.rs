@@ -1,11 +1,12 @@
-//! A provider over the network: asked once however many want to know, and not at all where an answer is at hand.
+//! Asks a provider over the network once, however many callers ask the same question at the same time.
 //!
-//! A request is a *flight*. It is flown even if the asker that began it goes away, and it ends within the deadline. Whoever
-//! asks the same meanwhile joins it and is told what it comes to. Answers go to the shelf; failures go nowhere but to those
-//! who joined.
+//! A *flight* is one shared request. The first caller starts it, and whoever asks the same question before it ends joins
+//! it. A flight runs to its end even if the caller that started it goes away, and it ends within the deadline. Its answer
+//! goes into the cache. Its failure goes to those who wait, and is kept nowhere.
 //!
-//! A question looks on the shelf once. Only if a flight has landed between that look and the moment at which the question
-//! wants to begin one does it look again (`landed`).
+//! A question looks into the cache once. It looks a second time only if a flight has ended between its first look and the
+//! moment at which it would start a flight itself ([`RemoteProvider::ended`]). This module does not know the deadlines of
+//! its callers beyond the time that each of them grants.
 
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -27,31 +28,32 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::cache::{Kept, Shelf};
-use super::retry::{RequestCounts, Requests};
-use super::throttle::{Gate, Permit, Reason, Toll};
-use super::{Answered, Outcome};
-use crate::provider::{Failure, Provider};
+use super::cache::{Cache, CachedAnswer};
+use super::retry::{RequestCounts, Retrying};
+use super::throttle::{Permit, RefusalReason, SharedThrottle, Throttle};
+use super::{Answered, LookupOutcome};
+use crate::failure::Failure;
+use crate::provider::Provider;
 use crate::{Environment, Quota, Settings};
 
 /// What all providers over the network share.
-pub(super) struct Net {
-    pub(super) shelf: Shelf,
+pub(super) struct Network {
+    pub(super) cache: Cache,
     grid: Option<Grid>,
-    toll: Arc<Toll>,
+    throttle: Arc<SharedThrottle>,
     environment: Environment,
     flights: TaskTracker,
-    /// Doors also ask from threads of their own, which have no runtime.
+    /// Callers may ask from threads that have no runtime of their own.
     runtime: Option<Handle>,
     stop: CancellationToken,
 }
 
-impl Net {
-    pub(super) fn new(config: &Settings, quota: Arc<dyn Quota>, environment: Environment) -> Net {
-        Net {
-            shelf: Shelf::new(&config.cache),
-            grid: Grid::new(config.cache.snap_m),
-            toll: Arc::new(Toll::new(config.requests.per_second, quota, environment.clone())),
+impl Network {
+    pub(super) fn new(settings: &Settings, quota: Arc<dyn Quota>, environment: Environment) -> Network {
+        Network {
+            cache: Cache::new(&settings.cache),
+            grid: Grid::new(settings.cache.snap_m),
+            throttle: Arc::new(SharedThrottle::new(settings.requests.per_second, quota, environment.clone())),
             environment,
             flights: TaskTracker::new(),
             runtime: Handle::try_current().ok(),
@@ -59,14 +61,14 @@ impl Net {
         }
     }
 
-    /// Without a runtime nothing can wait, and what is to be done is dropped.
+    /// Runs `task` in the runtime. Without a runtime nothing can wait, and `task` is dropped.
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         if let Some(runtime) = self.runtime.clone().or_else(|| Handle::try_current().ok()) {
             runtime.spawn(task);
         }
     }
 
-    /// Breaks off every flight, and waits until all have ended. Those that begin later end at once.
+    /// Breaks off every flight, and waits until all have ended. Flights that start later end at once.
     pub(super) async fn stop(&self) {
         self.stop.cancel();
         self.flights.close();
@@ -74,79 +76,80 @@ impl Net {
     }
 }
 
-/// What a flight comes to, once it has.
-type Landing = watch::Receiver<Option<Result<Kept, Failure>>>;
+/// Where the result of a flight appears. The sender is dropped without a result if the flight is broken off or panics.
+type FlightResult = watch::Receiver<Option<Result<CachedAnswer, Failure>>>;
 
-/// One provider over the network.
-pub(super) struct Remote {
+/// One provider over the network, with its flights.
+pub(super) struct RemoteProvider {
     source: Source,
-    requests: Requests,
-    net: Arc<Net>,
-    flights: Mutex<HashMap<Key, Landing>>,
-    /// How many flights have left the list: a question that reads the same number before its look and before it begins a
-    /// flight knows that it has missed no answer.
-    pub(super) landed: AtomicU64,
+    requests: Retrying,
+    network: Arc<Network>,
+    flights: Mutex<HashMap<Key, FlightResult>>,
+    /// How many flights have left `flights`. A question that reads the same number before it looks into the cache and
+    /// before it starts a flight has missed no answer.
+    pub(super) ended: AtomicU64,
 }
 
-/// What a question comes to at once.
-pub(super) enum Begun {
+/// What a question gets from its first look.
+pub(super) enum FirstLook {
     /// An answer that is at hand.
     AtHand(Answered),
-    /// A flight has to land first.
-    Waits(Wait),
+    /// A flight must end first.
+    Waits(FlightWait),
 }
 
-/// A question's place on a flight.
-pub(super) struct Wait {
-    landing: Landing,
-    outcome: Outcome,
-    /// The flight, if the question has begun it and it has not taken off.
+/// A question that waits for a flight.
+pub(super) struct FlightWait {
+    result: FlightResult,
+    outcome: LookupOutcome,
+    /// The flight, if the question has started it and it does not run yet.
     flight: Option<Flight>,
-    /// The old answer that is better than none.
-    last_resort: Option<Kept>,
+    /// The old answer, which is given if the flight fails.
+    last_resort: Option<CachedAnswer>,
 }
 
-impl Wait {
-    /// Lets the flight that this question has begun fly, in a task of its own.
-    pub(super) fn take_off(&mut self) {
+impl FlightWait {
+    /// Lets the flight that this question has started, if any, run in a task of its own.
+    pub(super) fn start_flight(&mut self) {
         if let Some(flight) = self.flight.take() {
-            flight.take_off();
+            flight.start();
         }
     }
 
-    /// The flight that this question has begun, for who lets it fly.
+    /// The flight that this question has started, if any, for a caller that runs it.
     pub(super) fn take_flight(&mut self) -> Option<Flight> {
         self.flight.take()
     }
 }
 
-/// How a question gets its answer.
-pub(super) enum Boarded {
+/// How a question gets to an answer that is not in the cache.
+pub(super) enum Joining {
     /// It joins a flight.
-    Joined(Landing),
-    /// It begins one.
-    Begun(Landing, Flight),
-    /// An answer has come to be at hand in the meantime.
-    Found(Kept),
+    Joined(FlightResult),
+    /// It starts a flight.
+    Started(FlightResult, Flight),
+    /// A flight has ended meanwhile, and this is its answer.
+    Cached(CachedAnswer),
 }
 
-impl Remote {
+impl RemoteProvider {
     pub(super) fn new(
         provider: Arc<dyn Provider>,
         mask: &'static str,
-        config: &Settings,
-        net: Arc<Net>,
-    ) -> Arc<Remote> {
-        let requests = Requests {
-            gate: Arc::new(Gate::new(provider.name(), Arc::clone(&net.toll))),
-            retries: config.requests.retries,
-            deadline: config.deadline,
-            environment: net.environment.clone(),
+        settings: &Settings,
+        network: Arc<Network>,
+    ) -> Arc<RemoteProvider> {
+        let requests = Retrying {
+            throttle: Arc::new(Throttle::new(provider.name(), Arc::clone(&network.throttle))),
+            retries: settings.requests.retries,
+            deadline: settings.deadline,
+            environment: network.environment.clone(),
             counts: RequestCounts::default(),
             provider,
         };
         let source = Source { provider: requests.provider.name(), mask };
-        Arc::new(Remote { source, requests, net, flights: Mutex::default(), landed: AtomicU64::new(0) })
+        let (flights, ended) = (Mutex::default(), AtomicU64::new(0));
+        Arc::new(RemoteProvider { source, requests, network, flights, ended })
     }
 
     pub(super) fn name(&self) -> &'static str {
@@ -157,208 +160,215 @@ impl Remote {
         self.requests.provider.knows_kind(kind)
     }
 
-    /// Looks on the shelf once. Without an answer that is good enough the question boards a flight. A stale answer is given,
-    /// and a flight renews it.
-    pub(super) fn begin(self: &Arc<Remote>, query: &Query) -> Result<Begun, Failure> {
+    /// Looks into the cache. If no answer there is good enough, the question joins a flight or starts one. A stale answer
+    /// is given at once, and a flight renews it.
+    pub(super) fn look(self: &Arc<RemoteProvider>, query: &Query) -> Result<FirstLook, Failure> {
         let query = self.moved(query);
         self.requests.provider.check(&query)?;
         let key = self.key(&query);
-        let landed = self.landed.load(Acquire);
-        let last_resort = match self.net.shelf.find(&key) {
-            Some((kept, Freshness::Fresh)) => return Ok(Begun::AtHand(self.kept(&kept, Outcome::Hit))),
-            Some((kept, Freshness::Stale)) => {
-                // Where it can't be renewed now, the next question tries again.
-                if let Ok(Boarded::Begun(_, flight)) = self.board(&key, &query, landed) {
-                    flight.take_off();
-                }
-                return Ok(Begun::AtHand(self.kept(&kept, Outcome::Stale)));
+        let ended = self.ended.load(Acquire);
+        let last_resort = match self.network.cache.find(&key) {
+            Some((answer, Freshness::Fresh)) => {
+                return Ok(FirstLook::AtHand(self.cached(&answer, LookupOutcome::Hit)));
             }
-            Some((kept, Freshness::LastResort | Freshness::Gone)) => Some(kept),
+            Some((answer, Freshness::Stale)) => {
+                // If the answer can't be renewed now, the next question tries again.
+                if let Ok(Joining::Started(_, flight)) = self.join_or_start(&key, &query, ended) {
+                    flight.start();
+                }
+                return Ok(FirstLook::AtHand(self.cached(&answer, LookupOutcome::Stale)));
+            }
+            Some((answer, Freshness::LastResort | Freshness::Gone)) => Some(answer),
             None => None,
         };
-        let (landing, outcome, flight) = match self.board(&key, &query, landed) {
-            Ok(Boarded::Joined(landing)) => (landing, Outcome::Joined, None),
-            Ok(Boarded::Begun(landing, flight)) => (landing, Outcome::Fetched, Some(flight)),
-            Ok(Boarded::Found(kept)) => return Ok(Begun::AtHand(self.kept(&kept, Outcome::Hit))),
-            Err(failure) => return self.resort(last_resort, failure).map(Begun::AtHand),
+        let (result, outcome, flight) = match self.join_or_start(&key, &query, ended) {
+            Ok(Joining::Joined(result)) => (result, LookupOutcome::Joined, None),
+            Ok(Joining::Started(result, flight)) => (result, LookupOutcome::Fetched, Some(flight)),
+            Ok(Joining::Cached(answer)) => {
+                return Ok(FirstLook::AtHand(self.cached(&answer, LookupOutcome::Hit)));
+            }
+            Err(failure) => return self.last_resort_or(last_resort, failure).map(FirstLook::AtHand),
         };
-        Ok(Begun::Waits(Wait { landing, outcome, flight, last_resort }))
+        Ok(FirstLook::Waits(FlightWait { result, outcome, flight, last_resort }))
     }
 
-    /// What a question that has boarded comes to, within so much time.
-    pub(super) async fn landed(&self, mut wait: Wait, within: Duration) -> Result<Answered, Failure> {
-        let landed = match timeout(within, wait.landing.wait_for(Option::is_some)).await {
-            Ok(Ok(landed)) => landed.clone(),
+    /// Waits for the flight, but no longer than `within`.
+    pub(super) async fn finish(&self, mut wait: FlightWait, within: Duration) -> Result<Answered, Failure> {
+        let result = match timeout(within, wait.result.wait_for(Option::is_some)).await {
+            Ok(Ok(result)) => result.clone(),
             Ok(Err(_)) => None,
             Err(_) => Some(Err(Failure::Late(within))),
         };
         let broken_off = || Err(Failure::Unavailable("the request was broken off".to_owned()));
-        match landed.unwrap_or_else(broken_off) {
-            Ok(kept) => Ok(Answered { age: None, ..self.kept(&kept, wait.outcome) }),
-            Err(failure) => self.resort(wait.last_resort.take(), failure),
+        match result.unwrap_or_else(broken_off) {
+            Ok(answer) => Ok(Answered { age: None, ..self.cached(&answer, wait.outcome) }),
+            Err(failure) => self.last_resort_or(wait.last_resort.take(), failure),
         }
     }
 
-    /// The answer, within so much time.
+    /// Returns the answer within this time.
     pub(super) async fn ask(
-        self: &Arc<Remote>,
+        self: &Arc<RemoteProvider>,
         query: &Query,
         within: Duration,
     ) -> Result<Answered, Failure> {
-        match self.begin(query)? {
-            Begun::AtHand(answered) => Ok(answered),
-            Begun::Waits(mut wait) => {
-                wait.take_off();
-                self.landed(wait, within).await
+        match self.look(query)? {
+            FirstLook::AtHand(answered) => Ok(answered),
+            FirstLook::Waits(mut wait) => {
+                wait.start_flight();
+                self.finish(wait, within).await
             }
         }
     }
 
-    /// What is given where asking has failed: the old answer, if there was one and it is still good for that. An old answer
-    /// does not make sense of a question that its provider makes none of.
-    fn resort(&self, old: Option<Kept>, failure: Failure) -> Result<Answered, Failure> {
+    /// Returns the old answer in place of a failure, if there is one and it is not too old for that. If the provider does
+    /// not understand the question, no old answer is given.
+    fn last_resort_or(&self, old: Option<CachedAnswer>, failure: Failure) -> Result<Answered, Failure> {
         let is_bad = matches!(failure, Failure::BadQuery(_));
-        match old.filter(|kept| !is_bad && self.net.shelf.judge(kept) != Freshness::Gone) {
-            Some(kept) => Ok(Answered { failure: Some(failure), ..self.kept(&kept, Outcome::Stale) }),
+        match old.filter(|answer| !is_bad && self.network.cache.judge(answer) != Freshness::Gone) {
+            Some(answer) => {
+                Ok(Answered { failure: Some(failure), ..self.cached(&answer, LookupOutcome::Stale) })
+            }
             None => Err(failure),
         }
     }
 
-    /// How many requests went how.
+    /// How many requests had which result.
     pub(super) fn requests(&self) -> impl Iterator<Item = (&'static str, u64)> {
         self.requests.counts.iter()
     }
 
     /// How many requests were not made, and why.
     pub(super) fn refused(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        Reason::ALL.into_iter().map(|reason| (reason.label(), self.requests.gate.refused(reason)))
+        RefusalReason::ALL.into_iter().map(|reason| (reason.label(), self.requests.throttle.refused(reason)))
     }
 
-    /// Whether the provider is being left alone.
+    /// Whether the provider's breaker is open.
     pub(super) fn is_left_alone(&self) -> bool {
-        self.requests.gate.is_open()
+        self.requests.throttle.is_open()
     }
 
-    /// How many questions are with the provider now.
+    /// How many flights there are now.
     pub(super) fn flying(&self) -> usize {
         self.flights.lock().len()
     }
 
     fn moved(&self, query: &Query) -> Query {
-        self.net.grid.map_or_else(|| query.clone(), |grid| grid.moved(query))
+        self.network.grid.map_or_else(|| query.clone(), |grid| grid.moved(query))
     }
 
     pub(super) fn key(&self, query: &Query) -> Key {
         Key::new(self.source, query)
     }
 
-    /// Joins the flight that asks this, or begins it. Whether it may begin is known at once; no task is started
-    /// in vain. `landed` was read before the caller looked on the shelf.
-    pub(super) fn board(
-        self: &Arc<Remote>,
+    /// Joins the flight that asks this question, or starts one. Whether a flight may start is decided here, so no task is
+    /// started in vain. `ended` is the number of ended flights before the caller looked into the cache.
+    pub(super) fn join_or_start(
+        self: &Arc<RemoteProvider>,
         key: &Key,
         query: &Query,
-        landed: u64,
-    ) -> Result<Boarded, Failure> {
+        ended: u64,
+    ) -> Result<Joining, Failure> {
         let mut flights = self.flights.lock();
-        if let Some(landing) = flights.get(key) {
-            return Ok(Boarded::Joined(landing.clone()));
+        if let Some(result) = flights.get(key) {
+            return Ok(Joining::Joined(result.clone()));
         }
-        // A flight may have landed since the caller looked: it puts its answer on the shelf before it leaves the list.
-        if self.landed.load(Acquire) != landed
-            && let Some((kept, Freshness::Fresh)) = self.net.shelf.find(key)
+        // A flight puts its answer into the cache before it leaves the list. So if one has ended since the caller looked,
+        // its answer may be there.
+        if self.ended.load(Acquire) != ended
+            && let Some((answer, Freshness::Fresh)) = self.network.cache.find(key)
         {
-            return Ok(Boarded::Found(kept));
+            return Ok(Joining::Cached(answer));
         }
-        let gate = &self.requests.gate;
+        let throttle = &self.requests.throttle;
         if flights.len() >= FLIGHTS_MAX {
-            return Err(gate.refuse(Reason::Flights, Failure::OverLimit { retry_after: None }));
+            return Err(throttle.refuse(RefusalReason::Flights, Failure::OverLimit { retry_after: None }));
         }
-        let permit = gate.pass()?;
-        let (tell, landing) = watch::channel(None);
-        flights.insert(key.clone(), landing.clone());
-        let seat = Seat { remote: Arc::clone(self), key: key.clone() };
-        let cargo = Cargo { seat, query: query.clone(), permit, tell };
-        Ok(Boarded::Begun(landing, Flight { cargo: Some(cargo) }))
+        let permit = throttle.pass()?;
+        let (sender, result) = watch::channel(None);
+        flights.insert(key.clone(), result.clone());
+        let slot = FlightSlot { remote: Arc::clone(self), key: key.clone() };
+        let work = FlightWork { slot, query: query.clone(), permit, sender };
+        Ok(Joining::Started(result, Flight { work: Some(work) }))
     }
 
-    fn kept(&self, kept: &Kept, outcome: Outcome) -> Answered {
+    fn cached(&self, answer: &CachedAnswer, outcome: LookupOutcome) -> Answered {
         Answered {
-            answer: Arc::clone(&kept.answer),
+            answer: Arc::clone(&answer.answer),
             outcome,
             provider: self.name(),
-            age: Some(kept.age()),
-            lifetime: self.net.shelf.lifetime(kept),
+            age: Some(answer.age()),
+            lifetime: self.network.cache.lifetime(answer),
             failure: None,
         }
     }
 }
 
-/// A flight before it takes off. One that is dropped takes off.
+/// A flight that does not run yet. If it is dropped, it runs in a task of its own.
 pub(super) struct Flight {
-    cargo: Option<Cargo>,
+    work: Option<FlightWork>,
 }
 
-/// All that a flight needs.
-struct Cargo {
-    seat: Seat,
+/// What a flight needs to run.
+struct FlightWork {
+    slot: FlightSlot,
     query: Query,
     permit: Permit,
-    tell: watch::Sender<Option<Result<Kept, Failure>>>,
+    sender: watch::Sender<Option<Result<CachedAnswer, Failure>>>,
 }
 
 impl Flight {
-    /// Flies in a task of its own.
-    fn take_off(mut self) {
-        self.leave();
+    /// Runs in a task of its own.
+    fn start(mut self) {
+        self.spawn();
     }
 
-    /// Flies until it lands, fails or is broken off. A panic on the way ends this flight and nothing else.
-    pub(super) fn fly(mut self) -> impl Future<Output = ()> + Send + 'static {
-        let cargo = self.cargo.take();
+    /// Runs until the flight succeeds, fails or is broken off. A panic ends this flight and nothing else.
+    pub(super) fn run(mut self) -> impl Future<Output = ()> + Send + 'static {
+        let work = self.work.take();
         async move {
-            if let Some(cargo) = cargo {
-                cargo.fly().await;
+            if let Some(work) = work {
+                work.run().await;
             }
         }
     }
 
-    fn leave(&mut self) {
-        if let Some(cargo) = self.cargo.take() {
-            let net = Arc::clone(&cargo.seat.remote.net);
-            net.spawn(cargo.fly());
+    fn spawn(&mut self) {
+        if let Some(work) = self.work.take() {
+            let network = Arc::clone(&work.slot.remote.network);
+            network.spawn(work.run());
         }
     }
 }
 
 impl Drop for Flight {
     fn drop(&mut self) {
-        self.leave();
+        self.spawn();
     }
 }
 
-impl Cargo {
-    fn fly(self) -> impl Future<Output = ()> + Send + 'static {
-        let net = Arc::clone(&self.seat.remote.net);
-        // Whoever stops waits for what is in the air, and not for those who then tell of it.
-        net.flights.track_future(contained(self.flown()))
+impl FlightWork {
+    fn run(self) -> impl Future<Output = ()> + Send + 'static {
+        let network = Arc::clone(&self.slot.remote.network);
+        // `Network::stop` waits for flights, and not for the callers that use their results.
+        network.flights.track_future(until_panic(self.ask()))
     }
 
-    async fn flown(self) {
-        let Cargo { seat, query, permit, tell } = self;
-        let net = &seat.remote.net;
-        let flown = seat.remote.requests.ask(&query, permit);
-        let Some(outcome) = net.stop.run_until_cancelled(flown).await else { return };
-        let landed = outcome.map(Kept::now);
-        if let Ok(kept) = &landed {
-            net.shelf.put(&seat.key, kept);
+    async fn ask(self) {
+        let FlightWork { slot, query, permit, sender } = self;
+        let network = &slot.remote.network;
+        let asking = slot.remote.requests.ask(&query, permit);
+        let Some(outcome) = network.stop.run_until_cancelled(asking).await else { return };
+        let result = outcome.map(CachedAnswer::now);
+        if let Ok(answer) = &result {
+            network.cache.put(&slot.key, answer);
         }
-        tell.send_replace(Some(landed));
+        sender.send_replace(Some(result));
     }
 }
 
-/// Ends where `task` ends, or panics: those that share its task go on.
-async fn contained(task: impl Future<Output = ()>) {
+/// Ends when `task` ends or panics. What shares its task goes on.
+async fn until_panic(task: impl Future<Output = ()>) {
     let mut task = pin!(task);
     poll_fn(|cx| {
         let polled = catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(cx)));
@@ -367,17 +377,16 @@ async fn contained(task: impl Future<Output = ()>) {
     .await;
 }
 
-/// A flight's place in the list: it leaves the list however it ends, also by a panic. Those who wait learn of that by
-/// the end of their channel.
-struct Seat {
-    remote: Arc<Remote>,
+/// A flight's place in the list. When it is dropped, however the flight has ended, the flight leaves the list.
+struct FlightSlot {
+    remote: Arc<RemoteProvider>,
     key: Key,
 }
 
-impl Drop for Seat {
+impl Drop for FlightSlot {
     fn drop(&mut self) {
         let mut flights = self.remote.flights.lock();
         flights.remove(&self.key);
-        self.remote.landed.fetch_add(1, Release);
+        self.remote.ended.fetch_add(1, Release);
     }
 }

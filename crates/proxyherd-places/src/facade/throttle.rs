@@ -1,6 +1,10 @@
-//! What a request has to pass before it leaves this machine: the provider's breaker, the rate, the budget.
+//! Decides whether a request to a provider over the network may be made now.
 //!
-//! The log hears when a provider comes to be left alone, why, and when it answers again.
+//! [`Throttle::pass`] asks three things, in this order: the circuit breaker of the provider, the rate limit of this
+//! process, and the quota. If all agree, it returns a [`Permit`], which must be told how the request went. A request that
+//! is refused was never made, so it says nothing about the provider.
+//!
+//! The observer hears when a breaker opens, why, and when it closes again. This module does not know what is asked.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -10,119 +14,121 @@ use proxyherd_core::limits::BREAKER_FAILURES;
 use proxyherd_core::places::{Breaker, Cause, Rate, Shut, Verdict};
 use tokio::time::Instant;
 
-use crate::{Environment, Event, Quota, provider::Failure};
+use crate::failure::Failure;
+use crate::{Environment, Event, Quota};
 
-/// What all requests of this server share, whomever they go to.
-pub(super) struct Toll {
+/// The limits that all requests of this process share, whichever provider they go to.
+pub(super) struct SharedThrottle {
     began: Instant,
     environment: Environment,
     rate: Option<Mutex<Rate>>,
     quota: Arc<dyn Quota>,
 }
 
-impl Toll {
-    /// At most `per_second` requests in any second, 0 for any number, and as many as `quota` has.
-    pub(super) fn new(per_second: u32, quota: Arc<dyn Quota>, environment: Environment) -> Toll {
+impl SharedThrottle {
+    /// Allows `per_second` requests in any second (0 means any number), and those that `quota` allows.
+    pub(super) fn new(per_second: u32, quota: Arc<dyn Quota>, environment: Environment) -> SharedThrottle {
         let rate = (per_second > 0).then(|| Mutex::new(Rate::new(per_second)));
-        Toll { began: Instant::now(), environment, rate, quota }
+        SharedThrottle { began: Instant::now(), environment, rate, quota }
     }
 
-    /// The rate goes first: what it holds back has cost nothing.
-    fn take(&self) -> Result<(), (Reason, Failure)> {
+    /// Asks the rate limit first: a request that it refuses then takes nothing from the quota.
+    fn take(&self) -> Result<(), (RefusalReason, Failure)> {
         if let Some(rate) = &self.rate {
             let mut rate = rate.lock();
             let taken = rate.take(self.began.elapsed());
-            taken.map_err(|wait| (Reason::Rate, Failure::OverLimit { retry_after: Some(wait) }))?;
+            taken.map_err(|wait| (RefusalReason::Rate, Failure::OverLimit { retry_after: Some(wait) }))?;
         }
         match self.quota.take((self.environment.now_ns)()) {
             true => Ok(()),
-            false => Err((Reason::Budget, Failure::OverLimit { retry_after: None })),
+            false => Err((RefusalReason::Quota, Failure::OverLimit { retry_after: None })),
         }
     }
 }
 
 /// Why a request was not made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reason {
+pub(super) enum RefusalReason {
     Breaker,
     Rate,
-    Budget,
+    Quota,
     Flights,
 }
 
-impl Reason {
-    pub(super) const ALL: [Reason; 4] = [Reason::Breaker, Reason::Rate, Reason::Budget, Reason::Flights];
+impl RefusalReason {
+    pub(super) const ALL: [RefusalReason; 4] =
+        [RefusalReason::Breaker, RefusalReason::Rate, RefusalReason::Quota, RefusalReason::Flights];
 
-    /// The metric's word for it.
+    /// Its word in the metric. The metric, like the settings, calls the quota a budget.
     pub(super) fn label(self) -> &'static str {
         match self {
-            Reason::Breaker => "breaker",
-            Reason::Rate => "rate",
-            Reason::Budget => "budget",
-            Reason::Flights => "flights",
+            RefusalReason::Breaker => "breaker",
+            RefusalReason::Rate => "rate",
+            RefusalReason::Quota => "budget",
+            RefusalReason::Flights => "flights",
         }
     }
 }
 
-/// The way to one provider.
-pub(super) struct Gate {
+/// What the requests to one provider must pass.
+pub(super) struct Throttle {
     provider: &'static str,
-    toll: Arc<Toll>,
-    state: Mutex<State>,
-    refused: [AtomicU64; Reason::ALL.len()],
+    shared: Arc<SharedThrottle>,
+    state: Mutex<ProviderState>,
+    refused: [AtomicU64; RefusalReason::ALL.len()],
 }
 
 #[derive(Default)]
-struct State {
+struct ProviderState {
     breaker: Breaker,
-    /// What the provider said when it last refused this herd: it is told for as long as that lasts.
+    /// The failure with which the provider last denied its service. Questions get it while the breaker is open for that.
     denial: Option<Failure>,
 }
 
-impl Gate {
-    pub(super) fn new(provider: &'static str, toll: Arc<Toll>) -> Gate {
-        Gate { provider, toll, state: Mutex::default(), refused: Default::default() }
+impl Throttle {
+    pub(super) fn new(provider: &'static str, shared: Arc<SharedThrottle>) -> Throttle {
+        Throttle { provider, shared, state: Mutex::default(), refused: Default::default() }
     }
 
-    /// Lets one request pass, or says why not. What does not pass was never asked, and tells nothing of the provider.
-    pub(super) fn pass(self: &Arc<Gate>) -> Result<Permit, Failure> {
+    /// Lets one request pass, or says why not.
+    pub(super) fn pass(self: &Arc<Throttle>) -> Result<Permit, Failure> {
         let mut state = self.state.lock();
-        let now = self.toll.began.elapsed();
+        let now = self.shared.began.elapsed();
         let passed = match state.breaker.check(now) {
-            Err(shut) => Err((Reason::Breaker, state.why(shut))),
-            Ok(()) => self.toll.take(),
+            Err(shut) => Err((RefusalReason::Breaker, state.why(shut))),
+            Ok(()) => self.shared.take(),
         };
         if let Err((reason, failure)) = passed {
             return Err(self.refuse(reason, failure));
         }
         state.breaker.begin(now);
-        Ok(Permit { gate: Arc::clone(self), is_used: false })
+        Ok(Permit { throttle: Arc::clone(self), state: PermitUse::Pending })
     }
 
-    /// Counts a request that was not made, and hands its failure back.
-    pub(super) fn refuse(&self, reason: Reason, failure: Failure) -> Failure {
+    /// Counts a request that was not made, and returns its failure.
+    pub(super) fn refuse(&self, reason: RefusalReason, failure: Failure) -> Failure {
         self.refused[reason as usize].fetch_add(1, Relaxed);
         failure
     }
 
-    /// How many requests were not made.
-    pub(super) fn refused(&self, reason: Reason) -> u64 {
+    /// How many requests were refused for this reason.
+    pub(super) fn refused(&self, reason: RefusalReason) -> u64 {
         self.refused[reason as usize].load(Relaxed)
     }
 
-    /// Whether the provider is left alone.
+    /// Whether the breaker is open.
     pub(super) fn is_open(&self) -> bool {
         self.state.lock().breaker.is_open()
     }
 
-    /// A request has come to its end.
+    /// Tells the breaker how a request went.
     fn end(&self, verdict: Verdict, failure: Option<&Failure>) {
         let mut state = self.state.lock();
         if verdict == Verdict::Denied {
             state.denial = failure.cloned();
         }
-        let (now, before) = (self.toll.began.elapsed(), state.breaker.cause());
-        state.breaker.end(now, verdict, (self.toll.environment.random)());
+        let (now, before) = (self.shared.began.elapsed(), state.breaker.cause());
+        state.breaker.end(now, verdict, (self.shared.environment.random)());
         let (after, shut) = (state.breaker.cause(), state.breaker.check(now).err());
         drop(state);
         if after != before {
@@ -130,10 +136,10 @@ impl Gate {
         }
     }
 
-    /// A provider that goes on failing is told of once, however often it is tried meanwhile. A request that was broken
-    /// off has nothing to tell: the server is stopping.
+    /// Tells the observer that the breaker has opened, for another cause than before, or that it has closed. A request
+    /// that was broken off has no failure and tells nothing, because the process is stopping.
     fn tell(&self, shut: Option<Shut>, failure: Option<&Failure>) {
-        let (observer, provider) = (&self.toll.environment.observer, self.provider);
+        let (observer, provider) = (&self.shared.environment.observer, self.provider);
         match (shut, failure) {
             (None, _) => observer.notice(&Event::BreakerClosed { provider }),
             (Some(Shut { cause, remaining }), Some(failure)) => {
@@ -144,7 +150,7 @@ impl Gate {
     }
 }
 
-impl State {
+impl ProviderState {
     fn why(&self, shut: Shut) -> Failure {
         match (shut.cause, &self.denial) {
             (Cause::Denied, Some(denial)) => denial.clone(),
@@ -160,29 +166,37 @@ impl State {
     }
 }
 
-/// One request that may be made. Dropped without a word of how it went, it counts as failed.
+/// One request that may be made. If it is dropped before [`Permit::end`], the request counts as failed.
 pub(super) struct Permit {
-    gate: Arc<Gate>,
-    is_used: bool,
+    throttle: Arc<Throttle>,
+    state: PermitUse,
+}
+
+/// Whether a permit was told how its request went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PermitUse {
+    Pending,
+    Ended,
 }
 
 impl Permit {
     /// Tells how the request went.
     pub(super) fn end(mut self, failure: Option<&Failure>) {
-        self.is_used = true;
-        self.gate.end(verdict(failure), failure);
+        self.state = PermitUse::Ended;
+        self.throttle.end(verdict(failure), failure);
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        if !self.is_used {
-            self.gate.end(Verdict::Failed, None);
+        if self.state == PermitUse::Pending {
+            self.throttle.end(Verdict::Failed, None);
         }
     }
 }
 
-/// A provider that refuses a question as invalid works well. So does one whose answer found no room in this process.
+/// What a failure says about the provider. A provider that refuses a question as invalid works well. So does one whose
+/// answer found no room in the memory of this process.
 fn verdict(failure: Option<&Failure>) -> Verdict {
     match failure {
         None | Some(Failure::BadQuery(_) | Failure::NoRoom) => Verdict::Answered,

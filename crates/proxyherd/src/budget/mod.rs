@@ -201,7 +201,7 @@ impl Keeper {
         let known = self.known(now_ns);
         let budget = &mut self.budget;
         let rest = if budget.book.wants_purse_back(now_ns, &known) { Rest::Return } else { Rest::Keep };
-        let mut news = budget.purse.news(rest);
+        let mut news = budget.purse.take_news(rest);
         news.returned += std::mem::take(&mut budget.unkept);
         let turn = budget.book.turn(now_ns, &known, &news);
         self.warn_of(&turn);
@@ -311,7 +311,7 @@ impl Keeper {
     /// Gives back what is in the purse, so that a stop costs nothing, and tells it. A server that has begun no period has
     /// nothing.
     async fn close(&mut self) {
-        let mut news = self.budget.purse.news(Rest::Return);
+        let mut news = self.budget.purse.take_news(Rest::Return);
         news.returned += std::mem::take(&mut self.budget.unkept);
         self.budget.book.settle(&news);
         if self.budget.book.is_new() || !self.keep().await {

@@ -13,7 +13,7 @@ use crate::{
     caller::Rights,
     config::{Config, Overrides},
     door_kind::DoorKind,
-    places::{self, Embedded, Outcome as How, Unlimited},
+    places::{self, Embedded, LookupOutcome as How, Unlimited},
 };
 
 const NOW_NS: u64 = 1_700_000_000_000_000_000;

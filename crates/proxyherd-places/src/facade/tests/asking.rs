@@ -14,7 +14,7 @@ async fn what_may_pass_is_asked_again_and_nothing_else() {
     ] {
         let provider = Scripted::remote(&[fails(failure.clone()), fails(failure.clone()), found(1)]);
         let places = places_of(&[Arc::clone(&provider)], &with_retries(2));
-        let expected = if is_retried { Outcome::Fetched } else { Outcome::Failed };
+        let expected = if is_retried { LookupOutcome::Fetched } else { LookupOutcome::Failed };
         assert_eq!(outcome(&places).await, expected, "{failure:?}");
         assert_eq!(provider.requests(), if is_retried { 3 } else { 1 }, "{failure:?}");
     }
@@ -25,7 +25,7 @@ async fn retries_have_an_end() {
     let provider = Scripted::remote(&[fails(unavailable())]);
     let places = places_of(&[Arc::clone(&provider)], &with_retries(2));
     let (outcome, _, _, took) = told(&places, &query()).await;
-    assert_eq!((outcome, provider.requests()), (Outcome::Failed, 3));
+    assert_eq!((outcome, provider.requests()), (LookupOutcome::Failed, 3));
     // Three requests of 10 ms; pauses of up to 100 and 200 ms, and at least half of that.
     assert!((180..=331).contains(&took.as_millis()), "{took:?}");
 }
@@ -35,7 +35,7 @@ async fn a_request_that_hangs_leaves_time_to_ask_again() {
     let provider = Scripted::remote(&[hangs(), found(1)]);
     let places = places_of(&[Arc::clone(&provider)], &with_retries(1));
     let (outcome, _, _, took) = told(&places, &query()).await;
-    assert_eq!((outcome, provider.requests()), (Outcome::Fetched, 2));
+    assert_eq!((outcome, provider.requests()), (LookupOutcome::Fetched, 2));
     assert!(took < Duration::from_millis(2700), "{took:?}");
 }
 
@@ -44,7 +44,7 @@ async fn a_provider_that_fails_again_and_again_is_left_alone_and_then_tried_by_o
     let provider = Scripted::remote(&[fails(unavailable())]);
     let places = places_of(&[Arc::clone(&provider)], &config());
     for _ in 0..100 {
-        assert_eq!(outcome(&places).await, Outcome::Failed);
+        assert_eq!(outcome(&places).await, LookupOutcome::Failed);
     }
     assert_eq!(provider.requests(), 5);
     assert!(places.remotes()[0].is_left_alone);
@@ -57,10 +57,10 @@ async fn a_provider_that_fails_again_and_again_is_left_alone_and_then_tried_by_o
         askers.spawn(async move { told(&places, &query_of(f64::from(number) + 1.0)).await.0 });
     }
     let outcomes = askers.join_all().await;
-    assert_eq!(outcomes.iter().filter(|&&outcome| outcome == Outcome::Fetched).count(), 1);
+    assert_eq!(outcomes.iter().filter(|&&outcome| outcome == LookupOutcome::Fetched).count(), 1);
     assert_eq!(provider.requests(), 6);
     assert!(!places.remotes()[0].is_left_alone);
-    assert_eq!(told(&places, &query_of(99.0)).await.0, Outcome::Fetched);
+    assert_eq!(told(&places, &query_of(99.0)).await.0, LookupOutcome::Fetched);
 }
 
 #[tokio::test(start_paused = true)]
@@ -75,7 +75,7 @@ async fn a_refusal_stops_all_questions_and_is_told_to_each() {
     assert_eq!(provider.requests(), 1);
     advance(Duration::from_secs(60)).await;
     provider.turn_to(found(1));
-    assert_eq!(outcome(&places).await, Outcome::Fetched);
+    assert_eq!(outcome(&places).await, LookupOutcome::Fetched);
 }
 
 #[tokio::test(start_paused = true)]
@@ -139,7 +139,7 @@ async fn no_second_sees_more_requests_than_it_may() {
     assert_eq!(statuses[4..], ["OK", "OVER_QUERY_LIMIT", "OVER_QUERY_LIMIT", "OVER_QUERY_LIMIT"]);
     assert!(!places.remotes()[0].is_left_alone, "what it was not asked tells nothing of it");
     advance(Duration::from_secs(1)).await;
-    assert_eq!(outcome(&places).await, Outcome::Fetched);
+    assert_eq!(outcome(&places).await, LookupOutcome::Fetched);
     let refused = &places.remotes()[0].refused;
     assert!(refused.contains(&("rate", 3)), "{refused:?}");
 }
@@ -192,6 +192,6 @@ async fn what_is_on_this_machine_needs_no_quota() {
     let first: Arc<dyn Provider> = Scripted::local(&[found(1)]);
     let shared = Arc::clone(&quota) as Arc<dyn Quota>;
     let places = Places::with(first, vec![], &config(), shared, silent());
-    assert_eq!(outcome(&places).await, Outcome::Fetched);
+    assert_eq!(outcome(&places).await, LookupOutcome::Fetched);
     assert!(!quota.1.load(SeqCst));
 }

@@ -70,9 +70,11 @@ async fn the_embedded_provider_answers_now_up_to_the_limit() {
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_provider_leaves_time_for_the_one_that_stands_in() {
-    for (primary_ms, fallback_ms, expected) in
-        [(4749, 0, Outcome::Fetched), (4751, 0, Outcome::Fallback), (99_999, 249, Outcome::Fallback)]
-    {
+    for (primary_ms, fallback_ms, expected) in [
+        (4749, 0, LookupOutcome::Fetched),
+        (4751, 0, LookupOutcome::Fallback),
+        (99_999, 249, LookupOutcome::Fallback),
+    ] {
         let primary = Scripted::remote(&[Step::After(primary_ms, Ok(3))]);
         let fallback = Scripted::local(&[Step::After(fallback_ms, Ok(2))]);
         let places = places_of(&[primary, fallback], &config());

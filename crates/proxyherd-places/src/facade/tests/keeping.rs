@@ -14,7 +14,7 @@ async fn a_new_answer_is_given_again_without_waiting() {
     let answer: Value = serde_json::from_slice(&out).unwrap();
     assert_eq!(answer["results"].as_array().unwrap().len(), 2);
     let again = places.ask(&query()).await;
-    assert_eq!((again.outcome, again.ttl_s(), again.provider), (Outcome::Hit, Some(200), "remote"));
+    assert_eq!((again.outcome, again.ttl_s(), again.provider), (LookupOutcome::Hit, Some(200), "remote"));
     assert!(Arc::ptr_eq(&first.answer, &again.answer));
     assert_eq!(provider.requests(), 1);
     assert_eq!(counts(&places), [("hit", 2), ("fetched", 1)]);
@@ -30,13 +30,13 @@ async fn an_old_answer_is_given_at_once_and_renewed_once() {
         let mut out = Vec::new();
         assert!(places.answer_now(&query(), 20, &mut out));
         let old = places.ask(&query()).await;
-        assert_eq!((old.outcome, old.answer.places.len(), old.ttl_s()), (Outcome::Stale, 3, Some(-1)));
+        assert_eq!((old.outcome, old.answer.places.len(), old.ttl_s()), (LookupOutcome::Stale, 3, Some(-1)));
         assert_eq!(old.failure, None);
     }
     settle().await;
     assert_eq!(provider.requests(), 2);
     let (outcome, count, ..) = told(&places, &query()).await;
-    assert_eq!((outcome, count), (Outcome::Hit, 4));
+    assert_eq!((outcome, count), (LookupOutcome::Hit, 4));
     assert_eq!(counts(&places), [("hit", 1), ("stale", 20), ("fetched", 1)]);
 }
 
@@ -46,9 +46,9 @@ async fn a_renewal_that_fails_leaves_the_old_answer() {
     let places = places_of(&[Arc::clone(&provider)], &config());
     outcome(&places).await;
     advance(Duration::from_secs(301)).await;
-    assert_eq!(outcome(&places).await, Outcome::Stale);
+    assert_eq!(outcome(&places).await, LookupOutcome::Stale);
     settle().await;
-    assert_eq!(outcome(&places).await, Outcome::Stale);
+    assert_eq!(outcome(&places).await, LookupOutcome::Stale);
     settle().await;
     assert_eq!(provider.requests(), 3);
 }
@@ -71,13 +71,13 @@ async fn a_last_resort_is_given_only_where_the_provider_fails() {
         advance(Duration::from_secs(901)).await;
         let start = Instant::now();
         let answered = places.ask(&query()).await;
-        assert_eq!((answered.outcome, answered.answer.places.len()), (Outcome::Stale, 3));
+        assert_eq!((answered.outcome, answered.answer.places.len()), (LookupOutcome::Stale, 3));
         assert!(answered.failure.is_some());
         assert_eq!(start.elapsed(), Duration::from_millis(took_ms));
         provider.turn_to(found(5));
         advance(Duration::from_secs(70)).await;
         let (outcome, count, ..) = told(&places, &query()).await;
-        assert_eq!((outcome, count), (Outcome::Fetched, 5));
+        assert_eq!((outcome, count), (LookupOutcome::Fetched, 5));
     }
 }
 
@@ -86,7 +86,7 @@ async fn what_is_too_old_is_no_resort() {
     let places = places_of(&[Scripted::remote(&[found(3), fails(unavailable())])], &config());
     outcome(&places).await;
     advance(Duration::from_secs(3901)).await;
-    assert_eq!(outcome(&places).await, Outcome::Failed);
+    assert_eq!(outcome(&places).await, LookupOutcome::Failed);
 }
 
 #[tokio::test(start_paused = true)]
@@ -106,9 +106,12 @@ async fn a_question_that_makes_no_sense_is_told_so_and_asked_again() {
 async fn that_nothing_is_there_is_remembered_briefly() {
     let provider = Scripted::remote(&[found(0)]);
     let places = places_of(&[Arc::clone(&provider)], &config());
-    for (seconds, expected) in
-        [(0, Outcome::Fetched), (59, Outcome::Hit), (1, Outcome::Fetched), (1, Outcome::Hit)]
-    {
+    for (seconds, expected) in [
+        (0, LookupOutcome::Fetched),
+        (59, LookupOutcome::Hit),
+        (1, LookupOutcome::Fetched),
+        (1, LookupOutcome::Hit),
+    ] {
         advance(Duration::from_secs(seconds)).await;
         let (outcome, _, status, _) = told(&places, &query()).await;
         assert_eq!((outcome, status), (expected, "ZERO_RESULTS"), "{seconds}");
@@ -121,13 +124,13 @@ async fn what_is_on_this_machine_is_not_kept() {
     let places = places_of(&[Arc::clone(&provider)], &config());
     for _ in 0..3 {
         let answered = places.ask(&query()).await;
-        assert_eq!((answered.outcome, answered.ttl_s()), (Outcome::Fetched, None));
+        assert_eq!((answered.outcome, answered.ttl_s()), (LookupOutcome::Fetched, None));
     }
     assert_eq!((provider.requests(), places.kept()), (3, (0, 0)));
 }
 
 #[tokio::test(start_paused = true)]
-async fn neighbours_share_an_answer_where_the_operator_says_so() {
+async fn neighbors_share_an_answer_where_the_operator_says_so() {
     for (snap_m, requests) in [(0, 2), (100, 1)] {
         let config = Settings { cache: CacheSettings { snap_m, ..config().cache }, ..config() };
         let provider = Scripted::remote(&[found(3)]);

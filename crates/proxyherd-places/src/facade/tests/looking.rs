@@ -1,4 +1,4 @@
-//! What a question costs: one look at the shelf, and at most one task.
+//! What a question costs: one look into the cache, and at most one task.
 
 use std::sync::atomic::Ordering::Acquire;
 
@@ -6,10 +6,10 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::facade::single_flight::{Boarded, Remote};
+use crate::facade::single_flight::{Joining, RemoteProvider};
 
 fn looks(places: &Places) -> u64 {
-    places.net.shelf.looks.load(SeqCst)
+    places.network.cache.looks.load(SeqCst)
 }
 
 fn tasks() -> usize {
@@ -36,15 +36,15 @@ async fn a_question_looks_once_however_it_goes() {
     let places = places_of(&[Arc::clone(&provider)], &config());
     let mut expected = 0;
     for (step, wait_s, outcomes) in [
-        (found(3), 0, &[Outcome::Fetched, Outcome::Hit, Outcome::Hit][..]),
+        (found(3), 0, &[LookupOutcome::Fetched, LookupOutcome::Hit, LookupOutcome::Hit][..]),
         // It is old, and renewed.
-        (found(3), 301, &[Outcome::Stale]),
-        (found(3), 1, &[Outcome::Hit]),
+        (found(3), 301, &[LookupOutcome::Stale]),
+        (found(3), 1, &[LookupOutcome::Hit]),
         // It is a last resort, and the provider fails.
-        (fails(unavailable()), 901, &[Outcome::Stale]),
+        (fails(unavailable()), 901, &[LookupOutcome::Stale]),
         // The provider is left alone.
-        (fails(Failure::Denied("no".into())), 1, &[Outcome::Stale, Outcome::Stale]),
-        (fails(unavailable()), 4000, &[Outcome::Failed]),
+        (fails(Failure::Denied("no".into())), 1, &[LookupOutcome::Stale, LookupOutcome::Stale]),
+        (fails(unavailable()), 4000, &[LookupOutcome::Failed]),
     ] {
         provider.turn_to(step);
         advance(Duration::from_secs(wait_s)).await;
@@ -78,8 +78,8 @@ async fn a_question_that_waits_costs_one_task_and_one_at_hand_none() {
     assert_eq!(tasks(), before + 1, "the question and its flight");
     let second = awaited(waits(places.look(query(), 5)));
     assert_eq!(tasks(), before + 2, "the one that joins it");
-    assert_eq!(first.await.unwrap().outcome, Outcome::Fetched);
-    assert_eq!(second.await.unwrap().outcome, Outcome::Joined);
+    assert_eq!(first.await.unwrap().outcome, LookupOutcome::Fetched);
+    assert_eq!(second.await.unwrap().outcome, LookupOutcome::Joined);
     settle().await;
     assert_eq!(tasks(), before);
     assert!(matches!(places.look(query(), 5), Looked::AtHand(_)));
@@ -94,13 +94,13 @@ async fn what_no_other_provider_can_mend_is_told_without_a_task() {
     outcome(&places).await;
     let before = tasks();
     let Looked::AtHand(answered) = places.look(query(), 5) else { panic!("it is left alone") };
-    assert_eq!((answered.outcome, tasks()), (Outcome::Failed, before));
+    assert_eq!((answered.outcome, tasks()), (LookupOutcome::Failed, before));
     assert_eq!(counts(&places), [("failed", 2)]);
     // Another provider is asked where there is one.
     let places = places_of(&[provider, Scripted::local(&[found(2)])], &config());
-    assert_eq!(outcome(&places).await, Outcome::Fallback);
+    assert_eq!(outcome(&places).await, LookupOutcome::Fallback);
     let question = waits(places.look(query(), 5));
-    assert_eq!(awaited(question).await.unwrap().outcome, Outcome::Fallback);
+    assert_eq!(awaited(question).await.unwrap().outcome, LookupOutcome::Fallback);
     assert_eq!(counts(&places), [("fallback", 2)]);
 }
 
@@ -113,7 +113,7 @@ async fn a_flight_flies_though_its_question_was_dropped_before_it_waited() {
     assert_eq!(provider.requests(), 0, "nothing flies yet");
     drop(begun);
     let answered = joined.await.unwrap();
-    assert_eq!((answered.outcome, answered.answer.places.len()), (Outcome::Joined, 3));
+    assert_eq!((answered.outcome, answered.answer.places.len()), (LookupOutcome::Joined, 3));
     assert_eq!((provider.requests(), places.remotes()[0].flying), (1, 0));
 }
 
@@ -131,9 +131,9 @@ async fn a_question_that_gave_a_provider_up_leaves_its_flight_to_the_others() {
     let provider = Scripted::remote(&[Step::After(4900, Ok(3))]);
     let places = places_of(&[Arc::clone(&provider), Scripted::local(&[found(1)])], &config());
     let early = awaited(waits(places.look(query(), 5)));
-    assert_eq!(early.await.unwrap().outcome, Outcome::Fallback);
+    assert_eq!(early.await.unwrap().outcome, LookupOutcome::Fallback);
     assert_eq!(places.remotes()[0].flying, 1);
-    assert_eq!(outcome(&places).await, Outcome::Joined);
+    assert_eq!(outcome(&places).await, LookupOutcome::Joined);
     assert_eq!(provider.requests(), 1);
 }
 
@@ -142,11 +142,14 @@ async fn an_answer_that_came_between_the_look_and_the_flight_is_found() {
     let provider = Scripted::remote(&[found(3)]);
     let places = places_of(&[Arc::clone(&provider)], &config());
     let Member::Remote(remote) = places.chain.first() else { panic!("it is over the network") };
-    let (key, landed) = (remote.key(&query()), remote.landed.load(Acquire));
+    let (key, ended) = (remote.key(&query()), remote.ended.load(Acquire));
     outcome(&places).await;
-    let board = |landed| Remote::board(remote, &key, &query(), landed);
-    assert!(matches!(board(landed), Ok(Boarded::Found(_))), "one has landed since");
-    let now = remote.landed.load(Acquire);
-    assert!(now > landed);
-    assert!(matches!(board(now), Ok(Boarded::Begun(..))), "who knows of all that landed has looked");
+    let join = |ended| RemoteProvider::join_or_start(remote, &key, &query(), ended);
+    assert!(matches!(join(ended), Ok(Joining::Cached(_))), "a flight has ended since");
+    let now = remote.ended.load(Acquire);
+    assert!(now > ended);
+    assert!(
+        matches!(join(now), Ok(Joining::Started(..))),
+        "the question has looked after every flight that has ended"
+    );
 }

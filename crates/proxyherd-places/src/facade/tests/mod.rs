@@ -209,20 +209,20 @@ async fn asked(places: &Arc<Places>, limit: usize) -> Value {
 }
 
 fn counts(places: &Places) -> Vec<(&'static str, u64)> {
-    let counts = Outcome::ALL.into_iter().map(|outcome| (outcome.label(), places.count(outcome)));
+    let counts = LookupOutcome::ALL.into_iter().map(|outcome| (outcome.label(), places.count(outcome)));
     counts.filter(|&(_, count)| count > 0).collect()
 }
 
-/// Outcome, number of places and status of a question, and how long it took.
-async fn told(places: &Arc<Places>, query: &Query) -> (Outcome, usize, &'static str, Duration) {
+/// LookupOutcome, number of places and status of a question, and how long it took.
+async fn told(places: &Arc<Places>, query: &Query) -> (LookupOutcome, usize, &'static str, Duration) {
     let start = Instant::now();
     let answered = places.ask(query).await;
-    assert_eq!(answered.outcome == Outcome::Failed, answered.answer.error_message.is_some());
+    assert_eq!(answered.outcome == LookupOutcome::Failed, answered.answer.error_message.is_some());
     let answer = &answered.answer;
     (answered.outcome, answer.places.len(), answer.status.as_str(), start.elapsed())
 }
 
-async fn outcome(places: &Arc<Places>) -> Outcome {
+async fn outcome(places: &Arc<Places>) -> LookupOutcome {
     told(places, &query()).await.0
 }
 

@@ -25,9 +25,9 @@ async fn a_failure_is_told_to_all_who_wait_and_then_forgotten() {
     let provider = Scripted::remote(&[fails(unavailable()), found(3)]);
     let places = places_of(&[Arc::clone(&provider)], &config());
     let (one, other) = tokio::join!(outcome(&places), outcome(&places));
-    assert_eq!((one, other), (Outcome::Failed, Outcome::Failed));
+    assert_eq!((one, other), (LookupOutcome::Failed, LookupOutcome::Failed));
     assert_eq!(provider.requests(), 1);
-    assert_eq!(outcome(&places).await, Outcome::Fetched);
+    assert_eq!(outcome(&places).await, LookupOutcome::Fetched);
 }
 
 #[tokio::test(start_paused = true)]
@@ -42,7 +42,7 @@ async fn an_asker_that_goes_away_takes_nothing_from_the_others() {
         yield_now().await;
     }
     first.abort();
-    assert_eq!(told(&places, &query()).await.0, Outcome::Joined);
+    assert_eq!(told(&places, &query()).await.0, LookupOutcome::Joined);
     assert_eq!(provider.requests(), 1);
     assert_eq!(counts(&places), [("joined", 1)]);
 }
@@ -55,7 +55,7 @@ async fn an_answer_serves_who_asks_later_though_its_asker_went_away() {
     assert!(impatient.is_err());
     advance(Duration::from_secs(2)).await;
     settle().await;
-    assert_eq!(outcome(&places).await, Outcome::Hit);
+    assert_eq!(outcome(&places).await, LookupOutcome::Hit);
 }
 
 #[tokio::test(start_paused = true)]
@@ -63,9 +63,9 @@ async fn a_provider_that_panics_fails_its_askers_at_once() {
     let provider = Scripted::remote(&[Step::Panics, found(1)]);
     let places = places_of(&[Arc::clone(&provider)], &config());
     let (outcome, _, status, took) = told(&places, &query()).await;
-    assert_eq!((outcome, status), (Outcome::Failed, "UNKNOWN_ERROR"));
+    assert_eq!((outcome, status), (LookupOutcome::Failed, "UNKNOWN_ERROR"));
     assert_eq!(took, Duration::ZERO);
-    assert_eq!(told(&places, &query()).await.0, Outcome::Fetched);
+    assert_eq!(told(&places, &query()).await.0, LookupOutcome::Fetched);
     assert_eq!(places.remotes()[0].flying, 0);
 }
 
@@ -80,8 +80,8 @@ async fn who_joins_late_has_a_deadline_of_its_own() {
     sleep(Duration::from_secs(3)).await;
     let (outcome, _, _, took) = told(&places, &query()).await;
     // The flight ends with its own deadline, so this one waits for less.
-    assert_eq!((outcome, took), (Outcome::Fallback, Duration::from_millis(2010)));
-    assert_eq!(early.await.unwrap().0, Outcome::Fallback);
+    assert_eq!((outcome, took), (LookupOutcome::Fallback, Duration::from_millis(2010)));
+    assert_eq!(early.await.unwrap().0, LookupOutcome::Fallback);
 }
 
 #[tokio::test(start_paused = true)]
@@ -109,6 +109,6 @@ async fn a_stop_breaks_flights_off() {
         yield_now().await;
         places.stop().await;
     });
-    assert_eq!((answer.0, start.elapsed()), (Outcome::Failed, Duration::ZERO));
+    assert_eq!((answer.0, start.elapsed()), (LookupOutcome::Failed, Duration::ZERO));
     assert_eq!(told(&places, &query).await.3, Duration::ZERO);
 }

@@ -9,7 +9,7 @@ async fn providers_are_asked_in_order_until_one_answers() {
     let third = Scripted::local(&[found(2)]);
     let places = places_of(&[first, second, third], &config());
     let answered = places.ask(&query()).await;
-    assert_eq!((answered.outcome, answered.provider), (Outcome::Fallback, "local"));
+    assert_eq!((answered.outcome, answered.provider), (LookupOutcome::Fallback, "local"));
     assert_eq!(answered.failure, Some(unavailable()));
     assert_eq!(counts(&places), [("fallback", 1)]);
 }
@@ -38,6 +38,6 @@ async fn all_that_hang_still_end_within_the_deadline() {
     let hang = |name| Scripted::new(name, true, &[hangs()]);
     let places = places_of(&[hang("a"), hang("b"), hang("c"), Scripted::local(&[found(1)])], &config());
     let (outcome, _, _, took) = told(&places, &query()).await;
-    assert_eq!(outcome, Outcome::Fallback);
+    assert_eq!(outcome, LookupOutcome::Fallback);
     assert!(took < DEADLINE, "{took:?}");
 }
