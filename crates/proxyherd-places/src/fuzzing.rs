@@ -6,7 +6,7 @@ use reqwest::{StatusCode, Url};
 
 pub use crate::provider::osm::fuzzing::{directory_again, is_open, kinds_checksum, record_again};
 pub use crate::provider::osm::pbf::fuzzing::{Seen, extract, extract_block};
-use crate::provider::{Failure, google, google_legacy, http::Reply, room::Body};
+use crate::provider::{Failure, google, google_legacy, http::HttpReply, room::AnswerBody};
 
 /// What a reply of Places API (New) says.
 pub fn google(status: u16, body: &[u8]) -> Result<Answer, Failure> {
@@ -18,11 +18,11 @@ pub fn google_legacy(status: u16, body: &[u8]) -> Result<Answer, Failure> {
     google_legacy::answer::read(reply(status, body)?, None, &str::to_owned)
 }
 
-fn reply(status: u16, bytes: &[u8]) -> Result<Reply, Failure> {
+fn reply(status: u16, bytes: &[u8]) -> Result<HttpReply, Failure> {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
-    let mut body = Body::new();
+    let mut body = AnswerBody::new();
     body.push(bytes)?;
-    Ok(Reply { status, retry_after: None, body })
+    Ok(HttpReply { status, retry_after: None, body })
 }
 
 /// A question as the parameters of Nearby Search (Legacy).

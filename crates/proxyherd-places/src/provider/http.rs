@@ -13,7 +13,7 @@ use reqwest::{Client, RequestBuilder, Response, StatusCode, Url, header};
 use rustls::{ClientConfig, crypto::ring};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 
-use super::{Failure, OpenError, key::Key, room::Body};
+use super::{Failure, OpenError, api_key::ApiKey, room::AnswerBody};
 use crate::{Environment, GoogleSettings, http_client};
 
 /// How long connecting may take, encryption included.
@@ -31,18 +31,18 @@ const MESSAGE_LEN_MAX: usize = 300;
 pub(super) struct Upstream {
     client: Client,
     url: Url,
-    key: Key,
+    key: ApiKey,
     /// How long one request may take, until the last byte of its answer.
     whole_max: Duration,
     environment: Environment,
 }
 
 /// What a server said, whatever it means.
-pub(crate) struct Reply {
+pub(crate) struct HttpReply {
     pub(crate) status: StatusCode,
     /// How long it wants to be left alone.
     pub(crate) retry_after: Option<Duration>,
-    pub(crate) body: Body,
+    pub(crate) body: AnswerBody,
 }
 
 impl Upstream {
@@ -54,7 +54,7 @@ impl Upstream {
         whole_max: Duration,
         environment: &Environment,
     ) -> Result<Upstream, OpenError> {
-        let key = Key::read(&google.key).map_err(|why| OpenError::Key { provider, why })?;
+        let key = ApiKey::read(&google.key).map_err(|why| OpenError::Key { provider, why })?;
         let url = Url::parse(&format!("{}{path}", google.base_url));
         let url = url.map_err(|why| OpenError::BaseUrl { provider, why: why.to_string() })?;
         let tls = tls(&url).map_err(|why| OpenError::Tls { provider, why: words(&why) })?;
@@ -76,12 +76,12 @@ impl Upstream {
         self.url.clone()
     }
 
-    pub(super) fn key(&self) -> &Key {
+    pub(super) fn key(&self) -> &ApiKey {
         &self.key
     }
 
     /// Sends it, once, and waits for the whole reply.
-    pub(super) async fn send(&self, request: RequestBuilder) -> Result<Reply, Failure> {
+    pub(super) async fn send(&self, request: RequestBuilder) -> Result<HttpReply, Failure> {
         let began = Instant::now();
         let response = request.send().await.map_err(|error| self.failure(&error, began))?;
         let status = response.status();
@@ -90,11 +90,11 @@ impl Upstream {
             retry_after(text, self.environment.now_s())
         });
         let body = self.body(response, began).await?;
-        Ok(Reply { status, retry_after, body })
+        Ok(HttpReply { status, retry_after, body })
     }
 
-    async fn body(&self, mut response: Response, began: Instant) -> Result<Body, Failure> {
-        let mut body = Body::new();
+    async fn body(&self, mut response: Response, began: Instant) -> Result<AnswerBody, Failure> {
+        let mut body = AnswerBody::new();
         while let Some(piece) = response.chunk().await.map_err(|error| self.failure(&error, began))? {
             body.push(&piece)?;
         }
@@ -123,7 +123,7 @@ impl Upstream {
     }
 }
 
-impl Reply {
+impl HttpReply {
     /// What a reply whose code is not 200 means; `message` is what its body says, if it says anything.
     pub(super) fn failure(&self, message: Option<String>) -> Failure {
         failure(self.status.as_u16(), self.retry_after, message)

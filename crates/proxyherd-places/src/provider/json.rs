@@ -17,7 +17,9 @@ use serde::{
 };
 use serde_json::{Value, value::RawValue};
 
-use super::limits::PART_LEN_MAX;
+/// Longest part of an answer that is parsed, bytes. A part is one place, or one field of the answer itself. Parsed JSON
+/// needs up to a hundred times its length in memory. A longer part counts as unknown.
+const PART_LEN_MAX: usize = 64 * 1024;
 
 /// Makes empty each string that JSON does not allow: half of a surrogate pair, an unknown escape, a control character,
 /// bytes that are no UTF-8. An empty string counts as not known. Makes null each number that is too large to be read,

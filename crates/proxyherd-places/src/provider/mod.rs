@@ -3,13 +3,12 @@
 //! A provider asks its source and translates; it does not know of deadlines, caches, retries or other
 //! providers, which stand in front of it in [`crate::places`], nor of the protocol that the question came by.
 
+mod api_key;
 mod embedded;
 pub(crate) mod google;
 pub(crate) mod google_legacy;
 pub(crate) mod http;
 mod json;
-mod key;
-mod limits;
 pub mod osm;
 pub(crate) mod room;
 
@@ -24,10 +23,10 @@ use proxyherd_core::places::{Answer, Query};
 use crate::{Environment, ProviderName, Settings};
 
 pub use crate::failure::Failure;
+pub use api_key::ApiKeyError;
 pub use embedded::Embedded;
 pub use google::Google;
 pub use google_legacy::GoogleLegacy;
-pub use key::KeyError;
 pub use osm::Osm;
 
 /// How far the viewport of a place that comes without one reaches north and south of it, degrees: 150 m, a house and what
@@ -57,7 +56,7 @@ pub enum OpenError {
         /// What the configuration calls it.
         provider: &'static str,
         /// What is wrong with the key, or where it should be.
-        why: KeyError,
+        why: ApiKeyError,
     },
     /// Nothing can be asked at that URL.
     #[error("the places provider {provider:?} has a `base_url` that is no URL: {why}")]

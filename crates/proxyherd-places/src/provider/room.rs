@@ -1,25 +1,30 @@
 //! The memory that answers take while they are read: all of them share one budget of bytes.
 //!
-//! A [`Body`] takes its room before it grows, and gives all of it back when it is dropped, which is after the answer has
+//! A [`AnswerBody`] takes its room before it grows, and gives all of it back when it is dropped, which is after the answer has
 //! been taken apart. So however many answers come at once, and however long they are, they hold no more than the budget.
 //! This module does not know where bytes come from or what they mean.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use super::{
-    Failure,
-    limits::{BODIES_LEN_MAX, BODY_LEN_MAX},
-};
+use super::Failure;
 
-/// The budget of this process.
-static ROOM: Room = Room::new(BODIES_LEN_MAX);
+/// Longest answer that is read, bytes. Twenty places take some hundred thousand. Reading stops as soon as an answer is
+/// longer.
+const BODY_LEN_MAX: usize = 4 * 1024 * 1024;
+/// Memory for all answers that this process is reading, bytes: enough for hundreds of usual answers, or for eight of the
+/// longest. With a hundred of the longest at once a process grew by 140 MB, because the network and the allocator hold
+/// memory besides. An answer whose next part finds no room fails with [`Failure::NoRoom`].
+const BODIES_LEN_MAX: usize = 32 * 1024 * 1024;
+
+/// The memory of this process.
+static ROOM: AnswerRoom = AnswerRoom::new(BODIES_LEN_MAX);
 
 /// Bytes of memory that may still be taken.
-pub(super) struct Room(AtomicUsize);
+pub(super) struct AnswerRoom(AtomicUsize);
 
-impl Room {
-    const fn new(len: usize) -> Room {
-        Room(AtomicUsize::new(len))
+impl AnswerRoom {
+    const fn new(len: usize) -> AnswerRoom {
+        AnswerRoom(AtomicUsize::new(len))
     }
 
     fn take(&self, len: usize) -> Result<(), Failure> {
@@ -33,21 +38,21 @@ impl Room {
 }
 
 /// An answer's bytes, at most [`BODY_LEN_MAX`].
-pub(crate) struct Body {
+pub(crate) struct AnswerBody {
     bytes: Vec<u8>,
     /// How much of the room is taken, always at least the capacity of `bytes`.
     taken: usize,
-    room: &'static Room,
+    room: &'static AnswerRoom,
 }
 
-impl Body {
+impl AnswerBody {
     /// No bytes yet, in the room of this process.
-    pub(crate) fn new() -> Body {
-        Body::in_room(&ROOM)
+    pub(crate) fn new() -> AnswerBody {
+        AnswerBody::in_room(&ROOM)
     }
 
-    fn in_room(room: &'static Room) -> Body {
-        Body { bytes: Vec::new(), taken: 0, room }
+    fn in_room(room: &'static AnswerRoom) -> AnswerBody {
+        AnswerBody { bytes: Vec::new(), taken: 0, room }
     }
 
     /// Appends the next bytes of the answer.
@@ -78,7 +83,7 @@ impl Body {
     }
 }
 
-impl Drop for Body {
+impl Drop for AnswerBody {
     fn drop(&mut self) {
         self.room.give_back(self.taken);
     }
@@ -90,8 +95,8 @@ mod tests {
 
     #[test]
     fn answers_share_the_room_and_give_it_back() {
-        static ROOM: Room = Room::new(1000);
-        let (mut one, mut other) = (Body::in_room(&ROOM), Body::in_room(&ROOM));
+        static ROOM: AnswerRoom = AnswerRoom::new(1000);
+        let (mut one, mut other) = (AnswerBody::in_room(&ROOM), AnswerBody::in_room(&ROOM));
         assert_eq!(one.push(&[1; 600]), Ok(()));
         assert_eq!(other.push(&[2; 401]), Err(Failure::NoRoom));
         assert_eq!(other.push(&[2; 400]), Ok(()), "what was refused has taken nothing");
@@ -105,8 +110,8 @@ mod tests {
 
     #[test]
     fn no_answer_takes_more_memory_than_room() {
-        static ROOM: Room = Room::new(2 * BODY_LEN_MAX);
-        let mut body = Body::in_room(&ROOM);
+        static ROOM: AnswerRoom = AnswerRoom::new(2 * BODY_LEN_MAX);
+        let mut body = AnswerBody::in_room(&ROOM);
         let piece = [0; 10_007];
         while body.bytes.len() + piece.len() <= BODY_LEN_MAX {
             assert_eq!(body.push(&piece), Ok(()));

@@ -16,9 +16,9 @@ use proxyherd_core::limits::PLACES_MAX;
 use proxyherd_core::places::{Answer, Geometry, Matcher, Nearest, Place, Query, Text, Viewport, place_id};
 
 use super::{Failure, Pending, Provider};
-use table::{Entry, Table};
+use table::{CityEntry, CityTable};
 
-static TABLE: Table = Table::new(
+static TABLE: CityTable = CityTable::new(
     &include!(concat!(env!("OUT_DIR"), "/places.bands.rs")),
     include_bytes!(concat!(env!("OUT_DIR"), "/places.records")),
     include_str!(concat!(env!("OUT_DIR"), "/places.names")),
@@ -27,7 +27,7 @@ static TABLE: Table = Table::new(
 
 static TYPES: [Text; 2] = [Cow::Borrowed("locality"), Cow::Borrowed("political")];
 
-/// GeoNames' licence, CC BY 4.0, asks for a credit and a link.
+/// GeoNames' license, CC BY 4.0, asks for a credit and a link.
 static ATTRIBUTIONS: [Text; 1] = [Cow::Borrowed(
     "Places: <a href='https://www.geonames.org/'>GeoNames</a>, \
      <a href='https://creativecommons.org/licenses/by/4.0/'>CC BY 4.0</a>",
@@ -83,11 +83,11 @@ fn nearest(query: &Query, most: usize) -> Option<Nearest<u32>> {
     )
 }
 
-fn fits_texts(matcher: &Matcher, entry: &Entry) -> bool {
+fn fits_texts(matcher: &Matcher, entry: &CityEntry) -> bool {
     matcher.fits_texts(entry.name, TYPES.iter().map(AsRef::as_ref).chain([entry.region]))
 }
 
-fn place(entry: &Entry) -> Place {
+fn place(entry: &CityEntry) -> Place {
     let viewport = Viewport::around(entry.location, VIEWPORT_HALF_HEIGHT);
     Place {
         types: Cow::Borrowed(&TYPES),
@@ -113,7 +113,7 @@ mod tests {
         Query::within(Point::new(latitude, longitude).unwrap(), radius_m).unwrap()
     }
 
-    fn entries() -> impl Iterator<Item = Entry> {
+    fn entries() -> impl Iterator<Item = CityEntry> {
         (0..TABLE.len()).map(|index| TABLE.entry(index))
     }
 
@@ -135,11 +135,11 @@ mod tests {
         for (latitude, longitude, counts) in
             [(34.068930, -118.445127, [2, 15, 164]), (48.8566, 2.3522, [6, 80, 663])]
         {
-            let centre = Centre::new(latitude, longitude);
+            let center = Centre::new(latitude, longitude);
             for (radius_m, count) in [2_000.0, 10_000.0, 50_000.0].into_iter().zip(counts) {
                 let radius = Separation::of_metres(radius_m);
-                let inside = |entry: &Entry| {
-                    centre.separation(entry.location.latitude(), entry.location.longitude()) <= radius
+                let inside = |entry: &CityEntry| {
+                    center.separation(entry.location.latitude(), entry.location.longitude()) <= radius
                 };
                 assert_eq!(entries().filter(inside).count(), count, "{latitude} {longitude} {radius_m}");
                 let answer = Embedded.nearby_now(&query(latitude, longitude, radius_m), 20).unwrap();

@@ -1,6 +1,6 @@
 //! Searches the table of places: which of them lie in a circle, the nearest first.
 //!
-//! Nothing is decoded beforehand. A search reads, band by band from the centre outwards, the records between
+//! Nothing is decoded beforehand. A search reads, band by band from the center outwards, the records between
 //! the longitudes that the circle spans there; once it has enough, the circle shrinks to the farthest of
 //! them.
 
@@ -12,7 +12,7 @@ use super::layout::{ANTIMERIDIAN, BAND_COUNT, BAND_HEIGHT, POLE, RECORD_LEN, UNI
 
 /// The places of the world, as the build script laid them out.
 #[derive(Debug)]
-pub(super) struct Table {
+pub(super) struct CityTable {
     bands: &'static [u32],
     records: &'static [[u8; RECORD_LEN]],
     names: &'static str,
@@ -21,25 +21,25 @@ pub(super) struct Table {
 
 /// What the table says of one place.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Entry {
+pub(super) struct CityEntry {
     pub(super) name: &'static str,
     pub(super) region: &'static str,
     pub(super) location: Point,
 }
 
-impl Table {
+impl CityTable {
     /// Puts the parts together. Evaluated while compiling: parts that do not fit do not compile.
     pub(super) const fn new(
         bands: &'static [u32],
         records: &'static [u8],
         names: &'static str,
         regions: &'static [&'static str],
-    ) -> Table {
+    ) -> CityTable {
         let (records, rest) = records.as_chunks::<RECORD_LEN>();
         assert!(rest.is_empty(), "the records are whole");
         assert!(bands.len() == BAND_COUNT + 1, "each band has a beginning, and the last one an end");
         assert!(bands[BAND_COUNT] as usize == records.len(), "the bands hold all records");
-        Table { bands, records, names, regions }
+        CityTable { bands, records, names, regions }
     }
 
     /// How many places there are.
@@ -51,26 +51,27 @@ impl Table {
     /// The indices of the nearest places in the circle that are wanted, at most `most`. Of two at the same
     /// distance the one that stands first in the table goes first.
     pub(super) fn nearest(&self, query: &Query, most: usize, wanted: impl Fn(u32) -> bool) -> Nearest<u32> {
-        let mut search = Search {
-            centre: Centre::new(query.latitude, query.longitude),
+        let mut search = TableSearch {
+            center: Centre::new(query.latitude, query.longitude),
             longitude: query.longitude,
             radius: Separation::of_metres(query.radius_m),
             nearest: Nearest::new(most),
             wanted,
         };
-        // From the centre outwards: once enough is found, what lies farther away need not be looked at.
+        // From the center outwards: once enough is found, what lies farther away need not be looked at.
         let home = band_of(floor_units(query.latitude));
         let _ = (home..BAND_COUNT).try_for_each(|band| search.visit(self, band));
         let _ = (0..home).rev().try_for_each(|band| search.visit(self, band));
         search.nearest
     }
 
-    /// One place, by an index that [`Table::nearest`] gave.
-    pub(super) fn entry(&self, index: u32) -> Entry {
+    /// One place, by an index that [`CityTable::nearest`] gave.
+    pub(super) fn entry(&self, index: u32) -> CityEntry {
         let at = index as usize;
-        let record = Record::decode(&self.records[at]);
-        let name_start = at.checked_sub(1).map_or(0, |before| Record::decode(&self.records[before]).name_end);
-        Entry {
+        let record = CityRecord::decode(&self.records[at]);
+        let name_start =
+            at.checked_sub(1).map_or(0, |before| CityRecord::decode(&self.records[before]).name_end);
+        CityEntry {
             name: &self.names[name_start as usize..record.name_end as usize],
             region: self.regions[usize::from(record.region)],
             location: Point::new(degrees(record.latitude), degrees(record.longitude))
@@ -79,29 +80,29 @@ impl Table {
     }
 
     /// The records of a band from one longitude to another, both included, with their indices.
-    fn between(&self, band: usize, west: i32, east: i32) -> impl Iterator<Item = (u32, Record)> {
+    fn between(&self, band: usize, west: i32, east: i32) -> impl Iterator<Item = (u32, CityRecord)> {
         let (start, end) = (self.bands[band], self.bands[band + 1]);
         let records = &self.records[start as usize..end as usize];
-        let skipped = records.partition_point(|bytes| Record::decode(bytes).longitude < west);
+        let skipped = records.partition_point(|bytes| CityRecord::decode(bytes).longitude < west);
         (start + skipped as u32..end)
-            .zip(records[skipped..].iter().map(Record::decode))
+            .zip(records[skipped..].iter().map(CityRecord::decode))
             .take_while(move |(_, record)| record.longitude <= east)
     }
 }
 
 /// One record, decoded.
 #[derive(Clone, Copy, Debug)]
-struct Record {
+struct CityRecord {
     longitude: i32,
     latitude: i32,
     name_end: u32,
     region: u16,
 }
 
-impl Record {
-    fn decode(bytes: &[u8; RECORD_LEN]) -> Record {
+impl CityRecord {
+    fn decode(bytes: &[u8; RECORD_LEN]) -> CityRecord {
         let &[a, b, c, d, e, f, g, h, i, j, k, l, m, n] = bytes;
-        Record {
+        CityRecord {
             longitude: i32::from_le_bytes([a, b, c, d]),
             latitude: i32::from_le_bytes([e, f, g, h]),
             name_end: u32::from_le_bytes([i, j, k, l]),
@@ -111,26 +112,26 @@ impl Record {
 }
 
 /// A search under way.
-struct Search<F> {
-    centre: Centre,
+struct TableSearch<F> {
+    center: Centre,
     longitude: f64,
     radius: Separation,
     nearest: Nearest<u32>,
     wanted: F,
 }
 
-impl<F: Fn(u32) -> bool> Search<F> {
+impl<F: Fn(u32) -> bool> TableSearch<F> {
     /// Looks through a band; ends the search that way if the band is out of reach, as the next one is too.
-    fn visit(&mut self, table: &Table, band: usize) -> ControlFlow<()> {
+    fn visit(&mut self, table: &CityTable, band: usize) -> ControlFlow<()> {
         let reach = self.reach();
         let south = band as i32 * BAND_HEIGHT - POLE;
-        let Some(half_width) = self.centre.half_width(reach, degrees(south), degrees(south + BAND_HEIGHT))
+        let Some(half_width) = self.center.half_width(reach, degrees(south), degrees(south + BAND_HEIGHT))
         else {
             return ControlFlow::Break(());
         };
         for (west, east) in longitudes(self.longitude, half_width).into_iter().flatten() {
             for (index, record) in table.between(band, west, east) {
-                let separation = self.centre.separation(degrees(record.latitude), degrees(record.longitude));
+                let separation = self.center.separation(degrees(record.latitude), degrees(record.longitude));
                 // Reading what a place is called takes longer than seeing that it is too far.
                 if separation <= self.reach() && (self.wanted)(index) {
                     self.nearest.offer(separation, index);
@@ -148,8 +149,8 @@ impl<F: Fn(u32) -> bool> Search<F> {
 
 /// From west to east in the table's units, both included; two runs where they cross the antimeridian. It may
 /// be a little too much, never too little: the distance decides.
-fn longitudes(centre: f64, half_width: f64) -> [Option<(i32, i32)>; 2] {
-    let (west, east) = (floor_units(centre - half_width), floor_units(centre + half_width) + 1);
+fn longitudes(center: f64, half_width: f64) -> [Option<(i32, i32)>; 2] {
+    let (west, east) = (floor_units(center - half_width), floor_units(center + half_width) + 1);
     if east - west >= 2 * ANTIMERIDIAN {
         [Some((-ANTIMERIDIAN, ANTIMERIDIAN)), None]
     } else if west <= -ANTIMERIDIAN {
@@ -178,17 +179,17 @@ mod tests {
     use super::*;
 
     /// The table of these cities, which lives as long as the test run.
-    fn table(cities: Vec<City>) -> Table {
+    fn table(cities: Vec<City>) -> CityTable {
         let written = encode(cities);
         let regions: Vec<&'static str> = written.regions.into_iter().map(|region| &*region.leak()).collect();
-        Table::new(written.bands.leak(), written.records.leak(), written.names.leak(), regions.leak())
+        CityTable::new(written.bands.leak(), written.records.leak(), written.names.leak(), regions.leak())
     }
 
     fn city(name: &str, latitude: i32, longitude: i32) -> City {
         City { longitude, latitude, name: name.to_owned(), region: format!("{name}ia") }
     }
 
-    fn names(table: &Table, query: &Query, most: usize) -> Vec<&'static str> {
+    fn names(table: &CityTable, query: &Query, most: usize) -> Vec<&'static str> {
         table.nearest(query, most, |_| true).iter().map(|(_, index)| table.entry(index).name).collect()
     }
 
@@ -204,7 +205,7 @@ mod tests {
     #[test]
     fn entries_tell_what_was_written() {
         let table = table(vec![city("Ost", 4_812_345, 1_100_001), city("West", 4_812_345, -1_100_001)]);
-        let found: Vec<Entry> = (0..2).map(|index| table.entry(index)).collect();
+        let found: Vec<CityEntry> = (0..2).map(|index| table.entry(index)).collect();
         assert_eq!((found[0].name, found[0].region), ("West", "Westia"));
         assert_eq!((found[1].name, found[1].region), ("Ost", "Ostia"));
         assert_eq!(found[0].location, Point::new(48.12345, -11.00001).unwrap());
@@ -238,7 +239,7 @@ mod tests {
     }
 
     /// Where circles are likeliest to go wrong: poles, the antimeridian, band edges; and anywhere.
-    fn centre() -> impl Strategy<Value = (i32, i32)> {
+    fn center() -> impl Strategy<Value = (i32, i32)> {
         let near = |edge: i32| edge - 60_000..=edge + 60_000;
         let latitude = prop_oneof![
             near(9_000_000),
@@ -261,7 +262,7 @@ mod tests {
         })
     }
 
-    /// Cities around a centre, some over the pole from it, and some at the edges of the map.
+    /// Cities around a center, some over the pole from it, and some at the edges of the map.
     fn cities((latitude, longitude): (i32, i32)) -> impl Strategy<Value = Vec<City>> {
         let stretch = 1.0 / degrees(latitude).to_radians().cos().max(1e-3);
         let offset = (-60_000i32..=60_000, -60_000i32..=60_000, 0u8..8);
@@ -284,12 +285,12 @@ mod tests {
     proptest! {
         #[test]
         fn a_search_finds_what_a_scan_of_everything_finds(
-            (centre, cities) in centre().prop_flat_map(|centre| (Just(centre), cities(centre))),
+            (center, cities) in center().prop_flat_map(|center| (Just(center), cities(center))),
             radius_m in prop_oneof![1f64..50_000.0, Just(50_000.0), 1e-6f64..100.0],
             most in 0usize..25,
             every in 1u32..4,
         ) {
-            let query = query(degrees(centre.0), degrees(centre.1), radius_m);
+            let query = query(degrees(center.0), degrees(center.1), radius_m);
             let from = Centre::new(query.latitude, query.longitude);
             let table = table(cities);
             let mut scanned: Vec<(Separation, u32)> = (0..table.len())

@@ -10,7 +10,7 @@ use serde_json::{Value, value::RawValue};
 
 use super::super::{
     Failure, VIEWPORT_HALF_HEIGHT,
-    http::{self, Reply},
+    http::{self, HttpReply},
     json::{business_status, count, first_items, items, members, mend, part, point, rating, text, texts},
 };
 
@@ -24,7 +24,7 @@ const PRICES: [&str; 5] = [
 ];
 
 /// Reads a whole reply; `told` makes of the server's words what may be passed on.
-pub(crate) fn read(mut reply: Reply, told: &dyn Fn(&str) -> String) -> Result<Answer, Failure> {
+pub(crate) fn read(mut reply: HttpReply, told: &dyn Fn(&str) -> String) -> Result<Answer, Failure> {
     mend(reply.body.bytes_mut());
     let body = members(reply.body.bytes(), ["places", "error"]);
     let said = part(body.and_then(|[_, error]| error));
@@ -37,7 +37,7 @@ pub(crate) fn read(mut reply: Reply, told: &dyn Fn(&str) -> String) -> Result<An
 }
 
 /// An error is one whatever the HTTP code says.
-fn error(reply: &Reply, error: &Value, told: &dyn Fn(&str) -> String) -> Failure {
+fn error(reply: &HttpReply, error: &Value, told: &dyn Fn(&str) -> String) -> Failure {
     let message = text(&error["message"]).map(|message| told(&message));
     let code = error["code"].as_u64().and_then(|code| u16::try_from(code).ok());
     let code = code.filter(|code| *code >= 400).unwrap_or(match reply.status.as_u16() {

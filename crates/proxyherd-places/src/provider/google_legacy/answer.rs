@@ -6,19 +6,19 @@ use serde_json::value::RawValue;
 
 use super::super::{
     Failure,
-    http::Reply,
+    http::HttpReply,
     json::{first_items, items, members, mend, part, text, texts},
 };
 
 /// Reads a whole reply to a question about places of the type `kind`, or of any type. `told` turns a message of the server
 /// into one that may be passed on.
 pub(crate) fn read(
-    mut reply: Reply,
+    mut reply: HttpReply,
     kind: Option<&str>,
     told: &dyn Fn(&str) -> String,
 ) -> Result<Answer, Failure> {
     mend(reply.body.bytes_mut());
-    let body = Body::read(reply.body.bytes());
+    let body = ReplyMembers::read(reply.body.bytes());
     let message = text(&part(body.as_ref().and_then(|body| body.error_message)));
     let message = message.map(|message| told(&message));
     if reply.status != StatusCode::OK {
@@ -41,7 +41,7 @@ pub(crate) fn read(
 }
 
 /// What is known of an answer's members, as they stand.
-struct Body<'a> {
+struct ReplyMembers<'a> {
     error_message: Option<&'a RawValue>,
     html_attributions: Option<&'a RawValue>,
     info_messages: Option<&'a RawValue>,
@@ -50,18 +50,25 @@ struct Body<'a> {
     status: Option<&'a RawValue>,
 }
 
-impl<'a> Body<'a> {
+impl<'a> ReplyMembers<'a> {
     /// Nothing if this is no object.
-    fn read(json: &'a [u8]) -> Option<Body<'a>> {
+    fn read(json: &'a [u8]) -> Option<ReplyMembers<'a>> {
         let names =
             ["error_message", "html_attributions", "info_messages", "next_page_token", "results", "status"];
         let [error_message, html_attributions, info_messages, next_page_token, results, status] =
             members(json, names)?;
-        Some(Body { error_message, html_attributions, info_messages, next_page_token, results, status })
+        Some(ReplyMembers {
+            error_message,
+            html_attributions,
+            info_messages,
+            next_page_token,
+            results,
+            status,
+        })
     }
 }
 
-fn found(body: &Body<'_>, kind: Option<&str>, status: Status) -> Result<Answer, Failure> {
+fn found(body: &ReplyMembers<'_>, kind: Option<&str>, status: Status) -> Result<Answer, Failure> {
     let Some(listed) = body.results.map_or(Some(Vec::new()), first_items) else {
         return Err(Failure::Unreadable("its `results` is no list".to_owned()));
     };

@@ -185,8 +185,8 @@ fn an_extract_that_is_there_twice_in_a_file_is_imported_once() {
     assert_eq!(fs::read(&out).unwrap(), once);
 }
 
-/// The distance by the textbook, metres.
-fn metres(from: (f64, f64), to: (f64, f64)) -> f64 {
+/// The distance by the textbook, meters.
+fn meters(from: (f64, f64), to: (f64, f64)) -> f64 {
     let half = |degrees: f64| (degrees.to_radians() / 2.0).sin().powi(2);
     let cosines = from.0.to_radians().cos() * to.0.to_radians().cos();
     2.0 * EARTH_RADIUS_M * (half(from.0 - to.0) + cosines * half(from.1 - to.1)).sqrt().asin()
@@ -202,18 +202,18 @@ fn the_nearest_are_those_that_looking_at_all_finds() {
     let mut within =
         |low: f64, high: f64| low + (high - low) * f64::from(random.next_u32()) / f64::from(u32::MAX);
     for _ in 0..1000 {
-        let centre = (within(48.125, 48.15), within(11.555, 11.6));
-        let query = Query::within(places::Point::new(centre.0, centre.1).unwrap(), 500.0).unwrap();
+        let center = (within(48.125, 48.15), within(11.555, 11.6));
+        let query = Query::within(places::Point::new(center.0, center.1).unwrap(), 500.0).unwrap();
         let mut expected: Vec<f64> =
-            all.values().map(|&place| metres(centre, place)).filter(|&metres| metres <= 500.0).collect();
+            all.values().map(|&place| meters(center, place)).filter(|&meters| meters <= 500.0).collect();
         expected.sort_by(f64::total_cmp);
         expected.truncate(20);
         let near = osm.near(&query, 20).unwrap();
-        assert_eq!(near.len(), expected.len(), "{centre:?}");
+        assert_eq!(near.len(), expected.len(), "{center:?}");
         for ((separation, place), expected) in near.iter().zip(expected) {
             let id = &place.place_id[3..];
-            assert!((separation.metres() - expected).abs() < 1e-3, "{centre:?} {id}");
-            assert!((metres(centre, all[id]) - expected).abs() < 1e-3, "{centre:?} {id}");
+            assert!((separation.metres() - expected).abs() < 1e-3, "{center:?} {id}");
+            assert!((meters(center, all[id]) - expected).abs() < 1e-3, "{center:?} {id}");
         }
     }
 }

@@ -1,9 +1,7 @@
 //! What is made of an index, for fuzzing alone: see [`crate::fuzzing`].
 
-use super::index::Locale;
+use super::index::{BlockEntry, Directory, IndexRecord, Locale};
 use super::{hours, tags};
-
-pub use super::index::fuzzing::{directory_again, record_again};
 
 /// What a file's header has to say that this program reads it.
 pub fn kinds_checksum() -> u64 {
@@ -17,5 +15,22 @@ pub fn is_open(opening_hours: &str, zone: &str, country: &str, now_s: i64) -> Op
         .unwrap_or(false)
         .then(|| hours::evaluate(opening_hours, &locale, now_s))
         .flatten()
-        .and_then(hours::Kept::is_open)
+        .and_then(hours::OpenState::is_open)
+}
+
+/// Reads a place's record and writes it again.
+pub fn record_again(bytes: &[u8]) -> Option<Vec<u8>> {
+    let record = IndexRecord::decode(bytes)?;
+    let mut again = Vec::new();
+    record.encode(&mut again);
+    assert_eq!(IndexRecord::decode(&again), Some(record), "what is written is read again");
+    Some(again)
+}
+
+/// Reads a directory of so many blocks, so many bytes and so many places, and writes it again.
+pub fn directory_again(bytes: &[u8], blocks: u32, blocks_len: u64, places: u64) -> Option<Vec<u8>> {
+    let directory = Directory::decode(bytes, blocks, blocks_len, places)?;
+    let entries: Vec<BlockEntry> = (0..blocks).map(|number| *directory.entry(number)).collect();
+    let locales: Vec<Locale> = (1..=u16::MAX).map_while(|number| directory.locale(number)).cloned().collect();
+    Some(Directory::encode(&entries, &locales))
 }

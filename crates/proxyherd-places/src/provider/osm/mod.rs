@@ -8,10 +8,10 @@
 //! known whether the places found are open. Any other is answered on a thread that may wait for the disk; a few have
 //! their turn at once, and a search ends when nobody waits for it any more.
 //!
-//! Floors, lowest first: `contained`, `limits`, `tags`; `index`; `pbf`, `hours`, `zones`; `search`, `wish`,
-//! `troubles`; [`Osm`]; `import`, which does not know of searches.
+//! Floors, lowest first: `faults`, `limits`, `tags`; `index`; `pbf`, `hours`, `zones`; `search`, `wish`; [`Osm`];
+//! `import`, which does not know of searches.
 
-mod contained;
+mod faults;
 pub(crate) mod fuzzing;
 mod hours;
 mod import;
@@ -20,7 +20,6 @@ mod limits;
 pub(crate) mod pbf;
 mod search;
 mod tags;
-mod troubles;
 mod wish;
 mod zones;
 
@@ -37,18 +36,18 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Failure, Pending, Provider, VIEWPORT_HALF_HEIGHT};
 use crate::Environment;
-use hours::Kept;
-use index::{Block, BlockError, Index, Record, degrees};
+use faults::Faults;
+use hours::OpenState;
+use index::{BlockError, Index, IndexBlock, IndexRecord, degrees};
 use limits::{CACHE_LEN_MAX, TEXT_LEN_MAX};
-use search::{Found, nearest};
+use search::{FoundPlace, nearest};
 use tags::KINDS;
-use troubles::Troubles;
 use wish::Wanted;
 
 pub use import::{ImportError, Progress, Summary, import};
 pub use index::IndexError;
 
-/// OpenStreetMap's licence, ODbL, asks for a credit and a link.
+/// OpenStreetMap's license, ODbL, asks for a credit and a link.
 static ATTRIBUTIONS: [Text; 1] =
     [Cow::Borrowed("© <a href='https://www.openstreetmap.org/copyright'>OpenStreetMap contributors</a>")];
 
@@ -56,7 +55,7 @@ static ATTRIBUTIONS: [Text; 1] =
 #[derive(Debug)]
 pub struct Osm {
     index: Arc<Index>,
-    troubles: Troubles,
+    faults: Faults,
     /// Turns of searches on threads that may wait: others need such threads, too.
     searches: Arc<Semaphore>,
     environment: Environment,
@@ -72,7 +71,7 @@ impl Osm {
         let index = Index::open(path, tags::kinds_checksum(), CACHE_LEN_MAX)?;
         let searches = 2 * std::thread::available_parallelism().map_or(1, NonZero::get);
         let (index, searches) = (Arc::new(index), Arc::new(Semaphore::new(searches)));
-        Ok(Osm { index, troubles: Troubles::new(environment.clone()), searches, environment })
+        Ok(Osm { index, faults: Faults::new(environment.clone()), searches, environment })
     }
 
     /// How many places there are.
@@ -91,10 +90,10 @@ impl Osm {
     }
 
     /// A search at this moment, which another thread can do.
-    fn search(&self) -> Search {
-        Search {
+    fn search(&self) -> OsmSearch {
+        OsmSearch {
             index: Arc::clone(&self.index),
-            troubles: self.troubles.clone(),
+            faults: self.faults.clone(),
             now_s: self.environment.now_s(),
         }
     }
@@ -118,7 +117,7 @@ impl Provider for Osm {
         let fetch = |number| index.block_at_hand(number).ok_or(());
         let found = nearest(index.directory(), query, most, fetch, |_, _| true).ok()?;
         let mut places = Vec::with_capacity(found.len());
-        for (_, Found { block, at }) in found.iter() {
+        for (_, FoundPlace { block, at }) in found.iter() {
             let block = index.block_at_hand(block)?;
             let record = block.record(at as usize);
             let is_open = known_to_be_open(&block, at as usize, &record, now_s)?;
@@ -138,7 +137,7 @@ impl Provider for Osm {
                 search.near(&query, PLACES_MAX.into(), &given_up)
             };
             let near = tokio::task::spawn_blocking(ask).await;
-            let near = near.map_err(|error| unfinished(error, &self.troubles))??;
+            let near = near.map_err(|error| unfinished(error, &self.faults))??;
             let places = near.into_iter().map(|(_, place)| place).collect();
             Ok(Answer::found(places, &ATTRIBUTIONS[..]))
         })
@@ -153,10 +152,10 @@ impl From<BlockError> for Failure {
 }
 
 /// Why a search has no outcome. A panic is logged.
-fn unfinished(error: JoinError, troubles: &Troubles) -> Failure {
+fn unfinished(error: JoinError, faults: &Faults) -> Failure {
     let why = match error.try_into_panic() {
         Ok(panic) => {
-            troubles.search_panicked(&*panic);
+            faults.search_panicked(&*panic);
             "the search failed"
         }
         // The runtime is stopping.
@@ -166,13 +165,13 @@ fn unfinished(error: JoinError, troubles: &Troubles) -> Failure {
 }
 
 /// A search at one moment, independent of the provider's lifetime.
-struct Search {
+struct OsmSearch {
     index: Arc<Index>,
-    troubles: Troubles,
+    faults: Faults,
     now_s: i64,
 }
 
-impl Search {
+impl OsmSearch {
     /// Answers a question from memory or from the disk, unless nobody waits for it any more.
     fn near(&self, query: &Query, most: usize, given_up: &CancellationToken) -> Result<Vec<Near>, Failure> {
         let index = &self.index;
@@ -181,7 +180,7 @@ impl Search {
             false => Ok(index.block(number)?),
         };
         let wanted = Wanted::read(query.wish.as_deref())?;
-        let takes = |block: &Block, at: usize| {
+        let takes = |block: &IndexBlock, at: usize| {
             wanted.is_all() || {
                 let record = block.record(at);
                 wanted.takes(&record, || self.is_open(block, at, &record))
@@ -189,7 +188,7 @@ impl Search {
         };
         let found = nearest(index.directory(), query, most, fetch, takes)?;
         let mut near = Vec::with_capacity(found.len());
-        for (separation, Found { block, at }) in found.iter() {
+        for (separation, FoundPlace { block, at }) in found.iter() {
             let block = index.block(block)?;
             let record = block.record(at as usize);
             let is_open = self.is_open(&block, at as usize, &record);
@@ -199,12 +198,12 @@ impl Search {
     }
 
     /// Whether a place is open, worked out if need be.
-    fn is_open(&self, block: &Block, at: usize, record: &Record<'_>) -> Option<bool> {
+    fn is_open(&self, block: &IndexBlock, at: usize, record: &IndexRecord<'_>) -> Option<bool> {
         known_to_be_open(block, at, record, self.now_s).unwrap_or_else(|| {
             let locale = self.index.directory().locale(record.locale)?;
             let kept = hours::evaluate(record.hours, locale, self.now_s).unwrap_or_else(|| {
-                self.troubles.hours_failed(&place_id(record), record.hours);
-                Kept::unknown(self.now_s)
+                self.faults.hours_failed(&place_id(record), record.hours);
+                OpenState::unknown(self.now_s)
             });
             kept.store(block.state(at));
             kept.is_open()
@@ -213,14 +212,19 @@ impl Search {
 }
 
 /// Whether a place is open, if that can be told without working it out; the inner nothing means that nobody knows.
-fn known_to_be_open(block: &Block, at: usize, record: &Record<'_>, now_s: i64) -> Option<Option<bool>> {
+fn known_to_be_open(
+    block: &IndexBlock,
+    at: usize,
+    record: &IndexRecord<'_>,
+    now_s: i64,
+) -> Option<Option<bool>> {
     if record.hours.is_empty() || record.locale == 0 {
         return Some(None);
     }
-    Kept::load(block.state(at), now_s)
+    OpenState::load(block.state(at), now_s)
 }
 
-fn place(block: &Block, at: usize, record: &Record<'_>, is_open: Option<bool>) -> Place {
+fn place(block: &IndexBlock, at: usize, record: &IndexRecord<'_>, is_open: Option<bool>) -> Place {
     let point = block.points()[at];
     let location = places::Point::new(degrees(point.latitude), degrees(point.longitude))
         .expect("a block is read only if all of its points are on Earth");
@@ -235,7 +239,7 @@ fn place(block: &Block, at: usize, record: &Record<'_>, is_open: Option<bool>) -
 }
 
 /// `osmn123`: node 123.
-fn place_id(record: &Record<'_>) -> String {
+fn place_id(record: &IndexRecord<'_>) -> String {
     let mut digits = [0; 20];
     let mut at = digits.len();
     let mut number = record.id.number.unsigned_abs();
@@ -267,7 +271,7 @@ mod tests {
     use parking_lot::Mutex;
     use proxyherd_core::places::{Rank, Status, Wish};
 
-    use super::index::{Id, Locale, Object, Point, Writer};
+    use super::index::{IndexPoint, Locale, Object, ObjectId, Writer};
     use super::tags::kind_of;
     use super::*;
     use crate::{Event, Observer};
@@ -297,12 +301,12 @@ mod tests {
         let mut writer = Writer::create(&path).unwrap();
         for (number, (name, kind, hours)) in places.iter().enumerate() {
             let kinds = [kind_of(kind).unwrap(), kind_of("establishment").unwrap()];
-            let id = Id { object: Object::Way, number: 100 + number as i64 };
+            let id = ObjectId { object: Object::Way, number: 100 + number as i64 };
             let vicinity = if number == 0 { "Tal 12" } else { "" };
             let mut bytes = Vec::new();
-            Record { id, locale: 1, kinds: &kinds, name, vicinity, hours, also: "" }.encode(&mut bytes);
+            IndexRecord { id, locale: 1, kinds: &kinds, name, vicinity, hours, also: "" }.encode(&mut bytes);
             let longitude = 115_750_000 + number as i32 * 10_000;
-            writer.push(Point { longitude, latitude: 481_370_000 }, &bytes).unwrap();
+            writer.push(IndexPoint { longitude, latitude: 481_370_000 }, &bytes).unwrap();
         }
         let berlin = Locale { zone: "Europe/Berlin".to_owned(), country: "DE".to_owned() };
         writer.finish(&[berlin], tags::kinds_checksum(), 0).unwrap();
@@ -366,10 +370,10 @@ mod tests {
         let (_dir, osm) = osm(&PLACES);
         let query = around(Wish::default());
         osm.nearby(&query).await.unwrap();
-        let Osm { index, troubles, searches, .. } = &osm;
-        let (index, troubles, searches) = (Arc::clone(index), troubles.clone(), Arc::clone(searches));
+        let Osm { index, faults, searches, .. } = &osm;
+        let (index, faults, searches) = (Arc::clone(index), faults.clone(), Arc::clone(searches));
         let environment = Environment { now_ns: || (NOON_S + 11 * 3600) * 1_000_000_000, ..at_noon() };
-        let later = Osm { index, troubles, searches, environment };
+        let later = Osm { index, faults, searches, environment };
         assert_eq!(later.nearby_now(&query, 20), None, "the restaurant has closed by now");
         let answer = later.nearby(&query).await.unwrap();
         assert_eq!(answer.places[0].open_now, Some(false));
@@ -399,10 +403,10 @@ mod tests {
     async fn a_search_that_panics_is_a_failure_and_is_told_of_once() {
         let heard = Arc::<Heard>::default();
         let observer = Arc::clone(&heard) as Arc<dyn Observer>;
-        let troubles = Troubles::new(Environment { observer, ..at_noon() });
+        let faults = Faults::new(Environment { observer, ..at_noon() });
         for panics in [|| panic!("this is meant to happen"), || panic!("and {}", 7), || panic!("and {}", 7)] {
             let error = tokio::task::spawn_blocking::<_, ()>(panics).await.unwrap_err();
-            let failure = unfinished(error, &troubles);
+            let failure = unfinished(error, &faults);
             assert_eq!(failure, Failure::Unavailable("the search failed".into()));
         }
         assert_eq!(*heard.0.lock(), ["this is meant to happen", "and 7"]);
@@ -411,8 +415,9 @@ mod tests {
     #[test]
     fn an_id_below_zero_keeps_its_sign() {
         for (number, expected) in [(0, "osmw0"), (42, "osmw42"), (-5, "osmw-5")] {
-            let id = Id { object: Object::Way, number };
-            let record = Record { id, locale: 0, kinds: &[], name: "x", vicinity: "", hours: "", also: "" };
+            let id = ObjectId { object: Object::Way, number };
+            let record =
+                IndexRecord { id, locale: 0, kinds: &[], name: "x", vicinity: "", hours: "", also: "" };
             assert_eq!(place_id(&record), expected);
         }
     }

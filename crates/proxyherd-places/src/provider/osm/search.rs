@@ -1,6 +1,6 @@
 //! Which places lie in a circle, the nearest first.
 //!
-//! A search goes band by band from the centre outwards, and within a band from the centre's meridian to the
+//! A search goes band by band from the center outwards, and within a band from the center's meridian to the
 //! east and to the west. Once it has enough, the circle shrinks to the farthest of them, and with it what is still
 //! looked at: around a busy street that is a block or two. Only points are looked at, unless the question wishes
 //! for certain places.
@@ -10,11 +10,11 @@ use std::sync::Arc;
 
 use proxyherd_core::places::{Centre, Nearest, Query, Separation};
 
-use super::index::{BAND_COUNT, Block, Directory, GIRTH, UNITS_PER_DEGREE, band_of, degrees, edges_of};
+use super::index::{BAND_COUNT, Directory, GIRTH, IndexBlock, UNITS_PER_DEGREE, band_of, degrees, edges_of};
 
 /// A place in the index: its block's number and where in the block it stands. Ordered as in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Found {
+pub(super) struct FoundPlace {
     pub(super) block: u32,
     pub(super) at: u32,
 }
@@ -25,12 +25,12 @@ pub(super) fn nearest<E>(
     directory: &Directory,
     query: &Query,
     most: usize,
-    fetch: impl FnMut(u32) -> Result<Arc<Block>, E>,
-    wanted: impl FnMut(&Block, usize) -> bool,
-) -> Result<Nearest<Found>, E> {
-    let mut search = Search {
+    fetch: impl FnMut(u32) -> Result<Arc<IndexBlock>, E>,
+    wanted: impl FnMut(&IndexBlock, usize) -> bool,
+) -> Result<Nearest<FoundPlace>, E> {
+    let mut search = CircleSearch {
         directory,
-        centre: Centre::new(query.latitude, query.longitude),
+        center: Centre::new(query.latitude, query.longitude),
         meridian: (query.longitude * UNITS_PER_DEGREE).round() as i64,
         reach: Separation::of_metres(query.radius_m),
         nearest: Nearest::new(most),
@@ -44,22 +44,22 @@ pub(super) fn nearest<E>(
 }
 
 /// A search under way.
-struct Search<'a, F, W> {
+struct CircleSearch<'a, F, W> {
     directory: &'a Directory,
-    centre: Centre,
-    /// Of the centre, units.
+    center: Centre,
+    /// Of the center, units.
     meridian: i64,
     /// The radius, or once there are enough, how far the farthest of them is.
     reach: Separation,
-    nearest: Nearest<Found>,
+    nearest: Nearest<FoundPlace>,
     fetch: F,
     wanted: W,
 }
 
-impl<E, F, W> Search<'_, F, W>
+impl<E, F, W> CircleSearch<'_, F, W>
 where
-    F: FnMut(u32) -> Result<Arc<Block>, E>,
-    W: FnMut(&Block, usize) -> bool,
+    F: FnMut(u32) -> Result<Arc<IndexBlock>, E>,
+    W: FnMut(&IndexBlock, usize) -> bool,
 {
     /// Looks through bands until one is out of reach, as all after it are.
     fn visit_all(&mut self, bands: impl Iterator<Item = usize>) -> Result<(), E> {
@@ -95,7 +95,7 @@ where
         for number in self.directory.band(band) {
             let block = (self.fetch)(number)?;
             for at in 0..block.points().len() as u32 {
-                self.look(band, &block, Found { block: number, at }, GIRTH);
+                self.look(band, &block, FoundPlace { block: number, at }, GIRTH);
             }
         }
         Ok(())
@@ -121,7 +121,7 @@ where
                 if i64::from(point.longitude) > meridian + half {
                     return Ok(half);
                 }
-                half = self.look(band, &block, Found { block: number, at: at as u32 }, half);
+                half = self.look(band, &block, FoundPlace { block: number, at: at as u32 }, half);
             }
         }
         Ok(half)
@@ -145,7 +145,7 @@ where
                 if i64::from(point.longitude) < meridian - half {
                     return Ok(());
                 }
-                half = self.look(band, &block, Found { block: number, at: at as u32 }, half);
+                half = self.look(band, &block, FoundPlace { block: number, at: at as u32 }, half);
             }
         }
         Ok(())
@@ -167,9 +167,9 @@ where
     }
 
     /// Takes a place if it is near enough and wanted. Returns how far it is still worth looking in this band.
-    fn look(&mut self, band: usize, block: &Block, found: Found, half: i64) -> i64 {
+    fn look(&mut self, band: usize, block: &IndexBlock, found: FoundPlace, half: i64) -> i64 {
         let point = block.points()[found.at as usize];
-        let separation = self.centre.separation(degrees(point.latitude), degrees(point.longitude));
+        let separation = self.center.separation(degrees(point.latitude), degrees(point.longitude));
         if separation > self.reach || !(self.wanted)(block, found.at as usize) {
             return half;
         }
@@ -186,7 +186,7 @@ where
     /// How far the circle reaches to either side within a band, units; nothing if it does not come near it.
     fn half_width(&self, band: usize) -> Option<i64> {
         let (south, north) = edges_of(band);
-        let half = self.centre.half_width(self.reach, south, north)?;
+        let half = self.center.half_width(self.reach, south, north)?;
         Some((half * UNITS_PER_DEGREE).ceil() as i64 + 1)
     }
 }
@@ -198,21 +198,21 @@ mod tests {
     use proptest::prelude::*;
     use proxyherd_core::places;
 
-    use super::super::index::{ANTIMERIDIAN, Id, Index, Object, POLE, Point, Record, Writer};
+    use super::super::index::{ANTIMERIDIAN, Index, IndexPoint, IndexRecord, Object, ObjectId, POLE, Writer};
     use super::*;
 
     /// An index of these points; a place's ID is its point's number.
-    fn index(points: &[Point]) -> Index {
+    fn index(points: &[IndexPoint]) -> Index {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("places.idx");
         let mut writer = Writer::create(&path).unwrap();
-        let mut order: Vec<(usize, Point, i64)> =
+        let mut order: Vec<(usize, IndexPoint, i64)> =
             points.iter().zip(0..).map(|(&point, number)| (band_of(point.latitude), point, number)).collect();
         order.sort_by_key(|&(band, point, number)| (band, point.longitude, number));
         for (_, point, number) in order {
-            let id = Id { object: Object::Node, number };
+            let id = ObjectId { object: Object::Node, number };
             let mut bytes = Vec::new();
-            Record { id, locale: 0, kinds: &[], name: "x", vicinity: "", hours: "", also: "" }
+            IndexRecord { id, locale: 0, kinds: &[], name: "x", vicinity: "", hours: "", also: "" }
                 .encode(&mut bytes);
             writer.push(point, &bytes).unwrap();
         }
@@ -228,15 +228,15 @@ mod tests {
     fn found(index: &Index, query: &Query, most: usize) -> Vec<(Separation, i64)> {
         let nearest =
             nearest(index.directory(), query, most, |number| index.block(number), |_, _| true).unwrap();
-        let id = |found: Found| index.block(found.block).unwrap().record(found.at as usize).id.number;
+        let id = |found: FoundPlace| index.block(found.block).unwrap().record(found.at as usize).id.number;
         nearest.iter().map(|(separation, found)| (separation, id(found))).collect()
     }
 
     /// What a search must find, whatever the index looks like.
-    fn check(points: &[Point], query: &Query, most: usize) {
-        let (centre, radius) =
+    fn check(points: &[IndexPoint], query: &Query, most: usize) {
+        let (center, radius) =
             (Centre::new(query.latitude, query.longitude), Separation::of_metres(query.radius_m));
-        let away = |point: &Point| centre.separation(degrees(point.latitude), degrees(point.longitude));
+        let away = |point: &IndexPoint| center.separation(degrees(point.latitude), degrees(point.longitude));
         let mut all: Vec<Separation> =
             points.iter().map(away).filter(|&separation| separation <= radius).collect();
         all.sort();
@@ -249,10 +249,10 @@ mod tests {
     }
 
     /// Points around a point, as near as `spread`, units.
-    fn around(latitude: i32, longitude: i32, spread: i32) -> impl Strategy<Value = Vec<Point>> {
+    fn around(latitude: i32, longitude: i32, spread: i32) -> impl Strategy<Value = Vec<IndexPoint>> {
         let one = (-spread..=spread, -spread..=spread).prop_map(move |(north, east)| {
             let east = (i64::from(longitude) + i64::from(east) + GIRTH / 2).rem_euclid(GIRTH) - GIRTH / 2;
-            Point { longitude: east as i32, latitude: (latitude + north).clamp(-POLE, POLE) }
+            IndexPoint { longitude: east as i32, latitude: (latitude + north).clamp(-POLE, POLE) }
         });
         proptest::collection::vec(one, 0..400)
     }
@@ -282,8 +282,8 @@ mod tests {
             points in proptest::collection::vec((-ANTIMERIDIAN..=ANTIMERIDIAN, 0..6_000_000i32), 0..200),
             from_pole in 0.0..0.5, longitude in -180.0..180.0, most in 1usize..=20,
         ) {
-            let points: Vec<Point> =
-                points.iter().map(|&(longitude, south)| Point { longitude, latitude: POLE - south }).collect();
+            let points: Vec<IndexPoint> =
+                points.iter().map(|&(longitude, south)| IndexPoint { longitude, latitude: POLE - south }).collect();
             check(&points, &query(90.0 - from_pole, longitude, 50_000.0), most);
             check(&points, &query(90.0, longitude, 50_000.0), most);
         }
@@ -292,14 +292,14 @@ mod tests {
     #[test]
     fn an_empty_index_finds_nothing_and_one_point_is_found_on_it() {
         check(&[], &query(0.0, 0.0, 50_000.0), 20);
-        let points = [Point { longitude: 115_750_000, latitude: 481_370_000 }; 300];
+        let points = [IndexPoint { longitude: 115_750_000, latitude: 481_370_000 }; 300];
         check(&points, &query(48.137, 11.575, 0.001), 20);
     }
 
     #[test]
     fn little_is_read_where_much_is_near() {
-        let points: Vec<Point> = (0..100_000)
-            .map(|number| Point {
+        let points: Vec<IndexPoint> = (0..100_000)
+            .map(|number| IndexPoint {
                 longitude: 115_000_000 + number * 10,
                 latitude: 481_370_000 + number % 7 * 10,
             })

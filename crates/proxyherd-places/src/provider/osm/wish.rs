@@ -2,7 +2,7 @@
 
 use proxyherd_core::places::{Matcher, Rank, Wish};
 
-use super::index::Record;
+use super::index::IndexRecord;
 use super::tags::KINDS;
 use crate::provider::Failure;
 
@@ -31,7 +31,7 @@ impl Wanted {
     }
 
     /// Whether a place is wanted; `is_open` is asked only if that matters.
-    pub(super) fn takes(&self, record: &Record<'_>, is_open: impl FnOnce() -> Option<bool>) -> bool {
+    pub(super) fn takes(&self, record: &IndexRecord<'_>, is_open: impl FnOnce() -> Option<bool>) -> bool {
         let Some(matcher) = &self.matcher else { return true };
         let kinds = || record.kinds.iter().filter_map(|&kind| KINDS.get(usize::from(kind)).copied());
         matcher.fits_kinds(kinds())
@@ -43,14 +43,14 @@ impl Wanted {
 
 #[cfg(test)]
 mod tests {
-    use super::super::index::{Id, Object};
+    use super::super::index::{Object, ObjectId};
     use super::super::tags::kind_of;
     use super::*;
 
     fn takes(wish: &Wish) -> bool {
         let kinds = [kind_of("restaurant").unwrap(), kind_of("meal_takeaway").unwrap()];
-        let record = Record {
-            id: Id { object: Object::Node, number: 1 },
+        let record = IndexRecord {
+            id: ObjectId { object: Object::Node, number: 1 },
             locale: 0,
             kinds: &kinds,
             name: "Café Königin Łódź",

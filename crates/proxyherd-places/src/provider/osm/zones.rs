@@ -1,6 +1,6 @@
 //! Which time zone a place is in, and whose holidays it keeps: by the region that the nearest city lies in.
 //!
-//! Maps of the zones' borders that a program could carry are derived from OpenStreetMap, and their licence would
+//! Maps of the zones' borders that a program could carry are derived from OpenStreetMap, and their license would
 //! hold for the program; so it makes do with the cities that it has. In a country of one time zone that is right but
 //! for places so near a border that the nearest city is on its other side. In a country of several, `zones.tsv`
 //! has boxes that keep away from the zones' borders. Outside of them nothing is said, and then nobody is told
@@ -19,11 +19,11 @@ const TABLE: &str = include_str!("zones.tsv");
 /// The zones of the world.
 #[derive(Debug)]
 pub(super) struct Zones {
-    by_region: HashMap<&'static str, Vec<Row>>,
+    by_region: HashMap<&'static str, Vec<ZoneRow>>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Row {
+struct ZoneRow {
     country: &'static str,
     zone: &'static str,
     /// West, south, east, north, degrees.
@@ -33,7 +33,7 @@ struct Row {
 impl Zones {
     /// Reads the table in the program.
     pub(super) fn new() -> Zones {
-        let mut by_region: HashMap<_, Vec<Row>> = HashMap::new();
+        let mut by_region: HashMap<_, Vec<ZoneRow>> = HashMap::new();
         for line in TABLE.lines().filter(|line| !line.starts_with('#')) {
             let (region, row) = read(line).expect("a test reads every line of the table");
             by_region.entry(region).or_default().push(row);
@@ -51,19 +51,19 @@ impl Zones {
     }
 }
 
-impl Row {
+impl ZoneRow {
     fn holds(&self, place: Point) -> bool {
         let [west, south, east, north] = self.within;
         (west..=east).contains(&place.longitude()) && (south..=north).contains(&place.latitude())
     }
 }
 
-fn read(line: &'static str) -> Option<(&'static str, Row)> {
+fn read(line: &'static str) -> Option<(&'static str, ZoneRow)> {
     let mut fields = line.split('\t');
     let (region, country, zone) = (fields.next()?, fields.next()?, fields.next()?);
     let edges: Vec<f64> = fields.map(str::parse).collect::<Result<_, _>>().ok()?;
     let within = if edges.is_empty() { [-180.0, -90.0, 180.0, 90.0] } else { edges.try_into().ok()? };
-    Some((region, Row { country, zone, within }))
+    Some((region, ZoneRow { country, zone, within }))
 }
 
 #[cfg(test)]

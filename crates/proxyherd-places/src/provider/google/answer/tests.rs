@@ -11,9 +11,9 @@ use super::*;
 fn replied(code: u16, body: impl Into<Vec<u8>>) -> Result<Answer, Failure> {
     let status = StatusCode::from_u16(code).unwrap();
     let retry_after = (code == 429).then_some(Duration::from_secs(7));
-    let mut whole = room::Body::new();
+    let mut whole = room::AnswerBody::new();
     whole.push(&body.into()).unwrap();
-    read(Reply { status, retry_after, body: whole }, &|message| message.replace("AIza", "[key]"))
+    read(HttpReply { status, retry_after, body: whole }, &|message| message.replace("AIza", "[key]"))
 }
 
 fn printed(body: &Value) -> String {

@@ -1,7 +1,7 @@
 //! Whether a place is open, from OpenStreetMap's `opening_hours`, at the place's own time and holidays.
 //!
 //! Reading and evaluating an expression takes some ten microseconds, and what comes of it holds for hours. So each place
-//! in memory carries a [`Kept`] state: what it was, and until when it is so. A question that finds it still true
+//! in memory carries a [`OpenState`] state: what it was, and until when it is so. A question that finds it still true
 //! pays nothing; one that does not is answered where waiting is allowed.
 //!
 //! `sunrise` and `sunset` are taken as the crate takes them without coordinates, at fixed hours. School holidays
@@ -19,31 +19,31 @@ use jiff::{Timestamp, civil, tz::TimeZone};
 use opening_hours::localization::Country;
 use opening_hours::{Context, OpeningHours, RuleKind};
 
-use super::contained::contained;
+use super::faults::contained;
 use super::index::Locale;
 use super::limits::HOURS_KEPT_MAX_S;
 
 /// Whether a place is open, and until when that is known: second since 1970, and below it two bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Kept(u64);
+pub(super) struct OpenState(u64);
 
 const CLOSED: u64 = 1;
 const OPEN: u64 = 2;
 const UNKNOWN: u64 = 3;
 
-impl Kept {
-    fn new(is_open: Option<bool>, until_s: i64) -> Kept {
+impl OpenState {
+    fn new(is_open: Option<bool>, until_s: i64) -> OpenState {
         let state = match is_open {
             Some(false) => CLOSED,
             Some(true) => OPEN,
             None => UNKNOWN,
         };
-        Kept(u64::try_from(until_s).unwrap_or(0) << 2 | state)
+        OpenState(u64::try_from(until_s).unwrap_or(0) << 2 | state)
     }
 
     /// An unknown state, which is kept for as long as any.
-    pub(super) fn unknown(now_s: i64) -> Kept {
-        Kept::new(None, now_s.saturating_add(HOURS_KEPT_MAX_S))
+    pub(super) fn unknown(now_s: i64) -> OpenState {
+        OpenState::new(None, now_s.saturating_add(HOURS_KEPT_MAX_S))
     }
 
     /// What is written down here, if it still holds; the inner nothing means that it is known to be unknown.
@@ -78,11 +78,13 @@ pub(super) fn is_readable(hours: &str) -> Option<bool> {
 }
 
 /// Evaluates an expression at a second since 1970. Nothing if the evaluator panics.
-pub(super) fn evaluate(hours: &str, locale: &Locale, now_s: i64) -> Option<Kept> {
+pub(super) fn evaluate(hours: &str, locale: &Locale, now_s: i64) -> Option<OpenState> {
     let latest = now_s.saturating_add(HOURS_KEPT_MAX_S);
     Some(match contained(|| try_evaluate(hours, locale, now_s))? {
-        Some((is_open, until_s)) => Kept::new(is_open, until_s.unwrap_or(latest).clamp(now_s + 1, latest)),
-        None => Kept::unknown(now_s),
+        Some((is_open, until_s)) => {
+            OpenState::new(is_open, until_s.unwrap_or(latest).clamp(now_s + 1, latest))
+        }
+        None => OpenState::unknown(now_s),
     })
 }
 
@@ -214,14 +216,14 @@ mod tests {
         let berlin = locale("Europe/Berlin", "DE");
         let (opens, closes) = (second_of("2026-02-03T08:00:00Z"), second_of("2026-02-03T17:00:00Z"));
         let kept = AtomicU64::new(0);
-        assert_eq!(Kept::load(&kept, opens), None, "nothing was evaluated yet");
+        assert_eq!(OpenState::load(&kept, opens), None, "nothing was evaluated yet");
         evaluate("Mo-Fr 09:00-18:00", &berlin, opens).unwrap().store(&kept);
-        assert_eq!(Kept::load(&kept, opens), Some(Some(true)));
-        assert_eq!(Kept::load(&kept, closes - 1), Some(Some(true)));
-        assert_eq!(Kept::load(&kept, closes), None);
+        assert_eq!(OpenState::load(&kept, opens), Some(Some(true)));
+        assert_eq!(OpenState::load(&kept, closes - 1), Some(Some(true)));
+        assert_eq!(OpenState::load(&kept, closes), None);
         evaluate("no hours at all", &berlin, opens).unwrap().store(&kept);
-        assert_eq!(Kept::load(&kept, opens + HOURS_KEPT_MAX_S - 1), Some(None));
-        assert_eq!(Kept::load(&kept, opens + HOURS_KEPT_MAX_S), None);
+        assert_eq!(OpenState::load(&kept, opens + HOURS_KEPT_MAX_S - 1), Some(None));
+        assert_eq!(OpenState::load(&kept, opens + HOURS_KEPT_MAX_S), None);
     }
 
     #[test]

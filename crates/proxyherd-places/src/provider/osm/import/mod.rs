@@ -13,14 +13,13 @@
 //! real ones of its length is called damaged as soon as that shows (`allowance`).
 //!
 //! Seen: the extract of Andorra (1.8 MB) has 1316 places, which need 5559 nodes and take 54 bytes each in the index;
-//! Munich's centre (0.8 MB) 2511 places, 2933 nodes, 76 bytes. A debug build took 36 to 46 MB for any of the extracts
+//! Munich's center (0.8 MB) 2511 places, 2933 nodes, 76 bytes. A debug build took 36 to 46 MB for any of the extracts
 //! in the tests. On paper, as many places a megabyte and nodes a place as Andorra has make an extract of
 //! 30 GB, which is about a continent, 22 million places and 94 million nodes: 1.5 GB for them, 3 GB at the worst
 //! moment, and an index of 1.2 GB whose directory is 7 MB.
 //!
 //! **All or nothing.** Whatever goes wrong, an index that was there stays as it was.
 
-mod allowance;
 mod nodes;
 mod outline;
 mod passes;

@@ -3,7 +3,7 @@
 //! In some extracts ways hold the positions of their nodes, and most nodes are missing (`LocationsOnWays`). Such positions
 //! are kept, at another 16 bytes each, until all ways have been read. A node's own position, if it is met later, wins.
 
-use super::super::index::Point;
+use super::super::index::IndexPoint;
 
 /// First gathers IDs, then keeps their points.
 #[derive(Debug, Default)]
@@ -12,15 +12,15 @@ pub(super) struct Nodes {
     ids: Vec<i64>,
     sorted: usize,
     /// Positions that ways hold, sorted and each once up to `told_sorted`.
-    told: Vec<(i64, Point)>,
+    told: Vec<(i64, IndexPoint)>,
     told_sorted: usize,
-    points: Vec<Point>,
+    points: Vec<IndexPoint>,
     /// Where the last point was kept; the next one is near, for files are sorted.
     cursor: usize,
 }
 
 /// The point of a node that was not met. No point of the Earth has this latitude.
-const NOWHERE: Point = Point { longitude: 0, latitude: i32::MAX };
+const NOWHERE: IndexPoint = IndexPoint { longitude: 0, latitude: i32::MAX };
 
 impl Nodes {
     /// Asks for a node's point. An ID that is asked for again costs memory only until the next sorting.
@@ -32,7 +32,7 @@ impl Nodes {
     }
 
     /// Asks for a node's point. It is this one, unless the node itself is met.
-    pub(super) fn need_at(&mut self, id: i64, point: Point) {
+    pub(super) fn need_at(&mut self, id: i64, point: IndexPoint) {
         self.need(id);
         if self.told.len() == self.told.capacity() && self.told.len() > 2 * self.told_sorted {
             self.sort_told();
@@ -65,7 +65,7 @@ impl Nodes {
     }
 
     /// Keeps the point of a node, if it was asked for.
-    pub(super) fn meet(&mut self, id: i64, point: Point) {
+    pub(super) fn meet(&mut self, id: i64, point: IndexPoint) {
         if self.ids.get(self.cursor).is_some_and(|&last| last > id) {
             self.cursor = self.ids.partition_point(|&known| known < id);
         }
@@ -81,7 +81,7 @@ impl Nodes {
     }
 
     /// The point of a node that was met.
-    pub(super) fn find(&self, id: i64) -> Option<Point> {
+    pub(super) fn find(&self, id: i64) -> Option<IndexPoint> {
         let at = self.ids.binary_search(&id).ok()?;
         Some(self.points[at]).filter(|&point| point != NOWHERE)
     }
@@ -112,16 +112,16 @@ mod tests {
             }
             let mut nodes = Nodes::default();
             needed.iter().for_each(|&id| nodes.need(id));
-            told.iter().for_each(|&id| nodes.need_at(id, Point { longitude: 7, latitude: 7 }));
+            told.iter().for_each(|&id| nodes.need_at(id, IndexPoint { longitude: 7, latitude: 7 }));
             nodes.seal();
             for &id in &met {
-                nodes.meet(id, Point { longitude: id as i32, latitude: -(id as i32) });
+                nodes.meet(id, IndexPoint { longitude: id as i32, latitude: -(id as i32) });
             }
             for id in -100..100 {
-                let own = Point { longitude: id as i32, latitude: -(id as i32) };
+                let own = IndexPoint { longitude: id as i32, latitude: -(id as i32) };
                 let expected = match (needed.contains(&id), told.contains(&id), met.contains(&id)) {
                     (true, _, true) | (_, true, true) => Some(own),
-                    (_, true, false) => Some(Point { longitude: 7, latitude: 7 }),
+                    (_, true, false) => Some(IndexPoint { longitude: 7, latitude: 7 }),
                     _ => None,
                 };
                 prop_assert_eq!(nodes.find(id), expected);

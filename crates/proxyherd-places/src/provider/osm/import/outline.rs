@@ -1,21 +1,21 @@
 //! The middle of an area or a line, from the points of its ways.
 //!
-//! The middle of an area is its centre of mass: rings are put together from ways that end in each other, and weighed
+//! The middle of an area is its center of mass: rings are put together from ways that end in each other, and weighed
 //! by their area. Where no ring closes, because it is a line or the extract ends within it, it is the middle of
 //! the box around the points. Holes weigh nothing; they seldom move the middle of a building or a park by
 //! much.
 
 use std::collections::HashMap;
 
-use super::super::index::{self, ANTIMERIDIAN, POLE, Point};
+use super::super::index::{self, ANTIMERIDIAN, IndexPoint, POLE};
 
 /// A way's nodes in their order, those whose place is known.
-pub(super) type Piece = Vec<(i64, Point)>;
+pub(super) type Piece = Vec<(i64, IndexPoint)>;
 
 const GIRTH: f64 = index::GIRTH as f64;
 
 /// The middle of what these ways surround; nothing if there is no point.
-pub(super) fn middle(pieces: Vec<Piece>) -> Option<Point> {
+pub(super) fn middle(pieces: Vec<Piece>) -> Option<IndexPoint> {
     let origin = pieces.iter().flatten().next()?.1;
     let points = || pieces.iter().flatten().map(|&(_, point)| Flat::new(origin, point));
     let boxed = middle_of_box(points());
@@ -34,19 +34,19 @@ struct Flat {
 }
 
 impl Flat {
-    fn new(origin: Point, point: Point) -> Flat {
+    fn new(origin: IndexPoint, point: IndexPoint) -> Flat {
         let x = f64::from(point.longitude) - f64::from(origin.longitude);
         // What lies just beyond the antimeridian is near.
         let x = if x.abs() > GIRTH / 2.0 { x - GIRTH.copysign(x) } else { x };
         Flat { x, y: f64::from(point.latitude) - f64::from(origin.latitude) }
     }
 
-    fn on_earth(self, origin: Point) -> Point {
+    fn on_earth(self, origin: IndexPoint) -> IndexPoint {
         let edge = f64::from(ANTIMERIDIAN);
         let x = f64::from(origin.longitude) + self.x;
         let x = if x.abs() > edge { x - GIRTH.copysign(x) } else { x };
         let y = f64::from(origin.latitude) + self.y;
-        Point {
+        IndexPoint {
             longitude: x.round() as i32,
             latitude: y.round().clamp(-f64::from(POLE), f64::from(POLE)) as i32,
         }
@@ -84,7 +84,7 @@ impl Mass {
         self.moment.y += moment.y * area.signum();
     }
 
-    /// The centre, if there is an area to speak of: a square of a unit, which is a centimetre, is none.
+    /// The center, if there is an area to speak of: a square of a unit, which is a centimetre, is none.
     fn middle(&self) -> Option<Flat> {
         (self.area > 1.0).then(|| Flat { x: self.moment.x / self.area, y: self.moment.y / self.area })
     }
@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     fn piece(nodes: &[(i64, i32, i32)]) -> Piece {
-        nodes.iter().map(|&(id, longitude, latitude)| (id, Point { longitude, latitude })).collect()
+        nodes.iter().map(|&(id, longitude, latitude)| (id, IndexPoint { longitude, latitude })).collect()
     }
 
     fn check(pieces: &[&[(i64, i32, i32)]], expected: Option<(i32, i32)>) {
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn an_area_is_at_its_centre_of_mass_whichever_way_it_is_drawn() {
+    fn an_area_is_at_its_center_of_mass_whichever_way_it_is_drawn() {
         let square = [(1, 0, 0), (2, 100, 0), (3, 100, 100), (4, 0, 100), (1, 0, 0)];
         let mut back = square;
         back.reverse();
@@ -186,7 +186,7 @@ mod tests {
             let (side, at) = (number % COUNT / (COUNT / 4), number % (COUNT / 4));
             let (x, y) =
                 [(at, 0), (COUNT / 4, at), (COUNT / 4 - at, COUNT / 4), (0, COUNT / 4 - at)][side as usize];
-            (i64::from(number % COUNT), Point { longitude: x, latitude: y })
+            (i64::from(number % COUNT), IndexPoint { longitude: x, latitude: y })
         };
         let pieces = (0..COUNT).map(|number| {
             let number = (i64::from(number) * 7919 % i64::from(COUNT)) as i32;

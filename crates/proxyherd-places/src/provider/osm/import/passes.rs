@@ -4,14 +4,14 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::allowance::Allowance;
 use super::nodes::Nodes;
 use super::outline::{Piece, middle};
-use super::place::Places;
-use super::source::{Halt, Source};
-use super::spool::{Spool, Waiting, packed, unpacked};
+use super::place::ImportedPlaces;
+use super::source::{ExtractFile, Halt};
+use super::spool::{Spool, WaitingWay, packed, unpacked};
 use super::{ImportError, Progress, Summary};
-use crate::provider::osm::index::{Id, NUMBER_MAX, Object, Record, Wire, Writer};
+use crate::provider::osm::index::{IndexRecord, NUMBER_MAX, Object, ObjectId, Wire, Writer};
+use crate::provider::osm::limits::{WAITING_LEN_MIN, WAITING_RATIO_MAX};
 use crate::provider::osm::pbf::{Content, Damage};
 use crate::provider::osm::tags::{Described, Tags, kinds_checksum};
 
@@ -25,15 +25,15 @@ const NODE_LEN: usize = 16;
 
 /// An import under way.
 pub(super) struct Passes {
-    source: Source,
+    source: ExtractFile,
     source_s: i64,
     out: PathBuf,
     writer: Writer,
-    allowance: Allowance,
+    allowance: MemoryAllowance,
     /// The ways that relations need.
     outlines: HashMap<i64, Outline>,
     nodes: Nodes,
-    places: Places,
+    places: ImportedPlaces,
     summary: Summary,
 }
 
@@ -47,8 +47,8 @@ struct Outline {
 }
 
 /// A relation that is a place, and waits for its ways.
-struct Relation {
-    id: Id,
+struct WaitingRelation {
+    id: ObjectId,
     version: u32,
     described: Described,
     outer: Box<[i64]>,
@@ -66,14 +66,14 @@ impl Unwritable<'_> {
 impl Passes {
     /// Opens both files. What makes no sense at all is refused here, before anything is written.
     pub(super) fn begin(source: &Path, out: &Path) -> Result<Passes, ImportError> {
-        let source = Source::open(source)?;
+        let source = ExtractFile::open(source)?;
         let source_s = source.up_to_date_s()?;
         let unwritable = Unwritable(out);
         let unwritable = unwritable.error();
         Ok(Passes {
             writer: Writer::create(out).map_err(&unwritable)?,
-            places: Places::new(directory_of(out)).map_err(&unwritable)?,
-            allowance: Allowance::of(source.len()),
+            places: ImportedPlaces::new(directory_of(out)).map_err(&unwritable)?,
+            allowance: MemoryAllowance::of(source.len()),
             source,
             source_s,
             out: out.to_owned(),
@@ -101,7 +101,7 @@ impl Passes {
         self.write(progress)
     }
 
-    fn read_relations(&mut self, progress: &mut dyn Progress) -> Result<Vec<Relation>, ImportError> {
+    fn read_relations(&mut self, progress: &mut dyn Progress) -> Result<Vec<WaitingRelation>, ImportError> {
         let (mut relations, mut known) = (Vec::new(), HashSet::new());
         let (outlines, allowance) = (&mut self.outlines, &mut self.allowance);
         self.source.pass(Content::Relations, progress, |block| {
@@ -113,7 +113,7 @@ impl Passes {
                     return Ok(());
                 }
                 let described = tags.describe();
-                allowance.take(size_of::<Relation>() + described.len())?;
+                allowance.take(size_of::<WaitingRelation>() + described.len())?;
                 let mut outer = Vec::new();
                 known.clear();
                 relation.members(|object, id, role| {
@@ -125,7 +125,7 @@ impl Passes {
                     }
                     Ok(())
                 })?;
-                relations.push(Relation {
+                relations.push(WaitingRelation {
                     id: id(Object::Relation, relation.id)?,
                     version: relation.version()?,
                     described,
@@ -165,9 +165,9 @@ impl Passes {
                     outline.refs = packed(&refs);
                 }
                 if is_place {
-                    let Id { number, .. } = id(Object::Way, way.id)?;
+                    let ObjectId { number, .. } = id(Object::Way, way.id)?;
                     let waiting =
-                        Waiting { id: number, version: way.version()?, described: tags.describe(), refs };
+                        WaitingWay { id: number, version: way.version()?, described: tags.describe(), refs };
                     ways.put(&waiting).map_err(Unwritable(out).error())?;
                 }
                 Ok(())
@@ -201,8 +201,8 @@ impl Passes {
         })
     }
 
-    fn place_relations(&mut self, relations: Vec<Relation>) -> Result<(), ImportError> {
-        for Relation { id, version, described, outer } in relations {
+    fn place_relations(&mut self, relations: Vec<WaitingRelation>) -> Result<(), ImportError> {
+        for WaitingRelation { id, version, described, outer } in relations {
             let pieces = outer.iter().filter_map(|way| self.outlines.get(way));
             let pieces = pieces.map(|outline| self.nodes.piece(unpacked(Wire::new(&outline.refs))));
             match middle(pieces.collect()) {
@@ -225,7 +225,7 @@ impl Passes {
             }
             match middle(vec![nodes.piece(way.refs.iter().copied())]) {
                 Some(point) => {
-                    let id = Id { object: Object::Way, number: way.id };
+                    let id = ObjectId { object: Object::Way, number: way.id };
                     places.add(id, way.version, &way.described, point)
                 }
                 None => {
@@ -263,7 +263,7 @@ impl Passes {
 impl Summary {
     /// Counts a place that is written.
     fn count(&mut self, record: &[u8]) {
-        let record = Record::decode(record).expect("the importer has encoded it");
+        let record = IndexRecord::decode(record).expect("the importer has encoded it");
         *match record.id.object {
             Object::Node => &mut self.nodes,
             Object::Way => &mut self.ways,
@@ -274,9 +274,9 @@ impl Summary {
 }
 
 /// The ID of a place, if it is one that an index can hold.
-fn id(object: Object, number: i64) -> Result<Id, Halt> {
+fn id(object: Object, number: i64) -> Result<ObjectId, Halt> {
     if number.unsigned_abs() <= NUMBER_MAX.unsigned_abs() {
-        Ok(Id { object, number })
+        Ok(ObjectId { object, number })
     } else {
         Err(Damage("an object's ID is farther from zero than any in OpenStreetMap").into())
     }
@@ -291,5 +291,42 @@ impl Nodes {
     /// Those of a way whose points are known.
     fn piece(&self, refs: impl Iterator<Item = i64>) -> Piece {
         refs.filter_map(|id| Some((id, self.find(id)?))).collect()
+    }
+}
+
+/// Memory that an import may still use, bytes.
+#[derive(Debug)]
+pub(super) struct MemoryAllowance(u64);
+
+const TOO_MUCH: Damage =
+    Damage("with it, the file has far more references than a file of its length can hold");
+
+impl MemoryAllowance {
+    /// The allowance of an extract of this length, bytes.
+    pub(super) fn of(file_len: u64) -> MemoryAllowance {
+        MemoryAllowance(file_len.saturating_mul(WAITING_RATIO_MAX).max(WAITING_LEN_MIN))
+    }
+
+    /// Takes this many bytes. An extract that needs more than there are is damaged.
+    pub(super) fn take(&mut self, len: usize) -> Result<(), Damage> {
+        self.0 = self.0.checked_sub(len as u64).ok_or(TOO_MUCH)?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_allowance_follows_the_files_length_and_is_used_up() {
+        for (file_len, expected) in
+            [(0, WAITING_LEN_MIN), (1 << 30, WAITING_RATIO_MAX << 30), (u64::MAX, u64::MAX)]
+        {
+            let mut allowance = MemoryAllowance::of(file_len);
+            assert_eq!(allowance.take(usize::try_from(expected - 1).unwrap()), Ok(()), "{file_len}");
+            assert_eq!(allowance.take(2), Err(TOO_MUCH), "{file_len}");
+            assert_eq!(allowance.take(1), Ok(()), "{file_len}");
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use proxyherd_core::places;
 
-use super::super::index::{Id, Locale, Point, Record, degrees};
+use super::super::index::{IndexPoint, IndexRecord, Locale, ObjectId, degrees};
 use super::super::limits::{LOCALES_MAX, SORT_LEN_MAX};
 use super::super::tags::Described;
 use super::super::zones::Zones;
@@ -20,7 +20,7 @@ const NUMBER_FIRST: [&str; 14] =
 
 /// All places so far.
 #[derive(Debug)]
-pub(super) struct Places {
+pub(super) struct ImportedPlaces {
     sorter: Sorter,
     zones: Zones,
     locales: Vec<Locale>,
@@ -32,10 +32,10 @@ pub(super) struct Places {
     hours_failed: u64,
 }
 
-impl Places {
+impl ImportedPlaces {
     /// What does not fit into memory goes to a temporary file in `directory`.
-    pub(super) fn new(directory: &Path) -> io::Result<Places> {
-        Ok(Places {
+    pub(super) fn new(directory: &Path) -> io::Result<ImportedPlaces> {
+        Ok(ImportedPlaces {
             sorter: Sorter::new(directory, SORT_LEN_MAX)?,
             zones: Zones::new(),
             locales: Vec::new(),
@@ -48,14 +48,20 @@ impl Places {
     }
 
     /// Adds a place. Those of one kind of object come in the order of the extract.
-    pub(super) fn add(&mut self, id: Id, version: u32, described: &Described, at: Point) -> io::Result<()> {
+    pub(super) fn add(
+        &mut self,
+        id: ObjectId,
+        version: u32,
+        described: &Described,
+        at: IndexPoint,
+    ) -> io::Result<()> {
         let has_hours = !described.hours.is_empty() && self.can_read(&described.hours);
         let has_number = !described.number.is_empty() && !described.street.is_empty();
         let locale = if has_hours || has_number { self.locale(at) } else { 0 };
         let country = self.locales.get(usize::from(locale).wrapping_sub(1)).map(|locale| &*locale.country);
         let vicinity = vicinity(described, country);
         self.buffer.clear();
-        Record {
+        IndexRecord {
             id,
             locale,
             kinds: &described.kinds,
@@ -82,7 +88,7 @@ impl Places {
     }
 
     /// The number of a place's locale.
-    fn locale(&mut self, at: Point) -> u16 {
+    fn locale(&mut self, at: IndexPoint) -> u16 {
         let point = places::Point::new(degrees(at.latitude), degrees(at.longitude));
         let Some(locale) = point.and_then(|point| self.zones.of(point)) else { return 0 };
         if let Some(&number) = self.numbers.get(&locale) {
@@ -103,25 +109,25 @@ impl Places {
     }
 
     /// Ends the adding.
-    pub(super) fn finish(self) -> io::Result<Finished> {
+    pub(super) fn finish(self) -> io::Result<SortedPlaces> {
         let sorted = self.sorter.sorted()?;
         let doubles = self.twins.find(&sorted)?;
-        Ok(Finished { sorted, doubles, locales: self.locales })
+        Ok(SortedPlaces { sorted, doubles, locales: self.locales })
     }
 }
 
 /// All places, in the order of the index.
 #[derive(Debug)]
-pub(super) struct Finished {
+pub(super) struct SortedPlaces {
     sorted: Sorted,
     doubles: Doubles,
     /// What records name by number.
     pub(super) locales: Vec<Locale>,
 }
 
-impl Finished {
+impl SortedPlaces {
     /// Gives every place to `take`: where it is, and its record.
-    pub(super) fn each(&self, mut take: impl FnMut(Point, &[u8]) -> io::Result<()>) -> io::Result<()> {
+    pub(super) fn each(&self, mut take: impl FnMut(IndexPoint, &[u8]) -> io::Result<()>) -> io::Result<()> {
         self.sorted.each(|point, ranked| match self.doubles.record(ranked) {
             Some(record) => take(point, record),
             None => Ok(()),
@@ -148,25 +154,27 @@ fn vicinity(described: &Described, country: Option<&str>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::contained::contained;
+    use super::super::super::faults::contained;
     use super::super::super::index::Object;
     use super::*;
 
     #[test]
     fn hours_that_make_the_parser_panic_are_counted_and_cost_the_place_its_hours_alone() {
-        let mut places = Places::new(&std::env::temp_dir()).unwrap();
+        let mut places = ImportedPlaces::new(&std::env::temp_dir()).unwrap();
         places.is_readable = |hours| contained(|| hours == "24/7" || panic!("this is meant to happen"));
         for (number, hours) in ["24/7", "bad", "", "worse"].into_iter().enumerate() {
             let described = Described { hours: hours.to_owned(), ..Described::default() };
-            let id = Id { object: Object::Node, number: number as i64 };
-            places.add(id, 1, &described, Point { longitude: 115_750_000, latitude: 481_370_000 }).unwrap();
+            let id = ObjectId { object: Object::Node, number: number as i64 };
+            places
+                .add(id, 1, &described, IndexPoint { longitude: 115_750_000, latitude: 481_370_000 })
+                .unwrap();
         }
         assert_eq!(places.hours_failed(), 2);
         let mut found = Vec::new();
         let finished = places.finish().unwrap();
         finished
             .each(|_, record| {
-                found.push(Record::decode(record).unwrap().hours.to_owned());
+                found.push(IndexRecord::decode(record).unwrap().hours.to_owned());
                 Ok(())
             })
             .unwrap();

@@ -8,12 +8,12 @@ use std::io::{self, BufReader, BufWriter, Read as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use super::super::index::{Point, band_of};
+use super::super::index::{IndexPoint, band_of};
 
 /// Places as they come, with their encoded records.
 #[derive(Debug)]
 pub(super) struct Sorter {
-    entries: Vec<(Key, u32, u32)>,
+    entries: Vec<(SortKey, u32, u32)>,
     records: Vec<u8>,
     spill: Spill,
     len_max: usize,
@@ -21,7 +21,7 @@ pub(super) struct Sorter {
 
 /// The order of the file: band by band, from west to east, and the rest so that it is always the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Key {
+pub(super) struct SortKey {
     band: u16,
     longitude: i32,
     latitude: i32,
@@ -44,14 +44,14 @@ impl Sorter {
     }
 
     /// Takes a place.
-    pub(super) fn push(&mut self, point: Point, record: &[u8]) -> io::Result<()> {
-        let len = self.entries.len() * size_of::<(Key, u32, u32)>() + self.records.len();
+    pub(super) fn push(&mut self, point: IndexPoint, record: &[u8]) -> io::Result<()> {
+        let len = self.entries.len() * size_of::<(SortKey, u32, u32)>() + self.records.len();
         if len + record.len() > self.len_max && !self.entries.is_empty() {
             self.spill()?;
         }
         let start = self.records.len() as u32;
         self.records.extend_from_slice(record);
-        self.entries.push((Key::of(point), start, record.len() as u32));
+        self.entries.push((SortKey::of(point), start, record.len() as u32));
         Ok(())
     }
 
@@ -89,14 +89,14 @@ impl Sorter {
 /// The places in order, to be taken as often as it takes.
 #[derive(Debug)]
 pub(super) enum Sorted {
-    InMemory(Vec<(Key, u32, u32)>, Vec<u8>),
+    InMemory(Vec<(SortKey, u32, u32)>, Vec<u8>),
     /// In runs, each of which begins where the one before ends.
     InFile(File, Vec<u64>),
 }
 
 impl Sorted {
     /// Gives every place to `take`, in order.
-    pub(super) fn each(&self, mut take: impl FnMut(Point, &[u8]) -> io::Result<()>) -> io::Result<()> {
+    pub(super) fn each(&self, mut take: impl FnMut(IndexPoint, &[u8]) -> io::Result<()>) -> io::Result<()> {
         match self {
             Sorted::InMemory(entries, records) => entries
                 .iter()
@@ -106,14 +106,14 @@ impl Sorted {
     }
 }
 
-impl Key {
-    fn of(point: Point) -> Key {
+impl SortKey {
+    fn of(point: IndexPoint) -> SortKey {
         let band = u16::try_from(band_of(point.latitude)).expect("there are some thousand bands");
-        Key { band, longitude: point.longitude, latitude: point.latitude }
+        SortKey { band, longitude: point.longitude, latitude: point.latitude }
     }
 
-    fn point(self) -> Point {
-        Point { longitude: self.longitude, latitude: self.latitude }
+    fn point(self) -> IndexPoint {
+        IndexPoint { longitude: self.longitude, latitude: self.latitude }
     }
 }
 
@@ -124,7 +124,7 @@ fn bytes(records: &[u8], start: u32, len: u32) -> &[u8] {
 /// Longitude, latitude and length before a record.
 const HEAD_LEN: usize = 12;
 
-fn write_one(out: &mut impl io::Write, key: Key, record: &[u8]) -> io::Result<()> {
+fn write_one(out: &mut impl io::Write, key: SortKey, record: &[u8]) -> io::Result<()> {
     out.write_all(&key.longitude.to_le_bytes())?;
     out.write_all(&key.latitude.to_le_bytes())?;
     out.write_all(&(record.len() as u32).to_le_bytes())?;
@@ -152,7 +152,7 @@ impl io::Read for Window<'_> {
 }
 
 impl Run<'_> {
-    fn next(&mut self) -> io::Result<Option<(Key, Vec<u8>)>> {
+    fn next(&mut self) -> io::Result<Option<(SortKey, Vec<u8>)>> {
         if self.left == 0 {
             return Ok(None);
         }
@@ -163,14 +163,14 @@ impl Run<'_> {
         let mut record = vec![0; len as usize];
         self.file.read_exact(&mut record)?;
         self.left -= (HEAD_LEN + record.len()) as u64;
-        Ok(Some((Key::of(Point { longitude, latitude }), record)))
+        Ok(Some((SortKey::of(IndexPoint { longitude, latitude }), record)))
     }
 }
 
 fn merge(
     file: &File,
     starts: &[u64],
-    mut take: impl FnMut(Point, &[u8]) -> io::Result<()>,
+    mut take: impl FnMut(IndexPoint, &[u8]) -> io::Result<()>,
 ) -> io::Result<()> {
     let mut runs: Vec<Run<'_>> = Vec::new();
     let mut heads = BinaryHeap::new();
@@ -202,16 +202,16 @@ mod tests {
             let mut sorter = Sorter::new(&std::env::temp_dir(), len_max).unwrap();
             let mut expected = Vec::new();
             for &(longitude, latitude, record) in &places {
-                let (point, record) = (Point { longitude, latitude }, record.to_be_bytes().to_vec());
+                let (point, record) = (IndexPoint { longitude, latitude }, record.to_be_bytes().to_vec());
                 sorter.push(point, &record).unwrap();
-                expected.push((Key::of(point), record));
+                expected.push((SortKey::of(point), record));
             }
             expected.sort();
             let sorted = sorter.sorted().unwrap();
             for _ in 0..2 {
                 let mut found = Vec::new();
                 sorted.each(|point, record| {
-                    found.push((Key::of(point), record.to_vec()));
+                    found.push((SortKey::of(point), record.to_vec()));
                     Ok(())
                 }).unwrap();
                 prop_assert_eq!(&found, &expected);

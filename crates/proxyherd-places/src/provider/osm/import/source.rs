@@ -9,14 +9,14 @@ use std::io::{self, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::{ImportError, Progress};
-use crate::provider::osm::pbf::{BlobError, Block, Content, Damage, Frame, Header, Kind, unpack};
+use crate::provider::osm::pbf::{BlobError, Content, Damage, Frame, FrameKind, PbfBlock, PbfHeader, unpack};
 
 /// What this program understands of what a file may require of its readers.
 const FEATURES: [&str; 3] = ["OsmSchema-V0.6", "DenseNodes", "LocationsOnWays"];
 
 /// An extract.
 #[derive(Debug)]
-pub(super) struct Source {
+pub(super) struct ExtractFile {
     path: PathBuf,
     len: u64,
     /// What each blob holds, once it is known: bits of [`Content`].
@@ -44,8 +44,8 @@ impl From<ImportError> for Halt {
     }
 }
 
-impl Source {
-    pub(super) fn open(path: &Path) -> Result<Source, ImportError> {
+impl ExtractFile {
+    pub(super) fn open(path: &Path) -> Result<ExtractFile, ImportError> {
         let unreadable = |error| ImportError::Unreadable(path.to_owned(), error);
         let metadata = std::fs::metadata(path).map_err(unreadable)?;
         if !metadata.is_file() {
@@ -53,7 +53,7 @@ impl Source {
                 "it is not a regular file, and has to be read several times",
             )));
         }
-        Ok(Source { path: path.to_owned(), len: metadata.len(), contents: Vec::new() })
+        Ok(ExtractFile { path: path.to_owned(), len: metadata.len(), contents: Vec::new() })
     }
 
     /// How long the file is, bytes.
@@ -65,7 +65,7 @@ impl Source {
     pub(super) fn up_to_date_s(&self) -> Result<i64, ImportError> {
         let mut frames = Frames::open(self)?;
         match frames.next()? {
-            Some(Frame { kind: Kind::Header, blob_len }) => frames.header(blob_len),
+            Some(Frame { kind: FrameKind::Header, blob_len }) => frames.header(blob_len),
             _ => Err(ImportError::Foreign(self.path.clone())),
         }
     }
@@ -75,7 +75,7 @@ impl Source {
         &mut self,
         wanted: Content,
         progress: &mut dyn Progress,
-        mut visit: impl FnMut(&Block<'_>) -> Result<(), Halt>,
+        mut visit: impl FnMut(&PbfBlock<'_>) -> Result<(), Halt>,
     ) -> Result<(), ImportError> {
         let (mut frames, is_first) = (Frames::open(self)?, self.contents.is_empty());
         let (mut number, mut has_data) = (0, false);
@@ -83,8 +83,8 @@ impl Source {
             let mut contents = 0;
             match (kind, is_first) {
                 // If extracts were joined into one file, each has its own header.
-                (Kind::Header, true) => drop(frames.header(blob_len)?),
-                (Kind::Data, true) => {
+                (FrameKind::Header, true) => drop(frames.header(blob_len)?),
+                (FrameKind::Data, true) => {
                     has_data = true;
                     contents = frames.block(blob_len, |block| {
                         let contents = block.contents()?;
@@ -94,7 +94,9 @@ impl Source {
                         Ok(contents)
                     })?;
                 }
-                (Kind::Data, false) if self.contents.get(number).is_some_and(|it| it & wanted as u8 != 0) => {
+                (FrameKind::Data, false)
+                    if self.contents.get(number).is_some_and(|it| it & wanted as u8 != 0) =>
+                {
                     frames.block(blob_len, &mut visit)?;
                 }
                 _ => frames.skip(blob_len)?,
@@ -123,7 +125,7 @@ struct Frames {
 }
 
 impl Frames {
-    fn open(source: &Source) -> Result<Frames, ImportError> {
+    fn open(source: &ExtractFile) -> Result<Frames, ImportError> {
         let file =
             File::open(&source.path).map_err(|error| ImportError::Unreadable(source.path.clone(), error))?;
         Ok(Frames {
@@ -160,11 +162,11 @@ impl Frames {
         Ok(Frame::read(&self.blob)?)
     }
 
-    /// Reads the blob of a frame of the kind [`Kind::Header`]: to which second the file is up to date.
+    /// Reads the blob of a frame of the kind [`FrameKind::Header`]: to which second the file is up to date.
     fn header(&mut self, blob_len: usize) -> Result<i64, ImportError> {
         self.read(blob_len)?;
         let header = match unpack(&self.blob, &mut self.unpacked) {
-            Ok(bytes) => Header::read(bytes, &FEATURES).map_err(|damage| self.explain(damage.into()))?,
+            Ok(bytes) => PbfHeader::read(bytes, &FEATURES).map_err(|damage| self.explain(damage.into()))?,
             Err(error) => return Err(self.explain_blob(error)),
         };
         match header.unknown_feature {
@@ -173,15 +175,15 @@ impl Frames {
         }
     }
 
-    /// Reads the blob of a frame of the kind [`Kind::Data`].
+    /// Reads the blob of a frame of the kind [`FrameKind::Data`].
     fn block<T>(
         &mut self,
         blob_len: usize,
-        visit: impl FnOnce(&Block<'_>) -> Result<T, Halt>,
+        visit: impl FnOnce(&PbfBlock<'_>) -> Result<T, Halt>,
     ) -> Result<T, ImportError> {
         self.read(blob_len)?;
         let visited = match unpack(&self.blob, &mut self.unpacked) {
-            Ok(bytes) => Block::read(bytes).map_err(Halt::from).and_then(|block| visit(&block)),
+            Ok(bytes) => PbfBlock::read(bytes).map_err(Halt::from).and_then(|block| visit(&block)),
             Err(error) => return Err(self.explain_blob(error)),
         };
         visited.map_err(|halt| self.explain(halt))

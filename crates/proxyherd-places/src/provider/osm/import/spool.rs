@@ -17,7 +17,7 @@ pub(super) struct Spool {
 
 /// A way that is a place.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Waiting {
+pub(super) struct WaitingWay {
     pub(super) id: i64,
     pub(super) version: u32,
     pub(super) described: Described,
@@ -35,7 +35,7 @@ impl Spool {
         self.count
     }
 
-    pub(super) fn put(&mut self, way: &Waiting) -> io::Result<()> {
+    pub(super) fn put(&mut self, way: &WaitingWay) -> io::Result<()> {
         self.buffer.clear();
         way.encode(&mut self.buffer);
         self.count += 1;
@@ -46,7 +46,7 @@ impl Spool {
     /// Gives every way to `take`, which is told how many came before.
     pub(super) fn drain<E: From<io::Error>>(
         self,
-        mut take: impl FnMut(u64, &Waiting) -> Result<(), E>,
+        mut take: impl FnMut(u64, &WaitingWay) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut file = self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
         file.seek(SeekFrom::Start(0))?;
@@ -57,7 +57,7 @@ impl Spool {
             file.read_exact(&mut len)?;
             bytes.resize(u32::from_le_bytes(len) as usize, 0);
             file.read_exact(&mut bytes)?;
-            let way = Waiting::decode(&bytes);
+            let way = WaitingWay::decode(&bytes);
             let way =
                 way.ok_or_else(|| io::Error::other("a temporary file does not hold what was written"))?;
             take(number, &way)?;
@@ -66,7 +66,7 @@ impl Spool {
     }
 }
 
-impl Waiting {
+impl WaitingWay {
     fn encode(&self, out: &mut Vec<u8>) {
         put_signed(self.id, out);
         put_varint(self.version.into(), out);
@@ -79,7 +79,7 @@ impl Waiting {
         out.extend_from_slice(&packed(&self.refs));
     }
 
-    fn decode(bytes: &[u8]) -> Option<Waiting> {
+    fn decode(bytes: &[u8]) -> Option<WaitingWay> {
         let mut wire = Wire::new(bytes);
         let (id, version) = (wire.signed()?, u32::try_from(wire.varint()?).ok()?);
         let kinds = usize::try_from(wire.varint()?).ok()?;
@@ -94,7 +94,7 @@ impl Waiting {
             hours: text()?,
             also: text()?,
         };
-        Some(Waiting { id, version, described, refs: unpacked(wire).collect() })
+        Some(WaitingWay { id, version, described, refs: unpacked(wire).collect() })
     }
 }
 
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn what_waits_comes_back_in_order() {
-        let way = |id: i64, refs: &[i64]| Waiting {
+        let way = |id: i64, refs: &[i64]| WaitingWay {
             id,
             version: id.unsigned_abs() as u32,
             described: Described {

@@ -10,7 +10,7 @@
 use std::collections::HashSet;
 use std::io;
 
-use super::super::index::{Id, Record};
+use super::super::index::{IndexRecord, ObjectId};
 use super::sorter::Sorted;
 
 /// Length of a rank, bytes.
@@ -32,7 +32,7 @@ pub(super) struct Doubles(HashSet<u64>);
 
 impl Twins {
     /// Appends the rank to a record.
-    pub(super) fn rank(&mut self, id: Id, version: u32, record: &mut Vec<u8>) {
+    pub(super) fn rank(&mut self, id: ObjectId, version: u32, record: &mut Vec<u8>) {
         let last = self.last[id.object as usize].replace(id.number);
         self.may_be |= last.is_some_and(|last| last >= id.number);
         record.extend_from_slice(&(u64::from(version) << 32 | u64::from(self.count)).to_le_bytes());
@@ -52,7 +52,7 @@ impl Twins {
         let mut ranks = Vec::new();
         places.each(|_, ranked| {
             let (record, rank) = split(ranked);
-            ranks.extend(Record::decode(record).map(|record| (record.id, rank)));
+            ranks.extend(IndexRecord::decode(record).map(|record| (record.id, rank)));
             Ok(())
         })?;
         ranks.sort_unstable();

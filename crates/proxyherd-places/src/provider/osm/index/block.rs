@@ -1,21 +1,21 @@
 //! A block of places, read and checked: a run of neighbors, from west to east.
 //!
 //! A search looks at points alone; a record is decoded for the places that are told. Invariant: every record of
-//! a [`Block`] decodes, which was tried when it was made.
+//! a [`IndexBlock`] decodes, which was tried when it was made.
 
 use std::sync::atomic::AtomicU64;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::layout::{ANTIMERIDIAN, BLOCK_BYTES_MAX, Entry, POINT_LEN, POLE};
-use super::record::Record;
+use super::layout::{ANTIMERIDIAN, BLOCK_BYTES_MAX, BlockEntry, POINT_LEN, POLE};
+use super::record::IndexRecord;
 use super::wire::Wire;
 use crate::provider::osm::limits::{BLOCK_LEN_MAX, BLOCK_PLACES_MAX};
 
 /// Places that lie next to each other.
 #[derive(Debug)]
-pub(in crate::provider::osm) struct Block {
-    points: Box<[Point]>,
+pub(in crate::provider::osm) struct IndexBlock {
+    points: Box<[IndexPoint]>,
     ends: Box<[u32]>,
     records: Box<[u8]>,
     /// For each place, whether it is open, as [`hours`](crate::provider::osm::hours) writes it down.
@@ -24,18 +24,18 @@ pub(in crate::provider::osm) struct Block {
 
 /// Where a place is, in the file's units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::provider::osm) struct Point {
+pub(in crate::provider::osm) struct IndexPoint {
     pub(in crate::provider::osm) longitude: i32,
     pub(in crate::provider::osm) latitude: i32,
 }
 
-impl Block {
+impl IndexBlock {
     /// Reads a block if it is what its entry says.
-    pub(super) fn read(entry: &Entry, bytes: &[u8]) -> Option<Block> {
-        (xxh3_64(bytes) == entry.checksum).then(|| Block::parse(entry, bytes)).flatten()
+    pub(super) fn read(entry: &BlockEntry, bytes: &[u8]) -> Option<IndexBlock> {
+        (xxh3_64(bytes) == entry.checksum).then(|| IndexBlock::parse(entry, bytes)).flatten()
     }
 
-    fn parse(entry: &Entry, bytes: &[u8]) -> Option<Block> {
+    fn parse(entry: &BlockEntry, bytes: &[u8]) -> Option<IndexBlock> {
         let places = entry.places as usize;
         let mut wire = Wire::new(bytes);
         let mut numbers = || {
@@ -44,18 +44,19 @@ impl Block {
         };
         let (longitudes, latitudes, ends) = (numbers()?, numbers()?, numbers()?.collect());
         let records = wire.take(bytes.len() - places * POINT_LEN)?.into();
-        let points = longitudes
-            .zip(latitudes)
-            .map(|(longitude, latitude)| Point { longitude: longitude as i32, latitude: latitude as i32 });
+        let points = longitudes.zip(latitudes).map(|(longitude, latitude)| IndexPoint {
+            longitude: longitude as i32,
+            latitude: latitude as i32,
+        });
         let points = points.collect();
         let states = (0..places).map(|_| AtomicU64::new(0)).collect();
-        let block = Block { points, ends, records, states };
+        let block = IndexBlock { points, ends, records, states };
         block.holds(entry).then_some(block)
     }
 
     /// What readers rely on.
-    fn holds(&self, entry: &Entry) -> bool {
-        let on_earth = |point: &Point| {
+    fn holds(&self, entry: &BlockEntry) -> bool {
+        let on_earth = |point: &IndexPoint| {
             point.latitude.unsigned_abs() <= POLE.unsigned_abs()
                 && point.longitude.unsigned_abs() <= ANTIMERIDIAN.unsigned_abs()
         };
@@ -68,12 +69,12 @@ impl Block {
     }
 
     /// Where the places are, from west to east.
-    pub(in crate::provider::osm) fn points(&self) -> &[Point] {
+    pub(in crate::provider::osm) fn points(&self) -> &[IndexPoint] {
         &self.points
     }
 
     /// What is known of one of them.
-    pub(in crate::provider::osm) fn record(&self, at: usize) -> Record<'_> {
+    pub(in crate::provider::osm) fn record(&self, at: usize) -> IndexRecord<'_> {
         self.try_record(at).expect("every record was decoded when the block was read")
     }
 
@@ -84,24 +85,26 @@ impl Block {
 
     /// The memory that it takes, bytes.
     pub(super) fn size(&self) -> usize {
-        size_of::<Block>() + self.points.len() * (POINT_LEN + size_of::<AtomicU64>()) + self.records.len()
+        size_of::<IndexBlock>()
+            + self.points.len() * (POINT_LEN + size_of::<AtomicU64>())
+            + self.records.len()
     }
 
-    fn try_record(&self, at: usize) -> Option<Record<'_>> {
+    fn try_record(&self, at: usize) -> Option<IndexRecord<'_>> {
         let start = at.checked_sub(1).map_or(0, |before| self.ends[before]);
-        Record::decode(self.records.get(start as usize..self.ends[at] as usize)?)
+        IndexRecord::decode(self.records.get(start as usize..self.ends[at] as usize)?)
     }
 }
 
 /// A block that is being written.
 #[derive(Debug, Default)]
-pub(super) struct Draft {
-    points: Vec<Point>,
+pub(super) struct BlockDraft {
+    points: Vec<IndexPoint>,
     ends: Vec<u32>,
     records: Vec<u8>,
 }
 
-impl Draft {
+impl BlockDraft {
     /// Whether one more place belongs into another block.
     pub(super) fn is_full_for(&self, record: &[u8]) -> bool {
         self.points.len() == BLOCK_PLACES_MAX || self.records.len() + record.len() > BLOCK_LEN_MAX
@@ -112,7 +115,7 @@ impl Draft {
     }
 
     /// Adds a place that lies no farther west than the one before.
-    pub(super) fn push(&mut self, point: Point, record: &[u8]) {
+    pub(super) fn push(&mut self, point: IndexPoint, record: &[u8]) {
         assert!(self.points.last().is_none_or(|last| last.longitude <= point.longitude), "places are sorted");
         self.points.push(point);
         self.records.extend_from_slice(record);
@@ -120,7 +123,7 @@ impl Draft {
     }
 
     /// Appends the block to `out`, and returns its entry in the directory. What is here is empty afterwards.
-    pub(super) fn finish(&mut self, band: usize, out: &mut Vec<u8>) -> Entry {
+    pub(super) fn finish(&mut self, band: usize, out: &mut Vec<u8>) -> BlockEntry {
         let (first, last) = (self.points[0], self.points[self.points.len() - 1]);
         let start = out.len();
         out.extend(self.points.iter().flat_map(|point| point.longitude.to_le_bytes()));
@@ -129,7 +132,7 @@ impl Draft {
         out.extend_from_slice(&self.records);
         let bytes = &out[start..];
         assert!(bytes.len() <= BLOCK_BYTES_MAX, "readers refuse longer ones");
-        let entry = Entry {
+        let entry = BlockEntry {
             len: bytes.len() as u32,
             places: self.points.len() as u32,
             band: band as u32,
@@ -146,12 +149,12 @@ impl Draft {
 
 #[cfg(test)]
 mod tests {
-    use super::super::record::{Id, Object};
+    use super::super::record::{Object, ObjectId};
     use super::*;
 
     fn record(number: i64) -> Vec<u8> {
-        let id = Id { object: Object::Node, number };
-        let record = Record { id, locale: 0, kinds: &[1], name: "x", vicinity: "", hours: "", also: "" };
+        let id = ObjectId { object: Object::Node, number };
+        let record = IndexRecord { id, locale: 0, kinds: &[1], name: "x", vicinity: "", hours: "", also: "" };
         let mut bytes = Vec::new();
         record.encode(&mut bytes);
         bytes
@@ -159,19 +162,19 @@ mod tests {
 
     #[test]
     fn a_block_comes_back_and_no_changed_bit_passes() {
-        let mut draft = Draft::default();
+        let mut draft = BlockDraft::default();
         for number in 0..3 {
-            draft.push(Point { longitude: 10 * number as i32, latitude: -5 }, &record(number));
+            draft.push(IndexPoint { longitude: 10 * number as i32, latitude: -5 }, &record(number));
         }
         let mut bytes = Vec::new();
         let entry = draft.finish(7, &mut bytes);
         assert!(draft.is_empty());
-        let block = Block::read(&entry, &bytes).unwrap();
-        assert_eq!(block.points()[2], Point { longitude: 20, latitude: -5 });
+        let block = IndexBlock::read(&entry, &bytes).unwrap();
+        assert_eq!(block.points()[2], IndexPoint { longitude: 20, latitude: -5 });
         assert_eq!(block.record(1).id.number, 1);
         for bit in 0..bytes.len() * 8 {
             bytes[bit / 8] ^= 1 << (bit % 8);
-            assert!(Block::read(&entry, &bytes).is_none(), "{bit}");
+            assert!(IndexBlock::read(&entry, &bytes).is_none(), "{bit}");
             bytes[bit / 8] ^= 1 << (bit % 8);
         }
     }

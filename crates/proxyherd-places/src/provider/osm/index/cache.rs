@@ -10,38 +10,42 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
-use super::block::Block;
+use super::block::IndexBlock;
 
 /// Blocks by number.
 #[derive(Debug)]
-pub(super) struct Cache {
-    slots: Box<[Slot]>,
-    held: Mutex<Held>,
+pub(super) struct BlockCache {
+    slots: Box<[BlockSlot]>,
+    held: Mutex<HeldBlocks>,
     len_max: usize,
 }
 
 #[derive(Debug, Default)]
-struct Slot {
-    block: RwLock<Option<Arc<Block>>>,
+struct BlockSlot {
+    block: RwLock<Option<Arc<IndexBlock>>>,
     asked_for: AtomicBool,
 }
 
 /// What is in memory.
 #[derive(Debug, Default)]
-struct Held {
+struct HeldBlocks {
     /// The blocks in the order in which the clock's hand meets them.
     round: VecDeque<u32>,
     bytes: usize,
 }
 
-impl Cache {
+impl BlockCache {
     /// Room for blocks of `len_max` bytes together, of `blocks` that there are.
-    pub(super) fn new(blocks: usize, len_max: usize) -> Cache {
-        Cache { slots: (0..blocks).map(|_| Slot::default()).collect(), held: Mutex::default(), len_max }
+    pub(super) fn new(blocks: usize, len_max: usize) -> BlockCache {
+        BlockCache {
+            slots: (0..blocks).map(|_| BlockSlot::default()).collect(),
+            held: Mutex::default(),
+            len_max,
+        }
     }
 
     /// The block, if it is in memory.
-    pub(super) fn find(&self, number: u32) -> Option<Arc<Block>> {
+    pub(super) fn find(&self, number: u32) -> Option<Arc<IndexBlock>> {
         let slot = &self.slots[number as usize];
         let block = slot.block.read().clone()?;
         // Written only when it changes: a line that all readers write would go to and fro between processors.
@@ -53,7 +57,7 @@ impl Cache {
 
     /// Keeps the block, unless another has brought it first, and drops others until all fit. A block that is
     /// larger than all the room is not kept.
-    pub(super) fn keep(&self, number: u32, block: &Arc<Block>) {
+    pub(super) fn keep(&self, number: u32, block: &Arc<IndexBlock>) {
         let mut held = self.held.lock();
         let size = block.size();
         if size > self.len_max || self.slots[number as usize].block.read().is_some() {
@@ -67,7 +71,7 @@ impl Cache {
         held.bytes += size;
     }
 
-    fn drop_one(&self, held: &mut Held) {
+    fn drop_one(&self, held: &mut HeldBlocks) {
         // Each is spared once at most, however busily others ask.
         let mut sparing = held.round.len();
         while let Some(number) = held.round.pop_front() {
@@ -91,13 +95,13 @@ impl Cache {
 
 #[cfg(test)]
 mod tests {
-    use super::super::block::{Draft, Point};
-    use super::super::record::{Id, Object, Record};
+    use super::super::block::{BlockDraft, IndexPoint};
+    use super::super::record::{IndexRecord, Object, ObjectId};
     use super::*;
 
-    fn block() -> Arc<Block> {
-        let record = Record {
-            id: Id { object: Object::Node, number: 1 },
+    fn block() -> Arc<IndexBlock> {
+        let record = IndexRecord {
+            id: ObjectId { object: Object::Node, number: 1 },
             locale: 0,
             kinds: &[],
             name: "x",
@@ -105,17 +109,17 @@ mod tests {
             hours: "",
             also: "",
         };
-        let (mut bytes, mut encoded, mut draft) = (Vec::new(), Vec::new(), Draft::default());
+        let (mut bytes, mut encoded, mut draft) = (Vec::new(), Vec::new(), BlockDraft::default());
         record.encode(&mut encoded);
-        draft.push(Point { longitude: 0, latitude: 0 }, &encoded);
+        draft.push(IndexPoint { longitude: 0, latitude: 0 }, &encoded);
         let entry = draft.finish(0, &mut bytes);
-        Arc::new(Block::read(&entry, &bytes).unwrap())
+        Arc::new(IndexBlock::read(&entry, &bytes).unwrap())
     }
 
     #[test]
     fn what_was_not_asked_for_goes_first() {
         let block = block();
-        let cache = Cache::new(5, 3 * block.size());
+        let cache = BlockCache::new(5, 3 * block.size());
         for number in 0..3 {
             assert!(cache.find(number).is_none());
             cache.keep(number, &block);
@@ -132,11 +136,11 @@ mod tests {
     #[test]
     fn a_block_is_kept_once_and_never_past_the_bound() {
         let block = block();
-        let cache = Cache::new(2, block.size());
+        let cache = BlockCache::new(2, block.size());
         cache.keep(0, &block);
         cache.keep(0, &block);
         assert_eq!(cache.bytes(), block.size());
-        let none = Cache::new(2, block.size() - 1);
+        let none = BlockCache::new(2, block.size() - 1);
         none.keep(0, &block);
         assert!(none.find(0).is_none());
     }

@@ -1,6 +1,6 @@
 //! What is in which block, and the locales: the part of the file that stays in memory.
 
-use super::layout::{ANTIMERIDIAN, BAND_COUNT, BLOCK_BYTES_MAX, ENTRY_LEN, Entry, POINT_LEN};
+use super::layout::{ANTIMERIDIAN, BAND_COUNT, BLOCK_BYTES_MAX, BlockEntry, ENTRY_LEN, POINT_LEN};
 use super::wire::{Wire, put_text, put_varint};
 use crate::provider::osm::limits::{BLOCK_PLACES_MAX, LOCALES_MAX};
 
@@ -8,7 +8,7 @@ use crate::provider::osm::limits::{BLOCK_PLACES_MAX, LOCALES_MAX};
 /// places take 30 MB.
 #[derive(Debug)]
 pub(in crate::provider::osm) struct Directory {
-    entries: Vec<Entry>,
+    entries: Vec<BlockEntry>,
     starts: Vec<u64>,
     /// Where each band's entries begin, and where the last one's end.
     bands: Vec<u32>,
@@ -30,7 +30,7 @@ impl Directory {
         self.bands[band]..self.bands[band + 1]
     }
 
-    pub(in crate::provider::osm) fn entry(&self, number: u32) -> &Entry {
+    pub(in crate::provider::osm) fn entry(&self, number: u32) -> &BlockEntry {
         &self.entries[number as usize]
     }
 
@@ -49,7 +49,7 @@ impl Directory {
         self.locales.get(usize::from(number).checked_sub(1)?)
     }
 
-    pub(super) fn encode(entries: &[Entry], locales: &[Locale]) -> Vec<u8> {
+    pub(in crate::provider::osm) fn encode(entries: &[BlockEntry], locales: &[Locale]) -> Vec<u8> {
         let mut out = Vec::with_capacity(entries.len() * ENTRY_LEN);
         for entry in entries {
             entry.encode(&mut out);
@@ -63,12 +63,17 @@ impl Directory {
     }
 
     /// Reads a directory of so many blocks, which are `blocks_len` bytes together and hold so many places.
-    pub(super) fn decode(bytes: &[u8], blocks: u32, blocks_len: u64, places: u64) -> Option<Directory> {
+    pub(in crate::provider::osm) fn decode(
+        bytes: &[u8],
+        blocks: u32,
+        blocks_len: u64,
+        places: u64,
+    ) -> Option<Directory> {
         let mut wire = Wire::new(bytes);
         let entries_len = (blocks as usize).checked_mul(ENTRY_LEN)?;
         let mut of_entries = Wire::new(wire.take(entries_len)?);
-        let entries: Vec<Entry> =
-            (0..blocks).map(|_| Entry::decode(&mut of_entries)).collect::<Option<_>>()?;
+        let entries: Vec<BlockEntry> =
+            (0..blocks).map(|_| BlockEntry::decode(&mut of_entries)).collect::<Option<_>>()?;
         let locales = decode_locales(&mut wire)?;
         let sound = wire.is_empty()
             && entries.iter().all(is_sound)
@@ -78,7 +83,7 @@ impl Directory {
         sound.then(|| Directory::of(entries, locales))
     }
 
-    fn of(entries: Vec<Entry>, locales: Vec<Locale>) -> Directory {
+    fn of(entries: Vec<BlockEntry>, locales: Vec<Locale>) -> Directory {
         let mut at = 0;
         let starts = entries.iter().map(|entry| {
             let start = at;
@@ -99,7 +104,7 @@ fn decode_locales(wire: &mut Wire<'_>) -> Option<Vec<Locale>> {
         .collect()
 }
 
-fn is_sound(entry: &Entry) -> bool {
+fn is_sound(entry: &BlockEntry) -> bool {
     let (len, places) = (entry.len as usize, entry.places as usize);
     (entry.band as usize) < BAND_COUNT
         && -ANTIMERIDIAN <= entry.west
@@ -113,11 +118,11 @@ fn is_sound(entry: &Entry) -> bool {
 mod tests {
     use super::*;
 
-    fn entry(band: u32, west: i32, east: i32) -> Entry {
-        Entry { len: 100, places: 2, band, west, east, checksum: 0 }
+    fn entry(band: u32, west: i32, east: i32) -> BlockEntry {
+        BlockEntry { len: 100, places: 2, band, west, east, checksum: 0 }
     }
 
-    fn decoded(entries: &[Entry], locales: &[Locale]) -> Option<Directory> {
+    fn decoded(entries: &[BlockEntry], locales: &[Locale]) -> Option<Directory> {
         let count = entries.len() as u32;
         let bytes = Directory::encode(entries, locales);
         Directory::decode(&bytes, count, u64::from(count) * 100, u64::from(count) * 2)
@@ -141,8 +146,8 @@ mod tests {
             [entry(5, 0, 9), entry(4, 10, 11)],
             [entry(5, 9, 0), entry(5, 10, 11)],
             [entry(5, 0, 9), entry(BAND_COUNT as u32, 10, 11)],
-            [entry(5, 0, 9), Entry { places: 0, ..entry(6, 0, 9) }],
-            [entry(5, 0, 9), Entry { len: 23, ..entry(6, 0, 9) }],
+            [entry(5, 0, 9), BlockEntry { places: 0, ..entry(6, 0, 9) }],
+            [entry(5, 0, 9), BlockEntry { len: 23, ..entry(6, 0, 9) }],
         ] {
             assert!(decoded(&entries, &[]).is_none(), "{entries:?}");
         }

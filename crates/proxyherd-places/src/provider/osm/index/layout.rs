@@ -3,7 +3,7 @@
 //! ```text
 //! header     HEADER_LEN bytes, its last eight the checksum of those before
 //! blocks     one after the other; each a run of places of one band, from west to east
-//! directory  an Entry for each block, in the order of the blocks, then the locales
+//! directory  an BlockEntry for each block, in the order of the blocks, then the locales
 //! ```
 //!
 //! All numbers are little-endian, coordinates are OpenStreetMap's own units of 10⁻⁷ degrees. A *band* is a strip
@@ -20,7 +20,7 @@ pub(super) const MAGIC: [u8; 8] = *b"HERDOSM\n";
 /// The version of all that this module and `record` say.
 pub(super) const FORMAT: u32 = 1;
 pub(super) const HEADER_LEN: usize = 72;
-/// An [`Entry`] in bytes.
+/// An [`BlockEntry`] in bytes.
 pub(super) const ENTRY_LEN: usize = 28;
 /// In a block, a place takes this much besides its record: longitude, latitude, and where its record ends.
 pub(super) const POINT_LEN: usize = 12;
@@ -59,7 +59,7 @@ pub(in crate::provider::osm) fn degrees(units: i32) -> f64 {
 
 /// What the file begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::provider::osm) struct Header {
+pub(in crate::provider::osm) struct IndexHeader {
     /// How many blocks there are.
     pub(in crate::provider::osm) blocks: u32,
     /// How many places there are.
@@ -86,7 +86,7 @@ pub(super) enum NoHeader {
     Checksum,
 }
 
-impl Header {
+impl IndexHeader {
     pub(super) fn encode(&self) -> [u8; HEADER_LEN] {
         let mut out = Vec::with_capacity(HEADER_LEN);
         out.extend_from_slice(&MAGIC);
@@ -102,7 +102,7 @@ impl Header {
         out.try_into().expect("the fields above make up HEADER_LEN")
     }
 
-    pub(super) fn decode(bytes: &[u8; HEADER_LEN]) -> Result<Header, NoHeader> {
+    pub(super) fn decode(bytes: &[u8; HEADER_LEN]) -> Result<IndexHeader, NoHeader> {
         let (body, checksum) = bytes.split_at(HEADER_LEN - 8);
         let rest = body.strip_prefix(&MAGIC).ok_or(NoHeader::Magic)?;
         let mut wire = Wire::new(rest);
@@ -113,11 +113,11 @@ impl Header {
         if xxh3_64(body).to_le_bytes() != checksum {
             return Err(NoHeader::Checksum);
         }
-        Header::fields(&mut wire).ok_or(NoHeader::Checksum)
+        IndexHeader::fields(&mut wire).ok_or(NoHeader::Checksum)
     }
 
-    fn fields(wire: &mut Wire<'_>) -> Option<Header> {
-        Some(Header {
+    fn fields(wire: &mut Wire<'_>) -> Option<IndexHeader> {
+        Some(IndexHeader {
             blocks: wire.u32()?,
             places: wire.u64()?,
             directory_at: wire.u64()?,
@@ -131,7 +131,7 @@ impl Header {
 
 /// What the directory says of a block. The block begins where the one before ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::provider::osm) struct Entry {
+pub(in crate::provider::osm) struct BlockEntry {
     pub(super) len: u32,
     pub(in crate::provider::osm) places: u32,
     pub(in crate::provider::osm) band: u32,
@@ -142,7 +142,7 @@ pub(in crate::provider::osm) struct Entry {
     pub(super) checksum: u64,
 }
 
-impl Entry {
+impl BlockEntry {
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         for number in [self.len, self.places, self.band] {
             out.extend_from_slice(&number.to_le_bytes());
@@ -152,8 +152,8 @@ impl Entry {
         out.extend_from_slice(&self.checksum.to_le_bytes());
     }
 
-    pub(super) fn decode(wire: &mut Wire<'_>) -> Option<Entry> {
-        Some(Entry {
+    pub(super) fn decode(wire: &mut Wire<'_>) -> Option<BlockEntry> {
+        Some(BlockEntry {
             len: wire.u32()?,
             places: wire.u32()?,
             band: wire.u32()?,
@@ -168,7 +168,7 @@ impl Entry {
 mod tests {
     use super::*;
 
-    const HEADER: Header = Header {
+    const HEADER: IndexHeader = IndexHeader {
         blocks: 3,
         places: 300,
         directory_at: 4096,
@@ -181,22 +181,22 @@ mod tests {
     #[test]
     fn a_header_comes_back_and_no_changed_byte_passes() {
         let bytes = HEADER.encode();
-        assert_eq!(Header::decode(&bytes), Ok(HEADER));
+        assert_eq!(IndexHeader::decode(&bytes), Ok(HEADER));
         for at in 0..HEADER_LEN {
             let mut changed = bytes;
             changed[at] ^= 0x10;
-            assert!(Header::decode(&changed).is_err(), "{at}");
+            assert!(IndexHeader::decode(&changed).is_err(), "{at}");
         }
     }
 
     #[test]
     fn an_entry_comes_back() {
-        let entry = Entry { len: 1, places: 2, band: 3, west: -4, east: 5, checksum: 6 };
+        let entry = BlockEntry { len: 1, places: 2, band: 3, west: -4, east: 5, checksum: 6 };
         let mut bytes = Vec::new();
         entry.encode(&mut bytes);
         assert_eq!(bytes.len(), ENTRY_LEN);
-        assert_eq!(Entry::decode(&mut Wire::new(&bytes)), Some(entry));
-        assert_eq!(Entry::decode(&mut Wire::new(&bytes[1..])), None);
+        assert_eq!(BlockEntry::decode(&mut Wire::new(&bytes)), Some(entry));
+        assert_eq!(BlockEntry::decode(&mut Wire::new(&bytes[1..])), None);
     }
 
     #[test]

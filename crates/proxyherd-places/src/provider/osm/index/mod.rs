@@ -10,7 +10,6 @@
 mod block;
 mod cache;
 mod directory;
-pub(super) mod fuzzing;
 mod layout;
 mod record;
 mod wire;
@@ -25,15 +24,16 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::limits::DIRECTORY_LEN_MAX;
-use cache::Cache;
+use cache::BlockCache;
 use layout::{HEADER_LEN, NoHeader};
 
-pub(super) use block::{Block, Point};
+pub(super) use block::{IndexBlock, IndexPoint};
 pub(super) use directory::{Directory, Locale};
 pub(super) use layout::{
-    ANTIMERIDIAN, BAND_COUNT, GIRTH, Header, POLE, UNITS_PER_DEGREE, band_of, degrees, edges_of,
+    ANTIMERIDIAN, BAND_COUNT, BlockEntry, GIRTH, IndexHeader, POLE, UNITS_PER_DEGREE, band_of, degrees,
+    edges_of,
 };
-pub(super) use record::{Id, NUMBER_MAX, Object, Record};
+pub(super) use record::{IndexRecord, NUMBER_MAX, Object, ObjectId};
 pub(super) use wire::{Wire, put_signed, put_text, put_varint};
 pub(super) use writer::{Writer, beside};
 
@@ -41,9 +41,9 @@ pub(super) use writer::{Writer, beside};
 #[derive(Debug)]
 pub(super) struct Index {
     file: File,
-    header: Header,
+    header: IndexHeader,
     directory: Directory,
-    cache: Cache,
+    cache: BlockCache,
 }
 
 /// Why a file is no index that this program reads.
@@ -87,12 +87,12 @@ impl Index {
             return Err(IndexError::Kinds);
         }
         let directory = read_directory(&file, len, &header)?;
-        let cache = Cache::new(directory.len(), cache_len_max);
+        let cache = BlockCache::new(directory.len(), cache_len_max);
         Ok(Index { file, header, directory, cache })
     }
 
     /// What the file says of itself.
-    pub(super) fn header(&self) -> &Header {
+    pub(super) fn header(&self) -> &IndexHeader {
         &self.header
     }
 
@@ -102,12 +102,12 @@ impl Index {
     }
 
     /// A block, if it is in memory.
-    pub(super) fn block_at_hand(&self, number: u32) -> Option<Arc<Block>> {
+    pub(super) fn block_at_hand(&self, number: u32) -> Option<Arc<IndexBlock>> {
         self.cache.find(number)
     }
 
     /// A block, from memory or from the disk; this may wait for the disk.
-    pub(super) fn block(&self, number: u32) -> Result<Arc<Block>, BlockError> {
+    pub(super) fn block(&self, number: u32) -> Result<Arc<IndexBlock>, BlockError> {
         if let Some(block) = self.cache.find(number) {
             return Ok(block);
         }
@@ -116,7 +116,7 @@ impl Index {
         Ok(block)
     }
 
-    fn read_block(&self, number: u32) -> Result<Block, BlockError> {
+    fn read_block(&self, number: u32) -> Result<IndexBlock, BlockError> {
         let entry = self.directory.entry(number);
         // The directory was read only if its lengths keep to the limit.
         let mut bytes = vec![0; entry.len as usize];
@@ -125,15 +125,15 @@ impl Index {
             io::ErrorKind::UnexpectedEof => BlockError::Damaged,
             _ => BlockError::Unreadable(error),
         })?;
-        Block::read(entry, &bytes).ok_or(BlockError::Damaged)
+        IndexBlock::read(entry, &bytes).ok_or(BlockError::Damaged)
     }
 }
 
-fn read_header(file: &File, len: u64) -> Result<Header, IndexError> {
+fn read_header(file: &File, len: u64) -> Result<IndexHeader, IndexError> {
     let mut bytes = [0; HEADER_LEN];
     let known = usize::try_from(len).unwrap_or(HEADER_LEN).min(HEADER_LEN);
     file.read_exact_at(&mut bytes[..known], 0)?;
-    let header = Header::decode(&bytes).map_err(|error| match error {
+    let header = IndexHeader::decode(&bytes).map_err(|error| match error {
         NoHeader::Magic => IndexError::Foreign,
         NoHeader::Format(format) => IndexError::Format(format),
         NoHeader::Checksum => IndexError::Damaged("its header has changed"),
@@ -142,7 +142,7 @@ fn read_header(file: &File, len: u64) -> Result<Header, IndexError> {
     if end == Some(len) { Ok(header) } else { Err(IndexError::Damaged("it is cut, or longer than it was")) }
 }
 
-fn read_directory(file: &File, len: u64, header: &Header) -> Result<Directory, IndexError> {
+fn read_directory(file: &File, len: u64, header: &IndexHeader) -> Result<Directory, IndexError> {
     let damaged = IndexError::Damaged("its directory has changed");
     let blocks_len = header.directory_at.checked_sub(HEADER_LEN as u64);
     let (Some(blocks_len), 0..=DIRECTORY_LEN_MAX) = (blocks_len, header.directory_len.min(len)) else {
@@ -177,8 +177,8 @@ mod tests {
             let path = dir.path().join("places.idx");
             let mut writer = Writer::create(&path).unwrap();
             for number in 0..300 {
-                let record = Record {
-                    id: Id { object: Object::Way, number },
+                let record = IndexRecord {
+                    id: ObjectId { object: Object::Way, number },
                     locale: 1,
                     kinds: &[1, 2],
                     name: "Kiosk",
@@ -188,7 +188,7 @@ mod tests {
                 };
                 let mut bytes = Vec::new();
                 record.encode(&mut bytes);
-                writer.push(Point { longitude: number as i32 * 1000, latitude: 5 }, &bytes).unwrap();
+                writer.push(IndexPoint { longitude: number as i32 * 1000, latitude: 5 }, &bytes).unwrap();
             }
             let locales = [Locale { zone: "Europe/Paris".to_owned(), country: "FR".to_owned() }];
             writer.finish(&locales, KINDS, 1_600_000_000).unwrap();
@@ -268,7 +268,7 @@ mod tests {
         let mut writer = Writer::create(&path).unwrap();
         assert!(Writer::create(&path).is_err(), "one writes at a time");
         let record = [0, 0, 0, 0, 0, 0, 0];
-        writer.push(Point { longitude: 0, latitude: 0 }, &record).unwrap();
+        writer.push(IndexPoint { longitude: 0, latitude: 0 }, &record).unwrap();
         drop(writer);
         assert_eq!(fs::read(&path).unwrap(), sample.bytes);
         assert_eq!(fs::read_dir(sample.dir.path()).unwrap().count(), 1, "nothing is left beside it");

@@ -6,7 +6,7 @@ use crate::provider::osm::limits::{KINDS_MAX, TEXT_LEN_MAX};
 /// An object of OpenStreetMap: what it is, and its ID among its like. A negative ID is that of an object
 /// that an editor has made and not uploaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(in crate::provider::osm) struct Id {
+pub(in crate::provider::osm) struct ObjectId {
     pub(in crate::provider::osm) object: Object,
     /// Within [`NUMBER_MAX`] of zero.
     pub(in crate::provider::osm) number: i64,
@@ -36,8 +36,8 @@ impl Object {
 
 /// A place in the file; texts that are not known are empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::provider::osm) struct Record<'a> {
-    pub(in crate::provider::osm) id: Id,
+pub(in crate::provider::osm) struct IndexRecord<'a> {
+    pub(in crate::provider::osm) id: ObjectId,
     /// The number of its time zone and country among the file's locales, counted from 1; 0 if they are not known.
     pub(in crate::provider::osm) locale: u16,
     /// Indices into the table of kinds, the most telling first.
@@ -51,7 +51,7 @@ pub(in crate::provider::osm) struct Record<'a> {
     pub(in crate::provider::osm) also: &'a str,
 }
 
-impl<'a> Record<'a> {
+impl<'a> IndexRecord<'a> {
     pub(in crate::provider::osm) fn encode(&self, out: &mut Vec<u8>) {
         assert!(self.kinds.len() <= KINDS_MAX, "the mapping keeps to the limit");
         assert!(self.id.number.abs() <= NUMBER_MAX, "the importer refuses other IDs");
@@ -66,14 +66,14 @@ impl<'a> Record<'a> {
     }
 
     /// Reads all of `bytes`.
-    pub(in crate::provider::osm) fn decode(bytes: &'a [u8]) -> Option<Record<'a>> {
+    pub(in crate::provider::osm) fn decode(bytes: &'a [u8]) -> Option<IndexRecord<'a>> {
         let mut wire = Wire::new(bytes);
-        let id = Id::unfold(wire.varint()?)?;
+        let id = ObjectId::unfold(wire.varint()?)?;
         let locale = u16::try_from(wire.varint()?).ok()?;
         let len = usize::from(wire.u8()?);
         let kinds = (len <= KINDS_MAX).then(|| wire.take(len))??;
         let (name, vicinity, hours, also) = (wire.text()?, wire.text()?, wire.text()?, wire.text()?);
-        let record = Record { id, locale, kinds, name, vicinity, hours, also };
+        let record = IndexRecord { id, locale, kinds, name, vicinity, hours, also };
         let fits = record.texts().iter().all(|text| text.len() <= TEXT_LEN_MAX);
         (wire.is_empty() && fits).then_some(record)
     }
@@ -83,8 +83,8 @@ impl<'a> Record<'a> {
     }
 }
 
-impl Id {
-    fn unfold(folded: u64) -> Option<Id> {
+impl ObjectId {
+    fn unfold(folded: u64) -> Option<ObjectId> {
         let object = match folded & 3 {
             0 => Object::Node,
             1 => Object::Way,
@@ -92,7 +92,7 @@ impl Id {
             _ => return None,
         };
         let number = folded as i64 >> 2;
-        (number >= -NUMBER_MAX).then_some(Id { object, number })
+        (number >= -NUMBER_MAX).then_some(ObjectId { object, number })
     }
 }
 
@@ -103,18 +103,19 @@ mod tests {
     #[test]
     fn ids_of_all_signs_and_sizes_come_back() {
         for number in [0, 1, -1, 17_000_000_000, -17_000_000_000, NUMBER_MAX, -NUMBER_MAX] {
-            let id = Id { object: Object::Way, number };
-            let record = Record { id, locale: 0, kinds: &[], name: "", vicinity: "", hours: "", also: "" };
+            let id = ObjectId { object: Object::Way, number };
+            let record =
+                IndexRecord { id, locale: 0, kinds: &[], name: "", vicinity: "", hours: "", also: "" };
             let mut bytes = Vec::new();
             record.encode(&mut bytes);
-            assert_eq!(Record::decode(&bytes), Some(record));
+            assert_eq!(IndexRecord::decode(&bytes), Some(record));
         }
     }
 
     #[test]
     fn a_record_comes_back_whole_or_not_at_all() {
-        let record = Record {
-            id: Id { object: Object::Relation, number: 17_000_000_000 },
+        let record = IndexRecord {
+            id: ObjectId { object: Object::Relation, number: 17_000_000_000 },
             locale: 300,
             kinds: &[4, 2, 0],
             name: "Café Königin",
@@ -124,11 +125,11 @@ mod tests {
         };
         let mut bytes = Vec::new();
         record.encode(&mut bytes);
-        assert_eq!(Record::decode(&bytes), Some(record));
+        assert_eq!(IndexRecord::decode(&bytes), Some(record));
         for len in 0..bytes.len() {
-            assert_eq!(Record::decode(&bytes[..len]), None, "{len}");
+            assert_eq!(IndexRecord::decode(&bytes[..len]), None, "{len}");
         }
         bytes.push(0);
-        assert_eq!(Record::decode(&bytes), None);
+        assert_eq!(IndexRecord::decode(&bytes), None);
     }
 }

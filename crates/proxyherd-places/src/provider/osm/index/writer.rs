@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::block::{Draft, Point};
+use super::block::{BlockDraft, IndexPoint};
 use super::directory::{Directory, Locale};
-use super::layout::{Entry, HEADER_LEN, Header, band_of};
+use super::layout::{BlockEntry, HEADER_LEN, IndexHeader, band_of};
 
 /// A file that is being written.
 #[derive(Debug)]
@@ -22,10 +22,10 @@ pub(in crate::provider::osm) struct Writer {
     beside: Beside,
     out: BufWriter<File>,
     path: PathBuf,
-    draft: Draft,
+    draft: BlockDraft,
     band: usize,
     block: Vec<u8>,
-    entries: Vec<Entry>,
+    entries: Vec<BlockEntry>,
     places: u64,
     len: u64,
 }
@@ -49,7 +49,7 @@ impl Writer {
             beside,
             out,
             path: path.to_owned(),
-            draft: Draft::default(),
+            draft: BlockDraft::default(),
             band: 0,
             block: Vec::new(),
             entries: Vec::new(),
@@ -59,7 +59,7 @@ impl Writer {
     }
 
     /// Adds a place. They come band by band, and from west to east within a band.
-    pub(in crate::provider::osm) fn push(&mut self, point: Point, record: &[u8]) -> io::Result<()> {
+    pub(in crate::provider::osm) fn push(&mut self, point: IndexPoint, record: &[u8]) -> io::Result<()> {
         let band = band_of(point.latitude);
         if !self.draft.is_empty() && (band != self.band || self.draft.is_full_for(record)) {
             self.end_block()?;
@@ -82,7 +82,7 @@ impl Writer {
             self.end_block()?;
         }
         let directory = Directory::encode(&self.entries, locales);
-        let header = Header {
+        let header = IndexHeader {
             blocks: self.entries.len() as u32,
             places: self.places,
             directory_at: self.len,

@@ -1,13 +1,12 @@
 //! A block: groups of nodes, ways or relations, and the strings and the coordinate scale that they share.
 
 use super::message::{Damage, Deltas, List, Message, Value, pick, unfolded};
-use super::strings::Strings;
-use super::tags::TagIter;
-use crate::provider::osm::index::{ANTIMERIDIAN, Object, POLE, Point};
+use super::strings::{Strings, TagIter};
+use crate::provider::osm::index::{ANTIMERIDIAN, IndexPoint, Object, POLE};
 
-/// The content of a frame of the kind [`Kind::Data`](super::Kind::Data).
+/// The content of a frame of the kind [`FrameKind::Data`](super::FrameKind::Data).
 #[derive(Debug)]
-pub(in crate::provider::osm) struct Block<'a> {
+pub(in crate::provider::osm) struct PbfBlock<'a> {
     bytes: &'a [u8],
     strings: Strings<'a>,
     scale: Scale,
@@ -28,7 +27,7 @@ pub(in crate::provider::osm) struct Node<'a> {
     /// 0 if the file does not say.
     pub(in crate::provider::osm) version: u32,
     /// Nothing if the coordinates are missing, undefined, or outside of ±90 and ±180 degrees.
-    pub(in crate::provider::osm) point: Option<Point>,
+    pub(in crate::provider::osm) point: Option<IndexPoint>,
     pub(in crate::provider::osm) tags: TagIter<'a>,
 }
 
@@ -74,9 +73,9 @@ const UNEQUAL_NODES: Damage = Damage("dense nodes have lists of unequal length")
 const UNEQUAL_REFS: Damage = Damage("a way has not as many coordinates as nodes");
 const UNEQUAL_MEMBERS: Damage = Damage("a relation's members have lists of unequal length");
 
-impl<'a> Block<'a> {
+impl<'a> PbfBlock<'a> {
     /// Decodes what the objects share. Damage in an object shows when that object is visited.
-    pub(in crate::provider::osm) fn read(bytes: &'a [u8]) -> Result<Block<'a>, Damage> {
+    pub(in crate::provider::osm) fn read(bytes: &'a [u8]) -> Result<PbfBlock<'a>, Damage> {
         let (mut message, mut table) = (Message::new(bytes), None);
         let mut scale = Scale { granularity: 100, north: 0, east: 0 };
         while let Some((number, value)) = message.field()? {
@@ -88,7 +87,7 @@ impl<'a> Block<'a> {
                 _ => {}
             }
         }
-        Ok(Block { bytes, strings: Strings::read(table.unwrap_or_default())?, scale })
+        Ok(PbfBlock { bytes, strings: Strings::read(table.unwrap_or_default())?, scale })
     }
 
     /// Which kinds of objects it holds: bits of [`Content`].
@@ -234,7 +233,7 @@ impl<'a> Way<'a> {
     /// Passes its nodes to `visit`: the ID, and the node's position if the way itself holds it (`LocationsOnWays`).
     pub(in crate::provider::osm) fn refs(
         &self,
-        mut visit: impl FnMut(i64, Option<Point>) -> Result<(), Damage>,
+        mut visit: impl FnMut(i64, Option<IndexPoint>) -> Result<(), Damage>,
     ) -> Result<(), Damage> {
         let mut refs = Deltas::of(self.refs)?;
         let (mut latitudes, mut longitudes) = (Deltas::of(self.latitudes)?, Deltas::of(self.longitudes)?);
@@ -285,14 +284,14 @@ impl<'a> Relation<'a> {
 
 impl Scale {
     /// Nothing if the result is not on Earth. The format's value for undefined coordinates is not.
-    fn point(self, north: i64, east: i64) -> Option<Point> {
+    fn point(self, north: i64, east: i64) -> Option<IndexPoint> {
         let units = |number: i64, offset: i64, edge: i32| {
             // From nanodegrees to the index's units of 10⁻⁷ degrees.
             let units = number.checked_mul(self.granularity)?.checked_add(offset)? / 100;
             i32::try_from(units).ok().filter(|units| units.unsigned_abs() <= edge.unsigned_abs())
         };
         let (latitude, longitude) = (units(north, self.north, POLE)?, units(east, self.east, ANTIMERIDIAN)?);
-        Some(Point { longitude, latitude })
+        Some(IndexPoint { longitude, latitude })
     }
 }
 

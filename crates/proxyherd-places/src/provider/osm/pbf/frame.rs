@@ -10,14 +10,14 @@ pub(super) const BLOB_LEN_MAX: usize = 32 * 1024 * 1024;
 /// The header of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::provider::osm) struct Frame {
-    pub(in crate::provider::osm) kind: Kind,
+    pub(in crate::provider::osm) kind: FrameKind,
     /// How long the blob is, bytes.
     pub(in crate::provider::osm) blob_len: usize,
 }
 
 /// What a frame is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::provider::osm) enum Kind {
+pub(in crate::provider::osm) enum FrameKind {
     /// It describes the file.
     Header,
     /// It holds objects.
@@ -39,9 +39,9 @@ impl Frame {
     pub(in crate::provider::osm) fn read(header: &[u8]) -> Result<Frame, Damage> {
         let [kind, blob_len] = pick(header, [1, 3])?;
         let kind = match kind.ok_or(Damage("it does not say what it holds"))?.bytes()? {
-            b"OSMHeader" => Kind::Header,
-            b"OSMData" => Kind::Data,
-            _ => Kind::Other,
+            b"OSMHeader" => FrameKind::Header,
+            b"OSMData" => FrameKind::Data,
+            _ => FrameKind::Other,
         };
         let blob_len = blob_len.ok_or(Damage("it does not say how long it is"))?.number()?;
         // A negative length is a huge number here.
@@ -50,19 +50,19 @@ impl Frame {
     }
 }
 
-/// The content of a frame of the kind [`Kind::Header`]: what the file requires and says of itself.
+/// The content of a frame of the kind [`FrameKind::Header`]: what the file requires and says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::provider::osm) struct Header {
+pub(in crate::provider::osm) struct PbfHeader {
     /// The first feature that the file requires of its readers and that is unknown.
     pub(in crate::provider::osm) unknown_feature: Option<String>,
     /// To which second since 1970 the file is up to date; 0 if it does not say.
     pub(in crate::provider::osm) up_to_date_s: i64,
 }
 
-impl Header {
+impl PbfHeader {
     /// Decodes it. `known` are the features that this program supports.
-    pub(in crate::provider::osm) fn read(bytes: &[u8], known: &[&str]) -> Result<Header, Damage> {
-        let (mut message, mut header) = (Message::new(bytes), Header::default());
+    pub(in crate::provider::osm) fn read(bytes: &[u8], known: &[&str]) -> Result<PbfHeader, Damage> {
+        let (mut message, mut header) = (Message::new(bytes), PbfHeader::default());
         while let Some((number, value)) = message.field()? {
             match number {
                 4 if header.unknown_feature.is_none() => {
@@ -86,9 +86,9 @@ mod tests {
     #[test]
     fn a_header_says_what_follows() {
         let frame = |kind, blob_len| Ok(Frame { kind, blob_len });
-        assert_eq!(Frame::read(b"\x0a\x09OSMHeader\x18\x1e"), frame(Kind::Header, 30));
-        assert_eq!(Frame::read(b"\x0a\x07OSMData\x12\x01?\x18\xac\x02"), frame(Kind::Data, 300));
-        assert_eq!(Frame::read(b"\x0a\x01?\x18\x00"), frame(Kind::Other, 0));
+        assert_eq!(Frame::read(b"\x0a\x09OSMHeader\x18\x1e"), frame(FrameKind::Header, 30));
+        assert_eq!(Frame::read(b"\x0a\x07OSMData\x12\x01?\x18\xac\x02"), frame(FrameKind::Data, 300));
+        assert_eq!(Frame::read(b"\x0a\x01?\x18\x00"), frame(FrameKind::Other, 0));
     }
 
     #[test]
@@ -108,8 +108,8 @@ mod tests {
     #[test]
     fn the_first_feature_that_is_not_known_is_named() {
         let bytes = b"\x22\x01a\x22\x01b\x22\x01c\x80\x02\x07";
-        let header = |known: &[&str]| Header::read(bytes, known).unwrap();
-        assert_eq!(header(&["c", "b", "a"]), Header { unknown_feature: None, up_to_date_s: 7 });
+        let header = |known: &[&str]| PbfHeader::read(bytes, known).unwrap();
+        assert_eq!(header(&["c", "b", "a"]), PbfHeader { unknown_feature: None, up_to_date_s: 7 });
         assert_eq!(header(&["a"]).unknown_feature.as_deref(), Some("b"));
     }
 }

@@ -1,6 +1,6 @@
 //! The reader of extracts, for fuzzing alone: see [`crate::fuzzing`].
 
-use super::{BlobError, Block, Damage, Frame, Header, unpack};
+use super::{BlobError, Damage, Frame, PbfBlock, PbfHeader, unpack};
 
 /// How much of a file could be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub fn extract(mut file: &[u8]) -> Seen {
 /// Reads the content of one blob, as each of the things that it may be.
 pub fn extract_block(bytes: &[u8]) -> Seen {
     let mut seen = Seen::default();
-    let _ = Header::read(bytes, &["DenseNodes"]);
+    let _ = PbfHeader::read(bytes, &["DenseNodes"]);
     let _ = content(bytes, &mut seen);
     seen
 }
@@ -37,7 +37,7 @@ fn frame<'a>(file: &'a [u8], buffer: &mut Vec<u8>, seen: &mut Seen) -> Option<&'
     let (blob, rest) = rest.split_at_checked(Frame::read(header).ok()?.blob_len)?;
     match unpack(blob, buffer) {
         Ok(bytes) => {
-            let _ = Header::read(bytes, &["DenseNodes"]);
+            let _ = PbfHeader::read(bytes, &["DenseNodes"]);
             content(bytes, seen).ok()?;
         }
         Err(BlobError::Compression(_)) => {}
@@ -48,7 +48,7 @@ fn frame<'a>(file: &'a [u8], buffer: &mut Vec<u8>, seen: &mut Seen) -> Option<&'
 }
 
 fn content(bytes: &[u8], seen: &mut Seen) -> Result<(), Damage> {
-    let block = Block::read(bytes)?;
+    let block = PbfBlock::read(bytes)?;
     block.contents()?;
     let (mut objects, mut parts) = (0, 0);
     block.nodes(|node| {

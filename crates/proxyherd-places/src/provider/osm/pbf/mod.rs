@@ -1,7 +1,7 @@
 //! A reader of OpenStreetMap's PBF format: bytes in, objects out.
 //!
 //! A file is a sequence of frames, each a header and a blob. [`Frame`] decodes the header, [`unpack`] the blob. The first
-//! blob is a [`Header`]; the others are blocks, and [`Block`] passes the nodes, ways and relations of a block to a
+//! blob is a [`PbfHeader`]; the others are blocks, and [`PbfBlock`] passes the nodes, ways and relations of a block to a
 //! closure, one after the other.
 //!
 //! The bytes may come from anybody. For every input:
@@ -13,7 +13,7 @@
 //!
 //! This module knows neither files nor what tags mean. The format: <https://wiki.openstreetmap.org/wiki/PBF_Format>.
 //!
-//! Floors, lowest first: `message`; `blob`, `frame`, `strings`; `tags`; `block`.
+//! Floors, lowest first: `message`; `blob`, `frame`, `strings`; `block`.
 
 mod blob;
 mod block;
@@ -21,11 +21,10 @@ mod frame;
 pub(crate) mod fuzzing;
 mod message;
 mod strings;
-mod tags;
 #[cfg(test)]
 pub(super) mod writing;
 
 pub(super) use blob::{BlobError, unpack};
-pub(super) use block::{Block, Content};
-pub(super) use frame::{Frame, Header, Kind};
+pub(super) use block::{Content, PbfBlock};
+pub(super) use frame::{Frame, FrameKind, PbfHeader};
 pub(super) use message::Damage;

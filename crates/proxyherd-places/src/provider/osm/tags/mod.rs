@@ -24,7 +24,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::cut;
 use super::limits::KINDS_MAX;
-use rules::{CONDITIONS, KEPT, RULES, Values};
+use rules::{CONDITIONS, KEPT, KeptValues, RULES};
 
 pub(super) use rules::KINDS;
 
@@ -153,8 +153,8 @@ fn is_kept(&(key, value): &(&str, &str)) -> bool {
     KEPT.iter().any(|(kept, values)| {
         *kept == key
             && match values {
-                Values::AllBut(refused) => !refused.contains(&value),
-                Values::Only(taken) => taken.contains(&value),
+                KeptValues::AllBut(refused) => !refused.contains(&value),
+                KeptValues::Only(taken) => taken.contains(&value),
             }
     })
 }

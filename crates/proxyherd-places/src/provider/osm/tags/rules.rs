@@ -1,7 +1,7 @@
 //! The tables of [`tags`](super): what is kept, which kinds there are, and which tags mean them.
 
 /// Which values of a key make a place.
-pub(super) enum Values {
+pub(super) enum KeptValues {
     /// Any but these.
     AllBut(&'static [&'static str]),
     /// These alone.
@@ -9,10 +9,10 @@ pub(super) enum Values {
 }
 
 /// The tags that make a place of what has a name.
-pub(super) static KEPT: [(&str, Values); 13] = [
+pub(super) static KEPT: [(&str, KeptValues); 13] = [
     (
         "amenity",
-        Values::AllBut(&[
+        KeptValues::AllBut(&[
             "no",
             "bench",
             "grit_bin",
@@ -23,18 +23,18 @@ pub(super) static KEPT: [(&str, Values); 13] = [
             "waste_disposal",
         ]),
     ),
-    ("shop", Values::AllBut(&["no", "vacant"])),
-    ("tourism", Values::AllBut(&["no"])),
-    ("leisure", Values::AllBut(&["no"])),
-    ("office", Values::AllBut(&["no", "vacant"])),
-    ("healthcare", Values::AllBut(&["no"])),
-    ("craft", Values::AllBut(&["no"])),
-    ("historic", Values::AllBut(&["no"])),
-    ("aeroway", Values::Only(&["aerodrome", "heliport", "terminal"])),
-    ("railway", Values::Only(&["halt", "station", "tram_stop"])),
-    ("public_transport", Values::Only(&["station"])),
-    ("highway", Values::Only(&["bus_stop"])),
-    ("aerialway", Values::Only(&["station"])),
+    ("shop", KeptValues::AllBut(&["no", "vacant"])),
+    ("tourism", KeptValues::AllBut(&["no"])),
+    ("leisure", KeptValues::AllBut(&["no"])),
+    ("office", KeptValues::AllBut(&["no", "vacant"])),
+    ("healthcare", KeptValues::AllBut(&["no"])),
+    ("craft", KeptValues::AllBut(&["no"])),
+    ("historic", KeptValues::AllBut(&["no"])),
+    ("aeroway", KeptValues::Only(&["aerodrome", "heliport", "terminal"])),
+    ("railway", KeptValues::Only(&["halt", "station", "tram_stop"])),
+    ("public_transport", KeptValues::Only(&["station"])),
+    ("highway", KeptValues::Only(&["bus_stop"])),
+    ("aerialway", KeptValues::Only(&["station"])),
 ];
 
 /// Those of Google's types that a place can have. Files hold indices into this table: one that is written with
@@ -300,7 +300,7 @@ pub(super) static RULES: [(&str, &str, &[&str]); 197] = [
     ("leisure", "park", &["park"]),
     ("leisure", "garden", &["park"]),
     ("leisure", "nature_reserve", &["park", "tourist_attraction"]),
-    ("leisure", "fitness_centre", &["gym", "health"]),
+    ("leisure", "fitness_center", &["gym", "health"]),
     ("leisure", "stadium", &["stadium"]),
     ("leisure", "bowling_alley", &["bowling_alley"]),
     ("office", "lawyer", &["lawyer"]),

@@ -19,7 +19,7 @@ type Seen = (i64, Option<(i32, i32)>, usize);
 
 /// The nodes of a block.
 fn nodes(bytes: &[u8]) -> Result<Vec<Seen>, Damage> {
-    let (block, mut nodes) = (Block::read(bytes)?, Vec::new());
+    let (block, mut nodes) = (PbfBlock::read(bytes)?, Vec::new());
     block.nodes(|node| {
         let point = node.point.map(|point| (point.latitude, point.longitude));
         nodes.push((node.id, point, tags(node.tags)?.len()));
@@ -31,7 +31,7 @@ fn nodes(bytes: &[u8]) -> Result<Vec<Seen>, Damage> {
 /// The one way of a block: its nodes, each with its place.
 fn refs(group: &[u8]) -> Result<Vec<(i64, Option<i32>)>, Damage> {
     let (bytes, mut refs) = (block(&STRINGS, group), Vec::new());
-    Block::read(&bytes)?.ways(|way| {
+    PbfBlock::read(&bytes)?.ways(|way| {
         way.refs(|node, point| {
             refs.push((node, point.map(|point| point.latitude)));
             Ok(())
@@ -107,7 +107,7 @@ fn nodes_that_stand_alone_are_read() {
     ];
     let bytes = block(&STRINGS, &bytes_field(NODE, &fields.concat()));
     assert_eq!(nodes(&bytes).unwrap(), [(-9, Some((-5, 6)), 1)]);
-    assert_eq!(Block::read(&bytes).unwrap().contents(), Ok(Content::Nodes as u8));
+    assert_eq!(PbfBlock::read(&bytes).unwrap().contents(), Ok(Content::Nodes as u8));
     let nowhere = block(&STRINGS, &bytes_field(NODE, &fields[..5].concat()));
     assert_eq!(nodes(&nowhere).unwrap(), [(-9, None, 1)]);
     assert_eq!(nodes(&block(&STRINGS, &bytes_field(NODE, &fields[1..].concat()))), Err(NO_ID));
@@ -130,7 +130,7 @@ fn an_object_that_names_a_string_that_is_not_there_is_damage() {
     let way = |keys: &[u64], values: &[u64]| {
         let way = [number_field(1, 8), list_field(2, keys), list_field(3, values)].concat();
         let bytes = block(&STRINGS, &bytes_field(WAY, &way));
-        let (block, mut found) = (Block::read(&bytes).unwrap(), Vec::new());
+        let (block, mut found) = (PbfBlock::read(&bytes).unwrap(), Vec::new());
         block.ways(|way| {
             found = tags(way.tags())?;
             Ok::<(), Damage>(())
@@ -149,7 +149,7 @@ fn a_tag_that_is_no_text_is_left_out_and_the_others_stay() {
     let table = [&b""[..], b"name", b"lost", b"note", b"cut \xc3", b"\xff"].map(|text| bytes_field(1, text));
     let group = dense(&[1], &[0], &[0], &[3, 4, 1, 2, 5, 1, 0]);
     let bytes = [bytes_field(1, &table.concat()), bytes_field(2, &group)].concat();
-    let (block, mut found) = (Block::read(&bytes).unwrap(), Vec::new());
+    let (block, mut found) = (PbfBlock::read(&bytes).unwrap(), Vec::new());
     block
         .nodes(|node| {
             found = tags(node.tags)?;
@@ -164,7 +164,7 @@ fn members_of_an_unknown_type_are_left_out() {
     let members = |roles: &[u64], ids: &[i64], types: &[u64]| {
         let lists = [number_field(1, 5), list_field(8, roles), deltas_field(9, ids), list_field(10, types)];
         let bytes = block(&["outer", "inner"], &bytes_field(RELATION, &lists.concat()));
-        let (block, mut found) = (Block::read(&bytes).unwrap(), Vec::new());
+        let (block, mut found) = (PbfBlock::read(&bytes).unwrap(), Vec::new());
         block.relations(|relation| {
             relation.members(|object, id, role| {
                 found.push((object, id, role.to_vec()));

@@ -1,7 +1,7 @@
 //! The key that a provider over the network is asked with.
 //!
 //! It is read once, when a server starts, and shows itself nowhere: not in `Debug`, not in an error, and
-//! [`Key::redacted`] takes it out of what others say. It does not know which interface it is for.
+//! [`ApiKey::redacted`] takes it out of what others say. It does not know which interface it is for.
 
 use std::{
     env, fmt,
@@ -24,11 +24,11 @@ const REDACTED: &str = "[key]";
 
 /// A key: printable ASCII without white space.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Key(String);
+pub(super) struct ApiKey(String);
 
 /// Why there is no key.
 #[derive(Debug, thiserror::Error)]
-pub enum KeyError {
+pub enum ApiKeyError {
     /// The variable is not set, or set to nothing.
     #[error("the environment variable {0} is not set; set it, or name a file with `key_file`")]
     NoVariable(String),
@@ -46,50 +46,50 @@ pub enum KeyError {
     NoKey(String),
 }
 
-impl Key {
+impl ApiKey {
     /// Reads the key from where it is.
-    pub(super) fn read(source: &KeySource) -> Result<Key, KeyError> {
+    pub(super) fn read(source: &KeySource) -> Result<ApiKey, ApiKeyError> {
         match source {
-            KeySource::Variable(name) => Key::from_variable(name),
-            KeySource::File(path) => Key::from_file(path),
+            KeySource::Variable(name) => ApiKey::from_variable(name),
+            KeySource::File(path) => ApiKey::from_file(path),
         }
     }
 
-    fn from_variable(name: &str) -> Result<Key, KeyError> {
+    fn from_variable(name: &str) -> Result<ApiKey, ApiKeyError> {
         match env::var_os(name) {
             Some(value) if !value.is_empty() => {
                 let here = || format!("the environment variable {name}");
-                Key::parse(value.to_str().unwrap_or_default()).ok_or_else(|| KeyError::NoKey(here()))
+                ApiKey::parse(value.to_str().unwrap_or_default()).ok_or_else(|| ApiKeyError::NoKey(here()))
             }
-            _ => Err(KeyError::NoVariable(name.to_owned())),
+            _ => Err(ApiKeyError::NoVariable(name.to_owned())),
         }
     }
 
-    fn from_file(path: &Path) -> Result<Key, KeyError> {
-        let unreadable = |error| KeyError::NoFile(path.to_owned(), error);
+    fn from_file(path: &Path) -> Result<ApiKey, ApiKeyError> {
+        let unreadable = |error| ApiKeyError::NoFile(path.to_owned(), error);
         // A pipe would be waited for, so what is no file is not even opened.
         if !path.metadata().map_err(unreadable)?.is_file() {
             return Err(unreadable(io::Error::other("it is no file")));
         }
         let file = File::open(path).map_err(unreadable)?;
         if is_open_to_all(&file).map_err(unreadable)? {
-            return Err(KeyError::OpenFile(path.to_owned()));
+            return Err(ApiKeyError::OpenFile(path.to_owned()));
         }
         let mut bytes = Vec::new();
         file.take(FILE_LEN_MAX).read_to_end(&mut bytes).map_err(unreadable)?;
         if bytes.trim_ascii().is_empty() {
-            return Err(KeyError::EmptyFile(path.to_owned()));
+            return Err(ApiKeyError::EmptyFile(path.to_owned()));
         }
         let text = std::str::from_utf8(&bytes).unwrap_or_default();
-        Key::parse(text).ok_or_else(|| KeyError::NoKey(format!("the key file {}", path.display())))
+        ApiKey::parse(text).ok_or_else(|| ApiKeyError::NoKey(format!("the key file {}", path.display())))
     }
 
     /// White space around it does not count: an editor ends a file's last line.
-    fn parse(text: &str) -> Option<Key> {
+    fn parse(text: &str) -> Option<ApiKey> {
         let text = text.trim();
         let is_key =
             (1..=KEY_LEN_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
-        is_key.then(|| Key(text.to_owned()))
+        is_key.then(|| ApiKey(text.to_owned()))
     }
 
     /// For a header; nothing that prints headers prints this one.
@@ -116,9 +116,9 @@ impl Key {
     }
 }
 
-impl fmt::Debug for Key {
+impl fmt::Debug for ApiKey {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("Key(…)")
+        out.write_str("ApiKey(…)")
     }
 }
 
@@ -148,13 +148,13 @@ mod tests {
     use super::*;
 
     /// What reading a file with these bytes and this mode says.
-    fn read(bytes: &[u8], mode: u32) -> Result<Key, String> {
+    fn read(bytes: &[u8], mode: u32) -> Result<ApiKey, String> {
         use std::os::unix::fs::PermissionsExt as _;
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("key");
         fs::write(&path, bytes).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-        let read = Key::read(&KeySource::File(path));
+        let read = ApiKey::read(&KeySource::File(path));
         read.map_err(|error| error.to_string().replace(dir.path().to_str().unwrap(), "DIR"))
     }
 
@@ -163,7 +163,7 @@ mod tests {
         for (bytes, mode) in
             [(&b"AIza-b_c"[..], 0o600), (b"\r\n AIza-b_c \t\n", 0o640), (b"AIza-b_c\n", 0o400)]
         {
-            assert_eq!(read(bytes, mode), Ok(Key("AIza-b_c".into())), "{bytes:?}");
+            assert_eq!(read(bytes, mode), Ok(ApiKey("AIza-b_c".into())), "{bytes:?}");
         }
     }
 
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_key_that_is_not_there_is_asked_for_by_its_place() {
-        let error = |source| Key::read(&source).unwrap_err().to_string();
+        let error = |source| ApiKey::read(&source).unwrap_err().to_string();
         let said = error(KeySource::File("/nonexistent/key".into()));
         assert!(said.starts_with("can't read the key file /nonexistent/key: No such file"), "{said}");
         let said = error(KeySource::File("/".into()));
@@ -210,8 +210,8 @@ mod tests {
 
     #[test]
     fn a_key_shows_itself_nowhere() {
-        let key = Key::parse("AIza/b+c").unwrap();
-        assert_eq!(format!("{key:?} {:?}", key.header()), "Key(…) Sensitive");
+        let key = ApiKey::parse("AIza/b+c").unwrap();
+        assert_eq!(format!("{key:?} {:?}", key.header()), "ApiKey(…) Sensitive");
         let said = "no AIza/b+c, not even AIza%2Fb%2Bc, but AIza";
         assert_eq!(key.redacted(said), "no [key], not even [key], but AIza");
     }

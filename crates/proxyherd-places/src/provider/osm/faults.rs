@@ -1,0 +1,109 @@
+//! What goes wrong with single places: panics are contained, and each fault is told of once.
+//!
+//! Anybody can write OpenStreetMap's data, and some texts make the crates that read them panic. [`contained`] runs such a
+//! call: a panic then costs the value that was being read, and nothing else. [`Faults`] tells the observer of faults. It
+//! tells of each fault once, however often its place is found, and of [`TOLD_MAX`] faults at most, because editors of the
+//! data must not be able to fill a log. Panics of searches have a limit of their own, also [`TOLD_MAX`].
+//!
+//! This module does not know what the data means.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::collections::HashSet;
+use std::panic::{self, AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Once};
+
+use parking_lot::Mutex;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::{Environment, Event};
+
+/// Most faults that are logged, and most panics. Further ones are not.
+const TOLD_MAX: usize = 16;
+
+/// The log, and the faults that were logged.
+#[derive(Clone, Debug)]
+pub(super) struct Faults {
+    environment: Environment,
+    /// Hashes of the texts that are at fault.
+    told: Arc<Mutex<HashSet<u64>>>,
+    /// Hashes of the panics' messages that were logged.
+    panics: Arc<Mutex<HashSet<u64>>>,
+}
+
+impl Faults {
+    /// Logs to `log`.
+    pub(super) fn new(environment: Environment) -> Faults {
+        Faults { environment, told: Arc::default(), panics: Arc::default() }
+    }
+
+    /// The evaluator panicked at these opening hours.
+    pub(super) fn hours_failed(&self, place_id: &str, hours: &str) {
+        if !is_news(&self.told, hours) {
+            return;
+        }
+        self.environment.observer.notice(&Event::HoursFailed { place_id, hours });
+    }
+
+    /// A search panicked, with what the panic carried.
+    pub(super) fn search_panicked(&self, panic: &(dyn Any + Send)) {
+        let said = panic.downcast_ref::<String>().map(String::as_str);
+        let said = said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+        if !is_news(&self.panics, said) {
+            return;
+        }
+        self.environment.observer.notice(&Event::SearchPanicked { message: said });
+    }
+}
+
+/// Whether this is to be logged.
+fn is_news(told: &Mutex<HashSet<u64>>, what: &str) -> bool {
+    let mut told = told.lock();
+    told.len() < TOLD_MAX && told.insert(xxh3_64(what.as_bytes()))
+}
+
+thread_local! {
+    /// Whether this thread is inside of [`contained`].
+    static IS_CONTAINED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Returns what `call` returns, or nothing if it panics. Values that `call` was changing when it panicked are in an
+/// unknown state: the caller must drop them or overwrite them.
+pub(super) fn contained<T>(call: impl FnOnce() -> T) -> Option<T> {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(move |panic| {
+            if !IS_CONTAINED.get() {
+                before(panic);
+            }
+        }));
+    });
+    let was_contained = IS_CONTAINED.replace(true);
+    let outcome = catch_unwind(AssertUnwindSafe(call));
+    IS_CONTAINED.set(was_contained);
+    outcome.ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_trouble_is_news_once_and_not_too_many_are() {
+        let told = Mutex::default();
+        assert!(is_news(&told, "a") && is_news(&told, "b"));
+        assert!(!is_news(&told, "a") && !is_news(&told, "b"));
+        let news = (0..100).filter(|number| is_news(&told, &format!("{number}"))).count();
+        assert_eq!(news, TOLD_MAX - 2);
+    }
+
+    #[test]
+    fn a_panic_is_nothing_and_goes_no_further() {
+        assert_eq!(contained(|| 7), Some(7));
+        assert_eq!(contained(|| -> u8 { panic!("this is meant to happen") }), None);
+        let nested = contained(|| (contained(|| -> u8 { panic!("and this") }), IS_CONTAINED.get()));
+        assert_eq!(nested, Some((None, true)));
+        assert!(!IS_CONTAINED.get(), "panics of this thread are told again");
+    }
+}
