@@ -1,36 +1,36 @@
-//! Writes the table of places that the embedded provider searches.
+//! Encodes the table of cities that the embedded provider searches. The layout is in `embedded/layout.rs`.
 
 use std::collections::BTreeMap;
 
 use super::layout::{ANTIMERIDIAN, BAND_COUNT, POLE, RECORD_LEN, band_of};
 
-/// A place to write.
+/// A city to write.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct City {
-    /// Degrees east, in the table's units.
+    /// Degrees east, units of the table.
     pub(crate) longitude: i32,
-    /// Degrees north, in the table's units.
+    /// Degrees north, units of the table.
     pub(crate) latitude: i32,
-    /// What it is called.
+    /// Its name.
     pub(crate) name: String,
-    /// Where it lies, in words.
+    /// Its region in words.
     pub(crate) region: String,
 }
 
 /// The four parts of the table.
 #[derive(Debug)]
 pub(crate) struct Table {
-    /// Where each band's records begin, and where the last one's end.
+    /// Where the records of each band begin, and where those of the last band end.
     pub(crate) bands: Vec<u32>,
     /// All records.
     pub(crate) records: Vec<u8>,
-    /// The names, end to end in the order of the records.
+    /// The names in the order of the records, without anything between them.
     pub(crate) names: String,
-    /// The regions that records name by index.
+    /// The regions, to which records refer by index.
     pub(crate) regions: Vec<String>,
 }
 
-/// Sorts the places into bands and writes them down.
+/// Sorts the cities into bands and encodes them.
 pub(crate) fn encode(mut cities: Vec<City>) -> Table {
     cities.sort_by(|a, b| (band_of(a.latitude), a).cmp(&(band_of(b.latitude), b)));
     let (regions, indices) = regions(&cities);

@@ -1,34 +1,36 @@
 //! Why a provider has no answer.
+//!
+//! Every provider returns a [`Failure`], and the facade decides by it: whether to ask again, what the breaker learns, and
+//! what the caller is told. A failure's text is for the caller, so it never holds a key or an address from the settings.
 
 use std::time::Duration;
 
 use proxyherd_core::places::{Answer, Status};
 use thiserror::Error;
 
-/// Why a question got no answer. The message is for the one who asked: it never holds a key or an address
-/// from the configuration. No failure changes any state.
+/// Why a question got no answer. No failure changes any state of a provider.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Failure {
-    /// The asker's fault: the source does not understand this question. Asking it again is useless.
+    /// The caller's fault: the source does not understand this question, and will not understand it later.
     #[error("the places provider refused the question: {0}")]
     BadQuery(String),
-    /// The operator's fault: the source does not serve this herd, for its key or its account. Every other
-    /// question will fail alike until the configuration changes.
+    /// The operator's fault: the source rejects the key or the account. Every other question will fail in the same way
+    /// until the operator changes that.
     #[error("the places provider refused this server: {0}")]
     Denied(String),
-    /// The herd's fault: it has asked too often, or spent its budget.
+    /// Too many requests: for the source, for the rate limit, or for the quota.
     #[error("the places provider has been asked too often")]
     OverLimit {
-        /// How long the source wants to be left alone, if it said so.
+        /// How long to wait before the next request, if that is known.
         retry_after: Option<Duration>,
     },
-    /// The herd's fault: this server is reading answers from elsewhere that fill the memory it has for them.
+    /// This process is reading other answers that fill the memory it has for them.
     #[error("this server is reading too many long answers of places providers at once; ask again later")]
     NoRoom,
-    /// The source's fault, or the network's: it cannot be reached, or says that it is out of order.
+    /// The source's fault, or the network's: the source cannot be reached, or says that it is out of order.
     #[error("the places provider is out of reach: {0}")]
     Unavailable(String),
-    /// The source's fault: it answered what this program cannot read.
+    /// The source's fault: its answer cannot be read.
     #[error("the places provider gave an answer that makes no sense: {0}")]
     Unreadable(String),
     /// The source's fault, or the network's: no answer came in time.
@@ -37,7 +39,7 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// Google's word for it.
+    /// The status by which Nearby Search tells this failure.
     pub fn status(&self) -> Status {
         match self {
             Failure::BadQuery(_) => Status::InvalidRequest,

@@ -1,5 +1,5 @@
-//! The codecs of this crate that are private, for fuzzing alone: nothing but `proxyherd-fuzz` may use them, and they
-//! change with what is inside.
+//! The codecs of this crate that are private, for fuzzing alone. Only `proxyherd-fuzz` may use them. They change with the
+//! code that they open.
 
 use proxyherd_core::places::{Answer, Query};
 use reqwest::{StatusCode, Url};
@@ -8,12 +8,12 @@ pub use crate::provider::osm::fuzzing::{directory_again, is_open, kinds_checksum
 pub use crate::provider::osm::pbf::fuzzing::{Seen, extract, extract_block};
 use crate::provider::{Failure, google, google_legacy, http::HttpReply, room::AnswerBody};
 
-/// What a reply of Places API (New) says.
+/// Reads a reply of Places API (New).
 pub fn google(status: u16, body: &[u8]) -> Result<Answer, Failure> {
     google::answer::read(reply(status, body)?, &str::to_owned)
 }
 
-/// What a reply of Nearby Search (Legacy) says.
+/// Reads a reply of Nearby Search (Legacy).
 pub fn google_legacy(status: u16, body: &[u8]) -> Result<Answer, Failure> {
     google_legacy::answer::read(reply(status, body)?, None, &str::to_owned)
 }
@@ -25,7 +25,7 @@ fn reply(status: u16, bytes: &[u8]) -> Result<HttpReply, Failure> {
     Ok(HttpReply { status, retry_after: None, body })
 }
 
-/// A question as the parameters of Nearby Search (Legacy).
+/// Writes a question as the parameters of Nearby Search (Legacy).
 pub fn parameters(query: &Query) -> String {
     let mut url = Url::parse("http://localhost/").expect("this is a URL");
     google_legacy::append(&mut url, query);

@@ -1,14 +1,15 @@
-//! The program as an HTTP client: how it asks servers elsewhere, whatever it asks them.
+//! An HTTP client that sends a request to the named server and to no other.
 //!
-//! A request goes to the server that it names and to no other: no redirect is followed, no proxy of the environment is
-//! used, and nothing is sent twice. Errors are told in words that repeat no URL, because a URL may hold a key.
+//! [`builder`] makes a client that follows no redirect, uses no proxy of the environment, and sends nothing twice. [`trouble`]
+//! tells an error without its URL, because a URL may hold a key. Providers ask with such a client, and a program may use
+//! it for requests of its own. This module does not know what is asked.
 
 use std::{error::Error as _, io, sync::Arc};
 
 use reqwest::{Client, ClientBuilder, redirect, retry};
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
 
-/// A client that uses `tls`. The caller sets the limits of time.
+/// A client that uses `tls`. The caller sets the time limits.
 pub fn builder(tls: ClientConfig) -> ClientBuilder {
     Client::builder()
         .user_agent(concat!("proxyherd/", env!("CARGO_PKG_VERSION")))
@@ -19,7 +20,7 @@ pub fn builder(tls: ClientConfig) -> ClientBuilder {
         .no_proxy()
 }
 
-/// A TLS configuration for requests over plain HTTP. It trusts nobody, so it needs no certificates of the system.
+/// A TLS configuration for requests over plain HTTP. It trusts no certificate, so it does not need the system's.
 pub fn plain() -> ClientConfig {
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
     let config =
@@ -27,7 +28,7 @@ pub fn plain() -> ClientConfig {
     config.with_root_certificates(RootCertStore::empty()).with_no_client_auth()
 }
 
-/// What went wrong, in words that hold no URL, no name and no address.
+/// What went wrong, told without URLs, names and addresses.
 pub fn trouble(error: &reqwest::Error) -> String {
     if error.is_dns() {
         return "its name can't be resolved".to_owned();
@@ -50,7 +51,7 @@ pub fn trouble(error: &reqwest::Error) -> String {
     what.to_owned()
 }
 
-/// The error at the bottom: an I/O error may be wrapped in others, of which it is not the source.
+/// The innermost error. An I/O error may be wrapped in others whose `source` does not lead to it.
 fn innermost(mut error: &io::Error) -> &io::Error {
     while let Some(inner) = error.get_ref().and_then(|inner| inner.downcast_ref::<io::Error>()) {
         error = inner;

@@ -1,7 +1,7 @@
-//! The key that a provider over the network is asked with.
+//! The key with which a provider over the network is asked.
 //!
-//! It is read once, when a server starts, and shows itself nowhere: not in `Debug`, not in an error, and
-//! [`ApiKey::redacted`] takes it out of what others say. It does not know which interface it is for.
+//! [`ApiKey::read`] reads it when the provider is opened. Invariant: nothing prints the key. `Debug` and errors hide it, and
+//! [`ApiKey::redacted`] removes it from texts of others. This module does not know which interface takes the key.
 
 use std::{
     env, fmt,
@@ -14,12 +14,12 @@ use reqwest::header::HeaderValue;
 
 use crate::KeySource;
 
-/// Longest key, bytes; Google's have 39. A longer one is none.
+/// Longest key, bytes. Google's keys have 39. A longer text counts as no key.
 const KEY_LEN_MAX: usize = 512;
-/// Longest key file, bytes, with whatever white space is around the key. A longer one holds something else.
+/// Longest key file, bytes, with the white space around the key. A longer file holds something else.
 const FILE_LEN_MAX: u64 = 4096;
 
-/// What stands where a key was.
+/// What is written in place of a key.
 const REDACTED: &str = "[key]";
 
 /// A key: printable ASCII without white space.
@@ -35,19 +35,19 @@ pub enum ApiKeyError {
     /// The file can't be read.
     #[error("can't read the key file {path}: {1}", path = .0.display())]
     NoFile(PathBuf, io::Error),
-    /// There is nothing in the file.
+    /// The file is empty.
     #[error("the key file {path} is empty; write the key into it, and nothing else", path = .0.display())]
     EmptyFile(PathBuf),
-    /// The file is open to every user of the machine.
+    /// Every user of the machine can read or write the file.
     #[error("everybody on this machine can read or write the key file {path}; run: chmod 600 {path}", path = .0.display())]
     OpenFile(PathBuf),
-    /// What was found is no key. It is not repeated.
+    /// The text is not a key. The message does not repeat it.
     #[error("what {0} holds is no key: a key is 1 to 512 printable ASCII characters without white space")]
     NoKey(String),
 }
 
 impl ApiKey {
-    /// Reads the key from where it is.
+    /// Reads the key from its source.
     pub(super) fn read(source: &KeySource) -> Result<ApiKey, ApiKeyError> {
         match source {
             KeySource::Variable(name) => ApiKey::from_variable(name),
@@ -67,7 +67,7 @@ impl ApiKey {
 
     fn from_file(path: &Path) -> Result<ApiKey, ApiKeyError> {
         let unreadable = |error| ApiKeyError::NoFile(path.to_owned(), error);
-        // A pipe would be waited for, so what is no file is not even opened.
+        // Opening a pipe would block, so only regular files are opened.
         if !path.metadata().map_err(unreadable)?.is_file() {
             return Err(unreadable(io::Error::other("it is no file")));
         }
@@ -84,7 +84,7 @@ impl ApiKey {
         ApiKey::parse(text).ok_or_else(|| ApiKeyError::NoKey(format!("the key file {}", path.display())))
     }
 
-    /// White space around it does not count: an editor ends a file's last line.
+    /// White space around the key is ignored, because editors end the last line of a file.
     fn parse(text: &str) -> Option<ApiKey> {
         let text = text.trim();
         let is_key =
@@ -92,24 +92,24 @@ impl ApiKey {
         is_key.then(|| ApiKey(text.to_owned()))
     }
 
-    /// For a header; nothing that prints headers prints this one.
+    /// The key as the value of a header, marked so that nothing prints it.
     pub(super) fn header(&self) -> HeaderValue {
         let mut value = HeaderValue::from_str(&self.0).expect("a key is printable ASCII");
         value.set_sensitive(true);
         value
     }
 
-    /// For a URL, which must then not be printed.
+    /// The key for a URL. Such a URL must not be printed.
     pub(super) fn parameter(&self) -> &str {
         &self.0
     }
 
-    /// Whether a text holds the key, be it as it is or as a URL writes it.
+    /// Whether a text holds the key, either as it is or as a URL encodes it.
     pub(super) fn is_in(&self, text: &str) -> bool {
         text.contains(&self.0) || text.contains(&form_encoded(&self.0))
     }
 
-    /// The text without the key, be it as it is or as a URL writes it.
+    /// The text without the key, neither as it is nor as a URL encodes it.
     pub(super) fn redacted(&self, text: &str) -> String {
         let in_url = form_encoded(&self.0);
         text.replace(&self.0, REDACTED).replace(&in_url, REDACTED)
@@ -122,14 +122,14 @@ impl fmt::Debug for ApiKey {
     }
 }
 
-/// As a URL's query writes it.
+/// The text as the query of a URL encodes it.
 fn form_encoded(text: &str) -> String {
     let mut url = reqwest::Url::parse("http://x").expect("this is a URL");
     url.query_pairs_mut().append_key_only(text);
     url.query().unwrap_or_default().to_owned()
 }
 
-/// Whether those who neither own the file nor are in its group may read or write it.
+/// Whether users who neither own the file nor belong to its group may read or write it.
 #[cfg(unix)]
 fn is_open_to_all(file: &File) -> io::Result<bool> {
     use std::os::unix::fs::MetadataExt as _;

@@ -1,8 +1,10 @@
-//! One request to a server elsewhere, and its reply: bounded in time and in size, and never more than one.
+//! One request to a server elsewhere and its reply, bounded in time and in size.
 //!
-//! Redirects are not followed, for whoever they lead to would be sent the key; nor are proxies of the environment
-//! asked. An error here tells what happened in words of its own and never repeats a URL, because one of Google's
-//! interfaces takes the key there. This module does not know what is asked or answered.
+//! A provider over the network opens an [`Upstream`] and calls [`Upstream::send`]. One call makes at most one request.
+//! Redirects are not followed, because they would send the key to another server.
+//!
+//! Invariant: no error repeats a URL, because one of Google's interfaces takes the key in the URL. This module does not
+//! know what is asked or answered.
 
 use std::{
     sync::Arc,
@@ -16,37 +18,37 @@ use rustls_platform_verifier::BuilderVerifierExt as _;
 use super::{Failure, OpenError, api_key::ApiKey, room::AnswerBody};
 use crate::{Environment, GoogleSettings, http_client};
 
-/// How long connecting may take, encryption included.
+/// How long a connection may take, with encryption.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
-/// How long a server may say nothing between asking and answering, or within its answer.
+/// How long a server may be silent before its answer or within it.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
-/// Most connections that are kept for later questions. More are made where they are needed, and closed.
+/// Most idle connections that are kept for later requests. Further connections are closed after use.
 const IDLE_CONNECTIONS_MAX: usize = 16;
-/// Longest time to be left alone that is believed.
+/// Longest `Retry-After` that is believed. A longer one counts as this.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3600);
-/// Most characters of a message of the server's that are passed on.
+/// Most characters of a server's message that are passed on. The rest is cut.
 const MESSAGE_LEN_MAX: usize = 300;
 
-/// A server that is asked with a key.
+/// A server to which requests go, with the key for it.
 pub(super) struct Upstream {
     client: Client,
     url: Url,
     key: ApiKey,
-    /// How long one request may take, until the last byte of its answer.
+    /// How long one request may take until the last byte of its answer.
     whole_max: Duration,
     environment: Environment,
 }
 
-/// What a server said, whatever it means.
+/// A reply, which is not interpreted yet.
 pub(crate) struct HttpReply {
     pub(crate) status: StatusCode,
-    /// How long it wants to be left alone.
+    /// How long the server wants no requests.
     pub(crate) retry_after: Option<Duration>,
     pub(crate) body: AnswerBody,
 }
 
 impl Upstream {
-    /// Reads the key and makes ready to ask `path` below the base URL. Nothing is sent yet.
+    /// Reads the key and prepares requests to `path` below the base URL. Nothing is sent yet.
     pub(super) fn open(
         provider: &'static str,
         google: &GoogleSettings,
@@ -80,7 +82,7 @@ impl Upstream {
         &self.key
     }
 
-    /// Sends it, once, and waits for the whole reply.
+    /// Sends the request once, and waits for the whole reply.
     pub(super) async fn send(&self, request: RequestBuilder) -> Result<HttpReply, Failure> {
         let began = Instant::now();
         let response = request.send().await.map_err(|error| self.failure(&error, began))?;
@@ -101,7 +103,7 @@ impl Upstream {
         Ok(body)
     }
 
-    /// What the server's words may be passed on as: in one line, of a decent length, and without the key.
+    /// A message of the server that may be passed on: in one line, at most [`MESSAGE_LEN_MAX`] long, without the key.
     pub(super) fn told(&self, message: &str) -> String {
         let message = self.key.redacted(message);
         let words = message.split(|char: char| char.is_whitespace() || char.is_control());
@@ -124,13 +126,13 @@ impl Upstream {
 }
 
 impl HttpReply {
-    /// What a reply whose code is not 200 means; `message` is what its body says, if it says anything.
+    /// What a reply with a code other than 200 means. `message` is the one in its body, if there is one.
     pub(super) fn failure(&self, message: Option<String>) -> Failure {
         failure(self.status.as_u16(), self.retry_after, message)
     }
 }
 
-/// What an HTTP code means that is not 200, and what the server says about it.
+/// What an HTTP code other than 200 means. `message` is what the server says about it.
 pub(super) fn failure(code: u16, retry_after: Option<Duration>, message: Option<String>) -> Failure {
     let answered = || format!("it answers with HTTP code {code}");
     match (code, message) {
@@ -147,8 +149,7 @@ pub(super) fn failure(code: u16, retry_after: Option<Duration>, message: Option<
     }
 }
 
-/// Trusts whom this system trusts. Over plain HTTP, which the configuration takes for this machine alone, nobody
-/// needs to be trusted, and a system without certificates will do.
+/// Trusts the authorities that this system trusts. Plain HTTP needs no certificates, so a system without any will do.
 fn tls(url: &Url) -> Result<ClientConfig, rustls::Error> {
     if url.scheme() != "https" {
         return Ok(http_client::plain());
@@ -159,7 +160,7 @@ fn tls(url: &Url) -> Result<ClientConfig, rustls::Error> {
 
 fn words(error: &rustls::Error) -> String {
     match error {
-        // Rustls calls what others report to it unexpected.
+        // Rustls would introduce the message of another library as unexpected.
         rustls::Error::General(said) => said.clone(),
         other => other.to_string(),
     }

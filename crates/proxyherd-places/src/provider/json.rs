@@ -1,9 +1,9 @@
-//! Reads what others have written as JSON, leniently: a field that is absent, or not what it should be, is not
-//! known, and the rest counts all the same.
+//! Reads JSON of others leniently: a field that is missing or malformed counts as unknown, and the rest is used.
 //!
-//! An answer is read from the outside in: [`mend`] makes broken strings and numbers harmless, [`members`] and [`first_items`] find
-//! where its parts stand, and [`part`] takes one part apart after the other. So one broken part costs itself alone, and
-//! memory follows the longest part instead of the whole answer.
+//! An answer is read from the outside in. [`mend`] makes malformed strings and numbers harmless, [`members`] and
+//! [`first_items`] find where the parts of the answer are, and [`part`] parses one part after the other. So one malformed part
+//! is lost alone, and memory follows the longest part instead of the whole answer. This module does not know what the
+//! fields mean.
 
 use std::{borrow::Cow, fmt, ops::Range};
 
@@ -21,9 +21,9 @@ use serde_json::{Value, value::RawValue};
 /// needs up to a hundred times its length in memory. A longer part counts as unknown.
 const PART_LEN_MAX: usize = 64 * 1024;
 
-/// Makes empty each string that JSON does not allow: half of a surrogate pair, an unknown escape, a control character,
-/// bytes that are no UTF-8. An empty string counts as not known. Makes null each number that is too large to be read,
-/// such as `1e999`.
+/// Empties each string that JSON does not allow: one with half of a surrogate pair, an unknown escape, a control character,
+/// or bytes that are not UTF-8. An empty string counts as unknown. Replaces each number that is too large to be read, such
+/// as `1e999`, by null.
 pub(super) fn mend(json: &mut [u8]) {
     let mut at = 0;
     while let Some(string) = next_string(json, at) {
@@ -38,7 +38,7 @@ pub(super) fn mend(json: &mut [u8]) {
     mend_numbers(&mut json[at..]);
 }
 
-/// Mends the numbers of a part that has no strings.
+/// Mends the numbers in a part of the text without strings.
 fn mend_numbers(json: &mut [u8]) {
     let is_of_number = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b'+' | b'-' | b'.' | b'e' | b'E');
     for number in json.split_mut(|byte| !is_of_number(byte)) {
@@ -49,8 +49,8 @@ fn mend_numbers(json: &mut [u8]) {
     }
 }
 
-/// Whether that is a number that the library will not read. Such a number has an exponent of three digits or very many
-/// digits, so it has room for null, and most numbers need no judge.
+/// Whether the library refuses this number. Such a number has an exponent of three digits or very many digits, so it has
+/// room for null. Other numbers, which are most, are not tried.
 fn is_too_large(number: &[u8]) -> bool {
     const LEN_MIN: usize = "1e308".len();
     let may_be = number.len() >= LEN_MIN
@@ -59,7 +59,7 @@ fn is_too_large(number: &[u8]) -> bool {
     may_be && parsed().is_some() && serde_json::from_slice::<Value>(number).is_err()
 }
 
-/// Where the next string stands, with its quotes. A last one without its end is none.
+/// Where the next string is, with its quotes. A string without an end does not count.
 fn next_string(json: &[u8], from: usize) -> Option<Range<usize>> {
     let start = from + json[from..].iter().position(|&byte| byte == b'"')?;
     let mut at = start + 1;
@@ -72,14 +72,14 @@ fn next_string(json: &[u8], from: usize) -> Option<Range<usize>> {
     }
 }
 
-/// Whether that is a string, judged by the library that will read it. Most are plain, and need no judge.
+/// Whether the library will read this string. Plain strings, which are most, are not tried.
 fn is_sound(string: &[u8]) -> bool {
     let is_plain = |&byte: &u8| (b' '..0x7f).contains(&byte) && byte != b'\\';
     string.iter().all(is_plain) || serde_json::from_slice::<String>(string).is_ok()
 }
 
-/// The members of an object with these names, as they stand; nothing if this is no object. If a name is there more than
-/// once, the last one counts, as in most readers of JSON.
+/// The members of an object with these names, not parsed. Nothing if this is not an object. If a name occurs more than
+/// once, the last member counts, as in most readers of JSON.
 pub(super) fn members<'a, const N: usize>(
     json: &'a [u8],
     names: [&str; N],
@@ -111,7 +111,7 @@ impl<'de, const N: usize> Visitor<'de> for Members<'_, N> {
     }
 }
 
-/// The first items of a list, as many as an answer may have places; nothing if this is no list.
+/// The first items of a list, at most as many as an answer may have places. Nothing if this is not a list.
 pub(super) fn first_items(list: &RawValue) -> Option<Vec<&RawValue>> {
     serde_json::Deserializer::from_str(list.get()).deserialize_seq(FirstItems).ok()
 }
@@ -136,7 +136,7 @@ impl<'de> Visitor<'de> for FirstItems {
     }
 }
 
-/// A part of an answer, taken apart; null if it is absent, broken or too long.
+/// A part of an answer, parsed. Null if the part is missing, malformed or too long.
 pub(super) fn part(part: Option<&RawValue>) -> Value {
     let text = part.map(RawValue::get).filter(|text| text.len() <= PART_LEN_MAX);
     text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
@@ -147,12 +147,12 @@ pub(super) fn text(value: &Value) -> Option<Text> {
     value.as_str().filter(|text| !text.is_empty()).map(|text| Text::Owned(text.to_owned()))
 }
 
-/// A list's texts; what is none is left out.
+/// The texts in a list. Other items are left out.
 pub(super) fn texts(value: &Value) -> Vec<Text> {
     items(value).filter_map(text).collect()
 }
 
-/// A list's items; what is no list has none.
+/// The items of a list. Any other value has no items.
 pub(super) fn items(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
@@ -167,8 +167,8 @@ pub(super) fn rating(value: &Value) -> Option<Rating> {
     value.as_f64().and_then(Rating::new)
 }
 
-/// A point, by the names of its latitude and its longitude. One that is left out is 0: so Google's encoding writes
-/// numbers, and there are places on the equator. Without either there is no point.
+/// A point, by the names of its latitude and its longitude. If one of them is missing, it is 0, because Google's encoding
+/// leaves zeros out. If both are missing, there is no point.
 pub(super) fn point(value: &Value, latitude: &str, longitude: &str) -> Option<Point> {
     let degrees = |name: &str| match &value[name] {
         Value::Null => Some(0.0),
@@ -178,7 +178,7 @@ pub(super) fn point(value: &Value, latitude: &str, longitude: &str) -> Option<Po
     if is_point { Point::new(degrees(latitude)?, degrees(longitude)?) } else { None }
 }
 
-/// Google's word for whether a place is in business.
+/// Whether a place is in business, by Google's word for it.
 pub(super) fn business_status(value: &Value) -> Option<BusinessStatus> {
     use BusinessStatus::{ClosedPermanently, ClosedTemporarily, Operational};
     let word = value.as_str()?;

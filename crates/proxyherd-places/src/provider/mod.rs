@@ -1,7 +1,10 @@
-//! Who answers questions about places: one module a source, behind one trait.
+//! The sources of places: one module each, behind the trait [`Provider`].
 //!
-//! A provider asks its source and translates; it does not know of deadlines, caches, retries or other
-//! providers, which stand in front of it in [`crate::places`], nor of the protocol that the question came by.
+//! [`open`] opens a provider by its name. A provider translates a question for its source, and the source's reply into an
+//! answer. To add a source, write a module, implement [`Provider`], and add the name to [`ProviderName`].
+//!
+//! A provider does not know deadlines, caches, retries or other providers, which stand in front of it in the facade, nor
+//! the protocol by which a question has come.
 
 mod api_key;
 mod embedded;
@@ -29,57 +32,57 @@ pub use google::Google;
 pub use google_legacy::GoogleLegacy;
 pub use osm::Osm;
 
-/// How far the viewport of a place that comes without one reaches north and south of it, degrees: 150 m, a house and what
-/// is around, as for most of Google's.
+/// For places without a viewport: how far the viewport reaches north and south of the place, degrees. This is 150 m, a
+/// house and its surroundings, as in most of Google's answers.
 const VIEWPORT_HALF_HEIGHT: f64 = 0.00135;
 
-/// The outcome of a question, when it comes.
+/// A future of the answer.
 pub type Pending<'a> = Pin<Box<dyn Future<Output = Result<Answer, Failure>> + Send + 'a>>;
 
-/// Why a provider can't be opened: its key or its file. No server starts without what it was told to ask.
+/// Why a provider cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// Its index of OpenStreetMap's places can't be used.
+    /// The index of OpenStreetMap's places cannot be used.
     #[error(
         "the index of places {} cannot be used: {}. `proxyherd places import FILE.osm.pbf --out {}` writes it",
         .path.display(), .reason, .path.display()
     )]
     Osm {
-        /// Where it should be.
+        /// Where the index should be.
         path: PathBuf,
-        /// What is wrong with it.
+        /// What is wrong with the index.
         reason: osm::IndexError,
     },
-    /// It has no key to ask with.
+    /// The provider has no key.
     #[error("the places provider {provider:?} has no key: {why}")]
     Key {
-        /// What the configuration calls it.
+        /// What operators call the provider.
         provider: &'static str,
         /// What is wrong with the key, or where it should be.
         why: ApiKeyError,
     },
-    /// Nothing can be asked at that URL.
+    /// The base URL is not a URL.
     #[error("the places provider {provider:?} has a `base_url` that is no URL: {why}")]
     BaseUrl {
-        /// What the configuration calls it.
+        /// What operators call the provider.
         provider: &'static str,
         /// What is wrong with the URL.
         why: String,
     },
-    /// No encrypted connection could ever be made.
+    /// No encrypted connection can be made from this machine.
     #[error(
         "the places provider {provider:?} can't be asked over HTTPS: {why}; install this system's certificates \
          (Debian: apt-get install ca-certificates)"
     )]
     Tls {
-        /// What the configuration calls it.
+        /// What operators call the provider.
         provider: &'static str,
         /// What is missing.
         why: String,
     },
 }
 
-/// Opens the provider of that name, as `places` describes it. It logs to `log` which places have faulty data.
+/// Opens the provider of that name, as `settings` describe it.
 pub fn open(
     name: ProviderName,
     settings: &Settings,
@@ -95,48 +98,48 @@ pub fn open(
     }
 }
 
-/// Opens an index of OpenStreetMap's places.
+/// Opens the provider of OpenStreetMap's places with the index at `path`.
 pub fn open_osm(path: &Path, environment: Environment) -> Result<Osm, OpenError> {
     Osm::open(path, environment).map_err(|reason| OpenError::Osm { path: path.to_owned(), reason })
 }
 
 /// A source of places.
 pub trait Provider: Send + Sync {
-    /// What the configuration calls it.
+    /// What operators call it.
     fn name(&self) -> &'static str;
 
-    /// Whether asking it leaves this machine, and so takes time, may fail, and may cost something.
+    /// Whether a question to it leaves this machine, so that it takes time, may fail, and may cost something.
     fn is_remote(&self) -> bool {
         false
     }
 
-    /// Refuses a question that this source would make no sense of, as far as that is known without asking: such a one
-    /// costs nothing. It is checked before every question over the network.
+    /// Refuses a question that this source would not understand, as far as that is known without asking. Such a question
+    /// then costs nothing. The facade calls this before every request over the network.
     fn check(&self, query: &Query) -> Result<(), Failure> {
         let _ = query;
         Ok(())
     }
 
-    /// Whether this source may know places of this type; false only if that is certain without asking it. If no source
-    /// knows a type, the answer says so in `info_messages`.
+    /// Whether this source may know places of this type. False is for certainty without asking. If no provider knows a
+    /// type, doors say so in `info_messages`.
     fn knows_kind(&self, kind: &str) -> bool {
         let _ = kind;
         true
     }
 
-    /// Answers on the spot, if this source does not have to wait for it: from memory, in microseconds. Callers
-    /// ask this first, for every question; what is answered nothing here goes to [`Provider::nearby`].
+    /// Answers at once if this source does not have to wait: from memory, in microseconds. The facade calls this first for
+    /// every question, and calls [`Provider::nearby`] if it returns nothing.
     ///
-    /// At most `most` places are wanted, and at least one, so that the status can tell whether there are any.
+    /// The answer needs at most `most` places. `most` is at least one, so that the status tells whether there are any.
     fn nearby_now(&self, query: &Query, most: usize) -> Option<Answer> {
         let _ = (query, most);
         None
     }
 
-    /// Asks the source for as many places as one answer may hold, [`PLACES_MAX`], however few the asker
-    /// wants: answers are shared, and cost the same.
+    /// Asks the source for as many places as one answer may hold, [`PLACES_MAX`], even if the caller wants fewer, because
+    /// answers are shared and cost the same.
     ///
-    /// Dropping what is returned gives the question up.
+    /// If the future is dropped, the question is given up.
     ///
     /// [`PLACES_MAX`]: proxyherd_core::limits::PLACES_MAX
     fn nearby<'a>(&'a self, query: &'a Query) -> Pending<'a>;

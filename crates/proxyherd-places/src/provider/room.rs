@@ -1,8 +1,8 @@
-//! The memory that answers take while they are read: all of them share one budget of bytes.
+//! The memory for answers that are being read. All of them share one budget of bytes.
 //!
-//! A [`AnswerBody`] takes its room before it grows, and gives all of it back when it is dropped, which is after the answer has
-//! been taken apart. So however many answers come at once, and however long they are, they hold no more than the budget.
-//! This module does not know where bytes come from or what they mean.
+//! An [`AnswerBody`] takes memory from the budget before it grows. It gives everything back when it is dropped, and it is
+//! dropped after the answer has been parsed. Invariant: all answers that are being read at once hold no more than the
+//! budget, however many and however long they are. This module does not know where the bytes come from or what they mean.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -40,13 +40,13 @@ impl AnswerRoom {
 /// An answer's bytes, at most [`BODY_LEN_MAX`].
 pub(crate) struct AnswerBody {
     bytes: Vec<u8>,
-    /// How much of the room is taken, always at least the capacity of `bytes`.
+    /// How many bytes of the budget are taken: always at least the capacity of `bytes`.
     taken: usize,
     room: &'static AnswerRoom,
 }
 
 impl AnswerBody {
-    /// No bytes yet, in the room of this process.
+    /// An empty body that takes from the budget of this process.
     pub(crate) fn new() -> AnswerBody {
         AnswerBody::in_room(&ROOM)
     }
@@ -62,7 +62,7 @@ impl AnswerBody {
             return Err(Failure::Unreadable(format!("it is longer than {BODY_LEN_MAX} bytes")));
         }
         if len > self.taken {
-            // Doubling keeps the copies few; the old bytes and their copy are there at once for a moment.
+            // Doubling keeps copies rare. While the bytes are copied, old and new ones are there at once.
             let wanted = len.max(2 * self.taken).min(BODY_LEN_MAX);
             self.room.take(wanted - self.taken)?;
             self.taken = wanted;
@@ -72,12 +72,12 @@ impl AnswerBody {
         Ok(())
     }
 
-    /// What has come.
+    /// The bytes so far.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// What has come, to be changed in its place.
+    /// The bytes so far, to be changed in place.
     pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
         &mut self.bytes
     }

@@ -1,8 +1,8 @@
-//! The provider that every server has: the world's cities, towns and villages from GeoNames, in the program.
+//! The provider that is part of the program: the world's cities, towns and villages from GeoNames.
 //!
-//! It needs no key, no network and no file, answers in a microsecond or two, and never fails. It ranks by
-//! distance, and knows of a place its name, its point and its region, nothing else: no shops, no ratings, no hours.
-//! So whoever wishes for those is told, truly, that there are none.
+//! It needs no key, no network and no file, answers within a few microseconds, and never fails. The build script makes its
+//! table. The provider ranks by distance. Of a place it knows the name, the point and the region, and it does not know
+//! shops, ratings or opening hours. A question that wishes for those finds no places.
 
 mod layout;
 mod table;
@@ -27,20 +27,20 @@ static TABLE: CityTable = CityTable::new(
 
 static TYPES: [Text; 2] = [Cow::Borrowed("locality"), Cow::Borrowed("political")];
 
-/// GeoNames' license, CC BY 4.0, asks for a credit and a link.
+/// The license of GeoNames, CC BY 4.0, asks for a credit and a link.
 static ATTRIBUTIONS: [Text; 1] = [Cow::Borrowed(
     "Places: <a href='https://www.geonames.org/'>GeoNames</a>, \
      <a href='https://creativecommons.org/licenses/by/4.0/'>CC BY 4.0</a>",
 )];
 
-/// Says whose IDs these are; GeoNames' own are not in the data.
+/// How IDs of this provider begin. The IDs of GeoNames are not in the data.
 const ID_SOURCE: &str = "gn";
 
-/// How far a place's viewport reaches north and south of its point, degrees: some 2 km. The data has no
-/// extents, and a box of 4 km shows the heart of a city and the whole of a village.
+/// How far a place's viewport reaches north and south of its point, degrees: about 2 km. The data has no extents. A box of
+/// 4 km shows the middle of a city and the whole of a village.
 const VIEWPORT_HALF_HEIGHT: f64 = 0.02;
 
-/// Answers from the table in the program.
+/// The provider. It has no state.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Embedded;
 
@@ -67,14 +67,14 @@ impl Provider for Embedded {
     }
 }
 
-/// Those of the places that are wanted; `None` for a question about another page, which has no answer here.
+/// The nearest of the wanted places. `None` if the question asks for another page, because there is only one.
 fn nearest(query: &Query, most: usize) -> Option<Nearest<u32>> {
     let Some(wish) = query.wish.as_deref() else { return Some(TABLE.nearest(query, most, |_| true)) };
     if wish.page_token.is_some() {
         return None;
     }
     let matcher = Matcher::new(Some(wish));
-    // All places here are of the same kinds, and of none are hours or prices known.
+    // All places in the table have the same kinds, and their hours and prices are unknown.
     let fits_all = matcher.fits_kinds(&TYPES) && matcher.fits_opening(None) && matcher.fits_price(None);
     Some(
         TABLE.nearest(query, if fits_all { most } else { 0 }, |index| {

@@ -1,8 +1,8 @@
-//! Searches the table of places: which of them lie in a circle, the nearest first.
+//! Searches the table of cities: which of them lie in a circle, the nearest first.
 //!
-//! Nothing is decoded beforehand. A search reads, band by band from the center outwards, the records between
-//! the longitudes that the circle spans there; once it has enough, the circle shrinks to the farthest of
-//! them.
+//! [`CityTable::nearest`] reads band by band from the center outward, and in each band the records between the longitudes
+//! that the circle spans there. When it has found enough cities, the circle shrinks to the farthest of them. Nothing is
+//! decoded in advance. This module does not know what an answer looks like.
 
 use std::ops::ControlFlow;
 
@@ -10,7 +10,7 @@ use proxyherd_core::places::{Centre, Nearest, Point, Query, Separation};
 
 use super::layout::{ANTIMERIDIAN, BAND_COUNT, BAND_HEIGHT, POLE, RECORD_LEN, UNITS_PER_DEGREE, band_of};
 
-/// The places of the world, as the build script laid them out.
+/// The world's cities, as the build script has written them.
 #[derive(Debug)]
 pub(super) struct CityTable {
     bands: &'static [u32],
@@ -19,7 +19,7 @@ pub(super) struct CityTable {
     regions: &'static [&'static str],
 }
 
-/// What the table says of one place.
+/// A city of the table.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CityEntry {
     pub(super) name: &'static str,
@@ -28,7 +28,7 @@ pub(super) struct CityEntry {
 }
 
 impl CityTable {
-    /// Puts the parts together. Evaluated while compiling: parts that do not fit do not compile.
+    /// Joins the parts. This runs at compile time, so parts that do not match do not compile.
     pub(super) const fn new(
         bands: &'static [u32],
         records: &'static [u8],
@@ -42,14 +42,14 @@ impl CityTable {
         CityTable { bands, records, names, regions }
     }
 
-    /// How many places there are.
+    /// How many cities there are.
     #[cfg(test)]
     pub(super) fn len(&self) -> u32 {
         self.records.len() as u32
     }
 
-    /// The indices of the nearest places in the circle that are wanted, at most `most`. Of two at the same
-    /// distance the one that stands first in the table goes first.
+    /// The indices of the nearest wanted cities in the circle, at most `most`. Of two at the same distance, the one that is
+    /// first in the table comes first.
     pub(super) fn nearest(&self, query: &Query, most: usize, wanted: impl Fn(u32) -> bool) -> Nearest<u32> {
         let mut search = TableSearch {
             center: Centre::new(query.latitude, query.longitude),
@@ -58,14 +58,14 @@ impl CityTable {
             nearest: Nearest::new(most),
             wanted,
         };
-        // From the center outwards: once enough is found, what lies farther away need not be looked at.
+        // The search goes outward, so it can end when it has enough.
         let home = band_of(floor_units(query.latitude));
         let _ = (home..BAND_COUNT).try_for_each(|band| search.visit(self, band));
         let _ = (0..home).rev().try_for_each(|band| search.visit(self, band));
         search.nearest
     }
 
-    /// One place, by an index that [`CityTable::nearest`] gave.
+    /// The city with an index that [`CityTable::nearest`] has returned.
     pub(super) fn entry(&self, index: u32) -> CityEntry {
         let at = index as usize;
         let record = CityRecord::decode(&self.records[at]);
@@ -121,7 +121,8 @@ struct TableSearch<F> {
 }
 
 impl<F: Fn(u32) -> bool> TableSearch<F> {
-    /// Looks through a band; ends the search that way if the band is out of reach, as the next one is too.
+    /// Searches one band. If the band is out of reach, the search ends in this direction, because the next band is out of
+    /// reach too.
     fn visit(&mut self, table: &CityTable, band: usize) -> ControlFlow<()> {
         let reach = self.reach();
         let south = band as i32 * BAND_HEIGHT - POLE;
@@ -132,7 +133,7 @@ impl<F: Fn(u32) -> bool> TableSearch<F> {
         for (west, east) in longitudes(self.longitude, half_width).into_iter().flatten() {
             for (index, record) in table.between(band, west, east) {
                 let separation = self.center.separation(degrees(record.latitude), degrees(record.longitude));
-                // Reading what a place is called takes longer than seeing that it is too far.
+                // `wanted` reads the name, which takes longer than comparing the distance.
                 if separation <= self.reach() && (self.wanted)(index) {
                     self.nearest.offer(separation, index);
                 }
@@ -141,14 +142,14 @@ impl<F: Fn(u32) -> bool> TableSearch<F> {
         ControlFlow::Continue(())
     }
 
-    /// What is farther away is not looked for.
+    /// The distance within which the search looks now.
     fn reach(&self) -> Separation {
         self.nearest.threshold().map_or(self.radius, |kept| kept.min(self.radius))
     }
 }
 
-/// From west to east in the table's units, both included; two runs where they cross the antimeridian. It may
-/// be a little too much, never too little: the distance decides.
+/// The longitudes of a circle from west to east in the table's units, both ends included. There are two ranges if the
+/// circle crosses the antimeridian. The ranges may be a little too wide, never too narrow: the distance decides.
 fn longitudes(center: f64, half_width: f64) -> [Option<(i32, i32)>; 2] {
     let (west, east) = (floor_units(center - half_width), floor_units(center + half_width) + 1);
     if east - west >= 2 * ANTIMERIDIAN {

@@ -1,6 +1,7 @@
-//! What Places API (New) answers, told as Nearby Search (Legacy) would.
+//! Reads the replies of Places API (New) as answers of Nearby Search (Legacy).
 //!
-//! Unknown and broken fields are skipped. A place without an ID, a name or a point is left out.
+//! [`read`] takes a whole reply. Unknown and malformed fields are skipped. A place without an ID, a name or a point is left
+//! out. This module does not know the question.
 
 use std::collections::HashSet;
 
@@ -14,7 +15,7 @@ use super::super::{
     json::{business_status, count, first_items, items, members, mend, part, point, rating, text, texts},
 };
 
-/// In the order of Google's price levels, from 0.
+/// Google's words for the price levels from 0 to 4.
 const PRICES: [&str; 5] = [
     "PRICE_LEVEL_FREE",
     "PRICE_LEVEL_INEXPENSIVE",
@@ -23,7 +24,7 @@ const PRICES: [&str; 5] = [
     "PRICE_LEVEL_VERY_EXPENSIVE",
 ];
 
-/// Reads a whole reply; `told` makes of the server's words what may be passed on.
+/// Reads a whole reply. `told` turns a message of the server into one that may be passed on.
 pub(crate) fn read(mut reply: HttpReply, told: &dyn Fn(&str) -> String) -> Result<Answer, Failure> {
     mend(reply.body.bytes_mut());
     let body = members(reply.body.bytes(), ["places", "error"]);
@@ -36,12 +37,12 @@ pub(crate) fn read(mut reply: HttpReply, told: &dyn Fn(&str) -> String) -> Resul
     }
 }
 
-/// An error is one whatever the HTTP code says.
+/// A body with an error is a failure, whatever the HTTP code is.
 fn error(reply: &HttpReply, error: &Value, told: &dyn Fn(&str) -> String) -> Failure {
     let message = text(&error["message"]).map(|message| told(&message));
     let code = error["code"].as_u64().and_then(|code| u16::try_from(code).ok());
     let code = code.filter(|code| *code >= 400).unwrap_or(match reply.status.as_u16() {
-        // An error that names no code, in a reply that claims to be fine.
+        // The error has no code, and the HTTP code says that all is well.
         200..=299 => 500,
         code => code,
     });
@@ -108,7 +109,7 @@ fn viewport(value: &Value) -> Option<Viewport> {
     Some(Viewport { northeast: point_of(&value["high"])?, southwest: point_of(&value["low"])? })
 }
 
-/// A photo's name is `places/PLACE/photos/REFERENCE`.
+/// A photo. Its name is `places/PLACE/photos/REFERENCE`.
 fn photo(photo: &Value) -> Option<Photo> {
     let name = photo["name"].as_str()?;
     let reference = name.rsplit('/').next().filter(|reference| !reference.is_empty())?;
@@ -123,7 +124,7 @@ fn photo(photo: &Value) -> Option<Photo> {
     })
 }
 
-/// Who must be named, as HTML: with a link if there is one that leads to the web.
+/// A credit that must be shown, as HTML. It has a link if the URI is one of the web.
 fn credit(name: &Value, uri: &Value) -> Option<Text> {
     let name = escaped(&text(name)?);
     let uri = match uri.as_str() {
@@ -134,7 +135,7 @@ fn credit(name: &Value, uri: &Value) -> Option<Text> {
     Some(Text::Owned(format!("<a href=\"{}\">{name}</a>", escaped(&uri))))
 }
 
-/// So that it is text in HTML, within an attribute too.
+/// The text with escapes for HTML, also for attributes.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for char in text.chars() {

@@ -1,10 +1,10 @@
-//! Google's Places API (New): Nearby Search, asked and answered as its documentation says.
+//! The provider that asks Google's Places API (New), Nearby Search.
 //!
 //! <https://developers.google.com/maps/documentation/places/web-service/nearby-search>
 //!
-//! It ranks and restricts by kind, and knows no pages, keywords, names, prices and hours to ask by. The last four
-//! are held against what it has found, which is truthful as far as it goes: an answer that may lack places for that
-//! says so in `info_messages`. A wish that cannot be kept at all is refused before anything is asked or paid for.
+//! This interface can rank and restrict by type. It has no pages, and takes no keywords, names, prices and opening hours. The
+//! last four are compared with the places that Google has found. If an answer may lack places for that reason, it says so
+//! in `info_messages`. A wish that cannot be fulfilled at all is refused before anything is asked or paid for.
 
 pub(crate) mod answer;
 
@@ -23,7 +23,7 @@ use crate::{Environment, FieldMask, GoogleSettings};
 const NAME: &str = "google";
 const PATH: &str = "/v1/places:searchNearby";
 
-/// What every question asks for; Google bills it as Nearby Search Pro.
+/// The fields that every question asks for. Google bills them as Nearby Search Pro.
 macro_rules! pro {
     () => {
         "places.attributions,places.businessStatus,places.displayName,places.formattedAddress,\
@@ -34,26 +34,27 @@ macro_rules! pro {
 
 const MASK_PRO: &str = pro!();
 
-/// What makes it Nearby Search Enterprise.
+/// Further fields, with which Google bills Nearby Search Enterprise.
 const MASK_ENTERPRISE: &str = concat!(
     pro!(),
     ",places.currentOpeningHours.openNow,places.priceLevel,places.rating,places.regularOpeningHours.openNow,\
      places.userRatingCount"
 );
 
-/// Said where Google found as many places as it tells, so that others that fit may not be among them.
+/// The message of an answer that may lack places: Google has found as many as it tells at most, and some of them were
+/// left out.
 const MAY_LACK_PLACES: Text = Text::Borrowed(
     "Only the twenty places that were found first were searched by keyword, name, price or opening hours.",
 );
 
-/// Asks Google.
+/// The provider.
 pub struct Google {
     upstream: Upstream,
     mask: FieldMask,
 }
 
 impl Google {
-    /// Reads the key; a question takes at most `whole_max`.
+    /// Reads the key. One request may take `whole_max`.
     pub fn open(
         settings: &GoogleSettings,
         whole_max: Duration,
@@ -108,7 +109,7 @@ fn mask(mask: FieldMask) -> &'static str {
     }
 }
 
-/// Refuses what cannot be found out.
+/// Refuses a wish for something that cannot be found out.
 fn check(wish: &Wish, mask: FieldMask) -> Result<(), Failure> {
     let refused = |message: &str| Err(Failure::BadQuery(message.to_owned()));
     if wish.page_token.is_some() {
@@ -124,7 +125,7 @@ fn check(wish: &Wish, mask: FieldMask) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Always asks for as many places as there may be: they cost the same.
+/// The body of the request. It asks for the most places that an answer may have, because they cost the same.
 fn body(query: &Query) -> Value {
     let wish = query.wish.as_deref();
     let rank = match wish.map_or(Rank::Prominence, |wish| wish.rank) {
@@ -148,19 +149,19 @@ fn body(query: &Query) -> Value {
     body
 }
 
-/// Whether Google says of a question that it does not know the type.
+/// Whether Google says that it does not know the type in the question.
 fn is_of_kind(said: &str, wish: Option<&Wish>) -> bool {
     wish.is_some_and(|wish| wish.kind.is_some()) && said.starts_with("Unsupported types")
 }
 
-/// An answer without places, which says that Google does not know their type.
+/// An answer without places that says that Google does not know the type.
 fn of_unknown_kind(said: String) -> Answer {
     Answer { info_messages: vec![Text::Owned(said)], ..Answer::found(Vec::new(), Vec::new()) }
 }
 
-/// Leaves out what does not fit those wishes that Google is not told.
+/// Leaves out the places that do not fit the wishes of which Google is not told.
 fn sifted(mut answer: Answer, wish: Option<&Wish>) -> Answer {
-    // The kind is Google's business: a place of one kind may also count as one of another.
+    // Google has compared the kinds itself, and to Google a place of one kind may also count as one of another.
     let Some(wish) = wish.map(|wish| Wish { kind: None, ..wish.clone() }) else { return answer };
     let matcher = Matcher::new(Some(&wish));
     let found = answer.places.len();

@@ -1,4 +1,6 @@
-//! What Nearby Search (Legacy) answers, passed on: results stay as they came, and only what is broken is left out.
+//! Reads the replies of Nearby Search (Legacy). Results are passed on as they came, and malformed ones are left out.
+//!
+//! [`read`] takes a whole reply. This module does not know the question, except for its type of places.
 
 use proxyherd_core::places::{Answer, Status, Verbatim};
 use reqwest::StatusCode;
@@ -40,7 +42,7 @@ pub(crate) fn read(
     }
 }
 
-/// What is known of an answer's members, as they stand.
+/// The members of a reply that are used, not parsed.
 struct ReplyMembers<'a> {
     error_message: Option<&'a RawValue>,
     html_attributions: Option<&'a RawValue>,
@@ -51,7 +53,7 @@ struct ReplyMembers<'a> {
 }
 
 impl<'a> ReplyMembers<'a> {
-    /// Nothing if this is no object.
+    /// Nothing if this is not an object.
     fn read(json: &'a [u8]) -> Option<ReplyMembers<'a>> {
         let names =
             ["error_message", "html_attributions", "info_messages", "next_page_token", "results", "status"];
@@ -75,7 +77,7 @@ fn found(body: &ReplyMembers<'_>, kind: Option<&str>, status: Status) -> Result<
     let (mut passed_on, mut has_kind) = (Vec::with_capacity(listed.len()), kind.is_none());
     for listed in &listed {
         let result = part(Some(listed));
-        // Without a name it is broken: nobody could show it.
+        // A result without a name is malformed, because nobody could show it.
         if text(&result["name"]).is_some() {
             passed_on.extend(Verbatim::new(listed.get()));
             has_kind |= items(&result["types"]).any(|known| known.as_str() == kind);

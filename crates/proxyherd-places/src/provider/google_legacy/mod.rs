@@ -1,8 +1,9 @@
-//! Google's Nearby Search (Legacy): it speaks as proxyherd does, so questions and results pass through as they come.
+//! The provider that asks Google's Nearby Search (Legacy).
 //!
 //! <https://developers.google.com/maps/documentation/places/web-service/legacy/search-nearby>
 //!
-//! The key is in the URL, for this interface takes it nowhere else; so no URL is ever printed.
+//! The doors speak this interface too, so questions and results pass through unchanged. Invariant: no URL is ever printed,
+//! because this interface takes the key in the URL only.
 
 pub(crate) mod answer;
 
@@ -20,13 +21,13 @@ const PATH: &str = "/maps/api/place/nearbysearch/json";
 const PAGE_REFUSED: &str =
     "there is no such `pagetoken`, or not yet: it is good a few seconds after the page that it came with";
 
-/// Asks Google, the older way.
+/// The provider.
 pub struct GoogleLegacy {
     upstream: Upstream,
 }
 
 impl GoogleLegacy {
-    /// Reads the key; a question takes at most `whole_max`.
+    /// Reads the key. One request may take `whole_max`.
     pub fn open(
         settings: &GoogleSettings,
         whole_max: Duration,
@@ -45,11 +46,11 @@ impl GoogleLegacy {
         let is_page = wish.is_some_and(|wish| wish.page_token.is_some());
         match answer::read(reply, kind, &|message| self.upstream.told(message)) {
             Ok(mut answer) => {
-                // Google has no reason to repeat the key. If it does so all the same, nobody sees it.
+                // Google has no reason to repeat the key. If it still does, nobody must see it.
                 answer.passed_on.retain(|result| !self.upstream.key().is_in(result.as_str()));
                 Ok(answer)
             }
-            // Of a page Google says no more than that it can't be asked for.
+            // About a page Google says only that it cannot be asked for.
             Err(Failure::BadQuery(_)) if is_page => Err(Failure::BadQuery(PAGE_REFUSED.to_owned())),
             Err(failure) => Err(failure),
         }
@@ -70,8 +71,8 @@ impl Provider for GoogleLegacy {
     }
 }
 
-/// Google ranks by distance only places of some kind, keyword or name. A question without any of these asks for
-/// establishments, which is Google's word for whatever is neither an address nor an area.
+/// To rank by distance, Google needs a type, a keyword or a name. A question without any of these asks for establishments,
+/// which is Google's type of everything that is neither an address nor an area.
 fn by_something(query: &Query) -> Cow<'_, Query> {
     match query.wish.as_deref() {
         Some(
@@ -86,20 +87,20 @@ fn by_something(query: &Query) -> Cow<'_, Query> {
     }
 }
 
-/// Everything but the key.
+/// Appends all parameters except for the key.
 pub(crate) fn append(url: &mut Url, query: &Query) {
     let none = Wish::default();
     let wish = query.wish.as_deref().unwrap_or(&none);
     let mut pairs = url.query_pairs_mut();
     if let Some(token) = &wish.page_token {
-        // It stands for the whole question that it came from.
+        // The token stands for the whole question to which it belongs.
         pairs.append_pair("pagetoken", token);
         return;
     }
     pairs.append_pair("location", &format!("{},{}", query.latitude, query.longitude));
     match wish.rank {
         Rank::Prominence => pairs.append_pair("radius", &query.radius_m.to_string()),
-        // Google takes one or the other.
+        // Google accepts either a radius or this rank.
         Rank::Distance => pairs.append_pair("rankby", "distance"),
     };
     let texts = [

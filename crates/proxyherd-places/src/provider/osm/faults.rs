@@ -18,21 +18,20 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{Environment, Event};
 
-/// Most faults that are logged, and most panics. Further ones are not.
+/// Most faults of which the observer hears, and most panics. Further ones are not told.
 const TOLD_MAX: usize = 16;
 
-/// The log, and the faults that were logged.
+/// The observer, and the faults of which it has heard.
 #[derive(Clone, Debug)]
 pub(super) struct Faults {
     environment: Environment,
-    /// Hashes of the texts that are at fault.
+    /// Hashes of the faulty texts.
     told: Arc<Mutex<HashSet<u64>>>,
-    /// Hashes of the panics' messages that were logged.
+    /// Hashes of the messages of panics.
     panics: Arc<Mutex<HashSet<u64>>>,
 }
 
 impl Faults {
-    /// Logs to `log`.
     pub(super) fn new(environment: Environment) -> Faults {
         Faults { environment, told: Arc::default(), panics: Arc::default() }
     }
@@ -45,7 +44,7 @@ impl Faults {
         self.environment.observer.notice(&Event::HoursFailed { place_id, hours });
     }
 
-    /// A search panicked, with what the panic carried.
+    /// A search panicked. `panic` is the payload.
     pub(super) fn search_panicked(&self, panic: &(dyn Any + Send)) {
         let said = panic.downcast_ref::<String>().map(String::as_str);
         let said = said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
@@ -56,19 +55,22 @@ impl Faults {
     }
 }
 
-/// Whether this is to be logged.
+/// Whether to tell of this.
 fn is_news(told: &Mutex<HashSet<u64>>, what: &str) -> bool {
     let mut told = told.lock();
     told.len() < TOLD_MAX && told.insert(xxh3_64(what.as_bytes()))
 }
 
 thread_local! {
-    /// Whether this thread is inside of [`contained`].
+    /// Whether this thread is within [`contained`].
     static IS_CONTAINED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Returns what `call` returns, or nothing if it panics. Values that `call` was changing when it panicked are in an
-/// unknown state: the caller must drop them or overwrite them.
+/// unknown state, so the caller must drop or overwrite them.
+///
+/// A contained panic prints no message, because operators would take it for a fault of the server. For that, the first
+/// call installs a panic hook, which passes all other panics to the previous hook.
 pub(super) fn contained<T>(call: impl FnOnce() -> T) -> Option<T> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
@@ -90,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_trouble_is_news_once_and_not_too_many_are() {
+    fn each_fault_is_news_once_and_not_too_many_are() {
         let told = Mutex::default();
         assert!(is_news(&told, "a") && is_news(&told, "b"));
         assert!(!is_news(&told, "a") && !is_news(&told, "b"));

@@ -1,14 +1,14 @@
-//! What is made of an index, for fuzzing alone: see [`crate::fuzzing`].
+//! The codecs of the index and the evaluator of hours, for fuzzing alone: see [`crate::fuzzing`].
 
 use super::index::{BlockEntry, Directory, IndexRecord, Locale};
 use super::{hours, tags};
 
-/// What a file's header has to say that this program reads it.
+/// The checksum of kinds that the header of a readable index has.
 pub fn kinds_checksum() -> u64 {
     tags::kinds_checksum()
 }
 
-/// Whether a place with these hours is open at a second since 1970, in a zone of the IANA's and a country of ISO 3166.
+/// Whether a place with these hours is open at a second since 1970, in a time zone of IANA and a country of ISO 3166.
 pub fn is_open(opening_hours: &str, zone: &str, country: &str, now_s: i64) -> Option<bool> {
     let locale = Locale { zone: zone.to_owned(), country: country.to_owned() };
     hours::is_readable(opening_hours)

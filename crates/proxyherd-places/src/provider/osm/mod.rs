@@ -1,15 +1,15 @@
-//! The provider of OpenStreetMap's places, from an index on this machine that `proxyherd places import` has written.
+//! The provider of OpenStreetMap's places: answers from an index on this machine, which [`import`](import()) writes.
 //!
-//! It needs no network and no key. Places come by distance, whatever rank was wished for, for the data says nothing of
-//! prominence. Their IDs are `osmn`, `osmw` or `osmr` and the number of OpenStreetMap's node, way or
-//! relation, so an ID lasts as long as the object does.
+//! It needs no network and no key. It always ranks by distance, because the data says nothing about prominence. The ID of a
+//! place is `osmn`, `osmw` or `osmr` and the number of OpenStreetMap's node, way or relation. So an ID lasts as long as the
+//! object.
 //!
-//! A question that wishes for nothing is answered on the spot if all blocks that it needs are in memory and it is
-//! known whether the places found are open. Any other is answered on a thread that may wait for the disk; a few have
-//! their turn at once, and a search ends when nobody waits for it any more.
+//! A question without a choosing wish is answered at once if all blocks that it needs are in memory, and if it is known
+//! whether the places found are open. Any other question is answered on a thread that may wait for the disk. A few such
+//! searches run at once, and a search ends when nobody waits for it any more.
 //!
 //! Floors, lowest first: `faults`, `limits`, `tags`; `index`; `pbf`, `hours`, `zones`; `search`, `wish`; [`Osm`];
-//! `import`, which does not know of searches.
+//! `import`, which does not know searches.
 
 mod faults;
 pub(crate) mod fuzzing;
@@ -47,16 +47,16 @@ use wish::Wanted;
 pub use import::{ImportError, Progress, Summary, import};
 pub use index::IndexError;
 
-/// OpenStreetMap's license, ODbL, asks for a credit and a link.
+/// The license of OpenStreetMap, ODbL, asks for a credit and a link.
 static ATTRIBUTIONS: [Text; 1] =
     [Cow::Borrowed("© <a href='https://www.openstreetmap.org/copyright'>OpenStreetMap contributors</a>")];
 
-/// Answers from an index.
+/// The provider, with its index open.
 #[derive(Debug)]
 pub struct Osm {
     index: Arc<Index>,
     faults: Faults,
-    /// Turns of searches on threads that may wait: others need such threads, too.
+    /// Limits the searches on threads that may wait, because others need such threads too.
     searches: Arc<Semaphore>,
     environment: Environment,
 }
@@ -65,7 +65,7 @@ pub struct Osm {
 pub type Near = (Separation, Place);
 
 impl Osm {
-    /// Opens an index and checks it, but for its blocks, which are checked when they are read. The observer hears of
+    /// Opens an index and checks everything but its blocks, which are checked when they are read. The observer hears of
     /// faulty data of single places.
     pub fn open(path: &Path, environment: Environment) -> Result<Osm, IndexError> {
         let index = Index::open(path, tags::kinds_checksum(), CACHE_LEN_MAX)?;
@@ -74,22 +74,22 @@ impl Osm {
         Ok(Osm { index, faults: Faults::new(environment.clone()), searches, environment })
     }
 
-    /// How many places there are.
+    /// How many places the index has.
     pub fn len(&self) -> u64 {
         self.index.header().places
     }
 
-    /// Whether there are none.
+    /// Whether the index has no places.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The nearest places of those that are wished for, at most `most`. This may wait for the disk.
+    /// The nearest places that fit the wish, at most `most`. This may wait for the disk.
     pub fn near(&self, query: &Query, most: usize) -> Result<Vec<Near>, Failure> {
         self.search().near(query, most, &CancellationToken::new())
     }
 
-    /// A search at this moment, which another thread can do.
+    /// A search at this moment, for this thread or another one.
     fn search(&self) -> OsmSearch {
         OsmSearch {
             index: Arc::clone(&self.index),
@@ -146,12 +146,12 @@ impl Provider for Osm {
 
 impl From<BlockError> for Failure {
     fn from(error: BlockError) -> Failure {
-        // The operator's business more than the asker's, but there is nobody else to tell.
+        // An operator could do more about this than the caller, but only the caller is there to be told.
         Failure::Unavailable(format!("the index of places: {error}"))
     }
 }
 
-/// Why a search has no outcome. A panic is logged.
+/// Why a search has no result. The observer hears of a panic.
 fn unfinished(error: JoinError, faults: &Faults) -> Failure {
     let why = match error.try_into_panic() {
         Ok(panic) => {
@@ -164,7 +164,7 @@ fn unfinished(error: JoinError, faults: &Faults) -> Failure {
     Failure::Unavailable(why.to_owned())
 }
 
-/// A search at one moment, independent of the provider's lifetime.
+/// A search at one moment. It does not borrow from the provider.
 struct OsmSearch {
     index: Arc<Index>,
     faults: Faults,
@@ -172,7 +172,7 @@ struct OsmSearch {
 }
 
 impl OsmSearch {
-    /// Answers a question from memory or from the disk, unless nobody waits for it any more.
+    /// Finds the places in memory or on the disk, unless nobody waits for them any more.
     fn near(&self, query: &Query, most: usize, given_up: &CancellationToken) -> Result<Vec<Near>, Failure> {
         let index = &self.index;
         let fetch = |number| match given_up.is_cancelled() {
@@ -197,7 +197,7 @@ impl OsmSearch {
         Ok(near)
     }
 
-    /// Whether a place is open, worked out if need be.
+    /// Whether a place is open. Its hours are evaluated if necessary.
     fn is_open(&self, block: &IndexBlock, at: usize, record: &IndexRecord<'_>) -> Option<bool> {
         known_to_be_open(block, at, record, self.now_s).unwrap_or_else(|| {
             let locale = self.index.directory().locale(record.locale)?;
@@ -211,7 +211,7 @@ impl OsmSearch {
     }
 }
 
-/// Whether a place is open, if that can be told without working it out; the inner nothing means that nobody knows.
+/// Whether a place is open, if that is known without evaluating its hours. `Some(None)` means that it is unknown.
 fn known_to_be_open(
     block: &IndexBlock,
     at: usize,
@@ -258,7 +258,7 @@ fn place_id(record: &IndexRecord<'_>) -> String {
     id
 }
 
-/// As much of a text as a record holds.
+/// The part of a text that fits into a record.
 fn cut(text: &str) -> &str {
     &text[..text.floor_char_boundary(TEXT_LEN_MAX)]
 }

@@ -1,9 +1,9 @@
-//! Which places lie in a circle, the nearest first.
+//! Searches the index: which places lie in a circle, the nearest first.
 //!
-//! A search goes band by band from the center outwards, and within a band from the center's meridian to the
-//! east and to the west. Once it has enough, the circle shrinks to the farthest of them, and with it what is still
-//! looked at: around a busy street that is a block or two. Only points are looked at, unless the question wishes
-//! for certain places.
+//! [`nearest`] goes outward from the center band by band, and within a band from the meridian of the center to the east and
+//! to the west. When it has found enough places, the circle shrinks to the farthest of them, and so does the area that is
+//! still to be searched. Around a busy street that is a block or two. The search reads only the points of places, unless
+//! the question wishes for certain places. It does not know where blocks come from.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -12,15 +12,14 @@ use proxyherd_core::places::{Centre, Nearest, Query, Separation};
 
 use super::index::{BAND_COUNT, Directory, GIRTH, IndexBlock, UNITS_PER_DEGREE, band_of, degrees, edges_of};
 
-/// A place in the index: its block's number and where in the block it stands. Ordered as in the file.
+/// A place in the index: the number of its block and its position in the block. The order is that of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct FoundPlace {
     pub(super) block: u32,
     pub(super) at: u32,
 }
 
-/// The nearest places in the circle, at most `most`, of those that are `wanted`. `fetch` gives blocks; its error
-/// ends the search.
+/// The nearest `wanted` places in the circle, at most `most`. `fetch` returns blocks. Its error ends the search.
 pub(super) fn nearest<E>(
     directory: &Directory,
     query: &Query,
@@ -47,9 +46,9 @@ pub(super) fn nearest<E>(
 struct CircleSearch<'a, F, W> {
     directory: &'a Directory,
     center: Centre,
-    /// Of the center, units.
+    /// The longitude of the center, units.
     meridian: i64,
-    /// The radius, or once there are enough, how far the farthest of them is.
+    /// The radius, or the distance of the farthest place once there are enough.
     reach: Separation,
     nearest: Nearest<FoundPlace>,
     fetch: F,
@@ -61,7 +60,7 @@ where
     F: FnMut(u32) -> Result<Arc<IndexBlock>, E>,
     W: FnMut(&IndexBlock, usize) -> bool,
 {
-    /// Looks through bands until one is out of reach, as all after it are.
+    /// Searches bands until one is out of reach. All bands after it are out of reach too.
     fn visit_all(&mut self, bands: impl Iterator<Item = usize>) -> Result<(), E> {
         for band in bands {
             if self.visit(band)?.is_break() {
@@ -80,7 +79,7 @@ where
             self.walk_around(band)?;
         } else {
             self.walk(band, self.meridian, half)?;
-            // What lies beyond the antimeridian is seen from a turn away.
+            // Places beyond the antimeridian have longitudes that differ by a full turn.
             for meridian in [self.meridian - GIRTH, self.meridian + GIRTH] {
                 if meridian.abs() - half <= GIRTH / 2 {
                     self.walk(band, meridian, half)?;
@@ -90,7 +89,7 @@ where
         Ok(ControlFlow::Continue(()))
     }
 
-    /// Looks at all of a band near a pole, where every meridian is near.
+    /// Searches a whole band near a pole, where every meridian is near.
     fn walk_around(&mut self, band: usize) -> Result<(), E> {
         for number in self.directory.band(band) {
             let block = (self.fetch)(number)?;
@@ -106,7 +105,7 @@ where
         self.walk_west(band, meridian, half)
     }
 
-    /// Looks at what lies on a meridian and east of it, and returns how far it was worth looking at the end.
+    /// Searches on a meridian and east of it. Returns how far to the side the circle reaches afterward.
     fn walk_east(&mut self, band: usize, meridian: i64, mut half: i64) -> Result<i64, E> {
         let numbers = self.directory.band(band);
         let first = self.first_east(band, meridian);
@@ -127,7 +126,7 @@ where
         Ok(half)
     }
 
-    /// Looks at what lies west of a meridian.
+    /// Searches west of a meridian.
     fn walk_west(&mut self, band: usize, meridian: i64, mut half: i64) -> Result<(), E> {
         let numbers = self.directory.band(band);
         let last = self.first_east(band, meridian).min(numbers.end - 1);
@@ -151,7 +150,7 @@ where
         Ok(())
     }
 
-    /// The first block of a band that has something on a meridian or east of it.
+    /// The first block of a band with a place on a meridian or east of it.
     fn first_east(&self, band: usize, meridian: i64) -> u32 {
         let numbers = self.directory.band(band);
         let (mut low, mut high) = (numbers.start, numbers.end);
@@ -166,7 +165,8 @@ where
         low
     }
 
-    /// Takes a place if it is near enough and wanted. Returns how far it is still worth looking in this band.
+    /// Takes a place if it is near enough and wanted. Returns how far to the side the circle reaches in this band
+    /// afterward.
     fn look(&mut self, band: usize, block: &IndexBlock, found: FoundPlace, half: i64) -> i64 {
         let point = block.points()[found.at as usize];
         let separation = self.center.separation(degrees(point.latitude), degrees(point.longitude));
@@ -183,7 +183,7 @@ where
         }
     }
 
-    /// How far the circle reaches to either side within a band, units; nothing if it does not come near it.
+    /// How far the circle reaches to either side within a band, units. Nothing if it does not touch the band.
     fn half_width(&self, band: usize) -> Option<i64> {
         let (south, north) = edges_of(band);
         let half = self.center.half_width(self.reach, south, north)?;

@@ -1,4 +1,7 @@
-//! Whether a place is one that was wished for: core's [`Matcher`], and what it is shown of a record.
+//! Decides whether a place is wanted: shows a record of the index to core's [`Matcher`].
+//!
+//! [`Wanted::read`] prepares a wish once, and [`Wanted::takes`] compares it with many records. This module does not know
+//! where places are.
 
 use proxyherd_core::places::{Matcher, Rank, Wish};
 
@@ -6,16 +9,16 @@ use super::index::IndexRecord;
 use super::tags::KINDS;
 use crate::provider::Failure;
 
-/// A wish, made ready to be held against many places.
+/// A wish, prepared to be compared with many places.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Wanted {
-    /// Nothing where every place is wanted.
+    /// None if every place is wanted.
     matcher: Option<Matcher>,
 }
 
 impl Wanted {
-    /// Reads a wish. Languages choose nothing, for names are told as they are written, and nor do ranks: the nearest
-    /// places come first, for the data says nothing about prominence.
+    /// Reads a wish. A language chooses no places, because names are told as they are written. Neither does a rank, because
+    /// the nearest places always come first.
     pub(super) fn read(wish: Option<&Wish>) -> Result<Wanted, Failure> {
         let Some(wish) = wish else { return Ok(Wanted::default()) };
         if wish.page_token.is_some() {
@@ -30,7 +33,7 @@ impl Wanted {
         self.matcher.is_none()
     }
 
-    /// Whether a place is wanted; `is_open` is asked only if that matters.
+    /// Whether a place is wanted. `is_open` is called only if the wish depends on it.
     pub(super) fn takes(&self, record: &IndexRecord<'_>, is_open: impl FnOnce() -> Option<bool>) -> bool {
         let Some(matcher) = &self.matcher else { return true };
         let kinds = || record.kinds.iter().filter_map(|&kind| KINDS.get(usize::from(kind)).copied());

@@ -1,10 +1,10 @@
-//! Which time zone a place is in, and whose holidays it keeps: by the region that the nearest city lies in.
+//! Finds the time zone of a place and the country whose holidays count there, by the region of the nearest city.
 //!
-//! Maps of the zones' borders that a program could carry are derived from OpenStreetMap, and their license would
-//! hold for the program; so it makes do with the cities that it has. In a country of one time zone that is right but
-//! for places so near a border that the nearest city is on its other side. In a country of several, `zones.tsv`
-//! has boxes that keep away from the zones' borders. Outside of them nothing is said, and then nobody is told
-//! whether a place is open: better than a wrong hour. Settled once, when places are imported.
+//! The importer asks [`Zones::of`] once for each place. Maps of the zones' borders are derived from OpenStreetMap, and their
+//! license would apply to the program that carries them. So this module uses the cities of the embedded provider. In a
+//! country with one time zone the result is right, except for places so near a border that the nearest city is on its
+//! other side. For a country with several zones, `zones.tsv` has boxes that keep away from the borders of zones. Outside
+//! of the boxes the zone is unknown, and nobody is told whether a place is open, which is better than a wrong hour.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ use crate::provider::{Embedded, Provider as _};
 
 const TABLE: &str = include_str!("zones.tsv");
 
-/// The zones of the world.
+/// The world's time zones.
 #[derive(Debug)]
 pub(super) struct Zones {
     by_region: HashMap<&'static str, Vec<ZoneRow>>,
@@ -31,7 +31,7 @@ struct ZoneRow {
 }
 
 impl Zones {
-    /// Reads the table in the program.
+    /// Reads the table, which is part of the program.
     pub(super) fn new() -> Zones {
         let mut by_region: HashMap<_, Vec<ZoneRow>> = HashMap::new();
         for line in TABLE.lines().filter(|line| !line.starts_with('#')) {
@@ -41,7 +41,7 @@ impl Zones {
         Zones { by_region }
     }
 
-    /// The locale of a place, if it is known.
+    /// The locale of a place, if the table has it.
     pub(super) fn of(&self, place: Point) -> Option<Locale> {
         let query = Query::within(place, RADIUS_M_MAX.into()).expect("the largest radius is in range");
         let city = Embedded.nearby_now(&query, 1)?.places.pop()?;

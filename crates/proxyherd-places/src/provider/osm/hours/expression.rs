@@ -1,4 +1,4 @@
-//! Parses an expression, and corrects what the crate evaluates in another way than OpenStreetMap defines it:
+//! Parses an expression, and corrects three things in which the crate differs from OpenStreetMap's definition:
 //!
 //! - The crate reads a date that does not exist (`Sep 31`) as the whole year. Here it matches no day.
 //! - The crate reads a rule that is only a comment, or days and a comment (`Mo "by appointment"`), as open. Here it is
@@ -7,7 +7,7 @@
 //!   used whenever the rules before it are closed. So each fallback becomes an expression of its own, together with
 //!   the later rules, which override what is before them.
 //!
-//! The evaluator accepts only text. So a corrected expression is written as text and parsed again; if that does not give
+//! The evaluator accepts only text. So a corrected expression is written as text and parsed again. If that does not give
 //! the same expression, it counts as unreadable.
 
 use opening_hours::{OpeningHours, RuleKind};

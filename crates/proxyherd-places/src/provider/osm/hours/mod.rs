@@ -1,14 +1,14 @@
-//! Whether a place is open, from OpenStreetMap's `opening_hours`, at the place's own time and holidays.
+//! Evaluates `opening_hours` of OpenStreetMap: whether a place is open, at its own time and by its own holidays.
 //!
-//! Reading and evaluating an expression takes some ten microseconds, and what comes of it holds for hours. So each place
-//! in memory carries a [`OpenState`] state: what it was, and until when it is so. A question that finds it still true
-//! pays nothing; one that does not is answered where waiting is allowed.
+//! [`evaluate`] parses and evaluates an expression, which takes some ten microseconds. The result holds for hours. So each
+//! place in memory keeps an [`OpenState`]: whether it is open, and until when that is known. A question that finds a state
+//! which still holds pays nothing. Any other question is answered on a thread that may wait.
 //!
-//! `sunrise` and `sunset` are taken as the crate takes them without coordinates, at fixed hours. School holidays
-//! are not known, and regional ones make a state unknown. `expression` corrects what the crate reads wrongly.
+//! `sunrise` and `sunset` are at fixed hours, as in the crate `opening_hours` without coordinates. School holidays are
+//! unknown, and regional holidays make a state unknown. `expression` corrects what the crate parses wrongly.
 //!
-//! Anybody can write an expression, and some make the crate panic. Every call into the crate is therefore
-//! [`contained`]: such a place loses its state, and nothing else.
+//! Anybody can write an expression, and some expressions make the crate panic. So every call into the crate is
+//! [`contained`]: the place then has no state, and nothing else is lost.
 
 mod expression;
 
@@ -23,7 +23,7 @@ use super::faults::contained;
 use super::index::Locale;
 use super::limits::HOURS_KEPT_MAX_S;
 
-/// Whether a place is open, and until when that is known: second since 1970, and below it two bits.
+/// Whether a place is open, and until when that is known: the second since 1970, shifted by two bits for the state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct OpenState(u64);
 
@@ -41,12 +41,12 @@ impl OpenState {
         OpenState(u64::try_from(until_s).unwrap_or(0) << 2 | state)
     }
 
-    /// An unknown state, which is kept for as long as any.
+    /// An unknown state. It holds as long as any state may hold.
     pub(super) fn unknown(now_s: i64) -> OpenState {
         OpenState::new(None, now_s.saturating_add(HOURS_KEPT_MAX_S))
     }
 
-    /// What is written down here, if it still holds; the inner nothing means that it is known to be unknown.
+    /// The state that is stored here, if it still holds. `Some(None)` means that the hours do not say.
     pub(super) fn load(from: &AtomicU64, now_s: i64) -> Option<Option<bool>> {
         let kept = from.load(Ordering::Relaxed);
         let holds = i64::try_from(kept >> 2).is_ok_and(|until_s| now_s < until_s);
@@ -62,7 +62,7 @@ impl OpenState {
         to.store(self.0, Ordering::Relaxed);
     }
 
-    /// Whether it is open; nothing where the expression does not say.
+    /// Whether the place is open. Nothing if the expression does not say.
     pub(super) fn is_open(self) -> Option<bool> {
         match self.0 & 3 {
             CLOSED => Some(false),
@@ -72,7 +72,7 @@ impl OpenState {
     }
 }
 
-/// Whether an expression can be read at all. Nothing if the parser panics.
+/// Whether an expression can be parsed. Nothing if the parser panics.
 pub(super) fn is_readable(hours: &str) -> Option<bool> {
     contained(|| hours.parse::<OpeningHours>().is_ok())
 }
@@ -101,7 +101,7 @@ fn try_evaluate(hours: &str, locale: &Locale, now_s: i64) -> Option<(Option<bool
             RuleKind::Closed => Some(false),
             RuleKind::Unknown => None,
         };
-        // As in the crate, a rule that is closed and says why is final.
+        // As in the crate, a closed rule with a comment is final.
         if is_open != Some(false) || !interval.comment.is_empty() {
             break;
         }
@@ -109,7 +109,7 @@ fn try_evaluate(hours: &str, locale: &Locale, now_s: i64) -> Option<(Option<bool
     Some((is_open, until_s))
 }
 
-/// The holidays of a country, where they are known. Changes farther off than a state is kept need no search.
+/// The holidays of a country, if they are known. Changes beyond the time for which a state holds are not searched.
 fn context(country: &str) -> Context {
     let context = Context::default().approx_bound_interval_size(TimeDelta::days(2));
     match country.parse::<Country>() {
@@ -120,13 +120,13 @@ fn context(country: &str) -> Context {
     }
 }
 
-/// What clocks show at a second since 1970.
+/// The local time at a second since 1970.
 fn local(zone: &TimeZone, second: i64) -> Option<NaiveDateTime> {
     let offset = zone.to_offset(Timestamp::from_second(second).ok()?);
     Some(DateTime::from_timestamp(second + i64::from(offset.seconds()), 0)?.naive_utc())
 }
 
-/// The second since 1970 at which clocks show this; the earlier one where they show it twice.
+/// The second since 1970 of a local time. If clocks show that time twice, it is the earlier second.
 fn second(zone: &TimeZone, local: NaiveDateTime) -> Option<i64> {
     let seconds = local.and_utc().timestamp();
     let local = civil::date(1970, 1, 1).at(0, 0, 0, 0);

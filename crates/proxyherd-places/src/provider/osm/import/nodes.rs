@@ -1,29 +1,31 @@
-//! Where the nodes are that ways need: 16 bytes each, and nothing for all others.
+//! The points of the nodes that ways need: 16 bytes for each of these nodes, and nothing for all others.
 //!
-//! In some extracts ways hold the positions of their nodes, and most nodes are missing (`LocationsOnWays`). Such positions
-//! are kept, at another 16 bytes each, until all ways have been read. A node's own position, if it is met later, wins.
+//! The pass over ways asks for nodes with [`Nodes::need`], [`Nodes::seal`] ends the asking, and the pass over nodes gives the
+//! points to [`Nodes::meet`]. In some extracts ways hold the positions of their nodes, and most nodes are missing
+//! (`LocationsOnWays`). Such positions are held at another 16 bytes each until all ways have been read. If the node itself
+//! is met later, its own position counts. This module does not know ways.
 
 use super::super::index::IndexPoint;
 
-/// First gathers IDs, then keeps their points.
+/// First gathers the IDs of nodes, then their points.
 #[derive(Debug, Default)]
 pub(super) struct Nodes {
-    /// Sorted and each once up to `sorted`.
+    /// The IDs. Up to `sorted` they are sorted and each is there once.
     ids: Vec<i64>,
     sorted: usize,
-    /// Positions that ways hold, sorted and each once up to `told_sorted`.
+    /// The positions that ways hold. Up to `told_sorted` they are sorted and each is there once.
     told: Vec<(i64, IndexPoint)>,
     told_sorted: usize,
     points: Vec<IndexPoint>,
-    /// Where the last point was kept; the next one is near, for files are sorted.
+    /// Where the last point was stored. The next one is near, because files are sorted.
     cursor: usize,
 }
 
-/// The point of a node that was not met. No point of the Earth has this latitude.
+/// The point of a node that was not met. No point on Earth has this latitude.
 const NOWHERE: IndexPoint = IndexPoint { longitude: 0, latitude: i32::MAX };
 
 impl Nodes {
-    /// Asks for a node's point. An ID that is asked for again costs memory only until the next sorting.
+    /// Asks for the point of a node. An ID that occurs again takes memory only until the next sorting.
     pub(super) fn need(&mut self, id: i64) {
         if self.ids.len() == self.ids.capacity() && self.ids.len() > 2 * self.sorted {
             self.sort();
@@ -31,7 +33,7 @@ impl Nodes {
         self.ids.push(id);
     }
 
-    /// Asks for a node's point. It is this one, unless the node itself is met.
+    /// Asks for the point of a node, which is `point` unless the node itself is met.
     pub(super) fn need_at(&mut self, id: i64, point: IndexPoint) {
         self.need(id);
         if self.told.len() == self.told.capacity() && self.told.len() > 2 * self.told_sorted {
@@ -64,7 +66,7 @@ impl Nodes {
         self.cursor = 0;
     }
 
-    /// Keeps the point of a node, if it was asked for.
+    /// Stores the point of a node, if it was asked for.
     pub(super) fn meet(&mut self, id: i64, point: IndexPoint) {
         if self.ids.get(self.cursor).is_some_and(|&last| last > id) {
             self.cursor = self.ids.partition_point(|&known| known < id);
@@ -75,18 +77,18 @@ impl Nodes {
         if self.ids.get(self.cursor) == Some(&id) {
             self.points[self.cursor] = point;
         } else {
-            // Step back, so that the next node of a sorted file does not look like one of an unsorted one.
+            // Step back. Otherwise the next node of a sorted file would look as if the file were not sorted.
             self.cursor = self.cursor.saturating_sub(1);
         }
     }
 
-    /// The point of a node that was met.
+    /// The point of a node, if it is known.
     pub(super) fn find(&self, id: i64) -> Option<IndexPoint> {
         let at = self.ids.binary_search(&id).ok()?;
         Some(self.points[at]).filter(|&point| point != NOWHERE)
     }
 
-    /// How many were asked for.
+    /// How many nodes were asked for.
     pub(super) fn len(&self) -> usize {
         self.ids.len()
     }

@@ -1,20 +1,20 @@
 //! The middle of an area or a line, from the points of its ways.
 //!
-//! The middle of an area is its center of mass: rings are put together from ways that end in each other, and weighed
-//! by their area. Where no ring closes, because it is a line or the extract ends within it, it is the middle of
-//! the box around the points. Holes weigh nothing; they seldom move the middle of a building or a park by
-//! much.
+//! [`middle`] joins ways that end in each other to rings, and returns their center of mass, weighed by area. If no ring
+//! closes, because the object is a line or the extract ends within it, the middle is that of the box around all points.
+//! Holes are ignored, because they rarely move the middle of a building or a park by much. This module does not know which
+//! object it is about.
 
 use std::collections::HashMap;
 
 use super::super::index::{self, ANTIMERIDIAN, IndexPoint, POLE};
 
-/// A way's nodes in their order, those whose place is known.
+/// The nodes of a way whose points are known, in their order.
 pub(super) type Piece = Vec<(i64, IndexPoint)>;
 
 const GIRTH: f64 = index::GIRTH as f64;
 
-/// The middle of what these ways surround; nothing if there is no point.
+/// The middle of the area or line that these ways form. Nothing if there is no point.
 pub(super) fn middle(pieces: Vec<Piece>) -> Option<IndexPoint> {
     let origin = pieces.iter().flatten().next()?.1;
     let points = || pieces.iter().flatten().map(|&(_, point)| Flat::new(origin, point));
@@ -26,7 +26,7 @@ pub(super) fn middle(pieces: Vec<Piece>) -> Option<IndexPoint> {
     Some(mass.middle().unwrap_or(boxed).on_earth(origin))
 }
 
-/// A point as seen from another one, units.
+/// A point relative to another one, units.
 #[derive(Clone, Copy, Debug, Default)]
 struct Flat {
     x: f64,
@@ -36,7 +36,7 @@ struct Flat {
 impl Flat {
     fn new(origin: IndexPoint, point: IndexPoint) -> Flat {
         let x = f64::from(point.longitude) - f64::from(origin.longitude);
-        // What lies just beyond the antimeridian is near.
+        // A point just beyond the antimeridian is near.
         let x = if x.abs() > GIRTH / 2.0 { x - GIRTH.copysign(x) } else { x };
         Flat { x, y: f64::from(point.latitude) - f64::from(origin.latitude) }
     }
@@ -61,7 +61,7 @@ fn middle_of_box(points: impl Iterator<Item = Flat>) -> Flat {
     Flat { x: f64::midpoint(edges[0], edges[2]), y: f64::midpoint(edges[1], edges[3]) }
 }
 
-/// The weight of rings, and where it lies.
+/// The area of rings and its first moment.
 #[derive(Debug, Default)]
 struct Mass {
     area: f64,
@@ -69,7 +69,7 @@ struct Mass {
 }
 
 impl Mass {
-    /// Adds a ring, whichever way round it goes.
+    /// Adds a ring, in either direction.
     fn add(&mut self, ring: &[Flat]) {
         let (mut area, mut moment) = (0.0, Flat::default());
         for (at, one) in ring.iter().enumerate() {
@@ -111,7 +111,7 @@ fn is_closed(piece: &Piece) -> bool {
     piece.len() > 3 && piece.first().map(|node| node.0) == piece.last().map(|node| node.0)
 }
 
-/// By node: the pieces that begin or end there, those that come first at the end.
+/// By node: the pieces that begin or end there. The first pieces are at the end of each list.
 struct Ends(HashMap<i64, Vec<usize>>);
 
 impl Ends {
@@ -126,7 +126,7 @@ impl Ends {
     }
 }
 
-/// Lengthens a chain by a piece that begins or ends where it ends.
+/// Lengthens a chain by a piece that begins or ends at the end of the chain.
 fn join_one(chain: &mut Piece, pieces: &mut [Option<Piece>], ends: &mut Ends) -> bool {
     let Some(&(last, _)) = chain.last() else { return false };
     let Some(there) = ends.0.get_mut(&last) else { return false };

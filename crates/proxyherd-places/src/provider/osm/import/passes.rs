@@ -1,4 +1,8 @@
-//! The passes over an extract, one after the other, and what each hands to the next.
+//! The passes over an extract, one after the other.
+//!
+//! [`Passes::run`] does an import. Relations say which ways are needed, ways say which nodes are needed, and nodes give the
+//! points from which the middles of ways and relations follow. This module does not know how an extract is encoded, nor
+//! how places are sorted.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -15,12 +19,12 @@ use crate::provider::osm::limits::{WAITING_LEN_MIN, WAITING_RATIO_MAX};
 use crate::provider::osm::pbf::{Content, Damage};
 use crate::provider::osm::tags::{Described, Tags, kinds_checksum};
 
-/// How many places pass between two looks at the progress.
+/// How many places are processed between two updates of the progress.
 const SHOWN_EVERY: u64 = 1024;
 
-/// Memory that a member of a relation takes until the relation has its middle, bytes.
+/// Memory for a member of a relation until the middle of the relation is known, bytes.
 const MEMBER_LEN: usize = 8 + size_of::<(i64, Outline)>();
-/// Memory that a node takes for each of its uses until its way has its middle, bytes.
+/// Memory for each use of a node until the middle of its way is known, bytes.
 const NODE_LEN: usize = 16;
 
 /// An import under way.
@@ -40,13 +44,13 @@ pub(super) struct Passes {
 /// A way that relations need.
 #[derive(Debug, Default)]
 struct Outline {
-    /// How many relations need it. Each of them looks at all of its nodes.
+    /// How many relations need the way. Each of them reads all of its nodes.
     relations: u32,
-    /// Its nodes, once it was met.
+    /// The nodes of the way, once the pass over ways has met it.
     refs: Box<[u8]>,
 }
 
-/// A relation that is a place, and waits for its ways.
+/// A relation that is a place and waits for its ways.
 struct WaitingRelation {
     id: ObjectId,
     version: u32,
@@ -54,7 +58,7 @@ struct WaitingRelation {
     outer: Box<[i64]>,
 }
 
-/// What can be met in the file `out`, or beside it.
+/// Makes errors of the file `out` and of temporary files beside it.
 struct Unwritable<'a>(&'a Path);
 
 impl Unwritable<'_> {
@@ -64,7 +68,7 @@ impl Unwritable<'_> {
 }
 
 impl Passes {
-    /// Opens both files. What makes no sense at all is refused here, before anything is written.
+    /// Opens both files. A file that is not an extract is refused here, before anything is written.
     pub(super) fn begin(source: &Path, out: &Path) -> Result<Passes, ImportError> {
         let source = ExtractFile::open(source)?;
         let source_s = source.up_to_date_s()?;
@@ -117,7 +121,7 @@ impl Passes {
                 let mut outer = Vec::new();
                 known.clear();
                 relation.members(|object, id, role| {
-                    // A way that is named again adds nothing to an outline.
+                    // A way that the relation names again adds nothing to its outline.
                     if object == Object::Way && role != b"inner" && known.insert(id) {
                         allowance.take(MEMBER_LEN)?;
                         outer.push(id);
@@ -261,7 +265,7 @@ impl Passes {
 }
 
 impl Summary {
-    /// Counts a place that is written.
+    /// Counts a place that was written.
     fn count(&mut self, record: &[u8]) {
         let record = IndexRecord::decode(record).expect("the importer has encoded it");
         *match record.id.object {
@@ -273,7 +277,7 @@ impl Summary {
     }
 }
 
-/// The ID of a place, if it is one that an index can hold.
+/// The ID of a place, if an index can hold it.
 fn id(object: Object, number: i64) -> Result<ObjectId, Halt> {
     if number.unsigned_abs() <= NUMBER_MAX.unsigned_abs() {
         Ok(ObjectId { object, number })
@@ -282,19 +286,22 @@ fn id(object: Object, number: i64) -> Result<ObjectId, Halt> {
     }
 }
 
-/// The directory that a file is in.
+/// The directory of a file.
 fn directory_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 impl Nodes {
-    /// Those of a way whose points are known.
+    /// The nodes of a way whose points are known.
     fn piece(&self, refs: impl Iterator<Item = i64>) -> Piece {
         refs.filter_map(|id| Some((id, self.find(id)?))).collect()
     }
 }
 
-/// Memory that an import may still use, bytes.
+/// Memory that an import may still use until it has read the whole extract, bytes.
+///
+/// Zlib packs a list of equal numbers to a thousandth. So a file of some kilobytes can hold millions of references to nodes
+/// and ways, each of which takes memory here. What such a file may use follows from its length.
 #[derive(Debug)]
 pub(super) struct MemoryAllowance(u64);
 
@@ -302,12 +309,12 @@ const TOO_MUCH: Damage =
     Damage("with it, the file has far more references than a file of its length can hold");
 
 impl MemoryAllowance {
-    /// The allowance of an extract of this length, bytes.
+    /// The memory for an extract of this length, bytes.
     pub(super) fn of(file_len: u64) -> MemoryAllowance {
         MemoryAllowance(file_len.saturating_mul(WAITING_RATIO_MAX).max(WAITING_LEN_MIN))
     }
 
-    /// Takes this many bytes. An extract that needs more than there are is damaged.
+    /// Takes this many bytes. If there are not enough, the extract is damaged.
     pub(super) fn take(&mut self, len: usize) -> Result<(), Damage> {
         self.0 = self.0.checked_sub(len as u64).ok_or(TOO_MUCH)?;
         Ok(())

@@ -1,4 +1,7 @@
-//! Turns what is known of a place into the record that the index holds, once it is known where the place is.
+//! Makes the record of a place for the index, once the point of the place is known.
+//!
+//! [`ImportedPlaces::add`] takes places in the order of the extract, and [`ImportedPlaces::finish`] returns them in the order of
+//! the index. This module does not know how places are found in an extract.
 
 use std::collections::HashMap;
 use std::io;
@@ -14,11 +17,11 @@ use super::super::{cut, hours};
 use super::sorter::{Sorted, Sorter};
 use super::twins::{Doubles, Twins};
 
-/// Where the number of a house stands before its street.
+/// The countries in which the number of a house is written before its street.
 const NUMBER_FIRST: [&str; 14] =
     ["AU", "CA", "FR", "GB", "HK", "IE", "IN", "MC", "MY", "NZ", "PH", "SG", "US", "ZA"];
 
-/// All places so far.
+/// The places so far.
 #[derive(Debug)]
 pub(super) struct ImportedPlaces {
     sorter: Sorter,
@@ -27,13 +30,13 @@ pub(super) struct ImportedPlaces {
     numbers: HashMap<Locale, u16>,
     twins: Twins,
     buffer: Vec<u8>,
-    /// Whether opening hours can be read; nothing if the parser panics.
+    /// Whether opening hours can be parsed. Nothing if the parser panics.
     is_readable: fn(&str) -> Option<bool>,
     hours_failed: u64,
 }
 
 impl ImportedPlaces {
-    /// What does not fit into memory goes to a temporary file in `directory`.
+    /// Makes an empty collection. Places that do not fit into memory go to a temporary file in `directory`.
     pub(super) fn new(directory: &Path) -> io::Result<ImportedPlaces> {
         Ok(ImportedPlaces {
             sorter: Sorter::new(directory, SORT_LEN_MAX)?,
@@ -47,7 +50,7 @@ impl ImportedPlaces {
         })
     }
 
-    /// Adds a place. Those of one kind of object come in the order of the extract.
+    /// Adds a place. Places of one kind of object must come in the order of the extract.
     pub(super) fn add(
         &mut self,
         id: ObjectId,
@@ -87,7 +90,7 @@ impl ImportedPlaces {
         self.hours_failed
     }
 
-    /// The number of a place's locale.
+    /// The number of the locale at a point.
     fn locale(&mut self, at: IndexPoint) -> u16 {
         let point = places::Point::new(degrees(at.latitude), degrees(at.longitude));
         let Some(locale) = point.and_then(|point| self.zones.of(point)) else { return 0 };
@@ -103,7 +106,7 @@ impl ImportedPlaces {
         number
     }
 
-    /// How many were added.
+    /// How many places were added.
     pub(super) fn len(&self) -> u64 {
         self.twins.count()
     }
@@ -121,12 +124,12 @@ impl ImportedPlaces {
 pub(super) struct SortedPlaces {
     sorted: Sorted,
     doubles: Doubles,
-    /// What records name by number.
+    /// The locales, to which records refer by number.
     pub(super) locales: Vec<Locale>,
 }
 
 impl SortedPlaces {
-    /// Gives every place to `take`: where it is, and its record.
+    /// Passes every place to `take`: its point and its record.
     pub(super) fn each(&self, mut take: impl FnMut(IndexPoint, &[u8]) -> io::Result<()>) -> io::Result<()> {
         self.sorted.each(|point, ranked| match self.doubles.record(ranked) {
             Some(record) => take(point, record),

@@ -1,5 +1,7 @@
-//! Puts places into the order of the file, in bounded memory: what does not fit goes to a temporary file in runs
-//! that are sorted, and the runs are merged at the end.
+//! Sorts places into the order of the index, in bounded memory.
+//!
+//! [`Sorter::push`] takes places in any order. Places that do not fit into memory go to a temporary file in sorted runs, and
+//! [`Sorted::each`] merges the runs. This module does not know what a record means.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -10,7 +12,7 @@ use std::path::Path;
 
 use super::super::index::{IndexPoint, band_of};
 
-/// Places as they come, with their encoded records.
+/// Takes places with their encoded records.
 #[derive(Debug)]
 pub(super) struct Sorter {
     entries: Vec<(SortKey, u32, u32)>,
@@ -19,7 +21,7 @@ pub(super) struct Sorter {
     len_max: usize,
 }
 
-/// The order of the file: band by band, from west to east, and the rest so that it is always the same.
+/// The order of the index: band by band, and from west to east. The latitude makes the order independent of the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct SortKey {
     band: u16,
@@ -27,7 +29,7 @@ pub(super) struct SortKey {
     latitude: i32,
 }
 
-/// The runs that did not fit.
+/// The runs that did not fit into memory.
 #[derive(Debug)]
 struct Spill {
     file: BufWriter<File>,
@@ -36,7 +38,7 @@ struct Spill {
 }
 
 impl Sorter {
-    /// Keeps `len_max` bytes in memory. The temporary file is in `directory`, has no name and goes with the process.
+    /// Holds `len_max` bytes in memory. The temporary file is in `directory`, has no name and vanishes with the process.
     pub(super) fn new(directory: &Path, len_max: usize) -> io::Result<Sorter> {
         let file = BufWriter::with_capacity(1 << 18, tempfile::tempfile_in(directory)?);
         let spill = Spill { file, starts: vec![0] };
@@ -74,7 +76,7 @@ impl Sorter {
         Ok(())
     }
 
-    /// Ends the taking.
+    /// Ends the input.
     pub(super) fn sorted(mut self) -> io::Result<Sorted> {
         if self.spill.starts.len() == 1 {
             self.sort();
@@ -86,7 +88,7 @@ impl Sorter {
     }
 }
 
-/// The places in order, to be taken as often as it takes.
+/// The places in order. They can be read several times.
 #[derive(Debug)]
 pub(super) enum Sorted {
     InMemory(Vec<(SortKey, u32, u32)>, Vec<u8>),
@@ -95,7 +97,7 @@ pub(super) enum Sorted {
 }
 
 impl Sorted {
-    /// Gives every place to `take`, in order.
+    /// Passes every place to `take`, in order.
     pub(super) fn each(&self, mut take: impl FnMut(IndexPoint, &[u8]) -> io::Result<()>) -> io::Result<()> {
         match self {
             Sorted::InMemory(entries, records) => entries
@@ -131,13 +133,13 @@ fn write_one(out: &mut impl io::Write, key: SortKey, record: &[u8]) -> io::Resul
     out.write_all(record)
 }
 
-/// A run that is read back: a window of the file at a time.
+/// A run that is read back.
 struct Run<'a> {
     file: BufReader<Window<'a>>,
     left: u64,
 }
 
-/// A part of a file that several read at once, each from a place of its own.
+/// A position in a file that several runs read at once.
 struct Window<'a> {
     file: &'a File,
     at: u64,

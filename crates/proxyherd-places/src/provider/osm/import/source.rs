@@ -1,8 +1,8 @@
 //! Reads an extract from front to back, as often as needed.
 //!
-//! The first pass decodes all blobs and remembers, one byte for each, which kinds of objects they hold. Later passes
-//! decode only those they need. This module reads the file and reports errors; [`pbf`](crate::provider::osm::pbf)
-//! decodes the bytes.
+//! [`ExtractFile::pass`] passes the blocks with objects of one kind to a closure. The first pass decodes all blobs, and
+//! remembers in one byte for each which kinds of objects it holds. Later passes decode only the blobs that they need. This
+//! module reads the file and tells errors. [`pbf`](crate::provider::osm::pbf) decodes the bytes.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read as _};
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use super::{ImportError, Progress};
 use crate::provider::osm::pbf::{BlobError, Content, Damage, Frame, FrameKind, PbfBlock, PbfHeader, unpack};
 
-/// What this program understands of what a file may require of its readers.
+/// The features that a file may require of this program.
 const FEATURES: [&str; 3] = ["OsmSchema-V0.6", "DenseNodes", "LocationsOnWays"];
 
 /// An extract.
@@ -19,7 +19,7 @@ const FEATURES: [&str; 3] = ["OsmSchema-V0.6", "DenseNodes", "LocationsOnWays"];
 pub(super) struct ExtractFile {
     path: PathBuf,
     len: u64,
-    /// What each blob holds, once it is known: bits of [`Content`].
+    /// The kinds of objects in each blob, once they are known: bits of [`Content`].
     contents: Vec<u8>,
 }
 
@@ -56,12 +56,12 @@ impl ExtractFile {
         Ok(ExtractFile { path: path.to_owned(), len: metadata.len(), contents: Vec::new() })
     }
 
-    /// How long the file is, bytes.
+    /// The length of the file, bytes.
     pub(super) fn len(&self) -> u64 {
         self.len
     }
 
-    /// To which second since 1970 the file is up to date; 0 if it does not say.
+    /// The second since 1970 up to which the file is current. 0 if it does not say.
     pub(super) fn up_to_date_s(&self) -> Result<i64, ImportError> {
         let mut frames = Frames::open(self)?;
         match frames.next()? {
@@ -82,7 +82,7 @@ impl ExtractFile {
         while let Some(Frame { kind, blob_len }) = frames.next()? {
             let mut contents = 0;
             match (kind, is_first) {
-                // If extracts were joined into one file, each has its own header.
+                // If extracts were joined into one file, each of them has a header.
                 (FrameKind::Header, true) => drop(frames.header(blob_len)?),
                 (FrameKind::Data, true) => {
                     has_data = true;
@@ -111,7 +111,7 @@ impl ExtractFile {
     }
 }
 
-/// The frames of the file, one after the other.
+/// Reads the frames of the file one after the other.
 struct Frames {
     path: PathBuf,
     len: u64,
@@ -139,8 +139,8 @@ impl Frames {
         })
     }
 
-    /// The header of the next frame; nothing at the end of the file. The caller then reads or skips the blob. A file whose
-    /// first frame makes no sense is something else than an extract.
+    /// The header of the next frame. Nothing at the end of the file. The caller then reads or skips the blob. A file whose
+    /// first frame cannot be read is not an extract.
     fn next(&mut self) -> Result<Option<Frame>, ImportError> {
         self.start = self.at;
         if self.at == self.len && self.at > 0 {
@@ -162,7 +162,7 @@ impl Frames {
         Ok(Frame::read(&self.blob)?)
     }
 
-    /// Reads the blob of a frame of the kind [`FrameKind::Header`]: to which second the file is up to date.
+    /// Reads the blob of a frame of the kind [`FrameKind::Header`]. Returns the second up to which the file is current.
     fn header(&mut self, blob_len: usize) -> Result<i64, ImportError> {
         self.read(blob_len)?;
         let header = match unpack(&self.blob, &mut self.unpacked) {

@@ -1,4 +1,7 @@
-//! Places that are ways, and wait for their nodes in a temporary file.
+//! A temporary file for ways that are places and wait for their nodes.
+//!
+//! [`Spool::put`] appends a way, and [`Spool::drain`] returns all of them in the same order, once. This module does not know
+//! where nodes are.
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
@@ -7,7 +10,7 @@ use std::path::Path;
 use super::super::index::{Wire, put_signed, put_text, put_varint};
 use super::super::tags::Described;
 
-/// What was put in comes out in the same order, once.
+/// The file and the number of ways in it.
 #[derive(Debug)]
 pub(super) struct Spool {
     file: BufWriter<File>,
@@ -25,7 +28,7 @@ pub(super) struct WaitingWay {
 }
 
 impl Spool {
-    /// The file is in `directory`, has no name and goes with the process.
+    /// Makes an empty file in `directory`. It has no name and vanishes with the process.
     pub(super) fn new(directory: &Path) -> io::Result<Spool> {
         let file = BufWriter::with_capacity(1 << 18, tempfile::tempfile_in(directory)?);
         Ok(Spool { file, count: 0, buffer: Vec::new() })
@@ -43,7 +46,7 @@ impl Spool {
         self.file.write_all(&self.buffer)
     }
 
-    /// Gives every way to `take`, which is told how many came before.
+    /// Passes every way to `take`, with the number of ways before it.
     pub(super) fn drain<E: From<io::Error>>(
         self,
         mut take: impl FnMut(u64, &WaitingWay) -> Result<(), E>,
@@ -98,7 +101,7 @@ impl WaitingWay {
     }
 }
 
-/// References to nodes as differences, which are small.
+/// Encodes references to nodes by their differences, which are small.
 pub(super) fn packed(refs: &[i64]) -> Box<[u8]> {
     let mut out = Vec::with_capacity(refs.len() * 2 + 8);
     let mut last = 0_i64;
@@ -109,7 +112,7 @@ pub(super) fn packed(refs: &[i64]) -> Box<[u8]> {
     out.into()
 }
 
-/// What [`packed`] was made of.
+/// Decodes the output of [`packed`].
 pub(super) fn unpacked(mut wire: Wire<'_>) -> impl Iterator<Item = i64> {
     let mut last = 0_i64;
     std::iter::from_fn(move || {

@@ -1,4 +1,7 @@
 //! Decides which file an import writes, before anything is read or written.
+//!
+//! [`resolve`] follows symbolic links and refuses files that an index must not replace. This module does not know how an index
+//! is written.
 
 use std::ffi::OsStr;
 use std::fs::{self, Metadata};
@@ -10,18 +13,18 @@ use std::path::{Path, PathBuf};
 use super::ImportError;
 use crate::provider::osm::index::beside;
 
-/// Most symbolic links that are followed one after the other, as in the operating system.
+/// Most symbolic links that are followed one after the other, as in the operating system. With more, `out` is refused.
 const LINKS_MAX: usize = 40;
 
-/// Returns the file that `out` names after following symbolic links: the index is a new file that is renamed to that
-/// name, and would otherwise replace the link. Refuses what an index must not replace, and what would destroy `source`.
+/// Returns the file to which `out` leads after symbolic links. The index is a new file that is renamed to that name, so it
+/// would otherwise replace the link. Refuses a file that an index must not replace, and one that would destroy `source`.
 pub(super) fn resolve(source: &Path, out: &Path) -> Result<PathBuf, ImportError> {
     let target = follow(out).map_err(|error| ImportError::Unwritable(out.to_owned(), error))?;
     let refused = |why| Err(ImportError::Target(out.to_owned(), why));
     match fs::metadata(&target) {
         Ok(there) if there.is_dir() => return refused("it is a directory. Name a file in it"),
         Ok(there) if !there.is_file() => return refused(kind_of(&there)),
-        // Other errors show when the index is written.
+        // Other errors appear when the index is written.
         _ => {}
     }
     // `x/` and `x/.` have the file name `x`, and name a directory.
@@ -43,7 +46,7 @@ fn follow(path: &Path) -> io::Result<PathBuf> {
         match fs::symlink_metadata(&path) {
             Ok(there) if there.is_symlink() => {
                 let to = fs::read_link(&path)?;
-                // Relative to where the link is; joining leaves an absolute path as it is.
+                // The target is relative to the directory of the link. Joining leaves an absolute path as it is.
                 path = path.parent().unwrap_or(Path::new("")).join(to);
             }
             _ => return Ok(path),

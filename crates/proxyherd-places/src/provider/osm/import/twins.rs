@@ -1,11 +1,13 @@
-//! Makes one place of an object that an extract holds more than once, as when two extracts were joined into one file.
+//! Makes one place of an object that an extract holds more than once, for example because two extracts were joined.
 //!
-//! The object with the latest version counts; among equal versions, or without any, the last one in the file. For that
-//! each record is followed by a rank, and of records with one ID the one with the greatest rank is kept.
+//! The object with the latest version counts. Among equal versions, or without any, the last object in the file counts. For
+//! that, [`Twins::rank`] appends a rank to each record, and of the records with one ID the one with the greatest rank is
+//! kept.
 //!
-//! Extracts are sorted by ID. So an object can only be there again if an ID is not greater than the one before, and only
-//! then [`Twins::find`] looks for such objects. While it looks it needs 24 bytes for each place (up to twice that while
-//! they are gathered), and afterwards some 16 bytes for each record that is left out.
+//! Extracts are sorted by ID. So an object can only occur again if an ID is not greater than the previous one, and only
+//! then [`Twins::find`] looks for such objects. Meanwhile it needs 24 bytes for each place (up to twice that while they are
+//! gathered), and afterward some 16 bytes for each record that is left out. This module does not know what a record says
+//! besides its ID.
 
 use std::collections::HashSet;
 use std::io;
@@ -16,7 +18,7 @@ use super::sorter::Sorted;
 /// Length of a rank, bytes.
 const RANK_LEN: usize = 8;
 
-/// Gives places their ranks.
+/// Gives ranks to places.
 #[derive(Debug, Default)]
 pub(super) struct Twins {
     /// The last ID of each kind of object.

@@ -1,7 +1,10 @@
-//! A block of places, read and checked: a run of neighbors, from west to east.
+//! A block: a run of places that are next to each other, from west to east.
 //!
-//! A search looks at points alone; a record is decoded for the places that are told. Invariant: every record of
-//! a [`IndexBlock`] decodes, which was tried when it was made.
+//! [`IndexBlock`] is a block that was read and checked. A search reads only its points, and a record is decoded for the places
+//! that are told. [`BlockDraft`] collects places for a block that is to be written.
+//!
+//! Invariant: every record of an [`IndexBlock`] decodes. This was tried when the block was read. This module does not know
+//! files.
 
 use std::sync::atomic::AtomicU64;
 
@@ -12,17 +15,17 @@ use super::record::IndexRecord;
 use super::wire::Wire;
 use crate::provider::osm::limits::{BLOCK_LEN_MAX, BLOCK_PLACES_MAX};
 
-/// Places that lie next to each other.
+/// A block that was read and checked.
 #[derive(Debug)]
 pub(in crate::provider::osm) struct IndexBlock {
     points: Box<[IndexPoint]>,
     ends: Box<[u32]>,
     records: Box<[u8]>,
-    /// For each place, whether it is open, as [`hours`](crate::provider::osm::hours) writes it down.
+    /// For each place, whether it is open, in the encoding of [`hours`](crate::provider::osm::hours).
     states: Box<[AtomicU64]>,
 }
 
-/// Where a place is, in the file's units.
+/// A point in the units of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::provider::osm) struct IndexPoint {
     pub(in crate::provider::osm) longitude: i32,
@@ -30,7 +33,7 @@ pub(in crate::provider::osm) struct IndexPoint {
 }
 
 impl IndexBlock {
-    /// Reads a block if it is what its entry says.
+    /// Reads a block, if it matches its entry.
     pub(super) fn read(entry: &BlockEntry, bytes: &[u8]) -> Option<IndexBlock> {
         (xxh3_64(bytes) == entry.checksum).then(|| IndexBlock::parse(entry, bytes)).flatten()
     }
@@ -54,7 +57,7 @@ impl IndexBlock {
         block.holds(entry).then_some(block)
     }
 
-    /// What readers rely on.
+    /// Whether the block is as readers expect.
     fn holds(&self, entry: &BlockEntry) -> bool {
         let on_earth = |point: &IndexPoint| {
             point.latitude.unsigned_abs() <= POLE.unsigned_abs()
@@ -68,22 +71,22 @@ impl IndexBlock {
             && (0..self.points.len()).all(|at| self.try_record(at).is_some())
     }
 
-    /// Where the places are, from west to east.
+    /// The points of the places, from west to east.
     pub(in crate::provider::osm) fn points(&self) -> &[IndexPoint] {
         &self.points
     }
 
-    /// What is known of one of them.
+    /// The record of one place.
     pub(in crate::provider::osm) fn record(&self, at: usize) -> IndexRecord<'_> {
         self.try_record(at).expect("every record was decoded when the block was read")
     }
 
-    /// Whether that one is open.
+    /// Where the state of one place is kept: whether it is open.
     pub(in crate::provider::osm) fn state(&self, at: usize) -> &AtomicU64 {
         &self.states[at]
     }
 
-    /// The memory that it takes, bytes.
+    /// The memory of the block, bytes.
     pub(super) fn size(&self) -> usize {
         size_of::<IndexBlock>()
             + self.points.len() * (POINT_LEN + size_of::<AtomicU64>())
@@ -105,7 +108,7 @@ pub(super) struct BlockDraft {
 }
 
 impl BlockDraft {
-    /// Whether one more place belongs into another block.
+    /// Whether a place with this record belongs into another block.
     pub(super) fn is_full_for(&self, record: &[u8]) -> bool {
         self.points.len() == BLOCK_PLACES_MAX || self.records.len() + record.len() > BLOCK_LEN_MAX
     }
@@ -114,7 +117,7 @@ impl BlockDraft {
         self.points.is_empty()
     }
 
-    /// Adds a place that lies no farther west than the one before.
+    /// Adds a place that is no farther west than the previous one.
     pub(super) fn push(&mut self, point: IndexPoint, record: &[u8]) {
         assert!(self.points.last().is_none_or(|last| last.longitude <= point.longitude), "places are sorted");
         self.points.push(point);
@@ -122,7 +125,7 @@ impl BlockDraft {
         self.ends.push(self.records.len() as u32);
     }
 
-    /// Appends the block to `out`, and returns its entry in the directory. What is here is empty afterwards.
+    /// Appends the block to `out`, and returns its entry in the directory. The draft is empty afterward.
     pub(super) fn finish(&mut self, band: usize, out: &mut Vec<u8>) -> BlockEntry {
         let (first, last) = (self.points[0], self.points[self.points.len() - 1]);
         let start = out.len();

@@ -1,8 +1,10 @@
-//! The blocks that are in memory, at most so many bytes of them.
+//! The blocks in memory, bounded by their bytes.
 //!
 //! Each block has a slot of its own, so that readers of different blocks never wait for each other. When there is no
-//! room, the blocks are gone round in the order in which they came: one that has been asked for since the last
-//! round is spared once (the clock algorithm), another is dropped. Who still holds a dropped block keeps it.
+//! room, the cache visits blocks in the order in which they came (the clock algorithm). A block that was needed since the
+//! last visit is spared once, and any other is dropped. Whoever still uses a dropped block keeps it.
+//!
+//! Invariant: the blocks together take no more than `len_max` bytes. This module does not know where blocks come from.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -26,16 +28,16 @@ struct BlockSlot {
     asked_for: AtomicBool,
 }
 
-/// What is in memory.
+/// Which blocks are in memory.
 #[derive(Debug, Default)]
 struct HeldBlocks {
-    /// The blocks in the order in which the clock's hand meets them.
+    /// The blocks in the order in which the clock visits them.
     round: VecDeque<u32>,
     bytes: usize,
 }
 
 impl BlockCache {
-    /// Room for blocks of `len_max` bytes together, of `blocks` that there are.
+    /// A cache for `len_max` bytes, of a file with `blocks` blocks.
     pub(super) fn new(blocks: usize, len_max: usize) -> BlockCache {
         BlockCache {
             slots: (0..blocks).map(|_| BlockSlot::default()).collect(),
@@ -48,15 +50,15 @@ impl BlockCache {
     pub(super) fn find(&self, number: u32) -> Option<Arc<IndexBlock>> {
         let slot = &self.slots[number as usize];
         let block = slot.block.read().clone()?;
-        // Written only when it changes: a line that all readers write would go to and fro between processors.
+        // This is written only if it changes. Otherwise the cache line would move between processors at every read.
         if !slot.asked_for.load(Ordering::Relaxed) {
             slot.asked_for.store(true, Ordering::Relaxed);
         }
         Some(block)
     }
 
-    /// Keeps the block, unless another has brought it first, and drops others until all fit. A block that is
-    /// larger than all the room is not kept.
+    /// Keeps the block, unless another reader was first, and drops others until all fit. A block that is larger than the
+    /// whole cache is not kept.
     pub(super) fn keep(&self, number: u32, block: &Arc<IndexBlock>) {
         let mut held = self.held.lock();
         let size = block.size();
@@ -72,7 +74,7 @@ impl BlockCache {
     }
 
     fn drop_one(&self, held: &mut HeldBlocks) {
-        // Each is spared once at most, however busily others ask.
+        // Each block is spared at most once, however often readers need it meanwhile.
         let mut sparing = held.round.len();
         while let Some(number) = held.round.pop_front() {
             let slot = &self.slots[number as usize];

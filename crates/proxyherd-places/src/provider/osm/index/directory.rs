@@ -1,31 +1,34 @@
-//! What is in which block, and the locales: the part of the file that stays in memory.
+//! The directory: which places are in which block, and the locales. This part of the file stays in memory.
+//!
+//! A search learns from it which blocks it needs. Invariant: a directory that was decoded is consistent; see `is_sound`. This
+//! module does not know what is in a block.
 
 use super::layout::{ANTIMERIDIAN, BAND_COUNT, BLOCK_BYTES_MAX, BlockEntry, ENTRY_LEN, POINT_LEN};
 use super::wire::{Wire, put_text, put_varint};
 use crate::provider::osm::limits::{BLOCK_PLACES_MAX, LOCALES_MAX};
 
-/// All entries by band, and where their blocks begin. At 36 bytes a block of up to 128 places, a hundred million
+/// All entries by band, and where their blocks begin. A block of up to 128 places takes 36 bytes here, so a hundred million
 /// places take 30 MB.
 #[derive(Debug)]
 pub(in crate::provider::osm) struct Directory {
     entries: Vec<BlockEntry>,
     starts: Vec<u64>,
-    /// Where each band's entries begin, and where the last one's end.
+    /// Where the entries of each band begin, and where those of the last band end.
     bands: Vec<u32>,
     locales: Vec<Locale>,
 }
 
-/// A time zone, and whose holidays count.
+/// A time zone, and the country whose holidays count.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(in crate::provider::osm) struct Locale {
-    /// Its name in the IANA's database.
+    /// The name of the zone in the database of IANA.
     pub(in crate::provider::osm) zone: String,
-    /// By its code in ISO 3166.
+    /// The code of the country in ISO 3166.
     pub(in crate::provider::osm) country: String,
 }
 
 impl Directory {
-    /// The numbers of a band's blocks, from west to east.
+    /// The numbers of the blocks of a band, from west to east.
     pub(in crate::provider::osm) fn band(&self, band: usize) -> std::ops::Range<u32> {
         self.bands[band]..self.bands[band + 1]
     }
@@ -39,12 +42,12 @@ impl Directory {
         self.entries.len()
     }
 
-    /// Where a block begins, bytes from the beginning of the blocks.
+    /// Where a block begins, bytes from the first block.
     pub(super) fn start(&self, number: u32) -> u64 {
         self.starts[number as usize]
     }
 
-    /// The locale that a record names by its number, counted from 1.
+    /// The locale with this number. Records count locales from 1.
     pub(in crate::provider::osm) fn locale(&self, number: u16) -> Option<&Locale> {
         self.locales.get(usize::from(number).checked_sub(1)?)
     }
@@ -62,7 +65,7 @@ impl Directory {
         out
     }
 
-    /// Reads a directory of so many blocks, which are `blocks_len` bytes together and hold so many places.
+    /// Reads a directory of this number of blocks and places. The blocks are `blocks_len` bytes together.
     pub(in crate::provider::osm) fn decode(
         bytes: &[u8],
         blocks: u32,

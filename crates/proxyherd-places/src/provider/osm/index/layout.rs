@@ -1,46 +1,48 @@
-//! How the file of places is laid out.
+//! The layout of the index file.
 //!
 //! ```text
-//! header     HEADER_LEN bytes, its last eight the checksum of those before
-//! blocks     one after the other; each a run of places of one band, from west to east
-//! directory  an BlockEntry for each block, in the order of the blocks, then the locales
+//! header     HEADER_LEN bytes; the last eight are the checksum of the bytes before them
+//! blocks     one after the other; each is a run of places of one band, from west to east
+//! directory  a BlockEntry for each block, in the order of the blocks, then the locales
 //! ```
 //!
-//! All numbers are little-endian, coordinates are OpenStreetMap's own units of 10⁻⁷ degrees. A *band* is a strip
-//! of the world [`BAND_HEIGHT`] high. A search knows from the directory alone which blocks it needs. Checksums are
-//! XXH3 of 64 bits: the header has its own and the directory's, and the directory one for each block.
+//! All numbers are little-endian. Coordinates are in OpenStreetMap's own units of 10⁻⁷ degrees. A *band* is a strip of the
+//! world from west to east, [`BAND_HEIGHT`] high. A search knows from the directory alone which blocks it needs. Checksums
+//! are XXH3 of 64 bits: the header has its own and the directory's, and the directory has one for each block.
+//!
+//! This module does not know how a block or a record is encoded.
 
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::wire::Wire;
 use crate::provider::osm::limits::{BLOCK_LEN_MAX, BLOCK_PLACES_MAX};
 
-/// The first bytes of the file. The last one tells files that passed through something that converts line ends.
+/// The first bytes of the file. The last one shows whether a conversion of line ends has damaged the file.
 pub(super) const MAGIC: [u8; 8] = *b"HERDOSM\n";
-/// The version of all that this module and `record` say.
+/// The version of the format that this module and `record` define.
 pub(super) const FORMAT: u32 = 1;
 pub(super) const HEADER_LEN: usize = 72;
-/// An [`BlockEntry`] in bytes.
+/// The length of a [`BlockEntry`], bytes.
 pub(super) const ENTRY_LEN: usize = 28;
-/// In a block, a place takes this much besides its record: longitude, latitude, and where its record ends.
+/// What a place takes in a block besides its record, bytes: longitude, latitude, and the end of its record.
 pub(super) const POINT_LEN: usize = 12;
-/// The longest block.
+/// Longest block, bytes.
 pub(super) const BLOCK_BYTES_MAX: usize = BLOCK_LEN_MAX + BLOCK_PLACES_MAX * POINT_LEN;
 
-/// In a degree.
+/// Units in a degree.
 pub(in crate::provider::osm) const UNITS_PER_DEGREE: f64 = 1e7;
-/// Once around the Earth, units.
+/// A full turn, units.
 pub(in crate::provider::osm) const GIRTH: i64 = 3_600_000_000;
-/// Of the poles, units.
+/// The latitude of the poles, units.
 pub(in crate::provider::osm) const POLE: i32 = 900_000_000;
-/// Of the antimeridian, units.
+/// The longitude of the antimeridian, units.
 pub(in crate::provider::osm) const ANTIMERIDIAN: i32 = 1_800_000_000;
-/// Of a band, units: 0.02 degrees, some 2.2 km, about as far as a search in a town looks.
+/// The height of a band, units: 0.02 degrees or some 2.2 km, about as far as a search in a town looks.
 const BAND_HEIGHT: i32 = 200_000;
-/// From the south pole to the north pole.
+/// The number of bands from the South Pole to the North Pole.
 pub(in crate::provider::osm) const BAND_COUNT: usize = (2 * POLE / BAND_HEIGHT) as usize;
 
-/// In which band a latitude lies. The north pole lies in the last one.
+/// The band of a latitude. The North Pole is in the last band.
 pub(in crate::provider::osm) fn band_of(latitude: i32) -> usize {
     let from_south = latitude.saturating_add(POLE).max(0);
     usize::try_from(from_south / BAND_HEIGHT).unwrap_or(0).min(BAND_COUNT - 1)
@@ -52,35 +54,35 @@ pub(in crate::provider::osm) fn edges_of(band: usize) -> (f64, f64) {
     (south as f64 / UNITS_PER_DEGREE, (south + i64::from(BAND_HEIGHT)) as f64 / UNITS_PER_DEGREE)
 }
 
-/// Units as degrees.
+/// Converts units into degrees.
 pub(in crate::provider::osm) fn degrees(units: i32) -> f64 {
     f64::from(units) / UNITS_PER_DEGREE
 }
 
-/// What the file begins with.
+/// The header of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::provider::osm) struct IndexHeader {
-    /// How many blocks there are.
+    /// The number of blocks.
     pub(in crate::provider::osm) blocks: u32,
-    /// How many places there are.
+    /// The number of places.
     pub(in crate::provider::osm) places: u64,
-    /// Where the directory begins.
+    /// Where the directory begins, bytes.
     pub(super) directory_at: u64,
-    /// How long the directory is.
+    /// The length of the directory, bytes.
     pub(super) directory_len: u64,
     pub(super) directory_checksum: u64,
-    /// Of the table of kinds that records point into.
+    /// The checksum of the table of kinds, to which records refer by position.
     pub(super) kinds_checksum: u64,
-    /// To which second since 1970 the source was up to date; 0 if it did not say.
+    /// The second since 1970 up to which the extract was current. 0 if it did not say.
     pub(in crate::provider::osm) source_s: i64,
 }
 
-/// Why bytes are no header.
+/// Why bytes are not a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NoHeader {
-    /// It is something else.
+    /// The file is something else.
     Magic,
-    /// It is of this version.
+    /// The file has this format, which is another one.
     Format(u32),
     /// Bytes have changed.
     Checksum,
@@ -129,7 +131,7 @@ impl IndexHeader {
     }
 }
 
-/// What the directory says of a block. The block begins where the one before ends.
+/// What the directory says about a block. The block begins where the previous one ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::provider::osm) struct BlockEntry {
     pub(super) len: u32,

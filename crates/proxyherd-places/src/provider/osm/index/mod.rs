@@ -1,9 +1,11 @@
-//! The file that `proxyherd places import` writes and the provider reads: places in blocks, sorted by where they are.
+//! The index file of places: an import writes it, and the provider reads it.
 //!
-//! An [`Index`] holds the directory in memory and reads blocks as they are needed, by position and never by
-//! mapping: a file that is cut or goes bad while it is read is an error, not a crash. Everything is
-//! checked when it is read, the header and the directory when the file is opened, a block when it is fetched. This
-//! module does not know what is searched for, nor where places come from.
+//! Places are sorted by where they are and stored in blocks. An [`Index`] holds the directory of the blocks in memory and
+//! reads blocks as they are needed. It reads by position and does not map the file, so a file that is cut or damaged while
+//! it is read causes an error and not a crash. [`Writer`] writes a file, whole or not at all.
+//!
+//! Invariant: everything is checked when it is read, the header and the directory when the file is opened, a block when it is
+//! fetched. This module does not know what is searched for, nor where places come from.
 //!
 //! Floors, lowest first: `wire`; `layout`, `record`; `block`; `directory`, `cache`; `writer`, [`Index`].
 
@@ -37,7 +39,7 @@ pub(super) use record::{IndexRecord, NUMBER_MAX, Object, ObjectId};
 pub(super) use wire::{Wire, put_signed, put_text, put_varint};
 pub(super) use writer::{Writer, beside};
 
-/// A file of places that is open.
+/// An open file.
 #[derive(Debug)]
 pub(super) struct Index {
     file: File,
@@ -46,39 +48,39 @@ pub(super) struct Index {
     cache: BlockCache,
 }
 
-/// Why a file is no index that this program reads.
+/// Why this program cannot read a file as an index.
 #[derive(Debug, thiserror::Error)]
 pub enum IndexError {
-    /// The operating system does not give it.
+    /// The operating system refuses to read the file.
     #[error(transparent)]
     Unreadable(#[from] io::Error),
-    /// It is something else.
+    /// The file is not an index.
     #[error("this is not an index of places")]
     Foreign,
-    /// It is of another version.
+    /// The file has another format.
     #[error("it is of format {0}, and this program reads {known}", known = layout::FORMAT)]
     Format(u32),
-    /// It was written when this program knew other kinds of places.
+    /// The file was written by a version of this program with other kinds of places.
     #[error("it was written by another version of this program")]
     Kinds,
-    /// Bytes are missing or have changed since it was written.
+    /// Bytes are missing or have changed since the file was written.
     #[error("it is damaged: {0}")]
     Damaged(&'static str),
 }
 
-/// Why a block can't be had. The file was right when it was opened.
+/// Why a block cannot be read. The header and the directory were sound when the file was opened.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BlockError {
-    /// The operating system does not give it.
+    /// The operating system refuses to read the block.
     #[error("a block cannot be read: {0}")]
     Unreadable(io::Error),
-    /// Bytes have changed.
+    /// Bytes of the block have changed.
     #[error("a block is damaged")]
     Damaged,
 }
 
 impl Index {
-    /// Opens a file and checks everything but its blocks. Blocks of at most `cache_len_max` bytes are kept.
+    /// Opens a file and checks everything but its blocks. Blocks stay in memory up to `cache_len_max` bytes together.
     pub(super) fn open(path: &Path, kinds_checksum: u64, cache_len_max: usize) -> Result<Index, IndexError> {
         let file = File::open(path)?;
         let len = file.metadata()?.len();
@@ -91,12 +93,12 @@ impl Index {
         Ok(Index { file, header, directory, cache })
     }
 
-    /// What the file says of itself.
+    /// The header of the file.
     pub(super) fn header(&self) -> &IndexHeader {
         &self.header
     }
 
-    /// Which blocks there are.
+    /// The directory of the blocks.
     pub(super) fn directory(&self) -> &Directory {
         &self.directory
     }
@@ -106,7 +108,7 @@ impl Index {
         self.cache.find(number)
     }
 
-    /// A block, from memory or from the disk; this may wait for the disk.
+    /// A block from memory or from the disk. This may wait for the disk.
     pub(super) fn block(&self, number: u32) -> Result<Arc<IndexBlock>, BlockError> {
         if let Some(block) = self.cache.find(number) {
             return Ok(block);
@@ -118,7 +120,7 @@ impl Index {
 
     fn read_block(&self, number: u32) -> Result<IndexBlock, BlockError> {
         let entry = self.directory.entry(number);
-        // The directory was read only if its lengths keep to the limit.
+        // The directory is sound, so this length is within the limit.
         let mut bytes = vec![0; entry.len as usize];
         let at = HEADER_LEN as u64 + self.directory.start(number);
         self.file.read_exact_at(&mut bytes, at).map_err(|error| match error.kind() {

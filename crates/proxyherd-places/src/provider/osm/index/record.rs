@@ -1,9 +1,11 @@
-//! What the file says of one place, besides where it is.
+//! The record of a place in the index: everything but its point.
+//!
+//! [`IndexRecord::encode`] and [`IndexRecord::decode`] are inverse. This module does not know where records are stored.
 
 use super::wire::{Wire, put_text, put_varint};
 use crate::provider::osm::limits::{KINDS_MAX, TEXT_LEN_MAX};
 
-/// An object of OpenStreetMap: what it is, and its ID among its like. A negative ID is that of an object
+/// An object of OpenStreetMap: its kind, and its number among objects of this kind. A negative number belongs to an object
 /// that an editor has made and not uploaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(in crate::provider::osm) struct ObjectId {
@@ -12,10 +14,10 @@ pub(in crate::provider::osm) struct ObjectId {
     pub(in crate::provider::osm) number: i64,
 }
 
-/// The greatest ID: a record stores it together with two bits for the object.
+/// The greatest number of an object. A record stores the number together with two bits for the kind.
 pub(in crate::provider::osm) const NUMBER_MAX: i64 = i64::MAX >> 2;
 
-/// The three things that OpenStreetMap is made of.
+/// The three kinds of objects in OpenStreetMap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(in crate::provider::osm) enum Object {
     Node = 0,
@@ -24,7 +26,7 @@ pub(in crate::provider::osm) enum Object {
 }
 
 impl Object {
-    /// The letter by which OpenStreetMap's tools call it.
+    /// The letter that OpenStreetMap's tools use for the kind.
     pub(in crate::provider::osm) fn letter(self) -> char {
         match self {
             Object::Node => 'n',
@@ -34,20 +36,20 @@ impl Object {
     }
 }
 
-/// A place in the file; texts that are not known are empty.
+/// A place in the file. Unknown texts are empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::provider::osm) struct IndexRecord<'a> {
     pub(in crate::provider::osm) id: ObjectId,
-    /// The number of its time zone and country among the file's locales, counted from 1; 0 if they are not known.
+    /// The number of the place's locale in the directory, counted from 1. 0 if the locale is unknown.
     pub(in crate::provider::osm) locale: u16,
-    /// Indices into the table of kinds, the most telling first.
+    /// Positions in the table of kinds, the most specific kind first.
     pub(in crate::provider::osm) kinds: &'a [u8],
     pub(in crate::provider::osm) name: &'a str,
     /// A short address.
     pub(in crate::provider::osm) vicinity: &'a str,
-    /// `opening_hours` as OpenStreetMap writes them.
+    /// The value of `opening_hours` in OpenStreetMap.
     pub(in crate::provider::osm) hours: &'a str,
-    /// What else a keyword may match: other names, brand, cuisine.
+    /// Further texts that a keyword may match: other names, brand, cuisine.
     pub(in crate::provider::osm) also: &'a str,
 }
 

@@ -1,4 +1,5 @@
-//! Numbers and texts as bytes. Reading never panics and never allocates: what does not fit is `None`.
+//! Reads and writes numbers and texts as bytes. Reading never panics and never allocates: if bytes are missing or invalid,
+//! the result is `None`.
 
 /// Bytes that are read from the front.
 #[derive(Clone, Debug)]
@@ -38,7 +39,7 @@ impl<'a> Wire<'a> {
         self.take(8)?.try_into().ok().map(u64::from_le_bytes)
     }
 
-    /// A number of seven bits a byte, the least first; the last byte is below 128.
+    /// A number with seven bits in each byte, the least significant first. The last byte is below 128.
     pub(in crate::provider::osm) fn varint(&mut self) -> Option<u64> {
         let mut number = 0;
         for shift in (0..64).step_by(7) {
@@ -57,7 +58,7 @@ impl<'a> Wire<'a> {
         Some((folded >> 1) as i64 ^ -((folded & 1) as i64))
     }
 
-    /// A text after its length.
+    /// A text that follows its length.
     pub(in crate::provider::osm) fn text(&mut self) -> Option<&'a str> {
         let len = usize::try_from(self.varint()?).ok()?;
         std::str::from_utf8(self.take(len)?).ok()
@@ -73,7 +74,7 @@ pub(in crate::provider::osm) fn put_varint(mut number: u64, out: &mut Vec<u8>) {
     out.push(number as u8);
 }
 
-/// Appends a signed number, small where its distance from 0 is.
+/// Appends a signed number. Numbers near 0 are short.
 pub(in crate::provider::osm) fn put_signed(number: i64, out: &mut Vec<u8>) {
     put_varint((number << 1 ^ number >> 63) as u64, out);
 }

@@ -1,8 +1,9 @@
-//! Writes the file of places: all of it or none of it.
+//! Writes the index file, whole or not at all.
 //!
-//! The bytes go to a file beside the one that is wanted, which takes its name when all is on the disk. Whoever reads
-//! meanwhile, or after a crash, has the old file whole, and the new one has the old one's mode. A writer that dies leaves the file beside, and the next
-//! one writes over it; a lock keeps two from writing at the same time.
+//! [`Writer::push`] takes sorted places, and [`Writer::finish`] gives the file its name. Until then the bytes are in a file
+//! beside it, which is renamed when everything is on the disk. So a reader, also after a crash, finds the old file whole,
+//! and the new file has the mode of the old one. If a writer dies, the file beside remains, and the next writer writes over
+//! it. A lock prevents two writers at the same time. This module does not know where places come from.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -30,12 +31,12 @@ pub(in crate::provider::osm) struct Writer {
     len: u64,
 }
 
-/// The file that has not its name yet; removed unless it gets it.
+/// The file beside, until it gets its name. It is removed if it does not.
 #[derive(Debug)]
 struct Beside(Option<PathBuf>);
 
 impl Writer {
-    /// Begins a file that will be at `path`.
+    /// Begins a file that will have the name `path`.
     pub(in crate::provider::osm) fn create(path: &Path) -> io::Result<Writer> {
         let beside = beside(path)?;
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(&beside)?;
@@ -43,7 +44,7 @@ impl Writer {
         let beside = Beside(Some(beside));
         file.set_len(0)?;
         let mut out = BufWriter::with_capacity(1 << 18, file);
-        // The header's place; what it says is known at the end.
+        // Space for the header, whose content is known at the end.
         out.write_all(&[0; HEADER_LEN])?;
         Ok(Writer {
             beside,
@@ -58,7 +59,7 @@ impl Writer {
         })
     }
 
-    /// Adds a place. They come band by band, and from west to east within a band.
+    /// Adds a place. Places must come band by band, and from west to east within a band.
     pub(in crate::provider::osm) fn push(&mut self, point: IndexPoint, record: &[u8]) -> io::Result<()> {
         let band = band_of(point.latitude);
         if !self.draft.is_empty() && (band != self.band || self.draft.is_full_for(record)) {
@@ -71,7 +72,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes the rest, and gives the file its name. Returns its length, bytes, and the number of its blocks.
+    /// Writes the rest, and gives the file its name. Returns the length of the file, bytes, and the number of blocks.
     pub(in crate::provider::osm) fn finish(
         mut self,
         locales: &[Locale],
@@ -115,7 +116,7 @@ impl Beside {
         let beside = self.0.as_ref().expect("it is taken once, at the end");
         fs::rename(beside, path)?;
         self.0 = None;
-        // The name itself is on the disk once its directory is.
+        // The name is on the disk when the directory is.
         File::open(directory_of(path))?.sync_all()
     }
 }
@@ -123,13 +124,13 @@ impl Beside {
 impl Drop for Beside {
     fn drop(&mut self) {
         if let Some(path) = &self.0 {
-            // Should this fail, the next writer writes over it.
+            // If this fails, the next writer writes over the file.
             let _ = fs::remove_file(path);
         }
     }
 }
 
-/// `.places.idx.part`, in the same directory, so that a rename suffices.
+/// The file beside, such as `.places.idx.part`. It is in the same directory, so that it can be renamed.
 pub(in crate::provider::osm) fn beside(path: &Path) -> io::Result<PathBuf> {
     let name = path.file_name().ok_or_else(|| io::Error::other("this names a directory, not a file"))?;
     let mut beside = OsString::from(".");
@@ -138,7 +139,7 @@ pub(in crate::provider::osm) fn beside(path: &Path) -> io::Result<PathBuf> {
     Ok(path.with_file_name(beside))
 }
 
-/// Gives a file the mode of the one that it will replace: whoever could read that one can read this one, and nobody else.
+/// Gives a file the mode of the file that it will replace. The same users can then read it.
 fn keep_mode(path: &Path, file: &File) -> io::Result<()> {
     match fs::metadata(path) {
         Ok(old) => file.set_permissions(old.permissions()),
@@ -147,7 +148,7 @@ fn keep_mode(path: &Path, file: &File) -> io::Result<()> {
     }
 }
 
-/// The directory that a file is in.
+/// The directory of a file.
 fn directory_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
@@ -159,8 +160,8 @@ fn lock(file: &File, path: &Path) -> io::Result<()> {
         Err(TryLockError::WouldBlock) => return Err(busy()),
         Err(TryLockError::Error(error)) => return Err(error),
     }
-    // Between opening and locking, another may have finished: then this is the file that it has written, under its
-    // own name by now, and not ours to write into.
+    // Between opening and locking, another writer may have finished. Then this is its file, which has its final name by now
+    // and must not be written to.
     let (ours, there) = (file.metadata()?, fs::metadata(path));
     let same = there.is_ok_and(|there| (there.dev(), there.ino()) == (ours.dev(), ours.ino()));
     if same { Ok(()) } else { Err(busy()) }

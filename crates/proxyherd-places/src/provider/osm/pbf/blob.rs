@@ -1,4 +1,4 @@
-//! Unpacks blobs.
+//! Unpacks blobs: [`unpack`] returns the content of one. It does not know what the content means.
 
 use std::iter;
 

@@ -1,4 +1,7 @@
-//! A block: groups of nodes, ways or relations, and the strings and the coordinate scale that they share.
+//! A block: groups of nodes, ways or relations, with the strings and the scale of coordinates that they share.
+//!
+//! [`PbfBlock::read`] decodes what the objects share. [`PbfBlock::nodes`], [`PbfBlock::ways`] and [`PbfBlock::relations`] decode
+//! the objects one after the other, and borrow from the block. This module does not know what tags mean.
 
 use super::message::{Damage, Deltas, List, Message, Value, pick, unfolded};
 use super::strings::{Strings, TagIter};
@@ -24,7 +27,7 @@ pub(in crate::provider::osm) enum Content {
 #[derive(Clone, Debug)]
 pub(in crate::provider::osm) struct Node<'a> {
     pub(in crate::provider::osm) id: i64,
-    /// 0 if the file does not say.
+    /// The version, or 0 if the file does not say.
     pub(in crate::provider::osm) version: u32,
     /// Nothing if the coordinates are missing, undefined, or outside of ±90 and ±180 degrees.
     pub(in crate::provider::osm) point: Option<IndexPoint>,
@@ -54,7 +57,7 @@ pub(in crate::provider::osm) struct Relation<'a> {
     types: Option<Value<'a>>,
 }
 
-/// How numbers of a block are converted into coordinates.
+/// How the numbers of a block become coordinates.
 #[derive(Clone, Copy, Debug)]
 struct Scale {
     granularity: i64,
@@ -74,7 +77,7 @@ const UNEQUAL_REFS: Damage = Damage("a way has not as many coordinates as nodes"
 const UNEQUAL_MEMBERS: Damage = Damage("a relation's members have lists of unequal length");
 
 impl<'a> PbfBlock<'a> {
-    /// Decodes what the objects share. Damage in an object shows when that object is visited.
+    /// Decodes what the objects share. Damage in an object is found when that object is visited.
     pub(in crate::provider::osm) fn read(bytes: &'a [u8]) -> Result<PbfBlock<'a>, Damage> {
         let (mut message, mut table) = (Message::new(bytes), None);
         let mut scale = Scale { granularity: 100, north: 0, east: 0 };
@@ -90,7 +93,7 @@ impl<'a> PbfBlock<'a> {
         Ok(PbfBlock { bytes, strings: Strings::read(table.unwrap_or_default())?, scale })
     }
 
-    /// Which kinds of objects it holds: bits of [`Content`].
+    /// Which kinds of objects the block holds: bits of [`Content`].
     pub(in crate::provider::osm) fn contents(&self) -> Result<u8, Damage> {
         let mut contents = 0;
         self.each_field(|number, _| {
@@ -180,7 +183,7 @@ impl<'a> PbfBlock<'a> {
         let mut tags = List::of(tags)?;
         let mut versions =
             List::of(info.map(|info| pick(info.bytes()?, [1])).transpose()?.and_then(|[it]| it))?;
-        // These lists are missing if no node has tags, or if the file has no versions.
+        // The list of tags is missing if no node has tags, and that of versions if the file has none.
         let (have_tags, have_versions) = (!tags.is_empty(), !versions.is_empty());
         while let Some(id) = ids.number()? {
             if have_tags && tags.is_empty() {
@@ -221,7 +224,7 @@ impl<'a> PbfBlock<'a> {
 }
 
 impl<'a> Way<'a> {
-    /// 0 if the file does not say.
+    /// The version, or 0 if the file does not say.
     pub(in crate::provider::osm) fn version(&self) -> Result<u32, Damage> {
         version(self.info)
     }
@@ -230,7 +233,7 @@ impl<'a> Way<'a> {
         self.tags.clone()
     }
 
-    /// Passes its nodes to `visit`: the ID, and the node's position if the way itself holds it (`LocationsOnWays`).
+    /// Passes the nodes of the way to `visit`: the ID, and the position if the way itself holds it (`LocationsOnWays`).
     pub(in crate::provider::osm) fn refs(
         &self,
         mut visit: impl FnMut(i64, Option<IndexPoint>) -> Result<(), Damage>,
@@ -252,7 +255,7 @@ impl<'a> Way<'a> {
 }
 
 impl<'a> Relation<'a> {
-    /// 0 if the file does not say.
+    /// The version, or 0 if the file does not say.
     pub(in crate::provider::osm) fn version(&self) -> Result<u32, Damage> {
         version(self.info)
     }
@@ -261,7 +264,7 @@ impl<'a> Relation<'a> {
         self.tags.clone()
     }
 
-    /// Passes its members to `visit`: kind, ID and role. Members of an unknown kind are skipped.
+    /// Passes the members of the relation to `visit`: kind, ID and role. Members of an unknown kind are skipped.
     pub(in crate::provider::osm) fn members(
         &self,
         mut visit: impl FnMut(Object, i64, &'a [u8]) -> Result<(), Damage>,
@@ -283,7 +286,7 @@ impl<'a> Relation<'a> {
 }
 
 impl Scale {
-    /// Nothing if the result is not on Earth. The format's value for undefined coordinates is not.
+    /// A point. Nothing if it is not on Earth. The format's value for undefined coordinates is not on Earth.
     fn point(self, north: i64, east: i64) -> Option<IndexPoint> {
         let units = |number: i64, offset: i64, edge: i32| {
             // From nanodegrees to the index's units of 10⁻⁷ degrees.

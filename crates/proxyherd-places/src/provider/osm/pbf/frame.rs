@@ -1,4 +1,7 @@
-//! The header of a frame, and the content of the file's first frame.
+//! Decodes the header of a frame, and the content of the first frame of a file.
+//!
+//! [`Frame::header_len`] and [`Frame::read`] decode what precedes a blob. [`PbfHeader::read`] decodes the unpacked blob of the
+//! first frame. Invariant: no length that they return exceeds the limits of the format.
 
 use super::message::{Damage, Message, pick};
 
@@ -11,23 +14,23 @@ pub(super) const BLOB_LEN_MAX: usize = 32 * 1024 * 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::provider::osm) struct Frame {
     pub(in crate::provider::osm) kind: FrameKind,
-    /// How long the blob is, bytes.
+    /// The length of the blob, bytes.
     pub(in crate::provider::osm) blob_len: usize,
 }
 
 /// What a frame is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::provider::osm) enum FrameKind {
-    /// It describes the file.
+    /// Its blob describes the file.
     Header,
-    /// It holds objects.
+    /// Its blob holds objects.
     Data,
     /// Something else, which readers skip.
     Other,
 }
 
 impl Frame {
-    /// The length of the header, which the four bytes in front of it say.
+    /// The length of the header, from the four bytes before it.
     pub(in crate::provider::osm) fn header_len(before: [u8; 4]) -> Result<usize, Damage> {
         match u32::from_be_bytes(before) {
             len @ ..=HEADER_LEN_MAX => Ok(len as usize),
@@ -50,17 +53,17 @@ impl Frame {
     }
 }
 
-/// The content of a frame of the kind [`FrameKind::Header`]: what the file requires and says of itself.
+/// The content of a frame of the kind [`FrameKind::Header`]: what the file requires, and what it says about itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::provider::osm) struct PbfHeader {
-    /// The first feature that the file requires of its readers and that is unknown.
+    /// The first required feature that is unknown.
     pub(in crate::provider::osm) unknown_feature: Option<String>,
-    /// To which second since 1970 the file is up to date; 0 if it does not say.
+    /// The second since 1970 up to which the file is current. 0 if it does not say.
     pub(in crate::provider::osm) up_to_date_s: i64,
 }
 
 impl PbfHeader {
-    /// Decodes it. `known` are the features that this program supports.
+    /// Decodes the content. `known` are the features that this program supports.
     pub(in crate::provider::osm) fn read(bytes: &[u8], known: &[&str]) -> Result<PbfHeader, Damage> {
         let (mut message, mut header) = (Message::new(bytes), PbfHeader::default());
         while let Some((number, value)) = message.field()? {

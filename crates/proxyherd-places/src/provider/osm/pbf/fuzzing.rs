@@ -1,4 +1,4 @@
-//! The reader of extracts, for fuzzing alone: see [`crate::fuzzing`].
+//! Reads whole extracts from memory, for fuzzing alone: see [`crate::fuzzing`].
 
 use super::{BlobError, Damage, Frame, PbfBlock, PbfHeader, unpack};
 
@@ -13,7 +13,7 @@ pub struct Seen {
     pub parts: usize,
 }
 
-/// Reads a file from frame to frame until it makes no sense any more.
+/// Reads a file from frame to frame until a frame is damaged.
 pub fn extract(mut file: &[u8]) -> Seen {
     let (mut seen, mut buffer) = (Seen::default(), Vec::new());
     while let Some(rest) = frame(file, &mut buffer, &mut seen) {
@@ -22,7 +22,7 @@ pub fn extract(mut file: &[u8]) -> Seen {
     seen
 }
 
-/// Reads the content of one blob, as each of the things that it may be.
+/// Reads the content of one blob, both as a header and as a block.
 pub fn extract_block(bytes: &[u8]) -> Seen {
     let mut seen = Seen::default();
     let _ = PbfHeader::read(bytes, &["DenseNodes"]);
@@ -30,7 +30,7 @@ pub fn extract_block(bytes: &[u8]) -> Seen {
     seen
 }
 
-/// Reads a frame, and returns what is behind it.
+/// Reads a frame, and returns the bytes after it.
 fn frame<'a>(file: &'a [u8], buffer: &mut Vec<u8>, seen: &mut Seen) -> Option<&'a [u8]> {
     let (before, rest) = file.split_first_chunk()?;
     let (header, rest) = rest.split_at_checked(Frame::header_len(*before).ok()?)?;

@@ -1,4 +1,7 @@
-//! The part of Protocol Buffers' wire format that extracts use.
+//! The part of the wire format of Protocol Buffers that extracts use.
+//!
+//! [`pick`] returns the fields of a message by number, and [`List`] and [`Deltas`] read packed lists. Nothing is allocated. This
+//! module does not know what a field means.
 
 use std::fmt;
 
@@ -37,12 +40,12 @@ impl<'a> Message<'a> {
         Message { wire: Wire::new(bytes) }
     }
 
-    /// How many bytes have not been read yet.
+    /// How many bytes are left.
     pub(super) fn len(&self) -> usize {
         self.wire.len()
     }
 
-    /// The next field: its number and its value. Nothing at the end.
+    /// The number and the value of the next field. Nothing at the end.
     pub(super) fn field(&mut self) -> Result<Option<(u64, Value<'a>)>, Damage> {
         if self.wire.is_empty() {
             return Ok(None);
@@ -82,8 +85,8 @@ impl<'a> Value<'a> {
 
 /// Returns the values of the fields with these numbers, and skips other fields.
 ///
-/// Protocol Buffers allow a field to occur again, and a list to come in pieces. No writer of extracts makes use of that,
-/// so a second occurrence is damage.
+/// In Protocol Buffers a field may occur again, and a list may come in pieces. No writer of extracts makes use of that, so
+/// a second occurrence is damage.
 pub(super) fn pick<const N: usize>(
     bytes: &[u8],
     numbers: [u64; N],

@@ -1,12 +1,12 @@
-//! A reader of OpenStreetMap's PBF format: bytes in, objects out.
+//! Reads OpenStreetMap's PBF format: bytes in, objects out.
 //!
 //! A file is a sequence of frames, each a header and a blob. [`Frame`] decodes the header, [`unpack`] the blob. The first
-//! blob is a [`PbfHeader`]; the others are blocks, and [`PbfBlock`] passes the nodes, ways and relations of a block to a
+//! blob is a [`PbfHeader`]. The others are blocks, and [`PbfBlock`] passes the nodes, ways and relations of a block to a
 //! closure, one after the other.
 //!
 //! The bytes may come from anybody. For every input:
 //!
-//! - Nothing here panics. Whatever violates the format is a [`Damage`], which says what is wrong.
+//! - Nothing here panics. A violation of the format is a [`Damage`], which says what is wrong.
 //! - Memory is bounded by the input, whatever lengths and counts the input claims. Objects, tags and members borrow
 //!   from the block. Only two things are allocated: the unpacked blob, which is at most the format's 32 MiB and at most
 //!   what zlib can make of the packed bytes; and an index of the block's strings, at most half as long as the block.

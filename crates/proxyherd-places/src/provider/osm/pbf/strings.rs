@@ -1,11 +1,12 @@
-//! The strings of a block, to which objects refer by number.
+//! The strings of a block, to which objects refer by number, and the tags of an object, which are such references.
 //!
-//! Strings are not copied. The table remembers where every fourth string begins, and a look-up walks from there. So a
-//! block of millions of empty strings takes little more memory than its own bytes.
+//! [`Strings`] does not copy strings. It remembers where every fourth string begins, and a look-up walks from there. So a
+//! block of millions of empty strings takes little more memory than its own bytes. [`TagIter`] iterates over the tags of one
+//! object. This module does not know what tags mean.
 
 use super::message::{Damage, List, Message};
 
-/// The table remembers where every string of a number divisible by this begins.
+/// The table remembers where each string begins whose number is divisible by this.
 const STRIDE: usize = 4;
 
 #[derive(Debug)]
@@ -30,7 +31,7 @@ impl<'a> Strings<'a> {
                     }
                     count += 1;
                 }
-                // Otherwise an input could make each look-up walk over millions of fields.
+                // Otherwise an input could make every look-up walk over millions of fields.
                 Some(_) => return Err(Damage("among its strings is something else")),
             }
         }
@@ -56,7 +57,7 @@ impl<'a> Strings<'a> {
 pub(in crate::provider::osm) struct TagIter<'a> {
     strings: &'a Strings<'a>,
     keys: List<'a>,
-    /// Nothing if each value follows its key in the list of keys.
+    /// None if each value follows its key in the list of keys.
     values: Option<List<'a>>,
 }
 
@@ -86,7 +87,7 @@ impl<'a> TagIter<'a> {
 impl<'a> Iterator for TagIter<'a> {
     type Item = Result<(&'a str, &'a str), Damage>;
 
-    /// After an error the iterator must not be used any more.
+    /// After an error the iterator must not be used again.
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             match self.tag().transpose()? {

@@ -1,4 +1,4 @@
-//! Writes extracts for tests, sound ones and faulty ones.
+//! Writes extracts for tests, both sound and faulty ones.
 
 use crate::provider::osm::index::put_varint;
 

@@ -1,8 +1,7 @@
-//! From OpenStreetMap's tags to what Google calls places: which objects are places, of which kinds, and what they
-//! are called.
+//! Turns OpenStreetMap's tags into what Google calls places: which objects are places, of which kinds, and their names.
 //!
-//! **What is kept.** An object with a `name` or a `brand`, and at least one tag of [`KEPT`]. In the language of
-//! `osmium tags-filter` the tags are
+//! **Which objects are kept.** An object with a `name` or a `brand`, and at least one tag of [`KEPT`]. In the language of
+//! `osmium tags-filter` these tags are
 //!
 //! ```text
 //! nwr/amenity!=no,bench,grit_bin,hunting_stand,parking_entrance,parking_space,waste_basket,waste_disposal
@@ -11,12 +10,15 @@
 //! nwr/public_transport=station  nwr/highway=bus_stop  nwr/aerialway=station
 //! ```
 //!
-//! Of relations, those of `type=multipolygon` and `type=boundary`. Settlements and land forms are no places here:
-//! who asks what is near wants to go there. What is gone has other keys (`disused:shop`) and so is left out.
+//! Of relations, only those of `type=multipolygon` and `type=boundary` are kept. Settlements and land forms are not places
+//! here, because whoever asks what is near wants to go there. An object that no longer exists has other keys
+//! (`disused:shop`), so it is left out.
 //!
-//! **Kinds.** [`RULES`] says which of Google's types a tag means. A place has first the most telling one of each of
-//! its tags, then what else they mean, then `point_of_interest` and `establishment`, as Google's own places have. A
-//! tag that means none of Google's types leaves a place with these two.
+//! **Kinds.** [`RULES`] maps tags to Google's types. A place has first the most specific type of each of its tags, then the
+//! other types of its tags, then `point_of_interest` and `establishment`, as Google's own places have. A place whose tags
+//! have no type of Google's has only these two.
+//!
+//! This module does not know where an object is, nor how tags are stored.
 
 mod rules;
 
@@ -34,10 +36,10 @@ pub(super) struct Tags<'a> {
     pairs: Vec<(&'a str, &'a str)>,
 }
 
-/// What tags say of a place.
+/// What the tags say about a place.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Described {
-    /// Indices into [`KINDS`], the most telling first.
+    /// Positions in [`KINDS`], the most specific kind first.
     pub(super) kinds: Vec<u8>,
     pub(super) name: String,
     pub(super) street: String,
@@ -48,25 +50,25 @@ pub(super) struct Described {
 }
 
 impl Described {
-    /// How many bytes its parts have together.
+    /// The length of all parts, bytes.
     pub(super) fn len(&self) -> usize {
         let Described { kinds, name, street, number, city, hours, also } = self;
         kinds.len() + [name, street, number, city, hours, also].map(String::len).iter().sum::<usize>()
     }
 }
 
-/// A checksum of the table of kinds, whose indices files hold.
+/// A checksum of the table of kinds, because index files hold positions in it.
 pub(super) fn kinds_checksum() -> u64 {
     xxh3_64(KINDS.join(",").as_bytes())
 }
 
-/// The index of one of Google's types, if it is any that a place here can have.
+/// The position of a type of Google's, if a place here can have it.
 pub(super) fn kind_of(name: &str) -> Option<u8> {
     KINDS.iter().position(|&kind| kind == name).map(|index| index as u8)
 }
 
 impl<'a> Tags<'a> {
-    /// Takes an object's tags, in place of those of the object before. Stops at the first error.
+    /// Replaces the tags of the previous object by those of the next one. Stops at the first error.
     pub(super) fn fill<E>(
         &mut self,
         tags: impl Iterator<Item = Result<(&'a str, &'a str), E>>,
@@ -89,7 +91,7 @@ impl<'a> Tags<'a> {
         self.pairs.len() > 1 && self.pairs.iter().any(is_kept) && (named("name") || named("brand"))
     }
 
-    /// What they say of it.
+    /// What the tags say about the place.
     pub(super) fn describe(&self) -> Described {
         let text = |key: &str| cut(self.value(key).unwrap_or_default().trim()).to_owned();
         let or = |one: String, other: &str| if one.is_empty() { text(other) } else { one };
@@ -105,7 +107,7 @@ impl<'a> Tags<'a> {
         }
     }
 
-    /// First what each tag means most of all, then what else they mean, then what holds for every place.
+    /// First the most specific kind of each tag, then the other kinds of the tags, then the kinds of every place.
     fn kinds(&self) -> Vec<u8> {
         let told: Vec<_> = RULES.iter().filter(|(key, value, _)| self.say(key, value)).collect();
         let (leading, rest): (Vec<_>, Vec<_>) = told.into_iter().partition(|(_, value, _)| !value.is_empty());
@@ -122,20 +124,20 @@ impl<'a> Tags<'a> {
         kinds
     }
 
-    /// Whether these tags say what a rule asks for.
+    /// Whether these tags match a rule.
     fn say(&self, key: &str, value: &str) -> bool {
         let Some(stands) = self.value(key).filter(|_| self.may_say(key)) else { return false };
-        // Several kinds in one tag are parted by semicolons; an empty value in the table stands for any.
+        // Semicolons separate several kinds in one tag. An empty value in the table stands for any value.
         value.is_empty() || stands.split(';').any(|one| one.trim() == value)
     }
 
-    /// Whether a key means anything beside the other tags.
+    /// Whether a key counts, given the other tags.
     fn may_say(&self, key: &str) -> bool {
         let condition = CONDITIONS.iter().find(|&&(conditional, _)| conditional == key);
         condition.is_none_or(|&(_, (key, value))| self.value(key) == Some(value))
     }
 
-    /// What a keyword may match besides what is told, such as the dishes of a restaurant.
+    /// Texts that a keyword may match although answers do not show them, such as the cuisine of a restaurant.
     fn also(&self, name: &str) -> String {
         const KEYS: [&str; 8] =
             ["brand", "operator", "name:en", "alt_name", "short_name", "cuisine", "sport", "religion"];

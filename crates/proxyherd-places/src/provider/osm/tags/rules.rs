@@ -1,14 +1,14 @@
-//! The tables of [`tags`](super): what is kept, which kinds there are, and which tags mean them.
+//! The tables of [`tags`](super): which objects are kept, which kinds exist, and which tags mean them.
 
 /// Which values of a key make a place.
 pub(super) enum KeptValues {
     /// Any but these.
     AllBut(&'static [&'static str]),
-    /// These alone.
+    /// Only these.
     Only(&'static [&'static str]),
 }
 
-/// The tags that make a place of what has a name.
+/// The tags that make a place of an object with a name.
 pub(super) static KEPT: [(&str, KeptValues); 13] = [
     (
         "amenity",
@@ -37,8 +37,8 @@ pub(super) static KEPT: [(&str, KeptValues); 13] = [
     ("aerialway", KeptValues::Only(&["station"])),
 ];
 
-/// Those of Google's types that a place can have. Files hold indices into this table: one that is written with
-/// another table is not read, but imported again.
+/// The types of Google's that a place can have. Index files hold positions in this table. A file that was written with
+/// another table is refused, and must be imported again.
 pub(in crate::provider::osm) static KINDS: [&str; 101] = [
     "establishment",
     "point_of_interest",
@@ -143,11 +143,11 @@ pub(in crate::provider::osm) static KINDS: [&str; 101] = [
     "zoo",
 ];
 
-/// Keys that say more of a place, but only of one that has this tag.
+/// Keys that count only if the place also has this tag.
 pub(super) static CONDITIONS: [(&str, (&str, &str)); 2] =
     [("religion", ("amenity", "place_of_worship")), ("station", ("railway", "station"))];
 
-/// Key, value, and what they mean. An empty value stands for any; all rows that fit count, in this order.
+/// Key, value, and the types that they mean. An empty value stands for any value. All rows that match count, in this order.
 #[rustfmt::skip]
 pub(super) static RULES: [(&str, &str, &[&str]); 197] = [
     ("religion", "christian", &["church"]),
