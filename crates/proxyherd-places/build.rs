@@ -1,5 +1,5 @@
-//! Writes the table of cities for the embedded provider at build time, so that a server parses nothing when it starts. As a
-//! run-time dependency, the same data costs 22 MB of the program and a quarter of a second.
+//! Writes the table of cities for the embedded provider at build time, so that a server parses nothing when it starts.
+//! As a run-time dependency, the same data costs 22 MB of the program and a quarter of a second.
 
 #[path = "src/provider/embedded/layout.rs"]
 mod layout;

@@ -1,7 +1,7 @@
 //! What the crate takes from the program around it: the time of day, random numbers, and an ear for events.
 //!
-//! A program makes one [`Environment`] and hands it to [`Places::open`](crate::Places::open). Tests make one with a clock
-//! that stands still. How long something takes is measured by the runtime's own clock, not by this one.
+//! A program makes one [`Environment`] and hands it to [`Places::open`](crate::Places::open). Tests make one with a
+//! clock that stands still. How long something takes is measured by the runtime's own clock, not by this one.
 //!
 //! [`Event`] is everything that an operator should hear of. This module does not know how an event is written down.
 
@@ -34,8 +34,8 @@ pub trait Observer: Send + Sync {
 /// Something that an operator should hear of.
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// The breaker has opened: nobody asks this provider for `remaining`, and then one request tries it. A provider that
-    /// goes on failing in the same way is told of once.
+    /// The breaker has opened: nobody asks this provider for `remaining`, and then one request tries it. A provider
+    /// that goes on failing in the same way is told of once.
     BreakerOpened {
         /// What operators call the provider.
         provider: &'static str,
@@ -51,8 +51,8 @@ pub enum Event<'a> {
         /// What operators call the provider.
         provider: &'static str,
     },
-    /// The evaluator panicked at the opening hours of a place, which is therefore shown without `open_now`. Each text is
-    /// told of once.
+    /// The evaluator panicked at the opening hours of a place, which is therefore shown without `open_now`. Each text
+    /// is told of once.
     HoursFailed {
         /// The place's ID.
         place_id: &'a str,

@@ -1,7 +1,8 @@
 //! Why a provider has no answer.
 //!
-//! Every provider returns a [`Failure`], and the facade decides by it: whether to ask again, what the breaker learns, and
-//! what the caller is told. A failure's text is for the caller, so it never holds a key or an address from the settings.
+//! Every provider returns a [`Failure`], and the facade decides by it: whether to ask again, what the breaker learns,
+//! and what the caller is told. A failure's text is for the caller, so it never holds a key or an address from the
+//! settings.
 
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
 //! An HTTP client that sends a request to the named server and to no other.
 //!
-//! [`builder`] makes a client that follows no redirect, uses no proxy of the environment, and sends nothing twice. [`trouble`]
-//! tells an error without its URL, because a URL may hold a key. Providers ask with such a client, and a program may use
-//! it for requests of its own. This module does not know what is asked.
+//! [`builder`] makes a client that follows no redirect, uses no proxy of the environment, and sends nothing twice.
+//! [`trouble`] tells an error without its URL, because a URL may hold a key. Providers ask with such a client, and a
+//! program may use it for requests of its own. This module does not know what is asked.
 
 use std::{error::Error as _, io, sync::Arc};
 

@@ -19,12 +19,12 @@
 //! # });
 //! ```
 //!
-//! [`provider`] has the sources of places. The facade stands in front of them: cache, single flight, throttle, retry and
-//! fallback. Questions, answers and the rules of asking (breaker, rate, ages) are in `proxyherd_core::places`.
+//! [`provider`] has the sources of places. The facade stands in front of them: cache, single flight, throttle, retry
+//! and fallback. Questions, answers and the rules of asking (breaker, rate, ages) are in `proxyherd_core::places`.
 //!
-//! Invariant: every question gets a well-formed answer within the deadline, even if a provider fails, hangs or panics. The
-//! crate does not know servers, clients, configurations or logs: settings are plain
-//! values, time and random numbers are passed in, and events go to an [`Observer`].
+//! Invariant: every question gets a well-formed answer within the deadline, even if a provider fails, hangs or panics.
+//! The crate does not know servers, clients, configurations or logs: settings are plain values, time and random numbers
+//! are passed in, and events go to an [`Observer`].
 
 mod environment;
 mod facade;

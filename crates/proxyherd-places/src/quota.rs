@@ -1,9 +1,9 @@
 //! How many requests to providers over the network may still be made.
 //!
 //! Each request is first taken from a [`Quota`]. A program that limits requests over days and months for several
-//! servers together uses a [`ReservedQuota`]: whoever keeps the books reserves requests ahead of need and puts them in, so
-//! that [`Quota::take`] waits neither for a disk nor for another server. Settings, metrics and the books call the quota
-//! the *places budget*.
+//! servers together uses a [`ReservedQuota`]: whoever keeps the books reserves requests ahead of need and puts them in,
+//! so that [`Quota::take`] waits neither for a disk nor for another server. Settings, metrics and the books call the
+//! quota the *places budget*.
 //!
 //! Invariant: a reserved request is taken once at most, and only on the day (UTC) on which it was reserved. This module
 //! does not know who keeps the books, nor for how many servers.
@@ -69,8 +69,8 @@ impl ReservedQuota {
         News { asked, taken, returned, left: reserved.left }
     }
 
-    /// Adds requests that were reserved at `now_ns`. The books must already say so on the disk, since a request that was
-    /// taken and then forgotten would be taken again.
+    /// Adds requests that were reserved at `now_ns`. The books must already say so on the disk, since a request that
+    /// was taken and then forgotten would be taken again.
     pub fn fill(&self, now_ns: u64, requests: u64) {
         let mut reserved = self.reserved.lock();
         reserved.left += requests;

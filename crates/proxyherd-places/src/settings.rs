@@ -17,8 +17,8 @@ const MEGABYTE: u64 = 1_000_000;
 pub struct Settings {
     /// The provider that is asked first.
     pub provider: ProviderName,
-    /// The providers that are asked in this order while those before them fail. None is in this list twice, and the first
-    /// provider is not in it.
+    /// The providers that are asked in this order while those before them fail. None is in this list twice, and the
+    /// first provider is not in it.
     pub fallback: Vec<ProviderName>,
     /// Every question is answered within this time, whatever the providers do.
     pub deadline: Duration,

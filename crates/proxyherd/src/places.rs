@@ -1,5 +1,5 @@
-//! The crate `proxyherd_places` within this program: opens its providers, passes it the clock, logs its events, and adds
-//! to its errors whose a path is that the system refuses.
+//! The crate `proxyherd_places` within this program: opens its providers, passes it the clock, logs its events, and
+//! adds to its errors whose a path is that the system refuses.
 //!
 //! [`open`] is what a server calls. Doors and the herd find here the types of the crate that pass through them. This
 //! module does not know how a question is answered.

@@ -1,11 +1,11 @@
 //! The cache of answers: in memory alone, bounded by the bytes that answers take.
 //!
 //! Answers are kept under the [`Key`] of their question. The age of an answer decides what it is good for: see
-//! [`Freshness`]. When the cache is full, answers that are asked for least are dropped. The library divides the cache into
-//! parts with locks of their own, and an answer that does not fit into one part is not kept.
+//! [`Freshness`]. When the cache is full, answers that are asked for least are dropped. The library divides the cache
+//! into parts with locks of their own, and an answer that does not fit into one part is not kept.
 //!
-//! Invariant: the answers together weigh no more than `max_bytes`. The cache does not know where an answer comes from, nor
-//! how it is renewed.
+//! Invariant: the answers together weigh no more than `max_bytes`. The cache does not know where an answer comes from,
+//! nor how it is renewed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -96,8 +96,8 @@ impl Cache {
         (self.answers.is_some() && !lifetime.is_zero()).then_some(lifetime)
     }
 
-    /// Forgets answers that are too old for any use, so that they take no memory even if nobody asks for them again. Does
-    /// nothing if the last time is less than a [`SWEEP_INTERVAL`] ago.
+    /// Forgets answers that are too old for any use, so that they take no memory even if nobody asks for them again.
+    /// Does nothing if the last time is less than a [`SWEEP_INTERVAL`] ago.
     pub(super) fn sweep(&self) {
         let Some(answers) = &self.answers else { return };
         let mut swept = self.swept.lock();

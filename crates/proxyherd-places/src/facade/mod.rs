@@ -1,8 +1,8 @@
 //! The facade: answers every question about places, well formed and within the deadline.
 //!
-//! [`Places::look`] takes a question. It returns the answer if that is at hand, and otherwise a [`Question`], which waits.
-//! The providers are asked one after the other until one answers (`fallback`). A provider on this machine is asked
-//! directly. A question to a provider over the network passes these modules, in this order:
+//! [`Places::look`] takes a question. It returns the answer if that is at hand, and otherwise a [`Question`], which
+//! waits. The providers are asked one after the other until one answers (`fallback`). A provider on this machine is
+//! asked directly. A question to a provider over the network passes these modules, in this order:
 //!
 //! 1. `cache`: an answer that is kept and good enough is given without a request.
 //! 2. `single_flight`: all who ask the same at the same time share one request.

@@ -1,8 +1,8 @@
 //! Repeats a request that has failed, while there is time and reason to hope.
 //!
-//! [`Retrying::ask`] makes the requests of one question to one provider over the network. Every request passes the throttle
-//! first and is counted by its result. All requests of a question together end within the deadline. This module does
-//! not know who waits for the answer.
+//! [`Retrying::ask`] makes the requests of one question to one provider over the network. Every request passes the
+//! throttle first and is counted by its result. All requests of a question together end within the deadline. This
+//! module does not know who waits for the answer.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -32,11 +32,11 @@ pub(super) struct Retrying {
 }
 
 impl Retrying {
-    /// Asks until there is an answer, or until another request is useless, refused by the throttle, or too late. `permit`
-    /// is for the first request.
+    /// Asks until there is an answer, or until another request is useless, refused by the throttle, or too late.
+    /// `permit` is for the first request.
     ///
-    /// Unless a request is the last one, it may use half of the time that is left: a provider that hangs then leaves time
-    /// to ask it again.
+    /// Unless a request is the last one, it may use half of the time that is left: a provider that hangs then leaves
+    /// time to ask it again.
     pub(super) async fn ask(&self, query: &Query, mut permit: Permit) -> Result<Answer, Failure> {
         let start = Instant::now();
         let mut retry = 0;

@@ -1,12 +1,12 @@
 //! Asks a provider over the network once, however many callers ask the same question at the same time.
 //!
-//! A *flight* is one shared request. The first caller starts it, and whoever asks the same question before it ends joins
-//! it. A flight runs to its end even if the caller that started it goes away, and it ends within the deadline. Its answer
-//! goes into the cache. Its failure goes to those who wait, and is kept nowhere.
+//! A *flight* is one shared request. The first caller starts it, and whoever asks the same question before it ends
+//! joins it. A flight runs to its end even if the caller that started it goes away, and it ends within the deadline.
+//! Its answer goes into the cache. Its failure goes to those who wait, and is kept nowhere.
 //!
-//! A question looks into the cache once. It looks a second time only if a flight has ended between its first look and the
-//! moment at which it would start a flight itself ([`RemoteProvider::ended`]). This module does not know the deadlines of
-//! its callers beyond the time that each of them grants.
+//! A question looks into the cache once. It looks a second time only if a flight has ended between its first look and
+//! the moment at which it would start a flight itself ([`RemoteProvider::ended`]). This module does not know the
+//! deadlines of its callers beyond the time that each of them grants.
 
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -160,8 +160,8 @@ impl RemoteProvider {
         self.requests.provider.knows_kind(kind)
     }
 
-    /// Looks into the cache. If no answer there is good enough, the question joins a flight or starts one. A stale answer
-    /// is given at once, and a flight renews it.
+    /// Looks into the cache. If no answer there is good enough, the question joins a flight or starts one. A stale
+    /// answer is given at once, and a flight renews it.
     pub(super) fn look(self: &Arc<RemoteProvider>, query: &Query) -> Result<FirstLook, Failure> {
         let query = self.moved(query);
         self.requests.provider.check(&query)?;
@@ -221,8 +221,8 @@ impl RemoteProvider {
         }
     }
 
-    /// Returns the old answer in place of a failure, if there is one and it is not too old for that. If the provider does
-    /// not understand the question, no old answer is given.
+    /// Returns the old answer in place of a failure, if there is one and it is not too old for that. If the provider
+    /// does not understand the question, no old answer is given.
     fn last_resort_or(&self, old: Option<CachedAnswer>, failure: Failure) -> Result<Answered, Failure> {
         let is_bad = matches!(failure, Failure::BadQuery(_));
         match old.filter(|answer| !is_bad && self.network.cache.judge(answer) != Freshness::Gone) {
@@ -261,8 +261,8 @@ impl RemoteProvider {
         Key::new(self.source, query)
     }
 
-    /// Joins the flight that asks this question, or starts one. Whether a flight may start is decided here, so no task is
-    /// started in vain. `ended` is the number of ended flights before the caller looked into the cache.
+    /// Joins the flight that asks this question, or starts one. Whether a flight may start is decided here, so no task
+    /// is started in vain. `ended` is the number of ended flights before the caller looked into the cache.
     pub(super) fn join_or_start(
         self: &Arc<RemoteProvider>,
         key: &Key,
@@ -273,8 +273,8 @@ impl RemoteProvider {
         if let Some(result) = flights.get(key) {
             return Ok(Joining::Joined(result.clone()));
         }
-        // A flight puts its answer into the cache before it leaves the list. So if one has ended since the caller looked,
-        // its answer may be there.
+        // A flight puts its answer into the cache before it leaves the list. So if one has ended since the caller
+        // looked, its answer may be there.
         if self.ended.load(Acquire) != ended
             && let Some((answer, Freshness::Fresh)) = self.network.cache.find(key)
         {

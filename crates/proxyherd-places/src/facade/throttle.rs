@@ -1,8 +1,8 @@
 //! Decides whether a request to a provider over the network may be made now.
 //!
 //! [`Throttle::pass`] asks three things, in this order: the circuit breaker of the provider, the rate limit of this
-//! process, and the quota. If all agree, it returns a [`Permit`], which must be told how the request went. A request that
-//! is refused was never made, so it says nothing about the provider.
+//! process, and the quota. If all agree, it returns a [`Permit`], which must be told how the request went. A request
+//! that is refused was never made, so it says nothing about the provider.
 //!
 //! The observer hears when a breaker opens, why, and when it closes again. This module does not know what is asked.
 
@@ -81,7 +81,8 @@ pub(super) struct Throttle {
 #[derive(Default)]
 struct ProviderState {
     breaker: Breaker,
-    /// The failure with which the provider last denied its service. Questions get it while the breaker is open for that.
+    /// The failure with which the provider last denied its service. Questions get it while the breaker is open for
+    /// that.
     denial: Option<Failure>,
 }
 

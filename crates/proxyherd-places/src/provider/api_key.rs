@@ -1,7 +1,8 @@
 //! The key with which a provider over the network is asked.
 //!
-//! [`ApiKey::read`] reads it when the provider is opened. Invariant: nothing prints the key. `Debug` and errors hide it, and
-//! [`ApiKey::redacted`] removes it from texts of others. This module does not know which interface takes the key.
+//! [`ApiKey::read`] reads it when the provider is opened. Invariant: nothing prints the key. `Debug` and errors hide
+//! it, and [`ApiKey::redacted`] removes it from texts of others. This module does not know which interface takes the
+//! key.
 
 use std::{
     env, fmt,

@@ -1,9 +1,9 @@
 //! Reads JSON of others leniently: a field that is missing or malformed counts as unknown, and the rest is used.
 //!
 //! An answer is read from the outside in. [`mend`] makes malformed strings and numbers harmless, [`members`] and
-//! [`first_items`] find where the parts of the answer are, and [`part`] parses one part after the other. So one malformed part
-//! is lost alone, and memory follows the longest part instead of the whole answer. This module does not know what the
-//! fields mean.
+//! [`first_items`] find where the parts of the answer are, and [`part`] parses one part after the other. So one
+//! malformed part is lost alone, and memory follows the longest part instead of the whole answer. This module does not
+//! know what the fields mean.
 
 use std::{borrow::Cow, fmt, ops::Range};
 
@@ -21,9 +21,9 @@ use serde_json::{Value, value::RawValue};
 /// needs up to a hundred times its length in memory. A longer part counts as unknown.
 const PART_LEN_MAX: usize = 64 * 1024;
 
-/// Empties each string that JSON does not allow: one with half of a surrogate pair, an unknown escape, a control character,
-/// or bytes that are not UTF-8. An empty string counts as unknown. Replaces each number that is too large to be read, such
-/// as `1e999`, by null.
+/// Empties each string that JSON does not allow: one with half of a surrogate pair, an unknown escape, a control
+/// character, or bytes that are not UTF-8. An empty string counts as unknown. Replaces each number that is too large to
+/// be read, such as `1e999`, by null.
 pub(super) fn mend(json: &mut [u8]) {
     let mut at = 0;
     while let Some(string) = next_string(json, at) {
@@ -49,8 +49,8 @@ fn mend_numbers(json: &mut [u8]) {
     }
 }
 
-/// Whether the library refuses this number. Such a number has an exponent of three digits or very many digits, so it has
-/// room for null. Other numbers, which are most, are not tried.
+/// Whether the library refuses this number. Such a number has an exponent of three digits or very many digits, so it
+/// has room for null. Other numbers, which are most, are not tried.
 fn is_too_large(number: &[u8]) -> bool {
     const LEN_MIN: usize = "1e308".len();
     let may_be = number.len() >= LEN_MIN
@@ -167,8 +167,8 @@ pub(super) fn rating(value: &Value) -> Option<Rating> {
     value.as_f64().and_then(Rating::new)
 }
 
-/// A point, by the names of its latitude and its longitude. If one of them is missing, it is 0, because Google's encoding
-/// leaves zeros out. If both are missing, there is no point.
+/// A point, by the names of its latitude and its longitude. If one of them is missing, it is 0, because Google's
+/// encoding leaves zeros out. If both are missing, there is no point.
 pub(super) fn point(value: &Value, latitude: &str, longitude: &str) -> Option<Point> {
     let degrees = |name: &str| match &value[name] {
         Value::Null => Some(0.0),

@@ -1,10 +1,10 @@
 //! The sources of places: one module each, behind the trait [`Provider`].
 //!
-//! [`open`] opens a provider by its name. A provider translates a question for its source, and the source's reply into an
-//! answer. To add a source, write a module, implement [`Provider`], and add the name to [`ProviderName`].
+//! [`open`] opens a provider by its name. A provider translates a question for its source, and the source's reply into
+//! an answer. To add a source, write a module, implement [`Provider`], and add the name to [`ProviderName`].
 //!
-//! A provider does not know deadlines, caches, retries or other providers, which stand in front of it in the facade, nor
-//! the protocol by which a question has come.
+//! A provider does not know deadlines, caches, retries or other providers, which stand in front of it in the facade,
+//! nor the protocol by which a question has come.
 
 mod api_key;
 mod embedded;
@@ -113,8 +113,8 @@ pub trait Provider: Send + Sync {
         false
     }
 
-    /// Refuses a question that this source would not understand, as far as that is known without asking. Such a question
-    /// then costs nothing. The facade calls this before every request over the network.
+    /// Refuses a question that this source would not understand, as far as that is known without asking. Such a
+    /// question then costs nothing. The facade calls this before every request over the network.
     fn check(&self, query: &Query) -> Result<(), Failure> {
         let _ = query;
         Ok(())
@@ -127,8 +127,8 @@ pub trait Provider: Send + Sync {
         true
     }
 
-    /// Answers at once if this source does not have to wait: from memory, in microseconds. The facade calls this first for
-    /// every question, and calls [`Provider::nearby`] if it returns nothing.
+    /// Answers at once if this source does not have to wait: from memory, in microseconds. The facade calls this first
+    /// for every question, and calls [`Provider::nearby`] if it returns nothing.
     ///
     /// The answer needs at most `most` places. `most` is at least one, so that the status tells whether there are any.
     fn nearby_now(&self, query: &Query, most: usize) -> Option<Answer> {
@@ -136,8 +136,8 @@ pub trait Provider: Send + Sync {
         None
     }
 
-    /// Asks the source for as many places as one answer may hold, [`PLACES_MAX`], even if the caller wants fewer, because
-    /// answers are shared and cost the same.
+    /// Asks the source for as many places as one answer may hold, [`PLACES_MAX`], even if the caller wants fewer,
+    /// because answers are shared and cost the same.
     ///
     /// If the future is dropped, the question is given up.
     ///

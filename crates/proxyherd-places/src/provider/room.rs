@@ -1,8 +1,9 @@
 //! The memory for answers that are being read. All of them share one budget of bytes.
 //!
-//! An [`AnswerBody`] takes memory from the budget before it grows. It gives everything back when it is dropped, and it is
-//! dropped after the answer has been parsed. Invariant: all answers that are being read at once hold no more than the
-//! budget, however many and however long they are. This module does not know where the bytes come from or what they mean.
+//! An [`AnswerBody`] takes memory from the budget before it grows. It gives everything back when it is dropped, and it
+//! is dropped after the answer has been parsed. Invariant: all answers that are being read at once hold no more than
+//! the budget, however many and however long they are. This module does not know where the bytes come from or what they
+//! mean.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -11,9 +12,9 @@ use super::Failure;
 /// Longest answer that is read, bytes. Twenty places take some hundred thousand. Reading stops as soon as an answer is
 /// longer.
 const BODY_LEN_MAX: usize = 4 * 1024 * 1024;
-/// Memory for all answers that this process is reading, bytes: enough for hundreds of usual answers, or for eight of the
-/// longest. With a hundred of the longest at once a process grew by 140 MB, because the network and the allocator hold
-/// memory besides. An answer whose next part finds no room fails with [`Failure::NoRoom`].
+/// Memory for all answers that this process is reading, bytes: enough for hundreds of usual answers, or for eight of
+/// the longest. With a hundred of the longest at once a process grew by 140 MB, because the network and the allocator
+/// hold memory besides. An answer whose next part finds no room fails with [`Failure::NoRoom`].
 const BODIES_LEN_MAX: usize = 32 * 1024 * 1024;
 
 /// The memory of this process.

@@ -118,7 +118,7 @@ pub(in crate::facade) fn answer_of(count: usize) -> Answer {
 /// No retries and no rate: a request for a question.
 fn config() -> Settings {
     Settings {
-        requests: RequestSettings { retries: 0, per_second: 0, ..RequestSettings::default() },
+        requests: RequestSettings { retries: 0, per_second: 0 },
         deadline: DEADLINE,
         ..Settings::default()
     }

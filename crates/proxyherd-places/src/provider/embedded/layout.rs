@@ -15,8 +15,8 @@ pub(crate) const ANTIMERIDIAN: i32 = 180 * UNITS_PER_DEGREE;
 /// How many bands there are: 1800, and one for the North Pole.
 pub(crate) const BAND_COUNT: usize = (2 * POLE / BAND_HEIGHT) as usize + 1;
 
-/// The length of a record, bytes: longitude, latitude and the end of the name among the names, four bytes each, then the
-/// index of the region in two bytes, all little-endian. A name begins where the name of the previous record ends.
+/// The length of a record, bytes: longitude, latitude and the end of the name among the names, four bytes each, then
+/// the index of the region in two bytes, all little-endian. A name begins where the name of the previous record ends.
 pub(crate) const RECORD_LEN: usize = 14;
 
 /// The band of a latitude. A latitude beyond a pole is in the outermost band.

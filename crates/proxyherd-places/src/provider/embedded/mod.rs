@@ -1,8 +1,8 @@
 //! The provider that is part of the program: the world's cities, towns and villages from GeoNames.
 //!
-//! It needs no key, no network and no file, answers within a few microseconds, and never fails. The build script makes its
-//! table. The provider ranks by distance. Of a place it knows the name, the point and the region, and it does not know
-//! shops, ratings or opening hours. A question that wishes for those finds no places.
+//! It needs no key, no network and no file, answers within a few microseconds, and never fails. The build script makes
+//! its table. The provider ranks by distance. Of a place it knows the name, the point and the region, and it does not
+//! know shops, ratings or opening hours. A question that wishes for those finds no places.
 
 mod layout;
 mod table;
@@ -36,8 +36,8 @@ static ATTRIBUTIONS: [Text; 1] = [Cow::Borrowed(
 /// How IDs of this provider begin. The IDs of GeoNames are not in the data.
 const ID_SOURCE: &str = "gn";
 
-/// How far a place's viewport reaches north and south of its point, degrees: about 2 km. The data has no extents. A box of
-/// 4 km shows the middle of a city and the whole of a village.
+/// How far a place's viewport reaches north and south of its point, degrees: about 2 km. The data has no extents. A box
+/// of 4 km shows the middle of a city and the whole of a village.
 const VIEWPORT_HALF_HEIGHT: f64 = 0.02;
 
 /// The provider. It has no state.

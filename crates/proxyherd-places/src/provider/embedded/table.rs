@@ -1,8 +1,8 @@
 //! Searches the table of cities: which of them lie in a circle, the nearest first.
 //!
-//! [`CityTable::nearest`] reads band by band from the center outward, and in each band the records between the longitudes
-//! that the circle spans there. When it has found enough cities, the circle shrinks to the farthest of them. Nothing is
-//! decoded in advance. This module does not know what an answer looks like.
+//! [`CityTable::nearest`] reads band by band from the center outward, and in each band the records between the
+//! longitudes that the circle spans there. When it has found enough cities, the circle shrinks to the farthest of them.
+//! Nothing is decoded in advance. This module does not know what an answer looks like.
 
 use std::ops::ControlFlow;
 
@@ -48,8 +48,8 @@ impl CityTable {
         self.records.len() as u32
     }
 
-    /// The indices of the nearest wanted cities in the circle, at most `most`. Of two at the same distance, the one that is
-    /// first in the table comes first.
+    /// The indices of the nearest wanted cities in the circle, at most `most`. Of two at the same distance, the one
+    /// that is first in the table comes first.
     pub(super) fn nearest(&self, query: &Query, most: usize, wanted: impl Fn(u32) -> bool) -> Nearest<u32> {
         let mut search = TableSearch {
             center: Centre::new(query.latitude, query.longitude),
@@ -121,8 +121,8 @@ struct TableSearch<F> {
 }
 
 impl<F: Fn(u32) -> bool> TableSearch<F> {
-    /// Searches one band. If the band is out of reach, the search ends in this direction, because the next band is out of
-    /// reach too.
+    /// Searches one band. If the band is out of reach, the search ends in this direction, because the next band is out
+    /// of reach too.
     fn visit(&mut self, table: &CityTable, band: usize) -> ControlFlow<()> {
         let reach = self.reach();
         let south = band as i32 * BAND_HEIGHT - POLE;

@@ -1,7 +1,7 @@
 //! Reads the replies of Places API (New) as answers of Nearby Search (Legacy).
 //!
-//! [`read`] takes a whole reply. Unknown and malformed fields are skipped. A place without an ID, a name or a point is left
-//! out. This module does not know the question.
+//! [`read`] takes a whole reply. Unknown and malformed fields are skipped. A place without an ID, a name or a point is
+//! left out. This module does not know the question.
 
 use std::collections::HashSet;
 

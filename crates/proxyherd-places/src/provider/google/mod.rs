@@ -2,9 +2,10 @@
 //!
 //! <https://developers.google.com/maps/documentation/places/web-service/nearby-search>
 //!
-//! This interface can rank and restrict by type. It has no pages, and takes no keywords, names, prices and opening hours. The
-//! last four are compared with the places that Google has found. If an answer may lack places for that reason, it says so
-//! in `info_messages`. A wish that cannot be fulfilled at all is refused before anything is asked or paid for.
+//! This interface can rank and restrict by type. It has no pages, and takes no keywords, names, prices and opening
+//! hours. The last four are compared with the places that Google has found. If an answer may lack places for that
+//! reason, it says so in `info_messages`. A wish that cannot be fulfilled at all is refused before anything is asked or
+//! paid for.
 
 pub(crate) mod answer;
 

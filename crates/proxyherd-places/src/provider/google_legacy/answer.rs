@@ -12,8 +12,8 @@ use super::super::{
     json::{first_items, items, members, mend, part, text, texts},
 };
 
-/// Reads a whole reply to a question about places of the type `kind`, or of any type. `told` turns a message of the server
-/// into one that may be passed on.
+/// Reads a whole reply to a question about places of the type `kind`, or of any type. `told` turns a message of the
+/// server into one that may be passed on.
 pub(crate) fn read(
     mut reply: HttpReply,
     kind: Option<&str>,

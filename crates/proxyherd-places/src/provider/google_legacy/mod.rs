@@ -2,8 +2,8 @@
 //!
 //! <https://developers.google.com/maps/documentation/places/web-service/legacy/search-nearby>
 //!
-//! The doors speak this interface too, so questions and results pass through unchanged. Invariant: no URL is ever printed,
-//! because this interface takes the key in the URL only.
+//! The doors speak this interface too, so questions and results pass through unchanged. Invariant: no URL is ever
+//! printed, because this interface takes the key in the URL only.
 
 pub(crate) mod answer;
 
@@ -71,8 +71,8 @@ impl Provider for GoogleLegacy {
     }
 }
 
-/// To rank by distance, Google needs a type, a keyword or a name. A question without any of these asks for establishments,
-/// which is Google's type of everything that is neither an address nor an area.
+/// To rank by distance, Google needs a type, a keyword or a name. A question without any of these asks for
+/// establishments, which is Google's type of everything that is neither an address nor an area.
 fn by_something(query: &Query) -> Cow<'_, Query> {
     match query.wish.as_deref() {
         Some(

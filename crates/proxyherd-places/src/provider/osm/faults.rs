@@ -1,9 +1,9 @@
 //! What goes wrong with single places: panics are contained, and each fault is told of once.
 //!
-//! Anybody can write OpenStreetMap's data, and some texts make the crates that read them panic. [`contained`] runs such a
-//! call: a panic then costs the value that was being read, and nothing else. [`Faults`] tells the observer of faults. It
-//! tells of each fault once, however often its place is found, and of [`TOLD_MAX`] faults at most, because editors of the
-//! data must not be able to fill a log. Panics of searches have a limit of their own, also [`TOLD_MAX`].
+//! Anybody can write OpenStreetMap's data, and some texts make the crates that read them panic. [`contained`] runs such
+//! a call: a panic then costs the value that was being read, and nothing else. [`Faults`] tells the observer of faults.
+//! It tells of each fault once, however often its place is found, and of [`TOLD_MAX`] faults at most, because editors
+//! of the data must not be able to fill a log. Panics of searches have a limit of their own, also [`TOLD_MAX`].
 //!
 //! This module does not know what the data means.
 

@@ -1,4 +1,5 @@
-//! The bounds that several modules of the OpenStreetMap provider share, with their units and what happens at each bound.
+//! The bounds that several modules of the OpenStreetMap provider share, with their units and what happens at each
+//! bound.
 
 /// Most places in one block. The next place begins another block.
 pub(super) const BLOCK_PLACES_MAX: usize = 128;
@@ -18,13 +19,13 @@ pub(super) const LOCALES_MAX: usize = u16::MAX as usize;
 
 /// Memory for places that are being sorted, bytes. Further places go to a temporary file in sorted runs.
 pub(super) const SORT_LEN_MAX: usize = 64 * 1024 * 1024;
-/// How long the state of opening hours is believed at most, seconds. This is a day, so that a new rule of daylight saving
-/// time or a jump of the clock does no harm for long.
+/// How long the state of opening hours is believed at most, seconds. This is a day, so that a new rule of daylight
+/// saving time or a jump of the clock does no harm for long.
 pub(super) const HOURS_KEPT_MAX_S: i64 = 86_400;
 
-/// Most memory of an import for nodes, ways and relations that wait for others, bytes for each byte of the extract. Real
-/// extracts refer to a node about once in ten bytes, and each reference takes 16 bytes, so this is twenty times as much.
-/// An extract that needs more is damaged.
+/// Most memory of an import for nodes, ways and relations that wait for others, bytes for each byte of the extract.
+/// Real extracts refer to a node about once in ten bytes, and each reference takes 16 bytes, so this is twenty times as
+/// much. An extract that needs more is damaged.
 pub(super) const WAITING_RATIO_MAX: u64 = 32;
 /// The same for extracts shorter than half a megabyte, bytes: enough for a million nodes.
 pub(super) const WAITING_LEN_MIN: u64 = 16 * 1024 * 1024;

@@ -1,8 +1,8 @@
 //! The provider of OpenStreetMap's places: answers from an index on this machine, which [`import`](import()) writes.
 //!
-//! It needs no network and no key. It always ranks by distance, because the data says nothing about prominence. The ID of a
-//! place is `osmn`, `osmw` or `osmr` and the number of OpenStreetMap's node, way or relation. So an ID lasts as long as the
-//! object.
+//! It needs no network and no key. It always ranks by distance, because the data says nothing about prominence. The ID
+//! of a place is `osmn`, `osmw` or `osmr` and the number of OpenStreetMap's node, way or relation. So an ID lasts as
+//! long as the object.
 //!
 //! A question without a choosing wish is answered at once if all blocks that it needs are in memory, and if it is known
 //! whether the places found are open. Any other question is answered on a thread that may wait for the disk. A few such

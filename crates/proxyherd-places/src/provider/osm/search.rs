@@ -1,9 +1,9 @@
 //! Searches the index: which places lie in a circle, the nearest first.
 //!
-//! [`nearest`] goes outward from the center band by band, and within a band from the meridian of the center to the east and
-//! to the west. When it has found enough places, the circle shrinks to the farthest of them, and so does the area that is
-//! still to be searched. Around a busy street that is a block or two. The search reads only the points of places, unless
-//! the question wishes for certain places. It does not know where blocks come from.
+//! [`nearest`] goes outward from the center band by band, and within a band from the meridian of the center to the east
+//! and to the west. When it has found enough places, the circle shrinks to the farthest of them, and so does the area
+//! that is still to be searched. Around a busy street that is a block or two. The search reads only the points of
+//! places, unless the question wishes for certain places. It does not know where blocks come from.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;

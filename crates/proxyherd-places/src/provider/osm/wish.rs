@@ -1,7 +1,7 @@
 //! Decides whether a place is wanted: shows a record of the index to core's [`Matcher`].
 //!
-//! [`Wanted::read`] prepares a wish once, and [`Wanted::takes`] compares it with many records. This module does not know
-//! where places are.
+//! [`Wanted::read`] prepares a wish once, and [`Wanted::takes`] compares it with many records. This module does not
+//! know where places are.
 
 use proxyherd_core::places::{Matcher, Rank, Wish};
 
@@ -17,8 +17,8 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    /// Reads a wish. A language chooses no places, because names are told as they are written. Neither does a rank, because
-    /// the nearest places always come first.
+    /// Reads a wish. A language chooses no places, because names are told as they are written. Neither does a rank,
+    /// because the nearest places always come first.
     pub(super) fn read(wish: Option<&Wish>) -> Result<Wanted, Failure> {
         let Some(wish) = wish else { return Ok(Wanted::default()) };
         if wish.page_token.is_some() {

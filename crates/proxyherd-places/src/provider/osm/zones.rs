@@ -1,10 +1,11 @@
 //! Finds the time zone of a place and the country whose holidays count there, by the region of the nearest city.
 //!
-//! The importer asks [`Zones::of`] once for each place. Maps of the zones' borders are derived from OpenStreetMap, and their
-//! license would apply to the program that carries them. So this module uses the cities of the embedded provider. In a
-//! country with one time zone the result is right, except for places so near a border that the nearest city is on its
-//! other side. For a country with several zones, `zones.tsv` has boxes that keep away from the borders of zones. Outside
-//! of the boxes the zone is unknown, and nobody is told whether a place is open, which is better than a wrong hour.
+//! The importer asks [`Zones::of`] once for each place. Maps of the zones' borders are derived from OpenStreetMap, and
+//! their license would apply to the program that carries them. So this module uses the cities of the embedded provider.
+//! In a country with one time zone the result is right, except for places so near a border that the nearest city is on
+//! its other side. For a country with several zones, `zones.tsv` has boxes that keep away from the borders of zones.
+//! Outside of the boxes the zone is unknown, and nobody is told whether a place is open, which is better than a wrong
+//! hour.
 
 use std::collections::HashMap;
 

@@ -7,8 +7,8 @@
 //!   used whenever the rules before it are closed. So each fallback becomes an expression of its own, together with
 //!   the later rules, which override what is before them.
 //!
-//! The evaluator accepts only text. So a corrected expression is written as text and parsed again. If that does not give
-//! the same expression, it counts as unreadable.
+//! The evaluator accepts only text. So a corrected expression is written as text and parsed again. If that does not
+//! give the same expression, it counts as unreadable.
 
 use opening_hours::{OpeningHours, RuleKind};
 use opening_hours_syntax::rules::day::{Date, MonthdayRange, Year};
@@ -36,9 +36,9 @@ fn mended(rules: &[RuleSequence], text: &str) -> Vec<RuleSequence> {
     rules
 }
 
-/// Splits rules into those before the first fallback, and each fallback. Other rules behind a fallback override both the
-/// fallback and what is before it, so they are in all of these parts: `A || B; C` becomes `A; C` and `B; C`. Nothing if
-/// there are too many fallbacks.
+/// Splits rules into those before the first fallback, and each fallback. Other rules behind a fallback override both
+/// the fallback and what is before it, so they are in all of these parts: `A || B; C` becomes `A; C` and `B; C`.
+/// Nothing if there are too many fallbacks.
 fn parts(rules: Vec<RuleSequence>) -> Option<Vec<Vec<RuleSequence>>> {
     let is_fallback = |rule: &RuleSequence| rule.operator == RuleOperator::Fallback;
     // A fallback in front of all other rules falls back from nothing.
@@ -80,8 +80,8 @@ fn doubt_comments(rules: &mut [RuleSequence], text: &str) {
     }
 }
 
-/// For each comment, whether the text in front of it says that the place is open, or at which times. The parsed rules of
-/// `open "x"`, `24/7 "x"` and `"x"` are the same, so only the text can tell. In a text that has been parsed, quotes
+/// For each comment, whether the text in front of it says that the place is open, or at which times. The parsed rules
+/// of `open "x"`, `24/7 "x"` and `"x"` are the same, so only the text can tell. In a text that has been parsed, quotes
 /// surround comments and nothing else.
 fn states_before_comments(text: &str) -> Vec<bool> {
     let parts: Vec<&str> = text.split('"').collect();

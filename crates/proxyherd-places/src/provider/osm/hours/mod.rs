@@ -1,8 +1,8 @@
 //! Evaluates `opening_hours` of OpenStreetMap: whether a place is open, at its own time and by its own holidays.
 //!
-//! [`evaluate`] parses and evaluates an expression, which takes some ten microseconds. The result holds for hours. So each
-//! place in memory keeps an [`OpenState`]: whether it is open, and until when that is known. A question that finds a state
-//! which still holds pays nothing. Any other question is answered on a thread that may wait.
+//! [`evaluate`] parses and evaluates an expression, which takes some ten microseconds. The result holds for hours. So
+//! each place in memory keeps an [`OpenState`]: whether it is open, and until when that is known. A question that finds
+//! a state which still holds pays nothing. Any other question is answered on a thread that may wait.
 //!
 //! `sunrise` and `sunset` are at fixed hours, as in the crate `opening_hours` without coordinates. School holidays are
 //! unknown, and regional holidays make a state unknown. `expression` corrects what the crate parses wrongly.
@@ -188,7 +188,8 @@ mod tests {
             ("Mo-Su \"nach Vereinbarung\"", &berlin, "2026-02-03T11:00:00Z", None),
             ("Tu,Th 09:00-11:00 || \"by appointment\"", &berlin, "2026-02-03T09:00:00Z", Some(true)),
             ("Tu,Th 09:00-11:00 || \"by appointment\"", &berlin, "2026-02-03T11:00:00Z", None),
-            // Rules behind a fallback override it on their days: Christmas is a holiday, the first of December a Tuesday.
+            // Rules behind a fallback override it on their days: Christmas is a holiday, the first of December a
+            // Tuesday.
             ("Mo-Fr 09:00-18:00 || \"by appointment\"; PH off", &berlin, "2026-12-01T19:00:00Z", None),
             ("Mo-Fr 09:00-18:00 || \"by appointment\"; PH off", &berlin, "2026-12-01T11:00:00Z", Some(true)),
             ("Mo-Fr 09:00-18:00 || \"by appointment\"; PH off", &berlin, "2026-12-25T11:00:00Z", Some(false)),

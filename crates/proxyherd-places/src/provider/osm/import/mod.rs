@@ -1,22 +1,23 @@
 //! Makes an index of places from an OpenStreetMap extract: `proxyherd places import`.
 //!
-//! [`import`](import()) reads the extract three times, beginning with the objects at its end: relations, so that the ways of
-//! their outlines are known; then ways, so that the nodes that they need are known; then nodes. Then the middle of each way
-//! and relation is computed, all places are sorted by their points, and the index is written.
+//! [`import`](import()) reads the extract three times, beginning with the objects at its end: relations, so that the
+//! ways of their outlines are known; then ways, so that the nodes that they need are known; then nodes. Then the middle
+//! of each way and relation is computed, all places are sorted by their points, and the index is written.
 //!
-//! **Memory.** An import holds 16 bytes for each node that an outline needs (up to twice that while they are gathered, and
-//! as much again if ways hold the positions of their nodes), one block of the extract, the outlines of relations at two or
-//! three bytes a node, places of relations, a byte for each block of the extract, what [`twins`] needs if an extract is not
-//! sorted, and [`SORT_LEN_MAX`](super::limits::SORT_LEN_MAX) for sorting. Ways that wait for their nodes, and places beyond that bound,
-//! are in temporary files beside the index. These files have no names and vanish with the process. Tags of objects that
-//! are not places, and coordinates that no place needs, are not held. An extract that would need far more than real extracts
-//! of its length is called damaged as soon as that shows (`passes::MemoryAllowance`).
+//! **Memory.** An import holds 16 bytes for each node that an outline needs (up to twice that while they are gathered,
+//! and as much again if ways hold the positions of their nodes), one block of the extract, the outlines of relations at
+//! two or three bytes a node, places of relations, a byte for each block of the extract, what [`twins`] needs if an
+//! extract is not sorted, and [`SORT_LEN_MAX`](super::limits::SORT_LEN_MAX) for sorting. Ways that wait for their
+//! nodes, and places beyond that bound, are in temporary files beside the index. These files have no names and vanish
+//! with the process. Tags of objects that are not places, and coordinates that no place needs, are not held. An extract
+//! that would need far more than real extracts of its length is called damaged as soon as that shows
+//! (`passes::MemoryAllowance`).
 //!
 //! **Measured.** The extract of Andorra (1.8 MB) has 1316 places, which need 5559 nodes and take 54 bytes each in the
-//! index. The center of Munich (0.8 MB) has 2511 places with 2933 nodes, at 76 bytes each. A debug build took 36 to 46 MB
-//! for any of the extracts in the tests. At Andorra's ratios, an extract of 30 GB, which is about a continent, has 22
-//! million places and 94 million nodes. That is 1.5 GB for the nodes, 3 GB at the worst moment, and an index of 1.2 GB
-//! with a directory of 7 MB.
+//! index. The center of Munich (0.8 MB) has 2511 places with 2933 nodes, at 76 bytes each. A debug build took 36 to 46
+//! MB for any of the extracts in the tests. At Andorra's ratios, an extract of 30 GB, which is about a continent, has
+//! 22 million places and 94 million nodes. That is 1.5 GB for the nodes, 3 GB at the worst moment, and an index of 1.2
+//! GB with a directory of 7 MB.
 //!
 //! Invariant: if an import fails, an index that was there stays as it was. This module does not know searches.
 
@@ -111,8 +112,8 @@ impl Summary {
     }
 }
 
-/// Reads the extract `source` and writes the index `out`. An index that was there is replaced. If `out` is a symbolic link,
-/// the file to which it leads is replaced.
+/// Reads the extract `source` and writes the index `out`. An index that was there is replaced. If `out` is a symbolic
+/// link, the file to which it leads is replaced.
 pub fn import(source: &Path, out: &Path, progress: &mut dyn Progress) -> Result<Summary, ImportError> {
     let out = target::resolve(source, out)?;
     Passes::begin(source, &out)?.run(progress)

@@ -1,9 +1,9 @@
 //! The points of the nodes that ways need: 16 bytes for each of these nodes, and nothing for all others.
 //!
-//! The pass over ways asks for nodes with [`Nodes::need`], [`Nodes::seal`] ends the asking, and the pass over nodes gives the
-//! points to [`Nodes::meet`]. In some extracts ways hold the positions of their nodes, and most nodes are missing
-//! (`LocationsOnWays`). Such positions are held at another 16 bytes each until all ways have been read. If the node itself
-//! is met later, its own position counts. This module does not know ways.
+//! The pass over ways asks for nodes with [`Nodes::need`], [`Nodes::seal`] ends the asking, and the pass over nodes
+//! gives the points to [`Nodes::meet`]. In some extracts ways hold the positions of their nodes, and most nodes are
+//! missing (`LocationsOnWays`). Such positions are held at another 16 bytes each until all ways have been read. If the
+//! node itself is met later, its own position counts. This module does not know ways.
 
 use super::super::index::IndexPoint;
 

@@ -2,8 +2,8 @@
 //!
 //! [`middle`] joins ways that end in each other to rings, and returns their center of mass, weighed by area. If no ring
 //! closes, because the object is a line or the extract ends within it, the middle is that of the box around all points.
-//! Holes are ignored, because they rarely move the middle of a building or a park by much. This module does not know which
-//! object it is about.
+//! Holes are ignored, because they rarely move the middle of a building or a park by much. This module does not know
+//! which object it is about.
 
 use std::collections::HashMap;
 

@@ -1,8 +1,8 @@
 //! The passes over an extract, one after the other.
 //!
-//! [`Passes::run`] does an import. Relations say which ways are needed, ways say which nodes are needed, and nodes give the
-//! points from which the middles of ways and relations follow. This module does not know how an extract is encoded, nor
-//! how places are sorted.
+//! [`Passes::run`] does an import. Relations say which ways are needed, ways say which nodes are needed, and nodes give
+//! the points from which the middles of ways and relations follow. This module does not know how an extract is encoded,
+//! nor how places are sorted.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -300,8 +300,8 @@ impl Nodes {
 
 /// Memory that an import may still use until it has read the whole extract, bytes.
 ///
-/// Zlib packs a list of equal numbers to a thousandth. So a file of some kilobytes can hold millions of references to nodes
-/// and ways, each of which takes memory here. What such a file may use follows from its length.
+/// Zlib packs a list of equal numbers to a thousandth. So a file of some kilobytes can hold millions of references to
+/// nodes and ways, each of which takes memory here. What such a file may use follows from its length.
 #[derive(Debug)]
 pub(super) struct MemoryAllowance(u64);
 

@@ -1,7 +1,7 @@
 //! Makes the record of a place for the index, once the point of the place is known.
 //!
-//! [`ImportedPlaces::add`] takes places in the order of the extract, and [`ImportedPlaces::finish`] returns them in the order of
-//! the index. This module does not know how places are found in an extract.
+//! [`ImportedPlaces::add`] takes places in the order of the extract, and [`ImportedPlaces::finish`] returns them in the
+//! order of the index. This module does not know how places are found in an extract.
 
 use std::collections::HashMap;
 use std::io;

@@ -1,7 +1,7 @@
 //! Sorts places into the order of the index, in bounded memory.
 //!
-//! [`Sorter::push`] takes places in any order. Places that do not fit into memory go to a temporary file in sorted runs, and
-//! [`Sorted::each`] merges the runs. This module does not know what a record means.
+//! [`Sorter::push`] takes places in any order. Places that do not fit into memory go to a temporary file in sorted
+//! runs, and [`Sorted::each`] merges the runs. This module does not know what a record means.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -38,7 +38,8 @@ struct Spill {
 }
 
 impl Sorter {
-    /// Holds `len_max` bytes in memory. The temporary file is in `directory`, has no name and vanishes with the process.
+    /// Holds `len_max` bytes in memory. The temporary file is in `directory`, has no name and vanishes with the
+    /// process.
     pub(super) fn new(directory: &Path, len_max: usize) -> io::Result<Sorter> {
         let file = BufWriter::with_capacity(1 << 18, tempfile::tempfile_in(directory)?);
         let spill = Spill { file, starts: vec![0] };

@@ -1,8 +1,8 @@
 //! Reads an extract from front to back, as often as needed.
 //!
 //! [`ExtractFile::pass`] passes the blocks with objects of one kind to a closure. The first pass decodes all blobs, and
-//! remembers in one byte for each which kinds of objects it holds. Later passes decode only the blobs that they need. This
-//! module reads the file and tells errors. [`pbf`](crate::provider::osm::pbf) decodes the bytes.
+//! remembers in one byte for each which kinds of objects it holds. Later passes decode only the blobs that they need.
+//! This module reads the file and tells errors. [`pbf`](crate::provider::osm::pbf) decodes the bytes.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read as _};
@@ -139,8 +139,8 @@ impl Frames {
         })
     }
 
-    /// The header of the next frame. Nothing at the end of the file. The caller then reads or skips the blob. A file whose
-    /// first frame cannot be read is not an extract.
+    /// The header of the next frame. Nothing at the end of the file. The caller then reads or skips the blob. A file
+    /// whose first frame cannot be read is not an extract.
     fn next(&mut self) -> Result<Option<Frame>, ImportError> {
         self.start = self.at;
         if self.at == self.len && self.at > 0 {

@@ -1,7 +1,7 @@
 //! A temporary file for ways that are places and wait for their nodes.
 //!
-//! [`Spool::put`] appends a way, and [`Spool::drain`] returns all of them in the same order, once. This module does not know
-//! where nodes are.
+//! [`Spool::put`] appends a way, and [`Spool::drain`] returns all of them in the same order, once. This module does not
+//! know where nodes are.
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read as _, Seek as _, SeekFrom, Write as _};

@@ -1,7 +1,7 @@
 //! Decides which file an import writes, before anything is read or written.
 //!
-//! [`resolve`] follows symbolic links and refuses files that an index must not replace. This module does not know how an index
-//! is written.
+//! [`resolve`] follows symbolic links and refuses files that an index must not replace. This module does not know how
+//! an index is written.
 
 use std::ffi::OsStr;
 use std::fs::{self, Metadata};
@@ -16,8 +16,9 @@ use crate::provider::osm::index::beside;
 /// Most symbolic links that are followed one after the other, as in the operating system. With more, `out` is refused.
 const LINKS_MAX: usize = 40;
 
-/// Returns the file to which `out` leads after symbolic links. The index is a new file that is renamed to that name, so it
-/// would otherwise replace the link. Refuses a file that an index must not replace, and one that would destroy `source`.
+/// Returns the file to which `out` leads after symbolic links. The index is a new file that is renamed to that name, so
+/// it would otherwise replace the link. Refuses a file that an index must not replace, and one that would destroy
+/// `source`.
 pub(super) fn resolve(source: &Path, out: &Path) -> Result<PathBuf, ImportError> {
     let target = follow(out).map_err(|error| ImportError::Unwritable(out.to_owned(), error))?;
     let refused = |why| Err(ImportError::Target(out.to_owned(), why));

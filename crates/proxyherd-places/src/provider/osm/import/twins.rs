@@ -1,13 +1,13 @@
 //! Makes one place of an object that an extract holds more than once, for example because two extracts were joined.
 //!
-//! The object with the latest version counts. Among equal versions, or without any, the last object in the file counts. For
-//! that, [`Twins::rank`] appends a rank to each record, and of the records with one ID the one with the greatest rank is
-//! kept.
+//! The object with the latest version counts. Among equal versions, or without any, the last object in the file counts.
+//! For that, [`Twins::rank`] appends a rank to each record, and of the records with one ID the one with the greatest
+//! rank is kept.
 //!
 //! Extracts are sorted by ID. So an object can only occur again if an ID is not greater than the previous one, and only
-//! then [`Twins::find`] looks for such objects. Meanwhile it needs 24 bytes for each place (up to twice that while they are
-//! gathered), and afterward some 16 bytes for each record that is left out. This module does not know what a record says
-//! besides its ID.
+//! then [`Twins::find`] looks for such objects. Meanwhile it needs 24 bytes for each place (up to twice that while they
+//! are gathered), and afterward some 16 bytes for each record that is left out. This module does not know what a record
+//! says besides its ID.
 
 use std::collections::HashSet;
 use std::io;

@@ -1,10 +1,10 @@
 //! A block: a run of places that are next to each other, from west to east.
 //!
-//! [`IndexBlock`] is a block that was read and checked. A search reads only its points, and a record is decoded for the places
-//! that are told. [`BlockDraft`] collects places for a block that is to be written.
+//! [`IndexBlock`] is a block that was read and checked. A search reads only its points, and a record is decoded for the
+//! places that are told. [`BlockDraft`] collects places for a block that is to be written.
 //!
-//! Invariant: every record of an [`IndexBlock`] decodes. This was tried when the block was read. This module does not know
-//! files.
+//! Invariant: every record of an [`IndexBlock`] decodes. This was tried when the block was read. This module does not
+//! know files.
 
 use std::sync::atomic::AtomicU64;
 

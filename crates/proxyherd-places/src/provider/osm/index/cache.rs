@@ -1,8 +1,8 @@
 //! The blocks in memory, bounded by their bytes.
 //!
 //! Each block has a slot of its own, so that readers of different blocks never wait for each other. When there is no
-//! room, the cache visits blocks in the order in which they came (the clock algorithm). A block that was needed since the
-//! last visit is spared once, and any other is dropped. Whoever still uses a dropped block keeps it.
+//! room, the cache visits blocks in the order in which they came (the clock algorithm). A block that was needed since
+//! the last visit is spared once, and any other is dropped. Whoever still uses a dropped block keeps it.
 //!
 //! Invariant: the blocks together take no more than `len_max` bytes. This module does not know where blocks come from.
 
@@ -57,8 +57,8 @@ impl BlockCache {
         Some(block)
     }
 
-    /// Keeps the block, unless another reader was first, and drops others until all fit. A block that is larger than the
-    /// whole cache is not kept.
+    /// Keeps the block, unless another reader was first, and drops others until all fit. A block that is larger than
+    /// the whole cache is not kept.
     pub(super) fn keep(&self, number: u32, block: &Arc<IndexBlock>) {
         let mut held = self.held.lock();
         let size = block.size();

@@ -1,14 +1,14 @@
 //! The directory: which places are in which block, and the locales. This part of the file stays in memory.
 //!
-//! A search learns from it which blocks it needs. Invariant: a directory that was decoded is consistent; see `is_sound`. This
-//! module does not know what is in a block.
+//! A search learns from it which blocks it needs. Invariant: a directory that was decoded is consistent; see
+//! `is_sound`. This module does not know what is in a block.
 
 use super::layout::{ANTIMERIDIAN, BAND_COUNT, BLOCK_BYTES_MAX, BlockEntry, ENTRY_LEN, POINT_LEN};
 use super::wire::{Wire, put_text, put_varint};
 use crate::provider::osm::limits::{BLOCK_PLACES_MAX, LOCALES_MAX};
 
-/// All entries by band, and where their blocks begin. A block of up to 128 places takes 36 bytes here, so a hundred million
-/// places take 30 MB.
+/// All entries by band, and where their blocks begin. A block of up to 128 places takes 36 bytes here, so a hundred
+/// million places take 30 MB.
 #[derive(Debug)]
 pub(in crate::provider::osm) struct Directory {
     entries: Vec<BlockEntry>,

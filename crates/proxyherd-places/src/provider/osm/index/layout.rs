@@ -6,9 +6,9 @@
 //! directory  a BlockEntry for each block, in the order of the blocks, then the locales
 //! ```
 //!
-//! All numbers are little-endian. Coordinates are in OpenStreetMap's own units of 10⁻⁷ degrees. A *band* is a strip of the
-//! world from west to east, [`BAND_HEIGHT`] high. A search knows from the directory alone which blocks it needs. Checksums
-//! are XXH3 of 64 bits: the header has its own and the directory's, and the directory has one for each block.
+//! All numbers are little-endian. Coordinates are in OpenStreetMap's own units of 10⁻⁷ degrees. A *band* is a strip of
+//! the world from west to east, [`BAND_HEIGHT`] high. A search knows from the directory alone which blocks it needs.
+//! Checksums are XXH3 of 64 bits: the header has its own and the directory's, and the directory has one for each block.
 //!
 //! This module does not know how a block or a record is encoded.
 

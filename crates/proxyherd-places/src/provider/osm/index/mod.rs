@@ -1,11 +1,11 @@
 //! The index file of places: an import writes it, and the provider reads it.
 //!
-//! Places are sorted by where they are and stored in blocks. An [`Index`] holds the directory of the blocks in memory and
-//! reads blocks as they are needed. It reads by position and does not map the file, so a file that is cut or damaged while
-//! it is read causes an error and not a crash. [`Writer`] writes a file, whole or not at all.
+//! Places are sorted by where they are and stored in blocks. An [`Index`] holds the directory of the blocks in memory
+//! and reads blocks as they are needed. It reads by position and does not map the file, so a file that is cut or
+//! damaged while it is read causes an error and not a crash. [`Writer`] writes a file, whole or not at all.
 //!
-//! Invariant: everything is checked when it is read, the header and the directory when the file is opened, a block when it is
-//! fetched. This module does not know what is searched for, nor where places come from.
+//! Invariant: everything is checked when it is read, the header and the directory when the file is opened, a block when
+//! it is fetched. This module does not know what is searched for, nor where places come from.
 //!
 //! Floors, lowest first: `wire`; `layout`, `record`; `block`; `directory`, `cache`; `writer`, [`Index`].
 

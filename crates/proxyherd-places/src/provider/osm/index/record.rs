@@ -5,8 +5,8 @@
 use super::wire::{Wire, put_text, put_varint};
 use crate::provider::osm::limits::{KINDS_MAX, TEXT_LEN_MAX};
 
-/// An object of OpenStreetMap: its kind, and its number among objects of this kind. A negative number belongs to an object
-/// that an editor has made and not uploaded.
+/// An object of OpenStreetMap: its kind, and its number among objects of this kind. A negative number belongs to an
+/// object that an editor has made and not uploaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(in crate::provider::osm) struct ObjectId {
     pub(in crate::provider::osm) object: Object,

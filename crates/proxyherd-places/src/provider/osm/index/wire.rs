@@ -1,5 +1,5 @@
-//! Reads and writes numbers and texts as bytes. Reading never panics and never allocates: if bytes are missing or invalid,
-//! the result is `None`.
+//! Reads and writes numbers and texts as bytes. Reading never panics and never allocates: if bytes are missing or
+//! invalid, the result is `None`.
 
 /// Bytes that are read from the front.
 #[derive(Clone, Debug)]

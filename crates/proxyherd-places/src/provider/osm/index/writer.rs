@@ -1,9 +1,9 @@
 //! Writes the index file, whole or not at all.
 //!
-//! [`Writer::push`] takes sorted places, and [`Writer::finish`] gives the file its name. Until then the bytes are in a file
-//! beside it, which is renamed when everything is on the disk. So a reader, also after a crash, finds the old file whole,
-//! and the new file has the mode of the old one. If a writer dies, the file beside remains, and the next writer writes over
-//! it. A lock prevents two writers at the same time. This module does not know where places come from.
+//! [`Writer::push`] takes sorted places, and [`Writer::finish`] gives the file its name. Until then the bytes are in a
+//! file beside it, which is renamed when everything is on the disk. So a reader, also after a crash, finds the old file
+//! whole, and the new file has the mode of the old one. If a writer dies, the file beside remains, and the next writer
+//! writes over it. A lock prevents two writers at the same time. This module does not know where places come from.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -160,8 +160,8 @@ fn lock(file: &File, path: &Path) -> io::Result<()> {
         Err(TryLockError::WouldBlock) => return Err(busy()),
         Err(TryLockError::Error(error)) => return Err(error),
     }
-    // Between opening and locking, another writer may have finished. Then this is its file, which has its final name by now
-    // and must not be written to.
+    // Between opening and locking, another writer may have finished. Then this is its file, which has its final name by
+    // now and must not be written to.
     let (ours, there) = (file.metadata()?, fs::metadata(path));
     let same = there.is_ok_and(|there| (there.dev(), there.ino()) == (ours.dev(), ours.ino()));
     if same { Ok(()) } else { Err(busy()) }

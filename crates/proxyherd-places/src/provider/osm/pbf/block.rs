@@ -1,7 +1,8 @@
 //! A block: groups of nodes, ways or relations, with the strings and the scale of coordinates that they share.
 //!
-//! [`PbfBlock::read`] decodes what the objects share. [`PbfBlock::nodes`], [`PbfBlock::ways`] and [`PbfBlock::relations`] decode
-//! the objects one after the other, and borrow from the block. This module does not know what tags mean.
+//! [`PbfBlock::read`] decodes what the objects share. [`PbfBlock::nodes`], [`PbfBlock::ways`] and
+//! [`PbfBlock::relations`] decode the objects one after the other, and borrow from the block. This module does not know
+//! what tags mean.
 
 use super::message::{Damage, Deltas, List, Message, Value, pick, unfolded};
 use super::strings::{Strings, TagIter};

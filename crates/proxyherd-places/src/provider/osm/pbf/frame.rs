@@ -1,7 +1,7 @@
 //! Decodes the header of a frame, and the content of the first frame of a file.
 //!
-//! [`Frame::header_len`] and [`Frame::read`] decode what precedes a blob. [`PbfHeader::read`] decodes the unpacked blob of the
-//! first frame. Invariant: no length that they return exceeds the limits of the format.
+//! [`Frame::header_len`] and [`Frame::read`] decode what precedes a blob. [`PbfHeader::read`] decodes the unpacked blob
+//! of the first frame. Invariant: no length that they return exceeds the limits of the format.
 
 use super::message::{Damage, Message, pick};
 

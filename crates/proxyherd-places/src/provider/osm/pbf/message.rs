@@ -1,7 +1,7 @@
 //! The part of the wire format of Protocol Buffers that extracts use.
 //!
-//! [`pick`] returns the fields of a message by number, and [`List`] and [`Deltas`] read packed lists. Nothing is allocated. This
-//! module does not know what a field means.
+//! [`pick`] returns the fields of a message by number, and [`List`] and [`Deltas`] read packed lists. Nothing is
+//! allocated. This module does not know what a field means.
 
 use std::fmt;
 
@@ -85,8 +85,8 @@ impl<'a> Value<'a> {
 
 /// Returns the values of the fields with these numbers, and skips other fields.
 ///
-/// In Protocol Buffers a field may occur again, and a list may come in pieces. No writer of extracts makes use of that, so
-/// a second occurrence is damage.
+/// In Protocol Buffers a field may occur again, and a list may come in pieces. No writer of extracts makes use of that,
+/// so a second occurrence is damage.
 pub(super) fn pick<const N: usize>(
     bytes: &[u8],
     numbers: [u64; N],

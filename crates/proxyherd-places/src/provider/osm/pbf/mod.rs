@@ -1,8 +1,8 @@
 //! Reads OpenStreetMap's PBF format: bytes in, objects out.
 //!
-//! A file is a sequence of frames, each a header and a blob. [`Frame`] decodes the header, [`unpack`] the blob. The first
-//! blob is a [`PbfHeader`]. The others are blocks, and [`PbfBlock`] passes the nodes, ways and relations of a block to a
-//! closure, one after the other.
+//! A file is a sequence of frames, each a header and a blob. [`Frame`] decodes the header, [`unpack`] the blob. The
+//! first blob is a [`PbfHeader`]. The others are blocks, and [`PbfBlock`] passes the nodes, ways and relations of a
+//! block to a closure, one after the other.
 //!
 //! The bytes may come from anybody. For every input:
 //!

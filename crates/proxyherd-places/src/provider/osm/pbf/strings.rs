@@ -1,8 +1,8 @@
 //! The strings of a block, to which objects refer by number, and the tags of an object, which are such references.
 //!
-//! [`Strings`] does not copy strings. It remembers where every fourth string begins, and a look-up walks from there. So a
-//! block of millions of empty strings takes little more memory than its own bytes. [`TagIter`] iterates over the tags of one
-//! object. This module does not know what tags mean.
+//! [`Strings`] does not copy strings. It remembers where every fourth string begins, and a look-up walks from there. So
+//! a block of millions of empty strings takes little more memory than its own bytes. [`TagIter`] iterates over the tags
+//! of one object. This module does not know what tags mean.
 
 use super::message::{Damage, List, Message};
 

@@ -1,7 +1,7 @@
 //! Turns OpenStreetMap's tags into what Google calls places: which objects are places, of which kinds, and their names.
 //!
-//! **Which objects are kept.** An object with a `name` or a `brand`, and at least one tag of [`KEPT`]. In the language of
-//! `osmium tags-filter` these tags are
+//! **Which objects are kept.** An object with a `name` or a `brand`, and at least one tag of [`KEPT`]. In the language
+//! of `osmium tags-filter` these tags are
 //!
 //! ```text
 //! nwr/amenity!=no,bench,grit_bin,hunting_stand,parking_entrance,parking_space,waste_basket,waste_disposal
@@ -10,13 +10,13 @@
 //! nwr/public_transport=station  nwr/highway=bus_stop  nwr/aerialway=station
 //! ```
 //!
-//! Of relations, only those of `type=multipolygon` and `type=boundary` are kept. Settlements and land forms are not places
-//! here, because whoever asks what is near wants to go there. An object that no longer exists has other keys
+//! Of relations, only those of `type=multipolygon` and `type=boundary` are kept. Settlements and land forms are not
+//! places here, because whoever asks what is near wants to go there. An object that no longer exists has other keys
 //! (`disused:shop`), so it is left out.
 //!
-//! **Kinds.** [`RULES`] maps tags to Google's types. A place has first the most specific type of each of its tags, then the
-//! other types of its tags, then `point_of_interest` and `establishment`, as Google's own places have. A place whose tags
-//! have no type of Google's has only these two.
+//! **Kinds.** [`RULES`] maps tags to Google's types. A place has first the most specific type of each of its tags, then
+//! the other types of its tags, then `point_of_interest` and `establishment`, as Google's own places have. A place
+//! whose tags have no type of Google's has only these two.
 //!
 //! This module does not know where an object is, nor how tags are stored.
 

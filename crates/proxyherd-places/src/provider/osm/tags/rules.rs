@@ -147,7 +147,8 @@ pub(in crate::provider::osm) static KINDS: [&str; 101] = [
 pub(super) static CONDITIONS: [(&str, (&str, &str)); 2] =
     [("religion", ("amenity", "place_of_worship")), ("station", ("railway", "station"))];
 
-/// Key, value, and the types that they mean. An empty value stands for any value. All rows that match count, in this order.
+/// Key, value, and the types that they mean. An empty value stands for any value. All rows that match count, in this
+/// order.
 #[rustfmt::skip]
 pub(super) static RULES: [(&str, &str, &[&str]); 197] = [
     ("religion", "christian", &["church"]),
