@@ -3,7 +3,7 @@
 //! A program makes one [`Environment`] and hands it to [`Places::open`](crate::Places::open). Tests make one with a
 //! clock that stands still. How long something takes is measured by the runtime's own clock, not by this one.
 //!
-//! [`Event`] is everything that an operator should hear of. This module does not know how an event is written down.
+//! [`PlacesEvent`] is everything that an operator should hear of. This module does not know how an event is written down.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -21,19 +21,19 @@ pub struct Environment {
     pub now_ns: fn() -> u64,
     /// A number that nobody outside can foresee. It serves for jitter and not for keys.
     pub random: fn() -> u64,
-    /// Hears of every [`Event`].
+    /// Hears of every [`PlacesEvent`].
     pub observer: Arc<dyn Observer>,
 }
 
-/// Hears of events. A call must not block: it may come from any thread, also in the middle of a question.
+/// Hears of events. A call must not block, because it may come from any thread while a question is being answered.
 pub trait Observer: Send + Sync {
     /// Something has happened.
-    fn notice(&self, event: &Event<'_>);
+    fn notice(&self, event: &PlacesEvent<'_>);
 }
 
 /// Something that an operator should hear of.
 #[derive(Debug)]
-pub enum Event<'a> {
+pub enum PlacesEvent<'a> {
     /// The breaker has opened: nobody asks this provider for `remaining`, and then one request tries it. A provider
     /// that goes on failing in the same way is told of once.
     BreakerOpened {
@@ -89,5 +89,5 @@ impl fmt::Debug for Environment {
 struct Deaf;
 
 impl Observer for Deaf {
-    fn notice(&self, _event: &Event<'_>) {}
+    fn notice(&self, _event: &PlacesEvent<'_>) {}
 }

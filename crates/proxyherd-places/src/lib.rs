@@ -36,7 +36,7 @@ pub mod provider;
 mod quota;
 mod settings;
 
-pub use environment::{Environment, Event, Observer};
+pub use environment::{Environment, Observer, PlacesEvent};
 pub use facade::{Answered, Looked, LookupOutcome, Places, Question, RemoteStatus};
 pub use failure::Failure;
 pub use quota::{Quota, ReservedQuota, Rest, Unlimited};

@@ -8,13 +8,13 @@ use std::{io, path::Path, sync::Arc};
 
 use proxyherd_core::places::Cause;
 pub use proxyherd_places::{
-    Answered, Environment, Event, Looked, LookupOutcome, Observer, Places, Question, Quota, RemoteStatus,
-    ReservedQuota, Rest, Settings, Unlimited,
+    Answered, Environment, Looked, LookupOutcome, Observer, Places, PlacesEvent, Question, Quota,
+    RemoteStatus, ReservedQuota, Rest, Settings, Unlimited,
     provider::{Embedded, Failure, OpenError, Osm, Pending, Provider},
 };
 use proxyherd_places::{
     ProviderName, provider,
-    provider::osm::{self, ImportError, IndexError, Progress, Summary},
+    provider::osm::{self, ImportError, ImportSummary, IndexError, Progress},
 };
 
 use crate::{
@@ -40,7 +40,11 @@ pub(crate) fn open_osm(path: &Path) -> Result<Osm, OpenError> {
 }
 
 /// Makes an index of OpenStreetMap's places; see [`osm::import`].
-pub(crate) fn import(source: &Path, out: &Path, progress: &mut dyn Progress) -> Result<Summary, ImportError> {
+pub(crate) fn import(
+    source: &Path,
+    out: &Path,
+    progress: &mut dyn Progress,
+) -> Result<ImportSummary, ImportError> {
     osm::import(source, out, progress).map_err(import_with_owner)
 }
 
@@ -82,10 +86,10 @@ fn owned(path: &Path, error: &io::Error) -> io::Error {
 struct EventLog(ServerLog);
 
 impl Observer for EventLog {
-    fn notice(&self, event: &Event<'_>) {
+    fn notice(&self, event: &PlacesEvent<'_>) {
         let log = |level, message| self.0.event(level, Subject::Places, message);
         match event {
-            Event::BreakerOpened { provider, remaining, cause, failure } => {
+            PlacesEvent::BreakerOpened { provider, remaining, cause, failure } => {
                 let (seconds, advice) = (remaining.as_secs_f64(), advice(*cause));
                 log(
                     LogLevel::Warn,
@@ -94,17 +98,17 @@ impl Observer for EventLog {
                     ),
                 );
             }
-            Event::BreakerClosed { provider } => {
+            PlacesEvent::BreakerClosed { provider } => {
                 log(LogLevel::Info, format_args!("{provider} answers again"));
             }
-            Event::HoursFailed { place_id, hours } => log(
+            PlacesEvent::HoursFailed { place_id, hours } => log(
                 LogLevel::Warn,
                 format_args!(
                     "the opening hours of {place_id} make the evaluator fail; answers show this place without open_now: \
                      {hours}"
                 ),
             ),
-            Event::SearchPanicked { message } => log(
+            PlacesEvent::SearchPanicked { message } => log(
                 LogLevel::Error,
                 format_args!(
                     "a search in the index of places panicked ({message}): this is a fault of the program, please report \
@@ -167,7 +171,7 @@ mod tests {
         let observer = environment(log.clone()).observer;
         let opened = |seconds, cause, failure: Failure| {
             let remaining = Duration::from_secs(seconds);
-            observer.notice(&Event::BreakerOpened {
+            observer.notice(&PlacesEvent::BreakerOpened {
                 provider: "remote",
                 remaining,
                 cause,
@@ -175,11 +179,11 @@ mod tests {
             });
         };
         opened(1, Cause::Failing, Failure::Unavailable("gone".into()));
-        observer.notice(&Event::BreakerClosed { provider: "remote" });
+        observer.notice(&PlacesEvent::BreakerClosed { provider: "remote" });
         opened(60, Cause::Denied, Failure::Denied("the key has expired".into()));
         opened(30, Cause::OverLimit, Failure::OverLimit { retry_after: None });
-        observer.notice(&Event::HoursFailed { place_id: "osmn1", hours: "(dusk+05:00)-25:00" });
-        observer.notice(&Event::SearchPanicked { message: "on purpose" });
+        observer.notice(&PlacesEvent::HoursFailed { place_id: "osmn1", hours: "(dusk+05:00)-25:00" });
+        observer.notice(&PlacesEvent::SearchPanicked { message: "on purpose" });
         log.flush(Instant::now() + Duration::from_secs(60));
         let text = fs::read_to_string(dir.path().join("Riley.log")).unwrap();
         let events = text.lines().filter_map(|line| Some(line.split_once("places  ")?.1.trim_start()));

@@ -23,12 +23,12 @@ const LOCAL_RESERVE_MAX: Duration = Duration::from_millis(250);
 
 /// At least one provider, in the order in which they are asked.
 pub(super) struct FallbackChain {
-    first: Member,
-    rest: Vec<Member>,
+    first: FallbackMember,
+    rest: Vec<FallbackMember>,
 }
 
 /// One provider.
-pub(super) enum Member {
+pub(super) enum FallbackMember {
     /// A provider on this machine. It is asked directly.
     Local(Arc<dyn Provider>),
     /// A provider over the network.
@@ -36,18 +36,18 @@ pub(super) enum Member {
 }
 
 impl FallbackChain {
-    pub(super) fn new(first: Member, rest: Vec<Member>) -> FallbackChain {
+    pub(super) fn new(first: FallbackMember, rest: Vec<FallbackMember>) -> FallbackChain {
         FallbackChain { first, rest }
     }
 
-    pub(super) fn first(&self) -> &Member {
+    pub(super) fn first(&self) -> &FallbackMember {
         &self.first
     }
 
     pub(super) fn remotes(&self) -> impl Iterator<Item = &Arc<RemoteProvider>> {
         once(&self.first).chain(&self.rest).filter_map(|member| match member {
-            Member::Local(_) => None,
-            Member::Remote(remote) => Some(remote),
+            FallbackMember::Local(_) => None,
+            FallbackMember::Remote(remote) => Some(remote),
         })
     }
 
@@ -62,10 +62,10 @@ impl FallbackChain {
     }
 
     /// Each provider, and its share of the time that is left when it is asked.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&Member, TimeShare)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&FallbackMember, TimeShare)> {
         once(&self.first).chain(&self.rest).enumerate().map(|(place, member)| {
             let after = &self.rest[place..];
-            let remotes = after.iter().filter(|member| matches!(member, Member::Remote(_))).count();
+            let remotes = after.iter().filter(|member| matches!(member, FallbackMember::Remote(_))).count();
             (member, TimeShare { remotes, has_locals: remotes < after.len() })
         })
     }
@@ -88,34 +88,38 @@ impl TimeShare {
     }
 }
 
-impl Member {
-    pub(super) fn new(provider: Arc<dyn Provider>, settings: &Settings, network: &Arc<Network>) -> Member {
+impl FallbackMember {
+    pub(super) fn new(
+        provider: Arc<dyn Provider>,
+        settings: &Settings,
+        network: &Arc<Network>,
+    ) -> FallbackMember {
         if !provider.is_remote() {
-            return Member::Local(provider);
+            return FallbackMember::Local(provider);
         }
         let mask = mask(provider.name(), settings);
-        Member::Remote(RemoteProvider::new(provider, mask, settings, Arc::clone(network)))
+        FallbackMember::Remote(RemoteProvider::new(provider, mask, settings, Arc::clone(network)))
     }
 
     pub(super) fn name(&self) -> &'static str {
         match self {
-            Member::Local(provider) => provider.name(),
-            Member::Remote(remote) => remote.name(),
+            FallbackMember::Local(provider) => provider.name(),
+            FallbackMember::Remote(remote) => remote.name(),
         }
     }
 
     fn knows_kind(&self, kind: &str) -> bool {
         match self {
-            Member::Local(provider) => provider.knows_kind(kind),
-            Member::Remote(remote) => remote.knows_kind(kind),
+            FallbackMember::Local(provider) => provider.knows_kind(kind),
+            FallbackMember::Remote(remote) => remote.knows_kind(kind),
         }
     }
 
     /// Returns the answer within this time.
     pub(super) async fn ask(&self, query: &Query, within: Duration) -> Result<Answered, Failure> {
         match self {
-            Member::Remote(remote) => remote.ask(query, within).await,
-            Member::Local(provider) => match timeout(within, provider.nearby(query)).await {
+            FallbackMember::Remote(remote) => remote.ask(query, within).await,
+            FallbackMember::Local(provider) => match timeout(within, provider.nearby(query)).await {
                 Ok(outcome) => outcome.map(|answer| Answered::here(provider.name(), answer)),
                 Err(_) => Err(Failure::Late(within)),
             },

@@ -32,7 +32,7 @@ use crate::failure::Failure;
 use crate::provider::{self, OpenError, Provider};
 use crate::{Environment, Quota, Settings};
 
-use fallback::{FallbackChain, Member};
+use fallback::{FallbackChain, FallbackMember};
 use outcome::OutcomeCounts;
 pub use outcome::{Answered, LookupOutcome};
 use question::FirstProvider;
@@ -71,7 +71,7 @@ impl Places {
         environment: Environment,
     ) -> Arc<Places> {
         let network = Arc::new(Network::new(settings, quota, environment));
-        let member = |provider| Member::new(provider, settings, &network);
+        let member = |provider| FallbackMember::new(provider, settings, &network);
         let chain = FallbackChain::new(member(first), rest.into_iter().map(member).collect());
         Arc::new(Places { chain, deadline: settings.deadline, network, counts: OutcomeCounts::default() })
     }
@@ -87,11 +87,13 @@ impl Places {
     pub fn look(self: &Arc<Places>, query: Query, limit: usize) -> Looked {
         let waits = |query, first| Looked::Waits(Box::new(Question::new(self, query, first)));
         match self.chain.first() {
-            Member::Local(provider) => match provider.nearby_now(&query, limit.clamp(1, PLACES_MAX.into())) {
-                Some(answer) => Looked::AtHand(self.counted(Answered::here(provider.name(), answer))),
-                None => waits(query, FirstProvider::Local),
-            },
-            Member::Remote(remote) => match remote.look(&query) {
+            FallbackMember::Local(provider) => {
+                match provider.nearby_now(&query, limit.clamp(1, PLACES_MAX.into())) {
+                    Some(answer) => Looked::AtHand(self.counted(Answered::here(provider.name(), answer))),
+                    None => waits(query, FirstProvider::Local),
+                }
+            }
+            FallbackMember::Remote(remote) => match remote.look(&query) {
                 Ok(FirstLook::AtHand(answered)) => Looked::AtHand(self.counted(answered)),
                 Ok(FirstLook::Waits(wait)) => waits(query, FirstProvider::Remote(Arc::clone(remote), wait)),
                 Err(failure) if self.chain.is_final(&failure) => Looked::AtHand(self.failed(failure)),

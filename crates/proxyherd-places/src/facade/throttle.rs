@@ -15,7 +15,7 @@ use proxyherd_core::places::{Breaker, Cause, Rate, Shut, Verdict};
 use tokio::time::Instant;
 
 use crate::failure::Failure;
-use crate::{Environment, Event, Quota};
+use crate::{Environment, PlacesEvent, Quota};
 
 /// The limits that all requests of this process share, whichever provider they go to.
 pub(super) struct SharedThrottle {
@@ -142,9 +142,9 @@ impl Throttle {
     fn tell(&self, shut: Option<Shut>, failure: Option<&Failure>) {
         let (observer, provider) = (&self.shared.environment.observer, self.provider);
         match (shut, failure) {
-            (None, _) => observer.notice(&Event::BreakerClosed { provider }),
+            (None, _) => observer.notice(&PlacesEvent::BreakerClosed { provider }),
             (Some(Shut { cause, remaining }), Some(failure)) => {
-                observer.notice(&Event::BreakerOpened { provider, remaining, cause, failure });
+                observer.notice(&PlacesEvent::BreakerOpened { provider, remaining, cause, failure });
             }
             (Some(_), None) => {}
         }

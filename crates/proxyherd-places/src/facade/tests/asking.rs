@@ -1,4 +1,4 @@
-//! Retries, the breaker, the rate and the quota.
+//! Retries, the breaker, the rate limit and the quota.
 
 use super::*;
 
@@ -110,7 +110,7 @@ async fn the_observer_hears_once_why_a_provider_is_left_alone_and_once_that_it_a
     ] {
         provider.turn_to(step);
         for _ in 0..questions {
-            // Nothing is kept of what was never asked before.
+            // Another radius is another question, which the cache does not answer.
             radius_m += 1.0;
             told(&places, &query_of(radius_m)).await;
             advance(Duration::from_secs(61)).await;
@@ -144,7 +144,7 @@ async fn no_second_sees_more_requests_than_it_may() {
     assert!(refused.contains(&("rate", 3)), "{refused:?}");
 }
 
-/// So many requests, and whether any was taken at all.
+/// A quota of this number of requests, and whether any was ever asked for.
 struct Few(AtomicU64, AtomicBool);
 
 impl Quota for Few {

@@ -1,4 +1,4 @@
-//! Answers that are new, old, a last resort, empty or shared by neighbors.
+//! Answers that are new, old or a last resort, answers without places, and answers that neighbors share.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What a question costs: one look into the cache, and at most one task.
+//! The cost of a question: one look into the cache, and at most one task.
 
 use std::sync::atomic::Ordering::Acquire;
 
@@ -23,7 +23,7 @@ fn waits(looked: Looked) -> Question {
     }
 }
 
-/// Has a door's question told, as a thread without a runtime does it.
+/// Waits for a question in the way of a thread without a runtime.
 fn awaited(question: Question) -> oneshot::Receiver<Answered> {
     let (tell, told) = oneshot::channel();
     question.then(|answered| drop(tell.send(answered)));
@@ -141,7 +141,7 @@ async fn a_question_that_gave_a_provider_up_leaves_its_flight_to_the_others() {
 async fn an_answer_that_came_between_the_look_and_the_flight_is_found() {
     let provider = Scripted::remote(&[found(3)]);
     let places = places_of(&[Arc::clone(&provider)], &config());
-    let Member::Remote(remote) = places.chain.first() else { panic!("it is over the network") };
+    let FallbackMember::Remote(remote) = places.chain.first() else { panic!("it is over the network") };
     let (key, ended) = (remote.key(&query()), remote.ended.load(Acquire));
     outcome(&places).await;
     let join = |ended| RemoteProvider::join_or_start(remote, &key, &query(), ended);

@@ -1,4 +1,4 @@
-//! The facade and all that stands behind it, before providers that answer by a script, in paused time.
+//! The facade as a whole, with providers that answer by a script, in paused time.
 
 mod asking;
 mod deadline;
@@ -18,11 +18,11 @@ use tokio::time::{Instant, advance, sleep};
 
 use super::*;
 use crate::provider::{Embedded, Pending};
-use crate::{CacheSettings, Event, Observer, RequestSettings, Unlimited};
+use crate::{CacheSettings, Observer, PlacesEvent, RequestSettings, Unlimited};
 
 const DEADLINE: Duration = Duration::from_millis(5000);
 
-/// Answers by a script: each request takes the next step, and all after the last take the last.
+/// A provider that answers by a script: each request takes the next step. The last step is repeated.
 struct Scripted {
     name: &'static str,
     is_remote: bool,
@@ -32,7 +32,7 @@ struct Scripted {
 
 #[derive(Clone)]
 enum Step {
-    /// So many places, or a failure, after so long.
+    /// This number of places, or a failure, after this many milliseconds.
     After(u64, Result<usize, Failure>),
     Panics,
 }
@@ -107,7 +107,7 @@ impl Provider for Scripted {
     }
 }
 
-/// An answer with so many places.
+/// An answer with this number of places.
 pub(in crate::facade) fn answer_of(count: usize) -> Answer {
     let corner = Point::new(1.0, 2.0).unwrap();
     let geometry = Geometry { location: corner, viewport: Viewport { northeast: corner, southwest: corner } };
@@ -115,7 +115,7 @@ pub(in crate::facade) fn answer_of(count: usize) -> Answer {
     Answer::found((0..count).map(place).collect(), vec![])
 }
 
-/// No retries and no rate: a request for a question.
+/// No retries and no rate limit: one request for each question.
 fn config() -> Settings {
     Settings {
         requests: RequestSettings { retries: 0, per_second: 0 },
@@ -145,17 +145,17 @@ fn silent() -> Environment {
     Environment::silent(|| 0, || 0)
 }
 
-/// The breaker's events, as they were heard.
+/// The events that an observer has heard, as text.
 #[derive(Default)]
 struct Heard(Mutex<Vec<String>>);
 
 impl Observer for Heard {
-    fn notice(&self, event: &Event<'_>) {
+    fn notice(&self, event: &PlacesEvent<'_>) {
         self.0.lock().push(match event {
-            Event::BreakerOpened { provider: "remote", remaining, cause, failure } => {
+            PlacesEvent::BreakerOpened { provider: "remote", remaining, cause, failure } => {
                 format!("opened for {:.1} s: {cause:?}: {failure:?}", remaining.as_secs_f64())
             }
-            Event::BreakerClosed { provider: "remote" } => "closed".to_owned(),
+            PlacesEvent::BreakerClosed { provider: "remote" } => "closed".to_owned(),
             other => format!("{other:?}"),
         });
     }
@@ -167,7 +167,7 @@ fn hearing() -> (Arc<Heard>, Environment) {
     (heard, Environment { observer, ..silent() })
 }
 
-/// The ways in which the line protocol's door asks.
+/// The two ways in which a door asks.
 impl Places {
     /// Appends the answer as JSON with at most `limit` results, if it is at hand; otherwise says false.
     fn answer_now(self: &Arc<Places>, query: &Query, limit: usize, out: &mut Vec<u8>) -> bool {
@@ -213,7 +213,7 @@ fn counts(places: &Places) -> Vec<(&'static str, u64)> {
     counts.filter(|&(_, count)| count > 0).collect()
 }
 
-/// LookupOutcome, number of places and status of a question, and how long it took.
+/// Asks, and returns the outcome, the number of places, the status, and how long it took.
 async fn told(places: &Arc<Places>, query: &Query) -> (LookupOutcome, usize, &'static str, Duration) {
     let start = Instant::now();
     let answered = places.ask(query).await;
@@ -226,7 +226,7 @@ async fn outcome(places: &Arc<Places>) -> LookupOutcome {
     told(places, &query()).await.0
 }
 
-/// Lets every flight that can land do so: in paused time this returns when nothing else can go on.
+/// Lets every flight end that can: in paused time this returns when nothing else can go on.
 async fn settle() {
     sleep(Duration::from_millis(100)).await;
 }

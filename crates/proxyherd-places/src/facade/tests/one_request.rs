@@ -1,11 +1,11 @@
-//! However many ask the same at once, the provider is asked once, whoever goes away and whatever breaks.
+//! All who ask the same at the same time share one request, whoever goes away and whatever fails.
 
 use super::*;
 
 #[tokio::test(start_paused = true)]
 async fn a_thousand_who_ask_at_once_cost_one_request() {
     let provider = Scripted::remote(&[found(3)]);
-    // Nothing is kept, so that nothing but the flight can be shared.
+    // The cache keeps nothing, so that only the flight can be shared.
     let config = Settings { cache: CacheSettings { max_bytes: 0, ..config().cache }, ..config() };
     let places = places_of(&[Arc::clone(&provider)], &config);
     let mut askers = JoinSet::new();

@@ -1,4 +1,4 @@
-//! Providers that are asked where the first fails.
+//! The providers that are asked after the first one has failed.
 
 use super::*;
 

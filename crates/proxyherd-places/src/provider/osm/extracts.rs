@@ -1,4 +1,5 @@
-//! Tests with real extracts: what is imported is what osmium finds in them, and what is found is what is there.
+//! Tests with real extracts: an import takes the places that osmium finds, and a search finds the places that are
+//! there.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,7 +18,7 @@ const MUENCHEN: &str = "muenchen-valhalla-2020-07-20.osm.pbf";
 const MONACO: &str = "monaco-planetiler-2021-04-21.osm.pbf";
 const EXTRACTS: [&str; 3] = [MUENCHEN, MONACO, "andorra-planetiler-2021-04-14.osm.pbf"];
 
-/// What makes a place, in osmium's words.
+/// The filter of osmium for the objects that are places.
 const FILTER: [&str; 13] = [
     "nwr/amenity!=no,bench,grit_bin,hunting_stand,parking_entrance,parking_space,waste_basket,waste_disposal",
     "nwr/shop!=no,vacant",
@@ -34,14 +35,14 @@ const FILTER: [&str; 13] = [
     "nwr/aerialway=station",
 ];
 
-/// A file of the tests' data; nothing, and a word about it, where that is not at hand and need not be.
+/// A file of the test data. If it is missing and may be missing, says so and returns nothing.
 pub(super) fn data(name: &str) -> Option<PathBuf> {
     let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
     let dir = std::env::var_os("PROXYHERD_TEST_DATA").map_or_else(beside, PathBuf::from);
     at_hand(dir.join(name).exists().then(|| dir.join(name)), name)
 }
 
-/// Where osmium is installed, if it is.
+/// Whether osmium is installed.
 fn osmium() -> Option<()> {
     let runs = Command::new("osmium").arg("--version").output().is_ok();
     at_hand(runs.then_some(()), "osmium")
@@ -73,11 +74,11 @@ fn by_osmium(extract: &Path, dir: &Path) -> BTreeMap<String, [f64; 4]> {
     boxes(&fs::read_to_string(dir.join("places.opl")).unwrap())
 }
 
-/// The objects of a file in osmium's OPL format that are places, with what they cover.
+/// The objects of a file in osmium's OPL format that are places, with the boxes that they cover.
 fn boxes(opl: &str) -> BTreeMap<String, [f64; 4]> {
     let mut covered: BTreeMap<String, [f64; 4]> = BTreeMap::new();
     let mut places = BTreeMap::new();
-    // Nodes stand before ways and ways before relations, so what an object is made of is known when it comes.
+    // Nodes come before ways and ways before relations, so the parts of an object are known when it comes.
     for line in opl.lines() {
         let fields: Vec<&str> = line.split(' ').collect();
         let of = |key: char| fields[1..].iter().find_map(|field| field.strip_prefix(key)).unwrap_or("");
@@ -96,7 +97,7 @@ fn boxes(opl: &str) -> BTreeMap<String, [f64; 4]> {
     places
 }
 
-/// Whether tags, as OPL writes them, make a place: the extract has also what places are made of.
+/// Whether tags in OPL make a place. The file also has the parts of places.
 fn is_place(tags: &str) -> bool {
     let tag = |key: &str| tags.split(',').find_map(|tag| tag.strip_prefix(key)?.strip_prefix('='));
     let named = tag("name").or(tag("brand")).is_some();
@@ -115,7 +116,7 @@ fn is_place(tags: &str) -> bool {
         })
 }
 
-/// Every place of an index by its ID without `osm`, read from front to back.
+/// Every place of an index, by its ID without `osm`.
 fn scan(index: &Index) -> BTreeMap<String, (f64, f64)> {
     let numbers = (0..BAND_COUNT).flat_map(|band| index.directory().band(band));
     let mut all = BTreeMap::new();
@@ -129,7 +130,7 @@ fn scan(index: &Index) -> BTreeMap<String, (f64, f64)> {
     all
 }
 
-fn imported(name: &str, dir: &Path) -> Option<(Summary, PathBuf)> {
+fn imported(name: &str, dir: &Path) -> Option<(ImportSummary, PathBuf)> {
     let out = dir.join("places.idx");
     Some((import(&data(name)?, &out, &mut Unseen).unwrap(), out))
 }
@@ -185,7 +186,7 @@ fn an_extract_that_is_there_twice_in_a_file_is_imported_once() {
     assert_eq!(fs::read(&out).unwrap(), once);
 }
 
-/// The distance by the textbook, meters.
+/// The distance by the haversine formula, meters.
 fn meters(from: (f64, f64), to: (f64, f64)) -> f64 {
     let half = |degrees: f64| (degrees.to_radians() / 2.0).sin().powi(2);
     let cosines = from.0.to_radians().cos() * to.0.to_radians().cos();

@@ -16,7 +16,7 @@ use std::sync::{Arc, Once};
 use parking_lot::Mutex;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::{Environment, Event};
+use crate::{Environment, PlacesEvent};
 
 /// Most faults of which the observer hears, and most panics. Further ones are not told.
 const TOLD_MAX: usize = 16;
@@ -41,7 +41,7 @@ impl Faults {
         if !is_news(&self.told, hours) {
             return;
         }
-        self.environment.observer.notice(&Event::HoursFailed { place_id, hours });
+        self.environment.observer.notice(&PlacesEvent::HoursFailed { place_id, hours });
     }
 
     /// A search panicked. `panic` is the payload.
@@ -51,7 +51,7 @@ impl Faults {
         if !is_news(&self.panics, said) {
             return;
         }
-        self.environment.observer.notice(&Event::SearchPanicked { message: said });
+        self.environment.observer.notice(&PlacesEvent::SearchPanicked { message: said });
     }
 }
 

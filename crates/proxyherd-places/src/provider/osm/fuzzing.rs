@@ -27,7 +27,7 @@ pub fn record_again(bytes: &[u8]) -> Option<Vec<u8>> {
     Some(again)
 }
 
-/// Reads a directory of so many blocks, so many bytes and so many places, and writes it again.
+/// Reads a directory with these numbers of blocks, bytes and places, and writes it again.
 pub fn directory_again(bytes: &[u8], blocks: u32, blocks_len: u64, places: u64) -> Option<Vec<u8>> {
     let directory = Directory::decode(bytes, blocks, blocks_len, places)?;
     let entries: Vec<BlockEntry> = (0..blocks).map(|number| *directory.entry(number)).collect();

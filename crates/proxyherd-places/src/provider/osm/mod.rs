@@ -44,7 +44,7 @@ use search::{FoundPlace, nearest};
 use tags::KINDS;
 use wish::Wanted;
 
-pub use import::{ImportError, Progress, Summary, import};
+pub use import::{ImportError, ImportSummary, Progress, import};
 pub use index::IndexError;
 
 /// The license of OpenStreetMap, ODbL, asks for a credit and a link.
@@ -62,7 +62,7 @@ pub struct Osm {
 }
 
 /// A place and how far away it is.
-pub type Near = (Separation, Place);
+pub type NearPlace = (Separation, Place);
 
 impl Osm {
     /// Opens an index and checks everything but its blocks, which are checked when they are read. The observer hears of
@@ -85,7 +85,7 @@ impl Osm {
     }
 
     /// The nearest places that fit the wish, at most `most`. This may wait for the disk.
-    pub fn near(&self, query: &Query, most: usize) -> Result<Vec<Near>, Failure> {
+    pub fn near(&self, query: &Query, most: usize) -> Result<Vec<NearPlace>, Failure> {
         self.search().near(query, most, &CancellationToken::new())
     }
 
@@ -173,7 +173,12 @@ struct OsmSearch {
 
 impl OsmSearch {
     /// Finds the places in memory or on the disk, unless nobody waits for them any more.
-    fn near(&self, query: &Query, most: usize, given_up: &CancellationToken) -> Result<Vec<Near>, Failure> {
+    fn near(
+        &self,
+        query: &Query,
+        most: usize,
+        given_up: &CancellationToken,
+    ) -> Result<Vec<NearPlace>, Failure> {
         let index = &self.index;
         let fetch = |number| match given_up.is_cancelled() {
             true => Err(Failure::Unavailable("the search was given up".to_owned())),
@@ -271,10 +276,10 @@ mod tests {
     use parking_lot::Mutex;
     use proxyherd_core::places::{Rank, Status, Wish};
 
-    use super::index::{IndexPoint, Locale, Object, ObjectId, Writer};
+    use super::index::{IndexPoint, IndexWriter, Locale, Object, ObjectId};
     use super::tags::kind_of;
     use super::*;
-    use crate::{Event, Observer};
+    use crate::{Observer, PlacesEvent};
 
     /// A Tuesday noon in Munich.
     const NOON_S: u64 = 1_770_116_400;
@@ -283,13 +288,13 @@ mod tests {
         Environment::silent(|| NOON_S * 1_000_000_000, || 0)
     }
 
-    /// The panics of searches that were told of.
+    /// The panics of searches of which the observer has heard.
     #[derive(Default)]
     struct Heard(Mutex<Vec<String>>);
 
     impl Observer for Heard {
-        fn notice(&self, event: &Event<'_>) {
-            let Event::SearchPanicked { message } = event else { panic!("{event:?}") };
+        fn notice(&self, event: &PlacesEvent<'_>) {
+            let PlacesEvent::SearchPanicked { message } = event else { panic!("{event:?}") };
             self.0.lock().push((*message).to_owned());
         }
     }
@@ -298,7 +303,7 @@ mod tests {
     fn osm(places: &[(&str, &str, &str)]) -> (tempfile::TempDir, Osm) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("places.idx");
-        let mut writer = Writer::create(&path).unwrap();
+        let mut writer = IndexWriter::create(&path).unwrap();
         for (number, (name, kind, hours)) in places.iter().enumerate() {
             let kinds = [kind_of(kind).unwrap(), kind_of("establishment").unwrap()];
             let id = ObjectId { object: Object::Way, number: 100 + number as i64 };

@@ -198,14 +198,16 @@ mod tests {
     use proptest::prelude::*;
     use proxyherd_core::places;
 
-    use super::super::index::{ANTIMERIDIAN, Index, IndexPoint, IndexRecord, Object, ObjectId, POLE, Writer};
+    use super::super::index::{
+        ANTIMERIDIAN, Index, IndexPoint, IndexRecord, IndexWriter, Object, ObjectId, POLE,
+    };
     use super::*;
 
     /// An index of these points; a place's ID is its point's number.
     fn index(points: &[IndexPoint]) -> Index {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("places.idx");
-        let mut writer = Writer::create(&path).unwrap();
+        let mut writer = IndexWriter::create(&path).unwrap();
         let mut order: Vec<(usize, IndexPoint, i64)> =
             points.iter().zip(0..).map(|(&point, number)| (band_of(point.latitude), point, number)).collect();
         order.sort_by_key(|&(band, point, number)| (band, point.longitude, number));
@@ -224,7 +226,7 @@ mod tests {
         Query::within(places::Point::new(latitude, longitude).unwrap(), radius_m).unwrap()
     }
 
-    /// The distances of what a search finds, and which it is.
+    /// The distance and the number of each place that a search finds.
     fn found(index: &Index, query: &Query, most: usize) -> Vec<(Separation, i64)> {
         let nearest =
             nearest(index.directory(), query, most, |number| index.block(number), |_, _| true).unwrap();
@@ -232,7 +234,7 @@ mod tests {
         nearest.iter().map(|(separation, found)| (separation, id(found))).collect()
     }
 
-    /// What a search must find, whatever the index looks like.
+    /// Compares a search with a scan of all points.
     fn check(points: &[IndexPoint], query: &Query, most: usize) {
         let (center, radius) =
             (Centre::new(query.latitude, query.longitude), Separation::of_metres(query.radius_m));

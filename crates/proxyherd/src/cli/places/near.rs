@@ -12,7 +12,7 @@ use proxyherd_core::{
     places::{Place, Point, Query, Wish},
     types::Radius,
 };
-use proxyherd_places::provider::osm::Near;
+use proxyherd_places::provider::osm::NearPlace;
 use serde::Serialize;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
@@ -138,7 +138,7 @@ struct Told<'a> {
     open_now: Option<bool>,
 }
 
-fn told((separation, place): &Near) -> Told<'_> {
+fn told((separation, place): &NearPlace) -> Told<'_> {
     Told {
         distance_m: (separation.metres() * 10.0).round() / 10.0,
         lat: place.geometry.location.latitude(),
@@ -152,7 +152,7 @@ fn told((separation, place): &Near) -> Told<'_> {
 }
 
 /// The table. `columns` is the width of the window, if there is one.
-fn text(places: &[Near], file: &Path, columns: Option<usize>) -> String {
+fn text(places: &[NearPlace], file: &Path, columns: Option<usize>) -> String {
     if places.is_empty() {
         return format!("{} knows no such place within that distance\n", file.display());
     }

@@ -48,7 +48,7 @@ pub trait Progress {
 
 /// What was imported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Summary {
+pub struct ImportSummary {
     /// Places that are nodes.
     pub nodes: u64,
     /// Places that are ways.
@@ -105,7 +105,7 @@ pub enum ImportError {
     Unwritable(PathBuf, io::Error),
 }
 
-impl Summary {
+impl ImportSummary {
     /// All places.
     pub fn places(&self) -> u64 {
         self.nodes + self.ways + self.relations
@@ -114,7 +114,7 @@ impl Summary {
 
 /// Reads the extract `source` and writes the index `out`. An index that was there is replaced. If `out` is a symbolic
 /// link, the file to which it leads is replaced.
-pub fn import(source: &Path, out: &Path, progress: &mut dyn Progress) -> Result<Summary, ImportError> {
+pub fn import(source: &Path, out: &Path, progress: &mut dyn Progress) -> Result<ImportSummary, ImportError> {
     let out = target::resolve(source, out)?;
     Passes::begin(source, &out)?.run(progress)
 }

@@ -92,7 +92,7 @@ impl Mass {
 
 /// The closed rings that these ways make when ends are put to ends. Ways that close nothing are left out.
 ///
-/// It takes as long as there are nodes, however many ways there are.
+/// The time is linear in the number of nodes and does not depend on the number of ways.
 fn rings(pieces: Vec<Piece>) -> Vec<Piece> {
     let mut ends = Ends::of(&pieces);
     let mut pieces: Vec<Option<Piece>> = pieces.into_iter().map(Some).collect();

@@ -13,8 +13,8 @@ use super::outline::{Piece, middle};
 use super::place::ImportedPlaces;
 use super::source::{ExtractFile, Halt};
 use super::spool::{Spool, WaitingWay, packed, unpacked};
-use super::{ImportError, Progress, Summary};
-use crate::provider::osm::index::{IndexRecord, NUMBER_MAX, Object, ObjectId, Wire, Writer};
+use super::{ImportError, ImportSummary, Progress};
+use crate::provider::osm::index::{ByteReader, IndexRecord, IndexWriter, NUMBER_MAX, Object, ObjectId};
 use crate::provider::osm::limits::{WAITING_LEN_MIN, WAITING_RATIO_MAX};
 use crate::provider::osm::pbf::{Content, Damage};
 use crate::provider::osm::tags::{Described, Tags, kinds_checksum};
@@ -32,13 +32,13 @@ pub(super) struct Passes {
     source: ExtractFile,
     source_s: i64,
     out: PathBuf,
-    writer: Writer,
+    writer: IndexWriter,
     allowance: MemoryAllowance,
     /// The ways that relations need.
     outlines: HashMap<i64, Outline>,
     nodes: Nodes,
     places: ImportedPlaces,
-    summary: Summary,
+    summary: ImportSummary,
 }
 
 /// A way that relations need.
@@ -75,7 +75,7 @@ impl Passes {
         let unwritable = Unwritable(out);
         let unwritable = unwritable.error();
         Ok(Passes {
-            writer: Writer::create(out).map_err(&unwritable)?,
+            writer: IndexWriter::create(out).map_err(&unwritable)?,
             places: ImportedPlaces::new(directory_of(out)).map_err(&unwritable)?,
             allowance: MemoryAllowance::of(source.len()),
             source,
@@ -83,11 +83,11 @@ impl Passes {
             out: out.to_owned(),
             outlines: HashMap::new(),
             nodes: Nodes::default(),
-            summary: Summary::default(),
+            summary: ImportSummary::default(),
         })
     }
 
-    pub(super) fn run(mut self, progress: &mut dyn Progress) -> Result<Summary, ImportError> {
+    pub(super) fn run(mut self, progress: &mut dyn Progress) -> Result<ImportSummary, ImportError> {
         let len = self.source.len();
         progress.begin("relations", len);
         let relations = self.read_relations(progress)?;
@@ -208,7 +208,7 @@ impl Passes {
     fn place_relations(&mut self, relations: Vec<WaitingRelation>) -> Result<(), ImportError> {
         for WaitingRelation { id, version, described, outer } in relations {
             let pieces = outer.iter().filter_map(|way| self.outlines.get(way));
-            let pieces = pieces.map(|outline| self.nodes.piece(unpacked(Wire::new(&outline.refs))));
+            let pieces = pieces.map(|outline| self.nodes.piece(unpacked(ByteReader::new(&outline.refs))));
             match middle(pieces.collect()) {
                 Some(point) => {
                     let added = self.places.add(id, version, &described, point);
@@ -241,7 +241,7 @@ impl Passes {
         drained.map_err(Unwritable(&self.out).error())
     }
 
-    fn write(self, progress: &mut dyn Progress) -> Result<Summary, ImportError> {
+    fn write(self, progress: &mut dyn Progress) -> Result<ImportSummary, ImportError> {
         let Passes { mut writer, places, mut summary, out, source_s, .. } = self;
         let unwritable = Unwritable(&out);
         let unwritable = unwritable.error();
@@ -260,11 +260,11 @@ impl Passes {
         let (bytes, blocks) =
             writer.finish(&places.locales, kinds_checksum(), source_s).map_err(&unwritable)?;
         progress.end();
-        Ok(Summary { bytes, blocks: blocks as u64, ..summary })
+        Ok(ImportSummary { bytes, blocks: blocks as u64, ..summary })
     }
 }
 
-impl Summary {
+impl ImportSummary {
     /// Counts a place that was written.
     fn count(&mut self, record: &[u8]) {
         let record = IndexRecord::decode(record).expect("the importer has encoded it");

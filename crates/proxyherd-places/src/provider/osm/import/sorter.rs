@@ -136,17 +136,17 @@ fn write_one(out: &mut impl io::Write, key: SortKey, record: &[u8]) -> io::Resul
 
 /// A run that is read back.
 struct Run<'a> {
-    file: BufReader<Window<'a>>,
+    file: BufReader<FileWindow<'a>>,
     left: u64,
 }
 
 /// A position in a file that several runs read at once.
-struct Window<'a> {
+struct FileWindow<'a> {
     file: &'a File,
     at: u64,
 }
 
-impl io::Read for Window<'_> {
+impl io::Read for FileWindow<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let len = self.file.read_at(into, self.at)?;
         self.at += len as u64;
@@ -178,7 +178,7 @@ fn merge(
     let mut runs: Vec<Run<'_>> = Vec::new();
     let mut heads = BinaryHeap::new();
     for (number, ends) in starts.windows(2).enumerate() {
-        let window = Window { file, at: ends[0] };
+        let window = FileWindow { file, at: ends[0] };
         let mut run = Run { file: BufReader::with_capacity(1 << 16, window), left: ends[1] - ends[0] };
         heads.extend(run.next()?.map(|(key, record)| Reverse((key, record, number))));
         runs.push(run);

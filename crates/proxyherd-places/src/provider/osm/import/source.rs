@@ -9,7 +9,9 @@ use std::io::{self, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::{ImportError, Progress};
-use crate::provider::osm::pbf::{BlobError, Content, Damage, Frame, FrameKind, PbfBlock, PbfHeader, unpack};
+use crate::provider::osm::pbf::{
+    BlobError, Content, Damage, FrameKind, PbfBlock, PbfFrame, PbfHeader, unpack,
+};
 
 /// The features that a file may require of this program.
 const FEATURES: [&str; 3] = ["OsmSchema-V0.6", "DenseNodes", "LocationsOnWays"];
@@ -65,7 +67,7 @@ impl ExtractFile {
     pub(super) fn up_to_date_s(&self) -> Result<i64, ImportError> {
         let mut frames = Frames::open(self)?;
         match frames.next()? {
-            Some(Frame { kind: FrameKind::Header, blob_len }) => frames.header(blob_len),
+            Some(PbfFrame { kind: FrameKind::Header, blob_len }) => frames.header(blob_len),
             _ => Err(ImportError::Foreign(self.path.clone())),
         }
     }
@@ -79,7 +81,7 @@ impl ExtractFile {
     ) -> Result<(), ImportError> {
         let (mut frames, is_first) = (Frames::open(self)?, self.contents.is_empty());
         let (mut number, mut has_data) = (0, false);
-        while let Some(Frame { kind, blob_len }) = frames.next()? {
+        while let Some(PbfFrame { kind, blob_len }) = frames.next()? {
             let mut contents = 0;
             match (kind, is_first) {
                 // If extracts were joined into one file, each of them has a header.
@@ -141,7 +143,7 @@ impl Frames {
 
     /// The header of the next frame. Nothing at the end of the file. The caller then reads or skips the blob. A file
     /// whose first frame cannot be read is not an extract.
-    fn next(&mut self) -> Result<Option<Frame>, ImportError> {
+    fn next(&mut self) -> Result<Option<PbfFrame>, ImportError> {
         self.start = self.at;
         if self.at == self.len && self.at > 0 {
             return Ok(None);
@@ -154,12 +156,12 @@ impl Frames {
         }
     }
 
-    fn frame(&mut self) -> Result<Frame, Halt> {
+    fn frame(&mut self) -> Result<PbfFrame, Halt> {
         self.read(4)?;
         let before = self.blob.first_chunk().expect("four bytes were read");
-        let len = Frame::header_len(*before)?;
+        let len = PbfFrame::header_len(*before)?;
         self.read(len)?;
-        Ok(Frame::read(&self.blob)?)
+        Ok(PbfFrame::read(&self.blob)?)
     }
 
     /// Reads the blob of a frame of the kind [`FrameKind::Header`]. Returns the second up to which the file is current.
@@ -208,7 +210,7 @@ impl Frames {
         }
     }
 
-    /// Advances by so many bytes, if the file has them.
+    /// Advances by this many bytes, if the file has them.
     fn reach(&mut self, len: usize) -> Result<(), ImportError> {
         self.at += len as u64;
         if self.at <= self.len { Ok(()) } else { Err(ImportError::Cut(self.path.clone())) }

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
-use super::super::index::{Wire, put_signed, put_text, put_varint};
+use super::super::index::{ByteReader, put_signed, put_text, put_varint};
 use super::super::tags::Described;
 
 /// The file and the number of ways in it.
@@ -83,7 +83,7 @@ impl WaitingWay {
     }
 
     fn decode(bytes: &[u8]) -> Option<WaitingWay> {
-        let mut wire = Wire::new(bytes);
+        let mut wire = ByteReader::new(bytes);
         let (id, version) = (wire.signed()?, u32::try_from(wire.varint()?).ok()?);
         let kinds = usize::try_from(wire.varint()?).ok()?;
         let kinds = wire.take(kinds)?.to_vec();
@@ -113,7 +113,7 @@ pub(super) fn packed(refs: &[i64]) -> Box<[u8]> {
 }
 
 /// Decodes the output of [`packed`].
-pub(super) fn unpacked(mut wire: Wire<'_>) -> impl Iterator<Item = i64> {
+pub(super) fn unpacked(mut wire: ByteReader<'_>) -> impl Iterator<Item = i64> {
     let mut last = 0_i64;
     std::iter::from_fn(move || {
         last = last.wrapping_add(wire.signed()?);

@@ -1,4 +1,4 @@
-//! Imports extracts that have one of the faults that files in the field have.
+//! Imports of extracts with faults that real files have.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,10 +20,10 @@ const ZOOM: [u64; 2] = [2, 4];
 const ADLER: [u64; 2] = [2, 5];
 
 /// By kind of object and ID: the name and where it is.
-type Places = BTreeMap<(Object, i64), (String, [f64; 2])>;
+type PlacesById = BTreeMap<(Object, i64), (String, [f64; 2])>;
 
 /// All places of an index.
-fn places(path: &Path) -> Places {
+fn places(path: &Path) -> PlacesById {
     let index = Index::open(path, kinds_checksum(), 0).unwrap();
     let mut all = BTreeMap::new();
     for number in (0..BAND_COUNT).flat_map(|band| index.directory().band(band)) {
@@ -39,7 +39,7 @@ fn places(path: &Path) -> Places {
 }
 
 /// Imports these frames behind a header.
-fn imported(frames: &[Vec<u8>]) -> Result<(Summary, Places), ImportError> {
+fn imported(frames: &[Vec<u8>]) -> Result<(ImportSummary, PlacesById), ImportError> {
     let dir = tempfile::tempdir().unwrap();
     let (source, out) = (dir.path().join("x.osm.pbf"), dir.path().join("places.idx"));
     fs::write(&source, [&header_frame()[..], &frames.concat()].concat()).unwrap();

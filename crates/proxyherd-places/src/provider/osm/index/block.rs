@@ -12,7 +12,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::layout::{ANTIMERIDIAN, BLOCK_BYTES_MAX, BlockEntry, POINT_LEN, POLE};
 use super::record::IndexRecord;
-use super::wire::Wire;
+use super::wire::ByteReader;
 use crate::provider::osm::limits::{BLOCK_LEN_MAX, BLOCK_PLACES_MAX};
 
 /// A block that was read and checked.
@@ -40,7 +40,7 @@ impl IndexBlock {
 
     fn parse(entry: &BlockEntry, bytes: &[u8]) -> Option<IndexBlock> {
         let places = entry.places as usize;
-        let mut wire = Wire::new(bytes);
+        let mut wire = ByteReader::new(bytes);
         let mut numbers = || {
             let bytes = wire.take(places * 4)?;
             Some(bytes.as_chunks().0.iter().map(|&bytes| u32::from_le_bytes(bytes)))

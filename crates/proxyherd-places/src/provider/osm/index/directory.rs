@@ -4,7 +4,7 @@
 //! `is_sound`. This module does not know what is in a block.
 
 use super::layout::{ANTIMERIDIAN, BAND_COUNT, BLOCK_BYTES_MAX, BlockEntry, ENTRY_LEN, POINT_LEN};
-use super::wire::{Wire, put_text, put_varint};
+use super::wire::{ByteReader, put_text, put_varint};
 use crate::provider::osm::limits::{BLOCK_PLACES_MAX, LOCALES_MAX};
 
 /// All entries by band, and where their blocks begin. A block of up to 128 places takes 36 bytes here, so a hundred
@@ -72,9 +72,9 @@ impl Directory {
         blocks_len: u64,
         places: u64,
     ) -> Option<Directory> {
-        let mut wire = Wire::new(bytes);
+        let mut wire = ByteReader::new(bytes);
         let entries_len = (blocks as usize).checked_mul(ENTRY_LEN)?;
-        let mut of_entries = Wire::new(wire.take(entries_len)?);
+        let mut of_entries = ByteReader::new(wire.take(entries_len)?);
         let entries: Vec<BlockEntry> =
             (0..blocks).map(|_| BlockEntry::decode(&mut of_entries)).collect::<Option<_>>()?;
         let locales = decode_locales(&mut wire)?;
@@ -100,7 +100,7 @@ impl Directory {
     }
 }
 
-fn decode_locales(wire: &mut Wire<'_>) -> Option<Vec<Locale>> {
+fn decode_locales(wire: &mut ByteReader<'_>) -> Option<Vec<Locale>> {
     let count = usize::try_from(wire.varint()?).ok().filter(|&count| count <= LOCALES_MAX)?;
     (0..count)
         .map(|_| Some(Locale { zone: wire.text()?.to_owned(), country: wire.text()?.to_owned() }))

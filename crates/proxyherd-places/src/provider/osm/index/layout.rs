@@ -14,7 +14,7 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::wire::Wire;
+use super::wire::ByteReader;
 use crate::provider::osm::limits::{BLOCK_LEN_MAX, BLOCK_PLACES_MAX};
 
 /// The first bytes of the file. The last one shows whether a conversion of line ends has damaged the file.
@@ -107,7 +107,7 @@ impl IndexHeader {
     pub(super) fn decode(bytes: &[u8; HEADER_LEN]) -> Result<IndexHeader, NoHeader> {
         let (body, checksum) = bytes.split_at(HEADER_LEN - 8);
         let rest = body.strip_prefix(&MAGIC).ok_or(NoHeader::Magic)?;
-        let mut wire = Wire::new(rest);
+        let mut wire = ByteReader::new(rest);
         let format = wire.u32().ok_or(NoHeader::Magic)?;
         if format != FORMAT {
             return Err(NoHeader::Format(format));
@@ -118,7 +118,7 @@ impl IndexHeader {
         IndexHeader::fields(&mut wire).ok_or(NoHeader::Checksum)
     }
 
-    fn fields(wire: &mut Wire<'_>) -> Option<IndexHeader> {
+    fn fields(wire: &mut ByteReader<'_>) -> Option<IndexHeader> {
         Some(IndexHeader {
             blocks: wire.u32()?,
             places: wire.u64()?,
@@ -154,7 +154,7 @@ impl BlockEntry {
         out.extend_from_slice(&self.checksum.to_le_bytes());
     }
 
-    pub(super) fn decode(wire: &mut Wire<'_>) -> Option<BlockEntry> {
+    pub(super) fn decode(wire: &mut ByteReader<'_>) -> Option<BlockEntry> {
         Some(BlockEntry {
             len: wire.u32()?,
             places: wire.u32()?,
@@ -197,8 +197,8 @@ mod tests {
         let mut bytes = Vec::new();
         entry.encode(&mut bytes);
         assert_eq!(bytes.len(), ENTRY_LEN);
-        assert_eq!(BlockEntry::decode(&mut Wire::new(&bytes)), Some(entry));
-        assert_eq!(BlockEntry::decode(&mut Wire::new(&bytes[1..])), None);
+        assert_eq!(BlockEntry::decode(&mut ByteReader::new(&bytes)), Some(entry));
+        assert_eq!(BlockEntry::decode(&mut ByteReader::new(&bytes[1..])), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Places are sorted by where they are and stored in blocks. An [`Index`] holds the directory of the blocks in memory
 //! and reads blocks as they are needed. It reads by position and does not map the file, so a file that is cut or
-//! damaged while it is read causes an error and not a crash. [`Writer`] writes a file, whole or not at all.
+//! damaged while it is read causes an error and not a crash. [`IndexWriter`] writes a file, whole or not at all.
 //!
 //! Invariant: everything is checked when it is read, the header and the directory when the file is opened, a block when
 //! it is fetched. This module does not know what is searched for, nor where places come from.
@@ -36,8 +36,8 @@ pub(super) use layout::{
     edges_of,
 };
 pub(super) use record::{IndexRecord, NUMBER_MAX, Object, ObjectId};
-pub(super) use wire::{Wire, put_signed, put_text, put_varint};
-pub(super) use writer::{Writer, beside};
+pub(super) use wire::{ByteReader, put_signed, put_text, put_varint};
+pub(super) use writer::{IndexWriter, beside};
 
 /// An open file.
 #[derive(Debug)]
@@ -177,7 +177,7 @@ mod tests {
         fn new() -> Sample {
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("places.idx");
-            let mut writer = Writer::create(&path).unwrap();
+            let mut writer = IndexWriter::create(&path).unwrap();
             for number in 0..300 {
                 let record = IndexRecord {
                     id: ObjectId { object: Object::Way, number },
@@ -258,7 +258,7 @@ mod tests {
         let path = sample.dir.path().join("places.idx");
         for mode in [0o600, 0o644, 0o664, 0o440] {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            Writer::create(&path).unwrap().finish(&[], 0, 0).unwrap();
+            IndexWriter::create(&path).unwrap().finish(&[], 0, 0).unwrap();
             assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, mode, "{mode:o}");
         }
     }
@@ -267,8 +267,8 @@ mod tests {
     fn a_writer_that_is_dropped_leaves_the_old_file() {
         let sample = Sample::new();
         let path = sample.dir.path().join("places.idx");
-        let mut writer = Writer::create(&path).unwrap();
-        assert!(Writer::create(&path).is_err(), "one writes at a time");
+        let mut writer = IndexWriter::create(&path).unwrap();
+        assert!(IndexWriter::create(&path).is_err(), "one writes at a time");
         let record = [0, 0, 0, 0, 0, 0, 0];
         writer.push(IndexPoint { longitude: 0, latitude: 0 }, &record).unwrap();
         drop(writer);

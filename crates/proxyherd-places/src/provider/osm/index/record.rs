@@ -2,7 +2,7 @@
 //!
 //! [`IndexRecord::encode`] and [`IndexRecord::decode`] are inverse. This module does not know where records are stored.
 
-use super::wire::{Wire, put_text, put_varint};
+use super::wire::{ByteReader, put_text, put_varint};
 use crate::provider::osm::limits::{KINDS_MAX, TEXT_LEN_MAX};
 
 /// An object of OpenStreetMap: its kind, and its number among objects of this kind. A negative number belongs to an
@@ -69,7 +69,7 @@ impl<'a> IndexRecord<'a> {
 
     /// Reads all of `bytes`.
     pub(in crate::provider::osm) fn decode(bytes: &'a [u8]) -> Option<IndexRecord<'a>> {
-        let mut wire = Wire::new(bytes);
+        let mut wire = ByteReader::new(bytes);
         let id = ObjectId::unfold(wire.varint()?)?;
         let locale = u16::try_from(wire.varint()?).ok()?;
         let len = usize::from(wire.u8()?);

@@ -3,13 +3,13 @@
 
 /// Bytes that are read from the front.
 #[derive(Clone, Debug)]
-pub(in crate::provider::osm) struct Wire<'a> {
+pub(in crate::provider::osm) struct ByteReader<'a> {
     bytes: &'a [u8],
 }
 
-impl<'a> Wire<'a> {
-    pub(in crate::provider::osm) fn new(bytes: &'a [u8]) -> Wire<'a> {
-        Wire { bytes }
+impl<'a> ByteReader<'a> {
+    pub(in crate::provider::osm) fn new(bytes: &'a [u8]) -> ByteReader<'a> {
+        ByteReader { bytes }
     }
 
     pub(in crate::provider::osm) fn is_empty(&self) -> bool {
@@ -65,7 +65,7 @@ impl<'a> Wire<'a> {
     }
 }
 
-/// Appends what [`Wire::varint`] reads.
+/// Appends what [`ByteReader::varint`] reads.
 pub(in crate::provider::osm) fn put_varint(mut number: u64, out: &mut Vec<u8>) {
     while number >= 0x80 {
         out.push(number as u8 | 0x80);
@@ -79,7 +79,7 @@ pub(in crate::provider::osm) fn put_signed(number: i64, out: &mut Vec<u8>) {
     put_varint((number << 1 ^ number >> 63) as u64, out);
 }
 
-/// Appends what [`Wire::text`] reads.
+/// Appends what [`ByteReader::text`] reads.
 pub(in crate::provider::osm) fn put_text(text: &str, out: &mut Vec<u8>) {
     put_varint(text.len() as u64, out);
     out.extend_from_slice(text.as_bytes());
@@ -101,7 +101,7 @@ mod tests {
             put_signed(signed, &mut bytes);
             put_text(&text, &mut bytes);
             let read = |bytes| {
-                let mut wire = Wire::new(bytes);
+                let mut wire = ByteReader::new(bytes);
                 let all = (wire.varint()?, wire.signed()?, wire.text()?.to_owned());
                 wire.is_empty().then_some(all)
             };

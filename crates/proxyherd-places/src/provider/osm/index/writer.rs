@@ -1,9 +1,10 @@
 //! Writes the index file, whole or not at all.
 //!
-//! [`Writer::push`] takes sorted places, and [`Writer::finish`] gives the file its name. Until then the bytes are in a
-//! file beside it, which is renamed when everything is on the disk. So a reader, also after a crash, finds the old file
-//! whole, and the new file has the mode of the old one. If a writer dies, the file beside remains, and the next writer
-//! writes over it. A lock prevents two writers at the same time. This module does not know where places come from.
+//! [`IndexWriter::push`] takes sorted places, and [`IndexWriter::finish`] gives the file its name. Until then the bytes
+//! are in a file beside it, which is renamed when everything is on the disk. So a reader, also after a crash, finds the
+//! old file whole, and the new file has the mode of the old one. If a writer dies, the file beside remains, and the
+//! next writer writes over it. A lock prevents two writers at the same time. This module does not know where places
+//! come from.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -19,7 +20,7 @@ use super::layout::{BlockEntry, HEADER_LEN, IndexHeader, band_of};
 
 /// A file that is being written.
 #[derive(Debug)]
-pub(in crate::provider::osm) struct Writer {
+pub(in crate::provider::osm) struct IndexWriter {
     beside: Beside,
     out: BufWriter<File>,
     path: PathBuf,
@@ -35,9 +36,9 @@ pub(in crate::provider::osm) struct Writer {
 #[derive(Debug)]
 struct Beside(Option<PathBuf>);
 
-impl Writer {
+impl IndexWriter {
     /// Begins a file that will have the name `path`.
-    pub(in crate::provider::osm) fn create(path: &Path) -> io::Result<Writer> {
+    pub(in crate::provider::osm) fn create(path: &Path) -> io::Result<IndexWriter> {
         let beside = beside(path)?;
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(&beside)?;
         lock(&file, &beside)?;
@@ -46,7 +47,7 @@ impl Writer {
         let mut out = BufWriter::with_capacity(1 << 18, file);
         // Space for the header, whose content is known at the end.
         out.write_all(&[0; HEADER_LEN])?;
-        Ok(Writer {
+        Ok(IndexWriter {
             beside,
             out,
             path: path.to_owned(),

@@ -4,7 +4,7 @@
 //! [`PbfBlock::relations`] decode the objects one after the other, and borrow from the block. This module does not know
 //! what tags mean.
 
-use super::message::{Damage, Deltas, List, Message, Value, pick, unfolded};
+use super::message::{Damage, Deltas, List, PbfMessage, Value, pick, unfolded};
 use super::strings::{Strings, TagIter};
 use crate::provider::osm::index::{ANTIMERIDIAN, IndexPoint, Object, POLE};
 
@@ -80,7 +80,7 @@ const UNEQUAL_MEMBERS: Damage = Damage("a relation's members have lists of unequ
 impl<'a> PbfBlock<'a> {
     /// Decodes what the objects share. Damage in an object is found when that object is visited.
     pub(in crate::provider::osm) fn read(bytes: &'a [u8]) -> Result<PbfBlock<'a>, Damage> {
-        let (mut message, mut table) = (Message::new(bytes), None);
+        let (mut message, mut table) = (PbfMessage::new(bytes), None);
         let mut scale = Scale { granularity: 100, north: 0, east: 0 };
         while let Some((number, value)) = message.field()? {
             match number {
@@ -148,10 +148,10 @@ impl<'a> PbfBlock<'a> {
         &'b self,
         mut visit: impl FnMut(u64, Value<'b>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut message = Message::new(self.bytes);
+        let mut message = PbfMessage::new(self.bytes);
         while let Some((number, value)) = message.field()? {
             if number == 2 {
-                let mut group = Message::new(value.bytes()?);
+                let mut group = PbfMessage::new(value.bytes()?);
                 while let Some((number, value)) = group.field()? {
                     visit(number, value)?;
                 }

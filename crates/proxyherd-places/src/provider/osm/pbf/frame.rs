@@ -1,9 +1,9 @@
 //! Decodes the header of a frame, and the content of the first frame of a file.
 //!
-//! [`Frame::header_len`] and [`Frame::read`] decode what precedes a blob. [`PbfHeader::read`] decodes the unpacked blob
-//! of the first frame. Invariant: no length that they return exceeds the limits of the format.
+//! [`PbfFrame::header_len`] and [`PbfFrame::read`] decode what precedes a blob. [`PbfHeader::read`] decodes the
+//! unpacked blob of the first frame. Invariant: no length that they return exceeds the limits of the format.
 
-use super::message::{Damage, Message, pick};
+use super::message::{Damage, PbfMessage, pick};
 
 /// Longest header of a frame, bytes: the format's own limit.
 const HEADER_LEN_MAX: u32 = 64 * 1024;
@@ -12,7 +12,7 @@ pub(super) const BLOB_LEN_MAX: usize = 32 * 1024 * 1024;
 
 /// The header of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::provider::osm) struct Frame {
+pub(in crate::provider::osm) struct PbfFrame {
     pub(in crate::provider::osm) kind: FrameKind,
     /// The length of the blob, bytes.
     pub(in crate::provider::osm) blob_len: usize,
@@ -29,7 +29,7 @@ pub(in crate::provider::osm) enum FrameKind {
     Other,
 }
 
-impl Frame {
+impl PbfFrame {
     /// The length of the header, from the four bytes before it.
     pub(in crate::provider::osm) fn header_len(before: [u8; 4]) -> Result<usize, Damage> {
         match u32::from_be_bytes(before) {
@@ -39,7 +39,7 @@ impl Frame {
     }
 
     /// Decodes a header.
-    pub(in crate::provider::osm) fn read(header: &[u8]) -> Result<Frame, Damage> {
+    pub(in crate::provider::osm) fn read(header: &[u8]) -> Result<PbfFrame, Damage> {
         let [kind, blob_len] = pick(header, [1, 3])?;
         let kind = match kind.ok_or(Damage("it does not say what it holds"))?.bytes()? {
             b"OSMHeader" => FrameKind::Header,
@@ -49,7 +49,7 @@ impl Frame {
         let blob_len = blob_len.ok_or(Damage("it does not say how long it is"))?.number()?;
         // A negative length is a huge number here.
         let blob_len = usize::try_from(blob_len).ok().filter(|&len| len <= BLOB_LEN_MAX);
-        Ok(Frame { kind, blob_len: blob_len.ok_or(Damage("it is longer than the format allows"))? })
+        Ok(PbfFrame { kind, blob_len: blob_len.ok_or(Damage("it is longer than the format allows"))? })
     }
 }
 
@@ -65,7 +65,7 @@ pub(in crate::provider::osm) struct PbfHeader {
 impl PbfHeader {
     /// Decodes the content. `known` are the features that this program supports.
     pub(in crate::provider::osm) fn read(bytes: &[u8], known: &[&str]) -> Result<PbfHeader, Damage> {
-        let (mut message, mut header) = (Message::new(bytes), PbfHeader::default());
+        let (mut message, mut header) = (PbfMessage::new(bytes), PbfHeader::default());
         while let Some((number, value)) = message.field()? {
             match number {
                 4 if header.unknown_feature.is_none() => {
@@ -88,24 +88,24 @@ mod tests {
 
     #[test]
     fn a_header_says_what_follows() {
-        let frame = |kind, blob_len| Ok(Frame { kind, blob_len });
-        assert_eq!(Frame::read(b"\x0a\x09OSMHeader\x18\x1e"), frame(FrameKind::Header, 30));
-        assert_eq!(Frame::read(b"\x0a\x07OSMData\x12\x01?\x18\xac\x02"), frame(FrameKind::Data, 300));
-        assert_eq!(Frame::read(b"\x0a\x01?\x18\x00"), frame(FrameKind::Other, 0));
+        let frame = |kind, blob_len| Ok(PbfFrame { kind, blob_len });
+        assert_eq!(PbfFrame::read(b"\x0a\x09OSMHeader\x18\x1e"), frame(FrameKind::Header, 30));
+        assert_eq!(PbfFrame::read(b"\x0a\x07OSMData\x12\x01?\x18\xac\x02"), frame(FrameKind::Data, 300));
+        assert_eq!(PbfFrame::read(b"\x0a\x01?\x18\x00"), frame(FrameKind::Other, 0));
     }
 
     #[test]
     fn lengths_beyond_the_limits_are_damage() {
-        assert_eq!(Frame::header_len([0, 0, 0, 13]), Ok(13));
-        assert_eq!(Frame::header_len([0, 1, 0, 0]), Ok(64 * 1024));
-        assert!(Frame::header_len([0, 1, 0, 1]).is_err());
-        assert!(Frame::header_len([0xff; 4]).is_err());
-        let header = |len: &[u8]| Frame::read(&[b"\x0a\x07OSMData\x18", len].concat());
+        assert_eq!(PbfFrame::header_len([0, 0, 0, 13]), Ok(13));
+        assert_eq!(PbfFrame::header_len([0, 1, 0, 0]), Ok(64 * 1024));
+        assert!(PbfFrame::header_len([0, 1, 0, 1]).is_err());
+        assert!(PbfFrame::header_len([0xff; 4]).is_err());
+        let header = |len: &[u8]| PbfFrame::read(&[b"\x0a\x07OSMData\x18", len].concat());
         assert!(header(b"\x80\x80\x80\x10").is_ok(), "32 MiB");
         assert!(header(b"\x81\x80\x80\x10").is_err(), "a byte more");
         assert!(header(b"\xff\xff\xff\xff\x07").is_err(), "2 GiB");
         assert!(header(b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01").is_err(), "-1");
-        assert!(Frame::read(b"\x0a\x07OSMData").is_err() && Frame::read(b"\x18\x01").is_err());
+        assert!(PbfFrame::read(b"\x0a\x07OSMData").is_err() && PbfFrame::read(b"\x18\x01").is_err());
     }
 
     #[test]

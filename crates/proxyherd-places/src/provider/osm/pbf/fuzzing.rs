@@ -1,6 +1,6 @@
 //! Reads whole extracts from memory, for fuzzing alone: see [`crate::fuzzing`].
 
-use super::{BlobError, Damage, Frame, PbfBlock, PbfHeader, unpack};
+use super::{BlobError, Damage, PbfBlock, PbfFrame, PbfHeader, unpack};
 
 /// How much of a file could be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,8 +33,8 @@ pub fn extract_block(bytes: &[u8]) -> Seen {
 /// Reads a frame, and returns the bytes after it.
 fn frame<'a>(file: &'a [u8], buffer: &mut Vec<u8>, seen: &mut Seen) -> Option<&'a [u8]> {
     let (before, rest) = file.split_first_chunk()?;
-    let (header, rest) = rest.split_at_checked(Frame::header_len(*before).ok()?)?;
-    let (blob, rest) = rest.split_at_checked(Frame::read(header).ok()?.blob_len)?;
+    let (header, rest) = rest.split_at_checked(PbfFrame::header_len(*before).ok()?)?;
+    let (blob, rest) = rest.split_at_checked(PbfFrame::read(header).ok()?.blob_len)?;
     match unpack(blob, buffer) {
         Ok(bytes) => {
             let _ = PbfHeader::read(bytes, &["DenseNodes"]);

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use crate::provider::osm::index::Wire;
+use crate::provider::osm::index::ByteReader;
 
 /// How an input violates the format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,8 +22,8 @@ const NO_NUMBER: Damage = Damage("a number has no end");
 
 /// A message, whose fields are read one after the other.
 #[derive(Clone, Debug)]
-pub(super) struct Message<'a> {
-    wire: Wire<'a>,
+pub(super) struct PbfMessage<'a> {
+    wire: ByteReader<'a>,
 }
 
 /// The value of a field.
@@ -35,9 +35,9 @@ pub(super) enum Value<'a> {
     Fixed,
 }
 
-impl<'a> Message<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Message<'a> {
-        Message { wire: Wire::new(bytes) }
+impl<'a> PbfMessage<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> PbfMessage<'a> {
+        PbfMessage { wire: ByteReader::new(bytes) }
     }
 
     /// How many bytes are left.
@@ -91,7 +91,7 @@ pub(super) fn pick<const N: usize>(
     bytes: &[u8],
     numbers: [u64; N],
 ) -> Result<[Option<Value<'_>>; N], Damage> {
-    let (mut message, mut values) = (Message::new(bytes), [None; N]);
+    let (mut message, mut values) = (PbfMessage::new(bytes), [None; N]);
     while let Some((number, value)) = message.field()? {
         let Some(at) = numbers.iter().position(|&wanted| wanted == number) else { continue };
         if values[at].replace(value).is_some() {
@@ -103,11 +103,11 @@ pub(super) fn pick<const N: usize>(
 
 /// A packed list of numbers. A missing field is an empty list.
 #[derive(Clone, Debug)]
-pub(super) struct List<'a>(Wire<'a>);
+pub(super) struct List<'a>(ByteReader<'a>);
 
 impl<'a> List<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> List<'a> {
-        List(Wire::new(bytes))
+        List(ByteReader::new(bytes))
     }
 
     pub(super) fn of(field: Option<Value<'a>>) -> Result<List<'a>, Damage> {
@@ -139,7 +139,7 @@ impl<'a> List<'a> {
 /// A packed list of signed numbers, stored as differences: each is the number minus the one before.
 #[derive(Clone, Debug)]
 pub(super) struct Deltas<'a> {
-    wire: Wire<'a>,
+    wire: ByteReader<'a>,
     last: i64,
 }
 

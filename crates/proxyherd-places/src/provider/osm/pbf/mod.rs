@@ -1,6 +1,6 @@
 //! Reads OpenStreetMap's PBF format: bytes in, objects out.
 //!
-//! A file is a sequence of frames, each a header and a blob. [`Frame`] decodes the header, [`unpack`] the blob. The
+//! A file is a sequence of frames, each a header and a blob. [`PbfFrame`] decodes the header, [`unpack`] the blob. The
 //! first blob is a [`PbfHeader`]. The others are blocks, and [`PbfBlock`] passes the nodes, ways and relations of a
 //! block to a closure, one after the other.
 //!
@@ -26,5 +26,5 @@ pub(super) mod writing;
 
 pub(super) use blob::{BlobError, unpack};
 pub(super) use block::{Content, PbfBlock};
-pub(super) use frame::{Frame, FrameKind, PbfHeader};
+pub(super) use frame::{FrameKind, PbfFrame, PbfHeader};
 pub(super) use message::Damage;

@@ -4,7 +4,7 @@
 //! a block of millions of empty strings takes little more memory than its own bytes. [`TagIter`] iterates over the tags
 //! of one object. This module does not know what tags mean.
 
-use super::message::{Damage, List, Message};
+use super::message::{Damage, List, PbfMessage};
 
 /// The table remembers where each string begins whose number is divisible by this.
 const STRIDE: usize = 4;
@@ -19,7 +19,7 @@ pub(super) struct Strings<'a> {
 
 impl<'a> Strings<'a> {
     pub(super) fn read(table: &'a [u8]) -> Result<Strings<'a>, Damage> {
-        let (mut message, mut starts, mut count) = (Message::new(table), Vec::new(), 0);
+        let (mut message, mut starts, mut count) = (PbfMessage::new(table), Vec::new(), 0);
         loop {
             let at = table.len() - message.len();
             match message.field()? {
@@ -44,7 +44,7 @@ impl<'a> Strings<'a> {
             return Err(OUT_OF_RANGE);
         }
         let start = self.starts.get(number as usize / STRIDE).ok_or(OUT_OF_RANGE)?;
-        let mut message = Message::new(&self.table[*start as usize..]);
+        let mut message = PbfMessage::new(&self.table[*start as usize..]);
         for _ in 0..number as usize % STRIDE {
             message.field()?;
         }
