@@ -120,8 +120,8 @@ impl Provider for Osm {
         for (_, FoundPlace { block, at }) in found.iter() {
             let block = index.block_at_hand(block)?;
             let record = block.record(at as usize);
-            let is_open = known_to_be_open(&block, at as usize, &record, now_s)?;
-            places.push(place(&block, at as usize, &record, is_open));
+            let state = known_state(&block, at as usize, &record, now_s)?;
+            places.push(place(&block, at as usize, &record, state.is_open()));
         }
         Some(Answer::found(places, &ATTRIBUTIONS[..]))
     }
@@ -204,27 +204,23 @@ impl OsmSearch {
 
     /// Whether a place is open. Its hours are evaluated if necessary.
     fn is_open(&self, block: &IndexBlock, at: usize, record: &IndexRecord<'_>) -> Option<bool> {
-        known_to_be_open(block, at, record, self.now_s).unwrap_or_else(|| {
-            let locale = self.index.directory().locale(record.locale)?;
-            let kept = hours::evaluate(record.hours, locale, self.now_s).unwrap_or_else(|| {
-                self.faults.hours_failed(&place_id(record), record.hours);
-                OpenState::unknown(self.now_s)
-            });
-            kept.store(block.state(at));
-            kept.is_open()
-        })
+        if let Some(state) = known_state(block, at, record, self.now_s) {
+            return state.is_open();
+        }
+        let locale = self.index.directory().locale(record.locale)?;
+        let state = hours::evaluate(record.hours, locale, self.now_s).unwrap_or_else(|| {
+            self.faults.hours_failed(&place_id(record), record.hours);
+            OpenState::unknown(self.now_s)
+        });
+        state.store(block.state(at));
+        state.is_open()
     }
 }
 
-/// Whether a place is open, if that is known without evaluating its hours. `Some(None)` means that it is unknown.
-fn known_to_be_open(
-    block: &IndexBlock,
-    at: usize,
-    record: &IndexRecord<'_>,
-    now_s: i64,
-) -> Option<Option<bool>> {
+/// The state of a place's opening hours, if it is known without evaluating them.
+fn known_state(block: &IndexBlock, at: usize, record: &IndexRecord<'_>, now_s: i64) -> Option<OpenState> {
     if record.hours.is_empty() || record.locale == 0 {
-        return Some(None);
+        return Some(OpenState::unknown(now_s));
     }
     OpenState::load(block.state(at), now_s)
 }

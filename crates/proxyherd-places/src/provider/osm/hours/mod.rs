@@ -46,16 +46,11 @@ impl OpenState {
         OpenState::new(None, now_s.saturating_add(HOURS_KEPT_MAX_S))
     }
 
-    /// The state that is stored here, if it still holds. `Some(None)` means that the hours do not say.
-    pub(super) fn load(from: &AtomicU64, now_s: i64) -> Option<Option<bool>> {
-        let kept = from.load(Ordering::Relaxed);
-        let holds = i64::try_from(kept >> 2).is_ok_and(|until_s| now_s < until_s);
-        match kept & 3 {
-            CLOSED if holds => Some(Some(false)),
-            OPEN if holds => Some(Some(true)),
-            UNKNOWN if holds => Some(None),
-            _ => None,
-        }
+    /// The state that is stored here, if there is one that still holds.
+    pub(super) fn load(from: &AtomicU64, now_s: i64) -> Option<OpenState> {
+        let state = OpenState(from.load(Ordering::Relaxed));
+        let holds = i64::try_from(state.0 >> 2).is_ok_and(|until_s| now_s < until_s);
+        (holds && matches!(state.0 & 3, CLOSED | OPEN | UNKNOWN)).then_some(state)
     }
 
     pub(super) fn store(self, to: &AtomicU64) {
@@ -217,14 +212,15 @@ mod tests {
         let berlin = locale("Europe/Berlin", "DE");
         let (opens, closes) = (second_of("2026-02-03T08:00:00Z"), second_of("2026-02-03T17:00:00Z"));
         let kept = AtomicU64::new(0);
-        assert_eq!(OpenState::load(&kept, opens), None, "nothing was evaluated yet");
+        let loaded = |at_s| OpenState::load(&kept, at_s).map(OpenState::is_open);
+        assert_eq!(loaded(opens), None, "nothing was evaluated yet");
         evaluate("Mo-Fr 09:00-18:00", &berlin, opens).unwrap().store(&kept);
-        assert_eq!(OpenState::load(&kept, opens), Some(Some(true)));
-        assert_eq!(OpenState::load(&kept, closes - 1), Some(Some(true)));
-        assert_eq!(OpenState::load(&kept, closes), None);
+        assert_eq!(loaded(opens), Some(Some(true)));
+        assert_eq!(loaded(closes - 1), Some(Some(true)));
+        assert_eq!(loaded(closes), None);
         evaluate("no hours at all", &berlin, opens).unwrap().store(&kept);
-        assert_eq!(OpenState::load(&kept, opens + HOURS_KEPT_MAX_S - 1), Some(None));
-        assert_eq!(OpenState::load(&kept, opens + HOURS_KEPT_MAX_S), None);
+        assert_eq!(loaded(opens + HOURS_KEPT_MAX_S - 1), Some(None));
+        assert_eq!(loaded(opens + HOURS_KEPT_MAX_S), None);
     }
 
     #[test]
