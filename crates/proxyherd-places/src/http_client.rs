@@ -4,7 +4,7 @@
 //! [`trouble`] tells an error without its URL, because a URL may hold a key. Providers ask with such a client, and a
 //! program may use it for requests of its own. This module does not know what is asked.
 
-use std::{error::Error as _, io, sync::Arc};
+use std::{error::Error, io, sync::Arc};
 
 use reqwest::{Client, ClientBuilder, redirect, retry};
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
@@ -33,22 +33,37 @@ pub fn trouble(error: &reqwest::Error) -> String {
     if error.is_dns() {
         return "its name can't be resolved".to_owned();
     }
-    let causes = || std::iter::successors(error.source(), |&cause| cause.source());
-    for io in causes().filter_map(|cause| cause.downcast_ref::<io::Error>()).map(innermost) {
-        match io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-            Some(rustls::Error::InvalidCertificate(_)) => {
-                return "its certificate is not one that this system trusts".to_owned();
-            }
-            Some(_) => return "no encrypted connection can be made".to_owned(),
-            None if io.raw_os_error().is_some() => return io.kind().to_string(),
-            None => {}
+    match tls_error(error) {
+        Some(rustls::Error::InvalidCertificate(_)) => {
+            return "its certificate is not one that this system trusts".to_owned();
         }
+        Some(_) => return "no encrypted connection can be made".to_owned(),
+        None => {}
     }
-    if causes().filter_map(|cause| cause.downcast_ref::<hyper::Error>()).any(hyper::Error::is_parse) {
+    let of_system = io_errors(error).find(|io| io.raw_os_error().is_some());
+    if let Some(io) = of_system {
+        return io.kind().to_string();
+    }
+    if causes(error).filter_map(|cause| cause.downcast_ref::<hyper::Error>()).any(hyper::Error::is_parse) {
         return "what it answers is no HTTP; is another program there?".to_owned();
     }
     let what = if error.is_connect() { "no connection can be made" } else { "the connection was lost" };
     what.to_owned()
+}
+
+/// The error of TLS that ended a request, if one did: for callers that know more about the server's certificate.
+pub fn tls_error(error: &reqwest::Error) -> Option<&rustls::Error> {
+    io_errors(error).find_map(|io| io.get_ref()?.downcast_ref())
+}
+
+/// What caused an error, without the error itself.
+fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
+    std::iter::successors(error.source(), |&cause| cause.source())
+}
+
+/// The I/O errors among the causes, each without the I/O errors around it.
+fn io_errors(error: &reqwest::Error) -> impl Iterator<Item = &io::Error> {
+    causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).map(innermost)
 }
 
 /// The innermost error. An I/O error may be wrapped in others whose `source` does not lead to it.

@@ -1,4 +1,6 @@
-//! The section `[places]` and its tables: who knows places, how they are asked, and how long answers are kept.
+//! Reads the section `[places]` and its tables into the settings of the crate `proxyherd_places`.
+//!
+//! The section also has the places budget (`per_day`, `per_month`), which the herd keeps and the crate does not know.
 
 use std::{
     path::{Path, PathBuf},
@@ -148,8 +150,8 @@ fn parse_key_file(text: &str) -> Result<PathBuf, String> {
     if looks_secret(text) { Err(example.to_owned()) } else { parse_path(text) }
 }
 
-/// Takes scheme, host and port, and a path if there is one. Over plain HTTP the key would be anybody's, so that is
-/// for this machine alone.
+/// Reads a URL with scheme, host and port, and a path if there is one. Over plain HTTP everybody on the way could read the
+/// key, so plain HTTP is accepted for this machine alone.
 fn parse_base_url(text: &str) -> Result<String, &'static str> {
     let example = "for example \"https://places.googleapis.com\"";
     let url = text.trim_end_matches('/');
