@@ -68,7 +68,7 @@ pub enum PlacesEvent<'a> {
 }
 
 impl Environment {
-    /// An environment with these clocks whose events nobody hears.
+    /// An environment with this clock and these random numbers. Nobody hears its events.
     pub fn silent(now_ns: fn() -> u64, random: fn() -> u64) -> Environment {
         Environment { now_ns, random, observer: Arc::new(Deaf) }
     }
