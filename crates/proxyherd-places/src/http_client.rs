@@ -37,6 +37,7 @@ pub fn trouble(error: &reqwest::Error) -> String {
         Some(rustls::Error::InvalidCertificate(_)) => {
             return "its certificate is not one that this system trusts".to_owned();
         }
+        Some(rustls::Error::InvalidMessage(_)) => return "it does not speak TLS".to_owned(),
         Some(_) => return "no encrypted connection can be made".to_owned(),
         None => {}
     }

@@ -26,6 +26,7 @@
 //! The crate does not know servers, clients, configurations or logs: settings are plain values, time and random numbers
 //! are passed in, and events go to an [`Observer`].
 
+pub mod contained;
 mod environment;
 mod facade;
 mod failure;

@@ -4,7 +4,15 @@
 use proxyherd_core::places::{Point, Query};
 
 pub use crate::client::replies::{Form, NotAReply, Replies};
-use crate::door::http::parameters::{Around, Question};
+use crate::{
+    credentials::Facts,
+    door::http::parameters::{Around, Question},
+};
+
+/// The URI of the server that a certificate (DER) is for; nothing if it is no server's of a herd.
+pub fn server_of_certificate(der: &[u8]) -> Option<String> {
+    Facts::of(&der.into()).ok()?.member().map(|member| member.uri())
+}
 
 /// What the parameters of Nearby Search ask: the question, and which client it is about. One about a client stands at
 /// the equator. Nothing if they ask nothing.

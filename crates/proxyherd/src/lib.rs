@@ -23,7 +23,10 @@ mod peer;
 pub mod places;
 mod refusal;
 pub mod server;
-mod stamp;
+mod settled;
 mod status;
+mod subscriber;
 mod topology;
+#[cfg(test)]
+mod wait;
 pub mod watchdog;

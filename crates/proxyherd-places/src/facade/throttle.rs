@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 use proxyherd_core::limits::BREAKER_FAILURES;
-use proxyherd_core::places::{Breaker, Cause, Rate, Shut, Verdict};
+use proxyherd_core::places::{Breaker, Cause, Shut, Verdict};
+use proxyherd_core::rate::SlidingWindow;
 use tokio::time::Instant;
 
 use crate::failure::Failure;
@@ -21,14 +22,14 @@ use crate::{Environment, PlacesEvent, Quota};
 pub(super) struct SharedThrottle {
     began: Instant,
     environment: Environment,
-    rate: Option<Mutex<Rate>>,
+    rate: Option<Mutex<SlidingWindow>>,
     quota: Arc<dyn Quota>,
 }
 
 impl SharedThrottle {
     /// Allows `per_second` requests in any second (0 means any number), and those that `quota` allows.
     pub(super) fn new(per_second: u32, quota: Arc<dyn Quota>, environment: Environment) -> SharedThrottle {
-        let rate = (per_second > 0).then(|| Mutex::new(Rate::new(per_second)));
+        let rate = (per_second > 0).then(|| Mutex::new(SlidingWindow::per_second(per_second)));
         SharedThrottle { began: Instant::now(), environment, rate, quota }
     }
 

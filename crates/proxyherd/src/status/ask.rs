@@ -108,5 +108,8 @@ fn said(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return format!("no answer within {} s", ANSWER_MAX.as_secs());
     }
-    http_client::trouble(error)
+    match http_client::tls_error(error) {
+        Some(error) => door_trust::tls_trouble(error).to_owned(),
+        None => http_client::trouble(error),
+    }
 }

@@ -20,6 +20,15 @@ use super::*;
 use crate::provider::{Embedded, Pending};
 use crate::{CacheSettings, Observer, PlacesEvent, RequestSettings, Unlimited};
 
+/// Waits until `is_so`, in a runtime of one thread whose time may be paused: between two questions the other tasks go on.
+async fn eventually_yielding(what: &str, mut is_so: impl FnMut() -> bool) {
+    let began = std::time::Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < Duration::from_secs(20), "this never came: {what}");
+        yield_now().await;
+    }
+}
+
 const DEADLINE: Duration = Duration::from_millis(5000);
 
 /// A provider that answers by a script: each request takes the next step. The last step is repeated.

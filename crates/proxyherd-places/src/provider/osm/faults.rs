@@ -1,17 +1,14 @@
-//! What goes wrong with single places: panics are contained, and each fault is told of once.
+//! Tells the observer what goes wrong with single places.
 //!
-//! Anybody can write OpenStreetMap's data, and some texts make the crates that read them panic. [`contained`] runs such
-//! a call: a panic then costs the value that was being read, and nothing else. [`Faults`] tells the observer of faults.
-//! It tells of each fault once, however often its place is found, and of [`TOLD_MAX`] faults at most, because editors
+//! Anybody can write OpenStreetMap's data, and some texts make the crates that read them panic (`contained`). [`Faults`]
+//! tells of each fault once, however often its place is found, and of [`TOLD_MAX`] faults at most, because editors
 //! of the data must not be able to fill a log. Panics of searches have a limit of their own, also [`TOLD_MAX`].
 //!
 //! This module does not know what the data means.
 
 use std::any::Any;
-use std::cell::Cell;
 use std::collections::HashSet;
-use std::panic::{self, AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Once};
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 use xxhash_rust::xxh3::xxh3_64;
@@ -61,32 +58,6 @@ fn is_news(told: &Mutex<HashSet<u64>>, what: &str) -> bool {
     told.len() < TOLD_MAX && told.insert(xxh3_64(what.as_bytes()))
 }
 
-thread_local! {
-    /// Whether this thread is within [`contained`].
-    static IS_CONTAINED: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Returns what `call` returns, or nothing if it panics. Values that `call` was changing when it panicked are in an
-/// unknown state, so the caller must drop or overwrite them.
-///
-/// A contained panic prints no message, because operators would take it for a fault of the server. For that, the first
-/// call installs a panic hook, which passes all other panics to the previous hook.
-pub(super) fn contained<T>(call: impl FnOnce() -> T) -> Option<T> {
-    static HOOK: Once = Once::new();
-    HOOK.call_once(|| {
-        let before = panic::take_hook();
-        panic::set_hook(Box::new(move |panic| {
-            if !IS_CONTAINED.get() {
-                before(panic);
-            }
-        }));
-    });
-    let was_contained = IS_CONTAINED.replace(true);
-    let outcome = catch_unwind(AssertUnwindSafe(call));
-    IS_CONTAINED.set(was_contained);
-    outcome.ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,14 +69,5 @@ mod tests {
         assert!(!is_news(&told, "a") && !is_news(&told, "b"));
         let news = (0..100).filter(|number| is_news(&told, &format!("{number}"))).count();
         assert_eq!(news, TOLD_MAX - 2);
-    }
-
-    #[test]
-    fn a_panic_is_nothing_and_goes_no_further() {
-        assert_eq!(contained(|| 7), Some(7));
-        assert_eq!(contained(|| -> u8 { panic!("this is meant to happen") }), None);
-        let nested = contained(|| (contained(|| -> u8 { panic!("and this") }), IS_CONTAINED.get()));
-        assert_eq!(nested, Some((None, true)));
-        assert!(!IS_CONTAINED.get(), "panics of this thread are told again");
     }
 }
