@@ -19,7 +19,7 @@ use crate::{
     admission::DoorCounts,
     caller::Caller,
     door_kind::DoorKind,
-    places::{Outcome, RemoteStatus},
+    places::{LookupOutcome, RemoteStatus},
 };
 
 /// Everything that metrics show.
@@ -40,7 +40,7 @@ pub struct Figures {
     /// Seconds until the certificate for links expires. Negative: it has expired.
     pub certificate_left_s: Option<i64>,
     /// How many questions about places had each outcome, since the start.
-    pub places: [(Outcome, u64); Outcome::ALL.len()],
+    pub places: [(LookupOutcome, u64); LookupOutcome::ALL.len()],
     /// How many answers about places are kept, and how many bytes they take.
     pub kept: (u64, u64),
     /// The requests to each provider over the network, and their results.
@@ -65,7 +65,7 @@ impl Herd {
             buffered: self.admission.buffered(),
             lines_invalid: self.counters.lines_invalid.load(Relaxed),
             certificate_left_s: self.credentials.as_ref().map(|credentials| credentials.seconds_left()),
-            places: Outcome::ALL.map(|outcome| (outcome, self.places.count(outcome))),
+            places: LookupOutcome::ALL.map(|outcome| (outcome, self.places.count(outcome))),
             kept: self.places.kept(),
             remotes: self.places.remotes(),
         })

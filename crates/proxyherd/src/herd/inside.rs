@@ -27,7 +27,7 @@ use crate::{
     credentials::Credentials,
     health::Health,
     log::{LogLevel, ServerLog, Subject},
-    places::{Places, Purse},
+    places::{Places, ReservedQuota},
 };
 
 /// How many slots of each shard one sweep looks at. With one sweep a second, ten million clients take less than a
@@ -42,7 +42,7 @@ impl Herd {
         server: &Server,
         credentials: Option<Arc<Credentials>>,
         places: Arc<Places>,
-        purse: Option<Arc<Purse>>,
+        purse: Option<Arc<ReservedQuota>>,
         log: ServerLog,
     ) -> Arc<Herd> {
         let me = Origin { server: server.name.clone(), incarnation: clock::now_ns() };
@@ -131,7 +131,7 @@ pub(crate) trait Inside {
 
     /// How many requests the providers of places may still make, if that is bounded.
     #[cfg(test)]
-    fn purse(&self) -> Option<&Arc<Purse>>;
+    fn purse(&self) -> Option<&Arc<ReservedQuota>>;
 
     /// This server's certificate for links and its trust anchors. `None`: links are not encrypted, and on loopback
     /// only.
@@ -194,7 +194,7 @@ impl Inside for Herd {
     }
 
     #[cfg(test)]
-    fn purse(&self) -> Option<&Arc<Purse>> {
+    fn purse(&self) -> Option<&Arc<ReservedQuota>> {
         self.purse.as_ref()
     }
 
