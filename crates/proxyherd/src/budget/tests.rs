@@ -65,7 +65,7 @@ impl Row {
     }
 
     fn purse(&self, name: &str) -> &ReservedQuota {
-        self.running[name].herd().purse().unwrap()
+        self.running[name].herd().quota().unwrap()
     }
 
     /// What the server may spend by itself, as it says for each budget.

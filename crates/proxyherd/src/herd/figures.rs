@@ -103,7 +103,7 @@ impl Herd {
     }
 
     fn budget_statuses(&self) -> Vec<BudgetStatus> {
-        let standings = self.purse.iter().flat_map(|purse| purse.standings());
+        let standings = self.quota.iter().flat_map(|quota| quota.standings());
         standings.map(|standing| budget_status(&standing)).collect()
     }
 

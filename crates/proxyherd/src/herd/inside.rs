@@ -42,7 +42,7 @@ impl Herd {
         server: &Server,
         credentials: Option<Arc<Credentials>>,
         places: Arc<Places>,
-        purse: Option<Arc<ReservedQuota>>,
+        quota: Option<Arc<ReservedQuota>>,
         log: ServerLog,
     ) -> Arc<Herd> {
         let me = Origin { server: server.name.clone(), incarnation: clock::now_ns() };
@@ -74,7 +74,7 @@ impl Herd {
             requests_max,
             admission: Arc::new(Admission::new(&config.limits, room)),
             places,
-            purse,
+            quota,
             credentials,
             log,
             health: Health::default(),
@@ -131,7 +131,7 @@ pub(crate) trait Inside {
 
     /// How many requests the providers of places may still make, if that is bounded.
     #[cfg(test)]
-    fn purse(&self) -> Option<&Arc<ReservedQuota>>;
+    fn quota(&self) -> Option<&Arc<ReservedQuota>>;
 
     /// This server's certificate for links and its trust anchors. `None`: links are not encrypted, and on loopback
     /// only.
@@ -194,8 +194,8 @@ impl Inside for Herd {
     }
 
     #[cfg(test)]
-    fn purse(&self) -> Option<&Arc<ReservedQuota>> {
-        self.purse.as_ref()
+    fn quota(&self) -> Option<&Arc<ReservedQuota>> {
+        self.quota.as_ref()
     }
 
     fn credentials(&self) -> Option<&Arc<Credentials>> {

@@ -64,7 +64,7 @@ pub struct Herd {
     identity: Identity,
     links: Links,
     places: Arc<Places>,
-    purse: Option<Arc<ReservedQuota>>,
+    quota: Option<Arc<ReservedQuota>>,
     credentials: Option<Arc<Credentials>>,
     log: ServerLog,
     admission: Arc<Admission>,
