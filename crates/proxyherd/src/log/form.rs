@@ -22,7 +22,7 @@ use super::{
     Direction, LogFormat, LogLevel,
     answer::Summary,
     buffer::{Mark, Source, Tag},
-    left_out::LeftOut,
+    left_out::LeftOutNote,
     limits::LINE_SHOWN_LEN_MAX,
     pieces::Piece,
 };
@@ -42,7 +42,7 @@ pub(super) struct Form {
 enum Body<'a> {
     Line(&'a [u8]),
     Places(Summary),
-    LeftOut(&'a LeftOut),
+    LeftOut(&'a LeftOutNote),
 }
 
 #[derive(Serialize)]
@@ -62,7 +62,7 @@ struct Record<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     places: Option<&'a Summary>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    left_out: Option<&'a LeftOut>,
+    left_out: Option<&'a LeftOutNote>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cut_bytes: Option<usize>,
 }
@@ -91,7 +91,7 @@ impl Form {
     }
 
     /// Appends the account of lines that were left out.
-    pub(super) fn left_out(&self, time: Timestamp, left_out: &LeftOut, out: &mut Vec<u8>) {
+    pub(super) fn left_out(&self, time: Timestamp, left_out: &LeftOutNote, out: &mut Vec<u8>) {
         let tag = Tag { time, source: Source::Server, mark: Mark::Event(LogLevel::Info) };
         self.append(&tag, &Body::LeftOut(left_out), out);
     }

@@ -5,9 +5,9 @@
 //!
 //! 1. Levels. At `warn` no line of traffic is even counted; the links' own traffic, and requests over HTTP, appear at
 //!    `debug` only.
-//! 2. A budget of `lines_per_s` for all that clients and neighbors can cause (`budget`): once it is used up, a
+//! 2. A limit of `lines_per_s` for all that clients and neighbors can cause (`rate_limit`): once it is used up, a
 //!    batch of lines costs its caller one addition (and a count of the batch's newlines, if nobody has counted). Events of the server, its
-//!    links and places are not under the budget: there are few of them, and they are what one looks for.
+//!    links and places are not under the limit: there are few of them, and they are what one looks for.
 //! 3. A buffer of fixed size behind a short mutex (`queue`, `buffer`), the last eighth of which clients cannot
 //!    fill.
 //! 4. One thread a server that formats, writes and rotates (`writer`, `form`, `file`). It gathers for a
@@ -20,7 +20,6 @@
 //! beginning of a line begins the JSON of places, and that an empty line ends it (`pieces`, `answer`).
 
 mod answer;
-mod budget;
 mod buffer;
 mod file;
 mod form;
@@ -28,6 +27,7 @@ mod left_out;
 mod limits;
 mod pieces;
 mod queue;
+mod rate_limit;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -62,7 +62,7 @@ pub enum Subject<'a> {
     /// The link with a neighbor.
     Link(&'a ServerName),
     /// A client's connection. Clients can cause as many events as they like, so these, whatever their level,
-    /// share the budget and the room of clients' traffic.
+    /// share the rate limit and the room of clients' traffic.
     Client(SocketAddr),
     /// The provider of places.
     Places,

@@ -1,4 +1,4 @@
-//! Between the threads that serve clients and the one that writes: the budget, and a bounded buffer behind a
+//! Between the threads that serve clients and the one that writes: the rate limit, and a bounded buffer behind a
 //! short mutex.
 //!
 //! A caller holds the mutex for one copy of its bytes and never waits for anything else; when there is no room it
@@ -12,13 +12,15 @@ use parking_lot::{Condvar, Mutex};
 
 use super::{
     Direction,
-    budget::{Budget, Counts, Kind, Reason},
     buffer::{Buffer, Draining, Mark, Source, Tag},
+    left_out::{LeftOutCounts, LeftOutLines, LeftOutReason, LineKind},
     pieces,
+    rate_limit::RateLimit,
 };
 
 pub(super) struct Queue {
-    budget: Budget,
+    rate_limit: RateLimit,
+    left_out: LeftOutLines,
     state: Mutex<State>,
     to_writer: Condvar,
     from_writer: Condvar,
@@ -80,7 +82,8 @@ impl Queue {
             ended: false,
         };
         Queue {
-            budget: Budget::new(lines_per_s),
+            rate_limit: RateLimit::new(lines_per_s),
+            left_out: LeftOutLines::default(),
             state: Mutex::new(state),
             to_writer: Condvar::new(),
             from_writer: Condvar::new(),
@@ -88,14 +91,17 @@ impl Queue {
     }
 
     pub(super) fn left_out_total(&self) -> u64 {
-        self.budget.left_out_total()
+        self.left_out.total()
     }
 
     /// Takes as many of the `offered` pieces of a run of client's lines as the second and the buffer allow.
     pub(super) fn offer_run(&self, direction: Direction, source: Source, run: &[u8], offered: u64) {
         let mark = Mark::Traffic(direction);
-        let kind = if direction == Direction::In { Kind::In } else { Kind::Out };
-        let granted = self.budget.take(kind, offered);
+        let kind = if direction == Direction::In { LineKind::In } else { LineKind::Out };
+        let granted = self.rate_limit.take(offered);
+        if granted < offered {
+            self.left_out.add(LeftOutReason::RateLimit, kind, offered - granted);
+        }
         if granted == 0 {
             return;
         }
@@ -107,16 +113,18 @@ impl Queue {
 
     /// Takes one line if there is room, and, where many such lines are to be expected, if the second allows.
     pub(super) fn offer_line(&self, source: Source, mark: Mark, line: &[u8]) {
-        let kind = if matches!(mark, Mark::Event(_)) { Kind::Event } else { Kind::Link };
-        let is_of_herd = kind == Kind::Event && !matches!(source, Source::Client(_));
-        if is_of_herd || self.budget.take(kind, 1) == 1 {
+        let kind = if matches!(mark, Mark::Event(_)) { LineKind::Event } else { LineKind::Link };
+        let is_of_herd = kind == LineKind::Event && !matches!(source, Source::Client(_));
+        if is_of_herd || self.rate_limit.take(1) == 1 {
             self.hand_over(kind, 1, source, mark, |filling, tag| filling.push_line(tag, line));
+        } else {
+            self.left_out.add(LeftOutReason::RateLimit, kind, 1);
         }
     }
 
     fn hand_over(
         &self,
-        kind: Kind,
+        kind: LineKind,
         granted: u64,
         source: Source,
         mark: Mark,
@@ -132,7 +140,7 @@ impl Queue {
         }
         drop(state);
         if kept < granted {
-            self.budget.leave_out(Reason::Buffer, kind, granted - kept);
+            self.left_out.add(LeftOutReason::FullBuffer, kind, granted - kept);
         }
         if wakes {
             self.to_writer.notify_one();
@@ -171,12 +179,12 @@ impl Queue {
 
 /// The writer's side.
 impl Queue {
-    pub(super) fn budget(&self) -> &Budget {
-        &self.budget
+    pub(super) fn rate_limit(&self) -> &RateLimit {
+        &self.rate_limit
     }
 
-    pub(super) fn left_out(&self) -> [Counts; Reason::ALL.len()] {
-        Reason::ALL.map(|reason| self.budget.left_out(reason))
+    pub(super) fn left_out(&self) -> [LeftOutCounts; LeftOutReason::ALL.len()] {
+        LeftOutReason::ALL.map(|reason| self.left_out.counts(reason))
     }
 
     /// Rests until there is something to do.
@@ -316,13 +324,13 @@ mod tests {
     }
 
     #[test]
-    fn a_full_buffer_is_counted_apart_from_the_budget() {
+    fn a_full_buffer_is_counted_apart_from_the_rate_limit() {
         let queue = Queue::new(u32::MAX);
         queue.offer_run(Direction::Out, client(), &[b'\n'; 2 * HALF], 2 * HALF as u64);
         queue.offer_line(client(), EVENT, b"event");
-        let [budget, buffer] = queue.left_out();
-        assert_eq!(budget.total(), 0);
-        assert!(buffer.of(Kind::Out) > 0);
-        assert_eq!(buffer.of(Kind::Event), 1);
+        let [rate_limit, buffer] = queue.left_out();
+        assert_eq!(rate_limit.total(), 0);
+        assert!(buffer.of(LineKind::Out) > 0);
+        assert_eq!(buffer.of(LineKind::Event), 1);
     }
 }

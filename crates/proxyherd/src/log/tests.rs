@@ -194,7 +194,7 @@ fn a_flood_is_kept_or_counted_line_by_line_and_the_file_says_so() {
 }
 
 #[test]
-fn events_of_the_herd_are_written_when_the_budget_is_used_up() {
+fn events_of_the_herd_are_written_when_the_rate_limit_is_used_up() {
     let mut fixture = Fixture::new();
     fixture.settings.lines_per_s = 1;
     let log = fixture.open();
@@ -209,7 +209,7 @@ fn events_of_the_herd_are_written_when_the_budget_is_used_up() {
 }
 
 #[test]
-fn events_that_clients_cause_are_under_the_budget() {
+fn events_that_clients_cause_are_under_the_rate_limit() {
     let mut fixture = Fixture::new();
     fixture.settings.lines_per_s = 1;
     let log = fixture.open();

@@ -15,10 +15,9 @@ use jiff::Timestamp;
 
 use super::{
     LogLevel,
-    budget::{Counts, Reason},
     buffer::Draining,
     file::LogFile,
-    left_out::LeftOut,
+    left_out::{LeftOutCounts, LeftOutNote, LeftOutReason},
     limits::{GATHER, RETRY_AFTER, SECOND, TELL_AGAIN_AFTER},
     queue::{Plan, Queue},
 };
@@ -31,10 +30,10 @@ pub(super) struct Writer {
     line: Vec<u8>,
     /// The earliest time of the next write.
     write_at: Instant,
-    /// When this second's budget is renewed.
+    /// When this second ends.
     second_at: Instant,
     /// What the file says was left out, and up to when.
-    noted: [Counts; Reason::ALL.len()],
+    noted: [LeftOutCounts; LeftOutReason::ALL.len()],
     noted_at: Timestamp,
     outage: Option<Outage>,
     /// When stderr was told of an outage.
@@ -86,10 +85,10 @@ impl Writer {
         }
     }
 
-    /// Nothing was taken of this second's budget and nothing is left to say, so seconds need not be counted.
+    /// Nothing was taken of this second's lines and nothing is left to say, so seconds need not be counted.
     fn is_quiet(&self) -> bool {
-        let budget = self.queue.budget();
-        budget.lines_per_s() > 0 && budget.is_whole() && self.noted == self.queue.left_out()
+        let limit = self.queue.rate_limit();
+        limit.lines_per_s() > 0 && limit.is_whole() && self.noted == self.queue.left_out()
     }
 
     fn plan(&self, is_quiet: bool) -> Plan {
@@ -109,7 +108,7 @@ impl Writer {
         } else if now < self.second_at {
             return false;
         } else {
-            self.queue.budget().renew();
+            self.queue.rate_limit().renew();
         }
         self.second_at = now + SECOND;
         true
@@ -164,11 +163,11 @@ impl Writer {
     fn note_left_out(&mut self) -> io::Result<()> {
         let now = Timestamp::now();
         let left_out = self.queue.left_out();
-        for reason in Reason::ALL {
+        for reason in LeftOutReason::ALL {
             let counts = left_out[reason as usize].since(&self.noted[reason as usize]);
             if counts.total() > 0 {
-                let lines_per_s = self.queue.budget().lines_per_s();
-                let note = LeftOut { counts, since: self.noted_at, reason, lines_per_s };
+                let lines_per_s = self.queue.rate_limit().lines_per_s();
+                let note = LeftOutNote { counts, since: self.noted_at, reason, lines_per_s };
                 self.line.clear();
                 self.file.form().left_out(now, &note, &mut self.line);
                 self.file.put(&self.line)?;
