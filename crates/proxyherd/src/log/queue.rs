@@ -99,16 +99,18 @@ impl Queue {
         let mark = Mark::Traffic(direction);
         let kind = if direction == Direction::In { LineKind::In } else { LineKind::Out };
         let granted = self.rate_limit.take(offered);
+        if granted > 0 {
+            let run =
+                if granted < offered { pieces::head(direction, run, granted, usize::MAX).0 } else { run };
+            self.hand_over(kind, granted, source, mark, |filling, tag| {
+                filling.push_run(tag, direction, run, granted)
+            });
+        }
+        // Counted after the lines are handed over: otherwise a writer that comes by in between would note what was left
+        // out of a batch above the lines that it has kept of it.
         if granted < offered {
             self.left_out.add(LeftOutReason::RateLimit, kind, offered - granted);
         }
-        if granted == 0 {
-            return;
-        }
-        let run = if granted < offered { pieces::head(direction, run, granted, usize::MAX).0 } else { run };
-        self.hand_over(kind, granted, source, mark, |filling, tag| {
-            filling.push_run(tag, direction, run, granted)
-        });
     }
 
     /// Takes one line if there is room, and, where many such lines are to be expected, if the second allows.
@@ -332,5 +334,24 @@ mod tests {
         assert_eq!(rate_limit.total(), 0);
         assert!(buffer.of(LineKind::Out) > 0);
         assert_eq!(buffer.of(LineKind::Event), 1);
+    }
+
+    #[test]
+    fn lines_are_handed_over_before_the_rest_of_their_batch_is_counted() {
+        let queue = Queue::new(3);
+        thread::scope(|scope| {
+            let state = queue.state.lock();
+            scope.spawn(|| queue.offer_run(Direction::In, client(), b"a\nb\nc\nd\n", 4));
+            while queue.rate_limit.is_whole() {
+                thread::yield_now();
+            }
+            // A writer that came by now would find no line, so it must have nothing to say of lines left out.
+            for _ in 0..1_000 {
+                assert_eq!(queue.left_out_total(), 0);
+                thread::yield_now();
+            }
+            drop(state);
+        });
+        assert_eq!(queue.left_out_total(), 1);
     }
 }
