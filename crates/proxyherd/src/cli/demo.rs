@@ -8,6 +8,7 @@ use super::{heading, signals};
 use crate::{
     admission::descriptors,
     demo::{Demo, Options, screen},
+    log::hear_crates,
 };
 
 const AFTER_HELP: &str = concat!(
@@ -49,6 +50,7 @@ pub(super) struct Args {
 /// Runs the herd until it is asked to end.
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     descriptors::raise_limit();
+    hear_crates();
     super::block_on(show(args))
 }
 

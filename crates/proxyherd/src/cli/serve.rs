@@ -9,6 +9,7 @@ use super::{ConfigArgs, ConfigurationError, SetArgs, UsageError, heading, signal
 use crate::{
     admission::descriptors,
     config::{Config, Overrides, Server as ServerConfig},
+    log::hear_crates,
     server::{Server, StartError},
 };
 
@@ -74,6 +75,7 @@ pub(super) fn run(args: &Args, beginning: Option<anyhow::Result<Beginning>>) -> 
     let config = super::load_with(&args.config, &overrides)?;
     let name = named(&config, &args.name)?.name.clone();
     descriptors::raise_limit();
+    hear_crates();
     super::block_on_with(runtime, serve(config, overrides, name.as_str(), asked))
 }
 

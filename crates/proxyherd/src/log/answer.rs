@@ -15,7 +15,7 @@ use crate::escape::{cut, escaped};
 
 /// What a person wants to know of an answer. All text is escaped.
 #[derive(Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Summary {
+pub(super) struct AnswerSummary {
     bytes: usize,
     /// Missing where the bytes are no answer, or only a part of one.
     #[serde(flatten)]
@@ -38,22 +38,22 @@ struct Answer<'a> {
     #[serde(borrow)]
     status: Cow<'a, str>,
     #[serde(borrow, default)]
-    results: Vec<Place<'a>>,
+    results: Vec<NamedPlace<'a>>,
     #[serde(borrow, default)]
     error_message: Option<Cow<'a, str>>,
 }
 
 #[derive(Deserialize)]
-struct Place<'a> {
+struct NamedPlace<'a> {
     #[serde(borrow, default)]
     name: Cow<'a, str>,
 }
 
-impl Summary {
-    pub(super) fn of(json: &[u8]) -> Summary {
+impl AnswerSummary {
+    pub(super) fn of(json: &[u8]) -> AnswerSummary {
         let json = json.trim_ascii_end();
         let said = serde_json::from_slice::<Answer<'_>>(json).ok().map(|answer| Said::of(&answer));
-        Summary { bytes: json.len(), said }
+        AnswerSummary { bytes: json.len(), said }
     }
 }
 
@@ -75,9 +75,9 @@ fn shown(text: &str) -> String {
     escaped(head) + ellipsis
 }
 
-impl fmt::Display for Summary {
+impl fmt::Display for AnswerSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Summary { bytes, said } = self;
+        let AnswerSummary { bytes, said } = self;
         let Some(Said { status, results, names, error_message }) = said else {
             return write!(f, "(places: {bytes} bytes that are no whole answer)");
         };
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     fn check(json: &str, expected: &str) {
-        assert_eq!(Summary::of(json.as_bytes()).to_string(), expected);
+        assert_eq!(AnswerSummary::of(json.as_bytes()).to_string(), expected);
     }
 
     #[test]
@@ -129,6 +129,6 @@ mod tests {
         );
         let long = format!(r#"{{"status":"OK","results":[{{"name":"{}"}}]}}"#, "x".repeat(999));
         let expected = format!("{}…)", "x".repeat(ANSWER_TEXT_LEN_MAX));
-        assert!(Summary::of(long.as_bytes()).to_string().ends_with(&expected));
+        assert!(AnswerSummary::of(long.as_bytes()).to_string().ends_with(&expected));
     }
 }

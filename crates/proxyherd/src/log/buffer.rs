@@ -16,20 +16,22 @@ use super::{
 
 /// Who a line is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Source {
+pub(super) enum LineSource {
     Server,
     Places,
     Link(ServerName),
     Client(SocketAddr),
+    /// A module of a crate that the program is built from.
+    Crate(Box<str>),
 }
 
-impl From<Subject<'_>> for Source {
-    fn from(subject: Subject<'_>) -> Source {
+impl From<Subject<'_>> for LineSource {
+    fn from(subject: Subject<'_>) -> LineSource {
         match subject {
-            Subject::Server => Source::Server,
-            Subject::Places => Source::Places,
-            Subject::Link(neighbor) => Source::Link(neighbor.clone()),
-            Subject::Client(peer) => Source::Client(peer),
+            Subject::Server => LineSource::Server,
+            Subject::Places => LineSource::Places,
+            Subject::Link(neighbor) => LineSource::Link(neighbor.clone()),
+            Subject::Client(peer) => LineSource::Client(peer),
         }
     }
 }
@@ -45,7 +47,7 @@ pub(super) enum Mark {
 #[derive(Clone, Debug)]
 pub(super) struct Tag {
     pub(super) time: Timestamp,
-    pub(super) source: Source,
+    pub(super) source: LineSource,
     pub(super) mark: Mark,
 }
 
@@ -53,14 +55,14 @@ impl Tag {
     /// A client's traffic is a run of several pieces; every other entry is one line.
     fn run(&self) -> Option<Direction> {
         match (&self.source, self.mark) {
-            (Source::Client(_), Mark::Traffic(direction)) => Some(direction),
+            (LineSource::Client(_), Mark::Traffic(direction)) => Some(direction),
             _ => None,
         }
     }
 }
 
 #[derive(Clone, Debug)]
-struct Entry {
+struct BufferEntry {
     tag: Tag,
     len: usize,
 }
@@ -68,7 +70,7 @@ struct Entry {
 /// Entries in order, with their bytes end to end.
 #[derive(Debug, Default)]
 pub(super) struct Buffer {
-    entries: Vec<Entry>,
+    entries: Vec<BufferEntry>,
     bytes: Vec<u8>,
 }
 
@@ -77,7 +79,7 @@ impl Buffer {
     /// touched costs nothing but addresses.
     pub(super) fn with_room() -> Buffer {
         Buffer {
-            entries: Vec::with_capacity(BUFFER_LEN_MAX / size_of::<Entry>()),
+            entries: Vec::with_capacity(BUFFER_LEN_MAX / size_of::<BufferEntry>()),
             bytes: Vec::with_capacity(BUFFER_LEN_MAX),
         }
     }
@@ -91,14 +93,14 @@ impl Buffer {
     }
 
     fn len(&self) -> usize {
-        self.bytes.len() + self.entries.len() * size_of::<Entry>()
+        self.bytes.len() + self.entries.len() * size_of::<BufferEntry>()
     }
 
-    /// How many bytes one more entry may have. What clients cause leaves a reserve for events of the herd.
-    fn room(&self, source: &Source) -> Option<usize> {
-        let is_client = matches!(source, Source::Client(_));
-        let len_max = if is_client { BUFFER_LEN_MAX - BUFFER_RESERVE_LEN } else { BUFFER_LEN_MAX };
-        len_max.checked_sub(self.len() + size_of::<Entry>())
+    /// How many bytes one more entry may have. What clients can cause leaves a reserve for events of the herd.
+    fn room(&self, source: &LineSource) -> Option<usize> {
+        let is_of_clients = matches!(source, LineSource::Client(_) | LineSource::Crate(_));
+        let len_max = if is_of_clients { BUFFER_LEN_MAX - BUFFER_RESERVE_LEN } else { BUFFER_LEN_MAX };
+        len_max.checked_sub(self.len() + size_of::<BufferEntry>())
     }
 
     /// Appends one line, or nothing if it does not fit; says how many lines were kept.
@@ -123,7 +125,7 @@ impl Buffer {
 
     fn push(&mut self, tag: Tag, bytes: &[u8], pieces: u64) -> u64 {
         self.bytes.extend_from_slice(bytes);
-        self.entries.push(Entry { tag, len: bytes.len() });
+        self.entries.push(BufferEntry { tag, len: bytes.len() });
         pieces
     }
 
@@ -190,7 +192,7 @@ impl Draining {
     }
 
     /// The next piece, the entry that it is in and where it ends there.
-    fn next(&self) -> Option<(&Entry, Piece<'_>, usize)> {
+    fn next(&self) -> Option<(&BufferEntry, Piece<'_>, usize)> {
         let entry = self.buffer.entries.get(self.entry)?;
         let rest = &self.buffer.bytes[self.entry_at..][..entry.len][self.piece_at..];
         let Some(direction) = entry.tag.run() else {
@@ -206,11 +208,11 @@ impl Draining {
 mod tests {
     use super::*;
 
-    fn client() -> Source {
-        Source::Client(([127, 0, 0, 1], 51234).into())
+    fn client() -> LineSource {
+        LineSource::Client(([127, 0, 0, 1], 51234).into())
     }
 
-    fn tag(source: Source, mark: Mark) -> Tag {
+    fn tag(source: LineSource, mark: Mark) -> Tag {
         Tag { time: Timestamp::UNIX_EPOCH, source, mark }
     }
 
@@ -219,7 +221,7 @@ mod tests {
     }
 
     fn warning() -> Tag {
-        tag(Source::Server, Mark::Event(LogLevel::Warn))
+        tag(LineSource::Server, Mark::Event(LogLevel::Warn))
     }
 
     fn drained(mut buffer: Buffer) -> Vec<Vec<u8>> {
@@ -261,6 +263,8 @@ mod tests {
         let mut buffer = Buffer::default();
         while buffer.push_run(input(), Direction::In, b"IAMAT\n", 1) == 1 {}
         assert_eq!(buffer.push_line(tag(client(), Mark::Event(LogLevel::Error)), b"client"), 0);
+        let h2 = tag(LineSource::Crate("h2".into()), Mark::Event(LogLevel::Error));
+        assert_eq!(buffer.push_line(h2, b"crate"), 0);
         assert_eq!(buffer.push_line(warning(), b"server"), 1);
         while buffer.push_line(warning(), &[b'x'; 999]) == 1 {}
         assert!(buffer.len() <= BUFFER_LEN_MAX);

@@ -30,7 +30,7 @@ pub(super) struct LogFile {
     max_bytes: u64,
     keep: u32,
     form: Form,
-    current: Option<Current>,
+    current: Option<OpenFile>,
     /// Which file the bytes before `written` are in.
     identity: Option<Identity>,
     pending: Vec<u8>,
@@ -40,7 +40,7 @@ pub(super) struct LogFile {
     heading_len: usize,
 }
 
-struct Current {
+struct OpenFile {
     file: File,
     len: u64,
     /// Whether there is anything to put aside: a file that has its heading only is not rotated.
@@ -184,7 +184,7 @@ impl LogFile {
         }
         self.identity = Some(identity_of(&metadata));
         let rotates = metadata.is_file() && !fs::symlink_metadata(&self.path)?.is_symlink();
-        self.current = Some(Current { file, len, has_lines: len > 0 || !is_other, rotates });
+        self.current = Some(OpenFile { file, len, has_lines: len > 0 || !is_other, rotates });
         Ok(())
     }
 

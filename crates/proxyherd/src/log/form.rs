@@ -6,8 +6,8 @@
 //! 2026-11-23 18:31:02.123Z  Riley   client 127.0.0.1:51234        <  IAMAT kiwi +34.068930-118.445127 1621464827
 //! ```
 //!
-//! A JSON line always has `time`, `server`, `level` and `subject` (`server`, `link`, `client`, `places`). `name` is
-//! the client's address or the neighbor's name. Traffic has `direction` (`in`, `out`) with `line` or `places`, an
+//! A JSON line always has `time`, `server`, `level` and `subject` (`server`, `link`, `client`, `places`, `crate`).
+//! `name` is the client's address, the neighbor's name or the reporting module's. Traffic has `direction` (`in`, `out`) with `line` or `places`, an
 //! event has `message`, a line about lines left out has their numbers in `left_out`, and a line that was too long
 //! says by how much in `cut_bytes`. Text is escaped by the rule of `escape` before JSON quotes it, so a line of the
 //! wire comes back byte for byte: unquote, then unescape.
@@ -20,8 +20,8 @@ use serde::Serialize;
 
 use super::{
     Direction, LogFormat, LogLevel,
-    answer::Summary,
-    buffer::{Mark, Source, Tag},
+    answer::AnswerSummary,
+    buffer::{LineSource, Mark, Tag},
     left_out::LeftOutNote,
     limits::LINE_SHOWN_LEN_MAX,
     pieces::Piece,
@@ -41,12 +41,12 @@ pub(super) struct Form {
 /// A line's last column.
 enum Body<'a> {
     Line(&'a [u8]),
-    Places(Summary),
+    Places(AnswerSummary),
     LeftOut(&'a LeftOutNote),
 }
 
 #[derive(Serialize)]
-struct Record<'a> {
+struct JsonLine<'a> {
     time: &'a str,
     server: &'a str,
     level: &'a str,
@@ -60,7 +60,7 @@ struct Record<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    places: Option<&'a Summary>,
+    places: Option<&'a AnswerSummary>,
     #[serde(skip_serializing_if = "Option::is_none")]
     left_out: Option<&'a LeftOutNote>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -80,19 +80,19 @@ impl Form {
     pub(super) fn line(&self, tag: &Tag, piece: Piece<'_>, out: &mut Vec<u8>) {
         match piece {
             Piece::Line(line) => self.append(tag, &Body::Line(line), out),
-            Piece::Answer(json) => self.append(tag, &Body::Places(Summary::of(json)), out),
+            Piece::Answer(json) => self.append(tag, &Body::Places(AnswerSummary::of(json)), out),
         }
     }
 
     /// Appends an event that the log itself has to tell.
     pub(super) fn event(&self, time: Timestamp, level: LogLevel, message: &str, out: &mut Vec<u8>) {
-        let tag = Tag { time, source: Source::Server, mark: Mark::Event(level) };
+        let tag = Tag { time, source: LineSource::Server, mark: Mark::Event(level) };
         self.append(&tag, &Body::Line(message.as_bytes()), out);
     }
 
     /// Appends the account of lines that were left out.
     pub(super) fn left_out(&self, time: Timestamp, left_out: &LeftOutNote, out: &mut Vec<u8>) {
-        let tag = Tag { time, source: Source::Server, mark: Mark::Event(LogLevel::Info) };
+        let tag = Tag { time, source: LineSource::Server, mark: Mark::Event(LogLevel::Info) };
         self.append(&tag, &Body::LeftOut(left_out), out);
     }
 
@@ -139,7 +139,7 @@ impl Form {
         let mut time = Vec::with_capacity(24);
         append_time(tag.time, b'T', &mut time);
         let (subject, name) = subject_of(&tag.source);
-        let mut record = Record {
+        let mut record = JsonLine {
             time: &String::from_utf8_lossy(&time),
             server: self.server.as_str(),
             level: level_of(tag).as_str(),
@@ -181,13 +181,14 @@ fn append_time(time: Timestamp, separator: u8, out: &mut Vec<u8>) {
     printer.print_timestamp(&time, out).expect("a Vec takes all that is written to it");
 }
 
-fn append_who(source: &Source, out: &mut Vec<u8>) {
+fn append_who(source: &LineSource, out: &mut Vec<u8>) {
     let begin = out.len();
     match source {
-        Source::Server => out.extend_from_slice(b"server"),
-        Source::Places => out.extend_from_slice(b"places"),
-        Source::Link(neighbor) => append_fmt(out, format_args!("link   {neighbor}")),
-        Source::Client(peer) => append_fmt(out, format_args!("client {}", canonical(*peer))),
+        LineSource::Server => out.extend_from_slice(b"server"),
+        LineSource::Places => out.extend_from_slice(b"places"),
+        LineSource::Link(neighbor) => append_fmt(out, format_args!("link   {neighbor}")),
+        LineSource::Client(peer) => append_fmt(out, format_args!("client {}", canonical(*peer))),
+        LineSource::Crate(module) => append_fmt(out, format_args!("crate  {}", escaped(module.as_bytes()))),
     }
     out.resize(out.len().max(begin + WHO_WIDTH), b' ');
 }
@@ -242,17 +243,18 @@ fn direction_of(mark: Mark) -> Option<&'static str> {
 fn level_of(tag: &Tag) -> LogLevel {
     match (&tag.source, tag.mark) {
         (_, Mark::Event(level)) => level,
-        (Source::Client(_), Mark::Traffic(_)) => LogLevel::Info,
+        (LineSource::Client(_), Mark::Traffic(_)) => LogLevel::Info,
         (_, Mark::Traffic(_)) => LogLevel::Debug,
     }
 }
 
-fn subject_of(source: &Source) -> (&'static str, Option<String>) {
+fn subject_of(source: &LineSource) -> (&'static str, Option<String>) {
     match source {
-        Source::Server => ("server", None),
-        Source::Places => ("places", None),
-        Source::Link(neighbor) => ("link", Some(neighbor.to_string())),
-        Source::Client(peer) => ("client", Some(canonical(*peer).to_string())),
+        LineSource::Server => ("server", None),
+        LineSource::Places => ("places", None),
+        LineSource::Link(neighbor) => ("link", Some(neighbor.to_string())),
+        LineSource::Client(peer) => ("client", Some(canonical(*peer).to_string())),
+        LineSource::Crate(module) => ("crate", Some(escaped(module.as_bytes()))),
     }
 }
 
@@ -268,12 +270,12 @@ mod tests {
         Form::new(format, ServerName::new("Riley").unwrap())
     }
 
-    fn tag(source: Source, mark: Mark) -> Tag {
+    fn tag(source: LineSource, mark: Mark) -> Tag {
         Tag { time: "2026-11-23T18:31:02.1239Z".parse().unwrap(), source, mark }
     }
 
     fn client(direction: Direction) -> Tag {
-        tag(Source::Client(([127, 0, 0, 1], 51234).into()), Mark::Traffic(direction))
+        tag(LineSource::Client(([127, 0, 0, 1], 51234).into()), Mark::Traffic(direction))
     }
 
     fn line(format: LogFormat, tag: &Tag, piece: Piece<'_>) -> String {
@@ -288,7 +290,7 @@ mod tests {
 
     #[test]
     fn text_stands_in_columns() {
-        let jaquez = || Source::Link(ServerName::new("Jaquez").unwrap());
+        let jaquez = || LineSource::Link(ServerName::new("Jaquez").unwrap());
         check_text(
             &client(Direction::In),
             b"IAMAT kiwi +34.068930-118.445127 1621464827.959498503",
@@ -305,9 +307,14 @@ mod tests {
             "2026-11-23 18:31:02.123Z  Riley   link   Jaquez                 =  up: dialed 127.0.0.1:13001",
         );
         check_text(
-            &tag(Source::Server, Mark::Event(LogLevel::Warn)),
+            &tag(LineSource::Server, Mark::Event(LogLevel::Warn)),
             b"the disk is nearly full",
             "2026-11-23 18:31:02.123Z  Riley   server                        !  warning: the disk is nearly full",
+        );
+        check_text(
+            &tag(LineSource::Crate("h2::proto\n".into()), Mark::Event(LogLevel::Warn)),
+            b"strange\n",
+            r"2026-11-23 18:31:02.123Z  Riley   crate  h2::proto\x0a          !  warning: strange\x0a",
         );
     }
 
@@ -315,7 +322,7 @@ mod tests {
     fn the_widest_ipv4_address_keeps_the_columns() {
         let peer = "255.255.255.255:65535".parse().unwrap();
         check_text(
-            &tag(Source::Client(peer), Mark::Traffic(Direction::In)),
+            &tag(LineSource::Client(peer), Mark::Traffic(Direction::In)),
             b"x",
             "2026-11-23 18:31:02.123Z  Riley   client 255.255.255.255:65535  <  x",
         );
@@ -325,7 +332,7 @@ mod tests {
     fn an_ipv4_client_of_an_ipv6_socket_is_shown_as_ipv4() {
         let peer = "[::ffff:10.0.0.7]:5000".parse().unwrap();
         check_text(
-            &tag(Source::Client(peer), Mark::Traffic(Direction::In)),
+            &tag(LineSource::Client(peer), Mark::Traffic(Direction::In)),
             b"x",
             "2026-11-23 18:31:02.123Z  Riley   client 10.0.0.7:5000          <  x",
         );
@@ -382,7 +389,12 @@ mod tests {
                 r#"{"time":"2026-11-23T18:31:02.123Z","server":"Riley","level":"info","subject":"client","name":"127.0.0.1:51234","direction":"in","line":"IAMAT \"kiwi\""}"#,
             ),
             (
-                tag(Source::Places, Mark::Event(LogLevel::Error)),
+                tag(LineSource::Crate("rustls::check".into()), Mark::Event(LogLevel::Warn)),
+                "strange",
+                r#"{"time":"2026-11-23T18:31:02.123Z","server":"Riley","level":"warn","subject":"crate","name":"rustls::check","message":"strange"}"#,
+            ),
+            (
+                tag(LineSource::Places, Mark::Event(LogLevel::Error)),
                 "no key",
                 r#"{"time":"2026-11-23T18:31:02.123Z","server":"Riley","level":"error","subject":"places","message":"no key"}"#,
             ),
@@ -395,8 +407,8 @@ mod tests {
         prop_oneof![
             Just(client(Direction::In)),
             Just(client(Direction::Out)),
-            Just(tag(Source::Link(ServerName::new("Jaquez").unwrap()), Mark::Traffic(Direction::In))),
-            Just(tag(Source::Server, Mark::Event(LogLevel::Warn))),
+            Just(tag(LineSource::Link(ServerName::new("Jaquez").unwrap()), Mark::Traffic(Direction::In))),
+            Just(tag(LineSource::Server, Mark::Event(LogLevel::Warn))),
         ]
     }
 

@@ -10,6 +10,8 @@ use std::{
 use jiff::Timestamp;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
+use super::limits::CRATE_LINES_PER_S;
+
 /// What a line was about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LineKind {
@@ -24,6 +26,8 @@ pub(super) enum LineKind {
 pub(super) enum LeftOutReason {
     /// Clients and links had used up this second's `lines_per_s`.
     RateLimit,
+    /// Crates that the program is built from had used up this second's lines.
+    CrateRateLimit,
     /// The writer did not keep up: its buffer was full.
     FullBuffer,
 }
@@ -42,7 +46,8 @@ impl LineKind {
 }
 
 impl LeftOutReason {
-    pub(super) const ALL: [LeftOutReason; 2] = [LeftOutReason::RateLimit, LeftOutReason::FullBuffer];
+    pub(super) const ALL: [LeftOutReason; 3] =
+        [LeftOutReason::RateLimit, LeftOutReason::CrateRateLimit, LeftOutReason::FullBuffer];
 }
 
 /// How many lines of each kind were left out.
@@ -104,6 +109,9 @@ impl fmt::Display for LeftOutNote {
         write!(f, ") since {}: ", self.since.strftime("%H:%M:%S"))?;
         match self.reason {
             LeftOutReason::RateLimit => write!(f, "above lines_per_s = {}", self.lines_per_s),
+            LeftOutReason::CrateRateLimit => {
+                write!(f, "crates reported more than {CRATE_LINES_PER_S} in a second")
+            }
             LeftOutReason::FullBuffer => f.write_str("they came faster than the file could take them"),
         }
     }
@@ -154,6 +162,10 @@ mod tests {
             (
                 note(LeftOutReason::RateLimit, &[(LineKind::In, 406_172), (LineKind::Out, 406_172)]),
                 "left out 812344 lines (406172 in, 406172 out) since 18:31:02: above lines_per_s = 10000",
+            ),
+            (
+                note(LeftOutReason::CrateRateLimit, &[(LineKind::Event, 7)]),
+                "left out 7 lines (7 of events) since 18:31:02: crates reported more than 20 in a second",
             ),
             (
                 note(LeftOutReason::FullBuffer, &[(LineKind::Link, 1)]),

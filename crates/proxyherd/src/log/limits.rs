@@ -17,6 +17,11 @@ pub(super) const PLACES_NAMED_MAX: usize = 3;
 /// How much of a text in an answer of places its summary shows, bytes before escaping.
 pub(super) const ANSWER_TEXT_LEN_MAX: usize = 80;
 
+/// How many lines a second crates may cause in each log. More are left out and counted.
+pub(super) const CRATE_LINES_PER_S: u32 = 20;
+/// How much of the name of a reporting module is written, bytes. The rest is left out.
+pub(super) const MODULE_LEN_MAX: usize = 64;
+
 /// How long the writer gathers lines after a write, unless the buffer is half full before.
 pub(super) const GATHER: Duration = Duration::from_millis(200);
 /// The second of `lines_per_s`.

@@ -21,6 +21,7 @@
 
 mod answer;
 mod buffer;
+mod crates;
 mod file;
 mod form;
 mod left_out;
@@ -36,8 +37,10 @@ use std::{borrow::Cow, fmt, io, net::SocketAddr, sync::Arc, thread::JoinHandle, 
 
 use proxyherd_core::types::ServerName;
 
+pub(crate) use self::crates::hear_crates;
 use self::{
-    buffer::{Mark, Source},
+    buffer::{LineSource, Mark},
+    crates::OPEN_LOGS,
     file::LogFile,
     form::Form,
     queue::Queue,
@@ -86,6 +89,7 @@ impl ServerLog {
         let file = LogFile::open(settings, Form::new(settings.format, server.clone()))?;
         let queue = Arc::new(Queue::new(settings.lines_per_s));
         let writer = Some(Writer::start(Arc::clone(&queue), file)?);
+        OPEN_LOGS.add(settings.level, &queue);
         Ok(ServerLog(Some(Arc::new(Open { level: settings.level, queue, writer }))))
     }
 
@@ -109,7 +113,7 @@ impl ServerLog {
     pub fn traffic(&self, direction: Direction, peer: SocketAddr, lines: &[u8]) {
         if let Some(open) = self.at(LogLevel::Info) {
             let count = pieces::count(direction, lines);
-            open.queue.offer_run(direction, Source::Client(peer), lines, count);
+            open.queue.offer_run(direction, LineSource::Client(peer), lines, count);
         }
     }
 
@@ -123,7 +127,7 @@ impl ServerLog {
                 pieces::count(direction, lines),
                 "lines are counted as the log shows them"
             );
-            open.queue.offer_run(direction, Source::Client(peer), lines, count);
+            open.queue.offer_run(direction, LineSource::Client(peer), lines, count);
         }
     }
 
@@ -131,7 +135,7 @@ impl ServerLog {
     /// lines. Where making `line` costs something, ask [`ServerLog::enabled`] first.
     pub(crate) fn request(&self, direction: Direction, client: SocketAddr, line: &[u8]) {
         if let Some(open) = self.at(LogLevel::Debug) {
-            open.queue.offer_run(direction, Source::Client(client), &[line, b"\n"].concat(), 1);
+            open.queue.offer_run(direction, LineSource::Client(client), &[line, b"\n"].concat(), 1);
         }
     }
 
@@ -140,7 +144,7 @@ impl ServerLog {
     pub fn link_traffic(&self, direction: Direction, neighbor: &ServerName, line: &[u8]) {
         if let Some(open) = self.at(LogLevel::Debug) {
             let line = line.strip_suffix(b"\n").unwrap_or(line);
-            open.queue.offer_line(Source::Link(neighbor.clone()), Mark::Traffic(direction), line);
+            open.queue.offer_line(LineSource::Link(neighbor.clone()), Mark::Traffic(direction), line);
         }
     }
 

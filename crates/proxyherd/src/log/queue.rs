@@ -11,22 +11,27 @@ use jiff::Timestamp;
 use parking_lot::{Condvar, Mutex};
 
 use super::{
-    Direction,
-    buffer::{Buffer, Draining, Mark, Source, Tag},
+    Direction, LogLevel,
+    buffer::{Buffer, Draining, LineSource, Mark, Tag},
     left_out::{LeftOutCounts, LeftOutLines, LeftOutReason, LineKind},
+    limits::{CRATE_LINES_PER_S, MODULE_LEN_MAX},
     pieces,
     rate_limit::RateLimit,
 };
+use crate::escape::cut;
 
 pub(super) struct Queue {
-    rate_limit: RateLimit,
+    /// What clients and links may cause.
+    traffic_limit: RateLimit,
+    /// What crates may report.
+    crate_limit: RateLimit,
     left_out: LeftOutLines,
-    state: Mutex<State>,
+    state: Mutex<QueueState>,
     to_writer: Condvar,
     from_writer: Condvar,
 }
 
-struct State {
+struct QueueState {
     filling: Buffer,
     /// The writer rests until there is something to write.
     rests: bool,
@@ -70,7 +75,7 @@ pub(super) struct Call {
 
 impl Queue {
     pub(super) fn new(lines_per_s: u32) -> Queue {
-        let state = State {
+        let state = QueueState {
             filling: Buffer::with_room(),
             rests: false,
             hurried: false,
@@ -82,7 +87,8 @@ impl Queue {
             ended: false,
         };
         Queue {
-            rate_limit: RateLimit::new(lines_per_s),
+            traffic_limit: RateLimit::new(lines_per_s),
+            crate_limit: RateLimit::new(CRATE_LINES_PER_S),
             left_out: LeftOutLines::default(),
             state: Mutex::new(state),
             to_writer: Condvar::new(),
@@ -95,10 +101,10 @@ impl Queue {
     }
 
     /// Takes as many of the `offered` pieces of a run of client's lines as the second and the buffer allow.
-    pub(super) fn offer_run(&self, direction: Direction, source: Source, run: &[u8], offered: u64) {
+    pub(super) fn offer_run(&self, direction: Direction, source: LineSource, run: &[u8], offered: u64) {
         let mark = Mark::Traffic(direction);
         let kind = if direction == Direction::In { LineKind::In } else { LineKind::Out };
-        let granted = self.rate_limit.take(offered);
+        let granted = self.traffic_limit.take(offered);
         if granted > 0 {
             let run =
                 if granted < offered { pieces::head(direction, run, granted, usize::MAX).0 } else { run };
@@ -114,21 +120,39 @@ impl Queue {
     }
 
     /// Takes one line if there is room, and, where many such lines are to be expected, if the second allows.
-    pub(super) fn offer_line(&self, source: Source, mark: Mark, line: &[u8]) {
+    pub(super) fn offer_line(&self, source: LineSource, mark: Mark, line: &[u8]) {
         let kind = if matches!(mark, Mark::Event(_)) { LineKind::Event } else { LineKind::Link };
-        let is_of_herd = kind == LineKind::Event && !matches!(source, Source::Client(_));
-        if is_of_herd || self.rate_limit.take(1) == 1 {
+        let is_of_herd = kind == LineKind::Event && !matches!(source, LineSource::Client(_));
+        if is_of_herd || self.traffic_limit.take(1) == 1 {
             self.hand_over(kind, 1, source, mark, |filling, tag| filling.push_line(tag, line));
         } else {
             self.left_out.add(LeftOutReason::RateLimit, kind, 1);
         }
     }
 
+    /// Whether a report of a crate is to be handed over by [`Queue::offer_crate_line`]. If not, it is counted.
+    pub(super) fn admits_crate_line(&self) -> bool {
+        let is_admitted = self.crate_limit.take(1) == 1;
+        if !is_admitted {
+            self.left_out.add(LeftOutReason::CrateRateLimit, LineKind::Event, 1);
+        }
+        is_admitted
+    }
+
+    /// Takes a report that was admitted, if there is room.
+    pub(super) fn offer_crate_line(&self, level: LogLevel, module: &str, line: &[u8]) {
+        let (module, _) = cut(module.as_bytes(), MODULE_LEN_MAX);
+        let source = LineSource::Crate(String::from_utf8_lossy(module).into());
+        self.hand_over(LineKind::Event, 1, source, Mark::Event(level), |filling, tag| {
+            filling.push_line(tag, line)
+        });
+    }
+
     fn hand_over(
         &self,
         kind: LineKind,
         granted: u64,
-        source: Source,
+        source: LineSource,
         mark: Mark,
         push: impl FnOnce(&mut Buffer, Tag) -> u64,
     ) {
@@ -181,8 +205,23 @@ impl Queue {
 
 /// The writer's side.
 impl Queue {
-    pub(super) fn rate_limit(&self) -> &RateLimit {
-        &self.rate_limit
+    pub(super) fn traffic_limit(&self) -> &RateLimit {
+        &self.traffic_limit
+    }
+
+    /// Begins a second: callers have all its lines.
+    pub(super) fn renew_limits(&self) {
+        self.traffic_limit.renew();
+        self.crate_limit.renew();
+    }
+
+    /// Whether nothing was taken of this second's lines, and nothing was left out beyond what was `noted`. Seconds need
+    /// not be counted then. Where a second has no lines at all, something may be left out at any time.
+    pub(super) fn is_quiet(&self, noted: &[LeftOutCounts; LeftOutReason::ALL.len()]) -> bool {
+        self.traffic_limit.lines_per_s() > 0
+            && self.traffic_limit.is_whole()
+            && self.crate_limit.is_whole()
+            && *noted == self.left_out()
     }
 
     pub(super) fn left_out(&self) -> [LeftOutCounts; LeftOutReason::ALL.len()] {
@@ -243,7 +282,7 @@ mod tests {
     use std::{thread, time::Duration};
 
     use super::*;
-    use crate::log::{LogLevel, limits::BUFFER_LEN_MAX};
+    use crate::log::limits::BUFFER_LEN_MAX;
 
     const HALF: usize = BUFFER_LEN_MAX / 2;
     const EVENT: Mark = Mark::Event(LogLevel::Info);
@@ -257,8 +296,8 @@ mod tests {
         Instant::now() + Duration::from_secs(600)
     }
 
-    fn client() -> Source {
-        Source::Client(([127, 0, 0, 1], 51234).into())
+    fn client() -> LineSource {
+        LineSource::Client(([127, 0, 0, 1], 51234).into())
     }
 
     #[test]
@@ -269,7 +308,7 @@ mod tests {
             while !queue.state.lock().rests {
                 thread::yield_now();
             }
-            queue.offer_line(Source::Server, EVENT, b"line");
+            queue.offer_line(LineSource::Server, EVENT, b"line");
             assert!(writer.join().unwrap().writes);
         });
     }
@@ -284,7 +323,7 @@ mod tests {
             })
         };
         let queue = Queue::new(u32::MAX);
-        queue.offer_line(Source::Server, EVENT, b"one line does not hurry it");
+        queue.offer_line(LineSource::Server, EVENT, b"one line does not hurry it");
         assert!(!queue.state.lock().hurried);
 
         assert!(
@@ -330,8 +369,8 @@ mod tests {
         let queue = Queue::new(u32::MAX);
         queue.offer_run(Direction::Out, client(), &[b'\n'; 2 * HALF], 2 * HALF as u64);
         queue.offer_line(client(), EVENT, b"event");
-        let [rate_limit, buffer] = queue.left_out();
-        assert_eq!(rate_limit.total(), 0);
+        let [rate_limit, crates, buffer] = queue.left_out();
+        assert_eq!((rate_limit.total(), crates.total()), (0, 0));
         assert!(buffer.of(LineKind::Out) > 0);
         assert_eq!(buffer.of(LineKind::Event), 1);
     }
@@ -342,7 +381,7 @@ mod tests {
         thread::scope(|scope| {
             let state = queue.state.lock();
             scope.spawn(|| queue.offer_run(Direction::In, client(), b"a\nb\nc\nd\n", 4));
-            while queue.rate_limit.is_whole() {
+            while queue.traffic_limit.is_whole() {
                 thread::yield_now();
             }
             // A writer that came by now would find no line, so it must have nothing to say of lines left out.

@@ -69,7 +69,7 @@ impl Writer {
     fn run(mut self) {
         let _ended = Ended(Arc::clone(&self.queue));
         loop {
-            let is_quiet = self.is_quiet();
+            let is_quiet = self.queue.is_quiet(&self.noted);
             let call = self.queue.wait(&self.plan(is_quiet));
             let is_new_second = self.turn_second(is_quiet);
             if call.reopens {
@@ -83,12 +83,6 @@ impl Writer {
                 return self.finish();
             }
         }
-    }
-
-    /// Nothing was taken of this second's lines and nothing is left to say, so seconds need not be counted.
-    fn is_quiet(&self) -> bool {
-        let limit = self.queue.rate_limit();
-        limit.lines_per_s() > 0 && limit.is_whole() && self.noted == self.queue.left_out()
     }
 
     fn plan(&self, is_quiet: bool) -> Plan {
@@ -108,7 +102,7 @@ impl Writer {
         } else if now < self.second_at {
             return false;
         } else {
-            self.queue.rate_limit().renew();
+            self.queue.renew_limits();
         }
         self.second_at = now + SECOND;
         true
@@ -166,7 +160,7 @@ impl Writer {
         for reason in LeftOutReason::ALL {
             let counts = left_out[reason as usize].since(&self.noted[reason as usize]);
             if counts.total() > 0 {
-                let lines_per_s = self.queue.rate_limit().lines_per_s();
+                let lines_per_s = self.queue.traffic_limit().lines_per_s();
                 let note = LeftOutNote { counts, since: self.noted_at, reason, lines_per_s };
                 self.line.clear();
                 self.file.form().left_out(now, &note, &mut self.line);

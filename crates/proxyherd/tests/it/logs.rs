@@ -1,10 +1,17 @@
 //! The log that each server keeps: what is said is there within a second, in a form that people and programs read.
 
-use std::time::{Duration, Instant};
+use std::{
+    io::Write as _,
+    time::{Duration, Instant},
+};
 
 use serde_json::Value;
 
-use crate::harness::{Herd, Plan, WHERE_AND_WHEN, eventually, within};
+use crate::harness::{
+    Herd, Plan, WHERE_AND_WHEN, eventually,
+    http2::{Http2, PING, frame, header, headers},
+    within,
+};
 
 /// How soon a line must be in the file: a second, as promised, and another for a machine that has much to do.
 const IN_THE_FILE_WITHIN: Duration = Duration::from_secs(2);
@@ -210,4 +217,41 @@ fn a_full_log_is_put_aside_and_begun_again() {
         let files: Vec<_> = files.map(|file| file.unwrap().file_name()).collect();
         if files.len() == 3 { Ok(()) } else { Err(format!("{files:?}")) }
     });
+}
+
+/// An answer to a PING that nobody has sent, of which h2 warns.
+fn unasked_pong() -> Vec<u8> {
+    const ACK: u8 = 1;
+    frame(PING, ACK, 0, b"unasked!")
+}
+
+#[test]
+fn what_a_crate_warns_of_is_in_the_log_and_a_flood_of_it_is_bounded() {
+    let herd = Plan::single().start();
+    let mut client = Http2::connect(herd.at("Riley").http);
+    client.stream.write_all(&unasked_pong().repeat(1_000)).unwrap();
+    let line = herd.wait_for_log("Riley", "crate  h2::proto::ping_pong");
+    assert!(line.contains("!  warning: recv PING ack that we never sent"), "{line}");
+    herd.wait_for_log("Riley", "of events) since ");
+    herd.wait_for_log("Riley", ": crates reported more than 20 in a second");
+    let kept = herd.log("Riley").matches("crate  h2::proto::ping_pong").count();
+    assert!(kept < 500, "{kept} of 1000");
+}
+
+#[test]
+fn no_key_in_a_url_or_a_header_is_in_the_log_at_any_level() {
+    const SECRET: &str = "AIzaSyD-9tSrke72PouQMnMX-a7eZSW0jkFMBWY";
+    let herd = Plan::single().log("level = \"debug\"").start();
+    let http = herd.at("Riley").http;
+    let mut client = Http2::connect(http);
+    let question = headers(&http.to_string(), &format!("/health/livez?key={SECRET}&{SECRET}"));
+    let secrets = ["x-goog-api-key", "authorization", "cookie"].map(|name| header(name, SECRET));
+    client.ask_by(1, &[question, secrets.concat()].concat());
+    assert_eq!(client.answers(1)[&1].0, 200);
+    // Crates are heard, and the request was logged before.
+    client.stream.write_all(&unasked_pong()).unwrap();
+    herd.wait_for_log("Riley", "crate  h2::");
+    let log = herd.log("Riley");
+    assert!(log.contains("/health/livez?key=***&***"), "{log}");
+    assert!(!log.contains(SECRET), "{log}");
 }
