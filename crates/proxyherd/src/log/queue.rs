@@ -1,9 +1,9 @@
-//! Between the threads that serve clients and the one that writes: the rate limit, and a bounded buffer behind a
-//! short mutex.
+//! The queue between the threads that serve clients and the thread that writes: rate limits, and a bounded buffer behind a
+//! mutex.
 //!
-//! A caller holds the mutex for one copy of its bytes and never waits for anything else; when there is no room it
-//! counts what it leaves out and goes on. It wakes the writer only if the writer rests because there was nothing
-//! to write, or when the buffer is half full, so waking costs at load what it costs a few times a second.
+//! A caller holds the mutex for one copy of its bytes, and waits for nothing else. If there is no room, it counts the lines
+//! that it leaves out and continues. It wakes the writer only if the writer rests because there was nothing to write, or if
+//! the buffer is half full. At load that is a few times a second.
 
 use std::time::Instant;
 
@@ -12,7 +12,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::{
     Direction, LogLevel,
-    buffer::{Buffer, Draining, LineSource, Mark, Tag},
+    buffer::{Buffer, Draining, LineMark, LineSource, LineTag},
     left_out::{LeftOutCounts, LeftOutLines, LeftOutReason, LineKind},
     limits::{CRATE_LINES_PER_S, MODULE_LEN_MAX},
     pieces,
@@ -21,9 +21,9 @@ use super::{
 use crate::escape::cut;
 
 pub(super) struct Queue {
-    /// What clients and links may cause.
+    /// Limits the lines that clients and links cause.
     traffic_limit: RateLimit,
-    /// What crates may report.
+    /// Limits the reports of crates.
     crate_limit: RateLimit,
     left_out: LeftOutLines,
     state: Mutex<QueueState>,
@@ -33,43 +33,43 @@ pub(super) struct Queue {
 
 struct QueueState {
     filling: Buffer,
-    /// The writer rests until there is something to write.
+    /// The writer sleeps until there is something to write.
     rests: bool,
     /// The writer was told that the buffer is half full.
     hurried: bool,
-    /// How many flushes were asked for, and how many of these are done.
+    /// The number of flushes that were requested, and of those that are done.
     flushes_wanted: u64,
     flushes_done: u64,
     /// Whether the writer is to reopen the file.
     reopens: bool,
     closing: bool,
-    /// A flush was not done in its time.
+    /// A flush has timed out: the writer hangs.
     is_late: bool,
-    /// The writer is gone; whoever waits for it waits for nothing.
+    /// The writer's thread has ended, so nobody may wait for it.
     ended: bool,
 }
 
-/// When the writer wants to be back, work or no work.
-pub(super) struct Plan {
-    /// There is something to write besides what callers hand over.
+/// When the writer is to be woken.
+pub(super) struct WriterPlan {
+    /// There is something to write besides the lines in the buffer.
     pub(super) has_backlog: bool,
-    /// The earliest time of the next write, unless somebody waits for it.
+    /// The earliest time of the next write. A flush, a reopening and the end do not wait for it.
     pub(super) write_at: Instant,
-    /// Whether a half-full buffer may hurry it.
+    /// Whether a half-full buffer causes an earlier write.
     pub(super) can_hurry: bool,
-    /// When this second ends. `None` if the writer need not know.
+    /// When this second ends. `None` if seconds need not be counted.
     pub(super) second_at: Option<Instant>,
 }
 
-/// Why the writer was called back.
-pub(super) struct Call {
-    /// Flushes up to this one wait for the pass that follows.
+/// Why the writer was woken.
+pub(super) struct WriterCall {
+    /// The last flush that waits for the write that follows.
     pub(super) flush: u64,
-    /// The file is to be reopened before that.
+    /// The file is to be reopened before the write.
     pub(super) reopens: bool,
-    /// The last handle was dropped: write what there is and end.
+    /// The last handle was dropped: the writer writes the remaining lines and ends.
     pub(super) closing: bool,
-    /// It is time to write, or somebody waits for it.
+    /// It is time to write, or a caller waits for the write.
     pub(super) writes: bool,
 }
 
@@ -100,9 +100,9 @@ impl Queue {
         self.left_out.total()
     }
 
-    /// Takes as many of the `offered` pieces of a run of client's lines as the second and the buffer allow.
+    /// Takes as many of the `offered` pieces of a run of a client's lines as the rate limit and the buffer allow.
     pub(super) fn offer_run(&self, direction: Direction, source: LineSource, run: &[u8], offered: u64) {
-        let mark = Mark::Traffic(direction);
+        let mark = LineMark::Traffic(direction);
         let kind = if direction == Direction::In { LineKind::In } else { LineKind::Out };
         let granted = self.traffic_limit.take(offered);
         if granted > 0 {
@@ -112,16 +112,16 @@ impl Queue {
                 filling.push_run(tag, direction, run, granted)
             });
         }
-        // Counted after the lines are handed over: otherwise a writer that comes by in between would note what was left
-        // out of a batch above the lines that it has kept of it.
+        // The lines are handed over before the others are counted. Otherwise a writer that runs in between would note the
+        // lines left out of a batch above the lines that were kept of it.
         if granted < offered {
             self.left_out.add(LeftOutReason::RateLimit, kind, offered - granted);
         }
     }
 
-    /// Takes one line if there is room, and, where many such lines are to be expected, if the second allows.
-    pub(super) fn offer_line(&self, source: LineSource, mark: Mark, line: &[u8]) {
-        let kind = if matches!(mark, Mark::Event(_)) { LineKind::Event } else { LineKind::Link };
+    /// Takes one line if there is room. Lines that clients and links cause also need the rate limit's permission.
+    pub(super) fn offer_line(&self, source: LineSource, mark: LineMark, line: &[u8]) {
+        let kind = if matches!(mark, LineMark::Event(_)) { LineKind::Event } else { LineKind::Link };
         let is_of_herd = kind == LineKind::Event && !matches!(source, LineSource::Client(_));
         if is_of_herd || self.traffic_limit.take(1) == 1 {
             self.hand_over(kind, 1, source, mark, |filling, tag| filling.push_line(tag, line));
@@ -143,7 +143,7 @@ impl Queue {
     pub(super) fn offer_crate_line(&self, level: LogLevel, module: &str, line: &[u8]) {
         let (module, _) = cut(module.as_bytes(), MODULE_LEN_MAX);
         let source = LineSource::Crate(String::from_utf8_lossy(module).into());
-        self.hand_over(LineKind::Event, 1, source, Mark::Event(level), |filling, tag| {
+        self.hand_over(LineKind::Event, 1, source, LineMark::Event(level), |filling, tag| {
             filling.push_line(tag, line)
         });
     }
@@ -153,12 +153,12 @@ impl Queue {
         kind: LineKind,
         granted: u64,
         source: LineSource,
-        mark: Mark,
-        push: impl FnOnce(&mut Buffer, Tag) -> u64,
+        mark: LineMark,
+        push: impl FnOnce(&mut Buffer, LineTag) -> u64,
     ) {
         let mut state = self.state.lock();
-        // The clock is read under the mutex, so that times in the file never go back.
-        let kept = push(&mut state.filling, Tag { time: Timestamp::now(), source, mark });
+        // The clock is read under the mutex, so that the times in the file are in order.
+        let kept = push(&mut state.filling, LineTag { time: Timestamp::now(), source, mark });
         let wakes = state.rests || (!state.hurried && state.filling.is_half_full());
         if wakes {
             state.hurried = state.filling.is_half_full();
@@ -173,8 +173,8 @@ impl Queue {
         }
     }
 
-    /// Returns when all that was handed over before was written, or when writing it was tried and failed; at `end` in
-    /// any case.
+    /// Returns when all lines that were handed over before were written, or when their write has failed, and at `end` at the
+    /// latest.
     pub(super) fn flush(&self, end: Instant) {
         let mut state = self.state.lock();
         state.flushes_wanted += 1;
@@ -191,12 +191,12 @@ impl Queue {
         self.to_writer.notify_one();
     }
 
-    /// Whether the writer hangs, as far as is known: there is no point in waiting for it once more.
+    /// Whether a flush has timed out. Then nobody waits for the writer again.
     pub(super) fn is_late(&self) -> bool {
         self.state.lock().is_late
     }
 
-    /// Tells the writer to write what there is and end.
+    /// Tells the writer to write the remaining lines and to end.
     pub(super) fn close(&self) {
         self.state.lock().closing = true;
         self.to_writer.notify_one();
@@ -209,14 +209,14 @@ impl Queue {
         &self.traffic_limit
     }
 
-    /// Begins a second: callers have all its lines.
+    /// Begins a second: callers can take all its lines.
     pub(super) fn renew_limits(&self) {
         self.traffic_limit.renew();
         self.crate_limit.renew();
     }
 
-    /// Whether nothing was taken of this second's lines, and nothing was left out beyond what was `noted`. Seconds need
-    /// not be counted then. Where a second has no lines at all, something may be left out at any time.
+    /// Whether no line was taken in this second, and none was left out beyond those `noted`. Then seconds need not be
+    /// counted. With a limit of no lines they always must: lines may be left out at any time.
     pub(super) fn is_quiet(&self, noted: &[LeftOutCounts; LeftOutReason::ALL.len()]) -> bool {
         self.traffic_limit.lines_per_s() > 0
             && self.traffic_limit.is_whole()
@@ -228,8 +228,8 @@ impl Queue {
         LeftOutReason::ALL.map(|reason| self.left_out.counts(reason))
     }
 
-    /// Rests until there is something to do.
-    pub(super) fn wait(&self, plan: &Plan) -> Call {
+    /// Sleeps until there is something to do.
+    pub(super) fn wait(&self, plan: &WriterPlan) -> WriterCall {
         let mut state = self.state.lock();
         loop {
             let now = Instant::now();
@@ -241,7 +241,7 @@ impl Queue {
             let writes = is_urgent || (has_work && plan.write_at <= now);
             if writes || plan.second_at.is_some_and(|at| at <= now) {
                 let reopens = std::mem::take(&mut state.reopens);
-                return Call { flush: state.flushes_wanted, reopens, closing: state.closing, writes };
+                return WriterCall { flush: state.flushes_wanted, reopens, closing: state.closing, writes };
             }
             let is_gathering = plan.write_at > now;
             let gathered_at = is_gathering.then_some(plan.write_at);
@@ -254,14 +254,14 @@ impl Queue {
         }
     }
 
-    /// Exchanges a buffer that was written for what callers have handed over since.
+    /// Exchanges the buffer that was written for the one that callers have filled since.
     pub(super) fn swap(&self, draining: &mut Draining) {
         let mut state = self.state.lock();
         draining.swap(&mut state.filling);
         state.hurried = false;
     }
 
-    /// Tells those who wait for a flush up to `flush` that it was done.
+    /// Wakes the callers that wait for flushes up to `flush`.
     pub(super) fn flushed(&self, flush: u64) {
         let mut state = self.state.lock();
         if state.flushes_done < flush {
@@ -270,7 +270,7 @@ impl Queue {
         }
     }
 
-    /// The writer is gone.
+    /// Notes that the writer's thread has ended.
     pub(super) fn ended(&self) {
         self.state.lock().ended = true;
         self.from_writer.notify_all();
@@ -285,13 +285,13 @@ mod tests {
     use crate::log::limits::BUFFER_LEN_MAX;
 
     const HALF: usize = BUFFER_LEN_MAX / 2;
-    const EVENT: Mark = Mark::Event(LogLevel::Info);
+    const EVENT: LineMark = LineMark::Event(LogLevel::Info);
 
-    fn plan() -> Plan {
-        Plan { has_backlog: false, write_at: Instant::now(), can_hurry: true, second_at: None }
+    fn plan() -> WriterPlan {
+        WriterPlan { has_backlog: false, write_at: Instant::now(), can_hurry: true, second_at: None }
     }
 
-    /// Long enough that a writer which waits for it is not called by it.
+    /// A time that no test reaches.
     fn later() -> Instant {
         Instant::now() + Duration::from_secs(600)
     }
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_writer_at_rest_is_called_for_the_first_line() {
+    fn a_writer_at_rest_is_woken_for_the_first_line() {
         let queue = Queue::new(10);
         thread::scope(|scope| {
             let writer = scope.spawn(|| queue.wait(&plan()));
@@ -315,7 +315,7 @@ mod tests {
 
     #[test]
     fn a_gathering_writer_is_called_by_a_half_full_buffer_a_flush_or_the_end_alone() {
-        let gathering = || Plan { write_at: later(), ..plan() };
+        let gathering = || WriterPlan { write_at: later(), ..plan() };
         let calls = |queue: &Queue, act: &(dyn Fn() + Sync)| {
             thread::scope(|scope| {
                 scope.spawn(act);
@@ -344,7 +344,8 @@ mod tests {
     fn a_failing_file_is_not_hurried() {
         let queue = Queue::new(u32::MAX);
         queue.offer_run(Direction::In, client(), &[b'\n'; HALF], HALF as u64);
-        let failing = Plan { write_at: later(), can_hurry: false, second_at: Some(Instant::now()), ..plan() };
+        let failing =
+            WriterPlan { write_at: later(), can_hurry: false, second_at: Some(Instant::now()), ..plan() };
         assert!(!queue.wait(&failing).writes, "only the second brought it back");
     }
 

@@ -1,8 +1,7 @@
-//! The thread that formats, writes and rotates one server's log, and says what was left out.
+//! The thread that formats, writes and rotates one server's log, and notes which lines were left out.
 //!
-//! It alone touches the file, so a disk that is slow or full holds up nobody else: what callers hand over gathers
-//! in the bounded buffer, and beyond that is left out and counted. What it holds when a write fails it keeps, and
-//! tries again every second.
+//! Only this thread touches the file, so a slow or full disk delays no other thread: callers fill the bounded buffer, and
+//! further lines are left out and counted. After a failed write the thread keeps its lines and tries again every second.
 
 use std::{
     io::{self, Write},
@@ -19,7 +18,7 @@ use super::{
     file::LogFile,
     left_out::{LeftOutCounts, LeftOutNote, LeftOutReason},
     limits::{GATHER, RETRY_AFTER, SECOND, TELL_AGAIN_AFTER},
-    queue::{Plan, Queue},
+    queue::{Queue, WriterPlan},
 };
 
 pub(super) struct Writer {
@@ -30,24 +29,24 @@ pub(super) struct Writer {
     line: Vec<u8>,
     /// The earliest time of the next write.
     write_at: Instant,
-    /// When this second ends.
+    /// When this second ends and the rate limits are renewed.
     second_at: Instant,
-    /// What the file says was left out, and up to when.
+    /// The lines left out that the file already has notes about, and the time of the last note.
     noted: [LeftOutCounts; LeftOutReason::ALL.len()],
     noted_at: Timestamp,
     outage: Option<Outage>,
-    /// When stderr was told of an outage.
-    told_at: Option<Instant>,
+    /// When an outage was last reported on stderr.
+    stderr_told_at: Option<Instant>,
 }
 
-/// Since when the file takes nothing, and why.
+/// A time in which the file takes no lines.
 struct Outage {
     since: Timestamp,
     error: io::Error,
 }
 
 impl Writer {
-    /// Starts the thread of `queue` and `file`.
+    /// Starts a thread that writes the lines of `queue` to `file`.
     pub(super) fn start(queue: Arc<Queue>, file: LogFile) -> io::Result<JoinHandle<()>> {
         let now = Instant::now();
         let name = format!("log-{}", file.form().server());
@@ -61,13 +60,13 @@ impl Writer {
             second_at: now + SECOND,
             noted_at: Timestamp::now(),
             outage: None,
-            told_at: None,
+            stderr_told_at: None,
         };
         thread::Builder::new().name(name).spawn(move || writer.run())
     }
 
     fn run(mut self) {
-        let _ended = Ended(Arc::clone(&self.queue));
+        let _ended = EndNotice(Arc::clone(&self.queue));
         loop {
             let is_quiet = self.queue.is_quiet(&self.noted);
             let call = self.queue.wait(&self.plan(is_quiet));
@@ -85,8 +84,8 @@ impl Writer {
         }
     }
 
-    fn plan(&self, is_quiet: bool) -> Plan {
-        Plan {
+    fn plan(&self, is_quiet: bool) -> WriterPlan {
+        WriterPlan {
             has_backlog: !self.draining.is_done() || self.file.is_pending(),
             write_at: self.write_at,
             can_hurry: self.outage.is_none(),
@@ -94,7 +93,7 @@ impl Writer {
         }
     }
 
-    /// Begins a second if one is over, or if none was counted; says whether that is so.
+    /// Begins a new second if the last one is over or was not counted. Returns whether it did.
     fn turn_second(&mut self, was_quiet: bool) -> bool {
         let now = Instant::now();
         if was_quiet {
@@ -109,8 +108,8 @@ impl Writer {
     }
 
     fn write(&mut self, is_new_second: bool) {
-        // A file that failed is opened again: it may be that only the open one is beyond help. One that was moved
-        // away or deleted is looked for once a second.
+        // A file that failed is opened again, because the fault may be in the open file only. Once a second the writer
+        // checks whether the file was moved or deleted.
         if self.outage.is_some() || (is_new_second && self.file.was_moved()) {
             self.file.reopen();
         }
@@ -142,7 +141,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Says that there was an outage, once it is over.
+    /// Notes an outage when it is over.
     fn note_outage(&mut self) -> io::Result<()> {
         let Some(Outage { since, error }) = &self.outage else { return Ok(()) };
         let message = format!("the log could not be written since {}: {error}", since.strftime("%H:%M:%S"));
@@ -153,7 +152,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Says what was left out since that was last said.
+    /// Notes the lines that were left out since the last note.
     fn note_left_out(&mut self) -> io::Result<()> {
         let now = Timestamp::now();
         let left_out = self.queue.left_out();
@@ -175,36 +174,36 @@ impl Writer {
     fn fail(&mut self, error: io::Error) {
         let now = Instant::now();
         self.write_at = now + RETRY_AFTER;
-        if self.told_at.is_none_or(|told_at| now - told_at >= TELL_AGAIN_AFTER) {
-            self.told_at = Some(now);
-            tell(format_args!(
-                "cannot write the log {}: {error}; the herd goes on, lines beyond a buffer are left out and counted",
+        if self.stderr_told_at.is_none_or(|stderr_told_at| now - stderr_told_at >= TELL_AGAIN_AFTER) {
+            self.stderr_told_at = Some(now);
+            say_on_stderr(format_args!(
+                "cannot write the log {}: {error}; the server continues, and leaves out and counts lines that do not fit its buffer",
                 self.file.path().display()
             ));
         }
         self.outage.get_or_insert(Outage { since: Timestamp::now(), error });
     }
 
-    /// The last handle is gone: what could not be written now is lost, and that is said.
+    /// Ends the log. Lines that could not be written are lost, and stderr is told how many.
     fn finish(mut self) {
         let Some(outage) = &self.outage else { return };
         let mut lost = self.file.lines_pending() + self.draining.discard();
         self.queue.swap(&mut self.draining);
         lost += self.draining.discard();
         let path = self.file.path().display();
-        tell(format_args!("the last {lost} lines of the log {path} are lost: {}", outage.error));
+        say_on_stderr(format_args!("the last {lost} lines of the log {path} are lost: {}", outage.error));
     }
 }
 
-/// Says something where the file cannot. If nobody reads stderr either, that is all one can do.
-fn tell(message: std::fmt::Arguments<'_>) {
+/// Reports on stderr what the file cannot take. A failure of stderr is ignored.
+fn say_on_stderr(message: std::fmt::Arguments<'_>) {
     drop(writeln!(io::stderr(), "proxyherd: {message}"));
 }
 
-/// Tells those who wait for the writer that it has ended, even if it panicked.
-struct Ended(Arc<Queue>);
+/// Tells the callers that wait for the writer that it has ended, even after a panic.
+struct EndNotice(Arc<Queue>);
 
-impl Drop for Ended {
+impl Drop for EndNotice {
     fn drop(&mut self) {
         self.0.ended();
     }
