@@ -4,7 +4,7 @@
 use proxyherd_core::places::{Answer, Point, Query};
 use reqwest::{StatusCode, Url};
 
-pub use crate::client::replies::{Form, NotAReply, Replies};
+pub use crate::client::replies::{NotAReply, Replies, ReplyForm};
 pub use crate::provider::osm::fuzzing::{directory_again, is_open, kinds_checksum, record_again};
 pub use crate::provider::osm::pbf::fuzzing::{Seen, extract, extract_block};
 use crate::{

@@ -68,12 +68,12 @@ const AFTER_PLACES: Duration = Duration::from_secs(10);
 
 /// Talks until there is nothing left to say.
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
-    let Meant { doors, certificate, silence_max } = meant(args)?;
+    let ClientTarget { doors, certificate, silence_max } = meant(args)?;
     crate::client::run(doors, certificate.as_deref(), silence_max)
 }
 
 /// Whom to talk to.
-pub(super) struct Meant {
+pub(super) struct ClientTarget {
     pub(super) doors: Vec<Door>,
     /// The file that the configuration names for doors with TLS.
     certificate: Option<PathBuf>,
@@ -81,7 +81,7 @@ pub(super) struct Meant {
     pub(super) silence_max: Duration,
 }
 
-pub(super) fn meant(args: &Args) -> anyhow::Result<Meant> {
+pub(super) fn meant(args: &Args) -> anyhow::Result<ClientTarget> {
     let (doors, certificate, usual) = if args.addresses.is_empty() {
         let config = args.config.herd()?;
         let doors = config.servers.iter().filter_map(|server| server.door(DoorKind::Line).cloned());
@@ -91,7 +91,7 @@ pub(super) fn meant(args: &Args) -> anyhow::Result<Meant> {
         (args.addresses.clone(), None, SILENCE_MAX)
     };
     let silence_max = args.patience_s.map_or(usual, Duration::from_secs);
-    Ok(Meant { doors, certificate, silence_max })
+    Ok(ClientTarget { doors, certificate, silence_max })
 }
 
 fn line_door(text: &str) -> Result<Door, DoorError> {

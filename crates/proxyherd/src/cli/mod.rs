@@ -142,7 +142,7 @@ struct ConfigurationError(String);
 
 /// Does what the command line says, and returns how it went.
 pub fn run() -> ExitCode {
-    let beginning = serve::Beginning::of(std::env::args_os().nth(1).as_deref());
+    let beginning = serve::ServeSetup::of(std::env::args_os().nth(1).as_deref());
     let done = match CommandLine::parse().command {
         Command::Demo(args) => demo::run(&args),
         Command::Serve(args) => serve::run(&args, beginning),
@@ -265,7 +265,7 @@ mod tests {
         let meant = |line: &[&str]| {
             let line = CommandLine::try_parse_from([&["proxyherd", "client"], line].concat()).unwrap();
             let Command::Client(args) = line.command else { panic!("not client: {line:?}") };
-            let client::Meant { doors, silence_max, .. } = client::meant(&args).unwrap();
+            let client::ClientTarget { doors, silence_max, .. } = client::meant(&args).unwrap();
             (doors.iter().map(ToString::to_string).collect::<Vec<_>>(), silence_max.as_secs())
         };
         let (classic, silence_s) = meant(&[]);

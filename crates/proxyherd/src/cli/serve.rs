@@ -5,7 +5,7 @@ use std::{ffi::OsStr, io, io::Write as _};
 use anyhow::Context as _;
 use tokio::{runtime::Runtime, task::spawn_blocking};
 
-use super::{ConfigArgs, ConfigurationError, SetArgs, UsageError, heading, signals::Asked};
+use super::{ConfigArgs, ConfigurationError, SetArgs, UsageError, heading, signals::SignalRequests};
 use crate::{
     admission::descriptors,
     config::{Config, Overrides, Server as ServerConfig},
@@ -50,27 +50,27 @@ pub(super) struct Args {
 }
 
 /// The runtime and the signal handlers, set up before anything else so that signals of the first milliseconds are kept.
-pub(super) struct Beginning {
+pub(super) struct ServeSetup {
     runtime: Runtime,
-    asked: Asked,
+    asked: SignalRequests,
 }
 
-impl Beginning {
+impl ServeSetup {
     /// Sets up both if `command` is `serve`. Parsing the command line comes later: until then a signal would end the process.
-    pub(super) fn of(command: Option<&OsStr>) -> Option<anyhow::Result<Beginning>> {
-        command.is_some_and(|command| command == "serve").then(Beginning::new)
+    pub(super) fn of(command: Option<&OsStr>) -> Option<anyhow::Result<ServeSetup>> {
+        command.is_some_and(|command| command == "serve").then(ServeSetup::new)
     }
 
-    fn new() -> anyhow::Result<Beginning> {
+    fn new() -> anyhow::Result<ServeSetup> {
         let runtime = super::runtime()?;
-        let asked = Asked::on(&runtime).context("the operating system gave no signals")?;
-        Ok(Beginning { runtime, asked })
+        let asked = SignalRequests::on(&runtime).context("the operating system gave no signals")?;
+        Ok(ServeSetup { runtime, asked })
     }
 }
 
 /// Runs the server until it is asked to end.
-pub(super) fn run(args: &Args, beginning: Option<anyhow::Result<Beginning>>) -> anyhow::Result<()> {
-    let Beginning { runtime, asked } = beginning.unwrap_or_else(Beginning::new)?;
+pub(super) fn run(args: &Args, beginning: Option<anyhow::Result<ServeSetup>>) -> anyhow::Result<()> {
+    let ServeSetup { runtime, asked } = beginning.unwrap_or_else(ServeSetup::new)?;
     let overrides = Overrides::from_process(args.set.set.iter().cloned());
     let config = super::load_with(&args.config, &overrides)?;
     let name = named(&config, &args.name)?.name.clone();
@@ -79,7 +79,12 @@ pub(super) fn run(args: &Args, beginning: Option<anyhow::Result<Beginning>>) -> 
     super::block_on_with(runtime, serve(config, overrides, name.as_str(), asked))
 }
 
-async fn serve(config: Config, overrides: Overrides, name: &str, asked: Asked) -> anyhow::Result<()> {
+async fn serve(
+    config: Config,
+    overrides: Overrides,
+    name: &str,
+    asked: SignalRequests,
+) -> anyhow::Result<()> {
     let started = tokio::select! {
         started = Server::start(&config, name) => started,
         () = asked.to_end.cancelled() => return Ok(()),

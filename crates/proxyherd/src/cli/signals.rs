@@ -15,13 +15,13 @@ const KILLED_BY_SIGTERM: i32 = 128 + 15;
 
 /// Resolves when the process is asked to end. From when this returns, signals no longer end it by themselves.
 pub(super) fn asked_to_end() -> io::Result<impl Future<Output = ()>> {
-    let mut signals = Ends::new()?;
+    let mut signals = EndSignals::new()?;
     Ok(async move { signals.next().await })
 }
 
 /// From here on, being asked to end does so without further ado.
 pub(super) fn end_at_once_when_asked_again() -> io::Result<()> {
-    let mut signals = Ends::new()?;
+    let mut signals = EndSignals::new()?;
     tokio::spawn(async move {
         signals.next().await;
         std::process::exit(KILLED_BY_SIGTERM);
@@ -32,7 +32,7 @@ pub(super) fn end_at_once_when_asked_again() -> io::Result<()> {
 /// What signals have asked of a server. Each request is kept until the server attends to it, except a second request to
 /// end: that ends the process at once.
 #[derive(Clone)]
-pub(super) struct Asked {
+pub(super) struct SignalRequests {
     /// Cancelled by the first SIGTERM or SIGINT.
     pub(super) to_end: CancellationToken,
     /// Notified by each SIGHUP.
@@ -41,18 +41,18 @@ pub(super) struct Asked {
     pub(super) to_reopen_log: Arc<Notify>,
 }
 
-impl Asked {
+impl SignalRequests {
     /// Handles the signals of this process from now on, in a task of `runtime`. SIGUSR2 and SIGALRM, which would kill the
     /// process by default, do nothing.
-    pub(super) fn on(runtime: &Runtime) -> io::Result<Asked> {
+    pub(super) fn on(runtime: &Runtime) -> io::Result<SignalRequests> {
         let _entered = runtime.enter();
-        let ends = Ends::new()?;
+        let ends = EndSignals::new()?;
         let [hangup, reopen] = [signal(SignalKind::hangup())?, signal(SignalKind::user_defined1())?];
         for ignored in [SignalKind::user_defined2(), SignalKind::alarm()] {
             // The handler stays installed after its receiver is dropped.
             drop(signal(ignored)?);
         }
-        let asked = Asked {
+        let asked = SignalRequests {
             to_end: CancellationToken::new(),
             to_read_files: Arc::default(),
             to_reopen_log: Arc::default(),
@@ -61,7 +61,7 @@ impl Asked {
         Ok(asked)
     }
 
-    async fn listen(self, mut ends: Ends, mut hangup: Signal, mut reopen: Signal) {
+    async fn listen(self, mut ends: EndSignals, mut hangup: Signal, mut reopen: Signal) {
         loop {
             tokio::select! {
                 () = ends.next() => {
@@ -78,14 +78,17 @@ impl Asked {
 }
 
 /// Requests to end.
-struct Ends {
+struct EndSignals {
     interrupt: Signal,
     terminate: Signal,
 }
 
-impl Ends {
-    fn new() -> io::Result<Ends> {
-        Ok(Ends { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+impl EndSignals {
+    fn new() -> io::Result<EndSignals> {
+        Ok(EndSignals {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
     }
 
     async fn next(&mut self) {

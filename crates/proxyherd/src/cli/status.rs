@@ -13,7 +13,7 @@ use super::{HerdArgs, UsageError, heading, outcome::counted, signals};
 use crate::{
     config::Config,
     status::{
-        Seen,
+        HerdSnapshot,
         window::{Window, cut},
     },
 };
@@ -75,17 +75,17 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     if args.watch {
         return super::block_on(watch(config));
     }
-    let seen = Seen::ask(&config);
+    let snapshot = HerdSnapshot::ask(&config);
     if args.json {
-        writeln!(io::stdout(), "{}", seen.json())?;
+        writeln!(io::stdout(), "{}", snapshot.json())?;
     } else {
         let columns = Window::of_stdout().map(|window| window.columns);
-        write!(anstream::stdout(), "{}", seen.text(columns))?;
+        write!(anstream::stdout(), "{}", snapshot.text(columns))?;
     }
-    match seen.silent_count() {
+    match snapshot.silent_count() {
         0 => Ok(()),
-        silent if args.config.is_classic() => bail!("{}; {CLASSIC}", silence(silent, seen.door_count())),
-        silent => bail!(silence(silent, seen.door_count())),
+        silent if args.config.is_classic() => bail!("{}; {CLASSIC}", silence(silent, snapshot.door_count())),
+        silent => bail!(silence(silent, snapshot.door_count())),
     }
 }
 
@@ -112,10 +112,10 @@ async fn watch(config: Config) -> anyhow::Result<()> {
         let config = Arc::clone(&config);
         let ask = async {
             seconds.tick().await;
-            tokio::task::spawn_blocking(move || Seen::ask(&config)).await
+            tokio::task::spawn_blocking(move || HerdSnapshot::ask(&config)).await
         };
         tokio::select! {
-            seen = ask => draw(&seen.context("asking the servers failed")?, &mut window)?,
+            snapshot = ask => draw(&snapshot.context("asking the servers failed")?, &mut window)?,
             () = &mut asked_to_end => return Ok(()),
         }
     }
@@ -123,9 +123,9 @@ async fn watch(config: Config) -> anyhow::Result<()> {
 
 /// Draws over what was drawn before, line by line, so that nothing flickers. A window of another size than before is
 /// cleared first: the terminal may have broken the lines in it.
-fn draw(seen: &Seen, before: &mut Option<Window>) -> io::Result<()> {
+fn draw(snapshot: &HerdSnapshot, before: &mut Option<Window>) -> io::Result<()> {
     let window = Window::of_stdout().unwrap_or(Window { columns: 80, rows: 24 });
-    let text = seen.text(Some(window.columns));
+    let text = snapshot.text(Some(window.columns));
     let has_colors = anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never;
     let text = if has_colors { text } else { anstream::adapter::strip_str(&text).to_string() };
     let is_same = before.replace(window) == Some(window);

@@ -12,10 +12,10 @@ use tokio::{
 };
 
 use super::{
-    outbox::Outbox,
-    replies::{Form, NotAReply, Replies, begins_like_a_reply},
-    servers::{NoneAnswers, Patience, Servers, Tell, Trouble, said},
-    stream::Stream,
+    replies::{NotAReply, Replies, ReplyForm, begins_like_a_reply},
+    servers::{NoneAnswers, Patience, ServerTrouble, Servers, TellUser, said},
+    stream::DoorStream,
+    unanswered::UnansweredLines,
 };
 use crate::config::Door;
 
@@ -27,7 +27,7 @@ pub(super) struct Conversation {
     servers: Servers,
     connection: Option<Connection>,
     silence_max: Duration,
-    outbox: Outbox,
+    unanswered: UnansweredLines,
     /// What has come on this connection; before `handed_out` it is done with.
     received: Vec<u8>,
     handed_out: usize,
@@ -35,17 +35,17 @@ pub(super) struct Conversation {
 }
 
 struct Connection {
-    stream: Box<dyn Stream>,
+    stream: Box<dyn DoorStream>,
     /// Whether some of what was written may still be held back.
     is_held_back: bool,
     /// When it was last heard of, or was first asked since.
     heard: Instant,
-    /// Why it takes nothing any more, if so. What the server said before may still be on its way.
+    /// NoAnswerReason it takes nothing any more, if so. What the server said before may still be on its way.
     closed: Option<String>,
 }
 
 /// What a connection did.
-enum Event {
+enum ConnectionEvent {
     Received(io::Result<usize>),
     Sent(io::Result<usize>),
     Silent,
@@ -58,13 +58,13 @@ impl Conversation {
         doors: Vec<Door>,
         tls: Option<Arc<ClientConfig>>,
         patience: Patience,
-        tell: Tell,
+        tell: TellUser,
     ) -> Conversation {
         Conversation {
             servers: Servers::new(doors, tls, patience.outage_max, tell),
             connection: None,
             silence_max: patience.silence_max,
-            outbox: Outbox::default(),
+            unanswered: UnansweredLines::default(),
             received: Vec::new(),
             handed_out: 0,
             replies: Replies::default(),
@@ -73,12 +73,12 @@ impl Conversation {
 
     /// Whether it takes another line now. Until then exchange.
     pub(super) fn has_room(&self) -> bool {
-        self.outbox.has_room()
+        self.unanswered.has_room()
     }
 
     /// Whether every line has its reply.
     pub(super) fn is_answered(&self) -> bool {
-        self.outbox.is_empty()
+        self.unanswered.is_empty()
     }
 
     /// The server that is talked to, or tried next.
@@ -88,21 +88,21 @@ impl Conversation {
 
     /// Says a line, without its end. A blank one is not worth sending: nothing answers it.
     pub(super) fn say(&mut self, line: &[u8]) {
-        if let Some(form) = Form::of(line) {
+        if let Some(form) = ReplyForm::of(line) {
             self.is_asked();
-            self.outbox.push(line, form);
+            self.unanswered.push(line, form);
         }
     }
 
     /// Says the start of a line that is longer than lines may be.
     pub(super) fn say_overlong(&mut self, start: &[u8]) {
         self.is_asked();
-        self.outbox.push_overlong(start);
+        self.unanswered.push_overlong(start);
     }
 
     /// Silence counts from when there is something to answer.
     fn is_asked(&mut self) {
-        if let Some(connection) = self.connection.as_mut().filter(|_| self.outbox.is_empty()) {
+        if let Some(connection) = self.connection.as_mut().filter(|_| self.unanswered.is_empty()) {
             connection.heard = Instant::now();
         }
     }
@@ -115,7 +115,7 @@ impl Conversation {
         let stream = self.servers.connect().await?;
         self.connection =
             Some(Connection { stream, is_held_back: false, heard: Instant::now(), closed: None });
-        if self.outbox.is_empty() {
+        if self.unanswered.is_empty() {
             self.servers.recovered();
         }
         Ok(())
@@ -137,7 +137,7 @@ impl Conversation {
             connection.heard = Instant::now();
         }
         self.received.reserve(READ_LEN);
-        let event = connection.wait(&mut self.received, self.outbox.unsent(), self.silence_max).await;
+        let event = connection.wait(&mut self.received, self.unanswered.unsent(), self.silence_max).await;
         if let Err(trouble) = self.take(event) {
             self.hang_up();
             self.servers.go_on(trouble);
@@ -145,20 +145,22 @@ impl Conversation {
         &self.received[..self.handed_out]
     }
 
-    fn take(&mut self, event: Event) -> Result<(), Trouble> {
+    fn take(&mut self, event: ConnectionEvent) -> Result<(), ServerTrouble> {
         match event {
-            Event::Received(Ok(0)) => Err(Trouble::Passing(self.why_closed())),
-            Event::Received(Ok(_)) => self.find_replies(),
-            Event::Sent(Ok(len)) => {
-                self.outbox.mark_sent(len);
+            ConnectionEvent::Received(Ok(0)) => Err(ServerTrouble::Passing(self.why_closed())),
+            ConnectionEvent::Received(Ok(_)) => self.find_replies(),
+            ConnectionEvent::Sent(Ok(len)) => {
+                self.unanswered.mark_sent(len);
                 Ok(())
             }
-            Event::Sent(Err(error)) => {
+            ConnectionEvent::Sent(Err(error)) => {
                 self.connection.as_mut().expect("it has just failed").closed = Some(said(&error));
                 Ok(())
             }
-            Event::Received(Err(error)) => Err(Trouble::Passing(said(&error))),
-            Event::Silent => Err(Trouble::Passing(format!("no reply for {} s", self.silence_max.as_secs()))),
+            ConnectionEvent::Received(Err(error)) => Err(ServerTrouble::Passing(said(&error))),
+            ConnectionEvent::Silent => {
+                Err(ServerTrouble::Passing(format!("no reply for {} s", self.silence_max.as_secs())))
+            }
         }
     }
 
@@ -167,13 +169,13 @@ impl Conversation {
         why.unwrap_or_else(|| "it closed the connection".to_owned())
     }
 
-    fn find_replies(&mut self) -> Result<(), Trouble> {
+    fn find_replies(&mut self) -> Result<(), ServerTrouble> {
         if let Some(connection) = &mut self.connection {
             connection.heard = Instant::now();
         }
         while self.handed_out < self.received.len() {
             let received = &self.received[self.handed_out..];
-            let next = match self.outbox.awaited() {
+            let next = match self.unanswered.awaited() {
                 Some(form) => self.replies.next(received, form),
                 None if begins_like_a_reply(received) => Err(NotAReply::Unasked),
                 None => Err(NotAReply::Foreign),
@@ -181,7 +183,7 @@ impl Conversation {
             let Some(len) = next? else { break };
             self.handed_out += len;
             self.servers.answered();
-            if self.outbox.answer() {
+            if self.unanswered.answer() {
                 // The server closes now, as it must, and it may well be asked again.
                 self.hang_up();
             }
@@ -194,14 +196,19 @@ impl Conversation {
         self.connection = None;
         self.received.truncate(self.handed_out);
         self.replies = Replies::default();
-        self.outbox.rewind();
+        self.unanswered.rewind();
     }
 }
 
 impl Connection {
     /// Waits for whatever comes first. Reading goes first: it is what makes a server go on writing, and what shows
     /// that it is not silent after all.
-    async fn wait(&mut self, received: &mut Vec<u8>, unsent: &[u8], silence_max: Duration) -> Event {
+    async fn wait(
+        &mut self,
+        received: &mut Vec<u8>,
+        unsent: &[u8],
+        silence_max: Duration,
+    ) -> ConnectionEvent {
         let (mut reader, mut writer) = split(&mut self.stream);
         let is_held_back = &mut self.is_held_back;
         let may_send = self.closed.is_none() && (*is_held_back || !unsent.is_empty());
@@ -215,9 +222,9 @@ impl Connection {
         };
         tokio::select! {
             biased;
-            read = reader.read_buf(received) => Event::Received(read),
-            sent = send, if may_send => Event::Sent(sent),
-            () = sleep_until(self.heard + silence_max) => Event::Silent,
+            read = reader.read_buf(received) => ConnectionEvent::Received(read),
+            sent = send, if may_send => ConnectionEvent::Sent(sent),
+            () = sleep_until(self.heard + silence_max) => ConnectionEvent::Silent,
         }
     }
 }

@@ -3,16 +3,16 @@
 //! It speaks the line protocol of one server at a time, and goes on to the next when that one goes away. It knows
 //! nothing of the herd but the addresses it was given.
 //!
-//! Floors, lowest first: `replies`, `script`, `stream`; `servers`; `outbox`; `conversation`; `pipe`, `prompt`.
+//! Floors, lowest first: `replies`, `script`, `stream`; `servers`; `unanswered`; `conversation`; `pipe`, `prompt`.
 
 mod conversation;
-mod outbox;
 mod pipe;
 mod prompt;
 pub(crate) mod replies;
 mod script;
 mod servers;
 mod stream;
+mod unanswered;
 
 use std::{
     io::{self, IsTerminal as _, Write as _},

@@ -13,7 +13,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::{
     conversation::Conversation,
-    script::{Said, Script},
+    script::{Script, ScriptLine},
 };
 
 /// How much of the input is read at once, bytes.
@@ -58,8 +58,8 @@ pub(super) async fn run(
 fn say(script: &mut Script, conversation: &mut Conversation) {
     while conversation.has_room() {
         match script.next() {
-            Some(Said::Line(line)) => conversation.say(line),
-            Some(Said::Overlong(start)) => conversation.say_overlong(start),
+            Some(ScriptLine::Line(line)) => conversation.say(line),
+            Some(ScriptLine::Overlong(start)) => conversation.say_overlong(start),
             None => break,
         }
     }

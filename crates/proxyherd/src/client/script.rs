@@ -7,7 +7,7 @@ use proxyherd_core::{
 
 /// What the input says next.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Said<'a> {
+pub(super) enum ScriptLine<'a> {
     /// A line without its end.
     Line(&'a [u8]),
     /// The first bytes of a line that is longer than lines may be, one more than they may have. The rest of it is
@@ -50,7 +50,7 @@ impl Script {
     }
 
     /// The next line, as far as it has come.
-    pub(super) fn next(&mut self) -> Option<Said<'_>> {
+    pub(super) fn next(&mut self) -> Option<ScriptLine<'_>> {
         if self.is_skipping && !self.skip() {
             return None;
         }
@@ -62,11 +62,11 @@ impl Script {
                 self.lines = Lines::default();
                 self.is_skipping = true;
                 self.start += LINE_LEN_MAX + 1;
-                return Some(Said::Overlong(&self.buffer[start..self.start]));
+                return Some(ScriptLine::Overlong(&self.buffer[start..self.start]));
             }
         };
         self.start += len;
-        Some(Said::Line(&self.buffer[start..start + line_len]))
+        Some(ScriptLine::Line(&self.buffer[start..start + line_len]))
     }
 
     /// Skips the rest of an overlong line, as far as it has come; says whether that was all of it.
@@ -99,8 +99,8 @@ mod tests {
     fn collect(script: &mut Script, said: &mut Vec<(bool, Vec<u8>)>) {
         while let Some(next) = script.next() {
             said.push(match next {
-                Said::Line(line) => (false, line.to_vec()),
-                Said::Overlong(start) => (true, start.to_vec()),
+                ScriptLine::Line(line) => (false, line.to_vec()),
+                ScriptLine::Overlong(start) => (true, start.to_vec()),
             });
         }
     }

@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{
     replies::NotAReply,
-    stream::{self, Stream},
+    stream::{self, DoorStream},
 };
 use crate::{config::Door, door_trust};
 
@@ -41,7 +41,7 @@ impl Patience {
 }
 
 /// Tells the user what is no reply.
-pub(super) type Tell = Box<dyn FnMut(&str)>;
+pub(super) type TellUser = Box<dyn FnMut(&str)>;
 
 /// The servers, and how the current outage goes.
 pub(super) struct Servers {
@@ -57,30 +57,30 @@ pub(super) struct Servers {
     has_answered: bool,
     /// Which of them speak something else.
     are_foreign: Vec<bool>,
-    outage: Option<Outage>,
-    tell: Tell,
+    outage: Option<ServerOutage>,
+    tell: TellUser,
 }
 
-/// Why a server is of no use.
+/// NoAnswerReason a server is of no use.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Trouble {
+pub(super) enum ServerTrouble {
     /// It may be of use again in a moment.
     Passing(String),
     /// It does not speak the line protocol, and never will.
     Foreign,
 }
 
-impl From<NotAReply> for Trouble {
-    fn from(error: NotAReply) -> Trouble {
+impl From<NotAReply> for ServerTrouble {
+    fn from(error: NotAReply) -> ServerTrouble {
         match error {
-            NotAReply::Foreign => Trouble::Foreign,
-            NotAReply::TooLong | NotAReply::Unasked => Trouble::Passing(error.to_string()),
+            NotAReply::Foreign => ServerTrouble::Foreign,
+            NotAReply::TooLong | NotAReply::Unasked => ServerTrouble::Passing(error.to_string()),
         }
     }
 }
 
 #[derive(Debug)]
-struct Outage {
+struct ServerOutage {
     began: Instant,
     /// How often a server was dialled.
     attempts: usize,
@@ -94,12 +94,12 @@ struct Outage {
 #[derive(Debug, thiserror::Error)]
 pub(super) struct NoneAnswers {
     doors: Vec<Door>,
-    why: Why,
+    why: NoAnswerReason,
 }
 
 /// What none of the servers does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Why {
+enum NoAnswerReason {
     /// They take no connection, or have answered before.
     Away,
     /// One takes connections, and has never answered anything.
@@ -112,16 +112,20 @@ impl fmt::Display for NoneAnswers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.doors.len();
         match (self.why, self.doors.as_slice()) {
-            (Why::Foreign, [address]) => write!(f, "{address}: {}", NotAReply::Foreign)?,
-            (Why::Foreign, _) => write!(f, "none of the {count} speaks the herd's line protocol")?,
-            (Why::Mute, [address]) => write!(f, "{address} takes connections and answers nothing")?,
-            (Why::Away, [address]) => write!(f, "{address} does not answer")?,
-            (Why::Mute | Why::Away, _) => write!(f, "none of the {count} servers answers")?,
+            (NoAnswerReason::Foreign, [address]) => write!(f, "{address}: {}", NotAReply::Foreign)?,
+            (NoAnswerReason::Foreign, _) => write!(f, "none of the {count} speaks the herd's line protocol")?,
+            (NoAnswerReason::Mute, [address]) => {
+                write!(f, "{address} takes connections and answers nothing")?
+            }
+            (NoAnswerReason::Away, [address]) => write!(f, "{address} does not answer")?,
+            (NoAnswerReason::Mute | NoAnswerReason::Away, _) => {
+                write!(f, "none of the {count} servers answers")?
+            }
         }
         f.write_str(match self.why {
-            Why::Foreign => "; a server's `listen` address does",
-            Why::Mute => "; is that a server's `listen` address?",
-            Why::Away => "; is the herd running? `proxyherd demo` runs one to try",
+            NoAnswerReason::Foreign => "; a server's `listen` address does",
+            NoAnswerReason::Mute => "; is that a server's `listen` address?",
+            NoAnswerReason::Away => "; is the herd running? `proxyherd demo` runs one to try",
         })
     }
 }
@@ -132,7 +136,7 @@ impl Servers {
         doors: Vec<Door>,
         tls: Option<Arc<ClientConfig>>,
         outage_max: Duration,
-        tell: Tell,
+        tell: TellUser,
     ) -> Servers {
         assert!(!doors.is_empty(), "the command line has addresses by default");
         let are_foreign = vec![false; doors.len()];
@@ -155,7 +159,7 @@ impl Servers {
     }
 
     /// Connects to the current server, or else to the first after it that takes the connection.
-    pub(super) async fn connect(&mut self) -> Result<Box<dyn Stream>, NoneAnswers> {
+    pub(super) async fn connect(&mut self) -> Result<Box<dyn DoorStream>, NoneAnswers> {
         loop {
             self.pause_after_a_round().await?;
             self.outage().attempts += 1;
@@ -165,18 +169,18 @@ impl Servers {
                     self.tell_going_on();
                     return Ok(stream);
                 }
-                Err(trouble) => self.go_on(Trouble::Passing(trouble)),
+                Err(trouble) => self.go_on(ServerTrouble::Passing(trouble)),
             }
         }
     }
 
     /// The current server is of no use, for a reason that is told; the next one is to be tried.
-    pub(super) fn go_on(&mut self, trouble: Trouble) {
+    pub(super) fn go_on(&mut self, trouble: ServerTrouble) {
         let at = self.at;
-        self.are_foreign[at] |= trouble == Trouble::Foreign;
+        self.are_foreign[at] |= trouble == ServerTrouble::Foreign;
         let trouble = match trouble {
-            Trouble::Passing(trouble) => trouble,
-            Trouble::Foreign => NotAReply::Foreign.to_string(),
+            ServerTrouble::Passing(trouble) => trouble,
+            ServerTrouble::Foreign => NotAReply::Foreign.to_string(),
         };
         // Of a single server that is foreign the error tells, which is about to come.
         let is_told = self.doors.len() == 1 && self.are_foreign[at];
@@ -200,9 +204,9 @@ impl Servers {
         self.outage = None;
     }
 
-    fn outage(&mut self) -> &mut Outage {
+    fn outage(&mut self) -> &mut ServerOutage {
         let count = self.doors.len();
-        let begin = || Outage {
+        let begin = || ServerOutage {
             began: Instant::now(),
             attempts: 0,
             troubles: vec![None; count],
@@ -230,11 +234,11 @@ impl Servers {
 
     fn none_answers(&self) -> NoneAnswers {
         let why = if self.are_foreign.iter().all(|&is_foreign| is_foreign) {
-            Why::Foreign
+            NoAnswerReason::Foreign
         } else if self.has_been_there && !self.has_answered {
-            Why::Mute
+            NoAnswerReason::Mute
         } else {
-            Why::Away
+            NoAnswerReason::Away
         };
         NoneAnswers { doors: self.doors.clone(), why }
     }
@@ -251,7 +255,7 @@ impl Servers {
     }
 }
 
-async fn dial(door: &Door, tls: Option<&Arc<ClientConfig>>) -> Result<Box<dyn Stream>, String> {
+async fn dial(door: &Door, tls: Option<&Arc<ClientConfig>>) -> Result<Box<dyn DoorStream>, String> {
     match timeout(CONNECT_MAX, stream::connect(door, tls)).await {
         Ok(connected) => connected.map_err(|error| said(&error)),
         Err(_) => Err(format!("no connection within {} s", CONNECT_MAX.as_secs())),

@@ -12,12 +12,12 @@ use tokio_rustls::TlsConnector;
 use crate::config::Door;
 
 /// What lines are sent on and replies come from. It may hold back what was written until it is flushed.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin {}
+pub(super) trait DoorStream: AsyncRead + AsyncWrite + Unpin {}
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
+impl<S: AsyncRead + AsyncWrite + Unpin> DoorStream for S {}
 
 /// Dials `door`, by `tls` if it speaks TLS.
-pub(super) async fn connect(door: &Door, tls: Option<&Arc<ClientConfig>>) -> io::Result<Box<dyn Stream>> {
+pub(super) async fn connect(door: &Door, tls: Option<&Arc<ClientConfig>>) -> io::Result<Box<dyn DoorStream>> {
     let stream = TcpStream::connect((door.address.host(), door.address.port())).await?;
     stream.set_nodelay(true)?;
     if !door.tls {

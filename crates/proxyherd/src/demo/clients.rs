@@ -51,12 +51,12 @@ const NOTES: [&str; 8] = [
 ];
 
 /// The servers that run now, for clients that call them directly.
-pub(super) struct Running(Mutex<Vec<Option<Arc<Herd>>>>);
+pub(super) struct RunningHerds(Mutex<Vec<Option<Arc<Herd>>>>);
 
-impl Running {
+impl RunningHerds {
     /// Each server's handle, or nothing while it does not run.
-    pub(super) fn new(herds: Vec<Option<Arc<Herd>>>) -> Running {
-        Running(Mutex::new(herds))
+    pub(super) fn new(herds: Vec<Option<Arc<Herd>>>) -> RunningHerds {
+        RunningHerds(Mutex::new(herds))
     }
 
     /// The servers that run.
@@ -71,19 +71,19 @@ impl Running {
 }
 
 /// Somebody of the demo.
-pub(super) struct Client {
+pub(super) struct DemoClient {
     name: String,
     walker: Walker,
     is_reporter: bool,
 }
 
 /// The first is always kiwi, on foot; then couriers who drive, pedestrians, and a reporter now and then.
-pub(super) fn cast(count: usize) -> Vec<Client> {
-    (0..count).map(Client::number).collect()
+pub(super) fn cast(count: usize) -> Vec<DemoClient> {
+    (0..count).map(DemoClient::number).collect()
 }
 
-impl Client {
-    fn number(index: usize) -> Client {
+impl DemoClient {
+    fn number(index: usize) -> DemoClient {
         let mut chance = chance;
         let (name, walker) = match index {
             0 => (KIWI.to_owned(), Walker::on_foot(&mut chance).starting_at_center()),
@@ -91,11 +91,11 @@ impl Client {
             _ if index.is_multiple_of(2) => (format!("courier-{index:02}"), Walker::driving(&mut chance)),
             _ => (format!("phone-{index:02}"), Walker::on_foot(&mut chance)),
         };
-        Client { name, walker, is_reporter: index % REPORTERS == 1 }
+        DemoClient { name, walker, is_reporter: index % REPORTERS == 1 }
     }
 
     /// Walks and reports for ever.
-    pub(super) async fn run(self, running: Arc<Running>, addresses: Arc<[SocketAddr]>) {
+    pub(super) async fn run(self, running: Arc<RunningHerds>, addresses: Arc<[SocketAddr]>) {
         if self.is_reporter {
             self.report_notes(&running).await;
         } else {
@@ -130,7 +130,7 @@ impl Client {
         Ok(())
     }
 
-    async fn report_notes(mut self, running: &Running) {
+    async fn report_notes(mut self, running: &RunningHerds) {
         loop {
             let herds = running.herds();
             if herds.is_empty() {

@@ -26,7 +26,7 @@ const PROMPT: &str = "demo> ";
 
 /// What a person wants.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Typed {
+pub(super) enum ConsoleInput {
     Line(String),
     /// Ctrl-C or Ctrl-D at the prompt.
     End,
@@ -35,16 +35,16 @@ pub(super) enum Typed {
 /// What the demo holds of it.
 pub(super) struct Console {
     lines: SyncSender<String>,
-    typed: mpsc::Receiver<Typed>,
+    typed: mpsc::Receiver<ConsoleInput>,
     printed: Receiver<()>,
-    terminal: Option<Terminal>,
+    terminal: Option<SavedTerminal>,
 }
 
 /// How the terminal was before the prompt, and is again when this is dropped: the prompt may be in the middle of a line
 /// when the demo ends.
-struct Terminal(Termios);
+struct SavedTerminal(Termios);
 
-impl Drop for Terminal {
+impl Drop for SavedTerminal {
     fn drop(&mut self) {
         // A terminal that is gone needs nothing put back.
         let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.0);
@@ -52,7 +52,7 @@ impl Drop for Terminal {
 }
 
 /// What prints a text, which ends in a newline, and says whether it could.
-type Print = Box<dyn FnMut(String) -> bool + Send>;
+type PrintLine = Box<dyn FnMut(String) -> bool + Send>;
 
 impl Console {
     /// Opens it: with a prompt where a person sits in front of it.
@@ -66,7 +66,7 @@ impl Console {
                 if !is_in_background() {
                     spawn("input", move || read_plainly(&commands))?;
                 }
-                let plain: Print = Box::new(|text| anstream::stdout().write_all(text.as_bytes()).is_ok());
+                let plain: PrintLine = Box::new(|text| anstream::stdout().write_all(text.as_bytes()).is_ok());
                 (None, plain)
             }
         };
@@ -84,7 +84,7 @@ impl Console {
     }
 
     /// What is typed next. Never returns once the input has ended.
-    pub(super) async fn typed(&mut self) -> Typed {
+    pub(super) async fn typed(&mut self) -> ConsoleInput {
         match self.typed.recv().await {
             Some(typed) => typed,
             None => std::future::pending().await,
@@ -99,7 +99,7 @@ impl Console {
     }
 }
 
-fn print_all(lines: &Receiver<String>, mut print: Print) {
+fn print_all(lines: &Receiver<String>, mut print: PrintLine) {
     let mut is_read = true;
     for text in lines {
         // Once a print fails, nobody reads any more. The demo continues, because clients may still use its servers.
@@ -112,11 +112,11 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
 }
 
 /// A prompt, if this is a terminal that can have one: how the terminal was, and what prints above the prompt.
-fn prompt(commands: &mpsc::Sender<Typed>) -> Option<(Terminal, Print)> {
+fn prompt(commands: &mpsc::Sender<ConsoleInput>) -> Option<(SavedTerminal, PrintLine)> {
     if !io::stdin().is_terminal() || !io::stdout().is_terminal() || is_in_background() {
         return None;
     }
-    let terminal = Terminal(tcgetattr(io::stdin()).ok()?);
+    let terminal = SavedTerminal(tcgetattr(io::stdin()).ok()?);
     let config = Config::builder().auto_add_history(true).bracketed_paste(false).build();
     let mut editor = DefaultEditor::with_config(config).ok()?;
     let mut printer = editor.create_external_printer().ok()?;
@@ -125,11 +125,11 @@ fn prompt(commands: &mpsc::Sender<Typed>) -> Option<(Terminal, Print)> {
     spawn("prompt", move || {
         loop {
             let typed = match editor.readline(PROMPT) {
-                Ok(line) => Typed::Line(line),
+                Ok(line) => ConsoleInput::Line(line),
                 Err(ReadlineError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => continue,
-                Err(_) => Typed::End,
+                Err(_) => ConsoleInput::End,
             };
-            let is_end = typed == Typed::End;
+            let is_end = typed == ConsoleInput::End;
             if commands.blocking_send(typed).is_err() || is_end {
                 return;
             }
@@ -144,7 +144,7 @@ fn prompt(commands: &mpsc::Sender<Typed>) -> Option<(Terminal, Print)> {
 }
 
 /// Reads commands, one a line. Where the input ends, the demo goes on.
-fn read_plainly(commands: &mpsc::Sender<Typed>) {
+fn read_plainly(commands: &mpsc::Sender<ConsoleInput>) {
     let mut input = io::stdin().lock();
     loop {
         let mut line = Vec::new();
@@ -153,7 +153,7 @@ fn read_plainly(commands: &mpsc::Sender<Typed>) {
             Ok(0) | Err(_) => return,
         }
         let line = String::from_utf8_lossy(&line).into_owned();
-        if commands.blocking_send(Typed::Line(line)).is_err() {
+        if commands.blocking_send(ConsoleInput::Line(line)).is_err() {
             return;
         }
     }

@@ -13,7 +13,7 @@ use std::{future::pending, net::SocketAddr, path::PathBuf, sync::Arc};
 use anyhow::Context;
 use tokio::task::JoinSet;
 
-use self::clients::Running;
+use self::clients::RunningHerds;
 use crate::{
     config::{Address, Config, Server as ServerConfig, Tls},
     herd::Herd,
@@ -36,8 +36,8 @@ pub struct Demo {
     /// With the addresses that the servers really have, so that one that comes back has its own again.
     config: Config,
     addresses: Vec<Addresses>,
-    states: Vec<State>,
-    running: Arc<Running>,
+    states: Vec<DemoServerState>,
+    running: Arc<RunningHerds>,
     /// The servers that are stopping, by index.
     leaving: JoinSet<usize>,
     clients: JoinSet<()>,
@@ -46,7 +46,7 @@ pub struct Demo {
 }
 
 /// What a server of the demo does.
-enum State {
+enum DemoServerState {
     Runs(Server),
     Stops,
     Stopped,
@@ -84,8 +84,8 @@ impl Demo {
         let mut demo = Demo {
             config,
             addresses,
-            states: servers.into_iter().map(State::Runs).collect(),
-            running: Arc::new(Running::new(herds)),
+            states: servers.into_iter().map(DemoServerState::Runs).collect(),
+            running: Arc::new(RunningHerds::new(herds)),
             leaving: JoinSet::new(),
             clients: JoinSet::new(),
             client_count: options.clients,
@@ -128,7 +128,7 @@ impl Demo {
     /// The names of the servers that run.
     fn names_running(&self) -> Vec<&str> {
         let all = self.config.servers.iter().zip(&self.states);
-        all.filter(|(_, state)| matches!(state, State::Runs(_)))
+        all.filter(|(_, state)| matches!(state, DemoServerState::Runs(_)))
             .map(|(server, _)| server.name.as_str())
             .collect()
     }
@@ -141,8 +141,8 @@ impl Demo {
     /// Asks a server to stop; [`Demo::left`] tells when it has. Says whether it ran.
     fn stop_one(&mut self, index: usize) -> bool {
         let state = &mut self.states[index];
-        match std::mem::replace(state, State::Stops) {
-            State::Runs(server) => {
+        match std::mem::replace(state, DemoServerState::Stops) {
+            DemoServerState::Runs(server) => {
                 self.running.set(index, None);
                 self.leaving.spawn(async move {
                     server.stop().await;
@@ -161,7 +161,7 @@ impl Demo {
     async fn left(&mut self) -> usize {
         match self.leaving.join_next().await {
             Some(Ok(index)) => {
-                self.states[index] = State::Stopped;
+                self.states[index] = DemoServerState::Stopped;
                 index
             }
             // Stopping does not panic; if it did, the server would stay one that stops.
@@ -174,7 +174,7 @@ impl Demo {
         let server = &self.config.servers[index];
         let server = Server::start_on(&self.config, &server.name, Sockets::bind(server).await?)?;
         self.running.set(index, Some(Arc::clone(server.herd())));
-        self.states[index] = State::Runs(server);
+        self.states[index] = DemoServerState::Runs(server);
         Ok(())
     }
 

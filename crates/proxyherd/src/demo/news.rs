@@ -30,21 +30,21 @@ const TOLD_MIN: u64 = 1000;
 /// What the demo said of each client.
 #[derive(Default)]
 pub(super) struct News {
-    told: HashMap<Vec<u8>, Told>,
+    told: HashMap<Vec<u8>, LastSentence>,
     turn: u64,
     /// How often somebody has looked.
     looks: u64,
 }
 
 #[derive(Clone, Copy)]
-struct Told {
+struct LastSentence {
     at: (f64, f64),
     turn: u64,
 }
 
 /// A client as one server knows it.
 #[derive(Debug)]
-struct Seen {
+struct KnownClient {
     client: Vec<u8>,
     at: (f64, f64),
     origin: Origin,
@@ -68,7 +68,7 @@ impl News {
             self.told.clear();
         }
         self.turn += 1;
-        self.told.insert(seen.client.clone(), Told { at: seen.at, turn: self.turn });
+        self.told.insert(seen.client.clone(), LastSentence { at: seen.at, turn: self.turn });
         let client = shown(&seen.client);
         let moved = before.map_or("is".to_owned(), |before| format!("moved {}", way(before, seen.at)));
         let near = place_near(seen.at).map_or(String::new(), |place| format!(" near {place}"));
@@ -81,14 +81,14 @@ impl News {
         herd.map().for_each(|held| {
             if let Body::Location { coordinates, .. } = held.record.body {
                 let at = (coordinates.latitude().degrees(), coordinates.longitude().degrees());
-                self.told.insert(held.record.key.to_vec(), Told { at, turn: 0 });
+                self.told.insert(held.record.key.to_vec(), LastSentence { at, turn: 0 });
             }
         });
     }
 
     /// Of the clients that have moved since the last sentence about them, the one whose last sentence is the oldest.
-    fn choose(&mut self, herd: &Herd) -> Option<Seen> {
-        let mut chosen: Option<(Option<u64>, Seen)> = None;
+    fn choose(&mut self, herd: &Herd) -> Option<KnownClient> {
+        let mut chosen: Option<(Option<u64>, KnownClient)> = None;
         herd.map().for_each(|held| {
             let Body::Location { coordinates, .. } = held.record.body else { return };
             let at = (coordinates.latitude().degrees(), coordinates.longitude().degrees());
@@ -100,14 +100,14 @@ impl News {
             let turn = told.map(|told| told.turn);
             if chosen.as_ref().is_none_or(|(before, _)| turn < *before) {
                 let (client, origin) = (held.record.key.to_vec(), held.origin.clone());
-                chosen = Some((turn, Seen { client, at, origin, seq: held.seq }));
+                chosen = Some((turn, KnownClient { client, at, origin, seq: held.seq }));
             }
         });
         chosen.map(|(_, seen)| seen)
     }
 }
 
-impl Seen {
+impl KnownClient {
     /// Whether `herd` has this very report.
     fn is_known_to(&self, herd: &Herd) -> bool {
         let is_same = |origin: &Origin, seq: u64| *origin == self.origin && seq == self.seq;

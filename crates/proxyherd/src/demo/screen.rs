@@ -12,8 +12,8 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::{
     Demo,
-    commands::{Outcome, obey},
-    console::{Console, Typed},
+    commands::{CommandOutcome, obey},
+    console::{Console, ConsoleInput},
     news::News,
 };
 use crate::herd::Status;
@@ -96,24 +96,24 @@ fn to_try(demo: &Demo) -> Vec<(&'static str, String)> {
 /// Shows what happens and carries out commands, until the person quits. If `quiet`, it only answers commands.
 pub async fn follow(demo: &mut Demo, quiet: bool) -> io::Result<()> {
     let mut console = Console::open()?;
-    let mut show = Show::default();
+    let mut show = ScreenState::default();
     let mut pace = interval(PACE);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             typed = console.typed() => {
                 let outcome = match typed {
-                    Typed::Line(line) => obey(&line, demo).await,
-                    Typed::End => Some(Outcome::Quit),
+                    ConsoleInput::Line(line) => obey(&line, demo).await,
+                    ConsoleInput::End => Some(CommandOutcome::Quit),
                 };
                 match outcome {
                     None => {}
-                    Some(Outcome::Say(text)) => console.say(&text),
-                    Some(Outcome::Started(index, text)) => {
+                    Some(CommandOutcome::Say(text)) => console.say(&text),
+                    Some(CommandOutcome::Started(index, text)) => {
                         show.filling.push(index);
                         console.say(&styled(NEWS, &text));
                     }
-                    Some(Outcome::Quit) => {
+                    Some(CommandOutcome::Quit) => {
                         console.close();
                         return Ok(());
                     }
@@ -137,7 +137,7 @@ pub async fn follow(demo: &mut Demo, quiet: bool) -> io::Result<()> {
 
 /// What has been shown.
 #[derive(Default)]
-struct Show {
+struct ScreenState {
     news: News,
     ticks: u64,
     /// How many reports each server had taken when that was last summed up.
@@ -146,7 +146,7 @@ struct Show {
     filling: Vec<usize>,
 }
 
-impl Show {
+impl ScreenState {
     /// What there is to say now.
     fn tick(&mut self, demo: &Demo) -> Vec<String> {
         let herds = demo.herds();

@@ -6,7 +6,7 @@ use proxyherd_core::types::ServerName;
 use reqwest::{Client, Response, StatusCode};
 use tokio::task::JoinSet;
 
-use super::{Answer, Asked};
+use super::{AskedServer, StatusAnswer};
 use crate::{
     config::{Config, Door, Server},
     door_kind::DoorKind,
@@ -23,18 +23,18 @@ const ANSWER_LEN_MAX: usize = 1024 * 1024;
 const NO_STATUS: &str = "what it answers is no status of this version";
 
 /// Asks each server of `config`, and returns when the last has answered or has had its time.
-pub(super) fn all(config: &Config) -> Vec<Asked> {
+pub(super) fn all(config: &Config) -> Vec<AskedServer> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let answers = match (runtime, client(config)) {
         (Ok(runtime), Ok(client)) => runtime.block_on(answers(client, config)),
-        (Err(error), _) => vec![Answer::Silent(error.to_string()); config.servers.len()],
-        (_, Err(error)) => vec![Answer::Silent(http_client::trouble(&error)); config.servers.len()],
+        (Err(error), _) => vec![StatusAnswer::Silent(error.to_string()); config.servers.len()],
+        (_, Err(error)) => vec![StatusAnswer::Silent(http_client::trouble(&error)); config.servers.len()],
     };
     let asked = config.servers.iter().zip(answers);
     asked
         .map(|(server, answer)| {
             let http = server.door(DoorKind::Http).cloned();
-            Asked { name: server.name.to_string(), http, answer }
+            AskedServer { name: server.name.to_string(), http, answer }
         })
         .collect()
 }
@@ -47,7 +47,7 @@ fn client(config: &Config) -> reqwest::Result<Client> {
 }
 
 /// What each server says, in the order of the configuration.
-async fn answers(client: Client, config: &Config) -> Vec<Answer> {
+async fn answers(client: Client, config: &Config) -> Vec<StatusAnswer> {
     let mut asking = JoinSet::new();
     for (place, server) in config.servers.iter().enumerate() {
         let (client, server, herd) = (client.clone(), server.clone(), config.herd.id.clone());
@@ -58,10 +58,10 @@ async fn answers(client: Client, config: &Config) -> Vec<Answer> {
     answers.into_iter().map(|(_, answer)| answer).collect()
 }
 
-async fn answer(client: &Client, server: &Server, herd: &str) -> Answer {
-    let Some(http) = server.door(DoorKind::Http) else { return Answer::NoDoor };
+async fn answer(client: &Client, server: &Server, herd: &str) -> StatusAnswer {
+    let Some(http) = server.door(DoorKind::Http) else { return StatusAnswer::NoDoor };
     let status = status(client, http).await.and_then(|status| expected(status, herd, &server.name));
-    status.map_or_else(Answer::Silent, |status| Answer::Up(Box::new(status)))
+    status.map_or_else(StatusAnswer::Silent, |status| StatusAnswer::Up(Box::new(status)))
 }
 
 /// HTTP doors are on loopback: on each machine somebody else may be at the same address.

@@ -21,21 +21,21 @@ use crate::{
 
 /// A herd as its servers told it at about one moment.
 #[derive(Debug)]
-pub(crate) struct Seen {
+pub(crate) struct HerdSnapshot {
     herd: String,
-    servers: Vec<Asked>,
+    servers: Vec<AskedServer>,
 }
 
 /// A server and what it said.
 #[derive(Debug)]
-struct Asked {
+struct AskedServer {
     name: String,
     http: Option<Door>,
-    answer: Answer,
+    answer: StatusAnswer,
 }
 
 #[derive(Clone, Debug)]
-enum Answer {
+enum StatusAnswer {
     /// It answered.
     Up(Box<Status>),
     /// It did not, or somebody else did, for this reason.
@@ -46,7 +46,7 @@ enum Answer {
 
 /// One server in JSON: with `status` if it answered, with `error` if it did not, with neither if it has no door.
 #[derive(Serialize)]
-struct Told<'a> {
+struct ServerJson<'a> {
     server: &'a str,
     http: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -55,15 +55,15 @@ struct Told<'a> {
     error: Option<&'a str>,
 }
 
-impl Seen {
+impl HerdSnapshot {
     /// Asks all servers of `config` at once, and returns when each has answered or has had its time.
-    pub(crate) fn ask(config: &Config) -> Seen {
-        Seen { herd: config.herd.id.clone(), servers: ask::all(config) }
+    pub(crate) fn ask(config: &Config) -> HerdSnapshot {
+        HerdSnapshot { herd: config.herd.id.clone(), servers: ask::all(config) }
     }
 
     /// How many servers should have answered and did not.
     pub(crate) fn silent_count(&self) -> usize {
-        self.servers.iter().filter(|server| matches!(server.answer, Answer::Silent(_))).count()
+        self.servers.iter().filter(|server| matches!(server.answer, StatusAnswer::Silent(_))).count()
     }
 
     /// How many servers have a door to ask at.
@@ -73,7 +73,7 @@ impl Seen {
 
     /// A JSON array of the servers, in the order of the configuration.
     pub(crate) fn json(&self) -> String {
-        let told: Vec<Told<'_>> = self.servers.iter().map(Asked::told).collect();
+        let told: Vec<ServerJson<'_>> = self.servers.iter().map(AskedServer::told).collect();
         let text = serde_json::to_string_pretty(&told).expect("a status is made of strings and numbers");
         escape::json(&text)
     }
@@ -85,22 +85,22 @@ impl Seen {
     }
 
     /// The servers that answered.
-    fn up(&self) -> impl Iterator<Item = (&Asked, &Status)> {
+    fn up(&self) -> impl Iterator<Item = (&AskedServer, &Status)> {
         self.servers.iter().filter_map(|server| match &server.answer {
-            Answer::Up(status) => Some((server, &**status)),
-            Answer::Silent(_) | Answer::NoDoor => None,
+            StatusAnswer::Up(status) => Some((server, &**status)),
+            StatusAnswer::Silent(_) | StatusAnswer::NoDoor => None,
         })
     }
 }
 
-impl Asked {
-    fn told(&self) -> Told<'_> {
+impl AskedServer {
+    fn told(&self) -> ServerJson<'_> {
         let (status, error) = match &self.answer {
-            Answer::Up(status) => (Some(&**status), None),
-            Answer::Silent(why) => (None, Some(why.as_str())),
-            Answer::NoDoor => (None, None),
+            StatusAnswer::Up(status) => (Some(&**status), None),
+            StatusAnswer::Silent(why) => (None, Some(why.as_str())),
+            StatusAnswer::NoDoor => (None, None),
         };
-        Told { server: &self.name, http: self.http.as_ref().map(ToString::to_string), status, error }
+        ServerJson { server: &self.name, http: self.http.as_ref().map(ToString::to_string), status, error }
     }
 }
 

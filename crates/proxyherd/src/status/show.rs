@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anstyle::{AnsiColor, Style};
 
 use super::{
-    Answer, Asked, Seen,
+    AskedServer, HerdSnapshot, StatusAnswer,
     table::{Cell, Side, Table},
     troubles,
     window::wrapped,
@@ -39,10 +39,10 @@ const SPARE: [&str; 6] = ["STALE", "REJECTED", "CONNS", "UPTIME", "ACCEPTED", "S
 const USUAL_COLUMNS: usize = 80;
 
 /// The whole text, with colors.
-pub(super) fn text(seen: &Seen, columns: Option<usize>) -> String {
+pub(super) fn text(snapshot: &HerdSnapshot, columns: Option<usize>) -> String {
     let mut out = String::new();
     let mut table = Table::new(&HEAD, FAINT);
-    for server in &seen.servers {
+    for server in &snapshot.servers {
         table.push(row(server));
     }
     match columns {
@@ -50,13 +50,13 @@ pub(super) fn text(seen: &Seen, columns: Option<usize>) -> String {
         // Programs may count columns.
         None => table.fit(USUAL_COLUMNS, &[]),
     }
-    let up = seen.up().count();
+    let up = snapshot.up().count();
     let columns = columns.unwrap_or(usize::MAX);
-    let title = format!("{}: {up} of {} servers answer", seen.herd, seen.servers.len());
+    let title = format!("{}: {up} of {} servers answer", snapshot.herd, snapshot.servers.len());
     out.push_str(&sentence(&title, STRONG, columns));
     out.push('\n');
     table.write(&mut out);
-    for paragraph in [troubles(seen, columns), budgets(seen, columns), agreement(seen, columns)]
+    for paragraph in [troubles(snapshot, columns), budgets(snapshot, columns), agreement(snapshot, columns)]
         .into_iter()
         .filter(|text| !text.is_empty())
     {
@@ -66,12 +66,12 @@ pub(super) fn text(seen: &Seen, columns: Option<usize>) -> String {
     out
 }
 
-fn row(server: &Asked) -> Vec<Cell> {
+fn row(server: &AskedServer) -> Vec<Cell> {
     let name = Cell::new(server.name.as_str(), STRONG);
     let state = match &server.answer {
-        Answer::Up(status) => return [vec![name], numbers(status)].concat(),
-        Answer::Silent(_) => Cell::new("unreachable", BAD),
-        Answer::NoDoor => Cell::new("no http door", FAINT),
+        StatusAnswer::Up(status) => return [vec![name], numbers(status)].concat(),
+        StatusAnswer::Silent(_) => Cell::new("unreachable", BAD),
+        StatusAnswer::NoDoor => Cell::new("no http door", FAINT),
     };
     let unknown = vec![Cell::new("-", FAINT); HEAD.len() - 2];
     [vec![name, state], unknown].concat()
@@ -96,7 +96,7 @@ fn numbers(status: &Status) -> Vec<Cell> {
     ]
 }
 
-fn troubles(seen: &Seen, columns: usize) -> String {
+fn troubles(snapshot: &HerdSnapshot, columns: usize) -> String {
     let mark = format!("{DOUBTFUL}!{DOUBTFUL:#} ");
     let lines = |trouble: String| {
         let lines = wrapped(&printable(&trouble), columns.saturating_sub(2), 0);
@@ -106,7 +106,7 @@ fn troubles(seen: &Seen, columns: usize) -> String {
         });
         marked.collect::<String>()
     };
-    troubles::of(seen).into_iter().map(lines).collect()
+    troubles::of(snapshot).into_iter().map(lines).collect()
 }
 
 /// A sentence in a style, over as many lines as it takes.
@@ -116,9 +116,9 @@ fn sentence(text: &str, style: Style, columns: usize) -> String {
 }
 
 /// What is left of the places budgets, as whoever knows most tells it.
-fn budgets(seen: &Seen, columns: usize) -> String {
+fn budgets(snapshot: &HerdSnapshot, columns: usize) -> String {
     let mut by_date: BTreeMap<&str, &BudgetStatus> = BTreeMap::new();
-    for budget in seen.up().flat_map(|(_, status)| &status.places_budgets) {
+    for budget in snapshot.up().flat_map(|(_, status)| &status.places_budgets) {
         let known = by_date.entry(&budget.date).or_insert(budget);
         if budget.spent > known.spent {
             *known = budget;
@@ -134,13 +134,13 @@ fn budgets(seen: &Seen, columns: usize) -> String {
 }
 
 /// Whether the servers agree, and how long their links can go on.
-fn agreement(seen: &Seen, columns: usize) -> String {
-    let agreement = match troubles::agreement(seen) {
+fn agreement(snapshot: &HerdSnapshot, columns: usize) -> String {
+    let agreement = match troubles::agreement(snapshot) {
         Some(Ok(text)) => sentence(&text, Style::new(), columns),
         Some(Err(text)) => sentence(&text, DOUBTFUL, columns),
         None => String::new(),
     };
-    let expiry = troubles::first_to_expire(seen).map(|text| sentence(&text, Style::new(), columns));
+    let expiry = troubles::first_to_expire(snapshot).map(|text| sentence(&text, Style::new(), columns));
     agreement + &expiry.unwrap_or_default()
 }
 

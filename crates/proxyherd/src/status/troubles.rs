@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use proxyherd_core::flood::Nonsense;
 
-use super::{Answer, Asked, Seen, ask::url};
+use super::{AskedServer, HerdSnapshot, StatusAnswer, ask::url};
 use crate::{
     credentials::DAYS_LEFT_MIN,
     herd::{LinkStatus, Status},
@@ -17,27 +17,33 @@ const LAG_S_MAX: f64 = 1.0;
 const CLOCK_OFFSET_S_MAX: f64 = 1.0;
 
 /// What is wrong, server by server and then with the herd.
-pub(super) fn of(seen: &Seen) -> Vec<String> {
-    seen.servers.iter().flat_map(of_server).chain(of_removed(seen)).chain(of_parts(seen)).collect()
+pub(super) fn of(snapshot: &HerdSnapshot) -> Vec<String> {
+    snapshot
+        .servers
+        .iter()
+        .flat_map(of_server)
+        .chain(of_removed(snapshot))
+        .chain(of_parts(snapshot))
+        .collect()
 }
 
 /// Servers that are still linked with those of the file, although the file does not name them.
-fn of_removed(seen: &Seen) -> Option<String> {
-    let is_named = |name: &&str| seen.servers.iter().any(|server| server.name == **name);
-    let reached = seen.up().flat_map(|(_, status)| &status.reaches).map(String::as_str);
+fn of_removed(snapshot: &HerdSnapshot) -> Option<String> {
+    let is_named = |name: &&str| snapshot.servers.iter().any(|server| server.name == **name);
+    let reached = snapshot.up().flat_map(|(_, status)| &status.reaches).map(String::as_str);
     let removed: BTreeSet<&str> = reached.filter(|name| !is_named(name)).collect();
     let names = removed.into_iter().collect::<Vec<_>>().join(", ");
     (!names.is_empty())
         .then(|| format!("{names} still runs and has links, but this herd.toml does not name it"))
 }
 
-fn of_server(server: &Asked) -> Vec<String> {
+fn of_server(server: &AskedServer) -> Vec<String> {
     let name = &server.name;
     let at = server.http.as_ref().map(url).unwrap_or_default();
     let status = match &server.answer {
-        Answer::NoDoor => return Vec::new(),
-        Answer::Silent(why) => return vec![format!("{name} does not answer at {at}: {why}")],
-        Answer::Up(status) => status,
+        StatusAnswer::NoDoor => return Vec::new(),
+        StatusAnswer::Silent(why) => return vec![format!("{name} does not answer at {at}: {why}")],
+        StatusAnswer::Up(status) => status,
     };
     let mut troubles = Vec::new();
     if !status.stuck.is_empty() {
@@ -87,8 +93,9 @@ fn in_days(days: i64) -> String {
 }
 
 /// Which certificate is the first to expire, where links are encrypted.
-pub(super) fn first_to_expire(seen: &Seen) -> Option<String> {
-    let certified = seen.up().filter_map(|(_, status)| Some((&status.server, status.certificate_days_left?)));
+pub(super) fn first_to_expire(snapshot: &HerdSnapshot) -> Option<String> {
+    let certified =
+        snapshot.up().filter_map(|(_, status)| Some((&status.server, status.certificate_days_left?)));
     let (server, days) = certified.min_by_key(|(_, days)| *days).filter(|(_, days)| *days >= 0)?;
     Some(format!("The first certificate to expire is {server}'s, in {}.", in_days(days)))
 }
@@ -133,9 +140,9 @@ fn of_nonsense(name: &str, link: &LinkStatus) -> Option<String> {
 
 /// Servers that no way leads between, as far as those that answer know. Links count beside what a server says that it
 /// reaches: one that knows of no trees reaches its neighbors all the same.
-fn of_parts(seen: &Seen) -> Option<String> {
+fn of_parts(snapshot: &HerdSnapshot) -> Option<String> {
     let mut parts: Vec<BTreeSet<&str>> = Vec::new();
-    for (_, status) in seen.up() {
+    for (_, status) in snapshot.up() {
         let neighbors = status.links.iter().filter(|link| link.up).map(|link| &link.neighbor);
         let near = neighbors.chain(&status.reaches).chain([&status.server]).map(String::as_str);
         let mut part: BTreeSet<_> = near.collect();
@@ -151,8 +158,8 @@ fn of_parts(seen: &Seen) -> Option<String> {
 }
 
 /// Whether all servers that answer hold equally many records; `None` if none answers.
-pub(super) fn agreement(seen: &Seen) -> Option<Result<String, String>> {
-    let up: Vec<&Status> = seen.up().map(|(_, status)| status).collect();
+pub(super) fn agreement(snapshot: &HerdSnapshot) -> Option<Result<String, String>> {
+    let up: Vec<&Status> = snapshot.up().map(|(_, status)| status).collect();
     let least = up.iter().min_by_key(|status| status.records)?;
     let most = up.iter().max_by_key(|status| status.records)?;
     let records = match most.records {

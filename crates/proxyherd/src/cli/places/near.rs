@@ -103,7 +103,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         Err(failure) => bail!("{failure}"),
     };
     if args.json {
-        let told: Vec<Told<'_>> = places.iter().map(told).collect();
+        let told: Vec<PlaceJson<'_>> = places.iter().map(told).collect();
         writeln!(io::stdout(), "{}", escape::json(&serde_json::to_string_pretty(&told)?))?;
     } else {
         let columns = Window::of_stdout().map(|window| window.columns);
@@ -126,7 +126,7 @@ impl Args {
 
 /// One place in JSON.
 #[derive(Debug, Serialize)]
-struct Told<'a> {
+struct PlaceJson<'a> {
     distance_m: f64,
     lat: f64,
     lng: f64,
@@ -139,8 +139,8 @@ struct Told<'a> {
     open_now: Option<bool>,
 }
 
-fn told((separation, place): &Near) -> Told<'_> {
-    Told {
+fn told((separation, place): &Near) -> PlaceJson<'_> {
+    PlaceJson {
         distance_m: (separation.metres() * 10.0).round() / 10.0,
         lat: place.geometry.location.latitude(),
         lng: place.geometry.location.longitude(),

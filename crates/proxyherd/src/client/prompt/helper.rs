@@ -17,9 +17,9 @@ const CLIENTS_MAX: usize = 50;
 pub(super) struct LineHelper;
 
 /// The arguments that are missing. They are shown and not inserted: nobody wants a client called `<client>`.
-pub(super) struct Missing(String);
+pub(super) struct MissingArguments(String);
 
-impl rustyline::hint::Hint for Missing {
+impl rustyline::hint::Hint for MissingArguments {
     fn display(&self) -> &str {
         &self.0
     }
@@ -33,10 +33,10 @@ impl Helper for LineHelper {}
 impl Validator for LineHelper {}
 
 impl Hinter for LineHelper {
-    type Hint = Missing;
+    type Hint = MissingArguments;
 
-    fn hint(&self, line: &str, pos: usize, _: &Context<'_>) -> Option<Missing> {
-        if pos < line.len() { None } else { missing(line).map(Missing) }
+    fn hint(&self, line: &str, pos: usize, _: &Context<'_>) -> Option<MissingArguments> {
+        if pos < line.len() { None } else { missing(line).map(MissingArguments) }
     }
 }
 

@@ -19,21 +19,21 @@ use rustyline::{
 pub(super) const LINES_MAX: usize = 1000;
 
 /// Where the history is kept, if anywhere.
-pub(super) struct Kept {
+pub(super) struct HistoryFile {
     path: Option<PathBuf>,
 }
 
-impl Kept {
+impl HistoryFile {
     /// Reads what is kept into `history`. What cannot be read is left alone, and the reason told.
-    pub(super) fn open(history: &mut FileHistory, tell: impl FnOnce(&str)) -> Kept {
+    pub(super) fn open(history: &mut FileHistory, tell: impl FnOnce(&str)) -> HistoryFile {
         let Some(path) = path(env::var_os("XDG_STATE_HOME"), env::home_dir()) else {
-            return Kept { path: None };
+            return HistoryFile { path: None };
         };
         match read(&path, history) {
-            Ok(()) => Kept { path: Some(path) },
+            Ok(()) => HistoryFile { path: Some(path) },
             Err(error) => {
                 tell(&format!("earlier lines are not kept in {}: {error}", path.display()));
-                Kept { path: None }
+                HistoryFile { path: None }
             }
         }
     }
@@ -74,10 +74,10 @@ mod tests {
         FileHistory::with_config(&Config::builder().max_history_size(3).unwrap().build())
     }
 
-    fn open(path: &Path) -> (Kept, FileHistory) {
+    fn open(path: &Path) -> (HistoryFile, FileHistory) {
         let mut history = history();
         read(path, &mut history).unwrap();
-        (Kept { path: Some(path.to_owned()) }, history)
+        (HistoryFile { path: Some(path.to_owned()) }, history)
     }
 
     fn mode(path: &Path) -> u32 {

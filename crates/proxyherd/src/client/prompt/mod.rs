@@ -17,9 +17,9 @@ use rustyline::{Config, Editor, error::ReadlineError, history::FileHistory};
 
 use self::{
     helper::LineHelper,
-    history::Kept,
-    typed::{HELP, Typed},
-    waiting::{Ahead, Next, connect},
+    history::HistoryFile,
+    typed::{HELP, TypedLine},
+    waiting::{PromptState, TypedAhead, connect},
 };
 use super::{FAINT, conversation::Conversation, tell};
 use crate::clock;
@@ -30,13 +30,13 @@ const PROMPT: Style = AnsiColor::Cyan.on_default();
 pub(super) async fn run(mut conversation: Conversation) -> anyhow::Result<()> {
     conversation.connect().await?;
     let mut editor = editor().context("cannot use the terminal")?;
-    let kept = Kept::open(editor.history_mut(), tell);
+    let kept = HistoryFile::open(editor.history_mut(), tell);
     writeln!(
         anstream::stdout(),
         "{FAINT}Connected to {}. `help` shows what to type, Ctrl-D quits.{FAINT:#}",
         conversation.server()
     )?;
-    let mut ahead = Ahead::default();
+    let mut ahead = TypedAhead::default();
     loop {
         let typed = match ahead.take() {
             Some(typed) => typed,
@@ -49,7 +49,7 @@ pub(super) async fn run(mut conversation: Conversation) -> anyhow::Result<()> {
         kept.write(editor.history_mut());
         // A pasted text may be of several lines.
         for line in typed.lines() {
-            if answer(line, &mut conversation, &mut ahead).await? == Next::Quit {
+            if answer(line, &mut conversation, &mut ahead).await? == PromptState::Quit {
                 return Ok(());
             }
         }
@@ -90,32 +90,40 @@ fn read_line(
     }
 }
 
-async fn answer(line: &str, conversation: &mut Conversation, ahead: &mut Ahead) -> anyhow::Result<Next> {
+async fn answer(
+    line: &str,
+    conversation: &mut Conversation,
+    ahead: &mut TypedAhead,
+) -> anyhow::Result<PromptState> {
     let now = Timestamp::from_nanos(clock::now_ns()).context("the clock is past the year 2286")?;
     match typed::read(line, now) {
-        Typed::Nothing => {}
-        Typed::AsIs => return ask(line, conversation, ahead).await,
-        Typed::Instead(said) => {
+        TypedLine::Nothing => {}
+        TypedLine::AsIs => return ask(line, conversation, ahead).await,
+        TypedLine::Instead(said) => {
             writeln!(anstream::stdout(), "{FAINT}{said}{FAINT:#}")?;
             return ask(&said, conversation, ahead).await;
         }
-        Typed::Wrong(usage) => writeln!(anstream::stdout(), "{FAINT}{usage}{FAINT:#}")?,
-        Typed::Help => write!(anstream::stdout(), "{HELP}")?,
-        Typed::Quit => return Ok(Next::Quit),
+        TypedLine::Wrong(usage) => writeln!(anstream::stdout(), "{FAINT}{usage}{FAINT:#}")?,
+        TypedLine::Help => write!(anstream::stdout(), "{HELP}")?,
+        TypedLine::Quit => return Ok(PromptState::Quit),
     }
-    Ok(Next::Go)
+    Ok(PromptState::Open)
 }
 
 /// Says one line and shows its reply. While no server answers, the end of the input still ends the prompt.
-async fn ask(line: &str, conversation: &mut Conversation, ahead: &mut Ahead) -> anyhow::Result<Next> {
+async fn ask(
+    line: &str,
+    conversation: &mut Conversation,
+    ahead: &mut TypedAhead,
+) -> anyhow::Result<PromptState> {
     let said = line.as_bytes();
     match said.get(..=LINE_LEN_MAX) {
         Some(start) => conversation.say_overlong(start),
         None => conversation.say(said),
     }
     while !conversation.is_answered() {
-        if connect(conversation, ahead).await? == Next::Quit {
-            return Ok(Next::Quit);
+        if connect(conversation, ahead).await? == PromptState::Quit {
+            return Ok(PromptState::Quit);
         }
         let reply = conversation.exchange().await;
         show(said, reply)?;

@@ -35,7 +35,7 @@ arrow up brings back earlier lines, Ctrl-R searches them.
 
 /// What is to be done about a line.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Typed {
+pub(super) enum TypedLine {
     /// Nothing: it is blank.
     Nothing,
     /// Say it as it is.
@@ -51,21 +51,21 @@ pub(super) enum Typed {
 }
 
 /// Reads what was typed at `now`.
-pub(super) fn read(typed: &str, now: Timestamp) -> Typed {
+pub(super) fn read(typed: &str, now: Timestamp) -> TypedLine {
     let words: Vec<&str> = typed.split_ascii_whitespace().collect();
     match words.as_slice() {
-        [] => Typed::Nothing,
-        ["help" | "?"] => Typed::Help,
-        ["quit" | "exit"] => Typed::Quit,
+        [] => TypedLine::Nothing,
+        ["help" | "?"] => TypedLine::Help,
+        ["quit" | "exit"] => TypedLine::Quit,
         ["IAMAT", client, coordinates] if Coordinates::parse(coordinates.as_bytes()).is_some() => {
-            Typed::Instead(format!("IAMAT {client} {coordinates} {now}"))
+            TypedLine::Instead(format!("IAMAT {client} {coordinates} {now}"))
         }
         ["here", client, place @ ..] => match coordinates(place) {
-            Ok(coordinates) => Typed::Instead(format!("IAMAT {client} {coordinates} {now}")),
-            Err(wrong) => Typed::Wrong(wrong),
+            Ok(coordinates) => TypedLine::Instead(format!("IAMAT {client} {coordinates} {now}")),
+            Err(wrong) => TypedLine::Wrong(wrong),
         },
-        ["here"] => Typed::Wrong(HERE),
-        _ => Typed::AsIs,
+        ["here"] => TypedLine::Wrong(HERE),
+        _ => TypedLine::AsIs,
     }
 }
 
@@ -125,7 +125,7 @@ pub(super) fn why_refused(said: &[u8]) -> &'static str {
 mod tests {
     use super::*;
 
-    fn check(typed: &str, expected: &Typed) {
+    fn check(typed: &str, expected: &TypedLine) {
         let now = Timestamp::parse(b"1621464827.959498503").unwrap();
         assert_eq!(&read(typed, now), expected, "{typed:?}");
     }
@@ -133,16 +133,16 @@ mod tests {
     #[test]
     fn a_report_without_a_time_is_of_now() {
         let told = "IAMAT kiwi +34.068930-118.445127 1621464827.959498503".to_owned();
-        check("IAMAT kiwi +34.068930-118.445127", &Typed::Instead(told.clone()));
-        check("  IAMAT  kiwi  +34.068930-118.445127 ", &Typed::Instead(told));
-        check("IAMAT kiwi +34.068930-118.445127 1", &Typed::AsIs);
-        check("IAMAT kiwi 34.068930-118.445127", &Typed::AsIs);
-        check("IAMAT kiwi", &Typed::AsIs);
+        check("IAMAT kiwi +34.068930-118.445127", &TypedLine::Instead(told.clone()));
+        check("  IAMAT  kiwi  +34.068930-118.445127 ", &TypedLine::Instead(told));
+        check("IAMAT kiwi +34.068930-118.445127 1", &TypedLine::AsIs);
+        check("IAMAT kiwi 34.068930-118.445127", &TypedLine::AsIs);
+        check("IAMAT kiwi", &TypedLine::AsIs);
     }
 
     #[test]
     fn coordinates_are_taken_as_maps_write_them() {
-        let told = Typed::Instead("IAMAT kiwi +34.06893-118.445127 1621464827.959498503".to_owned());
+        let told = TypedLine::Instead("IAMAT kiwi +34.06893-118.445127 1621464827.959498503".to_owned());
         for typed in [
             "here kiwi 34.06893 -118.445127",
             "here kiwi 34.06893, -118.445127",
@@ -152,21 +152,21 @@ mod tests {
             check(typed, &told);
         }
         for typed in ["here", "here kiwi", "here kiwi 34", "here kiwi 34 N", "here kiwi 1 2 3"] {
-            check(typed, &Typed::Wrong(HERE));
+            check(typed, &TypedLine::Wrong(HERE));
         }
         for typed in ["here x 95, 200", "here kiwi 91 0", "here kiwi -118.4 34", "here kiwi 34 1180"] {
-            check(typed, &Typed::Wrong(RANGE));
+            check(typed, &TypedLine::Wrong(RANGE));
         }
     }
 
     #[test]
     fn everything_else_is_said_as_it_is() {
-        check("WHATSAT kiwi 10 5", &Typed::AsIs);
-        check("help me", &Typed::AsIs);
-        check("HELLO", &Typed::AsIs);
-        check(" \t", &Typed::Nothing);
-        check("help", &Typed::Help);
-        check(" quit ", &Typed::Quit);
+        check("WHATSAT kiwi 10 5", &TypedLine::AsIs);
+        check("help me", &TypedLine::AsIs);
+        check("HELLO", &TypedLine::AsIs);
+        check(" \t", &TypedLine::Nothing);
+        check("help", &TypedLine::Help);
+        check(" quit ", &TypedLine::Quit);
     }
 
     #[test]

@@ -22,16 +22,16 @@ const LOOK_MAX_NS: i64 = 50_000_000;
 
 /// Whether the prompt goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Next {
-    Go,
+pub(super) enum PromptState {
+    Open,
     Quit,
 }
 
 /// What was typed while nobody was there to answer.
 #[derive(Debug, Default)]
-pub(super) struct Ahead(Vec<u8>);
+pub(super) struct TypedAhead(Vec<u8>);
 
-impl Ahead {
+impl TypedAhead {
     /// Takes it, if there is anything.
     pub(super) fn take(&mut self) -> Option<String> {
         let typed = std::mem::take(&mut self.0);
@@ -40,16 +40,19 @@ impl Ahead {
 }
 
 /// Connects, unless the person quits before that.
-pub(super) async fn connect(conversation: &mut Conversation, ahead: &mut Ahead) -> anyhow::Result<Next> {
+pub(super) async fn connect(
+    conversation: &mut Conversation,
+    ahead: &mut TypedAhead,
+) -> anyhow::Result<PromptState> {
     loop {
         tokio::select! {
             biased;
             connected = conversation.connect() => {
                 connected?;
-                return Ok(Next::Go);
+                return Ok(PromptState::Open);
             }
             typed = typed(), if ahead.0.len() < AHEAD_LEN_MAX => match typed.as_slice() {
-                [] => return Ok(Next::Quit),
+                [] => return Ok(PromptState::Quit),
                 typed => ahead.0.extend_from_slice(typed),
             },
         }

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use proxyherd_core::limits::LINE_LEN_MAX;
 
-use super::replies::Form;
+use super::replies::ReplyForm;
 
 /// How many bytes of lines wait for their replies before no more are taken. It bounds memory and what is sent again
 /// when a connection breaks, and is more than the sockets' buffers hold, so that a fast server does not wait.
@@ -16,7 +16,7 @@ const WINDOW_LEN: usize = 256 * 1024;
 
 /// Lines without a reply.
 #[derive(Debug, Default)]
-pub(super) struct Outbox {
+pub(super) struct UnansweredLines {
     /// The lines with their ends; those before `answered` are done with.
     text: Vec<u8>,
     answered: usize,
@@ -28,13 +28,13 @@ pub(super) struct Outbox {
 #[derive(Debug)]
 struct Line {
     len: usize,
-    form: Form,
+    form: ReplyForm,
     ends_connection: bool,
 }
 
-impl Outbox {
+impl UnansweredLines {
     /// Adds a line, without its end, that is answered in this form.
-    pub(super) fn push(&mut self, line: &[u8], form: Form) {
+    pub(super) fn push(&mut self, line: &[u8], form: ReplyForm) {
         debug_assert!(line.len() <= LINE_LEN_MAX, "a longer line is cut, and ends its connection");
         self.text.extend_from_slice(line);
         self.text.push(b'\n');
@@ -46,7 +46,7 @@ impl Outbox {
     pub(super) fn push_overlong(&mut self, start: &[u8]) {
         debug_assert_eq!(start.len(), LINE_LEN_MAX + 1, "just as much as the server must see");
         self.text.extend_from_slice(start);
-        self.lines.push_back(Line { len: start.len(), form: Form::Line, ends_connection: true });
+        self.lines.push_back(Line { len: start.len(), form: ReplyForm::Line, ends_connection: true });
     }
 
     /// Whether it takes another line.
@@ -73,7 +73,7 @@ impl Outbox {
 
     /// The form of the reply that comes next; `None` if none may come, because the connection has not taken the
     /// whole of its line.
-    pub(super) fn awaited(&self) -> Option<Form> {
+    pub(super) fn awaited(&self) -> Option<ReplyForm> {
         let line = self.lines.front()?;
         (self.answered + line.len <= self.sent).then_some(line.form)
     }
@@ -102,58 +102,58 @@ impl Outbox {
 mod tests {
     use super::*;
 
-    fn outbox(lines: &[&str]) -> Outbox {
-        let mut outbox = Outbox::default();
+    fn unanswered(lines: &[&str]) -> UnansweredLines {
+        let mut unanswered = UnansweredLines::default();
         for line in lines {
-            outbox.push(line.as_bytes(), Form::of(line.as_bytes()).unwrap());
+            unanswered.push(line.as_bytes(), ReplyForm::of(line.as_bytes()).unwrap());
         }
-        outbox
+        unanswered
     }
 
     #[test]
     fn what_is_not_answered_is_sent_again_and_nothing_else() {
-        let mut outbox = outbox(&["IAMAT a", "WHATSAT b", "c"]);
-        assert_eq!(outbox.unsent(), b"IAMAT a\nWHATSAT b\nc\n");
-        outbox.mark_sent(12);
-        assert_eq!(outbox.unsent(), b"SAT b\nc\n");
-        assert_eq!(outbox.awaited(), Some(Form::Line));
-        assert!(!outbox.answer());
-        outbox.rewind();
-        assert_eq!(outbox.unsent(), b"WHATSAT b\nc\n");
-        outbox.mark_sent(12);
-        assert_eq!(outbox.awaited(), Some(Form::Places));
-        outbox.answer();
-        outbox.answer();
-        assert!(outbox.is_empty() && outbox.unsent().is_empty());
+        let mut unanswered = unanswered(&["IAMAT a", "WHATSAT b", "c"]);
+        assert_eq!(unanswered.unsent(), b"IAMAT a\nWHATSAT b\nc\n");
+        unanswered.mark_sent(12);
+        assert_eq!(unanswered.unsent(), b"SAT b\nc\n");
+        assert_eq!(unanswered.awaited(), Some(ReplyForm::Line));
+        assert!(!unanswered.answer());
+        unanswered.rewind();
+        assert_eq!(unanswered.unsent(), b"WHATSAT b\nc\n");
+        unanswered.mark_sent(12);
+        assert_eq!(unanswered.awaited(), Some(ReplyForm::Places));
+        unanswered.answer();
+        unanswered.answer();
+        assert!(unanswered.is_empty() && unanswered.unsent().is_empty());
     }
 
     #[test]
     fn no_reply_is_awaited_before_its_line_is_sent_whole() {
-        let mut outbox = outbox(&["ab"]);
+        let mut unanswered = unanswered(&["ab"]);
         for _ in 0..3 {
-            assert_eq!(outbox.awaited(), None);
-            outbox.mark_sent(1);
+            assert_eq!(unanswered.awaited(), None);
+            unanswered.mark_sent(1);
         }
-        assert_eq!(outbox.awaited(), Some(Form::Line));
-        outbox.rewind();
-        assert_eq!(outbox.awaited(), None);
+        assert_eq!(unanswered.awaited(), Some(ReplyForm::Line));
+        unanswered.rewind();
+        assert_eq!(unanswered.awaited(), None);
     }
 
     #[test]
     fn the_window_bounds_what_waits_however_much_has_gone_through() {
-        let mut outbox = Outbox::default();
+        let mut unanswered = UnansweredLines::default();
         let line = [b'x'; 1000];
         let (mut taken, mut most) = (0, 0);
         for _ in 0..100 {
-            while outbox.has_room() {
-                outbox.push(&line, Form::Line);
+            while unanswered.has_room() {
+                unanswered.push(&line, ReplyForm::Line);
                 taken += 1;
             }
-            outbox.mark_sent(outbox.unsent().len());
+            unanswered.mark_sent(unanswered.unsent().len());
             for _ in 0..50 {
-                outbox.answer();
+                unanswered.answer();
             }
-            most = most.max(outbox.text.len());
+            most = most.max(unanswered.text.len());
         }
         assert!(taken > 5000, "{taken}");
         assert!(most <= 2 * (WINDOW_LEN + line.len() + 1), "{most}");
@@ -161,13 +161,13 @@ mod tests {
 
     #[test]
     fn nothing_follows_a_line_that_ends_its_connection() {
-        let mut outbox = outbox(&["first"]);
-        outbox.push_overlong(&[b'x'; LINE_LEN_MAX + 1]);
-        assert!(!outbox.has_room());
-        outbox.mark_sent(outbox.unsent().len());
-        assert!(!outbox.answer());
-        assert!(!outbox.has_room());
-        assert!(outbox.answer());
-        assert!(outbox.has_room());
+        let mut unanswered = unanswered(&["first"]);
+        unanswered.push_overlong(&[b'x'; LINE_LEN_MAX + 1]);
+        assert!(!unanswered.has_room());
+        unanswered.mark_sent(unanswered.unsent().len());
+        assert!(!unanswered.answer());
+        assert!(!unanswered.has_room());
+        assert!(unanswered.answer());
+        assert!(unanswered.has_room());
     }
 }
