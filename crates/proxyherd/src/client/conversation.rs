@@ -1,7 +1,7 @@
-//! Lines go out, replies come in, one a line and in order, whichever server they come from.
+//! A conversation with a herd: lines go out, and one reply a line comes in, in order, from whichever server.
 //!
-//! A conversation survives its connections: when one breaks, the lines that have no complete reply go to the next
-//! server. No reply is handed out twice, none is lost, and none is handed out before all of it has come.
+//! A conversation outlives its connections: when one breaks, the lines without a complete reply go to the next server. Each
+//! reply is handed out once, and only when it is complete.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -13,13 +13,13 @@ use tokio::{
 
 use super::{
     replies::{NotAReply, Replies, ReplyForm, begins_like_a_reply},
-    servers::{NoneAnswers, Patience, ServerTrouble, Servers, TellUser, said},
+    servers::{NoneAnswers, Patience, ServerTrouble, Servers, TellUser, in_words},
     stream::DoorStream,
     unanswered::UnansweredLines,
 };
 use crate::config::Door;
 
-/// How much is received at once, bytes.
+/// How much is read at once, bytes.
 const READ_LEN: usize = 64 * 1024;
 
 /// A conversation with a herd.
@@ -28,7 +28,7 @@ pub(super) struct Conversation {
     connection: Option<Connection>,
     silence_max: Duration,
     unanswered: UnansweredLines,
-    /// What has come on this connection; before `handed_out` it is done with.
+    /// The bytes that this connection has received. The caller has the replies before `handed_out`.
     received: Vec<u8>,
     handed_out: usize,
     replies: Replies,
@@ -36,15 +36,15 @@ pub(super) struct Conversation {
 
 struct Connection {
     stream: Box<dyn DoorStream>,
-    /// Whether some of what was written may still be held back.
+    /// Whether the stream may hold back written bytes.
     is_held_back: bool,
-    /// When it was last heard of, or was first asked since.
+    /// When the server's silence began: at its last bytes, or at the first line after all were answered.
     heard: Instant,
-    /// NoAnswerReason it takes nothing any more, if so. What the server said before may still be on its way.
+    /// Why the connection takes no more bytes, if a write has failed. Replies may still be on their way.
     closed: Option<String>,
 }
 
-/// What a connection did.
+/// What has happened at a connection.
 enum ConnectionEvent {
     Received(io::Result<usize>),
     Sent(io::Result<usize>),
@@ -52,8 +52,8 @@ enum ConnectionEvent {
 }
 
 impl Conversation {
-    /// A conversation with the servers at these doors; it has not begun. Those with TLS are judged by `tls`. What is no
-    /// reply is told.
+    /// A conversation with the servers at these doors, without a connection. Doors with TLS are verified by `tls`. `tell`
+    /// gets the messages for the user that are not replies.
     pub(super) fn with(
         doors: Vec<Door>,
         tls: Option<Arc<ClientConfig>>,
@@ -71,7 +71,7 @@ impl Conversation {
         }
     }
 
-    /// Whether it takes another line now. Until then exchange.
+    /// Whether it takes another line now. If not, call [`Conversation::exchange`] first.
     pub(super) fn has_room(&self) -> bool {
         self.unanswered.has_room()
     }
@@ -81,33 +81,33 @@ impl Conversation {
         self.unanswered.is_empty()
     }
 
-    /// The server that is talked to, or tried next.
+    /// The server of the connection, or the next one to try.
     pub(super) fn server(&self) -> &Door {
         self.servers.current()
     }
 
-    /// Says a line, without its end. A blank one is not worth sending: nothing answers it.
+    /// Sends a line, given without its end. A blank line is not sent, because it gets no reply.
     pub(super) fn say(&mut self, line: &[u8]) {
         if let Some(form) = ReplyForm::of(line) {
-            self.is_asked();
+            self.begin_silence();
             self.unanswered.push(line, form);
         }
     }
 
-    /// Says the start of a line that is longer than lines may be.
+    /// Sends the start of a line that is too long.
     pub(super) fn say_overlong(&mut self, start: &[u8]) {
-        self.is_asked();
+        self.begin_silence();
         self.unanswered.push_overlong(start);
     }
 
-    /// Silence counts from when there is something to answer.
-    fn is_asked(&mut self) {
+    /// Counts the server's silence from now, if this is the first line without a reply.
+    fn begin_silence(&mut self) {
         if let Some(connection) = self.connection.as_mut().filter(|_| self.unanswered.is_empty()) {
             connection.heard = Instant::now();
         }
     }
 
-    /// Connects to the first server that takes it, unless there is a connection.
+    /// Connects to the first server that accepts, unless there is a connection.
     pub(super) async fn connect(&mut self) -> Result<(), NoneAnswers> {
         if self.connection.is_some() {
             return Ok(());
@@ -121,9 +121,9 @@ impl Conversation {
         Ok(())
     }
 
-    /// Sends and receives what is possible at once, and returns the replies that are complete by now, if any.
+    /// Sends or receives once, and returns the replies that are complete by then.
     ///
-    /// Nothing is lost if it is dropped while it waits. Without a connection it returns at once.
+    /// It can be dropped while it waits, and nothing is lost. Without a connection it returns at once.
     pub(super) async fn exchange(&mut self) -> &[u8] {
         let Some(connection) = &mut self.connection else {
             self.received.clear();
@@ -133,14 +133,14 @@ impl Conversation {
         if self.handed_out > 0 {
             self.received.drain(..self.handed_out);
             self.handed_out = 0;
-            // What the caller has spent on the replies is not the server's silence.
+            // The time that the caller has spent on the replies does not count as the server's silence.
             connection.heard = Instant::now();
         }
         self.received.reserve(READ_LEN);
         let event = connection.wait(&mut self.received, self.unanswered.unsent(), self.silence_max).await;
         if let Err(trouble) = self.take(event) {
             self.hang_up();
-            self.servers.go_on(trouble);
+            self.servers.try_next(trouble);
         }
         &self.received[..self.handed_out]
     }
@@ -154,10 +154,10 @@ impl Conversation {
                 Ok(())
             }
             ConnectionEvent::Sent(Err(error)) => {
-                self.connection.as_mut().expect("it has just failed").closed = Some(said(&error));
+                self.connection.as_mut().expect("it has just failed").closed = Some(in_words(&error));
                 Ok(())
             }
-            ConnectionEvent::Received(Err(error)) => Err(ServerTrouble::Passing(said(&error))),
+            ConnectionEvent::Received(Err(error)) => Err(ServerTrouble::Passing(in_words(&error))),
             ConnectionEvent::Silent => {
                 Err(ServerTrouble::Passing(format!("no reply for {} s", self.silence_max.as_secs())))
             }
@@ -184,14 +184,14 @@ impl Conversation {
             self.handed_out += len;
             self.servers.answered();
             if self.unanswered.answer() {
-                // The server closes now, as it must, and it may well be asked again.
+                // The server closes the connection now, as the protocol demands. It is not at fault and may be asked again.
                 self.hang_up();
             }
         }
         Ok(())
     }
 
-    /// Leaves the connection, and what has come of the next reply with it.
+    /// Drops the connection and the incomplete reply.
     fn hang_up(&mut self) {
         self.connection = None;
         self.received.truncate(self.handed_out);
@@ -201,8 +201,8 @@ impl Conversation {
 }
 
 impl Connection {
-    /// Waits for whatever comes first. Reading goes first: it is what makes a server go on writing, and what shows
-    /// that it is not silent after all.
+    /// Waits until something can be read or written, or until the server has been silent for too long. Reading has priority:
+    /// it makes room for the server to write, and shows that the server is not silent.
     async fn wait(
         &mut self,
         received: &mut Vec<u8>,

@@ -1,12 +1,12 @@
-//! The client's half of the line protocol: which line gets a reply, and where each reply ends.
+//! The client's half of the line protocol: which line gets which reply, and where a reply ends.
 //!
-//! Nothing is read out of a reply beyond its end. A reply is whole or it is not there at all: what has come of one
-//! when its connection breaks is thrown away, and its line sent again elsewhere.
+//! Only the ends of replies are read. A reply that is incomplete when its connection breaks is dropped, and its line is sent
+//! again on the next connection.
 
-/// The longest reply, bytes: far more than an answer of twenty places takes.
+/// The longest reply, bytes. An answer with twenty places is far shorter.
 const REPLY_LEN_MAX: usize = 4 * 1024 * 1024;
 
-/// The form of the reply that a line gets if it is a valid command; an invalid one is always answered by one line.
+/// The form of the reply to a valid command. The reply to an invalid command is always one line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReplyForm {
     /// A single line.
@@ -28,30 +28,30 @@ pub(super) fn fields(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     line.split(|byte| matches!(byte, b' ' | b'\t'..=b'\r')).filter(|field| !field.is_empty())
 }
 
-/// What came is no reply to what was asked: whoever is there does not speak the herd's line protocol.
+/// Why received bytes are not a reply to the line that was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotAReply {
-    /// It begins like none.
+    /// They do not begin as replies do.
     #[error("what listens there does not speak the herd's line protocol")]
     Foreign,
-    /// It does not end.
+    /// They go on for longer than any reply.
     #[error("its reply is longer than {} MiB", REPLY_LEN_MAX >> 20)]
     TooLong,
-    /// It came before its line was sent.
+    /// They came before a line was sent.
     #[error("it said something that nobody had asked for")]
     Unasked,
 }
 
-/// Finds the replies of one connection. It remembers how far it has looked, so that a long reply that drips in is
-/// not searched again from its start.
+/// Finds the replies of one connection. It remembers how far it has searched, so that a long reply that comes in many small
+/// pieces is not searched again from its start.
 #[derive(Debug, Default)]
 pub struct Replies {
     searched: usize,
 }
 
 impl Replies {
-    /// The length of the reply at the front of `received`, which are all bytes that came and are not yet consumed;
-    /// `None` if it goes on in bytes that have not come yet.
+    /// The length of the reply at the front of `received`, which holds all bytes that were received and not yet consumed.
+    /// `None` if the reply is incomplete.
     pub fn next(&mut self, received: &[u8], form: ReplyForm) -> Result<Option<usize>, NotAReply> {
         if !begins_like_a_reply(received) {
             return Err(NotAReply::Foreign);
@@ -60,7 +60,7 @@ impl Replies {
             (ReplyForm::Places, Some(b'A')) => b"\n\n",
             _ => b"\n",
         };
-        // The last byte looked at may be the first of two newlines.
+        // The last byte that was searched may be the first of two newlines.
         let from = self.searched.saturating_sub(end.len() - 1);
         if let Some(at) = memchr::memmem::find(&received[from..], end) {
             self.searched = 0;

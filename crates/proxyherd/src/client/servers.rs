@@ -1,9 +1,9 @@
-//! The servers to talk to: which one it is now, and which is next when it goes away.
+//! Chooses the server to talk to, and the next one when that server fails.
 //!
-//! An outage begins when a connection breaks and ends with the next complete reply, so a server that takes
-//! connections but answers nothing does not end one. During an outage the servers are tried in turn, until one
-//! answers or patience ends. A herd that was never there is not waited for: each server is tried once. A server that
-//! speaks something else than the line protocol is never tried again.
+//! An outage begins when a connection breaks and ends with the next complete reply, so a server that accepts connections and
+//! answers nothing does not end one. During an outage the servers are tried in turn, until one answers or
+//! [`Patience::outage_max`] is over. If no server has ever accepted a connection, each is tried once. A server that does not
+//! speak the line protocol is never tried again.
 
 use std::{
     fmt, io,
@@ -22,51 +22,51 @@ use crate::{config::Door, door_trust};
 
 /// How long a server may take to accept a connection.
 const CONNECT_MAX: Duration = Duration::from_secs(2);
-/// How long to wait when every server has been tried, before all are tried again.
+/// The pause after all servers have been tried, before all are tried again.
 const ROUND_PAUSE: Duration = Duration::from_millis(200);
 
-/// How long servers are waited for.
+/// How long the client waits for servers.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
-    /// How long one may say nothing when it is asked.
+    /// How long a server that has lines to answer may be silent.
     pub(super) silence_max: Duration,
-    /// How long after a connection broke all are tried again and again.
+    /// How long the servers are tried again after a connection has broken.
     pub(super) outage_max: Duration,
 }
 
 impl Patience {
-    /// A server's places have a deadline of their own, usually well below the silence; in five seconds one starts anew.
+    /// Values that suit most herds: the deadline for places is usually well below 15 seconds, and a server restarts within 5.
     pub(super) const USUAL: Patience =
         Patience { silence_max: Duration::from_secs(15), outage_max: Duration::from_secs(5) };
 }
 
-/// Tells the user what is no reply.
+/// Shows the user a message that is not a reply.
 pub(super) type TellUser = Box<dyn FnMut(&str)>;
 
-/// The servers, and how the current outage goes.
+/// The servers, and the state of the current outage.
 pub(super) struct Servers {
     /// Never empty.
     doors: Vec<Door>,
-    /// What those with TLS are judged by.
+    /// Verifies the certificates of doors with TLS.
     tls: Option<Arc<ClientConfig>>,
     at: usize,
     outage_max: Duration,
-    /// Whether one has ever taken a connection.
+    /// Whether a server has ever accepted a connection.
     has_been_there: bool,
-    /// Whether one has ever answered.
+    /// Whether a server has ever answered.
     has_answered: bool,
-    /// Which of them speak something else.
+    /// Whether a server does not speak the line protocol, for each server.
     are_foreign: Vec<bool>,
     outage: Option<ServerOutage>,
     tell: TellUser,
 }
 
-/// NoAnswerReason a server is of no use.
+/// Why a server cannot be used.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum ServerTrouble {
-    /// It may be of use again in a moment.
+    /// The server may work again in a moment. The text says what failed.
     Passing(String),
-    /// It does not speak the line protocol, and never will.
+    /// The server does not speak the line protocol, and is never tried again.
     Foreign,
 }
 
@@ -82,29 +82,29 @@ impl From<NotAReply> for ServerTrouble {
 #[derive(Debug)]
 struct ServerOutage {
     began: Instant,
-    /// How often a server was dialled.
+    /// How many connections were tried.
     attempts: usize,
-    /// What was told of each server.
+    /// What the user was told about each server.
     troubles: Vec<Option<String>>,
     /// The server that the last `talking to` message named.
-    told_going_on: Option<usize>,
+    told_talking_to: Option<usize>,
 }
 
-/// No server answers. What is the matter with each has been told.
+/// No server answers. The user has been told what is wrong with each.
 #[derive(Debug, thiserror::Error)]
 pub(super) struct NoneAnswers {
     doors: Vec<Door>,
     why: NoAnswerReason,
 }
 
-/// What none of the servers does.
+/// What is wrong with the servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum NoAnswerReason {
-    /// They take no connection, or have answered before.
+    /// They accept no connection, or do not answer any more.
     Away,
-    /// One takes connections, and has never answered anything.
+    /// One accepts connections, and none has ever answered.
     Mute,
-    /// All speak something else.
+    /// None of them speaks the line protocol.
     Foreign,
 }
 
@@ -131,7 +131,7 @@ impl fmt::Display for NoneAnswers {
 }
 
 impl Servers {
-    /// Servers at these doors, of which there is at least one, to be tried in this order.
+    /// Servers at these doors, tried in this order. There must be at least one.
     pub(super) fn new(
         doors: Vec<Door>,
         tls: Option<Arc<ClientConfig>>,
@@ -153,12 +153,12 @@ impl Servers {
         }
     }
 
-    /// The server that is talked to, or tried next.
+    /// The server of the connection, or the next one to try.
     pub(super) fn current(&self) -> &Door {
         &self.doors[self.at]
     }
 
-    /// Connects to the current server, or else to the first after it that takes the connection.
+    /// Connects to the current server, or to the first one after it that accepts.
     pub(super) async fn connect(&mut self) -> Result<Box<dyn DoorStream>, NoneAnswers> {
         loop {
             self.pause_after_a_round().await?;
@@ -166,23 +166,23 @@ impl Servers {
             match dial(self.current(), self.tls.as_ref()).await {
                 Ok(stream) => {
                     self.has_been_there = true;
-                    self.tell_going_on();
+                    self.tell_talking_to();
                     return Ok(stream);
                 }
-                Err(trouble) => self.go_on(ServerTrouble::Passing(trouble)),
+                Err(trouble) => self.try_next(ServerTrouble::Passing(trouble)),
             }
         }
     }
 
-    /// The current server is of no use, for a reason that is told; the next one is to be tried.
-    pub(super) fn go_on(&mut self, trouble: ServerTrouble) {
+    /// Tells the user why the current server cannot be used, and makes the next one current.
+    pub(super) fn try_next(&mut self, trouble: ServerTrouble) {
         let at = self.at;
         self.are_foreign[at] |= trouble == ServerTrouble::Foreign;
         let trouble = match trouble {
             ServerTrouble::Passing(trouble) => trouble,
             ServerTrouble::Foreign => NotAReply::Foreign.to_string(),
         };
-        // Of a single server that is foreign the error tells, which is about to come.
+        // If this is the only server, the error that follows says it.
         let is_told = self.doors.len() == 1 && self.are_foreign[at];
         if !is_told && self.outage().troubles[at].as_ref() != Some(&trouble) {
             (self.tell)(&format!("{}: {trouble}", self.doors[at]));
@@ -193,13 +193,13 @@ impl Servers {
         self.at = next.unwrap_or(at);
     }
 
-    /// A server has answered.
+    /// Notes that a server has answered.
     pub(super) fn answered(&mut self) {
         self.has_answered = true;
         self.recovered();
     }
 
-    /// There is nothing that a server could have answered: all is well.
+    /// Ends the outage. A connection ends it too if no line waits for a reply.
     pub(super) fn recovered(&mut self) {
         self.outage = None;
     }
@@ -210,7 +210,7 @@ impl Servers {
             began: Instant::now(),
             attempts: 0,
             troubles: vec![None; count],
-            told_going_on: None,
+            told_talking_to: None,
         };
         self.outage.get_or_insert_with(begin)
     }
@@ -243,13 +243,13 @@ impl Servers {
         NoneAnswers { doors: self.doors.clone(), why }
     }
 
-    /// Says which server gets the lines now, once for each server in a row: a server that takes connections and closes them
-    /// would otherwise be named again and again.
-    fn tell_going_on(&mut self) {
+    /// Tells the user which server gets the lines now. The same server is named once in a row, because a server that accepts
+    /// and closes connections would otherwise be named again and again.
+    fn tell_talking_to(&mut self) {
         let at = self.at;
         let outage = self.outage();
         let has_trouble = outage.troubles.iter().any(Option::is_some);
-        if has_trouble && outage.told_going_on.replace(at) != Some(at) {
+        if has_trouble && outage.told_talking_to.replace(at) != Some(at) {
             (self.tell)(&format!("talking to {}", self.doors[at]));
         }
     }
@@ -257,13 +257,13 @@ impl Servers {
 
 async fn dial(door: &Door, tls: Option<&Arc<ClientConfig>>) -> Result<Box<dyn DoorStream>, String> {
     match timeout(CONNECT_MAX, stream::connect(door, tls)).await {
-        Ok(connected) => connected.map_err(|error| said(&error)),
+        Ok(connected) => connected.map_err(|error| in_words(&error)),
         Err(_) => Err(format!("no connection within {} s", CONNECT_MAX.as_secs())),
     }
 }
 
-/// What an error of the network means, without the system's number for it.
-pub(super) fn said(error: &io::Error) -> String {
+/// An error of the network in words, without the system's error number.
+pub(super) fn in_words(error: &io::Error) -> String {
     if let Some(trouble) = door_trust::trouble(error) {
         return trouble.to_owned();
     }

@@ -1,8 +1,8 @@
-//! The lines that have no complete reply yet, in order, and how much of them the current connection has taken.
+//! The lines that have no complete reply yet, in order, and how many of their bytes the current connection has taken.
 //!
-//! Every line gets one reply and replies come in order, so counting them says which lines are answered. When a
-//! connection breaks, the rest goes to the next one: a report may be repeated without harm, and a question only
-//! reads. Blank lines never get here, for nothing would answer them.
+//! Every line gets one reply, and replies come in order, so the number of replies says which lines are answered. When a
+//! connection breaks, the other lines are sent on the next one: a repeated report does no harm, and a question only reads.
+//! Blank lines are not kept here, because they get no reply.
 
 use std::collections::VecDeque;
 
@@ -10,17 +10,17 @@ use proxyherd_core::limits::LINE_LEN_MAX;
 
 use super::replies::ReplyForm;
 
-/// How many bytes of lines wait for their replies before no more are taken. It bounds memory and what is sent again
-/// when a connection breaks, and is more than the sockets' buffers hold, so that a fast server does not wait.
+/// How many bytes of lines may wait for replies; further lines are not taken. This bounds memory, and what is sent again after
+/// a connection breaks. It is more than the buffers of the sockets hold, so that a fast server does not wait for lines.
 const WINDOW_LEN: usize = 256 * 1024;
 
 /// Lines without a reply.
 #[derive(Debug, Default)]
 pub(super) struct UnansweredLines {
-    /// The lines with their ends; those before `answered` are done with.
+    /// The lines with their ends. The bytes before `answered` belong to lines that are answered.
     text: Vec<u8>,
     answered: usize,
-    /// Up to where the current connection has taken them.
+    /// How many bytes of `text` the current connection has taken.
     sent: usize,
     lines: VecDeque<Line>,
 }
@@ -33,7 +33,7 @@ struct Line {
 }
 
 impl UnansweredLines {
-    /// Adds a line, without its end, that is answered in this form.
+    /// Adds a line, without its end, that gets a reply of this form.
     pub(super) fn push(&mut self, line: &[u8], form: ReplyForm) {
         debug_assert!(line.len() <= LINE_LEN_MAX, "a longer line is cut, and ends its connection");
         self.text.extend_from_slice(line);
@@ -41,15 +41,15 @@ impl UnansweredLines {
         self.lines.push_back(Line { len: line.len() + 1, form, ends_connection: false });
     }
 
-    /// Adds the start of a line that is longer than lines may be. One byte more than a line may have makes the
-    /// server answer and close, so nothing follows until that is done.
+    /// Adds the start of a line that is too long: one byte more than a line may have. The server answers it and closes the
+    /// connection, so no line is taken until that has happened.
     pub(super) fn push_overlong(&mut self, start: &[u8]) {
         debug_assert_eq!(start.len(), LINE_LEN_MAX + 1, "just as much as the server must see");
         self.text.extend_from_slice(start);
         self.lines.push_back(Line { len: start.len(), form: ReplyForm::Line, ends_connection: true });
     }
 
-    /// Whether it takes another line.
+    /// Whether there is room for another line.
     pub(super) fn has_room(&self) -> bool {
         self.text.len() - self.answered < WINDOW_LEN
             && self.lines.back().is_none_or(|line| !line.ends_connection)
@@ -60,30 +60,29 @@ impl UnansweredLines {
         self.lines.is_empty()
     }
 
-    /// What the current connection has not taken yet.
+    /// The bytes that the current connection has not taken.
     pub(super) fn unsent(&self) -> &[u8] {
         &self.text[self.sent..]
     }
 
-    /// The connection has taken `len` bytes more.
+    /// Notes that the connection has taken `len` more bytes.
     pub(super) fn mark_sent(&mut self, len: usize) {
         self.sent += len;
-        debug_assert!(self.sent <= self.text.len(), "nothing is sent that is not there");
+        debug_assert!(self.sent <= self.text.len(), "only bytes of the lines are sent");
     }
 
-    /// The form of the reply that comes next; `None` if none may come, because the connection has not taken the
-    /// whole of its line.
+    /// The form of the next reply; `None` if no reply may come, because the connection has not taken a whole line.
     pub(super) fn awaited(&self) -> Option<ReplyForm> {
         let line = self.lines.front()?;
         (self.answered + line.len <= self.sent).then_some(line.form)
     }
 
-    /// The reply has come. Says whether the server closes the connection after it.
+    /// Notes that the next reply has come. Returns whether the server closes the connection after it.
     pub(super) fn answer(&mut self) -> bool {
         let line = self.lines.pop_front().expect("the caller awaited a reply");
         self.answered += line.len;
         debug_assert!(self.answered <= self.sent, "only a line that was sent is answered");
-        // What is moved is less than what has gone, so each byte is moved once at most.
+        // Fewer bytes are moved than removed, so each byte is moved at most once.
         if self.answered * 2 >= self.text.len() {
             self.text.drain(..self.answered);
             self.sent -= self.answered;
@@ -92,7 +91,7 @@ impl UnansweredLines {
         line.ends_connection
     }
 
-    /// The connection is gone: everything that is not answered is sent again.
+    /// Notes that the connection is gone: all lines without replies are sent again.
     pub(super) fn rewind(&mut self) {
         self.sent = self.answered;
     }

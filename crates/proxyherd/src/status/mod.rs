@@ -1,7 +1,7 @@
-//! `proxyherd status`: asks every server of a herd how it is, and shows the herd as a whole.
+//! `proxyherd status`: asks every server of a herd for its status, and shows the herd as a whole.
 //!
-//! It asks over HTTP, as anyone could, and knows nothing else of the servers. One that cannot be asked is a row
-//! that says why.
+//! [`HerdSnapshot::ask`] sends the requests, over HTTP as anyone could, and knows nothing else of the servers. A server that
+//! cannot be asked is a row of the table, with the reason below the table.
 //!
 //! Floors, lowest first: `ask`, `table`, `window`; `troubles`; `show`.
 
@@ -19,14 +19,14 @@ use crate::{
     herd::Status,
 };
 
-/// A herd as its servers told it at about one moment.
+/// What the servers of a herd answered at about the same moment.
 #[derive(Debug)]
 pub(crate) struct HerdSnapshot {
     herd: String,
     servers: Vec<AskedServer>,
 }
 
-/// A server and what it said.
+/// One server of the file, and its answer.
 #[derive(Debug)]
 struct AskedServer {
     name: String,
@@ -36,15 +36,15 @@ struct AskedServer {
 
 #[derive(Clone, Debug)]
 enum StatusAnswer {
-    /// It answered.
+    /// The server answered.
     Up(Box<Status>),
-    /// It did not, or somebody else did, for this reason.
+    /// The server did not answer, or another one answered at its address. The text says why.
     Silent(String),
-    /// It has no HTTP door, so it cannot be asked.
+    /// The server has no HTTP door, so it cannot be asked.
     NoDoor,
 }
 
-/// One server in JSON: with `status` if it answered, with `error` if it did not, with neither if it has no door.
+/// One server in the JSON output. It has `status` if it answered, `error` if it did not, and neither if it has no door.
 #[derive(Serialize)]
 struct ServerJson<'a> {
     server: &'a str,
@@ -56,30 +56,30 @@ struct ServerJson<'a> {
 }
 
 impl HerdSnapshot {
-    /// Asks all servers of `config` at once, and returns when each has answered or has had its time.
+    /// Asks all servers of `config` at once. Returns when each has answered or has timed out.
     pub(crate) fn ask(config: &Config) -> HerdSnapshot {
         HerdSnapshot { herd: config.herd.id.clone(), servers: ask::all(config) }
     }
 
-    /// How many servers should have answered and did not.
+    /// How many servers have a door and did not answer.
     pub(crate) fn silent_count(&self) -> usize {
         self.servers.iter().filter(|server| matches!(server.answer, StatusAnswer::Silent(_))).count()
     }
 
-    /// How many servers have a door to ask at.
+    /// How many servers have an HTTP door.
     pub(crate) fn door_count(&self) -> usize {
         self.servers.iter().filter(|server| server.http.is_some()).count()
     }
 
     /// A JSON array of the servers, in the order of the configuration.
     pub(crate) fn json(&self) -> String {
-        let told: Vec<ServerJson<'_>> = self.servers.iter().map(AskedServer::told).collect();
-        let text = serde_json::to_string_pretty(&told).expect("a status is made of strings and numbers");
+        let servers: Vec<ServerJson<'_>> = self.servers.iter().map(AskedServer::json).collect();
+        let text = serde_json::to_string_pretty(&servers).expect("a status is made of strings and numbers");
         escape::json(&text)
     }
 
-    /// The herd as a person reads it, with colors. `columns` is the width of the window. Without a window no line is
-    /// broken, so that programs can search the lines.
+    /// The herd as text for people, with colors. `columns` is the width of the window. Without a window no line is broken,
+    /// so that programs can search the lines.
     pub(crate) fn text(&self, columns: Option<usize>) -> String {
         show::text(self, columns)
     }
@@ -94,7 +94,7 @@ impl HerdSnapshot {
 }
 
 impl AskedServer {
-    fn told(&self) -> ServerJson<'_> {
+    fn json(&self) -> ServerJson<'_> {
         let (status, error) = match &self.answer {
             StatusAnswer::Up(status) => (Some(&**status), None),
             StatusAnswer::Silent(why) => (None, Some(why.as_str())),

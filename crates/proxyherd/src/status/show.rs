@@ -1,4 +1,4 @@
-//! The herd for a person: a table of its servers, what is wrong, and whether they agree.
+//! Shows a herd to people: a table of its servers, then its troubles, then whether the servers agree.
 
 use std::collections::BTreeMap;
 
@@ -33,9 +33,9 @@ const HEAD: [(&str, Side); 9] = [
     ("LINKS", Side::Right),
 ];
 
-/// The columns that a narrow window can spare, the first one first.
+/// The columns that a narrow window leaves out, in this order.
 const SPARE: [&str; 6] = ["STALE", "REJECTED", "CONNS", "UPTIME", "ACCEPTED", "STATE"];
-/// How wide the table is at most where that does not depend on a window.
+/// The largest width of the table if there is no window.
 const USUAL_COLUMNS: usize = 80;
 
 /// The whole text, with colors.
@@ -47,7 +47,7 @@ pub(super) fn text(snapshot: &HerdSnapshot, columns: Option<usize>) -> String {
     }
     match columns {
         Some(columns) => table.fit(columns, &SPARE),
-        // Programs may count columns.
+        // Programs may count columns, so none is left out.
         None => table.fit(USUAL_COLUMNS, &[]),
     }
     let up = snapshot.up().count();
@@ -77,7 +77,7 @@ fn row(server: &AskedServer) -> Vec<Cell> {
     [vec![name, state], unknown].concat()
 }
 
-/// The cells after the name.
+/// The cells after the server's name.
 fn numbers(status: &Status) -> Vec<Cell> {
     let state = if status.draining { Cell::new("stopping", DOUBTFUL) } else { Cell::new("up", GOOD) };
     let up = status.links.iter().filter(|link| link.up).count();
@@ -109,13 +109,13 @@ fn troubles(snapshot: &HerdSnapshot, columns: usize) -> String {
     troubles::of(snapshot).into_iter().map(lines).collect()
 }
 
-/// A sentence in a style, over as many lines as it takes.
+/// A sentence in a style, broken into lines.
 fn sentence(text: &str, style: Style, columns: usize) -> String {
     let lines = wrapped(&printable(text), columns, 0);
     lines.iter().map(|line| format!("{style}{line}{style:#}\n")).collect()
 }
 
-/// What is left of the places budgets, as whoever knows most tells it.
+/// What is left of the places budgets. Of each budget the line shows the server that knows of the most requests.
 fn budgets(snapshot: &HerdSnapshot, columns: usize) -> String {
     let mut by_date: BTreeMap<&str, &BudgetStatus> = BTreeMap::new();
     for budget in snapshot.up().flat_map(|(_, status)| &status.places_budgets) {
@@ -133,7 +133,7 @@ fn budgets(snapshot: &HerdSnapshot, columns: usize) -> String {
     by_date.into_values().map(line).collect()
 }
 
-/// Whether the servers agree, and how long their links can go on.
+/// Whether the servers agree, and when the first certificate expires.
 fn agreement(snapshot: &HerdSnapshot, columns: usize) -> String {
     let agreement = match troubles::agreement(snapshot) {
         Some(Ok(text)) => sentence(&text, Style::new(), columns),
@@ -144,7 +144,7 @@ fn agreement(snapshot: &HerdSnapshot, columns: usize) -> String {
     agreement + &expiry.unwrap_or_default()
 }
 
-/// A number in at most seven characters: millions and more are rounded down. `--json` has all digits.
+/// A number with at most seven characters, rounded down from a million on. `--json` has all digits.
 fn short(number: u64) -> String {
     let (unit, sign) = match number {
         0..1_000_000 => return number.to_string(),
@@ -155,7 +155,7 @@ fn short(number: u64) -> String {
     format!("{}.{:02}{sign}", number / unit, number % unit / (unit / 100))
 }
 
-/// The answer may come from any program, and must not move the terminal.
+/// Escapes text of an answer: the answer may come from any program, and must not control the terminal.
 fn printable(text: &str) -> String {
     escape::shown(text.as_bytes())
 }

@@ -366,7 +366,7 @@ fn a_door_with_tls_is_asked_by_https_and_shows_the_certificate_of_the_configurat
     config.tls = Some(DoorCertificate { cert: door.certificate(), key });
     let snapshot = HerdSnapshot::ask(&config);
     assert!(matches!(snapshot.servers[0].answer, StatusAnswer::Up(_)), "{}", plain(&snapshot));
-    assert_eq!(snapshot.servers[0].told().http, Some(format!("tls://{}", door.address)));
+    assert_eq!(snapshot.servers[0].json().http, Some(format!("tls://{}", door.address)));
     config.tls = None;
     let text = plain(&HerdSnapshot::ask(&config));
     let expected = format!(

@@ -1,4 +1,4 @@
-//! What an operator should look at, in sentences.
+//! Finds what an operator should look at in a herd's status, and says it in sentences.
 
 use std::collections::BTreeSet;
 
@@ -10,13 +10,13 @@ use crate::{
     herd::{LinkStatus, Status},
 };
 
-/// News that wait longer than this, seconds, are worth a word.
+/// A link is reported if changes have waited longer than this, seconds.
 const LAG_S_MAX: f64 = 1.0;
 
-/// Clocks that are further apart, seconds, are worth a word.
+/// A link is reported if the clocks of its ends differ by more than this, seconds.
 const CLOCK_OFFSET_S_MAX: f64 = 1.0;
 
-/// What is wrong, server by server and then with the herd.
+/// The troubles of each server, and then those of the herd.
 pub(super) fn of(snapshot: &HerdSnapshot) -> Vec<String> {
     snapshot
         .servers
@@ -27,7 +27,7 @@ pub(super) fn of(snapshot: &HerdSnapshot) -> Vec<String> {
         .collect()
 }
 
-/// Servers that are still linked with those of the file, although the file does not name them.
+/// Servers that still have links with servers of the file, although the file does not name them.
 fn of_removed(snapshot: &HerdSnapshot) -> Option<String> {
     let is_named = |name: &&str| snapshot.servers.iter().any(|server| server.name == **name);
     let reached = snapshot.up().flat_map(|(_, status)| &status.reaches).map(String::as_str);
@@ -54,7 +54,7 @@ fn of_server(server: &AskedServer) -> Vec<String> {
     }
     if status.removed {
         troubles.push(format!(
-            "{name} runs, but its herd.toml no longer names it: it ends within seconds, or goes on unheard if `removed` is \
+            "{name} runs, but its herd.toml no longer names it: it ends within seconds, or runs without links if `removed` is \
              \"stay\""
         ));
     }
@@ -92,7 +92,7 @@ fn in_days(days: i64) -> String {
     }
 }
 
-/// Which certificate is the first to expire, where links are encrypted.
+/// Says which certificate expires first; `None` if links are not encrypted.
 pub(super) fn first_to_expire(snapshot: &HerdSnapshot) -> Option<String> {
     let certified =
         snapshot.up().filter_map(|(_, status)| Some((&status.server, status.certificate_days_left?)));
@@ -121,7 +121,7 @@ fn of_link(name: &str, link: &LinkStatus) -> Option<String> {
     }
 }
 
-/// What a neighbor told that its server does not keep.
+/// Records of a neighbor that the server has refused.
 fn of_nonsense(name: &str, link: &LinkStatus) -> Option<String> {
     let neighbor = &link.neighbor;
     let told = |(label, count): (&String, &u64)| {
@@ -138,8 +138,8 @@ fn of_nonsense(name: &str, link: &LinkStatus) -> Option<String> {
     })
 }
 
-/// Servers that no way leads between, as far as those that answer know. Links count beside what a server says that it
-/// reaches: one that knows of no trees reaches its neighbors all the same.
+/// The parts of a herd without a way between them, as far as the answers show. A server reaches the servers that its status
+/// names as reached, and its neighbors too: a server of a version without spanning trees names none.
 fn of_parts(snapshot: &HerdSnapshot) -> Option<String> {
     let mut parts: Vec<BTreeSet<&str>> = Vec::new();
     for (_, status) in snapshot.up() {
@@ -157,7 +157,7 @@ fn of_parts(snapshot: &HerdSnapshot) -> Option<String> {
     })
 }
 
-/// Whether all servers that answer hold equally many records; `None` if none answers.
+/// Whether all servers that answer hold the same number of records; `None` if none answers.
 pub(super) fn agreement(snapshot: &HerdSnapshot) -> Option<Result<String, String>> {
     let up: Vec<&Status> = snapshot.up().map(|(_, status)| status).collect();
     let least = up.iter().min_by_key(|status| status.records)?;

@@ -1,6 +1,6 @@
-//! The prompt: a person types lines and reads replies.
+//! The client's prompt: a person types lines and reads replies.
 //!
-//! What goes to the server is what was typed; where it is not, because a time was added, it is shown.
+//! Typed lines go to the server as they are. If the client changes a line, for example adds a time, it shows what it sends.
 
 mod helper;
 mod history;
@@ -47,7 +47,7 @@ pub(super) async fn run(mut conversation: Conversation) -> anyhow::Result<()> {
         };
         editor.add_history_entry(typed.trim_end()).context("cannot remember the line")?;
         kept.write(editor.history_mut());
-        // A pasted text may be of several lines.
+        // A pasted text may have several lines.
         for line in typed.lines() {
             if answer(line, &mut conversation, &mut ahead).await? == PromptState::Quit {
                 return Ok(());
@@ -67,7 +67,7 @@ fn editor() -> Result<Editor<LineHelper, FileHistory>, ReadlineError> {
     Ok(editor)
 }
 
-/// What the person types next; `None` if that is the end.
+/// The next line that the person types; `None` at the end of the input.
 fn read_line(
     editor: &mut Editor<LineHelper, FileHistory>,
     conversation: &Conversation,
@@ -77,10 +77,10 @@ fn read_line(
     loop {
         match editor.readline(&(&prompt, &styled)) {
             Ok(typed) => return Ok(Some(typed)),
-            // Ctrl-C gives up the line and not the prompt, as in a shell.
+            // Ctrl-C drops the line and keeps the prompt, as in a shell.
             Err(ReadlineError::Interrupted) => {}
             Err(ReadlineError::Eof) => return Ok(None),
-            // A terminal that is not set to UTF-8. What stood before the byte is lost, and what follows is a new line.
+            // The terminal is not set to UTF-8. What was typed before this byte is lost, and what follows begins a new line.
             Err(ReadlineError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
                 writeln!(anstream::stdout())?;
                 tell("that was not UTF-8, so the line is dropped; set the terminal to UTF-8, or type ASCII");
@@ -110,7 +110,7 @@ async fn answer(
     Ok(PromptState::Open)
 }
 
-/// Says one line and shows its reply. While no server answers, the end of the input still ends the prompt.
+/// Sends one line and shows its reply. While no server answers, Ctrl-D still ends the prompt.
 async fn ask(
     line: &str,
     conversation: &mut Conversation,
@@ -128,7 +128,7 @@ async fn ask(
         let reply = conversation.exchange().await;
         show(said, reply)?;
     }
-    // An overlong line has cost the connection; the prompt names the server of the next line.
+    // After an overlong line the connection is closed. The prompt must name the server of the next connection.
     connect(conversation, ahead).await
 }
 

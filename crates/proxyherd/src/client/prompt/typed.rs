@@ -1,4 +1,4 @@
-//! What a line means that a person has typed: most are said to the herd as they are, some are helped along.
+//! Interprets the lines that a person has typed: most go to the herd as they are, and some are completed first.
 
 use proxyherd_core::{
     codec::line::{self, Line},
@@ -6,7 +6,7 @@ use proxyherd_core::{
     types::{Coordinates, Timestamp},
 };
 
-/// What can be typed, with the arguments it takes.
+/// The commands of the prompt, with their arguments.
 pub(super) const COMMANDS: [(&str, &[&str]); 5] = [
     ("IAMAT", &["<client>", "<latitude><longitude>", "[<time>]"]),
     ("WHATSAT", &["<client>", "<kilometers>", "<most places>"]),
@@ -15,7 +15,7 @@ pub(super) const COMMANDS: [(&str, &[&str]); 5] = [
     ("quit", &[]),
 ];
 
-/// What `help` shows.
+/// The text that `help` shows.
 pub(super) const HELP: &str = "\
 IAMAT <client> <latitude><longitude> [<time>]
     reports where a client is; without a time: now
@@ -33,24 +33,24 @@ Anything else goes to the server as it is. Tab completes commands and clients,
 arrow up brings back earlier lines, Ctrl-R searches them.
 ";
 
-/// What is to be done about a line.
+/// What the prompt does with a line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum TypedLine {
-    /// Nothing: it is blank.
+    /// Ignores the line, because it is blank.
     Nothing,
-    /// Say it as it is.
+    /// Sends the line as it is.
     AsIs,
-    /// Say this instead, and show it.
+    /// Sends this line instead, and shows it.
     Instead(String),
-    /// Show this: the line makes no sense.
+    /// Shows this text: the line is wrong.
     Wrong(&'static str),
-    /// Show what can be typed.
+    /// Shows the help.
     Help,
-    /// End.
+    /// Ends the prompt.
     Quit,
 }
 
-/// Reads what was typed at `now`.
+/// Interprets a line that was typed at `now`.
 pub(super) fn read(typed: &str, now: Timestamp) -> TypedLine {
     let words: Vec<&str> = typed.split_ascii_whitespace().collect();
     match words.as_slice() {
@@ -74,7 +74,8 @@ const HERE: &str =
 
 const RANGE: &str = "the latitude comes first, within ±90 degrees, then the longitude, within ±180";
 
-/// Coordinates as maps write them, `34.06893, -118.445127`, as the herd reads them; or what is wrong.
+/// Converts coordinates as maps write them, `34.06893, -118.445127`, to those of the line protocol. The error is for the
+/// person.
 fn coordinates(words: &[&str]) -> Result<String, &'static str> {
     let joined = words.join(" ");
     let mut numbers = joined.split([' ', ',']).filter(|number| !number.is_empty());
@@ -93,7 +94,7 @@ fn signed(number: &str) -> String {
     if number.starts_with(['+', '-']) { number.to_owned() } else { format!("+{number}") }
 }
 
-/// Why a server answered `said` with a question mark, as far as can be known from here.
+/// Why a server has refused the line `said`, as far as the client can know.
 pub(super) fn why_refused(said: &[u8]) -> &'static str {
     match line::parse(said) {
         Line::Command(Command::Report { .. }, _) => {
