@@ -1,4 +1,4 @@
-//! `proxyherd check`: says what is wrong with a configuration, and with the certificates, keys and files that it names.
+//! `proxyherd check`: finds mistakes in a configuration, and in the certificates, keys and files that it names.
 
 use std::{io::Write as _, iter::once};
 
@@ -57,7 +57,7 @@ pub(super) struct Args {
     set: SetArgs,
 }
 
-/// Reads the configuration and looks at what it names. Leaves nothing behind.
+/// Checks the configuration and the files that it names. Changes nothing.
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let config = super::load(&args.config, &args.set.set)?;
     let name = args.name.as_deref().map(|name| serve::named(&config, name)).transpose()?;
@@ -74,14 +74,14 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         return Err(ConfigurationError(message).into());
     }
     let warnings = config.warnings.len() + findings.len();
-    // A warning may be about the very address that the server needs.
+    // A warning may be about an address that the server needs.
     let startable = name.filter(|_| warnings == 0).map(|server| &server.name);
     let summary = summary(&config, startable, warnings);
     writeln!(anstream::stdout(), "{}: {FINE}fine{FINE:#}, {summary}", config.path.display())?;
     Ok(())
 }
 
-/// Servers without a door for others need no certificates.
+/// Checks certificates. Servers without a `peer` address need none.
 fn check_certificates(config: &Config, insisted: Option<&ServerName>) -> Vec<Finding> {
     let servers: Vec<_> = config.servers.iter().filter(|server| server.peer.is_some()).collect();
     let names: Vec<&ServerName> = servers.iter().map(|server| &server.name).collect();
@@ -91,7 +91,7 @@ fn check_certificates(config: &Config, insisted: Option<&ServerName>) -> Vec<Fin
     }
 }
 
-/// No server starts without the keys and the index that its providers of places need.
+/// Checks the keys and indexes of the providers of places, without which no server starts.
 fn check_places(config: &Config) -> impl Iterator<Item = Finding> {
     let places = &config.places;
     let names = once(places.provider).chain(places.fallback.iter().copied());
@@ -100,7 +100,7 @@ fn check_places(config: &Config) -> impl Iterator<Item = Finding> {
         .map(|error| Finding::Error(error.to_string()))
 }
 
-/// An address that is in use may be so by the server itself.
+/// Checks the addresses. An address in use is a warning, because the server itself may be running.
 fn check_addresses(server: &Server) -> impl Iterator<Item = Finding> {
     let doors = server.doors.iter().map(|door| (&door.address, door.kind.key()));
     let addresses = doors.chain(server.peer.iter().map(|peer| (peer, "peer")));

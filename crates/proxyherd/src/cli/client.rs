@@ -1,4 +1,4 @@
-//! `proxyherd client`: a prompt to a running herd.
+//! `proxyherd client`: talks to a running herd.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -61,27 +61,27 @@ pub(super) struct Args {
     patience_s: Option<u64>,
 }
 
-/// Longest usual silence.
+/// How long a server may be silent, if the configuration demands no more.
 const SILENCE_MAX: Duration = Duration::from_secs(15);
-/// How much longer than for the places one waits for a server.
+/// How much longer than for places the client waits for a server.
 const AFTER_PLACES: Duration = Duration::from_secs(10);
 
-/// Talks until there is nothing left to say.
+/// Talks to the herd until the input ends.
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
-    let ClientTarget { doors, certificate, silence_max } = meant(args)?;
+    let ClientTarget { doors, certificate, silence_max } = target(args)?;
     crate::client::run(doors, certificate.as_deref(), silence_max)
 }
 
-/// Whom to talk to.
+/// The servers to talk to.
 pub(super) struct ClientTarget {
     pub(super) doors: Vec<Door>,
     /// The file that the configuration names for doors with TLS.
     certificate: Option<PathBuf>,
-    /// How long one may say nothing.
+    /// How long a server that has lines to answer may be silent.
     pub(super) silence_max: Duration,
 }
 
-pub(super) fn meant(args: &Args) -> anyhow::Result<ClientTarget> {
+pub(super) fn target(args: &Args) -> anyhow::Result<ClientTarget> {
     let (doors, certificate, usual) = if args.addresses.is_empty() {
         let config = args.config.herd()?;
         let doors = config.servers.iter().filter_map(|server| server.door(DoorKind::Line).cloned());

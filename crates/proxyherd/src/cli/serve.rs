@@ -30,9 +30,9 @@ const AFTER_HELP: &str = concat!(
 
 /// Start one server of the herd, in the foreground
 ///
-/// When every listener is up it prints one line that starts with `ready`. SIGTERM or Ctrl-C lets the clients that
-/// are being answered finish, and ends it within 10 seconds. When the file changes, or at SIGHUP, it is read again:
-/// servers and links come and go, and no client is dropped; a file that is wrong changes nothing, and the log says why.
+/// When every listener is up, it prints one line that starts with `ready`. At SIGTERM or Ctrl-C it finishes the replies
+/// that it has begun, and ends within 10 seconds. It reads the file again when the file changes, and at SIGHUP: servers
+/// and links are added and removed, and no client is dropped. A file with mistakes changes nothing, and the log says why.
 /// A server that the file no longer names ends a few seconds later, as at SIGTERM, unless the file says
 /// `removed = "stay"`. SIGUSR1 reopens the log file, for logrotate.
 #[derive(Debug, clap::Args)]
@@ -49,14 +49,14 @@ pub(super) struct Args {
     pub(super) set: SetArgs,
 }
 
-/// The runtime and the signal handlers, set up before anything else so that signals of the first milliseconds are kept.
+/// The runtime and the signal handlers. They are set up before anything else, so that no early signal is lost.
 pub(super) struct ServeSetup {
     runtime: Runtime,
     asked: SignalRequests,
 }
 
 impl ServeSetup {
-    /// Sets up both if `command` is `serve`. Parsing the command line comes later: until then a signal would end the process.
+    /// Sets up both if `command` is `serve`. The command line is parsed later: until then a signal would end the process.
     pub(super) fn of(command: Option<&OsStr>) -> Option<anyhow::Result<ServeSetup>> {
         command.is_some_and(|command| command == "serve").then(ServeSetup::new)
     }
@@ -94,7 +94,7 @@ async fn serve(
         _ => anyhow::Error::from(error),
     })?;
     let removed = server.follow(config, overrides, asked.to_read_files);
-    // Nobody may be reading the output, so serving does not wait until it is written.
+    // If nobody reads the output, writing may block, so the server does not wait for it.
     let ready = format!("ready: {name} takes {}", server.addresses());
     drop(spawn_blocking(move || say(&ready)));
     loop {
@@ -114,7 +114,7 @@ fn say(line: &str) {
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
-/// The server of that name; a name that is none is a mistake of whoever typed it.
+/// The server with that name. An unknown name is a usage error.
 pub(super) fn named<'c>(config: &'c Config, name: &str) -> Result<&'c ServerConfig, UsageError> {
     config.server(name).ok_or_else(|| {
         let hint = match config.nearest_server(name) {

@@ -10,16 +10,16 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// How a process ends that was told twice: as one that SIGTERM has killed.
+/// The exit code after a second request to end: that of a process killed by SIGTERM.
 const KILLED_BY_SIGTERM: i32 = 128 + 15;
 
-/// Resolves when the process is asked to end. From when this returns, signals no longer end it by themselves.
+/// A future that resolves when the process is asked to end. From now on signals no longer end the process by themselves.
 pub(super) fn asked_to_end() -> io::Result<impl Future<Output = ()>> {
     let mut signals = EndSignals::new()?;
     Ok(async move { signals.next().await })
 }
 
-/// From here on, being asked to end does so without further ado.
+/// From now on, a request to end ends the process at once.
 pub(super) fn end_at_once_when_asked_again() -> io::Result<()> {
     let mut signals = EndSignals::new()?;
     tokio::spawn(async move {
@@ -29,7 +29,7 @@ pub(super) fn end_at_once_when_asked_again() -> io::Result<()> {
     Ok(())
 }
 
-/// What signals have asked of a server. Each request is kept until the server attends to it, except a second request to
+/// What signals have asked a server to do. Each request is kept until the server has done it, except a second request to
 /// end: that ends the process at once.
 #[derive(Clone)]
 pub(super) struct SignalRequests {

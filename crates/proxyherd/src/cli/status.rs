@@ -1,4 +1,4 @@
-//! `proxyherd status`: the running herd at a glance.
+//! `proxyherd status`: shows the running herd.
 
 use std::{
     io::{self, IsTerminal as _, Write as _},
@@ -38,7 +38,7 @@ const AFTER_HELP: &str = concat!(
 ",
 );
 
-/// Move to the upper left corner; lines follow that clear what stood behind them.
+/// Moves the cursor to the upper left corner. Each line that follows clears its old text.
 const HOME: &str = "\x1b[H";
 const CLEAR_ALL: &str = "\x1b[2J";
 const CLEAR_LINE: &str = "\x1b[K";
@@ -48,8 +48,8 @@ const SHOW_CURSOR: &str = "\x1b[?25h";
 
 /// Show the running herd as a table: its servers, their links and what they hold
 ///
-/// It asks the HTTP door of each server that has one, at its first address. A server that cannot be reached is a row, and a line below says
-/// why. Without a herd.toml it asks the servers of `proxyherd demo`.
+/// It asks the HTTP door of each server that has one, at its first address. A server that cannot be reached has a row, and
+/// a line below the table says why. Without a herd.toml it asks the servers of `proxyherd demo`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {
@@ -60,12 +60,12 @@ pub(super) struct Args {
     #[arg(long)]
     json: bool,
 
-    /// Go on, and show what changes, until Ctrl-C
+    /// Show the table again every second, until Ctrl-C
     #[arg(long, short, conflicts_with = "json")]
     watch: bool,
 }
 
-/// Asks every server and shows what they say.
+/// Asks every server and shows the answers.
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     if args.watch && !io::stdout().is_terminal() {
         let message = "--watch redraws a terminal, and standard output is none; leave it out, or take --json";
@@ -89,7 +89,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     }
 }
 
-/// Which servers were asked where no file names any.
+/// Explains which servers were asked if there is no file.
 const CLASSIC: &str = "there is no herd.toml here, so the servers of `proxyherd demo` were asked; --config FILE names \
                        another herd";
 
@@ -99,7 +99,7 @@ fn silence(silent: usize, of: usize) -> String {
     format!("{silent} of {} {verb} not answer", counted(of, "server"))
 }
 
-/// Redraws the herd every second, until it is asked to end. What was drawn last stays.
+/// Redraws the herd every second until the process is asked to end. The last drawing stays.
 async fn watch(config: Config) -> anyhow::Result<()> {
     let asked_to_end = signals::asked_to_end()?;
     tokio::pin!(asked_to_end);
@@ -121,8 +121,8 @@ async fn watch(config: Config) -> anyhow::Result<()> {
     }
 }
 
-/// Draws over what was drawn before, line by line, so that nothing flickers. A window of another size than before is
-/// cleared first: the terminal may have broken the lines in it.
+/// Draws over the last drawing line by line, so that nothing flickers. A window that has changed its size is cleared first,
+/// because the terminal may have broken its lines.
 fn draw(snapshot: &HerdSnapshot, before: &mut Option<Window>) -> io::Result<()> {
     let window = Window::of_stdout().unwrap_or(Window { columns: 80, rows: 24 });
     let text = snapshot.text(Some(window.columns));
@@ -146,7 +146,7 @@ fn frame(text: &str, rows: usize, is_same: bool) -> String {
     format!("{clear}{HOME}{}{below}", lines.join("\n"))
 }
 
-/// Where not everything fits, the sentences below the table matter more than its rows.
+/// Moves the sentences above the table: if not everything fits, they matter more than its rows.
 fn troubles_first(text: &str) -> String {
     match text.trim_end().split("\n\n").collect::<Vec<_>>().as_slice() {
         [title, table, sentences @ ..] => [&[*title], sentences, &[*table]].concat().join("\n\n"),
@@ -154,7 +154,7 @@ fn troubles_first(text: &str) -> String {
     }
 }
 
-/// A screen without a cursor; it is back when this is dropped.
+/// Hides the cursor until this is dropped.
 struct HiddenCursor;
 
 impl HiddenCursor {
@@ -166,7 +166,7 @@ impl HiddenCursor {
 
 impl Drop for HiddenCursor {
     fn drop(&mut self) {
-        // Where standard output is gone, so is the cursor.
+        // If standard output is closed, there is no cursor to show.
         let _ = writeln!(io::stdout(), "{SHOW_CURSOR}");
         let _ = io::stdout().flush();
     }

@@ -1,15 +1,15 @@
-//! Commands that can be typed while the demo runs. They stop one server and start it again while the rest go on.
+//! The commands that can be typed while the demo runs. They stop one server and start it again while the others run.
 
 use super::{Demo, DemoServerState};
 
-/// The commands, and what each does.
+/// The text that `help` shows.
 pub(super) const HELP: &str = "\
-stop NAME     stops one server; the rest go on, and its clients find another
-start NAME    starts it again, empty; its neighbors tell it everything
+stop NAME     stops one server; its clients go to the others
+start NAME    starts it again, empty; its neighbors send it everything
 help          shows this
-quit          ends it all, as Ctrl-C does";
+quit          ends the demo, as Ctrl-C does";
 
-/// What a line means.
+/// The meaning of a line.
 #[derive(Debug, PartialEq, Eq)]
 enum DemoCommand<'l> {
     Stop(&'l str),
@@ -19,13 +19,13 @@ enum DemoCommand<'l> {
     Unknown,
 }
 
-/// What became of a line.
+/// What the demo does after a line.
 pub(super) enum CommandOutcome {
-    /// This is to be shown.
+    /// It shows this text.
     Say(String),
-    /// A server has been started, which fills up now.
+    /// It shows this text, and waits until the server at this index has heard everything.
     Started(usize, String),
-    /// The demo is to end.
+    /// It ends.
     Quit,
 }
 
@@ -47,7 +47,7 @@ fn read(line: &str) -> Option<DemoCommand<'_>> {
     })
 }
 
-/// Carries out a line. A server that is told to stop does so later ([`Demo::left`]). `None` if the line is blank.
+/// Carries out a line; `None` if it is blank. A server that was told to stop stops later ([`Demo::left`]).
 pub(super) async fn obey(line: &str, demo: &mut Demo) -> Option<CommandOutcome> {
     let command = read(line)?;
     let (DemoCommand::Stop(name) | DemoCommand::Start(name)) = command else {
