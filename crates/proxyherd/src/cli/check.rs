@@ -29,9 +29,9 @@ const AFTER_HELP: &str = concat!(
 
 ",
     heading!("Exit codes"),
-    "  0   a herd can run with it
-  2   the command line makes no sense
-  78  it is wrong
+    "  0   a herd can run with the configuration
+  2   the command line is wrong
+  78  the configuration is wrong
 ",
 );
 
@@ -39,10 +39,10 @@ const FINE: Style = AnsiColor::BrightGreen.on_default().bold();
 
 /// Say what is wrong with a configuration, by key and line
 ///
-/// It reports all mistakes, not only the first. It checks what PROXYHERD_* variables and --set set, as `serve` would
-/// take it, and the certificates that are on this machine. With --name it also checks whether that server can start on
-/// this machine: its certificate and key, what its providers of places need, its addresses (each is listened at for a
-/// moment), its log and its data.
+/// It reports all mistakes, not only the first one. Like `serve` it applies PROXYHERD_* variables and --set first. It also
+/// checks the certificates on this machine. With --name it checks whether that server can start on this machine: its
+/// certificate and key, the keys and files of its providers of places, its addresses (each is opened for a moment), its
+/// log and its data.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {

@@ -25,7 +25,7 @@ const AFTER_HELP: &str = concat!(
 
 ",
     heading!("At the prompt"),
-    "  An IAMAT without a time takes the present time; `help` shows what else can be typed. The prompt keeps earlier \
+    "  An IAMAT without a time gets the present time; `help` shows what else can be typed. The prompt keeps earlier \
      lines in $XDG_STATE_HOME/proxyherd/history, by default ~/.local/state/proxyherd/history, except those that begin \
      with a space.
 
@@ -33,30 +33,30 @@ const AFTER_HELP: &str = concat!(
     heading!("Exit codes"),
     "  0   every line has its reply
   1   no server answers
-  2   the command line makes no sense
+  2   the command line is wrong
   78  the configuration is wrong
 ",
 );
 
 /// Talk to a running herd: a prompt with history, or a pipe
 ///
-/// It connects to the first address that answers, and goes on to the next when a server goes away; lines without a
-/// reply are sent again there. Where standard input or output is no terminal it sends the lines, prints exactly
-/// their replies, and ends.
+/// It connects to the first address that answers. When that server fails, it moves to the next one and sends the lines
+/// without a reply again. If standard input or output is not a terminal, it sends the lines, prints exactly their replies,
+/// and ends.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {
-    /// Servers to talk to, tried in this order: HOST:PORT, [IPv6]:PORT or NAME:PORT, each with tls:// before it where
-    /// the server speaks TLS. With any, no configuration is read; without any, they are those of the configuration, each
-    /// by the first address of its `listen`
+    /// Servers to talk to, tried in this order: HOST:PORT, [IPv6]:PORT or NAME:PORT, with tls:// before it if the server
+    /// speaks TLS. If addresses are given, no configuration is read. Otherwise the servers are those of the configuration,
+    /// each at the first address of its `listen`
     #[arg(value_name = "ADDR", value_parser = line_door)]
     pub(super) addresses: Vec<Door>,
 
     #[command(flatten)]
     config: HerdArgs,
 
-    /// How long a server may say nothing when it is asked; by default 15, or as long as the configuration gives the
-    /// providers of places and 10 more
+    /// How long a server that has lines to answer may be silent; by default 15, or 10 more than the configuration's
+    /// deadline for places if that is longer
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
     patience_s: Option<u64>,
 }

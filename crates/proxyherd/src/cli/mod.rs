@@ -49,9 +49,9 @@ const AFTER_HELP: &str = concat!(
 
 ",
     heading!("Exit codes"),
-    "  0   it went well
+    "  0   the command has succeeded
   1   something failed while running
-  2   the command line makes no sense
+  2   the command line is wrong
   78  the configuration is wrong; nothing was started
 ",
 );

@@ -23,7 +23,7 @@ const AFTER_HELP: &str = concat!(
     heading!("Exit codes"),
     "  0   it was asked to end
   1   it could not run
-  2   the command line makes no sense
+  2   the command line is wrong
   78  the configuration is wrong
 ",
 );

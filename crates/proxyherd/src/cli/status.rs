@@ -27,13 +27,13 @@ const AFTER_HELP: &str = concat!(
 ",
     heading!("JSON"),
     "  An array with an object for each server: its name in `server`, the first address of its HTTP door in `http` (null if it \
-     has none), and either `status`, which is what /v1/status answers, or `error`, which says why nothing came.
+     has none), and either `status`, which is what /v1/status answers, or `error`, which says why there is no answer.
 
 ",
     heading!("Exit codes"),
     "  0   every server with an HTTP door answers
-  1   one does not
-  2   the command line makes no sense
+  1   a server with an HTTP door does not answer
+  2   the command line is wrong
   78  the configuration is wrong
 ",
 );

@@ -38,7 +38,7 @@ pub enum NotAReply {
     #[error("its reply is longer than {} MiB", REPLY_LEN_MAX >> 20)]
     TooLong,
     /// They came before a line was sent.
-    #[error("it said something that nobody had asked for")]
+    #[error("it sent something that was not a reply to a line")]
     Unasked,
 }
 

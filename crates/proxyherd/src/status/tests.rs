@@ -215,7 +215,7 @@ fn what_an_operator_should_look_at_is_a_sentence() {
     );
     check(
         |status| status.removed = true,
-        "Riley runs, but its herd.toml no longer names it: it ends within seconds, or goes on unheard if `removed` is \
+        "Riley runs, but its herd.toml no longer names it: it ends within seconds, or runs without links if `removed` is \
          \"stay\"",
     );
     check(
