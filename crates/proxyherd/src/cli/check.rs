@@ -111,7 +111,7 @@ fn check_addresses(server: &Server) -> impl Iterator<Item = Finding> {
     })
 }
 
-/// No server starts where it cannot write its log, or, with a budget of places, what it has spent.
+/// Checks that the server can write its log and, if there is a places budget, its account.
 fn check_files(config: &Config, name: &ServerName) -> impl Iterator<Item = Finding> {
     let log = ServerLog::check(&config.log, name).err().map(|error| error.to_string());
     let has_budget = config.places.asking.per_day > 0 || config.places.asking.per_month > 0;
