@@ -13,6 +13,7 @@ const AFTER_HELP: &str = concat!(
     "  proxyherd client
   proxyherd client --config /etc/herd.toml
   proxyherd client 127.0.0.1:12001 127.0.0.1:12002
+  proxyherd client --config /etc/herd.toml tls://127.0.0.1:12443
   printf 'WHATSAT kiwi.cs.ucla.edu 10 5\\n' | proxyherd client
   printf \"IAMAT me +34.07-118.45 $(date +%s.%N)\\n\" | proxyherd client
 
@@ -47,8 +48,8 @@ const AFTER_HELP: &str = concat!(
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {
     /// Servers to talk to, tried in this order: HOST:PORT, [IPv6]:PORT or NAME:PORT, with tls:// before it if the server
-    /// speaks TLS. If addresses are given, no configuration is read. Otherwise the servers are those of the configuration,
-    /// each at the first address of its `listen`
+    /// speaks TLS. By default the servers are those of the configuration, each at the first address of its `listen`. With
+    /// addresses the configuration is read only if one has tls://, for the certificate that `[tls]` names
     #[arg(value_name = "ADDR", value_parser = line_door)]
     pub(super) addresses: Vec<Door>,
 
@@ -76,7 +77,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
 pub(super) struct ClientTarget {
     pub(super) doors: Vec<Door>,
     /// The file that the configuration names for doors with TLS.
-    certificate: Option<PathBuf>,
+    pub(super) certificate: Option<PathBuf>,
     /// How long a server that has lines to answer may be silent.
     pub(super) silence_max: Duration,
 }
@@ -88,7 +89,10 @@ pub(super) fn target(args: &Args) -> anyhow::Result<ClientTarget> {
         let usual = SILENCE_MAX.max(config.places.deadline + AFTER_PLACES);
         (doors.collect(), config.tls.map(|tls| tls.cert), usual)
     } else {
-        (args.addresses.clone(), None, SILENCE_MAX)
+        let doors = args.addresses.clone();
+        let config = if doors.iter().any(|door| door.tls) { Some(args.config.herd()?) } else { None };
+        let certificate = config.and_then(|config| config.tls).map(|tls| tls.cert);
+        (doors, certificate, SILENCE_MAX)
     };
     let silence_max = args.patience_s.map_or(usual, Duration::from_secs);
     Ok(ClientTarget { doors, certificate, silence_max })

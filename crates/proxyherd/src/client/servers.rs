@@ -106,6 +106,10 @@ enum NoAnswerReason {
     Mute,
     /// None of them speaks the line protocol.
     Foreign,
+    /// All show a certificate that is not trusted.
+    Untrusted,
+    /// None of them speaks TLS.
+    Unencrypted,
 }
 
 impl fmt::Display for NoneAnswers {
@@ -118,14 +122,26 @@ impl fmt::Display for NoneAnswers {
                 write!(f, "{address} takes connections and answers nothing")?
             }
             (NoAnswerReason::Away, [address]) => write!(f, "{address} does not answer")?,
+            (NoAnswerReason::Untrusted, [address]) => write!(f, "{address} is not trusted")?,
+            (NoAnswerReason::Untrusted, _) => write!(f, "none of the {count} servers is trusted")?,
+            (NoAnswerReason::Unencrypted, [address]) => write!(f, "{address} does not speak TLS")?,
+            (NoAnswerReason::Unencrypted, _) => write!(f, "none of the {count} servers speaks TLS")?,
             (NoAnswerReason::Mute | NoAnswerReason::Away, _) => {
                 write!(f, "none of the {count} servers answers")?
             }
         }
         f.write_str(match self.why {
-            NoAnswerReason::Foreign => "; a server's `listen` address does",
+            NoAnswerReason::Foreign => {
+                "; a server's `listen` address does, with tls:// before it where herd.toml has that"
+            }
             NoAnswerReason::Mute => "; is that a server's `listen` address?",
             NoAnswerReason::Away => "; is the herd running? `proxyherd demo` runs one to try",
+            NoAnswerReason::Untrusted => {
+                "; --config FILE names the herd.toml whose [tls] has the certificate that is to be believed"
+            }
+            NoAnswerReason::Unencrypted => {
+                "; leave out tls:// where a server's `listen` in herd.toml has none"
+            }
         })
     }
 }
@@ -237,10 +253,20 @@ impl Servers {
             NoAnswerReason::Foreign
         } else if self.has_been_there && !self.has_answered {
             NoAnswerReason::Mute
+        } else if self.is_all_trouble(door_trust::UNTRUSTED) {
+            NoAnswerReason::Untrusted
+        } else if self.is_all_trouble(door_trust::UNENCRYPTED) {
+            NoAnswerReason::Unencrypted
         } else {
             NoAnswerReason::Away
         };
         NoneAnswers { doors: self.doors.clone(), why }
+    }
+
+    /// Whether every server has this trouble.
+    fn is_all_trouble(&self, what: &str) -> bool {
+        let troubles = self.outage.as_ref().map_or(&[][..], |outage| &outage.troubles);
+        !troubles.is_empty() && troubles.iter().all(|trouble| trouble.as_deref() == Some(what))
     }
 
     /// Tells the user which server gets the lines now. The same server is named once in a row, because a server that accepts
