@@ -119,7 +119,7 @@ impl fmt::Display for NoneAnswers {
             (NoAnswerReason::Foreign, [address]) => write!(f, "{address}: {}", NotAReply::Foreign)?,
             (NoAnswerReason::Foreign, _) => write!(f, "none of the {count} speaks the herd's line protocol")?,
             (NoAnswerReason::Mute, [address]) => {
-                write!(f, "{address} takes connections and answers nothing")?
+                write!(f, "{address} takes connections and answers nothing")?;
             }
             (NoAnswerReason::Away, [address]) => write!(f, "{address} does not answer")?,
             (NoAnswerReason::Untrusted, [address]) => write!(f, "{address} is not trusted")?,
@@ -127,7 +127,7 @@ impl fmt::Display for NoneAnswers {
             (NoAnswerReason::Unencrypted, [address]) => write!(f, "{address} does not speak TLS")?,
             (NoAnswerReason::Unencrypted, _) => write!(f, "none of the {count} servers speaks TLS")?,
             (NoAnswerReason::Mute | NoAnswerReason::Away, _) => {
-                write!(f, "none of the {count} servers answers")?
+                write!(f, "none of the {count} servers answers")?;
             }
         }
         f.write_str(match self.why {
