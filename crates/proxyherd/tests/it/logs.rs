@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::Write as _,
+    net::TcpStream,
     os::unix::fs::PermissionsExt as _,
     time::{Duration, Instant},
 };
@@ -241,6 +242,17 @@ fn what_a_crate_warns_of_is_in_the_log_and_a_flood_of_it_is_bounded() {
     herd.wait_for_log("Riley", ": crates reported more than 20 in a second");
     let kept = herd.log("Riley").matches("crate  h2::proto::ping_pong").count();
     assert!(kept < 500, "{kept} of 1000");
+}
+
+#[test]
+fn what_rustls_warns_of_is_in_the_log_too() {
+    // A handshake that begins with ServerHelloDone (RFC 5246, section 7.4.5).
+    const NO_CLIENT_HELLO: &[u8] = &[22, 3, 3, 0, 4, 14, 0, 0, 0];
+    let herd = Plan::pair().encrypted().start();
+    let mut peer = TcpStream::connect(herd.at("Riley").peer).unwrap();
+    peer.write_all(NO_CLIENT_HELLO).unwrap();
+    let line = herd.wait_for_log("Riley", "crate  rustls::");
+    assert!(line.contains("!  warning: Received a ServerHelloDone handshake message"), "{line}");
 }
 
 #[test]
