@@ -40,10 +40,10 @@ const FINE: Style = AnsiColor::BrightGreen.on_default().bold();
 
 /// Say what is wrong with a configuration, by key and line
 ///
-/// It reports all mistakes, not only the first one. Like `serve` it applies PROXYHERD_* variables and --set first. It also
-/// checks the certificates on this machine, those that `[tls]` names too. With --name it checks whether that server can
-/// start on this machine: its certificate and key, the keys and files of its providers of places, its addresses (each is
-/// opened for a moment), its log and its data.
+/// It reports all mistakes, not only the first one. Like `serve` it applies PROXYHERD_* variables and --set first. It
+/// also checks the certificates on this machine, those that `[tls]` names too. With --name it checks whether that
+/// server can start on this machine: its certificate and key, the keys and files of its providers of places, its
+/// addresses (each is opened for a moment), its log and its data.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {
@@ -101,8 +101,8 @@ struct CheckedTls {
     not_after_s: Option<i64>,
 }
 
-/// Reads the files that `[tls]` names, if a door of `insisted` speaks TLS; without `insisted`, if a door of any server does.
-/// Then files that are missing on this machine are only a warning: they may be on the servers' machines.
+/// Reads the files that `[tls]` names, if a door of `insisted` speaks TLS; without `insisted`, if a door of any server
+/// does. Then files that are missing on this machine are only a warning: they may be on the servers' machines.
 fn check_tls(config: &Config, insisted: Option<&Server>, now_s: i64) -> CheckedTls {
     let mut servers =
         config.servers.iter().filter(|server| insisted.is_none_or(|one| one.name == server.name));

@@ -42,14 +42,15 @@ const AFTER_HELP: &str = concat!(
 /// Talk to a running herd: a prompt with history, or a pipe
 ///
 /// It connects to the first address that answers. When that server fails, it moves to the next one and sends the lines
-/// without a reply again. If standard input or output is not a terminal, it sends the lines, prints exactly their replies,
-/// and ends.
+/// without a reply again. If standard input or output is not a terminal, it sends the lines, prints exactly their
+/// replies, and ends.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {
-    /// Servers to talk to, tried in this order: HOST:PORT, [IPv6]:PORT or NAME:PORT, with tls:// before it if the server
-    /// speaks TLS. By default the servers are those of the configuration, each at the first address of its `listen`. With
-    /// addresses the configuration is read only if one has tls://, for the certificate that `[tls]` names
+    /// Servers to talk to, tried in this order: HOST:PORT, [IPv6]:PORT or NAME:PORT, with tls:// before it if the
+    /// server speaks TLS. By default the servers are those of the configuration, each at the first address of its
+    /// `listen`. With addresses the configuration is read only if one has tls://, for the certificate that `[tls]`
+    /// names
     #[arg(value_name = "ADDR", value_parser = line_door)]
     pub(super) addresses: Vec<Door>,
 

@@ -23,8 +23,8 @@ const AFTER_HELP: &str = concat!(
 ///
 /// It needs no file, no key and no network: five servers on this machine, places that are part of the program, and
 /// clients that walk and drive around Los Angeles and change servers as they go. It prints every address, and lines to
-/// paste into another terminal, and then shows which clients move where. `stop Riley`, typed or piped into it, stops one
-/// server, and `start Riley` starts it again. Ctrl-C ends the demo.
+/// paste into another terminal, and then shows which clients move where. `stop Riley`, typed or piped into it, stops
+/// one server, and `start Riley` starts it again. Ctrl-C ends the demo.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {

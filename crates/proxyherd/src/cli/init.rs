@@ -1,5 +1,5 @@
-//! `proxyherd init`: writes the configuration of the classic herd, with every setting explained, and the certificates by
-//! which its servers recognize each other.
+//! `proxyherd init`: writes the configuration of the classic herd, with every setting explained, and the certificates
+//! by which its servers recognize each other.
 
 mod certificates;
 mod file;
@@ -44,8 +44,8 @@ const BOLD: Style = Style::new().bold();
 
 /// Write a commented herd.toml of the classic herd of five servers, and the herd's certificates
 ///
-/// The file has every setting, with its unit and its default. Files that are there already are not changed. With --server it
-/// makes or renews the certificate of one server, and nothing else.
+/// The file has every setting, with its unit and its default. Files that are there already are not changed. With
+/// --server it makes or renews the certificate of one server, and nothing else.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {
@@ -96,7 +96,8 @@ fn put(args: &Args) -> anyhow::Result<bool> {
     Ok(is_new)
 }
 
-/// A random ID such as `herd-7f3a9c`. Different herds need different IDs, so that they do not take each other's reports.
+/// A random ID such as `herd-7f3a9c`. Different herds need different IDs, so that they do not take each other's
+/// reports.
 fn random_id() -> String {
     // The random seed of the standard library's hash tables is good enough, because the ID is not a secret.
     let random = RandomState::new().hash_one(process::id());

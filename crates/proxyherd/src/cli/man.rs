@@ -30,8 +30,8 @@ pub(super) struct Args {
     dir: Option<PathBuf>,
 }
 
-/// The sections of help texts that clap does not know, in the order of man-pages(7): the heading in the help text, and the
-/// heading in the page.
+/// The sections of help texts that clap does not know, in the order of man-pages(7): the heading in the help text, and
+/// the heading in the page.
 const SECTIONS: [(&str, &str); 8] = [
     ("What is imported", "WHAT IS IMPORTED"),
     ("What to type", "WHAT TO TYPE"),

@@ -1,7 +1,7 @@
 //! The command line: commands and their arguments, help texts, and exit codes.
 //!
-//! Each command has one file, with its arguments and a `run`. The work is done in other modules: a file here calls them, and
-//! turns the result into text and an exit code.
+//! Each command has one file, with its arguments and a `run`. The work is done in other modules: a file here calls
+//! them, and turns the result into text and an exit code.
 
 mod check;
 mod client;

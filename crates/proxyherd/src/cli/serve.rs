@@ -32,9 +32,9 @@ const AFTER_HELP: &str = concat!(
 ///
 /// When every listener is up, it prints one line that starts with `ready`. At SIGTERM or Ctrl-C it finishes the replies
 /// that it has begun, and ends within 10 seconds. It reads the file again when the file changes, and at SIGHUP: servers
-/// and links are added and removed, and no client is dropped. A file with mistakes changes nothing, and the log says why.
-/// A server that the file no longer names ends a few seconds later, as at SIGTERM, unless the file says
-/// `removed = "stay"`. SIGUSR1 reopens the log file, for logrotate.
+/// and links are added and removed, and no client is dropped. A file with mistakes changes nothing, and the log says
+/// why. A server that the file no longer names ends a few seconds later, as at SIGTERM, unless the file says `removed =
+/// "stay"`. SIGUSR1 reopens the log file, for logrotate.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {
@@ -56,7 +56,8 @@ pub(super) struct ServeSetup {
 }
 
 impl ServeSetup {
-    /// Sets up both if `command` is `serve`. The command line is parsed later: until then a signal would end the process.
+    /// Sets up both if `command` is `serve`. The command line is parsed later: until then a signal would end the
+    /// process.
     pub(super) fn of(command: Option<&OsStr>) -> Option<anyhow::Result<ServeSetup>> {
         command.is_some_and(|command| command == "serve").then(ServeSetup::new)
     }

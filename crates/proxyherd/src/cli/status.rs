@@ -48,8 +48,8 @@ const SHOW_CURSOR: &str = "\x1b[?25h";
 
 /// Show the running herd as a table: its servers, their links and what they hold
 ///
-/// It asks the HTTP door of each server that has one, at its first address. A server that cannot be reached has a row, and
-/// a line below the table says why. Without a herd.toml it asks the servers of `proxyherd demo`.
+/// It asks the HTTP door of each server that has one, at its first address. A server that cannot be reached has a row,
+/// and a line below the table says why. Without a herd.toml it asks the servers of `proxyherd demo`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {
@@ -121,8 +121,8 @@ async fn watch(config: Config) -> anyhow::Result<()> {
     }
 }
 
-/// Draws over the last drawing line by line, so that nothing flickers. A window that has changed its size is cleared first,
-/// because the terminal may have broken its lines.
+/// Draws over the last drawing line by line, so that nothing flickers. A window that has changed its size is cleared
+/// first, because the terminal may have broken its lines.
 fn draw(snapshot: &HerdSnapshot, before: &mut Option<Window>) -> io::Result<()> {
     let window = Window::of_stdout().unwrap_or(Window { columns: 80, rows: 24 });
     let text = snapshot.text(Some(window.columns));

@@ -1,7 +1,7 @@
 //! A conversation with a herd: lines go out, and one reply a line comes in, in order, from whichever server.
 //!
-//! A conversation outlives its connections: when one breaks, the lines without a complete reply go to the next server. Each
-//! reply is handed out once, and only when it is complete.
+//! A conversation outlives its connections: when one breaks, the lines without a complete reply go to the next server.
+//! Each reply is handed out once, and only when it is complete.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -52,8 +52,8 @@ enum ConnectionEvent {
 }
 
 impl Conversation {
-    /// A conversation with the servers at these doors, without a connection. Doors with TLS are verified by `tls`. `tell`
-    /// gets the messages for the user that are not replies.
+    /// A conversation with the servers at these doors, without a connection. Doors with TLS are verified by `tls`.
+    /// `tell` gets the messages for the user that are not replies.
     pub(super) fn with(
         doors: Vec<Door>,
         tls: Option<Arc<ClientConfig>>,
@@ -184,7 +184,8 @@ impl Conversation {
             self.handed_out += len;
             self.servers.answered();
             if self.unanswered.answer() {
-                // The server closes the connection now, as the protocol demands. It is not at fault and may be asked again.
+                // The server closes the connection now, as the protocol demands. It is not at fault and may be asked
+                // again.
                 self.hang_up();
             }
         }
@@ -201,8 +202,8 @@ impl Conversation {
 }
 
 impl Connection {
-    /// Waits until something can be read or written, or until the server has been silent for too long. Reading has priority:
-    /// it makes room for the server to write, and shows that the server is not silent.
+    /// Waits until something can be read or written, or until the server has been silent for too long. Reading has
+    /// priority: it makes room for the server to write, and shows that the server is not silent.
     async fn wait(
         &mut self,
         received: &mut Vec<u8>,

@@ -1,7 +1,7 @@
 //! `proxyherd client`: sends lines to a herd and shows the replies, at a prompt or in a pipe.
 //!
-//! The client speaks the line protocol with one server at a time, and moves to the next server when that one fails. It knows
-//! nothing of the herd but the addresses of its servers.
+//! The client speaks the line protocol with one server at a time, and moves to the next server when that one fails. It
+//! knows nothing of the herd but the addresses of its servers.
 //!
 //! Floors, lowest first: `replies`, `script`, `stream`; `servers`; `unanswered`; `conversation`; `pipe`, `prompt`.
 
@@ -30,9 +30,9 @@ use crate::{config::Door, door_trust};
 /// The style of text that a person can skip.
 const FAINT: Style = Style::new().dimmed();
 
-/// Talks to the first of these servers that answers: at a prompt if standard input and output are a terminal, and otherwise
-/// as a pipe. A server that has lines to answer and is silent for `silence_max` has failed. `certificate` is the file that
-/// the servers' configuration names for doors with TLS.
+/// Talks to the first of these servers that answers: at a prompt if standard input and output are a terminal, and
+/// otherwise as a pipe. A server that has lines to answer and is silent for `silence_max` has failed. `certificate` is
+/// the file that the servers' configuration names for doors with TLS.
 pub(crate) fn run(doors: Vec<Door>, certificate: Option<&Path>, silence_max: Duration) -> anyhow::Result<()> {
     // One conversation needs one thread only.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

@@ -1,5 +1,5 @@
-//! The client in a pipe: sends the lines of an input, writes exactly their replies to an output, and ends after the last
-//! reply.
+//! The client in a pipe: sends the lines of an input, writes exactly their replies to an output, and ends after the
+//! last reply.
 //!
 //! It sends lines while it reads replies, so neither side waits for the other for ever. It reads no more input than the
 //! conversation has room for, so memory is bounded for inputs of any length and outputs of any speed.
@@ -75,8 +75,8 @@ fn feed(script: &mut Script, chunk: Option<Chunk>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Reads `input` on a thread of its own, which ends with the input. A read of a terminal or a pipe cannot be cancelled, so
-/// nothing may wait for this thread.
+/// Reads `input` on a thread of its own, which ends with the input. A read of a terminal or a pipe cannot be cancelled,
+/// so nothing may wait for this thread.
 fn read_ahead(mut input: impl Read + Send + 'static) -> anyhow::Result<Receiver<Chunk>> {
     let (sender, receiver) = channel(CHUNKS_MAX);
     let reading = move || while read_chunk(&mut input, &sender) {};

@@ -1,7 +1,7 @@
 //! The client's half of the line protocol: which line gets which reply, and where a reply ends.
 //!
-//! Only the ends of replies are read. A reply that is incomplete when its connection breaks is dropped, and its line is sent
-//! again on the next connection.
+//! Only the ends of replies are read. A reply that is incomplete when its connection breaks is dropped, and its line is
+//! sent again on the next connection.
 
 /// The longest reply, bytes. An answer with twenty places is far shorter.
 const REPLY_LEN_MAX: usize = 4 * 1024 * 1024;
@@ -42,16 +42,16 @@ pub enum NotAReply {
     Unasked,
 }
 
-/// Finds the replies of one connection. It remembers how far it has searched, so that a long reply that comes in many small
-/// pieces is not searched again from its start.
+/// Finds the replies of one connection. It remembers how far it has searched, so that a long reply that comes in many
+/// small pieces is not searched again from its start.
 #[derive(Debug, Default)]
 pub struct Replies {
     searched: usize,
 }
 
 impl Replies {
-    /// The length of the reply at the front of `received`, which holds all bytes that were received and not yet consumed.
-    /// `None` if the reply is incomplete.
+    /// The length of the reply at the front of `received`, which holds all bytes that were received and not yet
+    /// consumed. `None` if the reply is incomplete.
     pub fn next(&mut self, received: &[u8], form: ReplyForm) -> Result<Option<usize>, NotAReply> {
         if !begins_like_a_reply(received) {
             return Err(NotAReply::Foreign);

@@ -10,8 +10,8 @@ use proxyherd_core::{
 pub(super) enum ScriptLine<'a> {
     /// A line without its end.
     Line(&'a [u8]),
-    /// The start of a line that is too long: one byte more than a line may have. The rest of the line is skipped, because no
-    /// server reads it.
+    /// The start of a line that is too long: one byte more than a line may have. The rest of the line is skipped,
+    /// because no server reads it.
     Overlong(&'a [u8]),
 }
 

@@ -1,9 +1,9 @@
 //! Chooses the server to talk to, and the next one when that server fails.
 //!
-//! An outage begins when a connection breaks and ends with the next complete reply, so a server that accepts connections and
-//! answers nothing does not end one. During an outage the servers are tried in turn, until one answers or
-//! [`Patience::outage_max`] is over. If no server has ever accepted a connection, each is tried once. A server that does not
-//! speak the line protocol is never tried again.
+//! An outage begins when a connection breaks and ends with the next complete reply, so a server that accepts
+//! connections and answers nothing does not end one. During an outage the servers are tried in turn, until one answers
+//! or [`Patience::outage_max`] is over. If no server has ever accepted a connection, each is tried once. A server that
+//! does not speak the line protocol is never tried again.
 
 use std::{
     fmt, io,
@@ -35,7 +35,8 @@ pub(super) struct Patience {
 }
 
 impl Patience {
-    /// Values that suit most herds: the deadline for places is usually well below 15 seconds, and a server restarts within 5.
+    /// Values that suit most herds: the deadline for places is usually well below 15 seconds, and a server restarts
+    /// within 5.
     pub(super) const USUAL: Patience =
         Patience { silence_max: Duration::from_secs(15), outage_max: Duration::from_secs(5) };
 }
@@ -269,8 +270,8 @@ impl Servers {
         !troubles.is_empty() && troubles.iter().all(|trouble| trouble.as_deref() == Some(what))
     }
 
-    /// Tells the user which server gets the lines now. The same server is named once in a row, because a server that accepts
-    /// and closes connections would otherwise be named again and again.
+    /// Tells the user which server gets the lines now. The same server is named once in a row, because a server that
+    /// accepts and closes connections would otherwise be named again and again.
     fn tell_talking_to(&mut self) {
         let at = self.at;
         let outage = self.outage();

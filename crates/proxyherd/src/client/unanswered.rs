@@ -1,8 +1,8 @@
 //! The lines that have no complete reply yet, in order, and how many of their bytes the current connection has taken.
 //!
 //! Every line gets one reply, and replies come in order, so the number of replies says which lines are answered. When a
-//! connection breaks, the other lines are sent on the next one: a repeated report does no harm, and a question only reads.
-//! Blank lines are not kept here, because they get no reply.
+//! connection breaks, the other lines are sent on the next one: a repeated report does no harm, and a question only
+//! reads. Blank lines are not kept here, because they get no reply.
 
 use std::collections::VecDeque;
 
@@ -10,8 +10,9 @@ use proxyherd_core::limits::LINE_LEN_MAX;
 
 use super::replies::ReplyForm;
 
-/// How many bytes of lines may wait for replies; further lines are not taken. This bounds memory, and what is sent again after
-/// a connection breaks. It is more than the buffers of the sockets hold, so that a fast server does not wait for lines.
+/// How many bytes of lines may wait for replies; further lines are not taken. This bounds memory, and what is sent
+/// again after a connection breaks. It is more than the buffers of the sockets hold, so that a fast server does not
+/// wait for lines.
 const WINDOW_LEN: usize = 256 * 1024;
 
 /// Lines without a reply.
@@ -41,8 +42,8 @@ impl UnansweredLines {
         self.lines.push_back(Line { len: line.len() + 1, form, ends_connection: false });
     }
 
-    /// Adds the start of a line that is too long: one byte more than a line may have. The server answers it and closes the
-    /// connection, so no line is taken until that has happened.
+    /// Adds the start of a line that is too long: one byte more than a line may have. The server answers it and closes
+    /// the connection, so no line is taken until that has happened.
     pub(super) fn push_overlong(&mut self, start: &[u8]) {
         debug_assert_eq!(start.len(), LINE_LEN_MAX + 1, "just as much as the server must see");
         self.text.extend_from_slice(start);

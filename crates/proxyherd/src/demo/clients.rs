@@ -1,5 +1,6 @@
-//! The demo's clients. Most speak the line protocol over TCP, as any client does, and change servers as they go. Reporters
-//! add a short note to each report, which the line protocol has no room for, so they call a server's handle as a door does.
+//! The demo's clients. Most speak the line protocol over TCP, as any client does, and change servers as they go.
+//! Reporters add a short note to each report, which the line protocol has no room for, so they call a server's handle
+//! as a door does.
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},

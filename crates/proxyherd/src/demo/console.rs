@@ -1,7 +1,7 @@
 //! Prints the demo's sentences and reads its commands.
 //!
-//! On a terminal the last line is a prompt, and the line editor prints the demo's sentences above it. Otherwise the demo reads
-//! and writes plain lines. It never waits for a reader: a few lines are kept, and further lines are dropped.
+//! On a terminal the last line is a prompt, and the line editor prints the demo's sentences above it. Otherwise the
+//! demo reads and writes plain lines. It never waits for a reader: a few lines are kept, and further lines are dropped.
 
 use std::{
     io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _},
@@ -40,8 +40,8 @@ pub(super) struct Console {
     terminal: Option<SavedTerminal>,
 }
 
-/// The terminal's settings before the prompt. They are restored when this is dropped, because the demo may end while the
-/// prompt is in the middle of a line.
+/// The terminal's settings before the prompt. They are restored when this is dropped, because the demo may end while
+/// the prompt is in the middle of a line.
 struct SavedTerminal(Termios);
 
 impl Drop for SavedTerminal {
@@ -111,8 +111,8 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
     thread::Builder::new().name(name.to_owned()).spawn(run).map(drop)
 }
 
-/// Opens a prompt if the console is a terminal that can have one. Returns the terminal's settings, and what prints above the
-/// prompt.
+/// Opens a prompt if the console is a terminal that can have one. Returns the terminal's settings, and what prints
+/// above the prompt.
 fn prompt(commands: &mpsc::Sender<ConsoleInput>) -> Option<(SavedTerminal, PrintLine)> {
     if !io::stdin().is_terminal() || !io::stdout().is_terminal() || is_in_background() {
         return None;
@@ -160,7 +160,8 @@ fn read_plainly(commands: &mpsc::Sender<ConsoleInput>) {
     }
 }
 
-/// Whether this process runs in the background of a shell. The system stops a background process that reads the terminal.
+/// Whether this process runs in the background of a shell. The system stops a background process that reads the
+/// terminal.
 fn is_in_background() -> bool {
     io::stdin().is_terminal()
         && tcgetpgrp(io::stdin()).is_ok_and(|foreground| foreground != rustix::process::getpgrp())

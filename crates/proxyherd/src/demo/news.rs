@@ -1,4 +1,5 @@
-//! Says in sentences what happens in the demo: which client has moved where, which server it told, and how many servers know.
+//! Says in sentences what happens in the demo: which client has moved where, which server it told, and how many servers
+//! know.
 //!
 //! Each sentence is about the client that was not mentioned for the longest time. A new client comes first.
 
@@ -51,8 +52,8 @@ struct KnownClient {
 }
 
 impl News {
-    /// A sentence about a client that has moved or is new, as the first of these servers knows it; `None` if no client has
-    /// moved.
+    /// A sentence about a client that has moved or is new, as the first of these servers knows it; `None` if no client
+    /// has moved.
     pub(super) fn next(&mut self, herds: &[&Herd]) -> Option<String> {
         self.looks += 1;
         if self.looks <= SILENT_LOOKS {

@@ -1,7 +1,7 @@
 //! The lines that callers have handed over and the writer has not yet written.
 //!
-//! [`Buffer`] takes lines and runs of lines as raw bytes, with a tag that says who sent them and when. [`Draining`] is the
-//! same buffer on the writer's side, which takes one piece after another.
+//! [`Buffer`] takes lines and runs of lines as raw bytes, with a tag that says who sent them and when. [`Draining`] is
+//! the same buffer on the writer's side, which takes one piece after another.
 //!
 //! Entries and bytes together take at most [`BUFFER_LEN_MAX`]. The thread that serves clients appends entries under the
 //! log's mutex, so nothing is formatted here.
@@ -99,8 +99,8 @@ impl Buffer {
         self.bytes.len() + self.entries.len() * size_of::<BufferEntry>()
     }
 
-    /// How many bytes one more entry may have; `None` if there is no room for an entry. Lines that clients can cause leave
-    /// a reserve for events of the herd.
+    /// How many bytes one more entry may have; `None` if there is no room for an entry. Lines that clients can cause
+    /// leave a reserve for events of the herd.
     fn room(&self, source: &LineSource) -> Option<usize> {
         let is_of_clients = matches!(source, LineSource::Client(_) | LineSource::Crate(_));
         let len_max = if is_of_clients { BUFFER_LEN_MAX - BUFFER_RESERVE_LEN } else { BUFFER_LEN_MAX };

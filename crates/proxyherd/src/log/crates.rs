@@ -1,13 +1,14 @@
 //! Warnings and errors of the crates that the program is built from, such as h2, rustls and reqwest.
 //!
-//! Crates report by `tracing` or by `log`. [`hear_crates`] subscribes to both for the whole process; the program calls it
-//! once, before it starts a server. Each report becomes one line, with its level, the reporting module and the message,
-//! in the log of every server of the process: a report does not say which server it is about. `proxyherd serve` runs one
-//! server, so only `proxyherd demo` and tests have such a line in several logs. A program that has a subscriber of its own
-//! keeps it.
+//! Crates report by `tracing` or by `log`. [`hear_crates`] subscribes to both for the whole process; the program calls
+//! it once, before it starts a server. Each report becomes one line, with its level, the reporting module and the
+//! message, in the log of every server of the process: a report does not say which server it is about. `proxyherd
+//! serve` runs one server, so only `proxyherd demo` and tests have such a line in several logs. A program that has a
+//! subscriber of its own keeps it.
 //!
-//! - Crates are heard from `warn` on, whatever `level` in `[log]` says: at lower levels h2, hyper and reqwest write down
-//!   headers and URLs, and these hold keys. [`without_secrets`] takes queries and secret headers out of warnings too.
+//! - Crates are heard from `warn` on, whatever `level` in `[log]` says: at lower levels h2, hyper and reqwest write
+//!   down headers and URLs, and these hold keys. [`without_secrets`] takes queries and secret headers out of warnings
+//!   too.
 //! - Clients can cause reports, so there is a limit of `CRATE_LINES_PER_S` for each log, and the room that the buffer
 //!   keeps for events of the herd is not for them.
 //! - A report that is refused is counted and not formatted. The thread that reports waits for nothing.

@@ -1,14 +1,14 @@
 //! The file `<dir>/<server>.log`: lines are appended to it, and it is rotated by size.
 //!
-//! [`LogFile::put`] adds a line, and [`LogFile::write_out`] hands the lines to the operating system. Lines stay in `pending`
-//! until the file has taken them whole. After a failed write nothing is lost: the next write continues at the byte where
-//! the failed one stopped. If the path by then leads to another file, because somebody has moved or deleted the first one,
-//! the torn line is written to the new file from its beginning.
+//! [`LogFile::put`] adds a line, and [`LogFile::write_out`] hands the lines to the operating system. Lines stay in
+//! `pending` until the file has taken them whole. After a failed write nothing is lost: the next write continues at the
+//! byte where the failed one stopped. If the path by then leads to another file, because somebody has moved or deleted
+//! the first one, the torn line is written to the new file from its beginning.
 //!
-//! Rotation renames `.log` to `.log.1`, `.log.1` to `.log.2`, and so on up to `keep`. A program that follows the file by its
-//! name (`tail -F`) therefore sees every line. A file is never larger than `max_bytes`, unless a single line is. The file is
-//! asked for its size before it is rotated, so a file that another program has truncated (logrotate's `copytruncate`) is not
-//! rotated early.
+//! Rotation renames `.log` to `.log.1`, `.log.1` to `.log.2`, and so on up to `keep`. A program that follows the file
+//! by its name (`tail -F`) therefore sees every line. A file is never larger than `max_bytes`, unless a single line is.
+//! The file is asked for its size before it is rotated, so a file that another program has truncated (logrotate's
+//! `copytruncate`) is not rotated early.
 //!
 //! A log that is a device, a pipe or a symbolic link is never renamed or replaced. A link may lead to a device
 //! (`/dev/stdout`), and whoever made the link is responsible for the file behind it.

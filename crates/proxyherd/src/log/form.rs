@@ -6,11 +6,11 @@
 //! 2026-11-23 18:31:02.123Z  Riley   client 127.0.0.1:51234        <  IAMAT kiwi +34.068930-118.445127 1621464827
 //! ```
 //!
-//! A JSON line always has `time`, `server`, `level` and `subject` (`server`, `link`, `client`, `places`, `crate`). `name` is
-//! the client's address, the neighbor's name or the name of the reporting module. Traffic has `direction` (`in`, `out`)
-//! with `line` or `places`. An event has `message`. A note about lines left out has their numbers in `left_out`. A line that
-//! was too long has the number of missing bytes in `cut_bytes`. Text is escaped by the rule of `escape` before JSON quotes
-//! it, so a reader gets the bytes of the wire back: it unquotes first, and then unescapes.
+//! A JSON line always has `time`, `server`, `level` and `subject` (`server`, `link`, `client`, `places`, `crate`).
+//! `name` is the client's address, the neighbor's name or the name of the reporting module. Traffic has `direction`
+//! (`in`, `out`) with `line` or `places`. An event has `message`. A note about lines left out has their numbers in
+//! `left_out`. A line that was too long has the number of missing bytes in `cut_bytes`. Text is escaped by the rule of
+//! `escape` before JSON quotes it, so a reader gets the bytes of the wire back: it unquotes first, and then unescapes.
 
 use std::{io::Write, net::SocketAddr};
 

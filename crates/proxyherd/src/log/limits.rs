@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// How much may wait for the writer, bytes, the size of the entries included. When the buffer is full, lines are left out
-/// and counted. There are two such buffers: one fills while the other is written.
+/// How much may wait for the writer, bytes, the size of the entries included. When the buffer is full, lines are left
+/// out and counted. There are two such buffers: one fills while the other is written.
 pub(super) const BUFFER_LEN_MAX: usize = 1024 * 1024;
 /// The part of the buffer that clients cannot fill, bytes. It is kept for events of the server and its links.
 pub(super) const BUFFER_RESERVE_LEN: usize = 128 * 1024;
@@ -13,7 +13,8 @@ pub(super) const LINE_SHOWN_LEN_MAX: usize = 1024;
 pub(super) const CHUNK_LEN_MAX: usize = 64 * 1024;
 /// How many places the summary of an answer names. An ellipsis stands for more.
 pub(super) const PLACES_NAMED_MAX: usize = 3;
-/// How much of a name or message the summary of an answer shows, bytes before escaping. An ellipsis stands for the rest.
+/// How much of a name or message the summary of an answer shows, bytes before escaping. An ellipsis stands for the
+/// rest.
 pub(super) const ANSWER_TEXT_LEN_MAX: usize = 80;
 
 /// How many lines a second crates may cause in each log. More are left out and counted.

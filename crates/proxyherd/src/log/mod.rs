@@ -1,25 +1,28 @@
-//! Each server's log, `<dir>/<server>.log`: the input and output of its clients, and events of the server and its links.
+//! Each server's log, `<dir>/<server>.log`: the input and output of its clients, and events of the server and its
+//! links.
 //!
 //! [`ServerLog::open`] opens the file and starts its writer. Callers then hand over traffic as raw bytes
 //! ([`ServerLog::traffic`]) and events as messages ([`ServerLog::event`]).
 //!
-//! The invariant: **the log never slows the herd.** A caller copies its bytes into a buffer and continues. It formats no
-//! line of traffic, opens no file and waits for no other thread. From the caller to the file:
+//! The invariant: **the log never slows the herd.** A caller copies its bytes into a buffer and continues. It formats
+//! no line of traffic, opens no file and waits for no other thread. From the caller to the file:
 //!
-//! 1. Levels. At `warn` traffic is not even counted. The links' traffic, and requests over HTTP, appear at `debug` only.
-//! 2. A limit of `lines_per_s` for all lines that clients and neighbors can cause (`rate_limit`). When the limit is used up,
-//!    a batch of lines costs its caller one addition, and a count of the batch's newlines if nobody has counted them. Events
-//!    of the server, its links and places have no limit: they are few, and operators look for them.
+//! 1. Levels. At `warn` traffic is not even counted. The links' traffic, and requests over HTTP, appear at `debug`
+//!    only.
+//! 2. A limit of `lines_per_s` for all lines that clients and neighbors can cause (`rate_limit`). When the limit is
+//!    used up, a batch of lines costs its caller one addition, and a count of the batch's newlines if nobody has
+//!    counted them. Events of the server, its links and places have no limit: they are few, and operators look for
+//!    them.
 //! 3. A buffer of fixed size behind a mutex that is held for one copy (`queue`, `buffer`). Clients cannot fill the last
 //!    eighth of it.
-//! 4. One thread a server that formats, writes and rotates (`writer`, `form`, `file`). It gathers lines for a fifth of a
-//!    second, so a line is in the file well within a second.
+//! 4. One thread a server that formats, writes and rotates (`writer`, `form`, `file`). It gathers lines for a fifth of
+//!    a second, so a line is in the file well within a second.
 //!
 //! Lines that are left out are counted, exactly and by kind. Once a second the log notes how many they were and why
 //! (`left_out`). A disk that is full or hangs delays only the writer. Crates such as h2 report through [`hear_crates`].
 //!
-//! The log does not know what a line means, with one exception that makes replies readable: a `{` at the beginning of a line
-//! of a reply begins the JSON of places, and an empty line ends it (`pieces`, `answer`).
+//! The log does not know what a line means, with one exception that makes replies readable: a `{` at the beginning of a
+//! line of a reply begins the JSON of places, and an empty line ends it (`pieces`, `answer`).
 
 mod answer;
 mod buffer;
@@ -110,8 +113,8 @@ impl ServerLog {
         self.at(level).is_some()
     }
 
-    /// Logs input or output of a client's connection, at level `info`. `lines` is a run of complete lines as on the wire,
-    /// each ended by LF. Hand over a reply whole, so that the JSON of places becomes one line.
+    /// Logs input or output of a client's connection, at level `info`. `lines` is a run of complete lines as on the
+    /// wire, each ended by LF. Hand over a reply whole, so that the JSON of places becomes one line.
     pub fn traffic(&self, direction: Direction, peer: SocketAddr, lines: &[u8]) {
         if let Some(open) = self.at(LogLevel::Info) {
             let count = pieces::count(direction, lines);
@@ -119,9 +122,9 @@ impl ServerLog {
         }
     }
 
-    /// [`ServerLog::traffic`] for a caller that has counted the lines: at load the search for newlines would cost more than
-    /// all the rest. `count` is the number of lines in `lines`, where the JSON of places and the empty line after it count
-    /// as one.
+    /// [`ServerLog::traffic`] for a caller that has counted the lines: at load the search for newlines would cost more
+    /// than all the rest. `count` is the number of lines in `lines`, where the JSON of places and the empty line after
+    /// it count as one.
     pub fn traffic_counted(&self, direction: Direction, peer: SocketAddr, lines: &[u8], count: u64) {
         if let Some(open) = self.at(LogLevel::Info) {
             debug_assert_eq!(
@@ -133,15 +136,16 @@ impl ServerLog {
         }
     }
 
-    /// Logs one line about a client's request or its answer, at level `debug`. This is for protocols whose bytes are not
-    /// lines. If `line` is costly to make, ask [`ServerLog::enabled`] first.
+    /// Logs one line about a client's request or its answer, at level `debug`. This is for protocols whose bytes are
+    /// not lines. If `line` is costly to make, ask [`ServerLog::enabled`] first.
     pub(crate) fn request(&self, direction: Direction, client: SocketAddr, line: &[u8]) {
         if let Some(open) = self.at(LogLevel::Debug) {
             open.queue.offer_run(direction, LineSource::Client(client), &[line, b"\n"].concat(), 1);
         }
     }
 
-    /// Logs one line of a link's traffic, at level `debug`. If `line` is costly to make, ask [`ServerLog::enabled`] first.
+    /// Logs one line of a link's traffic, at level `debug`. If `line` is costly to make, ask [`ServerLog::enabled`]
+    /// first.
     pub fn link_traffic(&self, direction: Direction, neighbor: &ServerName, line: &[u8]) {
         if let Some(open) = self.at(LogLevel::Debug) {
             let line = line.strip_suffix(b"\n").unwrap_or(line);
@@ -162,16 +166,16 @@ impl ServerLog {
         self.0.as_ref().map_or(0, |open| open.queue.left_out_total())
     }
 
-    /// Blocks until all lines that were accepted before are in the file, or until the disk has refused them. A disk that
-    /// hangs is waited for until `end`; later calls do not wait for it again.
+    /// Blocks until all lines that were accepted before are in the file, or until the disk has refused them. A disk
+    /// that hangs is waited for until `end`; later calls do not wait for it again.
     pub fn flush(&self, end: Instant) {
         if let Some(open) = &self.0 {
             open.queue.flush(end);
         }
     }
 
-    /// Reopens the file at its path, after a tool has moved the old file away. Without this call the writer notices a moved
-    /// file within a second.
+    /// Reopens the file at its path, after a tool has moved the old file away. Without this call the writer notices a
+    /// moved file within a second.
     pub fn reopen(&self) {
         if let Some(open) = &self.0 {
             open.queue.reopen();

@@ -1,9 +1,9 @@
 //! Splits a run of bytes from the wire into the pieces that become lines of the log.
 //!
-//! A line of the wire is a line of the log, with one exception: the JSON of places in a reply has a hundred lines and more,
-//! and is one piece. It begins at a `{` at the beginning of a line of a reply (every other line of a reply begins with
-//! `AT ` or `? `), and ends with the empty line that ends the reply. Input of clients is never folded. Each run is split by
-//! itself: if a reply was torn into two runs, the second part is shown line by line.
+//! A line of the wire is a line of the log, with one exception: the JSON of places in a reply has a hundred lines and
+//! more, and is one piece. It begins at a `{` at the beginning of a line of a reply (every other line of a reply begins
+//! with `AT ` or `? `), and ends with the empty line that ends the reply. Input of clients is never folded. Each run is
+//! split by itself: if a reply was torn into two runs, the second part is shown line by line.
 
 use memchr::{memchr, memchr_iter, memmem};
 

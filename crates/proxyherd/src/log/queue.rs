@@ -1,9 +1,9 @@
-//! The queue between the threads that serve clients and the thread that writes: rate limits, and a bounded buffer behind a
-//! mutex.
+//! The queue between the threads that serve clients and the thread that writes: rate limits, and a bounded buffer
+//! behind a mutex.
 //!
-//! A caller holds the mutex for one copy of its bytes, and waits for nothing else. If there is no room, it counts the lines
-//! that it leaves out and continues. It wakes the writer only if the writer rests because there was nothing to write, or if
-//! the buffer is half full. At load that is a few times a second.
+//! A caller holds the mutex for one copy of its bytes, and waits for nothing else. If there is no room, it counts the
+//! lines that it leaves out and continues. It wakes the writer only if the writer rests because there was nothing to
+//! write, or if the buffer is half full. At load that is a few times a second.
 
 use std::time::Instant;
 
@@ -112,8 +112,8 @@ impl Queue {
                 filling.push_run(tag, direction, run, granted)
             });
         }
-        // The lines are handed over before the others are counted. Otherwise a writer that runs in between would note the
-        // lines left out of a batch above the lines that were kept of it.
+        // The lines are handed over before the others are counted. Otherwise a writer that runs in between would note
+        // the lines left out of a batch above the lines that were kept of it.
         if granted < offered {
             self.left_out.add(LeftOutReason::RateLimit, kind, offered - granted);
         }
@@ -173,8 +173,8 @@ impl Queue {
         }
     }
 
-    /// Returns when all lines that were handed over before were written, or when their write has failed, and at `end` at the
-    /// latest.
+    /// Returns when all lines that were handed over before were written, or when their write has failed, and at `end`
+    /// at the latest.
     pub(super) fn flush(&self, end: Instant) {
         let mut state = self.state.lock();
         state.flushes_wanted += 1;

@@ -1,9 +1,9 @@
 //! How many lines a second the log takes from one kind of caller.
 //!
-//! [`RateLimit::take`] asks for lines and says how many are granted. At load nearly every batch is refused, so a refusal
-//! is cheap: one load of a word that nobody writes any more. Nothing here reads a clock: the writer calls
-//! [`RateLimit::renew`] when a second has passed. While the writer hangs, on a disk that hangs, no second passes, and the
-//! limit stays used up.
+//! [`RateLimit::take`] asks for lines and says how many are granted. At load nearly every batch is refused, so a
+//! refusal is cheap: one load of a word that nobody writes any more. Nothing here reads a clock: the writer calls
+//! [`RateLimit::renew`] when a second has passed. While the writer hangs, on a disk that hangs, no second passes, and
+//! the limit stays used up.
 //!
 //! The limit is not quite exact: a batch that is taken while the writer renews the limit may be granted twice. What is
 //! refused is counted elsewhere (`left_out`).

@@ -1,7 +1,8 @@
 //! The thread that formats, writes and rotates one server's log, and notes which lines were left out.
 //!
-//! Only this thread touches the file, so a slow or full disk delays no other thread: callers fill the bounded buffer, and
-//! further lines are left out and counted. After a failed write the thread keeps its lines and tries again every second.
+//! Only this thread touches the file, so a slow or full disk delays no other thread: callers fill the bounded buffer,
+//! and further lines are left out and counted. After a failed write the thread keeps its lines and tries again every
+//! second.
 
 use std::{
     io::{self, Write},

@@ -64,8 +64,8 @@ async fn answer(client: &Client, server: &Server, herd: &str) -> StatusAnswer {
     status.map_or_else(StatusAnswer::Silent, |status| StatusAnswer::Up(Box::new(status)))
 }
 
-/// Checks that the status is that of the server that was asked. HTTP doors are on loopback, so on another machine another
-/// server may be at the same address.
+/// Checks that the status is that of the server that was asked. HTTP doors are on loopback, so on another machine
+/// another server may be at the same address.
 fn expected(status: Status, herd: &str, name: &ServerName) -> Result<Status, String> {
     let Status { server, herd: shown, .. } = &status;
     if shown != herd {

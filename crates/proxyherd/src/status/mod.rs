@@ -1,7 +1,7 @@
 //! `proxyherd status`: asks every server of a herd for its status, and shows the herd as a whole.
 //!
-//! [`HerdSnapshot::ask`] sends the requests, over HTTP as anyone could, and knows nothing else of the servers. A server that
-//! cannot be asked is a row of the table, with the reason below the table.
+//! [`HerdSnapshot::ask`] sends the requests, over HTTP as anyone could, and knows nothing else of the servers. A server
+//! that cannot be asked is a row of the table, with the reason below the table.
 //!
 //! Floors, lowest first: `ask`, `table`, `window`; `troubles`; `show`.
 
@@ -78,8 +78,8 @@ impl HerdSnapshot {
         escape::json(&text)
     }
 
-    /// The herd as text for people, with colors. `columns` is the width of the window. Without a window no line is broken,
-    /// so that programs can search the lines.
+    /// The herd as text for people, with colors. `columns` is the width of the window. Without a window no line is
+    /// broken, so that programs can search the lines.
     pub(crate) fn text(&self, columns: Option<usize>) -> String {
         show::text(self, columns)
     }

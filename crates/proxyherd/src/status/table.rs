@@ -58,8 +58,8 @@ impl Table {
         self.rows.push(row);
     }
 
-    /// Makes the table fit `width` characters if possible: sets the columns closer together, and then leaves out the columns
-    /// of `spare` in their order.
+    /// Makes the table fit `width` characters if possible: sets the columns closer together, and then leaves out the
+    /// columns of `spare` in their order.
     pub(crate) fn fit(&mut self, width: usize, spare: &[&str]) {
         if self.width() > width {
             self.gap = 1;

@@ -138,8 +138,8 @@ fn of_nonsense(name: &str, link: &LinkStatus) -> Option<String> {
     })
 }
 
-/// The parts of a herd without a way between them, as far as the answers show. A server reaches the servers that its status
-/// names as reached, and its neighbors too: a server of a version without spanning trees names none.
+/// The parts of a herd without a way between them, as far as the answers show. A server reaches the servers that its
+/// status names as reached, and its neighbors too: a server of a version without spanning trees names none.
 fn of_parts(snapshot: &HerdSnapshot) -> Option<String> {
     let mut parts: Vec<BTreeSet<&str>> = Vec::new();
     for (_, status) in snapshot.up() {

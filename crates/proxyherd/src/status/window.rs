@@ -44,8 +44,8 @@ pub(crate) fn wrapped(text: &str, columns: usize, indent: usize) -> Vec<String> 
     lines
 }
 
-/// As many of `lines` as fit into `rows`. If not all fit, the empty lines are dropped first. If that is not enough, a count
-/// replaces the last lines.
+/// As many of `lines` as fit into `rows`. If not all fit, the empty lines are dropped first. If that is not enough, a
+/// count replaces the last lines.
 pub(crate) fn cut(lines: &[&str], rows: usize) -> Vec<String> {
     let whole = |lines: &[&str]| lines.iter().map(|&line| line.to_owned()).collect();
     if lines.len() <= rows {

@@ -28,8 +28,8 @@ This is the private key of the herd's authority. Whoever has it can make a serve
 Only `proxyherd init` needs it: keep it off the servers, and a copy of it in a safe place.
 ";
 
-/// Makes an authority in `dir` and a certificate for each of `servers`. Existing files stay, and missing ones are made. Returns
-/// whether the authority is new.
+/// Makes an authority in `dir` and a certificate for each of `servers`. Existing files stay, and missing ones are made.
+/// Returns whether the authority is new.
 pub(super) fn make(dir: &Path, herd: &str, servers: &[ServerName], days: u32) -> anyhow::Result<bool> {
     let is_new = !authority_path(dir).exists();
     let missing = |server: &&ServerName| !is_complete(&Paths::new(dir, server));
@@ -53,7 +53,8 @@ fn is_complete(paths: &Paths) -> bool {
     paths.own().iter().all(|path| path.exists())
 }
 
-/// Makes or renews the certificate of one server, and prints where to copy it. `dir` is the directory of the configuration.
+/// Makes or renews the certificate of one server, and prints where to copy it. `dir` is the directory of the
+/// configuration.
 pub(super) fn renew(dir: &Path, server: &ServerName, days: u32) -> anyhow::Result<()> {
     if server.as_str() == AUTHORITY_NAME {
         let message = "no server can be named ca: ca.pem and ca.key are the authority's";
@@ -71,8 +72,8 @@ pub(super) fn renew(dir: &Path, server: &ServerName, days: u32) -> anyhow::Resul
     Ok(())
 }
 
-/// Refuses a name that the configuration lacks and that is nearly the name of one of its servers: it is probably misspelled.
-/// Any other name may be that of a server to be added.
+/// Refuses a name that the configuration lacks and that is nearly the name of one of its servers: it is probably
+/// misspelled. Any other name may be that of a server to be added.
 fn refuse_a_slip(config: Option<&Config>, server: &ServerName) -> Result<(), UsageError> {
     let Some(config) = config.filter(|config| config.server(server.as_str()).is_none()) else {
         return Ok(());

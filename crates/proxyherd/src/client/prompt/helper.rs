@@ -15,7 +15,8 @@ const CLIENTS_MAX: usize = 50;
 /// The line editor's helper.
 pub(super) struct LineHelper;
 
-/// The arguments that are missing. They are shown and never inserted: a client must not be named `<client>` by accident.
+/// The arguments that are missing. They are shown and never inserted: a client must not be named `<client>` by
+/// accident.
 pub(super) struct MissingArguments(String);
 
 impl rustyline::hint::Hint for MissingArguments {

@@ -1,5 +1,5 @@
-//! The lines that a person has typed, kept from one prompt to the next. Only the file's owner can read it, because the lines
-//! say where people are.
+//! The lines that a person has typed, kept from one prompt to the next. Only the file's owner can read it, because the
+//! lines say where people are.
 
 use std::{
     env,

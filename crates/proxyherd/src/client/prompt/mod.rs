@@ -1,6 +1,7 @@
 //! The client's prompt: a person types lines and reads replies.
 //!
-//! Typed lines go to the server as they are. If the client changes a line, for example adds a time, it shows what it sends.
+//! Typed lines go to the server as they are. If the client changes a line, for example adds a time, it shows what it
+//! sends.
 
 mod helper;
 mod history;
@@ -80,7 +81,8 @@ fn read_line(
             // Ctrl-C drops the line and keeps the prompt, as in a shell.
             Err(ReadlineError::Interrupted) => {}
             Err(ReadlineError::Eof) => return Ok(None),
-            // The terminal is not set to UTF-8. What was typed before this byte is lost, and what follows begins a new line.
+            // The terminal is not set to UTF-8. What was typed before this byte is lost, and what follows begins a new
+            // line.
             Err(ReadlineError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
                 writeln!(anstream::stdout())?;
                 tell("that was not UTF-8, so the line is dropped; set the terminal to UTF-8, or type ASCII");

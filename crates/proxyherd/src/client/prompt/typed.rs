@@ -74,8 +74,8 @@ const HERE: &str =
 
 const RANGE: &str = "the latitude comes first, within ±90 degrees, then the longitude, within ±180";
 
-/// Converts coordinates as maps write them, `34.06893, -118.445127`, to those of the line protocol. The error is for the
-/// person.
+/// Converts coordinates as maps write them, `34.06893, -118.445127`, to those of the line protocol. The error is for
+/// the person.
 fn coordinates(words: &[&str]) -> Result<String, &'static str> {
     let joined = words.join(" ");
     let mut numbers = joined.split([' ', ',']).filter(|number| !number.is_empty());

@@ -1,7 +1,7 @@
 //! Connects while a person sits at the prompt. Ctrl-D ends the prompt meanwhile too, and lines that are typed are kept.
 //!
-//! Outside the line editor the terminal hands over whole lines. A read that blocks would later take a line that is meant for
-//! the editor, so this module reads only when the terminal has input.
+//! Outside the line editor the terminal hands over whole lines. A read that blocks would later take a line that is
+//! meant for the editor, so this module reads only when the terminal has input.
 
 use std::io;
 
