@@ -1,4 +1,4 @@
-//! The log as its callers see it: what they hand over is in the file, or is counted.
+//! Tests of the log as its callers see it: each line is in the file, or is counted as left out.
 
 use std::{
     fs,

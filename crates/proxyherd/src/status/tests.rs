@@ -1,4 +1,4 @@
-//! A herd is shown as its servers tell it, whatever is the matter with them.
+//! Tests of what `status` shows of a herd, for servers in every condition.
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
@@ -298,7 +298,7 @@ fn a_herd_in_parts_is_told_of() {
     assert!(!plain(&one).contains("parts"));
 }
 
-/// What a server says of itself that answers like this at every connection.
+/// The outcome of asking a server that sends this answer on every connection.
 fn answer_of(answer: impl Into<String>) -> StatusAnswer {
     let answer = answer.into();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
@@ -417,7 +417,7 @@ impl Herd {
         Herd { config, servers, _juzang: juzang, _log: log }
     }
 
-    /// How it is when both ends of its link are up.
+    /// The herd's snapshot when both ends of the link are up.
     fn seen_when_linked(config: &Config) -> HerdSnapshot {
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
