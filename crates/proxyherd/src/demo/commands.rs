@@ -78,7 +78,7 @@ async fn start(index: usize, name: String, demo: &mut Demo) -> CommandOutcome {
         }
         DemoServerState::Stops => CommandOutcome::Say(format!("{name} is still stopping")),
         DemoServerState::Stopped => match demo.start_one(index).await {
-            Ok(()) => CommandOutcome::Started(index, format!("{name} runs again, and knows nobody yet")),
+            Ok(()) => CommandOutcome::Started(index, format!("{name} runs again, and knows no client yet")),
             Err(error) => CommandOutcome::Say(format!("{name} did not start: {error:#}")),
         },
     }

@@ -211,7 +211,7 @@ fn what_an_operator_should_look_at_is_a_sentence() {
     };
     check(
         |status| status.stuck = vec!["thread line-0".to_owned(), "shard 3\x1b[2J".to_owned()],
-        "Riley is stuck: thread line-0, shard 3\\x1b[2J; if it stays so, end it",
+        "Riley is stuck: thread line-0, shard 3\\x1b[2J; restart it if this does not end",
     );
     check(
         |status| status.removed = true,
@@ -223,7 +223,10 @@ fn what_an_operator_should_look_at_is_a_sentence() {
         "Juzang still runs and has links, but this herd.toml does not name it",
     );
     check(|status| status.namesake = true, "another process runs as Riley in this herd: stop one of the two");
-    check(|status| status.log_left_out = 7, "Riley has left 7 lines out of its log, to keep up");
+    check(
+        |status| status.log_left_out = 7,
+        "Riley has left 7 lines out of its log, which came faster than it writes them",
+    );
     check(
         |status| status.certificate_days_left = Some(29),
         "Riley's certificate expires in 29 days: renew it with `proxyherd init --server Riley`",
@@ -291,7 +294,7 @@ fn a_herd_in_parts_is_told_of() {
         up(status("Campbell", 1, vec![])),
     ]);
     let text = plain(&snapshot);
-    let told = "! the herd is in 2 parts that hear nothing of each other: Bernard, Juzang, Riley; Campbell, Jaquez\n";
+    let told = "! the herd is split into 2 parts that have no links with each other: Bernard, Juzang, Riley; Campbell, Jaquez\n";
     assert!(text.contains(told), "{text}");
     let one =
         self::snapshot(vec![up(status("Riley", 1, vec![link("Jaquez")])), up(status("Jaquez", 1, vec![]))]);

@@ -47,7 +47,8 @@ fn of_server(server: &AskedServer) -> Vec<String> {
     };
     let mut troubles = Vec::new();
     if !status.stuck.is_empty() {
-        troubles.push(format!("{name} is stuck: {}; if it stays so, end it", status.stuck.join(", ")));
+        troubles
+            .push(format!("{name} is stuck: {}; restart it if this does not end", status.stuck.join(", ")));
     }
     if status.namesake {
         troubles.push(format!("another process runs as {name} in this herd: stop one of the two"));
@@ -59,7 +60,10 @@ fn of_server(server: &AskedServer) -> Vec<String> {
         ));
     }
     if status.log_left_out > 0 {
-        troubles.push(format!("{name} has left {} lines out of its log, to keep up", status.log_left_out));
+        troubles.push(format!(
+            "{name} has left {} lines out of its log, which came faster than it writes them",
+            status.log_left_out
+        ));
     }
     troubles.extend(status.certificate_days_left.and_then(|days| of_certificate(name, days)));
     if status.root_mismatches > 0 {
@@ -153,7 +157,11 @@ fn of_parts(snapshot: &HerdSnapshot) -> Option<String> {
     }
     let told: Vec<_> = parts.iter().map(|part| part.iter().copied().collect::<Vec<_>>().join(", ")).collect();
     (told.len() > 1).then(|| {
-        format!("the herd is in {} parts that hear nothing of each other: {}", told.len(), told.join("; "))
+        format!(
+            "the herd is split into {} parts that have no links with each other: {}",
+            told.len(),
+            told.join("; ")
+        )
     })
 }
 
