@@ -19,7 +19,7 @@
 //!    a second, so a line is in the file well within a second.
 //!
 //! Lines that are left out are counted, exactly and by kind. Once a second the log notes how many they were and why
-//! (`left_out`). A disk that is full or hangs delays only the writer. Crates such as h2 report through [`hear_crates`].
+//! (`left_out`). A disk that is full or hangs delays only the writer. Crates such as h2 report through `crates`.
 //!
 //! The log does not know what a line means, with one exception that makes replies readable: a `{` at the beginning of a
 //! line of a reply begins the JSON of places, and an empty line ends it (`pieces`, `answer`).
