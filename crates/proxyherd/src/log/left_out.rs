@@ -4,7 +4,10 @@
 
 use std::{
     fmt,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::atomic::{
+        AtomicU64,
+        Ordering::{Acquire, Release},
+    },
 };
 
 use jiff::Timestamp;
@@ -69,18 +72,22 @@ impl LeftOutCounts {
     }
 }
 
+/// The counts for each reason, in the order of [`LeftOutReason::ALL`].
+pub(super) type LeftOutTotals = [LeftOutCounts; LeftOutReason::ALL.len()];
+
 /// The lines that were left out since the log was opened. Every thread that hands over lines adds to the counts.
 #[derive(Default)]
 #[repr(align(128))]
 pub(super) struct LeftOutLines([[AtomicU64; LineKind::ALL.len()]; LeftOutReason::ALL.len()]);
 
 impl LeftOutLines {
+    /// Adds lines. Whoever reads them in [`LeftOutLines::counts`] also sees what this thread has done before.
     pub(super) fn add(&self, reason: LeftOutReason, kind: LineKind, lines: u64) {
-        self.0[reason as usize][kind as usize].fetch_add(lines, Relaxed);
+        self.0[reason as usize][kind as usize].fetch_add(lines, Release);
     }
 
     pub(super) fn counts(&self, reason: LeftOutReason) -> LeftOutCounts {
-        LeftOutCounts(std::array::from_fn(|kind| self.0[reason as usize][kind].load(Relaxed)))
+        LeftOutCounts(std::array::from_fn(|kind| self.0[reason as usize][kind].load(Acquire)))
     }
 
     pub(super) fn total(&self) -> u64 {

@@ -13,7 +13,7 @@ use parking_lot::{Condvar, Mutex};
 use super::{
     Direction, LogLevel,
     buffer::{Buffer, Draining, LineMark, LineSource, LineTag},
-    left_out::{LeftOutCounts, LeftOutLines, LeftOutReason, LineKind},
+    left_out::{LeftOutLines, LeftOutReason, LeftOutTotals, LineKind},
     limits::{CRATE_LINES_PER_S, MODULE_LEN_MAX},
     pieces,
     rate_limit::RateLimit,
@@ -112,8 +112,7 @@ impl Queue {
                 filling.push_run(tag, direction, run, granted)
             });
         }
-        // The lines are handed over before the others are counted. Otherwise a writer that runs in between would note
-        // the lines left out of a batch above the lines that were kept of it.
+        // The lines are handed over before the others are counted, on which `swap` relies.
         if granted < offered {
             self.left_out.add(LeftOutReason::RateLimit, kind, offered - granted);
         }
@@ -217,14 +216,14 @@ impl Queue {
 
     /// Whether no line was taken in this second, and none was left out beyond those `noted`. Then seconds need not be
     /// counted. With a limit of no lines they always must: lines may be left out at any time.
-    pub(super) fn is_quiet(&self, noted: &[LeftOutCounts; LeftOutReason::ALL.len()]) -> bool {
+    pub(super) fn is_quiet(&self, noted: &LeftOutTotals) -> bool {
         self.traffic_limit.lines_per_s() > 0
             && self.traffic_limit.is_whole()
             && self.crate_limit.is_whole()
             && *noted == self.left_out()
     }
 
-    pub(super) fn left_out(&self) -> [LeftOutCounts; LeftOutReason::ALL.len()] {
+    pub(super) fn left_out(&self) -> LeftOutTotals {
         LeftOutReason::ALL.map(|reason| self.left_out.counts(reason))
     }
 
@@ -254,11 +253,16 @@ impl Queue {
         }
     }
 
-    /// Exchanges the buffer that was written for the one that callers have filled since.
-    pub(super) fn swap(&self, draining: &mut Draining) {
+    /// Exchanges the buffer that was written for the one that callers have filled since. Returns the lines left out so far:
+    /// those that were kept of the same batches are in this buffer, or were written before.
+    pub(super) fn swap(&self, draining: &mut Draining) -> LeftOutTotals {
+        // Callers hand over the lines of a batch before they count the others. So the counts are read before the buffer
+        // is taken.
+        let left_out = self.left_out();
         let mut state = self.state.lock();
         draining.swap(&mut state.filling);
         state.hurried = false;
+        left_out
     }
 
     /// Wakes the callers that wait for flushes up to `flush`.

@@ -17,7 +17,7 @@ use super::{
     LogLevel,
     buffer::Draining,
     file::LogFile,
-    left_out::{LeftOutCounts, LeftOutNote, LeftOutReason},
+    left_out::{LeftOutNote, LeftOutReason, LeftOutTotals},
     limits::{GATHER, RETRY_AFTER, SECOND, TELL_AGAIN_AFTER},
     queue::{Queue, WriterPlan},
 };
@@ -33,7 +33,7 @@ pub(super) struct Writer {
     /// When this second ends and the rate limits are renewed.
     second_at: Instant,
     /// The lines left out that the file already has notes about, and the time of the last note.
-    noted: [LeftOutCounts; LeftOutReason::ALL.len()],
+    noted: LeftOutTotals,
     noted_at: Timestamp,
     outage: Option<Outage>,
     /// When an outage was last reported on stderr.
@@ -49,9 +49,14 @@ struct Outage {
 impl Writer {
     /// Starts a thread that writes the lines of `queue` to `file`.
     pub(super) fn start(queue: Arc<Queue>, file: LogFile) -> io::Result<JoinHandle<()>> {
-        let now = Instant::now();
         let name = format!("log-{}", file.form().server());
-        let writer = Writer {
+        let writer = Writer::new(queue, file);
+        thread::Builder::new().name(name).spawn(move || writer.run())
+    }
+
+    fn new(queue: Arc<Queue>, file: LogFile) -> Writer {
+        let now = Instant::now();
+        Writer {
             noted: queue.left_out(),
             queue,
             file,
@@ -62,8 +67,7 @@ impl Writer {
             noted_at: Timestamp::now(),
             outage: None,
             stderr_told_at: None,
-        };
-        thread::Builder::new().name(name).spawn(move || writer.run())
+        }
     }
 
     fn run(mut self) {
@@ -121,15 +125,21 @@ impl Writer {
     }
 
     fn try_write(&mut self, is_new_second: bool) -> io::Result<()> {
-        self.drain()?;
-        self.queue.swap(&mut self.draining);
-        self.drain()?;
+        let left_out = self.put_lines()?;
         self.file.write_out()?;
         self.note_outage()?;
         if is_new_second {
-            self.note_left_out()?;
+            self.note_left_out(&left_out)?;
         }
         self.file.write_out()
+    }
+
+    /// Puts all lines that were handed over. Returns the lines left out that a note below these lines may tell of.
+    fn put_lines(&mut self) -> io::Result<LeftOutTotals> {
+        self.drain()?;
+        let left_out = self.queue.swap(&mut self.draining);
+        self.drain()?;
+        Ok(left_out)
     }
 
     fn drain(&mut self) -> io::Result<()> {
@@ -154,9 +164,8 @@ impl Writer {
     }
 
     /// Notes the lines that were left out since the last note.
-    fn note_left_out(&mut self) -> io::Result<()> {
+    fn note_left_out(&mut self, left_out: &LeftOutTotals) -> io::Result<()> {
         let now = Timestamp::now();
-        let left_out = self.queue.left_out();
         for reason in LeftOutReason::ALL {
             let counts = left_out[reason as usize].since(&self.noted[reason as usize]);
             if counts.total() > 0 {
@@ -207,5 +216,45 @@ struct EndNotice(Arc<Queue>);
 impl Drop for EndNotice {
     fn drop(&mut self) {
         self.0.ended();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use proxyherd_core::types::ServerName;
+
+    use super::*;
+    use crate::log::{Direction, LogFormat, LogSettings, buffer::LineSource, form::Form};
+
+    fn writer(dir: &tempfile::TempDir, lines_per_s: u32) -> Writer {
+        let settings = LogSettings {
+            dir: dir.path().to_path_buf(),
+            level: LogLevel::Info,
+            format: LogFormat::Text,
+            max_bytes: 1024 * 1024,
+            keep: 0,
+            lines_per_s,
+        };
+        let form = Form::new(LogFormat::Text, ServerName::new("Riley").unwrap());
+        let file = LogFile::open(&settings, form).unwrap();
+        Writer::new(Arc::new(Queue::new(lines_per_s)), file)
+    }
+
+    #[test]
+    fn a_note_about_lines_left_out_never_stands_above_lines_of_the_same_batch() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut writer = writer(&dir, 1);
+        let left_out = writer.put_lines().unwrap();
+        // A batch that comes while the writer writes.
+        let client = LineSource::Client(([127, 0, 0, 1], 51234).into());
+        writer.queue.offer_run(Direction::In, client, b"one\ntwo\n", 2);
+        writer.note_left_out(&left_out).unwrap();
+        writer.try_write(true).unwrap();
+        let text = fs::read_to_string(writer.file.path()).unwrap();
+        let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        let [line, note] = lines[..] else { panic!("{lines:?}") };
+        assert!(line.ends_with("<  one") && note.contains("left out 1 line"), "{lines:?}");
     }
 }
