@@ -18,7 +18,7 @@ use crate::{
     door::entrance::DoorTls,
     listen,
     log::ServerLog,
-    provider, refusal,
+    places, refusal,
     server::open_tls,
 };
 
@@ -110,7 +110,7 @@ fn check_tls(config: &Config, insisted: Option<&Server>, now_s: i64) -> CheckedT
         return CheckedTls::default();
     };
     let (findings, not_after_s) = match open_tls(config, server) {
-        Ok(Some(tls)) => (soon(config, &tls, now_s).into_iter().collect(), Some(tls.not_after_s())),
+        Ok(Some(tls)) => (soon(config, &tls, now_s).into_iter().collect(), Some(tls.in_use().not_after_s())),
         Ok(None) => (Vec::new(), None),
         Err(error @ CredentialsError::Missing { .. }) if insisted.is_none() => {
             let where_else = "; on the machine of a server, `check --name` insists on it";
@@ -124,15 +124,15 @@ fn check_tls(config: &Config, insisted: Option<&Server>, now_s: i64) -> CheckedT
 /// A finding if the doors' certificate expires soon or has expired.
 fn soon(config: &Config, tls: &DoorTls, now_s: i64) -> Option<Finding> {
     let path = config.tls.as_ref().map_or(Path::new(""), |files| &files.cert);
-    expiry(path, tls.not_after_s(), now_s, "put a new one there, with its key")
+    expiry(path, tls.in_use().not_after_s(), now_s, "put a new one there, with its key")
 }
 
 /// Checks the keys and indexes of the providers of places, without which no server starts.
 fn check_places(config: &Config) -> impl Iterator<Item = Finding> {
-    let places = &config.places;
-    let names = once(places.provider).chain(places.fallback.iter().copied());
+    let settings = &config.places;
+    let names = once(settings.provider).chain(settings.fallback.iter().copied());
     names
-        .filter_map(move |name| provider::open(name, places, &ServerLog::discard()).err())
+        .filter_map(move |name| places::check(name, settings).err())
         .map(|error| Finding::Error(error.to_string()))
 }
 
@@ -150,7 +150,7 @@ fn check_addresses(server: &Server) -> impl Iterator<Item = Finding> {
 /// Checks that the server can write its log and, if there is a places budget, its account.
 fn check_files(config: &Config, name: &ServerName) -> impl Iterator<Item = Finding> {
     let log = ServerLog::check(&config.log, name).err().map(|error| error.to_string());
-    let has_budget = config.places.asking.per_day > 0 || config.places.asking.per_month > 0;
+    let has_budget = config.places_budget.per_day > 0 || config.places_budget.per_month > 0;
     let data = config.herd.data.join(name.as_str());
     let refused = has_budget.then(|| refusal::check_writable(&data).err()).flatten();
     let data = refused.map(|error| {

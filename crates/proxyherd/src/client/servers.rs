@@ -254,9 +254,9 @@ impl Servers {
             NoAnswerReason::Foreign
         } else if self.has_been_there && !self.has_answered {
             NoAnswerReason::Mute
-        } else if self.is_all_trouble(door_trust::UNTRUSTED) {
+        } else if self.is_all_trouble(&door_trust::UNTRUSTED) {
             NoAnswerReason::Untrusted
-        } else if self.is_all_trouble(door_trust::UNENCRYPTED) {
+        } else if self.is_all_trouble(&[door_trust::UNENCRYPTED]) {
             NoAnswerReason::Unencrypted
         } else {
             NoAnswerReason::Away
@@ -264,10 +264,13 @@ impl Servers {
         NoneAnswers { doors: self.doors.clone(), why }
     }
 
-    /// Whether every server has this trouble.
-    fn is_all_trouble(&self, what: &str) -> bool {
+    /// Whether the trouble with each server is one of these.
+    fn is_all_trouble(&self, what: &[&str]) -> bool {
         let troubles = self.outage.as_ref().map_or(&[][..], |outage| &outage.troubles);
-        !troubles.is_empty() && troubles.iter().all(|trouble| trouble.as_deref() == Some(what))
+        !troubles.is_empty()
+            && troubles
+                .iter()
+                .all(|trouble| trouble.as_deref().is_some_and(|trouble| what.contains(&trouble)))
     }
 
     /// Tells the user which server gets the lines now. The same server is named once in a row, because a server that

@@ -292,7 +292,7 @@ mod tests {
         while_heard(logs, || (0..10_000).for_each(|number| tracing::warn!(target: "h2", number, "ping")));
         assert_eq!(waiting(&queue).len(), CRATE_LINES_PER_S as usize);
         assert_eq!(queue.left_out_total(), 10_000 - u64::from(CRATE_LINES_PER_S));
-        assert_eq!(queue.traffic_limit().lines_per_s(), 10_000);
+        assert_eq!(queue.traffic_limit().most(), 10_000);
         assert!(queue.traffic_limit().is_whole());
         assert!(!queue.is_quiet(&queue.left_out()), "the writer counts the second");
         queue.renew_limits();

@@ -101,7 +101,7 @@ pub(super) struct LeftOutNote {
     pub(super) counts: LeftOutCounts,
     pub(super) since: Timestamp,
     pub(super) reason: LeftOutReason,
-    pub(super) lines_per_s: i64,
+    pub(super) lines_per_s: u32,
 }
 
 impl fmt::Display for LeftOutNote {

@@ -9,7 +9,7 @@
 //!
 //! 1. Levels. At `warn` traffic is not even counted. The links' traffic, and requests over HTTP, appear at `debug`
 //!    only.
-//! 2. A limit of `lines_per_s` for all lines that clients and neighbors can cause (`rate_limit`). When the limit is
+//! 2. A limit of `lines_per_s` for all lines that clients and neighbors can cause (a `FixedWindow` that the writer renews each second). When the limit is
 //!    used up, a batch of lines costs its caller one addition, and a count of the batch's newlines if nobody has
 //!    counted them. Events of the server, its links and places have no limit: they are few, and operators look for
 //!    them.
@@ -33,7 +33,6 @@ mod left_out;
 mod limits;
 mod pieces;
 mod queue;
-mod rate_limit;
 #[cfg(test)]
 mod tests;
 mod writer;

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use parking_lot::{Condvar, Mutex};
+use proxyherd_core::rate::FixedWindow;
 
 use super::{
     Direction, LogLevel,
@@ -16,15 +17,19 @@ use super::{
     left_out::{LeftOutLines, LeftOutReason, LeftOutTotals, LineKind},
     limits::{CRATE_LINES_PER_S, MODULE_LEN_MAX},
     pieces,
-    rate_limit::RateLimit,
 };
 use crate::escape::cut;
 
+/// Has a cache line of its own (two, as processors fetch them), so that a thread that counts beside it does not slow those
+/// that read it.
+#[repr(align(128))]
+struct Apart<T>(T);
+
 pub(super) struct Queue {
     /// Limits the lines that clients and links cause.
-    traffic_limit: RateLimit,
+    traffic_limit: Apart<FixedWindow>,
     /// Limits the reports of crates.
-    crate_limit: RateLimit,
+    crate_limit: Apart<FixedWindow>,
     left_out: LeftOutLines,
     state: Mutex<QueueState>,
     to_writer: Condvar,
@@ -87,8 +92,8 @@ impl Queue {
             ended: false,
         };
         Queue {
-            traffic_limit: RateLimit::new(lines_per_s),
-            crate_limit: RateLimit::new(CRATE_LINES_PER_S),
+            traffic_limit: Apart(FixedWindow::new(lines_per_s)),
+            crate_limit: Apart(FixedWindow::new(CRATE_LINES_PER_S)),
             left_out: LeftOutLines::default(),
             state: Mutex::new(state),
             to_writer: Condvar::new(),
@@ -104,7 +109,7 @@ impl Queue {
     pub(super) fn offer_run(&self, direction: Direction, source: LineSource, run: &[u8], offered: u64) {
         let mark = LineMark::Traffic(direction);
         let kind = if direction == Direction::In { LineKind::In } else { LineKind::Out };
-        let granted = self.traffic_limit.take(offered);
+        let granted = self.traffic_limit.0.take(offered);
         if granted > 0 {
             let run =
                 if granted < offered { pieces::head(direction, run, granted, usize::MAX).0 } else { run };
@@ -122,7 +127,7 @@ impl Queue {
     pub(super) fn offer_line(&self, source: LineSource, mark: LineMark, line: &[u8]) {
         let kind = if matches!(mark, LineMark::Event(_)) { LineKind::Event } else { LineKind::Link };
         let is_of_herd = kind == LineKind::Event && !matches!(source, LineSource::Client(_));
-        if is_of_herd || self.traffic_limit.take(1) == 1 {
+        if is_of_herd || self.traffic_limit.0.take(1) == 1 {
             self.hand_over(kind, 1, source, mark, |filling, tag| filling.push_line(tag, line));
         } else {
             self.left_out.add(LeftOutReason::RateLimit, kind, 1);
@@ -131,7 +136,7 @@ impl Queue {
 
     /// Whether a report of a crate is to be handed over by [`Queue::offer_crate_line`]. If not, it is counted.
     pub(super) fn admits_crate_line(&self) -> bool {
-        let is_admitted = self.crate_limit.take(1) == 1;
+        let is_admitted = self.crate_limit.0.take(1) == 1;
         if !is_admitted {
             self.left_out.add(LeftOutReason::CrateRateLimit, LineKind::Event, 1);
         }
@@ -204,22 +209,22 @@ impl Queue {
 
 /// The writer's side.
 impl Queue {
-    pub(super) fn traffic_limit(&self) -> &RateLimit {
-        &self.traffic_limit
+    pub(super) fn traffic_limit(&self) -> &FixedWindow {
+        &self.traffic_limit.0
     }
 
     /// Begins a second: callers can take all its lines.
     pub(super) fn renew_limits(&self) {
-        self.traffic_limit.renew();
-        self.crate_limit.renew();
+        self.traffic_limit.0.renew();
+        self.crate_limit.0.renew();
     }
 
     /// Whether no line was taken in this second, and none was left out beyond those `noted`. Then seconds need not be
     /// counted. With a limit of no lines they always must: lines may be left out at any time.
     pub(super) fn is_quiet(&self, noted: &LeftOutTotals) -> bool {
-        self.traffic_limit.lines_per_s() > 0
-            && self.traffic_limit.is_whole()
-            && self.crate_limit.is_whole()
+        self.traffic_limit.0.most() > 0
+            && self.traffic_limit.0.is_whole()
+            && self.crate_limit.0.is_whole()
             && *noted == self.left_out()
     }
 
@@ -286,7 +291,7 @@ mod tests {
     use std::{thread, time::Duration};
 
     use super::*;
-    use crate::log::limits::BUFFER_LEN_MAX;
+    use crate::{log::limits::BUFFER_LEN_MAX, wait::eventually};
 
     const HALF: usize = BUFFER_LEN_MAX / 2;
     const EVENT: LineMark = LineMark::Event(LogLevel::Info);
@@ -309,9 +314,7 @@ mod tests {
         let queue = Queue::new(10);
         thread::scope(|scope| {
             let writer = scope.spawn(|| queue.wait(&plan()));
-            while !queue.state.lock().rests {
-                thread::yield_now();
-            }
+            eventually("the writer rests", || queue.state.lock().rests);
             queue.offer_line(LineSource::Server, EVENT, b"line");
             assert!(writer.join().unwrap().writes);
         });
@@ -386,7 +389,7 @@ mod tests {
         thread::scope(|scope| {
             let state = queue.state.lock();
             scope.spawn(|| queue.offer_run(Direction::In, client(), b"a\nb\nc\nd\n", 4));
-            while queue.traffic_limit.is_whole() {
+            while queue.traffic_limit().is_whole() {
                 thread::yield_now();
             }
             // A writer that came by now would find no line, so it must have nothing to say of lines left out.

@@ -169,7 +169,7 @@ impl Writer {
         for reason in LeftOutReason::ALL {
             let counts = left_out[reason as usize].since(&self.noted[reason as usize]);
             if counts.total() > 0 {
-                let lines_per_s = self.queue.traffic_limit().lines_per_s();
+                let lines_per_s = self.queue.traffic_limit().most();
                 let note = LeftOutNote { counts, since: self.noted_at, reason, lines_per_s };
                 self.line.clear();
                 self.file.form().left_out(now, &note, &mut self.line);

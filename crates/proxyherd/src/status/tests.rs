@@ -5,7 +5,6 @@ use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::PathBuf,
     thread,
-    time::{Duration, Instant},
 };
 
 use tokio::net::TcpSocket;
@@ -17,6 +16,7 @@ use crate::{
     door_trust::testing::TlsDoor,
     herd::{BudgetStatus, LinkStatus, ReportStatus},
     server::{Server, Sockets},
+    wait::eventually,
 };
 
 fn plain(snapshot: &HerdSnapshot) -> String {
@@ -373,7 +373,7 @@ fn a_door_with_tls_is_asked_by_https_and_shows_the_certificate_of_the_configurat
     config.tls = None;
     let text = plain(&HerdSnapshot::ask(&config));
     let expected = format!(
-        "! Riley does not answer at https://{}: its certificate is not one that this system trusts\n",
+        "! Riley does not answer at https://{}: its certificate is of an authority that this system does not trust",
         door.address
     );
     assert!(text.contains(&expected), "{text}");
@@ -422,15 +422,11 @@ impl Herd {
 
     /// The herd's snapshot when both ends of the link are up.
     fn seen_when_linked(config: &Config) -> HerdSnapshot {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        loop {
+        eventually("the link is up at both ends", || {
             let snapshot = HerdSnapshot::ask(config);
-            if snapshot.up().filter(|(_, status)| status.links.iter().any(|link| link.up)).count() == 2 {
-                return snapshot;
-            }
-            assert!(Instant::now() < deadline, "the link does not come up: {}", plain(&snapshot));
-            thread::sleep(Duration::from_millis(10));
-        }
+            let up = snapshot.up().filter(|(_, status)| status.links.iter().any(|link| link.up)).count();
+            if up == 2 { Ok(snapshot) } else { Err(plain(&snapshot)) }
+        })
     }
 }
 
