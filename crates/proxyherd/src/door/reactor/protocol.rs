@@ -133,6 +133,8 @@ pub enum NextStep {
     Subscribed,
 }
 
+const _: () = assert!(size_of::<NextStep>() <= 48, "each call of a protocol returns one, so it stays small");
+
 /// Why a protocol closes a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProtocolEnd {
