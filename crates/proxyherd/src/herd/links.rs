@@ -184,7 +184,7 @@ impl Link {
     }
 
     /// What to log now of the neighbor's nonsense, given how much of each kind has come so far: what has come since the
-    /// last time. `None`: nothing new, or the last time was less than [`NONSENSE_INTERVAL`] ago.
+    /// last time. `None`: nothing new, or the last time was less than `NONSENSE_INTERVAL` ago.
     pub fn nonsense_news(
         &self,
         counts: [u64; Nonsense::ALL.len()],

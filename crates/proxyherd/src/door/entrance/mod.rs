@@ -1,7 +1,7 @@
-//! The entrance: takes the connections of every door and hands each one, as a [`Visitor`], to the door's [`Service`].
+//! The entrance: takes the connections of every door and hands each one, as a `Visitor`, to the door's `Service`.
 //!
-//! A door makes an [`Entrance`] serve by [`Entrance::open`]. The entrance does what is the same for all doors: it takes
-//! connections from several listening sockets in turn, asks `admission`, makes the [`Caller`], chooses the TLS
+//! A door makes an `Entrance` serve by `Entrance::open`. The entrance does what is the same for all doors: it takes
+//! connections from several listening sockets in turn, asks `admission`, makes the `Caller`, chooses the TLS
 //! configuration, counts and logs connections, has a pulse, and ends at the stop. No other module does these things for
 //! doors.
 //!

@@ -1,4 +1,4 @@
-//! Threads that serve the connections of a door, for any protocol that does no I/O itself. A door calls [`run`] with
+//! Threads that serve the connections of a door, for any protocol that does no I/O itself. A door calls `run` with
 //! its entrance and a function that makes a [`Protocol`] for each new connection.
 //!
 //! Each `thread` has its own connections. For small messages most of the work is the kernel's, and it is cheapest if
