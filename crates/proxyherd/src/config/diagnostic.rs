@@ -1,15 +1,15 @@
 //! What is wrong with a configuration, said so that it can be put right: where, which key, what was found, what
 //! is expected, and what to write instead.
 //!
-//! A [`Diagnostic`] carries the line it speaks of, so it can be shown long after the file was read. How it looks
-//! on a terminal is `render`'s.
+//! A [`Diagnostic`] carries the line it speaks of, so it can be shown long after the file was read. `render` draws it
+//! for a terminal.
 
 use std::{
     fmt,
     path::{Path, PathBuf},
 };
 
-use super::secret::HIDDEN;
+use super::secret::{HIDDEN, without_secret};
 
 /// One thing that is wrong, or that may not be meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,8 +45,8 @@ pub enum Severity {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Site {
     /// Where the line is.
-    pub origin: Origin,
-    /// The line, without its end.
+    pub source: ValueSource,
+    /// The line, without its end, and without what may be secret in it.
     pub text: String,
     /// Where the stretch begins, characters, from 1.
     pub column: usize,
@@ -56,7 +56,7 @@ pub struct Site {
 
 /// Where a line of configuration comes from. In the order in which they are reported.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Origin {
+pub enum ValueSource {
     /// A line of the file, from 1.
     Line(PathBuf, usize),
     /// The file as a whole: what is wrong is that something is nowhere in it.
@@ -68,6 +68,18 @@ pub enum Origin {
 }
 
 impl Site {
+    /// The stretch of `width` characters from `column` on, of a line that may hold a secret. A stretch within the
+    /// part that is hidden becomes the sign that stands for that part, so neither column nor width tells its length.
+    pub(super) fn new(source: ValueSource, line: &str, column: usize, width: usize) -> Site {
+        let mut site = Site { source, text: without_secret(line), column, width: width.max(1) };
+        if site.is_hidden() {
+            let hidden = site.text.chars().count();
+            site.column = column.min(hidden);
+            site.width = site.width.min(hidden + 1 - site.column);
+        }
+        site
+    }
+
     /// Whether part of the line is not shown, because it may be secret.
     pub(super) fn is_hidden(&self) -> bool {
         self.text.ends_with(HIDDEN)
@@ -178,7 +190,7 @@ impl Diagnostics {
 
     /// Takes what was found for a refusal if any of it is an error; else it is warnings. Puts it in order.
     pub(super) fn refusing(path: &Path, mut all: Vec<Diagnostic>) -> Result<Vec<Diagnostic>, Diagnostics> {
-        all.sort_by(|one, two| (&one.site.origin, one.site.column).cmp(&(&two.site.origin, two.site.column)));
+        all.sort_by(|one, two| (&one.site.source, one.site.column).cmp(&(&two.site.source, two.site.column)));
         let refuses = all.iter().any(|one| one.severity == Severity::Error);
         if refuses { Err(Diagnostics::only(path, all)) } else { Ok(all) }
     }
@@ -215,11 +227,11 @@ impl fmt::Display for Severity {
 
 impl fmt::Display for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.origin {
-            Origin::Line(path, line) => write!(f, "{}:{line}:{}", path.display(), self.column),
-            Origin::File(path) => write!(f, "{}", path.display()),
-            Origin::Variable(name) => write!(f, "variable {name}"),
-            Origin::Flag => write!(f, "flag --set"),
+        match &self.source {
+            ValueSource::Line(path, line) => write!(f, "{}:{line}:{}", path.display(), self.column),
+            ValueSource::File(path) => write!(f, "{}", path.display()),
+            ValueSource::Variable(name) => write!(f, "variable {name}"),
+            ValueSource::Flag => write!(f, "flag --set"),
         }
     }
 }

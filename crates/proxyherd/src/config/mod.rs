@@ -43,7 +43,7 @@ use std::{
 use proxyherd_core::types::ServerName;
 
 pub use address::{Address, AddressError};
-pub use diagnostic::{Diagnostic, Diagnostics, Origin, Severity, Site};
+pub use diagnostic::{Diagnostic, Diagnostics, Severity, Site, ValueSource};
 pub use difference::{Difference, LinkChange, Pair};
 pub use doors::{ADDRESSES_PER_DOOR_MAX, Door, DoorCertificate, DoorError};
 pub use log::{Log, LogFormat, LogLevel};

@@ -6,9 +6,8 @@
 use std::ffi::OsString;
 
 use super::{
-    diagnostic::{Diagnostic, Origin, Site},
+    diagnostic::{Diagnostic, Site, ValueSource},
     nearest,
-    secret::without_secret,
 };
 
 /// How the name of every variable begins.
@@ -111,19 +110,19 @@ fn read_flag(set: &str, mistakes: &mut Vec<Diagnostic>) -> Option<Entry> {
     let before = "--set ".len();
     let line = format!("--set {set}");
     let Some((name, text)) = set.split_once('=') else {
-        let site = site(Origin::Flag, &line, before, set);
+        let site = site(ValueSource::Flag, &line, before, set);
         let mistake = Diagnostic::keyless(site, "a setting is written `section.key=value`");
         mistakes.push(mistake.found("there is no `=`").help("for example `--set log.level=debug`"));
         return None;
     };
-    let site = site(Origin::Flag, &line, before + name.chars().count() + 1, text);
+    let site = site(ValueSource::Flag, &line, before + name.chars().count() + 1, text);
     Some(Entry { name: name.trim().to_owned(), text: text.to_owned(), site })
 }
 
 fn read_variable((name, value): &(OsString, OsString), mistakes: &mut Vec<Diagnostic>) -> Option<Entry> {
     let (name, text) = (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned());
     let before = name.chars().count() + 1;
-    let site = site(Origin::Variable(name.clone()), &format!("{name}={text}"), before, &text);
+    let site = site(ValueSource::Variable(name.clone()), &format!("{name}={text}"), before, &text);
     if value.to_str().is_none() {
         mistakes.push(Diagnostic::keyless(site, format!("{name} is not UTF-8")));
         return None;
@@ -131,8 +130,8 @@ fn read_variable((name, value): &(OsString, OsString), mistakes: &mut Vec<Diagno
     Some(Entry { name, text, site })
 }
 
-fn site(origin: Origin, text: &str, before: usize, stretch: &str) -> Site {
-    Site { origin, text: without_secret(text), column: before + 1, width: stretch.chars().count().max(1) }
+fn site(source: ValueSource, text: &str, before: usize, stretch: &str) -> Site {
+    Site::new(source, text, before + 1, stretch.chars().count())
 }
 
 fn stray_flag(entry: &Entry, offered: &[&str]) -> Diagnostic {

@@ -29,7 +29,7 @@ pub(super) fn config(text: &str, path: &Path, overrides: &Overrides) -> Result<C
     topology::check(&drafts, &config.herd.tls, &mut reader);
     topology::check_certificate(&drafts, &certificate, &mut reader);
     let mut found = reader.finish();
-    found.retain(|one| !parsed.spoils(&one.site.origin));
+    found.retain(|one| !parsed.spoils(&one.site.source));
     found.extend(parsed.mistakes);
     let names: Vec<Option<&str>> =
         drafts.iter().map(|draft| draft.name.as_ref().map(|name| name.value.as_str())).collect();

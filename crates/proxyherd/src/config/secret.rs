@@ -15,18 +15,37 @@ const PRIVATE_KEY: &str = "PRIVATE KEY-----";
 /// What stands where a secret was.
 pub(super) const HIDDEN: char = '…';
 
-/// Whether a value looks like a key of Google's or holds a private key, wherever somebody has put it by mistake.
+/// Whether a value must not be repeated, wherever somebody has put it by mistake.
 pub(super) fn looks_secret(text: &str) -> bool {
-    text.contains(LOOKS_SECRET) || text.contains(PRIVATE_KEY)
+    secret_in(text).is_some()
 }
 
-/// The line up to the first value of a key that may hold a password, or that looks like a key itself, and dots for the
-/// rest.
+/// What a value looks like that must not be repeated, wherever somebody has put it by mistake: "a key".
+pub(super) fn secret_in(text: &str) -> Option<&'static str> {
+    if text.contains(LOOKS_SECRET) || text.contains(PRIVATE_KEY) {
+        Some("a key")
+    } else {
+        password_in(text).map(|_| "a URL with a password")
+    }
+}
+
+/// Where a URL with a password begins its host's part, after `://`.
+fn password_in(text: &str) -> Option<usize> {
+    let urls = text.match_indices("://").map(|(at, scheme_end)| at + scheme_end.len());
+    urls.into_iter().find(|&at| {
+        let authority = text[at..].split(['/', '"', '\'', ' ']).next().unwrap_or_default();
+        authority.split_once('@').is_some_and(|(user, _)| user.contains(':'))
+    })
+}
+
+/// The line up to the first value of a key that may hold a password, or that looks like a secret itself, and dots for
+/// the rest.
 pub(super) fn without_secret(line: &str) -> String {
     let after_keys =
         line.match_indices('=').filter(|&(at, _)| names_secret(&line[..at])).map(|(at, _)| at + 1);
-    let secret = line.find(LOOKS_SECRET).map(|at| line[..at].rfind('=').map_or(at, |at| at + 1));
-    match after_keys.chain(secret).min() {
+    let found = [line.find(LOOKS_SECRET), line.find(PRIVATE_KEY), password_in(line)];
+    let values = found.into_iter().flatten().map(|at| line[..at].rfind('=').map_or(at, |at| at + 1));
+    match after_keys.chain(values).min() {
         Some(at) => format!("{} {HIDDEN}", line[..at].trim_end()),
         None => line.to_owned(),
     }
@@ -57,6 +76,8 @@ mod tests {
             "--set places.google.key_env=AIzaSyb",
             "PROXYHERD_PLACES_GOOGLE_KEY=b",
             "PROXYHERD_PLACES_GOOGLE_KEY_ENV=AIzaSyb",
+            "--set places.google.place=https://a:b@c/d",
+            "cert = \"-----BEGIN PRIVATE KEY-----\\nb\"",
         ] {
             let shown = without_secret(line);
             assert!(
@@ -72,6 +93,8 @@ mod tests {
             "listen = \"url\"",
             "base_url = \"https://x\"",
             "PROXYHERD_PLACES_GOOGLE_BASE_URL=x",
+            "base_url = \"http://user@127.0.0.1:80\"",
+            "base_url = \"http://a:80/@b\"",
         ] {
             assert_eq!(without_secret(line), line);
         }

@@ -2,10 +2,7 @@
 
 use std::{ops::Range, path::Path};
 
-use super::{
-    diagnostic::{Origin, Site},
-    secret::without_secret,
-};
+use super::diagnostic::{Site, ValueSource};
 
 #[derive(Clone, Copy)]
 pub(super) struct Source<'a> {
@@ -22,17 +19,14 @@ impl Source<'_> {
         let line = self.text[line_begin..line_end].trim_end_matches('\r');
         let end = floor_char_boundary(self.text, span.end).min(line_begin + line.len());
         let number = self.text[..line_begin].matches('\n').count() + 1;
-        Site {
-            origin: Origin::Line(self.path.to_owned(), number),
-            text: without_secret(line),
-            column: self.text[line_begin..begin].chars().count() + 1,
-            width: self.text.get(begin..end).map_or(1, |stretch| stretch.chars().count().max(1)),
-        }
+        let column = self.text[line_begin..begin].chars().count() + 1;
+        let width = self.text.get(begin..end).map_or(1, |stretch| stretch.chars().count());
+        Site::new(ValueSource::Line(self.path.to_owned(), number), line, column, width)
     }
 
     /// The file as a whole.
     pub(super) fn whole(&self) -> Site {
-        Site { origin: Origin::File(self.path.to_owned()), text: String::new(), column: 1, width: 1 }
+        Site::new(ValueSource::File(self.path.to_owned()), "", 1, 1)
     }
 }
 
@@ -46,7 +40,7 @@ mod tests {
 
     fn site(text: &str, span: Range<usize>) -> (usize, usize, usize, String) {
         let site = Source { path: Path::new("herd.toml"), text }.site(span);
-        let Origin::Line(_, line) = site.origin else { panic!("not a line") };
+        let ValueSource::Line(_, line) = site.source else { panic!("not a line") };
         (line, site.column, site.width, site.text)
     }
 
@@ -73,6 +67,6 @@ mod tests {
     }
     #[test]
     fn a_line_is_repeated_without_its_secret() {
-        assert_eq!(site("id = 1\nkey = \"b\"", 13..16), (2, 7, 3, "key = …".into()));
+        assert_eq!(site("id = 1\nkey = \"b\"", 13..16), (2, 7, 1, "key = …".into()));
     }
 }

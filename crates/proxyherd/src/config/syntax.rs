@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use toml::de::{DeTable, Error};
 
 use super::{
-    diagnostic::{Diagnostic, Origin},
+    diagnostic::{Diagnostic, ValueSource},
     source::Source,
 };
 
@@ -36,14 +36,14 @@ pub(super) fn parse(source: Source<'_>) -> Parsed<'_> {
     let mut mistakes: Vec<Diagnostic> =
         errors.iter().map(|error| describe(source, error, unclosed)).collect();
     let mut lines = BTreeSet::new();
-    mistakes.retain(|mistake| lines.insert(mistake.site.origin.clone()));
+    mistakes.retain(|mistake| lines.insert(mistake.site.source.clone()));
     Parsed { table: table.into_inner(), mistakes, is_broken }
 }
 
 impl Parsed<'_> {
     /// Does this line hold a mistake of syntax? What else is wrong with it is mostly the same mistake again.
-    pub(super) fn spoils(&self, origin: &Origin) -> bool {
-        self.mistakes.iter().any(|mistake| mistake.site.origin == *origin)
+    pub(super) fn spoils(&self, source: &ValueSource) -> bool {
+        self.mistakes.iter().any(|mistake| mistake.site.source == *source)
     }
 }
 

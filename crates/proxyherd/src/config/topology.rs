@@ -249,7 +249,7 @@ fn listeners(draft: &Draft) -> impl Iterator<Item = Listener<'_>> {
 /// No two listeners of one machine share an address.
 fn check_addresses(drafts: &[Draft], reader: &mut Reader<'_>) {
     let mut all: Vec<Listener<'_>> = drafts.iter().flat_map(listeners).collect();
-    all.sort_by_key(|listener| (&listener.site.origin, listener.site.column));
+    all.sort_by_key(|listener| (&listener.site.source, listener.site.column));
     for (index, one) in all.iter().enumerate() {
         let in_the_way = |first: &&Listener<'_>| {
             share_a_machine(first.draft, one.draft) && first.address.overlaps(one.address)

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use toml::de::{DeInteger, DeValue};
 
 use super::{
-    diagnostic::{Origin, Site},
-    secret::looks_secret,
+    diagnostic::{Site, ValueSource},
+    secret::secret_in,
 };
 
 /// A checked value and where it stands.
@@ -35,9 +35,9 @@ pub(super) enum Raw<'a> {
 impl Placed<PathBuf> {
     /// The path, where the file names it relative to the file's own directory.
     pub(super) fn relative_to(self, base: &Path) -> PathBuf {
-        match self.site.origin {
-            Origin::Line(..) | Origin::File(_) => base.join(self.value),
-            Origin::Variable(_) | Origin::Flag => self.value,
+        match self.site.source {
+            ValueSource::Line(..) | ValueSource::File(_) => base.join(self.value),
+            ValueSource::Variable(_) | ValueSource::Flag => self.value,
         }
     }
 }
@@ -68,8 +68,8 @@ impl Raw<'_> {
 
     /// For "found …".
     pub(super) fn describe(&self) -> String {
-        if self.text().is_some_and(looks_secret) {
-            return "what looks like a key".to_owned();
+        if let Some(secret) = self.text().and_then(secret_in) {
+            return format!("what looks like {secret}");
         }
         match self {
             Raw::Text(text) => format!("{text:?}"),

@@ -261,13 +261,17 @@ fn mistakes_of_syntax_hide_no_others_where_the_rest_is_plain() {
 #[test]
 fn what_may_be_secret_is_not_repeated_wherever_it_stands() {
     type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [&'a str]);
-    let cases: [Case<'_>; 12] = [
+    let cases: [Case<'_>; 16] = [
         ("[places.google]\nkey = AIzaSyD3", &[], &[]),
         ("[places.google]\nkey = SyD3", &[], &[]),
         ("[places]\ngoogle = { mask = \"pro\", key = \"SyD3\" }", &[], &[]),
         ("[places.google]\nkey_file = \"AIzaSyD3\"", &[], &[]),
         ("database = { url = \"postgres://a:SyD3@b/c\" }", &[], &[]),
         ("[database]\nurl = \"postgres://a:SyD3@b/c\"", &[], &[]),
+        ("[places.google]\nbase_url = \"http://a:SyD3@b\"", &[], &[]),
+        ("[places.osm]\nurl = \"http://a:SyD3@b\"\nfile = 5", &[], &[]),
+        ("[tls]\ncert = \"-----BEGIN PRIVATE KEY-----\\nSyD3\"", &[], &[]),
+        ("", &[], &["places.google.base_url=http://a:SyD3@b"]),
         ("", &[("PROXYHERD_PLACES_GOOGLE_KEY", "SyD3")], &[]),
         ("", &[("PROXYHERD_PLACES_GOOGLE_KEY_ENV", "AIzaSyD3")], &[]),
         ("", &[("PROXYHERD_HERD_TOKEN", "SyD3")], &[]),
@@ -282,7 +286,8 @@ fn what_may_be_secret_is_not_repeated_wherever_it_stands() {
         };
         assert!(!diagnostics.is_empty(), "{added} {variables:?} {sets:?}");
         for diagnostic in diagnostics {
-            let told = format!("{diagnostic}\n{}\n{diagnostic:?}", diagnostic.told());
+            let told =
+                format!("{diagnostic}\n{}\n{diagnostic:?}\n{}", diagnostic.told(), diagnostic.render(100));
             assert!(!told.contains("SyD3"), "{told}");
         }
     }

@@ -354,10 +354,10 @@ fn check_sites(text: &str) {
     let Err(diagnostics) = read(text) else { return };
     assert!(diagnostics.error_count() > 0);
     for diagnostic in diagnostics.iter() {
-        if let Origin::Line(_, line) = diagnostic.site.origin {
+        if let ValueSource::Line(_, line) = diagnostic.site.source {
             assert!((1..=text.matches('\n').count() + 1).contains(&line), "{diagnostic}");
         }
-        assert!(diagnostic.render().contains("-->"));
+        assert!(diagnostic.render(100).contains("-->"));
         assert!(!diagnostic.to_string().contains('\n'), "{diagnostic}");
     }
 }
