@@ -181,16 +181,22 @@ fn of_server(key: &str, names: &[Option<&str>]) -> Option<String> {
     })
 }
 
+/// Puts them in the order of the file.
+fn sort(all: &mut [Diagnostic]) {
+    all.sort_by(|one, two| (&one.site.source, one.site.column).cmp(&(&two.site.source, two.site.column)));
+}
+
 impl Diagnostics {
-    /// What was found, all of it errors, in the order of the file.
-    pub(super) fn only(path: &Path, all: Vec<Diagnostic>) -> Diagnostics {
+    /// What was found, at least one error, in any order.
+    pub(super) fn only(path: &Path, mut all: Vec<Diagnostic>) -> Diagnostics {
+        sort(&mut all);
         debug_assert!(all.iter().any(|one| one.severity == Severity::Error), "a refusal has a reason");
         Diagnostics { path: path.to_owned(), all }
     }
 
     /// Takes what was found for a refusal if any of it is an error; else it is warnings. Puts it in order.
     pub(super) fn refusing(path: &Path, mut all: Vec<Diagnostic>) -> Result<Vec<Diagnostic>, Diagnostics> {
-        all.sort_by(|one, two| (&one.site.source, one.site.column).cmp(&(&two.site.source, two.site.column)));
+        sort(&mut all);
         let refuses = all.iter().any(|one| one.severity == Severity::Error);
         if refuses { Err(Diagnostics::only(path, all)) } else { Ok(all) }
     }

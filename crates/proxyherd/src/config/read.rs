@@ -18,7 +18,17 @@ use super::{
 
 pub(super) fn config(text: &str, path: &Path, overrides: &Overrides) -> Result<Config, Diagnostics> {
     let source = Source { path, text };
-    let parsed = syntax::parse(source);
+    match syntax::with_lists_of_servers(source) {
+        Some((meant, headers)) => read(Source { path, text: &meant }, headers, overrides),
+        None => read(source, Vec::new(), overrides),
+    }
+}
+
+/// Reads a file in which these mistakes of syntax were found before.
+fn read(source: Source<'_>, before: Vec<Diagnostic>, overrides: &Overrides) -> Result<Config, Diagnostics> {
+    let path = source.path;
+    let mut parsed = syntax::parse(source);
+    parsed.mistakes.extend(before);
     if parsed.is_broken {
         return Err(Diagnostics::only(path, parsed.mistakes));
     }

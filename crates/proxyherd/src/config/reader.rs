@@ -24,8 +24,12 @@ pub(super) struct Known {
     /// The section's path, without an index: all servers are asked for the same.
     pub(super) section: String,
     pub(super) keys: Vec<&'static str>,
-    /// Those of the keys whose features are not built: no hint offers them.
+    /// Those of the keys that can only say that a feature is off, since it is not built. A hint names one only if its own
+    /// name is misspelled.
     pub(super) not_built: Vec<&'static str>,
+    /// Those of the keys that are refused whatever their value is, since their features are not built. No hint names
+    /// them.
+    pub(super) refused: Vec<&'static str>,
     /// Those of the keys that can also be set outside the file.
     pub(super) settable: Vec<&'static str>,
 }
@@ -43,14 +47,18 @@ pub(super) struct Stray {
 impl Known {
     /// The keys that hints offer.
     fn offered(&self) -> impl Iterator<Item = &'static str> {
-        self.keys.iter().filter(|key| !self.not_built.contains(key)).copied()
+        self.keys.iter().copied().filter(|key| self.is_offered(key))
+    }
+
+    fn is_offered(&self, key: &&str) -> bool {
+        !self.not_built.contains(key) && !self.refused.contains(key)
     }
 
     /// What can be set outside the file.
     fn settable(&self) -> impl Iterator<Item = Settable> {
         self.settable
             .iter()
-            .map(|key| Settable { path: join(&self.section, key), is_offered: !self.not_built.contains(key) })
+            .map(|key| Settable { path: join(&self.section, key), is_offered: self.is_offered(key) })
     }
 }
 
@@ -74,6 +82,12 @@ impl<'a> Reader<'a> {
             path.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('['))
         };
         self.mistakes.iter().any(|mistake| mistake.key.as_ref().is_some_and(within))
+    }
+
+    /// Is there an unknown key at the top of the file that was probably meant to be this one?
+    pub(super) fn is_misspelled(&self, key: &str) -> bool {
+        let is_top = |stray: &&Stray| stray.kind.is_empty();
+        self.strays.iter().filter(is_top).any(|stray| nearest::of(&stray.key, [key].into_iter()).is_some())
     }
 
     /// The file as a whole.
@@ -108,14 +122,22 @@ impl<'a> Reader<'a> {
     }
 
     fn describe(&self, stray: &Stray) -> Diagnostic {
-        let of_its_section = self.known.iter().filter(|known| known.section == stray.kind);
-        let keys: Vec<&str> = of_its_section.flat_map(Known::offered).collect();
+        let of_its_section = || self.known.iter().filter(|known| known.section == stray.kind);
+        let keys: Vec<&str> = of_its_section().flat_map(Known::offered).collect();
+        let not_built = of_its_section().flat_map(|known| known.not_built.iter().copied());
         let elsewhere = self.known.iter().find(|known| known.offered().any(|key| key == stray.key));
-        let help = match (nearest::of(&stray.key, keys.iter().copied()), elsewhere) {
-            (Some(near), _) => format!("did you mean `{near}`?"),
-            (None, Some(known)) => format!("`{}` belongs to {}", stray.key, header(&known.section)),
-            (None, None) if keys.is_empty() => "nothing is known here in this version".to_owned(),
-            (None, None) => format!("known here: {}", one_each(&keys).join(", ")),
+        let help = if let Some(near) = nearest::of(&stray.key, keys.iter().copied()) {
+            format!("did you mean `{near}`?")
+        } else if let Some(near) = nearest::of(&stray.key, not_built) {
+            format!("did you mean `{near}`? This version does not have it yet")
+        } else if let Some(longer) = longer_keys(&stray.key, &keys) {
+            format!("did you mean {longer}?")
+        } else if let Some(known) = elsewhere {
+            format!("`{}` belongs to {}", stray.key, header(&known.section))
+        } else if keys.is_empty() {
+            "nothing is known here in this version".to_owned()
+        } else {
+            format!("known here: {}", one_each(&keys).join(", "))
         };
         let key = join(&stray.path, &stray.key);
         Diagnostic::error(stray.site.clone(), key, "is not a known key").help(help)
@@ -134,6 +156,13 @@ pub(super) fn header(section: &str) -> String {
         "server" => "[[server]]".to_owned(),
         _ => format!("[{section}]"),
     }
+}
+
+/// The keys that begin with this one, in words: `key_env` or `key_file` where `key` was found.
+fn longer_keys(key: &str, keys: &[&str]) -> Option<String> {
+    let is_longer = |known: &&&str| known.strip_prefix(key).is_some_and(|rest| rest.starts_with('_'));
+    let longer: Vec<String> = keys.iter().filter(is_longer).map(|known| format!("`{known}`")).collect();
+    (!longer.is_empty()).then(|| longer.join(" or "))
 }
 
 /// Each key once: several servers are asked for the same.

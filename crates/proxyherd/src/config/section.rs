@@ -29,6 +29,7 @@ pub(super) struct Section<'r, 'a> {
     site: Site,
     asked: Vec<&'static str>,
     not_built: Vec<&'static str>,
+    refused: Vec<&'static str>,
     settable: Vec<&'static str>,
 }
 
@@ -56,8 +57,8 @@ impl<'r, 'a> Section<'r, 'a> {
         table: Option<&'a DeTable<'a>>,
         site: Site,
     ) -> Section<'r, 'a> {
-        let (asked, not_built, settable) = (Vec::new(), Vec::new(), Vec::new());
-        Section { reader, path, kind, table, site, asked, not_built, settable }
+        let (asked, not_built, refused, settable) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Section { reader, path, kind, table, site, asked, not_built, refused, settable }
     }
 
     /// Where the section begins.
@@ -126,14 +127,14 @@ impl<'r, 'a> Section<'r, 'a> {
         values
     }
 
-    /// This key is of a feature that is not built, so no hint offers it.
+    /// This key is of a feature that is not built, so hints offer it only where its own name is misspelled.
     pub(super) fn hide(&mut self, key: &'static str) {
         self.not_built.push(key);
     }
 
     /// Was this key given in the file? For keys of features that are not built, which are refused whatever their value is.
     pub(super) fn not_built(&mut self, key: &'static str) -> Option<Placed<()>> {
-        self.hide(key);
+        self.refused.push(key);
         let given = self.take_from_file(key)?;
         Some(Placed { value: (), key: given.key, site: given.site })
     }
@@ -273,7 +274,8 @@ impl<'r, 'a> Section<'r, 'a> {
             .map(stray)
             .collect();
         let section = self.kind.clone();
-        let known = Known { section, keys: self.asked, not_built: self.not_built, settable: self.settable };
+        let (not_built, refused) = (self.not_built, self.refused);
+        let known = Known { section, keys: self.asked, not_built, refused, settable: self.settable };
         self.reader.learn(known, strays);
     }
 
@@ -315,13 +317,13 @@ impl<'r, 'a> Section<'r, 'a> {
         help: &str,
     ) -> Option<Placed<T>> {
         let given = self.take(key)?;
-        match read(&given.raw) {
-            Some(value) => Some(Placed { value, key: given.key, site: given.site }),
-            None => {
-                self.refuse(&given, expected, help);
-                None
-            }
+        if let Some(value) = read(&given.raw) {
+            return Some(Placed { value, key: given.key, site: given.site });
         }
+        let unquoted = given.raw.text().filter(|text| read(&Raw::Text(text)).is_some());
+        let unquoted = unquoted.map(|text| format!("write it without quotes: {text}"));
+        self.refuse(&given, expected, unquoted.as_deref().unwrap_or(help));
+        None
     }
 
     fn parse<T, E: Display>(

@@ -1,21 +1,37 @@
 //! TOML's own mistakes, in our words.
 //!
-//! The parser goes on after a mistake as well as it can. After one that leaves no doubt about the rest, such as
-//! a missing quote, the rest is read and its mistakes are reported too; after any other the rest is guesswork,
-//! and only what stands before it is reported.
+//! The parser goes on after a mistake as well as it can. After one that leaves no doubt about the rest, such as a
+//! missing quote, the rest is read and its mistakes are reported too. After any other mistake the rest is guesswork, and
+//! only what stands before it is reported.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::Range};
 
-use toml::de::{DeTable, Error};
+use toml::de::{DeTable, DeValue, Error};
 
 use super::{
     diagnostic::{Diagnostic, ValueSource},
     source::Source,
 };
 
-/// What the parser says of mistakes after which the rest of the file still means what it says.
-const MILD: [&str; 4] =
-    ["duplicate key", "string values must be quoted", "invalid basic string", "missing comma between array"];
+/// How the parser begins what it says of a value that is neither a number, nor true or false, nor in quotes.
+const NO_VALUE: [&str; 10] = [
+    "string values must be quoted",
+    "invalid binary number",
+    "invalid boolean",
+    "invalid date-time",
+    "invalid float",
+    "invalid fraction",
+    "invalid hexadecimal number",
+    "invalid integer number",
+    "invalid mantissa",
+    "invalid octal number",
+];
+
+/// The same of other mistakes after which the rest of the file still means what it says.
+const MILD: [&str; 3] = ["duplicate key", "invalid basic string", "missing comma between array"];
+
+/// Quotation marks of printed text, which word processors write.
+const CURLY_QUOTES: [char; 7] = ['“', '”', '„', '‘', '’', '«', '»'];
 
 /// A file's outermost table, as far as it can be trusted.
 pub(super) struct Parsed<'a> {
@@ -29,7 +45,7 @@ pub(super) fn parse(source: Source<'_>) -> Parsed<'_> {
     let (table, mut errors) = DeTable::parse_recoverable(source.text);
     errors.sort_by_key(|error| error.span().map_or(0, |span| span.start));
     let unclosed = errors.iter().any(|error| error.message().starts_with("unclosed"));
-    let is_mild = |error: &Error| !unclosed && MILD.iter().any(|mild| error.message().starts_with(mild));
+    let is_mild = |error: &Error| !unclosed && (begins(error, &MILD) || begins(error, &NO_VALUE));
     let sound = errors.iter().take_while(|error| is_mild(error)).count();
     let is_broken = sound < errors.len();
     errors.truncate(sound + 1);
@@ -47,26 +63,112 @@ impl Parsed<'_> {
     }
 }
 
+/// The text that was meant where servers begin with a line `[server]` and not `[[server]]`, and one mistake for each
+/// such line. Line numbers stay the same.
+pub(super) fn with_lists_of_servers(source: Source<'_>) -> Option<(String, Vec<Diagnostic>)> {
+    const HEADER: &str = "[server]";
+    let (mut text, mut mistakes, mut at) = (String::with_capacity(source.text.len()), Vec::new(), 0);
+    for line in source.text.split_inclusive('\n') {
+        let indent = line.len() - line.trim_start().len();
+        let is_header = line.split('#').next().is_some_and(|line| line.trim() == HEADER);
+        if is_header {
+            let (before, after) = (&line[..indent], &line[indent + HEADER.len()..]);
+            text.extend([before, "[[server]]", after]);
+            let begin = at + indent;
+            let mistake = Diagnostic::error(
+                source.site(begin..begin + HEADER.len()),
+                "server",
+                "must be a list of tables",
+            );
+            mistakes.push(mistake.found("found a single table").help("write [[server]], with two brackets"));
+        } else {
+            text.push_str(line);
+        }
+        at += line.len();
+    }
+    let is_meant = !mistakes.is_empty() && lacks_list_of_servers(source.text);
+    is_meant.then_some((text, mistakes))
+}
+
+/// Whether `server` is a table or is given twice. Where it is neither, a line `[server]` is part of a text.
+fn lacks_list_of_servers(text: &str) -> bool {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    let is_table =
+        table.get_ref().get("server").is_some_and(|value| matches!(value.get_ref(), DeValue::Table(_)));
+    let is_server = |error: &Error| error.span().and_then(|span| text.get(span)) == Some("server");
+    is_table || errors.iter().any(|error| begins(error, &["duplicate key"]) && is_server(error))
+}
+
+fn begins(error: &Error, messages: &[&str]) -> bool {
+    messages.iter().any(|message| error.message().starts_with(message))
+}
+
 fn describe(source: Source<'_>, error: &Error, unclosed: bool) -> Diagnostic {
     let span = error.span().unwrap_or_default();
     let stretch = source.text.get(span.clone()).unwrap_or_default();
+    if begins(error, &NO_VALUE) {
+        return no_value(source, span);
+    }
     let site = source.site(span);
-    let message = error.message();
-    if message.starts_with("duplicate key") {
-        let key = stretch.trim();
-        return Diagnostic::keyless(site, format!("`{key}` is given twice")).help("leave one of them out");
+    if begins(error, &["duplicate key"]) {
+        let is_header = site.text.trim_start().starts_with('[');
+        let help = if is_header { "put all of its keys below one of them" } else { "leave one of them out" };
+        return Diagnostic::keyless(site, format!("`{}` is given twice", stretch.trim())).help(help);
     }
-    if message.starts_with("string values must be quoted") {
-        let mistake =
-            Diagnostic::keyless(site, "a value is a number, true, false, a list, or a text in quotes");
-        return if stretch.is_empty() {
-            mistake.found("found nothing")
-        } else if mistake.site.is_hidden() {
-            mistake.help("put it in quotes")
-        } else {
-            mistake.found(format!("found {stretch}")).help(format!("as a text: {stretch:?}"))
-        };
+    if begins(error, &["invalid unquoted key"]) && stretch.starts_with(':') {
+        return Diagnostic::keyless(site, "a key and its value have a `=` between them")
+            .help("write = instead of :");
     }
-    let mistake = Diagnostic::keyless(site, format!("this is not TOML: {message}"));
-    if unclosed { mistake.help("is a `]` missing above?") } else { mistake }
+    let help = match error.message() {
+        message if message.starts_with("unclosed array table") => "close it with ]]",
+        message if message.starts_with("unclosed table") => "close it with ]",
+        _ if unclosed => "is a `]` missing above?",
+        _ => "",
+    };
+    Diagnostic::keyless(site, format!("this is not TOML: {}", error.message())).help(help)
+}
+
+/// A value that is neither a number nor in quotes. The parser marks the part that it cannot read.
+fn no_value(source: Source<'_>, span: Range<usize>) -> Diagnostic {
+    let span = whole_value(source.text, span);
+    let value = source.text.get(span.clone()).unwrap_or_default();
+    let mistake = Diagnostic::keyless(
+        source.site(span),
+        "a value is a number, true, false, a list, or a text in quotes",
+    );
+    let text = value.trim_matches(CURLY_QUOTES);
+    if value.is_empty() {
+        mistake.found("found nothing")
+    } else if mistake.site.is_hidden() {
+        mistake.help("put it in quotes")
+    } else if text.len() < value.len() {
+        mistake.found(format!("found {value}")).help(format!("write straight quotes: {text:?}"))
+    } else if is_number_with_unit(value) {
+        mistake.found(format!("found {value}")).help("write the number alone: the end of the key is its unit")
+    } else {
+        mistake.found(format!("found {value}")).help(format!("put it in quotes: {value:?}"))
+    }
+}
+
+/// The whole value that `part` is in.
+fn whole_value(text: &str, part: Range<usize>) -> Range<usize> {
+    let ends = |character: char| character.is_whitespace() || "=,[]{}#\"'".contains(character);
+    let (before, after) =
+        (text.get(..part.start).unwrap_or_default(), text.get(part.end..).unwrap_or_default());
+    let begin = before.trim_end_matches(|character| !ends(character)).len();
+    let end = part.end + after.find(ends).unwrap_or(after.len());
+    // An IPv6 address with a port: [::1]:12000
+    let port = text.get(end..).and_then(|rest| rest.strip_prefix("]:"));
+    match port.filter(|_| text[..begin].ends_with('[')) {
+        Some(port) => begin - 1..end + "]:".len() + port.find(ends).unwrap_or(port.len()),
+        None => begin..end,
+    }
+}
+
+/// `30s`, `64MB`
+fn is_number_with_unit(value: &str) -> bool {
+    let unit = value.trim_start_matches(|character: char| character.is_ascii_digit());
+    unit.len() < value.len()
+        && !unit.is_empty()
+        && unit.chars().all(|character| character.is_ascii_alphabetic())
 }

@@ -26,7 +26,7 @@ use crate::door_kind::DoorKind;
 type Links = Vec<BTreeSet<usize>>;
 
 pub(super) fn check(drafts: &[Draft], tls: &Tls, reader: &mut Reader<'_>) {
-    if drafts.is_empty() && !reader.has_errors_in("server") {
+    if drafts.is_empty() && !reader.has_errors_in("server") && !reader.is_misspelled("server") {
         let mistake = Diagnostic::keyless(reader.whole(), "the herd has no server");
         reader.report(
             mistake.help("begin each server with a line [[server]]; `proxyherd init` writes an example"),
@@ -62,7 +62,7 @@ fn check_names(drafts: &[Draft], reader: &mut Reader<'_>) {
         if let Some(first) = first_by_name.get(&name.value) {
             let mistake =
                 error(name, "is another server's name too").related(first.site.clone(), "first here");
-            reader.report(mistake.help("a server is known by its name alone"));
+            reader.report(mistake.help("give one of them another name"));
         } else {
             first_by_name.insert(&name.value, name);
         }
@@ -73,12 +73,17 @@ fn check_names(drafts: &[Draft], reader: &mut Reader<'_>) {
 fn check_neighbors(drafts: &[Draft], reader: &mut Reader<'_>) -> Links {
     let names: Vec<Option<&str>> =
         drafts.iter().map(|draft| draft.name.as_ref().map(|name| name.value.as_str())).collect();
+    // A neighbor that no server is named after may be one whose own name is wrong.
+    let are_names_known = names.iter().flatten().collect::<BTreeSet<_>>().len() == drafts.len();
     let mut links = vec![BTreeSet::new(); drafts.len()];
     for (index, draft) in drafts.iter().enumerate() {
         let mut named = BTreeSet::new();
         for neighbor in &draft.neighbors {
             match names.iter().position(|name| *name == Some(neighbor.value.as_str())) {
-                None => reader.report(unknown_neighbor(neighbor, names.iter().flatten().copied())),
+                None if are_names_known => {
+                    reader.report(unknown_neighbor(neighbor, names.iter().flatten().copied()));
+                }
+                None => {}
                 Some(other) if other == index => {
                     reader.report(error(neighbor, "is the server itself").help("leave it out"));
                 }

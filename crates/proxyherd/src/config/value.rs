@@ -42,7 +42,7 @@ impl Placed<PathBuf> {
     }
 }
 
-impl Raw<'_> {
+impl<'a> Raw<'a> {
     pub(super) fn integer(&self) -> Option<u64> {
         let read = |integer: &DeInteger<'_>| u64::from_str_radix(integer.as_str(), integer.radix()).ok();
         match self {
@@ -59,7 +59,7 @@ impl Raw<'_> {
         }
     }
 
-    pub(super) fn text(&self) -> Option<&str> {
+    pub(super) fn text(&self) -> Option<&'a str> {
         match self {
             Raw::Toml(value) => value.as_str(),
             Raw::Text(text) => Some(text),

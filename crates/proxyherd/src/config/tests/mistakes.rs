@@ -246,7 +246,7 @@ fn mistakes_of_syntax_hide_no_others_where_the_rest_is_plain() {
         &[
             "herd.toml:5:1: error: `max_clients` is given twice: leave one of them out",
             "herd.toml:7:9: error: a value is a number, true, false, a list, or a text in quotes: found loud; \
-             as a text: \"loud\"",
+             put it in quotes: \"loud\"",
             "herd.toml:8:10: error: this is not TOML: invalid basic string, expected `\"`",
             "herd.toml:9:7: error: `log.dir` takes a directory: found 5; a text stands in quotes",
         ],
@@ -255,6 +255,89 @@ fn mistakes_of_syntax_hide_no_others_where_the_rest_is_plain() {
         "id = [\"a\", 5\nmax_clients = 0",
         &["herd.toml:5:1: error: this is not TOML: missing comma between array elements, expected `,`: \
            is a `]` missing above?"],
+    );
+}
+
+#[test]
+fn servers_with_single_brackets_are_answered_with_double_ones_and_read_all_the_same() {
+    let header = |line| {
+        format!(
+            "herd.toml:{line}:1: error: `server` must be a list of tables: found a single table; \
+             write [[server]], with two brackets"
+        )
+    };
+    assert_eq!(said(&TWO.replace("[[server]]", "[server]")), [header(4), header(9)]);
+    assert_eq!(said(&TWO.replacen("[[server]]", "[server]", 1)), [header(4)]);
+    let second = TWO.replacen("[[server]]", "[[serve]]", 1).replacen("[[server]]", "[server] # b", 1);
+    assert_eq!(said(&second.replace("serve]]", "server]]")), [header(9)]);
+    let wrong = TWO.replace("[[server]]", "[server]").replace("name = \"b\"", "name = 5");
+    let name =
+        "herd.toml:10:8: error: `server[1].name` takes a server's name: found 5; a text stands in quotes";
+    assert_eq!(said(&wrong), [header(4), header(9), name.to_owned()]);
+    // A line of a text is no header.
+    let text = format!("{TWO}[log]\ndir = \"\"\"\n[server]\n\"\"\"\n");
+    assert_eq!(said(&text), Vec::<String>::new());
+}
+
+#[test]
+fn servers_under_a_name_that_is_nearly_theirs_are_no_herd_without_servers() {
+    let said = said(&TWO.replace("[[server]]", "[[servers]]"));
+    assert_eq!(said, ["herd.toml:4:3: error: `servers` is not a known key: did you mean `server`?"]);
+}
+
+#[test]
+fn an_address_without_quotes_is_answered_with_quotes() {
+    for (address, column, found) in [
+        ("127.0.0.1:1", 10, "127.0.0.1:1"),
+        ("127.0.0.1:1 # clients", 10, "127.0.0.1:1"),
+        ("127.0.0.1", 10, "127.0.0.1"),
+        ("localhost:1", 10, "localhost:1"),
+        ("tls://127.0.0.1:1", 10, "tls://127.0.0.1:1"),
+        ("[127.0.0.1:1, 127.0.0.1:9]", 11, "127.0.0.1:1"),
+        ("[::1]:1", 10, "[::1]:1"),
+        (":1", 10, ":1"),
+    ] {
+        let expected = format!(
+            "herd.toml:6:{column}: error: a value is a number, true, false, a list, or a text in quotes: \
+             found {found}; put it in quotes: {found:?}"
+        );
+        check("\"127.0.0.1:1\"", address, &[&expected]);
+    }
+}
+
+#[test]
+fn other_slips_of_syntax_have_a_hint_that_fits() {
+    let no_value = "a value is a number, true, false, a list, or a text in quotes";
+    check_added(
+        "client_ttl_s = 30s\nid = “h”\nmax_clients = \"5\"",
+        &[
+            &format!(
+                "herd.toml:4:16: error: {no_value}: found 30s; write the number alone: the end of the key is its unit"
+            ),
+            &format!("herd.toml:5:6: error: {no_value}: found “h”; write straight quotes: \"h\""),
+            "herd.toml:6:15: error: `herd.max_clients` takes a whole number from 1 to 1_000_000_000: \
+             found the text \"5\"; write it without quotes: 5",
+        ],
+    );
+    check_added(
+        "id: \"h\"",
+        &["herd.toml:4:3: error: a key and its value have a `=` between them: write = instead of :"],
+    );
+    check_added(
+        "[log\n",
+        &["herd.toml:4:5: error: this is not TOML: unclosed table, expected `]`: close it with ]"],
+    );
+}
+
+#[test]
+fn a_key_that_is_not_built_yet_is_the_answer_to_a_slip_of_its_own_name() {
+    check_added(
+        "journl = true\n[places.google]\nkey = 5",
+        &[
+            "herd.toml:4:1: error: `herd.journl` is not a known key: did you mean `journal`? \
+             This version does not have it yet",
+            "herd.toml:6:1: error: `places.google.key` is not a known key: did you mean `key_env` or `key_file`?",
+        ],
     );
 }
 
