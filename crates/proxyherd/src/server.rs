@@ -12,7 +12,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     budget::{self, Budget, BudgetError},
-    config::{Config, Door, DoorCertificate, Overrides, Server as ServerConfig, Tls},
+    config::{Config, Door, DoorCertificate, Overrides, ServerConfig, Tls},
     credentials::{self, Credentials, CredentialsError, Reread},
     door::{
         self,

@@ -16,7 +16,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::{Config, Difference, LinkChange, LoadError, Overrides, Removed},
+    config::{Config, HerdChange, LinkChange, LoadError, Overrides, Removed},
     credentials,
     door::entrance::DoorTls,
     herd::Herd,
@@ -235,7 +235,7 @@ impl Watcher {
 
     /// Says whether anything had to be done.
     async fn change_topology(&self, config: &Config) -> bool {
-        let difference = Difference::between(&self.current, config);
+        let difference = HerdChange::between(&self.current, config);
         if difference.is_empty() {
             return false;
         }

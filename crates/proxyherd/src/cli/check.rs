@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     clock,
-    config::{Config, Server, Tls},
+    config::{Config, ServerConfig, Tls},
     credentials::{Finding, audit},
     listen,
     log::ServerLog,
@@ -101,7 +101,7 @@ fn check_places(config: &Config) -> impl Iterator<Item = Finding> {
 }
 
 /// An address that is in use may be so by the server itself.
-fn check_addresses(server: &Server) -> impl Iterator<Item = Finding> {
+fn check_addresses(server: &ServerConfig) -> impl Iterator<Item = Finding> {
     let doors = server.doors.iter().map(|door| (&door.address, door.kind.key()));
     let addresses = doors.chain(server.peer.iter().map(|peer| (peer, "peer")));
     addresses.filter_map(|(address, key)| {

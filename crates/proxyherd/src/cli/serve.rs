@@ -8,7 +8,7 @@ use tokio::{runtime::Runtime, task::spawn_blocking};
 use super::{ConfigArgs, ConfigurationError, SetArgs, UsageError, heading, signals::Asked};
 use crate::{
     admission::descriptors,
-    config::{Config, Overrides, Server as ServerConfig},
+    config::{Config, Overrides, ServerConfig},
     server::{Server, StartError},
 };
 

@@ -1,4 +1,4 @@
-//! Where a server listens or is dialled, as the configuration writes it.
+//! Where a server listens or is dialed, as the configuration writes it.
 //!
 //! An address is checked for its form only: a name is resolved when the address is used, so a herd may start
 //! before its names do.
@@ -18,12 +18,12 @@ const LABEL_LEN_MAX: usize = 63;
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Address {
     text: String,
-    host: Host,
+    host: AddressHost,
     port: u16,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
-enum Host {
+enum AddressHost {
     Ip(IpAddr),
     /// Lower case and without a final dot, so that equal names compare equal.
     Name(String),
@@ -62,14 +62,14 @@ impl Address {
     /// An IP address and a port, as one would write them.
     pub fn new(ip: IpAddr, port: u16) -> Address {
         let text = std::net::SocketAddr::new(ip, port).to_string();
-        Address { text, host: Host::Ip(ip), port }
+        Address { text, host: AddressHost::Ip(ip), port }
     }
 
     /// The host without brackets: what a resolver takes.
     pub fn host(&self) -> String {
         match &self.host {
-            Host::Ip(ip) => ip.to_string(),
-            Host::Name(name) => name.clone(),
+            AddressHost::Ip(ip) => ip.to_string(),
+            AddressHost::Name(name) => name.clone(),
         }
     }
 
@@ -80,20 +80,20 @@ impl Address {
 
     /// Is the host a name, which has to be resolved?
     pub fn is_name(&self) -> bool {
-        matches!(&self.host, Host::Name(_))
+        matches!(&self.host, AddressHost::Name(_))
     }
 
     /// Does this address stay on its own machine? So do 127.0.0.0/8, `::1` and the name `localhost`.
     pub fn is_loopback(&self) -> bool {
         match &self.host {
-            Host::Ip(ip) => ip.to_canonical().is_loopback(),
-            Host::Name(name) => name == "localhost",
+            AddressHost::Ip(ip) => ip.to_canonical().is_loopback(),
+            AddressHost::Name(name) => name == "localhost",
         }
     }
 
     /// Does it stand for all interfaces, so that nobody can dial it?
     pub fn is_unspecified(&self) -> bool {
-        matches!(&self.host, Host::Ip(ip) if ip.to_canonical().is_unspecified())
+        matches!(&self.host, AddressHost::Ip(ip) if ip.to_canonical().is_unspecified())
     }
 
     /// Would two listeners, one on each, get in each other's way on one machine?
@@ -102,12 +102,15 @@ impl Address {
     }
 }
 
-impl Host {
-    fn overlaps(&self, other: &Host) -> bool {
+impl AddressHost {
+    fn overlaps(&self, other: &AddressHost) -> bool {
         match (self, other) {
-            (Host::Ip(one), Host::Ip(two)) => ips_overlap(one.to_canonical(), two.to_canonical()),
-            (Host::Name(one), Host::Name(two)) => one == two,
-            (Host::Ip(ip), Host::Name(name)) | (Host::Name(name), Host::Ip(ip)) => {
+            (AddressHost::Ip(one), AddressHost::Ip(two)) => {
+                ips_overlap(one.to_canonical(), two.to_canonical())
+            }
+            (AddressHost::Name(one), AddressHost::Name(two)) => one == two,
+            (AddressHost::Ip(ip), AddressHost::Name(name))
+            | (AddressHost::Name(name), AddressHost::Ip(ip)) => {
                 ip.is_unspecified()
                     || name == "localhost"
                         && [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)].contains(ip)
@@ -148,21 +151,21 @@ fn parse_port(text: &str) -> Result<u16, AddressError> {
     text.parse().map_err(|_| AddressError::BadPort)
 }
 
-fn parse_host(text: &str) -> Result<Host, AddressError> {
+fn parse_host(text: &str) -> Result<AddressHost, AddressError> {
     if text.is_empty() {
         return Err(AddressError::NoHost);
     }
     if let Some(inside) = text.strip_prefix('[') {
         let ip = inside.strip_suffix(']').and_then(|inside| inside.parse().ok());
-        return ip.map(|ip| Host::Ip(IpAddr::V6(ip))).ok_or(AddressError::BadIpv6);
+        return ip.map(|ip| AddressHost::Ip(IpAddr::V6(ip))).ok_or(AddressError::BadIpv6);
     }
     if text.contains(':') {
         return Err(AddressError::BareIpv6);
     }
     if let Ok(ip) = text.parse::<Ipv4Addr>() {
-        return Ok(Host::Ip(IpAddr::V4(ip)));
+        return Ok(AddressHost::Ip(IpAddr::V4(ip)));
     }
-    parse_name(text).map(Host::Name)
+    parse_name(text).map(AddressHost::Name)
 }
 
 /// A name whose last part is a number was meant as an IPv4 address; resolvers differ on what it means.

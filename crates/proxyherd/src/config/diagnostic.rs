@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::secret::{HIDDEN, without_secret};
+use super::site::Site;
 
 /// One thing that is wrong, or that may not be meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,51 +39,6 @@ pub enum Severity {
     Error,
     /// It works, but perhaps not as meant.
     Warning,
-}
-
-/// A stretch of a line: in the file, in an environment variable or in a flag.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Site {
-    /// Where the line is.
-    pub source: ValueSource,
-    /// The line, without its end, and without what may be secret in it.
-    pub text: String,
-    /// Where the stretch begins, characters, from 1.
-    pub column: usize,
-    /// How long it is, characters, at least 1.
-    pub width: usize,
-}
-
-/// Where a line of configuration comes from. In the order in which they are reported.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ValueSource {
-    /// A line of the file, from 1.
-    Line(PathBuf, usize),
-    /// The file as a whole: what is wrong is that something is nowhere in it.
-    File(PathBuf),
-    /// An environment variable.
-    Variable(String),
-    /// The flag `--set`.
-    Flag,
-}
-
-impl Site {
-    /// The stretch of `width` characters from `column` on, of a line that may hold a secret. A stretch within the
-    /// part that is hidden becomes the sign that stands for that part, so neither column nor width tells its length.
-    pub(super) fn new(source: ValueSource, line: &str, column: usize, width: usize) -> Site {
-        let mut site = Site { source, text: without_secret(line), column, width: width.max(1) };
-        if site.is_hidden() {
-            let hidden = site.text.chars().count();
-            site.column = column.min(hidden);
-            site.width = site.width.min(hidden + 1 - site.column);
-        }
-        site
-    }
-
-    /// Whether part of the line is not shown, because it may be secret.
-    pub(super) fn is_hidden(&self) -> bool {
-        self.text.ends_with(HIDDEN)
-    }
 }
 
 /// Everything that is wrong with a configuration, in the order of the file. At least one is an error.
@@ -228,17 +183,6 @@ impl fmt::Display for Severity {
             Severity::Error => "error",
             Severity::Warning => "warning",
         })
-    }
-}
-
-impl fmt::Display for Site {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.source {
-            ValueSource::Line(path, line) => write!(f, "{}:{line}:{}", path.display(), self.column),
-            ValueSource::File(path) => write!(f, "{}", path.display()),
-            ValueSource::Variable(name) => write!(f, "variable {name}"),
-            ValueSource::Flag => write!(f, "flag --set"),
-        }
     }
 }
 

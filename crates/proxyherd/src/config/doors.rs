@@ -8,11 +8,12 @@ use std::{
 
 use super::{
     address::{Address, AddressError},
-    diagnostic::{Diagnostic, Site},
+    diagnostic::Diagnostic,
     nearest,
     secret::looks_secret,
     section::Section,
     settings::parse_path,
+    site::Site,
     value::Placed,
 };
 use crate::door_kind::{DoorKind, NOT_BUILT};

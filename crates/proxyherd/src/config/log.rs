@@ -1,6 +1,14 @@
-//! What a server writes down, and how.
+//! The section `[log]`: what a server writes down, and how.
 
-use std::{fmt, path::PathBuf};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    section::Section,
+    settings::{MEGABYTE, parse_path},
+};
 
 /// The section `[log]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,4 +87,36 @@ impl fmt::Display for LogFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
     }
+}
+
+impl Default for Log {
+    fn default() -> Log {
+        Log {
+            dir: PathBuf::from("log"),
+            level: LogLevel::Info,
+            format: LogFormat::Text,
+            max_bytes: 64 * MEGABYTE,
+            keep: 4,
+            lines_per_s: 10_000,
+        }
+    }
+}
+
+/// A path of the file is relative to the file; one from a flag or a variable is the shell's, and so relative to
+/// the directory in which it was typed.
+pub(super) fn read(mut section: Section<'_, '_>, base: &Path) -> Log {
+    let default = Log::default();
+    let dir = section.parsed("dir", "takes a directory", parse_path);
+    let level = section.choice("level", &LogLevel::ALL.map(|level| (level.as_str(), level)));
+    let format = section.choice("format", &LogFormat::ALL.map(|format| (format.as_str(), format)));
+    let log = Log {
+        dir: dir.map_or(base.join(default.dir), |dir| dir.relative_to(base)),
+        level: level.map_or(default.level, |level| level.value),
+        format: format.map_or(default.format, |format| format.value),
+        max_bytes: section.integer("max_mb", 1..=1_000_000, default.max_bytes / MEGABYTE).value * MEGABYTE,
+        keep: section.integer("keep", 0..=10_000, default.keep.into()).value as u32,
+        lines_per_s: section.integer("lines_per_s", 1..=10_000_000, default.lines_per_s.into()).value as u32,
+    };
+    section.finish();
+    log
 }

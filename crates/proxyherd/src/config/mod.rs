@@ -1,24 +1,23 @@
 //! What a herd is told about itself: `herd.toml`, the environment and flags, read into checked values.
 //!
 //! One file describes the whole herd, and every server of it reads the same one. Whoever holds a [`Config`] holds
-//! a herd that can run: every value is in range, every name a server's, every link dialled by one of its ends.
+//! a herd that can run: every value is in range, every name a server's, every link dialed by one of its ends.
 //! Whoever wrote the file wrong hears of every mistake at once ([`Diagnostics`]).
 //!
 //! A setting comes from a flag, else from a `PROXYHERD_*` variable, else from the file, else from its default.
 //!
 //! Reading is pure but for [`Config::load`], which opens the file. Names of hosts are not resolved here.
 //!
-//! Floors, lowest first: `address`, `log`, `nearest`, `number`, `secret`; `diagnostic`; `source`, `overrides`, `value`;
-//! `reader`; `section`; `settings`; `places`, `doors`; `servers`; `syntax`, `topology`; `read`. `render` stands on `diagnostic`
-//! alone; `difference` and `waiting` compare what was read twice.
+//! Floors, lowest first: `address`, `nearest`, `secret`; `site`; `diagnostic`; `overrides`, `value`; `reader`; `section`;
+//! `settings`; `log`, `places`, `doors`; `servers`; `syntax`, `topology`; `read`. `render` imports only `diagnostic` and
+//! `site`; `change` and `waiting` compare two readings of one file.
 
 mod address;
+mod change;
 mod diagnostic;
-mod difference;
 mod doors;
 mod log;
 mod nearest;
-mod number;
 mod overrides;
 mod places;
 mod read;
@@ -28,7 +27,7 @@ mod secret;
 mod section;
 mod servers;
 mod settings;
-mod source;
+mod site;
 mod syntax;
 mod topology;
 mod value;
@@ -43,14 +42,15 @@ use std::{
 use proxyherd_core::types::ServerName;
 
 pub use address::{Address, AddressError};
-pub use diagnostic::{Diagnostic, Diagnostics, Severity, Site, ValueSource};
-pub use difference::{Difference, LinkChange, Pair};
+pub use change::{HerdChange, LinkChange, Pair};
+pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use doors::{ADDRESSES_PER_DOOR_MAX, Door, DoorCertificate, DoorError};
 pub use log::{Log, LogFormat, LogLevel};
 pub use overrides::{Overrides, VARIABLE_PREFIX};
 pub use places::{Asking, Cache, Google, KeySource, Mask, Places, Provider};
-pub use servers::{LINKS_PER_SERVER_MAX, Neighbor, Server};
+pub use servers::{LINKS_PER_SERVER_MAX, Neighbor, ServerConfig};
 pub use settings::{Flood, Herd, Limits, Removed, Tls};
+pub use site::{Site, ValueSource};
 
 /// The longest file that is read, bytes. A longer one is refused: it is no configuration.
 const FILE_LEN_MAX: u64 = 4 * 1024 * 1024;
@@ -80,7 +80,7 @@ pub struct Config {
     /// What doors with TLS show.
     pub tls: Option<DoorCertificate>,
     /// The servers, in the order of the file.
-    pub servers: Vec<Server>,
+    pub servers: Vec<ServerConfig>,
     /// What may not be meant.
     pub warnings: Vec<Diagnostic>,
 }
@@ -121,7 +121,7 @@ impl Config {
     }
 
     /// The server of that name.
-    pub fn server(&self, name: &str) -> Option<&Server> {
+    pub fn server(&self, name: &str) -> Option<&ServerConfig> {
         self.servers.iter().find(|server| server.name.as_str() == name)
     }
 
@@ -131,7 +131,7 @@ impl Config {
     }
 
     /// The server that was probably meant by a name that is none's.
-    pub fn nearest_server(&self, name: &str) -> Option<&Server> {
+    pub fn nearest_server(&self, name: &str) -> Option<&ServerConfig> {
         nearest::of(name, self.servers.iter().map(|server| server.name.as_str()))
             .and_then(|near| self.server(near))
     }

@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slip_is_recognised_and_a_stranger_is_not() {
+    fn a_slip_is_recognized_and_a_stranger_is_not() {
         let known = ["name", "listen", "peer", "advertise", "http", "neighbors", "max_clients"];
         for (word, expected) in [
             ("lisen", Some("listen")),

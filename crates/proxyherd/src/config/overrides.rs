@@ -6,8 +6,9 @@
 use std::ffi::OsString;
 
 use super::{
-    diagnostic::{Diagnostic, Site, ValueSource},
+    diagnostic::Diagnostic,
     nearest,
+    site::{Site, ValueSource},
 };
 
 /// How the name of every variable begins.
@@ -50,7 +51,7 @@ impl Overrides {
 }
 
 /// One value set outside the file.
-pub(super) struct Entry {
+pub(super) struct OutsideValue {
     /// `log.level`, or a variable's name.
     name: String,
     pub(super) text: String,
@@ -66,22 +67,22 @@ pub(super) struct Settable {
 }
 
 /// Every value set outside the file.
-pub(super) struct Entries {
-    flags: Vec<Entry>,
-    variables: Vec<Entry>,
+pub(super) struct OutsideValues {
+    flags: Vec<OutsideValue>,
+    variables: Vec<OutsideValue>,
 }
 
-impl Entries {
+impl OutsideValues {
     /// Takes the overrides apart; what cannot be taken apart is a mistake.
-    pub(super) fn read(overrides: &Overrides, mistakes: &mut Vec<Diagnostic>) -> Entries {
-        Entries {
+    pub(super) fn read(overrides: &Overrides, mistakes: &mut Vec<Diagnostic>) -> OutsideValues {
+        OutsideValues {
             flags: overrides.sets.iter().filter_map(|set| read_flag(set, mistakes)).collect(),
             variables: overrides.variables.iter().filter_map(|pair| read_variable(pair, mistakes)).collect(),
         }
     }
 
     /// The value that `section.key` is given outside the file. The last of several flags counts.
-    pub(super) fn find(&self, section: &str, key: &str) -> Option<&Entry> {
+    pub(super) fn find(&self, section: &str, key: &str) -> Option<&OutsideValue> {
         let path = format!("{section}.{key}");
         let variable = variable_of(&path);
         let by_flag = self.flags.iter().rfind(|entry| entry.name == path);
@@ -93,9 +94,10 @@ impl Entries {
     pub(super) fn strays(&self, settable: &[Settable]) -> Vec<Diagnostic> {
         let offered = settable.iter().filter(|known| known.is_offered);
         let offered: Vec<&str> = offered.map(|known| known.path.as_str()).collect();
-        let is_stray = |entry: &&Entry| settable.iter().all(|known| known.path != entry.name);
+        let is_stray = |entry: &&OutsideValue| settable.iter().all(|known| known.path != entry.name);
         let flags = self.flags.iter().filter(is_stray).map(|entry| stray_flag(entry, &offered));
-        let is_stray = |entry: &&Entry| settable.iter().all(|known| variable_of(&known.path) != entry.name);
+        let is_stray =
+            |entry: &&OutsideValue| settable.iter().all(|known| variable_of(&known.path) != entry.name);
         let variables = self.variables.iter().filter(is_stray);
         flags.chain(variables.filter_map(|entry| stray_variable(entry, &offered))).collect()
     }
@@ -106,7 +108,7 @@ pub(super) fn variable_of(path: &str) -> String {
     format!("{VARIABLE_PREFIX}{}", path.replace(['.', '-'], "_").to_ascii_uppercase())
 }
 
-fn read_flag(set: &str, mistakes: &mut Vec<Diagnostic>) -> Option<Entry> {
+fn read_flag(set: &str, mistakes: &mut Vec<Diagnostic>) -> Option<OutsideValue> {
     let before = "--set ".len();
     let line = format!("--set {set}");
     let Some((name, text)) = set.split_once('=') else {
@@ -116,10 +118,13 @@ fn read_flag(set: &str, mistakes: &mut Vec<Diagnostic>) -> Option<Entry> {
         return None;
     };
     let site = site(ValueSource::Flag, &line, before + name.chars().count() + 1, text);
-    Some(Entry { name: name.trim().to_owned(), text: text.to_owned(), site })
+    Some(OutsideValue { name: name.trim().to_owned(), text: text.to_owned(), site })
 }
 
-fn read_variable((name, value): &(OsString, OsString), mistakes: &mut Vec<Diagnostic>) -> Option<Entry> {
+fn read_variable(
+    (name, value): &(OsString, OsString),
+    mistakes: &mut Vec<Diagnostic>,
+) -> Option<OutsideValue> {
     let (name, text) = (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned());
     let before = name.chars().count() + 1;
     let site = site(ValueSource::Variable(name.clone()), &format!("{name}={text}"), before, &text);
@@ -127,14 +132,14 @@ fn read_variable((name, value): &(OsString, OsString), mistakes: &mut Vec<Diagno
         mistakes.push(Diagnostic::keyless(site, format!("{name} is not UTF-8")));
         return None;
     }
-    Some(Entry { name, text, site })
+    Some(OutsideValue { name, text, site })
 }
 
 fn site(source: ValueSource, text: &str, before: usize, stretch: &str) -> Site {
     Site::new(source, text, before + 1, stretch.chars().count())
 }
 
-fn stray_flag(entry: &Entry, offered: &[&str]) -> Diagnostic {
+fn stray_flag(entry: &OutsideValue, offered: &[&str]) -> Diagnostic {
     let width = entry.name.chars().count().max(1);
     let site = Site { column: "--set ".len() + 1, width, ..entry.site.clone() };
     let help = match nearest::of(&entry.name, offered.iter().copied()) {
@@ -144,7 +149,7 @@ fn stray_flag(entry: &Entry, offered: &[&str]) -> Diagnostic {
     Diagnostic::error(site, entry.name.as_str(), "cannot be set by a flag").help(help)
 }
 
-fn stray_variable(entry: &Entry, offered: &[&str]) -> Option<Diagnostic> {
+fn stray_variable(entry: &OutsideValue, offered: &[&str]) -> Option<Diagnostic> {
     let settings = offered.iter().map(|path| variable_of(path));
     let known: Vec<String> = settings.chain(COMMAND_LINE_VARIABLES.map(str::to_owned)).collect();
     if known.contains(&entry.name) {
@@ -191,11 +196,11 @@ fn sections_in_words() -> String {
 mod tests {
     use super::*;
 
-    fn entries(variables: &[(&str, &str)], sets: &[&str]) -> (Entries, Vec<Diagnostic>) {
+    fn entries(variables: &[(&str, &str)], sets: &[&str]) -> (OutsideValues, Vec<Diagnostic>) {
         let environment = variables.iter().map(|(name, value)| (name.into(), value.into()));
         let overrides = Overrides::new(environment, sets.iter().map(ToString::to_string));
         let mut mistakes = Vec::new();
-        (Entries::read(&overrides, &mut mistakes), mistakes)
+        (OutsideValues::read(&overrides, &mut mistakes), mistakes)
     }
 
     fn settable(paths: &[&str]) -> Vec<Settable> {
@@ -220,7 +225,7 @@ mod tests {
     #[test]
     fn a_site_points_at_the_value() {
         let (entries, _) = entries(&[("PROXYHERD_LOG_LEVEL", "loud")], &["log.keep=many"]);
-        let stretch = |entry: &Entry| {
+        let stretch = |entry: &OutsideValue| {
             let site = &entry.site;
             site.text.chars().skip(site.column - 1).take(site.width).collect::<String>()
         };
@@ -259,7 +264,7 @@ mod tests {
         let value = OsString::from_vec(vec![b'l', 0xff]);
         let overrides = Overrides::new([("PROXYHERD_LOG_DIR".into(), value)], []);
         let mut mistakes = Vec::new();
-        Entries::read(&overrides, &mut mistakes);
+        OutsideValues::read(&overrides, &mut mistakes);
         assert!(mistakes[0].to_string().contains("PROXYHERD_LOG_DIR is not UTF-8"));
     }
 }

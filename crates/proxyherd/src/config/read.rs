@@ -6,34 +6,36 @@ use super::{
     Config,
     diagnostic::{Diagnostic, Diagnostics},
     doors::{self, GivenCertificate},
-    overrides::{Entries, Overrides},
+    log,
+    overrides::{OutsideValues, Overrides},
     places,
     reader::Reader,
     section::Section,
     servers::{self, Draft},
     settings,
-    source::Source,
-    syntax, topology,
+    site::FileText,
+    syntax::{self, Rest},
+    topology,
 };
 
 pub(super) fn config(text: &str, path: &Path, overrides: &Overrides) -> Result<Config, Diagnostics> {
-    let source = Source { path, text };
+    let source = FileText { path, text };
     match syntax::with_lists_of_servers(source) {
-        Some((meant, headers)) => read(Source { path, text: &meant }, headers, overrides),
+        Some((meant, headers)) => read(FileText { path, text: &meant }, headers, overrides),
         None => read(source, Vec::new(), overrides),
     }
 }
 
 /// Reads a file in which these mistakes of syntax were found before.
-fn read(source: Source<'_>, before: Vec<Diagnostic>, overrides: &Overrides) -> Result<Config, Diagnostics> {
+fn read(source: FileText<'_>, before: Vec<Diagnostic>, overrides: &Overrides) -> Result<Config, Diagnostics> {
     let path = source.path;
     let mut parsed = syntax::parse(source);
     parsed.mistakes.extend(before);
-    if parsed.is_broken {
+    if parsed.rest == Rest::Guesswork {
         return Err(Diagnostics::only(path, parsed.mistakes));
     }
     let mut mistakes = Vec::new();
-    let entries = Entries::read(overrides, &mut mistakes);
+    let entries = OutsideValues::read(overrides, &mut mistakes);
     let mut reader = Reader::new(source, &entries, mistakes);
     let (config, certificate, drafts) = read_root(Section::root(&mut reader, &parsed.table), path);
     topology::check(&drafts, &config.herd.tls, &mut reader);
@@ -56,7 +58,7 @@ fn read_root(mut root: Section<'_, '_>, path: &Path) -> (Config, GivenCertificat
         herd: settings::read_herd(root.table("herd"), base),
         places: places::read(root.table("places"), base),
         limits: settings::read_limits(root.table("limits")),
-        log: settings::read_log(root.table("log"), base),
+        log: log::read(root.table("log"), base),
         tls: None,
         servers: Vec::new(),
         warnings: Vec::new(),
@@ -74,7 +76,7 @@ fn read_root(mut root: Section<'_, '_>, path: &Path) -> (Config, GivenCertificat
 pub(super) fn not_utf8(path: &Path, error: &std::string::FromUtf8Error) -> Diagnostics {
     let sound = error.utf8_error().valid_up_to();
     let text = String::from_utf8_lossy(&error.as_bytes()[..sound]);
-    let site = Source { path, text: &text }.site(sound..sound);
+    let site = FileText { path, text: &text }.site(sound..sound);
     Diagnostics::only(
         path,
         vec![Diagnostic::keyless(site, "this is not UTF-8").help("save the file as UTF-8")],

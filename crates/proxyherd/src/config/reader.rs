@@ -4,23 +4,23 @@
 use std::ops::Range;
 
 use super::{
-    diagnostic::{Diagnostic, Severity, Site},
+    diagnostic::{Diagnostic, Severity},
     nearest,
-    overrides::{Entries, Entry, Settable},
-    source::Source,
+    overrides::{OutsideValue, OutsideValues, Settable},
+    site::{FileText, Site},
 };
 
 /// Reads one file, and remembers what was wrong and which keys are known.
 pub(super) struct Reader<'a> {
-    source: Source<'a>,
-    entries: &'a Entries,
+    source: FileText<'a>,
+    entries: &'a OutsideValues,
     mistakes: Vec<Diagnostic>,
-    known: Vec<Known>,
+    known: Vec<KnownKeys>,
     strays: Vec<Stray>,
 }
 
 /// What one section was asked for.
-pub(super) struct Known {
+pub(super) struct KnownKeys {
     /// The section's path, without an index: all servers are asked for the same.
     pub(super) section: String,
     pub(super) keys: Vec<&'static str>,
@@ -44,7 +44,7 @@ pub(super) struct Stray {
     pub(super) site: Site,
 }
 
-impl Known {
+impl KnownKeys {
     /// The keys that hints offer.
     fn offered(&self) -> impl Iterator<Item = &'static str> {
         self.keys.iter().copied().filter(|key| self.is_offered(key))
@@ -63,7 +63,11 @@ impl Known {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(source: Source<'a>, entries: &'a Entries, mistakes: Vec<Diagnostic>) -> Reader<'a> {
+    pub(super) fn new(
+        source: FileText<'a>,
+        entries: &'a OutsideValues,
+        mistakes: Vec<Diagnostic>,
+    ) -> Reader<'a> {
         Reader { source, entries, mistakes, known: Vec::new(), strays: Vec::new() }
     }
 
@@ -101,12 +105,12 @@ impl<'a> Reader<'a> {
     }
 
     /// What `section.key` is set to outside the file.
-    pub(super) fn set_outside(&self, section: &str, key: &str) -> Option<&'a Entry> {
+    pub(super) fn set_outside(&self, section: &str, key: &str) -> Option<&'a OutsideValue> {
         self.entries.find(section, key)
     }
 
     /// A section was read: these keys it knows, and those of the file it does not.
-    pub(super) fn learn(&mut self, known: Known, strays: Vec<Stray>) {
+    pub(super) fn learn(&mut self, known: KnownKeys, strays: Vec<Stray>) {
         self.known.push(known);
         self.strays.extend(strays);
     }
@@ -116,14 +120,14 @@ impl<'a> Reader<'a> {
         let strays = std::mem::take(&mut self.strays);
         let strays: Vec<Diagnostic> = strays.iter().map(|stray| self.describe(stray)).collect();
         self.mistakes.extend(strays);
-        let settable: Vec<Settable> = self.known.iter().flat_map(Known::settable).collect();
+        let settable: Vec<Settable> = self.known.iter().flat_map(KnownKeys::settable).collect();
         self.mistakes.extend(self.entries.strays(&settable));
         self.mistakes
     }
 
     fn describe(&self, stray: &Stray) -> Diagnostic {
         let of_its_section = || self.known.iter().filter(|known| known.section == stray.kind);
-        let keys: Vec<&str> = of_its_section().flat_map(Known::offered).collect();
+        let keys: Vec<&str> = of_its_section().flat_map(KnownKeys::offered).collect();
         let not_built = of_its_section().flat_map(|known| known.not_built.iter().copied());
         let elsewhere = self.known.iter().find(|known| known.offered().any(|key| key == stray.key));
         let help = if let Some(near) = nearest::of(&stray.key, keys.iter().copied()) {

@@ -20,7 +20,10 @@ use annotate_snippets::{
     renderer::{AnsiColor, Style},
 };
 
-use super::diagnostic::{Diagnostic, Severity, Site, ValueSource};
+use super::{
+    diagnostic::{Diagnostic, Severity},
+    site::{Site, ValueSource},
+};
 use crate::escape;
 
 /// The narrowest terminal, in columns, to whose width lines are cut. A narrower one wraps them.

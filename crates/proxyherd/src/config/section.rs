@@ -11,12 +11,11 @@ use toml::{
 };
 
 use super::{
-    diagnostic::{Diagnostic, Site},
-    nearest,
-    number::grouped,
-    overrides,
-    reader::{Known, Reader, Stray, header, join},
-    value::{Given, Placed, Raw},
+    diagnostic::Diagnostic,
+    nearest, overrides,
+    reader::{KnownKeys, Reader, Stray, header, join},
+    site::Site,
+    value::{GivenValue, Placed, Raw, grouped},
 };
 
 /// A table of the file, or the lack of it.
@@ -275,18 +274,18 @@ impl<'r, 'a> Section<'r, 'a> {
             .collect();
         let section = self.kind.clone();
         let (not_built, refused) = (self.not_built, self.refused);
-        let known = Known { section, keys: self.asked, not_built, refused, settable: self.settable };
+        let known = KnownKeys { section, keys: self.asked, not_built, refused, settable: self.settable };
         self.reader.learn(known, strays);
     }
 
     /// A value from outside the file, else the file's.
-    fn take(&mut self, key: &'static str) -> Option<Given<'a>> {
+    fn take(&mut self, key: &'static str) -> Option<GivenValue<'a>> {
         let from_file = self.take_from_file(key);
         if !self.is_settable() {
             return from_file;
         }
         self.settable.push(key);
-        let from_outside = self.reader.set_outside(&self.path, key).map(|entry| Given {
+        let from_outside = self.reader.set_outside(&self.path, key).map(|entry| GivenValue {
             raw: Raw::Text(&entry.text),
             key: self.key(key),
             site: entry.site.clone(),
@@ -299,14 +298,14 @@ impl<'r, 'a> Section<'r, 'a> {
         overrides::SECTIONS.contains(&self.path.as_str())
     }
 
-    fn take_from_file(&mut self, key: &'static str) -> Option<Given<'a>> {
+    fn take_from_file(&mut self, key: &'static str) -> Option<GivenValue<'a>> {
         self.asked.push(key);
         let item = self.table?.get(key)?;
         Some(self.given(self.key(key), item))
     }
 
-    fn given(&self, key: String, item: &'a Spanned<DeValue<'a>>) -> Given<'a> {
-        Given { raw: Raw::Toml(item.get_ref()), key, site: self.reader.site(item.span()) }
+    fn given(&self, key: String, item: &'a Spanned<DeValue<'a>>) -> GivenValue<'a> {
+        GivenValue { raw: Raw::Toml(item.get_ref()), key, site: self.reader.site(item.span()) }
     }
 
     fn value<T>(
@@ -328,7 +327,7 @@ impl<'r, 'a> Section<'r, 'a> {
 
     fn parse<T, E: Display>(
         &mut self,
-        given: Given<'a>,
+        given: GivenValue<'a>,
         expected: &str,
         parse: impl Fn(&str) -> Result<T, E>,
     ) -> Option<Placed<T>> {
@@ -353,7 +352,7 @@ impl<'r, 'a> Section<'r, 'a> {
         Placed { value, key: self.key(key), site: self.site.clone() }
     }
 
-    fn refuse(&mut self, given: &Given<'_>, expected: &str, help: &str) {
+    fn refuse(&mut self, given: &GivenValue<'_>, expected: &str, help: &str) {
         let found = format!("found {}", given.raw.describe());
         self.report(Diagnostic::error(given.site.clone(), &given.key, expected).found(found).help(help));
     }

@@ -10,9 +10,9 @@ use proxyherd_core::types::ServerName;
 use super::{
     CLASSIC_LINKS,
     address::Address,
-    diagnostic::Site,
     doors::{self, ADDRESS, Door, parse_address},
     section::Section,
+    site::Site,
     value::Placed,
 };
 use crate::door_kind::DoorKind;
@@ -22,7 +22,7 @@ pub const LINKS_PER_SERVER_MAX: usize = proxyherd_core::limits::LINKS_MAX;
 
 /// One server of the herd.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Server {
+pub struct ServerConfig {
     /// Its name, no other server's.
     pub name: ServerName,
     /// Its doors, in the order of [`DoorKind::ALL`], those of one kind in the order of the file.
@@ -40,13 +40,13 @@ pub struct Server {
 pub struct Neighbor {
     /// Who it is.
     pub name: ServerName,
-    /// Where it is dialled.
+    /// Where it is dialed.
     pub address: Address,
-    /// Is it dialled from here? Else it dials.
+    /// Is it dialed from here? Else it dials.
     pub dial: bool,
 }
 
-impl Server {
+impl ServerConfig {
     /// Its doors of this kind, in the order of the file.
     pub fn doors_of(&self, kind: DoorKind) -> impl Iterator<Item = &Door> {
         self.doors.iter().filter(move |door| door.kind == kind)
@@ -66,7 +66,7 @@ impl Server {
     }
 
     /// What other servers dial.
-    pub fn dialled(&self) -> Option<&Address> {
+    pub fn dialed(&self) -> Option<&Address> {
         self.advertise.as_ref().or(self.peer.as_ref())
     }
 }
@@ -76,23 +76,23 @@ pub(super) fn dials(name: &ServerName, neighbor: &ServerName) -> bool {
     name.as_str().as_bytes() < neighbor.as_str().as_bytes()
 }
 
-pub(super) fn links_of(servers: &[Server], name: &ServerName) -> Vec<Neighbor> {
+pub(super) fn links_of(servers: &[ServerConfig], name: &ServerName) -> Vec<Neighbor> {
     let Some(this) = servers.iter().find(|server| server.name == *name) else { return Vec::new() };
-    let linked = |other: &&Server| {
+    let linked = |other: &&ServerConfig| {
         other.name != *name && (this.neighbors.contains(&other.name) || other.neighbors.contains(name))
     };
-    let neighbor = |other: &Server| {
-        let address = other.dialled()?.clone();
+    let neighbor = |other: &ServerConfig| {
+        let address = other.dialed()?.clone();
         Some(Neighbor { name: other.name.clone(), address, dial: dials(name, &other.name) })
     };
     servers.iter().filter(linked).filter_map(neighbor).collect()
 }
 
 /// The classic herd's server of that index and name.
-pub(super) fn classic(index: u16, name: &str) -> Server {
+pub(super) fn classic(index: u16, name: &str) -> ServerConfig {
     let named = |name: &str| ServerName::new(name).expect("the classic names are letters");
     let at = |port: u16| Address::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port + index);
-    Server {
+    ServerConfig {
         name: named(name),
         doors: vec![Door::plain(DoorKind::Line, at(12000)), Door::plain(DoorKind::Http, at(8000))],
         peer: Some(at(13000)),
@@ -130,11 +130,11 @@ pub(super) fn read(index: usize, mut section: Section<'_, '_>) -> Draft {
 
 impl Draft {
     /// The server, if all of it could be read.
-    pub(super) fn into_server(self) -> Option<Server> {
+    pub(super) fn into_server(self) -> Option<ServerConfig> {
         let value = |placed: Option<Placed<Address>>| placed.map(|placed| placed.value);
         let mut named = BTreeSet::new();
         let neighbors = self.neighbors.into_iter().map(|neighbor| neighbor.value);
-        Some(Server {
+        Some(ServerConfig {
             name: self.name?.value,
             doors: self.doors.into_iter().map(|door| door.value).collect(),
             peer: value(self.peer),

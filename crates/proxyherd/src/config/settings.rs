@@ -10,12 +10,7 @@ use std::{
 
 use proxyherd_core::{limits::HERD_ID_LEN_MAX, link::HIGHEST};
 
-use super::{
-    diagnostic::Diagnostic,
-    log::{Log, LogFormat, LogLevel},
-    section::Section,
-    value::Placed,
-};
+use super::{diagnostic::Diagnostic, section::Section, value::Placed};
 
 /// Seconds in ten years: no period is longer.
 pub(super) const TEN_YEARS_S: u64 = 10 * 365 * 24 * 3600;
@@ -120,19 +115,6 @@ impl Default for Limits {
             lines_per_s_per_address: 0,
             client_interval: Duration::ZERO,
             buffers: 256 * MEGABYTE as usize,
-        }
-    }
-}
-
-impl Default for Log {
-    fn default() -> Log {
-        Log {
-            dir: PathBuf::from("log"),
-            level: LogLevel::Info,
-            format: LogFormat::Text,
-            max_bytes: 64 * MEGABYTE,
-            keep: 4,
-            lines_per_s: 10_000,
         }
     }
 }
@@ -283,25 +265,6 @@ pub(super) fn read_limits(mut section: Section<'_, '_>) -> Limits {
     };
     section.finish();
     limits
-}
-
-/// A path of the file is relative to the file; one from a flag or a variable is the shell's, and so relative to
-/// the directory in which it was typed.
-pub(super) fn read_log(mut section: Section<'_, '_>, base: &Path) -> Log {
-    let default = Log::default();
-    let dir = section.parsed("dir", "takes a directory", parse_path);
-    let level = section.choice("level", &LogLevel::ALL.map(|level| (level.as_str(), level)));
-    let format = section.choice("format", &LogFormat::ALL.map(|format| (format.as_str(), format)));
-    let log = Log {
-        dir: dir.map_or(base.join(default.dir), |dir| dir.relative_to(base)),
-        level: level.map_or(default.level, |level| level.value),
-        format: format.map_or(default.format, |format| format.value),
-        max_bytes: section.integer("max_mb", 1..=1_000_000, default.max_bytes / MEGABYTE).value * MEGABYTE,
-        keep: section.integer("keep", 0..=10_000, default.keep.into()).value as u32,
-        lines_per_s: section.integer("lines_per_s", 1..=10_000_000, default.lines_per_s.into()).value as u32,
-    };
-    section.finish();
-    log
 }
 
 pub(super) fn parse_path(text: &str) -> Result<PathBuf, String> {

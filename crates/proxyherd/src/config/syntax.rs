@@ -9,8 +9,8 @@ use std::{collections::BTreeSet, ops::Range};
 use toml::de::{DeTable, DeValue, Error};
 
 use super::{
-    diagnostic::{Diagnostic, ValueSource},
-    source::Source,
+    diagnostic::Diagnostic,
+    site::{FileText, ValueSource},
 };
 
 /// How the parser begins what it says of a value that is neither a number, nor true or false, nor in quotes.
@@ -37,23 +37,31 @@ const CURLY_QUOTES: [char; 7] = ['“', '”', '„', '‘', '’', '«', '»'];
 pub(super) struct Parsed<'a> {
     pub(super) table: DeTable<'a>,
     pub(super) mistakes: Vec<Diagnostic>,
-    /// Is the rest of the file guesswork?
-    pub(super) is_broken: bool,
+    pub(super) rest: Rest,
 }
 
-pub(super) fn parse(source: Source<'_>) -> Parsed<'_> {
+/// What stands behind the mistakes of syntax.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rest {
+    /// It means what it says.
+    Sound,
+    /// The parser lost its place, so nothing there can be judged.
+    Guesswork,
+}
+
+pub(super) fn parse(source: FileText<'_>) -> Parsed<'_> {
     let (table, mut errors) = DeTable::parse_recoverable(source.text);
     errors.sort_by_key(|error| error.span().map_or(0, |span| span.start));
     let unclosed = errors.iter().any(|error| error.message().starts_with("unclosed"));
     let is_mild = |error: &Error| !unclosed && (begins(error, &MILD) || begins(error, &NO_VALUE));
     let sound = errors.iter().take_while(|error| is_mild(error)).count();
-    let is_broken = sound < errors.len();
+    let rest = if sound < errors.len() { Rest::Guesswork } else { Rest::Sound };
     errors.truncate(sound + 1);
     let mut mistakes: Vec<Diagnostic> =
         errors.iter().map(|error| describe(source, error, unclosed)).collect();
     let mut lines = BTreeSet::new();
     mistakes.retain(|mistake| lines.insert(mistake.site.source.clone()));
-    Parsed { table: table.into_inner(), mistakes, is_broken }
+    Parsed { table: table.into_inner(), mistakes, rest }
 }
 
 impl Parsed<'_> {
@@ -65,7 +73,7 @@ impl Parsed<'_> {
 
 /// The text that was meant where servers begin with a line `[server]` and not `[[server]]`, and one mistake for each
 /// such line. Line numbers stay the same.
-pub(super) fn with_lists_of_servers(source: Source<'_>) -> Option<(String, Vec<Diagnostic>)> {
+pub(super) fn with_lists_of_servers(source: FileText<'_>) -> Option<(String, Vec<Diagnostic>)> {
     const HEADER: &str = "[server]";
     let (mut text, mut mistakes, mut at) = (String::with_capacity(source.text.len()), Vec::new(), 0);
     for line in source.text.split_inclusive('\n') {
@@ -103,7 +111,7 @@ fn begins(error: &Error, messages: &[&str]) -> bool {
     messages.iter().any(|message| error.message().starts_with(message))
 }
 
-fn describe(source: Source<'_>, error: &Error, unclosed: bool) -> Diagnostic {
+fn describe(source: FileText<'_>, error: &Error, unclosed: bool) -> Diagnostic {
     let span = error.span().unwrap_or_default();
     let stretch = source.text.get(span.clone()).unwrap_or_default();
     if begins(error, &NO_VALUE) {
@@ -129,7 +137,7 @@ fn describe(source: Source<'_>, error: &Error, unclosed: bool) -> Diagnostic {
 }
 
 /// A value that is neither a number nor in quotes. The parser marks the part that it cannot read.
-fn no_value(source: Source<'_>, span: Range<usize>) -> Diagnostic {
+fn no_value(source: FileText<'_>, span: Range<usize>) -> Diagnostic {
     let span = whole_value(source.text, span);
     let value = source.text.get(span.clone()).unwrap_or_default();
     let mistake = Diagnostic::keyless(

@@ -12,12 +12,13 @@ use proxyherd_core::{limits::SERVERS_MAX, types::ServerName};
 
 use super::{
     address::Address,
-    diagnostic::{Diagnostic, Site},
+    diagnostic::Diagnostic,
     doors::{Door, GivenCertificate},
     nearest,
     reader::Reader,
     servers::{Draft, LINKS_PER_SERVER_MAX, dials},
     settings::Tls,
+    site::Site,
     value::Placed,
 };
 use crate::door_kind::DoorKind;
@@ -168,7 +169,7 @@ fn check_peer(draft: &Draft, linked: &BTreeSet<usize>, drafts: &[Draft], reader:
                 mistake.help(format!("its links with {others} need an address: peer = \"HOST:PORT\"")),
             );
         }
-        _ => check_dialled_port(draft, linked, drafts, reader),
+        _ => check_dialed_port(draft, linked, drafts, reader),
     }
 }
 
@@ -193,8 +194,8 @@ fn check_certified(draft: &Draft, reader: &mut Reader<'_>) {
 }
 
 /// With port 0 the system chooses, and nobody else learns what it chose.
-fn check_dialled_port(draft: &Draft, linked: &BTreeSet<usize>, drafts: &[Draft], reader: &mut Reader<'_>) {
-    let Some(dialled) = draft.advertise.as_ref().or(draft.peer.as_ref()) else { return };
+fn check_dialed_port(draft: &Draft, linked: &BTreeSet<usize>, drafts: &[Draft], reader: &mut Reader<'_>) {
+    let Some(dialed) = draft.advertise.as_ref().or(draft.peer.as_ref()) else { return };
     let dials_it = |other: &&usize| match (&drafts[**other].name, &draft.name) {
         (Some(other), Some(name)) => dials(&other.value, &name.value),
         _ => false,
@@ -203,16 +204,16 @@ fn check_dialled_port(draft: &Draft, linked: &BTreeSet<usize>, drafts: &[Draft],
     if dialling.is_empty() {
         return;
     }
-    if dialled.value.is_unspecified() {
-        let mistake = error(dialled, "stands for all addresses of its machine, and nobody can dial that");
+    if dialed.value.is_unspecified() {
+        let mistake = error(dialed, "stands for all addresses of its machine, and nobody can dial that");
         let help = format!(
             "{} must dial it: add advertise = \"HOST:{}\"",
             names_of(&dialling, drafts),
-            dialled.value.port()
+            dialed.value.port()
         );
         reader.report(mistake.help(help));
-    } else if dialled.value.port() == 0 {
-        let mistake = error(dialled, "has port 0, which nobody can dial");
+    } else if dialed.value.port() == 0 {
+        let mistake = error(dialed, "has port 0, which nobody can dial");
         let help = format!("{} must dial it: give it a port", names_of(&dialling, drafts));
         reader.report(mistake.help(help));
     }

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use toml::de::{DeInteger, DeValue};
 
 use super::{
-    diagnostic::{Site, ValueSource},
     secret::secret_in,
+    site::{Site, ValueSource},
 };
 
 /// A checked value and where it stands.
@@ -18,13 +18,13 @@ pub(super) struct Placed<T> {
 }
 
 /// A value as it was given.
-pub(super) struct Given<'a> {
+pub(super) struct GivenValue<'a> {
     pub(super) raw: Raw<'a>,
     pub(super) key: String,
     pub(super) site: Site,
 }
 
-/// Where a value comes from decides how it is spelt.
+/// Where a value comes from decides how it is spelled.
 pub(super) enum Raw<'a> {
     /// From the file.
     Toml(&'a DeValue<'a>),
@@ -80,6 +80,36 @@ impl<'a> Raw<'a> {
             Raw::Toml(DeValue::Datetime(_)) => "a date".to_owned(),
             Raw::Toml(DeValue::Array(_)) => "a list".to_owned(),
             Raw::Toml(DeValue::Table(_)) => "a table".to_owned(),
+        }
+    }
+}
+
+/// A whole number as people write it, `10_000_000`: its digits in groups of three where there are more than four.
+pub(super) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    if digits.len() <= 4 {
+        return digits;
+    }
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push('_');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_stand_in_threes() {
+        for (number, text) in
+            [(0, "0"), (999, "999"), (5000, "5000"), (65_536, "65_536"), (10_000_000, "10_000_000")]
+        {
+            assert_eq!(grouped(number), text);
         }
     }
 }

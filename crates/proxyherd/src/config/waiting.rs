@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Asking, Cache, Config, DoorCertificate, Google, Herd, Limits, Log, Places, Server};
+use super::{Asking, Cache, Config, DoorCertificate, Google, Herd, Limits, Log, Places, ServerConfig};
 use crate::door_kind::DoorKind;
 
 /// Takes a section apart, so that none of its values is left out, and notes the keys of those that differ. The value after
@@ -139,8 +139,8 @@ fn compare_log(before: &Log, after: &Log, keys: &mut Vec<&'static str>) {
 }
 
 /// What a server advertises is for others to know, and whom it names is in force at once.
-fn compare_server(before: &Server, after: &Server, keys: &mut Vec<&'static str>) {
-    let Server { name: _, doors: _, peer, advertise: _, neighbors: _ } = before;
+fn compare_server(before: &ServerConfig, after: &ServerConfig, keys: &mut Vec<&'static str>) {
+    let ServerConfig { name: _, doors: _, peer, advertise: _, neighbors: _ } = before;
     let differs = |kind: &DoorKind| !before.doors_of(*kind).eq(after.doors_of(*kind));
     keys.extend(DoorKind::ALL.into_iter().filter(differs).map(DoorKind::setting));
     if *peer != after.peer {
@@ -245,12 +245,12 @@ mod tests {
 
     #[test]
     fn a_door_waits_if_its_addresses_or_its_tls_have_changed() {
-        let change = |change: fn(&mut Server)| {
+        let change = |change: fn(&mut ServerConfig)| {
             let mut after = Config::classic();
             change(&mut after.servers[0]);
             Config::classic().waiting(&after, "Riley")
         };
-        let more = |server: &mut Server| {
+        let more = |server: &mut ServerConfig| {
             let mut more = server.doors[1].clone();
             more.address = "[::1]:8000".parse().unwrap();
             server.doors.push(more);

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 use self::clients::Running;
 use crate::{
-    config::{Address, Config, Server as ServerConfig, Tls},
+    config::{Address, Config, ServerConfig, Tls},
     herd::Herd,
     server::{Addresses, Server, Sockets},
 };

@@ -20,7 +20,7 @@ use super::{Counts, Durability, Herd, Link, Links, watching::Watchers};
 use crate::{
     admission::{Admission, descriptors},
     clock,
-    config::{Config, Flood, Server},
+    config::{Config, Flood, ServerConfig},
     credentials::Credentials,
     health::Health,
     log::{LogLevel, ServerLog, Subject},
@@ -35,7 +35,7 @@ impl Herd {
     /// The handle of `server` in `config`, holding nothing yet.
     pub(crate) fn new(
         config: &Config,
-        server: &Server,
+        server: &ServerConfig,
         credentials: Option<Arc<Credentials>>,
         places: Arc<Places>,
         purse: Option<Arc<Purse>>,

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 use super::{Answer, Asked};
 use crate::{
-    config::{Config, Door, Server},
+    config::{Config, Door, ServerConfig},
     door_kind::DoorKind,
     door_trust,
     herd::Status,
@@ -58,7 +58,7 @@ async fn answers(client: Client, config: &Config) -> Vec<Answer> {
     answers.into_iter().map(|(_, answer)| answer).collect()
 }
 
-async fn answer(client: &Client, server: &Server, herd: &str) -> Answer {
+async fn answer(client: &Client, server: &ServerConfig, herd: &str) -> Answer {
     let Some(http) = server.door(DoorKind::Http) else { return Answer::NoDoor };
     let status = status(client, http).await.and_then(|status| expected(status, herd, &server.name));
     status.map_or_else(Answer::Silent, |status| Answer::Up(Box::new(status)))

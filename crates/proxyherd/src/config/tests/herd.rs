@@ -117,7 +117,7 @@ fn a_link_leads_to_another_server_of_the_herd() {
 }
 
 #[test]
-fn a_server_with_links_has_an_address_that_can_be_dialled() {
+fn a_server_with_links_has_an_address_that_can_be_dialed() {
     check(
         "peer = \"127.0.0.1:2\"\n",
         "",
@@ -232,7 +232,7 @@ fn a_link_has_one_end_that_dials() {
     let text = TWO.replace("peer = \"127.0.0.1:4\"", "peer = \"127.0.0.1:4\"\nadvertise = \"localhost:9\"");
     let config = read(&text).unwrap();
     let links = config.links_of(&config.servers[0].name);
-    assert_eq!(links[0].address.to_string(), "localhost:9", "what is advertised is dialled");
+    assert_eq!(links[0].address.to_string(), "localhost:9", "what is advertised is dialed");
     assert!(config.links_of(&ServerName::new("c").unwrap()).is_empty());
 }
 

@@ -1,16 +1,47 @@
-//! The file's text, and where in it something stands.
+//! Where in a configuration something stands: a stretch of a line of the file, of an environment variable or of a flag.
 
-use std::{ops::Range, path::Path};
+use std::{
+    fmt,
+    ops::Range,
+    path::{Path, PathBuf},
+};
 
-use super::diagnostic::{Site, ValueSource};
+use super::secret::{HIDDEN, without_secret};
 
+/// A stretch of a line: in the file, in an environment variable or in a flag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Site {
+    /// Where the line is.
+    pub source: ValueSource,
+    /// The line, without its end, and without what may be secret in it.
+    pub text: String,
+    /// Where the stretch begins, characters, from 1.
+    pub column: usize,
+    /// How long it is, characters, at least 1.
+    pub width: usize,
+}
+
+/// Where a line of configuration comes from. In the order in which they are reported.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ValueSource {
+    /// A line of the file, from 1.
+    Line(PathBuf, usize),
+    /// The file as a whole: what is wrong is that something is nowhere in it.
+    File(PathBuf),
+    /// An environment variable.
+    Variable(String),
+    /// The flag `--set`.
+    Flag,
+}
+
+/// The text of a file.
 #[derive(Clone, Copy)]
-pub(super) struct Source<'a> {
+pub(super) struct FileText<'a> {
     pub(super) path: &'a Path,
     pub(super) text: &'a str,
 }
 
-impl Source<'_> {
+impl FileText<'_> {
     /// The stretch `span` of the text, in bytes; of a stretch over several lines, what is on the first.
     pub(super) fn site(&self, span: Range<usize>) -> Site {
         let begin = floor_char_boundary(self.text, span.start);
@@ -30,6 +61,36 @@ impl Source<'_> {
     }
 }
 
+impl Site {
+    /// The stretch of `width` characters from `column` on, of a line that may hold a secret. A stretch within the
+    /// part that is hidden becomes the sign that stands for that part, so neither column nor width tells its length.
+    pub(super) fn new(source: ValueSource, line: &str, column: usize, width: usize) -> Site {
+        let mut site = Site { source, text: without_secret(line), column, width: width.max(1) };
+        if site.is_hidden() {
+            let hidden = site.text.chars().count();
+            site.column = column.min(hidden);
+            site.width = site.width.min(hidden + 1 - site.column);
+        }
+        site
+    }
+
+    /// Whether part of the line is not shown, because it may be secret.
+    pub(super) fn is_hidden(&self) -> bool {
+        self.text.ends_with(HIDDEN)
+    }
+}
+
+impl fmt::Display for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.source {
+            ValueSource::Line(path, line) => write!(f, "{}:{line}:{}", path.display(), self.column),
+            ValueSource::File(path) => write!(f, "{}", path.display()),
+            ValueSource::Variable(name) => write!(f, "variable {name}"),
+            ValueSource::Flag => write!(f, "flag --set"),
+        }
+    }
+}
+
 fn floor_char_boundary(text: &str, at: usize) -> usize {
     (0..=at.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0)
 }
@@ -39,7 +100,7 @@ mod tests {
     use super::*;
 
     fn site(text: &str, span: Range<usize>) -> (usize, usize, usize, String) {
-        let site = Source { path: Path::new("herd.toml"), text }.site(span);
+        let site = FileText { path: Path::new("herd.toml"), text }.site(span);
         let ValueSource::Line(_, line) = site.source else { panic!("not a line") };
         (line, site.column, site.width, site.text)
     }

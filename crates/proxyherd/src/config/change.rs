@@ -9,7 +9,7 @@ use super::{Config, address::Address, servers::Neighbor};
 
 /// How the herd has changed from one reading to the next.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Difference {
+pub struct HerdChange {
     /// New servers, and with whom they have links.
     pub added: Vec<(ServerName, Vec<ServerName>)>,
     /// Servers that are in the herd no more.
@@ -36,19 +36,18 @@ pub struct LinkChange {
     pub moved: Vec<Neighbor>,
 }
 
-impl Difference {
+impl HerdChange {
     /// What has changed from `before` to `after`.
-    pub fn between(before: &Config, after: &Config) -> Difference {
-        let links = |config: &Config| {
-            config.servers.iter().flat_map(|server| dialled(config, &server.name)).collect()
-        };
+    pub fn between(before: &Config, after: &Config) -> HerdChange {
+        let links =
+            |config: &Config| config.servers.iter().flat_map(|server| dialed(config, &server.name)).collect();
         let (old, new): (BTreeSet<Pair>, BTreeSet<Pair>) = (links(before), links(after));
         let stay =
             |(one, other): &&Pair| [one, other].iter().all(|name| is_in(before, name) && is_in(after, name));
         let added = after.servers.iter().filter(|server| !is_in(before, &server.name));
         let with_links =
             |name: &ServerName| after.links_of(name).into_iter().map(|neighbor| neighbor.name).collect();
-        Difference {
+        HerdChange {
             added: added.map(|server| (server.name.clone(), with_links(&server.name))).collect(),
             removed: before.names().iter().filter(|name| !is_in(after, name)).cloned().collect(),
             links_added: new.difference(&old).filter(stay).cloned().collect(),
@@ -59,7 +58,7 @@ impl Difference {
 
     /// Whether nothing has changed.
     pub fn is_empty(&self) -> bool {
-        *self == Difference::default()
+        *self == HerdChange::default()
     }
 }
 
@@ -68,14 +67,14 @@ fn is_in(config: &Config, name: &ServerName) -> bool {
 }
 
 /// The links that `name` dials.
-fn dialled(config: &Config, name: &ServerName) -> Vec<Pair> {
+fn dialed(config: &Config, name: &ServerName) -> Vec<Pair> {
     let neighbors = config.links_of(name).into_iter().filter(|neighbor| neighbor.dial);
     neighbors.map(|neighbor| (name.clone(), neighbor.name)).collect()
 }
 
 fn moved(before: &Config, after: &Config) -> Vec<(ServerName, Address)> {
-    let moved = |server: &super::Server| {
-        let (was, is) = (before.server(server.name.as_str())?.dialled()?, server.dialled()?);
+    let moved = |server: &super::ServerConfig| {
+        let (was, is) = (before.server(server.name.as_str())?.dialed()?, server.dialed()?);
         (was != is).then(|| (server.name.clone(), is.clone()))
     };
     after.servers.iter().filter_map(moved).collect()
@@ -99,7 +98,7 @@ impl LinkChange {
 }
 
 /// One line, for a log.
-impl fmt::Display for Difference {
+impl fmt::Display for HerdChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut parts = Vec::new();
         for (server, links) in &self.added {
@@ -156,9 +155,9 @@ mod tests {
     /// What is said of a change, and of the change back.
     fn check(after: &Config, expected: &str, back: &str) {
         let before = Config::classic();
-        assert_eq!(Difference::between(&before, after).to_string(), expected);
-        assert_eq!(Difference::between(after, &before).to_string(), back);
-        assert!(Difference::between(after, after).is_empty());
+        assert_eq!(HerdChange::between(&before, after).to_string(), expected);
+        assert_eq!(HerdChange::between(after, &before).to_string(), back);
+        assert!(HerdChange::between(after, after).is_empty());
         for server in before.servers.iter().filter(|server| is_in(after, &server.name)) {
             leads_from_one_to_the_other(&before.links_of(&server.name), &after.links_of(&server.name));
         }
