@@ -39,13 +39,13 @@ pub enum AddressError {
     #[error("the port is a number from 0 to 65535")]
     BadPort,
     /// Nothing stands before the colon.
-    #[error("the host is missing: 127.0.0.1 for this machine alone, 0.0.0.0 for all its interfaces")]
+    #[error("the host is missing: write 127.0.0.1 for this machine only, 0.0.0.0 for all its interfaces")]
     NoHost,
     /// An IPv6 address without brackets: which colon begins the port?
-    #[error("an IPv6 address stands in brackets: [::1]:PORT")]
+    #[error("write an IPv6 address in brackets: [::1]:PORT")]
     BareIpv6,
     /// What stands in the brackets is no IPv6 address.
-    #[error("what stands in brackets is no IPv6 address")]
+    #[error("the text in brackets is not an IPv6 address")]
     BadIpv6,
     /// Four numbers were meant, but not these.
     #[error("an IPv4 address is four numbers from 0 to 255, without leading zeros")]
@@ -54,7 +54,7 @@ pub enum AddressError {
     #[error("an address has no scheme and no path: HOST:PORT")]
     Url,
     /// Neither an IP address nor a host name.
-    #[error("a host name is made of letters, digits, `-` and `_`, in parts of 1 to 63 between dots")]
+    #[error("a host name has only letters, digits, `-` and `_`, in parts of 1 to 63 characters between dots")]
     BadName,
 }
 

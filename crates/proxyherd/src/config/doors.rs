@@ -58,7 +58,7 @@ pub enum DoorError {
     #[error("did you mean {0:?}?")]
     Near(String),
     /// A scheme that is none of a door's, or a path.
-    #[error("an address has no path, and no scheme but tls://")]
+    #[error("an address has no path, and no scheme except tls://")]
     Url,
     /// What stands there, or behind `tls://`, is no address.
     #[error(transparent)]
@@ -117,7 +117,7 @@ fn is_scheme(word: &str) -> bool {
 pub(super) fn parse_address(text: &str) -> Result<Address, String> {
     match text.strip_prefix(TLS) {
         Some(rest) if rest.parse::<Address>().is_ok() => {
-            Err(format!("`herd.tls` encrypts the links, and tls:// is for doors: write {rest:?}"))
+            Err(format!("`herd.tls` encrypts the links; tls:// is only for doors: write {rest:?}"))
         }
         _ => text.parse().map_err(|error: AddressError| error.to_string()),
     }
@@ -150,8 +150,9 @@ fn read_kind(section: &mut Section<'_, '_>, kind: DoorKind) -> Vec<Placed<Door>>
     let (count, doors) = (given.count, given.values);
     if count == 0 {
         let mistake = Diagnostic::error(given.site, given.key, "is an empty list");
-        section
-            .report(mistake.help(kind.missing().unwrap_or("leave it out where the server has no such door")));
+        section.report(
+            mistake.help(kind.missing().unwrap_or("leave the key out if the server has no such door")),
+        );
     } else if count > ADDRESSES_PER_DOOR_MAX {
         let message = format!("has {count} addresses");
         let help = format!("a door has at most {ADDRESSES_PER_DOOR_MAX}");
@@ -183,7 +184,7 @@ pub(super) fn read_certificate(mut section: Section<'_, '_>, base: &Path) -> Giv
         if !is_given || section.is_given(key) {
             continue;
         }
-        let message = "is missing: a certificate and its key go together";
+        let message = "is missing: a certificate needs its key, and a key its certificate";
         let mistake = Diagnostic::error(site.clone(), section.key(key), message);
         section.report(mistake.help(format!("for example {key} = {example:?}")));
     }
@@ -232,7 +233,7 @@ mod tests {
     fn what_is_nearly_an_address_is_answered_with_the_address() {
         let tls = "did you mean \"tls://127.0.0.1:1\"?";
         let plain = "did you mean \"127.0.0.1:1\"?";
-        let none = "an address has no path, and no scheme but tls://";
+        let none = "an address has no path, and no scheme except tls://";
         for (text, expected) in [
             ("tls:/127.0.0.1:1", tls),
             ("tls//127.0.0.1:1", tls),
@@ -256,9 +257,9 @@ mod tests {
             ("tls://", "the port is missing: HOST:PORT"),
             (
                 "tls://:1",
-                "the host is missing: 127.0.0.1 for this machine alone, 0.0.0.0 for all its interfaces",
+                "the host is missing: write 127.0.0.1 for this machine only, 0.0.0.0 for all its interfaces",
             ),
-            ("tls://::1:1", "an IPv6 address stands in brackets: [::1]:PORT"),
+            ("tls://::1:1", "write an IPv6 address in brackets: [::1]:PORT"),
             ("", "the port is missing: HOST:PORT"),
         ] {
             assert_eq!(said(text), expected, "{text}");

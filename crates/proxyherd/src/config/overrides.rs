@@ -144,7 +144,7 @@ fn stray_flag(entry: &OutsideValue, offered: &[&str]) -> Diagnostic {
     let site = Site { column: "--set ".len() + 1, width, ..entry.site.clone() };
     let help = match nearest::of(&entry.name, offered.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
-        None => format!("any single value of {} can be set so", sections_in_words()),
+        None => format!("a flag can set any single value of {}", sections_in_words()),
     };
     Diagnostic::error(site, entry.name.as_str(), "cannot be set by a flag").help(help)
 }

@@ -139,7 +139,7 @@ impl<'a> Reader<'a> {
         } else if let Some(known) = elsewhere {
             format!("`{}` belongs to {}", stray.key, header(&known.section))
         } else if keys.is_empty() {
-            "nothing is known here in this version".to_owned()
+            "this version has no settings here".to_owned()
         } else {
             format!("known here: {}", one_each(&keys).join(", "))
         };

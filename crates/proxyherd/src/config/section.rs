@@ -211,8 +211,8 @@ impl<'r, 'a> Section<'r, 'a> {
         let Some(given) = self.take(key) else { return Vec::new() };
         let Raw::Toml(DeValue::Array(items)) = given.raw else {
             let help = match given.raw {
-                Raw::Toml(_) => "a list stands in square brackets: [\"a\", \"b\"]",
-                Raw::Text(_) => "a list is set in the file alone",
+                Raw::Toml(_) => "write a list in square brackets: [\"a\", \"b\"]",
+                Raw::Text(_) => "a list can only be set in the file",
             };
             self.refuse(&given, "takes a list of texts", help);
             return Vec::new();
@@ -333,8 +333,8 @@ impl<'r, 'a> Section<'r, 'a> {
     ) -> Option<Placed<T>> {
         let Some(text) = given.raw.text() else {
             let help = match given.raw {
-                Raw::Toml(DeValue::Array(_)) => "only one, without square brackets",
-                _ => "a text stands in quotes",
+                Raw::Toml(DeValue::Array(_)) => "write only one, without square brackets",
+                _ => "write a text in quotes",
             };
             self.refuse(&given, expected, help);
             return None;

@@ -162,9 +162,9 @@ fn refuse_short_ttl(section: &mut Section<'_, '_>, client_ttl_s: &Placed<u64>, o
     );
     let mistake = Diagnostic::error(client_ttl_s.site.clone(), &client_ttl_s.key, message);
     let help = match ttl_s {
-        1 => "a herd whose clocks are a second apart can't forget clients so soon".to_owned(),
+        1 => "a herd whose clocks may differ by a second cannot forget clients after a second".to_owned(),
         _ => format!(
-            "forget clients later, or set max_clock_offset_s below {ttl_s} and keep clocks that close"
+            "forget clients later, or set max_clock_offset_s below {ttl_s} and keep the clocks that close"
         ),
     };
     section.report(mistake.found(format!("found {ttl_s}")).help(help));
@@ -217,8 +217,8 @@ fn refuse_durability(section: &mut Section<'_, '_>) {
 /// Sections of features that are not built, and what to do without them.
 const SECTIONS_NOT_BUILT: [(&str, &str); 4] = [
     ("access", "leave it out: in this version everybody who reaches a door may do everything"),
-    ("engine", "leave it out: this version knows no regions"),
-    ("reports", "leave it out: this version takes every report that it can read"),
+    ("engine", "leave it out: this version has no regions"),
+    ("reports", "leave it out: this version accepts every report that it can read"),
     ("webhooks", "leave it out: this version sends no webhooks"),
 ];
 
@@ -269,8 +269,8 @@ pub(super) fn read_limits(mut section: Section<'_, '_>) -> Limits {
 
 pub(super) fn parse_path(text: &str) -> Result<PathBuf, String> {
     match text {
-        "" => Err("an empty text is no path; `.` is the file's own directory".to_owned()),
-        _ if text.contains('\0') => Err("a path holds no zero byte".to_owned()),
+        "" => Err("a path cannot be empty; `.` is the directory of herd.toml".to_owned()),
+        _ if text.contains('\0') => Err("a path cannot contain a zero byte".to_owned()),
         _ => Ok(PathBuf::from(text)),
     }
 }

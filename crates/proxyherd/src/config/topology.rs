@@ -35,7 +35,7 @@ pub(super) fn check(drafts: &[Draft], tls: &Tls, reader: &mut Reader<'_>) {
     }
     if let Some(draft) = drafts.get(SERVERS_MAX) {
         let message = format!("is one server too many: a herd has at most {SERVERS_MAX}");
-        let help = "let several herds each have a part of the clients";
+        let help = "divide the clients among several herds";
         reader.report(Diagnostic::error(draft.site.clone(), &draft.path, message).help(help));
     }
     check_names(drafts, reader);
@@ -118,7 +118,7 @@ fn check_link_count(draft: &Draft, count: usize, reader: &mut Reader<'_>) {
         let site = draft.name.as_ref().map_or(&draft.site, |name| &name.site).clone();
         let message = format!("has {count} links, its own and those that name it");
         let help =
-            format!("a server has at most {LINKS_PER_SERVER_MAX}; reports find their way over several");
+            format!("a server has at most {LINKS_PER_SERVER_MAX} links; reports travel over several links");
         reader.report(Diagnostic::error(site, &draft.path, message).help(help));
     }
 }
@@ -138,13 +138,13 @@ pub(super) fn check_certificate(drafts: &[Draft], given: &GivenCertificate, read
     let mut doors = drafts.iter().flat_map(|draft| &draft.doors);
     match doors.find(|door| door.value.tls) {
         Some(door) if !given.is_given => {
-            let mistake = error(door, "has TLS, and there is no certificate for it");
+            let mistake = error(door, "has TLS, but there is no certificate for it");
             let help = "add a section [tls] with cert = \"fullchain.pem\" and key = \"privkey.pem\"";
             reader.report(mistake.help(help));
         }
         None if given.value.is_some() => {
-            let message = "is for doors with TLS, and no address of a door begins with tls://";
-            let help = "write tls:// before the addresses that are to have it, or leave the section out";
+            let message = "is for doors with TLS, but no address of a door begins with tls://";
+            let help = "write tls:// before the addresses that should have TLS, or leave the section out";
             reader.report(Diagnostic::warning(given.site.clone(), "tls", message).help(help));
         }
         _ => {}
@@ -159,7 +159,7 @@ fn check_peer(draft: &Draft, linked: &BTreeSet<usize>, drafts: &[Draft], reader:
     }
     match (&draft.peer, &draft.advertise) {
         (None, Some(advertise)) => {
-            let help = "add peer = …, where the server listens for others; advertise is how they reach it";
+            let help = "add peer = …, the address where this server listens for other servers; they dial `advertise`";
             reader.report(error(advertise, "stands without `peer`").help(help));
         }
         (None, None) if !linked.is_empty() => {
@@ -188,7 +188,7 @@ fn check_unencrypted(draft: &Draft, reader: &mut Reader<'_>) {
 /// A server's certificate is in a file of its name, beside the authority's.
 fn check_certified(draft: &Draft, reader: &mut Reader<'_>) {
     if let Some(name) = draft.name.as_ref().filter(|name| name.value.as_str() == "ca") {
-        let mistake = error(name, "is the name that the authority's files have, ca.pem and ca.key");
+        let mistake = error(name, "is the name of the authority's files, ca.pem and ca.key");
         reader.report(mistake.help("give the server another name"));
     }
 }
@@ -205,7 +205,7 @@ fn check_dialed_port(draft: &Draft, linked: &BTreeSet<usize>, drafts: &[Draft], 
         return;
     }
     if dialed.value.is_unspecified() {
-        let mistake = error(dialed, "stands for all addresses of its machine, and nobody can dial that");
+        let mistake = error(dialed, "means all addresses of its machine, so no server can dial it");
         let help = format!(
             "{} must dial it: add advertise = \"HOST:{}\"",
             names_of(&dialling, drafts),
@@ -213,7 +213,7 @@ fn check_dialed_port(draft: &Draft, linked: &BTreeSet<usize>, drafts: &[Draft], 
         );
         reader.report(mistake.help(help));
     } else if dialed.value.port() == 0 {
-        let mistake = error(dialed, "has port 0, which nobody can dial");
+        let mistake = error(dialed, "has port 0, which no server can dial");
         let help = format!("{} must dial it: give it a port", names_of(&dialling, drafts));
         reader.report(mistake.help(help));
     }
@@ -297,7 +297,7 @@ fn check_advertised(drafts: &[Draft], reader: &mut Reader<'_>) {
         });
         if let Some((_, key, site)) = others.find(|(address, ..)| address.overlaps(&advertise.value)) {
             let mistake = error(advertise, &format!("leads to `{key}`"));
-            let help = "advertise is where others reach this server's `peer`";
+            let help = "`advertise` is the address at which other servers reach this server's `peer`";
             reader.report(mistake.related(site.clone(), "first here").help(help));
         }
     }
@@ -316,10 +316,9 @@ fn warn_of_parts(drafts: &[Draft], links: &Links, reader: &mut Reader<'_>) {
         let Some(name) = first.and_then(|draft| draft.name.as_ref()) else { continue };
         let message = match part.len() {
             1 => "has no link: it hears of no other server's clients".to_owned(),
-            _ => format!(
-                "has no way to the rest of the herd, nor have its neighbors: {}",
-                names_of(&part, drafts)
-            ),
+            _ => {
+                format!("and its neighbors have no path to the rest of the herd: {}", names_of(&part, drafts))
+            }
         };
         let site = name.site.clone();
         let key = name.key.trim_end_matches(".name");

@@ -15,7 +15,7 @@ fn a_value_that_is_none_is_reported_with_what_is_expected() {
             "herd.toml:7:18: error: `herd.ack_timeout_ms` takes a whole number from 1 to 600_000: \
              found 0.5; the default is 5000",
             "herd.toml:8:8: error: `herd.data` takes a directory: found the text \"\"; \
-             an empty text is no path; `.` is the file's own directory",
+             a path cannot be empty; `.` is the directory of herd.toml",
         ],
     );
     check_added(
@@ -59,14 +59,14 @@ fn clients_are_not_forgotten_sooner_than_clocks_may_be_apart() {
         "client_ttl_s = 60",
         &[&format!(
             "herd.toml:4:16: error: `herd.client_ttl_s` must be greater than `max_clock_offset_s`, which is 60: {why}: \
-             found 60; forget clients later, or set max_clock_offset_s below 60 and keep clocks that close"
+             found 60; forget clients later, or set max_clock_offset_s below 60 and keep the clocks that close"
         )],
     );
     check_added(
         "client_ttl_s = 1\nmax_clock_offset_s = 1",
         &[&format!(
             "herd.toml:4:16: error: `herd.client_ttl_s` must be greater than `max_clock_offset_s`, which is 1: {why}: \
-             found 1; a herd whose clocks are a second apart can't forget clients so soon"
+             found 1; a herd whose clocks may differ by a second cannot forget clients after a second"
         )],
     );
     check_added("client_ttl_s = 61", &[]);
@@ -108,9 +108,9 @@ fn a_section_that_is_not_built_yet_is_refused() {
             "herd.toml:4:1: error: `access` is not available in this version: \
              leave it out: in this version everybody who reaches a door may do everything",
             "herd.toml:6:1: error: `engine` is not available in this version: \
-             leave it out: this version knows no regions",
+             leave it out: this version has no regions",
             "herd.toml:7:1: error: `reports` is not available in this version: \
-             leave it out: this version takes every report that it can read",
+             leave it out: this version accepts every report that it can read",
             "herd.toml:8:1: error: `webhooks` is not available in this version: \
              leave it out: this version sends no webhooks",
         ],
@@ -228,12 +228,12 @@ fn mistakes_outside_the_file_name_the_variable_or_the_flag() {
             "flag --set: error: `places.osm` cannot be set by a flag: \
              did you mean `places.osm.file`?",
             "flag --set: error: `server.name` cannot be set by a flag: \
-             any single value of [herd], [places], [places.google], [places.google-legacy], [places.osm], [tls], [limits], \
-             [log] can be set so",
+             a flag can set any single value of [herd], [places], [places.google], [places.google-legacy], [places.osm], [tls], [limits], \
+             [log]",
             "flag --set: error: `log.keep` takes a whole number from 0 to 10_000: found \"many\"; \
              the default is 4",
             "flag --set: error: `places.fallback` takes a list of texts: found \"osm\"; \
-             a list is set in the file alone",
+             a list can only be set in the file",
         ]
     );
     assert_eq!((error.error_count(), error.warning_count()), (7, 2));
@@ -248,7 +248,7 @@ fn mistakes_of_syntax_hide_no_others_where_the_rest_is_plain() {
             "herd.toml:7:9: error: a value is a number, true, false, a list, or a text in quotes: found loud; \
              put it in quotes: \"loud\"",
             "herd.toml:8:10: error: this is not TOML: invalid basic string, expected `\"`",
-            "herd.toml:9:7: error: `log.dir` takes a directory: found 5; a text stands in quotes",
+            "herd.toml:9:7: error: `log.dir` takes a directory: found 5; write a text in quotes",
         ],
     );
     check_added(
@@ -272,7 +272,7 @@ fn servers_with_single_brackets_are_answered_with_double_ones_and_read_all_the_s
     assert_eq!(said(&second.replace("serve]]", "server]]")), [header(9)]);
     let wrong = TWO.replace("[[server]]", "[server]").replace("name = \"b\"", "name = 5");
     let name =
-        "herd.toml:10:8: error: `server[1].name` takes a server's name: found 5; a text stands in quotes";
+        "herd.toml:10:8: error: `server[1].name` takes a server's name: found 5; write a text in quotes";
     assert_eq!(said(&wrong), [header(4), header(9), name.to_owned()]);
     // A line of a text is no header.
     let text = format!("{TWO}[log]\ndir = \"\"\"\n[server]\n\"\"\"\n");
