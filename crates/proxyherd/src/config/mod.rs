@@ -44,7 +44,7 @@ use proxyherd_core::types::ServerName;
 pub use address::{Address, AddressError};
 pub use change::{HerdChange, LinkChange, Pair};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
-pub use doors::{ADDRESSES_PER_DOOR_MAX, Door, DoorCertificate, DoorError};
+pub use doors::{ADDRESSES_PER_DOOR_MAX, Door, DoorCertificate, DoorError, TLS_SCHEME};
 pub use log::{Log, LogFormat, LogLevel};
 pub use overrides::{Overrides, VARIABLE_PREFIX};
 pub use places::{Asking, Cache, Google, KeySource, Mask, Places, Provider};

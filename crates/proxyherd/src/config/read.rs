@@ -34,13 +34,13 @@ fn read(source: FileText<'_>, before: Vec<Diagnostic>, overrides: &Overrides) ->
     if parsed.rest == Rest::Guesswork {
         return Err(Diagnostics::only(path, parsed.mistakes));
     }
-    let mut mistakes = Vec::new();
+    let mut mistakes = parsed.mistakes.clone();
     let entries = OutsideValues::read(overrides, &mut mistakes);
     let mut reader = Reader::new(source, &entries, mistakes);
     let (config, certificate, drafts) = read_root(Section::root(&mut reader, &parsed.table), path);
     topology::check(&drafts, &config.herd.tls, &mut reader);
     topology::check_certificate(&drafts, &certificate, &mut reader);
-    let mut found = reader.finish();
+    let mut found = reader.finish().split_off(parsed.mistakes.len());
     found.retain(|one| !parsed.spoils(&one.site.source));
     found.extend(parsed.mistakes);
     let names: Vec<Option<&str>> =

@@ -24,12 +24,8 @@ pub(super) struct KnownKeys {
     /// The section's path, without an index: all servers are asked for the same.
     pub(super) section: String,
     pub(super) keys: Vec<&'static str>,
-    /// Those of the keys that can only say that a feature is off, since it is not built. A hint names one only if its own
-    /// name is misspelled.
+    /// Those of the keys whose features are not built. A hint names one only as the answer to a slip of its own name.
     pub(super) not_built: Vec<&'static str>,
-    /// Those of the keys that are refused whatever their value is, since their features are not built. No hint names
-    /// them.
-    pub(super) refused: Vec<&'static str>,
     /// Those of the keys that can also be set outside the file.
     pub(super) settable: Vec<&'static str>,
 }
@@ -51,7 +47,7 @@ impl KnownKeys {
     }
 
     fn is_offered(&self, key: &&str) -> bool {
-        !self.not_built.contains(key) && !self.refused.contains(key)
+        !self.not_built.contains(key)
     }
 
     /// What can be set outside the file.
@@ -88,10 +84,10 @@ impl<'a> Reader<'a> {
         self.mistakes.iter().any(|mistake| mistake.key.as_ref().is_some_and(within))
     }
 
-    /// Is there an unknown key at the top of the file that was probably meant to be this one?
-    pub(super) fn is_misspelled(&self, key: &str) -> bool {
-        let is_top = |stray: &&Stray| stray.kind.is_empty();
-        self.strays.iter().filter(is_top).any(|stray| nearest::of(&stray.key, [key].into_iter()).is_some())
+    /// Does the file have an unknown section whose name was probably meant to be this one?
+    pub(super) fn has_slip_of_section(&self, section: &str) -> bool {
+        let is_slip = |stray: &Stray| nearest::of(&stray.key, std::iter::once(section)).is_some();
+        self.strays.iter().any(|stray| stray.kind.is_empty() && is_slip(stray))
     }
 
     /// The file as a whole.
@@ -125,19 +121,26 @@ impl<'a> Reader<'a> {
         self.mistakes
     }
 
+    /// The key of a feature that is not built which was probably meant.
+    fn not_built_near(&self, stray: &Stray) -> Option<&'static str> {
+        let of_its_section = self.known.iter().filter(|known| known.section == stray.kind);
+        nearest::of(&stray.key, of_its_section.flat_map(|known| known.not_built.iter().copied()))
+    }
+
     fn describe(&self, stray: &Stray) -> Diagnostic {
-        let of_its_section = || self.known.iter().filter(|known| known.section == stray.kind);
-        let keys: Vec<&str> = of_its_section().flat_map(KnownKeys::offered).collect();
-        let not_built = of_its_section().flat_map(|known| known.not_built.iter().copied());
+        let of_its_section = self.known.iter().filter(|known| known.section == stray.kind);
+        let keys: Vec<&str> = of_its_section.flat_map(KnownKeys::offered).collect();
         let elsewhere = self.known.iter().find(|known| known.offered().any(|key| key == stray.key));
         let help = if let Some(near) = nearest::of(&stray.key, keys.iter().copied()) {
-            format!("did you mean `{near}`?")
-        } else if let Some(near) = nearest::of(&stray.key, not_built) {
-            format!("did you mean `{near}`? This version does not have it yet")
+            // The top of the file holds only sections.
+            let near = if stray.kind.is_empty() { header(near) } else { format!("`{near}`") };
+            format!("did you mean {near}?")
         } else if let Some(longer) = longer_keys(&stray.key, &keys) {
             format!("did you mean {longer}?")
         } else if let Some(known) = elsewhere {
             format!("`{}` belongs to {}", stray.key, header(&known.section))
+        } else if let Some(near) = self.not_built_near(stray) {
+            format!("did you mean `{near}`? It is not available in this version: leave it out")
         } else if keys.is_empty() {
             "this version has no settings here".to_owned()
         } else {

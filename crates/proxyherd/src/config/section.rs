@@ -28,7 +28,6 @@ pub(super) struct Section<'r, 'a> {
     site: Site,
     asked: Vec<&'static str>,
     not_built: Vec<&'static str>,
-    refused: Vec<&'static str>,
     settable: Vec<&'static str>,
 }
 
@@ -56,8 +55,8 @@ impl<'r, 'a> Section<'r, 'a> {
         table: Option<&'a DeTable<'a>>,
         site: Site,
     ) -> Section<'r, 'a> {
-        let (asked, not_built, refused, settable) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Section { reader, path, kind, table, site, asked, not_built, refused, settable }
+        let (asked, not_built, settable) = (Vec::new(), Vec::new(), Vec::new());
+        Section { reader, path, kind, table, site, asked, not_built, settable }
     }
 
     /// Where the section begins.
@@ -133,7 +132,7 @@ impl<'r, 'a> Section<'r, 'a> {
 
     /// Was this key given in the file? For keys of features that are not built, which are refused whatever their value is.
     pub(super) fn not_built(&mut self, key: &'static str) -> Option<Placed<()>> {
-        self.refused.push(key);
+        self.hide(key);
         let given = self.take_from_file(key)?;
         Some(Placed { value: (), key: given.key, site: given.site })
     }
@@ -273,8 +272,8 @@ impl<'r, 'a> Section<'r, 'a> {
             .map(stray)
             .collect();
         let section = self.kind.clone();
-        let (not_built, refused) = (self.not_built, self.refused);
-        let known = KnownKeys { section, keys: self.asked, not_built, refused, settable: self.settable };
+        let (keys, not_built) = (self.asked, self.not_built);
+        let known = KnownKeys { section, keys, not_built, settable: self.settable };
         self.reader.learn(known, strays);
     }
 
