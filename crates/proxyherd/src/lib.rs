@@ -1,7 +1,6 @@
 //! The herd's servers: sockets, files and clocks around `proxyherd-core`.
 
 pub mod admission;
-pub mod budget;
 pub mod caller;
 pub mod cli;
 mod client;
@@ -15,14 +14,15 @@ mod door_trust;
 mod escape;
 #[doc(hidden)]
 pub mod fuzzing;
-pub mod health;
 pub mod herd;
 mod http_client;
 mod listen;
+pub mod liveness;
 pub mod log;
 mod peer;
 pub mod places;
 pub mod provider;
+pub mod quota;
 mod refusal;
 pub mod server;
 mod stamp;

@@ -22,7 +22,7 @@ use crate::{
     clock,
     config::{Config, Flood, ServerConfig},
     credentials::Credentials,
-    health::Health,
+    liveness::Liveness,
     log::{LogLevel, ServerLog, Subject},
     places::{Places, Purse},
 };
@@ -73,7 +73,7 @@ impl Herd {
             purse,
             credentials,
             log,
-            health: Health::default(),
+            liveness: Liveness::default(),
             counts: Counts::default(),
             durability: OnceLock::new(),
             watchers: Watchers::new(&map),
@@ -128,8 +128,8 @@ impl Herd {
     }
 
     /// What its watchdog knows.
-    pub(crate) fn health(&self) -> &Health {
-        &self.health
+    pub(crate) fn liveness(&self) -> &Liveness {
+        &self.liveness
     }
 }
 

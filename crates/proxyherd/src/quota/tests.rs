@@ -27,7 +27,7 @@ impl Row {
         let mut text = format!("[herd]\ntls = \"off\"\n[places]\n{budgets}\n");
         for (port, name) in (1..).zip(NAMES) {
             let neighbors = if name == "Juzang" { "\"Jaquez\", \"Riley\"" } else { "" };
-            // Ports that can be dialled are found below.
+            // Ports that can be dialed are found below.
             text += &format!(
                 "[[server]]\nname = \"{name}\"\nlisten = \"127.0.0.1:0\"\npeer = \"127.0.0.1:{port}\"\n\
                  neighbors = [{neighbors}]\n"
