@@ -21,7 +21,7 @@ use crate::{
         entrance::{DoorTls, Entrance, Listener},
     },
     door_kind::DoorKind,
-    herd::{Herd, Link},
+    herd::{Herd, Inside, Link},
     listen::{self, ListenError},
     log::{LogLevel, ServerLog, Subject},
     peer::{self, Peers},

@@ -22,7 +22,7 @@ use crate::{
     config::{Config, HerdChange, LinkChange, LoadError, Overrides, Removed},
     credentials,
     door::entrance::DoorTls,
-    herd::Herd,
+    herd::{Herd, Inside},
     log::{LogLevel, Subject},
     peer::Peers,
     stamp::Stamp,

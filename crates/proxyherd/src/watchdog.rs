@@ -20,7 +20,7 @@ use std::{
 use proxyherd_core::limits::SHARDS;
 
 use crate::{
-    herd::Herd,
+    herd::{Herd, Inside},
     liveness::{Pulse, STUCK_AFTER},
     log::{LogLevel, Subject},
 };

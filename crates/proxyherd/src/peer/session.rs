@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     clock,
-    herd::{Herd, Link},
+    herd::{Herd, Inside, Link},
     liveness::Pulse,
     log::{Direction, LogLevel, Subject},
 };

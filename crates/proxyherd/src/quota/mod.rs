@@ -44,7 +44,7 @@ use self::file::QuotaFile;
 use crate::{
     clock,
     config::Config,
-    herd::Herd,
+    herd::{Herd, Inside},
     log::{LogLevel, Subject},
     places::Purse,
 };
