@@ -37,9 +37,9 @@ pub enum QuotaError {
     },
     /// The file does not hold what this server wrote.
     #[error(
-        "{}, where the server keeps what it has spent of the places budget, cannot be used: {why}. Put back the file \
-         that this server wrote last, or remove it: then this server may spend its share of the budget again, unless a \
-         neighbor knows what it has spent",
+        "{}, where the server keeps what it has spent of the places budget, cannot be used: {why}. Put back what this \
+         server wrote last, or remove it: then this server may spend its share of the budget again, unless a neighbor \
+         knows what it has spent",
         path.display()
     )]
     Memory {

@@ -281,8 +281,8 @@ impl Keeper {
     fn warn_of(&self, turn: &Turn) {
         for period in &turn.caught_up {
             let message = format_args!(
-                "{} holds less than this server has spent of the places budget of {period}, as the herd knows; it may be \
-                 an older file that was put back; from now on, what the herd knows counts",
+                "{} holds less than what the herd knows this server to have spent of the places budget of {period}, as \
+                 an older file does that was put back; from now on, what the herd knows counts",
                 self.quota.file.path().display()
             );
             self.herd.log().event(LogLevel::Warn, Subject::Places, message);
