@@ -1,5 +1,5 @@
-//! How two readings of the file differ in who is in the herd and who talks with whom, and what that means for one
-//! server's links. Nothing is done here.
+//! Compares two readings of the file: [`HerdChange`] has the servers and links that have come and gone, and [`LinkChange`]
+//! has what one server must do about its own links. This module changes nothing itself.
 
 use std::{collections::BTreeSet, fmt};
 
@@ -10,34 +10,34 @@ use super::{Config, address::Address, servers::Neighbor};
 /// How the herd has changed from one reading to the next.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HerdChange {
-    /// New servers, and with whom they have links.
+    /// New servers, each with the servers with which it has links.
     pub added: Vec<(ServerName, Vec<ServerName>)>,
-    /// Servers that are in the herd no more.
+    /// Servers that are no longer in the herd.
     pub removed: Vec<ServerName>,
-    /// New links between servers that were there before.
+    /// New links between servers that were in the herd before.
     pub links_added: Vec<Pair>,
-    /// Links that are no more, between servers that stay.
+    /// Removed links between servers that stay.
     pub links_removed: Vec<Pair>,
-    /// Servers that others find elsewhere now.
+    /// Servers that other servers now dial at another address.
     pub moved: Vec<(ServerName, Address)>,
 }
 
 /// The two ends of a link, the one that dials first.
 pub type Pair = (ServerName, ServerName);
 
-/// What one server has to do about its links.
+/// What one server must do about its links.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LinkChange {
-    /// Links that are to be.
+    /// Links to make.
     pub added: Vec<Neighbor>,
-    /// The neighbors of those that are to be no more.
+    /// The neighbors whose links must be closed.
     pub removed: Vec<ServerName>,
-    /// Neighbors that are elsewhere now.
+    /// Neighbors that now have another address.
     pub moved: Vec<Neighbor>,
 }
 
 impl HerdChange {
-    /// What has changed from `before` to `after`.
+    /// The change from `before` to `after`.
     pub fn between(before: &Config, after: &Config) -> HerdChange {
         let links =
             |config: &Config| config.servers.iter().flat_map(|server| dialed(config, &server.name)).collect();
@@ -81,7 +81,7 @@ fn moved(before: &Config, after: &Config) -> Vec<(ServerName, Address)> {
 }
 
 impl LinkChange {
-    /// What leads from the links `before` to those `after`.
+    /// The change from the links `before` to the links `after`.
     pub fn between(before: &[Neighbor], after: &[Neighbor]) -> LinkChange {
         let find =
             |all: &[Neighbor], name: &ServerName| all.iter().position(|neighbor| neighbor.name == *name);

@@ -1,5 +1,5 @@
-//! The doors of a server as the configuration writes them: an address or a list of them, each with `tls://` before it
-//! where the door speaks TLS, and the certificate for those (`[tls]`).
+//! Reads the doors of a server: one address or a list of addresses for each kind of door. An address with TLS begins with
+//! `tls://`. Also reads the section `[tls]`, the certificate of the doors with TLS.
 
 use std::{
     fmt,
@@ -20,50 +20,50 @@ use crate::door_kind::{DoorKind, NOT_BUILT};
 
 /// What an address begins with whose door speaks TLS.
 pub const TLS_SCHEME: &str = "tls://";
-/// Schemes of URLs that stand for TLS, where somebody writes one for an address.
+/// URL schemes that mean TLS, in case somebody writes a URL instead of an address.
 const SECURE_SCHEMES: [&str; 7] = ["tls", "ssl", "https", "wss", "mqtts", "rediss", "tcps"];
-/// Schemes of URLs that stand for a connection without TLS.
+/// URL schemes that mean a connection without TLS.
 const PLAIN_SCHEMES: [&str; 5] = ["http", "tcp", "ws", "mqtt", "redis"];
 
-/// Most addresses that one door of a server has. Each takes a descriptor, which is kept from clients, and a task.
+/// The most addresses of one door. Each costs a task and a descriptor that clients cannot have.
 pub const ADDRESSES_PER_DOOR_MAX: usize = 8;
 
-/// What [`parse_address`] takes.
+/// What [`parse_address`] accepts, for messages.
 pub(super) const ADDRESS: &str = "takes an address: HOST:PORT, [IPv6]:PORT or NAME:PORT";
 
 /// One address of a door.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Door {
-    /// What is spoken there.
+    /// The kind of the door.
     pub kind: DoorKind,
-    /// Where it is.
+    /// The address.
     pub address: Address,
     /// Whether the connections there are encrypted.
     pub tls: bool,
 }
 
-/// The section `[tls]`: what the doors with TLS show, both files in PEM.
+/// The section `[tls]`: the certificate of the doors with TLS, two PEM files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DoorCertificate {
-    /// The certificate, and those between it and its authority.
+    /// The file with the certificate chain.
     pub cert: PathBuf,
-    /// Its private key.
+    /// The file with the private key.
     pub key: PathBuf,
 }
 
-/// Why a text is no address of a door.
+/// Why a text is not an address of a door.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DoorError {
-    /// Nearly one.
+    /// It is nearly an address.
     #[error("did you mean {0:?}?")]
     Near(String),
-    /// Several in one text.
+    /// It has several addresses.
     #[error("write each address in its own quotes, in a list: [{0}]")]
     Several(String),
-    /// A scheme that is none of a door's, or a path.
+    /// It has a path, or a scheme other than `tls://`.
     #[error("an address has no path, and no scheme except tls://")]
     Url,
-    /// What stands there, or behind `tls://`, is no address.
+    /// It is not an address, or has none after `tls://`.
     #[error(transparent)]
     Address(AddressError),
 }
@@ -94,7 +94,7 @@ impl fmt::Display for Door {
     }
 }
 
-/// The address that was meant by a URL, or by `tls://` with a slip of the pen.
+/// The address that was meant by a URL, or by `tls://` with a typing error.
 fn near(text: &str) -> Option<String> {
     let (scheme, rest) = match text.find([':', '/']).map(|at| text.split_at(at)) {
         Some((scheme, rest)) if rest.starts_with('/') || rest.starts_with(":/") || is_scheme(scheme) => {
@@ -113,14 +113,14 @@ fn near(text: &str) -> Option<String> {
     is_secure.then(|| format!("{TLS_SCHEME}{address}"))
 }
 
-/// The address that spaces were written around.
+/// The address without the spaces around it.
 fn trimmed(text: &str) -> Option<String> {
     let bare = text.trim();
     let is_address = bare.strip_prefix(TLS_SCHEME).unwrap_or(bare).parse::<Address>().is_ok();
     (bare != text && is_address).then(|| bare.to_owned())
 }
 
-/// The parts of a text in which a comma or white space stands between addresses.
+/// The parts of a text between commas and spaces.
 fn parts(text: &str) -> impl Iterator<Item = &str> {
     text.split([',', ' ']).filter(|part| !part.is_empty())
 }
@@ -139,7 +139,7 @@ fn is_scheme(word: &str) -> bool {
     SECURE_SCHEMES.iter().chain(&PLAIN_SCHEMES).any(|scheme| *scheme == word)
 }
 
-/// Reads an address that can't have `tls://`: one of the links' own.
+/// Parses an address of a link, which cannot begin with `tls://`.
 pub(super) fn parse_address(text: &str) -> Result<Address, String> {
     match text.strip_prefix(TLS_SCHEME) {
         Some(rest) if rest.parse::<Address>().is_ok() => {
@@ -149,7 +149,7 @@ pub(super) fn parse_address(text: &str) -> Result<Address, String> {
     }
 }
 
-/// The doors of one server, in the order of the kinds and then of the file. Keys of doors that are not built are refused.
+/// Reads the doors of one server, in the order of their kinds and then of the file. Refuses keys of doors that are not built.
 pub(super) fn read(section: &mut Section<'_, '_>) -> Vec<Placed<Door>> {
     let mut doors = Vec::new();
     for kind in DoorKind::ALL {
@@ -187,17 +187,17 @@ fn read_kind(section: &mut Section<'_, '_>, kind: DoorKind) -> Vec<Placed<Door>>
     doors
 }
 
-/// What `[tls]` says.
+/// The section `[tls]` as it was given.
 pub(super) struct GivenCertificate {
     /// The files, if both could be read.
     pub(super) value: Option<DoorCertificate>,
-    /// Whether one of them is set, whatever to.
+    /// Whether one of them is set, to any value.
     pub(super) is_given: bool,
-    /// Where the section is.
+    /// The place of the section.
     pub(super) site: Site,
 }
 
-/// Both files, or none: half of them is a mistake.
+/// Reads the two files. One without the other is a mistake.
 pub(super) fn read_certificate(mut section: Section<'_, '_>, base: &Path) -> GivenCertificate {
     let examples = [("cert", "fullchain.pem"), ("key", "privkey.pem")];
     let files = examples.map(|(key, example)| {

@@ -1,7 +1,8 @@
-//! What is set outside the file: `PROXYHERD_<SECTION>_<KEY>` in the environment and `--set section.key=value`.
+//! Values set outside the file: `PROXYHERD_<SECTION>_<KEY>` in the environment and `--set section.key=value`.
 //!
-//! A flag goes before a variable, a variable before the file. Any single value of the sections `herd`, `places` and
-//! its tables, `tls`, `limits` and `log` can be set so; what the herd consists of is in the file alone, the same for every server.
+//! A flag overrides a variable, and a variable overrides the file. They can set any single value of the sections `herd`,
+//! `places` and its tables, `tls`, `limits` and `log`. Only the file can set lists and the servers of the herd, which are the
+//! same for every server.
 
 use std::ffi::OsString;
 
@@ -11,17 +12,17 @@ use super::{
     site::{Site, ValueSource},
 };
 
-/// How the name of every variable begins.
+/// The beginning of the name of every variable.
 pub const VARIABLE_PREFIX: &str = "PROXYHERD_";
 
-/// The sections whose single values can be set outside the file.
+/// The sections whose single values flags and variables can set.
 pub(super) const SECTIONS: [&str; 8] =
     ["herd", "places", "places.google", "places.google-legacy", "places.osm", "tls", "limits", "log"];
 
-/// Variables that are no settings: the command line reads them itself.
+/// Variables that are not settings. The command line reads them.
 const COMMAND_LINE_VARIABLES: [&str; 2] = ["PROXYHERD_CONFIG", "PROXYHERD_NAME"];
 
-/// The environment and the flags of one start, taken as arguments so that reading a configuration is pure.
+/// The environment variables and flags of one start. They are an argument, so that reading a configuration is pure.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
     variables: Vec<(OsString, OsString)>,
@@ -29,12 +30,12 @@ pub struct Overrides {
 }
 
 impl Overrides {
-    /// Nothing is set outside the file.
+    /// No variable and no flag.
     pub fn none() -> Overrides {
         Overrides::default()
     }
 
-    /// What `environment` and the values of `--set` say. Variables of other programs are left alone.
+    /// The variables of `environment` and the values of `--set`. Ignores variables of other programs.
     pub fn new(
         environment: impl IntoIterator<Item = (OsString, OsString)>,
         sets: impl IntoIterator<Item = String>,
@@ -44,7 +45,7 @@ impl Overrides {
         Overrides { variables, sets: sets.into_iter().collect() }
     }
 
-    /// What this process's environment and the values of `--set` say.
+    /// The variables of this process and the values of `--set`.
     pub fn from_process(sets: impl IntoIterator<Item = String>) -> Overrides {
         Overrides::new(std::env::vars_os(), sets)
     }
@@ -52,17 +53,17 @@ impl Overrides {
 
 /// One value set outside the file.
 pub(super) struct OutsideValue {
-    /// `log.level`, or a variable's name.
+    /// The key, such as `log.level`, or the name of a variable.
     name: String,
     pub(super) text: String,
     pub(super) site: Site,
 }
 
-/// A key that can be set outside the file.
+/// A key that flags and variables can set.
 pub(super) struct Settable {
-    /// With its section: `log.level`.
+    /// The key with its section: `log.level`.
     pub(super) path: String,
-    /// Whether hints offer it.
+    /// Whether hints name it.
     pub(super) is_offered: bool,
 }
 
@@ -73,7 +74,7 @@ pub(super) struct OutsideValues {
 }
 
 impl OutsideValues {
-    /// Takes the overrides apart; what cannot be taken apart is a mistake.
+    /// Parses the overrides. Those that cannot be parsed are mistakes.
     pub(super) fn read(overrides: &Overrides, mistakes: &mut Vec<Diagnostic>) -> OutsideValues {
         OutsideValues {
             flags: overrides.sets.iter().filter_map(|set| read_flag(set, mistakes)).collect(),
@@ -81,7 +82,7 @@ impl OutsideValues {
         }
     }
 
-    /// The value that `section.key` is given outside the file. The last of several flags counts.
+    /// The value of `section.key` outside the file. The last of several flags counts.
     pub(super) fn find(&self, section: &str, key: &str) -> Option<&OutsideValue> {
         let path = format!("{section}.{key}");
         let variable = variable_of(&path);
@@ -89,8 +90,8 @@ impl OutsideValues {
         by_flag.or_else(|| self.variables.iter().find(|entry| entry.name == variable))
     }
 
-    /// Flags that name no key are errors; variables that look as if they meant one are warnings, since
-    /// another program may have a use for them. `settable` is every key that can be set so.
+    /// The flags and variables that name no key. Such a flag is an error. Such a variable may belong to another program, so it
+    /// is a warning, and only if its name is like that of a key. `settable` has all keys that flags and variables can set.
     pub(super) fn strays(&self, settable: &[Settable]) -> Vec<Diagnostic> {
         let offered = settable.iter().filter(|known| known.is_offered);
         let offered: Vec<&str> = offered.map(|known| known.path.as_str()).collect();
@@ -166,14 +167,14 @@ fn stray_variable(entry: &OutsideValue, offered: &[&str]) -> Option<Diagnostic> 
     Some(warning.help(help))
 }
 
-/// What an unknown variable was probably meant to set.
+/// What an unknown variable was probably meant to set: no setting, an unknown one, or the setting of this variable.
 enum Meant {
     Nothing,
     Some,
     One(String),
 }
 
-/// Compares without the prefix, which all have in common and which would make strangers look alike.
+/// Compares names without the prefix. All names have the prefix, so it would make different names look alike.
 fn meant_variable(name: &str, known: &[String]) -> Meant {
     let bare = |name: &'_ str| name.trim_start_matches(VARIABLE_PREFIX).to_ascii_lowercase();
     let known: Vec<String> = known.iter().map(|name| bare(name)).collect();

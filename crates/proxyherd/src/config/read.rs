@@ -1,4 +1,4 @@
-//! From a file's text to a herd that can run, or to everything that is wrong with it.
+//! Reads the text of a file into a [`Config`], or into all mistakes of the file.
 
 use std::path::Path;
 
@@ -26,7 +26,7 @@ pub(super) fn config(text: &str, path: &Path, overrides: &Overrides) -> Result<C
     }
 }
 
-/// Reads a file in which these mistakes of syntax were found before.
+/// Reads a file in which the mistakes `before` were found already.
 fn read(source: FileText<'_>, before: Vec<Diagnostic>, overrides: &Overrides) -> Result<Config, Diagnostics> {
     let path = source.path;
     let mut parsed = syntax::parse(source);
@@ -72,7 +72,7 @@ fn read_root(mut root: Section<'_, '_>, path: &Path) -> (Config, GivenCertificat
     (config, certificate, drafts)
 }
 
-/// A file that is no text at all: says where it stops being one.
+/// The mistake of a file that is not UTF-8, at the first byte that is not.
 pub(super) fn not_utf8(path: &Path, error: &std::string::FromUtf8Error) -> Diagnostics {
     let sound = error.utf8_error().valid_up_to();
     let text = String::from_utf8_lossy(&error.as_bytes()[..sound]);

@@ -1,5 +1,5 @@
-//! What the sections of one file have in common: its text, what is set outside it, which keys turned out to be
-//! known, and what was found to be wrong.
+//! What all sections of one file share while the file is read: its text, the values set outside it, the keys that are known,
+//! and the mistakes found.
 
 use std::ops::Range;
 
@@ -10,7 +10,7 @@ use super::{
     site::{FileText, Site},
 };
 
-/// Reads one file, and remembers what was wrong and which keys are known.
+/// Collects the mistakes and the known keys of one file.
 pub(super) struct Reader<'a> {
     source: FileText<'a>,
     entries: &'a OutsideValues,
@@ -19,22 +19,22 @@ pub(super) struct Reader<'a> {
     strays: Vec<Stray>,
 }
 
-/// What one section was asked for.
+/// The keys for which one section was asked. These are the keys that it knows.
 pub(super) struct KnownKeys {
-    /// The section's path, without an index: all servers are asked for the same.
+    /// The section's path without an index, since all servers have the same keys.
     pub(super) section: String,
     pub(super) keys: Vec<&'static str>,
     /// Those of the keys whose features are not built. A hint names one only as the answer to a slip of its own name.
     pub(super) not_built: Vec<&'static str>,
-    /// Those of the keys that can also be set outside the file.
+    /// Those of the keys that a flag or a variable can set.
     pub(super) settable: Vec<&'static str>,
 }
 
-/// A key of the file that no section asked for.
+/// A key of the file that its section does not know.
 pub(super) struct Stray {
     /// The section's path.
     pub(super) path: String,
-    /// The same without an index.
+    /// The section's path without an index.
     pub(super) kind: String,
     pub(super) key: String,
     pub(super) site: Site,
@@ -50,7 +50,7 @@ impl KnownKeys {
         !self.not_built.contains(key)
     }
 
-    /// What can be set outside the file.
+    /// The keys that a flag or a variable can set.
     fn settable(&self) -> impl Iterator<Item = Settable> {
         self.settable
             .iter()
@@ -71,12 +71,12 @@ impl<'a> Reader<'a> {
         self.mistakes.push(diagnostic);
     }
 
-    /// Was an error reported of anything?
+    /// Whether any error was reported.
     pub(super) fn has_errors(&self) -> bool {
         self.mistakes.iter().any(|mistake| mistake.severity == Severity::Error)
     }
 
-    /// Was an error reported of this key or of what is in it?
+    /// Whether an error of this key, or of a value in it, was reported.
     pub(super) fn has_errors_in(&self, key: &str) -> bool {
         let within = |path: &String| {
             path.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('['))
@@ -84,7 +84,7 @@ impl<'a> Reader<'a> {
         self.mistakes.iter().any(|mistake| mistake.key.as_ref().is_some_and(within))
     }
 
-    /// Does the file have an unknown section whose name was probably meant to be this one?
+    /// Whether the file has an unknown section that was probably meant to be this one.
     pub(super) fn has_slip_of_section(&self, section: &str) -> bool {
         let is_slip = |stray: &Stray| nearest::of(&stray.key, std::iter::once(section)).is_some();
         self.strays.iter().any(|stray| stray.kind.is_empty() && is_slip(stray))
@@ -105,13 +105,13 @@ impl<'a> Reader<'a> {
         self.entries.find(section, key)
     }
 
-    /// A section was read: these keys it knows, and those of the file it does not.
+    /// Records what a section knows, and which of its keys in the file it does not know.
     pub(super) fn learn(&mut self, known: KnownKeys, strays: Vec<Stray>) {
         self.known.push(known);
         self.strays.extend(strays);
     }
 
-    /// Everything that was found, once every section was read.
+    /// All mistakes. The caller has read every section.
     pub(super) fn finish(mut self) -> Vec<Diagnostic> {
         let strays = std::mem::take(&mut self.strays);
         let strays: Vec<Diagnostic> = strays.iter().map(|stray| self.describe(stray)).collect();
@@ -121,7 +121,7 @@ impl<'a> Reader<'a> {
         self.mistakes
     }
 
-    /// The key of a feature that is not built which was probably meant.
+    /// The key that was probably meant, among those whose features are not built.
     fn not_built_near(&self, stray: &Stray) -> Option<&'static str> {
         let of_its_section = self.known.iter().filter(|known| known.section == stray.kind);
         nearest::of(&stray.key, of_its_section.flat_map(|known| known.not_built.iter().copied()))
@@ -172,7 +172,7 @@ fn longer_keys(key: &str, keys: &[&str]) -> Option<String> {
     (!longer.is_empty()).then(|| longer.join(" or "))
 }
 
-/// Each key once: several servers are asked for the same.
+/// Each key once. Several servers have the same keys.
 fn one_each<'k>(keys: &[&'k str]) -> Vec<&'k str> {
     let mut once = Vec::new();
     for key in keys {

@@ -1,7 +1,7 @@
-//! A small typed reader over TOML's tables that goes on after a mistake, so that all mistakes are reported at once.
+//! A typed reader for TOML tables. It continues after a mistake, so that all mistakes are reported at once.
 //!
-//! What a section is asked for is what it knows: there is no second list of keys to keep in step. A value set
-//! outside the file stands in for the file's, and is checked by the same rules.
+//! A [`Section`] knows the keys for which it was asked, so there is no second list of keys. [`Section::finish`] reports all
+//! other keys of the table. A value from a flag or a variable replaces the value of the file, and the same checks apply.
 
 use std::{fmt::Display, ops::RangeInclusive};
 
@@ -18,11 +18,11 @@ use super::{
     value::{GivenValue, Placed, Raw, grouped},
 };
 
-/// A table of the file, or the lack of it.
+/// A table of the file. The table may be missing; then every setting has its default.
 pub(super) struct Section<'r, 'a> {
     reader: &'r mut Reader<'a>,
     path: String,
-    /// The path without an index: all servers are asked for the same.
+    /// The path without an index, since all servers have the same keys.
     kind: String,
     table: Option<&'a DeTable<'a>>,
     site: Site,
@@ -31,11 +31,11 @@ pub(super) struct Section<'r, 'a> {
     settable: Vec<&'static str>,
 }
 
-/// What a key holds that takes one text or a list of them.
+/// The value of a key that takes one text or a list of texts.
 pub(super) struct OneOrMore<T> {
-    /// Those that could be read.
+    /// The texts that could be read.
     pub(super) values: Vec<Placed<T>>,
-    /// How many were given.
+    /// The number of texts that were given.
     pub(super) count: usize,
     pub(super) key: String,
     pub(super) site: Site,
@@ -73,13 +73,13 @@ impl<'r, 'a> Section<'r, 'a> {
         self.reader.report(diagnostic);
     }
 
-    /// Refuses a value whose feature is not built yet, and says what to do without it.
+    /// Refuses a value whose feature is not built yet. `instead` says what to write instead.
     pub(super) fn refuse_unbuilt<T>(&mut self, placed: &Placed<T>, instead: &str) {
         let mistake = Diagnostic::error(placed.site.clone(), &placed.key, "is not available in this version");
         self.report(mistake.help(instead));
     }
 
-    /// A table within, or the lack of it. It ends when it is dropped from sight by [`Section::finish`].
+    /// The table `key` of this section, which may be missing. The caller ends it with [`Section::finish`].
     pub(super) fn table(&mut self, key: &'static str) -> Section<'_, 'a> {
         let given = self.take_from_file(key);
         let (path, kind) = (join(&self.path, key), join(&self.kind, key));
@@ -101,7 +101,7 @@ impl<'r, 'a> Section<'r, 'a> {
         Section::new(self.reader, path, kind, table, given.site)
     }
 
-    /// The tables of a list such as `[[server]]`, each handed to `read` with its index.
+    /// Reads each table of a list such as `[[server]]` with `read`, which takes the index and the table.
     pub(super) fn tables<T>(
         &mut self,
         key: &'static str,
@@ -125,19 +125,19 @@ impl<'r, 'a> Section<'r, 'a> {
         values
     }
 
-    /// This key is of a feature that is not built, so hints offer it only where its own name is misspelled.
+    /// Marks a key whose feature is not built. Hints name such a key only if its own name is misspelled.
     pub(super) fn hide(&mut self, key: &'static str) {
         self.not_built.push(key);
     }
 
-    /// Was this key given in the file? For keys of features that are not built, which are refused whatever their value is.
+    /// Whether the file sets this key. For keys of features that are not built, which are refused with any value.
     pub(super) fn not_built(&mut self, key: &'static str) -> Option<Placed<()>> {
         self.hide(key);
         let given = self.take_from_file(key)?;
         Some(Placed { value: (), key: given.key, site: given.site })
     }
 
-    /// A whole number in `range`, or its default.
+    /// A whole number in `range`, or the default.
     pub(super) fn integer(
         &mut self,
         key: &'static str,
@@ -152,14 +152,14 @@ impl<'r, 'a> Section<'r, 'a> {
         self.value(key, read, &expected, &help).unwrap_or_else(|| self.placed(key, default))
     }
 
-    /// `true` or `false`, or its default.
+    /// `true` or `false`, or the default.
     pub(super) fn boolean(&mut self, key: &'static str, default: bool) -> Placed<bool> {
         let help = format!("the default is {default}");
         let read = self.value(key, Raw::boolean, "takes true or false", &help);
         read.unwrap_or_else(|| self.placed(key, default))
     }
 
-    /// One of several words, if it is given.
+    /// One of several words, if the key is set.
     pub(super) fn choice<T: Copy>(&mut self, key: &'static str, choices: &[(&str, T)]) -> Option<Placed<T>> {
         let given = self.take(key)?;
         let found = given.raw.text();
@@ -173,7 +173,7 @@ impl<'r, 'a> Section<'r, 'a> {
         None
     }
 
-    /// A text that `parse` takes, if it is given. `expected` goes on from the key: "takes an address".
+    /// A text that `parse` accepts, if the key is set. `expected` continues the sentence after the key: "takes an address".
     pub(super) fn parsed<T, E: Display>(
         &mut self,
         key: &'static str,
@@ -184,7 +184,7 @@ impl<'r, 'a> Section<'r, 'a> {
         self.parse(given, expected, parse)
     }
 
-    /// A text that must be given.
+    /// A text that `parse` accepts. The key must be set.
     pub(super) fn required<T, E: Display>(
         &mut self,
         key: &'static str,
@@ -200,7 +200,7 @@ impl<'r, 'a> Section<'r, 'a> {
         self.parse(given, expected, parse)
     }
 
-    /// A list of texts that `parse` takes. Those that it does not take are reported and left out.
+    /// A list of texts. Those that `parse` does not accept are reported and left out.
     pub(super) fn list<T, E: Display>(
         &mut self,
         key: &'static str,
@@ -219,8 +219,7 @@ impl<'r, 'a> Section<'r, 'a> {
         self.each(&given.key, items, expected, parse)
     }
 
-    /// A text that `parse` takes or a list of such texts, if it is given. Those that it does not take are reported and
-    /// left out.
+    /// One text or a list of texts, if the key is set. Those that `parse` does not accept are reported and left out.
     pub(super) fn one_or_more<T, E: Display>(
         &mut self,
         key: &'static str,
@@ -256,13 +255,14 @@ impl<'r, 'a> Section<'r, 'a> {
         values
     }
 
-    /// Whether the key is set, in the file or outside it, whatever its value is.
+    /// Whether the key is set, in the file or outside it, to any value.
     pub(super) fn is_given(&self, key: &str) -> bool {
         self.table.is_some_and(|table| table.contains_key(key))
             || self.is_settable() && self.reader.set_outside(&self.path, key).is_some()
     }
 
-    /// Every key of the file that was not asked for is a mistake, to be described when all sections are read.
+    /// Ends the section. Each key of the file for which it was not asked is a mistake. The reader describes these mistakes
+    /// when it has read all sections.
     pub(super) fn finish(self) {
         let keys = self.table.into_iter().flat_map(|table| table.keys());
         let stray = |(key, site)| Stray { path: self.path.clone(), kind: self.kind.clone(), key, site };
@@ -277,7 +277,7 @@ impl<'r, 'a> Section<'r, 'a> {
         self.reader.learn(known, strays);
     }
 
-    /// A value from outside the file, else the file's.
+    /// The value from outside the file, else the value of the file.
     fn take(&mut self, key: &'static str) -> Option<GivenValue<'a>> {
         let from_file = self.take_from_file(key);
         if !self.is_settable() {
@@ -292,7 +292,7 @@ impl<'r, 'a> Section<'r, 'a> {
         from_outside.or(from_file)
     }
 
-    /// Whether values of this section can be set outside the file.
+    /// Whether flags and variables can set values of this section.
     fn is_settable(&self) -> bool {
         overrides::SECTIONS.contains(&self.path.as_str())
     }

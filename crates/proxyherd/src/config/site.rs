@@ -1,4 +1,6 @@
-//! Where in a configuration something stands: a stretch of a line of the file, of an environment variable or of a flag.
+//! Places in a configuration. A [`Site`] is a stretch of one line of the file, of an environment variable or of a flag.
+//!
+//! A site never holds what may be secret in its line: `Site::new` hides it.
 
 use std::{
     fmt,
@@ -8,25 +10,25 @@ use std::{
 
 use super::secret::{HIDDEN, without_secret};
 
-/// A stretch of a line: in the file, in an environment variable or in a flag.
+/// A stretch of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Site {
-    /// Where the line is.
+    /// Where the line comes from.
     pub source: ValueSource,
-    /// The line, without its end, and without what may be secret in it.
+    /// The line without its line end and without what may be secret in it.
     pub text: String,
-    /// Where the stretch begins, characters, from 1.
+    /// The first column of the stretch, characters, from 1.
     pub column: usize,
-    /// How long it is, characters, at least 1.
+    /// The length of the stretch, characters, at least 1.
     pub width: usize,
 }
 
-/// Where a line of configuration comes from. In the order in which they are reported.
+/// Where a line of configuration comes from, in the order in which mistakes are reported.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ValueSource {
     /// A line of the file, from 1.
     Line(PathBuf, usize),
-    /// The file as a whole: what is wrong is that something is nowhere in it.
+    /// The file as a whole: something is missing in it.
     File(PathBuf),
     /// An environment variable.
     Variable(String),
@@ -42,7 +44,7 @@ pub(super) struct FileText<'a> {
 }
 
 impl FileText<'_> {
-    /// The stretch `span` of the text, in bytes; of a stretch over several lines, what is on the first.
+    /// The site of the bytes `span`. If they extend over several lines, the site ends with the first line.
     pub(super) fn site(&self, span: Range<usize>) -> Site {
         let begin = floor_char_boundary(self.text, span.start);
         let line_begin = self.text[..begin].rfind('\n').map_or(0, |at| at + 1);
@@ -62,8 +64,8 @@ impl FileText<'_> {
 }
 
 impl Site {
-    /// The stretch of `width` characters from `column` on, of a line that may hold a secret. A stretch within the
-    /// part that is hidden becomes the sign that stands for that part, so neither column nor width tells its length.
+    /// The stretch of `width` characters from `column` on, in a line that may hold a secret. One character replaces the
+    /// secret. A stretch in the secret becomes that character, so neither column nor width reveals the secret's length.
     pub(super) fn new(source: ValueSource, line: &str, column: usize, width: usize) -> Site {
         let mut site = Site { source, text: without_secret(line), column, width: width.max(1) };
         if site.is_hidden() {
@@ -74,7 +76,7 @@ impl Site {
         site
     }
 
-    /// Whether part of the line is not shown, because it may be secret.
+    /// Whether a part of the line is hidden because it may be secret.
     pub(super) fn is_hidden(&self) -> bool {
         self.text.ends_with(HIDDEN)
     }

@@ -1,7 +1,7 @@
-//! What must hold between the servers of a herd: names and addresses are theirs alone, links lead to servers,
-//! and what is not encrypted stays on the machine.
+//! Checks between the servers of a herd: no two servers share a name or an address, links lead to servers, and links without
+//! encryption stay on loopback.
 //!
-//! Which servers share a machine the file does not say, but it shows: where others dial them.
+//! The file does not say which servers share a machine. These checks conclude it from the addresses that others dial.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,7 +23,7 @@ use super::{
 };
 use crate::door_kind::DoorKind;
 
-/// The servers' links: of each server, by index, the indices of those it has a link with.
+/// For each server, by index, the indices of the servers with which it has a link.
 type Links = Vec<BTreeSet<usize>>;
 
 pub(super) fn check(drafts: &[Draft], tls: &Tls, reader: &mut Reader<'_>) {
@@ -52,7 +52,7 @@ pub(super) fn check(drafts: &[Draft], tls: &Tls, reader: &mut Reader<'_>) {
     }
     check_addresses(drafts, reader);
     check_advertised(drafts, reader);
-    // While names or neighbors are wrong, a server without links is most likely only the echo of that.
+    // If names or neighbors are wrong, a server without links is probably a consequence of that mistake.
     if !reader.has_errors() {
         warn_of_parts(drafts, &links, reader);
     }
@@ -71,7 +71,7 @@ fn check_names(drafts: &[Draft], reader: &mut Reader<'_>) {
     }
 }
 
-/// Reports neighbors that are none, and returns the links: one exists if either end names it.
+/// Reports neighbors that are not servers, and returns the links. A link exists if either end names the other.
 fn check_neighbors(drafts: &[Draft], reader: &mut Reader<'_>) -> Links {
     let names: Vec<Option<&str>> =
         drafts.iter().map(|draft| draft.name.as_ref().map(|name| name.value.as_str())).collect();
@@ -124,7 +124,7 @@ fn check_link_count(draft: &Draft, count: usize, reader: &mut Reader<'_>) {
     }
 }
 
-/// Whoever reaches the HTTP door may ask it anything.
+/// Some kinds of doors must be on loopback, because anybody who reaches them may do everything there.
 fn check_doors(draft: &Draft, reader: &mut Reader<'_>) {
     for door in draft.doors.iter().filter(|door| !door.value.address.is_loopback()) {
         let Some(why) = door.value.kind.loopback_only() else { continue };
@@ -134,7 +134,7 @@ fn check_doors(draft: &Draft, reader: &mut Reader<'_>) {
     }
 }
 
-/// Doors with TLS have a certificate, and a certificate has a door.
+/// A door with TLS needs a certificate, and a certificate needs a door.
 pub(super) fn check_certificate(drafts: &[Draft], given: &GivenCertificate, reader: &mut Reader<'_>) {
     let mut doors = drafts.iter().flat_map(|draft| &draft.doors);
     match doors.find(|door| door.value.tls) {
@@ -154,7 +154,7 @@ pub(super) fn check_certificate(drafts: &[Draft], given: &GivenCertificate, read
 
 fn check_peer(draft: &Draft, linked: &BTreeSet<usize>, drafts: &[Draft], reader: &mut Reader<'_>) {
     let key = format!("{}.peer", draft.path);
-    // What is wrong is not missing.
+    // An address that is wrong is not missing.
     if reader.has_errors_in(&key) {
         return;
     }
@@ -174,7 +174,7 @@ fn check_peer(draft: &Draft, linked: &BTreeSet<usize>, drafts: &[Draft], reader:
     }
 }
 
-/// Whoever reaches a peer port without encryption may speak as any server.
+/// Anybody who reaches a peer port without encryption can speak as any server.
 fn check_unencrypted(draft: &Draft, reader: &mut Reader<'_>) {
     for address in [&draft.peer, &draft.advertise].into_iter().flatten() {
         if !address.value.is_loopback() {
@@ -186,7 +186,7 @@ fn check_unencrypted(draft: &Draft, reader: &mut Reader<'_>) {
     }
 }
 
-/// A server's certificate is in a file of its name, beside the authority's.
+/// The files of a server's certificate have the server's name, and are in the directory of the authority's files.
 fn check_certified(draft: &Draft, reader: &mut Reader<'_>) {
     if let Some(name) = draft.name.as_ref().filter(|name| name.value.as_str() == "ca") {
         let mistake = error(name, "is the name of the authority's files, ca.pem and ca.key");
@@ -194,7 +194,8 @@ fn check_certified(draft: &Draft, reader: &mut Reader<'_>) {
     }
 }
 
-/// With port 0 the system chooses, and nobody else learns what it chose.
+/// A neighbor must be able to dial the address. It cannot dial port 0, because it does not learn the port that the system
+/// chooses.
 fn check_dialed_port(draft: &Draft, linked: &BTreeSet<usize>, drafts: &[Draft], reader: &mut Reader<'_>) {
     let Some(dialed) = draft.advertise.as_ref().or(draft.peer.as_ref()) else { return };
     let dials_it = |other: &&usize| match (&drafts[**other].name, &draft.name) {
@@ -234,7 +235,7 @@ struct Listener<'d> {
     site: &'d Site,
 }
 
-/// The listeners of a server.
+/// All listeners of a server.
 fn listeners(draft: &Draft) -> impl Iterator<Item = Listener<'_>> {
     let doors = draft.doors.iter().map(|Placed { value, key, site }| Listener {
         draft,
@@ -275,7 +276,7 @@ fn check_addresses(drafts: &[Draft], reader: &mut Reader<'_>) {
     }
 }
 
-/// Do these run on one machine, as far as their addresses show? Where others dial them on one host, they do.
+/// Whether two servers may run on one machine: others dial them at the same host, or the file does not say where.
 fn share_a_machine(one: &Draft, two: &Draft) -> bool {
     let host = |draft: &Draft| draft.advertise.as_ref().or(draft.peer.as_ref()).map(|at| at.value.clone());
     match (host(one), host(two)) {
@@ -284,7 +285,7 @@ fn share_a_machine(one: &Draft, two: &Draft) -> bool {
     }
 }
 
-/// Whoever dials what a server advertises must not reach another, nor its clients' door.
+/// The address that a server advertises must not be that of another server or of a door.
 fn check_advertised(drafts: &[Draft], reader: &mut Reader<'_>) {
     for (index, draft) in drafts.iter().enumerate() {
         let Some(advertise) = &draft.advertise else { continue };
@@ -304,7 +305,7 @@ fn check_advertised(drafts: &[Draft], reader: &mut Reader<'_>) {
     }
 }
 
-/// Servers without a way to the rest hear nothing of it. That may be meant for a while, so it is a warning.
+/// Warns of servers that have no path to the rest of the herd. That may be intended for a while, so it is not an error.
 fn warn_of_parts(drafts: &[Draft], links: &Links, reader: &mut Reader<'_>) {
     let mut parts = parts_of(links);
     let Some(largest) = (0..parts.len()).max_by_key(|&index| (parts[index].len(), parts.len() - index))
@@ -327,7 +328,7 @@ fn warn_of_parts(drafts: &[Draft], links: &Links, reader: &mut Reader<'_>) {
     }
 }
 
-/// The servers that hear of each other, as sets of indices.
+/// The connected components of the herd, as sets of indices.
 fn parts_of(links: &Links) -> Vec<BTreeSet<usize>> {
     let mut parts: Vec<BTreeSet<usize>> = Vec::new();
     for start in 0..links.len() {

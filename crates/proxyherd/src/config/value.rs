@@ -1,4 +1,4 @@
-//! A value of the configuration: as it was given, and once it is checked.
+//! Values of the configuration: unchecked ([`GivenValue`]) and checked ([`Placed`]).
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use super::{
     site::{Site, ValueSource},
 };
 
-/// A checked value and where it stands.
+/// A checked value with its key and its place.
 #[derive(Clone, Debug)]
 pub(super) struct Placed<T> {
     pub(super) value: T,
@@ -17,23 +17,24 @@ pub(super) struct Placed<T> {
     pub(super) site: Site,
 }
 
-/// A value as it was given.
+/// An unchecked value with its key and its place.
 pub(super) struct GivenValue<'a> {
     pub(super) raw: Raw<'a>,
     pub(super) key: String,
     pub(super) site: Site,
 }
 
-/// Where a value comes from decides how it is spelled.
+/// An unchecked value. Values from the file and values from elsewhere are written differently.
 pub(super) enum Raw<'a> {
     /// From the file.
     Toml(&'a DeValue<'a>),
-    /// From outside the file: `true` and `5` have no quotes to tell them from texts.
+    /// From a variable or a flag, where neither texts nor numbers have quotes.
     Text(&'a str),
 }
 
 impl Placed<PathBuf> {
-    /// The path, where the file names it relative to the file's own directory.
+    /// The path. A relative path in the file starts at `base`, the directory of the file; one in a flag or a variable starts
+    /// at the current directory.
     pub(super) fn relative_to(self, base: &Path) -> PathBuf {
         match self.site.source {
             ValueSource::Line(..) | ValueSource::File(_) => base.join(self.value),
@@ -66,7 +67,7 @@ impl<'a> Raw<'a> {
         }
     }
 
-    /// For "found …".
+    /// The value in words, for "found …". A secret is not repeated.
     pub(super) fn describe(&self) -> String {
         if let Some(secret) = self.text().and_then(secret_in) {
             return format!("what looks like {secret}");

@@ -1,12 +1,12 @@
-//! Which settings differ from what a running server has begun with, and have to wait for its next start.
+//! Compares two readings of the file: which settings have changed since a server was started, and wait for its next start.
 
 use std::path::PathBuf;
 
 use super::{Asking, Cache, Config, DoorCertificate, Google, Herd, Limits, Log, Places, ServerConfig};
 use crate::door_kind::DoorKind;
 
-/// Takes a section apart, so that none of its values is left out, and notes the keys of those that differ. The value after
-/// `but` takes effect at once, so it is not compared.
+/// Collects the keys of the values that differ between two sections. The pattern names every field, so the compiler finds a
+/// field that is missing here. The field after `but` takes effect at once, so it is not compared.
 macro_rules! compare {
     ($keys:ident, $before:expr, $after:expr, $type:ident { $($field:ident: $key:expr),* $(,)? } $(but $now:ident)?) => {
         let ($type { $($field,)* $($now: _)? }, after) = ($before, $after);
@@ -15,8 +15,8 @@ macro_rules! compare {
 }
 
 impl Config {
-    /// The keys of what a server that was started with this configuration, as `name`, does not do as `now` says
-    /// before it is started again. Values are not told.
+    /// The keys of the settings in which `now` differs from this configuration, and which the server `name`, started with this
+    /// configuration, takes only at its next start.
     pub fn waiting(&self, now: &Config, name: &str) -> Vec<&'static str> {
         let mut keys = Vec::new();
         compare_herd(&self.herd, &now.herd, &mut keys);
@@ -138,7 +138,7 @@ fn compare_log(before: &Log, after: &Log, keys: &mut Vec<&'static str>) {
     );
 }
 
-/// What a server advertises is for others to know, and whom it names is in force at once.
+/// `advertise` concerns only other servers, and `neighbors` takes effect at once, so neither waits.
 fn compare_server(before: &ServerConfig, after: &ServerConfig, keys: &mut Vec<&'static str>) {
     let ServerConfig { name: _, doors: _, peer, advertise: _, neighbors: _ } = before;
     let differs = |kind: &DoorKind| !before.doors_of(*kind).eq(after.doors_of(*kind));
@@ -148,7 +148,7 @@ fn compare_server(before: &ServerConfig, after: &ServerConfig, keys: &mut Vec<&'
     }
 }
 
-/// What is in the files is read again when it changes; which files they are is not.
+/// A server reads the two files again when they change, but takes other paths only at its next start.
 fn compare_certificate(
     before: Option<&DoorCertificate>,
     after: Option<&DoorCertificate>,
