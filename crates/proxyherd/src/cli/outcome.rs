@@ -18,7 +18,7 @@ const USAGE: u8 = 2;
 /// The configuration is wrong: EX_CONFIG of sysexits.h.
 const CONFIGURATION: u8 = 78;
 
-/// How wide standard error is where it is no terminal, columns.
+/// The width to which lines are cut if standard error is not a terminal, columns.
 const WIDTH: usize = 120;
 
 const ERROR: Style = AnsiColor::BrightRed.on_default().bold();

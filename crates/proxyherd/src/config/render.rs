@@ -1,4 +1,4 @@
-//! How a diagnostic looks on a terminal: a sentence, the line with the place underlined, and advice.
+//! Draws a diagnostic for a terminal: a sentence, the line with the place underlined, and advice.
 //!
 //! ```text
 //! error: `log.level` takes "error", "warn", "info" or "debug"
@@ -10,8 +10,8 @@
 //!    = help: …
 //! ```
 //!
-//! `annotate-snippets` draws it and cuts long lines. This module gives it text that is safe to show: nothing from the
-//! file, a variable or a flag moves the cursor or changes colors.
+//! The library `annotate-snippets` draws and cuts long lines. This module replaces every character that a terminal would
+//! obey, so no text from the file, a variable, a flag or a path moves the cursor or changes colors.
 
 use std::ops::Range;
 
@@ -26,14 +26,14 @@ use super::{
 };
 use crate::escape;
 
-/// The narrowest terminal, in columns, to whose width lines are cut. A narrower one wraps them.
+/// The least width to which lines are cut, columns. A narrower terminal wraps them.
 const WIDTH_MIN: usize = 40;
 
 const WARNING: Style = AnsiColor::BrightYellow.on_default().bold();
 
 impl Diagnostic {
-    /// Draws the diagnostic over several lines, with an empty one at the end. Source lines are cut to `width` columns.
-    /// The text is colored: whoever prints it where colors are not wanted strips them.
+    /// Draws the diagnostic over several lines, with an empty line at the end. Source lines are cut to `width` columns. The
+    /// text is colored; the caller strips the colors if the output is not a terminal.
     pub fn render(&self, width: usize) -> String {
         let level = match self.severity {
             Severity::Error => Level::ERROR,
@@ -45,7 +45,7 @@ impl Diagnostic {
         format!("{}\n\n", renderer.render(&[group]))
     }
 
-    /// The place of the mistake, and the other place that has to do with it.
+    /// The place of the mistake, and the related place if there is one.
     fn places(&self) -> Vec<Element<'_>> {
         let Some(snippet) = snippet(&self.site) else {
             return vec![Origin::path(path(&self.site)).into(), Padding.into()];
@@ -60,7 +60,7 @@ impl Diagnostic {
         std::iter::once(snippet.into()).chain(other).collect()
     }
 
-    /// Where the line was set, if not in a file, and what to write instead.
+    /// Where the value was set, if not in the file, and what to write instead.
     fn advice(&self) -> Vec<Element<'_>> {
         let outside = match &self.site.source {
             ValueSource::Variable(name) => Some(format!("set by the environment variable {name}")),
@@ -73,7 +73,7 @@ impl Diagnostic {
     }
 }
 
-/// The site's line, without what is said of it; `None` where the site is a whole file.
+/// The line of the site without annotations. `None` if the site is the whole file.
 fn snippet(site: &Site) -> Option<Snippet<'_, Annotation<'_>>> {
     let snippet = Snippet::source(drawn(&site.text));
     match &site.source {
@@ -96,15 +96,15 @@ fn annotation<'a>(kind: AnnotationKind, site: &Site, label: &str) -> Annotation<
 }
 
 impl Site {
-    /// The bytes of the site's stretch in `text`, which has the same number of characters as the site's line.
+    /// The stretch as bytes of `text`, which has the same number of characters as the site's line.
     fn span_of(&self, text: &str) -> Range<usize> {
         let offset = |characters: usize| text.char_indices().nth(characters).map_or(text.len(), |(at, _)| at);
         offset(self.column - 1)..offset(self.column - 1 + self.width)
     }
 }
 
-/// A line in which every character that a terminal would obey is replaced by one that it shows. The columns of the
-/// other characters stay as they are in the file.
+/// The line with a replacement for each character that a terminal would obey. The number of characters stays the same, so
+/// that columns are those of the file.
 fn drawn(line: &str) -> String {
     let drawn = |character| match character {
         // The library draws a tab as spaces.
@@ -115,7 +115,7 @@ fn drawn(line: &str) -> String {
     line.chars().map(drawn).collect()
 }
 
-/// A text from which nothing reaches the terminal that it would obey.
+/// The text without characters that a terminal would obey.
 fn printable(text: &str) -> String {
     escape::shown(text.as_bytes())
 }

@@ -1,8 +1,8 @@
-//! TOML's own mistakes, in our words.
+//! Explains mistakes of TOML syntax.
 //!
-//! The parser goes on after a mistake as well as it can. After one that leaves no doubt about the rest, such as a
-//! missing quote, the rest is read and its mistakes are reported too. After any other mistake the rest is guesswork, and
-//! only what stands before it is reported.
+//! The parser continues after a mistake. After a mild one, such as a missing quote, the rest of the file still means what it
+//! says, so its mistakes are reported too. After any other mistake the rest cannot be trusted, so only the mistakes up to
+//! that one are reported.
 
 use std::{collections::BTreeSet, ops::Range};
 
@@ -13,7 +13,7 @@ use super::{
     site::{FileText, ValueSource},
 };
 
-/// How the parser begins what it says of a value that is neither a number, nor true or false, nor in quotes.
+/// The beginnings of the parser's messages about a value without quotes that is neither a number nor true nor false.
 const NO_VALUE: [&str; 10] = [
     "string values must be quoted",
     "invalid binary number",
@@ -27,10 +27,10 @@ const NO_VALUE: [&str; 10] = [
     "invalid octal number",
 ];
 
-/// The same of other mistakes after which the rest of the file still means what it says.
+/// The beginnings of the parser's messages about other mild mistakes.
 const MILD: [&str; 3] = ["duplicate key", "invalid basic string", "missing comma between array"];
 
-/// Quotation marks of printed text, which word processors write.
+/// Quotation marks of printed text. Word processors replace straight quotes by them.
 const CURLY_QUOTES: [char; 7] = ['“', '”', '„', '‘', '’', '«', '»'];
 
 /// A file's outermost table, as far as it can be trusted.
@@ -40,12 +40,12 @@ pub(super) struct Parsed<'a> {
     pub(super) rest: Rest,
 }
 
-/// What stands behind the mistakes of syntax.
+/// Whether the rest of a file can be read in spite of its mistakes of syntax.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rest {
-    /// It means what it says.
+    /// All mistakes are mild.
     Sound,
-    /// The parser lost its place, so nothing there can be judged.
+    /// The last mistake is not mild.
     Guesswork,
 }
 
@@ -65,14 +65,14 @@ pub(super) fn parse(source: FileText<'_>) -> Parsed<'_> {
 }
 
 impl Parsed<'_> {
-    /// Does this line hold a mistake of syntax? What else is wrong with it is mostly the same mistake again.
+    /// Whether this line has a mistake of syntax. Further mistakes of such a line are mostly consequences.
     pub(super) fn spoils(&self, source: &ValueSource) -> bool {
         self.mistakes.iter().any(|mistake| mistake.site.source == *source)
     }
 }
 
-/// The text that was meant where servers begin with a line `[server]` and not `[[server]]`, and one mistake for each
-/// such line. Line numbers stay the same.
+/// The text with `[[server]]` instead of `[server]`, and one mistake for each line `[server]`. `None` if there is no such
+/// header. The new text has the same line numbers, and all other mistakes in it are found as well.
 pub(super) fn with_lists_of_servers(source: FileText<'_>) -> Option<(String, Vec<Diagnostic>)> {
     const HEADER: &str = "[server]";
     let (mut text, mut mistakes, mut at) = (String::with_capacity(source.text.len()), Vec::new(), 0);
@@ -98,7 +98,7 @@ pub(super) fn with_lists_of_servers(source: FileText<'_>) -> Option<(String, Vec
     is_meant.then_some((text, mistakes))
 }
 
-/// Whether `server` is a table or is given twice. Where it is neither, a line `[server]` is part of a text.
+/// Whether `server` is a single table or is given twice. Otherwise a line `[server]` is part of a text of several lines.
 fn lacks_list_of_servers(text: &str) -> bool {
     let (table, errors) = DeTable::parse_recoverable(text);
     let is_table =
@@ -136,7 +136,7 @@ fn describe(source: FileText<'_>, error: &Error, unclosed: bool) -> Diagnostic {
     Diagnostic::keyless(site, format!("this is not TOML: {}", error.message())).help(help)
 }
 
-/// A value that is neither a number nor in quotes. The parser marks the part that it cannot read.
+/// The mistake of a value without quotes. `span` is the part that the parser cannot read.
 fn no_value(source: FileText<'_>, span: Range<usize>) -> Diagnostic {
     let span = whole_value(source.text, span);
     let value = source.text.get(span.clone()).unwrap_or_default();
@@ -158,7 +158,7 @@ fn no_value(source: FileText<'_>, span: Range<usize>) -> Diagnostic {
     }
 }
 
-/// The whole value that `part` is in.
+/// The whole value that contains `part`.
 fn whole_value(text: &str, part: Range<usize>) -> Range<usize> {
     let ends = |character: char| character.is_whitespace() || "=,[]{}#\"'".contains(character);
     let (before, after) =

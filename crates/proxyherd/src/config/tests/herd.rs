@@ -1,9 +1,9 @@
-//! What must hold between the servers of a herd.
+//! Tests of the checks between servers.
 
 use super::*;
 
 #[test]
-fn encryption_is_off_in_so_many_words_and_on_loopback_only() {
+fn encryption_is_off_only_by_that_word_and_only_on_loopback() {
     for (with, port) in [("0.0.0.0:4", 4), ("10.0.0.1:4", 4), ("[::]:4", 4), ("b.example.org:9", 9)] {
         let on_loopback = format!(
             "herd.toml:12:8: error: `peer` of server b must be on loopback, since `herd.tls` is \"off\": \
@@ -255,7 +255,7 @@ fn a_link_has_one_end_that_dials() {
 }
 
 #[test]
-fn a_herd_has_only_so_many_servers() {
+fn a_herd_has_at_most_256_servers() {
     let servers = |count: usize| {
         let server = |number| {
             format!("[[server]]\nname = \"s{number}\"\nlisten = \"127.0.0.1:{}\"\n", 10_000 + number)

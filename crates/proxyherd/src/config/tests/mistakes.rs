@@ -1,4 +1,4 @@
-//! What is said of a setting that cannot be.
+//! Tests of the messages about wrong settings.
 
 use super::*;
 
