@@ -30,12 +30,12 @@ use crate::{
 
 /// The time between two checks of the file. The watcher reads the file when it has stayed the same from one check to the
 /// next, so that it does not read half of a file that is being written.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const CHECK_EVERY: Duration = Duration::from_secs(1);
 /// How long a server keeps running after its file stopped naming it. Load balancers and operators can notice in this time,
 /// and a mistake can be corrected.
 const REMOVED_GRACE: Duration = Duration::from_secs(5);
 /// The most mistakes of one file that the log names. `check` shows all of them.
-const MISTAKES_TOLD_MAX: usize = 20;
+const MISTAKES_LOGGED_MAX: usize = 20;
 
 /// Follows one server's file.
 pub(crate) struct Watcher {
@@ -71,7 +71,7 @@ enum Cause {
 
 /// What a check of the file shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Look {
+enum FileState {
     /// The file is as it was at the last reading.
     AsRead,
     /// The file has changed since the last check, and may change further. It may name this server again, so the watcher does
@@ -81,14 +81,14 @@ enum Look {
     Settled,
 }
 
-impl Look {
+impl FileState {
     /// `seen` is the stamp of the file now, `before` its stamp at the last check, and `read` its stamp at the last reading.
-    fn of<S: Copy + PartialEq>(seen: S, before: Option<S>, read: Option<S>) -> Look {
+    fn of<S: Copy + PartialEq>(seen: S, before: Option<S>, read: Option<S>) -> FileState {
         let seen = Some(seen);
         match () {
-            () if seen == read => Look::AsRead,
-            () if seen == before => Look::Settled,
-            () => Look::Changing,
+            () if seen == read => FileState::AsRead,
+            () if seen == before => FileState::Settled,
+            () => FileState::Changing,
         }
     }
 }
@@ -122,24 +122,24 @@ impl Watcher {
     /// Follows the file, and `hangups`, until `stop`.
     pub(crate) async fn run(mut self, hangups: Arc<Notify>, stop: CancellationToken) {
         let _pulse = self.herd.liveness().pulse("following the configuration");
-        let mut looks = interval(LOOK_EVERY);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut checks = interval(CHECK_EVERY);
+        checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut seen_before, mut read) = (None, None);
         loop {
             let cause = tokio::select! {
                 () = stop.cancelled() => return,
                 () = hangups.notified() => Cause::Hangup,
-                _ = looks.tick() => Cause::Tick,
+                _ = checks.tick() => Cause::Tick,
             };
-            let looked = stop.run_until_cancelled(stamp_of(self.started.path.clone()));
-            let Some(seen) = looked.await else { return };
-            let look = Look::of(seen, seen_before.replace(seen), read);
-            if cause == Cause::Hangup || look == Look::Settled {
+            let checked = stop.run_until_cancelled(stamp_of(self.started.path.clone()));
+            let Some(seen) = checked.await else { return };
+            let state = FileState::of(seen, seen_before.replace(seen), read);
+            if cause == Cause::Hangup || state == FileState::Settled {
                 read = Some(seen);
                 if stop.run_until_cancelled(self.follow(cause)).await.is_none() {
                     return;
                 }
-            } else if look == Look::AsRead && self.is_time_to_leave() {
+            } else if state == FileState::AsRead && self.is_time_to_leave() {
                 return self.leave.cancel();
             }
         }
@@ -178,12 +178,12 @@ impl Watcher {
         let config =
             text.and_then(|text| Config::read(&text, path, &self.overrides).map_err(LoadError::Wrong));
         match config {
-            Ok(config) => self.take(config, cause).await,
-            Err(error) => self.tell_wrong(&error),
+            Ok(config) => self.apply(config, cause).await,
+            Err(error) => self.log_mistakes(&error),
         }
     }
 
-    async fn take(&mut self, config: Config, cause: Cause) {
+    async fn apply(&mut self, config: Config, cause: Cause) {
         let name = self.herd.name().clone();
         // Running links keep the herd's name and the encryption with which they were made.
         if (&config.herd.id, &config.herd.tls) != (&self.started.herd.id, &self.started.herd.tls) {
@@ -194,32 +194,32 @@ impl Watcher {
             return;
         }
         if config.server(name.as_str()).is_none() {
-            return self.be_removed(&config, cause);
+            return self.note_removed(&config, cause);
         }
         let was_removed = self.removed.take().is_some();
         if was_removed {
             self.ends_at = None;
             self.herd.set_removed(false);
             let path = config.path.display();
-            self.tell(LogLevel::Info, &format!("{path} names this server again: it keeps running"));
+            self.log(LogLevel::Info, &format!("{path} names this server again: it keeps running"));
         }
         if config.warnings != self.current.warnings {
-            config.warnings.iter().for_each(|warning| self.tell(LogLevel::Warn, &warning.told()));
+            config.warnings.iter().for_each(|warning| self.log(LogLevel::Warn, &warning.told()));
         }
         let has_changed = self.change_topology(&config).await;
-        let is_told = self.tell_waiting(self.started.waiting(&config, name.as_str()));
-        if cause == Cause::Hangup && !has_changed && !is_told && !was_removed {
-            self.tell_unchanged(&config);
+        let has_logged = self.log_waiting(self.started.waiting(&config, name.as_str()));
+        if cause == Cause::Hangup && !has_changed && !has_logged && !was_removed {
+            self.log_unchanged(&config);
         }
         self.current = config;
     }
 
     /// The file no longer names this server. Its links stay up, because its neighbors keep them until it has stopped.
-    fn be_removed(&mut self, config: &Config, cause: Cause) {
+    fn note_removed(&mut self, config: &Config, cause: Cause) {
         let wish = config.herd.removed;
         if self.removed == Some(wish) {
             if cause == Cause::Hangup {
-                self.tell_unchanged(config);
+                self.log_unchanged(config);
             }
             return;
         }
@@ -238,16 +238,16 @@ impl Watcher {
             }
         };
         let (path, name) = (config.path.display(), self.herd.name());
-        self.tell(LogLevel::Warn, &format!("{path} no longer names {name}: {next}"));
+        self.log(LogLevel::Warn, &format!("{path} no longer names {name}: {next}"));
     }
 
-    fn tell_unchanged(&self, config: &Config) {
-        self.tell(LogLevel::Info, &format!("{} read anew: nothing has changed", config.path.display()));
+    fn log_unchanged(&self, config: &Config) {
+        self.log(LogLevel::Info, &format!("{} read anew: nothing has changed", config.path.display()));
     }
 
     fn refuse(&self, config: &Config, why: &str) {
         let path = config.path.display();
-        self.tell(LogLevel::Error, &format!("{path} changes nothing here: {why}"));
+        self.log(LogLevel::Error, &format!("{path} changes nothing here: {why}"));
     }
 
     /// Adds and removes servers and links. Returns whether anything has changed.
@@ -256,7 +256,7 @@ impl Watcher {
         if change.is_empty() {
             return false;
         }
-        self.tell(LogLevel::Info, &format!("topology: {change}"));
+        self.log(LogLevel::Info, &format!("topology: {change}"));
         self.herd.set_members(config.names());
         // A server without a listener for other servers can have no links before its next start.
         let has_peer = self.started.server(self.herd.name().as_str()).is_some_and(|own| own.peer.is_some());
@@ -270,36 +270,36 @@ impl Watcher {
     }
 
     /// Logs which settings wait for the next start, if that has changed. Returns whether it has.
-    fn tell_waiting(&mut self, waiting: Vec<&'static str>) -> bool {
+    fn log_waiting(&mut self, waiting: Vec<&'static str>) -> bool {
         if waiting == self.waiting {
             return false;
         }
         if waiting.is_empty() {
-            self.tell(LogLevel::Info, "no change of the configuration waits for the next start any more");
+            self.log(LogLevel::Info, "no change of the configuration waits for the next start any more");
         } else {
             let keys = waiting.join(", ");
-            self.tell(LogLevel::Warn, &format!("takes effect when this server is started again: {keys}"));
+            self.log(LogLevel::Warn, &format!("takes effect when this server is started again: {keys}"));
         }
         self.waiting = waiting;
         true
     }
 
-    fn tell_wrong(&self, error: &LoadError) {
+    fn log_mistakes(&self, error: &LoadError) {
         let path = self.started.path.display();
         let LoadError::Wrong(diagnostics) = error else {
             let reason = reason(error);
-            return self.tell(LogLevel::Error, &format!("{reason}; nothing changes"));
+            return self.log(LogLevel::Error, &format!("{reason}; nothing changes"));
         };
         let count = diagnostics.error_count();
         let errors = if count == 1 { "1 error" } else { &format!("{count} errors") };
-        self.tell(LogLevel::Error, &format!("{path} has {errors}, and nothing changes"));
+        self.log(LogLevel::Error, &format!("{path} has {errors}, and nothing changes"));
         diagnostics
             .iter()
-            .take(MISTAKES_TOLD_MAX)
-            .for_each(|mistake| self.tell(LogLevel::Error, &mistake.told()));
+            .take(MISTAKES_LOGGED_MAX)
+            .for_each(|mistake| self.log(LogLevel::Error, &mistake.told()));
     }
 
-    fn tell(&self, level: LogLevel, message: &str) {
+    fn log(&self, level: LogLevel, message: &str) {
         self.herd.log().event(level, Subject::Server, format_args!("{message}"));
     }
 }
@@ -323,14 +323,14 @@ mod tests {
     #[test]
     fn a_file_that_is_changing_is_neither_read_nor_taken_for_the_one_that_was_read() {
         for (seen, before, read, expected) in [
-            (1, None, None, Look::Changing),
-            (1, Some(1), None, Look::Settled),
-            (1, Some(1), Some(1), Look::AsRead),
-            (2, Some(1), Some(1), Look::Changing),
-            (2, Some(2), Some(1), Look::Settled),
-            (1, Some(2), Some(1), Look::AsRead),
+            (1, None, None, FileState::Changing),
+            (1, Some(1), None, FileState::Settled),
+            (1, Some(1), Some(1), FileState::AsRead),
+            (2, Some(1), Some(1), FileState::Changing),
+            (2, Some(2), Some(1), FileState::Settled),
+            (1, Some(2), Some(1), FileState::AsRead),
         ] {
-            assert_eq!(Look::of(seen, before, read), expected, "{seen} {before:?} {read:?}");
+            assert_eq!(FileState::of(seen, before, read), expected, "{seen} {before:?} {read:?}");
         }
     }
 }

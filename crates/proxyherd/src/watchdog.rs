@@ -74,7 +74,7 @@ impl Round {
         while stopped.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
             let Some(herd) = self.herd.upgrade() else { return };
             let stuck = self.check(&herd, interval);
-            tell(&herd, &stuck);
+            report(&herd, &stuck);
             check_links(&herd);
         }
     }
@@ -93,7 +93,7 @@ impl Round {
 }
 
 /// Logs what has become stuck and what moves again, and sets what `livez` answers.
-fn tell(herd: &Herd, now: &[String]) {
+fn report(herd: &Herd, now: &[String]) {
     let before = herd.liveness().set_stuck(now.to_vec());
     for name in now.iter().filter(|name| !before.contains(name)) {
         let message =
