@@ -109,7 +109,10 @@ impl<'r, 'a> Section<'r, 'a> {
     ) -> Vec<T> {
         let Some(given) = self.take_from_file(key) else { return Vec::new() };
         let Raw::Toml(DeValue::Array(tables)) = given.raw else {
-            self.refuse(&given, "must be a list of tables", &format!("begin each with a line [[{key}]]"));
+            let named =
+                given.raw.first_table().map(|name| format!("write [[{key}]], and name = {name:?} below it"));
+            let help = named.unwrap_or_else(|| format!("begin each with a line [[{key}]]"));
+            self.refuse(&given, "must be a list of tables", &help);
             return Vec::new();
         };
         let mut values = Vec::with_capacity(tables.len());

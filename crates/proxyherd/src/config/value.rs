@@ -67,6 +67,13 @@ impl<'a> Raw<'a> {
         }
     }
 
+    /// The key of the first table in a table.
+    pub(super) fn first_table(&self) -> Option<&'a str> {
+        let Raw::Toml(DeValue::Table(table)) = self else { return None };
+        let mut tables = table.iter().filter(|(_, value)| matches!(value.get_ref(), DeValue::Table(_)));
+        tables.next().map(|(key, _)| key.get_ref().as_ref())
+    }
+
     /// The value in words, for "found …". A secret is not repeated.
     pub(super) fn describe(&self) -> String {
         if let Some(secret) = self.text().and_then(secret_in) {

@@ -274,6 +274,12 @@ fn servers_with_single_brackets_are_answered_with_double_ones_and_read_all_the_s
     let name =
         "herd.toml:10:8: error: `server[1].name` takes a server's name: found 5; write a text in quotes";
     assert_eq!(said(&wrong), [header(4), header(9), name.to_owned()]);
+    let named = TWO
+        .replace("[[server]]\nname = \"a\"", "[server.a]")
+        .replace("[[server]]\nname = \"b\"", "[server.b]");
+    let expected = "herd.toml:4:2: error: `server` must be a list of tables: found a table; \
+                    write [[server]], and name = \"a\" below it";
+    assert_eq!(said(&named), [expected]);
     // A line of a text is no header.
     let text = format!("{TWO}[log]\ndir = \"\"\"\n[server]\n\"\"\"\n");
     assert_eq!(said(&text), Vec::<String>::new());
