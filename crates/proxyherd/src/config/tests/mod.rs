@@ -9,7 +9,10 @@ use std::{ffi::OsString, fs, time::Duration};
 use proptest::prelude::*;
 
 use super::*;
-use crate::door_kind::{DoorKind, NOT_BUILT};
+use crate::{
+    door_kind::{DoorKind, NOT_BUILT},
+    escape::is_harmless,
+};
 
 /// A correct herd of two servers. Tests put mistakes into it.
 const TWO: &str = r#"
@@ -357,7 +360,11 @@ fn check_sites(text: &str) {
         if let ValueSource::Line(_, line) = diagnostic.site.source {
             assert!((1..=text.matches('\n').count() + 1).contains(&line), "{diagnostic}");
         }
-        assert!(diagnostic.render(100).contains("-->"));
+        for width in [0, 100] {
+            let drawn = anstream::adapter::strip_str(&diagnostic.render(width)).to_string();
+            assert!(drawn.contains("-->"), "{drawn}");
+            assert!(drawn.lines().all(|line| line.chars().all(is_harmless)), "{drawn:?}");
+        }
         assert!(!diagnostic.to_string().contains('\n'), "{diagnostic}");
     }
 }
@@ -378,6 +385,12 @@ proptest! {
     #[test]
     fn any_text_is_read_without_a_panic(text in "\\PC{0,60}") {
         check_sites(&text);
+    }
+
+    #[test]
+    fn any_characters_are_drawn_without_harm(text: String) {
+        check_sites(&text);
+        check_sites(&format!("[herd]\nid = \"{text}\"\n{text} = 1"));
     }
 
     #[test]
