@@ -9,13 +9,9 @@
 //!
 //! The file decides which links there are; `peer` makes and closes them.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use tokio::{
-    sync::Notify,
-    task::spawn_blocking,
-    time::{Instant, MissedTickBehavior, interval},
-};
+use tokio::{sync::Notify, task::spawn_blocking, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -25,12 +21,9 @@ use crate::{
     herd::{Herd, Inside},
     log::{LogLevel, Subject},
     peer::Peers,
-    stamp::Stamp,
+    settled::{FileWatch, Look},
 };
 
-/// The time between two checks of the file. The watcher reads the file when it has stayed the same from one check to the
-/// next, so that it does not read half of a file that is being written.
-const CHECK_EVERY: Duration = Duration::from_secs(1);
 /// How long a server keeps running after its file stopped naming it. Load balancers and operators can notice in this time,
 /// and a mistake can be corrected.
 const REMOVED_GRACE: Duration = Duration::from_secs(5);
@@ -69,30 +62,6 @@ enum Cause {
     Hangup,
 }
 
-/// What a check of the file shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum FileState {
-    /// The file is as it was at the last reading.
-    AsRead,
-    /// The file has changed since the last check, and may change further. It may name this server again, so the watcher does
-    /// nothing yet.
-    Changing,
-    /// The file has changed since the last reading, and stayed the same from one check to the next.
-    Settled,
-}
-
-impl FileState {
-    /// `seen` is the stamp of the file now, `before` its stamp at the last check, and `read` its stamp at the last reading.
-    fn of<S: Copy + PartialEq>(seen: S, before: Option<S>, read: Option<S>) -> FileState {
-        let seen = Some(seen);
-        match () {
-            () if seen == read => FileState::AsRead,
-            () if seen == before => FileState::Settled,
-            () => FileState::Changing,
-        }
-    }
-}
-
 impl Watcher {
     /// A watcher for a server that was started with `config`, which was read with `overrides`. The watcher cancels `leave`
     /// when the server must stop because the file no longer names it.
@@ -122,24 +91,23 @@ impl Watcher {
     /// Follows the file, and `hangups`, until `stop`.
     pub(crate) async fn run(mut self, hangups: Arc<Notify>, stop: CancellationToken) {
         let _pulse = self.herd.liveness().pulse("following the configuration");
-        let mut checks = interval(CHECK_EVERY);
-        checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut seen_before, mut read) = (None, None);
+        let mut watch = FileWatch::new(vec![self.started.path.clone()], None);
+        let mut read = None;
         loop {
             let cause = tokio::select! {
                 () = stop.cancelled() => return,
                 () = hangups.notified() => Cause::Hangup,
-                _ = checks.tick() => Cause::Tick,
+                () = watch.tick() => Cause::Tick,
             };
-            let checked = stop.run_until_cancelled(stamp_of(self.started.path.clone()));
-            let Some(seen) = checked.await else { return };
-            let state = FileState::of(seen, seen_before.replace(seen), read);
-            if cause == Cause::Hangup || state == FileState::Settled {
-                read = Some(seen);
+            let looked = stop.run_until_cancelled(watch.look(read.as_ref()));
+            let Some(look) = looked.await else { return };
+            if cause == Cause::Hangup || look == Look::Settled {
+                read = watch.seen().cloned();
                 if stop.run_until_cancelled(self.follow(cause)).await.is_none() {
                     return;
                 }
-            } else if state == FileState::AsRead && self.is_time_to_leave() {
+            // A file that is changing may name this server again, so the watcher does nothing before it has read the file.
+            } else if look == Look::AsRead && self.is_time_to_leave() {
                 return self.leave.cancel();
             }
         }
@@ -309,28 +277,5 @@ fn reason(error: &LoadError) -> String {
     match error {
         LoadError::Unreadable { source, .. } => format!("{error}: {source}"),
         LoadError::Wrong(_) => error.to_string(),
-    }
-}
-
-async fn stamp_of(path: PathBuf) -> Option<Stamp> {
-    spawn_blocking(move || Stamp::of(&path)).await.ok().flatten()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_file_that_is_changing_is_neither_read_nor_taken_for_the_one_that_was_read() {
-        for (seen, before, read, expected) in [
-            (1, None, None, FileState::Changing),
-            (1, Some(1), None, FileState::Settled),
-            (1, Some(1), Some(1), FileState::AsRead),
-            (2, Some(1), Some(1), FileState::Changing),
-            (2, Some(2), Some(1), FileState::Settled),
-            (1, Some(2), Some(1), FileState::AsRead),
-        ] {
-            assert_eq!(FileState::of(seen, before, read), expected, "{seen} {before:?} {read:?}");
-        }
     }
 }
