@@ -25,9 +25,8 @@ use crate::{
     listen::{self, ListenError},
     log::{LogLevel, ServerLog, Subject},
     peer::{self, Peers},
-    places::{Allowance, Places, Unlimited},
-    provider::OpenError,
-    quota::{self, Quota, QuotaError},
+    places::{self, OpenError, Quota, Unlimited},
+    quota::{self, HerdQuota, QuotaError},
     topology::Watcher,
     watchdog::{self, Watchdog},
 };
@@ -58,7 +57,7 @@ pub enum StartError {
     Door(io::Error),
     /// The file of the places budget could not be read.
     #[error(transparent)]
-    Quota(#[from] QuotaError),
+    Budget(#[from] QuotaError),
     /// A certificate or key could not be read.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
@@ -200,10 +199,10 @@ impl Server {
         let credentials = open_credentials(config, server)?.map(Arc::new);
         let tls = open_tls(config, server)?.map(Arc::new);
         let log = ServerLog::open(&config.log, name).map_err(StartError::Log)?;
-        let quota = Quota::open(config, name)?;
-        let purse = quota.as_ref().map(|quota| Arc::clone(quota.purse()));
-        let allowance = purse.clone().map_or_else(unlimited, |purse| purse as Arc<dyn Allowance>);
-        let places = Places::open(&config.places, allowance, log.clone())?;
+        let herd_quota = HerdQuota::open(config, name)?;
+        let purse = herd_quota.as_ref().map(|quota| Arc::clone(quota.purse()));
+        let quota = purse.clone().map_or_else(unlimited, |purse| purse as Arc<dyn Quota>);
+        let places = places::open(&config.places, quota, log.clone())?;
         let herd = Herd::new(config, server, credentials, places, purse, log);
         let watchdog = Some(Watchdog::start(&herd, watchdog::INTERVAL).map_err(StartError::Door)?);
         let mut running = Server {
@@ -219,11 +218,11 @@ impl Server {
             peers: None,
             watchdog,
         };
-        running.open(config, quota, sockets).map_err(StartError::Door)?;
+        running.open(config, herd_quota, sockets).map_err(StartError::Door)?;
         Ok(running)
     }
 
-    fn open(&mut self, config: &Config, quota: Option<Quota>, sockets: Sockets) -> io::Result<()> {
+    fn open(&mut self, config: &Config, quota: Option<HerdQuota>, sockets: Sockets) -> io::Result<()> {
         let (herd, at) = (&self.herd, &self.addresses);
         let links = herd.links().all().len();
         let message = format_args!("started: {at}; {links} {}", if links == 1 { "link" } else { "links" });
@@ -383,7 +382,7 @@ fn has_told_all(herd: &Herd, alone_until: Instant) -> bool {
     is_asked && !up.iter().any(|link| herd.has_news_for(link))
 }
 
-fn unlimited() -> Arc<dyn Allowance> {
+fn unlimited() -> Arc<dyn Quota> {
     Arc::new(Unlimited)
 }
 

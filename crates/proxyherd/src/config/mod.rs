@@ -55,7 +55,7 @@ pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use doors::{ADDRESSES_PER_DOOR_MAX, Door, DoorCertificate, DoorError, TLS_SCHEME};
 pub use log::{Log, LogFormat, LogLevel};
 pub use overrides::{Overrides, VARIABLE_PREFIX};
-pub use places::{Asking, Cache, Google, KeySource, Mask, Places, Provider};
+pub use places::PlacesBudget;
 pub use servers::{LINKS_PER_SERVER_MAX, Neighbor, ServerConfig};
 pub use settings::{Flood, Herd, Limits, Removed, Tls};
 pub use site::{Site, ValueSource};
@@ -80,7 +80,9 @@ pub struct Config {
     /// The section `[herd]`: what all servers have in common.
     pub herd: Herd,
     /// The section `[places]`: where places come from.
-    pub places: Places,
+    pub places: proxyherd_places::Settings,
+    /// How many requests the herd may make for them.
+    pub places_budget: PlacesBudget,
     /// The section `[limits]`: the limits of each server.
     pub limits: Limits,
     /// The section `[log]`: what servers log.
@@ -155,7 +157,8 @@ impl Config {
         Config {
             path: PathBuf::from("herd.toml"),
             herd: Herd::default(),
-            places: Places::default(),
+            places: proxyherd_places::Settings::default(),
+            places_budget: PlacesBudget::default(),
             limits: Limits::default(),
             log: Log::default(),
             tls: None,

@@ -53,10 +53,13 @@ fn read(source: FileText<'_>, before: Vec<Diagnostic>, overrides: &Overrides) ->
 
 fn read_root(mut root: Section<'_, '_>, path: &Path) -> (Config, GivenCertificate, Vec<Draft>) {
     let base = path.parent().unwrap_or(Path::new(""));
+    let herd = settings::read_herd(root.table("herd"), base);
+    let (places, places_budget) = places::read(root.table("places"), base);
     let config = Config {
         path: path.to_owned(),
-        herd: settings::read_herd(root.table("herd"), base),
-        places: places::read(root.table("places"), base),
+        herd,
+        places,
+        places_budget,
         limits: settings::read_limits(root.table("limits")),
         log: log::read(root.table("log"), base),
         tls: None,

@@ -46,7 +46,7 @@ use crate::{
     config::Config,
     herd::{Herd, Inside},
     log::{LogLevel, Subject},
-    places::Purse,
+    places::{ReservedQuota, Rest},
 };
 
 /// The longest time between two turns.
@@ -66,8 +66,8 @@ const TOLD_AFTER: Duration = Duration::from_secs(60);
 
 /// The quotas of one server, for [`run`].
 #[derive(Debug)]
-pub struct Quota {
-    purse: Arc<Purse>,
+pub struct HerdQuota {
+    purse: Arc<ReservedQuota>,
     book: Book,
     file: QuotaFile,
     wholes: Vec<(Span, u64)>,
@@ -82,11 +82,11 @@ pub struct Quota {
     is_failing: bool,
 }
 
-impl Quota {
+impl HerdQuota {
     /// The quotas that `config` sets, with what the server `name` has spent of them; `None` if `config` sets no quota.
-    pub fn open(config: &Config, name: &ServerName) -> Result<Option<Quota>, QuotaError> {
-        let asking = config.places.asking;
-        let wholes = [(Span::Day, asking.per_day), (Span::Month, asking.per_month)];
+    pub fn open(config: &Config, name: &ServerName) -> Result<Option<HerdQuota>, QuotaError> {
+        let budgets = config.places_budget;
+        let wholes = [(Span::Day, budgets.per_day), (Span::Month, budgets.per_month)];
         let wholes: Vec<_> = wholes.into_iter().filter(|&(_, whole)| whole > 0).collect();
         if wholes.is_empty() {
             return Ok(None);
@@ -94,7 +94,7 @@ impl Quota {
         let (file, book) = QuotaFile::open(&config.herd.data, name)?;
         let (members, servers) = (config.names(), Vec::new());
         let purse = Arc::default();
-        let mut quota = Quota {
+        let mut quota = HerdQuota {
             purse,
             book,
             file,
@@ -120,13 +120,13 @@ impl Quota {
     }
 
     /// The purse from which requests are taken.
-    pub fn purse(&self) -> &Arc<Purse> {
+    pub fn purse(&self) -> &Arc<ReservedQuota> {
         &self.purse
     }
 }
 
 /// Starts the keeper. At `stop` it gives back what was not spent.
-pub fn run(herd: &Arc<Herd>, quota: Quota, tasks: &TaskTracker, stop: &CancellationToken) {
+pub fn run(herd: &Arc<Herd>, quota: HerdQuota, tasks: &TaskTracker, stop: &CancellationToken) {
     let (herd, stop) = (Arc::clone(herd), stop.clone());
     tasks.spawn(async move {
         let _pulse = herd.liveness().pulse("keeping the places budget");
@@ -138,7 +138,7 @@ pub fn run(herd: &Arc<Herd>, quota: Quota, tasks: &TaskTracker, stop: &Cancellat
 
 struct Keeper {
     herd: Arc<Herd>,
-    quota: Quota,
+    quota: HerdQuota,
 }
 
 impl Keeper {
@@ -206,7 +206,8 @@ impl Keeper {
         }
         let known = self.known(now_ns);
         let quota = &mut self.quota;
-        let mut news = quota.purse.news(quota.book.wants_purse_back(now_ns, &known));
+        let rest = if quota.book.wants_purse_back(now_ns, &known) { Rest::Return } else { Rest::Keep };
+        let mut news = quota.purse.take_news(rest);
         news.returned += std::mem::take(&mut quota.unkept);
         let turn = quota.book.turn(now_ns, &known, &news);
         self.warn_of(&turn);
@@ -316,7 +317,7 @@ impl Keeper {
     /// Gives back what is in the purse, so that a stop costs no requests, and floods the account. A server without an
     /// account has nothing to give back.
     async fn close(&mut self) {
-        let mut news = self.quota.purse.news(true);
+        let mut news = self.quota.purse.take_news(Rest::Return);
         news.returned += std::mem::take(&mut self.quota.unkept);
         self.quota.book.settle(&news);
         if self.quota.book.is_new() || !self.keep().await {
