@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     clock,
-    config::{Config, Server, Tls},
+    config::{Config, ServerConfig, Tls},
     credentials::{CredentialsError, Finding, Reread as _, audit, date, expiry},
     door::entrance::DoorTls,
     listen,
@@ -103,7 +103,7 @@ struct CheckedTls {
 
 /// Reads the files that `[tls]` names, if a door of `insisted` speaks TLS; without `insisted`, if a door of any server
 /// does. Then files that are missing on this machine are only a warning: they may be on the servers' machines.
-fn check_tls(config: &Config, insisted: Option<&Server>, now_s: i64) -> CheckedTls {
+fn check_tls(config: &Config, insisted: Option<&ServerConfig>, now_s: i64) -> CheckedTls {
     let mut servers =
         config.servers.iter().filter(|server| insisted.is_none_or(|one| one.name == server.name));
     let Some(server) = servers.find(|server| server.doors.iter().any(|door| door.tls)) else {
@@ -137,7 +137,7 @@ fn check_places(config: &Config) -> impl Iterator<Item = Finding> {
 }
 
 /// Checks the addresses. An address in use is a warning, because the server itself may be running.
-fn check_addresses(server: &Server) -> impl Iterator<Item = Finding> {
+fn check_addresses(server: &ServerConfig) -> impl Iterator<Item = Finding> {
     let doors = server.doors.iter().map(|door| (&door.address, door.kind.key()));
     let addresses = doors.chain(server.peer.iter().map(|peer| (peer, "peer")));
     addresses.filter_map(|(address, key)| {

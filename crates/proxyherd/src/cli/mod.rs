@@ -257,7 +257,7 @@ mod tests {
             assert_eq!(error.exit_code(), 2, "{typed:?}");
         }
         let error = CommandLine::try_parse_from(["proxyherd", "client", "::1"]).unwrap_err().to_string();
-        assert!(error.contains("an IPv6 address stands in brackets"), "{error}");
+        assert!(error.contains("write an IPv6 address in brackets"), "{error}");
     }
 
     #[test]

@@ -18,6 +18,9 @@ const USAGE: u8 = 2;
 /// The configuration is wrong: EX_CONFIG of sysexits.h.
 const CONFIGURATION: u8 = 78;
 
+/// The width to which lines are cut if standard error is not a terminal, columns.
+const WIDTH: usize = 120;
+
 const ERROR: Style = AnsiColor::BrightRed.on_default().bold();
 const WARNING: Style = AnsiColor::BrightYellow.on_default().bold();
 const BOLD: Style = Style::new().bold();
@@ -79,10 +82,11 @@ fn is_broken_pipe(cause: &(dyn std::error::Error + 'static)) -> bool {
 
 /// Prints errors and warnings about a configuration.
 pub(super) fn show<'d>(diagnostics: impl IntoIterator<Item = &'d Diagnostic>) {
+    let width = terminal_size::terminal_size_of(io::stderr()).map_or(WIDTH, |(width, _)| width.0.into());
     let mut err = anstream::stderr().lock();
     for diagnostic in diagnostics {
         // If standard error is closed, nobody reads the message.
-        let _ = write!(err, "{}", diagnostic.render());
+        let _ = write!(err, "{}", diagnostic.render(width));
     }
 }
 

@@ -8,7 +8,7 @@ use tokio::{runtime::Runtime, task::spawn_blocking};
 use super::{ConfigArgs, ConfigurationError, SetArgs, UsageError, heading, signals::SignalRequests};
 use crate::{
     admission::descriptors,
-    config::{Config, Overrides, Server as ServerConfig},
+    config::{Config, Overrides, ServerConfig},
     log::hear_crates,
     server::{Server, StartError},
 };

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 
 use self::clients::RunningHerds;
 use crate::{
-    config::{Address, Config, Server as ServerConfig, Tls},
+    config::{Address, Config, ServerConfig, Tls},
     herd::Herd,
     server::{Addresses, Server, Sockets},
 };

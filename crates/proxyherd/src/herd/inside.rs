@@ -23,9 +23,9 @@ use super::{Durability, Herd, HerdCounters, Link, Links, Status, watching::Watch
 use crate::{
     admission::{Admission, descriptors},
     clock,
-    config::{Config, Flood, Server},
+    config::{Config, Flood, ServerConfig},
     credentials::Credentials,
-    health::Health,
+    liveness::Liveness,
     log::{LogLevel, ServerLog, Subject},
     places::{Places, ReservedQuota},
 };
@@ -39,7 +39,7 @@ impl Herd {
     /// The handle of `server` in `config`. It holds no records yet.
     pub(crate) fn new(
         config: &Config,
-        server: &Server,
+        server: &ServerConfig,
         credentials: Option<Arc<Credentials>>,
         places: Arc<Places>,
         quota: Option<Arc<ReservedQuota>>,
@@ -77,7 +77,7 @@ impl Herd {
             quota,
             credentials,
             log,
-            health: Health::default(),
+            liveness: Liveness::default(),
             counters: HerdCounters::default(),
             durability: OnceLock::new(),
             watchers: Watchers::new(&map),
@@ -104,8 +104,8 @@ impl Herd {
     }
 
     /// The pulses that the watchdog looks at.
-    pub(crate) fn health(&self) -> &Health {
-        &self.health
+    pub(crate) fn liveness(&self) -> &Liveness {
+        &self.liveness
     }
 
     /// What makes reports durable before they are acknowledged, if anything does.

@@ -54,7 +54,7 @@ use crate::{
     admission::Admission,
     caller::Caller,
     credentials::Credentials,
-    health::Health,
+    liveness::Liveness,
     log::ServerLog,
     places::{Looked, Places, ReservedQuota},
 };
@@ -68,7 +68,7 @@ pub struct Herd {
     credentials: Option<Arc<Credentials>>,
     log: ServerLog,
     admission: Arc<Admission>,
-    health: Health,
+    liveness: Liveness,
     counters: HerdCounters,
     /// What makes reports durable before they are acknowledged. Without it they are acknowledged at once.
     durability: OnceLock<Arc<dyn Durability>>,
@@ -215,7 +215,7 @@ impl Herd {
         bell: impl Fn() + Send + Sync + 'static,
     ) -> Result<Option<WatchHandle>, Denied> {
         Denied::Read.unless(caller)?;
-        Ok(self.watchers.watch(&self.health, watch, bell))
+        Ok(self.watchers.watch(&self.liveness, watch, bell))
     }
 
     /// Counts a report that the door could not read.
@@ -230,7 +230,7 @@ impl Herd {
 
     /// The names of what is stuck in this server. This needs no right.
     pub fn stuck(&self) -> Vec<String> {
-        self.health.stuck()
+        self.liveness.stuck()
     }
 
     /// Whether the server is stopping.

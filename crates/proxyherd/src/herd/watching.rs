@@ -39,7 +39,7 @@ use proxyherd_core::{
 };
 
 use super::Whereabouts;
-use crate::health::{Health, Pulse};
+use crate::liveness::{Liveness, Pulse};
 
 /// Most watchers of a server. One more is not taken.
 const WATCHERS_MAX: usize = 65_536;
@@ -224,7 +224,7 @@ impl Watchers {
     /// started.
     pub(super) fn watch(
         &self,
-        health: &Health,
+        liveness: &Liveness,
         watch: Watch<'_>,
         bell: impl Fn() + Send + Sync + 'static,
     ) -> Option<WatchHandle> {
@@ -238,7 +238,7 @@ impl Watchers {
             return None;
         }
         if state.wake_thread.is_none() {
-            state.wake_thread = Some(self.start(health)?);
+            state.wake_thread = Some(self.start(liveness)?);
         }
         let outbox = Arc::new(WatcherOutbox { queue: Mutex::default(), bell: Box::new(bell) });
         if is_prefix {
@@ -251,10 +251,10 @@ impl Watchers {
         Some(WatchHandle { map, shared, watched, is_prefix, outbox })
     }
 
-    fn start(&self, health: &Health) -> Option<SyncSender<()>> {
+    fn start(&self, liveness: &Liveness) -> Option<SyncSender<()>> {
         let (wake_thread, woken) = sync_channel(1);
         let follower = Follower::new(&self.map, wake_thread.clone())?;
-        let (shared, pulse) = (Arc::clone(&self.shared), health.pulse("telling watchers"));
+        let (shared, pulse) = (Arc::clone(&self.shared), liveness.pulse("telling watchers"));
         let run = move || run_thread(follower, &shared, &woken, &pulse);
         thread::Builder::new().name("watchers".to_owned()).spawn(run).ok()?;
         Some(wake_thread)

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use super::{AskedServer, StatusAnswer};
 use crate::{
-    config::{Config, Door, Server},
+    config::{Config, Door, ServerConfig},
     door_kind::DoorKind,
     door_trust,
     herd::Status,
@@ -58,7 +58,7 @@ async fn answers(client: Client, config: &Config) -> Vec<StatusAnswer> {
     answers.into_iter().map(|(_, answer)| answer).collect()
 }
 
-async fn answer(client: &Client, server: &Server, herd: &str) -> StatusAnswer {
+async fn answer(client: &Client, server: &ServerConfig, herd: &str) -> StatusAnswer {
     let Some(http) = server.door(DoorKind::Http) else { return StatusAnswer::NoDoor };
     let status = status(client, http).await.and_then(|status| expected(status, herd, &server.name));
     status.map_or_else(StatusAnswer::Silent, |status| StatusAnswer::Up(Box::new(status)))

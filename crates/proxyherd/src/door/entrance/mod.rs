@@ -100,7 +100,7 @@ impl Entrance {
     }
 
     async fn take_all<S: Service>(&self, service: &S) {
-        let _pulse = self.herd.health().pulse(format!("the {} door", self.kind.label()));
+        let _pulse = self.herd.liveness().pulse(format!("the {} door", self.kind.label()));
         let tls = |listener: &DoorListener| listener.tls.as_ref().map(|tls| tls.acceptor(S::ALPN));
         let acceptors: Vec<Option<Acceptor>> = self.listeners.iter().map(tls).collect();
         for listener in &self.listeners {

@@ -30,8 +30,8 @@ use super::{
 use crate::{
     config::Limits,
     door::entrance::HandshakeFailed,
-    health::Pulse,
     herd::{Herd, Notice, Positions},
+    liveness::Pulse,
     log::{LogLevel, Subject},
     places::Question,
 };
@@ -86,7 +86,7 @@ impl<P: Protocol> Reactor<P> {
             serial: 0,
             sweep_at: Instant::now(),
             stopped_at: None,
-            pulse: herd.health().pulse(format!("thread {name}")),
+            pulse: herd.liveness().pulse(format!("thread {name}")),
         })
     }
 
