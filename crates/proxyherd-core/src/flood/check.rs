@@ -227,13 +227,6 @@ impl Shard {
         (roots != self.derived.roots)
             .then(|| format!("the records sum up to {roots:?} and {:?} is noted", self.derived.roots))
     }
-
-    /// A broken rule: whether this is one of those records that get lost.
-    #[cold]
-    pub(super) fn loses_this_one(&mut self) -> bool {
-        self.applied += 1;
-        self.applied.is_multiple_of(31)
-    }
 }
 
 /// The first bits of a hash, the others 0.

@@ -129,10 +129,8 @@ pub struct Shard {
     is_caught_up: bool,
     /// Where the next sweep goes on.
     swept: usize,
-    /// For a broken rule: what each neighbor was told to be covered when its link went down.
-    sent_once: Vec<(LinkId, Origin, u64)>,
-    /// For another: how many records have come.
-    applied: u64,
+    #[cfg(feature = "broken-rules")]
+    memory: rules::Memory,
 }
 
 impl Shard {
@@ -150,8 +148,8 @@ impl Shard {
             resume_at: [SlotId(0); LINKS_MAX],
             is_caught_up: false,
             swept: 0,
-            sent_once: Vec::new(),
-            applied: 0,
+            #[cfg(feature = "broken-rules")]
+            memory: rules::Memory::default(),
             settings,
         }
     }
@@ -219,7 +217,7 @@ impl Shard {
                 return (Offered::Stale, self.advance_naively(origin, seq));
             }
         }
-        if self.settings.rules.breaks(Broken::LoseSome) && self.loses_this_one() {
+        if self.loses_this_one() {
             return (Offered::Stale, Wake::default());
         }
         let (place, seq) = if let Some(place) = self.origins.place_or_insert(origin, *guess) {
@@ -284,18 +282,6 @@ impl Shard {
     fn is_ahead(&self, now_ns: u64, told_ns: u64) -> bool {
         told_ns > now_ns.saturating_add(self.settings.clock_offset_max_ns)
             && !self.settings.rules.breaks(Broken::TrustReceipts)
-    }
-
-    /// The trap, for the simulator's checkers to find.
-    fn advance_naively(&mut self, origin: &Origin, seq: u64) -> Wake {
-        match self.origins.place_of(origin) {
-            Some(place)
-                if self.settings.rules.breaks(Broken::AdvanceByRecord) && self.origins.cover(place, seq) =>
-            {
-                self.ready(self.up)
-            }
-            _ => Wake::default(),
-        }
     }
 
     fn wins(&self, record: &Record<'_>, place: u16, over: SlotId) -> bool {

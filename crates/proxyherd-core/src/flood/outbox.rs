@@ -3,12 +3,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::{gap::Gap, indices::Indices};
-use crate::{
-    codec::check::Level,
-    store::{Slot, SlotId},
-    types::Origin,
-};
+use super::{gap::Gap, indices::Indices, rules::Copies};
+use crate::{codec::check::Level, store::SlotId, types::Origin};
 
 /// In the FIFO: the marker stands here.
 const MARKER: u32 = u32::MAX;
@@ -55,8 +51,7 @@ pub(super) struct Outbox {
     pub(super) leaves: Option<(Level, Vec<u64>)>,
     /// So many of the neighbor's next checks are not looked at.
     pub(super) check_pause: u8,
-    /// For a broken rule: what slots held when they were queued.
-    pub(super) copies: Vec<(SlotId, Slot)>,
+    pub(super) copies: Copies,
 }
 
 /// A GRAFT that waits.
@@ -145,6 +140,7 @@ impl Outbox {
     }
 
     /// How far the neighbor has been told that each origin (by place) is covered.
+    #[cfg(any(test, feature = "broken-rules"))]
     pub(super) fn told(&self) -> impl Iterator<Item = (u16, u64)> {
         (0..).zip(&self.told).filter(|(_, told)| **told > 0).map(|(place, told)| (place, *told))
     }

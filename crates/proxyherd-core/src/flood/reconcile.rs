@@ -45,9 +45,7 @@ impl Shard {
                 outbox.tell(place, *covered);
             }
         }
-        if self.settings.rules.breaks(Broken::TrustWhatWasSent) {
-            self.trust_what_was_sent(link, &mut covered_there);
-        }
+        self.trust_what_was_sent(link, &mut covered_there);
         let lacks = |slot: &Slot| slot.seq > covered_there[usize::from(slot.origin)];
         let is_again = outbox.sent > 0 && self.settings.rules.breaks(Broken::SkipTheResend);
         let lacks = |slot: &Slot| lacks(slot) && !is_again;
@@ -85,9 +83,7 @@ impl Shard {
     fn take_outbox(&mut self, link: LinkId) -> Option<Box<Outbox>> {
         self.up &= !link.bit();
         let mut outbox = self.outboxes[link.index()].take()?;
-        if self.settings.rules.breaks(Broken::TrustWhatWasSent) {
-            self.note_what_was_sent(link, &outbox);
-        }
+        self.note_what_was_sent(link, &outbox);
         if let Some(next) = outbox.queued().flatten().next() {
             self.resume_at[link.index()] = next;
         }
@@ -95,23 +91,6 @@ impl Shard {
             self.store.slot_mut(id).queued &= !link.bit();
         }
         Some(outbox)
-    }
-
-    /// A broken rule, the first half.
-    #[cold]
-    fn note_what_was_sent(&mut self, link: LinkId, outbox: &Outbox) {
-        let told = outbox.told().map(|(place, covered)| (link, self.origins.origin(place).clone(), covered));
-        self.sent_once.extend(told);
-    }
-
-    /// And the second.
-    #[cold]
-    fn trust_what_was_sent(&self, link: LinkId, covered_there: &mut [u64]) {
-        for (_, origin, covered) in self.sent_once.iter().filter(|(at, ..)| *at == link) {
-            if let Some(place) = self.origins.place_of(origin) {
-                covered_there[usize::from(place)] = *covered;
-            }
-        }
     }
 
     /// A marker came over `from`: what it covers is covered here.

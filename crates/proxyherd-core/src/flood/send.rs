@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     codec::link::Encoder,
-    store::{LinkMask, Slot, SlotId},
+    store::{LinkMask, SlotId},
 };
 
 impl Shard {
@@ -29,19 +29,8 @@ impl Shard {
         for link in bits(added) {
             self.outbox(link).push(id);
         }
-        if self.settings.rules.breaks(Broken::OldVersion) {
-            self.copy_for(id, added);
-        }
+        self.copy_for(id, added);
         self.ready(added)
-    }
-
-    /// A broken rule: what goes out is what the slot holds now.
-    #[cold]
-    fn copy_for(&mut self, id: SlotId, links: LinkMask) {
-        for link in bits(links) {
-            let copy = self.store.slot(id).clone();
-            self.outbox(link).copies.push((id, copy));
-        }
     }
 
     /// Notes that these links have something to flush; says which did not know.
@@ -101,26 +90,14 @@ impl Shard {
     fn send(&mut self, link: LinkId, outbox: &mut Outbox, id: SlotId, encoder: &mut Encoder) {
         let slot = self.store.slot_mut(id);
         slot.queued &= !link.bit();
-        if let Some(at) = outbox.copies.iter().position(|(copied, _)| *copied == id) {
-            return self.send_copy(&outbox.copies.swap_remove(at).1, outbox, encoder);
+        if let Some(copy) = outbox.copies.take(id) {
+            return self.send_copy(&copy, outbox, encoder);
         }
         if !slot.is_live() || slot.is_from(link.0) {
             return;
         }
         encoder.make_room(1);
         if let Some(index) = outbox.indices.of(slot.origin, &self.origins, encoder) {
-            encoder.record(index, slot.seq, &slot.record());
-            outbox.sent += 1;
-        }
-    }
-
-    /// A broken rule: what the slot held when it was queued.
-    #[cold]
-    fn send_copy(&self, slot: &Slot, outbox: &mut Outbox, encoder: &mut Encoder) {
-        encoder.make_room(1);
-        if slot.is_live()
-            && let Some(index) = outbox.indices.of(slot.origin, &self.origins, encoder)
-        {
             encoder.record(index, slot.seq, &slot.record());
             outbox.sent += 1;
         }
