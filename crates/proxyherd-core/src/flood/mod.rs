@@ -21,6 +21,7 @@
 //! owns the shard provides. No socket, clock or lock is known here.
 
 mod audit;
+mod broken_rules;
 mod changes;
 mod check;
 mod contest;
@@ -130,7 +131,7 @@ pub struct Shard {
     /// Where the next sweep goes on.
     swept: usize,
     #[cfg(feature = "broken-rules")]
-    memory: rules::Memory,
+    memory: broken_rules::Memory,
 }
 
 impl Shard {
@@ -149,7 +150,7 @@ impl Shard {
             is_caught_up: false,
             swept: 0,
             #[cfg(feature = "broken-rules")]
-            memory: rules::Memory::default(),
+            memory: broken_rules::Memory::default(),
             settings,
         }
     }

@@ -7,12 +7,7 @@
 //! Cargo unites the features of all packages that one command builds. So `cargo build`, `cargo build -p proxyherd` and
 //! `cargo install --path crates/proxyherd` build the program without the feature, and only `--workspace` builds it with it.
 
-use super::{LinkId, Outbox, Shard, Wake};
-use crate::{
-    codec::link::Encoder,
-    store::{LinkMask, Slot, SlotId},
-    types::Origin,
-};
+use crate::store::{Slot, SlotId};
 
 /// The flood's rules: all of them hold, or all but one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -75,21 +70,11 @@ impl Rules {
     }
 }
 
-/// What a shard remembers for broken rules.
-#[cfg(feature = "broken-rules")]
-#[derive(Debug, Default)]
-pub(super) struct Memory {
-    /// What each neighbor had been told to be covered when its link went down.
-    sent_once: Vec<(LinkId, Origin, u64)>,
-    /// How many records have come.
-    applied: u64,
-}
-
 /// What an outbox remembers for [`Broken::OldVersion`]: the slots as they were when they were queued.
 #[derive(Debug, Default)]
 pub(super) struct Copies {
     #[cfg(feature = "broken-rules")]
-    slots: Vec<(SlotId, Slot)>,
+    pub(super) slots: Vec<(SlotId, Slot)>,
 }
 
 impl Copies {
@@ -118,93 +103,3 @@ impl Copies {
 
 #[cfg(not(feature = "broken-rules"))]
 const _: () = assert!(size_of::<Rules>() == 0 && size_of::<Copies>() == 0);
-
-/// Where the flood's code asks the broken rules. Without the feature each answer is a constant.
-impl Shard {
-    /// [`Broken::AdvanceByRecord`]: advances the vector by a record.
-    pub(super) fn advance_naively(&mut self, origin: &Origin, seq: u64) -> Wake {
-        if self.settings.rules.breaks(Broken::AdvanceByRecord)
-            && let Some(place) = self.origins.place_of(origin)
-            && self.origins.cover(place, seq)
-        {
-            return self.ready(self.up);
-        }
-        Wake::default()
-    }
-
-    /// [`Broken::OldVersion`]: sends what a slot held when it was queued.
-    #[cold]
-    pub(super) fn send_copy(&self, slot: &Slot, outbox: &mut Outbox, encoder: &mut Encoder) {
-        encoder.make_room(1);
-        if slot.is_live()
-            && let Some(index) = outbox.indices.of(slot.origin, &self.origins, encoder)
-        {
-            encoder.record(index, slot.seq, &slot.record());
-            outbox.sent += 1;
-        }
-    }
-}
-
-#[cfg(feature = "broken-rules")]
-impl Shard {
-    /// [`Broken::LoseSome`]: whether this is one of the records that get lost.
-    #[cold]
-    pub(super) fn loses_this_one(&mut self) -> bool {
-        if !self.settings.rules.breaks(Broken::LoseSome) {
-            return false;
-        }
-        self.memory.applied += 1;
-        self.memory.applied.is_multiple_of(31)
-    }
-
-    /// [`Broken::OldVersion`]: remembers what a slot that was queued on `links` holds.
-    #[cold]
-    pub(super) fn copy_for(&mut self, id: SlotId, links: LinkMask) {
-        if !self.settings.rules.breaks(Broken::OldVersion) {
-            return;
-        }
-        for link in super::bits(links) {
-            let copy = self.store.slot(id).clone();
-            self.outbox(link).copies.slots.push((id, copy));
-        }
-    }
-
-    /// [`Broken::TrustWhatWasSent`], when a link goes down: remembers what its neighbor was told.
-    #[cold]
-    pub(super) fn note_what_was_sent(&mut self, link: LinkId, outbox: &Outbox) {
-        if self.settings.rules.breaks(Broken::TrustWhatWasSent) {
-            let told =
-                outbox.told().map(|(place, covered)| (link, self.origins.origin(place).clone(), covered));
-            self.memory.sent_once.extend(told);
-        }
-    }
-
-    /// [`Broken::TrustWhatWasSent`], when a link comes up: counts it as received.
-    #[cold]
-    pub(super) fn trust_what_was_sent(&self, link: LinkId, covered_there: &mut [u64]) {
-        if self.settings.rules.breaks(Broken::TrustWhatWasSent) {
-            for (_, origin, covered) in self.memory.sent_once.iter().filter(|(at, ..)| *at == link) {
-                if let Some(place) = self.origins.place_of(origin) {
-                    covered_there[usize::from(place)] = *covered;
-                }
-            }
-        }
-    }
-}
-
-#[cfg(not(feature = "broken-rules"))]
-impl Shard {
-    #[inline(always)]
-    pub(super) fn loses_this_one(&mut self) -> bool {
-        false
-    }
-
-    #[inline(always)]
-    pub(super) fn copy_for(&mut self, _: SlotId, _: LinkMask) {}
-
-    #[inline(always)]
-    pub(super) fn note_what_was_sent(&mut self, _: LinkId, _: &Outbox) {}
-
-    #[inline(always)]
-    pub(super) fn trust_what_was_sent(&self, _: LinkId, _: &mut [u64]) {}
-}
