@@ -13,6 +13,6 @@ pub mod limits;
 pub mod link;
 pub mod map;
 pub mod places;
+mod spanning_tree;
 mod store;
-mod tree;
 pub mod types;

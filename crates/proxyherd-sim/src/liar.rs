@@ -8,9 +8,9 @@
 use std::iter::repeat_with;
 
 use proxyherd_core::{
-    codec::{
+    codec::link::{
+        Covered, Encoder, Frame,
         check::{Check, DEPTH_MAX, FAN_OUT, Level},
-        link::{Covered, Encoder, Frame},
         numbering::Named,
     },
     limits::{CLOCK_AHEAD_MAX_NS, LINKS_MAX, SHARDS},

@@ -6,11 +6,7 @@
 use std::collections::BTreeMap;
 
 use proxyherd_core::{
-    codec::{
-        check::Check,
-        link::{Encoder, Frame, decode},
-        numbering::Named,
-    },
+    codec::link::{Encoder, Frame, check::Check, decode, numbering::Named},
     flood::{LinkId, Rules, Wake},
     limits::{HANDSHAKE_MAX, LINK_SILENCE_MAX, ORIGINS_NAMED_MAX},
     link::{Backoff, HIGHEST, Identity, Incoming, LinkError, Refused},

@@ -10,7 +10,7 @@ impl Shard {
         self.contradiction_of_counts()
             .or_else(|| self.contradiction_of_queues())
             .or_else(|| self.contradiction_of_followers())
-            .or_else(|| self.contradiction_of_roots())
+            .or_else(|| self.contradiction_of_hash_tree())
             .or_else(|| self.contradiction_of_room())
     }
 

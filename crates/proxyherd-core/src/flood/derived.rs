@@ -1,6 +1,6 @@
 //! What is derived from a shard's records, in step with each change and under the shard's lock.
 //!
-//! There are two such things: the sums of the anti-entropy ([`Roots`]), and the room that records take which are not about
+//! There are two such things: the sums of the anti-entropy ([`HashRoot`]), and the room that records take which are not about
 //! clients ([`Room`]). Another, such as an index by place, is a field of [`Derived`] and a line in each of
 //! [`Shard::before_change`] and [`Shard::after_change`]. A record is overwritten where it stands, so whatever a derived thing
 //! must know of the old record it takes before the change; what it needs of that after the change (an index: the old cell) is
@@ -8,8 +8,8 @@
 
 use super::{
     Shard,
+    hash_tree::HashRoot,
     room::{Class, Room},
-    roots::Roots,
 };
 use crate::{
     store::SlotId,
@@ -19,7 +19,7 @@ use crate::{
 /// All that is derived.
 #[derive(Debug, Default)]
 pub(super) struct Derived {
-    pub(super) roots: Roots,
+    pub(super) root: HashRoot,
     pub(super) room: Room,
 }
 
@@ -29,7 +29,7 @@ impl Shard {
     pub(super) fn before_change(&mut self, id: SlotId, key: KeyHash) {
         let slot = self.store.slot(id);
         let (weight, kind) = (self.weight(slot, key), slot.kind());
-        self.derived.roots.remove(weight);
+        self.derived.root.remove(weight);
         if kind != Kind::CLIENT {
             self.take_from_room(id, weight.digest);
         }
@@ -40,7 +40,7 @@ impl Shard {
     pub(super) fn after_change(&mut self, id: SlotId, key: KeyHash) -> Option<Class> {
         let slot = self.store.slot(id);
         let (weight, kind) = (self.weight(slot, key), slot.kind());
-        self.derived.roots.add(weight);
+        self.derived.root.add(weight);
         if kind == Kind::CLIENT { None } else { self.add_to_room(id, weight.digest) }
     }
 

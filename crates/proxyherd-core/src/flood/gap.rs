@@ -24,7 +24,7 @@
 //! A neighbor that does not tell of changes here, because the link is no edge of the tree, sends no markers but those that
 //! this server asks for by GRAFT. Each such GRAFT has a fence while a gap is open, so none is needed besides.
 //!
-//! A neighbor that speaks a version before [`FENCE_VERSION`](crate::codec::tree::FENCE_VERSION) does not answer. There a gap
+//! A neighbor that speaks a version before [`FENCE_VERSION`](crate::codec::link::spanning_tree::FENCE_VERSION) does not answer. There a gap
 //! closes when a CHECK shows that both hold the same and nothing is on its way, or when the link ends.
 
 use super::{LinkId, Nonsense, Shard, links::bits};

@@ -60,10 +60,7 @@ impl Indices {
 mod tests {
     use super::*;
     use crate::{
-        codec::{
-            link::{Frame, decode},
-            numbering::ANEW_VERSION,
-        },
+        codec::link::{Frame, decode, numbering::ANEW_VERSION},
         flood::Rules,
         types::{Origin, ServerName},
     };

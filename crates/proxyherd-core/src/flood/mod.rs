@@ -1,6 +1,6 @@
 //! One shard of the herd's map, and the rules by which its changes reach every server.
 //!
-//! A report is given a sequence by the server that takes it (`say`). Every record that is news is marked for every link
+//! A report is given a sequence by the server that takes it (`issue`). Every record that is news is marked for every link
 //! but the one it came from; a link's flush sends the *current* record of each marked slot, so an overtaken
 //! update is never sent and a slow neighbor costs one mark a record. *Markers* travel between the records:
 //! a marker is a snapshot of the vector (origin -> covered up to) that stands behind everything queued when it
@@ -20,16 +20,18 @@
 //! Shards are independent: each has sequences, vectors and outboxes of its own, under one lock that whoever
 //! owns the shard provides. No socket, clock or lock is known here.
 
+mod anti_entropy;
 mod audit;
 mod broken_rules;
 mod changes;
-mod check;
 mod contest;
 mod derived;
 mod displaced;
 mod followers;
 mod gap;
+mod hash_tree;
 mod indices;
+mod issue;
 mod lazy;
 mod links;
 mod nonsense;
@@ -38,15 +40,13 @@ mod outbox;
 mod own;
 mod reconcile;
 mod room;
-mod roots;
 mod rules;
-mod say;
 mod send;
 
 use std::cmp::Ordering;
 
 pub(crate) use self::followers::places;
-pub(crate) use self::say::stamped_at;
+pub(crate) use self::issue::stamped_at;
 use self::{
     derived::Derived,
     followers::Followers,

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::{gap::Gap, indices::Indices, rules::Copies};
-use crate::{codec::check::Level, store::SlotId, types::Origin};
+use crate::{codec::link::check::Level, store::SlotId, types::Origin};
 
 /// In the FIFO: the marker stands here.
 const MARKER: u32 = u32::MAX;

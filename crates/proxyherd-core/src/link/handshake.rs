@@ -11,7 +11,7 @@ use crate::{
 /// Versions of the link protocol that this program speaks.
 const LOWEST: u16 = 1;
 /// The newest. From 2 on heartbeats check clocks and maps; from 3 on origins are [numbered
-/// anew](crate::codec::numbering) when a link has named many, and [fences](crate::codec::tree::FENCE_VERSION) are answered.
+/// anew](crate::codec::link::numbering) when a link has named many, and [fences](crate::codec::link::spanning_tree::FENCE_VERSION) are answered.
 pub const HIGHEST: u16 = 3;
 /// A feature: it knows of spanning trees.
 const TREE: u64 = 1;

@@ -63,8 +63,8 @@ pub use self::{
     transcript::Transcript,
 };
 use crate::{
-    codec::{
-        link::{Covered, Frame, FrameError, decode},
+    codec::link::{
+        Covered, Frame, FrameError, decode,
         numbering::{ANEW_VERSION, Named},
     },
     flood::{Held, LinkId, Wake},

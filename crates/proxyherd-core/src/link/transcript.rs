@@ -3,8 +3,7 @@
 use crate::{
     codec::{
         line,
-        link::{Frame, decode},
-        numbering::Named,
+        link::{Frame, decode, numbering::Named},
     },
     types::{Body, Origin},
 };
@@ -61,7 +60,7 @@ impl Transcript {
 mod tests {
     use super::*;
     use crate::{
-        codec::{link::Encoder, numbering::ANEW_VERSION},
+        codec::link::{Encoder, numbering::ANEW_VERSION},
         types::{Attributes, Coordinates, Difference, Kind, Record, ServerName, Timestamp},
     };
 

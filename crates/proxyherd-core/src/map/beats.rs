@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, O
 
 use super::{Agreed, Map};
 use crate::{
-    codec::{
+    codec::link::{
+        Encoder,
         check::{Branches, Check, Leaves},
-        link::Encoder,
-        tree::FENCE_VERSION,
+        spanning_tree::FENCE_VERSION,
     },
     flood::{LinkId, Nonsense, Wake},
     limits::{CHECKS_PER_HEARTBEAT, SHARDS},

@@ -9,7 +9,7 @@ use crate::{
     codec::link::Encoder,
     flood::{LinkId, Nonsense, Wake},
     limits::{LINK_BATCH_LEN, SHARDS},
-    tree::{Heard, Tree},
+    spanning_tree::{Heard, SpanningTree},
     types::{LinkState, Origin, ServerName},
 };
 
@@ -33,9 +33,9 @@ impl Map {
         }
     }
 
-    /// The link at `link`, which is down here, has just been agreed upon with `neighbour`. Appends what is said
+    /// The link at `link`, which is down here, has just been agreed upon with `neighbor`. Appends what is said
     /// first.
-    pub fn agree(&self, link: LinkId, neighbour: &ServerName, agreed: Agreed, encoder: &mut Encoder) -> Wake {
+    pub fn agree(&self, link: LinkId, neighbor: &ServerName, agreed: Agreed, encoder: &mut Encoder) -> Wake {
         encoder.agree(agreed.version);
         self.beats[link.index()].begin(agreed);
         self.agreed.fetch_or(1 << link.index(), Relaxed);
@@ -51,7 +51,7 @@ impl Map {
             return Wake::default();
         }
         let mut tree = self.tree.lock();
-        tree.link_up(link, neighbour.clone());
+        tree.link_up(link, neighbor.clone());
         // The writer of this link is just beginning: it is told whatever its last life left behind.
         self.tree_ready(&tree).and([link].into_iter().collect())
     }
@@ -70,7 +70,7 @@ impl Map {
     }
 
     /// Lets the links tell what the tree has for them.
-    pub(super) fn tree_ready(&self, tree: &Tree) -> Wake {
+    pub(super) fn tree_ready(&self, tree: &SpanningTree) -> Wake {
         let is_woken = |link: &LinkId| self.ready[link.index()].fetch_or(TREE_READY, SeqCst) == 0;
         tree.links_untold().filter(is_woken).collect()
     }

@@ -24,8 +24,8 @@ use crate::{
     command::{Condition, Outcome, Position},
     flood::{Class, Expected, Held, LinkId, Offered, Rules, Shard, ShardSettings, Usage, Wake, stamped_at},
     limits::{BATCH_LEN_MAX, LINKS_MAX, SHARDS},
+    spanning_tree::SpanningTree,
     store::TableHash,
-    tree::Tree,
     types::{ClientId, Difference, KeyHash, Kind, Origin, Report, Stamp, Timestamp},
 };
 
@@ -125,7 +125,7 @@ pub struct Map {
     beats: Box<[Beat]>,
     followers: Followers,
     /// Locked before any shard, never after one.
-    tree: Mutex<Tree>,
+    tree: Mutex<SpanningTree>,
     /// Records that are about clients, tombstones among them ...
     clients: AtomicU64,
     /// ... and all others. Both as of the last visit of each shard.
@@ -181,7 +181,7 @@ impl Map {
             others: AtomicU64::new(0),
             root_mismatches: AtomicU64::new(0),
             caught_up: AtomicU32::new(0),
-            tree: Mutex::new(Tree::new(settings.me.clone(), settings.rules)),
+            tree: Mutex::new(SpanningTree::new(settings.me.clone(), settings.rules)),
             mending: Mutex::new(Mending::new(settings.me.incarnation, settings.clock_offset_max_ns)),
             agreed: AtomicU32::new(0),
             was_linked: AtomicBool::new(false),

@@ -4,15 +4,6 @@ use std::cmp::Ordering;
 
 use super::{Attributes, Coordinates, Difference, ServerName, Timestamp, Version};
 
-/// One life of one server: whoever gave a record its sequence number.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Origin {
-    /// The server that took the report, as its AT line says.
-    pub server: ServerName,
-    /// A number that is new at every start of that server.
-    pub incarnation: u64,
-}
-
 /// What a record is about. All kinds share one map, one flood and one repair; a key is unique within its kind.
 ///
 /// A kind that this version does not know is kept and passed on like any other: its records say themselves for how

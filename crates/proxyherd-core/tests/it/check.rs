@@ -1,7 +1,7 @@
 //! Servers that turn out to hold different things: they notice, and bring to each other what differs and little else.
 
 use proxyherd_core::{
-    codec::{check::Check, link::Encoder},
+    codec::link::{Encoder, check::Check},
     flood::{Broken, Rules, Shard, ShardSettings},
     limits::{CHECK_PAUSE, CHECKS_PER_HEARTBEAT, SHARDS},
     map::{Agreed, Map, MapSettings},

@@ -4,10 +4,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use proxyherd_core::{
-    codec::{
-        check::Check,
-        link::{Encoder, Frame, decode},
-    },
+    codec::link::{Encoder, Frame, check::Check, decode},
     command::{Condition, Outcome},
     flood::{Broken, Held, Nonsense, Offered, Rules, Shard, ShardSettings, Wake},
     limits::{CHECK_MARGIN_NS, LOOKS_PER_HEARTBEAT, ORIGINS_NAMED_MAX, STRANGERS_MAX},

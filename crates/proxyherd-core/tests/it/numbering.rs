@@ -1,10 +1,7 @@
 //! Links on which more origins are named than there are indices.
 
 use proxyherd_core::{
-    codec::{
-        link::{Encoder, Frame, decode},
-        numbering::ANEW_VERSION,
-    },
+    codec::link::{Encoder, Frame, decode, numbering::ANEW_VERSION},
     flood::Wake,
     limits::{LINK_BATCH_LEN, ORIGINS_NAMED_MAX, SHARDS},
     link::{HIGHEST, Incoming, LinkError},

@@ -11,9 +11,10 @@ use std::{
 };
 
 use proxyherd_core::{
-    codec::{
+    codec::link::{
+        Encoder, Frame, Hello,
         check::{Check, FAN_OUT, Level},
-        link::{Encoder, Frame, Hello, decode},
+        decode,
     },
     limits::{HEARTBEAT_INTERVAL, INCARNATIONS_MAX, SHARDS},
     link::HIGHEST,

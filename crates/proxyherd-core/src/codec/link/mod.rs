@@ -5,26 +5,30 @@
 //! is in `frame`. The smallest ones are here, the others in `hello`, `covered`, `record`, `check` and `tree`. What frames
 //! mean is known in `flood` and `link`.
 
-use super::{
-    check::{self, BRANCHES, Branches, CHECK, Check, LEAVES, Leaves},
+pub mod check;
+mod covered;
+mod frame;
+mod heartbeat;
+mod hello;
+pub mod numbering;
+mod record;
+pub mod spanning_tree;
+
+use self::{
+    check::{BRANCHES, Branches, CHECK, Check, LEAVES, Leaves},
     covered::{MARKER, ORIGIN, VECTOR, decode_covered, decode_origin},
-    frame::{Raw, Reader, put_u64},
+    frame::{Raw, Reader},
+    heartbeat::{HEARTBEAT, NAMESAKE, OFFSET},
     hello::{HELLO, REFUSAL, decode_hello, decode_refusal},
     record::{RECORD, decode_record},
-    tree::{self, FENCE, GRAFT, IHAVE, ONCE, PASSED, PRUNE, STATE},
+    spanning_tree::{FENCE, GRAFT, IHAVE, ONCE, PASSED, PRUNE, STATE},
 };
-pub use super::{
+pub use self::{
     covered::Covered,
     frame::{Encoder, FrameError, OPTIONAL},
     hello::{Hello, may_be_hello},
 };
 use crate::types::{LinkState, Origin, Record};
-
-const HEARTBEAT: u8 = 7;
-/// From here on the types of version 2.
-const OFFSET: u8 = 8;
-/// Optional in every version.
-const NAMESAKE: u8 = 32;
 
 /// One frame, borrowed from the receive buffer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,34 +105,37 @@ pub fn decode(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, FrameError> {
     let Some(Raw { kind, flags, body, end }) = Raw::split(bytes) else { return Ok(None) };
     let mut reader = Reader::new(body);
     let name = name_of(kind);
-    let frame = match kind {
-        HELLO => decode_hello(&mut reader)?.map(Frame::Hello),
-        REFUSAL => decode_refusal(&mut reader).map(Frame::Refusal),
-        VECTOR => decode_covered(&mut reader).map(Frame::Vector),
-        ORIGIN => decode_origin(&mut reader)?.map(|(index, origin)| Frame::Origin { index, origin }),
-        RECORD => decode_record(&mut reader, flags)?.map(|(origin, seq, record)| Frame::Record {
-            origin,
-            seq,
-            record,
-        }),
-        MARKER => decode_covered(&mut reader).map(Frame::Marker),
-        HEARTBEAT => reader.u64().map(Frame::Heartbeat),
-        OFFSET => reader.u64().map(|offset_ns| Frame::Offset(offset_ns.cast_signed())),
-        CHECK => check::decode_check(&mut reader).map(Frame::Check),
-        BRANCHES => check::decode_branches(&mut reader)?.map(Frame::Branches),
-        LEAVES => check::decode_leaves(&mut reader)?.map(Frame::Leaves),
-        STATE => tree::decode_state(&mut reader)?.map(Frame::State),
-        IHAVE => decode_covered(&mut reader).map(Frame::Ihave),
-        GRAFT => {
-            decode_covered(&mut reader).map(|covered| Frame::Graft { covered, is_once: flags & ONCE != 0 })
-        }
-        PRUNE => Some(Frame::Prune),
-        FENCE => tree::decode_fence(&mut reader).map(|(shard, number)| Frame::Fence { shard, number }),
-        PASSED => tree::decode_fence(&mut reader).map(|(shard, number)| Frame::Passed { shard, number }),
-        NAMESAKE => reader.u64().map(Frame::Namesake),
-        _ if flags & OPTIONAL != 0 => return Ok(Some((Frame::Skipped, end))),
-        unknown => return Err(FrameError::UnknownType(unknown)),
-    };
+    let frame =
+        match kind {
+            HELLO => decode_hello(&mut reader)?.map(Frame::Hello),
+            REFUSAL => decode_refusal(&mut reader).map(Frame::Refusal),
+            VECTOR => decode_covered(&mut reader).map(Frame::Vector),
+            ORIGIN => decode_origin(&mut reader)?.map(|(index, origin)| Frame::Origin { index, origin }),
+            RECORD => decode_record(&mut reader, flags)?.map(|(origin, seq, record)| Frame::Record {
+                origin,
+                seq,
+                record,
+            }),
+            MARKER => decode_covered(&mut reader).map(Frame::Marker),
+            HEARTBEAT => reader.u64().map(Frame::Heartbeat),
+            OFFSET => reader.u64().map(|offset_ns| Frame::Offset(offset_ns.cast_signed())),
+            CHECK => check::decode_check(&mut reader).map(Frame::Check),
+            BRANCHES => check::decode_branches(&mut reader)?.map(Frame::Branches),
+            LEAVES => check::decode_leaves(&mut reader)?.map(Frame::Leaves),
+            STATE => spanning_tree::decode_state(&mut reader)?.map(Frame::State),
+            IHAVE => decode_covered(&mut reader).map(Frame::Ihave),
+            GRAFT => decode_covered(&mut reader)
+                .map(|covered| Frame::Graft { covered, is_once: flags & ONCE != 0 }),
+            PRUNE => Some(Frame::Prune),
+            FENCE => {
+                spanning_tree::decode_fence(&mut reader).map(|(shard, number)| Frame::Fence { shard, number })
+            }
+            PASSED => spanning_tree::decode_fence(&mut reader)
+                .map(|(shard, number)| Frame::Passed { shard, number }),
+            NAMESAKE => reader.u64().map(Frame::Namesake),
+            _ if flags & OPTIONAL != 0 => return Ok(Some((Frame::Skipped, end))),
+            unknown => return Err(FrameError::UnknownType(unknown)),
+        };
     match frame {
         Some(frame) if reader.is_empty() => Ok(Some((frame, end))),
         _ => Err(FrameError::Length(name)),
@@ -159,23 +166,6 @@ fn name_of(kind: u8) -> &'static str {
     }
 }
 
-impl Encoder {
-    /// Encodes a heartbeat with the sender's clock, POSIX time in nanoseconds.
-    pub fn heartbeat(&mut self, now_ns: u64) {
-        self.frame(HEARTBEAT, 0, |out| put_u64(out, now_ns));
-    }
-
-    /// Encodes by how much at least the neighbor's clock is ahead, nanoseconds.
-    pub fn offset(&mut self, offset_ns: i64) {
-        self.frame(OFFSET, 0, |out| put_u64(out, offset_ns.cast_unsigned()));
-    }
-
-    /// Encodes that another process runs under the neighbor's name, with that process's incarnation.
-    pub fn namesake(&mut self, incarnation: u64) {
-        self.frame(NAMESAKE, OPTIONAL, |out| put_u64(out, incarnation));
-    }
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use proptest::prelude::*;
@@ -185,11 +175,11 @@ pub(super) mod tests {
         Attributes, AttributesBuf, Body, Coordinates, Difference, Kind, ServerName, Timestamp,
     };
 
-    pub(in crate::codec) fn origin(server: &str) -> Origin {
+    pub(in crate::codec::link) fn origin(server: &str) -> Origin {
         Origin { server: ServerName::new(server).unwrap(), incarnation: 7 }
     }
 
-    pub(in crate::codec) fn hello() -> Hello {
+    pub(in crate::codec::link) fn hello() -> Hello {
         Hello {
             lowest: 1,
             highest: 3,
@@ -201,7 +191,7 @@ pub(super) mod tests {
         }
     }
 
-    pub(in crate::codec) fn record<'a>(key: &'a [u8], attributes: Attributes<'a>) -> Record<'a> {
+    pub(in crate::codec::link) fn record<'a>(key: &'a [u8], attributes: Attributes<'a>) -> Record<'a> {
         let timestamp = Timestamp::parse(b"1621464827.959498503").unwrap();
         let coordinates = Coordinates::parse(b"+34.068930-118.445127").unwrap();
         let difference = Difference::from_nanos(263_873_386, timestamp).unwrap();
@@ -214,7 +204,7 @@ pub(super) mod tests {
         }
     }
 
-    pub(in crate::codec) fn data(kind: Kind, bytes: &[u8]) -> Record<'_> {
+    pub(in crate::codec::link) fn data(kind: Kind, bytes: &[u8]) -> Record<'_> {
         Record {
             kind,
             body: Body::Data { keep_s: 86_400, bytes },
@@ -241,7 +231,7 @@ pub(super) mod tests {
     }
 
     /// The frames of `bytes`, and whether they ended cleanly.
-    pub(in crate::codec) fn frames(mut bytes: &[u8]) -> (Vec<Frame<'_>>, Result<usize, FrameError>) {
+    pub(in crate::codec::link) fn frames(mut bytes: &[u8]) -> (Vec<Frame<'_>>, Result<usize, FrameError>) {
         let mut frames = Vec::new();
         loop {
             match decode(bytes) {

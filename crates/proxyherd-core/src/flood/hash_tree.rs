@@ -6,7 +6,14 @@
 
 use std::collections::BTreeMap;
 
-use crate::limits::{CHECK_SLICE_MIN_NS, CHECK_SLICES};
+use crate::{
+    codec::link::check::FAN_OUT,
+    limits::{CHECK_LEAF_RECORDS_MAX, CHECK_SLICE_MIN_NS, CHECK_SLICES},
+    types::KeyHash,
+};
+
+/// Bits of one step.
+const STEP: u32 = FAN_OUT.trailing_zeros();
 
 /// What of a record counts, and when it no longer does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +41,7 @@ impl Weight {
 
 /// Sums of the digests of all records. Sums, and no exclusive ors: two equal digests must not cancel out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Roots {
+pub(super) struct HashRoot {
     lasting: u64,
     slices: BTreeMap<u64, Slice>,
 }
@@ -45,7 +52,7 @@ struct Slice {
     records: u32,
 }
 
-impl Roots {
+impl HashRoot {
     pub(super) fn add(&mut self, weight: Weight) {
         let Some(slice) = weight.slice else {
             self.lasting = self.lasting.wrapping_add(weight.digest);
@@ -76,6 +83,49 @@ impl Roots {
     }
 }
 
+/// A branch's children at this server.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sums {
+    pub(super) sums: [u64; FAN_OUT],
+    records: [u32; FAN_OUT],
+    /// The first key's hash, and the bits in which another's differs. Records of several kinds can have one key.
+    hashes: [(u64, u64); FAN_OUT],
+}
+
+impl Sums {
+    pub(super) fn add(&mut self, child: usize, hash: KeyHash, digest: u64) {
+        let (first, differing) = &mut self.hashes[child];
+        if self.records[child] == 0 {
+            *first = hash.bits();
+        }
+        *differing |= *first ^ hash.bits();
+        self.records[child] += 1;
+        self.sums[child] = self.sums[child].wrapping_add(digest);
+    }
+
+    /// Whether nothing is gained by looking further into a branch: it holds little, or records of one key only.
+    pub(super) fn is_leaf(&self, child: usize) -> bool {
+        self.records[child] <= CHECK_LEAF_RECORDS_MAX || self.hashes[child].1 == 0
+    }
+}
+
+/// The first bits of a hash, the others 0.
+pub(super) fn place_of(hash: KeyHash, depth: u8) -> u64 {
+    let bits = u32::from(depth) * STEP;
+    hash.bits() & !u64::MAX.checked_shr(bits).unwrap_or(0)
+}
+
+/// Into which child of its branch at `depth` a hash leads.
+pub(super) fn child_of(hash: KeyHash, depth: u8) -> usize {
+    let above = 64 - (u32::from(depth) + 1) * STEP;
+    (hash.bits() >> above) as usize % FAN_OUT
+}
+
+/// What a child at `depth` adds to the place of its branch.
+pub(super) fn child_bits(child: usize, depth: u8) -> u64 {
+    (child as u64) << (64 - u32::from(depth) * STEP)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,18 +134,18 @@ mod tests {
 
     #[test]
     fn what_expires_before_a_time_is_no_part_of_the_sum_from_it() {
-        let mut roots = Roots::default();
+        let mut root = HashRoot::default();
         let soon = Weight::new(100 * SECOND_NS, Some(32 * SECOND_NS), 5);
         let late = Weight::new(150 * SECOND_NS, Some(32 * SECOND_NS), 7);
         let never = Weight::new(0, None, 11);
-        [soon, late, never].into_iter().for_each(|weight| roots.add(weight));
+        [soon, late, never].into_iter().for_each(|weight| root.add(weight));
         assert_eq!(soon.slice, Some(132 * SECOND_NS));
-        assert_eq!(roots.from(132 * SECOND_NS), 23);
-        assert_eq!(roots.from(132 * SECOND_NS + 1), 18);
-        let mut swept = roots.clone();
+        assert_eq!(root.from(132 * SECOND_NS), 23);
+        assert_eq!(root.from(132 * SECOND_NS + 1), 18);
+        let mut swept = root.clone();
         swept.remove(soon);
-        assert_eq!(swept.from(140 * SECOND_NS), roots.from(140 * SECOND_NS));
+        assert_eq!(swept.from(140 * SECOND_NS), root.from(140 * SECOND_NS));
         [late, never].into_iter().for_each(|weight| swept.remove(weight));
-        assert_eq!(swept, Roots::default());
+        assert_eq!(swept, HashRoot::default());
     }
 }

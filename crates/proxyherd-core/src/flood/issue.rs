@@ -51,7 +51,7 @@ impl Shard {
                 return refused(Outcome::TooSoon);
             }
         }
-        match self.say(held, &record, hash) {
+        match self.issue(held, &record, hash) {
             (Offered::Full, _) => refused(Outcome::Full),
             (_, wake) => (if is_known { Outcome::Moved } else { Outcome::Added }, wake),
         }
@@ -113,13 +113,13 @@ impl Shard {
         if held.is_some_and(|id| self.stays(now_ns, id, self.has_expired(now_ns, id), &record)) {
             return (Offered::Stale, Wake::default());
         }
-        self.say(held, &record, KeyHash::of(key))
+        self.issue(held, &record, KeyHash::of(key))
     }
 
     /// Keeps a record that this server itself is the origin of. Every report comes through here, so it is part of each
     /// caller.
     #[inline(always)]
-    fn say(&mut self, held: Option<SlotId>, record: &Record<'_>, hash: KeyHash) -> (Offered, Wake) {
+    fn issue(&mut self, held: Option<SlotId>, record: &Record<'_>, hash: KeyHash) -> (Offered, Wake) {
         let seq = self.origins.covered(ME) + 1;
         self.keep(held, record, hash, Taken { place: ME, seq, from: None })
     }

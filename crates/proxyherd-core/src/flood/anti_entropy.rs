@@ -11,51 +11,23 @@
 //! asked for, by a look at the whole shard, so that they cost nothing while all is well. What is about to expire is not
 //! part of any sum, but where something differs it is sent as well.
 
-use super::{LinkId, Outbox, Shard, Wake, roots::Weight};
+use super::{
+    LinkId, Outbox, Shard, Wake,
+    hash_tree::{HashRoot, Sums, Weight, child_bits, child_of, place_of},
+};
 use crate::{
-    codec::{
+    codec::link::{
+        Encoder,
         check::{Branches, Check, DEPTH_MAX, FAN_OUT, Leaves, Level},
-        link::Encoder,
     },
-    limits::{
-        CHECK_BRANCHES_MAX, CHECK_LEAF_RECORDS_MAX, CHECK_MARGIN_NS, CHECK_PAUSE, HANDSHAKE_MAX,
-        LOOKS_PER_HEARTBEAT,
-    },
+    limits::{CHECK_BRANCHES_MAX, CHECK_MARGIN_NS, CHECK_PAUSE, HANDSHAKE_MAX, LOOKS_PER_HEARTBEAT},
     store::{Slot, SlotId},
     types::KeyHash,
 };
 
 /// By how much more than clocks may differ a neighbor's sums may leave out of what is still to come, nanoseconds.
 const SLACK_NS: u64 = CHECK_MARGIN_NS + HANDSHAKE_MAX.as_nanos() as u64;
-/// Bits of one step.
-const STEP: u32 = FAN_OUT.trailing_zeros();
 const _: () = assert!(LOOKS_PER_HEARTBEAT > DEPTH_MAX + 1, "a comparison can go all the way down");
-
-/// A branch's children at this server.
-#[derive(Clone, Copy, Debug, Default)]
-struct Sums {
-    sums: [u64; FAN_OUT],
-    records: [u32; FAN_OUT],
-    /// The first key's hash, and the bits in which another's differs. Records of several kinds can have one key.
-    hashes: [(u64, u64); FAN_OUT],
-}
-
-impl Sums {
-    fn add(&mut self, child: usize, hash: KeyHash, digest: u64) {
-        let (first, differing) = &mut self.hashes[child];
-        if self.records[child] == 0 {
-            *first = hash.bits();
-        }
-        *differing |= *first ^ hash.bits();
-        self.records[child] += 1;
-        self.sums[child] = self.sums[child].wrapping_add(digest);
-    }
-
-    /// Whether nothing is gained by looking further into a branch: it holds little, or records of one key only.
-    fn is_leaf(&self, child: usize) -> bool {
-        self.records[child] <= CHECK_LEAF_RECORDS_MAX || self.hashes[child].1 == 0
-    }
-}
 
 impl Shard {
     /// Appends what this shard holds, unless there is something left to send. `latest_ns` is what the clock shows that
@@ -69,7 +41,7 @@ impl Shard {
             received: if tells_received { outbox.received } else { Check::GAP },
             from_ns,
             client_ttl_ns: self.settings.client_ttl_ns.unwrap_or(0),
-            root: self.derived.roots.from(from_ns),
+            root: self.derived.root.from(from_ns),
         });
     }
 
@@ -85,14 +57,12 @@ impl Shard {
         let is_looked_into = is_comparable || is_of_kind && outbox.gap.is_open();
         // Sums that leave out almost everything are soon the same.
         let from_max_ns = now_ns.saturating_add(self.settings.clock_offset_max_ns).saturating_add(SLACK_NS);
-        let is_same = is_of_kind
-            && check.from_ns <= from_max_ns
-            && self.derived.roots.from(check.from_ns) == check.root;
+        let are_equal = self.derived.root.from(check.from_ns) == check.root;
+        let is_same = is_of_kind && check.from_ns <= from_max_ns && are_equal;
         self.is_caught_up |= is_same;
         // Equal sums are equal whatever the clocks show. Unequal ones say nothing once this server's clock is past the
         // time from which they count: it may have forgotten what the neighbor still holds.
-        let differs =
-            is_looked_into && now_ns < check.from_ns && self.derived.roots.from(check.from_ns) != check.root;
+        let differs = is_looked_into && now_ns < check.from_ns && !are_equal;
         let outbox = self.outbox(link);
         if is_same {
             outbox.gap.note_same(answers_fences, is_comparable);
@@ -219,29 +189,12 @@ impl Shard {
     }
 
     /// What of the sums contradicts the records.
-    pub(super) fn contradiction_of_roots(&self) -> Option<String> {
-        let mut roots = super::roots::Roots::default();
+    pub(super) fn contradiction_of_hash_tree(&self) -> Option<String> {
+        let mut root = HashRoot::default();
         for (_, slot) in self.store.live() {
-            roots.add(self.weight(slot, KeyHash::of(slot.record().key)));
+            root.add(self.weight(slot, KeyHash::of(slot.record().key)));
         }
-        (roots != self.derived.roots)
-            .then(|| format!("the records sum up to {roots:?} and {:?} is noted", self.derived.roots))
+        (root != self.derived.root)
+            .then(|| format!("the records sum up to {root:?} and {:?} is noted", self.derived.root))
     }
-}
-
-/// The first bits of a hash, the others 0.
-fn place_of(hash: KeyHash, depth: u8) -> u64 {
-    let bits = u32::from(depth) * STEP;
-    hash.bits() & !u64::MAX.checked_shr(bits).unwrap_or(0)
-}
-
-/// Into which child of its branch at `depth` a hash leads.
-fn child_of(hash: KeyHash, depth: u8) -> usize {
-    let above = 64 - (u32::from(depth) + 1) * STEP;
-    (hash.bits() >> above) as usize % FAN_OUT
-}
-
-/// What a child at `depth` adds to the place of its branch.
-fn child_bits(child: usize, depth: u8) -> u64 {
-    (child as u64) << (64 - u32::from(depth) * STEP)
 }

@@ -134,12 +134,10 @@ impl Encoder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec::{
+    use crate::codec::link::{
+        Frame,
         frame::HEADER_LEN,
-        link::{
-            Frame,
-            tests::{frames, origin},
-        },
+        tests::{frames, origin},
     };
 
     #[test]

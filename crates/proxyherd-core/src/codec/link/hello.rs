@@ -94,12 +94,10 @@ impl Encoder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec::{
-        link::{
-            Frame, decode,
-            tests::{frames, hello},
-        },
+    use crate::codec::link::{
+        Frame, decode,
         record::RECORD,
+        tests::{frames, hello},
     };
 
     #[test]

@@ -1,0 +1,45 @@
+//! The graph of servers and links, and the tree in it: a breadth-first search that every server does alike.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use crate::types::ServerName;
+
+/// Servers, and the neighbors of each.
+pub(super) type Graph<'a> = BTreeMap<&'a ServerName, BTreeSet<&'a ServerName>>;
+
+/// Whom of its neighbors `me` shares an edge of the tree with.
+pub(super) fn tree_of(graph: &Graph<'_>, me: &ServerName) -> BTreeSet<ServerName> {
+    // The root is chosen among all that `me` reaches, so that all of them choose the same.
+    let reached = reach(graph, me);
+    let degree = |server: &ServerName| graph.get(server).map_or(0, BTreeSet::len);
+    let first = reached
+        .keys()
+        .copied()
+        .max_by(|one, other| degree(one).cmp(&degree(other)).then_with(|| other.cmp(one)));
+    let parents = reach(graph, first.unwrap_or(me));
+    let edges = parents.iter().filter_map(|(child, parent)| Some((*child, (*parent)?)));
+    edges
+        .filter_map(|(child, parent)| match (child == me, parent == me) {
+            (true, _) => Some(parent.clone()),
+            (_, true) => Some(child.clone()),
+            _ => None,
+        })
+        .collect()
+}
+
+/// All servers that `root` reaches, each with the one from which it is reached first.
+pub(super) fn reach<'a>(
+    graph: &Graph<'a>,
+    root: &'a ServerName,
+) -> BTreeMap<&'a ServerName, Option<&'a ServerName>> {
+    let (mut parents, mut next) = (BTreeMap::from([(root, None)]), VecDeque::from([root]));
+    while let Some(server) = next.pop_front() {
+        for &near in graph.get(server).into_iter().flatten() {
+            if !parents.contains_key(near) {
+                parents.insert(near, Some(server));
+                next.push_back(near);
+            }
+        }
+    }
+    parents
+}
