@@ -1,15 +1,16 @@
-//! Does a neighbor hold the same? And where not, what is different?
+//! Anti-entropy: neighbors find out whether they hold the same records, and send each other what differs.
 //!
-//! Each end tells of a shard the sum of all that it holds, whenever it has nothing left to send of it, together with how
-//! many records have come from the other. If that is how many the other has sent, and it has nothing left to send
-//! either, then nothing is on its way in either direction: both have offered all they hold, and the sums must be
-//! equal. Vectors could not say as much: records run ahead of the markers that cover them, and the last records of a
-//! server that has died are never covered. Where something was refused, a difference is no alarm (`gap`).
+//! When a shard has nothing left to send on a link, each heartbeat's CHECK carries the sum of all that the shard
+//! holds, and how many records have come from the neighbor. If that number is how many records the neighbor has sent,
+//! and the neighbor has nothing left to send either, then nothing is on its way in either direction. Both ends have
+//! then offered all they hold, so their sums must be equal. Vectors could not prove as much: records run ahead of the
+//! markers that cover them, and the last records of a server that has died are never covered. Where this server has
+//! refused something, a difference is expected and raises no alarm (`gap`).
 //!
-//! Unequal sums are an alarm. What differs is found by the hash tree: places are the first bits of the keys' hashes,
-//! four a step, and only branches whose sums differ are looked into. The sums below the root are made when they are
-//! asked for, by a look at the whole shard, so that they cost nothing while all is well. What is about to expire is not
-//! part of any sum, but where something differs it is sent as well.
+//! Unequal sums raise an alarm. The hash tree then finds what differs (`hash_tree`): the ends compare branches, four
+//! bits of the keys' hashes a step, and follow only those whose sums differ. The sums below the root are computed on
+//! demand, by a scan of the whole shard, so they cost nothing while all is well. A record that is about to expire is
+//! part of no sum; but where something differs, such records are sent too.
 
 use super::{
     LinkId, Outbox, Shard, Wake,
@@ -25,13 +26,13 @@ use crate::{
     types::KeyHash,
 };
 
-/// By how much more than clocks may differ a neighbor's sums may leave out of what is still to come, nanoseconds.
+/// The most by which a neighbor's `from_ns` may be ahead, beyond the allowed clock offset, nanoseconds.
 const SLACK_NS: u64 = CHECK_MARGIN_NS + HANDSHAKE_MAX.as_nanos() as u64;
 const _: () = assert!(LOOKS_PER_HEARTBEAT > DEPTH_MAX + 1, "a comparison can go all the way down");
 
 impl Shard {
-    /// Appends what this shard holds, unless there is something left to send. `latest_ns` is what the clock shows that
-    /// is ahead, this server's or the neighbor's, as far as it is known.
+    /// Appends a CHECK of this shard, unless the shard still has something to send on the link. `latest_ns` is the
+    /// time by the clock that is ahead, this server's or the neighbor's, as far as that is known.
     pub fn write_check(&self, link: LinkId, latest_ns: u64, encoder: &mut Encoder) {
         let Some(outbox) = self.outbox_if_quiet(link) else { return };
         let tells_received = outbox.gap.tells_received(encoder.answers_fences());
@@ -45,23 +46,23 @@ impl Shard {
         });
     }
 
-    /// Holds what a neighbor, which may answer fences, holds against what this server holds. Says whether they differ; then
-    /// the repair begins.
+    /// Compares a neighbor's CHECK with what this server holds. Returns whether to raise an alarm. If the two differ,
+    /// the repair begins with the next flush.
     pub fn check(&mut self, link: LinkId, now_ns: u64, check: &Check, answers_fences: bool) -> (bool, Wake) {
         let nothing = (false, Wake::default());
         let Some(outbox) = self.outbox_if_quiet(link) else { return nothing };
         let is_of_kind = check.client_ttl_ns == self.settings.client_ttl_ns.unwrap_or(0);
         let is_comparable = is_of_kind && outbox.sent == check.received;
-        // A neighbor of an earlier version does not count what it has refused. Where something is missing here, differences
-        // are looked for all the same: there is no alarm.
+        // A neighbor that speaks an earlier version does not count what it has refused. With an open gap, differences
+        // are expected; they are repaired without an alarm.
         let is_looked_into = is_comparable || is_of_kind && outbox.gap.is_open();
-        // Sums that leave out almost everything are soon the same.
+        // A sum that leaves out almost everything proves nothing.
         let from_max_ns = now_ns.saturating_add(self.settings.clock_offset_max_ns).saturating_add(SLACK_NS);
         let are_equal = self.derived.root.from(check.from_ns) == check.root;
         let is_same = is_of_kind && check.from_ns <= from_max_ns && are_equal;
         self.is_caught_up |= is_same;
-        // Equal sums are equal whatever the clocks show. Unequal ones say nothing once this server's clock is past the
-        // time from which they count: it may have forgotten what the neighbor still holds.
+        // Equal sums prove equality whatever the clocks show. Unequal sums prove nothing once this server's clock has
+        // passed the time from which the sums count: this server may have forgotten what the neighbor still holds.
         let differs = is_looked_into && now_ns < check.from_ns && !are_equal;
         let outbox = self.outbox(link);
         if is_same {
@@ -81,8 +82,8 @@ impl Shard {
         (is_alarm, self.ready(link.bit()))
     }
 
-    /// The neighbor tells of branches that may differ: looks into those that do, and lets both ends send what is in
-    /// those that hold little.
+    /// Handles the neighbor's sums of branches that may differ: follows the branches that do differ, and makes both
+    /// ends send the records of those that hold few.
     pub fn compare(&mut self, link: LinkId, branches: &Branches<'_>) -> Wake {
         if !self.is_eager(link) || !self.may_look(link) {
             return Wake::default();
@@ -99,7 +100,7 @@ impl Shard {
                 list.push(place | child_bits(child, below.depth));
             }
         }
-        // What is left out is found again by a later check.
+        // A later check finds what is left out here.
         deeper.truncate(CHECK_BRANCHES_MAX);
         let wake = self.send_all(link, below, &leaves);
         let outbox = self.outbox(link);
@@ -108,7 +109,7 @@ impl Shard {
         wake.and(self.ready(link.bit()))
     }
 
-    /// The neighbor's records in these branches are on their way: this server's are to go there, too.
+    /// Handles the neighbor's list of branches whose records it is sending: sends this server's records of them back.
     pub fn answer_leaves(&mut self, link: LinkId, leaves: &Leaves<'_>) -> Wake {
         if !self.is_eager(link) || !self.may_look(link) {
             return Wake::default();
@@ -116,7 +117,7 @@ impl Shard {
         self.send_all(link, leaves.level, &leaves.iter().collect::<Vec<_>>())
     }
 
-    /// Appends what [`Shard::check`] and [`Shard::compare`] want told.
+    /// Appends the branches and leaves that [`Shard::check`] and [`Shard::compare`] have queued.
     pub(super) fn write_branches(&self, outbox: &mut Outbox, encoder: &mut Encoder) {
         if let Some((level, places)) = outbox.branches.take() {
             let sums = self.sums(level, &places).into_iter().map(|sums| sums.sums);
@@ -127,14 +128,14 @@ impl Shard {
         }
     }
 
-    /// The link's outbox, if it is told of changes and has been told all.
+    /// The outbox of an eager link that has nothing left to send.
     fn outbox_if_quiet(&self, link: LinkId) -> Option<&Outbox> {
         let outbox = self.outboxes[link.index()].as_deref().filter(|_| self.is_eager(link))?;
         let is_quiet = outbox.is_empty() && outbox.branches.is_none() && outbox.leaves.is_none();
         is_quiet.then_some(outbox)
     }
 
-    /// What a record counts in the sums; `key` is its key's hash.
+    /// What a record adds to the sums; `key` is the hash of its key.
     #[inline(always)]
     pub(super) fn weight(&self, slot: &Slot, key: KeyHash) -> Weight {
         let record = slot.record();
@@ -142,7 +143,7 @@ impl Shard {
         Weight::new(record.received_ns(), self.ttl_ns(&record), digest)
     }
 
-    /// The children of these branches, which are of one level: the sums of what counts, and how many records there are.
+    /// The sums and record counts of the children of these branches, which are all of one level.
     fn sums(&self, level: Level, places: &[u64]) -> Vec<Sums> {
         let mut order: Vec<_> = places.iter().copied().zip(0..).collect();
         order.sort_unstable();
@@ -161,8 +162,8 @@ impl Shard {
         sums
     }
 
-    /// Queues all records of these branches, which are of one level; also those that are about to expire, for they may win
-    /// over what is compared.
+    /// Queues all records of these branches, which are all of one level. Records that are about to expire are queued
+    /// too, because they may win over records that are compared.
     fn send_all(&mut self, link: LinkId, level: Level, places: &[u64]) -> Wake {
         if places.is_empty() {
             return Wake::default();
@@ -174,13 +175,13 @@ impl Shard {
         };
         let found: Vec<SlotId> =
             self.store.live().filter(|(_, slot)| is_in(slot)).map(|(id, _)| id).collect();
-        // Behind them the neighbor is told again how far all is covered: with a record it may have lost an origin.
+        // The vector is sent again behind these records: without a record the neighbor may have dropped its origin.
         self.outbox(link).untell();
         let mut wake = Wake::default();
         for id in found {
             let slot = self.store.slot_mut(id);
             if slot.is_from(link.0) {
-                // It came from there and is not there: it is not had again by not being sent.
+                // The neighbor sent this record once and no longer holds it, so it has to be sent back.
                 slot.set_from(None);
             }
             wake = wake.and(self.mark(id, link.bit()));
@@ -188,7 +189,7 @@ impl Shard {
         wake
     }
 
-    /// What of the sums contradicts the records.
+    /// A contradiction between the root and the records, if there is one.
     pub(super) fn contradiction_of_hash_tree(&self) -> Option<String> {
         let mut root = HashRoot::default();
         for (_, slot) in self.store.live() {

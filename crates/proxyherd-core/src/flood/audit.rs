@@ -1,11 +1,11 @@
-//! A shard's bookkeeping, held against itself: what must be true between any two calls. Tests and the simulator
-//! ask; the servers need not.
+//! Checks of a shard's own bookkeeping: what must hold between any two calls. Tests and the simulator call them;
+//! servers need not.
 
 use super::{Shard, bits};
 use crate::store::{LinkMask, SlotId};
 
 impl Shard {
-    /// What contradicts itself here, if anything does.
+    /// A contradiction in the shard's bookkeeping, if there is one.
     pub fn contradiction(&self) -> Option<String> {
         self.contradiction_of_counts()
             .or_else(|| self.contradiction_of_queues())
@@ -14,8 +14,8 @@ impl Shard {
             .or_else(|| self.contradiction_of_room())
     }
 
-    /// How many entries stand in the FIFO of the link at `place`: at most one for each slot that was ever in
-    /// use, and one marker.
+    /// The length of the FIFO of the link at `place`: at most one entry for each slot that was ever in use, and one
+    /// marker.
     pub fn queue_len(&self, place: usize) -> usize {
         self.outboxes[place].as_ref().map_or(0, |outbox| outbox.queued().len())
     }

@@ -1,8 +1,12 @@
-//! One number for all that a shard holds, kept up to date with every change: the root of its hash tree.
+//! The hash tree of a shard: its root, kept up to date with every change, and the geometry of its branches.
 //!
-//! Servers forget what has expired at moments of their own, so what is about to expire must not count. Records that
-//! expire are summed up by the slice of time in which they do; a sum *from* a time leaves out every slice that begins
-//! before it. Two servers whose clocks have not come so far have not forgotten anything of the rest.
+//! A key's place in the tree is its hash, four bits a step. The root is one sum of the digests of all records; the
+//! sums of branches below it are computed on demand (`anti_entropy`).
+//!
+//! Servers forget expired records at different moments, so a record that is about to expire must not count. The root
+//! therefore keeps one sum for each slice of time in which records expire. The sum *from* a time leaves out every
+//! slice that begins before that time. Two servers whose clocks have not reached that time still hold all records
+//! that the sum counts.
 
 use std::collections::BTreeMap;
 
@@ -12,19 +16,19 @@ use crate::{
     types::KeyHash,
 };
 
-/// Bits of one step.
+/// Bits of the hash that one step uses.
 const STEP: u32 = FAN_OUT.trailing_zeros();
 
-/// What of a record counts, and when it no longer does.
+/// What a record adds to a sum, and the slice of time that it belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Weight {
-    /// When the slice begins in which it expires; `None`: never.
+    /// The begin of the slice in which the record expires; `None` if it never expires.
     pub(super) slice: Option<u64>,
     pub(super) digest: u64,
 }
 
 impl Weight {
-    /// Of a record that was received then and is kept for so long.
+    /// The weight of a record that was received at `received_ns` and is kept for `ttl_ns`.
     pub(super) fn new(received_ns: u64, ttl_ns: Option<u64>, digest: u64) -> Weight {
         let slice = ttl_ns.map(|ttl_ns| {
             let expiry_ns = received_ns.saturating_add(ttl_ns);
@@ -33,13 +37,14 @@ impl Weight {
         Weight { slice, digest }
     }
 
-    /// Whether it is part of a sum from this time.
+    /// Whether the record is part of a sum from this time.
     pub(super) fn counts_from(self, from_ns: u64) -> bool {
         self.slice.is_none_or(|slice| slice >= from_ns)
     }
 }
 
-/// Sums of the digests of all records. Sums, and no exclusive ors: two equal digests must not cancel out.
+/// The sums of the digests of all records, by slice. They are sums and not exclusive ors, so that two equal digests
+/// do not cancel out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct HashRoot {
     lasting: u64,
@@ -76,19 +81,20 @@ impl HashRoot {
         }
     }
 
-    /// The sum of all that counts from this time.
+    /// The sum of all records that count from this time.
     pub(super) fn from(&self, from_ns: u64) -> u64 {
         let slices = self.slices.range(from_ns..).map(|(_, slice)| slice.sum);
         slices.fold(self.lasting, u64::wrapping_add)
     }
 }
 
-/// A branch's children at this server.
+/// The sums of one branch's children at this server.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Sums {
     pub(super) sums: [u64; FAN_OUT],
     records: [u32; FAN_OUT],
-    /// The first key's hash, and the bits in which another's differs. Records of several kinds can have one key.
+    /// The hash of the first key, and the bits in which other keys' hashes differ from it. Records of several kinds
+    /// can share a key.
     hashes: [(u64, u64); FAN_OUT],
 }
 
@@ -103,25 +109,25 @@ impl Sums {
         self.sums[child] = self.sums[child].wrapping_add(digest);
     }
 
-    /// Whether nothing is gained by looking further into a branch: it holds little, or records of one key only.
+    /// Whether it is useless to follow this child further: it holds few records, or records of one key only.
     pub(super) fn is_leaf(&self, child: usize) -> bool {
         self.records[child] <= CHECK_LEAF_RECORDS_MAX || self.hashes[child].1 == 0
     }
 }
 
-/// The first bits of a hash, the others 0.
+/// The place of a branch: the first bits of a hash, the other bits 0.
 pub(super) fn place_of(hash: KeyHash, depth: u8) -> u64 {
     let bits = u32::from(depth) * STEP;
     hash.bits() & !u64::MAX.checked_shr(bits).unwrap_or(0)
 }
 
-/// Into which child of its branch at `depth` a hash leads.
+/// The child of its branch at `depth` to which a hash belongs.
 pub(super) fn child_of(hash: KeyHash, depth: u8) -> usize {
     let above = 64 - (u32::from(depth) + 1) * STEP;
     (hash.bits() >> above) as usize % FAN_OUT
 }
 
-/// What a child at `depth` adds to the place of its branch.
+/// The bits that a child at `depth` adds to the place of its branch.
 pub(super) fn child_bits(child: usize, depth: u8) -> u64 {
     (child as u64) << (64 - u32::from(depth) * STEP)
 }

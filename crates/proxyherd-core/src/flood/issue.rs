@@ -1,8 +1,8 @@
-//! What this server itself says: it takes a report, forgets a client, tells a record of another kind.
+//! How this server issues updates: it takes a report, forgets a client, or writes a record of another kind.
 //!
-//! Each becomes a record of this server with the shard's next sequence, if it wins over what is held. Nearly all calls are
-//! reports with the client's own time and without a condition. Conditions are judged, and the server's own time is chosen,
-//! here too, since both depend on what is held: the caller holds the shard's lock.
+//! Each becomes a record of this server with the shard's next sequence, if it wins over the held record. Nearly all
+//! calls are reports with the client's own time and without a condition. Conditions and the server's own time depend
+//! on the held record, so they are decided here too, under the shard's lock.
 
 use super::{Expected, Offered, Shard, Taken, Wake, origins::ME};
 use crate::{
@@ -13,10 +13,10 @@ use crate::{
 };
 
 impl Shard {
-    /// Takes a report of the client that was expected, if its condition is met. With `has_room` false a client that is not
-    /// held yet is refused.
+    /// Takes a client's report, if its condition is met. `expected` comes from [`Shard::expect`]. Unless `has_room`,
+    /// a client that is not held yet is refused.
     ///
-    /// `Stale` for a report that the server has to stamp: it is past the year 2286.
+    /// `Stale` for a report that the server has to stamp: the clock is past the year 2286.
     pub fn report(
         &mut self,
         now_ns: u64,
@@ -57,24 +57,24 @@ impl Shard {
         }
     }
 
-    /// Prepares for a report of this client that is about to come, by bringing its record into the processor's
-    /// cache; nothing changes. `hash` is its key's.
+    /// Prepares for a report of this client that will come soon, by reading its record into the processor's cache.
+    /// Changes nothing. `hash` is the hash of its key.
     pub fn expect(&self, client: ClientId<'_>, hash: KeyHash) -> Expected {
         Expected { hash, table_hash: self.store.warm(Kind::CLIENT, client.as_bytes()) }
     }
 
-    /// How many updates this server has taken since its start, under all its incarnations: the number of the last one
-    /// among them. Unlike a sequence, it never goes back.
+    /// How many updates this server has taken since its start, under all its incarnations: the number of the last
+    /// one. Unlike a sequence, this number never goes back.
     pub fn taken(&self) -> u64 {
         self.own.taken_before + self.origins.covered(ME)
     }
 
-    /// How many of them it took before its present incarnation, under which sequences begin anew.
+    /// How many updates it took before its present incarnation, under which sequences begin anew.
     pub fn taken_before(&self) -> u64 {
         self.own.taken_before
     }
 
-    /// Forgets a client for the whole herd, by a tombstone that wins over what is held.
+    /// Forgets a client in the whole herd, by a tombstone that wins over the held record.
     ///
     /// `Stale`: there is nothing to forget.
     pub fn forget(&mut self, now_ns: u64, client: ClientId<'_>) -> (Offered, Wake) {
@@ -87,10 +87,10 @@ impl Shard {
         }
     }
 
-    /// Says something to the whole herd that is not about a client, in the place of what is held of that key, even if
-    /// a server whose clock is ahead has said it.
+    /// Writes a record that is not about a client, for the whole herd. It replaces the held record of that key, even
+    /// if a server whose clock is ahead has issued that.
     ///
-    /// `Stale`: it is past the year 2286.
+    /// `Stale`: the clock is past the year 2286.
     pub fn tell(
         &mut self,
         now_ns: u64,
@@ -103,7 +103,7 @@ impl Shard {
         self.tell_body(now_ns, kind, key, Body::Data { keep_s, bytes })
     }
 
-    /// Says something of a key that wins over what is held of it.
+    /// Issues a record with this body that wins over the held one.
     fn tell_body(&mut self, now_ns: u64, kind: Kind, key: &[u8], body: Body<'_>) -> (Offered, Wake) {
         let held = self.store.find(kind, key);
         let Some((timestamp, difference)) = self.stamp(now_ns, held) else {
@@ -116,8 +116,7 @@ impl Shard {
         self.issue(held, &record, KeyHash::of(key))
     }
 
-    /// Keeps a record that this server itself is the origin of. Every report comes through here, so it is part of each
-    /// caller.
+    /// Keeps a record as this server's own. It is inlined into each caller because every report passes through it.
     #[inline(always)]
     fn issue(&mut self, held: Option<SlotId>, record: &Record<'_>, hash: KeyHash) -> (Offered, Wake) {
         let seq = self.origins.covered(ME) + 1;
@@ -127,19 +126,19 @@ impl Shard {
     #[inline(always)]
     fn has_expired(&self, now_ns: u64, held: SlotId) -> bool {
         let slot = self.store.slot(held);
-        // Where clients are kept for ever, that need not be read.
+        // Where clients are kept for ever, their expiry need not be read.
         (self.settings.client_ttl_ns.is_some() || !slot.is_location())
             && self.is_expired(now_ns, &slot.record())
     }
 
-    /// Whether what is held stays where it is, since `record` does not win over it.
+    /// Whether the held record stays because `record` does not win over it.
     #[inline(always)]
     fn stays(&mut self, now_ns: u64, held: SlotId, has_expired: bool, record: &Record<'_>) -> bool {
         (has_expired || !self.wins(record, ME, held)) && !self.gives_way(now_ns, held)
     }
 
-    /// Whether what is held gives way to a record that does not win over it: it has expired, or was received in the future
-    /// because a clock was wrong.
+    /// Whether the held record gives way to a record that does not win over it: it has expired, or was received in
+    /// the future because of a wrong clock.
     fn gives_way(&mut self, now_ns: u64, held: SlotId) -> bool {
         let slot = self.store.slot(held);
         let record = slot.record();
@@ -156,17 +155,17 @@ impl Shard {
         is_ahead
     }
 
-    /// Whether this server took what is held so shortly before `now_ns` that it takes no more. What others took is
-    /// not held against a client: their clocks are not this one's.
+    /// Whether this server took the held record so shortly before `now_ns` that it takes no further one. Reports that
+    /// other servers took do not count, because their clocks differ.
     fn is_too_soon(&self, now_ns: u64, held: SlotId) -> bool {
         let slot = self.store.slot(held);
-        // A clock that was put back says nothing of how long ago it was.
+        // A clock that was put back does not tell how long ago the report came.
         let since_ns = now_ns.checked_sub(slot.record().received_ns());
         slot.origin == ME && since_ns.is_some_and(|since_ns| since_ns < self.settings.client_interval_ns)
     }
 
-    /// When this server says something that is to win over what is held, which a server whose clock is ahead of this
-    /// one's may have said. What was received too far in the future gives way anyway.
+    /// The time that this server gives a record that has to win over the held one, which may come from a server whose
+    /// clock is ahead. A record that was received too far in the future gives way anyway.
     #[cold]
     fn stamp(&self, now_ns: u64, held: Option<SlotId>) -> Option<(Timestamp, Difference)> {
         let held = held.map(|id| self.store.slot(id).record());
@@ -174,17 +173,17 @@ impl Shard {
         stamped_at(above.map_or(now_ns, |held| now_ns.max(held.version().0 + 1)), now_ns)
     }
 
-    /// What time a report that the server stamped has, as it is held. `None`: it is not held any more.
+    /// The time that the server gave a report, as the held record has it. `None`: it is not held any more.
     pub(crate) fn stamped_ns(&self, client: ClientId<'_>) -> Option<u64> {
         let id = self.store.find(Kind::CLIENT, client.as_bytes())?;
         Some(self.store.slot(id).record().timestamp.nanos())
     }
 }
 
-/// What a server writes at `now_ns` that is to count as made at `stamp_ns`.
+/// What a server writes at `now_ns` that should count as made at `stamp_ns`.
 pub(crate) fn stamped_at(stamp_ns: u64, now_ns: u64) -> Option<(Timestamp, Difference)> {
     let timestamp = Timestamp::from_nanos(stamp_ns)?;
-    // Received no earlier than so, or the bound on fast clocks would put it below what it is to win over.
+    // With an earlier receipt, the bound on fast clocks would lower its version below what it has to win over.
     let received_ns = now_ns.max(stamp_ns.saturating_sub(CLOCK_AHEAD_MAX_NS.unsigned_abs()));
     Some((timestamp, Difference::at_receipt(received_ns, timestamp)))
 }
