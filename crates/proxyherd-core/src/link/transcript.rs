@@ -1,4 +1,4 @@
-//! A link's traffic as AT lines, for a log that a person follows.
+//! A link's traffic as AT lines, for a person who reads the log.
 
 use crate::{
     codec::{

@@ -1,4 +1,5 @@
-//! The graph of servers and links, and the tree in it: a breadth-first search that every server does alike.
+//! The graph of servers and links, and the spanning tree in it: a breadth-first search that gives the same result
+//! everywhere.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -7,9 +8,9 @@ use crate::types::ServerName;
 /// Servers, and the neighbors of each.
 pub(super) type Graph<'a> = BTreeMap<&'a ServerName, BTreeSet<&'a ServerName>>;
 
-/// Whom of its neighbors `me` shares an edge of the tree with.
+/// The neighbors with which `me` shares an edge of the tree.
 pub(super) fn tree_of(graph: &Graph<'_>, me: &ServerName) -> BTreeSet<ServerName> {
-    // The root is chosen among all that `me` reaches, so that all of them choose the same.
+    // The root is chosen among all servers that `me` reaches, so all of them choose the same root.
     let reached = reach(graph, me);
     let degree = |server: &ServerName| graph.get(server).map_or(0, BTreeSet::len);
     let first = reached
@@ -27,7 +28,7 @@ pub(super) fn tree_of(graph: &Graph<'_>, me: &ServerName) -> BTreeSet<ServerName
         .collect()
 }
 
-/// All servers that `root` reaches, each with the one from which it is reached first.
+/// All servers that `root` reaches, each with the server from which the search reaches it.
 pub(super) fn reach<'a>(
     graph: &Graph<'a>,
     root: &'a ServerName,

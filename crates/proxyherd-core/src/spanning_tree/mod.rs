@@ -1,23 +1,24 @@
-//! The spanning tree of the herd, which every server computes alike.
+//! The spanning tree of the herd, along which changes are sent. Every server computes the same tree.
 //!
-//! Each server tells all others which of its links are up: its *state*, versioned by a stamp that only grows. States are
-//! few and small; they are flooded on every link, and kept by server, the newest only. A link is part of the graph when
-//! both its ends say that it is up. From equal states every server computes equal trees; until the states have reached
-//! everyone, trees differ for a moment, which costs copies or time and loses nothing: whoever is to be told less has
-//! a vector, and asks.
+//! Each server announces to all others which of its links are up: its *link state*, versioned by a stamp that only
+//! grows. States are few and small. They are flooded on every link, and each server keeps the newest one of each
+//! server. A link is part of the graph if both its ends say that it is up. From equal states every server computes
+//! equal trees. Until the states have reached everyone, trees differ for a moment; that costs copies or time but
+//! loses nothing, because a server that is sent less than it needs has a vector and asks.
 //!
 //! Any member can send a state in any server's name, so a wrong state must not last:
-//! - A stamp begins at the clock of its server's start. A state that is further ahead than clocks may differ is not kept
-//!   and not passed on.
-//! - A server that hears a newer state in its own name says its state anew, above that stamp.
-//! - Every server says its state anew every [`TREE_SAY_LOOKS`] looks, with a stamp of at least its clock. So whatever is
-//!   kept in its name is overtaken once its clock has passed that stamp, even where the server never heard it.
+//! - A stamp begins at the server's clock when the server starts. A state whose stamp is further ahead than clocks
+//!   may differ is not kept and not passed on.
+//! - A server that receives a newer state in its own name announces its own state again, with a higher stamp.
+//! - Every server announces its state again every [`TREE_SAY_LOOKS`] looks, with a stamp of at least its clock. So a
+//!   wrong state in its name is replaced once its clock has passed the wrong stamp, even if the server never receives
+//!   that state.
 //! - States of servers that are no members have a bound of their own ([`TREE_STRANGERS_MAX`]).
-//! - A tree that changes all the time is none: each change makes neighbors look through their records, and what is on its
-//!   way when it changes is late. So a server that sees too many changes ([`TREE_COMPUTES`]) wants to be told on all its
-//!   links until it is calm. That costs copies, and whoever lies then can delay nothing.
+//! - A tree that changes all the time is useless: each change makes neighbors scan their records, and delays what is
+//!   on its way. So a server that sees too many changes ([`TREE_COMPUTES`]) wants changes on all its links until the
+//!   tree is calm. That costs copies, but then no lie can delay anything.
 //!
-//! What it means for a link to be in the tree is not known here.
+//! This module does not know what it means for a link to be in the tree.
 
 mod graph;
 mod namesake;
@@ -35,38 +36,38 @@ use crate::{
     types::{LinkState, Origin, ServerName},
 };
 
-/// All states, and this server's links.
+/// All link states, and this server's links.
 #[derive(Debug)]
 pub(crate) struct SpanningTree {
     states: BTreeMap<ServerName, LinkState>,
     /// The servers of the herd, as of the last look.
     members: BTreeSet<ServerName>,
-    /// Servers whose states are about to be forgotten, and for how many consecutive looks there has been a reason.
+    /// Servers whose states are about to be forgotten, and for how many consecutive looks there was a reason.
     lost: BTreeMap<ServerName, u8>,
     namesake: Namesake,
-    /// Looks since this server last said its state anew.
+    /// Looks since this server last announced its state.
     looks: u8,
     /// How often the states of others may still change the tree before the next look ...
     computes_left: u8,
     /// ... and whether they have changed more often than that.
     is_restless: bool,
-    /// All links are wanted, because there were too many changes.
+    /// Changes are wanted on all links, because the tree changed too often.
     wants_all: bool,
     me: ServerName,
     links: Box<[Option<Link>]>,
     rules: Rules,
 }
 
-/// What became of a state that a neighbor told.
+/// What became of a state that a neighbor sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Heard {
-    /// It is news, also for the other links.
+    /// It is news, and is passed on to the other links.
     News,
     /// What is held is at least as new.
     Old,
-    /// Its stamp or its incarnation is further ahead than clocks may differ: it was not kept.
+    /// Its stamp or its incarnation is further ahead than clocks may differ, so it was not kept.
     AheadOfClocks,
-    /// It is about a server that is no member, and too many of those are known: it was not kept.
+    /// It is about a server that is no member, and there are too many of those, so it was not kept.
     NoRoom,
 }
 
@@ -74,10 +75,10 @@ pub(crate) enum Heard {
 #[derive(Debug)]
 struct Link {
     neighbor: ServerName,
-    /// Whose states the neighbor is to be told.
+    /// The servers whose states the neighbor still has to be sent.
     untold: BTreeSet<ServerName>,
     is_in_tree: bool,
-    /// What the neighbor was told last: whether it is to tell of changes.
+    /// What the neighbor was sent last: GRAFT (`true`) or PRUNE.
     is_fed: bool,
 }
 
@@ -85,7 +86,7 @@ impl SpanningTree {
     /// The tree of a server that has just started and is alone.
     pub(crate) fn new(me: Origin, rules: Rules) -> SpanningTree {
         let name = me.server.clone();
-        // A later life begins where the one before can hardly have come to; if it has, the herd will say so.
+        // An earlier life's stamp can hardly have grown past this clock. If it has, a neighbor sends that state back.
         let state = LinkState { stamp: me.incarnation, origin: me, up: Vec::new() };
         SpanningTree {
             states: BTreeMap::from([(name.clone(), state)]),
@@ -102,14 +103,14 @@ impl SpanningTree {
         }
     }
 
-    /// A link is up: the neighbor is to be told all states, and everybody that there is one link more.
+    /// A link is up. The neighbor has to be sent all states, and everybody this server's new one.
     pub(crate) fn link_up(&mut self, link: LinkId, neighbor: ServerName) {
         let untold = self.states.keys().cloned().collect();
         self.links[link.index()] = Some(Link { neighbor, untold, is_in_tree: false, is_fed: false });
         self.say(0);
     }
 
-    /// A link is down; says whether it was known to be up.
+    /// A link is down. Returns whether it was known to be up.
     pub(crate) fn link_down(&mut self, link: LinkId) -> bool {
         let was_up = self.links[link.index()].take().is_some();
         if was_up {
@@ -118,7 +119,7 @@ impl SpanningTree {
         was_up
     }
 
-    /// A state came over a link; `latest_ns` is the latest that a right clock may show now.
+    /// Handles a state that came over a link. `latest_ns` is the latest time that a right clock may show now.
     pub(crate) fn hear(&mut self, latest_ns: u64, from: LinkId, state: LinkState) -> Heard {
         if self.is_ahead(latest_ns, &state) {
             return Heard::AheadOfClocks;
@@ -129,7 +130,7 @@ impl SpanningTree {
         }
         let rank = |state: &LinkState| (state.stamp, state.origin.incarnation);
         match self.states.get(&server) {
-            // What is held can be ahead only where this server's own clock has been put back.
+            // The held state can be ahead only if this server's own clock has been put back.
             Some(held) if rank(&state) <= rank(held) && !self.is_ahead(latest_ns, held) => return Heard::Old,
             None if !self.has_room_for(&server) => return Heard::NoRoom,
             _ => {}
@@ -143,7 +144,7 @@ impl SpanningTree {
         Heard::News
     }
 
-    /// Whether a right clock can not have come so far.
+    /// Whether no right clock can have reached a state's stamp.
     fn is_ahead(&self, latest_ns: u64, state: &LinkState) -> bool {
         state.stamp.max(state.origin.incarnation) > latest_ns && !self.rules.breaks(Broken::BelieveStates)
     }
@@ -154,8 +155,9 @@ impl SpanningTree {
         self.members.contains(server) || strangers() < TREE_STRANGERS_MAX
     }
 
-    /// What an earlier life has said must not be taken for newer than what this one says. Two lives at once would
-    /// contradict each other as fast as the links carry it: only a few times between two looks is it done at once.
+    /// Handles a state in this server's own name. If it is newer, this server announces its state again with a higher
+    /// stamp, so that an earlier life's state does not count as newer. Two lives at once would answer each other as
+    /// fast as their links carry it, so only a few states between two looks are answered at once.
     fn hear_of_myself(&mut self, state: &LinkState) -> Heard {
         let mine = &self.states[&self.me];
         if state.stamp < mine.stamp || (state.stamp == mine.stamp && state.origin == mine.origin) {
@@ -168,8 +170,9 @@ impl SpanningTree {
         Heard::News
     }
 
-    /// One look, to be taken about once a second; `members` are the servers of the herd. Forgets what is to be
-    /// forgotten, contradicts whoever speaks in this server's name, and now and then says this server's state anew.
+    /// To be called about once a second; `members` are the servers of the herd. Forgets states that have no place
+    /// here, contradicts whoever speaks in this server's name, and announces this server's state again when it is
+    /// time.
     pub(crate) fn look(&mut self, now_ns: u64, clock_offset_max_ns: u64, members: &[ServerName]) {
         if self.members.len() != members.len() || !members.iter().all(|one| self.members.contains(one)) {
             self.members = members.iter().cloned().collect();
@@ -183,8 +186,8 @@ impl SpanningTree {
         self.compute();
     }
 
-    /// Says this server's state anew if it is time. After the clock was put back the stamp follows it: nobody whose
-    /// clock is right would keep what this server says otherwise.
+    /// Announces this server's state again if it is time. If the clock was put back, the stamp follows the clock: a
+    /// server whose clock is right would not keep a state with the old stamp.
     fn refresh(&mut self, now_ns: u64, latest_ns: u64) {
         let is_ahead = self.is_ahead(latest_ns, &self.states[&self.me]);
         self.looks += 1;
@@ -200,8 +203,8 @@ impl SpanningTree {
         self.say(now_ns);
     }
 
-    /// One heartbeat of any link: contradicts whoever has spoken in this server's name more often than is contradicted at
-    /// once, a few times between two looks. Says whether there is something to tell.
+    /// One heartbeat of any link. Contradicts a state in this server's name that was not contradicted at once; this
+    /// happens a few times between two looks. Returns whether there is something to send.
     pub(crate) fn beat(&mut self) -> bool {
         let is_due = self.namesake.beat();
         if is_due {
@@ -210,7 +213,7 @@ impl SpanningTree {
         is_due
     }
 
-    /// Contradicts whoever has spoken in this server's name and was not contradicted yet; says whether anybody was.
+    /// Contradicts a state in this server's name that was not contradicted yet. Returns whether there was one.
     fn contradict(&mut self) -> bool {
         let is_due = self.namesake.look();
         if is_due {
@@ -219,22 +222,22 @@ impl SpanningTree {
         is_due
     }
 
-    /// A neighbor says that another process runs under this server's name. [`SpanningTree::has_namesake`] is true from now on, until
-    /// [`TREE_NAMESAKE_LOOKS`] looks pass without another such message.
+    /// A neighbor says that another process runs under this server's name. [`SpanningTree::has_namesake`] is true
+    /// from now on, until [`TREE_NAMESAKE_LOOKS`] looks pass without another such message.
     pub(crate) fn hear_of_namesake(&mut self, incarnation: u64) {
         if incarnation != self.states[&self.me].origin.incarnation {
             self.namesake.report();
         }
     }
 
-    /// Whether another process goes on speaking in this server's name.
+    /// Whether another process keeps speaking in this server's name.
     pub(crate) fn has_namesake(&self) -> bool {
         self.namesake.is_alive()
     }
 
-    /// Forgets the states that have had no place here for some looks: those of servers that are no members and that no
-    /// way leads to, and those that are further ahead than clocks may differ. One look would not do: states come in
-    /// any order, and a clock may be wrong for a moment.
+    /// Forgets states that have had no place here for some looks: those of servers that are no members and that no
+    /// path leads to, and those that are further ahead than clocks may differ. One look is not enough, because states
+    /// come in any order, and a clock may be wrong for a moment.
     fn forget(&mut self, latest_ns: u64) {
         let is_stranger = |server: &ServerName| !self.members.contains(server);
         let reached: BTreeSet<_> = match self.states.keys().any(is_stranger) {
@@ -258,12 +261,12 @@ impl SpanningTree {
         }
     }
 
-    /// The servers that a way leads to, this one among them, as far as they know of trees.
+    /// The servers that a path leads to, this one among them, as far as they support trees.
     pub(crate) fn reached(&self) -> Vec<ServerName> {
         reach(&self.graph(), &self.me).into_keys().cloned().collect()
     }
 
-    /// Says anew which links are up, with a stamp of at least `stamp`.
+    /// Announces which links are up, with a stamp of at least `stamp`.
     fn say(&mut self, stamp: u64) {
         let up: Vec<_> = self.links.iter().flatten().map(|link| link.neighbor.clone()).collect();
         let contradicted = self.namesake.take_stamp();
@@ -292,14 +295,15 @@ impl SpanningTree {
         }
     }
 
-    /// The states that the neighbor at `link` has not been told, from now on taken for told.
+    /// The states that the neighbor at `link` has not been sent. From now on they count as sent.
     pub(crate) fn take_untold(&mut self, link: LinkId) -> Vec<LinkState> {
         let Some(link) = &mut self.links[link.index()] else { return Vec::new() };
         let untold = std::mem::take(&mut link.untold);
         untold.iter().filter_map(|server| self.states.get(server)).cloned().collect()
     }
 
-    /// Whether the neighbor at `link` is to tell of changes, if it does not know; from now on it does.
+    /// Whether the neighbor at `link` should send its changes, if it does not know that yet. From now on it counts as
+    /// knowing.
     pub(crate) fn take_wish(&mut self, link: LinkId) -> Option<bool> {
         let link = self.links[link.index()].as_mut()?;
         let is_news = link.is_fed != link.is_in_tree;
@@ -307,7 +311,7 @@ impl SpanningTree {
         is_news.then_some(link.is_fed)
     }
 
-    /// The links over which there is something to tell.
+    /// The links on which there is something to send.
     pub(crate) fn links_untold(&self) -> impl Iterator<Item = LinkId> {
         let has_news = |link: &Link| !link.untold.is_empty() || link.is_fed != link.is_in_tree;
         self.up().filter(move |(_, link)| has_news(link)).map(|(id, _)| id)
@@ -318,7 +322,8 @@ impl SpanningTree {
         numbered.filter_map(|(at, link)| Some((LinkId::new(at)?, link.as_ref()?)))
     }
 
-    /// Computes the tree after a state of another server has changed it, unless that happens all the time.
+    /// Computes the tree after another server's state has changed it. If that happens too often, wants all links
+    /// instead.
     fn compute_in_turn(&mut self) {
         match self.computes_left.checked_sub(1) {
             Some(left) => self.computes_left = left,
@@ -327,8 +332,8 @@ impl SpanningTree {
         self.compute();
     }
 
-    /// Breadth first from the server with the most links, ties going to the first name: every server that holds the
-    /// same states finds the same tree, and a flat one.
+    /// Computes the tree: breadth first, from the server with the most links, or of several such servers the one
+    /// whose name comes first. Every server that holds the same states finds the same tree, and a flat one.
     fn compute(&mut self) {
         if self.wants_all {
             self.links.iter_mut().flatten().for_each(|link| link.is_in_tree = true);
@@ -341,12 +346,12 @@ impl SpanningTree {
         }
     }
 
-    /// Each server's neighbors, as far as both ends say so.
+    /// Each server's neighbors, by the links that both ends say are up.
     fn graph(&self) -> Graph<'_> {
         let says = |one: &ServerName, other: &ServerName| {
             self.states.get(one).is_some_and(|state| state.up.contains(other))
         };
-        // In the order of their names, whatever order and however often a server names them.
+        // A set orders the names, so it does not matter in which order and how often a server names them.
         let each = self.states.iter();
         each.map(|(server, state)| (server, state.up.iter().filter(|other| says(other, server)).collect()))
             .collect()

@@ -1,31 +1,30 @@
-//! Whether another process runs under this server's name, as the states show that neighbors bring.
+//! Detects another process that runs under this server's name.
 //!
-//! A state in this server's name that this process has not sent comes from an earlier life of the server, from a bad member,
-//! or from a second process that should not be there. Each is contradicted by a newer state. Two processes at once would
-//! contradict each other as fast as their links carry it, so only a few answers are given between two looks. What keeps
-//! coming for several looks is a living namesake.
+//! A state in this server's name that this process has not sent comes from an earlier life of the server, from a bad
+//! member, or from a second process that should not run. A newer state contradicts each of them. Two processes at
+//! once would contradict each other as fast as their links carry it, so only a few states are contradicted between
+//! two looks. If such states keep coming for several looks, a living namesake sends them.
 
 use crate::limits::{TREE_ANSWERS, TREE_NAMESAKE_LOOKS};
 
-/// Who else speaks in this server's name: an earlier life, once, or a process that should not be there, for as long as
-/// it is.
+/// What is known of states in this server's name that this process has not sent.
 #[derive(Debug, Default)]
 pub(super) struct Namesake {
-    /// Whether it was contradicted since the last look.
+    /// Whether one was contradicted since the last look.
     is_answered: bool,
-    /// How often it was contradicted at once since then, and how often with a heartbeat.
+    /// How many were contradicted at once since the last look, and how many with a heartbeat.
     answers: u8,
     late_answers: u8,
     /// The newest stamp of a state in this server's name that has not been contradicted.
     stamp: Option<u64>,
-    /// One more for each look before which it had spoken, one less for each other: two that have the same neighbor
-    /// take its link from each other, and are not heard all the time.
+    /// Rises by one with each look before which such a state came, and falls by one with each other look. Two
+    /// processes with the same neighbor take its link from each other, so neither is heard all the time.
     looks: u8,
     is_alive: bool,
 }
 
 impl Namesake {
-    /// A state in this server's name came that has a newer stamp. Says whether it is to be contradicted at once.
+    /// Handles a newer state in this server's name. Returns whether to contradict it at once.
     pub(super) fn hear(&mut self, stamp: u64) -> bool {
         self.stamp = self.stamp.max(Some(stamp));
         if self.answers >= TREE_ANSWERS {
@@ -36,7 +35,7 @@ impl Namesake {
         true
     }
 
-    /// One heartbeat of any link. Says whether this server is to contradict now what it did not contradict at once.
+    /// One heartbeat of any link. Returns whether to contradict now a state that was not contradicted at once.
     pub(super) fn beat(&mut self) -> bool {
         if self.stamp.is_none() || self.late_answers >= TREE_ANSWERS {
             return false;
@@ -46,7 +45,7 @@ impl Namesake {
         true
     }
 
-    /// One look. Says whether this server is to contradict a state now.
+    /// One look. Returns whether to contradict a state now.
     pub(super) fn look(&mut self) -> bool {
         (self.answers, self.late_answers) = (0, 0);
         self.looks = if self.is_answered {
@@ -65,12 +64,12 @@ impl Namesake {
         self.is_alive = true;
     }
 
-    /// The stamp that this server's next state has to exceed, which it is about to do; 0 if there is none.
+    /// Takes the stamp that this server's next state has to exceed; 0 if there is none.
     pub(super) fn take_stamp(&mut self) -> u64 {
         self.stamp.take().unwrap_or(0)
     }
 
-    /// Whether another process goes on speaking in this server's name.
+    /// Whether another process keeps speaking in this server's name.
     pub(super) fn is_alive(&self) -> bool {
         self.is_alive
     }
