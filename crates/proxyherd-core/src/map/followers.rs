@@ -1,4 +1,4 @@
-//! Followers of the whole map: who there is, which shards have something for whom, and who is woken.
+//! Followers of the whole replica: which there are, which shards have something for them, and how they are woken.
 
 use std::{
     fmt,
@@ -19,16 +19,16 @@ use crate::{
 
 type Waker = Arc<dyn Fn() + Send + Sync>;
 
-/// All places for followers.
+/// The places for followers.
 #[derive(Debug, Default)]
 pub(super) struct Followers([Seat; FOLLOWERS_MAX]);
 
-/// A place for a follower.
+/// The place of one follower.
 #[derive(Default)]
 struct Seat {
     /// The shards that have something for it, one bit each.
     ready: AtomicU32,
-    /// The shard at which its next turn begins, so that every shard has its turn.
+    /// The shard at which its next turn begins, so that every shard gets its turn.
     first: AtomicU8,
     /// Wakes the follower; `None`: the place is free. Locked before any shard, never after one.
     waker: Mutex<Option<Waker>>,
@@ -41,7 +41,7 @@ impl fmt::Debug for Seat {
 }
 
 impl Followers {
-    /// Notes which shard has something for these followers; wakes those that did not know of any.
+    /// Notes that a shard has something for these followers. Wakes those for which no shard had anything before.
     #[inline(never)]
     pub(super) fn wake(&self, index: usize, followers: FollowerMask) {
         for seat in places(followers).map(|at| &self.0[at]) {
@@ -51,7 +51,7 @@ impl Followers {
         }
     }
 
-    /// What of the bookkeeping contradicts what a shard has for its followers.
+    /// A contradiction between what is noted here and what a shard has for its followers, if there is one.
     pub(super) fn contradiction(&self, index: usize, ready: FollowerMask) -> Option<String> {
         let is_unnoted = |&at: &usize| self.0[at].ready.load(SeqCst) & 1 << index == 0;
         places(ready).find(is_unnoted).map(|at| format!("follower {at} does not know what there is for it"))
@@ -68,9 +68,9 @@ impl Seat {
 }
 
 impl Map {
-    /// Lets somebody follow the map's changes, until [`Map::unfollow`]. `wake` is called whenever there is something for
-    /// the follower and it does not know yet, on the thread that brought it, while no shard is locked; and once before this
-    /// returns. It should only let another thread or task know.
+    /// Adds a follower of the replica's changes, until [`Map::unfollow`]. `wake` is called when there is something
+    /// for the follower and it has not been woken yet. It runs on the thread that made the change, while no shard is
+    /// locked; and once before this method returns. It should only notify another thread or task.
     ///
     /// `None`: there are [`FOLLOWERS_MAX`] already.
     pub fn follow(
@@ -87,13 +87,14 @@ impl Map {
         for counted in &self.shards {
             counted.lock().shard.follow(at, following);
         }
-        // Whoever marked for the last follower at this place may have noted it here after that one's end.
+        // A thread that marked for the last follower at this place may have noted that here after that follower's
+        // end.
         self.followers.0[at].ready.store(ALL_SHARDS, SeqCst);
         waker();
         Some(FollowerId(at as u8))
     }
 
-    /// The follower takes nothing more. What waits for it is forgotten.
+    /// Removes a follower. What waits for it is forgotten.
     #[allow(clippy::needless_pass_by_value, reason = "whoever has given back its id must not drain with it")]
     pub fn unfollow(&self, follower: FollowerId) {
         let at = usize::from(follower.0);
@@ -110,27 +111,24 @@ impl Map {
         self.followers.0[usize::from(follower.0)].ready.load(SeqCst) != 0
     }
 
-    /// Takes at most `most` entries of what there is for the follower, and of those at most [`FOLLOWER_BITE_MAX`]; 0 counts
-    /// as 1. Shard by shard, and under the lock of each, `tell` is called with what they say; it must not call the map. Says
-    /// whether that was all; if not, drain again.
+    /// Takes at most `most` entries of the follower's queues, and at most [`FOLLOWER_BITE_MAX`]; 0 counts as 1. Calls
+    /// `tell` with each of them, shard by shard, under the shard's lock; `tell` must not call the replica. Returns
+    /// whether that was all. If not, drain again.
     ///
     /// ```
-    /// # use proxyherd_core::{flood::{Begin, Following, Rules, Told}, map::{Map, MapSettings}, types::{Origin, ServerName}};
+    /// # use proxyherd_core::{flood::{Begin, Following, Rules, Told}, map::{Map, MapSettings}, types::{Origin,
+    /// ServerName}};
     /// # let me = Origin { server: ServerName::new("Riley").unwrap(), incarnation: 1 };
     /// # let map = Map::new(MapSettings {
     /// #     me, seed: 1, max_clients: 10, client_ttl_ns: None, client_interval_ns: 0, clock_offset_max_ns: 0,
     /// #     rules: Rules::default(),
     /// # });
-    /// let following = Following { begins: Begin::WithAllHeld, wants_removed: true };
-    /// let follower = map.follow(following, || { /* Let the thread that drains know. */ }).unwrap();
-    /// let mut held = std::collections::BTreeMap::new();
-    /// while !map.drain(&follower, 100, |told| match told {
-    ///     Told::Anew { shard } => held.retain(|(_, key): &(_, Vec<u8>), _| proxyherd_core::map::shard_index(key) != shard),
-    ///     Told::Record(it) => drop(held.insert((it.record.kind, it.record.key.to_vec()), it.seq)),
-    ///     Told::Removed { kind, key } => drop(held.remove(&(kind, key.to_vec()))),
-    ///     Told::Covered(_) => {}
-    /// }) {}
-    /// ```
+    /// let following = Following { begins: Begin::WithAllHeld, wants_removed: true }; let follower =
+    /// map.follow(following, || { /* Let the thread that drains know. */ }).unwrap(); let mut held =
+    /// std::collections::BTreeMap::new(); while !map.drain(&follower, 100, |told| match told { Told::Anew { shard }
+    /// => held.retain(|(_, key): &(_, Vec<u8>), _| proxyherd_core::map::shard_index(key) != shard), Told::Record(it)
+    /// => drop(held.insert((it.record.kind, it.record.key.to_vec()), it.seq)), Told::Removed { kind, key } =>
+    /// drop(held.remove(&(kind, key.to_vec()))), Told::Covered(_) => {} }) {} ```
     pub fn drain(&self, follower: &FollowerId, most: usize, mut tell: impl FnMut(Told<'_>)) -> bool {
         let at = usize::from(follower.0);
         let (Seat { ready, first, .. }, mut left) = (&self.followers.0[at], most.clamp(1, FOLLOWER_BITE_MAX));
@@ -157,7 +155,8 @@ impl Map {
         self.shards[shard].lock().shard.taken()
     }
 
-    /// How many of them it took before its present incarnation, under which sequences begin anew. For tests and the simulator.
+    /// How many of them it took before its present incarnation, under which sequences begin anew. For tests and the
+    /// simulator.
     pub fn taken_before(&self, shard: usize) -> u64 {
         self.shards[shard].lock().shard.taken_before()
     }

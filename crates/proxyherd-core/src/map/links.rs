@@ -1,4 +1,4 @@
-//! Links coming, going and sending: every shard's part in it, and the tree's.
+//! Links coming up, going down and sending: what the shards and the spanning tree do then.
 
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
@@ -13,27 +13,27 @@ use crate::{
     types::{LinkState, Origin, ServerName},
 };
 
-/// In a link's ready word, beside the shards' bits: the tree has something to tell.
+/// In a link's ready word, above the shards' bits: the spanning tree has something to send.
 const TREE_READY: u32 = 1 << SHARDS;
 
-/// What both ends of a link can.
+/// What both ends of a link support.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Agreed {
     /// The version of the link protocol that they speak.
     pub version: u16,
-    /// Whether both know of spanning trees.
+    /// Whether both support spanning trees.
     pub has_tree: bool,
 }
 
 impl Map {
-    /// Encodes the vectors of all shards, for a link that has just agreed.
+    /// Encodes the vectors of all shards, for a link that has just been agreed on.
     pub fn write_vectors(&self, encoder: &mut Encoder) {
         for counted in &self.shards {
             counted.lock().shard.write_vector(encoder);
         }
     }
 
-    /// The link at `link`, which is down here, has just been agreed upon with `neighbor`. Appends what is said
+    /// The link at `link`, which is down here, has just been agreed on with `neighbor`. Appends what has to be sent
     /// first.
     pub fn agree(&self, link: LinkId, neighbor: &ServerName, agreed: Agreed, encoder: &mut Encoder) -> Wake {
         encoder.agree(agreed.version);
@@ -43,7 +43,7 @@ impl Map {
         for counted in &self.shards {
             let shard = &mut counted.lock().shard;
             let _ = shard.link_lazy(link);
-            // Without a tree both ends tell of changes.
+            // Without a tree both ends send their changes.
             shard.feed(link, !agreed.has_tree);
         }
         if !agreed.has_tree {
@@ -52,11 +52,11 @@ impl Map {
         }
         let mut tree = self.tree.lock();
         tree.link_up(link, neighbor.clone());
-        // The writer of this link is just beginning: it is told whatever its last life left behind.
+        // The writer of this link is just beginning, so it is woken, whatever its last life left behind.
         self.tree_ready(&tree).and([link].into_iter().collect())
     }
 
-    /// A neighbor tells, at `now_ns` by this server's clock, what a server says of its links.
+    /// Handles a link state that the neighbor at `link` sends, at `now_ns` by this server's clock.
     pub(crate) fn hear_state(&self, link: LinkId, now_ns: u64, state: LinkState) -> Wake {
         let mut tree = self.tree.lock();
         let nonsense = match tree.hear(now_ns.saturating_add(self.clock_offset_max_ns), link, state) {
@@ -69,13 +69,13 @@ impl Map {
         Wake::default()
     }
 
-    /// Lets the links tell what the tree has for them.
+    /// Notes which links the spanning tree has something for. Returns those that have to be woken.
     pub(super) fn tree_ready(&self, tree: &SpanningTree) -> Wake {
         let is_woken = |link: &LinkId| self.ready[link.index()].fetch_or(TREE_READY, SeqCst) == 0;
         tree.links_untold().filter(is_woken).collect()
     }
 
-    /// Appends what the tree has for the neighbor at `link`.
+    /// Appends what the spanning tree has for the neighbor at `link`.
     fn write_tree(&self, link: LinkId, encoder: &mut Encoder) {
         let (untold, wish) = {
             let mut tree = self.tree.lock();
@@ -95,7 +95,7 @@ impl Map {
         }
     }
 
-    /// The neighbor at `link` wants to be told what is above its vector of one shard.
+    /// Handles a GRAFT of one shard from the neighbor at `link`.
     pub(crate) fn graft(&self, link: LinkId, shard: usize, vector: &[(Origin, u64)], is_once: bool) -> Wake {
         let mut counted = self.shards[shard].lock();
         let wake = counted.shard.graft(link, vector, is_once);
@@ -104,17 +104,17 @@ impl Map {
         self.ready(shard, wake)
     }
 
-    /// The neighbor at `link` sends a fence for its next GRAFT of one shard.
+    /// Handles a FENCE from the neighbor at `link`, for its next GRAFT of one shard.
     pub(crate) fn hear_fence(&self, link: LinkId, shard: usize, number: u64) {
         self.shards[shard].lock().shard.hear_fence(link, number);
     }
 
-    /// The neighbor at `link` begins to answer the GRAFT of one shard that stood behind the fence of this number.
+    /// Handles a PASSED from the neighbor at `link`: it begins to answer the GRAFT behind the fence of this number.
     pub(crate) fn hear_passed(&self, link: LinkId, shard: usize, number: u64) {
         self.shards[shard].lock().shard.hear_passed(link, number);
     }
 
-    /// The neighbor at `link` does not want to be told of changes.
+    /// Handles a PRUNE from the neighbor at `link`.
     pub(crate) fn prune(&self, link: LinkId) -> Wake {
         let prune = |(index, counted): (usize, &Mutex<Counted>)| {
             let wake = counted.lock().shard.link_lazy(link);
@@ -123,31 +123,31 @@ impl Map {
         self.shards.iter().enumerate().map(prune).fold(Wake::default(), Wake::and)
     }
 
-    /// The neighbor at `link` says how far all is covered there.
+    /// Handles an IHAVE of one shard from the neighbor at `link`.
     pub(crate) fn hear_promise(&self, link: LinkId, shard: usize, covered: Vec<(Origin, u64)>) {
         let mut counted = self.shards[shard].lock();
         counted.shard.hear_promise(link, covered);
         self.note_nonsense(link, counted.shard.take_found());
     }
 
-    /// Whether the neighbor at `link` is told of changes as they come.
+    /// Whether the link at `link` is eager: its neighbor is sent changes as they come.
     pub fn is_eager(&self, link: LinkId) -> bool {
         self.shards.iter().all(|counted| counted.lock().shard.is_eager(link))
     }
 
-    /// The neighbor at `link` has told its vector of one shard: from here on it is sent what it lacks.
+    /// Handles the vector of one shard from the neighbor at `link`, which is sent what it lacks from here on.
     pub(crate) fn link_up(&self, link: LinkId, shard: usize, vector: &[(Origin, u64)]) -> Wake {
         let mut counted = self.shards[shard].lock();
         let wake = counted.shard.link_up(link, vector);
         self.note_nonsense(link, counted.shard.take_found());
         drop(counted);
-        // Whoever marked for the link's last life may have noted it here after that life's end, and so may have
-        // woken nobody: this wake is not to be spared.
+        // A thread that marked a slot for the link's last life may have noted that here after the life's end, and
+        // then it woke nobody. So this link is woken in any case.
         let _ = self.ready(shard, wake);
         wake
     }
 
-    /// The neighbor at `link` has told how far it has sent everything of one shard.
+    /// Handles a marker entry of one shard from the neighbor at `from`.
     pub(crate) fn cover(&self, from: LinkId, shard: usize, origin: &Origin, covered: u64) -> Wake {
         let mut counted = self.shards[shard].lock();
         let wake = counted.shard.cover(from, origin, covered);
@@ -157,8 +157,8 @@ impl Map {
         self.ready(shard, wake)
     }
 
-    /// The link is down: nothing more is queued for it until it is up again. The tree may have something to tell on
-    /// others.
+    /// The link is down, and nothing more is queued for it until it is up again. The spanning tree may have something
+    /// to send on other links.
     pub fn link_down(&self, link: LinkId) -> Wake {
         for counted in &self.shards {
             counted.lock().shard.link_down(link);
@@ -169,7 +169,7 @@ impl Map {
         if tree.link_down(link) { self.tree_ready(&tree) } else { Wake::default() }
     }
 
-    /// The link at `link`, which is down, is no more: its place is free for one with another neighbor.
+    /// The link at `link`, which is down, is removed. Its number is free for a link with another neighbor.
     pub fn free_link(&self, link: LinkId) {
         debug_assert!(
             self.shards.iter().all(|counted| !counted.lock().shard.is_eager(link)),
@@ -178,26 +178,26 @@ impl Map {
         self.beats[link.index()].end();
     }
 
-    /// One look at what servers say of their links, to be taken about once a second; `members` are the herd's servers.
-    /// Forgets, bit by bit, what has no place here any more, contradicts whoever speaks in this server's name, and now
-    /// and then says anew which links are up.
+    /// Checks the link states; to be called about once a second with `members`, the herd's servers. Forgets states
+    /// that have no place here any more, contradicts whoever speaks in this server's name, and announces now and then
+    /// which links are up.
     pub fn look_at_tree(&self, now_ns: u64, members: &[ServerName]) -> Wake {
         let mut tree = self.tree.lock();
         tree.look(now_ns, self.clock_offset_max_ns, members);
         self.tree_ready(&tree)
     }
 
-    /// Whether another process goes on speaking in this server's name.
+    /// Whether another process keeps speaking in this server's name.
     pub fn has_namesake(&self) -> bool {
         self.tree.lock().has_namesake()
     }
 
-    /// A neighbor says that another process runs under this server's name, with this incarnation.
+    /// Handles a NAMESAKE: another process runs under this server's name, with this incarnation.
     pub fn hear_of_namesake(&self, incarnation: u64) {
         self.tree.lock().hear_of_namesake(incarnation);
     }
 
-    /// The servers among which the spanning tree is, this one among them.
+    /// The servers of the spanning tree, this one among them.
     pub fn tree_servers(&self) -> Vec<ServerName> {
         self.tree.lock().reached()
     }
@@ -207,8 +207,8 @@ impl Map {
         self.ready[link.index()].load(SeqCst) != 0
     }
 
-    /// Encodes up to about [`LINK_BATCH_LEN`] bytes of what `link` still needs. Says whether that was all; if
-    /// not, flush again when the bytes are written.
+    /// Encodes up to about [`LINK_BATCH_LEN`] bytes of what `link` still needs. Returns whether that was all. If not,
+    /// flush again when the bytes are written.
     pub fn flush(&self, link: LinkId, encoder: &mut Encoder) -> bool {
         let (ready, first) = (&self.ready[link.index()], &self.first[link.index()]);
         let begin = usize::from(first.load(Relaxed));

@@ -1,9 +1,9 @@
-//! What a server does about once a second so that neither others' nonsense nor its own clock stays in its way.
+//! Mending: what a server does about once a second so that neither nonsense nor a wrong clock has lasting effects.
 //!
-//! A clock that goes back may have been wrong before or may be wrong now. It is right as far as anybody knows when more
-//! neighbors' clocks agree with it than differ from it too much: when a link has just been agreed upon
-//! ([`Map::trust_clock`]), or when links stay up for some looks after the step, because a link with a neighbor whose clock
-//! differs too much ends. Until then nothing is dropped or changed on the clock's account.
+//! A clock that goes back may have been wrong before or may be wrong now. It counts as right when more neighbors'
+//! clocks agree with it than differ too much: either when a link has just been agreed on ([`Map::trust_clock`]), or
+//! when links stay up for some looks after the step, since a link ends if its neighbor's clock differs too much.
+//! Until then nothing is dropped or changed because of the clock.
 
 use std::{collections::BTreeSet, sync::Arc, sync::atomic::Ordering::Relaxed};
 
@@ -14,19 +14,19 @@ use crate::{
     types::{Origin, ServerName},
 };
 
-/// Whether what others' nonsense was a reason for may be done again.
+/// Whether it is time to repeat something for which others' nonsense was the reason.
 fn is_due(last_ns: Option<u64>, now_ns: u64) -> bool {
     last_ns.is_none_or(|last_ns| now_ns.abs_diff(last_ns) >= RENEWAL_INTERVAL_NS)
 }
 
-/// What is remembered from one look to the next.
+/// What has to be remembered from one look to the next.
 #[derive(Debug)]
 pub(super) struct Mending {
     /// The present incarnation.
     incarnation: u64,
-    /// When it began because of lies, if one ever did.
+    /// When the present incarnation began because of lies; `None`: it never did.
     renewed_ns: Option<u64>,
-    /// When incarnations of a server were last made one, if they ever were.
+    /// When incarnations of a server were last merged into one; `None`: never.
     folded_ns: Option<u64>,
     /// When the last look was.
     looked_ns: u64,
@@ -52,7 +52,7 @@ impl Mending {
         now_ns.saturating_add(CLOCK_STEP_NS) < self.looked_ns
     }
 
-    /// Whether the clock has gone forward for long enough.
+    /// Whether the clock has gone forward for enough looks.
     fn is_steady(&mut self, now_ns: u64) -> bool {
         let is_back = self.is_put_back(now_ns);
         self.looked_ns = now_ns;
@@ -60,7 +60,7 @@ impl Mending {
         self.steady_looks >= CLOCK_TRUST_LOOKS
     }
 
-    /// Whether the present incarnation began when the clock was wrong, so that nobody merges what is told under it.
+    /// Whether the present incarnation began when the clock was wrong, so that nobody merges what is issued under it.
     fn is_ahead(&self, now_ns: u64) -> bool {
         self.incarnation > now_ns.saturating_add(self.clock_offset_max_ns)
     }
@@ -74,20 +74,20 @@ impl Mending {
 }
 
 impl Map {
-    /// The origin under which this server tells what it takes. Its incarnation is that of [`Map::me`] until others are told
-    /// lies about it, or the clock under which it began turns out to have been wrong.
+    /// The origin under which this server issues updates. Its incarnation is that of [`Map::me`] until others hold
+    /// lies about it, or the clock turns out to have been wrong when it began.
     pub fn origin(&self) -> Origin {
         Origin { server: self.me.server.clone(), incarnation: self.mending.lock().incarnation }
     }
 
-    /// Whether this server knows what it has said under an incarnation, and so which records under it are lies. For tests and
-    /// the simulator.
+    /// Whether this server remembers everything that it issued under an incarnation, so that it can tell which
+    /// records under it are lies. For tests and the simulator.
     pub fn is_present(&self, incarnation: u64) -> bool {
         self.shards.iter().all(|counted| counted.lock().shard.is_present(incarnation))
     }
 
-    /// The herd's servers, as far as this server knows: origins and accounts of others have less room. Without this there
-    /// are no others.
+    /// Sets the herd's servers. Origins and accounts of other servers have less room. Without this call every server
+    /// counts as a member.
     pub fn set_members<'a>(&self, members: impl IntoIterator<Item = &'a ServerName>) {
         let members: Arc<BTreeSet<_>> = Arc::new(members.into_iter().cloned().collect());
         for (index, counted) in self.shards.iter().enumerate() {
@@ -100,8 +100,8 @@ impl Map {
         }
     }
 
-    /// One look at what neighbors have told and at the clock, to be taken about once a second: contradicts lies, makes
-    /// room in the tables of origins, and puts right what was taken while the clock was ahead.
+    /// To be called about once a second: looks at what neighbors have sent and at the clock, contradicts lies, makes
+    /// room in the tables of origins, and corrects what was taken while the clock was ahead.
     pub fn mend(&self, now_ns: u64) -> Wake {
         let mut mending = self.mending.lock();
         if mending.is_put_back(now_ns) {
@@ -111,8 +111,8 @@ impl Map {
         self.mend_with(&mut mending, now_ns, is_right)
     }
 
-    /// The clock of the neighbor at `link` agrees with this server's, which may have been ahead before. To be called when
-    /// the link is about to be [agreed](Map::agree) upon, so that nothing is told on it that the neighbor would not merge.
+    /// The clock of the neighbor at `link` agrees with this server's, which may have been ahead before. To be called
+    /// just before [`Map::agree`], so that the link sends nothing that the neighbor would not merge.
     pub fn trust_clock(&self, link: LinkId, now_ns: u64) -> Wake {
         let mut mending = self.mending.lock();
         let agreed = self.agreed.load(Relaxed);

@@ -1,9 +1,9 @@
-//! The herd's map as one server holds it: its shards, each behind a lock, and which links have something to
-//! flush.
+//! The replica: everything that one server holds of the herd's data. It consists of shards, each behind a lock, and
+//! knows which links have something to flush.
 //!
-//! A key's shard is the same at every server, because sequences and vectors are counted per shard. A lock is
-//! held for one visit of one shard and never while waiting for anything. Every call that may give a link
-//! something to send says so in a [`Wake`].
+//! A key is in the same shard at every server, because sequences and vectors are counted per shard. A lock is held
+//! for one visit of one shard, and never while waiting for anything. Each call that may give a link something to send
+//! returns the link in a [`Wake`].
 
 mod beats;
 mod followers;
@@ -32,49 +32,49 @@ use crate::{
 /// One bit for each shard.
 const ALL_SHARDS: u32 = (1 << SHARDS) - 1;
 
-/// What a map is told once.
+/// The settings of a replica.
 #[derive(Clone, Debug)]
 pub struct MapSettings {
     /// This life of this server.
     pub me: Origin,
-    /// Scatters the tables; nobody outside should know it.
+    /// The seed of the tables' hashes. Keep it secret: whoever knows it can choose keys that collide.
     pub seed: u64,
-    /// A new client past so many is refused here; what neighbors tell of clients is always merged.
+    /// Beyond this number, new clients are refused here. Clients that neighbors send are always merged.
     pub max_clients: u64,
     /// Forget a client this long after its report was received, nanoseconds.
     pub client_ttl_ns: Option<u64>,
-    /// A client's report is refused so shortly after its last one that this server took, nanoseconds.
+    /// This server refuses a client's report that comes sooner than this after the last one it took, nanoseconds.
     pub client_interval_ns: u64,
-    /// How far clocks may be apart, nanoseconds: nothing is merged that claims to be further in the future, and what has
-    /// expired is carried for so long for servers at which it has not.
+    /// How far clocks may be apart, nanoseconds. Records from further in the future are not merged, and an expired
+    /// record is passed on for this long, for servers at which it has not expired.
     pub clock_offset_max_ns: u64,
-    /// As they should be.
+    /// The rules of the flood, one of which tests may break.
     pub rules: Rules,
 }
 
-/// How many reports met which end.
+/// How many reports had each outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReportCounts {
     /// They were news.
     pub accepted: u64,
-    /// Something newer was held.
+    /// A newer record was held.
     pub stale: u64,
-    /// They were of clients for which there was no room, came too soon, or had a condition that was not met.
+    /// There was no room for the client, the report came too soon, or its condition was not met.
     pub refused: u64,
 }
 
-/// A report on its way into the map, and what became of it.
+/// A report on its way into the replica, and its outcome.
 #[derive(Clone, Copy, Debug)]
 pub struct Offer<'a> {
     /// The report.
     pub report: Report<'a>,
     hash: KeyHash,
-    /// As the shard [expects](Shard::expect) it, once it has been asked.
+    /// What [`Shard::expect`] has returned for it.
     table_hash: TableHash,
     condition: Condition,
-    /// What became of it; [`Outcome::Stale`] until it has been offered.
+    /// The outcome; [`Outcome::Stale`] until the report has been offered.
     pub outcome: Outcome,
-    /// Its number among all that this server has taken in its shard, once it has been taken; 0 before.
+    /// Its number among all updates that this server has taken in its shard; 0 until it has been taken.
     seq: u64,
     /// The time that the server gave it; 0 if it gave none.
     stamped_ns: u64,
@@ -86,8 +86,8 @@ impl<'a> Offer<'a> {
         Offer::on(Condition::Always, report)
     }
 
-    /// A report that is taken on a condition, and has not been offered yet. Part of each caller, so that it is made where it
-    /// is to stand: copying what has just been written in smaller pieces makes the processor wait.
+    /// A report with a condition that has not been offered yet. It is inlined into each caller, so that it is built
+    /// where it stays: copying what was just written in smaller pieces makes the processor wait.
     #[inline(always)]
     pub fn on(condition: Condition, report: Report<'a>) -> Offer<'a> {
         let hash = KeyHash::of(report.client.as_bytes());
@@ -95,13 +95,12 @@ impl<'a> Offer<'a> {
         Offer { report, hash, table_hash, condition, outcome, seq: 0, stamped_ns: 0 }
     }
 
-    /// Where it stands among all that this server has taken, if it was taken.
+    /// Its position among all updates that this server has taken, if it was taken.
     pub fn position(&self) -> Option<Position> {
         (self.seq > 0).then(|| Position { shard: self.hash.shard(), seq: self.seq })
     }
 
-    /// When it was made, and received at `now_ns`. `None` where that was for the server to say, and it did not take the
-    /// report.
+    /// The times of the report, received at `now_ns`. `None` if the server has to stamp it and has not taken it.
     pub fn times(&self, now_ns: u64) -> Option<(Timestamp, Difference)> {
         match self.report.stamp {
             Stamp::Client(timestamp) => Some((timestamp, Difference::at_receipt(now_ns, timestamp))),
@@ -111,51 +110,51 @@ impl<'a> Offer<'a> {
     }
 }
 
-/// All shards.
+/// A replica.
 #[derive(Debug)]
 pub struct Map {
     me: Origin,
     shards: Box<[Mutex<Counted>]>,
     /// For each link, the shards that have something to flush, one bit each.
     ready: Box<[AtomicU32]>,
-    /// For each link, the shard at which its next flush begins: where links are always behind, every shard has
-    /// its turn.
+    /// For each link, the shard at which its next flush begins. So every shard gets its turn on a link that is always
+    /// behind.
     first: Box<[AtomicU8]>,
-    /// For each link, what its heartbeats go by.
+    /// For each link, what is known for its heartbeats.
     beats: Box<[Beat]>,
     followers: Followers,
     /// Locked before any shard, never after one.
     tree: Mutex<SpanningTree>,
-    /// Records that are about clients, tombstones among them ...
+    /// How many records are about clients, tombstones among them ...
     clients: AtomicU64,
-    /// ... and all others. Both as of the last visit of each shard.
+    /// ... and how many are not. Both as of the last visit of each shard.
     others: AtomicU64,
     /// Locked before any shard, never after one, and never together with the tree.
     mending: Mutex<Mending>,
-    /// The links that have agreed and not ended, one bit each.
+    /// The links that have been agreed on and have not ended, one bit each.
     agreed: AtomicU32,
-    /// Whether any link has ever been up: before that nobody can have heard what this life of the server has said.
+    /// Whether any link has ever been up. Before that nobody can have heard what this life of the server has issued.
     was_linked: AtomicBool,
     root_mismatches: AtomicU64,
-    /// The shards of which a neighbor has told all, one bit each.
+    /// The shards that are [caught up](Shard::is_caught_up), one bit each.
     caught_up: AtomicU32,
     max_clients: u64,
-    /// As heartbeats tell it: 0 for never.
+    /// As CHECK carries it: 0 for never.
     client_ttl_ns: u64,
     clock_offset_max_ns: u64,
 }
 
-/// A shard and what is counted under its lock.
+/// A shard, and what is counted under its lock.
 #[derive(Debug)]
 struct Counted {
     shard: Shard,
     reports: ReportCounts,
-    /// What of this shard is in [`Map::clients`] and in [`Map::others`].
+    /// What this shard adds to [`Map::clients`] and to [`Map::others`].
     counted: [u64; 2],
 }
 
 impl Map {
-    /// An empty map of a server that has just started.
+    /// An empty replica of a server that has just started.
     pub fn new(settings: MapSettings) -> Map {
         let shard = |index: usize| {
             Shard::new(ShardSettings {
@@ -192,8 +191,8 @@ impl Map {
         }
     }
 
-    /// This life of this server. It tells records under the incarnation at which it began, until it has to
-    /// [begin a new one](Map::origin).
+    /// This life of this server, with the incarnation under which it began to issue updates. [`Map::origin`] has the
+    /// present one.
     pub fn me(&self) -> &Origin {
         &self.me
     }
@@ -203,7 +202,7 @@ impl Map {
         self.clients() + self.others.load(Relaxed)
     }
 
-    /// How many of them are about clients, tombstones among them: these count against `max_clients`.
+    /// How many records are about clients, tombstones among them. They count against `max_clients`.
     pub fn clients(&self) -> u64 {
         self.clients.load(Relaxed)
     }
@@ -220,7 +219,7 @@ impl Map {
         self.len() == 0
     }
 
-    /// How many reports of clients met which end since the start.
+    /// How many reports of clients had each outcome since the start.
     pub fn report_counts(&self) -> ReportCounts {
         self.shards.iter().map(|shard| shard.lock().reports).fold(ReportCounts::default(), |sum, one| {
             ReportCounts {
@@ -238,8 +237,8 @@ impl Map {
         (offers[0].outcome, wake)
     }
 
-    /// Takes up to [`BATCH_LEN_MAX`] reports, those of one client in their order, at `now_ns` by this server's
-    /// clock; each learns its outcome. Every shard that they touch is visited once.
+    /// Takes up to [`BATCH_LEN_MAX`] reports at `now_ns` by this server's clock, and notes the outcome of each.
+    /// Reports of one client keep their order. Each shard is visited once.
     pub fn report_all(&self, now_ns: u64, offers: &mut [Offer<'_>]) -> Wake {
         if self.clients() + offers.len() as u64 > self.max_clients {
             return self.report_in_turn(now_ns, offers);
@@ -256,14 +255,14 @@ impl Map {
         wake
     }
 
-    /// Where not all may find room, whoever comes first does.
+    /// Takes the reports in their order, because not all of them may find room.
     fn report_in_turn(&self, now_ns: u64, offers: &mut [Offer<'_>]) -> Wake {
         (0..offers.len()).fold(Wake::default(), |wake, place| {
             wake.and(self.report_to(offers[place].hash.shard(), now_ns, offers, &[place as u8]))
         })
     }
 
-    /// Takes those of `offers` that `places` names, all of one shard.
+    /// Takes those of `offers` at the indices in `places`, which are all of one shard.
     fn report_to(&self, index: usize, now_ns: u64, offers: &mut [Offer<'_>], places: &[u8]) -> Wake {
         let mut guard = self.shards[index].lock();
         let Counted { shard, reports, .. } = &mut *guard;
@@ -274,7 +273,7 @@ impl Map {
         let (mut wake, len_before) = (Wake::default(), shard.len());
         for &place in places {
             let offer = &mut offers[usize::from(place)];
-            // Nothing but clients has come to this shard since it was locked.
+            // Only clients have come to this shard since it was locked.
             let inserted = (shard.len() - len_before) as u64;
             let has_room = self.clients() + inserted < self.max_clients;
             let expected = Expected { hash: offer.hash, table_hash: offer.table_hash };
@@ -298,7 +297,7 @@ impl Map {
         self.ready(index, wake)
     }
 
-    /// Forgets a client for the whole herd. Says whether it was known.
+    /// Forgets a client in the whole herd. Returns whether it was known.
     pub fn forget(&self, now_ns: u64, client: ClientId<'_>) -> (bool, Wake) {
         let (index, mut counted) = self.shard_of(client.as_bytes());
         let (offered, wake) = counted.shard.forget(now_ns, client);
@@ -307,8 +306,8 @@ impl Map {
         (offered == Offered::Updated, self.ready(index, wake))
     }
 
-    /// Says something to the whole herd that is not about a client, in the place of what is held of that key. Every
-    /// server forgets it `keep_s` seconds from now; 0: never. There is room for it whatever the number of clients.
+    /// Writes a record that is not about a client, for the whole herd, in place of the held record of that key. Every
+    /// server forgets it `keep_s` seconds from now; 0: never. The number of clients does not limit such records.
     pub fn tell(&self, now_ns: u64, kind: Kind, key: &[u8], keep_s: u32, bytes: &[u8]) -> (Offered, Wake) {
         let (index, mut counted) = self.shard_of(key);
         let (offered, wake) = counted.shard.tell(now_ns, kind, key, keep_s, bytes);
@@ -335,8 +334,8 @@ impl Map {
         (offered, self.ready(index, wake))
     }
 
-    /// Calls `read` with the record of a client, unless it is unknown or expired; of one that asked to
-    /// be forgotten there is a tombstone.
+    /// Calls `read` with the record of a client, unless the client is unknown or the record has expired. The record
+    /// of a client that asked to be forgotten is a tombstone.
     pub fn locate<T>(
         &self,
         now_ns: u64,
@@ -346,7 +345,7 @@ impl Map {
         self.find(now_ns, Kind::CLIENT, client.as_bytes(), read)
     }
 
-    /// Calls `read` with the record of a key, unless it is unknown or expired.
+    /// Calls `read` with the record of a key, unless there is none or it has expired.
     pub fn find<T>(
         &self,
         now_ns: u64,
@@ -365,7 +364,7 @@ impl Map {
         }
     }
 
-    /// Looks at up to `slots` slots of each shard for what has expired; says how many records went.
+    /// Removes what has expired among up to `slots` slots of each shard. Returns how many records went.
     pub fn sweep(&self, now_ns: u64, slots: usize) -> usize {
         let sweep = |(index, counted): (usize, &Mutex<Counted>)| {
             let mut counted = counted.lock();
@@ -384,22 +383,22 @@ impl Map {
         (index, self.shards[index].lock())
     }
 
-    /// Brings what is counted of all shards up to date with one of them. The caller still holds that shard, so that nobody
-    /// takes away a record before it is counted.
+    /// Updates the counts of all shards after a visit of one. The caller still holds that shard's lock, so that no
+    /// record can be removed before it is counted.
     fn recount(&self, counted: &mut Counted) {
         let others = counted.shard.others_len() as u64;
         let now = [counted.shard.len() as u64 - others, others];
         let before = std::mem::replace(&mut counted.counted, now);
         for ((sum, now), before) in [&self.clients, &self.others].into_iter().zip(now).zip(before) {
             if now != before {
-                // A sum of all differences, negative ones among them: it wraps round, and back again.
+                // A sum of all differences, negative ones among them. It may wrap around, and it wraps back.
                 sum.fetch_add(now.wrapping_sub(before), Relaxed);
             }
         }
     }
 
-    /// Notes which shard the links are to flush; says which links did not know of any. Followers are woken at once. Not to
-    /// be called while a shard is locked.
+    /// Notes that the links in `wake` have to flush a shard. Returns those that have to be woken. Followers are woken
+    /// at once. Do not call this while a shard is locked.
     fn ready(&self, index: usize, wake: Wake) -> Wake {
         if wake.followers() != 0 {
             self.followers.wake(index, wake.followers());
@@ -408,35 +407,35 @@ impl Map {
     }
 }
 
-/// Looking on, for tests, status and the simulator's checkers.
+/// Observations for tests, status and the simulator's checkers.
 impl Map {
-    /// Calls `visit` with each entry of the vector of one shard: all updates of the origin up to so far are
-    /// covered here.
+    /// Calls `visit` with each entry of the vector of one shard: an origin, and the sequence up to which it is
+    /// covered.
     pub fn for_each_covered(&self, shard: usize, mut visit: impl FnMut(&Origin, u64)) {
         for (origin, covered) in self.shards[shard].lock().shard.vector() {
             visit(origin, covered);
         }
     }
 
-    /// Whether one shard's lock is to be had within `wait`.
+    /// Whether one shard's lock can be taken within `wait`.
     pub fn is_free_within(&self, shard: usize, wait: Duration) -> bool {
         self.shards[shard].try_lock_for(wait).is_some()
     }
 
-    /// Whether a neighbor has told, of every shard, all that it held at some time of this server's life.
+    /// Whether each shard is caught up: some neighbor has sent all that it held at some time since this server
+    /// started.
     pub fn is_caught_up(&self) -> bool {
         self.caught_up.load(Relaxed) == ALL_SHARDS
     }
 
-    /// Notes whether one shard has been told all.
+    /// Notes whether one shard is caught up.
     fn note_caught_up(&self, index: usize, shard: &Shard) {
         if shard.is_caught_up() && self.caught_up.load(Relaxed) & 1 << index == 0 {
             self.caught_up.fetch_or(1 << index, Relaxed);
         }
     }
 
-    /// In how many shards and on how many links that are told of changes something is missing that the neighbor told, all
-    /// together.
+    /// The number of open gaps on eager links, in all shards together.
     pub fn gaps(&self) -> usize {
         self.shards.iter().map(|counted| counted.lock().shard.gaps()).sum()
     }
@@ -446,8 +445,8 @@ impl Map {
         self.shards[shard].lock().shard.queue_len(link.index())
     }
 
-    /// What of the bookkeeping contradicts itself, if anything does. Only says something while no other thread
-    /// changes the map.
+    /// A contradiction in the bookkeeping, if there is one. The result only means something while no other thread
+    /// changes the replica.
     pub fn contradiction(&self) -> Option<String> {
         for (index, counted) in self.shards.iter().enumerate() {
             let Counted { shard, .. } = &*counted.lock();
@@ -468,13 +467,13 @@ impl Map {
     }
 }
 
-/// In which shard a key is, at every server.
+/// The shard of a key, the same at every server.
 pub fn shard_index(key: &[u8]) -> usize {
     KeyHash::of(key).shard()
 }
 
-/// The places of `offers` in the order of their shards, and where each shard's end in it. Offers of one shard
-/// keep their order.
+/// The indices of `offers` in the order of their shards, and where each shard's part ends. Offers of one shard keep
+/// their order.
 fn by_shard(offers: &[Offer<'_>]) -> ([u8; BATCH_LEN_MAX], [u8; SHARDS]) {
     let mut shards = [0; BATCH_LEN_MAX];
     let mut ends = [0; SHARDS];

@@ -1,9 +1,9 @@
 //! Which clients are near: the nearest first, within a radius or anywhere.
 //!
-//! This looks at every record, shard by shard, each shard under its lock, and keeps the best so far in a heap that the
-//! question's limit bounds. The answer is exact, but the scan is slow: a grid of cells, kept in step with the records, will
-//! replace it. Records are judged as [`Map::locate`] judges them: tombstones and what has expired are not there. A client
-//! that moves while the shards are looked at is seen once, where it was or where it is.
+//! The search scans every record, shard by shard, each shard under its lock. It keeps the nearest so far in a heap,
+//! which the question's limit bounds. The answer is exact, but the scan is slow; a grid of cells, kept in step with
+//! the records, will replace it. As in [`Map::locate`], expired records do not count; neither do tombstones. A client
+//! that moves during the scan is found once, at its old or its new position.
 
 use std::collections::BinaryHeap;
 
@@ -17,19 +17,19 @@ use crate::{
 /// No two points are farther apart, meters.
 const FARTHEST_M: f64 = std::f64::consts::PI * EARTH_RADIUS_M;
 
-/// A client that is near, as its server's record has it. They are ordered by distance, and equal distances by ID, so that
-/// every server answers alike.
+/// A client that is near, with its server's record. Values are ordered by distance, and those of equal distance by
+/// ID, so that every server answers alike.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
     separation: Separation,
-    /// ID and attributes, one behind the other.
+    /// ID and attributes, one after the other.
     text: Box<[u8]>,
     id_len: usize,
     /// Where it is.
     pub coordinates: Coordinates,
     /// When, as its report says.
     pub timestamp: Timestamp,
-    /// When that was received, counted from `timestamp`.
+    /// The server's clock at receipt minus `timestamp`.
     pub difference: Difference,
     /// The server that took the report.
     pub server: ServerName,
@@ -54,12 +54,12 @@ impl Found {
         }
     }
 
-    /// Who it is.
+    /// The client's ID.
     pub fn client(&self) -> ClientId<'_> {
         ClientId::of_field(&self.text[..self.id_len]).expect("a record about a client has its ID for a key")
     }
 
-    /// What else its report said.
+    /// The other contents of its report.
     pub fn attributes(&self) -> Attributes<'_> {
         Attributes::trusted(&self.text[self.id_len..])
     }
@@ -86,14 +86,14 @@ impl PartialOrd for Found {
     }
 }
 
-/// The best so far; the worst of them is on top.
+/// The nearest clients so far. The farthest of them is on top of the heap.
 struct Best {
     heap: BinaryHeap<Found>,
     limit: usize,
 }
 
 impl Best {
-    /// Whether a client with this rank would be one of the best.
+    /// Whether a client with this rank would be among the nearest.
     fn has_place_for(&self, rank: (Separation, &[u8])) -> bool {
         self.heap.len() < self.limit || self.heap.peek().is_some_and(|worst| rank < worst.rank())
     }
@@ -107,8 +107,8 @@ impl Best {
 }
 
 impl Map {
-    /// The clients that are near, the nearest first, as far as `wanted` wants them: what it leaves out takes no place.
-    /// `None`: the client around which they should be is not known.
+    /// The clients that are near, the nearest first. `wanted` filters them; a client that it rejects does not count
+    /// against the limit. `None`: the client at the center is not known.
     pub fn near(
         &self,
         now_ns: u64,
@@ -116,7 +116,7 @@ impl Map {
         mut wanted: impl FnMut(&Record<'_>) -> bool,
     ) -> Option<Vec<Found>> {
         let center = self.center(now_ns, near.around)?;
-        // What reaches to the other side of the Earth reaches everywhere.
+        // A circle that reaches the other side of the Earth contains everything.
         let reach = near.radius_m.filter(|radius_m| *radius_m < FARTHEST_M).map(Separation::of_metres);
         let mut best = Best { heap: BinaryHeap::new(), limit: near.limit.get() };
         for counted in &self.shards {
