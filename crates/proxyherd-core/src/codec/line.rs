@@ -1,7 +1,7 @@
 //! The line protocol: `IAMAT`, `WHATSAT` and their replies.
 //!
-//! [`Lines`] finds lines in whatever chunks a stream comes in, [`parse`] reads one, and the `write_` functions
-//! make replies. A line borrows from the caller's buffer throughout; nothing is copied.
+//! [`Lines`] finds lines in the chunks of a stream, [`parse`] reads one line, and the `write_` functions write
+//! replies. A parsed line borrows from the caller's buffer; nothing is copied.
 
 use crate::{
     command::{Around, Command, Condition, Nearby},
@@ -12,8 +12,8 @@ use crate::{
     },
 };
 
-/// Finds the lines of one connection. It remembers how far it has looked, so that a line that drips in byte by
-/// byte is not searched again from its start.
+/// Finds the lines of one connection. It remembers how far it has searched, so that a line that comes byte by byte is
+/// not searched from its start again.
 #[derive(Debug, Default)]
 pub struct Lines {
     searched: usize,
@@ -22,17 +22,17 @@ pub struct Lines {
 /// What stands at the front of a connection's buffer.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Next<'a> {
-    /// A line without its end, and how many bytes of the buffer it and its end take.
+    /// A line without its end, and how many bytes of the buffer the line and its end take.
     Line(&'a [u8], usize),
-    /// The line goes on in bytes that have not come yet.
+    /// The line's end has not come yet.
     Incomplete,
     /// More than [`LINE_LEN_MAX`] bytes without an end: answer with [`write_invalid`] and close.
     TooLong(&'a [u8]),
 }
 
 impl Lines {
-    /// Looks at the front of `buffer`: all bytes received and not yet consumed. At the end of the stream what
-    /// is left is a line of its own.
+    /// Looks at the front of `buffer`, which holds all bytes received and not yet consumed. At the end of the stream
+    /// the rest of the buffer is a line.
     pub fn next<'a>(&mut self, buffer: &'a [u8], end_of_stream: bool) -> Next<'a> {
         let Some(end) = memchr::memchr(b'\n', &buffer[self.searched..]).map(|at| at + self.searched) else {
             return self.without_end(buffer, end_of_stream);
@@ -58,29 +58,30 @@ fn too_long(buffer: &[u8]) -> Next<'_> {
     Next::TooLong(&buffer[..LINE_ECHO_LEN])
 }
 
-/// A line, read.
+/// A parsed line.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Line<'a> {
     /// Nothing but white space: no reply.
     Blank,
-    /// A command: a report with the client's own time, or a question about places; and the fields of a report as they were
-    /// written.
+    /// A command: a report with the client's own time, or a question about places; and the fields of a report as they
+    /// were written.
     Command(Command<'a>, Told<'a>),
     /// A report that can't be read: answer with [`write_invalid`].
     InvalidReport,
-    /// The request line of HTTP: answer with [`write_invalid`], close the connection, and read nothing behind the line. A
-    /// web page can make a browser send any bytes as the body of a request; they must not count as reports.
+    /// The request line of HTTP: answer with [`write_invalid`], close the connection, and read nothing behind the
+    /// line. A web page can make a browser send any bytes as the body of a request, and they must not count as
+    /// reports.
     HttpRequest,
     /// Not a command: answer with [`write_invalid`].
     Invalid,
 }
 
-/// The three fields of a report as they came, for the echo; of another command nothing.
+/// The three fields of a report as they came, for the reply that echoes them. It is empty for other commands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Told<'a> {
-    /// The fields, or, where they are not tidy, the line up to the last of them.
+    /// The fields; or, if they are not tidy, the line up to the last of them.
     span: &'a [u8],
-    /// Whether just one space stands between each two, so that the span is the echo.
+    /// Whether exactly one space stands between the fields, so that the span can be echoed as it is.
     is_tidy: bool,
 }
 
@@ -95,8 +96,8 @@ pub fn parse(line: &[u8]) -> Line<'_> {
     }
 }
 
-/// Classifies a line that is not a valid command: an HTTP request line (its method may have any name), or `otherwise`.
-/// Valid commands never reach this, so the check costs them nothing.
+/// Classifies a line that is not a valid command: an HTTP request line (its method may have any name), or
+/// `otherwise`. Valid commands never get here, so the check costs them nothing.
 #[cold]
 fn invalid<'a>(line: &[u8], otherwise: Line<'a>) -> Line<'a> {
     if is_http_request(line) { Line::HttpRequest } else { otherwise }
@@ -125,7 +126,7 @@ fn is_token(byte: u8) -> bool {
 fn parse_iamat<'a>(fields: &mut Fields<'a>) -> Option<Line<'a>> {
     let client = ClientId::of_field(fields.next()?)?;
     let (start, client_end) = (fields.start, fields.end);
-    // Numbers end where their digits do: there is no need to look for the white space behind them first.
+    // Numbers end where their digits end, so the white space behind them need not be searched first.
     let coordinates = fields.read(Coordinates::parse_front)?;
     let (is_spaced, coordinates_end) = (fields.is_spaced_from(client_end), fields.end);
     let timestamp = fields.read(Timestamp::parse_front)?;
@@ -180,7 +181,7 @@ impl<'a> Fields<'a> {
         Some(&rest[..len])
     }
 
-    /// Reads the next field by `parse`, which says what it leaves; that has to be the field's end.
+    /// Reads the next field by `parse`, which returns the rest. The field must end there.
     fn read<T>(&mut self, parse: impl FnOnce(&'a [u8]) -> Option<(T, &'a [u8])>) -> Option<T> {
         let rest = self.skip_white_space()?;
         let (value, left) = parse(rest)?;
@@ -188,7 +189,7 @@ impl<'a> Fields<'a> {
         left.first().is_none_or(|&byte| is_white_space(byte)).then_some(value)
     }
 
-    /// What is left of the line from the next field on; `None` if there is no field any more.
+    /// The rest of the line from the next field on; `None` if there is no further field.
     fn skip_white_space(&mut self) -> Option<&'a [u8]> {
         let rest = &self.line[self.end..];
         let skipped = rest.iter().position(|&byte| !is_white_space(byte))?;
@@ -196,13 +197,13 @@ impl<'a> Fields<'a> {
         Some(&rest[skipped..])
     }
 
-    /// Whether one space and nothing else stands between the field that ends at `end` and the last one.
+    /// Whether exactly one space stands between the field that ends at `end` and the last field.
     fn is_spaced_from(&self, end: usize) -> bool {
         self.start == end + 1 && self.line[end] == b' '
     }
 }
 
-/// Appends the reply to a report: its AT line, fields as they came, and LF.
+/// Appends the reply to a report: its AT line with the fields as they came, and LF.
 pub fn write_at_reply(out: &mut Vec<u8>, server: &ServerName, difference: Difference, told: Told<'_>) {
     write_at_start(out, server, difference);
     if told.is_tidy {

@@ -1,8 +1,8 @@
-//! One life of a server, and what it says of its links.
+//! One life of a server, and the state of its links.
 
 use super::ServerName;
 
-/// One life of one server: whoever gave a record its sequence number.
+/// One life of one server, which gives each record that it issues a sequence.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Origin {
     /// The server that took the report, as its AT line says.
@@ -11,13 +11,14 @@ pub struct Origin {
     pub incarnation: u64,
 }
 
-/// What one server says of its links.
+/// Which links of a server are up: what the link protocol's STATE carries, and what routing protocols call a
+/// link-state advertisement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkState {
-    /// Which life of which server says so.
+    /// The life of the server that announces it.
     pub origin: Origin,
-    /// Grows with everything that the server says.
+    /// Grows with each announcement.
     pub stamp: u64,
-    /// With whom it has links that are up, and whose other end knows of trees too.
+    /// The neighbors to which it has a link that is up, if they support spanning trees too.
     pub up: Vec<ServerName>,
 }

@@ -1,4 +1,4 @@
-//! How far around a client a question about places reaches.
+//! The radius of a question about places.
 
 use super::digits::{self, POWERS_OF_TEN};
 use crate::limits::RADIUS_M_MAX;

@@ -1,12 +1,12 @@
-//! Frames by which two servers find out whether their maps are the same, and where they are not: CHECK, BRANCHES,
-//! LEAVES. What the sums are sums of is known in `flood`, not here.
+//! Frames of the anti-entropy, CHECK, BRANCHES and LEAVES: two servers find out whether they hold the same, and what
+//! differs. `flood::anti_entropy` knows what the sums are sums of.
 
 use super::frame::{Encoder, FrameError, Reader, put_u16, put_u64};
 use crate::limits::CHECK_BRANCHES_MAX;
 
-/// Into how many a branch of the hash tree parts.
+/// How many children a branch of the hash tree has.
 pub const FAN_OUT: usize = 16;
-/// The deepest level, with a step left before a hash of 64 bits is used up.
+/// The deepest level. One more step uses up a hash of 64 bits.
 pub const DEPTH_MAX: u8 = 15;
 /// Bytes of one branch in a frame: its place and the sums of its children.
 const BRANCH_LEN: usize = 8 + FAN_OUT * 8;
@@ -15,14 +15,14 @@ pub(super) const CHECK: u8 = 9;
 pub(super) const BRANCHES: u8 = 10;
 pub(super) const LEAVES: u8 = 11;
 
-/// What the sender holds of one shard, in one number, where it has nothing left to send of it.
+/// The sum of everything that the sender holds of one shard, of which it has nothing left to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Check {
     /// The shard.
     pub shard: u8,
-    /// So many of the receiver's records of this shard have come over this link; or [`Check::GAP`].
+    /// How many of the receiver's records of this shard have come over this link; or [`Check::GAP`].
     pub received: u64,
-    /// What may expire before this time, POSIX nanoseconds, is not part of the sum.
+    /// The sum leaves out what may expire before this time, POSIX nanoseconds.
     pub from_ns: u64,
     /// After how long the sender forgets clients, nanoseconds; 0: never.
     pub client_ttl_ns: u64,
@@ -31,17 +31,17 @@ pub struct Check {
 }
 
 impl Check {
-    /// Stands for how many records have come where some of them are missing at the sender, so that no number is right: the
-    /// receiver is not to take a difference for an alarm.
+    /// Stands for the number of received records while a gap is open at the sender, so that no number is right. The
+    /// receiver does not take a difference for an alarm then.
     pub const GAP: u64 = u64::MAX;
 }
 
-/// Where in one shard's hash tree, and what is part of it.
+/// A level of one shard's hash tree, and what counts in its sums.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Level {
     /// The shard.
     pub shard: u8,
-    /// How many steps below the root: a place is so many times four bits of a key's hash.
+    /// How many steps below the root. Each step uses four bits of a key's hash.
     pub depth: u8,
     /// See [`Check::from_ns`].
     pub from_ns: u64,
@@ -55,8 +55,8 @@ pub struct Branches<'a> {
     entries: &'a [u8],
 }
 
-/// Branches of one level in which the sender holds so little that its records are on their way; the receiver is to
-/// send what it holds there.
+/// Branches of one level in which the sender holds few records, which it is sending. The receiver has to send its
+/// own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Leaves<'a> {
     /// The level.
@@ -115,7 +115,7 @@ fn check_level(level: Level, most: usize, count: usize, name: &'static str) -> R
 }
 
 impl Encoder {
-    /// Encodes what is held of one shard.
+    /// Encodes CHECK.
     pub fn check(&mut self, check: &Check) {
         self.frame(CHECK, 0, |out| {
             out.push(check.shard);
@@ -126,7 +126,7 @@ impl Encoder {
         });
     }
 
-    /// Encodes branches and their children's sums, at most [`CHECK_BRANCHES_MAX`].
+    /// Encodes BRANCHES with at most [`CHECK_BRANCHES_MAX`] entries.
     pub fn branches(&mut self, level: Level, branches: &[(u64, [u64; FAN_OUT])]) {
         debug_assert!(branches.len() <= CHECK_BRANCHES_MAX, "whoever asks does not ask for more");
         self.level(BRANCHES, level, branches.len(), |out| {
@@ -137,7 +137,7 @@ impl Encoder {
         });
     }
 
-    /// Encodes places below which the sender's records are on their way, at most [`CHECK_BRANCHES_MAX`] times [`FAN_OUT`].
+    /// Encodes LEAVES with at most [`CHECK_BRANCHES_MAX`] times [`FAN_OUT`] places.
     pub fn leaves(&mut self, level: Level, places: &[u64]) {
         debug_assert!(places.len() <= CHECK_BRANCHES_MAX * FAN_OUT, "no more are ever compared at once");
         self.level(LEAVES, level, places.len(), |out| {

@@ -1,5 +1,5 @@
-//! Frames that say how far origins are covered: VECTOR, MARKER, and those of `tree` that hold the same. And ORIGIN, which
-//! gives origins their indices; how indices are given is known in `numbering`.
+//! Frames that carry how far origins are covered: VECTOR, MARKER, and the same shape for those of `spanning_tree`.
+//! Also ORIGIN, which gives an origin its index; `numbering` chooses the index.
 
 use super::frame::{Encoder, FrameError, Reader, put_text, put_u16, put_u64};
 use crate::{
@@ -28,7 +28,7 @@ impl Covered<'_> {
     /// Most entries in one frame.
     pub const COUNT_MAX: usize = COVERED_COUNT_MAX;
 
-    /// Index of an origin, and up to which sequence it is covered.
+    /// The index of each origin, and the sequence up to which it is covered.
     pub fn iter(&self) -> impl Iterator<Item = (u16, u64)> {
         let (entries, _) = self.entries.as_chunks::<COVERED_LEN>();
         entries.iter().map(|entry| {
@@ -44,7 +44,7 @@ pub(super) fn decode_covered<'a>(reader: &mut Reader<'a>) -> Option<Covered<'a>>
     Some(Covered { shard, entries: reader.take(count * COVERED_LEN)? })
 }
 
-/// An index, and the origin that it stands for from here on.
+/// An index, and the origin for which it stands from here on.
 pub(super) fn decode_origin(reader: &mut Reader<'_>) -> Result<Option<(u16, Origin)>, FrameError> {
     let mut read = || Some((reader.u16()?, reader.text()?, reader.u64()?));
     let Some((index, server, incarnation)) = read() else { return Ok(None) };
@@ -53,26 +53,26 @@ pub(super) fn decode_origin(reader: &mut Reader<'_>) -> Result<Option<(u16, Orig
 }
 
 impl Encoder {
-    /// One that names at most so many origins before it begins their numbering anew; not more than
-    /// [`ORIGINS_NAMED_MAX`](crate::limits::ORIGINS_NAMED_MAX), which is what others do.
+    /// The same encoder, but it begins a new numbering after it has named this many origins. The default and the
+    /// maximum is [`ORIGINS_NAMED_MAX`](crate::limits::ORIGINS_NAMED_MAX).
     pub fn with_origins_max(mut self, most: usize) -> Encoder {
         self.numbering.set_most(most);
         self
     }
 
-    /// The ends of the link have agreed to speak this version. Until then, indices are given as in version 1.
+    /// Sets the version on which both ends have agreed. Until then, indices are given as in version 1.
     pub fn agree(&mut self, version: u16) {
         self.version = version;
         self.numbering.agree(version);
     }
 
-    /// Whether the link had no index left for an origin, so that something was left out: it has to be closed, and starts
-    /// afresh. From version 3 on this does not happen.
+    /// Whether the link had no index left for an origin, so that something was left out. Such a link has to be closed
+    /// and begun again. From version 3 on this does not happen.
     pub fn is_exhausted(&self) -> bool {
         self.numbering.is_exhausted()
     }
 
-    /// How often the numbering of origins has begun anew. Indices that were given under another numbering mean nothing.
+    /// How many new numberings of origins have begun. Indices of an earlier numbering are void.
     pub fn numbering(&self) -> u64 {
         self.numbering.begun_anew()
     }
@@ -82,14 +82,14 @@ impl Encoder {
         self.numbering.most().min(Covered::COUNT_MAX)
     }
 
-    /// Makes sure that so many more origins can be named, at most [`Encoder::origins_per_frame`]. To be called before the
-    /// indices of a frame are looked up: where there is no room, the numbering begins anew.
+    /// Makes room for `origins` more origins, at most [`Encoder::origins_per_frame`]. Call this before looking up the
+    /// indices of a frame: if there is no room, a new numbering begins.
     pub fn make_room(&mut self, origins: usize) {
         self.numbering.make_room(origins);
     }
 
-    /// The index of an origin on this link; names it to the other end the first time. `None` once the link
-    /// [is exhausted](Encoder::is_exhausted), or where nobody has [made room](Encoder::make_room).
+    /// The index of an origin on this link. The first call names the origin to the other end. `None` once the link
+    /// [is exhausted](Encoder::is_exhausted), or if nobody has [made room](Encoder::make_room).
     pub fn index_of(&mut self, origin: &Origin) -> Option<u16> {
         let (index, is_new) = self.numbering.index_of(origin)?;
         if is_new {
@@ -102,14 +102,14 @@ impl Encoder {
         Some(index)
     }
 
-    /// Encodes the vector of one shard. Entries that do not fit one frame are left out: what is not told to be
-    /// covered is sent, and does no harm.
+    /// Encodes the vector of one shard. Entries that do not fit one frame are left out, which is harmless: the other
+    /// end sends again what does not seem covered.
     pub fn vector(&mut self, shard: u8, covered: &[(u16, u64)]) {
         self.covered(VECTOR, 0, shard, &covered[..covered.len().min(COVERED_COUNT_MAX)]);
     }
 
-    /// Encodes a marker of one shard; none once the link [is exhausted](Encoder::is_exhausted), since what was
-    /// left out may be what the marker would cover.
+    /// Encodes a marker of one shard. Encodes nothing once the link [is exhausted](Encoder::is_exhausted), because
+    /// the marker could cover what was left out.
     pub fn marker(&mut self, shard: u8, covered: &[(u16, u64)]) {
         if self.is_exhausted() {
             return;

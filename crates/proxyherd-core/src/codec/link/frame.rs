@@ -1,9 +1,9 @@
 //! What all frames between servers have in common: length (2 bytes, little endian, of the body), type, flags, body.
 //!
-//! [`Encoder`] writes frames, [`Raw`] finds the next one, and [`Reader`] takes values off its body. Numbers are little
-//! endian; texts and lists carry their length, which is checked against the bytes that are left before anything is
-//! allocated. This module knows no type of frame: each has its numbers, its values and its methods of [`Encoder`] in a file
-//! of its own, and `link` knows them all.
+//! [`Encoder`] writes frames, [`Raw`] finds the next one, and [`Reader`] reads values off its body. Numbers are
+//! little endian. Texts and lists carry their length, which is checked against the remaining bytes before anything is
+//! allocated. This module knows no type of frame. Each type has its numbers, its values and its methods of
+//! [`Encoder`] in a file of its own, and `link` knows all types.
 
 use super::numbering::Numbering;
 
@@ -29,17 +29,17 @@ pub enum FrameError {
     NoHerd,
 }
 
-/// A frame of whatever type, before its body is read.
+/// A frame of any type, before its body is read.
 pub(super) struct Raw<'a> {
     pub(super) kind: u8,
     pub(super) flags: u8,
     pub(super) body: &'a [u8],
-    /// How many bytes it takes, header and all.
+    /// How many bytes it takes, including the header.
     pub(super) end: usize,
 }
 
 impl Raw<'_> {
-    /// The frame at the front of `bytes`; `None` if it goes on in bytes that have not come yet.
+    /// The frame at the front of `bytes`; `None` if bytes of it have not come yet.
     pub(super) fn split(bytes: &[u8]) -> Option<Raw<'_>> {
         let &[len_low, len_high, kind, flags] = bytes.first_chunk::<HEADER_LEN>()?;
         let end = HEADER_LEN + usize::from(u16::from_le_bytes([len_low, len_high]));
@@ -47,7 +47,7 @@ impl Raw<'_> {
     }
 }
 
-/// Takes values off the front of a body; `None` where it ends too early.
+/// Reads values off the front of a body. Each method returns `None` if the body ends too early.
 pub(super) struct Reader<'a> {
     rest: &'a [u8],
 }
@@ -101,7 +101,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Encodes the frames of one direction of one link, and numbers the origins it names.
+/// Encodes the frames of one direction of one link, and numbers the origins that they name.
 #[derive(Debug, Default)]
 pub struct Encoder {
     out: Vec<u8>,

@@ -1,4 +1,4 @@
-//! Frames of the handshake: HELLO, REFUSAL. Who may have a link is known in `link`.
+//! Frames of the handshake: HELLO, REFUSAL. The module `link` decides who may have a link.
 
 use super::frame::{Encoder, FrameError, HEADER_LEN, Reader, put_text, put_u16, put_u64};
 use crate::{
@@ -9,29 +9,29 @@ use crate::{
 pub(super) const HELLO: u8 = 1;
 pub(super) const REFUSAL: u8 = 2;
 
-/// The first bytes of HELLO's body: whoever sends something else is no server of a herd.
+/// The first bytes of HELLO's body. Whoever sends anything else is no server of a herd.
 const MAGIC: [u8; 4] = *b"HERD";
 
-/// The first frame in each direction: who speaks, and what it can.
+/// The first frame in each direction: who speaks, and what it supports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hello {
     /// Lowest version of the link protocol it speaks.
     pub lowest: u16,
     /// Highest version it speaks. The accepting end answers with the chosen one in both.
     pub highest: u16,
-    /// Optional features, one bit each; used where both ends have them.
+    /// Optional features, one bit each. A feature is used if both ends have it.
     pub features: u64,
-    /// Which herd.
+    /// The herd to which the server belongs.
     pub herd: String,
-    /// Which server, and which life of it.
+    /// The server, and this life of it.
     pub origin: Origin,
-    /// Into how many shards it cuts its map.
+    /// How many shards it has.
     pub shards: u8,
-    /// Its clock, POSIX time in nanoseconds; version 1 does not say.
+    /// Its clock, POSIX time in nanoseconds. Version 1 does not send it.
     pub clock_ns: Option<u64>,
 }
 
-/// Whether these could be the first bytes of a server of a herd; so far as they go.
+/// Whether these bytes, as far as they go, could be the first ones from a server of a herd.
 pub fn may_be_hello(bytes: &[u8]) -> bool {
     let head = bytes.get(HEADER_LEN..).unwrap_or_default();
     bytes.get(2).is_none_or(|&kind| kind == HELLO || kind == REFUSAL)
@@ -48,7 +48,7 @@ pub(super) fn decode_hello(reader: &mut Reader<'_>) -> Result<Option<Hello>, Fra
         let (server, incarnation) = (reader.text()?, reader.u64()?);
         let shards = reader.u8()?;
         let clock_ns = reader.u64();
-        // Later versions may say more; this one has read what it knows.
+        // Later versions may append more, which this version ignores.
         let _ = reader.rest();
         Some((lowest, highest, features, herd, server, incarnation, shards, clock_ns))
     };

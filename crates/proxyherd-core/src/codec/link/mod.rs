@@ -1,9 +1,9 @@
 //! Frames between servers: every type, and [`decode`] for all of them.
 //!
-//! A frame of an unknown type is skipped if its flag [`OPTIONAL`] is set and breaks the link otherwise. Origins are long
-//! and few, so a link names each by an ORIGIN frame and then uses its index (`numbering`). What all frames have in common
-//! is in `frame`. The smallest ones are here, the others in `hello`, `covered`, `record`, `check` and `tree`. What frames
-//! mean is known in `flood` and `link`.
+//! A frame of an unknown type is skipped if its flag [`OPTIONAL`] is set; otherwise it breaks the link. Origins are
+//! long and few, so a link names each origin by an ORIGIN frame and then uses its index (`numbering`). `frame` holds
+//! what all frames have in common; the other files hold the types of frames and their encoding. `flood` and `link`
+//! know what frames mean.
 
 pub mod check;
 mod covered;
@@ -35,11 +35,11 @@ use crate::types::{LinkState, Origin, Record};
 pub enum Frame<'a> {
     /// See [`Hello`].
     Hello(Hello),
-    /// The accepting end will not have the link, and why.
+    /// The accepting end refuses the link, for this reason.
     Refusal(&'a str),
-    /// How far each origin is covered in one shard of the sender, when the link comes up.
+    /// How far each origin is covered in one shard of the sender. It is sent when the link comes up.
     Vector(Covered<'a>),
-    /// From here on, `index` stands for this origin in frames of this direction, and no higher index means anything.
+    /// From here on, `index` stands for this origin in frames of this direction, and higher indices are void.
     Origin {
         /// The index.
         index: u16,
@@ -50,12 +50,12 @@ pub enum Frame<'a> {
     Record {
         /// Its origin, by index.
         origin: u16,
-        /// Its place in the origin's sequence.
+        /// Its sequence.
         seq: u64,
         /// The record.
         record: Record<'a>,
     },
-    /// All updates up to these have been sent.
+    /// The sender has sent all updates up to these.
     Marker(Covered<'a>),
     /// The link is alive; the sender's clock, POSIX time in nanoseconds.
     Heartbeat(u64),
@@ -67,40 +67,40 @@ pub enum Frame<'a> {
     Branches(Branches<'a>),
     /// See [`Leaves`].
     Leaves(Leaves<'a>),
-    /// What a server says of its links.
+    /// Which links of a server are up.
     State(LinkState),
-    /// How far origins are covered at the sender, which does not tell of changes.
+    /// How far origins are covered at the sender, which does not send its changes on this link.
     Ihave(Covered<'a>),
-    /// How far origins are covered at the sender, which wants to be told what is above.
+    /// How far origins are covered at the sender, which asks for everything above.
     Graft {
         /// How far.
         covered: Covered<'a>,
-        /// Only until all is told that is lacking now.
+        /// Once; otherwise also for changes from then on.
         is_once: bool,
     },
-    /// The sender does not want to be told of changes.
+    /// The sender declines changes from now on.
     Prune,
-    /// The next GRAFT of this shard has this number.
+    /// The sender's next GRAFT of this shard has this number.
     Fence {
         /// The shard.
         shard: u8,
         /// The number.
         number: u64,
     },
-    /// Here begins the answer to a GRAFT.
+    /// The answer to a GRAFT begins here.
     Passed {
-        /// Its shard.
+        /// The GRAFT's shard.
         shard: u8,
-        /// Its number.
+        /// The GRAFT's number.
         number: u64,
     },
     /// Another process runs under the receiver's name and also dials the sender; this is its incarnation.
     Namesake(u64),
-    /// A type that this version does not know and need not.
+    /// An optional type that this version does not know.
     Skipped,
 }
 
-/// Reads the frame at the front of `bytes`, and says how many bytes it takes. `None`: more bytes are needed.
+/// Reads the frame at the front of `bytes`, and returns how many bytes it takes. `None`: more bytes are needed.
 pub fn decode(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, FrameError> {
     let Some(Raw { kind, flags, body, end }) = Raw::split(bytes) else { return Ok(None) };
     let mut reader = Reader::new(body);

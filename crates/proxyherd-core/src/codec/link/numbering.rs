@@ -1,33 +1,33 @@
 //! The indices by which one direction of a link names origins.
 //!
-//! An ORIGIN frame gives an origin the next index: 0, 1, 2 and so on. Frames after it use the index. Anybody can make up
-//! origins, so a link may have to name more of them than there are indices. From version 3 of the protocol on the sender
-//! then *begins anew*: an ORIGIN frame with index 0 ends the meaning of every index that was given before. An origin that is
-//! still needed is named again, so the sender does not have to know which ones are.
+//! An ORIGIN frame gives an origin the next index: 0, 1, 2 and so on. Frames after it use the index. Any member can
+//! make up origins, so a link may have to name more of them than there are indices. From version 3 of the protocol
+//! on, the sender then begins a new numbering: an ORIGIN frame with index 0 voids all indices that were given before.
+//! An origin that is still needed is named again, so the sender does not have to know which ones are needed.
 //!
-//! Invariant: frames are read in the order in which they were encoded, and a `Numbering` begins anew only where
-//! `Numbering::make_room` is called, which is before the first index of a frame is looked up. So every index in
-//! a frame means the same at both ends.
+//! Invariant: frames are read in the order in which they were encoded. A new numbering begins only in
+//! `Numbering::make_room`, which is called before the first index of a frame is looked up. So every index in a frame
+//! means the same at both ends.
 //!
-//! Before version 3 a link that has given all indices is *exhausted* and has to be closed.
+//! Before version 3, a link that has given all indices is *exhausted* and has to be closed.
 
 use std::collections::BTreeMap;
 
 use crate::{limits::ORIGINS_NAMED_MAX, types::Origin};
 
-/// From this version of the protocol on indices are given anew.
+/// The version of the protocol from which on new numberings can begin.
 pub const ANEW_VERSION: u16 = 3;
 
-/// Before that version indices go up to here, not included.
+/// Before that version, indices are below this number.
 const INDICES_MAX: usize = u16::MAX as usize;
 
 /// The sending end's indices.
 #[derive(Debug)]
 pub(super) struct Numbering {
     indices: BTreeMap<Origin, u16>,
-    /// After so many indices it begins anew.
+    /// A new numbering begins after this many indices.
     most: usize,
-    /// Whether the other end knows what it means to begin anew.
+    /// Whether the other end understands new numberings.
     can_begin_anew: bool,
     begun_anew: u64,
     is_exhausted: bool,
@@ -46,22 +46,22 @@ impl Default for Numbering {
 }
 
 impl Numbering {
-    /// The other end speaks this version of the protocol.
+    /// Sets the version of the protocol that the other end speaks.
     pub(super) fn agree(&mut self, version: u16) {
         self.can_begin_anew = version >= ANEW_VERSION;
     }
 
-    /// Begins anew after `most` indices instead of [`ORIGINS_NAMED_MAX`].
+    /// Begins a new numbering after `most` indices instead of [`ORIGINS_NAMED_MAX`].
     pub(super) fn set_most(&mut self, most: usize) {
         self.most = most.clamp(1, ORIGINS_NAMED_MAX);
     }
 
-    /// After so many indices it begins anew.
+    /// After how many indices a new numbering begins.
     pub(super) fn most(&self) -> usize {
         self.most
     }
 
-    /// How often it has begun anew. An index is good as long as this stays the same.
+    /// How many new numberings have begun. An index is valid as long as this number stays the same.
     pub(super) fn begun_anew(&self) -> u64 {
         self.begun_anew
     }
@@ -71,8 +71,8 @@ impl Numbering {
         self.is_exhausted
     }
 
-    /// Makes sure that `count` more origins, at most [`most`](Numbering::most), find an index. Where there is no room for
-    /// them the numbering begins anew.
+    /// Makes room for the indices of `count` more origins, at most [`most`](Numbering::most). If there is no room, a
+    /// new numbering begins.
     pub(super) fn make_room(&mut self, count: usize) {
         debug_assert!(count <= self.most, "no frame names more");
         if self.can_begin_anew && self.indices.len() + count > self.most {
@@ -81,7 +81,7 @@ impl Numbering {
         }
     }
 
-    /// The index of an origin, and whether it has just been given. `None`: there is none left.
+    /// The index of an origin, and whether it has just been given. `None`: no index is left.
     pub(super) fn index_of(&mut self, origin: &Origin) -> Option<(u16, bool)> {
         if let Some(&index) = self.indices.get(origin) {
             return Some((index, false));
@@ -110,18 +110,18 @@ impl<T> Default for Named<T> {
 }
 
 impl<T> Named<T> {
-    /// How many indices mean something.
+    /// How many indices are valid.
     pub fn len(&self) -> usize {
         self.named.len()
     }
 
-    /// Whether no index means anything.
+    /// Whether no index is valid.
     pub fn is_empty(&self) -> bool {
         self.named.is_empty()
     }
 
-    /// An ORIGIN frame gives this index. It must be the next one, or 0, which begins anew; otherwise nothing changes, and
-    /// this says `false`.
+    /// Handles an ORIGIN frame. Its index must be the next one, or 0, which begins a new numbering. Otherwise nothing
+    /// changes and this method returns `false`.
     pub fn introduce(&mut self, index: u16, named: T) -> bool {
         if index == 0 {
             self.named.clear();
@@ -133,7 +133,7 @@ impl<T> Named<T> {
         is_next
     }
 
-    /// What stands at an index, if the index means something.
+    /// The entry of an index, if the index is valid.
     pub fn at(&self, index: u16) -> Option<&T> {
         self.named.get(usize::from(index))
     }

@@ -1,4 +1,4 @@
-//! The frame that carries a record: RECORD. What becomes of it is known in `flood`.
+//! The frame that carries a record: RECORD. `flood` knows what happens to it.
 
 use super::frame::{Encoder, FrameError, Reader, put_u16, put_u64};
 use crate::{
@@ -9,11 +9,11 @@ use crate::{
 pub(super) const RECORD: u8 = 5;
 /// Flag of RECORD: a tombstone; coordinates and attributes are absent.
 const GONE: u8 = 0b0000_0001;
-/// Flag of RECORD: in the place of coordinates and attributes stand how long it is kept, and data. Every record that
-/// is not about a client has this flag or the other.
+/// Flag of RECORD: instead of coordinates and attributes it has data, and for how long the record is kept. Every
+/// record that is not about a client has this flag or the other.
 const DATA: u8 = 0b0000_0010;
 
-/// A record, with its origin's index and its place in the origin's sequence before it.
+/// A record, with the index of its origin and its sequence.
 pub(super) fn decode_record<'a>(
     reader: &mut Reader<'a>,
     flags: u8,

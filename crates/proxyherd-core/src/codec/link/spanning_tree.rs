@@ -1,5 +1,5 @@
-//! Frames of the spanning tree, STATE, IHAVE, GRAFT, PRUNE, and those by which a server learns where the answer to its
-//! GRAFT begins: FENCE, PASSED. What they do is known in `tree`, `flood` and `map`.
+//! Frames of the spanning tree: STATE, IHAVE, GRAFT, PRUNE. Also FENCE and PASSED, which mark where the answer to a
+//! GRAFT begins. The modules `spanning_tree`, `flood` and `map` know what these frames do.
 
 use super::{
     covered::Covered,
@@ -14,11 +14,11 @@ pub(super) const STATE: u8 = 12;
 pub(super) const IHAVE: u8 = 13;
 pub(super) const GRAFT: u8 = 14;
 pub(super) const PRUNE: u8 = 15;
-/// From this version of the protocol on, fences are answered.
+/// The version of the protocol from which on fences are answered.
 pub const FENCE_VERSION: u16 = 3;
 pub(super) const FENCE: u8 = 36;
 pub(super) const PASSED: u8 = 37;
-/// Flag of GRAFT: only until all is told that is lacking now.
+/// Flag of GRAFT: the sender asks once.
 pub(super) const ONCE: u8 = 0b0000_0001;
 
 pub(super) fn decode_state(reader: &mut Reader<'_>) -> Result<Option<LinkState>, FrameError> {
@@ -42,7 +42,7 @@ pub(super) fn decode_fence(reader: &mut Reader<'_>) -> Option<(u8, u64)> {
 }
 
 impl Encoder {
-    /// Encodes what a server says of its links.
+    /// Encodes which links of a server are up.
     pub fn state(&mut self, state: &LinkState) {
         debug_assert!(state.up.len() <= LINKS_MAX, "no server has more links");
         self.frame(STATE, 0, |out| {
@@ -54,15 +54,16 @@ impl Encoder {
         });
     }
 
-    /// Encodes how far origins are covered here in one shard, to a neighbor that is not told of changes.
+    /// Encodes how far origins are covered here in one shard, on a lazy link.
     pub fn ihave(&mut self, shard: u8, covered: &[(u16, u64)]) {
         for covered in covered.chunks(Covered::COUNT_MAX) {
             self.covered(IHAVE, 0, shard, covered);
         }
     }
 
-    /// Encodes how far origins are covered here in one shard, asking for all that is above: once, or from now on.
-    /// Entries that do not fit one frame are left out: what is not told to be covered is sent, and does no harm.
+    /// Encodes how far origins are covered here in one shard, and asks for everything above: once, or from now on.
+    /// Entries that do not fit one frame are left out, which is harmless: the other end sends again what does not
+    /// seem covered.
     pub fn graft(&mut self, shard: u8, covered: &[(u16, u64)], is_once: bool) {
         let covered = &covered[..covered.len().min(Covered::COUNT_MAX)];
         self.covered(GRAFT, if is_once { ONCE } else { 0 }, shard, covered);
@@ -73,12 +74,12 @@ impl Encoder {
         self.version >= FENCE_VERSION
     }
 
-    /// Encodes the number of the GRAFT of this shard that follows.
+    /// Encodes the number of the next GRAFT of this shard.
     pub fn fence(&mut self, shard: u8, number: u64) {
         self.numbered(FENCE, shard, number);
     }
 
-    /// Encodes that here begins the answer to the GRAFT of this shard and number.
+    /// Encodes that the answer to the GRAFT of this shard and number begins here.
     pub fn passed(&mut self, shard: u8, number: u64) {
         self.numbered(PASSED, shard, number);
     }
@@ -90,7 +91,7 @@ impl Encoder {
         });
     }
 
-    /// Encodes that the neighbor is to tell of changes no more.
+    /// Encodes that the neighbor should send no more changes.
     pub fn prune(&mut self) {
         self.frame(PRUNE, 0, |_| ());
     }
