@@ -116,19 +116,22 @@ impl Map {
     /// whether that was all. If not, drain again.
     ///
     /// ```
-    /// # use proxyherd_core::{flood::{Begin, Following, Rules, Told}, map::{Map, MapSettings}, types::{Origin,
-    /// ServerName}};
+    /// # use proxyherd_core::{flood::{Begin, Following, Rules, Told}, map::{Map, MapSettings}, types::{Origin, ServerName}};
     /// # let me = Origin { server: ServerName::new("Riley").unwrap(), incarnation: 1 };
     /// # let map = Map::new(MapSettings {
     /// #     me, seed: 1, max_clients: 10, client_ttl_ns: None, client_interval_ns: 0, clock_offset_max_ns: 0,
     /// #     rules: Rules::default(),
     /// # });
-    /// let following = Following { begins: Begin::WithAllHeld, wants_removed: true }; let follower =
-    /// map.follow(following, || { /* Let the thread that drains know. */ }).unwrap(); let mut held =
-    /// std::collections::BTreeMap::new(); while !map.drain(&follower, 100, |told| match told { Told::Anew { shard }
-    /// => held.retain(|(_, key): &(_, Vec<u8>), _| proxyherd_core::map::shard_index(key) != shard), Told::Record(it)
-    /// => drop(held.insert((it.record.kind, it.record.key.to_vec()), it.seq)), Told::Removed { kind, key } =>
-    /// drop(held.remove(&(kind, key.to_vec()))), Told::Covered(_) => {} }) {} ```
+    /// let following = Following { begins: Begin::WithAllHeld, wants_removed: true };
+    /// let follower = map.follow(following, || { /* Let the thread that drains know. */ }).unwrap();
+    /// let mut held = std::collections::BTreeMap::new();
+    /// while !map.drain(&follower, 100, |told| match told {
+    ///     Told::Anew { shard } => held.retain(|(_, key): &(_, Vec<u8>), _| proxyherd_core::map::shard_index(key) != shard),
+    ///     Told::Record(it) => drop(held.insert((it.record.kind, it.record.key.to_vec()), it.seq)),
+    ///     Told::Removed { kind, key } => drop(held.remove(&(kind, key.to_vec()))),
+    ///     Told::Covered(_) => {}
+    /// }) {}
+    /// ```
     pub fn drain(&self, follower: &FollowerId, most: usize, mut tell: impl FnMut(Told<'_>)) -> bool {
         let at = usize::from(follower.0);
         let (Seat { ready, first, .. }, mut left) = (&self.followers.0[at], most.clamp(1, FOLLOWER_BITE_MAX));

@@ -1,8 +1,8 @@
-//! When a provider is left alone.
+//! A circuit breaker: when a provider is left alone.
 //!
-//! A provider that refuses this herd, has been asked too often, or fails again and again is not asked for a while; then
-//! one question tries it, and the others wait for what becomes of that one. This module does not know what a request
-//! is, nor what is answered meanwhile. Time is told as what has passed since some fixed moment.
+//! A provider that refuses this herd, was asked too often, or fails again and again is not asked for a while. Then
+//! one question tries it, and the others wait for its outcome. This module does not know what a request is, nor what
+//! is answered meanwhile. Times are durations since some fixed moment.
 
 use std::time::Duration;
 
@@ -11,16 +11,16 @@ use crate::limits::{
     BREAKER_RETRY_AFTER, BREAKER_RETRY_AFTER_MAX, BREAKER_RETRY_AFTER_MIN,
 };
 
-/// What became of one request.
+/// The outcome of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It was answered, be it that the question made no sense.
+    /// It was answered, even if the answer is that the question made no sense.
     Answered,
     /// No answer came, or none that can be read.
     Failed,
-    /// The provider does not serve this herd.
+    /// The provider refuses to serve this herd.
     Denied,
-    /// The provider wants to be left alone, for so long if it says so.
+    /// The provider wants to be left alone, for this long if it says so.
     OverLimit(Option<Duration>),
 }
 
@@ -29,7 +29,7 @@ pub enum Verdict {
 pub struct Shut {
     /// Why.
     pub cause: Cause,
-    /// For how much longer; while one question is trying it, until that one is given up.
+    /// For how much longer. While one question tries it, this is until that question is given up.
     pub remaining: Duration,
 }
 
@@ -48,7 +48,7 @@ pub enum Cause {
 #[derive(Clone, Copy, Debug)]
 pub struct Breaker {
     state: State,
-    /// How often it has opened for failures since the last answer: each time the pause doubles.
+    /// How often it has opened for failures since the last answer. Each time the pause doubles.
     trips: u32,
 }
 
@@ -76,18 +76,18 @@ impl Breaker {
         }
     }
 
-    /// A request begins, which [`Breaker::check`] has just allowed. After a pause it is the one that tries.
+    /// Begins a request, which [`Breaker::check`] has just allowed. After a pause it is the one that tries.
     pub fn begin(&mut self, now: Duration) {
         if let State::Open { cause, .. } | State::Probing { cause, .. } = self.state {
-            // One that never tells what became of it does not bar the way for good.
+            // A request whose outcome never comes does not block the provider for good.
             self.state = State::Probing { until: now + BREAKER_PROBE_MAX, cause };
         }
     }
 
-    /// A request has come to its end. `random` keeps servers out of step.
+    /// Ends a request. `random` keeps servers out of step.
     pub fn end(&mut self, now: Duration, verdict: Verdict, random: u64) {
         match (self.state, verdict) {
-            // Begun before the provider was left alone: the one that tries it afterwards tells more.
+            // This request began before the provider was left alone. The one that tries it afterwards tells more.
             (State::Open { .. }, Verdict::Answered | Verdict::Failed) => {}
             (_, Verdict::Answered) => *self = Breaker::default(),
             (State::Closed { failures }, Verdict::Failed) if failures + 1 < BREAKER_FAILURES => {
@@ -109,12 +109,12 @@ impl Breaker {
         }
     }
 
-    /// Whether the provider is being left alone, or tried by one question only.
+    /// Whether the provider is being left alone, or only one question tries it.
     pub fn is_open(&self) -> bool {
         self.cause().is_some()
     }
 
-    /// Why the provider is being left alone, or tried by one question only; none if it is not.
+    /// Why the provider is being left alone, or why only one question tries it. `None`: neither.
     pub fn cause(&self) -> Option<Cause> {
         match self.state {
             State::Closed { .. } => None,
@@ -122,7 +122,7 @@ impl Breaker {
         }
     }
 
-    /// What was asked for earlier is not cut short by what is asked for later.
+    /// Opens the breaker. A later cause does not shorten an earlier pause.
     fn open(&mut self, until: Duration, cause: Cause) {
         let until = match self.state {
             State::Open { until: earlier, .. } => until.max(earlier),

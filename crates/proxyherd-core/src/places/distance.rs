@@ -1,12 +1,12 @@
-//! How far apart two points lie, computed alike on every machine.
+//! Distances between points, computed alike on every machine.
 //!
-//! The haversine formula on a sphere, from additions and multiplications only: IEEE 754 fixes their results
-//! to the last bit, while `sin` and `asin` differ between system libraries. So two servers never disagree
-//! about which of two places is nearer, or whether one is inside a circle.
+//! This is the haversine formula on a sphere, from additions and multiplications only. IEEE 754 fixes their results
+//! to the last bit, while `sin` and `asin` differ between system libraries. So two servers never disagree about which
+//! of two places is nearer, or whether one is inside a circle.
 
 use std::cmp::Ordering;
 
-/// The Earth's mean radius, metres: R₁ of the International Union of Geodesy and Geophysics.
+/// The Earth's mean radius, meters: R₁ of the International Union of Geodesy and Geophysics.
 pub const EARTH_RADIUS_M: f64 = 6_371_008.8;
 
 /// A point from which distances are measured.
@@ -23,7 +23,7 @@ impl Centre {
         Centre { latitude, longitude, cosine: cosine(latitude) }
     }
 
-    /// How far away a point is, also across the antimeridian and over a pole. Degrees as in [`Centre::new`].
+    /// The separation of another point, also across the antimeridian and over a pole. Degrees as in [`Centre::new`].
     pub fn separation(&self, latitude: f64, longitude: f64) -> Separation {
         let apart = (self.longitude - longitude).abs();
         let longitudes = if apart > 180.0 { 360.0 - apart } else { apart };
@@ -31,15 +31,14 @@ impl Centre {
         Separation(haversine(self.latitude - latitude) + over)
     }
 
-    /// How many degrees of longitude to either side a circle spans between two latitudes, and nothing if it
-    /// does not come near them. A search may skip what is farther east or west; 180 means that it may skip
-    /// nothing.
+    /// How many degrees of longitude a circle spans to either side between two latitudes; `None` if it does not come
+    /// near them. A search may skip what is farther east or west; 180 means that it may skip nothing.
     ///
-    /// For skipping only: the last digits may differ between machines, always to the safe side by 10⁻⁶
+    /// Use it for skipping only: the last digits may differ between machines, always to the safe side by 10⁻⁶
     /// degrees.
     pub fn half_width(&self, reach: Separation, south: f64, north: f64) -> Option<f64> {
-        // The circle is widest where it is nearest, and a meridian's degree shortest where it is farthest
-        // north or south; at worst both at once. What rounding took is given back many times over.
+        // The circle is widest where it is nearest, and a degree of longitude is shortest where it is farthest north
+        // or south; at worst both apply at once. The factor and the summand below outweigh all rounding.
         let climbed = haversine(self.latitude - self.latitude.clamp(south, north));
         let left = reach.0 * (1.0 + 1e-12) - climbed;
         if left < 0.0 {
@@ -47,24 +46,24 @@ impl Centre {
         }
         let shortest = cosine(south.abs().max(north.abs()).min(90.0)).max(0.0);
         let share = left / (self.cosine.max(0.0) * shortest);
-        // Not a number is the circle of no size at a pole.
+        // A circle of size 0 at a pole gives NaN.
         let inside = share < 1.0;
         Some(if inside { 2.0 * share.sqrt().asin().to_degrees() + 1e-6 } else { 180.0 })
     }
 }
 
-/// A distance between two points on Earth, kept as the haversine of the angle between them: it grows with the
+/// A distance between two points on Earth, kept as the haversine of the angle between them. It grows with the
 /// distance, so ranking and comparing need no arc sine.
 #[derive(Clone, Copy, Debug)]
 pub struct Separation(f64);
 
 impl Separation {
-    /// The separation of points so many metres apart: at least 0, at most half the Earth's girth.
+    /// The separation of points that are this many meters apart: at least 0, at most half the Earth's circumference.
     pub fn of_metres(metres: f64) -> Separation {
         Separation(haversine((metres / EARTH_RADIUS_M).to_degrees()))
     }
 
-    /// The distance in metres, for people to read: its last digits may differ between machines.
+    /// The distance in meters, for people to read. Its last digits may differ between machines.
     pub fn metres(self) -> f64 {
         2.0 * EARTH_RADIUS_M * self.0.clamp(0.0, 1.0).sqrt().asin()
     }
@@ -101,8 +100,8 @@ fn haversine(degrees: f64) -> f64 {
     sine * sine
 }
 
-/// The sine of an angle within ±π/2 radians, by its power series to x¹⁷/17!: what follows is under 5·10⁻¹⁴,
-/// and under 10⁻³⁰ for the small angles of a search.
+/// The sine of an angle within ±π/2 radians, by its power series to x¹⁷/17!. The rest is under 5·10⁻¹⁴, and under
+/// 10⁻³⁰ for the small angles of a search.
 fn sine(x: f64) -> f64 {
     const REST: [f64; 8] = [
         1.0 / 355_687_428_096_000.0,

@@ -1,14 +1,15 @@
-//! Squares on the ground whose questions share an answer.
+//! A grid of squares on the ground. Questions from one square share an answer.
 
 use super::distance::cosine;
 use super::{EARTH_RADIUS_M, Query};
 
-/// Cuts the Earth into cells of at most `side` metres each way, alike on every machine.
+/// Cuts the Earth into cells of at most `side` meters each way, alike on every machine.
 ///
-/// Bands of equal height run around the Earth; each is cut into cells of equal width, as many as its longer edge, the one
-/// nearer to the equator, needs. So a cell is never wider or higher than the side, and a question is moved by at most
-/// half of its diagonal, 0.7071 sides; what lies at the rim of its circle may be missing by so much, or too much. At
-/// the poles a cell is the whole cap. The meridian of ±180 degrees is the edge of cells, and belongs to the eastern one.
+/// Bands of equal height run around the Earth. Each band is cut into cells of equal width, as many as its longer edge
+/// needs, which is the one nearer to the equator. So no cell is wider or higher than the side, and a question is
+/// moved by at most half of a cell's diagonal, 0.7071 sides. Places at the rim of its circle may be missing or extra
+/// by that distance. At the poles a cell is the whole cap. The meridian of ±180 degrees is the edge of cells, and
+/// belongs to the eastern cell.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Grid {
     bands: f64,
@@ -16,8 +17,8 @@ pub struct Grid {
 }
 
 impl Grid {
-    /// A grid of squares with sides of so many metres, at least 1; none for a side of 0, where each question is asked
-    /// as it is.
+    /// A grid of squares with sides of this many meters, at least 1. `None` for a side of 0, which leaves each
+    /// question as it is.
     pub fn new(side_m: u32) -> Option<Grid> {
         let side_m = f64::from(side_m);
         let girth_m = 2.0 * std::f64::consts::PI * EARTH_RADIUS_M;

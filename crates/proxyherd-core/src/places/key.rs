@@ -1,15 +1,15 @@
-//! Which questions may share an answer.
+//! Which questions may share a cached answer.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use super::{Query, Wish};
 
-/// Everything that shapes an answer: who is asked, for which fields, and the question. Questions with equal keys are
-/// asked once.
+/// Everything that determines an answer: who is asked, for which fields, and the question. Questions with equal keys
+/// are asked once.
 ///
-/// Coordinates and radius count by their bits: what is nearly the same is another question. Whoever wants it to be the
-/// same puts a [`Grid`] before this.
+/// Coordinates and radius count by their bits, so a question that is nearly the same has another key. To share
+/// answers between such questions, move them by a [`Grid`] first.
 ///
 /// [`Grid`]: super::Grid
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,24 +19,24 @@ pub struct Key {
     wish: Option<Arc<Wish>>,
 }
 
-/// Who is asked, and for what: answers of different sources never mix.
+/// Who is asked, and for what. Answers of different sources never mix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Source {
-    /// What the configuration calls the provider.
+    /// The provider's name in the configuration.
     pub provider: &'static str,
-    /// What the configuration calls the fields that it is asked for; empty where there is no choice.
+    /// The name in the configuration of the fields that it is asked for; empty if there is no choice.
     pub mask: &'static str,
 }
 
 impl Key {
     /// The key of a question that `source` is asked.
     pub fn new(source: Source, query: &Query) -> Key {
-        // Adding zero makes one of the two zeros, which are equal and differ in their bits.
+        // Adding zero turns negative zero into zero. They are equal but differ in their bits.
         let circle = [query.latitude, query.longitude, query.radius_m].map(|number| (number + 0.0).to_bits());
         Key { source, circle, wish: query.wish.clone() }
     }
 
-    /// How much memory it takes, bytes, with what it points to.
+    /// How much memory it takes, with what it points to, bytes.
     pub fn weight(&self) -> usize {
         let wish = self.wish.as_ref().map_or(0, |wish| size_of::<Wish>() + texts_len(wish));
         size_of::<Key>() + wish

@@ -1,14 +1,14 @@
-//! No more than so many requests in any second.
+//! A throttle: a limited number of requests in any second.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Lets through at most so many in *any* second, not only in those that a clock counts: it remembers when each of the
-/// last second's was let through, 16 bytes each.
+/// Lets a limited number through in *any* second, not only in the seconds that a clock counts. For that it remembers
+/// when it let each one of the last second through, 16 bytes each.
 ///
-/// Time is told as what has passed since some fixed moment.
+/// Times are durations since some fixed moment.
 #[derive(Clone, Debug)]
 pub struct Rate {
     most: usize,
@@ -21,7 +21,7 @@ impl Rate {
         Rate { most: per_second.max(1) as usize, taken: VecDeque::new() }
     }
 
-    /// Lets one through, or says how long it will be until the next.
+    /// Lets one through, or returns how long it will be until the next.
     pub fn take(&mut self, now: Duration) -> Result<(), Duration> {
         while self.taken.front().is_some_and(|&taken| now.saturating_sub(taken) >= SECOND) {
             self.taken.pop_front();
