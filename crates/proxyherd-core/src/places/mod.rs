@@ -1,12 +1,14 @@
 //! Questions about places and their answers, whichever provider gives them.
 //!
-//! A [`Query`] asks what lies around a point. An [`Answer`] holds the [`Place`]s that were found, or [`Verbatim`] results
-//! of a provider that speaks Nearby Search (Legacy) itself, and prints itself as that JSON. [`Separation`] and
-//! [`Nearest`] rank what a provider has at hand. Nothing here depends on the machine, so every server ranks and prints
-//! the same places alike. The rules of
-//! asking over a network are here too: which questions share an answer ([`Key`], [`Grid`]), how long it serves
-//! ([`Ages`]), and when a provider is left alone ([`Breaker`], [`Rate`]). This module does not know who answers, or
-//! which protocol an answer leaves by.
+//! A [`Query`] asks which places lie around a point. An [`Answer`] holds the [`Place`]s that were found, or
+//! [`Verbatim`] results of a provider that speaks Nearby Search (Legacy) itself, and prints itself as that JSON.
+//! [`Separation`] and [`Nearest`] rank what a provider has at hand. Nothing here depends on the machine, so every
+//! server ranks and prints the same places alike.
+//!
+//! The rules of asking over a network are here too: which questions share an answer ([`Key`], [`Grid`]), how long an
+//! answer can be used ([`Ages`]), when a provider is left alone ([`Breaker`]), how many requests a second it gets
+//! ([`Rate`]), and how many the herd may make in a day or month ([`budget`]). This module does not know who answers,
+//! or which protocol an answer leaves by.
 
 mod ages;
 mod answer;

@@ -1,39 +1,39 @@
-//! What one server says of itself in one period: the record that the herd shares.
+//! One server's account of one period: the record that it shares with the herd.
 
 use std::collections::BTreeMap;
 
 use crate::{limits::SERVER_NAME_LEN_MAX, types::ServerName};
 
-/// To how many others one server grants in one period; whoever comes after them is granted nothing by it.
+/// To how many other servers one server grants in one period. Further servers get no grants from it.
 pub(super) const RECEIVERS_MAX: usize = 64;
-/// How many receivers of several lives an account remembers when it is closed. Others' grants are forgotten, which takes
-/// nothing from the bound: a closed account has nothing left to be spent twice.
+/// How many receivers, from several lives, an account keeps when it is closed. Grants to further receivers are
+/// forgotten, which does not break the bound, because a closed account has nothing left that could be spent twice.
 const RECEIVERS_CLOSED_MAX: usize = 2 * RECEIVERS_MAX;
-/// Bytes before the receivers: version, flags, five numbers and how many receivers there are.
+/// Bytes before the receivers: version, flags, five numbers, and the number of receivers.
 const HEAD_LEN: usize = 2 + 5 * 8 + 1;
 /// The longest account, bytes.
 pub const ACCOUNT_LEN_MAX: usize = HEAD_LEN + RECEIVERS_CLOSED_MAX * (1 + SERVER_NAME_LEN_MAX + 8);
-/// The encoding's version: an account in another is not read, and counts for nothing.
+/// The version of the encoding. An account in another version is not read, and counts for nothing.
 const VERSION: u8 = 1;
 /// In the flags: see [`Account::is_closed`].
 const CLOSED: u8 = 1;
 
-/// A server's account in one period. It alone writes it.
+/// A server's account in one period. Only that server writes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Account {
-    /// By which whole and which servers the share was cut: see [`Terms::mark`](super::Terms::mark).
+    /// The whole and the servers by which the share was cut: see [`Terms::mark`](super::Terms::mark).
     pub terms: u64,
-    /// Its part of the whole, for as long as the period lasts.
+    /// The server's part of the whole, fixed for the whole period.
     pub share: u64,
-    /// Requests that may have been made: what was put into the purse and not taken out again.
+    /// Requests that may have been made: those put into the purse and not taken out of it again.
     pub reserved: u64,
     /// Requests that have been made, as far as is known.
     pub taken: u64,
-    /// So many more it would like to have at hand: what it makes in a minute.
+    /// How many more it wants to have at hand: what it makes in a minute.
     pub wants: u64,
-    /// Its server has lost its memory of the period, and makes no requests in it.
+    /// The server has lost its memory of the period, and makes no more requests in it.
     pub is_closed: bool,
-    /// All that was ever granted to each other server out of this account in this period; it never falls.
+    /// All that was ever granted to each other server out of this account in this period. It never falls.
     pub granted: BTreeMap<ServerName, u64>,
 }
 
@@ -48,13 +48,13 @@ impl Account {
         self.granted.values().fold(0, |sum, &granted| sum.saturating_add(granted))
     }
 
-    /// What is left to reserve or to grant where others have granted `received` to it.
+    /// What is left to reserve or to grant, if others have granted `received` to it.
     pub fn rights(&self, received: u64) -> u64 {
         let has = self.share.saturating_add(received);
         if self.is_closed { 0 } else { has.saturating_sub(self.reserved.saturating_add(self.granted())) }
     }
 
-    /// Grants; says whether there was room for the receiver.
+    /// Grants requests. Returns whether there was room for the receiver.
     pub(super) fn grant(&mut self, receiver: &ServerName, requests: u64) -> bool {
         let has_room = self.granted.len() < RECEIVERS_MAX || self.granted.contains_key(receiver);
         if has_room {
@@ -64,8 +64,8 @@ impl Account {
         has_room
     }
 
-    /// Whether `told`, which this server once said of itself, knows of requests or grants of which this account does
-    /// not. An account whose memory is whole never lacks anything, since it is kept before it is told.
+    /// Whether `told`, which this server once announced, holds requests or grants that this account lacks. An account
+    /// with its whole memory never lacks anything, because it is written before it is announced.
     pub(super) fn lacks(&self, told: &Account) -> bool {
         told.taken > self.reserved || self.lacks_grants(told) || told.is_closed && !self.is_closed
     }
@@ -74,21 +74,21 @@ impl Account {
         told.granted.iter().any(|(server, &granted)| granted > self.granted_to(server))
     }
 
-    /// Whether this account comes from an older memory than `told`, which an earlier life said. `remembered` is what it
-    /// had reserved at the start of this life, `None` where there was no such account.
+    /// Whether this account comes from an older memory than `told`, which an earlier life announced. `remembered` is
+    /// what the account had reserved at the start of this life; `None` if there was no account.
     ///
-    /// What is reserved falls where a purse is given back. If that was kept and could not be told any more, this says
-    /// yes as well: then what was given back is not there.
+    /// Giving a purse back lowers what is reserved. If that was written and could not be announced any more, this
+    /// returns true too, and what was given back is lost.
     pub(super) fn is_behind(&self, told: &Account, remembered: Option<u64>) -> bool {
         let is_older = remembered.is_none_or(|remembered| told.reserved > remembered);
         is_older || self.lacks_grants(told) || told.is_closed
     }
 
-    /// Adds what an earlier life `told` and this one did not remember; what this life has reserved since comes on top. See
-    /// [`Account::is_behind`].
+    /// Adds what an earlier life `told` and this life did not remember. What this life has reserved since then stays
+    /// on top. See [`Account::is_behind`].
     pub(super) fn catch_up(&mut self, told: &Account, remembered: Option<u64>) {
         if remembered.is_none() {
-            // Anybody may have said it in this server's name, so it gives this server no more than it has.
+            // Any member may have said it in this server's name, so it must not give this server more than it has.
             (self.terms, self.share) = (told.terms, told.share.min(self.share));
         }
         // Whatever it says, sums must not overflow.
@@ -100,7 +100,7 @@ impl Account {
         self.is_closed |= told.is_closed || self.lacks_grants(told);
     }
 
-    /// Makes no more requests; what it once `told` stays said, since others may live on it.
+    /// Makes no more requests. What it once `told` stays in it, because others may live on the grants.
     pub(super) fn close(&mut self, told: Option<&Account>) {
         self.is_closed = true;
         self.wants = 0;
@@ -119,7 +119,7 @@ impl Account {
         }
     }
 
-    /// Appends it as bytes.
+    /// Appends the account as bytes.
     pub fn write(&self, out: &mut Vec<u8>) {
         out.extend([VERSION, if self.is_closed { CLOSED } else { 0 }]);
         for number in [self.terms, self.share, self.reserved, self.taken, self.wants] {
@@ -133,21 +133,21 @@ impl Account {
         }
     }
 
-    /// It as bytes.
+    /// The account as bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         self.write(&mut bytes);
         bytes
     }
 
-    /// Takes bytes for an account if they are one and nothing more.
+    /// Reads an account from bytes, if they are one and nothing more.
     pub fn from_bytes(bytes: &[u8]) -> Option<Account> {
         let mut rest = bytes;
         let account = Account::read(&mut rest)?;
         rest.is_empty().then_some(account)
     }
 
-    /// Reads one off the front.
+    /// Reads an account off the front.
     pub(super) fn read(rest: &mut &[u8]) -> Option<Account> {
         let [VERSION, flags @ (0 | CLOSED)] = array(rest)? else { return None };
         let mut account = Account {

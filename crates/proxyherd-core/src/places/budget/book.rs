@@ -1,4 +1,4 @@
-//! One server's accounts, and what it does with them every second or so.
+//! One server's book of its accounts, and what it does with them about once a second.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,63 +8,63 @@ use super::{
 };
 use crate::types::ServerName;
 
-/// Fewest requests that are put into the purse at once, if there are so many.
+/// Fewest requests that are put into the purse at once, if so many are left.
 const CHUNK_MIN: u64 = 8;
-/// Most requests that are put into the purse at once: what a crash may cost.
+/// Most requests that are put into the purse at once. A crash may cost that many.
 const CHUNK_MAX: u64 = 256;
-/// Of what is left, this part is put into the purse at once.
+/// The part of what is left that is put into the purse at once.
 const CHUNK_PART: u64 = 8;
-/// How many periods of each span are remembered. One more, and the earliest is over for good.
+/// How many periods of each span are kept. With one more, the earliest is over for good.
 const PERIODS_MAX: usize = 4;
-/// How the pace of requests is measured, nanoseconds: by the last window and the one before it.
+/// The length of a window, nanoseconds. The pace of requests is measured by the last window and the one before it.
 const WINDOW_NS: u64 = 10_000_000_000;
-/// A minute has so many windows; a server wants a minute's worth of requests at hand.
+/// How many windows a minute has. A server wants a minute's worth of requests at hand.
 const WINDOWS_PER_MINUTE: u64 = 6;
 
-/// What the herd's map tells of one period.
+/// The accounts of one period that the replica holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Known {
-    /// The account that it holds of this server.
+    /// This server's account.
     pub mine: Option<Account>,
     /// Those of the others.
     pub others: Accounts,
 }
 
-/// What happened to the purse since the last turn. The purse is where requests that are reserved wait to be made.
+/// What happened to the purse since the last turn. The purse holds reserved requests that have not been made yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct News {
     /// How often a request was asked for.
     pub asked: u64,
-    /// How often there was one to be had, so that it was made.
+    /// How often there was one, so that it was made.
     pub taken: u64,
-    /// How many were taken out of the purse to be given back: all, or none.
+    /// How many were taken out of the purse to be given back: all or none.
     pub returned: u64,
-    /// How many are in it.
+    /// How many are left in it.
     pub left: u64,
 }
 
 /// What follows from a turn.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Turn {
-    /// The book has to be [kept](Book::note_kept) before anything else is done: until then no request may go into the
-    /// purse, and nothing be told.
+    /// The book has to be written, and [noted as kept](Book::note_kept), before anything else is done. Until then no
+    /// request may go into the purse, and nothing may be announced.
     pub must_keep: bool,
-    /// So many requests go into the purse.
+    /// How many requests go into the purse.
     pub reserved: u64,
-    /// Accounts that the map has to be told.
+    /// Accounts to announce through the replica.
     pub told: Vec<(Period, Account)>,
-    /// A period in which this server has just found its memory lost: it makes no more requests in it.
+    /// Periods of which this server has just found its memory lost. It makes no more requests in them.
     pub closed: Vec<Period>,
-    /// A period of which neighbors knew more than this server remembered: what they knew counts from here on.
+    /// Periods of which neighbors knew more than this server remembered. What they knew counts from now on.
     pub caught_up: Vec<Period>,
-    /// How each budget stands.
+    /// The state of each quota.
     pub standings: Vec<Standing>,
 }
 
-/// How a budget stands in its present period, as far as this server knows.
+/// The state of a quota in its present period, as far as this server knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {
-    /// When.
+    /// The period.
     pub period: Period,
     /// What the whole herd may spend.
     pub whole: u64,
@@ -74,15 +74,15 @@ pub struct Standing {
     pub own: u64,
 }
 
-/// One server's memory of its budgets.
+/// One server's memory of its quotas.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Book {
     pub(super) me: ServerName,
     /// There was no memory, and no period has begun since.
     is_new: bool,
-    /// Neighbors have told in this life what they know of this server's accounts.
+    /// In this life, neighbors have sent what they know of this server's accounts.
     has_heard: bool,
-    /// It says what has not been kept.
+    /// The book has changed since it was written.
     must_keep: bool,
     pace: Pace,
     pub(super) pages: [Pages; Span::ALL.len()],
@@ -92,21 +92,21 @@ pub struct Book {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pages {
     span: Span,
-    /// `None`: there is no budget for this span, but there may have been, and may be again.
+    /// `None`: this span has no quota now, but it may have had one, and may get one again.
     terms: Option<Terms>,
     pub(super) accounts: BTreeMap<u32, Account>,
     /// What the accounts had reserved when this life began.
     remembered: BTreeMap<u32, u64>,
-    /// The periods in which this life has compared its account with what the herd knows of it.
+    /// The periods in which this life has compared its account with what the herd knows.
     compared: BTreeSet<u32>,
     /// Periods up to this one are over.
     pub(super) over: Option<u32>,
-    /// The period out of which the purse was filled.
+    /// The period from which the purse was filled.
     current: Option<u32>,
 }
 
 impl Book {
-    /// The book of a server that has no memory of any period.
+    /// The book of a server without memory of any period.
     pub fn new(me: ServerName) -> Book {
         let pages = Span::ALL.map(|span| Pages {
             span,
@@ -120,7 +120,7 @@ impl Book {
         Book { me, is_new: true, has_heard: false, must_keep: false, pace: Pace::default(), pages }
     }
 
-    /// The same, with what it remembers.
+    /// A new book, filled with what the server remembers.
     pub(super) fn remembering(me: ServerName, fill: impl FnOnce(&mut [Pages; Span::ALL.len()])) -> Book {
         let mut book = Book { is_new: false, ..Book::new(me) };
         fill(&mut book.pages);
@@ -131,44 +131,44 @@ impl Book {
         book
     }
 
-    /// Sets the terms for periods that begin from now on; without any, `span` has no bound.
+    /// Sets the terms for periods that begin from now on. A span without terms has no quota.
     pub fn set_terms(&mut self, span: Span, terms: Terms) {
         self.pages_mut(span).terms = Some(terms);
     }
 
-    /// Whether the server has no memory of any period: it must not begin one before it has had the chance to hear
-    /// from a neighbor what it may have forgotten.
+    /// Whether the server has no memory of any period. It must not begin a period before it has had the chance to
+    /// hear from a neighbor what it may have forgotten.
     pub fn is_new(&self) -> bool {
         self.is_new
     }
 
-    /// From the next turn on `known` holds all that the neighbors which can be reached know. Until then this server
-    /// spends what it remembers to be its own, grants nothing and tells nothing: what it told would take the place
-    /// of a newer account of its own that a neighbor may hold.
+    /// From the next turn on, `known` holds everything that the reachable neighbors know. Until then this server
+    /// spends what it remembers as its own, and neither grants nor announces anything, because its account would
+    /// replace a newer one of its own that a neighbor may hold.
     pub fn note_heard(&mut self) {
         self.has_heard = true;
     }
 
-    /// The present periods of the spans that have a budget.
+    /// The present periods of the spans that have a quota.
     pub fn periods(&self, now_ns: u64) -> Vec<Period> {
         self.pages.iter().filter(|pages| pages.terms.is_some()).map(|pages| pages.span.at(now_ns)).collect()
     }
 
-    /// Whether the purse should be emptied and what was in it be returned: what it was filled for is over, or nobody
-    /// asks here while others are short.
+    /// Whether the purse should be emptied and its contents returned: because the period for which it was filled is
+    /// over, or because nobody asks here while other servers are short.
     pub fn wants_purse_back(&self, now_ns: u64, known: &BTreeMap<Period, Known>) -> bool {
         self.pages.iter().any(|pages| pages.is_over(now_ns))
             || self.pace.per_minute(now_ns) == 0
                 && self.pages.iter().any(|pages| pages.is_anyone_short(now_ns, &self.me, known))
     }
 
-    /// Notes what became of the purse, where there is to be no other turn.
+    /// Notes what happened to the purse, when no further turn will follow.
     pub fn settle(&mut self, news: &News) {
         self.pages.iter_mut().for_each(|pages| pages.settle(news));
     }
 
-    /// Brings the book up to date: notes what became of the purse, begins periods, grants, reserves. `known` is what
-    /// the map tells of the [present periods](Book::periods).
+    /// Brings the book up to date: notes what happened to the purse, begins periods, grants, reserves. `known` is
+    /// what the replica holds of the [present periods](Book::periods).
     pub fn turn(&mut self, now_ns: u64, known: &BTreeMap<Period, Known>, news: &News) -> Turn {
         self.pace.note(now_ns, news.asked);
         let wants = self.pace.per_minute(now_ns).next_power_of_two();
@@ -194,7 +194,7 @@ impl Book {
         turn
     }
 
-    /// What the book says now outlives a crash.
+    /// The book has been written and survives a crash.
     pub fn note_kept(&mut self) {
         self.must_keep = false;
     }
@@ -215,7 +215,7 @@ impl Book {
         }
     }
 
-    /// The accounts of the present periods of which the map knows another version, or none.
+    /// The accounts of the present periods that the replica lacks or holds in another version.
     pub fn untold(&self, now_ns: u64, known: &BTreeMap<Period, Known>) -> Vec<(Period, Account)> {
         if !self.has_heard {
             return Vec::new();
@@ -256,7 +256,7 @@ impl Pages {
         self.span
     }
 
-    /// The present period and its account, if the span has a budget and the period has begun.
+    /// The present period and its account, if the span has a quota and the period has begun.
     fn present(&self, now_ns: u64) -> Option<(Period, &Account)> {
         let period = self.span.at(now_ns);
         self.terms.as_ref()?;
@@ -267,14 +267,14 @@ impl Pages {
         self.accounts.get_mut(&self.span.at(now_ns).number)
     }
 
-    /// Whether nothing more is to be spent out of what was reserved.
+    /// Whether nothing more may be spent out of what was reserved.
     fn is_over(&self, now_ns: u64) -> bool {
         self.current.is_some_and(|number| {
             number != self.span.at(now_ns).number || self.accounts.get(&number).is_none_or(|it| it.is_closed)
         })
     }
 
-    /// What became of the purse is written down where it was filled from, even if that is over by now.
+    /// Notes what happened to the purse in the period from which it was filled, even if that period is over.
     fn settle(&mut self, news: &News) {
         let Some(account) = self.current.and_then(|number| self.accounts.get_mut(&number)) else { return };
         account.taken = account.taken.saturating_add(news.taken);
@@ -301,8 +301,8 @@ impl Pages {
         }
     }
 
-    /// Holds what this server remembers against what the herd knows of its account. An older memory that was put back
-    /// is made good the first time in each period; whatever the herd knows beyond that closes the account.
+    /// Compares what this server remembers with what the herd knows of its account. The first time in each period,
+    /// what the herd knows makes up for an older memory. If the herd knows more later, the account is closed.
     fn compare(&mut self, now_ns: u64, is_lost: bool, known: &BTreeMap<Period, Known>, turn: &mut Turn) {
         let period = self.span.at(now_ns);
         let mine = known.get(&period).and_then(|known| known.mine.as_ref());
@@ -334,7 +334,7 @@ impl Pages {
         let Some(terms) = &self.terms else { return Account::default() };
         let mark = terms.mark();
         let mut others = known.into_iter().flat_map(|known| known.others.values());
-        // Under other terms its share may be in others' hands already.
+        // Under other terms, other servers may hold its share already.
         let is_late = is_new && others.any(|other| other.terms != mark);
         let share = if is_late { 0 } else { terms.share_of(me) };
         Account { terms: mark, share, ..Account::default() }
@@ -370,7 +370,8 @@ impl Pages {
         let period = self.span.at(now_ns);
         let received = known.get(&period).map_or(0, |known| received(&known.others, me));
         let Some(account) = self.accounts.get(&period.number) else { return 0 };
-        // Whatever others say to have granted, nobody spends more than there is. A share of other terms may be more.
+        // Whatever grants others announce, nobody spends more than the whole. A share of earlier terms may be more
+        // than that.
         let whole = self.terms.as_ref().map_or(0, Terms::whole).max(account.share);
         account.rights(received).min(whole.saturating_sub(account.reserved))
     }
@@ -380,7 +381,7 @@ impl Pages {
             && self.all(now_ns, me, known).is_some_and(|all| lease::is_anyone_short(me, &all))
     }
 
-    /// The others' accounts of the present period, and this server's own; none if it has not begun.
+    /// The accounts of all servers in the present period; `None` if it has not begun.
     fn all(&self, now_ns: u64, me: &ServerName, known: &BTreeMap<Period, Known>) -> Option<Accounts> {
         let period = self.span.at(now_ns);
         let mine = self.accounts.get(&period.number)?;

@@ -1,7 +1,7 @@
-//! The key of an account in the herd's map: whose account it is, and of which period.
+//! The key of an account in the replica: its server and its period.
 //!
-//! Anybody can make up accounts. Those of one server that are [in time](AccountKey::is_in_time) are at most
-//! [`ACCOUNTS_MAX`](crate::limits::ACCOUNTS_MAX) at any moment, so the map can have room for all of them, whatever is made
+//! Any member can make up accounts. At any moment at most [`ACCOUNTS_MAX`](crate::limits::ACCOUNTS_MAX) accounts of
+//! one server are [in time](AccountKey::is_in_time), so the replica can have room for all of them, whatever is made
 //! up.
 
 use super::{Period, Span};
@@ -9,17 +9,17 @@ use crate::types::ServerName;
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
-/// The key of a server's account, as the map holds it under [`Kind::BUDGET`](crate::types::Kind::BUDGET).
+/// The key of a server's account. The replica holds it under [`Kind::BUDGET`](crate::types::Kind::BUDGET).
 pub fn key(period: Period, server: &ServerName) -> String {
     format!("{}/{period}/{server}", period.span.as_str())
 }
 
-/// What a key says.
+/// The parts of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AccountKey<'a> {
-    /// When.
+    /// The period.
     pub period: Period,
-    /// The name of the server whose account it is.
+    /// The name of the account's server.
     pub server: &'a str,
 }
 
@@ -33,8 +33,9 @@ impl<'a> AccountKey<'a> {
         ServerName::fits(server).then_some(AccountKey { period, server })
     }
 
-    /// Whether an account that was received at `received_ns` and is kept for `ttl_ns` can be of use: it was said when its
-    /// period had begun, and is kept no longer after that than servers keep theirs. A clock may be wrong by one period.
+    /// Whether an account that was received at `received_ns` and is kept for `ttl_ns` can be of use: it was issued
+    /// when its period had begun, and is kept no longer after that than servers keep theirs. A clock may be wrong by
+    /// one period.
     pub fn is_in_time(&self, received_ns: u64, ttl_ns: u64) -> bool {
         let Period { span, number } = self.period;
         let keep_ns = u64::from(span.keep_s()) * NANOS_PER_SECOND;

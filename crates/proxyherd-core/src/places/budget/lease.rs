@@ -1,8 +1,8 @@
-//! Who grants how much to whom: a rule that every server applies to what it knows of all accounts.
+//! Grants between servers: a rule that every server applies to the accounts that it knows.
 //!
-//! Servers that know the same grant together about what is wanted, each in proportion to what it can spare. One that
-//! knows less grants too little or too much, and the next turn mends it: no grant can make requests out of nothing,
-//! since each is deducted where it comes from.
+//! Servers that know the same accounts together grant about what is wanted, each in proportion to what it can spare.
+//! A server that knows less grants too little or too much, and the next turn corrects that. No grant can create
+//! requests, because each is deducted from its source.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::types::ServerName;
 /// The accounts of one period that a server knows, by their servers' names.
 pub type Accounts = BTreeMap<ServerName, Account>;
 
-/// How an account stands, as far as whoever looks at it knows.
+/// The state of an account, as far as this server knows.
 struct Standing<'a> {
     server: &'a ServerName,
     rights: u64,
@@ -20,33 +20,33 @@ struct Standing<'a> {
 }
 
 impl Standing<'_> {
-    /// What it can do without.
+    /// What it can spare.
     fn surplus(&self) -> u64 {
         self.rights.saturating_sub(self.wants)
     }
 
-    /// What it should be granted: nothing until half of what it wants is gone, and then the whole of it, so that not
-    /// every request moves a grant.
+    /// What it should be granted: nothing until half of what it wants is used, and then all of that, so that not
+    /// every request causes a grant.
     fn need(&self) -> u64 {
         if self.rights < self.wants.div_ceil(2) { self.wants - self.rights } else { 0 }
     }
 }
 
-/// Requests that `accounts` grant to `server` together.
+/// The requests that `accounts` grant to `server` together.
 pub(super) fn received(accounts: &Accounts, server: &ServerName) -> u64 {
     accounts.values().fold(0, |sum, account| sum.saturating_add(account.granted_to(server)))
 }
 
-/// Whether any but `me` is short of requests.
+/// Whether any server but `me` is short of requests.
 pub(super) fn is_anyone_short(me: &ServerName, accounts: &Accounts) -> bool {
     standings(accounts).any(|standing| standing.server != me && standing.need() > 0)
 }
 
-/// What `me` grants now, `accounts` its own among them.
+/// What `me` grants now. `accounts` contains its own account.
 pub(super) fn grants(me: &ServerName, accounts: &Accounts) -> Vec<(ServerName, u64)> {
     let standings: Vec<_> = standings(accounts).collect();
     let Some(mine) = standings.iter().find(|standing| standing.server == me) else { return Vec::new() };
-    // Where more is needed than can be spared, all is given, in proportion to need.
+    // If more is needed than can be spared, everything is given, in proportion to need.
     let surplus: u128 = standings.iter().map(|one| u128::from(one.surplus())).sum();
     let need: u128 = standings.iter().map(|one| u128::from(one.need())).sum();
     let scale = surplus.max(need).max(1);

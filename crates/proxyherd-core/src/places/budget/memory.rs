@@ -1,6 +1,7 @@
-//! A book as bytes, as it outlives its server.
+//! A book as bytes, for a file that outlives the server's process.
 //!
-//! One that is damaged anywhere is refused as a whole: a server that remembers wrongly would spend what is not its.
+//! A book that is damaged anywhere is refused as a whole, because a server that remembers wrongly would spend what is
+//! not its own.
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -12,12 +13,12 @@ use crate::types::ServerName;
 
 /// The first bytes; the last of them is the version.
 const MAGIC: [u8; 8] = *b"PHBUDGT\x01";
-/// Before an account: day or month, number, account.
+/// The tag of an account: span, number, account.
 const ACCOUNT: u8 = 0;
-/// Before the last period of a span that is over: day or month, number.
+/// The tag of the last period of a span that is over: span, number.
 const OVER: u8 = 1;
 
-/// Why bytes are no memory of a server's budgets. Nothing was changed.
+/// Why bytes are no book of this server. Nothing was changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MemoryError {
     /// They are not what was written.
@@ -52,7 +53,7 @@ impl Book {
         out
     }
 
-    /// The book of the server `me` after it has ended in whatever way: what was in its purse counts as made.
+    /// The book of the server `me` after its process has ended in any way. What was in the purse counts as made.
     pub fn from_bytes(me: &ServerName, bytes: &[u8]) -> Result<Book, MemoryError> {
         let (content, sum) = bytes.split_last_chunk().ok_or(MemoryError::Damaged)?;
         if xxh3_64(content) != u64::from_le_bytes(*sum) {

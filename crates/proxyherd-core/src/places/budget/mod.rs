@@ -1,38 +1,41 @@
-//! Budgets: how many requests the whole herd may make of a provider in a day and in a month.
+//! Quotas: how many requests the whole herd may make of a provider in a day and in a month. Settings and metrics call
+//! a quota a budget.
 //!
-//! The whole is cut into shares, one a server, and each server spends its own without asking anybody. One that runs
-//! low says so, and those who can spare some *grant* it: they deduct first, then tell. Nobody is asked and nobody
-//! answers: every server writes its own [`Account`], the herd's map carries the accounts to all, and each decides by
-//! what it knows of them (`lease`).
+//! The whole quota is cut into shares, one for each server, and each server spends its own share without asking
+//! anybody. A server that runs low says so, and servers that can spare some *grant* it: they deduct first, and then
+//! announce the grant. No server sends requests to another. Every server writes its own [`Account`], the flood
+//! carries the accounts to all, and each server decides by what it knows of them (`lease`).
 //!
 //! **The bound.** A server reserves and grants only while `share + granted to it >= reserved + granted by it` stays
-//! true by what it knows, and makes requests only out of what is reserved. What it knows to be granted to it is at most
-//! what was deducted for it, since an account's grants never fall. Summed over all servers the grants cancel out, and
-//! the shares of a period add up to the whole. So all that is ever reserved is at most the whole, whoever hears of
-//! whom, however late, in whatever order and how often: in a herd that is cut in two as well.
+//! true by what it knows, and makes requests only out of what it has reserved. What it knows to be granted to it is
+//! at most what was deducted for it, because an account's grants never fall. Summed over all servers the grants
+//! cancel out, and the shares of a period add up to the whole. So all servers together never reserve more than the
+//! whole, in whatever order, however late and however often they hear of each other, and also in a herd that is cut
+//! in two.
 //!
-//! **Memory.** A [`Book`] holds a server's accounts. After each [`Book::turn`] that changes them it is to be kept where
-//! a crash does not reach it, and only then may its requests be made and its grants be told. Requests are reserved in
-//! chunks ahead of need; after a crash the rest of a chunk counts as made.
+//! **Memory.** A [`Book`] holds a server's accounts. After each [`Book::turn`] that changes them, the caller has to
+//! write the book where a crash does not destroy it. Only then may the requests be made and the grants be announced.
+//! Requests are reserved in chunks ahead of need; after a crash the rest of a chunk counts as made.
 //!
-//! **What it rests on.**
-//! - A server's memory lives as long as the period. A server without memory takes itself for new. If the herd
-//!   still knows of an account of its name, the memory was lost: it makes no more requests in that period.
-//! - An older memory that was put back is made good by what neighbors know. So after every start a server waits until
-//!   the neighbors that it can reach have told what they know ([`Book::note_heard`]); then its account of the period is
-//!   the one that they know, and what it has reserved since the start comes on top. Where no neighbor can be reached it
-//!   spends what its memory says, and grants and tells nothing: its older account would take the place of the
-//!   newer one that a neighbor holds. So what an older memory lacks is spent once more where neither a neighbor that
-//!   can be reached nor the memory itself knows of it, and never otherwise.
-//! - What others say is believed: one that says that it has granted what it has not makes others spend more than the whole,
-//!   each of them at most the whole. One that wants more than it needs is granted what others can spare.
-//! - What others say in a server's own name can make it spend less. It can make it spend more in one way only: where it
-//!   hides what an older memory lacks.
+//! **Assumptions.**
+//! - A server's memory lasts as long as the period. A server without memory takes itself for new. If the herd still
+//!   knows an account in its name, the memory was lost, and the server makes no more requests in that period.
+//! - What neighbors know makes up for an older memory that was restored. So after every start a server waits until
+//!   the neighbors that it can reach have sent what they know ([`Book::note_heard`]). Then its account of the period
+//!   is the one that they know, plus what it has reserved since the start. If it can reach no neighbor, it spends
+//!   what its memory says, and neither grants nor announces anything, because its older account would replace the
+//!   newer one that a neighbor holds. So what an older memory lacks is spent a second time only if no reachable
+//!   neighbor knows of it.
+//! - What other servers say is believed. A server that announces grants that it has not made lets others spend more
+//!   than the whole, each of them at most the whole. A server that wants more than it needs is granted what others
+//!   can spare.
+//! - What other servers say in a server's own name can make it spend less. It can make it spend more only by hiding
+//!   what an older memory lacks.
 //! - All servers have the same whole and the same list of servers. A server that has begun a period keeps the share
-//!   with which it began, so changes take effect with the next period; a new server that hears of accounts with other
+//!   with which it began, so changes take effect with the next period. A new server that hears of accounts with other
 //!   terms has no share until then, and lives on grants. Bring changes to every server before the period ends.
-//! - A period is UTC's by each server's own clock. A clock that is set back finds the last few periods as they were
-//!   left, and what is older than those is over.
+//! - Periods are those of UTC, by each server's own clock. A server whose clock is set back finds the last few
+//!   periods as it left them; older periods are over.
 //!
 //! This module knows no files, no records and no provider.
 
@@ -57,7 +60,7 @@ pub use self::{
 };
 use crate::types::ServerName;
 
-/// How many requests there are in a period, and who shares them.
+/// The number of requests in a period, and the servers that share them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Terms {
     whole: u64,
@@ -65,7 +68,7 @@ pub struct Terms {
 }
 
 impl Terms {
-    /// A whole for these servers, in any order.
+    /// A whole quota for these servers, in any order.
     pub fn new(whole: u64, servers: impl IntoIterator<Item = ServerName>) -> Terms {
         let mut servers: Vec<_> = servers.into_iter().collect();
         servers.sort();
@@ -83,7 +86,8 @@ impl Terms {
         &self.servers
     }
 
-    /// The part of `server`: the whole divided by all, the remainder to the first of them. None for strangers.
+    /// The share of `server`: the whole divided by the number of servers; the first servers get one more if there is
+    /// a remainder. 0 for strangers.
     pub fn share_of(&self, server: &ServerName) -> u64 {
         let count = self.servers.len() as u64;
         match self.servers.binary_search(server) {
@@ -92,7 +96,7 @@ impl Terms {
         }
     }
 
-    /// A number by which accounts show that they were begun under the same terms.
+    /// A number by which accounts show that they began under the same terms.
     pub fn mark(&self) -> u64 {
         let names = self.servers.iter().map(ServerName::as_str);
         let text = [self.whole.to_string().as_str()].into_iter().chain(names).collect::<Vec<_>>().join("\n");

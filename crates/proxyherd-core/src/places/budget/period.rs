@@ -1,13 +1,13 @@
-//! Days and months as everybody counts them: UTC, by the calendar.
+//! Days and months of UTC, by the calendar.
 
 use std::fmt;
 
 const DAY_NS: u64 = 24 * 3600 * 1_000_000_000;
 const FIRST_YEAR: u32 = 1970;
-/// The year of the last moment that a clock can tell.
+/// The year of the last moment that a clock can show.
 const YEAR_MAX: u32 = 2554;
 
-/// How long a budget lasts before the next one begins.
+/// How long a quota lasts before the next one begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Span {
     /// From midnight to midnight.
@@ -16,10 +16,10 @@ pub enum Span {
     Month,
 }
 
-/// One day, or one month. Of one span, later ones are greater.
+/// One day, or one month. Of one span, later periods are greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Period {
-    /// Which of the two.
+    /// Whether it is a day or a month.
     pub span: Span,
     /// Days, or months, since the beginning of 1970.
     pub number: u32,
@@ -29,7 +29,7 @@ impl Span {
     /// Both.
     pub const ALL: [Span; 2] = [Span::Day, Span::Month];
 
-    /// What records and metrics call it.
+    /// Its name in records and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Span::Day => "day",
@@ -37,7 +37,7 @@ impl Span {
         }
     }
 
-    /// The one in which `now_ns` lies, POSIX time in nanoseconds.
+    /// The period in which `now_ns` lies, POSIX time in nanoseconds.
     pub fn at(self, now_ns: u64) -> Period {
         let day = (now_ns / DAY_NS) as u32;
         let number = match self {
@@ -50,8 +50,8 @@ impl Span {
         Period { span: self, number }
     }
 
-    /// For how long after it was written a record about one of these is of use, seconds: until it is over, and a few
-    /// days for clocks and people.
+    /// How long a record about such a period is kept after it was written, seconds: until the period is over, and a
+    /// few days for clocks and people.
     pub fn keep_s(self) -> u32 {
         match self {
             Span::Day => 4 * 24 * 3600,
@@ -61,7 +61,7 @@ impl Span {
 }
 
 impl Period {
-    /// Reads one as it is displayed, and in no other form.
+    /// Reads a period in the form in which it is displayed, and in no other.
     pub fn parse(span: Span, text: &str) -> Option<Period> {
         let digits = |text: &str| {
             let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
@@ -103,7 +103,7 @@ impl fmt::Display for Period {
     }
 }
 
-/// Year, month and day of the month of a day since 1970; the first month and the first day are 0.
+/// Year, month and day of the month of a day since 1970. The first month and the first day are 0.
 fn date(day: u32) -> (u32, u32, u32) {
     let (mut year, mut left) = (FIRST_YEAR, day);
     while left >= 365 + leap_days(year) {
