@@ -1,8 +1,10 @@
-//! Whether the servers of each part of a herd hold the same once they are left in peace, and whether anything was lost.
+//! Agreement: whether the servers of each part of a herd hold the same once they are left in peace, and whether
+//! anything was lost.
 //!
-//! When peace begins, the checker notes for each part the best record of each key that any of its servers holds. Later it
-//! compares what the servers hold, and what they hold with what it noted. What expires soon does not count, since each server
-//! forgets it by its own clock; nor does what bad members have made uncertain, as the ledger knows it.
+//! When peace begins, the checker notes for each part the best record of each key that any of its servers holds.
+//! Later it compares what the servers hold with each other, and with what it noted. Records that expire soon do not
+//! count, because each server forgets them by its own clock. Nor do records that bad members have made uncertain, as
+//! the ledger knows it.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -19,7 +21,7 @@ use crate::{
     timeline::Nanos,
 };
 
-/// One part of the herd, whose servers reach each other, when peace began.
+/// One part of the herd, whose servers reach each other, as it was when peace began.
 #[derive(Debug)]
 pub(super) struct Floor {
     servers: Vec<usize>,
@@ -27,7 +29,8 @@ pub(super) struct Floor {
 }
 
 impl Checker {
-    /// Peace begins for these parts of the herd: notes the best that each holds, but for lies and what nobody has to take.
+    /// Peace begins for these parts of the herd. Notes the best records that each part holds, without lies and
+    /// records that nobody has to take.
     pub(crate) fn peace<'a>(
         &mut self,
         clock_ns: u64,
@@ -44,7 +47,8 @@ impl Checker {
         self.floors.iter().map(|floor| &floor.servers[..])
     }
 
-    /// Whether every part of the herd agrees on what is not over at `from_ns`; says what differs, if anything does.
+    /// Whether every part of the herd agrees on what has not expired at `from_ns`. Returns what differs, if anything
+    /// does.
     pub(crate) fn agreement<'a>(&self, from_ns: u64, map: impl Fn(usize) -> &'a Map) -> Result<(), String> {
         for floor in &self.floors {
             let passing = self.passing(floor.servers.iter().map(|&server| map(server)), from_ns);
@@ -59,15 +63,16 @@ impl Checker {
         Ok(())
     }
 
-    /// Whether servers have to hold the same of this record's key, where nothing counts that is over at `from_ns`.
+    /// Whether servers have to hold the same record of this record's key, if nothing counts that has expired at
+    /// `from_ns`.
     pub(super) fn is_agreed_on(&self, one: &Taken, from_ns: u64) -> bool {
         one.is_compared(from_ns, self.client_ttl)
             && !self.ledger.is_fading(&one.key, from_ns, self.client_ttl)
             && !self.ledger.is_crowded(&one.key)
     }
 
-    /// The keys of which a bad member told something, and some server holds a record that nobody compares any more: another
-    /// may live longer, and has taken its place already where a clock is ahead.
+    /// The keys of which a bad member sent a record, and of which some server holds a record that nobody compares any
+    /// more. Another record of the key may live longer, and a server whose clock is ahead may hold that one already.
     fn passing<'a>(&self, maps: impl Iterator<Item = &'a Map>, from_ns: u64) -> HashSet<Key> {
         let mut passing = HashSet::new();
         if self.ledger.knows_lies() {
@@ -83,7 +88,7 @@ impl Checker {
         passing
     }
 
-    /// The first record that two servers of one part do not have in common, of those that are not over at `from_ns`.
+    /// The first record in which two servers of one part differ, of those that have not expired at `from_ns`.
     pub(crate) fn difference<'a>(&self, from_ns: u64, map: impl Fn(usize) -> &'a Map) -> Option<String> {
         let mut all =
             self.floors.iter().flat_map(|floor| floor.servers.windows(2).map(|pair| (pair[0], pair[1])));
@@ -107,7 +112,7 @@ impl Checker {
         })
     }
 
-    /// The herd has agreed: nothing that was held when peace began may be lost.
+    /// The herd has agreed. Checks that nothing is lost that was held when peace began.
     pub(crate) fn losses<'a>(
         &mut self,
         at: Nanos,
@@ -157,7 +162,7 @@ impl Floor {
 /// What servers that agree have in common.
 struct View {
     records: u64,
-    /// A sum over the records, so that their order does not matter.
+    /// A sum over the records, so their order does not matter.
     digest: u64,
     vectors: Vec<(usize, Origin, u64)>,
 }
@@ -165,7 +170,7 @@ struct View {
 impl View {
     fn of(map: &Map, ledger: &Ledger, counts: impl Fn(&Taken) -> bool) -> View {
         let (mut records, mut digest) = (0, 0u64);
-        // An origin leaves the vector when its last record does, which each server forgets by its own clock.
+        // An origin leaves the vector with its last record, which each server forgets by its own clock.
         let mut origins = BTreeSet::new();
         map.for_each(|held| {
             let record = Taken::from(held);

@@ -1,16 +1,16 @@
-//! What must hold, watched from outside.
+//! The checker: observes the servers from outside and checks what must hold.
 //!
-//! - I1, whenever a server's vector has moved: an entry `o: s` means that each update of origin `o` up to `s` is
-//!   held there, or something that wins over it. The ledger knows the updates. Where members are bad, what one of them
-//!   told may have won over an update somewhere and not be held here, and nothing is promised of origins of which one
-//!   of them invented markers.
-//! - Agreement, once the herd is left in peace: within a bounded time all servers that can reach each other hold
-//!   the same map, their vectors are equal, and nothing waits. For each client it is at least what the best of
-//!   them held when peace began, and an update that some server really took.
-//! - Answers: what one life of a server has answered about a client it never takes back for something older, and all
-//!   of it was really said. What it says to have taken is what it then shows.
+//! - I1, whenever a server's vector has moved: an entry `o: s` means that each update of origin `o` up to `s` is held
+//!   there, or a record that wins over it. The ledger knows the updates. With bad members, a bad member's record may
+//!   have won over an update elsewhere without being held here; and nothing is promised of origins for which a bad
+//!   member invented markers.
+//! - Agreement, once the herd is left in peace (`agreement`): within a bounded time all servers that can reach each
+//!   other hold the same records, their vectors are equal, and nothing waits. For each client they hold at least the
+//!   best record that any of them held when peace began, and one that some server really took.
+//! - Answers: a life of a server never answers about a client with an older record than before, and every answer was
+//!   really reported. A server shows what it says that it has taken.
 //! - Bounds, every half minute and whenever the herd agrees: an outbox holds each slot once, and one marker.
-//! - Bookkeeping, as often: see `Map::contradiction`.
+//! - Bookkeeping, equally often: see `Map::contradiction`.
 
 mod agreement;
 
@@ -32,41 +32,42 @@ use crate::{
     timeline::Nanos,
 };
 
-/// A server whose clock was ahead keeps what a neighbor may have merged all the same, the clock of which may be ahead by
-/// as much, as far as handshakes can tell.
+/// How far ahead a held record's receipt may be, beyond the allowed clock offset. A server whose clock was ahead
+/// keeps records that some neighbor may have merged, and handshakes only detect larger offsets.
 const ASTRAY_NS: u64 = CLOCK_OFFSET_MAX_NS + HANDSHAKE_MAX.as_nanos() as u64;
 
-/// Which life of which server, as the checker tells them apart.
+/// A life of a server, as the checker identifies it: the server's number, and the number of the life.
 pub(crate) type LifeId = (usize, u64);
 
-/// All that is known about all lives.
+/// Everything that is known about all lives.
 #[derive(Debug, Default)]
 pub(crate) struct Checker {
-    /// What was taken.
+    /// All updates that servers have taken.
     pub(crate) ledger: Ledger,
-    /// How far each life's vector has been found true, by life, origin and shard.
+    /// How far each life's vector has been proved, by life, origin and shard.
     proven: HashMap<(LifeId, usize, usize), u64>,
-    /// What each life has answered last.
+    /// Each life's last answer about each client.
     answered: HashMap<(LifeId, Box<[u8]>), Taken>,
     /// What each part of the herd must hold at least when it agrees.
     floors: Vec<Floor>,
     violations: Vec<Violation>,
-    /// How many lies in its own name each server has heard.
+    /// How many lies in its own name each server has received.
     answered_lies: HashMap<usize, u64>,
-    /// How many records servers have said anew by themselves.
+    /// How many records servers have issued by themselves, without a report.
     said: u64,
     /// How long after its receipt a report is forgotten.
     client_ttl: Option<Nanos>,
 }
 
 impl Checker {
-    /// One that has seen nothing.
+    /// A checker that has seen nothing.
     pub(crate) fn new(client_ttl: Option<Nanos>) -> Checker {
         Checker { client_ttl, ..Checker::default() }
     }
 
-    /// Whether this is held, or what wins over it, or its time is over; or what a bad member told won over it, and the
-    /// time of that is over; or no server has to take it, for its receipt is further ahead than clocks may be apart.
+    /// Whether this update is covered: it, or a record that wins over it, is held; or it has expired; or a bad
+    /// member's record won over it and has expired; or no server has to take it, because its receipt is further ahead
+    /// than clocks may be apart.
     fn is_covered(&self, clock_ns: u64, map: &Map, update: &Taken) -> bool {
         let (kind, key) = &update.key;
         map.find(clock_ns, *kind, key, |held| update.is_covered_by(held)) == Some(true)
@@ -80,14 +81,14 @@ impl Checker {
         update.received_ns() > clock_ns.saturating_add(CLOCK_OFFSET_MAX_NS)
     }
 
-    /// Notes what is wrong; of each symptom the first is kept, and the run goes on.
+    /// Notes a violation. Of each symptom only the first is kept, and the run goes on.
     pub(crate) fn found(&mut self, at: Nanos, symptom: Symptom, text: String) {
         if self.violations.iter().all(|violation| violation.symptom != symptom) {
             self.violations.push(Violation { at, symptom, text });
         }
     }
 
-    /// What was found.
+    /// All violations.
     pub(crate) fn into_violations(self) -> Vec<Violation> {
         self.violations
     }
@@ -102,7 +103,7 @@ impl Checker {
         let entered = map.locate(clock_ns, client, |held| {
             self.ledger.enter_report(held);
             match self.ledger.is_lied_about(shard_index(held.record.key)) {
-                // What the server has answered to lies may have been overtaken before anybody could see it.
+                // What the server has answered to lies may have been overtaken before the checker could see it.
                 true => self.ledger.enter_later(held),
                 false => self.ledger.enter(held),
             }
@@ -113,8 +114,8 @@ impl Checker {
         }
     }
 
-    /// A server has answered a report, and has taken no other of that client since: what it says to have taken is what it
-    /// shows.
+    /// A server has answered a report, and has taken no other report of that client since. It must show what it says
+    /// that it has taken.
     pub(crate) fn answered(&mut self, at: Nanos, clock_ns: u64, map: &Map, offer: &Offer<'_>) {
         let client = offer.report.client;
         if offer.report.stamp == Stamp::Server && offer.outcome == Outcome::Stale {
@@ -127,7 +128,7 @@ impl Checker {
             let record = held.record;
             ((record.timestamp, record.difference), (shard_index(record.key), held.seq))
         });
-        // Positions go on where sequences begin anew with an incarnation.
+        // Positions go on when sequences begin anew with an incarnation.
         let shown = shown
             .map(|(times, (shard, seq))| (times, Position { shard, seq: map.taken_before(shard) + seq }));
         let told = offer.times(clock_ns).zip(offer.position());
@@ -137,7 +138,7 @@ impl Checker {
         }
     }
 
-    /// Somebody asks a server where a client is.
+    /// Somebody asks a server for a client's position.
     pub(crate) fn read(&mut self, at: Nanos, life: LifeId, clock_ns: u64, map: &Map, client: ClientId<'_>) {
         let known = |held: Held<'_>| (self.ledger.knows(held), Taken::from(held));
         let (is_known, now) = map.locate(clock_ns, client, known).unzip();
@@ -161,7 +162,7 @@ impl Checker {
         }
     }
 
-    /// Holds the vectors of these shards of a map against the ledger, as far as they are new.
+    /// Checks the vectors of these shards against the ledger, as far as they have moved.
     pub(crate) fn vectors(&mut self, at: Nanos, life: LifeId, clock_ns: u64, map: &Map, shards: u32) {
         for shard in (0..SHARDS).filter(|shard| shards & 1 << shard != 0) {
             let mut moved = Vec::new();
@@ -209,17 +210,17 @@ impl Checker {
         Ok(())
     }
 
-    /// What this life has answered is not held against it: its clock is put by years, and what it knew may be over.
+    /// Forgets this life's answers, because its clock jumps by years and its records may have expired.
     pub(crate) fn forget_answers(&mut self, life: LifeId) {
         self.answered.retain(|(answered, _), _| *answered != life);
     }
 
-    /// How many records servers have said anew by themselves so far.
+    /// How many records servers have issued by themselves so far.
     pub(crate) fn said(&self) -> u64 {
         self.said
     }
 
-    /// Enters what a server has said anew by itself in these shards.
+    /// Enters what a server has issued by itself in these shards.
     pub(crate) fn said_by_itself(&mut self, at: Nanos, server: usize, map: &Map, shards: u32) {
         self.retold(server, map);
         let me = &map.origin();
@@ -254,7 +255,7 @@ impl Checker {
         }
     }
 
-    /// Enters what a server has just retold in others' names, if it has heard a lie since it was last asked.
+    /// Enters what a server has retold in others' names, if it has received a lie since the last call.
     fn retold(&mut self, server: usize, map: &Map) {
         let links = (0..LINKS_MAX).filter_map(LinkId::new);
         let heard = links.map(|link| map.nonsense(link)[Nonsense::OwnRecord.index()]).sum();
@@ -274,9 +275,10 @@ impl Checker {
         answers.iter().for_each(|record| self.ledger.enter_answer(record));
     }
 
-    /// Looks for what bad members told in the name of a server that is there, or in any other's, and what stands in the name
-    /// of a server that is there now: it knows better. `present` says whether a server is there and knows what it said
-    /// under an incarnation; `None`: it is not there. Servers need not agree yet on what is not compared at `from_ns`.
+    /// Looks for records that bad members made up and that still stand in the name of a server which is present. Such
+    /// a server knows better and has to contradict them. `present` returns whether a server is present and remembers
+    /// what it issued under an incarnation; `None`: it is not present. Records that servers do not compare at
+    /// `from_ns` do not count.
     pub(crate) fn in_others_names(
         &self,
         server: usize,
@@ -302,13 +304,13 @@ impl Checker {
         Some(format!("server {server} holds {record:?} of {origin:?}, made up in the names of {told:?}"))
     }
 
-    /// Proves every vector of a map again, from its first update: what is covered must stay so.
+    /// Proves every vector of a replica again from its first update, because what is covered must stay covered.
     pub(crate) fn vectors_again(&mut self, at: Nanos, life: LifeId, clock_ns: u64, map: &Map) {
         self.proven.retain(|(proven, ..), _| *proven != life);
         self.vectors(at, life, clock_ns, map, u32::MAX);
     }
 
-    /// Looks at a map's outboxes and bookkeeping, and at each record's origin.
+    /// Checks a replica's outboxes and bookkeeping, and each record's origin.
     pub(crate) fn bookkeeping(&mut self, at: Nanos, server: usize, map: &Map, links: usize) {
         if let Some(text) = map.contradiction() {
             self.found(at, Symptom::Bookkeeping, format!("server {server}: {text}"));
@@ -326,7 +328,7 @@ impl Checker {
         for link in (0..links).filter_map(LinkId::new) {
             for (shard, records) in records.iter().enumerate() {
                 let queued = map.queue_len(link, shard);
-                // A slot that is freed stands where it stood, until its turn comes.
+                // A slot that is freed keeps its place in the queue.
                 let slots = if self.client_ttl.is_some() { self.ledger.keys_len() } else { *records };
                 if queued > slots + 1 {
                     let text = format!("server {server} queues {queued} of {records} records on one link");
@@ -336,8 +338,8 @@ impl Checker {
         }
     }
 
-    /// Looks at what bad members and clocks have left behind at a server: nothing from the future, and no more lives of
-    /// one server in one shard than may be.
+    /// Checks what bad members and wrong clocks have left behind at a server: no record from the future, and in one
+    /// shard no more lives of one server than are allowed.
     pub(crate) fn leftovers(&self, server: usize, clock_ns: u64, map: &Map) -> Result<(), (Symptom, String)> {
         let (mut ahead, mut lives) = (None, BTreeMap::<_, BTreeSet<u64>>::new());
         map.for_each(|held| {
@@ -351,7 +353,7 @@ impl Checker {
         if let Some(record) = ahead {
             return Err((Symptom::Future, format!("server {server} holds {record:?}")));
         }
-        // A server's own present life has a place of its own.
+        // A server's own present life does not count against the bound.
         match lives.into_iter().find(|(_, lives)| lives.len() > INCARNATIONS_MAX + 1) {
             Some(((shard, name), lives)) => {
                 let text = format!("server {server} holds {} lives of {name} in shard {shard}", lives.len());
@@ -434,7 +436,7 @@ mod tests {
         report(&riley, 0);
         checker.peace(CLOCK_NS, [vec![(0, &riley), (1, &jaquez)]]);
         assert!(checker.agreement(0, |server| [&riley, &jaquez][server]).is_err());
-        // The herd may hold something newer, but not nothing.
+        // The herd may hold something newer, but it must hold something.
         let newer = map("Riley");
         report(&newer, 1);
         checker.losses(0, 0, |_| CLOCK_NS, |_| &newer);
