@@ -1,7 +1,7 @@
-//! One server: the real core, and around it what a server's sockets and timers do. It says what should happen;
-//! the world lets it.
+//! One server: the real core, and around it what a server's sockets and timers do. It returns actions, and the world
+//! carries them out.
 //!
-//! A crash drops a [`Life`], and with it all memory; the next start makes another with a new incarnation.
+//! A crash drops a [`Life`], and all memory with it; the next start makes another life with a new incarnation.
 
 use std::collections::BTreeMap;
 
@@ -18,59 +18,59 @@ use crate::{
     follower::Follower, liar::Saying, network::ConnId, scenario::CLOCK_OFFSET_MAX_NS, timeline::Nanos,
 };
 
-/// What a server wants to happen.
+/// An action that a server wants.
 #[derive(Debug)]
 pub(crate) enum Action {
-    /// These bytes are to go out.
+    /// Send these bytes.
     Write(ConnId, Vec<u8>),
     /// The writer of this connection has something to do.
     Flush(ConnId),
-    /// This end of the connection is closed.
+    /// Close this end of the connection.
     Close(ConnId),
-    /// The neighbor at this place is to be dialled again, in a while.
+    /// Dial the neighbor at this place again, after a while.
     Redial(usize),
     /// The link at this place came up.
     Up(usize),
-    /// So many records have come.
+    /// This many records have come.
     Received(u64),
     /// A link ends because the clocks are too far apart.
     ClocksApart,
-    /// This connection broke the protocol, which servers that keep to it never meet.
+    /// This connection broke the protocol. That never happens between servers that keep to it.
     Broken(ConnId, String),
 }
 
 /// One life of one server.
 #[derive(Debug)]
 pub(crate) struct Life {
-    /// What it knows.
+    /// What it holds.
     pub(crate) map: Map,
-    /// One that takes what there is at once, and one that is slow.
+    /// A swift follower and a slow one.
     pub(crate) followers: [Option<Follower>; 2],
     identity: Identity,
     neighbours: Vec<(ServerName, bool)>,
     links: Vec<Link>,
     sessions: BTreeMap<ConnId, Session>,
-    /// What it hears is noted, for it to say it again when it turns bad.
+    /// Whether it notes what it receives, so that it can repeat it when it turns bad.
     listens: bool,
-    /// What it has heard since it was last asked.
+    /// What it has received since the last call of [`Life::take_heard`].
     heard: Vec<Saying>,
-    /// The sums in its checks are wrong.
+    /// Whether the sums in its checks are wrong.
     pub(crate) has_wrong_sums: bool,
-    /// After naming so many origins its links number them anew.
+    /// How many origins one numbering of its links names.
     origins_max: usize,
 }
 
-/// So few that links number anew all the time, which takes a flood of lies otherwise.
+/// So few that links begin new numberings all the time. Otherwise only a flood of lies causes that.
 const FEW_ORIGINS: usize = 24;
 
-/// What a life is told at its start.
+/// The settings of a life.
 #[derive(Debug)]
 pub(crate) struct LifeSettings {
-    /// Which life of which server.
+    /// This life of the server.
     pub(crate) me: Origin,
     /// Scatters the tables.
     pub(crate) seed: u64,
-    /// The neighbors by name, and whether they are dialled; a neighbor's place here is its link's number.
+    /// The neighbors by name, each with whether this server dials it. A neighbor's place here is its link's number.
     pub(crate) neighbours: Vec<(ServerName, bool)>,
     /// Whether this server is the one that dials, for each neighbor.
     pub(crate) dials: Vec<bool>,
@@ -78,11 +78,11 @@ pub(crate) struct LifeSettings {
     pub(crate) client_ttl: Option<Nanos>,
     /// Whether changes go along a spanning tree.
     pub(crate) has_tree: bool,
-    /// Whether it speaks as a version before did.
+    /// Whether it speaks an earlier version.
     pub(crate) is_old: bool,
     /// Whether it may turn bad.
     pub(crate) may_lie: bool,
-    /// As they should be, or the trap.
+    /// The rules, one of which may be broken.
     pub(crate) rules: Rules,
 }
 
@@ -90,7 +90,7 @@ pub(crate) struct LifeSettings {
 struct Link {
     dials: bool,
     backoff: Backoff,
-    /// The connection that has agreed last.
+    /// The connection on which the link is up.
     up: Option<ConnId>,
 }
 
@@ -102,7 +102,7 @@ struct Session {
     encoder: Encoder,
     began_at: Nanos,
     heard_at: Nanos,
-    /// What this server's clock said when it dialled.
+    /// What this server's clock showed when it dialed.
     clock_at_begin_ns: u64,
     /// The origins that the other end has named.
     introduced: Named<Origin>,
@@ -112,7 +112,7 @@ struct Session {
 enum Phase {
     /// HELLO is sent to the neighbor at this place.
     Dialled(usize),
-    /// Somebody is about to say HELLO.
+    /// Somebody has dialed and will send HELLO.
     Answered,
     /// The link is up.
     Up(Incoming, LinkId),
@@ -137,7 +137,7 @@ impl Life {
             identity: Identity {
                 herd: "sim".into(),
                 me: settings.me,
-                // Which of the versions before is left to the seed.
+                // The seed decides which of the earlier versions.
                 link_version: if settings.is_old {
                     1 + settings.seed as u16 % (HIGHEST - 1)
                 } else {
@@ -152,12 +152,12 @@ impl Life {
             listens: settings.may_lie,
             heard: Vec::new(),
             has_wrong_sums: false,
-            // The seed's lowest bits have said which version it speaks.
+            // The seed's lowest bits have decided the version.
             origins_max: if settings.seed >> 32 & 1 == 0 { FEW_ORIGINS } else { ORIGINS_NAMED_MAX },
         }
     }
 
-    /// It had a link, as it is restored from a snapshot.
+    /// Makes it have had a link, for a server that is restored from a snapshot.
     pub(crate) fn had_a_link(&self) {
         let (Some(link), Some((neighbour, _))) = (LinkId::new(0), self.neighbours.first()) else { return };
         let agreed = Agreed { version: HIGHEST, has_tree: false };
@@ -169,7 +169,7 @@ impl Life {
         Session::new(now, phase, Encoder::default().with_origins_max(self.origins_max))
     }
 
-    /// What it has heard since it was last asked.
+    /// What it has received since the last call.
     pub(crate) fn take_heard(&mut self) -> Vec<Saying> {
         std::mem::take(&mut self.heard)
     }
@@ -179,7 +179,7 @@ impl Life {
         self.links.iter().filter_map(|link| link.up)
     }
 
-    /// Says all this on a connection.
+    /// Sends all this on a connection.
     pub(crate) fn say(&mut self, conn: ConnId, sayings: &[Saying], out: &mut Vec<Action>) {
         let Some(session) = self.sessions.get_mut(&conn) else { return };
         sayings.iter().for_each(|saying| saying.encode(&mut session.encoder));
@@ -196,7 +196,7 @@ impl Life {
         self.links.len()
     }
 
-    /// The neighbor at `place` is dialled by this connection.
+    /// Dials the neighbor at `place` with this connection.
     pub(crate) fn dial(
         &mut self,
         now: Nanos,
@@ -218,12 +218,12 @@ impl Life {
         self.sessions.insert(conn, session);
     }
 
-    /// When the backoff of a neighbor's link says that it is dialled again.
+    /// The delay after which a neighbor is dialed again.
     pub(crate) fn redial_delay(&mut self, place: usize, random: u64) -> Nanos {
         self.links[place].backoff.next_delay(random).as_nanos() as Nanos
     }
 
-    /// Bytes have come. Says which shards they were about, one bit each.
+    /// Takes bytes that have come. Returns the shards that they were about, one bit each.
     pub(crate) fn receive(
         &mut self,
         now: Nanos,
@@ -244,7 +244,7 @@ impl Life {
         let (mut wake, before) = (Wake::default(), incoming.records());
         let received = incoming.receive(&self.map, clock_ns, &session.received, &mut wake);
         out.push(Action::Received(incoming.records() - before));
-        // A link that comes up may show that the clock is right, and then the server puts right what it has said.
+        // A link that comes up may show that the clock is right, and then the server corrects what it has issued.
         let shards = if is_new { u32::MAX } else { shards_of(&session.received) };
         if self.listens {
             session.listen(&mut self.heard);
@@ -263,7 +263,7 @@ impl Life {
         shards
     }
 
-    /// Goes on with the handshake; says whether the link is up.
+    /// Goes on with the handshake. Returns whether the link is up.
     fn handshake(&mut self, clock_ns: u64, conn: ConnId, out: &mut Vec<Action>) -> bool {
         let session = self.sessions.get_mut(&conn).expect("the caller has just found it");
         let (hello, len) = match decode(&session.received) {
@@ -326,19 +326,20 @@ impl Life {
         out.push(Action::Up(place));
     }
 
-    /// One look at the tree, and at what was told; `members` are the herd's servers.
+    /// One look at the link states and at what was received; `members` are the herd's servers.
     pub(crate) fn look(&self, clock_ns: u64, members: &[ServerName], out: &mut Vec<Action>) {
         self.map.set_members(members);
         let wake = self.map.look_at_tree(clock_ns, members);
         self.wake(wake.and(self.map.mend(clock_ns)), out);
     }
 
-    /// Hands a wake to the writers. A link that is down has none: its wake is lost, as it may be for a server.
+    /// Hands a wake to the writers. A link that is down has no writer; its wake is lost, as it may be in a real
+    /// server.
     pub(crate) fn wake(&self, wake: Wake, out: &mut Vec<Action>) {
         out.extend(wake.links().filter_map(|link| self.links[link.index()].up).map(Action::Flush));
     }
 
-    /// Writes the next batch of what the neighbor needs; says whether there is more.
+    /// Writes the next batch of what the neighbor needs. Returns whether there is more.
     pub(crate) fn flush(&mut self, conn: ConnId, out: &mut Vec<Action>) -> bool {
         let Some(session) = self.sessions.get_mut(&conn) else { return false };
         let Phase::Up(_, link) = session.phase else { return false };
@@ -351,8 +352,8 @@ impl Life {
         !is_all
     }
 
-    /// Time has passed: what is silent for too long is closed, and the rest says that it is alive. Says
-    /// whether the connection goes on.
+    /// Time has passed: closes the connection if it has been silent for too long, otherwise sends a heartbeat.
+    /// Returns whether the connection goes on.
     pub(crate) fn tick(
         &mut self,
         now: Nanos,
@@ -374,7 +375,7 @@ impl Life {
         {
             self.map.write_heartbeat(link, clock_ns, &mut session.encoder);
             if self.map.is_ready(link) {
-                // A server flushes whenever it writes, and wakes nobody for what a heartbeat finds.
+                // A server flushes whenever it writes, so it wakes nobody for what a heartbeat finds.
                 out.push(Action::Flush(conn));
             }
             if self.has_wrong_sums {
@@ -387,7 +388,7 @@ impl Life {
         true
     }
 
-    /// The connection is over at this end.
+    /// Ends the connection at this end.
     pub(crate) fn end(&mut self, conn: ConnId, out: &mut Vec<Action>) {
         let Some(place) = self.drop_session(conn, out) else { return };
         if self.links[place].dials {
@@ -395,7 +396,7 @@ impl Life {
         }
     }
 
-    /// Says the place of the link that is down now.
+    /// Drops a session. Returns the place of its link, which is down now.
     fn drop_session(&mut self, conn: ConnId, out: &mut Vec<Action>) -> Option<usize> {
         let session = self.sessions.remove(&conn)?;
         out.push(Action::Close(conn));
@@ -445,7 +446,7 @@ impl Session {
     }
 }
 
-/// These frames, with other sums in their checks.
+/// These frames with other sums in their checks.
 fn spoilt(mut bytes: &[u8]) -> Vec<u8> {
     let (mut encoder, mut spoilt) = (Encoder::default(), Vec::new());
     while let Ok(Some((frame, len))) = decode(bytes) {
@@ -469,7 +470,7 @@ fn shards_of(mut bytes: &[u8]) -> u32 {
         match frame {
             Frame::Record { record, .. } => shards |= 1 << shard_index(record.key),
             Frame::Marker(covered) => shards |= 1u32.checked_shl(covered.shard.into()).unwrap_or(0),
-            // These are not to move a vector.
+            // A check must not move a vector.
             Frame::Check(check) => shards |= 1u32.checked_shl(check.shard.into()).unwrap_or(0),
             Frame::Heartbeat(_) => shards = u32::MAX,
             _ => {}

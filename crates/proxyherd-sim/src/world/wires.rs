@@ -1,4 +1,4 @@
-//! Bytes that arrive, writers that write, and what servers want to happen.
+//! Bytes that arrive, writers that write, and actions that servers want.
 
 use proxyherd_core::limits::HEARTBEAT_INTERVAL;
 
@@ -10,7 +10,7 @@ use crate::{
     timeline::{MILLISECOND, Nanos},
 };
 
-/// A writer that is woken begins after so long at most.
+/// A writer that is woken begins within this time.
 const WRITER_DELAY_MAX: Nanos = MILLISECOND / 5;
 
 impl World {
@@ -37,7 +37,7 @@ impl World {
         self.trace.note_bytes(bytes);
         let (now, clock_ns) = (self.now, self.clock_ns(server));
         let Some(life) = &mut self.servers[server].life else {
-            // Nobody listens here: whoever dials is told so at once.
+            // Nobody listens here, so whoever dials is told at once.
             return self.close(conn, from.other());
         };
         if from == Side::Dialled && self.network.answer(conn) {
@@ -121,7 +121,7 @@ impl World {
         self.tick_later(server, conn);
     }
 
-    /// Lets a server that is alive do something, and then what it wants to happen.
+    /// Lets a living server do something, and then carries out its actions.
     pub(super) fn with(&mut self, server: usize, act: impl FnOnce(&mut Life, &mut Vec<Action>)) {
         let Some(life) = &mut self.servers[server].life else { return };
         let mut actions = std::mem::take(&mut self.actions);
@@ -168,7 +168,7 @@ impl World {
         }
     }
 
-    /// Whether it keeps to itself what it learns.
+    /// Whether a server is bad and passes nothing on.
     fn is_silent(&self, server: usize) -> bool {
         self.servers[server].manner.as_ref().is_some_and(|manner| manner.is_silent)
     }
