@@ -16,6 +16,13 @@ use rustls::{
 };
 use rustls_platform_verifier::Verifier;
 
+/// What [`trouble`] says of a certificate that is not believed.
+pub(crate) const UNTRUSTED: &str =
+    "its certificate is neither one that this system trusts nor the one that `cert` in [tls] names";
+
+/// What [`trouble`] says of something else than TLS.
+pub(crate) const UNENCRYPTED: &str = "it does not speak TLS";
+
 /// A TLS configuration for dialing doors. `certificate` is the file that `[tls]` names. Where this machine does not have
 /// it, or has no authorities of its own, the rest still holds.
 pub(crate) fn client_config(certificate: Option<&Path>) -> ClientConfig {
@@ -29,8 +36,8 @@ pub(crate) fn client_config(certificate: Option<&Path>) -> ClientConfig {
 /// What went wrong with a TLS connection, in words that hold no name and no address; `None` if it is no error of TLS.
 pub(crate) fn trouble(error: &io::Error) -> Option<&'static str> {
     Some(match error.get_ref()?.downcast_ref::<Error>()? {
-        Error::InvalidCertificate(_) => "its certificate is not one that this system trusts",
-        Error::InvalidMessage(_) => "it does not speak TLS",
+        Error::InvalidCertificate(_) => UNTRUSTED,
+        Error::InvalidMessage(_) => UNENCRYPTED,
         _ => "no encrypted connection can be made",
     })
 }

@@ -12,14 +12,14 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     budget::{self, Budget, BudgetError},
-    config::{Config, Door, DoorCertificate, Overrides, Server as ServerConfig, Tls},
+    config::{Config, Door, DoorCertificate, Overrides, Server as ServerConfig, TLS_SCHEME, Tls},
     credentials::{self, Credentials, CredentialsError, Reread},
     door::{
         self,
         entrance::{DoorTls, Entrance, Listener},
     },
     door_kind::DoorKind,
-    herd::{Herd, Link},
+    herd::{Herd, Inside, Link},
     listen::{self, ListenError},
     log::{LogLevel, ServerLog, Subject},
     peer::{self, Peers},
@@ -77,15 +77,37 @@ pub struct Sockets {
 #[derive(Clone, Debug)]
 pub struct Addresses {
     /// Its doors, in the order of the configuration.
-    pub doors: Vec<(DoorKind, SocketAddr)>,
+    pub doors: Vec<OpenDoor>,
     /// Other servers.
     pub peer: Option<SocketAddr>,
+}
+
+/// One address at which a door listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenDoor {
+    /// What is spoken there.
+    pub kind: DoorKind,
+    /// Where it is, with the port that the system chose if the configuration names port 0.
+    pub at: SocketAddr,
+    /// Whether the connections there are encrypted.
+    pub tls: bool,
+}
+
+/// As the configuration writes it: `tls://127.0.0.1:12443`.
+impl fmt::Display for OpenDoor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", if self.tls { TLS_SCHEME } else { "" }, self.at)
+    }
 }
 
 impl Addresses {
     /// Where its doors of this kind are.
     pub fn of(&self, kind: DoorKind) -> impl Iterator<Item = SocketAddr> {
-        self.doors.iter().filter(move |(other, _)| *other == kind).map(|(_, at)| *at)
+        self.doors_of(kind).map(|door| door.at)
+    }
+
+    fn doors_of(&self, kind: DoorKind) -> impl Iterator<Item = &OpenDoor> {
+        self.doors.iter().filter(move |door| door.kind == kind)
     }
 
     /// The first address of its line door, which every server has.
@@ -99,12 +121,12 @@ impl Addresses {
     }
 }
 
-/// `clients at 127.0.0.1:12000, [::1]:12000; HTTP at 127.0.0.1:8000`: every address of every door.
+/// `clients at 127.0.0.1:12000, tls://[::1]:12443; HTTP at 127.0.0.1:8000`: every address of every door.
 impl fmt::Display for Addresses {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut before = "";
         for kind in DoorKind::ALL {
-            let addresses: Vec<String> = self.of(kind).map(|at| at.to_string()).collect();
+            let addresses: Vec<String> = self.doors_of(kind).map(OpenDoor::to_string).collect();
             if !addresses.is_empty() {
                 write!(f, "{before}{} at {}", kind.told(), addresses.join(", "))?;
                 before = "; ";
@@ -132,10 +154,12 @@ impl Sockets {
     /// Where they listen.
     pub fn addresses(&self) -> Addresses {
         let local = |listener: &TcpListener| listener.local_addr().expect("a bound socket has an address");
-        Addresses {
-            doors: self.doors.iter().map(|(door, listener)| (door.kind, local(listener))).collect(),
-            peer: self.peer.as_ref().map(local),
-        }
+        let open = |(door, listener): &(Door, TcpListener)| OpenDoor {
+            kind: door.kind,
+            at: local(listener),
+            tls: door.tls,
+        };
+        Addresses { doors: self.doors.iter().map(open).collect(), peer: self.peer.as_ref().map(local) }
     }
 }
 
@@ -198,7 +222,8 @@ impl Server {
 
     fn open(&mut self, config: &Config, budget: Option<Budget>, sockets: Sockets) -> io::Result<()> {
         let (herd, at) = (&self.herd, &self.addresses);
-        let message = format_args!("started: {at}; {} links", herd.links().all().len());
+        let links = herd.links().all().len();
+        let message = format_args!("started: {at}; {links} {}", if links == 1 { "link" } else { "links" });
         herd.log().event(LogLevel::Info, Subject::Server, message);
         let mut doors = sockets.doors;
         for kind in DoorKind::ALL {

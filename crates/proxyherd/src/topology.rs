@@ -19,7 +19,7 @@ use crate::{
     config::{Config, Difference, LinkChange, LoadError, Overrides, Removed},
     credentials,
     door::entrance::DoorTls,
-    herd::Herd,
+    herd::{Herd, Inside},
     log::{LogLevel, Subject},
     peer::Peers,
     stamp::Stamp,

@@ -21,7 +21,7 @@ use proxyherd_core::limits::SHARDS;
 
 use crate::{
     health::{Pulse, STUCK_AFTER},
-    herd::Herd,
+    herd::{Herd, Inside},
     log::{LogLevel, Subject},
 };
 

@@ -53,14 +53,15 @@ mod tests {
 
     #[test]
     fn what_others_need_is_set_aside_first() {
-        assert_eq!(left_of(1024, 2, 3, 0), 1024 - 48 - 16 - 4 - 6 - 64 - 64);
+        let listeners = 8 * DoorKind::ALL.len();
+        assert_eq!(left_of(1024, 2, 3, 0), 1024 - 48 - listeners - 4 - 6 - 64 - 64);
         assert_eq!(
             left_of(1024, 2, 0, 0),
-            1024 - 48 - 16 - 4 - 64,
+            1024 - 48 - listeners - 4 - 64,
             "whoever has no links has nobody at a peer port"
         );
-        assert_eq!(left_of(1024, 2, 0, 100), 1024 - 48 - 16 - 4 - 64 - 100);
-        assert_eq!(left_of(1024, 2, 0, 1000), 1024 - 48 - 16 - 4 - 64 - 256);
+        assert_eq!(left_of(1024, 2, 0, 100), 1024 - 48 - listeners - 4 - 64 - 100);
+        assert_eq!(left_of(1024, 2, 0, 1000), 1024 - 48 - listeners - 4 - 64 - 256);
         assert_eq!(left_of(16, 2, 0, 0), 1, "somebody is served all the same");
     }
 }

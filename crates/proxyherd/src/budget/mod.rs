@@ -39,7 +39,7 @@ use self::file::File;
 use crate::{
     clock,
     config::Config,
-    herd::Herd,
+    herd::{Herd, Inside},
     log::{LogLevel, Subject},
     places::Purse,
 };

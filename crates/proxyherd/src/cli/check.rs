@@ -1,6 +1,6 @@
 //! `proxyherd check`: says what is wrong with a configuration, and with the certificates, keys and files that it names.
 
-use std::{io::Write as _, iter::once};
+use std::{io::Write as _, iter::once, path::Path};
 
 use anstyle::{AnsiColor, Style};
 
@@ -14,7 +14,8 @@ use super::{
 use crate::{
     clock,
     config::{Config, Server, Tls},
-    credentials::{Finding, audit},
+    credentials::{CredentialsError, Finding, Reread as _, audit, date, expiry},
+    door::entrance::DoorTls,
     listen,
     log::ServerLog,
     provider, refusal,
@@ -40,9 +41,9 @@ const FINE: Style = AnsiColor::BrightGreen.on_default().bold();
 /// Say what is wrong with a configuration, by key and line
 ///
 /// It reports all mistakes, not only the first. It checks what PROXYHERD_* variables and --set set, as `serve` would
-/// take it, and the certificates that are on this machine. With --name it also checks whether that server can start on
-/// this machine: its certificate and key, what its providers of places need, its addresses (each is listened at for a
-/// moment), its log and its data.
+/// take it, and the certificates that are on this machine, those that `[tls]` names too. With --name it also checks whether
+/// that server can start on this machine: its certificate and key, what its providers of places need, its addresses (each
+/// is listened at for a moment), its log and its data.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {
@@ -62,9 +63,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let config = super::load(&args.config, &args.set.set)?;
     let name = args.name.as_deref().map(|name| serve::named(&config, name)).transpose()?;
     let mut findings = check_certificates(&config, name.map(|server| &server.name));
+    let doors = check_tls(&config, name, clock::now_s());
+    findings.extend(doors.findings);
     if let Some(server) = name {
         findings.extend(check_places(&config));
-        findings.extend(open_tls(&config, server).err().map(|error| Finding::Error(error.to_string())));
         findings.extend(check_addresses(server));
         findings.extend(check_files(&config, &server.name));
     }
@@ -76,7 +78,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let warnings = config.warnings.len() + findings.len();
     // A warning may be about the very address that the server needs.
     let startable = name.filter(|_| warnings == 0).map(|server| &server.name);
-    let summary = summary(&config, startable, warnings);
+    let summary = summary(&config, doors.not_after_s, startable, warnings);
     writeln!(anstream::stdout(), "{}: {FINE}fine{FINE:#}, {summary}", config.path.display())?;
     Ok(())
 }
@@ -89,6 +91,40 @@ fn check_certificates(config: &Config, insisted: Option<&ServerName>) -> Vec<Fin
         Tls::Certs(dir) if !names.is_empty() => audit(dir, &names, insisted, clock::now_s()),
         _ => Vec::new(),
     }
+}
+
+/// What became of the certificate of the doors.
+#[derive(Default)]
+struct CheckedTls {
+    findings: Vec<Finding>,
+    /// When the certificate expires, if it could be read.
+    not_after_s: Option<i64>,
+}
+
+/// Reads the files that `[tls]` names, if a door of `insisted` speaks TLS, or one of any server where nobody is insisted
+/// on. In the latter case files that are not on this machine are only a warning: they may be on those of the servers.
+fn check_tls(config: &Config, insisted: Option<&Server>, now_s: i64) -> CheckedTls {
+    let mut servers =
+        config.servers.iter().filter(|server| insisted.is_none_or(|one| one.name == server.name));
+    let Some(server) = servers.find(|server| server.doors.iter().any(|door| door.tls)) else {
+        return CheckedTls::default();
+    };
+    let (findings, not_after_s) = match open_tls(config, server) {
+        Ok(Some(tls)) => (soon(config, &tls, now_s).into_iter().collect(), Some(tls.not_after_s())),
+        Ok(None) => (Vec::new(), None),
+        Err(error @ CredentialsError::Missing { .. }) if insisted.is_none() => {
+            let where_else = "; on the machine of a server, `check --name` insists on it";
+            (vec![Finding::Warning(format!("{error}{where_else}"))], None)
+        }
+        Err(error) => (vec![Finding::Error(error.to_string())], None),
+    };
+    CheckedTls { findings, not_after_s }
+}
+
+/// An expiry of the doors' certificate that is near or past.
+fn soon(config: &Config, tls: &DoorTls, now_s: i64) -> Option<Finding> {
+    let path = config.tls.as_ref().map_or(Path::new(""), |files| &files.cert);
+    expiry(path, tls.not_after_s(), now_s, "put a new one there, with its key")
 }
 
 /// No server starts without the keys and the index that its providers of places need.
@@ -124,15 +160,23 @@ fn check_files(config: &Config, name: &ServerName) -> impl Iterator<Item = Findi
     log.into_iter().chain(data).map(Finding::Error)
 }
 
-fn summary(config: &Config, startable: Option<&ServerName>, warnings: usize) -> String {
+fn summary(
+    config: &Config,
+    doors_not_after_s: Option<i64>,
+    startable: Option<&ServerName>,
+    warnings: usize,
+) -> String {
     let ends: usize = config.servers.iter().map(|server| config.links_of(&server.name).len()).sum();
+    let doors = doors_not_after_s.map(date);
+    let doors =
+        doors.map_or(String::new(), |date| format!("; the certificate of the doors expires on {date}"));
     let can_start = startable.map_or(String::new(), |server| format!("; {server} can start here"));
     let warnings = match warnings {
         0 => String::new(),
         count => format!("; {}", counted(count, "warning")),
     };
     format!(
-        "herd {:?} of {} and {}{can_start}{warnings}",
+        "herd {:?} of {} and {}{doors}{can_start}{warnings}",
         config.herd.id,
         counted(config.servers.len(), "server"),
         counted(ends / 2, "link")
@@ -145,13 +189,13 @@ mod tests {
 
     #[test]
     fn the_summary_counts_each_link_once() {
-        assert_eq!(summary(&Config::classic(), None, 0), "herd \"herd\" of 5 servers and 6 links");
+        assert_eq!(summary(&Config::classic(), None, None, 0), "herd \"herd\" of 5 servers and 6 links");
     }
 
     #[test]
     fn the_summary_names_the_server_that_can_start_here() {
         let config = Config::classic();
-        let said = summary(&config, Some(&config.servers[0].name), 0);
+        let said = summary(&config, None, Some(&config.servers[0].name), 0);
         assert_eq!(said, "herd \"herd\" of 5 servers and 6 links; Riley can start here");
     }
 }

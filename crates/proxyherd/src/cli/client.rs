@@ -13,6 +13,7 @@ const AFTER_HELP: &str = concat!(
     "  proxyherd client
   proxyherd client --config /etc/herd.toml
   proxyherd client 127.0.0.1:12001 127.0.0.1:12002
+  proxyherd client --config /etc/herd.toml tls://127.0.0.1:12443
   printf 'WHATSAT kiwi.cs.ucla.edu 10 5\\n' | proxyherd client
   printf \"IAMAT me +34.07-118.45 $(date +%s.%N)\\n\" | proxyherd client
 
@@ -47,8 +48,8 @@ const AFTER_HELP: &str = concat!(
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {
     /// Servers to talk to, tried in this order: HOST:PORT, [IPv6]:PORT or NAME:PORT, each with tls:// before it where
-    /// the server speaks TLS. With any, no configuration is read; without any, they are those of the configuration, each
-    /// by the first address of its `listen`
+    /// the server speaks TLS. Without any, they are those of the configuration, each by the first address of its `listen`.
+    /// With any, the configuration is read only where one has tls://, for the certificate that `[tls]` names
     #[arg(value_name = "ADDR", value_parser = line_door)]
     pub(super) addresses: Vec<Door>,
 
@@ -76,7 +77,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
 pub(super) struct Meant {
     pub(super) doors: Vec<Door>,
     /// The file that the configuration names for doors with TLS.
-    certificate: Option<PathBuf>,
+    pub(super) certificate: Option<PathBuf>,
     /// How long one may say nothing.
     pub(super) silence_max: Duration,
 }
@@ -88,7 +89,10 @@ pub(super) fn meant(args: &Args) -> anyhow::Result<Meant> {
         let usual = SILENCE_MAX.max(config.places.deadline + AFTER_PLACES);
         (doors.collect(), config.tls.map(|tls| tls.cert), usual)
     } else {
-        (args.addresses.clone(), None, SILENCE_MAX)
+        let doors = args.addresses.clone();
+        let config = if doors.iter().any(|door| door.tls) { Some(args.config.herd()?) } else { None };
+        let certificate = config.and_then(|config| config.tls).map(|tls| tls.cert);
+        (doors, certificate, SILENCE_MAX)
     };
     let silence_max = args.patience_s.map_or(usual, Duration::from_secs);
     Ok(Meant { doors, certificate, silence_max })

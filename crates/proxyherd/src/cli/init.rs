@@ -247,6 +247,24 @@ mod tests {
     }
 
     #[test]
+    fn no_certificate_is_made_for_a_name_that_is_nearly_a_servers() {
+        let dir = tempfile::tempdir().unwrap();
+        put(&args(dir.path(), false)).unwrap();
+        let error = certificates::renew(dir.path(), &name("Rily"), 7).unwrap_err();
+        assert!(error.is::<UsageError>());
+        let said = error.to_string();
+        assert!(said.contains("has no server \"Rily\"; did you mean Riley?"), "{said}");
+        assert!(!dir.path().join("certs/Rily.pem").exists() && !dir.path().join("certs/Rily.key").exists());
+        let file = dir.path().join(FILE_NAME);
+        let more =
+            "\n[[server]]\nname = \"Rily\"\nlisten = \"127.0.0.1:12009\"\npeer = \"127.0.0.1:13009\"\n";
+        fs::write(&file, fs::read_to_string(&file).unwrap() + more).unwrap();
+        certificates::renew(dir.path(), &name("Rily"), 7).unwrap();
+        fs::remove_file(&file).unwrap();
+        certificates::renew(dir.path(), &name("Jaques"), 7).unwrap();
+    }
+
+    #[test]
     fn two_herds_have_two_ids() {
         let ids: std::collections::BTreeSet<String> = (0..20).map(|_| random_id()).collect();
         assert!(ids.len() > 1);

@@ -261,6 +261,26 @@ mod tests {
     }
 
     #[test]
+    fn the_configuration_is_read_for_addresses_with_tls_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("herd.toml");
+        let text = "[herd]\ntls = \"off\"\n[tls]\ncert = \"door.pem\"\nkey = \"door.key\"\n\
+                    [[server]]\nname = \"a\"\nlisten = \"tls://127.0.0.1:7\"\n";
+        std::fs::write(&file, text).unwrap();
+        let meant = |address: &str| {
+            let typed = ["proxyherd", "client", address, "--config", file.to_str().unwrap()];
+            let line = CommandLine::try_parse_from(typed).unwrap();
+            let Command::Client(args) = line.command else { panic!("not client: {line:?}") };
+            client::meant(&args)
+        };
+        let certificate = |address| meant(address).unwrap().certificate;
+        assert_eq!(certificate("tls://localhost:8"), Some(dir.path().join("door.pem")));
+        assert_eq!(certificate("localhost:8"), None);
+        std::fs::remove_file(&file).unwrap();
+        assert!(meant("localhost:8").is_ok() && meant("tls://localhost:8").is_err());
+    }
+
+    #[test]
     fn a_client_without_addresses_talks_to_the_herd_of_the_configuration_or_the_classic_one() {
         let meant = |line: &[&str]| {
             let line = CommandLine::try_parse_from([&["proxyherd", "client"], line].concat()).unwrap();

@@ -106,6 +106,10 @@ enum Why {
     Mute,
     /// All speak something else.
     Foreign,
+    /// All show a certificate that is not believed.
+    Untrusted,
+    /// All speak something without TLS.
+    Unencrypted,
 }
 
 impl fmt::Display for NoneAnswers {
@@ -116,12 +120,22 @@ impl fmt::Display for NoneAnswers {
             (Why::Foreign, _) => write!(f, "none of the {count} speaks the herd's line protocol")?,
             (Why::Mute, [address]) => write!(f, "{address} takes connections and answers nothing")?,
             (Why::Away, [address]) => write!(f, "{address} does not answer")?,
+            (Why::Untrusted, [address]) => write!(f, "{address} is not trusted")?,
+            (Why::Untrusted, _) => write!(f, "none of the {count} servers is trusted")?,
+            (Why::Unencrypted, [address]) => write!(f, "{address} does not speak TLS")?,
+            (Why::Unencrypted, _) => write!(f, "none of the {count} servers speaks TLS")?,
             (Why::Mute | Why::Away, _) => write!(f, "none of the {count} servers answers")?,
         }
         f.write_str(match self.why {
-            Why::Foreign => "; a server's `listen` address does",
+            Why::Foreign => {
+                "; a server's `listen` address does, with tls:// before it where herd.toml has that"
+            }
             Why::Mute => "; is that a server's `listen` address?",
             Why::Away => "; is the herd running? `proxyherd demo` runs one to try",
+            Why::Untrusted => {
+                "; --config FILE names the herd.toml whose [tls] has the certificate that is to be believed"
+            }
+            Why::Unencrypted => "; leave out tls:// where a server's `listen` in herd.toml has none",
         })
     }
 }
@@ -233,10 +247,20 @@ impl Servers {
             Why::Foreign
         } else if self.has_been_there && !self.has_answered {
             Why::Mute
+        } else if self.is_all_trouble(door_trust::UNTRUSTED) {
+            Why::Untrusted
+        } else if self.is_all_trouble(door_trust::UNENCRYPTED) {
+            Why::Unencrypted
         } else {
             Why::Away
         };
         NoneAnswers { doors: self.doors.clone(), why }
+    }
+
+    /// Is this the trouble with each server?
+    fn is_all_trouble(&self, what: &str) -> bool {
+        let troubles = self.outage.as_ref().map_or(&[][..], |outage| &outage.troubles);
+        !troubles.is_empty() && troubles.iter().all(|trouble| trouble.as_deref() == Some(what))
     }
 
     /// Says which server gets the lines now, once for each server in a row: a server that takes connections and closes them

@@ -18,7 +18,7 @@ use super::{
 use crate::door_kind::{DoorKind, NOT_BUILT};
 
 /// What an address begins with whose door speaks TLS.
-const TLS: &str = "tls://";
+pub const TLS_SCHEME: &str = "tls://";
 /// Schemes of URLs that stand for TLS, where somebody writes one for an address.
 const SECURE_SCHEMES: [&str; 7] = ["tls", "ssl", "https", "wss", "mqtts", "rediss", "tcps"];
 /// Schemes of URLs that stand for a connection without TLS.
@@ -56,6 +56,9 @@ pub enum DoorError {
     /// Nearly one.
     #[error("did you mean {0:?}?")]
     Near(String),
+    /// Several in one text.
+    #[error("each address stands in quotes of its own, in a list: [{0}]")]
+    Several(String),
     /// A scheme that is none of a door's, or a path.
     #[error("an address has no path, and no scheme but tls://")]
     Url,
@@ -72,8 +75,10 @@ impl Door {
 
     /// Reads `HOST:PORT` or `tls://HOST:PORT`.
     pub fn parse(kind: DoorKind, text: &str) -> Result<Door, DoorError> {
-        let (tls, rest) = text.strip_prefix(TLS).map_or((false, text), |rest| (true, rest));
-        rest.parse().map(|address| Door { kind, address, tls }).map_err(|error| match (near(text), error) {
+        let (tls, rest) = text.strip_prefix(TLS_SCHEME).map_or((false, text), |rest| (true, rest));
+        let door = rest.parse().map(|address| Door { kind, address, tls });
+        door.map_err(|error| match (near(text.trim()).or_else(|| trimmed(text)), error) {
+            _ if is_list(text) => DoorError::Several(quoted(text)),
             (Some(near), _) => DoorError::Near(near),
             (None, AddressError::Url) => DoorError::Url,
             (None, error) => DoorError::Address(error),
@@ -84,7 +89,7 @@ impl Door {
 /// As the configuration writes it.
 impl fmt::Display for Door {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", if self.tls { TLS } else { "" }, self.address)
+        write!(f, "{}{}", if self.tls { TLS_SCHEME } else { "" }, self.address)
     }
 }
 
@@ -104,7 +109,28 @@ fn near(text: &str) -> Option<String> {
     }
     let is_secure =
         SECURE_SCHEMES.contains(&scheme.as_str()) || nearest::slip_of(&scheme, ["tls"].into_iter()).is_some();
-    is_secure.then(|| format!("{TLS}{address}"))
+    is_secure.then(|| format!("{TLS_SCHEME}{address}"))
+}
+
+/// The address that spaces were written around.
+fn trimmed(text: &str) -> Option<String> {
+    let bare = text.trim();
+    let is_address = bare.strip_prefix(TLS_SCHEME).unwrap_or(bare).parse::<Address>().is_ok();
+    (bare != text && is_address).then(|| bare.to_owned())
+}
+
+/// The parts of a text in which a comma or white space stands between addresses.
+fn parts(text: &str) -> impl Iterator<Item = &str> {
+    text.split([',', ' ']).filter(|part| !part.is_empty())
+}
+
+fn is_list(text: &str) -> bool {
+    let is_address = |part: &str| part.strip_prefix(TLS_SCHEME).unwrap_or(part).parse::<Address>().is_ok();
+    parts(text).count() > 1 && parts(text).all(is_address)
+}
+
+fn quoted(text: &str) -> String {
+    parts(text).map(|part| format!("{part:?}")).collect::<Vec<_>>().join(", ")
 }
 
 fn is_scheme(word: &str) -> bool {
@@ -114,7 +140,7 @@ fn is_scheme(word: &str) -> bool {
 
 /// Reads an address that can't have `tls://`: one of the links' own.
 pub(super) fn parse_address(text: &str) -> Result<Address, String> {
-    match text.strip_prefix(TLS) {
+    match text.strip_prefix(TLS_SCHEME) {
         Some(rest) if rest.parse::<Address>().is_ok() => {
             Err(format!("`herd.tls` encrypts the links, and tls:// is for doors: write {rest:?}"))
         }
@@ -238,6 +264,12 @@ mod tests {
             ("tls:127.0.0.1:1", tls),
             ("tls:///127.0.0.1:1", tls),
             ("tls://127.0.0.1:1/", tls),
+            (" tls://127.0.0.1:1", tls),
+            ("127.0.0.1:1 ", plain),
+            (
+                "127.0.0.1:1, tls://[::1]:1",
+                "each address stands in quotes of its own, in a list: [\"127.0.0.1:1\", \"tls://[::1]:1\"]",
+            ),
             ("TLS://127.0.0.1:1", tls),
             ("tsl://127.0.0.1:1", tls),
             ("https://127.0.0.1:1", tls),

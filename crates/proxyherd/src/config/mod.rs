@@ -45,7 +45,7 @@ use proxyherd_core::types::ServerName;
 pub use address::{Address, AddressError};
 pub use diagnostic::{Diagnostic, Diagnostics, Origin, Severity, Site};
 pub use difference::{Difference, LinkChange, Pair};
-pub use doors::{ADDRESSES_PER_DOOR_MAX, Door, DoorCertificate, DoorError};
+pub use doors::{ADDRESSES_PER_DOOR_MAX, Door, DoorCertificate, DoorError, TLS_SCHEME};
 pub use log::{Log, LogFormat, LogLevel};
 pub use overrides::{Overrides, VARIABLE_PREFIX};
 pub use places::{Asking, Cache, Google, KeySource, Mask, Places, Provider};

@@ -76,6 +76,12 @@ impl<'a> Reader<'a> {
         self.mistakes.iter().any(|mistake| mistake.key.as_ref().is_some_and(within))
     }
 
+    /// Does the file have a section that is nearly named so, and is none?
+    pub(super) fn has_slip_of_section(&self, section: &str) -> bool {
+        let is_slip = |stray: &Stray| nearest::of(&stray.key, std::iter::once(section)).is_some();
+        self.strays.iter().any(|stray| stray.kind.is_empty() && is_slip(stray))
+    }
+
     /// The file as a whole.
     pub(super) fn whole(&self) -> Site {
         self.source.whole()
@@ -107,15 +113,27 @@ impl<'a> Reader<'a> {
         self.mistakes
     }
 
+    /// The key of a feature that is not built which was probably meant.
+    fn not_built_near(&self, stray: &Stray) -> Option<&'static str> {
+        let of_its_section = self.known.iter().filter(|known| known.section == stray.kind);
+        nearest::of(&stray.key, of_its_section.flat_map(|known| known.not_built.iter().copied()))
+    }
+
     fn describe(&self, stray: &Stray) -> Diagnostic {
         let of_its_section = self.known.iter().filter(|known| known.section == stray.kind);
         let keys: Vec<&str> = of_its_section.flat_map(Known::offered).collect();
         let elsewhere = self.known.iter().find(|known| known.offered().any(|key| key == stray.key));
-        let help = match (nearest::of(&stray.key, keys.iter().copied()), elsewhere) {
-            (Some(near), _) => format!("did you mean `{near}`?"),
-            (None, Some(known)) => format!("`{}` belongs to {}", stray.key, header(&known.section)),
-            (None, None) if keys.is_empty() => "nothing is known here in this version".to_owned(),
-            (None, None) => format!("known here: {}", one_each(&keys).join(", ")),
+        let near = nearest::of(&stray.key, keys.iter().copied());
+        let help = match (near, elsewhere, self.not_built_near(stray)) {
+            // At the top of the file there are sections alone.
+            (Some(near), ..) if stray.kind.is_empty() => format!("did you mean {}?", header(near)),
+            (Some(near), ..) => format!("did you mean `{near}`?"),
+            (None, Some(known), _) => format!("`{}` belongs to {}", stray.key, header(&known.section)),
+            (None, None, Some(near)) => {
+                format!("did you mean `{near}`? It is not available in this version: leave it out")
+            }
+            (None, None, None) if keys.is_empty() => "nothing is known here in this version".to_owned(),
+            (None, None, None) => format!("known here: {}", one_each(&keys).join(", ")),
         };
         let key = join(&stray.path, &stray.key);
         Diagnostic::error(stray.site.clone(), key, "is not a known key").help(help)

@@ -17,6 +17,9 @@ use super::{
 const MILD: [&str; 4] =
     ["duplicate key", "string values must be quoted", "invalid basic string", "missing comma between array"];
 
+/// What the parser says of an address without quotes: it begins like a number, or like `true`.
+const LIKE_TEXT: [&str; 4] = ["invalid float", "invalid boolean", "invalid integer", "invalid datetime"];
+
 /// A file's outermost table, as far as it can be trusted.
 pub(super) struct Parsed<'a> {
     pub(super) table: DeTable<'a>,
@@ -29,7 +32,11 @@ pub(super) fn parse(source: Source<'_>) -> Parsed<'_> {
     let (table, mut errors) = DeTable::parse_recoverable(source.text);
     errors.sort_by_key(|error| error.span().map_or(0, |span| span.start));
     let unclosed = errors.iter().any(|error| error.message().starts_with("unclosed"));
-    let is_mild = |error: &Error| !unclosed && MILD.iter().any(|mild| error.message().starts_with(mild));
+    let is_mild = |error: &Error| {
+        !unclosed
+            && MILD.iter().any(|mild| error.message().starts_with(mild))
+            && !is_server_in_single_brackets(source, error)
+    };
     let sound = errors.iter().take_while(|error| is_mild(error)).count();
     let is_broken = sound < errors.len();
     errors.truncate(sound + 1);
@@ -47,11 +54,23 @@ impl Parsed<'_> {
     }
 }
 
+/// Is this a second `[server]`? The keys below it would all be told to be given twice.
+fn is_server_in_single_brackets(source: Source<'_>, error: &Error) -> bool {
+    let before = error.span().and_then(|span| source.text.get(..span.start)).unwrap_or_default();
+    let after = error.span().and_then(|span| source.text.get(span.start..)).unwrap_or_default();
+    let is_header = before.trim_end().ends_with('[') && after.starts_with("server");
+    is_header && error.message().starts_with("duplicate key")
+}
+
 fn describe(source: Source<'_>, error: &Error, unclosed: bool) -> Diagnostic {
     let span = error.span().unwrap_or_default();
     let stretch = source.text.get(span.clone()).unwrap_or_default();
     let site = source.site(span);
     let message = error.message();
+    if is_server_in_single_brackets(source, error) {
+        let mistake = Diagnostic::keyless(site, "`server` must be a list of tables");
+        return mistake.help("begin each server, the first one too, with a line [[server]]");
+    }
     if message.starts_with("duplicate key") {
         let key = stretch.trim();
         return Diagnostic::keyless(site, format!("`{key}` is given twice")).help("leave one of them out");
@@ -68,5 +87,11 @@ fn describe(source: Source<'_>, error: &Error, unclosed: bool) -> Diagnostic {
         };
     }
     let mistake = Diagnostic::keyless(site, format!("this is not TOML: {message}"));
-    if unclosed { mistake.help("is a `]` missing above?") } else { mistake }
+    if unclosed {
+        mistake.help("is a `]` missing above?")
+    } else if LIKE_TEXT.iter().any(|like| message.starts_with(like)) {
+        mistake.help("a text, such as an address, stands in quotes")
+    } else {
+        mistake
+    }
 }

@@ -26,7 +26,8 @@ use crate::door_kind::DoorKind;
 type Links = Vec<BTreeSet<usize>>;
 
 pub(super) fn check(drafts: &[Draft], tls: &Tls, reader: &mut Reader<'_>) {
-    if drafts.is_empty() && !reader.has_errors_in("server") {
+    let is_misspelled = reader.has_errors_in("server") || reader.has_slip_of_section("server");
+    if drafts.is_empty() && !is_misspelled {
         let mistake = Diagnostic::keyless(reader.whole(), "the herd has no server");
         reader.report(
             mistake.help("begin each server with a line [[server]]; `proxyherd init` writes an example"),

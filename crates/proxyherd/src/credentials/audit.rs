@@ -84,7 +84,8 @@ fn of_server(paths: &Paths, is_insisted: bool, now_s: i64) -> Result<Found, Cred
     Ok(Found { is_complete: has.1, findings: findings.into_iter().collect() })
 }
 
-fn expiry(path: &Path, not_after_s: i64, now_s: i64, advice: &str) -> Option<Finding> {
+/// What is to be said of a certificate in `path` that expires soon or has expired.
+pub(crate) fn expiry(path: &Path, not_after_s: i64, now_s: i64, advice: &str) -> Option<Finding> {
     let (path, on) = (path.display(), date(not_after_s));
     match days_left(not_after_s, now_s) {
         ..0 => Some(Finding::Error(format!("{path} expired on {on}: {advice}"))),

@@ -46,6 +46,16 @@ pub enum CredentialsError {
         /// What it should have.
         what: &'static str,
     },
+    /// It has something else, and it shows what.
+    #[error("{path} {what}: {advice}", path = path.display())]
+    Mistaken {
+        /// The file.
+        path: PathBuf,
+        /// What it has, and what it lacks.
+        what: String,
+        /// What to do.
+        advice: String,
+    },
     /// The certificate is somebody else's.
     #[error("{path} is the certificate of {named} and not of {server}: each server has its own", path = path.display())]
     OtherServer {

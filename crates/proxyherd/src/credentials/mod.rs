@@ -32,7 +32,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
 use self::files::Held;
 pub(crate) use self::{
-    audit::{Finding, audit},
+    audit::{Finding, audit, expiry},
     authority::{Authority, Issued},
     certificate::{Facts, date, days_left},
     files::{AUTHORITY_NAME, Paths, authority_path, read_authorities},

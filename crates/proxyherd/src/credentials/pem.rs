@@ -36,7 +36,7 @@ pub(crate) fn read_certificates(
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
     match certificates {
         Ok(certificates) if !certificates.is_empty() => Ok(certificates),
-        _ => Err(CredentialsError::Empty { path: path.to_owned(), what: "certificate" }),
+        _ => Err(mistaken(path, &bytes, "certificate")),
     }
 }
 
@@ -51,8 +51,7 @@ pub(crate) fn read_key(
     if access.is_exposed() {
         return Err(CredentialsError::Exposed { path: path.to_owned(), mode: access.mode });
     }
-    let key = PrivateKeyDer::from_pem_slice(&bytes)
-        .map_err(|_| CredentialsError::Empty { path: path.to_owned(), what: "private key" })?;
+    let key = PrivateKeyDer::from_pem_slice(&bytes).map_err(|_| mistaken(path, &bytes, "private key"))?;
     match CertifiedKey::from_der(certificates.to_vec(), key.clone_key(), &provider()) {
         Ok(_) => Ok(key),
         Err(rustls::Error::InconsistentKeys(_)) => {
@@ -60,6 +59,31 @@ pub(crate) fn read_key(
         }
         Err(why) => Err(CredentialsError::Library { path: path.to_owned(), why }),
     }
+}
+
+/// The error for a file that holds no `wanted`, a certificate or a private key.
+fn mistaken(path: &Path, bytes: &[u8], wanted: &'static str) -> CredentialsError {
+    let has = |text: &str| memmem::find(bytes, text.as_bytes()).is_some();
+    let other = if wanted == "certificate" { "private key" } else { "certificate" };
+    let name = path.display();
+    // What X.509 and PKCS#8 look like before they are written as PEM: a sequence of more than 127 bytes.
+    let is_der = matches!(bytes, [0x30, 0x81 | 0x82, ..]);
+    let (what, advice) = if bytes.trim_ascii().is_empty() {
+        (format!("is empty, and should hold a {wanted}"), "copy it anew".to_owned())
+    } else if is_der {
+        let command = if wanted == "certificate" { "x509" } else { "pkey" };
+        let convert = format!("`openssl {command} -inform DER -in {name} -out NEW` makes PEM of it");
+        ("is DER, and should be PEM".to_owned(), convert)
+    } else if wanted == "private key" && has("ENCRYPTED") {
+        let decrypt = format!("`openssl pkey -in {name} -out NEW` writes it without the passphrase");
+        ("holds a private key that a passphrase protects".to_owned(), decrypt)
+    } else if has(if wanted == "certificate" { "PRIVATE KEY-----" } else { "BEGIN CERTIFICATE-----" }) {
+        let swapped = "has somebody swapped the certificate and its key?".to_owned();
+        (format!("holds a {other} and no {wanted} that can be read"), swapped)
+    } else {
+        return CredentialsError::Empty { path: path.to_owned(), what: wanted };
+    };
+    CredentialsError::Mistaken { path: path.to_owned(), what, advice }
 }
 
 /// A file's owner and permissions.
@@ -101,4 +125,48 @@ fn without_marks(mut bytes: &[u8]) -> Vec<u8> {
     }
     text.extend_from_slice(bytes);
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_with_something_else_is_told_by_what_it_holds() {
+        let made = rcgen::generate_simple_self_signed(["herd.example".to_owned()]).unwrap();
+        let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+        let encrypted = key.replace("BEGIN PRIVATE", "BEGIN ENCRYPTED PRIVATE");
+        for (bytes, wanted, said) in [
+            (" \n".as_bytes(), "certificate", "door is empty, and should hold a certificate: copy it anew"),
+            (
+                key.as_bytes(),
+                "certificate",
+                "door holds a private key and no certificate that can be read: has",
+            ),
+            (
+                certificate.as_bytes(),
+                "private key",
+                "door holds a certificate and no private key that can be read: has",
+            ),
+            (
+                encrypted.as_bytes(),
+                "private key",
+                "door holds a private key that a passphrase protects: `openssl pkey",
+            ),
+            (
+                made.cert.der(),
+                "certificate",
+                "door is DER, and should be PEM: `openssl x509 -inform DER -in door",
+            ),
+            (
+                &made.signing_key.serialize_der(),
+                "private key",
+                "door is DER, and should be PEM: `openssl pkey",
+            ),
+            (b"hello", "certificate", "door holds no certificate that can be read"),
+        ] {
+            let error = mistaken(Path::new("door"), bytes, wanted).to_string();
+            assert!(error.starts_with(said), "{error}");
+        }
+    }
 }

@@ -71,8 +71,8 @@ impl Demo {
         let addresses: Vec<Addresses> = sockets.iter().map(Sockets::addresses).collect();
         let taken = |at: SocketAddr| Address::new(at.ip(), at.port());
         for (server, addresses) in config.servers.iter_mut().zip(&addresses) {
-            for (door, &(_, at)) in server.doors.iter_mut().zip(&addresses.doors) {
-                door.address = taken(at);
+            for (door, open) in server.doors.iter_mut().zip(&addresses.doors) {
+                door.address = taken(open.at);
             }
             server.peer = addresses.peer.map(taken);
         }

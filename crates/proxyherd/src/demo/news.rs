@@ -14,7 +14,7 @@ use super::walker;
 use crate::{
     clock,
     escape::shown,
-    herd::Herd,
+    herd::{Herd, Inside},
     provider::{Embedded, Provider as _},
 };
 

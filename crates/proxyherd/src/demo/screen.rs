@@ -16,7 +16,7 @@ use super::{
     console::{Console, Typed},
     news::News,
 };
-use crate::herd::Status;
+use crate::herd::{Inside, Status};
 
 /// Time between two sentences.
 const PACE: Duration = Duration::from_secs(2);

@@ -8,7 +8,7 @@ use proxyherd_core::{
 };
 
 use super::{
-    Denied, Herd, Link,
+    Denied, Herd, Inside as _, Link,
     status::{BudgetStatus, LinkStatus, ReportStatus, Status},
 };
 use crate::{
@@ -47,14 +47,14 @@ impl Herd {
     /// How this server is. Operators may ask.
     pub fn status(&self, caller: &Caller) -> Result<Status, Denied> {
         Denied::Operate.unless(caller)?;
-        Ok(self.present())
+        Ok(self.gather())
     }
 
     /// What metrics tell. Operators may ask.
     pub fn figures(&self, caller: &Caller) -> Result<Figures, Denied> {
         Denied::Operate.unless(caller)?;
         Ok(Figures {
-            status: self.present(),
+            status: self.gather(),
             rooms: Class::ALL.map(|class| (class.label(), self.map.usage(class))),
             connections_turned_away: self.admission.turned_away(),
             doors: DoorKind::ALL.map(|door| (door, self.admission.door(door))),
@@ -67,8 +67,7 @@ impl Herd {
         })
     }
 
-    /// How this server is, for the program itself.
-    pub(crate) fn present(&self) -> Status {
+    pub(super) fn gather(&self) -> Status {
         Status {
             server: self.name().to_string(),
             herd: self.identity.herd.clone(),

@@ -1,5 +1,6 @@
-//! What the parts of a server that are no doors do with its handle: links, budget, topology, watchdog, the server as a
-//! whole, and the entrance, which lets callers in before a door sees them.
+//! What the parts of a server that are no doors do with its handle ([`Inside`]): links, budget, topology, watchdog, and the
+//! server as a whole. Beside it stands the little that serves a door's connections: the log, the pulses, admission, and
+//! what makes reports safe.
 
 use std::{
     sync::{
@@ -16,7 +17,7 @@ use proxyherd_core::{
     types::{Origin, ServerName},
 };
 
-use super::{Counts, Durability, Herd, Link, Links, watching::Watchers};
+use super::{Counts, Durability, Herd, Link, Links, Status, watching::Watchers};
 use crate::{
     admission::{Admission, descriptors},
     clock,
@@ -85,38 +86,10 @@ impl Herd {
             is_removed: AtomicBool::new(false),
         })
     }
+}
 
-    /// Who this server is to its neighbors.
-    pub(crate) fn identity(&self) -> &Identity {
-        &self.identity
-    }
-
-    /// What it holds.
-    pub(crate) fn map(&self) -> &Map {
-        &self.map
-    }
-
-    /// Its links, in the order of [`Config::links_of`]; they come and go with the topology.
-    pub(crate) fn links(&self) -> &Links {
-        &self.links
-    }
-
-    /// What answers questions about places.
-    pub(crate) fn places(&self) -> &Arc<Places> {
-        &self.places
-    }
-
-    /// Requests that its providers of places may still make, where that has a bound.
-    #[cfg(test)]
-    pub(crate) fn purse(&self) -> Option<&Arc<Purse>> {
-        self.purse.as_ref()
-    }
-
-    /// What it shows its neighbors and whom it believes; without them links are plain, and on loopback.
-    pub(crate) fn credentials(&self) -> Option<&Arc<Credentials>> {
-        self.credentials.as_ref()
-    }
-
+/// What serves a door's connections.
+impl Herd {
     /// Its log.
     pub(crate) fn log(&self) -> &ServerLog {
         &self.log
@@ -131,34 +104,118 @@ impl Herd {
     pub(crate) fn health(&self) -> &Health {
         &self.health
     }
+
+    /// What makes reports safe before they are acknowledged, if that is asked for.
+    pub(crate) fn durability(&self) -> Option<&Arc<dyn Durability>> {
+        self.durability.get()
+    }
 }
 
-/// What it does, and what becomes of it.
-impl Herd {
+/// What the parts that are no doors do with a handle. It is a trait because a method of a trait can only be called where the
+/// trait is imported: `tests/it/floors.rs` fails where a door imports it.
+pub(crate) trait Inside {
+    /// Who this server is to its neighbors.
+    fn identity(&self) -> &Identity;
+
+    /// What it holds.
+    fn map(&self) -> &Map;
+
+    /// Its links, in the order of [`Config::links_of`]; they come and go with the topology.
+    fn links(&self) -> &Links;
+
+    /// What answers questions about places.
+    fn places(&self) -> &Arc<Places>;
+
+    /// Requests that its providers of places may still make, where that has a bound.
+    #[cfg(test)]
+    fn purse(&self) -> Option<&Arc<Purse>>;
+
+    /// What it shows its neighbors and whom it believes; without them links are plain, and on loopback.
+    fn credentials(&self) -> Option<&Arc<Credentials>>;
+
     /// The herd's servers, as the configuration names them now.
-    pub(crate) fn members(&self) -> Arc<[ServerName]> {
+    fn members(&self) -> Arc<[ServerName]>;
+
+    /// From here on these are the herd's servers.
+    fn set_members(&self, members: Arc<[ServerName]>);
+
+    /// Whether there is something that `link`, which is up, has not written yet.
+    fn has_news_for(&self, link: &Link) -> bool;
+
+    /// Counts a connection to the peer port that got no link.
+    fn count_refused_peer(&self);
+
+    /// Forgets some of what has expired, answers nonsense and tells of it, and looks at the tree; to be called about once a
+    /// second.
+    fn sweep(&self);
+
+    /// Leaves descriptors for the links that there are now; to be called when that has changed.
+    fn make_room_for_links(&self);
+
+    /// How this server is, for the program itself.
+    fn present(&self) -> Status;
+
+    /// Whether another process runs in this server's name.
+    fn has_namesake(&self) -> bool;
+
+    /// From here on the server is on its way out, and says so to whoever balances load.
+    fn drain(&self);
+
+    /// From here on reports are acknowledged when `durability` says that they are safe. Only the first call counts.
+    #[cfg_attr(not(test), expect(dead_code, reason = "nothing makes reports safe yet"))]
+    fn set_durability(&self, durability: Arc<dyn Durability>);
+
+    /// Records whether the configuration still names this server.
+    fn set_removed(&self, is_removed: bool);
+
+    /// Whether the configuration no longer names this server: soon no other server may hear what its clients report.
+    fn is_removed(&self) -> bool;
+}
+
+impl Inside for Herd {
+    fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    fn map(&self) -> &Map {
+        &self.map
+    }
+
+    fn links(&self) -> &Links {
+        &self.links
+    }
+
+    fn places(&self) -> &Arc<Places> {
+        &self.places
+    }
+
+    #[cfg(test)]
+    fn purse(&self) -> Option<&Arc<Purse>> {
+        self.purse.as_ref()
+    }
+
+    fn credentials(&self) -> Option<&Arc<Credentials>> {
+        self.credentials.as_ref()
+    }
+
+    fn members(&self) -> Arc<[ServerName]> {
         Arc::clone(&self.members.read())
     }
 
-    /// From here on these are the herd's servers.
-    pub(crate) fn set_members(&self, members: Arc<[ServerName]>) {
+    fn set_members(&self, members: Arc<[ServerName]>) {
         self.map.set_members(members.iter());
         *self.members.write() = members;
     }
 
-    /// Whether there is something that `link`, which is up, has not written yet.
-    pub(crate) fn has_news_for(&self, link: &Link) -> bool {
+    fn has_news_for(&self, link: &Link) -> bool {
         self.map.is_ready(link.id) || !link.lag().is_zero()
     }
 
-    /// Counts a connection to the peer port that got no link.
-    pub(crate) fn count_refused_peer(&self) {
+    fn count_refused_peer(&self) {
         self.counts.peers_refused.fetch_add(1, Relaxed);
     }
 
-    /// Forgets some of what has expired, answers nonsense and tells of it, and looks at the tree; to be called about once a
-    /// second.
-    pub(crate) fn sweep(&self) {
+    fn sweep(&self) {
         let now_ns = clock::now_ns();
         self.map.sweep(now_ns, SWEEP_SLOTS);
         self.wake(self.map.mend(now_ns));
@@ -179,6 +236,36 @@ impl Herd {
         self.places.sweep();
     }
 
+    fn make_room_for_links(&self) {
+        self.admission.set_room(descriptors::left_for_clients(self.links.all().len(), self.requests_max));
+    }
+
+    fn present(&self) -> Status {
+        self.gather()
+    }
+
+    fn has_namesake(&self) -> bool {
+        self.has_namesake.load(Relaxed)
+    }
+
+    fn drain(&self) {
+        self.is_draining.store(true, Relaxed);
+    }
+
+    fn set_durability(&self, durability: Arc<dyn Durability>) {
+        let _ = self.durability.set(durability);
+    }
+
+    fn set_removed(&self, is_removed: bool) {
+        self.is_removed.store(is_removed, Relaxed);
+    }
+
+    fn is_removed(&self) -> bool {
+        self.is_removed.load(Relaxed)
+    }
+}
+
+impl Herd {
     /// Logs which neighbors have told nonsense, each at most once in a minute.
     fn tell_nonsense(&self) {
         for link in self.links.all().iter() {
@@ -194,41 +281,5 @@ impl Herd {
                 ),
             );
         }
-    }
-
-    /// Leaves descriptors for the links that there are now; to be called when that has changed.
-    pub(crate) fn make_room_for_links(&self) {
-        self.admission.set_room(descriptors::left_for_clients(self.links.all().len(), self.requests_max));
-    }
-
-    /// Whether another process runs in this server's name.
-    pub(crate) fn has_namesake(&self) -> bool {
-        self.has_namesake.load(Relaxed)
-    }
-
-    /// From here on the server is on its way out, and says so to whoever balances load.
-    pub(crate) fn drain(&self) {
-        self.is_draining.store(true, Relaxed);
-    }
-
-    /// From here on reports are acknowledged when `durability` says that they are safe. Only the first call counts.
-    #[cfg_attr(not(test), expect(dead_code, reason = "nothing makes reports safe yet"))]
-    pub(crate) fn set_durability(&self, durability: Arc<dyn Durability>) {
-        let _ = self.durability.set(durability);
-    }
-
-    /// What makes reports safe before they are acknowledged, if that is asked for.
-    pub(crate) fn durability(&self) -> Option<&Arc<dyn Durability>> {
-        self.durability.get()
-    }
-
-    /// Records whether the configuration still names this server.
-    pub(crate) fn set_removed(&self, is_removed: bool) {
-        self.is_removed.store(is_removed, Relaxed);
-    }
-
-    /// Whether the configuration no longer names this server: soon no other server may hear what its clients report.
-    pub(crate) fn is_removed(&self) -> bool {
-        self.is_removed.load(Relaxed)
     }
 }

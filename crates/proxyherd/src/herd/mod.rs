@@ -7,7 +7,7 @@
 //!
 //! It decides nothing that core can decide: it adds what core must not have, that is the clock, the tasks to wake, the
 //! provider of places and the log. The parts of the server that are no doors (links, budget, topology, watchdog) have
-//! methods of their own, in `inside`.
+//! methods of their own, in [`Inside`]. A door must not import that, which a test of the floors sees to.
 
 mod denied;
 mod durability;
@@ -39,6 +39,7 @@ use proxyherd_core::{
     types::{Attributes, Body, ClientId, Coordinates, Difference, Record, ServerName, Timestamp},
 };
 
+pub(crate) use self::inside::Inside;
 use self::watching::Watchers;
 pub use self::{
     denied::Denied,

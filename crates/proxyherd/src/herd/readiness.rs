@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Herd;
+use super::{Herd, Inside as _};
 
 /// From this version of the link protocol on, a neighbor that has nothing to tell says so.
 const CHECK_VERSION: u16 = 2;

@@ -36,7 +36,7 @@ use crate::{
     clock,
     config::{Address, LinkChange},
     credentials::HandshakeError,
-    herd::{Herd, Link},
+    herd::{Herd, Inside, Link},
     listen,
     log::{LogLevel, Subject},
 };

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     clock,
     health::Pulse,
-    herd::{Herd, Link},
+    herd::{Herd, Inside, Link},
     log::{Direction, LogLevel, Subject},
 };
 

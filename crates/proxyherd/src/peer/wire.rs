@@ -24,7 +24,7 @@ use super::{
 use crate::{
     clock,
     config::Address,
-    herd::{Herd, Link},
+    herd::{Herd, Inside, Link},
 };
 
 /// How long it may take to say the little that a handshake says.

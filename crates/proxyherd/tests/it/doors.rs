@@ -107,13 +107,31 @@ fn a_door_with_tls_serves_what_the_other_addresses_serve() {
             refused.err
         );
     }
+    let elsewhere = run(herd.dir(), "check");
+    assert!(elsewhere.code == 0 && elsewhere.err.contains("there is no door.pem"), "{elsewhere:?}");
     let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
-    Certified { certificate: made.cert.pem(), key: made.signing_key.serialize_pem() }.put(herd.dir(), "door");
+    let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    Certified { certificate: key.clone(), key: certificate.clone() }.put(herd.dir(), "door");
+    let swapped = run(herd.dir(), "check");
+    let said = "door.pem holds a private key and no certificate that can be read: has somebody swapped";
+    assert!(swapped.code == 78 && swapped.err.contains(said), "{swapped:?}");
+    Certified { certificate, key }.put(herd.dir(), "door");
+    let checked = run(herd.dir(), "check");
+    assert!(
+        checked.code == 0 && checked.out.contains("; the certificate of the doors expires on "),
+        "{checked:?}"
+    );
     herd.start("Riley");
+    let addresses = format!("clients at tls://{line_tls}, {line}; HTTP at tls://{http_tls}, {http}");
+    assert_eq!(herd.process("Riley").out(), format!("ready: Riley takes {addresses}\n"));
+    herd.wait_for_log("Riley", &format!("started: {addresses}; 0 links"));
     assert!(talk(line, format!("IAMAT kiwi {WHERE_AND_WHEN}\n").as_bytes()).starts_with(b"AT Riley "));
     // It goes to the first address of the file, and believes the certificate that the file names.
     let client = format!("printf 'WHATSAT kiwi 10 1\\n' | {} client", env!("CARGO_BIN_EXE_proxyherd"));
     let asked = Process::bash(herd.dir(), &client).wait(PATIENCE);
+    assert!(asked.code == 0 && asked.out.starts_with("AT Riley "), "{asked:?}");
+    // The same certificate is believed at an address that is typed.
+    let asked = Process::bash(herd.dir(), &format!("{client} tls://{line_tls}")).wait(PATIENCE);
     assert!(asked.code == 0 && asked.out.starts_with("AT Riley "), "{asked:?}");
     let plain = String::from_utf8(talk(line_tls, b"WHATSAT kiwi 10 1\n")).unwrap_or_default();
     assert!(!plain.contains("AT Riley"), "{plain}");

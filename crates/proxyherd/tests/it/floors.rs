@@ -328,6 +328,28 @@ fn doors_are_beside_each_other_and_may_not_import_each_other() {
     assert_eq!(without.collect::<Vec<_>>(), Vec::<&Module>::new(), "a new door has a floor of its own");
 }
 
+/// Files of `herd` that are for the parts of a server that are no doors. `Inside` is a trait, so that whoever calls one of its
+/// methods has imported it.
+const NO_DOORS_BUSINESS: [&str; 2] = ["herd::inside", "herd::links"];
+
+#[test]
+fn doors_import_of_the_herd_only_what_is_for_doors() {
+    let read = Crate::read("proxyherd");
+    let files = NO_DOORS_BUSINESS.map(module);
+    assert!(files.iter().all(|file| read.modules.contains(file)), "they are there");
+    let wrong = |floor: &str| {
+        let (floor, edges) = (module(floor), read.edges());
+        let of_floor = edges.into_iter().filter(|(from, _)| from.starts_with(&floor));
+        let of_herd = of_floor.filter(|(_, target)| files.iter().any(|file| target.starts_with(file)));
+        of_herd
+            .map(|(from, target)| format!("{} imports {}", shown(&from), shown(&target)))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(wrong("door"), Vec::<String>::new());
+    // Others do, so this would be seen.
+    assert!(wrong("peer").contains(&"peer::session imports herd::inside".to_owned()));
+}
+
 #[test]
 fn files_of_one_folder_import_each_other_in_no_circle() {
     let all = ["proxyherd-core", "proxyherd", "proxyherd-sim", "proxyherd-bench", "proxyherd-fuzz"];

@@ -60,6 +60,7 @@ pub(super) fn renew(dir: &Path, server: &ServerName, days: u32) -> anyhow::Resul
         return Err(UsageError(message.to_owned()).into());
     }
     let (config, certificates) = where_they_are(dir)?;
+    refuse_a_slip(config.as_ref(), server)?;
     let paths = Paths::new(&certificates, server);
     let is_renewed = paths.certificate.exists();
     let authority = open(&certificates)?;
@@ -68,6 +69,20 @@ pub(super) fn renew(dir: &Path, server: &ServerName, days: u32) -> anyhow::Resul
     let unaware = (!is_known).then(|| dir.join(super::FILE_NAME));
     tell(&paths, is_renewed, &issued, unaware.as_deref())?;
     Ok(())
+}
+
+/// A name that the configuration lacks, and that is nearly one of its servers', is probably misspelled. Any other name may
+/// be that of a server which the configuration is to have.
+fn refuse_a_slip(config: Option<&Config>, server: &ServerName) -> Result<(), UsageError> {
+    let Some(config) = config.filter(|config| config.server(server.as_str()).is_none()) else {
+        return Ok(());
+    };
+    let Some(near) = config.nearest_server(server.as_str()) else { return Ok(()) };
+    let (file, near) = (config.path.display(), &near.name);
+    Err(UsageError(format!(
+        "{file} has no server {:?}; did you mean {near}? For a new server of this name, add its [[server]] to {file} first",
+        server.as_str()
+    )))
 }
 
 /// The configuration, if there is one, and its directory of certificates.

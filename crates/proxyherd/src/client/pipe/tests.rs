@@ -16,6 +16,7 @@ use crate::{
     config::{Address, Config, Door, Tls},
     door_kind::DoorKind,
     door_trust::{self, testing::TlsDoor},
+    herd::Inside as _,
     server::Server,
 };
 
@@ -233,7 +234,7 @@ async fn a_server_with_tls_answers_each_line_however_many_there_are() {
 async fn a_server_whose_certificate_nobody_vouches_for_is_not_talked_to() {
     let (door, other) = (TlsDoor::open(refuse_all), TlsDoor::open(refuse_all));
     let error = replies_by_tls(&door, &other.certificate(), b"HELLO".to_vec()).await.unwrap_err();
-    let expected = format!("tls://{} does not answer; is the herd running?", door.address);
+    let expected = format!("tls://{} is not trusted; --config FILE names the herd.toml", door.address);
     assert!(error.to_string().starts_with(&expected), "{error}");
     let (tell, told) = mpsc::channel();
     let at = Door { kind: DoorKind::Line, address: address_of(door.address), tls: true };
@@ -241,8 +242,23 @@ async fn a_server_whose_certificate_nobody_vouches_for_is_not_talked_to() {
     let tell = move |said: &str| tell.send(said.to_owned()).unwrap();
     let conversation = Conversation::with(vec![at], tls, Patience::USUAL, Box::new(tell));
     run(conversation, Cursor::new(b"HELLO"), Vec::new()).await.unwrap_err();
-    let expected = format!("tls://{}: its certificate is not one that this system trusts", door.address);
-    assert_eq!(told.recv().unwrap(), expected);
+    let expected =
+        format!("tls://{}: its certificate is neither one that this system trusts nor", door.address);
+    let told = told.recv().unwrap();
+    assert!(told.starts_with(&expected), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_without_tls_is_told_apart_from_one_that_is_away() {
+    let speaks = |mut connection: BufReader<TcpStream>| {
+        connection.get_mut().write_all(b"hello, this is no TLS at all\n").unwrap();
+        connection.read_line(&mut String::new()).unwrap_or_default();
+    };
+    let at = Door { kind: DoorKind::Line, address: address_of(fake(vec![Box::new(speaks)])), tls: true };
+    let tls = Some(Arc::new(door_trust::client_config(None)));
+    let conversation = Conversation::with(vec![at.clone()], tls, Patience::USUAL, Box::new(|_| ()));
+    let error = run(conversation, Cursor::new(b"HELLO"), Vec::new()).await.unwrap_err();
+    assert!(error.to_string().starts_with(&format!("{at} does not speak TLS; leave out tls://")), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -371,16 +387,16 @@ async fn where_nobody_speaks_the_protocol_that_is_said_once_and_is_the_end() {
             told.push(talked.unwrap_err().to_string());
             let foreign =
                 |server| format!("{server}: what listens there does not speak the herd's line protocol");
+            let advice = "; a server's `listen` address does, with tls:// before it where herd.toml has that";
             match servers {
-                [one] => assert_eq!(told, [foreign(one) + "; a server's `listen` address does"]),
+                [one] => assert_eq!(told, [foreign(one) + advice]),
                 _ => assert_eq!(
                     told,
                     [
                         foreign(&one),
                         format!("talking to {two}"),
                         foreign(&two),
-                        "none of the 2 speaks the herd's line protocol; a server's `listen` address does"
-                            .to_owned()
+                        format!("none of the 2 speaks the herd's line protocol{advice}"),
                     ]
                 ),
             }

@@ -186,6 +186,20 @@ fn a_herd_without_servers_is_refused() {
 }
 
 #[test]
+fn servers_in_a_section_with_another_header_are_one_mistake() {
+    let server = |name: &str, port: u16| format!("name = \"{name}\"\nlisten = \"127.0.0.1:{port}\"\n");
+    let two = format!("[server]\n{}[server]\n{}", server("a", 1), server("b", 2));
+    let expected = "herd.toml:4:2: error: `server` must be a list of tables: \
+                    begin each server, the first one too, with a line [[server]]";
+    assert_eq!(said(&two), [expected]);
+    for header in ["[servers]", "[[servers]]"] {
+        let said = said(&format!("{header}\n{}", server("a", 1)));
+        let expected = "error: `servers` is not a known key: did you mean [[server]]?";
+        assert!(said.len() == 1 && said[0].ends_with(expected), "{said:?}");
+    }
+}
+
+#[test]
 fn servers_that_cannot_hear_of_each_other_are_a_warning() {
     check(
         "neighbors = [\"b\"]\n",

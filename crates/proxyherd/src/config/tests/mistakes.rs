@@ -83,7 +83,7 @@ fn an_unknown_key_is_answered_with_the_nearest_or_with_its_section() {
             "herd.toml:5:1: error: `herd.idle_s` is not a known key: `idle_s` belongs to [limits]",
             "herd.toml:6:1: error: `herd.qqqqqqqq` is not a known key: known here: \
              id, max_clients, client_ttl_s, flood, link_version, max_clock_offset_s, removed, tls, data",
-            "herd.toml:7:2: error: `plaecs` is not a known key: did you mean `places`?",
+            "herd.toml:7:2: error: `plaecs` is not a known key: did you mean [places]?",
             "herd.toml:8:9: error: `limits.x` is not a known key: known here: \
              idle_s, line_s, write_s, connections, connections_per_address, lines_per_s_per_address, \
              client_interval_ms, buffers_mb",
@@ -256,6 +256,15 @@ fn mistakes_of_syntax_hide_no_others_where_the_rest_is_plain() {
         &["herd.toml:5:1: error: this is not TOML: missing comma between array elements, expected `,`: \
            is a `]` missing above?"],
     );
+}
+
+#[test]
+fn an_address_without_quotes_is_answered_with_quotes() {
+    for value in ["127.0.0.1:1", "[127.0.0.1:1]", "tls://127.0.0.1:1"] {
+        let said = said(&format!("[[server]]\nname = \"a\"\nlisten = {value}"));
+        let help = ": a text, such as an address, stands in quotes";
+        assert!(said.len() == 1 && said[0].ends_with(help), "{value}: {said:?}");
+    }
 }
 
 #[test]

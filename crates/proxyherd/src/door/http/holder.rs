@@ -12,8 +12,8 @@ use tokio::{
 };
 
 use super::limits::{
-    ANSWER_MAX, CHATTER_LEN_MAX, CHATTER_PER_S, HEAD_FREE_LEN, HEAD_LEN_MAX, HEAD_MAX, RESERVE_HEAD_MAX,
-    RESERVE_MAX, RESETS_MAX,
+    ANSWER_MAX, CHATTER_LEN_MAX, CHATTER_PER_S, HEAD_FREE_LEN, HEAD_LEN_MAX, HEAD_MAX, REQUEST_LEN,
+    RESERVE_HEAD_MAX, RESERVE_MAX, RESETS_MAX,
 };
 use crate::admission::Ticket;
 
@@ -77,7 +77,8 @@ struct State {
     is_client: bool,
     /// Whether it speaks another protocol than HTTP by now.
     is_upgraded: bool,
-    /// Bytes of a head, as far as it has come.
+    /// Bytes of a head, as far as it has come. In HTTP/2 a head can come while other requests are under way, and any other
+    /// frame counts as part of one.
     head_len: usize,
     /// Bytes of answers that nobody has taken yet.
     owed_len: usize,
@@ -171,6 +172,14 @@ impl Holder {
         deadlines.min().map(|at| (at, Closed::NotReading(ANSWER_MAX)))
     }
 
+    /// A head of at most about so many bytes is complete. What has come beside it may be a part of the next one.
+    pub(super) fn took_head(&self, len: usize) {
+        let mut state = self.state.lock();
+        state.head_len = state.head_len.saturating_sub(len);
+        // It has less than before, so there is room.
+        let _ = state.account();
+    }
+
     /// The head of a request is complete. Says by which number the request is known, and since when the board has had the
     /// connection among those that wait, if it has.
     pub(super) fn begin(&self, is_operators: bool) -> (u64, Option<Instant>) {
@@ -181,12 +190,14 @@ impl Holder {
         if let Some(ticket) = &state.ticket {
             ticket.set_operator(!state.is_client);
         }
-        state.head_len = 0;
-        // It has less than before, so there is room.
-        let _ = state.account();
         state.last_flight += 1;
         let id = state.last_flight;
         state.flights.push(Under { id, deadline: None });
+        // The request is here already, and takes its memory whatever it is answered.
+        if !state.account() {
+            state.verdict = Verdict::Cut(Closed::NoRoom);
+            self.told.notify_one();
+        }
         (id, waited_since.filter(|_| state.leaving.is_none() && !self.is_in_reserve))
     }
 
@@ -221,6 +232,8 @@ impl Holder {
     pub(super) fn end(&self, id: u64, is_answered: bool, now: Instant) -> bool {
         let mut state = self.state.lock();
         state.flights.retain(|under| under.id != id);
+        // It has less than before, so there is room.
+        let _ = state.account();
         if is_answered {
             state.answered += 1;
             state.chatter = (CHATTER_LEN_MAX, now);
@@ -251,20 +264,18 @@ impl Holder {
         // What is regained in less than a millisecond is not lost.
         let at = if regained > 0 { now } else { at };
         state.chatter = (left.checked_sub(len).ok_or(Closed::Chatter)?, at);
-        if state.flights.is_empty() {
-            // More than this is not kept.
-            state.head_len = (state.head_len + len).min(2 * HEAD_LEN_MAX);
-            if !state.account() {
-                return Err(Closed::NoRoom);
-            }
-        }
-        Ok(())
+        // More than this is not kept.
+        state.head_len = (state.head_len + len).min(2 * HEAD_LEN_MAX);
+        if state.account() { Ok(()) } else { Err(Closed::NoRoom) }
     }
 
     /// So many bytes were a request's body, which somebody has read.
     pub(super) fn took_body(&self, len: usize) {
         let mut state = self.state.lock();
         state.chatter.0 = state.chatter.0.saturating_add(len).min(CHATTER_LEN_MAX);
+        state.head_len = state.head_len.saturating_sub(len);
+        // It has less than before, so there is room.
+        let _ = state.account();
     }
 
     /// From here on the connection speaks another protocol.
@@ -296,6 +307,8 @@ impl State {
     /// Says what the connection takes. False if there is no room for it.
     fn account(&self) -> bool {
         let head_len = if self.head_len > HEAD_FREE_LEN { self.head_len } else { 0 };
-        self.ticket.as_ref().is_none_or(|ticket| ticket.buffer(self.owed_len + head_len))
+        // One request is part of what any connection may have.
+        let requests_len = self.flights.len().saturating_sub(1) * REQUEST_LEN;
+        self.ticket.as_ref().is_none_or(|ticket| ticket.buffer(self.owed_len + head_len + requests_len))
     }
 }

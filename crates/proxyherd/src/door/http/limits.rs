@@ -73,6 +73,10 @@ pub(super) const PARTING_MAX: Duration = Duration::from_secs(1);
 /// Requests under way at once on one HTTP/2 connection; the client waits with more, and a stream past it is refused. RFC 9113,
 /// section 6.5.2, advises against less: clients send as many before they have heard of a bound.
 pub(super) const STREAMS_MAX: u32 = 100;
+/// Memory that a request under way takes beside its answer, bytes, rounded up: its stream, its task, its headers. It counts for
+/// all requests of a connection but one. Where there is no room for another (`buffers_mb`), the connection is closed: otherwise
+/// a client that takes none of its answers would hold a hundred requests on each of its connections.
+pub(super) const REQUEST_LEN: usize = 8 * 1024;
 /// Streams that a client has reset before the server took them up. One more ends the connection (rapid reset,
 /// CVE-2023-44487).
 pub(super) const RESETS_PENDING_MAX: usize = 20;

@@ -95,6 +95,11 @@ impl Rooms {
         self.board.lock()
     }
 
+    #[cfg(test)]
+    pub(super) fn buffered(&self) -> usize {
+        self.admission.buffered()
+    }
+
     /// Has somebody in the general room give way to a newcomer who got no ticket. Says whether somebody does.
     fn make_way(&self, board: &mut Board, newcomer: IpAddr, why: TurnedAway, now: Instant) -> bool {
         let Ok(permit) = Arc::clone(&self.leaving).try_acquire_owned() else { return false };

@@ -105,8 +105,8 @@ mod tests {
         super::{
             holder::{Closed, Verdict},
             limits::{
-                ANSWER_MAX, CHATTER_LEN_MAX, CHATTER_PER_S, HEAD_FREE_LEN, HEAD_MAX, RESERVE_HEAD_MAX,
-                RESERVE_MAX, RESETS_MAX, STREAMS_MAX,
+                ANSWER_MAX, CHATTER_LEN_MAX, CHATTER_PER_S, HEAD_FREE_LEN, HEAD_MAX, REQUEST_LEN,
+                RESERVE_HEAD_MAX, RESERVE_MAX, RESETS_MAX, STREAMS_MAX,
             },
         },
         *,
@@ -210,7 +210,8 @@ mod tests {
     #[test]
     fn what_is_not_taken_has_room_up_to_a_bound_and_operators_have_one_answer_more() {
         let now = Instant::now();
-        let seat = seat(&Limits { buffers: 100, ..Limits::default() }, now);
+        let requests_len = (STREAMS_MAX as usize - 1) * REQUEST_LEN;
+        let seat = seat(&Limits { buffers: requests_len + 100, ..Limits::default() }, now);
         let flights: Vec<_> = (0..STREAMS_MAX).map(|_| seat.begin(false)).collect();
         assert!(flights[0].answering(80, false, now) && !flights[1].answering(30, true, now));
         assert!(flights[1].answering(20, false, now));
@@ -222,6 +223,36 @@ mod tests {
         assert!(!flights[4].answering(1, true, now));
     }
 
+    #[tokio::test]
+    async fn requests_under_way_are_memory_and_one_of_each_connection_has_room() {
+        let now = Instant::now();
+        let rooms = Rooms::new(&Arc::new(Admission::new(
+            &Limits { buffers: 2 * REQUEST_LEN, ..Limits::default() },
+            9,
+        )));
+        let [one, other] = [1, 1].map(|last| rooms.seat(IpAddr::from([127, 0, 0, last]), now));
+        let mut flights: Vec<_> = (0..3).map(|_| one.begin(true)).collect();
+        let only = other.begin(true);
+        assert_eq!(rooms.buffered(), 2 * REQUEST_LEN);
+        drop(flights.pop());
+        assert_eq!(rooms.buffered(), REQUEST_LEN);
+        let second = other.begin(true);
+        let third = other.begin(true);
+        assert_eq!(other.told().await, Verdict::Cut(Closed::NoRoom));
+        drop((only, second, third, other, flights, one));
+        assert_eq!(rooms.buffered(), 0);
+    }
+
+    #[test]
+    fn a_head_that_comes_beside_a_request_is_memory_and_what_is_read_of_a_body_is_not() {
+        let now = Instant::now();
+        let seat = seat(&Limits { buffers: 10_000, ..Limits::default() }, now);
+        let _stuck = seat.begin(false);
+        assert_eq!([6_000, 4_000].map(|len| seat.heard(len, now)), [Ok(()), Ok(())]);
+        seat.took_body(5_000);
+        assert_eq!([5_000, 1].map(|len| seat.heard(len, now)), [Ok(()), Err(Closed::NoRoom)]);
+    }
+
     #[test]
     fn a_head_that_has_come_only_in_part_is_memory_until_it_is_whole() {
         let now = Instant::now();
@@ -230,7 +261,12 @@ mod tests {
             [HEAD_FREE_LEN, 5_000, 5_000].map(|len| seat.heard(len, now)),
             [Ok(()), Ok(()), Err(Closed::NoRoom)]
         );
+        // It was whole 500 bytes before the end of the last read.
+        seat.took_head(HEAD_FREE_LEN + 9_500);
         drop(seat.begin(false));
-        assert_eq!([HEAD_FREE_LEN, 5_000].map(|len| seat.heard(len, now)), [Ok(()), Ok(())]);
+        assert_eq!([4_500, 5_000].map(|len| seat.heard(len, now)), [Ok(()), Ok(())]);
+        assert_eq!(seat.heard(1, now), Err(Closed::NoRoom));
+        seat.took_head(5_000);
+        assert_eq!([4_999, 1].map(|len| seat.heard(len, now)), [Ok(()), Err(Closed::NoRoom)]);
     }
 }

@@ -41,20 +41,30 @@ pub(super) struct Visit {
 }
 
 impl Visit {
-    /// The answer to a request whose head is complete.
-    pub(super) async fn answer<B>(self, request: Request<B>) -> Response
+    /// The answer to a request whose head is complete. The request counts from now on, and not only when somebody waits for
+    /// the answer.
+    pub(super) fn answer<B>(self, request: Request<B>) -> impl Future<Output = Response> + Send
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        self.seat.took_head(head_len(&request));
+        let is_operators = OPERATORS_PATHS.contains(&request.uri().path());
+        let flight = self.seat.begin(is_operators);
+        self.answer_in(flight, request, is_operators)
+    }
+
+    async fn answer_in<B>(self, flight: Flight, request: Request<B>, is_operators: bool) -> Response
     where
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
         let asked = traffic::Asked::of(self.herd.log(), self.caller.address, &request);
-        let is_operators = OPERATORS_PATHS.contains(&request.uri().path());
         let is_head = request.method() == Method::HEAD;
         // Where the two lengths of such a request are read differently by a proxy in front, the next request would be one
         // that nobody sent (RFC 9112, section 6.1).
         let is_last = request.headers().contains_key(header::TRANSFER_ENCODING);
         let version = request.version();
-        let flight = self.seat.begin(is_operators);
         let mut response = self.respond(request.map(Body::new), is_operators).await;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             self.seat.upgrade();
@@ -92,6 +102,15 @@ impl Visit {
             self.seat.leave();
         }
     }
+}
+
+/// How many bytes the head of a request has, rounded up: what is little in HTTP/2, such as its WINDOW_UPDATE frames, does not
+/// add up from request to request.
+fn head_len<B>(request: &Request<B>) -> usize {
+    const BESIDE_LEN: usize = 64;
+    let uri_len = request.uri().path_and_query().map_or(0, |asked| asked.as_str().len());
+    let headers = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
+    BESIDE_LEN + uri_len + headers.sum::<usize>()
 }
 
 fn busy(why: &'static str) -> Response {

@@ -185,8 +185,8 @@ impl<P: Protocol> Connection<P> {
         }
     }
 
-    /// Until now it was for somebody else to say something.
-    fn waited(&mut self, now: Instant) {
+    /// Until now it was for somebody else to say something, or the client was not listened to.
+    pub(super) fn waited(&mut self, now: Instant) {
         self.heard = now;
         self.unit_began = self.unit_began.map(|_| now);
     }
@@ -225,15 +225,23 @@ impl<P: Protocol> Connection<P> {
             // It waits for the server: the idle limit is none of its business.
             Phase::Serving if self.paced_until.is_some() => None,
             Phase::Opening | Phase::Serving => {
-                let idle = self.protocol.idle_max(limits).map(|limit| self.heard + limit);
-                let unit = self.unit_began.map(|began| began + limits.line);
-                [idle, unit].into_iter().flatten().min()
+                [self.idle_end(limits), self.unit_end(limits)].into_iter().flatten().min()
             }
             Phase::Covering(Covering { until, .. }) => Some(*until),
             Phase::Parting(parting) => parting.since.map(|since| since + PARTING_MAX),
             // The places have a deadline of their own.
             Phase::Asking(_) | Phase::Finishing => None,
         }
+    }
+
+    /// When the client has been silent for too long.
+    fn idle_end(&self, limits: &Limits) -> Option<Instant> {
+        self.protocol.idle_max(limits).map(|limit| self.heard + limit)
+    }
+
+    /// When it is too late for the rest of the unit that the client has begun, if it has.
+    fn unit_end(&self, limits: &Limits) -> Option<Instant> {
+        self.unit_began.map(|began| began + limits.line)
     }
 
     /// What the client missed, once the deadline has passed.
@@ -243,8 +251,12 @@ impl<P: Protocol> Connection<P> {
             Phase::Opening if self.socket.is_in_handshake() => Closed::Handshake(HandshakeFailed::TooSlow),
             Phase::Covering(Covering { patience, .. }) => Closed::NotDurable(*patience),
             Phase::Parting(parting) => parting.reason.take().unwrap_or(Closed::Stopping),
-            _ if self.unit_began.is_some() => Closed::HalfUnit(P::UNIT, limits.line),
-            _ => Closed::Idle(self.protocol.idle_max(limits).unwrap_or(limits.idle)),
+            _ => match (self.unit_end(limits), self.idle_end(limits)) {
+                (Some(unit), idle) if idle.is_none_or(|idle| unit <= idle) => {
+                    Closed::HalfUnit(P::UNIT, limits.line)
+                }
+                _ => Closed::Idle(self.protocol.idle_max(limits).unwrap_or(limits.idle)),
+            },
         }
     }
 }

@@ -22,8 +22,8 @@ pub(super) enum Parcel<P> {
     Stop,
 }
 
-/// Where other threads leave things for a reactor. There is at most one connection, one answer, one ring and one cover of each
-/// connection in it.
+/// Where other threads leave things for a reactor. In it there is at most one parcel of each kind of a connection; of rings,
+/// one for each turn that the connection has had since the reactor last looked here.
 pub(super) struct Inbox<P> {
     /// `None` once the reactor has ended.
     parcels: Mutex<Option<Vec<Parcel<P>>>>,

@@ -13,6 +13,8 @@ mod inbox;
 mod outgoing;
 mod protocol;
 mod socket;
+#[cfg(test)]
+mod tests;
 mod thread;
 mod turn;
 
@@ -54,12 +56,16 @@ pub(crate) fn run<P: Protocol>(
     let reactors: Vec<_> = reactors.collect::<io::Result<_>>()?;
     let threads = Arc::new(Threads::of(&reactors));
     for (name, reactor) in names.into_iter().zip(reactors) {
-        let (threads, running) = (Arc::clone(&threads), entrance.tasks.token());
+        let (all, running) = (Arc::clone(&threads), entrance.tasks.token());
         let body = move || {
-            reactor.run(&threads);
+            reactor.run(&all);
             drop(running);
         };
-        std::thread::Builder::new().name(name).spawn(body)?;
+        if let Err(error) = std::thread::Builder::new().name(name).spawn(body) {
+            // Those that have been started end again.
+            threads.stop();
+            return Err(error);
+        }
     }
     let herd = Arc::clone(&entrance.herd);
     entrance.open(Reactors { herd, threads, make });

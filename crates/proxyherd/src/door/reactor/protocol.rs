@@ -109,7 +109,7 @@ pub struct Taken {
 /// What comes next.
 #[derive(Debug)]
 pub enum Next {
-    /// The client's next unit. If there is none, that is the end.
+    /// The client's next unit. If `take` says this of the last input, that is the end.
     Done,
     /// More of the same once what has been said is written: `take` with the rest of the input, or [`Event::Rung`].
     Full,

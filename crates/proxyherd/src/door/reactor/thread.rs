@@ -192,7 +192,9 @@ impl<P: Protocol> Reactor<P> {
         if let Err(error) = self.poll.registry().register(connection.socket.stream(), Token(at), interests) {
             return self.log_end(&connection, &Err(Closed::Broken(error)));
         }
-        self.sweep_at = self.sweep_at.min(now + SWEEP_INTERVAL_MAX);
+        let first_look = connection.wakes_at().unwrap_or(now + SWEEP_INTERVAL_MAX);
+        self.sweep_at =
+            self.sweep_at.min(first_look.clamp(now + SWEEP_INTERVAL_MIN, now + SWEEP_INTERVAL_MAX));
         if self.stop_at.is_some() {
             // It finds out that there is nothing more, and ends.
             connection.socket.note(true, false);

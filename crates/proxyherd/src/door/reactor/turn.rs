@@ -92,7 +92,9 @@ impl<P: Protocol> Connection<P> {
         if !self.write_rest()? {
             return Ok(Step::Wait);
         }
-        self.paced_until = None;
+        if self.paced_until.take().is_some() {
+            self.waited(seat.now);
+        }
         match &mut self.phase {
             Phase::Opening if !self.socket.is_in_handshake() => {
                 match self.open(seat, &mut scratch.replies)? {

@@ -40,7 +40,7 @@ use super::{
 use crate::{
     config::{Address, Config, Overrides},
     door_kind::DoorKind,
-    herd::Herd,
+    herd::{Herd, Inside},
     log::ServerLog,
     places::{Places, Unlimited},
 };

@@ -15,7 +15,7 @@ use super::*;
 use crate::{
     caller::Rights,
     herd::{
-        Herd,
+        Herd, Inside as _,
         tests::{alone, alone_with, caller},
     },
 };
