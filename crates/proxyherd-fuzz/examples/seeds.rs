@@ -6,9 +6,9 @@
 use std::{fs, io, path::Path};
 
 use proxyherd_core::{
-    codec::{
+    codec::link::{
+        Encoder, GraftMode, Hello,
         check::{Check, Level},
-        link::{Encoder, Hello},
         numbering::ANEW_VERSION,
     },
     places::budget::{Account, Book, News, Span, Terms},
@@ -417,7 +417,8 @@ fn tree(encoder: &mut Encoder) {
     let jaquez = encoder.index_of(&origin("Jaquez")).expect("it is the first");
     for shard in 0..16 {
         encoder.ihave(shard, &[(jaquez, 5)]);
-        encoder.graft(shard, &[], shard % 2 == 0);
+        let mode = if shard % 2 == 0 { GraftMode::Once } else { GraftMode::Onward };
+        encoder.graft(shard, &[], mode);
     }
     encoder.prune();
 }

@@ -9,7 +9,7 @@ use std::iter::repeat_with;
 
 use proxyherd_core::{
     codec::link::{
-        Covered, Encoder, Frame,
+        Covered, Encoder, Frame, GraftMode,
         check::{Check, DEPTH_MAX, FAN_OUT, Level},
         numbering::Named,
     },
@@ -156,8 +156,8 @@ impl Saying {
             }
             Frame::Marker(covered) => claim(Claim::Marker, covered),
             Frame::Ihave(covered) => claim(Claim::Ihave, covered),
-            Frame::Graft { covered, is_once: true } => claim(Claim::GraftOnce, covered),
-            Frame::Graft { covered, is_once: false } => claim(Claim::Graft, covered),
+            Frame::Graft { covered, mode: GraftMode::Once } => claim(Claim::GraftOnce, covered),
+            Frame::Graft { covered, mode: GraftMode::Onward } => claim(Claim::Graft, covered),
             Frame::State(state) => Saying::State(state.clone()),
             Frame::Check(check) => Saying::Check(*check),
             Frame::Branches(branches) => Saying::Branches(branches.level, branches.iter().collect()),
@@ -185,8 +185,8 @@ impl Saying {
                     Claim::Vector => encoder.vector(*shard, &entries),
                     Claim::Marker => encoder.marker(*shard, &entries),
                     Claim::Ihave => encoder.ihave(*shard, &entries),
-                    Claim::Graft => encoder.graft(*shard, &entries, false),
-                    Claim::GraftOnce => encoder.graft(*shard, &entries, true),
+                    Claim::Graft => encoder.graft(*shard, &entries, GraftMode::Onward),
+                    Claim::GraftOnce => encoder.graft(*shard, &entries, GraftMode::Once),
                 }
             }
             Saying::State(state) => encoder.state(state),

@@ -19,6 +19,22 @@ pub struct Lines {
     searched: usize,
 }
 
+/// Whether more bytes can come after those that were received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// They can.
+    Open,
+    /// They cannot.
+    Ended,
+}
+
+impl Stream {
+    /// The stream, given whether it has ended.
+    pub fn new(has_ended: bool) -> Stream {
+        if has_ended { Stream::Ended } else { Stream::Open }
+    }
+}
+
 /// What stands at the front of a connection's buffer.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Next<'a> {
@@ -33,19 +49,19 @@ pub enum Next<'a> {
 impl Lines {
     /// Looks at the front of `buffer`, which holds all bytes received and not yet consumed. At the end of the stream
     /// the rest of the buffer is a line.
-    pub fn next<'a>(&mut self, buffer: &'a [u8], end_of_stream: bool) -> Next<'a> {
+    pub fn next<'a>(&mut self, buffer: &'a [u8], stream: Stream) -> Next<'a> {
         let Some(end) = memchr::memchr(b'\n', &buffer[self.searched..]).map(|at| at + self.searched) else {
-            return self.without_end(buffer, end_of_stream);
+            return self.without_end(buffer, stream);
         };
         self.searched = 0;
         if end > LINE_LEN_MAX { too_long(buffer) } else { Next::Line(&buffer[..end], end + 1) }
     }
 
-    fn without_end<'a>(&mut self, buffer: &'a [u8], end_of_stream: bool) -> Next<'a> {
+    fn without_end<'a>(&mut self, buffer: &'a [u8], stream: Stream) -> Next<'a> {
         if buffer.len() > LINE_LEN_MAX {
             return too_long(buffer);
         }
-        if end_of_stream && !buffer.is_empty() {
+        if stream == Stream::Ended && !buffer.is_empty() {
             self.searched = 0;
             return Next::Line(buffer, buffer.len());
         }
@@ -268,7 +284,7 @@ mod tests {
         let (mut lines, mut found, mut consumed) = (Lines::default(), Vec::new(), 0);
         for (index, &received) in cuts.iter().enumerate() {
             loop {
-                match lines.next(&stream[consumed..received], index + 1 == cuts.len()) {
+                match lines.next(&stream[consumed..received], Stream::new(index + 1 == cuts.len())) {
                     Next::Line(line, len) => {
                         found.push(line.to_vec());
                         consumed += len;

@@ -32,7 +32,7 @@
 
 use super::{LinkId, Nonsense, Shard, links::bits};
 use crate::{
-    codec::link::Encoder,
+    codec::link::{Encoder, GraftMode},
     limits::{GAP_PAUSE_MAX, GAP_PAUSE_MIN},
 };
 
@@ -158,7 +158,7 @@ impl Shard {
     pub fn write_question(&mut self, link: LinkId, encoder: &mut Encoder) {
         let Some(outbox) = &mut self.outboxes[link.index()] else { return };
         if outbox.gap.is_due(encoder.answers_fences() && outbox.is_fed) {
-            self.write_graft(link, encoder, true);
+            self.write_graft(link, encoder, GraftMode::Once);
         }
     }
 

@@ -12,9 +12,17 @@ use crate::{
     types::{Body, ClientId, Difference, KeyHash, Kind, Record, Report, Stamp, Timestamp},
 };
 
+/// Whether a report may add a client that is not held yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NewClients {
+    /// It may.
+    Admit,
+    /// It may not: there is no room.
+    Refuse,
+}
+
 impl Shard {
-    /// Takes a client's report, if its condition is met. `expected` comes from [`Shard::expect`]. Unless `has_room`,
-    /// a client that is not held yet is refused.
+    /// Takes a client's report, if its condition is met. `expected` comes from [`Shard::expect`].
     ///
     /// `Stale` for a report that the server has to stamp: the clock is past the year 2286.
     pub fn report(
@@ -23,7 +31,7 @@ impl Shard {
         report: &Report<'_>,
         condition: Condition,
         Expected { hash, table_hash }: Expected,
-        has_room: bool,
+        new_clients: NewClients,
     ) -> (Outcome, Wake) {
         let refused = |outcome| (outcome, Wake::default());
         let key = report.client.as_bytes();
@@ -33,7 +41,7 @@ impl Shard {
         if !condition.is_met(is_known) {
             return refused(Outcome::Unmet);
         }
-        if held.is_none() && !has_room {
+        if held.is_none() && new_clients == NewClients::Refuse {
             return refused(Outcome::Full);
         }
         let stamped = match report.stamp {

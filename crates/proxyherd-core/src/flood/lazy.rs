@@ -10,7 +10,7 @@
 
 use super::{Broken, LinkId, Outbox, Shard, Wake, origins::ME, outbox::Grafted};
 use crate::{
-    codec::link::Encoder,
+    codec::link::{Encoder, GraftMode},
     limits::{LOOKS_PER_HEARTBEAT, PATIENCE_MAX, PATIENCE_MIN, PROMISES_MAX},
     types::Origin,
 };
@@ -28,7 +28,7 @@ impl Shard {
         }
         outbox.copies.clear();
         outbox.is_once = false;
-        outbox.grafted.take_if(|grafted| !grafted.is_once);
+        outbox.grafted.take_if(|grafted| grafted.mode == GraftMode::Onward);
         (outbox.branches, outbox.leaves) = (None, None);
         // Queued markers counted as sent and are dropped here, so IHAVE has to send the whole vector again.
         outbox.untell();
@@ -44,15 +44,15 @@ impl Shard {
     }
 
     /// The neighbor asks for what is above its vector: once, or from now on.
-    pub fn graft(&mut self, link: LinkId, vector: &[(Origin, u64)], is_once: bool) -> Wake {
+    pub fn graft(&mut self, link: LinkId, vector: &[(Origin, u64)], mode: GraftMode) -> Wake {
         let fence = self.outboxes[link.index()].as_mut().and_then(|outbox| outbox.fence.take());
-        self.answer_graft(link, Grafted { vector: vector.to_vec(), is_once, fence })
+        self.answer_graft(link, Grafted { vector: vector.to_vec(), mode, fence })
     }
 
     fn answer_graft(&mut self, link: LinkId, mut asked: Grafted) -> Wake {
         let is_answered =
             self.outboxes[link.index()].as_ref().is_some_and(|outbox| outbox.is_once && !outbox.is_empty());
-        let has_to_wait = asked.is_once && is_answered;
+        let has_to_wait = asked.mode == GraftMode::Once && is_answered;
         if has_to_wait && asked.fence.is_none() {
             // What is queued already answers this one too. If each such GRAFT began anew, the answer might never end.
             return Wake::default();
@@ -60,11 +60,14 @@ impl Shard {
         if (has_to_wait || !self.may_look(link))
             && let Some(outbox) = &mut self.outboxes[link.index()]
         {
-            asked.is_once &= outbox.grafted.as_ref().is_none_or(|earlier| earlier.is_once);
+            if outbox.grafted.as_ref().is_some_and(|earlier| earlier.mode == GraftMode::Onward) {
+                asked.mode = GraftMode::Onward;
+            }
             outbox.grafted = Some(asked);
             return Wake::default();
         }
-        let wake = self.tell_above(link, &asked.vector, asked.is_once && !self.is_eager(link));
+        let mode = if self.is_eager(link) { GraftMode::Onward } else { asked.mode };
+        let wake = self.tell_above(link, &asked.vector, mode);
         self.outbox(link).passes = asked.fence;
         wake
     }
@@ -96,10 +99,10 @@ impl Shard {
     }
 
     /// Appends GRAFT, which asks for everything above this server's vector, behind a fence if a gap is open.
-    pub fn write_graft(&mut self, link: LinkId, encoder: &mut Encoder, is_once: bool) {
+    pub fn write_graft(&mut self, link: LinkId, encoder: &mut Encoder, mode: GraftMode) {
         self.write_fence(link, encoder);
         let vector = self.indexed_vector(encoder);
-        encoder.graft(self.settings.index, &vector, is_once);
+        encoder.graft(self.settings.index, &vector, mode);
     }
 
     /// Handles IHAVE: the neighbor covers these origins up to here.
@@ -133,7 +136,7 @@ impl Shard {
         let is_overdue = self.is_overdue(&mut outbox);
         self.outboxes[link.index()] = Some(outbox);
         if is_overdue {
-            self.write_graft(link, encoder, true);
+            self.write_graft(link, encoder, GraftMode::Once);
         }
     }
 

@@ -58,9 +58,10 @@ use self::{
 };
 pub use self::{
     followers::{Begin, FollowerId, Following, Told},
+    issue::NewClients,
     links::{LinkId, Wake},
     nonsense::Nonsense,
-    own::Look,
+    own::{Look, Renewal},
     room::{Class, Usage},
     rules::{Broken, Rules},
 };

@@ -4,7 +4,11 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::{gap::Gap, indices::Indices, rules::Copies};
-use crate::{codec::link::check::Level, store::SlotId, types::Origin};
+use crate::{
+    codec::link::{GraftMode, check::Level},
+    store::SlotId,
+    types::Origin,
+};
 
 /// In the FIFO: the place of the marker.
 const MARKER: u32 = u32::MAX;
@@ -60,7 +64,7 @@ pub(super) struct Outbox {
 #[derive(Debug)]
 pub(super) struct Grafted {
     pub(super) vector: Vec<(Origin, u64)>,
-    pub(super) is_once: bool,
+    pub(super) mode: GraftMode,
     /// The number of its fence, if it had one.
     pub(super) fence: Option<u64>,
 }

@@ -101,6 +101,15 @@ impl Look {
     }
 }
 
+/// What a new incarnation means for earlier ones of this server's present life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renewal {
+    /// The server still answers for them.
+    Continued,
+    /// Everything issued under them counts as an earlier life's.
+    Fresh,
+}
+
 /// What a record under this server's name turns out to be.
 enum Verdict {
     /// Another life of this server issued it.
@@ -411,12 +420,11 @@ impl Shard {
         wake
     }
 
-    /// Begins a new incarnation and issues all own records again under it. If it `is_fresh`, everything issued before
-    /// counts as an earlier life's from now on.
-    pub fn renew(&mut self, incarnation: u64, is_fresh: bool) -> Wake {
+    /// Begins a new incarnation and issues all own records again under it.
+    pub fn renew(&mut self, incarnation: u64, renewal: Renewal) -> Wake {
         self.own.taken_before += self.origins.covered(ME);
         let incarnation = self.origins.renew_me(incarnation);
-        self.own.began(incarnation, is_fresh || self.own.has_forgotten);
+        self.own.began(incarnation, renewal == Renewal::Fresh || self.own.has_forgotten);
         for outbox in self.outboxes.iter_mut().flatten() {
             outbox.forget(ME);
         }

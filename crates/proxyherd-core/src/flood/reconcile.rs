@@ -2,7 +2,11 @@
 //! the other lacks. Queued records are sent like any other change (`send`).
 
 use super::{Broken, LinkId, Shard, Wake, origins::ME, outbox::Outbox};
-use crate::{codec::link::Encoder, store::Slot, types::Origin};
+use crate::{
+    codec::link::{Encoder, GraftMode},
+    store::Slot,
+    types::Origin,
+};
 
 impl Shard {
     /// The vector: each origin with live records, and the sequence up to which it is covered.
@@ -27,14 +31,14 @@ impl Shard {
     /// Handles the vector of a neighbor whose link is up: queues every record that the neighbor lacks, and makes the
     /// link eager.
     pub fn link_up(&mut self, link: LinkId, vector: &[(Origin, u64)]) -> Wake {
-        self.tell_above(link, vector, false)
+        self.tell_above(link, vector, GraftMode::Onward)
     }
 
     /// Queues every record above a neighbor's vector. Then makes the link eager; or, if the neighbor asked once, only
     /// puts a marker behind what is queued. That marker is a snapshot of now: a later one would also cover changes
     /// that were not queued. A record that no vector covers is queued too, because it may have overtaken one that is
     /// covered.
-    pub(super) fn tell_above(&mut self, link: LinkId, vector: &[(Origin, u64)], is_once: bool) -> Wake {
+    pub(super) fn tell_above(&mut self, link: LinkId, vector: &[(Origin, u64)], mode: GraftMode) -> Wake {
         let mut outbox =
             self.take_outbox(link).map_or_else(Box::default, |before| Box::new(before.renewed()));
         let mut covered_there = vec![0; self.origins.places_used()];
@@ -55,6 +59,7 @@ impl Shard {
         let resume_at = self.resume_at[link.index()];
         let earlier = lacking.partition_point(|id| id.0 < resume_at.0);
         lacking.rotate_left(earlier);
+        let is_once = mode == GraftMode::Once;
         let snapshot = if is_once { self.news_of_vector(&mut outbox) } else { Vec::new() };
         outbox.is_once = is_once;
         self.outboxes[link.index()] = Some(outbox);

@@ -229,9 +229,9 @@ impl Incoming {
                 map.hear_promise(self.link, shard_index(covered.shard)?, self.named(covered)?);
                 Ok(())
             }
-            Frame::Graft { covered, is_once } => {
+            Frame::Graft { covered, mode } => {
                 let shard = shard_index(covered.shard)?;
-                *wake = wake.and(map.graft(self.link, shard, &self.named(covered)?, is_once));
+                *wake = wake.and(map.graft(self.link, shard, &self.named(covered)?, mode));
                 Ok(())
             }
             Frame::Prune => {

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 
 use super::{Counted, Map};
 use crate::{
-    codec::link::Encoder,
+    codec::link::{Encoder, GraftMode},
     flood::{LinkId, Nonsense, Wake},
     limits::{LINK_BATCH_LEN, SHARDS},
     spanning_tree::{Heard, SpanningTree},
@@ -87,7 +87,7 @@ impl Map {
             let shard = &mut counted.lock().shard;
             shard.feed(link, is_fed);
             if is_fed {
-                shard.write_graft(link, encoder, false);
+                shard.write_graft(link, encoder, GraftMode::Onward);
             }
         }
         if !is_fed {
@@ -96,9 +96,15 @@ impl Map {
     }
 
     /// Handles a GRAFT of one shard from the neighbor at `link`.
-    pub(crate) fn graft(&self, link: LinkId, shard: usize, vector: &[(Origin, u64)], is_once: bool) -> Wake {
+    pub(crate) fn graft(
+        &self,
+        link: LinkId,
+        shard: usize,
+        vector: &[(Origin, u64)],
+        mode: GraftMode,
+    ) -> Wake {
         let mut counted = self.shards[shard].lock();
-        let wake = counted.shard.graft(link, vector, is_once);
+        let wake = counted.shard.graft(link, vector, mode);
         self.note_nonsense(link, counted.shard.take_found());
         drop(counted);
         self.ready(shard, wake)

@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, sync::Arc, sync::atomic::Ordering::Relaxed};
 
 use super::Map;
 use crate::{
-    flood::{LinkId, Look, Wake},
+    flood::{LinkId, Look, Renewal, Wake},
     limits::{CLOCK_STEP_NS, CLOCK_TRUST_LOOKS, RENEWAL_INTERVAL_NS},
     types::{Origin, ServerName},
 };
@@ -151,8 +151,9 @@ impl Map {
                 mending.renewed_ns = Some(now_ns);
             }
             let incarnation = mending.next(now_ns);
+            let renewal = if is_fresh { Renewal::Fresh } else { Renewal::Continued };
             for (index, counted) in self.shards.iter().enumerate() {
-                let woken = counted.lock().shard.renew(incarnation, is_fresh);
+                let woken = counted.lock().shard.renew(incarnation, renewal);
                 wake = wake.and(self.ready(index, woken));
             }
         }

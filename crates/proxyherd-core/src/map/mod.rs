@@ -22,7 +22,10 @@ use self::{beats::Beat, followers::Followers, mend::Mending};
 pub use self::{links::Agreed, near::Found};
 use crate::{
     command::{Condition, Outcome, Position},
-    flood::{Class, Expected, Held, LinkId, Offered, Rules, Shard, ShardSettings, Usage, Wake, stamped_at},
+    flood::{
+        Class, Expected, Held, LinkId, NewClients, Offered, Rules, Shard, ShardSettings, Usage, Wake,
+        stamped_at,
+    },
     limits::{BATCH_LEN_MAX, LINKS_MAX, SHARDS},
     spanning_tree::SpanningTree,
     store::TableHash,
@@ -276,8 +279,10 @@ impl Map {
             // Only clients have come to this shard since it was locked.
             let inserted = (shard.len() - len_before) as u64;
             let has_room = self.clients() + inserted < self.max_clients;
+            let new_clients = if has_room { NewClients::Admit } else { NewClients::Refuse };
             let expected = Expected { hash: offer.hash, table_hash: offer.table_hash };
-            let (outcome, woken) = shard.report(now_ns, &offer.report, offer.condition, expected, has_room);
+            let (outcome, woken) =
+                shard.report(now_ns, &offer.report, offer.condition, expected, new_clients);
             offer.outcome = outcome;
             wake = wake.and(woken);
             match outcome {

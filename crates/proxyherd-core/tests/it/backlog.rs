@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use proxyherd_core::{
     codec::link::{Encoder, Frame, decode},
     command::Condition,
-    flood::{Rules, Shard, ShardSettings},
+    flood::{NewClients, Rules, Shard, ShardSettings},
     types::KeyHash,
 };
 
@@ -39,7 +39,13 @@ fn each_life_of_a_link_goes_on_where_the_one_before_ended() {
     for client in 0..RECORDS {
         let client = format!("client-{client}");
         let expected = shard.expect(report(client.as_bytes(), NOW_NS).client, KeyHash::of(client.as_bytes()));
-        let _ = shard.report(NOW_NS, &report(client.as_bytes(), NOW_NS), Condition::Always, expected, true);
+        let _ = shard.report(
+            NOW_NS,
+            &report(client.as_bytes(), NOW_NS),
+            Condition::Always,
+            expected,
+            NewClients::Admit,
+        );
     }
     let (mut told, mut lives) = (BTreeSet::new(), 0);
     while told.len() < RECORDS {

@@ -4,9 +4,9 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use proxyherd_core::{
-    codec::link::{Encoder, Frame, check::Check, decode},
+    codec::link::{Encoder, Frame, GraftMode, check::Check, decode},
     command::{Condition, Outcome},
-    flood::{Broken, Held, Nonsense, Offered, Rules, Shard, ShardSettings, Wake},
+    flood::{Broken, Held, NewClients, Nonsense, Offered, Rules, Shard, ShardSettings, Wake},
     limits::{CHECK_MARGIN_NS, LOOKS_PER_HEARTBEAT, ORIGINS_NAMED_MAX, STRANGERS_MAX},
     link::{HIGHEST, Incoming},
     map::{Agreed, Map, MapSettings, shard_index},
@@ -399,17 +399,17 @@ fn a_fence_is_answered_when_its_question_is_and_before_what_answers_that() {
     let say = |shard: &mut Shard, client: &[u8]| {
         let report = report(client, NOW_NS);
         let expected = shard.expect(report.client, KeyHash::of(client));
-        let _ = shard.report(NOW_NS, &report, Condition::Always, expected, true);
+        let _ = shard.report(NOW_NS, &report, Condition::Always, expected, NewClients::Admit);
     };
     say(&mut shard, b"a");
     shard.hear_fence(link(0), 7);
     assert_eq!(flush(&mut shard), ["record 1", "marker"], "there is no question yet");
-    let _ = shard.graft(link(0), &[], true);
+    let _ = shard.graft(link(0), &[], GraftMode::Once);
     assert_eq!(flush(&mut shard), ["passed 7", "record 1", "marker"]);
-    (0..LOOKS_PER_HEARTBEAT).for_each(|_| _ = shard.graft(link(0), &[], true));
+    (0..LOOKS_PER_HEARTBEAT).for_each(|_| _ = shard.graft(link(0), &[], GraftMode::Once));
     assert_eq!(flush(&mut shard), ["record 1", "marker"]);
     shard.hear_fence(link(0), 8);
-    let _ = shard.graft(link(0), &[], true);
+    let _ = shard.graft(link(0), &[], GraftMode::Once);
     say(&mut shard, b"b");
     assert_eq!(flush(&mut shard), ["record 2", "marker"], "the question waits");
     // A fence belongs to the question behind it.
@@ -417,7 +417,7 @@ fn a_fence_is_answered_when_its_question_is_and_before_what_answers_that() {
     let _ = shard.begin_beat(link(0));
     assert_eq!(flush(&mut shard), ["passed 8", "record 1", "record 2", "marker"]);
     let _ = shard.begin_beat(link(0));
-    let _ = shard.graft(link(0), &[(origin("Riley", 1), 2)], true);
+    let _ = shard.graft(link(0), &[(origin("Riley", 1), 2)], GraftMode::Once);
     assert_eq!(flush(&mut shard), ["passed 9"]);
 }
 
@@ -426,12 +426,12 @@ fn a_neighbor_that_is_told_of_no_changes_has_its_fence_answered_behind_what_it_a
     let mut shard = shard();
     let report = report(b"a", NOW_NS);
     let expected = shard.expect(report.client, KeyHash::of(b"a"));
-    let _ = shard.report(NOW_NS, &report, Condition::Always, expected, true);
+    let _ = shard.report(NOW_NS, &report, Condition::Always, expected, NewClients::Admit);
     let _ = shard.link_lazy(link(0));
     let mut encoder = Encoder::default();
-    let _ = shard.graft(link(0), &[], true);
+    let _ = shard.graft(link(0), &[], GraftMode::Once);
     shard.hear_fence(link(0), 1);
-    let _ = shard.graft(link(0), &[], true);
+    let _ = shard.graft(link(0), &[], GraftMode::Once);
     let _ = shard.begin_beat(link(0));
     assert!(shard.flush(link(0), &mut encoder, usize::MAX));
     assert_eq!(frames(&mut encoder), ["record 1", "marker"]);

@@ -1,9 +1,9 @@
 //! One shard and a link that is no edge of the tree: who is told what, who asks, and when.
 
 use proxyherd_core::{
-    codec::link::{Encoder, Frame, decode},
+    codec::link::{Encoder, Frame, GraftMode, decode},
     command::Condition,
-    flood::{Held, Rules, Shard, ShardSettings, Wake},
+    flood::{Held, NewClients, Rules, Shard, ShardSettings, Wake},
     limits::{LOOKS_PER_HEARTBEAT, PATIENCE_MAX, PATIENCE_MIN, PROMISES_MAX},
     types::{KeyHash, Origin},
 };
@@ -29,7 +29,7 @@ fn shard() -> Shard {
 fn take(shard: &mut Shard, client: &str) -> Wake {
     let report = report(client.as_bytes(), NOW_NS);
     let expected = shard.expect(report.client, KeyHash::of(client.as_bytes()));
-    shard.report(NOW_NS, &report, Condition::Always, expected, true).1
+    shard.report(NOW_NS, &report, Condition::Always, expected, NewClients::Admit).1
 }
 
 /// A record of Jaquez's, and all before it, come over another link.
@@ -51,8 +51,8 @@ fn told(encoder: &mut Encoder) -> Vec<String> {
             Frame::Record { record, .. } => format!("record {}", record.key.escape_ascii()),
             Frame::Marker(covered) => format!("marker {:?}", covered.iter().collect::<Vec<_>>()),
             Frame::Ihave(covered) => format!("ihave {:?}", covered.iter().collect::<Vec<_>>()),
-            Frame::Graft { covered, is_once } => {
-                format!("graft {:?} {is_once}", covered.iter().collect::<Vec<_>>())
+            Frame::Graft { covered, mode } => {
+                format!("graft {:?} {mode:?}", covered.iter().collect::<Vec<_>>())
             }
             other => panic!("{other:?}"),
         });
@@ -90,7 +90,7 @@ fn who_asks_is_told_what_is_above_its_vector_and_then_all_changes_until_it_wants
         assert!(take(&mut shard, client).is_empty());
     }
     let riley = origin("Riley", 1);
-    assert!(!shard.graft(link(0), &[(riley.clone(), 1)], false).is_empty());
+    assert!(!shard.graft(link(0), &[(riley.clone(), 1)], GraftMode::Onward).is_empty());
     assert!(shard.is_eager(link(0)));
     assert_eq!(flush(&mut shard, &mut out), ["record b", "marker [(0, 2)]"]);
     assert!(!take(&mut shard, "c").is_empty());
@@ -102,14 +102,14 @@ fn who_asks_is_told_what_is_above_its_vector_and_then_all_changes_until_it_wants
     assert!(!shard.is_eager(link(0)));
     assert!(flush(&mut shard, &mut out).is_empty());
     assert_eq!(beat(&mut shard, &mut out), ["ihave [(0, 4)]"]);
-    assert!(!shard.graft(link(0), &[(riley, 3)], false).is_empty());
+    assert!(!shard.graft(link(0), &[(riley, 3)], GraftMode::Onward).is_empty());
     assert_eq!(flush(&mut shard, &mut out), ["record d", "marker [(0, 4)]"]);
 }
 
 #[test]
 fn what_was_told_before_the_neighbour_wanted_no_more_is_promised_again() {
     let (mut shard, mut out) = (shard(), Encoder::default());
-    let _ = shard.graft(link(0), &[], false);
+    let _ = shard.graft(link(0), &[], GraftMode::Onward);
     let _ = take(&mut shard, "a");
     assert_eq!(flush(&mut shard, &mut out), ["record a", "marker [(0, 1)]"]);
     let _ = shard.link_lazy(link(0));
@@ -123,9 +123,9 @@ fn who_asks_once_is_answered_once_and_from_the_front_only_when_that_is_done() {
         let _ = take(&mut shard, client);
     }
     for _ in 0..2 {
-        assert!(!shard.graft(link(0), &[], true).is_empty());
+        assert!(!shard.graft(link(0), &[], GraftMode::Once).is_empty());
         assert!(!shard.flush(link(0), &mut out, 1), "one record at a time");
-        assert!(shard.graft(link(0), &[], true).is_empty(), "the rest is on its way");
+        assert!(shard.graft(link(0), &[], GraftMode::Once).is_empty(), "the rest is on its way");
         assert_eq!(flush(&mut shard, &mut out), ["record a", "record b", "marker [(0, 2)]"]);
         assert!(!shard.is_eager(link(0)));
         assert!(flush(&mut shard, &mut out).is_empty());
@@ -136,11 +136,11 @@ fn who_asks_once_is_answered_once_and_from_the_front_only_when_that_is_done() {
 #[test]
 fn who_is_told_of_changes_and_asks_once_is_answered_and_goes_on_being_told() {
     let (mut shard, mut out) = (shard(), Encoder::default());
-    let _ = shard.graft(link(0), &[], false);
+    let _ = shard.graft(link(0), &[], GraftMode::Onward);
     let _ = take(&mut shard, "a");
     assert_eq!(flush(&mut shard, &mut out), ["record a", "marker [(0, 1)]"]);
     let _ = take(&mut shard, "b");
-    assert!(!shard.graft(link(0), &[], true).is_empty());
+    assert!(!shard.graft(link(0), &[], GraftMode::Once).is_empty());
     let told = flush(&mut shard, &mut out);
     assert_eq!(told, ["record b", "record a", "marker [(0, 2)]"], "what was next comes first");
     assert!(shard.is_eager(link(0)));
@@ -163,11 +163,11 @@ fn who_asks_too_often_is_answered_with_the_next_heartbeat() {
     let (mut shard, mut out) = (shard(), Encoder::default());
     let _ = take(&mut shard, "a");
     for _ in 0..LOOKS_PER_HEARTBEAT {
-        assert!(!shard.graft(link(0), &[], false).is_empty());
+        assert!(!shard.graft(link(0), &[], GraftMode::Onward).is_empty());
         assert_eq!(flush(&mut shard, &mut out), ["record a", "marker [(0, 1)]"]);
     }
-    for is_once in [false, true] {
-        assert!(shard.graft(link(0), &[], is_once).is_empty());
+    for mode in [GraftMode::Onward, GraftMode::Once] {
+        assert!(shard.graft(link(0), &[], mode).is_empty());
         assert!(flush(&mut shard, &mut out).is_empty());
     }
     assert!(!shard.begin_beat(link(0)).is_empty());
@@ -175,7 +175,7 @@ fn who_asks_too_often_is_answered_with_the_next_heartbeat() {
     assert!(shard.is_eager(link(0)), "it wanted to be told of changes, before it asked once more");
     assert!(shard.begin_beat(link(0)).is_empty());
     // Who wants no more is not answered.
-    (0..=LOOKS_PER_HEARTBEAT).for_each(|_| drop(shard.graft(link(0), &[], false).links()));
+    (0..=LOOKS_PER_HEARTBEAT).for_each(|_| drop(shard.graft(link(0), &[], GraftMode::Onward).links()));
     let _ = shard.link_lazy(link(0));
     assert!(shard.begin_beat(link(0)).is_empty());
 }

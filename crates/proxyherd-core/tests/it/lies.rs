@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use proxyherd_core::{
-    codec::link::{Encoder, Frame, decode},
+    codec::link::{Encoder, Frame, GraftMode, decode},
     command::Outcome,
     flood::{Broken, LinkId, Nonsense, Rules, Wake},
     limits::{
@@ -224,7 +224,7 @@ fn a_promise_of_more_than_a_server_has_said_is_contradicted_and_not_waited_for()
     let (mut incoming, mut encoder) = (Incoming::new(link(0)), Encoder::default());
     let index = encoder.index_of(&riley.origin()).unwrap();
     encoder.ihave(0, &[(index, 5)]);
-    encoder.graft(1, &[(index, 5)], true);
+    encoder.graft(1, &[(index, 5)], GraftMode::Once);
     incoming.receive(&riley, NOW_NS, encoder.bytes(), &mut Wake::default()).unwrap();
     assert_eq!(nonsense(&riley, link(0), Nonsense::OwnSequence), 2);
     let mut encoder = Encoder::default();
@@ -248,9 +248,9 @@ fn nonsense_in_a_question_that_had_to_wait_is_counted_for_the_neighbor_that_aske
     let index = encoder.index_of(&riley.origin()).unwrap();
     encoder.vector(1, &[]);
     for _ in 0..LOOKS_PER_HEARTBEAT {
-        encoder.graft(1, &[], false);
+        encoder.graft(1, &[], GraftMode::Onward);
     }
-    encoder.graft(1, &[(index, 5)], false);
+    encoder.graft(1, &[(index, 5)], GraftMode::Onward);
     incoming.receive(&riley, NOW_NS, encoder.bytes(), &mut Wake::default()).unwrap();
     assert_eq!(nonsense(&riley, link(0), Nonsense::OwnSequence), 0, "it waits for the next heartbeat");
     riley.write_heartbeat(link(0), NOW_NS, &mut Encoder::default());

@@ -1,7 +1,7 @@
 //! Links on which more origins are named than there are indices.
 
 use proxyherd_core::{
-    codec::link::{Encoder, Frame, decode, numbering::ANEW_VERSION},
+    codec::link::{Encoder, Frame, GraftMode, decode, numbering::ANEW_VERSION},
     flood::Wake,
     limits::{LINK_BATCH_LEN, ORIGINS_NAMED_MAX, SHARDS},
     link::{HIGHEST, Incoming, LinkError},
@@ -246,7 +246,7 @@ fn an_index_from_before_the_numbering_began_anew_ends_the_link() {
         &|encoder| encoder.marker(0, &[(0, 1), (2, 1)]),
         &|encoder| encoder.vector(0, &[(0, 1), (2, 1)]),
         &|encoder| encoder.ihave(0, &[(0, 1), (2, 1)]),
-        &|encoder| encoder.graft(0, &[(0, 1), (2, 1)], true),
+        &|encoder| encoder.graft(0, &[(0, 1), (2, 1)], GraftMode::Once),
     ];
     for tell in tellings {
         assert_eq!(told(&[0, 1, 2], tell), Ok(()));

@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use proptest::prelude::*;
 use proxyherd_core::{
-    codec::link::{Encoder, Frame, decode},
+    codec::link::{Encoder, Frame, GraftMode, decode},
     command::Condition,
-    flood::{Held, LinkId, Offered, Rules, Shard, ShardSettings},
+    flood::{Held, LinkId, NewClients, Offered, Rules, Shard, ShardSettings},
     types::{ClientId, KeyHash, Origin},
 };
 
@@ -109,7 +109,8 @@ impl Herd {
                 let report = report(&key, self.now_ns - age_ns);
                 let shard = &mut self.shards[server];
                 let expected = shard.expect(report.client, KeyHash::of(&key));
-                let (outcome, _) = shard.report(self.now_ns, &report, Condition::Always, expected, true);
+                let (outcome, _) =
+                    shard.report(self.now_ns, &report, Condition::Always, expected, NewClients::Admit);
                 self.enter(server, outcome.is_taken(), &key);
             }
             Step::Forget(server, key) => {
@@ -319,18 +320,18 @@ fn who_asks_again_while_it_is_answered_is_not_answered_from_the_front() {
     for key in (100..200u8).map(|byte| [byte]) {
         let report = report(&key, NOW_NS);
         let expected = shard.expect(report.client, KeyHash::of(&key));
-        let _ = shard.report(NOW_NS, &report, Condition::Always, expected, true);
+        let _ = shard.report(NOW_NS, &report, Condition::Always, expected, NewClients::Admit);
     }
     let (link, mut encoder) = (link(0), Encoder::default());
     let _ = shard.link_lazy(link);
-    let _ = shard.graft(link, &[], true);
+    let _ = shard.graft(link, &[], GraftMode::Once);
     let mut asked = 0;
     loop {
         let most = encoder.len() + 200;
         if shard.flush(link, &mut encoder, most) {
             break;
         }
-        let _ = shard.graft(link, &[], true);
+        let _ = shard.graft(link, &[], GraftMode::Once);
         asked += 1;
         assert!(asked < 1000, "it is answered without end");
     }

@@ -1,7 +1,7 @@
 //! The lines of a piped input, in whatever chunks it comes, and however long they are.
 
 use proxyherd_core::{
-    codec::line::{Lines, Next},
+    codec::line::{Lines, Next, Stream},
     limits::LINE_LEN_MAX,
 };
 
@@ -55,7 +55,7 @@ impl Script {
             return None;
         }
         let start = self.start;
-        let (len, line_len) = match self.lines.next(&self.buffer[start..], self.has_ended) {
+        let (len, line_len) = match self.lines.next(&self.buffer[start..], Stream::new(self.has_ended)) {
             Next::Line(line, len) => (len, line.len()),
             Next::Incomplete => return None,
             Next::TooLong(_) => {

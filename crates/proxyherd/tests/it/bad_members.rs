@@ -12,7 +12,7 @@ use std::{
 
 use proxyherd_core::{
     codec::link::{
-        Encoder, Frame, Hello,
+        Encoder, Frame, GraftMode, Hello,
         check::{Check, FAN_OUT, Level},
         decode,
     },
@@ -458,7 +458,11 @@ fn say_anything(link: &mut Link, dice: &mut Dice) {
         }
         6 => {
             let index = link.encoder.index_of(&life).unwrap();
-            link.encoder.graft(shard, &[(index, seq)], dice.below(2) == 0);
+            link.encoder.graft(
+                shard,
+                &[(index, seq)],
+                [GraftMode::Once, GraftMode::Onward][dice.below(2) as usize],
+            );
         }
         7 => {
             let up = NAMES.iter().filter(|_| dice.below(2) == 0).map(|name| name_of(name)).collect();

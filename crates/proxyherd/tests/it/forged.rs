@@ -9,7 +9,7 @@ use std::{
 };
 
 use proxyherd_core::{
-    codec::link::Encoder,
+    codec::link::{Encoder, GraftMode},
     limits::{DATA_LEN_MAX, SHARDS},
     link::{HIGHEST, Identity},
     types::{
@@ -53,7 +53,7 @@ impl Eve {
     pub(crate) fn beat(&mut self) {
         self.encoder.heartbeat(now_ns());
         for shard in 0..SHARDS {
-            self.encoder.graft(shard as u8, &[], true);
+            self.encoder.graft(shard as u8, &[], GraftMode::Once);
         }
         self.send();
     }
@@ -96,7 +96,7 @@ impl Eve {
         for shard in 0..SHARDS {
             self.encoder.marker(shard as u8, &[(index, seq)]);
             self.encoder.ihave(shard as u8, &[(index, seq)]);
-            self.encoder.graft(shard as u8, &[(index, seq)], true);
+            self.encoder.graft(shard as u8, &[(index, seq)], GraftMode::Once);
         }
     }
 

@@ -27,6 +27,7 @@ pub use self::{
     covered::Covered,
     frame::{Encoder, FrameError, OPTIONAL},
     hello::{Hello, may_be_hello},
+    spanning_tree::GraftMode,
 };
 use crate::types::{LinkState, Origin, Record};
 
@@ -75,8 +76,8 @@ pub enum Frame<'a> {
     Graft {
         /// How far.
         covered: Covered<'a>,
-        /// Once; otherwise also for changes from then on.
-        is_once: bool,
+        /// Once, or also for changes from then on.
+        mode: GraftMode,
     },
     /// The sender declines changes from now on.
     Prune,
@@ -105,41 +106,44 @@ pub fn decode(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, FrameError> {
     let Some(Raw { kind, flags, body, end }) = Raw::split(bytes) else { return Ok(None) };
     let mut reader = Reader::new(body);
     let name = name_of(kind);
-    let frame =
-        match kind {
-            HELLO => decode_hello(&mut reader)?.map(Frame::Hello),
-            REFUSAL => decode_refusal(&mut reader).map(Frame::Refusal),
-            VECTOR => decode_covered(&mut reader).map(Frame::Vector),
-            ORIGIN => decode_origin(&mut reader)?.map(|(index, origin)| Frame::Origin { index, origin }),
-            RECORD => decode_record(&mut reader, flags)?.map(|(origin, seq, record)| Frame::Record {
-                origin,
-                seq,
-                record,
-            }),
-            MARKER => decode_covered(&mut reader).map(Frame::Marker),
-            HEARTBEAT => reader.u64().map(Frame::Heartbeat),
-            OFFSET => reader.u64().map(|offset_ns| Frame::Offset(offset_ns.cast_signed())),
-            CHECK => check::decode_check(&mut reader).map(Frame::Check),
-            BRANCHES => check::decode_branches(&mut reader)?.map(Frame::Branches),
-            LEAVES => check::decode_leaves(&mut reader)?.map(Frame::Leaves),
-            STATE => spanning_tree::decode_state(&mut reader)?.map(Frame::State),
-            IHAVE => decode_covered(&mut reader).map(Frame::Ihave),
-            GRAFT => decode_covered(&mut reader)
-                .map(|covered| Frame::Graft { covered, is_once: flags & ONCE != 0 }),
-            PRUNE => Some(Frame::Prune),
-            FENCE => {
-                spanning_tree::decode_fence(&mut reader).map(|(shard, number)| Frame::Fence { shard, number })
-            }
-            PASSED => spanning_tree::decode_fence(&mut reader)
-                .map(|(shard, number)| Frame::Passed { shard, number }),
-            NAMESAKE => reader.u64().map(Frame::Namesake),
-            _ if flags & OPTIONAL != 0 => return Ok(Some((Frame::Skipped, end))),
-            unknown => return Err(FrameError::UnknownType(unknown)),
-        };
+    let frame = match kind {
+        HELLO => decode_hello(&mut reader)?.map(Frame::Hello),
+        REFUSAL => decode_refusal(&mut reader).map(Frame::Refusal),
+        VECTOR => decode_covered(&mut reader).map(Frame::Vector),
+        ORIGIN => decode_origin(&mut reader)?.map(|(index, origin)| Frame::Origin { index, origin }),
+        RECORD => decode_record(&mut reader, flags)?.map(|(origin, seq, record)| Frame::Record {
+            origin,
+            seq,
+            record,
+        }),
+        MARKER => decode_covered(&mut reader).map(Frame::Marker),
+        HEARTBEAT => reader.u64().map(Frame::Heartbeat),
+        OFFSET => reader.u64().map(|offset_ns| Frame::Offset(offset_ns.cast_signed())),
+        CHECK => check::decode_check(&mut reader).map(Frame::Check),
+        BRANCHES => check::decode_branches(&mut reader)?.map(Frame::Branches),
+        LEAVES => check::decode_leaves(&mut reader)?.map(Frame::Leaves),
+        STATE => spanning_tree::decode_state(&mut reader)?.map(Frame::State),
+        IHAVE => decode_covered(&mut reader).map(Frame::Ihave),
+        GRAFT => decode_covered(&mut reader).map(|covered| Frame::Graft { covered, mode: graft_mode(flags) }),
+        PRUNE => Some(Frame::Prune),
+        FENCE => {
+            spanning_tree::decode_fence(&mut reader).map(|(shard, number)| Frame::Fence { shard, number })
+        }
+        PASSED => {
+            spanning_tree::decode_fence(&mut reader).map(|(shard, number)| Frame::Passed { shard, number })
+        }
+        NAMESAKE => reader.u64().map(Frame::Namesake),
+        _ if flags & OPTIONAL != 0 => return Ok(Some((Frame::Skipped, end))),
+        unknown => return Err(FrameError::UnknownType(unknown)),
+    };
     match frame {
         Some(frame) if reader.is_empty() => Ok(Some((frame, end))),
         _ => Err(FrameError::Length(name)),
     }
+}
+
+fn graft_mode(flags: u8) -> GraftMode {
+    if flags & ONCE != 0 { GraftMode::Once } else { GraftMode::Onward }
 }
 
 fn name_of(kind: u8) -> &'static str {

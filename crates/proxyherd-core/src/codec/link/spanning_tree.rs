@@ -21,6 +21,15 @@ pub(super) const PASSED: u8 = 37;
 /// Flag of GRAFT: the sender asks once.
 pub(super) const ONCE: u8 = 0b0000_0001;
 
+/// What a GRAFT asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GraftMode {
+    /// What the asking server lacks now, and nothing more.
+    Once,
+    /// What it lacks now, and all changes from then on.
+    Onward,
+}
+
 pub(super) fn decode_state(reader: &mut Reader<'_>) -> Result<Option<LinkState>, FrameError> {
     let broken = FrameError::Value("STATE");
     let mut head = || Some((reader.u64()?, reader.u64()?, reader.text()?, reader.u8()?));
@@ -64,9 +73,13 @@ impl Encoder {
     /// Encodes how far origins are covered here in one shard, and asks for everything above: once, or from now on.
     /// Entries that do not fit one frame are left out, which is harmless: the other end sends again what does not
     /// seem covered.
-    pub fn graft(&mut self, shard: u8, covered: &[(u16, u64)], is_once: bool) {
+    pub fn graft(&mut self, shard: u8, covered: &[(u16, u64)], mode: GraftMode) {
         let covered = &covered[..covered.len().min(Covered::COUNT_MAX)];
-        self.covered(GRAFT, if is_once { ONCE } else { 0 }, shard, covered);
+        let flags = match mode {
+            GraftMode::Once => ONCE,
+            GraftMode::Onward => 0,
+        };
+        self.covered(GRAFT, flags, shard, covered);
     }
 
     /// Whether the other end answers fences.
@@ -128,8 +141,8 @@ mod tests {
         encoder.prune();
         let index = encoder.index_of(&origin).unwrap();
         encoder.ihave(3, &[(index, 5)]);
-        encoder.graft(4, &[(index, 6)], true);
-        encoder.graft(5, &[], false);
+        encoder.graft(4, &[(index, 6)], GraftMode::Once);
+        encoder.graft(5, &[], GraftMode::Onward);
         encoder.fence(6, u64::MAX);
         encoder.passed(7, 8);
         let (mut bytes, mut frames) = (encoder.bytes(), Vec::new());
@@ -141,9 +154,9 @@ mod tests {
         assert_eq!(frames[1], Frame::Prune);
         let Frame::Ihave(covered) = &frames[3] else { panic!("{frames:?}") };
         assert_eq!((covered.shard, covered.iter().collect()), (3, vec![(0, 5)]));
-        assert!(matches!(&frames[4], Frame::Graft { covered, is_once: true } if covered.shard == 4));
+        assert!(matches!(&frames[4], Frame::Graft { covered, mode: GraftMode::Once } if covered.shard == 4));
         assert!(
-            matches!(&frames[5], Frame::Graft { covered, is_once: false } if covered.iter().count() == 0)
+            matches!(&frames[5], Frame::Graft { covered, mode: GraftMode::Onward } if covered.iter().count() == 0)
         );
         let numbered = [Frame::Fence { shard: 6, number: u64::MAX }, Frame::Passed { shard: 7, number: 8 }];
         assert_eq!(frames[6..], numbered);

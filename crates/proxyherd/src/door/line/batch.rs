@@ -54,7 +54,7 @@ pub(super) fn handle(
     };
     let (mut consumed, mut lines_in) = (0, 0);
     let next = loop {
-        match lines.next(&input.bytes[consumed..], input.is_last) {
+        match lines.next(&input.bytes[consumed..], codec::Stream::new(input.is_last)) {
             codec::Next::Line(line, len) => {
                 consumed += len;
                 lines_in += 1;
