@@ -83,7 +83,7 @@ fn answer(line: &[u8], replies: &mut Vec<u8>) {
 }
 
 fn whatsat(client: ClientId<'_>, radius: Radius, limit: u8) -> Vec<u8> {
-    let micrometres = radius.micrometres();
+    let micrometres = radius.micrometers();
     let (kilometres, rest) = (micrometres / 1_000_000_000, micrometres % 1_000_000_000);
     [b"WHATSAT ", client.as_bytes(), format!(" {kilometres}.{rest:09} {limit}").as_bytes()].concat()
 }

@@ -27,9 +27,9 @@ pub(crate) struct ConnId(pub usize);
 /// One end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Side {
-    /// Who dialled.
-    Dialled,
-    /// Who was dialled.
+    /// Who dialed.
+    Dialed,
+    /// Who was dialed.
     Answered,
 }
 
@@ -37,8 +37,8 @@ impl Side {
     /// The other end.
     pub(crate) fn other(self) -> Side {
         match self {
-            Side::Dialled => Side::Answered,
-            Side::Answered => Side::Dialled,
+            Side::Dialed => Side::Answered,
+            Side::Answered => Side::Dialed,
         }
     }
 }
@@ -67,9 +67,9 @@ pub(crate) struct Network {
 
 #[derive(Debug)]
 struct Connection {
-    /// The servers that dialled and answered.
+    /// The servers that dialed and answered.
     servers: [usize; 2],
-    /// From the end that dialled, and from the one that answered.
+    /// From the end that dialed, and from the one that answered.
     streams: [Stream; 2],
     is_answered: bool,
 }
@@ -150,7 +150,7 @@ impl Network {
 
     /// Breaks the connection. Part of the first piece on its way arrives, then the end. Returns when the ends arrive.
     pub(crate) fn reset(&mut self, now: Nanos, conn: ConnId) -> [(Side, Option<Nanos>); 2] {
-        [Side::Dialled, Side::Answered].map(|from| {
+        [Side::Dialed, Side::Answered].map(|from| {
             let kept = self.rng.index(PIECE_LEN_MAX);
             let stream = self.stream(conn, from);
             if stream.is_over {
@@ -180,7 +180,7 @@ impl Network {
     pub(crate) fn held_up(&self, from: usize, to: usize) -> Vec<(ConnId, Side)> {
         let ends = |(at, connection): (usize, &Connection)| {
             let side = match connection.servers {
-                servers if servers == [from, to] => Side::Dialled,
+                servers if servers == [from, to] => Side::Dialed,
                 servers if servers == [to, from] => Side::Answered,
                 _ => return None,
             };
@@ -310,14 +310,14 @@ mod tests {
     fn bytes_arrive_whole_and_in_order_and_no_faster_than_the_wire() {
         let (mut network, sent) = (network(), sent(10_000));
         let conn = network.connect(0, 1);
-        let arrivals = network.write(0, conn, Side::Dialled, &sent);
+        let arrivals = network.write(0, conn, Side::Dialed, &sent);
         assert!(arrivals.is_sorted() && arrivals.len() >= 7);
-        assert!(network.is_full(conn, Side::Dialled) && !network.is_full(conn, Side::Answered));
-        let (first, _) = arrived(&mut network, 5 * SECOND, conn, Side::Dialled);
+        assert!(network.is_full(conn, Side::Dialed) && !network.is_full(conn, Side::Answered));
+        let (first, _) = arrived(&mut network, 5 * SECOND, conn, Side::Dialed);
         assert!((3000..=5000).contains(&first.len()), "{} bytes in 5 s", first.len());
-        let (rest, is_over) = arrived(&mut network, 10 * SECOND + DELAY, conn, Side::Dialled);
+        let (rest, is_over) = arrived(&mut network, 10 * SECOND + DELAY, conn, Side::Dialed);
         assert_eq!(([first, rest].concat(), is_over), (sent, false));
-        assert!(!network.is_full(conn, Side::Dialled));
+        assert!(!network.is_full(conn, Side::Dialed));
     }
 
     #[test]
@@ -325,11 +325,11 @@ mod tests {
         let mut network = network();
         let conn = network.connect(0, 1);
         network.write(0, conn, Side::Answered, &sent(500));
-        network.write(0, conn, Side::Dialled, &sent(500));
+        network.write(0, conn, Side::Dialed, &sent(500));
         let end = network.close(0, conn, Side::Answered).unwrap();
         assert_eq!(arrived(&mut network, end, conn, Side::Answered), (sent(500), true));
-        assert_eq!(arrived(&mut network, 10 * SECOND, conn, Side::Dialled), (Vec::new(), false));
-        assert_eq!(network.write(end, conn, Side::Dialled, &sent(1)), [], "nobody reads there any more");
+        assert_eq!(arrived(&mut network, 10 * SECOND, conn, Side::Dialed), (Vec::new(), false));
+        assert_eq!(network.write(end, conn, Side::Dialed, &sent(1)), [], "nobody reads there any more");
     }
 
     #[test]
@@ -337,10 +337,10 @@ mod tests {
         let (mut torn, mut network) = (0, network());
         for _ in 0..50 {
             let conn = network.connect(0, 1);
-            network.write(0, conn, Side::Dialled, &sent(5000));
+            network.write(0, conn, Side::Dialed, &sent(5000));
             let ends = network.reset(0, conn);
             assert!(ends.iter().all(|(_, at)| at.is_some()));
-            let (bytes, is_over) = arrived(&mut network, 10 * SECOND, conn, Side::Dialled);
+            let (bytes, is_over) = arrived(&mut network, 10 * SECOND, conn, Side::Dialed);
             assert!(is_over && bytes.len() <= PIECE_LEN_MAX && sent(5000).starts_with(&bytes));
             torn += u64::from(!bytes.is_empty() && bytes.len() < PIECE_LEN_MAX);
         }
@@ -352,13 +352,13 @@ mod tests {
         let mut network = network();
         let conn = network.connect(0, 1);
         network.block(0, 1);
-        network.write(0, conn, Side::Dialled, &sent(100));
+        network.write(0, conn, Side::Dialed, &sent(100));
         network.write(0, conn, Side::Answered, &sent(100));
-        assert_eq!(arrived(&mut network, SECOND, conn, Side::Dialled), (Vec::new(), false));
+        assert_eq!(arrived(&mut network, SECOND, conn, Side::Dialed), (Vec::new(), false));
         assert_eq!(arrived(&mut network, SECOND, conn, Side::Answered), (sent(100), false));
-        assert_eq!(network.held_up(0, 1), [(conn, Side::Dialled)]);
+        assert_eq!(network.held_up(0, 1), [(conn, Side::Dialed)]);
         network.unblock(0, 1);
-        assert_eq!(arrived(&mut network, SECOND, conn, Side::Dialled), (sent(100), false));
+        assert_eq!(arrived(&mut network, SECOND, conn, Side::Dialed), (sent(100), false));
         assert_eq!(network.held_up(0, 1), []);
     }
 
@@ -367,9 +367,9 @@ mod tests {
         let settings = NetworkSettings { loss_per_mille: 300, bandwidth: 1_000_000, ..network().settings };
         let (mut network, sent) = (Network::new(settings, 2, Rng::new(7)), sent(100_000));
         let conn = network.connect(0, 1);
-        let arrivals = network.write(0, conn, Side::Dialled, &sent);
+        let arrivals = network.write(0, conn, Side::Dialed, &sent);
         assert!(arrivals.is_sorted() && network.lost() > 10);
-        assert_eq!(arrived(&mut network, 10 * SECOND, conn, Side::Dialled), (sent, false));
+        assert_eq!(arrived(&mut network, 10 * SECOND, conn, Side::Dialed), (sent, false));
     }
 
     #[test]
@@ -378,11 +378,11 @@ mod tests {
         let conn = network.connect(0, 1);
         network.choke(0, 1);
         let last = |arrivals: Vec<Nanos>| arrivals.last().copied().unwrap();
-        assert!(last(network.write(0, conn, Side::Dialled, &sent(1000))) >= CHOKED * SECOND);
+        assert!(last(network.write(0, conn, Side::Dialed, &sent(1000))) >= CHOKED * SECOND);
         assert!(last(network.write(0, conn, Side::Answered, &sent(1000))) < 2 * SECOND);
         let sooner = network.unchoke(0, 0, 1).into_iter().map(|(_, _, at)| at).collect();
         assert!(last(sooner) < 2 * SECOND, "what is on its way goes on faster");
-        let (bytes, _) = arrived(&mut network, 2 * SECOND, conn, Side::Dialled);
+        let (bytes, _) = arrived(&mut network, 2 * SECOND, conn, Side::Dialed);
         assert_eq!(bytes.len(), 1000);
     }
 }

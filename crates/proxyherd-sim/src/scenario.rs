@@ -191,7 +191,7 @@ impl Scenario {
     }
 
     /// The neighbors of a server, each with whether the server dials it.
-    pub fn neighbours(&self, server: usize) -> Vec<(usize, bool)> {
+    pub fn neighbors(&self, server: usize) -> Vec<(usize, bool)> {
         let of = |&(dials, answers): &(usize, usize)| match server {
             _ if server == dials => Some((answers, true)),
             _ if server == answers => Some((dials, false)),

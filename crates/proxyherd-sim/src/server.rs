@@ -47,7 +47,7 @@ pub(crate) struct Life {
     /// A swift follower and a slow one.
     pub(crate) followers: [Option<Follower>; 2],
     identity: Identity,
-    neighbours: Vec<(ServerName, bool)>,
+    neighbors: Vec<(ServerName, bool)>,
     links: Vec<Link>,
     sessions: BTreeMap<ConnId, Session>,
     /// Whether it notes what it receives, so that it can repeat it when it turns bad.
@@ -71,7 +71,7 @@ pub(crate) struct LifeSettings {
     /// Scatters the tables.
     pub(crate) seed: u64,
     /// The neighbors by name, each with whether this server dials it. A neighbor's place here is its link's number.
-    pub(crate) neighbours: Vec<(ServerName, bool)>,
+    pub(crate) neighbors: Vec<(ServerName, bool)>,
     /// Whether this server is the one that dials, for each neighbor.
     pub(crate) dials: Vec<bool>,
     /// How long after its receipt a report is forgotten.
@@ -111,7 +111,7 @@ struct Session {
 #[derive(Debug)]
 enum Phase {
     /// HELLO is sent to the neighbor at this place.
-    Dialled(usize),
+    Dialed(usize),
     /// Somebody has dialed and will send HELLO.
     Answered,
     /// The link is up.
@@ -146,7 +146,7 @@ impl Life {
                 has_tree: settings.has_tree,
                 clock_offset_max_ns: CLOCK_OFFSET_MAX_NS,
             },
-            neighbours: settings.neighbours,
+            neighbors: settings.neighbors,
             links: settings.dials.into_iter().map(link).collect(),
             sessions: BTreeMap::new(),
             listens: settings.may_lie,
@@ -159,9 +159,9 @@ impl Life {
 
     /// Makes it have had a link, for a server that is restored from a snapshot.
     pub(crate) fn had_a_link(&self) {
-        let (Some(link), Some((neighbour, _))) = (LinkId::new(0), self.neighbours.first()) else { return };
+        let (Some(link), Some((neighbor, _))) = (LinkId::new(0), self.neighbors.first()) else { return };
         let agreed = Agreed { version: HIGHEST, has_tree: false };
-        let _ = self.map.agree(link, neighbour, agreed, &mut Encoder::default());
+        let _ = self.map.agree(link, neighbor, agreed, &mut Encoder::default());
         let _ = self.map.link_down(link);
     }
 
@@ -205,14 +205,14 @@ impl Life {
         place: usize,
         out: &mut Vec<Action>,
     ) {
-        let mut session = self.session(now, Phase::Dialled(place));
+        let mut session = self.session(now, Phase::Dialed(place));
         session.clock_at_begin_ns = clock_ns;
         session.encoder.hello(&self.identity.hello(clock_ns));
         session.write(conn, out);
         self.sessions.insert(conn, session);
     }
 
-    /// Somebody has dialled this server.
+    /// Somebody has dialed this server.
     pub(crate) fn answer(&mut self, now: Nanos, conn: ConnId) {
         let session = self.session(now, Phase::Answered);
         self.sessions.insert(conn, session);
@@ -277,12 +277,12 @@ impl Life {
         };
         session.received.drain(..len);
         let agreed = match session.phase {
-            Phase::Dialled(place) => {
-                let (dialled_ns, name) = (session.clock_at_begin_ns, &self.neighbours[place].0);
-                self.identity.confirm(clock_ns, dialled_ns, &hello, name).map(|()| (place, None))
+            Phase::Dialed(place) => {
+                let (dialed_ns, name) = (session.clock_at_begin_ns, &self.neighbors[place].0);
+                self.identity.confirm(clock_ns, dialed_ns, &hello, name).map(|()| (place, None))
             }
             _ => {
-                let answered = self.identity.answer(clock_ns, &hello, &self.neighbours);
+                let answered = self.identity.answer(clock_ns, &hello, &self.neighbors);
                 answered.map(|(place, answer)| (place, Some(answer)))
             }
         };
@@ -313,14 +313,14 @@ impl Life {
         if let Some(old) = self.links[place].up.take() {
             self.drop_session(old, out);
         }
-        let link = LinkId::new(place).expect("no scenario has so many neighbours");
+        let link = LinkId::new(place).expect("no scenario has so many neighbors");
         let wake = self.map.link_down(link).and(self.map.trust_clock(link, clock_ns));
         self.links[place].up = Some(conn);
         self.links[place].backoff.reset();
         let session = self.sessions.get_mut(&conn).expect("it has just agreed");
         let incoming = Incoming::new(link).with_version(agreed.version);
         session.phase = Phase::Up(incoming.with_clock_offset_max(CLOCK_OFFSET_MAX_NS), link);
-        let wake = wake.and(self.map.agree(link, &self.neighbours[place].0, agreed, &mut session.encoder));
+        let wake = wake.and(self.map.agree(link, &self.neighbors[place].0, agreed, &mut session.encoder));
         session.write(conn, out);
         self.wake(wake, out);
         out.push(Action::Up(place));
@@ -379,9 +379,9 @@ impl Life {
                 out.push(Action::Flush(conn));
             }
             if self.has_wrong_sums {
-                let spoilt = spoilt(session.encoder.bytes());
+                let spoiled = spoiled(session.encoder.bytes());
                 session.encoder.clear();
-                out.push(Action::Write(conn, spoilt));
+                out.push(Action::Write(conn, spoiled));
             }
             session.write(conn, out);
         }
@@ -402,7 +402,7 @@ impl Life {
         out.push(Action::Close(conn));
         match session.phase {
             Phase::Answered => None,
-            Phase::Dialled(place) => Some(place),
+            Phase::Dialed(place) => Some(place),
             Phase::Up(_, link) => {
                 self.links[link.index()].up.take_if(|up| *up == conn);
                 let wake = self.map.link_down(link);
@@ -447,19 +447,19 @@ impl Session {
 }
 
 /// These frames with other sums in their checks.
-fn spoilt(mut bytes: &[u8]) -> Vec<u8> {
-    let (mut encoder, mut spoilt) = (Encoder::default(), Vec::new());
+fn spoiled(mut bytes: &[u8]) -> Vec<u8> {
+    let (mut encoder, mut spoiled) = (Encoder::default(), Vec::new());
     while let Ok(Some((frame, len))) = decode(bytes) {
         if let Frame::Check(check) = frame {
             encoder.check(&Check { root: !check.root, ..check });
-            spoilt.extend_from_slice(encoder.bytes());
+            spoiled.extend_from_slice(encoder.bytes());
             encoder.clear();
         } else {
-            spoilt.extend_from_slice(&bytes[..len]);
+            spoiled.extend_from_slice(&bytes[..len]);
         }
         bytes = &bytes[len..];
     }
-    spoilt
+    spoiled
 }
 
 /// The shards that whole frames at the front of `bytes` may have changed.

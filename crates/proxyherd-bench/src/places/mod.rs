@@ -17,7 +17,7 @@ use proxyherd::config;
 use proxyherd::log::ServerLog;
 use proxyherd::places::{Outcome, Places, Unlimited};
 use proxyherd::provider::Provider;
-use proxyherd_core::places::{Centre, Grid, Query};
+use proxyherd_core::places::{Center, Grid, Query};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
@@ -130,8 +130,8 @@ struct Comparison<'a> {
 impl Comparison<'_> {
     fn add(&mut self, number: usize, query: &Query) {
         let moved = self.grid.map_or_else(|| query.clone(), |grid| grid.moved(query));
-        let asked = Centre::new(query.latitude, query.longitude);
-        self.off_m.push(asked.separation(moved.latitude, moved.longitude).metres());
+        let asked = Center::new(query.latitude, query.longitude);
+        self.off_m.push(asked.separation(moved.latitude, moved.longitude).meters());
         if !number.is_multiple_of(COMPARE_EVERY) {
             return;
         }

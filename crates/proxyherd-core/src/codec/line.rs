@@ -315,7 +315,7 @@ mod tests {
             }
             Line::Command(Command::Nearby(Nearby { around, radius, limit, wish: None }), _) => {
                 let Around::Client(client) = around else { panic!("a line asks about a client") };
-                Some(format!("{client:?} {} {limit}", radius.metres()))
+                Some(format!("{client:?} {} {limit}", radius.meters()))
             }
             Line::Command(command, _) => panic!("{line:?} is no {command:?}"),
             Line::Blank => Some("blank".to_owned()),

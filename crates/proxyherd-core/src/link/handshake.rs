@@ -103,11 +103,11 @@ impl Identity {
         Ok((place, self.hello_of(now_ns, version, version)))
     }
 
-    /// Decides whether the dialing end accepts the answer. It dialed `expected` at `dialled_ns`.
+    /// Decides whether the dialing end accepts the answer. It dialed `expected` at `dialed_ns`.
     pub fn confirm(
         &self,
         now_ns: u64,
-        dialled_ns: u64,
+        dialed_ns: u64,
         theirs: &Hello,
         expected: &ServerName,
     ) -> Result<(), Refused> {
@@ -115,7 +115,7 @@ impl Identity {
         if theirs.origin.server != *expected {
             return Err(Refused::OtherServer(theirs.origin.server.clone(), expected.clone()));
         }
-        self.compare_clocks(theirs, dialled_ns.min(now_ns), now_ns)
+        self.compare_clocks(theirs, dialed_ns.min(now_ns), now_ns)
     }
 
     /// What both ends support, once they have agreed.
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_of_one_herd_agree() {
+    fn neighbors_of_one_herd_agree() {
         let (riley, jaquez) = (identity("Riley"), identity("Jaquez"));
         let (place, answer) = riley
             .answer(NOW_NS, &jaquez.hello(NOW_NS), &[(name("Juzang"), true), (name("Jaquez"), false)])
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_neighbour_is_answered_in_the_highest_common_version() {
+    fn a_newer_neighbor_is_answered_in_the_highest_common_version() {
         let (riley, jaquez) = (identity("Riley"), identity("Jaquez"));
         let newer = Hello { highest: 7, features: u64::MAX, ..jaquez.hello(NOW_NS) };
         let (_, answer) = riley.answer(NOW_NS, &newer, &[(name("Jaquez"), false)]).unwrap();

@@ -10,7 +10,7 @@ use std::collections::BinaryHeap;
 use super::Map;
 use crate::{
     command::{Around, Near},
-    places::{Centre, EARTH_RADIUS_M, Separation},
+    places::{Center, EARTH_RADIUS_M, Separation},
     types::{Attributes, Body, ClientId, Coordinates, Difference, Kind, Record, ServerName, Timestamp},
 };
 
@@ -117,7 +117,7 @@ impl Map {
     ) -> Option<Vec<Found>> {
         let center = self.center(now_ns, near.around)?;
         // A circle that reaches the other side of the Earth contains everything.
-        let reach = near.radius_m.filter(|radius_m| *radius_m < FARTHEST_M).map(Separation::of_metres);
+        let reach = near.radius_m.filter(|radius_m| *radius_m < FARTHEST_M).map(Separation::of_meters);
         let mut best = Best { heap: BinaryHeap::new(), limit: near.limit.get() };
         for counted in &self.shards {
             counted.lock().shard.for_each_shown(now_ns, |held| {
@@ -139,9 +139,9 @@ impl Map {
         Some(best.heap.into_sorted_vec())
     }
 
-    fn center(&self, now_ns: u64, around: Around<'_>) -> Option<Centre> {
+    fn center(&self, now_ns: u64, around: Around<'_>) -> Option<Center> {
         let client = match around {
-            Around::Point(point) => return Some(Centre::new(point.latitude(), point.longitude())),
+            Around::Point(point) => return Some(Center::new(point.latitude(), point.longitude())),
             Around::Client(client) => client,
         };
         let found = self.locate(now_ns, client, |held| match held.record.body {
@@ -149,6 +149,6 @@ impl Map {
             Body::Gone | Body::Data { .. } => None,
         });
         let coordinates = found.flatten()?;
-        Some(Centre::new(coordinates.latitude().degrees(), coordinates.longitude().degrees()))
+        Some(Center::new(coordinates.latitude().degrees(), coordinates.longitude().degrees()))
     }
 }

@@ -11,19 +11,19 @@ pub const EARTH_RADIUS_M: f64 = 6_371_008.8;
 
 /// A point from which distances are measured.
 #[derive(Clone, Copy, Debug)]
-pub struct Centre {
+pub struct Center {
     latitude: f64,
     longitude: f64,
     cosine: f64,
 }
 
-impl Centre {
+impl Center {
     /// Takes degrees: latitude within ±90, longitude within ±180.
-    pub fn new(latitude: f64, longitude: f64) -> Centre {
-        Centre { latitude, longitude, cosine: cosine(latitude) }
+    pub fn new(latitude: f64, longitude: f64) -> Center {
+        Center { latitude, longitude, cosine: cosine(latitude) }
     }
 
-    /// The separation of another point, also across the antimeridian and over a pole. Degrees as in [`Centre::new`].
+    /// The separation of another point, also across the antimeridian and over a pole. Degrees as in [`Center::new`].
     pub fn separation(&self, latitude: f64, longitude: f64) -> Separation {
         let apart = (self.longitude - longitude).abs();
         let longitudes = if apart > 180.0 { 360.0 - apart } else { apart };
@@ -59,12 +59,12 @@ pub struct Separation(f64);
 
 impl Separation {
     /// The separation of points that are this many meters apart: at least 0, at most half the Earth's circumference.
-    pub fn of_metres(metres: f64) -> Separation {
-        Separation(haversine((metres / EARTH_RADIUS_M).to_degrees()))
+    pub fn of_meters(meters: f64) -> Separation {
+        Separation(haversine((meters / EARTH_RADIUS_M).to_degrees()))
     }
 
     /// The distance in meters, for people to read. Its last digits may differ between machines.
-    pub fn metres(self) -> f64 {
+    pub fn meters(self) -> f64 {
         2.0 * EARTH_RADIUS_M * self.0.clamp(0.0, 1.0).sqrt().asin()
     }
 }
@@ -126,8 +126,8 @@ mod tests {
 
     use super::*;
 
-    fn metres(from: (f64, f64), to: (f64, f64)) -> f64 {
-        Centre::new(from.0, from.1).separation(to.0, to.1).metres()
+    fn meters(from: (f64, f64), to: (f64, f64)) -> f64 {
+        Center::new(from.0, from.1).separation(to.0, to.1).meters()
     }
 
     #[test]
@@ -145,16 +145,16 @@ mod tests {
             // Los Angeles to Paris, by the angle between unit vectors.
             ((34.0522, -118.2437), (48.8566, 2.3522), 9_085_521.365),
         ] {
-            let found = metres(from, to);
+            let found = meters(from, to);
             assert!((found - expected).abs() < 0.001, "{from:?} {to:?} {found}");
         }
     }
 
     #[test]
     fn a_distance_becomes_a_separation_and_back() {
-        for metres in [0.0, 1e-6, 1.0, 1000.0, 50_000.0, 10_000_000.0] {
-            let back = Separation::of_metres(metres).metres();
-            assert!((back - metres).abs() <= metres * 1e-12, "{metres} {back}");
+        for meters in [0.0, 1e-6, 1.0, 1000.0, 50_000.0, 10_000_000.0] {
+            let back = Separation::of_meters(meters).meters();
+            assert!((back - meters).abs() <= meters * 1e-12, "{meters} {back}");
         }
     }
 
@@ -174,25 +174,25 @@ mod tests {
                 [cos * start, cos * east, sin]
             };
             let chord_squared: f64 = vector(a).iter().zip(vector(b)).map(|(a, b)| (a - b) * (a - b)).sum();
-            let found = Centre::new(a.0, a.1).separation(b.0, b.1);
+            let found = Center::new(a.0, a.1).separation(b.0, b.1);
             prop_assert!((found.0 - chord_squared / 4.0).abs() < 2e-13);
         }
 
         #[test]
         fn what_is_inside_a_circle_is_within_its_half_width(
-            centre in (-90f64..=90.0, -180f64..=180.0),
+            center in (-90f64..=90.0, -180f64..=180.0),
             (latitude, longitude) in (-1f64..=1.0, -180f64..=180.0),
             (below, above) in (0f64..=1.0, 0f64..=1.0),
-            metres in 1f64..=100_000.0,
+            meters in 1f64..=100_000.0,
         ) {
-            let from = Centre::new(centre.0, centre.1);
-            let latitude = (centre.0 + latitude).clamp(-90.0, 90.0);
-            let reach = Separation::of_metres(metres);
+            let from = Center::new(center.0, center.1);
+            let latitude = (center.0 + latitude).clamp(-90.0, 90.0);
+            let reach = Separation::of_meters(meters);
             let half_width = from.half_width(reach, latitude - below, latitude + above);
             // All along the parallel, and close to where the circle ends.
             let edge = half_width.unwrap_or(0.0);
             for apart in [longitude, 0.0, edge * 0.5, edge * 0.99, edge, (edge * 1.01).min(180.0), 180.0] {
-                let point = (centre.1 + apart + 540.0).rem_euclid(360.0) - 180.0;
+                let point = (center.1 + apart + 540.0).rem_euclid(360.0) - 180.0;
                 if from.separation(latitude, point) <= reach {
                     let covered = half_width.is_some_and(|width| apart.abs() <= width);
                     prop_assert!(covered, "{apart} {half_width:?}");

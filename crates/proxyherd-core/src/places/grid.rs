@@ -53,10 +53,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::places::{Centre, Point, Rank, Wish};
+    use crate::places::{Center, Point, Rank, Wish};
 
-    fn metres(from: (f64, f64), to: (f64, f64)) -> f64 {
-        Centre::new(from.0, from.1).separation(to.0, to.1).metres()
+    fn meters(from: (f64, f64), to: (f64, f64)) -> f64 {
+        Center::new(from.0, from.1).separation(to.0, to.1).meters()
     }
 
     #[test]
@@ -89,7 +89,7 @@ mod tests {
         }
     }
 
-    /// A square kilometre at 60 degrees north, walked over in steps of ten metres.
+    /// A square kilometer at 60 degrees north, walked over in steps of ten meters.
     #[test]
     fn as_many_cells_as_there_is_room_for_share_the_ground() {
         let grid = Grid::new(100).unwrap();
@@ -118,7 +118,7 @@ mod tests {
         fn nothing_is_moved_farther_than_half_a_diagonal(at in anywhere(), side_m in 1u32..=10_000) {
             let middle = Grid::new(side_m).unwrap().middle(at.0, at.1);
             prop_assert!(Point::new(middle.0, middle.1).is_some(), "{middle:?}");
-            let moved = metres(at, middle);
+            let moved = meters(at, middle);
             let most = f64::from(side_m) * FRAC_1_SQRT_2;
             // Beside the rounding, a chord is a little shorter than its arc.
             prop_assert!(moved <= most * (1.0 + 1e-6) + 1e-6, "{moved} {most}");
@@ -141,7 +141,7 @@ mod tests {
         }
 
         #[test]
-        fn a_neighbouring_square_is_another(at in anywhere(), side_m in 1u32..=10_000) {
+        fn a_neighboring_square_is_another(at in anywhere(), side_m in 1u32..=10_000) {
             let grid = Grid::new(side_m).unwrap();
             let middle = grid.middle(at.0, at.1);
             let height = 180.0 / grid.bands;

@@ -31,7 +31,7 @@ mod weight;
 pub use ages::{Ages, Freshness};
 pub use answer::{Answer, Status};
 pub use breaker::{Breaker, Cause, Shut, Verdict, jittered};
-pub use distance::{Centre, EARTH_RADIUS_M, Separation};
+pub use distance::{Center, EARTH_RADIUS_M, Separation};
 pub use grid::Grid;
 pub use key::{Key, Source};
 pub use matcher::Matcher;

@@ -72,14 +72,14 @@ mod tests {
             mut offers in proptest::collection::vec((0u32..50, 0u32..1000), 0..100), most in 0usize..30,
         ) {
             let mut nearest = Nearest::new(most);
-            for &(metres, item) in &offers {
-                nearest.offer(Separation::of_metres(f64::from(metres)), item);
+            for &(meters, item) in &offers {
+                nearest.offer(Separation::of_meters(f64::from(meters)), item);
             }
             offers.sort_unstable();
             offers.truncate(most.min(CAPACITY));
             let expected: Vec<u32> = offers.iter().map(|&(_, item)| item).collect();
             prop_assert_eq!(nearest.len(), expected.len());
-            let last = offers.last().map(|&(metres, _)| Separation::of_metres(f64::from(metres)));
+            let last = offers.last().map(|&(meters, _)| Separation::of_meters(f64::from(meters)));
             prop_assert_eq!(nearest.threshold(), last.filter(|_| offers.len() == most.min(CAPACITY)));
             prop_assert_eq!(nearest.iter().map(|(_, item)| item).collect::<Vec<_>>(), expected);
         }

@@ -139,11 +139,11 @@ pub struct Viewport {
 impl Viewport {
     /// A box about as wide as it is high on the ground, which reaches `half_height` degrees north and south of a
     /// point. It ends at the poles, wraps at the antimeridian, and is rounded to 10⁻⁵ degrees, about a meter.
-    pub fn around(centre: Point, half_height: f64) -> Viewport {
-        let half_width = (half_height / cosine(centre.latitude).max(f64::MIN_POSITIVE)).min(180.0);
+    pub fn around(center: Point, half_height: f64) -> Viewport {
+        let half_width = (half_height / cosine(center.latitude).max(f64::MIN_POSITIVE)).min(180.0);
         let corner = |north: f64, east: f64| Point {
-            latitude: rounded((centre.latitude + north).clamp(-90.0, 90.0)),
-            longitude: rounded(wrapped(centre.longitude + east)),
+            latitude: rounded((center.latitude + north).clamp(-90.0, 90.0)),
+            longitude: rounded(wrapped(center.longitude + east)),
         };
         if half_width == 180.0 {
             // Every meridian is within the box. If both edges were wrapped, it would have no width.
@@ -252,7 +252,7 @@ mod tests {
 
     #[test]
     fn a_viewport_wraps_at_the_antimeridian_and_ends_at_the_poles() {
-        for (centre, northeast, southwest) in [
+        for (center, northeast, southwest) in [
             (point(0.0, 0.0), point(0.5, 0.5), point(-0.5, -0.5)),
             (point(60.0, 10.0), point(60.5, 11.0), point(59.5, 9.0)),
             (point(0.0, 179.75), point(0.5, -179.75), point(-0.5, 179.25)),
@@ -260,7 +260,7 @@ mod tests {
             (point(90.0, 7.0), point(90.0, 180.0), point(89.5, -180.0)),
             (point(-90.0, 7.0), point(-89.5, 180.0), point(-90.0, -180.0)),
         ] {
-            assert_eq!(Viewport::around(centre, 0.5), Viewport { northeast, southwest }, "{centre:?}");
+            assert_eq!(Viewport::around(center, 0.5), Viewport { northeast, southwest }, "{center:?}");
         }
     }
 

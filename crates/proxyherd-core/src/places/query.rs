@@ -66,16 +66,16 @@ impl Query {
         Query {
             latitude: coordinates.latitude().degrees(),
             longitude: coordinates.longitude().degrees(),
-            radius_m: radius.metres(),
+            radius_m: radius.meters(),
             wish: None,
         }
     }
 
     /// Asks about any circle whose radius is in range.
-    pub fn within(centre: Point, radius_m: f64) -> Option<Query> {
+    pub fn within(center: Point, radius_m: f64) -> Option<Query> {
         (radius_m > 0.0 && radius_m <= f64::from(RADIUS_M_MAX)).then_some(Query {
-            latitude: centre.latitude(),
-            longitude: centre.longitude(),
+            latitude: center.latitude(),
+            longitude: center.longitude(),
             radius_m,
             wish: None,
         })
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_query_is_in_degrees_and_metres() {
+    fn a_query_is_in_degrees_and_meters() {
         let coordinates = Coordinates::parse(b"+34.068930-118.445127").unwrap();
         let query = Query::from((coordinates, Radius::parse_km(b"10").unwrap()));
         assert_eq!((query.latitude, query.longitude, query.radius_m), (34.068930, -118.445127, 10_000.0));
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_radius_out_of_range_is_no_query() {
-        let centre = Point::new(0.0, 0.0).unwrap();
+        let center = Point::new(0.0, 0.0).unwrap();
         for (radius_m, valid) in [
             (0.0, false),
             (-1.0, false),
@@ -124,7 +124,7 @@ mod tests {
             (50_000.1, false),
             (f64::INFINITY, false),
         ] {
-            assert_eq!(Query::within(centre, radius_m).is_some(), valid, "{radius_m}");
+            assert_eq!(Query::within(center, radius_m).is_some(), valid, "{radius_m}");
         }
     }
 }

@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_difference_is_one_that_neighbours_accept_however_wrong_the_clocks_are() {
+    fn a_difference_is_one_that_neighbors_accept_however_wrong_the_clocks_are() {
         for now in [0, 1, 1_700_000_000_000_000_000, 9_999_999_999_999_999_999] {
             for sent in [at("0"), at("1700000000"), at("9999999999.999999999")] {
                 let difference = Difference::at_receipt(now, sent);

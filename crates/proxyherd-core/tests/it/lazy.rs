@@ -107,7 +107,7 @@ fn who_asks_is_told_what_is_above_its_vector_and_then_all_changes_until_it_wants
 }
 
 #[test]
-fn what_was_told_before_the_neighbour_wanted_no_more_is_promised_again() {
+fn what_was_told_before_the_neighbor_wanted_no_more_is_promised_again() {
     let (mut shard, mut out) = (shard(), Encoder::default());
     let _ = shard.graft(link(0), &[], GraftMode::Onward);
     let _ = take(&mut shard, "a");

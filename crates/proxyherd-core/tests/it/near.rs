@@ -5,7 +5,7 @@ use proxyherd_core::{
     command::{Around, Limit, Near},
     limits::NEAR_MAX,
     map::{Map, MapSettings},
-    places::{Centre, Point, Separation},
+    places::{Center, Point, Separation},
     types::{AttributesBuf, ClientId, Coordinates, Kind, Report},
 };
 
@@ -83,12 +83,12 @@ proptest! {
         let is_even = |key: &[u8]| key.last().unwrap().is_multiple_of(2);
         let found = map.near(NOW_NS, &near, |record| is_even(record.key)).unwrap();
 
-        let from = Centre::new(center.0.into(), center.1.into());
+        let from = Center::new(center.0.into(), center.1.into());
         let separation = |made: &Made| from.separation(made.at.0.into(), made.at.1.into());
         let mut expected: Vec<_> = all
             .iter()
             .filter(|made| made.fate == Fate::Here && is_even(made.name().as_bytes()))
-            .filter(|made| radius_m.is_none_or(|radius_m| separation(made) <= Separation::of_metres(radius_m)))
+            .filter(|made| radius_m.is_none_or(|radius_m| separation(made) <= Separation::of_meters(radius_m)))
             .map(|made| (separation(made), made.name()))
             .collect();
         expected.sort();
@@ -115,7 +115,7 @@ fn a_client_is_near_itself_and_nobody_is_near_one_that_is_not_known() {
     let found = near(around(b"kiwi"), Some(0.0)).unwrap();
     let [found] = &found[..] else { panic!("{found:?}") };
     assert_eq!(
-        (found.client(), found.attributes(), found.separation().metres()),
+        (found.client(), found.attributes(), found.separation().meters()),
         (kiwi.client, note.borrow(), 0.0)
     );
     assert_eq!((Some(found.timestamp), found.difference.nanos()), (kiwi.stamp.told(), 7));

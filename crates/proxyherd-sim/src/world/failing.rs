@@ -105,7 +105,7 @@ impl World {
         let shared: Vec<_> = life
             .connections()
             .filter(|&conn| {
-                [Side::Dialled, Side::Answered].into_iter().any(|side| self.network.server(conn, side) == b)
+                [Side::Dialed, Side::Answered].into_iter().any(|side| self.network.server(conn, side) == b)
             })
             .collect();
         self.tally.resets += shared.len() as u64;
@@ -126,7 +126,7 @@ impl World {
 
     /// Starts a server, with this incarnation or a new one.
     pub(super) fn start_as(&mut self, server: usize, incarnation: Option<u64>) {
-        let (neighbours, dials): (Vec<_>, Vec<_>) = self.scenario.neighbours(server).into_iter().unzip();
+        let (neighbors, dials): (Vec<_>, Vec<_>) = self.scenario.neighbors(server).into_iter().unzip();
         let clock_ns = self.clock_ns(server);
         let place = &mut self.servers[server];
         if place.life.is_some() {
@@ -140,7 +140,7 @@ impl World {
         place.life = Some(Life::new(LifeSettings {
             me: Origin { server: name(server), incarnation: incarnation.unwrap_or(clock_ns + life) },
             seed: self.rng.bits(),
-            neighbours: neighbours.into_iter().map(name).zip(dials.iter().copied()).collect(),
+            neighbors: neighbors.into_iter().map(name).zip(dials.iter().copied()).collect(),
             dials: dials.clone(),
             client_ttl: self.scenario.client_ttl,
             has_tree: self.scenario.has_tree,

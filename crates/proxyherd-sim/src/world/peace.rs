@@ -260,8 +260,8 @@ impl World {
             if found != names {
                 return Err(format!("server {server} finds {found:?} in its tree, of {names:?}"));
             }
-            let neighbours = self.scenario.neighbours(server);
-            let here = (0..).zip(&neighbours).filter(|(_, (neighbour, _))| part.contains(neighbour));
+            let neighbors = self.scenario.neighbors(server);
+            let here = (0..).zip(&neighbors).filter(|(_, (neighbor, _))| part.contains(neighbor));
             eager +=
                 here.filter_map(|(link, _)| LinkId::new(link)).filter(|&link| map.is_eager(link)).count();
         }

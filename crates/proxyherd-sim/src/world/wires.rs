@@ -40,7 +40,7 @@ impl World {
             // Nobody listens here, so whoever dials is told at once.
             return self.close(conn, from.other());
         };
-        if from == Side::Dialled && self.network.answer(conn) {
+        if from == Side::Dialed && self.network.answer(conn) {
             life.answer(now, conn);
             self.tick_later(server, conn);
         }
@@ -114,7 +114,7 @@ impl World {
     }
 
     pub(super) fn dial(&mut self, server: usize, place: usize) {
-        let (to, _) = self.scenario.neighbours(server)[place];
+        let (to, _) = self.scenario.neighbors(server)[place];
         let conn = self.network.connect(server, to);
         let (now, clock_ns) = (self.now, self.clock_ns(server));
         self.with(server, |life, out| life.dial(now, clock_ns, conn, place, out));
@@ -153,7 +153,7 @@ impl World {
             }
             Action::Up(place) => {
                 self.tally.links += 1;
-                let (to, _) = self.scenario.neighbours(server)[place];
+                let (to, _) = self.scenario.neighbors(server)[place];
                 self.story.tell(self.now, || format!("server {server} has a link with {to}"));
             }
             Action::Received(records) => self.tally.records += records,
@@ -180,6 +180,6 @@ impl World {
     }
 
     pub(super) fn side(&self, server: usize, conn: ConnId) -> Side {
-        if self.network.server(conn, Side::Dialled) == server { Side::Dialled } else { Side::Answered }
+        if self.network.server(conn, Side::Dialed) == server { Side::Dialed } else { Side::Answered }
     }
 }

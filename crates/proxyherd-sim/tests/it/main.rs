@@ -106,7 +106,7 @@ fn every_rule_against_bad_members_and_clocks_that_is_broken_is_noticed() {
 }
 
 #[test]
-fn what_a_server_loses_is_noticed_by_its_neighbours_and_brought_back() {
+fn what_a_server_loses_is_noticed_by_its_neighbors_and_brought_back() {
     let rules = Rules { broken: Some(Broken::LoseSome) };
     let mut symptoms = Vec::new();
     for seed in 0..30 {

@@ -163,7 +163,7 @@ impl Herd {
         Denied::Places.unless(caller)?;
         let &Nearby { around, radius, limit, wish } = nearby;
         let query = match around {
-            Around::Point(point) => Query::within(point, radius.metres()),
+            Around::Point(point) => Query::within(point, radius.meters()),
             Around::Client(client) => self.locate(caller, now_ns, client, |found| {
                 read(found);
                 Query::around(found.coordinates, radius)

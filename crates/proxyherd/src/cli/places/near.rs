@@ -114,7 +114,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
 
 impl Args {
     fn query(&self) -> Query {
-        let query = Query::within(self.point, self.radius_km.metres()).expect("a Radius is in range");
+        let query = Query::within(self.point, self.radius_km.meters()).expect("a Radius is in range");
         query.wishing(Wish {
             kind: self.kind.clone(),
             keyword: self.keyword.clone(),
@@ -141,7 +141,7 @@ struct Told<'a> {
 
 fn told((separation, place): &Near) -> Told<'_> {
     Told {
-        distance_m: (separation.metres() * 10.0).round() / 10.0,
+        distance_m: (separation.meters() * 10.0).round() / 10.0,
         lat: place.geometry.location.latitude(),
         lng: place.geometry.location.longitude(),
         name: &place.name,
@@ -167,7 +167,7 @@ fn text(places: &[Near], file: &Path, columns: Option<usize>) -> String {
     let mut table = Table::new(&head, FAINT);
     for (separation, place) in places {
         table.push(vec![
-            Cell::plain(distance(separation.metres())),
+            Cell::plain(distance(separation.meters())),
             Cell::new(shown(&place.name), STRONG),
             Cell::plain(kind(place)),
             Cell::plain(shown(place.vicinity.as_deref().unwrap_or(""))),

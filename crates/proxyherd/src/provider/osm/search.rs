@@ -8,7 +8,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use proxyherd_core::places::{Centre, Nearest, Query, Separation};
+use proxyherd_core::places::{Center, Nearest, Query, Separation};
 
 use super::index::{BAND_COUNT, Block, Directory, GIRTH, UNITS_PER_DEGREE, band_of, degrees, edges_of};
 
@@ -30,9 +30,9 @@ pub(super) fn nearest<E>(
 ) -> Result<Nearest<Found>, E> {
     let mut search = Search {
         directory,
-        centre: Centre::new(query.latitude, query.longitude),
+        centre: Center::new(query.latitude, query.longitude),
         meridian: (query.longitude * UNITS_PER_DEGREE).round() as i64,
-        reach: Separation::of_metres(query.radius_m),
+        reach: Separation::of_meters(query.radius_m),
         nearest: Nearest::new(most),
         fetch,
         wanted,
@@ -46,7 +46,7 @@ pub(super) fn nearest<E>(
 /// A search under way.
 struct Search<'a, F, W> {
     directory: &'a Directory,
-    centre: Centre,
+    centre: Center,
     /// Of the centre, units.
     meridian: i64,
     /// The radius, or once there are enough, how far the farthest of them is.
@@ -235,7 +235,7 @@ mod tests {
     /// What a search must find, whatever the index looks like.
     fn check(points: &[Point], query: &Query, most: usize) {
         let (centre, radius) =
-            (Centre::new(query.latitude, query.longitude), Separation::of_metres(query.radius_m));
+            (Center::new(query.latitude, query.longitude), Separation::of_meters(query.radius_m));
         let away = |point: &Point| centre.separation(degrees(point.latitude), degrees(point.longitude));
         let mut all: Vec<Separation> =
             points.iter().map(away).filter(|&separation| separation <= radius).collect();
