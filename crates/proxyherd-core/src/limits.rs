@@ -115,10 +115,10 @@ pub const SHARD_RECORDS_MAX: usize = 1 << 28;
 pub const ACCOUNTS_MAX: usize = 16;
 /// Most bytes of such accounts of the herd's members in one server. That is room for all that [`SERVERS_MAX`] members
 /// can have. A server that does not know the members keeps the newest.
-pub const BUDGET_BYTES_MAX: usize = 64 * 1024 * 1024;
+pub const QUOTA_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Most bytes of all other accounts in one server: of servers that are no members, and of periods and times that no
 /// honest server uses. If not all find room, the newest are kept.
-pub const STRAY_BUDGET_BYTES_MAX: usize = 4 * 1024 * 1024;
+pub const STRAY_QUOTA_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Most bytes of records of kinds that this version does not know in one server, all such kinds together. If not all
 /// find room, the kind that takes the most loses its oldest.
 pub const UNKNOWN_BYTES_MAX: usize = 64 * 1024 * 1024;

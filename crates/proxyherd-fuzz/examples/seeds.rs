@@ -11,7 +11,7 @@ use proxyherd_core::{
         check::{Check, Level},
         numbering::ANEW_VERSION,
     },
-    places::budget::{Account, Book, News, Span, Terms},
+    places::quota::{PurseNews, QuotaAccount, QuotaBook, Span, Terms},
     types::{
         Attributes, AttributesBuf, Body, Coordinates, Difference, Kind, LinkState, Origin, Record,
         ServerName, Timestamp,
@@ -86,21 +86,21 @@ fn attributes() -> Vec<Seed> {
 }
 
 fn budget() -> Vec<Seed> {
-    let mut book = Book::new(name("Riley"));
+    let mut book = QuotaBook::new(name("Riley"));
     for span in Span::ALL {
         book.set_terms(span, Terms::new(1000, ["Riley", "Jaquez", "Juzang"].map(name)));
     }
-    let turn = book.turn(NOW_NS, &[].into(), &News { asked: 5, ..News::default() });
+    let turn = book.turn(NOW_NS, &[].into(), &PurseNews { asked: 5, ..PurseNews::default() });
     let without_sum = |bytes: Vec<u8>| bytes[..bytes.len() - 8].to_vec();
     let granted =
         [("Jaquez", 3), ("Riley", u64::MAX)].map(|(server, granted)| (name(server), granted)).into();
-    let generous = Account { share: 333, wants: 7, granted, ..Account::default() };
-    let closed = Account { is_closed: true, reserved: 90, taken: 90, ..generous.clone() };
+    let generous = QuotaAccount { share: 333, wants: 7, granted, ..QuotaAccount::default() };
+    let closed = QuotaAccount { is_closed: true, reserved: 90, taken: 90, ..generous.clone() };
     vec![
-        ("new", without_sum(Book::new(name("Riley")).to_bytes())),
+        ("new", without_sum(QuotaBook::new(name("Riley")).to_bytes())),
         ("book", without_sum(book.to_bytes())),
         ("book-with-its-sum", book.to_bytes()),
-        ("another-servers", without_sum(Book::new(name("Juzang")).to_bytes())),
+        ("another-servers", without_sum(QuotaBook::new(name("Juzang")).to_bytes())),
         ("account", turn.told.first().map(|(_, account)| account.to_bytes()).unwrap_or_default()),
         ("generous", generous.to_bytes()),
         ("closed", closed.to_bytes()),

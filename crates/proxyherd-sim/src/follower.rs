@@ -21,7 +21,7 @@ use proxyherd_core::{
     command::Position,
     flood::{Begin, FollowerId, Following, Held, Told},
     limits::SHARDS,
-    map::{Map, Offer, shard_index},
+    replica::{Offer, Replica, shard_index},
     types::{Kind, Origin},
 };
 
@@ -80,7 +80,7 @@ impl Entry {
 
 impl Follower {
     /// A follower of a replica from now on. One that does not begin with all held records knows them already.
-    pub(crate) fn new(map: &Map, following: Following) -> Option<Follower> {
+    pub(crate) fn new(map: &Replica, following: Following) -> Option<Follower> {
         let is_woken = Arc::new(AtomicBool::new(false));
         let waker = Arc::clone(&is_woken);
         let id = map.follow(following, move || waker.store(true, Relaxed))?;
@@ -99,7 +99,7 @@ impl Follower {
     }
 
     /// Ends it.
-    pub(crate) fn leave(self, map: &Map) {
+    pub(crate) fn leave(self, map: &Replica) {
         map.unfollow(self.id);
     }
 
@@ -118,7 +118,7 @@ impl Follower {
     }
 
     /// Takes at most `most` entries, if it has been woken. Returns whether it has taken everything that it knows of.
-    pub(crate) fn drain(&mut self, map: &Map, most: usize) -> Result<bool, String> {
+    pub(crate) fn drain(&mut self, map: &Replica, most: usize) -> Result<bool, String> {
         if !self.is_woken.swap(false, Relaxed) {
             return Ok(true);
         }
@@ -129,7 +129,7 @@ impl Follower {
         Ok(is_all)
     }
 
-    fn take(&mut self, map: &Map, entry: Entry) -> Result<(), String> {
+    fn take(&mut self, map: &Replica, entry: Entry) -> Result<(), String> {
         self.count += 1;
         match entry {
             Entry::Anew(shard) => {
@@ -155,7 +155,7 @@ impl Follower {
         Ok(())
     }
 
-    fn let_replies_go(&mut self, map: &Map, covered: Position) -> Result<(), String> {
+    fn let_replies_go(&mut self, map: &Replica, covered: Position) -> Result<(), String> {
         let is_covered = |(position, ..): &(Position, Key, u64)| {
             position.shard == covered.shard && position.seq <= covered.seq
         };
@@ -173,7 +173,7 @@ impl Follower {
     }
 
     /// Compares what it holds with the replica, now that it has taken everything.
-    pub(crate) fn compare(&self, map: &Map) -> Result<(), String> {
+    pub(crate) fn compare(&self, map: &Replica) -> Result<(), String> {
         let held = content(map);
         if let Some((_, one)) = held.iter().find(|(key, one)| self.replica.get(*key) != Some(one)) {
             let known = self.replica.get(&one.0.key);
@@ -193,7 +193,7 @@ fn whole(held: Held<'_>) -> Whole {
 }
 
 /// All that a replica holds.
-fn content(map: &Map) -> BTreeMap<Key, Whole> {
+fn content(map: &Replica) -> BTreeMap<Key, Whole> {
     let mut content = BTreeMap::new();
     map.for_each(|held| drop(content.insert(key_of(held.record.kind, held.record.key), whole(held))));
     content

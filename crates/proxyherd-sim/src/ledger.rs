@@ -9,7 +9,7 @@ use std::{
 use proxyherd_core::{
     flood::Held,
     limits::{CHECK_SLICE_MIN_NS, CHECK_SLICES, INCARNATIONS_MAX, SHARDS, TOMBSTONE_TTL_NS},
-    map::shard_index,
+    replica::shard_index,
     types::{
         Attributes, Body, ClientId, Coordinates, Difference, Kind, Origin, Record, Report, ServerName, Stamp,
         Timestamp,

@@ -14,8 +14,8 @@ use proxyherd_core::{
         numbering::Named,
     },
     limits::{CLOCK_AHEAD_MAX_NS, LINKS_MAX, SHARDS},
-    map::shard_index,
-    places::budget::{Span, key},
+    places::quota::{Span, key},
+    replica::shard_index,
     types::{
         Attributes, Body, Coordinates, Difference, Kind, LinkState, Origin, Record, ServerName, Timestamp,
     },
@@ -400,7 +400,7 @@ impl Known<'_> {
         let origin = self.origin(rng);
         let seq = self.seq(rng, &origin);
         let kind = Kind([1, 2, 77, 255][rng.index(4)]);
-        let key = if kind == Kind::BUDGET && rng.chance(700) {
+        let key = if kind == Kind::QUOTA && rng.chance(700) {
             let server = if rng.chance(500) { origin.server.clone() } else { self.name(rng) };
             let mut period = Span::ALL[rng.index(2)].at(self.now_ns);
             period.number = (period.number + rng.below(4) as u32).saturating_sub(rng.below(12) as u32);

@@ -10,7 +10,7 @@ use proxyherd_core::{
     flood::{LinkId, Rules, Wake},
     limits::{HANDSHAKE_MAX, LINK_SILENCE_MAX, ORIGINS_NAMED_MAX},
     link::{Backoff, HIGHEST, Identity, Incoming, LinkError, Refused},
-    map::{Agreed, Map, MapSettings, shard_index},
+    replica::{Agreed, Replica, ReplicaSettings, shard_index},
     types::{Origin, ServerName},
 };
 
@@ -43,7 +43,7 @@ pub(crate) enum Action {
 #[derive(Debug)]
 pub(crate) struct Life {
     /// What it holds.
-    pub(crate) map: Map,
+    pub(crate) map: Replica,
     /// A swift follower and a slow one.
     pub(crate) followers: [Option<Follower>; 2],
     identity: Identity,
@@ -121,7 +121,7 @@ enum Phase {
 impl Life {
     /// A server that has just started.
     pub(crate) fn new(settings: LifeSettings) -> Life {
-        let map = Map::new(MapSettings {
+        let map = Replica::new(ReplicaSettings {
             me: settings.me.clone(),
             seed: settings.seed,
             max_clients: u64::MAX,

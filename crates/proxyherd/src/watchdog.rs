@@ -132,7 +132,7 @@ fn look_at_links(herd: &Herd) {
 mod tests {
     use std::{net::SocketAddr, path::Path, time::Instant};
 
-    use proxyherd_core::{map::shard_index, types::ServerName};
+    use proxyherd_core::{replica::shard_index, types::ServerName};
 
     use super::*;
     use crate::{

@@ -3,8 +3,8 @@
 //! A bound on their number limits clients. Bounds on their bytes limit other records, one bound for each class. So
 //! whatever a member sends takes no room from clients, and none from another class.
 //!
-//! The key of a quota account names its server and its period ([`AccountKey`]). Accounts of members that are [in
-//! time](AccountKey::is_in_time) are few, whatever anybody makes up, and there is room for all of them. All other
+//! The key of a quota account names its server and its period ([`QuotaKey`]). QuotaAccounts of members that are [in
+//! time](QuotaKey::is_in_time) are few, whatever anybody makes up, and there is room for all of them. All other
 //! accounts share a smaller room. They are not refused, because another server's configuration may already name a
 //! server that is no member here yet.
 //!
@@ -30,10 +30,10 @@ use std::{
 use super::{Shard, Wake, origins::ME};
 use crate::{
     limits::{
-        ACCOUNTS_MAX, BUDGET_BYTES_MAX, RECORD_BYTES, SERVER_NAME_LEN_MAX, SERVERS_MAX, SHARDS,
-        STRAY_BUDGET_BYTES_MAX, UNKNOWN_BYTES_MAX,
+        ACCOUNTS_MAX, QUOTA_BYTES_MAX, RECORD_BYTES, SERVER_NAME_LEN_MAX, SERVERS_MAX, SHARDS,
+        STRAY_QUOTA_BYTES_MAX, UNKNOWN_BYTES_MAX,
     },
-    places::budget::{ACCOUNT_LEN_MAX, AccountKey},
+    places::quota::{ACCOUNT_LEN_MAX, QuotaKey},
     store::SlotId,
     types::{Body, Kind, Record, ServerName},
 };
@@ -41,28 +41,28 @@ use crate::{
 /// The bytes that the longest account counts. Its key is `month/2026-10/` or shorter, and a name.
 const ACCOUNT_BYTES_MAX: usize = RECORD_BYTES + 16 + SERVER_NAME_LEN_MAX + ACCOUNT_LEN_MAX;
 // Keys spread over the shards by chance, so some shards have more of them.
-const _: () = assert!(SERVERS_MAX * ACCOUNTS_MAX * ACCOUNT_BYTES_MAX * 3 / 2 <= BUDGET_BYTES_MAX);
+const _: () = assert!(SERVERS_MAX * ACCOUNTS_MAX * ACCOUNT_BYTES_MAX * 3 / 2 <= QUOTA_BYTES_MAX);
 
 /// A class of records that share one bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
-    /// Accounts of places quotas of members, in time. Settings and metrics call a quota a budget.
-    Budget,
+    /// QuotaAccounts of places quotas of members, in time. Settings and metrics call a quota a budget.
+    Quota,
     /// All other accounts of places quotas.
-    StrayBudget,
+    StrayQuota,
     /// All kinds that this version does not know.
     Unknown,
 }
 
 impl Class {
     /// All classes.
-    pub const ALL: [Class; 3] = [Class::Budget, Class::StrayBudget, Class::Unknown];
+    pub const ALL: [Class; 3] = [Class::Quota, Class::StrayQuota, Class::Unknown];
 
     /// Its name in metrics.
     pub fn label(self) -> &'static str {
         match self {
-            Class::Budget => "budget",
-            Class::StrayBudget => "stray_budget",
+            Class::Quota => "budget",
+            Class::StrayQuota => "stray_budget",
             Class::Unknown => "unknown",
         }
     }
@@ -70,8 +70,8 @@ impl Class {
     /// Most bytes in one shard.
     fn bytes_max(self) -> usize {
         match self {
-            Class::Budget => BUDGET_BYTES_MAX / SHARDS,
-            Class::StrayBudget => STRAY_BUDGET_BYTES_MAX / SHARDS,
+            Class::Quota => QUOTA_BYTES_MAX / SHARDS,
+            Class::StrayQuota => STRAY_QUOTA_BYTES_MAX / SHARDS,
             Class::Unknown => UNKNOWN_BYTES_MAX / SHARDS,
         }
     }
@@ -160,7 +160,7 @@ impl Room {
 
     /// The slots of all accounts.
     fn accounts(&self) -> Vec<SlotId> {
-        let accounts = self.parts.iter().filter(|((_, kind), _)| *kind == Kind::BUDGET);
+        let accounts = self.parts.iter().filter(|((_, kind), _)| *kind == Kind::QUOTA);
         accounts.flat_map(|(_, part)| &part.ranked).map(|&(_, _, slot)| SlotId(slot)).collect()
     }
 }
@@ -205,15 +205,15 @@ impl Shard {
     fn class_of(&self, record: &Record<'_>) -> Option<Class> {
         match record.kind {
             Kind::CLIENT => None,
-            Kind::BUDGET if self.is_needed(record) => Some(Class::Budget),
-            Kind::BUDGET => Some(Class::StrayBudget),
+            Kind::QUOTA if self.is_needed(record) => Some(Class::Quota),
+            Kind::QUOTA => Some(Class::StrayQuota),
             _ => Some(Class::Unknown),
         }
     }
 
     /// Whether an account is one that a member of the herd can need.
     fn is_needed(&self, record: &Record<'_>) -> bool {
-        let (Some(key), Some(ttl_ns)) = (AccountKey::parse(record.key), self.ttl_ns(record)) else {
+        let (Some(key), Some(ttl_ns)) = (QuotaKey::parse(record.key), self.ttl_ns(record)) else {
             return false;
         };
         let fits = data_len(record) <= ACCOUNT_LEN_MAX;
@@ -223,8 +223,8 @@ impl Shard {
     /// Whether this server may have issued a record, and dropped it because others took all the room.
     pub(super) fn may_have_dropped(&self, record: &Record<'_>) -> bool {
         // Whatever times a lie has, this server's own accounts are in time.
-        let is_account = record.kind == Kind::BUDGET && AccountKey::parse(record.key).is_some();
-        let class = if is_account { Some(Class::Budget) } else { self.class_of(record) };
+        let is_account = record.kind == Kind::QUOTA && QuotaKey::parse(record.key).is_some();
+        let class = if is_account { Some(Class::Quota) } else { self.class_of(record) };
         class.is_some_and(|class| self.own.has_dropped[class as usize])
     }
 
@@ -257,7 +257,7 @@ impl Shard {
             self.after_change(id, self.key_hash(id));
         }
         let none = SlotId(u32::MAX);
-        let classes = [Class::Budget, Class::StrayBudget];
+        let classes = [Class::Quota, Class::StrayQuota];
         classes.into_iter().map(|class| self.make_room_in(class, none).1).fold(Wake::default(), Wake::and)
     }
 
@@ -286,8 +286,7 @@ impl Shard {
 /// so no honest server keeps or relays such a record. Otherwise it could displace the true account while that server
 /// is away.
 pub(super) fn is_in_anothers_name(record: &Record<'_>, server: &ServerName) -> bool {
-    record.kind == Kind::BUDGET
-        && AccountKey::parse(record.key).is_some_and(|key| key.server != server.as_str())
+    record.kind == Kind::QUOTA && QuotaKey::parse(record.key).is_some_and(|key| key.server != server.as_str())
 }
 
 /// The bytes that a record counts.

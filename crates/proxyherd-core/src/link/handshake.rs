@@ -4,7 +4,7 @@ use super::told;
 use crate::{
     codec::link::Hello,
     limits::{HANDSHAKE_MAX, SHARDS},
-    map::Agreed,
+    replica::Agreed,
     types::{Origin, ServerName},
 };
 

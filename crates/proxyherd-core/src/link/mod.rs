@@ -3,7 +3,7 @@
 //! The dialing end sends HELLO, and the accepting end answers with its own HELLO or with a REFUSAL. Then each end
 //! sends its vectors, one for each shard, and the records that the other's vectors lack. From there on records,
 //! markers and heartbeats flow both ways until the connection ends. The owner of the socket passes received bytes to
-//! [`Incoming`] and writes what [`Map::flush`] encodes.
+//! [`Incoming`] and writes what [`Replica::flush`] encodes.
 //!
 //! # What each frame can do at worst
 //!
@@ -72,7 +72,7 @@ use crate::{
     },
     flood::{Held, LinkId, Wake},
     limits::{ORIGINS_NAMED_MAX, SHARDS},
-    map::Map,
+    replica::Replica,
     types::{Origin, Record},
 };
 
@@ -181,7 +181,7 @@ impl Incoming {
     /// now. Returns how many bytes were taken.
     pub fn receive(
         &mut self,
-        map: &Map,
+        map: &Replica,
         now_ns: u64,
         bytes: &[u8],
         wake: &mut Wake,
@@ -194,7 +194,13 @@ impl Incoming {
         Ok(consumed)
     }
 
-    fn take(&mut self, map: &Map, now_ns: u64, frame: Frame<'_>, wake: &mut Wake) -> Result<(), LinkError> {
+    fn take(
+        &mut self,
+        map: &Replica,
+        now_ns: u64,
+        frame: Frame<'_>,
+        wake: &mut Wake,
+    ) -> Result<(), LinkError> {
         match frame {
             Frame::Record { origin, seq, record } => {
                 self.take_record(map, now_ns, origin, seq, &record, wake)
@@ -260,7 +266,7 @@ impl Incoming {
         }
     }
 
-    fn compare_clocks(&self, map: &Map) -> Result<(), LinkError> {
+    fn compare_clocks(&self, map: &Replica) -> Result<(), LinkError> {
         let offset_ns = self.clocks.offset_ns();
         map.note_clocks(self.link, self.clocks.ahead_ns(), offset_ns);
         if offset_ns.unsigned_abs() > self.clock_offset_max_ns {
@@ -272,7 +278,7 @@ impl Incoming {
 
     fn take_record(
         &mut self,
-        map: &Map,
+        map: &Replica,
         now_ns: u64,
         origin: u16,
         seq: u64,
@@ -289,7 +295,7 @@ impl Incoming {
     }
 
     /// Adds each wake as it comes: an entry that ends the link must not silence the wakes of the entries before it.
-    fn take_marker(&self, map: &Map, covered: Covered<'_>, wake: &mut Wake) -> Result<(), LinkError> {
+    fn take_marker(&self, map: &Replica, covered: Covered<'_>, wake: &mut Wake) -> Result<(), LinkError> {
         let shard = shard_index(covered.shard)?;
         for (index, seq) in covered.iter() {
             *wake = wake.and(map.cover(self.link, shard, self.origin(index)?, seq));
@@ -297,7 +303,7 @@ impl Incoming {
         Ok(())
     }
 
-    fn take_vector(&mut self, map: &Map, covered: Covered<'_>, wake: &mut Wake) -> Result<(), LinkError> {
+    fn take_vector(&mut self, map: &Replica, covered: Covered<'_>, wake: &mut Wake) -> Result<(), LinkError> {
         let vector = self.named(covered)?;
         let shard = shard_index(covered.shard)?;
         if self.told_vectors & 1 << shard != 0 {

@@ -7,13 +7,12 @@
 //!
 //! The rules of asking over a network are here too: which questions share an answer ([`Key`], [`Grid`]), how long an
 //! answer can be used ([`Ages`]), when a provider is left alone ([`Breaker`]), how many requests a second it gets
-//! ([`Rate`]), and how many the herd may make in a day or month ([`budget`]). This module does not know who answers,
+//! ([`Rate`]), and how many the herd may make in a day or month ([`quota`]). This module does not know who answers,
 //! or which protocol an answer leaves by.
 
 mod ages;
 mod answer;
 mod breaker;
-pub mod budget;
 mod distance;
 mod grid;
 mod json;
@@ -22,6 +21,7 @@ mod matcher;
 mod nearest;
 mod place;
 mod query;
+pub mod quota;
 mod rate;
 #[cfg(test)]
 mod round_trip;

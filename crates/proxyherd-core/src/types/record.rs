@@ -16,7 +16,7 @@ impl Kind {
     pub const CLIENT: Kind = Kind(0);
     /// One server's account of a quota; the key names the span, the period and the server. Settings and metrics call
     /// a quota a budget.
-    pub const BUDGET: Kind = Kind(1);
+    pub const QUOTA: Kind = Kind(1);
 }
 
 /// The newest that was said about a key.

@@ -4,7 +4,7 @@ use proxyherd_core::{
     codec::link::{Encoder, check::Check},
     flood::{Broken, Rules, Shard, ShardSettings},
     limits::{CHECK_PAUSE, CHECKS_PER_HEARTBEAT, SHARDS},
-    map::{Agreed, Map, MapSettings},
+    replica::{Agreed, Replica, ReplicaSettings},
     types::Kind,
 };
 
@@ -21,20 +21,20 @@ fn beat<'m>(now_ns: u64, a: &mut End<'m>, b: &mut End<'m>) {
     settle(a, b);
 }
 
-fn agree(map: &Map) {
+fn agree(map: &Replica) {
     let agreed = Agreed { version: 2, has_tree: false };
     let _ = map.agree(link(0), &map.me().server, agreed, &mut Encoder::default());
 }
 
-fn report_all(map: &Map) {
+fn report_all(map: &Replica) {
     for client in 0..CLIENTS {
         let _ = map.report(NOW_NS, &report(format!("client-{client}").as_bytes(), NOW_NS));
     }
 }
 
 /// A map that loses some of what comes.
-fn forgetful() -> Map {
-    Map::new(MapSettings { rules: Rules { broken: Some(Broken::LoseSome) }, ..settings("Jaquez") })
+fn forgetful() -> Replica {
+    Replica::new(ReplicaSettings { rules: Rules { broken: Some(Broken::LoseSome) }, ..settings("Jaquez") })
 }
 
 #[test]
@@ -132,8 +132,9 @@ fn after_a_difference_some_checks_pass_to_give_the_repair_time() {
 
 #[test]
 fn servers_that_forget_at_different_moments_find_no_difference() {
-    let expiring =
-        |server: &str| Map::new(MapSettings { client_ttl_ns: Some(60 * SECOND_NS), ..settings(server) });
+    let expiring = |server: &str| {
+        Replica::new(ReplicaSettings { client_ttl_ns: Some(60 * SECOND_NS), ..settings(server) })
+    };
     let (riley, jaquez) = (expiring("Riley"), expiring("Jaquez"));
     agree(&riley);
     agree(&jaquez);
@@ -177,8 +178,9 @@ fn servers_that_hold_nothing_know_it_soon_however_far_their_clocks_are_apart() {
 #[test]
 fn servers_whose_clocks_are_apart_find_no_difference_in_what_one_of_them_has_forgotten() {
     const AHEAD_NS: u64 = 9 * SECOND_NS;
-    let expiring =
-        |server: &str| Map::new(MapSettings { client_ttl_ns: Some(60 * SECOND_NS), ..settings(server) });
+    let expiring = |server: &str| {
+        Replica::new(ReplicaSettings { client_ttl_ns: Some(60 * SECOND_NS), ..settings(server) })
+    };
     let (riley, jaquez) = (expiring("Riley"), expiring("Jaquez"));
     agree(&riley);
     agree(&jaquez);

@@ -6,9 +6,9 @@ use proxyherd_core::{
     codec::link::Encoder,
     command::Outcome,
     flood::{Class, Held, Nonsense, Offered, Rules, Shard, ShardSettings, Usage, Wake},
-    limits::{DATA_LEN_MAX, RECORD_BYTES, SHARDS, STRAY_BUDGET_BYTES_MAX, UNKNOWN_BYTES_MAX},
+    limits::{DATA_LEN_MAX, RECORD_BYTES, SHARDS, STRAY_QUOTA_BYTES_MAX, UNKNOWN_BYTES_MAX},
     link::Incoming,
-    map::{Map, MapSettings},
+    replica::{Replica, ReplicaSettings},
     types::{Body, ClientId, Difference, KeyHash, Kind, Record, Timestamp},
 };
 
@@ -16,7 +16,7 @@ use crate::herd::{NOW_NS, SECOND_NS, empty_vectors, join, link, map, origin, rep
 
 const KEY: &[u8] = b"day/2026-10-05/Riley";
 
-fn data(map: &Map, now_ns: u64, kind: Kind, key: &[u8]) -> Option<Vec<u8>> {
+fn data(map: &Replica, now_ns: u64, kind: Kind, key: &[u8]) -> Option<Vec<u8>> {
     map.find(now_ns, kind, key, |held| match held.record.body {
         Body::Data { bytes, .. } => bytes.to_vec(),
         _ => panic!("{:?}", held.record),
@@ -26,12 +26,12 @@ fn data(map: &Map, now_ns: u64, kind: Kind, key: &[u8]) -> Option<Vec<u8>> {
 #[test]
 fn data_is_kept_apart_from_a_client_of_the_same_name() {
     let map = map("Riley");
-    assert_eq!(map.tell(NOW_NS, Kind::BUDGET, KEY, 60, b"told").0, Offered::Inserted);
+    assert_eq!(map.tell(NOW_NS, Kind::QUOTA, KEY, 60, b"told").0, Offered::Inserted);
     let client = ClientId::new(KEY).unwrap();
     assert!(map.locate(NOW_NS, client, |_| ()).is_none());
     let _ = map.report(NOW_NS, &report(KEY, NOW_NS));
     assert!(map.locate(NOW_NS, client, |_| ()).is_some());
-    assert_eq!(data(&map, NOW_NS, Kind::BUDGET, KEY).unwrap(), b"told");
+    assert_eq!(data(&map, NOW_NS, Kind::QUOTA, KEY).unwrap(), b"told");
     assert_eq!(map.len(), 2);
     assert_eq!(map.contradiction(), None);
 }
@@ -62,10 +62,10 @@ fn what_is_told_later_wins_over_a_clock_that_is_ahead() {
 
 #[test]
 fn only_reports_come_too_soon() {
-    let one = Map::new(MapSettings { client_interval_ns: SECOND_NS, ..settings("Riley") });
+    let one = Replica::new(ReplicaSettings { client_interval_ns: SECOND_NS, ..settings("Riley") });
     for bytes in [b"1", b"2"] {
-        let _ = one.tell(NOW_NS, Kind::BUDGET, KEY, 0, bytes);
-        assert_eq!(data(&one, NOW_NS, Kind::BUDGET, KEY).unwrap(), bytes);
+        let _ = one.tell(NOW_NS, Kind::QUOTA, KEY, 0, bytes);
+        assert_eq!(data(&one, NOW_NS, Kind::QUOTA, KEY).unwrap(), bytes);
     }
     let _ = one.report(NOW_NS, &report(b"kiwi", NOW_NS));
     let next = report(b"kiwi", NOW_NS + 1);
@@ -76,17 +76,20 @@ fn only_reports_come_too_soon() {
 
 #[test]
 fn data_expires_by_its_own_time_and_takes_no_clients_room() {
-    let one =
-        Map::new(MapSettings { max_clients: 1, client_ttl_ns: Some(5 * SECOND_NS), ..settings("Riley") });
+    let one = Replica::new(ReplicaSettings {
+        max_clients: 1,
+        client_ttl_ns: Some(5 * SECOND_NS),
+        ..settings("Riley")
+    });
     let _ = one.report(NOW_NS, &report(b"kiwi", NOW_NS));
-    assert_eq!(one.tell(NOW_NS, Kind::BUDGET, KEY, 10, b"x").0, Offered::Inserted);
-    assert_eq!(one.tell(NOW_NS, Kind::BUDGET, b"for/ever", 0, b"x").0, Offered::Inserted);
-    assert!(data(&one, NOW_NS + 9 * SECOND_NS, Kind::BUDGET, KEY).is_some());
-    assert!(data(&one, NOW_NS + 10 * SECOND_NS, Kind::BUDGET, KEY).is_none());
+    assert_eq!(one.tell(NOW_NS, Kind::QUOTA, KEY, 10, b"x").0, Offered::Inserted);
+    assert_eq!(one.tell(NOW_NS, Kind::QUOTA, b"for/ever", 0, b"x").0, Offered::Inserted);
+    assert!(data(&one, NOW_NS + 9 * SECOND_NS, Kind::QUOTA, KEY).is_some());
+    assert!(data(&one, NOW_NS + 10 * SECOND_NS, Kind::QUOTA, KEY).is_none());
     // For as long as clocks may differ it is carried for others.
     assert_eq!(one.sweep(NOW_NS + 65 * SECOND_NS, 1000), 1, "the client");
     assert_eq!(one.sweep(NOW_NS + 70 * SECOND_NS, 1000), 1, "what was told for ten seconds");
-    assert!(data(&one, u64::MAX, Kind::BUDGET, b"for/ever").is_some());
+    assert!(data(&one, u64::MAX, Kind::QUOTA, b"for/ever").is_some());
     assert_eq!(one.contradiction(), None);
 }
 
@@ -143,7 +146,7 @@ const ROOM: usize = UNKNOWN_BYTES_MAX / SHARDS;
 
 #[test]
 fn kinds_that_nobody_knows_take_no_clients_room_and_no_more_than_theirs() {
-    let one = Map::new(MapSettings { max_clients: 3, ..settings("Riley") });
+    let one = Replica::new(ReplicaSettings { max_clients: 3, ..settings("Riley") });
     for at in 0..5000 {
         let key = format!("fence-{at}");
         assert_eq!(
@@ -159,7 +162,7 @@ fn kinds_that_nobody_knows_take_no_clients_room_and_no_more_than_theirs() {
     {
         assert_eq!(one.report(NOW_NS, &report(client.as_bytes(), NOW_NS)).0, outcome, "{client}");
     }
-    assert_eq!(one.tell(NOW_NS, Kind::BUDGET, KEY, 60, b"told").0, Offered::Inserted);
+    assert_eq!(one.tell(NOW_NS, Kind::QUOTA, KEY, 60, b"told").0, Offered::Inserted);
     assert_eq!(one.clients(), 3);
     assert_eq!(one.contradiction(), None);
 }
@@ -169,20 +172,15 @@ fn accounts_of_budgets_that_are_not_there_give_way_to_those_that_are_told() {
     let one = map("Riley");
     let account = [7; 8000];
     for at in 0..4000 {
-        let _ = one.tell(
-            NOW_NS + at,
-            Kind::BUDGET,
-            format!("day/2026-10-05/nobody-{at}").as_bytes(),
-            0,
-            &account,
-        );
+        let _ =
+            one.tell(NOW_NS + at, Kind::QUOTA, format!("day/2026-10-05/nobody-{at}").as_bytes(), 0, &account);
     }
-    let usage = one.usage(Class::StrayBudget);
-    assert!(usage.bytes <= STRAY_BUDGET_BYTES_MAX && usage.dropped > 0, "{usage:?}");
-    assert_eq!(one.usage(Class::Budget), Usage::default());
+    let usage = one.usage(Class::StrayQuota);
+    assert!(usage.bytes <= STRAY_QUOTA_BYTES_MAX && usage.dropped > 0, "{usage:?}");
+    assert_eq!(one.usage(Class::Quota), Usage::default());
     assert_eq!(one.usage(Class::Unknown), Usage::default());
-    let _ = one.tell(NOW_NS + 4000, Kind::BUDGET, KEY, 60, b"told");
-    assert_eq!(data(&one, NOW_NS, Kind::BUDGET, KEY).unwrap(), b"told");
+    let _ = one.tell(NOW_NS + 4000, Kind::QUOTA, KEY, 60, b"told");
+    assert_eq!(data(&one, NOW_NS, Kind::QUOTA, KEY).unwrap(), b"told");
 }
 
 #[test]
@@ -247,7 +245,7 @@ fn must_keep_the_same(told: &[Unknown]) {
 }
 
 /// What a map told last of `key`, as bytes, over a link of its own.
-fn retold(from: &Map, kind: Kind, key: &[u8]) -> Encoder {
+fn retold(from: &Replica, kind: Kind, key: &[u8]) -> Encoder {
     let mut encoder = Encoder::default();
     from.find(NOW_NS, kind, key, |held| {
         let index = encoder.index_of(held.origin).unwrap();

@@ -16,7 +16,7 @@ use proxyherd_core::{
     command::Position,
     flood::{Begin, FollowerId, Following, Told},
     limits::{ABSENCE_NS, FOLLOWER_BITE_MAX, FOLLOWERS_MAX, REMOVED_WAITING_MIN, SHARDS},
-    map::{Map, MapSettings, Offer, shard_index},
+    replica::{Offer, Replica, ReplicaSettings, shard_index},
     types::{ClientId, Kind, Origin},
 };
 
@@ -35,14 +35,14 @@ type Whole = (Seen, Origin, u64);
 
 /// What a follower knows.
 #[derive(Debug, Default)]
-struct Replica {
+struct Mirror {
     held: BTreeMap<Key, Whole>,
     covered: [u64; SHARDS],
     /// All that it was told but for positions, as text.
     told: Vec<String>,
 }
 
-impl Replica {
+impl Mirror {
     fn take(&mut self, told: Told<'_>) {
         match told {
             Told::Anew { shard } => {
@@ -66,7 +66,7 @@ impl Replica {
     }
 
     /// Takes all that there is, and says what that was but for beginnings.
-    fn drain(&mut self, map: &Map, follower: &FollowerId) -> Vec<String> {
+    fn drain(&mut self, map: &Replica, follower: &FollowerId) -> Vec<String> {
         while !map.drain(follower, FOLLOWER_BITE_MAX, |told| self.take(told)) {}
         assert_eq!(map.contradiction(), None);
         let told = std::mem::take(&mut self.told);
@@ -79,7 +79,7 @@ fn text(key: &[u8]) -> String {
 }
 
 /// Everything that a map holds.
-fn held(map: &Map) -> BTreeMap<Key, Whole> {
+fn held(map: &Replica) -> BTreeMap<Key, Whole> {
     let mut all = BTreeMap::new();
     map.for_each(|held| {
         let key = (held.record.kind, held.record.key.to_vec());
@@ -93,14 +93,14 @@ fn client(name: &str) -> ClientId<'_> {
 }
 
 /// A client reports, at a time that is its own and the server's.
-fn tell(map: &Map, name: &str, at_ns: u64) {
+fn tell(map: &Replica, name: &str, at_ns: u64) {
     let (outcome, _) = map.report(at_ns, &report(name.as_bytes(), at_ns));
     assert!(outcome.is_taken(), "{name}: {outcome:?}");
 }
 
 /// A map in which reports expire after a second, and are swept when they do.
-fn forgetful() -> Map {
-    Map::new(MapSettings {
+fn forgetful() -> Replica {
+    Replica::new(ReplicaSettings {
         client_ttl_ns: Some(SECOND_NS),
         clock_offset_max_ns: 0,
         max_clients: 10_000,
@@ -108,13 +108,13 @@ fn forgetful() -> Map {
     })
 }
 
-fn follow(map: &Map, following: Following) -> FollowerId {
+fn follow(map: &Replica, following: Following) -> FollowerId {
     map.follow(following, || ()).unwrap()
 }
 
 #[test]
 fn a_follower_takes_the_current_record_of_each_key_once() {
-    let (map, mut replica) = (map("Riley"), Replica::default());
+    let (map, mut replica) = (map("Riley"), Mirror::default());
     tell(&map, "before", NOW_NS);
     let follower = follow(&map, NEWS);
     for later_ns in 1..=3 {
@@ -130,7 +130,7 @@ fn a_follower_takes_the_current_record_of_each_key_once() {
 
 #[test]
 fn a_follower_that_begins_with_all_that_is_held_is_told_so_of_each_shard() {
-    let (map, mut replica) = (map("Riley"), Replica::default());
+    let (map, mut replica) = (map("Riley"), Mirror::default());
     for number in 0..100 {
         tell(&map, &format!("client-{number}"), NOW_NS);
     }
@@ -146,7 +146,7 @@ fn a_follower_that_begins_with_all_that_is_held_is_told_so_of_each_shard() {
 
 #[test]
 fn a_removed_record_is_told_once_and_before_what_comes_after_it() {
-    let (map, mut replica) = (forgetful(), Replica::default());
+    let (map, mut replica) = (forgetful(), Mirror::default());
     let follower = follow(&map, NEWS);
     tell(&map, "kiwi", NOW_NS);
     assert_eq!(replica.drain(&map, &follower), ["kiwi"]);
@@ -166,7 +166,7 @@ fn a_removed_record_is_told_once_and_before_what_comes_after_it() {
 
 #[test]
 fn who_does_not_want_removed_records_is_not_told_and_keeps_nothing() {
-    let (map, mut replica) = (forgetful(), Replica::default());
+    let (map, mut replica) = (forgetful(), Mirror::default());
     let follower = follow(&map, REPORTS_ONLY);
     tell(&map, "kiwi", NOW_NS);
     assert_eq!(map.sweep(LATER_NS, 100), 1);
@@ -178,7 +178,7 @@ fn who_does_not_want_removed_records_is_not_told_and_keeps_nothing() {
 #[test]
 fn a_record_waits_until_all_who_want_to_know_have_been_told_that_it_is_gone() {
     let map = forgetful();
-    let [swift, slow] = [NEWS, NEWS].map(|following| (follow(&map, following), Replica::default()));
+    let [swift, slow] = [NEWS, NEWS].map(|following| (follow(&map, following), Mirror::default()));
     let ((swift, mut one), (slow, mut other)) = (swift, slow);
     tell(&map, "kiwi", NOW_NS);
     assert_eq!(map.sweep(LATER_NS, 100), 1);
@@ -195,7 +195,7 @@ fn a_record_waits_until_all_who_want_to_know_have_been_told_that_it_is_gone() {
 
 #[test]
 fn a_follower_that_does_not_drain_begins_anew_and_holds_up_a_bounded_number_of_slots() {
-    let (map, mut replica) = (forgetful(), Replica::default());
+    let (map, mut replica) = (forgetful(), Mirror::default());
     let [slow, swift] = [NEWS, NEWS].map(|following| follow(&map, following));
     let shard = shard_index(b"kiwi");
     let mut most = 0;
@@ -220,7 +220,7 @@ fn a_follower_that_does_not_drain_begins_anew_and_holds_up_a_bounded_number_of_s
 
 #[test]
 fn a_follower_that_fails_while_it_is_told_leaves_reports_alone_and_gives_its_place_back() {
-    let (map, mut replica) = (forgetful(), Replica::default());
+    let (map, mut replica) = (forgetful(), Mirror::default());
     let other = follow(&map, NEWS);
     for following in [ALL, NEWS] {
         let failing = follow(&map, following);
@@ -266,14 +266,14 @@ fn there_is_room_for_so_many_followers_and_for_another_when_one_has_gone() {
     let mut followers: Vec<_> = (0..FOLLOWERS_MAX).map(|_| follow(&map, ALL)).collect();
     assert!(map.follow(ALL, || ()).is_none());
     tell(&map, "kiwi", NOW_NS);
-    let mut gone = Replica::default();
+    let mut gone = Mirror::default();
     assert_eq!(gone.drain(&map, &followers[3]), ["kiwi"]);
     tell(&map, "kiwi", NOW_NS + 1);
     map.unfollow(followers.remove(3));
     assert_eq!(map.contradiction(), None);
     let next = follow(&map, NEWS);
     assert_eq!(
-        Replica::default().drain(&map, &next),
+        Mirror::default().drain(&map, &next),
         [""; 0],
         "what waited for the last one is not told to it"
     );
@@ -282,7 +282,7 @@ fn there_is_room_for_so_many_followers_and_for_another_when_one_has_gone() {
 /// A disk, and who waits for it.
 #[derive(Default)]
 struct Journal {
-    disk: Replica,
+    disk: Mirror,
     /// Replies by the position from which on they may leave, and what they promise.
     waiting: Vec<(Position, Key, u64)>,
     released: BTreeMap<Key, u64>,
@@ -295,7 +295,7 @@ impl Journal {
     }
 
     /// Writes what a bite has, and lets replies go. Each promises what the disk has.
-    fn write(&mut self, map: &Map, follower: &FollowerId, most: usize) -> bool {
+    fn write(&mut self, map: &Replica, follower: &FollowerId, most: usize) -> bool {
         let is_all = map.drain(follower, most, |told| self.disk.take(told));
         let covered = self.disk.covered;
         let is_covered = |position: &Position| position.seq <= covered[position.shard];
@@ -343,7 +343,7 @@ fn a_journal_holds_replies_until_what_they_promise_is_written() {
 
 #[test]
 fn a_follower_that_never_catches_up_is_told_how_far_it_is_all_the_same() {
-    let (map, mut replica) = (map("Riley"), Replica::default());
+    let (map, mut replica) = (map("Riley"), Mirror::default());
     let follower = follow(&map, NEWS);
     let all = (0..).map(|number| format!("client-{number}"));
     let names: Vec<_> = all.filter(|name| shard_index(name.as_bytes()) == 0).take(50).collect();
@@ -365,7 +365,7 @@ fn a_follower_that_never_catches_up_is_told_how_far_it_is_all_the_same() {
 
 #[test]
 fn records_that_come_from_a_neighbor_and_those_of_other_kinds_are_told_too() {
-    let (riley, jaquez, mut replica) = (map("Riley"), map("Jaquez"), Replica::default());
+    let (riley, jaquez, mut replica) = (map("Riley"), map("Jaquez"), Mirror::default());
     tell(&jaquez, "kiwi", NOW_NS);
     let _ = jaquez.tell(NOW_NS, Kind(200), b"fence", 0, b"here");
     let follower = follow(&riley, NEWS);
@@ -415,13 +415,13 @@ proptest! {
 
     #[test]
     fn whatever_happens_a_follower_that_has_taken_all_holds_what_the_map_holds(steps in steps()) {
-        let [riley, jaquez] = ["Riley", "Jaquez"].map(|server| Map::new(MapSettings {
+        let [riley, jaquez] = ["Riley", "Jaquez"].map(|server| Replica::new(ReplicaSettings {
             client_ttl_ns: Some(5 * SECOND_NS),
             clock_offset_max_ns: SECOND_NS,
             ..settings(server)
         }));
         let (mut one, mut other) = join(NOW_NS, (&riley, link(0)), (&jaquez, link(0)));
-        let mut followers: [Option<(FollowerId, Following, Replica)>; 4] = Default::default();
+        let mut followers: [Option<(FollowerId, Following, Mirror)>; 4] = Default::default();
         let mut now_ns = NOW_NS;
         let name = |key: u8| format!("client-{key}");
         for step in steps {
@@ -444,7 +444,7 @@ proptest! {
                     let following = Following { begins, wants_removed };
                     let seat = &mut followers[usize::from(at)];
                     if seat.is_none() {
-                        let mut replica = Replica::default();
+                        let mut replica = Mirror::default();
                         if !all {
                             replica.held = held(&riley);
                         }
@@ -482,7 +482,7 @@ const WAKE_MAX: Duration = Duration::from_secs(60);
 struct Shared {
     is_woken: Mutex<bool>,
     woken: Condvar,
-    replica: Mutex<Replica>,
+    replica: Mutex<Mirror>,
     drained: Condvar,
 }
 
@@ -533,7 +533,7 @@ fn under_real_threads_no_wake_is_lost_and_nothing_is_told_backwards() {
             });
             let taken: [u64; SHARDS] = std::array::from_fn(|shard| map.taken(shard));
             let replica = shared.replica.lock().unwrap();
-            let lags = |replica: &mut Replica| replica.covered != taken;
+            let lags = |replica: &mut Mirror| replica.covered != taken;
             let (replica, late) = shared.drained.wait_timeout_while(replica, WAKE_MAX, lags).unwrap();
             let is_held = replica.held == held(&map);
             drop(replica);

@@ -9,7 +9,7 @@ use proxyherd_core::{
     flood::{Broken, Held, NewClients, Nonsense, Offered, Rules, Shard, ShardSettings, Wake},
     limits::{CHECK_MARGIN_NS, LOOKS_PER_HEARTBEAT, ORIGINS_NAMED_MAX, STRANGERS_MAX},
     link::{HIGHEST, Incoming},
-    map::{Agreed, Map, MapSettings, shard_index},
+    replica::{Agreed, Replica, ReplicaSettings, shard_index},
     types::{KeyHash, Origin},
 };
 
@@ -30,17 +30,17 @@ fn clients(prefix: &str, count: usize) -> Vec<Vec<u8>> {
 }
 
 /// How far an origin is covered.
-fn covered(map: &Map, origin: &Origin) -> u64 {
+fn covered(map: &Replica, origin: &Origin) -> u64 {
     let mut found = 0;
     map.for_each_covered(0, |one, covered| found = if one == origin { covered } else { found });
     found
 }
 
-fn joined<'m>(a: &'m Map, b: &'m Map) -> (End<'m>, End<'m>) {
+fn joined<'m>(a: &'m Replica, b: &'m Replica) -> (End<'m>, End<'m>) {
     joined_as(a, b, HIGHEST)
 }
 
-fn joined_as<'m>(a: &'m Map, b: &'m Map, version: u16) -> (End<'m>, End<'m>) {
+fn joined_as<'m>(a: &'m Replica, b: &'m Replica, version: u16) -> (End<'m>, End<'m>) {
     for map in [a, b] {
         let agreed = Agreed { version, has_tree: false };
         let _ = map.agree(link(0), &map.me().server, agreed, &mut Encoder::default());
@@ -99,7 +99,7 @@ impl Load {
     }
 }
 
-fn mismatches(a: &Map, b: &Map) -> u64 {
+fn mismatches(a: &Replica, b: &Replica) -> u64 {
     a.root_mismatches() + b.root_mismatches()
 }
 
@@ -148,7 +148,7 @@ fn what_can_be_merged_by_now_is_told_anew_under_load() {
 }
 
 /// A member fills the table of strangers.
-fn fill_with_strangers(map: &Map, prefix: &str) {
+fn fill_with_strangers(map: &Replica, prefix: &str) {
     map.set_members([&origin("Riley", 1).server, &origin("Jaquez", 1).server]);
     let (mut incoming, mut encoder) = (Incoming::new(link(9)), empty_vectors());
     let clients = clients(prefix, STRANGERS_MAX);
@@ -186,8 +186,9 @@ fn what_found_no_room_at_either_end_and_has_been_overtaken_no_longer_keeps_marke
 
 #[test]
 fn what_was_refused_and_has_expired_everywhere_no_longer_keeps_markers_from_counting_under_load() {
-    let expiring =
-        |server: &str| Map::new(MapSettings { client_ttl_ns: Some(300 * SECOND_NS), ..settings(server) });
+    let expiring = |server: &str| {
+        Replica::new(ReplicaSettings { client_ttl_ns: Some(300 * SECOND_NS), ..settings(server) })
+    };
     let (riley, jaquez) = (expiring("Riley"), expiring("Jaquez"));
     fill_with_strangers(&riley, "one");
     fill_with_strangers(&jaquez, "other");
@@ -214,7 +215,7 @@ fn beats<'m>(to_jaquez: &mut End<'m>, to_riley: &mut End<'m>) {
 fn a_difference_on_a_link_whose_ends_had_refused_something_raises_the_alarm_again() {
     let riley = map("Riley");
     let rules = Rules { broken: Some(Broken::LoseSome) };
-    let jaquez = Map::new(MapSettings { rules, ..settings("Jaquez") });
+    let jaquez = Replica::new(ReplicaSettings { rules, ..settings("Jaquez") });
     let (mut to_jaquez, mut to_riley) = joined(&riley, &jaquez);
     let (ours, theirs) = (clients("ours", 1), clients("theirs", 1));
     let far_ns = NOW_NS + TEN_YEARS_NS;

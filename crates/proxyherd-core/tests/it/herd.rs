@@ -5,7 +5,7 @@ use proxyherd_core::{
     flood::{Held, LinkId, Rules, Wake},
     limits::{ORIGINS_NAMED_MAX, SHARDS},
     link::{HIGHEST, Incoming},
-    map::{Map, MapSettings},
+    replica::{Replica, ReplicaSettings},
     types::{
         Attributes, Body, ClientId, Coordinates, Difference, Kind, Origin, Record, Report, ServerName, Stamp,
         Timestamp,
@@ -23,8 +23,8 @@ pub(crate) fn origin(server: &str, incarnation: u64) -> Origin {
 }
 
 /// What a map is usually told.
-pub(crate) fn settings(server: &str) -> MapSettings {
-    MapSettings {
+pub(crate) fn settings(server: &str) -> ReplicaSettings {
+    ReplicaSettings {
         me: origin(server, 1),
         seed: 7,
         max_clients: u64::MAX,
@@ -36,8 +36,8 @@ pub(crate) fn settings(server: &str) -> MapSettings {
 }
 
 /// An empty map.
-pub(crate) fn map(server: &str) -> Map {
-    Map::new(settings(server))
+pub(crate) fn map(server: &str) -> Replica {
+    Replica::new(settings(server))
 }
 
 /// The link at this place.
@@ -123,7 +123,7 @@ pub(crate) fn seen(held: Held<'_>) -> Seen {
 }
 
 /// Everything a map holds, in order of keys.
-pub(crate) fn content(map: &Map) -> Vec<Seen> {
+pub(crate) fn content(map: &Replica) -> Vec<Seen> {
     let mut content = Vec::new();
     map.for_each(|held| content.push(seen(held)));
     content.sort();
@@ -133,7 +133,7 @@ pub(crate) fn content(map: &Map) -> Vec<Seen> {
 /// One end of a link.
 #[derive(Debug)]
 pub(crate) struct End<'m> {
-    pub(crate) map: &'m Map,
+    pub(crate) map: &'m Replica,
     pub(crate) link: LinkId,
     /// This server's clock.
     pub(crate) now_ns: u64,
@@ -142,7 +142,7 @@ pub(crate) struct End<'m> {
 }
 
 impl<'m> End<'m> {
-    fn new(now_ns: u64, (map, link): (&'m Map, LinkId), version: u16, origins_max: usize) -> End<'m> {
+    fn new(now_ns: u64, (map, link): (&'m Replica, LinkId), version: u16, origins_max: usize) -> End<'m> {
         let mut encoder = Encoder::default().with_origins_max(origins_max);
         encoder.agree(version);
         map.write_vectors(&mut encoder);
@@ -165,15 +165,19 @@ impl<'m> End<'m> {
 }
 
 /// Joins two maps: vectors are exchanged, and nothing else yet.
-pub(crate) fn join<'m>(now_ns: u64, a: (&'m Map, LinkId), b: (&'m Map, LinkId)) -> (End<'m>, End<'m>) {
+pub(crate) fn join<'m>(
+    now_ns: u64,
+    a: (&'m Replica, LinkId),
+    b: (&'m Replica, LinkId),
+) -> (End<'m>, End<'m>) {
     join_as(now_ns, a, b, HIGHEST, ORIGINS_NAMED_MAX)
 }
 
 /// Joins two maps by a link of this version whose ends number anew after so many origins.
 pub(crate) fn join_as<'m>(
     now_ns: u64,
-    a: (&'m Map, LinkId),
-    b: (&'m Map, LinkId),
+    a: (&'m Replica, LinkId),
+    b: (&'m Replica, LinkId),
     version: u16,
     origins_max: usize,
 ) -> (End<'m>, End<'m>) {

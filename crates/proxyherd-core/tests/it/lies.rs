@@ -12,7 +12,7 @@ use proxyherd_core::{
         LOOKS_PER_HEARTBEAT, RENEWAL_INTERVAL_NS, REUNION_NS, SHARDS, TOMBSTONE_TTL_NS,
     },
     link::Incoming,
-    map::{Agreed, Map, MapSettings, shard_index},
+    replica::{Agreed, Replica, ReplicaSettings, shard_index},
     types::{Body, ClientId, Coordinates, Difference, Origin, Record, Timestamp},
 };
 
@@ -23,7 +23,7 @@ use crate::herd::{
 
 /// A member that tells one server whatever it likes, over that server's link 9.
 struct Eve<'m> {
-    map: &'m Map,
+    map: &'m Replica,
     encoder: Encoder,
     incoming: Incoming,
 }
@@ -31,7 +31,7 @@ struct Eve<'m> {
 const EVES: usize = 9;
 
 impl<'m> Eve<'m> {
-    fn at(map: &'m Map) -> Eve<'m> {
+    fn at(map: &'m Replica) -> Eve<'m> {
         let mut incoming = Incoming::new(link(EVES));
         incoming.receive(map, NOW_NS, empty_vectors().bytes(), &mut Wake::default()).unwrap();
         Eve { map, encoder: Encoder::default(), incoming }
@@ -70,16 +70,16 @@ fn is_false(seen: &Seen) -> bool {
     seen.place.contains("66.6")
 }
 
-fn of_client(map: &Map, client: &[u8]) -> Seen {
+fn of_client(map: &Replica, client: &[u8]) -> Seen {
     content(map).into_iter().find(|seen| seen.key == client).unwrap()
 }
 
-fn nonsense(map: &Map, link: LinkId, what: Nonsense) -> u64 {
+fn nonsense(map: &Replica, link: LinkId, what: Nonsense) -> u64 {
     map.nonsense(link)[what.index()]
 }
 
 /// The origins of which a map covers anything.
-fn covered(map: &Map) -> Vec<Origin> {
+fn covered(map: &Replica) -> Vec<Origin> {
     let mut origins = Vec::new();
     (0..SHARDS).for_each(|shard| map.for_each_covered(shard, |origin, _| origins.push(origin.clone())));
     origins.sort();
@@ -154,7 +154,8 @@ fn what_a_server_never_said_is_contradicted_everywhere_and_nothing_that_it_said_
 #[test]
 fn a_lie_that_claims_to_have_come_when_the_truth_had_expired_does_not_make_it_older() {
     let ttl_ns = 100 * SECOND_NS;
-    let expiring = |server: &str| Map::new(MapSettings { client_ttl_ns: Some(ttl_ns), ..settings(server) });
+    let expiring =
+        |server: &str| Replica::new(ReplicaSettings { client_ttl_ns: Some(ttl_ns), ..settings(server) });
     let (riley, jaquez) = (expiring("Riley"), expiring("Jaquez"));
     let (mut to_jaquez, mut to_riley) = join(NOW_NS, (&riley, link(0)), (&jaquez, link(0)));
     let sent = report(b"kiwi", NOW_NS - 50 * SECOND_NS);
@@ -346,7 +347,7 @@ fn a_server_that_is_restored_from_a_snapshot_takes_back_what_it_has_said_since()
 }
 
 /// Riley as it is when it is restored from a snapshot, its neighbor Jaquez, and what Riley had said before.
-fn restored(snapshot_age_s: u64) -> (Map, Map, Vec<Seen>) {
+fn restored(snapshot_age_s: u64) -> (Replica, Replica, Vec<Seen>) {
     let (before, jaquez, riley) = (map("Riley"), map("Jaquez"), map("Riley"));
     let (mut to_jaquez, mut to_riley) = join(NOW_NS, (&before, link(0)), (&jaquez, link(0)));
     let _ = before.report(NOW_NS, &report(b"kiwi", NOW_NS));
@@ -369,8 +370,8 @@ fn restored(snapshot_age_s: u64) -> (Map, Map, Vec<Seen>) {
 /// A link comes up as it does in a server.
 fn link_up<'m>(
     now_ns: u64,
-    (a, a_link): (&'m Map, LinkId),
-    (b, b_link): (&'m Map, LinkId),
+    (a, a_link): (&'m Replica, LinkId),
+    (b, b_link): (&'m Replica, LinkId),
 ) -> (End<'m>, End<'m>) {
     let agreed = Agreed { version: 2, has_tree: false };
     for (end, link, other) in [(a, a_link, b), (b, b_link, a)] {
@@ -380,7 +381,7 @@ fn link_up<'m>(
     join(now_ns, (a, a_link), (b, b_link))
 }
 
-fn assert_all_is_said(now_ns: u64, riley: &Map, jaquez: &Map, said: &[Seen]) {
+fn assert_all_is_said(now_ns: u64, riley: &Replica, jaquez: &Replica, said: &[Seen]) {
     for end in [riley, jaquez] {
         let _ = end.link_down(link(0));
     }
@@ -471,7 +472,7 @@ fn a_liar_that_links_again_and_again_is_answered_no_more_often() {
 #[test]
 fn a_clock_is_right_when_more_neighbors_agree_with_it_than_do_not() {
     let ahead_ns = NOW_NS + TEN_YEARS_NS;
-    let riley = Map::new(MapSettings { me: origin("Riley", ahead_ns), ..settings("Riley") });
+    let riley = Replica::new(ReplicaSettings { me: origin("Riley", ahead_ns), ..settings("Riley") });
     let _ = riley.report(ahead_ns, &report(b"kiwi", ahead_ns));
     let _ = riley.mend(ahead_ns);
     let _ = riley.mend(NOW_NS);
@@ -489,7 +490,7 @@ fn a_clock_is_right_when_more_neighbors_agree_with_it_than_do_not() {
 #[test]
 fn neighbors_that_differed_from_a_clock_that_was_wrong_are_heard_anew_when_it_is_put_back() {
     let ahead_ns = NOW_NS + TEN_YEARS_NS;
-    let riley = Map::new(MapSettings { me: origin("Riley", ahead_ns), ..settings("Riley") });
+    let riley = Replica::new(ReplicaSettings { me: origin("Riley", ahead_ns), ..settings("Riley") });
     let _ = riley.report(ahead_ns, &report(b"kiwi", ahead_ns));
     let _ = riley.mend(ahead_ns);
     [0, 3, 4].into_iter().for_each(|off| riley.note_refused_clock(link(off), -(TEN_YEARS_NS as i64)));
@@ -579,7 +580,7 @@ const TEN_YEARS_NS: u64 = 10 * 365 * 86_400 * SECOND_NS;
 #[test]
 fn what_a_server_took_while_its_clock_was_years_ahead_is_put_right_when_a_link_is_agreed() {
     let ahead_ns = NOW_NS + TEN_YEARS_NS;
-    let riley = Map::new(MapSettings { me: origin("Riley", ahead_ns), ..settings("Riley") });
+    let riley = Replica::new(ReplicaSettings { me: origin("Riley", ahead_ns), ..settings("Riley") });
     let _ = riley.mend(ahead_ns);
     let sent = report(b"fast", ahead_ns);
     let _ = riley.report(ahead_ns, &sent);
@@ -627,7 +628,7 @@ fn a_clock_that_goes_back_is_believed_when_links_stay_up() {
     let riley = map("Riley");
     let _ = riley.report(NOW_NS + TEN_YEARS_NS, &report(b"fast", NOW_NS + TEN_YEARS_NS));
     let _ = riley.mend(NOW_NS + TEN_YEARS_NS);
-    let received_ns = |map: &Map| of_client(map, b"fast").received_ns();
+    let received_ns = |map: &Replica| of_client(map, b"fast").received_ns();
     let look = |from: u64| {
         (from..).take(CLOCK_TRUST_LOOKS as usize).for_each(|second| {
             let _ = riley.mend(NOW_NS + second * SECOND_NS);
@@ -666,7 +667,8 @@ fn an_honest_report_wins_over_what_was_received_in_the_future() {
 #[test]
 fn what_a_server_has_expired_while_its_clock_was_ahead_is_no_lie() {
     let ttl_ns = 300 * SECOND_NS;
-    let expiring = |server: &str| Map::new(MapSettings { client_ttl_ns: Some(ttl_ns), ..settings(server) });
+    let expiring =
+        |server: &str| Replica::new(ReplicaSettings { client_ttl_ns: Some(ttl_ns), ..settings(server) });
     let (riley, jaquez) = (expiring("Riley"), expiring("Jaquez"));
     let (mut to_jaquez, mut to_riley) = join(NOW_NS, (&riley, link(0)), (&jaquez, link(0)));
     let _ = riley.report(NOW_NS, &report(b"kiwi", NOW_NS));
@@ -686,7 +688,8 @@ fn what_a_server_has_expired_while_its_clock_was_ahead_is_no_lie() {
 #[test]
 fn what_has_expired_only_by_the_clock_of_a_server_is_passed_on_by_it_and_not_shown() {
     let ttl_ns = 10 * SECOND_NS;
-    let expiring = |server: &str| Map::new(MapSettings { client_ttl_ns: Some(ttl_ns), ..settings(server) });
+    let expiring =
+        |server: &str| Replica::new(ReplicaSettings { client_ttl_ns: Some(ttl_ns), ..settings(server) });
     let [leaf, hub, other] = ["Leaf", "Hub", "Other"].map(expiring);
     let (mut leaf_end, mut hub_end) = join(NOW_NS, (&leaf, link(0)), (&hub, link(0)));
     let (mut hub_to_other, mut other_end) = join(NOW_NS, (&hub, link(1)), (&other, link(0)));
@@ -748,7 +751,7 @@ fn a_flood_of_incarnations_has_an_end_and_the_next_life_of_an_honest_server_find
 }
 
 /// The origins of what a map holds.
-fn lives(map: &Map) -> BTreeSet<Origin> {
+fn lives(map: &Replica) -> BTreeSet<Origin> {
     let mut lives = BTreeSet::new();
     map.for_each(|held| {
         lives.insert(held.origin.clone());
@@ -759,7 +762,7 @@ fn lives(map: &Map) -> BTreeSet<Origin> {
 #[test]
 fn each_mend_can_be_switched_off_to_show_what_it_is_for() {
     let broken =
-        |broken| Map::new(MapSettings { rules: Rules { broken: Some(broken) }, ..settings("Riley") });
+        |broken| Replica::new(ReplicaSettings { rules: Rules { broken: Some(broken) }, ..settings("Riley") });
     let riley = broken(Broken::CloseOnLies);
     Eve::at(&riley).tell(&riley.origin(), 1, b"kiwi", NOW_NS);
     let _ = riley.mend(NOW_NS);
@@ -768,7 +771,7 @@ fn each_mend_can_be_switched_off_to_show_what_it_is_for() {
     Eve::at(&riley).tell(&origin("Eve", 1), 1, b"kiwi", NOW_NS + TEN_YEARS_NS);
     assert_eq!(riley.len(), 1);
     let rules = Rules { broken: Some(Broken::CarryByOwnRule) };
-    let riley = Map::new(MapSettings { rules, client_ttl_ns: Some(SECOND_NS), ..settings("Riley") });
+    let riley = Replica::new(ReplicaSettings { rules, client_ttl_ns: Some(SECOND_NS), ..settings("Riley") });
     Eve::at(&riley).tell(&origin("Eve", 1), 1, b"kiwi", NOW_NS - SECOND_NS);
     assert_eq!(riley.len(), 0);
 }

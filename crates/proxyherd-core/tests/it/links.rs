@@ -8,7 +8,7 @@ use proxyherd_core::{
     flood::{LinkId, Wake},
     limits::{LINK_BATCH_LEN, LINKS_MAX, SHARDS},
     link::{Incoming, LinkError},
-    map::{Map, MapSettings, shard_index},
+    replica::{Replica, ReplicaSettings, shard_index},
     types::{AttributesBuf, ClientId, Report},
 };
 
@@ -17,7 +17,7 @@ use crate::herd::{
 };
 
 /// Brings up a link to a neighbor that has nothing; says who is to be woken.
-fn bring_up(map: &Map, link: LinkId) -> (Incoming, Wake) {
+fn bring_up(map: &Replica, link: LinkId) -> (Incoming, Wake) {
     let (mut incoming, mut wake) = (Incoming::new(link), Wake::default());
     incoming.receive(map, NOW_NS, empty_vectors().bytes(), &mut wake).unwrap();
     (incoming, wake)
@@ -109,7 +109,7 @@ fn a_client_that_begins_again_after_it_expired_does_so_everywhere() {
     let ttl_ns = 10 * SECOND_NS;
     for lag_ns in [0, SECOND_NS] {
         let expiring =
-            |server: &str| Map::new(MapSettings { client_ttl_ns: Some(ttl_ns), ..settings(server) });
+            |server: &str| Replica::new(ReplicaSettings { client_ttl_ns: Some(ttl_ns), ..settings(server) });
         let (riley, jaquez) = (expiring("Riley"), expiring("Jaquez"));
         let (mut to_riley, mut to_jaquez) = join(NOW_NS, (&jaquez, link(0)), (&riley, link(0)));
         let _ = riley.report(NOW_NS, &report(b"kiwi", NOW_NS));

@@ -4,7 +4,6 @@
 
 mod accounts;
 mod backlog;
-mod budget;
 mod check;
 mod data;
 mod followers;
@@ -17,6 +16,7 @@ mod merge;
 mod names;
 mod near;
 mod numbering;
+mod quota;
 mod shards;
 mod stamps;
 mod states;

@@ -8,7 +8,7 @@ use proxyherd_core::{
     flood::Wake,
     limits::SHARDS,
     link::Incoming,
-    map::{Map, shard_index},
+    replica::{Replica, shard_index},
     types::{
         Attributes, AttributesBuf, Body, Coordinates, Difference, Kind, Origin, Record, Timestamp, Version,
     },
@@ -71,7 +71,7 @@ fn made() -> impl Strategy<Value = Made> {
 }
 
 /// Lets `map` take these records over one link.
-fn offer(map: &Map, place: usize, records: &[Made]) {
+fn offer(map: &Replica, place: usize, records: &[Made]) {
     let mut encoder = Encoder::default();
     for one in records {
         let index = encoder.index_of(&one.origin()).unwrap();
@@ -131,7 +131,7 @@ proptest! {
         offer(&left, 1, &other);
         offer(&right, 0, &other);
         offer(&right, 1, &third);
-        let of = |map: &Map, all: &[&[Made]]| -> Vec<Made> {
+        let of = |map: &Replica, all: &[&[Made]]| -> Vec<Made> {
             let held = content(map);
             let all = all.iter().flat_map(|records| records.iter());
             all.filter(|one| one.record(|record| held.iter().any(|seen| {

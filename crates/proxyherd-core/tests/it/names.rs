@@ -6,7 +6,7 @@ use proxyherd_core::{
     codec::link::Encoder,
     flood::{LinkId, Wake},
     link::Incoming,
-    map::{Agreed, Map},
+    replica::{Agreed, Replica},
     types::{Attributes, Body, Coordinates, Difference, Kind, Origin, Record, Timestamp},
 };
 
@@ -29,14 +29,14 @@ const NETS: [&[(usize, usize)]; 5] = [LINE, OTHER_LINE, STAR, RING, FULL];
 
 /// The four servers, and Eve, who has links with some.
 struct Net<'m> {
-    maps: &'m [Map],
+    maps: &'m [Replica],
     ends: Vec<(End<'m>, End<'m>)>,
     eves: Vec<(Encoder, Incoming)>,
     now_ns: u64,
 }
 
 impl<'m> Net<'m> {
-    fn new(maps: &'m [Map], edges: &[(usize, usize)]) -> Net<'m> {
+    fn new(maps: &'m [Replica], edges: &[(usize, usize)]) -> Net<'m> {
         for (at, map) in maps.iter().enumerate() {
             for (other, other_map) in maps.iter().enumerate().filter(|(other, _)| *other != at) {
                 let agreed = Agreed { version: 2, has_tree: false };
@@ -44,7 +44,7 @@ impl<'m> Net<'m> {
             }
         }
         let join = |&(a, b): &(usize, usize)| join(NOW_NS, (&maps[a], link(b)), (&maps[b], link(a)));
-        let eve = |map: &Map| {
+        let eve = |map: &Replica| {
             let mut incoming = Incoming::new(link(EVES));
             incoming.receive(map, NOW_NS, empty_vectors().bytes(), &mut Wake::default()).unwrap();
             (Encoder::default(), incoming)
@@ -142,7 +142,7 @@ impl Lie {
     }
 }
 
-fn maps() -> Vec<Map> {
+fn maps() -> Vec<Replica> {
     NAMES.into_iter().map(map).collect()
 }
 

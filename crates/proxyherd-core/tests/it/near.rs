@@ -4,8 +4,8 @@ use proptest::prelude::*;
 use proxyherd_core::{
     command::{Around, Limit, Near},
     limits::NEAR_MAX,
-    map::{Map, MapSettings},
     places::{Center, Point, Separation},
+    replica::{Replica, ReplicaSettings},
     types::{AttributesBuf, ClientId, Coordinates, Kind, Report},
 };
 
@@ -48,8 +48,8 @@ fn made() -> impl Strategy<Value = Made> {
     (0u16..200, at, fate).prop_map(|(number, at, fate)| Made { number, at, fate })
 }
 
-fn filled(all: &[Made]) -> Map {
-    let map = Map::new(MapSettings { client_ttl_ns: Some(TTL_NS), ..settings("Riley") });
+fn filled(all: &[Made]) -> Replica {
+    let map = Replica::new(ReplicaSettings { client_ttl_ns: Some(TTL_NS), ..settings("Riley") });
     for made in all {
         let name = made.name();
         let received_ns = if made.fate == Fate::Expired { NOW_NS - TTL_NS } else { NOW_NS };
@@ -59,7 +59,7 @@ fn filled(all: &[Made]) -> Map {
             let _ = map.forget(NOW_NS, ClientId::new(name.as_bytes()).unwrap());
         }
     }
-    let _ = map.tell(NOW_NS, Kind::BUDGET, b"no/client", 0, b"told");
+    let _ = map.tell(NOW_NS, Kind::QUOTA, b"no/client", 0, b"told");
     map
 }
 

@@ -5,7 +5,7 @@ use proxyherd_core::{
     flood::Wake,
     limits::{LINK_BATCH_LEN, ORIGINS_NAMED_MAX, SHARDS},
     link::{HIGHEST, Incoming, LinkError},
-    map::{Map, shard_index},
+    replica::{Replica, shard_index},
     types::Origin,
 };
 
@@ -13,14 +13,14 @@ use crate::herd::{End, NOW_NS, empty_vectors, join_as, link, map, origin, record
 
 /// A member that invents incarnations and tells one server of them, over that server's link 9.
 struct Eve<'m> {
-    map: &'m Map,
+    map: &'m Replica,
     encoder: Encoder,
     incoming: Incoming,
     lives: u64,
 }
 
 impl<'m> Eve<'m> {
-    fn at(map: &'m Map, version: u16) -> Eve<'m> {
+    fn at(map: &'m Replica, version: u16) -> Eve<'m> {
         let mut incoming = Incoming::new(link(9)).with_version(version);
         incoming.receive(map, NOW_NS, empty_vectors().bytes(), &mut Wake::default()).unwrap();
         let mut encoder = Encoder::default();
@@ -75,7 +75,7 @@ struct Agreed {
     covered: Vec<(usize, Origin, u64)>,
 }
 
-fn agreed(map: &Map) -> Agreed {
+fn agreed(map: &Replica) -> Agreed {
     let (mut held, mut covered) = (Vec::new(), Vec::new());
     map.for_each(|one| held.push((one.record.key.to_vec(), one.origin.clone(), one.seq)));
     for shard in 0..SHARDS {

@@ -7,7 +7,7 @@ use proxyherd_core::{
     command::{Condition, Outcome},
     flood::Wake,
     limits::BATCH_LEN_MAX,
-    map::{Map, MapSettings, Offer, shard_index},
+    replica::{Offer, Replica, ReplicaSettings, shard_index},
     types::{ClientId, Difference, Report, Stamp, Timestamp},
 };
 
@@ -18,14 +18,14 @@ fn undated(client: &[u8]) -> Report<'_> {
     Report { stamp: Stamp::Server, ..report(client, NOW_NS) }
 }
 
-fn take<'a>(map: &Map, now_ns: u64, condition: Condition, report: Report<'a>) -> Offer<'a> {
+fn take<'a>(map: &Replica, now_ns: u64, condition: Condition, report: Report<'a>) -> Offer<'a> {
     let mut offers = [Offer::on(condition, report)];
     let _ = map.report_all(now_ns, &mut offers);
     offers[0]
 }
 
 /// What the map shows of a client: its time, and when that was received.
-fn shown(map: &Map, now_ns: u64, client: &[u8]) -> Option<(Timestamp, Difference)> {
+fn shown(map: &Replica, now_ns: u64, client: &[u8]) -> Option<(Timestamp, Difference)> {
     let client = ClientId::new(client).unwrap();
     map.locate(now_ns, client, |held| (held.record.timestamp, held.record.difference))
 }
@@ -135,7 +135,7 @@ fn a_condition_is_judged_by_what_the_server_shows() {
         (true, false, ttl_ns, Known, Outcome::Unmet),
     ] {
         for is_stamped_here in [false, true] {
-            let map = Map::new(MapSettings { client_ttl_ns: Some(ttl_ns), ..settings("Riley") });
+            let map = Replica::new(ReplicaSettings { client_ttl_ns: Some(ttl_ns), ..settings("Riley") });
             if is_told {
                 let _ = map.report(NOW_NS, &report(b"kiwi", NOW_NS));
             }
@@ -169,8 +169,8 @@ fn a_report_whose_condition_is_not_met_wakes_nobody() {
 
 #[test]
 fn a_condition_is_judged_before_the_room_and_the_client_s_interval() {
-    let tight = MapSettings { max_clients: 1, client_interval_ns: SECOND_NS, ..settings("Riley") };
-    let map = Map::new(tight);
+    let tight = ReplicaSettings { max_clients: 1, client_interval_ns: SECOND_NS, ..settings("Riley") };
+    let map = Replica::new(tight);
     let outcome = |now_ns, condition, client| take(&map, now_ns, condition, undated(client)).outcome;
     assert_eq!(outcome(NOW_NS, Condition::New, b"one"), Outcome::Added);
     assert_eq!(outcome(NOW_NS, Condition::Known, b"other"), Outcome::Unmet);

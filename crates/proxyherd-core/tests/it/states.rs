@@ -4,7 +4,7 @@ use proxyherd_core::{
     codec::link::Encoder,
     flood::{Nonsense, Wake},
     link::Incoming,
-    map::{Agreed, Map},
+    replica::{Agreed, Replica},
     types::{LinkState, ServerName},
 };
 
@@ -16,7 +16,7 @@ const EVES: usize = 9;
 
 /// Three servers, each linked with the others, and Eve, who is linked with the first.
 struct Ring {
-    maps: Vec<Map>,
+    maps: Vec<Replica>,
     /// By server and neighbor.
     incoming: Vec<Vec<Incoming>>,
     eve: Incoming,

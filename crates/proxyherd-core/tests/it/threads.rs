@@ -16,7 +16,7 @@ use proxyherd_core::{
     flood::{LinkId, Wake},
     limits::SHARDS,
     link::Incoming,
-    map::{Map, Offer},
+    replica::{Offer, Replica},
 };
 
 use crate::herd::{NOW_NS, content, link, map, report};
@@ -56,7 +56,7 @@ struct Direction {
 }
 
 struct Herd {
-    maps: [Map; 3],
+    maps: [Replica; 3],
     /// By the server that sends and its link, 0 to the next server and 1 to the one after.
     signals: [[Signal; 2]; 3],
     directions: [[Mutex<Direction>; 2]; 3],

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use proxyherd_core::{
     limits::SHARDS,
-    map::{Map, shard_index},
+    replica::{Replica, shard_index},
     types::Origin,
 };
 
@@ -34,7 +34,7 @@ impl Checker {
     pub(crate) fn peace<'a>(
         &mut self,
         clock_ns: u64,
-        parts: impl IntoIterator<Item = Vec<(usize, &'a Map)>>,
+        parts: impl IntoIterator<Item = Vec<(usize, &'a Replica)>>,
     ) {
         let counts = |one: &Taken| {
             !self.is_ahead(clock_ns, one) && !self.ledger.is_lie(one) && !self.ledger.is_crowded(&one.key)
@@ -49,7 +49,11 @@ impl Checker {
 
     /// Whether every part of the herd agrees on what has not expired at `from_ns`. Returns what differs, if anything
     /// does.
-    pub(crate) fn agreement<'a>(&self, from_ns: u64, map: impl Fn(usize) -> &'a Map) -> Result<(), String> {
+    pub(crate) fn agreement<'a>(
+        &self,
+        from_ns: u64,
+        map: impl Fn(usize) -> &'a Replica,
+    ) -> Result<(), String> {
         for floor in &self.floors {
             let passing = self.passing(floor.servers.iter().map(|&server| map(server)), from_ns);
             let is_counted = |one: &Taken| self.is_agreed_on(one, from_ns) && !passing.contains(&one.key);
@@ -73,7 +77,7 @@ impl Checker {
 
     /// The keys of which a bad member sent a record, and of which some server holds a record that nobody compares any
     /// more. Another record of the key may live longer, and a server whose clock is ahead may hold that one already.
-    fn passing<'a>(&self, maps: impl Iterator<Item = &'a Map>, from_ns: u64) -> HashSet<Key> {
+    fn passing<'a>(&self, maps: impl Iterator<Item = &'a Replica>, from_ns: u64) -> HashSet<Key> {
         let mut passing = HashSet::new();
         if self.ledger.knows_lies() {
             for map in maps {
@@ -89,7 +93,7 @@ impl Checker {
     }
 
     /// The first record in which two servers of one part differ, of those that have not expired at `from_ns`.
-    pub(crate) fn difference<'a>(&self, from_ns: u64, map: impl Fn(usize) -> &'a Map) -> Option<String> {
+    pub(crate) fn difference<'a>(&self, from_ns: u64, map: impl Fn(usize) -> &'a Replica) -> Option<String> {
         let mut all =
             self.floors.iter().flat_map(|floor| floor.servers.windows(2).map(|pair| (pair[0], pair[1])));
         all.find_map(|(one, other)| {
@@ -118,7 +122,7 @@ impl Checker {
         at: Nanos,
         from_ns: u64,
         clock_ns: impl Fn(usize) -> u64,
-        map: impl Fn(usize) -> &'a Map,
+        map: impl Fn(usize) -> &'a Replica,
     ) {
         let mut lost = Vec::new();
         for floor in &self.floors {
@@ -140,7 +144,7 @@ impl Checker {
 }
 
 impl Floor {
-    fn of(maps: Vec<(usize, &Map)>, counts: impl Fn(&Taken) -> bool) -> Floor {
+    fn of(maps: Vec<(usize, &Replica)>, counts: impl Fn(&Taken) -> bool) -> Floor {
         let mut held: BTreeMap<Key, Taken> = BTreeMap::new();
         for (_, map) in &maps {
             map.for_each(|one| {
@@ -168,7 +172,7 @@ struct View {
 }
 
 impl View {
-    fn of(map: &Map, ledger: &Ledger, counts: impl Fn(&Taken) -> bool) -> View {
+    fn of(map: &Replica, ledger: &Ledger, counts: impl Fn(&Taken) -> bool) -> View {
         let (mut records, mut digest) = (0, 0u64);
         // An origin leaves the vector with its last record, which each server forgets by its own clock.
         let mut origins = BTreeSet::new();

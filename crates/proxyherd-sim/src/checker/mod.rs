@@ -10,7 +10,7 @@
 //! - Answers: a life of a server never answers about a client with an older record than before, and every answer was
 //!   really reported. A server shows what it says that it has taken.
 //! - Bounds, every half minute and whenever the herd agrees: an outbox holds each slot once, and one marker.
-//! - Bookkeeping, equally often: see `Map::contradiction`.
+//! - Bookkeeping, equally often: see `Replica::contradiction`.
 
 mod agreement;
 
@@ -20,7 +20,7 @@ use proxyherd_core::{
     command::{Outcome, Position},
     flood::{Held, LinkId, Nonsense},
     limits::{HANDSHAKE_MAX, INCARNATIONS_MAX, LINKS_MAX, SHARDS},
-    map::{Map, Offer, shard_index},
+    replica::{Offer, Replica, shard_index},
     types::{ClientId, Origin, ServerName, Stamp},
 };
 
@@ -68,7 +68,7 @@ impl Checker {
     /// Whether this update is covered: it, or a record that wins over it, is held; or it has expired; or a bad
     /// member's record won over it and has expired; or no server has to take it, because its receipt is further ahead
     /// than clocks may be apart.
-    fn is_covered(&self, clock_ns: u64, map: &Map, update: &Taken) -> bool {
+    fn is_covered(&self, clock_ns: u64, map: &Replica, update: &Taken) -> bool {
         let (kind, key) = &update.key;
         map.find(clock_ns, *kind, key, |held| update.is_covered_by(held)) == Some(true)
             || update.is_over(clock_ns, self.client_ttl)
@@ -99,7 +99,7 @@ impl Checker {
     }
 
     /// A server has taken a client's report, or forgotten it.
-    pub(crate) fn took(&mut self, at: Nanos, clock_ns: u64, map: &Map, client: ClientId<'_>) {
+    pub(crate) fn took(&mut self, at: Nanos, clock_ns: u64, map: &Replica, client: ClientId<'_>) {
         let entered = map.locate(clock_ns, client, |held| {
             self.ledger.enter_report(held);
             match self.ledger.is_lied_about(shard_index(held.record.key)) {
@@ -116,7 +116,7 @@ impl Checker {
 
     /// A server has answered a report, and has taken no other report of that client since. It must show what it says
     /// that it has taken.
-    pub(crate) fn answered(&mut self, at: Nanos, clock_ns: u64, map: &Map, offer: &Offer<'_>) {
+    pub(crate) fn answered(&mut self, at: Nanos, clock_ns: u64, map: &Replica, offer: &Offer<'_>) {
         let client = offer.report.client;
         if offer.report.stamp == Stamp::Server && offer.outcome == Outcome::Stale {
             self.found(at, Symptom::Read, format!("{client:?} was told that the server's own time is stale"));
@@ -139,7 +139,14 @@ impl Checker {
     }
 
     /// Somebody asks a server for a client's position.
-    pub(crate) fn read(&mut self, at: Nanos, life: LifeId, clock_ns: u64, map: &Map, client: ClientId<'_>) {
+    pub(crate) fn read(
+        &mut self,
+        at: Nanos,
+        life: LifeId,
+        clock_ns: u64,
+        map: &Replica,
+        client: ClientId<'_>,
+    ) {
         let known = |held: Held<'_>| (self.ledger.knows(held), Taken::from(held));
         let (is_known, now) = map.locate(clock_ns, client, known).unzip();
         if is_known == Some(false) {
@@ -163,7 +170,7 @@ impl Checker {
     }
 
     /// Checks the vectors of these shards against the ledger, as far as they have moved.
-    pub(crate) fn vectors(&mut self, at: Nanos, life: LifeId, clock_ns: u64, map: &Map, shards: u32) {
+    pub(crate) fn vectors(&mut self, at: Nanos, life: LifeId, clock_ns: u64, map: &Replica, shards: u32) {
         for shard in (0..SHARDS).filter(|shard| shards & 1 << shard != 0) {
             let mut moved = Vec::new();
             map.for_each_covered(shard, |origin, covered| {
@@ -192,7 +199,7 @@ impl Checker {
     fn prove(
         &self,
         clock_ns: u64,
-        map: &Map,
+        map: &Replica,
         (origin, shard): (usize, usize),
         proven: u64,
         covered: u64,
@@ -221,7 +228,7 @@ impl Checker {
     }
 
     /// Enters what a server has issued by itself in these shards.
-    pub(crate) fn said_by_itself(&mut self, at: Nanos, server: usize, map: &Map, shards: u32) {
+    pub(crate) fn said_by_itself(&mut self, at: Nanos, server: usize, map: &Replica, shards: u32) {
         self.retold(server, map);
         let me = &map.origin();
         let mut said = Vec::new();
@@ -256,7 +263,7 @@ impl Checker {
     }
 
     /// Enters what a server has retold in others' names, if it has received a lie since the last call.
-    fn retold(&mut self, server: usize, map: &Map) {
+    fn retold(&mut self, server: usize, map: &Replica) {
         let links = (0..LINKS_MAX).filter_map(LinkId::new);
         let heard = links.map(|link| map.nonsense(link)[Nonsense::OwnRecord.index()]).sum();
         if self.answered_lies.insert(server, heard) == Some(heard) {
@@ -282,7 +289,7 @@ impl Checker {
     pub(crate) fn in_others_names(
         &self,
         server: usize,
-        map: &Map,
+        map: &Replica,
         from_ns: u64,
         present: impl Fn(&ServerName, u64) -> Option<bool>,
     ) -> Option<String> {
@@ -305,13 +312,13 @@ impl Checker {
     }
 
     /// Proves every vector of a replica again from its first update, because what is covered must stay covered.
-    pub(crate) fn vectors_again(&mut self, at: Nanos, life: LifeId, clock_ns: u64, map: &Map) {
+    pub(crate) fn vectors_again(&mut self, at: Nanos, life: LifeId, clock_ns: u64, map: &Replica) {
         self.proven.retain(|(proven, ..), _| *proven != life);
         self.vectors(at, life, clock_ns, map, u32::MAX);
     }
 
     /// Checks a replica's outboxes and bookkeeping, and each record's origin.
-    pub(crate) fn bookkeeping(&mut self, at: Nanos, server: usize, map: &Map, links: usize) {
+    pub(crate) fn bookkeeping(&mut self, at: Nanos, server: usize, map: &Replica, links: usize) {
         if let Some(text) = map.contradiction() {
             self.found(at, Symptom::Bookkeeping, format!("server {server}: {text}"));
         }
@@ -340,7 +347,12 @@ impl Checker {
 
     /// Checks what bad members and wrong clocks have left behind at a server: no record from the future, and in one
     /// shard no more lives of one server than are allowed.
-    pub(crate) fn leftovers(&self, server: usize, clock_ns: u64, map: &Map) -> Result<(), (Symptom, String)> {
+    pub(crate) fn leftovers(
+        &self,
+        server: usize,
+        clock_ns: u64,
+        map: &Replica,
+    ) -> Result<(), (Symptom, String)> {
         let (mut ahead, mut lives) = (None, BTreeMap::<_, BTreeSet<u64>>::new());
         map.for_each(|held| {
             let record = Taken::from(held);
@@ -368,7 +380,7 @@ impl Checker {
 mod tests {
     use proxyherd_core::{
         flood::Rules,
-        map::MapSettings,
+        replica::ReplicaSettings,
         types::{Attributes, Coordinates, Report, ServerName, Stamp, Timestamp},
     };
 
@@ -376,8 +388,8 @@ mod tests {
 
     const CLOCK_NS: u64 = 1_700_000_000_000_000_000;
 
-    fn map(server: &str) -> Map {
-        Map::new(MapSettings {
+    fn map(server: &str) -> Replica {
+        Replica::new(ReplicaSettings {
             me: Origin { server: ServerName::new(server).unwrap(), incarnation: 1 },
             seed: 1,
             max_clients: u64::MAX,
@@ -392,7 +404,7 @@ mod tests {
         ClientId::new(b"kiwi").unwrap()
     }
 
-    fn report(map: &Map, later_ns: u64) {
+    fn report(map: &Replica, later_ns: u64) {
         let report = Report {
             client: client(),
             coordinates: Coordinates::parse(b"+34.068930-118.445127").unwrap(),

@@ -2,7 +2,7 @@
 
 use proxyherd_core::{
     limits::BATCH_LEN_MAX,
-    map::{Offer, shard_index},
+    replica::{Offer, shard_index},
 };
 
 use super::{EPOCH_NS, Event, Server, World};

@@ -1,6 +1,6 @@
 //! Rounds: trouble, then peace, in which every part of the herd has to agree.
 
-use proxyherd_core::{flood::LinkId, limits::CHECK_MARGIN_NS, map::Map, types::ServerName};
+use proxyherd_core::{flood::LinkId, limits::CHECK_MARGIN_NS, replica::Replica, types::ServerName};
 
 use super::{AUDIT_INTERVAL, Event, Server, World, lying::name};
 use crate::{
@@ -309,6 +309,6 @@ impl World {
     }
 }
 
-fn map_of(servers: &[Server], server: usize) -> Option<&Map> {
+fn map_of(servers: &[Server], server: usize) -> Option<&Replica> {
     Some(&servers[server].life.as_ref()?.map)
 }

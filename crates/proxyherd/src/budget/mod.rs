@@ -1,6 +1,6 @@
 //! Keeps the books of the places budgets: fills the purse, remembers what was spent, tells the herd, grants.
 //!
-//! All of it is decided in core (`places::budget`). Here are the clock, the file, the map that carries the accounts,
+//! All of it is decided in core (`places::quota`). Here are the clock, the file, the map that carries the accounts,
 //! and one task a server, which has a turn every second and whenever the purse runs low. While the book cannot be kept,
 //! nothing is put into the purse and nobody is granted anything.
 //!
@@ -28,7 +28,7 @@ use std::{
 };
 
 use proxyherd_core::{
-    places::budget::{Account, Book, Known, Period, Span, Standing, Terms, Turn, key},
+    places::quota::{KnownAccounts, Period, QuotaAccount, QuotaBook, Span, Standing, Terms, Turn, key},
     types::{Body, Kind, ServerName},
 };
 use tokio::time::{sleep, timeout};
@@ -63,7 +63,7 @@ const TOLD_AFTER: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Budget {
     purse: Arc<Purse>,
-    book: Book,
+    book: QuotaBook,
     file: File,
     wholes: Vec<(Span, u64)>,
     /// Whose shares there are in periods that begin from now on ...
@@ -217,12 +217,14 @@ impl Keeper {
     }
 
     /// What the map tells of all accounts. Only a server's own word counts for its account.
-    fn known(&self, now_ns: u64) -> BTreeMap<Period, Known> {
+    fn known(&self, now_ns: u64) -> BTreeMap<Period, KnownAccounts> {
         let read = |period, server: &ServerName| {
             let key = key(period, server);
             let account =
-                self.herd.map().find(now_ns, Kind::BUDGET, key.as_bytes(), |held| match held.record.body {
-                    Body::Data { bytes, .. } if held.origin.server == *server => Account::from_bytes(bytes),
+                self.herd.map().find(now_ns, Kind::QUOTA, key.as_bytes(), |held| match held.record.body {
+                    Body::Data { bytes, .. } if held.origin.server == *server => {
+                        QuotaAccount::from_bytes(bytes)
+                    }
                     _ => None,
                 });
             account.flatten()
@@ -230,15 +232,15 @@ impl Keeper {
         let about = |period| {
             let others = self.budget.servers.iter().filter(|server| *server != self.herd.name());
             let others = others.filter_map(|server| Some((server.clone(), read(period, server)?)));
-            (period, Known { mine: read(period, self.herd.name()), others: others.collect() })
+            (period, KnownAccounts { mine: read(period, self.herd.name()), others: others.collect() })
         };
         self.budget.book.periods(now_ns).into_iter().map(about).collect()
     }
 
-    fn tell(&self, now_ns: u64, period: Period, account: &Account) {
+    fn tell(&self, now_ns: u64, period: Period, account: &QuotaAccount) {
         let (key, bytes) = (key(period, self.herd.name()), account.to_bytes());
         let keep_s = period.span.keep_s();
-        let (_, wake) = self.herd.map().tell(now_ns, Kind::BUDGET, key.as_bytes(), keep_s, &bytes);
+        let (_, wake) = self.herd.map().tell(now_ns, Kind::QUOTA, key.as_bytes(), keep_s, &bytes);
         self.herd.wake(wake);
     }
 

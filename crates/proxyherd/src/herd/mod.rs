@@ -34,8 +34,8 @@ use proxyherd_core::{
     command::{Around, Near, Nearby, Watch},
     flood::{Held, Wake},
     link::Identity,
-    map::{Found, Map, Offer},
     places::Query,
+    replica::{Found, Offer, Replica},
     types::{Attributes, Body, ClientId, Coordinates, Difference, Record, ServerName, Timestamp},
 };
 
@@ -72,7 +72,7 @@ pub struct Herd {
     counts: Counts,
     /// What makes reports safe before they are acknowledged; without it they are acknowledged at once.
     durability: OnceLock<Arc<dyn Durability>>,
-    map: Arc<Map>,
+    map: Arc<Replica>,
     watchers: Watchers,
     /// How many requests to providers of places may be under way.
     requests_max: usize,

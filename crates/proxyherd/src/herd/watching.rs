@@ -29,7 +29,7 @@ use parking_lot::Mutex;
 use proxyherd_core::{
     command::Watch,
     flood::{Begin, FollowerId, Following, Told},
-    map::Map,
+    replica::Replica,
     types::Kind,
 };
 
@@ -60,7 +60,7 @@ pub enum Change<'a> {
 /// Somebody watches, until this is dropped.
 #[derive(Debug)]
 pub struct Watching {
-    map: Arc<Map>,
+    map: Arc<Replica>,
     shared: Arc<Mutex<State>>,
     /// Whom it watches: one client, or all whose IDs begin with it.
     whom: Box<[u8]>,
@@ -162,7 +162,7 @@ impl Waiting {
 /// All watchers of a server.
 #[derive(Debug)]
 pub(super) struct Watchers {
-    map: Arc<Map>,
+    map: Arc<Replica>,
     shared: Arc<Mutex<State>>,
 }
 
@@ -204,7 +204,7 @@ impl State {
 }
 
 impl Watchers {
-    pub(super) fn new(map: &Arc<Map>) -> Watchers {
+    pub(super) fn new(map: &Arc<Replica>) -> Watchers {
         Watchers { map: Arc::clone(map), shared: Arc::default() }
     }
 
@@ -263,7 +263,7 @@ impl Drop for Watchers {
 
 /// Gives its place back when it is dropped, also where its thread could not be started or has failed.
 struct Follower {
-    map: Arc<Map>,
+    map: Arc<Replica>,
     id: Option<FollowerId>,
 }
 

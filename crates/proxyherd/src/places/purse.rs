@@ -4,7 +4,7 @@
 //! past midnight nothing is taken until it has been filled anew. Nothing here waits for a disk or a neighbor.
 
 use parking_lot::Mutex;
-use proxyherd_core::places::budget::{News, Period, Span, Standing};
+use proxyherd_core::places::quota::{Period, PurseNews, Span, Standing};
 use tokio::sync::Notify;
 
 use super::Allowance;
@@ -48,11 +48,11 @@ impl Purse {
     }
 
     /// What has happened since this was last asked. With `empty` set, all that is in it is given back.
-    pub(crate) fn news(&self, empty: bool) -> News {
+    pub(crate) fn news(&self, empty: bool) -> PurseNews {
         let mut inside = self.inside.lock();
         let returned = if empty { std::mem::take(&mut inside.left) } else { 0 };
         let (asked, taken) = (std::mem::take(&mut inside.asked), std::mem::take(&mut inside.taken));
-        News { asked, taken, returned, left: inside.left }
+        PurseNews { asked, taken, returned, left: inside.left }
     }
 
     /// Puts in what was reserved at `now_ns` and has been kept.
@@ -99,8 +99,8 @@ mod tests {
         purse.fill(NOW_NS, 3);
         let taken = (0..5).filter(|_| purse.take_at(NOW_NS)).count();
         assert_eq!(taken, 3);
-        assert_eq!(purse.news(false), News { asked: 6, taken: 3, returned: 0, left: 0 });
-        assert_eq!(purse.news(false), News::default());
+        assert_eq!(purse.news(false), PurseNews { asked: 6, taken: 3, returned: 0, left: 0 });
+        assert_eq!(purse.news(false), PurseNews::default());
     }
 
     #[test]
@@ -109,7 +109,7 @@ mod tests {
         purse.fill(NOW_NS, 3);
         assert!(purse.take_at(NOW_NS + DAY_NS - 1));
         assert!(!purse.take_at(NOW_NS + DAY_NS));
-        assert_eq!(purse.news(true), News { asked: 2, taken: 1, returned: 2, left: 0 });
+        assert_eq!(purse.news(true), PurseNews { asked: 2, taken: 1, returned: 2, left: 0 });
     }
 
     #[tokio::test]

@@ -18,7 +18,7 @@ use proxyherd_core::{
     },
     limits::{HEARTBEAT_INTERVAL, INCARNATIONS_MAX, SHARDS},
     link::HIGHEST,
-    map::shard_index,
+    replica::shard_index,
     types::{
         Attributes, Body, Coordinates, Difference, Kind, LinkState, Origin, Record, ServerName, Timestamp,
     },

@@ -368,5 +368,5 @@ fn the_sources_are_read_whole() {
         edges.contains(&(module("flood::anti_entropy"), module("codec::link::check"))),
         "groups within groups"
     );
-    assert!(edges.contains(&(module("map"), module("flood"))), "what the folder's own module imports");
+    assert!(edges.contains(&(module("replica"), module("flood"))), "what the folder's own module imports");
 }

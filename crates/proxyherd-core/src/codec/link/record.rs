@@ -103,11 +103,11 @@ mod tests {
         };
         let client = record(b"kiwi", Attributes::NONE);
         check(&client, true);
-        check(&Record { kind: Kind::BUDGET, ..client }, false);
-        check(&Record { body: Body::Gone, kind: Kind::BUDGET, ..client }, true);
-        check(&data(Kind::BUDGET, b""), true);
+        check(&Record { kind: Kind::QUOTA, ..client }, false);
+        check(&Record { body: Body::Gone, kind: Kind::QUOTA, ..client }, true);
+        check(&data(Kind::QUOTA, b""), true);
         check(&data(Kind::CLIENT, b""), false);
-        check(&data(Kind::BUDGET, &[7; DATA_LEN_MAX]), true);
-        check(&data(Kind::BUDGET, &[7; DATA_LEN_MAX + 1]), false);
+        check(&data(Kind::QUOTA, &[7; DATA_LEN_MAX]), true);
+        check(&data(Kind::QUOTA, &[7; DATA_LEN_MAX + 1]), false);
     }
 }

@@ -9,7 +9,7 @@ use proxyherd_core::{
     command::{Command, Nearby, Outcome},
     flood::Wake,
     limits::{BATCH_LEN_MAX, LINE_LEN_MAX},
-    map::Offer,
+    replica::Offer,
 };
 
 use crate::{

@@ -7,7 +7,7 @@ use std::{
 
 use proxyherd_core::{
     limits::{BATCH_LEN_MAX, FOLLOWERS_MAX},
-    map::Offer,
+    replica::Offer,
     types::{Attributes, ClientId, Coordinates, Report, Stamp, Timestamp},
 };
 

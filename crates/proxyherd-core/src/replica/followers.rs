@@ -10,7 +10,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{ALL_SHARDS, Map};
+use super::{ALL_SHARDS, Replica};
 use crate::{
     flood::{FollowerId, Following, Told, places},
     limits::{FOLLOWER_BITE_MAX, FOLLOWERS_MAX, SHARDS},
@@ -67,8 +67,8 @@ impl Seat {
     }
 }
 
-impl Map {
-    /// Adds a follower of the replica's changes, until [`Map::unfollow`]. `wake` is called when there is something
+impl Replica {
+    /// Adds a follower of the replica's changes, until [`Replica::unfollow`]. `wake` is called when there is something
     /// for the follower and it has not been woken yet. It runs on the thread that made the change, while no shard is
     /// locked; and once before this method returns. It should only notify another thread or task.
     ///
@@ -116,9 +116,9 @@ impl Map {
     /// whether that was all. If not, drain again.
     ///
     /// ```
-    /// # use proxyherd_core::{flood::{Begin, Following, Rules, Told}, map::{Map, MapSettings}, types::{Origin, ServerName}};
+    /// # use proxyherd_core::{flood::{Begin, Following, Rules, Told}, replica::{Replica, ReplicaSettings}, types::{Origin, ServerName}};
     /// # let me = Origin { server: ServerName::new("Riley").unwrap(), incarnation: 1 };
-    /// # let map = Map::new(MapSettings {
+    /// # let map = Replica::new(ReplicaSettings {
     /// #     me, seed: 1, max_clients: 10, client_ttl_ns: None, client_interval_ns: 0, clock_offset_max_ns: 0,
     /// #     rules: Rules::default(),
     /// # });
@@ -126,7 +126,7 @@ impl Map {
     /// let follower = map.follow(following, || { /* Let the thread that drains know. */ }).unwrap();
     /// let mut held = std::collections::BTreeMap::new();
     /// while !map.drain(&follower, 100, |told| match told {
-    ///     Told::Anew { shard } => held.retain(|(_, key): &(_, Vec<u8>), _| proxyherd_core::map::shard_index(key) != shard),
+    ///     Told::Anew { shard } => held.retain(|(_, key): &(_, Vec<u8>), _| proxyherd_core::replica::shard_index(key) != shard),
     ///     Told::Record(it) => drop(held.insert((it.record.kind, it.record.key.to_vec()), it.seq)),
     ///     Told::Removed { kind, key } => drop(held.remove(&(kind, key.to_vec()))),
     ///     Told::Covered(_) => {}

@@ -2,12 +2,12 @@
 //!
 //! The search scans every record, shard by shard, each shard under its lock. It keeps the nearest so far in a heap,
 //! which the question's limit bounds. The answer is exact, but the scan is slow; a grid of cells, kept in step with
-//! the records, will replace it. As in [`Map::locate`], expired records do not count; neither do tombstones. A client
+//! the records, will replace it. As in [`Replica::locate`], expired records do not count; neither do tombstones. A client
 //! that moves during the scan is found once, at its old or its new position.
 
 use std::collections::BinaryHeap;
 
-use super::Map;
+use super::Replica;
 use crate::{
     command::{Around, Near},
     places::{Center, EARTH_RADIUS_M, Separation},
@@ -106,7 +106,7 @@ impl Best {
     }
 }
 
-impl Map {
+impl Replica {
     /// The clients that are near, the nearest first. `wanted` filters them; a client that it rejects does not count
     /// against the limit. `None`: the client at the center is not known.
     pub fn near(

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use proxyherd_core::{
-    places::budget::{Account, Book, Known, News, Period, Span, Terms, Turn},
+    places::quota::{KnownAccounts, Period, PurseNews, QuotaAccount, QuotaBook, Span, Terms, Turn},
     types::ServerName,
 };
 
@@ -62,14 +62,14 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 struct Server {
-    book: Book,
+    book: QuotaBook,
     kept: Option<Vec<u8>>,
     purse: u64,
     /// The day for which the purse was filled.
     day: Option<Period>,
-    news: News,
-    heard: BTreeMap<(Period, usize), Account>,
-    told: Vec<(Period, Account)>,
+    news: PurseNews,
+    heard: BTreeMap<(Period, usize), QuotaAccount>,
+    told: Vec<(Period, QuotaAccount)>,
     clock: i64,
     /// No neighbor has told it anything since its start.
     is_alone: bool,
@@ -107,7 +107,7 @@ impl Herd {
                 kept: None,
                 purse: 0,
                 day: None,
-                news: News::default(),
+                news: PurseNews::default(),
                 heard: BTreeMap::new(),
                 told: Vec::new(),
                 clock: 0,
@@ -120,10 +120,10 @@ impl Herd {
     }
 
     /// A whole of 0: there is no budget of that span.
-    fn open(&self, index: usize, kept: Option<&[u8]>) -> Book {
+    fn open(&self, index: usize, kept: Option<&[u8]>) -> QuotaBook {
         let mut book = match kept {
-            Some(bytes) => Book::from_bytes(&name(index), bytes).unwrap(),
-            None => Book::new(name(index)),
+            Some(bytes) => QuotaBook::from_bytes(&name(index), bytes).unwrap(),
+            None => QuotaBook::new(name(index)),
         };
         for (span, &whole) in Span::ALL.into_iter().zip(&self.wholes).filter(|(_, whole)| **whole > 0) {
             book.set_terms(span, Terms::new(whole, (0..NAMES.len()).map(name)));
@@ -150,8 +150,8 @@ impl Herd {
         true
     }
 
-    fn known(&self, at: usize) -> BTreeMap<Period, Known> {
-        let mut known = BTreeMap::<Period, Known>::new();
+    fn known(&self, at: usize) -> BTreeMap<Period, KnownAccounts> {
+        let mut known = BTreeMap::<Period, KnownAccounts>::new();
         for period in self.servers[at].book.periods(self.clock(at)) {
             let about = known.entry(period).or_default();
             for (&(_, from), account) in self.servers[at].heard.iter().filter(|((of, _), _)| *of == period) {
@@ -204,7 +204,7 @@ impl Herd {
     fn crash(&mut self, at: usize) {
         let book = self.open(at, self.servers[at].kept.as_deref());
         let server = &mut self.servers[at];
-        (server.book, server.purse, server.day, server.news) = (book, 0, None, News::default());
+        (server.book, server.purse, server.day, server.news) = (book, 0, None, PurseNews::default());
         server.heard.clear();
         if server.is_reminded {
             self.remind(at);
@@ -493,7 +493,7 @@ fn what_the_herd_learns_later_of_a_server_closes_its_account() {
     herd.round();
     let day = Span::Day.at(herd.now_ns);
     // Somebody else runs in its name.
-    let other = Account { share: 100, reserved: 90, taken: 90, ..Account::default() };
+    let other = QuotaAccount { share: 100, reserved: 90, taken: 90, ..QuotaAccount::default() };
     herd.servers[0].heard.insert((day, 0), other);
     assert_eq!(herd.turn(0, End::Well).closed, [day]);
     herd.turn(0, End::Well);
@@ -520,7 +520,7 @@ fn a_grant_that_nobody_can_give_makes_nobody_spend_more_than_the_whole() {
     let mut herd = Herd::new([30, 0]);
     herd.round();
     let granted = BTreeMap::from([(name(0), u64::MAX)]);
-    let lie = Account { granted, ..herd.servers[1].told.last().unwrap().1.clone() };
+    let lie = QuotaAccount { granted, ..herd.servers[1].told.last().unwrap().1.clone() };
     herd.servers[1].told.push((Span::Day.at(herd.now_ns), lie.clone()));
     let mut taken = 0;
     for _ in 0..200 {
@@ -540,10 +540,10 @@ fn an_account_that_others_made_up_for_a_server_gives_it_no_more_than_its_share()
         herd.now_ns += DAY_NS;
         let day = Span::Day.at(herd.now_ns);
         // Before the day begins, in the name of an earlier life; and another says that it has granted what it has not.
-        let lie = Account { terms: 1, share: u64::MAX, ..Account::default() };
+        let lie = QuotaAccount { terms: 1, share: u64::MAX, ..QuotaAccount::default() };
         let granted = BTreeMap::from([(name(0), grants)]);
         herd.servers[0].heard.insert((day, 0), lie.clone());
-        herd.servers[0].heard.insert((day, 1), Account { granted, ..lie });
+        herd.servers[0].heard.insert((day, 1), QuotaAccount { granted, ..lie });
         let mut taken = 0;
         for _ in 0..200 {
             taken += u64::from(herd.ask(0));
@@ -561,7 +561,7 @@ fn a_new_server_that_meets_other_terms_lives_on_grants_until_the_next_period() {
     // A herd of two so far; the third is new, and by its configuration ten are its own.
     let day = Span::Day.at(herd.now_ns);
     for at in [0, 1] {
-        let other = Account { terms: 1, share: 15, ..Account::default() };
+        let other = QuotaAccount { terms: 1, share: 15, ..QuotaAccount::default() };
         herd.servers[at].told.push((day, other));
     }
     herd.servers[2].kept = None;

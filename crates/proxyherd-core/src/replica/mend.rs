@@ -1,13 +1,13 @@
 //! Mending: what a server does about once a second so that neither nonsense nor a wrong clock has lasting effects.
 //!
 //! A clock that goes back may have been wrong before or may be wrong now. It counts as right when more neighbors'
-//! clocks agree with it than differ too much: either when a link has just been agreed on ([`Map::trust_clock`]), or
+//! clocks agree with it than differ too much: either when a link has just been agreed on ([`Replica::trust_clock`]), or
 //! when links stay up for some looks after the step, since a link ends if its neighbor's clock differs too much.
 //! Until then nothing is dropped or changed because of the clock.
 
 use std::{collections::BTreeSet, sync::Arc, sync::atomic::Ordering::Relaxed};
 
-use super::Map;
+use super::Replica;
 use crate::{
     flood::{LinkId, Look, Renewal, Wake},
     limits::{CLOCK_STEP_NS, CLOCK_TRUST_LOOKS, RENEWAL_INTERVAL_NS},
@@ -73,8 +73,8 @@ impl Mending {
     }
 }
 
-impl Map {
-    /// The origin under which this server issues updates. Its incarnation is that of [`Map::me`] until others hold
+impl Replica {
+    /// The origin under which this server issues updates. Its incarnation is that of [`Replica::me`] until others hold
     /// lies about it, or the clock turns out to have been wrong when it began.
     pub fn origin(&self) -> Origin {
         Origin { server: self.me.server.clone(), incarnation: self.mending.lock().incarnation }
@@ -112,7 +112,7 @@ impl Map {
     }
 
     /// The clock of the neighbor at `link` agrees with this server's, which may have been ahead before. To be called
-    /// just before [`Map::agree`], so that the link sends nothing that the neighbor would not merge.
+    /// just before [`Replica::agree`], so that the link sends nothing that the neighbor would not merge.
     pub fn trust_clock(&self, link: LinkId, now_ns: u64) -> Wake {
         let mut mending = self.mending.lock();
         let agreed = self.agreed.load(Relaxed);

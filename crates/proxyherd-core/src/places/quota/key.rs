@@ -1,7 +1,7 @@
 //! The key of an account in the replica: its server and its period.
 //!
 //! Any member can make up accounts. At any moment at most [`ACCOUNTS_MAX`](crate::limits::ACCOUNTS_MAX) accounts of
-//! one server are [in time](AccountKey::is_in_time), so the replica can have room for all of them, whatever is made
+//! one server are [in time](QuotaKey::is_in_time), so the replica can have room for all of them, whatever is made
 //! up.
 
 use super::{Period, Span};
@@ -9,28 +9,28 @@ use crate::types::ServerName;
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
-/// The key of a server's account. The replica holds it under [`Kind::BUDGET`](crate::types::Kind::BUDGET).
+/// The key of a server's account. The replica holds it under [`Kind::QUOTA`](crate::types::Kind::QUOTA).
 pub fn key(period: Period, server: &ServerName) -> String {
     format!("{}/{period}/{server}", period.span.as_str())
 }
 
 /// The parts of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AccountKey<'a> {
+pub struct QuotaKey<'a> {
     /// The period.
     pub period: Period,
     /// The name of the account's server.
     pub server: &'a str,
 }
 
-impl<'a> AccountKey<'a> {
+impl<'a> QuotaKey<'a> {
     /// Reads what [`key`] writes, and nothing else.
-    pub fn parse(key: &'a [u8]) -> Option<AccountKey<'a>> {
+    pub fn parse(key: &'a [u8]) -> Option<QuotaKey<'a>> {
         let (span, rest) = std::str::from_utf8(key).ok()?.split_once('/')?;
         let (period, server) = rest.split_once('/')?;
         let span = Span::ALL.into_iter().find(|one| one.as_str() == span)?;
         let period = Period::parse(span, period)?;
-        ServerName::fits(server).then_some(AccountKey { period, server })
+        ServerName::fits(server).then_some(QuotaKey { period, server })
     }
 
     /// Whether an account that was received at `received_ns` and is kept for `ttl_ns` can be of use: it was issued
@@ -61,8 +61,8 @@ mod tests {
         let keys = Span::ALL.map(|span| key(span.at(NOW_NS), &riley));
         assert_eq!(keys, ["day/2026-10-05/Riley", "month/2026-10/Riley"]);
         for (span, key) in Span::ALL.into_iter().zip(&keys) {
-            let parsed = AccountKey { period: span.at(NOW_NS), server: "Riley" };
-            assert_eq!(AccountKey::parse(key.as_bytes()), Some(parsed));
+            let parsed = QuotaKey { period: span.at(NOW_NS), server: "Riley" };
+            assert_eq!(QuotaKey::parse(key.as_bytes()), Some(parsed));
         }
     }
 
@@ -84,9 +84,9 @@ mod tests {
             "day/2026-10-05/R\u{e4}uber",
             "Day/2026-10-05/Riley",
         ] {
-            assert_eq!(AccountKey::parse(key.as_bytes()), None, "{key}");
+            assert_eq!(QuotaKey::parse(key.as_bytes()), None, "{key}");
         }
-        assert_eq!(AccountKey::parse(b"day/2026-10-05/\xff"), None);
+        assert_eq!(QuotaKey::parse(b"day/2026-10-05/\xff"), None);
     }
 
     #[test]
@@ -95,7 +95,7 @@ mod tests {
             let ttl_ns = u64::from(span.keep_s()) * NANOS_PER_SECOND;
             for hours in 0..24 * 70 {
                 let told_ns = NOW_NS + hours * HOUR_NS;
-                let key = AccountKey { period: span.at(told_ns), server: "Riley" };
+                let key = QuotaKey { period: span.at(told_ns), server: "Riley" };
                 // A clock that is ahead, and one that was found to have been ahead.
                 for received_ns in [told_ns, told_ns + HOUR_NS, told_ns - HOUR_NS] {
                     assert!(key.is_in_time(received_ns, ttl_ns), "{key:?} {received_ns}");
@@ -121,7 +121,7 @@ mod tests {
                 for span in Span::ALL {
                     let at = span.at(now_ns).number;
                     for number in at - 10..=at + 10 {
-                        let key = AccountKey { period: Period { span, number }, server: "Riley" };
+                        let key = QuotaKey { period: Period { span, number }, server: "Riley" };
                         // It has not expired yet.
                         if key.is_in_time(received_ns, live_ns + 1) {
                             keys.insert(key.period);

@@ -6,11 +6,11 @@
 
 use std::collections::BTreeMap;
 
-use super::Account;
+use super::QuotaAccount;
 use crate::types::ServerName;
 
 /// The accounts of one period that a server knows, by their servers' names.
-pub type Accounts = BTreeMap<ServerName, Account>;
+pub type QuotaAccounts = BTreeMap<ServerName, QuotaAccount>;
 
 /// The state of an account, as far as this server knows.
 struct Standing<'a> {
@@ -33,17 +33,17 @@ impl Standing<'_> {
 }
 
 /// The requests that `accounts` grant to `server` together.
-pub(super) fn received(accounts: &Accounts, server: &ServerName) -> u64 {
+pub(super) fn received(accounts: &QuotaAccounts, server: &ServerName) -> u64 {
     accounts.values().fold(0, |sum, account| sum.saturating_add(account.granted_to(server)))
 }
 
 /// Whether any server but `me` is short of requests.
-pub(super) fn is_anyone_short(me: &ServerName, accounts: &Accounts) -> bool {
+pub(super) fn is_anyone_short(me: &ServerName, accounts: &QuotaAccounts) -> bool {
     standings(accounts).any(|standing| standing.server != me && standing.need() > 0)
 }
 
 /// What `me` grants now. `accounts` contains its own account.
-pub(super) fn grants(me: &ServerName, accounts: &Accounts) -> Vec<(ServerName, u64)> {
+pub(super) fn grants(me: &ServerName, accounts: &QuotaAccounts) -> Vec<(ServerName, u64)> {
     let standings: Vec<_> = standings(accounts).collect();
     let Some(mine) = standings.iter().find(|standing| standing.server == me) else { return Vec::new() };
     // If more is needed than can be spared, everything is given, in proportion to need.
@@ -63,7 +63,7 @@ pub(super) fn grants(me: &ServerName, accounts: &Accounts) -> Vec<(ServerName, u
     grants
 }
 
-fn standings(accounts: &Accounts) -> impl Iterator<Item = Standing<'_>> {
+fn standings(accounts: &QuotaAccounts) -> impl Iterator<Item = Standing<'_>> {
     let open = accounts.iter().filter(|(_, account)| !account.is_closed);
     open.map(|(server, account)| Standing {
         server,
@@ -77,9 +77,9 @@ mod tests {
     use super::*;
 
     /// Name, share, wants.
-    fn accounts(of: &[(&str, u64, u64)]) -> Accounts {
+    fn accounts(of: &[(&str, u64, u64)]) -> QuotaAccounts {
         let account = |&(name, share, wants): &(&str, u64, u64)| {
-            (ServerName::new(name).unwrap(), Account { share, wants, ..Account::default() })
+            (ServerName::new(name).unwrap(), QuotaAccount { share, wants, ..QuotaAccount::default() })
         };
         of.iter().map(account).collect()
     }

@@ -15,12 +15,12 @@ const HEAD_LEN: usize = 2 + 5 * 8 + 1;
 pub const ACCOUNT_LEN_MAX: usize = HEAD_LEN + RECEIVERS_CLOSED_MAX * (1 + SERVER_NAME_LEN_MAX + 8);
 /// The version of the encoding. An account in another version is not read, and counts for nothing.
 const VERSION: u8 = 1;
-/// In the flags: see [`Account::is_closed`].
+/// In the flags: see [`QuotaAccount::is_closed`].
 const CLOSED: u8 = 1;
 
 /// A server's account in one period. Only that server writes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Account {
+pub struct QuotaAccount {
     /// The whole and the servers by which the share was cut: see [`Terms::mark`](super::Terms::mark).
     pub terms: u64,
     /// The server's part of the whole, fixed for the whole period.
@@ -37,7 +37,7 @@ pub struct Account {
     pub granted: BTreeMap<ServerName, u64>,
 }
 
-impl Account {
+impl QuotaAccount {
     /// All that was ever granted to `server`.
     pub fn granted_to(&self, server: &ServerName) -> u64 {
         self.granted.get(server).copied().unwrap_or(0)
@@ -66,11 +66,11 @@ impl Account {
 
     /// Whether `told`, which this server once announced, holds requests or grants that this account lacks. An account
     /// with its whole memory never lacks anything, because it is written before it is announced.
-    pub(super) fn lacks(&self, told: &Account) -> bool {
+    pub(super) fn lacks(&self, told: &QuotaAccount) -> bool {
         told.taken > self.reserved || self.lacks_grants(told) || told.is_closed && !self.is_closed
     }
 
-    fn lacks_grants(&self, told: &Account) -> bool {
+    fn lacks_grants(&self, told: &QuotaAccount) -> bool {
         told.granted.iter().any(|(server, &granted)| granted > self.granted_to(server))
     }
 
@@ -79,14 +79,14 @@ impl Account {
     ///
     /// Giving a purse back lowers what is reserved. If that was written and could not be announced any more, this
     /// returns true too, and what was given back is lost.
-    pub(super) fn is_behind(&self, told: &Account, remembered: Option<u64>) -> bool {
+    pub(super) fn is_behind(&self, told: &QuotaAccount, remembered: Option<u64>) -> bool {
         let is_older = remembered.is_none_or(|remembered| told.reserved > remembered);
         is_older || self.lacks_grants(told) || told.is_closed
     }
 
     /// Adds what an earlier life `told` and this life did not remember. What this life has reserved since then stays
-    /// on top. See [`Account::is_behind`].
-    pub(super) fn catch_up(&mut self, told: &Account, remembered: Option<u64>) {
+    /// on top. See [`QuotaAccount::is_behind`].
+    pub(super) fn catch_up(&mut self, told: &QuotaAccount, remembered: Option<u64>) {
         if remembered.is_none() {
             // Any member may have said it in this server's name, so it must not give this server more than it has.
             (self.terms, self.share) = (told.terms, told.share.min(self.share));
@@ -101,7 +101,7 @@ impl Account {
     }
 
     /// Makes no more requests. What it once `told` stays in it, because others may live on the grants.
-    pub(super) fn close(&mut self, told: Option<&Account>) {
+    pub(super) fn close(&mut self, told: Option<&QuotaAccount>) {
         self.is_closed = true;
         self.wants = 0;
         let Some(told) = told else { return };
@@ -110,7 +110,7 @@ impl Account {
         self.raise_grants(told);
     }
 
-    fn raise_grants(&mut self, told: &Account) {
+    fn raise_grants(&mut self, told: &QuotaAccount) {
         for (server, &granted) in &told.granted {
             if self.granted.len() < RECEIVERS_CLOSED_MAX || self.granted.contains_key(server) {
                 let held = self.granted.entry(server.clone()).or_default();
@@ -141,16 +141,16 @@ impl Account {
     }
 
     /// Reads an account from bytes, if they are one and nothing more.
-    pub fn from_bytes(bytes: &[u8]) -> Option<Account> {
+    pub fn from_bytes(bytes: &[u8]) -> Option<QuotaAccount> {
         let mut rest = bytes;
-        let account = Account::read(&mut rest)?;
+        let account = QuotaAccount::read(&mut rest)?;
         rest.is_empty().then_some(account)
     }
 
     /// Reads an account off the front.
-    pub(super) fn read(rest: &mut &[u8]) -> Option<Account> {
+    pub(super) fn read(rest: &mut &[u8]) -> Option<QuotaAccount> {
         let [VERSION, flags @ (0 | CLOSED)] = array(rest)? else { return None };
-        let mut account = Account {
+        let mut account = QuotaAccount {
             terms: number(rest)?,
             share: number(rest)?,
             reserved: number(rest)?,
@@ -204,8 +204,8 @@ mod tests {
         ServerName::new(text).unwrap()
     }
 
-    fn account() -> Account {
-        let mut account = Account { terms: 7, share: 100, reserved: 40, ..Account::default() };
+    fn account() -> QuotaAccount {
+        let mut account = QuotaAccount { terms: 7, share: 100, reserved: 40, ..QuotaAccount::default() };
         account.grant(&name("Jaquez"), 10);
         account.grant(&name("Jaquez"), 5);
         account.grant(&name("Juzang"), 1);
@@ -217,8 +217,8 @@ mod tests {
         assert_eq!(account().granted_to(&name("Jaquez")), 15);
         assert_eq!(account().rights(0), 44);
         assert_eq!(account().rights(6), 50);
-        assert_eq!(Account { reserved: 200, ..account() }.rights(6), 0);
-        assert_eq!(Account { is_closed: true, ..account() }.rights(6), 0);
+        assert_eq!(QuotaAccount { reserved: 200, ..account() }.rights(6), 0);
+        assert_eq!(QuotaAccount { is_closed: true, ..account() }.rights(6), 0);
     }
 
     #[test]
@@ -232,7 +232,7 @@ mod tests {
         assert!(account.grant(&name("Juzang"), 1), "whoever was granted something can be granted more");
         let bytes = account.to_bytes();
         assert!(bytes.len() <= DATA_LEN_MAX, "{}", bytes.len());
-        assert_eq!(Account::from_bytes(&bytes), Some(account));
+        assert_eq!(QuotaAccount::from_bytes(&bytes), Some(account));
     }
 
     #[test]
@@ -246,24 +246,24 @@ mod tests {
         second.close(Some(&life(0)));
         let mut third = life(200);
         third.close(Some(&second));
-        assert_eq!(Account::from_bytes(&third.to_bytes()), Some(third));
+        assert_eq!(QuotaAccount::from_bytes(&third.to_bytes()), Some(third));
     }
 
     #[test]
     fn no_account_is_longer_than_the_longest() {
         let granted = |index: usize| (name(&format!("{index:0>64}")), u64::MAX);
-        let account = Account { granted: (0..RECEIVERS_CLOSED_MAX).map(granted).collect(), ..account() };
+        let account = QuotaAccount { granted: (0..RECEIVERS_CLOSED_MAX).map(granted).collect(), ..account() };
         assert_eq!(account.to_bytes().len(), ACCOUNT_LEN_MAX);
-        assert_eq!(Account::from_bytes(&account.to_bytes()), Some(account));
+        assert_eq!(QuotaAccount::from_bytes(&account.to_bytes()), Some(account));
     }
 
     #[test]
     fn bytes_that_end_early_or_go_on_are_no_account() {
         let bytes = account().to_bytes();
         for len in 0..bytes.len() {
-            assert_eq!(Account::from_bytes(&bytes[..len]), None, "{len}");
+            assert_eq!(QuotaAccount::from_bytes(&bytes[..len]), None, "{len}");
         }
-        assert_eq!(Account::from_bytes(&[bytes.as_slice(), b"x"].concat()), None);
-        assert_eq!(Account::from_bytes(&[&[VERSION + 1], &bytes[1..]].concat()), None);
+        assert_eq!(QuotaAccount::from_bytes(&[bytes.as_slice(), b"x"].concat()), None);
+        assert_eq!(QuotaAccount::from_bytes(&[&[VERSION + 1], &bytes[1..]].concat()), None);
     }
 }

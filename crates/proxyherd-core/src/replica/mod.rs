@@ -37,7 +37,7 @@ const ALL_SHARDS: u32 = (1 << SHARDS) - 1;
 
 /// The settings of a replica.
 #[derive(Clone, Debug)]
-pub struct MapSettings {
+pub struct ReplicaSettings {
     /// This life of this server.
     pub me: Origin,
     /// The seed of the tables' hashes. Keep it secret: whoever knows it can choose keys that collide.
@@ -115,7 +115,7 @@ impl<'a> Offer<'a> {
 
 /// A replica.
 #[derive(Debug)]
-pub struct Map {
+pub struct Replica {
     me: Origin,
     shards: Box<[Mutex<Counted>]>,
     /// For each link, the shards that have something to flush, one bit each.
@@ -152,13 +152,13 @@ pub struct Map {
 struct Counted {
     shard: Shard,
     reports: ReportCounts,
-    /// What this shard adds to [`Map::clients`] and to [`Map::others`].
+    /// What this shard adds to [`Replica::clients`] and to [`Replica::others`].
     counted: [u64; 2],
 }
 
-impl Map {
+impl Replica {
     /// An empty replica of a server that has just started.
-    pub fn new(settings: MapSettings) -> Map {
+    pub fn new(settings: ReplicaSettings) -> Replica {
         let shard = |index: usize| {
             Shard::new(ShardSettings {
                 me: settings.me.clone(),
@@ -173,7 +173,7 @@ impl Map {
         let counted = |index| {
             Mutex::new(Counted { shard: shard(index), reports: ReportCounts::default(), counted: [0; 2] })
         };
-        Map {
+        Replica {
             shards: (0..SHARDS).map(counted).collect(),
             ready: (0..LINKS_MAX).map(|_| AtomicU32::new(0)).collect(),
             first: (0..LINKS_MAX).map(|_| AtomicU8::new(0)).collect(),
@@ -194,7 +194,7 @@ impl Map {
         }
     }
 
-    /// This life of this server, with the incarnation under which it began to issue updates. [`Map::origin`] has the
+    /// This life of this server, with the incarnation under which it began to issue updates. [`Replica::origin`] has the
     /// present one.
     pub fn me(&self) -> &Origin {
         &self.me
@@ -413,7 +413,7 @@ impl Map {
 }
 
 /// Observations for tests, status and the simulator's checkers.
-impl Map {
+impl Replica {
     /// Calls `visit` with each entry of the vector of one shard: an origin, and the sequence up to which it is
     /// covered.
     pub fn for_each_covered(&self, shard: usize, mut visit: impl FnMut(&Origin, u64)) {
@@ -507,9 +507,9 @@ mod tests {
     use super::*;
     use crate::types::{Attributes, Coordinates, ServerName, Timestamp};
 
-    fn map(max_clients: u64, client_ttl_ns: Option<u64>) -> Map {
+    fn map(max_clients: u64, client_ttl_ns: Option<u64>) -> Replica {
         let me = Origin { server: ServerName::new("Riley").unwrap(), incarnation: 1 };
-        Map::new(MapSettings {
+        Replica::new(ReplicaSettings {
             me,
             seed: 1,
             max_clients,

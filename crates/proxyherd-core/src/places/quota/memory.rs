@@ -6,7 +6,7 @@
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
-    Account, Book, Span,
+    QuotaAccount, QuotaBook, Span,
     account::{array, read_name, write_name},
 };
 use crate::types::ServerName;
@@ -32,7 +32,7 @@ pub enum MemoryError {
     Another(ServerName),
 }
 
-impl Book {
+impl QuotaBook {
     /// The book as bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = MAGIC.to_vec();
@@ -54,7 +54,7 @@ impl Book {
     }
 
     /// The book of the server `me` after its process has ended in any way. What was in the purse counts as made.
-    pub fn from_bytes(me: &ServerName, bytes: &[u8]) -> Result<Book, MemoryError> {
+    pub fn from_bytes(me: &ServerName, bytes: &[u8]) -> Result<QuotaBook, MemoryError> {
         let (content, sum) = bytes.split_last_chunk().ok_or(MemoryError::Damaged)?;
         if xxh3_64(content) != u64::from_le_bytes(*sum) {
             return Err(MemoryError::Damaged);
@@ -73,7 +73,7 @@ impl Book {
         while !rest.is_empty() {
             entries.push(read_entry(&mut rest).ok_or(MemoryError::Damaged)?);
         }
-        Ok(Book::remembering(writer, |pages| {
+        Ok(QuotaBook::remembering(writer, |pages| {
             for (span, number, account) in entries {
                 let pages = &mut pages[span as usize];
                 match account {
@@ -85,15 +85,15 @@ impl Book {
     }
 }
 
-fn read_entry(rest: &mut &[u8]) -> Option<(Span, u32, Option<Account>)> {
+fn read_entry(rest: &mut &[u8]) -> Option<(Span, u32, Option<QuotaAccount>)> {
     let [what, span] = array(rest)?;
     let span = *Span::ALL.get(usize::from(span))?;
     let number = u32::from_le_bytes(array(rest)?);
     match what {
         OVER => Some((span, number, None)),
         ACCOUNT => {
-            let account = Account::read(rest)?;
-            Some((span, number, Some(Account { taken: account.reserved, ..account })))
+            let account = QuotaAccount::read(rest)?;
+            Some((span, number, Some(QuotaAccount { taken: account.reserved, ..account })))
         }
         _ => None,
     }
@@ -104,7 +104,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::places::budget::{News, Terms};
+    use crate::places::quota::{PurseNews, Terms};
 
     const NOW_NS: u64 = 1_791_158_400_000_000_000;
 
@@ -112,13 +112,13 @@ mod tests {
         ServerName::new(text).unwrap()
     }
 
-    fn book() -> Book {
-        let mut book = Book::new(name("Riley"));
+    fn book() -> QuotaBook {
+        let mut book = QuotaBook::new(name("Riley"));
         for span in Span::ALL {
             book.set_terms(span, Terms::new(100, [name("Riley")]));
         }
         for day in 0..6 {
-            let news = News { returned: if day > 0 { 12 } else { 0 }, ..News::default() };
+            let news = PurseNews { returned: if day > 0 { 12 } else { 0 }, ..PurseNews::default() };
             let turn = book.turn(NOW_NS + day * 24 * 3600 * 1_000_000_000, &BTreeMap::new(), &news);
             assert_eq!(turn.reserved, 12);
         }
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn a_book_comes_back_with_its_purse_spent() {
         let bytes = book().to_bytes();
-        let again = Book::from_bytes(&name("Riley"), &bytes).unwrap();
+        let again = QuotaBook::from_bytes(&name("Riley"), &bytes).unwrap();
         assert!(!again.is_new());
         let days = &again.pages[0];
         assert_eq!(days.accounts.len(), 4);
@@ -143,18 +143,22 @@ mod tests {
         for at in 0..bytes.len() {
             let mut changed = bytes.clone();
             changed[at] ^= 1 << (at % 8);
-            assert_eq!(Book::from_bytes(&name("Riley"), &changed), Err(MemoryError::Damaged), "{at}");
-            assert_eq!(Book::from_bytes(&name("Riley"), &bytes[..at]), Err(MemoryError::Damaged), "{at}");
+            assert_eq!(QuotaBook::from_bytes(&name("Riley"), &changed), Err(MemoryError::Damaged), "{at}");
+            assert_eq!(
+                QuotaBook::from_bytes(&name("Riley"), &bytes[..at]),
+                Err(MemoryError::Damaged),
+                "{at}"
+            );
         }
     }
 
     #[test]
     fn the_memory_of_another_server_or_version_is_not_taken() {
         let bytes = book().to_bytes();
-        assert_eq!(Book::from_bytes(&name("Juzang"), &bytes), Err(MemoryError::Another(name("Riley"))));
+        assert_eq!(QuotaBook::from_bytes(&name("Juzang"), &bytes), Err(MemoryError::Another(name("Riley"))));
         let mut later = bytes[..bytes.len() - 8].to_vec();
         later[7] += 1;
         later.extend(xxh3_64(&later).to_le_bytes());
-        assert_eq!(Book::from_bytes(&name("Riley"), &later), Err(MemoryError::Version));
+        assert_eq!(QuotaBook::from_bytes(&name("Riley"), &later), Err(MemoryError::Version));
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! The whole quota is cut into shares, one for each server, and each server spends its own share without asking
 //! anybody. A server that runs low says so, and servers that can spare some *grant* it: they deduct first, and then
-//! announce the grant. No server sends requests to another. Every server writes its own [`Account`], the flood
+//! announce the grant. No server sends requests to another. Every server writes its own [`QuotaAccount`], the flood
 //! carries the accounts to all, and each server decides by what it knows of them (`lease`).
 //!
 //! **The bound.** A server reserves and grants only while `share + granted to it >= reserved + granted by it` stays
@@ -13,7 +13,7 @@
 //! whole, in whatever order, however late and however often they hear of each other, and also in a herd that is cut
 //! in two.
 //!
-//! **Memory.** A [`Book`] holds a server's accounts. After each [`Book::turn`] that changes them, the caller has to
+//! **Memory.** A [`QuotaBook`] holds a server's accounts. After each [`QuotaBook::turn`] that changes them, the caller has to
 //! write the book where a crash does not destroy it. Only then may the requests be made and the grants be announced.
 //! Requests are reserved in chunks ahead of need; after a crash the rest of a chunk counts as made.
 //!
@@ -21,7 +21,7 @@
 //! - A server's memory lasts as long as the period. A server without memory takes itself for new. If the herd still
 //!   knows an account in its name, the memory was lost, and the server makes no more requests in that period.
 //! - What neighbors know makes up for an older memory that was restored. So after every start a server waits until
-//!   the neighbors that it can reach have sent what they know ([`Book::note_heard`]). Then its account of the period
+//!   the neighbors that it can reach have sent what they know ([`QuotaBook::note_heard`]). Then its account of the period
 //!   is the one that they know, plus what it has reserved since the start. If it can reach no neighbor, it spends
 //!   what its memory says, and neither grants nor announces anything, because its older account would replace the
 //!   newer one that a neighbor holds. So what an older memory lacks is spent a second time only if no reachable
@@ -51,10 +51,10 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
 pub use self::{
-    account::{ACCOUNT_LEN_MAX, Account},
-    book::{Book, Known, News, Standing, Turn},
-    key::{AccountKey, key},
-    lease::Accounts,
+    account::{ACCOUNT_LEN_MAX, QuotaAccount},
+    book::{KnownAccounts, PurseNews, QuotaBook, Standing, Turn},
+    key::{QuotaKey, key},
+    lease::QuotaAccounts,
     memory::MemoryError,
     period::{Period, Span},
 };

@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 
-use super::{Agreed, Map};
+use super::{Agreed, Replica};
 use crate::{
     codec::link::{
         Encoder,
@@ -67,7 +67,7 @@ impl Beat {
     }
 }
 
-impl Map {
+impl Replica {
     /// Appends what `link` sends with each heartbeat: this server's clock, how far the neighbor's is ahead, and
     /// checks of some shards.
     pub fn write_heartbeat(&self, link: LinkId, now_ns: u64, encoder: &mut Encoder) {
@@ -121,7 +121,7 @@ impl Map {
     }
 
     /// Records the clock offset, in nanoseconds, for which the link at `link` was refused: positive if the neighbor's clock
-    /// is ahead. [`Map::clock_offset_ns`] returns it until the link comes up.
+    /// is ahead. [`Replica::clock_offset_ns`] returns it until the link comes up.
     pub fn note_refused_clock(&self, link: LinkId, offset_ns: i64) {
         self.beats[link.index()].offset_ns.store(offset_ns, Relaxed);
     }

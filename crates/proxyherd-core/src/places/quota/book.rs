@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Account, Accounts, Period, Span, Terms,
+    Period, QuotaAccount, QuotaAccounts, Span, Terms,
     lease::{self, received},
 };
 use crate::types::ServerName;
@@ -23,16 +23,16 @@ const WINDOWS_PER_MINUTE: u64 = 6;
 
 /// The accounts of one period that the replica holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Known {
+pub struct KnownAccounts {
     /// This server's account.
-    pub mine: Option<Account>,
+    pub mine: Option<QuotaAccount>,
     /// Those of the others.
-    pub others: Accounts,
+    pub others: QuotaAccounts,
 }
 
 /// What happened to the purse since the last turn. The purse holds reserved requests that have not been made yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct News {
+pub struct PurseNews {
     /// How often a request was asked for.
     pub asked: u64,
     /// How often there was one, so that it was made.
@@ -46,13 +46,13 @@ pub struct News {
 /// What follows from a turn.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Turn {
-    /// The book has to be written, and [noted as kept](Book::note_kept), before anything else is done. Until then no
+    /// The book has to be written, and [noted as kept](QuotaBook::note_kept), before anything else is done. Until then no
     /// request may go into the purse, and nothing may be announced.
     pub must_keep: bool,
     /// How many requests go into the purse.
     pub reserved: u64,
-    /// Accounts to announce through the replica.
-    pub told: Vec<(Period, Account)>,
+    /// QuotaAccounts to announce through the replica.
+    pub told: Vec<(Period, QuotaAccount)>,
     /// Periods of which this server has just found its memory lost. It makes no more requests in them.
     pub closed: Vec<Period>,
     /// Periods of which neighbors knew more than this server remembered. What they knew counts from now on.
@@ -76,7 +76,7 @@ pub struct Standing {
 
 /// One server's memory of its quotas.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Book {
+pub struct QuotaBook {
     pub(super) me: ServerName,
     /// There was no memory, and no period has begun since.
     is_new: bool,
@@ -94,7 +94,7 @@ pub(super) struct Pages {
     span: Span,
     /// `None`: this span has no quota now, but it may have had one, and may get one again.
     terms: Option<Terms>,
-    pub(super) accounts: BTreeMap<u32, Account>,
+    pub(super) accounts: BTreeMap<u32, QuotaAccount>,
     /// What the accounts had reserved when this life began.
     remembered: BTreeMap<u32, u64>,
     /// The periods in which this life has compared its account with what the herd knows.
@@ -105,9 +105,9 @@ pub(super) struct Pages {
     current: Option<u32>,
 }
 
-impl Book {
+impl QuotaBook {
     /// The book of a server without memory of any period.
-    pub fn new(me: ServerName) -> Book {
+    pub fn new(me: ServerName) -> QuotaBook {
         let pages = Span::ALL.map(|span| Pages {
             span,
             terms: None,
@@ -117,12 +117,12 @@ impl Book {
             over: None,
             current: None,
         });
-        Book { me, is_new: true, has_heard: false, must_keep: false, pace: Pace::default(), pages }
+        QuotaBook { me, is_new: true, has_heard: false, must_keep: false, pace: Pace::default(), pages }
     }
 
     /// A new book, filled with what the server remembers.
-    pub(super) fn remembering(me: ServerName, fill: impl FnOnce(&mut [Pages; Span::ALL.len()])) -> Book {
-        let mut book = Book { is_new: false, ..Book::new(me) };
+    pub(super) fn remembering(me: ServerName, fill: impl FnOnce(&mut [Pages; Span::ALL.len()])) -> QuotaBook {
+        let mut book = QuotaBook { is_new: false, ..QuotaBook::new(me) };
         fill(&mut book.pages);
         for pages in &mut book.pages {
             let reserved = pages.accounts.iter().map(|(&number, account)| (number, account.reserved));
@@ -156,20 +156,20 @@ impl Book {
 
     /// Whether the purse should be emptied and its contents returned: because the period for which it was filled is
     /// over, or because nobody asks here while other servers are short.
-    pub fn wants_purse_back(&self, now_ns: u64, known: &BTreeMap<Period, Known>) -> bool {
+    pub fn wants_purse_back(&self, now_ns: u64, known: &BTreeMap<Period, KnownAccounts>) -> bool {
         self.pages.iter().any(|pages| pages.is_over(now_ns))
             || self.pace.per_minute(now_ns) == 0
                 && self.pages.iter().any(|pages| pages.is_anyone_short(now_ns, &self.me, known))
     }
 
     /// Notes what happened to the purse, when no further turn will follow.
-    pub fn settle(&mut self, news: &News) {
+    pub fn settle(&mut self, news: &PurseNews) {
         self.pages.iter_mut().for_each(|pages| pages.settle(news));
     }
 
     /// Brings the book up to date: notes what happened to the purse, begins periods, grants, reserves. `known` is
-    /// what the replica holds of the [present periods](Book::periods).
-    pub fn turn(&mut self, now_ns: u64, known: &BTreeMap<Period, Known>, news: &News) -> Turn {
+    /// what the replica holds of the [present periods](QuotaBook::periods).
+    pub fn turn(&mut self, now_ns: u64, known: &BTreeMap<Period, KnownAccounts>, news: &PurseNews) -> Turn {
         self.pace.note(now_ns, news.asked);
         let wants = self.pace.per_minute(now_ns).next_power_of_two();
         let wants = if self.pace.per_minute(now_ns) == 0 { 0 } else { wants.max(CHUNK_MIN) };
@@ -199,7 +199,13 @@ impl Book {
         self.must_keep = false;
     }
 
-    fn reserve(&mut self, now_ns: u64, known: &BTreeMap<Period, Known>, news: &News, turn: &mut Turn) {
+    fn reserve(
+        &mut self,
+        now_ns: u64,
+        known: &BTreeMap<Period, KnownAccounts>,
+        news: &PurseNews,
+        turn: &mut Turn,
+    ) {
         let with_budget = || self.pages.iter().filter(|pages| pages.terms.is_some());
         let rights = with_budget().map(|pages| pages.rights(now_ns, &self.me, known)).min().unwrap_or(0);
         let chunk = (rights / CHUNK_PART).clamp(CHUNK_MIN, CHUNK_MAX);
@@ -216,19 +222,23 @@ impl Book {
     }
 
     /// The accounts of the present periods that the replica lacks or holds in another version.
-    pub fn untold(&self, now_ns: u64, known: &BTreeMap<Period, Known>) -> Vec<(Period, Account)> {
+    pub fn untold(
+        &self,
+        now_ns: u64,
+        known: &BTreeMap<Period, KnownAccounts>,
+    ) -> Vec<(Period, QuotaAccount)> {
         if !self.has_heard {
             return Vec::new();
         }
         let present = self.pages.iter().filter_map(|pages| pages.present(now_ns));
-        let is_news = |(period, account): &(Period, &Account)| {
+        let is_news = |(period, account): &(Period, &QuotaAccount)| {
             known.get(period).and_then(|known| known.mine.as_ref()) != Some(*account)
         };
         present.filter(is_news).map(|(period, account)| (period, account.clone())).collect()
     }
 
-    fn stand(&self, now_ns: u64, known: &BTreeMap<Period, Known>, news: &News, turn: &mut Turn) {
-        let nothing = Known::default();
+    fn stand(&self, now_ns: u64, known: &BTreeMap<Period, KnownAccounts>, news: &PurseNews, turn: &mut Turn) {
+        let nothing = KnownAccounts::default();
         for pages in &self.pages {
             let (Some(terms), Some((period, account))) = (&pages.terms, pages.present(now_ns)) else {
                 continue;
@@ -257,13 +267,13 @@ impl Pages {
     }
 
     /// The present period and its account, if the span has a quota and the period has begun.
-    fn present(&self, now_ns: u64) -> Option<(Period, &Account)> {
+    fn present(&self, now_ns: u64) -> Option<(Period, &QuotaAccount)> {
         let period = self.span.at(now_ns);
         self.terms.as_ref()?;
         Some((period, self.accounts.get(&period.number)?))
     }
 
-    fn account_mut(&mut self, now_ns: u64) -> Option<&mut Account> {
+    fn account_mut(&mut self, now_ns: u64) -> Option<&mut QuotaAccount> {
         self.accounts.get_mut(&self.span.at(now_ns).number)
     }
 
@@ -275,7 +285,7 @@ impl Pages {
     }
 
     /// Notes what happened to the purse in the period from which it was filled, even if that period is over.
-    fn settle(&mut self, news: &News) {
+    fn settle(&mut self, news: &PurseNews) {
         let Some(account) = self.current.and_then(|number| self.accounts.get_mut(&number)) else { return };
         account.taken = account.taken.saturating_add(news.taken);
         account.reserved = account.reserved.saturating_sub(news.returned);
@@ -288,7 +298,7 @@ impl Pages {
         now_ns: u64,
         me: &ServerName,
         is_new: bool,
-        known: &BTreeMap<Period, Known>,
+        known: &BTreeMap<Period, KnownAccounts>,
         turn: &mut Turn,
     ) {
         let period = self.span.at(now_ns);
@@ -303,7 +313,13 @@ impl Pages {
 
     /// Compares what this server remembers with what the herd knows of its account. The first time in each period,
     /// what the herd knows makes up for an older memory. If the herd knows more later, the account is closed.
-    fn compare(&mut self, now_ns: u64, is_lost: bool, known: &BTreeMap<Period, Known>, turn: &mut Turn) {
+    fn compare(
+        &mut self,
+        now_ns: u64,
+        is_lost: bool,
+        known: &BTreeMap<Period, KnownAccounts>,
+        turn: &mut Turn,
+    ) {
         let period = self.span.at(now_ns);
         let mine = known.get(&period).and_then(|known| known.mine.as_ref());
         let remembered = self.remembered.get(&period.number).copied();
@@ -330,14 +346,14 @@ impl Pages {
         turn.must_keep = true;
     }
 
-    fn fresh(&self, me: &ServerName, is_new: bool, known: Option<&Known>) -> Account {
-        let Some(terms) = &self.terms else { return Account::default() };
+    fn fresh(&self, me: &ServerName, is_new: bool, known: Option<&KnownAccounts>) -> QuotaAccount {
+        let Some(terms) = &self.terms else { return QuotaAccount::default() };
         let mark = terms.mark();
         let mut others = known.into_iter().flat_map(|known| known.others.values());
         // Under other terms, other servers may hold its share already.
         let is_late = is_new && others.any(|other| other.terms != mark);
         let share = if is_late { 0 } else { terms.share_of(me) };
-        Account { terms: mark, share, ..Account::default() }
+        QuotaAccount { terms: mark, share, ..QuotaAccount::default() }
     }
 
     fn forget(&mut self) {
@@ -355,7 +371,7 @@ impl Pages {
         now_ns: u64,
         me: &ServerName,
         wants: u64,
-        known: &BTreeMap<Period, Known>,
+        known: &BTreeMap<Period, KnownAccounts>,
         turn: &mut Turn,
     ) {
         let all = self.all(now_ns, me, known);
@@ -366,7 +382,7 @@ impl Pages {
         }
     }
 
-    fn rights(&self, now_ns: u64, me: &ServerName, known: &BTreeMap<Period, Known>) -> u64 {
+    fn rights(&self, now_ns: u64, me: &ServerName, known: &BTreeMap<Period, KnownAccounts>) -> u64 {
         let period = self.span.at(now_ns);
         let received = known.get(&period).map_or(0, |known| received(&known.others, me));
         let Some(account) = self.accounts.get(&period.number) else { return 0 };
@@ -376,13 +392,18 @@ impl Pages {
         account.rights(received).min(whole.saturating_sub(account.reserved))
     }
 
-    fn is_anyone_short(&self, now_ns: u64, me: &ServerName, known: &BTreeMap<Period, Known>) -> bool {
+    fn is_anyone_short(&self, now_ns: u64, me: &ServerName, known: &BTreeMap<Period, KnownAccounts>) -> bool {
         self.terms.is_some()
             && self.all(now_ns, me, known).is_some_and(|all| lease::is_anyone_short(me, &all))
     }
 
     /// The accounts of all servers in the present period; `None` if it has not begun.
-    fn all(&self, now_ns: u64, me: &ServerName, known: &BTreeMap<Period, Known>) -> Option<Accounts> {
+    fn all(
+        &self,
+        now_ns: u64,
+        me: &ServerName,
+        known: &BTreeMap<Period, KnownAccounts>,
+    ) -> Option<QuotaAccounts> {
         let period = self.span.at(now_ns);
         let mine = self.accounts.get(&period.number)?;
         let mut all = known.get(&period)?.others.clone();

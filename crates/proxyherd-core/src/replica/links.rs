@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 use parking_lot::Mutex;
 
-use super::{Counted, Map};
+use super::{Counted, Replica};
 use crate::{
     codec::link::{Encoder, GraftMode},
     flood::{LinkId, Nonsense, Wake},
@@ -25,7 +25,7 @@ pub struct Agreed {
     pub has_tree: bool,
 }
 
-impl Map {
+impl Replica {
     /// Encodes the vectors of all shards, for a link that has just been agreed on.
     pub fn write_vectors(&self, encoder: &mut Encoder) {
         for counted in &self.shards {
