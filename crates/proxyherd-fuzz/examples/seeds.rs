@@ -13,7 +13,7 @@ use proxyherd_core::{
     },
     places::quota::{PurseNews, QuotaAccount, QuotaBook, Span, Terms},
     types::{
-        Attributes, AttributesBuf, Body, Coordinates, Difference, Kind, LinkState, Origin, Record,
+        Advertisement, Attributes, AttributesBuf, Body, Coordinates, Difference, Kind, Origin, Record,
         ServerName, Timestamp,
     },
 };
@@ -411,9 +411,9 @@ fn checks(encoder: &mut Encoder) {
 
 fn tree(encoder: &mut Encoder) {
     let up = ["Riley", "Juzang"].map(name).into();
-    encoder.state(&LinkState { origin: origin("Jaquez"), stamp: 9, up });
+    encoder.state(&Advertisement { origin: origin("Jaquez"), stamp: 9, up });
     let up = ["Jaquez", "Riley"].map(name).into();
-    encoder.state(&LinkState { origin: origin("Juzang"), stamp: 3, up });
+    encoder.state(&Advertisement { origin: origin("Juzang"), stamp: 3, up });
     let jaquez = encoder.index_of(&origin("Jaquez")).expect("it is the first");
     for shard in 0..16 {
         encoder.ihave(shard, &[(jaquez, 5)]);

@@ -1,7 +1,7 @@
 //! The line protocol: what clients send.
 
 use proxyherd_core::{
-    codec::line::{Line, Lines, Next, Stream, parse, write_at, write_at_reply, write_invalid},
+    codec::line::{Line, Lines, NextLine, Stream, parse, write_at, write_at_reply, write_invalid},
     command::{Around, Command, Condition, Nearby},
     types::{ClientId, Difference, Radius, ServerName},
 };
@@ -28,13 +28,13 @@ fn conversation(pieces: &[&[u8]]) -> (Vec<u8>, bool) {
         let mut consumed = 0;
         loop {
             match bounded(0, 0, 0, || lines.next(&buffer[consumed..], Stream::new(is_last))) {
-                Next::Line(line, len) => {
+                NextLine::Line(line, len) => {
                     answer(line, &mut replies);
                     assert!(len > 0, "each line takes something, or this never ends");
                     consumed += len;
                 }
-                Next::Incomplete => break,
-                Next::TooLong(start) => {
+                NextLine::Incomplete => break,
+                NextLine::TooLong(start) => {
                     write_invalid(&mut replies, start);
                     return (replies, true);
                 }

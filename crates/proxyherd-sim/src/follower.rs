@@ -19,7 +19,7 @@ use std::{
 
 use proxyherd_core::{
     command::Position,
-    flood::{Begin, FollowerId, Following, Held, Told},
+    flood::{Begin, FollowerEvent, FollowerId, Following, Update},
     limits::SHARDS,
     replica::{Offer, Replica, shard_index},
     types::{Kind, Origin},
@@ -68,12 +68,14 @@ enum Entry {
 }
 
 impl Entry {
-    fn of(told: Told<'_>) -> Entry {
+    fn of(told: FollowerEvent<'_>) -> Entry {
         match told {
-            Told::Anew { shard } => Entry::Anew(shard),
-            Told::Record(held) => Entry::Record(key_of(held.record.kind, held.record.key), whole(held)),
-            Told::Removed { kind, key } => Entry::Removed(key_of(kind, key)),
-            Told::Covered(position) => Entry::Covered(position),
+            FollowerEvent::Anew { shard } => Entry::Anew(shard),
+            FollowerEvent::Record(held) => {
+                Entry::Record(key_of(held.record.kind, held.record.key), whole(held))
+            }
+            FollowerEvent::Removed { kind, key } => Entry::Removed(key_of(kind, key)),
+            FollowerEvent::Covered(position) => Entry::Covered(position),
         }
     }
 }
@@ -188,7 +190,7 @@ fn key_of(kind: Kind, key: &[u8]) -> Key {
     (kind, key.into())
 }
 
-fn whole(held: Held<'_>) -> Whole {
+fn whole(held: Update<'_>) -> Whole {
     (Taken::from(held), held.origin.clone(), held.seq)
 }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use proxyherd_core::{
-    flood::Held,
+    flood::Update,
     limits::{CHECK_SLICE_MIN_NS, CHECK_SLICES, INCARNATIONS_MAX, SHARDS, TOMBSTONE_TTL_NS},
     replica::shard_index,
     types::{
@@ -71,7 +71,7 @@ impl fmt::Debug for Taken {
 
 impl Taken {
     /// A copy of a held record.
-    pub(crate) fn from(held: Held<'_>) -> Taken {
+    pub(crate) fn from(held: Update<'_>) -> Taken {
         Taken::of(&held.record, &held.origin.server)
     }
 
@@ -98,7 +98,7 @@ impl Taken {
     }
 
     /// Whether the held record is at least this one.
-    pub(crate) fn is_covered_by(&self, held: Held<'_>) -> bool {
+    pub(crate) fn is_covered_by(&self, held: Update<'_>) -> bool {
         held.record.precedence(&held.origin.server, &self.record(), &self.server).is_ge()
     }
 
@@ -243,7 +243,7 @@ struct Lies {
 
 impl Ledger {
     /// Enters an update that its server has just taken. Fails if its sequence is not the next one.
-    pub(crate) fn enter(&mut self, held: Held<'_>) -> Result<(), String> {
+    pub(crate) fn enter(&mut self, held: Update<'_>) -> Result<(), String> {
         if self.lies.restored.contains(held.origin) {
             self.note(&Taken::from(held));
             return Ok(());
@@ -264,7 +264,7 @@ impl Ledger {
     }
 
     /// Enters an update that a server has issued by itself. It may have overtaken others of the same moment.
-    pub(crate) fn enter_later(&mut self, held: Held<'_>) -> Result<(), String> {
+    pub(crate) fn enter_later(&mut self, held: Update<'_>) -> Result<(), String> {
         let shard = shard_index(held.record.key);
         if let Some(&origin) = self.origins.get(held.origin) {
             let stream = &mut self.streams[origin][shard];
@@ -298,7 +298,7 @@ impl Ledger {
     }
 
     /// Enters a client's report that a server has just taken.
-    pub(crate) fn enter_report(&mut self, held: Held<'_>) {
+    pub(crate) fn enter_report(&mut self, held: Update<'_>) {
         self.reported.insert(Taken::from(held).body_hash());
     }
 
@@ -341,7 +341,7 @@ impl Ledger {
 
     /// Whether the held record is exactly an update that was taken; or, in a shard about which a bad member sent
     /// anything, whether its content is that of a record that was taken or sent.
-    pub(crate) fn knows(&self, held: Held<'_>) -> bool {
+    pub(crate) fn knows(&self, held: Update<'_>) -> bool {
         let (shard, record) = (shard_index(held.record.key), Taken::from(held));
         let taken = self.origin(held.origin).and_then(|origin| {
             let at = (held.seq as usize).wrapping_sub(1);

@@ -17,7 +17,7 @@ use proxyherd_core::{
     places::quota::{Span, key},
     replica::shard_index,
     types::{
-        Attributes, Body, Coordinates, Difference, Kind, LinkState, Origin, Record, ServerName, Timestamp,
+        Advertisement, Attributes, Body, Coordinates, Difference, Kind, Origin, Record, ServerName, Timestamp,
     },
 };
 
@@ -120,7 +120,7 @@ pub(crate) enum Saying {
     Record(Origin, u64, Taken),
     /// How far origins are covered in a shard.
     Covered(Claim, u8, Vec<(Origin, u64)>),
-    State(LinkState),
+    State(Advertisement),
     Check(Check),
     Branches(Level, Vec<(u64, [u64; FAN_OUT])>),
     Leaves(Level, Vec<u64>),
@@ -359,7 +359,7 @@ impl Known<'_> {
         (0..count).map(|number| Saying::State(self.state(rng, (count > 1).then_some(number)))).collect()
     }
 
-    fn state(&self, rng: &mut Rng, invented: Option<u64>) -> LinkState {
+    fn state(&self, rng: &mut Rng, invented: Option<u64>) -> Advertisement {
         let origin = match invented {
             Some(number) => Origin { server: nobody(number), incarnation: 1 },
             None => self.origin(rng),
@@ -375,7 +375,7 @@ impl Known<'_> {
             1 => repeat_with(|| self.name(rng)).take(LINKS_MAX).collect(),
             _ => self.names.iter().filter(|_| rng.chance(500)).cloned().collect(),
         };
-        LinkState { origin, stamp, up }
+        Advertisement { origin, stamp, up }
     }
 
     fn check(&self, rng: &mut Rng) -> Saying {

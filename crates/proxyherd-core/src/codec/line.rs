@@ -37,7 +37,7 @@ impl Stream {
 
 /// What stands at the front of a connection's buffer.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Next<'a> {
+pub enum NextLine<'a> {
     /// A line without its end, and how many bytes of the buffer the line and its end take.
     Line(&'a [u8], usize),
     /// The line's end has not come yet.
@@ -49,29 +49,29 @@ pub enum Next<'a> {
 impl Lines {
     /// Looks at the front of `buffer`, which holds all bytes received and not yet consumed. At the end of the stream
     /// the rest of the buffer is a line.
-    pub fn next<'a>(&mut self, buffer: &'a [u8], stream: Stream) -> Next<'a> {
+    pub fn next<'a>(&mut self, buffer: &'a [u8], stream: Stream) -> NextLine<'a> {
         let Some(end) = memchr::memchr(b'\n', &buffer[self.searched..]).map(|at| at + self.searched) else {
             return self.without_end(buffer, stream);
         };
         self.searched = 0;
-        if end > LINE_LEN_MAX { too_long(buffer) } else { Next::Line(&buffer[..end], end + 1) }
+        if end > LINE_LEN_MAX { too_long(buffer) } else { NextLine::Line(&buffer[..end], end + 1) }
     }
 
-    fn without_end<'a>(&mut self, buffer: &'a [u8], stream: Stream) -> Next<'a> {
+    fn without_end<'a>(&mut self, buffer: &'a [u8], stream: Stream) -> NextLine<'a> {
         if buffer.len() > LINE_LEN_MAX {
             return too_long(buffer);
         }
         if stream == Stream::Ended && !buffer.is_empty() {
             self.searched = 0;
-            return Next::Line(buffer, buffer.len());
+            return NextLine::Line(buffer, buffer.len());
         }
         self.searched = buffer.len();
-        Next::Incomplete
+        NextLine::Incomplete
     }
 }
 
-fn too_long(buffer: &[u8]) -> Next<'_> {
-    Next::TooLong(&buffer[..LINE_ECHO_LEN])
+fn too_long(buffer: &[u8]) -> NextLine<'_> {
+    NextLine::TooLong(&buffer[..LINE_ECHO_LEN])
 }
 
 /// A parsed line.
@@ -81,7 +81,7 @@ pub enum Line<'a> {
     Blank,
     /// A command: a report with the client's own time, or a question about places; and the fields of a report as they
     /// were written.
-    Command(Command<'a>, Told<'a>),
+    Command(Command<'a>, ReportEcho<'a>),
     /// A report that can't be read: answer with [`write_invalid`].
     InvalidReport,
     /// The request line of HTTP: answer with [`write_invalid`], close the connection, and read nothing behind the
@@ -94,7 +94,7 @@ pub enum Line<'a> {
 
 /// The three fields of a report as they came, for the reply that echoes them. It is empty for other commands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Told<'a> {
+pub struct ReportEcho<'a> {
     /// The fields; or, if they are not tidy, the line up to the last of them.
     span: &'a [u8],
     /// Whether exactly one space stands between the fields, so that the span can be echoed as it is.
@@ -153,7 +153,10 @@ fn parse_iamat<'a>(fields: &mut Fields<'a>) -> Option<Line<'a>> {
     }
     let stamp = Stamp::Client(timestamp);
     let report = Report { client, coordinates, stamp, attributes: Attributes::NONE };
-    Some(Line::Command(Command::Report { report, condition: Condition::Always }, Told { span, is_tidy }))
+    Some(Line::Command(
+        Command::Report { report, condition: Condition::Always },
+        ReportEcho { span, is_tidy },
+    ))
 }
 
 fn parse_whatsat<'a>(fields: &mut Fields<'a>) -> Option<Line<'a>> {
@@ -164,7 +167,7 @@ fn parse_whatsat<'a>(fields: &mut Fields<'a>) -> Option<Line<'a>> {
         return None;
     }
     let nearby = Nearby { around: Around::Client(client), radius, limit, wish: None };
-    Some(Line::Command(Command::Nearby(nearby), Told::default()))
+    Some(Line::Command(Command::Nearby(nearby), ReportEcho::default()))
 }
 
 /// `limit = 1*2DIGIT`, 0 to 20.
@@ -220,7 +223,7 @@ impl<'a> Fields<'a> {
 }
 
 /// Appends the reply to a report: its AT line with the fields as they came, and LF.
-pub fn write_at_reply(out: &mut Vec<u8>, server: &ServerName, difference: Difference, told: Told<'_>) {
+pub fn write_at_reply(out: &mut Vec<u8>, server: &ServerName, difference: Difference, told: ReportEcho<'_>) {
     write_at_start(out, server, difference);
     if told.is_tidy {
         out.extend_from_slice(told.span);
@@ -285,12 +288,12 @@ mod tests {
         for (index, &received) in cuts.iter().enumerate() {
             loop {
                 match lines.next(&stream[consumed..received], Stream::new(index + 1 == cuts.len())) {
-                    Next::Line(line, len) => {
+                    NextLine::Line(line, len) => {
                         found.push(line.to_vec());
                         consumed += len;
                     }
-                    Next::Incomplete => break,
-                    Next::TooLong(start) => {
+                    NextLine::Incomplete => break,
+                    NextLine::TooLong(start) => {
                         found.push([b"too long: ", start].concat());
                         return found;
                     }

@@ -7,14 +7,14 @@
 
 use std::cmp::Ordering;
 
-use super::{Held, Shard};
+use super::{Shard, Update};
 use crate::store::Slot;
 
 impl Shard {
     /// Compares two records of one key; the greater one is kept. A record that has not expired wins over one that
     /// has. Otherwise the record with the greater [precedence](crate::types::Record::precedence) wins, and of equal
     /// contents the later incarnation of their server.
-    pub(super) fn contest(&self, now_ns: u64, told: Held<'_>, held: &Slot) -> Ordering {
+    pub(super) fn contest(&self, now_ns: u64, told: Update<'_>, held: &Slot) -> Ordering {
         let (record, holder) = (held.record(), self.origins.origin(held.origin));
         let order = told
             .record
@@ -94,7 +94,7 @@ mod tests {
             slot.origin = place;
             slot.fill(held);
             let order = |(told, origin): &(Record<'_>, Origin)| {
-                shard.contest(now_ns, Held { record: *told, origin, seq: 1 }, &slot)
+                shard.contest(now_ns, Update { record: *told, origin, seq: 1 }, &slot)
             };
             records.iter().map(order).collect()
         };

@@ -1,7 +1,7 @@
 //! What is derived from a shard's records, in step with each change and under the shard's lock.
 //!
 //! Two things are derived: the root of the hash tree ([`HashRoot`]), and the room that records take which are not
-//! about clients ([`Room`]). To add another, such as an index by place, add a field to [`Derived`] and a line to each
+//! about clients ([`RecordRoom`]). To add another, such as an index by place, add a field to [`Derived`] and a line to each
 //! of [`Shard::before_change`] and [`Shard::after_change`]. A record is overwritten in its slot. So a derived thing
 //! takes what it must know of the old record in `before_change`. If it still needs that afterwards (an index needs
 //! the old cell), `before_change` should return it as one word and `after_change` take it.
@@ -9,7 +9,7 @@
 use super::{
     Shard,
     hash_tree::HashRoot,
-    room::{Class, Room},
+    room::{Class, RecordRoom},
 };
 use crate::{
     store::SlotId,
@@ -20,7 +20,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Derived {
     pub(super) root: HashRoot,
-    pub(super) room: Room,
+    pub(super) room: RecordRoom,
 }
 
 impl Shard {

@@ -16,11 +16,11 @@ use crate::{
 /// The latest displaced records, the oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Displaced {
-    entries: VecDeque<Entry>,
+    entries: VecDeque<Displacement>,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct Displacement {
     digest: u64,
     noted_ns: u64,
 }
@@ -32,13 +32,14 @@ impl Displaced {
         if self.entries.len() == DISPLACED_MAX {
             self.entries.pop_front();
         }
-        self.entries.push_back(Entry { digest, noted_ns: now_ns });
+        self.entries.push_back(Displacement { digest, noted_ns: now_ns });
     }
 
     /// Whether this server has lately issued what a record says.
     pub(super) fn knows(&self, now_ns: u64, key: KeyHash, record: &Record<'_>) -> bool {
         let Some(digest) = digest(key, &record.body) else { return false };
-        let is_it = |entry: &Entry| entry.digest == digest && now_ns.abs_diff(entry.noted_ns) <= DISPLACED_NS;
+        let is_it =
+            |entry: &Displacement| entry.digest == digest && now_ns.abs_diff(entry.noted_ns) <= DISPLACED_NS;
         self.entries.iter().any(is_it)
     }
 }

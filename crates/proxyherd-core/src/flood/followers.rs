@@ -25,7 +25,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Broken, Held, Shard, Wake};
+use super::{Broken, Shard, Update, Wake};
 use crate::{
     command::Position,
     limits::{FOLLOWERS_MAX, REMOVED_WAITING_MIN},
@@ -62,14 +62,14 @@ pub enum Begin {
 
 /// One thing that a follower is sent.
 #[derive(Clone, Copy, Debug)]
-pub enum Told<'a> {
+pub enum FollowerEvent<'a> {
     /// What it was sent of this shard before is void: it begins anew, and all that the shard holds follows.
     Anew {
         /// The shard.
         shard: usize,
     },
     /// This record is held now. It may have expired and not been swept yet.
-    Record(Held<'a>),
+    Record(Update<'a>),
     /// The record of this key was removed. The follower may never have been sent it.
     Removed {
         /// The kind of the key.
@@ -234,10 +234,15 @@ impl Shard {
     ///
     /// An entry leaves the queue after `tell` has returned. So if `tell` panics, reports can still be queued for the
     /// follower.
-    pub(crate) fn drain(&mut self, at: usize, left: &mut usize, tell: &mut impl FnMut(Told<'_>)) -> bool {
+    pub(crate) fn drain(
+        &mut self,
+        at: usize,
+        left: &mut usize,
+        tell: &mut impl FnMut(FollowerEvent<'_>),
+    ) -> bool {
         let Some(queue) = &self.followers.queues[at] else { return true };
         if queue.begins_anew {
-            tell(Told::Anew { shard: self.index() });
+            tell(FollowerEvent::Anew { shard: self.index() });
             self.begin_anew(at);
         }
         while *left > 0
@@ -283,14 +288,14 @@ impl Shard {
     }
 
     /// Sends a follower the content of the slot that stands first in its queue, and takes the slot out.
-    fn take(&mut self, at: usize, id: SlotId, tell: &mut impl FnMut(Told<'_>)) {
+    fn take(&mut self, at: usize, id: SlotId, tell: &mut impl FnMut(FollowerEvent<'_>)) {
         let slot = self.store.slot(id);
         let is_told_removed = self.followers.told_removed & 1 << at != 0;
         let removed = slot.removed().filter(|_| is_told_removed);
         if slot.is_live() {
-            tell(Told::Record(self.held(slot)));
+            tell(FollowerEvent::Record(self.held(slot)));
         } else if let Some((kind, key)) = removed {
-            tell(Told::Removed { kind, key });
+            tell(FollowerEvent::Removed { kind, key });
         }
         let removed = usize::from(removed.is_some());
         self.take_mark(id, at);
@@ -300,12 +305,12 @@ impl Shard {
         self.release_if_told(id);
     }
 
-    fn cover_for(&mut self, at: usize, taken: u64, tell: &mut impl FnMut(Told<'_>)) {
+    fn cover_for(&mut self, at: usize, taken: u64, tell: &mut impl FnMut(FollowerEvent<'_>)) {
         let shard = self.index();
         let queue = self.queue(at);
         if taken > queue.covered {
             queue.covered = taken;
-            tell(Told::Covered(Position { shard, seq: taken }));
+            tell(FollowerEvent::Covered(Position { shard, seq: taken }));
         }
     }
 

@@ -57,11 +57,11 @@ use self::{
     own::Own,
 };
 pub use self::{
-    followers::{Begin, FollowerId, Following, Told},
+    followers::{Begin, FollowerEvent, FollowerId, Following},
     issue::NewClients,
     links::{LinkId, Wake},
     nonsense::Nonsense,
-    own::{Look, Renewal},
+    own::{Renewal, SelfCheck},
     room::{Class, Usage},
     rules::{Broken, Rules},
 };
@@ -181,7 +181,7 @@ impl Shard {
         &mut self,
         now_ns: u64,
         from: LinkId,
-        Held { record, origin, seq }: Held<'_>,
+        Update { record, origin, seq }: Update<'_>,
         hash: KeyHash,
         guess: &mut u16,
     ) -> (Offered, Wake) {
@@ -190,7 +190,7 @@ impl Shard {
         }
         // Sequences begin at 1. A record with the sequence 0 would count as covered by every vector.
         let seq = seq.max(1);
-        let told = Held { record, origin, seq };
+        let told = Update { record, origin, seq };
         if self.is_ahead(now_ns, record.received_ns()) {
             return self.refuse_early(now_ns, from, told, Nonsense::Receipt);
         }
@@ -248,7 +248,7 @@ impl Shard {
 
     /// Whether a record that differs from the held one only in its incarnation would be kept under the held one's
     /// incarnation, because there is no room for another.
-    fn would_stay(&mut self, told: Held<'_>, held: SlotId) -> bool {
+    fn would_stay(&mut self, told: Update<'_>, held: SlotId) -> bool {
         let slot = self.store.slot(held);
         let holder = &self.origins.origin(slot.origin).server;
         told.record.precedence(&told.origin.server, &slot.record(), holder).is_eq()
@@ -258,7 +258,13 @@ impl Shard {
     /// Refuses nonsense that a wrong clock has caused. If the held record wins over the refused one, or says the
     /// same, nothing is missing here and no gap opens.
     #[cold]
-    fn refuse_early(&mut self, now_ns: u64, from: LinkId, told: Held<'_>, why: Nonsense) -> (Offered, Wake) {
+    fn refuse_early(
+        &mut self,
+        now_ns: u64,
+        from: LinkId,
+        told: Update<'_>,
+        why: Nonsense,
+    ) -> (Offered, Wake) {
         let is_overtaken = self.store.find(told.record.kind, told.record.key).is_some_and(|id| {
             let (slot, record) = (self.store.slot(id), self.store.slot(id).record());
             let holder = &self.origins.origin(slot.origin).server;
@@ -296,26 +302,26 @@ impl Shard {
     }
 
     /// The record of a key and the origin that issued it, unless the record has expired.
-    pub fn locate(&self, now_ns: u64, kind: Kind, key: &[u8]) -> Option<Held<'_>> {
+    pub fn locate(&self, now_ns: u64, kind: Kind, key: &[u8]) -> Option<Update<'_>> {
         let slot = self.store.slot(self.store.find(kind, key)?);
         let record = slot.record();
         (!self.is_expired(now_ns, &record)).then(|| self.held(slot))
     }
 
     /// Every record, in no particular order, expired ones among them.
-    pub fn records(&self) -> impl Iterator<Item = Held<'_>> {
+    pub fn records(&self) -> impl Iterator<Item = Update<'_>> {
         self.store.live().map(|(_, slot)| self.held(slot))
     }
 
     /// Calls `visit` with every record that has not expired, in no particular order.
-    pub(crate) fn for_each_shown(&self, now_ns: u64, mut visit: impl FnMut(Held<'_>)) {
+    pub(crate) fn for_each_shown(&self, now_ns: u64, mut visit: impl FnMut(Update<'_>)) {
         for held in self.records().filter(|held| !self.is_expired(now_ns, &held.record)) {
             visit(held);
         }
     }
 
-    fn held<'a>(&'a self, slot: &'a Slot) -> Held<'a> {
-        Held { record: slot.record(), origin: self.origins.origin(slot.origin), seq: slot.seq }
+    fn held<'a>(&'a self, slot: &'a Slot) -> Update<'a> {
+        Update { record: slot.record(), origin: self.origins.origin(slot.origin), seq: slot.seq }
     }
 
     /// How long a record is kept after its receipt, nanoseconds.
@@ -359,7 +365,7 @@ struct Taken {
 
 /// An update: a record with the origin that issued it.
 #[derive(Clone, Copy, Debug)]
-pub struct Held<'a> {
+pub struct Update<'a> {
     /// The record.
     pub record: Record<'a>,
     /// The server life that took or issued it.

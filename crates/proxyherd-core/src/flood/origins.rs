@@ -29,7 +29,7 @@ const PLACES_MAX_UNBOUNDED: usize = 512;
 /// The table. A place is a small number that fits a slot.
 #[derive(Debug)]
 pub(super) struct Origins {
-    entries: Vec<Entry>,
+    entries: Vec<OriginEntry>,
     places: BTreeMap<Origin, u16>,
     free: Vec<u16>,
     /// How many origins each name has.
@@ -49,7 +49,7 @@ pub(super) struct Origins {
 }
 
 #[derive(Debug)]
-struct Entry {
+struct OriginEntry {
     origin: Origin,
     /// All of the origin's updates up to this one are covered.
     covered: u64,
@@ -58,10 +58,10 @@ struct Entry {
     digest: u64,
 }
 
-impl Entry {
-    fn new(origin: Origin) -> Entry {
+impl OriginEntry {
+    fn new(origin: Origin) -> OriginEntry {
         let digest = xxh3_64(origin.server.as_str().as_bytes());
-        Entry { origin, covered: 0, live: 0, digest }
+        OriginEntry { origin, covered: 0, live: 0, digest }
     }
 }
 
@@ -70,7 +70,7 @@ pub(super) const ME: u16 = 0;
 
 impl Origins {
     pub(super) fn new(me: Origin, rules: Rules) -> Origins {
-        let entry = Entry::new(me.clone());
+        let entry = OriginEntry::new(me.clone());
         Origins {
             entries: vec![entry],
             names: BTreeMap::from([(me.server.clone(), 1)]),
@@ -195,7 +195,7 @@ impl Origins {
         if !self.has_room(&origin.server) {
             return None;
         }
-        let entry = Entry::new(origin.clone());
+        let entry = OriginEntry::new(origin.clone());
         let place = match self.free.pop() {
             Some(place) => {
                 self.entries[usize::from(place)] = entry;

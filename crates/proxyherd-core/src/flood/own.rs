@@ -38,7 +38,7 @@
 //! It knows nothing about its earlier lives, so what is sent of them is merged.
 
 use super::{
-    Broken, Class, Held, LinkId, Nonsense, Offered, Shard, Taken, UNCOVERED, Wake, displaced::Displaced,
+    Broken, Class, LinkId, Nonsense, Offered, Shard, Taken, UNCOVERED, Update, Wake, displaced::Displaced,
     origins::ME,
 };
 use crate::{
@@ -84,17 +84,17 @@ pub(super) struct Own {
 
 /// What a look at a shard finds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Look {
+pub struct SelfCheck {
     /// Others hold something wrong under this server's present incarnation.
     pub is_lied_about: bool,
     /// This server may have lost something that it issued, so it cannot tell lies from truth.
     pub has_forgotten: bool,
 }
 
-impl Look {
+impl SelfCheck {
     /// The union of both.
-    pub fn and(self, other: Look) -> Look {
-        Look {
+    pub fn and(self, other: SelfCheck) -> SelfCheck {
+        SelfCheck {
             is_lied_about: self.is_lied_about || other.is_lied_about,
             has_forgotten: self.has_forgotten || other.has_forgotten,
         }
@@ -111,7 +111,7 @@ pub enum Renewal {
 }
 
 /// What a record under this server's name turns out to be.
-enum Verdict {
+enum OwnJudgment {
     /// Another life of this server issued it.
     OtherLife,
     /// It is held, overtaken or expired.
@@ -181,13 +181,13 @@ impl Shard {
         &mut self,
         now_ns: u64,
         from: LinkId,
-        told: Held<'_>,
+        told: Update<'_>,
         held: Option<SlotId>,
         hash: KeyHash,
     ) -> Option<(Offered, Wake)> {
         match self.judge(now_ns, told, held, hash) {
-            Verdict::OtherLife => None,
-            Verdict::Known => {
+            OwnJudgment::OtherLife => None,
+            OwnJudgment::Known => {
                 if let Some(id) = held
                     && self.contest(now_ns, told, self.store.slot(id)).is_eq()
                 {
@@ -196,23 +196,23 @@ impl Shard {
                 }
                 Some((Offered::Stale, Wake::default()))
             }
-            Verdict::Forgotten => {
+            OwnJudgment::Forgotten => {
                 self.own.forgot();
                 let taken = Taken { place: ME, seq: self.origins.covered(ME) + 1, from: Some(from) };
                 Some(self.keep(held, &told.record, hash, taken))
             }
-            Verdict::Beyond => {
+            OwnJudgment::Beyond => {
                 self.is_beyond_own(ME, told.seq);
                 // Nothing is missing here, so no gap opens.
                 Some((Offered::Refused, Wake::default()))
             }
-            Verdict::Retold => {
+            OwnJudgment::Retold => {
                 self.own.is_lied_about = true;
                 self.own.answers_left -= 1;
                 let taken = Taken { place: ME, seq: self.origins.covered(ME) + 1, from: None };
                 Some(self.keep(held, &told.record, hash, taken))
             }
-            Verdict::Lie => {
+            OwnJudgment::Lie => {
                 self.found = Some(Nonsense::OwnRecord);
                 match self.contradict(now_ns, told, held, hash) {
                     // What is held now wins over the lie, so nothing is missing.
@@ -223,32 +223,32 @@ impl Shard {
         }
     }
 
-    fn judge(&self, now_ns: u64, told: Held<'_>, held: Option<SlotId>, hash: KeyHash) -> Verdict {
+    fn judge(&self, now_ns: u64, told: Update<'_>, held: Option<SlotId>, hash: KeyHash) -> OwnJudgment {
         let Some(place) = self.own.incarnations.iter().position(|one| *one == told.origin.incarnation) else {
-            return Verdict::OtherLife;
+            return OwnJudgment::OtherLife;
         };
         let is_present = place + 1 == self.own.incarnations.len();
         let is_beyond = is_present && told.seq > self.origins.covered(ME);
         let is_news = held.is_none_or(|id| self.contest(now_ns, told, self.store.slot(id)).is_gt());
         if !is_news {
-            return if is_beyond && told.seq != UNCOVERED { Verdict::Beyond } else { Verdict::Known };
+            return if is_beyond && told.seq != UNCOVERED { OwnJudgment::Beyond } else { OwnJudgment::Known };
         }
         if self.is_expired(now_ns, &told.record) {
-            return Verdict::Known;
+            return OwnJudgment::Known;
         }
         if !is_beyond && self.may_have_dropped(&told.record) {
             // It may be the record that was dropped. Whether there is room for it now is decided later.
-            return Verdict::OtherLife;
+            return OwnJudgment::OtherLife;
         }
         let is_evidence = self.own.is_reunited && is_beyond && told.seq != UNCOVERED;
         if is_evidence || self.may_have_forgotten(now_ns, &told.record) {
-            return Verdict::Forgotten;
+            return OwnJudgment::Forgotten;
         }
         let is_retold = told.seq == UNCOVERED && !held.is_some_and(|id| self.is_own_word(id));
         if is_retold && self.own.answers_left > 0 && self.own.displaced.knows(now_ns, hash, &told.record) {
-            return Verdict::Retold;
+            return OwnJudgment::Retold;
         }
-        Verdict::Lie
+        OwnJudgment::Lie
     }
 
     /// Whether this server holds everything that it issued under an incarnation, or what overtook it.
@@ -272,7 +272,7 @@ impl Shard {
     fn contradict(
         &mut self,
         now_ns: u64,
-        Held { record: lie, origin, seq: lie_seq }: Held<'_>,
+        Update { record: lie, origin, seq: lie_seq }: Update<'_>,
         held: Option<SlotId>,
         hash: KeyHash,
     ) -> Option<(Offered, Wake)> {
@@ -332,7 +332,7 @@ impl Shard {
     }
 
     /// To be called about once a second. Returns what has become of the records that this server issued.
-    pub fn look(&mut self, now_ns: u64) -> Look {
+    pub fn look(&mut self, now_ns: u64) -> SelfCheck {
         let own = &mut self.own;
         own.has_forgotten |= now_ns.saturating_add(CLOCK_STEP_NS) < own.expired_ns;
         own.has_forgotten |= is_absence(own.looked_ns, now_ns);
@@ -346,7 +346,7 @@ impl Shard {
         if own.gives_up_again {
             self.give_up();
         }
-        Look { is_lied_about: self.own.is_lied_about, has_forgotten: self.own.has_forgotten }
+        SelfCheck { is_lied_about: self.own.is_lied_about, has_forgotten: self.own.has_forgotten }
     }
 
     /// A link comes up while there is none.

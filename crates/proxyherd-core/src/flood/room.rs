@@ -88,11 +88,11 @@ pub struct Usage {
 
 /// The rank of a record in its class, the same at every server: version, then digest. The slot only separates equal
 /// ones.
-type Rank = (u64, u64, u32);
+type RoomRank = (u64, u64, u32);
 
 /// What one record takes.
 #[derive(Clone, Copy, Debug)]
-struct Share {
+struct RoomShare {
     class: Class,
     kind: Kind,
     /// Its rank among those of its class and kind, without the slot.
@@ -100,15 +100,15 @@ struct Share {
     bytes: usize,
 }
 
-impl Share {
-    fn rank(self, slot: SlotId) -> Rank {
+impl RoomShare {
+    fn rank(self, slot: SlotId) -> RoomRank {
         (self.order.0, self.order.1, slot.0)
     }
 }
 
 /// The records of one shard that are not about clients.
 #[derive(Debug, Default)]
-pub(super) struct Room {
+pub(super) struct RecordRoom {
     parts: BTreeMap<(Class, Kind), Part>,
     usage: [Usage; Class::ALL.len()],
 }
@@ -116,21 +116,21 @@ pub(super) struct Room {
 /// The records of one class and kind.
 #[derive(Debug, Default)]
 struct Part {
-    ranked: BTreeSet<Rank>,
+    ranked: BTreeSet<RoomRank>,
     bytes: usize,
 }
 
-impl Room {
-    fn add(&mut self, slot: SlotId, share: Share) {
-        let Share { class, kind, bytes, .. } = share;
+impl RecordRoom {
+    fn add(&mut self, slot: SlotId, share: RoomShare) {
+        let RoomShare { class, kind, bytes, .. } = share;
         let part = self.parts.entry((class, kind)).or_default();
         part.ranked.insert(share.rank(slot));
         part.bytes += bytes;
         self.usage[class as usize].bytes += bytes;
     }
 
-    fn remove(&mut self, slot: SlotId, share: Share) {
-        let Share { class, kind, bytes, .. } = share;
+    fn remove(&mut self, slot: SlotId, share: RoomShare) {
+        let RoomShare { class, kind, bytes, .. } = share;
         let part = self.parts.get_mut(&(class, kind)).expect("what is held has its part");
         let was_there = part.ranked.remove(&share.rank(slot));
         debug_assert!(was_there, "what is held has its rank");
@@ -193,11 +193,11 @@ impl Shard {
     }
 
     /// What the record in a slot takes of the room of its class. `None` for clients.
-    fn share_of(&self, id: SlotId, digest: u64) -> Option<Share> {
+    fn share_of(&self, id: SlotId, digest: u64) -> Option<RoomShare> {
         let record = self.store.slot(id).record();
         let class = self.class_of(&record)?;
         let order = (record.version().0, digest);
-        Some(Share { class, kind: record.kind, order, bytes: bytes_of(&record) })
+        Some(RoomShare { class, kind: record.kind, order, bytes: bytes_of(&record) })
     }
 
     /// The class of a record. `None` for clients.

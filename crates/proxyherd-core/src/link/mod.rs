@@ -70,7 +70,7 @@ use crate::{
         Covered, Frame, FrameError, decode,
         numbering::{ANEW_VERSION, Named},
     },
-    flood::{Held, LinkId, Wake},
+    flood::{LinkId, Update, Wake},
     limits::{ORIGINS_NAMED_MAX, SHARDS},
     replica::Replica,
     types::{Origin, Record},
@@ -115,7 +115,7 @@ pub fn told(offset_ns: i64) -> String {
     format!("{:.1} s {side}", offset_ns.unsigned_abs() as f64 / 1e9)
 }
 
-/// The receiving half of a link: takes the neighbor's frames and changes the map.
+/// The receiving half of a link: takes the neighbor's frames and changes the replica.
 #[derive(Debug)]
 pub struct Incoming {
     link: LinkId,
@@ -181,14 +181,14 @@ impl Incoming {
     /// now. Returns how many bytes were taken.
     pub fn receive(
         &mut self,
-        map: &Replica,
+        replica: &Replica,
         now_ns: u64,
         bytes: &[u8],
         wake: &mut Wake,
     ) -> Result<usize, LinkError> {
         let mut consumed = 0;
         while let Some((frame, len)) = decode(&bytes[consumed..])? {
-            self.take(map, now_ns, frame, wake)?;
+            self.take(replica, now_ns, frame, wake)?;
             consumed += len;
         }
         Ok(consumed)
@@ -196,68 +196,68 @@ impl Incoming {
 
     fn take(
         &mut self,
-        map: &Replica,
+        replica: &Replica,
         now_ns: u64,
         frame: Frame<'_>,
         wake: &mut Wake,
     ) -> Result<(), LinkError> {
         match frame {
             Frame::Record { origin, seq, record } => {
-                self.take_record(map, now_ns, origin, seq, &record, wake)
+                self.take_record(replica, now_ns, origin, seq, &record, wake)
             }
-            Frame::Marker(covered) => self.take_marker(map, covered, wake),
-            Frame::Vector(covered) => self.take_vector(map, covered, wake),
+            Frame::Marker(covered) => self.take_marker(replica, covered, wake),
+            Frame::Vector(covered) => self.take_vector(replica, covered, wake),
             Frame::Origin { index, origin } => self.introduce(index, origin),
             Frame::Heartbeat(clock_ns) => {
                 self.clocks.hear(now_ns, clock_ns);
-                self.compare_clocks(map)
+                self.compare_clocks(replica)
             }
             Frame::Offset(ahead_ns) => {
                 self.clocks.be_told(ahead_ns);
-                self.compare_clocks(map)
+                self.compare_clocks(replica)
             }
             Frame::Check(check) => {
                 let shard = shard_index(check.shard)?;
-                let (differs, woken) = map.check(self.link, shard, now_ns, &check);
+                let (differs, woken) = replica.check(self.link, shard, now_ns, &check);
                 self.mismatches += u64::from(differs);
                 *wake = wake.and(woken);
                 Ok(())
             }
             Frame::Branches(branches) => {
-                *wake = wake.and(map.compare(self.link, shard_index(branches.level.shard)?, &branches));
+                *wake = wake.and(replica.compare(self.link, shard_index(branches.level.shard)?, &branches));
                 Ok(())
             }
             Frame::State(state) => {
-                *wake = wake.and(map.hear_state(self.link, now_ns, state));
+                *wake = wake.and(replica.hear_state(self.link, now_ns, state));
                 Ok(())
             }
             Frame::Ihave(covered) => {
-                map.hear_promise(self.link, shard_index(covered.shard)?, self.named(covered)?);
+                replica.hear_promise(self.link, shard_index(covered.shard)?, self.named(covered)?);
                 Ok(())
             }
             Frame::Graft { covered, mode } => {
                 let shard = shard_index(covered.shard)?;
-                *wake = wake.and(map.graft(self.link, shard, &self.named(covered)?, mode));
+                *wake = wake.and(replica.graft(self.link, shard, &self.named(covered)?, mode));
                 Ok(())
             }
             Frame::Prune => {
-                *wake = wake.and(map.prune(self.link));
+                *wake = wake.and(replica.prune(self.link));
                 Ok(())
             }
             Frame::Namesake(incarnation) => {
-                map.hear_of_namesake(incarnation);
+                replica.hear_of_namesake(incarnation);
                 Ok(())
             }
             Frame::Leaves(leaves) => {
-                *wake = wake.and(map.answer_leaves(self.link, shard_index(leaves.level.shard)?, &leaves));
+                *wake = wake.and(replica.answer_leaves(self.link, shard_index(leaves.level.shard)?, &leaves));
                 Ok(())
             }
             Frame::Fence { shard, number } => {
-                map.hear_fence(self.link, shard_index(shard)?, number);
+                replica.hear_fence(self.link, shard_index(shard)?, number);
                 Ok(())
             }
             Frame::Passed { shard, number } => {
-                map.hear_passed(self.link, shard_index(shard)?, number);
+                replica.hear_passed(self.link, shard_index(shard)?, number);
                 Ok(())
             }
             Frame::Skipped => Ok(()),
@@ -266,9 +266,9 @@ impl Incoming {
         }
     }
 
-    fn compare_clocks(&self, map: &Replica) -> Result<(), LinkError> {
+    fn compare_clocks(&self, replica: &Replica) -> Result<(), LinkError> {
         let offset_ns = self.clocks.offset_ns();
-        map.note_clocks(self.link, self.clocks.ahead_ns(), offset_ns);
+        replica.note_clocks(self.link, self.clocks.ahead_ns(), offset_ns);
         if offset_ns.unsigned_abs() > self.clock_offset_max_ns {
             Err(LinkError::Clock(offset_ns))
         } else {
@@ -278,7 +278,7 @@ impl Incoming {
 
     fn take_record(
         &mut self,
-        map: &Replica,
+        replica: &Replica,
         now_ns: u64,
         origin: u16,
         seq: u64,
@@ -289,21 +289,26 @@ impl Incoming {
         self.records += 1;
         let Introduced { origin, guesses } = introduced;
         // The map counts what it refuses. The neighbor may only have relayed it, so the link stays up.
-        let (_, woken) = map.apply(now_ns, self.link, Held { record: *record, origin, seq }, guesses);
+        let (_, woken) = replica.apply(now_ns, self.link, Update { record: *record, origin, seq }, guesses);
         *wake = wake.and(woken);
         Ok(())
     }
 
     /// Adds each wake as it comes: an entry that ends the link must not silence the wakes of the entries before it.
-    fn take_marker(&self, map: &Replica, covered: Covered<'_>, wake: &mut Wake) -> Result<(), LinkError> {
+    fn take_marker(&self, replica: &Replica, covered: Covered<'_>, wake: &mut Wake) -> Result<(), LinkError> {
         let shard = shard_index(covered.shard)?;
         for (index, seq) in covered.iter() {
-            *wake = wake.and(map.cover(self.link, shard, self.origin(index)?, seq));
+            *wake = wake.and(replica.cover(self.link, shard, self.origin(index)?, seq));
         }
         Ok(())
     }
 
-    fn take_vector(&mut self, map: &Replica, covered: Covered<'_>, wake: &mut Wake) -> Result<(), LinkError> {
+    fn take_vector(
+        &mut self,
+        replica: &Replica,
+        covered: Covered<'_>,
+        wake: &mut Wake,
+    ) -> Result<(), LinkError> {
         let vector = self.named(covered)?;
         let shard = shard_index(covered.shard)?;
         if self.told_vectors & 1 << shard != 0 {
@@ -311,7 +316,7 @@ impl Incoming {
             return Err(LinkError::VectorAgain(covered.shard));
         }
         self.told_vectors |= 1 << shard;
-        *wake = wake.and(map.link_up(self.link, shard, &vector));
+        *wake = wake.and(replica.link_up(self.link, shard, &vector));
         Ok(())
     }
 

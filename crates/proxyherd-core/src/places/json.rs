@@ -50,8 +50,8 @@ impl Answer {
     /// value. There is no empty line, and no newline at the end.
     pub fn write_json(&self, limit: usize, out: &mut Vec<u8>) {
         let count = limit.min(self.places.len() + self.passed_on.len());
-        let places = self.places.iter().map(Found::Place);
-        let results = places.chain(self.passed_on.iter().map(Found::PassedOn)).take(count);
+        let places = self.places.iter().map(PrintedResult::Place);
+        let results = places.chain(self.passed_on.iter().map(PrintedResult::PassedOn)).take(count);
         out.reserve(512 + count * PLACE_LEN_USUAL);
         out.push(b'{');
         if let Some(message) = &self.error_message {
@@ -76,15 +76,15 @@ impl Answer {
 
 /// One result, from either of an answer's lists.
 #[derive(Clone, Copy)]
-enum Found<'a> {
+enum PrintedResult<'a> {
     Place(&'a Place),
     PassedOn(&'a Verbatim),
 }
 
-fn push_result(out: &mut Vec<u8>, found: Found<'_>) {
+fn push_result(out: &mut Vec<u8>, found: PrintedResult<'_>) {
     match found {
-        Found::Place(place) => push_place(out, place),
-        Found::PassedOn(result) => push(out, result.as_str()),
+        PrintedResult::Place(place) => push_place(out, place),
+        PrintedResult::PassedOn(result) => push(out, result.as_str()),
     }
 }
 

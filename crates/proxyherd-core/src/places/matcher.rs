@@ -44,14 +44,14 @@ impl Matcher {
         if self.name.is_empty() && self.keyword.is_empty() {
             return true;
         }
-        let name = Text::of(name);
+        let name = SearchText::of(name);
         let mut missing: Vec<&str> =
             self.keyword.iter().map(String::as_str).filter(|word| !name.holds(word)).collect();
         for other in others {
             if missing.is_empty() {
                 break;
             }
-            let other = Text::of(other.as_ref());
+            let other = SearchText::of(other.as_ref());
             missing.retain(|word| !other.holds(word));
         }
         missing.is_empty() && self.name.iter().all(|word| name.holds(word))
@@ -81,23 +81,23 @@ fn words(text: Option<&str>) -> Vec<String> {
 }
 
 /// A place's text, prepared for searching. Most texts are ASCII and need no copy.
-enum Text<'a> {
+enum SearchText<'a> {
     Ascii(&'a [u8]),
     Folded(String),
 }
 
-impl<'a> Text<'a> {
-    fn of(text: &'a str) -> Text<'a> {
-        if text.is_ascii() { Text::Ascii(text.as_bytes()) } else { Text::Folded(folded(text)) }
+impl<'a> SearchText<'a> {
+    fn of(text: &'a str) -> SearchText<'a> {
+        if text.is_ascii() { SearchText::Ascii(text.as_bytes()) } else { SearchText::Folded(folded(text)) }
     }
 
     /// Whether `word`, which is folded and not empty, occurs.
     fn holds(&self, word: &str) -> bool {
         match self {
-            Text::Ascii(bytes) => {
+            SearchText::Ascii(bytes) => {
                 bytes.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word.as_bytes()))
             }
-            Text::Folded(text) => text.contains(word),
+            SearchText::Folded(text) => text.contains(word),
         }
     }
 }
@@ -236,9 +236,9 @@ mod tests {
         #[test]
         fn ascii_is_searched_as_folded_text_is(text in "[ -~]{0,12}", word in "[a-z'.]{1,3}", at in 0usize..12) {
             let mut text = text;
-            prop_assert_eq!(Text::of(&text).holds(&word), folded(&text).contains(&word));
+            prop_assert_eq!(SearchText::of(&text).holds(&word), folded(&text).contains(&word));
             text.insert_str(at.min(text.len()), &word.to_uppercase());
-            prop_assert!(Text::of(&text).holds(&word), "{}", text);
+            prop_assert!(SearchText::of(&text).holds(&word), "{}", text);
         }
 
         #[test]

@@ -5,7 +5,7 @@
 //! [`Separation`] and [`Nearest`] rank what a provider has at hand. Nothing here depends on the machine, so every
 //! server ranks and prints the same places alike.
 //!
-//! The rules of asking over a network are here too: which questions share an answer ([`Key`], [`Grid`]), how long an
+//! The rules of asking over a network are here too: which questions share an answer ([`CacheKey`], [`Grid`]), how long an
 //! answer can be used ([`Ages`]), when a provider is left alone ([`Breaker`]), how many requests a second it gets
 //! ([`Rate`]), and how many the herd may make in a day or month ([`quota`]). This module does not know who answers,
 //! or which protocol an answer leaves by.
@@ -30,10 +30,10 @@ mod weight;
 
 pub use ages::{Ages, Freshness};
 pub use answer::{Answer, Status};
-pub use breaker::{Breaker, Cause, Shut, Verdict, jittered};
+pub use breaker::{Breaker, Cause, RequestEnd, Shut, jittered};
 pub use distance::{Center, EARTH_RADIUS_M, Separation};
 pub use grid::Grid;
-pub use key::{Key, Source};
+pub use key::{AnswerSource, CacheKey};
 pub use matcher::Matcher;
 pub use nearest::Nearest;
 pub use place::{BusinessStatus, Geometry, Photo, Place, PlusCode, Point, Rating, Text, Viewport, place_id};

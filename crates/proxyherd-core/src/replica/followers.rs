@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 use super::{ALL_SHARDS, Replica};
 use crate::{
-    flood::{FollowerId, Following, Told, places},
+    flood::{FollowerEvent, FollowerId, Following, places},
     limits::{FOLLOWER_BITE_MAX, FOLLOWERS_MAX, SHARDS},
     store::FollowerMask,
 };
@@ -21,11 +21,11 @@ type Waker = Arc<dyn Fn() + Send + Sync>;
 
 /// The places for followers.
 #[derive(Debug, Default)]
-pub(super) struct Followers([Seat; FOLLOWERS_MAX]);
+pub(super) struct Followers([FollowerPlace; FOLLOWERS_MAX]);
 
 /// The place of one follower.
 #[derive(Default)]
-struct Seat {
+struct FollowerPlace {
     /// The shards that have something for it, one bit each.
     ready: AtomicU32,
     /// The shard at which its next turn begins, so that every shard gets its turn.
@@ -34,9 +34,9 @@ struct Seat {
     waker: Mutex<Option<Waker>>,
 }
 
-impl fmt::Debug for Seat {
+impl fmt::Debug for FollowerPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Seat").field("ready", &self.ready).finish_non_exhaustive()
+        f.debug_struct("FollowerPlace").field("ready", &self.ready).finish_non_exhaustive()
     }
 }
 
@@ -58,7 +58,7 @@ impl Followers {
     }
 }
 
-impl Seat {
+impl FollowerPlace {
     fn wake(&self) {
         let waker = self.waker.lock().clone();
         if let Some(waker) = waker {
@@ -79,7 +79,7 @@ impl Replica {
         wake: impl Fn() + Send + Sync + 'static,
     ) -> Option<FollowerId> {
         let waker: Waker = Arc::new(wake);
-        let is_taken = |seat: &Seat| {
+        let is_taken = |seat: &FollowerPlace| {
             let mut held = seat.waker.lock();
             held.is_none() && held.replace(Arc::clone(&waker)).is_none()
         };
@@ -116,7 +116,7 @@ impl Replica {
     /// whether that was all. If not, drain again.
     ///
     /// ```
-    /// # use proxyherd_core::{flood::{Begin, Following, Rules, Told}, replica::{Replica, ReplicaSettings}, types::{Origin, ServerName}};
+    /// # use proxyherd_core::{flood::{Begin, Following, Rules, FollowerEvent}, replica::{Replica, ReplicaSettings}, types::{Origin, ServerName}};
     /// # let me = Origin { server: ServerName::new("Riley").unwrap(), incarnation: 1 };
     /// # let map = Replica::new(ReplicaSettings {
     /// #     me, seed: 1, max_clients: 10, client_ttl_ns: None, client_interval_ns: 0, clock_offset_max_ns: 0,
@@ -126,15 +126,16 @@ impl Replica {
     /// let follower = map.follow(following, || { /* Let the thread that drains know. */ }).unwrap();
     /// let mut held = std::collections::BTreeMap::new();
     /// while !map.drain(&follower, 100, |told| match told {
-    ///     Told::Anew { shard } => held.retain(|(_, key): &(_, Vec<u8>), _| proxyherd_core::replica::shard_index(key) != shard),
-    ///     Told::Record(it) => drop(held.insert((it.record.kind, it.record.key.to_vec()), it.seq)),
-    ///     Told::Removed { kind, key } => drop(held.remove(&(kind, key.to_vec()))),
-    ///     Told::Covered(_) => {}
+    ///     FollowerEvent::Anew { shard } => held.retain(|(_, key): &(_, Vec<u8>), _| proxyherd_core::replica::shard_index(key) != shard),
+    ///     FollowerEvent::Record(it) => drop(held.insert((it.record.kind, it.record.key.to_vec()), it.seq)),
+    ///     FollowerEvent::Removed { kind, key } => drop(held.remove(&(kind, key.to_vec()))),
+    ///     FollowerEvent::Covered(_) => {}
     /// }) {}
     /// ```
-    pub fn drain(&self, follower: &FollowerId, most: usize, mut tell: impl FnMut(Told<'_>)) -> bool {
+    pub fn drain(&self, follower: &FollowerId, most: usize, mut tell: impl FnMut(FollowerEvent<'_>)) -> bool {
         let at = usize::from(follower.0);
-        let (Seat { ready, first, .. }, mut left) = (&self.followers.0[at], most.clamp(1, FOLLOWER_BITE_MAX));
+        let (FollowerPlace { ready, first, .. }, mut left) =
+            (&self.followers.0[at], most.clamp(1, FOLLOWER_BITE_MAX));
         let begin = usize::from(first.load(Relaxed));
         let mut shards = ready.swap(0, SeqCst);
         for turn in begin..begin + SHARDS {

@@ -9,8 +9,8 @@ use crate::{
     codec::link::{Encoder, GraftMode},
     flood::{LinkId, Nonsense, Wake},
     limits::{LINK_BATCH_LEN, SHARDS},
-    spanning_tree::{Heard, SpanningTree},
-    types::{LinkState, Origin, ServerName},
+    spanning_tree::{SpanningTree, StateVerdict},
+    types::{Advertisement, Origin, ServerName},
 };
 
 /// In a link's ready word, above the shards' bits: the spanning tree has something to send.
@@ -57,13 +57,13 @@ impl Replica {
     }
 
     /// Handles a link state that the neighbor at `link` sends, at `now_ns` by this server's clock.
-    pub(crate) fn hear_state(&self, link: LinkId, now_ns: u64, state: LinkState) -> Wake {
+    pub(crate) fn hear_state(&self, link: LinkId, now_ns: u64, state: Advertisement) -> Wake {
         let mut tree = self.tree.lock();
         let nonsense = match tree.hear(now_ns.saturating_add(self.clock_offset_max_ns), link, state) {
-            Heard::News => return self.tree_ready(&tree),
-            Heard::Old => None,
-            Heard::AheadOfClocks => Some(Nonsense::State),
-            Heard::NoRoom => Some(Nonsense::Strangers),
+            StateVerdict::News => return self.tree_ready(&tree),
+            StateVerdict::Old => None,
+            StateVerdict::AheadOfClocks => Some(Nonsense::State),
+            StateVerdict::NoRoom => Some(Nonsense::Strangers),
         };
         self.note_nonsense(link, nonsense);
         Wake::default()

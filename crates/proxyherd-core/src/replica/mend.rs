@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, sync::Arc, sync::atomic::Ordering::Relaxed};
 
 use super::Replica;
 use crate::{
-    flood::{LinkId, Look, Renewal, Wake},
+    flood::{LinkId, Renewal, SelfCheck, Wake},
     limits::{CLOCK_STEP_NS, CLOCK_TRUST_LOOKS, RENEWAL_INTERVAL_NS},
     types::{Origin, ServerName},
 };
@@ -124,7 +124,7 @@ impl Replica {
     }
 
     fn mend_with(&self, mending: &mut Mending, now_ns: u64, is_right: bool) -> Wake {
-        let (mut found, mut wake) = (Look::default(), Wake::default());
+        let (mut found, mut wake) = (SelfCheck::default(), Wake::default());
         let may_fold = is_due(mending.folded_ns, now_ns);
         for (index, counted) in self.shards.iter().enumerate() {
             let mut counted = counted.lock();

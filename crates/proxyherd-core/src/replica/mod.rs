@@ -19,11 +19,11 @@ use std::{
 use parking_lot::{Mutex, MutexGuard};
 
 use self::{beats::Beat, followers::Followers, mend::Mending};
-pub use self::{links::Agreed, near::Found};
+pub use self::{links::Agreed, near::FoundClient};
 use crate::{
     command::{Condition, Outcome, Position},
     flood::{
-        Class, Expected, Held, LinkId, NewClients, Offered, Rules, Shard, ShardSettings, Usage, Wake,
+        Class, Expected, LinkId, NewClients, Offered, Rules, Shard, ShardSettings, Update, Usage, Wake,
         stamped_at,
     },
     limits::{BATCH_LEN_MAX, LINKS_MAX, SHARDS},
@@ -326,7 +326,7 @@ impl Replica {
         &self,
         now_ns: u64,
         from: LinkId,
-        told: Held<'_>,
+        told: Update<'_>,
         guesses: &mut [u16; SHARDS],
     ) -> (Offered, Wake) {
         let hash = KeyHash::of(told.record.key);
@@ -345,7 +345,7 @@ impl Replica {
         &self,
         now_ns: u64,
         client: ClientId<'_>,
-        read: impl FnOnce(Held<'_>) -> T,
+        read: impl FnOnce(Update<'_>) -> T,
     ) -> Option<T> {
         self.find(now_ns, Kind::CLIENT, client.as_bytes(), read)
     }
@@ -356,14 +356,14 @@ impl Replica {
         now_ns: u64,
         kind: Kind,
         key: &[u8],
-        read: impl FnOnce(Held<'_>) -> T,
+        read: impl FnOnce(Update<'_>) -> T,
     ) -> Option<T> {
         let (_, counted) = self.shard_of(key);
         counted.shard.locate(now_ns, kind, key).map(read)
     }
 
     /// Calls `visit` with every record, shard by shard, each shard under its lock.
-    pub fn for_each(&self, mut visit: impl FnMut(Held<'_>)) {
+    pub fn for_each(&self, mut visit: impl FnMut(Update<'_>)) {
         for counted in &self.shards {
             counted.lock().shard.records().for_each(&mut visit);
         }

@@ -20,7 +20,7 @@ const FARTHEST_M: f64 = std::f64::consts::PI * EARTH_RADIUS_M;
 /// A client that is near, with its server's record. Values are ordered by distance, and those of equal distance by
 /// ID, so that every server answers alike.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct FoundClient {
     separation: Separation,
     /// ID and attributes, one after the other.
     text: Box<[u8]>,
@@ -35,15 +35,15 @@ pub struct Found {
     pub server: ServerName,
 }
 
-impl Found {
+impl FoundClient {
     fn new(
         separation: Separation,
         record: &Record<'_>,
         at: (Coordinates, Attributes<'_>),
         server: &ServerName,
-    ) -> Found {
+    ) -> FoundClient {
         let (coordinates, attributes) = at;
-        Found {
+        FoundClient {
             separation,
             text: [record.key, attributes.as_bytes()].concat().into_boxed_slice(),
             id_len: record.key.len(),
@@ -74,21 +74,21 @@ impl Found {
     }
 }
 
-impl Ord for Found {
-    fn cmp(&self, other: &Found) -> std::cmp::Ordering {
+impl Ord for FoundClient {
+    fn cmp(&self, other: &FoundClient) -> std::cmp::Ordering {
         self.rank().cmp(&other.rank())
     }
 }
 
-impl PartialOrd for Found {
-    fn partial_cmp(&self, other: &Found) -> Option<std::cmp::Ordering> {
+impl PartialOrd for FoundClient {
+    fn partial_cmp(&self, other: &FoundClient) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
 
 /// The nearest clients so far. The farthest of them is on top of the heap.
 struct Best {
-    heap: BinaryHeap<Found>,
+    heap: BinaryHeap<FoundClient>,
     limit: usize,
 }
 
@@ -98,7 +98,7 @@ impl Best {
         self.heap.len() < self.limit || self.heap.peek().is_some_and(|worst| rank < worst.rank())
     }
 
-    fn add(&mut self, found: Found) {
+    fn add(&mut self, found: FoundClient) {
         if self.heap.len() == self.limit {
             self.heap.pop();
         }
@@ -114,7 +114,7 @@ impl Replica {
         now_ns: u64,
         near: &Near<'_>,
         mut wanted: impl FnMut(&Record<'_>) -> bool,
-    ) -> Option<Vec<Found>> {
+    ) -> Option<Vec<FoundClient>> {
         let center = self.center(now_ns, near.around)?;
         // A circle that reaches the other side of the Earth contains everything.
         let reach = near.radius_m.filter(|radius_m| *radius_m < FARTHEST_M).map(Separation::of_meters);
@@ -132,7 +132,7 @@ impl Replica {
                 let is_near = reach.is_none_or(|reach| separation <= reach);
                 if is_near && best.has_place_for((separation, held.record.key)) && wanted(&held.record) {
                     let at = (coordinates, attributes);
-                    best.add(Found::new(separation, &held.record, at, &held.origin.server));
+                    best.add(FoundClient::new(separation, &held.record, at, &held.origin.server));
                 }
             });
         }

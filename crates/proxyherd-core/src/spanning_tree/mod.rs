@@ -33,13 +33,13 @@ use self::{
 use crate::{
     flood::{Broken, LinkId, Rules},
     limits::{LINKS_MAX, TREE_COMPUTES, TREE_LOST_LOOKS, TREE_SAY_LOOKS, TREE_STRANGERS_MAX},
-    types::{LinkState, Origin, ServerName},
+    types::{Advertisement, Origin, ServerName},
 };
 
 /// All link states, and this server's links.
 #[derive(Debug)]
 pub(crate) struct SpanningTree {
-    states: BTreeMap<ServerName, LinkState>,
+    states: BTreeMap<ServerName, Advertisement>,
     /// The servers of the herd, as of the last look.
     members: BTreeSet<ServerName>,
     /// Servers whose states are about to be forgotten, and for how many consecutive looks there was a reason.
@@ -60,7 +60,7 @@ pub(crate) struct SpanningTree {
 
 /// What became of a state that a neighbor sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Heard {
+pub(crate) enum StateVerdict {
     /// It is news, and is passed on to the other links.
     News,
     /// What is held is at least as new.
@@ -87,7 +87,7 @@ impl SpanningTree {
     pub(crate) fn new(me: Origin, rules: Rules) -> SpanningTree {
         let name = me.server.clone();
         // An earlier life's stamp can hardly have grown past this clock. If it has, a neighbor sends that state back.
-        let state = LinkState { stamp: me.incarnation, origin: me, up: Vec::new() };
+        let state = Advertisement { stamp: me.incarnation, origin: me, up: Vec::new() };
         SpanningTree {
             states: BTreeMap::from([(name.clone(), state)]),
             members: BTreeSet::new(),
@@ -120,19 +120,21 @@ impl SpanningTree {
     }
 
     /// Handles a state that came over a link. `latest_ns` is the latest time that a right clock may show now.
-    pub(crate) fn hear(&mut self, latest_ns: u64, from: LinkId, state: LinkState) -> Heard {
+    pub(crate) fn hear(&mut self, latest_ns: u64, from: LinkId, state: Advertisement) -> StateVerdict {
         if self.is_ahead(latest_ns, &state) {
-            return Heard::AheadOfClocks;
+            return StateVerdict::AheadOfClocks;
         }
         let server = state.origin.server.clone();
         if server == self.me {
             return self.hear_of_myself(&state);
         }
-        let rank = |state: &LinkState| (state.stamp, state.origin.incarnation);
+        let rank = |state: &Advertisement| (state.stamp, state.origin.incarnation);
         match self.states.get(&server) {
             // The held state can be ahead only if this server's own clock has been put back.
-            Some(held) if rank(&state) <= rank(held) && !self.is_ahead(latest_ns, held) => return Heard::Old,
-            None if !self.has_room_for(&server) => return Heard::NoRoom,
+            Some(held) if rank(&state) <= rank(held) && !self.is_ahead(latest_ns, held) => {
+                return StateVerdict::Old;
+            }
+            None if !self.has_room_for(&server) => return StateVerdict::NoRoom,
             _ => {}
         }
         let up = state.up.clone();
@@ -141,11 +143,11 @@ impl SpanningTree {
         if before.is_none_or(|before| before.up != up) {
             self.compute_in_turn();
         }
-        Heard::News
+        StateVerdict::News
     }
 
     /// Whether no right clock can have reached a state's stamp.
-    fn is_ahead(&self, latest_ns: u64, state: &LinkState) -> bool {
+    fn is_ahead(&self, latest_ns: u64, state: &Advertisement) -> bool {
         state.stamp.max(state.origin.incarnation) > latest_ns && !self.rules.breaks(Broken::BelieveStates)
     }
 
@@ -158,16 +160,16 @@ impl SpanningTree {
     /// Handles a state in this server's own name. If it is newer, this server announces its state again with a higher
     /// stamp, so that an earlier life's state does not count as newer. Two lives at once would answer each other as
     /// fast as their links carry it, so only a few states between two looks are answered at once.
-    fn hear_of_myself(&mut self, state: &LinkState) -> Heard {
+    fn hear_of_myself(&mut self, state: &Advertisement) -> StateVerdict {
         let mine = &self.states[&self.me];
         if state.stamp < mine.stamp || (state.stamp == mine.stamp && state.origin == mine.origin) {
-            return Heard::Old;
+            return StateVerdict::Old;
         }
         if !self.namesake.hear(state.stamp) {
-            return Heard::Old;
+            return StateVerdict::Old;
         }
         self.say(0);
-        Heard::News
+        StateVerdict::News
     }
 
     /// To be called about once a second; `members` are the servers of the herd. Forgets states that have no place
@@ -244,7 +246,7 @@ impl SpanningTree {
             true => reach(&self.graph(), &self.me).into_keys().collect(),
             false => BTreeSet::new(),
         };
-        let is_lost = |(server, state): &(&ServerName, &LinkState)| {
+        let is_lost = |(server, state): &(&ServerName, &Advertisement)| {
             **server != self.me
                 && (is_stranger(server) && !reached.contains(server) || self.is_ahead(latest_ns, state))
         };
@@ -281,7 +283,7 @@ impl SpanningTree {
         }
     }
 
-    fn mine(&mut self) -> &mut LinkState {
+    fn mine(&mut self) -> &mut Advertisement {
         self.states.get_mut(&self.me).expect("this server's own state is always there")
     }
 
@@ -296,7 +298,7 @@ impl SpanningTree {
     }
 
     /// The states that the neighbor at `link` has not been sent. From now on they count as sent.
-    pub(crate) fn take_untold(&mut self, link: LinkId) -> Vec<LinkState> {
+    pub(crate) fn take_untold(&mut self, link: LinkId) -> Vec<Advertisement> {
         let Some(link) = &mut self.links[link.index()] else { return Vec::new() };
         let untold = std::mem::take(&mut link.untold);
         untold.iter().filter_map(|server| self.states.get(server)).cloned().collect()

@@ -23,9 +23,9 @@ fn members(servers: usize) -> Vec<ServerName> {
     (0..servers).map(name).collect()
 }
 
-fn state(server: ServerName, stamp: u64, up: &[usize]) -> LinkState {
+fn state(server: ServerName, stamp: u64, up: &[usize]) -> Advertisement {
     let origin = Origin { server, incarnation: 1 };
-    LinkState { origin, stamp, up: up.iter().copied().map(name).collect() }
+    Advertisement { origin, stamp, up: up.iter().copied().map(name).collect() }
 }
 
 /// Servers with these links, and everything told to everyone.
@@ -235,14 +235,14 @@ fn a_member_that_is_away_is_remembered_and_one_that_comes_back_counts_again() {
 fn a_state_further_ahead_than_clocks_may_differ_is_neither_kept_nor_passed_on() {
     let mut trees = herd(3, &[(0, 1), (1, 2), (2, 0)]);
     let lie = |server, stamp| state(name(server), stamp, &[]);
-    let early = |server| LinkState {
+    let early = |server| Advertisement {
         origin: Origin { server: name(server), incarnation: NOW + OFFSET + 1 },
         ..lie(server, NOW)
     };
     // About a server elsewhere, about the one that hears it, and about one that nobody has heard of.
     for server in [2, 1, 7] {
         for lie in [lie(server, u64::MAX), lie(server, NOW + OFFSET + 1), early(server)] {
-            assert_eq!(trees[1].hear(NOW + OFFSET, link(0), lie), Heard::AheadOfClocks);
+            assert_eq!(trees[1].hear(NOW + OFFSET, link(0), lie), StateVerdict::AheadOfClocks);
         }
     }
     assert!(trees[1].links_with_states().next().is_none());
@@ -256,9 +256,9 @@ fn a_broken_rule_lets_a_lie_stay() {
         Rules { broken: Some(Broken::BelieveStates) },
     );
     tree.link_up(link(1), name(1));
-    assert_eq!(tree.hear(NOW, link(1), state(name(1), u64::MAX, &[])), Heard::News);
+    assert_eq!(tree.hear(NOW, link(1), state(name(1), u64::MAX, &[])), StateVerdict::News);
     (0..=TREE_LOST_LOOKS).for_each(|_| tree.look(NOW, OFFSET, &members(2)));
-    assert_eq!(tree.hear(NOW, link(1), state(name(1), 2, &[0])), Heard::Old);
+    assert_eq!(tree.hear(NOW, link(1), state(name(1), 2, &[0])), StateVerdict::Old);
 }
 
 #[test]
@@ -266,7 +266,7 @@ fn a_lie_within_bounds_is_contradicted_and_the_tree_is_as_before() {
     let mut trees = herd(5, &CLASSIC);
     let before: Vec<_> = trees.iter().map(SpanningTree::edges).collect();
     // The middle of the tree has no links, says somebody.
-    assert_eq!(trees[1].hear(NOW + OFFSET, link(0), state(name(2), NOW + OFFSET, &[])), Heard::News);
+    assert_eq!(trees[1].hear(NOW + OFFSET, link(0), state(name(2), NOW + OFFSET, &[])), StateVerdict::News);
     assert_ne!(trees[1].states[&name(2)].up, trees[2].states[&name(2)].up);
     // Later the answer is within bounds for those whose clocks are a moment behind, too.
     while let Some((from, to)) =
@@ -285,12 +285,12 @@ fn a_lie_that_its_server_never_hears_is_overtaken_by_the_clock() {
     // Server 2 is away; what is said of it has the latest stamp that is kept.
     trees[1].link_down(link(2));
     let lie = state(name(2), NOW + OFFSET, &[]);
-    assert_eq!(trees[0].hear(NOW + OFFSET, link(1), lie.clone()), Heard::News);
+    assert_eq!(trees[0].hear(NOW + OFFSET, link(1), lie.clone()), StateVerdict::News);
     // It is back, and its clock is behind: it does not believe what is said in its name.
     trees[2] = born(2, NOW - OFFSET);
     trees[2].link_up(link(1), name(1));
     trees[1].link_up(link(2), name(2));
-    assert_eq!(trees[2].hear(NOW, link(1), lie), Heard::AheadOfClocks);
+    assert_eq!(trees[2].hear(NOW, link(1), lie), StateVerdict::AheadOfClocks);
     let pass_on = |trees: &mut [SpanningTree]| {
         for (from, to) in [(2, 1), (1, 0)] {
             for state in trees[from].take_untold(link(to)) {
@@ -344,14 +344,14 @@ fn strangers_have_a_bound_and_members_have_room_beside_them() {
     trees[0].look(NOW, OFFSET, &members(3));
     let stranger = |at: usize| ServerName::new(&format!("nobody{at}")).unwrap();
     for at in 0..TREE_STRANGERS_MAX {
-        assert_eq!(trees[0].hear(NOW, link(1), state(stranger(at), 1, &[])), Heard::News);
+        assert_eq!(trees[0].hear(NOW, link(1), state(stranger(at), 1, &[])), StateVerdict::News);
     }
     let one_more = state(stranger(TREE_STRANGERS_MAX), 1, &[]);
-    assert_eq!(trees[0].hear(NOW, link(1), one_more.clone()), Heard::NoRoom);
-    assert_eq!(trees[0].hear(NOW, link(1), state(name(2), 1, &[])), Heard::News);
+    assert_eq!(trees[0].hear(NOW, link(1), one_more.clone()), StateVerdict::NoRoom);
+    assert_eq!(trees[0].hear(NOW, link(1), state(name(2), 1, &[])), StateVerdict::News);
     (0..TREE_LOST_LOOKS).for_each(|_| trees[0].look(NOW, OFFSET, &members(3)));
     assert_eq!(trees[0].states.len(), 3);
-    assert_eq!(trees[0].hear(NOW, link(1), one_more), Heard::News);
+    assert_eq!(trees[0].hear(NOW, link(1), one_more), StateVerdict::News);
 }
 
 #[test]

@@ -17,7 +17,7 @@ pub use client_id::ClientId;
 pub(crate) use client_id::{find_white_space, is_white_space};
 pub use coordinates::{Coordinates, Decimal};
 pub use key_hash::KeyHash;
-pub use origin::{LinkState, Origin};
+pub use origin::{Advertisement, Origin};
 pub use radius::Radius;
 pub use record::{Body, Kind, Record};
 pub use report::{Report, Stamp};

@@ -14,7 +14,7 @@ pub struct Origin {
 /// Which links of a server are up: what the link protocol's STATE carries, and what routing protocols call a
 /// link-state advertisement.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LinkState {
+pub struct Advertisement {
     /// The life of the server that announces it.
     pub origin: Origin,
     /// Grows with each announcement.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use proxyherd_core::{
     codec::link::Encoder,
     command::Outcome,
-    flood::{Class, Held, Nonsense, Offered, Rules, Shard, ShardSettings, Usage, Wake},
+    flood::{Class, Nonsense, Offered, Rules, Shard, ShardSettings, Update, Usage, Wake},
     limits::{DATA_LEN_MAX, RECORD_BYTES, SHARDS, STRAY_QUOTA_BYTES_MAX, UNKNOWN_BYTES_MAX},
     link::Incoming,
     replica::{Replica, ReplicaSettings},
@@ -130,7 +130,7 @@ fn tell(shard: &mut Shard, (key, told_ns, len): &Unknown) -> bool {
         difference: Difference::at_receipt(*told_ns, timestamp),
     };
     let origin = origin("Juzang", 1);
-    let held = Held { record, origin: &origin, seq: *told_ns - NOW_NS + 1 };
+    let held = Update { record, origin: &origin, seq: *told_ns - NOW_NS + 1 };
     let (offered, _) = shard.apply(NOW_NS, link(0), held, KeyHash::of(key), &mut 0);
     matches!(offered, Offered::Inserted | Offered::Updated)
 }

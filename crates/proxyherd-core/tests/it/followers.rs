@@ -14,7 +14,7 @@ use std::{
 use proptest::prelude::*;
 use proxyherd_core::{
     command::Position,
-    flood::{Begin, FollowerId, Following, Told},
+    flood::{Begin, FollowerEvent, FollowerId, Following},
     limits::{ABSENCE_NS, FOLLOWER_BITE_MAX, FOLLOWERS_MAX, REMOVED_WAITING_MIN, SHARDS},
     replica::{Offer, Replica, ReplicaSettings, shard_index},
     types::{ClientId, Kind, Origin},
@@ -43,22 +43,22 @@ struct Mirror {
 }
 
 impl Mirror {
-    fn take(&mut self, told: Told<'_>) {
+    fn take(&mut self, told: FollowerEvent<'_>) {
         match told {
-            Told::Anew { shard } => {
+            FollowerEvent::Anew { shard } => {
                 self.held.retain(|(_, key), _| shard_index(key) != shard);
                 self.told.push("anew".to_owned());
             }
-            Told::Record(held) => {
+            FollowerEvent::Record(held) => {
                 let key = (held.record.kind, held.record.key.to_vec());
                 self.told.push(text(held.record.key));
                 self.held.insert(key, (seen(held), held.origin.clone(), held.seq));
             }
-            Told::Removed { kind, key } => {
+            FollowerEvent::Removed { kind, key } => {
                 self.held.remove(&(kind, key.to_vec()));
                 self.told.push(format!("no {}", text(key)));
             }
-            Told::Covered(Position { shard, seq }) => {
+            FollowerEvent::Covered(Position { shard, seq }) => {
                 assert!(seq > self.covered[shard], "positions go forward");
                 self.covered[shard] = seq;
             }
@@ -507,7 +507,7 @@ fn under_real_threads_no_wake_is_lost_and_nothing_is_told_backwards() {
                 drop(is_woken);
                 let mut replica = shared.replica.lock().unwrap();
                 while !map.drain(&follower, 50, |told| {
-                    if let Told::Record(now) = told
+                    if let FollowerEvent::Record(now) = told
                         && let Some((before, ..)) =
                             replica.held.get(&(now.record.kind, now.record.key.to_vec()))
                     {

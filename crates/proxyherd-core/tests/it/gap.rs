@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use proxyherd_core::{
     codec::link::{Encoder, Frame, GraftMode, check::Check, decode},
     command::{Condition, Outcome},
-    flood::{Broken, Held, NewClients, Nonsense, Offered, Rules, Shard, ShardSettings, Wake},
+    flood::{Broken, NewClients, Nonsense, Offered, Rules, Shard, ShardSettings, Update, Wake},
     limits::{CHECK_MARGIN_NS, LOOKS_PER_HEARTBEAT, ORIGINS_NAMED_MAX, STRANGERS_MAX},
     link::{HIGHEST, Incoming},
     replica::{Agreed, Replica, ReplicaSettings, shard_index},
@@ -473,7 +473,7 @@ fn asked(shard: &mut Shard) -> u64 {
 
 fn hear(shard: &mut Shard, from: &Origin, seq: u64, client: &[u8], at_ns: u64) -> Offered {
     let report = report(client, at_ns);
-    let held = Held { record: record_of(&report), origin: from, seq };
+    let held = Update { record: record_of(&report), origin: from, seq };
     shard.apply(NOW_NS, link(0), held, KeyHash::of(client), &mut u16::MAX.clone()).0
 }
 

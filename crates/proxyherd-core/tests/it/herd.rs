@@ -2,7 +2,7 @@
 
 use proxyherd_core::{
     codec::link::Encoder,
-    flood::{Held, LinkId, Rules, Wake},
+    flood::{LinkId, Rules, Update, Wake},
     limits::{ORIGINS_NAMED_MAX, SHARDS},
     link::{HIGHEST, Incoming},
     replica::{Replica, ReplicaSettings},
@@ -103,7 +103,7 @@ impl Seen {
 }
 
 /// A copy of what is held.
-pub(crate) fn seen(held: Held<'_>) -> Seen {
+pub(crate) fn seen(held: Update<'_>) -> Seen {
     let (place, attributes) = match held.record.body {
         Body::Gone | Body::Data { .. } => (String::new(), Vec::new()),
         Body::Location { coordinates, attributes } => {

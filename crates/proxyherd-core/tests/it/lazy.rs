@@ -3,7 +3,7 @@
 use proxyherd_core::{
     codec::link::{Encoder, Frame, GraftMode, decode},
     command::Condition,
-    flood::{Held, NewClients, Rules, Shard, ShardSettings, Wake},
+    flood::{NewClients, Rules, Shard, ShardSettings, Update, Wake},
     limits::{LOOKS_PER_HEARTBEAT, PATIENCE_MAX, PATIENCE_MIN, PROMISES_MAX},
     types::{KeyHash, Origin},
 };
@@ -36,7 +36,7 @@ fn take(shard: &mut Shard, client: &str) -> Wake {
 fn hear(shard: &mut Shard, from: &Origin, seq: u64) {
     let (client, mut guess) = (format!("{}-{seq}", from.server.as_str()), u16::MAX);
     let report = report(client.as_bytes(), NOW_NS);
-    let held = Held { record: record_of(&report), origin: from, seq };
+    let held = Update { record: record_of(&report), origin: from, seq };
     let _ = shard.apply(NOW_NS, link(1), held, KeyHash::of(client.as_bytes()), &mut guess);
     let _ = shard.cover(link(1), from, seq);
 }
@@ -243,7 +243,7 @@ fn what_is_promised_and_has_been_overtaken_is_not_asked_for() {
     hear(&mut shard, &jaquez, 1);
     // The only record of Jaquez's: its origin leaves the table.
     let newer = report(b"Jaquez-1", NOW_NS + 1);
-    let held = Held { record: record_of(&newer), origin: &juzang, seq: 1 };
+    let held = Update { record: record_of(&newer), origin: &juzang, seq: 1 };
     let mut guess = u16::MAX;
     let _ = shard.apply(NOW_NS + SECOND_NS, link(1), held, KeyHash::of(b"Jaquez-1"), &mut guess);
     assert_eq!(shard.vector().count(), 0);

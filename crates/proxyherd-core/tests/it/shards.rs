@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proxyherd_core::{
     codec::link::{Encoder, Frame, GraftMode, decode},
     command::Condition,
-    flood::{Held, LinkId, NewClients, Offered, Rules, Shard, ShardSettings},
+    flood::{LinkId, NewClients, Offered, Rules, Shard, ShardSettings, Update},
     types::{ClientId, KeyHash, Origin},
 };
 
@@ -197,7 +197,7 @@ impl Herd {
             }
             Frame::Record { origin, seq, record } => {
                 let (at, now_ns) = (usize::from(origin), self.now_ns);
-                let told = Held { record, origin: &wire.origins[at], seq };
+                let told = Update { record, origin: &wire.origins[at], seq };
                 let _ = shard.apply(now_ns, back, told, KeyHash::of(record.key), &mut wire.guesses[at]);
                 wire.records += 1;
             }
@@ -229,7 +229,7 @@ impl Herd {
         }
     }
 
-    fn is_at_least(&self, held: &Held<'_>, update: &Seen) -> bool {
+    fn is_at_least(&self, held: &Update<'_>, update: &Seen) -> bool {
         update.record(|record| held.record.precedence(&held.origin.server, record, &update.server).is_ge())
     }
 

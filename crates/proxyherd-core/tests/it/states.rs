@@ -5,7 +5,7 @@ use proxyherd_core::{
     flood::{Nonsense, Wake},
     link::Incoming,
     replica::{Agreed, Replica},
-    types::{LinkState, ServerName},
+    types::{Advertisement, ServerName},
 };
 
 use crate::herd::{NOW_NS, SECOND_NS, link, map, origin};
@@ -68,7 +68,7 @@ impl Ring {
     fn lie(&mut self, about: &str, incarnation: u64, stamp: u64, up: &[&str]) {
         let up = up.iter().map(|name| ServerName::new(name).unwrap()).collect();
         let mut encoder = Encoder::default();
-        encoder.state(&LinkState { origin: origin(about, incarnation), stamp, up });
+        encoder.state(&Advertisement { origin: origin(about, incarnation), stamp, up });
         self.eve.receive(&self.maps[0], NOW_NS, encoder.bytes(), &mut Wake::default()).unwrap();
         self.settle();
     }

@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use proxyherd_core::{
     command::{Outcome, Position},
-    flood::{Held, LinkId, Nonsense},
+    flood::{LinkId, Nonsense, Update},
     limits::{HANDSHAKE_MAX, INCARNATIONS_MAX, LINKS_MAX, SHARDS},
     replica::{Offer, Replica, shard_index},
     types::{ClientId, Origin, ServerName, Stamp},
@@ -147,7 +147,7 @@ impl Checker {
         map: &Replica,
         client: ClientId<'_>,
     ) {
-        let known = |held: Held<'_>| (self.ledger.knows(held), Taken::from(held));
+        let known = |held: Update<'_>| (self.ledger.knows(held), Taken::from(held));
         let (is_known, now) = map.locate(clock_ns, client, known).unzip();
         if is_known == Some(false) {
             self.found(at, Symptom::Foreign, format!("server {} answers what nobody took: {now:?}", life.0));
@@ -253,7 +253,7 @@ impl Checker {
         records.sort_by_key(|(shard, seq, _)| (*shard, *seq));
         self.said += records.len() as u64;
         for (_, seq, record) in records {
-            if let Err(text) = self.ledger.enter_later(Held { record: record.record(), origin: me, seq }) {
+            if let Err(text) = self.ledger.enter_later(Update { record: record.record(), origin: me, seq }) {
                 self.found(at, Symptom::Bookkeeping, format!("server {server} by itself: {text}"));
             }
         }

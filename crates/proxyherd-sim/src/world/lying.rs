@@ -2,7 +2,7 @@
 //! so that its possible effects are known later.
 
 use proxyherd_core::{
-    flood::Held,
+    flood::Update,
     limits::SHARDS,
     types::{Origin, ServerName},
 };
@@ -85,7 +85,7 @@ impl World {
             match saying {
                 Saying::Record(origin, seq, record) => {
                     let is_so =
-                        self.checker.ledger.knows(Held { record: record.record(), origin, seq: *seq });
+                        self.checker.ledger.knows(Update { record: record.record(), origin, seq: *seq });
                     if !is_so {
                         self.checker.ledger.tell(origin, record);
                     }

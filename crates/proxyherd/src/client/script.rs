@@ -1,7 +1,7 @@
 //! The lines of a piped input, in whatever chunks it comes, and however long they are.
 
 use proxyherd_core::{
-    codec::line::{Lines, Next, Stream},
+    codec::line::{Lines, NextLine, Stream},
     limits::LINE_LEN_MAX,
 };
 
@@ -56,9 +56,9 @@ impl Script {
         }
         let start = self.start;
         let (len, line_len) = match self.lines.next(&self.buffer[start..], Stream::new(self.has_ended)) {
-            Next::Line(line, len) => (len, line.len()),
-            Next::Incomplete => return None,
-            Next::TooLong(_) => {
+            NextLine::Line(line, len) => (len, line.len()),
+            NextLine::Incomplete => return None,
+            NextLine::TooLong(_) => {
                 self.lines = Lines::default();
                 self.is_skipping = true;
                 self.start += LINE_LEN_MAX + 1;

@@ -32,10 +32,10 @@ use std::{
 use parking_lot::RwLock;
 use proxyherd_core::{
     command::{Around, Near, Nearby, Watch},
-    flood::{Held, Wake},
+    flood::{Update, Wake},
     link::Identity,
     places::Query,
-    replica::{Found, Offer, Replica},
+    replica::{FoundClient, Offer, Replica},
     types::{Attributes, Body, ClientId, Coordinates, Difference, Record, ServerName, Timestamp},
 };
 
@@ -110,7 +110,7 @@ pub struct Whereabouts<'a> {
 
 impl<'a> Whereabouts<'a> {
     /// `None` for a tombstone.
-    fn of(held: Held<'a>) -> Option<Whereabouts<'a>> {
+    fn of(held: Update<'a>) -> Option<Whereabouts<'a>> {
         let Record { key, timestamp, difference, body, .. } = held.record;
         let Body::Location { coordinates, attributes } = body else { return None };
         let server = &held.origin.server;
@@ -189,7 +189,7 @@ impl Herd {
         now_ns: u64,
         near: &Near<'_>,
         wanted: impl FnMut(&Record<'_>) -> bool,
-    ) -> Result<Option<Vec<Found>>, Denied> {
+    ) -> Result<Option<Vec<FoundClient>>, Denied> {
         Denied::Read.unless(caller)?;
         Ok(self.map.near(now_ns, near, wanted))
     }

@@ -28,7 +28,7 @@ use std::{
 use parking_lot::Mutex;
 use proxyherd_core::{
     command::Watch,
-    flood::{Begin, FollowerId, Following, Told},
+    flood::{Begin, FollowerEvent, FollowerId, Following},
     replica::Replica,
     types::Kind,
 };
@@ -310,15 +310,15 @@ struct Bite {
 }
 
 impl Bite {
-    fn take(&mut self, told: Told<'_>) {
+    fn take(&mut self, told: FollowerEvent<'_>) {
         let (kind, key) = match told {
-            Told::Anew { .. } => {
+            FollowerEvent::Anew { .. } => {
                 self.begins_anew = true;
                 return;
             }
-            Told::Covered(_) => return,
-            Told::Record(held) => (held.record.kind, held.record.key),
-            Told::Removed { kind, key } => (kind, key),
+            FollowerEvent::Covered(_) => return,
+            FollowerEvent::Record(held) => (held.record.kind, held.record.key),
+            FollowerEvent::Removed { kind, key } => (kind, key),
         };
         if kind == Kind::CLIENT {
             self.ids.extend_from_slice(key);

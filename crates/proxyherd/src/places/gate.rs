@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 use proxyherd_core::limits::BREAKER_FAILURES;
-use proxyherd_core::places::{Breaker, Cause, Rate, Shut, Verdict};
+use proxyherd_core::places::{Breaker, Cause, Rate, RequestEnd, Shut};
 use tokio::time::Instant;
 
 use super::Allowance;
@@ -121,9 +121,9 @@ impl Gate {
     }
 
     /// A request has come to its end.
-    fn end(&self, verdict: Verdict, failure: Option<&Failure>) {
+    fn end(&self, verdict: RequestEnd, failure: Option<&Failure>) {
         let mut state = self.state.lock();
-        if verdict == Verdict::Denied {
+        if verdict == RequestEnd::Denied {
             state.denial = failure.cloned();
         }
         let (now, before) = (self.toll.began.elapsed(), state.breaker.cause());
@@ -195,17 +195,17 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         if !self.is_used {
-            self.gate.end(Verdict::Failed, None);
+            self.gate.end(RequestEnd::Failed, None);
         }
     }
 }
 
 /// A provider that refuses a question as invalid works well. So does one whose answer found no room in this process.
-fn verdict(failure: Option<&Failure>) -> Verdict {
+fn verdict(failure: Option<&Failure>) -> RequestEnd {
     match failure {
-        None | Some(Failure::BadQuery(_) | Failure::NoRoom) => Verdict::Answered,
-        Some(Failure::Denied(_)) => Verdict::Denied,
-        Some(Failure::OverLimit { retry_after }) => Verdict::OverLimit(*retry_after),
-        Some(Failure::Unavailable(_) | Failure::Unreadable(_) | Failure::Late(_)) => Verdict::Failed,
+        None | Some(Failure::BadQuery(_) | Failure::NoRoom) => RequestEnd::Answered,
+        Some(Failure::Denied(_)) => RequestEnd::Denied,
+        Some(Failure::OverLimit { retry_after }) => RequestEnd::OverLimit(*retry_after),
+        Some(Failure::Unavailable(_) | Failure::Unreadable(_) | Failure::Late(_)) => RequestEnd::Failed,
     }
 }

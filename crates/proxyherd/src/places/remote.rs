@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use proxyherd_core::limits::FLIGHTS_MAX;
-use proxyherd_core::places::{Freshness, Grid, Key, Query, Source};
+use proxyherd_core::places::{AnswerSource, CacheKey, Freshness, Grid, Query};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -78,10 +78,10 @@ type Landing = watch::Receiver<Option<Result<Kept, Failure>>>;
 
 /// One provider over the network.
 pub(super) struct Remote {
-    source: Source,
+    source: AnswerSource,
     requests: Requests,
     net: Arc<Net>,
-    flights: Mutex<HashMap<Key, Landing>>,
+    flights: Mutex<HashMap<CacheKey, Landing>>,
     /// How many flights have left the list: a question that reads the same number before its look and before it begins a
     /// flight knows that it has missed no answer.
     pub(super) landed: AtomicU64,
@@ -143,7 +143,7 @@ impl Remote {
             counts: RequestCounts::default(),
             provider,
         };
-        let source = Source { provider: requests.provider.name(), mask };
+        let source = AnswerSource { provider: requests.provider.name(), mask };
         Arc::new(Remote { source, requests, net, flights: Mutex::default(), landed: AtomicU64::new(0) })
     }
 
@@ -246,15 +246,15 @@ impl Remote {
         self.net.grid.map_or_else(|| query.clone(), |grid| grid.moved(query))
     }
 
-    pub(super) fn key(&self, query: &Query) -> Key {
-        Key::new(self.source, query)
+    pub(super) fn key(&self, query: &Query) -> CacheKey {
+        CacheKey::new(self.source, query)
     }
 
     /// Joins the flight that asks this, or begins it. Whether it may begin is known at once; no task is started
     /// in vain. `landed` was read before the caller looked on the shelf.
     pub(super) fn board(
         self: &Arc<Remote>,
-        key: &Key,
+        key: &CacheKey,
         query: &Query,
         landed: u64,
     ) -> Result<Boarded, Failure> {
@@ -369,7 +369,7 @@ async fn contained(task: impl Future<Output = ()>) {
 /// the end of their channel.
 struct Seat {
     remote: Arc<Remote>,
-    key: Key,
+    key: CacheKey,
 }
 
 impl Drop for Seat {

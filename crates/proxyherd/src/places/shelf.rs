@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use proxyherd_core::places::{Ages, Answer, Freshness, Key, Status};
+use proxyherd_core::places::{Ages, Answer, CacheKey, Freshness, Status};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use tokio::time::Instant;
@@ -39,7 +39,7 @@ impl Kept {
 /// Answers by their questions.
 pub(super) struct Shelf {
     ages: Ages,
-    kept: Option<Cache<Key, Kept, Weight>>,
+    kept: Option<Cache<CacheKey, Kept, Weight>>,
     swept: Mutex<Instant>,
     /// How often somebody has looked.
     #[cfg(test)]
@@ -63,7 +63,7 @@ impl Shelf {
     }
 
     /// What is kept for this question and good for something, and for what.
-    pub(super) fn find(&self, key: &Key) -> Option<(Kept, Freshness)> {
+    pub(super) fn find(&self, key: &CacheKey) -> Option<(Kept, Freshness)> {
         #[cfg(test)]
         self.looks.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         let kept = self.kept.as_ref()?.get(key)?;
@@ -71,7 +71,7 @@ impl Shelf {
         (freshness != Freshness::Gone).then_some((kept, freshness))
     }
 
-    pub(super) fn put(&self, key: &Key, answer: &Kept) {
+    pub(super) fn put(&self, key: &CacheKey, answer: &Kept) {
         if let Some(kept) = self.kept.as_ref().filter(|_| self.lifetime(answer).is_some()) {
             kept.insert(key.clone(), answer.clone());
         }
@@ -108,15 +108,15 @@ impl Shelf {
 #[derive(Clone, Copy)]
 struct Weight;
 
-impl Weighter<Key, Kept> for Weight {
-    fn weight(&self, key: &Key, kept: &Kept) -> u64 {
+impl Weighter<CacheKey, Kept> for Weight {
+    fn weight(&self, key: &CacheKey, kept: &Kept) -> u64 {
         (key.weight() + size_of::<Kept>() + kept.answer.weight()) as u64 + ANSWER_OVERHEAD
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use proxyherd_core::places::{Point, Query, Source};
+    use proxyherd_core::places::{AnswerSource, Point, Query};
 
     use super::*;
     use crate::places::tests::answer_of;
@@ -125,9 +125,9 @@ mod tests {
         config::Cache { max_bytes, ..config::Cache::default() }
     }
 
-    fn key(number: u32) -> Key {
-        let source = Source { provider: "scripted", mask: "" };
-        Key::new(source, &Query::within(Point::new(1.0, 2.0).unwrap(), f64::from(number + 1)).unwrap())
+    fn key(number: u32) -> CacheKey {
+        let source = AnswerSource { provider: "scripted", mask: "" };
+        CacheKey::new(source, &Query::within(Point::new(1.0, 2.0).unwrap(), f64::from(number + 1)).unwrap())
     }
 
     fn put(shelf: &Shelf, number: u32, places: usize) {

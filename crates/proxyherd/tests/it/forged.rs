@@ -13,7 +13,7 @@ use proxyherd_core::{
     limits::{DATA_LEN_MAX, SHARDS},
     link::{HIGHEST, Identity},
     types::{
-        Attributes, Body, Coordinates, Difference, Kind, LinkState, Origin, Record, ServerName, Timestamp,
+        Advertisement, Attributes, Body, Coordinates, Difference, Kind, Origin, Record, ServerName, Timestamp,
     },
 };
 
@@ -60,7 +60,7 @@ impl Eve {
 
     fn state(&mut self, of: &str, stamp: u64, up: &[&str]) {
         let origin = Origin { server: name(of), incarnation: 1 };
-        self.encoder.state(&LinkState { origin, stamp, up: up.iter().map(|up| name(up)).collect() });
+        self.encoder.state(&Advertisement { origin, stamp, up: up.iter().map(|up| name(up)).collect() });
         self.send();
     }
 

@@ -29,7 +29,7 @@ pub use self::{
     hello::{Hello, may_be_hello},
     spanning_tree::GraftMode,
 };
-use crate::types::{LinkState, Origin, Record};
+use crate::types::{Advertisement, Origin, Record};
 
 /// One frame, borrowed from the receive buffer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,7 +69,7 @@ pub enum Frame<'a> {
     /// See [`Leaves`].
     Leaves(Leaves<'a>),
     /// Which links of a server are up.
-    State(LinkState),
+    State(Advertisement),
     /// How far origins are covered at the sender, which does not send its changes on this link.
     Ihave(Covered<'a>),
     /// How far origins are covered at the sender, which asks for everything above.

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     limits::LINKS_MAX,
-    types::{LinkState, Origin, ServerName},
+    types::{Advertisement, Origin, ServerName},
 };
 
 pub(super) const STATE: u8 = 12;
@@ -30,7 +30,7 @@ pub enum GraftMode {
     Onward,
 }
 
-pub(super) fn decode_state(reader: &mut Reader<'_>) -> Result<Option<LinkState>, FrameError> {
+pub(super) fn decode_state(reader: &mut Reader<'_>) -> Result<Option<Advertisement>, FrameError> {
     let broken = FrameError::Value("STATE");
     let mut head = || Some((reader.u64()?, reader.u64()?, reader.text()?, reader.u8()?));
     let Some((incarnation, stamp, server, count)) = head() else { return Ok(None) };
@@ -43,7 +43,7 @@ pub(super) fn decode_state(reader: &mut Reader<'_>) -> Result<Option<LinkState>,
         let Some(name) = reader.text() else { return Ok(None) };
         up.push(ServerName::new(name).map_err(|_| broken)?);
     }
-    Ok(Some(LinkState { origin, stamp, up }))
+    Ok(Some(Advertisement { origin, stamp, up }))
 }
 
 pub(super) fn decode_fence(reader: &mut Reader<'_>) -> Option<(u8, u64)> {
@@ -52,7 +52,7 @@ pub(super) fn decode_fence(reader: &mut Reader<'_>) -> Option<(u8, u64)> {
 
 impl Encoder {
     /// Encodes which links of a server are up.
-    pub fn state(&mut self, state: &LinkState) {
+    pub fn state(&mut self, state: &Advertisement) {
         debug_assert!(state.up.len() <= LINKS_MAX, "no server has more links");
         self.frame(STATE, 0, |out| {
             put_u64(out, state.origin.incarnation);
@@ -119,7 +119,7 @@ mod tests {
     fn no_server_has_more_links_than_there_are() {
         let name = ServerName::new("Riley").unwrap();
         let origin = Origin { server: name.clone(), incarnation: 7 };
-        let state = LinkState { origin, stamp: 9, up: vec![name; LINKS_MAX] };
+        let state = Advertisement { origin, stamp: 9, up: vec![name; LINKS_MAX] };
         let mut encoder = Encoder::default();
         encoder.state(&state);
         let mut bytes = encoder.bytes().to_vec();
@@ -135,7 +135,8 @@ mod tests {
     fn what_the_tree_is_made_by_comes_back_as_it_went() {
         let name = |name: &str| ServerName::new(name).unwrap();
         let origin = Origin { server: name("Riley"), incarnation: 7 };
-        let state = LinkState { origin: origin.clone(), stamp: 9, up: vec![name("Jaquez"), name("Juzang")] };
+        let state =
+            Advertisement { origin: origin.clone(), stamp: 9, up: vec![name("Jaquez"), name("Juzang")] };
         let mut encoder = Encoder::default();
         encoder.state(&state);
         encoder.prune();

@@ -13,13 +13,13 @@ use crate::types::ServerName;
 pub type QuotaAccounts = BTreeMap<ServerName, QuotaAccount>;
 
 /// The state of an account, as far as this server knows.
-struct Standing<'a> {
+struct AccountStanding<'a> {
     server: &'a ServerName,
     rights: u64,
     wants: u64,
 }
 
-impl Standing<'_> {
+impl AccountStanding<'_> {
     /// What it can spare.
     fn surplus(&self) -> u64 {
         self.rights.saturating_sub(self.wants)
@@ -63,9 +63,9 @@ pub(super) fn grants(me: &ServerName, accounts: &QuotaAccounts) -> Vec<(ServerNa
     grants
 }
 
-fn standings(accounts: &QuotaAccounts) -> impl Iterator<Item = Standing<'_>> {
+fn standings(accounts: &QuotaAccounts) -> impl Iterator<Item = AccountStanding<'_>> {
     let open = accounts.iter().filter(|(_, account)| !account.is_closed);
-    open.map(|(server, account)| Standing {
+    open.map(|(server, account)| AccountStanding {
         server,
         rights: account.rights(received(accounts, server)),
         wants: account.wants,
