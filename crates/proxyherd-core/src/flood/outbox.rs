@@ -30,7 +30,7 @@ pub(super) struct Outbox {
     /// Whether the neighbor sends its changes on this link, and so has nothing to promise.
     pub(super) is_fed: bool,
     /// Promises: how far the neighbor, which does not send its changes here, says that origins are covered there. The
-    /// second map holds what it promised after the first was made.
+    /// second holds what it promised after the first was made.
     pub(super) promised: BTreeMap<Origin, u64>,
     pub(super) promised_next: BTreeMap<Origin, u64>,
     /// For how many heartbeats the promise has not been met, and after how many this server asks; 0 stands for

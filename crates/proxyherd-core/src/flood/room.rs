@@ -3,7 +3,7 @@
 //! A bound on their number limits clients. Bounds on their bytes limit other records, one bound for each class. So
 //! whatever a member sends takes no room from clients, and none from another class.
 //!
-//! The key of a quota account names its server and its period ([`QuotaKey`]). QuotaAccounts of members that are [in
+//! The key of a quota account names its server and its period ([`QuotaKey`]). Accounts of members that are [in
 //! time](QuotaKey::is_in_time) are few, whatever anybody makes up, and there is room for all of them. All other
 //! accounts share a smaller room. They are not refused, because another server's configuration may already name a
 //! server that is no member here yet.
@@ -46,7 +46,7 @@ const _: () = assert!(SERVERS_MAX * ACCOUNTS_MAX * ACCOUNT_BYTES_MAX * 3 / 2 <= 
 /// A class of records that share one bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
-    /// QuotaAccounts of places quotas of members, in time. Settings and metrics call a quota a budget.
+    /// Accounts of places quotas of members, in time. Settings and metrics call a quota a budget.
     Quota,
     /// All other accounts of places quotas.
     StrayQuota,

@@ -288,7 +288,7 @@ impl Incoming {
         let introduced = self.origins.at_mut(origin).ok_or(LinkError::UnknownOrigin(origin))?;
         self.records += 1;
         let Introduced { origin, guesses } = introduced;
-        // The map counts what it refuses. The neighbor may only have relayed it, so the link stays up.
+        // The replica counts what it refuses. The neighbor may only have relayed it, so the link stays up.
         let (_, woken) = replica.apply(now_ns, self.link, Update { record: *record, origin, seq }, guesses);
         *wake = wake.and(woken);
         Ok(())

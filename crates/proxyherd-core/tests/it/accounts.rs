@@ -1,4 +1,4 @@
-//! QuotaAccounts of places budgets that a bad member makes up: they take nothing from those of the herd's members.
+//! Accounts of places quotas that a bad member makes up: they take nothing from those of the herd's members.
 
 use std::collections::BTreeSet;
 

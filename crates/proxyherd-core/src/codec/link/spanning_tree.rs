@@ -1,5 +1,5 @@
 //! Frames of the spanning tree: STATE, IHAVE, GRAFT, PRUNE. Also FENCE and PASSED, which mark where the answer to a
-//! GRAFT begins. The modules `spanning_tree`, `flood` and `map` know what these frames do.
+//! GRAFT begins. The modules `spanning_tree`, `flood` and `replica` know what these frames do.
 
 use super::{
     covered::Covered,

@@ -51,7 +51,7 @@ pub struct Turn {
     pub must_keep: bool,
     /// How many requests go into the purse.
     pub reserved: u64,
-    /// QuotaAccounts to announce through the replica.
+    /// Accounts to announce through the replica.
     pub told: Vec<(Period, QuotaAccount)>,
     /// Periods of which this server has just found its memory lost. It makes no more requests in them.
     pub closed: Vec<Period>,
