@@ -1,4 +1,4 @@
-//! Accounts of places quotas that a bad member makes up: they take nothing from those of the herd's members.
+//! Accounts of places quotas that a bad member makes up: they take no room from those of the herd's members.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ use crate::herd::{End, NOW_NS, SECOND_NS, empty_vectors, join, link, map, origin
 const DAY_NS: u64 = 24 * 3600 * SECOND_NS;
 const EVES: usize = 9;
 const MEMBERS: [&str; 4] = ["Riley", "Jaquez", "Juzang", "Eve"];
-/// An account as Eve makes it up, as long as one of many grants.
+/// An account that Eve makes up, as long as one with many grants.
 const INVENTED: &[u8] = &[7; 8000];
 
 fn name(of: &str) -> ServerName {
@@ -28,7 +28,7 @@ fn names<'a>(of: impl IntoIterator<Item = &'a str>) -> Vec<ServerName> {
     of.into_iter().map(name).collect()
 }
 
-/// A map that knows who the members are.
+/// A replica that knows the members.
 fn member(server: &str) -> Replica {
     let map = map(server);
     map.set_members(&names(MEMBERS));
@@ -39,7 +39,7 @@ fn key_of(span: Span, now_ns: u64, server: &str) -> String {
     key(span.at(now_ns), &name(server))
 }
 
-/// What is said of a key, and for how long it is to be kept.
+/// A record's key and data, and for how long it is kept.
 #[derive(Clone, Copy)]
 struct Said<'a> {
     kind: Kind,
@@ -49,7 +49,7 @@ struct Said<'a> {
     bytes: &'a [u8],
 }
 
-/// A neighbor that tells one server whatever it likes.
+/// A neighbor that sends one server anything.
 struct Eve<'m> {
     map: &'m Replica,
     encoder: Encoder,
@@ -109,24 +109,24 @@ fn accounts_that_are_made_up_take_no_room_from_those_of_members() {
     let mut invented = 0;
     let mut tell = |said: Said<'_>, origin: &Origin| {
         invented += 1;
-        // All of it is said after what is true.
+        // All of it is sent after what is true.
         eve.tell(origin, invented, Said { at_ns: NOW_NS + invented, ..said });
     };
     let day = Said { kind: Kind::QUOTA, key: "", at_ns: 0, keep_s: Span::Day.keep_s(), bytes: INVENTED };
     for number in 0..3000 {
-        // Of servers that do not exist, in their own names.
+        // Accounts of servers that do not exist, in their own names.
         let server = format!("nobody-{}", number % 250);
         let past = Period { span: Span::Day, number: number / 250 };
         let key_of_now = key_of(Span::Day, NOW_NS, &server);
         let key_of_past = key(past, &name(&server));
         let text = if number < 250 { &key_of_now } else { &key_of_past };
         tell(Said { key: text, ..day }, &origin(&server, 1));
-        // Of members, of days that are not these, in the names of earlier lives.
+        // Accounts of members, of other days, in the names of earlier lives.
         for server in honest {
             let day_then = key(Period { span: Span::Day, number }, &name(server));
             tell(Said { key: &day_then, keep_s: 0, ..day }, &origin(server, 0));
         }
-        // Of nothing that anybody knows.
+        // Records of unknown kinds.
         tell(Said { key: &format!("year/{number}"), ..day }, &origin("Eve", 1));
         tell(Said { key: &format!("day/2023-11-14/Riley/{number}"), ..day }, &origin("Eve", 1));
     }
@@ -149,13 +149,13 @@ fn all_accounts_that_members_can_have_find_room() {
     let mut eve = Eve::at(&riley);
     let longest = [7; ACCOUNT_LEN_MAX];
     let mut told = BTreeSet::new();
-    // What servers have said since long ago, and is not over.
+    // Accounts that servers have issued long ago and that are not over.
     for days_ago in (0..Span::Month.keep_s() / 86_400).rev() {
         let at_ns = NOW_NS - u64::from(days_ago) * DAY_NS;
         let spans =
             Span::ALL.into_iter().filter(|span| u64::from(span.keep_s()) * SECOND_NS > NOW_NS - at_ns);
         for span in spans {
-            // A clock may be wrong by one.
+            // A clock may be wrong by one period.
             let Period { number, .. } = span.at(at_ns);
             for number in [number - 1, number, number + 1] {
                 for server in &servers {
@@ -224,7 +224,7 @@ fn an_account_is_kept_for_a_server_that_is_a_member_soon_and_goes_first_when_it_
     assert_eq!((account(&juzang, "Bernard"), juzang.contradiction()), (None, None));
 }
 
-/// One heartbeat in each direction, and what comes of it.
+/// One heartbeat in each direction, and what follows from it.
 fn beat<'m>(a: &mut End<'m>, b: &mut End<'m>) {
     for end in [&mut *a, &mut *b] {
         end.map.write_heartbeat(end.link, end.now_ns, &mut end.encoder);
@@ -258,7 +258,7 @@ fn an_account_that_found_no_room_is_told_again_once_its_server_is_a_member() {
         beat(&mut to_juzang, &mut to_jaquez);
     }
     assert_eq!(account(&juzang, "Bernard").as_deref(), Some(INVENTED));
-    // The same is held from here on.
+    // From here on both hold the same.
     let sent = to_jaquez.incoming.records() + to_juzang.incoming.records();
     (0..20).for_each(|_| beat(&mut to_juzang, &mut to_jaquez));
     assert_eq!(to_jaquez.incoming.records() + to_juzang.incoming.records(), sent);
@@ -301,7 +301,7 @@ fn a_lie_about_a_servers_account_is_contradicted_whatever_else_it_has_dropped() 
     let keep_s = Span::Day.keep_s();
     let key = key_of(Span::Day, NOW_NS, "Riley");
     let _ = riley.tell(NOW_NS, Kind::QUOTA, key.as_bytes(), keep_s, b"true");
-    // What Riley says in answer to lies has no room: of other kinds, and of accounts that nobody needs.
+    // Riley's answers to lies find no room: those of other kinds, and those about accounts that no member needs.
     for at in 0..1000 {
         for kind in [Kind(200), Kind::QUOTA] {
             let _ = riley.tell(NOW_NS + at, kind, format!("year/{at}").as_bytes(), 0, &[7; DATA_LEN_MAX]);

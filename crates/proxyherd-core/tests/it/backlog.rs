@@ -1,4 +1,4 @@
-//! A link whose every life is shorter than what it has to tell.
+//! A link that never lives as long as its backlog takes.
 
 use std::collections::BTreeSet;
 
@@ -52,7 +52,7 @@ fn each_life_of_a_link_goes_on_where_the_one_before_ended() {
         lives += 1;
         assert!(lives < 100, "{} of {RECORDS} are told", told.len());
         let mut encoder = Encoder::default();
-        // The neighbor never gets as far as a marker, so its vector stays empty.
+        // The neighbor never receives a marker, so its vector stays empty.
         let _ = shard.link_up(link(0), &[]);
         assert!(!shard.flush(link(0), &mut encoder, 4000));
         let keys = keys(&encoder);

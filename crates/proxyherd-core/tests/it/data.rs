@@ -1,4 +1,4 @@
-//! What the herd shares besides clients: records with data, of kinds that are known and kinds that are not.
+//! Records besides those of clients: records with data, of known and unknown kinds.
 
 use std::collections::BTreeSet;
 
@@ -86,7 +86,7 @@ fn data_expires_by_its_own_time_and_takes_no_clients_room() {
     assert_eq!(one.tell(NOW_NS, Kind::QUOTA, b"for/ever", 0, b"x").0, Offered::Inserted);
     assert!(data(&one, NOW_NS + 9 * SECOND_NS, Kind::QUOTA, KEY).is_some());
     assert!(data(&one, NOW_NS + 10 * SECOND_NS, Kind::QUOTA, KEY).is_none());
-    // For as long as clocks may differ it is carried for others.
+    // For as long as clocks may differ, it is passed on to others.
     assert_eq!(one.sweep(NOW_NS + 65 * SECOND_NS, 1000), 1, "the client");
     assert_eq!(one.sweep(NOW_NS + 70 * SECOND_NS, 1000), 1, "what was told for ten seconds");
     assert!(data(&one, u64::MAX, Kind::QUOTA, b"for/ever").is_some());
@@ -105,21 +105,21 @@ fn shard(server: &str) -> Shard {
     })
 }
 
-/// A record of a kind that nobody knows: key, when it was told, how long its data is.
+/// A record of an unknown kind: its key, when it was issued, and the length of its data.
 type Unknown = (String, u64, usize);
 
 fn unknown(count: u64, len: impl Fn(u64) -> usize) -> Vec<Unknown> {
     (0..count).map(|at| (format!("fence-{at}"), NOW_NS + at, len(at))).collect()
 }
 
-/// The kind of a record, which the tests have in its key.
+/// The kind of a record, which these tests write into its key.
 fn kind_of(key: &[u8]) -> Kind {
     let is_digit = |byte: &&u8| byte.is_ascii_digit();
     let number = String::from_utf8(key.iter().take_while(is_digit).copied().collect()).unwrap();
     Kind(number.parse().unwrap_or(200))
 }
 
-/// A neighbor tells this; says whether it is held from here on.
+/// A neighbor sends this. Returns whether it is held from here on.
 fn tell(shard: &mut Shard, (key, told_ns, len): &Unknown) -> bool {
     let (key, timestamp) = (key.as_bytes(), Timestamp::from_nanos(*told_ns).unwrap());
     let record = Record {
@@ -192,7 +192,7 @@ fn what_finds_no_room_is_older_than_all_that_is_held() {
     assert!(before.iter().all(|(_, told_ns, _)| *told_ns >= NOW_NS + 140));
     assert!(!tell(&mut shard, &told[0]));
     assert_eq!(held(&shard), before);
-    // Told anew it is the newest.
+    // Issued again, it is the newest.
     assert!(tell(&mut shard, &(told[0].0.clone(), NOW_NS + 1000, DATA_LEN_MAX)));
     let keys: usize = held(&shard).iter().map(|(key, ..)| key.len()).sum();
     assert_eq!(shard.usage(Class::Unknown).bytes, before.len() * (DATA_LEN_MAX + RECORD_BYTES) + keys);
@@ -201,7 +201,7 @@ fn what_finds_no_room_is_older_than_all_that_is_held() {
 
 #[test]
 fn servers_that_cannot_keep_all_keep_the_same() {
-    // Some are larger than others, so what finds room depends on what else there is.
+    // Some are larger than others, so what finds room depends on the others.
     must_keep_the_same(&unknown(1500, |at| 1 + (at * 7919 % 16384) as usize));
 }
 
@@ -218,7 +218,7 @@ fn servers_that_cannot_keep_all_keep_the_same_of_every_kind() {
     }
 }
 
-/// Servers that are told this, each in an order of its own, and then tell each other what they hold.
+/// Servers that receive these records, each in its own order, and then send each other what they hold.
 fn must_keep_the_same(told: &[Unknown]) {
     assert!(told.iter().map(|(_, _, len)| len).sum::<usize>() > 2 * ROOM);
     let mut shards = [shard("Riley"), shard("Jaquez"), shard("Bernard")];
@@ -227,7 +227,7 @@ fn must_keep_the_same(told: &[Unknown]) {
         tell(&mut shards[1], &told[told.len() - 1 - at]);
         tell(&mut shards[2], &told[at * 701 % told.len()]);
     }
-    // What differs is told again, as a repair does.
+    // What differs is sent again, as a repair does it.
     let mut rounds = 0;
     while (1..shards.len()).any(|at| held(&shards[at]) != held(&shards[0])) {
         rounds += 1;
@@ -244,7 +244,7 @@ fn must_keep_the_same(told: &[Unknown]) {
     }
 }
 
-/// What a map told last of `key`, as bytes, over a link of its own.
+/// The last data that a replica sends of `key` over a new link.
 fn retold(from: &Replica, kind: Kind, key: &[u8]) -> Encoder {
     let mut encoder = Encoder::default();
     from.find(NOW_NS, kind, key, |held| {
@@ -266,7 +266,7 @@ fn what_finds_no_room_ends_no_link_and_what_lost_its_room_is_no_lie() {
         let _ = one.tell(NOW_NS + at, Kind(200), format!("fence-{at}").as_bytes(), 0, &[7; DATA_LEN_MAX]);
     }
     assert_eq!(data(&one, NOW_NS, Kind(200), b"old"), None);
-    // A neighbor that has not heard of what is newer tells it back.
+    // A neighbor that does not have the newer record sends the old one back.
     let mut incoming = Incoming::new(link(5));
     incoming.receive(&one, NOW_NS, empty_vectors().bytes(), &mut Wake::default()).unwrap();
     incoming.receive(&one, NOW_NS, told.bytes(), &mut Wake::default()).unwrap();

@@ -1,4 +1,5 @@
-//! Who follows a map's changes: what followers are told, in which order, how far it is covered, and what waits for them.
+//! Followers of a replica's changes: what they are sent, in which order, how far it is covered, and what waits for
+//! them.
 
 use std::{
     collections::BTreeMap,
@@ -25,12 +26,12 @@ use crate::herd::{NOW_NS, SECOND_NS, Seen, join, link, map, report, seen, settin
 const ALL: Following = Following { begins: Begin::WithAllHeld, wants_removed: true };
 const NEWS: Following = Following { begins: Begin::Now, wants_removed: true };
 const REPORTS_ONLY: Following = Following { begins: Begin::Now, wants_removed: false };
-/// Long after anything that was received at [`NOW_NS`] is over.
+/// Long after everything that was received at [`NOW_NS`] has expired.
 const LATER_NS: u64 = NOW_NS + 1000 * SECOND_NS;
 
 type Key = (Kind, Vec<u8>);
 
-/// What a record is, with its place in the vectors.
+/// A record with its origin and sequence.
 type Whole = (Seen, Origin, u64);
 
 /// What a follower knows.
@@ -38,7 +39,7 @@ type Whole = (Seen, Origin, u64);
 struct Mirror {
     held: BTreeMap<Key, Whole>,
     covered: [u64; SHARDS],
-    /// All that it was told but for positions, as text.
+    /// Everything that it was sent except positions, as text.
     told: Vec<String>,
 }
 
@@ -65,7 +66,7 @@ impl Mirror {
         }
     }
 
-    /// Takes all that there is, and says what that was but for beginnings.
+    /// Takes everything, and returns it as text, without beginnings.
     fn drain(&mut self, map: &Replica, follower: &FollowerId) -> Vec<String> {
         while !map.drain(follower, FOLLOWER_BITE_MAX, |told| self.take(told)) {}
         assert_eq!(map.contradiction(), None);
@@ -78,7 +79,7 @@ fn text(key: &[u8]) -> String {
     String::from_utf8(key.to_vec()).unwrap()
 }
 
-/// Everything that a map holds.
+/// Everything that a replica holds.
 fn held(map: &Replica) -> BTreeMap<Key, Whole> {
     let mut all = BTreeMap::new();
     map.for_each(|held| {
@@ -92,13 +93,13 @@ fn client(name: &str) -> ClientId<'_> {
     ClientId::new(name.as_bytes()).unwrap()
 }
 
-/// A client reports, at a time that is its own and the server's.
+/// A client reports, at a time that is also the server's.
 fn tell(map: &Replica, name: &str, at_ns: u64) {
     let (outcome, _) = map.report(at_ns, &report(name.as_bytes(), at_ns));
     assert!(outcome.is_taken(), "{name}: {outcome:?}");
 }
 
-/// A map in which reports expire after a second, and are swept when they do.
+/// A replica in which reports expire after a second and are swept then.
 fn forgetful() -> Replica {
     Replica::new(ReplicaSettings {
         client_ttl_ns: Some(SECOND_NS),
@@ -154,7 +155,7 @@ fn a_removed_record_is_told_once_and_before_what_comes_after_it() {
     assert_eq!((map.clients(), map.locate(NOW_NS, client("kiwi"), |_| ())), (0, None), "it is not held");
     assert_eq!(replica.drain(&map, &follower), ["no kiwi"]);
     assert_eq!(replica.drain(&map, &follower), [""; 0]);
-    // It goes and comes while nobody looks.
+    // It goes and comes back while nobody looks.
     for round in 0..3 {
         tell(&map, "kiwi", LATER_NS + round * 10 * SECOND_NS);
         assert_eq!(map.sweep(LATER_NS + round * 10 * SECOND_NS + 5 * SECOND_NS, 100), 1);
@@ -186,7 +187,7 @@ fn a_record_waits_until_all_who_want_to_know_have_been_told_that_it_is_gone() {
     tell(&map, "kiwi", LATER_NS);
     assert_eq!(one.drain(&map, &swift), ["kiwi"]);
     assert_eq!(other.drain(&map, &slow), ["no kiwi", "kiwi"]);
-    // Whoever leaves does not keep what nobody else waits for.
+    // A follower that leaves does not keep what nobody else waits for.
     assert_eq!(map.sweep(2 * LATER_NS, 100), 1);
     assert_eq!(one.drain(&map, &swift), ["no kiwi"]);
     map.unfollow(slow);
@@ -279,11 +280,11 @@ fn there_is_room_for_so_many_followers_and_for_another_when_one_has_gone() {
     );
 }
 
-/// A disk, and who waits for it.
+/// A disk, and the replies that wait for it.
 #[derive(Default)]
 struct Journal {
     disk: Mirror,
-    /// Replies by the position from which on they may leave, and what they promise.
+    /// Replies by the position from which on they may be released, and what each promises.
     waiting: Vec<(Position, Key, u64)>,
     released: BTreeMap<Key, u64>,
 }
@@ -294,7 +295,7 @@ impl Journal {
         self.waiting.push((offer.position().unwrap(), key, at_ns));
     }
 
-    /// Writes what a bite has, and lets replies go. Each promises what the disk has.
+    /// Writes a bite to the disk, and releases replies. Each promises that the disk has its report.
     fn write(&mut self, map: &Replica, follower: &FollowerId, most: usize) -> bool {
         let is_all = map.drain(follower, most, |told| self.disk.take(told));
         let covered = self.disk.covered;
@@ -325,7 +326,7 @@ fn a_journal_holds_replies_until_what_they_promise_is_written() {
             names.iter().map(|name| Offer::new(report(name.as_bytes(), clock_ns))).collect();
         let _ = map.report_all(clock_ns, &mut offers);
         offers.iter().for_each(|offer| journal.hold(offer, clock_ns));
-        // It never catches up, and its bites end anywhere; still positions go on.
+        // It never catches up, and its bites end anywhere; positions still advance.
         let _ = journal.write(&map, &follower, 1 + round as usize % 9);
         if round == 200 {
             // The server begins a new incarnation, and sequences begin anew.
@@ -376,7 +377,7 @@ fn records_that_come_from_a_neighbor_and_those_of_other_kinds_are_told_too() {
     assert_eq!((told, replica.covered), (vec!["fence".to_owned(), "kiwi".to_owned()], [0; SHARDS]));
 }
 
-/// What happens to a map that is followed.
+/// What happens to a replica that is followed.
 #[derive(Clone, Debug)]
 enum Step {
     Report(u8),
@@ -385,7 +386,7 @@ enum Step {
     Data(u8, u32),
     Sweep(u8),
     Settle,
-    /// The server looks at its clock, after a while that lets it begin a new incarnation or not.
+    /// The server looks at its clock, after a pause that may make it begin a new incarnation.
     Mend(bool),
     Pass(u64),
     Join(u8, bool, bool),
@@ -472,12 +473,12 @@ proptest! {
 
 const PHASES: u64 = 60;
 const REPORTERS: u64 = 3;
-/// By each reporter, in each phase.
+/// Reports of each reporter in each phase.
 const REPORTS: u64 = 500;
-/// So long a follower that has been woken may take.
+/// For how long a woken follower may go on taking.
 const WAKE_MAX: Duration = Duration::from_secs(60);
 
-/// What a thread that drains shares with the others: whether it is woken, and how far it has come.
+/// What a draining thread shares with the others: whether it was woken, and how far it has come.
 #[derive(Default)]
 struct Shared {
     is_woken: Mutex<bool>,
@@ -498,7 +499,7 @@ fn under_real_threads_no_wake_is_lost_and_nothing_is_told_backwards() {
     let follower = map.follow(ALL, wake.clone()).unwrap();
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
-        // It drains when it is woken and otherwise never.
+        // It drains only when it is woken.
         scope.spawn(|| {
             while !is_over.load(SeqCst) {
                 let is_woken = shared.is_woken.lock().unwrap();
@@ -538,7 +539,7 @@ fn under_real_threads_no_wake_is_lost_and_nothing_is_told_backwards() {
             let is_held = replica.held == held(&map);
             drop(replica);
             if late.timed_out() || !is_held {
-                // Or the scope would wait for the thread that nobody has woken.
+                // Otherwise the scope would wait for the thread, which nobody has woken.
                 is_over.store(true, SeqCst);
                 wake();
             }

@@ -1,4 +1,4 @@
-//! Maps and links for tests: what a server's sockets do, done by hand.
+//! Replicas and links for tests, which do by hand what a server's sockets do.
 
 use proxyherd_core::{
     codec::link::Encoder,
@@ -12,7 +12,7 @@ use proxyherd_core::{
     },
 };
 
-/// When most tests happen, by the servers' clocks.
+/// The time of most tests, by the servers' clocks.
 pub(crate) const NOW_NS: u64 = 1_700_000_000_000_000_000;
 /// A second.
 pub(crate) const SECOND_NS: u64 = 1_000_000_000;
@@ -22,7 +22,7 @@ pub(crate) fn origin(server: &str, incarnation: u64) -> Origin {
     Origin { server: ServerName::new(server).unwrap(), incarnation }
 }
 
-/// What a map is usually told.
+/// The usual settings of a replica.
 pub(crate) fn settings(server: &str) -> ReplicaSettings {
     ReplicaSettings {
         me: origin(server, 1),
@@ -35,7 +35,7 @@ pub(crate) fn settings(server: &str) -> ReplicaSettings {
     }
 }
 
-/// An empty map.
+/// An empty replica.
 pub(crate) fn map(server: &str) -> Replica {
     Replica::new(settings(server))
 }
@@ -45,7 +45,7 @@ pub(crate) fn link(index: usize) -> LinkId {
     LinkId::new(index).unwrap()
 }
 
-/// A report from a place that the tests do not care about.
+/// A report with any position.
 pub(crate) fn report(client: &[u8], timestamp_ns: u64) -> Report<'_> {
     Report {
         client: ClientId::new(client).unwrap(),
@@ -55,7 +55,7 @@ pub(crate) fn report(client: &[u8], timestamp_ns: u64) -> Report<'_> {
     }
 }
 
-/// The time that the client told.
+/// The time that the client gave.
 pub(crate) fn timestamp_of(report: &Report<'_>) -> Timestamp {
     report.stamp.told().unwrap()
 }
@@ -71,11 +71,11 @@ pub(crate) fn record_of<'a>(report: &Report<'a>) -> Record<'a> {
     }
 }
 
-/// A record as it is held, owned, for comparing.
+/// A held record, owned, for comparing.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Seen {
     pub(crate) key: Vec<u8>,
-    /// As the AT line shows it; a tombstone's is empty.
+    /// As the AT line shows it; empty for a tombstone.
     pub(crate) place: String,
     pub(crate) attributes: Vec<u8>,
     pub(crate) timestamp: Timestamp,
@@ -102,7 +102,7 @@ impl Seen {
     }
 }
 
-/// A copy of what is held.
+/// A copy of a held record.
 pub(crate) fn seen(held: Update<'_>) -> Seen {
     let (place, attributes) = match held.record.body {
         Body::Gone | Body::Data { .. } => (String::new(), Vec::new()),
@@ -122,7 +122,7 @@ pub(crate) fn seen(held: Update<'_>) -> Seen {
     }
 }
 
-/// Everything a map holds, in order of keys.
+/// Everything that a replica holds, in the order of keys.
 pub(crate) fn content(map: &Replica) -> Vec<Seen> {
     let mut content = Vec::new();
     map.for_each(|held| content.push(seen(held)));
@@ -158,13 +158,13 @@ impl<'m> End<'m> {
         wake
     }
 
-    /// Encodes the next batch; says whether it was the last.
+    /// Encodes the next batch. Returns whether it was the last.
     pub(crate) fn flush(&mut self) -> bool {
         self.map.flush(self.link, &mut self.encoder)
     }
 }
 
-/// Joins two maps: vectors are exchanged, and nothing else yet.
+/// Joins two replicas by a link; only the vectors are exchanged yet.
 pub(crate) fn join<'m>(
     now_ns: u64,
     a: (&'m Replica, LinkId),
@@ -173,7 +173,7 @@ pub(crate) fn join<'m>(
     join_as(now_ns, a, b, HIGHEST, ORIGINS_NAMED_MAX)
 }
 
-/// Joins two maps by a link of this version whose ends number anew after so many origins.
+/// Joins two replicas by a link of this version, whose ends begin a new numbering after this many origins.
 pub(crate) fn join_as<'m>(
     now_ns: u64,
     a: (&'m Replica, LinkId),
@@ -187,7 +187,7 @@ pub(crate) fn join_as<'m>(
     (a, b)
 }
 
-/// Moves everything that either end has to say, until neither has.
+/// Moves everything that either end has to send, until neither has anything.
 pub(crate) fn settle(a: &mut End<'_>, b: &mut End<'_>) {
     loop {
         let is_last = a.flush() & b.flush();
@@ -200,7 +200,7 @@ pub(crate) fn settle(a: &mut End<'_>, b: &mut End<'_>) {
     }
 }
 
-/// What a neighbor that has nothing says when a link comes up.
+/// What a neighbor without records sends when a link comes up.
 pub(crate) fn empty_vectors() -> Encoder {
     let mut encoder = Encoder::default();
     for shard in 0..SHARDS {

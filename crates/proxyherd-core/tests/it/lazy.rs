@@ -1,4 +1,4 @@
-//! One shard and a link that is no edge of the tree: who is told what, who asks, and when.
+//! One shard and a lazy link: what is sent, what is asked for, and when.
 
 use proxyherd_core::{
     codec::link::{Encoder, Frame, GraftMode, decode},
@@ -10,7 +10,7 @@ use proxyherd_core::{
 
 use crate::herd::{NOW_NS, SECOND_NS, link, origin, record_of, report};
 
-/// Riley's, with a lazy link at 0.
+/// A shard of Riley's, with a lazy link at 0.
 fn shard() -> Shard {
     let mut shard = Shard::new(ShardSettings {
         me: origin("Riley", 1),
@@ -32,7 +32,7 @@ fn take(shard: &mut Shard, client: &str) -> Wake {
     shard.report(NOW_NS, &report, Condition::Always, expected, NewClients::Admit).1
 }
 
-/// A record of Jaquez's, and all before it, come over another link.
+/// A record of Jaquez's, and everything before it, come over another link.
 fn hear(shard: &mut Shard, from: &Origin, seq: u64) {
     let (client, mut guess) = (format!("{}-{seq}", from.server.as_str()), u16::MAX);
     let report = report(client.as_bytes(), NOW_NS);
@@ -41,7 +41,7 @@ fn hear(shard: &mut Shard, from: &Origin, seq: u64) {
     let _ = shard.cover(link(1), from, seq);
 }
 
-/// What stands in the encoder, each frame in short.
+/// The frames in the encoder, in short.
 fn told(encoder: &mut Encoder) -> Vec<String> {
     let (mut bytes, mut told) = (encoder.bytes(), Vec::new());
     while let Some((frame, len)) = decode(bytes).unwrap() {
@@ -96,7 +96,7 @@ fn who_asks_is_told_what_is_above_its_vector_and_then_all_changes_until_it_wants
     assert!(!take(&mut shard, "c").is_empty());
     assert_eq!(flush(&mut shard, &mut out), ["record c", "marker [(0, 3)]"]);
     assert!(beat(&mut shard, &mut out).is_empty(), "there is nothing to promise");
-    // What is queued when it wants no more is not sent, and neither is it taken for sent.
+    // What is queued when the neighbor declines changes is not sent, and does not count as sent.
     assert!(!take(&mut shard, "d").is_empty());
     assert!(shard.link_lazy(link(0)).is_empty());
     assert!(!shard.is_eager(link(0)));
@@ -174,7 +174,7 @@ fn who_asks_too_often_is_answered_with_the_next_heartbeat() {
     assert_eq!(flush(&mut shard, &mut out), ["record a", "marker [(0, 1)]"]);
     assert!(shard.is_eager(link(0)), "it wanted to be told of changes, before it asked once more");
     assert!(shard.begin_beat(link(0)).is_empty());
-    // Who wants no more is not answered.
+    // A neighbor that declines changes is not answered.
     (0..=LOOKS_PER_HEARTBEAT).for_each(|_| drop(shard.graft(link(0), &[], GraftMode::Onward).links()));
     let _ = shard.link_lazy(link(0));
     assert!(shard.begin_beat(link(0)).is_empty());

@@ -21,7 +21,7 @@ use crate::herd::{
     settings, settle, timestamp_of,
 };
 
-/// A member that tells one server whatever it likes, over that server's link 9.
+/// A member that sends one server anything, over that server's link 9.
 struct Eve<'m> {
     map: &'m Replica,
     encoder: Encoder,
@@ -37,7 +37,7 @@ impl<'m> Eve<'m> {
         Eve { map, encoder: Encoder::default(), incoming }
     }
 
-    /// Tells a record, received when it was sent.
+    /// Sends a record that claims to have been received when it was made.
     fn tell(&mut self, origin: &Origin, seq: u64, client: &[u8], timestamp_ns: u64) {
         let report = report(client, timestamp_ns);
         let place = Coordinates::parse(b"-66.6-66.6").unwrap();
@@ -78,7 +78,7 @@ fn nonsense(map: &Replica, link: LinkId, what: Nonsense) -> u64 {
     map.nonsense(link)[what.index()]
 }
 
-/// The origins of which a map covers anything.
+/// The origins of which a replica covers anything.
 fn covered(map: &Replica) -> Vec<Origin> {
     let mut origins = Vec::new();
     (0..SHARDS).for_each(|shard| map.for_each_covered(shard, |origin, _| origins.push(origin.clone())));
@@ -87,13 +87,13 @@ fn covered(map: &Replica) -> Vec<Origin> {
     origins
 }
 
-/// So many clients of one shard.
+/// The first clients of one shard.
 fn clients_of_shard_0(count: usize) -> Vec<Vec<u8>> {
     let clients = (0..).map(|number: u32| number.to_string().into_bytes());
     clients.filter(|client| shard_index(client) == 0).take(count).collect()
 }
 
-/// Lets both look, and moves what comes of it.
+/// Lets both servers look, and moves what follows from it.
 fn mend<'m>(now_ns: u64, a: &mut End<'m>, b: &mut End<'m>) {
     for end in [&mut *a, &mut *b] {
         end.now_ns = now_ns;
@@ -102,7 +102,7 @@ fn mend<'m>(now_ns: u64, a: &mut End<'m>, b: &mut End<'m>) {
     settle(a, b);
 }
 
-/// One heartbeat in each direction, and what comes of it.
+/// One heartbeat in each direction, and what follows from it.
 fn beat<'m>(now_ns: u64, a: &mut End<'m>, b: &mut End<'m>) {
     for end in [&mut *a, &mut *b] {
         end.now_ns = now_ns;
@@ -137,7 +137,7 @@ fn what_a_server_never_said_is_contradicted_everywhere_and_nothing_that_it_said_
         (&fast.place, &fast.attributes, &fast.server),
         (&honest[0].place, &honest[0].attributes, &honest[0].server)
     );
-    // It wins over the lie by as little as may be, and expires when it would have.
+    // The answer wins over the lie by as little as possible, and expires when the true record would have.
     assert_eq!(
         (fast.timestamp.nanos(), fast.received_ns()),
         (NOW_NS + SECOND_NS + 1, honest[0].received_ns())
@@ -146,7 +146,7 @@ fn what_a_server_never_said_is_contradicted_everywhere_and_nothing_that_it_said_
     assert_eq!(nonsense(&riley, link(0), Nonsense::OwnSequence), 1);
     assert_eq!(jaquez.nonsense(link(0)), [0; Nonsense::ALL.len()]);
     assert_eq!((riley.contradiction(), jaquez.contradiction()), (None, None));
-    // All is told under a new incarnation, and the old one is forgotten.
+    // Everything is issued under a new incarnation, and the old one is forgotten.
     assert!(riley.origin().incarnation > before.incarnation);
     assert_eq!((covered(&riley), covered(&jaquez)), (vec![riley.origin()], vec![riley.origin()]));
 }
@@ -198,7 +198,8 @@ fn a_tombstone_that_is_about_to_expire_still_ends_a_lie_that_neighbors_hold() {
         let agreed = Agreed { version: 2, has_tree: false };
         let _ = map.agree(link(0), &map.me().server, agreed, &mut Encoder::default());
     }
-    // By their vectors both have all that Juzang has said: the lie was told as the update that contradicted it.
+    // By their vectors both have everything that Juzang has issued: the lie was sent as the update that contradicted
+    // it.
     let (juzang, client) = (origin("Juzang", 1), b"nobody");
     let (mut eve, mut honest) = (Eve::at(&jaquez), Eve::at(&riley));
     let received_ns = NOW_NS - TOMBSTONE_TTL_NS + LIE_TOMBSTONE_NS;
@@ -315,7 +316,7 @@ fn what_is_told_of_an_earlier_life_is_believed() {
 
 #[test]
 fn a_server_that_is_restored_from_a_snapshot_takes_back_what_it_has_said_since() {
-    // What it said before the snapshot and after it.
+    // What it issued before the snapshot and after it.
     let (before, jaquez) = (map("Riley"), map("Jaquez"));
     let (mut to_jaquez, mut to_riley) = join(NOW_NS, (&before, link(0)), (&jaquez, link(0)));
     let _ = before.report(NOW_NS, &report(b"kiwi", NOW_NS));
@@ -336,7 +337,7 @@ fn a_server_that_is_restored_from_a_snapshot_takes_back_what_it_has_said_since()
     mend(now_ns, &mut to_jaquez, &mut to_riley);
     assert_eq!(content(&jaquez), said);
     assert_ne!(riley.origin(), before.origin());
-    // What it lacks it is told by a link that comes up, or after a comparison.
+    // A link that comes up brings what it lacks, or a comparison does.
     for end in [&riley, &jaquez] {
         let _ = end.link_down(link(0));
     }
@@ -346,7 +347,7 @@ fn a_server_that_is_restored_from_a_snapshot_takes_back_what_it_has_said_since()
     assert_eq!((riley.contradiction(), jaquez.contradiction()), (None, None));
 }
 
-/// Riley as it is when it is restored from a snapshot, its neighbor Jaquez, and what Riley had said before.
+/// Riley as it is when it is restored from a snapshot, its neighbor Jaquez, and what Riley had issued before.
 fn restored(snapshot_age_s: u64) -> (Replica, Replica, Vec<Seen>) {
     let (before, jaquez, riley) = (map("Riley"), map("Jaquez"), map("Riley"));
     let (mut to_jaquez, mut to_riley) = join(NOW_NS, (&before, link(0)), (&jaquez, link(0)));
@@ -585,7 +586,7 @@ fn what_a_server_took_while_its_clock_was_years_ahead_is_put_right_when_a_link_i
     let sent = report(b"fast", ahead_ns);
     let _ = riley.report(ahead_ns, &sent);
     let _ = riley.report(ahead_ns, &report(b"slow", NOW_NS));
-    // The clock is right again; the link would have been refused until now.
+    // The clock is right again. Until now the link would have been refused.
     let _ = riley.mend(NOW_NS);
     let _ = riley.trust_clock(link(0), NOW_NS);
     let jaquez = map("Jaquez");
@@ -600,7 +601,7 @@ fn what_a_server_took_while_its_clock_was_years_ahead_is_put_right_when_a_link_i
     );
     assert_eq!(jaquez.nonsense(link(0)), [0; Nonsense::ALL.len()]);
     assert_eq!(riley.origin().incarnation, NOW_NS);
-    // The client is shut out for as long as its clock is ahead of what a server bounds it by.
+    // The client's reports do not count for as long as its clock is ahead of the server's bound.
     let later_ns = NOW_NS + 6 * SECOND_NS;
     assert_eq!(jaquez.report(later_ns, &report(b"fast", later_ns)).0, Outcome::Moved);
     assert_eq!((riley.contradiction(), jaquez.contradiction()), (None, None));
@@ -724,12 +725,12 @@ fn a_flood_of_incarnations_has_an_end_and_the_next_life_of_an_honest_server_find
         eve.tell(&origin("Riley", life), life, client, NOW_NS);
     }
     settle(&mut to_juzang, &mut to_jaquez);
-    // What they say is kept, under other incarnations of the server.
+    // Their records are kept under other incarnations of the server.
     assert_eq!((jaquez.len(), juzang.len()), (4 * INCARNATIONS_MAX as u64, 4 * INCARNATIONS_MAX as u64));
     assert_eq!((lives(&jaquez).len(), lives(&juzang).len()), (INCARNATIONS_MAX, INCARNATIONS_MAX));
     assert_eq!(nonsense(&jaquez, link(EVES), Nonsense::Origins), 3 * INCARNATIONS_MAX as u64);
     assert_eq!(content(&jaquez), content(&juzang));
-    // What is known already goes no further, though it comes under an incarnation that finds no room.
+    // A known record is not passed on, though it comes under an incarnation that finds no room.
     for (client, life) in clients.iter().zip(1..) {
         eve.tell(&origin("Riley", life), life, client, NOW_NS);
     }
@@ -743,14 +744,14 @@ fn a_flood_of_incarnations_has_an_end_and_the_next_life_of_an_honest_server_find
     assert_eq!(content(&jaquez), content(&juzang));
     assert!(lives(&juzang).contains(&honest));
     assert_eq!((jaquez.contradiction(), juzang.contradiction()), (None, None));
-    // A neighbor that has nothing is told all of it.
+    // A neighbor that has nothing is sent all of it.
     let campbell = map("Campbell");
     let (mut to_jaquez, mut to_campbell) = join(NOW_NS, (&campbell, link(0)), (&jaquez, link(1)));
     settle(&mut to_jaquez, &mut to_campbell);
     assert_eq!(content(&campbell), content(&jaquez));
 }
 
-/// The origins of what a map holds.
+/// The origins of what a replica holds.
 fn lives(map: &Replica) -> BTreeSet<Origin> {
     let mut lives = BTreeSet::new();
     map.for_each(|held| {
@@ -776,10 +777,10 @@ fn each_mend_can_be_switched_off_to_show_what_it_is_for() {
     assert_eq!(riley.len(), 0);
 }
 
-/// A lie about Riley, told to Jaquez.
+/// A lie about Riley, sent to Jaquez.
 #[derive(Clone, Debug)]
 enum Lie {
-    /// A record of one of the clients or of nobody, so much ahead of now.
+    /// A record of one of the clients or of nobody, this far ahead of now.
     Record { key: u8, seq: u64, ahead_ns: u64, is_gone: bool },
     /// How far Riley is covered.
     Marker { key: u8, seq: u64 },
@@ -849,7 +850,7 @@ proptest! {
             let _ = riley.mend(now_ns).and(jaquez.mend(now_ns));
             prop_assert_eq!(riley.contradiction(), None);
         }
-        // Eve is gone. A minute later all is told anew.
+        // Eve is gone. A minute later everything is issued again.
         for second in 0..=RENEWAL_INTERVAL_NS / SECOND_NS {
             settle(&mut ends.0, &mut ends.1);
             beat(now_ns + second * SECOND_NS, &mut ends.0, &mut ends.1);

@@ -1,4 +1,4 @@
-//! What a link owes its neighbor, and what one link's trouble must not do to another.
+//! What a link has to send its neighbor, and what one link's trouble must not do to another.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ use crate::herd::{
     NOW_NS, SECOND_NS, content, empty_vectors, join, link, map, origin, record_of, report, settings, settle,
 };
 
-/// Brings up a link to a neighbor that has nothing; says who is to be woken.
+/// Brings up a link to a neighbor that has nothing. Returns the links to wake.
 fn bring_up(map: &Replica, link: LinkId) -> (Incoming, Wake) {
     let (mut incoming, mut wake) = (Incoming::new(link), Wake::default());
     incoming.receive(map, NOW_NS, empty_vectors().bytes(), &mut wake).unwrap();
@@ -78,7 +78,7 @@ fn a_link_that_is_always_behind_still_moves_the_neighbors_vector() {
     for shard in 0..SHARDS {
         let mut covered = 0;
         jaquez.for_each_covered(shard, |_, seq| covered = seq);
-        // Each shard has its turn every 16 rounds, and its marker stands behind what was queued a turn before.
+        // Each shard gets its turn every 16 rounds, and its marker stands behind what was queued a turn before.
         assert!(covered > 1000, "shard {shard} is covered up to {covered} only");
     }
 }
@@ -114,8 +114,8 @@ fn a_client_that_begins_again_after_it_expired_does_so_everywhere() {
         let (mut to_riley, mut to_jaquez) = join(NOW_NS, (&jaquez, link(0)), (&riley, link(0)));
         let _ = riley.report(NOW_NS, &report(b"kiwi", NOW_NS));
         settle(&mut to_riley, &mut to_jaquez);
-        // The record is over, Jaquez has not swept it (nor has its clock come so far), and the client's clock
-        // has been put back.
+        // The record has expired, Jaquez has not swept it (its clock has not come so far either), and the client's
+        // clock was put back.
         to_riley.now_ns = NOW_NS + ttl_ns - lag_ns;
         let (outcome, _) = riley.report(NOW_NS + ttl_ns, &report(b"kiwi", NOW_NS - SECOND_NS));
         assert_eq!(outcome, Outcome::Added);
@@ -150,7 +150,7 @@ fn a_links_number_can_be_used_again_for_another_neighbor() {
         let client = format!("client-{number}");
         let _ = neighbor.report(NOW_NS, &report(client.as_bytes(), NOW_NS));
         clients.insert(client.into_bytes());
-        // What came over this number before came from somebody else, and is news to this one.
+        // What came over this number before came from another neighbor, and is news to this one.
         let (mut here, mut there) = join(NOW_NS, (&riley, link(0)), (&neighbor, link(5)));
         settle(&mut here, &mut there);
         let _ = riley.report(NOW_NS, &report(b"kiwi", NOW_NS + number as u64));

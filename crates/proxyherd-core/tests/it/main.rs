@@ -1,4 +1,4 @@
-//! The core as its callers meet it: maps, joined by links whose bytes a test moves by hand.
+//! The core as its callers use it: replicas, joined by links whose bytes a test moves by hand.
 
 #![allow(clippy::unwrap_used, reason = "what helps tests is a test too")]
 

@@ -1,4 +1,4 @@
-//! Who is near: the same as by sorting everybody.
+//! Who is near: the search finds the same as sorting everybody.
 
 use proptest::prelude::*;
 use proxyherd_core::{
@@ -13,7 +13,7 @@ use crate::herd::{NOW_NS, SECOND_NS, map, report, settings};
 
 const TTL_NS: u64 = 100 * SECOND_NS;
 
-/// Somebody, where it is in degrees, and what became of it.
+/// A client, its position in degrees, and what became of it.
 #[derive(Clone, Copy, Debug)]
 struct Made {
     number: u16,

@@ -1,4 +1,4 @@
-//! Links on which more origins are named than there are indices.
+//! Links that have to name more origins than there are indices.
 
 use proxyherd_core::{
     codec::link::{Encoder, Frame, GraftMode, decode, numbering::ANEW_VERSION},
@@ -11,7 +11,7 @@ use proxyherd_core::{
 
 use crate::herd::{End, NOW_NS, empty_vectors, join_as, link, map, origin, record_of, report, settle};
 
-/// A member that invents incarnations and tells one server of them, over that server's link 9.
+/// A member that invents incarnations and sends one server records of them, over that server's link 9.
 struct Eve<'m> {
     map: &'m Replica,
     encoder: Encoder,
@@ -28,7 +28,7 @@ impl<'m> Eve<'m> {
         Eve { map, encoder, incoming, lives: 0 }
     }
 
-    /// Tells of each client under an incarnation that nobody has heard of, and that all of it is covered.
+    /// Sends a record of each client under a new incarnation, and that all of it is covered.
     fn invent(&mut self, clients: &[Vec<u8>]) {
         for client in clients {
             self.lives += 1;
@@ -43,14 +43,14 @@ impl<'m> Eve<'m> {
         self.send();
     }
 
-    /// Her link must not break.
+    /// The link must not break.
     fn send(&mut self) {
         self.incoming.receive(self.map, NOW_NS, self.encoder.bytes(), &mut Wake::default()).unwrap();
         self.encoder.clear();
     }
 }
 
-/// So many clients of each shard.
+/// The first clients of each shard.
 fn clients(of_each_shard: usize) -> Vec<Vec<u8>> {
     let mut room = [of_each_shard; SHARDS];
     let has_room = |client: &Vec<u8>| {
@@ -66,10 +66,10 @@ fn clients(of_each_shard: usize) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// What servers that have told each other everything agree on.
+/// What servers that have sent each other everything agree on.
 #[derive(Debug, PartialEq)]
 struct Agreed {
-    /// For each key, whose update is held, and which.
+    /// For each key, the held update.
     held: Vec<(Vec<u8>, Origin, u64)>,
     /// In each shard, how far each origin is covered.
     covered: Vec<(usize, Origin, u64)>,
@@ -87,7 +87,7 @@ fn agreed(map: &Replica) -> Agreed {
 }
 
 fn settle_all<'m>(links: &mut [(End<'m>, End<'m>)]) {
-    // What the last link has brought has to come back as far as the first.
+    // What the last link has brought has to get back to the first server.
     for _ in 0..links.len() {
         links.iter_mut().for_each(|(one, other)| settle(one, other));
     }
@@ -109,7 +109,7 @@ fn a_flood_of_invented_incarnations_takes_no_link_of_honest_servers_down() {
             let client = format!("of-{}", honest.me().server);
             let _ = honest.report(NOW_NS, &report(client.as_bytes(), NOW_NS + round));
         }
-        // A frame that names an origin wrongly ends a link, or makes the maps differ.
+        // A frame that names an origin wrongly ends a link, or makes the replicas differ.
         settle_all(&mut links);
     }
     for (to_farther, to_nearer) in &links {
@@ -142,7 +142,7 @@ fn a_link_of_the_version_before_is_exhausted_by_such_a_flood_and_no_other_link_i
     assert!(eve.lives > 65_535);
     settle(&mut new.0, &mut new.1);
     assert_eq!(agreed(&juzang), agreed(&riley));
-    // It starts afresh, and is told all.
+    // It starts again, and is sent everything.
     let _ = riley.link_down(link(0));
     let _ = jaquez.link_down(link(0));
     let mut old = joined(0, &jaquez, ANEW_VERSION - 1);

@@ -1,4 +1,4 @@
-//! Whole herds that share a budget, with everything that can happen to them.
+//! Whole herds that share a quota, with everything that can happen to them.
 
 use std::collections::BTreeMap;
 
@@ -30,13 +30,13 @@ enum End {
 enum Step {
     Ask(usize, u64),
     Turn(usize, End),
-    /// One hears an account that another once told, so many tellings ago; it may be its own.
+    /// One server receives an account that another announced this many announcements ago; it may be its own.
     Hear(usize, usize, usize),
     Crash(usize),
     Stop(usize),
-    /// A memory of so many turns ago is put back, and neighbors know better.
+    /// A memory of this many turns ago is restored, and neighbors know better.
     Restore(usize, usize),
-    /// A server's clock is so far off.
+    /// A server's clock is off by this much.
     Clock(usize, i64),
     Wait(u64),
 }
@@ -71,11 +71,11 @@ struct Server {
     heard: BTreeMap<(Period, usize), QuotaAccount>,
     told: Vec<(Period, QuotaAccount)>,
     clock: i64,
-    /// No neighbor has told it anything since its start.
+    /// No neighbor has sent it anything since its start.
     is_alone: bool,
-    /// An older memory was put back once: from then on neighbors tell it at every start what it told last.
+    /// An older memory was restored once. From then on neighbors send it, at every start, what it announced last.
     is_reminded: bool,
-    /// All that was ever kept.
+    /// All memories that were ever kept.
     memories: Vec<Vec<u8>>,
 }
 
@@ -119,7 +119,7 @@ impl Herd {
         herd
     }
 
-    /// A whole of 0: there is no budget of that span.
+    /// A whole of 0: there is no quota of that span.
     fn open(&self, index: usize, kept: Option<&[u8]>) -> QuotaBook {
         let mut book = match kept {
             Some(bytes) => QuotaBook::from_bytes(&name(index), bytes).unwrap(),
@@ -221,8 +221,8 @@ impl Herd {
         self.crash(at);
     }
 
-    /// The process ends, and is started with a memory of so many turns ago. What it told last before that has reached a
-    /// neighbor, which tells it before the next turn.
+    /// The process ends, and is started with a memory of this many turns ago. A neighbor has received what it
+    /// announced last before that, and sends it back before the next turn.
     fn restore(&mut self, at: usize, ago: usize) {
         let server = &mut self.servers[at];
         if let Some(memory) = server.memories.iter().rev().nth(ago) {
@@ -232,14 +232,14 @@ impl Herd {
         self.crash(at);
     }
 
-    /// A server hears what it told itself last of each period.
+    /// A server receives what it announced last of each period.
     fn remind(&mut self, at: usize) {
         let server = &mut self.servers[at];
         server.heard.extend(server.told.iter().map(|(period, account)| ((*period, at), account.clone())));
     }
 
-    /// A map keeps the newest account of each server. What a server is reminded of is the newest of its own, so an older one
-    /// that comes later changes nothing. Others' accounts come in any order here: the bound needs none.
+    /// A replica keeps the newest account of each server. A server is sent its own newest account, so an older one
+    /// that comes later changes nothing. Others' accounts come in any order here, because the bound needs none.
     fn hear(&mut self, at: usize, from: usize, ago: usize) {
         if from == at && self.servers[at].is_reminded {
             return;
@@ -250,7 +250,7 @@ impl Herd {
         }
     }
 
-    /// Everybody hears what everybody has told last, and has a turn.
+    /// Everybody receives what everybody has announced last, and has a turn.
     fn round(&mut self) {
         for at in 0..NAMES.len() {
             for from in 0..NAMES.len() {
@@ -400,7 +400,7 @@ fn a_server_that_has_lost_its_memory_spends_nothing_more_in_that_period() {
     }
 }
 
-/// Riley spends so many, and has its memory from before that again.
+/// Riley spends this many, and gets its memory from before that again.
 fn with_an_older_memory(spent: u64) -> Herd {
     let mut herd = Herd::new([300, 0]);
     herd.round();
@@ -440,7 +440,7 @@ fn a_server_that_nobody_has_reminded_spends_its_own_share_and_neither_grants_nor
         herd.now_ns += SECOND_NS;
     }
     assert_eq!(taken, 31);
-    // Neighbors that are reached again make good what it has forgotten; what it has spent since comes on top.
+    // Neighbors that are reachable again make up for what it has forgotten; what it has spent since stays on top.
     herd.servers[0].is_alone = false;
     herd.remind(0);
     let turn = herd.turn(0, End::Well);
@@ -492,7 +492,7 @@ fn what_the_herd_learns_later_of_a_server_closes_its_account() {
     let mut herd = Herd::new([300, 0]);
     herd.round();
     let day = Span::Day.at(herd.now_ns);
-    // Somebody else runs in its name.
+    // Somebody else issues accounts in its name.
     let other = QuotaAccount { share: 100, reserved: 90, taken: 90, ..QuotaAccount::default() };
     herd.servers[0].heard.insert((day, 0), other);
     assert_eq!(herd.turn(0, End::Well).closed, [day]);
@@ -539,7 +539,7 @@ fn an_account_that_others_made_up_for_a_server_gives_it_no_more_than_its_share()
         herd.round();
         herd.now_ns += DAY_NS;
         let day = Span::Day.at(herd.now_ns);
-        // Before the day begins, in the name of an earlier life; and another says that it has granted what it has not.
+        // Before the day begins, in the name of an earlier life; and another announces a grant that it has not made.
         let lie = QuotaAccount { terms: 1, share: u64::MAX, ..QuotaAccount::default() };
         let granted = BTreeMap::from([(name(0), grants)]);
         herd.servers[0].heard.insert((day, 0), lie.clone());

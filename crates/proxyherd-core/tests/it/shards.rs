@@ -1,6 +1,6 @@
-//! Shards of three servers, each linked to both others, driven one step at a time through anything that can
-//! happen to them: batches of any size, frames that stay on the wire, links that come and go, servers that
-//! start again, records that expire and leave their slots to others.
+//! Shards of three servers, each linked to both others. A test drives them one step at a time through anything that
+//! can happen: batches of any size, frames that stay on the wire, links that come and go, servers that restart,
+//! records that expire and leave their slots to others.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -18,15 +18,15 @@ const SERVERS: usize = 3;
 const NAMES: [&str; SERVERS] = ["Riley", "Jaquez", "Juzang"];
 const TTL_NS: u64 = 20 * SECOND_NS;
 
-/// One thing that happens. Links are named by their ends.
+/// One step. Links are named by their ends.
 #[derive(Clone, Debug)]
 enum Step {
-    /// A server takes a report of a client, so old.
+    /// A server takes a report of a client, of this age.
     Report(usize, u8, u64),
     Forget(usize, u8),
-    /// A server flushes what it has for another, at most so many bytes.
+    /// A server flushes at most this many bytes of what it has for another.
     Flush(usize, usize, usize),
-    /// So many frames from one server reach another.
+    /// This many frames from one server reach another.
     Deliver(usize, usize, usize),
     Down(usize, usize),
     Up(usize, usize),
@@ -171,7 +171,7 @@ impl Herd {
         }
     }
 
-    /// Says whether anything is left, or nothing can be sent at all.
+    /// Returns whether anything is left, or nothing can be sent at all.
     fn flush(&mut self, from: usize, to: usize, most: usize) -> bool {
         let Some(wire) = self.wires.get_mut(&(from, to)) else { return true };
         let is_all = self.shards[from].flush(link_to(from, to), &mut wire.encoder, most);
@@ -179,7 +179,7 @@ impl Herd {
         is_all
     }
 
-    /// Says whether there was a frame.
+    /// Returns whether there was a frame.
     fn deliver(&mut self, from: usize, to: usize) -> bool {
         let Some(wire) = self.wires.get_mut(&(from, to)) else { return false };
         let bytes: Vec<u8> = wire.bytes.iter().copied().collect();

@@ -1,4 +1,4 @@
-//! What a report can ask for beyond being newer: the server's own time, and a condition. And what its reporter is told.
+//! What a report can ask for: the server's own time, and a condition. And what its reporter is answered.
 
 use std::mem::size_of;
 
@@ -24,7 +24,7 @@ fn take<'a>(map: &Replica, now_ns: u64, condition: Condition, report: Report<'a>
     offers[0]
 }
 
-/// What the map shows of a client: its time, and when that was received.
+/// What the replica shows of a client: its time, and when it was received.
 fn shown(map: &Replica, now_ns: u64, client: &[u8]) -> Option<(Timestamp, Difference)> {
     let client = ClientId::new(client).unwrap();
     map.locate(now_ns, client, |held| (held.record.timestamp, held.record.difference))
@@ -54,7 +54,7 @@ proptest! {
         for (step_ns, count, told_s) in steps {
             now_ns = now_ns.saturating_add_signed(step_ns);
             if let Some(told_s) = told_s {
-                // In between the client says a time itself.
+                // In between, the client gives a time itself.
                 let told_ns = now_ns.saturating_add_signed(told_s * SECOND_NS.cast_signed());
                 let _ = map.report(now_ns, &report(b"kiwi", told_ns));
             }
@@ -63,7 +63,8 @@ proptest! {
             for offer in &offers {
                 prop_assert!(offer.outcome.is_taken());
                 let (timestamp, _) = offer.times(now_ns).unwrap();
-                // The bound on fast clocks may put a client's own time far ahead of its version; ours are their version.
+                // The bound on fast clocks may put a client's own time far ahead of its version; the server's times
+                // are their versions.
                 prop_assert!(Some(timestamp) > last, "{timestamp} {last:?}");
                 last = Some(timestamp);
             }
@@ -100,7 +101,7 @@ fn a_held_report_from_a_clock_that_was_years_ahead_gives_way_to_the_servers_pres
     let offer = take(&riley, NOW_NS, Condition::Always, undated(b"kiwi"));
     assert_eq!(offer.times(NOW_NS).unwrap().0.nanos(), NOW_NS);
     assert_eq!(shown(&riley, NOW_NS, b"kiwi"), offer.times(NOW_NS));
-    // A client that tells of years to come counts as told five seconds from now, and no later.
+    // A client that reports times of years to come counts as five seconds ahead, and no further.
     let _ = riley.report(NOW_NS, &report(b"kiwi", NOW_NS + years_ns));
     let offer = take(&riley, NOW_NS, Condition::Always, undated(b"kiwi"));
     assert_eq!(offer.times(NOW_NS).unwrap().0.nanos(), NOW_NS + 5 * SECOND_NS + 1);
