@@ -60,13 +60,13 @@ impl Shard {
                 continue;
             };
             if !is_up && !outbox.is_empty() && !outbox.is_once {
-                return Some(format!("link {place} is told nothing of changes and has a queue"));
+                return Some(format!("link {place} is lazy and has a queue"));
             }
             if outbox.queued().filter(Option::is_none).count() != usize::from(outbox.has_marker()) {
                 return Some(format!("link {place} has a marker without a snapshot, or the reverse"));
             }
             if !outbox.is_empty() && !outbox.is_ready {
-                return Some(format!("link {place} has something to flush and nobody has been told"));
+                return Some(format!("link {place} has something to flush and nobody was woken"));
             }
             for SlotId(slot) in outbox.queued().flatten() {
                 if queued[slot as usize] & 1 << place != 0 {

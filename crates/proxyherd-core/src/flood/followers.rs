@@ -336,15 +336,15 @@ impl Shard {
         for (at, queue) in self.followers.queues.iter().enumerate() {
             let Some(queue) = queue else {
                 if self.followers.told & 1 << at != 0 {
-                    return Some(format!("follower {at} is told of changes and has no queue"));
+                    return Some(format!("follower {at} is sent changes and has no queue"));
                 }
                 continue;
             };
             if queue.begins_anew == (self.followers.told & 1 << at != 0) {
-                return Some(format!("follower {at} begins anew and is told of changes, or neither"));
+                return Some(format!("follower {at} begins anew and is sent changes, or neither"));
             }
             if (!queue.fifo.is_empty() || queue.begins_anew) && !queue.is_ready {
-                return Some(format!("follower {at} has something to take and nobody has been told"));
+                return Some(format!("follower {at} has something to take and nobody was woken"));
             }
             let mut removed = 0;
             for slot in queue.fifo.iter().filter(|&&slot| slot != MARKER).map(|&slot| SlotId(slot)) {

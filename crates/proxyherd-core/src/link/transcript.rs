@@ -8,7 +8,7 @@ use crate::{
     types::{Body, Origin},
 };
 
-/// Reads along with one direction of one link. It is told whole frames, all of them since the link agreed.
+/// Reads along with one direction of one link. It has to be given all frames, whole, since the link was agreed on.
 #[derive(Debug, Default)]
 pub struct Transcript {
     origins: Named<Origin>,

@@ -54,7 +54,7 @@ impl Followers {
     /// A contradiction between what is noted here and what a shard has for its followers, if there is one.
     pub(super) fn contradiction(&self, index: usize, ready: FollowerMask) -> Option<String> {
         let is_unnoted = |&at: &usize| self.0[at].ready.load(SeqCst) & 1 << index == 0;
-        places(ready).find(is_unnoted).map(|at| format!("follower {at} does not know what there is for it"))
+        places(ready).find(is_unnoted).map(|at| format!("follower {at} was not woken for what there is"))
     }
 }
 

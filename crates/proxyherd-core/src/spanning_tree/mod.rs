@@ -107,14 +107,14 @@ impl SpanningTree {
     pub(crate) fn link_up(&mut self, link: LinkId, neighbor: ServerName) {
         let untold = self.states.keys().cloned().collect();
         self.links[link.index()] = Some(Link { neighbor, untold, is_in_tree: false, is_fed: false });
-        self.say(0);
+        self.announce(0);
     }
 
     /// A link is down. Returns whether it was known to be up.
     pub(crate) fn link_down(&mut self, link: LinkId) -> bool {
         let was_up = self.links[link.index()].take().is_some();
         if was_up {
-            self.say(0);
+            self.announce(0);
         }
         was_up
     }
@@ -168,7 +168,7 @@ impl SpanningTree {
         if !self.namesake.hear(state.stamp) {
             return StateVerdict::Old;
         }
-        self.say(0);
+        self.announce(0);
         StateVerdict::News
     }
 
@@ -202,7 +202,7 @@ impl SpanningTree {
             mine.stamp = 0;
             mine.origin.incarnation = mine.origin.incarnation.min(now_ns);
         }
-        self.say(now_ns);
+        self.announce(now_ns);
     }
 
     /// One heartbeat of any link. Contradicts a state in this server's name that was not contradicted at once; this
@@ -210,7 +210,7 @@ impl SpanningTree {
     pub(crate) fn beat(&mut self) -> bool {
         let is_due = self.namesake.beat();
         if is_due {
-            self.say(0);
+            self.announce(0);
         }
         is_due
     }
@@ -219,7 +219,7 @@ impl SpanningTree {
     fn contradict(&mut self) -> bool {
         let is_due = self.namesake.look();
         if is_due {
-            self.say(0);
+            self.announce(0);
         }
         is_due
     }
@@ -269,7 +269,7 @@ impl SpanningTree {
     }
 
     /// Announces which links are up, with a stamp of at least `stamp`.
-    fn say(&mut self, stamp: u64) {
+    fn announce(&mut self, stamp: u64) {
         let up: Vec<_> = self.links.iter().flatten().map(|link| link.neighbor.clone()).collect();
         let contradicted = self.namesake.take_stamp();
         let mine = self.mine();

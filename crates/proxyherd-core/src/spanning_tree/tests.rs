@@ -28,7 +28,7 @@ fn state(server: ServerName, stamp: u64, up: &[usize]) -> Advertisement {
     Advertisement { origin, stamp, up: up.iter().copied().map(name).collect() }
 }
 
-/// Servers with these links, and everything told to everyone.
+/// Servers with these links, after everything has been sent to everyone.
 fn herd(servers: usize, edges: &[(usize, usize)]) -> Vec<SpanningTree> {
     let mut trees: Vec<_> = (0..servers).map(|server| born(server, 1)).collect();
     for &(a, b) in edges {
@@ -68,7 +68,7 @@ impl SpanningTree {
     }
 }
 
-/// Both ends of each link agree, and there are so many edges.
+/// Checks that both ends of each link agree, and that there are this many edges.
 fn check(trees: &[SpanningTree], expected: usize) {
     let mut count = 0;
     for (at, tree) in trees.iter().enumerate() {

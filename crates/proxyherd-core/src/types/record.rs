@@ -49,7 +49,7 @@ pub enum Body<'a> {
     /// The content of records of other kinds than [`Kind::CLIENT`]. Only the code that handles the kind understands
     /// it.
     Data {
-        /// Every server forgets the record so many seconds after its receipt; 0: never.
+        /// Every server forgets the record this many seconds after its receipt; 0: never.
         keep_s: u32,
         /// At most [`DATA_LEN_MAX`](crate::limits::DATA_LEN_MAX) bytes.
         bytes: &'a [u8],

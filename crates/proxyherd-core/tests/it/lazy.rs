@@ -202,7 +202,7 @@ fn what_is_promised_and_does_not_come_is_asked_for_with_more_patience_each_time(
     let mut patience = PATIENCE_MIN;
     for _ in 0..5 {
         shard.hear_promise(link(0), vec![(jaquez.clone(), 9)]);
-        let beats = beats_until_asked(&mut shard, &mut out, "graft [(0, 1)] true");
+        let beats = beats_until_asked(&mut shard, &mut out, "graft [(0, 1)] Once");
         assert_eq!(beats, usize::from(patience) + 1);
         patience = (2 * patience).min(PATIENCE_MAX);
         assert!((0..50).all(|_| beat(&mut shard, &mut out).is_empty()), "it is asked for once");
@@ -228,7 +228,7 @@ fn what_is_promised_and_comes_is_not_asked_for_and_the_next_promise_counts() {
     hear(&mut shard, &jaquez, 3);
     hear(&mut shard, &juzang, 3);
     assert_eq!(beat(&mut shard, &mut out), ["ihave [(0, 3), (1, 3)]"]);
-    let beats = beats_until_asked(&mut shard, &mut out, "graft [(0, 3), (1, 3)] true");
+    let beats = beats_until_asked(&mut shard, &mut out, "graft [(0, 3), (1, 3)] Once");
     assert_eq!(beats, usize::from(PATIENCE_MIN), "Juzang's fourth has not come");
     shard.hear_promise(link(0), vec![(jaquez, 3), (juzang.clone(), 4)]);
     hear(&mut shard, &juzang, 4);
@@ -250,7 +250,7 @@ fn what_is_promised_and_has_been_overtaken_is_not_asked_for() {
     shard.hear_promise(link(0), vec![(jaquez.clone(), 1)]);
     assert!((0..10).all(|_| beat(&mut shard, &mut out).is_empty()));
     shard.hear_promise(link(0), vec![(jaquez, 2)]);
-    assert_eq!(beats_until_asked(&mut shard, &mut out, "graft [] true"), usize::from(PATIENCE_MIN) + 1);
+    assert_eq!(beats_until_asked(&mut shard, &mut out, "graft [] Once"), usize::from(PATIENCE_MIN) + 1);
 }
 
 #[test]
@@ -263,7 +263,7 @@ fn who_tells_of_changes_has_nothing_to_promise() {
     assert!((0..50).all(|_| beat(&mut shard, &mut out).is_empty()));
     shard.feed(link(0), false);
     shard.hear_promise(link(0), vec![(jaquez, 9)]);
-    assert_eq!(beats_until_asked(&mut shard, &mut out, "graft [] true"), usize::from(PATIENCE_MIN) + 1);
+    assert_eq!(beats_until_asked(&mut shard, &mut out, "graft [] Once"), usize::from(PATIENCE_MIN) + 1);
 }
 
 #[test]
