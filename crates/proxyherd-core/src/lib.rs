@@ -12,6 +12,7 @@ pub mod flood;
 pub mod limits;
 pub mod link;
 pub mod places;
+pub mod rate;
 pub mod replica;
 mod spanning_tree;
 mod store;

@@ -18,6 +18,10 @@ use proxyherd_core::{
     },
 };
 
+/// Certificates whose keys nobody has, each a name and its bytes in hexadecimal: of an authority, of a server, of a
+/// host, for two servers at once, with the earliest and the latest two-digit years, without names, and half of one.
+const CERTIFICATES: &str = include_str!("certificates.hex");
+
 /// A name and the input's bytes.
 type Seed = (&'static str, Vec<u8>);
 
@@ -27,6 +31,7 @@ fn main() -> io::Result<()> {
     let seeds = [
         ("attributes", attributes()),
         ("budget", budget()),
+        ("certificate", certificates()),
         ("config", config()),
         ("extract", extract()),
         ("google", texts(&GOOGLE)),
@@ -52,6 +57,15 @@ fn main() -> io::Result<()> {
 
 fn texts(seeds: &[(&'static str, &str)]) -> Vec<Seed> {
     seeds.iter().map(|&(name, text)| (name, text.as_bytes().to_vec())).collect()
+}
+
+fn certificates() -> Vec<Seed> {
+    let byte = |pair: &[u8]| {
+        let pair = str::from_utf8(pair).expect("digits are ASCII");
+        u8::from_str_radix(pair, 16).expect("two digits are a byte")
+    };
+    let lines = CERTIFICATES.lines().filter_map(|line| line.split_once(' '));
+    lines.map(|(name, digits)| (name, digits.as_bytes().chunks(2).map(byte).collect())).collect()
 }
 
 fn name(text: &str) -> ServerName {

@@ -11,6 +11,7 @@
 
 pub mod attributes;
 pub mod budget;
+pub mod certificate;
 pub mod config;
 pub mod extract;
 pub mod google;
@@ -30,9 +31,10 @@ pub mod replies;
 pub type Check = fn(&[u8]);
 
 /// All codecs, by the names of their fuzz targets and of their folders in `corpora`.
-pub const CODECS: [(&str, Check); 14] = [
+pub const CODECS: [(&str, Check); 15] = [
     ("attributes", attributes::check),
     ("budget", budget::check),
+    ("certificate", certificate::check),
     ("config", config::check),
     ("extract", extract::check),
     ("google", google::check),

@@ -6,8 +6,8 @@
 //! server ranks and prints the same places alike.
 //!
 //! The rules of asking over a network are here too: which questions share an answer ([`CacheKey`], [`Grid`]), how long an
-//! answer can be used ([`Ages`]), when a provider is left alone ([`Breaker`]), how many requests a second it gets
-//! ([`Rate`]), and how many the herd may make in a day or month ([`quota`]). This module does not know who answers,
+//! answer can be used ([`Ages`]), when a provider is left alone ([`Breaker`]), and how many requests the herd
+//! may make in a day or month ([`quota`]). This module does not know who answers,
 //! or which protocol an answer leaves by.
 
 mod ages;
@@ -22,7 +22,6 @@ mod nearest;
 mod place;
 mod query;
 pub mod quota;
-mod rate;
 #[cfg(test)]
 mod round_trip;
 mod verbatim;
@@ -38,5 +37,4 @@ pub use matcher::Matcher;
 pub use nearest::Nearest;
 pub use place::{BusinessStatus, Geometry, Photo, Place, PlusCode, Point, Rating, Text, Viewport, place_id};
 pub use query::{Query, Rank, Wish};
-pub use rate::Rate;
 pub use verbatim::Verbatim;

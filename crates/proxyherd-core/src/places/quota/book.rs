@@ -84,7 +84,7 @@ pub struct QuotaBook {
     has_heard: bool,
     /// The book has changed since it was written.
     must_keep: bool,
-    pace: Pace,
+    pace: RequestPace,
     pub(super) pages: [Pages; Span::ALL.len()],
 }
 
@@ -117,7 +117,14 @@ impl QuotaBook {
             over: None,
             current: None,
         });
-        QuotaBook { me, is_new: true, has_heard: false, must_keep: false, pace: Pace::default(), pages }
+        QuotaBook {
+            me,
+            is_new: true,
+            has_heard: false,
+            must_keep: false,
+            pace: RequestPace::default(),
+            pages,
+        }
     }
 
     /// A new book, filled with what the server remembers.
@@ -414,13 +421,13 @@ impl Pages {
 
 /// How often requests were asked for lately.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Pace {
+struct RequestPace {
     window: u64,
     asked: u64,
     before: u64,
 }
 
-impl Pace {
+impl RequestPace {
     fn note(&mut self, now_ns: u64, asked: u64) {
         let window = now_ns / WINDOW_NS;
         if window != self.window {

@@ -26,9 +26,10 @@ use super::{
     limits::{CANDIDATES_MAX, LEAVING_MAX, RESERVE_SEATS, UNDISTURBED},
 };
 use crate::{
-    admission::{Admission, TurnedAway, subscriber},
+    admission::{Admission, TurnedAway},
     clock,
     door_kind::DoorKind,
+    subscriber::subscriber,
 };
 
 /// Both rooms.

@@ -29,6 +29,7 @@ use crate::{
     config::{Config, Overrides},
     door_kind::DoorKind,
     server::Server,
+    wait::eventually_yielding,
 };
 
 const CALLER: Caller = Caller {
@@ -218,7 +219,5 @@ async fn a_connection_may_change_its_protocol_and_keeps_its_seat() {
     }
     drop(stream);
     // Nobody waits for the end of a protocol that is none of the door's.
-    while door.connections() > 0 {
-        tokio::task::yield_now().await;
-    }
+    eventually_yielding("the connection is given back", || door.connections() == 0).await;
 }
