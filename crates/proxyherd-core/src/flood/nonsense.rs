@@ -18,7 +18,7 @@ pub enum Nonsense {
     Origins,
     /// A record for which there is no room.
     Records,
-    /// An account of a places quota that another server issued than the one it is about.
+    /// A server's account of a places quota that another server issued.
     Account,
     /// A link state with a stamp or an incarnation further in the future than clocks may differ.
     State,
