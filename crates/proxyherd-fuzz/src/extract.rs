@@ -1,7 +1,7 @@
 //! OpenStreetMap's extracts, which may come from anybody. Each blob comes whole, so there is nothing to cut, and extracts
 //! are never written.
 
-use proxyherd::fuzzing::{extract, extract_block};
+use proxyherd_places::fuzzing::{extract, extract_block};
 
 use crate::memory::bounded;
 

@@ -1,6 +1,6 @@
 //! What Places API (New) answers. It comes whole, so there is nothing to cut.
 
-use proxyherd::fuzzing;
+use proxyherd_places::fuzzing;
 
 use crate::{google_legacy, memory::bounded};
 

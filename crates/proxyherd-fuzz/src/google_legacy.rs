@@ -1,10 +1,10 @@
 //! What Nearby Search (Legacy) answers, and how answers are told. It comes whole, so there is nothing to cut.
 
-use proxyherd::fuzzing;
 use proxyherd_core::{
     limits::{PLACES_MAX, RESULT_LEN_MAX},
     places::Answer,
 };
+use proxyherd_places::fuzzing;
 
 use crate::memory::bounded;
 

@@ -1,6 +1,6 @@
 //! Opening hours, as anybody may have written them into OpenStreetMap. They come whole, and are never written.
 
-use proxyherd::fuzzing::is_open;
+use proxyherd_places::fuzzing::is_open;
 
 use crate::memory::bounded;
 

@@ -1,7 +1,8 @@
 //! The parameters of Nearby Search, as the HTTP door reads them and as Google is asked by them. They come whole, so there
 //! is nothing to cut.
 
-use proxyherd::fuzzing::{parameters, question};
+use proxyherd::fuzzing::question;
+use proxyherd_places::fuzzing::parameters;
 
 use crate::memory::bounded;
 

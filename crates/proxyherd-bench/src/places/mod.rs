@@ -13,11 +13,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use proxyherd::config;
-use proxyherd::log::ServerLog;
-use proxyherd::places::{Outcome, Places, Unlimited};
-use proxyherd::provider::Provider;
 use proxyherd_core::places::{Center, Grid, Query};
+use proxyherd_places::provider::Provider;
+use proxyherd_places::{
+    CacheSettings, Environment, LookupOutcome, Places, RequestSettings, Settings, Unlimited,
+};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
@@ -100,7 +100,7 @@ async fn figures(walk: &Walk, snap_m: u32) -> Figures {
     let questions = u64::from(rounds) * u64::from(walk.clients);
     asked.join_all().await;
     places.stop().await;
-    let outcomes = Outcome::ALL.map(|outcome| (outcome.label(), places.count(outcome)));
+    let outcomes = LookupOutcome::ALL.map(|outcome| (outcome.label(), places.count(outcome)));
     let (off_m, differ) = comparison.end();
     Figures { snap_m, questions, requests: city.requests(), outcomes: outcomes.into(), off_m, differ }
 }
@@ -108,14 +108,15 @@ async fn figures(walk: &Walk, snap_m: u32) -> Figures {
 /// The facade as it is set up by default, but for the squares, and without a bound on its rate: what is over it would
 /// not become a request, and make the cache look better.
 fn facade(city: &Arc<City>, snap_m: u32) -> Arc<Places> {
-    let default = config::Places::default();
-    let config = config::Places {
-        asking: config::Asking { per_second: 0, ..default.asking },
-        cache: config::Cache { snap_m, ..default.cache },
+    let default = Settings::default();
+    let settings = Settings {
+        requests: RequestSettings { per_second: 0, ..default.requests },
+        cache: CacheSettings { snap_m, ..default.cache },
         ..default
     };
     let first = Arc::clone(city) as Arc<dyn Provider>;
-    Places::with(first, vec![], &config, Arc::new(Unlimited), ServerLog::discard())
+    let environment = Environment::silent(|| 0, || 0);
+    Places::with(first, vec![], &settings, Arc::new(Unlimited), environment)
 }
 
 /// How far answers are off.
@@ -205,7 +206,7 @@ fn row(text: &mut String, figures: &Figures) {
 }
 
 fn small_print(walk: &Walk) -> String {
-    let cache = config::Cache::default();
+    let cache = CacheSettings::default();
     format!(
         "\n{}\n\
          The cache is set up by default: {} MB, an answer is new for {} s. Metres off: between where was asked and where\n\
