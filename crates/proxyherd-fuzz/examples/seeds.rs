@@ -6,14 +6,14 @@
 use std::{fs, io, path::Path};
 
 use proxyherd_core::{
-    codec::{
+    codec::link::{
+        Encoder, GraftMode, Hello,
         check::{Check, Level},
-        link::{Encoder, Hello},
         numbering::ANEW_VERSION,
     },
-    places::budget::{Account, Book, News, Span, Terms},
+    places::quota::{PurseNews, QuotaAccount, QuotaBook, Span, Terms},
     types::{
-        Attributes, AttributesBuf, Body, Coordinates, Difference, Kind, LinkState, Origin, Record,
+        Advertisement, Attributes, AttributesBuf, Body, Coordinates, Difference, Kind, Origin, Record,
         ServerName, Timestamp,
     },
 };
@@ -100,21 +100,21 @@ fn attributes() -> Vec<Seed> {
 }
 
 fn budget() -> Vec<Seed> {
-    let mut book = Book::new(name("Riley"));
+    let mut book = QuotaBook::new(name("Riley"));
     for span in Span::ALL {
         book.set_terms(span, Terms::new(1000, ["Riley", "Jaquez", "Juzang"].map(name)));
     }
-    let turn = book.turn(NOW_NS, &[].into(), &News { asked: 5, ..News::default() });
+    let turn = book.turn(NOW_NS, &[].into(), &PurseNews { asked: 5, ..PurseNews::default() });
     let without_sum = |bytes: Vec<u8>| bytes[..bytes.len() - 8].to_vec();
     let granted =
         [("Jaquez", 3), ("Riley", u64::MAX)].map(|(server, granted)| (name(server), granted)).into();
-    let generous = Account { share: 333, wants: 7, granted, ..Account::default() };
-    let closed = Account { is_closed: true, reserved: 90, taken: 90, ..generous.clone() };
+    let generous = QuotaAccount { share: 333, wants: 7, granted, ..QuotaAccount::default() };
+    let closed = QuotaAccount { is_closed: true, reserved: 90, taken: 90, ..generous.clone() };
     vec![
-        ("new", without_sum(Book::new(name("Riley")).to_bytes())),
+        ("new", without_sum(QuotaBook::new(name("Riley")).to_bytes())),
         ("book", without_sum(book.to_bytes())),
         ("book-with-its-sum", book.to_bytes()),
-        ("another-servers", without_sum(Book::new(name("Juzang")).to_bytes())),
+        ("another-servers", without_sum(QuotaBook::new(name("Juzang")).to_bytes())),
         ("account", turn.told.first().map(|(_, account)| account.to_bytes()).unwrap_or_default()),
         ("generous", generous.to_bytes()),
         ("closed", closed.to_bytes()),
@@ -425,13 +425,14 @@ fn checks(encoder: &mut Encoder) {
 
 fn tree(encoder: &mut Encoder) {
     let up = ["Riley", "Juzang"].map(name).into();
-    encoder.state(&LinkState { origin: origin("Jaquez"), stamp: 9, up });
+    encoder.state(&Advertisement { origin: origin("Jaquez"), stamp: 9, up });
     let up = ["Jaquez", "Riley"].map(name).into();
-    encoder.state(&LinkState { origin: origin("Juzang"), stamp: 3, up });
+    encoder.state(&Advertisement { origin: origin("Juzang"), stamp: 3, up });
     let jaquez = encoder.index_of(&origin("Jaquez")).expect("it is the first");
     for shard in 0..16 {
         encoder.ihave(shard, &[(jaquez, 5)]);
-        encoder.graft(shard, &[], shard % 2 == 0);
+        let mode = if shard % 2 == 0 { GraftMode::Once } else { GraftMode::Onward };
+        encoder.graft(shard, &[], mode);
     }
     encoder.prune();
 }

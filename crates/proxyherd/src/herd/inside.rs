@@ -15,7 +15,7 @@ use std::{
 use parking_lot::RwLock;
 use proxyherd_core::{
     link::Identity,
-    map::{Map, MapSettings},
+    replica::{Replica, ReplicaSettings},
     types::{Origin, ServerName},
 };
 
@@ -46,7 +46,7 @@ impl Herd {
         log: ServerLog,
     ) -> Arc<Herd> {
         let me = Origin { server: server.name.clone(), incarnation: clock::now_ns() };
-        let map = Arc::new(Map::new(MapSettings {
+        let map = Arc::new(Replica::new(ReplicaSettings {
             me: me.clone(),
             seed: clock::random(),
             max_clients: config.herd.max_clients,
@@ -121,7 +121,7 @@ pub(crate) trait Inside {
     fn identity(&self) -> &Identity;
 
     /// All records that this server holds.
-    fn map(&self) -> &Map;
+    fn map(&self) -> &Replica;
 
     /// This server's links, in the order of [`Config::links_of`]. They come and go with the topology.
     fn links(&self) -> &Links;
@@ -181,7 +181,7 @@ impl Inside for Herd {
         &self.identity
     }
 
-    fn map(&self) -> &Map {
+    fn map(&self) -> &Replica {
         &self.map
     }
 

@@ -1,17 +1,17 @@
 //! Watchers: whoever wants to know of clients' changes as they happen. [`Herd::watch`](super::Herd::watch) makes a
 //! [`WatchHandle`], from which the watcher takes changes when its bell rings.
 //!
-//! All watchers of a server share one follower of the map and one thread. The first watcher starts both, and both end
-//! after the last one. The thread takes the IDs of changed clients from the map, in small batches, and queues each ID
-//! for the watchers that want it. A queue holds IDs, each at most once: a watcher that takes an ID reads the client's
-//! *current* record. A slow watcher therefore gets fewer changes, and never an old one.
+//! All watchers of a server share one follower of the replica and one thread. The first watcher starts both, and both
+//! end after the last one. The thread takes the IDs of changed clients from the replica, in small batches, and queues
+//! each ID for the watchers that want it. A queue holds IDs, each at most once: a watcher that takes an ID reads the
+//! client's *current* record. A slow watcher therefore gets fewer changes, and never an old one.
 //!
 //! **Bounds.** If more than [`QUEUE_LEN_MAX`] clients wait for one watcher, its queue is emptied and the watcher is
 //! told to begin anew ([`Change::Anew`]). Nothing is queued for it until it has taken that. All watchers begin anew if
-//! the thread falls so far behind that the map tells it to, and after a panic in the thread. A new watcher past
+//! the thread falls so far behind that the replica tells it to, and after a panic in the thread. A new watcher past
 //! [`WATCHERS_MAX`] or [`PREFIX_WATCHERS_MAX`] is not taken.
 //!
-//! **Locks.** The lock of all watchers is held while the map is followed and unfollowed, so it is locked before the
+//! **Locks.** The lock of all watchers is held while the replica is followed and unfollowed, so it is locked before the
 //! shards' locks. Bells are called without any lock.
 //!
 //! This module does not know what doors do with changes.
@@ -33,8 +33,8 @@ use std::{
 use parking_lot::Mutex;
 use proxyherd_core::{
     command::Watch,
-    flood::{Begin, FollowerId, Following, Told},
-    map::Map,
+    flood::{Begin, FollowerEvent, FollowerId, Following},
+    replica::Replica,
     types::Kind,
 };
 
@@ -47,7 +47,7 @@ const WATCHERS_MAX: usize = 65_536;
 const PREFIX_WATCHERS_MAX: usize = 256;
 /// Most clients that wait in one watcher's queue. With one more the watcher begins anew.
 const QUEUE_LEN_MAX: usize = 4096;
-/// Most changes that are taken from the map at once. This bounds how long the lock of all watchers is held.
+/// Most changes that are taken from the replica at once. This bounds how long the lock of all watchers is held.
 const BATCH_LEN: usize = 128;
 
 /// One change, as a watcher is told of it.
@@ -66,7 +66,7 @@ pub enum Change<'a> {
 /// One watcher. Dropping it ends the watch.
 #[derive(Debug)]
 pub struct WatchHandle {
-    map: Arc<Map>,
+    map: Arc<Replica>,
     shared: Arc<Mutex<WatchersState>>,
     /// The ID of the watched client, or, with `is_prefix`, what the IDs of the watched clients begin with.
     watched: Box<[u8]>,
@@ -171,7 +171,7 @@ impl WatcherQueue {
 /// All watchers of a server.
 #[derive(Debug)]
 pub(super) struct Watchers {
-    map: Arc<Map>,
+    map: Arc<Replica>,
     shared: Arc<Mutex<WatchersState>>,
 }
 
@@ -216,7 +216,7 @@ impl WatchersState {
 }
 
 impl Watchers {
-    pub(super) fn new(map: &Arc<Map>) -> Watchers {
+    pub(super) fn new(map: &Arc<Replica>) -> Watchers {
         Watchers { map: Arc::clone(map), shared: Arc::default() }
     }
 
@@ -269,20 +269,20 @@ impl Drop for Watchers {
     }
 }
 
-/// The watchers' follower of the map. Dropping it gives its place back, also if its thread could not be started.
+/// The watchers' follower of the replica. Dropping it gives its place back, also if its thread could not be started.
 struct Follower {
-    map: Arc<Map>,
+    map: Arc<Replica>,
     id: Option<FollowerId>,
     wake_thread: SyncSender<()>,
 }
 
 impl Follower {
-    fn new(map: &Arc<Map>, wake_thread: SyncSender<()>) -> Option<Follower> {
+    fn new(map: &Arc<Replica>, wake_thread: SyncSender<()>) -> Option<Follower> {
         let mut follower = Follower { map: Arc::clone(map), id: None, wake_thread };
         follower.follow().then_some(follower)
     }
 
-    /// Follows the map's changes from now on, and wakes the thread once. Says whether there was a place.
+    /// Follows the replica's changes from now on, and wakes the thread once. Says whether there was a place.
     fn follow(&mut self) -> bool {
         let wake_thread = self.wake_thread.clone();
         let following = Following { begins: Begin::Now, wants_removed: true };
@@ -308,8 +308,8 @@ impl Drop for Follower {
 /// The thread. It ends when nobody watches any more.
 ///
 /// A panic, in a bell or in this module, must not leave the watchers without news. They all begin anew, and the thread
-/// continues with a new place in the map, since changes at the old place may be lost. If another follower has taken the
-/// place meanwhile, the thread ends, and the next watcher starts another one.
+/// continues with a new place in the replica, since changes at the old place may be lost. If another follower has taken
+/// the place meanwhile, the thread ends, and the next watcher starts another one.
 fn run_thread(mut follower: Follower, shared: &Mutex<WatchersState>, woken: &Receiver<()>, pulse: &Pulse) {
     let mut batch = ChangeBatch::default();
     while catch_unwind(AssertUnwindSafe(|| {
@@ -357,7 +357,7 @@ fn tell_watchers(
     }
 }
 
-/// Changes taken from the map at once. They are copied, because the map shows them under a shard's lock.
+/// Changes taken from the replica at once. They are copied, because the replica shows them under a shard's lock.
 #[derive(Default)]
 struct ChangeBatch {
     begins_anew: bool,
@@ -369,15 +369,15 @@ struct ChangeBatch {
 }
 
 impl ChangeBatch {
-    fn take(&mut self, told: Told<'_>) {
+    fn take(&mut self, told: FollowerEvent<'_>) {
         let (kind, key) = match told {
-            Told::Anew { .. } => {
+            FollowerEvent::Anew { .. } => {
                 self.begins_anew = true;
                 return;
             }
-            Told::Covered(_) => return,
-            Told::Record(held) => (held.record.kind, held.record.key),
-            Told::Removed { kind, key } => (kind, key),
+            FollowerEvent::Covered(_) => return,
+            FollowerEvent::Record(held) => (held.record.kind, held.record.key),
+            FollowerEvent::Removed { kind, key } => (kind, key),
         };
         if kind == Kind::CLIENT {
             self.ids.extend_from_slice(key);

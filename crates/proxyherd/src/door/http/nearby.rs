@@ -99,7 +99,7 @@ fn client_of(id: &[u8]) -> ClientId<'_> {
 /// The herd counts in micrometers; the smallest circle is one of them.
 fn radius_of(radius_m: f64) -> Radius {
     let micrometers = ((radius_m * 1e6).round() as u64).max(1);
-    Radius::from_micrometres(micrometers).expect("a question's radius is in range")
+    Radius::from_micrometers(micrometers).expect("a question's radius is in range")
 }
 
 /// The AT line of a client.

@@ -10,7 +10,7 @@ use proxyherd_core::{
     command::{Command, Nearby, Outcome},
     flood::Wake,
     limits::{BATCH_LEN_MAX, LINE_LEN_MAX},
-    map::Offer,
+    replica::Offer,
 };
 
 use crate::{
@@ -55,16 +55,16 @@ pub(super) fn answer_lines(
     };
     let (mut consumed, mut lines_in) = (0, 0);
     let next = loop {
-        match lines.next(&input.bytes[consumed..], input.is_last) {
-            codec::Next::Line(line, len) => {
+        match lines.next(&input.bytes[consumed..], codec::Stream::new(input.is_last)) {
+            codec::NextLine::Line(line, len) => {
                 consumed += len;
                 lines_in += 1;
                 if let Some(next) = batch.answer(line) {
                     break next;
                 }
             }
-            codec::Next::Incomplete => break NextStep::ReadMore,
-            codec::Next::TooLong(start) => {
+            codec::NextLine::Incomplete => break NextStep::ReadMore,
+            codec::NextLine::TooLong(start) => {
                 batch.answer_reports();
                 batch.answer_invalid(start);
                 break NextStep::Close(ProtocolEnd::client_fault(TOO_LONG));
@@ -99,7 +99,7 @@ struct Batch<'a, 'i> {
 #[derive(Clone, Copy)]
 struct ReportLine<'i> {
     /// The parts that the reply repeats.
-    told: codec::Told<'i>,
+    echo: codec::ReportEcho<'i>,
     line: &'i [u8],
 }
 
@@ -107,9 +107,9 @@ impl<'i> Batch<'_, 'i> {
     /// Answers a line, or gathers it if it is a report. `None`: the next line can be taken.
     fn answer(&mut self, line: &'i [u8]) -> Option<NextStep> {
         match codec::parse(line) {
-            Line::Command(Command::Report { report, condition }, told) => {
+            Line::Command(Command::Report { report, condition }, echo) => {
                 self.offers.push(Offer::on(condition, report));
-                self.report_lines.push(ReportLine { told, line });
+                self.report_lines.push(ReportLine { echo, line });
                 if self.offers.is_full() {
                     self.answer_reports();
                 }
@@ -159,7 +159,7 @@ impl<'i> Batch<'_, 'i> {
                     if reported.is_ok() =>
                 {
                     self.lines_out += 1;
-                    codec::write_at_reply(self.out, self.herd.name(), difference, report_line.told);
+                    codec::write_at_reply(self.out, self.herd.name(), difference, report_line.echo);
                 }
                 _ => self.answer_invalid(report_line.line),
             }

@@ -4,7 +4,7 @@ use proxyherd_core::{
     command::Watch,
     flood::{Begin, Following, Wake},
     limits::FOLLOWERS_MAX,
-    map::Offer,
+    replica::Offer,
     types::{Attributes, ClientId, Coordinates, Report, Stamp},
 };
 
@@ -80,7 +80,7 @@ impl House {
         addresses[0]
     }
 
-    /// Whether the map has no followers.
+    /// Whether the replica has no followers.
     fn is_unfollowed(&self) -> bool {
         let (map, following) = (self.herd.map(), Following { begins: Begin::Now, wants_removed: false });
         let places: Vec<_> = (0..FOLLOWERS_MAX).map_while(|_| map.follow(following, || ())).collect();

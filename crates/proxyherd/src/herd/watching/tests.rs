@@ -1,10 +1,10 @@
-//! Tests of watchers: what they are told, what waits for them, and when the map is followed.
+//! Tests of watchers: what they are told, what waits for them, and when the replica is followed.
 
 use std::sync::mpsc::{Receiver, channel};
 
 use proxyherd_core::{
     limits::{BATCH_LEN_MAX, FOLLOWERS_MAX},
-    map::Offer,
+    replica::Offer,
     types::{Attributes, ClientId, Coordinates, Report, Stamp, Timestamp},
 };
 
@@ -161,8 +161,8 @@ async fn all_watchers_begin_anew_where_their_follower_does() {
         TestWatcher::of(&herd, Watch::Client(client("kiwi"))).unwrap(),
     ];
     let mut batch = ChangeBatch::default();
-    batch.take(Told::Removed { kind: Kind::CLIENT, key: b"kiwi" });
-    batch.take(Told::Anew { shard: 0 });
+    batch.take(FollowerEvent::Removed { kind: Kind::CLIENT, key: b"kiwi" });
+    batch.take(FollowerEvent::Anew { shard: 0 });
     batch.hand_out(&herd.watchers.shared);
     for watcher in watchers {
         assert_eq!(watcher.next(), "anew");
