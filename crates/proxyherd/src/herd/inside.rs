@@ -26,9 +26,9 @@ use crate::{
     config::{Config, Flood, ServerConfig},
     credentials::Credentials,
     liveness::Liveness,
-    log::{LogLevel, ServerLog, Subject},
     places::{Places, ReservedQuota},
 };
+use proxyherd_log::{LogLevel, ServerLog, Subject};
 
 /// How many slots of each shard one sweep looks at. With one sweep a second, ten million clients take less than a
 /// minute.

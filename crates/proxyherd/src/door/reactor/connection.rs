@@ -20,9 +20,9 @@ use crate::{
     config::Limits,
     door::entrance::{HANDSHAKE_MAX, HandshakeFailed},
     herd::Herd,
-    log::Direction,
     places::Answered,
 };
+use proxyherd_log::Direction;
 
 /// How long a client may take to close its end, once this end is closed.
 const LINGER_MAX: Duration = Duration::from_secs(1);

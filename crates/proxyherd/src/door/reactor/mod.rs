@@ -41,12 +41,8 @@ use self::{
     thread::Reactor,
 };
 use super::entrance::{Entrance, Service, Visitor};
-use crate::{
-    caller::Caller,
-    config::Limits,
-    herd::Herd,
-    log::{LogLevel, Subject},
-};
+use crate::{caller::Caller, config::Limits, herd::Herd};
+use proxyherd_log::{LogLevel, Subject};
 
 /// Serves the visitors of `entrance` until its stop. `make` makes the protocol of each new connection. The error comes
 /// from the operating system: it has no thread or no descriptor left.

@@ -32,9 +32,9 @@ use crate::{
     door::entrance::HandshakeFailed,
     herd::{Herd, Notice, Positions},
     liveness::Pulse,
-    log::{LogLevel, Subject},
     places::Question,
 };
+use proxyherd_log::{LogLevel, Subject};
 
 /// Most events that are taken from the system at once. More wait for the next round.
 const EVENTS_MAX: usize = 256;

@@ -42,10 +42,10 @@ use crate::{
     config::{Address, Config, Overrides},
     door_kind::DoorKind,
     herd::{Herd, Inside},
-    log::ServerLog,
     places::{self, Places, Unlimited},
     wait::{PATIENCE, eventually},
 };
+use proxyherd_log::ServerLog;
 
 /// The news that subscribers of the toy protocol are sent.
 #[derive(Debug, Default)]
