@@ -8,7 +8,7 @@ pub use crate::client::replies::{Form, NotAReply, Replies};
 pub use crate::provider::osm::fuzzing::{directory_again, is_open, kinds_checksum, record_again};
 pub use crate::provider::osm::pbf::fuzzing::{Seen, extract, extract_block};
 use crate::{
-    door::http::parameters::{Around, Question},
+    door::http::parameters::{NearbyRequest, SearchCenter},
     provider::{Failure, google, google_legacy, http::Reply, room::Body},
 };
 
@@ -32,10 +32,10 @@ fn reply(status: u16, bytes: &[u8]) -> Result<Reply, Failure> {
 /// What the parameters of Nearby Search ask: the question, and which client it is about. One about a client stands at
 /// the equator. Nothing if they ask nothing.
 pub fn question(parameters: &str) -> Option<(Query, Option<Vec<u8>>)> {
-    let Question { around, radius_m, wish } = Question::read(parameters).ok()?;
-    let (point, client) = match around {
-        Around::Point(point) => (point, None),
-        Around::Client(id) => (Point::new(0.0, 0.0)?, Some(id)),
+    let NearbyRequest { center, radius_m, wish } = NearbyRequest::parse(parameters).ok()?;
+    let (point, client) = match center {
+        SearchCenter::Point(point) => (point, None),
+        SearchCenter::Client(id) => (Point::new(0.0, 0.0)?, Some(id)),
     };
     let query = Query::within(point, radius_m).expect("what was read is in range");
     Some((query.wishing(wish), client))
