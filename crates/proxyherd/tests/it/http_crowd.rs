@@ -230,7 +230,7 @@ impl TlsDoor {
 }
 
 #[test]
-fn with_tls_too_operators_are_answered_and_idle_connections_are_evicted() {
+fn over_tls_operators_are_answered_and_idle_connections_are_evicted() {
     let mut herd = Plan::single().prepare();
     let ports = free_ports(3);
     let [line, http_tls, http] = [0, 1, 2].map(|index| SocketAddr::from(([127, 0, 0, 1], ports[index])));
