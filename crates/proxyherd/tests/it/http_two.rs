@@ -164,7 +164,7 @@ fn requests_that_are_taken_back_in_the_middle_end_the_connection() {
         assert!(stream < 2000, "the server goes on for ever");
     };
     assert!((100..=110).contains(&closed), "{closed}");
-    herd.wait_for_log("Riley", "it took back 101 requests");
+    herd.wait_for_log("Riley", "the client canceled 101 requests");
     calm.is_back(&herd, "resets");
 }
 
@@ -212,7 +212,7 @@ fn frames_that_ask_nothing_end_the_connection() {
         assert!(sent < 8 * MEBIBYTE as usize, "{what}: {sent} bytes");
         calm.is_back(&herd, what);
     }
-    herd.wait_for_log("Riley", "it sent 262144 bytes without asking for anything");
+    herd.wait_for_log("Riley", "the client sent more than 262144 bytes without a complete request");
 }
 
 #[test]

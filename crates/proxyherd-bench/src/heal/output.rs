@@ -1,13 +1,13 @@
-//! How it is told what cuts cost.
+//! Prints what `heal` measured.
 
 use std::fmt::Write;
 
-use super::Healing;
-use crate::report::{BOLD, DIM, duration, grouped, seconds, verdict};
-use crate::target;
+use super::HealResult;
+use crate::format::{BOLD, DIM, duration, grouped, seconds, verdict};
+use crate::target::{self, group::LinkEncryption};
 
-/// What cuts cost as a table: each round, and the median and the worst of them against the aims.
-pub(super) fn table(healing: &Healing) -> String {
+/// The results as tables: each round, and the median and the worst of them with the aims.
+pub(super) fn table(healing: &HealResult) -> String {
     let plan = &healing.plan;
     let mut text = format!(
         "\n{BOLD}Two servers, {} records, of which {} change during a cut{BOLD:#}\n\
@@ -15,7 +15,10 @@ pub(super) fn table(healing: &Healing) -> String {
          {BOLD}{:>8}  {:>10}  {:>10}  {:>12}  {:>12}  {:>6}  {:>12}{BOLD:#}\n",
         grouped(f64::from(plan.records)),
         grouped(f64::from(plan.changed)),
-        if plan.is_encrypted { "encrypted" } else { "plain" },
+        match plan.encryption {
+            LinkEncryption::On => "encrypted",
+            LinkEncryption::Off => "plain",
+        },
         target::cores(),
         "cut",
         "dialed",
@@ -33,8 +36,8 @@ pub(super) fn table(healing: &Healing) -> String {
             duration(round.dial),
             duration(round.heal),
             grouped(round.bytes as f64),
-            grouped(healing.own_bytes as f64),
-            round.bytes as f64 / healing.own_bytes as f64,
+            grouped(healing.record_bytes as f64),
+            round.bytes as f64 / healing.record_bytes as f64,
             grouped(round.bytes_settled as f64),
         );
     }
@@ -46,7 +49,7 @@ pub(super) fn table(healing: &Healing) -> String {
             "wire / the records' own",
             [ratio.median, ratio.high].map(|ratio| format!("{ratio:.3}")),
             "1.2",
-            healing.is_sparing(),
+            healing.is_within_bytes(),
         ),
     ] {
         let (style, verdict) = verdict(is_met);
@@ -54,7 +57,7 @@ pub(super) fn table(healing: &Healing) -> String {
     }
     let _ = writeln!(
         text,
-        "\n{DIM}`dialed` counts from the link's return, `healed` from then on; bytes of both ways from the return on.\n\
+        "\n{DIM}`dialed` counts from the link's return, `healed` from the dial, and bytes of both directions from the return.\n\
          After each round both servers were asked for every changed record and for a sample of the others.{DIM:#}"
     );
     text

@@ -1,0 +1,83 @@
+//! Seeds of values: attributes, the books of places budgets, and numbers. And values that other seeds are made of.
+
+use proxyherd_core::{
+    places::budget::{Account, Book, News, Span, Terms},
+    types::{AttributesBuf, Coordinates, Origin, ServerName, Timestamp},
+};
+
+use super::{NOW_NS, Seed, text};
+
+pub(super) fn name(text: &str) -> ServerName {
+    ServerName::new(text).expect("this is a name")
+}
+
+pub(super) fn origin(server: &str) -> Origin {
+    Origin { server: name(server), incarnation: 7 }
+}
+
+pub(super) fn some_attributes() -> AttributesBuf {
+    let mut attributes = AttributesBuf::default();
+    for (name, value) in
+        [("accuracy", "5.0"), ("battery", "80"), ("heading", ""), ("note", "grüß Gott, on my way")]
+    {
+        attributes.set(name, value).expect("these are attributes");
+    }
+    attributes
+}
+
+pub(super) fn attributes() -> Vec<Seed> {
+    let mut longest = AttributesBuf::default();
+    longest.set("note", &"x".repeat(505)).expect("this is as long as it may be");
+    vec![
+        ("none", Vec::new()),
+        ("some", some_attributes().borrow().as_bytes().to_vec()),
+        ("longest", longest.borrow().as_bytes().to_vec()),
+        ("out-of-order", b"\x01b\x01\0x\x01a\x01\0x".to_vec()),
+        ("value-too-long", b"\x01a\xff\xffx".to_vec()),
+        ("not-utf8", b"\x01a\x02\0\xff\xfe".to_vec()),
+    ]
+}
+
+pub(super) fn budget() -> Vec<Seed> {
+    let mut book = Book::new(name("Riley"));
+    for span in Span::ALL {
+        book.set_terms(span, Terms::new(1000, ["Riley", "Jaquez", "Juzang"].map(name)));
+    }
+    let turn = book.turn(NOW_NS, &[].into(), &News { asked: 5, ..News::default() });
+    let without_sum = |bytes: Vec<u8>| bytes[..bytes.len() - 8].to_vec();
+    let granted =
+        [("Jaquez", 3), ("Riley", u64::MAX)].map(|(server, granted)| (name(server), granted)).into();
+    let generous = Account { share: 333, wants: 7, granted, ..Account::default() };
+    let closed = Account { is_closed: true, reserved: 90, taken: 90, ..generous.clone() };
+    vec![
+        ("new", without_sum(Book::new(name("Riley")).to_bytes())),
+        ("book", without_sum(book.to_bytes())),
+        ("book-with-its-sum", book.to_bytes()),
+        ("another-servers", without_sum(Book::new(name("Juzang")).to_bytes())),
+        ("account", turn.told.first().map(|(_, account)| account.to_bytes()).unwrap_or_default()),
+        ("generous", generous.to_bytes()),
+        ("closed", closed.to_bytes()),
+    ]
+}
+
+pub(super) fn numbers() -> Vec<Seed> {
+    let mut seeds = text::seeds(&[
+        ("coordinates", "+34.068930-118.445127"),
+        ("poles", "-090.000000000000+180.000000000000"),
+        ("zeros", "-0+00.0"),
+        ("timestamp", "1621464827.959498503"),
+        ("latest", "9999999999.999999999"),
+        ("kilometres", "10"),
+        ("micrometre", "00.000000001"),
+        ("too-much", "+180.000000000001-1"),
+    ]);
+    let coordinates = Coordinates::parse(b"+34.068930-118.445127").expect("this is a place");
+    let timestamp = Timestamp::parse(b"1621464827.959498503").expect("this is a time");
+    let bits =
+        |one: u64, other: u64, shape| [&one.to_le_bytes()[..], &other.to_le_bytes(), &[shape]].concat();
+    let (latitude, longitude) = (coordinates.latitude().to_bits(), coordinates.longitude().to_bits());
+    seeds.push(("bits", bits(latitude, longitude, 0)));
+    seeds.push(("parts", bits(timestamp.nanos(), NOW_NS, timestamp.shape())));
+    seeds.push(("far-apart", bits(timestamp.nanos(), u64::MAX, timestamp.shape())));
+    seeds
+}
