@@ -13,6 +13,7 @@ pub mod limits;
 pub mod link;
 pub mod map;
 pub mod places;
+pub mod rate;
 mod store;
 mod tree;
 pub mod types;

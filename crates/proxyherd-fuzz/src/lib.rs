@@ -11,6 +11,7 @@
 
 pub mod attributes;
 pub mod budget;
+pub mod certificate;
 pub mod config;
 pub mod extract;
 pub mod google;
@@ -30,9 +31,10 @@ pub mod replies;
 pub type Check = fn(&[u8]);
 
 /// All codecs. A codec's name is also that of its fuzz target and of its folder in `corpora`.
-pub const CODECS: [(&str, Check); 14] = [
+pub const CODECS: [(&str, Check); 15] = [
     ("attributes", attributes::check),
     ("budget", budget::check),
+    ("certificate", certificate::check),
     ("config", config::check),
     ("extract", extract::check),
     ("google", google::check),

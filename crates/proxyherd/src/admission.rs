@@ -1,17 +1,17 @@
-//! Who is let in, and how much each may ask: limits on clients' connections, in all and for each address, and on the
-//! lines that one address sends.
+//! Decides which clients are let in and how much they may ask: limits on connections, in all and for each address, and
+//! on the lines that one address sends.
 //!
-//! All doors for clients share one [`Admission`]: an address has its share of the server, whichever protocol it
-//! speaks. Links do not come by here. Operators come by the HTTP door, and a few of them take no client's place
-//! ([`Ticket::set_operator`]). What links and operators need of the process's descriptors is set aside before clients
-//! get any ([`descriptors`]).
+//! All doors for clients share one [`Admission`], so an address has one share of the server, whichever protocols it
+//! uses. Links are not counted here. Operators use the HTTP door, and a few of them take no client's place
+//! ([`Ticket::set_operator`]). The descriptors that links and operators need are set aside before clients get any
+//! ([`descriptors`]).
 
 pub mod descriptors;
 
 use std::{
     cell::Cell,
     collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
@@ -20,27 +20,25 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use proxyherd_core::rate::{LeakyBucket, Pace};
 
 use self::descriptors::OPERATORS_APART;
-use crate::{config::Limits, door_kind::DoorKind};
+use crate::{config::Limits, door_kind::DoorKind, subscriber::subscriber};
 
-/// An address may use up so much of its rate at once, nanoseconds' worth of it.
-const BURST_NS: u64 = 1_000_000_000;
-/// Once it has, it waits until it has so much again, or a line's worth.
-const RESUMED_NS: u64 = BURST_NS / 10;
-/// Addresses that nobody is connected from are looked for when this many are known, and twice as many as were left.
+/// Addresses without connections are forgotten when this many addresses are known, and afterwards each time that the
+/// number has doubled.
 const FORGET_AT_LEAST: usize = 1024;
 
-/// Who is in, and what the limits are.
+/// The limits, and what clients have taken of them.
 #[derive(Debug)]
 pub struct Admission {
-    /// What the operator allows ...
+    /// Connections that the operator allows ...
     connections_allowed: usize,
-    /// ... and what is taken, as there are descriptors.
+    /// ... and that are taken, because there are no more descriptors.
     connections_max: AtomicUsize,
     connections_per_address: usize,
-    /// Nanoseconds between two lines of one address; 0: any number of lines.
-    line_interval_ns: u64,
+    /// How fast one address may send lines; `None`: as fast as it can.
+    line_pace: Option<Pace>,
     connections: AtomicUsize,
     /// Those of them that have only asked what operators ask.
     operators: AtomicUsize,
@@ -77,7 +75,7 @@ pub struct DoorCounts {
     pub handshakes_failed: u64,
 }
 
-/// That a connection is open at a door, until it is dropped.
+/// Counts one connection as open at a door until it is dropped.
 #[derive(Debug)]
 pub struct Entered {
     admission: Arc<Admission>,
@@ -109,18 +107,17 @@ struct Address {
     connections: AtomicUsize,
     operators: AtomicUsize,
     buffered: AtomicUsize,
-    /// When the lines so far will be used up at the rate that is allowed: the generic cell rate algorithm's
-    /// theoretical arrival time (ITU-T I.371), nanoseconds of a clock that is never put back.
-    used_until_ns: AtomicU64,
+    /// The lines that it has sent.
+    lines: LeakyBucket,
 }
 
-/// Why somebody is not let in. Nothing was changed.
+/// Why a connection is not let in. Nothing was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TurnedAway {
-    /// The server has enough.
+    /// The server has all the connections that it takes.
     #[error("{0} connections are open (`connections` in [limits], or what `ulimit -n` leaves)")]
     Full(usize),
-    /// This address has enough.
+    /// This address has all the connections that it may have.
     #[error("{0} connections of this address are open (`connections_per_address` in [limits])")]
     AddressFull(usize),
 }
@@ -132,7 +129,7 @@ impl Admission {
             connections_allowed: limits.connections,
             connections_max: AtomicUsize::new(limits.connections.min(room)),
             connections_per_address: limits.connections_per_address,
-            line_interval_ns: BURST_NS.checked_div(limits.lines_per_s_per_address.into()).unwrap_or(0),
+            line_pace: Pace::per_second(limits.lines_per_s_per_address),
             connections: AtomicUsize::new(0),
             operators: AtomicUsize::new(0),
             taken: AtomicU64::new(0),
@@ -163,8 +160,8 @@ impl Admission {
         }
     }
 
-    /// Lets a connection from `ip` in, for as long as the ticket lives. One that is not let in is counted as turned away
-    /// from that door.
+    /// Lets a connection from `ip` in, for as long as the ticket lives. One that is not let in is counted as turned
+    /// away from that door.
     pub fn admit(
         self: &Arc<Admission>,
         door: DoorKind,
@@ -198,7 +195,7 @@ impl Admission {
         self.doors[door as usize].turned_away.fetch_add(1, Relaxed);
     }
 
-    /// From here on there is room for so many connections in all. Whoever is in stays.
+    /// Sets how many connections there is room for. Connections that are open stay.
     pub fn set_room(&self, room: usize) {
         self.connections_max.store(self.connections_allowed.min(room), Relaxed);
     }
@@ -233,11 +230,10 @@ impl Admission {
 }
 
 impl Addresses {
-    /// One that has used up its rate is remembered until it has not, or connecting anew would be a way around it.
+    /// An address that has sent lines is kept until its bucket is empty: otherwise a client could connect anew to get
+    /// around its rate.
     fn forget_idle(&mut self, now_ns: u64) {
-        self.known.retain(|_, address| {
-            Arc::strong_count(address) > 1 || address.used_until_ns.load(Relaxed) > now_ns
-        });
+        self.known.retain(|_, address| Arc::strong_count(address) > 1 || !address.lines.is_empty(now_ns));
         self.forget_at = FORGET_AT_LEAST.max(2 * self.known.len());
     }
 }
@@ -245,14 +241,6 @@ impl Addresses {
 /// How many of these connections take a client's place: all but a few operators'.
 fn clients(connections: &AtomicUsize, operators: &AtomicUsize) -> usize {
     connections.load(Relaxed).saturating_sub(operators.load(Relaxed).min(OPERATORS_APART))
-}
-
-/// Whoever has an IPv6 address has all of its last 64 bits (RFC 6177): they count as one.
-pub(crate) fn subscriber(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)).into(),
-        ip => ip,
-    }
 }
 
 /// The right to be connected; given back when it is dropped.
@@ -265,7 +253,7 @@ pub struct Ticket {
 }
 
 impl Ticket {
-    /// Says whether whoever has this ticket has only asked what operators ask, such as metrics.
+    /// Sets whether this connection has only asked what operators ask, such as metrics.
     pub fn set_operator(&self, is_operator: bool) {
         let counts = [&self.admission.operators, &self.address.operators];
         match (self.is_operator.replace(is_operator), is_operator) {
@@ -283,30 +271,20 @@ impl Ticket {
                 >= admission.connections_per_address
     }
 
-    /// How many lines may be taken from here now, at least one; or for how long none. The clock, nanoseconds of one that
-    /// is never put back, is only read where there is a rate.
+    /// How many lines may be taken from here now, at least one; or for how long none. The clock, nanoseconds of one
+    /// that is never put back, is only read where there is a rate.
     pub fn lines_allowed(&self, now_ns: impl FnOnce() -> u64) -> Result<u64, Duration> {
-        let interval_ns = self.admission.line_interval_ns;
-        if interval_ns == 0 {
-            return Ok(u64::MAX);
-        }
-        let used_ns = self.address.used_until_ns.load(Relaxed).saturating_sub(now_ns());
-        match BURST_NS.saturating_sub(used_ns) / interval_ns {
-            // To look again for each single line would cost more than the line.
-            0 => Err(Duration::from_nanos(used_ns.saturating_add(interval_ns.max(RESUMED_NS)) - BURST_NS)),
-            lines => Ok(lines),
-        }
+        let Some(pace) = self.admission.line_pace else { return Ok(u64::MAX) };
+        self.address.lines.allowed(pace, now_ns())
     }
 
     /// Counts lines that have been taken.
     pub fn took(&self, lines: u64, now_ns: impl FnOnce() -> u64) {
-        let interval_ns = self.admission.line_interval_ns;
-        if interval_ns == 0 || lines == 0 {
-            return;
+        if lines > 0
+            && let Some(pace) = self.admission.line_pace
+        {
+            self.address.lines.take(pace, lines, now_ns());
         }
-        let now_ns = now_ns();
-        let after = |until: u64| until.max(now_ns).saturating_add(lines.saturating_mul(interval_ns));
-        let _ = self.address.used_until_ns.fetch_update(Relaxed, Relaxed, |until| Some(after(until)));
     }
 
     /// Says how many bytes now wait for the client, of replies that it has not taken and of lines behind them. False if

@@ -1,4 +1,5 @@
-//! Which certificates the program's own commands believe where they dial a door with TLS.
+//! Decides which certificates the commands `client` and `status` believe when they dial a door with TLS, and says what
+//! is wrong with others.
 //!
 //! A door may show the very certificate that `[tls]` names, by whatever name or address it is dialed: on the machine of
 //! the server that is often 127.0.0.1, which no authority certifies. Any other certificate must be one that this system
@@ -16,15 +17,22 @@ use rustls::{
 };
 use rustls_platform_verifier::Verifier;
 
-/// What [`trouble`] says of a certificate that is not believed.
-pub(crate) const UNTRUSTED: &str =
-    "its certificate is neither one that this system trusts nor the one that `cert` in [tls] names";
-
 /// What [`trouble`] says of something else than TLS.
 pub(crate) const UNENCRYPTED: &str = "it does not speak TLS";
 
-/// A TLS configuration for dialing doors. `certificate` is the file that `[tls]` names. Where this machine does not have
-/// it, or has no authorities of its own, the rest still holds.
+/// What [`trouble`] says of a certificate that is not believed: one of these.
+pub(crate) const UNTRUSTED: [&str; 5] = [EXPIRED, NOT_YET, OTHER_NAME, OTHER_AUTHORITY, UNFIT];
+const EXPIRED: &str = "its certificate has expired: it needs a new one, unless this machine's clock is wrong";
+const NOT_YET: &str = "its certificate is not valid yet: look at the clocks of both machines";
+const OTHER_NAME: &str = "its certificate is not for the name or address that was dialed: dial a name that the \
+                          certificate has, or have a certificate made for this one";
+const OTHER_AUTHORITY: &str = "its certificate is of an authority that this system does not trust: add the authority \
+                               to those of this system, or, if a door of the herd shows the certificate, name it as \
+                               `cert` in [tls] here";
+const UNFIT: &str = "its certificate is not one that this system trusts: it needs another one";
+
+/// A TLS configuration for dialing doors. `certificate` is the file that `[tls]` names. If this machine does not have
+/// the file, the system's authorities still count, and if the system has no authorities, the file does.
 pub(crate) fn client_config(certificate: Option<&Path>) -> ClientConfig {
     let provider = Arc::new(ring::default_provider());
     let verifier = DoorVerifier::new(certificate, &provider);
@@ -35,11 +43,28 @@ pub(crate) fn client_config(certificate: Option<&Path>) -> ClientConfig {
 
 /// What went wrong with a TLS connection, in words that hold no name and no address; `None` if it is no error of TLS.
 pub(crate) fn trouble(error: &io::Error) -> Option<&'static str> {
-    Some(match error.get_ref()?.downcast_ref::<Error>()? {
-        Error::InvalidCertificate(_) => UNTRUSTED,
+    Some(tls_trouble(error.get_ref()?.downcast_ref::<Error>()?))
+}
+
+/// [`trouble`] of an error that is known to be one of TLS.
+pub(crate) fn tls_trouble(error: &Error) -> &'static str {
+    match error {
+        Error::InvalidCertificate(why) => certificate_trouble(why),
         Error::InvalidMessage(_) => UNENCRYPTED,
         _ => "no encrypted connection can be made",
-    })
+    }
+}
+
+/// What is wrong with a certificate, and what to do.
+fn certificate_trouble(why: &CertificateError) -> &'static str {
+    match why {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => EXPIRED,
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => NOT_YET,
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => OTHER_NAME,
+        // An authority of the same name but with another key differs by its signatures only.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => OTHER_AUTHORITY,
+        _ => UNFIT,
+    }
 }
 
 #[derive(Debug)]
@@ -96,6 +121,63 @@ impl ServerCertVerifier for DoorVerifier {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
+
+    use super::*;
+
+    #[test]
+    fn a_certificate_that_is_not_believed_is_told_with_what_is_wrong_and_what_to_do() {
+        let authority = || {
+            let mut params = CertificateParams::default();
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            let key = KeyPair::generate().unwrap();
+            (params.self_signed(&key).unwrap().der().clone(), Issuer::new(params, key))
+        };
+        let ((root, trusted), (_, other)) = (authority(), authority());
+        let provider = Arc::new(ring::default_provider());
+        let system = Verifier::new_with_extra_roots([root], Arc::clone(&provider)).unwrap();
+        let algorithms = provider.signature_verification_algorithms;
+        let door_verifier = DoorVerifier { own: None, system: Some(system), algorithms };
+        let seen = |issuer: &Issuer<'_, KeyPair>, (from, until), dialed: &str| {
+            let mut params = CertificateParams::new(["herd.example".to_owned()]).unwrap();
+            (params.not_before, params.not_after) = (date_time_ymd(from, 1, 1), date_time_ymd(until, 1, 1));
+            let shown = params.signed_by(&KeyPair::generate().unwrap(), issuer).unwrap();
+            let (name, now) = (ServerName::try_from(dialed).unwrap(), Duration::from_secs(1_795_461_363));
+            let now = UnixTime::since_unix_epoch(now);
+            match door_verifier.verify_server_cert(shown.der(), &[], &name, &[], now) {
+                Ok(_) => "it is believed",
+                Err(error) => trouble(&io::Error::other(error)).unwrap(),
+            }
+        };
+        let good = (2025, 2028);
+        for (issuer, times, dialed, expected) in [
+            (&trusted, good, "herd.example", "it is believed"),
+            (&trusted, (2024, 2025), "herd.example", "its certificate has expired: it needs a new one"),
+            (&trusted, (2027, 2028), "herd.example", "its certificate is not valid yet: look at the clocks"),
+            (
+                &trusted,
+                good,
+                "other.example",
+                "its certificate is not for the name or address that was dialed",
+            ),
+            (&trusted, good, "127.0.0.1", "its certificate is not for the name or address that was dialed"),
+            (
+                &other,
+                good,
+                "herd.example",
+                "its certificate is of an authority that this system does not trust",
+            ),
+        ] {
+            let seen = seen(issuer, times, dialed);
+            assert!(seen.starts_with(expected), "{seen}");
+        }
     }
 }
 

@@ -8,9 +8,15 @@ pub use crate::client::replies::{Form, NotAReply, Replies};
 pub use crate::provider::osm::fuzzing::{directory_again, is_open, kinds_checksum, record_again};
 pub use crate::provider::osm::pbf::fuzzing::{Seen, extract, extract_block};
 use crate::{
+    credentials::Facts,
     door::http::parameters::{NearbyRequest, SearchCenter},
     provider::{Failure, google, google_legacy, http::Reply, room::Body},
 };
+
+/// The URI of the server that a certificate (DER) is for; nothing if it is no server's of a herd.
+pub fn server_of_certificate(der: &[u8]) -> Option<String> {
+    Facts::of(&der.into()).ok()?.member().map(|member| member.uri())
+}
 
 /// What a reply of Places API (New) says.
 pub fn google(status: u16, body: &[u8]) -> Result<Answer, Failure> {

@@ -8,6 +8,8 @@ use std::{error::Error as _, io, sync::Arc};
 use reqwest::{Client, ClientBuilder, redirect, retry};
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
 
+use crate::door_trust;
+
 /// A client that uses `tls`. The caller sets the limits of time.
 pub(crate) fn builder(tls: ClientConfig) -> ClientBuilder {
     Client::builder()
@@ -35,10 +37,7 @@ pub(crate) fn trouble(error: &reqwest::Error) -> String {
     let causes = || std::iter::successors(error.source(), |&cause| cause.source());
     for io in causes().filter_map(|cause| cause.downcast_ref::<io::Error>()).map(innermost) {
         match io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-            Some(rustls::Error::InvalidCertificate(_)) => {
-                return "its certificate is not one that this system trusts".to_owned();
-            }
-            Some(_) => return "no encrypted connection can be made".to_owned(),
+            Some(error) => return door_trust::tls_trouble(error).to_owned(),
             None if io.raw_os_error().is_some() => return io.kind().to_string(),
             None => {}
         }

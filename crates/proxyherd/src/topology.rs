@@ -6,13 +6,9 @@
 //! unless the file says `removed = "stay"` or names the server again in time; its links stay as they are until then. The file
 //! decides which links there are; `peer` makes and ends them.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use tokio::{
-    sync::Notify,
-    task::spawn_blocking,
-    time::{Instant, MissedTickBehavior, interval},
-};
+use tokio::{sync::Notify, task::spawn_blocking, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -22,12 +18,9 @@ use crate::{
     herd::{Herd, Inside},
     log::{LogLevel, Subject},
     peer::Peers,
-    stamp::Stamp,
+    settled::{FileWatch, Look},
 };
 
-/// How often the file is looked at. It is read once it has stayed the same from one look to the next: whoever writes it
-/// bit by bit has then written the last.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long a server keeps running after its file stopped naming it. Load balancers and operators can notice in this time,
 /// and a mistake can be corrected.
 const REMOVED_GRACE: Duration = Duration::from_secs(5);
@@ -55,29 +48,6 @@ pub(crate) struct Watcher {
     ends_at: Option<Instant>,
     /// Cancelled when the server is to end because of that.
     leave: CancellationToken,
-}
-
-/// What a look at the file shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Look {
-    /// It is as it was when it was read last.
-    AsRead,
-    /// It has changed since the look before, and may change further. It may name this server again, so nothing is done yet.
-    Changing,
-    /// It has changed and stayed the same from one look to the next.
-    Settled,
-}
-
-impl Look {
-    /// `seen` is the file's stamp now, `before` that of the look before, and `read` that of the content that was read last.
-    fn of<S: Copy + PartialEq>(seen: S, before: Option<S>, read: Option<S>) -> Look {
-        let seen = Some(seen);
-        match () {
-            () if seen == read => Look::AsRead,
-            () if seen == before => Look::Settled,
-            () => Look::Changing,
-        }
-    }
 }
 
 impl Watcher {
@@ -109,23 +79,22 @@ impl Watcher {
     /// Follows the file, and `hangups`, until `stop`.
     pub(crate) async fn run(mut self, hangups: Arc<Notify>, stop: CancellationToken) {
         let _pulse = self.herd.health().pulse("following the configuration");
-        let mut looks = interval(LOOK_EVERY);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut seen_before, mut read) = (None, None);
+        let mut watch = FileWatch::new(vec![self.started.path.clone()], None);
+        let mut read = None;
         loop {
             let is_asked = tokio::select! {
                 () = stop.cancelled() => return,
                 () = hangups.notified() => true,
-                _ = looks.tick() => false,
+                () = watch.tick() => false,
             };
-            let looked = stop.run_until_cancelled(stamp_of(self.started.path.clone()));
-            let Some(seen) = looked.await else { return };
-            let look = Look::of(seen, seen_before.replace(seen), read);
+            let looked = stop.run_until_cancelled(watch.look(read.as_ref()));
+            let Some(look) = looked.await else { return };
             if is_asked || look == Look::Settled {
-                read = Some(seen);
+                read = watch.seen().cloned();
                 if stop.run_until_cancelled(self.follow(is_asked)).await.is_none() {
                     return;
                 }
+            // A file that is changing may name this server again, so nothing is done before it is read.
             } else if look == Look::AsRead && self.is_time_to_leave() {
                 return self.leave.cancel();
             }
@@ -292,28 +261,5 @@ fn reason(error: &LoadError) -> String {
     match error {
         LoadError::Unreadable { source, .. } => format!("{error}: {source}"),
         LoadError::Wrong(_) => error.to_string(),
-    }
-}
-
-async fn stamp_of(path: PathBuf) -> Option<Stamp> {
-    spawn_blocking(move || Stamp::of(&path)).await.ok().flatten()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_file_that_is_changing_is_neither_read_nor_taken_for_the_one_that_was_read() {
-        for (seen, before, read, expected) in [
-            (1, None, None, Look::Changing),
-            (1, Some(1), None, Look::Settled),
-            (1, Some(1), Some(1), Look::AsRead),
-            (2, Some(1), Some(1), Look::Changing),
-            (2, Some(2), Some(1), Look::Settled),
-            (1, Some(2), Some(1), Look::AsRead),
-        ] {
-            assert_eq!(Look::of(seen, before, read), expected, "{seen} {before:?} {read:?}");
-        }
     }
 }

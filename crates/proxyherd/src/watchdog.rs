@@ -130,19 +130,20 @@ fn look_at_links(herd: &Herd) {
 
 #[cfg(test)]
 mod tests {
-    use std::{net::SocketAddr, path::Path, time::Instant};
+    use std::{net::SocketAddr, path::Path};
 
     use proxyherd_core::{map::shard_index, types::ServerName};
+    use tokio::{runtime::Handle, task::block_in_place};
 
     use super::*;
     use crate::{
         config::{Address, Config, Overrides},
         http_client,
         server::{Server, Sockets},
+        wait::eventually,
     };
 
     const LOOK: Duration = Duration::from_millis(10);
-    const PATIENCE: Duration = Duration::from_secs(20);
 
     /// A server by itself, on ports of the system's choice, without its own watchdog in the way.
     async fn server(dir: &Path) -> Server {
@@ -161,16 +162,11 @@ mod tests {
         (answer.status().as_u16(), answer.text().await.unwrap())
     }
 
-    async fn wait_for(http: SocketAddr, expected: (u16, &str)) {
-        let began = Instant::now();
-        loop {
-            let (code, text) = livez(http).await;
-            if (code, text.as_str()) == expected {
-                return;
-            }
-            assert!(began.elapsed() < PATIENCE, "{code} {text}");
-            tokio::task::yield_now().await;
-        }
+    fn wait_for(http: SocketAddr, expected: (u16, &str)) {
+        eventually(&format!("it says {expected:?}"), || {
+            let (code, text) = block_in_place(|| Handle::current().block_on(livez(http)));
+            if (code, text.as_str()) == expected { Ok(()) } else { Err(format!("{code} {text}")) }
+        });
     }
 
     /// Tells a server of kiwi; then somebody looks at that record, and does not let its shard go until the sender is
@@ -191,23 +187,23 @@ mod tests {
         let mut server = server(dir.path()).await;
         server.watch_every(LOOK);
         let (herd, http) = (Arc::clone(server.herd()), server.addresses().http().unwrap());
-        wait_for(http, (200, "ok\n")).await;
+        wait_for(http, (200, "ok\n"));
 
         let pulse = herd.health().pulse("the test's own");
         let working = pulse.work();
-        wait_for(http, (503, "stuck: the test's own\n")).await;
+        wait_for(http, (503, "stuck: the test's own\n"));
         drop(working);
-        wait_for(http, (200, "ok\n")).await;
+        wait_for(http, (200, "ok\n"));
 
         let (mut stream, release, looking) = hold_a_shard(&server);
         let shard = shard_index(b"kiwi");
-        wait_for(http, (503, &format!("stuck: shard {shard}\n"))).await;
+        wait_for(http, (503, &format!("stuck: shard {shard}\n")));
         // Nor does the thread get on that a client's report needs.
         std::io::Write::write_all(&mut stream, b"IAMAT kiwi +1+1 1001\n").unwrap();
-        wait_for(http, (503, &format!("stuck: thread line-0, shard {shard}\n"))).await;
+        wait_for(http, (503, &format!("stuck: thread line-0, shard {shard}\n")));
         drop(release);
         looking.join().unwrap();
-        wait_for(http, (200, "ok\n")).await;
+        wait_for(http, (200, "ok\n"));
 
         server.stop().await;
         let log = std::fs::read_to_string(dir.path().join("log/Riley.log")).unwrap();
@@ -246,20 +242,18 @@ mod tests {
     async fn a_link_that_does_not_get_on_is_named_until_it_does() {
         let dir = tempfile::tempdir().unwrap();
         let [mut riley, jaquez] = pair(dir.path()).await;
-        let began = Instant::now();
-        while riley.herd().links().all().iter().any(|link| link.state().up_since.is_none()) {
-            assert!(began.elapsed() < PATIENCE, "there is no link");
-            tokio::task::yield_now().await;
-        }
+        eventually("the link is up", || {
+            riley.herd().links().all().iter().all(|link| link.state().up_since.is_some())
+        });
         riley.watch_every(LOOK);
         let http = riley.addresses().http().unwrap();
-        wait_for(http, (200, "ok\n")).await;
+        wait_for(http, (200, "ok\n"));
         let (_stream, release, looking) = hold_a_shard(&riley);
         let shard = shard_index(b"kiwi");
-        wait_for(http, (503, &format!("stuck: the link with Jaquez, shard {shard}\n"))).await;
+        wait_for(http, (503, &format!("stuck: the link with Jaquez, shard {shard}\n")));
         drop(release);
         looking.join().unwrap();
-        wait_for(http, (200, "ok\n")).await;
+        wait_for(http, (200, "ok\n"));
         riley.stop().await;
         jaquez.stop().await;
     }

@@ -209,7 +209,7 @@ impl Shard {
         let wake = self.queue_for(id, followers);
         let most = self.len().max(REMOVED_WAITING_MIN);
         for at in places(followers) {
-            let queue = self.followers.queues[at].as_mut().expect("who is told has a queue");
+            let queue = self.queue(at);
             queue.removed += 1;
             if queue.removed > most {
                 self.let_begin_anew(at);
@@ -228,65 +228,81 @@ impl Shard {
     }
 
     /// Takes out of a follower's queue at most `left` entries, and counts them; says whether there are no more.
+    ///
+    /// An entry leaves the queue when `tell` has returned. So a follower that fails while it is told does not take its queue
+    /// away from those who report.
     pub(crate) fn drain(&mut self, at: usize, left: &mut usize, tell: &mut impl FnMut(Told<'_>)) -> bool {
-        let Some(mut queue) = self.followers.queues[at].take() else { return true };
+        let Some(queue) = &self.followers.queues[at] else { return true };
         if queue.begins_anew {
             tell(Told::Anew { shard: self.index() });
-            self.begin_anew(at, &mut queue);
+            self.begin_anew(at);
         }
         while *left > 0
-            && let Some(entry) = queue.fifo.pop_front()
+            && let Some(&entry) = self.queue(at).fifo.front()
         {
             *left -= 1;
             match entry {
                 MARKER => {
+                    let queue = self.queue(at);
+                    queue.fifo.pop_front();
                     let taken = queue.marker.take().expect("a queued marker has its number");
-                    self.cover_for(&mut queue, taken, tell);
+                    self.cover_for(at, taken, tell);
                 }
-                slot => self.take(at, &mut queue, SlotId(slot), tell),
+                slot => self.take(at, SlotId(slot), tell),
             }
         }
-        let is_all = queue.fifo.is_empty();
+        let taken = self.taken();
+        let is_all = self.queue(at).fifo.is_empty();
         if is_all || self.settings.rules.breaks(Broken::CoverWhatWaits) {
-            self.cover_for(&mut queue, self.taken(), tell);
+            self.cover_for(at, taken, tell);
         } else {
-            queue.mark(self.taken());
+            self.queue(at).mark(taken);
         }
-        queue.is_ready = !is_all;
-        self.followers.queues[at] = Some(queue);
+        self.queue(at).is_ready = !is_all;
         is_all
     }
 
+    fn queue(&mut self, at: usize) -> &mut Queue {
+        self.followers.queues[at].as_mut().expect("who is told has a queue")
+    }
+
     /// Queues all that is held.
-    fn begin_anew(&mut self, at: usize, queue: &mut Queue) {
-        queue.begins_anew = false;
-        queue.fifo = self.store.live().map(|(id, _)| id.0).collect();
-        for &slot in &queue.fifo {
+    fn begin_anew(&mut self, at: usize) {
+        let all: VecDeque<u32> = self.store.live().map(|(id, _)| id.0).collect();
+        for &slot in &all {
             let slot = self.store.slot_mut(SlotId(slot));
             slot.set_followed(slot.followed() | 1 << at);
         }
-        self.tell_from_now(at, queue.wants_removed);
+        let queue = self.queue(at);
+        (queue.begins_anew, queue.fifo) = (false, all);
+        let wants_removed = queue.wants_removed;
+        self.tell_from_now(at, wants_removed);
     }
 
-    /// Tells a follower what a slot holds that has come up in its queue.
-    fn take(&mut self, at: usize, queue: &mut Queue, id: SlotId, tell: &mut impl FnMut(Told<'_>)) {
-        self.take_mark(id, at);
+    /// Tells a follower what the slot holds that stands first in its queue, and takes it out.
+    fn take(&mut self, at: usize, id: SlotId, tell: &mut impl FnMut(Told<'_>)) {
         let slot = self.store.slot(id);
+        let is_told_removed = self.followers.told_removed & 1 << at != 0;
+        let removed = slot.removed().filter(|_| is_told_removed);
         if slot.is_live() {
             tell(Told::Record(self.held(slot)));
-        } else if let Some((kind, key)) = slot.removed()
-            && queue.wants_removed
-        {
-            queue.removed -= 1;
+        } else if let Some((kind, key)) = removed {
             tell(Told::Removed { kind, key });
-            self.release_if_told(id);
         }
+        let removed = usize::from(removed.is_some());
+        self.take_mark(id, at);
+        let queue = self.queue(at);
+        queue.fifo.pop_front();
+        queue.removed -= removed;
+        self.release_if_told(id);
     }
 
-    fn cover_for(&self, queue: &mut Queue, taken: u64, tell: &mut impl FnMut(Told<'_>)) {
+    fn cover_for(&mut self, at: usize, taken: u64, tell: &mut impl FnMut(Told<'_>)) {
+        let shard = self.index();
+        let queue = self.queue(at);
         if taken > queue.covered {
             queue.covered = taken;
-            tell(Told::Covered(Position { shard: self.index(), seq: taken }));
+            tell(Told::Covered(Position { shard, seq: taken }));
         }
     }
 

@@ -3,10 +3,9 @@
 //! A [`Query`] asks what lies around a point. An [`Answer`] holds the [`Place`]s that were found, or [`Verbatim`] results
 //! of a provider that speaks Nearby Search (Legacy) itself, and prints itself as that JSON. [`Separation`] and
 //! [`Nearest`] rank what a provider has at hand. Nothing here depends on the machine, so every server ranks and prints
-//! the same places alike. The rules of
-//! asking over a network are here too: which questions share an answer ([`Key`], [`Grid`]), how long it serves
-//! ([`Ages`]), and when a provider is left alone ([`Breaker`], [`Rate`]). This module does not know who answers, or
-//! which protocol an answer leaves by.
+//! the same places alike. The rules of asking over a network are here too: which questions share an answer ([`Key`],
+//! [`Grid`]), how long it serves ([`Ages`]), and when a provider is left alone ([`Breaker`]). This module does not know
+//! who answers, or which protocol an answer leaves by.
 
 mod ages;
 mod answer;
@@ -20,7 +19,6 @@ mod matcher;
 mod nearest;
 mod place;
 mod query;
-mod rate;
 #[cfg(test)]
 mod round_trip;
 mod verbatim;
@@ -36,5 +34,4 @@ pub use matcher::Matcher;
 pub use nearest::Nearest;
 pub use place::{BusinessStatus, Geometry, Photo, Place, PlusCode, Point, Rating, Text, Viewport, place_id};
 pub use query::{Query, Rank, Wish};
-pub use rate::Rate;
 pub use verbatim::Verbatim;

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Condvar, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
@@ -215,6 +216,27 @@ fn a_follower_that_does_not_drain_begins_anew_and_holds_up_a_bounded_number_of_s
         (&replica.told[..], &replica.held),
         (&["anew".to_owned(), "kiwi".to_owned()][..], &held(&map))
     );
+}
+
+#[test]
+fn a_follower_that_fails_while_it_is_told_leaves_reports_alone_and_gives_its_place_back() {
+    let (map, mut replica) = (forgetful(), Replica::default());
+    let other = follow(&map, NEWS);
+    for following in [ALL, NEWS] {
+        let failing = follow(&map, following);
+        tell(&map, "kiwi", NOW_NS);
+        let drain = || map.drain(&failing, FOLLOWER_BITE_MAX, |_| panic!("a fault of its own"));
+        assert!(catch_unwind(AssertUnwindSafe(drain)).is_err());
+        tell(&map, "kiwi", NOW_NS + 1);
+        assert_eq!(map.sweep(LATER_NS, 1000), 1);
+        tell(&map, "kiwi", NOW_NS);
+        map.unfollow(failing);
+        assert_eq!(map.contradiction(), None);
+        assert_eq!(replica.drain(&map, &other), ["no kiwi", "kiwi"]);
+        assert_eq!(replica.held, held(&map));
+        assert_eq!(map.sweep(LATER_NS, 1000), 1);
+        assert_eq!(replica.drain(&map, &other), ["no kiwi"]);
+    }
 }
 
 #[test]

@@ -21,6 +21,7 @@ fn main() -> io::Result<()> {
     let seeds = [
         ("attributes", values::attributes()),
         ("budget", values::budget()),
+        ("certificate", values::certificates()),
         ("config", text::config()),
         ("extract", extract::extract()),
         ("google", text::seeds(&text::GOOGLE)),

@@ -1,4 +1,4 @@
-//! Seeds of values: attributes, the books of places budgets, and numbers. And values that other seeds are made of.
+//! Seeds of values: attributes, the books of places budgets, certificates and numbers. And values that other seeds are made of.
 
 use proxyherd_core::{
     places::budget::{Account, Book, News, Span, Terms},
@@ -6,6 +6,10 @@ use proxyherd_core::{
 };
 
 use super::{NOW_NS, Seed, text};
+
+/// Certificates, each a name and its bytes in hexadecimal: of an authority, of a server, of a host, for two servers at once,
+/// with the earliest and the latest two-digit years, without names, and half of one. Their keys do not exist any more.
+const CERTIFICATES: &str = include_str!("certificates.hex");
 
 pub(super) fn name(text: &str) -> ServerName {
     ServerName::new(text).expect("this is a name")
@@ -58,6 +62,15 @@ pub(super) fn budget() -> Vec<Seed> {
         ("generous", generous.to_bytes()),
         ("closed", closed.to_bytes()),
     ]
+}
+
+pub(super) fn certificates() -> Vec<Seed> {
+    let byte = |pair: &[u8]| {
+        let pair = str::from_utf8(pair).expect("digits are ASCII");
+        u8::from_str_radix(pair, 16).expect("two digits are a byte")
+    };
+    let lines = CERTIFICATES.lines().filter_map(|line| line.split_once(' '));
+    lines.map(|(name, digits)| (name, digits.as_bytes().chunks(2).map(byte).collect())).collect()
 }
 
 pub(super) fn numbers() -> Vec<Seed> {

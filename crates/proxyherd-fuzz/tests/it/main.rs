@@ -51,8 +51,8 @@ macro_rules! replayed {
 }
 
 replayed! {
-    attributes, budget, config, extract, google, google_legacy, hours, incoming, line, link, numbers, places_index, query,
-    replies,
+    attributes, budget, certificate, config, extract, google, google_legacy, hours, incoming, line, link, numbers,
+    places_index, query, replies,
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Servers with real sockets and files, whose purses the tests empty as providers of places would.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::collections::BTreeMap;
 
 use tempfile::TempDir;
 
@@ -9,10 +9,10 @@ use crate::{
     config::{Address, Overrides},
     places::Allowance,
     server::{Server, Sockets},
+    wait::eventually,
 };
 
 const NAMES: [&str; 3] = ["Jaquez", "Juzang", "Riley"];
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Three servers in a row, Juzang in the middle.
 struct Row {
@@ -73,104 +73,93 @@ impl Row {
         self.purse(name).standings().iter().map(|standing| standing.own).collect()
     }
 
-    async fn wait_until_all_have_shares(&self) {
-        eventually("all have shares", || self.running.keys().all(|name| !self.own(name).is_empty())).await;
+    fn wait_until_all_have_shares(&self) {
+        eventually("all have shares", || self.running.keys().all(|name| !self.own(name).is_empty()));
     }
 
     /// Makes requests at `names` until so many are made together, which has to be possible.
-    async fn spend(&self, names: &[&str], requests: u64) {
+    fn spend(&self, names: &[&str], requests: u64) {
         let mut made = 0;
         eventually("the requests are made", || {
             for name in names {
                 made += u64::from(made < requests && self.purse(name).take());
             }
             made == requests
-        })
-        .await;
+        });
     }
 
     /// Waits until each of `names` knows that it has nothing left; it must have none to give either.
-    async fn wait_until_spent(&self, names: &[&str]) {
-        eventually("all is spent", || names.iter().all(|name| self.own(name) == [0])).await;
+    fn wait_until_spent(&self, names: &[&str]) {
+        eventually("all is spent", || names.iter().all(|name| self.own(name) == [0]));
         assert!(names.iter().all(|name| !self.purse(name).take()), "nothing is left");
-    }
-}
-
-async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !is_so() {
-        assert!(began.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
-        sleep(Duration::from_millis(10)).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_server_that_is_asked_spends_what_all_have() {
     let row = Row::start("per_day = 60\nper_month = 100").await;
-    row.wait_until_all_have_shares().await;
+    row.wait_until_all_have_shares();
     assert_eq!(NAMES.map(|name| row.own(name)), [[20, 34], [20, 33], [20, 33]]);
-    row.spend(&["Riley"], 60).await;
+    row.spend(&["Riley"], 60);
     let known = |name: &str| row.purse(name).standings().iter().map(|it| it.spent).collect::<Vec<_>>();
-    eventually("all know of all", || NAMES.iter().all(|name| known(name) == [60, 60])).await;
+    eventually("all know of all", || NAMES.iter().all(|name| known(name) == [60, 60]));
     assert!(NAMES.iter().all(|name| !row.purse(name).take()), "nobody has any left");
     let log = row.config.log.dir.join("Riley.log");
     let told = |what| std::fs::read_to_string(&log).unwrap_or_default().matches(what).count();
-    eventually("the log says so", || told("all 60 requests of the places budget of ") > 0).await;
+    eventually("the log says so", || told("all 60 requests of the places budget of ") > 0);
     assert_eq!(told("requests of the places budget of "), 1, "the month has more");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_herd_cut_in_two_spends_no_more_than_the_whole() {
     let mut row = Row::start("per_month = 60").await;
-    row.wait_until_all_have_shares().await;
+    row.wait_until_all_have_shares();
     // Without the one in the middle the others do not hear of each other.
     row.stop("Juzang").await;
-    row.spend(&["Riley"], 20).await;
-    row.spend(&["Jaquez"], 20).await;
-    row.wait_until_spent(&["Riley", "Jaquez"]).await;
+    row.spend(&["Riley"], 20);
+    row.spend(&["Jaquez"], 20);
+    row.wait_until_spent(&["Riley", "Jaquez"]);
     row.start_again("Juzang").await;
-    row.spend(&["Riley", "Jaquez"], 20).await;
-    row.wait_until_spent(&NAMES).await;
+    row.spend(&["Riley", "Jaquez"], 20);
+    row.wait_until_spent(&NAMES);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_spent_before_a_restart_is_spent() {
     let mut row = Row::start("per_month = 60").await;
-    row.wait_until_all_have_shares().await;
-    row.spend(&["Riley"], 7).await;
+    row.wait_until_all_have_shares();
+    row.spend(&["Riley"], 7);
     for name in NAMES {
         row.stop(name).await;
     }
     for name in NAMES {
         row.start_again(name).await;
     }
-    row.spend(&["Riley"], 53).await;
-    row.wait_until_spent(&NAMES).await;
+    row.spend(&["Riley"], 53);
+    row.wait_until_spent(&NAMES);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_older_file_that_is_put_back_again_and_again_does_not_make_more_of_the_whole() {
     let mut row = Row::start("per_month = 60").await;
-    row.wait_until_all_have_shares().await;
+    row.wait_until_all_have_shares();
     let file = row.config.herd.data.join("Riley").join("budget");
     let older = std::fs::read(&file).unwrap();
     for round in 0..4 {
         // A stop gives back what is at hand, so all that is spent is what was made.
-        row.spend(&["Riley"], 10).await;
+        row.spend(&["Riley"], 10);
         row.stop("Riley").await;
         std::fs::write(&file, &older).unwrap();
         row.start_again("Riley").await;
         let spent = || row.purse("Riley").standings().first().map(|standing| standing.spent);
         eventually("Riley knows what it has spent", || {
             spent().is_some_and(|spent| spent >= 10 * (round + 1))
-        })
-        .await;
+        });
     }
     let mut made = 40;
     eventually("nothing is left", || {
         made += NAMES.iter().map(|name| u64::from(row.purse(name).take())).sum::<u64>();
         NAMES.iter().all(|name| row.own(name) == [0])
-    })
-    .await;
+    });
     assert!(made <= 60, "{made}");
 }

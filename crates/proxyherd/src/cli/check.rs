@@ -110,7 +110,7 @@ fn check_tls(config: &Config, insisted: Option<&Server>, now_s: i64) -> CheckedT
         return CheckedTls::default();
     };
     let (findings, not_after_s) = match open_tls(config, server) {
-        Ok(Some(tls)) => (soon(config, &tls, now_s).into_iter().collect(), Some(tls.not_after_s())),
+        Ok(Some(tls)) => (soon(config, &tls, now_s).into_iter().collect(), Some(tls.in_use().not_after_s())),
         Ok(None) => (Vec::new(), None),
         Err(error @ CredentialsError::Missing { .. }) if insisted.is_none() => {
             let where_else = "; on the machine of a server, `check --name` insists on it";
@@ -124,7 +124,7 @@ fn check_tls(config: &Config, insisted: Option<&Server>, now_s: i64) -> CheckedT
 /// An expiry of the doors' certificate that is near or past.
 fn soon(config: &Config, tls: &DoorTls, now_s: i64) -> Option<Finding> {
     let path = config.tls.as_ref().map_or(Path::new(""), |files| &files.cert);
-    expiry(path, tls.not_after_s(), now_s, "put a new one there, with its key")
+    expiry(path, tls.in_use().not_after_s(), now_s, "put a new one there, with its key")
 }
 
 /// No server starts without the keys and the index that its providers of places need.

@@ -247,9 +247,9 @@ impl Servers {
             Why::Foreign
         } else if self.has_been_there && !self.has_answered {
             Why::Mute
-        } else if self.is_all_trouble(door_trust::UNTRUSTED) {
+        } else if self.is_all_trouble(&door_trust::UNTRUSTED) {
             Why::Untrusted
-        } else if self.is_all_trouble(door_trust::UNENCRYPTED) {
+        } else if self.is_all_trouble(&[door_trust::UNENCRYPTED]) {
             Why::Unencrypted
         } else {
             Why::Away
@@ -257,10 +257,13 @@ impl Servers {
         NoneAnswers { doors: self.doors.clone(), why }
     }
 
-    /// Is this the trouble with each server?
-    fn is_all_trouble(&self, what: &str) -> bool {
+    /// Whether the trouble with each server is one of these.
+    fn is_all_trouble(&self, what: &[&str]) -> bool {
         let troubles = self.outage.as_ref().map_or(&[][..], |outage| &outage.troubles);
-        !troubles.is_empty() && troubles.iter().all(|trouble| trouble.as_deref() == Some(what))
+        !troubles.is_empty()
+            && troubles
+                .iter()
+                .all(|trouble| trouble.as_deref().is_some_and(|trouble| what.contains(&trouble)))
     }
 
     /// Says which server gets the lines now, once for each server in a row: a server that takes connections and closes them

@@ -1,4 +1,4 @@
-//! What is wrong with the credentials that a configuration names, before a server finds out.
+//! Checks the certificates that a configuration names, for `check` and before a server starts.
 
 use std::{fs, path::Path};
 
@@ -15,12 +15,12 @@ use super::{
 pub(crate) enum Finding {
     /// Links will not come up.
     Error(String),
-    /// They will, for now.
+    /// Links will come up, but not for long.
     Warning(String),
 }
 
-/// Looks at what is in `dir` for these servers. A host needs the files of its own servers only, so of the others only
-/// what is there is looked at; those of `insisted` must be there.
+/// Checks the files in `dir` of these servers. A host needs the files of its own servers only, so a server without
+/// files is no mistake, except for `insisted`.
 pub(crate) fn audit(
     dir: &Path,
     servers: &[&ServerName],
@@ -36,7 +36,7 @@ pub(crate) fn audit(
     for facts in authorities.iter().filter_map(|authority| Facts::of(authority).ok()) {
         findings.extend(expiry(
             &authority,
-            facts.not_after_s,
+            facts.validity.not_after_s,
             now_s,
             "let another authority take over (OPERATING.md, Certificates)",
         ));
@@ -64,24 +64,24 @@ pub(crate) fn audit(
 }
 
 #[derive(Default)]
-struct Found {
+struct ServerFindings {
     is_complete: bool,
     findings: Vec<Finding>,
 }
 
-fn of_server(paths: &Paths, is_insisted: bool, now_s: i64) -> Result<Found, CredentialsError> {
+fn of_server(paths: &Paths, is_insisted: bool, now_s: i64) -> Result<ServerFindings, CredentialsError> {
     let is_there = |path: &Path| fs::symlink_metadata(path).is_ok();
     let has = (is_there(&paths.certificate), is_there(&paths.key));
     if has == (false, false) && !is_insisted {
-        return Ok(Found::default());
+        return Ok(ServerFindings::default());
     }
     let (certificates, facts) = paths.read_certificate(now_s)?;
     if has.1 || is_insisted {
         paths.read_key(&certificates)?;
     }
     let advice = format!("renew it with `proxyherd init --server {}`", paths.server);
-    let findings = expiry(&paths.certificate, facts.not_after_s, now_s, &advice);
-    Ok(Found { is_complete: has.1, findings: findings.into_iter().collect() })
+    let findings = expiry(&paths.certificate, facts.validity.not_after_s, now_s, &advice);
+    Ok(ServerFindings { is_complete: has.1, findings: findings.into_iter().collect() })
 }
 
 /// What is to be said of a certificate in `path` that expires soon or has expired.

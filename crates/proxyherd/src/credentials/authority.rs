@@ -1,7 +1,7 @@
-//! The herd's authority: makes itself, and one certificate a server. `proxyherd init` is its only user; a running server
-//! never sees its key.
+//! The herd's authority: it makes its own certificate and one for each server. Only `proxyherd init` uses it. A running
+//! server never reads its key.
 //!
-//! It decides what is in a certificate and knows nothing of files; times are arguments.
+//! This module decides what certificates say. It knows nothing of files, and times are arguments.
 
 use std::time::Duration;
 
@@ -11,13 +11,12 @@ use rcgen::{
     KeyPair, KeyUsagePurpose, PublicKeyData as _, SanType, date_time_ymd,
 };
 use rustls::pki_types::CertificateDer;
-use webpki::EndEntityCert;
 
 use super::certificate::{DAY_S, Facts, Member, authority_uri};
 
-/// How long an authority holds, days: ten years.
+/// For how many days an authority's certificate is valid: ten years.
 const AUTHORITY_DAYS: i64 = 3650;
-/// Certificates hold from a little before they are made: the clocks of a herd's machines differ.
+/// Certificates are valid from a little before they are made, because the clocks of a herd's machines differ.
 const BEFORE_S: i64 = 3600;
 
 /// Why there is no certificate. Nothing was written.
@@ -62,33 +61,30 @@ impl Authority {
         Ok((authority, Issued { certificate_pem, key_pem, not_after_s }))
     }
 
-    /// The authority of which `certificates` (a file may hold an old and a new one) has the certificate and `key_pem`
-    /// the key.
+    /// The authority whose key is `key_pem`. Its certificate is among `certificates`: a file may hold an old and a new
+    /// one.
     pub(crate) fn open(
         certificates: &[CertificateDer<'_>],
         key_pem: &str,
     ) -> Result<Authority, AuthorityError> {
         let key = KeyPair::from_pem(key_pem).map_err(|_| AuthorityError::NoKey)?;
-        let herds: Vec<(&CertificateDer<'_>, Facts)> = certificates
+        let herds: Vec<Facts> = certificates
             .iter()
-            .filter_map(|certificate| Some((certificate, Facts::of(certificate).ok()?)))
-            .filter(|(_, facts)| facts.authority().is_some())
+            .filter_map(|certificate| Facts::of(certificate).ok())
+            .filter(|facts| facts.authority().is_some())
             .collect();
         if herds.is_empty() {
             return Err(AuthorityError::NotOurs);
         }
-        let is_of_key = |certificate: &CertificateDer<'_>| {
-            let read = EndEntityCert::try_from(certificate);
-            read.is_ok_and(|read| read.subject_public_key_info().as_ref() == key.subject_public_key_info())
-        };
-        let own = herds.iter().find(|(certificate, _)| is_of_key(certificate));
-        let facts = &own.ok_or(AuthorityError::OtherKey)?.1;
+        let public_key_der = key.subject_public_key_info();
+        let own = herds.iter().find(|facts| facts.public_key_der == public_key_der);
+        let facts = own.ok_or(AuthorityError::OtherKey)?;
         let herd = facts.authority().ok_or(AuthorityError::NotOurs)?.to_owned();
-        let params = params(&herd, facts.not_before_s, facts.not_after_s)?;
-        Ok(Authority { herd, issuer: Issuer::new(params, key), not_after_s: facts.not_after_s })
+        let params = params(&herd, facts.validity.not_before_s, facts.validity.not_after_s)?;
+        Ok(Authority { herd, issuer: Issuer::new(params, key), not_after_s: facts.validity.not_after_s })
     }
 
-    /// A certificate for `server` with a new key, for so many days, or as long as the authority itself holds.
+    /// A certificate for `server` with a new key, valid for `days`, or as long as the authority if that ends sooner.
     pub(crate) fn issue(&self, server: &ServerName, now_s: i64, days: u32) -> Result<Issued, AuthorityError> {
         if now_s >= self.not_after_s {
             return Err(AuthorityError::Expired);
@@ -96,12 +92,12 @@ impl Authority {
         let not_after_s = self.not_after_s.min(now_s + i64::from(days) * DAY_S);
         let member = Member { herd: self.herd.clone(), server: server.clone() };
         let mut params = CertificateParams::default();
-        hold(&mut params, now_s, not_after_s);
-        params.distinguished_name = named(&[(DnType::CommonName, server.as_str())]);
+        set_validity(&mut params, now_s, not_after_s);
+        params.distinguished_name = distinguished_name(&[(DnType::CommonName, server.as_str())]);
         params.subject_alt_names = vec![SanType::URI(member.uri().try_into()?)];
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        // A server dials some of its neighbors and is dialled by the others.
+        // A server dials some of its neighbors and is dialed by the others.
         params.extended_key_usages =
             vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         params.use_authority_key_identifier_extension = true;
@@ -111,27 +107,27 @@ impl Authority {
     }
 }
 
-/// What the authority of `herd` is called, and what it may do. An authority that is opened again is made up from
-/// this, so what is here must never change for authorities that are in use.
+/// The names of the authority of `herd`, and what it may do. [`Authority::open`] makes the same again from the herd's
+/// name and dates, so this must never change for authorities that are in use.
 fn params(herd: &str, now_s: i64, not_after_s: i64) -> Result<CertificateParams, AuthorityError> {
     let mut params = CertificateParams::default();
-    hold(&mut params, now_s, not_after_s);
-    // A herd's id is as long as a common name may be, so what it is stands beside it.
+    set_validity(&mut params, now_s, not_after_s);
+    // A herd's id may be as long as a common name may be, so there is no room in it to say that this is an authority.
     params.distinguished_name =
-        named(&[(DnType::OrganizationName, "proxyherd authority"), (DnType::CommonName, herd)]);
-    // Servers' certificates hang from it directly.
+        distinguished_name(&[(DnType::OrganizationName, "proxyherd authority"), (DnType::CommonName, herd)]);
+    // It signs servers' certificates and no other authorities.
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     Ok(params)
 }
 
-fn named(parts: &[(DnType, &str)]) -> DistinguishedName {
+fn distinguished_name(parts: &[(DnType, &str)]) -> DistinguishedName {
     let mut distinguished = DistinguishedName::new();
     parts.iter().for_each(|(part, text)| distinguished.push(part.clone(), *text));
     distinguished
 }
 
-fn hold(params: &mut CertificateParams, now_s: i64, not_after_s: i64) {
+fn set_validity(params: &mut CertificateParams, now_s: i64, not_after_s: i64) {
     let epoch = date_time_ymd(1970, 1, 1);
     params.not_before = epoch + Duration::from_secs((now_s - BEFORE_S).unsigned_abs());
     params.not_after = epoch + Duration::from_secs(not_after_s.unsigned_abs());

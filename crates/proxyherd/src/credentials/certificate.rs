@@ -1,26 +1,28 @@
-//! What one certificate says: whose it is, and from when until when it holds. Whether to believe it is `trust`'s.
+//! What one certificate says: for whom it is, and when it is valid. `trust` decides whether to believe it.
 //!
-//! A server's certificate names it by one URI, `proxyherd://<herd>/<server>`, as subject alternative name: names of
-//! servers are no host names, and may be written as host names can't. The authority's own is `proxyherd://<herd>`.
-
-use std::time::Duration;
+//! A server's certificate has one URI, `proxyherd://<herd>/<server>`, as subject alternative name: the names of servers
+//! are no host names, and may have characters that host names can't. The authority's URI is `proxyherd://<herd>`.
 
 use jiff::Timestamp;
 use proxyherd_core::types::ServerName;
-use rustls::pki_types::{CertificateDer, UnixTime};
-use webpki::{EndEntityCert, Error, KeyUsage};
+use rustls::pki_types::CertificateDer;
+use x509_parser::{
+    certificate::X509Certificate, error::X509Error, extensions::GeneralName, prelude::FromDer as _,
+};
+
+use crate::contained::contained;
 
 const SCHEME: &str = "proxyherd://";
 
 /// Seconds in a day.
 pub(super) const DAY_S: i64 = 24 * 3600;
 
-/// Whom a certificate is for.
+/// The server that a certificate is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Member {
-    /// Which herd, by its id when the authority was made.
+    /// The herd's id when the authority was made.
     pub(crate) herd: String,
-    /// Which server of it.
+    /// The server's name.
     pub(crate) server: ServerName,
 }
 
@@ -29,14 +31,63 @@ pub(crate) struct Member {
 pub(crate) struct Facts {
     /// Its URI of this program's scheme, if it has exactly one.
     uri: Option<String>,
-    /// It holds from here, POSIX seconds ...
+    /// When it can be used.
+    pub(crate) validity: Validity,
+    /// Its public key as it stands in the certificate (SubjectPublicKeyInfo).
+    pub(crate) public_key_der: Vec<u8>,
+}
+
+/// Why a certificate can't be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unreadable {
+    /// The library's words for what is wrong with its form.
+    #[error(transparent)]
+    Form(#[from] X509Error),
+    /// Bytes stand behind its end.
+    #[error("there is more behind its end")]
+    LongerThanItSays,
+    /// The library does not get on with it.
+    #[error("the library that reads it failed")]
+    Panic,
+}
+
+/// From when until when a certificate can be used, both inclusive, POSIX seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Validity {
     pub(crate) not_before_s: i64,
-    /// ... until here.
     pub(crate) not_after_s: i64,
 }
 
+/// Why a certificate can't be used at some moment. Each says when it begins or ends, POSIX seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OutOfTime {
+    /// It expired then.
+    Expired(i64),
+    /// It begins then.
+    NotYet(i64),
+}
+
+impl Validity {
+    /// Whether a certificate can be used at `now_s`.
+    pub(crate) fn check(self, now_s: i64) -> Result<(), OutOfTime> {
+        match now_s {
+            _ if now_s > self.not_after_s => Err(OutOfTime::Expired(self.not_after_s)),
+            _ if now_s < self.not_before_s => Err(OutOfTime::NotYet(self.not_before_s)),
+            _ => Ok(()),
+        }
+    }
+
+    /// When both of two certificates can be used.
+    pub(crate) fn and(self, other: Validity) -> Validity {
+        Validity {
+            not_before_s: self.not_before_s.max(other.not_before_s),
+            not_after_s: self.not_after_s.min(other.not_after_s),
+        }
+    }
+}
+
 impl Member {
-    /// As the certificate has it.
+    /// The URI in the certificate.
     pub(crate) fn uri(&self) -> String {
         format!("{SCHEME}{}/{}", self.herd, self.server)
     }
@@ -48,48 +99,39 @@ pub(crate) fn authority_uri(herd: &str) -> String {
 }
 
 impl Facts {
-    /// Reads a certificate; the error is the library's word for what is wrong with its form.
-    pub(crate) fn of(certificate: &CertificateDer<'_>) -> Result<Facts, Error> {
-        let certificate = EndEntityCert::try_from(certificate)?;
-        let mut uris = certificate.valid_uri_names().filter(|uri| uri.starts_with(SCHEME));
-        let uri = uris.next().filter(|_| uris.next().is_none()).map(str::to_owned);
-        let (not_before_s, not_after_s) = validity(&certificate)?;
-        Ok(Facts { uri, not_before_s, not_after_s })
+    /// Reads a certificate, which may come from a stranger.
+    pub(crate) fn of(certificate: &CertificateDer<'_>) -> Result<Facts, Unreadable> {
+        contained(|| Facts::read(certificate)).unwrap_or(Err(Unreadable::Panic))
     }
 
-    /// The server that it is for; `None` for one that is no server's of a herd.
+    fn read(certificate: &[u8]) -> Result<Facts, Unreadable> {
+        let (rest, certificate) = X509Certificate::from_der(certificate).map_err(X509Error::from)?;
+        if !rest.is_empty() {
+            return Err(Unreadable::LongerThanItSays);
+        }
+        let names = certificate.subject_alternative_name()?;
+        let names = names.iter().flat_map(|names| &names.value.general_names);
+        let mut uris = names.filter_map(|name| match name {
+            GeneralName::URI(uri) if uri.starts_with(SCHEME) => Some(*uri),
+            _ => None,
+        });
+        let uri = uris.next().filter(|_| uris.next().is_none()).map(str::to_owned);
+        let held = certificate.validity();
+        let validity =
+            Validity { not_before_s: held.not_before.timestamp(), not_after_s: held.not_after.timestamp() };
+        Ok(Facts { uri, validity, public_key_der: certificate.public_key().raw.to_vec() })
+    }
+
+    /// The server that it is for; `None` if it is not for a server of a herd.
     pub(crate) fn member(&self) -> Option<Member> {
         let (herd, server) = self.uri.as_deref()?.strip_prefix(SCHEME)?.split_once('/')?;
         Some(Member { herd: herd.to_owned(), server: ServerName::new(server).ok()? })
     }
 
-    /// The herd whose authority it is; `None` for one that is none.
+    /// The herd whose authority it is for; `None` if it is for no authority.
     pub(crate) fn authority(&self) -> Option<&str> {
         self.uri.as_deref()?.strip_prefix(SCHEME).filter(|herd| !herd.contains('/'))
     }
-}
-
-/// The library tells a certificate's times where it refuses it for them, so it is asked about the earliest and the
-/// latest moment there is; it looks at the time first.
-fn validity(certificate: &EndEntityCert<'_>) -> Result<(i64, i64), Error> {
-    let refused_at = |time_s| {
-        let time = UnixTime::since_unix_epoch(Duration::from_secs(time_s));
-        let nothing = (&[], &[], &[]);
-        certificate
-            .verify_for_usage(nothing.0, nothing.1, nothing.2, time, KeyUsage::client_auth(), None, None)
-            .err()
-    };
-    let not_after_s = match refused_at(u64::MAX) {
-        Some(Error::CertExpired { not_after, .. }) => not_after.as_secs(),
-        Some(error) => return Err(error),
-        None => u64::MAX,
-    };
-    let not_before_s = match refused_at(0) {
-        Some(Error::CertNotValidYet { not_before, .. }) => not_before.as_secs(),
-        _ => 0,
-    };
-    let seconds = |seconds: u64| i64::try_from(seconds).unwrap_or(i64::MAX);
-    Ok((seconds(not_before_s), seconds(not_after_s)))
 }
 
 /// Whole days from `now_s` until `not_after_s`; negative once that is past.
@@ -110,7 +152,8 @@ mod tests {
     use super::*;
 
     fn facts(uri: &str) -> Facts {
-        Facts { uri: Some(uri.to_owned()), not_before_s: 0, not_after_s: 0 }
+        let validity = Validity { not_before_s: 0, not_after_s: 0 };
+        Facts { uri: Some(uri.to_owned()), validity, public_key_der: Vec::new() }
     }
 
     #[test]

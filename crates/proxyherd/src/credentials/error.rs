@@ -38,7 +38,7 @@ pub enum CredentialsError {
         /// Its permissions.
         mode: u32,
     },
-    /// It has not what it should have.
+    /// It does not hold what it should.
     #[error("{path} holds no {what} that can be read", path = path.display())]
     Empty {
         /// The file.
@@ -66,7 +66,7 @@ pub enum CredentialsError {
         /// Whose it should be.
         server: ServerName,
     },
-    /// The certificate is none that neighbors would believe.
+    /// Neighbors would not believe the certificate.
     #[error("{path}: {why}", path = path.display())]
     Untrusted {
         /// The file.
@@ -74,12 +74,12 @@ pub enum CredentialsError {
         /// Why not.
         why: Untrusted,
     },
-    /// It would be the only one in use that is out of time.
+    /// The certificate is out of time, and the one in use is not.
     #[error("{path} {how}", path = path.display())]
     OutOfTime {
         /// The file.
         path: PathBuf,
-        /// When it holds, and what to do.
+        /// When it is valid, and what to do.
         how: String,
     },
     /// The key does not belong to the certificate.
@@ -90,12 +90,12 @@ pub enum CredentialsError {
         /// ... and the other.
         key: PathBuf,
     },
-    /// The library does not take them.
+    /// The TLS library refuses them.
     #[error("{path}: {why}", path = path.display())]
     Library {
         /// The file.
         path: PathBuf,
-        /// Its word for why.
+        /// Its words for why.
         why: rustls::Error,
     },
 }
@@ -103,11 +103,11 @@ pub enum CredentialsError {
 /// How a file that is missing comes to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Make {
-    /// The directory, or what every server has of it.
+    /// It is the herd's: `init` makes it with the directory.
     Herd,
-    /// What one server has of it.
+    /// It is one server's: `init --server` makes it.
     Server(ServerName),
-    /// What doors show: somebody else makes it.
+    /// It is the doors': somebody else makes it.
     Door,
 }
 

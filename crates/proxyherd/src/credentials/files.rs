@@ -1,7 +1,7 @@
-//! The files that a server shows and believes: reading them, and what may be wrong with them.
+//! Reads a server's files for links: the authority's certificate, the server's certificate and its key.
 //!
-//! What is read is whole: a key that belongs to its certificate, a certificate that the authority beside it has made for
-//! this very server. Whether it is still in time is for those to say who use it.
+//! What is read belongs together: the key is the certificate's, and the authority has made the certificate for this
+//! very server. Whether the certificate is valid now is checked elsewhere (`in_use`, `trust`).
 
 use std::{
     path::{Path, PathBuf},
@@ -13,24 +13,22 @@ use proxyherd_core::types::ServerName;
 use rustls::{
     ClientConfig, ServerConfig,
     client::Resumption,
-    crypto::ring,
     pki_types::{CertificateDer, PrivateKeyDer, UnixTime},
     server::NoServerSessionStorage,
     version::TLS13,
 };
-use webpki::KeyUsage;
 
 use super::{
-    certificate::{Facts, date},
+    certificate::{Facts, OutOfTime, Validity},
     error::{CredentialsError, Make},
+    in_use::Dated,
     pem::{self, provider, read_certificates},
-    trust::{Trust, Untrusted},
+    trust::{End, Trust, Untrusted},
 };
-use crate::stamp::Stamp;
 
-/// What the authority's files are called, as a server's are called by its name; so no server has this one.
+/// The authority's files have this name where a server's have the server's name. So no server may be called this.
 pub(crate) const AUTHORITY_NAME: &str = "ca";
-/// What both ends of a link say they are about to speak.
+/// The protocol inside TLS that both ends of a link name (RFC 7301).
 const ALPN: &[u8] = b"proxyherd/1";
 
 /// Where a server's files are.
@@ -42,13 +40,18 @@ pub(crate) struct Paths {
     pub(crate) key: PathBuf,
 }
 
-/// What a server shows and believes, ready for use.
+/// The TLS configurations of a server's links, made of its files.
 #[derive(Debug)]
-pub(super) struct Held {
-    pub(super) not_before_s: i64,
-    pub(super) not_after_s: i64,
+pub(crate) struct LinkTls {
+    validity: Validity,
     pub(super) client: Arc<ClientConfig>,
     pub(super) server: Arc<ServerConfig>,
+}
+
+impl Dated for LinkTls {
+    fn validity(&self) -> Validity {
+        self.validity
+    }
 }
 
 impl Paths {
@@ -66,11 +69,12 @@ impl Paths {
         [self.certificate.clone(), self.key.clone()]
     }
 
-    pub(super) fn stamps(&self) -> [Option<Stamp>; 3] {
-        [&self.authority, &self.certificate, &self.key].map(|path| Stamp::of(path))
+    /// All that the server reads.
+    pub(super) fn all(&self) -> Vec<PathBuf> {
+        vec![self.authority.clone(), self.certificate.clone(), self.key.clone()]
     }
 
-    /// The server's certificates, its own first, once they are found to be of the authority that is beside them.
+    /// Reads the server's certificates, its own first, and makes sure that the authority beside them has made them.
     pub(crate) fn read_certificate(
         &self,
         now_s: i64,
@@ -89,24 +93,23 @@ impl Paths {
             return Err(CredentialsError::OtherServer { path, named: member.server, server });
         }
         let trust = trust(&self.authority, member.herd, &authorities)?;
-        // One that is out of time is read all the same: to be told of, and to be replaced while the server runs.
+        // A certificate that is out of time is read all the same: the log tells of it, and a new one can replace it
+        // while the server runs.
         let now = UnixTime::since_unix_epoch(Duration::from_secs(now_s.unsigned_abs()));
-        for usage in [KeyUsage::client_auth(), KeyUsage::server_auth()] {
-            match trust.judge(&certificates[0], &certificates[1..], now, usage) {
+        for end in [End::Dials, End::Accepts] {
+            match trust.judge(&certificates[0], &certificates[1..], now, end) {
                 Ok(_) | Err(Untrusted::Expired(..) | Untrusted::NotYet(..)) => {}
                 Err(why) => return Err(untrusted(why)),
             }
         }
-        // A chain holds no longer than each of its certificates.
+        // A chain is valid only while each of its certificates is.
         for between in &certificates[1..] {
-            let Facts { not_before_s, not_after_s, .. } = facts_of(between)?;
-            facts.not_before_s = facts.not_before_s.max(not_before_s);
-            facts.not_after_s = facts.not_after_s.min(not_after_s);
+            facts.validity = facts.validity.and(facts_of(between)?.validity);
         }
         Ok((certificates, facts))
     }
 
-    /// The private key, found to be the certificate's and nobody else's to read.
+    /// Reads the private key, and makes sure that it is the certificate's and that only its owner can read it.
     pub(crate) fn read_key(
         &self,
         certificates: &[CertificateDer<'static>],
@@ -115,8 +118,8 @@ impl Paths {
         pem::read_key(&self.key, make, certificates, &self.certificate)
     }
 
-    /// Reads all three.
-    pub(super) fn read(&self, now_s: i64) -> Result<Held, CredentialsError> {
+    /// Reads all three files.
+    pub(super) fn read(&self, now_s: i64) -> Result<LinkTls, CredentialsError> {
         let (certificates, facts) = self.read_certificate(now_s)?;
         let key = self.read_key(&certificates)?;
         let herd = facts.member().expect("a certificate that names no server was refused").herd;
@@ -125,19 +128,13 @@ impl Paths {
         let library = |why| CredentialsError::Library { path: self.certificate.clone(), why };
         let client = client_config(&trust, certificates.clone(), key.clone_key()).map_err(library)?;
         let server = server_config(&trust, certificates, key).map_err(library)?;
-        let Facts { not_before_s, not_after_s, .. } = facts;
-        Ok(Held { not_before_s, not_after_s, client: Arc::new(client), server: Arc::new(server) })
+        Ok(LinkTls { validity: facts.validity, client: Arc::new(client), server: Arc::new(server) })
     }
 
-    /// What is wrong with a certificate that does not hold at `now_s`.
-    pub(super) fn out_of_time(&self, held: &Held, now_s: i64) -> Option<CredentialsError> {
-        let server = || self.server.to_string();
-        let why = match now_s {
-            _ if now_s > held.not_after_s => Untrusted::Expired(server(), date(held.not_after_s)),
-            _ if now_s < held.not_before_s => Untrusted::NotYet(server(), date(held.not_before_s)),
-            _ => return None,
-        };
-        Some(CredentialsError::Untrusted { path: self.certificate.clone(), why })
+    /// What to say of a certificate that is out of time.
+    pub(super) fn out_of_time(&self, when: OutOfTime) -> CredentialsError {
+        let why = Untrusted::out_of_time(&self.server, when);
+        CredentialsError::Untrusted { path: self.certificate.clone(), why }
     }
 }
 
@@ -146,20 +143,19 @@ pub(crate) fn authority_path(dir: &Path) -> PathBuf {
     dir.join(format!("{AUTHORITY_NAME}.pem"))
 }
 
-/// The authority's certificate; while one authority takes over from another, both.
+/// Reads the authority's certificate; both, while one authority takes over from another.
 pub(crate) fn read_authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, CredentialsError> {
     read_certificates(path, || Make::Herd)
 }
 
 fn trust(path: &Path, herd: String, authorities: &[CertificateDer<'_>]) -> Result<Trust, CredentialsError> {
-    let algorithms = ring::default_provider().signature_verification_algorithms;
-    Trust::new(herd, authorities, algorithms).map_err(|error| CredentialsError::Untrusted {
+    Trust::new(herd, authorities).map_err(|error| CredentialsError::Untrusted {
         path: path.to_owned(),
         why: Untrusted::Unfit(error.to_string()),
     })
 }
 
-/// Links last, so there is nothing to gain from resuming a session, and every handshake looks at the certificates.
+/// Links last long, so resuming a session would save nothing. Without it every handshake checks the certificates.
 fn client_config(
     trust: &Arc<Trust>,
     certificates: Vec<CertificateDer<'static>>,

@@ -1,4 +1,4 @@
-//! What became of a TLS handshake, in words that an operator can do something with.
+//! Why a TLS handshake between servers failed, and what an operator can do.
 
 use std::io;
 
@@ -6,19 +6,19 @@ use rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
 
 use super::trust::Untrusted;
 
-/// Why there is no encrypted connection. Nothing of the herd was told.
+/// Why there is no encrypted connection. The other end has learned nothing of the herd.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HandshakeError {
-    /// What the other end shows is not believed here.
+    /// This end does not believe the other end's certificate.
     #[error("its certificate is refused: {0}")]
     Untrusted(#[from] Untrusted),
-    /// The other end shows nothing.
+    /// The other end shows no certificate.
     #[error("it shows no certificate: it is no server of this herd")]
     NoCertificate,
-    /// What this end shows is not believed there.
+    /// The other end does not believe this end's certificate.
     #[error("it refuses this server's certificate ({0}): its log says why")]
     RefusedThere(&'static str),
-    /// The other end says something that is no TLS.
+    /// The other end sends something that is not TLS.
     #[error("it does not speak TLS; if it is a server of this herd, is its `tls` \"off\"?")]
     NotTls,
     /// The other end has no version or algorithm in common with this one.
@@ -44,8 +44,8 @@ impl From<io::Error> for HandshakeError {
 }
 
 impl HandshakeError {
-    /// What TLS says, also once the handshake is done at this end: with TLS 1.3 the dialling end is, before the other
-    /// has looked at its certificate. Any other error is given back.
+    /// What an error of TLS means, also after the handshake: in TLS 1.3 it is over for the dialing end before the other
+    /// end has checked its certificate. Any other error is given back.
     pub(crate) fn in_tls(error: io::Error) -> Result<HandshakeError, io::Error> {
         let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
         tls.and_then(HandshakeError::of).ok_or(error)
@@ -67,13 +67,13 @@ impl HandshakeError {
             Error::NoApplicationProtocol => {
                 Some(HandshakeError::Incompatible("another protocol inside".to_owned()))
             }
-            Error::AlertReceived(alert) => HandshakeError::told(*alert),
+            Error::AlertReceived(alert) => HandshakeError::of_alert(*alert),
             _ => None,
         }
     }
 
-    /// What the other end says before it hangs up.
-    fn told(alert: AlertDescription) -> Option<HandshakeError> {
+    /// What the other end's last message means.
+    fn of_alert(alert: AlertDescription) -> Option<HandshakeError> {
         match alert {
             AlertDescription::CertificateExpired => Some(HandshakeError::RefusedThere("expired")),
             AlertDescription::CertificateUnknown

@@ -1,11 +1,12 @@
-//! What a server shows its neighbors to be believed, and whom it believes: mutual TLS with certificates of the herd's
-//! own authority. Every link goes through here, or is plain and on loopback.
+//! This server's certificate for links, and its trust in other servers' certificates: mutual TLS, with certificates of
+//! the herd's own authority. A link goes through here, or is in the clear and on loopback.
 //!
-//! Whoever gets a connection from here knows which server of this herd is at the other end. What that server may
-//! do is `peer`'s business. Files are read again while the server runs (`watch`); connections that are up keep
-//! what they began with.
+//! [`Credentials::connect`] and [`Credentials::accept`] make an encrypted connection and say which server of this herd
+//! is at the other end. What that server may do is `peer`'s business. Files are read again while the server runs
+//! (`watch`); connections that are up keep the certificates that they began with.
 //!
-//! Floors, lowest first: `certificate`; `trust`, `authority`; `error`; `pem`; `files`, `handshake`; `audit`, `watch`.
+//! Floors, lowest first: `certificate`; `trust`, `authority`; `error`; `pem`, `in_use`; `files`, `handshake`; `audit`,
+//! `watch`.
 
 mod audit;
 mod authority;
@@ -13,6 +14,7 @@ mod certificate;
 mod error;
 mod files;
 mod handshake;
+mod in_use;
 mod pem;
 #[cfg(test)]
 mod tests;
@@ -21,7 +23,6 @@ mod watch;
 
 use std::{path::Path, sync::Arc};
 
-use parking_lot::RwLock;
 use proxyherd_core::types::ServerName;
 use rustls::{
     CommonState,
@@ -30,13 +31,14 @@ use rustls::{
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
-use self::files::Held;
+use self::files::LinkTls;
 pub(crate) use self::{
     audit::{Finding, audit, expiry},
     authority::{Authority, Issued},
-    certificate::{Facts, date, days_left},
+    certificate::{Facts, OutOfTime, Validity, date, days_left},
     files::{AUTHORITY_NAME, Paths, authority_path, read_authorities},
     handshake::HandshakeError,
+    in_use::{Dated, InUse},
     pem::{provider, read_certificates, read_key},
     watch::{Reread, Words, reload, watch},
 };
@@ -44,93 +46,69 @@ pub use self::{
     error::{CredentialsError, Make},
     trust::Untrusted,
 };
-use crate::{clock, stamp::Stamp};
+use crate::clock;
 
-/// A certificate that holds for fewer days than this is worth a word every day.
+/// The log warns every day of a certificate that is valid for fewer days than this.
 pub(crate) const DAYS_LEFT_MIN: i64 = 30;
 
-/// What one server shows and believes.
+/// The certificates that one server's links use. They can be read again at any time.
 #[derive(Debug)]
 pub struct Credentials {
     paths: Paths,
-    current: RwLock<Current>,
-}
-
-#[derive(Debug)]
-struct Current {
-    held: Arc<Held>,
-    stamps: [Option<Stamp>; 3],
+    in_use: InUse<LinkTls>,
 }
 
 impl Credentials {
-    /// Reads those of `server` from the directory `dir`.
+    /// Reads the files of `server` in the directory `dir`. Blocks.
     pub fn open(dir: &Path, server: &ServerName) -> Result<Credentials, CredentialsError> {
         let paths = Paths::new(dir, server);
-        let stamps = paths.stamps();
-        let held = Arc::new(paths.read(clock::now_s())?);
-        Ok(Credentials { paths, current: RwLock::new(Current { held, stamps }) })
+        let in_use = InUse::open(paths.all(), || paths.read(clock::now_s()))?;
+        Ok(Credentials { paths, in_use })
     }
 
-    /// Reads the files again, for the connections that are made from here on. An error leaves all as it was, and so does
-    /// a certificate that is out of time, as long as the one that is held is not. Blocks while it reads.
+    /// Reads the files again, for later connections. An error changes nothing, and neither does a certificate that is
+    /// out of time, as long as the one in use is not. Blocks while it reads.
     pub fn reload(&self) -> Result<(), CredentialsError> {
-        let stamps = self.paths.stamps();
-        let now_s = clock::now_s();
-        let read = self.paths.read(now_s);
-        let mut current = self.current.write();
-        // What can't be read is not worth another look before it changes.
-        current.stamps = stamps;
-        let read = read?;
-        if self.paths.out_of_time(&current.held, now_s).is_none()
-            && let Some(error) = self.paths.out_of_time(&read, now_s)
-        {
-            return Err(error);
-        }
-        current.held = Arc::new(read);
-        Ok(())
+        self.in_use.reload(|| self.paths.read(clock::now_s()), |when| self.paths.out_of_time(when))
     }
 
     /// Whole days until the certificate expires; negative once it has.
     pub fn days_left(&self) -> i64 {
-        days_left(self.held().not_after_s, clock::now_s())
+        days_left(self.in_use.not_after_s(), clock::now_s())
     }
 
     /// Seconds until the certificate expires; negative once it has.
     pub fn seconds_left(&self) -> i64 {
-        self.held().not_after_s.saturating_sub(clock::now_s())
+        self.in_use.not_after_s().saturating_sub(clock::now_s())
     }
 
-    /// Makes sure, over a connection that this end has dialled, of who is at the other end.
+    /// Makes an encrypted connection of one that this end has dialed, and returns the other end's name.
     pub(crate) async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         stream: S,
     ) -> Result<(TlsStream<S>, ServerName), HandshakeError> {
-        let connector = TlsConnector::from(Arc::clone(&self.held().client));
-        // The library wants a name of the host; it is not sent, and what counts is the name in the certificate.
+        let connector = TlsConnector::from(Arc::clone(&self.in_use.get().client));
+        // The library wants a host's name. It is not sent, and `trust` does not look at it.
         let name = TlsName::try_from("server.proxyherd").expect("a name of letters and a dot is one");
         let stream = connector.connect(name, stream).await?;
-        let server = who(stream.get_ref().1)?;
+        let server = shown_by(stream.get_ref().1)?;
         Ok((stream.into(), server))
     }
 
-    /// Makes sure, over a connection that was accepted, of who is at the other end.
+    /// Makes an encrypted connection of one that was accepted, and returns the other end's name.
     pub(crate) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         stream: S,
     ) -> Result<(TlsStream<S>, ServerName), HandshakeError> {
-        let acceptor = TlsAcceptor::from(Arc::clone(&self.held().server));
+        let acceptor = TlsAcceptor::from(Arc::clone(&self.in_use.get().server));
         let stream = acceptor.accept(stream).await?;
-        let server = who(stream.get_ref().1)?;
+        let server = shown_by(stream.get_ref().1)?;
         Ok((stream.into(), server))
-    }
-
-    fn held(&self) -> Arc<Held> {
-        Arc::clone(&self.current.read().held)
     }
 }
 
-/// Whose certificate was shown and believed.
-fn who(connection: &CommonState) -> Result<ServerName, HandshakeError> {
+/// The server whose certificate the other end has shown, and `trust` has believed.
+fn shown_by(connection: &CommonState) -> Result<ServerName, HandshakeError> {
     let shown = connection.peer_certificates().and_then(<[CertificateDer<'_>]>::first);
     let facts = Facts::of(shown.ok_or(HandshakeError::NoCertificate)?);
     let member = facts.ok().and_then(|facts| facts.member()).ok_or(Untrusted::Nameless)?;

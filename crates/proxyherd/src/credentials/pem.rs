@@ -1,4 +1,4 @@
-//! Files with certificates and keys: reading them, and what may be wrong with a file, whoever uses it.
+//! Reads files with certificates and keys in PEM form, for links and for doors.
 
 use std::{
     fs::File,
@@ -17,7 +17,7 @@ use rustls::{
 
 use super::error::{CredentialsError, Make};
 
-/// The longest file that is read, bytes: some certificates in a row take a few thousand.
+/// The longest file that is read, bytes. A chain of certificates takes a few thousand.
 const FILE_LEN_MAX: u64 = 256 * 1024;
 /// Some editors and tools begin a text file with this.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
@@ -27,7 +27,7 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
 
-/// The certificates of a file, of which there is at least one.
+/// Reads the certificates of a file, which must hold at least one.
 pub(crate) fn read_certificates(
     path: &Path,
     make: impl FnOnce() -> Make,
@@ -40,7 +40,8 @@ pub(crate) fn read_certificates(
     }
 }
 
-/// The private key in `path`, found to be that of `certificates`, which were read from `of`, and nobody else's to read.
+/// Reads the private key in `path`. It must be the key of the first of `certificates`, which were read from `of`, and
+/// others than its owner must not be able to read it.
 pub(crate) fn read_key(
     path: &Path,
     make: impl FnOnce() -> Make,
@@ -94,15 +95,16 @@ pub(super) struct Access {
 }
 
 impl Access {
-    /// Whether too many users can read or replace a private key; whoever can do so can speak as the server. If root owns the
-    /// file, its group may read it: Kubernetes (`fsGroup`) and Debian (`ssl-cert`) give a key to a server that way.
+    /// Whether too many users can read or replace a private key; whoever can do so can speak as the server. If root
+    /// owns the file, its group may read it: Kubernetes (`fsGroup`) and Debian (`ssl-cert`) give a key to a server that
+    /// way.
     pub(super) fn is_exposed(self) -> bool {
         let allowed = if self.owner == 0 { 0o740 } else { 0o700 };
         self.mode & 0o777 & !allowed != 0
     }
 }
 
-/// Reads a file. Byte order marks are left out wherever they stand, since files with marks may have been joined.
+/// Reads a file. Byte order marks are left out wherever they stand, because files with marks may have been joined.
 fn read(path: &Path, make: impl FnOnce() -> Make) -> Result<(Vec<u8>, Access), CredentialsError> {
     let read = || {
         let file = File::open(path)?;

@@ -7,15 +7,16 @@ use std::{
     time::Duration,
 };
 
-use rustls::{
-    crypto::ring,
-    pki_types::{UnixTime, pem::PemObject as _},
-};
+use rustls::pki_types::{UnixTime, pem::PemObject as _};
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
-use webpki::KeyUsage;
 
-use super::{certificate::DAY_S, pem::Access, trust::Trust, *};
+use super::{
+    certificate::{DAY_S, Unreadable},
+    pem::Access,
+    trust::{End, Trust},
+    *,
+};
 
 /// Some time in 2026.
 const NOW_S: i64 = 1_795_461_363;
@@ -30,18 +31,17 @@ fn der(pem: &str) -> CertificateDer<'static> {
 
 fn trust(herd: &str, authorities: &[&str]) -> Trust {
     let authorities: Vec<_> = authorities.iter().map(|pem| der(pem)).collect();
-    Trust::new(herd.to_owned(), &authorities, ring::default_provider().signature_verification_algorithms)
-        .unwrap()
+    Trust::new(herd.to_owned(), &authorities).unwrap()
 }
 
 /// What becomes of a certificate at this time, at both ends alike.
 fn judged(trust: &Trust, certificate_pem: &str, at_s: i64) -> Result<String, Untrusted> {
     let at = UnixTime::since_unix_epoch(Duration::from_secs(at_s.unsigned_abs()));
     let judge =
-        |usage| trust.judge(&der(certificate_pem), &[], at, usage).map(|member| member.server.to_string());
-    let dialled = judge(KeyUsage::server_auth());
-    assert_eq!(dialled, judge(KeyUsage::client_auth()));
-    dialled
+        |end| trust.judge(&der(certificate_pem), &[], at, end).map(|member| member.server.to_string());
+    let dialed = judge(End::Accepts);
+    assert_eq!(dialed, judge(End::Dials));
+    dialed
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn a_server_is_no_authority() {
     let forged = params.signed_by(&rcgen::KeyPair::generate().unwrap(), &issuer).unwrap();
     let at = UnixTime::since_unix_epoch(Duration::from_secs(NOW_S.unsigned_abs()));
     let between = [der(&riley.certificate_pem)];
-    let refused = trust.judge(forged.der(), &between, at, KeyUsage::client_auth()).unwrap_err();
+    let refused = trust.judge(forged.der(), &between, at, End::Dials).unwrap_err();
     assert!(matches!(refused, Untrusted::Unfit(_) | Untrusted::OtherAuthority), "{refused:?}");
     // Nor is the authority's own certificate a server's.
     assert!(judged(&trust, &made.certificate_pem, NOW_S).is_err());
@@ -135,6 +135,23 @@ fn one_authority_takes_over_from_another_while_both_are_believed() {
     let only_new = trust("herd-2", &[&new_made.certificate_pem]);
     assert_eq!(judged(&only_new, &riley, NOW_S), Err(Untrusted::OtherAuthority));
     assert_eq!(judged(&only_new, &jaquez, NOW_S).as_deref(), Ok("Jaquez"));
+}
+
+#[test]
+fn what_is_no_whole_certificate_is_unreadable_and_does_no_harm() {
+    let (_, made) = Authority::create("herd-1", NOW_S).unwrap();
+    let certificate = der(&made.certificate_pem);
+    assert_eq!(Facts::of(&certificate).unwrap().authority(), Some("herd-1"));
+    for end in 0..certificate.len() {
+        assert!(Facts::of(&certificate[..end].into()).is_err(), "{end}");
+    }
+    let longer = [&certificate[..], b"\0"].concat();
+    assert!(Facts::of(&longer.into()).is_err());
+    for (index, bit) in (0..certificate.len()).flat_map(|index| (0..8).map(move |bit| (index, bit))) {
+        let mut changed = certificate.to_vec();
+        changed[index] ^= 1 << bit;
+        assert!(!matches!(Facts::of(&changed.into()), Err(Unreadable::Panic)), "{index} {bit}");
+    }
 }
 
 /// A directory with an authority and what one server needs.
@@ -251,10 +268,10 @@ async fn both_ends_learn_who_the_other_is() {
     };
     let ((_one, riley), (_two, jaquez)) = (open("Riley"), open("Jaquez"));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let dialled = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let dialed = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (accepted, _) = listener.accept().await.unwrap();
-    let (dialled, accepted) = tokio::join!(jaquez.connect(dialled), riley.accept(accepted));
-    assert_eq!(dialled.unwrap().1, name("Riley"));
+    let (dialed, accepted) = tokio::join!(jaquez.connect(dialed), riley.accept(accepted));
+    assert_eq!(dialed.unwrap().1, name("Riley"));
     assert_eq!(accepted.unwrap().1, name("Jaquez"));
 }
 

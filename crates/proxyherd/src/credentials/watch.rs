@@ -1,46 +1,39 @@
-//! Keeps a running server's certificates up to date, and says in time that they are about to expire.
+//! Keeps a running server's certificates up to date with their files, and warns in time before they expire.
 //!
-//! There are two sets: those of links (`Credentials`) and that of the doors. What both have in common is [`Reread`].
+//! There are two sets: the certificates of links (`Credentials`) and that of the doors. [`Reread`] is what both share.
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{
-    task::spawn_blocking,
-    time::{Instant, MissedTickBehavior, interval},
-};
+use tokio::{task::spawn_blocking, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::{Credentials, CredentialsError, DAYS_LEFT_MIN, certificate::date, certificate::days_left};
+use super::{
+    Credentials, CredentialsError, DAYS_LEFT_MIN,
+    certificate::{date, days_left},
+    files::LinkTls,
+    in_use::{Dated, InUse},
+};
 use crate::{
     clock,
     log::{LogLevel, ServerLog, Subject},
-    stamp::Stamp,
+    settled::{FileWatch, Look},
 };
 
-/// How often the files are looked at. They are read once they have stayed the same from one look to the next:
-/// whoever copies three files has then copied the last.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How often an expiry that is near is told.
+/// How often the log tells of an expiry that is near.
 const TELL_EVERY: Duration = Duration::from_secs(24 * 3600);
 
 /// Certificates that are read again when their files have changed.
 pub(crate) trait Reread: Send + Sync + 'static {
-    /// What shows that the files have changed.
-    type Stamps: Copy + PartialEq + Send;
+    /// What is made of the files.
+    type Made: Dated + Send + Sync;
     /// How the log speaks of them.
     const WORDS: Words;
 
-    /// The files' stamps as they are now. Blocks while it looks.
-    fn seen(&self) -> Self::Stamps;
+    /// What was made of the files, and is in use.
+    fn in_use(&self) -> &InUse<Self::Made>;
 
-    /// The files' stamps when they were last read, whatever came of it.
-    fn read_at(&self) -> Self::Stamps;
-
-    /// Reads the files again, for the connections that are made from here on. An error leaves all as it was. Blocks.
+    /// Reads the files again, for later connections. An error changes nothing. Blocks.
     fn reload(&self) -> Result<(), CredentialsError>;
-
-    /// When the certificate in use expires, POSIX seconds.
-    fn not_after_s(&self) -> i64;
 
     /// How a new one is made.
     fn advice(&self) -> String;
@@ -60,7 +53,7 @@ pub(crate) struct Words {
 }
 
 impl Reread for Credentials {
-    type Stamps = [Option<Stamp>; 3];
+    type Made = LinkTls;
     const WORDS: Words = Words {
         of: "",
         whose: "this server's",
@@ -68,20 +61,12 @@ impl Reread for Credentials {
         consequence: "new links are refused",
     };
 
-    fn seen(&self) -> Self::Stamps {
-        self.paths.stamps()
-    }
-
-    fn read_at(&self) -> Self::Stamps {
-        self.current.read().stamps
+    fn in_use(&self) -> &InUse<LinkTls> {
+        &self.in_use
     }
 
     fn reload(&self) -> Result<(), CredentialsError> {
         Credentials::reload(self)
-    }
-
-    fn not_after_s(&self) -> i64 {
-        self.held().not_after_s
     }
 
     fn advice(&self) -> String {
@@ -91,15 +76,12 @@ impl Reread for Credentials {
 
 /// Looks after `kept` until `stop`.
 pub(crate) async fn watch<R: Reread>(kept: Arc<R>, log: ServerLog, stop: CancellationToken) {
-    let mut looks = interval(LOOK_EVERY);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut seen_before = kept.read_at();
+    let in_use = kept.in_use();
+    let mut files = FileWatch::new(in_use.paths().to_vec(), Some(in_use.read_at()));
     let mut tell_at = Instant::now();
-    while stop.run_until_cancelled(looks.tick()).await.is_some() {
-        let looked = look(&kept, seen_before).await;
-        seen_before = looked.seen;
-        if let Some(read) = looked.read {
-            tell_read(&*kept, &log, read);
+    while stop.run_until_cancelled(files.tick()).await.is_some() {
+        if files.look(Some(&in_use.read_at())).await == Look::Settled {
+            reload(&kept, &log).await;
             tell_at = Instant::now();
         }
         if Instant::now() >= tell_at {
@@ -109,7 +91,7 @@ pub(crate) async fn watch<R: Reread>(kept: Arc<R>, log: ServerLog, stop: Cancell
     }
 }
 
-/// Reads the files at once, whether they have changed or not, because somebody asks for it.
+/// Reads the files at once, whether they have changed or not, and tells what came of it.
 pub(crate) async fn reload<R: Reread>(kept: &Arc<R>, log: &ServerLog) {
     let reloaded = Arc::clone(kept);
     // The task fails only where the runtime is about to end.
@@ -118,26 +100,9 @@ pub(crate) async fn reload<R: Reread>(kept: &Arc<R>, log: &ServerLog) {
     }
 }
 
-struct Looked<S> {
-    seen: S,
-    read: Option<Result<(), CredentialsError>>,
-}
-
-/// One look at the files; where they differ from those in use and have settled, they are read.
-async fn look<R: Reread>(kept: &Arc<R>, seen_before: R::Stamps) -> Looked<R::Stamps> {
-    let kept = Arc::clone(kept);
-    let looked = spawn_blocking(move || {
-        let seen = kept.seen();
-        let is_settled = seen == seen_before && seen != kept.read_at();
-        Looked { seen, read: is_settled.then(|| kept.reload()) }
-    });
-    // The task fails only where the runtime is about to end.
-    looked.await.unwrap_or(Looked { seen: seen_before, read: None })
-}
-
 /// The day on which the certificate expires, and how many days are left.
 fn expiry<R: Reread>(kept: &R) -> (String, i64) {
-    let not_after_s = kept.not_after_s();
+    let not_after_s = kept.in_use().not_after_s();
     (date(not_after_s), days_left(not_after_s, clock::now_s()))
 }
 

@@ -6,7 +6,9 @@
 //!
 //! Counters are exact. The budget is not quite: a batch taken while the writer renews it may be taken twice.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use proxyherd_core::rate::FixedWindow;
 
 /// What a line was about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,49 +61,36 @@ struct Apart<T>(T);
 
 /// The lines that are left of this second, and the account of what was left out since the log was opened.
 pub(super) struct Budget {
-    lines_per_s: i64,
-    /// Below zero after a batch that was larger than what was left, never by more than those batches.
-    remaining: Apart<AtomicI64>,
+    remaining: Apart<FixedWindow>,
     left_out: Apart<[[AtomicU64; Kind::ALL.len()]; Reason::ALL.len()]>,
 }
 
 impl Budget {
     pub(super) fn new(lines_per_s: u32) -> Budget {
-        let lines_per_s = i64::from(lines_per_s);
-        Budget {
-            lines_per_s,
-            remaining: Apart(AtomicI64::new(lines_per_s)),
-            left_out: Apart(Default::default()),
-        }
+        Budget { remaining: Apart(FixedWindow::new(lines_per_s)), left_out: Apart(Default::default()) }
     }
 
-    pub(super) fn lines_per_s(&self) -> i64 {
-        self.lines_per_s
+    pub(super) fn lines_per_s(&self) -> u32 {
+        self.remaining.0.most()
     }
 
     /// How many of `wanted` lines may be kept. The others are counted as left out.
     pub(super) fn take(&self, kind: Kind, wanted: u64) -> u64 {
-        let kept = if self.remaining.0.load(Relaxed) > 0 { self.take_remaining(wanted) } else { 0 };
+        let kept = self.remaining.0.take(wanted);
         if kept < wanted {
             self.leave_out(Reason::Budget, kind, wanted - kept);
         }
         kept
     }
 
-    fn take_remaining(&self, wanted: u64) -> u64 {
-        let wanted = i64::try_from(wanted).unwrap_or(i64::MAX / 2);
-        let had = self.remaining.0.fetch_sub(wanted, Relaxed);
-        had.clamp(0, wanted).unsigned_abs()
-    }
-
     /// A new second: all its lines are to be had.
     pub(super) fn renew(&self) {
-        self.remaining.0.store(self.lines_per_s, Relaxed);
+        self.remaining.0.renew();
     }
 
     /// Whether nothing was taken since the budget was renewed.
     pub(super) fn is_whole(&self) -> bool {
-        self.remaining.0.load(Relaxed) == self.lines_per_s
+        self.remaining.0.is_whole()
     }
 
     pub(super) fn leave_out(&self, reason: Reason, kind: Kind, lines: u64) {

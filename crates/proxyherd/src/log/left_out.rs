@@ -13,7 +13,7 @@ pub(super) struct LeftOut {
     pub(super) counts: Counts,
     pub(super) since: Timestamp,
     pub(super) reason: Reason,
-    pub(super) lines_per_s: i64,
+    pub(super) lines_per_s: u32,
 }
 
 impl fmt::Display for LeftOut {

@@ -233,7 +233,10 @@ mod tests {
     use std::{thread, time::Duration};
 
     use super::*;
-    use crate::log::{LogLevel, limits::BUFFER_LEN_MAX};
+    use crate::{
+        log::{LogLevel, limits::BUFFER_LEN_MAX},
+        wait::eventually,
+    };
 
     const HALF: usize = BUFFER_LEN_MAX / 2;
     const EVENT: Mark = Mark::Event(LogLevel::Info);
@@ -256,9 +259,7 @@ mod tests {
         let queue = Queue::new(10);
         thread::scope(|scope| {
             let writer = scope.spawn(|| queue.wait(&plan()));
-            while !queue.state.lock().rests {
-                thread::yield_now();
-            }
+            eventually("the writer rests", || queue.state.lock().rests);
             queue.offer_line(Source::Server, EVENT, b"line");
             assert!(writer.join().unwrap().writes);
         });

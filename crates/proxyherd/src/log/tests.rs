@@ -9,6 +9,7 @@ use std::{
 };
 
 use super::{limits::BUFFER_LEN_MAX, *};
+use crate::wait::within;
 
 struct Fixture {
     dir: tempfile::TempDir,
@@ -56,17 +57,6 @@ fn peer() -> SocketAddr {
     ([127, 0, 0, 1], 51234).into()
 }
 
-fn is_within(limit: Duration, mut holds: impl FnMut() -> bool) -> bool {
-    let deadline = Instant::now() + limit;
-    while Instant::now() < deadline {
-        if holds() {
-            return true;
-        }
-        thread::sleep(Duration::from_millis(5));
-    }
-    holds()
-}
-
 #[test]
 fn a_session_reads_well() {
     let fixture = Fixture::new();
@@ -106,7 +96,7 @@ fn a_line_is_in_the_file_within_a_second() {
     for line in ["first", "second"] {
         log.traffic(Direction::In, peer(), format!("{line}\n").as_bytes());
         let is_there = || fixture.lines().iter().any(|found| found.ends_with(line));
-        assert!(is_within(Duration::from_secs(1), is_there), "{line}: {:?}", fixture.lines());
+        within(Duration::from_secs(1), &format!("{line} is in the file"), is_there);
     }
 }
 
@@ -227,7 +217,7 @@ fn what_was_left_out_is_noted_after_the_flood_too() {
     let log = fixture.open();
     log.traffic(Direction::Out, peer(), b"one\ntwo\nthree\n");
     let is_noted = || noted(&fixture.lines()) == 3;
-    assert!(is_within(Duration::from_secs(5), is_noted), "{:?}", fixture.lines());
+    within(Duration::from_secs(5), "what was left out is noted", is_noted);
 }
 
 #[test]
@@ -299,7 +289,7 @@ fn what_a_full_disk_refused_is_written_when_it_has_room_again() {
     fs::remove_file(fixture.path()).unwrap();
     let is_told =
         || fixture.lines().iter().any(|line| line.contains("warning: the log could not be written since"));
-    assert!(is_within(Duration::from_secs(10), is_told), "{:?}", fixture.lines());
+    within(Duration::from_secs(10), "the outage is told", is_told);
     let lines = fixture.lines();
     assert!(lines[0].ends_with("<  one") && lines[1].ends_with("<  two"), "{lines:?}");
     assert_eq!(log.left_out(), 0);
@@ -317,7 +307,7 @@ fn a_file_that_is_taken_away_comes_back() {
         flush(&log);
         fixture.lines().iter().any(|line| line.ends_with("<  two"))
     };
-    assert!(is_within(Duration::from_secs(10), comes_back));
+    within(Duration::from_secs(10), "the file comes back", comes_back);
 }
 
 #[test]

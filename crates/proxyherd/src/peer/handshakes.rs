@@ -1,23 +1,24 @@
-//! Strangers at the peer port: how many may be in a handshake at once, and how much the log says of them.
+//! Bounds for strangers at the peer port: how many handshakes may be under way at once, and how much the log says.
 //!
-//! Anybody can connect to the peer port, and what they cost must have a bound. When there are too many handshakes the
-//! oldest gives way: a real neighbor's takes milliseconds, so it gets through however many strangers hold on to
-//! theirs.
+//! Anybody can connect to the peer port. When too many handshakes are under way, the oldest gives way. A neighbor's
+//! handshake takes milliseconds, so it succeeds however many strangers keep theirs open.
 
 use std::{
     collections::{HashMap, VecDeque},
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
-use proxyherd_core::limits::HANDSHAKES_MAX;
+use proxyherd_core::{limits::HANDSHAKES_MAX, rate::FixedWindow};
 use tokio_util::sync::CancellationToken;
 
-/// Most lines about one address in [`PERIOD`]; the last of them says so.
+use crate::subscriber::subscriber;
+
+/// Most lines of the log about one address in [`PERIOD`]. The last of them says that no more follow.
 const LINES_MAX: u32 = 20;
 const PERIOD: Duration = Duration::from_secs(60);
-/// Most addresses that are told apart. Those that come while so many are known share one allowance.
+/// Most addresses that have a period of their own. Further addresses share one.
 const ADDRESSES_MAX: usize = 256;
 
 /// The handshakes under way, oldest first.
@@ -35,7 +36,7 @@ pub(super) struct Handshake<'a> {
 }
 
 impl Handshakes {
-    /// Begins one more; the oldest has to give way if there are too many.
+    /// Begins a handshake. If too many are under way, the oldest has to give way.
     pub(super) fn begin(&self) -> Handshake<'_> {
         let gives_way = CancellationToken::new();
         let mut under_way = self.under_way.lock();
@@ -51,7 +52,7 @@ impl Handshakes {
 }
 
 impl Handshake<'_> {
-    /// What `done` comes to; `None` if the handshake has to give way before.
+    /// The output of `done`; `None` if the handshake has to give way first.
     pub(super) async fn run<T>(&self, done: impl Future<Output = T>) -> Option<T> {
         self.gives_way.run_until_cancelled(done).await
     }
@@ -66,42 +67,43 @@ impl Drop for Handshake<'_> {
     }
 }
 
-/// How much of what an address does is told.
+/// Whether the log has a line about a connection that came to nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Telling {
-    /// As it is.
+    /// It has.
     Yes,
-    /// As it is, and that it is the last for a while.
+    /// It has, and says that no more lines about this address follow for a while.
     Last,
-    /// It is counted elsewhere, that is all.
+    /// It has none. The connection is counted all the same.
     No,
 }
 
-/// How often each address was told of lately.
+/// How many lines the log has had about each address lately.
 #[derive(Debug, Default)]
 pub(super) struct Tellings {
     periods: Mutex<HashMap<Option<IpAddr>, Period>>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Period {
     began: Instant,
-    lines: u32,
-    /// Reasons that need to be told once.
+    lines: FixedWindow,
+    /// Reasons that the log has given, each once.
     reasons: Vec<String>,
 }
 
 impl Period {
     fn new(began: Instant) -> Period {
-        Period { began, lines: 0, reasons: Vec::new() }
+        Period { began, lines: FixedWindow::new(LINES_MAX), reasons: Vec::new() }
     }
 }
 
 impl Tellings {
-    /// Whether to tell, at `now`, that a connection from `address` came to nothing; for a `reason`, once in a while.
+    /// Whether the log is to say at `now` that a connection from `address` came to nothing. A `reason` is given once in
+    /// a period.
     pub(super) fn allow(&self, address: IpAddr, reason: Option<&str>, now: Instant) -> Telling {
         let mut periods = self.periods.lock();
-        let mut key = Some(network(address));
+        let mut key = Some(subscriber(address));
         if !periods.contains_key(&key) && periods.len() >= ADDRESSES_MAX {
             periods.retain(|_, period| now.duration_since(period.began) < PERIOD);
             key = key.filter(|_| periods.len() < ADDRESSES_MAX);
@@ -112,26 +114,14 @@ impl Tellings {
         }
         match reason {
             Some(reason) if period.reasons.iter().any(|told| told == reason) => return Telling::No,
-            Some(reason) if period.lines < LINES_MAX => period.reasons.push(reason.to_owned()),
+            Some(reason) if !period.lines.is_used_up() => period.reasons.push(reason.to_owned()),
             _ => {}
         }
-        period.lines = period.lines.saturating_add(1);
-        match period.lines {
-            ..LINES_MAX => Telling::Yes,
-            LINES_MAX => Telling::Last,
-            _ => Telling::No,
+        match (period.lines.take(1), period.lines.is_used_up()) {
+            (0, _) => Telling::No,
+            (_, false) => Telling::Yes,
+            (_, true) => Telling::Last,
         }
-    }
-}
-
-/// Whoever has one address of IPv6 has a network of them (RFC 6177).
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => {
-            let [first, second, third, fourth, ..] = address.segments();
-            Ipv6Addr::new(first, second, third, fourth, 0, 0, 0, 0).into()
-        }
-        address => address,
     }
 }
 
@@ -198,9 +188,12 @@ mod tests {
 
     #[test]
     fn a_network_of_ipv6_is_one_address() {
-        let network = |text: &str| network(text.parse().unwrap());
-        assert_eq!(network("2001:db8:1:2:3:4:5:6"), network("2001:db8:1:2::9"));
-        assert_ne!(network("2001:db8:1:2::9"), network("2001:db8:1:3::9"));
-        assert_eq!(network("::ffff:10.0.0.1"), network("10.0.0.1"));
+        let (tellings, now) = (Tellings::default(), Instant::now());
+        let tell = |address: &str| tellings.allow(address.parse().unwrap(), None, now);
+        for _ in 0..LINES_MAX {
+            tell("2001:db8:1:2:3:4:5:6");
+        }
+        assert_eq!(tell("2001:db8:1:2::9"), Telling::No);
+        assert_eq!(tell("2001:db8:1:3::9"), Telling::Yes);
     }
 }

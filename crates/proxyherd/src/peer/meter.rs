@@ -1,7 +1,7 @@
-//! How much of a link's bytes the network has taken and brought.
+//! Counts the bytes of a link that the network has taken and brought.
 //!
-//! It is counted below the encryption: that takes and gives whole records, so above it a slow network cannot be told
-//! from one that is dead.
+//! They are counted below the encryption. TLS takes and gives whole records, so above TLS a slow network looks like a
+//! dead one.
 
 use std::{
     io::{self, IoSlice},
@@ -34,7 +34,8 @@ impl Meter {
         self.brought.load(Relaxed)
     }
 
-    /// Waits until `written`, for as long as the network takes some bytes now and then: a slow link is no dead one.
+    /// Waits until `written` is ready, as long as the network takes some bytes in each [`LINK_SILENCE_MAX`]: a slow
+    /// link is not a dead one.
     pub(super) async fn while_taken<T>(
         &self,
         written: impl Future<Output = io::Result<T>>,

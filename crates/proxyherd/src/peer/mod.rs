@@ -1,8 +1,8 @@
-//! The sockets between servers: dialling, accepting, the handshake, and who speaks on a link.
+//! The sockets between servers: dialing, accepting, the handshake, and the log's lines about links.
 //!
-//! One end of each link dials and dials again, the other accepts; links come and go with the topology
-//! ([`Peers::change`]). Who is at the other end is `wire`'s to find out, what is said then is `session`'s. Nothing here
-//! knows what frames do to the map.
+//! One end of each link dials, again and again until the link is up; the other end accepts. Links come and go with the
+//! topology ([`Peers::change`]). `wire` finds out which server is at the other end, `session` runs a link that both
+//! ends have agreed on. Nothing here knows what frames do to the map.
 
 mod handshakes;
 mod meter;
@@ -30,7 +30,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
     handshakes::{Handshakes, Telling, Tellings},
-    wire::{Caller, Joined},
+    wire::{Accepted, Joined},
 };
 use crate::{
     clock,
@@ -64,7 +64,7 @@ enum Trouble {
     OtherServer { shown: ServerName, expected: ServerName },
     #[error("it says that it is {said} and shows the certificate of {shown}: each server has its own")]
     Misnamed { shown: ServerName, said: ServerName },
-    #[error("it gave way to newer ones: there were more than {HANDSHAKES_MAX} handshakes at once")]
+    #[error("its handshake gave way to newer ones: more than {HANDSHAKES_MAX} were under way at once")]
     Crowded,
     #[error("it was refused: {0}")]
     Refused(#[from] Refused),
@@ -74,18 +74,19 @@ enum Trouble {
     NamesakeThere(String),
     #[error("the neighbor connected anew")]
     Replaced,
-    #[error("it is elsewhere now, and dialed there")]
+    #[error("the configuration has another address for it, which is dialed from now on")]
     Moved,
-    #[error("the configuration has this link no more")]
+    #[error("the configuration no longer has this link")]
     Removed,
     #[error("this server is stopping")]
     Stopping,
-    #[error("the link has named too many lives of servers, and starts afresh")]
+    #[error("the link has used up its numbers for lives of servers, and begins anew")]
     Exhausted,
 }
 
 impl Trouble {
-    /// Who is killed says nothing before the end, encrypted or not.
+    /// Why reading from a neighbor failed. A process that is killed closes its connection without TLS's farewell, which
+    /// is the end of a connection all the same.
     fn of_read(error: io::Error) -> Trouble {
         match error.kind() {
             io::ErrorKind::UnexpectedEof => Trouble::Closed,
@@ -103,7 +104,8 @@ impl From<LinkError> for Trouble {
     }
 }
 
-/// A server's links, kept alive until it stops: those that this end dials are dialled, and the others accepted.
+/// A server's links, until the server stops. A task of each link that this end dials keeps dialing; one task accepts
+/// the others.
 #[derive(Clone)]
 pub(crate) struct Peers {
     herd: Arc<Herd>,
@@ -112,11 +114,11 @@ pub(crate) struct Peers {
 }
 
 /// How long a link stays up with a server that the configuration no longer names. That server reads its own copy of the
-/// file, perhaps later, and then stops and closes its links. Until then the herd must hear what its clients report. A server
-/// that does not stop loses the link after this time.
+/// file, perhaps later, and then stops and closes its links. Until then the herd must hear what its clients report. A
+/// server that does not stop loses the link after this time.
 const DEPARTURE_MAX: Duration = Duration::from_secs(15);
 
-/// Keeps every link of `herd` alive until `stop`.
+/// Dials and accepts links of `herd` until `stop`.
 pub(crate) fn run(
     herd: &Arc<Herd>,
     listener: Option<TcpListener>,
@@ -134,12 +136,12 @@ pub(crate) fn run(
 impl Peers {
     fn keep(&self, link: &Arc<Link>) {
         if link.dials {
-            self.tasks.spawn(keep_dialling(Arc::clone(&self.herd), Arc::clone(link), self.stop.clone()));
+            self.tasks.spawn(keep_dialing(Arc::clone(&self.herd), Arc::clone(link), self.stop.clone()));
         }
     }
 
-    /// Brings the links to what the configuration says now. New ones are begun at once as long as there are numbers
-    /// for them; returns when those that are to go are gone.
+    /// Changes the links as the configuration has changed. A new link begins at once if a link's number is free, and
+    /// otherwise when a removed link has gone. Returns when all removed links have gone.
     pub(crate) async fn change(&self, change: &LinkChange) {
         let links = self.herd.links();
         for moved in &change.moved {
@@ -166,8 +168,8 @@ impl Peers {
         }
     }
 
-    /// Waits until a link that is to go is no longer in use, and frees it. A link with a server that has left the herd is not
-    /// ended from this side before `depart_by`.
+    /// Waits until a removed link is no longer in use, and frees its number. A link with a server that has left the
+    /// herd is not ended from this side before `depart_by`.
     async fn see_off(&self, link: &Link, depart_by: Instant) {
         if !link.leaving.is_cancelled() {
             let _ = timeout_at(depart_by.into(), link.speaking.lock()).await;
@@ -179,13 +181,13 @@ impl Peers {
     }
 }
 
-async fn keep_dialling(herd: Arc<Herd>, link: Arc<Link>, stop: CancellationToken) {
+async fn keep_dialing(herd: Arc<Herd>, link: Arc<Link>, stop: CancellationToken) {
     let _pulse = herd.health().pulse(format!("dialing {}", link.neighbor));
     let mut addresses = link.addresses();
     let mut backoff = Backoff::default();
     while !stop.is_cancelled() && !link.leaving.is_cancelled() {
         let trouble = dial_and_speak(&herd, &link, &mut addresses, &stop).await;
-        // A neighbor that agrees and then breaks the link every time is no better than one that is not there.
+        // A neighbor that agrees and then breaks the link each time is dialed as rarely as one that is not there.
         let lasted = link.state().up_since.map(|since| since.elapsed());
         if lasted.is_some_and(|lasted| lasted > LINK_SILENCE_MAX) || matches!(trouble, Trouble::Moved) {
             backoff.reset();
@@ -205,7 +207,7 @@ async fn keep_dialling(herd: Arc<Herd>, link: Arc<Link>, stop: CancellationToken
     }
 }
 
-/// Dials once and speaks until the link ends, which it always does for some reason.
+/// Dials once, and speaks until the link ends. Returns why it ended.
 async fn dial_and_speak(
     herd: &Arc<Herd>,
     link: &Link,
@@ -213,13 +215,13 @@ async fn dial_and_speak(
     stop: &CancellationToken,
 ) -> Trouble {
     let address = addresses.borrow_and_update().clone();
-    let dialled = tokio::select! {
-        dialled = timeout(HANDSHAKE_MAX, wire::dial(herd, link, &address)) => dialled,
+    let dialed = tokio::select! {
+        dialed = timeout(HANDSHAKE_MAX, wire::dial(herd, link, &address)) => dialed,
         Ok(()) = addresses.changed() => return Trouble::Moved,
         () = link.leaving.cancelled() => return Trouble::Removed,
         () = stop.cancelled() => return Trouble::Stopping,
     };
-    let joined = match dialled {
+    let joined = match dialed {
         Ok(Ok(joined)) => joined,
         Ok(Err(trouble)) => return trouble,
         Err(_) => return Trouble::NoAnswer,
@@ -229,8 +231,8 @@ async fn dial_and_speak(
         return Trouble::Removed;
     }
     let how = format!("dialed {address}");
-    // Should it be elsewhere from now on, it is dialled there when this connection ends: a server that is yet to move
-    // would be cut off while it serves.
+    // A new address in the configuration does not end this connection: the server may still be where it was, and serve.
+    // The new address is dialed when this connection ends.
     session::speak(herd, link, joined, &how, stop).await
 }
 
@@ -246,14 +248,14 @@ async fn accept_all(herd: Arc<Herd>, listener: TcpListener, tasks: TaskTracker, 
     }
 }
 
-/// What is remembered of those who come to the peer port.
+/// What all connections to the peer port share.
 #[derive(Debug, Default)]
 struct Port {
     handshakes: Handshakes,
     tellings: Tellings,
 }
 
-/// Answers a connection; if a neighbor dialled it, speaks until the link ends.
+/// Answers a connection at the peer port. If a neighbor dialed, speaks until the link ends.
 async fn welcome(
     herd: &Arc<Herd>,
     port: &Port,
@@ -261,10 +263,10 @@ async fn welcome(
     stop: &CancellationToken,
 ) -> Result<(), Trouble> {
     let handshake = port.handshakes.begin();
-    let answered = handshake.run(timeout(HANDSHAKE_MAX, wire::answer(herd, stream)));
-    let Some(answered) = stop.run_until_cancelled(answered).await else { return Ok(()) };
-    let Caller { mut wire, hello, received } =
-        answered.ok_or(Trouble::Crowded)?.map_err(|_| Trouble::NoAnswer)??;
+    let accepted = handshake.run(timeout(HANDSHAKE_MAX, wire::accept(herd, stream)));
+    let Some(accepted) = stop.run_until_cancelled(accepted).await else { return Ok(()) };
+    let Accepted { mut wire, hello, received } =
+        accepted.ok_or(Trouble::Crowded)?.map_err(|_| Trouble::NoAnswer)??;
     drop(handshake);
     let links = herd.links().all();
     let neighbors: Vec<_> = links.iter().map(|link| (link.neighbor.clone(), link.dials)).collect();
@@ -301,34 +303,34 @@ async fn welcome(
     Ok(())
 }
 
-/// What a neighbor is told that is none any more.
+/// What this server says to a neighbor with which the configuration no longer has a link.
 fn stranger(herd: &Herd, link: &Link) -> Refused {
     Refused::Stranger(link.neighbor.clone(), herd.name().clone())
 }
 
-/// Counts and logs that somebody at the peer port got no link.
+/// Counts and logs that a connection to the peer port came to no link.
 fn tell_refused(herd: &Herd, port: &Port, address: SocketAddr, trouble: &Trouble) {
     herd.count_refused_peer();
-    // A server that is refused dials again and again, and its reason stays the same.
+    // A server that is refused dials again and again and is refused for the same reason, so the log says it once.
     let reason = matches!(trouble, Trouble::Refused(_)).then(|| trouble.to_string());
     let more = match port.tellings.allow(address.ip(), reason.as_deref(), Instant::now()) {
         Telling::Yes => "",
-        Telling::Last => "; more like this from there is counted for a minute and not logged",
+        Telling::Last => "; further ones from this address are counted and not logged for a minute",
         Telling::No => return,
     };
     let message = format_args!("no link with {address}, which dialed the peer port: {trouble}{more}");
     herd.log().event(LogLevel::Warn, Subject::Server, message);
 }
 
-/// Notes and logs that a link is down; the same trouble again and again is told once. What this end or an operator
-/// meant to happen needs no look.
+/// Notes and logs that a link is down. The same trouble is logged once while the link stays down. What this end or an
+/// operator intended is no warning.
 fn tell_down(herd: &Herd, link: &Link, trouble: &Trouble) {
     let was_up = link.state().up_since;
     let subject = Subject::Link(&link.neighbor);
     let is_new = link.went_down(trouble.to_string());
     let is_leaving = matches!(trouble, Trouble::Removed | Trouble::Stopping);
-    let is_meant = is_leaving || matches!(trouble, Trouble::Moved | Trouble::Replaced);
-    let level = if is_meant { LogLevel::Info } else { LogLevel::Warn };
+    let is_intended = is_leaving || matches!(trouble, Trouble::Moved | Trouble::Replaced);
+    let level = if is_intended { LogLevel::Info } else { LogLevel::Warn };
     if let Some(since) = was_up {
         let lasted = since.elapsed().as_secs_f64();
         herd.log().event(level, subject, format_args!("down after {lasted:.1} s: {trouble}"));

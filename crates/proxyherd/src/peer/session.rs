@@ -1,4 +1,4 @@
-//! One connection between two servers that have agreed: both directions until it ends.
+//! One connection of a link, in both directions, from the point where both ends have agreed until it ends.
 
 use std::{fmt::Arguments, pin::pin, sync::Arc, time::Duration};
 
@@ -26,16 +26,16 @@ use crate::{
     log::{Direction, LogLevel, Subject},
 };
 
-/// So many heartbeats in a row that do not come are silence.
+/// Heartbeats in a row that must be missing before a neighbor counts as silent.
 const SILENT_HEARTBEATS_MAX: u128 = LINK_SILENCE_MAX.as_millis() / HEARTBEAT_INTERVAL.as_millis();
 
-/// How long a link that is to go may still be told what is queued for it.
+/// How long a removed link may take to send what is queued for it.
 const LEAVE_MAX: Duration = Duration::from_secs(3);
-/// From this version of the protocol on, a link may be ended in words.
+/// From this version of the protocol on, a REFUSAL may end a link that is up.
 const REFUSAL_VERSION: u16 = 2;
 
-/// Speaks on `link` until the connection ends, and says why it did. Once `stop` or `link.leaving` is cancelled it ends
-/// within [`LEAVE_MAX`] and [`LINK_SILENCE_MAX`].
+/// Runs `link` over a connection until that ends, and returns why it ended. Once `stop` or `link.leaving` is cancelled
+/// it ends within [`LEAVE_MAX`] and [`LINK_SILENCE_MAX`].
 ///
 /// The caller holds `link.speaking`.
 pub(super) async fn speak(
@@ -50,7 +50,7 @@ pub(super) async fn speak(
     let subject = Subject::Link(&link.neighbor);
     herd.log().event(LogLevel::Info, subject, format_args!("up: {how}"));
     let (reader, mut writer) = split(stream);
-    // Before the first frame is heard: what a neighbor wants it says on top of this.
+    // Before the first frame is read, since what the neighbor asks for changes what is said here.
     let mut encoder = Encoder::default();
     herd.wake(herd.map().trust_clock(link.id, clock::now_ns()));
     herd.wake(herd.map().agree(link.id, &link.neighbor, agreed, &mut encoder));
@@ -71,8 +71,8 @@ pub(super) async fn speak(
             () = stop.cancelled() => Trouble::Stopping,
         };
         if matches!(trouble, Trouble::RefusedThere(_)) {
-            // A neighbor that sends REFUSAL reads on until this end closes. It may be the last one that can be told of
-            // some reports, so it still gets what is queued for it.
+            // A neighbor that has sent REFUSAL reads on until this end closes. It may be the only one that this server
+            // can still tell some reports, so everything in its queue is sent first.
             refused.cancel();
             let _ = timeout(LEAVE_MAX, sending).await;
         }
@@ -85,17 +85,17 @@ pub(super) async fn speak(
     trouble
 }
 
-/// A link that is to go has had its time for what was queued.
+/// Waits until a removed link has had its time to send what is queued.
 async fn overdue(link: &Link) {
     link.leaving.cancelled().await;
     sleep(LEAVE_MAX).await;
 }
 
-/// Says that there is nothing more to come, and listens until the neighbor has read all of it and closes too. To
-/// close at once would be to lose what is still on its way: the neighbor's next word would reset the connection.
+/// Ends this direction, and reads until the neighbor has read everything and closes too. If this end closed at once,
+/// the neighbor's next bytes would reset the connection, and what is still on its way would be lost.
 async fn take_leave(mut writer: impl AsyncWrite + Unpin, receiving: impl Future<Output = Trouble>) {
     let left = async {
-        // An encrypted connection has something to say even for that, and the neighbor may not take it.
+        // TLS sends a farewell of its own here, which the neighbor may not take.
         if writer.shutdown().await.is_ok() {
             receiving.await;
         }
@@ -119,7 +119,7 @@ async fn receive(
             let _working = pulse.work();
             incoming.receive(herd.map(), clock::now_ns(), &bytes, &mut wake)
         };
-        // What came before a frame that breaks the link has been taken in, and is news for other links.
+        // Frames before one that breaks the link have taken effect, and are news for other links.
         herd.wake(wake);
         let consumed = match received {
             Ok(consumed) => consumed,
@@ -135,9 +135,9 @@ async fn receive(
     }
 }
 
-/// Appends what comes next. Silence is counted in heartbeats that are missed: a process that was paused for long
-/// finds its timers over before it learns what has come meanwhile, and that is one heartbeat, not silence. Nor is it
-/// silence when part of what is encrypted as a whole has come.
+/// Appends the next bytes to `bytes`. Silence is counted in missing heartbeats: in a process that was paused for long
+/// the timers run out before it sees what has come meanwhile, and this counts as one missing heartbeat only. A part of
+/// a TLS record is no silence either.
 async fn read(
     reader: &mut (impl AsyncRead + Unpin),
     meter: &Meter,
@@ -158,8 +158,8 @@ async fn read(
     Err(Trouble::Silent)
 }
 
-/// [`send`], where a connection that takes no more does not end the link. What the neighbor said before it left may
-/// be all that is left of some reports: it is read first, and reading finds the same end.
+/// [`send`], but a connection that takes no more bytes does not end the link. What the neighbor sent before it left may
+/// be the only copy of some reports, so it is read first; reading then finds the end of the connection too.
 async fn send_while_heard(
     herd: &Herd,
     link: &Link,
@@ -177,7 +177,8 @@ async fn send_while_heard(
     }
 }
 
-/// `encoder` holds what is said first. Once the neighbor has `refused` the link, this ends when everything is told.
+/// Sends what the map has for this link, after what `encoder` holds already. Once the neighbor has `refused` the link,
+/// this ends when the queue is empty.
 async fn send(
     herd: &Herd,
     link: &Link,
@@ -214,7 +215,7 @@ async fn send(
         }
         if is_drained {
             link.set_behind(false);
-            // There may be more to tell since the flush: writing takes time.
+            // Writing takes time, so there may be news since the flush.
             let has_told_all = !herd.map().is_ready(link.id);
             if has_told_all && link.leaving.is_cancelled() {
                 return say_goodbye(herd, link, writer, meter).await;
@@ -231,7 +232,7 @@ async fn send(
     }
 }
 
-/// All is told: the neighbor hears why there will be nothing more.
+/// Tells the neighbor why the link ends, once the queue is empty.
 async fn say_goodbye(
     herd: &Herd,
     link: &Link,
@@ -241,14 +242,14 @@ async fn say_goodbye(
     if link.state().version >= Some(REFUSAL_VERSION) {
         let mut encoder = Encoder::default();
         encoder.refusal(&super::stranger(herd, link).to_string());
-        // A neighbor that does not take it sees the end all the same.
+        // A neighbor that does not take the REFUSAL sees the end of the connection.
         let _ = write(writer, meter, encoder.bytes()).await;
     }
     Trouble::Removed
 }
 
-/// Writes all of `bytes`, as long as the network takes some now and then. An encrypted connection holds back some of
-/// what it has taken, so it is told that this was all for now.
+/// Writes all of `bytes`, as long as the network takes some now and then. TLS holds back a part of what it was given,
+/// so it is flushed.
 async fn write(writer: &mut (impl AsyncWrite + Unpin), meter: &Meter, bytes: &[u8]) -> Result<(), Trouble> {
     let written = async {
         writer.write_all(bytes).await?;
@@ -257,7 +258,7 @@ async fn write(writer: &mut (impl AsyncWrite + Unpin), meter: &Meter, bytes: &[u
     meter.while_taken(written).await
 }
 
-/// What of a neighbor's heartbeats is worth a line in the log, each time that it begins.
+/// Warnings that a neighbor's heartbeats give rise to. The log has one line each time that the cause begins.
 #[derive(Default)]
 struct Alarms {
     mismatches: u64,
@@ -272,7 +273,7 @@ impl Alarms {
         if incoming.mismatches() > self.mismatches {
             self.mismatches = incoming.mismatches();
             warn(format_args!(
-                "what it holds differs, with nothing on its way; the difference is being repaired"
+                "its records differ from this server's, and none are on their way: the difference is being repaired"
             ));
         }
         let offset_ns = incoming.clocks().offset_ns();
@@ -287,14 +288,14 @@ impl Alarms {
             let ttl_s = ttl_ns / 1_000_000_000;
             warn(format_args!(
                 "its `client_ttl_s` is {ttl_s} and not this server's: start both with the same configuration; until \
-                 then what they hold may differ, and is not compared"
+                 then their records may differ and are not compared"
             ));
         }
         self.is_ttl_told = other_ttl_ns.is_some();
     }
 }
 
-/// One direction of a link as AT lines in the log, where the log is that detailed.
+/// Writes one direction of a link as AT lines into the log, if the log's level is `debug`.
 struct LinkLog<'a> {
     herd: &'a Herd,
     link: &'a Link,

@@ -1,7 +1,8 @@
-//! A connection between two servers, from its socket to the point where both have said HELLO; encrypted or not.
+//! A connection between two servers from its socket until both have sent HELLO, encrypted or not.
 //!
-//! With encryption each end knows by the other's certificate who it is before a byte of the link's protocol is said, and
-//! HELLO must say the same. Without it HELLO is believed, which is why that is for loopback alone.
+//! With encryption each end knows the other's name from its certificate before it sends a byte of the link's protocol,
+//! and HELLO must give the same name. Without encryption HELLO is believed, so links in the clear are for loopback
+//! only.
 
 use std::time::Duration;
 
@@ -27,10 +28,10 @@ use crate::{
     herd::{Herd, Inside, Link},
 };
 
-/// How long it may take to say the little that a handshake says.
+/// How long the other end may take to accept a frame of the handshake, which is short.
 const SAY_MAX: Duration = Duration::from_secs(1);
 
-/// Whatever reads and writes.
+/// A stream of bytes in both directions.
 pub(super) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
@@ -41,35 +42,37 @@ pub(super) struct Wire {
     pub(super) meter: Meter,
 }
 
-/// Someone who has connected and said HELLO.
-pub(super) struct Caller {
+/// A connection that was accepted, and on which the dialing end has sent HELLO.
+pub(super) struct Accepted {
     pub(super) wire: Wire,
     pub(super) hello: Hello,
-    /// What came behind the HELLO.
+    /// The bytes behind the HELLO.
     pub(super) received: Vec<u8>,
 }
 
-/// A connection on which both have said HELLO, and agreed.
+/// A connection on which both ends have sent HELLO and agreed on a link.
 pub(super) struct Joined {
     pub(super) wire: Wire,
-    /// What came behind the neighbor's HELLO.
+    /// The bytes behind the neighbor's HELLO.
     pub(super) received: Vec<u8>,
     pub(super) agreed: Agreed,
 }
 
-/// A connection to the neighbor of `link`, which should be at `address`.
+/// Connects to the neighbor of `link` at `address` and agrees on the link.
 pub(super) async fn dial(herd: &Herd, link: &Link, address: &Address) -> Result<Joined, Trouble> {
     let expected = &link.neighbor;
     let mut wire = secured(herd, reach(address).await?, expected).await?;
-    let dialled_ns = clock::now_ns();
-    say(&mut wire, |encoder| encoder.hello(&herd.identity().hello(dialled_ns))).await?;
-    let (hello, received) = match hear(&mut wire).await? {
-        Heard::Hello(hello, received) => (hello, received),
-        Heard::Refusal(why, received) => return Err(heed_refusal(herd, link, &mut wire, why, received).await),
+    let dialed_ns = clock::now_ns();
+    say(&mut wire, |encoder| encoder.hello(&herd.identity().hello(dialed_ns))).await?;
+    let (hello, received) = match first_frame(&mut wire).await? {
+        FirstFrame::Hello(hello, received) => (hello, received),
+        FirstFrame::Refusal(why, received) => {
+            return Err(heed_refusal(herd, link, &mut wire, why, received).await);
+        }
     };
-    if let Err(refused) = herd.identity().confirm(clock::now_ns(), dialled_ns, &hello, expected) {
+    if let Err(refused) = herd.identity().confirm(clock::now_ns(), dialed_ns, &hello, expected) {
         note_clock(herd, link, &refused);
-        // The other end takes the link for agreed upon: it learns why it is not.
+        // The other end has agreed already, so it must learn why there is no link.
         let _ = say(&mut wire, |encoder| {
             encode_reason(encoder, &refused);
             encoder.refusal(&refused.to_string());
@@ -86,7 +89,7 @@ async fn reach(address: &Address) -> Result<TcpStream, Trouble> {
     Ok(stream)
 }
 
-/// Nothing is said to whoever can't show that it is `expected`.
+/// Makes sure that the other end is `expected`. Until then nothing of the link's protocol is sent.
 async fn secured(herd: &Herd, stream: TcpStream, expected: &ServerName) -> Result<Wire, Trouble> {
     let stream = Metered::new(stream);
     let meter = stream.meter();
@@ -98,8 +101,8 @@ async fn secured(herd: &Herd, stream: TcpStream, expected: &ServerName) -> Resul
     Ok(Wire { stream: Box::new(stream), meter })
 }
 
-/// Lets whoever has connected say who it is, and makes sure of that.
-pub(super) async fn answer(herd: &Herd, stream: TcpStream) -> Result<Caller, Trouble> {
+/// Waits for the HELLO of the dialing end, and makes sure that its certificate names the same server.
+pub(super) async fn accept(herd: &Herd, stream: TcpStream) -> Result<Accepted, Trouble> {
     stream.set_nodelay(true)?;
     let stream = Metered::new(stream);
     let meter = stream.meter();
@@ -111,35 +114,35 @@ pub(super) async fn answer(herd: &Herd, stream: TcpStream) -> Result<Caller, Tro
         }
     };
     let mut wire = Wire { stream, meter };
-    let (hello, received) = match hear(&mut wire).await? {
-        Heard::Hello(hello, received) => (hello, received),
-        Heard::Refusal(why, _) => return Err(Trouble::RefusedThere(why)),
+    let (hello, received) = match first_frame(&mut wire).await? {
+        FirstFrame::Hello(hello, received) => (hello, received),
+        FirstFrame::Refusal(why, _) => return Err(Trouble::RefusedThere(why)),
     };
     if let Some(shown) = shown.filter(|shown| *shown != hello.origin.server) {
         let misnamed = Trouble::Misnamed { shown, said: hello.origin.server };
         let _ = say(&mut wire, |encoder| encoder.refusal(&misnamed.to_string())).await;
         return Err(misnamed);
     }
-    Ok(Caller { wire, hello, received })
+    Ok(Accepted { wire, hello, received })
 }
 
-/// The other end's first frame, and the bytes that came behind it.
-enum Heard {
+/// The other end's first frame, and the bytes behind it.
+enum FirstFrame {
     Hello(Hello, Vec<u8>),
     Refusal(String, Vec<u8>),
 }
 
 /// Reads until one whole HELLO or refusal is there.
-async fn hear(wire: &mut Wire) -> Result<Heard, Trouble> {
+async fn first_frame(wire: &mut Wire) -> Result<FirstFrame, Trouble> {
     let mut received = Vec::with_capacity(512);
     loop {
         if !may_be_hello(&received) {
             return Err(LinkError::from(FrameError::NoHerd).into());
         }
         match decode(&received).map_err(LinkError::from)? {
-            Some((Frame::Hello(hello), len)) => return Ok(Heard::Hello(hello, received.split_off(len))),
+            Some((Frame::Hello(hello), len)) => return Ok(FirstFrame::Hello(hello, received.split_off(len))),
             Some((Frame::Refusal(reason), len)) => {
-                return Ok(Heard::Refusal(reason.to_owned(), received.split_off(len)));
+                return Ok(FirstFrame::Refusal(reason.to_owned(), received.split_off(len)));
             }
             Some(_) => return Err(LinkError::LateHandshake.into()),
             None => {}
@@ -150,8 +153,8 @@ async fn hear(wire: &mut Wire) -> Result<Heard, Trouble> {
     }
 }
 
-/// Handles a refusal. A frame behind it may give the reason in a form that this program understands; earlier versions close
-/// the connection without one.
+/// Handles a refusal. A frame behind it may give the reason in a form that this program understands. Earlier versions
+/// close the connection without such a frame.
 async fn heed_refusal(
     herd: &Herd,
     link: &Link,
@@ -185,7 +188,7 @@ pub(super) fn note_clock(herd: &Herd, link: &Link, refused: &Refused) {
     }
 }
 
-/// Tells the other end why there is no link: in words, and behind them in a frame where there is one for the reason.
+/// Tells the other end why there is no link: in words, and in a frame behind them if there is one for the reason.
 pub(super) async fn refuse(mut wire: Wire, refused: Refused) -> Result<(), Trouble> {
     let _ = say(&mut wire, |encoder| {
         encoder.refusal(&refused.to_string());
@@ -204,7 +207,7 @@ fn encode_reason(encoder: &mut Encoder, refused: &Refused) {
     }
 }
 
-/// Says one thing of the handshake.
+/// Sends frames of the handshake.
 pub(super) async fn say(wire: &mut Wire, encode: impl FnOnce(&mut Encoder)) -> Result<(), Trouble> {
     let mut encoder = Encoder::default();
     encode(&mut encoder);

@@ -6,8 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use parking_lot::Mutex;
-use proxyherd_core::limits::BREAKER_FAILURES;
-use proxyherd_core::places::{Breaker, Cause, Rate, Shut, Verdict};
+use proxyherd_core::{
+    limits::BREAKER_FAILURES,
+    places::{Breaker, Cause, Shut, Verdict},
+    rate::SlidingWindow,
+};
 use tokio::time::Instant;
 
 use super::Allowance;
@@ -21,14 +24,14 @@ use crate::{
 pub(super) struct Toll {
     began: Instant,
     log: ServerLog,
-    rate: Option<Mutex<Rate>>,
+    rate: Option<Mutex<SlidingWindow>>,
     allowance: Arc<dyn Allowance>,
 }
 
 impl Toll {
     /// At most `per_second` requests in any second, 0 for any number, and as many as `allowance` has.
     pub(super) fn new(per_second: u32, allowance: Arc<dyn Allowance>, log: ServerLog) -> Toll {
-        let rate = (per_second > 0).then(|| Mutex::new(Rate::new(per_second)));
+        let rate = (per_second > 0).then(|| Mutex::new(SlidingWindow::per_second(per_second)));
         Toll { began: Instant::now(), log, rate, allowance }
     }
 

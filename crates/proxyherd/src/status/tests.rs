@@ -5,7 +5,6 @@ use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::PathBuf,
     thread,
-    time::{Duration, Instant},
 };
 
 use tokio::net::TcpSocket;
@@ -17,6 +16,7 @@ use crate::{
     door_trust::testing::TlsDoor,
     herd::{BudgetStatus, LinkStatus, ReportStatus},
     server::{Server, Sockets},
+    wait::eventually,
 };
 
 fn plain(seen: &Seen) -> String {
@@ -369,7 +369,7 @@ fn a_door_with_tls_is_asked_by_https_and_shows_the_certificate_of_the_configurat
     config.tls = None;
     let text = plain(&Seen::ask(&config));
     let expected = format!(
-        "! Riley does not answer at https://{}: its certificate is not one that this system trusts\n",
+        "! Riley does not answer at https://{}: its certificate is of an authority that this system does not trust",
         door.address
     );
     assert!(text.contains(&expected), "{text}");
@@ -418,15 +418,11 @@ impl Herd {
 
     /// How it is when both ends of its link are up.
     fn seen_when_linked(config: &Config) -> Seen {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        loop {
+        eventually("the link is up at both ends", || {
             let seen = Seen::ask(config);
-            if seen.up().filter(|(_, status)| status.links.iter().any(|link| link.up)).count() == 2 {
-                return seen;
-            }
-            assert!(Instant::now() < deadline, "the link does not come up: {}", plain(&seen));
-            thread::sleep(Duration::from_millis(10));
-        }
+            let up = seen.up().filter(|(_, status)| status.links.iter().any(|link| link.up)).count();
+            if up == 2 { Ok(seen) } else { Err(plain(&seen)) }
+        })
     }
 }
 

@@ -25,7 +25,7 @@ use proxyherd_core::{
 
 use crate::harness::{
     Herd, LINKS, NAMES, Plan, Process, WHERE_AND_WHEN, ats_of,
-    certificates::{self, Certified, Dialled},
+    certificates::{self, Certified, Dialed},
     eventually, metric, neighbor, status, within,
 };
 
@@ -66,7 +66,7 @@ fn link_ups(herd: &Herd) -> f64 {
 /// The bad member's link with one neighbor.
 struct Link {
     neighbor: &'static str,
-    stream: Dialled,
+    stream: Dialed,
     encoder: Encoder,
     received: Vec<u8>,
     /// The last life of each server of which the neighbor has told.

@@ -317,7 +317,7 @@ async fn who_does_not_encrypt_is_not_told_the_key() {
             Err(error) => panic!("{error}"),
         };
         let query = Query::within(Point::new(1.0, 2.0).unwrap(), 1.0).unwrap();
-        let refused = Failure::Unavailable("no encrypted connection can be made".into());
+        let refused = Failure::Unavailable("it does not speak TLS".into());
         assert_eq!(provider.nearby(&query).await, Err(refused));
         assert_eq!(google.count(), 0);
     }

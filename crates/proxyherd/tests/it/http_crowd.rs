@@ -325,6 +325,21 @@ fn unfinished_heads_take_little_memory() {
 }
 
 #[test]
+fn unfinished_heads_behind_a_whole_request_have_no_more_room() {
+    let herd = Plan::single().limits("buffers_mb = 4").start();
+    let http = herd.at("Riley").http;
+    let asked = "GET /health/livez HTTP/1.1\r\nHost: localhost\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\nX: ";
+    let _unfinished = crowd(http, 500, format!("{asked}{}", "x".repeat(30 * 1024)).as_bytes());
+    // 133 of them would take all the room.
+    eventually("the others are closed", || {
+        match metric(http, r#"proxyherd_door_connections{door="http"}"#) {
+            Some(2.0..=180.0) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    });
+}
+
+#[test]
 fn what_two_readers_could_cut_differently_is_the_last_on_its_connection() {
     let herd = Plan::single().start();
     let http = herd.at("Riley").http;

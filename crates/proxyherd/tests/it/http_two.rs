@@ -261,13 +261,14 @@ fn a_head_that_unfolds_takes_little_memory() {
 
 #[test]
 fn answers_that_nobody_takes_have_only_so_much_room() {
-    const STREAMS: u32 = 32;
+    const STREAMS: u32 = 8;
     let herd = Plan::single().limits("buffers_mb = 1").start();
     let calm = Calm::of(&herd);
-    // 40 times 32 answers of 5 kB would take 6 MB. Each connection may have one of them past the bound.
-    let mut clients: Vec<_> = (0..40).map(|_| Http2::with_window(calm.http, 0)).collect();
+    // 160 times 8 answers of 5 kB would take 6 MB. Each connection may have one of them past the bound.
+    let mut clients: Vec<_> = (0..160).map(|_| Http2::with_window(calm.http, 0)).collect();
     for client in &mut clients {
-        (0..STREAMS).for_each(|at| client.ask(2 * at + 1, "/metrics"));
+        // A connection for whose requests there is no room is closed meanwhile.
+        (0..STREAMS).for_each(|at| drop(client.stream.write_all(&client.asked(2 * at + 1, "/metrics"))));
     }
     eventually("all is answered that there is room for", || {
         match metric(calm.http, "proxyherd_replies_buffered_bytes") {
@@ -279,6 +280,45 @@ fn answers_that_nobody_takes_have_only_so_much_room() {
     drop(clients);
     eventually("all room is given back", || match metric(calm.http, "proxyherd_replies_buffered_bytes") {
         Some(0.0) => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+}
+
+#[test]
+fn requests_whose_answers_nobody_takes_have_only_so_much_room_however_short_the_answers() {
+    let herd = Plan::single().limits("buffers_mb = 4").start();
+    let http = herd.at("Riley").http;
+    // 100 times 100 requests of 8 kB would take 80 MB.
+    let mut clients: Vec<_> = (0..100).map(|_| Http2::with_window(http, 0)).collect();
+    for client in &mut clients {
+        let asked =
+            |client: &Http2| (0..100).map(|at| client.asked(2 * at + 1, "/health/livez")).collect::<Vec<_>>();
+        let _ = client.stream.write_all(&asked(client).concat());
+    }
+    eventually("most are closed", || match metric(http, r#"proxyherd_door_connections{door="http"}"#) {
+        Some(..=20.0) => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    // A connection that is about to be closed may still count.
+    eventually("no more is held", || match metric(http, "proxyherd_replies_buffered_bytes") {
+        Some(..=4.2e6) => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+}
+
+#[test]
+fn unfinished_heads_behind_an_answer_that_nobody_takes_have_only_so_much_room() {
+    let herd = Plan::single().limits("buffers_mb = 4").start();
+    let http = herd.at("Riley").http;
+    let mut clients: Vec<_> = (0..500).map(|_| Http2::with_window(http, 0)).collect();
+    // 500 times 16 kB would take 8 MB, twice the room.
+    let head = [headers("localhost", "/health/livez"), header("x", &"x".repeat(16_000))].concat();
+    for client in &mut clients {
+        let asked = [client.asked(1, "/health/livez"), frame(HEADERS, 0, 3, &head)].concat();
+        let _ = client.stream.write_all(&asked);
+    }
+    eventually("some are closed", || match metric(http, r#"proxyherd_door_connections{door="http"}"#) {
+        Some(150.0..=300.0) => Ok(()),
         other => Err(format!("{other:?}")),
     });
 }

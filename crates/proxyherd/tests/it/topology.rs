@@ -234,7 +234,7 @@ fn a_server_that_its_file_no_longer_names_says_so_and_ends_as_at_sigterm() {
     herd.wait_for_links(&REST);
     for name in ["Jaquez", "Juzang"] {
         assert_eq!(
-            said(&herd, name, "the configuration has this link no more"),
+            said(&herd, name, "the configuration no longer has this link"),
             0,
             "Riley ended its links itself"
         );
@@ -320,7 +320,7 @@ fn a_server_that_is_to_stay_without_its_file_is_let_go_by_its_neighbors_and_answ
     herd.change(herd.plan().without_server("Riley").herd("removed = \"stay\""));
     wait_until_removed(&herd, "Riley");
     herd.wait_for_log("Riley", "herd.toml no longer names Riley: it keeps running");
-    herd.wait_for_log("Jaquez", "the configuration has this link no more");
+    herd.wait_for_log("Jaquez", "the configuration no longer has this link");
     herd.wait_for_log("Riley", "Riley is no neighbor of Jaquez in the configuration that Jaquez reads");
     assert!(client.ask(&format!("IAMAT kiwi {WHERE_AND_WHEN}")).starts_with("AT Riley "));
     assert_eq!(get(herd.at("Riley").http, "/health/readyz"), (503, REMOVED.to_owned()));
@@ -378,7 +378,7 @@ fn who_is_let_go_by_the_end_that_dials_hears_why() {
     let line = herd.wait_for_log("Riley", "down after");
     assert!(line.contains("Riley is no neighbor of Jaquez in the configuration that Jaquez reads"), "{line}");
     let line = herd.wait_for_log("Jaquez", "down after");
-    assert!(line.contains("the configuration has this link no more"), "{line}");
+    assert!(line.contains("the configuration no longer has this link"), "{line}");
 }
 
 #[test]

@@ -243,7 +243,7 @@ async fn a_server_whose_certificate_nobody_vouches_for_is_not_talked_to() {
     let conversation = Conversation::with(vec![at], tls, Patience::USUAL, Box::new(tell));
     run(conversation, Cursor::new(b"HELLO"), Vec::new()).await.unwrap_err();
     let expected =
-        format!("tls://{}: its certificate is neither one that this system trusts nor", door.address);
+        format!("tls://{}: its certificate is of an authority that this system does not trust", door.address);
     let told = told.recv().unwrap();
     assert!(told.starts_with(&expected), "{told}");
 }

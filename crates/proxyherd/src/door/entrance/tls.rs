@@ -9,15 +9,12 @@ use std::{
     sync::Arc,
 };
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 use rustls::{ServerConfig, crypto::ring::Ticketer, pki_types::CertificateDer};
 
-use crate::{
-    clock,
-    credentials::{
-        CredentialsError, Facts, Make, Reread, Words, date, provider, read_certificates, read_key,
-    },
-    stamp::Stamp,
+use crate::credentials::{
+    CredentialsError, Dated, Facts, InUse, Make, OutOfTime, Reread, Validity, Words, date, provider,
+    read_certificates, read_key,
 };
 
 /// The certificate that the doors of one server show.
@@ -25,30 +22,29 @@ use crate::{
 pub struct DoorTls {
     certificate: PathBuf,
     key: PathBuf,
-    current: RwLock<Current>,
+    in_use: InUse<DoorConfig>,
 }
 
-#[derive(Clone, Debug)]
-struct Current {
-    held: Arc<Held>,
-    stamps: [Option<Stamp>; 2],
-}
-
-/// What was read, and is in use.
+/// What was made of the files.
 #[derive(Debug)]
-struct Held {
-    config: Arc<ServerConfig>,
-    not_before_s: i64,
-    not_after_s: i64,
+pub(crate) struct DoorConfig {
+    server: ServerConfig,
+    validity: Validity,
+}
+
+impl Dated for DoorConfig {
+    fn validity(&self) -> Validity {
+        self.validity
+    }
 }
 
 impl DoorTls {
     /// Reads the certificate, with those between it and its authority behind it, and its key.
     pub fn open(certificate: &Path, key: &Path) -> Result<DoorTls, CredentialsError> {
-        let stamps = stamps(certificate, key);
-        let held = Arc::new(read(certificate, key)?);
-        let current = RwLock::new(Current { held, stamps });
-        Ok(DoorTls { certificate: certificate.to_owned(), key: key.to_owned(), current })
+        let (certificate, key) = (certificate.to_owned(), key.to_owned());
+        let paths = vec![certificate.clone(), key.clone()];
+        let in_use = InUse::open(paths, || read(&certificate, &key))?;
+        Ok(DoorTls { certificate, key, in_use })
     }
 
     /// What a door takes TLS connections with. `alpn` names what the door speaks inside, the best first; where it names
@@ -57,14 +53,10 @@ impl DoorTls {
         let alpn = alpn.iter().map(|name| name.to_vec()).collect();
         Acceptor { tls: Arc::clone(self), alpn, made: Mutex::default() }
     }
-
-    fn held(&self) -> Arc<Held> {
-        Arc::clone(&self.current.read().held)
-    }
 }
 
 impl Reread for DoorTls {
-    type Stamps = [Option<Stamp>; 2];
+    type Made = DoorConfig;
     const WORDS: Words = Words {
         of: " of the doors",
         whose: "the one that clients see",
@@ -72,33 +64,15 @@ impl Reread for DoorTls {
         consequence: "clients refuse it",
     };
 
-    fn seen(&self) -> Self::Stamps {
-        stamps(&self.certificate, &self.key)
+    fn in_use(&self) -> &InUse<DoorConfig> {
+        &self.in_use
     }
 
-    fn read_at(&self) -> Self::Stamps {
-        self.current.read().stamps
-    }
-
-    /// A certificate that is out of time changes nothing either, as long as the one in use is not.
     fn reload(&self) -> Result<(), CredentialsError> {
-        let (stamps, now_s) = (self.seen(), clock::now_s());
-        let read = read(&self.certificate, &self.key);
-        let mut current = self.current.write();
-        // What can't be read is not worth another look before it changes.
-        current.stamps = stamps;
-        let read = read?;
-        if current.held.out_of_time(now_s).is_none()
-            && let Some(how) = read.out_of_time(now_s)
-        {
-            return Err(CredentialsError::OutOfTime { path: self.certificate.clone(), how });
-        }
-        current.held = Arc::new(read);
-        Ok(())
-    }
-
-    fn not_after_s(&self) -> i64 {
-        self.held().not_after_s
+        self.in_use.reload(
+            || read(&self.certificate, &self.key),
+            |when| CredentialsError::OutOfTime { path: self.certificate.clone(), how: out_of_time(when) },
+        )
     }
 
     fn advice(&self) -> String {
@@ -106,33 +80,23 @@ impl Reread for DoorTls {
     }
 }
 
-impl Held {
-    fn out_of_time(&self, now_s: i64) -> Option<String> {
-        match now_s {
-            _ if now_s > self.not_after_s => {
-                Some(format!("expired on {}: put a new one there", date(self.not_after_s)))
-            }
-            _ if now_s < self.not_before_s => {
-                Some(format!("holds from {} on: is this machine's clock right?", date(self.not_before_s)))
-            }
-            _ => None,
+fn out_of_time(when: OutOfTime) -> String {
+    match when {
+        OutOfTime::Expired(on_s) => format!("expired on {}: put a new one there", date(on_s)),
+        OutOfTime::NotYet(from_s) => {
+            format!("holds from {} on: is this machine's clock right?", date(from_s))
         }
     }
 }
 
-fn stamps(certificate: &Path, key: &Path) -> [Option<Stamp>; 2] {
-    [certificate, key].map(Stamp::of)
-}
-
-fn read(certificate: &Path, key: &Path) -> Result<Held, CredentialsError> {
+fn read(certificate: &Path, key: &Path) -> Result<DoorConfig, CredentialsError> {
     let certificates = read_certificates(certificate, || Make::Door)?;
     let facts = Facts::of(&certificates[0])
         .map_err(|_| CredentialsError::Empty { path: certificate.to_owned(), what: "certificate" })?;
     let key = read_key(key, || Make::Door, &certificates, certificate)?;
     let library = |why| CredentialsError::Library { path: certificate.to_owned(), why };
-    let config = server_config(certificates, key).map_err(library)?;
-    let Facts { not_before_s, not_after_s, .. } = facts;
-    Ok(Held { config: Arc::new(config), not_before_s, not_after_s })
+    let server = server_config(certificates, key).map_err(library)?;
+    Ok(DoorConfig { server, validity: facts.validity })
 }
 
 /// Phones come back often: they resume by tickets, of which a server keeps nothing. TLS 1.2 is for old ones.
@@ -155,23 +119,23 @@ pub(crate) struct Acceptor {
     tls: Arc<DoorTls>,
     alpn: Vec<Vec<u8>>,
     /// What the door uses, and what it was made of.
-    made: Mutex<Option<(Arc<Held>, Arc<ServerConfig>)>>,
+    made: Mutex<Option<(Arc<DoorConfig>, Arc<ServerConfig>)>>,
 }
 
 impl Acceptor {
     /// For a connection that is made now.
     pub(crate) fn config(&self) -> Arc<ServerConfig> {
-        let held = self.tls.held();
+        let in_use = self.tls.in_use.get();
         let mut made = self.made.lock();
         if let Some((of, config)) = &*made
-            && Arc::ptr_eq(of, &held)
+            && Arc::ptr_eq(of, &in_use)
         {
             return Arc::clone(config);
         }
-        let mut config = (*held.config).clone();
+        let mut config = in_use.server.clone();
         config.alpn_protocols.clone_from(&self.alpn);
         let config = Arc::new(config);
-        *made = Some((held, Arc::clone(&config)));
+        *made = Some((in_use, Arc::clone(&config)));
         config
     }
 }

@@ -17,8 +17,8 @@ use tokio::{
 
 use super::limits::{
     CANCELLATIONS_MAX, HEADER_SECTION_FREE_LEN, HEADER_SECTION_LEN_MAX, HEADER_SECTION_TIME_MIN,
-    IDLE_TIMEOUT, INPUT_ALLOWANCE_LEN, INPUT_ALLOWANCE_PER_S, RESERVE_IDLE_TIMEOUT, RESERVE_LIFETIME_MAX,
-    RESPONSE_TIMEOUT,
+    IDLE_TIMEOUT, INPUT_ALLOWANCE_LEN, INPUT_ALLOWANCE_PER_S, REQUEST_LEN, RESERVE_IDLE_TIMEOUT,
+    RESERVE_LIFETIME_MAX, RESPONSE_TIMEOUT,
 };
 use crate::admission::Ticket;
 
@@ -108,9 +108,10 @@ struct Activity {
     is_client: bool,
     /// Whether it speaks another protocol than HTTP by now.
     is_upgraded: bool,
-    /// Bytes of a header section that has not arrived completely.
+    /// Bytes of a header section that has not arrived completely. In HTTP/2 it may arrive while other requests are in
+    /// progress, and any other frame counts as part of it.
     header_section_len: usize,
-    /// When the first of these bytes arrived.
+    /// When the first of these bytes arrived, if the connection was idle.
     header_section_since: Option<Instant>,
     /// Bytes of responses that are not handed over to the protocol yet.
     unsent_len: usize,
@@ -214,6 +215,14 @@ impl ConnectionState {
         deadlines.min().map(|at| (at, CloseReason::ResponseTimeout(RESPONSE_TIMEOUT)))
     }
 
+    /// A header section of about `len` bytes, at most, has arrived completely. What has arrived in addition may be part of the
+    /// next one.
+    pub(super) fn header_section_complete(&self, len: usize) {
+        let mut activity = self.activity.lock();
+        activity.header_section_len = activity.header_section_len.saturating_sub(len);
+        activity.count_less_buffered();
+    }
+
     /// The header section of a request has arrived completely. Returns the request's number, and since when the table of
     /// slots lists the connection as idle, if it does.
     pub(super) fn begin_request(&self, audience: Audience) -> (u64, Option<Instant>) {
@@ -224,12 +233,15 @@ impl ConnectionState {
         if let Some(ticket) = &activity.ticket {
             ticket.set_operator(!activity.is_client);
         }
-        activity.header_section_len = 0;
         activity.header_section_since = None;
-        activity.count_less_buffered();
         activity.last_request += 1;
         let id = activity.last_request;
         activity.requests.push(RequestInProgress { id, deadline: None });
+        // The request takes its memory even if it is answered with an error, so the connection is closed.
+        if !activity.count_buffered() {
+            activity.directive = Directive::Close(CloseReason::BuffersFull);
+            self.directive_changed.notify_one();
+        }
         (id, idle_since.filter(|_| self.is_listed(&activity)))
     }
 
@@ -262,6 +274,7 @@ impl ConnectionState {
     pub(super) fn end_request(&self, id: u64, end: RequestEnd, now: Instant) -> bool {
         let mut activity = self.activity.lock();
         activity.requests.retain(|request| request.id != id);
+        activity.count_less_buffered();
         match end {
             RequestEnd::Answered => {
                 activity.answered += 1;
@@ -305,19 +318,18 @@ impl ConnectionState {
         }
         if activity.requests.is_empty() && len > 0 {
             activity.header_section_since.get_or_insert(now);
-            // hyper buffers no more than this.
-            activity.header_section_len = (activity.header_section_len + len).min(2 * HEADER_SECTION_LEN_MAX);
-            if !activity.count_buffered() {
-                return Err(CloseReason::BuffersFull);
-            }
         }
-        Ok(())
+        // hyper buffers no more than this.
+        activity.header_section_len = (activity.header_section_len + len).min(2 * HEADER_SECTION_LEN_MAX);
+        if activity.count_buffered() { Ok(()) } else { Err(CloseReason::BuffersFull) }
     }
 
     /// `len` of the bytes that have arrived were a request's body, which a handler has read.
     pub(super) fn body_read(&self, len: usize) {
         let mut activity = self.activity.lock();
         activity.allowance_len = activity.allowance_len.saturating_add(len).min(INPUT_ALLOWANCE_LEN);
+        activity.header_section_len = activity.header_section_len.saturating_sub(len);
+        activity.count_less_buffered();
     }
 
     /// From here on the connection speaks another protocol.
@@ -350,7 +362,10 @@ impl Activity {
     fn count_buffered(&self) -> bool {
         let len = self.header_section_len;
         let header_section_len = if len > HEADER_SECTION_FREE_LEN { len } else { 0 };
-        self.ticket.as_ref().is_none_or(|ticket| ticket.buffer(self.unsent_len + header_section_len))
+        // Any connection may have one request, which is not counted.
+        let requests_len = self.requests.len().saturating_sub(1) * REQUEST_LEN;
+        let len = self.unsent_len + header_section_len + requests_len;
+        self.ticket.as_ref().is_none_or(|ticket| ticket.buffer(len))
     }
 
     /// As [`Activity::count_buffered`], where the connection has less buffered than before, so that there is room.

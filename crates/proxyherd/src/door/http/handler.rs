@@ -40,20 +40,30 @@ pub(super) struct RequestHandler {
 }
 
 impl RequestHandler {
-    /// The response to a request whose header section is complete.
-    pub(super) async fn handle<B>(self, request: Request<B>) -> Response
+    /// The response to a request whose header section is complete. The request is in progress from this call on, even if
+    /// the returned future is not polled yet.
+    pub(super) fn handle<B>(self, request: Request<B>) -> impl Future<Output = Response> + Send
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        self.slot.header_section_complete(header_section_len(&request));
+        let audience = audience(request.uri().path());
+        let guard = self.slot.begin(audience);
+        self.answer(guard, request, audience)
+    }
+
+    async fn answer<B>(self, guard: RequestGuard, request: Request<B>, audience: Audience) -> Response
     where
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
         let logged = LoggedRequest::new(self.herd.log(), self.caller.address, &request);
-        let audience = audience(request.uri().path());
         let is_head = request.method() == Method::HEAD;
         // A proxy in front may cut a body with Transfer-Encoding differently. Then what follows would be read as a request
         // that no client has sent (RFC 9112, section 6.1).
         let is_last = request.headers().contains_key(header::TRANSFER_ENCODING);
         let version = request.version();
-        let guard = self.slot.begin(audience);
         let mut response = self.respond(request.map(Body::new), audience).await;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             self.slot.upgrade();
@@ -91,6 +101,15 @@ impl RequestHandler {
             self.slot.drain();
         }
     }
+}
+
+/// Length of a request's header section, bytes, rounded up. So small frames of HTTP/2, such as WINDOW_UPDATE, do not add up
+/// from request to request.
+fn header_section_len<B>(request: &Request<B>) -> usize {
+    const EXTRA_LEN: usize = 64;
+    let target_len = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    let fields = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
+    EXTRA_LEN + target_len + fields.sum::<usize>()
 }
 
 fn audience(path: &str) -> Audience {

@@ -85,6 +85,10 @@ pub(super) const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 /// Concurrent streams of one connection. One more is refused, and the client sends it again later. RFC 9113, section
 /// 6.5.2, advises against fewer: clients open as many before they have received the server's SETTINGS.
 pub(super) const STREAMS_MAX: u32 = 100;
+/// Memory of one request in progress without its response, bytes, rounded up: its stream, its task, its header section. It
+/// counts against `buffers_mb` for all requests of a connection but one. Where there is no room for another request, the
+/// connection is closed. Otherwise a client that receives no responses could hold a hundred requests on each connection.
+pub(super) const REQUEST_LEN: usize = 8 * 1024;
 /// Streams that a client has reset before the server handled them. One more closes the connection (rapid reset,
 /// CVE-2023-44487).
 pub(super) const RESETS_PENDING_MAX: usize = 20;

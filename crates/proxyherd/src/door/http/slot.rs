@@ -113,8 +113,8 @@ mod tests {
             connection_state::{CloseReason, Directive},
             limits::{
                 CANCELLATIONS_MAX, HEADER_SECTION_FREE_LEN, HEADER_SECTION_TIME_MIN, IDLE_TIMEOUT,
-                INPUT_ALLOWANCE_LEN, INPUT_ALLOWANCE_PER_S, RESERVE_IDLE_TIMEOUT, RESERVE_LIFETIME_MAX,
-                RESPONSE_TIMEOUT, STREAMS_MAX,
+                INPUT_ALLOWANCE_LEN, INPUT_ALLOWANCE_PER_S, REQUEST_LEN, RESERVE_IDLE_TIMEOUT,
+                RESERVE_LIFETIME_MAX, RESPONSE_TIMEOUT, STREAMS_MAX,
             },
         },
         *,
@@ -259,7 +259,8 @@ mod tests {
     #[test]
     fn unsent_responses_are_bounded_and_operators_have_room_for_one_more() {
         let now = Instant::now();
-        let slot = slot(&Limits { buffers: 100, ..Limits::default() }, now);
+        let requests_len = (STREAMS_MAX as usize - 1) * REQUEST_LEN;
+        let slot = slot(&Limits { buffers: requests_len + 100, ..Limits::default() }, now);
         let requests: Vec<_> = (0..STREAMS_MAX).map(|_| slot.begin(Audience::Clients)).collect();
         assert!(
             requests[0].begin_response(80, Audience::Clients, now)
@@ -274,6 +275,35 @@ mod tests {
         assert!(!requests[4].begin_response(1, Audience::Operators, now));
     }
 
+    #[tokio::test]
+    async fn requests_in_progress_count_as_buffered_but_one_of_each_connection() {
+        let now = Instant::now();
+        let limits = Limits { buffers: 2 * REQUEST_LEN, ..Limits::default() };
+        let slots = Slots::new(&Arc::new(Admission::new(&limits, 9)));
+        let [one, other] = [1, 1].map(|last| slots.open(IpAddr::from([127, 0, 0, last]), now));
+        let mut requests: Vec<_> = (0..3).map(|_| one.begin(Audience::Operators)).collect();
+        let only = other.begin(Audience::Operators);
+        assert_eq!(slots.buffered(), 2 * REQUEST_LEN);
+        drop(requests.pop());
+        assert_eq!(slots.buffered(), REQUEST_LEN);
+        let second = other.begin(Audience::Operators);
+        let third = other.begin(Audience::Operators);
+        assert_eq!(other.directive().await, Directive::Close(CloseReason::BuffersFull));
+        drop((only, second, third, other, requests, one));
+        assert_eq!(slots.buffered(), 0);
+    }
+
+    #[test]
+    fn a_header_section_beside_a_request_counts_as_buffered_and_a_body_that_was_read_does_not() {
+        let now = Instant::now();
+        let slot = slot(&Limits { buffers: 10_000, ..Limits::default() }, now);
+        let _stuck = slot.begin(Audience::Clients);
+        assert_eq!([6_000, 4_000].map(|len| slot.received(len, now)), [Ok(()), Ok(())]);
+        slot.body_read(5_000);
+        let full = Err(CloseReason::BuffersFull);
+        assert_eq!([5_000, 1].map(|len| slot.received(len, now)), [Ok(()), full]);
+    }
+
     #[test]
     fn an_incomplete_header_section_counts_as_buffered() {
         let now = Instant::now();
@@ -282,7 +312,13 @@ mod tests {
             [HEADER_SECTION_FREE_LEN, 5_000, 5_000].map(|len| slot.received(len, now)),
             [Ok(()), Ok(()), Err(CloseReason::BuffersFull)]
         );
+        // The header section was complete 500 bytes before the end of the last read.
+        slot.header_section_complete(HEADER_SECTION_FREE_LEN + 9_500);
         drop(slot.begin(Audience::Clients));
-        assert_eq!([HEADER_SECTION_FREE_LEN, 5_000].map(|len| slot.received(len, now)), [Ok(()), Ok(())]);
+        assert_eq!([4_500, 5_000].map(|len| slot.received(len, now)), [Ok(()), Ok(())]);
+        let full = Err(CloseReason::BuffersFull);
+        assert_eq!(slot.received(1, now), full);
+        slot.header_section_complete(5_000);
+        assert_eq!([4_999, 1].map(|len| slot.received(len, now)), [Ok(()), full]);
     }
 }

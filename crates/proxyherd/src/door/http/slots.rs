@@ -28,9 +28,10 @@ use super::{
     limits::{EVICTED_OPEN_MAX, EVICTION_CANDIDATES_MAX, EVICTION_IDLE_MIN, RESERVE_SLOTS},
 };
 use crate::{
-    admission::{Admission, TurnedAway, subscriber},
+    admission::{Admission, TurnedAway},
     clock,
     door_kind::DoorKind,
+    subscriber::subscriber,
 };
 
 /// All slots of the door.
@@ -96,6 +97,11 @@ impl Slots {
     /// Locks the table. Its holder may call a [`ConnectionState`], which never locks the table.
     pub(super) fn table(&self) -> MutexGuard<'_, SlotTable> {
         self.table.lock()
+    }
+
+    #[cfg(test)]
+    pub(super) fn buffered(&self) -> usize {
+        self.admission.buffered()
     }
 
     /// Evicts a connection with a general slot, if there is one to be evicted for a newcomer from `newcomer` that got no

@@ -30,6 +30,7 @@ use crate::{
     door_kind::DoorKind,
     herd::tests::{alone, caller},
     server::Server,
+    wait::eventually_yielding,
 };
 
 const CALLER: Caller = Caller {
@@ -229,9 +230,7 @@ async fn an_upgraded_connection_keeps_its_slot() {
     }
     drop(stream);
     // The server does not wait for the end of a protocol that is not the door's.
-    while door.connections() > 0 {
-        tokio::task::yield_now().await;
-    }
+    eventually_yielding("the connection's slot is given back", || door.connections() == 0).await;
 }
 
 const GET_SLOW: &str = "GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n";

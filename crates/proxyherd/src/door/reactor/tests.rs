@@ -21,6 +21,7 @@ use crate::{
     config::Limits,
     door_kind::DoorKind,
     herd::tests::{alone_with, caller},
+    wait::eventually,
 };
 
 /// Its units end with a dot, and are not answered.
@@ -66,15 +67,15 @@ async fn the_time_for_which_an_address_is_over_its_rate_is_not_its_clients_time(
     let inbox = Arc::new(Inbox::new(poll.registry(), Token(0)).unwrap());
     let (limits, mut now) = (Limits::default(), Instant::now());
     let mut was_paced = false;
-    while connection.has_units || connection.held.is_empty() {
+    eventually("half a unit is left", || {
         connection.socket.note(true, false);
         connection.turn(&Seat { herd: &herd, inbox: &inbox, at: 0, now }, &mut scratch);
         assert!(matches!(connection.phase, Phase::Serving));
         if connection.paced_until.is_some() && !was_paced {
             (was_paced, now) = (true, now + 2 * limits.line);
         }
-        std::thread::yield_now();
-    }
+        !connection.has_units && !connection.held.is_empty()
+    });
     assert_eq!(connection.held, b"half");
     assert_eq!(connection.deadline(&limits), Some(now + limits.line));
 }

@@ -43,10 +43,8 @@ use crate::{
     herd::{Herd, Inside},
     log::ServerLog,
     places::{Places, Unlimited},
+    wait::{PATIENCE, eventually},
 };
-
-/// How long anything may take that has to happen.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What all connections are told of: how many pieces of news there are, and who listens.
 #[derive(Debug, Default)]
@@ -134,7 +132,10 @@ impl House {
     }
 
     fn wait_for_log(&self, said: &str) {
-        eventually(said, || self.log().contains(said).then_some(()));
+        eventually(&format!("the log says {said:?}"), || {
+            let log = self.log();
+            if log.contains(said) { Ok(()) } else { Err(log) }
+        });
     }
 
     /// As a server stops its doors.
@@ -153,20 +154,9 @@ impl Drop for House {
         self.stop.cancel();
         self.tasks.close();
         if !std::thread::panicking() {
-            eventually("the doors close", || self.tasks.is_empty().then_some(()));
+            eventually("the doors close", || self.tasks.is_empty());
             self.herd.log().flush(Instant::now() + PATIENCE);
         }
-    }
-}
-
-fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let began = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(began.elapsed() < PATIENCE, "not in time: {what}");
-        std::thread::sleep(Duration::from_millis(2));
     }
 }
 

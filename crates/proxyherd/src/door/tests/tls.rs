@@ -20,7 +20,7 @@ async fn who_speaks_no_tls_is_told_so_in_the_log_and_closed() {
         client.write_all(bytes).unwrap();
         let answer = rest(&mut client);
         assert!(!answer.starts_with(b"AT "), "{answer:?}");
-        eventually("it is counted", || (failed(&house) == index as u64 + 1).then_some(()));
+        eventually("it is counted", || failed(&house) == index as u64 + 1);
     }
     house.wait_for_log("closed: it does not speak TLS, and this address does (`tls://`)");
     assert_eq!(house.herd.map().len(), 0);
@@ -48,7 +48,7 @@ async fn a_handshake_that_is_not_ended_is_given_up() {
     assert!(began.elapsed() >= HANDSHAKE_MAX, "after {:?}", began.elapsed());
     house.wait_for_log("closed: the TLS handshake was not over within 2 s");
     // One hung up before it began, for the bytes of the others.
-    eventually("all are counted", || (failed(&house) == 5).then_some(()));
+    eventually("all are counted", || failed(&house) == 5);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

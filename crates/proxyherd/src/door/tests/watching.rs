@@ -112,7 +112,7 @@ async fn a_watcher_is_pushed_what_another_connection_reports_and_what_is_forgott
         assert_eq!(line(&mut *watcher), "kiwi is gone\n", "also once it has nothing more to say");
         house.stop().await;
         assert_eq!(rest(&mut *watcher), b"");
-        eventually("nobody follows", || house.is_unfollowed().then_some(()));
+        eventually("nobody follows", || house.is_unfollowed());
     }
 }
 
@@ -133,7 +133,7 @@ async fn a_watcher_that_takes_nothing_is_closed_and_holds_up_nobody() {
             let wake = house.herd.report(&caller(Rights::ALL), clock::now_ns(), &mut offers);
             house.herd.wake(wake.unwrap());
             most = most.max(house.herd.admission().buffered());
-            (house.herd.admission().connections() == 1).then_some(())
+            house.herd.admission().connections() == 1
         });
         assert!((1..300_000).contains(&most), "{most} bytes waited for it");
         house.wait_for_log("it did not take its replies for 1 s");
@@ -147,7 +147,7 @@ async fn a_watcher_that_takes_nothing_is_closed_and_holds_up_nobody() {
         // That it has gone, and not only stopped talking, shows when it is told something.
         let is_over = || {
             tell_last();
-            house.is_unfollowed().then_some(())
+            house.is_unfollowed()
         };
         eventually("nobody follows", is_over);
     }

@@ -1,9 +1,6 @@
 //! What watchers are told, what waits for them, and when the map is followed.
 
-use std::{
-    sync::mpsc::{Receiver, channel},
-    time::{Duration, Instant},
-};
+use std::sync::mpsc::{Receiver, channel};
 
 use proxyherd_core::{
     limits::{BATCH_LEN_MAX, FOLLOWERS_MAX},
@@ -18,9 +15,9 @@ use crate::{
         Herd, Inside as _,
         tests::{alone, alone_with, caller},
     },
+    wait::{PATIENCE, eventually},
 };
 
-const PATIENCE: Duration = Duration::from_secs(20);
 const NOW_NS: u64 = 1_700_000_000_000_000_000;
 const HOUR_NS: u64 = 3600 * 1_000_000_000;
 
@@ -89,17 +86,6 @@ impl Heard {
     }
 }
 
-fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let began = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(began.elapsed() < PATIENCE, "not in time: {what}");
-        thread::yield_now();
-    }
-}
-
 #[tokio::test]
 async fn a_watcher_is_told_of_whom_it_watches_and_of_nobody_else() {
     let herd = alone();
@@ -129,7 +115,7 @@ async fn a_slow_watcher_is_told_the_newest_of_each_client_once() {
         report(&herd, &["kiwi", "emu"], second);
         assert!(watcher.waiting_len() <= 2);
     }
-    eventually("both wait", || (watcher.waiting_len() == 2).then_some(()));
+    eventually("both wait", || watcher.waiting_len() == 2);
     let mut told = [watcher.next(), watcher.next()];
     told.sort();
     assert_eq!(told, ["emu 50", "kiwi 50"]);
@@ -151,12 +137,12 @@ async fn a_watcher_for_which_too_much_waits_begins_anew_and_costs_nothing_until_
     let (lazy, other) = (Heard::of(&herd, Watch::All).unwrap(), Heard::of(&herd, Watch::All).unwrap());
     let names: Vec<_> = (0..WAITING_MAX).map(|number| format!("client-{number}")).collect();
     report(&herd, &names, 1);
-    eventually("as many wait as may", || (lazy.waiting_len() == WAITING_MAX).then_some(()));
+    eventually("as many wait as may", || lazy.waiting_len() == WAITING_MAX);
     assert!(!lazy.begins_anew());
     (0..WAITING_MAX).for_each(|_| assert!(other.next().starts_with("client-")));
     report(&herd, &["one-more"], 1);
     assert_eq!(other.next(), "one-more 1", "who takes what there is loses nothing");
-    eventually("it begins anew", || lazy.begins_anew().then_some(()));
+    eventually("it begins anew", || lazy.begins_anew());
     report(&herd, &names[..1], 2);
     assert_eq!(other.next(), "client-0 2");
     assert_eq!(lazy.waiting_len(), 0);
@@ -220,7 +206,7 @@ async fn the_thread_ends_with_the_server_also_while_somebody_watches() {
     let watcher = Heard::of(&herd, Watch::All).unwrap();
     assert!(watcher.watching.shared.lock().alarm.is_some());
     drop(herd);
-    eventually("it ends", || watcher.watching.shared.lock().alarm.is_none().then_some(()));
+    eventually("it ends", || watcher.watching.shared.lock().alarm.is_none());
 }
 
 #[tokio::test]
@@ -231,8 +217,8 @@ async fn a_bell_that_does_not_return_is_seen_by_the_watchdog() {
     let bell = move || assert!(released.lock().recv().is_err());
     let watching = herd.watch(&caller(Rights::ALL), Watch::All, bell).unwrap().unwrap();
     report(&herd, &["kiwi"], 1);
-    eventually("it is stuck", || (herd.health().look() == ["telling watchers"]).then_some(()));
+    eventually("it is stuck", || herd.health().look() == ["telling watchers"]);
     drop(release);
-    eventually("it moves again", || herd.health().look().is_empty().then_some(()));
+    eventually("it moves again", || herd.health().look().is_empty());
     drop(watching);
 }

@@ -152,7 +152,5 @@ async fn a_thread_without_a_runtime_is_answered_and_has_the_answer_renewed() {
     let thread = std::thread::spawn(move || asking.answer_now(&query(), 5, &mut Vec::new()));
     assert!(thread.join().unwrap());
     assert_eq!(counts(&places), [("stale", 1), ("fetched", 1)]);
-    while provider.requests() < 2 {
-        yield_now().await;
-    }
+    eventually_yielding("the answer is renewed", || provider.requests() == 2).await;
 }

@@ -18,6 +18,7 @@ use tokio::time::{Instant, advance, sleep};
 
 use super::*;
 use crate::provider::{Embedded, Pending};
+use crate::wait::eventually_yielding;
 
 const DEADLINE: Duration = Duration::from_millis(5000);
 

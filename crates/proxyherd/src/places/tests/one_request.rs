@@ -38,9 +38,7 @@ async fn an_asker_that_goes_away_takes_nothing_from_the_others() {
         let places = Arc::clone(&places);
         async move { outcome(&places).await }
     });
-    while provider.requests() == 0 {
-        yield_now().await;
-    }
+    eventually_yielding("the provider is asked", || provider.requests() > 0).await;
     first.abort();
     assert_eq!(told(&places, &query()).await.0, Outcome::Joined);
     assert_eq!(provider.requests(), 1);

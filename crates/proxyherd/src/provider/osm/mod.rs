@@ -8,10 +8,9 @@
 //! known whether the places found are open. Any other is answered on a thread that may wait for the disk; a few have
 //! their turn at once, and a search ends when nobody waits for it any more.
 //!
-//! Floors, lowest first: `contained`, `limits`, `tags`; `index`; `pbf`, `hours`, `zones`; `search`, `wish`,
+//! Floors, lowest first: `limits`, `tags`; `index`; `pbf`, `hours`, `zones`; `search`, `wish`,
 //! `troubles`; [`Osm`]; `import`, which does not know of searches.
 
-mod contained;
 pub(crate) mod fuzzing;
 mod hours;
 mod import;

@@ -1,6 +1,6 @@
-//! Certificates of a test's own making, right and wrong, and TLS as a test speaks it in the place of a server.
+//! Certificates that a test makes, right and wrong ones, and TLS for a test in the place of a server.
 //!
-//! Nothing of the program's is used: what its certificates look like is said here a second time.
+//! The program's code is not used: what certificates must say is written here a second time.
 
 use std::{
     fs,
@@ -38,7 +38,7 @@ pub(crate) struct Certified {
 }
 
 impl Authority {
-    /// All have the same name, so that they are told apart by their keys alone.
+    /// All test authorities have the same name and differ in their keys only.
     pub(crate) fn new() -> Authority {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, "the authority of a test");
@@ -93,12 +93,12 @@ impl Certified {
     }
 }
 
-/// One end of an encrypted connection that a test has dialled.
-pub(crate) type Dialled = StreamOwned<ClientConnection, TcpStream>;
+/// One end of an encrypted connection that a test has dialed.
+pub(crate) type Dialed = StreamOwned<ClientConnection, TcpStream>;
 
-/// Dials a peer port, showing this certificate or none; whoever is there is believed. Nothing is said before the
+/// Dials a peer port with this certificate or none, and believes any certificate there. The handshake begins with the
 /// first read or write.
-pub(crate) fn dial(peer: SocketAddr, shown: Option<&Certified>) -> Dialled {
+pub(crate) fn dial(peer: SocketAddr, shown: Option<&Certified>) -> Dialed {
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(&[&TLS13])
         .unwrap()
@@ -114,7 +114,7 @@ pub(crate) fn dial(peer: SocketAddr, shown: Option<&Certified>) -> Dialled {
     StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), stream)
 }
 
-/// What shows this certificate to whoever dials, and asks for none.
+/// A server's configuration that shows this certificate and asks for none.
 pub(crate) fn server_config(shown: &Certified) -> Arc<ServerConfig> {
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(&[&TLS13])

@@ -17,7 +17,7 @@ pub(crate) struct Client {
     reader: BufReader<TcpStream>,
 }
 
-/// A reply to WHATSAT, taken apart and found in order.
+/// The parts of a reply to WHATSAT whose form is right.
 #[derive(Debug)]
 pub(crate) struct Nearby {
     /// Its first line.
@@ -85,8 +85,8 @@ impl Client {
         self.line()
     }
 
-    /// Sends a line to a server that may be gone or fall silent, and returns its reply if one comes. Without one the
-    /// connection is of no more use.
+    /// Sends a line to a server that may have ended or may not answer, and returns its reply if one comes. After a
+    /// missing reply the connection can't be used any more.
     pub(crate) fn try_ask(&mut self, line: &str) -> Option<String> {
         self.reader.get_mut().write_all(format!("{line}\n").as_bytes()).ok()?;
         let mut reply = String::new();
@@ -94,7 +94,7 @@ impl Client {
         reply.strip_suffix('\n').map(str::to_owned)
     }
 
-    /// Sends a WHATSAT that is in order, and returns its reply.
+    /// Sends a WHATSAT that has to succeed, and returns its reply.
     pub(crate) fn nearby(&mut self, line: &str) -> Nearby {
         self.send(format!("{line}\n").as_bytes());
         self.read_nearby()
@@ -123,7 +123,7 @@ impl Client {
         self.stream().shutdown(Shutdown::Write).unwrap();
     }
 
-    /// All that still comes until the server closes, which it must do; also a reset closes.
+    /// Everything that still comes until the server closes, which it must do. A reset counts as closing.
     pub(crate) fn rest(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();
         match self.reader.read_to_end(&mut rest) {

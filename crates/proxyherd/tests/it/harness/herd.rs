@@ -1,4 +1,4 @@
-//! A herd that runs: its processes, its files, and what one asks all of its servers.
+//! A running herd: its processes, its files, and questions to all of its servers.
 
 use std::{
     collections::BTreeMap,
@@ -13,14 +13,14 @@ use tempfile::TempDir;
 
 use super::{Addresses, Client, Finished, Network, PATIENCE, Plan, Process, ats_of, eventually, status};
 
-/// Some servers of a herd, each a process; those that are down can be started.
+/// A herd, of which some servers run, each in a process. The others can be started.
 #[derive(Debug)]
 pub(crate) struct Herd {
     plan: Plan,
     dir: TempDir,
     addresses: BTreeMap<&'static str, Addresses>,
     running: BTreeMap<String, Process>,
-    /// Where each server has a host of its own. It goes after them.
+    /// The network, if each server has a host of its own. It is dropped after the processes.
     network: Option<Arc<Network>>,
 }
 
@@ -29,7 +29,7 @@ impl Herd {
         Herd::prepare_at(plan, plan.names.iter().map(|_| Addresses::free()).collect(), None)
     }
 
-    /// Each server on a host of its own.
+    /// [`Herd::prepare`], with each server on a host of its own.
     pub(crate) fn prepare_on(plan: &Plan, network: &Arc<Network>) -> Herd {
         let addresses = plan.names.iter().map(|name| network.addresses(name)).collect();
         Herd::prepare_at(plan, addresses, Some(Arc::clone(network)))
@@ -46,12 +46,12 @@ impl Herd {
         Herd { plan: plan.clone(), dir, addresses, running: BTreeMap::new(), network }
     }
 
-    /// What the herd is.
+    /// The plan of the herd.
     pub(crate) fn plan(&self) -> Plan {
         self.plan.clone()
     }
 
-    /// Has the file say this from now on; servers that are new in it are to be started.
+    /// Changes the file to this plan. New servers have to be started.
     pub(crate) fn change(&mut self, plan: Plan) {
         for name in &plan.names {
             self.addresses.entry(name).or_insert_with(Addresses::free);
@@ -60,24 +60,24 @@ impl Herd {
         self.write_file("herd.toml", &self.text());
     }
 
-    /// Others dial this server at another address from now on, at which it listens once it is started again.
+    /// Gives a server another address for links in the file. It listens there once it is started again.
     pub(crate) fn move_peer(&mut self, name: &str) {
         self.addresses.get_mut(name).unwrap().peer = Addresses::free().peer;
         self.write_file("herd.toml", &self.text());
     }
 
-    /// What the file says.
+    /// The file's text.
     pub(crate) fn text(&self) -> String {
         self.text_of(&self.plan)
     }
 
-    /// What the file would say of another plan for these servers.
+    /// The file's text for another plan of these servers.
     pub(crate) fn text_of(&self, plan: &Plan) -> String {
         let addresses: Vec<_> = plan.names.iter().map(|name| self.at(name)).collect();
         plan.text(&addresses)
     }
 
-    /// Writes a file as those do who want it to be whole at any time.
+    /// Writes a file so that it is complete at any time: a new file is renamed over the old one.
     pub(crate) fn write_file(&self, name: &str, text: &str) {
         let (path, new) = (self.dir.path().join(name), self.dir.path().join("new.toml"));
         fs::write(&new, text).unwrap();
@@ -97,7 +97,7 @@ impl Herd {
         self.beside(name, || Client::connect(self.line(name)))
     }
 
-    /// Does something on the server's host, if that is not the test's own.
+    /// Runs `act` on the server's host.
     pub(crate) fn beside<T: Send>(&self, name: &str, act: impl FnOnce() -> T + Send) -> T {
         match &self.network {
             Some(network) => network.enter(name, act),
@@ -117,7 +117,7 @@ impl Herd {
         self.dir.path().join("log").join(format!("{name}.log"))
     }
 
-    /// What stands in the server's log now.
+    /// The server's log as it is now.
     pub(crate) fn log(&self, name: &str) -> String {
         String::from_utf8_lossy(&fs::read(self.log_path(name)).unwrap_or_default()).into_owned()
     }
@@ -140,12 +140,12 @@ impl Herd {
         self.start_with(names, &[]);
     }
 
-    /// Starts one server that may have so many files and sockets open.
+    /// Starts one server that may have at most `most` files and sockets open.
     pub(crate) fn start_with_descriptors(&mut self, name: &str, most: u32) {
         self.start_after(&format!("ulimit -n {most}"), name);
     }
 
-    /// Starts one server whose clock is so many seconds ahead.
+    /// Starts one server whose clock is `ahead_s` seconds ahead.
     pub(crate) fn start_with_clock(&mut self, name: &str, ahead_s: i32, library: &Path) {
         let library = library.display();
         self.start_after(
@@ -171,8 +171,8 @@ impl Herd {
         });
     }
 
-    /// Launches one server from a shell that runs `preparation` first and redirects the server's output. It does not wait
-    /// until the server is ready.
+    /// Launches one server from a shell that runs `preparation` first and redirects the server's output. It does not
+    /// wait until the server is ready.
     pub(crate) fn launch_after(&mut self, preparation: &str, name: &str, redirection: &str) {
         let program = env!("CARGO_BIN_EXE_proxyherd");
         let line =
@@ -226,7 +226,7 @@ impl Herd {
         Err(finished.err)
     }
 
-    /// Kills some servers, which have no time for anything.
+    /// Kills some servers (SIGKILL).
     pub(crate) fn kill_all(&mut self, names: &[&str]) {
         for name in names {
             self.running.remove(*name).unwrap().kill();
@@ -262,7 +262,7 @@ impl Herd {
         ats_of(&mut self.client(name), clients)
     }
 
-    /// Waits until each of these servers tells these AT lines of the clients they are about.
+    /// Waits until each of these servers answers with these AT lines for their clients.
     pub(crate) fn agree(&self, names: &[&str], lines: &BTreeMap<String, String>) {
         let clients: Vec<&str> = lines.keys().map(String::as_str).collect();
         let expected: Vec<&String> = lines.values().collect();

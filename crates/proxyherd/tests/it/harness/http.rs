@@ -1,4 +1,4 @@
-//! A server's HTTP door, asked as simply as can be.
+//! A client of a server's HTTP door: one request for each connection.
 
 use std::{
     io::{self, Read, Write},
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::wait::PATIENCE;
 
-/// An answer, taken apart.
+/// The parts of an answer.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) code: u16,
@@ -47,7 +47,7 @@ pub(crate) fn request(http: SocketAddr, bytes: &[u8]) -> Reply {
     try_request(http, bytes).unwrap()
 }
 
-/// As [`request`]; the error is that the server has closed the connection instead.
+/// As [`request`]. An error means that the server has closed the connection without an answer.
 pub(crate) fn try_request(http: SocketAddr, bytes: &[u8]) -> io::Result<Reply> {
     let mut stream = TcpStream::connect(http).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();

@@ -1,6 +1,6 @@
-//! A client that speaks HTTP/2 frame by frame, as no well-behaved client would.
+//! A client that sends HTTP/2 frame by frame, also such frames as no well-behaved client sends.
 //!
-//! It encodes headers without compression, and of an answer's headers reads only the code.
+//! It sends headers without compression, and reads only the code of an answer's headers.
 
 use std::{
     collections::BTreeMap,
@@ -26,7 +26,7 @@ const END_HEADERS: u8 = 4;
 /// Settings: how many bytes of headers are remembered, and how much of an answer may come at first.
 const HEADER_TABLE_SIZE: u16 = 1;
 const INITIAL_WINDOW_SIZE: u16 = 4;
-/// The window that there is where nobody says otherwise.
+/// The window of a stream unless SETTINGS change it.
 const WINDOW: u32 = 65_535;
 
 /// One connection.
@@ -51,7 +51,7 @@ pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8>
     [&len[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
-/// The bytes that take a request back.
+/// The bytes of a frame that cancels a request.
 pub(crate) fn reset(stream: u32) -> Vec<u8> {
     const CANCEL: u32 = 8;
     frame(RST_STREAM, 0, stream, &CANCEL.to_be_bytes())
@@ -132,7 +132,7 @@ impl Http2 {
         frame(HEADERS, END_HEADERS | END_STREAM, stream, &headers(&self.http.to_string(), path))
     }
 
-    /// The bytes of a request for `path` that is taken back at once.
+    /// The bytes of a request for `path` that is canceled at once.
     pub(crate) fn asked_and_reset(&self, stream: u32, path: &str) -> Vec<u8> {
         [self.asked(stream, path), reset(stream)].concat()
     }
@@ -153,7 +153,7 @@ impl Http2 {
         Ok(frame)
     }
 
-    /// Codes and bodies of the answers to so many streams, by their numbers.
+    /// The codes and bodies of the answers to `count` streams, by the streams' numbers.
     pub(crate) fn answers(&mut self, count: usize) -> BTreeMap<u32, (u16, String)> {
         let mut answers = BTreeMap::<u32, (u16, Vec<u8>)>::new();
         let mut ended = 0;

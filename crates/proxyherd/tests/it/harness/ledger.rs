@@ -1,4 +1,4 @@
-//! What a herd must know, as whoever reported it remembers: the newest AT line of each client.
+//! What a herd must know, as the test that reported it remembers: the newest AT line of each client.
 
 use std::{
     collections::BTreeMap,
@@ -18,7 +18,7 @@ pub(crate) struct Ledger {
     reports: Arc<AtomicU64>,
 }
 
-/// A time that has been, so that no server thinks its clients' clocks fast.
+/// A time in the past, so that no server takes its clients' clocks for fast.
 const BEGIN_S: u64 = 1_600_000_000;
 
 impl Ledger {
@@ -32,8 +32,8 @@ impl Ledger {
         assert!(self.try_report_over(connection, client), "no reply");
     }
 
-    /// [`Ledger::report_over`] to a server that may be gone; whether it has answered. What it has not answered counts
-    /// for nothing here, though it may have been taken.
+    /// [`Ledger::report_over`] to a server that may have ended. Returns whether it has answered. A report without an
+    /// answer is not remembered here, though the server may have taken it.
     pub(crate) fn try_report_over(&mut self, connection: &mut Client, client: &str) -> bool {
         let time_s = BEGIN_S + self.reports.fetch_add(1, Relaxed);
         let report = format!("{client} +34.0689-118.4451 {time_s}.25");
@@ -43,7 +43,7 @@ impl Ledger {
         true
     }
 
-    /// How many reports were made, by all who have the clock in common.
+    /// How many reports were made over all clones.
     pub(crate) fn reports(&self) -> u64 {
         self.reports.load(Relaxed)
     }
@@ -53,7 +53,7 @@ impl Ledger {
         self.newest.iter().map(|(client, (_, at))| (client.clone(), at.clone())).collect()
     }
 
-    /// What both know, of each client the newer.
+    /// Takes over what the other ledger knows, if it is newer.
     pub(crate) fn merge(&mut self, other: &Ledger) {
         for (client, reported) in &other.newest {
             let held = self.newest.entry(client.clone()).or_insert_with(|| reported.clone());

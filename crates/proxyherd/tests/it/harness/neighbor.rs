@@ -1,4 +1,4 @@
-//! What a test says to a peer port, in the place of a neighbor.
+//! A test in the place of a neighbor: it dials a peer port and sends frames.
 
 use std::{
     io::{ErrorKind, Read, Write},
@@ -34,7 +34,7 @@ pub(crate) fn dial(peer: SocketAddr, bytes: &[u8]) -> TcpStream {
     stream
 }
 
-/// All that comes until the other end closes, which it must do.
+/// Everything that comes until the other end closes, which it must do.
 pub(crate) fn rest(mut stream: &TcpStream) -> Vec<u8> {
     let mut rest = Vec::new();
     match stream.read_to_end(&mut rest) {

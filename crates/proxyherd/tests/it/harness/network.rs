@@ -33,7 +33,7 @@ pub(crate) struct Network {
     hosts: Vec<&'static str>,
 }
 
-/// How many of a hundred packets from one host to another get lost; those that come back are another matter.
+/// How many of a hundred packets from one host to another get lost. Packets in the other direction are not concerned.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Loss {
     pub(crate) from: &'static str,
@@ -50,8 +50,8 @@ const BRIDGE: &str = "bridge";
 static NETWORKS: AtomicU32 = AtomicU32::new(0);
 
 impl Network {
-    /// A network of these hosts; none, once it has said why, where the machine does not allow that. `CI=true` asks
-    /// for it where namespaces can be made at all.
+    /// A network of these hosts. If the machine does not allow that, this prints why and returns `None`. With `CI=true`
+    /// it panics if namespaces can be made but not connected.
     pub(crate) fn or_skip(hosts: &[&'static str]) -> Option<Network> {
         clear_leftovers();
         let number = NETWORKS.fetch_add(1, Relaxed);
@@ -119,7 +119,7 @@ impl Network {
     pub(crate) fn enter<T: Send>(&self, host: &str, act: impl FnOnce() -> T + Send) -> T {
         let namespace = Path::new(NAMESPACES).join(self.namespace(host));
         thread::scope(|scope| {
-            // Whoever goes there stays, so it is a thread that ends.
+            // A thread can't come back from a namespace, so it is one that ends.
             let entering = scope.spawn(move || {
                 let namespace = File::open(namespace).unwrap();
                 move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
@@ -139,7 +139,7 @@ impl Network {
         let mut rules = String::from("flush chain bridge loss passing\n");
         for Loss { from, to, percent } in losses {
             let (from, to) = (self.ip(from), self.ip(to));
-            // All of a hundred is no number that could be drawn, says nft.
+            // nft refuses a comparison that is always true.
             let drawn = if *percent == 100 { "" } else { &format!("numgen random mod 100 < {percent}") };
             writeln!(rules, "add rule bridge loss passing ip saddr {from} ip daddr {to} {drawn} drop")
                 .unwrap();
@@ -176,7 +176,7 @@ fn clear_leftovers() {
     }
 }
 
-/// Another test may have been faster, and a network that was not completed lacks some.
+/// Removes a namespace. It may be gone already: another test may have removed it, or it was never made.
 fn remove(namespace: &str) {
     let _ = run("ip", &["netns", "delete", namespace], "");
 }

@@ -1,10 +1,10 @@
-//! A herd as its `herd.toml` describes it: who is in it, who talks with whom, and what a test wants otherwise.
+//! A herd as its `herd.toml` describes it: its servers, their links, and the settings that a test needs.
 
 use std::{fmt::Write as _, net::SocketAddr};
 
 use super::{Herd, LINKS, NAMES, free_ports, wait::eventually};
 
-/// What stands in the file besides the addresses.
+/// Everything in the file but the addresses.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) names: Vec<&'static str>,
@@ -25,7 +25,7 @@ pub(crate) struct Addresses {
 }
 
 impl Addresses {
-    /// Free ones on this machine.
+    /// Free addresses on this machine.
     pub(crate) fn free() -> Addresses {
         let ports = free_ports(3);
         let at = |index: usize| SocketAddr::from(([127, 0, 0, 1], ports[index]));
@@ -55,25 +55,25 @@ impl Plan {
         Plan { names, links: LINKS.to_vec(), herd, places, limits, log, is_encrypted: false }
     }
 
-    /// With one server more, which talks with these.
+    /// With one more server, which has links with these.
     pub(crate) fn with_server(mut self, name: &'static str, neighbors: &[&'static str]) -> Plan {
         self.names.push(name);
         neighbors.iter().fold(self, |plan, neighbor| plan.with_link(name, neighbor))
     }
 
-    /// With one server less.
+    /// Without this server.
     pub(crate) fn without_server(mut self, name: &str) -> Plan {
         self.names.retain(|other| *other != name);
         self
     }
 
-    /// With one link more.
+    /// With one more link.
     pub(crate) fn with_link(mut self, one: &'static str, other: &'static str) -> Plan {
         self.links.push((one, other));
         self
     }
 
-    /// With one link less.
+    /// Without this link.
     pub(crate) fn without_link(mut self, one: &str, other: &str) -> Plan {
         self.links.retain(|link| *link != (one, other) && *link != (other, one));
         self
@@ -149,7 +149,7 @@ impl Plan {
         text
     }
 
-    /// With whom of the herd `name` talks.
+    /// The neighbors of `name`.
     pub(crate) fn neighbors<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'static str> + 'a {
         let other = move |&(one, two): &(&'static str, &'static str)| match (one == name, two == name) {
             (true, _) => Some(two),

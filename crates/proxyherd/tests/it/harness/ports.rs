@@ -1,9 +1,9 @@
 //! Ports for servers that can be stopped and started again.
 //!
-//! A port that the system hands out (port 0) can be handed to somebody else as soon as it is free, to any outgoing
-//! connection even, and then a server that comes back would not find its own. So ports are taken from below the
-//! range that Linux hands out (32768 and up), each by one test of this process alone. Another process may still
-//! have taken one: whoever starts a server tries again with others.
+//! Linux gives a port that it has chosen (port 0) to another socket as soon as it is free, also to an outgoing
+//! connection. A server that is started again would not get its port back. So ports are taken from below the range from
+//! which Linux chooses (32768 and up), each by one test of this process. Another process may use such a port all the
+//! same: then the server is started again with other ports.
 
 use std::{
     net::{Ipv4Addr, TcpListener},
@@ -15,7 +15,7 @@ const COUNT: u32 = 12_000;
 
 static TAKEN: AtomicU32 = AtomicU32::new(0);
 
-/// So many ports that nobody listens at.
+/// `count` ports at which nobody listens.
 pub(crate) fn free_ports(count: usize) -> Vec<u16> {
     // Two runs at a time begin at different places.
     let begin = std::process::id().wrapping_mul(617);

@@ -1,4 +1,4 @@
-//! One process of the program: what it prints, how it ends. It does not outlive its [`Process`].
+//! One process of the program: what it prints and how it ends. Dropping its [`Process`] kills it.
 
 use std::{
     ffi::OsStr,
@@ -13,7 +13,7 @@ use std::{
 
 use super::wait::{PATIENCE, within};
 
-/// A process that runs, or has ended and not been looked at.
+/// A process that runs, or whose end nobody has asked for yet.
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
@@ -24,7 +24,7 @@ pub(crate) struct Process {
 /// A process that has ended.
 #[derive(Debug)]
 pub(crate) struct Finished {
-    /// As a shell tells it: 128 and the signal's number where a signal ended it.
+    /// The exit code, as a shell has it: 128 plus the signal's number if a signal ended the process.
     pub(crate) code: i32,
     pub(crate) out: String,
     pub(crate) err: String,
@@ -93,7 +93,7 @@ impl Process {
         signal(name, &self.id().to_string());
     }
 
-    /// How it has ended, if it has.
+    /// How the process has ended; `None` while it runs.
     pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().unwrap()
     }
@@ -106,7 +106,7 @@ impl Process {
         self.finish(status)
     }
 
-    /// Ends it without its having a say, and waits until it is gone.
+    /// Sends SIGKILL to the process and its children, and waits until it has ended.
     pub(crate) fn kill(mut self) -> Finished {
         signal("KILL", &format!("-{}", self.id()));
         let status = self.child.wait().unwrap();
@@ -134,7 +134,7 @@ fn signal(name: &str, to: &str) {
     assert!(status.is_ok_and(|status| status.success()), "can't send SIG{name} to {to}");
 }
 
-/// What a process prints to one stream, gathered while it runs.
+/// What a process prints to one stream, collected while it runs.
 #[derive(Debug)]
 struct Output {
     bytes: Arc<Mutex<Vec<u8>>>,

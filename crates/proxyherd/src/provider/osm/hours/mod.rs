@@ -19,9 +19,9 @@ use jiff::{Timestamp, civil, tz::TimeZone};
 use opening_hours::localization::Country;
 use opening_hours::{Context, OpeningHours, RuleKind};
 
-use super::contained::contained;
 use super::index::Locale;
 use super::limits::HOURS_KEPT_MAX_S;
+use crate::contained::contained;
 
 /// Whether a place is open, and until when that is known: second since 1970, and below it two bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

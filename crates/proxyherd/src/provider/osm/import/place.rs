@@ -148,9 +148,9 @@ fn vicinity(described: &Described, country: Option<&str>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::contained::contained;
     use super::super::super::index::Object;
     use super::*;
+    use crate::contained::contained;
 
     #[test]
     fn hours_that_make_the_parser_panic_are_counted_and_cost_the_place_its_hours_alone() {

@@ -6,7 +6,7 @@ use miniz_oxide::inflate::decompress_slice_iter_to_slice;
 
 use super::frame::BLOB_LEN_MAX;
 use super::message::{Damage, pick};
-use crate::provider::osm::contained::contained;
+use crate::contained::contained;
 
 /// Most bytes that zlib can make of one packed byte.
 const ZLIB_RATIO_MAX: usize = 1032;

@@ -15,7 +15,7 @@ thread_local! {
 
 /// Returns what `call` returns, or nothing if it panics. Values that `call` was changing when it panicked are in an
 /// unknown state: the caller must drop them or overwrite them.
-pub(super) fn contained<T>(call: impl FnOnce() -> T) -> Option<T> {
+pub(crate) fn contained<T>(call: impl FnOnce() -> T) -> Option<T> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let before = panic::take_hook();

@@ -1,0 +1,85 @@
+//! Certificates that are in use, and the rules by which newly read ones replace them.
+//!
+//! Links and doors share these rules. This module does not know what is made of a certificate.
+
+use std::{path::PathBuf, sync::Arc};
+
+use parking_lot::RwLock;
+
+use super::{
+    certificate::{OutOfTime, Validity},
+    error::CredentialsError,
+};
+use crate::{clock, settled::Stamps};
+
+/// Something that can be used from one time to another.
+pub(crate) trait Dated {
+    /// When it can be used.
+    fn validity(&self) -> Validity;
+}
+
+/// What was read from some files, and the files' stamps at that time.
+#[derive(Debug)]
+pub(crate) struct InUse<T> {
+    paths: Vec<PathBuf>,
+    loaded: RwLock<Loaded<T>>,
+}
+
+#[derive(Debug)]
+struct Loaded<T> {
+    value: Arc<T>,
+    /// Those of the last attempt to read, whatever came of it: what can't be read is not worth another attempt before
+    /// it changes.
+    stamps: Stamps,
+}
+
+impl<T: Dated> InUse<T> {
+    /// Reads the files at `paths` for the first time. Blocks.
+    pub(crate) fn open(
+        paths: Vec<PathBuf>,
+        read: impl FnOnce() -> Result<T, CredentialsError>,
+    ) -> Result<InUse<T>, CredentialsError> {
+        let stamps = Stamps::of(&paths);
+        let loaded = RwLock::new(Loaded { value: Arc::new(read()?), stamps });
+        Ok(InUse { paths, loaded })
+    }
+
+    /// Reads the files again. An error leaves what is in use, and so does a certificate that is out of time, as long as
+    /// the one in use is not; `refuse` makes the error of it. Blocks.
+    pub(crate) fn reload(
+        &self,
+        read: impl FnOnce() -> Result<T, CredentialsError>,
+        refuse: impl FnOnce(OutOfTime) -> CredentialsError,
+    ) -> Result<(), CredentialsError> {
+        let (stamps, now_s) = (Stamps::of(&self.paths), clock::now_s());
+        let read = read();
+        let mut loaded = self.loaded.write();
+        loaded.stamps = stamps;
+        let read = read?;
+        if loaded.value.validity().check(now_s).is_ok() {
+            read.validity().check(now_s).map_err(refuse)?;
+        }
+        loaded.value = Arc::new(read);
+        Ok(())
+    }
+
+    /// What is in use now.
+    pub(crate) fn get(&self) -> Arc<T> {
+        Arc::clone(&self.loaded.read().value)
+    }
+
+    /// The files.
+    pub(crate) fn paths(&self) -> &[PathBuf] {
+        &self.paths
+    }
+
+    /// The stamps of the files when they were read last, whatever came of it.
+    pub(crate) fn read_at(&self) -> Stamps {
+        self.loaded.read().stamps.clone()
+    }
+
+    /// When the certificate in use expires, POSIX seconds.
+    pub(crate) fn not_after_s(&self) -> i64 {
+        self.loaded.read().value.validity().not_after_s
+    }
+}

@@ -1,0 +1,26 @@
+//! How unit tests wait: as the tests of whole processes do, and beside other tasks of one thread.
+
+#[path = "../tests/it/harness/wait.rs"]
+mod harness;
+
+use std::time::Instant;
+
+use tokio::task::yield_now;
+
+use self::harness::Answer;
+pub(crate) use self::harness::{PATIENCE, eventually, within};
+
+/// [`eventually`] in a runtime of one thread: between two questions the other tasks go on. Time that is paused stays
+/// where it is.
+pub(crate) async fn eventually_yielding<A: Answer>(what: &str, mut ask: impl FnMut() -> A) -> A::Found {
+    let began = Instant::now();
+    loop {
+        match ask().found() {
+            Ok(found) => return found,
+            Err(seen) if began.elapsed() > PATIENCE => {
+                panic!("not within {PATIENCE:?}: {what}; instead: {seen}")
+            }
+            Err(_) => yield_now().await,
+        }
+    }
+}
