@@ -39,7 +39,7 @@ use nearby::NearbyPlan;
 use target::group::LinkEncryption;
 use target::herd::{self, LoneServer};
 
-/// The allocator that the servers use, so that memory is measured as they spend it.
+/// The allocator that the servers use, so that `memory` measures what a server would take.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -69,8 +69,8 @@ enum Command {
         /// Rounds of each kind of line; the two kinds alternate.
         #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
         rounds: u32,
-        /// Index of OpenStreetMap's places, for the provider osm. Default: the embedded provider.
-        // `proxyherd places import` writes it.
+        /// Index of OpenStreetMap's places that `proxyherd places import` has written, for the provider osm. Default: the
+        /// embedded provider.
         #[arg(long, value_name = "FILE")]
         osm: Option<PathBuf>,
         /// Position around which the clients are.

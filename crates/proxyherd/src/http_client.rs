@@ -1,7 +1,8 @@
-//! The program as an HTTP client: how it asks servers elsewhere, whatever it asks them.
+//! The HTTP client with which the program sends requests to other servers: providers of places, and servers of a herd.
 //!
-//! A request goes to the server that it names and to no other: no redirect is followed, no proxy of the environment is
-//! used, and nothing is sent twice. Errors are told in words that repeat no URL, because a URL may hold a key.
+//! [`builder`] makes one. A request goes to the server in its URL and to no other: the client follows no redirect, uses no
+//! proxy from the environment, and sends nothing twice. [`trouble`] turns errors into words without the URL, because a URL
+//! may hold a key. This module does not know what is requested.
 
 use std::{error::Error as _, io, sync::Arc};
 
@@ -10,7 +11,7 @@ use rustls::{ClientConfig, RootCertStore, crypto::ring};
 
 use crate::door_trust;
 
-/// A client that uses `tls`. The caller sets the limits of time.
+/// A client that uses `tls`. The caller sets the timeouts.
 pub(crate) fn builder(tls: ClientConfig) -> ClientBuilder {
     Client::builder()
         .user_agent(concat!("proxyherd/", env!("CARGO_PKG_VERSION")))
@@ -21,7 +22,7 @@ pub(crate) fn builder(tls: ClientConfig) -> ClientBuilder {
         .no_proxy()
 }
 
-/// A TLS configuration for requests over plain HTTP. It trusts nobody, so it needs no certificates of the system.
+/// A TLS configuration for clients that use plain HTTP alone. It trusts no certificate, so it need not load the system's.
 pub(crate) fn plain() -> ClientConfig {
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
     let config =
@@ -29,7 +30,7 @@ pub(crate) fn plain() -> ClientConfig {
     config.with_root_certificates(RootCertStore::empty()).with_no_client_auth()
 }
 
-/// What went wrong, in words that hold no URL, no name and no address.
+/// What went wrong, in words without any URL, name or address.
 pub(crate) fn trouble(error: &reqwest::Error) -> String {
     if error.is_dns() {
         return "its name can't be resolved".to_owned();
@@ -49,7 +50,7 @@ pub(crate) fn trouble(error: &reqwest::Error) -> String {
     what.to_owned()
 }
 
-/// The error at the bottom: an I/O error may be wrapped in others, of which it is not the source.
+/// The innermost I/O error. An I/O error may contain another one that its `source` does not return.
 fn innermost(mut error: &io::Error) -> &io::Error {
     while let Some(inner) = error.get_ref().and_then(|inner| inner.downcast_ref::<io::Error>()) {
         error = inner;

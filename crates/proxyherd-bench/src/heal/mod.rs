@@ -95,14 +95,14 @@ pub(crate) fn run(plan: HealPlan, server_bin: Option<&Path>) -> Result<bool> {
     let relay = Relay::before(config.peer(0))?;
     config.advertise(0, relay.address());
     let group = config.start(&program, plan.encryption)?;
-    let mut cut = HealRun { plan: &plan, group, relay, stamps: Vec::new(), progress: Progress::new() };
-    cut.fill()?;
-    let record_bytes = clients::encoded_len(&cut.changes(0, 0));
-    let rounds = (0..plan.rounds).map(|round| cut.round(round)).collect::<Result<_>>()?;
-    drop(cut);
-    let healing = HealResult { plan, record_bytes, rounds };
-    anstream::print!("{}", output::table(&healing));
-    Ok(healing.is_in_time() && healing.is_within_bytes())
+    let mut run = HealRun { plan: &plan, group, relay, stamps: Vec::new(), progress: Progress::new() };
+    run.fill()?;
+    let record_bytes = clients::encoded_len(&run.changes(0, 0));
+    let rounds = (0..plan.rounds).map(|round| run.round(round)).collect::<Result<_>>()?;
+    drop(run);
+    let result = HealResult { plan, record_bytes, rounds };
+    anstream::print!("{}", output::table(&result));
+    Ok(result.is_in_time() && result.is_within_bytes())
 }
 
 /// The two servers, the relay between them, and the records that they should hold.

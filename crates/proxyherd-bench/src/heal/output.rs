@@ -7,8 +7,8 @@ use crate::format::{BOLD, DIM, duration, grouped, seconds, verdict};
 use crate::target::{self, group::LinkEncryption};
 
 /// The results as tables: each round, and the median and the worst of them with the aims.
-pub(super) fn table(healing: &HealResult) -> String {
-    let plan = &healing.plan;
+pub(super) fn table(result: &HealResult) -> String {
+    let plan = &result.plan;
     let mut text = format!(
         "\n{BOLD}Two servers, {} records, of which {} change during a cut{BOLD:#}\n\
          {} links through a relay; {} cores\n\n\
@@ -28,7 +28,7 @@ pub(super) fn table(healing: &HealResult) -> String {
         "ratio",
         "after 1 s",
     );
-    for (index, round) in healing.rounds.iter().enumerate() {
+    for (index, round) in result.rounds.iter().enumerate() {
         let _ = writeln!(
             text,
             "{:>8}  {:>10}  {:>10}  {:>12}  {:>12}  {:>6.3}  {:>12}",
@@ -36,20 +36,20 @@ pub(super) fn table(healing: &HealResult) -> String {
             duration(round.dial),
             duration(round.heal),
             grouped(round.bytes as f64),
-            grouped(healing.record_bytes as f64),
-            round.bytes as f64 / healing.record_bytes as f64,
+            grouped(result.record_bytes as f64),
+            round.bytes as f64 / result.record_bytes as f64,
             grouped(round.bytes_settled as f64),
         );
     }
-    let (time, ratio) = (healing.time_s(), healing.ratio());
+    let (time, ratio) = (result.time_s(), result.ratio());
     let _ = writeln!(text, "\n{BOLD}{:<28}  {:>10}  {:>10}  {:>6}{BOLD:#}", "", "median", "worst", "aim");
     for (what, [median, worst], aim, is_met) in [
-        ("from the return to healed", [time.median, time.high].map(seconds), "1 s", healing.is_in_time()),
+        ("from the return to healed", [time.median, time.high].map(seconds), "1 s", result.is_in_time()),
         (
             "wire / the records' own",
             [ratio.median, ratio.high].map(|ratio| format!("{ratio:.3}")),
             "1.2",
-            healing.is_within_bytes(),
+            result.is_within_bytes(),
         ),
     ] {
         let (style, verdict) = verdict(is_met);

@@ -22,8 +22,8 @@ use rustls::{
 use crate::{
     demo::have,
     harness::{
-        Herd, PATIENCE, Plan, certificates::Certified, eventually, fetch, free_ports, get, metric, request,
-        status, try_request,
+        Herd, PATIENCE, Plan, certificates::Certified, eventually, eventually_metric, fetch, free_ports, get,
+        metric, request, status, try_request,
     },
 };
 
@@ -331,12 +331,12 @@ fn unfinished_heads_behind_a_whole_request_have_no_more_room() {
     let asked = "GET /health/livez HTTP/1.1\r\nHost: localhost\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\nX: ";
     let _unfinished = crowd(http, 500, format!("{asked}{}", "x".repeat(30 * 1024)).as_bytes());
     // 133 of them would take all the room.
-    eventually("the others are closed", || {
-        match metric(http, r#"proxyherd_door_connections{door="http"}"#) {
-            Some(2.0..=180.0) => Ok(()),
-            other => Err(format!("{other:?}")),
-        }
-    });
+    eventually_metric(
+        "the others are closed",
+        http,
+        r#"proxyherd_door_connections{door="http"}"#,
+        2.0..=180.0,
+    );
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! What one connection does at the moment: its requests in progress, the memory that it takes, and its deadlines.
 //!
-//! The connection's task waits for [`ConnectionState::directive`] and [`ConnectionState::deadline`], and does what they
-//! say. Whoever reads, answers and evicts tells the state about it.
+//! The connection's task waits for [`ConnectionState::directive`] and [`ConnectionState::deadline`], and closes the
+//! connection when they say so. The other methods report what happens: what arrives, which requests begin and end, what is
+//! sent.
 //!
 //! The invariant: a connection is idle (`idle_since` is set) exactly while it has no request in progress and speaks HTTP.
 //!
-//! The state does not know which other connections there are (`slots` does), nor which version of HTTP is spoken.
+//! The state knows neither the other connections (`slots` does) nor the version of HTTP.
 
 use std::{net::IpAddr, time::Duration};
 

@@ -23,7 +23,9 @@ use tokio::{
     time::timeout,
 };
 
-use super::limits::{DATELESS_RESPONSE_LEN_MAX, DRAIN_TIMEOUT, HEADER_SECTION_LEN_MAX, IDLE_TIMEOUT};
+use super::limits::{
+    DATELESS_RESPONSE_LEN_MAX, DRAIN_TIMEOUT, HEADER_SECTION_LEN_MAX, HEADER_SECTION_TIME_MIN, IDLE_TIMEOUT,
+};
 
 /// Most header fields of a request, as in hyper.
 const FIELDS_MAX: usize = 100;
@@ -59,19 +61,21 @@ pub(super) async fn serve<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let opening = timeout(IDLE_TIMEOUT, read(&mut stream)).await.map_err(|_| io::ErrorKind::TimedOut)??;
-    let (response, is_head) = match opening {
+    // The slot's timeout comes first; this one is for callers without a slot.
+    let time_max = IDLE_TIMEOUT + 2 * HEADER_SECTION_TIME_MIN;
+    let opening = timeout(time_max, read(&mut stream)).await.map_err(|_| io::ErrorKind::TimedOut)??;
+    let (response, method) = match opening {
         Opening::Request(request) => {
-            let is_head = request.method() == Method::HEAD;
-            (respond(*request).await, is_head)
+            let method = request.method().clone();
+            (respond(*request).await, method)
         }
-        Opening::Invalid(code) => (code.into_response(), false),
+        Opening::Invalid(code) => (code.into_response(), Method::GET),
         Opening::Http2(bytes) => {
             let (reader, writer) = split(stream);
             return Ok(DatelessEnd::Http2(join(Cursor::new(bytes).chain(reader), writer)));
         }
     };
-    stream.write_all(&encode(response, is_head).await?).await?;
+    stream.write_all(&encode(response, &method).await?).await?;
     stream.shutdown().await?;
     // If the socket were closed while bytes are unread, TCP would reset the connection and the client could lose the
     // response.
@@ -123,8 +127,8 @@ fn parse(received: &[u8]) -> Option<Result<Request<Body>, StatusCode>> {
     Some(request.body(Body::empty()).map_err(|_| StatusCode::BAD_REQUEST))
 }
 
-/// The bytes of a response, after which the connection is closed.
-async fn encode(response: Response<Body>, is_head: bool) -> io::Result<Vec<u8>> {
+/// The bytes of the response to a request with this method. After them the connection is closed.
+async fn encode(response: Response<Body>, method: &Method) -> io::Result<Vec<u8>> {
     let (mut parts, body) = response.into_parts();
     let body = to_bytes(body, DATELESS_RESPONSE_LEN_MAX).await.map_err(io::Error::other)?;
     // The response to HEAD has the length of the body that it omits.
@@ -135,7 +139,7 @@ async fn encode(response: Response<Body>, is_head: bool) -> io::Result<Vec<u8>> 
         bytes.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
     }
     bytes.extend_from_slice(b"\r\n");
-    if !is_head {
+    if method != Method::HEAD {
         bytes.extend_from_slice(&body);
     }
     Ok(bytes)
@@ -193,7 +197,7 @@ mod tests {
             client.shutdown().await
         });
         sent.unwrap();
-        let Ok(DatelessEnd::Http2(mut stream)) = end else { panic!("this is HTTP/2") };
+        let Ok(DatelessEnd::Http2(mut stream)) = end else { panic!("the connection speaks HTTP/2") };
         let mut read = Vec::new();
         stream.read_to_end(&mut read).await.unwrap();
         assert_eq!(read, sent_bytes);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use axum::{
     BoxError, Router,
     body::{Body, Bytes, HttpBody},
-    http::{HeaderValue, Method, Request, StatusCode, Version, header},
+    http::{HeaderValue, Request, StatusCode, Version, header},
     response::{IntoResponse, Response},
 };
 use hyper::service::Service as _;
@@ -59,7 +59,7 @@ impl RequestHandler {
         B::Error: Into<BoxError>,
     {
         let logged = LoggedRequest::new(self.herd.log(), self.caller.address, &request);
-        let is_head = request.method() == Method::HEAD;
+        let method = request.method().clone();
         // A proxy in front may cut a body with Transfer-Encoding differently. Then what follows would be read as a request
         // that no client has sent (RFC 9112, section 6.1).
         let is_last = request.headers().contains_key(header::TRANSFER_ENCODING);
@@ -70,7 +70,7 @@ impl RequestHandler {
         } else if is_last || self.slot.is_slot_needed() {
             self.close_after(&mut response, version);
         }
-        let form = ResponseForm::new(&response, is_head, version);
+        let form = ResponseForm::new(&response, &method, version);
         let response = bounded(response, form, guard, audience);
         logged.answered(self.herd.log(), &response);
         response

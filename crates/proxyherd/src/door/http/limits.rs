@@ -54,7 +54,7 @@ pub(super) const INPUT_ALLOWANCE_PER_S: usize = 4 * 1024;
 
 // TLS. What rustls buffers for one connection does not count against `buffers_mb`, because tokio-rustls does not show
 // it. rustls bounds it: one record that has not arrived completely (18,437 bytes; in the handshake 65,535), one decrypted
-// record (16 KiB), and 64 KiB of encrypted output. Connections are bounded, so their sum is too.
+// record (16 KiB), and 64 KiB of encrypted output. The number of connections has a bound, so the sum has one too.
 
 // Bodies of requests. No path takes one today.
 

@@ -11,7 +11,7 @@ use std::{
 
 use axum::{
     body::{Body, Bytes, HttpBody},
-    http::Version,
+    http::{Method, Version},
     response::Response,
 };
 use http_body::{Frame, SizeHint};
@@ -30,9 +30,9 @@ pub(super) enum ResponseForm {
 }
 
 impl ResponseForm {
-    /// The form of a response to a request with this version of HTTP; `is_head` says whether its method was HEAD.
-    pub(super) fn new(response: &Response, is_head: bool, version: Version) -> ResponseForm {
-        if is_head || response.body().is_end_stream() {
+    /// The form of a response to a request with this method and version of HTTP.
+    pub(super) fn new(response: &Response, method: &Method, version: Version) -> ResponseForm {
+        if method == Method::HEAD || response.body().is_end_stream() {
             ResponseForm::NoBody
         } else if version >= Version::HTTP_2 {
             ResponseForm::EndsAfterLastPiece

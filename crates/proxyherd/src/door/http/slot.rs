@@ -2,7 +2,7 @@
 //!
 //! [`Slots::open`] returns it. The connection's task, its stream and its responses share it, and the last one to drop it
 //! gives the slot back. So an upgraded stream, which outlives its connection's task, keeps the slot. A request in progress
-//! is a [`RequestGuard`], from [`Slot::begin`] until its response is handed over or nobody wants it any more.
+//! is a [`RequestGuard`], from [`Slot::begin`] until its response was handed over or the client canceled it.
 //!
 //! A slot keeps the connection's state and the table of slots in step: it locks the table before it changes whether the
 //! connection is idle.
