@@ -1,7 +1,7 @@
 //! OpenStreetMap's extracts, whose source may be anybody. Blobs never arrive in pieces, so the check cuts nothing, and the
 //! program never writes extracts.
 
-use proxyherd::fuzzing::{extract, extract_block};
+use proxyherd_places::fuzzing::{extract, extract_block};
 
 use crate::memory::bounded;
 

@@ -1,6 +1,6 @@
 //! Responses of Google's Places API (New). They are read as a whole, so the check cuts nothing.
 
-use proxyherd::fuzzing;
+use proxyherd_places::fuzzing;
 
 use crate::{google_legacy, memory::bounded};
 

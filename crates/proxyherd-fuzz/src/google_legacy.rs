@@ -1,11 +1,11 @@
 //! Responses of Google's Nearby Search (Legacy), which is also the form in which the herd writes answers. They are read as
 //! a whole, so the check cuts nothing.
 
-use proxyherd::fuzzing;
 use proxyherd_core::{
     limits::{PLACES_MAX, RESULT_LEN_MAX},
     places::Answer,
 };
+use proxyherd_places::fuzzing;
 
 use crate::memory::bounded;
 

@@ -1,7 +1,7 @@
 //! Opening hours in OpenStreetMap's notation, which anybody may have written. They never arrive in pieces, and the program
 //! never writes them.
 
-use proxyherd::fuzzing::is_open;
+use proxyherd_places::fuzzing::is_open;
 
 use crate::memory::bounded;
 

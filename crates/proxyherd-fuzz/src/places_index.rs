@@ -2,12 +2,12 @@
 
 use std::{cell::RefCell, fs, io::Write as _};
 
-use proxyherd::{
+use proxyherd_core::places::{Point, Query, Wish};
+use proxyherd_places::{
+    Environment,
     fuzzing::{directory_again, kinds_checksum, record_again},
-    log::ServerLog,
     provider::Osm,
 };
-use proxyherd_core::places::{Point, Query, Wish};
 use tempfile::NamedTempFile;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -45,7 +45,7 @@ fn search(bytes: &[u8]) {
         fs::File::create(file.path())
             .and_then(|mut file| file.write_all(bytes))
             .expect("there is room for it");
-        let osm = bounded(bytes.len(), 64, OPENING_LEN, || Osm::open(file.path(), ServerLog::discard()));
+        let osm = bounded(bytes.len(), 64, OPENING_LEN, || Osm::open(file.path(), environment()));
         let Ok(osm) = osm else { return };
         let wish = Wish { keyword: Some("caf".to_owned()), is_open: true, ..Wish::default() };
         for center in [Some((52.5, 13.4)), first_point(bytes)].into_iter().flatten() {
@@ -98,6 +98,11 @@ fn put_block_checksums(mut blocks: &[u8], directory: &mut [u8]) {
     }
 }
 
+/// A clock that stands still.
+fn environment() -> Environment {
+    Environment::silent(|| 0, || 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,7 +113,7 @@ mod tests {
         let file = with_checksums(&fs::read(path).unwrap()).unwrap();
         let mut named = NamedTempFile::new().unwrap();
         named.write_all(&file).unwrap();
-        let osm = Osm::open(named.path(), ServerLog::discard()).unwrap();
+        let osm = Osm::open(named.path(), environment()).unwrap();
         let westwood = Point::new(first_point(&file).unwrap().0, first_point(&file).unwrap().1).unwrap();
         let near = osm.near(&Query::within(westwood, 1.0).unwrap(), 20).unwrap();
         assert_eq!((osm.len(), near.len()), (3, 1));

@@ -1,7 +1,8 @@
 //! The parameters of Nearby Search, which the HTTP door parses and the provider `google_legacy` writes. They never arrive in
 //! pieces, so the check cuts nothing.
 
-use proxyherd::fuzzing::{parameters, question};
+use proxyherd::fuzzing::question;
+use proxyherd_places::fuzzing::parameters;
 
 use crate::memory::bounded;
 

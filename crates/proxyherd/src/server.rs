@@ -23,8 +23,7 @@ use crate::{
     listen::{self, ListenError},
     log::{LogLevel, ServerLog, Subject},
     peer::{self, Peers},
-    places::{Allowance, Places, Unlimited},
-    provider::OpenError,
+    places::{self, OpenError, Quota, Unlimited},
     topology::Watcher,
     watchdog::{self, Watchdog},
 };
@@ -199,8 +198,8 @@ impl Server {
         let log = ServerLog::open(&config.log, name).map_err(StartError::Log)?;
         let budget = Budget::open(config, name)?;
         let purse = budget.as_ref().map(|budget| Arc::clone(budget.purse()));
-        let allowance = purse.clone().map_or_else(unlimited, |purse| purse as Arc<dyn Allowance>);
-        let places = Places::open(&config.places, allowance, log.clone())?;
+        let quota = purse.clone().map_or_else(unlimited, |purse| purse as Arc<dyn Quota>);
+        let places = places::open(&config.places, quota, log.clone())?;
         let herd = Herd::new(config, server, credentials, places, purse, log);
         let watchdog = Some(Watchdog::start(&herd, watchdog::INTERVAL).map_err(StartError::Door)?);
         let mut running = Server {
@@ -378,7 +377,7 @@ fn has_told_all(herd: &Herd, alone_until: Instant) -> bool {
     is_asked && !up.iter().any(|link| herd.has_news_for(link))
 }
 
-fn unlimited() -> Arc<dyn Allowance> {
+fn unlimited() -> Arc<dyn Quota> {
     Arc::new(Unlimited)
 }
 

@@ -133,12 +133,12 @@ mod tests {
     use std::{net::SocketAddr, path::Path};
 
     use proxyherd_core::{map::shard_index, types::ServerName};
+    use proxyherd_places::http_client;
     use tokio::{runtime::Handle, task::block_in_place};
 
     use super::*;
     use crate::{
         config::{Address, Config, Overrides},
-        http_client,
         server::{Server, Sockets},
         wait::eventually,
     };

@@ -8,11 +8,11 @@ use std::f64::consts::TAU;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use proxyherd::provider::{Pending, Provider};
 use proxyherd_core::limits::PLACES_MAX;
 use proxyherd_core::places::{
     Answer, Centre, EARTH_RADIUS_M, Geometry, Place, Point, Query, Separation, Viewport,
 };
+use proxyherd_places::provider::{Pending, Provider};
 use tokio::time::sleep;
 
 /// The middle of Munich, degrees north and east.

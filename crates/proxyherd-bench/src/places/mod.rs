@@ -13,11 +13,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use proxyherd::config;
-use proxyherd::log::ServerLog;
-use proxyherd::places::{Outcome, Places, Unlimited};
-use proxyherd::provider::Provider;
 use proxyherd_core::places::{Centre, Grid, Query};
+use proxyherd_places::provider::Provider;
+use proxyherd_places::{
+    CacheSettings, Environment, LookupOutcome, Places, RequestSettings, Settings, Unlimited,
+};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
@@ -101,7 +101,7 @@ async fn simulate(walk: &Walk, snap_m: u32) -> WalkResult {
     let questions = u64::from(rounds) * u64::from(walk.clients);
     asked.join_all().await;
     places.stop().await;
-    let outcomes = Outcome::ALL.map(|outcome| (outcome.label(), places.count(outcome)));
+    let outcomes = LookupOutcome::ALL.map(|outcome| (outcome.label(), places.count(outcome)));
     let (off_m, differ) = errors.end();
     WalkResult { snap_m, questions, requests: city.requests(), outcomes: outcomes.into(), off_m, differ }
 }
@@ -109,14 +109,15 @@ async fn simulate(walk: &Walk, snap_m: u32) -> WalkResult {
 /// The facade with its default settings, but for the squares and the rate, which has no bound. Questions over a bound would
 /// not become requests, and the cache would look better than it is.
 fn facade(city: &Arc<City>, snap_m: u32) -> Arc<Places> {
-    let default = config::Places::default();
-    let config = config::Places {
-        asking: config::Asking { per_second: 0, ..default.asking },
-        cache: config::Cache { snap_m, ..default.cache },
+    let default = Settings::default();
+    let settings = Settings {
+        requests: RequestSettings { per_second: 0, ..default.requests },
+        cache: CacheSettings { snap_m, ..default.cache },
         ..default
     };
     let first = Arc::clone(city) as Arc<dyn Provider>;
-    Places::with(first, vec![], &config, Arc::new(Unlimited), ServerLog::discard())
+    let environment = Environment::silent(|| 0, || 0);
+    Places::with(first, vec![], &settings, Arc::new(Unlimited), environment)
 }
 
 /// Compares answers with the exact ones.
@@ -206,7 +207,7 @@ fn row(text: &mut String, result: &WalkResult) {
 }
 
 fn notes(walk: &Walk) -> String {
-    let cache = config::Cache::default();
+    let cache = CacheSettings::default();
     format!(
         "\n{}\n\
          The cache has its default settings: {} MB, and an answer is fresh for {} s. Meters off: from the position of the\n\

@@ -41,7 +41,7 @@ use crate::{
     config::Config,
     herd::{Herd, Inside},
     log::{LogLevel, Subject},
-    places::Purse,
+    places::{ReservedQuota, Rest},
 };
 
 /// A turn is had at least so often ...
@@ -62,7 +62,7 @@ const TOLD_AFTER: Duration = Duration::from_secs(60);
 /// The budgets of one server, ready to be run.
 #[derive(Debug)]
 pub struct Budget {
-    purse: Arc<Purse>,
+    purse: Arc<ReservedQuota>,
     book: Book,
     file: File,
     wholes: Vec<(Span, u64)>,
@@ -80,8 +80,8 @@ pub struct Budget {
 impl Budget {
     /// The budgets that `config` sets, as the server `name` remembers them; none where it sets none.
     pub fn open(config: &Config, name: &ServerName) -> Result<Option<Budget>, BudgetError> {
-        let asking = config.places.asking;
-        let wholes = [(Span::Day, asking.per_day), (Span::Month, asking.per_month)];
+        let budgets = config.places_budget;
+        let wholes = [(Span::Day, budgets.per_day), (Span::Month, budgets.per_month)];
         let wholes: Vec<_> = wholes.into_iter().filter(|&(_, whole)| whole > 0).collect();
         if wholes.is_empty() {
             return Ok(None);
@@ -115,7 +115,7 @@ impl Budget {
     }
 
     /// Where requests are taken from.
-    pub fn purse(&self) -> &Arc<Purse> {
+    pub fn purse(&self) -> &Arc<ReservedQuota> {
         &self.purse
     }
 }
@@ -200,7 +200,8 @@ impl Keeper {
         }
         let known = self.known(now_ns);
         let budget = &mut self.budget;
-        let mut news = budget.purse.news(budget.book.wants_purse_back(now_ns, &known));
+        let rest = if budget.book.wants_purse_back(now_ns, &known) { Rest::Return } else { Rest::Keep };
+        let mut news = budget.purse.take_news(rest);
         news.returned += std::mem::take(&mut budget.unkept);
         let turn = budget.book.turn(now_ns, &known, &news);
         self.warn_of(&turn);
@@ -310,7 +311,7 @@ impl Keeper {
     /// Gives back what is in the purse, so that a stop costs nothing, and tells it. A server that has begun no period has
     /// nothing.
     async fn close(&mut self) {
-        let mut news = self.budget.purse.news(true);
+        let mut news = self.budget.purse.take_news(Rest::Return);
         news.returned += std::mem::take(&mut self.budget.unkept);
         self.budget.book.settle(&news);
         if self.budget.book.is_new() || !self.keep().await {

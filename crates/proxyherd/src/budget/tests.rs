@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::{
     config::{Address, Overrides},
-    places::Allowance,
+    places::{Quota as _, ReservedQuota},
     server::{Server, Sockets},
     wait::eventually,
 };
@@ -64,7 +64,7 @@ impl Row {
         self.running.remove(name).unwrap().stop().await;
     }
 
-    fn purse(&self, name: &str) -> &Purse {
+    fn purse(&self, name: &str) -> &ReservedQuota {
         self.running[name].herd().purse().unwrap()
     }
 
@@ -82,7 +82,7 @@ impl Row {
         let mut made = 0;
         eventually("the requests are made", || {
             for name in names {
-                made += u64::from(made < requests && self.purse(name).take());
+                made += u64::from(made < requests && self.purse(name).take(clock::now_ns()));
             }
             made == requests
         });
@@ -91,7 +91,7 @@ impl Row {
     /// Waits until each of `names` knows that it has nothing left; it must have none to give either.
     fn wait_until_spent(&self, names: &[&str]) {
         eventually("all is spent", || names.iter().all(|name| self.own(name) == [0]));
-        assert!(names.iter().all(|name| !self.purse(name).take()), "nothing is left");
+        assert!(names.iter().all(|name| !self.purse(name).take(clock::now_ns())), "nothing is left");
     }
 }
 
@@ -103,7 +103,7 @@ async fn one_server_that_is_asked_spends_what_all_have() {
     row.spend(&["Riley"], 60);
     let known = |name: &str| row.purse(name).standings().iter().map(|it| it.spent).collect::<Vec<_>>();
     eventually("all know of all", || NAMES.iter().all(|name| known(name) == [60, 60]));
-    assert!(NAMES.iter().all(|name| !row.purse(name).take()), "nobody has any left");
+    assert!(NAMES.iter().all(|name| !row.purse(name).take(clock::now_ns())), "nobody has any left");
     let log = row.config.log.dir.join("Riley.log");
     let told = |what| std::fs::read_to_string(&log).unwrap_or_default().matches(what).count();
     eventually("the log says so", || told("all 60 requests of the places budget of ") > 0);
@@ -158,7 +158,7 @@ async fn an_older_file_that_is_put_back_again_and_again_does_not_make_more_of_th
     }
     let mut made = 40;
     eventually("nothing is left", || {
-        made += NAMES.iter().map(|name| u64::from(row.purse(name).take())).sum::<u64>();
+        made += NAMES.iter().map(|name| u64::from(row.purse(name).take(clock::now_ns()))).sum::<u64>();
         NAMES.iter().all(|name| row.own(name) == [0])
     });
     assert!(made <= 60, "{made}");

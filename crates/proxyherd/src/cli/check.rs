@@ -18,7 +18,7 @@ use crate::{
     door::entrance::DoorTls,
     listen,
     log::ServerLog,
-    provider, refusal,
+    places, refusal,
     server::open_tls,
 };
 
@@ -129,10 +129,10 @@ fn soon(config: &Config, tls: &DoorTls, now_s: i64) -> Option<Finding> {
 
 /// No server starts without the keys and the index that its providers of places need.
 fn check_places(config: &Config) -> impl Iterator<Item = Finding> {
-    let places = &config.places;
-    let names = once(places.provider).chain(places.fallback.iter().copied());
+    let settings = &config.places;
+    let names = once(settings.provider).chain(settings.fallback.iter().copied());
     names
-        .filter_map(move |name| provider::open(name, places, &ServerLog::discard()).err())
+        .filter_map(move |name| places::check(name, settings).err())
         .map(|error| Finding::Error(error.to_string()))
 }
 
@@ -150,7 +150,7 @@ fn check_addresses(server: &Server) -> impl Iterator<Item = Finding> {
 /// No server starts where it cannot write its log, or, with a budget of places, what it has spent.
 fn check_files(config: &Config, name: &ServerName) -> impl Iterator<Item = Finding> {
     let log = ServerLog::check(&config.log, name).err().map(|error| error.to_string());
-    let has_budget = config.places.asking.per_day > 0 || config.places.asking.per_month > 0;
+    let has_budget = config.places_budget.per_day > 0 || config.places_budget.per_month > 0;
     let data = config.herd.data.join(name.as_str());
     let refused = has_budget.then(|| refusal::check_writable(&data).err()).flatten();
     let data = refused.map(|error| {

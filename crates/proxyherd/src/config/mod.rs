@@ -48,7 +48,7 @@ pub use difference::{Difference, LinkChange, Pair};
 pub use doors::{ADDRESSES_PER_DOOR_MAX, Door, DoorCertificate, DoorError, TLS_SCHEME};
 pub use log::{Log, LogFormat, LogLevel};
 pub use overrides::{Overrides, VARIABLE_PREFIX};
-pub use places::{Asking, Cache, Google, KeySource, Mask, Places, Provider};
+pub use places::PlacesBudget;
 pub use servers::{LINKS_PER_SERVER_MAX, Neighbor, Server};
 pub use settings::{Flood, Herd, Limits, Removed, Tls};
 
@@ -72,7 +72,9 @@ pub struct Config {
     /// What all servers have in common.
     pub herd: Herd,
     /// Where places come from.
-    pub places: Places,
+    pub places: proxyherd_places::Settings,
+    /// How many requests the herd may make for them.
+    pub places_budget: PlacesBudget,
     /// What one server does not go beyond.
     pub limits: Limits,
     /// What is written down.
@@ -148,7 +150,8 @@ impl Config {
         Config {
             path: PathBuf::from("herd.toml"),
             herd: Herd::default(),
-            places: Places::default(),
+            places: proxyherd_places::Settings::default(),
+            places_budget: PlacesBudget::default(),
             limits: Limits::default(),
             log: Log::default(),
             tls: None,

@@ -41,10 +41,13 @@ pub(super) fn config(text: &str, path: &Path, overrides: &Overrides) -> Result<C
 
 fn read_root(mut root: Section<'_, '_>, path: &Path) -> (Config, GivenCertificate, Vec<Draft>) {
     let base = path.parent().unwrap_or(Path::new(""));
+    let herd = settings::read_herd(root.table("herd"), base);
+    let (places, places_budget) = places::read(root.table("places"), base);
     let config = Config {
         path: path.to_owned(),
-        herd: settings::read_herd(root.table("herd"), base),
-        places: places::read(root.table("places"), base),
+        herd,
+        places,
+        places_budget,
         limits: settings::read_limits(root.table("limits")),
         log: settings::read_log(root.table("log"), base),
         tls: None,

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::{Asking, Cache, Config, DoorCertificate, Google, Herd, Limits, Log, Places, Server};
+use proxyherd_places::{CacheSettings, GoogleSettings, RequestSettings, Settings};
+
+use super::{Config, DoorCertificate, Herd, Limits, Log, PlacesBudget, Server};
 use crate::door_kind::DoorKind;
 
 /// Takes a section apart, so that none of its values is left out, and notes the keys of those that differ. The value after
@@ -20,7 +22,7 @@ impl Config {
     pub fn waiting(&self, now: &Config, name: &str) -> Vec<&'static str> {
         let mut keys = Vec::new();
         compare_herd(&self.herd, &now.herd, &mut keys);
-        compare_places(&self.places, &now.places, &mut keys);
+        compare_places(self, now, &mut keys);
         compare_limits(&self.limits, &now.limits, &mut keys);
         compare_log(&self.log, &now.log, &mut keys);
         compare_certificate(self.tls.as_ref(), now.tls.as_ref(), &mut keys);
@@ -49,8 +51,10 @@ fn compare_herd(before: &Herd, after: &Herd, keys: &mut Vec<&'static str>) {
     );
 }
 
-fn compare_places(before: &Places, after: &Places, keys: &mut Vec<&'static str>) {
-    let Places { provider, fallback, deadline, asking, cache, google, google_legacy, osm_file } = before;
+fn compare_places(before: &Config, after: &Config, keys: &mut Vec<&'static str>) {
+    let (budgets, after_budgets) = (&before.places_budget, &after.places_budget);
+    let (before, after) = (&before.places, &after.places);
+    let Settings { provider, fallback, deadline, requests, cache, google, google_legacy, osm_file } = before;
     let plain = [
         (*provider != after.provider, "places.provider"),
         (*fallback != after.fallback, "places.fallback"),
@@ -60,20 +64,21 @@ fn compare_places(before: &Places, after: &Places, keys: &mut Vec<&'static str>)
     keys.extend(plain.into_iter().filter(|(differs, _)| *differs).map(|(_, key)| key));
     compare!(
         keys,
-        asking,
-        &after.asking,
-        Asking {
-            retries: "places.retries",
-            per_second: "places.per_second",
-            per_day: "places.per_day",
-            per_month: "places.per_month",
-        }
+        requests,
+        &after.requests,
+        RequestSettings { retries: "places.retries", per_second: "places.per_second" }
+    );
+    compare!(
+        keys,
+        budgets,
+        after_budgets,
+        PlacesBudget { per_day: "places.per_day", per_month: "places.per_month" }
     );
     compare!(
         keys,
         cache,
         &after.cache,
-        Cache {
+        CacheSettings {
             max_bytes: "places.cache_mb",
             fresh: "places.fresh_s",
             stale: "places.stale_s",
@@ -86,7 +91,7 @@ fn compare_places(before: &Places, after: &Places, keys: &mut Vec<&'static str>)
         keys,
         google,
         &after.google,
-        Google {
+        GoogleSettings {
             key: "places.google.key_env or key_file",
             base_url: "places.google.base_url",
             mask: "places.google.mask",
@@ -96,7 +101,7 @@ fn compare_places(before: &Places, after: &Places, keys: &mut Vec<&'static str>)
         keys,
         google_legacy,
         &after.google_legacy,
-        Google {
+        GoogleSettings {
             key: "places.google-legacy.key_env or key_file",
             base_url: "places.google-legacy.base_url",
             mask: "places.google-legacy.mask",

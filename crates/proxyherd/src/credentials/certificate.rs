@@ -10,7 +10,7 @@ use x509_parser::{
     certificate::X509Certificate, error::X509Error, extensions::GeneralName, prelude::FromDer as _,
 };
 
-use crate::contained::contained;
+use proxyherd_places::contained::contained;
 
 const SCHEME: &str = "proxyherd://";
 

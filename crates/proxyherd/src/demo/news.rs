@@ -15,7 +15,7 @@ use crate::{
     clock,
     escape::shown,
     herd::{Herd, Inside},
-    provider::{Embedded, Provider as _},
+    places::{Embedded, Provider as _},
 };
 
 /// A sentence says that a client is near a place if the place is at most this far away, meters.

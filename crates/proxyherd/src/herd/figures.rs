@@ -15,7 +15,7 @@ use crate::{
     admission::DoorCounts,
     caller::Caller,
     door_kind::DoorKind,
-    places::{Outcome, RemoteStatus},
+    places::{LookupOutcome, RemoteStatus},
 };
 
 /// All that metrics are made of.
@@ -36,7 +36,7 @@ pub struct Figures {
     /// Until the certificate for links expires, seconds; negative once it has.
     pub certificate_left_s: Option<i64>,
     /// How many questions about places went which way, since the start.
-    pub places: [(Outcome, u64); Outcome::ALL.len()],
+    pub places: [(LookupOutcome, u64); LookupOutcome::ALL.len()],
     /// How many answers about places are kept, and how much memory they take, bytes.
     pub kept: (u64, u64),
     /// What became of the requests to each provider over the network.
@@ -61,7 +61,7 @@ impl Herd {
             buffered: self.admission.buffered(),
             lines_invalid: self.counts.lines_invalid.load(Relaxed),
             certificate_left_s: self.credentials.as_ref().map(|credentials| credentials.seconds_left()),
-            places: Outcome::ALL.map(|outcome| (outcome, self.places.count(outcome))),
+            places: LookupOutcome::ALL.map(|outcome| (outcome, self.places.count(outcome))),
             kept: self.places.kept(),
             remotes: self.places.remotes(),
         })

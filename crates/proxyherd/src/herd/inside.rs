@@ -25,7 +25,7 @@ use crate::{
     credentials::Credentials,
     health::Health,
     log::{LogLevel, ServerLog, Subject},
-    places::{Places, Purse},
+    places::{Places, ReservedQuota},
 };
 
 /// How many slots of each shard one sweep looks at: ten million clients are looked through in under a minute.
@@ -39,7 +39,7 @@ impl Herd {
         server: &Server,
         credentials: Option<Arc<Credentials>>,
         places: Arc<Places>,
-        purse: Option<Arc<Purse>>,
+        purse: Option<Arc<ReservedQuota>>,
         log: ServerLog,
     ) -> Arc<Herd> {
         let me = Origin { server: server.name.clone(), incarnation: clock::now_ns() };
@@ -128,7 +128,7 @@ pub(crate) trait Inside {
 
     /// Requests that its providers of places may still make, where that has a bound.
     #[cfg(test)]
-    fn purse(&self) -> Option<&Arc<Purse>>;
+    fn purse(&self) -> Option<&Arc<ReservedQuota>>;
 
     /// What it shows its neighbors and whom it believes; without them links are plain, and on loopback.
     fn credentials(&self) -> Option<&Arc<Credentials>>;
@@ -190,7 +190,7 @@ impl Inside for Herd {
     }
 
     #[cfg(test)]
-    fn purse(&self) -> Option<&Arc<Purse>> {
+    fn purse(&self) -> Option<&Arc<ReservedQuota>> {
         self.purse.as_ref()
     }
 

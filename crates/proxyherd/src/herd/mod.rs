@@ -56,7 +56,7 @@ use crate::{
     credentials::Credentials,
     health::Health,
     log::ServerLog,
-    places::{Looked, Places, Purse},
+    places::{Looked, Places, ReservedQuota},
 };
 
 /// One server of the herd.
@@ -64,7 +64,7 @@ pub struct Herd {
     identity: Identity,
     links: Links,
     places: Arc<Places>,
-    purse: Option<Arc<Purse>>,
+    purse: Option<Arc<ReservedQuota>>,
     credentials: Option<Arc<Credentials>>,
     log: ServerLog,
     admission: Arc<Admission>,

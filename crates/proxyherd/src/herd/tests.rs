@@ -13,8 +13,7 @@ use crate::{
     caller::Rights,
     config::{Config, Overrides},
     door_kind::DoorKind,
-    places::{Outcome as How, Unlimited},
-    provider::Embedded,
+    places::{self, Embedded, LookupOutcome as How, Unlimited},
 };
 
 const NOW_NS: u64 = 1_700_000_000_000_000_000;
@@ -31,7 +30,8 @@ pub(crate) fn alone_with(settings: &str) -> Arc<Herd> {
     );
     let config = Config::read(&text, Path::new("herd.toml"), &Overrides::none()).unwrap();
     let log = ServerLog::discard();
-    let places = Places::with(Arc::new(Embedded), vec![], &config.places, Arc::new(Unlimited), log.clone());
+    let environment = places::environment(log.clone());
+    let places = Places::with(Arc::new(Embedded), vec![], &config.places, Arc::new(Unlimited), environment);
     Herd::new(&config, &config.servers[0], None, places, None, log)
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use proxyherd_core::types::ServerName;
+use proxyherd_places::http_client;
 use reqwest::{Client, Response, StatusCode};
 use tokio::task::JoinSet;
 
@@ -12,7 +13,6 @@ use crate::{
     door_kind::DoorKind,
     door_trust,
     herd::Status,
-    http_client,
 };
 
 /// How long a server may take for the whole of its answer.
@@ -108,5 +108,8 @@ fn said(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return format!("no answer within {} s", ANSWER_MAX.as_secs());
     }
-    http_client::trouble(error)
+    match http_client::tls_error(error) {
+        Some(error) => door_trust::tls_trouble(error).to_owned(),
+        None => http_client::trouble(error),
+    }
 }

@@ -2,14 +2,14 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc, time::Duration};
 
-use proxyherd::{
-    config::{self, KeySource, Mask, Places},
-    log::ServerLog,
-    provider::{self, Failure, Provider},
-};
+use proxyherd::{log::ServerLog, places};
 use proxyherd_core::{
     limits::PLACES_MAX,
     places::{Answer, Point, Query, Rank, Status, Wish},
+};
+use proxyherd_places::{
+    FieldMask, GoogleSettings, KeySource, ProviderName, Settings,
+    provider::{self, Failure, Provider},
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -24,16 +24,17 @@ struct Asking {
 }
 
 impl Asking {
-    fn new(name: config::Provider) -> Asking {
-        Asking::with(name, Mask::Enterprise, None, Duration::from_secs(20))
+    fn new(name: ProviderName) -> Asking {
+        Asking::with(name, FieldMask::Enterprise, None, Duration::from_secs(20))
     }
 
-    fn with(name: config::Provider, mask: Mask, key: Option<&str>, deadline: Duration) -> Asking {
+    fn with(name: ProviderName, mask: FieldMask, key: Option<&str>, deadline: Duration) -> Asking {
         let (google, dir) = (Google::start(), tempfile::tempdir().unwrap());
         let key = key_file(dir.path(), key.unwrap_or(google.key()));
-        let asked = config::Google { key, base_url: google.url(), mask };
-        let places = Places { google: asked.clone(), google_legacy: asked, deadline, ..Places::default() };
-        let provider = provider::open(name, &places, &ServerLog::discard()).unwrap();
+        let asked = GoogleSettings { key, base_url: google.url(), mask };
+        let settings =
+            Settings { google: asked.clone(), google_legacy: asked, deadline, ..Settings::default() };
+        let provider = provider::open(name, &settings, &places::environment(ServerLog::discard())).unwrap();
         Asking { google, provider, _dir: dir }
     }
 
@@ -63,7 +64,7 @@ fn results(answer: &Answer) -> Vec<Value> {
     told["results"].as_array().unwrap().clone()
 }
 
-const BOTH: [config::Provider; 2] = [config::Provider::Google, config::Provider::GoogleLegacy];
+const BOTH: [ProviderName; 2] = [ProviderName::Google, ProviderName::GoogleLegacy];
 
 #[tokio::test]
 async fn one_question_is_one_request_with_nothing_in_it_that_need_not_be() {
@@ -78,7 +79,7 @@ async fn one_question_is_one_request_with_nothing_in_it_that_need_not_be() {
         let mut headers: Vec<&str> = asked.headers.keys().map(String::as_str).collect();
         headers.retain(|name| !["accept", "content-length", "content-type", "host"].contains(name));
         let expected: &[&str] = match name {
-            config::Provider::Google => &["user-agent", "x-goog-api-key", "x-goog-fieldmask"],
+            ProviderName::Google => &["user-agent", "x-goog-api-key", "x-goog-fieldmask"],
             _ => &["user-agent"],
         };
         assert_eq!(headers, expected);
@@ -104,8 +105,8 @@ async fn both_interfaces_tell_the_same_places_alike() {
 
 #[tokio::test]
 async fn the_dear_fields_are_asked_for_only_where_they_are_paid_for() {
-    for (mask, is_dear) in [(Mask::Pro, false), (Mask::Enterprise, true)] {
-        let asking = Asking::with(config::Provider::Google, mask, None, Duration::from_secs(20));
+    for (mask, is_dear) in [(FieldMask::Pro, false), (FieldMask::Enterprise, true)] {
+        let asking = Asking::with(ProviderName::Google, mask, None, Duration::from_secs(20));
         let place = asking.ask(Wish::default()).await.unwrap().places.remove(0);
         assert_eq!(place.rating.is_some(), is_dear);
         assert_eq!(place.open_now.is_some(), is_dear);
@@ -135,7 +136,7 @@ async fn wishes_are_kept_by_either_interface() {
         );
         let no_kind = asking.ask(Wish { kind: Some("volcano".into()), ..Wish::default() }).await;
         match name {
-            config::Provider::Google => {
+            ProviderName::Google => {
                 let answer = no_kind.unwrap();
                 assert_eq!((answer.status, results(&answer).len()), (Status::ZeroResults, 0));
                 assert_eq!(answer.info_messages, ["Unsupported types: volcano."]);
@@ -147,7 +148,7 @@ async fn wishes_are_kept_by_either_interface() {
 
 #[tokio::test]
 async fn the_older_interface_turns_pages() {
-    let asking = Asking::new(config::Provider::GoogleLegacy);
+    let asking = Asking::new(ProviderName::GoogleLegacy);
     let mut answer = asking.ask(Wish::default()).await.unwrap();
     let mut counts = vec![results(&answer).len()];
     while let Some(token) = answer.next_page_token {
@@ -188,7 +189,7 @@ fn kind(failure: &Failure) -> &'static str {
 async fn each_way_to_fail_says_whose_fault_it_is_and_never_the_key() {
     for name in BOTH {
         let asking = Asking::new(name);
-        let is_new = name == config::Provider::Google;
+        let is_new = name == ProviderName::Google;
         for (behaviour, expected) in [
             (Behaviour::Fails(400), "bad query"),
             (Behaviour::Fails(401), "denied"),
@@ -237,7 +238,7 @@ async fn what_google_says_is_passed_on_without_the_key() {
 
 #[tokio::test]
 async fn a_result_that_repeats_the_key_is_shown_to_nobody() {
-    let asking = Asking::new(config::Provider::GoogleLegacy);
+    let asking = Asking::new(ProviderName::GoogleLegacy);
     let key = asking.google.key();
     let body = format!(
         r#"{{"status":"OK","results":[{{"name":"A"}},{{"name":"B","url":"http://x/?key={key}"}},{{"name":"C"}}]}}"#
@@ -271,7 +272,7 @@ async fn google_says_how_long_it_wants_to_be_left_alone() {
 async fn a_wrong_key_is_the_operator_s_fault() {
     for name in BOTH {
         let key = Some("AIzaSyWrong-key_0123456789");
-        let asking = Asking::with(name, Mask::Pro, key, Duration::from_secs(20));
+        let asking = Asking::with(name, FieldMask::Pro, key, Duration::from_secs(20));
         let Err(Failure::Denied(said)) = asking.ask(Wish::default()).await else { panic!() };
         assert!(said.contains("valid") && !said.contains("AIza"), "{said}");
     }
@@ -281,7 +282,7 @@ async fn a_wrong_key_is_the_operator_s_fault() {
 async fn who_does_not_answer_in_time_is_given_up() {
     let deadline = Duration::from_millis(300);
     for name in BOTH {
-        let asking = Asking::with(name, Mask::Pro, None, deadline);
+        let asking = Asking::with(name, FieldMask::Pro, None, deadline);
         for behaviour in [Behaviour::Held, Behaviour::Drip(Duration::from_millis(10))] {
             assert_eq!(asking.fails(behaviour).await, Failure::Late(deadline));
         }
@@ -304,10 +305,10 @@ async fn who_is_not_there_is_out_of_reach() {
 async fn who_does_not_encrypt_is_not_told_the_key() {
     let (google, dir) = (Google::start(), tempfile::tempdir().unwrap());
     let base_url = google.url().replace("http://", "https://");
-    let asked = config::Google { key: key_file(dir.path(), google.key()), base_url, mask: Mask::Pro };
-    let places = Places { google: asked.clone(), google_legacy: asked, ..Places::default() };
+    let asked = GoogleSettings { key: key_file(dir.path(), google.key()), base_url, mask: FieldMask::Pro };
+    let settings = Settings { google: asked.clone(), google_legacy: asked, ..Settings::default() };
     for name in BOTH {
-        let provider = match provider::open(name, &places, &ServerLog::discard()) {
+        let provider = match provider::open(name, &settings, &places::environment(ServerLog::discard())) {
             Ok(provider) => provider,
             Err(error @ provider::OpenError::Tls { .. }) => {
                 assert!(std::env::var_os("CI").is_none(), "{error}");

@@ -8,10 +8,11 @@ use std::{
 
 use anstyle::Style;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use proxyherd_places::provider::osm::{ImportSummary, Progress};
 
 use crate::{
     cli::{heading, outcome::counted},
-    provider::osm::{self, Progress, Summary},
+    places,
 };
 
 const AFTER_HELP: &str = concat!(
@@ -50,9 +51,9 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let began = Instant::now();
     let summary = if io::stderr().is_terminal() {
-        osm::import(&args.file, &args.out, &mut Bar(None))?
+        places::import(&args.file, &args.out, &mut Bar(None))?
     } else {
-        osm::import(&args.file, &args.out, &mut Lines(None))?
+        places::import(&args.file, &args.out, &mut Lines(None))?
     };
     let out = args.out.display();
     let took_s = began.elapsed().as_secs_f64();
@@ -65,8 +66,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn details(summary: &Summary) -> String {
-    let Summary { nodes, ways, relations, with_hours, hours_failed, nowhere, bytes, .. } = *summary;
+fn details(summary: &ImportSummary) -> String {
+    let ImportSummary { nodes, ways, relations, with_hours, hours_failed, nowhere, bytes, .. } = *summary;
     let each = bytes.checked_div(summary.places()).unwrap_or(0);
     let mut text = format!("  {nodes} from nodes, {ways} from ways, {relations} from relations\n");
     text += &format!("  {with_hours} with opening hours\n");
@@ -159,7 +160,7 @@ mod tests {
 
     #[test]
     fn the_summary_says_what_there_is_and_what_is_missing() {
-        let summary = Summary {
+        let summary = ImportSummary {
             nodes: 7,
             ways: 2,
             relations: 1,
@@ -167,7 +168,7 @@ mod tests {
             hours_failed: 3,
             nowhere: 1,
             bytes: 1234,
-            ..Summary::default()
+            ..ImportSummary::default()
         };
         assert_eq!(
             details(&summary),
@@ -175,6 +176,6 @@ mod tests {
              3 places without the opening hours in the extract, which make the parser fail\n  \
              1 place left out: the extract does not say where on Earth\n  2 kB, 123 bytes a place\n"
         );
-        assert!(details(&Summary::default()).ends_with("  0 kB, 0 bytes a place\n"));
+        assert!(details(&ImportSummary::default()).ends_with("  0 kB, 0 bytes a place\n"));
     }
 }

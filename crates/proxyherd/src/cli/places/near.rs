@@ -12,15 +12,14 @@ use proxyherd_core::{
     places::{Place, Point, Query, Wish},
     types::Radius,
 };
+use proxyherd_places::provider::osm::NearPlace;
 use serde::Serialize;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use crate::{
     cli::heading,
     config::{Config, Overrides},
-    escape,
-    log::ServerLog,
-    provider::{self, osm::Near},
+    escape, places,
     status::{
         table::{Cell, Side, Table},
         window::Window,
@@ -97,17 +96,17 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         (None, Some(config)) => Config::load(config, &Overrides::from_process([]))?.places.osm_file,
         (None, None) => PathBuf::from("places.idx"),
     };
-    let osm = provider::open_osm(&file, ServerLog::discard())?;
-    let places = match osm.near(&args.query(), args.limit.into()) {
-        Ok(places) => places,
+    let osm = places::open_osm(&file)?;
+    let found = match osm.near(&args.query(), args.limit.into()) {
+        Ok(found) => found,
         Err(failure) => bail!("{failure}"),
     };
     if args.json {
-        let told: Vec<Told<'_>> = places.iter().map(told).collect();
+        let told: Vec<Told<'_>> = found.iter().map(told).collect();
         writeln!(io::stdout(), "{}", escape::json(&serde_json::to_string_pretty(&told)?))?;
     } else {
         let columns = Window::of_stdout().map(|window| window.columns);
-        write!(anstream::stdout(), "{}", text(&places, &file, columns))?;
+        write!(anstream::stdout(), "{}", text(&found, &file, columns))?;
     }
     Ok(())
 }
@@ -139,7 +138,7 @@ struct Told<'a> {
     open_now: Option<bool>,
 }
 
-fn told((separation, place): &Near) -> Told<'_> {
+fn told((separation, place): &NearPlace) -> Told<'_> {
     Told {
         distance_m: (separation.metres() * 10.0).round() / 10.0,
         lat: place.geometry.location.latitude(),
@@ -153,7 +152,7 @@ fn told((separation, place): &Near) -> Told<'_> {
 }
 
 /// The table. `columns` is the width of the window, if there is one.
-fn text(places: &[Near], file: &Path, columns: Option<usize>) -> String {
+fn text(places: &[NearPlace], file: &Path, columns: Option<usize>) -> String {
     if places.is_empty() {
         return format!("{} knows no such place within that distance\n", file.display());
     }

@@ -7,6 +7,9 @@ mod mistakes;
 use std::{ffi::OsString, fs, time::Duration};
 
 use proptest::prelude::*;
+use proxyherd_places::{
+    CacheSettings, FieldMask, GoogleSettings, KeySource, ProviderName, RequestSettings, Settings,
+};
 
 use super::*;
 use crate::door_kind::{DoorKind, NOT_BUILT};
@@ -213,12 +216,12 @@ fn every_value_is_read() {
     );
     assert_eq!(
         config.places,
-        Places {
-            provider: Provider::Google,
-            fallback: vec![Provider::GoogleLegacy, Provider::Osm, Provider::Embedded],
+        Settings {
+            provider: ProviderName::Google,
+            fallback: vec![ProviderName::GoogleLegacy, ProviderName::Osm, ProviderName::Embedded],
             deadline: Duration::from_millis(250),
-            asking: Asking { retries: 1, per_second: 2, per_day: 3, per_month: 4 },
-            cache: Cache {
+            requests: RequestSettings { retries: 1, per_second: 2 },
+            cache: CacheSettings {
                 max_bytes: 5_000_000,
                 fresh: Duration::from_secs(6),
                 stale: Duration::from_secs(7),
@@ -226,19 +229,20 @@ fn every_value_is_read() {
                 zero_results: Duration::from_secs(9),
                 snap_m: 10,
             },
-            google: Google {
+            google: GoogleSettings {
                 key: KeySource::Variable("KEY".into()),
                 base_url: "http://127.0.0.1:8080".into(),
-                mask: Mask::Enterprise,
+                mask: FieldMask::Enterprise,
             },
-            google_legacy: Google {
+            google_legacy: GoogleSettings {
                 key: KeySource::File("/etc/key".into()),
                 base_url: "https://example.org".into(),
-                mask: Mask::Pro,
+                mask: FieldMask::Pro,
             },
             osm_file: "/var/places.idx".into(),
         }
     );
+    assert_eq!(config.places_budget, PlacesBudget { per_day: 3, per_month: 4 });
     assert_eq!(
         config.limits,
         Limits {

@@ -42,7 +42,7 @@ use crate::{
     door_kind::DoorKind,
     herd::{Herd, Inside},
     log::ServerLog,
-    places::{Places, Unlimited},
+    places::{self, Places, Unlimited},
     wait::{PATIENCE, eventually},
 };
 
@@ -69,7 +69,7 @@ struct House {
 
 impl House {
     fn new(limits: &str) -> House {
-        House::with(limits, |config, log| Places::open(&config.places, Arc::new(Unlimited), log).unwrap())
+        House::with(limits, |config, log| places::open(&config.places, Arc::new(Unlimited), log).unwrap())
     }
 
     fn with(limits: &str, places: impl FnOnce(&Config, ServerLog) -> Arc<Places>) -> House {

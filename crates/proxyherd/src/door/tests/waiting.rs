@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use super::*;
 use crate::{
     herd::{Durability, Notice, Position},
-    provider::{Embedded, Pending, Provider},
+    places::{Embedded, Pending, Provider},
 };
 
 /// Places that answer when they are let.
@@ -33,7 +33,7 @@ async fn an_answer_about_places_is_waited_for_and_what_comes_behind_it_waits_too
         let gate = Arc::new(Semaphore::new(0));
         let house = House::with("", |config, log| {
             let gated = Arc::new(Gated(Arc::clone(&gate)));
-            Places::with(gated, vec![], &config.places, Arc::new(Unlimited), log)
+            Places::with(gated, vec![], &config.places, Arc::new(Unlimited), places::environment(log))
         });
         let mut reporter = tcp(house.line(false).await);
         reporter.write_all(b"IAMAT kiwi +34.06-118.44 1000\n").unwrap();

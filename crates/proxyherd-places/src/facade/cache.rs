@@ -1,0 +1,196 @@
+//! The cache of answers: in memory alone, bounded by the bytes that answers take.
+//!
+//! Answers are kept under the [`Key`] of their question. The age of an answer decides what it is good for: see
+//! [`Freshness`]. When the cache is full, answers that are asked for least are dropped. The library divides the cache
+//! into parts with locks of their own, and an answer that does not fit into one part is not kept.
+//!
+//! Invariant: the answers together weigh no more than `max_bytes`. The cache does not know where an answer comes from,
+//! nor how it is renewed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use proxyherd_core::places::{Ages, Answer, Freshness, Key, Status};
+use quick_cache::{Weighter, sync};
+use tokio::time::Instant;
+
+use crate::CacheSettings;
+
+/// How often answers that are too old for any use are looked for.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+/// The length of an answer for which the cache is laid out, bytes: twenty places with their texts. Longer and shorter
+/// answers fit as well.
+const ANSWER_LEN_USUAL: u64 = 16 * 1024;
+/// Most answers for which the cache is laid out.
+const ANSWERS_USUAL_MAX: u64 = 1 << 20;
+/// What the cache itself needs for an answer, bytes: its slot, its place in the order, its reference counts.
+const ANSWER_OVERHEAD: u64 = 128;
+
+/// An answer and when it was received.
+#[derive(Clone, Debug)]
+pub(super) struct CachedAnswer {
+    pub(super) answer: Arc<Answer>,
+    received: Instant,
+}
+
+impl CachedAnswer {
+    pub(super) fn now(answer: Answer) -> CachedAnswer {
+        CachedAnswer { answer: Arc::new(answer), received: Instant::now() }
+    }
+
+    pub(super) fn age(&self) -> Duration {
+        self.received.elapsed()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.answer.status == Status::ZeroResults
+    }
+}
+
+/// Answers by their questions.
+pub(super) struct Cache {
+    ages: Ages,
+    /// None if the settings leave no room or no time for any answer.
+    answers: Option<sync::Cache<Key, CachedAnswer, AnswerWeight>>,
+    swept: Mutex<Instant>,
+    /// How often somebody has looked.
+    #[cfg(test)]
+    pub(super) looks: std::sync::atomic::AtomicU64,
+}
+
+impl Cache {
+    pub(super) fn new(settings: &CacheSettings) -> Cache {
+        let &CacheSettings { max_bytes, fresh, stale, stale_if_error, zero_results, .. } = settings;
+        let ages = Ages { fresh, stale, stale_if_error, zero_results };
+        let usual = (max_bytes / ANSWER_LEN_USUAL).clamp(1, ANSWERS_USUAL_MAX) as usize;
+        let has_room = max_bytes > 0 && ages.keep_any();
+        let answers = has_room.then(|| sync::Cache::with_weighter(usual, max_bytes, AnswerWeight));
+        Cache {
+            ages,
+            answers,
+            swept: Mutex::new(Instant::now()),
+            #[cfg(test)]
+            looks: Default::default(),
+        }
+    }
+
+    /// The answer to this question and what it is good for, unless it is too old for any use.
+    pub(super) fn find(&self, key: &Key) -> Option<(CachedAnswer, Freshness)> {
+        #[cfg(test)]
+        self.looks.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        let answer = self.answers.as_ref()?.get(key)?;
+        let freshness = self.judge(&answer);
+        (freshness != Freshness::Gone).then_some((answer, freshness))
+    }
+
+    pub(super) fn put(&self, key: &Key, answer: &CachedAnswer) {
+        if let Some(answers) = self.answers.as_ref().filter(|_| self.lifetime(answer).is_some()) {
+            answers.insert(key.clone(), answer.clone());
+        }
+    }
+
+    /// For how long the answer counts as new. None if it is not kept.
+    pub(super) fn lifetime(&self, answer: &CachedAnswer) -> Option<Duration> {
+        let lifetime = self.ages.lifetime(answer.is_empty());
+        (self.answers.is_some() && !lifetime.is_zero()).then_some(lifetime)
+    }
+
+    /// Forgets answers that are too old for any use, so that they take no memory even if nobody asks for them again.
+    /// Does nothing if the last time is less than a [`SWEEP_INTERVAL`] ago.
+    pub(super) fn sweep(&self) {
+        let Some(answers) = &self.answers else { return };
+        let mut swept = self.swept.lock();
+        if swept.elapsed() >= SWEEP_INTERVAL {
+            *swept = Instant::now();
+            answers.retain(|_, answer| self.judge(answer) != Freshness::Gone);
+        }
+    }
+
+    /// How many answers there are, and what they weigh, bytes.
+    pub(super) fn len(&self) -> (u64, u64) {
+        self.answers.as_ref().map_or((0, 0), |answers| (answers.len() as u64, answers.weight()))
+    }
+
+    /// What the answer is good for now.
+    pub(super) fn judge(&self, answer: &CachedAnswer) -> Freshness {
+        self.ages.judge(answer.age(), answer.is_empty())
+    }
+}
+
+/// Weighs an answer by the bytes that it takes in the cache.
+#[derive(Clone, Copy)]
+struct AnswerWeight;
+
+impl Weighter<Key, CachedAnswer> for AnswerWeight {
+    fn weight(&self, key: &Key, answer: &CachedAnswer) -> u64 {
+        (key.weight() + size_of::<CachedAnswer>() + answer.answer.weight()) as u64 + ANSWER_OVERHEAD
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proxyherd_core::places::{Point, Query, Source};
+
+    use super::*;
+    use crate::facade::tests::answer_of;
+
+    fn config(max_bytes: u64) -> CacheSettings {
+        CacheSettings { max_bytes, ..CacheSettings::default() }
+    }
+
+    fn key(number: u32) -> Key {
+        let source = Source { provider: "scripted", mask: "" };
+        Key::new(source, &Query::within(Point::new(1.0, 2.0).unwrap(), f64::from(number + 1)).unwrap())
+    }
+
+    fn put(cache: &Cache, number: u32, places: usize) {
+        cache.put(&key(number), &CachedAnswer::now(answer_of(places)));
+    }
+
+    fn found(cache: &Cache, number: u32) -> Option<Freshness> {
+        cache.find(&key(number)).map(|(_, freshness)| freshness)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_kept_never_weighs_more_than_it_may() {
+        let cache = Cache::new(&config(1_000_000));
+        for number in 0..2_000 {
+            put(&cache, number, 20);
+            assert!(cache.len().1 <= 1_000_000, "{:?}", cache.len());
+        }
+        let (answers, bytes) = cache.len();
+        assert!(bytes > 800_000 && answers > 50, "{answers} {bytes}");
+        assert_eq!(found(&cache, 1_999), Some(Freshness::Fresh));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn answers_grow_old_and_are_forgotten_unasked() {
+        let cache = Cache::new(&config(1_000_000));
+        put(&cache, 0, 3);
+        put(&cache, 1, 0);
+        for (seconds, with_places, empty) in [
+            (0, Some(Freshness::Fresh), Some(Freshness::Fresh)),
+            (60, Some(Freshness::Fresh), None),
+            (240, Some(Freshness::Stale), None),
+            (600, Some(Freshness::LastResort), None),
+            (3000, None, None),
+        ] {
+            tokio::time::advance(Duration::from_secs(seconds)).await;
+            assert_eq!((found(&cache, 0), found(&cache, 1)), (with_places, empty), "{seconds}");
+        }
+        assert_eq!(cache.len().0, 2);
+        cache.sweep();
+        assert_eq!(cache.len(), (0, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_kept_without_room_or_without_time() {
+        for config in [config(0), CacheSettings { fresh: Duration::ZERO, ..config(1_000_000) }] {
+            let cache = Cache::new(&config);
+            put(&cache, 0, 3);
+            assert_eq!(found(&cache, 0), None);
+            assert_eq!(cache.lifetime(&CachedAnswer::now(answer_of(3))), None);
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Decides whether a request to a provider over the network may be made now.
+//!
+//! [`Throttle::pass`] asks three things, in this order: the circuit breaker of the provider, the rate limit of this
+//! process, and the quota. If all agree, it returns a [`Permit`], which must be told how the request went. A request
+//! that is refused was never made, so it says nothing about the provider.
+//!
+//! The observer hears when a breaker opens, why, and when it closes again. This module does not know what is asked.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use parking_lot::Mutex;
+use proxyherd_core::limits::BREAKER_FAILURES;
+use proxyherd_core::places::{Breaker, Cause, Shut, Verdict};
+use proxyherd_core::rate::SlidingWindow;
+use tokio::time::Instant;
+
+use crate::failure::Failure;
+use crate::{Environment, PlacesEvent, Quota};
+
+/// The limits that all requests of this process share, whichever provider they go to.
+pub(super) struct SharedThrottle {
+    began: Instant,
+    environment: Environment,
+    rate: Option<Mutex<SlidingWindow>>,
+    quota: Arc<dyn Quota>,
+}
+
+impl SharedThrottle {
+    /// Allows `per_second` requests in any second (0 means any number), and those that `quota` allows.
+    pub(super) fn new(per_second: u32, quota: Arc<dyn Quota>, environment: Environment) -> SharedThrottle {
+        let rate = (per_second > 0).then(|| Mutex::new(SlidingWindow::per_second(per_second)));
+        SharedThrottle { began: Instant::now(), environment, rate, quota }
+    }
+
+    /// Asks the rate limit first: a request that it refuses then takes nothing from the quota.
+    fn take(&self) -> Result<(), (RefusalReason, Failure)> {
+        if let Some(rate) = &self.rate {
+            let mut rate = rate.lock();
+            let taken = rate.take(self.began.elapsed());
+            taken.map_err(|wait| (RefusalReason::Rate, Failure::OverLimit { retry_after: Some(wait) }))?;
+        }
+        match self.quota.take((self.environment.now_ns)()) {
+            true => Ok(()),
+            false => Err((RefusalReason::Quota, Failure::OverLimit { retry_after: None })),
+        }
+    }
+}
+
+/// Why a request was not made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RefusalReason {
+    Breaker,
+    Rate,
+    Quota,
+    Flights,
+}
+
+impl RefusalReason {
+    pub(super) const ALL: [RefusalReason; 4] =
+        [RefusalReason::Breaker, RefusalReason::Rate, RefusalReason::Quota, RefusalReason::Flights];
+
+    /// Its word in the metric. The metric, like the settings, calls the quota a budget.
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            RefusalReason::Breaker => "breaker",
+            RefusalReason::Rate => "rate",
+            RefusalReason::Quota => "budget",
+            RefusalReason::Flights => "flights",
+        }
+    }
+}
+
+/// What the requests to one provider must pass.
+pub(super) struct Throttle {
+    provider: &'static str,
+    shared: Arc<SharedThrottle>,
+    state: Mutex<ProviderState>,
+    refused: [AtomicU64; RefusalReason::ALL.len()],
+}
+
+#[derive(Default)]
+struct ProviderState {
+    breaker: Breaker,
+    /// The failure with which the provider last denied its service. Questions get it while the breaker is open for
+    /// that.
+    denial: Option<Failure>,
+}
+
+impl Throttle {
+    pub(super) fn new(provider: &'static str, shared: Arc<SharedThrottle>) -> Throttle {
+        Throttle { provider, shared, state: Mutex::default(), refused: Default::default() }
+    }
+
+    /// Lets one request pass, or says why not.
+    pub(super) fn pass(self: &Arc<Throttle>) -> Result<Permit, Failure> {
+        let mut state = self.state.lock();
+        let now = self.shared.began.elapsed();
+        let passed = match state.breaker.check(now) {
+            Err(shut) => Err((RefusalReason::Breaker, state.why(shut))),
+            Ok(()) => self.shared.take(),
+        };
+        if let Err((reason, failure)) = passed {
+            return Err(self.refuse(reason, failure));
+        }
+        state.breaker.begin(now);
+        Ok(Permit { throttle: Arc::clone(self), state: PermitUse::Pending })
+    }
+
+    /// Counts a request that was not made, and returns its failure.
+    pub(super) fn refuse(&self, reason: RefusalReason, failure: Failure) -> Failure {
+        self.refused[reason as usize].fetch_add(1, Relaxed);
+        failure
+    }
+
+    /// How many requests were refused for this reason.
+    pub(super) fn refused(&self, reason: RefusalReason) -> u64 {
+        self.refused[reason as usize].load(Relaxed)
+    }
+
+    /// Whether the breaker is open.
+    pub(super) fn is_open(&self) -> bool {
+        self.state.lock().breaker.is_open()
+    }
+
+    /// Tells the breaker how a request went.
+    fn end(&self, verdict: Verdict, failure: Option<&Failure>) {
+        let mut state = self.state.lock();
+        if verdict == Verdict::Denied {
+            state.denial = failure.cloned();
+        }
+        let (now, before) = (self.shared.began.elapsed(), state.breaker.cause());
+        state.breaker.end(now, verdict, (self.shared.environment.random)());
+        let (after, shut) = (state.breaker.cause(), state.breaker.check(now).err());
+        drop(state);
+        if after != before {
+            self.tell(shut, failure);
+        }
+    }
+
+    /// Tells the observer that the breaker has opened, for another cause than before, or that it has closed. A request
+    /// that was broken off has no failure and tells nothing, because the process is stopping.
+    fn tell(&self, shut: Option<Shut>, failure: Option<&Failure>) {
+        let (observer, provider) = (&self.shared.environment.observer, self.provider);
+        match (shut, failure) {
+            (None, _) => observer.notice(&PlacesEvent::BreakerClosed { provider }),
+            (Some(Shut { cause, remaining }), Some(failure)) => {
+                observer.notice(&PlacesEvent::BreakerOpened { provider, remaining, cause, failure });
+            }
+            (Some(_), None) => {}
+        }
+    }
+}
+
+impl ProviderState {
+    fn why(&self, shut: Shut) -> Failure {
+        match (shut.cause, &self.denial) {
+            (Cause::Denied, Some(denial)) => denial.clone(),
+            (Cause::OverLimit, _) => Failure::OverLimit { retry_after: Some(shut.remaining) },
+            (Cause::Denied | Cause::Failing, _) => {
+                let wait_ms = shut.remaining.as_millis();
+                let message = format!(
+                    "it has failed {BREAKER_FAILURES} times in a row or more, and is left alone for {wait_ms} ms"
+                );
+                Failure::Unavailable(message)
+            }
+        }
+    }
+}
+
+/// One request that may be made. If it is dropped before [`Permit::end`], the request counts as failed.
+pub(super) struct Permit {
+    throttle: Arc<Throttle>,
+    state: PermitUse,
+}
+
+/// Whether a permit was told how its request went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PermitUse {
+    Pending,
+    Ended,
+}
+
+impl Permit {
+    /// Tells how the request went.
+    pub(super) fn end(mut self, failure: Option<&Failure>) {
+        self.state = PermitUse::Ended;
+        self.throttle.end(verdict(failure), failure);
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if self.state == PermitUse::Pending {
+            self.throttle.end(Verdict::Failed, None);
+        }
+    }
+}
+
+/// What a failure says about the provider. A provider that refuses a question as invalid works well. So does one whose
+/// answer found no room in the memory of this process.
+fn verdict(failure: Option<&Failure>) -> Verdict {
+    match failure {
+        None | Some(Failure::BadQuery(_) | Failure::NoRoom) => Verdict::Answered,
+        Some(Failure::Denied(_)) => Verdict::Denied,
+        Some(Failure::OverLimit { retry_after }) => Verdict::OverLimit(*retry_after),
+        Some(Failure::Unavailable(_) | Failure::Unreadable(_) | Failure::Late(_)) => Verdict::Failed,
+    }
+}

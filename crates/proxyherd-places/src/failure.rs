@@ -1,0 +1,106 @@
+//! Why a provider has no answer.
+//!
+//! Every provider returns a [`Failure`], and the facade decides by it: whether to ask again, what the breaker learns,
+//! and what the caller is told. A failure's text is for the caller, so it never holds a key or an address from the
+//! settings.
+
+use std::time::Duration;
+
+use proxyherd_core::places::{Answer, Status};
+use thiserror::Error;
+
+/// Why a question got no answer. No failure changes any state of a provider.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Failure {
+    /// The caller's fault: the source does not understand this question, and will not understand it later.
+    #[error("the places provider refused the question: {0}")]
+    BadQuery(String),
+    /// The operator's fault: the source rejects the key or the account. Every other question will fail in the same way
+    /// until the operator changes that.
+    #[error("the places provider refused this server: {0}")]
+    Denied(String),
+    /// Too many requests: for the source, for the rate limit, or for the quota.
+    #[error("the places provider has been asked too often")]
+    OverLimit {
+        /// How long to wait before the next request, if that is known.
+        retry_after: Option<Duration>,
+    },
+    /// This process is reading other answers that fill the memory it has for them.
+    #[error("this server is reading too many long answers of places providers at once; ask again later")]
+    NoRoom,
+    /// The source's fault, or the network's: the source cannot be reached, or says that it is out of order.
+    #[error("the places provider is out of reach: {0}")]
+    Unavailable(String),
+    /// The source's fault: its answer cannot be read.
+    #[error("the places provider gave an answer that makes no sense: {0}")]
+    Unreadable(String),
+    /// The source's fault, or the network's: no answer came in time.
+    #[error("the places provider did not answer within {} ms", .0.as_millis())]
+    Late(Duration),
+}
+
+impl Failure {
+    /// The status by which Nearby Search tells this failure.
+    pub fn status(&self) -> Status {
+        match self {
+            Failure::BadQuery(_) => Status::InvalidRequest,
+            Failure::Denied(_) => Status::RequestDenied,
+            Failure::OverLimit { .. } | Failure::NoRoom => Status::OverQueryLimit,
+            Failure::Unavailable(_) | Failure::Unreadable(_) | Failure::Late(_) => Status::UnknownError,
+        }
+    }
+}
+
+impl From<&Failure> for Answer {
+    fn from(failure: &Failure) -> Answer {
+        Answer::failed(failure.status(), failure.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_tells_the_asker_what_happened() {
+        for (failure, status, message) in [
+            (
+                Failure::BadQuery("no such type".into()),
+                Status::InvalidRequest,
+                "the places provider refused the question: no such type",
+            ),
+            (
+                Failure::Denied("the key has expired".into()),
+                Status::RequestDenied,
+                "the places provider refused this server: the key has expired",
+            ),
+            (
+                Failure::OverLimit { retry_after: Some(Duration::from_secs(7)) },
+                Status::OverQueryLimit,
+                "the places provider has been asked too often",
+            ),
+            (
+                Failure::NoRoom,
+                Status::OverQueryLimit,
+                "this server is reading too many long answers of places providers at once; ask again later",
+            ),
+            (
+                Failure::Unavailable("connection refused".into()),
+                Status::UnknownError,
+                "the places provider is out of reach: connection refused",
+            ),
+            (
+                Failure::Unreadable("no results".into()),
+                Status::UnknownError,
+                "the places provider gave an answer that makes no sense: no results",
+            ),
+            (
+                Failure::Late(Duration::from_secs(5)),
+                Status::UnknownError,
+                "the places provider did not answer within 5000 ms",
+            ),
+        ] {
+            assert_eq!(Answer::from(&failure), Answer::failed(status, message));
+        }
+    }
+}

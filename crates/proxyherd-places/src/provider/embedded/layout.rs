@@ -1,0 +1,25 @@
+//! The layout of the table of cities. The build script and the provider include this file, so both agree.
+//!
+//! Cities are sorted into *bands* of latitude from south to north, each a tenth of a degree high, and within a band by
+//! longitude from west to east. So the cities in a small circle are a short run of records in each of a few bands.
+//! Angles are whole numbers of 10⁻⁵ degrees, as in the data.
+
+/// Units of angle in one degree.
+pub(crate) const UNITS_PER_DEGREE: i32 = 100_000;
+/// The height of a band, units.
+pub(crate) const BAND_HEIGHT: i32 = UNITS_PER_DEGREE / 10;
+/// The latitude of the poles, units.
+pub(crate) const POLE: i32 = 90 * UNITS_PER_DEGREE;
+/// The longitude of the antimeridian, units. The negative of this is the same meridian.
+pub(crate) const ANTIMERIDIAN: i32 = 180 * UNITS_PER_DEGREE;
+/// How many bands there are: 1800, and one for the North Pole.
+pub(crate) const BAND_COUNT: usize = (2 * POLE / BAND_HEIGHT) as usize + 1;
+
+/// The length of a record, bytes: longitude, latitude and the end of the name among the names, four bytes each, then
+/// the index of the region in two bytes, all little-endian. A name begins where the name of the previous record ends.
+pub(crate) const RECORD_LEN: usize = 14;
+
+/// The band of a latitude. A latitude beyond a pole is in the outermost band.
+pub(crate) fn band_of(latitude: i32) -> usize {
+    ((latitude.clamp(-POLE, POLE) + POLE) / BAND_HEIGHT) as usize
+}

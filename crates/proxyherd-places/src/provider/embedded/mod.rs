@@ -1,0 +1,251 @@
+//! The provider that is part of the program: the world's cities, towns and villages from GeoNames.
+//!
+//! It needs no key, no network and no file, answers within a few microseconds, and never fails. The build script makes
+//! its table. The provider ranks by distance. Of a place it knows the name, the point and the region, and it does not
+//! know shops, ratings or opening hours. A question that wishes for those finds no places.
+
+mod layout;
+mod table;
+#[cfg(test)]
+#[path = "../../../build/table.rs"]
+mod writer;
+
+use std::borrow::Cow;
+
+use proxyherd_core::limits::PLACES_MAX;
+use proxyherd_core::places::{Answer, Geometry, Matcher, Nearest, Place, Query, Text, Viewport, place_id};
+
+use super::{Failure, Pending, Provider};
+use table::{CityEntry, CityTable};
+
+static TABLE: CityTable = CityTable::new(
+    &include!(concat!(env!("OUT_DIR"), "/places.bands.rs")),
+    include_bytes!(concat!(env!("OUT_DIR"), "/places.records")),
+    include_str!(concat!(env!("OUT_DIR"), "/places.names")),
+    &include!(concat!(env!("OUT_DIR"), "/places.regions.rs")),
+);
+
+static TYPES: [Text; 2] = [Cow::Borrowed("locality"), Cow::Borrowed("political")];
+
+/// The license of GeoNames, CC BY 4.0, asks for a credit and a link.
+static ATTRIBUTIONS: [Text; 1] = [Cow::Borrowed(
+    "Places: <a href='https://www.geonames.org/'>GeoNames</a>, \
+     <a href='https://creativecommons.org/licenses/by/4.0/'>CC BY 4.0</a>",
+)];
+
+/// How IDs of this provider begin. The IDs of GeoNames are not in the data.
+const ID_SOURCE: &str = "gn";
+
+/// How far a place's viewport reaches north and south of its point, degrees: about 2 km. The data has no extents. A box
+/// of 4 km shows the middle of a city and the whole of a village.
+const VIEWPORT_HALF_HEIGHT: f64 = 0.02;
+
+/// The provider. It has no state.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Embedded;
+
+impl Provider for Embedded {
+    fn name(&self) -> &'static str {
+        "embedded"
+    }
+
+    fn knows_kind(&self, kind: &str) -> bool {
+        TYPES.iter().any(|known| known == kind)
+    }
+
+    fn nearby_now(&self, query: &Query, most: usize) -> Option<Answer> {
+        let nearest = nearest(query, most)?;
+        let mut places = Vec::with_capacity(nearest.len());
+        places.extend(nearest.iter().map(|(_, index)| place(&TABLE.entry(index))));
+        Some(Answer::found(places, &ATTRIBUTIONS[..]))
+    }
+
+    fn nearby<'a>(&'a self, query: &'a Query) -> Pending<'a> {
+        let no_pages =
+            || Failure::BadQuery("its answers have one page, so no token names another".to_owned());
+        Box::pin(async move { self.nearby_now(query, PLACES_MAX.into()).ok_or_else(no_pages) })
+    }
+}
+
+/// The nearest of the wanted places. `None` if the question asks for another page, because there is only one.
+fn nearest(query: &Query, most: usize) -> Option<Nearest<u32>> {
+    let Some(wish) = query.wish.as_deref() else { return Some(TABLE.nearest(query, most, |_| true)) };
+    if wish.page_token.is_some() {
+        return None;
+    }
+    let matcher = Matcher::new(Some(wish));
+    // All places in the table have the same kinds, and their hours and prices are unknown.
+    let fits_all = matcher.fits_kinds(&TYPES) && matcher.fits_opening(None) && matcher.fits_price(None);
+    Some(
+        TABLE.nearest(query, if fits_all { most } else { 0 }, |index| {
+            fits_texts(&matcher, &TABLE.entry(index))
+        }),
+    )
+}
+
+fn fits_texts(matcher: &Matcher, entry: &CityEntry) -> bool {
+    matcher.fits_texts(entry.name, TYPES.iter().map(AsRef::as_ref).chain([entry.region]))
+}
+
+fn place(entry: &CityEntry) -> Place {
+    let viewport = Viewport::around(entry.location, VIEWPORT_HALF_HEIGHT);
+    Place {
+        types: Cow::Borrowed(&TYPES),
+        vicinity: Some(Cow::Borrowed(entry.region)),
+        ..Place::new(
+            place_id(ID_SOURCE, entry.name, entry.location),
+            entry.name,
+            Geometry { location: entry.location, viewport },
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::task::{Context, Poll, Waker};
+
+    use proxyherd_core::places::{Centre, Point, Rank, Separation, Wish};
+
+    use super::*;
+
+    fn query(latitude: f64, longitude: f64, radius_m: f64) -> Query {
+        Query::within(Point::new(latitude, longitude).unwrap(), radius_m).unwrap()
+    }
+
+    fn entries() -> impl Iterator<Item = CityEntry> {
+        (0..TABLE.len()).map(|index| TABLE.entry(index))
+    }
+
+    #[test]
+    fn the_table_holds_the_world() {
+        assert_eq!(entries().count(), 154_248);
+        assert!(entries().all(|entry| !entry.name.is_empty() && !entry.region.is_empty()));
+    }
+
+    #[test]
+    fn each_place_has_an_id_of_its_own() {
+        let ids: HashSet<String> =
+            entries().map(|entry| place_id(ID_SOURCE, entry.name, entry.location)).collect();
+        assert_eq!(ids.len(), entries().count());
+    }
+
+    #[test]
+    fn as_many_places_lie_around_a_city_as_the_data_says() {
+        for (latitude, longitude, counts) in
+            [(34.068930, -118.445127, [2, 15, 164]), (48.8566, 2.3522, [6, 80, 663])]
+        {
+            let center = Centre::new(latitude, longitude);
+            for (radius_m, count) in [2_000.0, 10_000.0, 50_000.0].into_iter().zip(counts) {
+                let radius = Separation::of_metres(radius_m);
+                let inside = |entry: &CityEntry| {
+                    center.separation(entry.location.latitude(), entry.location.longitude()) <= radius
+                };
+                assert_eq!(entries().filter(inside).count(), count, "{latitude} {longitude} {radius_m}");
+                let answer = Embedded.nearby_now(&query(latitude, longitude, radius_m), 20).unwrap();
+                assert_eq!(answer.places.len(), count.min(20));
+            }
+        }
+    }
+
+    #[test]
+    fn an_answer_tells_people_what_is_near_and_who_says_so() {
+        let answer = Embedded.nearby_now(&query(34.068930, -118.445127, 10_000.0), 1).unwrap();
+        let mut out = Vec::new();
+        answer.write_json(1, &mut out);
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            r#"{
+   "html_attributions" : [
+      "Places: <a href='https://www.geonames.org/'>GeoNames</a>, <a href='https://creativecommons.org/licenses/by/4.0/'>CC BY 4.0</a>"
+   ],
+   "results" : [
+      {
+         "geometry" : {
+            "location" : {
+               "lat" : 34.08334,
+               "lng" : -118.44869
+            },
+            "viewport" : {
+               "northeast" : {
+                  "lat" : 34.10334,
+                  "lng" : -118.42454
+               },
+               "southwest" : {
+                  "lat" : 34.06334,
+                  "lng" : -118.47284
+               }
+            }
+         },
+         "name" : "Bel Air",
+         "place_id" : "gne3c092ca019595bd",
+         "reference" : "gne3c092ca019595bd",
+         "types" : [
+            "locality",
+            "political"
+         ],
+         "vicinity" : "California, United States"
+      }
+   ],
+   "status" : "OK"
+}"#
+        );
+    }
+
+    #[test]
+    fn waiting_for_an_answer_gives_the_same() {
+        let query = query(48.8566, 2.3522, 10_000.0);
+        let pending = Embedded.nearby(&query).as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        let Poll::Ready(Ok(answer)) = pending else { panic!("memory always answers") };
+        assert_eq!(answer.places.len(), 20);
+        assert_eq!(Some(answer), Embedded.nearby_now(&query, 20));
+    }
+
+    fn names(wish: Wish, radius_m: f64) -> Vec<Text> {
+        let query = query(34.068930, -118.445127, radius_m).wishing(wish);
+        Embedded.nearby_now(&query, 20).unwrap().places.into_iter().map(|place| place.name).collect()
+    }
+
+    #[test]
+    fn a_wish_is_fulfilled_by_what_is_known_of_a_place() {
+        let text = |text: &str| Some(text.to_owned());
+        let all = names(Wish { rank: Rank::Distance, ..Wish::default() }, 10_000.0);
+        assert_eq!(all.len(), 15);
+        for (wish, expected) in [
+            (Wish { kind: text("locality"), ..Wish::default() }, &all[..]),
+            (Wish { kind: text("political"), keyword: text("california"), ..Wish::default() }, &all[..]),
+            (Wish { kind: text("restaurant"), ..Wish::default() }, &[]),
+            (Wish { is_open: true, ..Wish::default() }, &[]),
+            (Wish { price_min: Some(0), ..Wish::default() }, &[]),
+            (Wish { keyword: text("WÉST hollywood"), ..Wish::default() }, &["West Hollywood".into()]),
+            (Wish { name: text("west california"), ..Wish::default() }, &[]),
+            (Wish { language: text("de"), ..Wish::default() }, &all[..]),
+        ] {
+            assert_eq!(names(wish.clone(), 10_000.0), expected, "{wish:?}");
+        }
+    }
+
+    #[test]
+    fn a_wish_is_looked_for_as_far_as_the_circle_reaches() {
+        let found = names(Wish { name: Some("san".into()), ..Wish::default() }, 50_000.0);
+        assert!(found.len() > 5 && found.iter().all(|name| name.to_lowercase().contains("san")), "{found:?}");
+        let santa_monica = names(Wish { name: Some("santa monica".into()), ..Wish::default() }, 50_000.0);
+        assert_eq!(santa_monica, ["Santa Monica"]);
+    }
+
+    #[test]
+    fn there_is_no_other_page() {
+        let wish = Wish { page_token: Some("CpQCAgEAAFxg".into()), ..Wish::default() };
+        let query = query(34.068930, -118.445127, 10_000.0).wishing(wish);
+        assert_eq!(Embedded.nearby_now(&query, 20), None);
+        let pending = Embedded.nearby(&query).as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        let Poll::Ready(Err(failure)) = pending else { panic!("memory knows no pages") };
+        assert_eq!(failure.status(), proxyherd_core::places::Status::InvalidRequest);
+    }
+
+    #[test]
+    fn the_middle_of_the_sea_is_empty() {
+        let answer = Embedded.nearby_now(&query(-48.9, -123.4, 50_000.0), 20).unwrap();
+        assert_eq!(answer.status, proxyherd_core::places::Status::ZeroResults);
+    }
+}

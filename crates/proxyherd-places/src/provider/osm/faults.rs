@@ -1,0 +1,73 @@
+//! Tells the observer what goes wrong with single places.
+//!
+//! Anybody can write OpenStreetMap's data, and some texts make the crates that read them panic (`contained`). [`Faults`]
+//! tells of each fault once, however often its place is found, and of [`TOLD_MAX`] faults at most, because editors
+//! of the data must not be able to fill a log. Panics of searches have a limit of their own, also [`TOLD_MAX`].
+//!
+//! This module does not know what the data means.
+
+use std::any::Any;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::{Environment, PlacesEvent};
+
+/// Most faults of which the observer hears, and most panics. Further ones are not told.
+const TOLD_MAX: usize = 16;
+
+/// The observer, and the faults of which it has heard.
+#[derive(Clone, Debug)]
+pub(super) struct Faults {
+    environment: Environment,
+    /// Hashes of the faulty texts.
+    told: Arc<Mutex<HashSet<u64>>>,
+    /// Hashes of the messages of panics.
+    panics: Arc<Mutex<HashSet<u64>>>,
+}
+
+impl Faults {
+    pub(super) fn new(environment: Environment) -> Faults {
+        Faults { environment, told: Arc::default(), panics: Arc::default() }
+    }
+
+    /// The evaluator panicked at these opening hours.
+    pub(super) fn hours_failed(&self, place_id: &str, hours: &str) {
+        if !is_news(&self.told, hours) {
+            return;
+        }
+        self.environment.observer.notice(&PlacesEvent::HoursFailed { place_id, hours });
+    }
+
+    /// A search panicked. `panic` is the payload.
+    pub(super) fn search_panicked(&self, panic: &(dyn Any + Send)) {
+        let said = panic.downcast_ref::<String>().map(String::as_str);
+        let said = said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+        if !is_news(&self.panics, said) {
+            return;
+        }
+        self.environment.observer.notice(&PlacesEvent::SearchPanicked { message: said });
+    }
+}
+
+/// Whether to tell of this.
+fn is_news(told: &Mutex<HashSet<u64>>, what: &str) -> bool {
+    let mut told = told.lock();
+    told.len() < TOLD_MAX && told.insert(xxh3_64(what.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_fault_is_news_once_and_not_too_many_are() {
+        let told = Mutex::default();
+        assert!(is_news(&told, "a") && is_news(&told, "b"));
+        assert!(!is_news(&told, "a") && !is_news(&told, "b"));
+        let news = (0..100).filter(|number| is_news(&told, &format!("{number}"))).count();
+        assert_eq!(news, TOLD_MAX - 2);
+    }
+}

@@ -1,0 +1,204 @@
+//! The crate `proxyherd_places` within this program: opens its providers, passes it the clock, logs its events, and
+//! adds to its errors whose a path is that the system refuses.
+//!
+//! [`open`] is what a server calls. Doors and the herd find here the types of the crate that pass through them. This
+//! module does not know how a question is answered.
+
+use std::{io, path::Path, sync::Arc};
+
+use proxyherd_core::places::Cause;
+pub use proxyherd_places::{
+    Answered, Environment, Looked, LookupOutcome, Observer, Places, PlacesEvent, Question, Quota,
+    RemoteStatus, ReservedQuota, Rest, Settings, Unlimited,
+    provider::{Embedded, Failure, OpenError, Osm, Pending, Provider},
+};
+use proxyherd_places::{
+    ProviderName, provider,
+    provider::osm::{self, ImportError, ImportSummary, IndexError, Progress},
+};
+
+use crate::{
+    clock,
+    log::{LogLevel, ServerLog, Subject},
+    refusal::refused,
+};
+
+/// Opens the providers that `settings` name, within the runtime whose tasks will ask those over the network. Every
+/// request to one of these is taken from `quota`. What operators should hear of goes to `log`.
+pub fn open(settings: &Settings, quota: Arc<dyn Quota>, log: ServerLog) -> Result<Arc<Places>, OpenError> {
+    Places::open(settings, quota, environment(log)).map_err(with_owner)
+}
+
+/// Whether a server could open this provider.
+pub(crate) fn check(name: ProviderName, settings: &Settings) -> Result<(), OpenError> {
+    provider::open(name, settings, &environment(ServerLog::discard())).map(drop).map_err(with_owner)
+}
+
+/// Opens an index of OpenStreetMap's places, for use without a server.
+pub(crate) fn open_osm(path: &Path) -> Result<Osm, OpenError> {
+    provider::open_osm(path, environment(ServerLog::discard())).map_err(with_owner)
+}
+
+/// Makes an index of OpenStreetMap's places; see [`osm::import`].
+pub(crate) fn import(
+    source: &Path,
+    out: &Path,
+    progress: &mut dyn Progress,
+) -> Result<ImportSummary, ImportError> {
+    osm::import(source, out, progress).map_err(import_with_owner)
+}
+
+/// This program's clock and random numbers, with `log` for events.
+pub fn environment(log: ServerLog) -> Environment {
+    Environment { now_ns: clock::now_ns, random: clock::random, observer: Arc::new(EventLog(log)) }
+}
+
+fn with_owner(error: OpenError) -> OpenError {
+    match error {
+        OpenError::Osm { path, reason: IndexError::Unreadable(error) } => {
+            let reason = IndexError::Unreadable(owned(&path, &error));
+            OpenError::Osm { path, reason }
+        }
+        other => other,
+    }
+}
+
+fn import_with_owner(error: ImportError) -> ImportError {
+    match error {
+        ImportError::Unreadable(path, error) => {
+            let error = owned(&path, &error);
+            ImportError::Unreadable(path, error)
+        }
+        ImportError::Unwritable(path, error) => {
+            let error = owned(&path, &error);
+            ImportError::Unwritable(path, error)
+        }
+        other => other,
+    }
+}
+
+/// The same error, which also says whose the path is, if the system refuses it for that.
+fn owned(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), refused(path, error))
+}
+
+/// Writes events into a server's log.
+struct EventLog(ServerLog);
+
+impl Observer for EventLog {
+    fn notice(&self, event: &PlacesEvent<'_>) {
+        let log = |level, message| self.0.event(level, Subject::Places, message);
+        match event {
+            PlacesEvent::BreakerOpened { provider, remaining, cause, failure } => {
+                let (seconds, advice) = (remaining.as_secs_f64(), advice(*cause));
+                log(
+                    LogLevel::Warn,
+                    format_args!(
+                        "{provider} is left alone for {seconds:.1} s, then tried again: {failure}{advice}"
+                    ),
+                );
+            }
+            PlacesEvent::BreakerClosed { provider } => {
+                log(LogLevel::Info, format_args!("{provider} answers again"));
+            }
+            PlacesEvent::HoursFailed { place_id, hours } => log(
+                LogLevel::Warn,
+                format_args!(
+                    "the opening hours of {place_id} make the evaluator fail; answers show this place without open_now: \
+                     {hours}"
+                ),
+            ),
+            PlacesEvent::SearchPanicked { message } => log(
+                LogLevel::Error,
+                format_args!(
+                    "a search in the index of places panicked ({message}): this is a fault of the program, please report \
+                     it; the question was answered with an error, and others are answered as before"
+                ),
+            ),
+        }
+    }
+}
+
+/// What an operator can do about a provider that is not asked.
+fn advice(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Denied => "; see to its key and account",
+        Cause::OverLimit => "; `per_second` and the cache's ages bound how often it is asked",
+        Cause::Failing => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs,
+        time::{Duration, Instant},
+    };
+
+    use proxyherd_core::types::ServerName;
+
+    use super::*;
+    use crate::config;
+
+    #[test]
+    fn an_index_that_may_not_be_read_is_told_with_whose_it_is() {
+        let denied = io::Error::from(io::ErrorKind::PermissionDenied);
+        let error = OpenError::Osm { path: "/etc/passwd".into(), reason: denied.into() };
+        let said = with_owner(error).to_string();
+        let expected = "the index of places /etc/passwd cannot be used: permission denied; /etc/passwd belongs to root (mode 0644)";
+        assert!(said.starts_with(expected), "{said}");
+    }
+
+    #[test]
+    fn what_may_not_be_read_or_written_is_told_with_whose_it_is() {
+        let denied = || io::ErrorKind::PermissionDenied.into();
+        for (error, doing) in [
+            (ImportError::Unreadable("/etc/passwd".into(), denied()), "read"),
+            (ImportError::Unwritable("/etc/passwd".into(), denied()), "write"),
+        ] {
+            let said = import_with_owner(error).to_string();
+            let expected =
+                format!("cannot {doing} /etc/passwd: permission denied; /etc/passwd belongs to root");
+            assert!(said.starts_with(&expected), "{said}");
+        }
+    }
+
+    #[test]
+    fn each_event_is_a_line_of_the_log_that_says_what_to_do() {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = config::Log { dir: dir.path().to_owned(), ..config::Log::default() };
+        let log = ServerLog::open(&settings, &ServerName::new("Riley").unwrap()).unwrap();
+        let observer = environment(log.clone()).observer;
+        let opened = |seconds, cause, failure: Failure| {
+            let remaining = Duration::from_secs(seconds);
+            observer.notice(&PlacesEvent::BreakerOpened {
+                provider: "remote",
+                remaining,
+                cause,
+                failure: &failure,
+            });
+        };
+        opened(1, Cause::Failing, Failure::Unavailable("gone".into()));
+        observer.notice(&PlacesEvent::BreakerClosed { provider: "remote" });
+        opened(60, Cause::Denied, Failure::Denied("the key has expired".into()));
+        opened(30, Cause::OverLimit, Failure::OverLimit { retry_after: None });
+        observer.notice(&PlacesEvent::HoursFailed { place_id: "osmn1", hours: "(dusk+05:00)-25:00" });
+        observer.notice(&PlacesEvent::SearchPanicked { message: "on purpose" });
+        log.flush(Instant::now() + Duration::from_secs(60));
+        let text = fs::read_to_string(dir.path().join("Riley.log")).unwrap();
+        let events = text.lines().filter_map(|line| Some(line.split_once("places  ")?.1.trim_start()));
+        let expected = [
+            "!  warning: remote is left alone for 1.0 s, then tried again: the places provider is out of reach: gone",
+            "=  remote answers again",
+            "!  warning: remote is left alone for 60.0 s, then tried again: the places provider refused this server: \
+             the key has expired; see to its key and account",
+            "!  warning: remote is left alone for 30.0 s, then tried again: the places provider has been asked too often; \
+             `per_second` and the cache's ages bound how often it is asked",
+            "!  warning: the opening hours of osmn1 make the evaluator fail; answers show this place without open_now: \
+             (dusk+05:00)-25:00",
+            "!  error: a search in the index of places panicked (on purpose): this is a fault of the program, please report \
+             it; the question was answered with an error, and others are answered as before",
+        ];
+        assert_eq!(events.collect::<Vec<_>>(), expected);
+    }
+}
