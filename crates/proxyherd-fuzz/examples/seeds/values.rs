@@ -47,6 +47,7 @@ pub(super) fn budget() -> Vec<Seed> {
     for span in Span::ALL {
         book.set_terms(span, Terms::new(1000, ["Riley", "Jaquez", "Juzang"].map(name)));
     }
+    book.note_heard();
     let turn = book.turn(NOW_NS, &[].into(), &News { asked: 5, ..News::default() });
     let without_sum = |bytes: Vec<u8>| bytes[..bytes.len() - 8].to_vec();
     let granted =
@@ -58,7 +59,7 @@ pub(super) fn budget() -> Vec<Seed> {
         ("book", without_sum(book.to_bytes())),
         ("book-with-its-sum", book.to_bytes()),
         ("another-servers", without_sum(Book::new(name("Juzang")).to_bytes())),
-        ("account", turn.told.first().map(|(_, account)| account.to_bytes()).unwrap_or_default()),
+        ("account", turn.told.first().expect("a server tells its account").1.to_bytes()),
         ("generous", generous.to_bytes()),
         ("closed", closed.to_bytes()),
     ]
@@ -80,8 +81,8 @@ pub(super) fn numbers() -> Vec<Seed> {
         ("zeros", "-0+00.0"),
         ("timestamp", "1621464827.959498503"),
         ("latest", "9999999999.999999999"),
-        ("kilometres", "10"),
-        ("micrometre", "00.000000001"),
+        ("kilometers", "10"),
+        ("micrometer", "00.000000001"),
         ("too-much", "+180.000000000001-1"),
     ]);
     let coordinates = Coordinates::parse(b"+34.068930-118.445127").expect("this is a place");
