@@ -9,7 +9,7 @@
 //!
 //! The task knows nothing of paths and responses, which are the router's.
 
-use std::{convert::Infallible, fmt, pin::pin, sync::Arc};
+use std::{convert::Infallible, fmt, future::poll_fn, pin::pin, sync::Arc, task::Poll};
 
 use axum::Router;
 use hyper::{body::Incoming, rt::Executor, service::service_fn};
@@ -168,6 +168,7 @@ async fn serve_by_hyper(
     let builder = builder(&context.tasks, date);
     let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
     let slot = &handler.slot;
+    let is_general = slot.slot_kind == SlotKind::General;
     let mut shutdown = Shutdown::None;
     loop {
         let wake_at = match shutdown {
@@ -176,9 +177,6 @@ async fn serve_by_hyper(
             Shutdown::Stop(until) => until,
         };
         tokio::select! {
-            // The connection comes first, so that a request which has arrived by the deadline is read before the deadline
-            // is looked at.
-            biased;
             ended = connection.as_mut() => return ended.map_err(ConnectionEnd::Failed),
             directive = slot.directive() => match directive {
                 Directive::Close(why) => return Err(ConnectionEnd::Closed(why)),
@@ -189,15 +187,23 @@ async fn serve_by_hyper(
                 connection.as_mut().graceful_shutdown();
                 shutdown = Shutdown::Stop(Instant::now() + DRAIN_TIMEOUT);
             }
-            () = sleep_until(wake_at) => match (shutdown, slot.overdue(Instant::now())) {
-                (Shutdown::Stop(_), _) => return Ok(()),
-                (Shutdown::None, Some(CloseReason::IdleTimeout(_))) if slot.slot_kind == SlotKind::General => {
-                    connection.as_mut().graceful_shutdown();
-                    shutdown = Shutdown::Idle(Instant::now() + DRAIN_TIMEOUT);
+            () = sleep_until(wake_at) => {
+                // A request that has arrived at the same time is read before the timeout is judged. With `biased` a client
+                // that never stops sending could keep the other branches from being polled.
+                let polled = poll_fn(|context| Poll::Ready(connection.as_mut().poll(context))).await;
+                if let Poll::Ready(ended) = polled {
+                    return ended.map_err(ConnectionEnd::Failed);
                 }
-                (_, Some(why)) => return Err(ConnectionEnd::Closed(why)),
-                (_, None) => {}
-            },
+                match (shutdown, slot.overdue(Instant::now())) {
+                    (Shutdown::Stop(_), _) => return Ok(()),
+                    (Shutdown::None, Some(CloseReason::IdleTimeout(_))) if is_general => {
+                        connection.as_mut().graceful_shutdown();
+                        shutdown = Shutdown::Idle(Instant::now() + DRAIN_TIMEOUT);
+                    }
+                    (_, Some(why)) => return Err(ConnectionEnd::Closed(why)),
+                    (_, None) => {}
+                }
+            }
         }
     }
 }
@@ -210,7 +216,6 @@ async fn serve_dateless(
 ) -> Result<(), ConnectionEnd> {
     let respond = async |request| handler.clone().handle(request).await;
     let end = tokio::select! {
-        biased;
         end = dateless::serve(respond, stream) => end.map_err(|error| ConnectionEnd::Failed(error.into()))?,
         why = time_is_up(&handler.slot) => return Err(ConnectionEnd::Closed(why)),
         () = drained(&context.stop) => return Ok(()),
