@@ -22,7 +22,7 @@ pub fn check(input: &[u8]) {
         Err(mistakes) => {
             assert!(mistakes.error_count() > 0);
             for mistake in mistakes.iter() {
-                let _ = (mistake.render(), mistake.to_string());
+                let _ = (mistake.render(80), mistake.to_string());
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Replies of a server, or of any other program at its address, as `proxyherd client` reads them.
 
-use proxyherd::fuzzing::{Form, NotAReply, Replies};
+use proxyherd::fuzzing::{NotAReply, Replies, ReplyForm};
 use proxyherd_core::{
     codec::line::{Line, parse},
     command::Command,
@@ -11,29 +11,29 @@ use crate::{memory::bounded, pieces};
 /// However replies are cut, they have the same ends and the same errors. The client never writes replies: it passes them on
 /// unchanged.
 pub fn check(input: &[u8]) {
-    for first in [Form::Line, Form::Places] {
+    for first in [ReplyForm::Line, ReplyForm::Places] {
         let whole = replies(&[input], first);
         for way in pieces::ways(input) {
             assert_eq!(replies(&way, first), whole);
         }
     }
     // A client that expects a reply of another form than the server sends would wait for ever.
-    match (parse(input), Form::of(input)) {
+    match (parse(input), ReplyForm::of(input)) {
         (Line::Blank, None)
-        | (Line::Command(Command::Report { .. }, _) | Line::InvalidReport, Some(Form::Line))
-        | (Line::Command(Command::Nearby(_), _), Some(Form::Places))
+        | (Line::Command(Command::Report { .. }, _) | Line::InvalidReport, Some(ReplyForm::Line))
+        | (Line::Command(Command::Nearby(_), _), Some(ReplyForm::Places))
         | (Line::Invalid | Line::HttpRequest, Some(_)) => {}
         (line, form) => panic!("the server reads {line:?}, and the client expects {form:?}"),
     }
 }
 
 /// The lengths of the replies and the error that ended the connection. Every other reply is about places.
-fn replies(pieces: &[&[u8]], first: Form) -> (Vec<usize>, Option<NotAReply>) {
+fn replies(pieces: &[&[u8]], first: ReplyForm) -> (Vec<usize>, Option<NotAReply>) {
     let (mut buffer, mut replies, mut lens) = (Vec::new(), Replies::default(), Vec::new());
     for piece in pieces {
         buffer.extend_from_slice(piece);
         loop {
-            let other = if first == Form::Line { Form::Places } else { Form::Line };
+            let other = if first == ReplyForm::Line { ReplyForm::Places } else { ReplyForm::Line };
             let form = if lens.len() % 2 == 0 { first } else { other };
             match bounded(0, 0, 1024, || replies.next(&buffer, form)) {
                 Ok(Some(len)) => {

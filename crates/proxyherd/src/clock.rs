@@ -1,4 +1,4 @@
-//! The outside world's time and randomness, which core takes as arguments.
+//! This machine's time and randomness. Core has no clock and takes both as arguments.
 
 use std::{
     hash::{BuildHasher, Hasher, RandomState},
@@ -6,7 +6,7 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-/// POSIX time by this machine's clock, nanoseconds.
+/// POSIX time by this machine's clock, nanoseconds. 0 if that clock is before 1970.
 pub fn now_ns() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     since.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
@@ -17,7 +17,7 @@ pub fn now_s() -> i64 {
     i64::try_from(now_ns() / 1_000_000_000).unwrap_or(i64::MAX)
 }
 
-/// Whether HTTP can write this machine's time as a date: it can from 1970 to 9999.
+/// Whether HTTP can write this machine's time as a date. HTTP's dates are those from 1970 to 9999.
 pub(crate) fn has_date() -> bool {
     /// The first second of the year 10,000.
     const END_S: u64 = 253_402_300_800;
@@ -25,13 +25,13 @@ pub(crate) fn has_date() -> bool {
     since.is_ok_and(|since| since.as_secs() < END_S)
 }
 
-/// Time that no clock's setting changes, nanoseconds since this was first asked.
+/// Nanoseconds since the first call. Unlike [`now_ns`], this time does not jump when somebody sets the clock.
 pub fn monotonic_ns() -> u64 {
     static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
     u64::try_from(BEGAN.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// A number that nobody outside can foresee; good enough for jitter and for scattering tables, not for keys.
+/// A number that nobody outside can predict. It is good enough for jitter and for hash tables, but not for keys.
 pub fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }

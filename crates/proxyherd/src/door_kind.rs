@@ -1,7 +1,8 @@
-//! The kinds of doors: one table that the configuration, the command line, logs and metrics read.
+//! The kinds of doors, in one table that the configuration, the command line, logs and metrics read.
 //!
-//! To add a kind, add a variant and its row, take its key out of `NOT_BUILT`, describe it in `classic.toml`, and start
-//! it in `door::run`; CONTRIBUTING has the whole list. The order of the table is the order in which doors are told. This module knows nothing of protocols.
+//! To add a kind, add a variant and its row, take its key out of `NOT_BUILT`, describe it in `classic.toml`, and start it in
+//! `door::run`. CONTRIBUTING has the whole list. Logs and messages list doors in the order of the table. This module knows
+//! nothing of protocols.
 
 /// A kind of door that this version has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -12,25 +13,25 @@ pub enum DoorKind {
     Http,
 }
 
-/// What there is to know of a kind of door.
+/// One kind of door.
 struct Row {
     kind: DoorKind,
-    /// Its key in `[[server]]`, with the section before it.
+    /// Its key with the section before it: `server.listen`.
     setting: &'static str,
     /// Its name in metrics and logs.
     label: &'static str,
-    /// What stands before its addresses where a server tells people where it listens.
+    /// The word before its addresses where a server says where it listens.
     told: &'static str,
-    /// What to say to a server that lacks it, if every server must have it.
+    /// The hint for a server without such a door, if every server must have one.
     missing: Option<&'static str>,
-    /// Why its addresses must be on loopback, if they must.
+    /// Why its addresses must be on loopback, if they must be.
     loopback_only: Option<&'static str>,
 }
 
-/// What the settings of a server begin with.
+/// The beginning of the settings of a server.
 const SECTION: &str = "server.";
 
-/// Each kind stands at its own place in the enum.
+/// The rows, in the order of the enum.
 const TABLE: [Row; 2] = [
     Row {
         kind: DoorKind::Line,
@@ -50,12 +51,12 @@ const TABLE: [Row; 2] = [
     },
 ];
 
-/// Keys of doors that are known and refused, and whom each door will be for.
+/// The keys of doors that are not built yet, and the clients for which each door is planned.
 pub(crate) const NOT_BUILT: [(&str, &str); 4] =
     [("phones", "phones"), ("resp", "Redis clients"), ("mqtt", "MQTT clients"), ("tile38", "Tile38 clients")];
 
 impl DoorKind {
-    /// Every kind, in the order in which doors are told.
+    /// Every kind, in the order in which logs and messages list doors.
     pub const ALL: [DoorKind; TABLE.len()] = {
         let mut all = [DoorKind::Line; TABLE.len()];
         let mut index = 0;
@@ -73,7 +74,7 @@ impl DoorKind {
 
     /// Its key in `[[server]]`.
     pub fn key(self) -> &'static str {
-        self.setting().strip_prefix(SECTION).expect("every row begins so, which a test sees to")
+        self.setting().strip_prefix(SECTION).expect("every row begins with the section, as a test checks")
     }
 
     /// Its key with the section before it: `server.listen`.
@@ -86,17 +87,17 @@ impl DoorKind {
         self.row().label
     }
 
-    /// What stands before its addresses where a server tells people where it listens: `clients`.
+    /// The word before its addresses where a server says where it listens: `clients`.
     pub(crate) fn told(self) -> &'static str {
         self.row().told
     }
 
-    /// What to say to a server that lacks it, if every server must have it.
+    /// The hint for a server without such a door, if every server must have one.
     pub(crate) fn missing(self) -> Option<&'static str> {
         self.row().missing
     }
 
-    /// Why its addresses must be on loopback, if they must.
+    /// Why its addresses must be on loopback, if they must be.
     pub(crate) fn loopback_only(self) -> Option<&'static str> {
         self.row().loopback_only
     }

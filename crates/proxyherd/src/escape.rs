@@ -8,13 +8,14 @@
 //!   of text;
 //! - what can hide: invisible characters, unassigned and private ones, and bytes that are not UTF-8.
 //!
-//! Letters of every script, marks that belong to the character before, and joiners where a script or an emoji needs
-//! them are shown. So `\xNN` is always that byte, and nobody can write a name that is read back as another one.
+//! Three kinds of characters are shown: letters of every script, marks that belong to the character before them, and
+//! joiners that a script or an emoji needs. In the text of [`escape`], `\xNN` always stands for that byte, so no name can be
+//! read back as another one.
 
 use std::fmt::Write as _;
 
-/// What begins with this is joined by the invisible joiners: the scripts from Arabic on, and emoji. Latin, Greek,
-/// Cyrillic, Armenian and Hebrew come before and need none.
+/// The first character that the invisible joiners can join. The scripts from Arabic on and emoji need joiners. Latin, Greek,
+/// Cyrillic, Armenian and Hebrew come before it and need none.
 const FIRST_JOINED: char = '\u{600}';
 
 const ZERO_WIDTH_NON_JOINER: char = '\u{200c}';
@@ -39,7 +40,7 @@ pub(crate) fn escaped(bytes: &[u8]) -> String {
     text(bytes, Backslash::Doubled)
 }
 
-/// `bytes` for a person to read: a backslash stands for itself.
+/// `bytes`, escaped for a person: a backslash stays as it is.
 pub(crate) fn shown(bytes: &[u8]) -> String {
     text(bytes, Backslash::AsItIs)
 }
@@ -61,7 +62,7 @@ pub(crate) fn json(text: &str) -> String {
     out
 }
 
-/// Whether a character may stand on a terminal somewhere.
+/// Whether a terminal can show a character safely, at least in some place of a text.
 pub(crate) fn is_harmless(character: char) -> bool {
     const LETTER: Option<char> = Some('क');
     is_shown(LETTER, character, LETTER)
@@ -79,7 +80,7 @@ fn append(bytes: &[u8], backslash: Backslash, out: &mut Vec<u8>) {
         out.extend_from_slice(bytes);
         return;
     }
-    // The character before, if it is shown: marks and joiners depend on it.
+    // The previous character, if it is shown. Marks and joiners depend on it.
     let mut before = None;
     for chunk in bytes.utf8_chunks() {
         let mut characters = chunk.valid().chars().peekable();
@@ -112,17 +113,17 @@ const fn is_plain(byte: u8) -> bool {
     matches!(byte, b' '..=b'~') && byte != b'\\'
 }
 
-/// Whether `character` is shown as it is, where it stands between these two.
+/// Whether `character` is shown as it is between these two characters.
 fn is_shown(before: Option<char>, character: char, after: Option<char>) -> bool {
     match character {
         '\0'..='\x7f' => matches!(character, ' '..='~'),
         // Spaces that written languages use: French, Mongolian, Chinese and Japanese.
         '\u{a0}' | '\u{202f}' | '\u{3000}' => true,
-        // Unicode counts these signs among the invisible format characters, and they are visible: the Arabic number
-        // signs, the end of a verse, and their like in Syriac and Kaithi.
+        // Unicode lists these signs as invisible format characters, but they are visible: the Arabic number signs, the
+        // end of a verse, and similar signs of Syriac and Kaithi.
         '\u{600}'..='\u{605}' | '\u{6dd}' | '\u{70f}' | '\u{890}' | '\u{891}' | '\u{8e2}' => true,
         '\u{110bd}' | '\u{110cd}' => true,
-        // Letters, marks and a symbol that show nothing.
+        // Letters, marks and a symbol that are invisible.
         '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' => false,
         '\u{2800}' | '\u{3164}' | '\u{ffa0}' => false,
         ZERO_WIDTH_JOINER | ZERO_WIDTH_NON_JOINER => joins(before, character, after),
@@ -131,8 +132,8 @@ fn is_shown(before: Option<char>, character: char, after: Option<char>) -> bool 
     }
 }
 
-/// Whether a joiner does here what it is for. At the end of a text only the joiner changes anything, the form of the
-/// letter before.
+/// Whether a joiner has an effect between these two characters. At the end of a text, only the zero-width joiner has one: it
+/// changes the form of the letter before it.
 fn joins(before: Option<char>, joiner: char, after: Option<char>) -> bool {
     let is_joined = |character: char| character >= FIRST_JOINED && is_graphic(character);
     before.is_some_and(|before| {
@@ -141,7 +142,7 @@ fn joins(before: Option<char>, joiner: char, after: Option<char>) -> bool {
     })
 }
 
-/// The characters that choose between forms of the one before, such as an emoji in color.
+/// Whether this character chooses a form of the character before it, such as an emoji in color.
 fn is_variation(character: char) -> bool {
     matches!(
         character,
@@ -149,31 +150,32 @@ fn is_variation(character: char) -> bool {
     )
 }
 
-/// Of ASCII, only digits, `#` and `*` have forms to choose from (they become keycap emoji).
+/// Whether a character has several forms. In ASCII only digits, `#` and `*` do: they become keycap emoji.
 fn has_variations(character: char) -> bool {
     let is_key = character.is_ascii_digit() || matches!(character, '#' | '*');
     is_key || !character.is_ascii() && !is_variation(character)
 }
 
-/// The standard library's own table, the one that `{:?}` uses, says which characters beyond ASCII can be seen. It
-/// escapes a mark at the beginning of a text only, so the character is looked at behind another one.
+/// Whether a character is visible, by the table of the standard library that `{:?}` uses. `{:?}` escapes a mark only at the
+/// beginning of a text, so this function puts a letter before the character.
 fn is_graphic(character: char) -> bool {
     let mut text = [b'a'; 5];
     let len = 1 + character.encode_utf8(&mut text[1..]).len();
     std::str::from_utf8(&text[..len]).is_ok_and(|text| text.escape_debug().count() == 2)
 }
 
-/// A character that is drawn onto the one before.
+/// Whether a character is drawn onto the character before it.
 fn is_mark(character: char) -> bool {
     !character.is_ascii() && is_graphic(character) && character.escape_debug().len() > 1
 }
 
-/// The head of an overlong line that is shown, and how many bytes are not.
+/// The first part of a line, at most `len_max` bytes, and the number of bytes that were cut off.
 pub(crate) fn cut(line: &[u8], len_max: usize) -> (&[u8], usize) {
     if line.len() <= len_max {
         return (line, 0);
     }
-    // A character is not cut in two: its halves would be shown as bytes. No character is longer than four bytes.
+    // The cut is between two characters, since half a character would be shown as bytes. No character is longer than four
+    // bytes.
     let is_boundary = |at: &usize| line[*at] & 0b1100_0000 != 0b1000_0000;
     let at = (len_max.saturating_sub(3)..=len_max).rev().find(is_boundary).unwrap_or(len_max);
     (&line[..at], line.len() - at)

@@ -3,7 +3,7 @@
 
 use proxyherd_core::places::{Point, Query};
 
-pub use crate::client::replies::{Form, NotAReply, Replies};
+pub use crate::client::replies::{NotAReply, Replies, ReplyForm};
 use crate::{
     credentials::Facts,
     door::http::parameters::{NearbyRequest, SearchCenter},

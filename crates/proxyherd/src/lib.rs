@@ -1,7 +1,6 @@
 //! The herd's servers: sockets, files and clocks around `proxyherd-core`.
 
 pub mod admission;
-pub mod budget;
 pub mod caller;
 pub mod cli;
 mod client;
@@ -15,12 +14,13 @@ mod door_trust;
 mod escape;
 #[doc(hidden)]
 pub mod fuzzing;
-pub mod health;
 pub mod herd;
 mod listen;
+pub mod liveness;
 pub mod log;
 mod peer;
 pub mod places;
+pub mod quota;
 mod refusal;
 pub mod server;
 mod settled;

@@ -1,4 +1,4 @@
-//! Listening sockets: opening them, and taking connections even when the machine is short of something.
+//! Listening sockets: opens them, and accepts connections also when the machine has run out of descriptors or memory.
 
 use std::{borrow::Borrow, future::poll_fn, io, net::SocketAddr, task::Poll, time::Duration};
 
@@ -10,15 +10,15 @@ use crate::{
     log::{LogLevel, ServerLog, Subject},
 };
 
-/// How long to wait after a connection could not be taken, for example because all descriptors are in use: the
-/// listener stays readable all the while, and asking again at once would only burn the processor.
+/// The pause after a failed accept, for example because all descriptors are in use. The listener stays readable during that
+/// time, so a retry at once would only waste processor time.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How many connections may wait to be accepted. The system cuts this down to its own limit (`net.core.somaxconn`, 4,096 on
+/// The most connections that may wait to be accepted. The system lowers this to its own limit (`net.core.somaxconn`, 4,096 on
 /// most machines), so many clients can come back at the same moment.
 const BACKLOG: u32 = i32::MAX.cast_unsigned();
 
-/// An address that can't be listened at.
+/// Why a server cannot listen at an address.
 #[derive(Debug, thiserror::Error)]
 #[error("can't listen at {address} (`{key}` of server {server}): {why}{}", hint(address, why))]
 pub struct ListenError {
@@ -34,7 +34,7 @@ impl ListenError {
         ListenError { address: address.clone(), key, server: server.to_owned(), why }
     }
 
-    /// Whether somebody listens there already.
+    /// Whether another socket listens there already.
     pub(crate) fn is_in_use(&self) -> bool {
         self.why.kind() == io::ErrorKind::AddrInUse
     }
@@ -42,10 +42,10 @@ impl ListenError {
 
 fn hint(address: &Address, error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::AddrInUse => "; another program, or this server a second time, has it",
+        io::ErrorKind::AddrInUse => "; another program has it, or this server is running already",
         io::ErrorKind::AddrNotAvailable => "; it is no address of this machine",
         io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege",
-        // A lookup that fails has no kind and no number of the system's.
+        // The error of a failed lookup has neither a kind nor an error number of the system.
         _ if error.raw_os_error().is_none() && address.is_name() => {
             "; the name does not resolve on this machine"
         }
@@ -53,7 +53,7 @@ fn hint(address: &Address, error: &io::Error) -> &'static str {
     }
 }
 
-/// Listens at `address`, which stands under `key` of `server` in the configuration.
+/// Listens at `address`, which is the value of `key` of `server` in the configuration.
 pub(crate) async fn bind(
     address: &Address,
     key: &'static str,
@@ -62,13 +62,13 @@ pub(crate) async fn bind(
     open(address).await.map_err(|why| ListenError::new(address, key, server, why))
 }
 
-/// Whether `address` could be listened at now. It is listened at for a moment and let go.
+/// Checks whether a server could listen at `address` now. Listens there for a moment.
 pub(crate) fn check(address: &Address, key: &'static str, server: &str) -> Result<(), ListenError> {
     let bound = std::net::TcpListener::bind((address.host(), address.port()));
     bound.map(drop).map_err(|why| ListenError::new(address, key, server, why))
 }
 
-/// A name may have several addresses; the first one that this machine can listen at is used.
+/// Listens at the first address of a name at which this machine can listen.
 async fn open(address: &Address) -> io::Result<TcpListener> {
     let mut failure = io::Error::new(io::ErrorKind::NotFound, "its name has no address");
     for at in lookup_host((address.host(), address.port())).await? {
@@ -82,13 +82,13 @@ async fn open(address: &Address) -> io::Result<TcpListener> {
 
 fn open_at(at: SocketAddr) -> io::Result<TcpListener> {
     let socket = if at.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // Closed connections of the previous process linger in the system, and must not delay a restart.
+    // Closed connections of the previous process stay in the system for a while, and must not delay a restart.
     socket.set_reuseaddr(true)?;
     socket.bind(at)?;
     socket.listen(BACKLOG)
 }
 
-/// The next connection, however long it takes; `None` when it is time to stop.
+/// Waits for the next connection. `None` once `stop` is cancelled.
 pub(crate) async fn accept(
     listener: &TcpListener,
     log: &ServerLog,
@@ -99,8 +99,8 @@ pub(crate) async fn accept(
         .map(|(_, stream, address)| (stream, address))
 }
 
-/// The next connection at any of `listeners`, and at which; the one with the index `first` is looked at first. `None` when
-/// it is time to stop.
+/// Waits for the next connection at any of `listeners`, and returns it with the index of its listener. Checks the listener
+/// with the index `first` first. `None` once `stop` is cancelled.
 pub(crate) async fn accept_any(
     listeners: &[impl Borrow<TcpListener>],
     first: usize,

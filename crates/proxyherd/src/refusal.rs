@@ -1,4 +1,4 @@
-//! Words for errors about a path that the system refuses: who owns the path, what is in the way, and what helps.
+//! Explains errors of the system about a path: who owns the path, what is in the way, and what the operator can do.
 
 use std::{
     fs::{self, Metadata},
@@ -7,8 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What to do about `error`, which the system gave for `path`. `otherwise` says what else helps, such as "or name
-/// another file with --config".
+/// What the operator can do about `error`, which the system returned for `path`. `otherwise` is an alternative, such as
+/// "or name another file with --config".
 pub(crate) fn advice(path: &Path, error: &io::Error, otherwise: &str) -> String {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let what = match error.kind() {
@@ -25,7 +25,7 @@ pub(crate) fn advice(path: &Path, error: &io::Error, otherwise: &str) -> String 
     }
 }
 
-/// `error`, which the system gave for `path`; where it is about permissions, also whose the path is.
+/// The text of `error`, which the system returned for `path`. If permissions are missing, also the owner of the path.
 pub(crate) fn refused(path: &Path, error: &io::Error) -> String {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     match whose(&path).filter(|_| error.kind() == ErrorKind::PermissionDenied) {
@@ -34,7 +34,7 @@ pub(crate) fn refused(path: &Path, error: &io::Error) -> String {
     }
 }
 
-/// Whether `dir` could be made, if it is missing, and a file in it; leaves nothing behind.
+/// Checks whether this process can make `dir`, if it is missing, and a file in it. Leaves nothing behind.
 pub(crate) fn check_writable(dir: &Path) -> io::Result<()> {
     let dir = std::path::absolute(dir)?;
     let is_there = |part: &&Path| fs::symlink_metadata(part).is_ok();
@@ -45,7 +45,7 @@ pub(crate) fn check_writable(dir: &Path) -> io::Result<()> {
     tempfile::tempfile_in(there).map(drop).map_err(|error| error.kind().into())
 }
 
-/// Who owns the part of `path` that refuses this process.
+/// The owner of the part of `path` that this process may not use.
 pub(crate) fn whose(path: &Path) -> Option<String> {
     let (part, metadata) = refusing(path)?;
     let (owner, process) = (user(metadata.uid()), user(rustix::process::geteuid().as_raw()));
@@ -55,26 +55,27 @@ pub(crate) fn whose(path: &Path) -> Option<String> {
     ))
 }
 
-/// The last part of `path` that this process can look at. Either it hides the parts below it, or it is itself refused.
+/// The last part of `path` whose metadata this process can read. This process may not use that part, or may not look into
+/// it.
 fn refusing(path: &Path) -> Option<(PathBuf, Metadata)> {
     let parts: Vec<&Path> = path.ancestors().collect();
     let seen = parts.into_iter().rev().map_while(|part| Some((part.to_owned(), fs::metadata(part).ok()?)));
     seen.last()
 }
 
-/// What stands where a directory should be.
+/// What is in the place of a directory.
 fn in_the_way(path: &Path) -> Option<String> {
     let (part, metadata) = refusing(path)?;
     let part = part.display();
     match metadata.file_type() {
         kind if kind.is_dir() => None,
         kind if kind.is_file() => Some(format!("{part} is not a directory: move it away")),
-        // Nobody should move a device away.
+        // A device must not be moved away.
         _ => Some(format!("{part} is not a directory: name another path")),
     }
 }
 
-/// A user's name from this machine's `/etc/passwd`, or else the number.
+/// The name of a user in this machine's `/etc/passwd`, or the number if the user is not there.
 fn user(id: u32) -> String {
     let known = fs::read_to_string("/etc/passwd").unwrap_or_default();
     let names = known.lines().filter_map(|line| {

@@ -1,4 +1,7 @@
-//! One server, put together: its herd handle, its links, its doors; started and stopped as a whole.
+//! A running server: its herd handle, links, doors, quota and watchdog, which start and stop together.
+//!
+//! [`Server::start`] returns when every listener is open, and leaves nothing running if it fails. [`Server::stop`] takes at
+//! most ten seconds, also if clients, neighbors or the disk do not respond.
 
 use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -11,8 +14,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    budget::{self, Budget, BudgetError},
-    config::{Config, Door, DoorCertificate, Overrides, Server as ServerConfig, TLS_SCHEME, Tls},
+    config::{Config, Door, DoorCertificate, Overrides, ServerConfig, TLS_SCHEME, Tls},
     credentials::{self, Credentials, CredentialsError, Reread},
     door::{
         self,
@@ -24,17 +26,18 @@ use crate::{
     log::{LogLevel, ServerLog, Subject},
     peer::{self, Peers},
     places::{self, OpenError, Quota, Unlimited},
+    quota::{self, HerdQuota, QuotaError},
     topology::Watcher,
     watchdog::{self, Watchdog},
 };
 
-/// Stopping takes no longer than this; what is not done by then is cut off.
+/// The longest time that a stop takes. Whatever is not done by then is cut off.
 const STOP_MAX: Duration = Duration::from_secs(8);
-/// How long of that the links may take to tell the neighbors what clients said last.
+/// The part of that time in which the links may send the last reports to the neighbors.
 const FLUSH_MAX: Duration = Duration::from_secs(3);
-/// How long of that a neighbor may take to come back where no link is up: it is dialled more often than that.
+/// The part of that time for which a server without any link that is up waits for a neighbor. Links are dialed more often.
 const ALONE_MAX: Duration = Duration::from_millis(1200);
-/// A disk that does not take the last lines of the log holds up the end for no longer than this, all in all.
+/// The longest time from the start of a stop until the log gives up on a disk that takes no more lines.
 const LOG_MAX: Duration = Duration::from_millis(8500);
 
 /// Why a server did not start. Nothing of it is left running.
@@ -43,19 +46,19 @@ pub enum StartError {
     /// The configuration has no such server.
     #[error("the configuration has no server {0}; it has {1}")]
     NoSuchServer(String, String),
-    /// An address could not be listened at.
+    /// The server cannot listen at an address.
     #[error(transparent)]
     Listen(#[from] ListenError),
     /// The log could not be opened.
     #[error(transparent)]
     Log(io::Error),
-    /// The system gave no thread or no descriptor to serve clients with.
-    #[error("can't serve clients: {0}; see what limits this process has (ulimit -a)")]
+    /// The system refuses a thread or a descriptor that the server needs for its clients.
+    #[error("can't serve clients: {0}; check the limits of this process (ulimit -a)")]
     Door(io::Error),
-    /// What the server has spent of the places budget could not be read.
+    /// The file of the places budget could not be read.
     #[error(transparent)]
-    Budget(#[from] BudgetError),
-    /// What links are encrypted with could not be read.
+    Budget(#[from] QuotaError),
+    /// A certificate or key could not be read.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
     /// A provider of places could not be opened.
@@ -63,8 +66,8 @@ pub enum StartError {
     Places(#[from] OpenError),
 }
 
-/// A server's listening sockets, open before anything is started: a herd in one process can choose its ports by
-/// them.
+/// A server's listening sockets. They are open before the server starts, so that the system can choose the ports of a herd
+/// in one process.
 #[derive(Debug)]
 pub struct Sockets {
     /// In the order of the configuration.
@@ -72,21 +75,21 @@ pub struct Sockets {
     peer: Option<TcpListener>,
 }
 
-/// Where a server listens, ports that were 0 told as what they became.
+/// The addresses at which a server listens. A port that was 0 is the one that the system has chosen.
 #[derive(Clone, Debug)]
 pub struct Addresses {
     /// Its doors, in the order of the configuration.
     pub doors: Vec<OpenDoor>,
-    /// Other servers.
+    /// The address for other servers.
     pub peer: Option<SocketAddr>,
 }
 
 /// One address at which a door listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenDoor {
-    /// What is spoken there.
+    /// The kind of the door.
     pub kind: DoorKind,
-    /// Where it is, with the port that the system chose if the configuration names port 0.
+    /// The address, with the port that the system has chosen if the configuration names port 0.
     pub at: SocketAddr,
     /// Whether the connections there are encrypted.
     pub tls: bool,
@@ -100,7 +103,7 @@ impl fmt::Display for OpenDoor {
 }
 
 impl Addresses {
-    /// Where its doors of this kind are.
+    /// The addresses of the doors of this kind.
     pub fn of(&self, kind: DoorKind) -> impl Iterator<Item = SocketAddr> {
         self.doors_of(kind).map(|door| door.at)
     }
@@ -150,7 +153,7 @@ impl Sockets {
         Ok(Sockets { doors, peer })
     }
 
-    /// Where they listen.
+    /// The addresses of the sockets.
     pub fn addresses(&self) -> Addresses {
         let local = |listener: &TcpListener| listener.local_addr().expect("a bound socket has an address");
         let open = |(door, listener): &(Door, TcpListener)| OpenDoor {
@@ -166,20 +169,20 @@ impl Sockets {
 pub struct Server {
     herd: Arc<Herd>,
     addresses: Addresses,
-    /// What its doors show where they speak TLS.
+    /// The certificate of the doors with TLS.
     tls: Option<Arc<DoorTls>>,
     stop_doors: CancellationToken,
-    stop_budget: CancellationToken,
+    stop_quota: CancellationToken,
     stop_links: CancellationToken,
     door_tasks: TaskTracker,
-    budget_tasks: TaskTracker,
+    quota_tasks: TaskTracker,
     link_tasks: TaskTracker,
     peers: Option<Peers>,
     watchdog: Option<Watchdog>,
 }
 
 impl Server {
-    /// Starts the server `name` of `config`; when this returns, every listener is up.
+    /// Starts the server `name` of `config`. Every listener is open when this returns.
     pub async fn start(config: &Config, name: &str) -> Result<Server, StartError> {
         let Some(server) = config.server(name) else {
             let names: Vec<_> = config.servers.iter().map(|server| server.name.as_str()).collect();
@@ -189,15 +192,15 @@ impl Server {
         Server::start_on(config, &server.name, sockets)
     }
 
-    /// Starts the server `name`, which must be in `config`, on sockets that are open already.
+    /// Starts the server `name`, which must be in `config`, on open sockets.
     pub fn start_on(config: &Config, name: &ServerName, sockets: Sockets) -> Result<Server, StartError> {
         let server =
             config.server(name.as_str()).expect("the caller has taken the name from the configuration");
         let credentials = open_credentials(config, server)?.map(Arc::new);
         let tls = open_tls(config, server)?.map(Arc::new);
         let log = ServerLog::open(&config.log, name).map_err(StartError::Log)?;
-        let budget = Budget::open(config, name)?;
-        let purse = budget.as_ref().map(|budget| Arc::clone(budget.purse()));
+        let herd_quota = HerdQuota::open(config, name)?;
+        let purse = herd_quota.as_ref().map(|quota| Arc::clone(quota.purse()));
         let quota = purse.clone().map_or_else(unlimited, |purse| purse as Arc<dyn Quota>);
         let places = places::open(&config.places, quota, log.clone())?;
         let herd = Herd::new(config, server, credentials, places, purse, log);
@@ -207,19 +210,19 @@ impl Server {
             addresses: sockets.addresses(),
             tls,
             stop_doors: CancellationToken::new(),
-            stop_budget: CancellationToken::new(),
+            stop_quota: CancellationToken::new(),
             stop_links: CancellationToken::new(),
             door_tasks: TaskTracker::new(),
-            budget_tasks: TaskTracker::new(),
+            quota_tasks: TaskTracker::new(),
             link_tasks: TaskTracker::new(),
             peers: None,
             watchdog,
         };
-        running.open(config, budget, sockets).map_err(StartError::Door)?;
+        running.open(config, herd_quota, sockets).map_err(StartError::Door)?;
         Ok(running)
     }
 
-    fn open(&mut self, config: &Config, budget: Option<Budget>, sockets: Sockets) -> io::Result<()> {
+    fn open(&mut self, config: &Config, quota: Option<HerdQuota>, sockets: Sockets) -> io::Result<()> {
         let (herd, at) = (&self.herd, &self.addresses);
         let links = herd.links().all().len();
         let message = format_args!("started: {at}; {links} {}", if links == 1 { "link" } else { "links" });
@@ -231,8 +234,8 @@ impl Server {
             self.open_door(config, kind, own)?;
         }
         self.peers = Some(peer::run(herd, sockets.peer, &self.link_tasks, &self.stop_links));
-        if let Some(budget) = budget {
-            budget::run(herd, budget, &self.budget_tasks, &self.stop_budget);
+        if let Some(quota) = quota {
+            quota::run(herd, quota, &self.quota_tasks, &self.stop_quota);
         }
         if let Some(credentials) = herd.credentials() {
             self.follow_files(credentials, "following the certificates");
@@ -255,8 +258,9 @@ impl Server {
             return Ok(());
         }
         let listener = |(door, socket): (Door, TcpListener)| {
-            let tls =
-                door.tls.then(|| self.tls.clone().expect("where TLS is spoken, its certificate was read"));
+            let tls = door
+                .tls
+                .then(|| self.tls.clone().expect("the certificate of a door with TLS was read at the start"));
             Listener { own: door.address, socket, tls }
         };
         let entrance = Entrance {
@@ -271,15 +275,15 @@ impl Server {
 
     fn follow_files<R: Reread>(&self, files: &Arc<R>, name: &str) {
         let watch = credentials::watch(Arc::clone(files), self.herd.log().clone(), self.stop_links.clone());
-        let pulse = self.herd.health().pulse(name);
+        let pulse = self.herd.liveness().pulse(name);
         self.link_tasks.spawn(async move {
             watch.await;
             drop(pulse);
         });
     }
 
-    /// From here on the server keeps to its file: reads it again when it changes, or at each of `hangups`. `config`,
-    /// with which it was started, was read with `overrides`.
+    /// Makes the server follow its file: it reads the file again when the file changes, and at each of `hangups`. `config`,
+    /// with which the server was started, was read with `overrides`.
     ///
     /// The returned token is cancelled when the caller must stop the server because the file no longer names it.
     pub fn follow(&self, config: Config, overrides: Overrides, hangups: Arc<Notify>) -> CancellationToken {
@@ -303,18 +307,19 @@ impl Server {
         &self.herd
     }
 
-    /// Where it listens.
+    /// The addresses at which the server listens.
     pub fn addresses(&self) -> &Addresses {
         &self.addresses
     }
 
-    /// Has the watchdog look at other intervals than it would.
+    /// Makes the watchdog check at another interval.
     #[cfg(test)]
     pub(crate) fn watch_every(&mut self, interval: Duration) {
         self.watchdog = Some(Watchdog::start(&self.herd, interval).expect("a thread is to be had"));
     }
 
-    /// Stops it: takes nothing new, answers what has come, tells the neighbors the last news, closes.
+    /// Stops the server. It accepts nothing new, answers what clients have sent, sends the last reports to its neighbors, and
+    /// closes.
     pub async fn stop(mut self) {
         let (end, log_end) = (Instant::now() + STOP_MAX, std::time::Instant::now() + LOG_MAX);
         self.herd.log().event(LogLevel::Info, Subject::Server, format_args!("stopping"));
@@ -323,10 +328,10 @@ impl Server {
         self.door_tasks.close();
         let _ = timeout_at(end - FLUSH_MAX, self.door_tasks.wait()).await;
         let _ = timeout_at(end - FLUSH_MAX, self.herd.places().stop()).await;
-        // Nobody makes requests any more; the neighbors are told what is given back.
-        self.stop_budget.cancel();
-        self.budget_tasks.close();
-        let _ = timeout_at(end - FLUSH_MAX, self.budget_tasks.wait()).await;
+        // No door makes requests any more, so the quota can give back what is left and tell the neighbors.
+        self.stop_quota.cancel();
+        self.quota_tasks.close();
+        let _ = timeout_at(end - FLUSH_MAX, self.quota_tasks.wait()).await;
         let _ = timeout_at(end.min(Instant::now() + FLUSH_MAX), flushed(&self.herd)).await;
         self.stop_links.cancel();
         self.link_tasks.close();
@@ -337,7 +342,7 @@ impl Server {
     }
 }
 
-/// What the doors of `server` show where they speak TLS; nothing where none does.
+/// The certificate of the doors of `server` with TLS, if it has such doors.
 pub(crate) fn open_tls(config: &Config, server: &ServerConfig) -> Result<Option<DoorTls>, CredentialsError> {
     match &config.tls {
         Some(DoorCertificate { cert, key }) if server.doors.iter().any(|door| door.tls) => {
@@ -347,7 +352,7 @@ pub(crate) fn open_tls(config: &Config, server: &ServerConfig) -> Result<Option<
     }
 }
 
-/// A server without a door for others needs none.
+/// The credentials for links. A server that does not listen for other servers needs none.
 fn open_credentials(config: &Config, server: &ServerConfig) -> Result<Option<Credentials>, CredentialsError> {
     match &config.herd.tls {
         Tls::Certs(dir) if server.peer.is_some() => Credentials::open(dir, &server.name).map(Some),
@@ -355,8 +360,8 @@ fn open_credentials(config: &Config, server: &ServerConfig) -> Result<Option<Cre
     }
 }
 
-/// Waits until every link that is up has written all it had to tell; a little where none is: a neighbor that is just
-/// being started again dials, or is dialled, in a moment.
+/// Waits until every link that is up has sent all that it had to send. If no link is up, it waits up to [`ALONE_MAX`] for one,
+/// because a neighbor may be restarting.
 async fn flushed(herd: &Herd) {
     let has_heard_clients = herd.map().report_counts().accepted > 0 && !herd.links().all().is_empty();
     let alone_until = Instant::now() + if has_heard_clients { ALONE_MAX } else { Duration::ZERO };
@@ -365,8 +370,8 @@ async fn flushed(herd: &Herd) {
     }
 }
 
-/// Nothing is queued on links that are no edges of the tree. If that is so of all, the tree is just being found anew, and
-/// a neighbor is about to ask for what only this server may have.
+/// Whether the links have sent everything. A link that is not an edge of the tree has nothing queued. If no link is an edge,
+/// the servers are computing the tree anew, and a neighbor may be about to ask for what only this server has.
 fn has_told_all(herd: &Herd, alone_until: Instant) -> bool {
     let links = herd.links().all();
     let up: Vec<&Arc<Link>> = links.iter().filter(|link| link.state().up_since.is_some()).collect();
@@ -382,7 +387,7 @@ fn unlimited() -> Arc<dyn Quota> {
 }
 
 async fn sweep(herd: Arc<Herd>, stop: CancellationToken) {
-    let _pulse = herd.health().pulse("forgetting what has expired");
+    let _pulse = herd.liveness().pulse("forgetting what has expired");
     let mut seconds = interval(Duration::from_secs(1));
     while stop.run_until_cancelled(seconds.tick()).await.is_some() {
         herd.sweep();

@@ -1,12 +1,12 @@
-//! Notices what is stuck: a shard whose lock is not let go, a thread or a link's task in the middle of a turn, a runtime
-//! that runs no tasks. Says so in the log, by name, and to `/health/livez`.
+//! Finds what is stuck: a shard whose lock is held, a thread or a link's task in the middle of a turn, a runtime that runs
+//! no tasks. Names it in the log and in `/health/livez`.
 //!
-//! It also notices links that come up again and again and do not stay up. The log, `status` and metrics say so, and
-//! `livez` does not: to end this server would not mend what a neighbor does.
+//! The watchdog also finds links that come up again and again and do not stay up. The log, `status` and metrics name them.
+//! `livez` does not, because a restart of this server cannot help against a fault of a neighbor.
 //!
-//! It looks at intervals and counts how often in a row nothing has moved, instead of measuring time: a process that
-//! was paused as a whole is not stuck. It has a thread of its own, which depends on nothing that it watches; it does
-//! not mend anything.
+//! The watchdog checks at intervals, and counts consecutive checks in which nothing has moved. It does not measure time,
+//! so a process that was paused as a whole does not count as stuck. Its own thread depends on nothing that it watches. It
+//! repairs nothing.
 
 use std::{
     sync::{
@@ -20,27 +20,27 @@ use std::{
 use proxyherd_core::limits::SHARDS;
 
 use crate::{
-    health::{Pulse, STUCK_AFTER},
     herd::{Herd, Inside},
+    liveness::{Pulse, STUCK_AFTER},
     log::{LogLevel, Subject},
 };
 
-/// How often it looks: what has not moved for five seconds is stuck.
+/// The time between two checks. What has not moved for five seconds is stuck.
 pub const INTERVAL: Duration = Duration::from_millis(500);
-/// How long a shard's lock may be waited for at one look: no visit takes nearly so long.
+/// The part of the interval for which one check waits for a shard's lock. No visit of a shard takes nearly so long.
 const LOCK_WAIT_PART: u32 = 10;
 
-/// The running watchdog; it ends when this is dropped.
+/// The running watchdog. It ends when this value is dropped.
 #[derive(Debug)]
 pub struct Watchdog {
     _stop: Sender<()>,
 }
 
 impl Watchdog {
-    /// Watches `herd`, a look every `interval`. Must be called on the runtime that is to be watched with it.
+    /// Starts to check `herd` every `interval`. The caller must be on the runtime that the watchdog will check too.
     pub fn start(herd: &Arc<Herd>, interval: Duration) -> std::io::Result<Watchdog> {
         let (stop, stopped) = channel();
-        let runtime = herd.health().pulse("the runtime");
+        let runtime = herd.liveness().pulse("the runtime");
         let alive = Arc::downgrade(&runtime);
         tokio::spawn(beat(alive, interval));
         let mut round = Round { herd: Arc::downgrade(herd), runtime, shards: [0; SHARDS] };
@@ -49,21 +49,21 @@ impl Watchdog {
     }
 }
 
-/// The runtime's pulse: always at work, and every beat shows that it still runs tasks.
+/// Moves the runtime's pulse. That pulse is always at work, and each beat shows that the runtime still runs tasks.
 async fn beat(pulse: Weak<Pulse>, interval: Duration) {
     while let Some(pulse) = pulse.upgrade() {
-        // It counts as work that never ends, and is begun anew each time.
+        // The work of the runtime never ends, so each beat ends one part of it.
         pulse.again();
         drop(pulse);
         tokio::time::sleep(interval).await;
     }
 }
 
-/// What the watchdog remembers from look to look.
+/// What the watchdog remembers from one check to the next.
 struct Round {
     herd: Weak<Herd>,
     runtime: Arc<Pulse>,
-    /// For each shard, looks in a row at which its lock was not to be had.
+    /// For each shard, consecutive checks that could not take its lock.
     shards: [u32; SHARDS],
 }
 
@@ -73,14 +73,14 @@ impl Round {
         let _works = runtime.work();
         while stopped.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
             let Some(herd) = self.herd.upgrade() else { return };
-            let stuck = self.look(&herd, interval);
-            tell(&herd, &stuck);
-            look_at_links(&herd);
+            let stuck = self.check(&herd, interval);
+            report(&herd, &stuck);
+            check_links(&herd);
         }
     }
 
-    fn look(&mut self, herd: &Herd, interval: Duration) -> Vec<String> {
-        let mut stuck = herd.health().look();
+    fn check(&mut self, herd: &Herd, interval: Duration) -> Vec<String> {
+        let mut stuck = herd.liveness().check();
         for (index, failed) in self.shards.iter_mut().enumerate() {
             let is_free = herd.map().is_free_within(index, interval / LOCK_WAIT_PART);
             *failed = if is_free { 0 } else { *failed + 1 };
@@ -92,9 +92,9 @@ impl Round {
     }
 }
 
-/// Tells the log what has changed, and everybody how it is.
-fn tell(herd: &Herd, now: &[String]) {
-    let before = herd.health().set_stuck(now.to_vec());
+/// Logs what has become stuck and what moves again, and sets what `livez` answers.
+fn report(herd: &Herd, now: &[String]) {
+    let before = herd.liveness().set_stuck(now.to_vec());
     for name in now.iter().filter(|name| !before.contains(name)) {
         let message =
             format_args!("stuck: {name} has not moved for several seconds; if it stays so, end this server");
@@ -105,7 +105,7 @@ fn tell(herd: &Herd, now: &[String]) {
     }
 }
 
-fn look_at_links(herd: &Herd) {
+fn check_links(herd: &Herd) {
     for link in herd.links().all().iter() {
         let subject = Subject::Link(&link.neighbor);
         match link.look() {
@@ -143,9 +143,9 @@ mod tests {
         wait::eventually,
     };
 
-    const LOOK: Duration = Duration::from_millis(10);
+    const CHECK: Duration = Duration::from_millis(10);
 
-    /// A server by itself, on ports of the system's choice, without its own watchdog in the way.
+    /// A server without neighbors, on ports that the system chooses.
     async fn server(dir: &Path) -> Server {
         let text = format!(
             "[herd]\ntls = \"off\"\n[log]\ndir = {:?}\n[[server]]\nname = \"Riley\"\nlisten = \"127.0.0.1:0\"\n\
@@ -169,7 +169,7 @@ mod tests {
         });
     }
 
-    /// Tells a server of kiwi; then somebody looks at that record, and does not let its shard go until the sender is
+    /// Reports the client kiwi to a server. Then a thread visits that record, and holds its shard until the sender is
     /// dropped.
     fn hold_a_shard(server: &Server) -> (std::net::TcpStream, Sender<()>, thread::JoinHandle<()>) {
         let mut stream = std::net::TcpStream::connect(server.addresses().line()).unwrap();
@@ -185,11 +185,11 @@ mod tests {
     async fn what_is_stuck_is_named_until_it_moves_again() {
         let dir = tempfile::tempdir().unwrap();
         let mut server = server(dir.path()).await;
-        server.watch_every(LOOK);
+        server.watch_every(CHECK);
         let (herd, http) = (Arc::clone(server.herd()), server.addresses().http().unwrap());
         wait_for(http, (200, "ok\n"));
 
-        let pulse = herd.health().pulse("the test's own");
+        let pulse = herd.liveness().pulse("the test's own");
         let working = pulse.work();
         wait_for(http, (503, "stuck: the test's own\n"));
         drop(working);
@@ -198,7 +198,7 @@ mod tests {
         let (mut stream, release, looking) = hold_a_shard(&server);
         let shard = shard_index(b"kiwi");
         wait_for(http, (503, &format!("stuck: shard {shard}\n")));
-        // Nor does the thread get on that a client's report needs.
+        // A client's report needs that shard, so the thread that takes the report is stuck too.
         std::io::Write::write_all(&mut stream, b"IAMAT kiwi +1+1 1001\n").unwrap();
         wait_for(http, (503, &format!("stuck: thread line-0, shard {shard}\n")));
         drop(release);
@@ -216,7 +216,7 @@ mod tests {
     async fn pair(dir: &Path) -> [Server; 2] {
         let mut text = format!("[herd]\ntls = \"off\"\n[log]\ndir = {:?}\n", dir.join("log"));
         for (port, name) in [(1, "Riley"), (2, "Jaquez")] {
-            // Ports that can be dialled are found below.
+            // The sockets below choose ports that can be dialed.
             text += &format!(
                 "[[server]]\nname = \"{name}\"\nlisten = \"127.0.0.1:0\"\npeer = \"127.0.0.1:{port}\"\n\
                  http = \"127.0.0.1:0\"\nneighbors = [{}]\n",
@@ -239,13 +239,13 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 6)]
-    async fn a_link_that_does_not_get_on_is_named_until_it_does() {
+    async fn a_link_that_is_stuck_is_named_until_it_moves_again() {
         let dir = tempfile::tempdir().unwrap();
         let [mut riley, jaquez] = pair(dir.path()).await;
         eventually("the link is up", || {
             riley.herd().links().all().iter().all(|link| link.state().up_since.is_some())
         });
-        riley.watch_every(LOOK);
+        riley.watch_every(CHECK);
         let http = riley.addresses().http().unwrap();
         wait_for(http, (200, "ok\n"));
         let (_stream, release, looking) = hold_a_shard(&riley);

@@ -1,4 +1,4 @@
-//! `proxyherd check`: says what is wrong with a configuration, and with the certificates, keys and files that it names.
+//! `proxyherd check`: finds mistakes in a configuration, and in the certificates, keys and files that it names.
 
 use std::{io::Write as _, iter::once, path::Path};
 
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     clock,
-    config::{Config, Server, Tls},
+    config::{Config, ServerConfig, Tls},
     credentials::{CredentialsError, Finding, Reread as _, audit, date, expiry},
     door::entrance::DoorTls,
     listen,
@@ -30,9 +30,9 @@ const AFTER_HELP: &str = concat!(
 
 ",
     heading!("Exit codes"),
-    "  0   a herd can run with it
-  2   the command line makes no sense
-  78  it is wrong
+    "  0   a herd can run with the configuration
+  2   the command line is wrong
+  78  the configuration is wrong
 ",
 );
 
@@ -40,10 +40,10 @@ const FINE: Style = AnsiColor::BrightGreen.on_default().bold();
 
 /// Say what is wrong with a configuration, by key and line
 ///
-/// It reports all mistakes, not only the first. It checks what PROXYHERD_* variables and --set set, as `serve` would
-/// take it, and the certificates that are on this machine, those that `[tls]` names too. With --name it also checks whether
-/// that server can start on this machine: its certificate and key, what its providers of places need, its addresses (each
-/// is listened at for a moment), its log and its data.
+/// It reports all mistakes, not only the first one. Like `serve` it applies PROXYHERD_* variables and --set first. It
+/// also checks the certificates on this machine, those that `[tls]` names too. With --name it checks whether that
+/// server can start on this machine: its certificate and key, the keys and files of its providers of places, its
+/// addresses (each is opened for a moment), its log and its data.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {
@@ -58,7 +58,7 @@ pub(super) struct Args {
     set: SetArgs,
 }
 
-/// Reads the configuration and looks at what it names. Leaves nothing behind.
+/// Checks the configuration and the files that it names. Changes nothing.
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let config = super::load(&args.config, &args.set.set)?;
     let name = args.name.as_deref().map(|name| serve::named(&config, name)).transpose()?;
@@ -76,14 +76,14 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         return Err(ConfigurationError(message).into());
     }
     let warnings = config.warnings.len() + findings.len();
-    // A warning may be about the very address that the server needs.
+    // A warning may be about an address that the server needs.
     let startable = name.filter(|_| warnings == 0).map(|server| &server.name);
     let summary = summary(&config, doors.not_after_s, startable, warnings);
     writeln!(anstream::stdout(), "{}: {FINE}fine{FINE:#}, {summary}", config.path.display())?;
     Ok(())
 }
 
-/// Servers without a door for others need no certificates.
+/// Checks certificates. Servers without a `peer` address need none.
 fn check_certificates(config: &Config, insisted: Option<&ServerName>) -> Vec<Finding> {
     let servers: Vec<_> = config.servers.iter().filter(|server| server.peer.is_some()).collect();
     let names: Vec<&ServerName> = servers.iter().map(|server| &server.name).collect();
@@ -93,7 +93,7 @@ fn check_certificates(config: &Config, insisted: Option<&ServerName>) -> Vec<Fin
     }
 }
 
-/// What became of the certificate of the doors.
+/// The result of checking the doors' certificate.
 #[derive(Default)]
 struct CheckedTls {
     findings: Vec<Finding>,
@@ -101,9 +101,9 @@ struct CheckedTls {
     not_after_s: Option<i64>,
 }
 
-/// Reads the files that `[tls]` names, if a door of `insisted` speaks TLS, or one of any server where nobody is insisted
-/// on. In the latter case files that are not on this machine are only a warning: they may be on those of the servers.
-fn check_tls(config: &Config, insisted: Option<&Server>, now_s: i64) -> CheckedTls {
+/// Reads the files that `[tls]` names, if a door of `insisted` speaks TLS; without `insisted`, if a door of any server
+/// does. Then files that are missing on this machine are only a warning: they may be on the servers' machines.
+fn check_tls(config: &Config, insisted: Option<&ServerConfig>, now_s: i64) -> CheckedTls {
     let mut servers =
         config.servers.iter().filter(|server| insisted.is_none_or(|one| one.name == server.name));
     let Some(server) = servers.find(|server| server.doors.iter().any(|door| door.tls)) else {
@@ -121,13 +121,13 @@ fn check_tls(config: &Config, insisted: Option<&Server>, now_s: i64) -> CheckedT
     CheckedTls { findings, not_after_s }
 }
 
-/// An expiry of the doors' certificate that is near or past.
+/// A finding if the doors' certificate expires soon or has expired.
 fn soon(config: &Config, tls: &DoorTls, now_s: i64) -> Option<Finding> {
     let path = config.tls.as_ref().map_or(Path::new(""), |files| &files.cert);
     expiry(path, tls.in_use().not_after_s(), now_s, "put a new one there, with its key")
 }
 
-/// No server starts without the keys and the index that its providers of places need.
+/// Checks the keys and indexes of the providers of places, without which no server starts.
 fn check_places(config: &Config) -> impl Iterator<Item = Finding> {
     let settings = &config.places;
     let names = once(settings.provider).chain(settings.fallback.iter().copied());
@@ -136,8 +136,8 @@ fn check_places(config: &Config) -> impl Iterator<Item = Finding> {
         .map(|error| Finding::Error(error.to_string()))
 }
 
-/// An address that is in use may be so by the server itself.
-fn check_addresses(server: &Server) -> impl Iterator<Item = Finding> {
+/// Checks the addresses. An address in use is a warning, because the server itself may be running.
+fn check_addresses(server: &ServerConfig) -> impl Iterator<Item = Finding> {
     let doors = server.doors.iter().map(|door| (&door.address, door.kind.key()));
     let addresses = doors.chain(server.peer.iter().map(|peer| (peer, "peer")));
     addresses.filter_map(|(address, key)| {
@@ -147,7 +147,7 @@ fn check_addresses(server: &Server) -> impl Iterator<Item = Finding> {
     })
 }
 
-/// No server starts where it cannot write its log, or, with a budget of places, what it has spent.
+/// Checks that the server can write its log and, if there is a places budget, its account.
 fn check_files(config: &Config, name: &ServerName) -> impl Iterator<Item = Finding> {
     let log = ServerLog::check(&config.log, name).err().map(|error| error.to_string());
     let has_budget = config.places_budget.per_day > 0 || config.places_budget.per_month > 0;

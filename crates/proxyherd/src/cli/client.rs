@@ -1,4 +1,4 @@
-//! `proxyherd client`: a prompt to a running herd.
+//! `proxyherd client`: talks to a running herd.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -26,7 +26,7 @@ const AFTER_HELP: &str = concat!(
 
 ",
     heading!("At the prompt"),
-    "  An IAMAT without a time takes the present time; `help` shows what else can be typed. The prompt keeps earlier \
+    "  An IAMAT without a time gets the present time; `help` shows what else can be typed. The prompt keeps earlier \
      lines in $XDG_STATE_HOME/proxyherd/history, by default ~/.local/state/proxyherd/history, except those that begin \
      with a space.
 
@@ -34,55 +34,56 @@ const AFTER_HELP: &str = concat!(
     heading!("Exit codes"),
     "  0   every line has its reply
   1   no server answers
-  2   the command line makes no sense
+  2   the command line is wrong
   78  the configuration is wrong
 ",
 );
 
 /// Talk to a running herd: a prompt with history, or a pipe
 ///
-/// It connects to the first address that answers, and goes on to the next when a server goes away; lines without a
-/// reply are sent again there. Where standard input or output is no terminal it sends the lines, prints exactly
-/// their replies, and ends.
+/// It connects to the first address that answers. When that server fails, it moves to the next one and sends the lines
+/// without a reply again. If standard input or output is not a terminal, it sends the lines, prints exactly their
+/// replies, and ends.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {
-    /// Servers to talk to, tried in this order: HOST:PORT, [IPv6]:PORT or NAME:PORT, each with tls:// before it where
-    /// the server speaks TLS. Without any, they are those of the configuration, each by the first address of its `listen`.
-    /// With any, the configuration is read only where one has tls://, for the certificate that `[tls]` names
+    /// Servers to talk to, tried in this order: HOST:PORT, [IPv6]:PORT or NAME:PORT, with tls:// before it if the
+    /// server speaks TLS. By default the servers are those of the configuration, each at the first address of its
+    /// `listen`. With addresses the configuration is read only if one has tls://, for the certificate that `[tls]`
+    /// names
     #[arg(value_name = "ADDR", value_parser = line_door)]
     pub(super) addresses: Vec<Door>,
 
     #[command(flatten)]
     config: HerdArgs,
 
-    /// How long a server may say nothing when it is asked; by default 15, or as long as the configuration gives the
-    /// providers of places and 10 more
+    /// How long a server that has lines to answer may be silent; by default 15, or 10 more than the configuration's
+    /// deadline for places if that is longer
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
     patience_s: Option<u64>,
 }
 
-/// Longest usual silence.
+/// How long a server may be silent, if the configuration demands no more.
 const SILENCE_MAX: Duration = Duration::from_secs(15);
-/// How much longer than for the places one waits for a server.
+/// How much longer than for places the client waits for a server.
 const AFTER_PLACES: Duration = Duration::from_secs(10);
 
-/// Talks until there is nothing left to say.
+/// Talks to the herd until the input ends.
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
-    let Meant { doors, certificate, silence_max } = meant(args)?;
+    let ClientTarget { doors, certificate, silence_max } = target(args)?;
     crate::client::run(doors, certificate.as_deref(), silence_max)
 }
 
-/// Whom to talk to.
-pub(super) struct Meant {
+/// The servers to talk to.
+pub(super) struct ClientTarget {
     pub(super) doors: Vec<Door>,
     /// The file that the configuration names for doors with TLS.
     pub(super) certificate: Option<PathBuf>,
-    /// How long one may say nothing.
+    /// How long a server that has lines to answer may be silent.
     pub(super) silence_max: Duration,
 }
 
-pub(super) fn meant(args: &Args) -> anyhow::Result<Meant> {
+pub(super) fn target(args: &Args) -> anyhow::Result<ClientTarget> {
     let (doors, certificate, usual) = if args.addresses.is_empty() {
         let config = args.config.herd()?;
         let doors = config.servers.iter().filter_map(|server| server.door(DoorKind::Line).cloned());
@@ -95,7 +96,7 @@ pub(super) fn meant(args: &Args) -> anyhow::Result<Meant> {
         (doors, certificate, SILENCE_MAX)
     };
     let silence_max = args.patience_s.map_or(usual, Duration::from_secs);
-    Ok(Meant { doors, certificate, silence_max })
+    Ok(ClientTarget { doors, certificate, silence_max })
 }
 
 fn line_door(text: &str) -> Result<Door, DoorError> {

@@ -1,4 +1,4 @@
-//! `proxyherd completions`: what a shell needs to complete the command line.
+//! `proxyherd completions`: prints the script by which a shell completes the command line.
 
 use std::io::{self, Write as _};
 
@@ -14,11 +14,11 @@ const AFTER_HELP: &str = concat!(
 ",
 );
 
-/// Print what a shell needs to complete this command line
+/// Print the script by which a shell completes this command line
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {
-    /// The shell
+    /// The shell to print it for
     #[arg(value_name = "SHELL")]
     shell: Shell,
 }

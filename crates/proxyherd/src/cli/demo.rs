@@ -1,4 +1,4 @@
-//! `proxyherd demo`: a whole herd in one process, with clients that walk about.
+//! `proxyherd demo`: runs a whole herd in one process, with clients that walk about.
 
 use std::{os::unix::fs::DirBuilderExt as _, path::PathBuf};
 
@@ -8,6 +8,7 @@ use super::{heading, signals};
 use crate::{
     admission::descriptors,
     demo::{Demo, Options, screen},
+    log::hear_crates,
 };
 
 const AFTER_HELP: &str = concat!(
@@ -21,14 +22,13 @@ const AFTER_HELP: &str = concat!(
 /// Run the classic herd of five servers with walking clients, to try things out
 ///
 /// It needs no file, no key and no network: five servers on this machine, places that are part of the program, and
-/// clients that walk and drive around Los Angeles and change servers as they go. It prints every address and a
-/// line to paste for each thing there is to try, and then tells who moves where. `stop Riley`, typed or piped into it,
-/// stops one server, and `start Riley` starts it again. Ctrl-C ends it all.
+/// clients that walk and drive around Los Angeles and change servers as they go. It prints every address, and lines to
+/// paste into another terminal, and then shows which clients move where. `stop Riley`, typed or piped into it, stops
+/// one server, and `start Riley` starts it again. Ctrl-C ends the demo.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {
-    /// Take whatever ports are free, instead of the classic 12000 to 12004; where one of these is taken, the demo does
-    /// so by itself
+    /// Take any free ports instead of the classic 12000 to 12004; if one of these is taken, the demo does so by itself
     #[arg(long)]
     any_ports: bool,
 
@@ -37,7 +37,7 @@ pub(super) struct Args {
     #[arg(value_parser = clap::value_parser!(u32).range(0..=100_000))]
     clients: u32,
 
-    /// Where the servers write their logs; without it, into a new temporary folder
+    /// The folder of the servers' logs; by default a new temporary folder
     #[arg(long, value_name = "DIR")]
     log_dir: Option<PathBuf>,
 
@@ -49,6 +49,7 @@ pub(super) struct Args {
 /// Runs the herd until it is asked to end.
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     descriptors::raise_limit();
+    hear_crates();
     super::block_on(show(args))
 }
 
@@ -72,7 +73,7 @@ async fn show(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A folder of the demo's own that nobody else can have prepared.
+/// Creates a folder of the demo's own. It fails if another user has made one of that name.
 fn temporary_dir() -> anyhow::Result<PathBuf> {
     let dir = std::env::temp_dir().join(format!("proxyherd-demo-{}", std::process::id()));
     let made = std::fs::DirBuilder::new().mode(0o700).create(&dir);

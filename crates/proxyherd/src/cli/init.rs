@@ -1,5 +1,5 @@
-//! `proxyherd init`: writes the configuration of the classic herd, with every setting explained, and the
-//! certificates that its servers know each other by.
+//! `proxyherd init`: writes the configuration of the classic herd, with every setting explained, and the certificates
+//! by which its servers recognize each other.
 
 mod certificates;
 mod file;
@@ -38,18 +38,18 @@ const AFTER_HELP: &str = concat!(
 );
 
 const FILE_NAME: &str = "herd.toml";
-/// What the written file has for `tls`.
+/// The value of `tls` in the written file.
 const CERTIFICATES: &str = "certs";
 const BOLD: Style = Style::new().bold();
 
 /// Write a commented herd.toml of the classic herd of five servers, and the herd's certificates
 ///
-/// Every setting is in it, with its unit and its default. What is there is left alone. With --server it makes or renews
-/// the certificate of one server and nothing else.
+/// The file has every setting, with its unit and its default. Files that are there already are not changed. With
+/// --server it makes or renews the certificate of one server, and nothing else.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {
-    /// The directory of herd.toml; it is made if it is not there
+    /// The directory of herd.toml; it is made if it is missing
     #[arg(value_name = "DIR", default_value = ".", hide_default_value = true)]
     dir: PathBuf,
 
@@ -61,13 +61,13 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME", value_parser = ServerName::new)]
     server: Option<ServerName>,
 
-    /// For how many days certificates hold
+    /// How many days certificates are valid
     #[arg(long, value_name = "N", default_value_t = 365)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=3650))]
     days: u32,
 }
 
-/// Writes the files and says what to do next.
+/// Writes the files and prints what to do next.
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     if let Some(server) = &args.server {
         return certificates::renew(&args.dir, server, args.days);
@@ -77,7 +77,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes the files, unless herd.toml would replace one that is there; says whether the authority is new.
+/// Writes the files, unless there is a herd.toml already. Returns whether the authority is new.
 fn put(args: &Args) -> anyhow::Result<bool> {
     let path = args.dir.join(FILE_NAME);
     if path.exists() && !args.force {
@@ -96,9 +96,10 @@ fn put(args: &Args) -> anyhow::Result<bool> {
     Ok(is_new)
 }
 
-/// `herd-7f3a9c`: herds that happen to meet must not take each other's reports for their own.
+/// A random ID such as `herd-7f3a9c`. Different herds need different IDs, so that they do not take each other's
+/// reports.
 fn random_id() -> String {
-    // The standard library seeds its hash tables at random; an ID that nobody must guess needs no more.
+    // The random seed of the standard library's hash tables is good enough, because the ID is not a secret.
     let random = RandomState::new().hash_one(process::id());
     format!("herd-{:06x}", random & 0xff_ffff)
 }

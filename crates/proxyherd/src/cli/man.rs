@@ -1,4 +1,4 @@
-//! `proxyherd man`: the manual pages.
+//! `proxyherd man`: writes the manual pages.
 
 use std::{
     fs,
@@ -30,8 +30,8 @@ pub(super) struct Args {
     dir: Option<PathBuf>,
 }
 
-/// The sections that a help text has beyond what clap knows of a command, in the order that man-pages(7) gives them:
-/// what the help calls it, and what a page calls it.
+/// The sections of help texts that clap does not know, in the order of man-pages(7): the heading in the help text, and
+/// the heading in the page.
 const SECTIONS: [(&str, &str); 8] = [
     ("What is imported", "WHAT IS IMPORTED"),
     ("What to type", "WHAT TO TYPE"),
@@ -43,7 +43,7 @@ const SECTIONS: [(&str, &str); 8] = [
     ("Examples", "EXAMPLES"),
 ];
 
-/// A longer line of a help text is running text, and a page breaks it where it is read.
+/// A longer line of a help text is a paragraph, which a page breaks by itself.
 const LINE_LEN_MAX: usize = 78;
 
 /// Writes the pages.

@@ -1,7 +1,7 @@
-//! The command line: what can be typed, and how the program ends.
+//! The command line: commands and their arguments, help texts, and exit codes.
 //!
-//! One file a command, each with its arguments and a `run`. A command does its work elsewhere; here it is asked
-//! for, and what came of it becomes text and an exit code.
+//! Each command has one file, with its arguments and a `run`. The work is done in other modules: a file here calls
+//! them, and turns the result into text and an exit code.
 
 mod check;
 mod client;
@@ -26,7 +26,7 @@ use tokio::runtime::Runtime;
 
 use crate::config::{Config, LoadError, Overrides};
 
-/// A heading of a help text, as clap styles its own. Where colors are not wanted clap takes them away.
+/// A heading of a help text, styled as clap's own headings. Without colors clap removes the style.
 macro_rules! heading {
     ($text:literal) => {
         concat!("\x1b[1m\x1b[4m", $text, ":\x1b[0m\n")
@@ -38,7 +38,7 @@ const AFTER_HELP: &str = concat!(
     heading!("Examples"),
     "  proxyherd demo                                    a herd to try
   proxyherd client                                  talk to a running herd
-  proxyherd init && proxyherd serve --name Riley    a herd of one's own
+  proxyherd init && proxyherd serve --name Riley    a herd of your own
 
 ",
     heading!("Environment"),
@@ -49,9 +49,9 @@ const AFTER_HELP: &str = concat!(
 
 ",
     heading!("Exit codes"),
-    "  0   it went well
+    "  0   the command has succeeded
   1   something failed while running
-  2   the command line makes no sense
+  2   the command line is wrong
   78  the configuration is wrong; nothing was started
 ",
 );
@@ -80,7 +80,7 @@ enum Command {
     Man(man::Args),
 }
 
-/// Which configuration, for the commands that need one.
+/// The configuration, for the commands that need one.
 #[derive(Debug, clap::Args)]
 struct ConfigArgs {
     /// The file that describes the herd
@@ -89,11 +89,11 @@ struct ConfigArgs {
 }
 
 impl ConfigArgs {
-    /// What the file is called where nothing else is said.
+    /// The file's name if no other is given.
     const USUAL: &str = "herd.toml";
 }
 
-/// Which herd, for the commands that talk to a running one.
+/// The herd, for the commands that talk to a running one.
 #[derive(Debug, clap::Args)]
 struct HerdArgs {
     /// The file that describes the herd; without it herd.toml, if there is one here, and else the herd of
@@ -103,7 +103,7 @@ struct HerdArgs {
 }
 
 impl HerdArgs {
-    /// Reads the file that is meant, or takes the classic herd where there is none.
+    /// The herd of the named file, or else of herd.toml here, or else the classic herd.
     fn herd(&self) -> Result<Config, LoadError> {
         match self.path() {
             Some(path) => load(&ConfigArgs { config: path.to_owned() }, &[]),
@@ -111,7 +111,7 @@ impl HerdArgs {
         }
     }
 
-    /// Whether no file is named and none is there.
+    /// Whether no file is named and there is no herd.toml here.
     fn is_classic(&self) -> bool {
         self.path().is_none()
     }
@@ -122,7 +122,7 @@ impl HerdArgs {
     }
 }
 
-/// Values of the configuration that are set on the command line.
+/// Settings of the configuration on the command line.
 #[derive(Debug, clap::Args)]
 struct SetArgs {
     /// Set one value of [herd], [places], [tls], [limits] or [log], such as log.level=debug; repeatable
@@ -130,19 +130,19 @@ struct SetArgs {
     set: Vec<String>,
 }
 
-/// What was typed makes no sense: the program ends with code 2.
+/// A wrong command line. The program ends with code 2.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct UsageError(String);
 
-/// What the configuration names is not as it must be: the program ends with code 78.
+/// A mistake in the configuration or in a file that it names. The program ends with code 78.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct ConfigurationError(String);
 
-/// Does what the command line says, and returns how it went.
+/// Carries out the command line, and returns the exit code.
 pub fn run() -> ExitCode {
-    let beginning = serve::Beginning::of(std::env::args_os().nth(1).as_deref());
+    let beginning = serve::ServeSetup::of(std::env::args_os().nth(1).as_deref());
     let done = match CommandLine::parse().command {
         Command::Demo(args) => demo::run(&args),
         Command::Serve(args) => serve::run(&args, beginning),
@@ -160,7 +160,7 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// Runs what a command does on all processors until it is done.
+/// Runs a command's future on a runtime with all processors.
 fn block_on(done: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     block_on_with(runtime()?, done)
 }
@@ -172,17 +172,17 @@ fn runtime() -> anyhow::Result<Runtime> {
 
 fn block_on_with(runtime: Runtime, done: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     let outcome = runtime.block_on(done);
-    // A name that is being resolved, or a disk that does not answer, holds up no end.
+    // The end does not wait for names that are being resolved, or for a disk that hangs.
     runtime.shutdown_background();
     outcome
 }
 
-/// The whole command line, for completions and manual pages.
+/// The command line's definition, for completions and manual pages.
 fn command() -> clap::Command {
     CommandLine::command()
 }
 
-/// Reads the configuration with what is set outside it, and shows its warnings.
+/// Reads the configuration, with the settings of the command line and the environment, and shows its warnings.
 fn load(config: &ConfigArgs, sets: &[String]) -> Result<Config, LoadError> {
     load_with(config, &Overrides::from_process(sets.iter().cloned()))
 }
@@ -257,7 +257,7 @@ mod tests {
             assert_eq!(error.exit_code(), 2, "{typed:?}");
         }
         let error = CommandLine::try_parse_from(["proxyherd", "client", "::1"]).unwrap_err().to_string();
-        assert!(error.contains("an IPv6 address stands in brackets"), "{error}");
+        assert!(error.contains("write an IPv6 address in brackets"), "{error}");
     }
 
     #[test]
@@ -271,7 +271,7 @@ mod tests {
             let typed = ["proxyherd", "client", address, "--config", file.to_str().unwrap()];
             let line = CommandLine::try_parse_from(typed).unwrap();
             let Command::Client(args) = line.command else { panic!("not client: {line:?}") };
-            client::meant(&args)
+            client::target(&args)
         };
         let certificate = |address| meant(address).unwrap().certificate;
         assert_eq!(certificate("tls://localhost:8"), Some(dir.path().join("door.pem")));
@@ -285,7 +285,7 @@ mod tests {
         let meant = |line: &[&str]| {
             let line = CommandLine::try_parse_from([&["proxyherd", "client"], line].concat()).unwrap();
             let Command::Client(args) = line.command else { panic!("not client: {line:?}") };
-            let client::Meant { doors, silence_max, .. } = client::meant(&args).unwrap();
+            let client::ClientTarget { doors, silence_max, .. } = client::target(&args).unwrap();
             (doors.iter().map(ToString::to_string).collect::<Vec<_>>(), silence_max.as_secs())
         };
         let (classic, silence_s) = meant(&[]);

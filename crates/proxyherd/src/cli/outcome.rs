@@ -1,4 +1,4 @@
-//! How a command ended: in words on standard error, and as an exit code.
+//! How a command ends: messages on standard error, and an exit code.
 
 use std::{io, io::Write as _, path::Path, process::ExitCode};
 
@@ -13,18 +13,21 @@ use crate::{
 
 /// Something failed while running.
 const FAILED: u8 = 1;
-/// The command line makes no sense; clap ends with the same.
+/// The command line is wrong. Clap ends with the same code.
 const USAGE: u8 = 2;
 /// The configuration is wrong: EX_CONFIG of sysexits.h.
 const CONFIGURATION: u8 = 78;
+
+/// The width to which lines are cut if standard error is not a terminal, columns.
+const WIDTH: usize = 120;
 
 const ERROR: Style = AnsiColor::BrightRed.on_default().bold();
 const WARNING: Style = AnsiColor::BrightYellow.on_default().bold();
 const BOLD: Style = Style::new().bold();
 
-/// Says what went wrong and returns the code to end with.
+/// Prints what went wrong, and returns the exit code.
 pub(super) fn report(error: &anyhow::Error) -> ExitCode {
-    // Whoever closed our standard output (`proxyherd man | head`) has what they wanted.
+    // If the reader has closed standard output (`proxyherd man | head`), it has all that it wants.
     if error.chain().any(is_broken_pipe) {
         return ExitCode::SUCCESS;
     }
@@ -41,7 +44,7 @@ pub(super) fn report(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(code(error))
 }
 
-/// The error in words. Errors of files say which file; an output that is full is all that comes without a word.
+/// The error in words. Errors of files already name the file. Only a full output comes without an explanation.
 fn said(error: &anyhow::Error) -> String {
     let is_bare = error.chain().count() == 1;
     match error.downcast_ref::<io::Error>() {
@@ -52,7 +55,7 @@ fn said(error: &anyhow::Error) -> String {
     }
 }
 
-/// What helps where the configuration cannot be read.
+/// Advice for a configuration that cannot be read.
 fn unreadable(path: &Path, error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => "`proxyherd init` writes one; --config FILE names another".to_owned(),
@@ -77,16 +80,17 @@ fn is_broken_pipe(cause: &(dyn std::error::Error + 'static)) -> bool {
     cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
-/// Shows what is wrong with a configuration, or may not be meant.
+/// Prints errors and warnings about a configuration.
 pub(super) fn show<'d>(diagnostics: impl IntoIterator<Item = &'d Diagnostic>) {
+    let width = terminal_size::terminal_size_of(io::stderr()).map_or(WIDTH, |(width, _)| width.0.into());
     let mut err = anstream::stderr().lock();
     for diagnostic in diagnostics {
-        // Where standard error is gone, nobody is left to tell.
-        let _ = write!(err, "{}", diagnostic.render());
+        // If standard error is closed, nobody reads the message.
+        let _ = write!(err, "{}", diagnostic.render(width));
     }
 }
 
-/// Shows what is wrong with what a configuration names, and says how many of it are errors.
+/// Prints findings about the files that a configuration names. Returns how many of them are errors.
 pub(super) fn show_findings(findings: &[Finding]) -> usize {
     let mut errors = 0;
     for finding in findings {

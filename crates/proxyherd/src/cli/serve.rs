@@ -5,10 +5,11 @@ use std::{ffi::OsStr, io, io::Write as _};
 use anyhow::Context as _;
 use tokio::{runtime::Runtime, task::spawn_blocking};
 
-use super::{ConfigArgs, ConfigurationError, SetArgs, UsageError, heading, signals::Asked};
+use super::{ConfigArgs, ConfigurationError, SetArgs, UsageError, heading, signals::SignalRequests};
 use crate::{
     admission::descriptors,
-    config::{Config, Overrides, Server as ServerConfig},
+    config::{Config, Overrides, ServerConfig},
+    log::hear_crates,
     server::{Server, StartError},
 };
 
@@ -22,18 +23,18 @@ const AFTER_HELP: &str = concat!(
     heading!("Exit codes"),
     "  0   it was asked to end
   1   it could not run
-  2   the command line makes no sense
+  2   the command line is wrong
   78  the configuration is wrong
 ",
 );
 
 /// Start one server of the herd, in the foreground
 ///
-/// When every listener is up it prints one line that starts with `ready`. SIGTERM or Ctrl-C lets the clients that
-/// are being answered finish, and ends it within 10 seconds. When the file changes, or at SIGHUP, it is read again:
-/// servers and links come and go, and no client is dropped; a file that is wrong changes nothing, and the log says why.
-/// A server that the file no longer names ends a few seconds later, as at SIGTERM, unless the file says
-/// `removed = "stay"`. SIGUSR1 reopens the log file, for logrotate.
+/// When every listener is up, it prints one line that starts with `ready`. At SIGTERM or Ctrl-C it finishes the replies
+/// that it has begun, and ends within 10 seconds. It reads the file again when the file changes, and at SIGHUP: servers
+/// and links are added and removed, and no client is dropped. A file with mistakes changes nothing, and the log says
+/// why. A server that the file no longer names ends a few seconds later, as at SIGTERM, unless the file says `removed =
+/// "stay"`. SIGUSR1 reopens the log file, for logrotate.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {
@@ -48,36 +49,43 @@ pub(super) struct Args {
     pub(super) set: SetArgs,
 }
 
-/// The runtime and the signal handlers, set up before anything else so that signals of the first milliseconds are kept.
-pub(super) struct Beginning {
+/// The runtime and the signal handlers. They are set up before anything else, so that no early signal is lost.
+pub(super) struct ServeSetup {
     runtime: Runtime,
-    asked: Asked,
+    asked: SignalRequests,
 }
 
-impl Beginning {
-    /// Sets up both if `command` is `serve`. Parsing the command line comes later: until then a signal would end the process.
-    pub(super) fn of(command: Option<&OsStr>) -> Option<anyhow::Result<Beginning>> {
-        command.is_some_and(|command| command == "serve").then(Beginning::new)
+impl ServeSetup {
+    /// Sets up both if `command` is `serve`. The command line is parsed later: until then a signal would end the
+    /// process.
+    pub(super) fn of(command: Option<&OsStr>) -> Option<anyhow::Result<ServeSetup>> {
+        command.is_some_and(|command| command == "serve").then(ServeSetup::new)
     }
 
-    fn new() -> anyhow::Result<Beginning> {
+    fn new() -> anyhow::Result<ServeSetup> {
         let runtime = super::runtime()?;
-        let asked = Asked::on(&runtime).context("the operating system gave no signals")?;
-        Ok(Beginning { runtime, asked })
+        let asked = SignalRequests::on(&runtime).context("the operating system gave no signals")?;
+        Ok(ServeSetup { runtime, asked })
     }
 }
 
 /// Runs the server until it is asked to end.
-pub(super) fn run(args: &Args, beginning: Option<anyhow::Result<Beginning>>) -> anyhow::Result<()> {
-    let Beginning { runtime, asked } = beginning.unwrap_or_else(Beginning::new)?;
+pub(super) fn run(args: &Args, beginning: Option<anyhow::Result<ServeSetup>>) -> anyhow::Result<()> {
+    let ServeSetup { runtime, asked } = beginning.unwrap_or_else(ServeSetup::new)?;
     let overrides = Overrides::from_process(args.set.set.iter().cloned());
     let config = super::load_with(&args.config, &overrides)?;
     let name = named(&config, &args.name)?.name.clone();
     descriptors::raise_limit();
+    hear_crates();
     super::block_on_with(runtime, serve(config, overrides, name.as_str(), asked))
 }
 
-async fn serve(config: Config, overrides: Overrides, name: &str, asked: Asked) -> anyhow::Result<()> {
+async fn serve(
+    config: Config,
+    overrides: Overrides,
+    name: &str,
+    asked: SignalRequests,
+) -> anyhow::Result<()> {
     let started = tokio::select! {
         started = Server::start(&config, name) => started,
         () = asked.to_end.cancelled() => return Ok(()),
@@ -87,7 +95,7 @@ async fn serve(config: Config, overrides: Overrides, name: &str, asked: Asked) -
         _ => anyhow::Error::from(error),
     })?;
     let removed = server.follow(config, overrides, asked.to_read_files);
-    // Nobody may be reading the output, so serving does not wait until it is written.
+    // If nobody reads the output, writing may block, so the server does not wait for it.
     let ready = format!("ready: {name} takes {}", server.addresses());
     drop(spawn_blocking(move || say(&ready)));
     loop {
@@ -107,7 +115,7 @@ fn say(line: &str) {
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
-/// The server of that name; a name that is none is a mistake of whoever typed it.
+/// The server with that name. An unknown name is a usage error.
 pub(super) fn named<'c>(config: &'c Config, name: &str) -> Result<&'c ServerConfig, UsageError> {
     config.server(name).ok_or_else(|| {
         let hint = match config.nearest_server(name) {

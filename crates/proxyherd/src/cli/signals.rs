@@ -1,5 +1,5 @@
-//! Signals to the commands that keep running. Ctrl-C or SIGTERM ends them cleanly; a second one ends them at once. `serve`
-//! also reads its files again at SIGHUP and reopens its log file at SIGUSR1.
+//! Signals to the commands that keep running. Ctrl-C or SIGTERM ends them cleanly; a second one ends them at once.
+//! `serve` also reads its files again at SIGHUP and reopens its log file at SIGUSR1.
 
 use std::{io, sync::Arc};
 
@@ -10,18 +10,19 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// How a process ends that was told twice: as one that SIGTERM has killed.
+/// The exit code after a second request to end: that of a process killed by SIGTERM.
 const KILLED_BY_SIGTERM: i32 = 128 + 15;
 
-/// Resolves when the process is asked to end. From when this returns, signals no longer end it by themselves.
+/// A future that resolves when the process is asked to end. From now on signals no longer end the process by
+/// themselves.
 pub(super) fn asked_to_end() -> io::Result<impl Future<Output = ()>> {
-    let mut signals = Ends::new()?;
+    let mut signals = EndSignals::new()?;
     Ok(async move { signals.next().await })
 }
 
-/// From here on, being asked to end does so without further ado.
+/// From now on, a request to end ends the process at once.
 pub(super) fn end_at_once_when_asked_again() -> io::Result<()> {
-    let mut signals = Ends::new()?;
+    let mut signals = EndSignals::new()?;
     tokio::spawn(async move {
         signals.next().await;
         std::process::exit(KILLED_BY_SIGTERM);
@@ -29,10 +30,10 @@ pub(super) fn end_at_once_when_asked_again() -> io::Result<()> {
     Ok(())
 }
 
-/// What signals have asked of a server. Each request is kept until the server attends to it, except a second request to
-/// end: that ends the process at once.
+/// What signals have asked a server to do. Each request is kept until the server has done it, except a second request
+/// to end: that ends the process at once.
 #[derive(Clone)]
-pub(super) struct Asked {
+pub(super) struct SignalRequests {
     /// Cancelled by the first SIGTERM or SIGINT.
     pub(super) to_end: CancellationToken,
     /// Notified by each SIGHUP.
@@ -41,18 +42,18 @@ pub(super) struct Asked {
     pub(super) to_reopen_log: Arc<Notify>,
 }
 
-impl Asked {
-    /// Handles the signals of this process from now on, in a task of `runtime`. SIGUSR2 and SIGALRM, which would kill the
-    /// process by default, do nothing.
-    pub(super) fn on(runtime: &Runtime) -> io::Result<Asked> {
+impl SignalRequests {
+    /// Handles the signals of this process from now on, in a task of `runtime`. SIGUSR2 and SIGALRM, which would kill
+    /// the process by default, do nothing.
+    pub(super) fn on(runtime: &Runtime) -> io::Result<SignalRequests> {
         let _entered = runtime.enter();
-        let ends = Ends::new()?;
+        let ends = EndSignals::new()?;
         let [hangup, reopen] = [signal(SignalKind::hangup())?, signal(SignalKind::user_defined1())?];
         for ignored in [SignalKind::user_defined2(), SignalKind::alarm()] {
             // The handler stays installed after its receiver is dropped.
             drop(signal(ignored)?);
         }
-        let asked = Asked {
+        let asked = SignalRequests {
             to_end: CancellationToken::new(),
             to_read_files: Arc::default(),
             to_reopen_log: Arc::default(),
@@ -61,7 +62,7 @@ impl Asked {
         Ok(asked)
     }
 
-    async fn listen(self, mut ends: Ends, mut hangup: Signal, mut reopen: Signal) {
+    async fn listen(self, mut ends: EndSignals, mut hangup: Signal, mut reopen: Signal) {
         loop {
             tokio::select! {
                 () = ends.next() => {
@@ -78,14 +79,17 @@ impl Asked {
 }
 
 /// Requests to end.
-struct Ends {
+struct EndSignals {
     interrupt: Signal,
     terminate: Signal,
 }
 
-impl Ends {
-    fn new() -> io::Result<Ends> {
-        Ok(Ends { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+impl EndSignals {
+    fn new() -> io::Result<EndSignals> {
+        Ok(EndSignals {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
     }
 
     async fn next(&mut self) {

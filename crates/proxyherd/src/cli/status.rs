@@ -1,4 +1,4 @@
-//! `proxyherd status`: the running herd at a glance.
+//! `proxyherd status`: shows the running herd.
 
 use std::{
     io::{self, IsTerminal as _, Write as _},
@@ -13,7 +13,7 @@ use super::{HerdArgs, UsageError, heading, outcome::counted, signals};
 use crate::{
     config::Config,
     status::{
-        Seen,
+        HerdSnapshot,
         window::{Window, cut},
     },
 };
@@ -27,18 +27,18 @@ const AFTER_HELP: &str = concat!(
 ",
     heading!("JSON"),
     "  An array with an object for each server: its name in `server`, the first address of its HTTP door in `http` (null if it \
-     has none), and either `status`, which is what /v1/status answers, or `error`, which says why nothing came.
+     has none), and either `status`, which is what /v1/status answers, or `error`, which says why there is no answer.
 
 ",
     heading!("Exit codes"),
     "  0   every server with an HTTP door answers
-  1   one does not
-  2   the command line makes no sense
+  1   a server with an HTTP door does not answer
+  2   the command line is wrong
   78  the configuration is wrong
 ",
 );
 
-/// Move to the upper left corner; lines follow that clear what stood behind them.
+/// Moves the cursor to the upper left corner. Each line that follows clears its old text.
 const HOME: &str = "\x1b[H";
 const CLEAR_ALL: &str = "\x1b[2J";
 const CLEAR_LINE: &str = "\x1b[K";
@@ -48,8 +48,8 @@ const SHOW_CURSOR: &str = "\x1b[?25h";
 
 /// Show the running herd as a table: its servers, their links and what they hold
 ///
-/// It asks the HTTP door of each server that has one, at its first address. A server that cannot be reached is a row, and a line below says
-/// why. Without a herd.toml it asks the servers of `proxyherd demo`.
+/// It asks the HTTP door of each server that has one, at its first address. A server that cannot be reached has a row,
+/// and a line below the table says why. Without a herd.toml it asks the servers of `proxyherd demo`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {
@@ -60,12 +60,12 @@ pub(super) struct Args {
     #[arg(long)]
     json: bool,
 
-    /// Go on, and show what changes, until Ctrl-C
+    /// Show the table again every second, until Ctrl-C
     #[arg(long, short, conflicts_with = "json")]
     watch: bool,
 }
 
-/// Asks every server and shows what they say.
+/// Asks every server and shows the answers.
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     if args.watch && !io::stdout().is_terminal() {
         let message = "--watch redraws a terminal, and standard output is none; leave it out, or take --json";
@@ -75,21 +75,21 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     if args.watch {
         return super::block_on(watch(config));
     }
-    let seen = Seen::ask(&config);
+    let snapshot = HerdSnapshot::ask(&config);
     if args.json {
-        writeln!(io::stdout(), "{}", seen.json())?;
+        writeln!(io::stdout(), "{}", snapshot.json())?;
     } else {
         let columns = Window::of_stdout().map(|window| window.columns);
-        write!(anstream::stdout(), "{}", seen.text(columns))?;
+        write!(anstream::stdout(), "{}", snapshot.text(columns))?;
     }
-    match seen.silent_count() {
+    match snapshot.silent_count() {
         0 => Ok(()),
-        silent if args.config.is_classic() => bail!("{}; {CLASSIC}", silence(silent, seen.door_count())),
-        silent => bail!(silence(silent, seen.door_count())),
+        silent if args.config.is_classic() => bail!("{}; {CLASSIC}", silence(silent, snapshot.door_count())),
+        silent => bail!(silence(silent, snapshot.door_count())),
     }
 }
 
-/// Which servers were asked where no file names any.
+/// Explains which servers were asked if there is no file.
 const CLASSIC: &str = "there is no herd.toml here, so the servers of `proxyherd demo` were asked; --config FILE names \
                        another herd";
 
@@ -99,7 +99,7 @@ fn silence(silent: usize, of: usize) -> String {
     format!("{silent} of {} {verb} not answer", counted(of, "server"))
 }
 
-/// Redraws the herd every second, until it is asked to end. What was drawn last stays.
+/// Redraws the herd every second until the process is asked to end. The last drawing stays.
 async fn watch(config: Config) -> anyhow::Result<()> {
     let asked_to_end = signals::asked_to_end()?;
     tokio::pin!(asked_to_end);
@@ -112,20 +112,20 @@ async fn watch(config: Config) -> anyhow::Result<()> {
         let config = Arc::clone(&config);
         let ask = async {
             seconds.tick().await;
-            tokio::task::spawn_blocking(move || Seen::ask(&config)).await
+            tokio::task::spawn_blocking(move || HerdSnapshot::ask(&config)).await
         };
         tokio::select! {
-            seen = ask => draw(&seen.context("asking the servers failed")?, &mut window)?,
+            snapshot = ask => draw(&snapshot.context("asking the servers failed")?, &mut window)?,
             () = &mut asked_to_end => return Ok(()),
         }
     }
 }
 
-/// Draws over what was drawn before, line by line, so that nothing flickers. A window of another size than before is
-/// cleared first: the terminal may have broken the lines in it.
-fn draw(seen: &Seen, before: &mut Option<Window>) -> io::Result<()> {
+/// Draws over the last drawing line by line, so that nothing flickers. A window that has changed its size is cleared
+/// first, because the terminal may have broken its lines.
+fn draw(snapshot: &HerdSnapshot, before: &mut Option<Window>) -> io::Result<()> {
     let window = Window::of_stdout().unwrap_or(Window { columns: 80, rows: 24 });
-    let text = seen.text(Some(window.columns));
+    let text = snapshot.text(Some(window.columns));
     let has_colors = anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never;
     let text = if has_colors { text } else { anstream::adapter::strip_str(&text).to_string() };
     let is_same = before.replace(window) == Some(window);
@@ -146,7 +146,7 @@ fn frame(text: &str, rows: usize, is_same: bool) -> String {
     format!("{clear}{HOME}{}{below}", lines.join("\n"))
 }
 
-/// Where not everything fits, the sentences below the table matter more than its rows.
+/// Moves the sentences above the table: if not everything fits, they matter more than its rows.
 fn troubles_first(text: &str) -> String {
     match text.trim_end().split("\n\n").collect::<Vec<_>>().as_slice() {
         [title, table, sentences @ ..] => [&[*title], sentences, &[*table]].concat().join("\n\n"),
@@ -154,7 +154,7 @@ fn troubles_first(text: &str) -> String {
     }
 }
 
-/// A screen without a cursor; it is back when this is dropped.
+/// Hides the cursor until this is dropped.
 struct HiddenCursor;
 
 impl HiddenCursor {
@@ -166,7 +166,7 @@ impl HiddenCursor {
 
 impl Drop for HiddenCursor {
     fn drop(&mut self) {
-        // Where standard output is gone, so is the cursor.
+        // If standard output is closed, there is no cursor to show.
         let _ = writeln!(io::stdout(), "{SHOW_CURSOR}");
         let _ = io::stdout().flush();
     }

@@ -1,7 +1,7 @@
-//! Lines go out, replies come in, one a line and in order, whichever server they come from.
+//! A conversation with a herd: lines go out, and one reply a line comes in, in order, from whichever server.
 //!
-//! A conversation survives its connections: when one breaks, the lines that have no complete reply go to the next
-//! server. No reply is handed out twice, none is lost, and none is handed out before all of it has come.
+//! A conversation outlives its connections: when one breaks, the lines without a complete reply go to the next server.
+//! Each reply is handed out once, and only when it is complete.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -12,14 +12,14 @@ use tokio::{
 };
 
 use super::{
-    outbox::Outbox,
-    replies::{Form, NotAReply, Replies, begins_like_a_reply},
-    servers::{NoneAnswers, Patience, Servers, Tell, Trouble, said},
-    stream::Stream,
+    replies::{NotAReply, Replies, ReplyForm, begins_like_a_reply},
+    servers::{NoneAnswers, Patience, ServerTrouble, Servers, TellUser, in_words},
+    stream::DoorStream,
+    unanswered::UnansweredLines,
 };
 use crate::config::Door;
 
-/// How much is received at once, bytes.
+/// How much is read at once, bytes.
 const READ_LEN: usize = 64 * 1024;
 
 /// A conversation with a herd.
@@ -27,87 +27,87 @@ pub(super) struct Conversation {
     servers: Servers,
     connection: Option<Connection>,
     silence_max: Duration,
-    outbox: Outbox,
-    /// What has come on this connection; before `handed_out` it is done with.
+    unanswered: UnansweredLines,
+    /// The bytes that this connection has received. The caller has the replies before `handed_out`.
     received: Vec<u8>,
     handed_out: usize,
     replies: Replies,
 }
 
 struct Connection {
-    stream: Box<dyn Stream>,
-    /// Whether some of what was written may still be held back.
+    stream: Box<dyn DoorStream>,
+    /// Whether the stream may hold back written bytes.
     is_held_back: bool,
-    /// When it was last heard of, or was first asked since.
+    /// When the server's silence began: at its last bytes, or at the first line after all were answered.
     heard: Instant,
-    /// Why it takes nothing any more, if so. What the server said before may still be on its way.
+    /// Why the connection takes no more bytes, if a write has failed. Replies may still be on their way.
     closed: Option<String>,
 }
 
-/// What a connection did.
-enum Event {
+/// What has happened at a connection.
+enum ConnectionEvent {
     Received(io::Result<usize>),
     Sent(io::Result<usize>),
     Silent,
 }
 
 impl Conversation {
-    /// A conversation with the servers at these doors; it has not begun. Those with TLS are judged by `tls`. What is no
-    /// reply is told.
+    /// A conversation with the servers at these doors, without a connection. Doors with TLS are verified by `tls`.
+    /// `tell` gets the messages for the user that are not replies.
     pub(super) fn with(
         doors: Vec<Door>,
         tls: Option<Arc<ClientConfig>>,
         patience: Patience,
-        tell: Tell,
+        tell: TellUser,
     ) -> Conversation {
         Conversation {
             servers: Servers::new(doors, tls, patience.outage_max, tell),
             connection: None,
             silence_max: patience.silence_max,
-            outbox: Outbox::default(),
+            unanswered: UnansweredLines::default(),
             received: Vec::new(),
             handed_out: 0,
             replies: Replies::default(),
         }
     }
 
-    /// Whether it takes another line now. Until then exchange.
+    /// Whether it takes another line now. If not, call [`Conversation::exchange`] first.
     pub(super) fn has_room(&self) -> bool {
-        self.outbox.has_room()
+        self.unanswered.has_room()
     }
 
     /// Whether every line has its reply.
     pub(super) fn is_answered(&self) -> bool {
-        self.outbox.is_empty()
+        self.unanswered.is_empty()
     }
 
-    /// The server that is talked to, or tried next.
+    /// The server of the connection, or the next one to try.
     pub(super) fn server(&self) -> &Door {
         self.servers.current()
     }
 
-    /// Says a line, without its end. A blank one is not worth sending: nothing answers it.
+    /// Sends a line, given without its end. A blank line is not sent, because it gets no reply.
     pub(super) fn say(&mut self, line: &[u8]) {
-        if let Some(form) = Form::of(line) {
-            self.is_asked();
-            self.outbox.push(line, form);
+        if let Some(form) = ReplyForm::of(line) {
+            self.begin_silence();
+            self.unanswered.push(line, form);
         }
     }
 
-    /// Says the start of a line that is longer than lines may be.
+    /// Sends the start of a line that is too long.
     pub(super) fn say_overlong(&mut self, start: &[u8]) {
-        self.is_asked();
-        self.outbox.push_overlong(start);
+        self.begin_silence();
+        self.unanswered.push_overlong(start);
     }
 
-    /// Silence counts from when there is something to answer.
-    fn is_asked(&mut self) {
-        if let Some(connection) = self.connection.as_mut().filter(|_| self.outbox.is_empty()) {
+    /// Counts the server's silence from now, if this is the first line without a reply.
+    fn begin_silence(&mut self) {
+        if let Some(connection) = self.connection.as_mut().filter(|_| self.unanswered.is_empty()) {
             connection.heard = Instant::now();
         }
     }
 
-    /// Connects to the first server that takes it, unless there is a connection.
+    /// Connects to the first server that accepts, unless there is a connection.
     pub(super) async fn connect(&mut self) -> Result<(), NoneAnswers> {
         if self.connection.is_some() {
             return Ok(());
@@ -115,15 +115,15 @@ impl Conversation {
         let stream = self.servers.connect().await?;
         self.connection =
             Some(Connection { stream, is_held_back: false, heard: Instant::now(), closed: None });
-        if self.outbox.is_empty() {
+        if self.unanswered.is_empty() {
             self.servers.recovered();
         }
         Ok(())
     }
 
-    /// Sends and receives what is possible at once, and returns the replies that are complete by now, if any.
+    /// Sends or receives once, and returns the replies that are complete by then.
     ///
-    /// Nothing is lost if it is dropped while it waits. Without a connection it returns at once.
+    /// It can be dropped while it waits, and nothing is lost. Without a connection it returns at once.
     pub(super) async fn exchange(&mut self) -> &[u8] {
         let Some(connection) = &mut self.connection else {
             self.received.clear();
@@ -133,32 +133,34 @@ impl Conversation {
         if self.handed_out > 0 {
             self.received.drain(..self.handed_out);
             self.handed_out = 0;
-            // What the caller has spent on the replies is not the server's silence.
+            // The time that the caller has spent on the replies does not count as the server's silence.
             connection.heard = Instant::now();
         }
         self.received.reserve(READ_LEN);
-        let event = connection.wait(&mut self.received, self.outbox.unsent(), self.silence_max).await;
+        let event = connection.wait(&mut self.received, self.unanswered.unsent(), self.silence_max).await;
         if let Err(trouble) = self.take(event) {
             self.hang_up();
-            self.servers.go_on(trouble);
+            self.servers.try_next(trouble);
         }
         &self.received[..self.handed_out]
     }
 
-    fn take(&mut self, event: Event) -> Result<(), Trouble> {
+    fn take(&mut self, event: ConnectionEvent) -> Result<(), ServerTrouble> {
         match event {
-            Event::Received(Ok(0)) => Err(Trouble::Passing(self.why_closed())),
-            Event::Received(Ok(_)) => self.find_replies(),
-            Event::Sent(Ok(len)) => {
-                self.outbox.mark_sent(len);
+            ConnectionEvent::Received(Ok(0)) => Err(ServerTrouble::Passing(self.why_closed())),
+            ConnectionEvent::Received(Ok(_)) => self.find_replies(),
+            ConnectionEvent::Sent(Ok(len)) => {
+                self.unanswered.mark_sent(len);
                 Ok(())
             }
-            Event::Sent(Err(error)) => {
-                self.connection.as_mut().expect("it has just failed").closed = Some(said(&error));
+            ConnectionEvent::Sent(Err(error)) => {
+                self.connection.as_mut().expect("it has just failed").closed = Some(in_words(&error));
                 Ok(())
             }
-            Event::Received(Err(error)) => Err(Trouble::Passing(said(&error))),
-            Event::Silent => Err(Trouble::Passing(format!("no reply for {} s", self.silence_max.as_secs()))),
+            ConnectionEvent::Received(Err(error)) => Err(ServerTrouble::Passing(in_words(&error))),
+            ConnectionEvent::Silent => {
+                Err(ServerTrouble::Passing(format!("no reply for {} s", self.silence_max.as_secs())))
+            }
         }
     }
 
@@ -167,13 +169,13 @@ impl Conversation {
         why.unwrap_or_else(|| "it closed the connection".to_owned())
     }
 
-    fn find_replies(&mut self) -> Result<(), Trouble> {
+    fn find_replies(&mut self) -> Result<(), ServerTrouble> {
         if let Some(connection) = &mut self.connection {
             connection.heard = Instant::now();
         }
         while self.handed_out < self.received.len() {
             let received = &self.received[self.handed_out..];
-            let next = match self.outbox.awaited() {
+            let next = match self.unanswered.awaited() {
                 Some(form) => self.replies.next(received, form),
                 None if begins_like_a_reply(received) => Err(NotAReply::Unasked),
                 None => Err(NotAReply::Foreign),
@@ -181,27 +183,33 @@ impl Conversation {
             let Some(len) = next? else { break };
             self.handed_out += len;
             self.servers.answered();
-            if self.outbox.answer() {
-                // The server closes now, as it must, and it may well be asked again.
+            if self.unanswered.answer() {
+                // The server closes the connection now, as the protocol demands. It is not at fault and may be asked
+                // again.
                 self.hang_up();
             }
         }
         Ok(())
     }
 
-    /// Leaves the connection, and what has come of the next reply with it.
+    /// Drops the connection and the incomplete reply.
     fn hang_up(&mut self) {
         self.connection = None;
         self.received.truncate(self.handed_out);
         self.replies = Replies::default();
-        self.outbox.rewind();
+        self.unanswered.rewind();
     }
 }
 
 impl Connection {
-    /// Waits for whatever comes first. Reading goes first: it is what makes a server go on writing, and what shows
-    /// that it is not silent after all.
-    async fn wait(&mut self, received: &mut Vec<u8>, unsent: &[u8], silence_max: Duration) -> Event {
+    /// Waits until something can be read or written, or until the server has been silent for too long. Reading has
+    /// priority: it makes room for the server to write, and shows that the server is not silent.
+    async fn wait(
+        &mut self,
+        received: &mut Vec<u8>,
+        unsent: &[u8],
+        silence_max: Duration,
+    ) -> ConnectionEvent {
         let (mut reader, mut writer) = split(&mut self.stream);
         let is_held_back = &mut self.is_held_back;
         let may_send = self.closed.is_none() && (*is_held_back || !unsent.is_empty());
@@ -215,9 +223,9 @@ impl Connection {
         };
         tokio::select! {
             biased;
-            read = reader.read_buf(received) => Event::Received(read),
-            sent = send, if may_send => Event::Sent(sent),
-            () = sleep_until(self.heard + silence_max) => Event::Silent,
+            read = reader.read_buf(received) => ConnectionEvent::Received(read),
+            sent = send, if may_send => ConnectionEvent::Sent(sent),
+            () = sleep_until(self.heard + silence_max) => ConnectionEvent::Silent,
         }
     }
 }

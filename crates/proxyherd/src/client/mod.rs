@@ -1,18 +1,18 @@
-//! `proxyherd client`: says lines to a herd and shows the replies, for a person or for a pipe.
+//! `proxyherd client`: sends lines to a herd and shows the replies, at a prompt or in a pipe.
 //!
-//! It speaks the line protocol of one server at a time, and goes on to the next when that one goes away. It knows
-//! nothing of the herd but the addresses it was given.
+//! The client speaks the line protocol with one server at a time, and moves to the next server when that one fails. It
+//! knows nothing of the herd but the addresses of its servers.
 //!
-//! Floors, lowest first: `replies`, `script`, `stream`; `servers`; `outbox`; `conversation`; `pipe`, `prompt`.
+//! Floors, lowest first: `replies`, `script`, `stream`; `servers`; `unanswered`; `conversation`; `pipe`, `prompt`.
 
 mod conversation;
-mod outbox;
 mod pipe;
 mod prompt;
 pub(crate) mod replies;
 mod script;
 mod servers;
 mod stream;
+mod unanswered;
 
 use std::{
     io::{self, IsTerminal as _, Write as _},
@@ -27,14 +27,14 @@ use anyhow::Context as _;
 use self::{conversation::Conversation, servers::Patience};
 use crate::{config::Door, door_trust};
 
-/// What a person need not look at.
+/// The style of text that a person can skip.
 const FAINT: Style = Style::new().dimmed();
 
-/// Talks to the first of these servers that answers: at a prompt if a person sits there, else as a pipe. A server may
-/// say nothing for `silence_max` when it is asked. `certificate` is the file that the servers' configuration names for
-/// doors with TLS.
+/// Talks to the first of these servers that answers: at a prompt if standard input and output are a terminal, and
+/// otherwise as a pipe. A server that has lines to answer and is silent for `silence_max` has failed. `certificate` is
+/// the file that the servers' configuration names for doors with TLS.
 pub(crate) fn run(doors: Vec<Door>, certificate: Option<&Path>, silence_max: Duration) -> anyhow::Result<()> {
-    // Turns of one conversation need no second thread.
+    // One conversation needs one thread only.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("the operating system gave no event queue")?;
     let has_tls = doors.iter().any(|door| door.tls);
@@ -46,13 +46,13 @@ pub(crate) fn run(doors: Vec<Door>, certificate: Option<&Path>, silence_max: Dur
     } else {
         runtime.block_on(pipe::run(conversation, io::stdin(), io::stdout().lock()))
     };
-    // A name that is still being looked up is nobody's concern any more.
+    // The end does not wait for names that are still being resolved.
     runtime.shutdown_background();
     talked
 }
 
-/// Tells the user what is no reply, where it does not mix with replies.
+/// Tells the user something that is not a reply, on standard error, so that it does not mix with replies.
 fn tell(message: &str) {
-    // Where standard error is gone, nobody is left to tell.
+    // If standard error is closed, nobody reads the message.
     let _ = writeln!(anstream::stderr(), "{FAINT}{message}{FAINT:#}");
 }

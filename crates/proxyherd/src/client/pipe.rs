@@ -1,7 +1,8 @@
-//! A pipe: sends the lines of an input, writes exactly their replies to an output, and ends when all are there.
+//! The client in a pipe: sends the lines of an input, writes exactly their replies to an output, and ends after the
+//! last reply.
 //!
-//! Lines are sent while replies are read, so neither side waits for the other for ever; and no more is read than
-//! the conversation has room for, so memory is bounded however long the input and however slow the output.
+//! It sends lines while it reads replies, so neither side waits for the other for ever. It reads no more input than the
+//! conversation has room for, so memory is bounded for inputs of any length and outputs of any speed.
 
 use std::{
     io::{self, Read, Write},
@@ -13,7 +14,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::{
     conversation::Conversation,
-    script::{Said, Script},
+    script::{Script, ScriptLine},
 };
 
 /// How much of the input is read at once, bytes.
@@ -21,10 +22,10 @@ const CHUNK_LEN: usize = 64 * 1024;
 /// How many chunks are read ahead.
 const CHUNKS_MAX: usize = 2;
 
-/// A piece of the input, or why it cannot be read. An empty piece is its end.
+/// A piece of the input, or the error of reading it. An empty piece is the end of the input.
 type Chunk = io::Result<Vec<u8>>;
 
-/// Says the lines of `input` and writes the replies to `output`.
+/// Sends the lines of `input` and writes the replies to `output`.
 pub(super) async fn run(
     mut conversation: Conversation,
     input: impl Read + Send + 'static,
@@ -39,7 +40,7 @@ pub(super) async fn run(
                 return Ok(());
             }
         } else {
-            // Never before there is something to ask: a herd that is away while nothing is asked is not missed.
+            // Only with a line to send: a herd that does not run is no error while there are no lines for it.
             conversation.connect().await?;
         }
         tokio::select! {
@@ -54,12 +55,12 @@ pub(super) async fn run(
     }
 }
 
-/// Says what there is to say, as far as there is room for it.
+/// Sends the lines that have come, as far as the conversation has room.
 fn say(script: &mut Script, conversation: &mut Conversation) {
     while conversation.has_room() {
         match script.next() {
-            Some(Said::Line(line)) => conversation.say(line),
-            Some(Said::Overlong(start)) => conversation.say_overlong(start),
+            Some(ScriptLine::Line(line)) => conversation.say(line),
+            Some(ScriptLine::Overlong(start)) => conversation.say_overlong(start),
             None => break,
         }
     }
@@ -74,8 +75,8 @@ fn feed(script: &mut Script, chunk: Option<Chunk>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Reads `input` on a thread of its own, which ends with it: reading a terminal or a pipe cannot be given up, so
-/// nothing must wait for it.
+/// Reads `input` on a thread of its own, which ends with the input. A read of a terminal or a pipe cannot be cancelled,
+/// so nothing may wait for this thread.
 fn read_ahead(mut input: impl Read + Send + 'static) -> anyhow::Result<Receiver<Chunk>> {
     let (sender, receiver) = channel(CHUNKS_MAX);
     let reading = move || while read_chunk(&mut input, &sender) {};
@@ -84,7 +85,7 @@ fn read_ahead(mut input: impl Read + Send + 'static) -> anyhow::Result<Receiver<
     Ok(receiver)
 }
 
-/// Reads once and says whether to go on.
+/// Reads once. Returns whether more may come.
 fn read_chunk(input: &mut impl Read, chunks: &Sender<Chunk>) -> bool {
     let mut chunk = vec![0; CHUNK_LEN];
     let read = loop {

@@ -1,25 +1,25 @@
-//! The client's half of the line protocol: which line gets a reply, and where each reply ends.
+//! The client's half of the line protocol: which line gets which reply, and where a reply ends.
 //!
-//! Nothing is read out of a reply beyond its end. A reply is whole or it is not there at all: what has come of one
-//! when its connection breaks is thrown away, and its line sent again elsewhere.
+//! Only the ends of replies are read. A reply that is incomplete when its connection breaks is dropped, and its line is
+//! sent again on the next connection.
 
-/// The longest reply, bytes: far more than an answer of twenty places takes.
+/// The longest reply, bytes. An answer with twenty places is far shorter.
 const REPLY_LEN_MAX: usize = 4 * 1024 * 1024;
 
-/// The form of the reply that a line gets if it is a valid command; an invalid one is always answered by one line.
+/// The form of the reply to a valid command. The reply to an invalid command is always one line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub enum ReplyForm {
     /// A single line.
     Line,
     /// An AT line, then JSON up to the first empty line.
     Places,
 }
 
-impl Form {
+impl ReplyForm {
     /// The form of the reply to `line`; `None` if the line is blank and gets none.
-    pub fn of(line: &[u8]) -> Option<Form> {
+    pub fn of(line: &[u8]) -> Option<ReplyForm> {
         let name = fields(line).next()?;
-        Some(if name == b"WHATSAT" { Form::Places } else { Form::Line })
+        Some(if name == b"WHATSAT" { ReplyForm::Places } else { ReplyForm::Line })
     }
 }
 
@@ -28,39 +28,39 @@ pub(super) fn fields(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     line.split(|byte| matches!(byte, b' ' | b'\t'..=b'\r')).filter(|field| !field.is_empty())
 }
 
-/// What came is no reply to what was asked: whoever is there does not speak the herd's line protocol.
+/// Why received bytes are not a reply to the line that was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotAReply {
-    /// It begins like none.
+    /// They do not begin as replies do.
     #[error("what listens there does not speak the herd's line protocol")]
     Foreign,
-    /// It does not end.
+    /// They go on for longer than any reply.
     #[error("its reply is longer than {} MiB", REPLY_LEN_MAX >> 20)]
     TooLong,
-    /// It came before its line was sent.
-    #[error("it said something that nobody had asked for")]
+    /// They came before a line was sent.
+    #[error("it sent something that was not a reply to a line")]
     Unasked,
 }
 
-/// Finds the replies of one connection. It remembers how far it has looked, so that a long reply that drips in is
-/// not searched again from its start.
+/// Finds the replies of one connection. It remembers how far it has searched, so that a long reply that comes in many
+/// small pieces is not searched again from its start.
 #[derive(Debug, Default)]
 pub struct Replies {
     searched: usize,
 }
 
 impl Replies {
-    /// The length of the reply at the front of `received`, which are all bytes that came and are not yet consumed;
-    /// `None` if it goes on in bytes that have not come yet.
-    pub fn next(&mut self, received: &[u8], form: Form) -> Result<Option<usize>, NotAReply> {
+    /// The length of the reply at the front of `received`, which holds all bytes that were received and not yet
+    /// consumed. `None` if the reply is incomplete.
+    pub fn next(&mut self, received: &[u8], form: ReplyForm) -> Result<Option<usize>, NotAReply> {
         if !begins_like_a_reply(received) {
             return Err(NotAReply::Foreign);
         }
         let end: &[u8] = match (form, received.first()) {
-            (Form::Places, Some(b'A')) => b"\n\n",
+            (ReplyForm::Places, Some(b'A')) => b"\n\n",
             _ => b"\n",
         };
-        // The last byte looked at may be the first of two newlines.
+        // The last byte that was searched may be the first of two newlines.
         let from = self.searched.saturating_sub(end.len() - 1);
         if let Some(at) = memchr::memmem::find(&received[from..], end) {
             self.searched = 0;
@@ -91,7 +91,7 @@ mod tests {
     const INVALID: &str = "? WHATSAT emu 10 5\n";
 
     /// The replies to lines of these forms, when `stream` comes in pieces that end at `cuts`.
-    fn replies_of(stream: &[u8], forms: &[Form], cuts: &[usize]) -> Result<Vec<Vec<u8>>, NotAReply> {
+    fn replies_of(stream: &[u8], forms: &[ReplyForm], cuts: &[usize]) -> Result<Vec<Vec<u8>>, NotAReply> {
         let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (stream.len() + 1)).collect();
         cuts.push(stream.len());
         cuts.sort_unstable();
@@ -112,21 +112,28 @@ mod tests {
         for (line, form) in [
             ("", None),
             (" \t\r\x0b\x0c", None),
-            ("IAMAT kiwi +1+1 1", Some(Form::Line)),
-            ("\t\x0bWHATSAT\x0ckiwi", Some(Form::Places)),
-            ("WHATSAT", Some(Form::Places)),
-            ("WHATSATX kiwi 10 5", Some(Form::Line)),
-            ("whatsat kiwi 10 5", Some(Form::Line)),
-            ("\0", Some(Form::Line)),
+            ("IAMAT kiwi +1+1 1", Some(ReplyForm::Line)),
+            ("\t\x0bWHATSAT\x0ckiwi", Some(ReplyForm::Places)),
+            ("WHATSAT", Some(ReplyForm::Places)),
+            ("WHATSATX kiwi 10 5", Some(ReplyForm::Line)),
+            ("whatsat kiwi 10 5", Some(ReplyForm::Line)),
+            ("\0", Some(ReplyForm::Line)),
         ] {
-            assert_eq!(Form::of(line.as_bytes()), form, "{line:?}");
+            assert_eq!(ReplyForm::of(line.as_bytes()), form, "{line:?}");
         }
     }
 
     #[test]
     fn replies_are_found_wherever_the_stream_is_cut() {
         let whole = [PLACES, AT, INVALID, PLACES, INVALID, AT];
-        let forms = [Form::Places, Form::Line, Form::Places, Form::Places, Form::Line, Form::Line];
+        let forms = [
+            ReplyForm::Places,
+            ReplyForm::Line,
+            ReplyForm::Places,
+            ReplyForm::Places,
+            ReplyForm::Line,
+            ReplyForm::Line,
+        ];
         let stream = whole.concat().into_bytes();
         let expected: Vec<Vec<u8>> = whole.iter().map(|reply| reply.as_bytes().to_vec()).collect();
         for cut in 0..=stream.len() {
@@ -138,7 +145,9 @@ mod tests {
 
     #[test]
     fn a_reply_is_not_there_before_its_last_byte() {
-        for (reply, form) in [(AT, Form::Line), (PLACES, Form::Places), (INVALID, Form::Places)] {
+        for (reply, form) in
+            [(AT, ReplyForm::Line), (PLACES, ReplyForm::Places), (INVALID, ReplyForm::Places)]
+        {
             let reply = reply.as_bytes();
             for cut in 0..reply.len() {
                 assert_eq!(replies_of(&reply[..cut], &[form], &[]), Ok(vec![]), "cut at {cut}");
@@ -149,7 +158,7 @@ mod tests {
     #[test]
     fn whoever_speaks_otherwise_is_found_out_at_the_first_wrong_byte() {
         for stream in ["HTTP/1.1 400 Bad Request\r\n", "AX", "?x", "\n", "{", "IAMAT kiwi"] {
-            for form in [Form::Line, Form::Places] {
+            for form in [ReplyForm::Line, ReplyForm::Places] {
                 assert_eq!(
                     replies_of(stream.as_bytes(), &[form], &[]),
                     Err(NotAReply::Foreign),
@@ -157,23 +166,23 @@ mod tests {
                 );
             }
         }
-        assert_eq!(replies_of(b"A", &[Form::Line], &[]), Ok(vec![]));
+        assert_eq!(replies_of(b"A", &[ReplyForm::Line], &[]), Ok(vec![]));
     }
 
     #[test]
     fn a_reply_without_end_is_refused() {
         let mut stream = b"AT Riley +0.1 kiwi +34.0-118.4 1\n".to_vec();
         stream.resize(REPLY_LEN_MAX, b'x');
-        assert_eq!(replies_of(&stream, &[Form::Places], &[]), Ok(vec![]));
+        assert_eq!(replies_of(&stream, &[ReplyForm::Places], &[]), Ok(vec![]));
         stream.push(b'x');
-        assert_eq!(replies_of(&stream, &[Form::Places], &[]), Err(NotAReply::TooLong));
+        assert_eq!(replies_of(&stream, &[ReplyForm::Places], &[]), Err(NotAReply::TooLong));
     }
 
     proptest! {
         #[test]
         fn any_chunking_gives_the_same_replies(
             stream in "(AT [ab\n{}]{0,12}|[?] [ab]{0,3}\n|\n){0,8}",
-            forms in proptest::collection::vec(prop_oneof![Just(Form::Line), Just(Form::Places)], 0..8),
+            forms in proptest::collection::vec(prop_oneof![Just(ReplyForm::Line), Just(ReplyForm::Places)], 0..8),
             cuts in proptest::collection::vec(any::<usize>(), 0..20),
         ) {
             let stream = stream.as_bytes();

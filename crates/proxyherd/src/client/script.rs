@@ -1,24 +1,24 @@
-//! The lines of a piped input, in whatever chunks it comes, and however long they are.
+//! Splits a piped input into lines, in whatever chunks it comes and however long the lines are.
 
 use proxyherd_core::{
     codec::line::{Lines, Next},
     limits::LINE_LEN_MAX,
 };
 
-/// What the input says next.
+/// A line of the input.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Said<'a> {
+pub(super) enum ScriptLine<'a> {
     /// A line without its end.
     Line(&'a [u8]),
-    /// The first bytes of a line that is longer than lines may be, one more than they may have. The rest of it is
-    /// skipped: no server looks at it.
+    /// The start of a line that is too long: one byte more than a line may have. The rest of the line is skipped,
+    /// because no server reads it.
     Overlong(&'a [u8]),
 }
 
-/// Cuts an input into lines.
+/// Splits an input into lines.
 #[derive(Debug, Default)]
 pub(super) struct Script {
-    /// What came; before `start` it is done with.
+    /// The input that has come. The bytes before `start` are used.
     buffer: Vec<u8>,
     start: usize,
     lines: Lines,
@@ -27,14 +27,14 @@ pub(super) struct Script {
 }
 
 impl Script {
-    /// Takes what came.
+    /// Takes the next chunk of the input.
     pub(super) fn feed(&mut self, chunk: &[u8]) {
         self.buffer.drain(..self.start);
         self.start = 0;
         self.buffer.extend_from_slice(chunk);
     }
 
-    /// Nothing more comes: what is left is a line of its own.
+    /// Ends the input. What is left is its last line.
     pub(super) fn end(&mut self) {
         self.has_ended = true;
     }
@@ -44,13 +44,13 @@ impl Script {
         !self.has_ended
     }
 
-    /// Whether nothing is left and nothing comes any more.
+    /// Whether the input has ended and all its lines were taken.
     pub(super) fn is_over(&self) -> bool {
         self.has_ended && self.start == self.buffer.len()
     }
 
-    /// The next line, as far as it has come.
-    pub(super) fn next(&mut self) -> Option<Said<'_>> {
+    /// The next line; `None` if it has not come completely.
+    pub(super) fn next(&mut self) -> Option<ScriptLine<'_>> {
         if self.is_skipping && !self.skip() {
             return None;
         }
@@ -62,14 +62,14 @@ impl Script {
                 self.lines = Lines::default();
                 self.is_skipping = true;
                 self.start += LINE_LEN_MAX + 1;
-                return Some(Said::Overlong(&self.buffer[start..self.start]));
+                return Some(ScriptLine::Overlong(&self.buffer[start..self.start]));
             }
         };
         self.start += len;
-        Some(Said::Line(&self.buffer[start..start + line_len]))
+        Some(ScriptLine::Line(&self.buffer[start..start + line_len]))
     }
 
-    /// Skips the rest of an overlong line, as far as it has come; says whether that was all of it.
+    /// Skips what has come of an overlong line. Returns whether its end was found.
     fn skip(&mut self) -> bool {
         let end = memchr::memchr(b'\n', &self.buffer[self.start..]);
         self.start = end.map_or(self.buffer.len(), |at| self.start + at + 1);
@@ -99,8 +99,8 @@ mod tests {
     fn collect(script: &mut Script, said: &mut Vec<(bool, Vec<u8>)>) {
         while let Some(next) = script.next() {
             said.push(match next {
-                Said::Line(line) => (false, line.to_vec()),
-                Said::Overlong(start) => (true, start.to_vec()),
+                ScriptLine::Line(line) => (false, line.to_vec()),
+                ScriptLine::Overlong(start) => (true, start.to_vec()),
             });
         }
     }

@@ -1,9 +1,9 @@
-//! The servers to talk to: which one it is now, and which is next when it goes away.
+//! Chooses the server to talk to, and the next one when that server fails.
 //!
-//! An outage begins when a connection breaks and ends with the next complete reply, so a server that takes
-//! connections but answers nothing does not end one. During an outage the servers are tried in turn, until one
-//! answers or patience ends. A herd that was never there is not waited for: each server is tried once. A server that
-//! speaks something else than the line protocol is never tried again.
+//! An outage begins when a connection breaks and ends with the next complete reply, so a server that accepts
+//! connections and answers nothing does not end one. During an outage the servers are tried in turn, until one answers
+//! or [`Patience::outage_max`] is over. If no server has ever accepted a connection, each is tried once. A server that
+//! does not speak the line protocol is never tried again.
 
 use std::{
     fmt, io,
@@ -16,99 +16,100 @@ use tokio::time::{sleep, timeout};
 
 use super::{
     replies::NotAReply,
-    stream::{self, Stream},
+    stream::{self, DoorStream},
 };
 use crate::{config::Door, door_trust};
 
 /// How long a server may take to accept a connection.
 const CONNECT_MAX: Duration = Duration::from_secs(2);
-/// How long to wait when every server has been tried, before all are tried again.
+/// The pause after all servers have been tried, before all are tried again.
 const ROUND_PAUSE: Duration = Duration::from_millis(200);
 
-/// How long servers are waited for.
+/// How long the client waits for servers.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
-    /// How long one may say nothing when it is asked.
+    /// How long a server that has lines to answer may be silent.
     pub(super) silence_max: Duration,
-    /// How long after a connection broke all are tried again and again.
+    /// How long the servers are tried again after a connection has broken.
     pub(super) outage_max: Duration,
 }
 
 impl Patience {
-    /// A server's places have a deadline of their own, usually well below the silence; in five seconds one starts anew.
+    /// Values that suit most herds: the deadline for places is usually well below 15 seconds, and a server restarts
+    /// within 5.
     pub(super) const USUAL: Patience =
         Patience { silence_max: Duration::from_secs(15), outage_max: Duration::from_secs(5) };
 }
 
-/// Tells the user what is no reply.
-pub(super) type Tell = Box<dyn FnMut(&str)>;
+/// Shows the user a message that is not a reply.
+pub(super) type TellUser = Box<dyn FnMut(&str)>;
 
-/// The servers, and how the current outage goes.
+/// The servers, and the state of the current outage.
 pub(super) struct Servers {
     /// Never empty.
     doors: Vec<Door>,
-    /// What those with TLS are judged by.
+    /// Verifies the certificates of doors with TLS.
     tls: Option<Arc<ClientConfig>>,
     at: usize,
     outage_max: Duration,
-    /// Whether one has ever taken a connection.
+    /// Whether a server has ever accepted a connection.
     has_been_there: bool,
-    /// Whether one has ever answered.
+    /// Whether a server has ever answered.
     has_answered: bool,
-    /// Which of them speak something else.
+    /// Whether a server does not speak the line protocol, for each server.
     are_foreign: Vec<bool>,
-    outage: Option<Outage>,
-    tell: Tell,
+    outage: Option<ServerOutage>,
+    tell: TellUser,
 }
 
-/// Why a server is of no use.
+/// Why a server cannot be used.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Trouble {
-    /// It may be of use again in a moment.
+pub(super) enum ServerTrouble {
+    /// The server may work again in a moment. The text says what failed.
     Passing(String),
-    /// It does not speak the line protocol, and never will.
+    /// The server does not speak the line protocol, and is never tried again.
     Foreign,
 }
 
-impl From<NotAReply> for Trouble {
-    fn from(error: NotAReply) -> Trouble {
+impl From<NotAReply> for ServerTrouble {
+    fn from(error: NotAReply) -> ServerTrouble {
         match error {
-            NotAReply::Foreign => Trouble::Foreign,
-            NotAReply::TooLong | NotAReply::Unasked => Trouble::Passing(error.to_string()),
+            NotAReply::Foreign => ServerTrouble::Foreign,
+            NotAReply::TooLong | NotAReply::Unasked => ServerTrouble::Passing(error.to_string()),
         }
     }
 }
 
 #[derive(Debug)]
-struct Outage {
+struct ServerOutage {
     began: Instant,
-    /// How often a server was dialled.
+    /// How many connections were tried.
     attempts: usize,
-    /// What was told of each server.
+    /// What the user was told about each server.
     troubles: Vec<Option<String>>,
     /// The server that the last `talking to` message named.
-    told_going_on: Option<usize>,
+    told_talking_to: Option<usize>,
 }
 
-/// No server answers. What is the matter with each has been told.
+/// No server answers. The user has been told what is wrong with each.
 #[derive(Debug, thiserror::Error)]
 pub(super) struct NoneAnswers {
     doors: Vec<Door>,
-    why: Why,
+    why: NoAnswerReason,
 }
 
-/// What none of the servers does.
+/// What is wrong with the servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Why {
-    /// They take no connection, or have answered before.
+enum NoAnswerReason {
+    /// They accept no connection, or do not answer any more.
     Away,
-    /// One takes connections, and has never answered anything.
+    /// One accepts connections, and none has ever answered.
     Mute,
-    /// All speak something else.
+    /// None of them speaks the line protocol.
     Foreign,
-    /// All show a certificate that is not believed.
+    /// All show a certificate that is not trusted.
     Untrusted,
-    /// All speak something without TLS.
+    /// None of them speaks TLS.
     Unencrypted,
 }
 
@@ -116,37 +117,43 @@ impl fmt::Display for NoneAnswers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.doors.len();
         match (self.why, self.doors.as_slice()) {
-            (Why::Foreign, [address]) => write!(f, "{address}: {}", NotAReply::Foreign)?,
-            (Why::Foreign, _) => write!(f, "none of the {count} speaks the herd's line protocol")?,
-            (Why::Mute, [address]) => write!(f, "{address} takes connections and answers nothing")?,
-            (Why::Away, [address]) => write!(f, "{address} does not answer")?,
-            (Why::Untrusted, [address]) => write!(f, "{address} is not trusted")?,
-            (Why::Untrusted, _) => write!(f, "none of the {count} servers is trusted")?,
-            (Why::Unencrypted, [address]) => write!(f, "{address} does not speak TLS")?,
-            (Why::Unencrypted, _) => write!(f, "none of the {count} servers speaks TLS")?,
-            (Why::Mute | Why::Away, _) => write!(f, "none of the {count} servers answers")?,
+            (NoAnswerReason::Foreign, [address]) => write!(f, "{address}: {}", NotAReply::Foreign)?,
+            (NoAnswerReason::Foreign, _) => write!(f, "none of the {count} speaks the herd's line protocol")?,
+            (NoAnswerReason::Mute, [address]) => {
+                write!(f, "{address} takes connections and answers nothing")?;
+            }
+            (NoAnswerReason::Away, [address]) => write!(f, "{address} does not answer")?,
+            (NoAnswerReason::Untrusted, [address]) => write!(f, "{address} is not trusted")?,
+            (NoAnswerReason::Untrusted, _) => write!(f, "none of the {count} servers is trusted")?,
+            (NoAnswerReason::Unencrypted, [address]) => write!(f, "{address} does not speak TLS")?,
+            (NoAnswerReason::Unencrypted, _) => write!(f, "none of the {count} servers speaks TLS")?,
+            (NoAnswerReason::Mute | NoAnswerReason::Away, _) => {
+                write!(f, "none of the {count} servers answers")?;
+            }
         }
         f.write_str(match self.why {
-            Why::Foreign => {
+            NoAnswerReason::Foreign => {
                 "; a server's `listen` address does, with tls:// before it where herd.toml has that"
             }
-            Why::Mute => "; is that a server's `listen` address?",
-            Why::Away => "; is the herd running? `proxyherd demo` runs one to try",
-            Why::Untrusted => {
+            NoAnswerReason::Mute => "; is that a server's `listen` address?",
+            NoAnswerReason::Away => "; is the herd running? `proxyherd demo` runs one to try",
+            NoAnswerReason::Untrusted => {
                 "; --config FILE names the herd.toml whose [tls] has the certificate that is to be believed"
             }
-            Why::Unencrypted => "; leave out tls:// where a server's `listen` in herd.toml has none",
+            NoAnswerReason::Unencrypted => {
+                "; leave out tls:// where a server's `listen` in herd.toml has none"
+            }
         })
     }
 }
 
 impl Servers {
-    /// Servers at these doors, of which there is at least one, to be tried in this order.
+    /// Servers at these doors, tried in this order. There must be at least one.
     pub(super) fn new(
         doors: Vec<Door>,
         tls: Option<Arc<ClientConfig>>,
         outage_max: Duration,
-        tell: Tell,
+        tell: TellUser,
     ) -> Servers {
         assert!(!doors.is_empty(), "the command line has addresses by default");
         let are_foreign = vec![false; doors.len()];
@@ -163,36 +170,36 @@ impl Servers {
         }
     }
 
-    /// The server that is talked to, or tried next.
+    /// The server of the connection, or the next one to try.
     pub(super) fn current(&self) -> &Door {
         &self.doors[self.at]
     }
 
-    /// Connects to the current server, or else to the first after it that takes the connection.
-    pub(super) async fn connect(&mut self) -> Result<Box<dyn Stream>, NoneAnswers> {
+    /// Connects to the current server, or to the first one after it that accepts.
+    pub(super) async fn connect(&mut self) -> Result<Box<dyn DoorStream>, NoneAnswers> {
         loop {
             self.pause_after_a_round().await?;
             self.outage().attempts += 1;
             match dial(self.current(), self.tls.as_ref()).await {
                 Ok(stream) => {
                     self.has_been_there = true;
-                    self.tell_going_on();
+                    self.tell_talking_to();
                     return Ok(stream);
                 }
-                Err(trouble) => self.go_on(Trouble::Passing(trouble)),
+                Err(trouble) => self.try_next(ServerTrouble::Passing(trouble)),
             }
         }
     }
 
-    /// The current server is of no use, for a reason that is told; the next one is to be tried.
-    pub(super) fn go_on(&mut self, trouble: Trouble) {
+    /// Tells the user why the current server cannot be used, and makes the next one current.
+    pub(super) fn try_next(&mut self, trouble: ServerTrouble) {
         let at = self.at;
-        self.are_foreign[at] |= trouble == Trouble::Foreign;
+        self.are_foreign[at] |= trouble == ServerTrouble::Foreign;
         let trouble = match trouble {
-            Trouble::Passing(trouble) => trouble,
-            Trouble::Foreign => NotAReply::Foreign.to_string(),
+            ServerTrouble::Passing(trouble) => trouble,
+            ServerTrouble::Foreign => NotAReply::Foreign.to_string(),
         };
-        // Of a single server that is foreign the error tells, which is about to come.
+        // If this is the only server, the error that follows says it.
         let is_told = self.doors.len() == 1 && self.are_foreign[at];
         if !is_told && self.outage().troubles[at].as_ref() != Some(&trouble) {
             (self.tell)(&format!("{}: {trouble}", self.doors[at]));
@@ -203,24 +210,24 @@ impl Servers {
         self.at = next.unwrap_or(at);
     }
 
-    /// A server has answered.
+    /// Notes that a server has answered.
     pub(super) fn answered(&mut self) {
         self.has_answered = true;
         self.recovered();
     }
 
-    /// There is nothing that a server could have answered: all is well.
+    /// Ends the outage. A connection ends it too if no line waits for a reply.
     pub(super) fn recovered(&mut self) {
         self.outage = None;
     }
 
-    fn outage(&mut self) -> &mut Outage {
+    fn outage(&mut self) -> &mut ServerOutage {
         let count = self.doors.len();
-        let begin = || Outage {
+        let begin = || ServerOutage {
             began: Instant::now(),
             attempts: 0,
             troubles: vec![None; count],
-            told_going_on: None,
+            told_talking_to: None,
         };
         self.outage.get_or_insert_with(begin)
     }
@@ -244,15 +251,15 @@ impl Servers {
 
     fn none_answers(&self) -> NoneAnswers {
         let why = if self.are_foreign.iter().all(|&is_foreign| is_foreign) {
-            Why::Foreign
+            NoAnswerReason::Foreign
         } else if self.has_been_there && !self.has_answered {
-            Why::Mute
+            NoAnswerReason::Mute
         } else if self.is_all_trouble(&door_trust::UNTRUSTED) {
-            Why::Untrusted
+            NoAnswerReason::Untrusted
         } else if self.is_all_trouble(&[door_trust::UNENCRYPTED]) {
-            Why::Unencrypted
+            NoAnswerReason::Unencrypted
         } else {
-            Why::Away
+            NoAnswerReason::Away
         };
         NoneAnswers { doors: self.doors.clone(), why }
     }
@@ -266,27 +273,27 @@ impl Servers {
                 .all(|trouble| trouble.as_deref().is_some_and(|trouble| what.contains(&trouble)))
     }
 
-    /// Says which server gets the lines now, once for each server in a row: a server that takes connections and closes them
-    /// would otherwise be named again and again.
-    fn tell_going_on(&mut self) {
+    /// Tells the user which server gets the lines now. The same server is named once in a row, because a server that
+    /// accepts and closes connections would otherwise be named again and again.
+    fn tell_talking_to(&mut self) {
         let at = self.at;
         let outage = self.outage();
         let has_trouble = outage.troubles.iter().any(Option::is_some);
-        if has_trouble && outage.told_going_on.replace(at) != Some(at) {
+        if has_trouble && outage.told_talking_to.replace(at) != Some(at) {
             (self.tell)(&format!("talking to {}", self.doors[at]));
         }
     }
 }
 
-async fn dial(door: &Door, tls: Option<&Arc<ClientConfig>>) -> Result<Box<dyn Stream>, String> {
+async fn dial(door: &Door, tls: Option<&Arc<ClientConfig>>) -> Result<Box<dyn DoorStream>, String> {
     match timeout(CONNECT_MAX, stream::connect(door, tls)).await {
-        Ok(connected) => connected.map_err(|error| said(&error)),
+        Ok(connected) => connected.map_err(|error| in_words(&error)),
         Err(_) => Err(format!("no connection within {} s", CONNECT_MAX.as_secs())),
     }
 }
 
-/// What an error of the network means, without the system's number for it.
-pub(super) fn said(error: &io::Error) -> String {
+/// An error of the network in words, without the system's error number.
+pub(super) fn in_words(error: &io::Error) -> String {
     if let Some(trouble) = door_trust::trouble(error) {
         return trouble.to_owned();
     }

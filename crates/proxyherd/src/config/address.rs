@@ -1,7 +1,7 @@
-//! Where a server listens or is dialled, as the configuration writes it.
+//! Addresses where a server listens or is dialed, as the configuration writes them.
 //!
-//! An address is checked for its form only: a name is resolved when the address is used, so a herd may start
-//! before its names do.
+//! Only the form of an address is checked here. A name is resolved when the address is used, so servers can start before
+//! their names resolve.
 
 use std::{
     fmt,
@@ -9,67 +9,67 @@ use std::{
     str::FromStr,
 };
 
-/// Longest host name, bytes (RFC 1035, section 2.3.4, less the encoding's two).
+/// The longest host name, bytes (RFC 1035, section 2.3.4, less the encoding's two).
 const NAME_LEN_MAX: usize = 253;
-/// Longest label of a host name, bytes (RFC 1035, section 2.3.4).
+/// The longest label of a host name, bytes (RFC 1035, section 2.3.4).
 const LABEL_LEN_MAX: usize = 63;
 
 /// `HOST:PORT`, `[IPv6]:PORT` or `NAME:PORT`. Port 0 lets the system choose.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Address {
     text: String,
-    host: Host,
+    host: AddressHost,
     port: u16,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
-enum Host {
+enum AddressHost {
     Ip(IpAddr),
     /// Lower case and without a final dot, so that equal names compare equal.
     Name(String),
 }
 
-/// Why a text is no address.
+/// Why a text is not an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
-    /// Nothing names a port.
+    /// It has no port.
     #[error("the port is missing: HOST:PORT")]
     NoPort,
-    /// What follows the last colon is no port.
+    /// The text after the last colon is not a port.
     #[error("the port is a number from 0 to 65535")]
     BadPort,
-    /// Nothing stands before the colon.
-    #[error("the host is missing: 127.0.0.1 for this machine alone, 0.0.0.0 for all its interfaces")]
+    /// It has no host before the colon.
+    #[error("the host is missing: write 127.0.0.1 for this machine only, 0.0.0.0 for all its interfaces")]
     NoHost,
-    /// An IPv6 address without brackets: which colon begins the port?
-    #[error("an IPv6 address stands in brackets: [::1]:PORT")]
+    /// It has an IPv6 address without brackets, so it is unclear which colon begins the port.
+    #[error("write an IPv6 address in brackets: [::1]:PORT")]
     BareIpv6,
-    /// What stands in the brackets is no IPv6 address.
-    #[error("what stands in brackets is no IPv6 address")]
+    /// The text in the brackets is not an IPv6 address.
+    #[error("the text in brackets is not an IPv6 address")]
     BadIpv6,
-    /// Four numbers were meant, but not these.
+    /// It was probably meant as an IPv4 address, but is not one.
     #[error("an IPv4 address is four numbers from 0 to 255, without leading zeros")]
     BadIpv4,
-    /// A URL.
+    /// It is a URL.
     #[error("an address has no scheme and no path: HOST:PORT")]
     Url,
-    /// Neither an IP address nor a host name.
-    #[error("a host name is made of letters, digits, `-` and `_`, in parts of 1 to 63 between dots")]
+    /// The host is neither an IP address nor a host name.
+    #[error("a host name has only letters, digits, `-` and `_`, in parts of 1 to 63 characters between dots")]
     BadName,
 }
 
 impl Address {
-    /// An IP address and a port, as one would write them.
+    /// The address of this IP address and port.
     pub fn new(ip: IpAddr, port: u16) -> Address {
         let text = std::net::SocketAddr::new(ip, port).to_string();
-        Address { text, host: Host::Ip(ip), port }
+        Address { text, host: AddressHost::Ip(ip), port }
     }
 
-    /// The host without brackets: what a resolver takes.
+    /// The host without brackets, as a resolver takes it.
     pub fn host(&self) -> String {
         match &self.host {
-            Host::Ip(ip) => ip.to_string(),
-            Host::Name(name) => name.clone(),
+            AddressHost::Ip(ip) => ip.to_string(),
+            AddressHost::Name(name) => name.clone(),
         }
     }
 
@@ -78,36 +78,39 @@ impl Address {
         self.port
     }
 
-    /// Is the host a name, which has to be resolved?
+    /// Whether the host is a name, which must be resolved.
     pub fn is_name(&self) -> bool {
-        matches!(&self.host, Host::Name(_))
+        matches!(&self.host, AddressHost::Name(_))
     }
 
-    /// Does this address stay on its own machine? So do 127.0.0.0/8, `::1` and the name `localhost`.
+    /// Whether the address is on loopback: in 127.0.0.0/8, `::1`, or the name `localhost`.
     pub fn is_loopback(&self) -> bool {
         match &self.host {
-            Host::Ip(ip) => ip.to_canonical().is_loopback(),
-            Host::Name(name) => name == "localhost",
+            AddressHost::Ip(ip) => ip.to_canonical().is_loopback(),
+            AddressHost::Name(name) => name == "localhost",
         }
     }
 
-    /// Does it stand for all interfaces, so that nobody can dial it?
+    /// Whether it means all interfaces, so that nobody can dial it.
     pub fn is_unspecified(&self) -> bool {
-        matches!(&self.host, Host::Ip(ip) if ip.to_canonical().is_unspecified())
+        matches!(&self.host, AddressHost::Ip(ip) if ip.to_canonical().is_unspecified())
     }
 
-    /// Would two listeners, one on each, get in each other's way on one machine?
+    /// Whether two listeners at these addresses would conflict on one machine.
     pub fn overlaps(&self, other: &Address) -> bool {
         self.port == other.port && self.port != 0 && self.host.overlaps(&other.host)
     }
 }
 
-impl Host {
-    fn overlaps(&self, other: &Host) -> bool {
+impl AddressHost {
+    fn overlaps(&self, other: &AddressHost) -> bool {
         match (self, other) {
-            (Host::Ip(one), Host::Ip(two)) => ips_overlap(one.to_canonical(), two.to_canonical()),
-            (Host::Name(one), Host::Name(two)) => one == two,
-            (Host::Ip(ip), Host::Name(name)) | (Host::Name(name), Host::Ip(ip)) => {
+            (AddressHost::Ip(one), AddressHost::Ip(two)) => {
+                ips_overlap(one.to_canonical(), two.to_canonical())
+            }
+            (AddressHost::Name(one), AddressHost::Name(two)) => one == two,
+            (AddressHost::Ip(ip), AddressHost::Name(name))
+            | (AddressHost::Name(name), AddressHost::Ip(ip)) => {
                 ip.is_unspecified()
                     || name == "localhost"
                         && [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)].contains(ip)
@@ -116,7 +119,7 @@ impl Host {
     }
 }
 
-/// `::` takes IPv4's connections too where the system is left as it comes, so it overlaps everything.
+/// With a system's default settings, `::` also takes IPv4 connections, so it overlaps everything.
 fn ips_overlap(one: IpAddr, two: IpAddr) -> bool {
     let takes = |wide: IpAddr, narrow: IpAddr| wide.is_unspecified() && (wide.is_ipv6() || narrow.is_ipv4());
     one == two || takes(one, two) || takes(two, one)
@@ -148,24 +151,25 @@ fn parse_port(text: &str) -> Result<u16, AddressError> {
     text.parse().map_err(|_| AddressError::BadPort)
 }
 
-fn parse_host(text: &str) -> Result<Host, AddressError> {
+fn parse_host(text: &str) -> Result<AddressHost, AddressError> {
     if text.is_empty() {
         return Err(AddressError::NoHost);
     }
     if let Some(inside) = text.strip_prefix('[') {
         let ip = inside.strip_suffix(']').and_then(|inside| inside.parse().ok());
-        return ip.map(|ip| Host::Ip(IpAddr::V6(ip))).ok_or(AddressError::BadIpv6);
+        return ip.map(|ip| AddressHost::Ip(IpAddr::V6(ip))).ok_or(AddressError::BadIpv6);
     }
     if text.contains(':') {
         return Err(AddressError::BareIpv6);
     }
     if let Ok(ip) = text.parse::<Ipv4Addr>() {
-        return Ok(Host::Ip(IpAddr::V4(ip)));
+        return Ok(AddressHost::Ip(IpAddr::V4(ip)));
     }
-    parse_name(text).map(Host::Name)
+    parse_name(text).map(AddressHost::Name)
 }
 
-/// A name whose last part is a number was meant as an IPv4 address; resolvers differ on what it means.
+/// Parses a host name. A name whose last part is a number was probably meant as an IPv4 address, and resolvers treat it
+/// differently.
 fn parse_name(text: &str) -> Result<String, AddressError> {
     let name = text.strip_suffix('.').unwrap_or(text);
     let last = name.rsplit('.').next().unwrap_or(name);
@@ -273,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn listeners_that_would_get_in_each_others_way_overlap() {
+    fn listeners_that_would_conflict_overlap() {
         let check = |one: &str, two: &str, expected: bool| {
             assert_eq!(address(one).overlaps(&address(two)), expected, "{one} {two}");
             assert_eq!(address(two).overlaps(&address(one)), expected, "{two} {one}");

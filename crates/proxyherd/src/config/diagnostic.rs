@@ -1,80 +1,47 @@
-//! What is wrong with a configuration, said so that it can be put right: where, which key, what was found, what
-//! is expected, and what to write instead.
+//! The mistakes of a configuration. Each [`Diagnostic`] says where the mistake is, which key it concerns, what was found,
+//! what is expected, and what to write instead.
 //!
-//! A [`Diagnostic`] carries the line it speaks of, so it can be shown long after the file was read. How it looks
-//! on a terminal is `render`'s.
+//! A diagnostic holds a copy of its line, so it can be shown after the text of the file is gone. [`Diagnostic::render`]
+//! draws it for a terminal, [`Diagnostic::told`] writes it as one line for a log.
 
 use std::{
     fmt,
     path::{Path, PathBuf},
 };
 
-use super::secret::HIDDEN;
+use super::site::Site;
 
-/// One thing that is wrong, or that may not be meant.
+/// A mistake, or something that may be one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// May the herd run in spite of it?
+    /// Whether the herd can run in spite of it.
     pub severity: Severity,
     /// The key's full path, such as `server[2].listen`.
     pub key: Option<String>,
-    /// What the sentence calls the key where it is a server's: "`listen` of server Riley".
+    /// The key in words, if it is a key of a server: "`listen` of server Riley".
     pub subject: Option<String>,
-    /// A sentence whose subject is the key, where there is one: "takes a whole number from 1 to 9".
+    /// The sentence without its subject, which is the key if there is one: "takes a whole number from 1 to 9".
     pub message: String,
-    /// Where it is.
+    /// The place of the mistake.
     pub site: Site,
-    /// What was found there; may be empty.
+    /// What was found there. May be empty.
     pub found: String,
-    /// Another place that has to do with it, and what is there.
+    /// Another place that is part of the mistake, and what is there.
     pub related: Option<(Site, String)>,
-    /// What to write instead; may be empty.
+    /// What to write instead. May be empty.
     pub help: String,
 }
 
-/// How grave a diagnostic is.
+/// How severe a diagnostic is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// Nothing starts with this configuration.
+    /// No server starts with this configuration.
     Error,
-    /// It works, but perhaps not as meant.
+    /// Servers start with this configuration, but may not do what was meant.
     Warning,
 }
 
-/// A stretch of a line: in the file, in an environment variable or in a flag.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Site {
-    /// Where the line is.
-    pub origin: Origin,
-    /// The line, without its end.
-    pub text: String,
-    /// Where the stretch begins, characters, from 1.
-    pub column: usize,
-    /// How long it is, characters, at least 1.
-    pub width: usize,
-}
-
-/// Where a line of configuration comes from. In the order in which they are reported.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Origin {
-    /// A line of the file, from 1.
-    Line(PathBuf, usize),
-    /// The file as a whole: what is wrong is that something is nowhere in it.
-    File(PathBuf),
-    /// An environment variable.
-    Variable(String),
-    /// The flag `--set`.
-    Flag,
-}
-
-impl Site {
-    /// Whether part of the line is not shown, because it may be secret.
-    pub(super) fn is_hidden(&self) -> bool {
-        self.text.ends_with(HIDDEN)
-    }
-}
-
-/// Everything that is wrong with a configuration, in the order of the file. At least one is an error.
+/// All mistakes of a configuration, in the order of the file. At least one of them is an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostics {
     path: PathBuf,
@@ -99,7 +66,7 @@ impl Diagnostic {
         Diagnostic { severity: Severity::Warning, ..Diagnostic::error(site, key, message) }
     }
 
-    /// About the file as a whole or its syntax, where no key can be named.
+    /// A mistake that concerns no key: one of the syntax, or of the file as a whole.
     pub(super) fn keyless(site: Site, message: impl Into<String>) -> Diagnostic {
         Diagnostic { key: None, ..Diagnostic::error(site, "", message) }
     }
@@ -116,13 +83,13 @@ impl Diagnostic {
         Diagnostic { related: Some((site, what.into())), ..self }
     }
 
-    /// One line, for where its severity is shown anyway: the place, and the whole sentence with what was found and what
-    /// to do.
+    /// The diagnostic as one line without its severity, for a log that shows the severity itself: the place, the sentence,
+    /// what was found and what to write instead.
     pub fn told(&self) -> String {
         format!("{}: {}{}", self.site, self.sentence(), self.details())
     }
 
-    /// What was found and what to do, as far as there is something to say.
+    /// What was found and what to write instead, without the parts that are empty.
     fn details(&self) -> String {
         let parts: Vec<&str> = [&self.found, &self.help]
             .map(String::as_str)
@@ -132,7 +99,7 @@ impl Diagnostic {
         if parts.is_empty() { String::new() } else { format!(": {}", parts.join("; ")) }
     }
 
-    /// The whole sentence: the key, where there is one, and what is said of it.
+    /// The whole sentence, with the key as its subject if there is one.
     pub fn sentence(&self) -> String {
         match (&self.subject, &self.key) {
             (Some(subject), _) => format!("{subject} {}", self.message),
@@ -141,14 +108,14 @@ impl Diagnostic {
         }
     }
 
-    /// Calls servers by their names, as far as they have any, instead of by their places in the file.
+    /// Replaces the index of each server by its name, if it has a name.
     pub(super) fn name_servers(&mut self, names: &[Option<&str>]) {
         self.subject = self.key.as_ref().and_then(|key| of_server(key, names));
         let mut parts = self.message.split('`');
         let mut message = parts.next().unwrap_or_default().to_owned();
         while let Some(key) = parts.next() {
             let Some(rest) = parts.next() else {
-                // A backtick that no other one follows.
+                // A single backtick at the end.
                 message = message + "`" + key;
                 break;
             };
@@ -159,7 +126,7 @@ impl Diagnostic {
     }
 }
 
-/// `server[0].listen` as "`listen` of server Riley"; `None` if it is no server's key, or the server has no name.
+/// `server[0].listen` as "`listen` of server Riley". `None` if the key belongs to no server, or to one without a name.
 fn of_server(key: &str, names: &[Option<&str>]) -> Option<String> {
     let (index, key) = key.strip_prefix("server[")?.split_once(']')?;
     let name = names.get(index.parse::<usize>().ok()?)?.as_ref()?;
@@ -169,26 +136,32 @@ fn of_server(key: &str, names: &[Option<&str>]) -> Option<String> {
     })
 }
 
+/// Sorts diagnostics by their places in the file.
+fn sort(all: &mut [Diagnostic]) {
+    all.sort_by(|one, two| (&one.site.source, one.site.column).cmp(&(&two.site.source, two.site.column)));
+}
+
 impl Diagnostics {
-    /// What was found, all of it errors, in the order of the file.
-    pub(super) fn only(path: &Path, all: Vec<Diagnostic>) -> Diagnostics {
+    /// A refusal for these reasons, at least one of which is an error. They may be in any order.
+    pub(super) fn only(path: &Path, mut all: Vec<Diagnostic>) -> Diagnostics {
+        sort(&mut all);
         debug_assert!(all.iter().any(|one| one.severity == Severity::Error), "a refusal has a reason");
         Diagnostics { path: path.to_owned(), all }
     }
 
-    /// Takes what was found for a refusal if any of it is an error; else it is warnings. Puts it in order.
+    /// Refuses the configuration if one of the diagnostics is an error. Otherwise returns them as warnings, in order.
     pub(super) fn refusing(path: &Path, mut all: Vec<Diagnostic>) -> Result<Vec<Diagnostic>, Diagnostics> {
-        all.sort_by(|one, two| (&one.site.origin, one.site.column).cmp(&(&two.site.origin, two.site.column)));
+        sort(&mut all);
         let refuses = all.iter().any(|one| one.severity == Severity::Error);
         if refuses { Err(Diagnostics::only(path, all)) } else { Ok(all) }
     }
 
-    /// Each of them.
+    /// The mistakes, in the order of the file.
     pub fn iter(&self) -> std::slice::Iter<'_, Diagnostic> {
         self.all.iter()
     }
 
-    /// The file they are about.
+    /// The file that has the mistakes.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -213,25 +186,14 @@ impl fmt::Display for Severity {
     }
 }
 
-impl fmt::Display for Site {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.origin {
-            Origin::Line(path, line) => write!(f, "{}:{line}:{}", path.display(), self.column),
-            Origin::File(path) => write!(f, "{}", path.display()),
-            Origin::Variable(name) => write!(f, "variable {name}"),
-            Origin::Flag => write!(f, "flag --set"),
-        }
-    }
-}
-
-/// One line, for a log.
+/// One line with the severity.
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}: {}{}", self.site, self.severity, self.sentence(), self.details())
     }
 }
 
-/// One line each.
+/// One line for each mistake.
 impl fmt::Display for Diagnostics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, one) in self.iter().enumerate() {

@@ -1,5 +1,5 @@
-//! The doors of a server as the configuration writes them: an address or a list of them, each with `tls://` before it
-//! where the door speaks TLS, and the certificate for those (`[tls]`).
+//! Reads the doors of a server: one address or a list of addresses for each kind of door. An address with TLS begins with
+//! `tls://`. Also reads the section `[tls]`, the certificate of the doors with TLS.
 
 use std::{
     fmt,
@@ -8,61 +8,62 @@ use std::{
 
 use super::{
     address::{Address, AddressError},
-    diagnostic::{Diagnostic, Site},
+    diagnostic::Diagnostic,
     nearest,
     secret::looks_secret,
     section::Section,
     settings::parse_path,
+    site::Site,
     value::Placed,
 };
 use crate::door_kind::{DoorKind, NOT_BUILT};
 
 /// What an address begins with whose door speaks TLS.
 pub const TLS_SCHEME: &str = "tls://";
-/// Schemes of URLs that stand for TLS, where somebody writes one for an address.
+/// URL schemes that mean TLS, in case somebody writes a URL instead of an address.
 const SECURE_SCHEMES: [&str; 7] = ["tls", "ssl", "https", "wss", "mqtts", "rediss", "tcps"];
-/// Schemes of URLs that stand for a connection without TLS.
+/// URL schemes that mean a connection without TLS.
 const PLAIN_SCHEMES: [&str; 5] = ["http", "tcp", "ws", "mqtt", "redis"];
 
-/// Most addresses that one door of a server has. Each takes a descriptor, which is kept from clients, and a task.
+/// The most addresses of one door. Each costs a task and a descriptor that clients cannot have.
 pub const ADDRESSES_PER_DOOR_MAX: usize = 8;
 
-/// What [`parse_address`] takes.
+/// What [`parse_address`] accepts, for messages.
 pub(super) const ADDRESS: &str = "takes an address: HOST:PORT, [IPv6]:PORT or NAME:PORT";
 
 /// One address of a door.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Door {
-    /// What is spoken there.
+    /// The kind of the door.
     pub kind: DoorKind,
-    /// Where it is.
+    /// The address.
     pub address: Address,
     /// Whether the connections there are encrypted.
     pub tls: bool,
 }
 
-/// The section `[tls]`: what the doors with TLS show, both files in PEM.
+/// The section `[tls]`: the certificate of the doors with TLS, two PEM files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DoorCertificate {
-    /// The certificate, and those between it and its authority.
+    /// The file with the certificate chain.
     pub cert: PathBuf,
-    /// Its private key.
+    /// The file with the private key.
     pub key: PathBuf,
 }
 
-/// Why a text is no address of a door.
+/// Why a text is not an address of a door.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DoorError {
-    /// Nearly one.
+    /// It is nearly an address.
     #[error("did you mean {0:?}?")]
     Near(String),
-    /// Several in one text.
-    #[error("each address stands in quotes of its own, in a list: [{0}]")]
+    /// It has several addresses.
+    #[error("write each address in its own quotes, in a list: [{0}]")]
     Several(String),
-    /// A scheme that is none of a door's, or a path.
-    #[error("an address has no path, and no scheme but tls://")]
+    /// It has a path, or a scheme other than `tls://`.
+    #[error("an address has no path, and no scheme except tls://")]
     Url,
-    /// What stands there, or behind `tls://`, is no address.
+    /// It is not an address, or has none after `tls://`.
     #[error(transparent)]
     Address(AddressError),
 }
@@ -93,7 +94,7 @@ impl fmt::Display for Door {
     }
 }
 
-/// The address that was meant by a URL, or by `tls://` with a slip of the pen.
+/// The address that was meant by a URL, or by `tls://` with a typing error.
 fn near(text: &str) -> Option<String> {
     let (scheme, rest) = match text.find([':', '/']).map(|at| text.split_at(at)) {
         Some((scheme, rest)) if rest.starts_with('/') || rest.starts_with(":/") || is_scheme(scheme) => {
@@ -112,14 +113,14 @@ fn near(text: &str) -> Option<String> {
     is_secure.then(|| format!("{TLS_SCHEME}{address}"))
 }
 
-/// The address that spaces were written around.
+/// The address without the spaces around it.
 fn trimmed(text: &str) -> Option<String> {
     let bare = text.trim();
     let is_address = bare.strip_prefix(TLS_SCHEME).unwrap_or(bare).parse::<Address>().is_ok();
     (bare != text && is_address).then(|| bare.to_owned())
 }
 
-/// The parts of a text in which a comma or white space stands between addresses.
+/// The parts of a text between commas and spaces.
 fn parts(text: &str) -> impl Iterator<Item = &str> {
     text.split([',', ' ']).filter(|part| !part.is_empty())
 }
@@ -138,17 +139,17 @@ fn is_scheme(word: &str) -> bool {
     SECURE_SCHEMES.iter().chain(&PLAIN_SCHEMES).any(|scheme| *scheme == word)
 }
 
-/// Reads an address that can't have `tls://`: one of the links' own.
+/// Parses an address of a link, which cannot begin with `tls://`.
 pub(super) fn parse_address(text: &str) -> Result<Address, String> {
     match text.strip_prefix(TLS_SCHEME) {
         Some(rest) if rest.parse::<Address>().is_ok() => {
-            Err(format!("`herd.tls` encrypts the links, and tls:// is for doors: write {rest:?}"))
+            Err(format!("`herd.tls` encrypts the links; tls:// is only for doors: write {rest:?}"))
         }
         _ => text.parse().map_err(|error: AddressError| error.to_string()),
     }
 }
 
-/// The doors of one server, in the order of the kinds and then of the file. Keys of doors that are not built are refused.
+/// Reads the doors of one server, in the order of their kinds and then of the file. Refuses keys of doors that are not built.
 pub(super) fn read(section: &mut Section<'_, '_>) -> Vec<Placed<Door>> {
     let mut doors = Vec::new();
     for kind in DoorKind::ALL {
@@ -175,8 +176,9 @@ fn read_kind(section: &mut Section<'_, '_>, kind: DoorKind) -> Vec<Placed<Door>>
     let (count, doors) = (given.count, given.values);
     if count == 0 {
         let mistake = Diagnostic::error(given.site, given.key, "is an empty list");
-        section
-            .report(mistake.help(kind.missing().unwrap_or("leave it out where the server has no such door")));
+        section.report(
+            mistake.help(kind.missing().unwrap_or("leave the key out if the server has no such door")),
+        );
     } else if count > ADDRESSES_PER_DOOR_MAX {
         let message = format!("has {count} addresses");
         let help = format!("a door has at most {ADDRESSES_PER_DOOR_MAX}");
@@ -185,17 +187,17 @@ fn read_kind(section: &mut Section<'_, '_>, kind: DoorKind) -> Vec<Placed<Door>>
     doors
 }
 
-/// What `[tls]` says.
+/// The section `[tls]` as it was given.
 pub(super) struct GivenCertificate {
     /// The files, if both could be read.
     pub(super) value: Option<DoorCertificate>,
-    /// Whether one of them is set, whatever to.
+    /// Whether one of them is set, to any value.
     pub(super) is_given: bool,
-    /// Where the section is.
+    /// The place of the section.
     pub(super) site: Site,
 }
 
-/// Both files, or none: half of them is a mistake.
+/// Reads the two files. One without the other is a mistake.
 pub(super) fn read_certificate(mut section: Section<'_, '_>, base: &Path) -> GivenCertificate {
     let examples = [("cert", "fullchain.pem"), ("key", "privkey.pem")];
     let files = examples.map(|(key, example)| {
@@ -208,7 +210,7 @@ pub(super) fn read_certificate(mut section: Section<'_, '_>, base: &Path) -> Giv
         if !is_given || section.is_given(key) {
             continue;
         }
-        let message = "is missing: a certificate and its key go together";
+        let message = "is missing: a certificate needs its key, and a key its certificate";
         let mistake = Diagnostic::error(site.clone(), section.key(key), message);
         section.report(mistake.help(format!("for example {key} = {example:?}")));
     }
@@ -257,7 +259,7 @@ mod tests {
     fn what_is_nearly_an_address_is_answered_with_the_address() {
         let tls = "did you mean \"tls://127.0.0.1:1\"?";
         let plain = "did you mean \"127.0.0.1:1\"?";
-        let none = "an address has no path, and no scheme but tls://";
+        let none = "an address has no path, and no scheme except tls://";
         for (text, expected) in [
             ("tls:/127.0.0.1:1", tls),
             ("tls//127.0.0.1:1", tls),
@@ -268,7 +270,7 @@ mod tests {
             ("127.0.0.1:1 ", plain),
             (
                 "127.0.0.1:1, tls://[::1]:1",
-                "each address stands in quotes of its own, in a list: [\"127.0.0.1:1\", \"tls://[::1]:1\"]",
+                "write each address in its own quotes, in a list: [\"127.0.0.1:1\", \"tls://[::1]:1\"]",
             ),
             ("TLS://127.0.0.1:1", tls),
             ("tsl://127.0.0.1:1", tls),
@@ -287,9 +289,9 @@ mod tests {
             ("tls://", "the port is missing: HOST:PORT"),
             (
                 "tls://:1",
-                "the host is missing: 127.0.0.1 for this machine alone, 0.0.0.0 for all its interfaces",
+                "the host is missing: write 127.0.0.1 for this machine only, 0.0.0.0 for all its interfaces",
             ),
-            ("tls://::1:1", "an IPv6 address stands in brackets: [::1]:PORT"),
+            ("tls://::1:1", "write an IPv6 address in brackets: [::1]:PORT"),
             ("", "the port is missing: HOST:PORT"),
         ] {
             assert_eq!(said(text), expected, "{text}");

@@ -1,34 +1,42 @@
-//! What a server writes down, and how.
+//! The section `[log]`: what a server writes down, and how.
 
-use std::{fmt, path::PathBuf};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    section::Section,
+    settings::{MEGABYTE, parse_path},
+};
 
 /// The section `[log]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
-    /// Where the servers' files are: `<dir>/<server>.log`.
+    /// The directory of the log files. Each server writes `<dir>/<server>.log`.
     pub dir: PathBuf,
-    /// How much is written.
+    /// How much servers log.
     pub level: LogLevel,
-    /// For whom it is written.
+    /// The form of the lines.
     pub format: LogFormat,
-    /// Size at which a file is put aside and a new one begun, bytes.
+    /// The size at which the server rotates a file, bytes.
     pub max_bytes: u64,
-    /// How many files put aside are kept; the oldest goes first.
+    /// How many rotated files the server keeps. It removes the oldest.
     pub keep: u32,
-    /// Most lines a server writes in a second; what is over is counted and left out.
+    /// The most lines that a server writes in a second. It leaves out further lines and counts them.
     pub lines_per_s: u32,
 }
 
-/// How much is written, least first: each level holds all that the levels before it hold.
+/// How much servers log, the least first. Each level has all that the levels before it have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LogLevel {
-    /// What stopped working.
+    /// What has stopped working.
     Error,
-    /// What may soon stop working, or is not as it should be.
+    /// Also what may soon stop working, or is not as it should be.
     Warn,
-    /// Clients' commands and their replies, and links made, lost and made again.
+    /// Also the commands of clients, their replies, and links that come up and go down.
     Info,
-    /// The links' traffic too.
+    /// Also the traffic of the links.
     Debug,
 }
 
@@ -37,7 +45,7 @@ pub enum LogLevel {
 pub enum LogFormat {
     /// For people to read.
     Text,
-    /// One JSON object a line, for programs to read.
+    /// One JSON object in each line, for programs to read.
     Json,
 }
 
@@ -79,4 +87,36 @@ impl fmt::Display for LogFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
     }
+}
+
+impl Default for Log {
+    fn default() -> Log {
+        Log {
+            dir: PathBuf::from("log"),
+            level: LogLevel::Info,
+            format: LogFormat::Text,
+            max_bytes: 64 * MEGABYTE,
+            keep: 4,
+            lines_per_s: 10_000,
+        }
+    }
+}
+
+/// Reads the section. A relative path in the file starts at `base`, the directory of the file. One in a flag or a variable
+/// starts at the current directory, as paths in a shell do.
+pub(super) fn read(mut section: Section<'_, '_>, base: &Path) -> Log {
+    let default = Log::default();
+    let dir = section.parsed("dir", "takes a directory", parse_path);
+    let level = section.choice("level", &LogLevel::ALL.map(|level| (level.as_str(), level)));
+    let format = section.choice("format", &LogFormat::ALL.map(|format| (format.as_str(), format)));
+    let log = Log {
+        dir: dir.map_or(base.join(default.dir), |dir| dir.relative_to(base)),
+        level: level.map_or(default.level, |level| level.value),
+        format: format.map_or(default.format, |format| format.value),
+        max_bytes: section.integer("max_mb", 1..=1_000_000, default.max_bytes / MEGABYTE).value * MEGABYTE,
+        keep: section.integer("keep", 0..=10_000, default.keep.into()).value as u32,
+        lines_per_s: section.integer("lines_per_s", 1..=10_000_000, default.lines_per_s.into()).value as u32,
+    };
+    section.finish();
+    log
 }

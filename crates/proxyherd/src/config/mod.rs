@@ -1,24 +1,31 @@
-//! What a herd is told about itself: `herd.toml`, the environment and flags, read into checked values.
+//! The configuration of a herd: `herd.toml`, environment variables and flags, read into checked values.
 //!
-//! One file describes the whole herd, and every server of it reads the same one. Whoever holds a [`Config`] holds
-//! a herd that can run: every value is in range, every name a server's, every link dialled by one of its ends.
-//! Whoever wrote the file wrong hears of every mistake at once ([`Diagnostics`]).
+//! One file describes the whole herd, and all servers read the same file. [`Config::load`] reads it. A setting comes from a
+//! flag, else from a `PROXYHERD_*` variable, else from the file, else from its default.
 //!
-//! A setting comes from a flag, else from a `PROXYHERD_*` variable, else from the file, else from its default.
+//! ```
+//! # use proxyherd::config::{Config, Overrides};
+//! # use std::path::Path;
+//! let text = "[herd]\ntls = \"off\"\n[[server]]\nname = \"Riley\"\nlisten = \"127.0.0.1:12000\"\n";
+//! let config = Config::read(text, Path::new("herd.toml"), &Overrides::none()).unwrap();
+//! assert_eq!(config.servers[0].name.as_str(), "Riley");
+//! ```
 //!
-//! Reading is pure but for [`Config::load`], which opens the file. Names of hosts are not resolved here.
+//! The herd of every [`Config`] can run: each value is in range, each neighbor is a server of the herd, and one end of each
+//! link dials. A file with mistakes gives no `Config`, but [`Diagnostics`] with all of its mistakes.
 //!
-//! Floors, lowest first: `address`, `log`, `nearest`, `number`, `secret`; `diagnostic`; `source`, `overrides`, `value`;
-//! `reader`; `section`; `settings`; `places`, `doors`; `servers`; `syntax`, `topology`; `read`. `render` stands on `diagnostic`
-//! alone; `difference` and `waiting` compare what was read twice.
+//! Only [`Config::load`] and [`Config::load_text`] do I/O: they open the file. Nothing here resolves host names.
+//!
+//! Floors, lowest first: `address`, `nearest`, `secret`; `site`; `diagnostic`; `overrides`, `value`; `reader`; `section`;
+//! `settings`; `log`, `places`, `doors`; `servers`; `syntax`, `topology`; `read`. `render` imports only `diagnostic` and
+//! `site`; `change` and `waiting` compare two readings of one file.
 
 mod address;
+mod change;
 mod diagnostic;
-mod difference;
 mod doors;
 mod log;
 mod nearest;
-mod number;
 mod overrides;
 mod places;
 mod read;
@@ -28,7 +35,7 @@ mod secret;
 mod section;
 mod servers;
 mod settings;
-mod source;
+mod site;
 mod syntax;
 mod topology;
 mod value;
@@ -43,69 +50,70 @@ use std::{
 use proxyherd_core::types::ServerName;
 
 pub use address::{Address, AddressError};
-pub use diagnostic::{Diagnostic, Diagnostics, Origin, Severity, Site};
-pub use difference::{Difference, LinkChange, Pair};
+pub use change::{HerdChange, LinkChange, Pair};
+pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use doors::{ADDRESSES_PER_DOOR_MAX, Door, DoorCertificate, DoorError, TLS_SCHEME};
 pub use log::{Log, LogFormat, LogLevel};
 pub use overrides::{Overrides, VARIABLE_PREFIX};
 pub use places::PlacesBudget;
-pub use servers::{LINKS_PER_SERVER_MAX, Neighbor, Server};
+pub use servers::{LINKS_PER_SERVER_MAX, Neighbor, ServerConfig};
 pub use settings::{Flood, Herd, Limits, Removed, Tls};
+pub use site::{Site, ValueSource};
 
-/// The longest file that is read, bytes. A longer one is refused: it is no configuration.
+/// The longest file that is read, bytes. A longer file is no configuration.
 const FILE_LEN_MAX: u64 = 4 * 1024 * 1024;
 
 /// The classic herd's servers.
 const CLASSIC_NAMES: [&str; 5] = ["Riley", "Jaquez", "Juzang", "Campbell", "Bernard"];
-/// The classic herd's links, each at the server whose list holds it.
+/// For each server of the classic herd, the neighbors that its list names.
 const CLASSIC_LINKS: [&[&str]; 5] =
     [&["Jaquez", "Juzang"], &["Bernard"], &["Campbell", "Bernard"], &["Bernard"], &[]];
 
 /// The classic herd as a file.
 const CLASSIC_TEXT: &str = include_str!("classic.toml");
 
-/// A herd, as one of its servers is told about it.
+/// The configuration of a herd.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// The file it was read from.
+    /// The file from which it was read.
     pub path: PathBuf,
-    /// What all servers have in common.
+    /// The section `[herd]`: what all servers have in common.
     pub herd: Herd,
-    /// Where places come from.
+    /// The section `[places]`: where places come from.
     pub places: proxyherd_places::Settings,
     /// How many requests the herd may make for them.
     pub places_budget: PlacesBudget,
-    /// What one server does not go beyond.
+    /// The section `[limits]`: the limits of each server.
     pub limits: Limits,
-    /// What is written down.
+    /// The section `[log]`: what servers log.
     pub log: Log,
-    /// What doors with TLS show.
+    /// The section `[tls]`: the certificate of the doors with TLS.
     pub tls: Option<DoorCertificate>,
     /// The servers, in the order of the file.
-    pub servers: Vec<Server>,
-    /// What may not be meant.
+    pub servers: Vec<ServerConfig>,
+    /// What is allowed, but may be a mistake.
     pub warnings: Vec<Diagnostic>,
 }
 
-/// Why there is no configuration. Nothing was changed.
+/// Why a configuration could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// The file could not be read: its path or its rights are wrong.
+    /// The file could not be read: its path or its permissions are wrong.
     #[error("cannot read the configuration {}", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The error of the system.
         #[source]
         source: io::Error,
     },
-    /// The file was read, and says what cannot be.
+    /// The file was read and has mistakes.
     #[error("{0}")]
     Wrong(Diagnostics),
 }
 
 impl Config {
-    /// Reads the file at `path`; `overrides` go before what it says.
+    /// Reads the file at `path`. `overrides` take precedence over the file.
     pub fn load(path: &Path, overrides: &Overrides) -> Result<Config, LoadError> {
         Config::read(&Config::load_text(path)?, path, overrides).map_err(LoadError::Wrong)
     }
@@ -117,13 +125,13 @@ impl Config {
         String::from_utf8(bytes).map_err(|error| LoadError::Wrong(read::not_utf8(path, &error)))
     }
 
-    /// Reads `text`, which `path` stands for in messages and as the base of relative paths. Opens nothing.
+    /// Reads `text`. `path` is the file's name in messages and the base of relative paths; nothing opens it.
     pub fn read(text: &str, path: &Path, overrides: &Overrides) -> Result<Config, Diagnostics> {
         read::config(text, path, overrides)
     }
 
     /// The server of that name.
-    pub fn server(&self, name: &str) -> Option<&Server> {
+    pub fn server(&self, name: &str) -> Option<&ServerConfig> {
         self.servers.iter().find(|server| server.name.as_str() == name)
     }
 
@@ -132,8 +140,8 @@ impl Config {
         self.servers.iter().map(|server| server.name.clone()).collect()
     }
 
-    /// The server that was probably meant by a name that is none's.
-    pub fn nearest_server(&self, name: &str) -> Option<&Server> {
+    /// The server that was probably meant by a name that no server has.
+    pub fn nearest_server(&self, name: &str) -> Option<&ServerConfig> {
         nearest::of(name, self.servers.iter().map(|server| server.name.as_str()))
             .and_then(|near| self.server(near))
     }
@@ -144,8 +152,7 @@ impl Config {
         servers::links_of(&self.servers, name)
     }
 
-    /// The classic herd of five servers on this machine's loopback, without any file: what `demo` runs and
-    /// `init` writes.
+    /// The classic herd of five servers on this machine's loopback, without a file. `demo` runs it and `init` writes it.
     pub fn classic() -> Config {
         Config {
             path: PathBuf::from("herd.toml"),
@@ -160,7 +167,7 @@ impl Config {
         }
     }
 
-    /// The classic herd as a file, with every setting explained. `id` is the herd's.
+    /// The classic herd as the text of a file that explains every setting. `id` is the name of the herd.
     pub fn classic_text(id: &str) -> String {
         CLASSIC_TEXT.replace("id = \"herd\"", &format!("id = {id:?}"))
     }
@@ -170,7 +177,7 @@ fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(FILE_LEN_MAX + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > FILE_LEN_MAX {
-        return Err(io::Error::other("it is longer than 4 MiB, so it is no configuration"));
+        return Err(io::Error::other("it is longer than 4 MiB, so it cannot be a configuration"));
     }
     Ok(bytes)
 }

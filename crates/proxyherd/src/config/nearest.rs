@@ -1,16 +1,16 @@
-//! The known word that was probably meant.
+//! Finds the known word that was probably meant by an unknown one.
 
-/// As alike as two words must be, by Jaro and Winkler's measure, where they differ in many places.
+/// The least similarity, by Jaro and Winkler's measure, of two words that differ in many letters.
 const SIMILARITY_MIN: f64 = 0.87;
 
-/// The candidate nearest to `word`, if it is near enough to be offered to someone who surely meant one of them.
+/// The candidate nearest to `word`, if it is near enough. For words that surely mean one of the candidates.
 pub(super) fn of<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let (distance, candidate) = nearest(word, candidates)?;
     let is_alike = || strsim::jaro_winkler(&word.to_lowercase(), candidate) >= SIMILARITY_MIN;
     (is_within(distance, word, 3) || is_alike()).then_some(candidate)
 }
 
-/// The candidate that `word` is a slip of the pen from: for words that may well have nothing to do with any.
+/// The candidate from which `word` is a typing error. For words that may mean none of the candidates.
 pub(super) fn slip_of<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let (distance, candidate) = nearest(word, candidates)?;
     is_within(distance, word, 5).then_some(candidate)
@@ -22,7 +22,8 @@ fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<
     candidates.map(|candidate| (distance(candidate), candidate)).min()
 }
 
-/// Is at most one letter in so many wrong? A single wrong one is always allowed, but not if it is the only one.
+/// Whether at most one of every `letters` letters is wrong. One wrong letter is always allowed, except in a word of one
+/// letter.
 fn is_within(distance: usize, word: &str, letters: usize) -> bool {
     let len = word.chars().count();
     distance <= (len / letters).max(1) && distance < len
@@ -33,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slip_is_recognised_and_a_stranger_is_not() {
+    fn a_slip_is_recognized_and_a_stranger_is_not() {
         let known = ["name", "listen", "peer", "advertise", "http", "neighbors", "max_clients"];
         for (word, expected) in [
             ("lisen", Some("listen")),

@@ -1,27 +1,28 @@
-//! What is set outside the file: `PROXYHERD_<SECTION>_<KEY>` in the environment and `--set section.key=value`.
+//! Values set outside the file: `PROXYHERD_<SECTION>_<KEY>` in the environment and `--set section.key=value`.
 //!
-//! A flag goes before a variable, a variable before the file. Any single value of the sections `herd`, `places` and
-//! its tables, `tls`, `limits` and `log` can be set so; what the herd consists of is in the file alone, the same for every server.
+//! A flag overrides a variable, and a variable overrides the file. They can set any single value of the sections `herd`,
+//! `places` and its tables, `tls`, `limits` and `log`. Only the file can set lists and the servers of the herd, which are the
+//! same for every server.
 
 use std::ffi::OsString;
 
 use super::{
-    diagnostic::{Diagnostic, Origin, Site},
+    diagnostic::Diagnostic,
     nearest,
-    secret::without_secret,
+    site::{Site, ValueSource},
 };
 
-/// How the name of every variable begins.
+/// The beginning of the name of every variable.
 pub const VARIABLE_PREFIX: &str = "PROXYHERD_";
 
-/// The sections whose single values can be set outside the file.
+/// The sections whose single values flags and variables can set.
 pub(super) const SECTIONS: [&str; 8] =
     ["herd", "places", "places.google", "places.google-legacy", "places.osm", "tls", "limits", "log"];
 
-/// Variables that are no settings: the command line reads them itself.
+/// Variables that are not settings. The command line reads them.
 const COMMAND_LINE_VARIABLES: [&str; 2] = ["PROXYHERD_CONFIG", "PROXYHERD_NAME"];
 
-/// The environment and the flags of one start, taken as arguments so that reading a configuration is pure.
+/// The environment variables and flags of one start. They are an argument, so that reading a configuration is pure.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
     variables: Vec<(OsString, OsString)>,
@@ -29,12 +30,12 @@ pub struct Overrides {
 }
 
 impl Overrides {
-    /// Nothing is set outside the file.
+    /// No variable and no flag.
     pub fn none() -> Overrides {
         Overrides::default()
     }
 
-    /// What `environment` and the values of `--set` say. Variables of other programs are left alone.
+    /// The variables of `environment` and the values of `--set`. Ignores variables of other programs.
     pub fn new(
         environment: impl IntoIterator<Item = (OsString, OsString)>,
         sets: impl IntoIterator<Item = String>,
@@ -44,59 +45,60 @@ impl Overrides {
         Overrides { variables, sets: sets.into_iter().collect() }
     }
 
-    /// What this process's environment and the values of `--set` say.
+    /// The variables of this process and the values of `--set`.
     pub fn from_process(sets: impl IntoIterator<Item = String>) -> Overrides {
         Overrides::new(std::env::vars_os(), sets)
     }
 }
 
 /// One value set outside the file.
-pub(super) struct Entry {
-    /// `log.level`, or a variable's name.
+pub(super) struct OutsideValue {
+    /// The key, such as `log.level`, or the name of a variable.
     name: String,
     pub(super) text: String,
     pub(super) site: Site,
 }
 
-/// A key that can be set outside the file.
+/// A key that flags and variables can set.
 pub(super) struct Settable {
-    /// With its section: `log.level`.
+    /// The key with its section: `log.level`.
     pub(super) path: String,
-    /// Whether hints offer it.
+    /// Whether hints name it.
     pub(super) is_offered: bool,
 }
 
 /// Every value set outside the file.
-pub(super) struct Entries {
-    flags: Vec<Entry>,
-    variables: Vec<Entry>,
+pub(super) struct OutsideValues {
+    flags: Vec<OutsideValue>,
+    variables: Vec<OutsideValue>,
 }
 
-impl Entries {
-    /// Takes the overrides apart; what cannot be taken apart is a mistake.
-    pub(super) fn read(overrides: &Overrides, mistakes: &mut Vec<Diagnostic>) -> Entries {
-        Entries {
+impl OutsideValues {
+    /// Parses the overrides. Those that cannot be parsed are mistakes.
+    pub(super) fn read(overrides: &Overrides, mistakes: &mut Vec<Diagnostic>) -> OutsideValues {
+        OutsideValues {
             flags: overrides.sets.iter().filter_map(|set| read_flag(set, mistakes)).collect(),
             variables: overrides.variables.iter().filter_map(|pair| read_variable(pair, mistakes)).collect(),
         }
     }
 
-    /// The value that `section.key` is given outside the file. The last of several flags counts.
-    pub(super) fn find(&self, section: &str, key: &str) -> Option<&Entry> {
+    /// The value of `section.key` outside the file. The last of several flags counts.
+    pub(super) fn find(&self, section: &str, key: &str) -> Option<&OutsideValue> {
         let path = format!("{section}.{key}");
         let variable = variable_of(&path);
         let by_flag = self.flags.iter().rfind(|entry| entry.name == path);
         by_flag.or_else(|| self.variables.iter().find(|entry| entry.name == variable))
     }
 
-    /// Flags that name no key are errors; variables that look as if they meant one are warnings, since
-    /// another program may have a use for them. `settable` is every key that can be set so.
+    /// The flags and variables that name no key. Such a flag is an error. Such a variable may belong to another program, so it
+    /// is a warning, and only if its name is like that of a key. `settable` has all keys that flags and variables can set.
     pub(super) fn strays(&self, settable: &[Settable]) -> Vec<Diagnostic> {
         let offered = settable.iter().filter(|known| known.is_offered);
         let offered: Vec<&str> = offered.map(|known| known.path.as_str()).collect();
-        let is_stray = |entry: &&Entry| settable.iter().all(|known| known.path != entry.name);
+        let is_stray = |entry: &&OutsideValue| settable.iter().all(|known| known.path != entry.name);
         let flags = self.flags.iter().filter(is_stray).map(|entry| stray_flag(entry, &offered));
-        let is_stray = |entry: &&Entry| settable.iter().all(|known| variable_of(&known.path) != entry.name);
+        let is_stray =
+            |entry: &&OutsideValue| settable.iter().all(|known| variable_of(&known.path) != entry.name);
         let variables = self.variables.iter().filter(is_stray);
         flags.chain(variables.filter_map(|entry| stray_variable(entry, &offered))).collect()
     }
@@ -107,45 +109,48 @@ pub(super) fn variable_of(path: &str) -> String {
     format!("{VARIABLE_PREFIX}{}", path.replace(['.', '-'], "_").to_ascii_uppercase())
 }
 
-fn read_flag(set: &str, mistakes: &mut Vec<Diagnostic>) -> Option<Entry> {
+fn read_flag(set: &str, mistakes: &mut Vec<Diagnostic>) -> Option<OutsideValue> {
     let before = "--set ".len();
     let line = format!("--set {set}");
     let Some((name, text)) = set.split_once('=') else {
-        let site = site(Origin::Flag, &line, before, set);
+        let site = site(ValueSource::Flag, &line, before, set);
         let mistake = Diagnostic::keyless(site, "a setting is written `section.key=value`");
         mistakes.push(mistake.found("there is no `=`").help("for example `--set log.level=debug`"));
         return None;
     };
-    let site = site(Origin::Flag, &line, before + name.chars().count() + 1, text);
-    Some(Entry { name: name.trim().to_owned(), text: text.to_owned(), site })
+    let site = site(ValueSource::Flag, &line, before + name.chars().count() + 1, text);
+    Some(OutsideValue { name: name.trim().to_owned(), text: text.to_owned(), site })
 }
 
-fn read_variable((name, value): &(OsString, OsString), mistakes: &mut Vec<Diagnostic>) -> Option<Entry> {
+fn read_variable(
+    (name, value): &(OsString, OsString),
+    mistakes: &mut Vec<Diagnostic>,
+) -> Option<OutsideValue> {
     let (name, text) = (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned());
     let before = name.chars().count() + 1;
-    let site = site(Origin::Variable(name.clone()), &format!("{name}={text}"), before, &text);
+    let site = site(ValueSource::Variable(name.clone()), &format!("{name}={text}"), before, &text);
     if value.to_str().is_none() {
         mistakes.push(Diagnostic::keyless(site, format!("{name} is not UTF-8")));
         return None;
     }
-    Some(Entry { name, text, site })
+    Some(OutsideValue { name, text, site })
 }
 
-fn site(origin: Origin, text: &str, before: usize, stretch: &str) -> Site {
-    Site { origin, text: without_secret(text), column: before + 1, width: stretch.chars().count().max(1) }
+fn site(source: ValueSource, text: &str, before: usize, stretch: &str) -> Site {
+    Site::new(source, text, before + 1, stretch.chars().count())
 }
 
-fn stray_flag(entry: &Entry, offered: &[&str]) -> Diagnostic {
+fn stray_flag(entry: &OutsideValue, offered: &[&str]) -> Diagnostic {
     let width = entry.name.chars().count().max(1);
     let site = Site { column: "--set ".len() + 1, width, ..entry.site.clone() };
     let help = match nearest::of(&entry.name, offered.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
-        None => format!("any single value of {} can be set so", sections_in_words()),
+        None => format!("a flag can set any single value of {}", sections_in_words()),
     };
     Diagnostic::error(site, entry.name.as_str(), "cannot be set by a flag").help(help)
 }
 
-fn stray_variable(entry: &Entry, offered: &[&str]) -> Option<Diagnostic> {
+fn stray_variable(entry: &OutsideValue, offered: &[&str]) -> Option<Diagnostic> {
     let settings = offered.iter().map(|path| variable_of(path));
     let known: Vec<String> = settings.chain(COMMAND_LINE_VARIABLES.map(str::to_owned)).collect();
     if known.contains(&entry.name) {
@@ -162,14 +167,14 @@ fn stray_variable(entry: &Entry, offered: &[&str]) -> Option<Diagnostic> {
     Some(warning.help(help))
 }
 
-/// What an unknown variable was probably meant to set.
+/// What an unknown variable was probably meant to set: no setting, an unknown one, or the setting of this variable.
 enum Meant {
     Nothing,
     Some,
     One(String),
 }
 
-/// Compares without the prefix, which all have in common and which would make strangers look alike.
+/// Compares names without the prefix. All names have the prefix, so it would make different names look alike.
 fn meant_variable(name: &str, known: &[String]) -> Meant {
     let bare = |name: &'_ str| name.trim_start_matches(VARIABLE_PREFIX).to_ascii_lowercase();
     let known: Vec<String> = known.iter().map(|name| bare(name)).collect();
@@ -192,11 +197,11 @@ fn sections_in_words() -> String {
 mod tests {
     use super::*;
 
-    fn entries(variables: &[(&str, &str)], sets: &[&str]) -> (Entries, Vec<Diagnostic>) {
+    fn entries(variables: &[(&str, &str)], sets: &[&str]) -> (OutsideValues, Vec<Diagnostic>) {
         let environment = variables.iter().map(|(name, value)| (name.into(), value.into()));
         let overrides = Overrides::new(environment, sets.iter().map(ToString::to_string));
         let mut mistakes = Vec::new();
-        (Entries::read(&overrides, &mut mistakes), mistakes)
+        (OutsideValues::read(&overrides, &mut mistakes), mistakes)
     }
 
     fn settable(paths: &[&str]) -> Vec<Settable> {
@@ -221,7 +226,7 @@ mod tests {
     #[test]
     fn a_site_points_at_the_value() {
         let (entries, _) = entries(&[("PROXYHERD_LOG_LEVEL", "loud")], &["log.keep=many"]);
-        let stretch = |entry: &Entry| {
+        let stretch = |entry: &OutsideValue| {
             let site = &entry.site;
             site.text.chars().skip(site.column - 1).take(site.width).collect::<String>()
         };
@@ -260,7 +265,7 @@ mod tests {
         let value = OsString::from_vec(vec![b'l', 0xff]);
         let overrides = Overrides::new([("PROXYHERD_LOG_DIR".into(), value)], []);
         let mut mistakes = Vec::new();
-        Entries::read(&overrides, &mut mistakes);
+        OutsideValues::read(&overrides, &mut mistakes);
         assert!(mistakes[0].to_string().contains("PROXYHERD_LOG_DIR is not UTF-8"));
     }
 }

@@ -1,4 +1,4 @@
-//! From a file's text to a herd that can run, or to everything that is wrong with it.
+//! Reads the text of a file into a [`Config`], or into all mistakes of the file.
 
 use std::path::Path;
 
@@ -6,30 +6,42 @@ use super::{
     Config,
     diagnostic::{Diagnostic, Diagnostics},
     doors::{self, GivenCertificate},
-    overrides::{Entries, Overrides},
+    log,
+    overrides::{OutsideValues, Overrides},
     places,
     reader::Reader,
     section::Section,
     servers::{self, Draft},
     settings,
-    source::Source,
-    syntax, topology,
+    site::FileText,
+    syntax::{self, Rest},
+    topology,
 };
 
 pub(super) fn config(text: &str, path: &Path, overrides: &Overrides) -> Result<Config, Diagnostics> {
-    let source = Source { path, text };
-    let parsed = syntax::parse(source);
-    if parsed.is_broken {
+    let source = FileText { path, text };
+    match syntax::with_lists_of_servers(source) {
+        Some((meant, headers)) => read(FileText { path, text: &meant }, headers, overrides),
+        None => read(source, Vec::new(), overrides),
+    }
+}
+
+/// Reads a file in which the mistakes `before` were found already.
+fn read(source: FileText<'_>, before: Vec<Diagnostic>, overrides: &Overrides) -> Result<Config, Diagnostics> {
+    let path = source.path;
+    let mut parsed = syntax::parse(source);
+    parsed.mistakes.extend(before);
+    if parsed.rest == Rest::Guesswork {
         return Err(Diagnostics::only(path, parsed.mistakes));
     }
-    let mut mistakes = Vec::new();
-    let entries = Entries::read(overrides, &mut mistakes);
+    let mut mistakes = parsed.mistakes.clone();
+    let entries = OutsideValues::read(overrides, &mut mistakes);
     let mut reader = Reader::new(source, &entries, mistakes);
     let (config, certificate, drafts) = read_root(Section::root(&mut reader, &parsed.table), path);
     topology::check(&drafts, &config.herd.tls, &mut reader);
     topology::check_certificate(&drafts, &certificate, &mut reader);
-    let mut found = reader.finish();
-    found.retain(|one| !parsed.spoils(&one.site.origin));
+    let mut found = reader.finish().split_off(parsed.mistakes.len());
+    found.retain(|one| !parsed.spoils(&one.site.source));
     found.extend(parsed.mistakes);
     let names: Vec<Option<&str>> =
         drafts.iter().map(|draft| draft.name.as_ref().map(|name| name.value.as_str())).collect();
@@ -49,7 +61,7 @@ fn read_root(mut root: Section<'_, '_>, path: &Path) -> (Config, GivenCertificat
         places,
         places_budget,
         limits: settings::read_limits(root.table("limits")),
-        log: settings::read_log(root.table("log"), base),
+        log: log::read(root.table("log"), base),
         tls: None,
         servers: Vec::new(),
         warnings: Vec::new(),
@@ -63,11 +75,11 @@ fn read_root(mut root: Section<'_, '_>, path: &Path) -> (Config, GivenCertificat
     (config, certificate, drafts)
 }
 
-/// A file that is no text at all: says where it stops being one.
+/// The mistake of a file that is not UTF-8, at the first byte that is not.
 pub(super) fn not_utf8(path: &Path, error: &std::string::FromUtf8Error) -> Diagnostics {
     let sound = error.utf8_error().valid_up_to();
     let text = String::from_utf8_lossy(&error.as_bytes()[..sound]);
-    let site = Source { path, text: &text }.site(sound..sound);
+    let site = FileText { path, text: &text }.site(sound..sound);
     Diagnostics::only(
         path,
         vec![Diagnostic::keyless(site, "this is not UTF-8").help("save the file as UTF-8")],

@@ -1,61 +1,69 @@
-//! What the sections of one file have in common: its text, what is set outside it, which keys turned out to be
-//! known, and what was found to be wrong.
+//! What all sections of one file share while the file is read: its text, the values set outside it, the keys that are known,
+//! and the mistakes found.
 
 use std::ops::Range;
 
 use super::{
-    diagnostic::{Diagnostic, Severity, Site},
+    diagnostic::{Diagnostic, Severity},
     nearest,
-    overrides::{Entries, Entry, Settable},
-    source::Source,
+    overrides::{OutsideValue, OutsideValues, Settable},
+    site::{FileText, Site},
 };
 
-/// Reads one file, and remembers what was wrong and which keys are known.
+/// Collects the mistakes and the known keys of one file.
 pub(super) struct Reader<'a> {
-    source: Source<'a>,
-    entries: &'a Entries,
+    source: FileText<'a>,
+    entries: &'a OutsideValues,
     mistakes: Vec<Diagnostic>,
-    known: Vec<Known>,
+    known: Vec<KnownKeys>,
     strays: Vec<Stray>,
 }
 
-/// What one section was asked for.
-pub(super) struct Known {
-    /// The section's path, without an index: all servers are asked for the same.
+/// The keys for which one section was asked. These are the keys that it knows.
+pub(super) struct KnownKeys {
+    /// The section's path without an index, since all servers have the same keys.
     pub(super) section: String,
     pub(super) keys: Vec<&'static str>,
-    /// Those of the keys whose features are not built: no hint offers them.
+    /// Those of the keys whose features are not built. A hint names one only as the answer to a slip of its own name.
     pub(super) not_built: Vec<&'static str>,
-    /// Those of the keys that can also be set outside the file.
+    /// Those of the keys that a flag or a variable can set.
     pub(super) settable: Vec<&'static str>,
 }
 
-/// A key of the file that no section asked for.
+/// A key of the file that its section does not know.
 pub(super) struct Stray {
     /// The section's path.
     pub(super) path: String,
-    /// The same without an index.
+    /// The section's path without an index.
     pub(super) kind: String,
     pub(super) key: String,
     pub(super) site: Site,
 }
 
-impl Known {
+impl KnownKeys {
     /// The keys that hints offer.
     fn offered(&self) -> impl Iterator<Item = &'static str> {
-        self.keys.iter().filter(|key| !self.not_built.contains(key)).copied()
+        self.keys.iter().copied().filter(|key| self.is_offered(key))
     }
 
-    /// What can be set outside the file.
+    fn is_offered(&self, key: &&str) -> bool {
+        !self.not_built.contains(key)
+    }
+
+    /// The keys that a flag or a variable can set.
     fn settable(&self) -> impl Iterator<Item = Settable> {
         self.settable
             .iter()
-            .map(|key| Settable { path: join(&self.section, key), is_offered: !self.not_built.contains(key) })
+            .map(|key| Settable { path: join(&self.section, key), is_offered: self.is_offered(key) })
     }
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(source: Source<'a>, entries: &'a Entries, mistakes: Vec<Diagnostic>) -> Reader<'a> {
+    pub(super) fn new(
+        source: FileText<'a>,
+        entries: &'a OutsideValues,
+        mistakes: Vec<Diagnostic>,
+    ) -> Reader<'a> {
         Reader { source, entries, mistakes, known: Vec::new(), strays: Vec::new() }
     }
 
@@ -63,12 +71,12 @@ impl<'a> Reader<'a> {
         self.mistakes.push(diagnostic);
     }
 
-    /// Was an error reported of anything?
+    /// Whether any error was reported.
     pub(super) fn has_errors(&self) -> bool {
         self.mistakes.iter().any(|mistake| mistake.severity == Severity::Error)
     }
 
-    /// Was an error reported of this key or of what is in it?
+    /// Whether an error of this key, or of a value in it, was reported.
     pub(super) fn has_errors_in(&self, key: &str) -> bool {
         let within = |path: &String| {
             path.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('['))
@@ -76,7 +84,7 @@ impl<'a> Reader<'a> {
         self.mistakes.iter().any(|mistake| mistake.key.as_ref().is_some_and(within))
     }
 
-    /// Does the file have a section that is nearly named so, and is none?
+    /// Whether the file has an unknown section that was probably meant to be this one.
     pub(super) fn has_slip_of_section(&self, section: &str) -> bool {
         let is_slip = |stray: &Stray| nearest::of(&stray.key, std::iter::once(section)).is_some();
         self.strays.iter().any(|stray| stray.kind.is_empty() && is_slip(stray))
@@ -93,27 +101,27 @@ impl<'a> Reader<'a> {
     }
 
     /// What `section.key` is set to outside the file.
-    pub(super) fn set_outside(&self, section: &str, key: &str) -> Option<&'a Entry> {
+    pub(super) fn set_outside(&self, section: &str, key: &str) -> Option<&'a OutsideValue> {
         self.entries.find(section, key)
     }
 
-    /// A section was read: these keys it knows, and those of the file it does not.
-    pub(super) fn learn(&mut self, known: Known, strays: Vec<Stray>) {
+    /// Records what a section knows, and which of its keys in the file it does not know.
+    pub(super) fn learn(&mut self, known: KnownKeys, strays: Vec<Stray>) {
         self.known.push(known);
         self.strays.extend(strays);
     }
 
-    /// Everything that was found, once every section was read.
+    /// All mistakes. The caller has read every section.
     pub(super) fn finish(mut self) -> Vec<Diagnostic> {
         let strays = std::mem::take(&mut self.strays);
         let strays: Vec<Diagnostic> = strays.iter().map(|stray| self.describe(stray)).collect();
         self.mistakes.extend(strays);
-        let settable: Vec<Settable> = self.known.iter().flat_map(Known::settable).collect();
+        let settable: Vec<Settable> = self.known.iter().flat_map(KnownKeys::settable).collect();
         self.mistakes.extend(self.entries.strays(&settable));
         self.mistakes
     }
 
-    /// The key of a feature that is not built which was probably meant.
+    /// The key that was probably meant, among those whose features are not built.
     fn not_built_near(&self, stray: &Stray) -> Option<&'static str> {
         let of_its_section = self.known.iter().filter(|known| known.section == stray.kind);
         nearest::of(&stray.key, of_its_section.flat_map(|known| known.not_built.iter().copied()))
@@ -121,19 +129,22 @@ impl<'a> Reader<'a> {
 
     fn describe(&self, stray: &Stray) -> Diagnostic {
         let of_its_section = self.known.iter().filter(|known| known.section == stray.kind);
-        let keys: Vec<&str> = of_its_section.flat_map(Known::offered).collect();
+        let keys: Vec<&str> = of_its_section.flat_map(KnownKeys::offered).collect();
         let elsewhere = self.known.iter().find(|known| known.offered().any(|key| key == stray.key));
-        let near = nearest::of(&stray.key, keys.iter().copied());
-        let help = match (near, elsewhere, self.not_built_near(stray)) {
-            // At the top of the file there are sections alone.
-            (Some(near), ..) if stray.kind.is_empty() => format!("did you mean {}?", header(near)),
-            (Some(near), ..) => format!("did you mean `{near}`?"),
-            (None, Some(known), _) => format!("`{}` belongs to {}", stray.key, header(&known.section)),
-            (None, None, Some(near)) => {
-                format!("did you mean `{near}`? It is not available in this version: leave it out")
-            }
-            (None, None, None) if keys.is_empty() => "nothing is known here in this version".to_owned(),
-            (None, None, None) => format!("known here: {}", one_each(&keys).join(", ")),
+        let help = if let Some(near) = nearest::of(&stray.key, keys.iter().copied()) {
+            // The top of the file holds only sections.
+            let near = if stray.kind.is_empty() { header(near) } else { format!("`{near}`") };
+            format!("did you mean {near}?")
+        } else if let Some(longer) = longer_keys(&stray.key, &keys) {
+            format!("did you mean {longer}?")
+        } else if let Some(known) = elsewhere {
+            format!("`{}` belongs to {}", stray.key, header(&known.section))
+        } else if let Some(near) = self.not_built_near(stray) {
+            format!("did you mean `{near}`? It is not available in this version: leave it out")
+        } else if keys.is_empty() {
+            "this version has no settings here".to_owned()
+        } else {
+            format!("known here: {}", one_each(&keys).join(", "))
         };
         let key = join(&stray.path, &stray.key);
         Diagnostic::error(stray.site.clone(), key, "is not a known key").help(help)
@@ -154,7 +165,14 @@ pub(super) fn header(section: &str) -> String {
     }
 }
 
-/// Each key once: several servers are asked for the same.
+/// The keys that begin with this one, in words: `key_env` or `key_file` where `key` was found.
+fn longer_keys(key: &str, keys: &[&str]) -> Option<String> {
+    let is_longer = |known: &&&str| known.strip_prefix(key).is_some_and(|rest| rest.starts_with('_'));
+    let longer: Vec<String> = keys.iter().filter(is_longer).map(|known| format!("`{known}`")).collect();
+    (!longer.is_empty()).then(|| longer.join(" or "))
+}
+
+/// Each key once. Several servers have the same keys.
 fn one_each<'k>(keys: &[&'k str]) -> Vec<&'k str> {
     let mut once = Vec::new();
     for key in keys {

@@ -1,4 +1,4 @@
-//! How a diagnostic looks on a terminal: a sentence, the line it speaks of with the place marked, and advice.
+//! Draws a diagnostic for a terminal: a sentence, the line with the place underlined, and advice.
 //!
 //! ```text
 //! error: `log.level` takes "error", "warn", "info" or "debug"
@@ -9,147 +9,115 @@
 //!    |
 //!    = help: …
 //! ```
+//!
+//! The library `annotate-snippets` draws and cuts long lines. This module replaces every character that a terminal would
+//! obey, so no text from the file, a variable, a flag or a path moves the cursor or changes colors.
 
-use std::fmt::Write as _;
+use std::ops::Range;
 
-use anstyle::{AnsiColor, Style};
+use annotate_snippets::{
+    Annotation, AnnotationKind, Element, Group, Level, Origin, Padding, Renderer, Snippet,
+    renderer::{AnsiColor, Style},
+};
 
-use super::diagnostic::{Diagnostic, Origin, Severity, Site};
+use super::{
+    diagnostic::{Diagnostic, Severity},
+    site::{Site, ValueSource},
+};
 use crate::escape;
 
-/// Longest piece of a line that is shown, characters. A longer line is cut around the place.
-const LINE_SHOWN_LEN: usize = 100;
-/// How much of a line that is cut stands before the place, characters.
-const LINE_SHOWN_BEFORE: usize = 30;
-/// How wide a tab is shown.
-const TAB: &str = "    ";
+/// The least width to which lines are cut, columns. A narrower terminal wraps them.
+const WIDTH_MIN: usize = 40;
 
-const BOLD: Style = Style::new().bold();
-const RED: Style = AnsiColor::BrightRed.on_default().bold();
-const YELLOW: Style = AnsiColor::BrightYellow.on_default().bold();
-const BLUE: Style = AnsiColor::BrightBlue.on_default().bold();
-const CYAN: Style = AnsiColor::BrightCyan.on_default().bold();
+const WARNING: Style = AnsiColor::BrightYellow.on_default().bold();
 
 impl Diagnostic {
-    /// The diagnostic over several lines, with an empty one at the end, colored: whoever prints it where colors
-    /// are not wanted strips them.
-    pub fn render(&self) -> String {
-        let mut out = String::new();
-        // Writing to a String cannot fail.
-        let _ = self.write(&mut out);
-        out
-    }
-
-    fn write(&self, out: &mut String) -> std::fmt::Result {
-        let style = match self.severity {
-            Severity::Error => RED,
-            Severity::Warning => YELLOW,
+    /// Draws the diagnostic over several lines, with an empty line at the end. Source lines are cut to `width` columns. The
+    /// text is colored; the caller strips the colors if the output is not a terminal.
+    pub fn render(&self, width: usize) -> String {
+        let level = match self.severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARNING,
         };
-        let gutter = self.gutter();
-        let sentence = printable(&self.sentence());
-        writeln!(out, "{style}{}{style:#}{BOLD}: {sentence}{BOLD:#}", self.severity)?;
-        writeln!(out, "{:gutter$}{BLUE}-->{BLUE:#} {}", "", place(&self.site))?;
-        let related = self.related.as_ref().map(|(site, what)| (site, what.as_str(), CYAN, '-'));
-        let mut excerpts = vec![(&self.site, self.found.as_str(), style, '^')];
-        excerpts.extend(related);
-        // In the order of the file, as one reads.
-        excerpts.sort_by(|one, two| one.0.origin.cmp(&two.0.origin));
-        let mut any = false;
-        for (site, what, style, mark) in excerpts.into_iter().filter(|excerpt| excerpt.0.has_line()) {
-            write_excerpt(out, gutter, site, &printable(what), style, mark)?;
-            any = true;
-        }
-        if !self.help.is_empty() {
-            if any {
-                writeln!(out, "{:gutter$} {BLUE}|{BLUE:#}", "")?;
-            }
-            writeln!(out, "{:gutter$} {BLUE}={BLUE:#} {BOLD}help{BOLD:#}: {}", "", printable(&self.help))?;
-        }
-        writeln!(out)
+        let group = Group::with_title(level.primary_title(printable(&self.sentence())));
+        let group = group.elements(self.places()).elements(self.advice());
+        let renderer = Renderer::styled().warning(WARNING).hyperlink(false).term_width(width.max(WIDTH_MIN));
+        format!("{}\n\n", renderer.render(&[group]))
     }
 
-    /// How wide the line numbers are.
-    fn gutter(&self) -> usize {
-        let sites = [Some(&self.site), self.related.as_ref().map(|(site, _)| site)];
-        sites.into_iter().flatten().map(|site| site.number().len()).max().unwrap_or(0).max(1)
+    /// The place of the mistake, and the related place if there is one.
+    fn places(&self) -> Vec<Element<'_>> {
+        let Some(snippet) = snippet(&self.site) else {
+            return vec![Origin::path(path(&self.site)).into(), Padding.into()];
+        };
+        let snippet = snippet.annotation(annotation(AnnotationKind::Primary, &self.site, &self.found));
+        let Some((site, what)) = &self.related else { return vec![snippet.into()] };
+        let related = annotation(AnnotationKind::Context, site, what);
+        if site.source == self.site.source {
+            return vec![snippet.annotation(related).into()];
+        }
+        let other = self::snippet(site).map(|other| other.annotation(related).into());
+        std::iter::once(snippet.into()).chain(other).collect()
     }
+
+    /// Where the value was set, if not in the file, and what to write instead.
+    fn advice(&self) -> Vec<Element<'_>> {
+        let outside = match &self.site.source {
+            ValueSource::Variable(name) => Some(format!("set by the environment variable {name}")),
+            ValueSource::Flag => Some("set by the flag --set".to_owned()),
+            ValueSource::Line(..) | ValueSource::File(_) => None,
+        };
+        let note = outside.map(|note| Level::NOTE.message(printable(&note)).into());
+        let help = (!self.help.is_empty()).then(|| Level::HELP.message(printable(&self.help)).into());
+        note.into_iter().chain(help).collect()
+    }
+}
+
+/// The line of the site without annotations. `None` if the site is the whole file.
+fn snippet(site: &Site) -> Option<Snippet<'_, Annotation<'_>>> {
+    let snippet = Snippet::source(drawn(&site.text));
+    match &site.source {
+        ValueSource::Line(_, line) => Some(snippet.line_start(*line).path(path(site))),
+        ValueSource::Variable(_) | ValueSource::Flag => Some(snippet.line_numbering(false)),
+        ValueSource::File(_) => None,
+    }
+}
+
+fn path(site: &Site) -> String {
+    match &site.source {
+        ValueSource::Line(path, _) | ValueSource::File(path) => printable(&path.display().to_string()),
+        ValueSource::Variable(_) | ValueSource::Flag => String::new(),
+    }
+}
+
+fn annotation<'a>(kind: AnnotationKind, site: &Site, label: &str) -> Annotation<'a> {
+    let label = (!label.is_empty()).then(|| printable(label));
+    kind.span(site.span_of(&drawn(&site.text))).label(label)
 }
 
 impl Site {
-    fn has_line(&self) -> bool {
-        !matches!(self.origin, Origin::File(_))
-    }
-
-    fn number(&self) -> String {
-        match self.origin {
-            Origin::Line(_, line) => line.to_string(),
-            _ => String::new(),
-        }
+    /// The stretch as bytes of `text`, which has the same number of characters as the site's line.
+    fn span_of(&self, text: &str) -> Range<usize> {
+        let offset = |characters: usize| text.char_indices().nth(characters).map_or(text.len(), |(at, _)| at);
+        offset(self.column - 1)..offset(self.column - 1 + self.width)
     }
 }
 
-fn place(site: &Site) -> String {
-    match &site.origin {
-        Origin::Variable(name) => format!("the environment variable {name}"),
-        Origin::Flag => "the flag --set".to_owned(),
-        Origin::Line(..) | Origin::File(_) => site.to_string(),
-    }
+/// The line with a replacement for each character that a terminal would obey. The number of characters stays the same, so
+/// that columns are those of the file.
+fn drawn(line: &str) -> String {
+    let drawn = |character| match character {
+        // The library draws a tab as spaces.
+        '\t' => '\t',
+        _ if escape::is_harmless(character) => character,
+        _ => char::REPLACEMENT_CHARACTER,
+    };
+    line.chars().map(drawn).collect()
 }
 
-fn write_excerpt(
-    out: &mut String,
-    gutter: usize,
-    site: &Site,
-    what: &str,
-    style: Style,
-    mark: char,
-) -> std::fmt::Result {
-    let Shown { before, marked, after } = Shown::of(site);
-    let marks: String = std::iter::repeat_n(mark, marked.chars().count().max(1)).collect();
-    let indent = before.chars().count();
-    writeln!(out, "{:gutter$} {BLUE}|{BLUE:#}", "")?;
-    writeln!(out, "{BLUE}{:>gutter$} |{BLUE:#} {before}{marked}{after}", site.number())?;
-    let label = if what.is_empty() { String::new() } else { format!(" {what}") };
-    writeln!(out, "{:gutter$} {BLUE}|{BLUE:#} {:indent$}{style}{marks}{label}{style:#}", "", "")
-}
-
-/// The piece of a line that is shown: what stands before the place, the place, and what follows.
-struct Shown {
-    before: String,
-    marked: String,
-    after: String,
-}
-
-impl Shown {
-    fn of(site: &Site) -> Shown {
-        let line: Vec<char> = site.text.chars().collect();
-        let begin = (site.column - 1).min(line.len());
-        let end = (begin + site.width).min(line.len());
-        let is_long = line.len() > LINE_SHOWN_LEN;
-        let first = if is_long { begin.saturating_sub(LINE_SHOWN_BEFORE) } else { 0 };
-        let last = if is_long { (first + LINE_SHOWN_LEN).min(line.len()) } else { line.len() };
-        let end = end.min(last);
-        let piece = |range: &[char]| printable(&range.iter().collect::<String>());
-        let dots = |cut: bool| if cut { "…" } else { "" };
-        Shown {
-            before: format!("{}{}", dots(first > 0), piece(&line[first..begin])),
-            marked: piece(&line[begin..end]),
-            after: format!("{}{}", piece(&line[end..last]), dots(last < line.len())),
-        }
-    }
-}
-
-/// What a terminal takes for a command must not reach it.
+/// The text without characters that a terminal would obey.
 fn printable(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for char in text.chars() {
-        match char {
-            '\t' => shown.push_str(TAB),
-            char if !escape::is_harmless(char) => shown.push('\u{fffd}'),
-            char => shown.push(char),
-        }
-    }
-    shown
+    escape::shown(text.as_bytes())
 }
 
 #[cfg(test)]
@@ -159,6 +127,7 @@ mod tests {
     use super::*;
     use crate::config::{Config, Overrides};
 
+    const WIDTH: usize = 100;
     const HERD: &str = "[herd]\ntls = \"off\"\n[[server]]\nname = \"a\"\nlisten = \"127.0.0.1:1\"\n";
 
     /// All that is said of [`HERD`] with something after it, without colors.
@@ -166,7 +135,7 @@ mod tests {
         let overrides = Overrides::new([], sets.iter().map(ToString::to_string));
         let diagnostics =
             Config::read(&format!("{HERD}{after}"), Path::new("herd.toml"), &overrides).unwrap_err();
-        let rendered: String = diagnostics.iter().map(Diagnostic::render).collect();
+        let rendered: String = diagnostics.iter().map(|one| one.render(WIDTH)).collect();
         assert!(rendered.contains("\x1b["), "colors are there to be stripped");
         anstream::adapter::strip_str(&rendered).to_string()
     }
@@ -187,16 +156,18 @@ error: `log.level` takes "error", "warn", "info" or "debug"
     }
 
     #[test]
-    fn a_second_place_is_shown_in_the_order_of_the_file() {
+    fn a_second_place_is_shown_below_the_mistake() {
         let expected = r#"
 error: `http` of server a is in use already, by `listen` of server a
   --> herd.toml:10:8
    |
- 5 | listen = "127.0.0.1:1"
-   |          ------------- first here
-   |
 10 | http = "127.0.0.1:1"
    |        ^^^^^^^^^^^^^
+   |
+  ::: herd.toml:5:10
+   |
+ 5 | listen = "127.0.0.1:1"
+   |          ------------- first here
    |
    = help: give each door its own port
 
@@ -208,10 +179,11 @@ error: `http` of server a is in use already, by `listen` of server a
     fn a_flag_is_shown_as_it_was_typed() {
         let expected = r#"
 error: `log.format` takes "text" or "json"
- --> the flag --set
-  |
-  | --set log.format=xml
-  |                  ^^^ found "xml"
+ |
+ | --set log.format=xml
+ |                  ^^^ found "xml"
+ |
+ = note: set by the flag --set
 
 "#;
         assert_eq!(shown("", &["log.format=xml"]), expected.trim_start());
@@ -228,14 +200,67 @@ error: `log.format` takes "text" or "json"
     fn of_a_long_line_the_piece_around_the_mistake_is_shown() {
         let names: Vec<String> = (0..40).map(|index| format!("\"name-{index}\"")).collect();
         let shown = shown(&format!("neighbors = [{}]", names.join(", ")), &[]);
-        let piece = "name-19\", \"name-20\", ";
-        let line = shown.lines().find(|line| line.contains(piece) && line.ends_with('…')).unwrap();
-        assert!(line.starts_with("6 | …") && line.chars().count() <= LINE_SHOWN_LEN + 6, "{line}");
-        for (line, mark) in shown.lines().zip(shown.lines().skip(1)) {
-            if mark.contains("^^^^") {
-                let at = mark.chars().position(|char| char == '^').unwrap();
-                assert_eq!(line.chars().nth(at), Some('"'), "{line}\n{mark}");
-            }
+        let drawn: Vec<(&str, &str)> = shown
+            .lines()
+            .zip(shown.lines().skip(1))
+            .filter(|(_, mark)| mark.starts_with("  |") && mark.contains("^^^^"))
+            .collect();
+        assert_eq!(drawn.len(), names.len());
+        for (name, (line, mark)) in names.iter().zip(drawn) {
+            assert!(line.starts_with("6 | ") && line.contains("...") && line.len() <= WIDTH, "{line}");
+            let at = mark.find('^').unwrap();
+            assert!(line[at..].starts_with(name), "{name}:\n{line}\n{mark}");
+        }
+    }
+
+    #[test]
+    fn two_places_of_one_line_are_shown_in_that_line() {
+        let shown = shown("http = [\"127.0.0.1:2\", \"127.0.0.1:2\"]", &[]);
+        let expected = r#"
+6 | http = ["127.0.0.1:2", "127.0.0.1:2"]
+  |         -------------  ^^^^^^^^^^^^^
+  |         |
+  |         first here
+"#;
+        assert!(shown.contains(expected.trim_start()), "{shown}");
+    }
+
+    #[test]
+    fn wide_characters_take_two_columns() {
+        let shown = shown("http = [\"東京\", 5]", &[]);
+        let marks = ["        ^^^^^^ found the text \"東京\"\n", "                ^ found 5\n"];
+        for mark in marks {
+            let expected = format!("6 | http = [\"東京\", 5]\n  | {mark}");
+            assert!(shown.contains(&expected), "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_mistake_at_the_end_of_the_file_and_one_without_a_place_are_shown() {
+        let shown = shown("http =", &[]);
+        assert!(shown.contains("--> herd.toml:6:7\n  |\n6 | http =\n  |       ^ found nothing\n"), "{shown}");
+        let empty = Config::read("", Path::new("herd.toml"), &Overrides::none()).unwrap_err();
+        let shown = anstream::adapter::strip_str(&empty.iter().next().unwrap().render(WIDTH)).to_string();
+        assert!(
+            shown.starts_with("error: the herd has no server\n--> herd.toml\n |\n = help: begin each"),
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn a_secret_is_drawn_as_one_character() {
+        let shown = shown("key = \"s3cret\"", &[]);
+        assert!(shown.contains("6 | key = …\n"), "{shown}");
+        let shown = self::shown("[places.google]\nkey_env = \"AIzaSyD3\"", &[]);
+        assert!(shown.contains("7 | key_env = …\n  |           ^ found what looks like a key\n"), "{shown}");
+    }
+
+    #[test]
+    fn nothing_in_a_path_or_a_message_moves_a_terminal() {
+        let read = Config::read("a\u{9b}b = 1", Path::new("her\u{1b}[2Jd.toml"), &Overrides::none());
+        for one in read.unwrap_err().iter() {
+            let shown = anstream::adapter::strip_str(&one.render(WIDTH)).to_string();
+            assert!(shown.lines().all(|line| line.chars().all(escape::is_harmless)), "{shown:?}");
         }
     }
 }

@@ -1,7 +1,7 @@
-//! A small typed reader over TOML's tables that goes on after a mistake, so that all mistakes are reported at once.
+//! A typed reader for TOML tables. It continues after a mistake, so that all mistakes are reported at once.
 //!
-//! What a section is asked for is what it knows: there is no second list of keys to keep in step. A value set
-//! outside the file stands in for the file's, and is checked by the same rules.
+//! A [`Section`] knows the keys for which it was asked, so there is no second list of keys. [`Section::finish`] reports all
+//! other keys of the table. A value from a flag or a variable replaces the value of the file, and the same checks apply.
 
 use std::{fmt::Display, ops::RangeInclusive};
 
@@ -11,19 +11,18 @@ use toml::{
 };
 
 use super::{
-    diagnostic::{Diagnostic, Site},
-    nearest,
-    number::grouped,
-    overrides,
-    reader::{Known, Reader, Stray, header, join},
-    value::{Given, Placed, Raw},
+    diagnostic::Diagnostic,
+    nearest, overrides,
+    reader::{KnownKeys, Reader, Stray, header, join},
+    site::Site,
+    value::{GivenValue, Placed, Raw, grouped},
 };
 
-/// A table of the file, or the lack of it.
+/// A table of the file. The table may be missing; then every setting has its default.
 pub(super) struct Section<'r, 'a> {
     reader: &'r mut Reader<'a>,
     path: String,
-    /// The path without an index: all servers are asked for the same.
+    /// The path without an index, since all servers have the same keys.
     kind: String,
     table: Option<&'a DeTable<'a>>,
     site: Site,
@@ -32,11 +31,11 @@ pub(super) struct Section<'r, 'a> {
     settable: Vec<&'static str>,
 }
 
-/// What a key holds that takes one text or a list of them.
+/// The value of a key that takes one text or a list of texts.
 pub(super) struct OneOrMore<T> {
-    /// Those that could be read.
+    /// The texts that could be read.
     pub(super) values: Vec<Placed<T>>,
-    /// How many were given.
+    /// The number of texts that were given.
     pub(super) count: usize,
     pub(super) key: String,
     pub(super) site: Site,
@@ -74,13 +73,13 @@ impl<'r, 'a> Section<'r, 'a> {
         self.reader.report(diagnostic);
     }
 
-    /// Refuses a value whose feature is not built yet, and says what to do without it.
+    /// Refuses a value whose feature is not built yet. `instead` says what to write instead.
     pub(super) fn refuse_unbuilt<T>(&mut self, placed: &Placed<T>, instead: &str) {
         let mistake = Diagnostic::error(placed.site.clone(), &placed.key, "is not available in this version");
         self.report(mistake.help(instead));
     }
 
-    /// A table within, or the lack of it. It ends when it is dropped from sight by [`Section::finish`].
+    /// The table `key` of this section, which may be missing. The caller ends it with [`Section::finish`].
     pub(super) fn table(&mut self, key: &'static str) -> Section<'_, 'a> {
         let given = self.take_from_file(key);
         let (path, kind) = (join(&self.path, key), join(&self.kind, key));
@@ -102,7 +101,7 @@ impl<'r, 'a> Section<'r, 'a> {
         Section::new(self.reader, path, kind, table, given.site)
     }
 
-    /// The tables of a list such as `[[server]]`, each handed to `read` with its index.
+    /// Reads each table of a list such as `[[server]]` with `read`, which takes the index and the table.
     pub(super) fn tables<T>(
         &mut self,
         key: &'static str,
@@ -110,7 +109,10 @@ impl<'r, 'a> Section<'r, 'a> {
     ) -> Vec<T> {
         let Some(given) = self.take_from_file(key) else { return Vec::new() };
         let Raw::Toml(DeValue::Array(tables)) = given.raw else {
-            self.refuse(&given, "must be a list of tables", &format!("begin each with a line [[{key}]]"));
+            let named =
+                given.raw.first_table().map(|name| format!("write [[{key}]], and name = {name:?} below it"));
+            let help = named.unwrap_or_else(|| format!("begin each with a line [[{key}]]"));
+            self.refuse(&given, "must be a list of tables", &help);
             return Vec::new();
         };
         let mut values = Vec::with_capacity(tables.len());
@@ -126,19 +128,19 @@ impl<'r, 'a> Section<'r, 'a> {
         values
     }
 
-    /// This key is of a feature that is not built, so no hint offers it.
+    /// Marks a key whose feature is not built. Hints name such a key only if its own name is misspelled.
     pub(super) fn hide(&mut self, key: &'static str) {
         self.not_built.push(key);
     }
 
-    /// Was this key given in the file? For keys of features that are not built, which are refused whatever their value is.
+    /// Whether the file sets this key. For keys of features that are not built, which are refused with any value.
     pub(super) fn not_built(&mut self, key: &'static str) -> Option<Placed<()>> {
         self.hide(key);
         let given = self.take_from_file(key)?;
         Some(Placed { value: (), key: given.key, site: given.site })
     }
 
-    /// A whole number in `range`, or its default.
+    /// A whole number in `range`, or the default.
     pub(super) fn integer(
         &mut self,
         key: &'static str,
@@ -153,14 +155,14 @@ impl<'r, 'a> Section<'r, 'a> {
         self.value(key, read, &expected, &help).unwrap_or_else(|| self.placed(key, default))
     }
 
-    /// `true` or `false`, or its default.
+    /// `true` or `false`, or the default.
     pub(super) fn boolean(&mut self, key: &'static str, default: bool) -> Placed<bool> {
         let help = format!("the default is {default}");
         let read = self.value(key, Raw::boolean, "takes true or false", &help);
         read.unwrap_or_else(|| self.placed(key, default))
     }
 
-    /// One of several words, if it is given.
+    /// One of several words, if the key is set.
     pub(super) fn choice<T: Copy>(&mut self, key: &'static str, choices: &[(&str, T)]) -> Option<Placed<T>> {
         let given = self.take(key)?;
         let found = given.raw.text();
@@ -174,7 +176,7 @@ impl<'r, 'a> Section<'r, 'a> {
         None
     }
 
-    /// A text that `parse` takes, if it is given. `expected` goes on from the key: "takes an address".
+    /// A text that `parse` accepts, if the key is set. `expected` continues the sentence after the key: "takes an address".
     pub(super) fn parsed<T, E: Display>(
         &mut self,
         key: &'static str,
@@ -185,7 +187,7 @@ impl<'r, 'a> Section<'r, 'a> {
         self.parse(given, expected, parse)
     }
 
-    /// A text that must be given.
+    /// A text that `parse` accepts. The key must be set.
     pub(super) fn required<T, E: Display>(
         &mut self,
         key: &'static str,
@@ -201,7 +203,7 @@ impl<'r, 'a> Section<'r, 'a> {
         self.parse(given, expected, parse)
     }
 
-    /// A list of texts that `parse` takes. Those that it does not take are reported and left out.
+    /// A list of texts. Those that `parse` does not accept are reported and left out.
     pub(super) fn list<T, E: Display>(
         &mut self,
         key: &'static str,
@@ -211,8 +213,8 @@ impl<'r, 'a> Section<'r, 'a> {
         let Some(given) = self.take(key) else { return Vec::new() };
         let Raw::Toml(DeValue::Array(items)) = given.raw else {
             let help = match given.raw {
-                Raw::Toml(_) => "a list stands in square brackets: [\"a\", \"b\"]",
-                Raw::Text(_) => "a list is set in the file alone",
+                Raw::Toml(_) => "write a list in square brackets: [\"a\", \"b\"]",
+                Raw::Text(_) => "a list can only be set in the file",
             };
             self.refuse(&given, "takes a list of texts", help);
             return Vec::new();
@@ -220,8 +222,7 @@ impl<'r, 'a> Section<'r, 'a> {
         self.each(&given.key, items, expected, parse)
     }
 
-    /// A text that `parse` takes or a list of such texts, if it is given. Those that it does not take are reported and
-    /// left out.
+    /// One text or a list of texts, if the key is set. Those that `parse` does not accept are reported and left out.
     pub(super) fn one_or_more<T, E: Display>(
         &mut self,
         key: &'static str,
@@ -257,13 +258,14 @@ impl<'r, 'a> Section<'r, 'a> {
         values
     }
 
-    /// Whether the key is set, in the file or outside it, whatever its value is.
+    /// Whether the key is set, in the file or outside it, to any value.
     pub(super) fn is_given(&self, key: &str) -> bool {
         self.table.is_some_and(|table| table.contains_key(key))
             || self.is_settable() && self.reader.set_outside(&self.path, key).is_some()
     }
 
-    /// Every key of the file that was not asked for is a mistake, to be described when all sections are read.
+    /// Ends the section. Each key of the file for which it was not asked is a mistake. The reader describes these mistakes
+    /// when it has read all sections.
     pub(super) fn finish(self) {
         let keys = self.table.into_iter().flat_map(|table| table.keys());
         let stray = |(key, site)| Stray { path: self.path.clone(), kind: self.kind.clone(), key, site };
@@ -273,18 +275,19 @@ impl<'r, 'a> Section<'r, 'a> {
             .map(stray)
             .collect();
         let section = self.kind.clone();
-        let known = Known { section, keys: self.asked, not_built: self.not_built, settable: self.settable };
+        let (keys, not_built) = (self.asked, self.not_built);
+        let known = KnownKeys { section, keys, not_built, settable: self.settable };
         self.reader.learn(known, strays);
     }
 
-    /// A value from outside the file, else the file's.
-    fn take(&mut self, key: &'static str) -> Option<Given<'a>> {
+    /// The value from outside the file, else the value of the file.
+    fn take(&mut self, key: &'static str) -> Option<GivenValue<'a>> {
         let from_file = self.take_from_file(key);
         if !self.is_settable() {
             return from_file;
         }
         self.settable.push(key);
-        let from_outside = self.reader.set_outside(&self.path, key).map(|entry| Given {
+        let from_outside = self.reader.set_outside(&self.path, key).map(|entry| GivenValue {
             raw: Raw::Text(&entry.text),
             key: self.key(key),
             site: entry.site.clone(),
@@ -292,19 +295,19 @@ impl<'r, 'a> Section<'r, 'a> {
         from_outside.or(from_file)
     }
 
-    /// Whether values of this section can be set outside the file.
+    /// Whether flags and variables can set values of this section.
     fn is_settable(&self) -> bool {
         overrides::SECTIONS.contains(&self.path.as_str())
     }
 
-    fn take_from_file(&mut self, key: &'static str) -> Option<Given<'a>> {
+    fn take_from_file(&mut self, key: &'static str) -> Option<GivenValue<'a>> {
         self.asked.push(key);
         let item = self.table?.get(key)?;
         Some(self.given(self.key(key), item))
     }
 
-    fn given(&self, key: String, item: &'a Spanned<DeValue<'a>>) -> Given<'a> {
-        Given { raw: Raw::Toml(item.get_ref()), key, site: self.reader.site(item.span()) }
+    fn given(&self, key: String, item: &'a Spanned<DeValue<'a>>) -> GivenValue<'a> {
+        GivenValue { raw: Raw::Toml(item.get_ref()), key, site: self.reader.site(item.span()) }
     }
 
     fn value<T>(
@@ -315,25 +318,25 @@ impl<'r, 'a> Section<'r, 'a> {
         help: &str,
     ) -> Option<Placed<T>> {
         let given = self.take(key)?;
-        match read(&given.raw) {
-            Some(value) => Some(Placed { value, key: given.key, site: given.site }),
-            None => {
-                self.refuse(&given, expected, help);
-                None
-            }
+        if let Some(value) = read(&given.raw) {
+            return Some(Placed { value, key: given.key, site: given.site });
         }
+        let unquoted = given.raw.text().filter(|text| read(&Raw::Text(text)).is_some());
+        let unquoted = unquoted.map(|text| format!("write it without quotes: {text}"));
+        self.refuse(&given, expected, unquoted.as_deref().unwrap_or(help));
+        None
     }
 
     fn parse<T, E: Display>(
         &mut self,
-        given: Given<'a>,
+        given: GivenValue<'a>,
         expected: &str,
         parse: impl Fn(&str) -> Result<T, E>,
     ) -> Option<Placed<T>> {
         let Some(text) = given.raw.text() else {
             let help = match given.raw {
-                Raw::Toml(DeValue::Array(_)) => "only one, without square brackets",
-                _ => "a text stands in quotes",
+                Raw::Toml(DeValue::Array(_)) => "write only one, without square brackets",
+                _ => "write a text in quotes",
             };
             self.refuse(&given, expected, help);
             return None;
@@ -351,7 +354,7 @@ impl<'r, 'a> Section<'r, 'a> {
         Placed { value, key: self.key(key), site: self.site.clone() }
     }
 
-    fn refuse(&mut self, given: &Given<'_>, expected: &str, help: &str) {
+    fn refuse(&mut self, given: &GivenValue<'_>, expected: &str, help: &str) {
         let found = format!("found {}", given.raw.describe());
         self.report(Diagnostic::error(given.site.clone(), &given.key, expected).found(found).help(help));
     }

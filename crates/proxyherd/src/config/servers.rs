@@ -10,43 +10,43 @@ use proxyherd_core::types::ServerName;
 use super::{
     CLASSIC_LINKS,
     address::Address,
-    diagnostic::Site,
     doors::{self, ADDRESS, Door, parse_address},
     section::Section,
+    site::Site,
     value::Placed,
 };
 use crate::door_kind::DoorKind;
 
-/// Most links a server has. More would cost more copies of each report than they shorten its way.
+/// The most links of a server. More links would cost more copies of each report than they save hops.
 pub const LINKS_PER_SERVER_MAX: usize = proxyherd_core::limits::LINKS_MAX;
 
 /// One server of the herd.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Server {
-    /// Its name, no other server's.
+pub struct ServerConfig {
+    /// Its name, which no other server has.
     pub name: ServerName,
-    /// Its doors, in the order of [`DoorKind::ALL`], those of one kind in the order of the file.
+    /// Its doors, in the order of [`DoorKind::ALL`]. The doors of one kind are in the order of the file.
     pub doors: Vec<Door>,
-    /// Where it listens for other servers. A server that has links has it.
+    /// The address where it listens for other servers. Every server with a link has one.
     pub peer: Option<Address>,
-    /// What other servers dial, where that is not `peer`.
+    /// The address that other servers dial, if that is not `peer`.
     pub advertise: Option<Address>,
-    /// The neighbors it names; others may name it. [`super::Config::links_of`] holds both.
+    /// The neighbors that it names. Other servers may name it too: [`super::Config::links_of`] has all its links.
     pub neighbors: Vec<ServerName>,
 }
 
 /// The other end of a link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Neighbor {
-    /// Who it is.
+    /// Its name.
     pub name: ServerName,
-    /// Where it is dialled.
+    /// The address at which it is dialed.
     pub address: Address,
-    /// Is it dialled from here? Else it dials.
+    /// Whether this server dials it. Otherwise it dials this server.
     pub dial: bool,
 }
 
-impl Server {
+impl ServerConfig {
     /// Its doors of this kind, in the order of the file.
     pub fn doors_of(&self, kind: DoorKind) -> impl Iterator<Item = &Door> {
         self.doors.iter().filter(move |door| door.kind == kind)
@@ -57,7 +57,7 @@ impl Server {
         self.doors_of(kind).next()
     }
 
-    /// Has it these doors of this kind, all without TLS, instead of those that it has.
+    /// Replaces its doors of this kind by these, all without TLS.
     #[cfg(test)]
     pub(crate) fn set_doors(&mut self, kind: DoorKind, addresses: impl IntoIterator<Item = Address>) {
         self.doors.retain(|door| door.kind != kind);
@@ -65,34 +65,34 @@ impl Server {
         self.doors.sort_by_key(|door| door.kind);
     }
 
-    /// What other servers dial.
-    pub fn dialled(&self) -> Option<&Address> {
+    /// The address that other servers dial.
+    pub fn dialed(&self) -> Option<&Address> {
         self.advertise.as_ref().or(self.peer.as_ref())
     }
 }
 
-/// One of the two ends must dial, and both must agree which without talking.
+/// Whether `name` dials `neighbor`. Both ends of a link compute the same answer without talking to each other.
 pub(super) fn dials(name: &ServerName, neighbor: &ServerName) -> bool {
     name.as_str().as_bytes() < neighbor.as_str().as_bytes()
 }
 
-pub(super) fn links_of(servers: &[Server], name: &ServerName) -> Vec<Neighbor> {
+pub(super) fn links_of(servers: &[ServerConfig], name: &ServerName) -> Vec<Neighbor> {
     let Some(this) = servers.iter().find(|server| server.name == *name) else { return Vec::new() };
-    let linked = |other: &&Server| {
+    let linked = |other: &&ServerConfig| {
         other.name != *name && (this.neighbors.contains(&other.name) || other.neighbors.contains(name))
     };
-    let neighbor = |other: &Server| {
-        let address = other.dialled()?.clone();
+    let neighbor = |other: &ServerConfig| {
+        let address = other.dialed()?.clone();
         Some(Neighbor { name: other.name.clone(), address, dial: dials(name, &other.name) })
     };
     servers.iter().filter(linked).filter_map(neighbor).collect()
 }
 
-/// The classic herd's server of that index and name.
-pub(super) fn classic(index: u16, name: &str) -> Server {
+/// The server of the classic herd with this index and name.
+pub(super) fn classic(index: u16, name: &str) -> ServerConfig {
     let named = |name: &str| ServerName::new(name).expect("the classic names are letters");
     let at = |port: u16| Address::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port + index);
-    Server {
+    ServerConfig {
         name: named(name),
         doors: vec![Door::plain(DoorKind::Line, at(12000)), Door::plain(DoorKind::Http, at(8000))],
         peer: Some(at(13000)),
@@ -101,7 +101,7 @@ pub(super) fn classic(index: u16, name: &str) -> Server {
     }
 }
 
-/// A `[[server]]` as it was given, with what could be read of it: the checks that span servers look at this.
+/// The parts of a `[[server]]` that could be read, for the checks between servers.
 pub(super) struct Draft {
     /// `server[2]`
     pub(super) path: String,
@@ -129,12 +129,12 @@ pub(super) fn read(index: usize, mut section: Section<'_, '_>) -> Draft {
 }
 
 impl Draft {
-    /// The server, if all of it could be read.
-    pub(super) fn into_server(self) -> Option<Server> {
+    /// The server, if its name could be read.
+    pub(super) fn into_server(self) -> Option<ServerConfig> {
         let value = |placed: Option<Placed<Address>>| placed.map(|placed| placed.value);
         let mut named = BTreeSet::new();
         let neighbors = self.neighbors.into_iter().map(|neighbor| neighbor.value);
-        Some(Server {
+        Some(ServerConfig {
             name: self.name?.value,
             doors: self.doors.into_iter().map(|door| door.value).collect(),
             peer: value(self.peer),

@@ -1,7 +1,7 @@
-//! The sections `[herd]`, `[limits]` and `[log]`, and those of features that are not built yet.
+//! The sections `[herd]` and `[limits]`, and the sections of features that are not built yet.
 //!
-//! Every key that will ever be is known from the first version on. One whose feature is not built is refused
-//! where it asks for the feature, and accepted where it says what holds without it.
+//! The keys of planned features are known already. A value that asks for a feature that is not built is refused. A value that
+//! says that the feature is off is accepted.
 
 use std::{
     path::{Path, PathBuf},
@@ -10,86 +10,81 @@ use std::{
 
 use proxyherd_core::{limits::HERD_ID_LEN_MAX, link::HIGHEST};
 
-use super::{
-    diagnostic::Diagnostic,
-    log::{Log, LogFormat, LogLevel},
-    section::Section,
-    value::Placed,
-};
+use super::{diagnostic::Diagnostic, section::Section, value::Placed};
 
-/// Seconds in ten years: no period is longer.
+/// The longest period of any setting: ten years, in seconds.
 pub(super) const TEN_YEARS_S: u64 = 10 * 365 * 24 * 3600;
-/// Most bytes that `max_mb` stands for, each.
+/// The unit of settings that end in `_mb`, bytes.
 pub(super) const MEGABYTE: u64 = 1_000_000;
 
 /// The section `[herd]`: what all servers have in common.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Herd {
-    /// Which herd this is: 1 to 64 of letters, digits, `.`, `_` and `-`. Servers of different herds do not link.
+    /// The name of the herd: 1 to 64 letters, digits, `.`, `_` and `-`. Servers of different herds do not link.
     pub id: String,
-    /// A new client past this number is refused.
+    /// The most clients. Further new clients are refused.
     pub max_clients: u64,
-    /// Each server keeps what outlives it in `<data>/<server>`.
+    /// Each server keeps in `<data>/<server>` what must survive a restart.
     pub data: PathBuf,
-    /// Whether, and by what, links are encrypted.
+    /// How links are encrypted.
     pub tls: Tls,
-    /// A client is forgotten this long after its report was received, if ever.
+    /// The herd forgets a client this long after it received the client's last report. `None`: never.
     pub client_ttl: Option<Duration>,
-    /// By which links changes go.
+    /// The links that carry changes.
     pub flood: Flood,
-    /// The highest version of the link protocol that is spoken.
+    /// The highest version of the link protocol that servers speak.
     pub link_version: u16,
-    /// Where clocks are further apart, there is no link.
+    /// Servers whose clocks differ by more than this have no link.
     pub clock_offset_max: Duration,
     /// What a running server does when this file no longer names it.
     pub removed: Removed,
 }
 
-/// What a running server does when its file no longer names it.
+/// What a running server does when the file no longer names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Removed {
-    /// It ends, as at SIGTERM.
+    /// It stops, as at SIGTERM.
     Stop,
     /// It keeps running, without links.
     Stay,
 }
 
-/// By which links changes go.
+/// The links that carry changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flood {
-    /// Those of a spanning tree; others take over where it breaks.
+    /// The links of a spanning tree. Other links take over where the tree breaks.
     Tree,
-    /// All.
+    /// All links.
     All,
 }
 
-/// How links are made sure of.
+/// How links are encrypted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tls {
-    /// Not at all: every link is on loopback.
+    /// Not encrypted. Every link is on loopback.
     Off,
-    /// By certificates in this directory.
+    /// Encrypted with the certificates in this directory.
     Certs(PathBuf),
 }
 
-/// The section `[limits]`: what one server does not go beyond.
+/// The section `[limits]`: the limits of each server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// A connection that says nothing for so long is closed.
+    /// A connection that is silent for this long is closed.
     pub idle: Duration,
-    /// A connection whose line is not complete after so long is closed.
+    /// A connection whose line is still unfinished after this long is closed.
     pub line: Duration,
-    /// A connection that has not taken the replies that wait for it after so long is closed.
+    /// A connection whose client has not read its replies for this long is closed.
     pub write: Duration,
-    /// Most client connections at once; one more is closed at once.
+    /// The most client connections at once. Each further one is closed as soon as it comes.
     pub connections: usize,
-    /// Most of them from one address; one more is closed at once.
+    /// The most of them from one address. Each further one is closed as soon as it comes.
     pub connections_per_address: usize,
-    /// Most lines in a second from one address, 0 for any number; what is more is read later.
+    /// The most lines in a second from one address. Further lines are read later. 0: any number.
     pub lines_per_s_per_address: u32,
-    /// A client's report is refused so shortly after its last one that was kept.
+    /// A report is refused if it comes within this time after the client's last accepted report.
     pub client_interval: Duration,
-    /// Most memory for replies that clients have not taken, bytes; past it those connections are closed.
+    /// The most memory for replies that clients have not read, bytes. Beyond it, connections are closed.
     pub buffers: usize,
 }
 
@@ -120,19 +115,6 @@ impl Default for Limits {
             lines_per_s_per_address: 0,
             client_interval: Duration::ZERO,
             buffers: 256 * MEGABYTE as usize,
-        }
-    }
-}
-
-impl Default for Log {
-    fn default() -> Log {
-        Log {
-            dir: PathBuf::from("log"),
-            level: LogLevel::Info,
-            format: LogFormat::Text,
-            max_bytes: 64 * MEGABYTE,
-            keep: 4,
-            lines_per_s: 10_000,
         }
     }
 }
@@ -168,7 +150,7 @@ pub(super) fn read_herd(mut section: Section<'_, '_>, base: &Path) -> Herd {
     }
 }
 
-/// A server whose clock is ahead by as much as it may be would show no report of another server's to anybody.
+/// A server whose clock is as far ahead as allowed would otherwise show no report that another server has received.
 fn refuse_short_ttl(section: &mut Section<'_, '_>, client_ttl_s: &Placed<u64>, offset_max_s: &Placed<u64>) {
     let (ttl_s, offset_s) = (client_ttl_s.value, offset_max_s.value);
     if ttl_s == 0 || ttl_s > offset_s {
@@ -180,9 +162,9 @@ fn refuse_short_ttl(section: &mut Section<'_, '_>, client_ttl_s: &Placed<u64>, o
     );
     let mistake = Diagnostic::error(client_ttl_s.site.clone(), &client_ttl_s.key, message);
     let help = match ttl_s {
-        1 => "a herd whose clocks are a second apart can't forget clients so soon".to_owned(),
+        1 => "a herd whose clocks may differ by a second cannot forget clients after a second".to_owned(),
         _ => format!(
-            "forget clients later, or set max_clock_offset_s below {ttl_s} and keep clocks that close"
+            "forget clients later, or set max_clock_offset_s below {ttl_s} and keep the clocks that close"
         ),
     };
     section.report(mistake.found(format!("found {ttl_s}")).help(help));
@@ -194,7 +176,7 @@ fn parse_herd_id(text: &str) -> Result<String, &'static str> {
     if fits { Ok(text.to_owned()) } else { Err("for example \"herd-7f3a9c\"") }
 }
 
-/// Leaving `tls` out means "certs", so that nobody runs without encryption by oversight.
+/// A missing `tls` means "certs", so that nobody runs without encryption by mistake.
 fn read_tls(section: &mut Section<'_, '_>, base: &Path) -> Tls {
     match section.parsed("tls", "takes the directory that `proxyherd init` has made, or \"off\"", parse_tls) {
         Some(Placed { value: None, .. }) => Tls::Off,
@@ -205,7 +187,7 @@ fn read_tls(section: &mut Section<'_, '_>, base: &Path) -> Tls {
     }
 }
 
-/// The directory; `None` for "off". What is nearly "off" is no directory's name.
+/// The directory, or `None` for "off". A word that means "off" or "on" is not a directory.
 fn parse_tls(text: &str) -> Result<Option<PathBuf>, String> {
     let means_off = ["off", "of", "no", "none", "false", "disabled"];
     let means_on = ["on", "yes", "true", "enabled"];
@@ -228,15 +210,15 @@ fn refuse_durability(section: &mut Section<'_, '_>) {
     if replicas.value > 0 {
         section.refuse_unbuilt(&replicas, "write replicas = 0: a report is acknowledged by its own server");
     }
-    // Without a journal and replicas this changes nothing, so any value that will be good is good.
+    // Without a journal and replicas this key has no effect, so every value in its range is accepted.
     section.integer("ack_timeout_ms", 1..=600_000, 5000);
 }
 
-/// Sections of features that are not built, and what to do without them.
+/// The sections of features that are not built, and what to write instead.
 const SECTIONS_NOT_BUILT: [(&str, &str); 4] = [
     ("access", "leave it out: in this version everybody who reaches a door may do everything"),
-    ("engine", "leave it out: this version knows no regions"),
-    ("reports", "leave it out: this version takes every report that it can read"),
+    ("engine", "leave it out: this version has no regions"),
+    ("reports", "leave it out: this version accepts every report that it can read"),
     ("webhooks", "leave it out: this version sends no webhooks"),
 ];
 
@@ -285,29 +267,10 @@ pub(super) fn read_limits(mut section: Section<'_, '_>) -> Limits {
     limits
 }
 
-/// A path of the file is relative to the file; one from a flag or a variable is the shell's, and so relative to
-/// the directory in which it was typed.
-pub(super) fn read_log(mut section: Section<'_, '_>, base: &Path) -> Log {
-    let default = Log::default();
-    let dir = section.parsed("dir", "takes a directory", parse_path);
-    let level = section.choice("level", &LogLevel::ALL.map(|level| (level.as_str(), level)));
-    let format = section.choice("format", &LogFormat::ALL.map(|format| (format.as_str(), format)));
-    let log = Log {
-        dir: dir.map_or(base.join(default.dir), |dir| dir.relative_to(base)),
-        level: level.map_or(default.level, |level| level.value),
-        format: format.map_or(default.format, |format| format.value),
-        max_bytes: section.integer("max_mb", 1..=1_000_000, default.max_bytes / MEGABYTE).value * MEGABYTE,
-        keep: section.integer("keep", 0..=10_000, default.keep.into()).value as u32,
-        lines_per_s: section.integer("lines_per_s", 1..=10_000_000, default.lines_per_s.into()).value as u32,
-    };
-    section.finish();
-    log
-}
-
 pub(super) fn parse_path(text: &str) -> Result<PathBuf, String> {
     match text {
-        "" => Err("an empty text is no path; `.` is the file's own directory".to_owned()),
-        _ if text.contains('\0') => Err("a path holds no zero byte".to_owned()),
+        "" => Err("a path cannot be empty; `.` is the directory of herd.toml".to_owned()),
+        _ if text.contains('\0') => Err("a path cannot contain a zero byte".to_owned()),
         _ => Ok(PathBuf::from(text)),
     }
 }

@@ -1,7 +1,7 @@
-//! What must hold between the servers of a herd: names and addresses are theirs alone, links lead to servers,
-//! and what is not encrypted stays on the machine.
+//! Checks between the servers of a herd: no two servers share a name or an address, links lead to servers, and links without
+//! encryption stay on loopback.
 //!
-//! Which servers share a machine the file does not say, but it shows: where others dial them.
+//! The file does not say which servers share a machine. These checks conclude it from the addresses that others dial.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,17 +12,18 @@ use proxyherd_core::{limits::SERVERS_MAX, types::ServerName};
 
 use super::{
     address::Address,
-    diagnostic::{Diagnostic, Site},
+    diagnostic::Diagnostic,
     doors::{Door, GivenCertificate},
     nearest,
     reader::Reader,
     servers::{Draft, LINKS_PER_SERVER_MAX, dials},
     settings::Tls,
+    site::Site,
     value::Placed,
 };
 use crate::door_kind::DoorKind;
 
-/// The servers' links: of each server, by index, the indices of those it has a link with.
+/// For each server, by index, the indices of the servers with which it has a link.
 type Links = Vec<BTreeSet<usize>>;
 
 pub(super) fn check(drafts: &[Draft], tls: &Tls, reader: &mut Reader<'_>) {
@@ -35,7 +36,7 @@ pub(super) fn check(drafts: &[Draft], tls: &Tls, reader: &mut Reader<'_>) {
     }
     if let Some(draft) = drafts.get(SERVERS_MAX) {
         let message = format!("is one server too many: a herd has at most {SERVERS_MAX}");
-        let help = "let several herds each have a part of the clients";
+        let help = "divide the clients among several herds";
         reader.report(Diagnostic::error(draft.site.clone(), &draft.path, message).help(help));
     }
     check_names(drafts, reader);
@@ -51,7 +52,7 @@ pub(super) fn check(drafts: &[Draft], tls: &Tls, reader: &mut Reader<'_>) {
     }
     check_addresses(drafts, reader);
     check_advertised(drafts, reader);
-    // While names or neighbors are wrong, a server without links is most likely only the echo of that.
+    // If names or neighbors are wrong, a server without links is probably a consequence of that mistake.
     if !reader.has_errors() {
         warn_of_parts(drafts, &links, reader);
     }
@@ -63,23 +64,28 @@ fn check_names(drafts: &[Draft], reader: &mut Reader<'_>) {
         if let Some(first) = first_by_name.get(&name.value) {
             let mistake =
                 error(name, "is another server's name too").related(first.site.clone(), "first here");
-            reader.report(mistake.help("a server is known by its name alone"));
+            reader.report(mistake.help("give one of them another name"));
         } else {
             first_by_name.insert(&name.value, name);
         }
     }
 }
 
-/// Reports neighbors that are none, and returns the links: one exists if either end names it.
+/// Reports neighbors that are not servers, and returns the links. A link exists if either end names the other.
 fn check_neighbors(drafts: &[Draft], reader: &mut Reader<'_>) -> Links {
     let names: Vec<Option<&str>> =
         drafts.iter().map(|draft| draft.name.as_ref().map(|name| name.value.as_str())).collect();
+    // A neighbor that no server is named after may be one whose own name is wrong.
+    let are_names_known = names.iter().flatten().collect::<BTreeSet<_>>().len() == drafts.len();
     let mut links = vec![BTreeSet::new(); drafts.len()];
     for (index, draft) in drafts.iter().enumerate() {
         let mut named = BTreeSet::new();
         for neighbor in &draft.neighbors {
             match names.iter().position(|name| *name == Some(neighbor.value.as_str())) {
-                None => reader.report(unknown_neighbor(neighbor, names.iter().flatten().copied())),
+                None if are_names_known => {
+                    reader.report(unknown_neighbor(neighbor, names.iter().flatten().copied()));
+                }
+                None => {}
                 Some(other) if other == index => {
                     reader.report(error(neighbor, "is the server itself").help("leave it out"));
                 }
@@ -113,12 +119,12 @@ fn check_link_count(draft: &Draft, count: usize, reader: &mut Reader<'_>) {
         let site = draft.name.as_ref().map_or(&draft.site, |name| &name.site).clone();
         let message = format!("has {count} links, its own and those that name it");
         let help =
-            format!("a server has at most {LINKS_PER_SERVER_MAX}; reports find their way over several");
+            format!("a server has at most {LINKS_PER_SERVER_MAX} links; reports travel over several links");
         reader.report(Diagnostic::error(site, &draft.path, message).help(help));
     }
 }
 
-/// Whoever reaches the HTTP door may ask it anything.
+/// Some kinds of doors must be on loopback, because anybody who reaches them may do everything there.
 fn check_doors(draft: &Draft, reader: &mut Reader<'_>) {
     for door in draft.doors.iter().filter(|door| !door.value.address.is_loopback()) {
         let Some(why) = door.value.kind.loopback_only() else { continue };
@@ -128,18 +134,18 @@ fn check_doors(draft: &Draft, reader: &mut Reader<'_>) {
     }
 }
 
-/// Doors with TLS have a certificate, and a certificate has a door.
+/// A door with TLS needs a certificate, and a certificate needs a door.
 pub(super) fn check_certificate(drafts: &[Draft], given: &GivenCertificate, reader: &mut Reader<'_>) {
     let mut doors = drafts.iter().flat_map(|draft| &draft.doors);
     match doors.find(|door| door.value.tls) {
         Some(door) if !given.is_given => {
-            let mistake = error(door, "has TLS, and there is no certificate for it");
+            let mistake = error(door, "has TLS, but there is no certificate for it");
             let help = "add a section [tls] with cert = \"fullchain.pem\" and key = \"privkey.pem\"";
             reader.report(mistake.help(help));
         }
         None if given.value.is_some() => {
-            let message = "is for doors with TLS, and no address of a door begins with tls://";
-            let help = "write tls:// before the addresses that are to have it, or leave the section out";
+            let message = "is for doors with TLS, but no address of a door begins with tls://";
+            let help = "write tls:// before the addresses that should have TLS, or leave the section out";
             reader.report(Diagnostic::warning(given.site.clone(), "tls", message).help(help));
         }
         _ => {}
@@ -148,13 +154,13 @@ pub(super) fn check_certificate(drafts: &[Draft], given: &GivenCertificate, read
 
 fn check_peer(draft: &Draft, linked: &BTreeSet<usize>, drafts: &[Draft], reader: &mut Reader<'_>) {
     let key = format!("{}.peer", draft.path);
-    // What is wrong is not missing.
+    // An address that is wrong is not missing.
     if reader.has_errors_in(&key) {
         return;
     }
     match (&draft.peer, &draft.advertise) {
         (None, Some(advertise)) => {
-            let help = "add peer = …, where the server listens for others; advertise is how they reach it";
+            let help = "add peer = …, the address where this server listens for other servers; they dial `advertise`";
             reader.report(error(advertise, "stands without `peer`").help(help));
         }
         (None, None) if !linked.is_empty() => {
@@ -164,11 +170,11 @@ fn check_peer(draft: &Draft, linked: &BTreeSet<usize>, drafts: &[Draft], reader:
                 mistake.help(format!("its links with {others} need an address: peer = \"HOST:PORT\"")),
             );
         }
-        _ => check_dialled_port(draft, linked, drafts, reader),
+        _ => check_dialed_port(draft, linked, drafts, reader),
     }
 }
 
-/// Whoever reaches a peer port without encryption may speak as any server.
+/// Anybody who reaches a peer port without encryption can speak as any server.
 fn check_unencrypted(draft: &Draft, reader: &mut Reader<'_>) {
     for address in [&draft.peer, &draft.advertise].into_iter().flatten() {
         if !address.value.is_loopback() {
@@ -180,17 +186,18 @@ fn check_unencrypted(draft: &Draft, reader: &mut Reader<'_>) {
     }
 }
 
-/// A server's certificate is in a file of its name, beside the authority's.
+/// The files of a server's certificate have the server's name, and are in the directory of the authority's files.
 fn check_certified(draft: &Draft, reader: &mut Reader<'_>) {
     if let Some(name) = draft.name.as_ref().filter(|name| name.value.as_str() == "ca") {
-        let mistake = error(name, "is the name that the authority's files have, ca.pem and ca.key");
+        let mistake = error(name, "is the name of the authority's files, ca.pem and ca.key");
         reader.report(mistake.help("give the server another name"));
     }
 }
 
-/// With port 0 the system chooses, and nobody else learns what it chose.
-fn check_dialled_port(draft: &Draft, linked: &BTreeSet<usize>, drafts: &[Draft], reader: &mut Reader<'_>) {
-    let Some(dialled) = draft.advertise.as_ref().or(draft.peer.as_ref()) else { return };
+/// A neighbor must be able to dial the address. It cannot dial port 0, because it does not learn the port that the system
+/// chooses.
+fn check_dialed_port(draft: &Draft, linked: &BTreeSet<usize>, drafts: &[Draft], reader: &mut Reader<'_>) {
+    let Some(dialed) = draft.advertise.as_ref().or(draft.peer.as_ref()) else { return };
     let dials_it = |other: &&usize| match (&drafts[**other].name, &draft.name) {
         (Some(other), Some(name)) => dials(&other.value, &name.value),
         _ => false,
@@ -199,16 +206,16 @@ fn check_dialled_port(draft: &Draft, linked: &BTreeSet<usize>, drafts: &[Draft],
     if dialling.is_empty() {
         return;
     }
-    if dialled.value.is_unspecified() {
-        let mistake = error(dialled, "stands for all addresses of its machine, and nobody can dial that");
+    if dialed.value.is_unspecified() {
+        let mistake = error(dialed, "means all addresses of its machine, so no server can dial it");
         let help = format!(
             "{} must dial it: add advertise = \"HOST:{}\"",
             names_of(&dialling, drafts),
-            dialled.value.port()
+            dialed.value.port()
         );
         reader.report(mistake.help(help));
-    } else if dialled.value.port() == 0 {
-        let mistake = error(dialled, "has port 0, which nobody can dial");
+    } else if dialed.value.port() == 0 {
+        let mistake = error(dialed, "has port 0, which no server can dial");
         let help = format!("{} must dial it: give it a port", names_of(&dialling, drafts));
         reader.report(mistake.help(help));
     }
@@ -228,7 +235,7 @@ struct Listener<'d> {
     site: &'d Site,
 }
 
-/// The listeners of a server.
+/// All listeners of a server.
 fn listeners(draft: &Draft) -> impl Iterator<Item = Listener<'_>> {
     let doors = draft.doors.iter().map(|Placed { value, key, site }| Listener {
         draft,
@@ -250,7 +257,7 @@ fn listeners(draft: &Draft) -> impl Iterator<Item = Listener<'_>> {
 /// No two listeners of one machine share an address.
 fn check_addresses(drafts: &[Draft], reader: &mut Reader<'_>) {
     let mut all: Vec<Listener<'_>> = drafts.iter().flat_map(listeners).collect();
-    all.sort_by_key(|listener| (&listener.site.origin, listener.site.column));
+    all.sort_by_key(|listener| (&listener.site.source, listener.site.column));
     for (index, one) in all.iter().enumerate() {
         let in_the_way = |first: &&Listener<'_>| {
             share_a_machine(first.draft, one.draft) && first.address.overlaps(one.address)
@@ -269,7 +276,7 @@ fn check_addresses(drafts: &[Draft], reader: &mut Reader<'_>) {
     }
 }
 
-/// Do these run on one machine, as far as their addresses show? Where others dial them on one host, they do.
+/// Whether two servers may run on one machine: others dial them at the same host, or the file does not say where.
 fn share_a_machine(one: &Draft, two: &Draft) -> bool {
     let host = |draft: &Draft| draft.advertise.as_ref().or(draft.peer.as_ref()).map(|at| at.value.clone());
     match (host(one), host(two)) {
@@ -278,7 +285,7 @@ fn share_a_machine(one: &Draft, two: &Draft) -> bool {
     }
 }
 
-/// Whoever dials what a server advertises must not reach another, nor its clients' door.
+/// The address that a server advertises must not be that of another server or of a door.
 fn check_advertised(drafts: &[Draft], reader: &mut Reader<'_>) {
     for (index, draft) in drafts.iter().enumerate() {
         let Some(advertise) = &draft.advertise else { continue };
@@ -292,13 +299,13 @@ fn check_advertised(drafts: &[Draft], reader: &mut Reader<'_>) {
         });
         if let Some((_, key, site)) = others.find(|(address, ..)| address.overlaps(&advertise.value)) {
             let mistake = error(advertise, &format!("leads to `{key}`"));
-            let help = "advertise is where others reach this server's `peer`";
+            let help = "`advertise` is the address at which other servers reach this server's `peer`";
             reader.report(mistake.related(site.clone(), "first here").help(help));
         }
     }
 }
 
-/// Servers without a way to the rest hear nothing of it. That may be meant for a while, so it is a warning.
+/// Warns of servers that have no path to the rest of the herd. That may be intended for a while, so it is not an error.
 fn warn_of_parts(drafts: &[Draft], links: &Links, reader: &mut Reader<'_>) {
     let mut parts = parts_of(links);
     let Some(largest) = (0..parts.len()).max_by_key(|&index| (parts[index].len(), parts.len() - index))
@@ -311,10 +318,9 @@ fn warn_of_parts(drafts: &[Draft], links: &Links, reader: &mut Reader<'_>) {
         let Some(name) = first.and_then(|draft| draft.name.as_ref()) else { continue };
         let message = match part.len() {
             1 => "has no link: it hears of no other server's clients".to_owned(),
-            _ => format!(
-                "has no way to the rest of the herd, nor have its neighbors: {}",
-                names_of(&part, drafts)
-            ),
+            _ => {
+                format!("and its neighbors have no path to the rest of the herd: {}", names_of(&part, drafts))
+            }
         };
         let site = name.site.clone();
         let key = name.key.trim_end_matches(".name");
@@ -322,7 +328,7 @@ fn warn_of_parts(drafts: &[Draft], links: &Links, reader: &mut Reader<'_>) {
     }
 }
 
-/// The servers that hear of each other, as sets of indices.
+/// The connected components of the herd, as sets of indices.
 fn parts_of(links: &Links) -> Vec<BTreeSet<usize>> {
     let mut parts: Vec<BTreeSet<usize>> = Vec::new();
     for start in 0..links.len() {

@@ -1,15 +1,15 @@
-//! A value of the configuration: as it was given, and once it is checked.
+//! Values of the configuration: unchecked ([`GivenValue`]) and checked ([`Placed`]).
 
 use std::path::{Path, PathBuf};
 
 use toml::de::{DeInteger, DeValue};
 
 use super::{
-    diagnostic::{Origin, Site},
-    secret::looks_secret,
+    secret::secret_in,
+    site::{Site, ValueSource},
 };
 
-/// A checked value and where it stands.
+/// A checked value with its key and its place.
 #[derive(Clone, Debug)]
 pub(super) struct Placed<T> {
     pub(super) value: T,
@@ -17,32 +17,33 @@ pub(super) struct Placed<T> {
     pub(super) site: Site,
 }
 
-/// A value as it was given.
-pub(super) struct Given<'a> {
+/// An unchecked value with its key and its place.
+pub(super) struct GivenValue<'a> {
     pub(super) raw: Raw<'a>,
     pub(super) key: String,
     pub(super) site: Site,
 }
 
-/// Where a value comes from decides how it is spelt.
+/// An unchecked value. Values from the file and values from elsewhere are written differently.
 pub(super) enum Raw<'a> {
     /// From the file.
     Toml(&'a DeValue<'a>),
-    /// From outside the file: `true` and `5` have no quotes to tell them from texts.
+    /// From a variable or a flag, where neither texts nor numbers have quotes.
     Text(&'a str),
 }
 
 impl Placed<PathBuf> {
-    /// The path, where the file names it relative to the file's own directory.
+    /// The path. A relative path in the file starts at `base`, the directory of the file; one in a flag or a variable starts
+    /// at the current directory.
     pub(super) fn relative_to(self, base: &Path) -> PathBuf {
-        match self.site.origin {
-            Origin::Line(..) | Origin::File(_) => base.join(self.value),
-            Origin::Variable(_) | Origin::Flag => self.value,
+        match self.site.source {
+            ValueSource::Line(..) | ValueSource::File(_) => base.join(self.value),
+            ValueSource::Variable(_) | ValueSource::Flag => self.value,
         }
     }
 }
 
-impl Raw<'_> {
+impl<'a> Raw<'a> {
     pub(super) fn integer(&self) -> Option<u64> {
         let read = |integer: &DeInteger<'_>| u64::from_str_radix(integer.as_str(), integer.radix()).ok();
         match self {
@@ -59,17 +60,24 @@ impl Raw<'_> {
         }
     }
 
-    pub(super) fn text(&self) -> Option<&str> {
+    pub(super) fn text(&self) -> Option<&'a str> {
         match self {
             Raw::Toml(value) => value.as_str(),
             Raw::Text(text) => Some(text),
         }
     }
 
-    /// For "found …".
+    /// The key of the first table in a table.
+    pub(super) fn first_table(&self) -> Option<&'a str> {
+        let Raw::Toml(DeValue::Table(table)) = self else { return None };
+        let mut tables = table.iter().filter(|(_, value)| matches!(value.get_ref(), DeValue::Table(_)));
+        tables.next().map(|(key, _)| key.get_ref().as_ref())
+    }
+
+    /// The value in words, for "found …". A secret is not repeated.
     pub(super) fn describe(&self) -> String {
-        if self.text().is_some_and(looks_secret) {
-            return "what looks like a key".to_owned();
+        if let Some(secret) = self.text().and_then(secret_in) {
+            return format!("what looks like {secret}");
         }
         match self {
             Raw::Text(text) => format!("{text:?}"),
@@ -80,6 +88,36 @@ impl Raw<'_> {
             Raw::Toml(DeValue::Datetime(_)) => "a date".to_owned(),
             Raw::Toml(DeValue::Array(_)) => "a list".to_owned(),
             Raw::Toml(DeValue::Table(_)) => "a table".to_owned(),
+        }
+    }
+}
+
+/// A whole number as people write it, `10_000_000`: its digits in groups of three where there are more than four.
+pub(super) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    if digits.len() <= 4 {
+        return digits;
+    }
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push('_');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_stand_in_threes() {
+        for (number, text) in
+            [(0, "0"), (999, "999"), (5000, "5000"), (65_536, "65_536"), (10_000_000, "10_000_000")]
+        {
+            assert_eq!(grouped(number), text);
         }
     }
 }

@@ -1,14 +1,14 @@
-//! Which settings differ from what a running server has begun with, and have to wait for its next start.
+//! Compares two readings of the file: which settings have changed since a server was started, and wait for its next start.
 
 use std::path::PathBuf;
 
 use proxyherd_places::{CacheSettings, GoogleSettings, RequestSettings, Settings};
 
-use super::{Config, DoorCertificate, Herd, Limits, Log, PlacesBudget, Server};
+use super::{Config, DoorCertificate, Herd, Limits, Log, PlacesBudget, ServerConfig};
 use crate::door_kind::DoorKind;
 
-/// Takes a section apart, so that none of its values is left out, and notes the keys of those that differ. The value after
-/// `but` takes effect at once, so it is not compared.
+/// Collects the keys of the values that differ between two sections. The pattern names every field, so the compiler finds a
+/// field that is missing here. The field after `but` takes effect at once, so it is not compared.
 macro_rules! compare {
     ($keys:ident, $before:expr, $after:expr, $type:ident { $($field:ident: $key:expr),* $(,)? } $(but $now:ident)?) => {
         let ($type { $($field,)* $($now: _)? }, after) = ($before, $after);
@@ -17,8 +17,8 @@ macro_rules! compare {
 }
 
 impl Config {
-    /// The keys of what a server that was started with this configuration, as `name`, does not do as `now` says
-    /// before it is started again. Values are not told.
+    /// The keys of the settings in which `now` differs from this configuration, and which the server `name`, started with this
+    /// configuration, takes only at its next start.
     pub fn waiting(&self, now: &Config, name: &str) -> Vec<&'static str> {
         let mut keys = Vec::new();
         compare_herd(&self.herd, &now.herd, &mut keys);
@@ -143,9 +143,9 @@ fn compare_log(before: &Log, after: &Log, keys: &mut Vec<&'static str>) {
     );
 }
 
-/// What a server advertises is for others to know, and whom it names is in force at once.
-fn compare_server(before: &Server, after: &Server, keys: &mut Vec<&'static str>) {
-    let Server { name: _, doors: _, peer, advertise: _, neighbors: _ } = before;
+/// `advertise` concerns only other servers, and `neighbors` takes effect at once, so neither waits.
+fn compare_server(before: &ServerConfig, after: &ServerConfig, keys: &mut Vec<&'static str>) {
+    let ServerConfig { name: _, doors: _, peer, advertise: _, neighbors: _ } = before;
     let differs = |kind: &DoorKind| !before.doors_of(*kind).eq(after.doors_of(*kind));
     keys.extend(DoorKind::ALL.into_iter().filter(differs).map(DoorKind::setting));
     if *peer != after.peer {
@@ -153,7 +153,7 @@ fn compare_server(before: &Server, after: &Server, keys: &mut Vec<&'static str>)
     }
 }
 
-/// What is in the files is read again when it changes; which files they are is not.
+/// A server reads the two files again when they change, but takes other paths only at its next start.
 fn compare_certificate(
     before: Option<&DoorCertificate>,
     after: Option<&DoorCertificate>,
@@ -250,12 +250,12 @@ mod tests {
 
     #[test]
     fn a_door_waits_if_its_addresses_or_its_tls_have_changed() {
-        let change = |change: fn(&mut Server)| {
+        let change = |change: fn(&mut ServerConfig)| {
             let mut after = Config::classic();
             change(&mut after.servers[0]);
             Config::classic().waiting(&after, "Riley")
         };
-        let more = |server: &mut Server| {
+        let more = |server: &mut ServerConfig| {
             let mut more = server.doors[1].clone();
             more.address = "[::1]:8000".parse().unwrap();
             server.doors.push(more);

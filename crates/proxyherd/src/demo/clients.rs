@@ -1,6 +1,6 @@
-//! The demo's clients. Couriers speak the line protocol over TCP as any client does, and change servers as they
-//! go; reporters, whose reports carry a short note that the line protocol has no room for, call a server's
-//! handle as a richer door would.
+//! The demo's clients. Most speak the line protocol over TCP, as any client does, and change servers as they go.
+//! Reporters add a short note to each report, which the line protocol has no room for, so they call a server's handle
+//! as a door does.
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -28,15 +28,15 @@ use crate::{
 
 /// The client whose name the classic examples use.
 pub(super) const KIWI: &str = "kiwi.cs.ucla.edu";
-/// Every so often one of so many clients is a reporter.
+/// One of this many clients is a reporter.
 const REPORTERS: usize = 6;
-/// As whom reporters call.
+/// The caller that reporters are to the herd.
 const REPORTER: Caller = Caller {
     address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
     door: DoorKind::Http,
     rights: Rights::ALL,
 };
-/// Time between two reports of one client, seconds; each varies it by half.
+/// The mean time between two reports of one client, seconds. It varies by half.
 const PACE_S: f64 = 1.5;
 
 const NOTES: [&str; 8] = [
@@ -50,40 +50,40 @@ const NOTES: [&str; 8] = [
     "long queue at the stadium",
 ];
 
-/// The servers that run now, for clients that call them directly.
-pub(super) struct Running(Mutex<Vec<Option<Arc<Herd>>>>);
+/// The handles of the running servers, for clients that call them directly.
+pub(super) struct RunningHerds(Mutex<Vec<Option<Arc<Herd>>>>);
 
-impl Running {
-    /// Each server's handle, or nothing while it does not run.
-    pub(super) fn new(herds: Vec<Option<Arc<Herd>>>) -> Running {
-        Running(Mutex::new(herds))
+impl RunningHerds {
+    /// Takes each server's handle, or `None` for a server that does not run.
+    pub(super) fn new(herds: Vec<Option<Arc<Herd>>>) -> RunningHerds {
+        RunningHerds(Mutex::new(herds))
     }
 
-    /// The servers that run.
+    /// The handles of the running servers.
     pub(super) fn herds(&self) -> Vec<Arc<Herd>> {
         self.0.lock().iter().flatten().map(Arc::clone).collect()
     }
 
-    /// A server has been started or stopped.
+    /// Notes that a server was started or stopped.
     pub(super) fn set(&self, index: usize, herd: Option<Arc<Herd>>) {
         self.0.lock()[index] = herd;
     }
 }
 
-/// Somebody of the demo.
-pub(super) struct Client {
+/// One client of the demo.
+pub(super) struct DemoClient {
     name: String,
     walker: Walker,
     is_reporter: bool,
 }
 
-/// The first is always kiwi, on foot; then couriers who drive, pedestrians, and a reporter now and then.
-pub(super) fn cast(count: usize) -> Vec<Client> {
-    (0..count).map(Client::number).collect()
+/// The clients. The first one is always kiwi, on foot. The others are couriers, who drive, pedestrians and reporters.
+pub(super) fn cast(count: usize) -> Vec<DemoClient> {
+    (0..count).map(DemoClient::number).collect()
 }
 
-impl Client {
-    fn number(index: usize) -> Client {
+impl DemoClient {
+    fn number(index: usize) -> DemoClient {
         let mut chance = chance;
         let (name, walker) = match index {
             0 => (KIWI.to_owned(), Walker::on_foot(&mut chance).starting_at_center()),
@@ -91,11 +91,11 @@ impl Client {
             _ if index.is_multiple_of(2) => (format!("courier-{index:02}"), Walker::driving(&mut chance)),
             _ => (format!("phone-{index:02}"), Walker::on_foot(&mut chance)),
         };
-        Client { name, walker, is_reporter: index % REPORTERS == 1 }
+        DemoClient { name, walker, is_reporter: index % REPORTERS == 1 }
     }
 
     /// Walks and reports for ever.
-    pub(super) async fn run(self, running: Arc<Running>, addresses: Arc<[SocketAddr]>) {
+    pub(super) async fn run(self, running: Arc<RunningHerds>, addresses: Arc<[SocketAddr]>) {
         if self.is_reporter {
             self.report_notes(&running).await;
         } else {
@@ -106,14 +106,14 @@ impl Client {
     async fn report_positions(mut self, addresses: &[SocketAddr]) {
         let mut server = choose(addresses.len());
         loop {
-            // A server that is not there, or leaves in the middle, is a reason to try another and no more.
+            // If the server does not run or stops meanwhile, the client tries another one.
             let _ = self.visit(addresses[server]).await;
             self.pause().await;
             server = (server + 1 + choose(addresses.len() - 1)) % addresses.len();
         }
     }
 
-    /// Some reports to one server.
+    /// Sends some reports to one server.
     async fn visit(&mut self, server: SocketAddr) -> std::io::Result<()> {
         let mut stream = BufReader::new(TcpStream::connect(server).await?);
         let mut reply = String::new();
@@ -130,7 +130,7 @@ impl Client {
         Ok(())
     }
 
-    async fn report_notes(mut self, running: &Running) {
+    async fn report_notes(mut self, running: &RunningHerds) {
         loop {
             let herds = running.herds();
             if herds.is_empty() {
@@ -175,12 +175,12 @@ fn now() -> Timestamp {
     Timestamp::from_nanos(clock::now_ns()).expect("seconds have ten digits until 2286")
 }
 
-/// A number in 0..1.
+/// A random number in 0..1.
 fn chance() -> f64 {
     clock::random() as f64 / u64::MAX as f64
 }
 
-/// One of so many.
+/// A random number below `count`.
 fn choose(count: usize) -> usize {
     ((chance() * count as f64) as usize).min(count - 1)
 }

@@ -1,17 +1,17 @@
-//! Commands that can be typed while the demo runs. They stop one server and start it again while the rest go on.
+//! The commands that can be typed while the demo runs. They stop one server and start it again while the others run.
 
-use super::{Demo, State};
+use super::{Demo, DemoServerState};
 
-/// The commands, and what each does.
+/// The text that `help` shows.
 pub(super) const HELP: &str = "\
-stop NAME     stops one server; the rest go on, and its clients find another
-start NAME    starts it again, empty; its neighbors tell it everything
+stop NAME     stops one server; its clients go to the others
+start NAME    starts it again, empty; its neighbors send it everything
 help          shows this
-quit          ends it all, as Ctrl-C does";
+quit          ends the demo, as Ctrl-C does";
 
-/// What a line means.
+/// The meaning of a line.
 #[derive(Debug, PartialEq, Eq)]
-enum Command<'l> {
+enum DemoCommand<'l> {
     Stop(&'l str),
     Start(&'l str),
     Help,
@@ -19,65 +19,67 @@ enum Command<'l> {
     Unknown,
 }
 
-/// What became of a line.
-pub(super) enum Outcome {
-    /// This is to be shown.
+/// What the demo does after a line.
+pub(super) enum CommandOutcome {
+    /// It shows this text.
     Say(String),
-    /// A server has been started, which fills up now.
+    /// It shows this text, and waits until the server at this index has heard everything.
     Started(usize, String),
-    /// The demo is to end.
+    /// It ends.
     Quit,
 }
 
 /// Reads a line; `None` if it is blank.
-fn read(line: &str) -> Option<Command<'_>> {
+fn read(line: &str) -> Option<DemoCommand<'_>> {
     let words: Vec<&str> = line.split_whitespace().collect();
     let (first, name) = match words.as_slice() {
         [] => return None,
         [first] => (first, None),
         [first, name] => (first, Some(*name)),
-        _ => return Some(Command::Unknown),
+        _ => return Some(DemoCommand::Unknown),
     };
     Some(match (first.to_ascii_lowercase().as_str(), name) {
-        ("stop", Some(name)) => Command::Stop(name),
-        ("start", Some(name)) => Command::Start(name),
-        ("help" | "?", None) => Command::Help,
-        ("quit" | "exit", None) => Command::Quit,
-        _ => Command::Unknown,
+        ("stop", Some(name)) => DemoCommand::Stop(name),
+        ("start", Some(name)) => DemoCommand::Start(name),
+        ("help" | "?", None) => DemoCommand::Help,
+        ("quit" | "exit", None) => DemoCommand::Quit,
+        _ => DemoCommand::Unknown,
     })
 }
 
-/// Carries out a line. A server that is told to stop does so later ([`Demo::left`]). `None` if the line is blank.
-pub(super) async fn obey(line: &str, demo: &mut Demo) -> Option<Outcome> {
+/// Carries out a line; `None` if it is blank. A server that was told to stop stops later ([`Demo::left`]).
+pub(super) async fn obey(line: &str, demo: &mut Demo) -> Option<CommandOutcome> {
     let command = read(line)?;
-    let (Command::Stop(name) | Command::Start(name)) = command else {
+    let (DemoCommand::Stop(name) | DemoCommand::Start(name)) = command else {
         return Some(match command {
-            Command::Quit => Outcome::Quit,
-            Command::Help => Outcome::Say(HELP.to_owned()),
-            _ => {
-                Outcome::Say("no such command; try `stop Riley`, `start Riley`, `help` or `quit`".to_owned())
-            }
+            DemoCommand::Quit => CommandOutcome::Quit,
+            DemoCommand::Help => CommandOutcome::Say(HELP.to_owned()),
+            _ => CommandOutcome::Say(
+                "no such command; try `stop Riley`, `start Riley`, `help` or `quit`".to_owned(),
+            ),
         });
     };
     let Some(index) = demo.index_of(name) else {
         let names: Vec<&str> = demo.places().map(|(name, ..)| name).collect();
-        return Some(Outcome::Say(format!("no server of that name; there are {}", names.join(", "))));
+        return Some(CommandOutcome::Say(format!("no server of that name; there are {}", names.join(", "))));
     };
     let name = demo.config.servers[index].name.to_string();
     Some(match command {
-        Command::Stop(_) if demo.stop_one(index) => Outcome::Say(format!("{name} is stopping")),
-        Command::Stop(_) => Outcome::Say(format!("{name} does not run; `start {name}` starts it")),
+        DemoCommand::Stop(_) if demo.stop_one(index) => CommandOutcome::Say(format!("{name} is stopping")),
+        DemoCommand::Stop(_) => CommandOutcome::Say(format!("{name} does not run; `start {name}` starts it")),
         _ => start(index, name, demo).await,
     })
 }
 
-async fn start(index: usize, name: String, demo: &mut Demo) -> Outcome {
+async fn start(index: usize, name: String, demo: &mut Demo) -> CommandOutcome {
     match demo.states[index] {
-        State::Runs(_) => Outcome::Say(format!("{name} runs already; `stop {name}` stops it")),
-        State::Stops => Outcome::Say(format!("{name} is still stopping")),
-        State::Stopped => match demo.start_one(index).await {
-            Ok(()) => Outcome::Started(index, format!("{name} runs again, and knows nobody yet")),
-            Err(error) => Outcome::Say(format!("{name} did not start: {error:#}")),
+        DemoServerState::Runs(_) => {
+            CommandOutcome::Say(format!("{name} runs already; `stop {name}` stops it"))
+        }
+        DemoServerState::Stops => CommandOutcome::Say(format!("{name} is still stopping")),
+        DemoServerState::Stopped => match demo.start_one(index).await {
+            Ok(()) => CommandOutcome::Started(index, format!("{name} runs again, and knows no client yet")),
+            Err(error) => CommandOutcome::Say(format!("{name} did not start: {error:#}")),
         },
     }
 }
@@ -89,13 +91,13 @@ mod tests {
     #[test]
     fn commands_are_words_in_capitals_or_not() {
         for (line, expected) in [
-            ("stop Riley", Some(Command::Stop("Riley"))),
-            (" START  riley \r\n", Some(Command::Start("riley"))),
-            ("help", Some(Command::Help)),
-            ("quit", Some(Command::Quit)),
-            ("stop", Some(Command::Unknown)),
-            ("stop Riley now", Some(Command::Unknown)),
-            ("WHATSAT kiwi 10 5", Some(Command::Unknown)),
+            ("stop Riley", Some(DemoCommand::Stop("Riley"))),
+            (" START  riley \r\n", Some(DemoCommand::Start("riley"))),
+            ("help", Some(DemoCommand::Help)),
+            ("quit", Some(DemoCommand::Quit)),
+            ("stop", Some(DemoCommand::Unknown)),
+            ("stop Riley now", Some(DemoCommand::Unknown)),
+            ("WHATSAT kiwi 10 5", Some(DemoCommand::Unknown)),
             (" \t", None),
         ] {
             assert_eq!(read(line), expected, "{line:?}");

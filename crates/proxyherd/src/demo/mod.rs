@@ -1,5 +1,6 @@
-//! The demo: the classic herd in one process, and clients who walk about and report. It needs no file, no key
-//! and no network. Single servers can be stopped and started while the rest go on.
+//! `proxyherd demo`: the classic herd in one process, with clients that walk about and report.
+//!
+//! It needs no file, no key and no network. Each server can be stopped and started again while the others run.
 
 mod clients;
 mod commands;
@@ -13,31 +14,31 @@ use std::{future::pending, net::SocketAddr, path::PathBuf, sync::Arc};
 use anyhow::Context;
 use tokio::task::JoinSet;
 
-use self::clients::Running;
+use self::clients::RunningHerds;
 use crate::{
-    config::{Address, Config, Server as ServerConfig, Tls},
+    config::{Address, Config, ServerConfig, Tls},
     herd::Herd,
     server::{Addresses, Server, Sockets},
 };
 
-/// What the demo is asked for.
+/// The demo's options.
 #[derive(Debug)]
 pub struct Options {
-    /// Take free ports rather than the classic ones.
+    /// Whether to take free ports instead of the classic ones.
     pub any_ports: bool,
     /// How many clients walk about.
     pub clients: usize,
-    /// Where the servers log.
+    /// The directory of the servers' logs.
     pub log_dir: PathBuf,
 }
 
-/// The demo's herd, running.
+/// The demo's running herd.
 pub struct Demo {
-    /// With the addresses that the servers really have, so that one that comes back has its own again.
+    /// The configuration, with the servers' actual addresses: a server that is started again gets its former ones.
     config: Config,
     addresses: Vec<Addresses>,
-    states: Vec<State>,
-    running: Arc<Running>,
+    states: Vec<DemoServerState>,
+    running: Arc<RunningHerds>,
     /// The servers that are stopping, by index.
     leaving: JoinSet<usize>,
     clients: JoinSet<()>,
@@ -45,19 +46,19 @@ pub struct Demo {
     has_classic_ports: bool,
 }
 
-/// What a server of the demo does.
-enum State {
+/// Whether a server of the demo runs.
+enum DemoServerState {
     Runs(Server),
     Stops,
     Stopped,
 }
 
 impl Demo {
-    /// Starts servers and clients. Where the classic ports are taken, others serve.
+    /// Starts servers and clients. If a classic port is taken, all servers use free ports.
     pub async fn start(options: Options) -> anyhow::Result<Demo> {
         let mut config = Config::classic();
         config.log.dir.clone_from(&options.log_dir);
-        // All in one process: there is nobody to be told from anybody else.
+        // All servers are in this process, so they need not prove who they are.
         config.herd.tls = Tls::Off;
         let classic = if options.any_ports { None } else { bind_all(&config).await.ok() };
         let has_classic_ports = classic.is_some();
@@ -84,18 +85,18 @@ impl Demo {
         let mut demo = Demo {
             config,
             addresses,
-            states: servers.into_iter().map(State::Runs).collect(),
-            running: Arc::new(Running::new(herds)),
+            states: servers.into_iter().map(DemoServerState::Runs).collect(),
+            running: Arc::new(RunningHerds::new(herds)),
             leaving: JoinSet::new(),
             clients: JoinSet::new(),
             client_count: options.clients,
             has_classic_ports,
         };
-        demo.set_out();
+        demo.start_clients();
         Ok(demo)
     }
 
-    fn set_out(&mut self) {
+    fn start_clients(&mut self) {
         let addresses: Arc<[SocketAddr]> = self.addresses.iter().map(Addresses::line).collect();
         for client in clients::cast(self.client_count) {
             self.clients.spawn(client.run(Arc::clone(&self.running), Arc::clone(&addresses)));
@@ -112,7 +113,7 @@ impl Demo {
         self.client_count
     }
 
-    /// Each server's name, where it listens, and its log.
+    /// Each server's name, its addresses, and the path of its log.
     pub fn places(&self) -> impl Iterator<Item = (&str, &Addresses, PathBuf)> {
         self.config.servers.iter().zip(&self.addresses).map(|(server, addresses)| {
             let name = server.name.as_str();
@@ -128,21 +129,21 @@ impl Demo {
     /// The names of the servers that run.
     fn names_running(&self) -> Vec<&str> {
         let all = self.config.servers.iter().zip(&self.states);
-        all.filter(|(_, state)| matches!(state, State::Runs(_)))
+        all.filter(|(_, state)| matches!(state, DemoServerState::Runs(_)))
             .map(|(server, _)| server.name.as_str())
             .collect()
     }
 
-    /// The server of that name, in capitals or not.
+    /// The index of the server with that name, in capitals or not.
     fn index_of(&self, name: &str) -> Option<usize> {
         self.config.servers.iter().position(|server| server.name.as_str().eq_ignore_ascii_case(name))
     }
 
-    /// Asks a server to stop; [`Demo::left`] tells when it has. Says whether it ran.
+    /// Begins to stop a server; [`Demo::left`] returns when it has stopped. Returns whether the server ran.
     fn stop_one(&mut self, index: usize) -> bool {
         let state = &mut self.states[index];
-        match std::mem::replace(state, State::Stops) {
-            State::Runs(server) => {
+        match std::mem::replace(state, DemoServerState::Stops) {
+            DemoServerState::Runs(server) => {
                 self.running.set(index, None);
                 self.leaving.spawn(async move {
                     server.stop().await;
@@ -157,28 +158,28 @@ impl Demo {
         }
     }
 
-    /// The next server that has stopped; never returns while none is about to.
+    /// Waits until a server has stopped, and returns its index. Never returns while no server is stopping.
     async fn left(&mut self) -> usize {
         match self.leaving.join_next().await {
             Some(Ok(index)) => {
-                self.states[index] = State::Stopped;
+                self.states[index] = DemoServerState::Stopped;
                 index
             }
-            // Stopping does not panic; if it did, the server would stay one that stops.
+            // Stopping a server does not panic. If it did, the server would stay in the state `Stops`.
             Some(Err(_)) | None => pending().await,
         }
     }
 
-    /// Starts a server that has stopped, empty, where it was.
+    /// Starts a stopped server again, empty, at its former addresses.
     async fn start_one(&mut self, index: usize) -> anyhow::Result<()> {
         let server = &self.config.servers[index];
         let server = Server::start_on(&self.config, &server.name, Sockets::bind(server).await?)?;
         self.running.set(index, Some(Arc::clone(server.herd())));
-        self.states[index] = State::Runs(server);
+        self.states[index] = DemoServerState::Runs(server);
         Ok(())
     }
 
-    /// Sends the clients home and stops every server.
+    /// Ends the clients and stops every server.
     pub async fn stop(mut self) {
         self.clients.shutdown().await;
         for index in 0..self.states.len() {

@@ -1,7 +1,7 @@
-//! What happens in the demo, in words: who moved where, which server heard of it, and how many servers know by now.
+//! Says in sentences what happens in the demo: which client has moved where, which server it told, and how many servers
+//! know.
 //!
-//! Each sentence is about one client: the one that no sentence was about for the longest time. A client that reports for the
-//! first time comes next.
+//! Each sentence is about the client that was not mentioned for the longest time. A new client comes first.
 
 use std::collections::HashMap;
 
@@ -20,31 +20,31 @@ use crate::{
 
 /// A sentence says that a client is near a place if the place is at most this far away, meters.
 const NEAR_M: f64 = 50_000.0;
-/// Shorter moves are left out, so that every sentence shows somebody who has really moved, meters.
+/// Shorter moves get no sentence, meters.
 const MOVE_MIN_M: f64 = 1.0;
-/// The first looks give no sentence, because the demo's clients are only setting out.
+/// The first looks at the herd give no sentence, because the clients have just started.
 const SILENT_LOOKS: u64 = 2;
-/// The demo always remembers what it said of at least this many clients.
-const TOLD_MIN: u64 = 1000;
+/// The demo remembers its last sentences about at least this many clients.
+const REMEMBERED_MIN: u64 = 1000;
 
-/// What the demo said of each client.
+/// The demo's sentences so far.
 #[derive(Default)]
 pub(super) struct News {
-    told: HashMap<Vec<u8>, Told>,
+    told: HashMap<Vec<u8>, LastSentence>,
     turn: u64,
-    /// How often somebody has looked.
+    /// How many looks at the herd there were.
     looks: u64,
 }
 
 #[derive(Clone, Copy)]
-struct Told {
+struct LastSentence {
     at: (f64, f64),
     turn: u64,
 }
 
 /// A client as one server knows it.
 #[derive(Debug)]
-struct Seen {
+struct KnownClient {
     client: Vec<u8>,
     at: (f64, f64),
     origin: Origin,
@@ -52,8 +52,8 @@ struct Seen {
 }
 
 impl News {
-    /// A sentence about a client that has moved or is new, as the first of these servers knows it; `None` if no client has
-    /// moved.
+    /// A sentence about a client that has moved or is new, as the first of these servers knows it; `None` if no client
+    /// has moved.
     pub(super) fn next(&mut self, herds: &[&Herd]) -> Option<String> {
         self.looks += 1;
         if self.looks <= SILENT_LOOKS {
@@ -63,12 +63,12 @@ impl News {
         let seen = self.choose(herds.first()?)?;
         let know = herds.iter().filter(|herd| seen.is_known_to(herd)).count();
         let before = self.told.get(&seen.client).map(|told| told.at);
-        // Clients that the herd has forgotten need not be remembered here forever.
-        if self.told.len() as u64 > TOLD_MIN + 2 * herds.first()?.map().len() {
+        // This also drops the clients that the herd has forgotten.
+        if self.told.len() as u64 > REMEMBERED_MIN + 2 * herds.first()?.map().len() {
             self.told.clear();
         }
         self.turn += 1;
-        self.told.insert(seen.client.clone(), Told { at: seen.at, turn: self.turn });
+        self.told.insert(seen.client.clone(), LastSentence { at: seen.at, turn: self.turn });
         let client = shown(&seen.client);
         let moved = before.map_or("is".to_owned(), |before| format!("moved {}", way(before, seen.at)));
         let near = place_near(seen.at).map_or(String::new(), |place| format!(" near {place}"));
@@ -76,19 +76,19 @@ impl News {
         Some(format!("{client} {moved}{near}, told {server}; {know} of {} servers know", herds.len()))
     }
 
-    /// Remembers where each client sets out, so that the first sentence about it says how far it has come.
+    /// Remembers where each client starts, so that the first sentence about it can say how far it has moved.
     fn remember_all(&mut self, herd: &Herd) {
         herd.map().for_each(|held| {
             if let Body::Location { coordinates, .. } = held.record.body {
                 let at = (coordinates.latitude().degrees(), coordinates.longitude().degrees());
-                self.told.insert(held.record.key.to_vec(), Told { at, turn: 0 });
+                self.told.insert(held.record.key.to_vec(), LastSentence { at, turn: 0 });
             }
         });
     }
 
-    /// Of the clients that have moved since the last sentence about them, the one whose last sentence is the oldest.
-    fn choose(&mut self, herd: &Herd) -> Option<Seen> {
-        let mut chosen: Option<(Option<u64>, Seen)> = None;
+    /// The client with the oldest last sentence, of all that have moved since their last sentence.
+    fn choose(&mut self, herd: &Herd) -> Option<KnownClient> {
+        let mut chosen: Option<(Option<u64>, KnownClient)> = None;
         herd.map().for_each(|held| {
             let Body::Location { coordinates, .. } = held.record.body else { return };
             let at = (coordinates.latitude().degrees(), coordinates.longitude().degrees());
@@ -100,15 +100,15 @@ impl News {
             let turn = told.map(|told| told.turn);
             if chosen.as_ref().is_none_or(|(before, _)| turn < *before) {
                 let (client, origin) = (held.record.key.to_vec(), held.origin.clone());
-                chosen = Some((turn, Seen { client, at, origin, seq: held.seq }));
+                chosen = Some((turn, KnownClient { client, at, origin, seq: held.seq }));
             }
         });
         chosen.map(|(_, seen)| seen)
     }
 }
 
-impl Seen {
-    /// Whether `herd` has this very report.
+impl KnownClient {
+    /// Whether `herd` has this report.
     fn is_known_to(&self, herd: &Herd) -> bool {
         let is_same = |origin: &Origin, seq: u64| *origin == self.origin && seq == self.seq;
         let found = herd
@@ -118,7 +118,7 @@ impl Seen {
     }
 }
 
-/// How far, and in which direction.
+/// Distance and direction.
 fn way(from: (f64, f64), to: (f64, f64)) -> String {
     const DIRECTIONS: [&str; 8] = ["N", "NE", "E", "SE", "S", "SW", "W", "NW"];
     let (north, east) = walker::meters(from, to);

@@ -1,4 +1,4 @@
-//! What the demo shows: every address with a line to paste, then how it goes.
+//! What the demo shows: first every address, with lines to paste into another terminal, and then what happens.
 
 use std::{
     collections::HashMap,
@@ -12,8 +12,8 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::{
     Demo,
-    commands::{Outcome, obey},
-    console::{Console, Typed},
+    commands::{CommandOutcome, obey},
+    console::{Console, ConsoleInput},
     news::News,
 };
 use crate::herd::{Inside, Status};
@@ -28,7 +28,7 @@ const COMMAND: Style = AnsiColor::Cyan.on_default();
 const FAINT: Style = Style::new().dimmed();
 const NEWS: Style = AnsiColor::Yellow.on_default();
 
-/// Prints where everything is and what to try.
+/// Prints the servers' addresses and logs, and what to try.
 pub fn introduce(demo: &Demo) -> io::Result<()> {
     let mut out = anstream::stdout().lock();
     let count = demo.client_count();
@@ -61,7 +61,7 @@ pub fn introduce(demo: &Demo) -> io::Result<()> {
     out.flush()
 }
 
-/// What a line is for, and the line.
+/// Lines to paste, each with its purpose.
 fn to_try(demo: &Demo) -> Vec<(&'static str, String)> {
     let servers: Vec<_> = demo.places().collect();
     let line = |index: usize| servers[index].1.line();
@@ -86,34 +86,34 @@ fn to_try(demo: &Demo) -> Vec<(&'static str, String)> {
         ("follow a server's log", format!("tail -F {}", servers[0].2.display())),
         ("how a server is, and its metrics", format!("curl http://{http}/v1/status http://{http}/metrics")),
     ];
-    // At other ports `status` does not find the demo.
+    // At other ports `status` cannot find the demo.
     if demo.has_classic_ports() {
         to_try.insert(2, ("the herd as a table", format!("{program} status")));
     }
     to_try
 }
 
-/// Shows what happens and carries out commands, until the person quits. If `quiet`, it only answers commands.
+/// Shows what happens and carries out commands until the person quits. With `quiet` it only answers commands.
 pub async fn follow(demo: &mut Demo, quiet: bool) -> io::Result<()> {
     let mut console = Console::open()?;
-    let mut show = Show::default();
+    let mut show = ScreenState::default();
     let mut pace = interval(PACE);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             typed = console.typed() => {
                 let outcome = match typed {
-                    Typed::Line(line) => obey(&line, demo).await,
-                    Typed::End => Some(Outcome::Quit),
+                    ConsoleInput::Line(line) => obey(&line, demo).await,
+                    ConsoleInput::End => Some(CommandOutcome::Quit),
                 };
                 match outcome {
                     None => {}
-                    Some(Outcome::Say(text)) => console.say(&text),
-                    Some(Outcome::Started(index, text)) => {
+                    Some(CommandOutcome::Say(text)) => console.say(&text),
+                    Some(CommandOutcome::Started(index, text)) => {
                         show.filling.push(index);
                         console.say(&styled(NEWS, &text));
                     }
-                    Some(Outcome::Quit) => {
+                    Some(CommandOutcome::Quit) => {
                         console.close();
                         return Ok(());
                     }
@@ -135,19 +135,19 @@ pub async fn follow(demo: &mut Demo, quiet: bool) -> io::Result<()> {
     }
 }
 
-/// What has been shown.
+/// What the screen has shown, and what it waits for.
 #[derive(Default)]
-struct Show {
+struct ScreenState {
     news: News,
     ticks: u64,
-    /// How many reports each server had taken when that was last summed up.
+    /// How many reports each server had taken at the last summary.
     reports: HashMap<String, u64>,
     /// The servers that were started and have not heard everything yet.
     filling: Vec<usize>,
 }
 
-impl Show {
-    /// What there is to say now.
+impl ScreenState {
+    /// The lines to show now.
     fn tick(&mut self, demo: &Demo) -> Vec<String> {
         let herds = demo.herds();
         let herds: Vec<_> = herds.iter().map(AsRef::as_ref).collect();
@@ -162,14 +162,14 @@ impl Show {
         said
     }
 
-    /// How many reports a server has taken since it was last asked. One that was started again counts from zero.
+    /// How many reports a server has taken since the last summary. A server that was started again counts from zero.
     fn new_reports(&mut self, status: &Status) -> u64 {
         let now = status.reports.accepted;
         let before = self.reports.insert(status.server.clone(), now).unwrap_or(0);
         now.checked_sub(before).unwrap_or(now)
     }
 
-    /// The servers that have heard everything by now.
+    /// A line for each restarted server that has heard everything by now.
     fn filled(&mut self, demo: &Demo) -> Vec<String> {
         let herds = demo.herds();
         let find = |index: usize| herds.iter().find(|herd| *herd.name() == demo.config.servers[index].name);
@@ -189,7 +189,7 @@ fn styled(style: Style, text: &str) -> String {
     format!("{style}{text}{style:#}")
 }
 
-/// What is said when the server of that name has stopped, and these run.
+/// The line about a server that has stopped, while the `running` ones continue.
 fn left(name: impl Display, running: &[&str]) -> String {
     match running {
         [] => format!("{name} has stopped, and no server is left; `start {name}` starts it"),
@@ -210,7 +210,7 @@ fn summary(statuses: &[Status], rate: u64) -> String {
     format!("{count} servers run, {known}; {rate} reports/s; {links_up} of {link_count} link ends are up")
 }
 
-/// The last words.
+/// Prints the last line of the demo.
 pub fn farewell(demo: &Demo, quiet: bool) -> io::Result<()> {
     if quiet {
         return Ok(());

@@ -1,16 +1,16 @@
-//! How the demo's clients move: from one point of the city to the next, at the pace of whoever they are.
+//! How the demo's clients move: each goes from one point of the city to the next at its own speed.
 
 /// Meters of a degree of latitude.
 const METERS_PER_DEGREE: f64 = 111_195.0;
-/// Around where they walk: the University of California, Los Angeles.
+/// The center of the area: the University of California, Los Angeles.
 pub(super) const CENTER: (f64, f64) = (34.068930, -118.445127);
-/// How far from there they go, meters north and east.
+/// How far from the center clients go, meters to each side.
 const REACH_M: f64 = 9_000.0;
 
-/// Numbers from nowhere, each in 0..1.
+/// A source of random numbers in 0..1.
 pub(super) type Chance<'a> = &'a mut dyn FnMut() -> f64;
 
-/// Someone on the way.
+/// A moving client.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Walker {
     /// Meters north and east of the center.
@@ -21,13 +21,13 @@ pub(super) struct Walker {
 }
 
 impl Walker {
-    /// Someone on foot, somewhere.
+    /// A client on foot at a random point.
     pub(super) fn on_foot(chance: Chance<'_>) -> Walker {
         let speed = 1.1 + 0.5 * chance();
         Walker::at_speed(speed, chance)
     }
 
-    /// Someone driving, somewhere.
+    /// A driving client at a random point.
     pub(super) fn driving(chance: Chance<'_>) -> Walker {
         let speed = 7.0 + 8.0 * chance();
         Walker::at_speed(speed, chance)
@@ -37,12 +37,12 @@ impl Walker {
         Walker { at: somewhere(chance), towards: somewhere(chance), speed }
     }
 
-    /// The same, but beginning at the center.
+    /// The same client, moved to the center.
     pub(super) fn starting_at_center(self) -> Walker {
         Walker { at: (0.0, 0.0), ..self }
     }
 
-    /// Goes on for so many seconds; whoever arrives somewhere chooses where to go next.
+    /// Moves on for a number of seconds. A client that arrives chooses its next point.
     pub(super) fn step(&mut self, seconds: f64, chance: Chance<'_>) {
         let (north, east) = (self.towards.0 - self.at.0, self.towards.1 - self.at.1);
         let (left, step) = (north.hypot(east), self.speed * seconds);
@@ -60,7 +60,7 @@ impl Walker {
         (latitude, CENTER.1 + self.at.1 / (METERS_PER_DEGREE * CENTER.0.to_radians().cos()))
     }
 
-    /// Coordinates as IAMAT has them.
+    /// The coordinates in the form of IAMAT.
     pub(super) fn coordinates(&self) -> String {
         let (latitude, longitude) = self.position();
         format!("{latitude:+.6}{longitude:+.6}")
@@ -72,7 +72,7 @@ impl Walker {
     }
 }
 
-/// How far north and east of one point another one nearby is, meters.
+/// How far `to` is north and east of `from`, meters, for points near each other.
 pub(super) fn meters(from: (f64, f64), to: (f64, f64)) -> (f64, f64) {
     let east = METERS_PER_DEGREE * from.0.to_radians().cos();
     ((to.0 - from.0) * METERS_PER_DEGREE, (to.1 - from.1) * east)

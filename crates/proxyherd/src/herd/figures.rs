@@ -76,7 +76,7 @@ impl Herd {
             uptime_s: self.started.elapsed().as_secs_f64(),
             draining: self.is_draining(),
             removed: self.is_removed(),
-            stuck: self.health.stuck(),
+            stuck: self.liveness.stuck(),
             namesake: self.has_namesake(),
             records: self.map.len(),
             connections: self.admission.connections(),

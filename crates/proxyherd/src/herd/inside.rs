@@ -21,9 +21,9 @@ use super::{Counts, Durability, Herd, Link, Links, Status, watching::Watchers};
 use crate::{
     admission::{Admission, descriptors},
     clock,
-    config::{Config, Flood, Server},
+    config::{Config, Flood, ServerConfig},
     credentials::Credentials,
-    health::Health,
+    liveness::Liveness,
     log::{LogLevel, ServerLog, Subject},
     places::{Places, ReservedQuota},
 };
@@ -36,7 +36,7 @@ impl Herd {
     /// The handle of `server` in `config`, holding nothing yet.
     pub(crate) fn new(
         config: &Config,
-        server: &Server,
+        server: &ServerConfig,
         credentials: Option<Arc<Credentials>>,
         places: Arc<Places>,
         purse: Option<Arc<ReservedQuota>>,
@@ -74,7 +74,7 @@ impl Herd {
             purse,
             credentials,
             log,
-            health: Health::default(),
+            liveness: Liveness::default(),
             counts: Counts::default(),
             durability: OnceLock::new(),
             watchers: Watchers::new(&map),
@@ -101,8 +101,8 @@ impl Herd {
     }
 
     /// What its watchdog knows.
-    pub(crate) fn health(&self) -> &Health {
-        &self.health
+    pub(crate) fn liveness(&self) -> &Liveness {
+        &self.liveness
     }
 
     /// What makes reports safe before they are acknowledged, if that is asked for.

@@ -54,7 +54,7 @@ use crate::{
     admission::Admission,
     caller::Caller,
     credentials::Credentials,
-    health::Health,
+    liveness::Liveness,
     log::ServerLog,
     places::{Looked, Places, ReservedQuota},
 };
@@ -68,7 +68,7 @@ pub struct Herd {
     credentials: Option<Arc<Credentials>>,
     log: ServerLog,
     admission: Arc<Admission>,
-    health: Health,
+    liveness: Liveness,
     counts: Counts,
     /// What makes reports safe before they are acknowledged; without it they are acknowledged at once.
     durability: OnceLock<Arc<dyn Durability>>,
@@ -213,7 +213,7 @@ impl Herd {
         bell: impl Fn() + Send + Sync + 'static,
     ) -> Result<Option<Watching>, Denied> {
         Denied::Read.unless(caller)?;
-        Ok(self.watchers.watch(&self.health, watch, bell))
+        Ok(self.watchers.watch(&self.liveness, watch, bell))
     }
 
     /// Counts a report that could not be read.
@@ -228,7 +228,7 @@ impl Herd {
 
     /// The names of what in this server is stuck. Anybody may ask.
     pub fn stuck(&self) -> Vec<String> {
-        self.health.stuck()
+        self.liveness.stuck()
     }
 
     /// Whether the server is on its way out.

@@ -34,7 +34,7 @@ use proxyherd_core::{
 };
 
 use super::Whereabouts;
-use crate::health::{Health, Pulse};
+use crate::liveness::{Liveness, Pulse};
 
 /// Most watchers of a server. One more is not taken.
 const WATCHERS_MAX: usize = 65_536;
@@ -211,7 +211,7 @@ impl Watchers {
     /// `None`: there is no room, no follower's place, or no thread.
     pub(super) fn watch(
         &self,
-        health: &Health,
+        liveness: &Liveness,
         watch: Watch<'_>,
         bell: impl Fn() + Send + Sync + 'static,
     ) -> Option<Watching> {
@@ -225,7 +225,7 @@ impl Watchers {
             return None;
         }
         if state.alarm.is_none() {
-            state.alarm = Some(self.start(health)?);
+            state.alarm = Some(self.start(liveness)?);
         }
         let outbox = Arc::new(Outbox { waiting: Mutex::default(), bell: Box::new(bell) });
         if is_wide {
@@ -238,7 +238,7 @@ impl Watchers {
         Some(Watching { map, shared, whom, is_wide, outbox })
     }
 
-    fn start(&self, health: &Health) -> Option<SyncSender<()>> {
+    fn start(&self, liveness: &Liveness) -> Option<SyncSender<()>> {
         let (alarm, heard) = sync_channel(1);
         let wake = alarm.clone();
         let following = Following { begins: Begin::Now, wants_removed: true };
@@ -246,7 +246,7 @@ impl Watchers {
             let _ = wake.try_send(());
         })?;
         let follower = Follower { map: Arc::clone(&self.map), id: Some(follower) };
-        let (shared, pulse) = (Arc::clone(&self.shared), health.pulse("telling watchers"));
+        let (shared, pulse) = (Arc::clone(&self.shared), liveness.pulse("telling watchers"));
         let run = move || tell_watchers(follower, &shared, &heard, &pulse);
         thread::Builder::new().name("watchers".to_owned()).spawn(run).ok()?;
         Some(alarm)

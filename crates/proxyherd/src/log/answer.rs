@@ -1,10 +1,10 @@
-//! The JSON of places in a reply, told in one line.
+//! Summarizes the JSON of places in a reply as one line.
 //!
 //! ```text
 //! (places: OK, 5 results, 1843 bytes: Westwood, Century City, Beverly Hills, …)
 //! ```
 //!
-//! Read by the writer, never by a thread that serves clients.
+//! The writer's thread parses the JSON. A thread that serves clients never does.
 
 use std::{borrow::Cow, fmt};
 
@@ -13,54 +13,55 @@ use serde::{Deserialize, Serialize};
 use super::limits::{ANSWER_TEXT_LEN_MAX, PLACES_NAMED_MAX};
 use crate::escape::{cut, escaped};
 
-/// What a person wants to know of an answer. All text is escaped.
+/// What the log shows of an answer. All text is escaped.
 #[derive(Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Summary {
+pub(super) struct AnswerSummary {
     bytes: usize,
-    /// Missing where the bytes are no answer, or only a part of one.
+    /// `None` if the bytes are not an answer, or only a part of one.
     #[serde(flatten)]
-    said: Option<Said>,
+    content: Option<AnswerContent>,
 }
 
 #[derive(Debug, PartialEq, Eq, Serialize)]
-struct Said {
+struct AnswerContent {
     status: String,
     results: usize,
-    /// The first places.
+    /// The names of the first places.
     names: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error_message: Option<String>,
 }
 
-/// The part of the Nearby Search JSON that is told.
+/// The fields of the Nearby Search JSON that the summary needs.
 #[derive(Deserialize)]
-struct Answer<'a> {
+struct PlacesAnswer<'a> {
     #[serde(borrow)]
     status: Cow<'a, str>,
     #[serde(borrow, default)]
-    results: Vec<Place<'a>>,
+    results: Vec<NamedPlace<'a>>,
     #[serde(borrow, default)]
     error_message: Option<Cow<'a, str>>,
 }
 
 #[derive(Deserialize)]
-struct Place<'a> {
+struct NamedPlace<'a> {
     #[serde(borrow, default)]
     name: Cow<'a, str>,
 }
 
-impl Summary {
-    pub(super) fn of(json: &[u8]) -> Summary {
+impl AnswerSummary {
+    pub(super) fn of(json: &[u8]) -> AnswerSummary {
         let json = json.trim_ascii_end();
-        let said = serde_json::from_slice::<Answer<'_>>(json).ok().map(|answer| Said::of(&answer));
-        Summary { bytes: json.len(), said }
+        let content =
+            serde_json::from_slice::<PlacesAnswer<'_>>(json).ok().map(|answer| AnswerContent::of(&answer));
+        AnswerSummary { bytes: json.len(), content }
     }
 }
 
-impl Said {
-    fn of(answer: &Answer<'_>) -> Said {
+impl AnswerContent {
+    fn of(answer: &PlacesAnswer<'_>) -> AnswerContent {
         let named = answer.results.iter().take(PLACES_NAMED_MAX);
-        Said {
+        AnswerContent {
             status: shown(&answer.status),
             results: answer.results.len(),
             names: named.map(|place| shown(&place.name)).collect(),
@@ -75,10 +76,10 @@ fn shown(text: &str) -> String {
     escaped(head) + ellipsis
 }
 
-impl fmt::Display for Summary {
+impl fmt::Display for AnswerSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Summary { bytes, said } = self;
-        let Some(Said { status, results, names, error_message }) = said else {
+        let AnswerSummary { bytes, content } = self;
+        let Some(AnswerContent { status, results, names, error_message }) = content else {
             return write!(f, "(places: {bytes} bytes that are no whole answer)");
         };
         let plural = if *results == 1 { "" } else { "s" };
@@ -95,7 +96,7 @@ mod tests {
     use super::*;
 
     fn check(json: &str, expected: &str) {
-        assert_eq!(Summary::of(json.as_bytes()).to_string(), expected);
+        assert_eq!(AnswerSummary::of(json.as_bytes()).to_string(), expected);
     }
 
     #[test]
@@ -129,6 +130,6 @@ mod tests {
         );
         let long = format!(r#"{{"status":"OK","results":[{{"name":"{}"}}]}}"#, "x".repeat(999));
         let expected = format!("{}…)", "x".repeat(ANSWER_TEXT_LEN_MAX));
-        assert!(Summary::of(long.as_bytes()).to_string().ends_with(&expected));
+        assert!(AnswerSummary::of(long.as_bytes()).to_string().ends_with(&expected));
     }
 }

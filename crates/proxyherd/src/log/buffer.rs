@@ -1,7 +1,10 @@
-//! What callers have handed over and the writer has not yet written: raw bytes and who they are from.
+//! The lines that callers have handed over and the writer has not yet written.
 //!
-//! Bounded by [`BUFFER_LEN_MAX`], entries and bytes together. Nothing is formatted here: an entry is appended
-//! under the log's mutex, by the thread that serves clients.
+//! [`Buffer`] takes lines and runs of lines as raw bytes, with a tag that says who sent them and when. [`Draining`] is
+//! the same buffer on the writer's side, which takes one piece after another.
+//!
+//! Entries and bytes together take at most [`BUFFER_LEN_MAX`]. The thread that serves clients appends entries under the
+//! log's mutex, so nothing is formatted here.
 
 use std::net::SocketAddr;
 
@@ -14,70 +17,72 @@ use super::{
     pieces::{self, Piece, Pieces},
 };
 
-/// Who a line is about.
+/// The subject of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Source {
+pub(super) enum LineSource {
     Server,
     Places,
     Link(ServerName),
     Client(SocketAddr),
+    /// A module of a crate that the program is built from.
+    Crate(Box<str>),
 }
 
-impl From<Subject<'_>> for Source {
-    fn from(subject: Subject<'_>) -> Source {
+impl From<Subject<'_>> for LineSource {
+    fn from(subject: Subject<'_>) -> LineSource {
         match subject {
-            Subject::Server => Source::Server,
-            Subject::Places => Source::Places,
-            Subject::Link(neighbor) => Source::Link(neighbor.clone()),
-            Subject::Client(peer) => Source::Client(peer),
+            Subject::Server => LineSource::Server,
+            Subject::Places => LineSource::Places,
+            Subject::Link(neighbor) => LineSource::Link(neighbor.clone()),
+            Subject::Client(peer) => LineSource::Client(peer),
         }
     }
 }
 
-/// What a line is.
+/// Whether a line is traffic or an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mark {
+pub(super) enum LineMark {
     Traffic(Direction),
     Event(LogLevel),
 }
 
-/// Who said the bytes of an entry, when, and what they are.
+/// What the log knows about the bytes of an entry.
 #[derive(Clone, Debug)]
-pub(super) struct Tag {
+pub(super) struct LineTag {
     pub(super) time: Timestamp,
-    pub(super) source: Source,
-    pub(super) mark: Mark,
+    pub(super) source: LineSource,
+    pub(super) mark: LineMark,
 }
 
-impl Tag {
-    /// A client's traffic is a run of several pieces; every other entry is one line.
+impl LineTag {
+    /// The direction of a run of several pieces, which only a client's traffic is. `None` for an entry of one line.
     fn run(&self) -> Option<Direction> {
         match (&self.source, self.mark) {
-            (Source::Client(_), Mark::Traffic(direction)) => Some(direction),
+            (LineSource::Client(_), LineMark::Traffic(direction)) => Some(direction),
             _ => None,
         }
     }
 }
 
 #[derive(Clone, Debug)]
-struct Entry {
-    tag: Tag,
+struct BufferEntry {
+    tag: LineTag,
     len: usize,
 }
 
 /// Entries in order, with their bytes end to end.
 #[derive(Debug, Default)]
 pub(super) struct Buffer {
-    entries: Vec<Entry>,
+    entries: Vec<BufferEntry>,
     bytes: Vec<u8>,
 }
 
 impl Buffer {
-    /// With all its room taken from the start, so that it never grows while a caller waits. Memory that is not
-    /// touched costs nothing but addresses.
+    /// A buffer with all its room allocated, so that it never grows while a caller waits. Untouched memory costs only
+    /// address space.
     pub(super) fn with_room() -> Buffer {
         Buffer {
-            entries: Vec::with_capacity(BUFFER_LEN_MAX / size_of::<Entry>()),
+            entries: Vec::with_capacity(BUFFER_LEN_MAX / size_of::<BufferEntry>()),
             bytes: Vec::with_capacity(BUFFER_LEN_MAX),
         }
     }
@@ -91,26 +96,27 @@ impl Buffer {
     }
 
     fn len(&self) -> usize {
-        self.bytes.len() + self.entries.len() * size_of::<Entry>()
+        self.bytes.len() + self.entries.len() * size_of::<BufferEntry>()
     }
 
-    /// How many bytes one more entry may have. What clients cause leaves a reserve for events of the herd.
-    fn room(&self, source: &Source) -> Option<usize> {
-        let is_client = matches!(source, Source::Client(_));
-        let len_max = if is_client { BUFFER_LEN_MAX - BUFFER_RESERVE_LEN } else { BUFFER_LEN_MAX };
-        len_max.checked_sub(self.len() + size_of::<Entry>())
+    /// How many bytes one more entry may have; `None` if there is no room for an entry. Lines that clients can cause
+    /// leave a reserve for events of the herd.
+    fn room(&self, source: &LineSource) -> Option<usize> {
+        let is_of_clients = matches!(source, LineSource::Client(_) | LineSource::Crate(_));
+        let len_max = if is_of_clients { BUFFER_LEN_MAX - BUFFER_RESERVE_LEN } else { BUFFER_LEN_MAX };
+        len_max.checked_sub(self.len() + size_of::<BufferEntry>())
     }
 
-    /// Appends one line, or nothing if it does not fit; says how many lines were kept.
-    pub(super) fn push_line(&mut self, tag: Tag, line: &[u8]) -> u64 {
+    /// Appends one line if it fits. Returns how many lines were kept.
+    pub(super) fn push_line(&mut self, tag: LineTag, line: &[u8]) -> u64 {
         match self.room(&tag.source) {
             Some(room) if line.len() <= room => self.push(tag, line, 1),
             _ => 0,
         }
     }
 
-    /// Appends as many of a run's `pieces` as fit; says how many were kept.
-    pub(super) fn push_run(&mut self, tag: Tag, direction: Direction, run: &[u8], pieces: u64) -> u64 {
+    /// Appends as many of a run's `pieces` as fit. Returns how many were kept.
+    pub(super) fn push_run(&mut self, tag: LineTag, direction: Direction, run: &[u8], pieces: u64) -> u64 {
         match self.room(&tag.source) {
             Some(room) if run.len() <= room => self.push(tag, run, pieces),
             Some(room) => {
@@ -121,9 +127,9 @@ impl Buffer {
         }
     }
 
-    fn push(&mut self, tag: Tag, bytes: &[u8], pieces: u64) -> u64 {
+    fn push(&mut self, tag: LineTag, bytes: &[u8], pieces: u64) -> u64 {
         self.bytes.extend_from_slice(bytes);
-        self.entries.push(Entry { tag, len: bytes.len() });
+        self.entries.push(BufferEntry { tag, len: bytes.len() });
         pieces
     }
 
@@ -133,7 +139,7 @@ impl Buffer {
     }
 }
 
-/// A buffer that is being written, piece by piece, and how far that has come.
+/// A buffer that the writer takes pieces from, and its position in it.
 #[derive(Debug, Default)]
 pub(super) struct Draining {
     buffer: Buffer,
@@ -153,18 +159,18 @@ impl Draining {
         self.buffer.is_empty()
     }
 
-    /// Gives back the buffer that is done with and takes `filled`.
+    /// Exchanges the finished buffer for `filled`.
     pub(super) fn swap(&mut self, filled: &mut Buffer) {
-        assert!(self.is_done(), "a buffer is given back only when all of it was written");
+        assert!(self.is_done(), "only a buffer that was written whole is exchanged");
         std::mem::swap(&mut self.buffer, filled);
     }
 
     /// The next piece, which stays the next one until [`Draining::advance`].
-    pub(super) fn peek(&self) -> Option<(&Tag, Piece<'_>)> {
+    pub(super) fn peek(&self) -> Option<(&LineTag, Piece<'_>)> {
         self.next().map(|(entry, piece, _)| (&entry.tag, piece))
     }
 
-    /// Goes on to the next piece. After the last one the buffer is empty.
+    /// Moves to the next piece. After the last piece the buffer is empty.
     pub(super) fn advance(&mut self) {
         let Some((entry, _, piece_end)) = self.next() else { return };
         let entry_len = entry.len;
@@ -179,7 +185,7 @@ impl Draining {
         }
     }
 
-    /// Lets go of what is left; says how many lines that was.
+    /// Drops the remaining pieces. Returns how many lines they were.
     pub(super) fn discard(&mut self) -> u64 {
         let mut lines = 0;
         while self.next().is_some() {
@@ -189,8 +195,8 @@ impl Draining {
         lines
     }
 
-    /// The next piece, the entry that it is in and where it ends there.
-    fn next(&self) -> Option<(&Entry, Piece<'_>, usize)> {
+    /// The next piece, its entry, and where the piece ends in the entry's bytes.
+    fn next(&self) -> Option<(&BufferEntry, Piece<'_>, usize)> {
         let entry = self.buffer.entries.get(self.entry)?;
         let rest = &self.buffer.bytes[self.entry_at..][..entry.len][self.piece_at..];
         let Some(direction) = entry.tag.run() else {
@@ -206,20 +212,20 @@ impl Draining {
 mod tests {
     use super::*;
 
-    fn client() -> Source {
-        Source::Client(([127, 0, 0, 1], 51234).into())
+    fn client() -> LineSource {
+        LineSource::Client(([127, 0, 0, 1], 51234).into())
     }
 
-    fn tag(source: Source, mark: Mark) -> Tag {
-        Tag { time: Timestamp::UNIX_EPOCH, source, mark }
+    fn tag(source: LineSource, mark: LineMark) -> LineTag {
+        LineTag { time: Timestamp::UNIX_EPOCH, source, mark }
     }
 
-    fn input() -> Tag {
-        tag(client(), Mark::Traffic(Direction::In))
+    fn input() -> LineTag {
+        tag(client(), LineMark::Traffic(Direction::In))
     }
 
-    fn warning() -> Tag {
-        tag(Source::Server, Mark::Event(LogLevel::Warn))
+    fn warning() -> LineTag {
+        tag(LineSource::Server, LineMark::Event(LogLevel::Warn))
     }
 
     fn drained(mut buffer: Buffer) -> Vec<Vec<u8>> {
@@ -241,7 +247,7 @@ mod tests {
         assert_eq!(buffer.push_run(input(), Direction::In, b"a\nb\n", 2), 2);
         assert_eq!(buffer.push_line(warning(), b""), 1);
         assert_eq!(buffer.push_line(warning(), b"c\nd"), 1);
-        let out = tag(client(), Mark::Traffic(Direction::Out));
+        let out = tag(client(), LineMark::Traffic(Direction::Out));
         assert_eq!(buffer.push_run(out, Direction::Out, b"AT\n{\n}\n\n? e\n", 3), 3);
         assert_eq!(drained(buffer), [&b"a"[..], b"b", b"", b"c\nd", b"AT", b"{\n}\n\n", b"? e"]);
     }
@@ -260,7 +266,9 @@ mod tests {
     fn clients_cannot_fill_the_room_of_events() {
         let mut buffer = Buffer::default();
         while buffer.push_run(input(), Direction::In, b"IAMAT\n", 1) == 1 {}
-        assert_eq!(buffer.push_line(tag(client(), Mark::Event(LogLevel::Error)), b"client"), 0);
+        assert_eq!(buffer.push_line(tag(client(), LineMark::Event(LogLevel::Error)), b"client"), 0);
+        let h2 = tag(LineSource::Crate("h2".into()), LineMark::Event(LogLevel::Error));
+        assert_eq!(buffer.push_line(h2, b"crate"), 0);
         assert_eq!(buffer.push_line(warning(), b"server"), 1);
         while buffer.push_line(warning(), &[b'x'; 999]) == 1 {}
         assert!(buffer.len() <= BUFFER_LEN_MAX);

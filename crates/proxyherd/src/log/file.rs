@@ -1,15 +1,17 @@
-//! The file `<dir>/<server>.log`: appended to, never left in the middle of a line, rotated by size.
+//! The file `<dir>/<server>.log`: lines are appended to it, and it is rotated by size.
 //!
-//! Lines wait in `pending` until the file has taken them whole. A write that fails loses nothing: the next one
-//! goes on where it stopped, even within a line. If the file at the path is by then another one (it was moved
-//! away, or deleted), the line that was torn is written there again from its beginning.
+//! [`LogFile::put`] adds a line, and [`LogFile::write_out`] hands the lines to the operating system. Lines stay in
+//! `pending` until the file has taken them whole. After a failed write nothing is lost: the next write continues at the
+//! byte where the failed one stopped. If the path by then leads to another file, because somebody has moved or deleted
+//! the first one, the torn line is written to the new file from its beginning.
 //!
-//! Rotation renames: `.log` becomes `.log.1`, that `.log.2`, up to `keep`; so whoever follows the file by its
-//! name (`tail -F`) sees every line. A file is never larger than `max_bytes`, unless one line is. The file's own size
-//! decides, so a file that somebody else has cut (logrotate's `copytruncate`) is not put aside early.
+//! Rotation renames `.log` to `.log.1`, `.log.1` to `.log.2`, and so on up to `keep`. A program that follows the file
+//! by its name (`tail -F`) therefore sees every line. A file is never larger than `max_bytes`, unless a single line is.
+//! The file is asked for its size before it is rotated, so a file that another program has truncated (logrotate's
+//! `copytruncate`) is not rotated early.
 //!
-//! A log that is a device, a pipe or a symbolic link is never put aside or replaced. A link may lead to a device
-//! (`/dev/stdout`), and whoever made the link looks after the file that it leads to.
+//! A log that is a device, a pipe or a symbolic link is never renamed or replaced. A link may lead to a device
+//! (`/dev/stdout`), and whoever made the link is responsible for the file behind it.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
@@ -30,33 +32,33 @@ pub(super) struct LogFile {
     max_bytes: u64,
     keep: u32,
     form: Form,
-    current: Option<Current>,
-    /// Which file the bytes before `written` are in.
-    identity: Option<Identity>,
+    current: Option<OpenFile>,
+    /// The file that holds the bytes before `written`.
+    identity: Option<FileIdentity>,
     pending: Vec<u8>,
     /// How many bytes of `pending` the file has taken already.
     written: usize,
-    /// How many bytes at the front of `pending` are no lines of anybody's.
+    /// How many bytes at the front of `pending` are the heading, and not lines of callers.
     heading_len: usize,
 }
 
-struct Current {
+struct OpenFile {
     file: File,
     len: u64,
-    /// Whether there is anything to put aside: a file that has its heading only is not rotated.
+    /// Whether the file has lines besides its heading. A file without lines is not rotated.
     has_lines: bool,
-    /// Whether it can be put aside: a device, a pipe or a symbolic link cannot.
+    /// Whether the file can be rotated. A device, a pipe or a symbolic link cannot.
     rotates: bool,
 }
 
-/// A file's device and inode: what stays the same however it is renamed.
-type Identity = (u64, u64);
+/// A file's device and inode, which stay the same when the file is renamed.
+type FileIdentity = (u64, u64);
 
 impl LogFile {
-    /// Opens the file, made with its directory if missing. The error says what to do.
+    /// Opens the file. Creates the file and its directory if they are missing. The error says what to do.
     pub(super) fn open(settings: &LogSettings, form: Form) -> io::Result<LogFile> {
         let path = path(settings, form.server());
-        create_dir(&settings.dir).map_err(|error| told(CREATE_DIR, &settings.dir, &error))?;
+        create_dir(&settings.dir).map_err(|error| with_advice(CREATE_DIR, &settings.dir, &error))?;
         let mut log = LogFile {
             max_bytes: settings.max_bytes,
             keep: settings.keep,
@@ -68,19 +70,19 @@ impl LogFile {
             heading_len: 0,
             path,
         };
-        log.ensure_open().map_err(|error| told(OPEN, &log.path, &error))?;
+        log.ensure_open().map_err(|error| with_advice(OPEN, &log.path, &error))?;
         Ok(log)
     }
 
-    /// Whether [`LogFile::open`] would do. Neither file nor directory is made.
+    /// Whether [`LogFile::open`] would succeed. Creates neither file nor directory.
     pub(super) fn check(settings: &LogSettings, server: &ServerName) -> io::Result<()> {
         let path = path(settings, server);
         match OpenOptions::new().read(true).append(true).open(&path) {
             Ok(_) => Ok(()),
-            Err(error) if fs::symlink_metadata(&path).is_ok() => Err(told(OPEN, &path, &error)),
+            Err(error) if fs::symlink_metadata(&path).is_ok() => Err(with_advice(OPEN, &path, &error)),
             Err(_) => refusal::check_writable(&settings.dir).map_err(|error| match settings.dir.is_dir() {
-                true => told(OPEN, &path, &error),
-                false => told(CREATE_DIR, &settings.dir, &error),
+                true => with_advice(OPEN, &path, &error),
+                false => with_advice(CREATE_DIR, &settings.dir, &error),
             }),
         }
     }
@@ -93,18 +95,18 @@ impl LogFile {
         &self.form
     }
 
-    /// Whether the file has not yet taken all that was put.
+    /// Whether lines wait that the file has not taken.
     pub(super) fn is_pending(&self) -> bool {
         !self.pending.is_empty()
     }
 
-    /// How many lines the file has not yet taken.
+    /// How many lines wait that the file has not taken.
     pub(super) fn lines_pending(&self) -> u64 {
         let begin = self.written.max(self.heading_len);
         memchr_iter(b'\n', &self.pending[begin..]).count() as u64
     }
 
-    /// Adds one line, which ends in LF. After an error it was not added; nothing else was lost.
+    /// Adds one line, which ends in LF. After an error the line was not added, and all earlier lines are kept.
     pub(super) fn put(&mut self, line: &[u8]) -> io::Result<()> {
         self.ensure_open()?;
         if !self.fits(line.len()) {
@@ -131,7 +133,7 @@ impl LogFile {
         !current.rotates || !current.has_lines || current.len + coming <= self.max_bytes
     }
 
-    /// Asks the file how large it is: somebody may have cut it, or another process may have written to it.
+    /// Asks the file for its size: another process may have truncated the file or written to it.
     fn look_at_size(&mut self) -> io::Result<()> {
         if let Some(current) = &mut self.current {
             current.len = current.file.metadata()?.len();
@@ -140,7 +142,7 @@ impl LogFile {
         Ok(())
     }
 
-    /// Hands all pending lines to the file. After an error the next call goes on where this one stopped.
+    /// Hands all pending lines to the file. After an error the next call continues where this one stopped.
     pub(super) fn write_out(&mut self) -> io::Result<()> {
         self.ensure_open()?;
         while self.written < self.pending.len() {
@@ -160,12 +162,12 @@ impl LogFile {
         Ok(())
     }
 
-    /// Lets go of the file; the next write opens whatever is at the path by then.
+    /// Closes the file. The next write opens the file that is at the path by then.
     pub(super) fn reopen(&mut self) {
         self.current = None;
     }
 
-    /// Whether the path leads to another file than the one that is written, or to none.
+    /// Whether the path no longer leads to the file that is open.
     pub(super) fn was_moved(&self) -> bool {
         let there = fs::metadata(&self.path).ok().as_ref().map(identity_of);
         self.current.is_some() && there != self.identity
@@ -184,11 +186,11 @@ impl LogFile {
         }
         self.identity = Some(identity_of(&metadata));
         let rotates = metadata.is_file() && !fs::symlink_metadata(&self.path)?.is_symlink();
-        self.current = Some(Current { file, len, has_lines: len > 0 || !is_other, rotates });
+        self.current = Some(OpenFile { file, len, has_lines: len > 0 || !is_other, rotates });
         Ok(())
     }
 
-    /// Another file than before: it gets the heading, then what the former one has not taken whole.
+    /// Prepares a new file: the heading comes first, then the lines that the former file has not taken whole.
     fn begin(&mut self, file: &File, len: u64) {
         let mut pending = Vec::with_capacity(CHUNK_LEN_MAX);
         if ends_within_a_line(file, len) {
@@ -197,13 +199,13 @@ impl LogFile {
         self.form.heading(Timestamp::now(), &mut pending);
         let heading_len = pending.len();
         let whole_len = memrchr(b'\n', &self.pending[..self.written]).map_or(0, |at| at + 1);
-        // The heading of a file that was moved away before it got it stays with that file.
+        // A heading that the former file has not taken is not written to this one.
         pending.extend_from_slice(&self.pending[whole_len.max(self.heading_len)..]);
         self.pending = pending;
         (self.written, self.heading_len) = (0, heading_len);
     }
 
-    /// Puts the file aside. The next call that writes makes a new one.
+    /// Renames the file. The next call that writes creates a new one.
     fn rotate(&mut self) -> io::Result<()> {
         for number in (1..self.keep).rev() {
             rename_if_there(&self.numbered(number), &self.numbered(number + 1))?;
@@ -228,8 +230,8 @@ impl LogFile {
 const CREATE_DIR: &str = "create the log's directory";
 const OPEN: &str = "open the log";
 
-/// What could not be done, why, and what to do about it.
-fn told(what: &str, path: &Path, error: &io::Error) -> io::Error {
+/// The error with the path, and with advice what to do.
+fn with_advice(what: &str, path: &Path, error: &io::Error) -> io::Error {
     let advice = refusal::advice(path, error, "or set `dir` in [log] to another directory");
     io::Error::new(error.kind(), format!("cannot {what} {}: {error}; {advice}", path.display()))
 }
@@ -242,11 +244,11 @@ fn create_dir(dir: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o750).create(dir)
 }
 
-fn identity_of(metadata: &fs::Metadata) -> Identity {
+fn identity_of(metadata: &fs::Metadata) -> FileIdentity {
     (metadata.dev(), metadata.ino())
 }
 
-/// A process that was killed, or a disk that was full, may have left half a line: ours must not continue it.
+/// Whether the file ends in half a line, as after a killed process or a full disk. Our first line must not continue it.
 fn ends_within_a_line(file: &File, len: u64) -> bool {
     let mut last = [b'\n'];
     len > 0 && file.read_exact_at(&mut last, len - 1).is_ok() && last != [b'\n']

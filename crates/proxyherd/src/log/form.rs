@@ -1,4 +1,4 @@
-//! How a line looks: in columns for people, or as one JSON object for programs.
+//! Formats lines: in columns for people, or as one JSON object a line for programs.
 //!
 //! ```text
 //! # Riley, proxyherd 0.1.0, process 4242; < came in, > went out, = happened, ! needs a look; \xNN is a byte …
@@ -6,11 +6,11 @@
 //! 2026-11-23 18:31:02.123Z  Riley   client 127.0.0.1:51234        <  IAMAT kiwi +34.068930-118.445127 1621464827
 //! ```
 //!
-//! A JSON line always has `time`, `server`, `level` and `subject` (`server`, `link`, `client`, `places`). `name` is
-//! the client's address or the neighbor's name. Traffic has `direction` (`in`, `out`) with `line` or `places`, an
-//! event has `message`, a line about lines left out has their numbers in `left_out`, and a line that was too long
-//! says by how much in `cut_bytes`. Text is escaped by the rule of `escape` before JSON quotes it, so a line of the
-//! wire comes back byte for byte: unquote, then unescape.
+//! A JSON line always has `time`, `server`, `level` and `subject` (`server`, `link`, `client`, `places`, `crate`).
+//! `name` is the client's address, the neighbor's name or the name of the reporting module. Traffic has `direction`
+//! (`in`, `out`) with `line` or `places`. An event has `message`. A note about lines left out has their numbers in
+//! `left_out`. A line that was too long has the number of missing bytes in `cut_bytes`. Text is escaped by the rule of
+//! `escape` before JSON quotes it, so a reader gets the bytes of the wire back: it unquotes first, and then unescapes.
 
 use std::{io::Write, net::SocketAddr};
 
@@ -20,33 +20,33 @@ use serde::Serialize;
 
 use super::{
     Direction, LogFormat, LogLevel,
-    answer::Summary,
-    buffer::{Mark, Source, Tag},
-    left_out::LeftOut,
+    answer::AnswerSummary,
+    buffer::{LineMark, LineSource, LineTag},
+    left_out::LeftOutNote,
     limits::LINE_SHOWN_LEN_MAX,
     pieces::Piece,
 };
 use crate::escape::{cut, escape, escaped};
 
-/// Width of the column that says who: an IPv4 address and port always fit.
+/// Width of the column of subjects: an IPv4 address with its port always fits.
 const WHO_WIDTH: usize = 28;
 
-/// The form that one server's lines have.
+/// The format of one server's lines.
 #[derive(Clone, Debug)]
 pub(super) struct Form {
     format: LogFormat,
     server: ServerName,
 }
 
-/// A line's last column.
-enum Body<'a> {
+/// The content of a line, which is its last column.
+enum LineBody<'a> {
     Line(&'a [u8]),
-    Places(Summary),
-    LeftOut(&'a LeftOut),
+    Places(AnswerSummary),
+    LeftOut(&'a LeftOutNote),
 }
 
 #[derive(Serialize)]
-struct Record<'a> {
+struct JsonLine<'a> {
     time: &'a str,
     server: &'a str,
     level: &'a str,
@@ -60,9 +60,9 @@ struct Record<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    places: Option<&'a Summary>,
+    places: Option<&'a AnswerSummary>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    left_out: Option<&'a LeftOut>,
+    left_out: Option<&'a LeftOutNote>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cut_bytes: Option<usize>,
 }
@@ -77,26 +77,26 @@ impl Form {
     }
 
     /// Appends a line of traffic or an event.
-    pub(super) fn line(&self, tag: &Tag, piece: Piece<'_>, out: &mut Vec<u8>) {
+    pub(super) fn line(&self, tag: &LineTag, piece: Piece<'_>, out: &mut Vec<u8>) {
         match piece {
-            Piece::Line(line) => self.append(tag, &Body::Line(line), out),
-            Piece::Answer(json) => self.append(tag, &Body::Places(Summary::of(json)), out),
+            Piece::Line(line) => self.append(tag, &LineBody::Line(line), out),
+            Piece::Answer(json) => self.append(tag, &LineBody::Places(AnswerSummary::of(json)), out),
         }
     }
 
-    /// Appends an event that the log itself has to tell.
+    /// Appends an event of the log itself.
     pub(super) fn event(&self, time: Timestamp, level: LogLevel, message: &str, out: &mut Vec<u8>) {
-        let tag = Tag { time, source: Source::Server, mark: Mark::Event(level) };
-        self.append(&tag, &Body::Line(message.as_bytes()), out);
+        let tag = LineTag { time, source: LineSource::Server, mark: LineMark::Event(level) };
+        self.append(&tag, &LineBody::Line(message.as_bytes()), out);
     }
 
-    /// Appends the account of lines that were left out.
-    pub(super) fn left_out(&self, time: Timestamp, left_out: &LeftOut, out: &mut Vec<u8>) {
-        let tag = Tag { time, source: Source::Server, mark: Mark::Event(LogLevel::Info) };
-        self.append(&tag, &Body::LeftOut(left_out), out);
+    /// Appends the note about lines that were left out.
+    pub(super) fn left_out(&self, time: Timestamp, left_out: &LeftOutNote, out: &mut Vec<u8>) {
+        let tag = LineTag { time, source: LineSource::Server, mark: LineMark::Event(LogLevel::Info) };
+        self.append(&tag, &LineBody::LeftOut(left_out), out);
     }
 
-    /// Appends what every file begins with: whose it is, and what its columns mean.
+    /// Appends the heading of a file: the server's name, and what the columns mean.
     pub(super) fn heading(&self, time: Timestamp, out: &mut Vec<u8>) {
         let (version, process) = (env!("CARGO_PKG_VERSION"), std::process::id());
         if self.format == LogFormat::Json {
@@ -111,22 +111,22 @@ impl Form {
         append_fmt(out, format_args!("{date:<24}  {:<width$}  {:<WHO_WIDTH$}     what\n", "server", "who"));
     }
 
-    fn append(&self, tag: &Tag, body: &Body<'_>, out: &mut Vec<u8>) {
+    fn append(&self, tag: &LineTag, body: &LineBody<'_>, out: &mut Vec<u8>) {
         match self.format {
             LogFormat::Text => self.append_text(tag, body, out),
             LogFormat::Json => self.append_json(tag, body, out),
         }
     }
 
-    fn append_text(&self, tag: &Tag, body: &Body<'_>, out: &mut Vec<u8>) {
+    fn append_text(&self, tag: &LineTag, body: &LineBody<'_>, out: &mut Vec<u8>) {
         append_time(tag.time, b' ', out);
         append_fmt(out, format_args!("  {:<width$}  ", self.server, width = self.server_width()));
         append_who(&tag.source, out);
         append_fmt(out, format_args!("  {}  ", mark_of(tag.mark)));
         match body {
-            Body::Line(line) => append_line(tag.mark, line, out),
-            Body::Places(summary) => append_fmt(out, format_args!("{summary}")),
-            Body::LeftOut(left_out) => append_fmt(out, format_args!("{left_out}")),
+            LineBody::Line(line) => append_line(tag.mark, line, out),
+            LineBody::Places(summary) => append_fmt(out, format_args!("{summary}")),
+            LineBody::LeftOut(left_out) => append_fmt(out, format_args!("{left_out}")),
         }
         out.push(b'\n');
     }
@@ -135,11 +135,11 @@ impl Form {
         self.server.as_str().len().max("server".len())
     }
 
-    fn append_json(&self, tag: &Tag, body: &Body<'_>, out: &mut Vec<u8>) {
+    fn append_json(&self, tag: &LineTag, body: &LineBody<'_>, out: &mut Vec<u8>) {
         let mut time = Vec::with_capacity(24);
         append_time(tag.time, b'T', &mut time);
         let (subject, name) = subject_of(&tag.source);
-        let mut record = Record {
+        let mut record = JsonLine {
             time: &String::from_utf8_lossy(&time),
             server: self.server.as_str(),
             level: level_of(tag).as_str(),
@@ -153,14 +153,14 @@ impl Form {
             cut_bytes: None,
         };
         match body {
-            Body::Line(line) => {
+            LineBody::Line(line) => {
                 let (text, cut_bytes) = shown(line);
                 let field = if record.direction.is_some() { &mut record.line } else { &mut record.message };
                 *field = Some(text);
                 record.cut_bytes = (cut_bytes > 0).then_some(cut_bytes);
             }
-            Body::Places(summary) => record.places = Some(summary),
-            Body::LeftOut(left_out) => {
+            LineBody::Places(summary) => record.places = Some(summary),
+            LineBody::LeftOut(left_out) => {
                 record.message = Some(left_out.to_string());
                 record.left_out = Some(left_out);
             }
@@ -175,34 +175,35 @@ fn append_fmt(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
     out.write_fmt(text).expect("a Vec takes all that is written to it");
 }
 
-/// UTC with milliseconds, which are cut and not rounded: a line's time is never ahead of the clock.
+/// Appends the time in UTC with milliseconds. They are truncated, so a line's time is never ahead of the clock.
 fn append_time(time: Timestamp, separator: u8, out: &mut Vec<u8>) {
     let printer = DateTimePrinter::new().separator(separator).precision(Some(3));
     printer.print_timestamp(&time, out).expect("a Vec takes all that is written to it");
 }
 
-fn append_who(source: &Source, out: &mut Vec<u8>) {
+fn append_who(source: &LineSource, out: &mut Vec<u8>) {
     let begin = out.len();
     match source {
-        Source::Server => out.extend_from_slice(b"server"),
-        Source::Places => out.extend_from_slice(b"places"),
-        Source::Link(neighbor) => append_fmt(out, format_args!("link   {neighbor}")),
-        Source::Client(peer) => append_fmt(out, format_args!("client {}", canonical(*peer))),
+        LineSource::Server => out.extend_from_slice(b"server"),
+        LineSource::Places => out.extend_from_slice(b"places"),
+        LineSource::Link(neighbor) => append_fmt(out, format_args!("link   {neighbor}")),
+        LineSource::Client(peer) => append_fmt(out, format_args!("client {}", canonical(*peer))),
+        LineSource::Crate(module) => append_fmt(out, format_args!("crate  {}", escaped(module.as_bytes()))),
     }
     out.resize(out.len().max(begin + WHO_WIDTH), b' ');
 }
 
-/// An IPv4 client of a socket that takes both kinds is shown as what it is.
+/// An IPv4 client of a dual-stack socket is shown with its IPv4 address.
 fn canonical(peer: SocketAddr) -> SocketAddr {
     SocketAddr::new(peer.ip().to_canonical(), peer.port())
 }
 
-fn append_line(mark: Mark, line: &[u8], out: &mut Vec<u8>) {
+fn append_line(mark: LineMark, line: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(prefix_of(mark));
     let (head, cut_bytes) = cut(line, LINE_SHOWN_LEN_MAX);
     escape(head, out);
     if cut_bytes > 0 {
-        // No escaped text has a backslash before a bracket, so nobody can pretend that a line was cut.
+        // No escaped text has a backslash before a bracket, so no sender can forge this ending.
         append_fmt(out, format_args!(r" \({cut_bytes} more bytes)"));
     }
 }
@@ -212,47 +213,48 @@ fn shown(line: &[u8]) -> (String, usize) {
     (escaped(head), cut_bytes)
 }
 
-fn mark_of(mark: Mark) -> char {
+fn mark_of(mark: LineMark) -> char {
     match mark {
-        Mark::Traffic(Direction::In) => '<',
-        Mark::Traffic(Direction::Out) => '>',
-        Mark::Event(LogLevel::Error | LogLevel::Warn) => '!',
-        Mark::Event(LogLevel::Info | LogLevel::Debug) => '=',
+        LineMark::Traffic(Direction::In) => '<',
+        LineMark::Traffic(Direction::Out) => '>',
+        LineMark::Event(LogLevel::Error | LogLevel::Warn) => '!',
+        LineMark::Event(LogLevel::Info | LogLevel::Debug) => '=',
     }
 }
 
-/// What an event begins with, so that one can search for it. Most are no more than news.
-fn prefix_of(mark: Mark) -> &'static [u8] {
+/// The word at the beginning of an event, by which operators search. Events at `info` have none.
+fn prefix_of(mark: LineMark) -> &'static [u8] {
     match mark {
-        Mark::Event(LogLevel::Error) => b"error: ",
-        Mark::Event(LogLevel::Warn) => b"warning: ",
-        Mark::Event(LogLevel::Debug) => b"debug: ",
-        Mark::Event(LogLevel::Info) | Mark::Traffic(_) => b"",
+        LineMark::Event(LogLevel::Error) => b"error: ",
+        LineMark::Event(LogLevel::Warn) => b"warning: ",
+        LineMark::Event(LogLevel::Debug) => b"debug: ",
+        LineMark::Event(LogLevel::Info) | LineMark::Traffic(_) => b"",
     }
 }
 
-fn direction_of(mark: Mark) -> Option<&'static str> {
+fn direction_of(mark: LineMark) -> Option<&'static str> {
     match mark {
-        Mark::Traffic(Direction::In) => Some("in"),
-        Mark::Traffic(Direction::Out) => Some("out"),
-        Mark::Event(_) => None,
+        LineMark::Traffic(Direction::In) => Some("in"),
+        LineMark::Traffic(Direction::Out) => Some("out"),
+        LineMark::Event(_) => None,
     }
 }
 
-fn level_of(tag: &Tag) -> LogLevel {
+fn level_of(tag: &LineTag) -> LogLevel {
     match (&tag.source, tag.mark) {
-        (_, Mark::Event(level)) => level,
-        (Source::Client(_), Mark::Traffic(_)) => LogLevel::Info,
-        (_, Mark::Traffic(_)) => LogLevel::Debug,
+        (_, LineMark::Event(level)) => level,
+        (LineSource::Client(_), LineMark::Traffic(_)) => LogLevel::Info,
+        (_, LineMark::Traffic(_)) => LogLevel::Debug,
     }
 }
 
-fn subject_of(source: &Source) -> (&'static str, Option<String>) {
+fn subject_of(source: &LineSource) -> (&'static str, Option<String>) {
     match source {
-        Source::Server => ("server", None),
-        Source::Places => ("places", None),
-        Source::Link(neighbor) => ("link", Some(neighbor.to_string())),
-        Source::Client(peer) => ("client", Some(canonical(*peer).to_string())),
+        LineSource::Server => ("server", None),
+        LineSource::Places => ("places", None),
+        LineSource::Link(neighbor) => ("link", Some(neighbor.to_string())),
+        LineSource::Client(peer) => ("client", Some(canonical(*peer).to_string())),
+        LineSource::Crate(module) => ("crate", Some(escaped(module.as_bytes()))),
     }
 }
 
@@ -268,46 +270,51 @@ mod tests {
         Form::new(format, ServerName::new("Riley").unwrap())
     }
 
-    fn tag(source: Source, mark: Mark) -> Tag {
-        Tag { time: "2026-11-23T18:31:02.1239Z".parse().unwrap(), source, mark }
+    fn tag(source: LineSource, mark: LineMark) -> LineTag {
+        LineTag { time: "2026-11-23T18:31:02.1239Z".parse().unwrap(), source, mark }
     }
 
-    fn client(direction: Direction) -> Tag {
-        tag(Source::Client(([127, 0, 0, 1], 51234).into()), Mark::Traffic(direction))
+    fn client(direction: Direction) -> LineTag {
+        tag(LineSource::Client(([127, 0, 0, 1], 51234).into()), LineMark::Traffic(direction))
     }
 
-    fn line(format: LogFormat, tag: &Tag, piece: Piece<'_>) -> String {
+    fn line(format: LogFormat, tag: &LineTag, piece: Piece<'_>) -> String {
         let mut out = Vec::new();
         form(format).line(tag, piece, &mut out);
         String::from_utf8(out).unwrap()
     }
 
-    fn check_text(tag: &Tag, bytes: &[u8], expected: &str) {
+    fn check_text(tag: &LineTag, bytes: &[u8], expected: &str) {
         assert_eq!(line(LogFormat::Text, tag, Piece::Line(bytes)), format!("{expected}\n"));
     }
 
     #[test]
     fn text_stands_in_columns() {
-        let jaquez = || Source::Link(ServerName::new("Jaquez").unwrap());
+        let jaquez = || LineSource::Link(ServerName::new("Jaquez").unwrap());
         check_text(
             &client(Direction::In),
             b"IAMAT kiwi +34.068930-118.445127 1621464827.959498503",
             "2026-11-23 18:31:02.123Z  Riley   client 127.0.0.1:51234        <  IAMAT kiwi +34.068930-118.445127 1621464827.959498503",
         );
         check_text(
-            &tag(jaquez(), Mark::Traffic(Direction::Out)),
+            &tag(jaquez(), LineMark::Traffic(Direction::Out)),
             b"AT Riley +0.1 kiwi +34-118 1",
             "2026-11-23 18:31:02.123Z  Riley   link   Jaquez                 >  AT Riley +0.1 kiwi +34-118 1",
         );
         check_text(
-            &tag(jaquez(), Mark::Event(LogLevel::Info)),
+            &tag(jaquez(), LineMark::Event(LogLevel::Info)),
             b"up: dialed 127.0.0.1:13001",
             "2026-11-23 18:31:02.123Z  Riley   link   Jaquez                 =  up: dialed 127.0.0.1:13001",
         );
         check_text(
-            &tag(Source::Server, Mark::Event(LogLevel::Warn)),
+            &tag(LineSource::Server, LineMark::Event(LogLevel::Warn)),
             b"the disk is nearly full",
             "2026-11-23 18:31:02.123Z  Riley   server                        !  warning: the disk is nearly full",
+        );
+        check_text(
+            &tag(LineSource::Crate("h2::proto\n".into()), LineMark::Event(LogLevel::Warn)),
+            b"strange\n",
+            r"2026-11-23 18:31:02.123Z  Riley   crate  h2::proto\x0a          !  warning: strange\x0a",
         );
     }
 
@@ -315,7 +322,7 @@ mod tests {
     fn the_widest_ipv4_address_keeps_the_columns() {
         let peer = "255.255.255.255:65535".parse().unwrap();
         check_text(
-            &tag(Source::Client(peer), Mark::Traffic(Direction::In)),
+            &tag(LineSource::Client(peer), LineMark::Traffic(Direction::In)),
             b"x",
             "2026-11-23 18:31:02.123Z  Riley   client 255.255.255.255:65535  <  x",
         );
@@ -325,7 +332,7 @@ mod tests {
     fn an_ipv4_client_of_an_ipv6_socket_is_shown_as_ipv4() {
         let peer = "[::ffff:10.0.0.7]:5000".parse().unwrap();
         check_text(
-            &tag(Source::Client(peer), Mark::Traffic(Direction::In)),
+            &tag(LineSource::Client(peer), LineMark::Traffic(Direction::In)),
             b"x",
             "2026-11-23 18:31:02.123Z  Riley   client 10.0.0.7:5000          <  x",
         );
@@ -382,7 +389,12 @@ mod tests {
                 r#"{"time":"2026-11-23T18:31:02.123Z","server":"Riley","level":"info","subject":"client","name":"127.0.0.1:51234","direction":"in","line":"IAMAT \"kiwi\""}"#,
             ),
             (
-                tag(Source::Places, Mark::Event(LogLevel::Error)),
+                tag(LineSource::Crate("rustls::check".into()), LineMark::Event(LogLevel::Warn)),
+                "strange",
+                r#"{"time":"2026-11-23T18:31:02.123Z","server":"Riley","level":"warn","subject":"crate","name":"rustls::check","message":"strange"}"#,
+            ),
+            (
+                tag(LineSource::Places, LineMark::Event(LogLevel::Error)),
                 "no key",
                 r#"{"time":"2026-11-23T18:31:02.123Z","server":"Riley","level":"error","subject":"places","message":"no key"}"#,
             ),
@@ -391,12 +403,12 @@ mod tests {
         }
     }
 
-    fn any_tag() -> impl Strategy<Value = Tag> {
+    fn any_tag() -> impl Strategy<Value = LineTag> {
         prop_oneof![
             Just(client(Direction::In)),
             Just(client(Direction::Out)),
-            Just(tag(Source::Link(ServerName::new("Jaquez").unwrap()), Mark::Traffic(Direction::In))),
-            Just(tag(Source::Server, Mark::Event(LogLevel::Warn))),
+            Just(tag(LineSource::Link(ServerName::new("Jaquez").unwrap()), LineMark::Traffic(Direction::In))),
+            Just(tag(LineSource::Server, LineMark::Event(LogLevel::Warn))),
         ]
     }
 
@@ -413,7 +425,7 @@ mod tests {
             let json = line(LogFormat::Json, &tag, Piece::Line(&bytes));
             prop_assert!(!json.strip_suffix('\n').unwrap().contains(char::is_control), "{}", json);
             let record: Value = serde_json::from_str(&json).unwrap();
-            let field = if matches!(tag.mark, Mark::Event(_)) { "message" } else { "line" };
+            let field = if matches!(tag.mark, LineMark::Event(_)) { "message" } else { "line" };
             prop_assert_eq!(unescape(record[field].as_str().unwrap()), bytes);
         }
 

@@ -1,27 +1,32 @@
-//! Each server's own log: its clients' input and output, and what happens to its links, in `<dir>/<server>.log`.
+//! Each server's log, `<dir>/<server>.log`: the input and output of its clients, and events of the server and its
+//! links.
 //!
-//! The rule that shapes everything here: **the log never slows the herd.** A caller hands over raw bytes and goes
-//! on; it formats no line, opens no file and waits for nobody. How that is kept, from the outside in:
+//! [`ServerLog::open`] opens the file and starts its writer. Callers then hand over traffic as raw bytes
+//! ([`ServerLog::traffic`]) and events as messages ([`ServerLog::event`]).
 //!
-//! 1. Levels. At `warn` no line of traffic is even counted; the links' own traffic, and requests over HTTP, appear at
-//!    `debug` only.
-//! 2. A budget of `lines_per_s` for all that clients and neighbors can cause (`budget`): once it is used up, a
-//!    batch of lines costs its caller one addition (and a count of the batch's newlines, if nobody has counted). Events of the server, its
-//!    links and places are not under the budget: there are few of them, and they are what one looks for.
-//! 3. A buffer of fixed size behind a short mutex (`queue`, `buffer`), the last eighth of which clients cannot
-//!    fill.
-//! 4. One thread a server that formats, writes and rotates (`writer`, `form`, `file`). It gathers for a
-//!    fifth of a second, so a line is in the file well within a second.
+//! The invariant: **the log never slows the herd.** A caller copies its bytes into a buffer and continues. It formats
+//! no line of traffic, opens no file and waits for no other thread. From the caller to the file:
 //!
-//! What is left out is counted, exactly and by kind, and once a second the log itself says how much that was and
-//! why. A disk that is full or hangs is the writer's trouble alone.
+//! 1. Levels. At `warn` traffic is not even counted. The links' traffic, and requests over HTTP, appear at `debug`
+//!    only.
+//! 2. A limit of `lines_per_s` for all lines that clients and neighbors can cause (a `FixedWindow` that the writer renews each second). When the limit is
+//!    used up, a batch of lines costs its caller one addition, and a count of the batch's newlines if nobody has
+//!    counted them. Events of the server, its links and places have no limit: they are few, and operators look for
+//!    them.
+//! 3. A buffer of fixed size behind a mutex that is held for one copy (`queue`, `buffer`). Clients cannot fill the last
+//!    eighth of it.
+//! 4. One thread a server that formats, writes and rotates (`writer`, `form`, `file`). It gathers lines for a fifth of
+//!    a second, so a line is in the file well within a second.
 //!
-//! The log does not know what a line means. It knows two things of replies, to be readable: that a `{` at the
-//! beginning of a line begins the JSON of places, and that an empty line ends it (`pieces`, `answer`).
+//! Lines that are left out are counted, exactly and by kind. Once a second the log notes how many they were and why
+//! (`left_out`). A disk that is full or hangs delays only the writer. Crates such as h2 report through `crates`.
+//!
+//! The log does not know what a line means, with one exception that makes replies readable: a `{` at the beginning of a
+//! line of a reply begins the JSON of places, and an empty line ends it (`pieces`, `answer`).
 
 mod answer;
-mod budget;
 mod buffer;
+mod crates;
 mod file;
 mod form;
 mod left_out;
@@ -36,8 +41,10 @@ use std::{borrow::Cow, fmt, io, net::SocketAddr, sync::Arc, thread::JoinHandle, 
 
 use proxyherd_core::types::ServerName;
 
+pub(crate) use self::crates::hear_crates;
 use self::{
-    buffer::{Mark, Source},
+    buffer::{LineMark, LineSource},
+    crates::OPEN_LOGS,
     file::LogFile,
     form::Form,
     queue::Queue,
@@ -45,12 +52,12 @@ use self::{
 };
 pub use crate::config::{Log as LogSettings, LogFormat, LogLevel};
 
-/// Which way bytes went, as the server sees it.
+/// The direction of traffic, as the server sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
-    /// A client or a neighbor sent them.
+    /// From a client or a neighbor to the server.
     In,
-    /// The server sent them.
+    /// From the server to a client or a neighbor.
     Out,
 }
 
@@ -61,40 +68,41 @@ pub enum Subject<'a> {
     Server,
     /// The link with a neighbor.
     Link(&'a ServerName),
-    /// A client's connection. Clients can cause as many events as they like, so these, whatever their level,
-    /// share the budget and the room of clients' traffic.
+    /// A client's connection. Clients can cause any number of events, so these events share the rate limit and the room
+    /// of clients' traffic, at every level.
     Client(SocketAddr),
     /// The provider of places.
     Places,
 }
 
-/// A handle on one server's log. Cheap to clone; dropping the last clone writes what is left and ends the
+/// A handle on one server's log. It is cheap to clone. Dropping the last clone writes the remaining lines and ends the
 /// writer's thread.
 #[derive(Clone)]
-pub struct ServerLog(Option<Arc<Open>>);
+pub struct ServerLog(Option<Arc<OpenLog>>);
 
-struct Open {
+struct OpenLog {
     level: LogLevel,
     queue: Arc<Queue>,
     writer: Option<JoinHandle<()>>,
 }
 
 impl ServerLog {
-    /// Opens `<dir>/<server>.log` for appending, makes it and its directory if missing, and starts its writer.
-    /// The error names the path and says what to do; nothing was started then.
+    /// Opens `<dir>/<server>.log` for appending and starts its writer. Creates the file and its directory if they are
+    /// missing. The error names the path and says what to do. After an error nothing was started.
     pub fn open(settings: &LogSettings, server: &ServerName) -> io::Result<ServerLog> {
         let file = LogFile::open(settings, Form::new(settings.format, server.clone()))?;
         let queue = Arc::new(Queue::new(settings.lines_per_s));
         let writer = Some(Writer::start(Arc::clone(&queue), file)?);
-        Ok(ServerLog(Some(Arc::new(Open { level: settings.level, queue, writer }))))
+        OPEN_LOGS.add(settings.level, &queue);
+        Ok(ServerLog(Some(Arc::new(OpenLog { level: settings.level, queue, writer }))))
     }
 
-    /// Whether [`ServerLog::open`] could do that; changes nothing. The error is the one that it would give.
+    /// Whether [`ServerLog::open`] would succeed. Changes nothing. The error is the one that `open` would return.
     pub fn check(settings: &LogSettings, server: &ServerName) -> io::Result<()> {
         LogFile::check(settings, server)
     }
 
-    /// A log that nothing is written to.
+    /// A log that drops every line.
     pub fn discard() -> ServerLog {
         ServerLog(None)
     }
@@ -104,18 +112,18 @@ impl ServerLog {
         self.at(level).is_some()
     }
 
-    /// Input or output of a client's connection, at level `info`. `lines` is a run of complete lines as on the
-    /// wire, each ended by LF. Replies are best handed over whole, so that the JSON of places is told in one line.
+    /// Logs input or output of a client's connection, at level `info`. `lines` is a run of complete lines as on the
+    /// wire, each ended by LF. Hand over a reply whole, so that the JSON of places becomes one line.
     pub fn traffic(&self, direction: Direction, peer: SocketAddr, lines: &[u8]) {
         if let Some(open) = self.at(LogLevel::Info) {
             let count = pieces::count(direction, lines);
-            open.queue.offer_run(direction, Source::Client(peer), lines, count);
+            open.queue.offer_run(direction, LineSource::Client(peer), lines, count);
         }
     }
 
-    /// [`ServerLog::traffic`] for a caller that has counted: at load even looking for newlines costs more than all
-    /// the rest. `count` is how many lines the log makes of it: the lines in `lines`, where the JSON of places,
-    /// with the empty line after it, is one.
+    /// [`ServerLog::traffic`] for a caller that has counted the lines: at load the search for newlines would cost more
+    /// than all the rest. `count` is the number of lines in `lines`, where the JSON of places and the empty line after
+    /// it count as one.
     pub fn traffic_counted(&self, direction: Direction, peer: SocketAddr, lines: &[u8], count: u64) {
         if let Some(open) = self.at(LogLevel::Info) {
             debug_assert_eq!(
@@ -123,32 +131,32 @@ impl ServerLog {
                 pieces::count(direction, lines),
                 "lines are counted as the log shows them"
             );
-            open.queue.offer_run(direction, Source::Client(peer), lines, count);
+            open.queue.offer_run(direction, LineSource::Client(peer), lines, count);
         }
     }
 
-    /// One line that tells of a client's request or of its answer, at level `debug`: where the bytes on the wire are no
-    /// lines. Where making `line` costs something, ask [`ServerLog::enabled`] first.
+    /// Logs one line about a client's request or its answer, at level `debug`. This is for protocols whose bytes are
+    /// not lines. If `line` is costly to make, ask [`ServerLog::enabled`] first.
     pub(crate) fn request(&self, direction: Direction, client: SocketAddr, line: &[u8]) {
         if let Some(open) = self.at(LogLevel::Debug) {
-            open.queue.offer_run(direction, Source::Client(client), &[line, b"\n"].concat(), 1);
+            open.queue.offer_run(direction, LineSource::Client(client), &[line, b"\n"].concat(), 1);
         }
     }
 
-    /// One line of a link's traffic, at level `debug`. Where making `line` costs something, ask
-    /// [`ServerLog::enabled`] first.
+    /// Logs one line of a link's traffic, at level `debug`. If `line` is costly to make, ask [`ServerLog::enabled`]
+    /// first.
     pub fn link_traffic(&self, direction: Direction, neighbor: &ServerName, line: &[u8]) {
         if let Some(open) = self.at(LogLevel::Debug) {
             let line = line.strip_suffix(b"\n").unwrap_or(line);
-            open.queue.offer_line(Source::Link(neighbor.clone()), Mark::Traffic(direction), line);
+            open.queue.offer_line(LineSource::Link(neighbor.clone()), LineMark::Traffic(direction), line);
         }
     }
 
-    /// Something that happened.
+    /// Logs an event.
     pub fn event(&self, level: LogLevel, subject: Subject<'_>, message: fmt::Arguments<'_>) {
         if let Some(open) = self.at(level) {
             let message = message.as_str().map_or_else(|| Cow::from(message.to_string()), Cow::from);
-            open.queue.offer_line(subject.into(), Mark::Event(level), message.as_bytes());
+            open.queue.offer_line(subject.into(), LineMark::Event(level), message.as_bytes());
         }
     }
 
@@ -157,16 +165,16 @@ impl ServerLog {
         self.0.as_ref().map_or(0, |open| open.queue.left_out_total())
     }
 
-    /// Blocks until all that was accepted before is in the file; if the disk refuses it, until that was tried. A disk
-    /// that hangs is waited for until `end`, and then by nobody any more.
+    /// Blocks until all lines that were accepted before are in the file, or until the disk has refused them. A disk
+    /// that hangs is waited for until `end`; later calls do not wait for it again.
     pub fn flush(&self, end: Instant) {
         if let Some(open) = &self.0 {
             open.queue.flush(end);
         }
     }
 
-    /// Reopens the file at its path, for a tool that has moved the old file away. The writer also notices a moved file by
-    /// itself, within a second.
+    /// Reopens the file at its path, after a tool has moved the old file away. Without this call the writer notices a
+    /// moved file within a second.
     pub fn reopen(&self) {
         if let Some(open) = &self.0 {
             open.queue.reopen();
@@ -174,7 +182,7 @@ impl ServerLog {
         self.event(LogLevel::Info, Subject::Server, format_args!("log file reopened (SIGUSR1)"));
     }
 
-    fn at(&self, level: LogLevel) -> Option<&Open> {
+    fn at(&self, level: LogLevel) -> Option<&OpenLog> {
         self.0.as_deref().filter(|open| level <= open.level)
     }
 }
@@ -185,13 +193,13 @@ impl fmt::Debug for ServerLog {
     }
 }
 
-impl Drop for Open {
+impl Drop for OpenLog {
     fn drop(&mut self) {
         self.queue.close();
         if let Some(writer) = self.writer.take()
             && !self.queue.is_late()
         {
-            // A writer that panicked has said so on stderr; the rest of the process ends as it was about to.
+            // A writer that panicked has said so on stderr. The process ends as it was about to.
             drop(writer.join());
         }
     }

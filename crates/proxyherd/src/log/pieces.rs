@@ -1,9 +1,9 @@
-//! What counts as one line of the log in a run of bytes from the wire.
+//! Splits a run of bytes from the wire into the pieces that become lines of the log.
 //!
-//! A line of the wire is a line of the log, with one exception: the JSON of places in a reply runs over a hundred
-//! lines and more, and is one piece. It begins at a `{` that begins a line of a reply (every other line of a
-//! reply begins with `AT ` or `? `), and ends with the empty line that ends the reply. What clients send is never
-//! folded. A run stands for itself: a reply that was torn into two runs shows the second part line by line.
+//! A line of the wire is a line of the log, with one exception: the JSON of places in a reply has a hundred lines and
+//! more, and is one piece. It begins at a `{` at the beginning of a line of a reply (every other line of a reply begins
+//! with `AT ` or `? `), and ends with the empty line that ends the reply. Input of clients is never folded. Each run is
+//! split by itself: if a reply was torn into two runs, the second part is shown line by line.
 
 use memchr::{memchr, memchr_iter, memmem};
 
@@ -30,7 +30,7 @@ impl<'a> Pieces<'a> {
         Pieces { rest: run, folds: direction == Direction::Out }
     }
 
-    /// How many bytes of the run are still to come.
+    /// How many bytes of the run remain.
     pub(super) fn rest_len(&self) -> usize {
         self.rest.len()
     }
@@ -60,7 +60,7 @@ fn answer_len(run: &[u8]) -> usize {
     memmem::find(run, b"\n\n").map_or(run.len(), |at| at + 2)
 }
 
-/// How many pieces a run has. Costs one or two vectorised passes over it unless it holds places.
+/// How many pieces a run has. A run without places costs one or two vectorized passes over its bytes.
 pub(super) fn count(direction: Direction, run: &[u8]) -> u64 {
     if direction == Direction::Out && holds_answer(run) {
         return Pieces::of(direction, run).count() as u64;
@@ -73,7 +73,7 @@ fn holds_answer(run: &[u8]) -> bool {
     memchr_iter(b'{', run).any(|at| at == 0 || run[at - 1] == b'\n')
 }
 
-/// The longest head of a run that has at most `pieces_max` pieces and `len_max` bytes, and its pieces.
+/// The longest head of a run with at most `pieces_max` pieces and `len_max` bytes, and the number of its pieces.
 pub(super) fn head(direction: Direction, run: &[u8], pieces_max: u64, len_max: usize) -> (&[u8], u64) {
     let mut pieces = Pieces::of(direction, run);
     let (mut len, mut kept) = (0, 0);

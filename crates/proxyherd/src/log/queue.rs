@@ -1,74 +1,86 @@
-//! Between the threads that serve clients and the one that writes: the budget, and a bounded buffer behind a
-//! short mutex.
+//! The queue between the threads that serve clients and the thread that writes: rate limits, and a bounded buffer
+//! behind a mutex.
 //!
-//! A caller holds the mutex for one copy of its bytes and never waits for anything else; when there is no room it
-//! counts what it leaves out and goes on. It wakes the writer only if the writer rests because there was nothing
-//! to write, or when the buffer is half full, so waking costs at load what it costs a few times a second.
+//! A caller holds the mutex for one copy of its bytes, and waits for nothing else. If there is no room, it counts the
+//! lines that it leaves out and continues. It wakes the writer only if the writer rests because there was nothing to
+//! write, or if the buffer is half full. At load that is a few times a second.
 
 use std::time::Instant;
 
 use jiff::Timestamp;
 use parking_lot::{Condvar, Mutex};
+use proxyherd_core::rate::FixedWindow;
 
 use super::{
-    Direction,
-    budget::{Budget, Counts, Kind, Reason},
-    buffer::{Buffer, Draining, Mark, Source, Tag},
+    Direction, LogLevel,
+    buffer::{Buffer, Draining, LineMark, LineSource, LineTag},
+    left_out::{LeftOutLines, LeftOutReason, LeftOutTotals, LineKind},
+    limits::{CRATE_LINES_PER_S, MODULE_LEN_MAX},
     pieces,
 };
+use crate::escape::cut;
+
+/// Has a cache line of its own (two, as processors fetch them), so that a thread that counts beside it does not slow those
+/// that read it.
+#[repr(align(128))]
+struct Apart<T>(T);
 
 pub(super) struct Queue {
-    budget: Budget,
-    state: Mutex<State>,
+    /// Limits the lines that clients and links cause.
+    traffic_limit: Apart<FixedWindow>,
+    /// Limits the reports of crates.
+    crate_limit: Apart<FixedWindow>,
+    left_out: LeftOutLines,
+    state: Mutex<QueueState>,
     to_writer: Condvar,
     from_writer: Condvar,
 }
 
-struct State {
+struct QueueState {
     filling: Buffer,
-    /// The writer rests until there is something to write.
+    /// The writer sleeps until there is something to write.
     rests: bool,
     /// The writer was told that the buffer is half full.
     hurried: bool,
-    /// How many flushes were asked for, and how many of these are done.
+    /// The number of flushes that were requested, and of those that are done.
     flushes_wanted: u64,
     flushes_done: u64,
     /// Whether the writer is to reopen the file.
     reopens: bool,
     closing: bool,
-    /// A flush was not done in its time.
+    /// A flush has timed out: the writer hangs.
     is_late: bool,
-    /// The writer is gone; whoever waits for it waits for nothing.
+    /// The writer's thread has ended, so nobody may wait for it.
     ended: bool,
 }
 
-/// When the writer wants to be back, work or no work.
-pub(super) struct Plan {
-    /// There is something to write besides what callers hand over.
+/// When the writer is to be woken.
+pub(super) struct WriterPlan {
+    /// There is something to write besides the lines in the buffer.
     pub(super) has_backlog: bool,
-    /// The earliest time of the next write, unless somebody waits for it.
+    /// The earliest time of the next write. A flush, a reopening and the end do not wait for it.
     pub(super) write_at: Instant,
-    /// Whether a half-full buffer may hurry it.
+    /// Whether a half-full buffer causes an earlier write.
     pub(super) can_hurry: bool,
-    /// When this second ends. `None` if the writer need not know.
+    /// When this second ends. `None` if seconds need not be counted.
     pub(super) second_at: Option<Instant>,
 }
 
-/// Why the writer was called back.
-pub(super) struct Call {
-    /// Flushes up to this one wait for the pass that follows.
+/// Why the writer was woken.
+pub(super) struct WriterCall {
+    /// The last flush that waits for the write that follows.
     pub(super) flush: u64,
-    /// The file is to be reopened before that.
+    /// The file is to be reopened before the write.
     pub(super) reopens: bool,
-    /// The last handle was dropped: write what there is and end.
+    /// The last handle was dropped: the writer writes the remaining lines and ends.
     pub(super) closing: bool,
-    /// It is time to write, or somebody waits for it.
+    /// It is time to write, or a caller waits for the write.
     pub(super) writes: bool,
 }
 
 impl Queue {
     pub(super) fn new(lines_per_s: u32) -> Queue {
-        let state = State {
+        let state = QueueState {
             filling: Buffer::with_room(),
             rests: false,
             hurried: false,
@@ -80,7 +92,9 @@ impl Queue {
             ended: false,
         };
         Queue {
-            budget: Budget::new(lines_per_s),
+            traffic_limit: Apart(FixedWindow::new(lines_per_s)),
+            crate_limit: Apart(FixedWindow::new(CRATE_LINES_PER_S)),
+            left_out: LeftOutLines::default(),
             state: Mutex::new(state),
             to_writer: Condvar::new(),
             from_writer: Condvar::new(),
@@ -88,43 +102,67 @@ impl Queue {
     }
 
     pub(super) fn left_out_total(&self) -> u64 {
-        self.budget.left_out_total()
+        self.left_out.total()
     }
 
-    /// Takes as many of the `offered` pieces of a run of client's lines as the second and the buffer allow.
-    pub(super) fn offer_run(&self, direction: Direction, source: Source, run: &[u8], offered: u64) {
-        let mark = Mark::Traffic(direction);
-        let kind = if direction == Direction::In { Kind::In } else { Kind::Out };
-        let granted = self.budget.take(kind, offered);
-        if granted == 0 {
-            return;
+    /// Takes as many of the `offered` pieces of a run of a client's lines as the rate limit and the buffer allow.
+    pub(super) fn offer_run(&self, direction: Direction, source: LineSource, run: &[u8], offered: u64) {
+        let mark = LineMark::Traffic(direction);
+        let kind = if direction == Direction::In { LineKind::In } else { LineKind::Out };
+        let granted = self.traffic_limit.0.take(offered);
+        if granted > 0 {
+            let run =
+                if granted < offered { pieces::head(direction, run, granted, usize::MAX).0 } else { run };
+            self.hand_over(kind, granted, source, mark, |filling, tag| {
+                filling.push_run(tag, direction, run, granted)
+            });
         }
-        let run = if granted < offered { pieces::head(direction, run, granted, usize::MAX).0 } else { run };
-        self.hand_over(kind, granted, source, mark, |filling, tag| {
-            filling.push_run(tag, direction, run, granted)
-        });
+        // The lines are handed over before the others are counted, on which `swap` relies.
+        if granted < offered {
+            self.left_out.add(LeftOutReason::RateLimit, kind, offered - granted);
+        }
     }
 
-    /// Takes one line if there is room, and, where many such lines are to be expected, if the second allows.
-    pub(super) fn offer_line(&self, source: Source, mark: Mark, line: &[u8]) {
-        let kind = if matches!(mark, Mark::Event(_)) { Kind::Event } else { Kind::Link };
-        let is_of_herd = kind == Kind::Event && !matches!(source, Source::Client(_));
-        if is_of_herd || self.budget.take(kind, 1) == 1 {
+    /// Takes one line if there is room. Lines that clients and links cause also need the rate limit's permission.
+    pub(super) fn offer_line(&self, source: LineSource, mark: LineMark, line: &[u8]) {
+        let kind = if matches!(mark, LineMark::Event(_)) { LineKind::Event } else { LineKind::Link };
+        let is_of_herd = kind == LineKind::Event && !matches!(source, LineSource::Client(_));
+        if is_of_herd || self.traffic_limit.0.take(1) == 1 {
             self.hand_over(kind, 1, source, mark, |filling, tag| filling.push_line(tag, line));
+        } else {
+            self.left_out.add(LeftOutReason::RateLimit, kind, 1);
         }
+    }
+
+    /// Whether a report of a crate is to be handed over by [`Queue::offer_crate_line`]. If not, it is counted.
+    pub(super) fn admits_crate_line(&self) -> bool {
+        let is_admitted = self.crate_limit.0.take(1) == 1;
+        if !is_admitted {
+            self.left_out.add(LeftOutReason::CrateRateLimit, LineKind::Event, 1);
+        }
+        is_admitted
+    }
+
+    /// Takes a report that was admitted, if there is room.
+    pub(super) fn offer_crate_line(&self, level: LogLevel, module: &str, line: &[u8]) {
+        let (module, _) = cut(module.as_bytes(), MODULE_LEN_MAX);
+        let source = LineSource::Crate(String::from_utf8_lossy(module).into());
+        self.hand_over(LineKind::Event, 1, source, LineMark::Event(level), |filling, tag| {
+            filling.push_line(tag, line)
+        });
     }
 
     fn hand_over(
         &self,
-        kind: Kind,
+        kind: LineKind,
         granted: u64,
-        source: Source,
-        mark: Mark,
-        push: impl FnOnce(&mut Buffer, Tag) -> u64,
+        source: LineSource,
+        mark: LineMark,
+        push: impl FnOnce(&mut Buffer, LineTag) -> u64,
     ) {
         let mut state = self.state.lock();
-        // The clock is read under the mutex, so that times in the file never go back.
-        let kept = push(&mut state.filling, Tag { time: Timestamp::now(), source, mark });
+        // The clock is read under the mutex, so that the times in the file are in order.
+        let kept = push(&mut state.filling, LineTag { time: Timestamp::now(), source, mark });
         let wakes = state.rests || (!state.hurried && state.filling.is_half_full());
         if wakes {
             state.hurried = state.filling.is_half_full();
@@ -132,15 +170,15 @@ impl Queue {
         }
         drop(state);
         if kept < granted {
-            self.budget.leave_out(Reason::Buffer, kind, granted - kept);
+            self.left_out.add(LeftOutReason::FullBuffer, kind, granted - kept);
         }
         if wakes {
             self.to_writer.notify_one();
         }
     }
 
-    /// Returns when all that was handed over before was written, or when writing it was tried and failed; at `end` in
-    /// any case.
+    /// Returns when all lines that were handed over before were written, or when their write has failed, and at `end`
+    /// at the latest.
     pub(super) fn flush(&self, end: Instant) {
         let mut state = self.state.lock();
         state.flushes_wanted += 1;
@@ -157,12 +195,12 @@ impl Queue {
         self.to_writer.notify_one();
     }
 
-    /// Whether the writer hangs, as far as is known: there is no point in waiting for it once more.
+    /// Whether a flush has timed out. Then nobody waits for the writer again.
     pub(super) fn is_late(&self) -> bool {
         self.state.lock().is_late
     }
 
-    /// Tells the writer to write what there is and end.
+    /// Tells the writer to write the remaining lines and to end.
     pub(super) fn close(&self) {
         self.state.lock().closing = true;
         self.to_writer.notify_one();
@@ -171,16 +209,31 @@ impl Queue {
 
 /// The writer's side.
 impl Queue {
-    pub(super) fn budget(&self) -> &Budget {
-        &self.budget
+    pub(super) fn traffic_limit(&self) -> &FixedWindow {
+        &self.traffic_limit.0
     }
 
-    pub(super) fn left_out(&self) -> [Counts; Reason::ALL.len()] {
-        Reason::ALL.map(|reason| self.budget.left_out(reason))
+    /// Begins a second: callers can take all its lines.
+    pub(super) fn renew_limits(&self) {
+        self.traffic_limit.0.renew();
+        self.crate_limit.0.renew();
     }
 
-    /// Rests until there is something to do.
-    pub(super) fn wait(&self, plan: &Plan) -> Call {
+    /// Whether no line was taken in this second, and none was left out beyond those `noted`. Then seconds need not be
+    /// counted. With a limit of no lines they always must: lines may be left out at any time.
+    pub(super) fn is_quiet(&self, noted: &LeftOutTotals) -> bool {
+        self.traffic_limit.0.most() > 0
+            && self.traffic_limit.0.is_whole()
+            && self.crate_limit.0.is_whole()
+            && *noted == self.left_out()
+    }
+
+    pub(super) fn left_out(&self) -> LeftOutTotals {
+        LeftOutReason::ALL.map(|reason| self.left_out.counts(reason))
+    }
+
+    /// Sleeps until there is something to do.
+    pub(super) fn wait(&self, plan: &WriterPlan) -> WriterCall {
         let mut state = self.state.lock();
         loop {
             let now = Instant::now();
@@ -192,7 +245,7 @@ impl Queue {
             let writes = is_urgent || (has_work && plan.write_at <= now);
             if writes || plan.second_at.is_some_and(|at| at <= now) {
                 let reopens = std::mem::take(&mut state.reopens);
-                return Call { flush: state.flushes_wanted, reopens, closing: state.closing, writes };
+                return WriterCall { flush: state.flushes_wanted, reopens, closing: state.closing, writes };
             }
             let is_gathering = plan.write_at > now;
             let gathered_at = is_gathering.then_some(plan.write_at);
@@ -205,14 +258,19 @@ impl Queue {
         }
     }
 
-    /// Exchanges a buffer that was written for what callers have handed over since.
-    pub(super) fn swap(&self, draining: &mut Draining) {
+    /// Exchanges the buffer that was written for the one that callers have filled since. Returns the lines left out so far:
+    /// those that were kept of the same batches are in this buffer, or were written before.
+    pub(super) fn swap(&self, draining: &mut Draining) -> LeftOutTotals {
+        // Callers hand over the lines of a batch before they count the others. So the counts are read before the buffer
+        // is taken.
+        let left_out = self.left_out();
         let mut state = self.state.lock();
         draining.swap(&mut state.filling);
         state.hurried = false;
+        left_out
     }
 
-    /// Tells those who wait for a flush up to `flush` that it was done.
+    /// Wakes the callers that wait for flushes up to `flush`.
     pub(super) fn flushed(&self, flush: u64) {
         let mut state = self.state.lock();
         if state.flushes_done < flush {
@@ -221,7 +279,7 @@ impl Queue {
         }
     }
 
-    /// The writer is gone.
+    /// Notes that the writer's thread has ended.
     pub(super) fn ended(&self) {
         self.state.lock().ended = true;
         self.from_writer.notify_all();
@@ -233,41 +291,38 @@ mod tests {
     use std::{thread, time::Duration};
 
     use super::*;
-    use crate::{
-        log::{LogLevel, limits::BUFFER_LEN_MAX},
-        wait::eventually,
-    };
+    use crate::{log::limits::BUFFER_LEN_MAX, wait::eventually};
 
     const HALF: usize = BUFFER_LEN_MAX / 2;
-    const EVENT: Mark = Mark::Event(LogLevel::Info);
+    const EVENT: LineMark = LineMark::Event(LogLevel::Info);
 
-    fn plan() -> Plan {
-        Plan { has_backlog: false, write_at: Instant::now(), can_hurry: true, second_at: None }
+    fn plan() -> WriterPlan {
+        WriterPlan { has_backlog: false, write_at: Instant::now(), can_hurry: true, second_at: None }
     }
 
-    /// Long enough that a writer which waits for it is not called by it.
+    /// A time that no test reaches.
     fn later() -> Instant {
         Instant::now() + Duration::from_secs(600)
     }
 
-    fn client() -> Source {
-        Source::Client(([127, 0, 0, 1], 51234).into())
+    fn client() -> LineSource {
+        LineSource::Client(([127, 0, 0, 1], 51234).into())
     }
 
     #[test]
-    fn a_writer_at_rest_is_called_for_the_first_line() {
+    fn a_writer_at_rest_is_woken_for_the_first_line() {
         let queue = Queue::new(10);
         thread::scope(|scope| {
             let writer = scope.spawn(|| queue.wait(&plan()));
             eventually("the writer rests", || queue.state.lock().rests);
-            queue.offer_line(Source::Server, EVENT, b"line");
+            queue.offer_line(LineSource::Server, EVENT, b"line");
             assert!(writer.join().unwrap().writes);
         });
     }
 
     #[test]
     fn a_gathering_writer_is_called_by_a_half_full_buffer_a_flush_or_the_end_alone() {
-        let gathering = || Plan { write_at: later(), ..plan() };
+        let gathering = || WriterPlan { write_at: later(), ..plan() };
         let calls = |queue: &Queue, act: &(dyn Fn() + Sync)| {
             thread::scope(|scope| {
                 scope.spawn(act);
@@ -275,7 +330,7 @@ mod tests {
             })
         };
         let queue = Queue::new(u32::MAX);
-        queue.offer_line(Source::Server, EVENT, b"one line does not hurry it");
+        queue.offer_line(LineSource::Server, EVENT, b"one line does not hurry it");
         assert!(!queue.state.lock().hurried);
 
         assert!(
@@ -296,7 +351,8 @@ mod tests {
     fn a_failing_file_is_not_hurried() {
         let queue = Queue::new(u32::MAX);
         queue.offer_run(Direction::In, client(), &[b'\n'; HALF], HALF as u64);
-        let failing = Plan { write_at: later(), can_hurry: false, second_at: Some(Instant::now()), ..plan() };
+        let failing =
+            WriterPlan { write_at: later(), can_hurry: false, second_at: Some(Instant::now()), ..plan() };
         assert!(!queue.wait(&failing).writes, "only the second brought it back");
     }
 
@@ -317,13 +373,32 @@ mod tests {
     }
 
     #[test]
-    fn a_full_buffer_is_counted_apart_from_the_budget() {
+    fn a_full_buffer_is_counted_apart_from_the_rate_limit() {
         let queue = Queue::new(u32::MAX);
         queue.offer_run(Direction::Out, client(), &[b'\n'; 2 * HALF], 2 * HALF as u64);
         queue.offer_line(client(), EVENT, b"event");
-        let [budget, buffer] = queue.left_out();
-        assert_eq!(budget.total(), 0);
-        assert!(buffer.of(Kind::Out) > 0);
-        assert_eq!(buffer.of(Kind::Event), 1);
+        let [rate_limit, crates, buffer] = queue.left_out();
+        assert_eq!((rate_limit.total(), crates.total()), (0, 0));
+        assert!(buffer.of(LineKind::Out) > 0);
+        assert_eq!(buffer.of(LineKind::Event), 1);
+    }
+
+    #[test]
+    fn lines_are_handed_over_before_the_rest_of_their_batch_is_counted() {
+        let queue = Queue::new(3);
+        thread::scope(|scope| {
+            let state = queue.state.lock();
+            scope.spawn(|| queue.offer_run(Direction::In, client(), b"a\nb\nc\nd\n", 4));
+            while queue.traffic_limit().is_whole() {
+                thread::yield_now();
+            }
+            // A writer that came by now would find no line, so it must have nothing to say of lines left out.
+            for _ in 0..1_000 {
+                assert_eq!(queue.left_out_total(), 0);
+                thread::yield_now();
+            }
+            drop(state);
+        });
+        assert_eq!(queue.left_out_total(), 1);
     }
 }

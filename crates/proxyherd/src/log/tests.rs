@@ -1,4 +1,4 @@
-//! The log as its callers see it: what they hand over is in the file, or is counted.
+//! Tests of the log as its callers see it: each line is in the file, or is counted as left out.
 
 use std::{
     fs,
@@ -184,7 +184,7 @@ fn a_flood_is_kept_or_counted_line_by_line_and_the_file_says_so() {
 }
 
 #[test]
-fn events_of_the_herd_are_written_when_the_budget_is_used_up() {
+fn events_of_the_herd_are_written_when_the_rate_limit_is_used_up() {
     let mut fixture = Fixture::new();
     fixture.settings.lines_per_s = 1;
     let log = fixture.open();
@@ -199,7 +199,7 @@ fn events_of_the_herd_are_written_when_the_budget_is_used_up() {
 }
 
 #[test]
-fn events_that_clients_cause_are_under_the_budget() {
+fn events_that_clients_cause_are_under_the_rate_limit() {
     let mut fixture = Fixture::new();
     fixture.settings.lines_per_s = 1;
     let log = fixture.open();

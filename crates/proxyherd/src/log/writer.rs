@@ -1,8 +1,8 @@
-//! The thread that formats, writes and rotates one server's log, and says what was left out.
+//! The thread that formats, writes and rotates one server's log, and notes which lines were left out.
 //!
-//! It alone touches the file, so a disk that is slow or full holds up nobody else: what callers hand over gathers
-//! in the bounded buffer, and beyond that is left out and counted. What it holds when a write fails it keeps, and
-//! tries again every second.
+//! Only this thread touches the file, so a slow or full disk delays no other thread: callers fill the bounded buffer,
+//! and further lines are left out and counted. After a failed write the thread keeps its lines and tries again every
+//! second.
 
 use std::{
     io::{self, Write},
@@ -15,12 +15,11 @@ use jiff::Timestamp;
 
 use super::{
     LogLevel,
-    budget::{Counts, Reason},
     buffer::Draining,
     file::LogFile,
-    left_out::LeftOut,
+    left_out::{LeftOutNote, LeftOutReason, LeftOutTotals},
     limits::{GATHER, RETRY_AFTER, SECOND, TELL_AGAIN_AFTER},
-    queue::{Plan, Queue},
+    queue::{Queue, WriterPlan},
 };
 
 pub(super) struct Writer {
@@ -31,28 +30,33 @@ pub(super) struct Writer {
     line: Vec<u8>,
     /// The earliest time of the next write.
     write_at: Instant,
-    /// When this second's budget is renewed.
+    /// When this second ends and the rate limits are renewed.
     second_at: Instant,
-    /// What the file says was left out, and up to when.
-    noted: [Counts; Reason::ALL.len()],
+    /// The lines left out that the file already has notes about, and the time of the last note.
+    noted: LeftOutTotals,
     noted_at: Timestamp,
     outage: Option<Outage>,
-    /// When stderr was told of an outage.
-    told_at: Option<Instant>,
+    /// When an outage was last reported on stderr.
+    stderr_told_at: Option<Instant>,
 }
 
-/// Since when the file takes nothing, and why.
+/// A time in which the file takes no lines.
 struct Outage {
     since: Timestamp,
     error: io::Error,
 }
 
 impl Writer {
-    /// Starts the thread of `queue` and `file`.
+    /// Starts a thread that writes the lines of `queue` to `file`.
     pub(super) fn start(queue: Arc<Queue>, file: LogFile) -> io::Result<JoinHandle<()>> {
-        let now = Instant::now();
         let name = format!("log-{}", file.form().server());
-        let writer = Writer {
+        let writer = Writer::new(queue, file);
+        thread::Builder::new().name(name).spawn(move || writer.run())
+    }
+
+    fn new(queue: Arc<Queue>, file: LogFile) -> Writer {
+        let now = Instant::now();
+        Writer {
             noted: queue.left_out(),
             queue,
             file,
@@ -62,15 +66,14 @@ impl Writer {
             second_at: now + SECOND,
             noted_at: Timestamp::now(),
             outage: None,
-            told_at: None,
-        };
-        thread::Builder::new().name(name).spawn(move || writer.run())
+            stderr_told_at: None,
+        }
     }
 
     fn run(mut self) {
-        let _ended = Ended(Arc::clone(&self.queue));
+        let _ended = EndNotice(Arc::clone(&self.queue));
         loop {
-            let is_quiet = self.is_quiet();
+            let is_quiet = self.queue.is_quiet(&self.noted);
             let call = self.queue.wait(&self.plan(is_quiet));
             let is_new_second = self.turn_second(is_quiet);
             if call.reopens {
@@ -86,14 +89,8 @@ impl Writer {
         }
     }
 
-    /// Nothing was taken of this second's budget and nothing is left to say, so seconds need not be counted.
-    fn is_quiet(&self) -> bool {
-        let budget = self.queue.budget();
-        budget.lines_per_s() > 0 && budget.is_whole() && self.noted == self.queue.left_out()
-    }
-
-    fn plan(&self, is_quiet: bool) -> Plan {
-        Plan {
+    fn plan(&self, is_quiet: bool) -> WriterPlan {
+        WriterPlan {
             has_backlog: !self.draining.is_done() || self.file.is_pending(),
             write_at: self.write_at,
             can_hurry: self.outage.is_none(),
@@ -101,7 +98,7 @@ impl Writer {
         }
     }
 
-    /// Begins a second if one is over, or if none was counted; says whether that is so.
+    /// Begins a new second if the last one is over or was not counted. Returns whether it did.
     fn turn_second(&mut self, was_quiet: bool) -> bool {
         let now = Instant::now();
         if was_quiet {
@@ -109,15 +106,15 @@ impl Writer {
         } else if now < self.second_at {
             return false;
         } else {
-            self.queue.budget().renew();
+            self.queue.renew_limits();
         }
         self.second_at = now + SECOND;
         true
     }
 
     fn write(&mut self, is_new_second: bool) {
-        // A file that failed is opened again: it may be that only the open one is beyond help. One that was moved
-        // away or deleted is looked for once a second.
+        // A file that failed is opened again, because the fault may be in the open file only. Once a second the writer
+        // checks whether the file was moved or deleted.
         if self.outage.is_some() || (is_new_second && self.file.was_moved()) {
             self.file.reopen();
         }
@@ -128,15 +125,21 @@ impl Writer {
     }
 
     fn try_write(&mut self, is_new_second: bool) -> io::Result<()> {
-        self.drain()?;
-        self.queue.swap(&mut self.draining);
-        self.drain()?;
+        let left_out = self.put_lines()?;
         self.file.write_out()?;
         self.note_outage()?;
         if is_new_second {
-            self.note_left_out()?;
+            self.note_left_out(&left_out)?;
         }
         self.file.write_out()
+    }
+
+    /// Puts all lines that were handed over. Returns the lines left out that a note below these lines may tell of.
+    fn put_lines(&mut self) -> io::Result<LeftOutTotals> {
+        self.drain()?;
+        let left_out = self.queue.swap(&mut self.draining);
+        self.drain()?;
+        Ok(left_out)
     }
 
     fn drain(&mut self) -> io::Result<()> {
@@ -149,7 +152,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Says that there was an outage, once it is over.
+    /// Notes an outage when it is over.
     fn note_outage(&mut self) -> io::Result<()> {
         let Some(Outage { since, error }) = &self.outage else { return Ok(()) };
         let message = format!("the log could not be written since {}: {error}", since.strftime("%H:%M:%S"));
@@ -160,15 +163,14 @@ impl Writer {
         Ok(())
     }
 
-    /// Says what was left out since that was last said.
-    fn note_left_out(&mut self) -> io::Result<()> {
+    /// Notes the lines that were left out since the last note.
+    fn note_left_out(&mut self, left_out: &LeftOutTotals) -> io::Result<()> {
         let now = Timestamp::now();
-        let left_out = self.queue.left_out();
-        for reason in Reason::ALL {
+        for reason in LeftOutReason::ALL {
             let counts = left_out[reason as usize].since(&self.noted[reason as usize]);
             if counts.total() > 0 {
-                let lines_per_s = self.queue.budget().lines_per_s();
-                let note = LeftOut { counts, since: self.noted_at, reason, lines_per_s };
+                let lines_per_s = self.queue.traffic_limit().most();
+                let note = LeftOutNote { counts, since: self.noted_at, reason, lines_per_s };
                 self.line.clear();
                 self.file.form().left_out(now, &note, &mut self.line);
                 self.file.put(&self.line)?;
@@ -182,37 +184,77 @@ impl Writer {
     fn fail(&mut self, error: io::Error) {
         let now = Instant::now();
         self.write_at = now + RETRY_AFTER;
-        if self.told_at.is_none_or(|told_at| now - told_at >= TELL_AGAIN_AFTER) {
-            self.told_at = Some(now);
-            tell(format_args!(
-                "cannot write the log {}: {error}; the herd goes on, lines beyond a buffer are left out and counted",
+        if self.stderr_told_at.is_none_or(|stderr_told_at| now - stderr_told_at >= TELL_AGAIN_AFTER) {
+            self.stderr_told_at = Some(now);
+            say_on_stderr(format_args!(
+                "cannot write the log {}: {error}; the server continues, and leaves out and counts lines that do not fit its buffer",
                 self.file.path().display()
             ));
         }
         self.outage.get_or_insert(Outage { since: Timestamp::now(), error });
     }
 
-    /// The last handle is gone: what could not be written now is lost, and that is said.
+    /// Ends the log. Lines that could not be written are lost, and stderr is told how many.
     fn finish(mut self) {
         let Some(outage) = &self.outage else { return };
         let mut lost = self.file.lines_pending() + self.draining.discard();
         self.queue.swap(&mut self.draining);
         lost += self.draining.discard();
         let path = self.file.path().display();
-        tell(format_args!("the last {lost} lines of the log {path} are lost: {}", outage.error));
+        say_on_stderr(format_args!("the last {lost} lines of the log {path} are lost: {}", outage.error));
     }
 }
 
-/// Says something where the file cannot. If nobody reads stderr either, that is all one can do.
-fn tell(message: std::fmt::Arguments<'_>) {
+/// Reports on stderr what the file cannot take. A failure of stderr is ignored.
+fn say_on_stderr(message: std::fmt::Arguments<'_>) {
     drop(writeln!(io::stderr(), "proxyherd: {message}"));
 }
 
-/// Tells those who wait for the writer that it has ended, even if it panicked.
-struct Ended(Arc<Queue>);
+/// Tells the callers that wait for the writer that it has ended, even after a panic.
+struct EndNotice(Arc<Queue>);
 
-impl Drop for Ended {
+impl Drop for EndNotice {
     fn drop(&mut self) {
         self.0.ended();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use proxyherd_core::types::ServerName;
+
+    use super::*;
+    use crate::log::{Direction, LogFormat, LogSettings, buffer::LineSource, form::Form};
+
+    fn writer(dir: &tempfile::TempDir, lines_per_s: u32) -> Writer {
+        let settings = LogSettings {
+            dir: dir.path().to_path_buf(),
+            level: LogLevel::Info,
+            format: LogFormat::Text,
+            max_bytes: 1024 * 1024,
+            keep: 0,
+            lines_per_s,
+        };
+        let form = Form::new(LogFormat::Text, ServerName::new("Riley").unwrap());
+        let file = LogFile::open(&settings, form).unwrap();
+        Writer::new(Arc::new(Queue::new(lines_per_s)), file)
+    }
+
+    #[test]
+    fn a_note_about_lines_left_out_never_stands_above_lines_of_the_same_batch() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut writer = writer(&dir, 1);
+        let left_out = writer.put_lines().unwrap();
+        // A batch that comes while the writer writes.
+        let client = LineSource::Client(([127, 0, 0, 1], 51234).into());
+        writer.queue.offer_run(Direction::In, client, b"one\ntwo\n", 2);
+        writer.note_left_out(&left_out).unwrap();
+        writer.try_write(true).unwrap();
+        let text = fs::read_to_string(writer.file.path()).unwrap();
+        let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        let [line, note] = lines[..] else { panic!("{lines:?}") };
+        assert!(line.ends_with("<  one") && note.contains("left out 1 line"), "{lines:?}");
     }
 }

@@ -182,7 +182,7 @@ impl Peers {
 }
 
 async fn keep_dialing(herd: Arc<Herd>, link: Arc<Link>, stop: CancellationToken) {
-    let _pulse = herd.health().pulse(format!("dialing {}", link.neighbor));
+    let _pulse = herd.liveness().pulse(format!("dialing {}", link.neighbor));
     let mut addresses = link.addresses();
     let mut backoff = Backoff::default();
     while !stop.is_cancelled() && !link.leaving.is_cancelled() {
@@ -237,7 +237,7 @@ async fn dial_and_speak(
 }
 
 async fn accept_all(herd: Arc<Herd>, listener: TcpListener, tasks: TaskTracker, stop: CancellationToken) {
-    let (port, _pulse) = (Arc::new(Port::default()), herd.health().pulse("the door for servers"));
+    let (port, _pulse) = (Arc::new(Port::default()), herd.liveness().pulse("the door for servers"));
     while let Some((stream, address)) = listen::accept(&listener, herd.log(), &stop).await {
         let (herd, port, stop) = (Arc::clone(&herd), Arc::clone(&port), stop.clone());
         tasks.spawn(async move {

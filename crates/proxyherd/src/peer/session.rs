@@ -21,8 +21,8 @@ use super::{
 };
 use crate::{
     clock,
-    health::Pulse,
     herd::{Herd, Inside, Link},
+    liveness::Pulse,
     log::{Direction, LogLevel, Subject},
 };
 
@@ -54,7 +54,7 @@ pub(super) async fn speak(
     let mut encoder = Encoder::default();
     herd.wake(herd.map().trust_clock(link.id, clock::now_ns()));
     herd.wake(herd.map().agree(link.id, &link.neighbor, agreed, &mut encoder));
-    let pulse = herd.health().pulse(format!("the link with {}", link.neighbor));
+    let pulse = herd.liveness().pulse(format!("the link with {}", link.neighbor));
     let incoming = Incoming::new(link.id)
         .with_version(agreed.version)
         .with_clock_offset_max(herd.identity().clock_offset_max_ns);

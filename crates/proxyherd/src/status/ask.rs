@@ -1,4 +1,4 @@
-//! Asking: one request to each server, all at the same time, none for long.
+//! Asks the servers: one request to each, all at the same time, each with a deadline.
 
 use std::time::Duration;
 
@@ -7,34 +7,34 @@ use proxyherd_places::http_client;
 use reqwest::{Client, Response, StatusCode};
 use tokio::task::JoinSet;
 
-use super::{Answer, Asked};
+use super::{AskedServer, StatusAnswer};
 use crate::{
-    config::{Config, Door, Server},
+    config::{Config, Door, ServerConfig},
     door_kind::DoorKind,
     door_trust,
     herd::Status,
 };
 
-/// How long a server may take for the whole of its answer.
+/// How long a server may take until its answer is complete.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
-/// The longest answer, bytes: a link takes a few hundred, and a server has 32 at most.
+/// The longest answer, bytes. A link takes a few hundred bytes of it, and a server has at most 32 links.
 const ANSWER_LEN_MAX: usize = 1024 * 1024;
-/// What an answer is that can't be read.
-const NO_STATUS: &str = "what it answers is no status of this version";
+/// The reason why an answer is not taken as a status.
+const NO_STATUS: &str = "its answer is not a status of this version";
 
-/// Asks each server of `config`, and returns when the last has answered or has had its time.
-pub(super) fn all(config: &Config) -> Vec<Asked> {
+/// Asks each server of `config`. Returns when the last one has answered or has timed out.
+pub(super) fn all(config: &Config) -> Vec<AskedServer> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let answers = match (runtime, client(config)) {
         (Ok(runtime), Ok(client)) => runtime.block_on(answers(client, config)),
-        (Err(error), _) => vec![Answer::Silent(error.to_string()); config.servers.len()],
-        (_, Err(error)) => vec![Answer::Silent(http_client::trouble(&error)); config.servers.len()],
+        (Err(error), _) => vec![StatusAnswer::Silent(error.to_string()); config.servers.len()],
+        (_, Err(error)) => vec![StatusAnswer::Silent(http_client::trouble(&error)); config.servers.len()],
     };
     let asked = config.servers.iter().zip(answers);
     asked
         .map(|(server, answer)| {
             let http = server.door(DoorKind::Http).cloned();
-            Asked { name: server.name.to_string(), http, answer }
+            AskedServer { name: server.name.to_string(), http, answer }
         })
         .collect()
 }
@@ -46,8 +46,8 @@ fn client(config: &Config) -> reqwest::Result<Client> {
     http_client::builder(tls).timeout(ANSWER_MAX).build()
 }
 
-/// What each server says, in the order of the configuration.
-async fn answers(client: Client, config: &Config) -> Vec<Answer> {
+/// The servers' answers, in the order of the configuration.
+async fn answers(client: Client, config: &Config) -> Vec<StatusAnswer> {
     let mut asking = JoinSet::new();
     for (place, server) in config.servers.iter().enumerate() {
         let (client, server, herd) = (client.clone(), server.clone(), config.herd.id.clone());
@@ -58,13 +58,14 @@ async fn answers(client: Client, config: &Config) -> Vec<Answer> {
     answers.into_iter().map(|(_, answer)| answer).collect()
 }
 
-async fn answer(client: &Client, server: &Server, herd: &str) -> Answer {
-    let Some(http) = server.door(DoorKind::Http) else { return Answer::NoDoor };
+async fn answer(client: &Client, server: &ServerConfig, herd: &str) -> StatusAnswer {
+    let Some(http) = server.door(DoorKind::Http) else { return StatusAnswer::NoDoor };
     let status = status(client, http).await.and_then(|status| expected(status, herd, &server.name));
-    status.map_or_else(Answer::Silent, |status| Answer::Up(Box::new(status)))
+    status.map_or_else(StatusAnswer::Silent, |status| StatusAnswer::Up(Box::new(status)))
 }
 
-/// HTTP doors are on loopback: on each machine somebody else may be at the same address.
+/// Checks that the status is that of the server that was asked. HTTP doors are on loopback, so on another machine
+/// another server may be at the same address.
 fn expected(status: Status, herd: &str, name: &ServerName) -> Result<Status, String> {
     let Status { server, herd: shown, .. } = &status;
     if shown != herd {
@@ -78,7 +79,7 @@ fn expected(status: Status, herd: &str, name: &ServerName) -> Result<Status, Str
 
 async fn status(client: &Client, http: &Door) -> Result<Status, String> {
     let response =
-        client.get(format!("{}/v1/status", url(http))).send().await.map_err(|error| said(&error))?;
+        client.get(format!("{}/v1/status", url(http))).send().await.map_err(|error| failure(&error))?;
     if response.status() != StatusCode::OK {
         let code = response.status().as_u16();
         return Err(format!("it answers HTTP {code}; is another program there?"));
@@ -87,7 +88,7 @@ async fn status(client: &Client, http: &Door) -> Result<Status, String> {
     serde_json::from_slice(&body).map_err(|_| NO_STATUS.to_owned())
 }
 
-/// Where a door is, as browsers write it.
+/// The URL of a door.
 pub(super) fn url(http: &Door) -> String {
     let scheme = if http.tls { "https" } else { "http" };
     format!("{scheme}://{}", http.address)
@@ -95,7 +96,7 @@ pub(super) fn url(http: &Door) -> String {
 
 async fn body(mut response: Response) -> Result<Vec<u8>, String> {
     let mut body = Vec::new();
-    while let Some(piece) = response.chunk().await.map_err(|error| said(&error))? {
+    while let Some(piece) = response.chunk().await.map_err(|error| failure(&error))? {
         if body.len() + piece.len() > ANSWER_LEN_MAX {
             return Err(NO_STATUS.to_owned());
         }
@@ -104,7 +105,7 @@ async fn body(mut response: Response) -> Result<Vec<u8>, String> {
     Ok(body)
 }
 
-fn said(error: &reqwest::Error) -> String {
+fn failure(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return format!("no answer within {} s", ANSWER_MAX.as_secs());
     }

@@ -1,7 +1,7 @@
-//! `proxyherd status`: asks every server of a herd how it is, and shows the herd as a whole.
+//! `proxyherd status`: asks every server of a herd for its status, and shows the herd as a whole.
 //!
-//! It asks over HTTP, as anyone could, and knows nothing else of the servers. One that cannot be asked is a row
-//! that says why.
+//! [`HerdSnapshot::ask`] sends the requests, over HTTP as anyone could, and knows nothing else of the servers. A server
+//! that cannot be asked is a row of the table, with the reason below the table.
 //!
 //! Floors, lowest first: `ask`, `table`, `window`; `troubles`; `show`.
 
@@ -19,34 +19,34 @@ use crate::{
     herd::Status,
 };
 
-/// A herd as its servers told it at about one moment.
+/// What the servers of a herd answered at about the same moment.
 #[derive(Debug)]
-pub(crate) struct Seen {
+pub(crate) struct HerdSnapshot {
     herd: String,
-    servers: Vec<Asked>,
+    servers: Vec<AskedServer>,
 }
 
-/// A server and what it said.
+/// One server of the file, and its answer.
 #[derive(Debug)]
-struct Asked {
+struct AskedServer {
     name: String,
     http: Option<Door>,
-    answer: Answer,
+    answer: StatusAnswer,
 }
 
 #[derive(Clone, Debug)]
-enum Answer {
-    /// It answered.
+enum StatusAnswer {
+    /// The server answered.
     Up(Box<Status>),
-    /// It did not, or somebody else did, for this reason.
+    /// The server did not answer, or another one answered at its address. The text says why.
     Silent(String),
-    /// It has no HTTP door, so it cannot be asked.
+    /// The server has no HTTP door, so it cannot be asked.
     NoDoor,
 }
 
-/// One server in JSON: with `status` if it answered, with `error` if it did not, with neither if it has no door.
+/// One server in the JSON output. It has `status` if it answered, `error` if it did not, and neither if it has no door.
 #[derive(Serialize)]
-struct Told<'a> {
+struct ServerJson<'a> {
     server: &'a str,
     http: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -55,52 +55,52 @@ struct Told<'a> {
     error: Option<&'a str>,
 }
 
-impl Seen {
-    /// Asks all servers of `config` at once, and returns when each has answered or has had its time.
-    pub(crate) fn ask(config: &Config) -> Seen {
-        Seen { herd: config.herd.id.clone(), servers: ask::all(config) }
+impl HerdSnapshot {
+    /// Asks all servers of `config` at once. Returns when each has answered or has timed out.
+    pub(crate) fn ask(config: &Config) -> HerdSnapshot {
+        HerdSnapshot { herd: config.herd.id.clone(), servers: ask::all(config) }
     }
 
-    /// How many servers should have answered and did not.
+    /// How many servers have a door and did not answer.
     pub(crate) fn silent_count(&self) -> usize {
-        self.servers.iter().filter(|server| matches!(server.answer, Answer::Silent(_))).count()
+        self.servers.iter().filter(|server| matches!(server.answer, StatusAnswer::Silent(_))).count()
     }
 
-    /// How many servers have a door to ask at.
+    /// How many servers have an HTTP door.
     pub(crate) fn door_count(&self) -> usize {
         self.servers.iter().filter(|server| server.http.is_some()).count()
     }
 
     /// A JSON array of the servers, in the order of the configuration.
     pub(crate) fn json(&self) -> String {
-        let told: Vec<Told<'_>> = self.servers.iter().map(Asked::told).collect();
-        let text = serde_json::to_string_pretty(&told).expect("a status is made of strings and numbers");
+        let servers: Vec<ServerJson<'_>> = self.servers.iter().map(AskedServer::json).collect();
+        let text = serde_json::to_string_pretty(&servers).expect("a status is made of strings and numbers");
         escape::json(&text)
     }
 
-    /// The herd as a person reads it, with colors. `columns` is the width of the window. Without a window no line is
+    /// The herd as text for people, with colors. `columns` is the width of the window. Without a window no line is
     /// broken, so that programs can search the lines.
     pub(crate) fn text(&self, columns: Option<usize>) -> String {
         show::text(self, columns)
     }
 
     /// The servers that answered.
-    fn up(&self) -> impl Iterator<Item = (&Asked, &Status)> {
+    fn up(&self) -> impl Iterator<Item = (&AskedServer, &Status)> {
         self.servers.iter().filter_map(|server| match &server.answer {
-            Answer::Up(status) => Some((server, &**status)),
-            Answer::Silent(_) | Answer::NoDoor => None,
+            StatusAnswer::Up(status) => Some((server, &**status)),
+            StatusAnswer::Silent(_) | StatusAnswer::NoDoor => None,
         })
     }
 }
 
-impl Asked {
-    fn told(&self) -> Told<'_> {
+impl AskedServer {
+    fn json(&self) -> ServerJson<'_> {
         let (status, error) = match &self.answer {
-            Answer::Up(status) => (Some(&**status), None),
-            Answer::Silent(why) => (None, Some(why.as_str())),
-            Answer::NoDoor => (None, None),
+            StatusAnswer::Up(status) => (Some(&**status), None),
+            StatusAnswer::Silent(why) => (None, Some(why.as_str())),
+            StatusAnswer::NoDoor => (None, None),
         };
-        Told { server: &self.name, http: self.http.as_ref().map(ToString::to_string), status, error }
+        ServerJson { server: &self.name, http: self.http.as_ref().map(ToString::to_string), status, error }
     }
 }
 

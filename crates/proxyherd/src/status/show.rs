@@ -1,11 +1,11 @@
-//! The herd for a person: a table of its servers, what is wrong, and whether they agree.
+//! Shows a herd to people: a table of its servers, then its troubles, then whether the servers agree.
 
 use std::collections::BTreeMap;
 
 use anstyle::{AnsiColor, Style};
 
 use super::{
-    Answer, Asked, Seen,
+    AskedServer, HerdSnapshot, StatusAnswer,
     table::{Cell, Side, Table},
     troubles,
     window::wrapped,
@@ -33,30 +33,30 @@ const HEAD: [(&str, Side); 9] = [
     ("LINKS", Side::Right),
 ];
 
-/// The columns that a narrow window can spare, the first one first.
+/// The columns that a narrow window leaves out, in this order.
 const SPARE: [&str; 6] = ["STALE", "REJECTED", "CONNS", "UPTIME", "ACCEPTED", "STATE"];
-/// How wide the table is at most where that does not depend on a window.
+/// The largest width of the table if there is no window.
 const USUAL_COLUMNS: usize = 80;
 
 /// The whole text, with colors.
-pub(super) fn text(seen: &Seen, columns: Option<usize>) -> String {
+pub(super) fn text(snapshot: &HerdSnapshot, columns: Option<usize>) -> String {
     let mut out = String::new();
     let mut table = Table::new(&HEAD, FAINT);
-    for server in &seen.servers {
+    for server in &snapshot.servers {
         table.push(row(server));
     }
     match columns {
         Some(columns) => table.fit(columns, &SPARE),
-        // Programs may count columns.
+        // Programs may count columns, so none is left out.
         None => table.fit(USUAL_COLUMNS, &[]),
     }
-    let up = seen.up().count();
+    let up = snapshot.up().count();
     let columns = columns.unwrap_or(usize::MAX);
-    let title = format!("{}: {up} of {} servers answer", seen.herd, seen.servers.len());
+    let title = format!("{}: {up} of {} servers answer", snapshot.herd, snapshot.servers.len());
     out.push_str(&sentence(&title, STRONG, columns));
     out.push('\n');
     table.write(&mut out);
-    for paragraph in [troubles(seen, columns), budgets(seen, columns), agreement(seen, columns)]
+    for paragraph in [troubles(snapshot, columns), budgets(snapshot, columns), agreement(snapshot, columns)]
         .into_iter()
         .filter(|text| !text.is_empty())
     {
@@ -66,18 +66,18 @@ pub(super) fn text(seen: &Seen, columns: Option<usize>) -> String {
     out
 }
 
-fn row(server: &Asked) -> Vec<Cell> {
+fn row(server: &AskedServer) -> Vec<Cell> {
     let name = Cell::new(server.name.as_str(), STRONG);
     let state = match &server.answer {
-        Answer::Up(status) => return [vec![name], numbers(status)].concat(),
-        Answer::Silent(_) => Cell::new("unreachable", BAD),
-        Answer::NoDoor => Cell::new("no http door", FAINT),
+        StatusAnswer::Up(status) => return [vec![name], numbers(status)].concat(),
+        StatusAnswer::Silent(_) => Cell::new("unreachable", BAD),
+        StatusAnswer::NoDoor => Cell::new("no http door", FAINT),
     };
     let unknown = vec![Cell::new("-", FAINT); HEAD.len() - 2];
     [vec![name, state], unknown].concat()
 }
 
-/// The cells after the name.
+/// The cells after the server's name.
 fn numbers(status: &Status) -> Vec<Cell> {
     let state = if status.draining { Cell::new("stopping", DOUBTFUL) } else { Cell::new("up", GOOD) };
     let up = status.links.iter().filter(|link| link.up).count();
@@ -96,7 +96,7 @@ fn numbers(status: &Status) -> Vec<Cell> {
     ]
 }
 
-fn troubles(seen: &Seen, columns: usize) -> String {
+fn troubles(snapshot: &HerdSnapshot, columns: usize) -> String {
     let mark = format!("{DOUBTFUL}!{DOUBTFUL:#} ");
     let lines = |trouble: String| {
         let lines = wrapped(&printable(&trouble), columns.saturating_sub(2), 0);
@@ -106,19 +106,19 @@ fn troubles(seen: &Seen, columns: usize) -> String {
         });
         marked.collect::<String>()
     };
-    troubles::of(seen).into_iter().map(lines).collect()
+    troubles::of(snapshot).into_iter().map(lines).collect()
 }
 
-/// A sentence in a style, over as many lines as it takes.
+/// A sentence in a style, broken into lines.
 fn sentence(text: &str, style: Style, columns: usize) -> String {
     let lines = wrapped(&printable(text), columns, 0);
     lines.iter().map(|line| format!("{style}{line}{style:#}\n")).collect()
 }
 
-/// What is left of the places budgets, as whoever knows most tells it.
-fn budgets(seen: &Seen, columns: usize) -> String {
+/// What is left of the places budgets. Of each budget the line shows the server that knows of the most requests.
+fn budgets(snapshot: &HerdSnapshot, columns: usize) -> String {
     let mut by_date: BTreeMap<&str, &BudgetStatus> = BTreeMap::new();
-    for budget in seen.up().flat_map(|(_, status)| &status.places_budgets) {
+    for budget in snapshot.up().flat_map(|(_, status)| &status.places_budgets) {
         let known = by_date.entry(&budget.date).or_insert(budget);
         if budget.spent > known.spent {
             *known = budget;
@@ -133,18 +133,18 @@ fn budgets(seen: &Seen, columns: usize) -> String {
     by_date.into_values().map(line).collect()
 }
 
-/// Whether the servers agree, and how long their links can go on.
-fn agreement(seen: &Seen, columns: usize) -> String {
-    let agreement = match troubles::agreement(seen) {
+/// Whether the servers agree, and when the first certificate expires.
+fn agreement(snapshot: &HerdSnapshot, columns: usize) -> String {
+    let agreement = match troubles::agreement(snapshot) {
         Some(Ok(text)) => sentence(&text, Style::new(), columns),
         Some(Err(text)) => sentence(&text, DOUBTFUL, columns),
         None => String::new(),
     };
-    let expiry = troubles::first_to_expire(seen).map(|text| sentence(&text, Style::new(), columns));
+    let expiry = troubles::first_to_expire(snapshot).map(|text| sentence(&text, Style::new(), columns));
     agreement + &expiry.unwrap_or_default()
 }
 
-/// A number in at most seven characters: millions and more are rounded down. `--json` has all digits.
+/// A number with at most seven characters, rounded down from a million on. `--json` has all digits.
 fn short(number: u64) -> String {
     let (unit, sign) = match number {
         0..1_000_000 => return number.to_string(),
@@ -155,7 +155,7 @@ fn short(number: u64) -> String {
     format!("{}.{:02}{sign}", number / unit, number % unit / (unit / 100))
 }
 
-/// The answer may come from any program, and must not move the terminal.
+/// Escapes text of an answer: the answer may come from any program, and must not control the terminal.
 fn printable(text: &str) -> String {
     escape::shown(text.as_bytes())
 }

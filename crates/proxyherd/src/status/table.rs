@@ -1,21 +1,21 @@
-//! A table of text: columns as wide as they must be on a terminal, numbers to the right.
+//! A table for terminals: each column is as wide as its widest cell, and numbers are aligned to the right.
 
 use std::fmt::Write as _;
 
 use anstyle::Style;
 use unicode_width::UnicodeWidthStr as _;
 
-/// The space between two columns where there is room.
+/// The space between two columns, if there is room.
 const GAP: usize = 2;
 
-/// On which side of its column a cell stands.
+/// How a column is aligned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
     Left,
     Right,
 }
 
-/// A text of one line, in a style.
+/// Text of one line in a style.
 #[derive(Clone, Debug)]
 pub(crate) struct Cell {
     text: String,
@@ -36,7 +36,7 @@ impl Cell {
     }
 }
 
-/// Rows below a head, each as long as the head.
+/// Rows below a heading. Each row has as many cells as the heading.
 #[derive(Debug)]
 pub(crate) struct Table {
     sides: Vec<Side>,
@@ -58,8 +58,8 @@ impl Table {
         self.rows.push(row);
     }
 
-    /// Makes it fit `width` columns, if that can be: sets columns closer together, then leaves out those of `spare`,
-    /// the first one first.
+    /// Makes the table fit `width` characters if possible: sets the columns closer together, and then leaves out the
+    /// columns of `spare` in their order.
     pub(crate) fn fit(&mut self, width: usize, spare: &[&str]) {
         if self.width() > width {
             self.gap = 1;
@@ -83,7 +83,7 @@ impl Table {
         widths.iter().sum::<usize>() + self.gap * widths.len().saturating_sub(1)
     }
 
-    /// Appends the head and the rows, a line each, without spaces at their ends.
+    /// Appends the heading and the rows, one line each, without spaces at the end.
     pub(crate) fn write(&self, out: &mut String) {
         let widths = self.widths();
         for row in &self.rows {

@@ -1,4 +1,4 @@
-//! A herd is shown as its servers tell it, whatever is the matter with them.
+//! Tests of what `status` shows of a herd, for servers in every condition.
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
@@ -19,8 +19,8 @@ use crate::{
     wait::eventually,
 };
 
-fn plain(seen: &Seen) -> String {
-    anstream::adapter::strip_str(&seen.text(None)).to_string()
+fn plain(snapshot: &HerdSnapshot) -> String {
+    anstream::adapter::strip_str(&snapshot.text(None)).to_string()
 }
 
 fn link(neighbor: &str) -> LinkStatus {
@@ -80,18 +80,18 @@ fn status(server: &str, records: u64, links: Vec<LinkStatus>) -> Status {
     }
 }
 
-fn asked(name: &str, answer: Answer) -> Asked {
-    let has_door = !matches!(answer, Answer::NoDoor);
+fn asked(name: &str, answer: StatusAnswer) -> AskedServer {
+    let has_door = !matches!(answer, StatusAnswer::NoDoor);
     let http = has_door.then(|| Door::parse(DoorKind::Http, "127.0.0.1:8000").unwrap());
-    Asked { name: name.to_owned(), http, answer }
+    AskedServer { name: name.to_owned(), http, answer }
 }
 
-fn up(status: Status) -> Asked {
-    asked(&status.server.clone(), Answer::Up(Box::new(status)))
+fn up(status: Status) -> AskedServer {
+    asked(&status.server.clone(), StatusAnswer::Up(Box::new(status)))
 }
 
-fn seen(servers: Vec<Asked>) -> Seen {
-    Seen { herd: "herd".to_owned(), servers }
+fn snapshot(servers: Vec<AskedServer>) -> HerdSnapshot {
+    HerdSnapshot { herd: "herd".to_owned(), servers }
 }
 
 #[test]
@@ -103,14 +103,14 @@ fn the_herd_is_a_table_with_its_troubles_below() {
         ..link("Juzang")
     };
     let stopping = Status { draining: true, uptime_s: 5.0, ..status("Bernard", 36, vec![link("Riley")]) };
-    let seen = seen(vec![
+    let snapshot = snapshot(vec![
         up(status("Riley", 36, vec![link("Bernard"), down])),
-        asked("Juzang", Answer::Silent("connection refused".to_owned())),
+        asked("Juzang", StatusAnswer::Silent("connection refused".to_owned())),
         up(stopping),
-        asked("Campbell", Answer::NoDoor),
+        asked("Campbell", StatusAnswer::NoDoor),
     ]);
     assert_eq!(
-        plain(&seen),
+        plain(&snapshot),
         "herd: 2 of 4 servers answer\n\
          \n\
          SERVER    STATE         UPTIME  RECORDS  CONNS  ACCEPTED  STALE  REJECTED  LINKS\n\
@@ -124,7 +124,7 @@ fn the_herd_is_a_table_with_its_troubles_below() {
          \n\
          All 2 servers that answer hold 36 records each.\n"
     );
-    assert_eq!((seen.silent_count(), seen.door_count()), (1, 3));
+    assert_eq!((snapshot.silent_count(), snapshot.door_count()), (1, 3));
 }
 
 #[test]
@@ -135,15 +135,15 @@ fn the_text_fits_its_window_and_loses_no_word() {
         reports: ReportStatus { accepted: 641_000_000, stale: 123_456, rejected: 987_654_321 },
         ..status("Campbell", 12_345_678, vec![down])
     };
-    let seen = seen(vec![
+    let snapshot = snapshot(vec![
         up(busy),
         up(status("Riley", 36, vec![link("Bernard")])),
-        asked("Juzang", Answer::Silent("connection refused".to_owned())),
+        asked("Juzang", StatusAnswer::Silent("connection refused".to_owned())),
     ]);
     let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-    let whole = plain(&seen);
+    let whole = plain(&snapshot);
     for columns in [40, 50, 60, 79, 80, 100, 200] {
-        let text = anstream::adapter::strip_str(&seen.text(Some(columns))).to_string();
+        let text = anstream::adapter::strip_str(&snapshot.text(Some(columns))).to_string();
         for line in text.lines() {
             assert!(line.chars().count() <= columns, "{columns}: {line}");
         }
@@ -165,11 +165,11 @@ fn of_each_budget_the_greatest_spending_is_told() {
         own_left: 0,
     };
     let with = |server: &str, places_budgets| up(Status { places_budgets, ..status(server, 1, vec![]) });
-    let seen = seen(vec![
+    let snapshot = snapshot(vec![
         with("Riley", vec![budget("2026-10-05", 7), budget("2026-10", 40)]),
         with("Jaquez", vec![budget("2026-10-05", 9), budget("2026-10", 38)]),
     ]);
-    let text = plain(&seen);
+    let text = plain(&snapshot);
     let told = "\n\nRequests for places in 2026-10: 40 of 40, 0 left.\nRequests for places in 2026-10-05: 9 of 40, 31 left.\n\nAll 2";
     assert!(text.contains(told), "{text}");
 }
@@ -180,14 +180,14 @@ fn whether_the_servers_agree_is_told_last() {
         let names = ["Riley", "Jaquez", "Juzang"];
         let servers =
             names.iter().zip(records).map(|(name, &records)| up(status(name, records, vec![]))).collect();
-        let text = plain(&seen(servers));
+        let text = plain(&snapshot(servers));
         assert_eq!(text.lines().last(), Some(expected), "{records:?}");
     };
     check(&[1, 1, 1], "All 3 servers that answer hold 1 record each.");
     check(&[7], "The one server that answers holds 7 records.");
     check(&[7, 5, 6], "The servers that answer do not hold equally many records: Jaquez has 5, Riley has 7.");
     let certified = |server, days| Status { certificate_days_left: Some(days), ..status(server, 1, vec![]) };
-    let text = plain(&seen(vec![
+    let text = plain(&snapshot(vec![
         up(certified("Riley", 365)),
         up(certified("Jaquez", 30)),
         up(status("Juzang", 1, vec![])),
@@ -196,7 +196,7 @@ fn whether_the_servers_agree_is_told_last() {
         text.ends_with("1 record each.\nThe first certificate to expire is Jaquez's, in 30 days.\n"),
         "{text}"
     );
-    let none = plain(&seen(vec![asked("Riley", Answer::NoDoor)]));
+    let none = plain(&snapshot(vec![asked("Riley", StatusAnswer::NoDoor)]));
     assert!(none.ends_with("-\n"), "{none}");
 }
 
@@ -205,17 +205,17 @@ fn what_an_operator_should_look_at_is_a_sentence() {
     let check = |change: fn(&mut Status), expected: &str| {
         let mut status = status("Riley", 1, vec![link("Jaquez")]);
         change(&mut status);
-        let text = plain(&seen(vec![asked("Riley", Answer::Up(Box::new(status)))]));
+        let text = plain(&snapshot(vec![asked("Riley", StatusAnswer::Up(Box::new(status)))]));
         let troubles: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("! ")).collect();
         assert_eq!(troubles, [expected]);
     };
     check(
         |status| status.stuck = vec!["thread line-0".to_owned(), "shard 3\x1b[2J".to_owned()],
-        "Riley is stuck: thread line-0, shard 3\\x1b[2J; if it stays so, end it",
+        "Riley is stuck: thread line-0, shard 3\\x1b[2J; restart it if this does not end",
     );
     check(
         |status| status.removed = true,
-        "Riley runs, but its herd.toml no longer names it: it ends within seconds, or goes on unheard if `removed` is \
+        "Riley runs, but its herd.toml no longer names it: it ends within seconds, or runs without links if `removed` is \
          \"stay\"",
     );
     check(
@@ -223,7 +223,10 @@ fn what_an_operator_should_look_at_is_a_sentence() {
         "Juzang still runs and has links, but this herd.toml does not name it",
     );
     check(|status| status.namesake = true, "another process runs as Riley in this herd: stop one of the two");
-    check(|status| status.log_left_out = 7, "Riley has left 7 lines out of its log, to keep up");
+    check(
+        |status| status.log_left_out = 7,
+        "Riley has left 7 lines out of its log, which came faster than it writes them",
+    );
     check(
         |status| status.certificate_days_left = Some(29),
         "Riley's certificate expires in 29 days: renew it with `proxyherd init --server Riley`",
@@ -260,12 +263,12 @@ fn what_an_operator_should_look_at_is_a_sentence() {
 
 #[test]
 fn in_json_a_server_has_a_status_or_an_error_or_no_door() {
-    let seen = seen(vec![
+    let snapshot = snapshot(vec![
         up(status("Riley", 36, vec![link("Jaquez")])),
-        asked("Jaquez", Answer::Silent("connection refused".to_owned())),
-        asked("Juzang", Answer::NoDoor),
+        asked("Jaquez", StatusAnswer::Silent("connection refused".to_owned())),
+        asked("Juzang", StatusAnswer::NoDoor),
     ]);
-    let json: serde_json::Value = serde_json::from_str(&seen.json()).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&snapshot.json()).unwrap();
     assert_eq!(json[0]["server"], "Riley");
     assert_eq!(json[0]["status"]["links"][0]["neighbor"], "Jaquez");
     assert_eq!(json[0].get("error"), None);
@@ -281,7 +284,7 @@ fn address(at: SocketAddr) -> Address {
 
 #[test]
 fn a_herd_in_parts_is_told_of() {
-    let seen = seen(vec![
+    let snapshot = snapshot(vec![
         up(status("Riley", 1, vec![link("Juzang")])),
         up(status("Bernard", 1, vec![link("Juzang")])),
         up(Status {
@@ -290,15 +293,16 @@ fn a_herd_in_parts_is_told_of() {
         }),
         up(status("Campbell", 1, vec![])),
     ]);
-    let text = plain(&seen);
-    let told = "! the herd is in 2 parts that hear nothing of each other: Bernard, Juzang, Riley; Campbell, Jaquez\n";
+    let text = plain(&snapshot);
+    let told = "! the herd is split into 2 parts that have no links with each other: Bernard, Juzang, Riley; Campbell, Jaquez\n";
     assert!(text.contains(told), "{text}");
-    let one = self::seen(vec![up(status("Riley", 1, vec![link("Jaquez")])), up(status("Jaquez", 1, vec![]))]);
+    let one =
+        self::snapshot(vec![up(status("Riley", 1, vec![link("Jaquez")])), up(status("Jaquez", 1, vec![]))]);
     assert!(!plain(&one).contains("parts"));
 }
 
-/// What a server says of itself that answers like this at every connection.
-fn answer_of(answer: impl Into<String>) -> Answer {
+/// The outcome of asking a server that sends this answer on every connection.
+fn answer_of(answer: impl Into<String>) -> StatusAnswer {
     let answer = answer.into();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let mut config = Config::classic();
@@ -315,25 +319,25 @@ fn answer_of(answer: impl Into<String>) -> Answer {
             let _ = stream.get_mut().write_all(answer.as_bytes());
         }
     });
-    Seen::ask(&config).servers.remove(0).answer
+    HerdSnapshot::ask(&config).servers.remove(0).answer
 }
 
 #[test]
 fn whoever_else_is_at_a_servers_door_is_not_taken_for_it() {
     let check = |answer: &'static str, expected: &str| match answer_of(answer) {
-        Answer::Silent(why) => assert!(why.contains(expected), "{answer:?}: {why}"),
+        StatusAnswer::Silent(why) => assert!(why.contains(expected), "{answer:?}: {why}"),
         other => panic!("{answer:?}: {other:?}"),
     };
     check("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n", "it answers HTTP 404");
     check("HTTP/1.1 302 Found\r\nlocation: /\r\ncontent-length: 0\r\n\r\n", "it answers HTTP 302");
-    check("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}", "no status of this version");
+    check("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}", "is not a status of this version");
     check("? GET /v1/status HTTP/1.1\n", "no HTTP");
     check("", "the connection was lost");
     let check = |shown: Status, expected: &str| {
         let body = serde_json::to_string(&shown).unwrap();
         let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
         match answer_of(answer) {
-            Answer::Silent(why) => assert_eq!(why, expected),
+            StatusAnswer::Silent(why) => assert_eq!(why, expected),
             other => panic!("{other:?}"),
         }
     };
@@ -363,11 +367,11 @@ fn a_door_with_tls_is_asked_by_https_and_shows_the_certificate_of_the_configurat
     config.servers[0].doors = vec![at, second];
     let key = PathBuf::from("not read here");
     config.tls = Some(DoorCertificate { cert: door.certificate(), key });
-    let seen = Seen::ask(&config);
-    assert!(matches!(seen.servers[0].answer, Answer::Up(_)), "{}", plain(&seen));
-    assert_eq!(seen.servers[0].told().http, Some(format!("tls://{}", door.address)));
+    let snapshot = HerdSnapshot::ask(&config);
+    assert!(matches!(snapshot.servers[0].answer, StatusAnswer::Up(_)), "{}", plain(&snapshot));
+    assert_eq!(snapshot.servers[0].json().http, Some(format!("tls://{}", door.address)));
     config.tls = None;
-    let text = plain(&Seen::ask(&config));
+    let text = plain(&HerdSnapshot::ask(&config));
     let expected = format!(
         "! Riley does not answer at https://{}: its certificate is of an authority that this system does not trust",
         door.address
@@ -416,12 +420,12 @@ impl Herd {
         Herd { config, servers, _juzang: juzang, _log: log }
     }
 
-    /// How it is when both ends of its link are up.
-    fn seen_when_linked(config: &Config) -> Seen {
+    /// The herd's snapshot when both ends of the link are up.
+    fn seen_when_linked(config: &Config) -> HerdSnapshot {
         eventually("the link is up at both ends", || {
-            let seen = Seen::ask(config);
-            let up = seen.up().filter(|(_, status)| status.links.iter().any(|link| link.up)).count();
-            if up == 2 { Ok(seen) } else { Err(plain(&seen)) }
+            let snapshot = HerdSnapshot::ask(config);
+            let up = snapshot.up().filter(|(_, status)| status.links.iter().any(|link| link.up)).count();
+            if up == 2 { Ok(snapshot) } else { Err(plain(&snapshot)) }
         })
     }
 }
@@ -430,8 +434,8 @@ impl Herd {
 async fn a_running_herd_is_asked_over_http() {
     let herd = Herd::start().await;
     let config = herd.config.clone();
-    let seen = tokio::task::spawn_blocking(move || Herd::seen_when_linked(&config)).await.unwrap();
-    let text = plain(&seen);
+    let snapshot = tokio::task::spawn_blocking(move || Herd::seen_when_linked(&config)).await.unwrap();
+    let text = plain(&snapshot);
     let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
     for (line, name) in [(3, "Riley"), (4, "Jaquez")] {
         assert_eq!(lines[line][..2], [name, "up"], "{text}");
@@ -442,7 +446,7 @@ async fn a_running_herd_is_asked_over_http() {
     assert!(text.contains("! Juzang does not answer at http://127.0.0.1:"), "{text}");
     assert!(text.contains(": connection refused\n"), "{text}");
     assert!(text.ends_with("All 2 servers that answer hold 0 records each.\n"), "{text}");
-    assert_eq!((seen.silent_count(), seen.door_count()), (1, 3));
+    assert_eq!((snapshot.silent_count(), snapshot.door_count()), (1, 3));
     for server in herd.servers {
         server.stop().await;
     }

@@ -1,59 +1,69 @@
-//! What an operator should look at, in sentences.
+//! Finds what an operator should look at in a herd's status, and says it in sentences.
 
 use std::collections::BTreeSet;
 
 use proxyherd_core::flood::Nonsense;
 
-use super::{Answer, Asked, Seen, ask::url};
+use super::{AskedServer, HerdSnapshot, StatusAnswer, ask::url};
 use crate::{
     credentials::DAYS_LEFT_MIN,
     herd::{LinkStatus, Status},
 };
 
-/// News that wait longer than this, seconds, are worth a word.
+/// A link is reported if changes have waited longer than this, seconds.
 const LAG_S_MAX: f64 = 1.0;
 
-/// Clocks that are further apart, seconds, are worth a word.
+/// A link is reported if the clocks of its ends differ by more than this, seconds.
 const CLOCK_OFFSET_S_MAX: f64 = 1.0;
 
-/// What is wrong, server by server and then with the herd.
-pub(super) fn of(seen: &Seen) -> Vec<String> {
-    seen.servers.iter().flat_map(of_server).chain(of_removed(seen)).chain(of_parts(seen)).collect()
+/// The troubles of each server, and then those of the herd.
+pub(super) fn of(snapshot: &HerdSnapshot) -> Vec<String> {
+    snapshot
+        .servers
+        .iter()
+        .flat_map(of_server)
+        .chain(of_removed(snapshot))
+        .chain(of_parts(snapshot))
+        .collect()
 }
 
-/// Servers that are still linked with those of the file, although the file does not name them.
-fn of_removed(seen: &Seen) -> Option<String> {
-    let is_named = |name: &&str| seen.servers.iter().any(|server| server.name == **name);
-    let reached = seen.up().flat_map(|(_, status)| &status.reaches).map(String::as_str);
+/// Servers that still have links with servers of the file, although the file does not name them.
+fn of_removed(snapshot: &HerdSnapshot) -> Option<String> {
+    let is_named = |name: &&str| snapshot.servers.iter().any(|server| server.name == **name);
+    let reached = snapshot.up().flat_map(|(_, status)| &status.reaches).map(String::as_str);
     let removed: BTreeSet<&str> = reached.filter(|name| !is_named(name)).collect();
     let names = removed.into_iter().collect::<Vec<_>>().join(", ");
     (!names.is_empty())
         .then(|| format!("{names} still runs and has links, but this herd.toml does not name it"))
 }
 
-fn of_server(server: &Asked) -> Vec<String> {
+fn of_server(server: &AskedServer) -> Vec<String> {
     let name = &server.name;
     let at = server.http.as_ref().map(url).unwrap_or_default();
     let status = match &server.answer {
-        Answer::NoDoor => return Vec::new(),
-        Answer::Silent(why) => return vec![format!("{name} does not answer at {at}: {why}")],
-        Answer::Up(status) => status,
+        StatusAnswer::NoDoor => return Vec::new(),
+        StatusAnswer::Silent(why) => return vec![format!("{name} does not answer at {at}: {why}")],
+        StatusAnswer::Up(status) => status,
     };
     let mut troubles = Vec::new();
     if !status.stuck.is_empty() {
-        troubles.push(format!("{name} is stuck: {}; if it stays so, end it", status.stuck.join(", ")));
+        troubles
+            .push(format!("{name} is stuck: {}; restart it if this does not end", status.stuck.join(", ")));
     }
     if status.namesake {
         troubles.push(format!("another process runs as {name} in this herd: stop one of the two"));
     }
     if status.removed {
         troubles.push(format!(
-            "{name} runs, but its herd.toml no longer names it: it ends within seconds, or goes on unheard if `removed` is \
+            "{name} runs, but its herd.toml no longer names it: it ends within seconds, or runs without links if `removed` is \
              \"stay\""
         ));
     }
     if status.log_left_out > 0 {
-        troubles.push(format!("{name} has left {} lines out of its log, to keep up", status.log_left_out));
+        troubles.push(format!(
+            "{name} has left {} lines out of its log, which came faster than it writes them",
+            status.log_left_out
+        ));
     }
     troubles.extend(status.certificate_days_left.and_then(|days| of_certificate(name, days)));
     if status.root_mismatches > 0 {
@@ -86,9 +96,10 @@ fn in_days(days: i64) -> String {
     }
 }
 
-/// Which certificate is the first to expire, where links are encrypted.
-pub(super) fn first_to_expire(seen: &Seen) -> Option<String> {
-    let certified = seen.up().filter_map(|(_, status)| Some((&status.server, status.certificate_days_left?)));
+/// Says which certificate expires first; `None` if links are not encrypted.
+pub(super) fn first_to_expire(snapshot: &HerdSnapshot) -> Option<String> {
+    let certified =
+        snapshot.up().filter_map(|(_, status)| Some((&status.server, status.certificate_days_left?)));
     let (server, days) = certified.min_by_key(|(_, days)| *days).filter(|(_, days)| *days >= 0)?;
     Some(format!("The first certificate to expire is {server}'s, in {}.", in_days(days)))
 }
@@ -114,7 +125,7 @@ fn of_link(name: &str, link: &LinkStatus) -> Option<String> {
     }
 }
 
-/// What a neighbor told that its server does not keep.
+/// Records of a neighbor that the server has refused.
 fn of_nonsense(name: &str, link: &LinkStatus) -> Option<String> {
     let neighbor = &link.neighbor;
     let told = |(label, count): (&String, &u64)| {
@@ -131,11 +142,11 @@ fn of_nonsense(name: &str, link: &LinkStatus) -> Option<String> {
     })
 }
 
-/// Servers that no way leads between, as far as those that answer know. Links count beside what a server says that it
-/// reaches: one that knows of no trees reaches its neighbors all the same.
-fn of_parts(seen: &Seen) -> Option<String> {
+/// The parts of a herd without a way between them, as far as the answers show. A server reaches the servers that its
+/// status names as reached, and its neighbors too: a server of a version without spanning trees names none.
+fn of_parts(snapshot: &HerdSnapshot) -> Option<String> {
     let mut parts: Vec<BTreeSet<&str>> = Vec::new();
-    for (_, status) in seen.up() {
+    for (_, status) in snapshot.up() {
         let neighbors = status.links.iter().filter(|link| link.up).map(|link| &link.neighbor);
         let near = neighbors.chain(&status.reaches).chain([&status.server]).map(String::as_str);
         let mut part: BTreeSet<_> = near.collect();
@@ -146,13 +157,17 @@ fn of_parts(seen: &Seen) -> Option<String> {
     }
     let told: Vec<_> = parts.iter().map(|part| part.iter().copied().collect::<Vec<_>>().join(", ")).collect();
     (told.len() > 1).then(|| {
-        format!("the herd is in {} parts that hear nothing of each other: {}", told.len(), told.join("; "))
+        format!(
+            "the herd is split into {} parts that have no links with each other: {}",
+            told.len(),
+            told.join("; ")
+        )
     })
 }
 
-/// Whether all servers that answer hold equally many records; `None` if none answers.
-pub(super) fn agreement(seen: &Seen) -> Option<Result<String, String>> {
-    let up: Vec<&Status> = seen.up().map(|(_, status)| status).collect();
+/// Whether all servers that answer hold the same number of records; `None` if none answers.
+pub(super) fn agreement(snapshot: &HerdSnapshot) -> Option<Result<String, String>> {
+    let up: Vec<&Status> = snapshot.up().map(|(_, status)| status).collect();
     let least = up.iter().min_by_key(|status| status.records)?;
     let most = up.iter().max_by_key(|status| status.records)?;
     let records = match most.records {

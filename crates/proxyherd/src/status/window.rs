@@ -1,4 +1,4 @@
-//! Text that fits a window: sentences broken between words, and no more lines than there are.
+//! Fits text into a window: breaks paragraphs between words, and drops lines that the window has no room for.
 
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
@@ -12,16 +12,16 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// That of the terminal which standard output is, if it is one.
+    /// The size of the terminal at standard output; `None` if standard output is not a terminal.
     pub(crate) fn of_stdout() -> Option<Window> {
         let (columns, rows) = terminal_size::terminal_size_of(std::io::stdout())?;
-        // A terminal that does not know its size says zero.
+        // A terminal that does not know its size reports zero.
         let known = |size: u16, usual| if size == 0 { usual } else { usize::from(size) };
         Some(Window { columns: known(columns.0, 80), rows: known(rows.0, 24) })
     }
 }
 
-/// The lines of one paragraph, none wider than `columns`; all but the first begin with `indent` spaces.
+/// Breaks a paragraph into lines that are at most `columns` wide. All lines but the first begin with `indent` spaces.
 pub(crate) fn wrapped(text: &str, columns: usize, indent: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     let mut line = String::new();
@@ -33,7 +33,7 @@ pub(crate) fn wrapped(text: &str, columns: usize, indent: usize) -> Vec<String> 
             line.push(' ');
         }
         for character in word.chars() {
-            // A word that is wider than the window is broken where the window ends.
+            // A word that is wider than the window is broken at the window's edge.
             if line.width() + character.width().unwrap_or(0) > columns && line.width() > indent {
                 lines.push(std::mem::replace(&mut line, " ".repeat(indent)));
             }
@@ -44,7 +44,8 @@ pub(crate) fn wrapped(text: &str, columns: usize, indent: usize) -> Vec<String> 
     lines
 }
 
-/// As many of `lines` as fit into `rows`. If not all fit, the empty lines go first; then a count replaces the last lines.
+/// As many of `lines` as fit into `rows`. If not all fit, the empty lines are dropped first. If that is not enough, a
+/// count replaces the last lines.
 pub(crate) fn cut(lines: &[&str], rows: usize) -> Vec<String> {
     let whole = |lines: &[&str]| lines.iter().map(|&line| line.to_owned()).collect();
     if lines.len() <= rows {

@@ -1,10 +1,23 @@
 //! The log that each server keeps: what is said is there within a second, in a form that people and programs read.
 
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    io::Write as _,
+    net::TcpStream,
+    os::unix::fs::PermissionsExt as _,
+    time::{Duration, Instant},
+};
 
 use serde_json::Value;
 
-use crate::harness::{Herd, Plan, WHERE_AND_WHEN, eventually, within};
+use crate::{
+    google::{Behaviour, Google},
+    harness::{
+        Herd, Plan, WHERE_AND_WHEN, eventually,
+        http2::{Http2, PING, frame, header, headers},
+        within,
+    },
+};
 
 /// How soon a line must be in the file: a second, as promised, and another for a machine that has much to do.
 const IN_THE_FILE_WITHIN: Duration = Duration::from_secs(2);
@@ -55,7 +68,7 @@ fn whatever_clients_send_the_log_stays_printable_and_one_line_a_line() {
     riley.line_bytes();
     herd.wait_for_log("Riley", r"<  IAMAT \x1b[31mred\x07 +1+1 1000");
     herd.wait_for_log("Riley", r"<  \xff\xfe\x00 \\ \x0b forged\x0dIAMAT");
-    let log = std::fs::read(herd.log_path("Riley")).unwrap();
+    let log = fs::read(herd.log_path("Riley")).unwrap();
     let log = String::from_utf8(log).expect("the log is text");
     assert!(!log.chars().any(|char| char.is_control() && char != '\n'), "{log:?}");
 }
@@ -76,7 +89,7 @@ fn letters_of_every_script_are_in_the_log_as_they_are() {
 #[test]
 fn a_log_that_leads_to_a_device_stays_and_one_that_is_cut_goes_on() {
     let herd = Plan::pair().log("max_mb = 1\nlines_per_s = 1000000").prepare();
-    std::fs::create_dir(herd.dir().join("log")).unwrap();
+    fs::create_dir(herd.dir().join("log")).unwrap();
     std::os::unix::fs::symlink("/dev/null", herd.log_path("Riley")).unwrap();
     let mut herd = herd;
     herd.start_all(&["Riley", "Jaquez"]);
@@ -95,13 +108,13 @@ fn a_log_that_leads_to_a_device_stays_and_one_that_is_cut_goes_on() {
         let end = format!("round-{round}");
         herd.client("Jaquez").ask(&end);
         herd.wait_for_log("Jaquez", &format!(">  ? {end}"));
-        std::fs::OpenOptions::new().write(true).open(herd.log_path("Jaquez")).unwrap().set_len(0).unwrap();
+        fs::OpenOptions::new().write(true).open(herd.log_path("Jaquez")).unwrap().set_len(0).unwrap();
     }
-    let files = std::fs::read_dir(herd.dir().join("log")).unwrap();
+    let files = fs::read_dir(herd.dir().join("log")).unwrap();
     let mut files: Vec<_> = files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
     files.sort();
     assert_eq!(files, ["Jaquez.log", "Riley.log"], "2 MB went through each, and no file was ever full");
-    assert_eq!(std::fs::read_link(herd.log_path("Riley")).unwrap().to_str(), Some("/dev/null"));
+    assert_eq!(fs::read_link(herd.log_path("Riley")).unwrap().to_str(), Some("/dev/null"));
 }
 
 /// The events of Riley's link to Jaquez, in order, by their first word.
@@ -206,8 +219,96 @@ fn a_full_log_is_put_aside_and_begun_again() {
             riley.send(line.as_bytes());
             riley.line();
         }
-        let files = std::fs::read_dir(herd.dir().join("log")).unwrap();
+        let files = fs::read_dir(herd.dir().join("log")).unwrap();
         let files: Vec<_> = files.map(|file| file.unwrap().file_name()).collect();
         if files.len() == 3 { Ok(()) } else { Err(format!("{files:?}")) }
     });
+}
+
+/// An answer to a PING that nobody has sent, of which h2 warns.
+fn unasked_pong() -> Vec<u8> {
+    const ACK: u8 = 1;
+    frame(PING, ACK, 0, b"unasked!")
+}
+
+#[test]
+fn what_a_crate_warns_of_is_in_the_log_and_a_flood_of_it_is_bounded() {
+    let herd = Plan::single().start();
+    let mut client = Http2::connect(herd.at("Riley").http);
+    client.stream.write_all(&unasked_pong().repeat(1_000)).unwrap();
+    let line = herd.wait_for_log("Riley", "crate  h2::proto::ping_pong");
+    assert!(line.contains("!  warning: recv PING ack that we never sent"), "{line}");
+    herd.wait_for_log("Riley", "of events) since ");
+    herd.wait_for_log("Riley", ": crates reported more than 20 in a second");
+    let kept = herd.log("Riley").matches("crate  h2::proto::ping_pong").count();
+    assert!(kept < 500, "{kept} of 1000");
+}
+
+#[test]
+fn what_rustls_warns_of_is_in_the_log_too() {
+    // A handshake that begins with ServerHelloDone (RFC 5246, section 7.4.5).
+    const NO_CLIENT_HELLO: &[u8] = &[22, 3, 3, 0, 4, 14, 0, 0, 0];
+    let herd = Plan::pair().encrypted().start();
+    let mut peer = TcpStream::connect(herd.at("Riley").peer).unwrap();
+    peer.write_all(NO_CLIENT_HELLO).unwrap();
+    let line = herd.wait_for_log("Riley", "crate  rustls::");
+    assert!(line.contains("!  warning: Received a ServerHelloDone handshake message"), "{line}");
+}
+
+#[test]
+fn no_key_in_a_url_or_a_header_is_in_the_log_at_any_level() {
+    const SECRET: &str = "AIzaSyD-9tSrke72PouQMnMX-a7eZSW0jkFMBWY";
+    let herd = Plan::single().log("level = \"debug\"").start();
+    let http = herd.at("Riley").http;
+    let mut client = Http2::connect(http);
+    let question = headers(&http.to_string(), &format!("/health/livez?key={SECRET}&{SECRET}"));
+    let secrets = ["x-goog-api-key", "authorization", "cookie"].map(|name| header(name, SECRET));
+    client.ask_by(1, &[question, secrets.concat()].concat());
+    assert_eq!(client.answers(1)[&1].0, 200);
+    // Crates are heard, and the request was logged before.
+    client.stream.write_all(&unasked_pong()).unwrap();
+    herd.wait_for_log("Riley", "crate  h2::");
+    let log = herd.log("Riley");
+    assert!(log.contains("/health/livez?key=***&***"), "{log}");
+    assert!(!log.contains(SECRET), "{log}");
+}
+
+#[test]
+fn the_key_of_a_provider_is_not_in_the_log_however_its_requests_end() {
+    // One provider takes the key in a header, the other one in the URL.
+    for provider in ["google", "google-legacy"] {
+        let google = Google::start();
+        let lines = format!("provider = \"{provider}\"\nfresh_s = 1\nstale_s = 0\nretries = 0");
+        let mut herd = Plan::single().places(&lines).log("level = \"debug\"").prepare();
+        let key = herd.dir().join("google.key");
+        fs::write(&key, google.key()).unwrap();
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+        let mut file = fs::OpenOptions::new().append(true).open(herd.dir().join("herd.toml")).unwrap();
+        write!(file, "[places.{provider}]\nkey_file = \"google.key\"\nbase_url = \"{}\"\n", google.url())
+            .unwrap();
+        herd.start("Riley");
+        let mut riley = herd.client("Riley");
+        riley.ask(&format!("IAMAT kiwi {WHERE_AND_WHEN}"));
+        for (number, behaviour) in [
+            Behaviour::Good,
+            Behaviour::Reset,
+            Behaviour::CutOff,
+            Behaviour::Fails(503),
+            Behaviour::Redirect(302, format!("{}/elsewhere?key={}", google.url(), google.key())),
+            Behaviour::TellsTheKey,
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            google.behave(behaviour);
+            // Another radius is another question, which no kept answer answers.
+            riley.nearby(&format!("WHATSAT kiwi {} 5", number + 1));
+        }
+        assert!(google.requests().iter().any(|asked| asked.key.as_deref() == Some(google.key())));
+        riley.ask("END");
+        herd.wait_for_log("Riley", ">  ? END");
+        let log = herd.log("Riley");
+        assert!(log.contains("places"), "{log}");
+        assert!(!log.contains(google.key()), "{provider}: {log}");
+    }
 }

@@ -1,4 +1,4 @@
-//! The herd's certificates: made once for all servers, and later for one at a time.
+//! Makes the herd's certificates: first for all servers, and later for one server at a time.
 
 use std::{
     fs,
@@ -22,14 +22,14 @@ use crate::{
 
 const BOLD: Style = Style::new().bold();
 
-/// What stands in the authority's key, before the key.
+/// The text before the key in the authority's key file.
 const KEY_NOTICE: &str = "\
 This is the private key of the herd's authority. Whoever has it can make a server of the herd.
 Only `proxyherd init` needs it: keep it off the servers, and a copy of it in a safe place.
 ";
 
-/// Makes an authority in `dir` and a certificate for each of `servers`. What is there already stays, and what is
-/// missing beside it is made. Says whether the authority is new.
+/// Makes an authority in `dir` and a certificate for each of `servers`. Existing files stay, and missing ones are made.
+/// Returns whether the authority is new.
 pub(super) fn make(dir: &Path, herd: &str, servers: &[ServerName], days: u32) -> anyhow::Result<bool> {
     let is_new = !authority_path(dir).exists();
     let missing = |server: &&ServerName| !is_complete(&Paths::new(dir, server));
@@ -37,7 +37,7 @@ pub(super) fn make(dir: &Path, herd: &str, servers: &[ServerName], days: u32) ->
     if !is_new && missing.is_empty() {
         return Ok(false);
     }
-    // Half of what a server needs is no reason to write the other half: it would not fit.
+    // If a server has only a certificate or only a key, a new counterpart would not fit it.
     let halves = missing.iter().flat_map(|server| Paths::new(dir, server).own());
     if let Some(half) = halves.into_iter().find(|path| path.exists()) {
         bail!("{} is there already, without what belongs to it; move it away first", half.display());
@@ -53,7 +53,8 @@ fn is_complete(paths: &Paths) -> bool {
     paths.own().iter().all(|path| path.exists())
 }
 
-/// Makes or renews the certificate of one server, and says where it belongs. `dir` is the configuration's.
+/// Makes or renews the certificate of one server, and prints where to copy it. `dir` is the directory of the
+/// configuration.
 pub(super) fn renew(dir: &Path, server: &ServerName, days: u32) -> anyhow::Result<()> {
     if server.as_str() == AUTHORITY_NAME {
         let message = "no server can be named ca: ca.pem and ca.key are the authority's";
@@ -71,8 +72,8 @@ pub(super) fn renew(dir: &Path, server: &ServerName, days: u32) -> anyhow::Resul
     Ok(())
 }
 
-/// A name that the configuration lacks, and that is nearly one of its servers', is probably misspelled. Any other name may
-/// be that of a server which the configuration is to have.
+/// Refuses a name that the configuration lacks and that is nearly the name of one of its servers: it is probably
+/// misspelled. Any other name may be that of a server to be added.
 fn refuse_a_slip(config: Option<&Config>, server: &ServerName) -> Result<(), UsageError> {
     let Some(config) = config.filter(|config| config.server(server.as_str()).is_none()) else {
         return Ok(());
@@ -85,7 +86,7 @@ fn refuse_a_slip(config: Option<&Config>, server: &ServerName) -> Result<(), Usa
     )))
 }
 
-/// The configuration, if there is one, and its directory of certificates.
+/// The configuration, if there is one, and the directory of its certificates.
 fn where_they_are(dir: &Path) -> anyhow::Result<(Option<Config>, PathBuf)> {
     match Config::load(&dir.join(super::FILE_NAME), &Overrides::none()) {
         Ok(config) => {
@@ -131,7 +132,7 @@ fn open(dir: &Path) -> anyhow::Result<Authority> {
         .with_context(|| format!("cannot use {} with {}", authority_path(dir).display(), key.display()))
 }
 
-/// The key goes first: a certificate without its key would be the worse half.
+/// Issues a certificate. The key is written first, because a certificate without its key would look complete.
 fn issue(authority: &Authority, paths: &Paths, days: u32, existing: Existing) -> anyhow::Result<Issued> {
     let issued = authority.issue(&paths.server, clock::now_s(), days)?;
     put(&paths.key, &issued.key_pem, PRIVATE, existing)?;
@@ -148,7 +149,7 @@ fn put(path: &Path, text: &str, mode: u32, existing: Existing) -> anyhow::Result
     }
 }
 
-/// `unaware` is the configuration, if it does not name the server.
+/// Prints what was made and where to copy it. `unaware` is the configuration file, if it does not name the server.
 fn tell(paths: &Paths, is_renewed: bool, issued: &Issued, unaware: Option<&Path>) -> io::Result<()> {
     let (server, until) = (&paths.server, date(issued.not_after_s));
     let (authority, certificate, key) =

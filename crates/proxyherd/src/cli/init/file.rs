@@ -1,4 +1,4 @@
-//! Writing one file, whole or not at all.
+//! Writes one file, completely or not at all.
 
 use std::{
     fs::{self, DirBuilder, OpenOptions},
@@ -8,27 +8,27 @@ use std::{
     process,
 };
 
-/// What a file that is there already is worth.
+/// What happens to a file that is there already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Existing {
-    /// It stays, and that is an error of the kind `AlreadyExists`.
+    /// It stays, and the write fails with the kind `AlreadyExists`.
     Keep,
     /// It is replaced.
     Replace,
 }
 
-/// Everybody may read it.
+/// The mode of a file that everybody may read.
 pub(super) const PUBLIC: u32 = 0o644;
-/// Its owner alone may.
+/// The mode of a file that only its owner may read.
 pub(super) const PRIVATE: u32 = 0o600;
 
-/// Writes the whole file or none of it: whoever reads it meanwhile, or after a crash, never sees half.
+/// Writes the whole file or nothing. A reader never sees half a file, even after a crash.
 pub(super) fn write(path: &Path, text: &str, mode: u32, existing: Existing) -> io::Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let beside = path.with_file_name(format!(".{name}.{}", process::id()));
     let written = write_synced(&beside, text, mode).and_then(|()| match existing {
         Existing::Replace => fs::rename(&beside, path),
-        // A link, unlike a rename, never replaces what came to be there in the meantime.
+        // A hard link, unlike a rename, never replaces a file that was made in the meantime.
         Existing::Keep => fs::hard_link(&beside, path),
     });
     match fs::remove_file(&beside) {
@@ -43,7 +43,7 @@ fn write_synced(path: &Path, text: &str, mode: u32) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Makes a directory that is its owner's alone, if it is not there.
+/// Makes a directory that only its owner can use, unless it exists.
 pub(super) fn make_private_dir(path: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),

@@ -23,8 +23,8 @@ const AFTER_HELP: &str = concat!(
 ",
     heading!("What is imported"),
     "  Amenities, shops, sights and lodgings, leisure, offices, health care, crafts, historic places, airports, stations \
-     and stops that have a name or a brand. The extract is read three times. An index that is there is replaced when \
-     the new one is complete, and stays as it is if anything goes wrong; a server reads it when it starts.
+     and stops that have a name or a brand. The extract is read three times. An existing index is replaced when the \
+     new one is complete, and is not changed if the import fails. A server reads the index when it starts.
 
   The data is © OpenStreetMap contributors, under the Open Database License: see openstreetmap.org/copyright.
 ",
@@ -38,16 +38,16 @@ const BOLD: Style = Style::new().bold();
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {
-    /// The extract, in PBF format with zlib compression, as they usually are
+    /// The extract, in PBF format with zlib compression, as extracts usually are
     #[arg(value_name = "FILE.osm.pbf")]
     file: PathBuf,
 
-    /// The index to write; where this is a symbolic link, the file that it leads to
+    /// The index to write; if this is a symbolic link, the file that it leads to is written
     #[arg(long, short, value_name = "FILE", default_value = "places.idx")]
     out: PathBuf,
 }
 
-/// Imports, and says what came of it.
+/// Imports the extract and prints a summary.
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let began = Instant::now();
     let summary = if io::stderr().is_terminal() {
@@ -85,7 +85,7 @@ fn counted_places(count: u64) -> String {
     counted(count as usize, "place")
 }
 
-/// What is done, for a person.
+/// The name of a part of the work, for people.
 fn title(what: &str) -> String {
     match what {
         "places" => "Locating places".to_owned(),
@@ -94,7 +94,7 @@ fn title(what: &str) -> String {
     }
 }
 
-/// A bar on a terminal, a part of the work at a time.
+/// Shows a progress bar on a terminal, for one part of the work after another.
 struct Bar(Option<ProgressBar>);
 
 impl Progress for Bar {
@@ -122,12 +122,12 @@ impl Progress for Bar {
 
 impl Drop for Bar {
     fn drop(&mut self) {
-        // What failed is told on a clean line.
+        // An error message needs a line of its own.
         self.end();
     }
 }
 
-/// A line for each part of the work, where nobody looks.
+/// Writes a line for each part of the work, if standard error is not a terminal.
 struct Lines(Option<(&'static str, Instant)>);
 
 impl Progress for Lines {
@@ -139,7 +139,7 @@ impl Progress for Lines {
 
     fn end(&mut self) {
         if let Some((what, began)) = self.0.take() {
-            // Where standard error is gone, nobody is left to tell.
+            // If standard error is closed, nobody reads the line.
             let _ = writeln!(io::stderr(), "{}: {:.1} s", title(what), began.elapsed().as_secs_f64());
         }
     }

@@ -1,4 +1,4 @@
-//! `proxyherd places`: OpenStreetMap's places on this machine.
+//! `proxyherd places`: imports OpenStreetMap's places, and shows them.
 
 mod import;
 mod near;
@@ -21,7 +21,7 @@ enum Command {
     Near(near::Args),
 }
 
-/// Does what is asked for.
+/// Runs the chosen command.
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     match &args.command {
         Command::Import(args) => import::run(args),

@@ -1,4 +1,4 @@
-//! `proxyherd places near`: what an index knows around a point.
+//! `proxyherd places near`: shows the places of an index around a point.
 
 use std::{
     io::{self, Write as _},
@@ -44,7 +44,7 @@ const STRONG: Style = Style::new().bold();
 const OPEN: Style = AnsiColor::Green.on_default();
 const CLOSED: Style = AnsiColor::Yellow.on_default();
 
-/// Widest name or address in the table, columns.
+/// The widest name or address in the table, characters.
 const CELL_WIDTH_MAX: usize = 40;
 
 /// Show which places of an index are near a point, the nearest first
@@ -55,32 +55,32 @@ pub(super) struct Args {
     #[arg(value_name = "LAT,LON", value_parser = parse_point, allow_hyphen_values = true)]
     point: Point,
 
-    /// How far away they may be, kilometers: over 0 and at most 50
+    /// How far away places may be, kilometers: over 0 and at most 50
     #[arg(long, short, value_name = "KM", default_value = "2", value_parser = parse_radius)]
     radius_km: Radius,
 
-    /// How many to show at most
+    /// How many places to show at most
     #[arg(long, short, value_name = "COUNT", default_value_t = PLACES_MAX,
         value_parser = clap::value_parser!(u8).range(1..=i64::from(PLACES_MAX)))]
     limit: u8,
 
-    /// Only those of one of Google's types, such as restaurant
+    /// Only places of one of Google's types, such as restaurant
     #[arg(long = "type", short = 't', value_name = "TYPE")]
     kind: Option<String>,
 
-    /// Only those of which these words are known: name, brand, cuisine, type, address
+    /// Only places with these words in their name, brand, cuisine, type or address
     #[arg(long, short, value_name = "WORDS")]
     keyword: Option<String>,
 
-    /// Only those that are known to be open now
+    /// Only places that are known to be open now
     #[arg(long)]
     open_now: bool,
 
-    /// The index; without it the one of --config, or else places.idx
+    /// The index; by default the one of --config, or else places.idx
     #[arg(long, short, value_name = "FILE", conflicts_with = "config")]
     file: Option<PathBuf>,
 
-    /// The herd whose index it is
+    /// The configuration that names the index
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
 
@@ -89,7 +89,7 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// Asks the index and shows what it says.
+/// Asks the index and shows its answer.
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let file = match (&args.file, &args.config) {
         (Some(file), _) => file.clone(),
@@ -102,7 +102,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         Err(failure) => bail!("{failure}"),
     };
     if args.json {
-        let told: Vec<Told<'_>> = found.iter().map(told).collect();
+        let told: Vec<PlaceJson<'_>> = found.iter().map(told).collect();
         writeln!(io::stdout(), "{}", escape::json(&serde_json::to_string_pretty(&told)?))?;
     } else {
         let columns = Window::of_stdout().map(|window| window.columns);
@@ -125,7 +125,7 @@ impl Args {
 
 /// One place in JSON.
 #[derive(Debug, Serialize)]
-struct Told<'a> {
+struct PlaceJson<'a> {
     distance_m: f64,
     lat: f64,
     lng: f64,
@@ -138,8 +138,8 @@ struct Told<'a> {
     open_now: Option<bool>,
 }
 
-fn told((separation, place): &NearPlace) -> Told<'_> {
-    Told {
+fn told((separation, place): &NearPlace) -> PlaceJson<'_> {
+    PlaceJson {
         distance_m: (separation.metres() * 10.0).round() / 10.0,
         lat: place.geometry.location.latitude(),
         lng: place.geometry.location.longitude(),
@@ -185,7 +185,7 @@ fn text(places: &[NearPlace], file: &Path, columns: Option<usize>) -> String {
     text + &format!("\n{FAINT}© OpenStreetMap contributors{FAINT:#}\n")
 }
 
-/// The most telling type, or nothing where only what holds for all is known.
+/// The most specific type of a place; empty if only the general one is known.
 fn kind(place: &Place) -> &str {
     place.types.first().map_or("", |kind| &**kind).trim_start_matches("point_of_interest")
 }
@@ -194,7 +194,7 @@ fn distance(metres: f64) -> String {
     if metres < 1000.0 { format!("{metres:.0} m") } else { format!("{:.1} km", metres / 1000.0) }
 }
 
-/// A text that fits its column. Names are written by anyone, and must not move the terminal.
+/// Text that fits its column. Anyone can write a name, so a name must not control the terminal.
 fn shown(text: &str) -> String {
     let text = escape::shown(text.as_bytes());
     if text.width() <= CELL_WIDTH_MAX {

@@ -1,4 +1,4 @@
-//! Whatever happens to servers, each line gets one reply, in order.
+//! Tests that each line gets one reply, in order, whatever happens to the servers.
 
 use std::{
     io::{BufRead as _, BufReader, Cursor, pipe},
@@ -20,7 +20,7 @@ use crate::{
     server::Server,
 };
 
-/// A conversation that keeps to itself what it tells.
+/// A conversation that drops its messages for the user.
 fn conversation(addresses: &[SocketAddr]) -> Conversation {
     telling(addresses, Patience::USUAL, |_| ())
 }
@@ -51,7 +51,7 @@ async fn replies(addresses: &[SocketAddr], input: impl Into<Vec<u8>>) -> anyhow:
     Ok(String::from_utf8(output)?)
 }
 
-/// A server of the herd, alone.
+/// A herd of one server.
 struct Alone {
     server: Server,
     _log: tempfile::TempDir,
@@ -78,7 +78,7 @@ impl Alone {
     }
 }
 
-/// A server that treats its first connections as told, one after the other, and then is gone.
+/// A server that handles its first connections by these functions, one after the other, and then ends.
 fn fake(connections: Vec<Box<dyn FnOnce(BufReader<TcpStream>) + Send>>) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
@@ -109,7 +109,7 @@ fn reply(server: &str, line: &str) -> String {
     }
 }
 
-/// An address where nobody listens, and nobody else can while this is held.
+/// An address where no program listens, and none can while this is held.
 struct Nobody(TcpSocket);
 
 impl Nobody {
@@ -190,7 +190,7 @@ fn clients_in(replies: &str) -> impl Iterator<Item = String> {
     replies.lines().map(|line| line.split(' ').nth(3).unwrap_or(line).to_owned())
 }
 
-/// An output that holds up its first writer until something is done.
+/// An output whose first write waits until something is done.
 struct HeldUp {
     written: Vec<u8>,
     writing: Option<mpsc::Sender<()>>,
@@ -358,7 +358,7 @@ async fn who_does_not_speak_the_protocol_is_passed_over() {
     typing.join().unwrap();
 }
 
-/// A server that says this to whoever connects, again and again, and then closes.
+/// A server that sends this on every connection, and then closes it.
 fn greets(greeting: &'static [u8]) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
@@ -469,7 +469,7 @@ async fn a_herd_that_is_not_there_is_a_failure() {
     assert!(error.starts_with("none of the 2 servers answers"), "{error}");
 }
 
-/// A server that answers one line of its first connection, and nothing ever after.
+/// A server that answers one line of its first connection, and nothing after that.
 fn dead_after_one_line(name: &'static str) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();

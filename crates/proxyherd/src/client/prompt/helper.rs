@@ -1,5 +1,4 @@
-//! What the prompt offers while a person types: completions of commands and clients, and the arguments that are
-//! still missing.
+//! Helps while a person types: completes commands and clients, and shows the arguments that are still missing.
 
 use std::{borrow::Cow, collections::BTreeSet};
 
@@ -10,16 +9,17 @@ use rustyline::{
 
 use super::{super::FAINT, typed::COMMANDS};
 
-/// How many clients are offered.
+/// How many clients a completion offers.
 const CLIENTS_MAX: usize = 50;
 
-/// Helps with a line.
+/// The line editor's helper.
 pub(super) struct LineHelper;
 
-/// The arguments that are missing. They are shown and not inserted: nobody wants a client called `<client>`.
-pub(super) struct Missing(String);
+/// The arguments that are missing. They are shown and never inserted: a client must not be named `<client>` by
+/// accident.
+pub(super) struct MissingArguments(String);
 
-impl rustyline::hint::Hint for Missing {
+impl rustyline::hint::Hint for MissingArguments {
     fn display(&self) -> &str {
         &self.0
     }
@@ -33,14 +33,14 @@ impl Helper for LineHelper {}
 impl Validator for LineHelper {}
 
 impl Hinter for LineHelper {
-    type Hint = Missing;
+    type Hint = MissingArguments;
 
-    fn hint(&self, line: &str, pos: usize, _: &Context<'_>) -> Option<Missing> {
-        if pos < line.len() { None } else { missing(line).map(Missing) }
+    fn hint(&self, line: &str, pos: usize, _: &Context<'_>) -> Option<MissingArguments> {
+        if pos < line.len() { None } else { missing(line).map(MissingArguments) }
     }
 }
 
-/// The arguments that do not stand behind the command in `line` yet.
+/// The arguments of the command in `line` that are not typed yet.
 fn missing(line: &str) -> Option<String> {
     let mut words = line.split_ascii_whitespace();
     let command = words.next()?;
@@ -65,13 +65,13 @@ impl Completer for LineHelper {
     }
 }
 
-/// The commands that begin like this, in capitals or not.
+/// The commands that begin with `begun`, in capitals or not.
 fn commands(begun: &str) -> Vec<String> {
     let begins = |name: &str| name.get(..begun.len()).is_some_and(|start| start.eq_ignore_ascii_case(begun));
     COMMANDS.iter().filter(|(name, _)| begins(name)).map(|(name, _)| format!("{name} ")).collect()
 }
 
-/// The clients in earlier lines whose names begin like this, the latest ones if there are many.
+/// The clients in earlier lines whose names begin with `begun`; the latest ones if there are many.
 fn clients(earlier: impl Iterator<Item = String>, begun: &str) -> Vec<String> {
     let mut found = BTreeSet::new();
     for line in earlier {

@@ -1,5 +1,5 @@
-//! The lines a person has typed, kept from one prompt to the next in a file that nobody else can read: they say
-//! where people are.
+//! The lines that a person has typed, kept from one prompt to the next. Only the file's owner can read it, because the
+//! lines say where people are.
 
 use std::{
     env,
@@ -15,30 +15,30 @@ use rustyline::{
     history::{FileHistory, History as _},
 };
 
-/// How many lines are kept; older ones are forgotten.
+/// How many lines are kept. Older ones are dropped.
 pub(super) const LINES_MAX: usize = 1000;
 
-/// Where the history is kept, if anywhere.
-pub(super) struct Kept {
+/// The file of the history, if there is one.
+pub(super) struct HistoryFile {
     path: Option<PathBuf>,
 }
 
-impl Kept {
-    /// Reads what is kept into `history`. What cannot be read is left alone, and the reason told.
-    pub(super) fn open(history: &mut FileHistory, tell: impl FnOnce(&str)) -> Kept {
+impl HistoryFile {
+    /// Reads the file into `history`. A file that cannot be read is left alone, and `tell` gets the reason.
+    pub(super) fn open(history: &mut FileHistory, tell: impl FnOnce(&str)) -> HistoryFile {
         let Some(path) = path(env::var_os("XDG_STATE_HOME"), env::home_dir()) else {
-            return Kept { path: None };
+            return HistoryFile { path: None };
         };
         match read(&path, history) {
-            Ok(()) => Kept { path: Some(path) },
+            Ok(()) => HistoryFile { path: Some(path) },
             Err(error) => {
                 tell(&format!("earlier lines are not kept in {}: {error}", path.display()));
-                Kept { path: None }
+                HistoryFile { path: None }
             }
         }
     }
 
-    /// Writes the lines that are new. Where that fails nothing is said: it is not worth a line at each prompt.
+    /// Writes the new lines. A failure is not reported, because it would be repeated at each prompt.
     pub(super) fn write(&self, history: &mut FileHistory) {
         if let Some(path) = &self.path {
             let _ = history.append(path);
@@ -46,7 +46,7 @@ impl Kept {
     }
 }
 
-/// The XDG base directory specification's place for state. A relative path in the variable does not count.
+/// The path of the file, by the XDG base directory specification. A relative path in the variable does not count.
 fn path(state_home: Option<OsString>, home: Option<PathBuf>) -> Option<PathBuf> {
     let state = state_home.map(PathBuf::from).filter(|path| path.is_absolute());
     let state = state.or_else(|| Some(home.filter(|path| path.is_absolute())?.join(".local/state")))?;
@@ -74,10 +74,10 @@ mod tests {
         FileHistory::with_config(&Config::builder().max_history_size(3).unwrap().build())
     }
 
-    fn open(path: &Path) -> (Kept, FileHistory) {
+    fn open(path: &Path) -> (HistoryFile, FileHistory) {
         let mut history = history();
         read(path, &mut history).unwrap();
-        (Kept { path: Some(path.to_owned()) }, history)
+        (HistoryFile { path: Some(path.to_owned()) }, history)
     }
 
     fn mode(path: &Path) -> u32 {

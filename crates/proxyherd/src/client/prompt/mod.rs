@@ -1,6 +1,7 @@
-//! The prompt: a person types lines and reads replies.
+//! The client's prompt: a person types lines and reads replies.
 //!
-//! What goes to the server is what was typed; where it is not, because a time was added, it is shown.
+//! Typed lines go to the server as they are. If the client changes a line, for example adds a time, it shows what it
+//! sends.
 
 mod helper;
 mod history;
@@ -17,9 +18,9 @@ use rustyline::{Config, Editor, error::ReadlineError, history::FileHistory};
 
 use self::{
     helper::LineHelper,
-    history::Kept,
-    typed::{HELP, Typed},
-    waiting::{Ahead, Next, connect},
+    history::HistoryFile,
+    typed::{HELP, TypedLine},
+    waiting::{PromptState, TypedAhead, connect},
 };
 use super::{FAINT, conversation::Conversation, tell};
 use crate::clock;
@@ -30,13 +31,13 @@ const PROMPT: Style = AnsiColor::Cyan.on_default();
 pub(super) async fn run(mut conversation: Conversation) -> anyhow::Result<()> {
     conversation.connect().await?;
     let mut editor = editor().context("cannot use the terminal")?;
-    let kept = Kept::open(editor.history_mut(), tell);
+    let kept = HistoryFile::open(editor.history_mut(), tell);
     writeln!(
         anstream::stdout(),
         "{FAINT}Connected to {}. `help` shows what to type, Ctrl-D quits.{FAINT:#}",
         conversation.server()
     )?;
-    let mut ahead = Ahead::default();
+    let mut ahead = TypedAhead::default();
     loop {
         let typed = match ahead.take() {
             Some(typed) => typed,
@@ -47,9 +48,9 @@ pub(super) async fn run(mut conversation: Conversation) -> anyhow::Result<()> {
         };
         editor.add_history_entry(typed.trim_end()).context("cannot remember the line")?;
         kept.write(editor.history_mut());
-        // A pasted text may be of several lines.
+        // A pasted text may have several lines.
         for line in typed.lines() {
-            if answer(line, &mut conversation, &mut ahead).await? == Next::Quit {
+            if answer(line, &mut conversation, &mut ahead).await? == PromptState::Quit {
                 return Ok(());
             }
         }
@@ -67,7 +68,7 @@ fn editor() -> Result<Editor<LineHelper, FileHistory>, ReadlineError> {
     Ok(editor)
 }
 
-/// What the person types next; `None` if that is the end.
+/// The next line that the person types; `None` at the end of the input.
 fn read_line(
     editor: &mut Editor<LineHelper, FileHistory>,
     conversation: &Conversation,
@@ -77,10 +78,11 @@ fn read_line(
     loop {
         match editor.readline(&(&prompt, &styled)) {
             Ok(typed) => return Ok(Some(typed)),
-            // Ctrl-C gives up the line and not the prompt, as in a shell.
+            // Ctrl-C drops the line and keeps the prompt, as in a shell.
             Err(ReadlineError::Interrupted) => {}
             Err(ReadlineError::Eof) => return Ok(None),
-            // A terminal that is not set to UTF-8. What stood before the byte is lost, and what follows is a new line.
+            // The terminal is not set to UTF-8. What was typed before this byte is lost, and what follows begins a new
+            // line.
             Err(ReadlineError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
                 writeln!(anstream::stdout())?;
                 tell("that was not UTF-8, so the line is dropped; set the terminal to UTF-8, or type ASCII");
@@ -90,37 +92,45 @@ fn read_line(
     }
 }
 
-async fn answer(line: &str, conversation: &mut Conversation, ahead: &mut Ahead) -> anyhow::Result<Next> {
+async fn answer(
+    line: &str,
+    conversation: &mut Conversation,
+    ahead: &mut TypedAhead,
+) -> anyhow::Result<PromptState> {
     let now = Timestamp::from_nanos(clock::now_ns()).context("the clock is past the year 2286")?;
     match typed::read(line, now) {
-        Typed::Nothing => {}
-        Typed::AsIs => return ask(line, conversation, ahead).await,
-        Typed::Instead(said) => {
+        TypedLine::Nothing => {}
+        TypedLine::AsIs => return ask(line, conversation, ahead).await,
+        TypedLine::Instead(said) => {
             writeln!(anstream::stdout(), "{FAINT}{said}{FAINT:#}")?;
             return ask(&said, conversation, ahead).await;
         }
-        Typed::Wrong(usage) => writeln!(anstream::stdout(), "{FAINT}{usage}{FAINT:#}")?,
-        Typed::Help => write!(anstream::stdout(), "{HELP}")?,
-        Typed::Quit => return Ok(Next::Quit),
+        TypedLine::Wrong(usage) => writeln!(anstream::stdout(), "{FAINT}{usage}{FAINT:#}")?,
+        TypedLine::Help => write!(anstream::stdout(), "{HELP}")?,
+        TypedLine::Quit => return Ok(PromptState::Quit),
     }
-    Ok(Next::Go)
+    Ok(PromptState::Open)
 }
 
-/// Says one line and shows its reply. While no server answers, the end of the input still ends the prompt.
-async fn ask(line: &str, conversation: &mut Conversation, ahead: &mut Ahead) -> anyhow::Result<Next> {
+/// Sends one line and shows its reply. While no server answers, Ctrl-D still ends the prompt.
+async fn ask(
+    line: &str,
+    conversation: &mut Conversation,
+    ahead: &mut TypedAhead,
+) -> anyhow::Result<PromptState> {
     let said = line.as_bytes();
     match said.get(..=LINE_LEN_MAX) {
         Some(start) => conversation.say_overlong(start),
         None => conversation.say(said),
     }
     while !conversation.is_answered() {
-        if connect(conversation, ahead).await? == Next::Quit {
-            return Ok(Next::Quit);
+        if connect(conversation, ahead).await? == PromptState::Quit {
+            return Ok(PromptState::Quit);
         }
         let reply = conversation.exchange().await;
         show(said, reply)?;
     }
-    // An overlong line has cost the connection; the prompt names the server of the next line.
+    // After an overlong line the connection is closed. The prompt must name the server of the next connection.
     connect(conversation, ahead).await
 }
 

@@ -1,4 +1,4 @@
-//! Replies as a person reads them: what matters stands out, and nothing in them moves the terminal.
+//! Replies as people read them: the important parts stand out, and nothing in a reply controls the terminal.
 
 use std::fmt::Write as _;
 
@@ -11,10 +11,10 @@ const STRONG: Style = Style::new().bold();
 const ANSWER: Style = AnsiColor::BrightGreen.on_default().bold();
 const REFUSED: Style = AnsiColor::BrightRed.on_default().bold();
 
-/// The keys of an answer about places whose values a person looks for.
+/// The keys in an answer about places whose values people look for.
 const TELLING_KEYS: [&str; 4] = ["\"name\"", "\"vicinity\"", "\"status\"", "\"error_message\""];
 
-/// A whole reply, to be printed where colors are.
+/// A whole reply, with colors.
 pub(super) fn reply(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(2 * bytes.len());
     for line in bytes.split_inclusive(|&byte| byte == b'\n') {

@@ -1,4 +1,4 @@
-//! What a line means that a person has typed: most are said to the herd as they are, some are helped along.
+//! Interprets the lines that a person has typed: most go to the herd as they are, and some are completed first.
 
 use proxyherd_core::{
     codec::line::{self, Line},
@@ -6,7 +6,7 @@ use proxyherd_core::{
     types::{Coordinates, Timestamp},
 };
 
-/// What can be typed, with the arguments it takes.
+/// The commands of the prompt, with their arguments.
 pub(super) const COMMANDS: [(&str, &[&str]); 5] = [
     ("IAMAT", &["<client>", "<latitude><longitude>", "[<time>]"]),
     ("WHATSAT", &["<client>", "<kilometers>", "<most places>"]),
@@ -15,7 +15,7 @@ pub(super) const COMMANDS: [(&str, &[&str]); 5] = [
     ("quit", &[]),
 ];
 
-/// What `help` shows.
+/// The text that `help` shows.
 pub(super) const HELP: &str = "\
 IAMAT <client> <latitude><longitude> [<time>]
     reports where a client is; without a time: now
@@ -33,39 +33,39 @@ Anything else goes to the server as it is. Tab completes commands and clients,
 arrow up brings back earlier lines, Ctrl-R searches them.
 ";
 
-/// What is to be done about a line.
+/// What the prompt does with a line.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Typed {
-    /// Nothing: it is blank.
+pub(super) enum TypedLine {
+    /// Ignores the line, because it is blank.
     Nothing,
-    /// Say it as it is.
+    /// Sends the line as it is.
     AsIs,
-    /// Say this instead, and show it.
+    /// Sends this line instead, and shows it.
     Instead(String),
-    /// Show this: the line makes no sense.
+    /// Shows this text: the line is wrong.
     Wrong(&'static str),
-    /// Show what can be typed.
+    /// Shows the help.
     Help,
-    /// End.
+    /// Ends the prompt.
     Quit,
 }
 
-/// Reads what was typed at `now`.
-pub(super) fn read(typed: &str, now: Timestamp) -> Typed {
+/// Interprets a line that was typed at `now`.
+pub(super) fn read(typed: &str, now: Timestamp) -> TypedLine {
     let words: Vec<&str> = typed.split_ascii_whitespace().collect();
     match words.as_slice() {
-        [] => Typed::Nothing,
-        ["help" | "?"] => Typed::Help,
-        ["quit" | "exit"] => Typed::Quit,
+        [] => TypedLine::Nothing,
+        ["help" | "?"] => TypedLine::Help,
+        ["quit" | "exit"] => TypedLine::Quit,
         ["IAMAT", client, coordinates] if Coordinates::parse(coordinates.as_bytes()).is_some() => {
-            Typed::Instead(format!("IAMAT {client} {coordinates} {now}"))
+            TypedLine::Instead(format!("IAMAT {client} {coordinates} {now}"))
         }
         ["here", client, place @ ..] => match coordinates(place) {
-            Ok(coordinates) => Typed::Instead(format!("IAMAT {client} {coordinates} {now}")),
-            Err(wrong) => Typed::Wrong(wrong),
+            Ok(coordinates) => TypedLine::Instead(format!("IAMAT {client} {coordinates} {now}")),
+            Err(wrong) => TypedLine::Wrong(wrong),
         },
-        ["here"] => Typed::Wrong(HERE),
-        _ => Typed::AsIs,
+        ["here"] => TypedLine::Wrong(HERE),
+        _ => TypedLine::AsIs,
     }
 }
 
@@ -74,7 +74,8 @@ const HERE: &str =
 
 const RANGE: &str = "the latitude comes first, within ±90 degrees, then the longitude, within ±180";
 
-/// Coordinates as maps write them, `34.06893, -118.445127`, as the herd reads them; or what is wrong.
+/// Converts coordinates as maps write them, `34.06893, -118.445127`, to those of the line protocol. The error is for
+/// the person.
 fn coordinates(words: &[&str]) -> Result<String, &'static str> {
     let joined = words.join(" ");
     let mut numbers = joined.split([' ', ',']).filter(|number| !number.is_empty());
@@ -93,7 +94,7 @@ fn signed(number: &str) -> String {
     if number.starts_with(['+', '-']) { number.to_owned() } else { format!("+{number}") }
 }
 
-/// Why a server answered `said` with a question mark, as far as can be known from here.
+/// Why a server has refused the line `said`, as far as the client can know.
 pub(super) fn why_refused(said: &[u8]) -> &'static str {
     match line::parse(said) {
         Line::Command(Command::Report { .. }, _) => {
@@ -125,7 +126,7 @@ pub(super) fn why_refused(said: &[u8]) -> &'static str {
 mod tests {
     use super::*;
 
-    fn check(typed: &str, expected: &Typed) {
+    fn check(typed: &str, expected: &TypedLine) {
         let now = Timestamp::parse(b"1621464827.959498503").unwrap();
         assert_eq!(&read(typed, now), expected, "{typed:?}");
     }
@@ -133,16 +134,16 @@ mod tests {
     #[test]
     fn a_report_without_a_time_is_of_now() {
         let told = "IAMAT kiwi +34.068930-118.445127 1621464827.959498503".to_owned();
-        check("IAMAT kiwi +34.068930-118.445127", &Typed::Instead(told.clone()));
-        check("  IAMAT  kiwi  +34.068930-118.445127 ", &Typed::Instead(told));
-        check("IAMAT kiwi +34.068930-118.445127 1", &Typed::AsIs);
-        check("IAMAT kiwi 34.068930-118.445127", &Typed::AsIs);
-        check("IAMAT kiwi", &Typed::AsIs);
+        check("IAMAT kiwi +34.068930-118.445127", &TypedLine::Instead(told.clone()));
+        check("  IAMAT  kiwi  +34.068930-118.445127 ", &TypedLine::Instead(told));
+        check("IAMAT kiwi +34.068930-118.445127 1", &TypedLine::AsIs);
+        check("IAMAT kiwi 34.068930-118.445127", &TypedLine::AsIs);
+        check("IAMAT kiwi", &TypedLine::AsIs);
     }
 
     #[test]
     fn coordinates_are_taken_as_maps_write_them() {
-        let told = Typed::Instead("IAMAT kiwi +34.06893-118.445127 1621464827.959498503".to_owned());
+        let told = TypedLine::Instead("IAMAT kiwi +34.06893-118.445127 1621464827.959498503".to_owned());
         for typed in [
             "here kiwi 34.06893 -118.445127",
             "here kiwi 34.06893, -118.445127",
@@ -152,21 +153,21 @@ mod tests {
             check(typed, &told);
         }
         for typed in ["here", "here kiwi", "here kiwi 34", "here kiwi 34 N", "here kiwi 1 2 3"] {
-            check(typed, &Typed::Wrong(HERE));
+            check(typed, &TypedLine::Wrong(HERE));
         }
         for typed in ["here x 95, 200", "here kiwi 91 0", "here kiwi -118.4 34", "here kiwi 34 1180"] {
-            check(typed, &Typed::Wrong(RANGE));
+            check(typed, &TypedLine::Wrong(RANGE));
         }
     }
 
     #[test]
     fn everything_else_is_said_as_it_is() {
-        check("WHATSAT kiwi 10 5", &Typed::AsIs);
-        check("help me", &Typed::AsIs);
-        check("HELLO", &Typed::AsIs);
-        check(" \t", &Typed::Nothing);
-        check("help", &Typed::Help);
-        check(" quit ", &Typed::Quit);
+        check("WHATSAT kiwi 10 5", &TypedLine::AsIs);
+        check("help me", &TypedLine::AsIs);
+        check("HELLO", &TypedLine::AsIs);
+        check(" \t", &TypedLine::Nothing);
+        check("help", &TypedLine::Help);
+        check(" quit ", &TypedLine::Quit);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Connects while a person sits at the prompt. Ctrl-D ends the prompt meanwhile too, and lines that are typed are kept.
 //!
-//! Outside the line editor the terminal hands over whole lines. A read that waits would later take what is meant for the
-//! editor, so this module reads only when the terminal has something.
+//! Outside the line editor the terminal hands over whole lines. A read that blocks would later take a line that is
+//! meant for the editor, so this module reads only when the terminal has input.
 
 use std::io;
 
@@ -12,27 +12,26 @@ use rustix::{
 
 use super::super::conversation::Conversation;
 
-/// How much is read at once, bytes: the longest line that a terminal hands over.
+/// How much is read at once, bytes. A terminal hands over no longer line.
 const READ_LEN: usize = 4096;
-/// How much is kept, bytes. What is typed after that stays in the terminal, which keeps a few thousand bytes and drops the
-/// rest.
+/// How much is kept, bytes. Further input stays in the terminal, which keeps a few thousand bytes and drops the rest.
 const AHEAD_LEN_MAX: usize = 64 * 1024;
-/// How long one look at the terminal takes at most, nanoseconds.
+/// How long one poll of the terminal waits at most, nanoseconds.
 const LOOK_MAX_NS: i64 = 50_000_000;
 
 /// Whether the prompt goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Next {
-    Go,
+pub(super) enum PromptState {
+    Open,
     Quit,
 }
 
-/// What was typed while nobody was there to answer.
+/// The lines that were typed while no server answered.
 #[derive(Debug, Default)]
-pub(super) struct Ahead(Vec<u8>);
+pub(super) struct TypedAhead(Vec<u8>);
 
-impl Ahead {
-    /// Takes it, if there is anything.
+impl TypedAhead {
+    /// Takes the lines, if there are any.
     pub(super) fn take(&mut self) -> Option<String> {
         let typed = std::mem::take(&mut self.0);
         (!typed.is_empty()).then(|| String::from_utf8_lossy(&typed).into_owned())
@@ -40,25 +39,28 @@ impl Ahead {
 }
 
 /// Connects, unless the person quits before that.
-pub(super) async fn connect(conversation: &mut Conversation, ahead: &mut Ahead) -> anyhow::Result<Next> {
+pub(super) async fn connect(
+    conversation: &mut Conversation,
+    ahead: &mut TypedAhead,
+) -> anyhow::Result<PromptState> {
     loop {
         tokio::select! {
             biased;
             connected = conversation.connect() => {
                 connected?;
-                return Ok(Next::Go);
+                return Ok(PromptState::Open);
             }
             typed = typed(), if ahead.0.len() < AHEAD_LEN_MAX => match typed.as_slice() {
-                [] => return Ok(Next::Quit),
+                [] => return Ok(PromptState::Quit),
                 typed => ahead.0.extend_from_slice(typed),
             },
         }
     }
 }
 
-/// What is typed next; empty at the end of the input, or if the terminal is gone.
+/// The next input; empty at the end of the input, or if the terminal is gone.
 async fn typed() -> Vec<u8> {
-    // A look takes nothing from the terminal, so it does no harm if this future is dropped during one.
+    // A poll takes nothing from the terminal, so it does no harm if this future is dropped meanwhile.
     while !tokio::task::spawn_blocking(has_input).await.unwrap_or(true) {}
     let mut typed = vec![0; READ_LEN];
     let len = rustix::io::read(io::stdin(), &mut typed).unwrap_or(0);

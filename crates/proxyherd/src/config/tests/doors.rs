@@ -54,11 +54,11 @@ fn what_is_no_address_of_a_door_is_answered_with_the_nearest_that_is() {
         "listen = [\"127.0.0.1:1\", 5, [\"127.0.0.1:2\"], \"http://[::1]:1/\", \"\"]\nhttp = true",
         &[
             &format!(
-                "herd.toml:3:26: error: `listen[1]` of server a {takes}: found 5; a text stands in quotes"
+                "herd.toml:3:26: error: `listen[1]` of server a {takes}: found 5; write a text in quotes"
             ),
             &format!(
                 "herd.toml:3:29: error: `listen[2]` of server a {takes}: found a list; \
-                 only one, without square brackets"
+                 write only one, without square brackets"
             ),
             &format!(
                 "herd.toml:3:46: error: `listen[3]` of server a {takes}: found the text \"http://[::1]:1/\"; \
@@ -68,7 +68,7 @@ fn what_is_no_address_of_a_door_is_answered_with_the_nearest_that_is() {
                 "herd.toml:3:65: error: `listen[4]` of server a {takes}: found the text \"\"; \
                  the port is missing: HOST:PORT"
             ),
-            &format!("herd.toml:4:8: error: `http` of server a {takes}: found true; a text stands in quotes"),
+            &format!("herd.toml:4:8: error: `http` of server a {takes}: found true; write a text in quotes"),
         ],
     );
 }
@@ -81,7 +81,7 @@ fn an_empty_list_and_one_that_is_too_long_are_mistakes() {
             "herd.toml:3:10: error: `listen` of server a is an empty list: \
              a server has an address for its clients: listen = \"127.0.0.1:12000\"",
             "herd.toml:4:8: error: `http` of server a is an empty list: \
-             leave it out where the server has no such door",
+             leave the key out if the server has no such door",
         ],
     );
     let list = |count: u16| {
@@ -129,7 +129,7 @@ fn no_address_is_used_twice_whichever_doors_have_it() {
         "listen = \"127.0.0.1:3\"",
         "listen = [\"127.0.0.1:3\", \"127.0.0.1:5\"]\nadvertise = \"127.0.0.1:5\"",
         &["herd.toml:12:13: error: `advertise` of server b leads to `listen[1]` of server b: \
-           advertise is where others reach this server's `peer`"],
+           `advertise` is the address at which other servers reach this server's `peer`"],
     );
 }
 
@@ -152,11 +152,11 @@ fn links_have_one_address_each_and_no_tls_of_doors() {
         "peer = [\"127.0.0.1:4\"]\nadvertise = \"tls://127.0.0.1:4\"",
         &[
             &format!(
-                "herd.toml:12:8: error: `peer` of server b {takes}: found a list; only one, without square brackets"
+                "herd.toml:12:8: error: `peer` of server b {takes}: found a list; write only one, without square brackets"
             ),
             &format!(
                 "herd.toml:13:13: error: `advertise` of server b {takes}: found the text \"tls://127.0.0.1:4\"; \
-                 `herd.tls` encrypts the links, and tls:// is for doors: write \"127.0.0.1:4\""
+                 `herd.tls` encrypts the links; tls:// is only for doors: write \"127.0.0.1:4\""
             ),
         ],
     );
@@ -167,12 +167,12 @@ fn a_door_with_tls_has_a_certificate_and_a_certificate_has_such_a_door() {
     let two = "listen = [\"127.0.0.1:1\", \"tls://127.0.0.1:2\"]\nhttp = \"tls://127.0.0.1:3\"";
     let add = "add a section [tls] with cert = \"fullchain.pem\" and key = \"privkey.pem\"";
     let missing = format!(
-        "herd.toml:3:26: error: `listen[1]` of server a has TLS, and there is no certificate for it: {add}"
+        "herd.toml:3:26: error: `listen[1]` of server a has TLS, but there is no certificate for it: {add}"
     );
     check_doors(two, &[&missing]);
     check_doors(&format!("{two}\n[tls]"), &[&missing]);
     check_doors(&format!("{two}\n{CERTIFICATE}"), &[]);
-    let together = "is missing: a certificate and its key go together";
+    let together = "is missing: a certificate needs its key, and a key its certificate";
     check_doors(
         &format!("{two}\n[tls]\ncert = \"c.pem\""),
         &[&format!("herd.toml:5:1: error: `tls.key` {together}: for example key = \"privkey.pem\"")],
@@ -184,8 +184,8 @@ fn a_door_with_tls_has_a_certificate_and_a_certificate_has_such_a_door() {
     check_doors(
         &format!("listen = \"127.0.0.1:1\"\n{CERTIFICATE}"),
         &[
-            "herd.toml:4:1: warning: `tls` is for doors with TLS, and no address of a door begins with tls://: \
-           write tls:// before the addresses that are to have it, or leave the section out",
+            "herd.toml:4:1: warning: `tls` is for doors with TLS, but no address of a door begins with tls://: \
+           write tls:// before the addresses that should have TLS, or leave the section out",
         ],
     );
 }
@@ -197,10 +197,10 @@ fn the_section_tls_names_files_and_holds_no_key() {
     check_doors(
         &format!("{two}\n[tls]\ncert = 5\nkey = \"\"\nkeys = 1"),
         &[
-            &format!("herd.toml:5:8: error: `tls.cert` {takes}: found 5; a text stands in quotes"),
+            &format!("herd.toml:5:8: error: `tls.cert` {takes}: found 5; write a text in quotes"),
             &format!(
                 "herd.toml:6:7: error: `tls.key` {takes}: found the text \"\"; \
-                 an empty text is no path; `.` is the file's own directory"
+                 a path cannot be empty; `.` is the directory of herd.toml"
             ),
             "herd.toml:7:1: error: `tls.keys` is not a known key: did you mean `key`?",
         ],
@@ -238,7 +238,7 @@ fn no_hint_offers_what_is_not_built() {
                    It is not available in this version: leave it out";
     assert_eq!(said("[herd]\njournl = true")[0], journal);
     let nothing =
-        "herd.toml:2:1: error: `database.qqqqqqqq` is not a known key: nothing is known here in this version";
+        "herd.toml:2:1: error: `database.qqqqqqqq` is not a known key: this version has no settings here";
     assert_eq!(said("[database]\nqqqqqqqq = 1")[0], nothing);
     let said = said("[herd]\nresp = 1\n[database]\nfile = 1");
     assert_eq!(

@@ -1,9 +1,9 @@
-//! What must hold between the servers of a herd.
+//! Tests of the checks between servers.
 
 use super::*;
 
 #[test]
-fn encryption_is_off_in_so_many_words_and_on_loopback_only() {
+fn encryption_is_off_only_by_that_word_and_only_on_loopback() {
     for (with, port) in [("0.0.0.0:4", 4), ("10.0.0.1:4", 4), ("[::]:4", 4), ("b.example.org:9", 9)] {
         let on_loopback = format!(
             "herd.toml:12:8: error: `peer` of server b must be on loopback, since `herd.tls` is \"off\": \
@@ -50,8 +50,8 @@ fn encrypted_links_lead_anywhere_and_machines_may_be_alike() {
     assert_eq!(
         herd([&at("10.0.0.1:2"), doors]),
         [
-            "herd.toml:11:8: error: `peer` of server b stands for all addresses of its machine, and nobody can dial \
-             that: a must dial it: add advertise = \"HOST:2\""
+            "herd.toml:11:8: error: `peer` of server b means all addresses of its machine, so no server can dial \
+             it: a must dial it: add advertise = \"HOST:2\""
         ]
     );
     let same = herd([&at("10.0.0.1:2"), &at("10.0.0.1:2")]);
@@ -60,7 +60,7 @@ fn encrypted_links_lead_anywhere_and_machines_may_be_alike() {
     assert_eq!(
         named_ca,
         [
-            "herd.toml:2:8: error: `name` of server ca is the name that the authority's files have, ca.pem and ca.key: \
+            "herd.toml:2:8: error: `name` of server ca is the name of the authority's files, ca.pem and ca.key: \
           give the server another name"
         ]
     );
@@ -71,11 +71,8 @@ fn names_and_addresses_are_one_servers_alone() {
     check(
         "name = \"b\"",
         "name = \"a\"",
-        &[
-            "herd.toml:8:14: error: `neighbors[0]` of server a names no server of this herd: the herd's servers: a, a",
-            "herd.toml:10:8: error: `name` of server a is another server's name too: \
-             a server is known by its name alone",
-        ],
+        &["herd.toml:10:8: error: `name` of server a is another server's name too: \
+             give one of them another name"],
     );
     check(
         "\"127.0.0.1:3\"",
@@ -93,7 +90,7 @@ fn names_and_addresses_are_one_servers_alone() {
         "peer = \"127.0.0.1:4\"",
         "peer = \"127.0.0.1:4\"\nadvertise = \"127.0.0.1:2\"",
         &["herd.toml:13:13: error: `advertise` of server b leads to `peer` of server a: \
-           advertise is where others reach this server's `peer`"],
+           `advertise` is the address at which other servers reach this server's `peer`"],
     );
     check("\"127.0.0.1:3\"", "\"127.0.0.1:0\"\nhttp = \"127.0.0.1:0\"", &[]);
     check("peer = \"127.0.0.1:4\"", "peer = \"127.0.0.1:4\"\nadvertise = \"127.0.0.1:4\"", &[]);
@@ -109,7 +106,7 @@ fn a_link_leads_to_another_server_of_the_herd() {
             "herd.toml:8:24: warning: `neighbors[2]` of server a is in the list already: leave it out",
             "herd.toml:8:29: error: `neighbors[3]` of server a takes servers' names: found the text \"c d\"; \
              a server's name is 1 to 64 letters, digits, `-`, `_` or `.`, and begins with a letter or a digit",
-            "herd.toml:8:36: error: `neighbors[4]` of server a takes servers' names: found 5; a text stands in quotes",
+            "herd.toml:8:36: error: `neighbors[4]` of server a takes servers' names: found 5; write a text in quotes",
         ],
     );
     let riley = "Riley\"]";
@@ -120,7 +117,7 @@ fn a_link_leads_to_another_server_of_the_herd() {
 }
 
 #[test]
-fn a_server_with_links_has_an_address_that_can_be_dialled() {
+fn a_server_with_links_has_an_address_that_can_be_dialed() {
     check(
         "peer = \"127.0.0.1:2\"\n",
         "",
@@ -131,13 +128,13 @@ fn a_server_with_links_has_an_address_that_can_be_dialled() {
         "peer = \"127.0.0.1:2\"",
         "advertise = \"127.0.0.1:2\"",
         &["herd.toml:7:13: error: `advertise` of server a stands without `peer`: \
-           add peer = …, where the server listens for others; advertise is how they reach it"],
+           add peer = …, the address where this server listens for other servers; they dial `advertise`"],
     );
     check("\"127.0.0.1:2\"", "\"127.0.0.1:0\"", &[]);
     check(
         "\"127.0.0.1:4\"",
         "\"127.0.0.1:0\"",
-        &["herd.toml:12:8: error: `peer` of server b has port 0, which nobody can dial: \
+        &["herd.toml:12:8: error: `peer` of server b has port 0, which no server can dial: \
            a must dial it: give it a port"],
     );
 }
@@ -159,7 +156,7 @@ fn a_server_has_no_more_than_32_links() {
     assert_eq!(
         said(&herd(LINKS_PER_SERVER_MAX + 2)),
         ["herd.toml:4:8: error: server s0 has 33 links, its own and those that name it: \
-          a server has at most 32; reports find their way over several"]
+          a server has at most 32 links; reports travel over several links"]
     );
 }
 
@@ -186,12 +183,16 @@ fn a_herd_without_servers_is_refused() {
 }
 
 #[test]
-fn servers_in_a_section_with_another_header_are_one_mistake() {
+fn servers_in_a_section_with_another_header_are_one_mistake_each() {
     let server = |name: &str, port: u16| format!("name = \"{name}\"\nlisten = \"127.0.0.1:{port}\"\n");
     let two = format!("[server]\n{}[server]\n{}", server("a", 1), server("b", 2));
-    let expected = "herd.toml:4:2: error: `server` must be a list of tables: \
-                    begin each server, the first one too, with a line [[server]]";
-    assert_eq!(said(&two), [expected]);
+    let expected = [1, 4].map(|line| {
+        format!(
+            "herd.toml:{line}:1: error: `server` must be a list of tables: found a single table; \
+             write [[server]], with two brackets"
+        )
+    });
+    assert_eq!(said(&two), expected);
     for header in ["[servers]", "[[servers]]"] {
         let said = said(&format!("{header}\n{}", server("a", 1)));
         let expected = "error: `servers` is not a known key: did you mean [[server]]?";
@@ -213,7 +214,7 @@ fn servers_that_cannot_hear_of_each_other_are_a_warning() {
     assert_eq!(said.len(), 1, "{said:?}");
     assert!(
         said[0].contains(
-            "warning: server Riley has no way to the rest of the herd, nor have its neighbors: Riley, Jaquez"
+            "warning: server Riley and its neighbors have no path to the rest of the herd: Riley, Jaquez"
         ),
         "{said:?}"
     );
@@ -249,12 +250,12 @@ fn a_link_has_one_end_that_dials() {
     let text = TWO.replace("peer = \"127.0.0.1:4\"", "peer = \"127.0.0.1:4\"\nadvertise = \"localhost:9\"");
     let config = read(&text).unwrap();
     let links = config.links_of(&config.servers[0].name);
-    assert_eq!(links[0].address.to_string(), "localhost:9", "what is advertised is dialled");
+    assert_eq!(links[0].address.to_string(), "localhost:9", "what is advertised is dialed");
     assert!(config.links_of(&ServerName::new("c").unwrap()).is_empty());
 }
 
 #[test]
-fn a_herd_has_only_so_many_servers() {
+fn a_herd_has_at_most_256_servers() {
     let servers = |count: usize| {
         let server = |number| {
             format!("[[server]]\nname = \"s{number}\"\nlisten = \"127.0.0.1:{}\"\n", 10_000 + number)
@@ -265,6 +266,6 @@ fn a_herd_has_only_so_many_servers() {
         |text: &str| said(text).into_iter().filter(|said| said.contains("error")).collect::<Vec<_>>();
     assert_eq!(errors(&servers(256)), [""; 0]);
     let expected = "herd.toml:771:1: error: server s256 is one server too many: a herd has at most 256: \
-                    let several herds each have a part of the clients";
+                    divide the clients among several herds";
     assert_eq!(errors(&servers(257)), [expected]);
 }

@@ -1,4 +1,4 @@
-//! What is said of a setting that cannot be.
+//! Tests of the messages about wrong settings.
 
 use super::*;
 
@@ -15,7 +15,7 @@ fn a_value_that_is_none_is_reported_with_what_is_expected() {
             "herd.toml:7:18: error: `herd.ack_timeout_ms` takes a whole number from 1 to 600_000: \
              found 0.5; the default is 5000",
             "herd.toml:8:8: error: `herd.data` takes a directory: found the text \"\"; \
-             an empty text is no path; `.` is the file's own directory",
+             a path cannot be empty; `.` is the directory of herd.toml",
         ],
     );
     check_added(
@@ -59,14 +59,14 @@ fn clients_are_not_forgotten_sooner_than_clocks_may_be_apart() {
         "client_ttl_s = 60",
         &[&format!(
             "herd.toml:4:16: error: `herd.client_ttl_s` must be greater than `max_clock_offset_s`, which is 60: {why}: \
-             found 60; forget clients later, or set max_clock_offset_s below 60 and keep clocks that close"
+             found 60; forget clients later, or set max_clock_offset_s below 60 and keep the clocks that close"
         )],
     );
     check_added(
         "client_ttl_s = 1\nmax_clock_offset_s = 1",
         &[&format!(
             "herd.toml:4:16: error: `herd.client_ttl_s` must be greater than `max_clock_offset_s`, which is 1: {why}: \
-             found 1; a herd whose clocks are a second apart can't forget clients so soon"
+             found 1; a herd whose clocks may differ by a second cannot forget clients after a second"
         )],
     );
     check_added("client_ttl_s = 61", &[]);
@@ -108,9 +108,9 @@ fn a_section_that_is_not_built_yet_is_refused() {
             "herd.toml:4:1: error: `access` is not available in this version: \
              leave it out: in this version everybody who reaches a door may do everything",
             "herd.toml:6:1: error: `engine` is not available in this version: \
-             leave it out: this version knows no regions",
+             leave it out: this version has no regions",
             "herd.toml:7:1: error: `reports` is not available in this version: \
-             leave it out: this version takes every report that it can read",
+             leave it out: this version accepts every report that it can read",
             "herd.toml:8:1: error: `webhooks` is not available in this version: \
              leave it out: this version sends no webhooks",
         ],
@@ -228,12 +228,12 @@ fn mistakes_outside_the_file_name_the_variable_or_the_flag() {
             "flag --set: error: `places.osm` cannot be set by a flag: \
              did you mean `places.osm.file`?",
             "flag --set: error: `server.name` cannot be set by a flag: \
-             any single value of [herd], [places], [places.google], [places.google-legacy], [places.osm], [tls], [limits], \
-             [log] can be set so",
+             a flag can set any single value of [herd], [places], [places.google], [places.google-legacy], [places.osm], [tls], [limits], \
+             [log]",
             "flag --set: error: `log.keep` takes a whole number from 0 to 10_000: found \"many\"; \
              the default is 4",
             "flag --set: error: `places.fallback` takes a list of texts: found \"osm\"; \
-             a list is set in the file alone",
+             a list can only be set in the file",
         ]
     );
     assert_eq!((error.error_count(), error.warning_count()), (7, 2));
@@ -246,9 +246,9 @@ fn mistakes_of_syntax_hide_no_others_where_the_rest_is_plain() {
         &[
             "herd.toml:5:1: error: `max_clients` is given twice: leave one of them out",
             "herd.toml:7:9: error: a value is a number, true, false, a list, or a text in quotes: found loud; \
-             as a text: \"loud\"",
+             put it in quotes: \"loud\"",
             "herd.toml:8:10: error: this is not TOML: invalid basic string, expected `\"`",
-            "herd.toml:9:7: error: `log.dir` takes a directory: found 5; a text stands in quotes",
+            "herd.toml:9:7: error: `log.dir` takes a directory: found 5; write a text in quotes",
         ],
     );
     check_added(
@@ -259,24 +259,108 @@ fn mistakes_of_syntax_hide_no_others_where_the_rest_is_plain() {
 }
 
 #[test]
+fn servers_with_single_brackets_are_answered_with_double_ones_and_read_all_the_same() {
+    let header = |line| {
+        format!(
+            "herd.toml:{line}:1: error: `server` must be a list of tables: found a single table; \
+             write [[server]], with two brackets"
+        )
+    };
+    assert_eq!(said(&TWO.replace("[[server]]", "[server]")), [header(4), header(9)]);
+    assert_eq!(said(&TWO.replacen("[[server]]", "[server]", 1)), [header(4)]);
+    let second = TWO.replacen("[[server]]", "[[serve]]", 1).replacen("[[server]]", "[server] # b", 1);
+    assert_eq!(said(&second.replace("serve]]", "server]]")), [header(9)]);
+    let wrong = TWO.replace("[[server]]", "[server]").replace("name = \"b\"", "name = 5");
+    let name =
+        "herd.toml:10:8: error: `server[1].name` takes a server's name: found 5; write a text in quotes";
+    assert_eq!(said(&wrong), [header(4), header(9), name.to_owned()]);
+    let named = TWO
+        .replace("[[server]]\nname = \"a\"", "[server.a]")
+        .replace("[[server]]\nname = \"b\"", "[server.b]");
+    let expected = "herd.toml:4:2: error: `server` must be a list of tables: found a table; \
+                    write [[server]], and name = \"a\" below it";
+    assert_eq!(said(&named), [expected]);
+    // A line of a text is no header.
+    let text = format!("{TWO}[log]\ndir = \"\"\"\n[server]\n\"\"\"\n");
+    assert_eq!(said(&text), Vec::<String>::new());
+}
+
+#[test]
+fn servers_under_a_name_that_is_nearly_theirs_are_no_herd_without_servers() {
+    let said = said(&TWO.replace("[[server]]", "[[servers]]"));
+    assert_eq!(said, ["herd.toml:4:3: error: `servers` is not a known key: did you mean [[server]]?"]);
+}
+
+#[test]
 fn an_address_without_quotes_is_answered_with_quotes() {
-    for value in ["127.0.0.1:1", "[127.0.0.1:1]", "tls://127.0.0.1:1"] {
-        let said = said(&format!("[[server]]\nname = \"a\"\nlisten = {value}"));
-        let help = ": a text, such as an address, stands in quotes";
-        assert!(said.len() == 1 && said[0].ends_with(help), "{value}: {said:?}");
+    for (address, column, found) in [
+        ("127.0.0.1:1", 10, "127.0.0.1:1"),
+        ("127.0.0.1:1 # clients", 10, "127.0.0.1:1"),
+        ("127.0.0.1", 10, "127.0.0.1"),
+        ("localhost:1", 10, "localhost:1"),
+        ("tls://127.0.0.1:1", 10, "tls://127.0.0.1:1"),
+        ("[127.0.0.1:1, 127.0.0.1:9]", 11, "127.0.0.1:1"),
+        ("[::1]:1", 10, "[::1]:1"),
+        (":1", 10, ":1"),
+    ] {
+        let expected = format!(
+            "herd.toml:6:{column}: error: a value is a number, true, false, a list, or a text in quotes: \
+             found {found}; put it in quotes: {found:?}"
+        );
+        check("\"127.0.0.1:1\"", address, &[&expected]);
     }
+}
+
+#[test]
+fn other_slips_of_syntax_have_a_hint_that_fits() {
+    let no_value = "a value is a number, true, false, a list, or a text in quotes";
+    check_added(
+        "client_ttl_s = 30s\nid = “h”\nmax_clients = \"5\"",
+        &[
+            &format!(
+                "herd.toml:4:16: error: {no_value}: found 30s; write the number alone: the end of the key is its unit"
+            ),
+            &format!("herd.toml:5:6: error: {no_value}: found “h”; write straight quotes: \"h\""),
+            "herd.toml:6:15: error: `herd.max_clients` takes a whole number from 1 to 1_000_000_000: \
+             found the text \"5\"; write it without quotes: 5",
+        ],
+    );
+    check_added(
+        "id: \"h\"",
+        &["herd.toml:4:3: error: a key and its value have a `=` between them: write = instead of :"],
+    );
+    check_added(
+        "[log\n",
+        &["herd.toml:4:5: error: this is not TOML: unclosed table, expected `]`: close it with ]"],
+    );
+}
+
+#[test]
+fn a_key_that_is_not_built_yet_is_the_answer_to_a_slip_of_its_own_name() {
+    check_added(
+        "journl = true\n[places.google]\nkey = 5",
+        &[
+            "herd.toml:4:1: error: `herd.journl` is not a known key: did you mean `journal`? \
+             It is not available in this version: leave it out",
+            "herd.toml:6:1: error: `places.google.key` is not a known key: did you mean `key_env` or `key_file`?",
+        ],
+    );
 }
 
 #[test]
 fn what_may_be_secret_is_not_repeated_wherever_it_stands() {
     type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [&'a str]);
-    let cases: [Case<'_>; 12] = [
+    let cases: [Case<'_>; 16] = [
         ("[places.google]\nkey = AIzaSyD3", &[], &[]),
         ("[places.google]\nkey = SyD3", &[], &[]),
         ("[places]\ngoogle = { mask = \"pro\", key = \"SyD3\" }", &[], &[]),
         ("[places.google]\nkey_file = \"AIzaSyD3\"", &[], &[]),
         ("database = { url = \"postgres://a:SyD3@b/c\" }", &[], &[]),
         ("[database]\nurl = \"postgres://a:SyD3@b/c\"", &[], &[]),
+        ("[places.google]\nbase_url = \"http://a:SyD3@b\"", &[], &[]),
+        ("[places.osm]\nurl = \"http://a:SyD3@b\"\nfile = 5", &[], &[]),
+        ("[tls]\ncert = \"-----BEGIN PRIVATE KEY-----\\nSyD3\"", &[], &[]),
+        ("", &[], &["places.google.base_url=http://a:SyD3@b"]),
         ("", &[("PROXYHERD_PLACES_GOOGLE_KEY", "SyD3")], &[]),
         ("", &[("PROXYHERD_PLACES_GOOGLE_KEY_ENV", "AIzaSyD3")], &[]),
         ("", &[("PROXYHERD_HERD_TOKEN", "SyD3")], &[]),
@@ -291,7 +375,8 @@ fn what_may_be_secret_is_not_repeated_wherever_it_stands() {
         };
         assert!(!diagnostics.is_empty(), "{added} {variables:?} {sets:?}");
         for diagnostic in diagnostics {
-            let told = format!("{diagnostic}\n{}\n{diagnostic:?}", diagnostic.told());
+            let told =
+                format!("{diagnostic}\n{}\n{diagnostic:?}\n{}", diagnostic.told(), diagnostic.render(100));
             assert!(!told.contains("SyD3"), "{told}");
         }
     }

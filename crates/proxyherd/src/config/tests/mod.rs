@@ -1,4 +1,4 @@
-//! Whole files: what they are read as, and what is said of their mistakes.
+//! Tests with whole files: the values that are read, and the messages about mistakes.
 
 mod doors;
 mod herd;
@@ -12,9 +12,12 @@ use proxyherd_places::{
 };
 
 use super::*;
-use crate::door_kind::{DoorKind, NOT_BUILT};
+use crate::{
+    door_kind::{DoorKind, NOT_BUILT},
+    escape::is_harmless,
+};
 
-/// A herd of two that is fine, to be spoilt.
+/// A correct herd of two servers. Tests put mistakes into it.
 const TWO: &str = r#"
 [herd]
 tls = "off"
@@ -43,7 +46,7 @@ fn read_with(text: &str, variables: &[(&str, &str)], sets: &[&str]) -> Result<Co
     )
 }
 
-/// What is said of `text`, one line each, errors and warnings.
+/// All errors and warnings of `text`, one line each.
 fn said(text: &str) -> Vec<String> {
     match read(text) {
         Ok(config) => config.warnings.iter().map(ToString::to_string).collect(),
@@ -51,13 +54,13 @@ fn said(text: &str) -> Vec<String> {
     }
 }
 
-/// One line of [`TWO`] replaced: exactly what is expected is said of it.
+/// Replaces one line of [`TWO`], and expects exactly these messages.
 fn check(line: &str, with: &str, expected: &[&str]) {
     assert!(TWO.contains(line), "{line}");
     assert_eq!(said(&TWO.replacen(line, with, 1)), expected, "{with}");
 }
 
-/// Something added to [`TWO`]'s section `[herd]`, which begins in line 2, or after its end.
+/// Adds lines after line 3 of [`TWO`], in its section `[herd]`, and expects exactly these messages.
 fn check_added(lines: &str, expected: &[&str]) {
     check("tls = \"off\"\n", &format!("tls = \"off\"\n{lines}\n"), expected);
 }
@@ -122,7 +125,7 @@ fn every_setting_is_in_what_init_writes() {
         ("log", ""),
         ("[server]", "name=\"a\"\nlisten=\"a:1\""),
     ] {
-        // A key that is like none other is answered with all that are known.
+        // The hint for a key that is not similar to any other lists all known keys.
         let said = said(&format!("[{section}]\n{begin}\nqqqqqqqqqqqq = 1"));
         let known = said.iter().find_map(|line| line.split_once("known here: ")).expect("the known keys").1;
         let known: Vec<&str> = known.split(", ").filter(|key| !elsewhere.contains(key)).collect();
@@ -298,7 +301,7 @@ fn a_flag_goes_before_a_variable_before_the_file_before_the_default() {
     assert_eq!(read_with(TWO, &[], &sets).unwrap().places.osm_file, Path::new("x.idx"));
     assert_eq!(config.limits.connections, 10);
     assert_eq!(config.herd.client_ttl, Some(Duration::from_secs(99)));
-    // What is set outside stands in for a value of the file, even for one that could not stand.
+    // A value from outside replaces the value of the file, even one that is wrong.
     let spoilt = TWO.replace("\"off\"", "\"of\"");
     assert!(read(&spoilt).is_err());
     assert!(read_with(&spoilt, &[("PROXYHERD_HERD_TLS", "off")], &[]).is_ok());
@@ -353,15 +356,19 @@ fn a_file_that_cannot_be_read_is_told_from_one_that_is_wrong() {
     assert!(error.to_string().ends_with("latin1.toml:2:7: error: this is not UTF-8: save the file as UTF-8"));
 }
 
-/// Whatever is said points into the text, and can be shown.
+/// Checks that each message has a place in the text, and can be drawn.
 fn check_sites(text: &str) {
     let Err(diagnostics) = read(text) else { return };
     assert!(diagnostics.error_count() > 0);
     for diagnostic in diagnostics.iter() {
-        if let Origin::Line(_, line) = diagnostic.site.origin {
+        if let ValueSource::Line(_, line) = diagnostic.site.source {
             assert!((1..=text.matches('\n').count() + 1).contains(&line), "{diagnostic}");
         }
-        assert!(diagnostic.render().contains("-->"));
+        for width in [0, 100] {
+            let drawn = anstream::adapter::strip_str(&diagnostic.render(width)).to_string();
+            assert!(drawn.contains("-->"), "{drawn}");
+            assert!(drawn.lines().all(|line| line.chars().all(is_harmless)), "{drawn:?}");
+        }
         assert!(!diagnostic.to_string().contains('\n'), "{diagnostic}");
     }
 }
@@ -382,6 +389,12 @@ proptest! {
     #[test]
     fn any_text_is_read_without_a_panic(text in "\\PC{0,60}") {
         check_sites(&text);
+    }
+
+    #[test]
+    fn any_characters_are_drawn_without_harm(text: String) {
+        check_sites(&text);
+        check_sites(&format!("[herd]\nid = \"{text}\"\n{text} = 1"));
     }
 
     #[test]

@@ -88,7 +88,7 @@ impl Entrance {
     }
 
     async fn take_all<H: Host>(&self, host: &H) {
-        let _pulse = self.herd.health().pulse(format!("the {} door", self.kind.label()));
+        let _pulse = self.herd.liveness().pulse(format!("the {} door", self.kind.label()));
         let tls = |listener: &Listener| listener.tls.as_ref().map(|tls| tls.acceptor(H::ALPN));
         let acceptors: Vec<Option<Acceptor>> = self.listeners.iter().map(tls).collect();
         let mut first = 0;

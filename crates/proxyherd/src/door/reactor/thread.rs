@@ -28,8 +28,8 @@ use super::{
 use crate::{
     config::Limits,
     door::entrance::HandshakeFailed,
-    health::Pulse,
     herd::{Herd, Notice, Position},
+    liveness::Pulse,
     log::{LogLevel, Subject},
     places::Question,
 };
@@ -83,7 +83,7 @@ impl<P: Protocol> Reactor<P> {
             serial: 0,
             sweep_at: Instant::now(),
             stop_at: None,
-            pulse: herd.health().pulse(format!("thread {name}")),
+            pulse: herd.liveness().pulse(format!("thread {name}")),
         })
     }
 

@@ -217,8 +217,8 @@ async fn a_bell_that_does_not_return_is_seen_by_the_watchdog() {
     let bell = move || assert!(released.lock().recv().is_err());
     let watching = herd.watch(&caller(Rights::ALL), Watch::All, bell).unwrap().unwrap();
     report(&herd, &["kiwi"], 1);
-    eventually("it is stuck", || herd.health().look() == ["telling watchers"]);
+    eventually("it is stuck", || herd.liveness().check() == ["telling watchers"]);
     drop(release);
-    eventually("it moves again", || herd.health().look().is_empty());
+    eventually("it moves again", || herd.liveness().check().is_empty());
     drop(watching);
 }

@@ -1,7 +1,17 @@
-//! Signs of life: what works in a server has a pulse, and its watchdog says which of them stand still, and which have
-//! ended by a fault of ours.
+//! Liveness of a server's threads and tasks. Each of them holds a [`Pulse`], which it moves when it begins work and when it
+//! ends work. The watchdog checks all pulses at intervals: a pulse that does not move during work is stuck, and the pulse
+//! of a thread or task that has panicked has failed.
 //!
-//! A pulse costs two additions a turn, and knows nothing of who feels it.
+//! ```
+//! # use proxyherd::liveness::Liveness;
+//! let liveness = Liveness::default();
+//! let pulse = liveness.pulse("thread line-0");
+//! let working = pulse.work();
+//! // ... what the thread does in one turn ...
+//! drop(working);
+//! ```
+//!
+//! A pulse costs two additions a turn. It does not know who checks it.
 
 use std::{
     sync::{
@@ -13,20 +23,20 @@ use std::{
 
 use parking_lot::Mutex;
 
-/// Looks in a row without a movement before something counts as stuck.
+/// Consecutive checks that must find a pulse unmoved before it counts as stuck.
 pub(crate) const STUCK_AFTER: u32 = 10;
 
-/// What a server's watchdog knows.
+/// The pulses of one server, and what its watchdog has found.
 #[derive(Debug, Default)]
-pub struct Health {
+pub struct Liveness {
     pulses: Mutex<Vec<Watched>>,
     stuck: Mutex<Vec<String>>,
     failed: Arc<Mutex<Vec<String>>>,
 }
 
-impl Health {
-    /// A pulse under this name, watched for as long as the caller holds it. Whoever panics while it holds one has failed
-    /// for as long as this server runs.
+impl Liveness {
+    /// A pulse under this name. The watchdog checks it as long as the caller holds it. A thread or task that panics while it
+    /// holds a pulse counts as failed for as long as this server runs.
     pub fn pulse(&self, name: impl Into<String>) -> Arc<Pulse> {
         let heart = Arc::new(Heart { name: name.into(), beats: AtomicU64::new(0) });
         self.pulses.lock().push(Watched { heart: Arc::downgrade(&heart), beats: 0, unmoved: 0 });
@@ -38,8 +48,9 @@ impl Health {
         self.stuck.lock().clone()
     }
 
-    /// One look at all pulses; says which have not moved for [`STUCK_AFTER`] looks, or will not move any more.
-    pub(crate) fn look(&self) -> Vec<String> {
+    /// Checks all pulses once. Returns the names of those that have not moved for [`STUCK_AFTER`] checks, and of those that
+    /// have failed.
+    pub(crate) fn check(&self) -> Vec<String> {
         let mut unmoved = self.failed.lock().clone();
         self.pulses.lock().retain_mut(|watched| {
             let Some(heart) = watched.heart.upgrade() else { return false };
@@ -51,16 +62,16 @@ impl Health {
         unmoved
     }
 
-    /// From here on this is what is stuck; returns what was before.
+    /// Sets what is stuck now, and returns what was stuck before.
     pub(crate) fn set_stuck(&self, now: Vec<String>) -> Vec<String> {
         std::mem::replace(&mut *self.stuck.lock(), now)
     }
 }
 
-/// The pulse of a thread or a task: it beats when work begins and again when it ends.
+/// The pulse of a thread or a task. It beats when work begins and again when work ends.
 #[derive(Debug)]
 pub struct Pulse {
-    /// Its owner alone holds the pulse itself, so that it is dropped where its owner ends.
+    /// Only the owner holds the pulse, so the pulse is dropped when its owner ends.
     heart: Arc<Heart>,
     failed: Arc<Mutex<Vec<String>>>,
 }
@@ -68,24 +79,24 @@ pub struct Pulse {
 #[derive(Debug)]
 struct Heart {
     name: String,
-    /// Odd while there is work.
+    /// Odd during work.
     beats: AtomicU64,
 }
 
 impl Pulse {
-    /// Whoever has this pulse has failed, and does not go on.
+    /// Records that the thread or task of this pulse has failed and does not go on.
     pub(crate) fn fail(&self) {
         self.failed.lock().push(format!("{}, which has failed,", self.heart.name));
     }
 
-    /// Work begins, until what is returned is dropped. It must not wait for anything but the processor and a shard.
+    /// Begins work, which ends when the returned value is dropped. Such work may wait only for the processor and for a shard.
     #[must_use]
     pub fn work(&self) -> Working<'_> {
         self.heart.beats.fetch_add(1, Relaxed);
         Working(self)
     }
 
-    /// Work goes on: part of it is done, and the next begins.
+    /// Ends one part of the work and begins the next.
     pub(crate) fn again(&self) {
         self.heart.beats.fetch_add(2, Relaxed);
     }
@@ -99,12 +110,12 @@ impl Drop for Pulse {
     }
 }
 
-/// Work that has begun.
+/// Work that has begun and not ended.
 #[derive(Debug)]
 pub struct Working<'a>(&'a Pulse);
 
 impl Working<'_> {
-    /// Part of the work is done, and the next begins.
+    /// Ends one part of the work and begins the next.
     pub fn again(&self) {
         self.0.again();
     }
@@ -116,7 +127,7 @@ impl Drop for Working<'_> {
     }
 }
 
-/// A pulse as it was last seen.
+/// A pulse as the last check found it.
 #[derive(Debug)]
 struct Watched {
     heart: Weak<Heart>,
@@ -139,12 +150,12 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn who_panics_has_failed_and_who_ends_has_not() {
-        let health = Arc::new(Health::default());
+    async fn a_task_that_panics_has_failed_and_one_that_ends_has_not() {
+        let liveness = Arc::new(Liveness::default());
         let run = |name: &'static str, fails: bool| {
-            let health = Arc::clone(&health);
+            let liveness = Arc::clone(&liveness);
             tokio::spawn(async move {
-                let _pulse = health.pulse(name);
+                let _pulse = liveness.pulse(name);
                 tokio::task::yield_now().await;
                 assert!(!fails, "the test says so");
             })
@@ -152,7 +163,7 @@ mod tests {
         assert!(run("one", true).await.is_err());
         run("another", false).await.unwrap();
         for _ in 0..2 {
-            assert_eq!(health.look(), ["one, which has failed,"]);
+            assert_eq!(liveness.check(), ["one, which has failed,"]);
         }
     }
 }

@@ -1,20 +1,25 @@
-//! Keeps the books of the places budgets: fills the purse, remembers what was spent, tells the herd, grants.
+//! The herd-wide quotas of requests to paid providers of places. The settings and the metrics call a quota a budget.
 //!
-//! All of it is decided in core (`places::budget`). Here are the clock, the file, the map that carries the accounts,
-//! and one task a server, which has a turn every second and whenever the purse runs low. While the book cannot be kept,
-//! nothing is put into the purse and nobody is granted anything.
+//! Each server has a share of each quota and keeps an account of what it has spent. [`run`] starts the keeper, one task of
+//! a server: it fills the purse, from which requests are taken, writes the book to the file, floods the account, and
+//! grants other servers what this server can spare. The keeper has a turn every second, and sooner when the purse runs
+//! low.
 //!
-//! A file may be an older one that was put back. So after every start the keeper waits until its neighbors have told what
-//! they know, and takes it for its own account where it knows more. Where no neighbor answers it goes on after
-//! `ALONE_AFTER` by its file alone, and neither grants nor tells until one does. A server without a file is new. It
-//! spends nothing until it has heard from a neighbor what it may have forgotten, and nothing in a period in which it
-//! finds that it had an account before. A herd of one server has nobody to ask: there, removing the file is beginning
-//! anew.
+//! Core makes all decisions (`places::budget`). This module brings the clock, the file, and the map that carries the
+//! accounts. It does not know who makes the requests.
 //!
-//! A turn keeps the book first, then tells, then fills the purse: what is spent has been told before, to whoever could be
-//! reached.
+//! Invariants:
 //!
-//! It does not know who makes the requests.
+//! - A turn writes the file first, then floods the account, then fills the purse. So a server spends only what it has
+//!   written down and flooded before.
+//! - While the file cannot be written, the keeper puts nothing into the purse and grants nothing.
+//!
+//! The file may be an older one that an operator has put back. After every start the keeper therefore waits for its
+//! neighbors, and takes over what they know of its account if that is more than its file holds. If no neighbor answers
+//! within `ALONE_AFTER`, the keeper goes on with its file alone, and neither grants nor floods until a neighbor answers. A
+//! server without a file is new: it spends nothing until it has heard from a neighbor, and nothing in a period for which
+//! the neighbor knows an earlier account of this server. A herd of one server has no neighbor to ask. If its file is
+//! removed, its account starts again at zero.
 
 mod file;
 #[cfg(test)]
@@ -34,8 +39,8 @@ use proxyherd_core::{
 use tokio::time::{sleep, timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use self::file::BudgetError;
-use self::file::File;
+pub use self::file::QuotaError;
+use self::file::QuotaFile;
 use crate::{
     clock,
     config::Config,
@@ -44,52 +49,52 @@ use crate::{
     places::{ReservedQuota, Rest},
 };
 
-/// A turn is had at least so often ...
+/// The longest time between two turns.
 const TURN_EVERY: Duration = Duration::from_secs(1);
-/// ... and at most so often, however many ask in vain.
+/// The shortest time between two turns, however many requests find the purse empty.
 const TURN_GAP: Duration = Duration::from_millis(20);
-/// How often a server looks whether it has heard from its neighbors.
+/// How often a server checks whether it has heard from its neighbors.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// A server that has links, none of which comes up, goes on by its file alone so long after its start. Links come up
-/// within a second if there is somebody.
+/// How long after its start a server waits for a link before it goes on with its file alone. A link to a neighbor that runs
+/// comes up within a second.
 const ALONE_AFTER: Duration = Duration::from_secs(5);
-/// Neighbors that come up within this time of each other are all waited for.
+/// How long a server waits for further links after a link has come up.
 const SETTLED_AFTER: Duration = Duration::from_secs(1);
-/// A link that has been up for so long counts as one whose neighbor has told all that it knows, even if it does not say
-/// so; servers before version 2 of the link protocol do not.
+/// After this time on a link, the neighbor has sent all that it knows, even if it does not say so. Servers that speak
+/// version 1 of the link protocol do not say so.
 const TOLD_AFTER: Duration = Duration::from_secs(60);
 
-/// The budgets of one server, ready to be run.
+/// The quotas of one server, for [`run`].
 #[derive(Debug)]
-pub struct Budget {
+pub struct HerdQuota {
     purse: Arc<ReservedQuota>,
     book: Book,
-    file: File,
+    file: QuotaFile,
     wholes: Vec<(Span, u64)>,
-    /// Whose shares there are in periods that begin from now on ...
+    /// The servers that have a share in the periods that begin from now on.
     members: Arc<[ServerName]>,
-    /// ... and whose accounts may count in one that has begun.
+    /// The servers whose accounts may count in the present period.
     servers: Vec<ServerName>,
-    /// Periods of which the log has been told that nothing is left.
+    /// The periods whose quota is spent, as the log says already.
     spent: Vec<Period>,
-    /// What was reserved in turns that could not be kept.
+    /// What was reserved in turns whose book could not be written.
     unkept: u64,
     is_failing: bool,
 }
 
-impl Budget {
-    /// The budgets that `config` sets, as the server `name` remembers them; none where it sets none.
-    pub fn open(config: &Config, name: &ServerName) -> Result<Option<Budget>, BudgetError> {
+impl HerdQuota {
+    /// The quotas that `config` sets, with what the server `name` has spent of them; `None` if `config` sets no quota.
+    pub fn open(config: &Config, name: &ServerName) -> Result<Option<HerdQuota>, QuotaError> {
         let budgets = config.places_budget;
         let wholes = [(Span::Day, budgets.per_day), (Span::Month, budgets.per_month)];
         let wholes: Vec<_> = wholes.into_iter().filter(|&(_, whole)| whole > 0).collect();
         if wholes.is_empty() {
             return Ok(None);
         }
-        let (file, book) = File::open(&config.herd.data, name)?;
+        let (file, book) = QuotaFile::open(&config.herd.data, name)?;
         let (members, servers) = (config.names(), Vec::new());
         let purse = Arc::default();
-        let mut budget = Budget {
+        let mut quota = HerdQuota {
             purse,
             book,
             file,
@@ -100,11 +105,11 @@ impl Budget {
             unkept: 0,
             is_failing: false,
         };
-        budget.share_among(members);
-        Ok(Some(budget))
+        quota.share_among(members);
+        Ok(Some(quota))
     }
 
-    /// Periods that begin from now on are shared out among these.
+    /// Gives these servers a share in the periods that begin from now on.
     fn share_among(&mut self, members: Arc<[ServerName]>) {
         for &(span, whole) in &self.wholes {
             self.book.set_terms(span, Terms::new(whole, members.iter().cloned()));
@@ -114,18 +119,18 @@ impl Budget {
         self.members = members;
     }
 
-    /// Where requests are taken from.
+    /// The purse from which requests are taken.
     pub fn purse(&self) -> &Arc<ReservedQuota> {
         &self.purse
     }
 }
 
-/// Keeps the books until `stop`; then what was not spent is given back.
-pub fn run(herd: &Arc<Herd>, budget: Budget, tasks: &TaskTracker, stop: &CancellationToken) {
+/// Starts the keeper. At `stop` it gives back what was not spent.
+pub fn run(herd: &Arc<Herd>, quota: HerdQuota, tasks: &TaskTracker, stop: &CancellationToken) {
     let (herd, stop) = (Arc::clone(herd), stop.clone());
     tasks.spawn(async move {
-        let _pulse = herd.health().pulse("keeping the places budget");
-        let mut keeper = Keeper { herd, budget };
+        let _pulse = herd.liveness().pulse("keeping the places budget");
+        let mut keeper = Keeper { herd, quota };
         keeper.run(&stop).await;
         keeper.close().await;
     });
@@ -133,11 +138,11 @@ pub fn run(herd: &Arc<Herd>, budget: Budget, tasks: &TaskTracker, stop: &Cancell
 
 struct Keeper {
     herd: Arc<Herd>,
-    budget: Budget,
+    quota: HerdQuota,
 }
 
 impl Keeper {
-    /// A turn that has begun is ended: one file is written by one turn at a time.
+    /// Runs each turn to its end, so that only one turn at a time writes the file.
     async fn run(&mut self, stop: &CancellationToken) {
         if stop.run_until_cancelled(self.listen()).await.is_none() {
             return;
@@ -152,16 +157,17 @@ impl Keeper {
 
     async fn pause(&self) {
         sleep(TURN_GAP).await;
-        let _ = timeout(TURN_EVERY - TURN_GAP, self.budget.purse.is_low()).await;
+        let _ = timeout(TURN_EVERY - TURN_GAP, self.quota.purse.is_low()).await;
     }
 
-    /// Waits for what neighbors know; a server that has a file goes on without where none of them answers.
+    /// Waits until the neighbors have sent what they know. A server that has a file stops waiting if no neighbor answers.
     async fn listen(&self) {
         let (is_new, path, began) =
-            (self.budget.book.is_new(), self.budget.file.path().display(), Instant::now());
+            (self.quota.book.is_new(), self.quota.file.path().display(), Instant::now());
         if is_new && !self.has_heard() {
             let message = format_args!(
-                "the places budget waits: {path} is missing, so a neighbor is asked first whether this server is new"
+                "the places budget waits for a neighbor: {path} is missing, so only a neighbor knows whether this server \
+                 has spent requests before"
             );
             self.herd.log().event(LogLevel::Info, Subject::Places, message);
         }
@@ -169,8 +175,8 @@ impl Keeper {
             let has_links = self.herd.links().all().iter().any(|link| link.state().up_since.is_some());
             if !is_new && !has_links && began.elapsed() >= ALONE_AFTER {
                 let message = format_args!(
-                    "no neighbor answers, so the places budget goes on by {path} alone; if that is an older file, put \
-                     back, what it lacks may be spent again"
+                    "no neighbor answers, so the places budget goes on by {path} alone; if that is an older file that \
+                     was put back, requests that it does not hold may be spent again"
                 );
                 return self.herd.log().event(LogLevel::Info, Subject::Places, message);
             }
@@ -178,7 +184,7 @@ impl Keeper {
         }
     }
 
-    /// Whether all that can be reached have told what they know, if there is anybody.
+    /// Whether all neighbors that can be reached have sent what they know, or there is no neighbor.
     fn has_heard(&self) -> bool {
         let links = self.herd.links().all();
         let up: Vec<_> =
@@ -192,32 +198,32 @@ impl Keeper {
     async fn turn(&mut self) {
         let now_ns = clock::now_ns();
         let members = self.herd.members();
-        if !Arc::ptr_eq(&members, &self.budget.members) && members != self.budget.members {
-            self.budget.share_among(members);
+        if !Arc::ptr_eq(&members, &self.quota.members) && members != self.quota.members {
+            self.quota.share_among(members);
         }
         if self.has_heard() {
-            self.budget.book.note_heard();
+            self.quota.book.note_heard();
         }
         let known = self.known(now_ns);
-        let budget = &mut self.budget;
-        let rest = if budget.book.wants_purse_back(now_ns, &known) { Rest::Return } else { Rest::Keep };
-        let mut news = budget.purse.take_news(rest);
-        news.returned += std::mem::take(&mut budget.unkept);
-        let turn = budget.book.turn(now_ns, &known, &news);
+        let quota = &mut self.quota;
+        let rest = if quota.book.wants_purse_back(now_ns, &known) { Rest::Return } else { Rest::Keep };
+        let mut news = quota.purse.take_news(rest);
+        news.returned += std::mem::take(&mut quota.unkept);
+        let turn = quota.book.turn(now_ns, &known, &news);
         self.warn_of(&turn);
         self.note_spent(&turn.standings);
         if turn.must_keep && !self.keep().await {
-            self.budget.unkept = turn.reserved;
+            self.quota.unkept = turn.reserved;
             return;
         }
         for (period, account) in turn.told {
             self.tell(now_ns, period, &account);
         }
-        self.budget.purse.fill(now_ns, turn.reserved);
-        self.budget.purse.show(turn.standings);
+        self.quota.purse.fill(now_ns, turn.reserved);
+        self.quota.purse.show(turn.standings);
     }
 
-    /// What the map tells of all accounts. Only a server's own word counts for its account.
+    /// All accounts in the map. Only a record that a server itself has issued counts for its account.
     fn known(&self, now_ns: u64) -> BTreeMap<Period, Known> {
         let read = |period, server: &ServerName| {
             let key = key(period, server);
@@ -229,11 +235,11 @@ impl Keeper {
             account.flatten()
         };
         let about = |period| {
-            let others = self.budget.servers.iter().filter(|server| *server != self.herd.name());
+            let others = self.quota.servers.iter().filter(|server| *server != self.herd.name());
             let others = others.filter_map(|server| Some((server.clone(), read(period, server)?)));
             (period, Known { mine: read(period, self.herd.name()), others: others.collect() })
         };
-        self.budget.book.periods(now_ns).into_iter().map(about).collect()
+        self.quota.book.periods(now_ns).into_iter().map(about).collect()
     }
 
     fn tell(&self, now_ns: u64, period: Period, account: &Account) {
@@ -243,26 +249,26 @@ impl Keeper {
         self.herd.wake(wake);
     }
 
-    /// Writes the book down; says whether that went well.
+    /// Writes the book to the file and returns whether that succeeded.
     async fn keep(&mut self) -> bool {
-        let (file, bytes) = (self.budget.file.clone(), self.budget.book.to_bytes());
+        let (file, bytes) = (self.quota.file.clone(), self.quota.book.to_bytes());
         let kept = tokio::task::spawn_blocking(move || file.keep(&bytes)).await;
         let kept = kept.unwrap_or_else(|error| Err(io::Error::other(error)));
         if kept.is_ok() {
-            self.budget.book.note_kept();
+            self.quota.book.note_kept();
         }
         self.note_disk(kept.as_ref().err());
         kept.is_ok()
     }
 
-    /// Says once that the disk refuses, and once that it does no more.
+    /// Logs once that the file cannot be written, and once that it can be written again.
     fn note_disk(&mut self, error: Option<&io::Error>) {
-        let was_failing = std::mem::replace(&mut self.budget.is_failing, error.is_some());
-        let (log, path) = (self.herd.log(), self.budget.file.path().display());
+        let was_failing = std::mem::replace(&mut self.quota.is_failing, error.is_some());
+        let (log, path) = (self.herd.log(), self.quota.file.path().display());
         match error {
             Some(error) if !was_failing => {
                 let message = format_args!(
-                    "cannot write {path}: {error}; until that works the places budget gives out no more requests"
+                    "cannot write {path}: {error}; until that works, the places budget allows no more requests"
                 );
                 log.event(LogLevel::Error, Subject::Places, message);
             }
@@ -277,48 +283,48 @@ impl Keeper {
         for period in &turn.caught_up {
             let message = format_args!(
                 "{} holds less than what the herd knows this server to have spent of the places budget of {period}, as \
-                 an older file does that was put back; from here on what the herd knows counts",
-                self.budget.file.path().display()
+                 an older file does that was put back; from now on, what the herd knows counts",
+                self.quota.file.path().display()
             );
             self.herd.log().event(LogLevel::Warn, Subject::Places, message);
         }
         for period in &turn.closed {
             let message = format_args!(
-                "{} does not hold what the herd knows this server to have spent; it spends nothing more of the \
+                "{} does not hold what this server has spent, as the herd knows; it spends nothing more of the \
                  places budget of {period}",
-                self.budget.file.path().display()
+                self.quota.file.path().display()
             );
             self.herd.log().event(LogLevel::Warn, Subject::Places, message);
         }
     }
 
-    /// Says once of each period that the herd has spent all of it.
+    /// Logs once for each period that the herd has spent its whole quota.
     fn note_spent(&mut self, standings: &[Standing]) {
         let spent: Vec<_> = standings.iter().filter(|standing| standing.spent >= standing.whole).collect();
         for standing in &spent {
             let Standing { period, whole, .. } = standing;
-            if !self.budget.spent.contains(period) {
+            if !self.quota.spent.contains(period) {
                 let message = format_args!(
-                    "all {whole} requests of the places budget of {period} are spent; until that is over, answers \
-                     come from what is kept and from `fallback`"
+                    "all {whole} requests of the places budget of {period} are spent; until it ends, answers come from \
+                     the cache and from `fallback`"
                 );
                 self.herd.log().event(LogLevel::Warn, Subject::Places, message);
             }
         }
-        self.budget.spent = spent.iter().map(|standing| standing.period).collect();
+        self.quota.spent = spent.iter().map(|standing| standing.period).collect();
     }
 
-    /// Gives back what is in the purse, so that a stop costs nothing, and tells it. A server that has begun no period has
-    /// nothing.
+    /// Gives back what is in the purse, so that a stop costs no requests, and floods the account. A server without an
+    /// account has nothing to give back.
     async fn close(&mut self) {
-        let mut news = self.budget.purse.take_news(Rest::Return);
-        news.returned += std::mem::take(&mut self.budget.unkept);
-        self.budget.book.settle(&news);
-        if self.budget.book.is_new() || !self.keep().await {
+        let mut news = self.quota.purse.take_news(Rest::Return);
+        news.returned += std::mem::take(&mut self.quota.unkept);
+        self.quota.book.settle(&news);
+        if self.quota.book.is_new() || !self.keep().await {
             return;
         }
         let now_ns = clock::now_ns();
-        for (period, account) in self.budget.book.untold(now_ns, &self.known(now_ns)) {
+        for (period, account) in self.quota.book.untold(now_ns, &self.known(now_ns)) {
             self.tell(now_ns, period, &account);
         }
     }

@@ -27,7 +27,7 @@ impl Row {
         let mut text = format!("[herd]\ntls = \"off\"\n[places]\n{budgets}\n");
         for (port, name) in (1..).zip(NAMES) {
             let neighbors = if name == "Juzang" { "\"Jaquez\", \"Riley\"" } else { "" };
-            // Ports that can be dialled are found below.
+            // Ports that can be dialed are found below.
             text += &format!(
                 "[[server]]\nname = \"{name}\"\nlisten = \"127.0.0.1:0\"\npeer = \"127.0.0.1:{port}\"\n\
                  neighbors = [{neighbors}]\n"
@@ -68,7 +68,7 @@ impl Row {
         self.running[name].herd().purse().unwrap()
     }
 
-    /// What the server may spend by itself, as it says for each budget.
+    /// For each budget, what the server may still spend on its own.
     fn own(&self, name: &str) -> Vec<u64> {
         self.purse(name).standings().iter().map(|standing| standing.own).collect()
     }
@@ -77,7 +77,7 @@ impl Row {
         eventually("all have shares", || self.running.keys().all(|name| !self.own(name).is_empty()));
     }
 
-    /// Makes requests at `names` until so many are made together, which has to be possible.
+    /// Makes requests at `names` until they have made this many together. Fails if they cannot.
     fn spend(&self, names: &[&str], requests: u64) {
         let mut made = 0;
         eventually("the requests are made", || {

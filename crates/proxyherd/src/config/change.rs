@@ -1,5 +1,5 @@
-//! How two readings of the file differ in who is in the herd and who talks with whom, and what that means for one
-//! server's links. Nothing is done here.
+//! Compares two readings of the file: [`HerdChange`] has the servers and links that have come and gone, and [`LinkChange`]
+//! has what one server must do about its own links. This module changes nothing itself.
 
 use std::{collections::BTreeSet, fmt};
 
@@ -9,46 +9,45 @@ use super::{Config, address::Address, servers::Neighbor};
 
 /// How the herd has changed from one reading to the next.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Difference {
-    /// New servers, and with whom they have links.
+pub struct HerdChange {
+    /// New servers, each with the servers with which it has links.
     pub added: Vec<(ServerName, Vec<ServerName>)>,
-    /// Servers that are in the herd no more.
+    /// Servers that are no longer in the herd.
     pub removed: Vec<ServerName>,
-    /// New links between servers that were there before.
+    /// New links between servers that were in the herd before.
     pub links_added: Vec<Pair>,
-    /// Links that are no more, between servers that stay.
+    /// Removed links between servers that stay.
     pub links_removed: Vec<Pair>,
-    /// Servers that others find elsewhere now.
+    /// Servers that other servers now dial at another address.
     pub moved: Vec<(ServerName, Address)>,
 }
 
 /// The two ends of a link, the one that dials first.
 pub type Pair = (ServerName, ServerName);
 
-/// What one server has to do about its links.
+/// What one server must do about its links.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LinkChange {
-    /// Links that are to be.
+    /// Links to make.
     pub added: Vec<Neighbor>,
-    /// The neighbors of those that are to be no more.
+    /// The neighbors whose links must be closed.
     pub removed: Vec<ServerName>,
-    /// Neighbors that are elsewhere now.
+    /// Neighbors that now have another address.
     pub moved: Vec<Neighbor>,
 }
 
-impl Difference {
-    /// What has changed from `before` to `after`.
-    pub fn between(before: &Config, after: &Config) -> Difference {
-        let links = |config: &Config| {
-            config.servers.iter().flat_map(|server| dialled(config, &server.name)).collect()
-        };
+impl HerdChange {
+    /// The change from `before` to `after`.
+    pub fn between(before: &Config, after: &Config) -> HerdChange {
+        let links =
+            |config: &Config| config.servers.iter().flat_map(|server| dialed(config, &server.name)).collect();
         let (old, new): (BTreeSet<Pair>, BTreeSet<Pair>) = (links(before), links(after));
         let stay =
             |(one, other): &&Pair| [one, other].iter().all(|name| is_in(before, name) && is_in(after, name));
         let added = after.servers.iter().filter(|server| !is_in(before, &server.name));
         let with_links =
             |name: &ServerName| after.links_of(name).into_iter().map(|neighbor| neighbor.name).collect();
-        Difference {
+        HerdChange {
             added: added.map(|server| (server.name.clone(), with_links(&server.name))).collect(),
             removed: before.names().iter().filter(|name| !is_in(after, name)).cloned().collect(),
             links_added: new.difference(&old).filter(stay).cloned().collect(),
@@ -59,7 +58,7 @@ impl Difference {
 
     /// Whether nothing has changed.
     pub fn is_empty(&self) -> bool {
-        *self == Difference::default()
+        *self == HerdChange::default()
     }
 }
 
@@ -68,21 +67,21 @@ fn is_in(config: &Config, name: &ServerName) -> bool {
 }
 
 /// The links that `name` dials.
-fn dialled(config: &Config, name: &ServerName) -> Vec<Pair> {
+fn dialed(config: &Config, name: &ServerName) -> Vec<Pair> {
     let neighbors = config.links_of(name).into_iter().filter(|neighbor| neighbor.dial);
     neighbors.map(|neighbor| (name.clone(), neighbor.name)).collect()
 }
 
 fn moved(before: &Config, after: &Config) -> Vec<(ServerName, Address)> {
-    let moved = |server: &super::Server| {
-        let (was, is) = (before.server(server.name.as_str())?.dialled()?, server.dialled()?);
+    let moved = |server: &super::ServerConfig| {
+        let (was, is) = (before.server(server.name.as_str())?.dialed()?, server.dialed()?);
         (was != is).then(|| (server.name.clone(), is.clone()))
     };
     after.servers.iter().filter_map(moved).collect()
 }
 
 impl LinkChange {
-    /// What leads from the links `before` to those `after`.
+    /// The change from the links `before` to the links `after`.
     pub fn between(before: &[Neighbor], after: &[Neighbor]) -> LinkChange {
         let find =
             |all: &[Neighbor], name: &ServerName| all.iter().position(|neighbor| neighbor.name == *name);
@@ -99,7 +98,7 @@ impl LinkChange {
 }
 
 /// One line, for a log.
-impl fmt::Display for Difference {
+impl fmt::Display for HerdChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut parts = Vec::new();
         for (server, links) in &self.added {
@@ -156,9 +155,9 @@ mod tests {
     /// What is said of a change, and of the change back.
     fn check(after: &Config, expected: &str, back: &str) {
         let before = Config::classic();
-        assert_eq!(Difference::between(&before, after).to_string(), expected);
-        assert_eq!(Difference::between(after, &before).to_string(), back);
-        assert!(Difference::between(after, after).is_empty());
+        assert_eq!(HerdChange::between(&before, after).to_string(), expected);
+        assert_eq!(HerdChange::between(after, &before).to_string(), back);
+        assert!(HerdChange::between(after, after).is_empty());
         for server in before.servers.iter().filter(|server| is_in(after, &server.name)) {
             leads_from_one_to_the_other(&before.links_of(&server.name), &after.links_of(&server.name));
         }

@@ -1,7 +1,7 @@
-//! What a server remembers of its budgets, in a file: `<data>/<server>/budget`.
+//! The file that holds what a server has spent of its quotas: `<data>/<server>/budget`.
 //!
-//! The file is replaced as a whole, and is on the disk before [`File::keep`] returns; so a crash leaves the old one or
-//! the new one, and one that is anything else is damaged. No file: the server has never spent anything.
+//! [`QuotaFile::keep`] replaces the whole file, and returns when the new one is on the disk. A crash therefore leaves the
+//! old file or the new one; a file that is neither is damaged. A server without a file has spent nothing yet.
 
 use std::{
     fs,
@@ -15,74 +15,74 @@ use proxyherd_core::{
     types::ServerName,
 };
 
-/// The longest file that is read, bytes: far more than the accounts of eight periods.
+/// The longest file that is read, bytes. The accounts of eight periods are far shorter.
 const LEN_MAX: u64 = 1024 * 1024;
 
-/// Why a server that has a budget can not start. Nothing was changed. The messages hold their causes.
+/// Why a server that has a quota cannot start. Nothing was changed. Each message contains its cause.
 #[derive(Debug, thiserror::Error)]
-pub enum BudgetError {
-    /// The disk refuses it.
+pub enum QuotaError {
+    /// The system refuses an operation on the file or its directory.
     #[error(
-        "cannot {doing} {}: {why}; the server keeps there what it has spent of the places budget (herd.data says \
-         where)",
+        "cannot {doing} {}: {why}; the server keeps there what it has spent of the places budget; `herd.data` \
+         names the directory",
         path.display()
     )]
     Disk {
-        /// What was tried.
+        /// The operation.
         doing: &'static str,
-        /// With what.
+        /// The file or directory.
         path: PathBuf,
         /// Why it failed.
         why: io::Error,
     },
-    /// What is there is not what this server wrote.
+    /// The file does not hold what this server wrote.
     #[error(
-        "{}, where the server keeps what it has spent of the places budget, cannot be used: {why}. Put back what \
-         this server wrote last, or remove it: then the server takes itself for new, and has a share of the budget \
-         once more unless a neighbor remembers better",
+        "{}, where the server keeps what it has spent of the places budget, cannot be used: {why}. Put back what this \
+         server wrote last, or remove it: then this server may spend its share of the budget again, unless a neighbor \
+         knows what it has spent",
         path.display()
     )]
     Memory {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// Why it cannot be used.
         why: MemoryError,
     },
 }
 
-/// Where one server's memory is. Nobody else has it as long as this lives.
+/// The file of one server. As long as this value lives, no other process has the file.
 #[derive(Clone, Debug)]
-pub(super) struct File {
+pub(super) struct QuotaFile {
     path: PathBuf,
     /// Open and locked.
     dir: Arc<fs::File>,
 }
 
-impl File {
-    /// The file of `server` below `data`, whose directory is made if missing, and the book that is in it.
-    pub(super) fn open(data: &Path, server: &ServerName) -> Result<(File, Book), BudgetError> {
+impl QuotaFile {
+    /// Opens the file of `server` below `data` and reads its book. Makes the directory if it is missing.
+    pub(super) fn open(data: &Path, server: &ServerName) -> Result<(QuotaFile, Book), QuotaError> {
         let dir = data.join(server.as_str());
-        let disk = |doing, path: &Path, why| BudgetError::Disk { doing, path: path.to_owned(), why };
+        let disk = |doing, path: &Path, why| QuotaError::Disk { doing, path: path.to_owned(), why };
         fs::create_dir_all(&dir).map_err(|error| disk("make the directory", &dir, error))?;
         let locked = lock(&dir).map_err(|error| disk("lock the directory", &dir, error))?;
         let path = dir.join("budget");
         let book = match read(&path) {
             Ok(bytes) => Book::from_bytes(server, &bytes)
-                .map_err(|why| BudgetError::Memory { path: path.clone(), why })?,
+                .map_err(|why| QuotaError::Memory { path: path.clone(), why })?,
             Err(error) if error.kind() == ErrorKind::NotFound => Book::new(server.clone()),
             Err(error) => return Err(disk("read", &path, error)),
         };
-        Ok((File { path, dir: Arc::new(locked) }, book))
+        Ok((QuotaFile { path, dir: Arc::new(locked) }, book))
     }
 
-    /// Puts `bytes` in the place of what is there; they are on the disk when this returns. Blocks.
+    /// Replaces the file with `bytes`, which are on the disk when this returns. Blocks.
     pub(super) fn keep(&self, bytes: &[u8]) -> io::Result<()> {
         let new = self.path.with_extension("new");
         let mut file = fs::File::create(&new)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&new, &self.path)?;
-        // The name too has to be on the disk.
+        // The new name must be on the disk too.
         self.dir.sync_all()
     }
 
@@ -91,7 +91,7 @@ impl File {
     }
 }
 
-/// Keeps other processes of the same server away: each would undo what the other keeps.
+/// Keeps other processes of the same server away. Two processes would overwrite each other's file.
 fn lock(dir: &Path) -> io::Result<fs::File> {
     let dir = fs::File::open(dir)?;
     match dir.try_lock() {
@@ -121,13 +121,13 @@ mod tests {
     #[test]
     fn what_was_kept_is_there_again() {
         let data = tempfile::tempdir().unwrap();
-        let (mut file, book) = File::open(data.path(), &riley()).unwrap();
+        let (mut file, book) = QuotaFile::open(data.path(), &riley()).unwrap();
         assert!(book.is_new());
         for _ in 0..2 {
             file.keep(&book.to_bytes()).unwrap();
             drop(file);
             let again;
-            (file, again) = File::open(data.path(), &riley()).unwrap();
+            (file, again) = QuotaFile::open(data.path(), &riley()).unwrap();
             assert!(!again.is_new());
         }
         let left: Vec<_> = fs::read_dir(data.path().join("Riley")).unwrap().collect();
@@ -137,12 +137,12 @@ mod tests {
     #[test]
     fn a_file_that_is_damaged_or_anothers_is_refused_with_what_to_do() {
         let data = tempfile::tempdir().unwrap();
-        let (file, book) = File::open(data.path(), &riley()).unwrap();
+        let (file, book) = QuotaFile::open(data.path(), &riley()).unwrap();
         let path = file.path().to_owned();
         drop(file);
         let check = |bytes: &[u8], expected: &str| {
             fs::write(&path, bytes).unwrap();
-            let error = File::open(data.path(), &riley()).unwrap_err().to_string();
+            let error = QuotaFile::open(data.path(), &riley()).unwrap_err().to_string();
             let path = path.display();
             assert!(error.contains(expected) && error.contains(&format!("{path}, where")), "{error}");
             assert!(error.contains("remove it"), "{error}");
@@ -157,12 +157,12 @@ mod tests {
     #[test]
     fn two_processes_of_one_server_do_not_share_a_memory() {
         let data = tempfile::tempdir().unwrap();
-        let first = File::open(data.path(), &riley()).unwrap();
-        let error = File::open(data.path(), &riley()).unwrap_err().to_string();
+        let first = QuotaFile::open(data.path(), &riley()).unwrap();
+        let error = QuotaFile::open(data.path(), &riley()).unwrap_err().to_string();
         assert!(error.contains("another process of this server has it; stop that one first"), "{error}");
-        File::open(data.path(), &ServerName::new("Juzang").unwrap()).unwrap();
+        QuotaFile::open(data.path(), &ServerName::new("Juzang").unwrap()).unwrap();
         drop(first);
-        File::open(data.path(), &riley()).unwrap();
+        QuotaFile::open(data.path(), &riley()).unwrap();
     }
 
     #[test]
@@ -170,7 +170,7 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         let taken = data.path().join("file");
         fs::write(&taken, "").unwrap();
-        let error = File::open(&taken, &riley()).unwrap_err().to_string();
+        let error = QuotaFile::open(&taken, &riley()).unwrap_err().to_string();
         assert!(error.starts_with("cannot make the directory") && error.contains("herd.data"), "{error}");
     }
 }

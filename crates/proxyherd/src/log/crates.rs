@@ -1,0 +1,361 @@
+//! Warnings and errors of the crates that the program is built from, such as h2, rustls and reqwest.
+//!
+//! Crates report by `tracing` or by `log`. [`hear_crates`] subscribes to both for the whole process; the program calls
+//! it once, before it starts a server. Each report becomes one line, with its level, the reporting module and the
+//! message, in the log of every server of the process: a report does not say which server it is about. `proxyherd
+//! serve` runs one server, so only `proxyherd demo` and tests have such a line in several logs. A program that has a
+//! subscriber of its own keeps it.
+//!
+//! - Crates are heard from `warn` on, whatever `level` in `[log]` says: at lower levels h2, hyper and reqwest write
+//!   down headers and URLs, and these hold keys. [`without_secrets`] takes queries and secret headers out of warnings
+//!   too.
+//! - Clients can cause reports, so there is a limit of `CRATE_LINES_PER_S` for each log, and the room that the buffer
+//!   keeps for events of the herd is not for them.
+//! - A report that is refused is counted and not formatted. The thread that reports waits for nothing.
+
+use std::{
+    fmt::{self, Write as _},
+    sync::{Arc, Weak},
+};
+
+use parking_lot::Mutex;
+use tracing::{
+    Event, Level, Subscriber,
+    field::{Field, Visit},
+    subscriber,
+};
+use tracing_subscriber::{
+    Layer, Registry,
+    filter::{LevelFilter, Targets},
+    layer::{Context, SubscriberExt as _},
+};
+
+use super::{LogLevel, limits::LINE_SHOWN_LEN_MAX, queue::Queue};
+use crate::escape::cut;
+
+/// Names of headers whose values are secrets, in lower case. Each stands for all headers whose names contain it.
+const SECRET_HEADERS: [&str; 3] = ["authorization", "api-key", "cookie"];
+/// In place of a secret.
+const MASK: &str = "***";
+
+/// The logs of this process.
+pub(super) static OPEN_LOGS: OpenLogs = OpenLogs::new();
+
+/// From now on, warnings and errors of the crates that the program is built from are lines of the logs that are open.
+pub(crate) fn hear_crates() {
+    // Both fail only where the process already has a subscriber, which then hears the crates instead.
+    let _ = subscriber::set_global_default(subscriber_for(&OPEN_LOGS));
+    if ::log::set_boxed_logger(Box::new(reports_to(&OPEN_LOGS))).is_ok() {
+        ::log::set_max_level(::log::LevelFilter::Warn);
+    }
+}
+
+fn subscriber_for(logs: &'static OpenLogs) -> impl Subscriber + Send + Sync {
+    Registry::default().with(heard()).with(reports_to(logs))
+}
+
+fn reports_to(logs: &'static OpenLogs) -> CrateReports {
+    CrateReports { logs, heard: heard() }
+}
+
+/// Which reports are heard, by the module that reports.
+fn heard() -> Targets {
+    Targets::new().with_default(LevelFilter::WARN)
+}
+
+/// The logs that take reports of crates.
+pub(super) struct OpenLogs(Mutex<Vec<(LogLevel, Weak<Queue>)>>);
+
+impl OpenLogs {
+    const fn new() -> OpenLogs {
+        OpenLogs(Mutex::new(Vec::new()))
+    }
+
+    /// Adds a log, until its queue is dropped.
+    pub(super) fn add(&self, level: LogLevel, queue: &Arc<Queue>) {
+        let mut logs = self.0.lock();
+        logs.retain(|(_, queue)| queue.strong_count() > 0);
+        logs.push((level, Arc::downgrade(queue)));
+    }
+
+    /// Hands a report to every log that writes lines of its level. `message` is called only if one of them takes it.
+    fn report(&self, level: LogLevel, module: &str, message: impl FnOnce(&mut Message)) {
+        let logs = self.0.lock();
+        let willing = logs.iter().filter(|(log_level, _)| level <= *log_level);
+        let takers: Vec<_> = willing
+            .filter_map(|(_, queue)| queue.upgrade())
+            .filter(|queue| queue.admits_crate_line())
+            .collect();
+        drop(logs);
+        if takers.is_empty() {
+            return;
+        }
+        let mut text = Message::default();
+        message(&mut text);
+        let text = without_secrets(&text.0);
+        for queue in takers {
+            queue.offer_crate_line(level, module, text.as_bytes());
+        }
+    }
+}
+
+/// Takes reports by `tracing`, which [`subscriber_for`] filters, and by `log`.
+struct CrateReports {
+    logs: &'static OpenLogs,
+    heard: Targets,
+}
+
+impl<S: Subscriber> Layer<S> for CrateReports {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let metadata = event.metadata();
+        let level = if *metadata.level() == Level::ERROR { LogLevel::Error } else { LogLevel::Warn };
+        self.logs.report(level, metadata.target(), |message| event.record(message));
+    }
+}
+
+impl CrateReports {
+    /// The level of a report by `log`, if it is heard.
+    fn level_of(&self, metadata: &::log::Metadata<'_>) -> Option<LogLevel> {
+        let (level, by_tracing) = match metadata.level() {
+            ::log::Level::Error => (LogLevel::Error, Level::ERROR),
+            ::log::Level::Warn => (LogLevel::Warn, Level::WARN),
+            ::log::Level::Info | ::log::Level::Debug | ::log::Level::Trace => return None,
+        };
+        self.heard.would_enable(metadata.target(), &by_tracing).then_some(level)
+    }
+}
+
+impl ::log::Log for CrateReports {
+    fn enabled(&self, metadata: &::log::Metadata<'_>) -> bool {
+        self.level_of(metadata).is_some()
+    }
+
+    fn log(&self, record: &::log::Record<'_>) {
+        if let Some(level) = self.level_of(record.metadata()) {
+            self.logs.report(level, record.target(), |message| message.append(record.args()));
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// The text of a report: its message, then its other fields as `name=value`. What comes after
+/// [`LINE_SHOWN_LEN_MAX`] bytes is dropped.
+#[derive(Default)]
+struct Message(String);
+
+impl Message {
+    fn append(&mut self, text: &fmt::Arguments<'_>) {
+        // An error is one of a value that cannot show itself, and must not become a panic in the thread that reports.
+        let _ = self.write_fmt(*text);
+    }
+}
+
+impl fmt::Write for Message {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let (head, _) = cut(text.as_bytes(), LINE_SHOWN_LEN_MAX - self.0.len());
+        self.0.push_str(&String::from_utf8_lossy(head));
+        Ok(())
+    }
+}
+
+impl Visit for Message {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let space = if self.0.is_empty() { "" } else { " " };
+        match field.name() {
+            "message" => self.append(&format_args!("{space}{value:?}")),
+            name => self.append(&format_args!("{space}{name}={value:?}")),
+        }
+    }
+}
+
+/// The text without the queries of its URLs, and without all that follows the name of a secret header.
+fn without_secrets(text: &str) -> String {
+    let lower = text.to_ascii_lowercase();
+    let name_ends = SECRET_HEADERS.iter().filter_map(|name| lower.find(name).map(|at| at + name.len()));
+    match name_ends.min() {
+        Some(end) if end < text.len() => without_queries(&text[..end]) + MASK,
+        _ => without_queries(text),
+    }
+}
+
+fn without_queries(text: &str) -> String {
+    let mut parts = text.split('?');
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let ends_query = |character: char| character.is_whitespace() || "\"')>]}".contains(character);
+        let query_len = part.find(ends_query).unwrap_or(part.len());
+        out.push('?');
+        if query_len > 0 {
+            out.push_str(MASK);
+        }
+        out.push_str(&part[query_len..]);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use ::log::Log as _;
+
+    use super::*;
+    use crate::log::{
+        buffer::{Draining, LineSource},
+        limits::{CRATE_LINES_PER_S, MODULE_LEN_MAX},
+        pieces::Piece,
+    };
+
+    const SECRET: &str = "AIzaSyD-9tSrke72PouQMnMX-a7eZSW0jkFMBWY";
+
+    /// Logs of a test's own, which live as long as the process.
+    fn open_logs<const N: usize>(levels: [LogLevel; N]) -> (&'static OpenLogs, [Arc<Queue>; N]) {
+        let logs: &'static OpenLogs = Box::leak(Box::new(OpenLogs::new()));
+        let queues = levels.map(|level| {
+            let queue = Arc::new(Queue::new(10_000));
+            logs.add(level, &queue);
+            queue
+        });
+        (logs, queues)
+    }
+
+    fn while_heard(logs: &'static OpenLogs, report: impl FnOnce()) {
+        subscriber::with_default(subscriber_for(logs), report);
+    }
+
+    /// What waits for the writer: `module: message`.
+    fn waiting(queue: &Queue) -> Vec<String> {
+        let mut draining = Draining::default();
+        queue.swap(&mut draining);
+        let mut lines = Vec::new();
+        while let Some((tag, piece)) = draining.peek() {
+            let (LineSource::Crate(module), Piece::Line(text)) = (&tag.source, piece) else {
+                panic!("{tag:?}")
+            };
+            lines.push(format!("{module}: {}", String::from_utf8_lossy(text)));
+            draining.advance();
+        }
+        lines
+    }
+
+    #[test]
+    fn warnings_and_errors_of_crates_are_heard_and_nothing_below() {
+        let (logs, [queue]) = open_logs([LogLevel::Debug]);
+        while_heard(logs, || {
+            tracing::error!(target: "h2::proto", "broken");
+            tracing::warn!(target: "h2::proto", code = 7, "strange");
+            tracing::info!(target: "hyper::proto", "new connection");
+            tracing::debug!(target: "h2::hpack", "header {SECRET}");
+            tracing::trace!(target: "h2::hpack", "header {SECRET}");
+            assert!(
+                !tracing::enabled!(target: "hyper::proto", Level::INFO),
+                "what is not heard costs nothing"
+            );
+        });
+        assert_eq!(waiting(&queue), ["h2::proto: broken", "h2::proto: strange code=7"]);
+    }
+
+    #[test]
+    fn crates_that_report_by_log_are_heard_alike() {
+        let (logs, [queue]) = open_logs([LogLevel::Info]);
+        for level in [::log::Level::Error, ::log::Level::Warn, ::log::Level::Info, ::log::Level::Trace] {
+            let mut record = ::log::Record::builder();
+            record.target("rustls::check").level(level);
+            reports_to(logs).log(&record.args(format_args!("at {level}")).build());
+        }
+        assert_eq!(waiting(&queue), ["rustls::check: at ERROR", "rustls::check: at WARN"]);
+    }
+
+    #[test]
+    fn every_log_of_the_process_hears_what_its_level_allows() {
+        let (logs, [all, errors]) = open_logs([LogLevel::Info, LogLevel::Error]);
+        while_heard(logs, || {
+            tracing::warn!(target: "h2", "strange");
+            tracing::error!(target: "h2", "broken");
+        });
+        assert_eq!(waiting(&all), ["h2: strange", "h2: broken"]);
+        assert_eq!(waiting(&errors), ["h2: broken"]);
+    }
+
+    #[test]
+    fn a_log_that_is_closed_hears_nothing_and_is_forgotten() {
+        let (logs, [closed]) = open_logs([LogLevel::Info]);
+        drop(closed);
+        while_heard(logs, || tracing::warn!(target: "h2", "strange"));
+        let queue = Arc::new(Queue::new(1));
+        logs.add(LogLevel::Info, &queue);
+        assert_eq!(logs.0.lock().len(), 1);
+    }
+
+    #[test]
+    fn a_flood_of_reports_is_bounded_and_counted_and_leaves_traffic_its_lines() {
+        let (logs, [queue]) = open_logs([LogLevel::Info]);
+        while_heard(logs, || (0..10_000).for_each(|number| tracing::warn!(target: "h2", number, "ping")));
+        assert_eq!(waiting(&queue).len(), CRATE_LINES_PER_S as usize);
+        assert_eq!(queue.left_out_total(), 10_000 - u64::from(CRATE_LINES_PER_S));
+        assert_eq!(queue.traffic_limit().most(), 10_000);
+        assert!(queue.traffic_limit().is_whole());
+        assert!(!queue.is_quiet(&queue.left_out()), "the writer counts the second");
+        queue.renew_limits();
+        assert!(queue.is_quiet(&queue.left_out()));
+        while_heard(logs, || tracing::warn!(target: "h2", "ping"));
+        assert_eq!(waiting(&queue), ["h2: ping"]);
+    }
+
+    #[test]
+    fn a_report_that_is_refused_is_not_even_formatted() {
+        struct Never;
+        impl fmt::Display for Never {
+            fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+                panic!("formatted")
+            }
+        }
+        let (logs, [queue]) = open_logs([LogLevel::Info]);
+        while queue.admits_crate_line() {}
+        while_heard(logs, || tracing::warn!(target: "h2", "{Never}"));
+    }
+
+    #[test]
+    fn keys_in_urls_and_headers_are_not_in_the_log() {
+        for (text, expected) in [
+            (
+                format!("cannot reach https://maps.example/nearby?location=1,2&key={SECRET}: refused"),
+                "cannot reach https://maps.example/nearby?*** refused",
+            ),
+            (format!("redirect to \"/nearby?{SECRET}\" (302)"), "redirect to \"/nearby?***\" (302)"),
+            (format!("sent Authorization: Bearer {SECRET}"), "sent Authorization***"),
+            (format!("{{\"x-goog-api-key\": \"{SECRET}\"}}"), "{\"x-goog-api-key***"),
+            (format!("a?{SECRET}) set-cookie: {SECRET}"), "a?***) set-cookie***"),
+            ("why? nobody knows".to_owned(), "why? nobody knows"),
+        ] {
+            let (logs, [queue]) = open_logs([LogLevel::Debug]);
+            while_heard(logs, || tracing::warn!(target: "reqwest", "{text}"));
+            assert_eq!(waiting(&queue), [format!("reqwest: {expected}")]);
+        }
+    }
+
+    #[test]
+    fn long_reports_and_long_names_are_cut() {
+        let (logs, [queue]) = open_logs([LogLevel::Info]);
+        while_heard(logs, || tracing::warn!(target: "h2", "{}", "é".repeat(10_000)));
+        let module = "m".repeat(10_000);
+        let mut record = ::log::Record::builder();
+        record.target(&module).level(::log::Level::Warn);
+        reports_to(logs).log(&record.args(format_args!("x")).build());
+        let lines = waiting(&queue);
+        assert_eq!(lines[0], format!("h2: {}", "é".repeat(LINE_SHOWN_LEN_MAX / 2)));
+        assert_eq!(lines[1], format!("{}: x", "m".repeat(MODULE_LEN_MAX)));
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_formatted_does_no_harm() {
+        struct Unshown;
+        impl fmt::Display for Unshown {
+            fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+                Err(fmt::Error)
+            }
+        }
+        let (logs, [queue]) = open_logs([LogLevel::Info]);
+        while_heard(logs, || tracing::warn!(target: "h2", code = 7, "before {Unshown}"));
+        assert_eq!(waiting(&queue), ["h2: before  code=7"]);
+    }
+}
