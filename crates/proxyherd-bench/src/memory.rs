@@ -5,7 +5,7 @@ use std::io::Write as _;
 
 use anyhow::Result;
 use proxyherd_core::{
-    map::{Map, MapSettings},
+    replica::{Replica, ReplicaSettings},
     types::{Attributes, ClientId, Coordinates, Origin, Report, ServerName, Stamp, Timestamp},
 };
 
@@ -17,7 +17,7 @@ const NOW_NS: u64 = 1_621_464_827_959_498_503;
 /// Fills a map with `clients` clients and prints how many bytes each takes beyond its ID.
 pub(super) fn measure(clients: u32) -> Result<()> {
     let me = Origin { server: ServerName::new("Riley")?, incarnation: 1 };
-    let settings = MapSettings {
+    let settings = ReplicaSettings {
         me,
         seed: 1,
         max_clients: u64::MAX,
@@ -27,7 +27,7 @@ pub(super) fn measure(clients: u32) -> Result<()> {
         rules: Default::default(),
     };
     let before = resident(std::process::id())?;
-    let map = Map::new(settings);
+    let map = Replica::new(settings);
     let id_bytes: u64 = (0..clients).map(|number| report(&map, number)).sum();
     let grown = resident(std::process::id())?.saturating_sub(before);
     let each = grown.saturating_sub(id_bytes) as f64 / f64::from(clients);
@@ -42,7 +42,7 @@ pub(super) fn measure(clients: u32) -> Result<()> {
 }
 
 /// Reports one client. Returns the length of its ID.
-fn report(map: &Map, number: u32) -> u64 {
+fn report(map: &Replica, number: u32) -> u64 {
     let client = format!("client-{number:08}.example");
     let report = Report {
         client: ClientId::new(client.as_bytes()).expect("letters and digits are an ID"),

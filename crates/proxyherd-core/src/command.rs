@@ -1,12 +1,12 @@
-//! What any door can ask of the herd, and what becomes of a report.
+//! What any door can ask of the herd, and the outcome of a report.
 //!
-//! A door turns its bytes into a [`Command`], calls the herd, and turns what it is told into its protocol's bytes. Nothing
-//! here knows a protocol: where a protocol has no word for something (the line protocol has none for conditions), its door
-//! never asks for it.
+//! A door turns its bytes into a [`Command`], calls the herd, and turns the answer into its protocol's bytes. Nothing
+//! here knows a protocol. If a protocol has no word for something, its door never asks for it; the line protocol has
+//! none for conditions.
 //!
-//! Each method of the herd answers with a type of its own, because each question has one kind of answer, and a door that has
-//! asked it needs no arm for the others. Most answers borrow a record under its shard's lock, so one type for all of them would
-//! have to copy what a door only writes out.
+//! Each method of the herd has its own type of answer, because each question has one kind of answer, and the door
+//! that asked should not have to match the others. Most answers borrow a record under its shard's lock; one type for
+//! all of them would have to copy what a door only writes out.
 
 use crate::{
     limits::NEAR_MAX,
@@ -14,14 +14,14 @@ use crate::{
     types::{ClientId, Radius, Report},
 };
 
-/// One question or report, whichever protocol brought it.
+/// One question or report of any protocol.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Command<'a> {
-    /// A client is somewhere.
+    /// A client reports its position.
     Report {
-        /// Who, where and when.
+        /// The report.
         report: Report<'a>,
-        /// Under which condition it is taken.
+        /// The condition under which it is taken.
         condition: Condition,
     },
     /// Where is a client?
@@ -30,14 +30,14 @@ pub enum Command<'a> {
     Nearby(Nearby<'a>),
     /// Which clients are near?
     Near(Near<'a>),
-    /// A client is to be forgotten by the whole herd.
+    /// The whole herd should forget a client.
     Forget(ClientId<'a>),
-    /// Whoever asks is to be told of changes from now on.
+    /// The asker wants to be sent changes from now on.
     Watch(Watch<'a>),
 }
 
-/// Under which condition a report is taken. A client counts as known while the server shows it to who asks: one that was
-/// forgotten, or whose record has expired, is not.
+/// The condition under which a report is taken. A client is known as long as the server shows it: a client that was
+/// forgotten, or whose record has expired, is not known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Condition {
     /// It is taken in any case.
@@ -50,7 +50,7 @@ pub enum Condition {
 }
 
 impl Condition {
-    /// Whether a report of such a client may be taken.
+    /// Whether the condition allows a report of such a client.
     pub fn is_met(self, is_known: bool) -> bool {
         match self {
             Condition::Always => true,
@@ -63,22 +63,22 @@ impl Condition {
 /// A question about the places around somewhere.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Nearby<'a> {
-    /// Around what.
+    /// The center.
     pub around: Around<'a>,
-    /// How far.
+    /// The radius.
     pub radius: Radius,
-    /// How many places the door is going to show, at most. It may be 0.
+    /// How many places the door will show at most; possibly 0.
     pub limit: u8,
-    /// Which places are wanted, if not all.
+    /// What kind of places are wanted, if not all.
     pub wish: Option<&'a Wish>,
 }
 
-/// A question about the clients around somewhere, the nearest first.
+/// A question about the clients around a point, the nearest first.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Near<'a> {
-    /// Around what. A client is near itself.
+    /// The center. A client at the center is near itself.
     pub around: Around<'a>,
-    /// How far, meters, at least 0; `None`: however far.
+    /// The radius, meters, at least 0; `None`: no limit.
     pub radius_m: Option<f64>,
     /// How many, at most [`NEAR_MAX`].
     pub limit: Limit,
@@ -100,7 +100,7 @@ impl Limit {
     }
 }
 
-/// Whose changes are to be told.
+/// Whose changes are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Watch<'a> {
     /// This client's.
@@ -111,21 +111,21 @@ pub enum Watch<'a> {
     All,
 }
 
-/// The middle of a circle.
+/// The center of a circle.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Around<'a> {
     /// This point.
     Point(Point),
-    /// Wherever this client is now.
+    /// The present position of this client.
     Client(ClientId<'a>),
 }
 
-/// What became of a report.
+/// The outcome of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It was taken, and the client was not known before.
     Added,
-    /// It was taken, and is newer than what was held of the client. It may be the same place.
+    /// It was taken, and is newer than the held record of the client. The position may be the same.
     Moved,
     /// What is held is at least as new: nothing changed.
     Stale,
@@ -147,12 +147,12 @@ impl Outcome {
     }
 }
 
-/// Where a report that was taken stands among all that this server has taken since its start. Whoever holds everything of
+/// The position of a taken report among all that this server has taken since its start. Whoever holds everything of
 /// that shard up to this number holds this report, or one that overtook it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
-    /// The shard that its client is in.
+    /// The shard of its client.
     pub shard: usize,
-    /// Its number within that shard. They begin at 1 and go on when the running server begins a new incarnation.
+    /// Its number within the shard. Numbers begin at 1 and go on when the running server begins a new incarnation.
     pub seq: u64,
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use proxyherd_core::{
-    places::budget::{Account, Book, Known, News, Span, Terms},
+    places::quota::{KnownAccounts, PurseNews, QuotaAccount, QuotaBook, Span, Terms},
     types::ServerName,
 };
 use xxhash_rust::xxh3::xxh3_64;
@@ -17,27 +17,27 @@ const NOW_NS: u64 = 1_621_464_828_223_371_889;
 /// What was read is the same after it was written and read again. Whatever the file and a neighbor's account say, a server
 /// can go on from them.
 pub fn check(input: &[u8]) {
-    let told = bounded(input.len(), 32, 4096, || Account::from_bytes(input));
+    let told = bounded(input.len(), 32, 4096, || QuotaAccount::from_bytes(input));
     if let Some(account) = &told {
-        assert_eq!(Account::from_bytes(&account.to_bytes()).as_ref(), Some(account));
+        assert_eq!(QuotaAccount::from_bytes(&account.to_bytes()).as_ref(), Some(account));
     }
-    let _ = bounded(input.len(), 32, 4096, || Book::from_bytes(&name("Riley"), input));
+    let _ = bounded(input.len(), 32, 4096, || QuotaBook::from_bytes(&name("Riley"), input));
     // With a correct checksum, because without one the file would be refused before it is parsed.
     let file = [input, &xxh3_64(input).to_le_bytes()].concat();
-    let book = bounded(input.len(), 32, 4096, || Book::from_bytes(&name("Riley"), &file));
+    let book = bounded(input.len(), 32, 4096, || QuotaBook::from_bytes(&name("Riley"), &file));
     if let Ok(book) = &book {
-        let again = Book::from_bytes(&name("Riley"), &book.to_bytes());
+        let again = QuotaBook::from_bytes(&name("Riley"), &book.to_bytes());
         assert_eq!(again.as_ref(), Ok(book));
     }
-    run_some_turns(book.unwrap_or_else(|_| Book::new(name("Riley"))), told);
+    run_some_turns(book.unwrap_or_else(|_| QuotaBook::new(name("Riley"))), told);
 }
 
-fn run_some_turns(mut book: Book, told: Option<Account>) {
+fn run_some_turns(mut book: QuotaBook, told: Option<QuotaAccount>) {
     for span in Span::ALL {
         book.set_terms(span, Terms::new(1000, ["Riley", "Jaquez", "Juzang"].map(name)));
     }
     let others: BTreeMap<_, _> = told.iter().map(|account| (name("Jaquez"), account.clone())).collect();
-    let known = Known { mine: told, others };
+    let known = KnownAccounts { mine: told, others };
     let known = book.periods(NOW_NS).into_iter().map(|period| (period, known.clone())).collect();
     let (mut left, mut asked) = (0, 0);
     for round in 0..4 {
@@ -45,14 +45,14 @@ fn run_some_turns(mut book: Book, told: Option<Account>) {
             book.note_heard();
         }
         let taken = asked.min(left);
-        let turn = book.turn(NOW_NS, &known, &News { asked, taken, returned: 0, left: left - taken });
+        let turn = book.turn(NOW_NS, &known, &PurseNews { asked, taken, returned: 0, left: left - taken });
         left = left - taken + turn.reserved;
         asked = 3;
-        let again = Book::from_bytes(&name("Riley"), &book.to_bytes());
+        let again = QuotaBook::from_bytes(&name("Riley"), &book.to_bytes());
         assert!(again.is_ok(), "a restarted server can read its file: {again:?}");
         for (_, account) in turn.told {
             assert_eq!(
-                Account::from_bytes(&account.to_bytes()),
+                QuotaAccount::from_bytes(&account.to_bytes()),
                 Some(account),
                 "neighbors can read the account"
             );

@@ -4,7 +4,7 @@ use proxyherd_core::{
     codec::link::{Encoder, Frame, decode},
     flood::{LinkId, Rules, Wake},
     link::{HIGHEST, Identity, Incoming},
-    map::{Map, MapSettings},
+    replica::{Replica, ReplicaSettings},
     types::{Origin, ServerName},
 };
 
@@ -49,7 +49,7 @@ fn received(pieces: &[&[u8]]) -> (String, Vec<String>, Vec<u8>) {
     let map = map();
     let links = [0, 1].map(|place| LinkId::new(place).expect("a server may have two links"));
     let mut encoder = Encoder::default();
-    let agreed = proxyherd_core::map::Agreed { version: HIGHEST, has_tree: true };
+    let agreed = proxyherd_core::replica::Agreed { version: HIGHEST, has_tree: true };
     let _ = map.agree(links[0], &name("Jaquez"), agreed, &mut encoder);
     let _ = map.agree(links[1], &name("Juzang"), agreed, &mut encoder);
     let len = pieces.iter().map(|piece| piece.len()).sum::<usize>();
@@ -75,7 +75,7 @@ fn received(pieces: &[&[u8]]) -> (String, Vec<String>, Vec<u8>) {
     (ended, held, encoder.bytes().to_vec())
 }
 
-fn receive(map: &Map, link: LinkId, pieces: &[&[u8]]) -> String {
+fn receive(map: &Replica, link: LinkId, pieces: &[&[u8]]) -> String {
     let incoming = Incoming::new(link).with_version(HIGHEST);
     let mut incoming = incoming.with_clock_offset_max(60_000_000_000);
     let mut buffer = Vec::new();
@@ -89,8 +89,8 @@ fn receive(map: &Map, link: LinkId, pieces: &[&[u8]]) -> String {
     format!("{} bytes are left", buffer.len())
 }
 
-fn map() -> Map {
-    Map::new(MapSettings {
+fn map() -> Replica {
+    Replica::new(ReplicaSettings {
         me: Origin { server: name("Riley"), incarnation: 1 },
         seed: 7,
         max_clients: 100,

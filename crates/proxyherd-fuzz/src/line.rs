@@ -1,7 +1,7 @@
 //! The line protocol: the lines that clients send.
 
 use proxyherd_core::{
-    codec::line::{Line, Lines, Next, parse, write_at, write_at_reply, write_invalid},
+    codec::line::{Line, Lines, NextLine, Stream, parse, write_at, write_at_reply, write_invalid},
     command::{Around, Command, Condition, Nearby},
     types::{ClientId, Difference, Radius, ServerName},
 };
@@ -27,14 +27,14 @@ fn conversation(pieces: &[&[u8]]) -> (Vec<u8>, bool) {
         let is_last = at + 1 == pieces.len();
         let mut consumed = 0;
         loop {
-            match bounded(0, 0, 0, || lines.next(&buffer[consumed..], is_last)) {
-                Next::Line(line, len) => {
+            match bounded(0, 0, 0, || lines.next(&buffer[consumed..], Stream::new(is_last))) {
+                NextLine::Line(line, len) => {
                     answer(line, &mut replies);
                     assert!(len > 0, "each line has a length, or this loop would never end");
                     consumed += len;
                 }
-                Next::Incomplete => break,
-                Next::TooLong(start) => {
+                NextLine::Incomplete => break,
+                NextLine::TooLong(start) => {
                     write_invalid(&mut replies, start);
                     return (replies, true);
                 }
@@ -83,7 +83,7 @@ fn answer(line: &[u8], replies: &mut Vec<u8>) {
 }
 
 fn whatsat(client: ClientId<'_>, radius: Radius, limit: u8) -> Vec<u8> {
-    let micrometers = radius.micrometres();
+    let micrometers = radius.micrometers();
     let (kilometers, rest) = (micrometers / 1_000_000_000, micrometers % 1_000_000_000);
     [b"WHATSAT ", client.as_bytes(), format!(" {kilometers}.{rest:09} {limit}").as_bytes()].concat()
 }

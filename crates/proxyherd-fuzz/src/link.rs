@@ -96,7 +96,7 @@ fn encode(frame: &Frame<'_>) -> Vec<u8> {
         Frame::Passed { shard, number } => encoder.passed(*shard, *number),
         Frame::State(state) => encoder.state(state),
         Frame::Ihave(covered) => encoder.ihave(covered.shard, &entries(covered)),
-        Frame::Graft { covered, is_once } => encoder.graft(covered.shard, &entries(covered), *is_once),
+        Frame::Graft { covered, mode } => encoder.graft(covered.shard, &entries(covered), *mode),
         Frame::Prune => encoder.prune(),
         Frame::Namesake(incarnation) => encoder.namesake(*incarnation),
         Frame::Skipped => {}

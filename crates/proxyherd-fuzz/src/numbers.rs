@@ -22,7 +22,7 @@ pub fn check(input: &[u8]) {
         assert_eq!(Timestamp::from_parts(timestamp.nanos(), timestamp.shape()), Some(timestamp));
     }
     if let Some(radius) = Radius::parse_km(input) {
-        assert_eq!(Radius::from_micrometres(radius.micrometres()), Some(radius));
+        assert_eq!(Radius::from_micrometers(radius.micrometers()), Some(radius));
     }
     if let Some(client) = ClientId::new(input) {
         assert_eq!(client.as_bytes(), input);

@@ -1,5 +1,5 @@
-//! Clients that move from server to server, with clocks of their own, and do what clients do: report, report to
-//! two servers at once, send again what they have sent before, ask to be forgotten, ask where somebody is.
+//! Clients, which move from server to server with their own clocks. They report, report to two servers at once,
+//! repeat old reports, ask to be forgotten, and ask for positions.
 
 use std::collections::VecDeque;
 
@@ -11,7 +11,7 @@ use crate::{
     timeline::{MILLISECOND, SECOND},
 };
 
-/// How many of its reports a client can send again.
+/// How many of its reports a client can repeat.
 const HISTORY_LEN: usize = 8;
 
 /// All clients.
@@ -28,7 +28,7 @@ struct Client {
     id: Vec<u8>,
     /// By how much its clock is ahead, nanoseconds.
     clock_offset: i64,
-    /// Its clock only counts whole seconds, so that its reports often have equal timestamps.
+    /// Its clock counts whole seconds only, so its reports often have equal timestamps.
     is_coarse: bool,
     server: usize,
     sent: VecDeque<Sent>,
@@ -42,10 +42,10 @@ struct Sent {
     attributes: AttributesBuf,
 }
 
-/// What a client asks of a server.
+/// A client's request to a server.
 #[derive(Debug)]
 pub(crate) struct Request {
-    /// Of which server.
+    /// The server.
     pub(crate) server: usize,
     client: Vec<u8>,
     wish: Wish,
@@ -59,7 +59,7 @@ enum Wish {
 }
 
 impl Request {
-    /// Who asks.
+    /// The client.
     pub(crate) fn client(&self) -> ClientId<'_> {
         ClientId::new(&self.client).expect("clients of the simulator have plain names")
     }
@@ -76,7 +76,7 @@ impl Request {
         matches!(self.wish, Wish::Forget)
     }
 
-    /// Whether somebody asks where the client is.
+    /// Whether this asks for the client's position.
     pub(crate) fn is_to_read(&self) -> bool {
         matches!(self.wish, Wish::Read)
     }
@@ -92,12 +92,12 @@ impl Clients {
         Clients { settings, servers: scenario.servers, rng, clients }
     }
 
-    /// How long until somebody asks something again.
+    /// How long until the next request.
     pub(crate) fn interval(&mut self) -> u64 {
         self.rng.interval(self.settings.interval).max(1)
     }
 
-    /// What is asked now, at `now_ns` by a clock that is right.
+    /// The requests of now, at `now_ns` by a clock that is right.
     pub(crate) fn ask(&mut self, now_ns: u64) -> Vec<Request> {
         if self.rng.chance(self.settings.burst_per_mille) {
             return (0..self.clients.len()).map(|client| self.report(client, now_ns)).collect();
@@ -127,7 +127,7 @@ impl Clients {
         }
     }
 
-    /// A report from where the client is now, to the server that it uses now.
+    /// A report of the client's present position, to the server that it uses now.
     fn report(&mut self, client: usize, now_ns: u64) -> Request {
         let sent = self.draw(client, now_ns);
         if self.rng.chance(200) {
@@ -139,7 +139,7 @@ impl Clients {
         Request { server: client.server, client: client.id.clone(), wish: Wish::Report(sent) }
     }
 
-    /// What the client sent so many reports ago, sent again.
+    /// The report that the client sent `ago` reports ago, once more.
     fn again(&mut self, client: usize, ago: usize) -> Option<Request> {
         let sent = self.clients[client].sent.get(ago)?.clone();
         Some(self.anywhere(client, Wish::Report(sent)))
@@ -159,7 +159,7 @@ impl Clients {
             Timestamp::from_nanos(clock_ns)
         };
         let timestamp = timestamp.expect("no simulated clock runs to the year 2286");
-        // The time decides, and not a number that is drawn, so that seeds go on to mean the runs that they meant.
+        // The time decides this, and not another random draw, so that each seed keeps its run.
         let is_dated = self.settings.are_orderly || !is_one_in_8(clock_ns);
         let stamp = if is_dated { Stamp::Client(timestamp) } else { Stamp::Server };
         let mut attributes = AttributesBuf::default();
@@ -178,7 +178,7 @@ impl Clients {
     }
 }
 
-/// Whether a report made at this time, one in eight, leaves it to the server to say when it was made.
+/// Whether a report made at this time leaves it to the server to stamp it. One in eight does.
 fn is_one_in_8(clock_ns: u64) -> bool {
     clock_ns.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 61 == 0
 }

@@ -1,5 +1,5 @@
-//! What goes wrong, drawn at random: servers crash and stand still, connections are reset, paths are blocked and
-//! choked, clocks jump.
+//! Faults, drawn at random: servers crash and stand still, connections are reset, paths are blocked and choked,
+//! clocks jump.
 
 use crate::{
     liar::Manner,
@@ -8,86 +8,86 @@ use crate::{
     timeline::{MILLISECOND, Nanos, SECOND},
 };
 
-/// How old the snapshot of a server may be from which it is restored.
+/// The largest age of the snapshot from which a server is restored.
 const SNAPSHOT_AGE_MAX: Nanos = 60 * SECOND;
 /// How long a member is bad at most.
 const LIE_MAX: Nanos = 20 * SECOND;
 /// A year.
 pub(crate) const YEAR: Nanos = 365 * 24 * 3600 * SECOND;
 
-/// One thing that goes wrong.
+/// A fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// A server loses all its memory, and starts again after `length`.
     Crash {
-        /// Which.
+        /// The server.
         server: usize,
-        /// Its connections end without a word, as when the power fails.
+        /// Whether its connections just fall silent, as when the power fails.
         is_silent: bool,
-        /// How long it is down.
+        /// For how long it is down.
         length: Nanos,
     },
-    /// A server does nothing for `length`, and then goes on where it was.
+    /// A server does nothing for `length`, and then goes on.
     Pause {
-        /// Which.
+        /// The server.
         server: usize,
-        /// How long.
+        /// For how long.
         length: Nanos,
     },
     /// The connection between two neighbors breaks, and can be made again at once.
     Reset {
-        /// Which neighbors.
+        /// The two neighbors.
         edge: (usize, usize),
     },
-    /// Nothing passes on these ways, from one server to another, for `length`.
+    /// Nothing passes in these directions, from one server to another, for `length`.
     Block {
-        /// From and to.
+        /// The directions: from and to.
         ways: Vec<(usize, usize)>,
-        /// How long.
+        /// For how long.
         length: Nanos,
     },
     /// All links of a server are blocked at once, and open again one by one, in any order.
     Swizzle {
-        /// The ways, and how long each is blocked.
+        /// The directions, and for how long each is blocked.
         ways: Vec<(usize, usize, Nanos)>,
     },
     /// The wires between two neighbors carry a fraction of what they did, for `length`.
     Choke {
-        /// Which neighbors.
+        /// The two neighbors.
         edge: (usize, usize),
-        /// How long.
+        /// For how long.
         length: Nanos,
     },
-    /// A server turns bad for `length`, and then starts again, honest, or does not while the herd is left in peace.
+    /// A server is bad for `length`. Then it starts again, honest, or stays away until the herd has agreed.
     Lie {
-        /// Which.
+        /// The server.
         server: usize,
         /// How it behaves.
         manner: Manner,
-        /// How long.
+        /// For how long.
         length: Nanos,
-        /// Whether it stays away as long as it can.
+        /// Whether it stays away as long as possible.
         stays_away: bool,
     },
     /// A server goes on as it was earlier in its life, as a virtual machine does from a snapshot.
     Restore {
-        /// Which.
+        /// The server.
         server: usize,
-        /// How long ago that was.
+        /// How long ago the snapshot was taken.
         ago: Nanos,
     },
     /// A server's clock is put forward or back, and is right again after `length`.
     Jump {
-        /// Which.
+        /// The server.
         server: usize,
         /// By how much, nanoseconds.
         by: i64,
-        /// How long.
+        /// For how long.
         length: Nanos,
     },
 }
 
-/// Draws what goes wrong, and when.
+/// Draws faults and their times.
 #[derive(Debug)]
 pub(crate) struct Faults {
     settings: FaultSettings,
@@ -119,12 +119,12 @@ impl Faults {
         }
     }
 
-    /// How long until something goes wrong again.
+    /// How long until the next fault.
     pub(crate) fn interval(&mut self) -> Nanos {
         self.rng.interval(self.settings.interval).max(1)
     }
 
-    /// What goes wrong now.
+    /// The fault of now.
     pub(crate) fn draw(&mut self) -> Fault {
         let length = self.rng.between(10 * MILLISECOND, self.settings.length_max);
         if self.may_lie && self.rng.chance(200) {
@@ -148,7 +148,7 @@ impl Faults {
         self.edges[self.rng.index(self.edges.len())]
     }
 
-    /// What stays wrong while the rest of the herd is left in peace.
+    /// A fault that lasts while the rest of the herd is left in peace.
     pub(crate) fn draw_lasting(&mut self) -> Fault {
         if self.rng.chance(500) { self.crash(Nanos::MAX) } else { self.partition(Nanos::MAX) }
     }
@@ -194,7 +194,7 @@ impl Faults {
             let by = if self.rng.chance(500) { by } else { -by };
             return Fault::Jump { server: self.rng.index(self.servers), by, length };
         }
-        // Now and then by more than the servers put up with.
+        // Now and then by more than servers accept.
         let most = if self.rng.chance(400) && self.has_far_jumps { 100_000 } else { 8000 };
         let by = self.rng.between(100 * MILLISECOND, most * MILLISECOND).cast_signed();
         let by = if self.rng.chance(500) { by } else { -by };

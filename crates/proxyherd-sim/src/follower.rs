@@ -1,11 +1,13 @@
-//! Who follows one server's map, and whether what it is told is so.
+//! A follower of one server's replica, and checks of what it is sent.
 //!
-//! A follower takes what there is when it has been woken and otherwise never, a little at a time if it is slow. Like a journal
-//! it has replies to hold until they are covered. What must hold, whatever goes wrong in the herd:
+//! A follower takes changes only when it has been woken; a slow one takes a few at a time. Like a journal it holds
+//! replies until they are covered. What must hold, whatever goes wrong in the herd:
 //!
-//! - Whatever it is told is held is what the map holds at that moment.
-//! - When it has taken all, it holds what the map holds, record for record. One that is not told what is removed may hold more.
-//! - When it is told that all is covered up to a report, it has been told of that report's client since the report.
+//! - When it is sent a record, the replica holds that record at that moment.
+//! - When it has taken everything, it holds exactly what the replica holds. One that does not want removals may hold
+//!   more.
+//! - When it is sent that everything up to a report is covered, it has been sent a record of the report's client
+//!   since the report.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -17,15 +19,15 @@ use std::{
 
 use proxyherd_core::{
     command::Position,
-    flood::{Begin, FollowerId, Following, Held, Told},
+    flood::{Begin, FollowerEvent, FollowerId, Following, Update},
     limits::SHARDS,
-    map::{Map, Offer, shard_index},
+    replica::{Offer, Replica, shard_index},
     types::{Kind, Origin},
 };
 
 use crate::ledger::{Key, Taken};
 
-/// A record, with its place in the vectors.
+/// A record, with its origin and sequence.
 type Whole = (Taken, Origin, u64);
 
 /// One follower of one life.
@@ -36,27 +38,28 @@ pub(crate) struct Follower {
     /// There may be something to take.
     is_woken: Arc<AtomicBool>,
     replica: BTreeMap<Key, Whole>,
-    /// How much it has been told, and when, by that count, last of each key and of each shard's beginning.
+    /// How many entries it has been sent; and at which count it was last sent each key, and last began each shard
+    /// anew.
     count: u64,
     told_at: HashMap<Key, u64>,
     anew_at: [u64; SHARDS],
-    /// Replies that it holds, and how much it had been told when they were made.
+    /// Replies that it holds, and how many entries it had been sent when they were made.
     replies: Vec<(Position, Key, u64)>,
     counts: Counts,
 }
 
-/// How much a follower was told.
+/// How much a follower was sent.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counts {
     /// Records.
     pub(crate) records: u64,
-    /// Records that were gone.
+    /// Records that were removed.
     pub(crate) removed: u64,
-    /// Replies that were let go.
+    /// Replies that were released.
     pub(crate) replies: u64,
 }
 
-/// What it was told, owned.
+/// An entry that it was sent, owned.
 enum Entry {
     Anew(usize),
     Record(Key, Whole),
@@ -65,19 +68,21 @@ enum Entry {
 }
 
 impl Entry {
-    fn of(told: Told<'_>) -> Entry {
+    fn of(told: FollowerEvent<'_>) -> Entry {
         match told {
-            Told::Anew { shard } => Entry::Anew(shard),
-            Told::Record(held) => Entry::Record(key_of(held.record.kind, held.record.key), whole(held)),
-            Told::Removed { kind, key } => Entry::Removed(key_of(kind, key)),
-            Told::Covered(position) => Entry::Covered(position),
+            FollowerEvent::Anew { shard } => Entry::Anew(shard),
+            FollowerEvent::Record(held) => {
+                Entry::Record(key_of(held.record.kind, held.record.key), whole(held))
+            }
+            FollowerEvent::Removed { kind, key } => Entry::Removed(key_of(kind, key)),
+            FollowerEvent::Covered(position) => Entry::Covered(position),
         }
     }
 }
 
 impl Follower {
-    /// One that follows a map from here on. One that does not begin with all that is held knows that already.
-    pub(crate) fn new(map: &Map, following: Following) -> Option<Follower> {
+    /// A follower of a replica from now on. One that does not begin with all held records knows them already.
+    pub(crate) fn new(map: &Replica, following: Following) -> Option<Follower> {
         let is_woken = Arc::new(AtomicBool::new(false));
         let waker = Arc::clone(&is_woken);
         let id = map.follow(following, move || waker.store(true, Relaxed))?;
@@ -95,12 +100,13 @@ impl Follower {
         })
     }
 
-    /// It goes.
-    pub(crate) fn leave(self, map: &Map) {
+    /// Ends it.
+    pub(crate) fn leave(self, map: &Replica) {
         map.unfollow(self.id);
     }
 
-    /// A report was taken, and its reply waits until that is covered. What is removed would have to be told for that.
+    /// A report was taken, and its reply waits until the report is covered. That needs removals, so others hold no
+    /// replies.
     pub(crate) fn hold(&mut self, offer: &Offer<'_>) {
         if let Some(position) = offer.position().filter(|_| self.wants_removed) {
             let key = key_of(Kind::CLIENT, offer.report.client.as_bytes());
@@ -108,13 +114,13 @@ impl Follower {
         }
     }
 
-    /// How much it was told since this was last asked.
+    /// How much it was sent since the last call.
     pub(crate) fn take_counts(&mut self) -> Counts {
         std::mem::take(&mut self.counts)
     }
 
-    /// Takes at most `most` entries, if it has been woken. Says whether it has taken all that it knows of.
-    pub(crate) fn drain(&mut self, map: &Map, most: usize) -> Result<bool, String> {
+    /// Takes at most `most` entries, if it has been woken. Returns whether it has taken everything that it knows of.
+    pub(crate) fn drain(&mut self, map: &Replica, most: usize) -> Result<bool, String> {
         if !self.is_woken.swap(false, Relaxed) {
             return Ok(true);
         }
@@ -125,7 +131,7 @@ impl Follower {
         Ok(is_all)
     }
 
-    fn take(&mut self, map: &Map, entry: Entry) -> Result<(), String> {
+    fn take(&mut self, map: &Replica, entry: Entry) -> Result<(), String> {
         self.count += 1;
         match entry {
             Entry::Anew(shard) => {
@@ -151,14 +157,14 @@ impl Follower {
         Ok(())
     }
 
-    fn let_replies_go(&mut self, map: &Map, covered: Position) -> Result<(), String> {
+    fn let_replies_go(&mut self, map: &Replica, covered: Position) -> Result<(), String> {
         let is_covered = |(position, ..): &(Position, Key, u64)| {
             position.shard == covered.shard && position.seq <= covered.seq
         };
         for (position, key, since) in self.replies.extract_if(.., |reply| is_covered(reply)) {
             self.counts.replies += 1;
             let is_told = self.told_at.get(&key).is_some_and(|&told_at| told_at > since);
-            // What had been removed when it began anew is told by not being told.
+            // What was removed before it began anew is not sent.
             let began = self.anew_at[position.shard] > since;
             if !is_told && (!began || map.find(0, key.0, &key.1, |_| ()).is_some()) {
                 let key = String::from_utf8_lossy(&key.1);
@@ -168,8 +174,8 @@ impl Follower {
         Ok(())
     }
 
-    /// Holds what it knows against the map, now that it has taken all.
-    pub(crate) fn compare(&self, map: &Map) -> Result<(), String> {
+    /// Compares what it holds with the replica, now that it has taken everything.
+    pub(crate) fn compare(&self, map: &Replica) -> Result<(), String> {
         let held = content(map);
         if let Some((_, one)) = held.iter().find(|(key, one)| self.replica.get(*key) != Some(one)) {
             let known = self.replica.get(&one.0.key);
@@ -184,12 +190,12 @@ fn key_of(kind: Kind, key: &[u8]) -> Key {
     (kind, key.into())
 }
 
-fn whole(held: Held<'_>) -> Whole {
+fn whole(held: Update<'_>) -> Whole {
     (Taken::from(held), held.origin.clone(), held.seq)
 }
 
-/// All that a map holds.
-fn content(map: &Map) -> BTreeMap<Key, Whole> {
+/// All that a replica holds.
+fn content(map: &Replica) -> BTreeMap<Key, Whole> {
     let mut content = BTreeMap::new();
     map.for_each(|held| drop(content.insert(key_of(held.record.kind, held.record.key), whole(held))));
     content

@@ -1,5 +1,5 @@
-//! Every update that any server ever took, as only somebody outside can know it: origin, shard, sequence, record; and
-//! every record that a bad member told.
+//! The ledger: every update that any server ever took, with origin, shard and sequence, as only an outside observer
+//! can know them; and every record that a bad member sent.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -7,9 +7,9 @@ use std::{
 };
 
 use proxyherd_core::{
-    flood::Held,
+    flood::Update,
     limits::{CHECK_SLICE_MIN_NS, CHECK_SLICES, INCARNATIONS_MAX, SHARDS, TOMBSTONE_TTL_NS},
-    map::shard_index,
+    replica::shard_index,
     types::{
         Attributes, Body, ClientId, Coordinates, Difference, Kind, Origin, Record, Report, ServerName, Stamp,
         Timestamp,
@@ -22,17 +22,18 @@ use crate::{
     trace::Trace,
 };
 
-/// What has expired for so long by the clock that is furthest ahead, has expired by all clocks.
+/// A record that expired this long ago by the clock that is furthest ahead has expired by all clocks.
 const FADING_NS: u64 = 4 * 60 * SECOND;
-/// What was received so long before the time from which servers compare, they have all merged and compared.
+/// Records that were received this long before the time from which servers compare have been merged and compared by
+/// all of them.
 const TO_COME_NS: u64 = 40 * SECOND;
-/// Most updates that a server says by itself and overtakes itself at one moment.
+/// Most updates that a server issues by itself and overtakes itself at one moment.
 const OVERTAKEN_MAX: usize = 10_000;
 
-/// What a record is about.
+/// Kind and key of a record.
 pub(crate) type Key = (Kind, Box<[u8]>);
 
-/// A record, owned, and who took it.
+/// A record, owned, with the server that took it.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Taken {
     /// The kind, and the client.
@@ -50,7 +51,7 @@ enum OwnedBody {
     Data(u32, Box<[u8]>),
 }
 
-/// Short enough for a person: what stands in the attributes does not matter.
+/// Short enough for a person; the contents of the attributes do not matter.
 impl fmt::Debug for Taken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (key, server) = (String::from_utf8_lossy(&self.key.1), self.server.as_str());
@@ -69,8 +70,8 @@ impl fmt::Debug for Taken {
 }
 
 impl Taken {
-    /// A copy of what is held.
-    pub(crate) fn from(held: Held<'_>) -> Taken {
+    /// A copy of a held record.
+    pub(crate) fn from(held: Update<'_>) -> Taken {
         Taken::of(&held.record, &held.origin.server)
     }
 
@@ -91,22 +92,22 @@ impl Taken {
         }
     }
 
-    /// The same, but with what another says of the key.
+    /// The same record with another record's body.
     pub(crate) fn at_place_of(self, other: &Taken) -> Taken {
         Taken { body: other.body.clone(), ..self }
     }
 
-    /// Whether what is held is at least this.
-    pub(crate) fn is_covered_by(&self, held: Held<'_>) -> bool {
+    /// Whether the held record is at least this one.
+    pub(crate) fn is_covered_by(&self, held: Update<'_>) -> bool {
         held.record.precedence(&held.origin.server, &self.record(), &self.server).is_ge()
     }
 
-    /// Whether its time is over, where reports are forgotten so long after their receipt.
+    /// Whether it has expired, in a herd where reports expire this long after their receipt.
     pub(crate) fn is_over(&self, clock_ns: u64, client_ttl: Option<Nanos>) -> bool {
         self.ttl(client_ttl).is_some_and(|ttl| self.received_ns().saturating_add(ttl) <= clock_ns)
     }
 
-    /// Whether it is part of the sums that servers compare at `from_ns`; see `proxyherd_core::flood`.
+    /// Whether it counts in the sums that servers compare from `from_ns`; see `proxyherd_core::flood`.
     pub(crate) fn is_compared(&self, from_ns: u64, client_ttl: Option<Nanos>) -> bool {
         self.ttl(client_ttl).is_none_or(|ttl| {
             let expiry_ns = self.received_ns().saturating_add(ttl);
@@ -114,17 +115,17 @@ impl Taken {
         })
     }
 
-    /// When its server says that it took it.
+    /// When its server took it.
     pub(crate) fn received_ns(&self) -> u64 {
         self.difference.received_ns(self.timestamp)
     }
 
-    /// Whether this is at least the other, of the same client.
+    /// Whether this record is at least the other one, of the same client.
     pub(crate) fn wins_or_equals(&self, other: &Taken) -> bool {
         self.record().precedence(&self.server, &other.record(), &other.server).is_ge()
     }
 
-    /// Notes all of it.
+    /// Adds everything to a trace.
     fn digest(&self, trace: &mut Trace) {
         self.digest_body(trace);
         trace.note_bytes(self.server.as_str().as_bytes());
@@ -158,14 +159,14 @@ impl Taken {
         }
     }
 
-    /// A hash of all of it.
+    /// A hash of everything.
     pub(crate) fn hash(&self) -> u64 {
         let mut trace = Trace::default();
         self.digest(&mut trace);
         trace.hash()
     }
 
-    /// A hash of the key and of what is said of it, whoever says it and when.
+    /// A hash of the key and the body, without server and times.
     fn body_hash(&self) -> u64 {
         let mut trace = Trace::default();
         self.digest_body(&mut trace);
@@ -186,7 +187,7 @@ impl Taken {
         Record { kind: self.key.0, key: &self.key.1, body, timestamp, difference }
     }
 
-    /// The report that it was; a tombstone was none.
+    /// The report that made it; `None` for a tombstone.
     pub(crate) fn report(&self) -> Option<Report<'_>> {
         let record = self.record();
         let Body::Location { coordinates, attributes } = record.body else { return None };
@@ -194,7 +195,7 @@ impl Taken {
         Some(Report { client, coordinates, stamp: Stamp::Client(self.timestamp), attributes })
     }
 
-    /// At most so many bytes on the wire.
+    /// An upper bound of its bytes on the wire.
     fn len(&self) -> u64 {
         let body_len = match &self.body {
             OwnedBody::Gone => 0,
@@ -204,45 +205,45 @@ impl Taken {
     }
 }
 
-/// The updates of one origin in one shard; the first has sequence 1. `None`: one that its server took by itself and
-/// overtook itself, before anybody could see it.
+/// The updates of one origin in one shard; the first has sequence 1. `None`: an update that its server issued by
+/// itself and overtook itself before the simulator could see it.
 type Stream = Vec<Option<Taken>>;
 
-/// The book.
+/// The ledger.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     origins: BTreeMap<Origin, usize>,
     streams: Vec<[Stream; SHARDS]>,
-    /// All keys ever taken are at most so long together, records and all: what a map may have to carry.
+    /// For each key an upper bound of its records' bytes: together what a replica may have to send.
     bytes: HashMap<Key, u64>,
-    /// All that was taken or told of each key, whoever did it.
+    /// All records of each key that any server took or sent.
     contents: HashMap<Key, Vec<Taken>>,
     /// The hashes of all these.
     hashes: HashSet<u64>,
     lies: Lies,
-    /// Hashes of all that clients reported, whenever it was: who, and what.
+    /// Hashes of everything that clients ever reported: the client, and what it said.
     reported: HashSet<u64>,
 }
 
-/// What bad members told, and what else the book cannot have in order.
+/// What bad members sent, and what else the ledger cannot know exactly.
 #[derive(Debug, Default)]
 struct Lies {
     by_key: HashMap<Key, Vec<Taken>>,
-    /// Origins of which markers were invented, and the shards, one bit each: for these I1 promises nothing.
+    /// Origins for which markers were invented, and the shards, one bit each. I1 promises nothing for them.
     covered: HashMap<Origin, u32>,
-    /// The shards of which anything was told that is not so, one bit each.
+    /// The shards about which anything wrong was sent, one bit each.
     shards: u32,
-    /// How many lives of a server were made up in one shard.
+    /// The made-up lives of each server in each shard.
     lives: HashMap<(ServerName, usize), HashSet<u64>>,
-    /// In whose names something was told of a key, by the hash of both.
+    /// The names in which something was sent about a key, by the hash of key and body.
     names: HashMap<u64, HashSet<Origin>>,
-    /// Origins that began again, with the sequences of their own past before them.
+    /// Origins that began again in the middle of their life, which repeat earlier sequences.
     restored: HashSet<Origin>,
 }
 
 impl Ledger {
-    /// Enters an update that its server has just taken; fails where its sequence is not the next.
-    pub(crate) fn enter(&mut self, held: Held<'_>) -> Result<(), String> {
+    /// Enters an update that its server has just taken. Fails if its sequence is not the next one.
+    pub(crate) fn enter(&mut self, held: Update<'_>) -> Result<(), String> {
         if self.lies.restored.contains(held.origin) {
             self.note(&Taken::from(held));
             return Ok(());
@@ -262,8 +263,8 @@ impl Ledger {
         Err(format!("{:?} took update {} as its {}", held.origin, stream.len(), held.seq))
     }
 
-    /// Enters an update that a server has said by itself. There it may have overtaken others of the moment before.
-    pub(crate) fn enter_later(&mut self, held: Held<'_>) -> Result<(), String> {
+    /// Enters an update that a server has issued by itself. It may have overtaken others of the same moment.
+    pub(crate) fn enter_later(&mut self, held: Update<'_>) -> Result<(), String> {
         let shard = shard_index(held.record.key);
         if let Some(&origin) = self.origins.get(held.origin) {
             let stream = &mut self.streams[origin][shard];
@@ -277,15 +278,15 @@ impl Ledger {
         self.enter(held)
     }
 
-    /// Enters what a server that was restored has answered, if it is about a key of which a bad member told anything.
+    /// Enters the answer of a restored server, if it is about a key of which a bad member sent anything.
     pub(crate) fn enter_answer(&mut self, record: &Taken) {
         if self.lies.by_key.contains_key(&record.key) {
             self.note(record);
         }
     }
 
-    /// An origin has come to so many updates in a shard. Those that are not entered have been overtaken before anybody could see
-    /// them.
+    /// An origin has reached this many updates in a shard. Those that are not entered were overtaken before the
+    /// simulator could see them.
     pub(crate) fn enter_overtaken(&mut self, origin: &Origin, shard: usize, covered: u64) {
         let Some(&number) = self.origins.get(origin) else {
             self.origins.insert(origin.clone(), self.streams.len());
@@ -296,13 +297,13 @@ impl Ledger {
         stream.resize(stream.len().max((covered as usize).min(stream.len() + OVERTAKEN_MAX)), None);
     }
 
-    /// A client has just reported this.
-    pub(crate) fn enter_report(&mut self, held: Held<'_>) {
+    /// Enters a client's report that a server has just taken.
+    pub(crate) fn enter_report(&mut self, held: Update<'_>) {
         self.reported.insert(Taken::from(held).body_hash());
     }
 
-    /// Enters a record that a server has retold in another's name, if it is one: with another time, but nothing else, it is
-    /// in the book.
+    /// Enters a record that a server has retold in another's name, if it is one: the ledger holds the same record
+    /// with another time.
     pub(crate) fn enter_retold(&mut self, record: &Taken) {
         let contents = self.contents.get(&record.key).into_iter().flatten();
         if contents.into_iter().any(|one| one.server == record.server && one.body == record.body) {
@@ -318,7 +319,7 @@ impl Ledger {
         }
     }
 
-    /// By which number the book knows an origin.
+    /// The ledger's number of an origin.
     pub(crate) fn origin(&self, origin: &Origin) -> Option<usize> {
         self.origins.get(origin).copied()
     }
@@ -338,9 +339,9 @@ impl Ledger {
         self.origin(origin).map_or(0, |origin| self.stream(origin, shard).len() as u64)
     }
 
-    /// Whether what is held is an update that was taken, in every byte; or, in a shard of which a bad member told
-    /// anything, has the content of one that was taken or told.
-    pub(crate) fn knows(&self, held: Held<'_>) -> bool {
+    /// Whether the held record is exactly an update that was taken; or, in a shard about which a bad member sent
+    /// anything, whether its content is that of a record that was taken or sent.
+    pub(crate) fn knows(&self, held: Update<'_>) -> bool {
         let (shard, record) = (shard_index(held.record.key), Taken::from(held));
         let taken = self.origin(held.origin).and_then(|origin| {
             let at = (held.seq as usize).wrapping_sub(1);
@@ -350,81 +351,81 @@ impl Ledger {
         taken.is_some_and(|taken| *taken == record) || self.is_lied_about(shard) && is_content()
     }
 
-    /// How many keys were ever taken or told.
+    /// How many keys were ever taken or sent.
     pub(crate) fn keys_len(&self) -> usize {
         self.bytes.len()
     }
 
-    /// At most so many bytes are on the wire where a whole map is sent.
+    /// An upper bound of the bytes that a whole replica takes on the wire.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes.values().sum()
     }
 }
 
-/// What is not as it should be.
+/// What bad members and restored servers have made uncertain.
 impl Ledger {
-    /// A bad member tells a record.
+    /// A bad member sends a record.
     pub(crate) fn tell(&mut self, origin: &Origin, record: &Taken) {
         self.note(record);
         let lives = self.lies.lives.entry((origin.server.clone(), shard_index(&record.key.1))).or_default();
         lives.insert(origin.incarnation);
-        // Whoever is lied about says all of its own anew, in all shards.
+        // A server that is lied about issues all of its own records again, in all shards.
         self.lies.shards = u32::MAX;
         self.lies.by_key.entry(record.key.clone()).or_default().push(record.clone());
         self.lies.names.entry(record.body_hash()).or_default().insert(origin.clone());
     }
 
-    /// A bad member tells how far an origin is covered in a shard.
+    /// A bad member sends how far an origin is covered in a shard.
     pub(crate) fn tell_covered(&mut self, origin: &Origin, shard: u8) {
         let bit = 1u32.checked_shl(shard.into()).unwrap_or(0);
         *self.lies.covered.entry(origin.clone()).or_default() |= bit;
         self.lies.shards |= bit;
     }
 
-    /// A server begins again in the middle of this life of its, as it was before.
+    /// A server goes on in the middle of this life, as it was earlier.
     pub(crate) fn restore(&mut self, origin: &Origin) {
         self.lies.restored.insert(origin.clone());
         self.doubt(origin);
     }
 
-    /// A server may have given up updates of this life. Servers may hold different things of any shard until their checks
-    /// find it.
+    /// A server may have given up updates of this life. Until checks find that, servers may hold different records in
+    /// every shard.
     pub(crate) fn doubt(&mut self, origin: &Origin) {
         self.lies.covered.insert(origin.clone(), u32::MAX);
         self.lies.shards = u32::MAX;
     }
 
-    /// Whether this origin began again in the middle.
+    /// Whether this origin went on from an earlier point of its life.
     pub(crate) fn is_restored(&self, origin: &Origin) -> bool {
         self.lies.restored.contains(origin)
     }
 
-    /// Whether I1 promises nothing of an origin in a shard, since markers that cover it were invented.
+    /// Whether I1 promises nothing of an origin in a shard, because markers that cover it were invented.
     pub(crate) fn is_unsure(&self, origin: &Origin, shard: usize) -> bool {
         self.lies.covered.get(origin).is_some_and(|shards| shards & 1 << shard != 0)
     }
 
-    /// Whether anything was told of a shard that is not so. There the records agree and the vectors need not: equal
-    /// records may have come with other sequences.
+    /// Whether anything wrong was sent about a shard. In such a shard records have to agree, but vectors need not:
+    /// equal records may have come with other sequences.
     pub(crate) fn is_lied_about(&self, shard: usize) -> bool {
         self.lies.shards & 1 << shard != 0
     }
 
-    /// Whether bad members told anything.
+    /// Whether bad members sent any record.
     pub(crate) fn knows_lies(&self) -> bool {
         !self.lies.by_key.is_empty()
     }
 
-    /// Whether a bad member told anything of this key.
+    /// Whether a bad member sent a record of this key.
     pub(crate) fn is_told_of(&self, key: &Key) -> bool {
         self.lies.by_key.contains_key(key)
     }
 
-    /// Whether a bad member told something of this key that is about to expire at `from_ns`, or has just done so: servers do
-    /// not compare it any more, and may hold what it won over or not.
+    /// Whether a bad member's record of this key is about to expire at `from_ns`, or has just expired. Servers do not
+    /// compare it any more, and may or may not hold what it won over.
     pub(crate) fn is_fading(&self, key: &Key, from_ns: u64, client_ttl: Option<Nanos>) -> bool {
         let told = self.lies.by_key.get(key).into_iter().flatten();
-        // Where a clock is behind, what was received later than that is not merged yet.
+        // A server whose clock is behind has not merged yet what was received later than this.
         let is_to_come = |lie: &Taken| lie.received_ns() > from_ns.saturating_sub(TO_COME_NS);
         let is_fading = |lie: &Taken| {
             is_to_come(lie)
@@ -434,8 +435,8 @@ impl Ledger {
         told.into_iter().any(is_fading)
     }
 
-    /// Whether anything was said of a key in the name of a server of which so many lives were made up that there was no room
-    /// for others: they have room one after the other, minutes later.
+    /// Whether a record of a key is in the name of a server of which bad members made up too many lives. Further
+    /// lives find room one after the other, minutes later.
     pub(crate) fn is_crowded(&self, key: &Key) -> bool {
         let shard = shard_index(&key.1);
         let is_crowded = |record: &Taken| {
@@ -445,23 +446,24 @@ impl Ledger {
         self.contents.get(key).is_some_and(|contents| contents.iter().any(is_crowded))
     }
 
-    /// In whose names bad members told what this record says of its key, unless a client reported it. That a key is gone is
-    /// also what servers answer.
+    /// The names in which bad members sent what this record says of its key, unless a client reported it. Tombstones
+    /// do not count, because servers answer with them too.
     pub(crate) fn names_of_lie(&self, record: &Taken) -> Option<&HashSet<Origin>> {
         let hash = record.body_hash();
         let is_lie = record.body != OwnedBody::Gone && !self.reported.contains(&hash);
         self.lies.names.get(&hash).filter(|_| is_lie)
     }
 
-    /// Whether a bad member told just this.
+    /// Whether a bad member sent exactly this record.
     pub(crate) fn is_lie(&self, record: &Taken) -> bool {
         self.lies.by_key.get(&record.key).is_some_and(|told| told.contains(record))
     }
 
-    /// Whether what won over this update need not have been passed on, though whoever held it said that the update is
-    /// covered: a bad member told it; or the neighbor holds an invented marker of the server that took it, and so may say
-    /// that it has it. What was received when the update had expired takes its place, too; and so does whatever a bad member
-    /// told of the key, where the update had expired by a clock that is ahead of this one.
+    /// Whether a record that won over this update need not have been passed on, though the server that held it
+    /// claimed to cover the update. That is so if a bad member sent the winner; or if the neighbor holds an invented
+    /// marker of the winner's server, and so may claim to have it. A record that was received when the update had
+    /// expired also replaces the update. So does any record of the key that a bad member sent, if the update had
+    /// expired by a clock that is ahead of this one.
     pub(crate) fn is_outbid(&self, update: &Taken, clock_ns: u64, client_ttl: Option<Nanos>) -> bool {
         let shard = shard_index(&update.key.1);
         let is_unsure = |later: &Taken| {
@@ -478,14 +480,14 @@ impl Ledger {
             })
     }
 
-    /// Whether a bad member told of this key something that claims to have been received when this update had expired. It takes
-    /// the update's place at once, and any older record may win over it.
+    /// Whether a bad member sent a record of this key that claims to have been received when this update had expired.
+    /// Such a record replaces the update at once, and any older record may win over it.
     pub(crate) fn is_displaced(&self, update: &Taken, client_ttl: Option<Nanos>) -> bool {
         let told = self.lies.by_key.get(&update.key).into_iter().flatten();
         told.into_iter().any(|lie| update.is_over(lie.received_ns(), client_ttl))
     }
 
-    /// Whether something won over this update and has expired since, before the update has: what a bad member told, or what
+    /// Whether a record that won over this update has expired before the update: a bad member's record, or one that
     /// came after the tombstone that answered it.
     pub(crate) fn is_excused(&self, update: &Taken, clock_ns: u64, client_ttl: Option<Nanos>) -> bool {
         let contents = self.contents.get(&update.key).into_iter().flatten();

@@ -1,23 +1,23 @@
-//! A bad member: what it says, drawn at random from all that the link protocol can say. Each frame is well formed, made
-//! by the real codec, and may be about anything: other servers' lives that are there now, that were, or never were; any
-//! sequence; receipts of years to come; links that nobody has; sums of nothing; kinds of records that nobody knows.
+//! A bad member's messages, drawn at random from everything that the link protocol can say. The real codec encodes
+//! each frame, so it is well formed, but it may be about anything: other servers' present, past or invented lives;
+//! any sequence; receipts years in the future; links that nobody has; wrong sums; unknown kinds of records.
 //!
-//! A bad member knows what a member knows ([`Known`]), and what it once heard, which it can say again. To whom it speaks,
-//! and what of it the checkers have to know, is not known here.
+//! A bad member knows what a member knows ([`Known`]), and what it once received, which it can repeat. This module
+//! does not know to whom the bad member speaks, nor what the checkers have to know of it.
 
 use std::iter::repeat_with;
 
 use proxyherd_core::{
-    codec::{
+    codec::link::{
+        Covered, Encoder, Frame, GraftMode,
         check::{Check, DEPTH_MAX, FAN_OUT, Level},
-        link::{Covered, Encoder, Frame},
         numbering::Named,
     },
     limits::{CLOCK_AHEAD_MAX_NS, LINKS_MAX, SHARDS},
-    map::shard_index,
-    places::budget::{Span, key},
+    places::quota::{Span, key},
+    replica::shard_index,
     types::{
-        Attributes, Body, Coordinates, Difference, Kind, LinkState, Origin, Record, ServerName, Timestamp,
+        Advertisement, Attributes, Body, Coordinates, Difference, Kind, Origin, Record, ServerName, Timestamp,
     },
 };
 
@@ -27,41 +27,41 @@ use crate::{
     timeline::{MILLISECOND, Nanos, SECOND},
 };
 
-/// The last time that a timestamp can tell.
+/// The last time that a timestamp can hold.
 const END_OF_TIME_NS: u64 = 9_999_999_999_999_999_999;
 const HOUR: Nanos = 3600 * SECOND;
 const YEAR: Nanos = 365 * 24 * HOUR;
-/// How many clients, things and servers bad members invent.
+/// How many clients, keys of other kinds, and servers bad members invent.
 const INVENTED_CLIENTS: u64 = 40;
 const INVENTED_THINGS: u64 = 5;
 const INVENTED_SERVERS: u64 = 600;
 /// Longest data of an invented record.
 const DATA_LEN_MAX: u64 = 16 * 1024;
 
-/// What a bad member likes to speak of.
+/// What a bad member prefers to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Topic {
-    /// Clients, in anybody's name, as honest servers could.
+    /// Records of clients in anybody's name, as honest servers could send them.
     Records,
-    /// Clients, in the name of lives that are there now, with sequences that these have not come to.
+    /// Records of clients in the name of present lives, with sequences that these have not reached.
     Sequences,
-    /// Receipts that are still to come.
+    /// Receipts in the future.
     Futures,
-    /// How far all is covered: markers, vectors, IHAVE, GRAFT.
+    /// Coverage: markers, vectors, IHAVE, GRAFT.
     Covered,
-    /// Links that nobody has, and servers that are not there.
+    /// Links that nobody has, and servers that do not exist.
     Tree,
     /// Sums, branches and leaves.
     Checks,
-    /// Records of kinds that nobody knows.
+    /// Records of unknown kinds.
     Kinds,
     /// Many lives of one server, each with a record.
     Lives,
-    /// The time.
+    /// Clocks.
     Clocks,
-    /// What it heard long ago.
+    /// What it received long ago.
     Replays,
-    /// One client, in the names of several lives that are there now.
+    /// One client in the names of several present lives.
     Names,
 }
 
@@ -79,20 +79,20 @@ const TOPICS: [Topic; 11] = [
     Topic::Replays,
 ];
 
-/// How one bad member behaves.
+/// How a bad member behaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Manner {
     topics: Vec<Topic>,
-    /// Time between two things that it says, on average.
+    /// The average time between two messages.
     interval: Nanos,
-    /// It keeps what it learns to itself, and only says that it is alive, and lies.
+    /// It passes nothing on, and only sends heartbeats and lies.
     pub(crate) is_silent: bool,
     /// The sums in its checks are wrong.
     pub(crate) has_wrong_sums: bool,
 }
 
 impl Manner {
-    /// Some topics, or all.
+    /// Draws a manner: some topics, or all.
     pub(crate) fn draw(rng: &mut Rng) -> Manner {
         let topics: Vec<_> = match rng.below(3) {
             0 => TOPICS.to_vec(),
@@ -107,7 +107,7 @@ impl Manner {
         }
     }
 
-    /// How long until it says something again.
+    /// How long until it sends something again.
     pub(crate) fn interval(&self, rng: &mut Rng) -> Nanos {
         rng.interval(self.interval).max(MILLISECOND)
     }
@@ -116,22 +116,22 @@ impl Manner {
 /// One frame, owned, with its origins by name.
 #[derive(Clone, Debug)]
 pub(crate) enum Saying {
-    /// A record, whose it is, and which of its updates.
+    /// A record with its origin and sequence.
     Record(Origin, u64, Taken),
     /// How far origins are covered in a shard.
     Covered(Claim, u8, Vec<(Origin, u64)>),
-    State(LinkState),
+    State(Advertisement),
     Check(Check),
     Branches(Level, Vec<(u64, [u64; FAN_OUT])>),
     Leaves(Level, Vec<u64>),
-    /// A fence, or that one is passed.
+    /// FENCE, or PASSED (`true`).
     Fence(bool, u8, u64),
     Prune,
     Heartbeat(u64),
     Offset(i64),
 }
 
-/// In which frame it is said how far origins are covered.
+/// The frame that carries how far origins are covered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Claim {
     Vector,
@@ -142,7 +142,7 @@ pub(crate) enum Claim {
 }
 
 impl Saying {
-    /// A frame as it was heard, where `introduced` are the origins that the link has named.
+    /// A received frame; `introduced` are the origins that the link has named.
     pub(crate) fn heard(frame: &Frame<'_>, introduced: &Named<Origin>) -> Option<Saying> {
         let named = |covered: &Covered<'_>| -> Vec<_> {
             let entry = |(index, seq)| Some((introduced.at(index)?.clone(), seq));
@@ -156,8 +156,8 @@ impl Saying {
             }
             Frame::Marker(covered) => claim(Claim::Marker, covered),
             Frame::Ihave(covered) => claim(Claim::Ihave, covered),
-            Frame::Graft { covered, is_once: true } => claim(Claim::GraftOnce, covered),
-            Frame::Graft { covered, is_once: false } => claim(Claim::Graft, covered),
+            Frame::Graft { covered, mode: GraftMode::Once } => claim(Claim::GraftOnce, covered),
+            Frame::Graft { covered, mode: GraftMode::Onward } => claim(Claim::Graft, covered),
             Frame::State(state) => Saying::State(state.clone()),
             Frame::Check(check) => Saying::Check(*check),
             Frame::Branches(branches) => Saying::Branches(branches.level, branches.iter().collect()),
@@ -185,8 +185,8 @@ impl Saying {
                     Claim::Vector => encoder.vector(*shard, &entries),
                     Claim::Marker => encoder.marker(*shard, &entries),
                     Claim::Ihave => encoder.ihave(*shard, &entries),
-                    Claim::Graft => encoder.graft(*shard, &entries, false),
-                    Claim::GraftOnce => encoder.graft(*shard, &entries, true),
+                    Claim::Graft => encoder.graft(*shard, &entries, GraftMode::Onward),
+                    Claim::GraftOnce => encoder.graft(*shard, &entries, GraftMode::Once),
                 }
             }
             Saying::State(state) => encoder.state(state),
@@ -204,27 +204,27 @@ impl Saying {
     }
 }
 
-/// What a bad member knows when it speaks.
+/// What a bad member knows when it sends something.
 #[derive(Debug)]
 pub(crate) struct Known<'a> {
-    /// What anybody took.
+    /// All updates that were taken.
     pub(crate) ledger: &'a Ledger,
-    /// The lives that are there now.
+    /// The present lives.
     pub(crate) current: &'a [Origin],
     /// The servers of the herd.
     pub(crate) names: &'a [ServerName],
-    /// The time, by a clock that is right.
+    /// The time by a clock that is right.
     pub(crate) now_ns: u64,
     /// How many clients there are.
     pub(crate) clients: usize,
-    /// What it heard long ago.
+    /// What it received long ago.
     pub(crate) heard: &'a [Saying],
     /// How many bytes the wires carry in a second.
     pub(crate) bandwidth: u64,
 }
 
 impl Known<'_> {
-    /// The next thing that a bad member says: some frames.
+    /// The next message of a bad member: some frames.
     pub(crate) fn draw(&self, rng: &mut Rng, manner: &Manner) -> Vec<Saying> {
         if manner.topics.is_empty() {
             return Vec::new();
@@ -248,7 +248,7 @@ impl Known<'_> {
         }
     }
 
-    /// Whose life it is: one that is there, one that was, or none.
+    /// A present life, a past one, or an invented one.
     fn origin(&self, rng: &mut Rng) -> Origin {
         let past = self.ledger.origins().count();
         match rng.below(4) {
@@ -259,7 +259,7 @@ impl Known<'_> {
         }
     }
 
-    /// A life that may have been; rarely one of years to come.
+    /// An incarnation that may have existed; rarely one of the far future.
     fn incarnation(&self, rng: &mut Rng) -> u64 {
         if rng.chance(100) { rng.bits() } else { rng.below(self.now_ns) }
     }
@@ -268,13 +268,13 @@ impl Known<'_> {
         self.names[rng.index(self.names.len())].clone()
     }
 
-    /// A sequence that the origin may have come to.
+    /// A sequence that the origin may have reached.
     fn seq(&self, rng: &mut Rng, origin: &Origin) -> u64 {
         let taken = self.ledger.taken_by(origin, rng.index(SHARDS));
         if taken > 0 { 1 + rng.below(taken) } else { rng.below(100) }
     }
 
-    /// One that it has not come to.
+    /// A sequence that the origin has not reached.
     fn seq_above(&self, rng: &mut Rng, origin: &Origin, shard: usize) -> u64 {
         let next = self.ledger.taken_by(origin, shard) + 1;
         [next, next + 1 + rng.below(1000), u64::MAX - 1, u64::MAX][rng.index(4)]
@@ -288,7 +288,7 @@ impl Known<'_> {
         }
     }
 
-    /// A record that merges by the rules, if anything newer is not held.
+    /// A record that servers merge, unless they hold a newer one.
     fn record(&self, rng: &mut Rng, origin: Origin, seq: u64) -> Saying {
         let key = self.key(rng);
         let timestamp_ns = match rng.below(10) {
@@ -348,18 +348,18 @@ impl Known<'_> {
             8 => Claim::Graft,
             _ => Claim::GraftOnce,
         };
-        // Now and then it is about a shard that nobody has.
+        // Now and then it is about a shard that does not exist.
         let shard = if rng.chance(5) { SHARDS as u64 } else { shard };
         Saying::Covered(claim, shard as u8, entries)
     }
 
-    /// What servers say of their links, in their names; now and then of so many servers that they fill a table.
+    /// Link states in other servers' names; now and then of so many servers that they fill a table.
     fn states(&self, rng: &mut Rng) -> Vec<Saying> {
         let count = if rng.chance(2) && self.bandwidth >= 200_000 { INVENTED_SERVERS } else { 1 };
         (0..count).map(|number| Saying::State(self.state(rng, (count > 1).then_some(number)))).collect()
     }
 
-    fn state(&self, rng: &mut Rng, invented: Option<u64>) -> LinkState {
+    fn state(&self, rng: &mut Rng, invented: Option<u64>) -> Advertisement {
         let origin = match invented {
             Some(number) => Origin { server: nobody(number), incarnation: 1 },
             None => self.origin(rng),
@@ -375,7 +375,7 @@ impl Known<'_> {
             1 => repeat_with(|| self.name(rng)).take(LINKS_MAX).collect(),
             _ => self.names.iter().filter(|_| rng.chance(500)).cloned().collect(),
         };
-        LinkState { origin, stamp, up }
+        Advertisement { origin, stamp, up }
     }
 
     fn check(&self, rng: &mut Rng) -> Saying {
@@ -400,7 +400,7 @@ impl Known<'_> {
         let origin = self.origin(rng);
         let seq = self.seq(rng, &origin);
         let kind = Kind([1, 2, 77, 255][rng.index(4)]);
-        let key = if kind == Kind::BUDGET && rng.chance(700) {
+        let key = if kind == Kind::QUOTA && rng.chance(700) {
             let server = if rng.chance(500) { origin.server.clone() } else { self.name(rng) };
             let mut period = Span::ALL[rng.index(2)].at(self.now_ns);
             period.number = (period.number + rng.below(4) as u32).saturating_sub(rng.below(12) as u32);
@@ -415,7 +415,7 @@ impl Known<'_> {
         Saying::Record(origin, seq, record)
     }
 
-    /// A flood of lives of one server, in one shard, each with a client of its own.
+    /// Many lives of one server in one shard, each with a client of its own.
     fn lives(&self, rng: &mut Rng) -> Vec<Saying> {
         let (server, shard) = (if rng.chance(800) { self.name(rng) } else { invented(rng) }, rng.index(3));
         let keys = (0..).map(|number| format!("life-{number}").into_bytes());
@@ -431,7 +431,7 @@ impl Known<'_> {
         keys.skip(skipped).take(count).map(life).collect()
     }
 
-    /// A clock that is off by years or by nothing, and offsets that are invented. It costs the link, so it is rare.
+    /// A clock that is off by years or not at all, and invented offsets. They cost the link, so they are rare.
     fn clocks(&self, rng: &mut Rng) -> Vec<Saying> {
         match rng.below(40) {
             0 => vec![Saying::Heartbeat(self.now_ns + rng.below(10 * YEAR))],
@@ -440,8 +440,8 @@ impl Known<'_> {
         }
     }
 
-    /// A client is at one place, or at one each, say several of those that are there now, with versions that are equal or
-    /// rise in any order of them.
+    /// Several present lives say that a client is at one place, or each at another, with versions that are equal or
+    /// rise in any order of the lives.
     fn in_several_names(&self, rng: &mut Rng) -> Vec<Saying> {
         let (key, step) = (self.key(rng), [0, 1, 1000, SECOND][rng.index(4)]);
         let begin_ns = self.now_ns + rng.below(SECOND);
@@ -461,7 +461,7 @@ impl Known<'_> {
             }
             sayings.push(Saying::Record(origin.clone(), seq, record));
         }
-        // What wins may be said first.
+        // The winner may be sent first.
         if rng.chance(500) {
             sayings.reverse();
         }
@@ -490,7 +490,7 @@ fn place(rng: &mut Rng, depth: u8) -> u64 {
     rng.bits() & !u64::MAX.checked_shr(bits).unwrap_or(0)
 }
 
-/// A record about anything: data, or a client somewhere, or one that is gone.
+/// A record of any content: data, a client's position, or a tombstone.
 fn told(
     rng: &mut Rng,
     origin: &Origin,

@@ -1,4 +1,4 @@
-//! Runs seeds, and says for each that fails how to run it again.
+//! Runs seeds, and prints for each that fails how to run it again.
 
 mod progress;
 
@@ -26,8 +26,8 @@ use crate::progress::Progress;
 /// Many servers of a herd on a seeded network, in virtual time, and checkers that watch them.
 ///
 /// Each seed is a herd with its own topology, wires, clocks, clients and faults. Each is run twice, and has to do
-/// the same both times. A seed that fails is printed with the command that runs it again; run alone, it is run again
-/// with fewer and fewer faults and clients, and the shortest way to its failure is told.
+/// the same both times. A seed that fails is printed with the command that runs it again. If it is the only seed, it
+/// is run again with ever fewer faults and clients, and the shortest way to its failure is printed.
 #[derive(Debug, Parser)]
 #[command(
     version,
@@ -39,19 +39,19 @@ struct Arguments {
     /// Run this seed, or begin with it
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Run so many seeds [default: 100, or 1 with --seed]
+    /// Run this many seeds [default: 100, or 1 with --seed]
     #[arg(long, value_name = "N")]
     seeds: Option<u64>,
-    /// Servers of each herd [default: 3 to 8, as the seed says]
+    /// Servers of each herd [default: 3 to 8, by the seed]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(SERVERS_MIN..=SERVERS_MAX))]
     servers: Option<u64>,
-    /// How long things go wrong, virtual minutes
+    /// For how long things go wrong, virtual minutes
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
     minutes: u64,
-    /// Members turn bad for a while: they say anything that the link protocol can say
+    /// Members turn bad for a while: they send anything that the link protocol can say
     #[arg(long)]
     bad_members: bool,
-    /// Break a rule of the flood, to see the checkers notice
+    /// Break a rule of the flood, to see that the checkers notice
     #[arg(long, value_name = "NAME")]
     bad_rule: Option<BadRule>,
     /// Run each seed once only, half as long
@@ -67,33 +67,33 @@ struct Arguments {
 enum BadRule {
     /// The vector advances for each record as it arrives, and not by markers alone
     AdvanceByRecord,
-    /// A marker goes out before records that it covers
+    /// A marker is sent before records that it covers
     MarkerOvertakes,
-    /// A slot goes out as it was when it was queued
+    /// A slot is sent as it was when it was queued
     OldVersion,
     /// What was once sent counts as received when a link comes up again
     TrustWhatWasSent,
-    /// What comes over a link is not passed on
+    /// A record that comes over a link is not passed on
     KeepToMyself,
-    /// Whatever comes last is kept
+    /// The record that comes last is kept
     MergeByArrival,
     /// Now and then a record that has come is not kept
     LoseSome,
     /// A marker is sent though a FIFO was cleared
     MarkWhatWasCleared,
-    /// A link that is told of changes again is not sent what it has missed
+    /// A link that becomes eager again is not sent what it has missed
     SkipTheResend,
-    /// A follower is told that all is covered while some of it still waits
+    /// A follower is told that all is covered while part of it still waits
     CoverWhatWaits,
-    /// A record is removed without a word to followers
+    /// A record is removed, and followers are not told
     RemoveSilently,
-    /// A server does not contradict what others tell as its own
+    /// A server does not answer lies in its own name
     CloseOnLies,
     /// A record is merged however far in the future it was received
     TrustReceipts,
-    /// What has expired by the clock of the server that carries it is not passed on
+    /// A record is not passed on once it has expired by the server's own clock
     CarryByOwnRule,
-    /// What is said of any server's links is believed, however far its stamp is ahead
+    /// A link state is believed, however far its stamp is ahead
     BelieveStates,
     /// One server's name may have any number of incarnations
     OriginsUnbounded,
@@ -147,13 +147,13 @@ impl Arguments {
         Rules { broken: self.bad_rule.map(BadRule::broken) }
     }
 
-    /// The shortest way to what a failing seed shows first.
+    /// The shortest way to the first violation of a failing seed.
     fn shortest(&self, outcome: &Outcome) -> Option<Shortest> {
         let violation = outcome.violations.iter().min_by_key(|violation| violation.at)?;
         shorten(&self.scenario(outcome.seed), self.rules(), violation.symptom)
     }
 
-    /// What runs one seed again.
+    /// The command that runs one seed again.
     fn command(&self, seed: u64) -> String {
         let mut command = format!("cargo run --release -p proxyherd-sim -- --seed {seed}");
         if let Some(servers) = self.servers {

@@ -1,9 +1,9 @@
-//! Connections: two ordered streams of bytes each, with delay, finite bandwidth, and a bound on what is on its
-//! way. A piece that is lost is sent again after a while, as TCP does, and holds up what is behind it. A path
-//! between two servers can be blocked, each way for itself; then bytes wait where they are until the path is open
-//! or the connection is given up. A path can be choked, too: it carries a fraction of what it did.
+//! The network: connections, each of which is two ordered streams of bytes with delay, finite bandwidth, and a bound
+//! on the bytes on their way. As in TCP, a lost piece is sent again after a while and delays what is behind it. A
+//! path between two servers can be blocked, separately in each direction. Then bytes wait until the path is open or
+//! the connection is given up. A choked path carries a fraction of its bandwidth.
 //!
-//! What a connection carries and who holds its ends is not known here.
+//! The network does not know what a connection carries, nor who holds its ends.
 
 use std::collections::VecDeque;
 
@@ -15,30 +15,30 @@ use crate::{
 
 /// Largest piece in which bytes travel and arrive.
 const PIECE_LEN_MAX: usize = 1460;
-/// What a choked path carries of its bandwidth: one part of so many.
+/// A choked path carries its bandwidth divided by this.
 const CHOKED: u64 = 20;
-/// Least and greatest time until a piece that was lost is sent again.
+/// The least and the greatest time until a lost piece is sent again.
 const RESENT_AFTER: (Nanos, Nanos) = (200 * MILLISECOND, SECOND);
 
-/// A connection; numbers are never used twice.
+/// A connection. Numbers are never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ConnId(pub usize);
 
 /// One end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Side {
-    /// Who dialled.
-    Dialled,
-    /// Who was dialled.
+    /// Who dialed.
+    Dialed,
+    /// Who was dialed.
     Answered,
 }
 
 impl Side {
-    /// The end across.
+    /// The other end.
     pub(crate) fn other(self) -> Side {
         match self {
-            Side::Dialled => Side::Answered,
-            Side::Answered => Side::Dialled,
+            Side::Dialed => Side::Answered,
+            Side::Answered => Side::Dialed,
         }
     }
 }
@@ -58,18 +58,18 @@ pub(crate) struct Network {
     settings: NetworkSettings,
     rng: Rng,
     connections: Vec<Connection>,
-    /// How many faults block the way from one server to another.
+    /// For each direction between two servers, how many faults block it.
     blocked: Vec<Vec<u32>>,
-    /// How many faults choke it.
+    /// For each direction, how many faults choke it.
     choked: Vec<Vec<u32>>,
     lost: u64,
 }
 
 #[derive(Debug)]
 struct Connection {
-    /// The servers that dialled and answered.
+    /// The servers that dialed and answered.
     servers: [usize; 2],
-    /// From the end that dialled, and from the one that answered.
+    /// From the end that dialed, and from the one that answered.
     streams: [Stream; 2],
     is_answered: bool,
 }
@@ -79,7 +79,7 @@ struct Stream {
     pieces: VecDeque<(Nanos, Arrival)>,
     /// Bytes in `pieces`.
     len: usize,
-    /// When the wire has put out all of them.
+    /// When the wire has sent all of them.
     free_at: Nanos,
     /// Nobody reads or writes here any more.
     is_over: bool,
@@ -102,7 +102,7 @@ impl Network {
         ConnId(self.connections.len() - 1)
     }
 
-    /// Somebody is there at the other end; says whether that is new.
+    /// The server at the other end accepts. Returns whether that is new.
     pub(crate) fn answer(&mut self, conn: ConnId) -> bool {
         !std::mem::replace(&mut self.connections[conn.0].is_answered, true)
     }
@@ -112,13 +112,13 @@ impl Network {
         self.connections[conn.0].servers[side as usize]
     }
 
-    /// Whether whoever writes at this end has to wait.
+    /// Whether a writer at this end has to wait.
     pub(crate) fn is_full(&self, conn: ConnId, from: Side) -> bool {
         let stream = &self.connections[conn.0].streams[from as usize];
         stream.len > self.settings.window
     }
 
-    /// Sends bytes on their way, in pieces cut anywhere; says when the pieces arrive.
+    /// Sends bytes in pieces that are cut anywhere. Returns when the pieces arrive.
     pub(crate) fn write(&mut self, now: Nanos, conn: ConnId, from: Side, mut bytes: &[u8]) -> Vec<Nanos> {
         let mut arrivals = Vec::new();
         while !bytes.is_empty() && !self.stream(conn, from).is_over {
@@ -131,7 +131,7 @@ impl Network {
         arrivals
     }
 
-    /// Closes this end: what it wrote still arrives, and then the end; nothing more comes in. Says when the
+    /// Closes this end. What it has written still arrives, and then the end; nothing more comes in. Returns when the
     /// end arrives.
     pub(crate) fn close(&mut self, now: Nanos, conn: ConnId, from: Side) -> Option<Nanos> {
         self.stream(conn, from.other()).stop();
@@ -143,15 +143,14 @@ impl Network {
         Some(at)
     }
 
-    /// Whoever was at one end is gone and says nothing; what was on its way, from there and to there, is lost.
+    /// The server at one end is gone and says nothing. What was on its way in both directions is lost.
     pub(crate) fn vanish(&mut self, conn: ConnId) {
         self.connections[conn.0].streams.iter_mut().for_each(Stream::stop);
     }
 
-    /// Breaks the connection: of what is on its way some of the first piece arrives, then the end. Says when
-    /// the ends arrive.
+    /// Breaks the connection. Part of the first piece on its way arrives, then the end. Returns when the ends arrive.
     pub(crate) fn reset(&mut self, now: Nanos, conn: ConnId) -> [(Side, Option<Nanos>); 2] {
-        [Side::Dialled, Side::Answered].map(|from| {
+        [Side::Dialed, Side::Answered].map(|from| {
             let kept = self.rng.index(PIECE_LEN_MAX);
             let stream = self.stream(conn, from);
             if stream.is_over {
@@ -164,7 +163,7 @@ impl Network {
         })
     }
 
-    /// What has come to the end across from `from` by now, unless the way is blocked.
+    /// What has arrived from `from` at the other end by now, unless the path is blocked.
     pub(crate) fn arrived(&mut self, now: Nanos, conn: ConnId, from: Side) -> Option<Arrival> {
         if self.is_blocked(self.server(conn, from), self.server(conn, from.other())) {
             return None;
@@ -177,11 +176,11 @@ impl Network {
         Some(arrival)
     }
 
-    /// The connections, and the ends of them, from where something is on its way from one server to another.
+    /// The connections on which something is on its way from one server to another, each with its sending end.
     pub(crate) fn held_up(&self, from: usize, to: usize) -> Vec<(ConnId, Side)> {
         let ends = |(at, connection): (usize, &Connection)| {
             let side = match connection.servers {
-                servers if servers == [from, to] => Side::Dialled,
+                servers if servers == [from, to] => Side::Dialed,
                 servers if servers == [to, from] => Side::Answered,
                 _ => return None,
             };
@@ -210,7 +209,7 @@ impl Network {
         self.choked[from][to] += 1;
     }
 
-    /// Takes back one [`Network::choke`]. What is on its way goes on at full speed; says when it arrives.
+    /// Takes back one [`Network::choke`]. What is on its way goes on at full speed. Returns when it arrives.
     pub(crate) fn unchoke(&mut self, now: Nanos, from: usize, to: usize) -> Vec<(ConnId, Side, Nanos)> {
         self.choked[from][to] -= 1;
         if self.choked[from][to] > 0 {
@@ -238,7 +237,7 @@ impl Network {
         &mut self.connections[conn.0].streams[from as usize]
     }
 
-    /// Puts something behind all that is on its way; says when it arrives.
+    /// Puts something behind everything that is on its way. Returns when it arrives.
     fn send(&mut self, now: Nanos, conn: ConnId, from: Side, arrival: Arrival) -> Nanos {
         let (least, most) = self.settings.delay;
         let mut delay = self.rng.between(least, most + 1);
@@ -311,14 +310,14 @@ mod tests {
     fn bytes_arrive_whole_and_in_order_and_no_faster_than_the_wire() {
         let (mut network, sent) = (network(), sent(10_000));
         let conn = network.connect(0, 1);
-        let arrivals = network.write(0, conn, Side::Dialled, &sent);
+        let arrivals = network.write(0, conn, Side::Dialed, &sent);
         assert!(arrivals.is_sorted() && arrivals.len() >= 7);
-        assert!(network.is_full(conn, Side::Dialled) && !network.is_full(conn, Side::Answered));
-        let (first, _) = arrived(&mut network, 5 * SECOND, conn, Side::Dialled);
+        assert!(network.is_full(conn, Side::Dialed) && !network.is_full(conn, Side::Answered));
+        let (first, _) = arrived(&mut network, 5 * SECOND, conn, Side::Dialed);
         assert!((3000..=5000).contains(&first.len()), "{} bytes in 5 s", first.len());
-        let (rest, is_over) = arrived(&mut network, 10 * SECOND + DELAY, conn, Side::Dialled);
+        let (rest, is_over) = arrived(&mut network, 10 * SECOND + DELAY, conn, Side::Dialed);
         assert_eq!(([first, rest].concat(), is_over), (sent, false));
-        assert!(!network.is_full(conn, Side::Dialled));
+        assert!(!network.is_full(conn, Side::Dialed));
     }
 
     #[test]
@@ -326,11 +325,11 @@ mod tests {
         let mut network = network();
         let conn = network.connect(0, 1);
         network.write(0, conn, Side::Answered, &sent(500));
-        network.write(0, conn, Side::Dialled, &sent(500));
+        network.write(0, conn, Side::Dialed, &sent(500));
         let end = network.close(0, conn, Side::Answered).unwrap();
         assert_eq!(arrived(&mut network, end, conn, Side::Answered), (sent(500), true));
-        assert_eq!(arrived(&mut network, 10 * SECOND, conn, Side::Dialled), (Vec::new(), false));
-        assert_eq!(network.write(end, conn, Side::Dialled, &sent(1)), [], "nobody reads there any more");
+        assert_eq!(arrived(&mut network, 10 * SECOND, conn, Side::Dialed), (Vec::new(), false));
+        assert_eq!(network.write(end, conn, Side::Dialed, &sent(1)), [], "nobody reads there any more");
     }
 
     #[test]
@@ -338,10 +337,10 @@ mod tests {
         let (mut torn, mut network) = (0, network());
         for _ in 0..50 {
             let conn = network.connect(0, 1);
-            network.write(0, conn, Side::Dialled, &sent(5000));
+            network.write(0, conn, Side::Dialed, &sent(5000));
             let ends = network.reset(0, conn);
             assert!(ends.iter().all(|(_, at)| at.is_some()));
-            let (bytes, is_over) = arrived(&mut network, 10 * SECOND, conn, Side::Dialled);
+            let (bytes, is_over) = arrived(&mut network, 10 * SECOND, conn, Side::Dialed);
             assert!(is_over && bytes.len() <= PIECE_LEN_MAX && sent(5000).starts_with(&bytes));
             torn += u64::from(!bytes.is_empty() && bytes.len() < PIECE_LEN_MAX);
         }
@@ -353,13 +352,13 @@ mod tests {
         let mut network = network();
         let conn = network.connect(0, 1);
         network.block(0, 1);
-        network.write(0, conn, Side::Dialled, &sent(100));
+        network.write(0, conn, Side::Dialed, &sent(100));
         network.write(0, conn, Side::Answered, &sent(100));
-        assert_eq!(arrived(&mut network, SECOND, conn, Side::Dialled), (Vec::new(), false));
+        assert_eq!(arrived(&mut network, SECOND, conn, Side::Dialed), (Vec::new(), false));
         assert_eq!(arrived(&mut network, SECOND, conn, Side::Answered), (sent(100), false));
-        assert_eq!(network.held_up(0, 1), [(conn, Side::Dialled)]);
+        assert_eq!(network.held_up(0, 1), [(conn, Side::Dialed)]);
         network.unblock(0, 1);
-        assert_eq!(arrived(&mut network, SECOND, conn, Side::Dialled), (sent(100), false));
+        assert_eq!(arrived(&mut network, SECOND, conn, Side::Dialed), (sent(100), false));
         assert_eq!(network.held_up(0, 1), []);
     }
 
@@ -368,9 +367,9 @@ mod tests {
         let settings = NetworkSettings { loss_per_mille: 300, bandwidth: 1_000_000, ..network().settings };
         let (mut network, sent) = (Network::new(settings, 2, Rng::new(7)), sent(100_000));
         let conn = network.connect(0, 1);
-        let arrivals = network.write(0, conn, Side::Dialled, &sent);
+        let arrivals = network.write(0, conn, Side::Dialed, &sent);
         assert!(arrivals.is_sorted() && network.lost() > 10);
-        assert_eq!(arrived(&mut network, 10 * SECOND, conn, Side::Dialled), (sent, false));
+        assert_eq!(arrived(&mut network, 10 * SECOND, conn, Side::Dialed), (sent, false));
     }
 
     #[test]
@@ -379,11 +378,11 @@ mod tests {
         let conn = network.connect(0, 1);
         network.choke(0, 1);
         let last = |arrivals: Vec<Nanos>| arrivals.last().copied().unwrap();
-        assert!(last(network.write(0, conn, Side::Dialled, &sent(1000))) >= CHOKED * SECOND);
+        assert!(last(network.write(0, conn, Side::Dialed, &sent(1000))) >= CHOKED * SECOND);
         assert!(last(network.write(0, conn, Side::Answered, &sent(1000))) < 2 * SECOND);
         let sooner = network.unchoke(0, 0, 1).into_iter().map(|(_, _, at)| at).collect();
         assert!(last(sooner) < 2 * SECOND, "what is on its way goes on faster");
-        let (bytes, _) = arrived(&mut network, 2 * SECOND, conn, Side::Dialled);
+        let (bytes, _) = arrived(&mut network, 2 * SECOND, conn, Side::Dialed);
         assert_eq!(bytes.len(), 1000);
     }
 }

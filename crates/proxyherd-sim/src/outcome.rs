@@ -1,4 +1,4 @@
-//! What came of a run.
+//! The outcome of a run.
 
 use std::fmt;
 
@@ -9,11 +9,11 @@ use crate::timeline::{Nanos, SECOND};
 pub struct Outcome {
     /// The seed.
     pub seed: u64,
-    /// The same for the same seed.
+    /// A hash of all events, the same for the same seed.
     pub trace: u64,
     /// How much happened.
     pub tally: Tally,
-    /// What should never be: of each symptom the first.
+    /// The violations that were found, the first of each symptom.
     pub violations: Vec<Violation>,
 }
 
@@ -52,11 +52,11 @@ pub struct Tally {
     pub jumps: u64,
     /// Members that turned bad.
     pub bad_members: u64,
-    /// Frames of theirs that were not so.
+    /// Frames of theirs that were lies.
     pub lies: u64,
-    /// Servers that started again as they once were.
+    /// Servers that went on as they were earlier.
     pub restored: u64,
-    /// Clocks that were put forward or back by more than servers put up with.
+    /// Clocks that were put forward or back by more than servers accept.
     pub far_jumps: u64,
     /// Clocks that jumped by years.
     pub lost_years: u64,
@@ -64,18 +64,19 @@ pub struct Tally {
     pub lost: u64,
     /// Links that ended because clocks were too far apart.
     pub clocks_apart: u64,
-    /// Records that came while herds with a swift tree were calm, and how many there are if each change comes to each
-    /// other server once. There can be fewer: of two changes of one client in a row the first may never be sent.
+    /// Records that were received while herds with a swift tree were calm, and how many there should be if each
+    /// change comes to each other server once. There can be fewer: of two changes of one client in a row, the first
+    /// may never be sent.
     pub calm_records: u64,
     /// See `calm_records`.
     pub calm_records_least: u64,
     /// Questions where a client is.
     pub reads: u64,
-    /// Records of which followers were told ...
+    /// Records that followers were sent ...
     pub told: u64,
-    /// ... records that were removed, of which they were told too ...
+    /// ... removals that they were sent ...
     pub told_removed: u64,
-    /// ... and replies that they held and let go.
+    /// ... and replies that they held and released.
     pub replies: u64,
     /// Links that came up.
     pub links: u64,
@@ -83,14 +84,14 @@ pub struct Tally {
     pub partial_flushes: u64,
     /// How often the herd had to agree, and did.
     pub agreements: u64,
-    /// How long it took to agree, all times together.
+    /// How long it took to agree, all rounds together.
     pub settling: Nanos,
     /// How long it took at most.
     pub settling_max: Nanos,
 }
 
 impl Tally {
-    /// Both.
+    /// The sum of both.
     pub fn and(self, other: Tally) -> Tally {
         Tally {
             servers: self.servers + other.servers,
@@ -141,13 +142,13 @@ pub enum Symptom {
     Lost,
     /// A server holds what nobody took.
     Foreign,
-    /// Servers found that they hold different things, which they never should.
+    /// Servers found that they hold different records, which must not happen.
     Root,
     /// A change was sent more often than it may be.
     Payloads,
     /// A server answered with less than it had answered before.
     Read,
-    /// A follower was told what is not so, or not told what is.
+    /// A follower was sent something wrong, or not sent something.
     Follower,
     /// An outbox is longer than it may be.
     Outbox,
@@ -155,17 +156,17 @@ pub enum Symptom {
     Bookkeeping,
     /// An honest server broke the protocol.
     Protocol,
-    /// A receipt that is further ahead than clocks may be apart was taken.
+    /// A record whose receipt is further ahead than clocks may be apart was taken.
     Future,
-    /// The spanning tree is not that of the servers that are there.
+    /// The spanning tree does not connect exactly the servers that are present.
     Tree,
     /// What a bad member left behind takes more room than it may.
     Memory,
-    /// What a bad member made up stands in the name of a server that is there and knows better.
+    /// A bad member's record stands in the name of a server that is present and knows better.
     Name,
-    /// A second run of the seed did something else.
+    /// A second run of the seed had other events.
     Twice,
-    /// Too little happened: the scenario is at fault, not the core.
+    /// Too little happened. The scenario is at fault, not the core.
     Gate,
 }
 

@@ -1,5 +1,4 @@
-//! What a person sees of a long run: one line that is kept up to date on a terminal, plain lines otherwise, and
-//! what it all came to.
+//! The output of a long run: one line that is kept up to date on a terminal, plain lines otherwise, and a summary.
 
 use std::{
     io::{IsTerminal, Write, stderr},
@@ -30,7 +29,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Nothing is done of `total` seeds.
+    /// The progress of a run of `total` seeds that has just begun.
     pub(crate) fn new(total: u64) -> Progress {
         Progress {
             total,
@@ -62,7 +61,7 @@ impl Progress {
         self.tell();
     }
 
-    /// The shortest way to the failure of the one seed that was run.
+    /// Prints the shortest way to the failure of the only seed that was run.
     pub(crate) fn shortest(&self, shortest: &Shortest) {
         self.clear();
         let (needed, drawn) = shortest.faults;
@@ -87,14 +86,14 @@ impl Progress {
         let _ = stderr().flush();
     }
 
-    /// Makes room on a terminal for something that stays.
+    /// Clears the line on a terminal for output that stays.
     fn clear(&self) {
         if self.is_terminal {
             eprint!("\r\x1b[K");
         }
     }
 
-    /// Says what it all came to.
+    /// Prints the summary.
     pub(crate) fn finish(self) -> ExitCode {
         self.clear();
         let Tally { servers, reports, accepted, records, crashes, cuts, resets, reads, .. } = self.tally;

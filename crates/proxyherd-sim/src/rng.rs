@@ -1,8 +1,8 @@
-//! Random numbers from a seed, the same on every machine: xoshiro256++ (Blackman and Vigna, 2018), its state
-//! filled by SplitMix64.
+//! Random numbers from a seed, the same on every machine: xoshiro256++ (Blackman and Vigna, 2018), its state filled
+//! by SplitMix64.
 
-/// A stream of random numbers. Streams split off do not disturb the one they came from, so that one more draw
-/// for a client does not move every later fault.
+/// A stream of random numbers. A stream that is split off does not disturb its source, so one more draw for a client
+/// does not move all later faults.
 #[derive(Clone, Debug)]
 pub(crate) struct Rng {
     state: [u64; 4],
@@ -15,7 +15,7 @@ impl Rng {
         Rng { state: std::array::from_fn(|_| split_mix(&mut mix)) }
     }
 
-    /// A stream of its own for what `name` names.
+    /// An independent stream for `name`.
     pub(crate) fn split(&mut self, name: &str) -> Rng {
         let mut seed = self.bits();
         for byte in name.bytes() {
@@ -43,22 +43,22 @@ impl Rng {
         ((u128::from(self.bits()) * u128::from(end)) >> 64) as u64
     }
 
-    /// A number from `low` up to and without `high`.
+    /// A number from `low` up to `high`, without `high`.
     pub(crate) fn between(&mut self, low: u64, high: u64) -> u64 {
         low + self.below(high - low)
     }
 
-    /// An index into something of this length, which is not empty.
+    /// An index into something of this length, which must not be empty.
     pub(crate) fn index(&mut self, len: usize) -> usize {
         self.below(len as u64) as usize
     }
 
-    /// True this often, of a thousand times.
+    /// True with this probability, in thousandths.
     pub(crate) fn chance(&mut self, per_mille: u64) -> bool {
         self.below(1000) < per_mille
     }
 
-    /// How long until the next of events that come at random, `mean` apart on average.
+    /// The time until the next of random events that are `mean` apart on average.
     pub(crate) fn interval(&mut self, mean: u64) -> u64 {
         let unit = (self.bits() >> 11) as f64 / (1u64 << 53) as f64;
         (-(1.0 - unit).ln() * mean as f64) as u64

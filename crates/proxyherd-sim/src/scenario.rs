@@ -1,5 +1,5 @@
-//! What a seed stands for: who is linked to whom, how fast and how skewed everything is, what goes wrong how
-//! often, and how much must happen for the run to count.
+//! The scenario of a seed: the topology, how fast and how skewed everything is, how often what goes wrong, and how
+//! much must happen for the run to count.
 
 use crate::{
     outcome::Tally,
@@ -7,25 +7,25 @@ use crate::{
     timeline::{MILLISECOND, Nanos, SECOND},
 };
 
-/// Fewest servers of a herd that has something to agree on by more than one way.
+/// Fewest servers of a herd in which there can be more than one path.
 pub const SERVERS_MIN: u64 = 3;
-/// Most servers of a simulated herd; with more the checkers' part of the time grows beyond what it finds.
+/// Most servers of a simulated herd. With more, the checkers need more time than they are worth.
 pub const SERVERS_MAX: u64 = 30;
 
 /// How far clocks may be apart.
 pub(crate) const CLOCK_OFFSET_MAX_NS: u64 = 60 * SECOND;
 
-/// How long links may take to find out that they are dead and to come up again, where wires are swift ...
+/// How long links may take to find out that they are dead and to come up again, on swift wires ...
 const SWIFT_LINKS_MAX: Nanos = 8 * SECOND;
-/// ... and where they are slow, or lose a part of what they carry.
+/// ... and on wires that are slow or lose pieces.
 const SLOW_LINKS_MAX: Nanos = 20 * SECOND;
 
-/// The servers of the classic herd; larger herds go on with numbers.
+/// The servers of the classic herd. Larger herds go on with numbers.
 const NAMES: [&str; 5] = ["Riley", "Jaquez", "Juzang", "Campbell", "Bernard"];
 /// The classic herd's six links.
 const CLASSIC: [(usize, usize); 6] = [(0, 1), (0, 2), (4, 1), (4, 2), (4, 3), (2, 3)];
 
-/// How a run is to be.
+/// Everything that determines a run.
 #[derive(Clone, Debug)]
 pub struct Scenario {
     /// The seed that it was drawn from.
@@ -34,9 +34,9 @@ pub struct Scenario {
     pub servers: usize,
     /// Which of them are neighbors, each pair once; the first of a pair dials.
     pub edges: Vec<(usize, usize)>,
-    /// How long things go wrong, all rounds together.
+    /// For how long things go wrong, all rounds together.
     pub length: Nanos,
-    /// How many times the herd is left in peace and has to agree.
+    /// How often the herd is left in peace and has to agree.
     pub rounds: u64,
     /// The wires.
     pub network: NetworkSettings,
@@ -48,73 +48,72 @@ pub struct Scenario {
     pub clock_offsets: Vec<i64>,
     /// Whether changes go along a spanning tree.
     pub has_tree: bool,
-    /// Which servers speak to others as a version before did.
+    /// The servers that speak an earlier version.
     pub old_servers: Vec<bool>,
-    /// How long after its receipt a report is forgotten. Then clocks agree and clients are orderly: a newer
-    /// report also expires later. Otherwise what one server has already forgotten may have won over what
-    /// another still holds (a tombstone outlives a newer report), and they only agree when that has expired
-    /// as well.
+    /// How long after its receipt a report expires. Then clocks agree and clients are orderly, so a newer report also
+    /// expires later. Otherwise one server may have forgotten a record that won over what another server still holds
+    /// (a tombstone outlives a newer report), and the two agree only when that has expired as well.
     pub client_ttl: Option<Nanos>,
-    /// Whether clocks jump by more than servers put up with. Then servers refuse and drop what others hold, and only their
+    /// Whether clocks jump by more than servers accept. Then servers refuse and drop what others hold, and only their
     /// checks of each other bring it back.
     pub has_far_jumps: bool,
-    /// How bad members may be, where they may.
+    /// How bad members may be, if there are any.
     pub bad: Option<BadSettings>,
 }
 
 /// How bad the members of a herd may be.
 #[derive(Clone, Debug)]
 pub struct BadSettings {
-    /// Whether clocks step by years, both ways.
+    /// Whether clocks jump by years, in both directions.
     pub has_lost_years: bool,
-    /// Where reports are forgotten: a server whose clock is off by almost as much as may be. It has no clients, since
-    /// what it took would expire earlier or later than what is older.
+    /// In herds where reports expire: a server whose clock is off by almost as much as allowed. It has no clients,
+    /// because what it took would expire in another order than what is older.
     pub skewed: Option<usize>,
 }
 
-/// What the wires are like.
+/// The properties of the wires.
 #[derive(Clone, Debug)]
 pub struct NetworkSettings {
-    /// Least and greatest time from one server to another.
+    /// The least and the greatest delay from one server to another.
     pub delay: (Nanos, Nanos),
     /// Bytes a second, each way on each link.
     pub bandwidth: u64,
     /// How many bytes may be on their way before a writer has to wait.
     pub window: usize,
-    /// How many pieces of a thousand are lost, and sent again.
+    /// How many of a thousand pieces are lost, and sent again.
     pub loss_per_mille: u64,
 }
 
-/// What the clients are like.
+/// The properties of the clients.
 #[derive(Clone, Debug)]
 pub struct ClientSettings {
     /// How many there are.
     pub count: usize,
     /// Time between two reports of the herd's clients, on average.
     pub interval: Nanos,
-    /// How often, of a thousand times, all clients report at once.
+    /// How often all clients report at once, in thousandths.
     pub burst_per_mille: u64,
     /// Longest note on a report, bytes.
     pub note_len_max: u64,
-    /// No client sends again what it has sent before, counts whole seconds, or asks to be forgotten.
+    /// No client repeats reports, counts whole seconds, or asks to be forgotten.
     pub are_orderly: bool,
 }
 
-/// What goes wrong.
+/// The properties of the faults.
 #[derive(Clone, Debug)]
 pub struct FaultSettings {
     /// Time between two faults, on average.
     pub interval: Nanos,
-    /// Longest time until what went wrong is right again.
+    /// The longest duration of a fault.
     pub length_max: Nanos,
 }
 
-/// What of a scenario is given, and not drawn.
+/// The part of a scenario that is given and not drawn.
 #[derive(Clone, Copy, Debug)]
 pub struct Given {
     /// How many servers; `None`: 3 to 8.
     pub servers: Option<usize>,
-    /// How long things go wrong.
+    /// For how long things go wrong.
     pub length: Nanos,
     /// Whether members turn bad for a while.
     pub has_bad_members: bool,
@@ -133,7 +132,7 @@ impl Scenario {
         let client_ttl = rng.chance(250).then(|| rng.between(20, 120) * SECOND);
         let mut clock_offset = || if client_ttl.is_some() { 0 } else { clock_offset(rng) };
         let clock_offsets = (0..servers).map(|_| clock_offset()).collect();
-        // A herd that is upgraded server by server, now and then.
+        // Now and then a herd is in the middle of an upgrade, server by server.
         let is_mixed = rng.chance(200);
         let old_servers = (0..servers).map(|_| is_mixed && rng.chance(400)).collect();
         let mut scenario = Scenario {
@@ -172,13 +171,13 @@ impl Scenario {
         scenario
     }
 
-    /// Lets members be bad. All speak the newest version: what a lie leaves behind, only the checks of maps find.
+    /// Adds bad members. All servers speak the newest version, because only checks find what a lie leaves behind.
     fn turn_bad(&mut self, rng: &mut Rng) {
         self.old_servers.fill(false);
         let has_lost_years = self.client_ttl.is_none() && rng.chance(300);
         let skewed = (self.client_ttl.is_some() && rng.chance(500)).then(|| rng.index(self.servers));
         if let Some(server) = skewed {
-            // A herd in which records live no longer than clocks may be apart is refused.
+            // `check` refuses a herd in which records live no longer than clocks may be apart.
             self.client_ttl = Some(rng.between(61, 120) * SECOND);
             let offset = rng.between(20 * SECOND, 57 * SECOND).cast_signed();
             self.clock_offsets[server] = if rng.chance(700) { offset } else { -offset };
@@ -186,13 +185,13 @@ impl Scenario {
         self.bad = Some(BadSettings { has_lost_years, skewed });
     }
 
-    /// What a server is called.
+    /// The name of a server.
     pub fn name(server: usize) -> String {
         NAMES.get(server).map_or_else(|| format!("Server-{server}"), |&name| name.to_owned())
     }
 
-    /// The neighbors of a server, and whether it is the one that dials.
-    pub fn neighbours(&self, server: usize) -> Vec<(usize, bool)> {
+    /// The neighbors of a server, each with whether the server dials it.
+    pub fn neighbors(&self, server: usize) -> Vec<(usize, bool)> {
         let of = |&(dials, answers): &(usize, usize)| match server {
             _ if server == dials => Some((answers, true)),
             _ if server == answers => Some((dials, false)),
@@ -201,8 +200,8 @@ impl Scenario {
         self.edges.iter().filter_map(of).collect()
     }
 
-    /// How long the herd may take to agree, once nothing goes wrong any more, where it holds `bytes` of records:
-    /// links notice that they are dead, are dialled again, and carry everything from end to end.
+    /// How long the herd may take to agree once nothing goes wrong any more, if it holds `bytes` of records: links
+    /// notice that they are dead, are dialed again, and carry everything from end to end.
     pub fn settling_max(&self, bytes: u64) -> Nanos {
         let transfer = bytes * SECOND / self.network.bandwidth;
         let links = if self.is_swift() { SWIFT_LINKS_MAX } else { SLOW_LINKS_MAX };
@@ -212,7 +211,7 @@ impl Scenario {
 
 /// How often a change is sent.
 impl Scenario {
-    /// Whether the wires are so good that nobody loses patience with them.
+    /// Whether the wires are so good that no promise runs out of patience.
     pub fn is_swift(&self) -> bool {
         let NetworkSettings { delay, bandwidth, loss_per_mille, .. } = self.network;
         delay.1 <= 10 * MILLISECOND && bandwidth >= 200_000 && loss_per_mille == 0
@@ -223,10 +222,10 @@ impl Scenario {
         self.has_tree && !self.old_servers.contains(&true)
     }
 
-    /// How many records `changes` may be sent as, all links together, while nothing goes wrong.
+    /// How many records `changes` may be sent as, on all links together, while nothing goes wrong.
     pub fn payloads_max(&self, changes: u64) -> u64 {
         let (servers, edges) = (self.servers as u64, self.edges.len() as u64);
-        // Where changes are few, one question too many weighs much; all runs together stay below 1.05.
+        // With few changes, one question too many weighs much. All runs together stay below 1.05.
         let some = 2 * servers;
         if self.is_all_tree() {
             changes * (servers - 1) * 105 / 100 + some
@@ -241,9 +240,9 @@ impl Scenario {
     /// What there was too little of, if anything.
     pub fn too_little(&self, tally: &Tally) -> Option<String> {
         let minutes = self.length / (60 * SECOND);
-        // Of each kind alone there may be none in a run; many runs together have enough of all.
+        // A single run may have none of some kind. Many runs together have enough of all.
         let rarer = tally.pauses + tally.one_ways + tally.swizzles + tally.chokes;
-        // A member that is bad, or whose clock is far off, is asked by nobody meanwhile.
+        // A member that is bad, or whose clock is far off, gets no requests meanwhile.
         let (reports, reads) = if self.bad.is_some() { (25, 15) } else { (60, 20) };
         let gates = [
             ("reports that were news", tally.accepted, reports * minutes),
@@ -261,7 +260,7 @@ impl Scenario {
     }
 }
 
-/// A tree, so that all are connected, and some more.
+/// The edges of a tree, so that all servers are connected, and some more.
 fn random_edges(rng: &mut Rng, servers: usize) -> Vec<(usize, usize)> {
     let mut edges = Vec::new();
     for server in 1..servers {
@@ -276,7 +275,7 @@ fn random_edges(rng: &mut Rng, servers: usize) -> Vec<(usize, usize)> {
     edges
 }
 
-/// Most clocks are nearly right, some are seconds off.
+/// The offset of a clock. Most clocks are nearly right, some are seconds off.
 fn clock_offset(rng: &mut Rng) -> i64 {
     let most = if rng.chance(300) { 8 * SECOND } else { 50 * MILLISECOND };
     rng.below(2 * most).cast_signed() - most.cast_signed()

@@ -1,20 +1,16 @@
-//! One server: the real core, and around it what a server's sockets and timers do. It says what should happen;
-//! the world lets it.
+//! One server: the real core, and around it what a server's sockets and timers do. It returns actions, and the world
+//! carries them out.
 //!
-//! A crash drops a [`Life`], and with it all memory; the next start makes another with a new incarnation.
+//! A crash drops a [`Life`], and all memory with it; the next start makes another life with a new incarnation.
 
 use std::collections::BTreeMap;
 
 use proxyherd_core::{
-    codec::{
-        check::Check,
-        link::{Encoder, Frame, decode},
-        numbering::Named,
-    },
+    codec::link::{Encoder, Frame, check::Check, decode, numbering::Named},
     flood::{LinkId, Rules, Wake},
     limits::{HANDSHAKE_MAX, LINK_SILENCE_MAX, ORIGINS_NAMED_MAX},
     link::{Backoff, HIGHEST, Identity, Incoming, LinkError, Refused},
-    map::{Agreed, Map, MapSettings, shard_index},
+    replica::{Agreed, Replica, ReplicaSettings, shard_index},
     types::{Origin, ServerName},
 };
 
@@ -22,71 +18,71 @@ use crate::{
     follower::Follower, liar::Saying, network::ConnId, scenario::CLOCK_OFFSET_MAX_NS, timeline::Nanos,
 };
 
-/// What a server wants to happen.
+/// An action that a server wants.
 #[derive(Debug)]
 pub(crate) enum Action {
-    /// These bytes are to go out.
+    /// Send these bytes.
     Write(ConnId, Vec<u8>),
     /// The writer of this connection has something to do.
     Flush(ConnId),
-    /// This end of the connection is closed.
+    /// Close this end of the connection.
     Close(ConnId),
-    /// The neighbor at this place is to be dialled again, in a while.
+    /// Dial the neighbor at this place again, after a while.
     Redial(usize),
     /// The link at this place came up.
     Up(usize),
-    /// So many records have come.
+    /// This many records have come.
     Received(u64),
     /// A link ends because the clocks are too far apart.
     ClocksApart,
-    /// This connection broke the protocol, which servers that keep to it never meet.
+    /// This connection broke the protocol. That never happens between servers that keep to it.
     Broken(ConnId, String),
 }
 
 /// One life of one server.
 #[derive(Debug)]
 pub(crate) struct Life {
-    /// What it knows.
-    pub(crate) map: Map,
-    /// One that takes what there is at once, and one that is slow.
+    /// What it holds.
+    pub(crate) map: Replica,
+    /// A swift follower and a slow one.
     pub(crate) followers: [Option<Follower>; 2],
     identity: Identity,
-    neighbours: Vec<(ServerName, bool)>,
+    neighbors: Vec<(ServerName, bool)>,
     links: Vec<Link>,
     sessions: BTreeMap<ConnId, Session>,
-    /// What it hears is noted, for it to say it again when it turns bad.
+    /// Whether it notes what it receives, so that it can repeat it when it turns bad.
     listens: bool,
-    /// What it has heard since it was last asked.
+    /// What it has received since the last call of [`Life::take_heard`].
     heard: Vec<Saying>,
-    /// The sums in its checks are wrong.
+    /// Whether the sums in its checks are wrong.
     pub(crate) has_wrong_sums: bool,
-    /// After naming so many origins its links number them anew.
+    /// How many origins one numbering of its links names.
     origins_max: usize,
 }
 
-/// So few that links number anew all the time, which takes a flood of lies otherwise.
+/// So few that links begin new numberings all the time. Otherwise only a flood of lies causes that.
 const FEW_ORIGINS: usize = 24;
 
-/// What a life is told at its start.
+/// The settings of a life.
 #[derive(Debug)]
 pub(crate) struct LifeSettings {
-    /// Which life of which server.
+    /// This life of the server.
     pub(crate) me: Origin,
     /// Scatters the tables.
     pub(crate) seed: u64,
-    /// The neighbors by name, and whether they are dialled; a neighbor's place here is its link's number.
-    pub(crate) neighbours: Vec<(ServerName, bool)>,
+    /// The neighbors by name, each with whether this server dials it. A neighbor's place here is its link's number.
+    pub(crate) neighbors: Vec<(ServerName, bool)>,
     /// Whether this server is the one that dials, for each neighbor.
     pub(crate) dials: Vec<bool>,
     /// How long after its receipt a report is forgotten.
     pub(crate) client_ttl: Option<Nanos>,
     /// Whether changes go along a spanning tree.
     pub(crate) has_tree: bool,
-    /// Whether it speaks as a version before did.
+    /// Whether it speaks an earlier version.
     pub(crate) is_old: bool,
     /// Whether it may turn bad.
     pub(crate) may_lie: bool,
-    /// As they should be, or the trap.
+    /// The rules, one of which may be broken.
     pub(crate) rules: Rules,
 }
 
@@ -94,7 +90,7 @@ pub(crate) struct LifeSettings {
 struct Link {
     dials: bool,
     backoff: Backoff,
-    /// The connection that has agreed last.
+    /// The connection on which the link is up.
     up: Option<ConnId>,
 }
 
@@ -106,7 +102,7 @@ struct Session {
     encoder: Encoder,
     began_at: Nanos,
     heard_at: Nanos,
-    /// What this server's clock said when it dialled.
+    /// What this server's clock showed when it dialed.
     clock_at_begin_ns: u64,
     /// The origins that the other end has named.
     introduced: Named<Origin>,
@@ -115,8 +111,8 @@ struct Session {
 #[derive(Debug)]
 enum Phase {
     /// HELLO is sent to the neighbor at this place.
-    Dialled(usize),
-    /// Somebody is about to say HELLO.
+    Dialed(usize),
+    /// Somebody has dialed and will send HELLO.
     Answered,
     /// The link is up.
     Up(Incoming, LinkId),
@@ -125,7 +121,7 @@ enum Phase {
 impl Life {
     /// A server that has just started.
     pub(crate) fn new(settings: LifeSettings) -> Life {
-        let map = Map::new(MapSettings {
+        let map = Replica::new(ReplicaSettings {
             me: settings.me.clone(),
             seed: settings.seed,
             max_clients: u64::MAX,
@@ -141,7 +137,7 @@ impl Life {
             identity: Identity {
                 herd: "sim".into(),
                 me: settings.me,
-                // Which of the versions before is left to the seed.
+                // The seed decides which of the earlier versions.
                 link_version: if settings.is_old {
                     1 + settings.seed as u16 % (HIGHEST - 1)
                 } else {
@@ -150,22 +146,22 @@ impl Life {
                 has_tree: settings.has_tree,
                 clock_offset_max_ns: CLOCK_OFFSET_MAX_NS,
             },
-            neighbours: settings.neighbours,
+            neighbors: settings.neighbors,
             links: settings.dials.into_iter().map(link).collect(),
             sessions: BTreeMap::new(),
             listens: settings.may_lie,
             heard: Vec::new(),
             has_wrong_sums: false,
-            // The seed's lowest bits have said which version it speaks.
+            // The seed's lowest bits have decided the version.
             origins_max: if settings.seed >> 32 & 1 == 0 { FEW_ORIGINS } else { ORIGINS_NAMED_MAX },
         }
     }
 
-    /// It had a link, as it is restored from a snapshot.
+    /// Makes it have had a link, for a server that is restored from a snapshot.
     pub(crate) fn had_a_link(&self) {
-        let (Some(link), Some((neighbour, _))) = (LinkId::new(0), self.neighbours.first()) else { return };
+        let (Some(link), Some((neighbor, _))) = (LinkId::new(0), self.neighbors.first()) else { return };
         let agreed = Agreed { version: HIGHEST, has_tree: false };
-        let _ = self.map.agree(link, neighbour, agreed, &mut Encoder::default());
+        let _ = self.map.agree(link, neighbor, agreed, &mut Encoder::default());
         let _ = self.map.link_down(link);
     }
 
@@ -173,7 +169,7 @@ impl Life {
         Session::new(now, phase, Encoder::default().with_origins_max(self.origins_max))
     }
 
-    /// What it has heard since it was last asked.
+    /// What it has received since the last call.
     pub(crate) fn take_heard(&mut self) -> Vec<Saying> {
         std::mem::take(&mut self.heard)
     }
@@ -183,7 +179,7 @@ impl Life {
         self.links.iter().filter_map(|link| link.up)
     }
 
-    /// Says all this on a connection.
+    /// Sends all this on a connection.
     pub(crate) fn say(&mut self, conn: ConnId, sayings: &[Saying], out: &mut Vec<Action>) {
         let Some(session) = self.sessions.get_mut(&conn) else { return };
         sayings.iter().for_each(|saying| saying.encode(&mut session.encoder));
@@ -200,7 +196,7 @@ impl Life {
         self.links.len()
     }
 
-    /// The neighbor at `place` is dialled by this connection.
+    /// Dials the neighbor at `place` with this connection.
     pub(crate) fn dial(
         &mut self,
         now: Nanos,
@@ -209,25 +205,25 @@ impl Life {
         place: usize,
         out: &mut Vec<Action>,
     ) {
-        let mut session = self.session(now, Phase::Dialled(place));
+        let mut session = self.session(now, Phase::Dialed(place));
         session.clock_at_begin_ns = clock_ns;
         session.encoder.hello(&self.identity.hello(clock_ns));
         session.write(conn, out);
         self.sessions.insert(conn, session);
     }
 
-    /// Somebody has dialled this server.
+    /// Somebody has dialed this server.
     pub(crate) fn answer(&mut self, now: Nanos, conn: ConnId) {
         let session = self.session(now, Phase::Answered);
         self.sessions.insert(conn, session);
     }
 
-    /// When the backoff of a neighbor's link says that it is dialled again.
+    /// The delay after which a neighbor is dialed again.
     pub(crate) fn redial_delay(&mut self, place: usize, random: u64) -> Nanos {
         self.links[place].backoff.next_delay(random).as_nanos() as Nanos
     }
 
-    /// Bytes have come. Says which shards they were about, one bit each.
+    /// Takes bytes that have come. Returns the shards that they were about, one bit each.
     pub(crate) fn receive(
         &mut self,
         now: Nanos,
@@ -248,7 +244,7 @@ impl Life {
         let (mut wake, before) = (Wake::default(), incoming.records());
         let received = incoming.receive(&self.map, clock_ns, &session.received, &mut wake);
         out.push(Action::Received(incoming.records() - before));
-        // A link that comes up may show that the clock is right, and then the server puts right what it has said.
+        // A link that comes up may show that the clock is right, and then the server corrects what it has issued.
         let shards = if is_new { u32::MAX } else { shards_of(&session.received) };
         if self.listens {
             session.listen(&mut self.heard);
@@ -267,7 +263,7 @@ impl Life {
         shards
     }
 
-    /// Goes on with the handshake; says whether the link is up.
+    /// Goes on with the handshake. Returns whether the link is up.
     fn handshake(&mut self, clock_ns: u64, conn: ConnId, out: &mut Vec<Action>) -> bool {
         let session = self.sessions.get_mut(&conn).expect("the caller has just found it");
         let (hello, len) = match decode(&session.received) {
@@ -281,12 +277,12 @@ impl Life {
         };
         session.received.drain(..len);
         let agreed = match session.phase {
-            Phase::Dialled(place) => {
-                let (dialled_ns, name) = (session.clock_at_begin_ns, &self.neighbours[place].0);
-                self.identity.confirm(clock_ns, dialled_ns, &hello, name).map(|()| (place, None))
+            Phase::Dialed(place) => {
+                let (dialed_ns, name) = (session.clock_at_begin_ns, &self.neighbors[place].0);
+                self.identity.confirm(clock_ns, dialed_ns, &hello, name).map(|()| (place, None))
             }
             _ => {
-                let answered = self.identity.answer(clock_ns, &hello, &self.neighbours);
+                let answered = self.identity.answer(clock_ns, &hello, &self.neighbors);
                 answered.map(|(place, answer)| (place, Some(answer)))
             }
         };
@@ -317,32 +313,33 @@ impl Life {
         if let Some(old) = self.links[place].up.take() {
             self.drop_session(old, out);
         }
-        let link = LinkId::new(place).expect("no scenario has so many neighbours");
+        let link = LinkId::new(place).expect("no scenario has so many neighbors");
         let wake = self.map.link_down(link).and(self.map.trust_clock(link, clock_ns));
         self.links[place].up = Some(conn);
         self.links[place].backoff.reset();
         let session = self.sessions.get_mut(&conn).expect("it has just agreed");
         let incoming = Incoming::new(link).with_version(agreed.version);
         session.phase = Phase::Up(incoming.with_clock_offset_max(CLOCK_OFFSET_MAX_NS), link);
-        let wake = wake.and(self.map.agree(link, &self.neighbours[place].0, agreed, &mut session.encoder));
+        let wake = wake.and(self.map.agree(link, &self.neighbors[place].0, agreed, &mut session.encoder));
         session.write(conn, out);
         self.wake(wake, out);
         out.push(Action::Up(place));
     }
 
-    /// One look at the tree, and at what was told; `members` are the herd's servers.
+    /// One look at the link states and at what was received; `members` are the herd's servers.
     pub(crate) fn look(&self, clock_ns: u64, members: &[ServerName], out: &mut Vec<Action>) {
         self.map.set_members(members);
         let wake = self.map.look_at_tree(clock_ns, members);
         self.wake(wake.and(self.map.mend(clock_ns)), out);
     }
 
-    /// Hands a wake to the writers. A link that is down has none: its wake is lost, as it may be for a server.
+    /// Hands a wake to the writers. A link that is down has no writer; its wake is lost, as it may be in a real
+    /// server.
     pub(crate) fn wake(&self, wake: Wake, out: &mut Vec<Action>) {
         out.extend(wake.links().filter_map(|link| self.links[link.index()].up).map(Action::Flush));
     }
 
-    /// Writes the next batch of what the neighbor needs; says whether there is more.
+    /// Writes the next batch of what the neighbor needs. Returns whether there is more.
     pub(crate) fn flush(&mut self, conn: ConnId, out: &mut Vec<Action>) -> bool {
         let Some(session) = self.sessions.get_mut(&conn) else { return false };
         let Phase::Up(_, link) = session.phase else { return false };
@@ -355,8 +352,8 @@ impl Life {
         !is_all
     }
 
-    /// Time has passed: what is silent for too long is closed, and the rest says that it is alive. Says
-    /// whether the connection goes on.
+    /// Time has passed: closes the connection if it has been silent for too long, otherwise sends a heartbeat.
+    /// Returns whether the connection goes on.
     pub(crate) fn tick(
         &mut self,
         now: Nanos,
@@ -378,20 +375,20 @@ impl Life {
         {
             self.map.write_heartbeat(link, clock_ns, &mut session.encoder);
             if self.map.is_ready(link) {
-                // A server flushes whenever it writes, and wakes nobody for what a heartbeat finds.
+                // A server flushes whenever it writes, so it wakes nobody for what a heartbeat finds.
                 out.push(Action::Flush(conn));
             }
             if self.has_wrong_sums {
-                let spoilt = spoilt(session.encoder.bytes());
+                let spoiled = spoiled(session.encoder.bytes());
                 session.encoder.clear();
-                out.push(Action::Write(conn, spoilt));
+                out.push(Action::Write(conn, spoiled));
             }
             session.write(conn, out);
         }
         true
     }
 
-    /// The connection is over at this end.
+    /// Ends the connection at this end.
     pub(crate) fn end(&mut self, conn: ConnId, out: &mut Vec<Action>) {
         let Some(place) = self.drop_session(conn, out) else { return };
         if self.links[place].dials {
@@ -399,13 +396,13 @@ impl Life {
         }
     }
 
-    /// Says the place of the link that is down now.
+    /// Drops a session. Returns the place of its link, which is down now.
     fn drop_session(&mut self, conn: ConnId, out: &mut Vec<Action>) -> Option<usize> {
         let session = self.sessions.remove(&conn)?;
         out.push(Action::Close(conn));
         match session.phase {
             Phase::Answered => None,
-            Phase::Dialled(place) => Some(place),
+            Phase::Dialed(place) => Some(place),
             Phase::Up(_, link) => {
                 self.links[link.index()].up.take_if(|up| *up == conn);
                 let wake = self.map.link_down(link);
@@ -449,20 +446,20 @@ impl Session {
     }
 }
 
-/// These frames, with other sums in their checks.
-fn spoilt(mut bytes: &[u8]) -> Vec<u8> {
-    let (mut encoder, mut spoilt) = (Encoder::default(), Vec::new());
+/// These frames with other sums in their checks.
+fn spoiled(mut bytes: &[u8]) -> Vec<u8> {
+    let (mut encoder, mut spoiled) = (Encoder::default(), Vec::new());
     while let Ok(Some((frame, len))) = decode(bytes) {
         if let Frame::Check(check) = frame {
             encoder.check(&Check { root: !check.root, ..check });
-            spoilt.extend_from_slice(encoder.bytes());
+            spoiled.extend_from_slice(encoder.bytes());
             encoder.clear();
         } else {
-            spoilt.extend_from_slice(&bytes[..len]);
+            spoiled.extend_from_slice(&bytes[..len]);
         }
         bytes = &bytes[len..];
     }
-    spoilt
+    spoiled
 }
 
 /// The shards that whole frames at the front of `bytes` may have changed.
@@ -473,7 +470,7 @@ fn shards_of(mut bytes: &[u8]) -> u32 {
         match frame {
             Frame::Record { record, .. } => shards |= 1 << shard_index(record.key),
             Frame::Marker(covered) => shards |= 1u32.checked_shl(covered.shard.into()).unwrap_or(0),
-            // These are not to move a vector.
+            // A check must not move a vector.
             Frame::Check(check) => shards |= 1u32.checked_shl(check.shard.into()).unwrap_or(0),
             Frame::Heartbeat(_) => shards = u32::MAX,
             _ => {}

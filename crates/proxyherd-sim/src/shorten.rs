@@ -1,5 +1,5 @@
-//! The shortest way to a failure: a failing seed run again and again with fewer faults and fewer clients, as long as
-//! the same symptom shows (delta debugging: Zeller and Hildebrandt, 2002).
+//! Shortens a failure: runs a failing seed again and again with fewer faults and fewer clients, as long as the same
+//! symptom shows (delta debugging: Zeller and Hildebrandt, 2002).
 
 use std::collections::BTreeSet;
 
@@ -13,23 +13,23 @@ use crate::{
 
 /// Most runs that one search may take.
 const RUNS_MAX: usize = 150;
-/// With how few clients it is tried.
+/// The numbers of clients that are tried.
 const CLIENTS: [usize; 4] = [1, 2, 5, 20];
 
-/// The least that still fails.
+/// The shortest run that still fails.
 #[derive(Clone, Debug)]
 pub struct Shortest {
-    /// What was found then.
+    /// The violation of that run.
     pub violation: Violation,
     /// How many clients were left.
     pub clients: usize,
-    /// How many of the faults were needed, and of how many.
+    /// How many of the faults were needed, and how many there were.
     pub faults: (usize, u64),
-    /// The last things that happened before it.
+    /// The last events before the violation.
     pub story: Vec<String>,
 }
 
-/// Looks for the least of `scenario` that still shows `symptom`; `None` if it does not show it at all.
+/// Looks for the shortest run of `scenario` that still shows `symptom`; `None` if the scenario does not show it.
 pub fn shorten(scenario: &Scenario, rules: Rules, symptom: Symptom) -> Option<Shortest> {
     let mut search = Search { scenario: scenario.clone(), rules, symptom, runs: 0 };
     let (.., drawn) = replay(scenario.clone(), rules, None, symptom);
@@ -78,7 +78,7 @@ impl Search {
         self.scenario.clients.count = now;
     }
 
-    /// Leaves out ever smaller stretches.
+    /// Leaves out ever shorter stretches of faults.
     fn fewer_faults(&mut self, faults: &mut Vec<u64>) {
         let mut length = faults.len().div_ceil(2);
         while length > 0 && self.runs < RUNS_MAX {

@@ -1,4 +1,4 @@
-//! What happened in a run, for a person: kept only where somebody asks, and then the last of it.
+//! The story of a run, for a person: the last events, kept only if somebody asks for them.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -7,7 +7,7 @@ use crate::timeline::{Nanos, SECOND};
 /// How many lines are kept.
 const LINES_MAX: usize = 60;
 
-/// The lines, and which faults are part of it.
+/// The lines, and the faults that take part.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Story {
     lines: Option<VecDeque<String>>,
@@ -15,22 +15,22 @@ pub(crate) struct Story {
 }
 
 impl Story {
-    /// Nobody listens, and everything happens.
+    /// A run with all faults, of which nothing is kept.
     pub(crate) fn untold() -> Story {
         Story::default()
     }
 
-    /// Of the faults only these come, if they are given.
+    /// A run whose last events are kept. Only these faults take part, if they are given.
     pub(crate) fn of(faults: Option<BTreeSet<u64>>) -> Story {
         Story { lines: Some(VecDeque::new()), faults }
     }
 
-    /// Whether the fault of this number comes.
+    /// Whether the fault of this number takes part.
     pub(crate) fn has_fault(&self, number: u64) -> bool {
         self.faults.as_ref().is_none_or(|faults| faults.contains(&number))
     }
 
-    /// Something has happened.
+    /// Adds an event.
     pub(crate) fn tell(&mut self, at: Nanos, line: impl FnOnce() -> String) {
         if let Some(lines) = &mut self.lines {
             if lines.len() == LINES_MAX {

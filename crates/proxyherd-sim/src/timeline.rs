@@ -1,4 +1,4 @@
-//! What is going to happen, in order of virtual time.
+//! Future events in the order of virtual time.
 
 use std::{
     cmp::{Ordering, Reverse},
@@ -7,12 +7,12 @@ use std::{
 
 /// Virtual time since the world began, nanoseconds.
 pub type Nanos = u64;
-/// A second of it.
+/// A second of virtual time.
 pub const SECOND: Nanos = 1_000_000_000;
-/// A millisecond of it.
+/// A millisecond of virtual time.
 pub const MILLISECOND: Nanos = 1_000_000;
 
-/// Events to come. Those of one instant happen in the order in which they were put in.
+/// Future events. Those of one instant happen in the order in which they were added.
 #[derive(Debug)]
 pub struct Timeline<E> {
     heap: BinaryHeap<Reverse<Entry<E>>>,
@@ -27,20 +27,20 @@ struct Entry<E> {
 }
 
 impl<E> Default for Timeline<E> {
-    /// One on which nothing will happen.
+    /// A timeline without events.
     fn default() -> Timeline<E> {
         Timeline { heap: BinaryHeap::new(), put_in: 0 }
     }
 }
 
 impl<E> Timeline<E> {
-    /// Lets `event` happen at `at`.
+    /// Adds an event at a time.
     pub fn put(&mut self, at: Nanos, event: E) {
         self.put_in += 1;
         self.heap.push(Reverse(Entry { at, order: self.put_in, event }));
     }
 
-    /// What happens next, and when.
+    /// The next event and its time.
     pub fn pop(&mut self) -> Option<(Nanos, E)> {
         self.heap.pop().map(|Reverse(entry)| (entry.at, entry.event))
     }

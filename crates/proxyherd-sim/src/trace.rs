@@ -1,4 +1,4 @@
-//! A hash over everything that happens, so that two runs of a seed can be compared without keeping either.
+//! A hash over all events, so that two runs of a seed can be compared without keeping either.
 
 /// The hash so far: FNV-1a over words, mixed at the end.
 #[derive(Clone, Debug)]
@@ -11,12 +11,12 @@ impl Default for Trace {
 }
 
 impl Trace {
-    /// A number is part of what happened.
+    /// Adds a number.
     pub(crate) fn note(&mut self, word: u64) {
         self.0 = (self.0 ^ word).wrapping_mul(0x0000_0100_0000_01B3).rotate_left(29);
     }
 
-    /// Bytes are part of what happened.
+    /// Adds bytes.
     pub(crate) fn note_bytes(&mut self, bytes: &[u8]) {
         self.note(bytes.len() as u64);
         let (words, rest) = bytes.as_chunks::<8>();

@@ -132,7 +132,7 @@ fn check_links(herd: &Herd) {
 mod tests {
     use std::{net::SocketAddr, path::Path};
 
-    use proxyherd_core::{map::shard_index, types::ServerName};
+    use proxyherd_core::{replica::shard_index, types::ServerName};
     use proxyherd_places::http_client;
     use tokio::{runtime::Handle, task::block_in_place};
 

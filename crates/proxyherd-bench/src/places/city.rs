@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use proxyherd_core::limits::PLACES_MAX;
 use proxyherd_core::places::{
-    Answer, Centre, EARTH_RADIUS_M, Geometry, Place, Point, Query, Separation, Viewport,
+    Answer, Center, EARTH_RADIUS_M, Geometry, Place, Point, Query, Separation, Viewport,
 };
 use proxyherd_places::provider::{Pending, Provider};
 use tokio::time::sleep;
@@ -73,8 +73,8 @@ impl City {
 
     /// The numbers of the first `most` places within the circle.
     pub(super) fn find(&self, query: &Query, order: Order, most: usize) -> Vec<usize> {
-        let center = Centre::new(query.latitude, query.longitude);
-        let reach = Separation::of_metres(query.radius_m);
+        let center = Center::new(query.latitude, query.longitude);
+        let reach = Separation::of_meters(query.radius_m);
         let separations = self.places.iter().map(|at| center.separation(at.latitude(), at.longitude()));
         let mut found: Vec<_> = separations.enumerate().filter(|(_, apart)| *apart <= reach).collect();
         found.sort_by(|one, other| match order {

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use proxyherd_core::places::{Centre, Grid, Query};
+use proxyherd_core::places::{Center, Grid, Query};
 use proxyherd_places::provider::Provider;
 use proxyherd_places::{
     CacheSettings, Environment, LookupOutcome, Places, RequestSettings, Settings, Unlimited,
@@ -132,8 +132,8 @@ struct AnswerErrors<'a> {
 impl AnswerErrors<'_> {
     fn add(&mut self, number: usize, query: &Query) {
         let moved = self.grid.map_or_else(|| query.clone(), |grid| grid.moved(query));
-        let asked = Centre::new(query.latitude, query.longitude);
-        self.off_m.push(asked.separation(moved.latitude, moved.longitude).metres());
+        let asked = Center::new(query.latitude, query.longitude);
+        self.off_m.push(asked.separation(moved.latitude, moved.longitude).meters());
         if !number.is_multiple_of(COMPARE_EVERY) {
             return;
         }

@@ -1,7 +1,7 @@
 //! The line protocol: `IAMAT`, `WHATSAT` and their replies.
 //!
-//! [`Lines`] finds lines in whatever chunks a stream comes in, [`parse`] reads one, and the `write_` functions
-//! make replies. A line borrows from the caller's buffer throughout; nothing is copied.
+//! [`Lines`] finds lines in the chunks of a stream, [`parse`] reads one line, and the `write_` functions write
+//! replies. A parsed line borrows from the caller's buffer; nothing is copied.
 
 use crate::{
     command::{Around, Command, Condition, Nearby},
@@ -12,75 +12,92 @@ use crate::{
     },
 };
 
-/// Finds the lines of one connection. It remembers how far it has looked, so that a line that drips in byte by
-/// byte is not searched again from its start.
+/// Finds the lines of one connection. It remembers how far it has searched, so that a line that comes byte by byte is
+/// not searched from its start again.
 #[derive(Debug, Default)]
 pub struct Lines {
     searched: usize,
 }
 
+/// Whether more bytes can come after those that were received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// They can.
+    Open,
+    /// They cannot.
+    Ended,
+}
+
+impl Stream {
+    /// The stream, given whether it has ended.
+    pub fn new(has_ended: bool) -> Stream {
+        if has_ended { Stream::Ended } else { Stream::Open }
+    }
+}
+
 /// What stands at the front of a connection's buffer.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Next<'a> {
-    /// A line without its end, and how many bytes of the buffer it and its end take.
+pub enum NextLine<'a> {
+    /// A line without its end, and how many bytes of the buffer the line and its end take.
     Line(&'a [u8], usize),
-    /// The line goes on in bytes that have not come yet.
+    /// The line's end has not come yet.
     Incomplete,
     /// More than [`LINE_LEN_MAX`] bytes without an end: answer with [`write_invalid`] and close.
     TooLong(&'a [u8]),
 }
 
 impl Lines {
-    /// Looks at the front of `buffer`: all bytes received and not yet consumed. At the end of the stream what
-    /// is left is a line of its own.
-    pub fn next<'a>(&mut self, buffer: &'a [u8], end_of_stream: bool) -> Next<'a> {
+    /// Looks at the front of `buffer`, which holds all bytes received and not yet consumed. At the end of the stream
+    /// the rest of the buffer is a line.
+    pub fn next<'a>(&mut self, buffer: &'a [u8], stream: Stream) -> NextLine<'a> {
         let Some(end) = memchr::memchr(b'\n', &buffer[self.searched..]).map(|at| at + self.searched) else {
-            return self.without_end(buffer, end_of_stream);
+            return self.without_end(buffer, stream);
         };
         self.searched = 0;
-        if end > LINE_LEN_MAX { too_long(buffer) } else { Next::Line(&buffer[..end], end + 1) }
+        if end > LINE_LEN_MAX { too_long(buffer) } else { NextLine::Line(&buffer[..end], end + 1) }
     }
 
-    fn without_end<'a>(&mut self, buffer: &'a [u8], end_of_stream: bool) -> Next<'a> {
+    fn without_end<'a>(&mut self, buffer: &'a [u8], stream: Stream) -> NextLine<'a> {
         if buffer.len() > LINE_LEN_MAX {
             return too_long(buffer);
         }
-        if end_of_stream && !buffer.is_empty() {
+        if stream == Stream::Ended && !buffer.is_empty() {
             self.searched = 0;
-            return Next::Line(buffer, buffer.len());
+            return NextLine::Line(buffer, buffer.len());
         }
         self.searched = buffer.len();
-        Next::Incomplete
+        NextLine::Incomplete
     }
 }
 
-fn too_long(buffer: &[u8]) -> Next<'_> {
-    Next::TooLong(&buffer[..LINE_ECHO_LEN])
+fn too_long(buffer: &[u8]) -> NextLine<'_> {
+    NextLine::TooLong(&buffer[..LINE_ECHO_LEN])
 }
 
-/// A line, read.
+/// A parsed line.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Line<'a> {
     /// Nothing but white space: no reply.
     Blank,
-    /// A command: a report with the client's own time, or a question about places; and the fields of a report as they were
-    /// written.
-    Command(Command<'a>, Told<'a>),
+    /// A command: a report with the client's own time, or a question about places; and the fields of a report as they
+    /// were written.
+    Command(Command<'a>, ReportEcho<'a>),
     /// A report that can't be read: answer with [`write_invalid`].
     InvalidReport,
-    /// The request line of HTTP: answer with [`write_invalid`], close the connection, and read nothing behind the line. A
-    /// web page can make a browser send any bytes as the body of a request; they must not count as reports.
+    /// The request line of HTTP: answer with [`write_invalid`], close the connection, and read nothing behind the
+    /// line. A web page can make a browser send any bytes as the body of a request, and they must not count as
+    /// reports.
     HttpRequest,
     /// Not a command: answer with [`write_invalid`].
     Invalid,
 }
 
-/// The three fields of a report as they came, for the echo; of another command nothing.
+/// The three fields of a report as they came, for the reply that echoes them. It is empty for other commands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Told<'a> {
-    /// The fields, or, where they are not tidy, the line up to the last of them.
+pub struct ReportEcho<'a> {
+    /// The fields; or, if they are not tidy, the line up to the last of them.
     span: &'a [u8],
-    /// Whether just one space stands between each two, so that the span is the echo.
+    /// Whether exactly one space stands between the fields, so that the span can be echoed as it is.
     is_tidy: bool,
 }
 
@@ -95,8 +112,8 @@ pub fn parse(line: &[u8]) -> Line<'_> {
     }
 }
 
-/// Classifies a line that is not a valid command: an HTTP request line (its method may have any name), or `otherwise`.
-/// Valid commands never reach this, so the check costs them nothing.
+/// Classifies a line that is not a valid command: an HTTP request line (its method may have any name), or
+/// `otherwise`. Valid commands never get here, so the check costs them nothing.
 #[cold]
 fn invalid<'a>(line: &[u8], otherwise: Line<'a>) -> Line<'a> {
     if is_http_request(line) { Line::HttpRequest } else { otherwise }
@@ -125,7 +142,7 @@ fn is_token(byte: u8) -> bool {
 fn parse_iamat<'a>(fields: &mut Fields<'a>) -> Option<Line<'a>> {
     let client = ClientId::of_field(fields.next()?)?;
     let (start, client_end) = (fields.start, fields.end);
-    // Numbers end where their digits do: there is no need to look for the white space behind them first.
+    // Numbers end where their digits end, so the white space behind them need not be searched first.
     let coordinates = fields.read(Coordinates::parse_front)?;
     let (is_spaced, coordinates_end) = (fields.is_spaced_from(client_end), fields.end);
     let timestamp = fields.read(Timestamp::parse_front)?;
@@ -136,7 +153,10 @@ fn parse_iamat<'a>(fields: &mut Fields<'a>) -> Option<Line<'a>> {
     }
     let stamp = Stamp::Client(timestamp);
     let report = Report { client, coordinates, stamp, attributes: Attributes::NONE };
-    Some(Line::Command(Command::Report { report, condition: Condition::Always }, Told { span, is_tidy }))
+    Some(Line::Command(
+        Command::Report { report, condition: Condition::Always },
+        ReportEcho { span, is_tidy },
+    ))
 }
 
 fn parse_whatsat<'a>(fields: &mut Fields<'a>) -> Option<Line<'a>> {
@@ -147,7 +167,7 @@ fn parse_whatsat<'a>(fields: &mut Fields<'a>) -> Option<Line<'a>> {
         return None;
     }
     let nearby = Nearby { around: Around::Client(client), radius, limit, wish: None };
-    Some(Line::Command(Command::Nearby(nearby), Told::default()))
+    Some(Line::Command(Command::Nearby(nearby), ReportEcho::default()))
 }
 
 /// `limit = 1*2DIGIT`, 0 to 20.
@@ -180,7 +200,7 @@ impl<'a> Fields<'a> {
         Some(&rest[..len])
     }
 
-    /// Reads the next field by `parse`, which says what it leaves; that has to be the field's end.
+    /// Reads the next field by `parse`, which returns the rest. The field must end there.
     fn read<T>(&mut self, parse: impl FnOnce(&'a [u8]) -> Option<(T, &'a [u8])>) -> Option<T> {
         let rest = self.skip_white_space()?;
         let (value, left) = parse(rest)?;
@@ -188,7 +208,7 @@ impl<'a> Fields<'a> {
         left.first().is_none_or(|&byte| is_white_space(byte)).then_some(value)
     }
 
-    /// What is left of the line from the next field on; `None` if there is no field any more.
+    /// The rest of the line from the next field on; `None` if there is no further field.
     fn skip_white_space(&mut self) -> Option<&'a [u8]> {
         let rest = &self.line[self.end..];
         let skipped = rest.iter().position(|&byte| !is_white_space(byte))?;
@@ -196,14 +216,14 @@ impl<'a> Fields<'a> {
         Some(&rest[skipped..])
     }
 
-    /// Whether one space and nothing else stands between the field that ends at `end` and the last one.
+    /// Whether exactly one space stands between the field that ends at `end` and the last field.
     fn is_spaced_from(&self, end: usize) -> bool {
         self.start == end + 1 && self.line[end] == b' '
     }
 }
 
-/// Appends the reply to a report: its AT line, fields as they came, and LF.
-pub fn write_at_reply(out: &mut Vec<u8>, server: &ServerName, difference: Difference, told: Told<'_>) {
+/// Appends the reply to a report: its AT line with the fields as they came, and LF.
+pub fn write_at_reply(out: &mut Vec<u8>, server: &ServerName, difference: Difference, told: ReportEcho<'_>) {
     write_at_start(out, server, difference);
     if told.is_tidy {
         out.extend_from_slice(told.span);
@@ -267,13 +287,13 @@ mod tests {
         let (mut lines, mut found, mut consumed) = (Lines::default(), Vec::new(), 0);
         for (index, &received) in cuts.iter().enumerate() {
             loop {
-                match lines.next(&stream[consumed..received], index + 1 == cuts.len()) {
-                    Next::Line(line, len) => {
+                match lines.next(&stream[consumed..received], Stream::new(index + 1 == cuts.len())) {
+                    NextLine::Line(line, len) => {
                         found.push(line.to_vec());
                         consumed += len;
                     }
-                    Next::Incomplete => break,
-                    Next::TooLong(start) => {
+                    NextLine::Incomplete => break,
+                    NextLine::TooLong(start) => {
                         found.push([b"too long: ", start].concat());
                         return found;
                     }
@@ -298,7 +318,7 @@ mod tests {
             }
             Line::Command(Command::Nearby(Nearby { around, radius, limit, wish: None }), _) => {
                 let Around::Client(client) = around else { panic!("a line asks about a client") };
-                Some(format!("{client:?} {} {limit}", radius.metres()))
+                Some(format!("{client:?} {} {limit}", radius.meters()))
             }
             Line::Command(command, _) => panic!("{line:?} is no {command:?}"),
             Line::Blank => Some("blank".to_owned()),

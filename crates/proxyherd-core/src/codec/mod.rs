@@ -1,12 +1,7 @@
-//! Bytes to values and back, incrementally: `line` for clients, `link` for servers. `link` knows the files of all frames,
-//! which know `frame`. None of them holds a connection, a clock or the herd; on the hot path none of them allocates.
+//! Bytes to values and back, incrementally: `line` for clients, `link` for servers.
+//!
+//! A codec borrows from the buffer that it reads and appends to the buffer that it writes. It holds no connection, no clock
+//! and nothing of the herd, and on the hot path it allocates nothing.
 
-pub mod check;
-mod covered;
-mod frame;
-mod hello;
 pub mod line;
 pub mod link;
-pub mod numbering;
-mod record;
-pub mod tree;

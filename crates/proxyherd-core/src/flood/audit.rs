@@ -1,21 +1,21 @@
-//! A shard's bookkeeping, held against itself: what must be true between any two calls. Tests and the simulator
-//! ask; the servers need not.
+//! Checks of a shard's own bookkeeping: what must hold between any two calls. Tests and the simulator call them;
+//! servers need not.
 
 use super::{Shard, bits};
 use crate::store::{LinkMask, SlotId};
 
 impl Shard {
-    /// What contradicts itself here, if anything does.
+    /// A contradiction in the shard's bookkeeping, if there is one.
     pub fn contradiction(&self) -> Option<String> {
         self.contradiction_of_counts()
             .or_else(|| self.contradiction_of_queues())
             .or_else(|| self.contradiction_of_followers())
-            .or_else(|| self.contradiction_of_roots())
+            .or_else(|| self.contradiction_of_hash_tree())
             .or_else(|| self.contradiction_of_room())
     }
 
-    /// How many entries stand in the FIFO of the link at `place`: at most one for each slot that was ever in
-    /// use, and one marker.
+    /// The length of the FIFO of the link at `place`: at most one entry for each slot that was ever in use, and one
+    /// marker.
     pub fn queue_len(&self, place: usize) -> usize {
         self.outboxes[place].as_ref().map_or(0, |outbox| outbox.queued().len())
     }
@@ -60,13 +60,13 @@ impl Shard {
                 continue;
             };
             if !is_up && !outbox.is_empty() && !outbox.is_once {
-                return Some(format!("link {place} is told nothing of changes and has a queue"));
+                return Some(format!("link {place} is lazy and has a queue"));
             }
             if outbox.queued().filter(Option::is_none).count() != usize::from(outbox.has_marker()) {
                 return Some(format!("link {place} has a marker without a snapshot, or the reverse"));
             }
             if !outbox.is_empty() && !outbox.is_ready {
-                return Some(format!("link {place} has something to flush and nobody has been told"));
+                return Some(format!("link {place} has something to flush and nobody was woken"));
             }
             for SlotId(slot) in outbox.queued().flatten() {
                 if queued[slot as usize] & 1 << place != 0 {

@@ -1,9 +1,9 @@
-//! Where every change of a record passes, under the shard's lock.
+//! The one place through which every change of a record passes, under the shard's lock.
 //!
-//! Each insert, update and tombstone passes [`Shard::keep`], and each record that goes, because it has expired or for any
-//! other reason, passes [`Shard::remove`]. [`Shard::refile`] lets a record stand elsewhere in the vectors and changes nothing
-//! of what it says. So this is where whatever follows a change hangs: what is derived from the records in step with them
-//! (`derived`), and who is told of changes later: links (`send`) and other `followers`.
+//! Each insert, update and tombstone passes [`Shard::keep`]. Each record that goes, because it expired or for any
+//! other reason, passes [`Shard::remove`]. [`Shard::refile`] gives a record another origin or sequence and changes
+//! nothing else of it. Whatever follows a change hangs here: what is derived from the records in step with them
+//! (`derived`), and what is queued to be sent later, to links (`send`) and to other `followers`.
 
 use super::{Offered, Shard, Taken, Wake, origins::ME};
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
 };
 
 impl Shard {
-    /// Keeps a record that has won, and marks it for every link but the one it came from.
+    /// Keeps a record that has won, and marks it on every eager link except the one that brought it.
     pub(super) fn keep(
         &mut self,
         held: Option<SlotId>,
@@ -24,7 +24,7 @@ impl Shard {
             self.before_change(id, hash);
         }
         self.own.received_max_ns = self.own.received_max_ns.max(record.received_ns());
-        // A key that is held is not refused.
+        // The store never refuses a key that it holds.
         let Ok(id) = self.store.place(held, record) else { return (Offered::Full, Wake::default()) };
         let slot = self.store.slot_mut(id);
         let overtaken = held.map(|_| slot.origin);
@@ -48,7 +48,7 @@ impl Shard {
         (if held.is_some() { Offered::Updated } else { Offered::Inserted }, wake)
     }
 
-    /// Gives a record another place in the vectors. Links are not told.
+    /// Moves a record to another origin or sequence. Links are not told.
     pub(super) fn refile(&mut self, id: SlotId, place: u16, seq: u64) -> Wake {
         let slot = self.store.slot_mut(id);
         let before = slot.origin;
@@ -60,7 +60,7 @@ impl Shard {
         self.tell_followers(id)
     }
 
-    /// One live record less at `place`.
+    /// The origin at `place` has one live record less.
     pub(super) fn leave(&mut self, place: u16) {
         if self.origins.remove_live(place) {
             for outbox in self.outboxes.iter_mut().flatten() {
@@ -69,7 +69,7 @@ impl Shard {
         }
     }
 
-    /// Forgets what has expired among at most `slots` slots, beginning where the last sweep ended. Says how many
+    /// Forgets what has expired in the next `slots` slots, beginning where the last sweep ended. Returns how many
     /// records went.
     pub fn sweep(&mut self, now_ns: u64, slots: usize) -> (usize, Wake) {
         let end = (self.swept + slots).min(self.store.slots_used());
@@ -89,7 +89,7 @@ impl Shard {
         (removed, wake)
     }
 
-    /// Forgets the record in a slot. Links are not told: every server finds that by the same rules.
+    /// Forgets the record in a slot. Links are not told, because every server expires it by the same rules.
     pub(super) fn remove(&mut self, id: SlotId) -> Wake {
         let place = self.store.slot(id).origin;
         self.before_change(id, self.key_hash(id));

@@ -1,26 +1,27 @@
 //! Which of two records of one key a shard keeps.
 //!
-//! From the moment at which the clock has passed all receipts this is a total order: records that have not expired are
-//! above those that have, and both are ordered by what they say. Before that it need not be. A record that was received
-//! in the future takes the place of one that will have expired by then; a third may win over the former and lose against
-//! the latter. Then servers keep the one or the other, whichever comes, for as long as clocks may be apart at most.
+//! Once the clock has passed all receipts this is a total order: records that have not expired win over those that
+//! have, and both groups are ordered by their contents. Before that it need not be. A record that was received in the
+//! future wins over one that will have expired by that time; a third record may win over the first and lose to the
+//! second. Servers then keep whichever came last, for at most as long as clocks may be apart.
 
 use std::cmp::Ordering;
 
-use super::{Held, Shard};
+use super::{Shard, Update};
 use crate::store::Slot;
 
 impl Shard {
-    /// Which of two records of one key is kept. Of one that has expired and one that has not, the latter; otherwise the
-    /// greater; of equal contents that of the later incarnation of their server.
-    pub(super) fn contest(&self, now_ns: u64, told: Held<'_>, held: &Slot) -> Ordering {
+    /// Compares two records of one key; the greater one is kept. A record that has not expired wins over one that
+    /// has. Otherwise the record with the greater [precedence](crate::types::Record::precedence) wins, and of equal
+    /// contents the later incarnation of their server.
+    pub(super) fn contest(&self, now_ns: u64, told: Update<'_>, held: &Slot) -> Ordering {
         let (record, holder) = (held.record(), self.origins.origin(held.origin));
         let order = told
             .record
             .precedence(&told.origin.server, &record, &holder.server)
             .then_with(|| told.origin.incarnation.cmp(&holder.incarnation));
-        // A server may have taken one because the other had expired there: it counts as expired here too, swept or not, and
-        // whatever this server's clock says.
+        // Another server may have taken one because the other had expired there. So it counts as expired here too,
+        // whether or not it was swept, and whatever this server's clock says.
         let is_held_over = self.is_expired(now_ns.max(told.record.received_ns()), &record);
         let is_told_over = self.is_expired(now_ns.max(record.received_ns()), &told.record);
         match (is_told_over, is_held_over) {
@@ -93,7 +94,7 @@ mod tests {
             slot.origin = place;
             slot.fill(held);
             let order = |(told, origin): &(Record<'_>, Origin)| {
-                shard.contest(now_ns, Held { record: *told, origin, seq: 1 }, &slot)
+                shard.contest(now_ns, Update { record: *told, origin, seq: 1 }, &slot)
             };
             records.iter().map(order).collect()
         };

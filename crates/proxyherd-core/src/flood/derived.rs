@@ -1,46 +1,47 @@
 //! What is derived from a shard's records, in step with each change and under the shard's lock.
 //!
-//! There are two such things: the sums of the anti-entropy ([`Roots`]), and the room that records take which are not about
-//! clients ([`Room`]). Another, such as an index by place, is a field of [`Derived`] and a line in each of
-//! [`Shard::before_change`] and [`Shard::after_change`]. A record is overwritten where it stands, so whatever a derived thing
-//! must know of the old record it takes before the change; what it needs of that after the change (an index: the old cell) is
-//! to be one word that the first returns and the second takes.
+//! Two things are derived: the root of the hash tree ([`HashRoot`]), and the room that records take which are not
+//! about clients ([`RecordRoom`]). To add another, such as an index by place, add a field to [`Derived`] and a line to each
+//! of [`Shard::before_change`] and [`Shard::after_change`]. A record is overwritten in its slot. So a derived thing
+//! takes what it must know of the old record in `before_change`. If it still needs that afterwards (an index needs
+//! the old cell), `before_change` should return it as one word and `after_change` take it.
 
 use super::{
     Shard,
-    room::{Class, Room},
-    roots::Roots,
+    hash_tree::HashRoot,
+    room::{Class, RecordRoom},
 };
 use crate::{
     store::SlotId,
     types::{KeyHash, Kind},
 };
 
-/// All that is derived.
+/// Everything that is derived.
 #[derive(Debug, Default)]
 pub(super) struct Derived {
-    pub(super) roots: Roots,
-    pub(super) room: Room,
+    pub(super) root: HashRoot,
+    pub(super) room: RecordRoom,
 }
 
 impl Shard {
-    /// The record in a slot is about to be overwritten or removed; `key` is its key's hash.
+    /// To be called before the record in a slot is overwritten or removed; `key` is the hash of its key.
     #[inline(always)]
     pub(super) fn before_change(&mut self, id: SlotId, key: KeyHash) {
         let slot = self.store.slot(id);
         let (weight, kind) = (self.weight(slot, key), slot.kind());
-        self.derived.roots.remove(weight);
+        self.derived.root.remove(weight);
         if kind != Kind::CLIENT {
             self.take_from_room(id, weight.digest);
         }
     }
 
-    /// The slot holds a new record; `key` is its key's hash. Says which records now share their room with one more.
+    /// To be called after the slot got a new record; `key` is the hash of its key. Returns the class whose room the
+    /// record now shares, if it has one.
     #[inline(always)]
     pub(super) fn after_change(&mut self, id: SlotId, key: KeyHash) -> Option<Class> {
         let slot = self.store.slot(id);
         let (weight, kind) = (self.weight(slot, key), slot.kind());
-        self.derived.roots.add(weight);
+        self.derived.root.add(weight);
         if kind == Kind::CLIENT { None } else { self.add_to_room(id, weight.digest) }
     }
 

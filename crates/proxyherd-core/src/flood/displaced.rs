@@ -1,7 +1,8 @@
-//! What this server said of keys before another server's record took the place of it: digests, for a while.
+//! Digests of this server's own records that other servers' records have displaced, kept for a while.
 //!
-//! Clients move from server to server, so most of it is of no further interest. It is asked only when something comes in
-//! this server's name that it does not hold: it may have said that, and a lie in a third server's name took its place.
+//! Clients move from server to server, so most displaced records are of no further interest. They matter only when a
+//! record comes in this server's name that the server does not hold. The server may have issued it, and a lie in a
+//! third server's name may have displaced it.
 
 use std::collections::VecDeque;
 
@@ -12,38 +13,39 @@ use crate::{
     types::{Body, KeyHash, Record},
 };
 
-/// The last of it, the oldest first.
+/// The latest displaced records, the oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Displaced {
-    entries: VecDeque<Entry>,
+    entries: VecDeque<Displacement>,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct Displacement {
     digest: u64,
     noted_ns: u64,
 }
 
 impl Displaced {
-    /// An own record is about to be replaced by another server's.
+    /// Another server's record is about to replace an own one.
     pub(super) fn note(&mut self, now_ns: u64, key: KeyHash, record: &Record<'_>) {
         let Some(digest) = digest(key, &record.body) else { return };
         if self.entries.len() == DISPLACED_MAX {
             self.entries.pop_front();
         }
-        self.entries.push_back(Entry { digest, noted_ns: now_ns });
+        self.entries.push_back(Displacement { digest, noted_ns: now_ns });
     }
 
-    /// Whether this server said of late what a record says.
+    /// Whether this server has lately issued what a record says.
     pub(super) fn knows(&self, now_ns: u64, key: KeyHash, record: &Record<'_>) -> bool {
         let Some(digest) = digest(key, &record.body) else { return false };
-        let is_it = |entry: &Entry| entry.digest == digest && now_ns.abs_diff(entry.noted_ns) <= DISPLACED_NS;
+        let is_it =
+            |entry: &Displacement| entry.digest == digest && now_ns.abs_diff(entry.noted_ns) <= DISPLACED_NS;
         self.entries.iter().any(is_it)
     }
 }
 
-/// Of a key and what is said of it, but not when. That a key is gone need not be remembered: it is what a server says where
-/// it knows nothing.
+/// The digest of a key and of what is said of it, without the time. Tombstones are not remembered: a tombstone is
+/// what a server answers anyway where it knows nothing.
 fn digest(key: KeyHash, body: &Body<'_>) -> Option<u64> {
     match body {
         Body::Gone => None,

@@ -1,29 +1,31 @@
-//! Who follows a shard's changes besides its links: live streams, a database, a journal, another region.
+//! Followers of a shard's changes besides its links: live streams, a database, a journal, another region.
 //!
-//! A follower takes changes when it likes. Like a link it has a queue of slots, and what it takes is the slot's *current*
-//! record; so a slow follower takes fewer changes and no older ones. A slot stands at most once in a follower's queue, exactly
-//! when its bit in `Slot::followed` is set. A follower is told of more than a link: of every change, wherever it came from;
-//! of a record that stands elsewhere in the vectors than before; and, if it wants, of records that are removed.
+//! A follower takes changes when it likes. Like a link it has a queue of slots, and what it takes is the slot's
+//! *current* record, so a slow follower takes fewer changes and no older ones. A slot stands at most once in a
+//! follower's queue, and it stands there exactly when the follower's bit in `Slot::followed` is set. A follower is
+//! sent more than a link: every change, whichever link brought it; every record that moved to another origin or
+//! sequence; and, if it wants, every removal.
 //!
-//! **Removed records.** A removed record whose followers are to be told keeps its slot, without its content, until all of
-//! them have been: it stands in their queues where it stood, or behind all that is queued. No other record can take that slot
-//! meanwhile. So of one key a follower is told in the order in which things happened: never a report, and then that an older
-//! one is gone. A record that takes the place of an expired one is told without that.
+//! **Removed records.** A removed record keeps its slot, without its content, until all followers that want removals
+//! have taken it. It stands in their queues where it stood before, or else at the end. No other record can take the
+//! slot meanwhile. So a follower sees the events of one key in their order: it never takes a report, and after that
+//! the removal of an older one. When a record replaces an expired one, the removal of the expired one is not sent.
 //!
-//! **Bounds.** A queue has one entry for each slot, and one marker. The slots that removed records keep are bounded, too: if
-//! more wait for one follower than there are records, and more than [`REMOVED_WAITING_MIN`], the follower loses its queue and
-//! *begins anew*: when it next asks, it is told to forget what it has of the shard, and then everything that is held, for
-//! which the whole shard is looked at once. A follower that wants all that is held begins in the same way.
+//! **Bounds.** A queue has one entry for each slot, and one marker. The slots that removed records keep are bounded
+//! too. If more of them wait for one follower than there are records, and more than [`REMOVED_WAITING_MIN`], the
+//! follower loses its queue and *begins anew*: when it takes changes the next time, it first has to forget what it
+//! has of the shard, and then gets everything that is held, for which the shard is scanned once. A follower that
+//! wants all held records begins the same way.
 //!
-//! **Positions.** A marker stands behind all that was queued when this server had taken so many updates. When it comes up, the
-//! follower has been told of all of them, or of what has overtaken them. Under load there is one in the queue at any time;
-//! otherwise an empty queue says the same.
+//! **Positions.** A marker holds how many updates this server had taken when the marker was queued, and stands behind
+//! everything queued by then. When a follower takes the marker, it has been sent all those updates, or what overtook
+//! them. Under load there is always one marker in the queue; otherwise the empty queue says the same.
 //!
-//! What a follower does with what it takes, and who wakes it, is not known here.
+//! This module does not know what a follower does with what it takes, nor who wakes it.
 
 use std::collections::VecDeque;
 
-use super::{Broken, Held, Shard, Wake};
+use super::{Broken, Shard, Update, Wake};
 use crate::{
     command::Position,
     limits::{FOLLOWERS_MAX, REMOVED_WAITING_MIN},
@@ -33,50 +35,50 @@ use crate::{
 
 const _: () = assert!(FollowerMask::BITS as usize == FOLLOWERS_MAX);
 
-/// In a queue: the marker stands here.
+/// In a queue: the place of the marker.
 const MARKER: u32 = u32::MAX;
 
-/// One follower of a map, until it is given back. Whoever has it takes what there is for it.
+/// One follower of a replica, until it is given back. Its owner takes the changes.
 #[derive(Debug, PartialEq, Eq)]
 pub struct FollowerId(pub(crate) u8);
 
-/// What a follower wants to be told.
+/// What a follower wants to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Following {
-    /// Of what it is told.
+    /// What it is sent first.
     pub begins: Begin,
-    /// Whether it is told when a record is removed: because it has expired, or has lost its room, or must not be held.
+    /// Whether it is sent removals: of records that expired, lost their room, or must not be held.
     pub wants_removed: bool,
 }
 
-/// Of what a follower is told.
+/// What a follower is sent first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Begin {
-    /// Of what changes from now on.
+    /// Nothing: only changes from now on.
     Now,
-    /// Of all that is held, and of what changes.
+    /// All that is held, and then changes.
     WithAllHeld,
 }
 
-/// What a follower is told.
+/// One thing that a follower is sent.
 #[derive(Clone, Copy, Debug)]
-pub enum Told<'a> {
-    /// Whatever it has been told of this shard counts no more: it begins anew, and all that is held there follows.
+pub enum FollowerEvent<'a> {
+    /// What it was sent of this shard before is void: it begins anew, and all that the shard holds follows.
     Anew {
         /// The shard.
         shard: usize,
     },
-    /// This is held now. It may have expired and wait for a sweep.
-    Record(Held<'a>),
-    /// The record of this key has been removed. It may not have been told of before.
+    /// This record is held now. It may have expired and not been swept yet.
+    Record(Update<'a>),
+    /// The record of this key was removed. The follower may never have been sent it.
     Removed {
         /// The kind of the key.
         kind: Kind,
         /// The key.
         key: &'a [u8],
     },
-    /// It has been told of every update that this server has taken in this shard up to here, since it began to follow, or of
-    /// what overtook it.
+    /// It has been sent every update that this server took in this shard up to here, since it began to follow, or
+    /// what overtook the update.
     Covered(Position),
 }
 
@@ -84,26 +86,26 @@ pub enum Told<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Followers {
     queues: [Option<Box<Queue>>; FOLLOWERS_MAX],
-    /// Those that are told of changes now ...
+    /// Those that are sent changes now ...
     told: FollowerMask,
-    /// ... and which of them are told of removed records.
+    /// ... and which of them are sent removals.
     told_removed: FollowerMask,
 }
 
-/// What one follower still has to be told.
+/// One follower's queue.
 #[derive(Debug)]
 struct Queue {
     fifo: VecDeque<u32>,
     /// The marker in the FIFO: how many updates this server had taken when it was queued.
     marker: Option<u64>,
-    /// What the follower was last told to be covered.
+    /// The last position that the follower was sent.
     covered: u64,
-    /// How many of the slots are those of removed records.
+    /// How many of the queued slots are those of removed records.
     removed: usize,
     wants_removed: bool,
-    /// It is told nothing until it asks.
+    /// It begins anew, and is queued nothing until it takes.
     begins_anew: bool,
-    /// There is something to take, and whoever takes it has been told.
+    /// There is something to take, and the follower has been woken.
     is_ready: bool,
 }
 
@@ -118,7 +120,7 @@ impl Queue {
 }
 
 impl Shard {
-    /// From here on there is a follower at `at`. It is to be woken, whether or not there is anything for it.
+    /// Adds a follower at `at`. The caller wakes it, whether or not there is anything to take.
     pub(crate) fn follow(&mut self, at: usize, following: Following) {
         let begins_anew = following.begins == Begin::WithAllHeld;
         let queue = Queue {
@@ -136,7 +138,7 @@ impl Shard {
         self.followers.queues[at] = Some(Box::new(queue));
     }
 
-    /// There is no follower at `at` any more.
+    /// Removes the follower at `at`.
     pub(crate) fn unfollow(&mut self, at: usize) {
         if let Some(mut queue) = self.followers.queues[at].take() {
             self.tell_no_more(at, &mut queue);
@@ -148,7 +150,7 @@ impl Shard {
         self.followers.told_removed |= FollowerMask::from(wants_removed) << at;
     }
 
-    /// Empties a follower's queue. It is told of nothing more.
+    /// Empties a follower's queue and queues nothing more for it.
     fn tell_no_more(&mut self, at: usize, queue: &mut Queue) {
         self.followers.told &= !(1 << at);
         self.followers.told_removed &= !(1 << at);
@@ -164,7 +166,7 @@ impl Shard {
         slot.set_followed(slot.followed() & !(1 << at));
     }
 
-    /// Lets the slot of a removed record be taken again, once all that are told of removed records know of it.
+    /// Frees the slot of a removed record once all followers that want removals have taken it.
     fn release_if_told(&mut self, id: SlotId) {
         let slot = self.store.slot(id);
         if slot.removed().is_some() && slot.followed() & self.followers.told_removed == 0 {
@@ -172,7 +174,7 @@ impl Shard {
         }
     }
 
-    /// Tells the followers of what a slot holds from here on. Nearly always there are none: one look at a mask.
+    /// Queues a changed slot for all followers. Nearly always there are none, and this is one look at a mask.
     #[inline(always)]
     pub(super) fn tell_followers(&mut self, id: SlotId) -> Wake {
         match self.followers.told {
@@ -181,7 +183,7 @@ impl Shard {
         }
     }
 
-    /// Queues a slot for those of `followers` for which it is not queued already.
+    /// Queues a slot for those of `followers` for which it is not queued yet.
     #[inline(never)]
     fn queue_for(&mut self, id: SlotId, followers: FollowerMask) -> Wake {
         let slot = self.store.slot_mut(id);
@@ -198,7 +200,7 @@ impl Shard {
         Wake::of_followers(wake)
     }
 
-    /// Forgets the record in a slot; the slot remains as long as there are followers to be told.
+    /// Forgets the record in a slot. The slot stays taken as long as followers wait to be sent the removal.
     pub(super) fn remove_for_followers(&mut self, id: SlotId) -> Wake {
         let followers = self.followers.told_removed;
         if followers == 0 || self.settings.rules.breaks(Broken::RemoveSilently) {
@@ -218,7 +220,7 @@ impl Shard {
         wake
     }
 
-    /// A follower that does not take what there is for it loses it.
+    /// A follower that does not take its removals loses its queue.
     #[cold]
     fn let_begin_anew(&mut self, at: usize) {
         let Some(mut queue) = self.followers.queues[at].take() else { return };
@@ -227,14 +229,20 @@ impl Shard {
         self.followers.queues[at] = Some(queue);
     }
 
-    /// Takes out of a follower's queue at most `left` entries, and counts them; says whether there are no more.
+    /// Takes at most `left` entries out of a follower's queue, and subtracts them from `left`. Returns whether the
+    /// queue is empty now.
     ///
-    /// An entry leaves the queue when `tell` has returned. So a follower that fails while it is told does not take its queue
-    /// away from those who report.
-    pub(crate) fn drain(&mut self, at: usize, left: &mut usize, tell: &mut impl FnMut(Told<'_>)) -> bool {
+    /// An entry leaves the queue after `tell` has returned. So if `tell` panics, reports can still be queued for the
+    /// follower.
+    pub(crate) fn drain(
+        &mut self,
+        at: usize,
+        left: &mut usize,
+        tell: &mut impl FnMut(FollowerEvent<'_>),
+    ) -> bool {
         let Some(queue) = &self.followers.queues[at] else { return true };
         if queue.begins_anew {
-            tell(Told::Anew { shard: self.index() });
+            tell(FollowerEvent::Anew { shard: self.index() });
             self.begin_anew(at);
         }
         while *left > 0
@@ -279,15 +287,15 @@ impl Shard {
         self.tell_from_now(at, wants_removed);
     }
 
-    /// Tells a follower what the slot holds that stands first in its queue, and takes it out.
-    fn take(&mut self, at: usize, id: SlotId, tell: &mut impl FnMut(Told<'_>)) {
+    /// Sends a follower the content of the slot that stands first in its queue, and takes the slot out.
+    fn take(&mut self, at: usize, id: SlotId, tell: &mut impl FnMut(FollowerEvent<'_>)) {
         let slot = self.store.slot(id);
         let is_told_removed = self.followers.told_removed & 1 << at != 0;
         let removed = slot.removed().filter(|_| is_told_removed);
         if slot.is_live() {
-            tell(Told::Record(self.held(slot)));
+            tell(FollowerEvent::Record(self.held(slot)));
         } else if let Some((kind, key)) = removed {
-            tell(Told::Removed { kind, key });
+            tell(FollowerEvent::Removed { kind, key });
         }
         let removed = usize::from(removed.is_some());
         self.take_mark(id, at);
@@ -297,12 +305,12 @@ impl Shard {
         self.release_if_told(id);
     }
 
-    fn cover_for(&mut self, at: usize, taken: u64, tell: &mut impl FnMut(Told<'_>)) {
+    fn cover_for(&mut self, at: usize, taken: u64, tell: &mut impl FnMut(FollowerEvent<'_>)) {
         let shard = self.index();
         let queue = self.queue(at);
         if taken > queue.covered {
             queue.covered = taken;
-            tell(Told::Covered(Position { shard, seq: taken }));
+            tell(FollowerEvent::Covered(Position { shard, seq: taken }));
         }
     }
 
@@ -322,21 +330,21 @@ impl Shard {
         self.followers.queues[at].as_ref().map_or(0, |queue| queue.fifo.len())
     }
 
-    /// What of the followers' queues contradicts the slots.
+    /// A contradiction between the followers' queues and the slots, if there is one.
     pub(super) fn contradiction_of_followers(&self) -> Option<String> {
         let mut queued: Vec<FollowerMask> = vec![0; self.store.slots_used()];
         for (at, queue) in self.followers.queues.iter().enumerate() {
             let Some(queue) = queue else {
                 if self.followers.told & 1 << at != 0 {
-                    return Some(format!("follower {at} is told of changes and has no queue"));
+                    return Some(format!("follower {at} is sent changes and has no queue"));
                 }
                 continue;
             };
             if queue.begins_anew == (self.followers.told & 1 << at != 0) {
-                return Some(format!("follower {at} begins anew and is told of changes, or neither"));
+                return Some(format!("follower {at} begins anew and is sent changes, or neither"));
             }
             if (!queue.fifo.is_empty() || queue.begins_anew) && !queue.is_ready {
-                return Some(format!("follower {at} has something to take and nobody has been told"));
+                return Some(format!("follower {at} has something to take and nobody was woken"));
             }
             let mut removed = 0;
             for slot in queue.fifo.iter().filter(|&&slot| slot != MARKER).map(|&slot| SlotId(slot)) {
@@ -361,7 +369,7 @@ impl Shard {
     }
 }
 
-/// The places of a mask, one by one.
+/// The numbers of the bits that are set in a mask.
 pub(crate) fn places(mut mask: FollowerMask) -> impl Iterator<Item = usize> {
     std::iter::from_fn(move || {
         let lowest = mask.trailing_zeros();

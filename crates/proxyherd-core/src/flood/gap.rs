@@ -1,64 +1,67 @@
-//! A gap: something that a neighbor told is missing in a shard, because it was refused or has been given up. How the
-//! neighbor's markers come to count again.
+//! Gaps: something that a neighbor sent is missing in a shard, because this server refused it or has given it up.
+//! This module decides when the neighbor's markers count again.
 //!
-//! A marker covers all that the neighbor has sent: also a record that was refused here, and whatever that had overtaken
-//! there. So a refusal opens a gap in this shard on this link, and so does [`Shard::give_up`] on all links. While a gap is
-//! open
+//! A marker covers everything that the neighbor has sent: also a record that this server refused, and whatever that
+//! record had overtaken at the neighbor. So a refusal opens a gap in this shard on this link, and [`Shard::give_up`]
+//! opens a gap on all links. While a gap is open,
 //!
 //! - markers of the link do not count;
-//! - a CHECK says so in the place of how much has been received, so that the neighbor does not take this server for one that
-//!   has lost something; and this server raises no alarm over a difference itself. It looks into differences all the same.
+//! - a CHECK carries [`Check::GAP`](crate::codec::link::check::Check::GAP) instead of the number of received records,
+//!   so that the neighbor does not raise an alarm; and this server raises no alarm over a difference either. It still
+//!   looks for differences.
 //!
-//! A gap closes by being told anew. This server sends a *fence*, FENCE with a number, and behind it a GRAFT with its
-//! vector. The neighbor binds the number to this GRAFT, which may have to wait there. When it begins to tell what is above
-//! the vector it first answers PASSED with the number. All markers behind that answer were made after the neighbor had
-//! begun, so they cover nothing but what the vector covers, what the link has brought since, and what that had overtaken.
-//! The answer closes the gap, unless something was refused or given up since the fence was sent: then the answer to a later
-//! fence does. What is refused behind the answer opens a gap again.
+//! To close a gap, this server asks to be sent everything above its vector. It sends a *fence*, which is FENCE with a
+//! number, and behind it a GRAFT with its vector. The neighbor binds the number to this GRAFT, which it may answer
+//! later. When it begins to answer, it first sends PASSED with the number. The neighbor makes all markers behind
+//! PASSED after it has begun to answer. They cover only what this server's vector covers, what the link has brought
+//! since, and what that had overtaken. So PASSED closes the gap, unless this server has refused or given up something
+//! since it sent the fence. Then it sends another fence later, and the answer to that one closes the gap. A refusal
+//! after PASSED opens a new gap.
 //!
-//! This server asks some heartbeats after the last refusal. The pause doubles, up to
-//! [`GAP_PAUSE_MAX`](crate::limits::GAP_PAUSE_MAX), until a marker counts: as long as the neighbor holds what is refused
-//! here, all above the vector is sent in vain. It asks at once after it has given up something itself, or when a CHECK shows
-//! that both hold the same.
+//! This server asks some heartbeats after the last refusal. The pause doubles each time, up to
+//! [`GAP_PAUSE_MAX`](crate::limits::GAP_PAUSE_MAX), until a marker counts. It has to grow because the neighbor sends
+//! everything above the vector in vain as long as it holds what is refused here. The server asks at once after it has
+//! given up something itself, and when a CHECK shows that both ends hold the same.
 //!
-//! A neighbor that does not tell of changes here, because the link is no edge of the tree, sends no markers but those that
-//! this server asks for by GRAFT. Each such GRAFT has a fence while a gap is open, so none is needed besides.
+//! A neighbor for which this link is lazy sends no markers except those that answer a GRAFT. While a gap is open,
+//! each such GRAFT carries a fence, so no other is needed.
 //!
-//! A neighbor that speaks a version before [`FENCE_VERSION`](crate::codec::tree::FENCE_VERSION) does not answer. There a gap
-//! closes when a CHECK shows that both hold the same and nothing is on its way, or when the link ends.
+//! A neighbor that speaks a version before [`FENCE_VERSION`](crate::codec::link::spanning_tree::FENCE_VERSION) does
+//! not answer fences. With such a neighbor a gap closes when a CHECK shows that both ends hold the same and nothing
+//! is on its way, or when the link ends.
 
 use super::{LinkId, Nonsense, Shard, links::bits};
 use crate::{
-    codec::link::Encoder,
+    codec::link::{Encoder, GraftMode},
     limits::{GAP_PAUSE_MAX, GAP_PAUSE_MIN},
 };
 
-/// What is missing of what one link brought to one shard.
+/// The gap of one shard on one link.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Gap {
     is_open: bool,
-    /// Something is missing that ought to be held here, and not only what finds no room.
+    /// Something is missing that should be held here, and not only what found no room.
     is_behind: bool,
     /// Something was refused, and not only given up.
     has_refused: bool,
-    /// The neighbor is to be asked with the next heartbeat.
+    /// The neighbor has to be asked with the next heartbeat.
     asks_now: bool,
-    /// It is asked after so many heartbeats, and after so many the next time.
+    /// The heartbeats until the neighbor is asked, and the pause before the question after that.
     wait: u16,
     pause: u16,
-    /// The number of the last fence, and whether its answer closes the gap.
+    /// The number of the last fence, and whether its answer will close the gap.
     fence: u64,
     is_asked: bool,
 }
 
 impl Gap {
-    /// Something was refused.
+    /// Opens the gap because something was refused.
     fn refuse(&mut self, is_behind: bool) {
         self.open(is_behind);
         self.has_refused = true;
     }
 
-    /// Something that is held is given up, for which the neighbor is asked with the next heartbeat, or later.
+    /// Opens the gap because something held was given up. The neighbor is asked with the next heartbeat, or later.
     pub(super) fn give_up(&mut self, asks_now: bool) {
         self.open(true);
         self.asks_now |= asks_now;
@@ -79,23 +82,23 @@ impl Gap {
         self.is_open
     }
 
-    /// Whether a marker that does not count covers something that ought to be held here.
+    /// Whether a marker that does not count may cover something that should be held here.
     pub(super) fn is_behind(&self) -> bool {
         self.is_behind
     }
 
-    /// Whether a CHECK tells how much has been received. It does where the neighbor closes a gap of its own only by comparing
-    /// what both have, unless a difference would be an alarm there.
+    /// Whether a CHECK carries the number of received records. A neighbor without fences needs the number to close
+    /// its own gap, so it gets it unless a difference would raise its alarm.
     pub(super) fn tells_received(&self, answers_fences: bool) -> bool {
         !self.is_open || !answers_fences && !self.has_refused
     }
 
-    /// A marker counts.
+    /// A marker has counted.
     pub(super) fn note_marker(&mut self) {
         self.pause = 0;
     }
 
-    /// A check shows that both ends hold the same.
+    /// A check has shown that both ends hold the same.
     pub(super) fn note_same(&mut self, answers_fences: bool, nothing_is_under_way: bool) {
         if !self.is_open || self.is_asked {
             return;
@@ -104,13 +107,14 @@ impl Gap {
             if !nothing_is_under_way {
                 return;
             }
-            // What its markers have covered meanwhile is to be told again.
+            // What the neighbor's markers have covered meanwhile has to be sent again.
             self.close();
         }
         self.asks_now = true;
     }
 
-    /// One heartbeat: whether the neighbor is to be asked. `may_ask`: it answers fences, and tells of changes.
+    /// One heartbeat: returns whether to ask the neighbor now. `may_ask`: it answers fences, and sends its changes
+    /// here.
     fn is_due(&mut self, may_ask: bool) -> bool {
         if std::mem::take(&mut self.asks_now) {
             return true;
@@ -118,12 +122,12 @@ impl Gap {
         if !self.is_open || !may_ask {
             return false;
         }
-        // A question that is not answered in time is asked again: it may have been dropped with the queue that it began.
+        // If no answer comes in time, ask again: the answer may have been dropped together with its queue.
         self.wait = self.wait.saturating_sub(1);
         self.wait == 0
     }
 
-    /// The neighbor is about to be asked: the number of the fence.
+    /// Returns the number of the next fence, which the caller is about to send.
     fn next_fence(&mut self) -> u64 {
         self.pause = (self.pause * 2).clamp(GAP_PAUSE_MIN, GAP_PAUSE_MAX);
         self.wait = self.pause;
@@ -132,7 +136,7 @@ impl Gap {
         self.fence
     }
 
-    /// The neighbor answers a fence.
+    /// Handles the neighbor's answer to a fence.
     fn pass(&mut self, number: u64) {
         if self.is_asked && number == self.fence {
             self.close();
@@ -141,7 +145,7 @@ impl Gap {
 }
 
 impl Shard {
-    /// Notes that a neighbor told something that was not merged.
+    /// Notes that something from a neighbor was not merged.
     #[cold]
     pub(super) fn note_refused(&mut self, from: LinkId, why: Nonsense) {
         self.found = Some(why);
@@ -150,15 +154,15 @@ impl Shard {
         }
     }
 
-    /// One heartbeat: asks the neighbor for all above this server's vector, if something is missing and it is time.
+    /// One heartbeat: asks the neighbor for everything above this server's vector, if a gap is open and it is time.
     pub fn write_question(&mut self, link: LinkId, encoder: &mut Encoder) {
         let Some(outbox) = &mut self.outboxes[link.index()] else { return };
         if outbox.gap.is_due(encoder.answers_fences() && outbox.is_fed) {
-            self.write_graft(link, encoder, true);
+            self.write_graft(link, encoder, GraftMode::Once);
         }
     }
 
-    /// Appends a fence, if something is missing. A GRAFT has to follow.
+    /// Appends a fence, if a gap is open. A GRAFT must follow.
     pub(super) fn write_fence(&mut self, link: LinkId, encoder: &mut Encoder) {
         let Some(outbox) = &mut self.outboxes[link.index()] else { return };
         if outbox.gap.is_open && encoder.answers_fences() {
@@ -166,20 +170,20 @@ impl Shard {
         }
     }
 
-    /// On how many of the links that are told of changes something is missing.
+    /// How many eager links have an open gap.
     pub fn gaps(&self) -> usize {
         let outboxes = bits(self.up).filter_map(|link| self.outboxes[link.index()].as_ref());
         outboxes.filter(|outbox| outbox.gap.is_open).count()
     }
 
-    /// The neighbor sends a fence, which belongs to its next GRAFT.
+    /// Handles a fence from the neighbor, which belongs to the neighbor's next GRAFT.
     pub fn hear_fence(&mut self, link: LinkId, number: u64) {
         if let Some(outbox) = &mut self.outboxes[link.index()] {
             outbox.fence = Some(number);
         }
     }
 
-    /// The neighbor has begun to tell what is above the vector that stood behind the fence of this number.
+    /// The neighbor has begun to answer the GRAFT behind the fence of this number.
     pub fn hear_passed(&mut self, link: LinkId, number: u64) {
         if let Some(outbox) = &mut self.outboxes[link.index()] {
             outbox.gap.pass(number);

@@ -1,14 +1,14 @@
-//! By which index a link knows the origins of one shard, so that the link's [`Encoder`] need not be searched for each
-//! record.
+//! The indices by which a link knows the origins of one shard, so that the shard need not search the link's
+//! [`Encoder`] for each record.
 
 use super::origins::Origins;
 use crate::codec::link::Encoder;
 
-/// The link has not named this origin, as far as is remembered here.
+/// The link has not named this origin, as far as this table knows.
 const UNNAMED: u16 = u16::MAX;
 
-/// For each origin, by its place, the index that the encoder has given. All are of one numbering: when the encoder has begun
-/// anew they mean nothing any more.
+/// For each origin, by its place, the index that the encoder gave it. All indices are of one numbering. When the
+/// encoder begins a new numbering, they are void.
 #[derive(Debug, Default)]
 pub(super) struct Indices {
     indices: Vec<u16>,
@@ -16,8 +16,8 @@ pub(super) struct Indices {
 }
 
 impl Indices {
-    /// Makes room in the encoder for the origins at these places, no more than one frame may name, as far as they have no
-    /// index yet.
+    /// Makes room in the encoder for those of the origins at these places that have no index yet. There may be no
+    /// more of them than one frame may name.
     pub(super) fn make_room(&self, places: impl ExactSizeIterator<Item = u16>, encoder: &mut Encoder) {
         let is_unnamed =
             |place: &u16| self.indices.get(usize::from(*place)).is_none_or(|index| *index == UNNAMED);
@@ -25,8 +25,8 @@ impl Indices {
         encoder.make_room(if is_current { places.filter(is_unnamed).count() } else { places.len() });
     }
 
-    /// The index of the origin at `place`; names it to the link the first time. The caller has made room for it in the
-    /// encoder. `None`: the link is exhausted.
+    /// The index of the origin at `place`. The first call names the origin to the link; the caller has made room for
+    /// that in the encoder. `None`: the link is exhausted.
     pub(super) fn of(&mut self, place: u16, origins: &Origins, encoder: &mut Encoder) -> Option<u16> {
         if self.numbering != encoder.numbering() {
             self.begin_anew(encoder.numbering());
@@ -48,7 +48,7 @@ impl Indices {
         self.numbering = numbering;
     }
 
-    /// Another origin may have this place from now on.
+    /// From now on another origin may have this place.
     pub(super) fn forget(&mut self, place: u16) {
         if let Some(index) = self.indices.get_mut(usize::from(place)) {
             *index = UNNAMED;
@@ -60,10 +60,7 @@ impl Indices {
 mod tests {
     use super::*;
     use crate::{
-        codec::{
-            link::{Frame, decode},
-            numbering::ANEW_VERSION,
-        },
+        codec::link::{Frame, decode, numbering::ANEW_VERSION},
         flood::Rules,
         types::{Origin, ServerName},
     };

@@ -1,21 +1,22 @@
-//! Links that are no edges of the spanning tree: nothing is marked for them, and nothing queued.
+//! Lazy links: links that are no edges of the spanning tree, for which nothing is marked or queued.
 //!
-//! Who is told what is the receiver's to say, each direction for itself. GRAFT brings the vector of whoever wants to be
-//! told; what is above it is queued, and changes are marked from then on, so no switch loses anything. PRUNE ends
-//! that: the FIFO is cleared and *no* marker is sent, for what was in it has not been. A neighbor that is not told of
-//! changes is told, by IHAVE, how far all is covered here; when it does not get there by its tree, because that is
-//! slow, or broken and nobody knows yet, it asks once for what it lacks. It does not lack what was covered here before the
-//! origin's last record was overtaken.
+//! Each end of a link chooses whether it is sent the other's changes, so the two directions are independent. With
+//! GRAFT an end sends its vector and asks for changes: what is above the vector is queued, and changes are marked
+//! from then on, so no switch loses anything. With PRUNE an end declines changes: the FIFO is cleared, and *no*
+//! marker is sent, because what was in the FIFO was not sent. On a lazy link IHAVE tells the neighbor how far this
+//! server covers each origin. The neighbor waits for its tree to bring the same. If the tree is too slow, or broken
+//! and nobody knows yet, the neighbor asks once for what it lacks. An origin that has left the table since then
+//! counts as covered up to where it was when it left.
 
 use super::{Broken, LinkId, Outbox, Shard, Wake, origins::ME, outbox::Grafted};
 use crate::{
-    codec::link::Encoder,
+    codec::link::{Encoder, GraftMode},
     limits::{LOOKS_PER_HEARTBEAT, PATIENCE_MAX, PATIENCE_MIN, PROMISES_MAX},
     types::Origin,
 };
 
 impl Shard {
-    /// The link is up, and its neighbor has not asked to be told of changes, or does not want to be any more.
+    /// The link is up, and its neighbor has not asked for changes, or declines them from now on.
     pub fn link_lazy(&mut self, link: LinkId) -> Wake {
         let Some(mut outbox) = self.outboxes[link.index()].take() else {
             self.outboxes[link.index()] = Some(Box::default());
@@ -27,9 +28,9 @@ impl Shard {
         }
         outbox.copies.clear();
         outbox.is_once = false;
-        outbox.grafted.take_if(|grafted| !grafted.is_once);
+        outbox.grafted.take_if(|grafted| grafted.mode == GraftMode::Onward);
         (outbox.branches, outbox.leaves) = (None, None);
-        // Markers that were queued and taken for told were not: IHAVE tells all again.
+        // Queued markers counted as sent and are dropped here, so IHAVE has to send the whole vector again.
         outbox.untell();
         let mut wake = Wake::default();
         if self.settings.rules.breaks(Broken::MarkWhatWasCleared) {
@@ -42,40 +43,44 @@ impl Shard {
         wake
     }
 
-    /// The neighbor wants to be told what is above its vector: once, or from now on.
-    pub fn graft(&mut self, link: LinkId, vector: &[(Origin, u64)], is_once: bool) -> Wake {
+    /// The neighbor asks for what is above its vector: once, or from now on.
+    pub fn graft(&mut self, link: LinkId, vector: &[(Origin, u64)], mode: GraftMode) -> Wake {
         let fence = self.outboxes[link.index()].as_mut().and_then(|outbox| outbox.fence.take());
-        self.answer_graft(link, Grafted { vector: vector.to_vec(), is_once, fence })
+        self.answer_graft(link, Grafted { vector: vector.to_vec(), mode, fence })
     }
 
     fn answer_graft(&mut self, link: LinkId, mut asked: Grafted) -> Wake {
         let is_answered =
             self.outboxes[link.index()].as_ref().is_some_and(|outbox| outbox.is_once && !outbox.is_empty());
-        let has_to_wait = asked.is_once && is_answered;
+        let has_to_wait = asked.mode == GraftMode::Once && is_answered;
         if has_to_wait && asked.fence.is_none() {
-            // What is on its way is all that this asks for, and to begin again would be never to end.
+            // What is queued already answers this one too. If each such GRAFT began anew, the answer might never end.
             return Wake::default();
         }
         if (has_to_wait || !self.may_look(link))
             && let Some(outbox) = &mut self.outboxes[link.index()]
         {
-            asked.is_once &= outbox.grafted.as_ref().is_none_or(|earlier| earlier.is_once);
+            if outbox.grafted.as_ref().is_some_and(|earlier| earlier.mode == GraftMode::Onward) {
+                asked.mode = GraftMode::Onward;
+            }
             outbox.grafted = Some(asked);
             return Wake::default();
         }
-        let wake = self.tell_above(link, &asked.vector, asked.is_once && !self.is_eager(link));
+        let mode = if self.is_eager(link) { GraftMode::Onward } else { asked.mode };
+        let wake = self.tell_above(link, &asked.vector, mode);
         self.outbox(link).passes = asked.fence;
         wake
     }
 
-    /// Whether a neighbor may have the whole shard looked through once more before the next heartbeat.
+    /// Counts a scan of the shard that the neighbor causes. Returns whether it may cause one more before the next
+    /// heartbeat.
     pub(super) fn may_look(&mut self, link: LinkId) -> bool {
         let Some(outbox) = &mut self.outboxes[link.index()] else { return true };
         outbox.looks = outbox.looks.saturating_add(1);
         outbox.looks <= LOOKS_PER_HEARTBEAT
     }
 
-    /// A heartbeat begins: the neighbor may have the shard looked through again, and has what it has asked for meanwhile.
+    /// A heartbeat begins: the neighbor may cause scans again, and its GRAFT that had to wait is answered.
     pub fn begin_beat(&mut self, link: LinkId) -> Wake {
         let Some(outbox) = &mut self.outboxes[link.index()] else { return Wake::default() };
         outbox.looks = 0;
@@ -83,7 +88,7 @@ impl Shard {
         self.answer_graft(link, asked)
     }
 
-    /// From now on the neighbor tells of changes by itself, or no more.
+    /// Notes whether the neighbor sends its changes on this link from now on.
     pub fn feed(&mut self, link: LinkId, is_fed: bool) {
         if let Some(outbox) = &mut self.outboxes[link.index()] {
             outbox.is_fed = is_fed;
@@ -93,23 +98,23 @@ impl Shard {
         }
     }
 
-    /// Appends the vector as a question for all that is above it, behind a fence where something is missing.
-    pub fn write_graft(&mut self, link: LinkId, encoder: &mut Encoder, is_once: bool) {
+    /// Appends GRAFT, which asks for everything above this server's vector, behind a fence if a gap is open.
+    pub fn write_graft(&mut self, link: LinkId, encoder: &mut Encoder, mode: GraftMode) {
         self.write_fence(link, encoder);
         let vector = self.indexed_vector(encoder);
-        encoder.graft(self.settings.index, &vector, is_once);
+        encoder.graft(self.settings.index, &vector, mode);
     }
 
-    /// The neighbor has what is covered up to here.
+    /// Handles IHAVE: the neighbor covers these origins up to here.
     pub fn hear_promise(&mut self, link: LinkId, covered: Vec<(Origin, u64)>) {
-        // Nobody has more of this server's present updates than it has itself.
+        // Nobody else can have more updates of this server's present incarnation than the server itself.
         let me = self.origins.origin(ME).clone();
         let own = covered.iter().filter(|(origin, _)| *origin == me).map(|(_, seq)| *seq).max();
         let is_beyond = own.is_some_and(|seq| self.is_beyond_own(ME, seq));
         let Some(outbox) = self.outboxes[link.index()].as_mut().filter(|outbox| !outbox.is_fed) else {
             return;
         };
-        // No update has the sequence 0.
+        // Sequences begin at 1.
         let covered = covered.into_iter().filter(|(origin, seq)| *seq > 0 && !(is_beyond && *origin == me));
         let list = if outbox.promised.is_empty() { &mut outbox.promised } else { &mut outbox.promised_next };
         for (origin, seq) in covered {
@@ -120,8 +125,8 @@ impl Shard {
         }
     }
 
-    /// One heartbeat: appends, where changes are not told, how far all is covered here; and asks for what the neighbor
-    /// has had for too long.
+    /// One heartbeat: appends IHAVE on a lazy link, and asks for what the neighbor has promised and the tree has not
+    /// brought in time.
     pub fn beat(&mut self, link: LinkId, encoder: &mut Encoder) {
         let Some(mut outbox) = self.outboxes[link.index()].take() else { return };
         if !self.is_eager(link) {
@@ -131,11 +136,11 @@ impl Shard {
         let is_overdue = self.is_overdue(&mut outbox);
         self.outboxes[link.index()] = Some(outbox);
         if is_overdue {
-            self.write_graft(link, encoder, true);
+            self.write_graft(link, encoder, GraftMode::Once);
         }
     }
 
-    /// Whether what was promised has been lacking for too long; if so, it is taken for asked for.
+    /// Whether a promise has not been met for too long. Then it is dropped, because the caller asks for it.
     fn is_overdue(&self, outbox: &mut Outbox) -> bool {
         let is_here = |(origin, seq): (&Origin, &u64)| self.origins.has_covered(origin, *seq);
         if outbox.promised.iter().all(is_here) {
@@ -154,7 +159,7 @@ impl Shard {
         true
     }
 
-    /// Whether the link is told of changes.
+    /// Whether the neighbor on this link is sent changes.
     pub fn is_eager(&self, link: LinkId) -> bool {
         self.up & link.bit() != 0
     }

@@ -1,4 +1,4 @@
-//! Which of this server's links: one, or some.
+//! Sets of this server's links: [`LinkId`] names one, [`Wake`] some.
 
 use crate::{
     limits::LINKS_MAX,
@@ -10,7 +10,7 @@ use crate::{
 pub struct LinkId(pub(super) u8);
 
 impl LinkId {
-    /// The link of this number; one that has gone leaves its number to another, perhaps with another neighbor.
+    /// The link with this number. When a link is removed, its number can go to another link.
     pub fn new(index: usize) -> Option<LinkId> {
         (index < LINKS_MAX).then_some(LinkId(index as u8))
     }
@@ -25,13 +25,13 @@ impl LinkId {
     }
 }
 
-/// Some of this server's links: those whose flush has something to do and does not know yet. Within the map, followers too.
+/// Links that have something to flush and have to be woken. Within core also followers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use = "links that are not woken do not flush"]
 pub struct Wake(u64);
 
-/// Where the followers' bits sit in a [`Wake`], above those of the links. One word for both goes through registers, with an
-/// outcome beside it, on the way of every report.
+/// The followers' bits in a [`Wake`] stand above those of the links. On the way of every report one word for both
+/// fits a register, with an outcome beside it.
 const FOLLOWERS_SHIFT: u32 = LinkMask::BITS;
 
 impl Wake {
@@ -43,12 +43,12 @@ impl Wake {
         Wake(u64::from(followers) << FOLLOWERS_SHIFT)
     }
 
-    /// Both.
+    /// The union of both.
     pub fn and(self, other: Wake) -> Wake {
         Wake(self.0 | other.0)
     }
 
-    /// The followers that have something to take and do not know yet.
+    /// The followers that have to be woken.
     pub(crate) fn followers(self) -> FollowerMask {
         (self.0 >> FOLLOWERS_SHIFT) as FollowerMask
     }

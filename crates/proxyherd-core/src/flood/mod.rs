@@ -1,34 +1,38 @@
-//! One shard of the herd's map, and the rules by which its changes reach every server.
+//! One shard of the herd's records, and the rules by which its changes reach every server.
 //!
-//! A report is given a sequence by the server that takes it (`say`). Every record that is news is marked for every link
-//! but the one it came from; a link's flush sends the *current* record of each marked slot, so an overtaken
-//! update is never sent and a slow neighbor costs one mark a record. *Markers* travel between the records:
-//! a marker is a snapshot of the vector (origin -> covered up to) that stands behind everything queued when it
-//! was taken, so whoever receives it has received all that it covers. When a link comes up, the vectors say
-//! what the other lacks.
+//! The server that takes a report issues it as an *update*: it gives the record the next sequence of its shard
+//! (`issue`). A shard that accepts a record marks the record's slot on every eager link except the link that brought
+//! it. When a link flushes, it sends the *current* record of each marked slot. So an overtaken update is never sent,
+//! and a slow neighbor costs one mark for each record. *Markers* are sent between the records. A marker is a snapshot
+//! of the vector (for each origin, the sequence up to which it is covered). The marker stands behind everything that
+//! was queued when the snapshot was taken, so whoever receives the marker has received all that it covers. When a
+//! link comes up, the ends exchange vectors, and each sends what the other's vector lacks.
 //!
-//! Invariants, for each shard:
-//! - I1: a vector entry `o: s` means that every update of origin `o` up to `s` is held here or has been
-//!   overtaken by what is held (or has expired). So equal complete vectors mean equal maps.
-//! - A slot stands at most once in a link's FIFO, exactly when its bit in `queued` is set. Other followers have queues of
-//!   the same kind (`followers`).
-//! - Under the present incarnations of this server there is no update that this server has not issued (`own`).
-//! - The vector advances for other origins by markers alone. Advancing it for each record as it arrives looks
-//!   right and is not: a server can overtake a record before it has passed it on, take its sequence for
-//!   covered, and die.
+//! Invariants of each shard:
+//! - I1: a vector entry `o: s` means that every update of origin `o` up to `s` is held here, or was overtaken by what
+//!   is held here, or has expired. So servers whose vectors are complete and equal hold the same records.
+//! - A slot stands at most once in a link's FIFO, and it stands there exactly when the link's bit in `queued` is set.
+//!   Other followers have queues of the same kind (`followers`).
+//! - No update exists under the present incarnations of this server that this server has not issued (`own`).
+//! - For other origins only markers advance the vector. It would be wrong to advance it with each record that
+//!   arrives: a server can overtake a record before it has passed the record on, count its sequence as covered, and
+//!   die.
 //!
-//! Shards are independent: each has sequences, vectors and outboxes of its own, under one lock that whoever
-//! owns the shard provides. No socket, clock or lock is known here.
+//! Shards are independent. Each has its own sequences, vector and outboxes, under one lock that the shard's owner
+//! provides. A shard knows no socket, no clock and no lock.
 
+mod anti_entropy;
 mod audit;
+mod broken_rules;
 mod changes;
-mod check;
 mod contest;
 mod derived;
 mod displaced;
 mod followers;
 mod gap;
+mod hash_tree;
 mod indices;
+mod issue;
 mod lazy;
 mod links;
 mod nonsense;
@@ -37,15 +41,13 @@ mod outbox;
 mod own;
 mod reconcile;
 mod room;
-mod roots;
 mod rules;
-mod say;
 mod send;
 
 use std::cmp::Ordering;
 
 pub(crate) use self::followers::places;
-pub(crate) use self::say::stamped_at;
+pub(crate) use self::issue::stamped_at;
 use self::{
     derived::Derived,
     followers::Followers,
@@ -55,10 +57,11 @@ use self::{
     own::Own,
 };
 pub use self::{
-    followers::{Begin, FollowerId, Following, Told},
+    followers::{Begin, FollowerEvent, FollowerId, Following},
+    issue::NewClients,
     links::{LinkId, Wake},
     nonsense::Nonsense,
-    own::Look,
+    own::{Renewal, SelfCheck},
     room::{Class, Usage},
     rules::{Broken, Rules},
 };
@@ -68,8 +71,8 @@ use crate::{
     types::{Body, KeyHash, Kind, Origin, Record},
 };
 
-/// The sequence of a record that is kept under another incarnation than it was said under, or that another server has
-/// retold: no vector covers it.
+/// The sequence of a record that no vector covers: one that is kept under another incarnation than the one it was
+/// issued under, or that another server has retold.
 const UNCOVERED: u64 = u64::MAX;
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
@@ -83,28 +86,29 @@ pub enum Offered {
     Updated,
     /// What is held is at least as new: nothing changed.
     Stale,
-    /// There is no room for it. Of a kind that is bounded by bytes, what is held is newer; of any other, nothing changed.
+    /// There is no room for it. If its kind is bounded by bytes, newer records fill the room; otherwise nothing
+    /// changed.
     Full,
-    /// A neighbor told nonsense: it is not kept. See [`Shard::take_found`].
+    /// A neighbor sent nonsense, which was not kept. See [`Shard::take_found`].
     Refused,
 }
 
-/// What a shard is told once.
+/// The settings of a shard.
 #[derive(Clone, Debug)]
 pub struct ShardSettings {
     /// This life of this server.
     pub me: Origin,
-    /// Which shard it is, as the link protocol numbers them.
+    /// The number of the shard in the link protocol.
     pub index: u8,
-    /// Scatters the table; nobody outside should know it.
+    /// The seed of the table's hash. Keep it secret: whoever knows it can choose keys that collide.
     pub seed: u64,
     /// Forget a client this long after its report was received, nanoseconds.
     pub client_ttl_ns: Option<u64>,
-    /// A client's report is refused so shortly after its last one that this server took, nanoseconds.
+    /// This server refuses a client's report that comes sooner than this after the last one it took, nanoseconds.
     pub client_interval_ns: u64,
     /// How far clocks may be apart, nanoseconds.
     pub clock_offset_max_ns: u64,
-    /// As they should be.
+    /// The rules, one of which tests may break.
     pub rules: Rules,
 }
 
@@ -115,24 +119,22 @@ pub struct Shard {
     store: Store,
     origins: Origins,
     own: Own,
-    /// The nonsense that came last, until it is [taken](Shard::take_found).
+    /// The last nonsense that came, until [`Shard::take_found`] takes it.
     found: Option<Nonsense>,
     derived: Derived,
     followers: Followers,
     outboxes: [Option<Box<Outbox>>; LINKS_MAX],
-    /// The links that are told of changes.
+    /// The eager links: those whose neighbors are sent changes.
     up: LinkMask,
-    /// For each link, the slot that was next when it was last taken away what was queued: there the next beginning
-    /// begins, or a link that never lives for long would be told the same again and again.
+    /// For each link, the slot that was next in its queue when the queue was last dropped. The next queue begins
+    /// there. Otherwise a link that never stays up for long would be sent the same records again and again.
     resume_at: [SlotId; LINKS_MAX],
-    /// Whether a neighbor has told all that it held at some time of this server's life.
+    /// See [`Shard::is_caught_up`].
     is_caught_up: bool,
-    /// Where the next sweep goes on.
+    /// The slot at which the next sweep begins.
     swept: usize,
-    /// For a broken rule: what each neighbor was told to be covered when its link went down.
-    sent_once: Vec<(LinkId, Origin, u64)>,
-    /// For another: how many records have come.
-    applied: u64,
+    #[cfg(feature = "broken-rules")]
+    memory: broken_rules::Memory,
 }
 
 impl Shard {
@@ -150,14 +152,15 @@ impl Shard {
             resume_at: [SlotId(0); LINKS_MAX],
             is_caught_up: false,
             swept: 0,
-            sent_once: Vec::new(),
-            applied: 0,
+            #[cfg(feature = "broken-rules")]
+            memory: broken_rules::Memory::default(),
             settings,
         }
     }
 
-    /// Whether a neighbor has told all that it held at some time of this server's life, and this server has merged it or did
-    /// not need it or had no room: by a marker, which stands behind all that was lacking, or by holding the same.
+    /// Whether some neighbor, at some time since this server started, has sent all that it held, and this server has
+    /// merged it, did not need it, or had no room for it. Either a marker shows that, because it stands behind all
+    /// that this server lacked, or a check that finds both ends equal.
     pub fn is_caught_up(&self) -> bool {
         self.is_caught_up
     }
@@ -172,22 +175,22 @@ impl Shard {
         self.len() == 0
     }
 
-    /// Takes a record that came over `from`; `hash` is its key's. `guess` is where this shard keeps the origin, as far
-    /// as the caller remembers; it is brought up to date.
+    /// Takes a record that came over `from`. `hash` is the hash of its key. `guess` is the place at which the caller
+    /// last found the origin in this shard; this method updates it.
     pub fn apply(
         &mut self,
         now_ns: u64,
         from: LinkId,
-        Held { record, origin, seq }: Held<'_>,
+        Update { record, origin, seq }: Update<'_>,
         hash: KeyHash,
         guess: &mut u16,
     ) -> (Offered, Wake) {
         if let Some(outbox) = &mut self.outboxes[from.index()] {
             outbox.received += 1;
         }
-        // Sequences begin at 1: no vector would say that it lacks 0.
+        // Sequences begin at 1. A record with the sequence 0 would count as covered by every vector.
         let seq = seq.max(1);
-        let told = Held { record, origin, seq };
+        let told = Update { record, origin, seq };
         if self.is_ahead(now_ns, record.received_ns()) {
             return self.refuse_early(now_ns, from, told, Nonsense::Receipt);
         }
@@ -212,14 +215,14 @@ impl Shard {
                 order = Ordering::Equal;
             }
             if order.is_eq() {
-                // The neighbor has just what is held: no need to send it there.
+                // The neighbor holds the same record, so it need not be sent there.
                 self.store.slot_mut(id).set_from(Some(from.0));
             }
             if order.is_eq() || (order.is_lt() && !self.settings.rules.breaks(Broken::MergeByArrival)) {
                 return (Offered::Stale, self.advance_naively(origin, seq));
             }
         }
-        if self.settings.rules.breaks(Broken::LoseSome) && self.loses_this_one() {
+        if self.loses_this_one() {
             return (Offered::Stale, Wake::default());
         }
         let (place, seq) = if let Some(place) = self.origins.place_or_insert(origin, *guess) {
@@ -243,19 +246,25 @@ impl Shard {
         (offered, wake.and(self.advance_naively(origin, seq)))
     }
 
-    /// Whether a record that differs from what is held by its incarnation alone would be kept under the one that it is held
-    /// under, because there is no room for another.
-    fn would_stay(&mut self, told: Held<'_>, held: SlotId) -> bool {
+    /// Whether a record that differs from the held one only in its incarnation would be kept under the held one's
+    /// incarnation, because there is no room for another.
+    fn would_stay(&mut self, told: Update<'_>, held: SlotId) -> bool {
         let slot = self.store.slot(held);
         let holder = &self.origins.origin(slot.origin).server;
         told.record.precedence(&told.origin.server, &slot.record(), holder).is_eq()
             && !self.origins.has_room_for(told.origin)
     }
 
-    /// A neighbor told what its clock or another's makes nonsense. Where what is held wins over it, or says the same, nothing is
-    /// missing.
+    /// Refuses nonsense that a wrong clock has caused. If the held record wins over the refused one, or says the
+    /// same, nothing is missing here and no gap opens.
     #[cold]
-    fn refuse_early(&mut self, now_ns: u64, from: LinkId, told: Held<'_>, why: Nonsense) -> (Offered, Wake) {
+    fn refuse_early(
+        &mut self,
+        now_ns: u64,
+        from: LinkId,
+        told: Update<'_>,
+        why: Nonsense,
+    ) -> (Offered, Wake) {
         let is_overtaken = self.store.find(told.record.kind, told.record.key).is_some_and(|id| {
             let (slot, record) = (self.store.slot(id), self.store.slot(id).record());
             let holder = &self.origins.origin(slot.origin).server;
@@ -269,33 +278,21 @@ impl Shard {
         self.refuse(from, why)
     }
 
-    /// A neighbor told nonsense, which is not merged.
+    /// Refuses nonsense from a neighbor.
     fn refuse(&mut self, from: LinkId, why: Nonsense) -> (Offered, Wake) {
         self.note_refused(from, why);
         (Offered::Refused, Wake::default())
     }
 
-    /// The nonsense that has come since this was last asked, the last of it.
+    /// The last nonsense that came since the last call.
     pub fn take_found(&mut self) -> Option<Nonsense> {
         self.found.take()
     }
 
-    /// Whether a time that a server has told lies further in the future than clocks may differ.
+    /// Whether a time that another server gave is further in the future than clocks may differ.
     fn is_ahead(&self, now_ns: u64, told_ns: u64) -> bool {
         told_ns > now_ns.saturating_add(self.settings.clock_offset_max_ns)
             && !self.settings.rules.breaks(Broken::TrustReceipts)
-    }
-
-    /// The trap, for the simulator's checkers to find.
-    fn advance_naively(&mut self, origin: &Origin, seq: u64) -> Wake {
-        match self.origins.place_of(origin) {
-            Some(place)
-                if self.settings.rules.breaks(Broken::AdvanceByRecord) && self.origins.cover(place, seq) =>
-            {
-                self.ready(self.up)
-            }
-            _ => Wake::default(),
-        }
     }
 
     fn wins(&self, record: &Record<'_>, place: u16, over: SlotId) -> bool {
@@ -304,30 +301,30 @@ impl Shard {
         record.precedence(server, &held.record(), holder).is_gt()
     }
 
-    /// The record of a key, unless its time is over, and the origin that took it.
-    pub fn locate(&self, now_ns: u64, kind: Kind, key: &[u8]) -> Option<Held<'_>> {
+    /// The record of a key and the origin that issued it, unless the record has expired.
+    pub fn locate(&self, now_ns: u64, kind: Kind, key: &[u8]) -> Option<Update<'_>> {
         let slot = self.store.slot(self.store.find(kind, key)?);
         let record = slot.record();
         (!self.is_expired(now_ns, &record)).then(|| self.held(slot))
     }
 
-    /// Every record, in no order that means anything, expired ones among them.
-    pub fn records(&self) -> impl Iterator<Item = Held<'_>> {
+    /// Every record, in no particular order, expired ones among them.
+    pub fn records(&self) -> impl Iterator<Item = Update<'_>> {
         self.store.live().map(|(_, slot)| self.held(slot))
     }
 
-    /// Calls `visit` with every record whose time is not over, in no order that means anything.
-    pub(crate) fn for_each_shown(&self, now_ns: u64, mut visit: impl FnMut(Held<'_>)) {
+    /// Calls `visit` with every record that has not expired, in no particular order.
+    pub(crate) fn for_each_shown(&self, now_ns: u64, mut visit: impl FnMut(Update<'_>)) {
         for held in self.records().filter(|held| !self.is_expired(now_ns, &held.record)) {
             visit(held);
         }
     }
 
-    fn held<'a>(&'a self, slot: &'a Slot) -> Held<'a> {
-        Held { record: slot.record(), origin: self.origins.origin(slot.origin), seq: slot.seq }
+    fn held<'a>(&'a self, slot: &'a Slot) -> Update<'a> {
+        Update { record: slot.record(), origin: self.origins.origin(slot.origin), seq: slot.seq }
     }
 
-    /// For how long a record is kept after its receipt, nanoseconds.
+    /// How long a record is kept after its receipt, nanoseconds.
     fn ttl_ns(&self, record: &Record<'_>) -> Option<u64> {
         match record.body {
             Body::Gone => Some(TOMBSTONE_TTL_NS),
@@ -340,8 +337,8 @@ impl Shard {
         self.ttl_ns(record).is_some_and(|ttl_ns| record.received_ns().saturating_add(ttl_ns) <= now_ns)
     }
 
-    /// Whether a record has expired at every server whose clock is as it should be. Until then this server carries it
-    /// for those at which it has not, and shows it to nobody.
+    /// Whether a record has expired at every server whose clock is within the allowed offset. Until then this server
+    /// still passes the record on, for servers at which it has not expired, but shows it to nobody.
     fn is_over(&self, now_ns: u64, record: &Record<'_>) -> bool {
         let offset_ns = match self.settings.rules.breaks(Broken::CarryByOwnRule) {
             true => 0,
@@ -351,14 +348,14 @@ impl Shard {
     }
 }
 
-/// Where to find a key in the shard that made it.
+/// Where the shard that made this value finds a key.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Expected {
     pub(crate) hash: KeyHash,
     pub(crate) table_hash: TableHash,
 }
 
-/// Who took a record, as which of its updates in this shard, and which link brought it, if one did.
+/// The origin of a record by its place, the record's sequence, and the link that brought the record, if one did.
 #[derive(Clone, Copy, Debug)]
 struct Taken {
     place: u16,
@@ -366,12 +363,12 @@ struct Taken {
     from: Option<LinkId>,
 }
 
-/// A record, and whose it is.
+/// An update: a record with the origin that issued it.
 #[derive(Clone, Copy, Debug)]
-pub struct Held<'a> {
+pub struct Update<'a> {
     /// The record.
     pub record: Record<'a>,
-    /// Who took it.
+    /// The server life that took or issued it.
     pub origin: &'a Origin,
     /// Its place in the origin's sequence, in this shard.
     pub seq: u64,

@@ -1,14 +1,14 @@
-//! What a neighbor can tell that this server does not merge, and why not.
+//! Nonsense: what a neighbor sends that this server does not merge, and why.
 //!
-//! A neighbor that tells nonsense may only have relayed it, so its link stays up. What is counted here is where to begin
-//! to look: at that neighbor, and at the servers behind it.
+//! A neighbor that sends nonsense may only have relayed it, so its link stays up. The counts show where to begin to
+//! look: at that neighbor, and at the servers behind it.
 
-/// Why something that came over a link was not merged.
+/// Why this server did not merge something that came over a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Nonsense {
-    /// A record under this server's name and one of its present incarnations, which this server never issued.
+    /// A record under this server's name and one of its present incarnations that this server never issued.
     OwnRecord,
-    /// An update of this server beyond the last one that it issued.
+    /// A sequence of this server beyond the last one that it issued.
     OwnSequence,
     /// A record that was received further in the future than clocks may differ.
     Receipt,
@@ -18,11 +18,11 @@ pub enum Nonsense {
     Origins,
     /// A record for which there is no room.
     Records,
-    /// A server's account of a places budget that another server says.
+    /// A server's account of a places quota that another server issued.
     Account,
-    /// What a server says of its links, with a stamp or an incarnation further in the future than clocks may differ.
+    /// A link state with a stamp or an incarnation further in the future than clocks may differ.
     State,
-    /// What a server says of its links that is no member, beyond those for which there is room.
+    /// A link state of a server that is no member, beyond those for which there is room.
     Strangers,
 }
 
@@ -65,7 +65,7 @@ impl Nonsense {
         Nonsense::ALL.into_iter().find(|what| what.label() == label)
     }
 
-    /// What was told, as the object of a sentence.
+    /// What came, as the object of a sentence.
     pub fn told(self) -> &'static str {
         match self {
             Nonsense::OwnRecord => "a record under this server's name that this server never issued",

@@ -1,12 +1,13 @@
-//! A shard's table of origins: how far each is covered, and how many live records it still has.
+//! A shard's table of origins: how far each is covered, and how many live records it has.
 //!
-//! An origin without live records leaves the table, unless it is this server now: its entry could only mean
-//! that there is nothing to send. Its place is taken again, so whoever remembers places must be told.
+//! An origin without live records leaves the table, because its vector entry could only say that there is nothing to
+//! send. This server's present origin always stays. A place that became free is used again, so whoever remembers
+//! places must be told.
 //!
-//! Anybody can make up origins. One server's name has a place for at most [`INCARNATIONS_MAX`] of them, and all names that
-//! are no members' together are at most [`STRANGERS_MAX`]: so the table has room for every member, whatever is made up.
-//! A record whose incarnation finds no room is kept under another one of its server ([`Origins::adopter`]): what it says
-//! does not depend on it.
+//! Any member can make up origins. The table bounds them: one server's name has at most [`INCARNATIONS_MAX`] of them,
+//! and at most [`STRANGERS_MAX`] names may be no members'. So the table always has room for every member. A record
+//! whose incarnation finds no room is kept under another incarnation of its server ([`Origins::adopter`]), because
+//! its content does not depend on the incarnation.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -21,45 +22,46 @@ use crate::{
     types::{Origin, ServerName},
 };
 
-/// Where the table's other bounds are switched off to show what they are for: so few places are left that it fills soon.
+/// The size of the table when [`Broken::OriginsUnbounded`] switches the other bounds off. It is small, so that it
+/// fills soon.
 const PLACES_MAX_UNBOUNDED: usize = 512;
 
-/// The table. Places are small numbers that fit a slot.
+/// The table. A place is a small number that fits a slot.
 #[derive(Debug)]
 pub(super) struct Origins {
-    entries: Vec<Entry>,
+    entries: Vec<OriginEntry>,
     places: BTreeMap<Origin, u16>,
     free: Vec<u16>,
-    /// How many places each name has.
+    /// How many origins each name has.
     names: BTreeMap<ServerName, u16>,
     /// How many of the names are no members'.
     strangers: usize,
-    /// The herd's servers; `None`: all that there are.
+    /// The herd's servers; `None`: every server counts as a member.
     members: Option<Arc<BTreeSet<ServerName>>>,
-    /// Those that have left last, and how far they were covered.
+    /// The origins that have left last, and how far they were covered.
     left: VecDeque<(Origin, u64)>,
-    /// The names that have no room for another incarnation, and which of them was taken last.
+    /// The names that have no room for another incarnation, and the one that was taken last.
     crowded: BTreeSet<ServerName>,
     crowded_last: Option<ServerName>,
-    /// The vector does not name this server's present origin.
+    /// The vector leaves out this server's present origin.
     is_unsure_of_me: bool,
     rules: Rules,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct OriginEntry {
     origin: Origin,
-    /// All of the origin's updates up to here are covered.
+    /// All of the origin's updates up to this one are covered.
     covered: u64,
     live: u32,
-    /// A hash of the server's name.
+    /// A hash of the server's name, part of its records' digests.
     digest: u64,
 }
 
-impl Entry {
-    fn new(origin: Origin) -> Entry {
+impl OriginEntry {
+    fn new(origin: Origin) -> OriginEntry {
         let digest = xxh3_64(origin.server.as_str().as_bytes());
-        Entry { origin, covered: 0, live: 0, digest }
+        OriginEntry { origin, covered: 0, live: 0, digest }
     }
 }
 
@@ -68,7 +70,7 @@ pub(super) const ME: u16 = 0;
 
 impl Origins {
     pub(super) fn new(me: Origin, rules: Rules) -> Origins {
-        let entry = Entry::new(me.clone());
+        let entry = OriginEntry::new(me.clone());
         Origins {
             entries: vec![entry],
             names: BTreeMap::from([(me.server.clone(), 1)]),
@@ -84,7 +86,7 @@ impl Origins {
         }
     }
 
-    /// These are the herd's servers from here on.
+    /// Sets the herd's servers.
     pub(super) fn set_members(&mut self, members: Arc<BTreeSet<ServerName>>) {
         self.strangers = self.names.keys().filter(|name| !members.contains(*name)).count();
         self.members = Some(members);
@@ -94,7 +96,7 @@ impl Origins {
         self.members.as_ref().is_some_and(|members| !members.contains(server))
     }
 
-    /// Whether a server of this name is a member, as far as is known.
+    /// Whether a server of this name is a member, as far as this server knows.
     pub(super) fn is_member(&self, server: &str) -> bool {
         self.members.as_ref().is_none_or(|members| members.contains(server))
     }
@@ -103,12 +105,12 @@ impl Origins {
         self.places.get(origin).copied()
     }
 
-    /// The place of an origin that is about to have a live record; `None` when the table is full.
+    /// The place of an origin that is about to have a live record; `None` when there is no room for it.
     ///
-    /// `guess` is where it was the last time, which spares the search.
+    /// `guess` is where it was the last time, which may spare the search.
     pub(super) fn place_or_insert(&mut self, origin: &Origin, guess: u16) -> Option<u16> {
         if self.entries.get(usize::from(guess)).is_some_and(|entry| entry.origin == *origin) {
-            // A free place keeps its old origin's name, but that origin may have a new place by now.
+            // A free place keeps the name of its last origin, and that origin may have another place by now.
             if self.entries[usize::from(guess)].live > 0 || guess == ME {
                 return Some(guess);
             }
@@ -140,13 +142,13 @@ impl Origins {
         others.map(|entry| entry.origin.incarnation).max().unwrap_or(0)
     }
 
-    /// Whether this origin has a place or could have one.
+    /// Whether this origin has a place or can get one.
     pub(super) fn has_room_for(&mut self, origin: &Origin) -> bool {
         self.places.contains_key(origin) || self.has_room(&origin.server)
     }
 
-    /// Under which incarnation of its server a record is kept whose own finds no room: the latest before it, or else the
-    /// earliest. None, where the server has no other.
+    /// The place of the incarnation under which a record is kept whose own incarnation finds no room: the latest one
+    /// before it, or else the earliest. `None`: the server has no other.
     pub(super) fn adopter(&self, origin: &Origin) -> Option<u16> {
         if self.rules.breaks(Broken::OriginsUnbounded) {
             return None;
@@ -156,8 +158,7 @@ impl Origins {
         places.get(later.saturating_sub(1)).copied()
     }
 
-    /// One of the servers that have come to have no room for another incarnation, each in its turn: there are no more of them
-    /// than names.
+    /// The next of the servers that have no room for another incarnation. Each gets its turn.
     pub(super) fn take_crowded(&mut self) -> Option<ServerName> {
         let last = self.crowded_last.take();
         let is_later = |name: &&ServerName| last.as_ref().is_none_or(|last| *name > last);
@@ -167,14 +168,14 @@ impl Origins {
         Some(next)
     }
 
-    /// The places of a server's incarnations except this server's present one, the oldest first.
+    /// The places of a server's incarnations, the oldest first, without this server's present one.
     pub(super) fn incarnations(&self, server: &ServerName) -> Vec<u16> {
         let [first, last] = [0, u64::MAX].map(|incarnation| Origin { server: server.clone(), incarnation });
         self.places.range(first..=last).map(|(_, &place)| place).filter(|&place| place != ME).collect()
     }
 
-    /// Gives this server another incarnation, of which nothing is covered yet: this one, or if others have made it up, the
-    /// next that they have not.
+    /// Gives this server a new incarnation, of which nothing is covered yet: this one, or the next that nobody has
+    /// made up.
     pub(super) fn renew_me(&mut self, incarnation: u64) -> u64 {
         let mut me = Origin { server: self.origin(ME).server.clone(), incarnation };
         while self.places.contains_key(&me) {
@@ -194,7 +195,7 @@ impl Origins {
         if !self.has_room(&origin.server) {
             return None;
         }
-        let entry = Entry::new(origin.clone());
+        let entry = OriginEntry::new(origin.clone());
         let place = match self.free.pop() {
             Some(place) => {
                 self.entries[usize::from(place)] = entry;
@@ -218,7 +219,7 @@ impl Origins {
         Some(place)
     }
 
-    /// An origin has left the table.
+    /// The origin at a place leaves the table.
     fn forget(&mut self, place: u16) {
         let origin = &self.entries[usize::from(place)].origin;
         self.places.remove(origin);
@@ -236,7 +237,7 @@ impl Origins {
         &self.entries[usize::from(place)].origin
     }
 
-    /// A hash of the server's name at `place`.
+    /// A hash of the name of the server at `place`.
     pub(super) fn digest(&self, place: u16) -> u64 {
         self.entries[usize::from(place)].digest
     }
@@ -245,7 +246,7 @@ impl Origins {
         self.entries[usize::from(place)].covered
     }
 
-    /// Raises how far an origin is covered; says whether that was news.
+    /// Raises how far an origin is covered. Returns whether that is news.
     pub(super) fn cover(&mut self, place: u16, seq: u64) -> bool {
         let covered = &mut self.entries[usize::from(place)].covered;
         let is_news = seq > *covered;
@@ -253,14 +254,14 @@ impl Origins {
         is_news
     }
 
-    /// Whether all of the origin's updates up to `seq` are covered, or were when it left.
+    /// Whether all of the origin's updates up to `seq` are covered, or were when it left the table.
     pub(super) fn has_covered(&self, origin: &Origin, seq: u64) -> bool {
         self.place_of(origin).is_some_and(|place| self.covered(place) >= seq)
             || self.left.iter().any(|(left, covered)| left == origin && *covered >= seq)
     }
 
-    /// Nothing of other origins is covered any more, and of this server's updates not all up to the last are held here or
-    /// overtaken, until it has another incarnation: the vector does not name its present one.
+    /// Forgets how far all other origins are covered. Also leaves this server's present origin out of the vector,
+    /// until it has another incarnation: not all of its updates are held here or overtaken.
     pub(super) fn uncover(&mut self) {
         self.is_unsure_of_me = true;
         self.left.clear();
@@ -271,7 +272,7 @@ impl Origins {
         self.entries[usize::from(place)].live += 1;
     }
 
-    /// One record less. Says whether the origin has left the table, and its place with it.
+    /// The origin at a place has one live record less. Returns whether it has left the table.
     pub(super) fn remove_live(&mut self, place: u16) -> bool {
         let entry = &mut self.entries[usize::from(place)];
         entry.live -= 1;
@@ -305,7 +306,7 @@ impl Origins {
         self.places.len()
     }
 
-    /// One more than the highest place ever taken.
+    /// One more than the highest place that was ever used.
     pub(super) fn places_used(&self) -> usize {
         self.entries.len()
     }

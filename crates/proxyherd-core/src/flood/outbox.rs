@@ -1,81 +1,82 @@
-//! What one neighbor still has to be told of one shard: not messages, but which slots, in which order, and
-//! the markers between them.
+//! One link's outbox for one shard: which slots the neighbor still has to be sent, in which order, and the markers
+//! between them. It holds slot numbers, not messages.
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::{gap::Gap, indices::Indices};
+use super::{gap::Gap, indices::Indices, rules::Copies};
 use crate::{
-    codec::check::Level,
-    store::{Slot, SlotId},
+    codec::link::{GraftMode, check::Level},
+    store::SlotId,
     types::Origin,
 };
 
-/// In the FIFO: the marker stands here.
+/// In the FIFO: the place of the marker.
 const MARKER: u32 = u32::MAX;
 
-/// One link's side of one shard. It exists while the link is up.
+/// One link's outbox for one shard. It exists while the link is up.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     fifo: VecDeque<u32>,
-    /// The marker in the FIFO: how far each origin (by place) was covered when it was queued. One at a time.
+    /// The marker in the FIFO: how far each origin (by place) was covered when it was queued. There is at most one.
     marker: Option<Vec<(u16, u64)>>,
-    /// An empty marker, for its memory: markers are frequent.
+    /// An empty marker whose memory is used again, because markers are frequent.
     spare: Vec<(u16, u64)>,
-    /// How far the neighbor has been told, or has told us, that each origin (by place) is covered.
+    /// How far the neighbor knows each origin (by place) to be covered, because either end has sent that.
     told: Vec<u64>,
-    /// By which index the link knows each origin (by place).
+    /// The index that the link uses for each origin (by place).
     pub(super) indices: Indices,
-    /// Whether what is queued was asked for once, by a neighbor that is told nothing of changes.
+    /// Whether the queue answers a GRAFT that asked once, on a lazy link.
     pub(super) is_once: bool,
-    /// Whether the neighbor tells of changes here, and so has nothing to promise.
+    /// Whether the neighbor sends its changes on this link, and so has nothing to promise.
     pub(super) is_fed: bool,
-    /// What the neighbor has and does not tell by itself: up to where origins are covered there; and what it said
-    /// after that.
+    /// Promises: how far the neighbor, which does not send its changes here, says that origins are covered there. The
+    /// second holds what it promised after the first was made.
     pub(super) promised: BTreeMap<Origin, u64>,
     pub(super) promised_next: BTreeMap<Origin, u64>,
-    /// For how many heartbeats it has been lacking, and how many that may be; 0: as few as may be.
+    /// For how many heartbeats the promise has not been met, and after how many this server asks; 0 stands for
+    /// [`PATIENCE_MIN`](crate::limits::PATIENCE_MIN).
     pub(super) promised_age: u8,
     pub(super) patience: u8,
-    /// How often the neighbor has had the shard looked through since the last heartbeat, and what it has asked for since
-    /// then in vain: what is above its vector, once or from then on.
+    /// How many scans of the shard the neighbor has caused since the last heartbeat, and its GRAFT that has to wait
+    /// for the next heartbeat.
     pub(super) looks: u8,
     pub(super) grafted: Option<Grafted>,
-    /// The number of the neighbor's next GRAFT, if it has one; and of the one that is being answered, until that is said.
+    /// The number of the neighbor's next GRAFT, if it sent a fence; and of the GRAFT whose answer has not been
+    /// announced by PASSED yet.
     pub(super) fence: Option<u64>,
     pub(super) passes: Option<u64>,
-    /// There is something to flush, and whoever flushes has been told.
+    /// There is something to flush, and whoever flushes has been woken.
     pub(super) is_ready: bool,
     /// Records sent and received since the link came up.
     pub(super) sent: u64,
     pub(super) received: u64,
-    /// What is missing of what the neighbor told.
+    /// What is missing of what the neighbor sent.
     pub(super) gap: Gap,
-    /// Branches of which the neighbor is to be told the children's sums, and those whose records are queued.
+    /// Branches whose children's sums the neighbor is to be sent, and branches whose records are queued.
     pub(super) branches: Option<(Level, Vec<u64>)>,
     pub(super) leaves: Option<(Level, Vec<u64>)>,
-    /// So many of the neighbor's next checks are not looked at.
+    /// How many more of the neighbor's checks are ignored.
     pub(super) check_pause: u8,
-    /// For a broken rule: what slots held when they were queued.
-    pub(super) copies: Vec<(SlotId, Slot)>,
+    pub(super) copies: Copies,
 }
 
-/// A GRAFT that waits.
+/// A GRAFT that waits to be answered.
 #[derive(Debug)]
 pub(super) struct Grafted {
     pub(super) vector: Vec<(Origin, u64)>,
-    pub(super) is_once: bool,
-    /// Its number, if it has one.
+    pub(super) mode: GraftMode,
+    /// The number of its fence, if it had one.
     pub(super) fence: Option<u64>,
 }
 
-/// What comes next in an outbox.
+/// The next entry of an outbox.
 pub(super) enum Item {
     Slot(SlotId),
     Marker(Vec<(u16, u64)>),
 }
 
 impl Outbox {
-    /// An empty one for the same connection, on which what was counted and promised goes on.
+    /// An empty outbox for the same connection. Counters and promises stay.
     pub(super) fn renewed(self) -> Outbox {
         Outbox {
             sent: self.sent,
@@ -113,7 +114,7 @@ impl Outbox {
         self.marker.is_some()
     }
 
-    /// Puts a marker behind everything queued.
+    /// Puts a marker behind everything that is queued.
     pub(super) fn push_marker(&mut self, covered: Vec<(u16, u64)>) {
         debug_assert!(!self.has_marker(), "markers are queued one at a time");
         if !covered.is_empty() {
@@ -122,7 +123,7 @@ impl Outbox {
         }
     }
 
-    /// What is queued, in order; `None` is the marker.
+    /// The queue in order; `None` is the marker.
     pub(super) fn queued(&self) -> impl ExactSizeIterator<Item = Option<SlotId>> {
         self.fifo.iter().map(|&slot| (slot != MARKER).then_some(SlotId(slot)))
     }
@@ -132,7 +133,7 @@ impl Outbox {
         std::mem::take(&mut self.spare)
     }
 
-    /// Keeps the memory of a marker that has been sent.
+    /// Keeps the memory of a marker that has been sent, for the next one.
     pub(super) fn keep_spare(&mut self, mut marker: Vec<(u16, u64)>) {
         marker.clear();
         self.spare = marker;
@@ -144,12 +145,13 @@ impl Outbox {
         self.fifo.drain(..).filter(|&slot| slot != MARKER).map(SlotId)
     }
 
-    /// How far the neighbor has been told that each origin (by place) is covered.
+    /// How far the neighbor knows that each origin (by place) is covered.
+    #[cfg(any(test, feature = "broken-rules"))]
     pub(super) fn told(&self) -> impl Iterator<Item = (u16, u64)> {
         (0..).zip(&self.told).filter(|(_, told)| **told > 0).map(|(place, told)| (place, *told))
     }
 
-    /// Notes that the neighbor knows the origin at `place` to be covered up to `seq`; says whether it was less.
+    /// Notes that the neighbor knows the origin at `place` to be covered up to `seq`. Returns whether that is news.
     pub(super) fn tell(&mut self, place: u16, seq: u64) -> bool {
         let told = entry(&mut self.told, place, 0);
         let is_news = seq > *told;
@@ -157,8 +159,8 @@ impl Outbox {
         is_news
     }
 
-    /// This server gives up something that it holds: a marker that is queued may cover it, and what the neighbor's markers
-    /// have covered may be missing. It is asked for with the next heartbeat, or later.
+    /// This server gives up something that it holds. So a queued marker may cover too much, and what the neighbor's
+    /// markers have covered may be missing here. The neighbor is asked for it with the next heartbeat, or later.
     pub(super) fn give_up(&mut self, asks_now: bool) {
         self.gap.give_up(asks_now);
         if let Some(marker) = &mut self.marker {
@@ -167,12 +169,12 @@ impl Outbox {
         self.untell();
     }
 
-    /// Whatever the neighbor was told to be covered is to be told again.
+    /// Forgets what the neighbor knows to be covered, so that all of it is sent again.
     pub(super) fn untell(&mut self) {
         self.told.fill(0);
     }
 
-    /// The origin at `place` has left: what was noted of it must not be taken for its successor's.
+    /// The origin at `place` has left. What was noted of it must not apply to the next origin at that place.
     pub(super) fn forget(&mut self, place: u16) {
         *entry(&mut self.told, place, 0) = 0;
         self.indices.forget(place);

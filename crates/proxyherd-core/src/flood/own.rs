@@ -1,40 +1,44 @@
-//! What others tell under this server's own name, and how this server answers.
+//! Records that neighbors send under this server's own name, and how this server answers lies.
 //!
-//! Nobody knows better than a server what it has said. Under an incarnation of its present life it has issued exactly
-//! the updates that it holds, and those that others have overtaken since. So a record under such an incarnation that
-//! would be news here is a lie, whoever relays it. The server does not keep it; it answers:
+//! A server knows best what it has issued. Under the incarnations of its present life it has issued exactly the
+//! updates that it holds and those that others have overtaken since. So a record under such an incarnation that would
+//! be news here is a *lie*, whoever relays it. The server does not keep a lie; it answers twice:
 //!
-//! - The key: a record that wins over the lie, so that all servers that took the lie forget it. What the server holds of
-//!   the key as its own word it says again; where it holds nothing, it says that the key is gone. Where it holds another
-//!   server's record, it *retells* that record: with a version above the lie's, in that other server's name. So that other
-//!   server judges it, and a lie in the name of one server never becomes the word of another.
-//! - The origin: others may hold anything under a name and a number that somebody lies about. [`Shard::renew`] begins a
-//!   new incarnation and tells all own records anew under it, with the content that they had. Of equal contents every
-//!   server keeps the one of the later incarnation, so the old origin loses its records and leaves all tables.
+//! - For the key, with a record that wins over the lie, so that all servers that took the lie drop it. If the server
+//!   holds an own record of the key, it issues that again. If it holds nothing, it issues a tombstone. If it holds
+//!   another server's record, it *retells* that record: with a version above the lie's, in the name of that other
+//!   server. So the other server judges the retold record, and a lie in the name of one server never becomes the word
+//!   of another.
+//! - For the origin, because others may hold anything under an origin that somebody lies about. [`Shard::renew`]
+//!   begins a new incarnation and issues all own records again under it, with unchanged content. Every server keeps
+//!   the later of two incarnations of equal content, so the old origin loses its records and leaves all tables.
 //!
-//! A retold record has the sequence [`UNCOVERED`], which no server issues. The server in whose name it is retold answers it
-//! as it answers a lie, with two differences. It takes the record for its own word again where it knows that it once was
-//! ([`Displaced`]): a lie in a third name may have taken its place. And it does not retell what has been retold before:
-//! then it says that the key is gone.
+//! A retold record has the sequence [`UNCOVERED`], which no server issues. The server in whose name it is retold
+//! answers it like a lie, with two differences. First, it takes the record back as its own if it remembers having
+//! issued it ([`Displaced`]): a lie in a third name may have displaced it. Second, it does not retell a record that
+//! was retold before; it issues a tombstone instead.
 //!
-//! Answers leave no lie in the name of a server that is there: that server would hear the greatest record of the key in the
-//! end, and answer it. And answers have an end. Only the server that said its own word could answer that word, and it holds
-//! it. A server answers what is retold by retelling something else only if it holds a record that was not retold; after
-//! that it holds none, until somebody tells it another. So each record that is told leads to at most one answer at each
-//! server.
+//! No lie stays in the name of a server that is present, because that server finally receives the greatest record of
+//! the key and answers it. The answers end, too. Only the server that issued a record could answer it, and it holds
+//! the record. A server answers a retold record by retelling another only if it holds a record that was not retold.
+//! After that it holds none, until somebody sends it another. So each record that is sent causes at most one answer
+//! at each server.
 //!
-//! All is bounded, by [`LIES_ANSWERED_MAX`] and by the caller of [`Shard::renew`]. A lie that gets no answer stays
-//! where it is for the moment: neighbors find out that they hold different things, and tell it again.
+//! [`LIES_ANSWERED_MAX`] bounds the answers, and the caller of [`Shard::renew`] bounds the renewals. A lie that gets
+//! no answer stays for the moment; neighbors find that they hold different records, and send it again.
 //!
-//! A server can only judge what it remembers. It takes a record that it may have forgotten for its own, and begins a
-//! new incarnation, so that what it said before counts as an earlier life's: where its clock was put back, after it has
-//! expired records or changed the times of own ones; and where it has not looked at the time for long, which may mean
-//! that it has been restored from a snapshot; and where the first neighbors that it speaks with, after it had no link, say
-//! that it has issued more than it has ([`REUNION_NS`]): then the snapshot is younger. About earlier lives
-//! it knows nothing: what is told of them is merged.
+//! A server can only judge what it remembers. It takes a record that it may have forgotten as its own, and begins a
+//! new incarnation, so that everything it issued before counts as an earlier life's. It may have forgotten records
+//!
+//! - after its clock was put back, if it had expired records or changed the times of own ones before;
+//! - after it has not looked at the clock for long, which may mean that it was restored from a snapshot;
+//! - when the first neighbors that it reaches, after it had no link, know more updates of it than it has issued
+//!   ([`REUNION_NS`]): then it was restored from a younger snapshot.
+//!
+//! It knows nothing about its earlier lives, so what is sent of them is merged.
 
 use super::{
-    Broken, Class, Held, LinkId, Nonsense, Offered, Shard, Taken, UNCOVERED, Wake, displaced::Displaced,
+    Broken, Class, LinkId, Nonsense, Offered, Shard, Taken, UNCOVERED, Update, Wake, displaced::Displaced,
     origins::ME,
 };
 use crate::{
@@ -46,70 +50,79 @@ use crate::{
     types::{Body, Difference, KeyHash, Record, Timestamp},
 };
 
-/// What a shard remembers of what its server has said.
+/// What a shard remembers of what its server has issued.
 #[derive(Debug)]
 pub(super) struct Own {
-    /// The incarnations whose updates are all held here or overtaken; the last is the present one.
+    /// The incarnations whose updates are all held here or overtaken. The last one is the present incarnation.
     incarnations: Vec<u64>,
-    /// How many updates it has taken under all incarnations before the present one.
+    /// How many updates the server took under all incarnations before the present one.
     pub(super) taken_before: u64,
-    /// Others have been told something wrong about the present incarnation.
+    /// Others hold something wrong about the present incarnation.
     is_lied_about: bool,
-    /// Something that this server said is no longer what it was.
+    /// This server may have lost or changed something that it issued.
     has_forgotten: bool,
-    /// An own record of each [class](Class) was dropped because others take all the room.
+    /// For each [class](Class), whether an own record was dropped because others take all the room.
     pub(super) has_dropped: [bool; Class::ALL.len()],
     /// The latest time at which an own record was removed because it had expired.
     expired_ns: u64,
     /// When the last look was; 0: never.
     looked_ns: u64,
-    /// When the first link came up after there was none, and whether that is not long ago.
+    /// When the first link came up after there was none, and whether that was less than [`REUNION_NS`] ago.
     reunited_ns: u64,
     is_reunited: bool,
-    /// How many lies may still be answered, and since when so many may be.
+    /// How many more lies may be answered, and when the count was last reset.
     answers_left: u32,
     answers_ns: u64,
-    /// Whether a held record was given up since the last look, and whether another was after that.
+    /// Whether a held record was given up since the last look, and whether another one was after that.
     has_given_up: bool,
     gives_up_again: bool,
     /// No held record was received later than this.
     pub(super) received_max_ns: u64,
-    /// What others' records have taken the place of.
+    /// Own records that others' records have displaced.
     pub(super) displaced: Displaced,
 }
 
-/// What a shard finds when it is looked at.
+/// What a look at a shard finds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Look {
+pub struct SelfCheck {
     /// Others hold something wrong under this server's present incarnation.
     pub is_lied_about: bool,
-    /// Something that this server said is no longer what it was, so it cannot tell lies from truth.
+    /// This server may have lost something that it issued, so it cannot tell lies from truth.
     pub has_forgotten: bool,
 }
 
-impl Look {
-    /// Both.
-    pub fn and(self, other: Look) -> Look {
-        Look {
+impl SelfCheck {
+    /// The union of both.
+    pub fn and(self, other: SelfCheck) -> SelfCheck {
+        SelfCheck {
             is_lied_about: self.is_lied_about || other.is_lied_about,
             has_forgotten: self.has_forgotten || other.has_forgotten,
         }
     }
 }
 
-/// What to make of a record under this server's name.
-enum Verdict {
-    /// Another life said it.
+/// What a new incarnation means for earlier ones of this server's present life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renewal {
+    /// The server still answers for them.
+    Continued,
+    /// Everything issued under them counts as an earlier life's.
+    Fresh,
+}
+
+/// What a record under this server's name turns out to be.
+enum OwnJudgment {
+    /// Another life of this server issued it.
     OtherLife,
-    /// It is held, or overtaken, or expired.
+    /// It is held, overtaken or expired.
     Known,
-    /// This server may have said it.
+    /// This server may have issued it and forgotten it.
     Forgotten,
-    /// It is held or overtaken, as an update that this server has not come to yet.
+    /// It is held or overtaken, but its sequence is one that this server has not issued yet.
     Beyond,
-    /// This server said it, and has been made to believe something else since.
+    /// This server issued it, and a lie has displaced it since.
     Retold,
-    /// This server never said it.
+    /// This server never issued it.
     Lie,
 }
 
@@ -134,17 +147,17 @@ impl Own {
         }
     }
 
-    /// An own record has been removed because it had expired at this time.
+    /// An own record was removed at this time because it had expired.
     pub(super) fn expired(&mut self, now_ns: u64) {
         self.expired_ns = self.expired_ns.max(now_ns);
     }
 
-    /// An own record has been replaced by one that does not win over it.
+    /// An own record was replaced by one that does not win over it.
     pub(super) fn forgot(&mut self) {
         self.has_forgotten = true;
     }
 
-    /// An own record has been dropped because others of its class take all the room.
+    /// An own record was dropped because others of its class take all the room.
     pub(super) fn dropped(&mut self, class: Class) {
         self.has_dropped[class as usize] = true;
     }
@@ -163,46 +176,46 @@ impl Own {
 }
 
 impl Shard {
-    /// Takes a record under this server's name, unless another life said it.
+    /// Handles a record under this server's name, unless another life issued it.
     pub(super) fn apply_own(
         &mut self,
         now_ns: u64,
         from: LinkId,
-        told: Held<'_>,
+        told: Update<'_>,
         held: Option<SlotId>,
         hash: KeyHash,
     ) -> Option<(Offered, Wake)> {
         match self.judge(now_ns, told, held, hash) {
-            Verdict::OtherLife => None,
-            Verdict::Known => {
+            OwnJudgment::OtherLife => None,
+            OwnJudgment::Known => {
                 if let Some(id) = held
                     && self.contest(now_ns, told, self.store.slot(id)).is_eq()
                 {
-                    // The neighbor has just what is held: no need to send it there.
+                    // The neighbor holds the same record, so it need not be sent there.
                     self.store.slot_mut(id).set_from(Some(from.0));
                 }
                 Some((Offered::Stale, Wake::default()))
             }
-            Verdict::Forgotten => {
+            OwnJudgment::Forgotten => {
                 self.own.forgot();
                 let taken = Taken { place: ME, seq: self.origins.covered(ME) + 1, from: Some(from) };
                 Some(self.keep(held, &told.record, hash, taken))
             }
-            Verdict::Beyond => {
+            OwnJudgment::Beyond => {
                 self.is_beyond_own(ME, told.seq);
-                // Nothing is missing.
+                // Nothing is missing here, so no gap opens.
                 Some((Offered::Refused, Wake::default()))
             }
-            Verdict::Retold => {
+            OwnJudgment::Retold => {
                 self.own.is_lied_about = true;
                 self.own.answers_left -= 1;
                 let taken = Taken { place: ME, seq: self.origins.covered(ME) + 1, from: None };
                 Some(self.keep(held, &told.record, hash, taken))
             }
-            Verdict::Lie => {
+            OwnJudgment::Lie => {
                 self.found = Some(Nonsense::OwnRecord);
                 match self.contradict(now_ns, told, held, hash) {
-                    // What is held now wins over it, so nothing is missing.
+                    // What is held now wins over the lie, so nothing is missing.
                     Some((offered, wake)) if offered != Offered::Full => Some((Offered::Refused, wake)),
                     _ => Some(self.refuse(from, Nonsense::OwnRecord)),
                 }
@@ -210,45 +223,45 @@ impl Shard {
         }
     }
 
-    fn judge(&self, now_ns: u64, told: Held<'_>, held: Option<SlotId>, hash: KeyHash) -> Verdict {
+    fn judge(&self, now_ns: u64, told: Update<'_>, held: Option<SlotId>, hash: KeyHash) -> OwnJudgment {
         let Some(place) = self.own.incarnations.iter().position(|one| *one == told.origin.incarnation) else {
-            return Verdict::OtherLife;
+            return OwnJudgment::OtherLife;
         };
         let is_present = place + 1 == self.own.incarnations.len();
         let is_beyond = is_present && told.seq > self.origins.covered(ME);
         let is_news = held.is_none_or(|id| self.contest(now_ns, told, self.store.slot(id)).is_gt());
         if !is_news {
-            return if is_beyond && told.seq != UNCOVERED { Verdict::Beyond } else { Verdict::Known };
+            return if is_beyond && told.seq != UNCOVERED { OwnJudgment::Beyond } else { OwnJudgment::Known };
         }
         if self.is_expired(now_ns, &told.record) {
-            return Verdict::Known;
+            return OwnJudgment::Known;
         }
         if !is_beyond && self.may_have_dropped(&told.record) {
-            // It may be the one that was dropped. Whether there is room now is not judged here.
-            return Verdict::OtherLife;
+            // It may be the record that was dropped. Whether there is room for it now is decided later.
+            return OwnJudgment::OtherLife;
         }
         let is_evidence = self.own.is_reunited && is_beyond && told.seq != UNCOVERED;
         if is_evidence || self.may_have_forgotten(now_ns, &told.record) {
-            return Verdict::Forgotten;
+            return OwnJudgment::Forgotten;
         }
         let is_retold = told.seq == UNCOVERED && !held.is_some_and(|id| self.is_own_word(id));
         if is_retold && self.own.answers_left > 0 && self.own.displaced.knows(now_ns, hash, &told.record) {
-            return Verdict::Retold;
+            return OwnJudgment::Retold;
         }
-        Verdict::Lie
+        OwnJudgment::Lie
     }
 
-    /// Whether this server holds all that it has said under an incarnation, or what overtook it.
+    /// Whether this server holds everything that it issued under an incarnation, or what overtook it.
     pub fn is_present(&self, incarnation: u64) -> bool {
         self.own.incarnations.contains(&incarnation) && !self.own.has_forgotten
     }
 
-    /// Whether a record was taken by any life of this server.
+    /// Whether some life of this server issued a record.
     fn is_own_word(&self, id: SlotId) -> bool {
         self.origins.origin(self.store.slot(id).origin).server == self.origins.origin(ME).server
     }
 
-    /// Whether this server may have issued a record and not hold it any more.
+    /// Whether this server may have issued a record and lost it since.
     fn may_have_forgotten(&self, now_ns: u64, record: &Record<'_>) -> bool {
         let Own { has_forgotten, expired_ns, looked_ns, .. } = self.own;
         let has_expired = |ttl_ns| record.received_ns().saturating_add(ttl_ns) <= expired_ns;
@@ -259,7 +272,7 @@ impl Shard {
     fn contradict(
         &mut self,
         now_ns: u64,
-        Held { record: lie, origin, seq: lie_seq }: Held<'_>,
+        Update { record: lie, origin, seq: lie_seq }: Update<'_>,
         held: Option<SlotId>,
         hash: KeyHash,
     ) -> Option<(Offered, Wake)> {
@@ -276,7 +289,7 @@ impl Shard {
             Some(slot) if is_own => {
                 let truth = slot.record();
                 if lie.precedence(&origin.server, &truth, &origin.server).is_eq() {
-                    // Only the incarnation is wrong. It is this server's word from here on.
+                    // Only the incarnation is wrong. From now on the record is this server's own.
                     (lie, own)
                 } else {
                     (self.again(now_ns, &lie, &truth)?, own)
@@ -286,15 +299,16 @@ impl Shard {
                 let retold = Taken { place: slot.origin, seq: UNCOVERED, from: None };
                 (self.again(now_ns, &lie, &slot.record())?, retold)
             }
-            // What has been retold often enough may be true: what is said wins over that, too.
+            // A record that was retold twice may be true. The tombstone has to win over it, too.
             _ => (gone(now_ns, &lie, truth.map(Slot::record).as_ref())?, own),
         };
         Some(self.keep(held, &record, hash, taken))
     }
 
-    /// The truth about a key, said when it was as far as that wins over a lie.
+    /// The true record of a key, with the least version that wins over a lie, and with its own time of receipt if
+    /// possible.
     fn again<'a>(&self, now_ns: u64, lie: &Record<'_>, truth: &Record<'a>) -> Option<Record<'a>> {
-        // A lie may claim to have been received when the truth had expired.
+        // A lie may claim a receipt at which the true record had expired already.
         let is_late = self.is_expired(now_ns.max(lie.received_ns()), truth);
         let received_ns = if is_late { lie.received_ns() } else { truth.received_ns() };
         let (timestamp, difference) = if truth.version() > lie.version() {
@@ -305,7 +319,7 @@ impl Shard {
         Some(Record { timestamp, difference, ..*truth })
     }
 
-    /// Whether a neighbor tells of more updates of this server's than there are; then it is noted.
+    /// Whether a neighbor claims to have more of this server's updates than exist. If so, it is noted.
     pub(super) fn is_beyond_own(&mut self, place: u16, covered: u64) -> bool {
         let is_beyond = place == ME && covered > self.origins.covered(ME);
         if is_beyond && self.own.is_reunited {
@@ -317,14 +331,14 @@ impl Shard {
         is_beyond
     }
 
-    /// To be called about once a second: says what has happened to what this server said.
-    pub fn look(&mut self, now_ns: u64) -> Look {
+    /// To be called about once a second. Returns what has become of the records that this server issued.
+    pub fn look(&mut self, now_ns: u64) -> SelfCheck {
         let own = &mut self.own;
         own.has_forgotten |= now_ns.saturating_add(CLOCK_STEP_NS) < own.expired_ns;
         own.has_forgotten |= is_absence(own.looked_ns, now_ns);
         own.looked_ns = now_ns;
         own.is_reunited &= now_ns.abs_diff(own.reunited_ns) <= REUNION_NS;
-        // A neighbor can make a server look as often as it begins a link anew.
+        // Each new link causes a look, so a neighbor could cause any number of looks.
         if now_ns.abs_diff(own.answers_ns) >= ANSWERS_INTERVAL_NS {
             (own.answers_left, own.answers_ns) = (LIES_ANSWERED_MAX, now_ns);
         }
@@ -332,18 +346,19 @@ impl Shard {
         if own.gives_up_again {
             self.give_up();
         }
-        Look { is_lied_about: self.own.is_lied_about, has_forgotten: self.own.has_forgotten }
+        SelfCheck { is_lied_about: self.own.is_lied_about, has_forgotten: self.own.has_forgotten }
     }
 
-    /// A link comes up, and there was none.
+    /// A link comes up while there is none.
     pub fn reunite(&mut self, now_ns: u64) {
         (self.own.is_reunited, self.own.reunited_ns) = (true, now_ns);
     }
 
-    /// A held record is about to be replaced by one that does not win over it, or removed, and has not expired. What it has
-    /// overtaken is not covered any more, so all that others have said is asked for again: at once for the first after a
-    /// look, and with the next look for all others. If it is this server's own, its updates are not all held here or
-    /// overtaken until they are told anew (`renew`).
+    /// To be called before a held record that has not expired is removed, or replaced by one that does not win over
+    /// it. The record may have overtaken updates, and these are not covered any more. So all vectors are dropped, and
+    /// neighbors are asked for everything that others have issued: at once for the first record after a look, and
+    /// with the next look for all further ones. If the record is this server's own, the vector leaves this server out
+    /// until it has renewed.
     pub(super) fn give_up(&mut self) {
         self.own.forgot();
         self.origins.uncover();
@@ -352,15 +367,16 @@ impl Shard {
         self.outboxes.iter_mut().flatten().for_each(|outbox| outbox.give_up(asks_now));
     }
 
-    /// Whether a record was received so far in the future that this server's clock, or whoever told it, must have been
-    /// wrong: neighbors whose clocks are as far ahead of this one's as they may be would not merge it either.
+    /// Whether a record was received so far in the future that this server's clock, or the clock of whoever sent it,
+    /// must have been wrong. Even a neighbor whose clock is ahead by the allowed offset would not merge it.
     fn is_astray(&self, now_ns: u64, received_ns: u64) -> bool {
         let slack_ns = self.settings.clock_offset_max_ns.saturating_add(HANDSHAKE_MAX.as_nanos() as u64);
         self.is_ahead(now_ns.saturating_add(slack_ns), received_ns)
     }
 
-    /// This server's clock is right now, and may have been ahead before: own records that were received in the future are
-    /// received now, and others' that were received, or whose origin began, far in the future are forgotten.
+    /// To be called when this server's clock is known to be right, and may have been ahead before. Own records that
+    /// were received in the future get the present time of receipt. Others' records are forgotten if their receipt,
+    /// or the begin of their origin, is far in the future.
     pub fn put_right(&mut self, now_ns: u64) -> Wake {
         let mut wake = Wake::default();
         let latest = self.origins.latest_incarnation();
@@ -385,7 +401,7 @@ impl Shard {
         for id in astray {
             let slot = self.store.slot(id).clone();
             if !slot.is_live() {
-                // It has just lost its room to another.
+                // It has just lost its room to another record.
                 continue;
             }
             let record = slot.record();
@@ -404,12 +420,11 @@ impl Shard {
         wake
     }
 
-    /// Begins a new incarnation and tells all own records anew under it. If it `is_fresh`, what was said under earlier ones
-    /// counts as another life's from here on.
-    pub fn renew(&mut self, incarnation: u64, is_fresh: bool) -> Wake {
+    /// Begins a new incarnation and issues all own records again under it.
+    pub fn renew(&mut self, incarnation: u64, renewal: Renewal) -> Wake {
         self.own.taken_before += self.origins.covered(ME);
         let incarnation = self.origins.renew_me(incarnation);
-        self.own.began(incarnation, is_fresh || self.own.has_forgotten);
+        self.own.began(incarnation, renewal == Renewal::Fresh || self.own.has_forgotten);
         for outbox in self.outboxes.iter_mut().flatten() {
             outbox.forget(ME);
         }
@@ -425,8 +440,9 @@ impl Shard {
         wake.and(self.ready(self.up))
     }
 
-    /// Makes room for another incarnation of a server that has no room left: the older half of its incarnations becomes
-    /// one, whose records no vector covers. Other servers need not be told. Says whether there was anything to do.
+    /// Makes room for another incarnation of a server that has none left: merges the older half of its incarnations
+    /// into one, whose records no vector covers. Other servers need not be told. Returns whether there was anything
+    /// to do.
     pub fn fold(&mut self) -> (bool, Wake) {
         let nothing = (false, Wake::default());
         let Some(server) = self.origins.take_crowded() else { return nothing };
@@ -441,12 +457,12 @@ impl Shard {
     }
 }
 
-/// Whether a server has not looked at the time for so long that it may have been restored from a snapshot.
+/// Whether a server has not looked at the clock for so long that it may have been restored from a snapshot.
 fn is_absence(looked_ns: u64, now_ns: u64) -> bool {
     looked_ns > 0 && now_ns > looked_ns.saturating_add(ABSENCE_NS)
 }
 
-/// That a key is gone, so that it wins over a lie and over what is held.
+/// A tombstone that wins over a lie and over the held record.
 fn gone<'a>(now_ns: u64, lie: &Record<'a>, held: Option<&Record<'a>>) -> Option<Record<'a>> {
     let over = held.filter(|held| held.version() > lie.version()).unwrap_or(lie);
     let (timestamp, difference) =
@@ -454,7 +470,7 @@ fn gone<'a>(now_ns: u64, lie: &Record<'a>, held: Option<&Record<'a>>) -> Option<
     Some(Record { body: Body::Gone, timestamp, difference, ..*lie })
 }
 
-/// The least version that wins over a lie, received at `received_ns` or as soon after it as such a version allows.
+/// The least version that wins over a lie, received at `received_ns`, or as soon after it as that version allows.
 fn stamp_over(lie: &Record<'_>, received_ns: u64) -> Option<(Timestamp, Difference)> {
     let timestamp = Timestamp::from_nanos(lie.version().0.checked_add(1)?)?;
     let received_ns = received_ns.max(timestamp.nanos().saturating_sub(CLOCK_AHEAD_MAX_NS.unsigned_abs()));

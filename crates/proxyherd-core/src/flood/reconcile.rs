@@ -1,11 +1,15 @@
-//! What a shard does when links come and go: each end tells its vector, and each queues the records that the other lacks.
-//! What is queued is sent as any other change is (`send`).
+//! What a shard does when a link comes up or goes down. Each end sends its vector, and each queues the records that
+//! the other lacks. Queued records are sent like any other change (`send`).
 
 use super::{Broken, LinkId, Shard, Wake, origins::ME, outbox::Outbox};
-use crate::{codec::link::Encoder, store::Slot, types::Origin};
+use crate::{
+    codec::link::{Encoder, GraftMode},
+    store::Slot,
+    types::Origin,
+};
 
 impl Shard {
-    /// The vector: each origin with live records, and up to where all its updates are covered.
+    /// The vector: each origin with live records, and the sequence up to which it is covered.
     pub fn vector(&self) -> impl Iterator<Item = (&Origin, u64)> {
         self.origins.vector().map(|(_, origin, covered)| (origin, covered))
     }
@@ -16,7 +20,7 @@ impl Shard {
         encoder.vector(self.settings.index, &vector);
     }
 
-    /// The vector with its origins by their indices on a link, as much of it as fits one frame.
+    /// The vector with its origins by their indices on a link, cut to what fits one frame.
     pub(super) fn indexed_vector(&self, encoder: &mut Encoder) -> Vec<(u16, u64)> {
         let most = encoder.origins_per_frame();
         encoder.make_room(self.vector().take(most).count());
@@ -24,16 +28,17 @@ impl Shard {
         vector.filter_map(|(origin, covered)| Some((encoder.index_of(origin)?, covered))).collect()
     }
 
-    /// A link is up and its neighbor has told its vector: queues every record that it lacks. From here on the
-    /// link is marked for changes.
+    /// Handles the vector of a neighbor whose link is up: queues every record that the neighbor lacks, and makes the
+    /// link eager.
     pub fn link_up(&mut self, link: LinkId, vector: &[(Origin, u64)]) -> Wake {
-        self.tell_above(link, vector, false)
+        self.tell_above(link, vector, GraftMode::Onward)
     }
 
-    /// Queues every record above a neighbor's vector, and marks the link for changes; or, once, does not, and puts a
-    /// marker behind what is queued: one of later would cover what has come since. What no vector covers is queued too,
-    /// for it may have overtaken what is.
-    pub(super) fn tell_above(&mut self, link: LinkId, vector: &[(Origin, u64)], is_once: bool) -> Wake {
+    /// Queues every record above a neighbor's vector. Then makes the link eager; or, if the neighbor asked once, only
+    /// puts a marker behind what is queued. That marker is a snapshot of now: a later one would also cover changes
+    /// that were not queued. A record that no vector covers is queued too, because it may have overtaken one that is
+    /// covered.
+    pub(super) fn tell_above(&mut self, link: LinkId, vector: &[(Origin, u64)], mode: GraftMode) -> Wake {
         let mut outbox =
             self.take_outbox(link).map_or_else(Box::default, |before| Box::new(before.renewed()));
         let mut covered_there = vec![0; self.origins.places_used()];
@@ -45,9 +50,7 @@ impl Shard {
                 outbox.tell(place, *covered);
             }
         }
-        if self.settings.rules.breaks(Broken::TrustWhatWasSent) {
-            self.trust_what_was_sent(link, &mut covered_there);
-        }
+        self.trust_what_was_sent(link, &mut covered_there);
         let lacks = |slot: &Slot| slot.seq > covered_there[usize::from(slot.origin)];
         let is_again = outbox.sent > 0 && self.settings.rules.breaks(Broken::SkipTheResend);
         let lacks = |slot: &Slot| lacks(slot) && !is_again;
@@ -56,6 +59,7 @@ impl Shard {
         let resume_at = self.resume_at[link.index()];
         let earlier = lacking.partition_point(|id| id.0 < resume_at.0);
         lacking.rotate_left(earlier);
+        let is_once = mode == GraftMode::Once;
         let snapshot = if is_once { self.news_of_vector(&mut outbox) } else { Vec::new() };
         outbox.is_once = is_once;
         self.outboxes[link.index()] = Some(outbox);
@@ -65,29 +69,28 @@ impl Shard {
         for id in lacking {
             let slot = self.store.slot_mut(id);
             if slot.is_from(link.0) {
-                // What the neighbor told us in an earlier life it may have lost.
+                // The neighbor may have lost what it sent in an earlier life.
                 slot.set_from(None);
             }
             let _ = self.mark(id, link.bit());
         }
         self.outbox(link).push_marker(snapshot);
-        // The first flush tells how far we are, whether or not there was anything to send.
+        // The first flush sends the vector's news, even if there are no records to send.
         self.outbox(link).is_ready = true;
         Wake::of_links(link.bit())
     }
 
-    /// A link is down: what was queued on it is dropped, since the next vector will say what is lacking.
+    /// A link is down. What was queued on it is dropped, because the next vector will say what the neighbor lacks.
     pub fn link_down(&mut self, link: LinkId) {
         drop(self.take_outbox(link));
     }
 
-    /// The link's outbox, emptied; the link is told of nothing until it is given one again.
+    /// Takes the link's outbox and empties its queue. The link is neither eager nor lazy until it gets an outbox
+    /// again.
     fn take_outbox(&mut self, link: LinkId) -> Option<Box<Outbox>> {
         self.up &= !link.bit();
         let mut outbox = self.outboxes[link.index()].take()?;
-        if self.settings.rules.breaks(Broken::TrustWhatWasSent) {
-            self.note_what_was_sent(link, &outbox);
-        }
+        self.note_what_was_sent(link, &outbox);
         if let Some(next) = outbox.queued().flatten().next() {
             self.resume_at[link.index()] = next;
         }
@@ -97,27 +100,10 @@ impl Shard {
         Some(outbox)
     }
 
-    /// A broken rule, the first half.
-    #[cold]
-    fn note_what_was_sent(&mut self, link: LinkId, outbox: &Outbox) {
-        let told = outbox.told().map(|(place, covered)| (link, self.origins.origin(place).clone(), covered));
-        self.sent_once.extend(told);
-    }
-
-    /// And the second.
-    #[cold]
-    fn trust_what_was_sent(&self, link: LinkId, covered_there: &mut [u64]) {
-        for (_, origin, covered) in self.sent_once.iter().filter(|(at, ..)| *at == link) {
-            if let Some(place) = self.origins.place_of(origin) {
-                covered_there[usize::from(place)] = *covered;
-            }
-        }
-    }
-
-    /// A marker came over `from`: what it covers is covered here.
+    /// Handles a marker that came over `from`: what it covers is covered here.
     pub fn cover(&mut self, from: LinkId, origin: &Origin, covered: u64) -> Wake {
         let place = self.origins.place_of(origin);
-        // No update has the sequence 0, so nobody has reason to say that it is covered.
+        // Sequences begin at 1, so an entry that covers up to 0 is meaningless.
         if covered == 0 || place.is_some_and(|place| self.is_beyond_own(place, covered)) {
             return Wake::default();
         }
@@ -126,7 +112,7 @@ impl Shard {
                 outbox.tell(place, covered);
             }
             if outbox.gap.is_open() {
-                // Among what is covered there may be what is missing here. What finds no room is not waited for.
+                // The marker may cover what is missing here. Records that merely found no room are not waited for.
                 self.is_caught_up |= !outbox.gap.is_behind();
                 return Wake::default();
             }

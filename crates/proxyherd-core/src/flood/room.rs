@@ -1,24 +1,25 @@
-//! The room that records take which are not about clients.
+//! The room for records that are not about clients.
 //!
-//! Clients are bounded by their number. Other records are bounded by their bytes, class by class. So whatever a member
-//! sends takes no room from clients, nor from another class.
+//! A bound on their number limits clients. Bounds on their bytes limit other records, one bound for each class. So
+//! whatever a member sends takes no room from clients, and none from another class.
 //!
-//! Accounts of places budgets name their server and period ([`AccountKey`]). Those of members that are
-//! [in time](AccountKey::is_in_time) are few, whatever anybody makes up, and there is room for all of them. All other
-//! accounts share a smaller room. They are not refused: a server that is in other servers' configuration already is no
-//! member here yet.
+//! The key of a quota account names its server and its period ([`QuotaKey`]). Accounts of members that are [in
+//! time](QuotaKey::is_in_time) are few, whatever anybody makes up, and there is room for all of them. All other
+//! accounts share a smaller room. They are not refused, because another server's configuration may already name a
+//! server that is no member here yet.
 //!
-//! Where not all find room, the newest by version are kept. Of kinds that this version does not know, the kind that takes
-//! the most bytes loses its oldest record, so that one kind takes no room from another that needs less.
+//! If not all records of a class find room, the newest by version are kept. Among kinds that this version does not
+//! know, the kind that takes the most bytes loses its oldest record, so no kind takes room from another that needs
+//! less.
 //!
-//! Arrival must not decide: servers would hold different records for ever, and repair the difference for ever. Suppose two
-//! neighbors have told each other all they hold and still differ. Then each holds a record that found no room at the other.
-//! The two records are of different kinds, because of one kind the newest stay. What finds no room is of the kind that takes
-//! the most there; so each of the two kinds would take more than the other, or as much and come before it in the order of
-//! kinds, which cannot be true of both. It also means that what servers say now takes the place of whatever somebody has
-//! left behind.
+//! The order of arrival must not decide. Otherwise servers could hold different records and repair the difference for
+//! ever. Suppose that two neighbors have sent each other everything and still differ. Then each holds a record that
+//! found no room at the other. The two records are of different kinds, because of one kind the newest stay. A record
+//! that finds no room is of the kind that takes the most bytes there. So each of the two kinds would have to take
+//! more than the other, or as much and come first in the order of kinds; both cannot be true. The order by version
+//! also means that new records displace whatever somebody has left behind.
 //!
-//! What else records say is not known here.
+//! This module does not know what else the records say.
 
 use std::{
     cmp::Reverse,
@@ -29,39 +30,39 @@ use std::{
 use super::{Shard, Wake, origins::ME};
 use crate::{
     limits::{
-        ACCOUNTS_MAX, BUDGET_BYTES_MAX, RECORD_BYTES, SERVER_NAME_LEN_MAX, SERVERS_MAX, SHARDS,
-        STRAY_BUDGET_BYTES_MAX, UNKNOWN_BYTES_MAX,
+        ACCOUNTS_MAX, QUOTA_BYTES_MAX, RECORD_BYTES, SERVER_NAME_LEN_MAX, SERVERS_MAX, SHARDS,
+        STRAY_QUOTA_BYTES_MAX, UNKNOWN_BYTES_MAX,
     },
-    places::budget::{ACCOUNT_LEN_MAX, AccountKey},
+    places::quota::{ACCOUNT_LEN_MAX, QuotaKey},
     store::SlotId,
     types::{Body, Kind, Record, ServerName},
 };
 
-/// What the longest account counts; its key is `month/2026-10/` or shorter, and a name.
+/// The bytes that the longest account counts. Its key is `month/2026-10/` or shorter, and a name.
 const ACCOUNT_BYTES_MAX: usize = RECORD_BYTES + 16 + SERVER_NAME_LEN_MAX + ACCOUNT_LEN_MAX;
-// Keys are spread over the shards by chance, so some have more of them.
-const _: () = assert!(SERVERS_MAX * ACCOUNTS_MAX * ACCOUNT_BYTES_MAX * 3 / 2 <= BUDGET_BYTES_MAX);
+// Keys spread over the shards by chance, so some shards have more of them.
+const _: () = assert!(SERVERS_MAX * ACCOUNTS_MAX * ACCOUNT_BYTES_MAX * 3 / 2 <= QUOTA_BYTES_MAX);
 
-/// Which records share one bound.
+/// A class of records that share one bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
-    /// Accounts of the places budgets of members that are in time.
-    Budget,
-    /// All other accounts of places budgets.
-    StrayBudget,
+    /// Accounts of places quotas of members, in time. Settings and metrics call a quota a budget.
+    Quota,
+    /// All other accounts of places quotas.
+    StrayQuota,
     /// All kinds that this version does not know.
     Unknown,
 }
 
 impl Class {
     /// All classes.
-    pub const ALL: [Class; 3] = [Class::Budget, Class::StrayBudget, Class::Unknown];
+    pub const ALL: [Class; 3] = [Class::Quota, Class::StrayQuota, Class::Unknown];
 
     /// Its name in metrics.
     pub fn label(self) -> &'static str {
         match self {
-            Class::Budget => "budget",
-            Class::StrayBudget => "stray_budget",
+            Class::Quota => "budget",
+            Class::StrayQuota => "stray_budget",
             Class::Unknown => "unknown",
         }
     }
@@ -69,8 +70,8 @@ impl Class {
     /// Most bytes in one shard.
     fn bytes_max(self) -> usize {
         match self {
-            Class::Budget => BUDGET_BYTES_MAX / SHARDS,
-            Class::StrayBudget => STRAY_BUDGET_BYTES_MAX / SHARDS,
+            Class::Quota => QUOTA_BYTES_MAX / SHARDS,
+            Class::StrayQuota => STRAY_QUOTA_BYTES_MAX / SHARDS,
             Class::Unknown => UNKNOWN_BYTES_MAX / SHARDS,
         }
     }
@@ -79,35 +80,35 @@ impl Class {
 /// What the records of one class take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Their bytes, as they count.
+    /// The bytes that they count.
     pub bytes: usize,
-    /// How many have found no room, or have lost it, since the start.
+    /// How many found no room, or lost it, since the start.
     pub dropped: u64,
 }
 
-/// By what records of one class are ordered, the same at every server: version and contents. The slot only tells apart
-/// what is equal.
-type Rank = (u64, u64, u32);
+/// The rank of a record in its class, the same at every server: version, then digest. The slot only separates equal
+/// ones.
+type RoomRank = (u64, u64, u32);
 
 /// What one record takes.
 #[derive(Clone, Copy, Debug)]
-struct Share {
+struct RoomShare {
     class: Class,
     kind: Kind,
-    /// Its place among those of its class and kind, but for the slot.
+    /// Its rank among those of its class and kind, without the slot.
     order: (u64, u64),
     bytes: usize,
 }
 
-impl Share {
-    fn rank(self, slot: SlotId) -> Rank {
+impl RoomShare {
+    fn rank(self, slot: SlotId) -> RoomRank {
         (self.order.0, self.order.1, slot.0)
     }
 }
 
 /// The records of one shard that are not about clients.
 #[derive(Debug, Default)]
-pub(super) struct Room {
+pub(super) struct RecordRoom {
     parts: BTreeMap<(Class, Kind), Part>,
     usage: [Usage; Class::ALL.len()],
 }
@@ -115,21 +116,21 @@ pub(super) struct Room {
 /// The records of one class and kind.
 #[derive(Debug, Default)]
 struct Part {
-    ranked: BTreeSet<Rank>,
+    ranked: BTreeSet<RoomRank>,
     bytes: usize,
 }
 
-impl Room {
-    fn add(&mut self, slot: SlotId, share: Share) {
-        let Share { class, kind, bytes, .. } = share;
+impl RecordRoom {
+    fn add(&mut self, slot: SlotId, share: RoomShare) {
+        let RoomShare { class, kind, bytes, .. } = share;
         let part = self.parts.entry((class, kind)).or_default();
         part.ranked.insert(share.rank(slot));
         part.bytes += bytes;
         self.usage[class as usize].bytes += bytes;
     }
 
-    fn remove(&mut self, slot: SlotId, share: Share) {
-        let Share { class, kind, bytes, .. } = share;
+    fn remove(&mut self, slot: SlotId, share: RoomShare) {
+        let RoomShare { class, kind, bytes, .. } = share;
         let part = self.parts.get_mut(&(class, kind)).expect("what is held has its part");
         let was_there = part.ranked.remove(&share.rank(slot));
         debug_assert!(was_there, "what is held has its rank");
@@ -140,7 +141,7 @@ impl Room {
         self.usage[class as usize].bytes -= bytes;
     }
 
-    /// The record that has to go, where there are more than find room.
+    /// The record that has to go, if the class takes more than its room.
     fn pop_excess(&mut self, class: Class) -> Option<SlotId> {
         let usage = &mut self.usage[class as usize];
         if usage.bytes <= class.bytes_max() {
@@ -159,7 +160,7 @@ impl Room {
 
     /// The slots of all accounts.
     fn accounts(&self) -> Vec<SlotId> {
-        let accounts = self.parts.iter().filter(|((_, kind), _)| *kind == Kind::BUDGET);
+        let accounts = self.parts.iter().filter(|((_, kind), _)| *kind == Kind::QUOTA);
         accounts.flat_map(|(_, part)| &part.ranked).map(|&(_, _, slot)| SlotId(slot)).collect()
     }
 }
@@ -175,7 +176,7 @@ impl Shard {
         self.derived.room.usage[class as usize]
     }
 
-    /// The record in a slot takes its share of the room of its class, which is returned; `digest` is that of its contents.
+    /// Adds the record in a slot to the room of its class, and returns the class; `digest` is that of its contents.
     #[cold]
     pub(super) fn add_to_room(&mut self, id: SlotId, digest: u64) -> Option<Class> {
         let share = self.share_of(id, digest)?;
@@ -183,7 +184,7 @@ impl Shard {
         Some(share.class)
     }
 
-    /// The record in a slot gives back its share.
+    /// Takes the record in a slot out of the room.
     #[cold]
     pub(super) fn take_from_room(&mut self, id: SlotId, digest: u64) {
         if let Some(share) = self.share_of(id, digest) {
@@ -191,43 +192,43 @@ impl Shard {
         }
     }
 
-    /// What the record in a slot takes of the room of its class. None for clients.
-    fn share_of(&self, id: SlotId, digest: u64) -> Option<Share> {
+    /// What the record in a slot takes of the room of its class. `None` for clients.
+    fn share_of(&self, id: SlotId, digest: u64) -> Option<RoomShare> {
         let record = self.store.slot(id).record();
         let class = self.class_of(&record)?;
         let order = (record.version().0, digest);
-        Some(Share { class, kind: record.kind, order, bytes: bytes_of(&record) })
+        Some(RoomShare { class, kind: record.kind, order, bytes: bytes_of(&record) })
     }
 
-    /// The class of a record; none for clients.
+    /// The class of a record. `None` for clients.
     #[inline(always)]
     fn class_of(&self, record: &Record<'_>) -> Option<Class> {
         match record.kind {
             Kind::CLIENT => None,
-            Kind::BUDGET if self.is_needed(record) => Some(Class::Budget),
-            Kind::BUDGET => Some(Class::StrayBudget),
+            Kind::QUOTA if self.is_needed(record) => Some(Class::Quota),
+            Kind::QUOTA => Some(Class::StrayQuota),
             _ => Some(Class::Unknown),
         }
     }
 
-    /// Whether a member of the herd can need an account.
+    /// Whether an account is one that a member of the herd can need.
     fn is_needed(&self, record: &Record<'_>) -> bool {
-        let (Some(key), Some(ttl_ns)) = (AccountKey::parse(record.key), self.ttl_ns(record)) else {
+        let (Some(key), Some(ttl_ns)) = (QuotaKey::parse(record.key), self.ttl_ns(record)) else {
             return false;
         };
         let fits = data_len(record) <= ACCOUNT_LEN_MAX;
         fits && self.origins.is_member(key.server) && key.is_in_time(record.received_ns(), ttl_ns)
     }
 
-    /// Whether this server may have said a record, and dropped it because others took all the room.
+    /// Whether this server may have issued a record, and dropped it because others took all the room.
     pub(super) fn may_have_dropped(&self, record: &Record<'_>) -> bool {
-        // Whatever times a lie has, this server's accounts are in time.
-        let is_account = record.kind == Kind::BUDGET && AccountKey::parse(record.key).is_some();
-        let class = if is_account { Some(Class::Budget) } else { self.class_of(record) };
+        // Whatever times a lie has, this server's own accounts are in time.
+        let is_account = record.kind == Kind::QUOTA && QuotaKey::parse(record.key).is_some();
+        let class = if is_account { Some(Class::Quota) } else { self.class_of(record) };
         class.is_some_and(|class| self.own.has_dropped[class as usize])
     }
 
-    /// Removes records of a class until the others have room. Says whether the one in `new` is still held.
+    /// Removes records of a class until the rest fit. Returns whether the record in `new` is still held.
     #[inline(always)]
     pub(super) fn make_room(&mut self, class: Option<Class>, new: SlotId) -> (bool, Wake) {
         class.map_or((true, Wake::default()), |class| self.make_room_in(class, new))
@@ -245,7 +246,7 @@ impl Shard {
         (is_held, wake)
     }
 
-    /// These are the herd's servers from here on: their accounts have room.
+    /// Sets the herd's servers, for whose accounts there is room.
     pub fn set_members(&mut self, members: Arc<BTreeSet<ServerName>>) -> Wake {
         let accounts: Vec<_> = self.derived.room.accounts();
         for &id in &accounts {
@@ -256,11 +257,11 @@ impl Shard {
             self.after_change(id, self.key_hash(id));
         }
         let none = SlotId(u32::MAX);
-        let classes = [Class::Budget, Class::StrayBudget];
+        let classes = [Class::Quota, Class::StrayQuota];
         classes.into_iter().map(|class| self.make_room_in(class, none).1).fold(Wake::default(), Wake::and)
     }
 
-    /// What of the room contradicts the records.
+    /// A contradiction between the room and the records, if there is one.
     pub(super) fn contradiction_of_room(&self) -> Option<String> {
         let mut bytes = [0; Class::ALL.len()];
         let mut parts = BTreeMap::<_, (usize, usize)>::new();
@@ -281,14 +282,14 @@ impl Shard {
     }
 }
 
-/// Whether a record under the name `server` is another server's account. Nobody else ever says one, so no server that is
-/// honest keeps it or passes it on: it could take the place of the true one while the server whose account it is is away.
+/// Whether a record under the name `server` is another server's account. Only the server itself issues its account,
+/// so no honest server keeps or relays such a record. Otherwise it could displace the true account while that server
+/// is away.
 pub(super) fn is_in_anothers_name(record: &Record<'_>, server: &ServerName) -> bool {
-    record.kind == Kind::BUDGET
-        && AccountKey::parse(record.key).is_some_and(|key| key.server != server.as_str())
+    record.kind == Kind::QUOTA && QuotaKey::parse(record.key).is_some_and(|key| key.server != server.as_str())
 }
 
-/// What a record counts: what it owns, and what is kept beside that.
+/// The bytes that a record counts.
 fn bytes_of(record: &Record<'_>) -> usize {
     RECORD_BYTES + record.key.len() + data_len(record)
 }

@@ -1,54 +1,105 @@
-//! The flood's rules, and the ways in which the simulator breaks them to show that its checkers notice. Nothing else
-//! ever does: a server runs with [`Rules::default`].
+//! The flood's rules, and the simulator's ways to break one of them, which show that its checkers notice.
+//!
+//! A server runs with [`Rules::default`]. Rules can only be broken with the cargo feature `broken-rules`: the simulator
+//! turns it on, and so do this crate's own tests. Without it [`Rules`] has no size, [`Rules::breaks`] is constantly false,
+//! and no field of a shard or an outbox has any size for them.
+//!
+//! Cargo unites the features of all packages that one command builds. So `cargo build`, `cargo build -p proxyherd` and
+//! `cargo install --path crates/proxyherd` build the program without the feature, and only `--workspace` builds it with it.
 
-/// The flood's rules: as they should be, but for one at most.
+use crate::store::{Slot, SlotId};
+
+/// The flood's rules: all of them hold, or all but one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rules {
     /// The one that is broken.
+    #[cfg(feature = "broken-rules")]
     pub broken: Option<Broken>,
 }
 
-/// A rule that looks right, or is easily got wrong, and is not right.
+/// A rule that somebody could plausibly get wrong, by what happens when it is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Broken {
-    /// The vector advances for each record as it arrives, and not by markers alone. The trap: a server can overtake a
-    /// record before it has passed it on, take its sequence for covered, and die.
+    /// The vector advances for each record as it arrives, and not by markers alone. This is a trap: a server can overtake a
+    /// record before it has passed it on, count its sequence as covered, and die.
     AdvanceByRecord,
-    /// A marker goes out at once, before the records that it covers and that are still queued.
+    /// A marker is sent at once, before queued records that it covers.
     MarkerOvertakes,
-    /// A slot that changes while it is queued goes out as it was when it was queued.
+    /// A slot that changes while it is queued is sent as it was when it was queued.
     OldVersion,
-    /// What a neighbor was once sent counts as received when its link comes up again, whatever its vector says.
+    /// When a link comes up again, what its neighbor was once sent counts as received, whatever the neighbor's vector says.
     TrustWhatWasSent,
-    /// What comes over a link is kept and not passed on.
+    /// A record that comes over a link is kept and not passed on.
     KeepToMyself,
-    /// Whatever comes last over a link is kept, and not what is newest.
+    /// Of two records the one that comes last over a link is kept, and not the newest.
     MergeByArrival,
     /// Now and then a record that has come is not kept.
     LoseSome,
-    /// When a link is told of changes no more and its FIFO is cleared, a marker is sent all the same.
+    /// When a link becomes lazy and its FIFO is cleared, a marker is sent all the same.
     MarkWhatWasCleared,
-    /// When a link is told of changes again, what the neighbor has missed is not sent.
+    /// When a link becomes eager again, what the neighbor has missed is not sent.
     SkipTheResend,
-    /// A server does not contradict what others tell as its own.
+    /// A server does not contradict lies told in its own name.
     CloseOnLies,
     /// A record is merged however far in the future it was received.
     TrustReceipts,
-    /// What has expired by the clock of the server that carries it is not passed on.
+    /// A record is not passed on once it has expired by this server's own clock.
     CarryByOwnRule,
     /// One server's name may have any number of incarnations.
     OriginsUnbounded,
-    /// A follower is told that all is covered while some of it still waits for it.
+    /// A follower is told that all is covered while part of it still waits in its queue.
     CoverWhatWaits,
-    /// A record is removed without a word to the followers that want to know.
+    /// A record is removed, and followers that want to know are not told.
     RemoveSilently,
-    /// What a neighbor says of any server's links is believed, however far its stamp is ahead of all clocks.
+    /// A link state is believed, however far its stamp is ahead of all clocks.
     BelieveStates,
 }
 
 impl Rules {
-    /// Whether just this rule is broken.
+    /// Whether this rule is broken.
+    #[cfg(feature = "broken-rules")]
     pub(crate) fn breaks(self, rule: Broken) -> bool {
         self.broken == Some(rule)
     }
+
+    /// Whether this rule is broken: never.
+    #[cfg(not(feature = "broken-rules"))]
+    #[inline(always)]
+    pub(crate) const fn breaks(self, _: Broken) -> bool {
+        false
+    }
 }
+
+/// What an outbox remembers for [`Broken::OldVersion`]: the slots as they were when they were queued.
+#[derive(Debug, Default)]
+pub(super) struct Copies {
+    #[cfg(feature = "broken-rules")]
+    pub(super) slots: Vec<(SlotId, Slot)>,
+}
+
+impl Copies {
+    /// The copy of a slot, if there is one.
+    #[cfg(feature = "broken-rules")]
+    pub(super) fn take(&mut self, id: SlotId) -> Option<Slot> {
+        let at = self.slots.iter().position(|(copied, _)| *copied == id)?;
+        Some(self.slots.swap_remove(at).1)
+    }
+
+    #[cfg(feature = "broken-rules")]
+    pub(super) fn clear(&mut self) {
+        self.slots.clear();
+    }
+
+    #[cfg(not(feature = "broken-rules"))]
+    #[inline(always)]
+    pub(super) fn take(&mut self, _: SlotId) -> Option<Slot> {
+        None
+    }
+
+    #[cfg(not(feature = "broken-rules"))]
+    #[inline(always)]
+    pub(super) fn clear(&mut self) {}
+}
+
+#[cfg(not(feature = "broken-rules"))]
+const _: () = assert!(size_of::<Rules>() == 0 && size_of::<Copies>() == 0);

@@ -1,5 +1,5 @@
-//! How a change gets to the neighbors: its slot is marked on every link that is told of changes, and a link's flush sends
-//! the current record of each marked slot, in the order of the marks, with markers between them.
+//! How changes reach the neighbors. A change marks its slot on every eager link. A link's flush sends the current
+//! record of each marked slot in the order of the marks, with markers between them.
 
 use super::{
     Broken, LinkId, Shard, Wake,
@@ -8,11 +8,11 @@ use super::{
 };
 use crate::{
     codec::link::Encoder,
-    store::{LinkMask, Slot, SlotId},
+    store::{LinkMask, SlotId},
 };
 
 impl Shard {
-    /// The links that are to be told of what came over `from`, if a link brought it.
+    /// The eager links except `from`, the link that brought a change.
     pub(super) fn others(&self, from: Option<LinkId>) -> LinkMask {
         match from {
             Some(_) if self.settings.rules.breaks(Broken::KeepToMyself) => 0,
@@ -29,22 +29,12 @@ impl Shard {
         for link in bits(added) {
             self.outbox(link).push(id);
         }
-        if self.settings.rules.breaks(Broken::OldVersion) {
-            self.copy_for(id, added);
-        }
+        self.copy_for(id, added);
         self.ready(added)
     }
 
-    /// A broken rule: what goes out is what the slot holds now.
-    #[cold]
-    fn copy_for(&mut self, id: SlotId, links: LinkMask) {
-        for link in bits(links) {
-            let copy = self.store.slot(id).clone();
-            self.outbox(link).copies.push((id, copy));
-        }
-    }
-
-    /// Notes that these links have something to flush; says which did not know.
+    /// Notes that these links have something to flush. Returns those that were not ready before, which have to be
+    /// woken.
     pub(super) fn ready(&mut self, links: LinkMask) -> Wake {
         let mut wake = 0;
         for link in bits(links) {
@@ -61,7 +51,7 @@ impl Shard {
         self.outboxes[link.index()].as_mut().expect("only links that are up are marked")
     }
 
-    /// Encodes what `link` still needs until the encoder has `most` bytes. Says whether all is told; if not,
+    /// Encodes what `link` still needs, until the encoder holds `most` bytes. Returns whether that was all. If not,
     /// flush again when the socket has taken the bytes.
     pub fn flush(&mut self, link: LinkId, encoder: &mut Encoder, most: usize) -> bool {
         let Some(mut outbox) = self.outboxes[link.index()].take() else { return true };
@@ -89,7 +79,8 @@ impl Shard {
             let news = self.news_of_vector(&mut outbox);
             self.send_marker(&mut outbox, news, encoder);
         } else if !outbox.has_marker() {
-            // Under load the queue may never drain; a snapshot behind what is queued now keeps the vector moving.
+            // Under load the queue may never become empty. A snapshot behind what is queued now keeps the vector
+            // moving.
             let news = self.news_of_vector(&mut outbox);
             outbox.push_marker(news);
         }
@@ -101,8 +92,8 @@ impl Shard {
     fn send(&mut self, link: LinkId, outbox: &mut Outbox, id: SlotId, encoder: &mut Encoder) {
         let slot = self.store.slot_mut(id);
         slot.queued &= !link.bit();
-        if let Some(at) = outbox.copies.iter().position(|(copied, _)| *copied == id) {
-            return self.send_copy(&outbox.copies.swap_remove(at).1, outbox, encoder);
+        if let Some(copy) = outbox.copies.take(id) {
+            return self.send_copy(&copy, outbox, encoder);
         }
         if !slot.is_live() || slot.is_from(link.0) {
             return;
@@ -114,19 +105,7 @@ impl Shard {
         }
     }
 
-    /// A broken rule: what the slot held when it was queued.
-    #[cold]
-    fn send_copy(&self, slot: &Slot, outbox: &mut Outbox, encoder: &mut Encoder) {
-        encoder.make_room(1);
-        if slot.is_live()
-            && let Some(index) = outbox.indices.of(slot.origin, &self.origins, encoder)
-        {
-            encoder.record(index, slot.seq, &slot.record());
-            outbox.sent += 1;
-        }
-    }
-
-    /// How far origins are covered of which the neighbor has not been told, from now on taken for told.
+    /// The vector's entries that the neighbor has not been sent yet. They count as sent from now on.
     pub(super) fn news_of_vector(&self, outbox: &mut Outbox) -> Vec<(u16, u64)> {
         let mut news = outbox.spare_marker();
         let untold = self.origins.vector().filter(|&(place, _, covered)| outbox.tell(place, covered));
@@ -138,8 +117,8 @@ impl Shard {
         self.send_covered(outbox, covered, encoder, Encoder::marker);
     }
 
-    /// Encodes how far origins, by their places here, are covered: frame by frame, since the indices of one frame must be of
-    /// one numbering.
+    /// Encodes vector entries, whose origins are given by their places in this shard. Each frame gets its own
+    /// indices, because all indices of one frame must come from one numbering.
     pub(super) fn send_covered(
         &self,
         outbox: &mut Outbox,

@@ -1,28 +1,29 @@
-//! When to dial again: soon at first, then more and more rarely, never in step with others.
+//! When to dial a neighbor again: soon at first, then more and more rarely, with jitter so that servers keep out of
+//! step.
 
 use std::time::Duration;
 
 use crate::limits::{DIAL_DELAY_MAX, DIAL_DELAY_MIN};
 
-/// The delays before one neighbor is dialled again and again.
+/// The delays between attempts to dial one neighbor.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Backoff {
     failures: u32,
 }
 
 impl Backoff {
-    /// The link was up: the next failure is the first again.
+    /// The link was up, so the next failure counts as the first.
     pub fn reset(&mut self) {
         self.failures = 0;
     }
 
-    /// How long to wait after one more failure: between half of a delay and all of it, as `random` says, where
-    /// the delay doubles from [`DIAL_DELAY_MIN`] up to [`DIAL_DELAY_MAX`].
+    /// How long to wait after one more failure. The delay doubles from [`DIAL_DELAY_MIN`] up to [`DIAL_DELAY_MAX`];
+    /// `random` chooses between half of it and all of it.
     pub fn next_delay(&mut self, random: u64) -> Duration {
         self.next_delay_up_to(DIAL_DELAY_MAX, random)
     }
 
-    /// [`Backoff::next_delay`], where the delay doubles up to `most`.
+    /// The same, but the delay doubles up to `most`.
     pub fn next_delay_up_to(&mut self, most: Duration, random: u64) -> Duration {
         let delay = DIAL_DELAY_MIN.saturating_mul(1 << self.failures.min(16)).min(most);
         self.failures = self.failures.saturating_add(1);

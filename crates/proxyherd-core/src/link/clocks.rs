@@ -1,19 +1,19 @@
-//! How far apart two servers' clocks are, as heartbeats show it.
+//! How far apart two servers' clocks are, as far as heartbeats show it.
 //!
-//! A heartbeat tells its sender's clock and takes its time on the way, so it can only make that clock look slower than
-//! it is. The most that a heartbeat of late was ahead is therefore a sure lower bound; by how much it is behind only the
-//! neighbor can say, and does.
+//! A heartbeat carries its sender's clock, and it takes time to arrive, so it can only make that clock look slower
+//! than it is. The largest lead among the last heartbeats is therefore a sure lower bound of how far the neighbor's
+//! clock is ahead. How far it is behind, only the neighbor can tell, and it sends that as OFFSET.
 
-/// So many heartbeats count.
+/// How many of the last heartbeats count.
 const HEARD: usize = 8;
 
 /// One link's view of both clocks, nanoseconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Clocks {
-    /// By how much the neighbor's clock was ahead of this one's at each of the last heartbeats.
+    /// By how much the neighbor's clock was ahead of this one at each of the last heartbeats.
     ahead: [i64; HEARD],
     next: usize,
-    /// By how much at least this clock is ahead of the neighbor's, as the neighbor says.
+    /// By how much at least this clock is ahead of the neighbor's, as the neighbor sent it.
     told: i64,
 }
 
@@ -24,25 +24,24 @@ impl Default for Clocks {
 }
 
 impl Clocks {
-    /// A heartbeat came.
+    /// Handles a heartbeat.
     pub fn hear(&mut self, now_ns: u64, theirs_ns: u64) {
         let ahead = i128::from(theirs_ns) - i128::from(now_ns);
         self.ahead[self.next] = ahead.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64;
         self.next = (self.next + 1) % HEARD;
     }
 
-    /// The neighbor says by how much at least this clock is ahead of its own.
+    /// Handles an OFFSET: by how much at least this clock is ahead of the neighbor's.
     pub fn be_told(&mut self, ahead_ns: i64) {
         self.told = ahead_ns;
     }
 
-    /// By how much at least the neighbor's clock is ahead; negative where that is not sure at all.
+    /// By how much at least the neighbor's clock is ahead. If it is negative, the clock may not be ahead at all.
     pub fn ahead_ns(&self) -> i64 {
         self.ahead.into_iter().max().unwrap_or(i64::MIN)
     }
 
-    /// By how much the neighbor's clock is surely off from this one: ahead, or, if negative, behind; 0 where neither
-    /// is sure.
+    /// By how much the neighbor's clock is surely ahead, or, if negative, surely behind; 0 if neither is sure.
     pub fn offset_ns(&self) -> i64 {
         match self.ahead_ns() {
             ahead @ 1.. => ahead,

@@ -1,19 +1,20 @@
-//! Who may have a link, and what both ends agree on.
+//! The handshake: who may have a link, and what both ends agree on.
 
 use super::told;
 use crate::{
     codec::link::Hello,
     limits::{HANDSHAKE_MAX, SHARDS},
-    map::Agreed,
+    replica::Agreed,
     types::{Origin, ServerName},
 };
 
 /// Versions of the link protocol that this program speaks.
 const LOWEST: u16 = 1;
-/// The newest. From 2 on heartbeats check clocks and maps; from 3 on origins are [numbered
-/// anew](crate::codec::numbering) when a link has named many, and [fences](crate::codec::tree::FENCE_VERSION) are answered.
+/// The newest version. Version 2 added checks of clocks and records with heartbeats. Version 3 added new
+/// [numberings](crate::codec::link::numbering) of origins when a link has named many, and answers to
+/// [fences](crate::codec::link::spanning_tree::FENCE_VERSION).
 pub const HIGHEST: u16 = 3;
-/// A feature: it knows of spanning trees.
+/// A feature bit of HELLO: the server supports spanning trees.
 const TREE: u64 = 1;
 
 /// Who this server is to its neighbors.
@@ -21,17 +22,17 @@ const TREE: u64 = 1;
 pub struct Identity {
     /// Which herd it belongs to.
     pub herd: String,
-    /// This life of it.
+    /// This life of the server.
     pub me: Origin,
     /// The highest version that it speaks, at most [`HIGHEST`].
     pub link_version: u16,
-    /// Whether changes go along a spanning tree where the other end knows of trees too.
+    /// Whether changes go along a spanning tree, if the other end supports trees too.
     pub has_tree: bool,
     /// How far clocks may be apart, nanoseconds.
     pub clock_offset_max_ns: u64,
 }
 
-/// Why a link is not made. Each says whose side to look at.
+/// Why a link is refused. Each message says which side to look at.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// The ends belong to different herds.
@@ -47,10 +48,10 @@ pub enum Refused {
     /// The other end is not in this server's list of neighbors.
     #[error("{0} is no neighbor of {1} in the configuration that {1} reads")]
     Stranger(ServerName, ServerName),
-    /// The other end dials where this end is to.
+    /// The other end dials a link that this end should dial.
     #[error("{1} dials {0}, and not the other way round: both have to read the same configuration")]
     WrongEnd(ServerName, ServerName),
-    /// Two processes run as one server. The one with this incarnation has the link and keeps it.
+    /// Two processes run as one server. The process with this incarnation has the link and keeps it.
     #[error("two processes run as {0}, and the other one has this link: stop one of them")]
     Namesake(ServerName, u64),
     /// Another server answers at a neighbor's address.
@@ -59,7 +60,7 @@ pub enum Refused {
     /// No version is spoken by both.
     #[error("it speaks link versions {0} to {1} and this server {LOWEST} to {2}: upgrade the older one")]
     Version(u16, u16, u16),
-    /// The ends cut their maps differently.
+    /// The ends have different numbers of shards.
     #[error("it cuts its map into {0} shards and this server into {SHARDS}: they can't be in one herd")]
     Shards(u8),
     /// The clocks are too far apart.
@@ -68,7 +69,7 @@ pub enum Refused {
 }
 
 impl Identity {
-    /// What the dialling end says first.
+    /// The HELLO of the dialing end.
     pub fn hello(&self, now_ns: u64) -> Hello {
         self.hello_of(now_ns, LOWEST, self.link_version)
     }
@@ -80,8 +81,9 @@ impl Identity {
         Hello { lowest, highest, features, herd, origin, shards: SHARDS as u8, clock_ns }
     }
 
-    /// What the accepting end answers, having looked for the other in `neighbors`, of whom some are dialled by this
-    /// end (`true`): the place there, and a HELLO with the chosen version.
+    /// Decides about the HELLO of a dialing end. `neighbors` are this server's neighbors, each with whether this end
+    /// dials it. Returns the dialing server's index in `neighbors`, and the HELLO to answer with, which holds the
+    /// chosen version.
     pub fn answer(
         &self,
         now_ns: u64,
@@ -101,12 +103,11 @@ impl Identity {
         Ok((place, self.hello_of(now_ns, version, version)))
     }
 
-    /// Whether the dialling end, which meant to reach `expected` and dialled at `dialled_ns`, is content with the
-    /// answer.
+    /// Decides whether the dialing end accepts the answer. It dialed `expected` at `dialed_ns`.
     pub fn confirm(
         &self,
         now_ns: u64,
-        dialled_ns: u64,
+        dialed_ns: u64,
         theirs: &Hello,
         expected: &ServerName,
     ) -> Result<(), Refused> {
@@ -114,10 +115,10 @@ impl Identity {
         if theirs.origin.server != *expected {
             return Err(Refused::OtherServer(theirs.origin.server.clone(), expected.clone()));
         }
-        self.compare_clocks(theirs, dialled_ns.min(now_ns), now_ns)
+        self.compare_clocks(theirs, dialed_ns.min(now_ns), now_ns)
     }
 
-    /// What this end and the other can, once they have agreed.
+    /// What both ends support, once they have agreed.
     pub fn agreed(&self, theirs: &Hello) -> Agreed {
         let version = theirs.highest.min(self.link_version);
         Agreed { version, has_tree: version > 1 && self.can_tree() && theirs.features & TREE != 0 }
@@ -127,8 +128,8 @@ impl Identity {
         self.has_tree && self.link_version > 1
     }
 
-    /// Whether the clock that `theirs` tells of, read at some time of this server's from `earliest_ns` to `latest_ns`,
-    /// is surely too far off.
+    /// Whether the clock in `theirs`, read at some time from `earliest_ns` to `latest_ns` by this server's clock, is
+    /// surely too far off.
     fn compare_clocks(&self, theirs: &Hello, earliest_ns: u64, latest_ns: u64) -> Result<(), Refused> {
         let Some(clock_ns) = theirs.clock_ns else { return Ok(()) };
         let difference = |one: u64, other: u64| one.saturating_sub(other).min(i64::MAX as u64);
@@ -140,7 +141,7 @@ impl Identity {
         Err(Refused::Clock(theirs.origin.server.clone(), self.me.server.clone(), offset_ns))
     }
 
-    /// The highest version that both speak, where nothing else parts them.
+    /// The highest version that both ends speak, if they can be in one herd.
     fn agree(&self, theirs: &Hello) -> Result<u16, Refused> {
         if theirs.herd != self.herd {
             return Err(Refused::OtherHerd { theirs: theirs.herd.clone(), ours: self.herd.clone() });
@@ -179,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_of_one_herd_agree() {
+    fn neighbors_of_one_herd_agree() {
         let (riley, jaquez) = (identity("Riley"), identity("Jaquez"));
         let (place, answer) = riley
             .answer(NOW_NS, &jaquez.hello(NOW_NS), &[(name("Juzang"), true), (name("Jaquez"), false)])
@@ -217,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_neighbour_is_answered_in_the_highest_common_version() {
+    fn a_newer_neighbor_is_answered_in_the_highest_common_version() {
         let (riley, jaquez) = (identity("Riley"), identity("Jaquez"));
         let newer = Hello { highest: 7, features: u64::MAX, ..jaquez.hello(NOW_NS) };
         let (_, answer) = riley.answer(NOW_NS, &newer, &[(name("Jaquez"), false)]).unwrap();

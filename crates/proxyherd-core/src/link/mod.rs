@@ -1,54 +1,57 @@
 //! A link to a neighbor, without its socket: who may have one, what its frames do, when to dial again.
 //!
-//! The dialling end says HELLO and the accepting end answers with one, or with why not. Then each tells its
-//! vectors, one a shard, and sends what the other's vectors lack; from there on records, markers and heartbeats
-//! flow both ways until the connection ends. Whoever owns the socket feeds [`Incoming`] and writes what
-//! [`Map::flush`] encodes.
+//! The dialing end sends HELLO, and the accepting end answers with its own HELLO or with a REFUSAL. Then each end
+//! sends its vectors, one for each shard, and the records that the other's vectors lack. From there on records,
+//! markers and heartbeats flow both ways until the connection ends. The owner of the socket passes received bytes to
+//! [`Incoming`] and writes what [`Replica::flush`] encodes.
 //!
 //! # What each frame can do at worst
 //!
-//! The neighbor makes the frames, but what they say may come from any server behind it. So an error ([`LinkError`]), which
-//! ends the link, is only for what no honest server could send, whatever it was told. All else that is wrong is not
-//! merged and counted ([`Nonsense`](crate::flood::Nonsense)), and heals. For each frame: what is checked, what is bounded,
-//! what heals, what is counted.
+//! The neighbor makes the frames, but their contents may come from any server behind it. So an error ([`LinkError`]),
+//! which ends the link, is only for what no honest server could send, whatever it was sent itself. Everything else
+//! that is wrong is not merged, is counted ([`Nonsense`](crate::flood::Nonsense)), and heals. This list says for each
+//! frame what is checked, what is bounded, what heals, and what is counted.
 //!
-//! - **HELLO, REFUSAL**: who may have a link is `Identity`'s to judge, by herd, name, version and clock. A second HELLO is an
-//!   error. A REFUSAL ends the link, whoever sends it.
-//! - **ORIGIN**: its index must be the next one, or, from version 3 on, 0: then the numbering begins anew, and no index that
-//!   was given before means anything. Otherwise it is an error. At most
-//!   [`ORIGINS_NAMED_MAX`] origins have an index at a time (65,536 before version 3), which
-//!   cost memory of this connection alone. A made-up origin means nothing until a record of its is merged. What is relayed
-//!   of made-up origins makes other links number anew, and they stay up; before version 3 they come up anew.
-//! - **RECORD**: key, times, coordinates, attributes and lengths must be valid, otherwise it is an error, because whoever
-//!   relays a record has checked the same. Not merged and counted: a receipt or an incarnation too far ahead; an update
-//!   under this server's present incarnations that it never issued, which it contradicts; one of a stranger or a kind for
-//!   which there is no room; a server's account of a places budget in another server's name. Counted, and kept under another incarnation: one incarnation of a server too many. What this
-//!   misses is told again when the neighbors compare what they hold, without an alarm. A lie in the name of another server
-//!   is merged here and contradicted by that server. False positions under the sender's own name, and under lives that are
-//!   over, stay.
-//! - **MARKER**: an unknown index or shard is an error. What it says of this server's present incarnation beyond its last
-//!   update is counted, and contradicted by a new incarnation. What it says wrongly of others makes neighbors withhold
-//!   records, until they compare what they hold, or until the origin has been renewed. Where something that
-//!   the link brought is missing, its markers do not count (`flood::gap`).
-//! - **VECTOR**: as a marker. Once for each shard; a second one is an error, because each looks through the whole shard.
-//! - **HEARTBEAT, OFFSET**: any number is a clock. A clock that is too far off ends this link, and no other.
-//! - **CHECK**: wrong sums make this server look for a difference, on this link, and count an alarm; a pause of
-//!   [`CHECK_PAUSE`](crate::limits::CHECK_PAUSE) checks follows. The repair only sends records, which are judged as ever.
-//! - **BRANCHES, LEAVES**: depth and count are bounded, otherwise it is an error. Each looks through a shard, at most
-//!   [`LOOKS_PER_HEARTBEAT`](crate::limits::LOOKS_PER_HEARTBEAT) times; what is left out is found again by a later check.
-//!   What they ask for is sent to the neighbor that asked.
-//! - **STATE**: no more links than there can be, otherwise it is an error. Not kept and counted: a stamp or an incarnation
-//!   too far ahead, and servers that are no members and find no room. What is said of this server, it answers with
-//!   something newer; what is said of others, they answer (`tree`).
-//! - **IHAVE**: as a marker for this server's own updates. What others are said to have is waited for, for at most
-//!   [`PROMISES_MAX`](crate::limits::PROMISES_MAX) origins, asked for once, and forgotten.
-//! - **GRAFT**: as a marker for this server's own updates. Each looks through a shard; beyond
+//! - **HELLO, REFUSAL**: `Identity` decides who may have a link, by herd, name, version and clock. A second HELLO is
+//!   an error. A REFUSAL ends the link, whoever sends it.
+//! - **ORIGIN**: its index must be the next one. From version 3 on it may also be 0, which begins a new numbering and
+//!   voids all earlier indices. Any other index is an error. At most [`ORIGINS_NAMED_MAX`] origins have an index at a
+//!   time (65,536 before version 3); they cost memory of this connection alone. A made-up origin means nothing until
+//!   one of its records is merged. Relayed made-up origins make other links begin new numberings, and those links
+//!   stay up; before version 3 such links come up anew.
+//! - **RECORD**: key, times, coordinates, attributes and lengths must be valid. Otherwise it is an error, because
+//!   every server that relays a record has checked the same. Not merged, and counted: a receipt or an incarnation too
+//!   far ahead; an update under this server's present incarnations that it never issued, which it contradicts; a
+//!   record of a stranger or a kind for which there is no room; and a server's account of a places quota in another
+//!   server's name. Kept under another incarnation, and counted: a record of one incarnation of a server too many.
+//!   Neighbors send what is refused again when they compare what they hold, without an alarm. A lie in the name of
+//!   another server is merged here, and that server contradicts it. False positions stay if they come under the
+//!   sender's own name, or under lives that have ended.
+//! - **MARKER**: an unknown index or shard is an error. A claim beyond the last update of this server's present
+//!   incarnation is counted, and a new incarnation contradicts it. A wrong claim about another origin makes neighbors
+//!   withhold records, until they compare what they hold or the origin has been renewed. While a gap is open, the
+//!   link's markers do not count (`flood::gap`).
+//! - **VECTOR**: as a marker. It may come once for each shard; a second one is an error, because each causes a scan
+//!   of the whole shard.
+//! - **HEARTBEAT, OFFSET**: any number is a clock. A clock that is too far off ends this link and no other.
+//! - **CHECK**: wrong sums make this server look for a difference on this link and count an alarm. After that it
+//!   ignores [`CHECK_PAUSE`](crate::limits::CHECK_PAUSE) checks. The repair only sends records, which are judged as
+//!   usual.
+//! - **BRANCHES, LEAVES**: depth and count are bounded; more is an error. Each causes a scan of a shard, at most
+//!   [`LOOKS_PER_HEARTBEAT`](crate::limits::LOOKS_PER_HEARTBEAT) times; a later check finds what is left out. What
+//!   they ask for is sent to the neighbor that asked.
+//! - **STATE**: more links than a server can have are an error. Not kept, and counted: a stamp or an incarnation too
+//!   far ahead, and states of servers that are no members and find no room. This server answers a state in its own
+//!   name with a newer one; the other servers answer states in theirs (`spanning_tree`).
+//! - **IHAVE**: as a marker, for this server's own updates. Promises about other origins are waited for, for at most
+//!   [`PROMISES_MAX`](crate::limits::PROMISES_MAX) origins; then they are asked for once and forgotten.
+//! - **GRAFT**: as a marker, for this server's own updates. Each causes a scan of a shard; beyond
 //!   [`LOOKS_PER_HEARTBEAT`](crate::limits::LOOKS_PER_HEARTBEAT) the last one waits for the heartbeat.
-//! - **FENCE**: one number for each shard, until the next GRAFT.
-//! - **PASSED**: who answers a fence wrongly only has its own markers believed.
-//! - **PRUNE**: nothing more is queued for this neighbor, which is its own loss.
-//! - **NAMESAKE**: shows for some seconds that another process runs as this server (log, metric, `status`), and changes
-//!   nothing else. Who says so wrongly again and again keeps that sign up; it is not counted.
+//! - **FENCE**: a shard keeps one number, until the next GRAFT.
+//! - **PASSED**: a neighbor that answers a fence wrongly only makes its own markers count.
+//! - **PRUNE**: nothing more is queued for this neighbor, which only harms itself.
+//! - **NAMESAKE**: shows for some seconds that another process runs as this server (log, metric, `status`), and
+//!   changes nothing else. A neighbor that sends it wrongly again and again keeps that sign up; this is not counted.
 //! - **Unknown types**: skipped if they are optional, otherwise an error.
 
 mod backoff;
@@ -63,26 +66,26 @@ pub use self::{
     transcript::Transcript,
 };
 use crate::{
-    codec::{
-        link::{Covered, Frame, FrameError, decode},
+    codec::link::{
+        Covered, Frame, FrameError, decode,
         numbering::{ANEW_VERSION, Named},
     },
-    flood::{Held, LinkId, Wake},
+    flood::{LinkId, Update, Wake},
     limits::{ORIGINS_NAMED_MAX, SHARDS},
-    map::Map,
+    replica::Replica,
     types::{Origin, Record},
 };
 
-/// Why a link is closed by this end. What it brought before stays.
+/// Why this end closes a link. What the link brought before stays.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LinkError {
     /// The bytes are no frames.
     #[error(transparent)]
     Frame(#[from] FrameError),
-    /// A frame uses an index that no ORIGIN frame has named.
+    /// A frame uses an index that no ORIGIN frame has given.
     #[error("a frame names the origin {0}, which the neighbor has not introduced")]
     UnknownOrigin(u16),
-    /// An ORIGIN frame gives another index than it may.
+    /// An ORIGIN frame gives an index out of turn.
     #[error("an origin is given the index {0} out of turn")]
     IndexOutOfTurn(u16),
     /// A frame is about a shard that no server has.
@@ -94,7 +97,7 @@ pub enum LinkError {
     /// A frame of the handshake came after it.
     #[error("a frame of the handshake came after it")]
     LateHandshake,
-    /// The neighbor has said that it wants no link any more.
+    /// The neighbor has ended the link with a REFUSAL.
     #[error("it ended the link: {0}")]
     Refused(String),
     /// The clocks of both ends are too far apart.
@@ -112,14 +115,14 @@ pub fn told(offset_ns: i64) -> String {
     format!("{:.1} s {side}", offset_ns.unsigned_abs() as f64 / 1e9)
 }
 
-/// What the neighbor sends: frames in, changes to the map.
+/// The receiving half of a link: takes the neighbor's frames and changes the replica.
 #[derive(Debug)]
 pub struct Incoming {
     link: LinkId,
     /// The version that both ends speak.
     version: u16,
     origins: Named<Introduced>,
-    /// The shards whose vector the neighbor has told, one bit each.
+    /// The shards whose vector the neighbor has sent, one bit each.
     told_vectors: u32,
     records: u64,
     clocks: Clocks,
@@ -127,7 +130,7 @@ pub struct Incoming {
     mismatches: u64,
 }
 
-/// An origin that the neighbor has named, and where each shard keeps it, as far as is remembered.
+/// An origin that the neighbor has named, and the place at which each shard last had it.
 #[derive(Debug)]
 struct Introduced {
     origin: Origin,
@@ -149,12 +152,12 @@ impl Incoming {
         }
     }
 
-    /// One for a link whose ends have agreed to speak this version, instead of version 1.
+    /// The same, for a link whose ends have agreed to speak this version instead of version 1.
     pub fn with_version(self, version: u16) -> Incoming {
         Incoming { version, ..self }
     }
 
-    /// One that breaks the link when the clocks are surely further apart than this, nanoseconds.
+    /// The same, but it ends the link when the clocks are surely further apart than this, nanoseconds.
     pub fn with_clock_offset_max(self, clock_offset_max_ns: u64) -> Incoming {
         Incoming { clock_offset_max_ns, ..self }
     }
@@ -169,86 +172,92 @@ impl Incoming {
         &self.clocks
     }
 
-    /// How often the neighbor turned out to hold something else, with nothing on its way that could explain it.
+    /// How often the neighbor turned out to hold other records, with nothing on its way that could explain it.
     pub fn mismatches(&self) -> u64 {
         self.mismatches
     }
 
-    /// Takes in every complete frame at the front of `bytes`; says how many bytes that were, and adds to `wake`
-    /// the links that have something to flush now.
+    /// Takes every complete frame at the front of `bytes`, and adds to `wake` the links that have something to flush
+    /// now. Returns how many bytes were taken.
     pub fn receive(
         &mut self,
-        map: &Map,
+        replica: &Replica,
         now_ns: u64,
         bytes: &[u8],
         wake: &mut Wake,
     ) -> Result<usize, LinkError> {
         let mut consumed = 0;
         while let Some((frame, len)) = decode(&bytes[consumed..])? {
-            self.take(map, now_ns, frame, wake)?;
+            self.take(replica, now_ns, frame, wake)?;
             consumed += len;
         }
         Ok(consumed)
     }
 
-    fn take(&mut self, map: &Map, now_ns: u64, frame: Frame<'_>, wake: &mut Wake) -> Result<(), LinkError> {
+    fn take(
+        &mut self,
+        replica: &Replica,
+        now_ns: u64,
+        frame: Frame<'_>,
+        wake: &mut Wake,
+    ) -> Result<(), LinkError> {
         match frame {
             Frame::Record { origin, seq, record } => {
-                self.take_record(map, now_ns, origin, seq, &record, wake)
+                self.take_record(replica, now_ns, origin, seq, &record, wake)
             }
-            Frame::Marker(covered) => self.take_marker(map, covered, wake),
-            Frame::Vector(covered) => self.take_vector(map, covered, wake),
+            Frame::Marker(covered) => self.take_marker(replica, covered, wake),
+            Frame::Vector(covered) => self.take_vector(replica, covered, wake),
             Frame::Origin { index, origin } => self.introduce(index, origin),
             Frame::Heartbeat(clock_ns) => {
                 self.clocks.hear(now_ns, clock_ns);
-                self.compare_clocks(map)
+                self.compare_clocks(replica)
             }
             Frame::Offset(ahead_ns) => {
                 self.clocks.be_told(ahead_ns);
-                self.compare_clocks(map)
+                self.compare_clocks(replica)
             }
             Frame::Check(check) => {
                 let shard = shard_index(check.shard)?;
-                let (differs, woken) = map.check(self.link, shard, now_ns, &check);
+                let (differs, woken) = replica.check(self.link, shard, now_ns, &check);
                 self.mismatches += u64::from(differs);
                 *wake = wake.and(woken);
                 Ok(())
             }
             Frame::Branches(branches) => {
-                *wake = wake.and(map.compare(self.link, shard_index(branches.level.shard)?, &branches));
+                *wake = wake.and(replica.compare(self.link, shard_index(branches.level.shard)?, &branches));
                 Ok(())
             }
             Frame::State(state) => {
-                *wake = wake.and(map.hear_state(self.link, now_ns, state));
+                *wake = wake.and(replica.hear_state(self.link, now_ns, state));
                 Ok(())
             }
             Frame::Ihave(covered) => {
-                map.hear_promise(self.link, shard_index(covered.shard)?, self.named(covered)?);
+                replica.hear_promise(self.link, shard_index(covered.shard)?, self.named(covered)?);
                 Ok(())
             }
-            Frame::Graft { covered, is_once } => {
+            Frame::Graft { covered, mode } => {
                 let shard = shard_index(covered.shard)?;
-                *wake = wake.and(map.graft(self.link, shard, &self.named(covered)?, is_once));
+                *wake = wake.and(replica.graft(self.link, shard, &self.named(covered)?, mode));
                 Ok(())
             }
             Frame::Prune => {
-                *wake = wake.and(map.prune(self.link));
+                *wake = wake.and(replica.prune(self.link));
                 Ok(())
             }
             Frame::Namesake(incarnation) => {
-                map.hear_of_namesake(incarnation);
+                replica.hear_of_namesake(incarnation);
                 Ok(())
             }
             Frame::Leaves(leaves) => {
-                *wake = wake.and(map.answer_leaves(self.link, shard_index(leaves.level.shard)?, &leaves));
+                *wake = wake.and(replica.answer_leaves(self.link, shard_index(leaves.level.shard)?, &leaves));
                 Ok(())
             }
             Frame::Fence { shard, number } => {
-                map.hear_fence(self.link, shard_index(shard)?, number);
+                replica.hear_fence(self.link, shard_index(shard)?, number);
                 Ok(())
             }
             Frame::Passed { shard, number } => {
-                map.hear_passed(self.link, shard_index(shard)?, number);
+                replica.hear_passed(self.link, shard_index(shard)?, number);
                 Ok(())
             }
             Frame::Skipped => Ok(()),
@@ -257,9 +266,9 @@ impl Incoming {
         }
     }
 
-    fn compare_clocks(&self, map: &Map) -> Result<(), LinkError> {
+    fn compare_clocks(&self, replica: &Replica) -> Result<(), LinkError> {
         let offset_ns = self.clocks.offset_ns();
-        map.note_clocks(self.link, self.clocks.ahead_ns(), offset_ns);
+        replica.note_clocks(self.link, self.clocks.ahead_ns(), offset_ns);
         if offset_ns.unsigned_abs() > self.clock_offset_max_ns {
             Err(LinkError::Clock(offset_ns))
         } else {
@@ -269,7 +278,7 @@ impl Incoming {
 
     fn take_record(
         &mut self,
-        map: &Map,
+        replica: &Replica,
         now_ns: u64,
         origin: u16,
         seq: u64,
@@ -279,30 +288,35 @@ impl Incoming {
         let introduced = self.origins.at_mut(origin).ok_or(LinkError::UnknownOrigin(origin))?;
         self.records += 1;
         let Introduced { origin, guesses } = introduced;
-        // The map counts what it refuses. The neighbor may only have relayed it, so the link stays up.
-        let (_, woken) = map.apply(now_ns, self.link, Held { record: *record, origin, seq }, guesses);
+        // The replica counts what it refuses. The neighbor may only have relayed it, so the link stays up.
+        let (_, woken) = replica.apply(now_ns, self.link, Update { record: *record, origin, seq }, guesses);
         *wake = wake.and(woken);
         Ok(())
     }
 
-    /// Wakes are kept as they come: an entry that breaks the link must not silence the links before it.
-    fn take_marker(&self, map: &Map, covered: Covered<'_>, wake: &mut Wake) -> Result<(), LinkError> {
+    /// Adds each wake as it comes: an entry that ends the link must not silence the wakes of the entries before it.
+    fn take_marker(&self, replica: &Replica, covered: Covered<'_>, wake: &mut Wake) -> Result<(), LinkError> {
         let shard = shard_index(covered.shard)?;
         for (index, seq) in covered.iter() {
-            *wake = wake.and(map.cover(self.link, shard, self.origin(index)?, seq));
+            *wake = wake.and(replica.cover(self.link, shard, self.origin(index)?, seq));
         }
         Ok(())
     }
 
-    fn take_vector(&mut self, map: &Map, covered: Covered<'_>, wake: &mut Wake) -> Result<(), LinkError> {
+    fn take_vector(
+        &mut self,
+        replica: &Replica,
+        covered: Covered<'_>,
+        wake: &mut Wake,
+    ) -> Result<(), LinkError> {
         let vector = self.named(covered)?;
         let shard = shard_index(covered.shard)?;
         if self.told_vectors & 1 << shard != 0 {
-            // Each looks through the whole shard, so it is not to be had as often as one likes.
+            // Each vector causes a scan of the whole shard, so a neighbor may send only one.
             return Err(LinkError::VectorAgain(covered.shard));
         }
         self.told_vectors |= 1 << shard;
-        *wake = wake.and(map.link_up(self.link, shard, &vector));
+        *wake = wake.and(replica.link_up(self.link, shard, &vector));
         Ok(())
     }
 
@@ -311,7 +325,7 @@ impl Incoming {
         covered.iter().map(|(index, seq)| Ok((self.origin(index)?.clone(), seq))).collect()
     }
 
-    /// Indices are given out in order, so memory follows what the neighbor has really sent.
+    /// Indices are given in order, so this server needs memory only for origins that the neighbor has really sent.
     fn introduce(&mut self, index: u16, origin: Origin) -> Result<(), LinkError> {
         let may_be = match self.version {
             ANEW_VERSION.. => usize::from(index) < ORIGINS_NAMED_MAX,

@@ -1,15 +1,14 @@
-//! A link's traffic as AT lines, for a log that a person follows.
+//! A link's traffic as AT lines, for a person who reads the log.
 
 use crate::{
     codec::{
         line,
-        link::{Frame, decode},
-        numbering::Named,
+        link::{Frame, decode, numbering::Named},
     },
     types::{Body, Origin},
 };
 
-/// Reads along with one direction of one link. It is told whole frames, all of them since the link agreed.
+/// Reads along with one direction of one link. It has to be given all frames, whole, since the link was agreed on.
 #[derive(Debug, Default)]
 pub struct Transcript {
     origins: Named<Origin>,
@@ -61,7 +60,7 @@ impl Transcript {
 mod tests {
     use super::*;
     use crate::{
-        codec::{link::Encoder, numbering::ANEW_VERSION},
+        codec::link::{Encoder, numbering::ANEW_VERSION},
         types::{Attributes, Coordinates, Difference, Kind, Record, ServerName, Timestamp},
     };
 

@@ -1,41 +1,41 @@
-//! How long an answer that was kept is good for.
+//! How long a cached answer can be used.
 
 use std::time::Duration;
 
-/// For how long answers serve, counted from their receipt.
+/// How long answers can be used, counted from their receipt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ages {
-    /// An answer younger than this counts as new; 0: nothing is kept.
+    /// An answer younger than this is fresh; 0: nothing is cached.
     pub fresh: Duration,
-    /// For so long after that it is given while it is being renewed.
+    /// For this long after that it is given while it is being renewed.
     pub stale: Duration,
-    /// For so long after `fresh` it is given where its provider fails.
+    /// For this long after `fresh` it is given if its provider fails.
     pub stale_if_error: Duration,
-    /// For so long it is remembered that nothing lies somewhere, and no longer in any case: that something has come
-    /// to be there is news, and another provider may know it.
+    /// For this long an empty answer is cached, and never longer. It is news if a place appears there, and another
+    /// provider may know it already.
     pub zero_results: Duration,
 }
 
-/// What an answer is still good for.
+/// How an answer can still be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freshness {
     /// It is given.
     Fresh,
     /// It is given, and renewed.
     Stale,
-    /// It is better than none.
+    /// It is given if there is nothing better.
     LastResort,
-    /// Nothing: it is forgotten.
+    /// It is not given any more.
     Gone,
 }
 
 impl Ages {
-    /// Whether any answer is kept at all.
+    /// Whether answers are cached at all.
     pub fn keep_any(&self) -> bool {
         !self.fresh.is_zero()
     }
 
-    /// For how long an answer, with places or empty, counts as new.
+    /// For how long an answer, with places or empty, is fresh.
     pub fn lifetime(&self, is_empty: bool) -> Duration {
         match (self.keep_any(), is_empty) {
             (false, _) => Duration::ZERO,
@@ -44,7 +44,7 @@ impl Ages {
         }
     }
 
-    /// What an answer of this age, with places or empty, is good for.
+    /// How an answer of this age, with places or empty, can be used.
     pub fn judge(&self, age: Duration, is_empty: bool) -> Freshness {
         let lifetime = self.lifetime(is_empty);
         if age < lifetime {

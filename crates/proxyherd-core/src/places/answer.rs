@@ -7,19 +7,20 @@ use super::{Place, Text, Verbatim};
 /// The answer to a question about places.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
-    /// Who must be named beside the places, as HTML.
+    /// The attributions that must be shown with the places, as HTML.
     pub html_attributions: Cow<'static, [Text]>,
     /// What was found, in the provider's order.
     pub places: Vec<Place>,
-    /// Results of a provider that speaks Nearby Search (Legacy) itself, as they came. They are printed after `places`.
+    /// Results of a provider that speaks Nearby Search (Legacy) itself, as they came. They are printed after
+    /// `places`.
     pub passed_on: Vec<Verbatim>,
-    /// How it went.
+    /// How the question went.
     pub status: Status,
-    /// Why it went wrong, for the one who asked.
+    /// Why it went wrong, for the asker.
     pub error_message: Option<Text>,
-    /// What else the one who asked should know.
+    /// Further information for the asker.
     pub info_messages: Vec<Text>,
-    /// What to ask for the next page by.
+    /// The token that asks for the next page.
     pub next_page_token: Option<Text>,
 }
 

@@ -1,8 +1,8 @@
-//! When a provider is left alone.
+//! A circuit breaker: when a provider is left alone.
 //!
-//! A provider that refuses this herd, has been asked too often, or fails again and again is not asked for a while; then
-//! one question tries it, and the others wait for what becomes of that one. This module does not know what a request
-//! is, nor what is answered meanwhile. Time is told as what has passed since some fixed moment.
+//! A provider that refuses this herd, was asked too often, or fails again and again is not asked for a while. Then
+//! one question tries it, and the others wait for its outcome. This module does not know what a request is, nor what
+//! is answered meanwhile. Times are durations since some fixed moment.
 
 use std::time::Duration;
 
@@ -11,16 +11,16 @@ use crate::limits::{
     BREAKER_RETRY_AFTER, BREAKER_RETRY_AFTER_MAX, BREAKER_RETRY_AFTER_MIN,
 };
 
-/// What became of one request.
+/// The outcome of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// It was answered, be it that the question made no sense.
+pub enum RequestEnd {
+    /// It was answered, even if the answer is that the question made no sense.
     Answered,
     /// No answer came, or none that can be read.
     Failed,
-    /// The provider does not serve this herd.
+    /// The provider refuses to serve this herd.
     Denied,
-    /// The provider wants to be left alone, for so long if it says so.
+    /// The provider wants to be left alone, for this long if it says so.
     OverLimit(Option<Duration>),
 }
 
@@ -29,7 +29,7 @@ pub enum Verdict {
 pub struct Shut {
     /// Why.
     pub cause: Cause,
-    /// For how much longer; while one question is trying it, until that one is given up.
+    /// For how much longer. While one question tries it, this is until that question is given up.
     pub remaining: Duration,
 }
 
@@ -47,13 +47,13 @@ pub enum Cause {
 /// A circuit breaker for one provider.
 #[derive(Clone, Copy, Debug)]
 pub struct Breaker {
-    state: State,
-    /// How often it has opened for failures since the last answer: each time the pause doubles.
+    state: BreakerState,
+    /// How often it has opened for failures since the last answer. Each time the pause doubles.
     trips: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum State {
+enum BreakerState {
     Closed { failures: u32 },
     Open { until: Duration, cause: Cause },
     Probing { until: Duration, cause: Cause },
@@ -61,7 +61,7 @@ enum State {
 
 impl Default for Breaker {
     fn default() -> Breaker {
-        Breaker { state: State::Closed { failures: 0 }, trips: 0 }
+        Breaker { state: BreakerState::Closed { failures: 0 }, trips: 0 }
     }
 }
 
@@ -69,37 +69,37 @@ impl Breaker {
     /// Whether the provider may be asked now.
     pub fn check(&self, now: Duration) -> Result<(), Shut> {
         match self.state {
-            State::Open { until, cause } | State::Probing { until, cause } if now < until => {
+            BreakerState::Open { until, cause } | BreakerState::Probing { until, cause } if now < until => {
                 Err(Shut { cause, remaining: until - now })
             }
             _ => Ok(()),
         }
     }
 
-    /// A request begins, which [`Breaker::check`] has just allowed. After a pause it is the one that tries.
+    /// Begins a request, which [`Breaker::check`] has just allowed. After a pause it is the one that tries.
     pub fn begin(&mut self, now: Duration) {
-        if let State::Open { cause, .. } | State::Probing { cause, .. } = self.state {
-            // One that never tells what became of it does not bar the way for good.
-            self.state = State::Probing { until: now + BREAKER_PROBE_MAX, cause };
+        if let BreakerState::Open { cause, .. } | BreakerState::Probing { cause, .. } = self.state {
+            // A request whose outcome never comes does not block the provider for good.
+            self.state = BreakerState::Probing { until: now + BREAKER_PROBE_MAX, cause };
         }
     }
 
-    /// A request has come to its end. `random` keeps servers out of step.
-    pub fn end(&mut self, now: Duration, verdict: Verdict, random: u64) {
+    /// Ends a request. `random` keeps servers out of step.
+    pub fn end(&mut self, now: Duration, verdict: RequestEnd, random: u64) {
         match (self.state, verdict) {
-            // Begun before the provider was left alone: the one that tries it afterwards tells more.
-            (State::Open { .. }, Verdict::Answered | Verdict::Failed) => {}
-            (_, Verdict::Answered) => *self = Breaker::default(),
-            (State::Closed { failures }, Verdict::Failed) if failures + 1 < BREAKER_FAILURES => {
-                self.state = State::Closed { failures: failures + 1 };
+            // This request began before the provider was left alone. The one that tries it afterwards tells more.
+            (BreakerState::Open { .. }, RequestEnd::Answered | RequestEnd::Failed) => {}
+            (_, RequestEnd::Answered) => *self = Breaker::default(),
+            (BreakerState::Closed { failures }, RequestEnd::Failed) if failures + 1 < BREAKER_FAILURES => {
+                self.state = BreakerState::Closed { failures: failures + 1 };
             }
-            (_, Verdict::Failed) => {
+            (_, RequestEnd::Failed) => {
                 let pause = jittered(self.next_pause(), random);
                 self.open(now + pause, Cause::Failing);
             }
-            (_, Verdict::Denied) => self.open(now + BREAKER_PAUSE_DENIED, Cause::Denied),
-            (State::Open { cause: Cause::Denied, .. }, Verdict::OverLimit(_)) => {}
-            (_, Verdict::OverLimit(asked)) => {
+            (_, RequestEnd::Denied) => self.open(now + BREAKER_PAUSE_DENIED, Cause::Denied),
+            (BreakerState::Open { cause: Cause::Denied, .. }, RequestEnd::OverLimit(_)) => {}
+            (_, RequestEnd::OverLimit(asked)) => {
                 let pause = asked.unwrap_or(BREAKER_RETRY_AFTER);
                 self.open(
                     now + pause.clamp(BREAKER_RETRY_AFTER_MIN, BREAKER_RETRY_AFTER_MAX),
@@ -109,26 +109,26 @@ impl Breaker {
         }
     }
 
-    /// Whether the provider is being left alone, or tried by one question only.
+    /// Whether the provider is being left alone, or only one question tries it.
     pub fn is_open(&self) -> bool {
         self.cause().is_some()
     }
 
-    /// Why the provider is being left alone, or tried by one question only; none if it is not.
+    /// Why the provider is being left alone, or why only one question tries it. `None`: neither.
     pub fn cause(&self) -> Option<Cause> {
         match self.state {
-            State::Closed { .. } => None,
-            State::Open { cause, .. } | State::Probing { cause, .. } => Some(cause),
+            BreakerState::Closed { .. } => None,
+            BreakerState::Open { cause, .. } | BreakerState::Probing { cause, .. } => Some(cause),
         }
     }
 
-    /// What was asked for earlier is not cut short by what is asked for later.
+    /// Opens the breaker. A later cause does not shorten an earlier pause.
     fn open(&mut self, until: Duration, cause: Cause) {
         let until = match self.state {
-            State::Open { until: earlier, .. } => until.max(earlier),
+            BreakerState::Open { until: earlier, .. } => until.max(earlier),
             _ => until,
         };
-        self.state = State::Open { until, cause };
+        self.state = BreakerState::Open { until, cause };
     }
 
     fn next_pause(&mut self) -> Duration {
@@ -148,12 +148,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use Verdict::{Answered, Denied, Failed, OverLimit};
+    use RequestEnd::{Answered, Denied, Failed, OverLimit};
 
     const LONGEST: u64 = u64::MAX;
 
     /// Ends requests in a row, each as soon as the breaker allows one, and returns for how long it then shuts.
-    fn shut_after(verdicts: &[Verdict]) -> Option<(Cause, Duration)> {
+    fn shut_after(verdicts: &[RequestEnd]) -> Option<(Cause, Duration)> {
         let (mut breaker, mut now) = (Breaker::default(), Duration::from_secs(1000));
         for &verdict in verdicts {
             now += breaker.check(now).err().map_or(Duration::ZERO, |shut| shut.remaining);
@@ -168,7 +168,7 @@ mod tests {
     fn it_opens_for_what_will_go_on_and_for_as_long_as_that_may_take() {
         let seconds = Duration::from_secs;
         let failing = |count| vec![Failed; count];
-        let then = |mut first: Vec<Verdict>, rest: &[Verdict]| {
+        let then = |mut first: Vec<RequestEnd>, rest: &[RequestEnd]| {
             first.extend_from_slice(rest);
             first
         };

@@ -1,29 +1,29 @@
-//! How far apart two points lie, computed alike on every machine.
+//! Distances between points, computed alike on every machine.
 //!
-//! The haversine formula on a sphere, from additions and multiplications only: IEEE 754 fixes their results
-//! to the last bit, while `sin` and `asin` differ between system libraries. So two servers never disagree
-//! about which of two places is nearer, or whether one is inside a circle.
+//! This is the haversine formula on a sphere, from additions and multiplications only. IEEE 754 fixes their results
+//! to the last bit, while `sin` and `asin` differ between system libraries. So two servers never disagree about which
+//! of two places is nearer, or whether one is inside a circle.
 
 use std::cmp::Ordering;
 
-/// The Earth's mean radius, metres: R₁ of the International Union of Geodesy and Geophysics.
+/// The Earth's mean radius, meters: R₁ of the International Union of Geodesy and Geophysics.
 pub const EARTH_RADIUS_M: f64 = 6_371_008.8;
 
 /// A point from which distances are measured.
 #[derive(Clone, Copy, Debug)]
-pub struct Centre {
+pub struct Center {
     latitude: f64,
     longitude: f64,
     cosine: f64,
 }
 
-impl Centre {
+impl Center {
     /// Takes degrees: latitude within ±90, longitude within ±180.
-    pub fn new(latitude: f64, longitude: f64) -> Centre {
-        Centre { latitude, longitude, cosine: cosine(latitude) }
+    pub fn new(latitude: f64, longitude: f64) -> Center {
+        Center { latitude, longitude, cosine: cosine(latitude) }
     }
 
-    /// How far away a point is, also across the antimeridian and over a pole. Degrees as in [`Centre::new`].
+    /// The separation of another point, also across the antimeridian and over a pole. Degrees as in [`Center::new`].
     pub fn separation(&self, latitude: f64, longitude: f64) -> Separation {
         let apart = (self.longitude - longitude).abs();
         let longitudes = if apart > 180.0 { 360.0 - apart } else { apart };
@@ -31,15 +31,14 @@ impl Centre {
         Separation(haversine(self.latitude - latitude) + over)
     }
 
-    /// How many degrees of longitude to either side a circle spans between two latitudes, and nothing if it
-    /// does not come near them. A search may skip what is farther east or west; 180 means that it may skip
-    /// nothing.
+    /// How many degrees of longitude a circle spans to either side between two latitudes; `None` if it does not come
+    /// near them. A search may skip what is farther east or west; 180 means that it may skip nothing.
     ///
-    /// For skipping only: the last digits may differ between machines, always to the safe side by 10⁻⁶
+    /// Use it for skipping only: the last digits may differ between machines, always to the safe side by 10⁻⁶
     /// degrees.
     pub fn half_width(&self, reach: Separation, south: f64, north: f64) -> Option<f64> {
-        // The circle is widest where it is nearest, and a meridian's degree shortest where it is farthest
-        // north or south; at worst both at once. What rounding took is given back many times over.
+        // The circle is widest where it is nearest, and a degree of longitude is shortest where it is farthest north
+        // or south; at worst both apply at once. The factor and the summand below outweigh all rounding.
         let climbed = haversine(self.latitude - self.latitude.clamp(south, north));
         let left = reach.0 * (1.0 + 1e-12) - climbed;
         if left < 0.0 {
@@ -47,25 +46,25 @@ impl Centre {
         }
         let shortest = cosine(south.abs().max(north.abs()).min(90.0)).max(0.0);
         let share = left / (self.cosine.max(0.0) * shortest);
-        // Not a number is the circle of no size at a pole.
+        // A circle of size 0 at a pole gives NaN.
         let inside = share < 1.0;
         Some(if inside { 2.0 * share.sqrt().asin().to_degrees() + 1e-6 } else { 180.0 })
     }
 }
 
-/// A distance between two points on Earth, kept as the haversine of the angle between them: it grows with the
+/// A distance between two points on Earth, kept as the haversine of the angle between them. It grows with the
 /// distance, so ranking and comparing need no arc sine.
 #[derive(Clone, Copy, Debug)]
 pub struct Separation(f64);
 
 impl Separation {
-    /// The separation of points so many metres apart: at least 0, at most half the Earth's girth.
-    pub fn of_metres(metres: f64) -> Separation {
-        Separation(haversine((metres / EARTH_RADIUS_M).to_degrees()))
+    /// The separation of points that are this many meters apart: at least 0, at most half the Earth's circumference.
+    pub fn of_meters(meters: f64) -> Separation {
+        Separation(haversine((meters / EARTH_RADIUS_M).to_degrees()))
     }
 
-    /// The distance in metres, for people to read: its last digits may differ between machines.
-    pub fn metres(self) -> f64 {
+    /// The distance in meters, for people to read. Its last digits may differ between machines.
+    pub fn meters(self) -> f64 {
         2.0 * EARTH_RADIUS_M * self.0.clamp(0.0, 1.0).sqrt().asin()
     }
 }
@@ -101,8 +100,8 @@ fn haversine(degrees: f64) -> f64 {
     sine * sine
 }
 
-/// The sine of an angle within ±π/2 radians, by its power series to x¹⁷/17!: what follows is under 5·10⁻¹⁴,
-/// and under 10⁻³⁰ for the small angles of a search.
+/// The sine of an angle within ±π/2 radians, by its power series to x¹⁷/17!. The rest is under 5·10⁻¹⁴, and under
+/// 10⁻³⁰ for the small angles of a search.
 fn sine(x: f64) -> f64 {
     const REST: [f64; 8] = [
         1.0 / 355_687_428_096_000.0,
@@ -127,8 +126,8 @@ mod tests {
 
     use super::*;
 
-    fn metres(from: (f64, f64), to: (f64, f64)) -> f64 {
-        Centre::new(from.0, from.1).separation(to.0, to.1).metres()
+    fn meters(from: (f64, f64), to: (f64, f64)) -> f64 {
+        Center::new(from.0, from.1).separation(to.0, to.1).meters()
     }
 
     #[test]
@@ -146,16 +145,16 @@ mod tests {
             // Los Angeles to Paris, by the angle between unit vectors.
             ((34.0522, -118.2437), (48.8566, 2.3522), 9_085_521.365),
         ] {
-            let found = metres(from, to);
+            let found = meters(from, to);
             assert!((found - expected).abs() < 0.001, "{from:?} {to:?} {found}");
         }
     }
 
     #[test]
     fn a_distance_becomes_a_separation_and_back() {
-        for metres in [0.0, 1e-6, 1.0, 1000.0, 50_000.0, 10_000_000.0] {
-            let back = Separation::of_metres(metres).metres();
-            assert!((back - metres).abs() <= metres * 1e-12, "{metres} {back}");
+        for meters in [0.0, 1e-6, 1.0, 1000.0, 50_000.0, 10_000_000.0] {
+            let back = Separation::of_meters(meters).meters();
+            assert!((back - meters).abs() <= meters * 1e-12, "{meters} {back}");
         }
     }
 
@@ -175,25 +174,25 @@ mod tests {
                 [cos * start, cos * east, sin]
             };
             let chord_squared: f64 = vector(a).iter().zip(vector(b)).map(|(a, b)| (a - b) * (a - b)).sum();
-            let found = Centre::new(a.0, a.1).separation(b.0, b.1);
+            let found = Center::new(a.0, a.1).separation(b.0, b.1);
             prop_assert!((found.0 - chord_squared / 4.0).abs() < 2e-13);
         }
 
         #[test]
         fn what_is_inside_a_circle_is_within_its_half_width(
-            centre in (-90f64..=90.0, -180f64..=180.0),
+            center in (-90f64..=90.0, -180f64..=180.0),
             (latitude, longitude) in (-1f64..=1.0, -180f64..=180.0),
             (below, above) in (0f64..=1.0, 0f64..=1.0),
-            metres in 1f64..=100_000.0,
+            meters in 1f64..=100_000.0,
         ) {
-            let from = Centre::new(centre.0, centre.1);
-            let latitude = (centre.0 + latitude).clamp(-90.0, 90.0);
-            let reach = Separation::of_metres(metres);
+            let from = Center::new(center.0, center.1);
+            let latitude = (center.0 + latitude).clamp(-90.0, 90.0);
+            let reach = Separation::of_meters(meters);
             let half_width = from.half_width(reach, latitude - below, latitude + above);
             // All along the parallel, and close to where the circle ends.
             let edge = half_width.unwrap_or(0.0);
             for apart in [longitude, 0.0, edge * 0.5, edge * 0.99, edge, (edge * 1.01).min(180.0), 180.0] {
-                let point = (centre.1 + apart + 540.0).rem_euclid(360.0) - 180.0;
+                let point = (center.1 + apart + 540.0).rem_euclid(360.0) - 180.0;
                 if from.separation(latitude, point) <= reach {
                     let covered = half_width.is_some_and(|width| apart.abs() <= width);
                     prop_assert!(covered, "{apart} {half_width:?}");

@@ -1,14 +1,15 @@
-//! Squares on the ground whose questions share an answer.
+//! A grid of squares on the ground. Questions from one square share an answer.
 
 use super::distance::cosine;
 use super::{EARTH_RADIUS_M, Query};
 
-/// Cuts the Earth into cells of at most `side` metres each way, alike on every machine.
+/// Cuts the Earth into cells of at most `side` meters each way, alike on every machine.
 ///
-/// Bands of equal height run around the Earth; each is cut into cells of equal width, as many as its longer edge, the one
-/// nearer to the equator, needs. So a cell is never wider or higher than the side, and a question is moved by at most
-/// half of its diagonal, 0.7071 sides; what lies at the rim of its circle may be missing by so much, or too much. At
-/// the poles a cell is the whole cap. The meridian of ±180 degrees is the edge of cells, and belongs to the eastern one.
+/// Bands of equal height run around the Earth. Each band is cut into cells of equal width, as many as its longer edge
+/// needs, which is the one nearer to the equator. So no cell is wider or higher than the side, and a question is
+/// moved by at most half of a cell's diagonal, 0.7071 sides. Places at the rim of its circle may be missing or extra
+/// by that distance. At the poles a cell is the whole cap. The meridian of ±180 degrees is the edge of cells, and
+/// belongs to the eastern cell.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Grid {
     bands: f64,
@@ -16,8 +17,8 @@ pub struct Grid {
 }
 
 impl Grid {
-    /// A grid of squares with sides of so many metres, at least 1; none for a side of 0, where each question is asked
-    /// as it is.
+    /// A grid of squares with sides of this many meters, at least 1. `None` for a side of 0, which leaves each
+    /// question as it is.
     pub fn new(side_m: u32) -> Option<Grid> {
         let side_m = f64::from(side_m);
         let girth_m = 2.0 * std::f64::consts::PI * EARTH_RADIUS_M;
@@ -52,10 +53,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::places::{Centre, Point, Rank, Wish};
+    use crate::places::{Center, Point, Rank, Wish};
 
-    fn metres(from: (f64, f64), to: (f64, f64)) -> f64 {
-        Centre::new(from.0, from.1).separation(to.0, to.1).metres()
+    fn meters(from: (f64, f64), to: (f64, f64)) -> f64 {
+        Center::new(from.0, from.1).separation(to.0, to.1).meters()
     }
 
     #[test]
@@ -88,7 +89,7 @@ mod tests {
         }
     }
 
-    /// A square kilometre at 60 degrees north, walked over in steps of ten metres.
+    /// A square kilometer at 60 degrees north, walked over in steps of ten meters.
     #[test]
     fn as_many_cells_as_there_is_room_for_share_the_ground() {
         let grid = Grid::new(100).unwrap();
@@ -117,7 +118,7 @@ mod tests {
         fn nothing_is_moved_farther_than_half_a_diagonal(at in anywhere(), side_m in 1u32..=10_000) {
             let middle = Grid::new(side_m).unwrap().middle(at.0, at.1);
             prop_assert!(Point::new(middle.0, middle.1).is_some(), "{middle:?}");
-            let moved = metres(at, middle);
+            let moved = meters(at, middle);
             let most = f64::from(side_m) * FRAC_1_SQRT_2;
             // Beside the rounding, a chord is a little shorter than its arc.
             prop_assert!(moved <= most * (1.0 + 1e-6) + 1e-6, "{moved} {most}");
@@ -140,7 +141,7 @@ mod tests {
         }
 
         #[test]
-        fn a_neighbouring_square_is_another(at in anywhere(), side_m in 1u32..=10_000) {
+        fn a_neighboring_square_is_another(at in anywhere(), side_m in 1u32..=10_000) {
             let grid = Grid::new(side_m).unwrap();
             let middle = grid.middle(at.0, at.1);
             let height = 180.0 / grid.bands;

@@ -1,20 +1,20 @@
-//! Prints answers as Google prints Nearby Search (Legacy): the layout is fixed, so each key is one constant
-//! with its line break and indent, and an answer is a few dozen copies into one buffer.
+//! Prints answers as Google prints Nearby Search (Legacy). The layout is fixed, so each key is one constant with its
+//! line break and indent, and an answer is a few dozen copies into one buffer.
 //!
-//! Every byte below U+0020 inside a string is escaped, so what is printed never holds an empty line.
+//! Every byte below U+0020 inside a string is escaped, so the output never holds an empty line.
 
 use std::io::Write;
 
 use super::{Answer, Photo, Place, PlusCode, Point, Text, Verbatim};
 
-/// Starts a member of an object: line break, indent by depth, key and the colon between.
+/// Begins a member of an object: line break, indent, key and colon.
 macro_rules! key {
     ($depth:tt, $name:literal) => {
         concat!(line!($depth), "\"", $name, "\" : ")
     };
 }
 
-/// Starts a line at a depth.
+/// Begins a line at a depth.
 macro_rules! line {
     (0) => {
         "\n"
@@ -39,19 +39,19 @@ macro_rules! line {
     };
 }
 
-/// Most bytes a place usually takes: room made once keeps the copies from growing the buffer step by step.
+/// The bytes that a place usually takes. Reserving them at once keeps the buffer from growing step by step.
 const PLACE_LEN_USUAL: usize = 1024;
 
 impl Answer {
-    /// Appends the answer as Nearby Search (Legacy) JSON, with the first `limit` results at most.
+    /// Appends the answer as Nearby Search (Legacy) JSON, with at most `limit` results.
     ///
-    /// The status stays what it is however many results are cut. Keys stand in alphabetical order, as in Google's own
-    /// answers; only a result that is passed on keeps its own order. The indent is three spaces, and ` : ` stands between
-    /// key and value. There is no empty line anywhere, and no newline at the end.
+    /// The status does not depend on the limit. Keys are in alphabetical order, as in Google's own answers; only a
+    /// result that is passed on keeps its own order. The indent is three spaces, and ` : ` stands between key and
+    /// value. There is no empty line, and no newline at the end.
     pub fn write_json(&self, limit: usize, out: &mut Vec<u8>) {
         let count = limit.min(self.places.len() + self.passed_on.len());
-        let places = self.places.iter().map(Found::Place);
-        let results = places.chain(self.passed_on.iter().map(Found::PassedOn)).take(count);
+        let places = self.places.iter().map(PrintedResult::Place);
+        let results = places.chain(self.passed_on.iter().map(PrintedResult::PassedOn)).take(count);
         out.reserve(512 + count * PLACE_LEN_USUAL);
         out.push(b'{');
         if let Some(message) = &self.error_message {
@@ -76,15 +76,15 @@ impl Answer {
 
 /// One result, from either of an answer's lists.
 #[derive(Clone, Copy)]
-enum Found<'a> {
+enum PrintedResult<'a> {
     Place(&'a Place),
     PassedOn(&'a Verbatim),
 }
 
-fn push_result(out: &mut Vec<u8>, found: Found<'_>) {
+fn push_result(out: &mut Vec<u8>, found: PrintedResult<'_>) {
     match found {
-        Found::Place(place) => push_place(out, place),
-        Found::PassedOn(result) => push(out, result.as_str()),
+        PrintedResult::Place(place) => push_place(out, place),
+        PrintedResult::PassedOn(result) => push(out, result.as_str()),
     }
 }
 
@@ -141,7 +141,7 @@ fn push_point(out: &mut Vec<u8>, point: Point, between: &str) {
     push_number(out, point.longitude());
 }
 
-/// Whether the place is open, now and at all, and what it looks like.
+/// Whether the place is open now, whether it is closed for good, and its photos.
 fn push_state(out: &mut Vec<u8>, place: &Place) {
     if let Some(open) = place.open_now {
         push(out, concat!(",", key!(3, "opening_hours"), "{", key!(4, "open_now")));
@@ -181,7 +181,7 @@ fn push_plus_code(out: &mut Vec<u8>, code: &PlusCode) {
     push(out, concat!(line!(3), "}"));
 }
 
-/// What the place costs and is thought of.
+/// The price level and the rating of a place.
 fn push_worth(out: &mut Vec<u8>, place: &Place) {
     if let Some(level) = place.price_level {
         push(out, concat!(",", key!(3, "price_level")));
@@ -204,7 +204,7 @@ fn push_texts(out: &mut Vec<u8>, texts: &[Text], inner: &str, outer: &str) {
     push_list(out, texts, inner, outer, |out, text| push_string(out, text));
 }
 
-/// An array, each item on a line of its own; an empty one stays on its line.
+/// An array with each item on a line of its own. An empty array stays on its line.
 fn push_list<T>(
     out: &mut Vec<u8>,
     items: impl IntoIterator<Item = T>,
@@ -228,7 +228,7 @@ fn push(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(text.as_bytes());
 }
 
-/// A string with its quotes. Names seldom need an escape, and looking at all bytes without stopping is quick.
+/// A string with its quotes. Names seldom need an escape, and a look at all bytes without a branch is fast.
 fn push_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     let bytes = text.as_bytes();
@@ -269,14 +269,13 @@ fn push_integer(out: &mut Vec<u8>, number: u32) {
 }
 
 const UNITS_PER_ONE: u32 = 10_000_000;
-/// More than any degree or rating, and few enough for 32 bits.
+/// Above every degree and rating, and small enough for 32 bits.
 const NUMBER_MAX: f64 = 400.0;
 
 /// The shortest decimal that reads back as this finite number.
 ///
-/// A coordinate has seldom more than seven decimals. If it is a whole number of 10⁻⁷ then those digits,
-/// without the zeros at their end, are that shortest decimal: the division below rounds as a reader of the
-/// text does.
+/// A coordinate seldom has more than seven decimals. If it is a whole number of 10⁻⁷, those digits without trailing
+/// zeros are the shortest decimal, because the division below rounds as a reader of the text does.
 fn push_number(out: &mut Vec<u8>, number: f64) {
     let size = number.abs();
     let units = (size * f64::from(UNITS_PER_ONE) + 0.5) as u32;
@@ -287,7 +286,7 @@ fn push_number(out: &mut Vec<u8>, number: f64) {
     }
 }
 
-/// A sign, up to three digits, and as many of seven decimals as are not zeros at the end.
+/// A sign, up to three digits, and seven decimals without trailing zeros.
 fn push_units(out: &mut Vec<u8>, negative: bool, units: u32) {
     if negative {
         out.push(b'-');
@@ -307,12 +306,12 @@ fn push_units(out: &mut Vec<u8>, negative: bool, units: u32) {
     }
 }
 
-/// The digits of a number under 10⁸, the first in the lowest byte: halved three times, both halves of all
-/// parts at once, so that the digits never pass through memory one by one.
+/// The digits of a number under 10⁸, the first in the lowest byte. The number is halved three times, and both halves
+/// of all parts are computed at once, so the digits never pass through memory one by one.
 fn eight_digits(number: u32) -> u64 {
     let number = u64::from(number);
     let fours = (number / 10_000) | (number % 10_000) << 32;
-    // Times 10486 and shifted by 20 is a division by 100 that is exact up to 9999; so is 103 and 10 by 10 up
+    // Multiplying by 10486 and shifting by 20 divides by 100, exactly up to 9999; 103 and 10 divide by 10, exactly up
     // to 99.
     let hundreds = (fours * 10_486) >> 20 & 0x0000_007f_0000_007f;
     let twos = hundreds | (fours - 100 * hundreds) << 16;

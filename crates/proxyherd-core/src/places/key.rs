@@ -1,49 +1,49 @@
-//! Which questions may share an answer.
+//! Which questions may share a cached answer.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use super::{Query, Wish};
 
-/// Everything that shapes an answer: who is asked, for which fields, and the question. Questions with equal keys are
-/// asked once.
+/// Everything that determines an answer: who is asked, for which fields, and the question. Questions with equal keys
+/// are asked once.
 ///
-/// Coordinates and radius count by their bits: what is nearly the same is another question. Whoever wants it to be the
-/// same puts a [`Grid`] before this.
+/// Coordinates and radius count by their bits, so a question that is nearly the same has another key. To share
+/// answers between such questions, move them by a [`Grid`] first.
 ///
 /// [`Grid`]: super::Grid
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Key {
-    source: Source,
+pub struct CacheKey {
+    source: AnswerSource,
     circle: [u64; 3],
     wish: Option<Arc<Wish>>,
 }
 
-/// Who is asked, and for what: answers of different sources never mix.
+/// Who is asked, and for what. Answers of different sources never mix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Source {
-    /// What the configuration calls the provider.
+pub struct AnswerSource {
+    /// The provider's name in the configuration.
     pub provider: &'static str,
-    /// What the configuration calls the fields that it is asked for; empty where there is no choice.
+    /// The name in the configuration of the fields that it is asked for; empty if there is no choice.
     pub mask: &'static str,
 }
 
-impl Key {
+impl CacheKey {
     /// The key of a question that `source` is asked.
-    pub fn new(source: Source, query: &Query) -> Key {
-        // Adding zero makes one of the two zeros, which are equal and differ in their bits.
+    pub fn new(source: AnswerSource, query: &Query) -> CacheKey {
+        // Adding zero turns negative zero into zero. They are equal but differ in their bits.
         let circle = [query.latitude, query.longitude, query.radius_m].map(|number| (number + 0.0).to_bits());
-        Key { source, circle, wish: query.wish.clone() }
+        CacheKey { source, circle, wish: query.wish.clone() }
     }
 
-    /// How much memory it takes, bytes, with what it points to.
+    /// How much memory it takes, with what it points to, bytes.
     pub fn weight(&self) -> usize {
         let wish = self.wish.as_ref().map_or(0, |wish| size_of::<Wish>() + texts_len(wish));
-        size_of::<Key>() + wish
+        size_of::<CacheKey>() + wish
     }
 }
 
-impl Hash for Key {
+impl Hash for CacheKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.source.hash(state);
         self.circle.hash(state);
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
     use crate::places::{Point, Rank};
 
-    const SOURCE: Source = Source { provider: "google", mask: "pro" };
+    const SOURCE: AnswerSource = AnswerSource { provider: "google", mask: "pro" };
 
     fn query(latitude: f64, longitude: f64, radius_m: f64) -> Query {
         Query::within(Point::new(latitude, longitude).unwrap(), radius_m).unwrap()
@@ -89,14 +89,14 @@ mod tests {
     fn whatever_shapes_the_answer_shapes_the_key() {
         let plain = query(34.0, -118.0, 1000.0);
         let mut keys = vec![
-            Key::new(SOURCE, &plain),
-            Key::new(Source { provider: "google-legacy", ..SOURCE }, &plain),
-            Key::new(Source { mask: "enterprise", ..SOURCE }, &plain),
-            Key::new(SOURCE, &query(34.000_000_000_000_01, -118.0, 1000.0)),
-            Key::new(SOURCE, &query(34.0, -118.000_000_000_000_1, 1000.0)),
-            Key::new(SOURCE, &query(34.0, -118.0, 1000.5)),
+            CacheKey::new(SOURCE, &plain),
+            CacheKey::new(AnswerSource { provider: "google-legacy", ..SOURCE }, &plain),
+            CacheKey::new(AnswerSource { mask: "enterprise", ..SOURCE }, &plain),
+            CacheKey::new(SOURCE, &query(34.000_000_000_000_01, -118.0, 1000.0)),
+            CacheKey::new(SOURCE, &query(34.0, -118.000_000_000_000_1, 1000.0)),
+            CacheKey::new(SOURCE, &query(34.0, -118.0, 1000.5)),
         ];
-        keys.extend(wishes().into_iter().map(|wish| Key::new(SOURCE, &plain.clone().wishing(wish))));
+        keys.extend(wishes().into_iter().map(|wish| CacheKey::new(SOURCE, &plain.clone().wishing(wish))));
         for (at, key) in keys.iter().enumerate() {
             assert_eq!(keys.iter().position(|other| other == key), Some(at), "{key:?}");
         }
@@ -110,7 +110,7 @@ mod tests {
             (query(0.0, 0.0, 1.0), Query { latitude: -0.0, longitude: -0.0, ..query(0.0, 0.0, 1.0) }),
         ] {
             for wish in [Wish::default()].into_iter().chain(wishes()) {
-                let key = |query: &Query| Key::new(SOURCE, &query.clone().wishing(wish.clone()));
+                let key = |query: &Query| CacheKey::new(SOURCE, &query.clone().wishing(wish.clone()));
                 assert_eq!(key(&one), key(&other));
                 assert_eq!(hashes.hash_one(key(&one)), hashes.hash_one(key(&other)));
             }
@@ -122,9 +122,9 @@ mod tests {
         let plain = query(34.0, -118.0, 1000.0);
         let weight = |keyword: &str| {
             let wish = Wish { keyword: Some(keyword.to_owned()), ..Wish::default() };
-            Key::new(SOURCE, &plain.clone().wishing(wish)).weight()
+            CacheKey::new(SOURCE, &plain.clone().wishing(wish)).weight()
         };
         assert_eq!(weight(&"x".repeat(1000)) - weight("x"), 999);
-        assert!(weight("x") > Key::new(SOURCE, &plain).weight());
+        assert!(weight("x") > CacheKey::new(SOURCE, &plain).weight());
     }
 }

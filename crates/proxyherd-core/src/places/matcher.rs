@@ -1,14 +1,14 @@
-//! Whether a place is one that was wished for: for providers that hold their places themselves.
+//! Matches places against a wish, for providers that hold their places themselves.
 //!
-//! Case and accents do not count, so `cafe zurich` finds `Café Zürich`. What is not known of a place fulfils no
-//! wish about it, as with Google: who asks for what is open now gets nothing whose hours are unknown. This module
-//! does not know where a place lies, nor in which order places come, nor what pages an answer has.
+//! Case and accents do not count, so `cafe zurich` finds `Café Zürich`. As with Google, what is unknown of a place
+//! fulfills no wish about it: a question for open places does not find a place whose hours are unknown. This module
+//! does not know where a place lies, in which order places come, nor what pages an answer has.
 
 use unicode_normalization::UnicodeNormalization as _;
 
 use super::Wish;
 
-/// A wish, made ready to be held against many places.
+/// A wish, prepared for comparison with many places.
 #[derive(Clone, Debug, Default)]
 pub struct Matcher {
     kind: Option<String>,
@@ -20,7 +20,7 @@ pub struct Matcher {
 }
 
 impl Matcher {
-    /// Makes ready what a question says of the places that are wanted. No wish fits every place.
+    /// Prepares a wish. Without a wish every place matches.
     pub fn new(wish: Option<&Wish>) -> Matcher {
         let Some(wish) = wish else { return Matcher::default() };
         Matcher {
@@ -33,25 +33,25 @@ impl Matcher {
         }
     }
 
-    /// Whether a place of these kinds is of the kind that is wanted.
+    /// Whether one of a place's kinds is the wanted one.
     pub fn fits_kinds(&self, kinds: impl IntoIterator<Item: AsRef<str>>) -> bool {
         self.kind.as_ref().is_none_or(|wanted| kinds.into_iter().any(|kind| kind.as_ref() == wanted))
     }
 
-    /// Whether each word that is wanted stands somewhere, be it as a part of a word: those of the name in `name`,
-    /// those of the keyword there or in one of `others`, which are whatever else is known: kinds, an address.
+    /// Whether each wanted word occurs, possibly as a part of a word: those of the name in `name`, and those of the
+    /// keyword there or in one of `others`, which are other known texts such as kinds or an address.
     pub fn fits_texts(&self, name: &str, others: impl IntoIterator<Item: AsRef<str>>) -> bool {
         if self.name.is_empty() && self.keyword.is_empty() {
             return true;
         }
-        let name = Text::of(name);
+        let name = SearchText::of(name);
         let mut missing: Vec<&str> =
             self.keyword.iter().map(String::as_str).filter(|word| !name.holds(word)).collect();
         for other in others {
             if missing.is_empty() {
                 break;
             }
-            let other = Text::of(other.as_ref());
+            let other = SearchText::of(other.as_ref());
             missing.retain(|word| !other.holds(word));
         }
         missing.is_empty() && self.name.iter().all(|word| name.holds(word))
@@ -62,12 +62,12 @@ impl Matcher {
         self.is_open
     }
 
-    /// Whether a place will do of which this is known.
+    /// Whether a place matches of which this is known.
     pub fn fits_opening(&self, is_open: Option<bool>) -> bool {
         !self.is_open || is_open == Some(true)
     }
 
-    /// Whether a place of this price level will do.
+    /// Whether a place of this price level matches.
     pub fn fits_price(&self, level: Option<u8>) -> bool {
         let within = |level| {
             self.price_min.is_none_or(|min| level >= min) && self.price_max.is_none_or(|max| level <= max)
@@ -80,36 +80,36 @@ fn words(text: Option<&str>) -> Vec<String> {
     text.unwrap_or_default().split_whitespace().map(folded).filter(|word| !word.is_empty()).collect()
 }
 
-/// A place's text, ready to be searched. Most are ASCII, and those need no copy.
-enum Text<'a> {
+/// A place's text, prepared for searching. Most texts are ASCII and need no copy.
+enum SearchText<'a> {
     Ascii(&'a [u8]),
     Folded(String),
 }
 
-impl<'a> Text<'a> {
-    fn of(text: &'a str) -> Text<'a> {
-        if text.is_ascii() { Text::Ascii(text.as_bytes()) } else { Text::Folded(folded(text)) }
+impl<'a> SearchText<'a> {
+    fn of(text: &'a str) -> SearchText<'a> {
+        if text.is_ascii() { SearchText::Ascii(text.as_bytes()) } else { SearchText::Folded(folded(text)) }
     }
 
-    /// `word` is folded and not empty.
+    /// Whether `word`, which is folded and not empty, occurs.
     fn holds(&self, word: &str) -> bool {
         match self {
-            Text::Ascii(bytes) => {
+            SearchText::Ascii(bytes) => {
                 bytes.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word.as_bytes()))
             }
-            Text::Folded(text) => text.contains(word),
+            SearchText::Folded(text) => text.contains(word),
         }
     }
 }
 
-/// Lower case and without accents. Only the accents of Latin, Greek and Cyrillic are taken off: in other scripts
-/// what combines with a letter makes it another one, as in `か` and `が`.
+/// Lower case and without accents. Only accents of Latin, Greek and Cyrillic are removed. In other scripts a
+/// combining mark makes another letter, as in `か` and `が`.
 fn folded(text: &str) -> String {
     let mut folded = String::with_capacity(text.len());
     let bare = text.nfd().filter(|letter| !('\u{300}'..='\u{36f}').contains(letter)).nfc();
     for letter in bare.flat_map(char::to_lowercase) {
         match letter {
-            // Letters that are no others with an accent, and that people without them write so.
+            // Letters that are no accented forms of others, as people without them write them.
             'ß' => folded.push_str("ss"),
             'æ' => folded.push_str("ae"),
             'œ' => folded.push_str("oe"),
@@ -121,7 +121,7 @@ fn folded(text: &str) -> String {
             'ı' => folded.push('i'),
             'ς' => folded.push('σ'),
             '’' | 'ʼ' => folded.push('\''),
-            // What a capital İ leaves behind.
+            // The rest of a capital İ in lower case.
             '\u{300}'..='\u{36f}' => {}
             other => folded.push(other),
         }
@@ -236,9 +236,9 @@ mod tests {
         #[test]
         fn ascii_is_searched_as_folded_text_is(text in "[ -~]{0,12}", word in "[a-z'.]{1,3}", at in 0usize..12) {
             let mut text = text;
-            prop_assert_eq!(Text::of(&text).holds(&word), folded(&text).contains(&word));
+            prop_assert_eq!(SearchText::of(&text).holds(&word), folded(&text).contains(&word));
             text.insert_str(at.min(text.len()), &word.to_uppercase());
-            prop_assert!(Text::of(&text).holds(&word), "{}", text);
+            prop_assert!(SearchText::of(&text).holds(&word), "{}", text);
         }
 
         #[test]

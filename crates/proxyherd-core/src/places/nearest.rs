@@ -1,14 +1,14 @@
-//! The few nearest of many.
+//! The few nearest of many items.
 
 use super::Separation;
 use crate::limits::PLACES_MAX;
 
 const CAPACITY: usize = PLACES_MAX as usize;
 
-/// Keeps the nearest of all that it is offered, in order of distance, in a fixed space and without sorting
-/// what does not make it.
+/// Keeps the nearest of all items that it is offered, in order of distance. It takes a fixed space, and does not sort
+/// the items that it drops.
 ///
-/// Equal distances are ordered by the item itself, so the order of the offers never shows in the outcome.
+/// Items of equal distance are ordered by themselves, so the order of the offers does not show in the result.
 #[derive(Clone, Debug)]
 pub struct Nearest<T> {
     kept: [Option<(Separation, T)>; CAPACITY],
@@ -38,7 +38,7 @@ impl<T: Ord + Copy> Nearest<T> {
         self.kept[at] = offered;
     }
 
-    /// How near an item has to be to be kept still, once there is no more room.
+    /// How near an item has to be to be kept, once there is no more room.
     pub fn threshold(&self) -> Option<Separation> {
         let last = self.most.checked_sub(1)?;
         self.kept[last].map(|(separation, _)| separation)
@@ -72,14 +72,14 @@ mod tests {
             mut offers in proptest::collection::vec((0u32..50, 0u32..1000), 0..100), most in 0usize..30,
         ) {
             let mut nearest = Nearest::new(most);
-            for &(metres, item) in &offers {
-                nearest.offer(Separation::of_metres(f64::from(metres)), item);
+            for &(meters, item) in &offers {
+                nearest.offer(Separation::of_meters(f64::from(meters)), item);
             }
             offers.sort_unstable();
             offers.truncate(most.min(CAPACITY));
             let expected: Vec<u32> = offers.iter().map(|&(_, item)| item).collect();
             prop_assert_eq!(nearest.len(), expected.len());
-            let last = offers.last().map(|&(metres, _)| Separation::of_metres(f64::from(metres)));
+            let last = offers.last().map(|&(meters, _)| Separation::of_meters(f64::from(meters)));
             prop_assert_eq!(nearest.threshold(), last.filter(|_| offers.len() == most.min(CAPACITY)));
             prop_assert_eq!(nearest.iter().map(|(_, item)| item).collect::<Vec<_>>(), expected);
         }

@@ -6,10 +6,10 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::distance::cosine;
 
-/// Text that lives in the program or was received.
+/// A text that is part of the program or was received.
 pub type Text = Cow<'static, str>;
 
-/// What is known of a place. What is not known is left out of the answer, never printed as null.
+/// What is known of a place. The answer leaves out what is unknown, and never prints it as null.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Place {
     /// Whether it is in business. One that is closed for good is also printed as `permanently_closed`.
@@ -18,27 +18,27 @@ pub struct Place {
     pub geometry: Geometry,
     /// A valid URL of a picture for its kind.
     pub icon: Option<Text>,
-    /// The colour behind the icon's mask, as `#RRGGBB`.
+    /// The color behind the icon's mask, as `#RRGGBB`.
     pub icon_background_color: Option<Text>,
     /// The URL of the icon's mask, without its file name's extension.
     pub icon_mask_base_uri: Option<Text>,
-    /// What it is called.
+    /// Its name.
     pub name: Text,
     /// Whether it is open now: `opening_hours.open_now`.
     pub open_now: Option<bool>,
     /// Pictures of it.
     pub photos: Vec<Photo>,
-    /// Names it for good within its provider. Also printed as `reference`, which means the same.
+    /// Its permanent ID within its provider. Also printed as `reference`, which means the same.
     pub place_id: Text,
     /// Its Open Location Code.
     pub plus_code: Option<PlusCode>,
     /// From 0, free, to 4, very expensive.
     pub price_level: Option<u8>,
-    /// What its visitors think of it.
+    /// Its visitors' rating.
     pub rating: Option<Rating>,
-    /// Where its ID is valid, such as `GOOGLE`.
+    /// The scope within which its ID is valid, such as `GOOGLE`.
     pub scope: Option<Text>,
-    /// Its kinds, the most telling first.
+    /// Its kinds, the most specific first.
     pub types: Cow<'static, [Text]>,
     /// How many visitors rated it.
     pub user_ratings_total: Option<u32>,
@@ -47,7 +47,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// A place of which only the least is known.
+    /// A place of which only the minimum is known.
     pub fn new(place_id: impl Into<Text>, name: impl Into<Text>, geometry: Geometry) -> Place {
         Place {
             business_status: None,
@@ -73,11 +73,11 @@ impl Place {
 /// Whether a place is in business.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BusinessStatus {
-    /// It is.
+    /// It is in business.
     Operational,
-    /// It will be again.
+    /// It will be in business again.
     ClosedTemporarily,
-    /// It was.
+    /// It was in business.
     ClosedPermanently,
 }
 
@@ -92,7 +92,7 @@ impl BusinessStatus {
     }
 }
 
-/// Where a place is and what a map should show of its surroundings.
+/// Where a place is, and what a map should show around it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Geometry {
     /// Its middle, or its door.
@@ -101,7 +101,7 @@ pub struct Geometry {
     pub viewport: Viewport,
 }
 
-/// A point on Earth, in degrees. Finite and in range, so it can always be printed.
+/// A point on Earth, in degrees. It is finite and in range, so it can always be printed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Point {
     latitude: f64,
@@ -127,7 +127,7 @@ impl Point {
     }
 }
 
-/// A box on the map. Where it crosses the antimeridian its east is less than its west.
+/// A box on the map. If it crosses the antimeridian, its east is less than its west.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Viewport {
     /// The corner at the highest latitude.
@@ -137,16 +137,16 @@ pub struct Viewport {
 }
 
 impl Viewport {
-    /// A box about as wide as it is high on the ground, reaching `half_height` degrees north and south of a
-    /// point. It ends at the poles, wraps at the antimeridian, and is rounded to 10⁻⁵ degrees, about a metre.
-    pub fn around(centre: Point, half_height: f64) -> Viewport {
-        let half_width = (half_height / cosine(centre.latitude).max(f64::MIN_POSITIVE)).min(180.0);
+    /// A box about as wide as it is high on the ground, which reaches `half_height` degrees north and south of a
+    /// point. It ends at the poles, wraps at the antimeridian, and is rounded to 10⁻⁵ degrees, about a meter.
+    pub fn around(center: Point, half_height: f64) -> Viewport {
+        let half_width = (half_height / cosine(center.latitude).max(f64::MIN_POSITIVE)).min(180.0);
         let corner = |north: f64, east: f64| Point {
-            latitude: rounded((centre.latitude + north).clamp(-90.0, 90.0)),
-            longitude: rounded(wrapped(centre.longitude + east)),
+            latitude: rounded((center.latitude + north).clamp(-90.0, 90.0)),
+            longitude: rounded(wrapped(center.longitude + east)),
         };
         if half_width == 180.0 {
-            // Every meridian is within the box; wrapping both edges would make it as wide as nothing.
+            // Every meridian is within the box. If both edges were wrapped, it would have no width.
             let edge = |north: f64, longitude: f64| Point { longitude, ..corner(north, 0.0) };
             return Viewport { northeast: edge(half_height, 180.0), southwest: edge(-half_height, -180.0) };
         }
@@ -164,7 +164,7 @@ fn wrapped(longitude: f64) -> f64 {
     }
 }
 
-/// To 10⁻⁵ degrees; by way of an integer, which has no negative zero and needs no call.
+/// Rounds to 10⁻⁵ degrees, by way of an integer, which has no negative zero and needs no call.
 fn rounded(degrees: f64) -> f64 {
     let units = (degrees * 1e5 + 0.5f64.copysign(degrees)) as i64;
     units as f64 / 1e5
@@ -175,9 +175,9 @@ fn rounded(degrees: f64) -> f64 {
 pub struct Photo {
     /// Its height, pixels.
     pub height: u32,
-    /// Who must be named beside it.
+    /// The attributions that must be shown with it.
     pub html_attributions: Vec<Text>,
-    /// What to ask for it by.
+    /// The reference by which Google can be asked for it.
     pub photo_reference: Text,
     /// Its width, pixels.
     pub width: u32,
@@ -210,8 +210,8 @@ impl Rating {
     }
 }
 
-/// An ID for a place of a source that has none: the same on every server and in every release for as long as
-/// the place keeps its name and its point. `source` says whose place it is.
+/// An ID for a place of a source without IDs. It is the same on every server and in every release as long as the
+/// place keeps its name and its point. `source` identifies the source.
 pub fn place_id(source: &str, name: &str, location: Point) -> String {
     let mut point = [0; 16];
     point[..8].copy_from_slice(&location.latitude.to_le_bytes());
@@ -252,7 +252,7 @@ mod tests {
 
     #[test]
     fn a_viewport_wraps_at_the_antimeridian_and_ends_at_the_poles() {
-        for (centre, northeast, southwest) in [
+        for (center, northeast, southwest) in [
             (point(0.0, 0.0), point(0.5, 0.5), point(-0.5, -0.5)),
             (point(60.0, 10.0), point(60.5, 11.0), point(59.5, 9.0)),
             (point(0.0, 179.75), point(0.5, -179.75), point(-0.5, 179.25)),
@@ -260,7 +260,7 @@ mod tests {
             (point(90.0, 7.0), point(90.0, 180.0), point(89.5, -180.0)),
             (point(-90.0, 7.0), point(-89.5, 180.0), point(-90.0, -180.0)),
         ] {
-            assert_eq!(Viewport::around(centre, 0.5), Viewport { northeast, southwest }, "{centre:?}");
+            assert_eq!(Viewport::around(center, 0.5), Viewport { northeast, southwest }, "{center:?}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! What is asked about places.
+//! Questions about places.
 
 use std::sync::Arc;
 
@@ -8,18 +8,18 @@ use crate::types::{Coordinates, Radius};
 
 /// A question: which places lie within a circle?
 ///
-/// Everything that shapes an answer is in here, for two questions that are equal may share one answer. How many
-/// places are printed shapes nothing and stays outside.
+/// It holds everything that determines an answer, because two equal questions may share one answer. The number of
+/// places to print does not determine the answer and is not part of it.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Query {
-    /// Of the circle's centre, degrees north, within ±90.
+    /// The latitude of the circle's center, degrees north, within ±90.
     pub latitude: f64,
-    /// Of the circle's centre, degrees east, within ±180.
+    /// The longitude of the circle's center, degrees east, within ±180.
     pub longitude: f64,
-    /// The circle's radius in metres, over 0 and at most [`RADIUS_M_MAX`].
+    /// The circle's radius in meters, over 0 and at most [`RADIUS_M_MAX`].
     pub radius_m: f64,
-    /// What else was said of the places that are wanted; most questions say nothing.
+    /// Further wishes about the places; most questions have none.
     pub wish: Option<Arc<Wish>>,
 }
 
@@ -32,11 +32,11 @@ pub struct Query {
 pub struct Wish {
     /// One of Google's types, such as `restaurant`.
     pub kind: Option<String>,
-    /// What anything that is known of a place should match.
+    /// What any known text of a place should match.
     pub keyword: Option<String>,
     /// What its name should match.
     pub name: Option<String>,
-    /// In which language, as BCP 47 writes it.
+    /// The language, as BCP 47 writes it.
     pub language: Option<String>,
     /// Which places come first.
     pub rank: Rank,
@@ -46,7 +46,7 @@ pub struct Wish {
     pub price_min: Option<u8>,
     /// The dearest price level, 0 to 4.
     pub price_max: Option<u8>,
-    /// What an answer gave to ask for its next page by.
+    /// The token that an earlier answer gave for its next page.
     pub page_token: Option<String>,
 }
 
@@ -66,22 +66,22 @@ impl Query {
         Query {
             latitude: coordinates.latitude().degrees(),
             longitude: coordinates.longitude().degrees(),
-            radius_m: radius.metres(),
+            radius_m: radius.meters(),
             wish: None,
         }
     }
 
     /// Asks about any circle whose radius is in range.
-    pub fn within(centre: Point, radius_m: f64) -> Option<Query> {
+    pub fn within(center: Point, radius_m: f64) -> Option<Query> {
         (radius_m > 0.0 && radius_m <= f64::from(RADIUS_M_MAX)).then_some(Query {
-            latitude: centre.latitude(),
-            longitude: centre.longitude(),
+            latitude: center.latitude(),
+            longitude: center.longitude(),
             radius_m,
             wish: None,
         })
     }
 
-    /// The same question, for certain places only. A wish that says nothing is none.
+    /// The same question with a wish. An empty wish counts as none.
     pub fn wishing(self, wish: Wish) -> Query {
         Query { wish: (wish != Wish::default()).then(|| Arc::new(wish)), ..self }
     }
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_query_is_in_degrees_and_metres() {
+    fn a_query_is_in_degrees_and_meters() {
         let coordinates = Coordinates::parse(b"+34.068930-118.445127").unwrap();
         let query = Query::from((coordinates, Radius::parse_km(b"10").unwrap()));
         assert_eq!((query.latitude, query.longitude, query.radius_m), (34.068930, -118.445127, 10_000.0));
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_radius_out_of_range_is_no_query() {
-        let centre = Point::new(0.0, 0.0).unwrap();
+        let center = Point::new(0.0, 0.0).unwrap();
         for (radius_m, valid) in [
             (0.0, false),
             (-1.0, false),
@@ -124,7 +124,7 @@ mod tests {
             (50_000.1, false),
             (f64::INFINITY, false),
         ] {
-            assert_eq!(Query::within(centre, radius_m).is_some(), valid, "{radius_m}");
+            assert_eq!(Query::within(center, radius_m).is_some(), valid, "{radius_m}");
         }
     }
 }

@@ -1,12 +1,12 @@
 //! One result of an answer as its provider wrote it, for providers that speak Nearby Search (Legacy) themselves.
 //!
-//! Members, their order, and how numbers and strings are written all stay. Only the white space between them changes,
-//! so that the result fits into an [`Answer`](super::Answer) as this program prints it. This module does not know what
-//! the members mean, and does not check that the text is JSON: a JSON library has done that before.
+//! Members, their order, and the way numbers and strings are written all stay. Only the white space between them
+//! changes, so that the result fits into an [`Answer`](super::Answer) as this program prints it. This module does not
+//! know what the members mean, and does not check that the text is JSON, because a JSON library has done that before.
 
 use crate::limits::RESULT_LEN_MAX;
 
-/// How deep a result stands within an answer.
+/// The depth of a result within an answer.
 const DEPTH: usize = 2;
 /// Google's indent.
 const INDENT: &str = "   ";

@@ -1,11 +1,11 @@
-//! How much memory an answer takes, so that a cache can be bounded by bytes.
+//! The memory that an answer takes, so that a cache can be bounded by bytes.
 
 use std::borrow::Cow;
 
 use super::{Answer, Photo, Place, PlusCode, Text, Verbatim};
 
 impl Answer {
-    /// How much memory it takes, bytes, with all that it points to and owns.
+    /// How much memory it takes, with everything that it points to and owns, bytes.
     pub fn weight(&self) -> usize {
         let rest = [&self.error_message, &self.next_page_token].into_iter().flatten();
         size_of::<Answer>()
@@ -39,7 +39,7 @@ fn plus_code(code: &PlusCode) -> usize {
     code.compound_code.iter().chain([&code.global_code]).map(text).sum()
 }
 
-/// As if they were owned; what stands in the program is a few bytes.
+/// Counts the texts as owned. For those that are part of the program, that is a few bytes too many.
 fn texts(texts: &[Text]) -> usize {
     size_of_val(texts) + texts.iter().map(text).sum::<usize>()
 }

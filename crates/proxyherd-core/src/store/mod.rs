@@ -1,8 +1,8 @@
-//! The newest record of each key, and nothing older: a last-writer-wins map.
+//! A store of the newest record of each key: a last-writer-wins map.
 //!
-//! Invariant: what [`Store::place`] keeps is the greatest record by [`Record::precedence`] of all it was
-//! offered; so it does not matter in what order, or how often, records are offered. Who needs to be told of a
-//! change is not known here: slots only carry the flood's marks.
+//! Invariant: what [`Store::place`] keeps is the greatest of all records that were offered, by
+//! [`Record::precedence`]. So the order and number of offers do not matter. The store does not know who has to be
+//! sent a change; its slots only carry the flood's marks.
 
 mod slot;
 
@@ -15,18 +15,18 @@ use crate::{
     types::{Kind, Record},
 };
 
-/// Slots come in chunks, so that growing never copies them and wastes at most one chunk.
+/// Slots are allocated in chunks, so growing never copies them and wastes at most one chunk.
 const CHUNK_LEN: usize = 256;
 
 /// Where a record is kept, until it is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SlotId(pub(crate) u32);
 
-/// A key's hash in one table, which nobody outside can guess.
+/// A key's hash in one table. Nobody outside can guess it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct TableHash(u32);
 
-/// A table entry: part of the key's hash, so that growing does not touch the slots, and the slot.
+/// An entry of the table: part of the key's hash, so that growing does not touch the slots, and the slot.
 type Indexed = (u32, u32);
 
 /// One shard's records.
@@ -45,7 +45,7 @@ pub(crate) struct Store {
 pub(crate) struct StoreFull;
 
 impl Store {
-    /// An empty store. Nobody outside should know `seed`: it keeps chosen keys from piling up in the table.
+    /// An empty store. Keep `seed` secret, so that nobody can choose keys that collide in the table.
     pub(crate) fn new(seed: u64) -> Store {
         Store { table: HashTable::new(), chunks: Vec::new(), free: Vec::new(), used: 0, seed }
     }
@@ -55,20 +55,20 @@ impl Store {
         self.table.len()
     }
 
-    /// Where the record of this key is.
+    /// The slot of the record of this key.
     pub(crate) fn find(&self, kind: Kind, key: &[u8]) -> Option<SlotId> {
         self.find_by(self.hash(kind, key), kind, key)
     }
 
-    /// [`Store::find`] by the hash that [`Store::warm`] has found already.
+    /// [`Store::find`] by the hash that [`Store::warm`] has computed.
     #[inline(always)]
     pub(crate) fn find_by(&self, TableHash(hash): TableHash, kind: Kind, key: &[u8]) -> Option<SlotId> {
         let is_it = |&(part, slot): &Indexed| part == hash && self.slot(SlotId(slot)).is_about(kind, key);
         self.table.find(spread(hash), is_it).map(|&(_, slot)| SlotId(slot))
     }
 
-    /// Brings into the processor's cache what [`Store::find`] of this key is going to read. Several of these in a
-    /// row wait for memory together, where as many finds would wait one after the other.
+    /// Reads into the processor's cache what [`Store::find`] of this key will read. Several calls in a row wait for
+    /// memory together, while several finds would wait one after the other.
     pub(crate) fn warm(&self, kind: Kind, key: &[u8]) -> TableHash {
         let TableHash(hash) = self.hash(kind, key);
         if let Some(&(_, slot)) = self.table.find(spread(hash), |&(part, _)| part == hash) {
@@ -77,7 +77,7 @@ impl Store {
         TableHash(hash)
     }
 
-    /// Keeps `record` in the slot of its key; `held` is what [`Store::find`] said of it just now.
+    /// Keeps `record` in the slot of its key. `held` is what [`Store::find`] has just returned for the key.
     pub(crate) fn place(&mut self, held: Option<SlotId>, record: &Record<'_>) -> Result<SlotId, StoreFull> {
         if let Some(id) = held {
             self.slot_mut(id).replace(record);
@@ -94,13 +94,13 @@ impl Store {
         self.release(id);
     }
 
-    /// Forgets the record in `id`, but for its key, which the slot keeps until it is [released](Store::release).
+    /// Forgets the record in `id` except for its key, which the slot keeps until it is [released](Store::release).
     pub(crate) fn retire(&mut self, id: SlotId) {
         self.unlist(id);
         self.slot_mut(id).retire();
     }
 
-    /// Lets a slot that holds no record be taken again.
+    /// Frees a slot that holds no record.
     pub(crate) fn release(&mut self, id: SlotId) {
         self.slot_mut(id).clear();
         self.free.push(id);
@@ -113,23 +113,23 @@ impl Store {
         entry.expect("a live slot stands in the table").remove();
     }
 
-    /// The slot itself, live or free.
+    /// A slot, live or free.
     pub(crate) fn slot(&self, id: SlotId) -> &Slot {
         &self.chunks[id.0 as usize / CHUNK_LEN][id.0 as usize % CHUNK_LEN]
     }
 
-    /// The slot itself, for the flood's marks.
+    /// A slot, to change the flood's marks.
     pub(crate) fn slot_mut(&mut self, id: SlotId) -> &mut Slot {
         &mut self.chunks[id.0 as usize / CHUNK_LEN][id.0 as usize % CHUNK_LEN]
     }
 
-    /// All slots that hold a record, in no order that means anything.
+    /// All slots that hold a record, in no particular order.
     pub(crate) fn live(&self) -> impl Iterator<Item = (SlotId, &Slot)> {
         let slots = self.chunks.iter().flat_map(|chunk| chunk.iter());
         slots.enumerate().filter(|(_, slot)| slot.is_live()).map(|(at, slot)| (SlotId(at as u32), slot))
     }
 
-    /// How many slots there are, live or free; their ids are all below it.
+    /// How many slots there are, live or free. All slot numbers are below it.
     pub(crate) fn slots_used(&self) -> usize {
         self.used
     }
@@ -155,7 +155,7 @@ impl Store {
         Ok(SlotId(self.used as u32 - 1))
     }
 
-    /// By what the table finds a key.
+    /// The hash by which the table finds a key.
     #[inline(always)]
     pub(crate) fn hash(&self, kind: Kind, key: &[u8]) -> TableHash {
         TableHash(xxh3_64_with_seed(key, self.seed ^ u64::from(kind.0)) as u32)

@@ -1,4 +1,4 @@
-//! One record in 64 bytes, a cache line, besides the key and attributes it owns.
+//! A slot holds one record in 64 bytes, which is a cache line, and one allocation for its key and attributes.
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -6,43 +6,44 @@ use crate::types::{Attributes, Body, Coordinates, Decimal, Difference, KeyHash, 
 
 /// Links of this server, one bit each.
 pub(crate) type LinkMask = u32;
-/// Its other followers, one bit each.
+/// Followers of this server besides its links, one bit each.
 pub(crate) type FollowerMask = u8;
 
-/// As longitude: there is no place, the record is a tombstone.
+/// As longitude: the record is a tombstone and has no position.
 const GONE: u64 = u64::MAX;
-/// As longitude: there is no place but data, and `latitude` says for how many seconds it is kept.
+/// As longitude: the record has data instead of a position, and `latitude` holds for how many seconds it is kept.
 const DATA: u64 = u64::MAX - 1;
-/// As longitude: there is no record any more, only a key that followers are still to be told of.
+/// As longitude: the record was removed, and only its key is kept for followers.
 const REMOVED: u64 = u64::MAX - 2;
-/// Where the followers' marks sit in `longitude`, above the 55 bits of a [`Decimal`] and the one that is set where there is
-/// no place.
+/// The position of the followers' marks in `longitude`, above the 55 bits of a [`Decimal`] and the bit that is set if
+/// there is no position.
 const FOLLOWED_SHIFT: u32 = 56;
-/// Where the timestamp's shape sits in `latitude`, above the 55 bits of a [`Decimal`].
+/// The position of the timestamp's shape in `latitude`, above the 55 bits of a [`Decimal`].
 const SHAPE_SHIFT: u32 = 55;
-/// Bits without a pattern, so that a record of zeros multiplies no zeros: those of the golden ratio, the square
-/// root of 2 and that of 3.
+/// Bits without a pattern, so that a record of zeros does not multiply zeros: those of the golden ratio and of the
+/// square roots of 2 and 3.
 const DIGEST_WORDS: [u64; 3] = [0x9E37_79B9_7F4A_7C15, 0x6A09_E667_F3BC_C908, 0xBB67_AE85_84CA_A73B];
 /// In `from`: no link brought this record.
 const NO_LINK: u8 = u8::MAX;
 
-/// A record's fixed part as it is kept. Text is not: coordinates and timestamp fold into numbers from which the
-/// bytes they came as are made again.
+/// A record as it is kept. Coordinates and timestamp are folded into numbers from which their original text can be
+/// written again.
 ///
-/// Aligned, so that a visit of a slot waits for memory once and not for two lines.
+/// It is aligned, so that a visit of a slot waits for one cache line and not for two.
 #[derive(Clone, Debug, Default)]
 #[repr(align(64))]
 pub(crate) struct Slot {
     latitude: u64,
-    /// And, in the highest bits, in whose queues of the followers this slot stands; see [`Slot::followed`].
+    /// The highest bits hold the followers in whose queues this slot stands; see [`Slot::followed`].
     longitude: u64,
     nanos: u64,
     difference: i64,
-    /// The origin's count when it took this record.
+    /// The record's sequence: its number among the origin's updates.
     pub(crate) seq: u64,
     /// Kind (1 byte), key, attributes or data. Empty: the slot is free.
     blob: Box<[u8]>,
-    /// In whose FIFO this slot stands. A free slot keeps the bits, and its next record goes out in its place.
+    /// The links in whose FIFO this slot stands. A free slot keeps the bits, and its next record is sent in that
+    /// place.
     pub(crate) queued: LinkMask,
     /// The origin's place in its shard's table.
     pub(crate) origin: u16,
@@ -56,12 +57,13 @@ impl Slot {
         !self.blob.is_empty() && self.longitude() != REMOVED
     }
 
-    /// The key of a record that has been removed, where followers are still to be told.
+    /// The key of a removed record, while followers still have to be sent its removal.
     pub(crate) fn removed(&self) -> Option<(Kind, &[u8])> {
         (self.longitude() == REMOVED).then(|| (Kind(self.blob[0]), self.key()))
     }
 
-    /// The followers in whose queues this slot stands. Like links' marks these stay when the slot becomes free.
+    /// The followers in whose queues this slot stands. Like the links' marks, these bits stay when the slot becomes
+    /// free.
     #[inline(always)]
     pub(crate) fn followed(&self) -> FollowerMask {
         (self.longitude >> FOLLOWED_SHIFT) as FollowerMask
@@ -72,8 +74,8 @@ impl Slot {
         self.longitude = self.longitude << 8 >> 8 | u64::from(followers) << FOLLOWED_SHIFT;
     }
 
-    /// The longitude without the followers' marks. The bit below them says whether there is a place; extended over theirs
-    /// it makes [`GONE`] and the like again, as they count in digests.
+    /// The longitude without the followers' marks. The bit below the marks says whether there is a position; extended
+    /// over the marks it restores [`GONE`] and the like, as they count in digests.
     #[inline(always)]
     fn longitude(&self) -> u64 {
         (self.longitude.cast_signed() << 8 >> 8).cast_unsigned()
@@ -86,12 +88,12 @@ impl Slot {
         self.set_followed(followers);
     }
 
-    /// A byte that can only be read by reading what the slot owns too.
+    /// A byte that can only be read by reading the slot's allocation too.
     pub(super) fn first_byte(&self) -> Option<u8> {
         self.blob.first().copied()
     }
 
-    /// Kind and key in one run, as the table compares them.
+    /// Whether the slot is about a key. Kind and key are compared in one run.
     pub(super) fn is_about(&self, kind: Kind, key: &[u8]) -> bool {
         !self.blob.is_empty() && self.blob[0] == kind.0 && self.key() == key
     }
@@ -106,7 +108,7 @@ impl Slot {
         Kind(self.blob[0])
     }
 
-    /// Whether its record says where somebody is.
+    /// Whether its record has a position.
     #[inline(always)]
     pub(crate) fn is_location(&self) -> bool {
         self.longitude() < REMOVED
@@ -122,7 +124,7 @@ impl Slot {
         2 + usize::from(self.key_len_less_one)
     }
 
-    /// The record, borrowed. Part of each caller, which seldom looks at all of it.
+    /// The record, borrowed. It is inlined into each caller, because callers seldom look at all of it.
     #[inline(always)]
     pub(crate) fn record(&self) -> Record<'_> {
         debug_assert!(self.is_live(), "a free slot has no record");
@@ -146,10 +148,11 @@ impl Slot {
         }
     }
 
-    /// A hash of all that the record says, the same wherever it is held; `key` is its key's and `server` one of who
-    /// took it. Part of the link protocol, as its sums are compared between servers.
+    /// A hash of everything that the record says, the same wherever it is held. `key` is the hash of its key, and
+    /// `server` a hash of the name of the server that took it. The digest is part of the link protocol, because
+    /// servers compare its sums.
     ///
-    /// Every report pays for two of these, so the words are multiplied side by side and not one after the other.
+    /// Every report pays for two digests, so the words are multiplied side by side and not one after the other.
     #[inline]
     pub(crate) fn digest(&self, key: KeyHash, server: u64) -> u64 {
         let tail = &self.blob[self.key_end()..];
@@ -160,14 +163,14 @@ impl Slot {
         folded_product(place ^ tail ^ DIGEST_WORDS[2], time.wrapping_add(place) ^ server)
     }
 
-    /// Takes `record` into a free slot.
+    /// Writes `record` into a free slot.
     pub(crate) fn fill(&mut self, record: &Record<'_>) {
         debug_assert!(!self.is_live(), "a slot is filled when it is free");
         let tail = self.set_numbers(record);
         self.set_blob(record.kind, record.key, tail);
     }
 
-    /// Puts `record` in the place of another of the same key. Allocates only where attributes or data change their
+    /// Writes `record` over another record of the same key. It allocates only if attributes or data change their
     /// length.
     pub(super) fn replace(&mut self, record: &Record<'_>) {
         debug_assert!(self.is_about(record.kind, record.key), "a slot is replaced by a record of its key");
@@ -180,7 +183,7 @@ impl Slot {
         }
     }
 
-    /// Sets all but what the slot owns; returns what belongs behind the key: attributes or data.
+    /// Writes everything except the allocation. Returns what belongs behind the key: attributes or data.
     fn set_numbers<'r>(&mut self, record: &Record<'r>) -> &'r [u8] {
         let shape = u64::from(record.timestamp.shape()) << SHAPE_SHIFT;
         let tail: &[u8] = match record.body {
@@ -214,14 +217,14 @@ impl Slot {
         self.key_len_less_one = u8::try_from(key.len() - 1).expect("a key is 1 to 256 bytes");
     }
 
-    /// Forgets the record; the slot can be taken again.
+    /// Forgets the record and frees the slot.
     pub(super) fn clear(&mut self) {
         let followers = self.followed();
         *self = Slot { queued: self.queued, ..Slot::default() };
         self.set_followed(followers);
     }
 
-    /// Forgets the record, but for its key; the slot cannot be taken again before it is cleared.
+    /// Forgets the record except for its key. The slot stays taken until it is cleared.
     pub(super) fn retire(&mut self) {
         let key_end = self.key_end();
         if self.blob.len() > key_end {
@@ -241,7 +244,7 @@ impl Slot {
     }
 }
 
-/// Both halves of a product in one word: every bit of it depends on many of both factors.
+/// Both halves of a product in one word, each bit of which depends on many bits of both factors.
 #[inline]
 fn folded_product(one: u64, other: u64) -> u64 {
     let product = u128::from(one) * u128::from(other);

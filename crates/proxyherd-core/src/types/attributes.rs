@@ -1,7 +1,8 @@
-//! What a report says beyond where and when: accuracy, speed, heading, battery, a reporter's short note.
+//! The contents of a report beyond position and time: accuracy, speed, heading, battery, a short note of the
+//! reporter.
 //!
-//! The line protocol does not show them; other doors do. They travel and are stored as one run of bytes,
-//! names ascending, so that equal maps are equal bytes.
+//! The line protocol does not show them; other doors do. They are sent and stored as one run of bytes with ascending
+//! names, so that equal maps are equal bytes.
 
 use std::fmt;
 
@@ -51,7 +52,7 @@ impl<'a> Attributes<'a> {
         Ok(Attributes(bytes))
     }
 
-    /// Trusts bytes that [`Attributes::from_bytes`] has seen before.
+    /// Trusts bytes that [`Attributes::from_bytes`] has accepted before.
     pub(crate) fn trusted(bytes: &'a [u8]) -> Attributes<'a> {
         debug_assert!(Attributes::from_bytes(bytes).is_ok(), "the store holds only checked attributes");
         Attributes(bytes)
@@ -102,12 +103,12 @@ fn is_name(name: &[u8]) -> bool {
         && name.iter().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'_')
 }
 
-/// Attributes being put together by whoever makes a report.
+/// Attributes under construction.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AttributesBuf(Vec<u8>);
 
 impl AttributesBuf {
-    /// Sets `name` to `value`, in place of what it was.
+    /// Sets `name` to `value`, and replaces an earlier value.
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), AttributeError> {
         if !is_name(name.as_bytes()) {
             return Err(AttributeError::BadName);

@@ -1,15 +1,15 @@
-//! A client's name for itself.
+//! The name that a client gives itself.
 
 use std::fmt;
 
 use crate::limits::CLIENT_ID_LEN_MAX;
 
-/// 1 to 256 bytes without white space, echoed as received; nothing says that they are UTF-8.
+/// 1 to 256 bytes without white space, echoed as received. They need not be UTF-8.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientId<'a>(&'a [u8]);
 
 impl<'a> ClientId<'a> {
-    /// Takes `bytes` for an ID, unless they are none, too many, or hold white space.
+    /// Takes `bytes` as an ID, unless they are empty, too long, or contain white space.
     pub fn new(bytes: &'a [u8]) -> Option<ClientId<'a>> {
         if find_white_space(bytes).is_some() { None } else { ClientId::of_field(bytes) }
     }
@@ -36,7 +36,7 @@ pub(crate) fn is_white_space(byte: u8) -> bool {
     byte == b' ' || (b'\t'..=b'\r').contains(&byte)
 }
 
-/// Where the first white space in `bytes` is; eight bytes at a time, since every line is searched.
+/// The index of the first white space in `bytes`. It searches eight bytes at a time, because every line is searched.
 pub(crate) fn find_white_space(bytes: &[u8]) -> Option<usize> {
     let mut at = 0;
     while let Some(eight) = bytes[at..].first_chunk::<8>() {

@@ -1,4 +1,4 @@
-//! Coordinates as ISO 6709 writes them, kept so that they can be told again byte for byte.
+//! Coordinates as ISO 6709 writes them, kept so that they can be written again byte for byte.
 
 use std::fmt;
 
@@ -7,21 +7,21 @@ use super::digits::{self, POWERS_OF_TEN};
 const MAGNITUDE_BITS: u32 = 48;
 const MAGNITUDE_MASK: u64 = (1 << MAGNITUDE_BITS) - 1;
 const FRACTION_DIGITS_MAX: usize = 12;
-/// No angle of a point on Earth is larger; the magnitude's bits rely on it.
+/// No angle of a point on Earth is larger. The number of bits of the magnitude relies on it.
 const DEGREES_MAX: u64 = 180;
 /// 10 to the power 12: a degree in units of [`Decimal`]'s magnitude.
 const ONE: u64 = 1_000_000_000_000;
 
-/// A signed decimal number of at most 180 degrees and the way it was written, in 64 bits: 1 to 3 digits,
-/// then at most 12 decimals, so `+05.5` and `-0` come back as they were.
+/// A signed decimal number of at most 180 degrees, together with the way it was written, in 64 bits. It has 1 to 3
+/// digits and at most 12 decimals, so `+05.5` and `-0` are written again as they were.
 ///
-/// Bits 0..48 hold the magnitude in 10⁻¹² degrees, 48 the sign, 49..51 how many integer digits, 51..55 how
-/// many decimals.
+/// Bits 0..48 hold the magnitude in 10⁻¹² degrees, bit 48 the sign, bits 49..51 the number of integer digits, and
+/// bits 51..55 the number of decimals.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Decimal(u64);
 
 impl Decimal {
-    /// Reads `("+" / "-") 1*3DIGIT ["." 1*12DIGIT]` at the front of `bytes`; also says what follows it.
+    /// Reads `("+" / "-") 1*3DIGIT ["." 1*12DIGIT]` at the front of `bytes`. Returns the rest too.
     pub fn parse(bytes: &[u8]) -> Option<(Decimal, &[u8])> {
         let (&sign, rest) = bytes.split_first()?;
         if sign != b'+' && sign != b'-' {
@@ -58,7 +58,7 @@ impl Decimal {
         self.0
     }
 
-    /// Takes 64 bits from elsewhere, unless no text could have made them.
+    /// Takes 64 bits from elsewhere, unless no text could have produced them.
     pub fn from_bits(bits: u64) -> Option<Decimal> {
         let decimal = Decimal(bits);
         let fraction_digits = decimal.fraction_digits();
@@ -71,7 +71,7 @@ impl Decimal {
         fits.then_some(decimal)
     }
 
-    /// Trusts 64 bits that [`Decimal::to_bits`] gave before.
+    /// Trusts 64 bits that [`Decimal::to_bits`] has returned before.
     pub(crate) fn trusted(bits: u64) -> Decimal {
         debug_assert!(Decimal::from_bits(bits).is_some(), "the store holds only checked numbers");
         Decimal(bits)
@@ -89,7 +89,7 @@ impl Decimal {
         }
     }
 
-    /// The number in degrees, as near as a double comes.
+    /// The number in degrees, as near as a double can be.
     pub fn degrees(self) -> f64 {
         let magnitude = self.magnitude() as f64 / ONE as f64;
         if self.is_negative() { -magnitude } else { magnitude }
@@ -124,25 +124,25 @@ pub struct Coordinates {
 }
 
 impl Coordinates {
-    /// Reads latitude then longitude, each with its sign and nothing between or after them.
+    /// Reads latitude and longitude, each with its sign and nothing between or after them.
     pub fn parse(text: &[u8]) -> Option<Coordinates> {
         Coordinates::parse_front(text).filter(|(_, rest)| rest.is_empty()).map(|(coordinates, _)| coordinates)
     }
 
-    /// Reads latitude then longitude at the front of `text`; also says what follows them.
+    /// Reads latitude and longitude at the front of `text`. Returns the rest too.
     pub(crate) fn parse_front(text: &[u8]) -> Option<(Coordinates, &[u8])> {
         let (latitude, rest) = Decimal::parse(text)?;
         let (longitude, rest) = Decimal::parse(rest)?;
         Some((Coordinates::new(latitude, longitude)?, rest))
     }
 
-    /// Puts the two together, unless one is out of its range.
+    /// Combines the two, unless one is out of its range.
     pub fn new(latitude: Decimal, longitude: Decimal) -> Option<Coordinates> {
         (latitude.is_within(90) && longitude.is_within(DEGREES_MAX))
             .then_some(Coordinates { latitude, longitude })
     }
 
-    /// Trusts two numbers that were a point before.
+    /// Trusts two numbers that were coordinates before.
     pub(crate) fn trusted(latitude: Decimal, longitude: Decimal) -> Coordinates {
         debug_assert!(Coordinates::new(latitude, longitude).is_some(), "the store holds only checked points");
         Coordinates { latitude, longitude }

@@ -1,4 +1,4 @@
-//! Decimal digits, quickly: the hot path reads three numbers and writes one a report.
+//! Fast decimal digits: for each report the hot path reads three numbers and writes one.
 
 /// The powers of ten, by exponent.
 pub(super) const POWERS_OF_TEN: [u64; 13] = {
@@ -11,7 +11,7 @@ pub(super) const POWERS_OF_TEN: [u64; 13] = {
     powers
 };
 
-/// Reads at most `MOST` digits at the front of `bytes`: their value and how many there were.
+/// Reads at most `MOST` digits at the front of `bytes`. Returns their value and how many they are.
 #[inline]
 pub(super) fn parse<const MOST: usize>(bytes: &[u8]) -> (u64, usize) {
     const { assert!(MOST <= 16, "sixteen digits are two words of eight") };
@@ -26,7 +26,7 @@ pub(super) fn parse<const MOST: usize>(bytes: &[u8]) -> (u64, usize) {
     (high * POWERS_OF_TEN[low_len] + low, 8 + low_len)
 }
 
-/// Reads at most `most` digits, one by one, which is quicker for up to four.
+/// Reads at most `most` digits one by one, which is faster for up to four digits.
 #[inline]
 fn parse_few(bytes: &[u8], most: usize) -> (u64, usize) {
     let (mut value, mut len) = (0, 0);
@@ -41,8 +41,8 @@ fn parse_few(bytes: &[u8], most: usize) -> (u64, usize) {
     (value, len)
 }
 
-/// Reads at most `most` digits, eight or fewer, all at once: each byte of a word is a digit, and three
-/// multiplications add neighbors up into pairs, fours and eights.
+/// Reads at most `most` digits, eight or fewer, all at once. Each byte of a word is a digit, and three
+/// multiplications add neighboring digits up to pairs, fours and eights.
 #[inline]
 fn parse_word(bytes: &[u8], most: usize) -> (u64, usize) {
     let word = bytes.first_chunk().map_or_else(|| short_word(bytes), |eight| u64::from_le_bytes(*eight));
@@ -61,7 +61,7 @@ fn parse_word(bytes: &[u8], most: usize) -> (u64, usize) {
     (even.wrapping_add(odd) >> 32, len)
 }
 
-/// Fewer than eight bytes as a word, zeros above them; by loads that overlap, which is quicker than copying.
+/// Fewer than eight bytes as a word, with zeros above them. Overlapping loads are faster than copying.
 fn short_word(bytes: &[u8]) -> u64 {
     let len = bytes.len();
     if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
@@ -72,7 +72,7 @@ fn short_word(bytes: &[u8]) -> u64 {
     if len == 0 { 0 } else { byte(0) | byte(len / 2) | byte(len - 1) }
 }
 
-/// Appends `value` with exactly `width` digits, zeros in front. `value` must fit `width`, `width` at most 20.
+/// Appends `value` with exactly `width` digits and leading zeros. `value` must fit `width`, which is at most 20.
 pub(super) fn push_padded(out: &mut Vec<u8>, mut value: u64, width: usize) {
     let mut buffer = [b'0'; 20];
     let mut at = width;
@@ -91,8 +91,8 @@ pub(super) fn push_padded(out: &mut Vec<u8>, mut value: u64, width: usize) {
     out.extend_from_slice(&buffer[..width]);
 }
 
-/// The eight digits of `value`, zeros in front; it must be below 10⁸. The way of `parse_word` backwards: halves,
-/// quarters and single digits are parted side by side in one word.
+/// The eight digits of `value` with leading zeros; it must be below 10⁸. This is `parse_word` backwards: halves,
+/// quarters and single digits are separated side by side in one word.
 pub(super) fn eight(value: u32) -> [u8; 8] {
     debug_assert!(value < 100_000_000, "the number is wider than its field");
     let fours = u64::from(value / 10_000) | u64::from(value % 10_000) << 32;

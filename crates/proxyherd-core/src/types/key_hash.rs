@@ -1,17 +1,17 @@
-//! A key's hash, the same at every server.
+//! The hash of a key, the same at every server.
 
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::limits::SHARDS;
 
-/// Says in which shard a key is, and where in the shard's hash tree. Part of the link protocol.
+/// Determines the shard of a key and its place in the shard's hash tree. It is part of the link protocol.
 ///
-/// Anybody can choose keys whose hashes are alike; so no table goes by it.
+/// Anybody can choose keys whose hashes collide, so no table uses it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct KeyHash(u64);
 
 impl KeyHash {
-    /// Of this key.
+    /// The hash of this key.
     #[inline]
     pub fn of(key: &[u8]) -> KeyHash {
         KeyHash(xxh3_64(key))

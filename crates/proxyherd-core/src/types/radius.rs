@@ -1,20 +1,20 @@
-//! How far around a client a question about places reaches.
+//! The radius of a question about places.
 
 use super::digits::{self, POWERS_OF_TEN};
 use crate::limits::RADIUS_M_MAX;
 
-const MICROMETRES_PER_KILOMETRE: u64 = 1_000_000_000;
+const MICROMETERS_PER_KILOMETER: u64 = 1_000_000_000;
 
-/// A distance over 0 and at most 50 km, exact to the micrometre: the protocol's nine decimals of a kilometre.
+/// A distance over 0 and at most 50 km, exact to the micrometer: the protocol's nine decimals of a kilometer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Radius {
-    micrometres: u64,
+    micrometers: u64,
 }
 
 impl Radius {
-    /// Reads kilometres: `1*2DIGIT ["." 1*9DIGIT]` and nothing else.
+    /// Reads kilometers: `1*2DIGIT ["." 1*9DIGIT]` and nothing else.
     pub fn parse_km(text: &[u8]) -> Option<Radius> {
-        let (kilometres, len) = digits::parse::<2>(text);
+        let (kilometers, len) = digits::parse::<2>(text);
         if len == 0 {
             return None;
         }
@@ -26,22 +26,22 @@ impl Radius {
             },
             _ => return None,
         };
-        Radius::from_micrometres(kilometres * MICROMETRES_PER_KILOMETRE + decimals)
+        Radius::from_micrometers(kilometers * MICROMETERS_PER_KILOMETER + decimals)
     }
 
     /// Takes a distance if it is in range.
-    pub fn from_micrometres(micrometres: u64) -> Option<Radius> {
-        (1..=u64::from(RADIUS_M_MAX) * 1_000_000).contains(&micrometres).then_some(Radius { micrometres })
+    pub fn from_micrometers(micrometers: u64) -> Option<Radius> {
+        (1..=u64::from(RADIUS_M_MAX) * 1_000_000).contains(&micrometers).then_some(Radius { micrometers })
     }
 
-    /// The distance in micrometres.
-    pub fn micrometres(self) -> u64 {
-        self.micrometres
+    /// The distance in micrometers.
+    pub fn micrometers(self) -> u64 {
+        self.micrometers
     }
 
-    /// The distance in metres.
-    pub fn metres(self) -> f64 {
-        self.micrometres as f64 / 1e6
+    /// The distance in meters.
+    pub fn meters(self) -> f64 {
+        self.micrometers as f64 / 1e6
     }
 }
 
@@ -51,12 +51,12 @@ mod tests {
 
     #[test]
     fn a_radius_is_over_0_and_at_most_50_km() {
-        for (text, metres) in
+        for (text, meters) in
             [("10", 10_000.0), ("0.5", 500.0), ("50", 50_000.0), ("50.0", 50_000.0), ("05", 5_000.0)]
         {
-            assert_eq!(Radius::parse_km(text.as_bytes()).unwrap().metres(), metres, "{text}");
+            assert_eq!(Radius::parse_km(text.as_bytes()).unwrap().meters(), meters, "{text}");
         }
-        assert_eq!(Radius::parse_km(b"0.000000001").unwrap().micrometres(), 1);
+        assert_eq!(Radius::parse_km(b"0.000000001").unwrap().micrometers(), 1);
         for text in [
             "",
             "0",

@@ -1,62 +1,55 @@
-//! What the herd holds of a client and tells on its links.
+//! Records: what the herd holds of a key and sends on its links.
 
 use std::cmp::Ordering;
 
 use super::{Attributes, Coordinates, Difference, ServerName, Timestamp, Version};
 
-/// One life of one server: whoever gave a record its sequence number.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Origin {
-    /// The server that took the report, as its AT line says.
-    pub server: ServerName,
-    /// A number that is new at every start of that server.
-    pub incarnation: u64,
-}
-
-/// What a record is about. All kinds share one map, one flood and one repair; a key is unique within its kind.
+/// The kind of a key. All kinds share one replica, one flood and one repair; a key is unique within its kind.
 ///
-/// A kind that this version does not know is kept and passed on like any other: its records say themselves for how
-/// long.
+/// A server keeps and passes on records of a kind that its version does not know. Such a record says itself how long
+/// it is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Kind(pub u8);
 
 impl Kind {
     /// A client's newest report; the key is the client's ID.
     pub const CLIENT: Kind = Kind(0);
-    /// What one server may spend, and has spent, of a budget; the key names budget, period and server.
-    pub const BUDGET: Kind = Kind(1);
+    /// One server's account of a quota; the key names the span, the period and the server. Settings and metrics call
+    /// a quota a budget.
+    pub const QUOTA: Kind = Kind(1);
 }
 
-/// The newest thing said about a key.
+/// The newest that was said about a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record<'a> {
     /// What the key names.
     pub kind: Kind,
     /// The client's ID, for [`Kind::CLIENT`]; 1 to 256 bytes without white space for any.
     pub key: &'a [u8],
-    /// What was said.
+    /// The content.
     pub body: Body<'a>,
-    /// When, by the client's clock.
+    /// When it was made, by the client's clock.
     pub timestamp: Timestamp,
-    /// When it was received, counted from `timestamp`.
+    /// The server's clock at receipt minus `timestamp`.
     pub difference: Difference,
 }
 
-/// What a record says of its key.
+/// The content of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Body<'a> {
-    /// It is here.
+    /// A client's position.
     Location {
         /// Where.
         coordinates: Coordinates,
-        /// What else the report said.
+        /// The other contents of the report.
         attributes: Attributes<'a>,
     },
-    /// It asked to be forgotten: a tombstone, which holds nothing of what was known.
+    /// A tombstone: the client asked to be forgotten. It holds nothing of what was known.
     Gone,
-    /// What records of other kinds than [`Kind::CLIENT`] say; what it means is known to whoever deals in the kind.
+    /// The content of records of other kinds than [`Kind::CLIENT`]. Only the code that handles the kind understands
+    /// it.
     Data {
-        /// Every server forgets the record so many seconds after its receipt; 0: never.
+        /// Every server forgets the record this many seconds after its receipt; 0: never.
         keep_s: u32,
         /// At most [`DATA_LEN_MAX`](crate::limits::DATA_LEN_MAX) bytes.
         bytes: &'a [u8],
@@ -64,7 +57,7 @@ pub enum Body<'a> {
 }
 
 impl Record<'_> {
-    /// By what it wins over other records of its key.
+    /// What orders this record among others of its key.
     pub fn version(&self) -> Version {
         Version::of(self.timestamp, self.difference)
     }
@@ -74,11 +67,11 @@ impl Record<'_> {
         self.difference.received_ns(self.timestamp)
     }
 
-    /// Orders two records of one key by version, and equal versions by a fixed rule, so that servers which
-    /// have seen the same records hold the same one; the greater is kept. `Equal` means the same content.
+    /// Orders two records of one key by version, and equal versions by a fixed rule. The greater record is kept, so
+    /// servers that have seen the same records hold the same one. `Equal` means equal contents.
     ///
-    /// Of equal versions a tombstone wins, then the one that was received first: a client that sends the same
-    /// line again, here or elsewhere, changes nothing and floods nothing. What follows only has to be the
+    /// Of equal versions a tombstone wins, then the record that was received first. So a client that sends the same
+    /// line again, here or elsewhere, changes nothing and floods nothing. The rest of the rule only has to be the
     /// same everywhere.
     pub fn precedence(&self, server: &ServerName, other: &Record<'_>, other_server: &ServerName) -> Ordering {
         debug_assert_eq!((self.kind, self.key), (other.kind, other.key), "only records of one key compare");

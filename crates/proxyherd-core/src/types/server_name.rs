@@ -1,11 +1,11 @@
-//! A server's name in the herd's topology.
+//! The name of a server in the herd.
 
 use std::{borrow::Borrow, fmt, sync::Arc};
 
 use crate::limits::SERVER_NAME_LEN_MAX;
 
-/// 1 to 64 ASCII letters, digits, `-`, `_` or `.`, beginning with a letter or digit: it stands in AT lines, on
-/// certificates and in file names. Cheap to clone.
+/// 1 to 64 ASCII letters, digits, `-`, `_` or `.`, beginning with a letter or digit, because it appears in AT lines,
+/// in certificates and in file names. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServerName(Arc<str>);
 
@@ -15,7 +15,7 @@ pub struct ServerName(Arc<str>);
 pub struct BadServerName;
 
 impl ServerName {
-    /// Takes `text` for a name if it is one.
+    /// Takes `text` as a name, if it is one.
     pub fn new(text: &str) -> Result<ServerName, BadServerName> {
         if ServerName::fits(text) { Ok(ServerName(text.into())) } else { Err(BadServerName) }
     }
@@ -33,7 +33,7 @@ impl ServerName {
     }
 }
 
-/// A name is found by its text, as which it is ordered.
+/// Allows lookups by text, which orders like the name.
 impl Borrow<str> for ServerName {
     fn borrow(&self) -> &str {
         &self.0

@@ -1,4 +1,4 @@
-//! Time as clients tell it, and what a server makes of it.
+//! A client's time, the server's difference from it, and the version that follows from both.
 
 use std::{fmt, num::NonZeroU8};
 
@@ -13,7 +13,8 @@ const FRACTION_DIGITS_MAX: usize = 9;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp {
     nanos: u64,
-    /// Never 0, since at least one digit was written; so that a timestamp or nothing takes no more room than a timestamp.
+    /// Never 0, because at least one digit was written. So an `Option` of a timestamp takes no more room than a
+    /// timestamp.
     shape: NonZeroU8,
 }
 
@@ -23,7 +24,7 @@ impl Timestamp {
         Timestamp::parse_front(text).filter(|(_, rest)| rest.is_empty()).map(|(timestamp, _)| timestamp)
     }
 
-    /// Reads a timestamp at the front of `text`; also says what follows it.
+    /// Reads a timestamp at the front of `text`. Returns the rest too.
     pub(crate) fn parse_front(text: &[u8]) -> Option<(Timestamp, &[u8])> {
         let (seconds, second_digits) = digits::parse::<SECOND_DIGITS_MAX>(text);
         if second_digits == 0 {
@@ -44,9 +45,9 @@ impl Timestamp {
         Some((Timestamp { nanos, shape }, rest))
     }
 
-    /// The server's own clock as a timestamp with nine decimals, for reports that bring no time.
+    /// The server's own clock as a timestamp with nine decimals, for reports without a time.
     ///
-    /// `None` past the year 2286, when seconds outgrow ten digits.
+    /// `None` past the year 2286, when seconds have more than ten digits.
     pub fn from_nanos(nanos: u64) -> Option<Timestamp> {
         let second_digits = digits::width(nanos / NANOS_PER_SECOND);
         Timestamp::from_parts(nanos, (second_digits << 4 | FRACTION_DIGITS_MAX) as u8)
@@ -57,13 +58,13 @@ impl Timestamp {
         self.nanos
     }
 
-    /// How it was written: digits before the point in the upper half, after it in the lower.
+    /// How it was written: the number of digits before the point in the upper half, and after it in the lower.
     pub fn shape(self) -> u8 {
         self.shape.get()
     }
 
-    /// Puts together what [`Timestamp::nanos`] and [`Timestamp::shape`] took apart, unless no text could
-    /// have made it.
+    /// Restores a timestamp from [`Timestamp::nanos`] and [`Timestamp::shape`], unless no text could have produced
+    /// it.
     pub fn from_parts(nanos: u64, shape: u8) -> Option<Timestamp> {
         let timestamp = Timestamp { nanos, shape: NonZeroU8::new(shape)? };
         let (second_digits, fraction_digits) = (timestamp.second_digits(), timestamp.fraction_digits());
@@ -120,10 +121,10 @@ impl fmt::Debug for Timestamp {
 pub struct Difference(i64);
 
 impl Difference {
-    /// What lies between a report's timestamp and `now_ns`, the server's POSIX time in nanoseconds.
+    /// The difference between `now_ns`, the server's POSIX time in nanoseconds, and a report's timestamp.
     ///
-    /// A server whose clock has never been set may meet a timestamp 292 years ahead: the difference ends there,
-    /// since what wraps round would be refused by every neighbor.
+    /// The timestamp may be 292 years ahead of a server whose clock was never set. The difference is clamped there,
+    /// because every neighbor would refuse one that wrapped around.
     pub fn at_receipt(now_ns: u64, timestamp: Timestamp) -> Difference {
         let farthest = if now_ns < timestamp.nanos { i64::MIN } else { i64::MAX };
         Difference(now_ns.checked_signed_diff(timestamp.nanos).unwrap_or(farthest))
@@ -134,7 +135,7 @@ impl Difference {
         timestamp.nanos.checked_add_signed(nanos).map(|_| Difference(nanos))
     }
 
-    /// Trusts a difference that was one before.
+    /// Trusts a difference that was valid before.
     pub(crate) fn trusted(nanos: i64) -> Difference {
         Difference(nanos)
     }
@@ -149,13 +150,13 @@ impl Difference {
         timestamp.nanos.saturating_add_signed(self.0)
     }
 
-    /// Appends it as the AT line has it: always signed, nine decimals.
+    /// Appends the difference as in an AT line: always with a sign and nine decimals.
     pub fn write(self, out: &mut Vec<u8>) {
         let sign = if self.0 < 0 { b'-' } else { b'+' };
         let magnitude = self.0.unsigned_abs();
         let (seconds, nanos) = (magnitude / NANOS_PER_SECOND, (magnitude % NANOS_PER_SECOND) as u32);
         if seconds < 10 {
-            // Clocks that are right give this, and it is one copy of a length that the compiler knows.
+            // Right clocks take this branch. It copies a length that the compiler knows.
             let mut text =
                 [sign, b'0' + seconds as u8, b'.', 0, 0, 0, 0, 0, 0, 0, 0, b'0' + (nanos % 10) as u8];
             text[3..11].copy_from_slice(&digits::eight(nanos / 10));
@@ -183,9 +184,9 @@ impl fmt::Debug for Difference {
     }
 }
 
-/// By what the newest report wins, in nanoseconds: the client's timestamp, bounded by the server's clock only
-/// where the client's runs more than five seconds ahead. It can be computed from an AT line alone, so it is
-/// the same everywhere.
+/// What orders the records of a key, in nanoseconds: the client's timestamp, which the server's clock bounds only if
+/// the client's clock is more than five seconds ahead. It can be computed from an AT line alone, so it is the same
+/// everywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version(pub u64);
 
@@ -249,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_difference_is_one_that_neighbours_accept_however_wrong_the_clocks_are() {
+    fn a_difference_is_one_that_neighbors_accept_however_wrong_the_clocks_are() {
         for now in [0, 1, 1_700_000_000_000_000_000, 9_999_999_999_999_999_999] {
             for sent in [at("0"), at("1700000000"), at("9999999999.999999999")] {
                 let difference = Difference::at_receipt(now, sent);

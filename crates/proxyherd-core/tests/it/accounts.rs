@@ -1,16 +1,14 @@
-//! Accounts of places budgets that a bad member makes up: they take nothing from those of the herd's members.
+//! Accounts of places quotas that a bad member makes up: they take no room from those of the herd's members.
 
 use std::collections::BTreeSet;
 
 use proxyherd_core::{
     codec::link::Encoder,
     flood::{Class, Nonsense, Wake},
-    limits::{
-        BUDGET_BYTES_MAX, DATA_LEN_MAX, SERVERS_MAX, SHARDS, STRAY_BUDGET_BYTES_MAX, UNKNOWN_BYTES_MAX,
-    },
+    limits::{DATA_LEN_MAX, QUOTA_BYTES_MAX, SERVERS_MAX, SHARDS, STRAY_QUOTA_BYTES_MAX, UNKNOWN_BYTES_MAX},
     link::Incoming,
-    map::{Agreed, Map},
-    places::budget::{ACCOUNT_LEN_MAX, Period, Span, key},
+    places::quota::{ACCOUNT_LEN_MAX, Period, Span, key},
+    replica::{Agreed, Replica},
     types::{Body, Difference, Kind, Origin, Record, ServerName, Timestamp},
 };
 
@@ -19,7 +17,7 @@ use crate::herd::{End, NOW_NS, SECOND_NS, empty_vectors, join, link, map, origin
 const DAY_NS: u64 = 24 * 3600 * SECOND_NS;
 const EVES: usize = 9;
 const MEMBERS: [&str; 4] = ["Riley", "Jaquez", "Juzang", "Eve"];
-/// An account as Eve makes it up, as long as one of many grants.
+/// An account that Eve makes up, as long as one with many grants.
 const INVENTED: &[u8] = &[7; 8000];
 
 fn name(of: &str) -> ServerName {
@@ -30,8 +28,8 @@ fn names<'a>(of: impl IntoIterator<Item = &'a str>) -> Vec<ServerName> {
     of.into_iter().map(name).collect()
 }
 
-/// A map that knows who the members are.
-fn member(server: &str) -> Map {
+/// A replica that knows the members.
+fn member(server: &str) -> Replica {
     let map = map(server);
     map.set_members(&names(MEMBERS));
     map
@@ -41,7 +39,7 @@ fn key_of(span: Span, now_ns: u64, server: &str) -> String {
     key(span.at(now_ns), &name(server))
 }
 
-/// What is said of a key, and for how long it is to be kept.
+/// A record's key and data, and for how long it is kept.
 #[derive(Clone, Copy)]
 struct Said<'a> {
     kind: Kind,
@@ -51,15 +49,15 @@ struct Said<'a> {
     bytes: &'a [u8],
 }
 
-/// A neighbor that tells one server whatever it likes.
+/// A neighbor that sends one server anything.
 struct Eve<'m> {
-    map: &'m Map,
+    map: &'m Replica,
     encoder: Encoder,
     incoming: Incoming,
 }
 
 impl<'m> Eve<'m> {
-    fn at(map: &'m Map) -> Eve<'m> {
+    fn at(map: &'m Replica) -> Eve<'m> {
         let mut incoming = Incoming::new(link(EVES));
         incoming.receive(map, NOW_NS, empty_vectors().bytes(), &mut Wake::default()).unwrap();
         Eve { map, encoder: Encoder::default(), incoming }
@@ -79,7 +77,7 @@ impl<'m> Eve<'m> {
     /// A server's account of the present day, in its own name.
     fn account(&mut self, server: &str, incarnation: u64, bytes: &[u8]) {
         let key = key_of(Span::Day, NOW_NS, server);
-        let said = Said { kind: Kind::BUDGET, key: &key, at_ns: NOW_NS, keep_s: Span::Day.keep_s(), bytes };
+        let said = Said { kind: Kind::QUOTA, key: &key, at_ns: NOW_NS, keep_s: Span::Day.keep_s(), bytes };
         self.tell(&origin(server, incarnation), 1, said);
     }
 
@@ -88,7 +86,7 @@ impl<'m> Eve<'m> {
     }
 }
 
-fn data(map: &Map, kind: Kind, key: &str) -> Option<Vec<u8>> {
+fn data(map: &Replica, kind: Kind, key: &str) -> Option<Vec<u8>> {
     let bytes = map.find(NOW_NS, kind, key.as_bytes(), |held| match held.record.body {
         Body::Data { bytes, .. } => Some(bytes.to_vec()),
         _ => None,
@@ -96,8 +94,8 @@ fn data(map: &Map, kind: Kind, key: &str) -> Option<Vec<u8>> {
     bytes.flatten()
 }
 
-fn account(map: &Map, server: &str) -> Option<Vec<u8>> {
-    data(map, Kind::BUDGET, &key_of(Span::Day, NOW_NS, server))
+fn account(map: &Replica, server: &str) -> Option<Vec<u8>> {
+    data(map, Kind::QUOTA, &key_of(Span::Day, NOW_NS, server))
 }
 
 #[test]
@@ -111,35 +109,35 @@ fn accounts_that_are_made_up_take_no_room_from_those_of_members() {
     let mut invented = 0;
     let mut tell = |said: Said<'_>, origin: &Origin| {
         invented += 1;
-        // All of it is said after what is true.
+        // All of it is sent after what is true.
         eve.tell(origin, invented, Said { at_ns: NOW_NS + invented, ..said });
     };
-    let day = Said { kind: Kind::BUDGET, key: "", at_ns: 0, keep_s: Span::Day.keep_s(), bytes: INVENTED };
+    let day = Said { kind: Kind::QUOTA, key: "", at_ns: 0, keep_s: Span::Day.keep_s(), bytes: INVENTED };
     for number in 0..3000 {
-        // Of servers that do not exist, in their own names.
+        // Accounts of servers that do not exist, in their own names.
         let server = format!("nobody-{}", number % 250);
         let past = Period { span: Span::Day, number: number / 250 };
         let key_of_now = key_of(Span::Day, NOW_NS, &server);
         let key_of_past = key(past, &name(&server));
         let text = if number < 250 { &key_of_now } else { &key_of_past };
         tell(Said { key: text, ..day }, &origin(&server, 1));
-        // Of members, of days that are not these, in the names of earlier lives.
+        // Accounts of members, of other days, in the names of earlier lives.
         for server in honest {
             let day_then = key(Period { span: Span::Day, number }, &name(server));
             tell(Said { key: &day_then, keep_s: 0, ..day }, &origin(server, 0));
         }
-        // Of nothing that anybody knows.
+        // Records of unknown kinds.
         tell(Said { key: &format!("year/{number}"), ..day }, &origin("Eve", 1));
         tell(Said { key: &format!("day/2023-11-14/Riley/{number}"), ..day }, &origin("Eve", 1));
     }
     let told = invented as usize * INVENTED.len();
-    assert!(told > BUDGET_BYTES_MAX + STRAY_BUDGET_BYTES_MAX, "{told}");
+    assert!(told > QUOTA_BYTES_MAX + STRAY_QUOTA_BYTES_MAX, "{told}");
     for server in honest {
         assert_eq!(account(&juzang, server).as_deref(), Some(&b"true"[..]), "{server}");
     }
-    assert_eq!(juzang.usage(Class::Budget).dropped, 0);
-    let stray = juzang.usage(Class::StrayBudget);
-    assert!(stray.bytes <= STRAY_BUDGET_BYTES_MAX && stray.dropped > 0, "{stray:?}");
+    assert_eq!(juzang.usage(Class::Quota).dropped, 0);
+    let stray = juzang.usage(Class::StrayQuota);
+    assert!(stray.bytes <= STRAY_QUOTA_BYTES_MAX && stray.dropped > 0, "{stray:?}");
     assert_eq!(juzang.contradiction(), None);
 }
 
@@ -151,13 +149,13 @@ fn all_accounts_that_members_can_have_find_room() {
     let mut eve = Eve::at(&riley);
     let longest = [7; ACCOUNT_LEN_MAX];
     let mut told = BTreeSet::new();
-    // What servers have said since long ago, and is not over.
+    // Accounts that servers have issued long ago and that are not over.
     for days_ago in (0..Span::Month.keep_s() / 86_400).rev() {
         let at_ns = NOW_NS - u64::from(days_ago) * DAY_NS;
         let spans =
             Span::ALL.into_iter().filter(|span| u64::from(span.keep_s()) * SECOND_NS > NOW_NS - at_ns);
         for span in spans {
-            // A clock may be wrong by one.
+            // A clock may be wrong by one period.
             let Period { number, .. } = span.at(at_ns);
             for number in [number - 1, number, number + 1] {
                 for server in &servers {
@@ -166,7 +164,7 @@ fn all_accounts_that_members_can_have_find_room() {
                         continue;
                     }
                     let said =
-                        Said { kind: Kind::BUDGET, key: &key, at_ns, keep_s: span.keep_s(), bytes: &longest };
+                        Said { kind: Kind::QUOTA, key: &key, at_ns, keep_s: span.keep_s(), bytes: &longest };
                     eve.tell(&origin(server, 1), told.len() as u64, said);
                 }
             }
@@ -174,9 +172,9 @@ fn all_accounts_that_members_can_have_find_room() {
     }
     assert!(told.len() >= 10 * SERVERS_MAX, "{}", told.len());
     assert_eq!(riley.len(), told.len() as u64);
-    let usage = riley.usage(Class::Budget);
-    assert!(usage.dropped == 0 && usage.bytes <= BUDGET_BYTES_MAX, "{usage:?}");
-    assert_eq!(riley.usage(Class::StrayBudget).bytes, 0);
+    let usage = riley.usage(Class::Quota);
+    assert!(usage.dropped == 0 && usage.bytes <= QUOTA_BYTES_MAX, "{usage:?}");
+    assert_eq!(riley.usage(Class::StrayQuota).bytes, 0);
 }
 
 #[test]
@@ -188,7 +186,7 @@ fn nobody_says_another_servers_account() {
     let key = key_of(Span::Day, NOW_NS, "Riley");
     let keep_s = Span::Day.keep_s();
     for (seq, (server, keep_s)) in (1..).zip([("Eve", keep_s), ("Juzang", keep_s), ("nobody", 1)]) {
-        let said = Said { kind: Kind::BUDGET, key: &key, at_ns: NOW_NS + SECOND_NS, keep_s, bytes: b"false" };
+        let said = Said { kind: Kind::QUOTA, key: &key, at_ns: NOW_NS + SECOND_NS, keep_s, bytes: b"false" };
         eve.tell(&origin(server, 7), seq, said);
         assert_eq!(eve.nonsense(Nonsense::Account), seq);
     }
@@ -206,27 +204,27 @@ fn an_account_is_kept_for_a_server_that_is_a_member_soon_and_goes_first_when_it_
     let juzang = member("Juzang");
     let mut eve = Eve::at(&juzang);
     eve.account("Bernard", 1, b"true");
-    assert!(juzang.usage(Class::StrayBudget).bytes > 0);
-    assert_eq!(juzang.usage(Class::Budget).bytes, 0);
+    assert!(juzang.usage(Class::StrayQuota).bytes > 0);
+    assert_eq!(juzang.usage(Class::Quota).bytes, 0);
     juzang.set_members(&names(MEMBERS.into_iter().chain(["Bernard"])));
-    assert_eq!(juzang.usage(Class::StrayBudget).bytes, 0);
+    assert_eq!(juzang.usage(Class::StrayQuota).bytes, 0);
     assert_eq!((account(&juzang, "Bernard").as_deref(), juzang.contradiction()), (Some(&b"true"[..]), None));
     let mut flood = |from: u64| {
         for seq in from..from + 1000 {
             let (key, at_ns) = (format!("year/{seq}"), NOW_NS + seq);
-            let said = Said { kind: Kind::BUDGET, key: &key, at_ns, keep_s: 0, bytes: INVENTED };
+            let said = Said { kind: Kind::QUOTA, key: &key, at_ns, keep_s: 0, bytes: INVENTED };
             eve.tell(&origin("Eve", 1), seq, said);
         }
     };
     flood(1);
-    assert!(juzang.usage(Class::StrayBudget).dropped > 0);
+    assert!(juzang.usage(Class::StrayQuota).dropped > 0);
     assert_eq!(account(&juzang, "Bernard").as_deref(), Some(&b"true"[..]));
     juzang.set_members(&names(MEMBERS));
     flood(1001);
     assert_eq!((account(&juzang, "Bernard"), juzang.contradiction()), (None, None));
 }
 
-/// One heartbeat in each direction, and what comes of it.
+/// One heartbeat in each direction, and what follows from it.
 fn beat<'m>(a: &mut End<'m>, b: &mut End<'m>) {
     for end in [&mut *a, &mut *b] {
         end.map.write_heartbeat(end.link, end.now_ns, &mut end.encoder);
@@ -247,7 +245,7 @@ fn an_account_that_found_no_room_is_told_again_once_its_server_is_a_member() {
     let mut eve = Eve::at(&juzang);
     for seq in 1..1000 {
         let (key, at_ns) = (format!("year/{seq}"), NOW_NS + seq);
-        let said = Said { kind: Kind::BUDGET, key: &key, at_ns, keep_s: 0, bytes: INVENTED };
+        let said = Said { kind: Kind::QUOTA, key: &key, at_ns, keep_s: 0, bytes: INVENTED };
         eve.tell(&origin("Eve", 1), seq, said);
     }
     Eve::at(&jaquez).account("Bernard", 1, INVENTED);
@@ -260,7 +258,7 @@ fn an_account_that_found_no_room_is_told_again_once_its_server_is_a_member() {
         beat(&mut to_juzang, &mut to_jaquez);
     }
     assert_eq!(account(&juzang, "Bernard").as_deref(), Some(INVENTED));
-    // The same is held from here on.
+    // From here on both hold the same.
     let sent = to_jaquez.incoming.records() + to_juzang.incoming.records();
     (0..20).for_each(|_| beat(&mut to_juzang, &mut to_jaquez));
     assert_eq!(to_jaquez.incoming.records() + to_juzang.incoming.records(), sent);
@@ -302,24 +300,24 @@ fn a_lie_about_a_servers_account_is_contradicted_whatever_else_it_has_dropped() 
     let riley = member("Riley");
     let keep_s = Span::Day.keep_s();
     let key = key_of(Span::Day, NOW_NS, "Riley");
-    let _ = riley.tell(NOW_NS, Kind::BUDGET, key.as_bytes(), keep_s, b"true");
-    // What Riley says in answer to lies has no room: of other kinds, and of accounts that nobody needs.
+    let _ = riley.tell(NOW_NS, Kind::QUOTA, key.as_bytes(), keep_s, b"true");
+    // Riley's answers to lies find no room: those of other kinds, and those about accounts that no member needs.
     for at in 0..1000 {
-        for kind in [Kind(200), Kind::BUDGET] {
+        for kind in [Kind(200), Kind::QUOTA] {
             let _ = riley.tell(NOW_NS + at, kind, format!("year/{at}").as_bytes(), 0, &[7; DATA_LEN_MAX]);
         }
     }
     for at in 0..5000 {
         let _ = riley.tell(NOW_NS + at, Kind(200), format!("fence-{at}").as_bytes(), 0, &[7; DATA_LEN_MAX]);
     }
-    assert!(riley.usage(Class::Unknown).dropped > 0 && riley.usage(Class::StrayBudget).dropped > 0);
+    assert!(riley.usage(Class::Unknown).dropped > 0 && riley.usage(Class::StrayQuota).dropped > 0);
     let mut eve = Eve::at(&riley);
     for (lies, keep_s) in (1..).zip([keep_s, 0, 100]) {
         let at_ns = NOW_NS + lies * SECOND_NS;
         eve.tell(
             &origin("Riley", 1),
             1,
-            Said { kind: Kind::BUDGET, key: &key, at_ns, keep_s, bytes: b"false" },
+            Said { kind: Kind::QUOTA, key: &key, at_ns, keep_s, bytes: b"false" },
         );
         assert_eq!(account(&riley, "Riley").as_deref(), Some(&b"true"[..]));
         assert_eq!(eve.nonsense(Nonsense::OwnRecord), lies);

@@ -1,11 +1,11 @@
-//! A link whose every life is shorter than what it has to tell.
+//! A link that never lives as long as its backlog takes.
 
 use std::collections::BTreeSet;
 
 use proxyherd_core::{
     codec::link::{Encoder, Frame, decode},
     command::Condition,
-    flood::{Rules, Shard, ShardSettings},
+    flood::{NewClients, Rules, Shard, ShardSettings},
     types::KeyHash,
 };
 
@@ -39,14 +39,20 @@ fn each_life_of_a_link_goes_on_where_the_one_before_ended() {
     for client in 0..RECORDS {
         let client = format!("client-{client}");
         let expected = shard.expect(report(client.as_bytes(), NOW_NS).client, KeyHash::of(client.as_bytes()));
-        let _ = shard.report(NOW_NS, &report(client.as_bytes(), NOW_NS), Condition::Always, expected, true);
+        let _ = shard.report(
+            NOW_NS,
+            &report(client.as_bytes(), NOW_NS),
+            Condition::Always,
+            expected,
+            NewClients::Admit,
+        );
     }
     let (mut told, mut lives) = (BTreeSet::new(), 0);
     while told.len() < RECORDS {
         lives += 1;
         assert!(lives < 100, "{} of {RECORDS} are told", told.len());
         let mut encoder = Encoder::default();
-        // The neighbor never gets as far as a marker, so its vector stays empty.
+        // The neighbor never receives a marker, so its vector stays empty.
         let _ = shard.link_up(link(0), &[]);
         assert!(!shard.flush(link(0), &mut encoder, 4000));
         let keys = keys(&encoder);

@@ -1,10 +1,10 @@
-//! Servers that turn out to hold different things: they notice, and bring to each other what differs and little else.
+//! Servers that hold different records: they notice it, and send each other what differs and little else.
 
 use proxyherd_core::{
-    codec::{check::Check, link::Encoder},
+    codec::link::{Encoder, check::Check},
     flood::{Broken, Rules, Shard, ShardSettings},
     limits::{CHECK_PAUSE, CHECKS_PER_HEARTBEAT, SHARDS},
-    map::{Agreed, Map, MapSettings},
+    replica::{Agreed, Replica, ReplicaSettings},
     types::Kind,
 };
 
@@ -12,7 +12,7 @@ use crate::herd::{End, NOW_NS, SECOND_NS, content, join, link, map, origin, repo
 
 const CLIENTS: usize = 20_000;
 
-/// One heartbeat in each direction, and what comes of it.
+/// One heartbeat in each direction, and what follows from it.
 fn beat<'m>(now_ns: u64, a: &mut End<'m>, b: &mut End<'m>) {
     for end in [&mut *a, &mut *b] {
         end.now_ns = now_ns;
@@ -21,20 +21,20 @@ fn beat<'m>(now_ns: u64, a: &mut End<'m>, b: &mut End<'m>) {
     settle(a, b);
 }
 
-fn agree(map: &Map) {
+fn agree(map: &Replica) {
     let agreed = Agreed { version: 2, has_tree: false };
     let _ = map.agree(link(0), &map.me().server, agreed, &mut Encoder::default());
 }
 
-fn report_all(map: &Map) {
+fn report_all(map: &Replica) {
     for client in 0..CLIENTS {
         let _ = map.report(NOW_NS, &report(format!("client-{client}").as_bytes(), NOW_NS));
     }
 }
 
-/// A map that loses some of what comes.
-fn forgetful() -> Map {
-    Map::new(MapSettings { rules: Rules { broken: Some(Broken::LoseSome) }, ..settings("Jaquez") })
+/// A replica that loses some of the records that come.
+fn forgetful() -> Replica {
+    Replica::new(ReplicaSettings { rules: Rules { broken: Some(Broken::LoseSome) }, ..settings("Jaquez") })
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn a_difference_is_noticed_and_only_what_differs_is_sent() {
     assert!(riley.root_mismatches() + jaquez.root_mismatches() >= SHARDS as u64);
     let sent = to_riley.incoming.records() + to_jaquez.incoming.records() - sent;
     assert!(sent < 3 * lost, "{sent} records to bring back {lost}");
-    // From here on all is well.
+    // From here on nothing is lost.
     let found = || riley.root_mismatches() + jaquez.root_mismatches();
     let before = found();
     (0..20).for_each(|_| beat(NOW_NS, &mut to_jaquez, &mut to_riley));
@@ -103,7 +103,7 @@ fn linked_shard() -> Shard {
 #[test]
 fn a_server_whose_clock_is_ahead_knows_from_an_equal_sum_that_it_has_been_told_all() {
     let mut shard = linked_shard();
-    // By this clock, all that the neighbor's sum leaves out has expired long ago.
+    // By this clock, everything that the neighbor's sum leaves out has expired long ago.
     let from_ns = NOW_NS - 3 * SECOND_NS;
     let mut check = Check { shard: 3, received: 0, from_ns, client_ttl_ns: 0, root: 9 };
     assert!(!shard.check(link(0), NOW_NS, &check, true).0, "an unequal sum says nothing");
@@ -116,7 +116,7 @@ fn a_server_whose_clock_is_ahead_knows_from_an_equal_sum_that_it_has_been_told_a
 #[test]
 fn after_a_difference_some_checks_pass_to_give_the_repair_time() {
     let mut shard = linked_shard();
-    // A neighbor that holds something else, and always will.
+    // A neighbor that always holds something else.
     let mut differs = |from_ns: u64| {
         let mut encoder = Encoder::default();
         while !shard.flush(link(0), &mut encoder, usize::MAX) {}
@@ -132,8 +132,9 @@ fn after_a_difference_some_checks_pass_to_give_the_repair_time() {
 
 #[test]
 fn servers_that_forget_at_different_moments_find_no_difference() {
-    let expiring =
-        |server: &str| Map::new(MapSettings { client_ttl_ns: Some(60 * SECOND_NS), ..settings(server) });
+    let expiring = |server: &str| {
+        Replica::new(ReplicaSettings { client_ttl_ns: Some(60 * SECOND_NS), ..settings(server) })
+    };
     let (riley, jaquez) = (expiring("Riley"), expiring("Jaquez"));
     agree(&riley);
     agree(&jaquez);
@@ -150,7 +151,7 @@ fn servers_that_forget_at_different_moments_find_no_difference() {
     assert_eq!(riley.root_mismatches() + jaquez.root_mismatches(), 0);
 }
 
-/// One heartbeat in each direction, where `a`'s clock is ahead by so much.
+/// One heartbeat in each direction, where `a`'s clock is ahead by this much.
 fn beat_apart<'m>(now_ns: u64, ahead_ns: u64, a: &mut End<'m>, b: &mut End<'m>) {
     (a.now_ns, b.now_ns) = (now_ns + ahead_ns, now_ns);
     for end in [&mut *a, &mut *b] {
@@ -166,7 +167,7 @@ fn servers_that_hold_nothing_know_it_soon_however_far_their_clocks_are_apart() {
         agree(&riley);
         agree(&jaquez);
         let (mut to_jaquez, mut to_riley) = join(NOW_NS, (&riley, link(0)), (&jaquez, link(0)));
-        // Once round, after the heartbeat that shows whose clock is ahead.
+        // One round of all shards, after the heartbeat that shows whose clock is ahead.
         for _ in 0..=SHARDS / CHECKS_PER_HEARTBEAT {
             beat_apart(NOW_NS, ahead_s * SECOND_NS, &mut to_jaquez, &mut to_riley);
         }
@@ -177,8 +178,9 @@ fn servers_that_hold_nothing_know_it_soon_however_far_their_clocks_are_apart() {
 #[test]
 fn servers_whose_clocks_are_apart_find_no_difference_in_what_one_of_them_has_forgotten() {
     const AHEAD_NS: u64 = 9 * SECOND_NS;
-    let expiring =
-        |server: &str| Map::new(MapSettings { client_ttl_ns: Some(60 * SECOND_NS), ..settings(server) });
+    let expiring = |server: &str| {
+        Replica::new(ReplicaSettings { client_ttl_ns: Some(60 * SECOND_NS), ..settings(server) })
+    };
     let (riley, jaquez) = (expiring("Riley"), expiring("Jaquez"));
     agree(&riley);
     agree(&jaquez);
@@ -201,7 +203,7 @@ fn heartbeats_show_whose_clock_is_ahead() {
     agree(&jaquez);
     let (mut to_jaquez, mut to_riley) = join(NOW_NS, (&riley, link(0)), (&jaquez, link(0)));
     for _ in 0..3 {
-        // Riley's clock is two seconds ahead; what either says takes half a second.
+        // Riley's clock is two seconds ahead, and each message takes half a second.
         riley.write_heartbeat(link(0), NOW_NS + 2 * SECOND_NS, &mut to_jaquez.encoder);
         jaquez.write_heartbeat(link(0), NOW_NS, &mut to_riley.encoder);
         (to_jaquez.now_ns, to_riley.now_ns) = (NOW_NS + 5 * SECOND_NS / 2, NOW_NS + SECOND_NS / 2);

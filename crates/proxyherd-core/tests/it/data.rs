@@ -1,14 +1,14 @@
-//! What the herd shares besides clients: records with data, of kinds that are known and kinds that are not.
+//! Records besides those of clients: records with data, of known and unknown kinds.
 
 use std::collections::BTreeSet;
 
 use proxyherd_core::{
     codec::link::Encoder,
     command::Outcome,
-    flood::{Class, Held, Nonsense, Offered, Rules, Shard, ShardSettings, Usage, Wake},
-    limits::{DATA_LEN_MAX, RECORD_BYTES, SHARDS, STRAY_BUDGET_BYTES_MAX, UNKNOWN_BYTES_MAX},
+    flood::{Class, Nonsense, Offered, Rules, Shard, ShardSettings, Update, Usage, Wake},
+    limits::{DATA_LEN_MAX, RECORD_BYTES, SHARDS, STRAY_QUOTA_BYTES_MAX, UNKNOWN_BYTES_MAX},
     link::Incoming,
-    map::{Map, MapSettings},
+    replica::{Replica, ReplicaSettings},
     types::{Body, ClientId, Difference, KeyHash, Kind, Record, Timestamp},
 };
 
@@ -16,7 +16,7 @@ use crate::herd::{NOW_NS, SECOND_NS, empty_vectors, join, link, map, origin, rep
 
 const KEY: &[u8] = b"day/2026-10-05/Riley";
 
-fn data(map: &Map, now_ns: u64, kind: Kind, key: &[u8]) -> Option<Vec<u8>> {
+fn data(map: &Replica, now_ns: u64, kind: Kind, key: &[u8]) -> Option<Vec<u8>> {
     map.find(now_ns, kind, key, |held| match held.record.body {
         Body::Data { bytes, .. } => bytes.to_vec(),
         _ => panic!("{:?}", held.record),
@@ -26,12 +26,12 @@ fn data(map: &Map, now_ns: u64, kind: Kind, key: &[u8]) -> Option<Vec<u8>> {
 #[test]
 fn data_is_kept_apart_from_a_client_of_the_same_name() {
     let map = map("Riley");
-    assert_eq!(map.tell(NOW_NS, Kind::BUDGET, KEY, 60, b"told").0, Offered::Inserted);
+    assert_eq!(map.tell(NOW_NS, Kind::QUOTA, KEY, 60, b"told").0, Offered::Inserted);
     let client = ClientId::new(KEY).unwrap();
     assert!(map.locate(NOW_NS, client, |_| ()).is_none());
     let _ = map.report(NOW_NS, &report(KEY, NOW_NS));
     assert!(map.locate(NOW_NS, client, |_| ()).is_some());
-    assert_eq!(data(&map, NOW_NS, Kind::BUDGET, KEY).unwrap(), b"told");
+    assert_eq!(data(&map, NOW_NS, Kind::QUOTA, KEY).unwrap(), b"told");
     assert_eq!(map.len(), 2);
     assert_eq!(map.contradiction(), None);
 }
@@ -62,10 +62,10 @@ fn what_is_told_later_wins_over_a_clock_that_is_ahead() {
 
 #[test]
 fn only_reports_come_too_soon() {
-    let one = Map::new(MapSettings { client_interval_ns: SECOND_NS, ..settings("Riley") });
+    let one = Replica::new(ReplicaSettings { client_interval_ns: SECOND_NS, ..settings("Riley") });
     for bytes in [b"1", b"2"] {
-        let _ = one.tell(NOW_NS, Kind::BUDGET, KEY, 0, bytes);
-        assert_eq!(data(&one, NOW_NS, Kind::BUDGET, KEY).unwrap(), bytes);
+        let _ = one.tell(NOW_NS, Kind::QUOTA, KEY, 0, bytes);
+        assert_eq!(data(&one, NOW_NS, Kind::QUOTA, KEY).unwrap(), bytes);
     }
     let _ = one.report(NOW_NS, &report(b"kiwi", NOW_NS));
     let next = report(b"kiwi", NOW_NS + 1);
@@ -76,17 +76,20 @@ fn only_reports_come_too_soon() {
 
 #[test]
 fn data_expires_by_its_own_time_and_takes_no_clients_room() {
-    let one =
-        Map::new(MapSettings { max_clients: 1, client_ttl_ns: Some(5 * SECOND_NS), ..settings("Riley") });
+    let one = Replica::new(ReplicaSettings {
+        max_clients: 1,
+        client_ttl_ns: Some(5 * SECOND_NS),
+        ..settings("Riley")
+    });
     let _ = one.report(NOW_NS, &report(b"kiwi", NOW_NS));
-    assert_eq!(one.tell(NOW_NS, Kind::BUDGET, KEY, 10, b"x").0, Offered::Inserted);
-    assert_eq!(one.tell(NOW_NS, Kind::BUDGET, b"for/ever", 0, b"x").0, Offered::Inserted);
-    assert!(data(&one, NOW_NS + 9 * SECOND_NS, Kind::BUDGET, KEY).is_some());
-    assert!(data(&one, NOW_NS + 10 * SECOND_NS, Kind::BUDGET, KEY).is_none());
-    // For as long as clocks may differ it is carried for others.
+    assert_eq!(one.tell(NOW_NS, Kind::QUOTA, KEY, 10, b"x").0, Offered::Inserted);
+    assert_eq!(one.tell(NOW_NS, Kind::QUOTA, b"for/ever", 0, b"x").0, Offered::Inserted);
+    assert!(data(&one, NOW_NS + 9 * SECOND_NS, Kind::QUOTA, KEY).is_some());
+    assert!(data(&one, NOW_NS + 10 * SECOND_NS, Kind::QUOTA, KEY).is_none());
+    // For as long as clocks may differ, it is passed on to others.
     assert_eq!(one.sweep(NOW_NS + 65 * SECOND_NS, 1000), 1, "the client");
     assert_eq!(one.sweep(NOW_NS + 70 * SECOND_NS, 1000), 1, "what was told for ten seconds");
-    assert!(data(&one, u64::MAX, Kind::BUDGET, b"for/ever").is_some());
+    assert!(data(&one, u64::MAX, Kind::QUOTA, b"for/ever").is_some());
     assert_eq!(one.contradiction(), None);
 }
 
@@ -102,21 +105,21 @@ fn shard(server: &str) -> Shard {
     })
 }
 
-/// A record of a kind that nobody knows: key, when it was told, how long its data is.
+/// A record of an unknown kind: its key, when it was issued, and the length of its data.
 type Unknown = (String, u64, usize);
 
 fn unknown(count: u64, len: impl Fn(u64) -> usize) -> Vec<Unknown> {
     (0..count).map(|at| (format!("fence-{at}"), NOW_NS + at, len(at))).collect()
 }
 
-/// The kind of a record, which the tests have in its key.
+/// The kind of a record, which these tests write into its key.
 fn kind_of(key: &[u8]) -> Kind {
     let is_digit = |byte: &&u8| byte.is_ascii_digit();
     let number = String::from_utf8(key.iter().take_while(is_digit).copied().collect()).unwrap();
     Kind(number.parse().unwrap_or(200))
 }
 
-/// A neighbor tells this; says whether it is held from here on.
+/// A neighbor sends this. Returns whether it is held from here on.
 fn tell(shard: &mut Shard, (key, told_ns, len): &Unknown) -> bool {
     let (key, timestamp) = (key.as_bytes(), Timestamp::from_nanos(*told_ns).unwrap());
     let record = Record {
@@ -127,7 +130,7 @@ fn tell(shard: &mut Shard, (key, told_ns, len): &Unknown) -> bool {
         difference: Difference::at_receipt(*told_ns, timestamp),
     };
     let origin = origin("Juzang", 1);
-    let held = Held { record, origin: &origin, seq: *told_ns - NOW_NS + 1 };
+    let held = Update { record, origin: &origin, seq: *told_ns - NOW_NS + 1 };
     let (offered, _) = shard.apply(NOW_NS, link(0), held, KeyHash::of(key), &mut 0);
     matches!(offered, Offered::Inserted | Offered::Updated)
 }
@@ -143,7 +146,7 @@ const ROOM: usize = UNKNOWN_BYTES_MAX / SHARDS;
 
 #[test]
 fn kinds_that_nobody_knows_take_no_clients_room_and_no_more_than_theirs() {
-    let one = Map::new(MapSettings { max_clients: 3, ..settings("Riley") });
+    let one = Replica::new(ReplicaSettings { max_clients: 3, ..settings("Riley") });
     for at in 0..5000 {
         let key = format!("fence-{at}");
         assert_eq!(
@@ -159,7 +162,7 @@ fn kinds_that_nobody_knows_take_no_clients_room_and_no_more_than_theirs() {
     {
         assert_eq!(one.report(NOW_NS, &report(client.as_bytes(), NOW_NS)).0, outcome, "{client}");
     }
-    assert_eq!(one.tell(NOW_NS, Kind::BUDGET, KEY, 60, b"told").0, Offered::Inserted);
+    assert_eq!(one.tell(NOW_NS, Kind::QUOTA, KEY, 60, b"told").0, Offered::Inserted);
     assert_eq!(one.clients(), 3);
     assert_eq!(one.contradiction(), None);
 }
@@ -169,20 +172,15 @@ fn accounts_of_budgets_that_are_not_there_give_way_to_those_that_are_told() {
     let one = map("Riley");
     let account = [7; 8000];
     for at in 0..4000 {
-        let _ = one.tell(
-            NOW_NS + at,
-            Kind::BUDGET,
-            format!("day/2026-10-05/nobody-{at}").as_bytes(),
-            0,
-            &account,
-        );
+        let _ =
+            one.tell(NOW_NS + at, Kind::QUOTA, format!("day/2026-10-05/nobody-{at}").as_bytes(), 0, &account);
     }
-    let usage = one.usage(Class::StrayBudget);
-    assert!(usage.bytes <= STRAY_BUDGET_BYTES_MAX && usage.dropped > 0, "{usage:?}");
-    assert_eq!(one.usage(Class::Budget), Usage::default());
+    let usage = one.usage(Class::StrayQuota);
+    assert!(usage.bytes <= STRAY_QUOTA_BYTES_MAX && usage.dropped > 0, "{usage:?}");
+    assert_eq!(one.usage(Class::Quota), Usage::default());
     assert_eq!(one.usage(Class::Unknown), Usage::default());
-    let _ = one.tell(NOW_NS + 4000, Kind::BUDGET, KEY, 60, b"told");
-    assert_eq!(data(&one, NOW_NS, Kind::BUDGET, KEY).unwrap(), b"told");
+    let _ = one.tell(NOW_NS + 4000, Kind::QUOTA, KEY, 60, b"told");
+    assert_eq!(data(&one, NOW_NS, Kind::QUOTA, KEY).unwrap(), b"told");
 }
 
 #[test]
@@ -194,7 +192,7 @@ fn what_finds_no_room_is_older_than_all_that_is_held() {
     assert!(before.iter().all(|(_, told_ns, _)| *told_ns >= NOW_NS + 140));
     assert!(!tell(&mut shard, &told[0]));
     assert_eq!(held(&shard), before);
-    // Told anew it is the newest.
+    // Issued again, it is the newest.
     assert!(tell(&mut shard, &(told[0].0.clone(), NOW_NS + 1000, DATA_LEN_MAX)));
     let keys: usize = held(&shard).iter().map(|(key, ..)| key.len()).sum();
     assert_eq!(shard.usage(Class::Unknown).bytes, before.len() * (DATA_LEN_MAX + RECORD_BYTES) + keys);
@@ -203,7 +201,7 @@ fn what_finds_no_room_is_older_than_all_that_is_held() {
 
 #[test]
 fn servers_that_cannot_keep_all_keep_the_same() {
-    // Some are larger than others, so what finds room depends on what else there is.
+    // Some are larger than others, so what finds room depends on the others.
     must_keep_the_same(&unknown(1500, |at| 1 + (at * 7919 % 16384) as usize));
 }
 
@@ -220,7 +218,7 @@ fn servers_that_cannot_keep_all_keep_the_same_of_every_kind() {
     }
 }
 
-/// Servers that are told this, each in an order of its own, and then tell each other what they hold.
+/// Servers that receive these records, each in its own order, and then send each other what they hold.
 fn must_keep_the_same(told: &[Unknown]) {
     assert!(told.iter().map(|(_, _, len)| len).sum::<usize>() > 2 * ROOM);
     let mut shards = [shard("Riley"), shard("Jaquez"), shard("Bernard")];
@@ -229,7 +227,7 @@ fn must_keep_the_same(told: &[Unknown]) {
         tell(&mut shards[1], &told[told.len() - 1 - at]);
         tell(&mut shards[2], &told[at * 701 % told.len()]);
     }
-    // What differs is told again, as a repair does.
+    // What differs is sent again, as a repair does it.
     let mut rounds = 0;
     while (1..shards.len()).any(|at| held(&shards[at]) != held(&shards[0])) {
         rounds += 1;
@@ -246,8 +244,8 @@ fn must_keep_the_same(told: &[Unknown]) {
     }
 }
 
-/// What a map told last of `key`, as bytes, over a link of its own.
-fn retold(from: &Map, kind: Kind, key: &[u8]) -> Encoder {
+/// The last data that a replica sends of `key` over a new link.
+fn retold(from: &Replica, kind: Kind, key: &[u8]) -> Encoder {
     let mut encoder = Encoder::default();
     from.find(NOW_NS, kind, key, |held| {
         let index = encoder.index_of(held.origin).unwrap();
@@ -268,7 +266,7 @@ fn what_finds_no_room_ends_no_link_and_what_lost_its_room_is_no_lie() {
         let _ = one.tell(NOW_NS + at, Kind(200), format!("fence-{at}").as_bytes(), 0, &[7; DATA_LEN_MAX]);
     }
     assert_eq!(data(&one, NOW_NS, Kind(200), b"old"), None);
-    // A neighbor that has not heard of what is newer tells it back.
+    // A neighbor that does not have the newer record sends the old one back.
     let mut incoming = Incoming::new(link(5));
     incoming.receive(&one, NOW_NS, empty_vectors().bytes(), &mut Wake::default()).unwrap();
     incoming.receive(&one, NOW_NS, told.bytes(), &mut Wake::default()).unwrap();

@@ -1,4 +1,5 @@
-//! Who follows a map's changes: what followers are told, in which order, how far it is covered, and what waits for them.
+//! Followers of a replica's changes: what they are sent, in which order, how far it is covered, and what waits for
+//! them.
 
 use std::{
     collections::BTreeMap,
@@ -14,9 +15,9 @@ use std::{
 use proptest::prelude::*;
 use proxyherd_core::{
     command::Position,
-    flood::{Begin, FollowerId, Following, Told},
+    flood::{Begin, FollowerEvent, FollowerId, Following},
     limits::{ABSENCE_NS, FOLLOWER_BITE_MAX, FOLLOWERS_MAX, REMOVED_WAITING_MIN, SHARDS},
-    map::{Map, MapSettings, Offer, shard_index},
+    replica::{Offer, Replica, ReplicaSettings, shard_index},
     types::{ClientId, Kind, Origin},
 };
 
@@ -25,48 +26,48 @@ use crate::herd::{NOW_NS, SECOND_NS, Seen, join, link, map, report, seen, settin
 const ALL: Following = Following { begins: Begin::WithAllHeld, wants_removed: true };
 const NEWS: Following = Following { begins: Begin::Now, wants_removed: true };
 const REPORTS_ONLY: Following = Following { begins: Begin::Now, wants_removed: false };
-/// Long after anything that was received at [`NOW_NS`] is over.
+/// Long after everything that was received at [`NOW_NS`] has expired.
 const LATER_NS: u64 = NOW_NS + 1000 * SECOND_NS;
 
 type Key = (Kind, Vec<u8>);
 
-/// What a record is, with its place in the vectors.
+/// A record with its origin and sequence.
 type Whole = (Seen, Origin, u64);
 
 /// What a follower knows.
 #[derive(Debug, Default)]
-struct Replica {
+struct Mirror {
     held: BTreeMap<Key, Whole>,
     covered: [u64; SHARDS],
-    /// All that it was told but for positions, as text.
+    /// Everything that it was sent except positions, as text.
     told: Vec<String>,
 }
 
-impl Replica {
-    fn take(&mut self, told: Told<'_>) {
+impl Mirror {
+    fn take(&mut self, told: FollowerEvent<'_>) {
         match told {
-            Told::Anew { shard } => {
+            FollowerEvent::Anew { shard } => {
                 self.held.retain(|(_, key), _| shard_index(key) != shard);
                 self.told.push("anew".to_owned());
             }
-            Told::Record(held) => {
+            FollowerEvent::Record(held) => {
                 let key = (held.record.kind, held.record.key.to_vec());
                 self.told.push(text(held.record.key));
                 self.held.insert(key, (seen(held), held.origin.clone(), held.seq));
             }
-            Told::Removed { kind, key } => {
+            FollowerEvent::Removed { kind, key } => {
                 self.held.remove(&(kind, key.to_vec()));
                 self.told.push(format!("no {}", text(key)));
             }
-            Told::Covered(Position { shard, seq }) => {
+            FollowerEvent::Covered(Position { shard, seq }) => {
                 assert!(seq > self.covered[shard], "positions go forward");
                 self.covered[shard] = seq;
             }
         }
     }
 
-    /// Takes all that there is, and says what that was but for beginnings.
-    fn drain(&mut self, map: &Map, follower: &FollowerId) -> Vec<String> {
+    /// Takes everything, and returns it as text, without beginnings.
+    fn drain(&mut self, map: &Replica, follower: &FollowerId) -> Vec<String> {
         while !map.drain(follower, FOLLOWER_BITE_MAX, |told| self.take(told)) {}
         assert_eq!(map.contradiction(), None);
         let told = std::mem::take(&mut self.told);
@@ -78,8 +79,8 @@ fn text(key: &[u8]) -> String {
     String::from_utf8(key.to_vec()).unwrap()
 }
 
-/// Everything that a map holds.
-fn held(map: &Map) -> BTreeMap<Key, Whole> {
+/// Everything that a replica holds.
+fn held(map: &Replica) -> BTreeMap<Key, Whole> {
     let mut all = BTreeMap::new();
     map.for_each(|held| {
         let key = (held.record.kind, held.record.key.to_vec());
@@ -92,15 +93,15 @@ fn client(name: &str) -> ClientId<'_> {
     ClientId::new(name.as_bytes()).unwrap()
 }
 
-/// A client reports, at a time that is its own and the server's.
-fn tell(map: &Map, name: &str, at_ns: u64) {
+/// A client reports, at a time that is also the server's.
+fn tell(map: &Replica, name: &str, at_ns: u64) {
     let (outcome, _) = map.report(at_ns, &report(name.as_bytes(), at_ns));
     assert!(outcome.is_taken(), "{name}: {outcome:?}");
 }
 
-/// A map in which reports expire after a second, and are swept when they do.
-fn forgetful() -> Map {
-    Map::new(MapSettings {
+/// A replica in which reports expire after a second and are swept then.
+fn forgetful() -> Replica {
+    Replica::new(ReplicaSettings {
         client_ttl_ns: Some(SECOND_NS),
         clock_offset_max_ns: 0,
         max_clients: 10_000,
@@ -108,13 +109,13 @@ fn forgetful() -> Map {
     })
 }
 
-fn follow(map: &Map, following: Following) -> FollowerId {
+fn follow(map: &Replica, following: Following) -> FollowerId {
     map.follow(following, || ()).unwrap()
 }
 
 #[test]
 fn a_follower_takes_the_current_record_of_each_key_once() {
-    let (map, mut replica) = (map("Riley"), Replica::default());
+    let (map, mut replica) = (map("Riley"), Mirror::default());
     tell(&map, "before", NOW_NS);
     let follower = follow(&map, NEWS);
     for later_ns in 1..=3 {
@@ -130,7 +131,7 @@ fn a_follower_takes_the_current_record_of_each_key_once() {
 
 #[test]
 fn a_follower_that_begins_with_all_that_is_held_is_told_so_of_each_shard() {
-    let (map, mut replica) = (map("Riley"), Replica::default());
+    let (map, mut replica) = (map("Riley"), Mirror::default());
     for number in 0..100 {
         tell(&map, &format!("client-{number}"), NOW_NS);
     }
@@ -146,7 +147,7 @@ fn a_follower_that_begins_with_all_that_is_held_is_told_so_of_each_shard() {
 
 #[test]
 fn a_removed_record_is_told_once_and_before_what_comes_after_it() {
-    let (map, mut replica) = (forgetful(), Replica::default());
+    let (map, mut replica) = (forgetful(), Mirror::default());
     let follower = follow(&map, NEWS);
     tell(&map, "kiwi", NOW_NS);
     assert_eq!(replica.drain(&map, &follower), ["kiwi"]);
@@ -154,7 +155,7 @@ fn a_removed_record_is_told_once_and_before_what_comes_after_it() {
     assert_eq!((map.clients(), map.locate(NOW_NS, client("kiwi"), |_| ())), (0, None), "it is not held");
     assert_eq!(replica.drain(&map, &follower), ["no kiwi"]);
     assert_eq!(replica.drain(&map, &follower), [""; 0]);
-    // It goes and comes while nobody looks.
+    // It goes and comes back while nobody looks.
     for round in 0..3 {
         tell(&map, "kiwi", LATER_NS + round * 10 * SECOND_NS);
         assert_eq!(map.sweep(LATER_NS + round * 10 * SECOND_NS + 5 * SECOND_NS, 100), 1);
@@ -166,7 +167,7 @@ fn a_removed_record_is_told_once_and_before_what_comes_after_it() {
 
 #[test]
 fn who_does_not_want_removed_records_is_not_told_and_keeps_nothing() {
-    let (map, mut replica) = (forgetful(), Replica::default());
+    let (map, mut replica) = (forgetful(), Mirror::default());
     let follower = follow(&map, REPORTS_ONLY);
     tell(&map, "kiwi", NOW_NS);
     assert_eq!(map.sweep(LATER_NS, 100), 1);
@@ -178,7 +179,7 @@ fn who_does_not_want_removed_records_is_not_told_and_keeps_nothing() {
 #[test]
 fn a_record_waits_until_all_who_want_to_know_have_been_told_that_it_is_gone() {
     let map = forgetful();
-    let [swift, slow] = [NEWS, NEWS].map(|following| (follow(&map, following), Replica::default()));
+    let [swift, slow] = [NEWS, NEWS].map(|following| (follow(&map, following), Mirror::default()));
     let ((swift, mut one), (slow, mut other)) = (swift, slow);
     tell(&map, "kiwi", NOW_NS);
     assert_eq!(map.sweep(LATER_NS, 100), 1);
@@ -186,7 +187,7 @@ fn a_record_waits_until_all_who_want_to_know_have_been_told_that_it_is_gone() {
     tell(&map, "kiwi", LATER_NS);
     assert_eq!(one.drain(&map, &swift), ["kiwi"]);
     assert_eq!(other.drain(&map, &slow), ["no kiwi", "kiwi"]);
-    // Whoever leaves does not keep what nobody else waits for.
+    // A follower that leaves does not keep what nobody else waits for.
     assert_eq!(map.sweep(2 * LATER_NS, 100), 1);
     assert_eq!(one.drain(&map, &swift), ["no kiwi"]);
     map.unfollow(slow);
@@ -195,7 +196,7 @@ fn a_record_waits_until_all_who_want_to_know_have_been_told_that_it_is_gone() {
 
 #[test]
 fn a_follower_that_does_not_drain_begins_anew_and_holds_up_a_bounded_number_of_slots() {
-    let (map, mut replica) = (forgetful(), Replica::default());
+    let (map, mut replica) = (forgetful(), Mirror::default());
     let [slow, swift] = [NEWS, NEWS].map(|following| follow(&map, following));
     let shard = shard_index(b"kiwi");
     let mut most = 0;
@@ -220,7 +221,7 @@ fn a_follower_that_does_not_drain_begins_anew_and_holds_up_a_bounded_number_of_s
 
 #[test]
 fn a_follower_that_fails_while_it_is_told_leaves_reports_alone_and_gives_its_place_back() {
-    let (map, mut replica) = (forgetful(), Replica::default());
+    let (map, mut replica) = (forgetful(), Mirror::default());
     let other = follow(&map, NEWS);
     for following in [ALL, NEWS] {
         let failing = follow(&map, following);
@@ -266,24 +267,24 @@ fn there_is_room_for_so_many_followers_and_for_another_when_one_has_gone() {
     let mut followers: Vec<_> = (0..FOLLOWERS_MAX).map(|_| follow(&map, ALL)).collect();
     assert!(map.follow(ALL, || ()).is_none());
     tell(&map, "kiwi", NOW_NS);
-    let mut gone = Replica::default();
+    let mut gone = Mirror::default();
     assert_eq!(gone.drain(&map, &followers[3]), ["kiwi"]);
     tell(&map, "kiwi", NOW_NS + 1);
     map.unfollow(followers.remove(3));
     assert_eq!(map.contradiction(), None);
     let next = follow(&map, NEWS);
     assert_eq!(
-        Replica::default().drain(&map, &next),
+        Mirror::default().drain(&map, &next),
         [""; 0],
         "what waited for the last one is not told to it"
     );
 }
 
-/// A disk, and who waits for it.
+/// A disk, and the replies that wait for it.
 #[derive(Default)]
 struct Journal {
-    disk: Replica,
-    /// Replies by the position from which on they may leave, and what they promise.
+    disk: Mirror,
+    /// Replies by the position from which on they may be released, and what each promises.
     waiting: Vec<(Position, Key, u64)>,
     released: BTreeMap<Key, u64>,
 }
@@ -294,8 +295,8 @@ impl Journal {
         self.waiting.push((offer.position().unwrap(), key, at_ns));
     }
 
-    /// Writes what a bite has, and lets replies go. Each promises what the disk has.
-    fn write(&mut self, map: &Map, follower: &FollowerId, most: usize) -> bool {
+    /// Writes a bite to the disk, and releases replies. Each promises that the disk has its report.
+    fn write(&mut self, map: &Replica, follower: &FollowerId, most: usize) -> bool {
         let is_all = map.drain(follower, most, |told| self.disk.take(told));
         let covered = self.disk.covered;
         let is_covered = |position: &Position| position.seq <= covered[position.shard];
@@ -325,7 +326,7 @@ fn a_journal_holds_replies_until_what_they_promise_is_written() {
             names.iter().map(|name| Offer::new(report(name.as_bytes(), clock_ns))).collect();
         let _ = map.report_all(clock_ns, &mut offers);
         offers.iter().for_each(|offer| journal.hold(offer, clock_ns));
-        // It never catches up, and its bites end anywhere; still positions go on.
+        // It never catches up, and its bites end anywhere; positions still advance.
         let _ = journal.write(&map, &follower, 1 + round as usize % 9);
         if round == 200 {
             // The server begins a new incarnation, and sequences begin anew.
@@ -343,7 +344,7 @@ fn a_journal_holds_replies_until_what_they_promise_is_written() {
 
 #[test]
 fn a_follower_that_never_catches_up_is_told_how_far_it_is_all_the_same() {
-    let (map, mut replica) = (map("Riley"), Replica::default());
+    let (map, mut replica) = (map("Riley"), Mirror::default());
     let follower = follow(&map, NEWS);
     let all = (0..).map(|number| format!("client-{number}"));
     let names: Vec<_> = all.filter(|name| shard_index(name.as_bytes()) == 0).take(50).collect();
@@ -365,7 +366,7 @@ fn a_follower_that_never_catches_up_is_told_how_far_it_is_all_the_same() {
 
 #[test]
 fn records_that_come_from_a_neighbor_and_those_of_other_kinds_are_told_too() {
-    let (riley, jaquez, mut replica) = (map("Riley"), map("Jaquez"), Replica::default());
+    let (riley, jaquez, mut replica) = (map("Riley"), map("Jaquez"), Mirror::default());
     tell(&jaquez, "kiwi", NOW_NS);
     let _ = jaquez.tell(NOW_NS, Kind(200), b"fence", 0, b"here");
     let follower = follow(&riley, NEWS);
@@ -376,7 +377,7 @@ fn records_that_come_from_a_neighbor_and_those_of_other_kinds_are_told_too() {
     assert_eq!((told, replica.covered), (vec!["fence".to_owned(), "kiwi".to_owned()], [0; SHARDS]));
 }
 
-/// What happens to a map that is followed.
+/// What happens to a replica that is followed.
 #[derive(Clone, Debug)]
 enum Step {
     Report(u8),
@@ -385,7 +386,7 @@ enum Step {
     Data(u8, u32),
     Sweep(u8),
     Settle,
-    /// The server looks at its clock, after a while that lets it begin a new incarnation or not.
+    /// The server looks at its clock, after a pause that may make it begin a new incarnation.
     Mend(bool),
     Pass(u64),
     Join(u8, bool, bool),
@@ -415,13 +416,13 @@ proptest! {
 
     #[test]
     fn whatever_happens_a_follower_that_has_taken_all_holds_what_the_map_holds(steps in steps()) {
-        let [riley, jaquez] = ["Riley", "Jaquez"].map(|server| Map::new(MapSettings {
+        let [riley, jaquez] = ["Riley", "Jaquez"].map(|server| Replica::new(ReplicaSettings {
             client_ttl_ns: Some(5 * SECOND_NS),
             clock_offset_max_ns: SECOND_NS,
             ..settings(server)
         }));
         let (mut one, mut other) = join(NOW_NS, (&riley, link(0)), (&jaquez, link(0)));
-        let mut followers: [Option<(FollowerId, Following, Replica)>; 4] = Default::default();
+        let mut followers: [Option<(FollowerId, Following, Mirror)>; 4] = Default::default();
         let mut now_ns = NOW_NS;
         let name = |key: u8| format!("client-{key}");
         for step in steps {
@@ -444,7 +445,7 @@ proptest! {
                     let following = Following { begins, wants_removed };
                     let seat = &mut followers[usize::from(at)];
                     if seat.is_none() {
-                        let mut replica = Replica::default();
+                        let mut replica = Mirror::default();
                         if !all {
                             replica.held = held(&riley);
                         }
@@ -472,17 +473,17 @@ proptest! {
 
 const PHASES: u64 = 60;
 const REPORTERS: u64 = 3;
-/// By each reporter, in each phase.
+/// Reports of each reporter in each phase.
 const REPORTS: u64 = 500;
-/// So long a follower that has been woken may take.
+/// For how long a woken follower may go on taking.
 const WAKE_MAX: Duration = Duration::from_secs(60);
 
-/// What a thread that drains shares with the others: whether it is woken, and how far it has come.
+/// What a draining thread shares with the others: whether it was woken, and how far it has come.
 #[derive(Default)]
 struct Shared {
     is_woken: Mutex<bool>,
     woken: Condvar,
-    replica: Mutex<Replica>,
+    replica: Mutex<Mirror>,
     drained: Condvar,
 }
 
@@ -498,7 +499,7 @@ fn under_real_threads_no_wake_is_lost_and_nothing_is_told_backwards() {
     let follower = map.follow(ALL, wake.clone()).unwrap();
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
-        // It drains when it is woken and otherwise never.
+        // It drains only when it is woken.
         scope.spawn(|| {
             while !is_over.load(SeqCst) {
                 let is_woken = shared.is_woken.lock().unwrap();
@@ -507,7 +508,7 @@ fn under_real_threads_no_wake_is_lost_and_nothing_is_told_backwards() {
                 drop(is_woken);
                 let mut replica = shared.replica.lock().unwrap();
                 while !map.drain(&follower, 50, |told| {
-                    if let Told::Record(now) = told
+                    if let FollowerEvent::Record(now) = told
                         && let Some((before, ..)) =
                             replica.held.get(&(now.record.kind, now.record.key.to_vec()))
                     {
@@ -533,12 +534,12 @@ fn under_real_threads_no_wake_is_lost_and_nothing_is_told_backwards() {
             });
             let taken: [u64; SHARDS] = std::array::from_fn(|shard| map.taken(shard));
             let replica = shared.replica.lock().unwrap();
-            let lags = |replica: &mut Replica| replica.covered != taken;
+            let lags = |replica: &mut Mirror| replica.covered != taken;
             let (replica, late) = shared.drained.wait_timeout_while(replica, WAKE_MAX, lags).unwrap();
             let is_held = replica.held == held(&map);
             drop(replica);
             if late.timed_out() || !is_held {
-                // Or the scope would wait for the thread that nobody has woken.
+                // Otherwise the scope would wait for the thread, which nobody has woken.
                 is_over.store(true, SeqCst);
                 wake();
             }

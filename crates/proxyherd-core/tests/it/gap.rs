@@ -1,18 +1,15 @@
-//! What a server does not merge keeps its neighbor's markers from counting, until the neighbor has told anew: also where both
-//! ends have refused something, and where the link is never quiet.
+//! Gaps: what a server refuses keeps its neighbor's markers from counting until the neighbor has sent it again. This
+//! also holds if both ends have refused something, and if the link is never quiet.
 
 use std::{collections::BTreeSet, sync::Arc};
 
 use proxyherd_core::{
-    codec::{
-        check::Check,
-        link::{Encoder, Frame, decode},
-    },
+    codec::link::{Encoder, Frame, GraftMode, check::Check, decode},
     command::{Condition, Outcome},
-    flood::{Broken, Held, Nonsense, Offered, Rules, Shard, ShardSettings, Wake},
+    flood::{Broken, NewClients, Nonsense, Offered, Rules, Shard, ShardSettings, Update, Wake},
     limits::{CHECK_MARGIN_NS, LOOKS_PER_HEARTBEAT, ORIGINS_NAMED_MAX, STRANGERS_MAX},
     link::{HIGHEST, Incoming},
-    map::{Agreed, Map, MapSettings, shard_index},
+    replica::{Agreed, Replica, ReplicaSettings, shard_index},
     types::{KeyHash, Origin},
 };
 
@@ -22,28 +19,28 @@ use crate::herd::{
 };
 
 const TEN_YEARS_NS: u64 = 10 * 365 * 86_400 * SECOND_NS;
-/// So many heartbeats pass while something is missing, and within so many after it a neighbor is asked again.
+/// For how many heartbeats something is missing, and within how many after that a neighbor is asked again.
 const SOON: u64 = 40;
 const LATER: u64 = 120;
 
-/// So many clients of one shard, in which these tests happen.
+/// How many clients of the one shard in which these tests happen there are.
 fn clients(prefix: &str, count: usize) -> Vec<Vec<u8>> {
     let clients = (0..).map(|number: u32| format!("{prefix}-{number}").into_bytes());
     clients.filter(|client| shard_index(client) == 0).take(count).collect()
 }
 
 /// How far an origin is covered.
-fn covered(map: &Map, origin: &Origin) -> u64 {
+fn covered(map: &Replica, origin: &Origin) -> u64 {
     let mut found = 0;
     map.for_each_covered(0, |one, covered| found = if one == origin { covered } else { found });
     found
 }
 
-fn joined<'m>(a: &'m Map, b: &'m Map) -> (End<'m>, End<'m>) {
+fn joined<'m>(a: &'m Replica, b: &'m Replica) -> (End<'m>, End<'m>) {
     joined_as(a, b, HIGHEST)
 }
 
-fn joined_as<'m>(a: &'m Map, b: &'m Map, version: u16) -> (End<'m>, End<'m>) {
+fn joined_as<'m>(a: &'m Replica, b: &'m Replica, version: u16) -> (End<'m>, End<'m>) {
     for map in [a, b] {
         let agreed = Agreed { version, has_tree: false };
         let _ = map.agree(link(0), &map.me().server, agreed, &mut Encoder::default());
@@ -53,7 +50,8 @@ fn joined_as<'m>(a: &'m Map, b: &'m Map, version: u16) -> (End<'m>, End<'m>) {
     (a, b)
 }
 
-/// Heartbeats on a link that is never quiet: whenever one end learns what the other has received, something is on its way.
+/// Heartbeats on a link that is never quiet: whenever one end learns what the other has received, something is on its
+/// way.
 struct Load {
     now_ns: u64,
     reports: u64,
@@ -83,7 +81,7 @@ impl Load {
         (0..count).for_each(|_| self.beat(a, b));
     }
 
-    /// Each end covers all that the other has taken, except for what is on its way.
+    /// Each end covers everything that the other has taken, except what is on its way.
     fn assert_covered<'m>(&mut self, a: &mut End<'m>, b: &mut End<'m>) {
         self.beat(a, b);
         for (one, other) in [(&*a, &*b), (&*b, &*a)] {
@@ -102,7 +100,7 @@ impl Load {
     }
 }
 
-fn mismatches(a: &Map, b: &Map) -> u64 {
+fn mismatches(a: &Replica, b: &Replica) -> u64 {
     a.root_mismatches() + b.root_mismatches()
 }
 
@@ -117,10 +115,10 @@ fn what_both_ends_have_refused_and_given_up_since_no_longer_keeps_markers_from_c
     let mut load = Load::new();
     load.beats(&mut to_jaquez, &mut to_riley, 2);
     load.assert_not_covered(&mut to_jaquez, &mut to_riley);
-    // What is held gives way to an honest report, which does not win over it.
+    // The held record gives way to an honest report that does not win over it.
     for (map, client) in [(&riley, &ours[0]), (&jaquez, &theirs[0])] {
         assert_eq!(map.report(load.now_ns, &report(client, load.now_ns)).0, Outcome::Moved);
-        // They give up what they held, and begin new incarnations.
+        // Both give up what they held, and begin new incarnations.
         let _ = map.mend(load.now_ns);
     }
     load.beats(&mut to_jaquez, &mut to_riley, LATER);
@@ -151,7 +149,7 @@ fn what_can_be_merged_by_now_is_told_anew_under_load() {
 }
 
 /// A member fills the table of strangers.
-fn fill_with_strangers(map: &Map, prefix: &str) {
+fn fill_with_strangers(map: &Replica, prefix: &str) {
     map.set_members([&origin("Riley", 1).server, &origin("Jaquez", 1).server]);
     let (mut incoming, mut encoder) = (Incoming::new(link(9)), empty_vectors());
     let clients = clients(prefix, STRANGERS_MAX);
@@ -174,7 +172,7 @@ fn what_found_no_room_at_either_end_and_has_been_overtaken_no_longer_keeps_marke
     let mut load = Load::new();
     load.beats(&mut to_jaquez, &mut to_riley, 2);
     load.assert_not_covered(&mut to_jaquez, &mut to_riley);
-    // All that was refused is reported anew, by clients that either server has.
+    // Clients of either server report everything again that was refused.
     let all: Vec<_> =
         ["one", "other"].into_iter().flat_map(|prefix| clients(prefix, STRANGERS_MAX)).collect();
     for (client, map) in all.iter().zip([&riley, &jaquez].into_iter().cycle()) {
@@ -189,8 +187,9 @@ fn what_found_no_room_at_either_end_and_has_been_overtaken_no_longer_keeps_marke
 
 #[test]
 fn what_was_refused_and_has_expired_everywhere_no_longer_keeps_markers_from_counting_under_load() {
-    let expiring =
-        |server: &str| Map::new(MapSettings { client_ttl_ns: Some(300 * SECOND_NS), ..settings(server) });
+    let expiring = |server: &str| {
+        Replica::new(ReplicaSettings { client_ttl_ns: Some(300 * SECOND_NS), ..settings(server) })
+    };
     let (riley, jaquez) = (expiring("Riley"), expiring("Jaquez"));
     fill_with_strangers(&riley, "one");
     fill_with_strangers(&jaquez, "other");
@@ -217,7 +216,7 @@ fn beats<'m>(to_jaquez: &mut End<'m>, to_riley: &mut End<'m>) {
 fn a_difference_on_a_link_whose_ends_had_refused_something_raises_the_alarm_again() {
     let riley = map("Riley");
     let rules = Rules { broken: Some(Broken::LoseSome) };
-    let jaquez = Map::new(MapSettings { rules, ..settings("Jaquez") });
+    let jaquez = Replica::new(ReplicaSettings { rules, ..settings("Jaquez") });
     let (mut to_jaquez, mut to_riley) = joined(&riley, &jaquez);
     let (ours, theirs) = (clients("ours", 1), clients("theirs", 1));
     let far_ns = NOW_NS + TEN_YEARS_NS;
@@ -270,7 +269,7 @@ fn a_server_that_has_given_up_what_it_held_is_told_all_again_under_load() {
     let mut load = Load::new();
     load.beats(&mut to_jaquez, &mut to_riley, 2);
     assert!(covered(&jaquez, &riley.origin()) > 0);
-    // Jaquez forgets what had overtaken Riley's word.
+    // Jaquez forgets what had overtaken Riley's record.
     let _ = jaquez.trust_clock(link(0), load.now_ns);
     assert_eq!(covered(&jaquez, &riley.origin()), 0);
     load.beats(&mut to_jaquez, &mut to_riley, SOON);
@@ -296,7 +295,7 @@ fn a_server_that_gives_up_what_it_held_just_when_a_link_is_agreed_is_told_all_ag
             let incoming = Incoming::new(link(0)).with_version(version);
             End { map, link: link(0), now_ns: NOW_NS, encoder, incoming }
         });
-        // Jaquez has said that it holds Riley's word, and forgets what had overtaken that.
+        // Jaquez has announced that it covers Riley's record, and forgets what had overtaken it.
         let _ = jaquez.trust_clock(link(0), NOW_NS);
         let [to_jaquez, to_riley] = &mut ends;
         settle(to_jaquez, to_riley);
@@ -340,7 +339,7 @@ fn a_lie_that_is_told_again_after_the_neighbor_has_told_anew_keeps_its_markers_f
     assert_eq!(hear(&mut shard, &jaquez, 1, b"a", NOW_NS + TEN_YEARS_NS), Offered::Refused);
     let _ = shard.cover(link(0), &jaquez, 2);
     assert_eq!(shard.vector().count(), 0);
-    // That answer is over.
+    // That answer is void.
     shard.hear_passed(link(0), number);
     let _ = shard.cover(link(0), &jaquez, 2);
     assert_eq!(shard.vector().count(), 0);
@@ -375,7 +374,7 @@ fn what_is_refused_and_is_no_news_leaves_nothing_missing() {
     }
 }
 
-/// The frames of what was encoded, by their names and numbers.
+/// The frames in an encoder, by name and number.
 fn frames(encoder: &mut Encoder) -> Vec<String> {
     let (mut frames, mut bytes) = (Vec::new(), encoder.bytes());
     while let Some((frame, len)) = decode(bytes).unwrap() {
@@ -402,25 +401,25 @@ fn a_fence_is_answered_when_its_question_is_and_before_what_answers_that() {
     let say = |shard: &mut Shard, client: &[u8]| {
         let report = report(client, NOW_NS);
         let expected = shard.expect(report.client, KeyHash::of(client));
-        let _ = shard.report(NOW_NS, &report, Condition::Always, expected, true);
+        let _ = shard.report(NOW_NS, &report, Condition::Always, expected, NewClients::Admit);
     };
     say(&mut shard, b"a");
     shard.hear_fence(link(0), 7);
     assert_eq!(flush(&mut shard), ["record 1", "marker"], "there is no question yet");
-    let _ = shard.graft(link(0), &[], true);
+    let _ = shard.graft(link(0), &[], GraftMode::Once);
     assert_eq!(flush(&mut shard), ["passed 7", "record 1", "marker"]);
-    (0..LOOKS_PER_HEARTBEAT).for_each(|_| _ = shard.graft(link(0), &[], true));
+    (0..LOOKS_PER_HEARTBEAT).for_each(|_| _ = shard.graft(link(0), &[], GraftMode::Once));
     assert_eq!(flush(&mut shard), ["record 1", "marker"]);
     shard.hear_fence(link(0), 8);
-    let _ = shard.graft(link(0), &[], true);
+    let _ = shard.graft(link(0), &[], GraftMode::Once);
     say(&mut shard, b"b");
     assert_eq!(flush(&mut shard), ["record 2", "marker"], "the question waits");
-    // A fence belongs to the question behind it.
+    // A fence belongs to the GRAFT behind it.
     shard.hear_fence(link(0), 9);
     let _ = shard.begin_beat(link(0));
     assert_eq!(flush(&mut shard), ["passed 8", "record 1", "record 2", "marker"]);
     let _ = shard.begin_beat(link(0));
-    let _ = shard.graft(link(0), &[(origin("Riley", 1), 2)], true);
+    let _ = shard.graft(link(0), &[(origin("Riley", 1), 2)], GraftMode::Once);
     assert_eq!(flush(&mut shard), ["passed 9"]);
 }
 
@@ -429,12 +428,12 @@ fn a_neighbor_that_is_told_of_no_changes_has_its_fence_answered_behind_what_it_a
     let mut shard = shard();
     let report = report(b"a", NOW_NS);
     let expected = shard.expect(report.client, KeyHash::of(b"a"));
-    let _ = shard.report(NOW_NS, &report, Condition::Always, expected, true);
+    let _ = shard.report(NOW_NS, &report, Condition::Always, expected, NewClients::Admit);
     let _ = shard.link_lazy(link(0));
     let mut encoder = Encoder::default();
-    let _ = shard.graft(link(0), &[], true);
+    let _ = shard.graft(link(0), &[], GraftMode::Once);
     shard.hear_fence(link(0), 1);
-    let _ = shard.graft(link(0), &[], true);
+    let _ = shard.graft(link(0), &[], GraftMode::Once);
     let _ = shard.begin_beat(link(0));
     assert!(shard.flush(link(0), &mut encoder, usize::MAX));
     assert_eq!(frames(&mut encoder), ["record 1", "marker"]);
@@ -460,7 +459,7 @@ fn shard() -> Shard {
     shard
 }
 
-/// Lets heartbeats pass until the neighbor is asked to tell anew: the number of the fence.
+/// Lets heartbeats pass until the neighbor is asked. Returns the number of the fence.
 fn asked(shard: &mut Shard) -> u64 {
     let mut encoder = Encoder::default();
     encoder.agree(HIGHEST);
@@ -475,7 +474,7 @@ fn asked(shard: &mut Shard) -> u64 {
 
 fn hear(shard: &mut Shard, from: &Origin, seq: u64, client: &[u8], at_ns: u64) -> Offered {
     let report = report(client, at_ns);
-    let held = Held { record: record_of(&report), origin: from, seq };
+    let held = Update { record: record_of(&report), origin: from, seq };
     shard.apply(NOW_NS, link(0), held, KeyHash::of(client), &mut u16::MAX.clone()).0
 }
 
@@ -520,13 +519,13 @@ fn nobody_has_been_told_all_by_what_cannot_be_so_or_says_nothing() {
     let _ = shard.cover(link(0), &riley, 5);
     let _ = shard.cover(link(0), &jaquez, 0);
     assert!(!shard.is_caught_up());
-    // A sum that leaves out all that expires.
+    // A sum that leaves out everything that expires.
     let _ = hear(&mut shard, &jaquez, 1, b"a", NOW_NS);
     let mut check =
         Check { shard: 0, received: 0, from_ns: u64::MAX, client_ttl_ns: 300 * SECOND_NS, root: 0 };
     assert!(!shard.check(link(0), NOW_NS, &check, true).0);
     assert!(!shard.is_caught_up());
-    // Such a sum from as far ahead as clocks may be says something.
+    // Such a sum proves something if its time is only as far ahead as clocks may be.
     check.from_ns = NOW_NS + 60 * SECOND_NS + CHECK_MARGIN_NS;
     check.root = {
         let mut encoder = Encoder::default();
@@ -558,7 +557,7 @@ fn a_record_with_sequence_0_is_held_and_told_as_one_that_vectors_can_lack() {
         seqs.insert(held.seq);
     });
     assert_eq!((seqs, covered(&jaquez, &eve)), ([1].into(), 0));
-    // A neighbor that has nothing is told of it, and then covers it.
+    // A neighbor that has nothing is sent it, and then covers it.
     let (mut to_campbell, mut to_jaquez) = join(NOW_NS, (&jaquez, link(0)), (&campbell, link(0)));
     settle(&mut to_campbell, &mut to_jaquez);
     assert_eq!(content(&campbell), content(&jaquez));

@@ -1,18 +1,18 @@
-//! Maps and links for tests: what a server's sockets do, done by hand.
+//! Replicas and links for tests, which do by hand what a server's sockets do.
 
 use proxyherd_core::{
     codec::link::Encoder,
-    flood::{Held, LinkId, Rules, Wake},
+    flood::{LinkId, Rules, Update, Wake},
     limits::{ORIGINS_NAMED_MAX, SHARDS},
     link::{HIGHEST, Incoming},
-    map::{Map, MapSettings},
+    replica::{Replica, ReplicaSettings},
     types::{
         Attributes, Body, ClientId, Coordinates, Difference, Kind, Origin, Record, Report, ServerName, Stamp,
         Timestamp,
     },
 };
 
-/// When most tests happen, by the servers' clocks.
+/// The time of most tests, by the servers' clocks.
 pub(crate) const NOW_NS: u64 = 1_700_000_000_000_000_000;
 /// A second.
 pub(crate) const SECOND_NS: u64 = 1_000_000_000;
@@ -22,9 +22,9 @@ pub(crate) fn origin(server: &str, incarnation: u64) -> Origin {
     Origin { server: ServerName::new(server).unwrap(), incarnation }
 }
 
-/// What a map is usually told.
-pub(crate) fn settings(server: &str) -> MapSettings {
-    MapSettings {
+/// The usual settings of a replica.
+pub(crate) fn settings(server: &str) -> ReplicaSettings {
+    ReplicaSettings {
         me: origin(server, 1),
         seed: 7,
         max_clients: u64::MAX,
@@ -35,9 +35,9 @@ pub(crate) fn settings(server: &str) -> MapSettings {
     }
 }
 
-/// An empty map.
-pub(crate) fn map(server: &str) -> Map {
-    Map::new(settings(server))
+/// An empty replica.
+pub(crate) fn map(server: &str) -> Replica {
+    Replica::new(settings(server))
 }
 
 /// The link at this place.
@@ -45,7 +45,7 @@ pub(crate) fn link(index: usize) -> LinkId {
     LinkId::new(index).unwrap()
 }
 
-/// A report from a place that the tests do not care about.
+/// A report with any position.
 pub(crate) fn report(client: &[u8], timestamp_ns: u64) -> Report<'_> {
     Report {
         client: ClientId::new(client).unwrap(),
@@ -55,7 +55,7 @@ pub(crate) fn report(client: &[u8], timestamp_ns: u64) -> Report<'_> {
     }
 }
 
-/// The time that the client told.
+/// The time that the client gave.
 pub(crate) fn timestamp_of(report: &Report<'_>) -> Timestamp {
     report.stamp.told().unwrap()
 }
@@ -71,11 +71,11 @@ pub(crate) fn record_of<'a>(report: &Report<'a>) -> Record<'a> {
     }
 }
 
-/// A record as it is held, owned, for comparing.
+/// A held record, owned, for comparing.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Seen {
     pub(crate) key: Vec<u8>,
-    /// As the AT line shows it; a tombstone's is empty.
+    /// As the AT line shows it; empty for a tombstone.
     pub(crate) place: String,
     pub(crate) attributes: Vec<u8>,
     pub(crate) timestamp: Timestamp,
@@ -102,8 +102,8 @@ impl Seen {
     }
 }
 
-/// A copy of what is held.
-pub(crate) fn seen(held: Held<'_>) -> Seen {
+/// A copy of a held record.
+pub(crate) fn seen(held: Update<'_>) -> Seen {
     let (place, attributes) = match held.record.body {
         Body::Gone | Body::Data { .. } => (String::new(), Vec::new()),
         Body::Location { coordinates, attributes } => {
@@ -122,8 +122,8 @@ pub(crate) fn seen(held: Held<'_>) -> Seen {
     }
 }
 
-/// Everything a map holds, in order of keys.
-pub(crate) fn content(map: &Map) -> Vec<Seen> {
+/// Everything that a replica holds, in the order of keys.
+pub(crate) fn content(map: &Replica) -> Vec<Seen> {
     let mut content = Vec::new();
     map.for_each(|held| content.push(seen(held)));
     content.sort();
@@ -133,7 +133,7 @@ pub(crate) fn content(map: &Map) -> Vec<Seen> {
 /// One end of a link.
 #[derive(Debug)]
 pub(crate) struct End<'m> {
-    pub(crate) map: &'m Map,
+    pub(crate) map: &'m Replica,
     pub(crate) link: LinkId,
     /// This server's clock.
     pub(crate) now_ns: u64,
@@ -142,7 +142,7 @@ pub(crate) struct End<'m> {
 }
 
 impl<'m> End<'m> {
-    fn new(now_ns: u64, (map, link): (&'m Map, LinkId), version: u16, origins_max: usize) -> End<'m> {
+    fn new(now_ns: u64, (map, link): (&'m Replica, LinkId), version: u16, origins_max: usize) -> End<'m> {
         let mut encoder = Encoder::default().with_origins_max(origins_max);
         encoder.agree(version);
         map.write_vectors(&mut encoder);
@@ -158,22 +158,26 @@ impl<'m> End<'m> {
         wake
     }
 
-    /// Encodes the next batch; says whether it was the last.
+    /// Encodes the next batch. Returns whether it was the last.
     pub(crate) fn flush(&mut self) -> bool {
         self.map.flush(self.link, &mut self.encoder)
     }
 }
 
-/// Joins two maps: vectors are exchanged, and nothing else yet.
-pub(crate) fn join<'m>(now_ns: u64, a: (&'m Map, LinkId), b: (&'m Map, LinkId)) -> (End<'m>, End<'m>) {
+/// Joins two replicas by a link; only the vectors are exchanged yet.
+pub(crate) fn join<'m>(
+    now_ns: u64,
+    a: (&'m Replica, LinkId),
+    b: (&'m Replica, LinkId),
+) -> (End<'m>, End<'m>) {
     join_as(now_ns, a, b, HIGHEST, ORIGINS_NAMED_MAX)
 }
 
-/// Joins two maps by a link of this version whose ends number anew after so many origins.
+/// Joins two replicas by a link of this version, whose ends begin a new numbering after this many origins.
 pub(crate) fn join_as<'m>(
     now_ns: u64,
-    a: (&'m Map, LinkId),
-    b: (&'m Map, LinkId),
+    a: (&'m Replica, LinkId),
+    b: (&'m Replica, LinkId),
     version: u16,
     origins_max: usize,
 ) -> (End<'m>, End<'m>) {
@@ -183,7 +187,7 @@ pub(crate) fn join_as<'m>(
     (a, b)
 }
 
-/// Moves everything that either end has to say, until neither has.
+/// Moves everything that either end has to send, until neither has anything.
 pub(crate) fn settle(a: &mut End<'_>, b: &mut End<'_>) {
     loop {
         let is_last = a.flush() & b.flush();
@@ -196,7 +200,7 @@ pub(crate) fn settle(a: &mut End<'_>, b: &mut End<'_>) {
     }
 }
 
-/// What a neighbor that has nothing says when a link comes up.
+/// What a neighbor without records sends when a link comes up.
 pub(crate) fn empty_vectors() -> Encoder {
     let mut encoder = Encoder::default();
     for shard in 0..SHARDS {

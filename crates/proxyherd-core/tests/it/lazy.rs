@@ -1,16 +1,16 @@
-//! One shard and a link that is no edge of the tree: who is told what, who asks, and when.
+//! One shard and a lazy link: what is sent, what is asked for, and when.
 
 use proxyherd_core::{
-    codec::link::{Encoder, Frame, decode},
+    codec::link::{Encoder, Frame, GraftMode, decode},
     command::Condition,
-    flood::{Held, Rules, Shard, ShardSettings, Wake},
+    flood::{NewClients, Rules, Shard, ShardSettings, Update, Wake},
     limits::{LOOKS_PER_HEARTBEAT, PATIENCE_MAX, PATIENCE_MIN, PROMISES_MAX},
     types::{KeyHash, Origin},
 };
 
 use crate::herd::{NOW_NS, SECOND_NS, link, origin, record_of, report};
 
-/// Riley's, with a lazy link at 0.
+/// A shard of Riley's, with a lazy link at 0.
 fn shard() -> Shard {
     let mut shard = Shard::new(ShardSettings {
         me: origin("Riley", 1),
@@ -29,19 +29,19 @@ fn shard() -> Shard {
 fn take(shard: &mut Shard, client: &str) -> Wake {
     let report = report(client.as_bytes(), NOW_NS);
     let expected = shard.expect(report.client, KeyHash::of(client.as_bytes()));
-    shard.report(NOW_NS, &report, Condition::Always, expected, true).1
+    shard.report(NOW_NS, &report, Condition::Always, expected, NewClients::Admit).1
 }
 
-/// A record of Jaquez's, and all before it, come over another link.
+/// A record of Jaquez's, and everything before it, come over another link.
 fn hear(shard: &mut Shard, from: &Origin, seq: u64) {
     let (client, mut guess) = (format!("{}-{seq}", from.server.as_str()), u16::MAX);
     let report = report(client.as_bytes(), NOW_NS);
-    let held = Held { record: record_of(&report), origin: from, seq };
+    let held = Update { record: record_of(&report), origin: from, seq };
     let _ = shard.apply(NOW_NS, link(1), held, KeyHash::of(client.as_bytes()), &mut guess);
     let _ = shard.cover(link(1), from, seq);
 }
 
-/// What stands in the encoder, each frame in short.
+/// The frames in the encoder, in short.
 fn told(encoder: &mut Encoder) -> Vec<String> {
     let (mut bytes, mut told) = (encoder.bytes(), Vec::new());
     while let Some((frame, len)) = decode(bytes).unwrap() {
@@ -51,8 +51,8 @@ fn told(encoder: &mut Encoder) -> Vec<String> {
             Frame::Record { record, .. } => format!("record {}", record.key.escape_ascii()),
             Frame::Marker(covered) => format!("marker {:?}", covered.iter().collect::<Vec<_>>()),
             Frame::Ihave(covered) => format!("ihave {:?}", covered.iter().collect::<Vec<_>>()),
-            Frame::Graft { covered, is_once } => {
-                format!("graft {:?} {is_once}", covered.iter().collect::<Vec<_>>())
+            Frame::Graft { covered, mode } => {
+                format!("graft {:?} {mode:?}", covered.iter().collect::<Vec<_>>())
             }
             other => panic!("{other:?}"),
         });
@@ -90,26 +90,26 @@ fn who_asks_is_told_what_is_above_its_vector_and_then_all_changes_until_it_wants
         assert!(take(&mut shard, client).is_empty());
     }
     let riley = origin("Riley", 1);
-    assert!(!shard.graft(link(0), &[(riley.clone(), 1)], false).is_empty());
+    assert!(!shard.graft(link(0), &[(riley.clone(), 1)], GraftMode::Onward).is_empty());
     assert!(shard.is_eager(link(0)));
     assert_eq!(flush(&mut shard, &mut out), ["record b", "marker [(0, 2)]"]);
     assert!(!take(&mut shard, "c").is_empty());
     assert_eq!(flush(&mut shard, &mut out), ["record c", "marker [(0, 3)]"]);
     assert!(beat(&mut shard, &mut out).is_empty(), "there is nothing to promise");
-    // What is queued when it wants no more is not sent, and neither is it taken for sent.
+    // What is queued when the neighbor declines changes is not sent, and does not count as sent.
     assert!(!take(&mut shard, "d").is_empty());
     assert!(shard.link_lazy(link(0)).is_empty());
     assert!(!shard.is_eager(link(0)));
     assert!(flush(&mut shard, &mut out).is_empty());
     assert_eq!(beat(&mut shard, &mut out), ["ihave [(0, 4)]"]);
-    assert!(!shard.graft(link(0), &[(riley, 3)], false).is_empty());
+    assert!(!shard.graft(link(0), &[(riley, 3)], GraftMode::Onward).is_empty());
     assert_eq!(flush(&mut shard, &mut out), ["record d", "marker [(0, 4)]"]);
 }
 
 #[test]
-fn what_was_told_before_the_neighbour_wanted_no_more_is_promised_again() {
+fn what_was_told_before_the_neighbor_wanted_no_more_is_promised_again() {
     let (mut shard, mut out) = (shard(), Encoder::default());
-    let _ = shard.graft(link(0), &[], false);
+    let _ = shard.graft(link(0), &[], GraftMode::Onward);
     let _ = take(&mut shard, "a");
     assert_eq!(flush(&mut shard, &mut out), ["record a", "marker [(0, 1)]"]);
     let _ = shard.link_lazy(link(0));
@@ -123,9 +123,9 @@ fn who_asks_once_is_answered_once_and_from_the_front_only_when_that_is_done() {
         let _ = take(&mut shard, client);
     }
     for _ in 0..2 {
-        assert!(!shard.graft(link(0), &[], true).is_empty());
+        assert!(!shard.graft(link(0), &[], GraftMode::Once).is_empty());
         assert!(!shard.flush(link(0), &mut out, 1), "one record at a time");
-        assert!(shard.graft(link(0), &[], true).is_empty(), "the rest is on its way");
+        assert!(shard.graft(link(0), &[], GraftMode::Once).is_empty(), "the rest is on its way");
         assert_eq!(flush(&mut shard, &mut out), ["record a", "record b", "marker [(0, 2)]"]);
         assert!(!shard.is_eager(link(0)));
         assert!(flush(&mut shard, &mut out).is_empty());
@@ -136,11 +136,11 @@ fn who_asks_once_is_answered_once_and_from_the_front_only_when_that_is_done() {
 #[test]
 fn who_is_told_of_changes_and_asks_once_is_answered_and_goes_on_being_told() {
     let (mut shard, mut out) = (shard(), Encoder::default());
-    let _ = shard.graft(link(0), &[], false);
+    let _ = shard.graft(link(0), &[], GraftMode::Onward);
     let _ = take(&mut shard, "a");
     assert_eq!(flush(&mut shard, &mut out), ["record a", "marker [(0, 1)]"]);
     let _ = take(&mut shard, "b");
-    assert!(!shard.graft(link(0), &[], true).is_empty());
+    assert!(!shard.graft(link(0), &[], GraftMode::Once).is_empty());
     let told = flush(&mut shard, &mut out);
     assert_eq!(told, ["record b", "record a", "marker [(0, 2)]"], "what was next comes first");
     assert!(shard.is_eager(link(0)));
@@ -163,19 +163,19 @@ fn who_asks_too_often_is_answered_with_the_next_heartbeat() {
     let (mut shard, mut out) = (shard(), Encoder::default());
     let _ = take(&mut shard, "a");
     for _ in 0..LOOKS_PER_HEARTBEAT {
-        assert!(!shard.graft(link(0), &[], false).is_empty());
+        assert!(!shard.graft(link(0), &[], GraftMode::Onward).is_empty());
         assert_eq!(flush(&mut shard, &mut out), ["record a", "marker [(0, 1)]"]);
     }
-    for is_once in [false, true] {
-        assert!(shard.graft(link(0), &[], is_once).is_empty());
+    for mode in [GraftMode::Onward, GraftMode::Once] {
+        assert!(shard.graft(link(0), &[], mode).is_empty());
         assert!(flush(&mut shard, &mut out).is_empty());
     }
     assert!(!shard.begin_beat(link(0)).is_empty());
     assert_eq!(flush(&mut shard, &mut out), ["record a", "marker [(0, 1)]"]);
     assert!(shard.is_eager(link(0)), "it wanted to be told of changes, before it asked once more");
     assert!(shard.begin_beat(link(0)).is_empty());
-    // Who wants no more is not answered.
-    (0..=LOOKS_PER_HEARTBEAT).for_each(|_| drop(shard.graft(link(0), &[], false).links()));
+    // A neighbor that declines changes is not answered.
+    (0..=LOOKS_PER_HEARTBEAT).for_each(|_| drop(shard.graft(link(0), &[], GraftMode::Onward).links()));
     let _ = shard.link_lazy(link(0));
     assert!(shard.begin_beat(link(0)).is_empty());
 }
@@ -202,7 +202,7 @@ fn what_is_promised_and_does_not_come_is_asked_for_with_more_patience_each_time(
     let mut patience = PATIENCE_MIN;
     for _ in 0..5 {
         shard.hear_promise(link(0), vec![(jaquez.clone(), 9)]);
-        let beats = beats_until_asked(&mut shard, &mut out, "graft [(0, 1)] true");
+        let beats = beats_until_asked(&mut shard, &mut out, "graft [(0, 1)] Once");
         assert_eq!(beats, usize::from(patience) + 1);
         patience = (2 * patience).min(PATIENCE_MAX);
         assert!((0..50).all(|_| beat(&mut shard, &mut out).is_empty()), "it is asked for once");
@@ -228,7 +228,7 @@ fn what_is_promised_and_comes_is_not_asked_for_and_the_next_promise_counts() {
     hear(&mut shard, &jaquez, 3);
     hear(&mut shard, &juzang, 3);
     assert_eq!(beat(&mut shard, &mut out), ["ihave [(0, 3), (1, 3)]"]);
-    let beats = beats_until_asked(&mut shard, &mut out, "graft [(0, 3), (1, 3)] true");
+    let beats = beats_until_asked(&mut shard, &mut out, "graft [(0, 3), (1, 3)] Once");
     assert_eq!(beats, usize::from(PATIENCE_MIN), "Juzang's fourth has not come");
     shard.hear_promise(link(0), vec![(jaquez, 3), (juzang.clone(), 4)]);
     hear(&mut shard, &juzang, 4);
@@ -243,14 +243,14 @@ fn what_is_promised_and_has_been_overtaken_is_not_asked_for() {
     hear(&mut shard, &jaquez, 1);
     // The only record of Jaquez's: its origin leaves the table.
     let newer = report(b"Jaquez-1", NOW_NS + 1);
-    let held = Held { record: record_of(&newer), origin: &juzang, seq: 1 };
+    let held = Update { record: record_of(&newer), origin: &juzang, seq: 1 };
     let mut guess = u16::MAX;
     let _ = shard.apply(NOW_NS + SECOND_NS, link(1), held, KeyHash::of(b"Jaquez-1"), &mut guess);
     assert_eq!(shard.vector().count(), 0);
     shard.hear_promise(link(0), vec![(jaquez.clone(), 1)]);
     assert!((0..10).all(|_| beat(&mut shard, &mut out).is_empty()));
     shard.hear_promise(link(0), vec![(jaquez, 2)]);
-    assert_eq!(beats_until_asked(&mut shard, &mut out, "graft [] true"), usize::from(PATIENCE_MIN) + 1);
+    assert_eq!(beats_until_asked(&mut shard, &mut out, "graft [] Once"), usize::from(PATIENCE_MIN) + 1);
 }
 
 #[test]
@@ -263,7 +263,7 @@ fn who_tells_of_changes_has_nothing_to_promise() {
     assert!((0..50).all(|_| beat(&mut shard, &mut out).is_empty()));
     shard.feed(link(0), false);
     shard.hear_promise(link(0), vec![(jaquez, 9)]);
-    assert_eq!(beats_until_asked(&mut shard, &mut out, "graft [] true"), usize::from(PATIENCE_MIN) + 1);
+    assert_eq!(beats_until_asked(&mut shard, &mut out, "graft [] Once"), usize::from(PATIENCE_MIN) + 1);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use proxyherd_core::{
-    codec::link::{Encoder, Frame, decode},
+    codec::link::{Encoder, Frame, GraftMode, decode},
     command::Outcome,
     flood::{Broken, LinkId, Nonsense, Rules, Wake},
     limits::{
@@ -12,7 +12,7 @@ use proxyherd_core::{
         LOOKS_PER_HEARTBEAT, RENEWAL_INTERVAL_NS, REUNION_NS, SHARDS, TOMBSTONE_TTL_NS,
     },
     link::Incoming,
-    map::{Agreed, Map, MapSettings, shard_index},
+    replica::{Agreed, Replica, ReplicaSettings, shard_index},
     types::{Body, ClientId, Coordinates, Difference, Origin, Record, Timestamp},
 };
 
@@ -21,9 +21,9 @@ use crate::herd::{
     settings, settle, timestamp_of,
 };
 
-/// A member that tells one server whatever it likes, over that server's link 9.
+/// A member that sends one server anything, over that server's link 9.
 struct Eve<'m> {
-    map: &'m Map,
+    map: &'m Replica,
     encoder: Encoder,
     incoming: Incoming,
 }
@@ -31,13 +31,13 @@ struct Eve<'m> {
 const EVES: usize = 9;
 
 impl<'m> Eve<'m> {
-    fn at(map: &'m Map) -> Eve<'m> {
+    fn at(map: &'m Replica) -> Eve<'m> {
         let mut incoming = Incoming::new(link(EVES));
         incoming.receive(map, NOW_NS, empty_vectors().bytes(), &mut Wake::default()).unwrap();
         Eve { map, encoder: Encoder::default(), incoming }
     }
 
-    /// Tells a record, received when it was sent.
+    /// Sends a record that claims to have been received when it was made.
     fn tell(&mut self, origin: &Origin, seq: u64, client: &[u8], timestamp_ns: u64) {
         let report = report(client, timestamp_ns);
         let place = Coordinates::parse(b"-66.6-66.6").unwrap();
@@ -70,16 +70,16 @@ fn is_false(seen: &Seen) -> bool {
     seen.place.contains("66.6")
 }
 
-fn of_client(map: &Map, client: &[u8]) -> Seen {
+fn of_client(map: &Replica, client: &[u8]) -> Seen {
     content(map).into_iter().find(|seen| seen.key == client).unwrap()
 }
 
-fn nonsense(map: &Map, link: LinkId, what: Nonsense) -> u64 {
+fn nonsense(map: &Replica, link: LinkId, what: Nonsense) -> u64 {
     map.nonsense(link)[what.index()]
 }
 
-/// The origins of which a map covers anything.
-fn covered(map: &Map) -> Vec<Origin> {
+/// The origins of which a replica covers anything.
+fn covered(map: &Replica) -> Vec<Origin> {
     let mut origins = Vec::new();
     (0..SHARDS).for_each(|shard| map.for_each_covered(shard, |origin, _| origins.push(origin.clone())));
     origins.sort();
@@ -87,13 +87,13 @@ fn covered(map: &Map) -> Vec<Origin> {
     origins
 }
 
-/// So many clients of one shard.
+/// The first clients of one shard.
 fn clients_of_shard_0(count: usize) -> Vec<Vec<u8>> {
     let clients = (0..).map(|number: u32| number.to_string().into_bytes());
     clients.filter(|client| shard_index(client) == 0).take(count).collect()
 }
 
-/// Lets both look, and moves what comes of it.
+/// Lets both servers look, and moves what follows from it.
 fn mend<'m>(now_ns: u64, a: &mut End<'m>, b: &mut End<'m>) {
     for end in [&mut *a, &mut *b] {
         end.now_ns = now_ns;
@@ -102,7 +102,7 @@ fn mend<'m>(now_ns: u64, a: &mut End<'m>, b: &mut End<'m>) {
     settle(a, b);
 }
 
-/// One heartbeat in each direction, and what comes of it.
+/// One heartbeat in each direction, and what follows from it.
 fn beat<'m>(now_ns: u64, a: &mut End<'m>, b: &mut End<'m>) {
     for end in [&mut *a, &mut *b] {
         end.now_ns = now_ns;
@@ -137,7 +137,7 @@ fn what_a_server_never_said_is_contradicted_everywhere_and_nothing_that_it_said_
         (&fast.place, &fast.attributes, &fast.server),
         (&honest[0].place, &honest[0].attributes, &honest[0].server)
     );
-    // It wins over the lie by as little as may be, and expires when it would have.
+    // The answer wins over the lie by as little as possible, and expires when the true record would have.
     assert_eq!(
         (fast.timestamp.nanos(), fast.received_ns()),
         (NOW_NS + SECOND_NS + 1, honest[0].received_ns())
@@ -146,7 +146,7 @@ fn what_a_server_never_said_is_contradicted_everywhere_and_nothing_that_it_said_
     assert_eq!(nonsense(&riley, link(0), Nonsense::OwnSequence), 1);
     assert_eq!(jaquez.nonsense(link(0)), [0; Nonsense::ALL.len()]);
     assert_eq!((riley.contradiction(), jaquez.contradiction()), (None, None));
-    // All is told under a new incarnation, and the old one is forgotten.
+    // Everything is issued under a new incarnation, and the old one is forgotten.
     assert!(riley.origin().incarnation > before.incarnation);
     assert_eq!((covered(&riley), covered(&jaquez)), (vec![riley.origin()], vec![riley.origin()]));
 }
@@ -154,7 +154,8 @@ fn what_a_server_never_said_is_contradicted_everywhere_and_nothing_that_it_said_
 #[test]
 fn a_lie_that_claims_to_have_come_when_the_truth_had_expired_does_not_make_it_older() {
     let ttl_ns = 100 * SECOND_NS;
-    let expiring = |server: &str| Map::new(MapSettings { client_ttl_ns: Some(ttl_ns), ..settings(server) });
+    let expiring =
+        |server: &str| Replica::new(ReplicaSettings { client_ttl_ns: Some(ttl_ns), ..settings(server) });
     let (riley, jaquez) = (expiring("Riley"), expiring("Jaquez"));
     let (mut to_jaquez, mut to_riley) = join(NOW_NS, (&riley, link(0)), (&jaquez, link(0)));
     let sent = report(b"kiwi", NOW_NS - 50 * SECOND_NS);
@@ -197,7 +198,8 @@ fn a_tombstone_that_is_about_to_expire_still_ends_a_lie_that_neighbors_hold() {
         let agreed = Agreed { version: 2, has_tree: false };
         let _ = map.agree(link(0), &map.me().server, agreed, &mut Encoder::default());
     }
-    // By their vectors both have all that Juzang has said: the lie was told as the update that contradicted it.
+    // By their vectors both have everything that Juzang has issued: the lie was sent as the update that contradicted
+    // it.
     let (juzang, client) = (origin("Juzang", 1), b"nobody");
     let (mut eve, mut honest) = (Eve::at(&jaquez), Eve::at(&riley));
     let received_ns = NOW_NS - TOMBSTONE_TTL_NS + LIE_TOMBSTONE_NS;
@@ -224,7 +226,7 @@ fn a_promise_of_more_than_a_server_has_said_is_contradicted_and_not_waited_for()
     let (mut incoming, mut encoder) = (Incoming::new(link(0)), Encoder::default());
     let index = encoder.index_of(&riley.origin()).unwrap();
     encoder.ihave(0, &[(index, 5)]);
-    encoder.graft(1, &[(index, 5)], true);
+    encoder.graft(1, &[(index, 5)], GraftMode::Once);
     incoming.receive(&riley, NOW_NS, encoder.bytes(), &mut Wake::default()).unwrap();
     assert_eq!(nonsense(&riley, link(0), Nonsense::OwnSequence), 2);
     let mut encoder = Encoder::default();
@@ -248,9 +250,9 @@ fn nonsense_in_a_question_that_had_to_wait_is_counted_for_the_neighbor_that_aske
     let index = encoder.index_of(&riley.origin()).unwrap();
     encoder.vector(1, &[]);
     for _ in 0..LOOKS_PER_HEARTBEAT {
-        encoder.graft(1, &[], false);
+        encoder.graft(1, &[], GraftMode::Onward);
     }
-    encoder.graft(1, &[(index, 5)], false);
+    encoder.graft(1, &[(index, 5)], GraftMode::Onward);
     incoming.receive(&riley, NOW_NS, encoder.bytes(), &mut Wake::default()).unwrap();
     assert_eq!(nonsense(&riley, link(0), Nonsense::OwnSequence), 0, "it waits for the next heartbeat");
     riley.write_heartbeat(link(0), NOW_NS, &mut Encoder::default());
@@ -314,7 +316,7 @@ fn what_is_told_of_an_earlier_life_is_believed() {
 
 #[test]
 fn a_server_that_is_restored_from_a_snapshot_takes_back_what_it_has_said_since() {
-    // What it said before the snapshot and after it.
+    // What it issued before the snapshot and after it.
     let (before, jaquez) = (map("Riley"), map("Jaquez"));
     let (mut to_jaquez, mut to_riley) = join(NOW_NS, (&before, link(0)), (&jaquez, link(0)));
     let _ = before.report(NOW_NS, &report(b"kiwi", NOW_NS));
@@ -335,7 +337,7 @@ fn a_server_that_is_restored_from_a_snapshot_takes_back_what_it_has_said_since()
     mend(now_ns, &mut to_jaquez, &mut to_riley);
     assert_eq!(content(&jaquez), said);
     assert_ne!(riley.origin(), before.origin());
-    // What it lacks it is told by a link that comes up, or after a comparison.
+    // A link that comes up brings what it lacks, or a comparison does.
     for end in [&riley, &jaquez] {
         let _ = end.link_down(link(0));
     }
@@ -345,8 +347,8 @@ fn a_server_that_is_restored_from_a_snapshot_takes_back_what_it_has_said_since()
     assert_eq!((riley.contradiction(), jaquez.contradiction()), (None, None));
 }
 
-/// Riley as it is when it is restored from a snapshot, its neighbor Jaquez, and what Riley had said before.
-fn restored(snapshot_age_s: u64) -> (Map, Map, Vec<Seen>) {
+/// Riley as it is when it is restored from a snapshot, its neighbor Jaquez, and what Riley had issued before.
+fn restored(snapshot_age_s: u64) -> (Replica, Replica, Vec<Seen>) {
     let (before, jaquez, riley) = (map("Riley"), map("Jaquez"), map("Riley"));
     let (mut to_jaquez, mut to_riley) = join(NOW_NS, (&before, link(0)), (&jaquez, link(0)));
     let _ = before.report(NOW_NS, &report(b"kiwi", NOW_NS));
@@ -369,8 +371,8 @@ fn restored(snapshot_age_s: u64) -> (Map, Map, Vec<Seen>) {
 /// A link comes up as it does in a server.
 fn link_up<'m>(
     now_ns: u64,
-    (a, a_link): (&'m Map, LinkId),
-    (b, b_link): (&'m Map, LinkId),
+    (a, a_link): (&'m Replica, LinkId),
+    (b, b_link): (&'m Replica, LinkId),
 ) -> (End<'m>, End<'m>) {
     let agreed = Agreed { version: 2, has_tree: false };
     for (end, link, other) in [(a, a_link, b), (b, b_link, a)] {
@@ -380,7 +382,7 @@ fn link_up<'m>(
     join(now_ns, (a, a_link), (b, b_link))
 }
 
-fn assert_all_is_said(now_ns: u64, riley: &Map, jaquez: &Map, said: &[Seen]) {
+fn assert_all_is_said(now_ns: u64, riley: &Replica, jaquez: &Replica, said: &[Seen]) {
     for end in [riley, jaquez] {
         let _ = end.link_down(link(0));
     }
@@ -471,7 +473,7 @@ fn a_liar_that_links_again_and_again_is_answered_no_more_often() {
 #[test]
 fn a_clock_is_right_when_more_neighbors_agree_with_it_than_do_not() {
     let ahead_ns = NOW_NS + TEN_YEARS_NS;
-    let riley = Map::new(MapSettings { me: origin("Riley", ahead_ns), ..settings("Riley") });
+    let riley = Replica::new(ReplicaSettings { me: origin("Riley", ahead_ns), ..settings("Riley") });
     let _ = riley.report(ahead_ns, &report(b"kiwi", ahead_ns));
     let _ = riley.mend(ahead_ns);
     let _ = riley.mend(NOW_NS);
@@ -489,7 +491,7 @@ fn a_clock_is_right_when_more_neighbors_agree_with_it_than_do_not() {
 #[test]
 fn neighbors_that_differed_from_a_clock_that_was_wrong_are_heard_anew_when_it_is_put_back() {
     let ahead_ns = NOW_NS + TEN_YEARS_NS;
-    let riley = Map::new(MapSettings { me: origin("Riley", ahead_ns), ..settings("Riley") });
+    let riley = Replica::new(ReplicaSettings { me: origin("Riley", ahead_ns), ..settings("Riley") });
     let _ = riley.report(ahead_ns, &report(b"kiwi", ahead_ns));
     let _ = riley.mend(ahead_ns);
     [0, 3, 4].into_iter().for_each(|off| riley.note_refused_clock(link(off), -(TEN_YEARS_NS as i64)));
@@ -579,12 +581,12 @@ const TEN_YEARS_NS: u64 = 10 * 365 * 86_400 * SECOND_NS;
 #[test]
 fn what_a_server_took_while_its_clock_was_years_ahead_is_put_right_when_a_link_is_agreed() {
     let ahead_ns = NOW_NS + TEN_YEARS_NS;
-    let riley = Map::new(MapSettings { me: origin("Riley", ahead_ns), ..settings("Riley") });
+    let riley = Replica::new(ReplicaSettings { me: origin("Riley", ahead_ns), ..settings("Riley") });
     let _ = riley.mend(ahead_ns);
     let sent = report(b"fast", ahead_ns);
     let _ = riley.report(ahead_ns, &sent);
     let _ = riley.report(ahead_ns, &report(b"slow", NOW_NS));
-    // The clock is right again; the link would have been refused until now.
+    // The clock is right again. Until now the link would have been refused.
     let _ = riley.mend(NOW_NS);
     let _ = riley.trust_clock(link(0), NOW_NS);
     let jaquez = map("Jaquez");
@@ -599,7 +601,7 @@ fn what_a_server_took_while_its_clock_was_years_ahead_is_put_right_when_a_link_i
     );
     assert_eq!(jaquez.nonsense(link(0)), [0; Nonsense::ALL.len()]);
     assert_eq!(riley.origin().incarnation, NOW_NS);
-    // The client is shut out for as long as its clock is ahead of what a server bounds it by.
+    // The client's reports do not count for as long as its clock is ahead of the server's bound.
     let later_ns = NOW_NS + 6 * SECOND_NS;
     assert_eq!(jaquez.report(later_ns, &report(b"fast", later_ns)).0, Outcome::Moved);
     assert_eq!((riley.contradiction(), jaquez.contradiction()), (None, None));
@@ -627,7 +629,7 @@ fn a_clock_that_goes_back_is_believed_when_links_stay_up() {
     let riley = map("Riley");
     let _ = riley.report(NOW_NS + TEN_YEARS_NS, &report(b"fast", NOW_NS + TEN_YEARS_NS));
     let _ = riley.mend(NOW_NS + TEN_YEARS_NS);
-    let received_ns = |map: &Map| of_client(map, b"fast").received_ns();
+    let received_ns = |map: &Replica| of_client(map, b"fast").received_ns();
     let look = |from: u64| {
         (from..).take(CLOCK_TRUST_LOOKS as usize).for_each(|second| {
             let _ = riley.mend(NOW_NS + second * SECOND_NS);
@@ -666,7 +668,8 @@ fn an_honest_report_wins_over_what_was_received_in_the_future() {
 #[test]
 fn what_a_server_has_expired_while_its_clock_was_ahead_is_no_lie() {
     let ttl_ns = 300 * SECOND_NS;
-    let expiring = |server: &str| Map::new(MapSettings { client_ttl_ns: Some(ttl_ns), ..settings(server) });
+    let expiring =
+        |server: &str| Replica::new(ReplicaSettings { client_ttl_ns: Some(ttl_ns), ..settings(server) });
     let (riley, jaquez) = (expiring("Riley"), expiring("Jaquez"));
     let (mut to_jaquez, mut to_riley) = join(NOW_NS, (&riley, link(0)), (&jaquez, link(0)));
     let _ = riley.report(NOW_NS, &report(b"kiwi", NOW_NS));
@@ -686,7 +689,8 @@ fn what_a_server_has_expired_while_its_clock_was_ahead_is_no_lie() {
 #[test]
 fn what_has_expired_only_by_the_clock_of_a_server_is_passed_on_by_it_and_not_shown() {
     let ttl_ns = 10 * SECOND_NS;
-    let expiring = |server: &str| Map::new(MapSettings { client_ttl_ns: Some(ttl_ns), ..settings(server) });
+    let expiring =
+        |server: &str| Replica::new(ReplicaSettings { client_ttl_ns: Some(ttl_ns), ..settings(server) });
     let [leaf, hub, other] = ["Leaf", "Hub", "Other"].map(expiring);
     let (mut leaf_end, mut hub_end) = join(NOW_NS, (&leaf, link(0)), (&hub, link(0)));
     let (mut hub_to_other, mut other_end) = join(NOW_NS, (&hub, link(1)), (&other, link(0)));
@@ -721,12 +725,12 @@ fn a_flood_of_incarnations_has_an_end_and_the_next_life_of_an_honest_server_find
         eve.tell(&origin("Riley", life), life, client, NOW_NS);
     }
     settle(&mut to_juzang, &mut to_jaquez);
-    // What they say is kept, under other incarnations of the server.
+    // Their records are kept under other incarnations of the server.
     assert_eq!((jaquez.len(), juzang.len()), (4 * INCARNATIONS_MAX as u64, 4 * INCARNATIONS_MAX as u64));
     assert_eq!((lives(&jaquez).len(), lives(&juzang).len()), (INCARNATIONS_MAX, INCARNATIONS_MAX));
     assert_eq!(nonsense(&jaquez, link(EVES), Nonsense::Origins), 3 * INCARNATIONS_MAX as u64);
     assert_eq!(content(&jaquez), content(&juzang));
-    // What is known already goes no further, though it comes under an incarnation that finds no room.
+    // A known record is not passed on, though it comes under an incarnation that finds no room.
     for (client, life) in clients.iter().zip(1..) {
         eve.tell(&origin("Riley", life), life, client, NOW_NS);
     }
@@ -740,15 +744,15 @@ fn a_flood_of_incarnations_has_an_end_and_the_next_life_of_an_honest_server_find
     assert_eq!(content(&jaquez), content(&juzang));
     assert!(lives(&juzang).contains(&honest));
     assert_eq!((jaquez.contradiction(), juzang.contradiction()), (None, None));
-    // A neighbor that has nothing is told all of it.
+    // A neighbor that has nothing is sent all of it.
     let campbell = map("Campbell");
     let (mut to_jaquez, mut to_campbell) = join(NOW_NS, (&campbell, link(0)), (&jaquez, link(1)));
     settle(&mut to_jaquez, &mut to_campbell);
     assert_eq!(content(&campbell), content(&jaquez));
 }
 
-/// The origins of what a map holds.
-fn lives(map: &Map) -> BTreeSet<Origin> {
+/// The origins of what a replica holds.
+fn lives(map: &Replica) -> BTreeSet<Origin> {
     let mut lives = BTreeSet::new();
     map.for_each(|held| {
         lives.insert(held.origin.clone());
@@ -759,7 +763,7 @@ fn lives(map: &Map) -> BTreeSet<Origin> {
 #[test]
 fn each_mend_can_be_switched_off_to_show_what_it_is_for() {
     let broken =
-        |broken| Map::new(MapSettings { rules: Rules { broken: Some(broken) }, ..settings("Riley") });
+        |broken| Replica::new(ReplicaSettings { rules: Rules { broken: Some(broken) }, ..settings("Riley") });
     let riley = broken(Broken::CloseOnLies);
     Eve::at(&riley).tell(&riley.origin(), 1, b"kiwi", NOW_NS);
     let _ = riley.mend(NOW_NS);
@@ -768,15 +772,15 @@ fn each_mend_can_be_switched_off_to_show_what_it_is_for() {
     Eve::at(&riley).tell(&origin("Eve", 1), 1, b"kiwi", NOW_NS + TEN_YEARS_NS);
     assert_eq!(riley.len(), 1);
     let rules = Rules { broken: Some(Broken::CarryByOwnRule) };
-    let riley = Map::new(MapSettings { rules, client_ttl_ns: Some(SECOND_NS), ..settings("Riley") });
+    let riley = Replica::new(ReplicaSettings { rules, client_ttl_ns: Some(SECOND_NS), ..settings("Riley") });
     Eve::at(&riley).tell(&origin("Eve", 1), 1, b"kiwi", NOW_NS - SECOND_NS);
     assert_eq!(riley.len(), 0);
 }
 
-/// A lie about Riley, told to Jaquez.
+/// A lie about Riley, sent to Jaquez.
 #[derive(Clone, Debug)]
 enum Lie {
-    /// A record of one of the clients or of nobody, so much ahead of now.
+    /// A record of one of the clients or of nobody, this far ahead of now.
     Record { key: u8, seq: u64, ahead_ns: u64, is_gone: bool },
     /// How far Riley is covered.
     Marker { key: u8, seq: u64 },
@@ -846,7 +850,7 @@ proptest! {
             let _ = riley.mend(now_ns).and(jaquez.mend(now_ns));
             prop_assert_eq!(riley.contradiction(), None);
         }
-        // Eve is gone. A minute later all is told anew.
+        // Eve is gone. A minute later everything is issued again.
         for second in 0..=RENEWAL_INTERVAL_NS / SECOND_NS {
             settle(&mut ends.0, &mut ends.1);
             beat(now_ns + second * SECOND_NS, &mut ends.0, &mut ends.1);

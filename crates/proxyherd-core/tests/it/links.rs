@@ -1,4 +1,4 @@
-//! What a link owes its neighbor, and what one link's trouble must not do to another.
+//! What a link has to send its neighbor, and what one link's trouble must not do to another.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use proxyherd_core::{
     flood::{LinkId, Wake},
     limits::{LINK_BATCH_LEN, LINKS_MAX, SHARDS},
     link::{Incoming, LinkError},
-    map::{Map, MapSettings, shard_index},
+    replica::{Replica, ReplicaSettings, shard_index},
     types::{AttributesBuf, ClientId, Report},
 };
 
@@ -16,8 +16,8 @@ use crate::herd::{
     NOW_NS, SECOND_NS, content, empty_vectors, join, link, map, origin, record_of, report, settings, settle,
 };
 
-/// Brings up a link to a neighbor that has nothing; says who is to be woken.
-fn bring_up(map: &Map, link: LinkId) -> (Incoming, Wake) {
+/// Brings up a link to a neighbor that has nothing. Returns the links to wake.
+fn bring_up(map: &Replica, link: LinkId) -> (Incoming, Wake) {
     let (mut incoming, mut wake) = (Incoming::new(link), Wake::default());
     incoming.receive(map, NOW_NS, empty_vectors().bytes(), &mut wake).unwrap();
     (incoming, wake)
@@ -38,8 +38,8 @@ fn keys(encoder: &Encoder) -> Vec<Vec<u8>> {
 #[test]
 fn a_link_that_is_always_behind_still_tells_of_every_client() {
     let map = map("Riley");
-    let neighbour = link(0);
-    let (_incoming, _) = bring_up(&map, neighbour);
+    let neighbor = link(0);
+    let (_incoming, _) = bring_up(&map, neighbor);
     let mut note = AttributesBuf::default();
     note.set("note", &"x".repeat(400)).unwrap();
     let clients: Vec<_> = (0..500).map(|client| format!("client-{client}").into_bytes()).collect();
@@ -51,7 +51,7 @@ fn a_link_that_is_always_behind_still_tells_of_every_client() {
             let report = Report { attributes: note.borrow(), ..report(client, NOW_NS + round) };
             let _ = map.report(NOW_NS, &report);
         }
-        assert!(!map.flush(neighbour, &mut encoder), "there is more than one batch takes");
+        assert!(!map.flush(neighbor, &mut encoder), "there is more than one batch takes");
         assert!(encoder.len() < LINK_BATCH_LEN + 1024);
         told.extend(keys(&encoder));
         encoder.clear();
@@ -60,7 +60,7 @@ fn a_link_that_is_always_behind_still_tells_of_every_client() {
 }
 
 #[test]
-fn a_link_that_is_always_behind_still_moves_the_neighbours_vector() {
+fn a_link_that_is_always_behind_still_moves_the_neighbors_vector() {
     let (riley, jaquez) = (map("Riley"), map("Jaquez"));
     let (mut to_jaquez, mut to_riley) = join(NOW_NS, (&riley, link(0)), (&jaquez, link(0)));
     let mut note = AttributesBuf::default();
@@ -78,13 +78,13 @@ fn a_link_that_is_always_behind_still_moves_the_neighbours_vector() {
     for shard in 0..SHARDS {
         let mut covered = 0;
         jaquez.for_each_covered(shard, |_, seq| covered = seq);
-        // Each shard has its turn every 16 rounds, and its marker stands behind what was queued a turn before.
+        // Each shard gets its turn every 16 rounds, and its marker stands behind what was queued a turn before.
         assert!(covered > 1000, "shard {shard} is covered up to {covered} only");
     }
 }
 
 #[test]
-fn a_neighbour_that_breaks_off_in_a_marker_does_not_silence_the_others() {
+fn a_neighbor_that_breaks_off_in_a_marker_does_not_silence_the_others() {
     let map = map("Riley");
     let (mut bad, _) = bring_up(&map, link(0));
     let (_good, _) = bring_up(&map, link(1));
@@ -109,13 +109,13 @@ fn a_client_that_begins_again_after_it_expired_does_so_everywhere() {
     let ttl_ns = 10 * SECOND_NS;
     for lag_ns in [0, SECOND_NS] {
         let expiring =
-            |server: &str| Map::new(MapSettings { client_ttl_ns: Some(ttl_ns), ..settings(server) });
+            |server: &str| Replica::new(ReplicaSettings { client_ttl_ns: Some(ttl_ns), ..settings(server) });
         let (riley, jaquez) = (expiring("Riley"), expiring("Jaquez"));
         let (mut to_riley, mut to_jaquez) = join(NOW_NS, (&jaquez, link(0)), (&riley, link(0)));
         let _ = riley.report(NOW_NS, &report(b"kiwi", NOW_NS));
         settle(&mut to_riley, &mut to_jaquez);
-        // The record is over, Jaquez has not swept it (nor has its clock come so far), and the client's clock
-        // has been put back.
+        // The record has expired, Jaquez has not swept it (its clock has not come so far either), and the client's
+        // clock was put back.
         to_riley.now_ns = NOW_NS + ttl_ns - lag_ns;
         let (outcome, _) = riley.report(NOW_NS + ttl_ns, &report(b"kiwi", NOW_NS - SECOND_NS));
         assert_eq!(outcome, Outcome::Added);
@@ -142,21 +142,21 @@ fn a_shards_vector_is_told_once() {
 }
 
 #[test]
-fn a_links_number_can_be_used_again_for_another_neighbour() {
+fn a_links_number_can_be_used_again_for_another_neighbor() {
     let riley = map("Riley");
     let mut clients = BTreeSet::new();
     for number in 0..2 * LINKS_MAX {
-        let neighbour = map(&format!("server-{number}"));
+        let neighbor = map(&format!("server-{number}"));
         let client = format!("client-{number}");
-        let _ = neighbour.report(NOW_NS, &report(client.as_bytes(), NOW_NS));
+        let _ = neighbor.report(NOW_NS, &report(client.as_bytes(), NOW_NS));
         clients.insert(client.into_bytes());
-        // What came over this number before came from somebody else, and is news to this one.
-        let (mut here, mut there) = join(NOW_NS, (&riley, link(0)), (&neighbour, link(5)));
+        // What came over this number before came from another neighbor, and is news to this one.
+        let (mut here, mut there) = join(NOW_NS, (&riley, link(0)), (&neighbor, link(5)));
         settle(&mut here, &mut there);
         let _ = riley.report(NOW_NS, &report(b"kiwi", NOW_NS + number as u64));
         settle(&mut here, &mut there);
-        assert_eq!(content(&riley), content(&neighbour));
-        assert_eq!(content(&neighbour).len(), clients.len() + 1);
+        assert_eq!(content(&riley), content(&neighbor));
+        assert_eq!(content(&neighbor).len(), clients.len() + 1);
         let _ = riley.link_down(link(0));
         riley.free_link(link(0));
     }
@@ -164,7 +164,7 @@ fn a_links_number_can_be_used_again_for_another_neighbour() {
 }
 
 #[test]
-fn a_neighbour_that_wants_no_link_any_more_says_why() {
+fn a_neighbor_that_wants_no_link_any_more_says_why() {
     let map = map("Riley");
     let (mut incoming, _) = bring_up(&map, link(0));
     let mut encoder = Encoder::default();

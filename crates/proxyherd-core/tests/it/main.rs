@@ -1,10 +1,9 @@
-//! The core as its callers meet it: maps, joined by links whose bytes a test moves by hand.
+//! The core as its callers use it: replicas, joined by links whose bytes a test moves by hand.
 
 #![allow(clippy::unwrap_used, reason = "what helps tests is a test too")]
 
 mod accounts;
 mod backlog;
-mod budget;
 mod check;
 mod data;
 mod followers;
@@ -17,6 +16,7 @@ mod merge;
 mod names;
 mod near;
 mod numbering;
+mod quota;
 mod shards;
 mod stamps;
 mod states;

@@ -1,5 +1,5 @@
-//! The merge is a join: in whatever order, however often, over whatever links records come, the same ones make
-//! the same map.
+//! The merge is a join: the same records make the same replica, in whatever order, however often, and over whatever
+//! links they come.
 
 use proptest::prelude::*;
 use proxyherd_core::{
@@ -8,7 +8,7 @@ use proxyherd_core::{
     flood::Wake,
     limits::SHARDS,
     link::Incoming,
-    map::{Map, shard_index},
+    replica::{Replica, shard_index},
     types::{
         Attributes, AttributesBuf, Body, Coordinates, Difference, Kind, Origin, Record, Timestamp, Version,
     },
@@ -16,7 +16,7 @@ use proxyherd_core::{
 
 use crate::herd::{NOW_NS, SECOND_NS, Seen, content, empty_vectors, link, map, origin, report};
 
-/// A record as some server may have taken it. Small ranges, so that keys, versions and whole records meet often.
+/// A record as a server may have taken it. Small ranges make keys, versions and whole records collide often.
 #[derive(Clone, Debug)]
 struct Made {
     key: u8,
@@ -71,7 +71,7 @@ fn made() -> impl Strategy<Value = Made> {
 }
 
 /// Lets `map` take these records over one link.
-fn offer(map: &Map, place: usize, records: &[Made]) {
+fn offer(map: &Replica, place: usize, records: &[Made]) {
     let mut encoder = Encoder::default();
     for one in records {
         let index = encoder.index_of(&one.origin()).unwrap();
@@ -90,7 +90,7 @@ fn merged(records: &[Made]) -> Vec<Seen> {
     content(&map)
 }
 
-/// The greatest record of a key, by going through all of them.
+/// The greatest record of a key, found by comparing all of them.
 fn greatest(records: &[Made], key: u8) -> Option<&Made> {
     records.iter().filter(|one| one.key == key).reduce(|best, one| {
         let order = one.record(|one_record| {
@@ -125,13 +125,13 @@ proptest! {
         other in prop::collection::vec(made(), 0..15),
         third in prop::collection::vec(made(), 0..15),
     ) {
-        // (one + other) + third = one + (other + third), where a sum is offered as the map that it makes.
+        // (one + other) + third = one + (other + third), where a sum is offered as the replica that it makes.
         let (left, right) = (map("Left"), map("Right"));
         offer(&left, 0, &one);
         offer(&left, 1, &other);
         offer(&right, 0, &other);
         offer(&right, 1, &third);
-        let of = |map: &Map, all: &[&[Made]]| -> Vec<Made> {
+        let of = |map: &Replica, all: &[&[Made]]| -> Vec<Made> {
             let held = content(map);
             let all = all.iter().flat_map(|records| records.iter());
             all.filter(|one| one.record(|record| held.iter().any(|seen| {
@@ -186,7 +186,7 @@ proptest! {
     fn what_loses_is_told_to_nobody(records in prop::collection::vec(made(), 1..40)) {
         let map = map("Merger");
         offer(&map, 0, &records);
-        // A neighbor comes up at another link and is told everything; from then on it waits for news.
+        // A neighbor comes up at another link and is sent everything; from then on it waits for changes.
         let (mut incoming, mut encoder) = (Incoming::new(link(1)), Encoder::default());
         incoming.receive(&map, NOW_NS, empty_vectors().bytes(), &mut Wake::default()).unwrap();
         while !map.flush(link(1), &mut encoder) {}

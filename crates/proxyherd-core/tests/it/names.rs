@@ -1,12 +1,12 @@
-//! A bad member tells one client in the names of several servers, over all her links, in any order. When she has left,
-//! nothing of it stands in the name of any of them.
+//! A bad member sends records of one client in the names of several servers, over all its links, in any order. After
+//! it has left, none of them stands in any of these names.
 
 use proptest::prelude::*;
 use proxyherd_core::{
     codec::link::Encoder,
     flood::{LinkId, Wake},
     link::Incoming,
-    map::{Agreed, Map},
+    replica::{Agreed, Replica},
     types::{Attributes, Body, Coordinates, Difference, Kind, Origin, Record, Timestamp},
 };
 
@@ -15,7 +15,7 @@ use crate::herd::{End, NOW_NS, SECOND_NS, content, empty_vectors, join, link, ma
 const NAMES: [&str; 4] = ["Bernard", "Campbell", "Jaquez", "Riley"];
 /// Eve's link, at each server.
 const EVES: usize = 9;
-/// Servers compare all that they hold, several times.
+/// Lets servers compare everything that they hold, several times.
 const SOON_S: u64 = 20;
 const CLIENT: &[u8] = b"kiwi";
 
@@ -29,14 +29,14 @@ const NETS: [&[(usize, usize)]; 5] = [LINE, OTHER_LINE, STAR, RING, FULL];
 
 /// The four servers, and Eve, who has links with some.
 struct Net<'m> {
-    maps: &'m [Map],
+    maps: &'m [Replica],
     ends: Vec<(End<'m>, End<'m>)>,
     eves: Vec<(Encoder, Incoming)>,
     now_ns: u64,
 }
 
 impl<'m> Net<'m> {
-    fn new(maps: &'m [Map], edges: &[(usize, usize)]) -> Net<'m> {
+    fn new(maps: &'m [Replica], edges: &[(usize, usize)]) -> Net<'m> {
         for (at, map) in maps.iter().enumerate() {
             for (other, other_map) in maps.iter().enumerate().filter(|(other, _)| *other != at) {
                 let agreed = Agreed { version: 2, has_tree: false };
@@ -44,7 +44,7 @@ impl<'m> Net<'m> {
             }
         }
         let join = |&(a, b): &(usize, usize)| join(NOW_NS, (&maps[a], link(b)), (&maps[b], link(a)));
-        let eve = |map: &Map| {
+        let eve = |map: &Replica| {
             let mut incoming = Incoming::new(link(EVES));
             incoming.receive(map, NOW_NS, empty_vectors().bytes(), &mut Wake::default()).unwrap();
             (Encoder::default(), incoming)
@@ -110,23 +110,23 @@ impl<'m> Net<'m> {
     }
 }
 
-/// Says whether there was nothing to move.
+/// Returns whether there was nothing to move.
 fn move_batch(from: &mut End<'_>, to: &mut End<'_>) -> bool {
     let is_all = from.flush() && from.encoder.is_empty();
     let _ = to.take_from(from);
     is_all
 }
 
-/// What Eve tells: the client is somewhere, or gone.
+/// What Eve sends: a position of the client, or a tombstone.
 #[derive(Clone, Debug)]
 struct Lie {
     /// In whose name.
     name: usize,
     incarnation: u64,
     seq: u64,
-    /// So much later than the time of the test.
+    /// How much later than the time of the test.
     later_ns: u64,
-    /// Lies with the same number put the client at one place; `None`: it is gone.
+    /// Lies with the same number have the same position; `None`: a tombstone.
     place: Option<usize>,
 }
 
@@ -142,11 +142,11 @@ impl Lie {
     }
 }
 
-fn maps() -> Vec<Map> {
+fn maps() -> Vec<Replica> {
     NAMES.into_iter().map(map).collect()
 }
 
-/// All hold the same, and nothing of what Eve said; a client that reported is where it said, or gone.
+/// All servers hold the same, and nothing that Eve sent; a client that reported is where it reported, or gone.
 fn check_end(net: &mut Net<'_>, is_honest: bool) -> bool {
     net.pass(SOON_S);
     let held = content(&net.maps[0]);
@@ -157,7 +157,7 @@ fn check_end(net: &mut Net<'_>, is_honest: bool) -> bool {
     assert!(!held.iter().any(|seen| seen.place.contains("66.")), "{held:?}");
     let is_there = held.iter().any(|seen| seen.key == CLIENT && !seen.place.is_empty());
     assert!(is_honest || !is_there, "{held:?}");
-    // When it reports again, that is known everywhere.
+    // When it reports again, everybody knows that.
     let now_ns = net.now_ns;
     let _ = net.maps[2].report(now_ns, &report(CLIENT, now_ns));
     net.settle();
@@ -179,7 +179,7 @@ fn permutations(count: usize) -> Vec<Vec<usize>> {
     permutations(last).into_iter().flat_map(with_last).collect()
 }
 
-/// In each name, with versions that rise by this; at one place, or at one each.
+/// In each name, with versions that rise by this much; all at one place, or each at its own.
 fn four_lies(step_ns: u64, is_one_place: bool) -> Vec<Lie> {
     let lie = |name: usize| Lie {
         name,
@@ -197,7 +197,7 @@ fn a_client_told_in_four_names_over_all_links_is_in_nobodys_name_when_the_liar_h
         for order in permutations(NAMES.len()) {
             for case in 0..48 {
                 let lies = four_lies([0, 1, 1000][case % 3], case / 3 % 2 == 0);
-                // The client has reported at nobody, or at one of two.
+                // The client has reported to no server, or to one of two.
                 let home = [None, Some(0), Some(2), Some(3)][case / 6 % 4];
                 let is_settled_between = case / 24 == 0;
                 let maps = maps();
@@ -214,7 +214,7 @@ fn a_client_told_in_four_names_over_all_links_is_in_nobodys_name_when_the_liar_h
                 }
                 assert!(net.nonsense() > 0);
                 let is_kept = check_end(&mut net, home.is_some());
-                // Lies that come all at once may leave no server that still holds what the client said.
+                // Lies that come all at once may leave no server that still holds the client's report.
                 assert!(is_kept || !is_settled_between || home.is_none(), "{edges:?} {order:?} {case}");
             }
         }
@@ -223,7 +223,8 @@ fn a_client_told_in_four_names_over_all_links_is_in_nobodys_name_when_the_liar_h
 
 #[test]
 fn what_a_server_never_heard_in_another_name_does_not_become_its_own_word() {
-    // Jaquez hears the lie about Riley and one about itself before it passes on the former, which Riley never hears.
+    // Jaquez receives the lie about Riley, and one about itself before it passes on the first, which never reaches
+    // Riley.
     let maps = maps();
     let mut net = Net::new(&maps, FULL);
     let lies = four_lies(1000, false);
@@ -329,7 +330,7 @@ proptest! {
         let mut is_honest = false;
         for step in steps {
             match step {
-                // About the lives that are there now: what is said of earlier ones is believed.
+                // About present lives: what is sent of earlier ones is believed.
                 Step::Tell(at, lie) => {
                     let incarnation = maps[lie.name].origin().incarnation;
                     net.tell(at, &Lie { incarnation, ..lie });

@@ -1,11 +1,11 @@
-//! Who is near: the same as by sorting everybody.
+//! Who is near: the search finds the same as sorting everybody.
 
 use proptest::prelude::*;
 use proxyherd_core::{
     command::{Around, Limit, Near},
     limits::NEAR_MAX,
-    map::{Map, MapSettings},
-    places::{Centre, Point, Separation},
+    places::{Center, Point, Separation},
+    replica::{Replica, ReplicaSettings},
     types::{AttributesBuf, ClientId, Coordinates, Kind, Report},
 };
 
@@ -13,7 +13,7 @@ use crate::herd::{NOW_NS, SECOND_NS, map, report, settings};
 
 const TTL_NS: u64 = 100 * SECOND_NS;
 
-/// Somebody, where it is in degrees, and what became of it.
+/// A client, its position in degrees, and what became of it.
 #[derive(Clone, Copy, Debug)]
 struct Made {
     number: u16,
@@ -48,8 +48,8 @@ fn made() -> impl Strategy<Value = Made> {
     (0u16..200, at, fate).prop_map(|(number, at, fate)| Made { number, at, fate })
 }
 
-fn filled(all: &[Made]) -> Map {
-    let map = Map::new(MapSettings { client_ttl_ns: Some(TTL_NS), ..settings("Riley") });
+fn filled(all: &[Made]) -> Replica {
+    let map = Replica::new(ReplicaSettings { client_ttl_ns: Some(TTL_NS), ..settings("Riley") });
     for made in all {
         let name = made.name();
         let received_ns = if made.fate == Fate::Expired { NOW_NS - TTL_NS } else { NOW_NS };
@@ -59,7 +59,7 @@ fn filled(all: &[Made]) -> Map {
             let _ = map.forget(NOW_NS, ClientId::new(name.as_bytes()).unwrap());
         }
     }
-    let _ = map.tell(NOW_NS, Kind::BUDGET, b"no/client", 0, b"told");
+    let _ = map.tell(NOW_NS, Kind::QUOTA, b"no/client", 0, b"told");
     map
 }
 
@@ -83,12 +83,12 @@ proptest! {
         let is_even = |key: &[u8]| key.last().unwrap().is_multiple_of(2);
         let found = map.near(NOW_NS, &near, |record| is_even(record.key)).unwrap();
 
-        let from = Centre::new(center.0.into(), center.1.into());
+        let from = Center::new(center.0.into(), center.1.into());
         let separation = |made: &Made| from.separation(made.at.0.into(), made.at.1.into());
         let mut expected: Vec<_> = all
             .iter()
             .filter(|made| made.fate == Fate::Here && is_even(made.name().as_bytes()))
-            .filter(|made| radius_m.is_none_or(|radius_m| separation(made) <= Separation::of_metres(radius_m)))
+            .filter(|made| radius_m.is_none_or(|radius_m| separation(made) <= Separation::of_meters(radius_m)))
             .map(|made| (separation(made), made.name()))
             .collect();
         expected.sort();
@@ -115,7 +115,7 @@ fn a_client_is_near_itself_and_nobody_is_near_one_that_is_not_known() {
     let found = near(around(b"kiwi"), Some(0.0)).unwrap();
     let [found] = &found[..] else { panic!("{found:?}") };
     assert_eq!(
-        (found.client(), found.attributes(), found.separation().metres()),
+        (found.client(), found.attributes(), found.separation().meters()),
         (kiwi.client, note.borrow(), 0.0)
     );
     assert_eq!((Some(found.timestamp), found.difference.nanos()), (kiwi.stamp.told(), 7));

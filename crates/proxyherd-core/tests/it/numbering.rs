@@ -1,29 +1,26 @@
-//! Links on which more origins are named than there are indices.
+//! Links that have to name more origins than there are indices.
 
 use proxyherd_core::{
-    codec::{
-        link::{Encoder, Frame, decode},
-        numbering::ANEW_VERSION,
-    },
+    codec::link::{Encoder, Frame, GraftMode, decode, numbering::ANEW_VERSION},
     flood::Wake,
     limits::{LINK_BATCH_LEN, ORIGINS_NAMED_MAX, SHARDS},
     link::{HIGHEST, Incoming, LinkError},
-    map::{Map, shard_index},
+    replica::{Replica, shard_index},
     types::Origin,
 };
 
 use crate::herd::{End, NOW_NS, empty_vectors, join_as, link, map, origin, record_of, report, settle};
 
-/// A member that invents incarnations and tells one server of them, over that server's link 9.
+/// A member that invents incarnations and sends one server records of them, over that server's link 9.
 struct Eve<'m> {
-    map: &'m Map,
+    map: &'m Replica,
     encoder: Encoder,
     incoming: Incoming,
     lives: u64,
 }
 
 impl<'m> Eve<'m> {
-    fn at(map: &'m Map, version: u16) -> Eve<'m> {
+    fn at(map: &'m Replica, version: u16) -> Eve<'m> {
         let mut incoming = Incoming::new(link(9)).with_version(version);
         incoming.receive(map, NOW_NS, empty_vectors().bytes(), &mut Wake::default()).unwrap();
         let mut encoder = Encoder::default();
@@ -31,7 +28,7 @@ impl<'m> Eve<'m> {
         Eve { map, encoder, incoming, lives: 0 }
     }
 
-    /// Tells of each client under an incarnation that nobody has heard of, and that all of it is covered.
+    /// Sends a record of each client under a new incarnation, and that all of it is covered.
     fn invent(&mut self, clients: &[Vec<u8>]) {
         for client in clients {
             self.lives += 1;
@@ -46,14 +43,14 @@ impl<'m> Eve<'m> {
         self.send();
     }
 
-    /// Her link must not break.
+    /// The link must not break.
     fn send(&mut self) {
         self.incoming.receive(self.map, NOW_NS, self.encoder.bytes(), &mut Wake::default()).unwrap();
         self.encoder.clear();
     }
 }
 
-/// So many clients of each shard.
+/// The first clients of each shard.
 fn clients(of_each_shard: usize) -> Vec<Vec<u8>> {
     let mut room = [of_each_shard; SHARDS];
     let has_room = |client: &Vec<u8>| {
@@ -69,16 +66,16 @@ fn clients(of_each_shard: usize) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// What servers that have told each other everything agree on.
+/// What servers that have sent each other everything agree on.
 #[derive(Debug, PartialEq)]
 struct Agreed {
-    /// For each key, whose update is held, and which.
+    /// For each key, the held update.
     held: Vec<(Vec<u8>, Origin, u64)>,
     /// In each shard, how far each origin is covered.
     covered: Vec<(usize, Origin, u64)>,
 }
 
-fn agreed(map: &Map) -> Agreed {
+fn agreed(map: &Replica) -> Agreed {
     let (mut held, mut covered) = (Vec::new(), Vec::new());
     map.for_each(|one| held.push((one.record.key.to_vec(), one.origin.clone(), one.seq)));
     for shard in 0..SHARDS {
@@ -90,7 +87,7 @@ fn agreed(map: &Map) -> Agreed {
 }
 
 fn settle_all<'m>(links: &mut [(End<'m>, End<'m>)]) {
-    // What the last link has brought has to come back as far as the first.
+    // What the last link has brought has to get back to the first server.
     for _ in 0..links.len() {
         links.iter_mut().for_each(|(one, other)| settle(one, other));
     }
@@ -112,7 +109,7 @@ fn a_flood_of_invented_incarnations_takes_no_link_of_honest_servers_down() {
             let client = format!("of-{}", honest.me().server);
             let _ = honest.report(NOW_NS, &report(client.as_bytes(), NOW_NS + round));
         }
-        // A frame that names an origin wrongly ends a link, or makes the maps differ.
+        // A frame that names an origin wrongly ends a link, or makes the replicas differ.
         settle_all(&mut links);
     }
     for (to_farther, to_nearer) in &links {
@@ -145,7 +142,7 @@ fn a_link_of_the_version_before_is_exhausted_by_such_a_flood_and_no_other_link_i
     assert!(eve.lives > 65_535);
     settle(&mut new.0, &mut new.1);
     assert_eq!(agreed(&juzang), agreed(&riley));
-    // It starts afresh, and is told all.
+    // It starts again, and is sent everything.
     let _ = riley.link_down(link(0));
     let _ = jaquez.link_down(link(0));
     let mut old = joined(0, &jaquez, ANEW_VERSION - 1);
@@ -249,7 +246,7 @@ fn an_index_from_before_the_numbering_began_anew_ends_the_link() {
         &|encoder| encoder.marker(0, &[(0, 1), (2, 1)]),
         &|encoder| encoder.vector(0, &[(0, 1), (2, 1)]),
         &|encoder| encoder.ihave(0, &[(0, 1), (2, 1)]),
-        &|encoder| encoder.graft(0, &[(0, 1), (2, 1)], true),
+        &|encoder| encoder.graft(0, &[(0, 1), (2, 1)], GraftMode::Once),
     ];
     for tell in tellings {
         assert_eq!(told(&[0, 1, 2], tell), Ok(()));

@@ -1,14 +1,14 @@
-//! Shards of three servers, each linked to both others, driven one step at a time through anything that can
-//! happen to them: batches of any size, frames that stay on the wire, links that come and go, servers that
-//! start again, records that expire and leave their slots to others.
+//! Shards of three servers, each linked to both others. A test drives them one step at a time through anything that
+//! can happen: batches of any size, frames that stay on the wire, links that come and go, servers that restart,
+//! records that expire and leave their slots to others.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use proptest::prelude::*;
 use proxyherd_core::{
-    codec::link::{Encoder, Frame, decode},
+    codec::link::{Encoder, Frame, GraftMode, decode},
     command::Condition,
-    flood::{Held, LinkId, Offered, Rules, Shard, ShardSettings},
+    flood::{LinkId, NewClients, Offered, Rules, Shard, ShardSettings, Update},
     types::{ClientId, KeyHash, Origin},
 };
 
@@ -18,15 +18,15 @@ const SERVERS: usize = 3;
 const NAMES: [&str; SERVERS] = ["Riley", "Jaquez", "Juzang"];
 const TTL_NS: u64 = 20 * SECOND_NS;
 
-/// One thing that happens. Links are named by their ends.
+/// One step. Links are named by their ends.
 #[derive(Clone, Debug)]
 enum Step {
-    /// A server takes a report of a client, so old.
+    /// A server takes a report of a client, of this age.
     Report(usize, u8, u64),
     Forget(usize, u8),
-    /// A server flushes what it has for another, at most so many bytes.
+    /// A server flushes at most this many bytes of what it has for another.
     Flush(usize, usize, usize),
-    /// So many frames from one server reach another.
+    /// This many frames from one server reach another.
     Deliver(usize, usize, usize),
     Down(usize, usize),
     Up(usize, usize),
@@ -109,7 +109,8 @@ impl Herd {
                 let report = report(&key, self.now_ns - age_ns);
                 let shard = &mut self.shards[server];
                 let expected = shard.expect(report.client, KeyHash::of(&key));
-                let (outcome, _) = shard.report(self.now_ns, &report, Condition::Always, expected, true);
+                let (outcome, _) =
+                    shard.report(self.now_ns, &report, Condition::Always, expected, NewClients::Admit);
                 self.enter(server, outcome.is_taken(), &key);
             }
             Step::Forget(server, key) => {
@@ -170,7 +171,7 @@ impl Herd {
         }
     }
 
-    /// Says whether anything is left, or nothing can be sent at all.
+    /// Returns whether anything is left, or nothing can be sent at all.
     fn flush(&mut self, from: usize, to: usize, most: usize) -> bool {
         let Some(wire) = self.wires.get_mut(&(from, to)) else { return true };
         let is_all = self.shards[from].flush(link_to(from, to), &mut wire.encoder, most);
@@ -178,7 +179,7 @@ impl Herd {
         is_all
     }
 
-    /// Says whether there was a frame.
+    /// Returns whether there was a frame.
     fn deliver(&mut self, from: usize, to: usize) -> bool {
         let Some(wire) = self.wires.get_mut(&(from, to)) else { return false };
         let bytes: Vec<u8> = wire.bytes.iter().copied().collect();
@@ -196,7 +197,7 @@ impl Herd {
             }
             Frame::Record { origin, seq, record } => {
                 let (at, now_ns) = (usize::from(origin), self.now_ns);
-                let told = Held { record, origin: &wire.origins[at], seq };
+                let told = Update { record, origin: &wire.origins[at], seq };
                 let _ = shard.apply(now_ns, back, told, KeyHash::of(record.key), &mut wire.guesses[at]);
                 wire.records += 1;
             }
@@ -228,7 +229,7 @@ impl Herd {
         }
     }
 
-    fn is_at_least(&self, held: &Held<'_>, update: &Seen) -> bool {
+    fn is_at_least(&self, held: &Update<'_>, update: &Seen) -> bool {
         update.record(|record| held.record.precedence(&held.origin.server, record, &update.server).is_ge())
     }
 
@@ -319,18 +320,18 @@ fn who_asks_again_while_it_is_answered_is_not_answered_from_the_front() {
     for key in (100..200u8).map(|byte| [byte]) {
         let report = report(&key, NOW_NS);
         let expected = shard.expect(report.client, KeyHash::of(&key));
-        let _ = shard.report(NOW_NS, &report, Condition::Always, expected, true);
+        let _ = shard.report(NOW_NS, &report, Condition::Always, expected, NewClients::Admit);
     }
     let (link, mut encoder) = (link(0), Encoder::default());
     let _ = shard.link_lazy(link);
-    let _ = shard.graft(link, &[], true);
+    let _ = shard.graft(link, &[], GraftMode::Once);
     let mut asked = 0;
     loop {
         let most = encoder.len() + 200;
         if shard.flush(link, &mut encoder, most) {
             break;
         }
-        let _ = shard.graft(link, &[], true);
+        let _ = shard.graft(link, &[], GraftMode::Once);
         asked += 1;
         assert!(asked < 1000, "it is answered without end");
     }

@@ -1,4 +1,4 @@
-//! What a report can ask for beyond being newer: the server's own time, and a condition. And what its reporter is told.
+//! What a report can ask for: the server's own time, and a condition. And what its reporter is answered.
 
 use std::mem::size_of;
 
@@ -7,7 +7,7 @@ use proxyherd_core::{
     command::{Condition, Outcome},
     flood::Wake,
     limits::BATCH_LEN_MAX,
-    map::{Map, MapSettings, Offer, shard_index},
+    replica::{Offer, Replica, ReplicaSettings, shard_index},
     types::{ClientId, Difference, Report, Stamp, Timestamp},
 };
 
@@ -18,14 +18,14 @@ fn undated(client: &[u8]) -> Report<'_> {
     Report { stamp: Stamp::Server, ..report(client, NOW_NS) }
 }
 
-fn take<'a>(map: &Map, now_ns: u64, condition: Condition, report: Report<'a>) -> Offer<'a> {
+fn take<'a>(map: &Replica, now_ns: u64, condition: Condition, report: Report<'a>) -> Offer<'a> {
     let mut offers = [Offer::on(condition, report)];
     let _ = map.report_all(now_ns, &mut offers);
     offers[0]
 }
 
-/// What the map shows of a client: its time, and when that was received.
-fn shown(map: &Map, now_ns: u64, client: &[u8]) -> Option<(Timestamp, Difference)> {
+/// What the replica shows of a client: its time, and when it was received.
+fn shown(map: &Replica, now_ns: u64, client: &[u8]) -> Option<(Timestamp, Difference)> {
     let client = ClientId::new(client).unwrap();
     map.locate(now_ns, client, |held| (held.record.timestamp, held.record.difference))
 }
@@ -54,7 +54,7 @@ proptest! {
         for (step_ns, count, told_s) in steps {
             now_ns = now_ns.saturating_add_signed(step_ns);
             if let Some(told_s) = told_s {
-                // In between the client says a time itself.
+                // In between, the client gives a time itself.
                 let told_ns = now_ns.saturating_add_signed(told_s * SECOND_NS.cast_signed());
                 let _ = map.report(now_ns, &report(b"kiwi", told_ns));
             }
@@ -63,7 +63,8 @@ proptest! {
             for offer in &offers {
                 prop_assert!(offer.outcome.is_taken());
                 let (timestamp, _) = offer.times(now_ns).unwrap();
-                // The bound on fast clocks may put a client's own time far ahead of its version; ours are their version.
+                // The bound on fast clocks may put a client's own time far ahead of its version; the server's times
+                // are their versions.
                 prop_assert!(Some(timestamp) > last, "{timestamp} {last:?}");
                 last = Some(timestamp);
             }
@@ -100,7 +101,7 @@ fn a_held_report_from_a_clock_that_was_years_ahead_gives_way_to_the_servers_pres
     let offer = take(&riley, NOW_NS, Condition::Always, undated(b"kiwi"));
     assert_eq!(offer.times(NOW_NS).unwrap().0.nanos(), NOW_NS);
     assert_eq!(shown(&riley, NOW_NS, b"kiwi"), offer.times(NOW_NS));
-    // A client that tells of years to come counts as told five seconds from now, and no later.
+    // A client that reports times of years to come counts as five seconds ahead, and no further.
     let _ = riley.report(NOW_NS, &report(b"kiwi", NOW_NS + years_ns));
     let offer = take(&riley, NOW_NS, Condition::Always, undated(b"kiwi"));
     assert_eq!(offer.times(NOW_NS).unwrap().0.nanos(), NOW_NS + 5 * SECOND_NS + 1);
@@ -135,7 +136,7 @@ fn a_condition_is_judged_by_what_the_server_shows() {
         (true, false, ttl_ns, Known, Outcome::Unmet),
     ] {
         for is_stamped_here in [false, true] {
-            let map = Map::new(MapSettings { client_ttl_ns: Some(ttl_ns), ..settings("Riley") });
+            let map = Replica::new(ReplicaSettings { client_ttl_ns: Some(ttl_ns), ..settings("Riley") });
             if is_told {
                 let _ = map.report(NOW_NS, &report(b"kiwi", NOW_NS));
             }
@@ -169,8 +170,8 @@ fn a_report_whose_condition_is_not_met_wakes_nobody() {
 
 #[test]
 fn a_condition_is_judged_before_the_room_and_the_client_s_interval() {
-    let tight = MapSettings { max_clients: 1, client_interval_ns: SECOND_NS, ..settings("Riley") };
-    let map = Map::new(tight);
+    let tight = ReplicaSettings { max_clients: 1, client_interval_ns: SECOND_NS, ..settings("Riley") };
+    let map = Replica::new(tight);
     let outcome = |now_ns, condition, client| take(&map, now_ns, condition, undated(client)).outcome;
     assert_eq!(outcome(NOW_NS, Condition::New, b"one"), Outcome::Added);
     assert_eq!(outcome(NOW_NS, Condition::Known, b"other"), Outcome::Unmet);

@@ -1,11 +1,11 @@
-//! What servers say of their links, forged by a member: over links, as bytes.
+//! Forged link states, which a member sends over links as bytes.
 
 use proxyherd_core::{
     codec::link::Encoder,
     flood::{Nonsense, Wake},
     link::Incoming,
-    map::{Agreed, Map},
-    types::{LinkState, ServerName},
+    replica::{Agreed, Replica},
+    types::{Advertisement, ServerName},
 };
 
 use crate::herd::{NOW_NS, SECOND_NS, link, map, origin};
@@ -16,7 +16,7 @@ const EVES: usize = 9;
 
 /// Three servers, each linked with the others, and Eve, who is linked with the first.
 struct Ring {
-    maps: Vec<Map>,
+    maps: Vec<Replica>,
     /// By server and neighbor.
     incoming: Vec<Vec<Incoming>>,
     eve: Incoming,
@@ -41,14 +41,14 @@ impl Ring {
         ring
     }
 
-    /// Moves what the three have to say to each other, until they have nothing; nobody hears what Eve is told.
+    /// Moves what the three have to send each other, until they have nothing. What they send Eve is dropped.
     fn settle(&mut self) {
         let mut is_quiet = false;
         while !is_quiet {
             is_quiet = true;
             for from in 0..NAMES.len() {
                 for to in (0..NAMES.len()).filter(|to| *to != from) {
-                    // Each batch by itself: indices of origins are told again.
+                    // Each batch by itself: it names its origins again.
                     let mut encoder = Encoder::default();
                     while self.maps[from].is_ready(link(to)) {
                         self.maps[from].flush(link(to), &mut encoder);
@@ -64,11 +64,11 @@ impl Ring {
         }
     }
 
-    /// Eve says this of a server's links; nothing that she says may end her link.
+    /// Eve sends a server's link state. Nothing that she sends may end her link.
     fn lie(&mut self, about: &str, incarnation: u64, stamp: u64, up: &[&str]) {
         let up = up.iter().map(|name| ServerName::new(name).unwrap()).collect();
         let mut encoder = Encoder::default();
-        encoder.state(&LinkState { origin: origin(about, incarnation), stamp, up });
+        encoder.state(&Advertisement { origin: origin(about, incarnation), stamp, up });
         self.eve.receive(&self.maps[0], NOW_NS, encoder.bytes(), &mut Wake::default()).unwrap();
         self.settle();
     }
@@ -82,7 +82,7 @@ impl Ring {
         self.settle();
     }
 
-    /// Which links changes are told on.
+    /// The eager links.
     fn edges(&self) -> Vec<(usize, usize)> {
         let pairs = (0..NAMES.len()).flat_map(|at| (0..NAMES.len()).map(move |other| (at, other)));
         pairs.filter(|&(at, other)| self.maps[at].is_eager(link(other))).collect()
@@ -100,7 +100,7 @@ fn forged_states_do_not_lead_the_tree_around_servers_that_are_there() {
         assert_eq!(ring.edges(), before);
     }
     assert_eq!(ring.maps[0].nonsense(link(EVES))[Nonsense::State.index()], 6);
-    // Within what clocks may differ she is contradicted.
+    // Within the allowed offset of clocks she is contradicted.
     for (about, stamp) in NAMES.iter().zip(NOW_NS..) {
         ring.lie(about, 1, stamp, &[]);
         ring.lie(about, 1, stamp + 59 * SECOND_NS, &["Eve"]);

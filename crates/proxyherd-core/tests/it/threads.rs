@@ -1,6 +1,6 @@
-//! Maps under real threads: whoever is owed a wake gets it, though reports, batches, arrivals and links that come
-//! and go meet at any moment. Nothing here flushes unless it is woken, so one lost wake is a herd that
-//! never agrees.
+//! Replicas under real threads: each link that has to be woken is woken, though reports, batches, arrivals and links
+//! that come and go meet at any moment. Nothing here flushes unless it is woken, so with one lost wake the herd never
+//! agrees.
 
 use std::{
     sync::{
@@ -16,7 +16,7 @@ use proxyherd_core::{
     flood::{LinkId, Wake},
     limits::SHARDS,
     link::Incoming,
-    map::{Map, Offer},
+    replica::{Offer, Replica},
 };
 
 use crate::herd::{NOW_NS, content, link, map, report};
@@ -24,13 +24,13 @@ use crate::herd::{NOW_NS, content, link, map, report};
 /// Every server is linked to both others.
 const NAMES: [&str; 3] = ["Riley", "Jaquez", "Juzang"];
 const PHASES: u64 = 60;
-/// By each server, in each phase.
+/// Reports of each server in each phase.
 const REPORTS: u64 = 6_000;
-/// So many that what a new link is sent is more than a batch.
+/// So many that a new link is sent more than a batch.
 const CLIENTS: u64 = 2000;
 const BATCH_LEN: usize = 4;
 
-/// Wakes a writer; one that comes while it works is kept.
+/// Wakes a writer. A wake that comes while it works is kept.
 #[derive(Default)]
 struct Signal {
     is_set: Mutex<bool>,
@@ -56,7 +56,7 @@ struct Direction {
 }
 
 struct Herd {
-    maps: [Map; 3],
+    maps: [Replica; 3],
     /// By the server that sends and its link, 0 to the next server and 1 to the one after.
     signals: [[Signal; 2]; 3],
     directions: [[Mutex<Direction>; 2]; 3],
@@ -156,12 +156,12 @@ impl Herd {
         riley == jaquez && jaquez == juzang
     }
 
-    /// Lets all servers take reports while links come and go, and then be; says what is left undone.
+    /// Lets all servers take reports while links come and go, and then rest. Returns what is left undone.
     #[allow(clippy::disallowed_methods, reason = "real threads need real time to give up")]
     fn trouble_in(&self, phase: u64) -> Option<String> {
         thread::scope(|scope| {
             (0..3).for_each(|server| drop(scope.spawn(move || self.report_all(server, phase))));
-            // A link that comes up anew makes good for a wake that was lost, so there are few of them.
+            // A link that comes up again makes up for a lost wake, so there are few of them.
             (0..phase % 4).for_each(|round| self.relink((phase + round) as usize % 3, 0));
         });
         let deadline = Instant::now() + Duration::from_secs(20);
@@ -189,7 +189,7 @@ impl Herd {
 }
 
 impl Direction {
-    /// `place` is the link's at the end that receives.
+    /// `place` is the link's number at the receiving end.
     fn new(place: usize) -> Direction {
         Direction { encoder: Encoder::default(), incoming: Incoming::new(link(place)) }
     }

@@ -1,12 +1,12 @@
 //! Seeds of the link protocol: single frames and streams of frames.
 
 use proxyherd_core::{
-    codec::{
+    codec::link::{
+        Encoder, GraftMode, Hello,
         check::{Check, Level},
-        link::{Encoder, Hello},
         numbering::ANEW_VERSION,
     },
-    types::{Attributes, Body, Coordinates, Difference, Kind, LinkState, Origin, Record, Timestamp},
+    types::{Advertisement, Attributes, Body, Coordinates, Difference, Kind, Origin, Record, Timestamp},
 };
 
 use super::{
@@ -86,13 +86,14 @@ fn checks(encoder: &mut Encoder) {
 
 fn tree(encoder: &mut Encoder) {
     let up = ["Riley", "Juzang"].map(name).into();
-    encoder.state(&LinkState { origin: origin("Jaquez"), stamp: 9, up });
+    encoder.state(&Advertisement { origin: origin("Jaquez"), stamp: 9, up });
     let up = ["Jaquez", "Riley"].map(name).into();
-    encoder.state(&LinkState { origin: origin("Juzang"), stamp: 3, up });
+    encoder.state(&Advertisement { origin: origin("Juzang"), stamp: 3, up });
     let jaquez = encoder.index_of(&origin("Jaquez")).expect("it is the first");
     for shard in 0..16 {
         encoder.ihave(shard, &[(jaquez, 5)]);
-        encoder.graft(shard, &[], shard % 2 == 0);
+        let mode = if shard % 2 == 0 { GraftMode::Once } else { GraftMode::Onward };
+        encoder.graft(shard, &[], mode);
     }
     encoder.prune();
 }

@@ -1,7 +1,7 @@
 //! Seeds of values: attributes, the books of places budgets, certificates and numbers. And values that other seeds are made of.
 
 use proxyherd_core::{
-    places::budget::{Account, Book, News, Span, Terms},
+    places::quota::{PurseNews, QuotaAccount, QuotaBook, Span, Terms},
     types::{AttributesBuf, Coordinates, Origin, ServerName, Timestamp},
 };
 
@@ -43,22 +43,22 @@ pub(super) fn attributes() -> Vec<Seed> {
 }
 
 pub(super) fn budget() -> Vec<Seed> {
-    let mut book = Book::new(name("Riley"));
+    let mut book = QuotaBook::new(name("Riley"));
     for span in Span::ALL {
         book.set_terms(span, Terms::new(1000, ["Riley", "Jaquez", "Juzang"].map(name)));
     }
     book.note_heard();
-    let turn = book.turn(NOW_NS, &[].into(), &News { asked: 5, ..News::default() });
+    let turn = book.turn(NOW_NS, &[].into(), &PurseNews { asked: 5, ..PurseNews::default() });
     let without_sum = |bytes: Vec<u8>| bytes[..bytes.len() - 8].to_vec();
     let granted =
         [("Jaquez", 3), ("Riley", u64::MAX)].map(|(server, granted)| (name(server), granted)).into();
-    let generous = Account { share: 333, wants: 7, granted, ..Account::default() };
-    let closed = Account { is_closed: true, reserved: 90, taken: 90, ..generous.clone() };
+    let generous = QuotaAccount { share: 333, wants: 7, granted, ..QuotaAccount::default() };
+    let closed = QuotaAccount { is_closed: true, reserved: 90, taken: 90, ..generous.clone() };
     vec![
-        ("new", without_sum(Book::new(name("Riley")).to_bytes())),
+        ("new", without_sum(QuotaBook::new(name("Riley")).to_bytes())),
         ("book", without_sum(book.to_bytes())),
         ("book-with-its-sum", book.to_bytes()),
-        ("another-servers", without_sum(Book::new(name("Juzang")).to_bytes())),
+        ("another-servers", without_sum(QuotaBook::new(name("Juzang")).to_bytes())),
         ("account", turn.told.first().expect("a server tells its account").1.to_bytes()),
         ("generous", generous.to_bytes()),
         ("closed", closed.to_bytes()),

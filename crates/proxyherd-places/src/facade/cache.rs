@@ -1,6 +1,6 @@
 //! The cache of answers: in memory alone, bounded by the bytes that answers take.
 //!
-//! Answers are kept under the [`Key`] of their question. The age of an answer decides what it is good for: see
+//! Answers are kept under the [`CacheKey`] of their question. The age of an answer decides what it is good for: see
 //! [`Freshness`]. When the cache is full, answers that are asked for least are dropped. The library divides the cache
 //! into parts with locks of their own, and an answer that does not fit into one part is not kept.
 //!
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use proxyherd_core::places::{Ages, Answer, Freshness, Key, Status};
+use proxyherd_core::places::{Ages, Answer, CacheKey, Freshness, Status};
 use quick_cache::{Weighter, sync};
 use tokio::time::Instant;
 
@@ -52,7 +52,7 @@ impl CachedAnswer {
 pub(super) struct Cache {
     ages: Ages,
     /// None if the settings leave no room or no time for any answer.
-    answers: Option<sync::Cache<Key, CachedAnswer, AnswerWeight>>,
+    answers: Option<sync::Cache<CacheKey, CachedAnswer, AnswerWeight>>,
     swept: Mutex<Instant>,
     /// How often somebody has looked.
     #[cfg(test)]
@@ -76,7 +76,7 @@ impl Cache {
     }
 
     /// The answer to this question and what it is good for, unless it is too old for any use.
-    pub(super) fn find(&self, key: &Key) -> Option<(CachedAnswer, Freshness)> {
+    pub(super) fn find(&self, key: &CacheKey) -> Option<(CachedAnswer, Freshness)> {
         #[cfg(test)]
         self.looks.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         let answer = self.answers.as_ref()?.get(key)?;
@@ -84,7 +84,7 @@ impl Cache {
         (freshness != Freshness::Gone).then_some((answer, freshness))
     }
 
-    pub(super) fn put(&self, key: &Key, answer: &CachedAnswer) {
+    pub(super) fn put(&self, key: &CacheKey, answer: &CachedAnswer) {
         if let Some(answers) = self.answers.as_ref().filter(|_| self.lifetime(answer).is_some()) {
             answers.insert(key.clone(), answer.clone());
         }
@@ -122,15 +122,15 @@ impl Cache {
 #[derive(Clone, Copy)]
 struct AnswerWeight;
 
-impl Weighter<Key, CachedAnswer> for AnswerWeight {
-    fn weight(&self, key: &Key, answer: &CachedAnswer) -> u64 {
+impl Weighter<CacheKey, CachedAnswer> for AnswerWeight {
+    fn weight(&self, key: &CacheKey, answer: &CachedAnswer) -> u64 {
         (key.weight() + size_of::<CachedAnswer>() + answer.answer.weight()) as u64 + ANSWER_OVERHEAD
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use proxyherd_core::places::{Point, Query, Source};
+    use proxyherd_core::places::{AnswerSource, Point, Query};
 
     use super::*;
     use crate::facade::tests::answer_of;
@@ -139,9 +139,9 @@ mod tests {
         CacheSettings { max_bytes, ..CacheSettings::default() }
     }
 
-    fn key(number: u32) -> Key {
-        let source = Source { provider: "scripted", mask: "" };
-        Key::new(source, &Query::within(Point::new(1.0, 2.0).unwrap(), f64::from(number + 1)).unwrap())
+    fn key(number: u32) -> CacheKey {
+        let source = AnswerSource { provider: "scripted", mask: "" };
+        CacheKey::new(source, &Query::within(Point::new(1.0, 2.0).unwrap(), f64::from(number + 1)).unwrap())
     }
 
     fn put(cache: &Cache, number: u32, places: usize) {

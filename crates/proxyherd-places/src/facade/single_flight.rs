@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use proxyherd_core::limits::FLIGHTS_MAX;
-use proxyherd_core::places::{Freshness, Grid, Key, Query, Source};
+use proxyherd_core::places::{AnswerSource, CacheKey, Freshness, Grid, Query};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -81,10 +81,10 @@ type FlightResult = watch::Receiver<Option<Result<CachedAnswer, Failure>>>;
 
 /// One provider over the network, with its flights.
 pub(super) struct RemoteProvider {
-    source: Source,
+    source: AnswerSource,
     requests: Retrying,
     network: Arc<Network>,
-    flights: Mutex<HashMap<Key, FlightResult>>,
+    flights: Mutex<HashMap<CacheKey, FlightResult>>,
     /// How many flights have left `flights`. A question that reads the same number before it looks into the cache and
     /// before it starts a flight has missed no answer.
     pub(super) ended: AtomicU64,
@@ -147,7 +147,7 @@ impl RemoteProvider {
             counts: RequestCounts::default(),
             provider,
         };
-        let source = Source { provider: requests.provider.name(), mask };
+        let source = AnswerSource { provider: requests.provider.name(), mask };
         let (flights, ended) = (Mutex::default(), AtomicU64::new(0));
         Arc::new(RemoteProvider { source, requests, network, flights, ended })
     }
@@ -257,15 +257,15 @@ impl RemoteProvider {
         self.network.grid.map_or_else(|| query.clone(), |grid| grid.moved(query))
     }
 
-    pub(super) fn key(&self, query: &Query) -> Key {
-        Key::new(self.source, query)
+    pub(super) fn key(&self, query: &Query) -> CacheKey {
+        CacheKey::new(self.source, query)
     }
 
     /// Joins the flight that asks this question, or starts one. Whether a flight may start is decided here, so no task
     /// is started in vain. `ended` is the number of ended flights before the caller looked into the cache.
     pub(super) fn join_or_start(
         self: &Arc<RemoteProvider>,
-        key: &Key,
+        key: &CacheKey,
         query: &Query,
         ended: u64,
     ) -> Result<Joining, Failure> {
@@ -380,7 +380,7 @@ async fn until_panic(task: impl Future<Output = ()>) {
 /// A flight's place in the list. When it is dropped, however the flight has ended, the flight leaves the list.
 struct FlightSlot {
     remote: Arc<RemoteProvider>,
-    key: Key,
+    key: CacheKey,
 }
 
 impl Drop for FlightSlot {

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 use proxyherd_core::limits::BREAKER_FAILURES;
-use proxyherd_core::places::{Breaker, Cause, Shut, Verdict};
+use proxyherd_core::places::{Breaker, Cause, RequestEnd, Shut};
 use proxyherd_core::rate::SlidingWindow;
 use tokio::time::Instant;
 
@@ -124,9 +124,9 @@ impl Throttle {
     }
 
     /// Tells the breaker how a request went.
-    fn end(&self, verdict: Verdict, failure: Option<&Failure>) {
+    fn end(&self, verdict: RequestEnd, failure: Option<&Failure>) {
         let mut state = self.state.lock();
-        if verdict == Verdict::Denied {
+        if verdict == RequestEnd::Denied {
             state.denial = failure.cloned();
         }
         let (now, before) = (self.shared.began.elapsed(), state.breaker.cause());
@@ -192,18 +192,18 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         if self.state == PermitUse::Pending {
-            self.throttle.end(Verdict::Failed, None);
+            self.throttle.end(RequestEnd::Failed, None);
         }
     }
 }
 
 /// What a failure says about the provider. A provider that refuses a question as invalid works well. So does one whose
 /// answer found no room in the memory of this process.
-fn verdict(failure: Option<&Failure>) -> Verdict {
+fn verdict(failure: Option<&Failure>) -> RequestEnd {
     match failure {
-        None | Some(Failure::BadQuery(_) | Failure::NoRoom) => Verdict::Answered,
-        Some(Failure::Denied(_)) => Verdict::Denied,
-        Some(Failure::OverLimit { retry_after }) => Verdict::OverLimit(*retry_after),
-        Some(Failure::Unavailable(_) | Failure::Unreadable(_) | Failure::Late(_)) => Verdict::Failed,
+        None | Some(Failure::BadQuery(_) | Failure::NoRoom) => RequestEnd::Answered,
+        Some(Failure::Denied(_)) => RequestEnd::Denied,
+        Some(Failure::OverLimit { retry_after }) => RequestEnd::OverLimit(*retry_after),
+        Some(Failure::Unavailable(_) | Failure::Unreadable(_) | Failure::Late(_)) => RequestEnd::Failed,
     }
 }

@@ -1,8 +1,8 @@
-//! Clients ask, and servers answer.
+//! Clients' requests, and the servers' answers.
 
 use proxyherd_core::{
     limits::BATCH_LEN_MAX,
-    map::{Offer, shard_index},
+    replica::{Offer, shard_index},
 };
 
 use super::{EPOCH_NS, Event, Server, World};
@@ -16,7 +16,7 @@ impl World {
         let requests = self.clients.ask(EPOCH_NS + self.now);
         for server in 0..self.servers.len() {
             let here: Vec<_> = requests.iter().filter(|request| request.server == server).collect();
-            // Whoever asks twice does so one after the other, and is answered so.
+            // A client that asks twice gets its answers one after the other.
             let batches = here.chunk_by(|one, next| one.client() != next.client());
             for batch in batches.flat_map(|batch| batch.chunks(BATCH_LEN_MAX)) {
                 self.serve(server, batch);
@@ -26,12 +26,13 @@ impl World {
         self.timeline.put(at, Event::Ask);
     }
 
-    /// Whether nobody asks this server.
+    /// Whether this server gets no requests.
     fn has_no_clients(&self, server: usize) -> bool {
         self.scenario.bad.as_ref().is_some_and(|bad| bad.skewed == Some(server))
     }
 
-    /// Lets a server answer a batch, in which each client asks once. One that is down or stands still does not.
+    /// Lets a server answer a batch in which each client asks once. A server that is down or stands still does not
+    /// answer.
     fn serve(&mut self, server: usize, batch: &[&Request]) {
         if self.is_bad(server) || self.has_no_clients(server) {
             return;

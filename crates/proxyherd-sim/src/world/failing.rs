@@ -1,4 +1,4 @@
-//! Things go wrong, and are put right.
+//! Faults begin and end.
 
 use proxyherd_core::types::Origin;
 
@@ -13,7 +13,7 @@ use crate::{
 
 impl World {
     pub(super) fn fail(&mut self) {
-        // What was to go wrong later than peace began may be due when all is calm.
+        // A fault that was due after peace began may come when the herd is calm.
         if self.is_peace() || self.calm_from.is_some() {
             return;
         }
@@ -23,7 +23,7 @@ impl World {
         self.timeline.put(at, Event::Fail);
     }
 
-    /// Whatever goes wrong is right again when peace begins at the latest. What goes wrong in peace lasts.
+    /// Inflicts a fault. It ends when peace begins at the latest; a fault that is inflicted in peace lasts.
     pub(super) fn inflict(&mut self, fault: Fault) {
         self.faults_drawn += 1;
         if !self.story.has_fault(self.faults_drawn) {
@@ -105,7 +105,7 @@ impl World {
         let shared: Vec<_> = life
             .connections()
             .filter(|&conn| {
-                [Side::Dialled, Side::Answered].into_iter().any(|side| self.network.server(conn, side) == b)
+                [Side::Dialed, Side::Answered].into_iter().any(|side| self.network.server(conn, side) == b)
             })
             .collect();
         self.tally.resets += shared.len() as u64;
@@ -124,9 +124,9 @@ impl World {
         self.start_as(server, None);
     }
 
-    /// A server starts, as this life of its or as another.
+    /// Starts a server, with this incarnation or a new one.
     pub(super) fn start_as(&mut self, server: usize, incarnation: Option<u64>) {
-        let (neighbours, dials): (Vec<_>, Vec<_>) = self.scenario.neighbours(server).into_iter().unzip();
+        let (neighbors, dials): (Vec<_>, Vec<_>) = self.scenario.neighbors(server).into_iter().unzip();
         let clock_ns = self.clock_ns(server);
         let place = &mut self.servers[server];
         if place.life.is_some() {
@@ -140,7 +140,7 @@ impl World {
         place.life = Some(Life::new(LifeSettings {
             me: Origin { server: name(server), incarnation: incarnation.unwrap_or(clock_ns + life) },
             seed: self.rng.bits(),
-            neighbours: neighbours.into_iter().map(name).zip(dials.iter().copied()).collect(),
+            neighbors: neighbors.into_iter().map(name).zip(dials.iter().copied()).collect(),
             dials: dials.clone(),
             client_ttl: self.scenario.client_ttl,
             has_tree: self.scenario.has_tree,

@@ -1,4 +1,4 @@
-//! Followers come and go at each server, take what there is for them, fast or slowly, and are looked at.
+//! Followers come and go at each server, take what there is for them, fast or slowly, and are checked.
 
 use proxyherd_core::flood::{Begin, Following};
 
@@ -10,15 +10,15 @@ use crate::{
     timeline::{MILLISECOND, Nanos},
 };
 
-/// How often followers have a turn.
+/// How often followers get a turn.
 const INTERVAL: Nanos = 250 * MILLISECOND;
-/// How much the one that is not slow takes in a turn.
+/// How much the swift follower takes in a turn.
 const SWIFT_MOST: usize = 500;
-/// How much the one that is slow takes at most, when it takes anything.
+/// How much the slow follower takes at most, when it takes anything.
 const SLOW_MOST: u64 = 8;
 
 impl World {
-    /// Each server's followers have a turn.
+    /// Gives each server's followers a turn.
     pub(super) fn follow(&mut self) {
         for server in 0..self.servers.len() {
             let Server { life: Some(life), paused_until, .. } = &mut self.servers[server] else { continue };
@@ -43,7 +43,7 @@ impl World {
                     false => SWIFT_MOST,
                 };
                 let is_all = follower.drain(&life.map, most);
-                // To look at everything each time would take most of a run.
+                // Comparing everything each time would take most of a run.
                 let is_looked_at = is_all == Ok(true) && rng.chance(50);
                 turn = turn.and(is_all.map(|_| ()));
                 if is_looked_at {
@@ -55,7 +55,7 @@ impl World {
         self.timeline.put(self.now + INTERVAL, Event::Follow);
     }
 
-    /// The herd is at peace: followers take all that they know of, and must hold what their maps hold.
+    /// The herd is at peace: followers take everything that they know of, and must hold what their replicas hold.
     pub(super) fn look_at_followers(&mut self) {
         for server in 0..self.servers.len() {
             let Server { life: Some(Life { map, followers, .. }), .. } = &mut self.servers[server] else {

@@ -1,8 +1,8 @@
-//! Members turn bad for a while, and servers start again as they once were. Whatever they say is written down, so that
-//! it is known later on what may come of it.
+//! Members turn bad for a while, and servers go on as they were earlier. The ledger notes everything that they send,
+//! so that its possible effects are known later.
 
 use proxyherd_core::{
-    flood::Held,
+    flood::Update,
     limits::SHARDS,
     types::{Origin, ServerName},
 };
@@ -16,14 +16,14 @@ use crate::{
     timeline::{Nanos, SECOND},
 };
 
-/// So much of what a server hears is kept to be said again.
+/// How much of what a server receives is kept for repetition.
 const HEARD_MAX: usize = 300;
-/// A clock that has jumped by more may be further off from another than clocks may be apart, as far as the others are off
-/// themselves.
+/// A clock that has jumped by more than this may differ from another by more than clocks may be apart, because the
+/// other clocks are off too.
 const FAR_OFF_NS: u64 = CLOCK_OFFSET_MAX_NS - 20 * SECOND;
 
 impl World {
-    /// A server turns bad, if no other is: what one of them did could not be told from what the other did.
+    /// Makes a server bad, if no other is: the effects of two bad members could not be told apart.
     pub(super) fn turn_bad(&mut self, server: usize, manner: Manner, until: Nanos, stays_away: bool) {
         let is_one = self.servers.iter().any(|server| server.manner.is_some());
         let Some(life) = &mut self.servers[server].life else { return };
@@ -38,7 +38,7 @@ impl World {
         self.timeline.put(until, Event::Reform(server, life, stays_away));
     }
 
-    /// The bad member says something, on one of its links or on all.
+    /// The bad member sends something, on one of its links or on all.
     pub(super) fn lie(&mut self, server: usize, life: u64) {
         if self.servers[server].lives != life {
             return;
@@ -85,7 +85,7 @@ impl World {
             match saying {
                 Saying::Record(origin, seq, record) => {
                     let is_so =
-                        self.checker.ledger.knows(Held { record: record.record(), origin, seq: *seq });
+                        self.checker.ledger.knows(Update { record: record.record(), origin, seq: *seq });
                     if !is_so {
                         self.checker.ledger.tell(origin, record);
                     }
@@ -100,19 +100,19 @@ impl World {
         self.with(server, |life, out| life.say(conn, sayings, out));
     }
 
-    /// The bad member is no more. Another life of its server is honest.
+    /// The bad member ends. The next life of its server is honest.
     pub(super) fn reform(&mut self, server: usize, life: u64, stays_away: bool) {
         if self.servers[server].lives != life || self.servers[server].manner.is_none() {
             return;
         }
         let until = if stays_away { self.peace_at } else { self.now + self.rng.below(SECOND) };
-        // Who stays away is not back before the herd has agreed without it.
+        // A server that stays away is not back before the herd has agreed without it.
         let until = if until >= self.peace_at { Nanos::MAX } else { until };
         let is_silent = self.rng.chance(300);
         self.crash(server, is_silent, until);
     }
 
-    /// A server is as it was so long ago.
+    /// A server goes on as it was `ago` earlier.
     pub(super) fn restore(&mut self, server: usize, ago: Nanos) {
         let Some(life) = &self.servers[server].life else { return };
         let me = life.map.me().clone();
@@ -130,7 +130,7 @@ impl World {
         let streams = origin.into_iter().flat_map(|origin| (0..SHARDS).map(move |shard| (origin, shard)));
         for (origin, shard) in streams {
             for update in self.checker.ledger.stream(origin, shard) {
-                // A tombstone cannot be said again as it was, so the snapshot is older here.
+                // A tombstone cannot be issued again as it was, so the snapshot ends before it.
                 let Some((update, report)) = update.as_ref().and_then(|it| Some((it, it.report()?))) else {
                     break;
                 };
@@ -144,7 +144,7 @@ impl World {
         self.checker.ledger.restore(&me);
     }
 
-    /// Notes some of what a server has heard, for it to say it again should it turn bad.
+    /// Keeps some of what a server has received, so that the server can repeat it when it turns bad.
     pub(super) fn remember_heard(&mut self, server: usize) {
         let Some(life) = &mut self.servers[server].life else { return };
         for saying in life.take_heard() {
@@ -162,25 +162,25 @@ impl World {
         self.servers[server].manner.is_some()
     }
 
-    /// Whether what a server holds and says is judged: it is honest, and its clock is not off by more than servers put up
-    /// with.
+    /// Whether a server's records and answers are checked: it is honest, and its clock is not off by more than
+    /// servers accept.
     pub(super) fn is_judged(&self, server: usize) -> bool {
         !self.is_bad(server) && self.servers[server].jumped.unsigned_abs() < FAR_OFF_NS
     }
 
-    /// Whether anything has happened that leaves servers with different maps, which only their checks find.
+    /// Whether anything has happened that leaves servers with different records, which only their checks find.
     pub(super) fn has_doubts(&self) -> bool {
-        // A bad member that has not said anything yet may have told wrong sums.
+        // A bad member that has not sent anything yet may have sent wrong sums.
         self.tally.bad_members + self.tally.restored + self.tally.far_jumps > 0
     }
 
-    /// A clock is put forward or back.
+    /// Puts a clock forward or back.
     pub(super) fn jump(&mut self, server: usize, by: i64) {
         let before = self.servers[server].jumped;
         self.servers[server].jumped += by;
         if before.unsigned_abs().max(self.servers[server].jumped.unsigned_abs()) > FAR_OFF_NS {
             self.tally.far_jumps += 1;
-            // It refuses, and takes back, what any life that is there says, and its vectors may cover that.
+            // The server refuses and takes back records of all present lives, and its vectors may cover them.
             let lives = self.servers.iter().filter_map(|server| Some(server.life.as_ref()?.map.origin()));
             let past = self.checker.ledger.origins().cloned();
             for origin in lives.chain(past).collect::<Vec<_>>() {
@@ -191,7 +191,7 @@ impl World {
         }
     }
 
-    /// Enters what a server has said anew by itself in these shards.
+    /// Enters what a server has issued by itself in these shards.
     pub(super) fn note_what_was_said(&mut self, server: usize, shards: u32) {
         if let Some(Life { map, .. }) = &self.servers[server].life {
             self.checker.said_by_itself(self.now, server, map, shards);

@@ -1,8 +1,7 @@
-//! The loop: takes what happens next, lets servers, wires, clients and faults react, and shows the checker.
+//! The loop: takes the next event, lets servers, wires, clients and faults react, and calls the checker.
 //!
-//! A run is a number of rounds. In each, clients report and things go wrong for a while; then all that is wrong
-//! is put right (or stays as it is: a server that is down, a partition), nobody reports, and every part of the
-//! herd has to agree.
+//! A run consists of rounds. In each, clients report and faults come for a while. Then all faults end (or one stays:
+//! a server that is down, a partition), nobody reports, and every part of the herd has to agree.
 
 mod asking;
 mod failing;
@@ -32,45 +31,45 @@ use crate::{
 
 /// POSIX time when a world begins.
 const EPOCH_NS: u64 = 1_700_000_000 * SECOND;
-/// How often bookkeeping is looked at.
+/// How often bookkeeping is checked.
 const AUDIT_INTERVAL: Nanos = 30 * SECOND;
 
-/// What can happen.
+/// An event.
 #[derive(Clone, Copy, Debug)]
 enum Event {
     /// Something has come over a wire from this end.
     Arrive(ConnId, Side),
-    /// A server's own doing.
+    /// Something that a server does by itself.
     Own(usize, u64, Own),
-    /// Clients ask.
+    /// Clients send requests.
     Ask,
-    /// Something goes wrong.
+    /// A fault begins.
     Fail,
     /// A server starts.
     Start(usize),
-    /// A way is open again.
+    /// A path is open again.
     Unblock(usize, usize),
-    /// A way carries again what it did.
+    /// A path has its full bandwidth again.
     Unchoke(usize, usize),
-    /// A server's clock is put by so much.
+    /// A server's clock jumps by this much.
     Jump(usize, i64),
-    /// A life of a server that is bad says something.
+    /// A bad life of a server sends something.
     Lie(usize, u64),
-    /// It is gone, and may stay away.
+    /// A bad life ends, and may stay away.
     Reform(usize, u64, bool),
-    /// Bookkeeping is looked at.
+    /// Bookkeeping is checked.
     Audit,
-    /// Servers look at what they were told.
+    /// Servers look at what they have received.
     Look,
-    /// Servers look for what has expired, at some of their slots.
+    /// Servers sweep some of their slots for expired records.
     Sweep,
     /// Followers take what there is for them.
     Follow,
-    /// The herd is left in peace from here on.
+    /// Peace begins.
     Peace,
-    /// Does the herd agree?
+    /// The checker looks whether the herd agrees.
     Agree,
-    /// Nothing goes wrong for a while, and clients report.
+    /// The herd becomes calm: clients report, and nothing goes wrong for a while.
     Calm,
 }
 
@@ -82,7 +81,7 @@ enum Own {
     Dial(usize),
 }
 
-/// Everything there is.
+/// The state of a run.
 #[derive(Debug)]
 struct World {
     scenario: Scenario,
@@ -90,7 +89,7 @@ struct World {
     now: Nanos,
     timeline: Timeline<Event>,
     rng: Rng,
-    /// Of its own, so that followers change nothing of what else a seed stands for.
+    /// A stream of its own, so that followers change nothing else of a seed's run.
     followers_rng: Rng,
     network: Network,
     servers: Vec<Server>,
@@ -100,28 +99,29 @@ struct World {
     trace: Trace,
     tally: Tally,
     rounds_left: u64,
-    /// When the herd is left in peace next, or was last.
+    /// When the next peace begins, or the present one began.
     peace_at: Nanos,
-    /// So long it may take to agree then.
+    /// When the herd has to agree in this peace.
     peace_until: Nanos,
-    /// The herd has not agreed in time, and there is no sense in waiting for it.
+    /// The herd has not agreed in time, so the run ends.
     has_given_up: bool,
-    /// How many records had come, changes been taken and links come up when the herd became calm, while it is.
+    /// How many records had come, changes had been taken and links had come up when the herd became calm, as long as
+    /// it is.
     calm_from: Option<(u64, u64, u64)>,
-    /// Ways that stay blocked in peace.
+    /// Directions that stay blocked in peace.
     lasting: Vec<(usize, usize)>,
     /// Writers that will flush soon.
     due: BTreeSet<(usize, ConnId)>,
     /// Writers that wait for room on the wire.
     waiting: BTreeSet<(usize, ConnId)>,
     actions: Vec<Action>,
-    /// Connections on which something was said that is not so: there the other end may say no.
+    /// Connections on which lies were sent. On these the other end may report a broken protocol.
     lied_on: BTreeSet<ConnId>,
     faults_drawn: u64,
     story: Story,
 }
 
-/// One place where lives come and go.
+/// A server, whose lives come and go.
 #[derive(Debug, Default)]
 struct Server {
     life: Option<Life>,
@@ -129,11 +129,11 @@ struct Server {
     /// When its life began.
     started_at: Nanos,
     paused_until: Nanos,
-    /// By how much its clock has jumped.
+    /// The sum of its clock's jumps.
     jumped: i64,
     /// How it behaves, while it is bad.
     manner: Option<Manner>,
-    /// Some of what its lives have heard.
+    /// Some of what its lives have received.
     heard: Vec<Saying>,
 }
 
@@ -144,7 +144,7 @@ pub fn run(scenario: Scenario, rules: Rules) -> Outcome {
     world.outcome()
 }
 
-/// [`run`], twice: whatever differs is a violation.
+/// Calls [`run`] twice. Any difference is a violation.
 pub fn run_twice(scenario: Scenario, rules: Rules) -> Outcome {
     let first = run(scenario.clone(), rules);
     let mut second = run(scenario, rules);
@@ -155,8 +155,8 @@ pub fn run_twice(scenario: Scenario, rules: Rules) -> Outcome {
     second
 }
 
-/// Runs a scenario with only some of its faults, by the numbers in which they come (`None`: all), until `symptom`
-/// shows; tells what happened, and how many faults there were.
+/// Runs a scenario with only some of its faults, by their numbers (`None`: all), until `symptom` shows. Returns what
+/// happened, and how many faults there were.
 pub(crate) fn replay(
     scenario: Scenario,
     rules: Rules,
@@ -170,7 +170,7 @@ pub(crate) fn replay(
 }
 
 impl World {
-    /// Lets the next thing happen; says whether there is more to come.
+    /// Handles the next event. Returns whether there is more to come.
     fn goes_on(&mut self) -> bool {
         let Some((at, event)) = self.timeline.pop() else { return false };
         self.now = at;
@@ -257,7 +257,7 @@ impl World {
         }
     }
 
-    /// What a server's clock says now.
+    /// What a server's clock shows now.
     fn clock_ns(&self, server: usize) -> u64 {
         let ahead = self.scenario.clock_offsets[server] + self.servers[server].jumped;
         (EPOCH_NS + self.now).saturating_add_signed(ahead)

@@ -1,6 +1,6 @@
 //! Rounds: trouble, then peace, in which every part of the herd has to agree.
 
-use proxyherd_core::{flood::LinkId, limits::CHECK_MARGIN_NS, map::Map, types::ServerName};
+use proxyherd_core::{flood::LinkId, limits::CHECK_MARGIN_NS, replica::Replica, types::ServerName};
 
 use super::{AUDIT_INTERVAL, Event, Server, World, lying::name};
 use crate::{
@@ -8,22 +8,22 @@ use crate::{
     timeline::{MILLISECOND, Nanos, SECOND},
 };
 
-/// How often a herd that is left in peace is asked whether it agrees.
+/// How often the checker looks whether a herd in peace agrees.
 const ASKING_INTERVAL: Nanos = 250 * MILLISECOND;
-/// How long after it agreed the herd is left alone, so that links and tree are as they will be, before it is calm.
+/// How long the herd is left alone between agreement and calm, so that links and spanning tree settle.
 const BEFORE_CALM: Nanos = 8 * SECOND;
 /// How long clients report while nothing goes wrong.
 const CALM: Nanos = 10 * SECOND;
-/// How often servers look at the tree, at what they were told, and at their clocks.
+/// How often servers look at the link states, at what they have received, and at their clocks.
 const LOOK_INTERVAL: Nanos = SECOND;
-/// How often they look for what has expired, and at how many slots of each shard.
+/// How often servers sweep, and how many slots of each shard.
 const SWEEP_INTERVAL: Nanos = 3 * SECOND;
 const SWEEP_SLOTS: usize = 3;
 /// How long servers may take to bring back what one of them lacks, before it expires.
 const REPAIR_MAX: Nanos = 20 * SECOND;
 
 impl World {
-    /// Puts right what was left wrong, and lets trouble begin.
+    /// Ends lasting faults, and begins a round.
     pub(super) fn begin_round(&mut self) {
         self.peace_at = self.now + self.scenario.length / self.scenario.rounds;
         for (from, to) in std::mem::take(&mut self.lasting) {
@@ -33,7 +33,7 @@ impl World {
         let (ask, fail) = (self.clients.interval(), self.faults.interval());
         self.timeline.put(self.now + ask, Event::Ask);
         self.timeline.put(self.now + fail, Event::Fail);
-        // What went wrong is put right by events of the moment before.
+        // The faults of this round end in events of the moment before.
         self.timeline.put(self.peace_at + 1, Event::Peace);
     }
 
@@ -41,7 +41,7 @@ impl World {
         self.now >= self.peace_at
     }
 
-    /// Nobody reports any more, and nothing new goes wrong; but now and then something stays as it is.
+    /// Peace begins: nobody reports any more, and no new faults come; but now and then one fault lasts.
     pub(super) fn peace(&mut self) {
         let is_calm = self.calm_from.is_some();
         self.peace_until = self.now + self.scenario.settling_max(self.checker.ledger.bytes());
@@ -57,7 +57,7 @@ impl World {
         self.timeline.put(self.now + ASKING_INTERVAL, Event::Agree);
     }
 
-    /// Servers look at the tree, at what they were told, and at their clocks.
+    /// Servers look at the link states, at what they have received, and at their clocks.
     pub(super) fn look(&mut self) {
         let members: Vec<_> = (0..self.servers.len()).map(name).collect();
         for server in 0..self.servers.len() {
@@ -70,7 +70,7 @@ impl World {
         self.timeline.put(self.now + LOOK_INTERVAL, Event::Look);
     }
 
-    /// Servers look for what has expired, a few slots at a time.
+    /// Servers sweep a few slots each.
     pub(super) fn sweep(&mut self) {
         if self.scenario.client_ttl.is_some() {
             self.sweep_slots(SWEEP_SLOTS);
@@ -88,10 +88,10 @@ impl World {
         }
     }
 
-    /// Asks whether the herd agrees; if it does, the next round begins.
+    /// Looks whether the herd agrees. If it does, the next round begins.
     pub(super) fn agree(&mut self) {
         if self.scenario.client_ttl.is_some() {
-            // The first goes on where the last one ended, the second begins at the front.
+            // The first sweep goes on where the last one ended, the second begins at the front.
             (0..2).for_each(|_| self.sweep_slots(self.scenario.clients.count));
         }
         let map = |server| map_of(&self.servers, server).expect("no server crashes in peace");
@@ -142,7 +142,8 @@ impl World {
         }
     }
 
-    /// Nothing that bad members made up stands in the name of a server that each part of the herd reaches.
+    /// Checks that no record that bad members made up stands in the name of a server which the part of the herd
+    /// reaches.
     fn look_at_names(&mut self) {
         let (mut found, from_ns) = (None, self.compared_from_ns());
         for part in self.checker.parts() {
@@ -160,7 +161,7 @@ impl World {
         }
     }
 
-    /// Clients report, and nothing goes wrong.
+    /// The herd becomes calm: clients report, and nothing goes wrong.
     pub(super) fn calm(&mut self) {
         self.calm_from = Some((self.tally.records, self.changes(), self.tally.links));
         self.peace_at = self.now + CALM;
@@ -169,9 +170,9 @@ impl World {
         self.timeline.put(self.peace_at + 1, Event::Peace);
     }
 
-    /// Each change is to come to each server once, where it goes along a tree.
+    /// Checks that each change came to each server only once, if it goes along a tree.
     fn count_payloads(&mut self, (records, changes, links): (u64, u64, u64)) {
-        // Where wires are slow or bad, what has not come in time is asked for again.
+        // On wires that are slow or lossy, servers ask again for what has not come in time.
         if !self.scenario.is_swift() || self.tally.links > links || self.holds_uncovered() {
             return;
         }
@@ -187,8 +188,8 @@ impl World {
         }
     }
 
-    /// Whether anything is held that no vector covers, as lies leave behind in the names of servers that are not there: it is
-    /// told again whenever a neighbor asks for what it lacks.
+    /// Whether some server holds a record that no vector covers. Lies leave such records in the names of absent
+    /// servers. They are sent again whenever a neighbor asks for what it lacks.
     fn holds_uncovered(&self) -> bool {
         let mut is_held = false;
         for map in (0..self.servers.len()).filter_map(|server| map_of(&self.servers, server)) {
@@ -197,13 +198,13 @@ impl World {
         is_held && self.scenario.bad.is_some()
     }
 
-    /// How many changes there have been: what clients reported, and what servers have said anew by themselves, as they do
-    /// where they were lied about.
+    /// How many changes there have been: reports of clients, and what servers have issued by themselves because they
+    /// were lied about.
     fn changes(&self) -> u64 {
         self.tally.accepted + self.checker.said()
     }
 
-    /// Servers that keep to the rules never find a difference.
+    /// Checks that servers that keep to the rules find no difference.
     fn look_at_mismatches(&mut self) {
         if self.has_doubts() {
             return;
@@ -231,8 +232,8 @@ impl World {
         }
     }
 
-    /// What expires before this time need not be the same everywhere. As long as all servers keep to the rules, and their
-    /// clocks agree where anything expires, that is nothing.
+    /// Records that expire before this time need not be the same everywhere. It is 0 as long as all servers keep to
+    /// the rules, because then their clocks agree in herds where records expire.
     fn compared_from_ns(&self) -> u64 {
         if self.scenario.bad.is_none() {
             return 0;
@@ -241,7 +242,7 @@ impl World {
         clocks.max().unwrap_or(0) + CHECK_MARGIN_NS + REPAIR_MAX
     }
 
-    /// Where members may be bad: whether each part of the herd has one tree, of all its servers; says what differs.
+    /// With bad members: whether each part of the herd has one tree of all its servers. Returns what differs.
     fn have_one_tree(&self) -> Result<(), String> {
         if self.scenario.bad.is_none() || !self.scenario.is_all_tree() {
             return Ok(());
@@ -259,8 +260,8 @@ impl World {
             if found != names {
                 return Err(format!("server {server} finds {found:?} in its tree, of {names:?}"));
             }
-            let neighbours = self.scenario.neighbours(server);
-            let here = (0..).zip(&neighbours).filter(|(_, (neighbour, _))| part.contains(neighbour));
+            let neighbors = self.scenario.neighbors(server);
+            let here = (0..).zip(&neighbors).filter(|(_, (neighbor, _))| part.contains(neighbor));
             eager +=
                 here.filter_map(|(link, _)| LinkId::new(link)).filter(|&link| map.is_eager(link)).count();
         }
@@ -272,13 +273,13 @@ impl World {
         }
     }
 
-    /// Whether bad members and clocks have left nothing behind that takes more room than it may, or is from the future. A
-    /// server that is alone cannot know whether its clock is right.
+    /// Whether bad members and wrong clocks have left nothing behind that takes too much room or is from the future.
+    /// A server that is alone cannot know whether its clock is right.
     fn have_no_leftovers(&self) -> Result<(), (Symptom, String)> {
         for &server in self.checker.parts().filter(|part| part.len() > 1).flatten() {
             let Some(map) = map_of(&self.servers, server) else { continue };
             self.checker.leftovers(server, self.clock_ns(server), map)?;
-            // Servers of versions before do not answer fences.
+            // Servers of earlier versions do not answer fences.
             if !self.scenario.old_servers.contains(&true) && map.gaps() > 0 {
                 let text =
                     format!("server {server} still misses something on {} links of shards", map.gaps());
@@ -288,10 +289,10 @@ impl World {
         Ok(())
     }
 
-    /// The servers that are alive, by who reaches whom.
+    /// The parts of the herd: the servers that are alive, by who reaches whom.
     fn parts(&self) -> Vec<Vec<usize>> {
         let mut part_of: Vec<usize> = (0..self.servers.len()).collect();
-        // As often as there are servers, the lower number spreads over each open way.
+        // Spreads the lower number over each open path, as often as there are servers.
         for _ in 0..self.servers.len() {
             for &(a, b) in &self.scenario.edges {
                 let is_alive = self.servers[a].life.is_some() && self.servers[b].life.is_some();
@@ -308,6 +309,6 @@ impl World {
     }
 }
 
-fn map_of(servers: &[Server], server: usize) -> Option<&Map> {
+fn map_of(servers: &[Server], server: usize) -> Option<&Replica> {
     Some(&servers[server].life.as_ref()?.map)
 }

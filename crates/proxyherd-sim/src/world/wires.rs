@@ -1,4 +1,4 @@
-//! Bytes that arrive, writers that write, and what servers want to happen.
+//! Bytes that arrive, writers that write, and actions that servers want.
 
 use proxyherd_core::limits::HEARTBEAT_INTERVAL;
 
@@ -10,7 +10,7 @@ use crate::{
     timeline::{MILLISECOND, Nanos},
 };
 
-/// A writer that is woken begins after so long at most.
+/// A writer that is woken begins within this time.
 const WRITER_DELAY_MAX: Nanos = MILLISECOND / 5;
 
 impl World {
@@ -37,10 +37,10 @@ impl World {
         self.trace.note_bytes(bytes);
         let (now, clock_ns) = (self.now, self.clock_ns(server));
         let Some(life) = &mut self.servers[server].life else {
-            // Nobody listens here: whoever dials is told so at once.
+            // Nobody listens here, so whoever dials is told at once.
             return self.close(conn, from.other());
         };
-        if from == Side::Dialled && self.network.answer(conn) {
+        if from == Side::Dialed && self.network.answer(conn) {
             life.answer(now, conn);
             self.tick_later(server, conn);
         }
@@ -114,14 +114,14 @@ impl World {
     }
 
     pub(super) fn dial(&mut self, server: usize, place: usize) {
-        let (to, _) = self.scenario.neighbours(server)[place];
+        let (to, _) = self.scenario.neighbors(server)[place];
         let conn = self.network.connect(server, to);
         let (now, clock_ns) = (self.now, self.clock_ns(server));
         self.with(server, |life, out| life.dial(now, clock_ns, conn, place, out));
         self.tick_later(server, conn);
     }
 
-    /// Lets a server that is alive do something, and then what it wants to happen.
+    /// Lets a living server do something, and then carries out its actions.
     pub(super) fn with(&mut self, server: usize, act: impl FnOnce(&mut Life, &mut Vec<Action>)) {
         let Some(life) = &mut self.servers[server].life else { return };
         let mut actions = std::mem::take(&mut self.actions);
@@ -153,7 +153,7 @@ impl World {
             }
             Action::Up(place) => {
                 self.tally.links += 1;
-                let (to, _) = self.scenario.neighbours(server)[place];
+                let (to, _) = self.scenario.neighbors(server)[place];
                 self.story.tell(self.now, || format!("server {server} has a link with {to}"));
             }
             Action::Received(records) => self.tally.records += records,
@@ -168,7 +168,7 @@ impl World {
         }
     }
 
-    /// Whether it keeps to itself what it learns.
+    /// Whether a server is bad and passes nothing on.
     fn is_silent(&self, server: usize) -> bool {
         self.servers[server].manner.as_ref().is_some_and(|manner| manner.is_silent)
     }
@@ -180,6 +180,6 @@ impl World {
     }
 
     pub(super) fn side(&self, server: usize, conn: ConnId) -> Side {
-        if self.network.server(conn, Side::Dialled) == server { Side::Dialled } else { Side::Answered }
+        if self.network.server(conn, Side::Dialed) == server { Side::Dialed } else { Side::Answered }
     }
 }

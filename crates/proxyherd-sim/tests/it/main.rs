@@ -1,4 +1,4 @@
-//! The simulator finds nothing wrong with the core as it is, and does with the core as it must not be.
+//! The simulator finds no violation with the core as it is, and finds violations with each rule that is broken.
 
 use proxyherd_core::flood::{Broken, Rules};
 use proxyherd_sim::{
@@ -106,11 +106,11 @@ fn every_rule_against_bad_members_and_clocks_that_is_broken_is_noticed() {
 }
 
 #[test]
-fn what_a_server_loses_is_noticed_by_its_neighbours_and_brought_back() {
+fn what_a_server_loses_is_noticed_by_its_neighbors_and_brought_back() {
     let rules = Rules { broken: Some(Broken::LoseSome) };
     let mut symptoms = Vec::new();
     for seed in 0..30 {
-        // A server of the version before does not notice.
+        // A server of an earlier version does not notice.
         let scenario = Scenario { old_servers: vec![false; 5], ..Scenario::draw(seed, FIVE_SERVERS) };
         symptoms.extend(run(scenario, rules).violations.into_iter().map(|it| it.symptom));
     }

@@ -1,7 +1,7 @@
 //! Splits a piped input into lines, in whatever chunks it comes and however long the lines are.
 
 use proxyherd_core::{
-    codec::line::{Lines, Next},
+    codec::line::{Lines, NextLine, Stream},
     limits::LINE_LEN_MAX,
 };
 
@@ -55,10 +55,10 @@ impl Script {
             return None;
         }
         let start = self.start;
-        let (len, line_len) = match self.lines.next(&self.buffer[start..], self.has_ended) {
-            Next::Line(line, len) => (len, line.len()),
-            Next::Incomplete => return None,
-            Next::TooLong(_) => {
+        let (len, line_len) = match self.lines.next(&self.buffer[start..], Stream::new(self.has_ended)) {
+            NextLine::Line(line, len) => (len, line.len()),
+            NextLine::Incomplete => return None,
+            NextLine::TooLong(_) => {
                 self.lines = Lines::default();
                 self.is_skipping = true;
                 self.start += LINE_LEN_MAX + 1;

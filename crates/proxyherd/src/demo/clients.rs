@@ -9,7 +9,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use proxyherd_core::map::Offer;
+use proxyherd_core::replica::Offer;
 use proxyherd_core::types::{AttributesBuf, ClientId, Coordinates, Report, Stamp, Timestamp};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},

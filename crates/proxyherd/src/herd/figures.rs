@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use proxyherd_core::{
     flood::{Class, Nonsense, Usage},
-    places::budget::Standing,
+    places::quota::Standing,
 };
 
 use super::{

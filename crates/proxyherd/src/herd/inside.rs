@@ -13,7 +13,7 @@ use std::{
 use parking_lot::RwLock;
 use proxyherd_core::{
     link::Identity,
-    map::{Map, MapSettings},
+    replica::{Replica, ReplicaSettings},
     types::{Origin, ServerName},
 };
 
@@ -43,7 +43,7 @@ impl Herd {
         log: ServerLog,
     ) -> Arc<Herd> {
         let me = Origin { server: server.name.clone(), incarnation: clock::now_ns() };
-        let map = Arc::new(Map::new(MapSettings {
+        let map = Arc::new(Replica::new(ReplicaSettings {
             me: me.clone(),
             seed: clock::random(),
             max_clients: config.herd.max_clients,
@@ -118,7 +118,7 @@ pub(crate) trait Inside {
     fn identity(&self) -> &Identity;
 
     /// What it holds.
-    fn map(&self) -> &Map;
+    fn map(&self) -> &Replica;
 
     /// Its links, in the order of [`Config::links_of`]; they come and go with the topology.
     fn links(&self) -> &Links;
@@ -177,7 +177,7 @@ impl Inside for Herd {
         &self.identity
     }
 
-    fn map(&self) -> &Map {
+    fn map(&self) -> &Replica {
         &self.map
     }
 

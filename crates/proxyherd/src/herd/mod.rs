@@ -32,10 +32,10 @@ use std::{
 use parking_lot::RwLock;
 use proxyherd_core::{
     command::{Around, Near, Nearby, Watch},
-    flood::{Held, Wake},
+    flood::{Update, Wake},
     link::Identity,
-    map::{Found, Map, Offer},
     places::Query,
+    replica::{FoundClient, Offer, Replica},
     types::{Attributes, Body, ClientId, Coordinates, Difference, Record, ServerName, Timestamp},
 };
 
@@ -72,7 +72,7 @@ pub struct Herd {
     counts: Counts,
     /// What makes reports safe before they are acknowledged; without it they are acknowledged at once.
     durability: OnceLock<Arc<dyn Durability>>,
-    map: Arc<Map>,
+    map: Arc<Replica>,
     watchers: Watchers,
     /// How many requests to providers of places may be under way.
     requests_max: usize,
@@ -110,7 +110,7 @@ pub struct Whereabouts<'a> {
 
 impl<'a> Whereabouts<'a> {
     /// `None` for a tombstone.
-    fn of(held: Held<'a>) -> Option<Whereabouts<'a>> {
+    fn of(held: Update<'a>) -> Option<Whereabouts<'a>> {
         let Record { key, timestamp, difference, body, .. } = held.record;
         let Body::Location { coordinates, attributes } = body else { return None };
         let server = &held.origin.server;
@@ -163,7 +163,7 @@ impl Herd {
         Denied::Places.unless(caller)?;
         let &Nearby { around, radius, limit, wish } = nearby;
         let query = match around {
-            Around::Point(point) => Query::within(point, radius.metres()),
+            Around::Point(point) => Query::within(point, radius.meters()),
             Around::Client(client) => self.locate(caller, now_ns, client, |found| {
                 read(found);
                 Query::around(found.coordinates, radius)
@@ -189,7 +189,7 @@ impl Herd {
         now_ns: u64,
         near: &Near<'_>,
         wanted: impl FnMut(&Record<'_>) -> bool,
-    ) -> Result<Option<Vec<Found>>, Denied> {
+    ) -> Result<Option<Vec<FoundClient>>, Denied> {
         Denied::Read.unless(caller)?;
         Ok(self.map.near(now_ns, near, wanted))
     }

@@ -28,8 +28,8 @@ use std::{
 use parking_lot::Mutex;
 use proxyherd_core::{
     command::Watch,
-    flood::{Begin, FollowerId, Following, Told},
-    map::Map,
+    flood::{Begin, FollowerEvent, FollowerId, Following},
+    replica::Replica,
     types::Kind,
 };
 
@@ -60,7 +60,7 @@ pub enum Change<'a> {
 /// Somebody watches, until this is dropped.
 #[derive(Debug)]
 pub struct Watching {
-    map: Arc<Map>,
+    map: Arc<Replica>,
     shared: Arc<Mutex<State>>,
     /// Whom it watches: one client, or all whose IDs begin with it.
     whom: Box<[u8]>,
@@ -162,7 +162,7 @@ impl Waiting {
 /// All watchers of a server.
 #[derive(Debug)]
 pub(super) struct Watchers {
-    map: Arc<Map>,
+    map: Arc<Replica>,
     shared: Arc<Mutex<State>>,
 }
 
@@ -204,7 +204,7 @@ impl State {
 }
 
 impl Watchers {
-    pub(super) fn new(map: &Arc<Map>) -> Watchers {
+    pub(super) fn new(map: &Arc<Replica>) -> Watchers {
         Watchers { map: Arc::clone(map), shared: Arc::default() }
     }
 
@@ -263,7 +263,7 @@ impl Drop for Watchers {
 
 /// Gives its place back when it is dropped, also where its thread could not be started or has failed.
 struct Follower {
-    map: Arc<Map>,
+    map: Arc<Replica>,
     id: Option<FollowerId>,
 }
 
@@ -310,15 +310,15 @@ struct Bite {
 }
 
 impl Bite {
-    fn take(&mut self, told: Told<'_>) {
+    fn take(&mut self, told: FollowerEvent<'_>) {
         let (kind, key) = match told {
-            Told::Anew { .. } => {
+            FollowerEvent::Anew { .. } => {
                 self.begins_anew = true;
                 return;
             }
-            Told::Covered(_) => return,
-            Told::Record(held) => (held.record.kind, held.record.key),
-            Told::Removed { kind, key } => (kind, key),
+            FollowerEvent::Covered(_) => return,
+            FollowerEvent::Record(held) => (held.record.kind, held.record.key),
+            FollowerEvent::Removed { kind, key } => (kind, key),
         };
         if kind == Kind::CLIENT {
             self.ids.extend_from_slice(key);

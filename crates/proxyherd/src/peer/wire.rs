@@ -9,7 +9,7 @@ use std::time::Duration;
 use proxyherd_core::{
     codec::link::{Encoder, Frame, FrameError, Hello, decode, may_be_hello},
     link::{LinkError, Refused},
-    map::Agreed,
+    replica::Agreed,
     types::ServerName,
 };
 use tokio::{

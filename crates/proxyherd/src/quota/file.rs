@@ -11,7 +11,7 @@ use std::{
 };
 
 use proxyherd_core::{
-    places::budget::{Book, MemoryError},
+    places::quota::{MemoryError, QuotaBook},
     types::ServerName,
 };
 
@@ -60,16 +60,16 @@ pub(super) struct QuotaFile {
 
 impl QuotaFile {
     /// Opens the file of `server` below `data` and reads its book. Makes the directory if it is missing.
-    pub(super) fn open(data: &Path, server: &ServerName) -> Result<(QuotaFile, Book), QuotaError> {
+    pub(super) fn open(data: &Path, server: &ServerName) -> Result<(QuotaFile, QuotaBook), QuotaError> {
         let dir = data.join(server.as_str());
         let disk = |doing, path: &Path, why| QuotaError::Disk { doing, path: path.to_owned(), why };
         fs::create_dir_all(&dir).map_err(|error| disk("make the directory", &dir, error))?;
         let locked = lock(&dir).map_err(|error| disk("lock the directory", &dir, error))?;
         let path = dir.join("budget");
         let book = match read(&path) {
-            Ok(bytes) => Book::from_bytes(server, &bytes)
+            Ok(bytes) => QuotaBook::from_bytes(server, &bytes)
                 .map_err(|why| QuotaError::Memory { path: path.clone(), why })?,
-            Err(error) if error.kind() == ErrorKind::NotFound => Book::new(server.clone()),
+            Err(error) if error.kind() == ErrorKind::NotFound => QuotaBook::new(server.clone()),
             Err(error) => return Err(disk("read", &path, error)),
         };
         Ok((QuotaFile { path, dir: Arc::new(locked) }, book))
@@ -150,7 +150,7 @@ mod tests {
         let bytes = book.to_bytes();
         check(&bytes[1..], "it is damaged");
         check(b"", "it is damaged");
-        let another = Book::new(ServerName::new("Juzang").unwrap());
+        let another = QuotaBook::new(ServerName::new("Juzang").unwrap());
         check(&another.to_bytes(), "it is the memory of the server Juzang");
     }
 

@@ -33,7 +33,7 @@ use std::{
 };
 
 use proxyherd_core::{
-    places::budget::{Account, Book, Known, Period, Span, Standing, Terms, Turn, key},
+    places::quota::{KnownAccounts, Period, QuotaAccount, QuotaBook, Span, Standing, Terms, Turn, key},
     types::{Body, Kind, ServerName},
 };
 use tokio::time::{sleep, timeout};
@@ -68,7 +68,7 @@ const TOLD_AFTER: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct HerdQuota {
     purse: Arc<ReservedQuota>,
-    book: Book,
+    book: QuotaBook,
     file: QuotaFile,
     wholes: Vec<(Span, u64)>,
     /// The servers that have a share in the periods that begin from now on.
@@ -223,13 +223,15 @@ impl Keeper {
         self.quota.purse.show(turn.standings);
     }
 
-    /// All accounts in the map. Only a record that a server itself has issued counts for its account.
-    fn known(&self, now_ns: u64) -> BTreeMap<Period, Known> {
+    /// All accounts in the replica. Only a record that a server itself has issued counts for its account.
+    fn known(&self, now_ns: u64) -> BTreeMap<Period, KnownAccounts> {
         let read = |period, server: &ServerName| {
             let key = key(period, server);
             let account =
-                self.herd.map().find(now_ns, Kind::BUDGET, key.as_bytes(), |held| match held.record.body {
-                    Body::Data { bytes, .. } if held.origin.server == *server => Account::from_bytes(bytes),
+                self.herd.map().find(now_ns, Kind::QUOTA, key.as_bytes(), |held| match held.record.body {
+                    Body::Data { bytes, .. } if held.origin.server == *server => {
+                        QuotaAccount::from_bytes(bytes)
+                    }
                     _ => None,
                 });
             account.flatten()
@@ -237,15 +239,15 @@ impl Keeper {
         let about = |period| {
             let others = self.quota.servers.iter().filter(|server| *server != self.herd.name());
             let others = others.filter_map(|server| Some((server.clone(), read(period, server)?)));
-            (period, Known { mine: read(period, self.herd.name()), others: others.collect() })
+            (period, KnownAccounts { mine: read(period, self.herd.name()), others: others.collect() })
         };
         self.quota.book.periods(now_ns).into_iter().map(about).collect()
     }
 
-    fn tell(&self, now_ns: u64, period: Period, account: &Account) {
+    fn tell(&self, now_ns: u64, period: Period, account: &QuotaAccount) {
         let (key, bytes) = (key(period, self.herd.name()), account.to_bytes());
         let keep_s = period.span.keep_s();
-        let (_, wake) = self.herd.map().tell(now_ns, Kind::BUDGET, key.as_bytes(), keep_s, &bytes);
+        let (_, wake) = self.herd.map().tell(now_ns, Kind::QUOTA, key.as_bytes(), keep_s, &bytes);
         self.herd.wake(wake);
     }
 

@@ -11,15 +11,16 @@ use std::{
 };
 
 use proxyherd_core::{
-    codec::{
+    codec::link::{
+        Encoder, Frame, GraftMode, Hello,
         check::{Check, FAN_OUT, Level},
-        link::{Encoder, Frame, Hello, decode},
+        decode,
     },
     limits::{HEARTBEAT_INTERVAL, INCARNATIONS_MAX, SHARDS},
     link::HIGHEST,
-    map::shard_index,
+    replica::shard_index,
     types::{
-        Attributes, Body, Coordinates, Difference, Kind, LinkState, Origin, Record, ServerName, Timestamp,
+        Advertisement, Attributes, Body, Coordinates, Difference, Kind, Origin, Record, ServerName, Timestamp,
     },
 };
 
@@ -281,7 +282,7 @@ fn say_the_worst(link: &mut Link) {
         link.record(life, 1, Kind::CLIENT, &format!("future-{number}"), nowhere(), end);
     }
     for life in &lives[..2] {
-        link.encoder.state(&LinkState { origin: life.clone(), stamp: u64::MAX, up: Vec::new() });
+        link.encoder.state(&Advertisement { origin: life.clone(), stamp: u64::MAX, up: Vec::new() });
     }
     assert!(link.send());
     let me = name_of(BAD);
@@ -457,12 +458,16 @@ fn say_anything(link: &mut Link, dice: &mut Dice) {
         }
         6 => {
             let index = link.encoder.index_of(&life).unwrap();
-            link.encoder.graft(shard, &[(index, seq)], dice.below(2) == 0);
+            link.encoder.graft(
+                shard,
+                &[(index, seq)],
+                [GraftMode::Once, GraftMode::Onward][dice.below(2) as usize],
+            );
         }
         7 => {
             let up = NAMES.iter().filter(|_| dice.below(2) == 0).map(|name| name_of(name)).collect();
             let stamp = [now_ns(), life.incarnation, dice.bits(), u64::MAX][dice.below(4) as usize];
-            link.encoder.state(&LinkState { origin: life, stamp, up });
+            link.encoder.state(&Advertisement { origin: life, stamp, up });
         }
         8 => {
             let root = dice.bits();

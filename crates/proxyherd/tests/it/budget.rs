@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use proxyherd_core::{
     limits::DATA_LEN_MAX,
-    places::budget::{Account, Period, Span, key},
+    places::quota::{Period, QuotaAccount, Span, key},
     types::{Body, Kind, Origin, ServerName},
 };
 use serde_json::Value;
@@ -124,7 +124,7 @@ fn accounts_that_a_member_makes_up_do_not_make_the_herd_forget_what_was_spent() 
     let mut say = |server: &ServerName, key: &str, bytes: &[u8]| {
         said += 1;
         let origin = Origin { server: server.clone(), incarnation: 1 };
-        eve.say(&origin, said, Kind::BUDGET, key, Body::Data { keep_s, bytes });
+        eve.say(&origin, said, Kind::QUOTA, key, Body::Data { keep_s, bytes });
         if said % 100 == 0 {
             eve.beat();
         }
@@ -142,7 +142,7 @@ fn accounts_that_a_member_makes_up_do_not_make_the_herd_forget_what_was_spent() 
             }
         }
     }
-    say(&of_eve, &month, &Account { share: 20, ..Account::default() }.to_bytes());
+    say(&of_eve, &month, &QuotaAccount { share: 20, ..QuotaAccount::default() }.to_bytes());
     eventually("Jaquez has heard all of it", || {
         eve.beat();
         let heard =

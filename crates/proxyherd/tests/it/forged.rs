@@ -9,11 +9,11 @@ use std::{
 };
 
 use proxyherd_core::{
-    codec::link::Encoder,
+    codec::link::{Encoder, GraftMode},
     limits::{DATA_LEN_MAX, SHARDS},
     link::{HIGHEST, Identity},
     types::{
-        Attributes, Body, Coordinates, Difference, Kind, LinkState, Origin, Record, ServerName, Timestamp,
+        Advertisement, Attributes, Body, Coordinates, Difference, Kind, Origin, Record, ServerName, Timestamp,
     },
 };
 
@@ -53,14 +53,14 @@ impl Eve {
     pub(crate) fn beat(&mut self) {
         self.encoder.heartbeat(now_ns());
         for shard in 0..SHARDS {
-            self.encoder.graft(shard as u8, &[], true);
+            self.encoder.graft(shard as u8, &[], GraftMode::Once);
         }
         self.send();
     }
 
     fn state(&mut self, of: &str, stamp: u64, up: &[&str]) {
         let origin = Origin { server: name(of), incarnation: 1 };
-        self.encoder.state(&LinkState { origin, stamp, up: up.iter().map(|up| name(up)).collect() });
+        self.encoder.state(&Advertisement { origin, stamp, up: up.iter().map(|up| name(up)).collect() });
         self.send();
     }
 
@@ -96,7 +96,7 @@ impl Eve {
         for shard in 0..SHARDS {
             self.encoder.marker(shard as u8, &[(index, seq)]);
             self.encoder.ihave(shard as u8, &[(index, seq)]);
-            self.encoder.graft(shard as u8, &[(index, seq)], true);
+            self.encoder.graft(shard as u8, &[(index, seq)], GraftMode::Once);
         }
     }
 

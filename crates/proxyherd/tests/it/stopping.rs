@@ -9,7 +9,7 @@ use std::{
 };
 
 use proxyherd_core::{
-    codec::link::{Encoder, Frame, Hello, decode},
+    codec::link::{Encoder, Frame, GraftMode, Hello, decode},
     limits::SHARDS,
 };
 
@@ -126,7 +126,7 @@ fn what_was_acknowledged_is_told_to_a_neighbour_that_asks_only_at_the_end() {
     herd.process("Riley").signal("TERM");
     herd.wait_for_log("Riley", "stopping");
     let mut encoder = Encoder::default();
-    (0..SHARDS as u8).for_each(|shard| encoder.graft(shard, &[], false));
+    (0..SHARDS as u8).for_each(|shard| encoder.graft(shard, &[], GraftMode::Onward));
     jaquez.write_all(encoder.bytes()).unwrap();
     assert_eq!(clients(&neighbor::rest(&jaquez)), ["kiwi"]);
     drop(jaquez);

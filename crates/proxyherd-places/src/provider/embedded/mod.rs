@@ -105,7 +105,7 @@ mod tests {
     use std::collections::HashSet;
     use std::task::{Context, Poll, Waker};
 
-    use proxyherd_core::places::{Centre, Point, Rank, Separation, Wish};
+    use proxyherd_core::places::{Center, Point, Rank, Separation, Wish};
 
     use super::*;
 
@@ -135,9 +135,9 @@ mod tests {
         for (latitude, longitude, counts) in
             [(34.068930, -118.445127, [2, 15, 164]), (48.8566, 2.3522, [6, 80, 663])]
         {
-            let center = Centre::new(latitude, longitude);
+            let center = Center::new(latitude, longitude);
             for (radius_m, count) in [2_000.0, 10_000.0, 50_000.0].into_iter().zip(counts) {
-                let radius = Separation::of_metres(radius_m);
+                let radius = Separation::of_meters(radius_m);
                 let inside = |entry: &CityEntry| {
                     center.separation(entry.location.latitude(), entry.location.longitude()) <= radius
                 };

@@ -6,7 +6,7 @@
 
 use std::ops::ControlFlow;
 
-use proxyherd_core::places::{Centre, Nearest, Point, Query, Separation};
+use proxyherd_core::places::{Center, Nearest, Point, Query, Separation};
 
 use super::layout::{ANTIMERIDIAN, BAND_COUNT, BAND_HEIGHT, POLE, RECORD_LEN, UNITS_PER_DEGREE, band_of};
 
@@ -52,9 +52,9 @@ impl CityTable {
     /// that is first in the table comes first.
     pub(super) fn nearest(&self, query: &Query, most: usize, wanted: impl Fn(u32) -> bool) -> Nearest<u32> {
         let mut search = TableSearch {
-            center: Centre::new(query.latitude, query.longitude),
+            center: Center::new(query.latitude, query.longitude),
             longitude: query.longitude,
-            radius: Separation::of_metres(query.radius_m),
+            radius: Separation::of_meters(query.radius_m),
             nearest: Nearest::new(most),
             wanted,
         };
@@ -113,7 +113,7 @@ impl CityRecord {
 
 /// A search under way.
 struct TableSearch<F> {
-    center: Centre,
+    center: Center,
     longitude: f64,
     radius: Separation,
     nearest: Nearest<u32>,
@@ -292,14 +292,14 @@ mod tests {
             every in 1u32..4,
         ) {
             let query = query(degrees(center.0), degrees(center.1), radius_m);
-            let from = Centre::new(query.latitude, query.longitude);
+            let from = Center::new(query.latitude, query.longitude);
             let table = table(cities);
             let mut scanned: Vec<(Separation, u32)> = (0..table.len())
                 .map(|index| {
                     let location = table.entry(index).location;
                     (from.separation(location.latitude(), location.longitude()), index)
                 })
-                .filter(|(separation, _)| *separation <= Separation::of_metres(radius_m))
+                .filter(|(separation, _)| *separation <= Separation::of_meters(radius_m))
                 .filter(|(_, index)| index % every == 0)
                 .collect();
             scanned.sort();

@@ -213,7 +213,7 @@ fn the_nearest_are_those_that_looking_at_all_finds() {
         assert_eq!(near.len(), expected.len(), "{center:?}");
         for ((separation, place), expected) in near.iter().zip(expected) {
             let id = &place.place_id[3..];
-            assert!((separation.metres() - expected).abs() < 1e-3, "{center:?} {id}");
+            assert!((separation.meters() - expected).abs() < 1e-3, "{center:?} {id}");
             assert!((meters(center, all[id]) - expected).abs() < 1e-3, "{center:?} {id}");
         }
     }

@@ -8,7 +8,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use proxyherd_core::places::{Centre, Nearest, Query, Separation};
+use proxyherd_core::places::{Center, Nearest, Query, Separation};
 
 use super::index::{BAND_COUNT, Directory, GIRTH, IndexBlock, UNITS_PER_DEGREE, band_of, degrees, edges_of};
 
@@ -29,9 +29,9 @@ pub(super) fn nearest<E>(
 ) -> Result<Nearest<FoundPlace>, E> {
     let mut search = CircleSearch {
         directory,
-        center: Centre::new(query.latitude, query.longitude),
+        center: Center::new(query.latitude, query.longitude),
         meridian: (query.longitude * UNITS_PER_DEGREE).round() as i64,
-        reach: Separation::of_metres(query.radius_m),
+        reach: Separation::of_meters(query.radius_m),
         nearest: Nearest::new(most),
         fetch,
         wanted,
@@ -45,7 +45,7 @@ pub(super) fn nearest<E>(
 /// A search under way.
 struct CircleSearch<'a, F, W> {
     directory: &'a Directory,
-    center: Centre,
+    center: Center,
     /// The longitude of the center, units.
     meridian: i64,
     /// The radius, or the distance of the farthest place once there are enough.
@@ -237,7 +237,7 @@ mod tests {
     /// Compares a search with a scan of all points.
     fn check(points: &[IndexPoint], query: &Query, most: usize) {
         let (center, radius) =
-            (Centre::new(query.latitude, query.longitude), Separation::of_metres(query.radius_m));
+            (Center::new(query.latitude, query.longitude), Separation::of_meters(query.radius_m));
         let away = |point: &IndexPoint| center.separation(degrees(point.latitude), degrees(point.longitude));
         let mut all: Vec<Separation> =
             points.iter().map(away).filter(|&separation| separation <= radius).collect();

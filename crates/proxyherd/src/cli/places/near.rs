@@ -113,7 +113,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
 
 impl Args {
     fn query(&self) -> Query {
-        let query = Query::within(self.point, self.radius_km.metres()).expect("a Radius is in range");
+        let query = Query::within(self.point, self.radius_km.meters()).expect("a Radius is in range");
         query.wishing(Wish {
             kind: self.kind.clone(),
             keyword: self.keyword.clone(),
@@ -140,7 +140,7 @@ struct PlaceJson<'a> {
 
 fn told((separation, place): &NearPlace) -> PlaceJson<'_> {
     PlaceJson {
-        distance_m: (separation.metres() * 10.0).round() / 10.0,
+        distance_m: (separation.meters() * 10.0).round() / 10.0,
         lat: place.geometry.location.latitude(),
         lng: place.geometry.location.longitude(),
         name: &place.name,
@@ -166,7 +166,7 @@ fn text(places: &[NearPlace], file: &Path, columns: Option<usize>) -> String {
     let mut table = Table::new(&head, FAINT);
     for (separation, place) in places {
         table.push(vec![
-            Cell::plain(distance(separation.metres())),
+            Cell::plain(distance(separation.meters())),
             Cell::new(shown(&place.name), STRONG),
             Cell::plain(kind(place)),
             Cell::plain(shown(place.vicinity.as_deref().unwrap_or(""))),

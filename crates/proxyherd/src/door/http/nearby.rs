@@ -100,7 +100,7 @@ fn client_of(id: &[u8]) -> ClientId<'_> {
 /// The radius in the herd's unit, micrometers: at least one.
 fn radius_of(radius_m: f64) -> Radius {
     let micrometers = ((radius_m * 1e6).round() as u64).max(1);
-    Radius::from_micrometres(micrometers).expect("parameters hold radii in range only")
+    Radius::from_micrometers(micrometers).expect("parameters hold radii in range only")
 }
 
 /// The AT line of a client.

@@ -5,11 +5,11 @@ use std::borrow::Cow;
 
 use arrayvec::ArrayVec;
 use proxyherd_core::{
-    codec::line::{self as codec, Line, Lines, Told},
+    codec::line::{self as codec, Line, Lines, ReportEcho},
     command::{Command, Nearby, Outcome},
     flood::Wake,
     limits::{BATCH_LEN_MAX, LINE_LEN_MAX},
-    map::Offer,
+    replica::Offer,
 };
 
 use crate::{
@@ -54,16 +54,16 @@ pub(super) fn handle(
     };
     let (mut consumed, mut lines_in) = (0, 0);
     let next = loop {
-        match lines.next(&input.bytes[consumed..], input.is_last) {
-            codec::Next::Line(line, len) => {
+        match lines.next(&input.bytes[consumed..], codec::Stream::new(input.is_last)) {
+            codec::NextLine::Line(line, len) => {
                 consumed += len;
                 lines_in += 1;
                 if let Some(next) = batch.answer(line) {
                     break next;
                 }
             }
-            codec::Next::Incomplete => break Next::Done,
-            codec::Next::TooLong(start) => {
+            codec::NextLine::Incomplete => break Next::Done,
+            codec::NextLine::TooLong(start) => {
                 batch.settle();
                 batch.refuse(start);
                 break Next::Close(fault(TOO_LONG));
@@ -94,7 +94,7 @@ struct Batch<'a, 'i> {
 
 #[derive(Clone, Copy)]
 struct Echo<'i> {
-    told: Told<'i>,
+    told: ReportEcho<'i>,
     line: &'i [u8],
 }
 

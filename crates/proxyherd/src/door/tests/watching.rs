@@ -4,7 +4,7 @@ use proxyherd_core::{
     command::Watch,
     flood::{Begin, Following, Wake},
     limits::FOLLOWERS_MAX,
-    map::Offer,
+    replica::Offer,
     types::{Attributes, ClientId, Coordinates, Report, Stamp},
 };
 

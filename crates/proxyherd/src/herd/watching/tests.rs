@@ -4,7 +4,7 @@ use std::sync::mpsc::{Receiver, channel};
 
 use proxyherd_core::{
     limits::{BATCH_LEN_MAX, FOLLOWERS_MAX},
-    map::Offer,
+    replica::Offer,
     types::{Attributes, ClientId, Coordinates, Report, Stamp, Timestamp},
 };
 
@@ -158,8 +158,8 @@ async fn all_watchers_begin_anew_where_their_follower_does() {
     let watchers =
         [Heard::of(&herd, Watch::All).unwrap(), Heard::of(&herd, Watch::Client(client("kiwi"))).unwrap()];
     let mut bite = Bite::default();
-    bite.take(Told::Removed { kind: Kind::CLIENT, key: b"kiwi" });
-    bite.take(Told::Anew { shard: 0 });
+    bite.take(FollowerEvent::Removed { kind: Kind::CLIENT, key: b"kiwi" });
+    bite.take(FollowerEvent::Anew { shard: 0 });
     bite.hand_out(&herd.watchers.shared);
     for watcher in watchers {
         assert_eq!(watcher.next(), "anew");

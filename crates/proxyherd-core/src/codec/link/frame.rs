@@ -1,0 +1,160 @@
+//! What all frames between servers have in common: length (2 bytes, little endian, of the body), type, flags, body.
+//!
+//! [`Encoder`] writes frames, [`Raw`] finds the next one, and [`Reader`] reads values off its body. Numbers are
+//! little endian. Texts and lists carry their length, which is checked against the remaining bytes before anything is
+//! allocated. This module knows no type of frame. Each type has its numbers, its values and its methods of
+//! [`Encoder`] in a file of its own, and `link` knows all types.
+
+use super::numbering::Numbering;
+
+/// Flag: a receiver that does not know the type skips the frame.
+pub const OPTIONAL: u8 = 0b1000_0000;
+
+pub(super) const HEADER_LEN: usize = 4;
+
+/// Why bytes are no frame. The link that brought them is closed; nothing was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FrameError {
+    /// The body ends before its values do, or goes on after them.
+    #[error("a {0} frame has the wrong length")]
+    Length(&'static str),
+    /// A value is out of its range.
+    #[error("a {0} frame holds an impossible value")]
+    Value(&'static str),
+    /// A type that is not optional.
+    #[error("a frame has the unknown type {0}; the neighbor may be newer than the version it agreed to")]
+    UnknownType(u8),
+    /// The first frame does not begin as HELLO does.
+    #[error("the other end is no server of a herd: it did not say HELLO")]
+    NoHerd,
+}
+
+/// A frame of any type, before its body is read.
+pub(super) struct Raw<'a> {
+    pub(super) kind: u8,
+    pub(super) flags: u8,
+    pub(super) body: &'a [u8],
+    /// How many bytes it takes, including the header.
+    pub(super) end: usize,
+}
+
+impl Raw<'_> {
+    /// The frame at the front of `bytes`; `None` if bytes of it have not come yet.
+    pub(super) fn split(bytes: &[u8]) -> Option<Raw<'_>> {
+        let &[len_low, len_high, kind, flags] = bytes.first_chunk::<HEADER_LEN>()?;
+        let end = HEADER_LEN + usize::from(u16::from_le_bytes([len_low, len_high]));
+        Some(Raw { kind, flags, body: bytes.get(HEADER_LEN..end)?, end })
+    }
+}
+
+/// Reads values off the front of a body. Each method returns `None` if the body ends too early.
+pub(super) struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(body: &'a [u8]) -> Reader<'a> {
+        Reader { rest: body }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    /// All that is left.
+    pub(super) fn rest(&mut self) -> &'a [u8] {
+        std::mem::take(&mut self.rest)
+    }
+
+    pub(super) fn take(&mut self, len: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.rest.split_at_checked(len)?;
+        self.rest = rest;
+        Some(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (taken, rest) = self.rest.split_first_chunk()?;
+        self.rest = rest;
+        Some(*taken)
+    }
+
+    pub(super) fn u8(&mut self) -> Option<u8> {
+        self.array().map(u8::from_le_bytes)
+    }
+
+    pub(super) fn u16(&mut self) -> Option<u16> {
+        self.array().map(u16::from_le_bytes)
+    }
+
+    pub(super) fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    pub(super) fn u64(&mut self) -> Option<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    /// A text with its length in one byte.
+    pub(super) fn text(&mut self) -> Option<&'a str> {
+        let len = self.u8()?;
+        std::str::from_utf8(self.take(usize::from(len))?).ok()
+    }
+}
+
+/// Encodes the frames of one direction of one link, and numbers the origins that they name.
+#[derive(Debug, Default)]
+pub struct Encoder {
+    out: Vec<u8>,
+    pub(super) version: u16,
+    pub(super) numbering: Numbering,
+    pub(super) records: u64,
+}
+
+impl Encoder {
+    /// How many bytes wait to be written.
+    pub fn len(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Whether no bytes wait to be written.
+    pub fn is_empty(&self) -> bool {
+        self.out.is_empty()
+    }
+
+    /// The bytes to write.
+    pub fn bytes(&self) -> &[u8] {
+        &self.out
+    }
+
+    /// The bytes have been written.
+    pub fn clear(&mut self) {
+        self.out.clear();
+    }
+
+    /// How many records have been encoded since the link came up.
+    pub fn records(&self) -> u64 {
+        self.records
+    }
+
+    pub(super) fn frame(&mut self, kind: u8, flags: u8, write_body: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.out.len();
+        self.out.extend_from_slice(&[0, 0, kind, flags]);
+        write_body(&mut self.out);
+        let len = self.out.len() - start - HEADER_LEN;
+        let len = u16::try_from(len).expect("every frame's parts are bounded below 64 KiB together");
+        self.out[start..start + 2].copy_from_slice(&len.to_le_bytes());
+    }
+}
+
+pub(super) fn put_u16(out: &mut Vec<u8>, value: u16) {
+    out.extend_from_slice(&value.to_le_bytes());
+}
+
+pub(super) fn put_u64(out: &mut Vec<u8>, value: u64) {
+    out.extend_from_slice(&value.to_le_bytes());
+}
+
+pub(super) fn put_text(out: &mut Vec<u8>, text: &str) {
+    out.push(u8::try_from(text.len()).expect("names and reasons are bounded below 256 bytes"));
+    out.extend_from_slice(text.as_bytes());
+}

@@ -1,0 +1,172 @@
+//! Followers of the whole replica: which there are, which shards have something for them, and how they are woken.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, AtomicU32, Ordering::Relaxed, Ordering::SeqCst},
+    },
+};
+
+use parking_lot::Mutex;
+
+use super::{ALL_SHARDS, Replica};
+use crate::{
+    flood::{FollowerEvent, FollowerId, Following, places},
+    limits::{FOLLOWER_BITE_MAX, FOLLOWERS_MAX, SHARDS},
+    store::FollowerMask,
+};
+
+type Waker = Arc<dyn Fn() + Send + Sync>;
+
+/// The places for followers.
+#[derive(Debug, Default)]
+pub(super) struct Followers([FollowerPlace; FOLLOWERS_MAX]);
+
+/// The place of one follower.
+#[derive(Default)]
+struct FollowerPlace {
+    /// The shards that have something for it, one bit each.
+    ready: AtomicU32,
+    /// The shard at which its next turn begins, so that every shard gets its turn.
+    first: AtomicU8,
+    /// Wakes the follower; `None`: the place is free. Locked before any shard, never after one.
+    waker: Mutex<Option<Waker>>,
+}
+
+impl fmt::Debug for FollowerPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FollowerPlace").field("ready", &self.ready).finish_non_exhaustive()
+    }
+}
+
+impl Followers {
+    /// Notes that a shard has something for these followers. Wakes those for which no shard had anything before.
+    #[inline(never)]
+    pub(super) fn wake(&self, index: usize, followers: FollowerMask) {
+        for seat in places(followers).map(|at| &self.0[at]) {
+            if seat.ready.fetch_or(1 << index, SeqCst) == 0 {
+                seat.wake();
+            }
+        }
+    }
+
+    /// A contradiction between what is noted here and what a shard has for its followers, if there is one.
+    pub(super) fn contradiction(&self, index: usize, ready: FollowerMask) -> Option<String> {
+        let is_unnoted = |&at: &usize| self.0[at].ready.load(SeqCst) & 1 << index == 0;
+        places(ready).find(is_unnoted).map(|at| format!("follower {at} was not woken for what there is"))
+    }
+}
+
+impl FollowerPlace {
+    fn wake(&self) {
+        let waker = self.waker.lock().clone();
+        if let Some(waker) = waker {
+            waker();
+        }
+    }
+}
+
+impl Replica {
+    /// Adds a follower of the replica's changes, until [`Replica::unfollow`]. `wake` is called when there is something
+    /// for the follower and it has not been woken yet. It runs on the thread that made the change, while no shard is
+    /// locked; and once before this method returns. It should only notify another thread or task.
+    ///
+    /// `None`: there are [`FOLLOWERS_MAX`] already.
+    pub fn follow(
+        &self,
+        following: Following,
+        wake: impl Fn() + Send + Sync + 'static,
+    ) -> Option<FollowerId> {
+        let waker: Waker = Arc::new(wake);
+        let is_taken = |seat: &FollowerPlace| {
+            let mut held = seat.waker.lock();
+            held.is_none() && held.replace(Arc::clone(&waker)).is_none()
+        };
+        let at = self.followers.0.iter().position(is_taken)?;
+        for counted in &self.shards {
+            counted.lock().shard.follow(at, following);
+        }
+        // A thread that marked for the last follower at this place may have noted that here after that follower's
+        // end.
+        self.followers.0[at].ready.store(ALL_SHARDS, SeqCst);
+        waker();
+        Some(FollowerId(at as u8))
+    }
+
+    /// Removes a follower. What waits for it is forgotten.
+    #[allow(clippy::needless_pass_by_value, reason = "whoever has given back its id must not drain with it")]
+    pub fn unfollow(&self, follower: FollowerId) {
+        let at = usize::from(follower.0);
+        for counted in &self.shards {
+            counted.lock().shard.unfollow(at);
+        }
+        let seat = &self.followers.0[at];
+        seat.ready.store(0, SeqCst);
+        *seat.waker.lock() = None;
+    }
+
+    /// Whether there is something for the follower.
+    pub fn is_ready_for(&self, follower: &FollowerId) -> bool {
+        self.followers.0[usize::from(follower.0)].ready.load(SeqCst) != 0
+    }
+
+    /// Takes at most `most` entries of the follower's queues, and at most [`FOLLOWER_BITE_MAX`]; 0 counts as 1. Calls
+    /// `tell` with each of them, shard by shard, under the shard's lock; `tell` must not call the replica. Returns
+    /// whether that was all. If not, drain again.
+    ///
+    /// ```
+    /// # use proxyherd_core::{flood::{Begin, Following, Rules, FollowerEvent}, replica::{Replica, ReplicaSettings}, types::{Origin, ServerName}};
+    /// # let me = Origin { server: ServerName::new("Riley").unwrap(), incarnation: 1 };
+    /// # let map = Replica::new(ReplicaSettings {
+    /// #     me, seed: 1, max_clients: 10, client_ttl_ns: None, client_interval_ns: 0, clock_offset_max_ns: 0,
+    /// #     rules: Rules::default(),
+    /// # });
+    /// let following = Following { begins: Begin::WithAllHeld, wants_removed: true };
+    /// let follower = map.follow(following, || { /* Let the thread that drains know. */ }).unwrap();
+    /// let mut held = std::collections::BTreeMap::new();
+    /// while !map.drain(&follower, 100, |told| match told {
+    ///     FollowerEvent::Anew { shard } => held.retain(|(_, key): &(_, Vec<u8>), _| proxyherd_core::replica::shard_index(key) != shard),
+    ///     FollowerEvent::Record(it) => drop(held.insert((it.record.kind, it.record.key.to_vec()), it.seq)),
+    ///     FollowerEvent::Removed { kind, key } => drop(held.remove(&(kind, key.to_vec()))),
+    ///     FollowerEvent::Covered(_) => {}
+    /// }) {}
+    /// ```
+    pub fn drain(&self, follower: &FollowerId, most: usize, mut tell: impl FnMut(FollowerEvent<'_>)) -> bool {
+        let at = usize::from(follower.0);
+        let (FollowerPlace { ready, first, .. }, mut left) =
+            (&self.followers.0[at], most.clamp(1, FOLLOWER_BITE_MAX));
+        let begin = usize::from(first.load(Relaxed));
+        let mut shards = ready.swap(0, SeqCst);
+        for turn in begin..begin + SHARDS {
+            let index = turn % SHARDS;
+            if shards & 1 << index == 0 {
+                continue;
+            }
+            let has_room = left > 0;
+            if !has_room || !self.shards[index].lock().shard.drain(at, &mut left, &mut tell) {
+                ready.fetch_or(shards, SeqCst);
+                first.store(((turn + usize::from(has_room)) % SHARDS) as u8, Relaxed);
+                return false;
+            }
+            shards &= !(1 << index);
+        }
+        true
+    }
+
+    /// How many updates this server has taken in one shard since its start; see [`Position`](crate::command::Position).
+    pub fn taken(&self, shard: usize) -> u64 {
+        self.shards[shard].lock().shard.taken()
+    }
+
+    /// How many of them it took before its present incarnation, under which sequences begin anew. For tests and the
+    /// simulator.
+    pub fn taken_before(&self, shard: usize) -> u64 {
+        self.shards[shard].lock().shard.taken_before()
+    }
+
+    /// How many entries wait for a follower in one shard.
+    pub fn waiting_len(&self, follower: &FollowerId, shard: usize) -> usize {
+        self.shards[shard].lock().shard.waiting_len(usize::from(follower.0))
+    }
+}

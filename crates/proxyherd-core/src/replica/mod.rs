@@ -1,0 +1,597 @@
+//! The replica: everything that one server holds of the herd's data. It consists of shards, each behind a lock, and
+//! knows which links have something to flush.
+//!
+//! A key is in the same shard at every server, because sequences and vectors are counted per shard. A lock is held
+//! for one visit of one shard, and never while waiting for anything. Each call that may give a link something to send
+//! returns the link in a [`Wake`].
+
+mod beats;
+mod followers;
+mod links;
+mod mend;
+mod near;
+
+use std::{
+    sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst},
+    time::Duration,
+};
+
+use parking_lot::{Mutex, MutexGuard};
+
+use self::{beats::Beat, followers::Followers, mend::Mending};
+pub use self::{links::Agreed, near::FoundClient};
+use crate::{
+    command::{Condition, Outcome, Position},
+    flood::{
+        Class, Expected, LinkId, NewClients, Offered, Rules, Shard, ShardSettings, Update, Usage, Wake,
+        stamped_at,
+    },
+    limits::{BATCH_LEN_MAX, LINKS_MAX, SHARDS},
+    spanning_tree::SpanningTree,
+    store::TableHash,
+    types::{ClientId, Difference, KeyHash, Kind, Origin, Report, Stamp, Timestamp},
+};
+
+/// One bit for each shard.
+const ALL_SHARDS: u32 = (1 << SHARDS) - 1;
+
+/// The settings of a replica.
+#[derive(Clone, Debug)]
+pub struct ReplicaSettings {
+    /// This life of this server.
+    pub me: Origin,
+    /// The seed of the tables' hashes. Keep it secret: whoever knows it can choose keys that collide.
+    pub seed: u64,
+    /// Beyond this number, new clients are refused here. Clients that neighbors send are always merged.
+    pub max_clients: u64,
+    /// Forget a client this long after its report was received, nanoseconds.
+    pub client_ttl_ns: Option<u64>,
+    /// This server refuses a client's report that comes sooner than this after the last one it took, nanoseconds.
+    pub client_interval_ns: u64,
+    /// How far clocks may be apart, nanoseconds. Records from further in the future are not merged, and an expired
+    /// record is passed on for this long, for servers at which it has not expired.
+    pub clock_offset_max_ns: u64,
+    /// The rules of the flood, one of which tests may break.
+    pub rules: Rules,
+}
+
+/// How many reports had each outcome.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReportCounts {
+    /// They were news.
+    pub accepted: u64,
+    /// A newer record was held.
+    pub stale: u64,
+    /// There was no room for the client, the report came too soon, or its condition was not met.
+    pub refused: u64,
+}
+
+/// A report on its way into the replica, and its outcome.
+#[derive(Clone, Copy, Debug)]
+pub struct Offer<'a> {
+    /// The report.
+    pub report: Report<'a>,
+    hash: KeyHash,
+    /// What [`Shard::expect`] has returned for it.
+    table_hash: TableHash,
+    condition: Condition,
+    /// The outcome; [`Outcome::Stale`] until the report has been offered.
+    pub outcome: Outcome,
+    /// Its number among all updates that this server has taken in its shard; 0 until it has been taken.
+    seq: u64,
+    /// The time that the server gave it; 0 if it gave none.
+    stamped_ns: u64,
+}
+
+impl<'a> Offer<'a> {
+    /// A report that has not been offered yet.
+    pub fn new(report: Report<'a>) -> Offer<'a> {
+        Offer::on(Condition::Always, report)
+    }
+
+    /// A report with a condition that has not been offered yet. It is inlined into each caller, so that it is built
+    /// where it stays: copying what was just written in smaller pieces makes the processor wait.
+    #[inline(always)]
+    pub fn on(condition: Condition, report: Report<'a>) -> Offer<'a> {
+        let hash = KeyHash::of(report.client.as_bytes());
+        let (table_hash, outcome) = (TableHash::default(), Outcome::Stale);
+        Offer { report, hash, table_hash, condition, outcome, seq: 0, stamped_ns: 0 }
+    }
+
+    /// Its position among all updates that this server has taken, if it was taken.
+    pub fn position(&self) -> Option<Position> {
+        (self.seq > 0).then(|| Position { shard: self.hash.shard(), seq: self.seq })
+    }
+
+    /// The times of the report, received at `now_ns`. `None` if the server has to stamp it and has not taken it.
+    pub fn times(&self, now_ns: u64) -> Option<(Timestamp, Difference)> {
+        match self.report.stamp {
+            Stamp::Client(timestamp) => Some((timestamp, Difference::at_receipt(now_ns, timestamp))),
+            Stamp::Server if self.stamped_ns > 0 => stamped_at(self.stamped_ns, now_ns),
+            Stamp::Server => None,
+        }
+    }
+}
+
+/// A replica.
+#[derive(Debug)]
+pub struct Replica {
+    me: Origin,
+    shards: Box<[Mutex<Counted>]>,
+    /// For each link, the shards that have something to flush, one bit each.
+    ready: Box<[AtomicU32]>,
+    /// For each link, the shard at which its next flush begins. So every shard gets its turn on a link that is always
+    /// behind.
+    first: Box<[AtomicU8]>,
+    /// For each link, what is known for its heartbeats.
+    beats: Box<[Beat]>,
+    followers: Followers,
+    /// Locked before any shard, never after one.
+    tree: Mutex<SpanningTree>,
+    /// How many records are about clients, tombstones among them ...
+    clients: AtomicU64,
+    /// ... and how many are not. Both as of the last visit of each shard.
+    others: AtomicU64,
+    /// Locked before any shard, never after one, and never together with the tree.
+    mending: Mutex<Mending>,
+    /// The links that have been agreed on and have not ended, one bit each.
+    agreed: AtomicU32,
+    /// Whether any link has ever been up. Before that nobody can have heard what this life of the server has issued.
+    was_linked: AtomicBool,
+    root_mismatches: AtomicU64,
+    /// The shards that are [caught up](Shard::is_caught_up), one bit each.
+    caught_up: AtomicU32,
+    max_clients: u64,
+    /// As CHECK carries it: 0 for never.
+    client_ttl_ns: u64,
+    clock_offset_max_ns: u64,
+}
+
+/// A shard, and what is counted under its lock.
+#[derive(Debug)]
+struct Counted {
+    shard: Shard,
+    reports: ReportCounts,
+    /// What this shard adds to [`Replica::clients`] and to [`Replica::others`].
+    counted: [u64; 2],
+}
+
+impl Replica {
+    /// An empty replica of a server that has just started.
+    pub fn new(settings: ReplicaSettings) -> Replica {
+        let shard = |index: usize| {
+            Shard::new(ShardSettings {
+                me: settings.me.clone(),
+                index: index as u8,
+                seed: settings.seed.wrapping_add(index as u64),
+                client_ttl_ns: settings.client_ttl_ns,
+                client_interval_ns: settings.client_interval_ns,
+                clock_offset_max_ns: settings.clock_offset_max_ns,
+                rules: settings.rules,
+            })
+        };
+        let counted = |index| {
+            Mutex::new(Counted { shard: shard(index), reports: ReportCounts::default(), counted: [0; 2] })
+        };
+        Replica {
+            shards: (0..SHARDS).map(counted).collect(),
+            ready: (0..LINKS_MAX).map(|_| AtomicU32::new(0)).collect(),
+            first: (0..LINKS_MAX).map(|_| AtomicU8::new(0)).collect(),
+            beats: (0..LINKS_MAX).map(|_| Beat::default()).collect(),
+            followers: Followers::default(),
+            clients: AtomicU64::new(0),
+            others: AtomicU64::new(0),
+            root_mismatches: AtomicU64::new(0),
+            caught_up: AtomicU32::new(0),
+            tree: Mutex::new(SpanningTree::new(settings.me.clone(), settings.rules)),
+            mending: Mutex::new(Mending::new(settings.me.incarnation, settings.clock_offset_max_ns)),
+            agreed: AtomicU32::new(0),
+            was_linked: AtomicBool::new(false),
+            max_clients: settings.max_clients,
+            client_ttl_ns: settings.client_ttl_ns.unwrap_or(0),
+            clock_offset_max_ns: settings.clock_offset_max_ns,
+            me: settings.me,
+        }
+    }
+
+    /// This life of this server, with the incarnation under which it began to issue updates. [`Replica::origin`] has the
+    /// present one.
+    pub fn me(&self) -> &Origin {
+        &self.me
+    }
+
+    /// How many records are held.
+    pub fn len(&self) -> u64 {
+        self.clients() + self.others.load(Relaxed)
+    }
+
+    /// How many records are about clients, tombstones among them. They count against `max_clients`.
+    pub fn clients(&self) -> u64 {
+        self.clients.load(Relaxed)
+    }
+
+    /// What the records of `class` take.
+    pub fn usage(&self, class: Class) -> Usage {
+        self.shards.iter().map(|shard| shard.lock().shard.usage(class)).fold(Usage::default(), |sum, one| {
+            Usage { bytes: sum.bytes + one.bytes, dropped: sum.dropped + one.dropped }
+        })
+    }
+
+    /// Whether no record is held.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many reports of clients had each outcome since the start.
+    pub fn report_counts(&self) -> ReportCounts {
+        self.shards.iter().map(|shard| shard.lock().reports).fold(ReportCounts::default(), |sum, one| {
+            ReportCounts {
+                accepted: sum.accepted + one.accepted,
+                stale: sum.stale + one.stale,
+                refused: sum.refused + one.refused,
+            }
+        })
+    }
+
+    /// Takes a client's report, at `now_ns` by this server's clock.
+    pub fn report(&self, now_ns: u64, report: &Report<'_>) -> (Outcome, Wake) {
+        let mut offers = [Offer::new(*report)];
+        let wake = self.report_all(now_ns, &mut offers);
+        (offers[0].outcome, wake)
+    }
+
+    /// Takes up to [`BATCH_LEN_MAX`] reports at `now_ns` by this server's clock, and notes the outcome of each.
+    /// Reports of one client keep their order. Each shard is visited once.
+    pub fn report_all(&self, now_ns: u64, offers: &mut [Offer<'_>]) -> Wake {
+        if self.clients() + offers.len() as u64 > self.max_clients {
+            return self.report_in_turn(now_ns, offers);
+        }
+        let (order, ends) = by_shard(offers);
+        let (mut wake, mut start) = (Wake::default(), 0);
+        for (index, &end) in ends.iter().enumerate() {
+            let end = usize::from(end);
+            if start < end {
+                wake = wake.and(self.report_to(index, now_ns, offers, &order[start..end]));
+            }
+            start = end;
+        }
+        wake
+    }
+
+    /// Takes the reports in their order, because not all of them may find room.
+    fn report_in_turn(&self, now_ns: u64, offers: &mut [Offer<'_>]) -> Wake {
+        (0..offers.len()).fold(Wake::default(), |wake, place| {
+            wake.and(self.report_to(offers[place].hash.shard(), now_ns, offers, &[place as u8]))
+        })
+    }
+
+    /// Takes those of `offers` at the indices in `places`, which are all of one shard.
+    fn report_to(&self, index: usize, now_ns: u64, offers: &mut [Offer<'_>], places: &[u8]) -> Wake {
+        let mut guard = self.shards[index].lock();
+        let Counted { shard, reports, .. } = &mut *guard;
+        for &place in places {
+            let offer = &mut offers[usize::from(place)];
+            offer.table_hash = shard.expect(offer.report.client, offer.hash).table_hash;
+        }
+        let (mut wake, len_before) = (Wake::default(), shard.len());
+        for &place in places {
+            let offer = &mut offers[usize::from(place)];
+            // Only clients have come to this shard since it was locked.
+            let inserted = (shard.len() - len_before) as u64;
+            let has_room = self.clients() + inserted < self.max_clients;
+            let new_clients = if has_room { NewClients::Admit } else { NewClients::Refuse };
+            let expected = Expected { hash: offer.hash, table_hash: offer.table_hash };
+            let (outcome, woken) =
+                shard.report(now_ns, &offer.report, offer.condition, expected, new_clients);
+            offer.outcome = outcome;
+            wake = wake.and(woken);
+            match outcome {
+                Outcome::Added | Outcome::Moved => {
+                    offer.seq = shard.taken();
+                    if offer.report.stamp == Stamp::Server {
+                        offer.stamped_ns = shard.stamped_ns(offer.report.client).unwrap_or_default();
+                    }
+                    reports.accepted += 1;
+                }
+                Outcome::Stale => reports.stale += 1,
+                Outcome::Unmet | Outcome::Full | Outcome::TooSoon => reports.refused += 1,
+            }
+        }
+        self.recount(&mut guard);
+        drop(guard);
+        self.ready(index, wake)
+    }
+
+    /// Forgets a client in the whole herd. Returns whether it was known.
+    pub fn forget(&self, now_ns: u64, client: ClientId<'_>) -> (bool, Wake) {
+        let (index, mut counted) = self.shard_of(client.as_bytes());
+        let (offered, wake) = counted.shard.forget(now_ns, client);
+        self.recount(&mut counted);
+        drop(counted);
+        (offered == Offered::Updated, self.ready(index, wake))
+    }
+
+    /// Writes a record that is not about a client, for the whole herd, in place of the held record of that key. Every
+    /// server forgets it `keep_s` seconds from now; 0: never. The number of clients does not limit such records.
+    pub fn tell(&self, now_ns: u64, kind: Kind, key: &[u8], keep_s: u32, bytes: &[u8]) -> (Offered, Wake) {
+        let (index, mut counted) = self.shard_of(key);
+        let (offered, wake) = counted.shard.tell(now_ns, kind, key, keep_s, bytes);
+        self.recount(&mut counted);
+        drop(counted);
+        (offered, self.ready(index, wake))
+    }
+
+    /// Takes a record that came over `from`.
+    pub(crate) fn apply(
+        &self,
+        now_ns: u64,
+        from: LinkId,
+        told: Update<'_>,
+        guesses: &mut [u16; SHARDS],
+    ) -> (Offered, Wake) {
+        let hash = KeyHash::of(told.record.key);
+        let index = hash.shard();
+        let mut counted = self.shards[index].lock();
+        let (offered, wake) = counted.shard.apply(now_ns, from, told, hash, &mut guesses[index]);
+        self.recount(&mut counted);
+        self.note_nonsense(from, counted.shard.take_found());
+        drop(counted);
+        (offered, self.ready(index, wake))
+    }
+
+    /// Calls `read` with the record of a client, unless the client is unknown or the record has expired. The record
+    /// of a client that asked to be forgotten is a tombstone.
+    pub fn locate<T>(
+        &self,
+        now_ns: u64,
+        client: ClientId<'_>,
+        read: impl FnOnce(Update<'_>) -> T,
+    ) -> Option<T> {
+        self.find(now_ns, Kind::CLIENT, client.as_bytes(), read)
+    }
+
+    /// Calls `read` with the record of a key, unless there is none or it has expired.
+    pub fn find<T>(
+        &self,
+        now_ns: u64,
+        kind: Kind,
+        key: &[u8],
+        read: impl FnOnce(Update<'_>) -> T,
+    ) -> Option<T> {
+        let (_, counted) = self.shard_of(key);
+        counted.shard.locate(now_ns, kind, key).map(read)
+    }
+
+    /// Calls `visit` with every record, shard by shard, each shard under its lock.
+    pub fn for_each(&self, mut visit: impl FnMut(Update<'_>)) {
+        for counted in &self.shards {
+            counted.lock().shard.records().for_each(&mut visit);
+        }
+    }
+
+    /// Removes what has expired among up to `slots` slots of each shard. Returns how many records went.
+    pub fn sweep(&self, now_ns: u64, slots: usize) -> usize {
+        let sweep = |(index, counted): (usize, &Mutex<Counted>)| {
+            let mut counted = counted.lock();
+            let (swept, wake) = counted.shard.sweep(now_ns, slots);
+            self.recount(&mut counted);
+            drop(counted);
+            let links = self.ready(index, wake);
+            debug_assert!(links.is_empty(), "links are not told of what is removed");
+            swept
+        };
+        self.shards.iter().enumerate().map(sweep).sum()
+    }
+
+    fn shard_of(&self, key: &[u8]) -> (usize, MutexGuard<'_, Counted>) {
+        let index = shard_index(key);
+        (index, self.shards[index].lock())
+    }
+
+    /// Updates the counts of all shards after a visit of one. The caller still holds that shard's lock, so that no
+    /// record can be removed before it is counted.
+    fn recount(&self, counted: &mut Counted) {
+        let others = counted.shard.others_len() as u64;
+        let now = [counted.shard.len() as u64 - others, others];
+        let before = std::mem::replace(&mut counted.counted, now);
+        for ((sum, now), before) in [&self.clients, &self.others].into_iter().zip(now).zip(before) {
+            if now != before {
+                // A sum of all differences, negative ones among them. It may wrap around, and it wraps back.
+                sum.fetch_add(now.wrapping_sub(before), Relaxed);
+            }
+        }
+    }
+
+    /// Notes that the links in `wake` have to flush a shard. Returns those that have to be woken. Followers are woken
+    /// at once. Do not call this while a shard is locked.
+    fn ready(&self, index: usize, wake: Wake) -> Wake {
+        if wake.followers() != 0 {
+            self.followers.wake(index, wake.followers());
+        }
+        wake.links().filter(|link| self.ready[link.index()].fetch_or(1 << index, SeqCst) == 0).collect()
+    }
+}
+
+/// Observations for tests, status and the simulator's checkers.
+impl Replica {
+    /// Calls `visit` with each entry of the vector of one shard: an origin, and the sequence up to which it is
+    /// covered.
+    pub fn for_each_covered(&self, shard: usize, mut visit: impl FnMut(&Origin, u64)) {
+        for (origin, covered) in self.shards[shard].lock().shard.vector() {
+            visit(origin, covered);
+        }
+    }
+
+    /// Whether one shard's lock can be taken within `wait`.
+    pub fn is_free_within(&self, shard: usize, wait: Duration) -> bool {
+        self.shards[shard].try_lock_for(wait).is_some()
+    }
+
+    /// Whether each shard is caught up: some neighbor has sent all that it held at some time since this server
+    /// started.
+    pub fn is_caught_up(&self) -> bool {
+        self.caught_up.load(Relaxed) == ALL_SHARDS
+    }
+
+    /// Notes whether one shard is caught up.
+    fn note_caught_up(&self, index: usize, shard: &Shard) {
+        if shard.is_caught_up() && self.caught_up.load(Relaxed) & 1 << index == 0 {
+            self.caught_up.fetch_or(1 << index, Relaxed);
+        }
+    }
+
+    /// The number of open gaps on eager links, in all shards together.
+    pub fn gaps(&self) -> usize {
+        self.shards.iter().map(|counted| counted.lock().shard.gaps()).sum()
+    }
+
+    /// How many entries wait for `link` in one shard's outbox.
+    pub fn queue_len(&self, link: LinkId, shard: usize) -> usize {
+        self.shards[shard].lock().shard.queue_len(link.index())
+    }
+
+    /// A contradiction in the bookkeeping, if there is one. The result only means something while no other thread
+    /// changes the replica.
+    pub fn contradiction(&self) -> Option<String> {
+        for (index, counted) in self.shards.iter().enumerate() {
+            let Counted { shard, .. } = &*counted.lock();
+            let found = shard.contradiction().or_else(|| {
+                let is_noted = |link: &AtomicU32| link.load(SeqCst) & 1 << index != 0;
+                let unnoted = (0..)
+                    .zip(&self.ready)
+                    .find(|&(link, noted)| shard.ready_links() & 1 << link != 0 && !is_noted(noted));
+                unnoted.map(|(link, _): (u32, _)| format!("link {link} is not to flush what is ready"))
+            });
+            let found = found.or_else(|| self.followers.contradiction(index, shard.ready_followers()));
+            if let Some(found) = found {
+                return Some(format!("shard {index}: {found}"));
+            }
+        }
+        let held: usize = self.shards.iter().map(|counted| counted.lock().shard.len()).sum();
+        (held as u64 != self.len()).then(|| format!("{held} records are held and {} counted", self.len()))
+    }
+}
+
+/// The shard of a key, the same at every server.
+pub fn shard_index(key: &[u8]) -> usize {
+    KeyHash::of(key).shard()
+}
+
+/// The indices of `offers` in the order of their shards, and where each shard's part ends. Offers of one shard keep
+/// their order.
+fn by_shard(offers: &[Offer<'_>]) -> ([u8; BATCH_LEN_MAX], [u8; SHARDS]) {
+    let mut shards = [0; BATCH_LEN_MAX];
+    let mut ends = [0; SHARDS];
+    for (shard, offer) in shards[..offers.len()].iter_mut().zip(offers) {
+        *shard = offer.hash.shard() as u8;
+        ends[usize::from(*shard)] += 1;
+    }
+    let mut starts = [0; SHARDS];
+    let mut end = 0;
+    for (start, count) in starts.iter_mut().zip(&mut ends) {
+        *start = end;
+        end += *count;
+        *count = end;
+    }
+    let mut order = [0; BATCH_LEN_MAX];
+    for (place, &shard) in (0..).zip(&shards[..offers.len()]) {
+        let next = &mut starts[usize::from(shard)];
+        order[usize::from(*next)] = place;
+        *next += 1;
+    }
+    (order, ends)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{Attributes, Coordinates, ServerName, Timestamp};
+
+    fn map(max_clients: u64, client_ttl_ns: Option<u64>) -> Replica {
+        let me = Origin { server: ServerName::new("Riley").unwrap(), incarnation: 1 };
+        Replica::new(ReplicaSettings {
+            me,
+            seed: 1,
+            max_clients,
+            client_ttl_ns,
+            client_interval_ns: 0,
+            clock_offset_max_ns: 0,
+            rules: Rules::default(),
+        })
+    }
+
+    fn report<'a>(client: &'a [u8], timestamp: &str) -> Report<'a> {
+        Report {
+            client: ClientId::new(client).unwrap(),
+            coordinates: Coordinates::parse(b"+34.068930-118.445127").unwrap(),
+            stamp: Stamp::Client(Timestamp::parse(timestamp.as_bytes()).unwrap()),
+            attributes: Attributes::NONE,
+        }
+    }
+
+    #[test]
+    fn a_new_client_past_the_limit_is_refused_and_a_known_one_is_not() {
+        let map = map(2, None);
+        for (client, timestamp, offered) in [
+            (b"a", "1", Outcome::Added),
+            (b"b", "1", Outcome::Added),
+            (b"c", "1", Outcome::Full),
+            (b"a", "2", Outcome::Moved),
+            (b"a", "1", Outcome::Stale),
+        ] {
+            assert_eq!(map.report(1_000_000_000, &report(client, timestamp)).0, offered);
+        }
+        assert_eq!(map.report_counts(), ReportCounts { accepted: 3, stale: 1, refused: 1 });
+        assert_eq!(map.len(), 2);
+    }
+
+    #[test]
+    fn a_link_that_comes_up_is_woken_whatever_its_last_life_left_behind() {
+        let map = map(10, None);
+        let link = LinkId::new(0).unwrap();
+        // A thread marked a record while the link was up, and only comes to say so when it is down.
+        map.ready[link.index()].fetch_or(1, SeqCst);
+        let woken = (0..SHARDS).map(|shard| map.link_up(link, shard, &[])).reduce(Wake::and);
+        assert!(woken.unwrap().links().eq([link]));
+    }
+
+    #[test]
+    fn the_limit_holds_within_a_batch_and_a_batch_keeps_each_clients_order() {
+        let map = map(3, None);
+        let told =
+            [(b"a", "1"), (b"b", "1"), (b"a", "3"), (b"c", "1"), (b"a", "2"), (b"d", "1"), (b"b", "1")];
+        let mut offers: Vec<_> = told.iter().map(|(client, at)| Offer::new(report(*client, at))).collect();
+        let _ = map.report_all(1_000_000_000, &mut offers);
+        let outcomes: Vec<_> = offers.iter().map(|offer| offer.outcome).collect();
+        use Outcome::{Added, Full, Moved, Stale};
+        assert_eq!(outcomes, [Added, Added, Moved, Added, Stale, Full, Stale]);
+        assert_eq!(map.len(), 3);
+    }
+
+    #[test]
+    fn a_client_is_forgotten_so_long_after_its_report_was_received() {
+        let map = map(10, Some(1_000_000_000));
+        let client = ClientId::new(b"kiwi").unwrap();
+        let (received, _) = (5_000_000_000, map.report(5_000_000_000, &report(b"kiwi", "1")));
+        assert!(map.locate(received + 999_999_999, client, |_| ()).is_some());
+        assert!(map.locate(received + 1_000_000_000, client, |_| ()).is_none());
+        assert_eq!((map.sweep(received + 999_999_999, 1000), map.len()), (0, 1));
+        assert_eq!((map.sweep(received + 1_000_000_000, 1000), map.len()), (1, 0));
+        let (outcome, _) = map.report(received + 2_000_000_000, &report(b"kiwi", "0"));
+        assert_eq!(outcome, Outcome::Added, "a forgotten client may begin again, whatever its clock says");
+    }
+
+    #[test]
+    fn forgetting_a_client_leaves_nothing_of_it_and_wins_over_what_was_known() {
+        let map = map(10, None);
+        let client = ClientId::new(b"kiwi").unwrap();
+        assert!(!map.forget(1, client).0, "there is nothing to forget");
+        let _ = map.report(5_000_000_000, &report(b"kiwi", "9"));
+        assert!(map.forget(5_000_000_000, client).0);
+        assert!(!map.forget(5_000_000_000, client).0, "a client is forgotten once");
+        let (outcome, _) = map.report(5_000_000_000, &report(b"kiwi", "9"));
+        assert_eq!(outcome, Outcome::Stale);
+        let (outcome, _) = map.report(5_000_000_000, &report(b"kiwi", "9.5"));
+        assert_eq!(outcome, Outcome::Added, "a client that was forgotten is not known");
+    }
+}

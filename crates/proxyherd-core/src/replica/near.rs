@@ -1,0 +1,154 @@
+//! Which clients are near: the nearest first, within a radius or anywhere.
+//!
+//! The search scans every record, shard by shard, each shard under its lock. It keeps the nearest so far in a heap,
+//! which the question's limit bounds. The answer is exact, but the scan is slow; a grid of cells, kept in step with
+//! the records, will replace it. As in [`Replica::locate`], expired records do not count; neither do tombstones. A client
+//! that moves during the scan is found once, at its old or its new position.
+
+use std::collections::BinaryHeap;
+
+use super::Replica;
+use crate::{
+    command::{Around, Near},
+    places::{Center, EARTH_RADIUS_M, Separation},
+    types::{Attributes, Body, ClientId, Coordinates, Difference, Kind, Record, ServerName, Timestamp},
+};
+
+/// No two points are farther apart, meters.
+const FARTHEST_M: f64 = std::f64::consts::PI * EARTH_RADIUS_M;
+
+/// A client that is near, with its server's record. Values are ordered by distance, and those of equal distance by
+/// ID, so that every server answers alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundClient {
+    separation: Separation,
+    /// ID and attributes, one after the other.
+    text: Box<[u8]>,
+    id_len: usize,
+    /// Where it is.
+    pub coordinates: Coordinates,
+    /// When, as its report says.
+    pub timestamp: Timestamp,
+    /// The server's clock at receipt minus `timestamp`.
+    pub difference: Difference,
+    /// The server that took the report.
+    pub server: ServerName,
+}
+
+impl FoundClient {
+    fn new(
+        separation: Separation,
+        record: &Record<'_>,
+        at: (Coordinates, Attributes<'_>),
+        server: &ServerName,
+    ) -> FoundClient {
+        let (coordinates, attributes) = at;
+        FoundClient {
+            separation,
+            text: [record.key, attributes.as_bytes()].concat().into_boxed_slice(),
+            id_len: record.key.len(),
+            coordinates,
+            timestamp: record.timestamp,
+            difference: record.difference,
+            server: server.clone(),
+        }
+    }
+
+    /// The client's ID.
+    pub fn client(&self) -> ClientId<'_> {
+        ClientId::of_field(&self.text[..self.id_len]).expect("a record about a client has its ID for a key")
+    }
+
+    /// The other contents of its report.
+    pub fn attributes(&self) -> Attributes<'_> {
+        Attributes::trusted(&self.text[self.id_len..])
+    }
+
+    /// How far away it is.
+    pub fn separation(&self) -> Separation {
+        self.separation
+    }
+
+    fn rank(&self) -> (Separation, &[u8]) {
+        (self.separation, &self.text[..self.id_len])
+    }
+}
+
+impl Ord for FoundClient {
+    fn cmp(&self, other: &FoundClient) -> std::cmp::Ordering {
+        self.rank().cmp(&other.rank())
+    }
+}
+
+impl PartialOrd for FoundClient {
+    fn partial_cmp(&self, other: &FoundClient) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// The nearest clients so far. The farthest of them is on top of the heap.
+struct Best {
+    heap: BinaryHeap<FoundClient>,
+    limit: usize,
+}
+
+impl Best {
+    /// Whether a client with this rank would be among the nearest.
+    fn has_place_for(&self, rank: (Separation, &[u8])) -> bool {
+        self.heap.len() < self.limit || self.heap.peek().is_some_and(|worst| rank < worst.rank())
+    }
+
+    fn add(&mut self, found: FoundClient) {
+        if self.heap.len() == self.limit {
+            self.heap.pop();
+        }
+        self.heap.push(found);
+    }
+}
+
+impl Replica {
+    /// The clients that are near, the nearest first. `wanted` filters them; a client that it rejects does not count
+    /// against the limit. `None`: the client at the center is not known.
+    pub fn near(
+        &self,
+        now_ns: u64,
+        near: &Near<'_>,
+        mut wanted: impl FnMut(&Record<'_>) -> bool,
+    ) -> Option<Vec<FoundClient>> {
+        let center = self.center(now_ns, near.around)?;
+        // A circle that reaches the other side of the Earth contains everything.
+        let reach = near.radius_m.filter(|radius_m| *radius_m < FARTHEST_M).map(Separation::of_meters);
+        let mut best = Best { heap: BinaryHeap::new(), limit: near.limit.get() };
+        for counted in &self.shards {
+            counted.lock().shard.for_each_shown(now_ns, |held| {
+                let (Kind::CLIENT, Body::Location { coordinates, attributes }) =
+                    (held.record.kind, held.record.body)
+                else {
+                    return;
+                };
+                let (latitude, longitude) =
+                    (coordinates.latitude().degrees(), coordinates.longitude().degrees());
+                let separation = center.separation(latitude, longitude);
+                let is_near = reach.is_none_or(|reach| separation <= reach);
+                if is_near && best.has_place_for((separation, held.record.key)) && wanted(&held.record) {
+                    let at = (coordinates, attributes);
+                    best.add(FoundClient::new(separation, &held.record, at, &held.origin.server));
+                }
+            });
+        }
+        Some(best.heap.into_sorted_vec())
+    }
+
+    fn center(&self, now_ns: u64, around: Around<'_>) -> Option<Center> {
+        let client = match around {
+            Around::Point(point) => return Some(Center::new(point.latitude(), point.longitude())),
+            Around::Client(client) => client,
+        };
+        let found = self.locate(now_ns, client, |held| match held.record.body {
+            Body::Location { coordinates, .. } => Some(coordinates),
+            Body::Gone | Body::Data { .. } => None,
+        });
+        let coordinates = found.flatten()?;
+        Some(Center::new(coordinates.latitude().degrees(), coordinates.longitude().degrees()))
+    }
+}

@@ -1,0 +1,76 @@
+//! Detects another process that runs under this server's name.
+//!
+//! A state in this server's name that this process has not sent comes from an earlier life of the server, from a bad
+//! member, or from a second process that should not run. A newer state contradicts each of them. Two processes at
+//! once would contradict each other as fast as their links carry it, so only a few states are contradicted between
+//! two looks. If such states keep coming for several looks, a living namesake sends them.
+
+use crate::limits::{TREE_ANSWERS, TREE_NAMESAKE_LOOKS};
+
+/// What is known of states in this server's name that this process has not sent.
+#[derive(Debug, Default)]
+pub(super) struct Namesake {
+    /// Whether one was contradicted since the last look.
+    is_answered: bool,
+    /// How many were contradicted at once since the last look, and how many with a heartbeat.
+    answers: u8,
+    late_answers: u8,
+    /// The newest stamp of a state in this server's name that has not been contradicted.
+    stamp: Option<u64>,
+    /// Rises by one with each look before which such a state came, and falls by one with each other look. Two
+    /// processes with the same neighbor take its link from each other, so neither is heard all the time.
+    looks: u8,
+    is_alive: bool,
+}
+
+impl Namesake {
+    /// Handles a newer state in this server's name. Returns whether to contradict it at once.
+    pub(super) fn hear(&mut self, stamp: u64) -> bool {
+        self.stamp = self.stamp.max(Some(stamp));
+        if self.answers >= TREE_ANSWERS {
+            return false;
+        }
+        self.answers += 1;
+        self.is_answered = true;
+        true
+    }
+
+    /// One heartbeat of any link. Returns whether to contradict now a state that was not contradicted at once.
+    pub(super) fn beat(&mut self) -> bool {
+        if self.stamp.is_none() || self.late_answers >= TREE_ANSWERS {
+            return false;
+        }
+        self.late_answers += 1;
+        self.is_answered = true;
+        true
+    }
+
+    /// One look. Returns whether to contradict a state now.
+    pub(super) fn look(&mut self) -> bool {
+        (self.answers, self.late_answers) = (0, 0);
+        self.looks = if self.is_answered {
+            TREE_NAMESAKE_LOOKS.min(self.looks + 1)
+        } else {
+            self.looks.saturating_sub(1)
+        };
+        self.is_alive = self.looks > 0 && (self.is_alive || self.looks == TREE_NAMESAKE_LOOKS);
+        self.is_answered = self.stamp.is_some();
+        self.is_answered
+    }
+
+    /// A neighbor says that another process runs under this server's name.
+    pub(super) fn report(&mut self) {
+        self.looks = TREE_NAMESAKE_LOOKS;
+        self.is_alive = true;
+    }
+
+    /// Takes the stamp that this server's next state has to exceed; 0 if there is none.
+    pub(super) fn take_stamp(&mut self) -> u64 {
+        self.stamp.take().unwrap_or(0)
+    }
+
+    /// Whether another process keeps speaking in this server's name.
+    pub(super) fn is_alive(&self) -> bool {
+        self.is_alive
+    }
+}
