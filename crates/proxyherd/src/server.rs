@@ -6,6 +6,7 @@
 use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use proxyherd_core::types::ServerName;
+use proxyherd_log::{LogLevel, ServerLog, Subject};
 use tokio::{
     net::TcpListener,
     sync::Notify,
@@ -29,7 +30,6 @@ use crate::{
     topology::Watcher,
     watchdog::{self, Watchdog},
 };
-use proxyherd_log::{LogLevel, ServerLog, Subject};
 
 /// The longest time that a stop takes. Whatever is not done by then is cut off.
 const STOP_MAX: Duration = Duration::from_secs(8);

@@ -18,12 +18,12 @@ use std::{
 };
 
 use proxyherd_core::limits::SHARDS;
+use proxyherd_log::{LogLevel, Subject};
 
 use crate::{
     herd::{FlapChange, Herd, Inside},
     liveness::{Pulse, STUCK_AFTER},
 };
-use proxyherd_log::{LogLevel, Subject};
 
 /// The time between two checks. What has not moved for five seconds is stuck.
 pub const INTERVAL: Duration = Duration::from_millis(500);

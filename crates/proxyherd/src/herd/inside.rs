@@ -18,6 +18,7 @@ use proxyherd_core::{
     replica::{Replica, ReplicaSettings},
     types::{Origin, ServerName},
 };
+use proxyherd_log::{LogLevel, ServerLog, Subject};
 
 use super::{Durability, Herd, HerdCounters, Link, Links, Status, watching::Watchers};
 use crate::{
@@ -28,7 +29,6 @@ use crate::{
     liveness::Liveness,
     places::{Places, ReservedQuota},
 };
-use proxyherd_log::{LogLevel, ServerLog, Subject};
 
 /// How many slots of each shard one sweep looks at. With one sweep a second, ten million clients take less than a
 /// minute.

@@ -38,6 +38,7 @@ use proxyherd_core::{
     replica::{FoundClient, Offer, Replica},
     types::{Attributes, Body, ClientId, Coordinates, Difference, Record, ServerName, Timestamp},
 };
+use proxyherd_log::ServerLog;
 
 use self::watching::Watchers;
 pub use self::{
@@ -57,7 +58,6 @@ use crate::{
     liveness::Liveness,
     places::{Looked, Places, ReservedQuota},
 };
-use proxyherd_log::ServerLog;
 
 /// One server of the herd.
 pub struct Herd {

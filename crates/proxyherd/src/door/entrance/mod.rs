@@ -12,6 +12,7 @@ mod visitor;
 
 use std::{borrow::Borrow, net::SocketAddr, sync::Arc, time::Duration};
 
+use proxyherd_log::{LogLevel, Subject};
 use rustix::net::sockopt;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -28,7 +29,6 @@ use crate::{
     herd::Herd,
     listen,
 };
-use proxyherd_log::{LogLevel, Subject};
 
 /// How long a client's TLS handshake may take. After that the connection is closed.
 pub(crate) const HANDSHAKE_MAX: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 10 });

@@ -4,9 +4,10 @@
 
 use std::{fmt, io, time::Duration};
 
+use proxyherd_log::LogLevel;
+
 use super::protocol::ProtocolEnd;
 use crate::door::entrance::HandshakeFailed;
-use proxyherd_log::LogLevel;
 
 /// Why a connection was closed before its client closed it.
 #[derive(Debug)]

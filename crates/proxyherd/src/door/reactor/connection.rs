@@ -8,6 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use proxyherd_log::Direction;
+
 use super::{
     close_reason::CloseReason,
     outgoing::{KEPT_LEN_MAX, Outgoing},
@@ -22,7 +24,6 @@ use crate::{
     herd::Herd,
     places::Answered,
 };
-use proxyherd_log::Direction;
 
 /// How long a client may take to close its end, once this end is closed.
 const LINGER_MAX: Duration = Duration::from_secs(1);

@@ -29,6 +29,7 @@ use std::{
     },
 };
 
+use proxyherd_log::{LogLevel, Subject};
 use tokio::runtime::Handle;
 
 pub use self::protocol::{
@@ -42,7 +43,6 @@ use self::{
 };
 use super::entrance::{Entrance, Service, Visitor};
 use crate::{caller::Caller, config::Limits, herd::Herd};
-use proxyherd_log::{LogLevel, Subject};
 
 /// Serves the visitors of `entrance` until its stop. `make` makes the protocol of each new connection. The error comes
 /// from the operating system: it has no thread or no descriptor left.

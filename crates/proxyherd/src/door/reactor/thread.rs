@@ -17,6 +17,7 @@ use std::{
 };
 
 use mio::{Events, Interest, Poll, Token};
+use proxyherd_log::{LogLevel, Subject};
 use slab::Slab;
 
 use super::{
@@ -34,7 +35,6 @@ use crate::{
     liveness::Pulse,
     places::Question,
 };
-use proxyherd_log::{LogLevel, Subject};
 
 /// Most events that are taken from the system at once. More wait for the next round.
 const EVENTS_MAX: usize = 256;

@@ -16,6 +16,7 @@ use std::{
 };
 
 use proxyherd_core::flood::Wake;
+use proxyherd_log::Direction;
 
 use super::{
     close_reason::CloseReason,
@@ -30,7 +31,6 @@ use crate::{
     herd::{Herd, Positions},
     places::Question,
 };
-use proxyherd_log::Direction;
 
 /// How much is read at once, bytes.
 const READ_LEN: usize = 64 * 1024;

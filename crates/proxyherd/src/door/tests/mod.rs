@@ -21,6 +21,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use proxyherd_log::ServerLog;
 use rustls::{
     ClientConfig, ClientConnection, RootCertStore, StreamOwned,
     crypto::ring,
@@ -45,7 +46,6 @@ use crate::{
     places::{self, Places, Unlimited},
     wait::{PATIENCE, eventually},
 };
-use proxyherd_log::ServerLog;
 
 /// The news that subscribers of the toy protocol are sent.
 #[derive(Debug, Default)]
