@@ -1,7 +1,7 @@
 //! The HTTP door: Google's path for places nearby, so that Google's client libraries can ask this herd; and health, metrics
 //! and status, for operators and their tools.
 //!
-//! [`run`] serves it. Each connection gets a slot (`slots`, `slot`, `connection_state`) and is served in HTTP/1.1 or HTTP/2
+//! `run` serves it. Each connection gets a slot (`slots`, `slot`, `connection_state`) and is served in HTTP/1.1 or HTTP/2
 //! (`connection`). Each request passes `handler`, which treats all paths alike, to the router, which knows the paths. All
 //! bounds are in `limits`.
 //!
