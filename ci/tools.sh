@@ -1,8 +1,8 @@
 # shellcheck shell=bash
-# The stage `tools` of ./test and ./soak: checks that the tools of the other stages are there. On Debian, as root, it
-# installs what is missing and says so. Elsewhere it names what to install, and fails. It always installs cargo-deny if
-# that is missing: into target/tools, or with cargo into the user's own cargo directory. Google's client libraries, with
-# which tests ask a herd, go into target/clients.
+# The stage `tools` of ./test and ./soak: sees that what the other stages run is there. On Debian, as root, it
+# installs what is missing and says so; elsewhere it names what to install, and fails. cargo-deny is installed in
+# either case: into target/tools, or by cargo into the user's own cargo directory. Google's client libraries, which
+# tests ask a herd with, go into target/clients.
 
 stage_tools() {
     local advice=()
@@ -17,7 +17,7 @@ stage_tools() {
     want_network_tools
     want_faketime
     want_rust
-    # The checks below run cargo.
+    # Without Rust, the ones below have nobody to ask.
     if ((${#advice[@]} == 0)); then
         want_rust_component rustfmt fmt
         want_rust_component clippy clippy
@@ -40,7 +40,7 @@ want_c_compiler() {
     fi
 }
 
-# The allocator is written in C, and Rust links with the C compiler.
+# The allocator is C, and Rust links by way of the C compiler.
 compiles_c() {
     printf '#include <stdlib.h>\nint main(void) { return 0; }\n' |
         cc -x c -o "${target_dir:?}/.compiles-c" - >/dev/null 2>&1
@@ -56,7 +56,7 @@ want_netcat() {
     fi
 }
 
-# README and the demo show lines with curl, and tests run these lines.
+# README and the demo show lines with it, and tests paste them.
 want_curl() {
     have curl && return
     if may_install; then
@@ -67,7 +67,7 @@ want_curl() {
     fi
 }
 
-# With these, tests ask a server over HTTP/2.
+# Tests ask a server over HTTP/2 with them.
 want_http2_clients() {
     have nghttp && have h2load && return
     if may_install; then
@@ -78,7 +78,7 @@ want_http2_clients() {
     fi
 }
 
-# Debian's python3 cannot make virtual environments without a further package.
+# Debian's python3 comes without what makes virtual environments.
 want_python() {
     python3 -c 'import ensurepip, venv' 2>/dev/null && return
     if may_install; then
@@ -93,7 +93,7 @@ want_node() {
     have node && have npm && return
     if may_install; then
         say 'There is no Node.js with npm.'
-        # Some packages of Node.js include npm, and conflict with Debian's npm package.
+        # Some packages of Node.js bring npm, and conflict with Debian's own.
         have node || apt_install nodejs
         have npm || apt_install npm
     else
@@ -101,7 +101,7 @@ want_node() {
     fi
 }
 
-# Tests compare the places of an extract with what osmium counts.
+# Tests count the places of an extract with it, too.
 want_osmium() {
     have osmium && return
     if may_install; then
@@ -112,8 +112,8 @@ want_osmium() {
     fi
 }
 
-# A test checks a server's metrics with it. The package includes a server, which Debian starts where there is an init
-# system. Nothing here needs that server.
+# A test has it read a server's metrics. The package brings a server of its own, which Debian starts where there is an init
+# system; nothing here needs it.
 want_promtool() {
     have promtool && return
     if may_install; then
@@ -124,8 +124,8 @@ want_promtool() {
     fi
 }
 
-# Only root may make network namespaces. So the tests with several hosts and a failing network between them run only as
-# root, and are skipped otherwise.
+# Servers on hosts of their own, with a network between them that fails, are tested by root alone: anybody else may not
+# make network namespaces, and has these tests skipped.
 want_network_tools() {
     have ip && have nft && return
     if may_install; then
@@ -138,7 +138,7 @@ want_network_tools() {
     fi
 }
 
-# With libfaketime, tests give servers a wrong clock.
+# Tests show servers a wrong time with it.
 want_faketime() {
     compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null && return
     if may_install; then
@@ -170,7 +170,7 @@ rust_is_at_least() {
     printf '%s\n%s\n' "$1" "${found%%[ -]*}" | sort -V -C
 }
 
-# want_rust_component COMPONENT COMMAND: the component is there if its cargo command runs.
+# want_rust_component COMPONENT COMMAND: the component, by the cargo command that it brings.
 want_rust_component() {
     cargo "$2" --version >/dev/null 2>&1 && return
     if may_install && have rustup; then
@@ -180,7 +180,7 @@ want_rust_component() {
     fi
 }
 
-# Building it takes minutes, so a built program is tried first.
+# It takes minutes to build, so a built one is tried first.
 want_cargo_deny() {
     cargo deny --version >/dev/null 2>&1 && return
     say 'There is no cargo-deny.'
@@ -190,8 +190,8 @@ want_cargo_deny() {
     announce cargo install --locked cargo-deny
 }
 
-# The libraries with which existing programs ask Google, at the versions that the tests' own files pin. If they cannot be
-# installed, for example without a network, the tests that need them are skipped. With CI=true this is a failure.
+# The libraries that existing programs ask Google with, at the versions that the tests' own files pin. Where they
+# can't be had, as without a network, the tests that need them are skipped; CI needs them all.
 want_google_clients() {
     local pinned=crates/proxyherd/tests/clients into="${target_dir:?}/clients"
     mkdir -p "$into"
@@ -201,7 +201,7 @@ want_google_clients() {
     [[ ${CI:-} != true ]]
 }
 
-# want_python_packages REQUIREMENTS FOLDER: installs into FOLDER, unless it was installed there from an equal file.
+# want_python_packages REQUIREMENTS FOLDER: what is there is left as it is if it was installed by the same file.
 want_python_packages() {
     [[ -x $2/bin/python ]] && cmp -s "$1" "$2/installed" && return
     announce python3 -m venv --clear "$2" &&
@@ -209,7 +209,7 @@ want_python_packages() {
         cp "$1" "$2/installed"
 }
 
-# want_node_client PINNED FOLDER: the same for Node.js.
+# want_node_client PINNED FOLDER
 want_node_client() {
     [[ -d $2/node_modules ]] && cmp -s "$1/package-lock.json" "$2/installed" && return
     mkdir -p "$2" && cp "$1"/package.json "$1"/package-lock.json "$1"/.npmrc "$2" &&
@@ -239,7 +239,7 @@ apt_update_once() {
     apt_updated=yes
 }
 
-# announce COMMAND…: shows a command that changes the machine, then runs it.
+# announce COMMAND…: says what is about to be done to the machine, then does it.
 announce() {
     say "Running: $*"
     "$@"

@@ -11,17 +11,14 @@ pub mod demo;
 pub mod door;
 pub mod door_kind;
 mod door_trust;
-mod escape;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod herd;
 mod listen;
 pub mod liveness;
-pub mod log;
 mod peer;
 pub mod places;
 pub mod quota;
-mod refusal;
 pub mod server;
 mod settled;
 mod status;

@@ -17,11 +17,8 @@ use proxyherd_places::{
     provider::osm::{self, ImportError, ImportSummary, IndexError, Progress},
 };
 
-use crate::{
-    clock,
-    log::{LogLevel, ServerLog, Subject},
-    refusal::refused,
-};
+use crate::clock;
+use proxyherd_log::{LogLevel, ServerLog, Subject, refusal::refused};
 
 /// Opens the providers that `settings` name, within the runtime whose tasks will ask those over the network. Every
 /// request to one of these is taken from `quota`. What operators should hear of goes to `log`.
@@ -136,9 +133,9 @@ mod tests {
     };
 
     use proxyherd_core::types::ServerName;
+    use proxyherd_log::LogSettings;
 
     use super::*;
-    use crate::config;
 
     #[test]
     fn an_index_that_may_not_be_read_is_told_with_whose_it_is() {
@@ -166,7 +163,7 @@ mod tests {
     #[test]
     fn each_event_is_a_line_of_the_log_that_says_what_to_do() {
         let dir = tempfile::tempdir().unwrap();
-        let settings = config::Log { dir: dir.path().to_owned(), ..config::Log::default() };
+        let settings = LogSettings { dir: dir.path().to_owned(), ..LogSettings::default() };
         let log = ServerLog::open(&settings, &ServerName::new("Riley").unwrap()).unwrap();
         let observer = environment(log.clone()).observer;
         let opened = |seconds, cause, failure: Failure| {

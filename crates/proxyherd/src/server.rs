@@ -23,13 +23,13 @@ use crate::{
     door_kind::DoorKind,
     herd::{Herd, Inside, Link},
     listen::{self, ListenError},
-    log::{LogLevel, ServerLog, Subject},
     peer::{self, Peers},
     places::{self, OpenError, Quota, Unlimited},
     quota::{self, HerdQuota, QuotaError},
     topology::Watcher,
     watchdog::{self, Watchdog},
 };
+use proxyherd_log::{LogLevel, ServerLog, Subject};
 
 /// The longest time that a stop takes. Whatever is not done by then is cut off.
 const STOP_MAX: Duration = Duration::from_secs(8);

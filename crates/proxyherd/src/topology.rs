@@ -19,10 +19,10 @@ use crate::{
     credentials,
     door::entrance::DoorTls,
     herd::{Herd, Inside},
-    log::{LogLevel, Subject},
     peer::Peers,
     settled::{FileWatch, Look},
 };
+use proxyherd_log::{LogLevel, Subject};
 
 /// How long a server keeps running after its file stopped naming it. Load balancers and operators can notice in this time,
 /// and a mistake can be corrected.

@@ -8,7 +8,7 @@ use std::time::Instant;
 use tokio::task::yield_now;
 
 use self::harness::Answer;
-pub(crate) use self::harness::{PATIENCE, eventually, within};
+pub(crate) use self::harness::{PATIENCE, eventually};
 
 /// [`eventually`] in a runtime of one thread: between two questions the other tasks go on. Time that is paused stays
 /// where it is.

@@ -22,8 +22,8 @@ use proxyherd_core::limits::SHARDS;
 use crate::{
     herd::{Herd, Inside},
     liveness::{Pulse, STUCK_AFTER},
-    log::{LogLevel, Subject},
 };
+use proxyherd_log::{LogLevel, Subject};
 
 /// The time between two checks. What has not moved for five seconds is stuck.
 pub const INTERVAL: Duration = Duration::from_millis(500);

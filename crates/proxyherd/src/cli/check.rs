@@ -16,11 +16,10 @@ use crate::{
     config::{Config, ServerConfig, Tls},
     credentials::{CredentialsError, Finding, Reread as _, audit, date, expiry},
     door::entrance::DoorTls,
-    listen,
-    log::ServerLog,
-    places, refusal,
+    listen, places,
     server::open_tls,
 };
+use proxyherd_log::{ServerLog, refusal};
 
 const AFTER_HELP: &str = concat!(
     heading!("Examples"),

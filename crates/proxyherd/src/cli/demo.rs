@@ -8,8 +8,8 @@ use super::{heading, signals};
 use crate::{
     admission::descriptors,
     demo::{Demo, Options, screen},
-    log::hear_crates,
 };
+use proxyherd_log::hear_crates;
 
 const AFTER_HELP: &str = concat!(
     heading!("Examples"),

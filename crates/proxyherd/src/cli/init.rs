@@ -18,7 +18,8 @@ use proxyherd_core::types::ServerName;
 
 use self::file::{Existing, PUBLIC};
 use super::heading;
-use crate::{config::Config, refusal};
+use crate::config::Config;
+use proxyherd_log::refusal;
 
 const AFTER_HELP: &str = concat!(
     heading!("Examples"),

@@ -8,8 +8,8 @@ use super::{ConfigArgs, ConfigurationError, UsageError};
 use crate::{
     config::{Diagnostic, Diagnostics, LoadError},
     credentials::Finding,
-    refusal,
 };
+use proxyherd_log::refusal;
 
 /// Something failed while running.
 const FAILED: u8 = 1;

@@ -9,9 +9,9 @@ use super::{ConfigArgs, ConfigurationError, SetArgs, UsageError, heading, signal
 use crate::{
     admission::descriptors,
     config::{Config, Overrides, ServerConfig},
-    log::hear_crates,
     server::{Server, StartError},
 };
+use proxyherd_log::hear_crates;
 
 const AFTER_HELP: &str = concat!(
     heading!("Examples"),

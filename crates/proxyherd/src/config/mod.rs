@@ -48,12 +48,12 @@ use std::{
 };
 
 use proxyherd_core::types::ServerName;
+use proxyherd_log::LogSettings;
 
 pub use address::{Address, AddressError};
 pub use change::{HerdChange, LinkChange, Pair};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use doors::{ADDRESSES_PER_DOOR_MAX, Door, DoorCertificate, DoorError, TLS_SCHEME};
-pub use log::{Log, LogFormat, LogLevel};
 pub use overrides::{Overrides, VARIABLE_PREFIX};
 pub use places::PlacesBudget;
 pub use servers::{LINKS_PER_SERVER_MAX, Neighbor, ServerConfig};
@@ -86,7 +86,7 @@ pub struct Config {
     /// The section `[limits]`: the limits of each server.
     pub limits: Limits,
     /// The section `[log]`: what servers log.
-    pub log: Log,
+    pub log: LogSettings,
     /// The section `[tls]`: the certificate of the doors with TLS.
     pub tls: Option<DoorCertificate>,
     /// The servers, in the order of the file.
@@ -160,7 +160,7 @@ impl Config {
             places: proxyherd_places::Settings::default(),
             places_budget: PlacesBudget::default(),
             limits: Limits::default(),
-            log: Log::default(),
+            log: LogSettings::default(),
             tls: None,
             servers: (0..).zip(CLASSIC_NAMES).map(|(index, name)| servers::classic(index, name)).collect(),
             warnings: Vec::new(),

@@ -24,7 +24,7 @@ use super::{
     diagnostic::{Diagnostic, Severity},
     site::{Site, ValueSource},
 };
-use crate::escape;
+use proxyherd_log::escape;
 
 /// The least width to which lines are cut, columns. A narrower terminal wraps them.
 const WIDTH_MIN: usize = 40;

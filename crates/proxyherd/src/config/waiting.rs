@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
+use proxyherd_log::LogSettings;
 use proxyherd_places::{CacheSettings, GoogleSettings, RequestSettings, Settings};
 
-use super::{Config, DoorCertificate, Herd, Limits, Log, PlacesBudget, ServerConfig};
+use super::{Config, DoorCertificate, Herd, Limits, PlacesBudget, ServerConfig};
 use crate::door_kind::DoorKind;
 
 /// Collects the keys of the values that differ between two sections. The pattern names every field, so the compiler finds a
@@ -127,12 +128,12 @@ fn compare_limits(before: &Limits, after: &Limits, keys: &mut Vec<&'static str>)
     );
 }
 
-fn compare_log(before: &Log, after: &Log, keys: &mut Vec<&'static str>) {
+fn compare_log(before: &LogSettings, after: &LogSettings, keys: &mut Vec<&'static str>) {
     compare!(
         keys,
         before,
         after,
-        Log {
+        LogSettings {
             dir: "log.dir",
             level: "log.level",
             format: "log.format",

@@ -5,7 +5,7 @@ use std::{io, path::PathBuf};
 use proxyherd_core::types::ServerName;
 
 use super::trust::Untrusted;
-use crate::refusal::refused;
+use proxyherd_log::refusal::refused;
 
 /// Why a server has no credentials. Each names a file, and says what to do.
 #[derive(Debug, thiserror::Error)]

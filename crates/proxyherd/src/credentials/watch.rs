@@ -15,9 +15,9 @@ use super::{
 };
 use crate::{
     clock,
-    log::{LogLevel, ServerLog, Subject},
     settled::{FileWatch, Look},
 };
+use proxyherd_log::{LogLevel, ServerLog, Subject};
 
 /// How often the log tells of an expiry that is near.
 const TELL_EVERY: Duration = Duration::from_secs(24 * 3600);

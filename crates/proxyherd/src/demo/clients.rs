@@ -23,8 +23,8 @@ use crate::{
     clock,
     door_kind::DoorKind,
     herd::Herd,
-    log::{LogLevel, Subject},
 };
+use proxyherd_log::{LogLevel, Subject};
 
 /// The client whose name the classic examples use.
 pub(super) const KIWI: &str = "kiwi.cs.ucla.edu";

@@ -13,10 +13,10 @@ use proxyherd_core::{
 use super::walker;
 use crate::{
     clock,
-    escape::shown,
     herd::{Herd, Inside},
     places::{Embedded, Provider as _},
 };
+use proxyherd_log::escape::shown;
 
 /// A sentence says that a client is near a place if the place is at most this far away, meters.
 const NEAR_M: f64 = 50_000.0;

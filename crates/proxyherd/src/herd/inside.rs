@@ -24,9 +24,9 @@ use crate::{
     config::{Config, Flood, ServerConfig},
     credentials::Credentials,
     liveness::Liveness,
-    log::{LogLevel, ServerLog, Subject},
     places::{Places, ReservedQuota},
 };
+use proxyherd_log::{LogLevel, ServerLog, Subject};
 
 /// How many slots of each shard one sweep looks at: ten million clients are looked through in under a minute.
 const SWEEP_SLOTS: usize = 16 * 1024;

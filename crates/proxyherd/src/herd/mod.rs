@@ -55,9 +55,9 @@ use crate::{
     caller::Caller,
     credentials::Credentials,
     liveness::Liveness,
-    log::ServerLog,
     places::{Looked, Places, ReservedQuota},
 };
+use proxyherd_log::ServerLog;
 
 /// One server of the herd.
 pub struct Herd {

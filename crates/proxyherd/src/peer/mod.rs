@@ -38,8 +38,8 @@ use crate::{
     credentials::HandshakeError,
     herd::{Herd, Inside, Link},
     listen,
-    log::{LogLevel, Subject},
 };
+use proxyherd_log::{LogLevel, Subject};
 
 /// Why a link is not up. Each says what to look at.
 #[derive(Debug, thiserror::Error)]

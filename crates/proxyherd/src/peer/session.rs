@@ -23,8 +23,8 @@ use crate::{
     clock,
     herd::{Herd, Inside, Link},
     liveness::Pulse,
-    log::{Direction, LogLevel, Subject},
 };
+use proxyherd_log::{Direction, LogLevel, Subject};
 
 /// Heartbeats in a row that must be missing before a neighbor counts as silent.
 const SILENT_HEARTBEATS_MAX: u128 = LINK_SILENCE_MAX.as_millis() / HEARTBEAT_INTERVAL.as_millis();

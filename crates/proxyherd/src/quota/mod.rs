@@ -45,9 +45,9 @@ use crate::{
     clock,
     config::Config,
     herd::{Herd, Inside},
-    log::{LogLevel, Subject},
     places::{ReservedQuota, Rest},
 };
+use proxyherd_log::{LogLevel, Subject};
 
 /// The longest time between two turns.
 const TURN_EVERY: Duration = Duration::from_secs(1);

@@ -15,9 +15,9 @@ use serde::Serialize;
 
 use crate::{
     config::{Config, Door},
-    escape,
     herd::Status,
 };
+use proxyherd_log::escape;
 
 /// What the servers of a herd answered at about the same moment.
 #[derive(Debug)]

@@ -10,10 +10,8 @@ use super::{
     troubles,
     window::wrapped,
 };
-use crate::{
-    escape,
-    herd::{BudgetStatus, Status},
-};
+use crate::herd::{BudgetStatus, Status};
+use proxyherd_log::escape;
 
 const STRONG: Style = Style::new().bold();
 const FAINT: Style = Style::new().dimmed();

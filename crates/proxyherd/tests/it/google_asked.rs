@@ -2,11 +2,12 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc, time::Duration};
 
-use proxyherd::{log::ServerLog, places};
+use proxyherd::places;
 use proxyherd_core::{
     limits::PLACES_MAX,
     places::{Answer, Point, Query, Rank, Status, Wish},
 };
+use proxyherd_log::ServerLog;
 use proxyherd_places::{
     FieldMask, GoogleSettings, KeySource, ProviderName, Settings,
     provider::{self, Failure, Provider},

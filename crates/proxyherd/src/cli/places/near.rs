@@ -19,12 +19,13 @@ use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 use crate::{
     cli::heading,
     config::{Config, Overrides},
-    escape, places,
+    places,
     status::{
         table::{Cell, Side, Table},
         window::Window,
     },
 };
+use proxyherd_log::escape;
 
 const AFTER_HELP: &str = concat!(
     heading!("Examples"),

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use anstyle::{AnsiColor, Style};
 
 use super::super::FAINT;
-use crate::escape::shown;
+use proxyherd_log::escape::shown;
 
 const STRONG: Style = Style::new().bold();
 const ANSWER: Style = AnsiColor::BrightGreen.on_default().bold();

@@ -7,15 +7,13 @@ mod mistakes;
 use std::{ffi::OsString, fs, time::Duration};
 
 use proptest::prelude::*;
+use proxyherd_log::{LogFormat, LogLevel, LogSettings, escape::is_harmless};
 use proxyherd_places::{
     CacheSettings, FieldMask, GoogleSettings, KeySource, ProviderName, RequestSettings, Settings,
 };
 
 use super::*;
-use crate::{
-    door_kind::{DoorKind, NOT_BUILT},
-    escape::is_harmless,
-};
+use crate::door_kind::{DoorKind, NOT_BUILT};
 
 /// A correct herd of two servers. Tests put mistakes into it.
 const TWO: &str = r#"
@@ -261,7 +259,7 @@ fn every_value_is_read() {
     );
     assert_eq!(
         config.log,
-        Log {
+        LogSettings {
             dir: "/var/log/herd".into(),
             level: LogLevel::Debug,
             format: LogFormat::Json,

@@ -23,8 +23,8 @@ use crate::{
     door_kind::DoorKind,
     herd::Herd,
     listen,
-    log::{LogLevel, Subject},
 };
+use proxyherd_log::{LogLevel, Subject};
 
 /// How long a client's TLS handshake may take. Past it the connection is closed.
 pub(crate) const HANDSHAKE_MAX: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 10 });

@@ -35,8 +35,8 @@ use crate::{
     clock,
     door::entrance::{self, Visitor},
     herd::Herd,
-    log::{LogLevel, Subject},
 };
+use proxyherd_log::{LogLevel, Subject};
 
 /// What all connections of the door have in common.
 #[derive(Clone)]

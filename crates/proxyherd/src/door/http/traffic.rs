@@ -10,7 +10,7 @@ use axum::{
     http::{Request, Response, Version},
 };
 
-use crate::log::{Direction, LogLevel, ServerLog};
+use proxyherd_log::{Direction, LogLevel, ServerLog};
 
 /// Parameters whose values are told.
 const TOLD: [&str; 13] = [

@@ -3,7 +3,8 @@
 use std::{fmt, io, time::Duration};
 
 use super::protocol::Reason;
-use crate::{door::entrance::HandshakeFailed, log::LogLevel};
+use crate::door::entrance::HandshakeFailed;
+use proxyherd_log::LogLevel;
 
 /// Why a connection was closed before its client closed it.
 #[derive(Debug)]

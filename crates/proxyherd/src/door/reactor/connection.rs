@@ -20,9 +20,9 @@ use crate::{
     config::Limits,
     door::entrance::{HANDSHAKE_MAX, HandshakeFailed},
     herd::Herd,
-    log::Direction,
     places::Answered,
 };
+use proxyherd_log::Direction;
 
 /// How long a client that is turned out may take to notice.
 const PARTING_MAX: Duration = Duration::from_secs(1);

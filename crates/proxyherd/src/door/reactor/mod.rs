@@ -36,12 +36,8 @@ use self::{
     thread::Reactor,
 };
 use super::entrance::{Entrance, Host, Visitor};
-use crate::{
-    caller::Caller,
-    config::Limits,
-    herd::Herd,
-    log::{LogLevel, Subject},
-};
+use crate::{caller::Caller, config::Limits, herd::Herd};
+use proxyherd_log::{LogLevel, Subject};
 
 /// Serves the visitors of `entrance` until its stop, each by a protocol that `make` begins. The error is the system's: no
 /// thread, or no descriptor.

@@ -30,9 +30,9 @@ use crate::{
     door::entrance::HandshakeFailed,
     herd::{Herd, Notice, Position},
     liveness::Pulse,
-    log::{LogLevel, Subject},
     places::Question,
 };
+use proxyherd_log::{LogLevel, Subject};
 
 /// Most events that are taken from the system at once; more wait for the next round.
 const EVENTS_MAX: usize = 256;

@@ -26,9 +26,9 @@ use crate::{
     clock,
     door::entrance::HandshakeFailed,
     herd::{Herd, Position},
-    log::Direction,
     places::Question,
 };
+use proxyherd_log::Direction;
 
 /// How much is read at once, bytes.
 const READ_LEN: usize = 64 * 1024;

@@ -41,10 +41,10 @@ use crate::{
     config::{Address, Config, Overrides},
     door_kind::DoorKind,
     herd::{Herd, Inside},
-    log::ServerLog,
     places::{self, Places, Unlimited},
     wait::{PATIENCE, eventually},
 };
+use proxyherd_log::ServerLog;
 
 /// What all connections are told of: how many pieces of news there are, and who listens.
 #[derive(Debug, Default)]

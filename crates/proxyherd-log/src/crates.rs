@@ -42,7 +42,7 @@ const MASK: &str = "***";
 pub(super) static OPEN_LOGS: OpenLogs = OpenLogs::new();
 
 /// From now on, warnings and errors of the crates that the program is built from are lines of the logs that are open.
-pub(crate) fn hear_crates() {
+pub fn hear_crates() {
     // Both fail only where the process already has a subscriber, which then hears the crates instead.
     let _ = subscriber::set_global_default(subscriber_for(&OPEN_LOGS));
     if ::log::set_boxed_logger(Box::new(reports_to(&OPEN_LOGS))).is_ok() {
@@ -199,7 +199,7 @@ mod tests {
     use ::log::Log as _;
 
     use super::*;
-    use crate::log::{
+    use crate::{
         buffer::{Draining, LineSource},
         limits::{CRATE_LINES_PER_S, MODULE_LEN_MAX},
         pieces::Piece,

@@ -31,22 +31,22 @@ enum Backslash {
 }
 
 /// Appends `bytes`, escaped so that they can be read back: a backslash becomes `\\`.
-pub(crate) fn escape(bytes: &[u8], out: &mut Vec<u8>) {
+pub fn escape(bytes: &[u8], out: &mut Vec<u8>) {
     append(bytes, Backslash::Doubled, out);
 }
 
 /// `bytes`, escaped so that they can be read back.
-pub(crate) fn escaped(bytes: &[u8]) -> String {
+pub fn escaped(bytes: &[u8]) -> String {
     text(bytes, Backslash::Doubled)
 }
 
 /// `bytes`, escaped for a person: a backslash stays as it is.
-pub(crate) fn shown(bytes: &[u8]) -> String {
+pub fn shown(bytes: &[u8]) -> String {
     text(bytes, Backslash::AsItIs)
 }
 
 /// JSON with the same meaning in which every character that [`shown`] would escape is `\\uNNNN`.
-pub(crate) fn json(text: &str) -> String {
+pub fn json(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
         // Outside strings JSON is ASCII, and line ends between its parts stay.
@@ -63,7 +63,7 @@ pub(crate) fn json(text: &str) -> String {
 }
 
 /// Whether a terminal can show a character safely, at least in some place of a text.
-pub(crate) fn is_harmless(character: char) -> bool {
+pub fn is_harmless(character: char) -> bool {
     const LETTER: Option<char> = Some('क');
     is_shown(LETTER, character, LETTER)
 }
@@ -170,7 +170,7 @@ fn is_mark(character: char) -> bool {
 }
 
 /// The first part of a line, at most `len_max` bytes, and the number of bytes that were cut off.
-pub(crate) fn cut(line: &[u8], len_max: usize) -> (&[u8], usize) {
+pub fn cut(line: &[u8], len_max: usize) -> (&[u8], usize) {
     if line.len() <= len_max {
         return (line, 0);
     }

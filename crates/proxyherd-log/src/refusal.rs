@@ -9,7 +9,7 @@ use std::{
 
 /// What the operator can do about `error`, which the system returned for `path`. `otherwise` is an alternative, such as
 /// "or name another file with --config".
-pub(crate) fn advice(path: &Path, error: &io::Error, otherwise: &str) -> String {
+pub fn advice(path: &Path, error: &io::Error, otherwise: &str) -> String {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let what = match error.kind() {
         ErrorKind::PermissionDenied => whose(&path),
@@ -26,7 +26,7 @@ pub(crate) fn advice(path: &Path, error: &io::Error, otherwise: &str) -> String 
 }
 
 /// The text of `error`, which the system returned for `path`. If permissions are missing, also the owner of the path.
-pub(crate) fn refused(path: &Path, error: &io::Error) -> String {
+pub fn refused(path: &Path, error: &io::Error) -> String {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     match whose(&path).filter(|_| error.kind() == ErrorKind::PermissionDenied) {
         Some(whose) => format!("{error}; {whose}"),
@@ -35,7 +35,7 @@ pub(crate) fn refused(path: &Path, error: &io::Error) -> String {
 }
 
 /// Checks whether this process can make `dir`, if it is missing, and a file in it. Leaves nothing behind.
-pub(crate) fn check_writable(dir: &Path) -> io::Result<()> {
+pub fn check_writable(dir: &Path) -> io::Result<()> {
     let dir = std::path::absolute(dir)?;
     let is_there = |part: &&Path| fs::symlink_metadata(part).is_ok();
     let there = dir.ancestors().find(is_there).unwrap_or(&dir);
@@ -46,7 +46,7 @@ pub(crate) fn check_writable(dir: &Path) -> io::Result<()> {
 }
 
 /// The owner of the part of `path` that this process may not use.
-pub(crate) fn whose(path: &Path) -> Option<String> {
+pub fn whose(path: &Path) -> Option<String> {
     let (part, metadata) = refusing(path)?;
     let (owner, process) = (user(metadata.uid()), user(rustix::process::geteuid().as_raw()));
     let (part, mode) = (part.display(), metadata.mode() & 0o7777);

@@ -291,7 +291,7 @@ mod tests {
     use std::{thread, time::Duration};
 
     use super::*;
-    use crate::{log::limits::BUFFER_LEN_MAX, wait::eventually};
+    use crate::{limits::BUFFER_LEN_MAX, wait::eventually};
 
     const HALF: usize = BUFFER_LEN_MAX / 2;
     const EVENT: LineMark = LineMark::Event(LogLevel::Info);

@@ -226,7 +226,7 @@ mod tests {
     use proxyherd_core::types::ServerName;
 
     use super::*;
-    use crate::log::{Direction, LogFormat, LogSettings, buffer::LineSource, form::Form};
+    use crate::{Direction, LogFormat, LogSettings, buffer::LineSource, form::Form};
 
     fn writer(dir: &tempfile::TempDir, lines_per_s: u32) -> Writer {
         let settings = LogSettings {

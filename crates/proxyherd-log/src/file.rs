@@ -271,7 +271,7 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
-    use crate::log::{LogFormat, LogLevel};
+    use crate::{LogFormat, LogLevel};
 
     #[test]
     fn to_check_a_log_leaves_nothing_behind() {

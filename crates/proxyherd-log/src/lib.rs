@@ -21,27 +21,35 @@
 //! Lines that are left out are counted, exactly and by kind. Once a second the log notes how many they were and why
 //! (`left_out`). A disk that is full or hangs delays only the writer. Crates such as h2 report through `crates`.
 //!
+//! Text from outside passes [`escape`] on its way into a log or onto a terminal, and [`refusal`] explains why the system
+//! refuses a path.
+//!
 //! The log does not know what a line means, with one exception that makes replies readable: a `{` at the beginning of a
 //! line of a reply begins the JSON of places, and an empty line ends it (`pieces`, `answer`).
 
 mod answer;
 mod buffer;
 mod crates;
+pub mod escape;
 mod file;
 mod form;
 mod left_out;
 mod limits;
 mod pieces;
 mod queue;
+pub mod refusal;
+mod settings;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+#[path = "../../proxyherd/tests/it/harness/wait.rs"]
+mod wait;
 mod writer;
 
 use std::{borrow::Cow, fmt, io, net::SocketAddr, sync::Arc, thread::JoinHandle, time::Instant};
 
 use proxyherd_core::types::ServerName;
 
-pub(crate) use self::crates::hear_crates;
 use self::{
     buffer::{LineMark, LineSource},
     crates::OPEN_LOGS,
@@ -50,7 +58,10 @@ use self::{
     queue::Queue,
     writer::Writer,
 };
-pub use crate::config::{Log as LogSettings, LogFormat, LogLevel};
+pub use self::{
+    crates::hear_crates,
+    settings::{LogFormat, LogLevel, LogSettings},
+};
 
 /// The direction of traffic, as the server sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,7 +148,7 @@ impl ServerLog {
 
     /// Logs one line about a client's request or its answer, at level `debug`. This is for protocols whose bytes are
     /// not lines. If `line` is costly to make, ask [`ServerLog::enabled`] first.
-    pub(crate) fn request(&self, direction: Direction, client: SocketAddr, line: &[u8]) {
+    pub fn request(&self, direction: Direction, client: SocketAddr, line: &[u8]) {
         if let Some(open) = self.at(LogLevel::Debug) {
             open.queue.offer_run(direction, LineSource::Client(client), &[line, b"\n"].concat(), 1);
         }
