@@ -1,18 +1,19 @@
 # shellcheck shell=bash
-# What ./test and ./soak share: running stages one after another, timing them, and counting tests. A script sources
-# this file, sets `stages` to the names that it runs, in order, and `testing` to the one whose tests are counted,
-# defines a function `stage_NAME` for each, and calls `run_stages "$@"`.
+# What ./test and ./soak share: running stages one after another, measuring their time, and counting tests.
 #
-# A stage that fails does not stop the ones after it, so that one run tells everything that is wrong. Only the
-# stage `tools` does, because nothing can run without them.
+# A script sources this file and sets `stages` to the names of its stages in order, and `testing` to the stage whose tests
+# are counted. It defines a function `stage_NAME` for each stage and calls `run_stages "$@"`.
+#
+# After a stage that fails the others run too, so that one run shows everything that is wrong. The exception is the stage
+# `tools`, without which nothing can run.
 
 set -uo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." || exit 1
 
-# A stage returns this to say that there was nothing for it to do here.
+# A stage returns this if it can't run on this machine and is skipped.
 readonly NOTHING_TO_DO=77
 
-# Without HOME neither cargo nor rustup knows where its files are; the shell can still read it from the user's entry.
+# Without HOME neither cargo nor rustup finds its files. The shell can look it up in the user's entry.
 export HOME="${HOME:-$(cd ~ 2>/dev/null && pwd)}"
 
 target_dir="${CARGO_TARGET_DIR:-target}"
@@ -23,11 +24,11 @@ log="$target_dir/$program.log"
 bold='' green='' red='' yellow='' plain=''
 if [[ -t 1 && -z ${NO_COLOR:-} ]]; then
     bold=$'\e[1m' green=$'\e[32m' red=$'\e[31m' yellow=$'\e[33m' plain=$'\e[0m'
-    # The tests' output goes through a pipe, where cargo would no longer see the terminal.
+    # The tests' output goes through a pipe, so cargo can't see that it ends at a terminal.
     export CARGO_TERM_COLOR="${CARGO_TERM_COLOR:-always}"
 fi
 
-# Each argument on a line of its own.
+# say TEXT…: prints each argument on a line of its own.
 say() { printf '%s\n' "$@"; }
 have() { command -v "$1" >/dev/null 2>&1; }
 
@@ -48,17 +49,17 @@ run_stages() {
         [[ $name == tools && ${#failures[@]} -gt 0 ]] && break
     done
     printf '\n%s%-10s %-8s%8s s\n' "$table" total '' "$(seconds_since "$started_us")"
-    # A run without the tests, such as `./test format`, has nothing to count.
+    # A run without tests, such as `./test format`, has nothing to count.
     among "${testing:?}" "${chosen[@]}" && count_tests
     ((${#failures[@]} == 0))
     exit
 }
 
 run_stage() {
-    local name="$1" status result colour took_s from_us
+    local name="$1" status result color took_s from_us
     say "${bold}== $name${plain}"
     from_us="$(now_us)"
-    # Not as the condition of an `if` or `||`: there bash would ignore the `set -e` inside.
+    # This is not the condition of an `if` or `||`, because there bash would ignore the `set -e` inside.
     (
         set -e
         "stage_$name"
@@ -66,12 +67,12 @@ run_stage() {
     status=$?
     took_s="$(seconds_since "$from_us")"
     case $status in
-        0) result=ok colour="$green" ;;
-        "$NOTHING_TO_DO") result=skipped colour="$yellow" ;;
-        *) result=FAILED colour="$red" failures+=("$name") ;;
+        0) result=ok color="$green" ;;
+        "$NOTHING_TO_DO") result=skipped color="$yellow" ;;
+        *) result=FAILED color="$red" failures+=("$name") ;;
     esac
-    say "${colour}-- $name: $result${plain} after $took_s s"
-    table+="$(printf '%-10s %s%-8s%s%8s s' "$name" "$colour" "$result" "$plain" "$took_s")"$'\n'
+    say "${color}-- $name: $result${plain} after $took_s s"
+    table+="$(printf '%-10s %s%-8s%s%8s s' "$name" "$color" "$result" "$plain" "$took_s")"$'\n'
 }
 
 usage() {
@@ -92,7 +93,7 @@ among() {
     return 1
 }
 
-# Microseconds since the epoch; whole seconds of them where the shell is older than bash 5.
+# Microseconds since the epoch. Before bash 5 the precision is a second.
 now_us() {
     local now="${EPOCHREALTIME:-$(date +%s).000000}"
     say "${now//[!0-9]/}"
@@ -105,18 +106,18 @@ seconds_since() {
 
 # ---- Tests ----
 
-# counted COMMAND…: runs a `cargo test` whose results are counted. What passing tests print goes to the log alone,
-# but for the lines in which a test says that it was skipped.
+# counted COMMAND…: runs a `cargo test` whose results are counted. The output of passing tests goes only to the log, except
+# for lines that say that a test was skipped.
 counted() {
     "$@" 2>&1 | tee -a "$log" |
         sed -u -E '/^successes:$/,/^(failures:|test result: )/ { /^(failures:|test result: )|skipped: /!d; }'
 }
 
-# Says what failed, and ends with the line that other programs read: `N passed, N failed`, and `, N skipped` if any.
+# Prints what failed. The last line is for other programs: `N passed, N failed`, and `, N skipped` if there are any.
 count_tests() {
     local passed failed skipped
     read -r passed failed skipped < <(sum_results)
-    # A test program that dies, or does not build, reports no result of its own: it is one failure at least.
+    # A test program that crashes or does not build prints no result. It counts as one failure.
     among "$testing" "${failures[@]}" && ((failed == 0)) && failed=1
     if ((passed + failed == 0)); then
         say 'No test ran.'
@@ -130,8 +131,8 @@ count_tests() {
     fi
 }
 
-# A test that lacks something it needs prints `skipped: …` and returns. The test harness counts it as passed; here
-# it is skipped, like the ones that are marked to be ignored.
+# A test that lacks something it needs prints `skipped: …` and returns. Cargo counts it as passed; here it counts as skipped,
+# like tests that are marked as ignored.
 sum_results() {
     sed 's/\x1b\[[0-9;]*m//g' "$log" | awk '
         /^test result: (ok|FAILED)\. / { passed += $4; failed += $6; ignored += $8 }

@@ -1,8 +1,9 @@
 # shellcheck shell=bash
-# The stage `tools` of ./test and ./soak: sees that what the other stages run is there. On Debian, as root, it
-# installs what is missing and says so; elsewhere it names what to install, and fails. cargo-deny is installed in
-# either case: into target/tools, or by cargo into the user's own cargo directory. Google's client libraries, which
-# tests ask a herd with, go into target/clients.
+# The stage `tools` of ./test and ./soak: checks that the programs which the other stages run are there. As root on Debian,
+# it installs missing ones and prints what it installs. Elsewhere it prints what to install, and fails.
+#
+# cargo-deny is installed in either case: into target/tools, or by cargo into the user's cargo directory. So are Google's
+# client libraries, with which tests send requests to a herd: into target/clients.
 
 stage_tools() {
     local advice=()
@@ -17,7 +18,7 @@ stage_tools() {
     want_network_tools
     want_faketime
     want_rust
-    # Without Rust, the ones below have nobody to ask.
+    # The checks below run cargo.
     if ((${#advice[@]} == 0)); then
         want_rust_component rustfmt fmt
         want_rust_component clippy clippy
@@ -40,7 +41,7 @@ want_c_compiler() {
     fi
 }
 
-# The allocator is C, and Rust links by way of the C compiler.
+# The allocator is written in C, and Rust links with the C compiler.
 compiles_c() {
     printf '#include <stdlib.h>\nint main(void) { return 0; }\n' |
         cc -x c -o "${target_dir:?}/.compiles-c" - >/dev/null 2>&1
@@ -56,7 +57,7 @@ want_netcat() {
     fi
 }
 
-# README and the demo show lines with it, and tests paste them.
+# README and the demo show commands with it, which tests run.
 want_curl() {
     have curl && return
     if may_install; then
@@ -67,7 +68,7 @@ want_curl() {
     fi
 }
 
-# Tests ask a server over HTTP/2 with them.
+# Tests send HTTP/2 requests with them.
 want_http2_clients() {
     have nghttp && have h2load && return
     if may_install; then
@@ -78,7 +79,7 @@ want_http2_clients() {
     fi
 }
 
-# Debian's python3 comes without what makes virtual environments.
+# Debian's python3 can't make virtual environments without another package.
 want_python() {
     python3 -c 'import ensurepip, venv' 2>/dev/null && return
     if may_install; then
@@ -93,7 +94,7 @@ want_node() {
     have node && have npm && return
     if may_install; then
         say 'There is no Node.js with npm.'
-        # Some packages of Node.js bring npm, and conflict with Debian's own.
+        # Some packages of Node.js include npm and conflict with Debian's npm.
         have node || apt_install nodejs
         have npm || apt_install npm
     else
@@ -101,7 +102,7 @@ want_node() {
     fi
 }
 
-# Tests count the places of an extract with it, too.
+# Tests compare the number of places in an extract with its count.
 want_osmium() {
     have osmium && return
     if may_install; then
@@ -112,8 +113,8 @@ want_osmium() {
     fi
 }
 
-# A test has it read a server's metrics. The package brings a server of its own, which Debian starts where there is an init
-# system; nothing here needs it.
+# A test checks a server's metrics with it. Its package also has the Prometheus server, which Debian starts where there is
+# an init system. Nothing here needs that server.
 want_promtool() {
     have promtool && return
     if may_install; then
@@ -124,8 +125,7 @@ want_promtool() {
     fi
 }
 
-# Servers on hosts of their own, with a network between them that fails, are tested by root alone: anybody else may not
-# make network namespaces, and has these tests skipped.
+# Tests make network namespaces with them, which only root may do. For other users these tests are skipped.
 want_network_tools() {
     have ip && have nft && return
     if may_install; then
@@ -138,7 +138,7 @@ want_network_tools() {
     fi
 }
 
-# Tests show servers a wrong time with it.
+# Tests run servers with a wrong time with it.
 want_faketime() {
     compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null && return
     if may_install; then
@@ -170,7 +170,7 @@ rust_is_at_least() {
     printf '%s\n%s\n' "$1" "${found%%[ -]*}" | sort -V -C
 }
 
-# want_rust_component COMPONENT COMMAND: the component, by the cargo command that it brings.
+# want_rust_component COMPONENT COMMAND: COMMAND is the cargo command that the component provides.
 want_rust_component() {
     cargo "$2" --version >/dev/null 2>&1 && return
     if may_install && have rustup; then
@@ -180,7 +180,7 @@ want_rust_component() {
     fi
 }
 
-# It takes minutes to build, so a built one is tried first.
+# A build takes minutes, so a built package is tried first.
 want_cargo_deny() {
     cargo deny --version >/dev/null 2>&1 && return
     say 'There is no cargo-deny.'
@@ -190,8 +190,8 @@ want_cargo_deny() {
     announce cargo install --locked cargo-deny
 }
 
-# The libraries that existing programs ask Google with, at the versions that the tests' own files pin. Where they
-# can't be had, as without a network, the tests that need them are skipped; CI needs them all.
+# Google's client libraries, in the versions that files beside the tests pin. Where they can't be installed, for example
+# without a network, the tests with them are skipped; in CI the stage fails.
 want_google_clients() {
     local pinned=crates/proxyherd/tests/clients into="${target_dir:?}/clients"
     mkdir -p "$into"
@@ -201,7 +201,8 @@ want_google_clients() {
     [[ ${CI:-} != true ]]
 }
 
-# want_python_packages REQUIREMENTS FOLDER: what is there is left as it is if it was installed by the same file.
+# want_python_packages REQUIREMENTS FOLDER: installs the packages into a virtual environment in FOLDER, unless the same
+# file installed it.
 want_python_packages() {
     [[ -x $2/bin/python ]] && cmp -s "$1" "$2/installed" && return
     announce python3 -m venv --clear "$2" &&
@@ -209,7 +210,7 @@ want_python_packages() {
         cp "$1" "$2/installed"
 }
 
-# want_node_client PINNED FOLDER
+# want_node_client PINNED FOLDER: installs the packages that the files in PINNED name, unless the same files installed them.
 want_node_client() {
     [[ -d $2/node_modules ]] && cmp -s "$1/package-lock.json" "$2/installed" && return
     mkdir -p "$2" && cp "$1"/package.json "$1"/package-lock.json "$1"/.npmrc "$2" &&
@@ -231,7 +232,7 @@ apt_offers() {
     apt-cache policy "$1" | grep -q 'Candidate: [0-9]'
 }
 
-# A fresh machine has no package lists. The flag lives as long as the stage.
+# Updates the package lists, which a new machine lacks, once in the stage.
 apt_update_once() {
     [[ -n ${apt_updated:-} ]] && return
     export DEBIAN_FRONTEND=noninteractive
@@ -239,7 +240,7 @@ apt_update_once() {
     apt_updated=yes
 }
 
-# announce COMMAND…: says what is about to be done to the machine, then does it.
+# announce COMMAND…: prints a command that changes the machine, and runs it.
 announce() {
     say "Running: $*"
     "$@"

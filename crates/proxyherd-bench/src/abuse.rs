@@ -1,5 +1,5 @@
-//! What a server makes of garbage: sends malformed input of every kind to a live socket, while somebody else asks and
-//! waits for answers.
+//! Measures how a server bears malformed input. Sends input of every malformed kind to a running server while another
+//! client, the probe, sends one line after the other and measures how long it waits for each reply.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -9,29 +9,29 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::process_memory::resident;
+use crate::procfs::resident;
 use crate::stats::Histogram;
-use crate::target::herd::Herd;
+use crate::target::herd::LoneServer;
 
-/// Inputs that share a connection; then it is ended, and what the server answered is read.
+/// Number of inputs that are sent on one connection. After them the connection is shut down and the replies are read.
 const INPUTS_PER_CONNECTION: u64 = 100;
-/// What part of the inputs is sent before memory is looked at for the first time.
+/// One in this many inputs is sent before the server's memory is first read.
 const WARM_UP_PART: u64 = 5;
-/// What the one who asks meanwhile may have to wait, 99 times of 100.
+/// How long the probe may wait in 99 of 100 cases.
 const PROBE_P99_MAX: Duration = Duration::from_millis(50);
-/// How much the server's memory may have grown; an allocator does not give everything back at once.
+/// How much the server's memory may grow, bytes. An allocator does not return all memory at once.
 const GROWTH_MAX: u64 = 8_000_000;
 
-/// Lines to be spoilt.
-const GOOD: [&[u8]; 4] = [
+/// Lines from which malformed inputs are made.
+const TEMPLATES: [&[u8]; 4] = [
     b"IAMAT kiwi.cs.ucla.edu +34.068930-118.445127 1621464827.959498503\n",
     b"WHATSAT kiwi.cs.ucla.edu 10 5\n",
     b"AT Riley +0.263873386 kiwi.cs.ucla.edu +34.068930-118.445127 1621464827.959498503\n",
     b"IAMAT x +0-0 0\n",
 ];
 
-/// Sends `inputs` malformed inputs, prints how the server bore it, and says whether it was as it should be.
-pub(crate) fn measure(herd: &Herd, inputs: u64, seed: u64) -> Result<bool> {
+/// Sends `inputs` malformed inputs and prints what was measured. Returns whether the server kept within the limits.
+pub(crate) fn measure(herd: &LoneServer, inputs: u64, seed: u64) -> Result<bool> {
     let (address, pid) = (herd.target.address, herd.target.process.id());
     let mut garbage = Garbage(seed);
     send_all(address, &mut garbage, inputs / WARM_UP_PART)?;
@@ -47,8 +47,8 @@ pub(crate) fn measure(herd: &Herd, inputs: u64, seed: u64) -> Result<bool> {
     let growth = resident(pid).context("the server is gone")?.saturating_sub(before);
     let p99 = waited.percentile(0.99);
     println!(
-        "{inputs} malformed inputs (seed {seed}): somebody else waited {:.1} ms at most 99 times of 100 (p50 {:.2} ms); \
-         the server grew by {:.1} MB",
+        "{inputs} malformed inputs (seed {seed}): another client waited for replies, p99 {:.1} ms, p50 {:.2} ms; \
+         the server's memory grew by {:.1} MB",
         p99.as_secs_f64() * 1e3,
         waited.percentile(0.5).as_secs_f64() * 1e3,
         growth as f64 / 1e6,
@@ -63,7 +63,7 @@ fn send_all(address: SocketAddr, garbage: &mut Garbage, inputs: u64) -> Result<(
         let reader = stream.try_clone()?;
         thread::scope(|scope| {
             let answered = scope.spawn(|| read_to_end(reader));
-            // The server may close in the middle: that is its right.
+            // The server may close the connection in the middle.
             let _ = (&stream).write_all(&bytes).and_then(|()| stream.shutdown(Shutdown::Write));
             answered.join().expect("reading does not panic")
         })?;
@@ -80,7 +80,7 @@ fn read_to_end(mut stream: TcpStream) -> Result<()> {
     }
 }
 
-/// Asks one question after the other until it is over, and notes how long each answer took.
+/// Sends one line after the other until `is_over`, and records how long each reply took.
 fn probe(address: SocketAddr, is_over: &AtomicBool) -> Result<Histogram> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
@@ -97,11 +97,11 @@ fn probe(address: SocketAddr, is_over: &AtomicBool) -> Result<Histogram> {
     Ok(waited)
 }
 
-/// Malformed inputs, the same for the same seed.
+/// A generator of malformed inputs. The same seed makes the same inputs.
 struct Garbage(u64);
 
 impl Garbage {
-    /// xorshift64*: good enough for garbage (Vigna 2016).
+    /// xorshift64* (Vigna 2016).
     fn next(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
@@ -114,7 +114,7 @@ impl Garbage {
     }
 
     fn input(&mut self) -> Vec<u8> {
-        let mut line = GOOD[self.below(GOOD.len())].to_vec();
+        let mut line = TEMPLATES[self.below(TEMPLATES.len())].to_vec();
         match self.below(8) {
             0 => return (0..self.below(300)).map(|_| self.next() as u8).collect(),
             1 => line.truncate(self.below(line.len())),
@@ -140,14 +140,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn garbage_is_the_same_for_the_same_seed_and_mostly_no_good() {
+    fn the_same_seed_makes_the_same_inputs_and_few_are_valid() {
         let inputs = |seed| {
             let mut garbage = Garbage(seed);
             (0..1000).map(|_| garbage.input()).collect::<Vec<_>>()
         };
         assert_eq!(inputs(7), inputs(7));
         assert_ne!(inputs(7), inputs(8));
-        let good = inputs(7).iter().filter(|input| GOOD.contains(&input.as_slice())).count();
+        let good = inputs(7).iter().filter(|input| TEMPLATES.contains(&input.as_slice())).count();
         assert!(good < 100, "{good}");
     }
 }

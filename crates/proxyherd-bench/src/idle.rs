@@ -1,19 +1,20 @@
-//! What a connection costs that says nothing: opens many to one server, and looks at the server's memory.
+//! Measures how much memory an idle connection takes. Opens many connections to one server and reads the server's resident
+//! memory before and after.
 
 use std::net::TcpStream;
 
 use anyhow::{Context, Result};
 
-use crate::process_memory::resident;
-use crate::target::herd::Herd;
+use crate::procfs::resident;
+use crate::target::herd::LoneServer;
 
-/// Connections that are opened before the first look, so that what is set up once is not counted.
-const BEFORE: usize = 100;
+/// Connections that are opened before the first reading, so that what the server allocates once does not count.
+const WARM_UP: usize = 100;
 
-/// Opens `connections` to `herd` and prints what each costs the server, in user space; what the kernel keeps for a
-/// socket comes on top, for any server.
-pub(crate) fn measure(herd: &Herd, connections: usize) -> Result<()> {
-    let mut open = connect(herd, BEFORE)?;
+/// Opens `connections` connections to `herd` and prints how much memory each takes in the server's process. The kernel's
+/// memory for a socket, which is the same for any server, is not included.
+pub(crate) fn measure(herd: &LoneServer, connections: usize) -> Result<()> {
+    let mut open = connect(herd, WARM_UP)?;
     let before = resident(herd.target.process.id())?;
     open.extend(connect(herd, connections)?);
     let grown = resident(herd.target.process.id())?.saturating_sub(before);
@@ -25,8 +26,8 @@ pub(crate) fn measure(herd: &Herd, connections: usize) -> Result<()> {
     Ok(())
 }
 
-/// Connections that have each had an answer, so that the server has taken them in.
-fn connect(herd: &Herd, count: usize) -> Result<Vec<TcpStream>> {
+/// Opens connections and waits for a reply on each, so that the server has accepted them all.
+fn connect(herd: &LoneServer, count: usize) -> Result<Vec<TcpStream>> {
     let connect = |number| {
         let context = || format!("cannot open connection {number}; see `ulimit -n`");
         let mut stream = TcpStream::connect(herd.target.address).with_context(context)?;

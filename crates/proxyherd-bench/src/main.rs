@@ -1,24 +1,26 @@
-//! The command line of the load generator: `floor` races one proxyherd server against an echo server, `load` drives
-//! any server that speaks the line protocol, `memory` and `idle` tell what a client and a connection cost, `abuse` what
-//! garbage does to a server, `places` what a cache of places spares, `heal` what a cut link costs once it returns,
-//! `steady` whether a herd grows in an hour's work.
+//! The command line of the load generator, with one command for each measurement:
 //!
-//! This file knows the arguments and the exit codes. What is sent and checked is in [`load`], what is started and
-//! driven in [`target`], the race in [`floor`]; the other measurements have a module each. Each tells its own results, in
-//! the words of [`report`].
+//! - `floor` compares one proxyherd server with an echo server, `load` drives any server that speaks the line protocol, and
+//!   `nearby` compares questions about places with reports.
+//! - `memory` and `idle` measure the memory that a client and a connection take.
+//! - `abuse` sends malformed input to a server. `heal` cuts a link and measures the repair. `steady` runs a herd for long
+//!   and measures whether it grows.
+//! - `places` simulates how many requests the cache of places saves.
+//!
+//! This file knows the arguments and the exit codes. [`load`] sends lines and checks the replies, and [`target`] starts
+//! servers. Each measurement has a module of its own, which prints its results with the help of [`format`].
 
 mod abuse;
 mod floor;
+mod format;
 mod heal;
 mod idle;
 mod load;
 mod memory;
 mod nearby;
 mod places;
-mod process_memory;
-mod process_time;
+mod procfs;
 mod progress;
-mod report;
 mod stats;
 mod steady;
 mod target;
@@ -31,16 +33,17 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use floor::Race;
-use load::{Dialect, Plan};
-use nearby::Comparison;
-use target::herd::{self, Herd};
+use floor::FloorPlan;
+use load::{Dialect, LoadPlan};
+use nearby::NearbyPlan;
+use target::group::LinkEncryption;
+use target::herd::{self, LoneServer};
 
-/// The allocator that the servers use, so that memory is measured as they spend it.
+/// The allocator that the servers use, so that `memory` measures what a server would take.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Load generator and races for proxyherd.
+/// Measures proxyherd: rates, latencies, memory, and how a herd behaves under stress.
 #[derive(Parser)]
 #[command(name = "proxyherd-bench", version)]
 struct Cli {
@@ -50,86 +53,90 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Race one proxyherd server against an echo server of the same bytes, at depth 1 and 128.
+    /// Compare the rate of one proxyherd server with that of an echo server, at depth 1 and 128.
     #[command(
         after_help = "Example:\n  cargo run --profile dist -p proxyherd-bench -- floor --json floor.json"
     )]
     Floor(FloorArgs),
-    /// Send IAMAT lines to servers that are running, and check what they answer.
+    /// Send IAMAT lines to running servers and check the replies.
     #[command(after_help = "Example:\n  proxyherd-bench load 127.0.0.1:12000 --depth 128 --seconds 10")]
     Load(LoadArgs),
-    /// Compare the rates of WHATSAT and IAMAT at one server, both at depth 1.
+    /// Compare the rates of WHATSAT and IAMAT lines at one server, both at depth 1.
     #[command(
         after_help = "Examples:\n  proxyherd-bench nearby\n  proxyherd-bench nearby --osm places.idx --around 48.13,11.55"
     )]
     Nearby {
-        /// Rounds of each, taken in turns.
+        /// Rounds of each kind of line; the two kinds alternate.
         #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
         rounds: u32,
-        /// An index of OpenStreetMap's places, for the provider osm. Default: the embedded provider.
+        /// Index of OpenStreetMap's places that `proxyherd places import` has written, for the provider osm. Default: the
+        /// embedded provider.
         #[arg(long, value_name = "FILE")]
         osm: Option<PathBuf>,
-        /// Around where the clients stand.
+        /// Position around which the clients are.
         #[arg(long, value_name = "LAT,LON", default_value = "34.0,-118.3", value_parser = point)]
         around: (f64, f64),
         #[command(flatten)]
         server: ServerArgs,
     },
-    /// Fill a map and tell what a client costs in memory.
+    /// Fill a map with clients and measure the memory that each takes.
     Memory {
-        /// How many clients.
+        /// Number of clients.
         #[arg(long, default_value_t = 1_000_000)]
         clients: u32,
     },
-    /// Open connections that say nothing, and tell what each costs the server in memory.
-    #[command(after_help = "Needs as many descriptors in this process and in the server's: see `ulimit -n`.")]
+    /// Open idle connections and measure the memory that each takes at the server.
+    #[command(
+        after_help = "This process and the server's each need a descriptor for every connection: see `ulimit -n`."
+    )]
     Idle {
-        /// How many connections.
+        /// Number of connections.
         #[arg(long, default_value_t = 10_000)]
         connections: usize,
         #[command(flatten)]
         server: ServerArgs,
     },
-    /// Send malformed input of every kind to a live socket, and tell how long somebody else waits meanwhile.
+    /// Send malformed input of every kind to a server, and measure how long another client waits for its replies
+    /// meanwhile. Exit with 1 if it waits too long or the server's memory grows.
     Abuse {
-        /// How many inputs.
+        /// Number of inputs.
         #[arg(long, default_value_t = 100_000)]
         inputs: u64,
-        /// The same seed makes the same inputs.
+        /// Seed of the inputs: the same seed makes the same inputs.
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
         seed: u64,
         #[command(flatten)]
         server: ServerArgs,
     },
-    /// Cut two servers apart, let records change on both sides, and tell how soon and with how many bytes they agree
-    /// again. Exit with 1 if that is later than 1 s, or more than 1.2 times the changed records' own bytes.
+    /// Cut the link between two servers, change records on both sides, restore the link, and measure after how long and how
+    /// many bytes both hold the same. Exit with 1 if that takes over 1 s, or over 1.2 times the changed records' own bytes.
     #[command(after_help = "Example:\n  cargo run --profile dist -p proxyherd-bench -- heal --rounds 10")]
     Heal(HealArgs),
-    /// Drive the classic herd for long at a part of what it takes in, with clients that roam, and tell whether any
+    /// Send the classic herd a share of its highest rate for a long time, from clients that roam, and measure whether any
     /// server's memory or descriptors grow. Exit with 1 if so.
     #[command(
         after_help = "Example:\n  cargo run --profile dist -p proxyherd-bench -- steady --minutes 5 --json steady.json"
     )]
     Steady(SteadyArgs),
-    /// Let clients walk about a city in virtual time and tell which share of their questions about places became
-    /// requests, and how far off the answers were.
+    /// Simulate clients that walk about a city and ask for places, and measure which share of their questions become
+    /// requests to a provider, and how far off the answers are.
     #[command(after_help = "Example:\n  cargo run --profile dist -p proxyherd-bench -- places --snap-m 100")]
     Places(places::Walk),
-    /// Echo whatever arrives, until standard input ends: the floor, in a process of its own.
+    /// Run the echo server of `floor` until standard input ends.
     #[command(hide = true)]
     EchoServer,
 }
 
-/// How the generator behaves, whatever it drives.
+/// The size of the load.
 #[derive(Args)]
-struct Shape {
-    /// Connections that are open and busy at once.
+struct LoadSizeArgs {
+    /// Concurrent connections, each of which always has lines outstanding.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     connections: u32,
-    /// Different clients that report, split evenly between the connections.
+    /// Number of clients that report, split evenly between the connections.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=i64::from(load::CLIENTS_MAX)))]
     clients: u32,
-    /// Threads of the generator. Default: half of the cores, so that the server has the other half.
+    /// Threads of the generator. Default: half of the cores, which leaves the server the other half.
     #[arg(long)]
     threads: Option<usize>,
 }
@@ -137,20 +144,20 @@ struct Shape {
 #[derive(Args)]
 struct FloorArgs {
     #[command(flatten)]
-    shape: Shape,
-    /// Rounds of each server at each depth, taken in turns.
+    size: LoadSizeArgs,
+    /// Rounds of each server at each depth; the two servers alternate.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
-    /// Length of one round, seconds. Many short ones see more even noise than few long ones.
+    /// Length of one round, seconds. With many short rounds, disturbances affect both servers alike.
     #[arg(long, default_value = "1", value_parser = seconds)]
     seconds: Duration,
     /// Worker threads of both servers. Default: the number of cores.
     #[arg(long)]
     workers: Option<usize>,
-    /// The proxyherd program. Default: the one beside this program, brought up to date if cargo runs this.
+    /// The proxyherd program. Default: the one beside this program; cargo builds it first if cargo runs this.
     #[arg(long, value_name = "FILE")]
     server_bin: Option<PathBuf>,
-    /// Also write everything measured to this file.
+    /// Also write all results to this file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     /// Exit with 1 if a target is not met.
@@ -161,34 +168,35 @@ struct FloorArgs {
 /// Which server is started for a measurement.
 #[derive(Args)]
 struct ServerArgs {
-    /// The proxyherd program. Default: the one beside this program, brought up to date if cargo runs this.
+    /// The proxyherd program. Default: the one beside this program; cargo builds it first if cargo runs this.
     #[arg(long, value_name = "FILE")]
     server_bin: Option<PathBuf>,
 }
 
 impl ServerArgs {
-    /// All that is measured comes from one address, and no client that garbage names is to count as growth.
-    fn start(&self) -> Result<Herd> {
+    /// Starts one server. All connections come from one address, so that limit is raised. The number of clients is limited,
+    /// so that clients which malformed input happens to name do not count as growth.
+    fn start(&self) -> Result<LoneServer> {
         let settings = ["limits.connections_per_address=1_000_000", "herd.max_clients=10_000"];
-        Herd::start_with(&herd::program(self.server_bin.as_deref())?, None, &settings)
+        LoneServer::start_with(&herd::program(self.server_bin.as_deref())?, None, &settings)
     }
 }
 
 #[derive(Args)]
 struct HealArgs {
-    /// How many records both servers hold.
+    /// Number of records that both servers hold.
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(2..=i64::from(load::CLIENTS_MAX)))]
     records: u32,
-    /// How many of them change during a cut, half of them at each server.
+    /// How many of them change while the link is cut, half of them at each server.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(2..))]
     changed: u32,
-    /// How often the link is cut.
+    /// Number of times that the link is cut.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
-    /// The same seed changes the same records.
+    /// Seed of the choice of records: the same seed changes the same records.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Encrypt the link, with certificates that `proxyherd init` makes.
+    /// Encrypt the link with certificates that `proxyherd init` makes.
     #[arg(long)]
     tls: bool,
     #[command(flatten)]
@@ -197,36 +205,36 @@ struct HealArgs {
 
 #[derive(Args)]
 struct SteadyArgs {
-    /// For how long, minutes.
+    /// Length of the run, minutes.
     #[arg(long, default_value = "60", value_parser = minutes)]
     minutes: Duration,
-    /// Which part of what the herd takes in is sent to it.
+    /// Share of the herd's highest rate that is sent to it.
     #[arg(long, default_value_t = 0.5, value_parser = share)]
     share: f64,
-    /// Connections that are open at once.
+    /// Number of concurrent connections.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=600))]
     connections: u32,
     #[command(flatten)]
     server: ServerArgs,
-    /// Also write everything measured to this file.
+    /// Also write all results to this file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
 
 #[derive(Args)]
 struct LoadArgs {
-    /// Where the servers listen; connections are dealt out in turn.
+    /// Addresses of the servers, among which the connections are divided evenly.
     #[arg(required = true, value_name = "ADDR", value_parser = address)]
     addresses: Vec<SocketAddr>,
     #[command(flatten)]
-    shape: Shape,
-    /// Lines outstanding on each connection, sent as one write.
+    size: LoadSizeArgs,
+    /// Lines outstanding on each connection; they are sent in one write.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(load::DEPTH_MAX)))]
     depth: u32,
-    /// How long to send, seconds.
+    /// Length of the run, seconds.
     #[arg(long, default_value = "5", value_parser = seconds)]
     seconds: Duration,
-    /// What the servers answer.
+    /// What the servers reply.
     #[arg(long, value_enum, default_value = "at")]
     expect: Expect,
 }
@@ -251,59 +259,61 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<ExitCode> {
     match command {
-        Command::Floor(args) => race(&args),
+        Command::Floor(args) => floor(&args),
         Command::Load(args) => drive(args),
         Command::Memory { clients } => memory::measure(clients).map(|()| ExitCode::SUCCESS),
         Command::Idle { connections, server } => {
             idle::measure(&server.start()?, connections).map(|()| ExitCode::SUCCESS)
         }
         Command::Abuse { inputs, seed, server } => {
-            let is_borne = abuse::measure(&server.start()?, inputs, seed)?;
-            Ok(if is_borne { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+            let is_met = abuse::measure(&server.start()?, inputs, seed)?;
+            Ok(if is_met { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
-        Command::Heal(args) => heal_again(&args),
-        Command::Steady(args) => keep_steady(&args),
+        Command::Heal(args) => heal(&args),
+        Command::Steady(args) => steady(&args),
         Command::Places(walk) => places::measure(&walk).map(|()| ExitCode::SUCCESS),
         Command::Nearby { rounds, osm, around, server } => {
-            let comparison = Comparison { rounds, osm, around };
-            let is_met = nearby::run(&comparison, server.server_bin.as_deref())?;
+            let plan = NearbyPlan { rounds, osm, around };
+            let is_met = nearby::run(&plan, server.server_bin.as_deref())?;
             Ok(if is_met { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::EchoServer => target::echo::serve().map(|()| ExitCode::SUCCESS),
     }
 }
 
-fn race(args: &FloorArgs) -> Result<ExitCode> {
-    let race = Race {
-        connections: args.shape.connections,
-        clients: args.shape.clients,
-        threads: threads(&args.shape)?,
+fn floor(args: &FloorArgs) -> Result<ExitCode> {
+    let plan = FloorPlan {
+        connections: args.size.connections,
+        clients: args.size.clients,
+        threads: threads(&args.size)?,
         rounds: args.rounds,
         round: args.seconds,
         workers: args.workers,
     };
-    let result = floor::run(race, args.server_bin.as_deref())?;
-    anstream::print!("{}", floor::told::table(&result));
-    write_json(args.json.as_deref(), || floor::told::json(&result))?;
+    let result = floor::run(plan, args.server_bin.as_deref())?;
+    anstream::print!("{}", floor::output::table(&result));
+    write_json(args.json.as_deref(), || floor::output::json(&result))?;
     let missed = result.depths.iter().any(|depth| !depth.is_met());
     Ok(if args.strict && missed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-fn heal_again(args: &HealArgs) -> Result<ExitCode> {
-    let HealArgs { records, changed, rounds, seed, tls: is_encrypted, .. } = *args;
+fn heal(args: &HealArgs) -> Result<ExitCode> {
+    let HealArgs { records, changed, rounds, seed, tls, .. } = *args;
     if changed > records {
         bail!("--changed must be at most --records, {records}");
     }
-    let plan = heal::Plan { records, changed, rounds, seed, is_encrypted };
+    let encryption = if tls { LinkEncryption::On } else { LinkEncryption::Off };
+    let plan = heal::HealPlan { records, changed, rounds, seed, encryption };
     let is_met = heal::run(plan, args.server.server_bin.as_deref())?;
     Ok(if is_met { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn keep_steady(args: &SteadyArgs) -> Result<ExitCode> {
-    let plan = steady::Plan { duration: args.minutes, share: args.share, connections: args.connections };
+fn steady(args: &SteadyArgs) -> Result<ExitCode> {
+    let plan =
+        steady::SteadyPlan { duration: args.minutes, share: args.share, connections: args.connections };
     let found = steady::run(plan, args.server.server_bin.as_deref())?;
-    anstream::print!("{}", steady::told::table(&found));
-    write_json(args.json.as_deref(), || steady::told::json(&found))?;
+    anstream::print!("{}", steady::output::table(&found));
+    write_json(args.json.as_deref(), || steady::output::json(&found))?;
     Ok(if found.is_flat() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -314,28 +324,28 @@ fn write_json(path: Option<&Path>, json: impl FnOnce() -> serde_json::Value) -> 
 }
 
 fn drive(args: LoadArgs) -> Result<ExitCode> {
-    let plan = Plan {
+    let plan = LoadPlan {
         addresses: args.addresses,
         dialect: match args.expect {
             Expect::At => Dialect::Herd,
             Expect::Echo => Dialect::Echo,
         },
-        connections: args.shape.connections,
-        threads: threads(&args.shape)?,
-        clients: args.shape.clients,
+        connections: args.size.connections,
+        threads: threads(&args.size)?,
+        clients: args.size.clients,
         around: load::LOS_ANGELES,
         depth: args.depth,
         duration: args.seconds,
     };
-    let outcome = load::run(&plan)?;
-    anstream::print!("{}", load::told::table(&plan, &outcome));
+    let result = load::run(&plan)?;
+    anstream::print!("{}", load::table(&plan, &result));
     Ok(ExitCode::SUCCESS)
 }
 
-fn threads(shape: &Shape) -> Result<usize> {
-    let threads = shape.threads.unwrap_or_else(|| (target::cores() / 2).max(1));
-    if threads == 0 || threads > shape.connections as usize {
-        bail!("--threads must be between 1 and the number of connections, {}", shape.connections);
+fn threads(size: &LoadSizeArgs) -> Result<usize> {
+    let threads = size.threads.unwrap_or_else(|| (target::cores() / 2).max(1));
+    if threads == 0 || threads > size.connections as usize {
+        bail!("--threads must be between 1 and the number of connections, {}", size.connections);
     }
     Ok(threads)
 }
@@ -372,7 +382,7 @@ fn point(text: &str) -> Result<(f64, f64)> {
 
 fn address(text: &str) -> Result<SocketAddr> {
     let mut found = text.to_socket_addrs().context("expected HOST:PORT")?;
-    found.next().context("that name has no address")
+    found.next().context("this name has no address")
 }
 
 #[cfg(test)]

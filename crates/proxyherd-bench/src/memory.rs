@@ -1,5 +1,5 @@
-//! What a client costs in memory: fills a map of core, with the allocator that the servers use, and looks at what
-//! the operating system has given.
+//! Measures how much memory a client takes. Fills a map of core, with the allocator that the servers use, and reads the
+//! process's resident memory before and after.
 
 use std::io::Write as _;
 
@@ -9,12 +9,12 @@ use proxyherd_core::{
     types::{Attributes, ClientId, Coordinates, Origin, Report, ServerName, Stamp, Timestamp},
 };
 
-use crate::process_memory::resident;
+use crate::procfs::resident;
 
-/// A POSIX time to report at, nanoseconds: any will do.
+/// The POSIX time of all reports, nanoseconds. Any time would do.
 const NOW_NS: u64 = 1_621_464_827_959_498_503;
 
-/// Fills a map with so many clients and prints what each costs beyond its ID.
+/// Fills a map with `clients` clients and prints how many bytes each takes beyond its ID.
 pub(super) fn measure(clients: u32) -> Result<()> {
     let me = Origin { server: ServerName::new("Riley")?, incarnation: 1 };
     let settings = ReplicaSettings {
@@ -41,7 +41,7 @@ pub(super) fn measure(clients: u32) -> Result<()> {
     Ok(())
 }
 
-/// Reports one client; the length of its ID.
+/// Reports one client. Returns the length of its ID.
 fn report(map: &Replica, number: u32) -> u64 {
     let client = format!("client-{number:08}.example");
     let report = Report {

@@ -1,51 +1,52 @@
-//! What asking for places costs beside reporting: one server is sent WHATSAT and IAMAT lines, in rounds taken in turns.
+//! Compares the rates of questions about places and of reports: one server is sent WHATSAT lines and IAMAT lines in
+//! alternating rounds.
 //!
-//! At depth 1: an answer about places is a hundred times as long as its question, so deeper bursts would measure how
-//! fast the kernel copies.
+//! The depth is 1. A reply about places is a hundred times as long as its question, so with more lines outstanding the
+//! measurement would show how fast the kernel copies.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::load::{self, Dialect, Plan};
+use crate::load::{self, Dialect, LoadPlan};
 use crate::stats::Spread;
-use crate::target::herd::{Herd, program};
+use crate::target::herd::{LoneServer, program};
 
-/// What part of IAMAT's rate is asked for.
+/// The rate of WHATSAT that is aimed at, as a share of IAMAT's.
 const TARGET: f64 = 1.0 / 3.0;
 const CONNECTIONS: u32 = 50;
 const CLIENTS: u32 = 10_000;
-/// Length of a round, and of the one before the others in which every client reports.
+/// Length of a round, and of the first round of each kind, which is not counted.
 const ROUND: Duration = Duration::from_secs(1);
 
-/// How to compare.
-pub(crate) struct Comparison {
+/// What to compare.
+pub(crate) struct NearbyPlan {
     pub(crate) rounds: u32,
-    /// An index of OpenStreetMap's places that `proxyherd places import` has written; without one the embedded
-    /// provider answers.
+    /// An index of OpenStreetMap's places, which `proxyherd places import` writes. Without one the embedded provider
+    /// answers.
     pub(crate) osm: Option<PathBuf>,
-    /// Around where clients stand, degrees north and east.
+    /// Position around which the clients are, degrees north and east.
     pub(crate) around: (f64, f64),
 }
 
-/// Compares, prints the outcome, and says whether the target is met. Progress goes to standard error.
-pub(crate) fn run(comparison: &Comparison, server_bin: Option<&Path>) -> Result<bool> {
+/// Compares and prints the result. Returns whether the target is met. Progress goes to standard error.
+pub(crate) fn run(plan: &NearbyPlan, server_bin: Option<&Path>) -> Result<bool> {
     let mut settings = vec!["places.provider=embedded".to_owned()];
-    if let Some(file) = &comparison.osm {
+    if let Some(file) = &plan.osm {
         let file = file.canonicalize().with_context(|| format!("there is no {}", file.display()))?;
         settings = vec!["places.provider=osm".to_owned(), format!("places.osm.file={}", file.display())];
     }
     let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
-    let herd = Herd::start_with(&program(server_bin)?, None, &settings)?;
+    let herd = LoneServer::start_with(&program(server_bin)?, None, &settings)?;
     let drive = |dialect| {
-        let plan = Plan {
+        let plan = LoadPlan {
             addresses: vec![herd.target.address],
             dialect,
             connections: CONNECTIONS,
             threads: 1,
             clients: CLIENTS,
-            around: comparison.around,
+            around: plan.around,
             depth: 1,
             duration: ROUND,
         };
@@ -54,11 +55,11 @@ pub(crate) fn run(comparison: &Comparison, server_bin: Option<&Path>) -> Result<
     drive(Dialect::Herd)?;
     drive(Dialect::Nearby)?;
     let (mut asked, mut reported, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
-    for round in 1..=comparison.rounds {
+    for round in 1..=plan.rounds {
         let (whatsat, iamat) = (drive(Dialect::Nearby)?, drive(Dialect::Herd)?);
         eprintln!(
             "round {round} of {}: WHATSAT {whatsat:.0}/s, IAMAT {iamat:.0}/s, {:.3} of it",
-            comparison.rounds,
+            plan.rounds,
             whatsat / iamat
         );
         asked.push(whatsat);
@@ -66,7 +67,7 @@ pub(crate) fn run(comparison: &Comparison, server_bin: Option<&Path>) -> Result<
         ratios.push(whatsat / iamat);
     }
     let (asked, reported, ratio) = (Spread::of(asked), Spread::of(reported), Spread::of(ratios));
-    let provider = if comparison.osm.is_some() { "osm" } else { "embedded" };
+    let provider = if plan.osm.is_some() { "osm" } else { "embedded" };
     let is_met = ratio.median >= TARGET;
     println!(
         "WHATSAT … 10 5, provider {provider}: {:.0}/s beside {:.0}/s of IAMAT, {:.2} of it ({:.2} to {:.2}); target {TARGET:.2}, {}",

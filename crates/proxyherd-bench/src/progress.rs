@@ -1,39 +1,41 @@
-//! One line about what is going on, on standard error: redrawn in place on a terminal, said now and then elsewhere.
+//! A progress line on standard error. A terminal shows it in place; elsewhere it is printed once a minute.
+//!
+//! A measurement calls [`Progress::show`] as often as it likes.
 
 use std::io::{IsTerminal, Write, stderr};
 use std::time::{Duration, Instant};
 
-/// How often the line is said where there is no terminal.
-const SAY_EVERY: Duration = Duration::from_secs(60);
-/// How often it is redrawn on one.
-const DRAW_EVERY: Duration = Duration::from_millis(200);
+/// How often the line is printed where there is no terminal.
+const PRINT_INTERVAL: Duration = Duration::from_secs(60);
+/// How often the line is redrawn on a terminal.
+const REDRAW_INTERVAL: Duration = Duration::from_millis(200);
 
 pub(crate) struct Progress {
     is_terminal: bool,
-    told: Option<Instant>,
+    shown_at: Option<Instant>,
 }
 
 impl Progress {
     pub(crate) fn new() -> Progress {
-        Progress { is_terminal: stderr().is_terminal(), told: None }
+        Progress { is_terminal: stderr().is_terminal(), shown_at: None }
     }
 
-    /// Tells `line` if it is time to.
-    pub(crate) fn tell(&mut self, line: impl FnOnce() -> String) {
-        let every = if self.is_terminal { DRAW_EVERY } else { SAY_EVERY };
-        if self.told.is_some_and(|told| told.elapsed() < every) {
+    /// Shows `line` if the last one is old enough.
+    pub(crate) fn show(&mut self, line: impl FnOnce() -> String) {
+        let every = if self.is_terminal { REDRAW_INTERVAL } else { PRINT_INTERVAL };
+        if self.shown_at.is_some_and(|at| at.elapsed() < every) {
             return;
         }
-        self.told = Some(Instant::now());
+        self.shown_at = Some(Instant::now());
         let (before, after) = if self.is_terminal { ("\r\x1b[K", "") } else { ("", "\n") };
-        // Without a standard error there is nobody to tell.
+        // Where standard error is closed, nobody sees the progress.
         let _ = write!(stderr(), "{before}{}{after}", line());
         let _ = stderr().flush();
     }
 
-    /// Something else is about to be told: the next line is said at once.
-    pub(crate) fn next(&mut self) {
-        self.told = None;
+    /// Has the next line shown at once, because it is about something new.
+    pub(crate) fn begin_anew(&mut self) {
+        self.shown_at = None;
     }
 }
 

@@ -1,10 +1,11 @@
-//! What rounds and round trips are boiled down to: a median with its spread, and percentiles of a histogram.
+//! Statistics: the median and range of the figures of several rounds ([`Spread`]), and percentiles of durations
+//! ([`Histogram`]).
 //!
-//! The histogram has a fixed size and records without allocating, so that measuring costs the measured little.
+//! The histogram has a fixed size and allocates nothing when it records, so it disturbs the measurement little.
 
 use std::time::Duration;
 
-/// The median of some figures, and the two ends between which all of them lie.
+/// The median of some figures, with the lowest and the highest of them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Spread {
     pub(crate) low: f64,
@@ -13,7 +14,7 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    /// Boils down `figures`, of which there is at least one; none is NaN.
+    /// The spread of `figures`. There must be at least one, and none may be NaN.
     pub(crate) fn of(figures: impl IntoIterator<Item = f64>) -> Spread {
         let mut sorted: Vec<f64> = figures.into_iter().collect();
         assert!(!sorted.is_empty(), "a spread needs at least one figure");
@@ -25,12 +26,13 @@ impl Spread {
     }
 }
 
-/// Each power of two is cut into this many buckets, so a bucket is at most 1/64 of its value wide.
+/// The range between two powers of two is divided into this many buckets, so a bucket's width is at most 1/64 of its
+/// values.
 const BUCKETS_PER_DOUBLING: usize = 64;
 const BITS_PER_DOUBLING: u32 = BUCKETS_PER_DOUBLING.ilog2();
 const BUCKETS: usize = BUCKETS_PER_DOUBLING * (64 - BITS_PER_DOUBLING as usize + 1);
 
-/// How often each duration occurred, to within 1.6 %.
+/// How often each duration occurred. Durations are exact to 1.6 %.
 #[derive(Clone)]
 pub(crate) struct Histogram {
     counts: Vec<u64>,
@@ -52,8 +54,8 @@ impl Histogram {
         }
     }
 
-    /// The duration that `share` (between 0 and 1) of the recorded ones do not exceed, rounded up to the end of its
-    /// bucket; zero if nothing was recorded.
+    /// The duration that `share` (between 0 and 1) of the recorded durations do not exceed, rounded up to the end of its
+    /// bucket. Zero if nothing was recorded.
     pub(crate) fn percentile(&self, share: f64) -> Duration {
         let total: u64 = self.counts.iter().sum();
         let wanted = (share * total as f64).ceil() as u64;
@@ -68,8 +70,8 @@ impl Histogram {
     }
 }
 
-/// Values below 64 have a bucket each. Above, the position of the highest bit picks the doubling, and the six bits
-/// after it the bucket.
+/// Each value below 64 has its own bucket. Of a greater value, the position of the highest bit selects the range between
+/// two powers of two, and the next six bits select the bucket in it.
 fn bucket_of(value: u64) -> usize {
     if value < BUCKETS_PER_DOUBLING as u64 {
         return value as usize;
@@ -79,7 +81,7 @@ fn bucket_of(value: u64) -> usize {
     (shift as usize + 1) * BUCKETS_PER_DOUBLING + within
 }
 
-/// The largest value that falls into `bucket`.
+/// The greatest value in `bucket`.
 fn last_of(bucket: usize) -> u64 {
     if bucket < BUCKETS_PER_DOUBLING {
         return bucket as u64;
@@ -94,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_spread_is_the_middle_and_both_ends() {
+    fn a_spread_is_the_median_and_both_ends() {
         let check = |figures: &[f64], low, median, high| {
             assert_eq!(Spread::of(figures.iter().copied()), Spread { low, median, high }, "{figures:?}");
         };

@@ -1,10 +1,11 @@
-//! The attributes of a report, as they travel and are stored. They come whole, so there is nothing to cut.
+//! The attributes of a report, as links send them and maps store them. They never arrive in pieces, so the check cuts
+//! nothing.
 
 use proxyherd_core::types::{Attributes, AttributesBuf};
 
 use crate::memory::bounded;
 
-/// Bytes are a map, of which they are the only encoding, or they are refused.
+/// Bytes are refused, or they are the only encoding of some attributes.
 pub fn check(input: &[u8]) {
     let Ok(attributes) = bounded(0, 0, 0, || Attributes::from_bytes(input)) else { return };
     let mut again = AttributesBuf::default();

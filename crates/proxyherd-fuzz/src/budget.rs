@@ -1,5 +1,5 @@
-//! The books of the places budgets: the file that a server keeps, and the accounts that its neighbors tell. They come
-//! whole, so there is nothing to cut.
+//! The books of the places budgets: the file that a server keeps, and the accounts that its neighbors send. They never
+//! arrive in pieces, so the check cuts nothing.
 
 use std::collections::BTreeMap;
 
@@ -11,27 +11,28 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::memory::bounded;
 
-/// When everything happens, POSIX time in nanoseconds: within day 18766, month 616.
+/// The present time, POSIX time in nanoseconds. It is in day 18766 and in month 616.
 const NOW_NS: u64 = 1_621_464_828_223_371_889;
 
-/// What was read is written and read again; and whatever a file and a neighbor say together, the books go on.
+/// What was read is the same after it was written and read again. Whatever the file and a neighbor's account say, a server
+/// can go on from them.
 pub fn check(input: &[u8]) {
     let told = bounded(input.len(), 32, 4096, || QuotaAccount::from_bytes(input));
     if let Some(account) = &told {
         assert_eq!(QuotaAccount::from_bytes(&account.to_bytes()).as_ref(), Some(account));
     }
     let _ = bounded(input.len(), 32, 4096, || QuotaBook::from_bytes(&name("Riley"), input));
-    // The sum over a file keeps damage out, and would keep out the fuzzer.
+    // With a correct checksum, because without one the file would be refused before it is parsed.
     let file = [input, &xxh3_64(input).to_le_bytes()].concat();
     let book = bounded(input.len(), 32, 4096, || QuotaBook::from_bytes(&name("Riley"), &file));
     if let Ok(book) = &book {
         let again = QuotaBook::from_bytes(&name("Riley"), &book.to_bytes());
         assert_eq!(again.as_ref(), Ok(book));
     }
-    go_on(book.unwrap_or_else(|_| QuotaBook::new(name("Riley"))), told);
+    run_some_turns(book.unwrap_or_else(|_| QuotaBook::new(name("Riley"))), told);
 }
 
-fn go_on(mut book: QuotaBook, told: Option<QuotaAccount>) {
+fn run_some_turns(mut book: QuotaBook, told: Option<QuotaAccount>) {
     for span in Span::ALL {
         book.set_terms(span, Terms::new(1000, ["Riley", "Jaquez", "Juzang"].map(name)));
     }
@@ -48,12 +49,12 @@ fn go_on(mut book: QuotaBook, told: Option<QuotaAccount>) {
         left = left - taken + turn.reserved;
         asked = 3;
         let again = QuotaBook::from_bytes(&name("Riley"), &book.to_bytes());
-        assert!(again.is_ok(), "a server that is started again can read its memory: {again:?}");
+        assert!(again.is_ok(), "a restarted server can read its file: {again:?}");
         for (_, account) in turn.told {
             assert_eq!(
                 QuotaAccount::from_bytes(&account.to_bytes()),
                 Some(account),
-                "others can read what is told"
+                "neighbors can read the account"
             );
         }
     }

@@ -1,4 +1,4 @@
-//! A herd's configuration, and addresses. They come whole, and are only written as part of messages.
+//! A herd's configuration, and addresses. They never arrive in pieces, and they are written only as part of messages.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use proxyherd::config::{Address, Config, Overrides};
 
 use crate::memory::bounded;
 
-/// A file is a herd's, or every mistake in it can be shown; an address is shown as it was written.
+/// A file is a valid configuration, or each mistake in it can be shown. An address is shown as it was written.
 pub fn check(input: &[u8]) {
     let Ok(text) = str::from_utf8(input) else { return };
     let read = || Config::read(text, Path::new("herd.toml"), &Overrides::none());
@@ -17,7 +17,7 @@ pub fn check(input: &[u8]) {
                 assert!(links.iter().all(|link| config.server(link.name.as_str()).is_some()));
                 assert_eq!(config.nearest_server(server.name.as_str()), Some(server));
             }
-            assert_eq!(read().as_ref(), Ok(&config), "the same text is the same herd");
+            assert_eq!(read().as_ref(), Ok(&config), "the same text gives the same configuration");
         }
         Err(mistakes) => {
             assert!(mistakes.error_count() > 0);

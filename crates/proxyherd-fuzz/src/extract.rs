@@ -1,16 +1,17 @@
-//! OpenStreetMap's extracts, which may come from anybody. Each blob comes whole, so there is nothing to cut, and extracts
-//! are never written.
+//! OpenStreetMap's extracts, whose source may be anybody. Blobs never arrive in pieces, so the check cuts nothing, and the
+//! program never writes extracts.
 
 use proxyherd_places::fuzzing::{extract, extract_block};
 
 use crate::memory::bounded;
 
-/// Zlib makes at most 1032 bytes of one, and an index of the strings in them grows by doubling.
+/// Most memory for one compressed byte: zlib makes at most 1032 bytes of it, and the index of the strings in them grows by
+/// doubling.
 const PER_PACKED_BYTE: usize = 1032 * 5 / 2;
-/// The index of strings, without zlib.
+/// Most memory for one byte that is not compressed: the index of strings.
 const PER_BYTE: usize = 2;
 
-/// Reads the input as a file, and as the content of a blob.
+/// The input can be read as a file and as the content of a blob.
 pub fn check(input: &[u8]) {
     bounded(input.len(), PER_PACKED_BYTE, 1 << 16, || extract(input));
     bounded(input.len(), PER_BYTE, 1024, || extract_block(input));
@@ -21,7 +22,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_of_the_corpus_is_read_to_its_end() {
+    fn the_corpus_has_files_that_are_read_to_their_end() {
         for (name, frames, objects, parts) in [("all", 4, 5, 14), ("packed", 2, 2, 2)] {
             let path = format!("{}/corpora/extract/{name}", env!("CARGO_MANIFEST_DIR"));
             let seen = extract(&std::fs::read(path).expect("it is in the corpus"));

@@ -1,15 +1,15 @@
-//! What Places API (New) answers. It comes whole, so there is nothing to cut.
+//! Responses of Google's Places API (New). They are read as a whole, so the check cuts nothing.
 
 use proxyherd_places::fuzzing;
 
 use crate::{google_legacy, memory::bounded};
 
-/// An answer that is read can be told as Nearby Search (Legacy), and means the same to whoever reads that.
+/// An answer that was read can be written as Nearby Search (Legacy), and is the same when that is read.
 pub fn check(input: &[u8]) {
     for status in [200, 400] {
         let answer = bounded(input.len(), google_legacy::PER_BYTE, 4096, || fuzzing::google(status, input));
         match answer {
-            Ok(answer) => google_legacy::check_told(&answer),
+            Ok(answer) => google_legacy::check_written(&answer),
             Err(failure) => drop(failure.to_string()),
         }
     }

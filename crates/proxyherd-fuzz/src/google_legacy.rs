@@ -1,4 +1,5 @@
-//! What Nearby Search (Legacy) answers, and how answers are told. It comes whole, so there is nothing to cut.
+//! Responses of Google's Nearby Search (Legacy), which is also the form in which the herd writes answers. They are read as
+//! a whole, so the check cuts nothing.
 
 use proxyherd_core::{
     limits::{PLACES_MAX, RESULT_LEN_MAX},
@@ -8,36 +9,37 @@ use proxyherd_places::fuzzing;
 
 use crate::memory::bounded;
 
-/// The memory that one byte of JSON may take: `[0,` is a value of 32 bytes for two, in a vector that doubles.
+/// Most memory for one byte of JSON. In `[0,0,`, two bytes are a value of 32 bytes, in a vector that grows by doubling.
 pub(crate) const PER_BYTE: usize = 128;
 
-/// An answer that is read can be told again, and means the same.
+/// An answer that was read is the same after it was written and read again.
 pub fn check(input: &[u8]) {
     for status in [200, 500] {
         let answer = bounded(input.len(), PER_BYTE, 4096, || fuzzing::google_legacy(status, input));
         match answer {
-            Ok(answer) => check_told(&answer),
+            Ok(answer) => check_written(&answer),
             Err(failure) => drop(failure.to_string()),
         }
     }
 }
 
-/// A printed answer is one paragraph, as the line protocol needs it. Reading it and printing it again gives the same text.
-pub(crate) fn check_told(answer: &Answer) {
-    let told = told(answer);
-    assert!(!told.contains("\n\n") && !told.ends_with('\n'));
-    let again = fuzzing::google_legacy(200, told.as_bytes());
-    let is_short = told.len() <= RESULT_LEN_MAX;
+/// A written answer has no empty line, which would end it in the line protocol. When it is read and written again, the text
+/// is the same.
+pub(crate) fn check_written(answer: &Answer) {
+    let text = written(answer);
+    assert!(!text.contains("\n\n") && !text.ends_with('\n'));
+    let again = fuzzing::google_legacy(200, text.as_bytes());
+    let is_short = text.len() <= RESULT_LEN_MAX;
     match again {
-        Ok(again) if is_short => assert_eq!(self::told(&again), told),
-        Err(failure) if is_short => panic!("{failure}: {told}"),
-        // An answer may hold a place that is too long to be passed on, which is then left out.
+        Ok(again) if is_short => assert_eq!(written(&again), text),
+        Err(failure) if is_short => panic!("{failure}: {text}"),
+        // A place may be too long to be read again. It is then left out.
         _ => {}
     }
 }
 
-fn told(answer: &Answer) -> String {
-    let mut told = Vec::new();
-    answer.write_json(usize::from(PLACES_MAX), &mut told);
-    String::from_utf8(told).expect("it is made of text")
+fn written(answer: &Answer) -> String {
+    let mut text = Vec::new();
+    answer.write_json(usize::from(PLACES_MAX), &mut text);
+    String::from_utf8(text).expect("an answer is UTF-8")
 }

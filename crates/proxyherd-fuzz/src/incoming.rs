@@ -1,4 +1,4 @@
-//! What a neighbor's frames do: the map that they change, and what is told to other neighbors for it.
+//! The frames of a neighbor: how they change the map, and what the server then sends to its other neighbors.
 
 use proxyherd_core::{
     codec::link::{Encoder, Frame, decode},
@@ -10,11 +10,11 @@ use proxyherd_core::{
 
 use crate::{memory::bounded, pieces};
 
-/// When everything happens, POSIX time in nanoseconds.
+/// The present time, POSIX time in nanoseconds.
 const NOW_NS: u64 = 1_621_464_828_223_371_889;
 
-/// A map is the same afterwards however the frames were cut, its bookkeeping never contradicts itself, and what
-/// it tells another neighbor are frames.
+/// However the bytes were cut, the map is the same afterwards. Its data structures never contradict each other, and what it
+/// sends to another neighbor is valid frames.
 pub fn check(input: &[u8]) {
     shake_hands(input);
     let whole = received(&[input]);
@@ -23,7 +23,7 @@ pub fn check(input: &[u8]) {
     }
 }
 
-/// A HELLO at the front is answered, or refused in words that fit a frame.
+/// A HELLO at the beginning is answered, or refused with a reason that fits a frame.
 fn shake_hands(input: &[u8]) {
     let Ok(Some((Frame::Hello(theirs), _))) = decode(input) else { return };
     let me = Origin { server: name("Riley"), incarnation: 1 };
@@ -44,7 +44,7 @@ fn shake_hands(input: &[u8]) {
     assert!(decode(encoder.bytes()).is_ok_and(|frame| frame.is_some()));
 }
 
-/// How the link ended if it broke, the map's content, and what another neighbor is told.
+/// How the link ended, the map's content, and the bytes that another neighbor is sent.
 fn received(pieces: &[&[u8]]) -> (String, Vec<String>, Vec<u8>) {
     let map = map();
     let links = [0, 1].map(|place| LinkId::new(place).expect("a server may have two links"));
@@ -63,7 +63,7 @@ fn received(pieces: &[&[u8]]) -> (String, Vec<String>, Vec<u8>) {
     let _ = map.link_down(links[0]);
     assert_eq!(map.contradiction(), None);
     let mut rest = encoder.bytes();
-    while let Some((_, len)) = decode(rest).expect("what is told are frames") {
+    while let Some((_, len)) = decode(rest).expect("the map sends valid frames") {
         rest = &rest[len..];
     }
     assert!(rest.is_empty());

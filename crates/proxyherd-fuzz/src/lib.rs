@@ -1,13 +1,13 @@
-//! What holds for every input of every codec, whoever made the input: one module a codec, each with a `check` that
-//! panics where it does not hold.
+//! Properties that hold for every input of every codec. Each codec has a module with a function `check`, which panics where
+//! one of them does not hold:
 //!
-//! 1. No input makes a codec panic, its assertions included.
-//! 2. What it holds in memory is bounded by the input's length ([`memory`]).
-//! 3. Where bytes come in pieces, what comes of them does not depend on how they were cut ([`pieces`]).
-//! 4. What was read is written and read again as the same.
+//! 1. No input makes a codec panic. That includes its assertions.
+//! 2. The memory that a codec holds is bounded by the input's length ([`memory`]).
+//! 3. Where bytes arrive in pieces, the result does not depend on how they were cut ([`pieces`]).
+//! 4. A value that was read, written and read again is the same value.
 //!
-//! `fuzz` hands libFuzzer's inputs to these; the tests here replay the inputs in `corpora`, on any toolchain. This
-//! crate does not know what values mean: that is for the codecs' own tests.
+//! The targets in `fuzz` call these functions with libFuzzer's inputs. The tests here replay the inputs in `corpora`, on any
+//! toolchain. This crate does not know what values mean; the codecs' own tests check that.
 
 pub mod attributes;
 pub mod budget;
@@ -27,10 +27,10 @@ pub mod places_index;
 pub mod query;
 pub mod replies;
 
-/// What is checked of one codec.
+/// The check of one codec. Its argument is the input.
 pub type Check = fn(&[u8]);
 
-/// All codecs, by the names of their fuzz targets and of their folders in `corpora`.
+/// All codecs. A codec's name is also that of its fuzz target and of its folder in `corpora`.
 pub const CODECS: [(&str, Check); 15] = [
     ("attributes", attributes::check),
     ("budget", budget::check),

@@ -1,4 +1,4 @@
-//! The line protocol: what clients send.
+//! The line protocol: the lines that clients send.
 
 use proxyherd_core::{
     codec::line::{Line, Lines, NextLine, Stream, parse, write_at, write_at_reply, write_invalid},
@@ -8,10 +8,10 @@ use proxyherd_core::{
 
 use crate::{memory::bounded, pieces};
 
-/// When reports are received, POSIX time in nanoseconds.
+/// When the reports are received, POSIX time in nanoseconds.
 const NOW_NS: u64 = 1_621_464_828_223_371_889;
 
-/// What comes of the bytes of one connection, up to its end, is the same however they are cut.
+/// However the bytes of a connection are cut, the replies are the same.
 pub fn check(input: &[u8]) {
     let whole = conversation(&[input]);
     for way in pieces::ways(input) {
@@ -30,7 +30,7 @@ fn conversation(pieces: &[&[u8]]) -> (Vec<u8>, bool) {
             match bounded(0, 0, 0, || lines.next(&buffer[consumed..], Stream::new(is_last))) {
                 NextLine::Line(line, len) => {
                     answer(line, &mut replies);
-                    assert!(len > 0, "each line takes something, or this never ends");
+                    assert!(len > 0, "each line has a length, or this loop would never end");
                     consumed += len;
                 }
                 NextLine::Incomplete => break,
@@ -42,13 +42,13 @@ fn conversation(pieces: &[&[u8]]) -> (Vec<u8>, bool) {
         }
         buffer.drain(..consumed);
     }
-    assert!(buffer.is_empty(), "the end of the stream is the end of its last line");
+    assert!(buffer.is_empty(), "the end of the stream ends its last line");
     (replies, false)
 }
 
 fn answer(line: &[u8], replies: &mut Vec<u8>) {
     let server = ServerName::new("Riley").expect("this is a name");
-    // Nothing is allocated for a line but its reply.
+    // Nothing but the reply is allocated for a line.
     match bounded(0, 0, 0, || parse(line)) {
         Line::Blank => {}
         Line::Command(command @ Command::Report { report, condition: Condition::Always }, told) => {
@@ -69,7 +69,7 @@ fn answer(line: &[u8], replies: &mut Vec<u8>) {
             let Command::Nearby(Nearby { around: Around::Client(client), radius, limit, wish: None }) =
                 command
             else {
-                panic!("{command:?} is none of this protocol's")
+                panic!("{command:?} does not exist in this protocol")
             };
             assert_eq!(parse(&whatsat(client, radius, limit)), Line::Command(command, told));
             replies.extend_from_slice(b"a question\n");
@@ -83,7 +83,7 @@ fn answer(line: &[u8], replies: &mut Vec<u8>) {
 }
 
 fn whatsat(client: ClientId<'_>, radius: Radius, limit: u8) -> Vec<u8> {
-    let micrometres = radius.micrometers();
-    let (kilometres, rest) = (micrometres / 1_000_000_000, micrometres % 1_000_000_000);
-    [b"WHATSAT ", client.as_bytes(), format!(" {kilometres}.{rest:09} {limit}").as_bytes()].concat()
+    let micrometers = radius.micrometers();
+    let (kilometers, rest) = (micrometers / 1_000_000_000, micrometers % 1_000_000_000);
+    [b"WHATSAT ", client.as_bytes(), format!(" {kilometers}.{rest:09} {limit}").as_bytes()].concat()
 }

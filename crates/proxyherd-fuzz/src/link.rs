@@ -1,4 +1,4 @@
-//! Frames between servers.
+//! The frames of the link protocol.
 
 use proxyherd_core::{
     codec::link::{Covered, Encoder, Frame, FrameError, decode, may_be_hello},
@@ -8,8 +8,8 @@ use proxyherd_core::{
 
 use crate::{memory::bounded, pieces};
 
-/// The frames of a stream and what ends it are the same however it is cut; each frame is written and read again; and
-/// nobody who goes on to say HELLO is taken for a stranger.
+/// However a stream is cut, its frames and its end are the same. Each frame is the same after it was written and read again.
+/// No beginning of a HELLO or a refusal is taken for another protocol.
 pub fn check(input: &[u8]) {
     let whole = frames(&[input]);
     for way in pieces::ways(input) {
@@ -18,21 +18,21 @@ pub fn check(input: &[u8]) {
     if let Ok(Some((Frame::Hello(_) | Frame::Refusal(_), len))) = decode(input) {
         assert!((0..=len).all(|len| may_be_hello(&input[..len])));
     }
-    let mut told = 0;
-    let lines = |line: &[u8]| told += line.len();
+    let mut lines_len = 0;
+    let lines = |line: &[u8]| lines_len += line.len();
     bounded(input.len(), 16, 4096, || Transcript::default().read(input, lines));
-    // A line is at most as long as server, number, key, two coordinates and a time.
-    assert!(told <= 64 * input.len(), "{told} bytes of lines");
+    // A line has at most a server, a number, a key, two coordinates and a time.
+    assert!(lines_len <= 64 * input.len(), "{lines_len} bytes of lines");
 }
 
-/// What the frames are when written again, how many bytes were left, and what ended the stream.
+/// The frames, written again; how many bytes were left; and the error that ended the stream.
 fn frames(pieces: &[&[u8]]) -> (Vec<Vec<u8>>, usize, Option<FrameError>) {
     let (mut buffer, mut frames) = (Vec::new(), Vec::new());
     for piece in pieces {
         buffer.extend_from_slice(piece);
         let mut consumed = 0;
         loop {
-            // All that a frame is read into is a few names.
+            // Decoding allocates memory for a few names only.
             match bounded(0, 0, 4096, || decode(&buffer[consumed..])) {
                 Ok(Some((frame, len))) => {
                     frames.push(written_again(&frame));
@@ -47,7 +47,7 @@ fn frames(pieces: &[&[u8]]) -> (Vec<Vec<u8>>, usize, Option<FrameError>) {
     (frames, buffer.len(), None)
 }
 
-/// Writes a frame, having seen that it is read as the same.
+/// Writes a frame and checks that the same frame is read from the bytes.
 fn written_again(frame: &Frame<'_>) -> Vec<u8> {
     let bytes = encode(frame);
     match decode(&bytes) {
@@ -58,7 +58,7 @@ fn written_again(frame: &Frame<'_>) -> Vec<u8> {
     bytes
 }
 
-/// What is written for a frame: reasons are cut.
+/// The frame that is written for this one: reasons are shortened.
 fn shortened<'a>(frame: &Frame<'a>) -> Frame<'a> {
     match frame {
         Frame::Refusal(reason) => Frame::Refusal(&reason[..reason.floor_char_boundary(REFUSAL_LEN_MAX)]),
@@ -75,13 +75,13 @@ fn encode(frame: &Frame<'_>) -> Vec<u8> {
         Frame::Vector(covered) => encoder.vector(covered.shard, &entries(covered)),
         Frame::Origin { index, origin } => {
             encoder.index_of(origin);
-            // The first one that a link names has the index 0.
+            // The encoder gives index 0 to the first origin.
             let mut bytes = encoder.bytes().to_vec();
             bytes[4..6].copy_from_slice(&index.to_le_bytes());
             return bytes;
         }
         Frame::Record { origin, seq, record } => encoder.record(*origin, *seq, record),
-        // Without entries there is nothing to say.
+        // The encoder writes nothing where there are no entries.
         Frame::Marker(covered) | Frame::Ihave(covered) if covered.iter().next().is_none() => {
             let kind = if matches!(frame, Frame::Marker(_)) { 6 } else { 13 };
             return vec![3, 0, kind, 0, covered.shard, 0, 0];

@@ -1,7 +1,7 @@
-//! How much memory a codec holds at once, as the allocator sees it.
+//! Measures how much memory a codec holds at once, by counting allocations.
 
-/// Does `work` on an input of `len` bytes, and panics if it ever holds more than `per_byte` bytes for each of them and
-/// `besides`. A vector that grows by doubling holds three times its content while it moves.
+/// Does `work` on an input of `len` bytes. Panics if `work` ever holds more than `per_byte` bytes of memory for each byte of
+/// input, and `besides` in addition. A vector that grows by doubling holds three times its content while it is moved.
 pub fn bounded<T>(len: usize, per_byte: usize, besides: usize, work: impl FnOnce() -> T) -> T {
     let mut outcome = None;
     let held = allocation_counter::measure(|| outcome = Some(work())).bytes_max;
@@ -15,14 +15,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_held_within_the_bound_is_fine() {
+    fn memory_within_the_bound_is_allowed() {
         let made = bounded(10, 10, 0, || (0..5).map(|_| vec![0_u8; 100].len()).sum::<usize>());
-        assert_eq!(made, 500, "what is held one after the other is not held at once");
+        assert_eq!(made, 500, "memory that is freed in between does not add up");
     }
 
     #[test]
     #[should_panic(expected = "made it hold 101 bytes, and 100 are allowed")]
-    fn a_byte_more_is_seen() {
+    fn one_byte_too_many_is_found() {
         bounded(10, 10, 0, || vec![0_u8; 101]);
     }
 }

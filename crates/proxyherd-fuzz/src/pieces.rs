@@ -1,10 +1,11 @@
-//! An input as a stream may bring it: cut here and there.
+//! Cuts an input into pieces, as a stream may deliver it.
 
-/// Longest input that is also brought byte by byte. Whoever looks at all that has come with each piece would take too
-/// long over a longer one.
+/// Longest input that is also cut into single bytes. A codec that parses everything again at each piece would take too long
+/// for a longer input.
 const BYTEWISE_LEN_MAX: usize = 4096;
 
-/// Ways to cut `input`: byte by byte, in two at each of a few places, and in pieces whose lengths are its own bytes.
+/// Several ways to cut `input`: into single bytes, in two at each of a few positions, and into pieces whose lengths are
+/// bytes of the input.
 pub fn ways(input: &[u8]) -> Vec<Vec<&[u8]>> {
     let mut ways = Vec::new();
     if input.len() <= BYTEWISE_LEN_MAX {
@@ -33,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_way_brings_the_whole_input() {
+    fn the_pieces_of_every_way_are_the_whole_input() {
         let long = vec![7; BYTEWISE_LEN_MAX + 1];
         for (input, count) in [(&b""[..], 5), (b"x", 5), (b"\x03abc\x00de", 5), (&long, 4)] {
             let ways = ways(input);

@@ -1,4 +1,4 @@
-//! The index of OpenStreetMap's places. It is read by position, so there is nothing to cut.
+//! The index of OpenStreetMap's places. It is read by position, so the check cuts nothing.
 
 use std::{cell::RefCell, fs, io::Write as _};
 
@@ -15,18 +15,19 @@ use crate::memory::bounded;
 
 const HEADER_LEN: usize = 72;
 const ENTRY_LEN: usize = 28;
-/// The table of bands, of which there are as many in a small file as in a large one, and what a file's opening takes.
+/// The memory that opening any file takes, bytes. Most of it is the table of bands, whose number does not depend on the
+/// file's length.
 const OPENING_LEN: usize = 256 * 1024;
 
 thread_local! {
-    /// Made once: inputs come by thousands a second.
+    /// Created once, because libFuzzer tries thousands of inputs a second.
     static FILE: RefCell<NamedTempFile> = RefCell::new(NamedTempFile::new().expect("there is room for a file"));
 }
 
-/// A file is an index that can be searched, or it is refused; and what was read is written and read again.
+/// A file is refused, or it is an index that can be searched. What was read is the same after it was written and read again.
 pub fn check(input: &[u8]) {
     search(input);
-    if let Some(sound) = with_sums(input) {
+    if let Some(sound) = with_checksums(input) {
         search(&sound);
     }
     if let Some(again) = bounded(input.len(), 16, 1024, || record_again(input)) {
@@ -47,16 +48,16 @@ fn search(bytes: &[u8]) {
         let osm = bounded(bytes.len(), 64, OPENING_LEN, || Osm::open(file.path(), environment()));
         let Ok(osm) = osm else { return };
         let wish = Wish { keyword: Some("caf".to_owned()), is_open: true, ..Wish::default() };
-        for centre in [Some((52.5, 13.4)), first_point(bytes)].into_iter().flatten() {
-            let Some(centre) = Point::new(centre.0, centre.1) else { continue };
-            let query = Query::within(centre, 50_000.0).expect("this radius is in range");
+        for center in [Some((52.5, 13.4)), first_point(bytes)].into_iter().flatten() {
+            let Some(center) = Point::new(center.0, center.1) else { continue };
+            let query = Query::within(center, 50_000.0).expect("this radius is in range");
             let _ = osm.near(&query, 20);
             let _ = osm.near(&query.wishing(wish.clone()), 3);
         }
     });
 }
 
-/// Where the first place of the first block is, if the file has any.
+/// The position of the first place in the first block, if the file has one.
 fn first_point(bytes: &[u8]) -> Option<(f64, f64)> {
     let number = |at: usize| Some(i32::from_le_bytes(*bytes.get(at..)?.first_chunk()?));
     let directory_at = usize::try_from(u64::from_le_bytes(*bytes.get(24..)?.first_chunk()?)).ok()?;
@@ -66,9 +67,9 @@ fn first_point(bytes: &[u8]) -> Option<(f64, f64)> {
     Some((f64::from(latitude) / 1e7, f64::from(longitude) / 1e7))
 }
 
-/// The file with its sums put right, which keep damage out and would keep out the fuzzer; and with the version and the
-/// table of kinds that this program knows, so that the corpus outlives changes of them.
-fn with_sums(input: &[u8]) -> Option<Vec<u8>> {
+/// The file with correct checksums, because without them it would be refused before it is parsed. It also gets the version
+/// and the table of kinds of this program, so that the corpus stays useful when they change.
+fn with_checksums(input: &[u8]) -> Option<Vec<u8>> {
     let mut file = input.to_vec();
     let header = file.get_mut(..HEADER_LEN)?;
     header[..12].copy_from_slice(b"HERDOSM\n\x01\0\0\0");
@@ -80,7 +81,7 @@ fn with_sums(input: &[u8]) -> Option<Vec<u8>> {
     header[32..40].copy_from_slice(&directory_len.to_le_bytes());
     let directory_at = usize::try_from(directory_at).ok().filter(|&at| at >= HEADER_LEN)?;
     let (blocks, directory) = file.split_at_mut(directory_at);
-    put_block_sums(&blocks[HEADER_LEN..], directory);
+    put_block_checksums(&blocks[HEADER_LEN..], directory);
     let sum = xxh3_64(directory);
     blocks[40..48].copy_from_slice(&sum.to_le_bytes());
     let sum = xxh3_64(&blocks[..HEADER_LEN - 8]);
@@ -88,7 +89,7 @@ fn with_sums(input: &[u8]) -> Option<Vec<u8>> {
     Some(file)
 }
 
-fn put_block_sums(mut blocks: &[u8], directory: &mut [u8]) {
+fn put_block_checksums(mut blocks: &[u8], directory: &mut [u8]) {
     for entry in directory.as_chunks_mut::<ENTRY_LEN>().0 {
         let len = u32::from_le_bytes(*entry.first_chunk().expect("an entry is longer")) as usize;
         let Some((block, rest)) = blocks.split_at_checked(len) else { return };
@@ -107,9 +108,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_of_the_corpus_is_an_index_once_its_sums_are_right() {
+    fn a_file_of_the_corpus_with_correct_checksums_is_an_index() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/corpora/places_index/two-blocks");
-        let file = with_sums(&fs::read(path).unwrap()).unwrap();
+        let file = with_checksums(&fs::read(path).unwrap()).unwrap();
         let mut named = NamedTempFile::new().unwrap();
         named.write_all(&file).unwrap();
         let osm = Osm::open(named.path(), environment()).unwrap();

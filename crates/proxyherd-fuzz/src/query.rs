@@ -1,12 +1,12 @@
-//! The parameters of Nearby Search, as the HTTP door reads them and as Google is asked by them. They come whole, so there
-//! is nothing to cut.
+//! The parameters of Nearby Search, which the HTTP door parses and the provider `google_legacy` writes. They never arrive in
+//! pieces, so the check cuts nothing.
 
 use proxyherd::fuzzing::question;
 use proxyherd_places::fuzzing::parameters;
 
 use crate::memory::bounded;
 
-/// A question that is put as parameters again is the same question.
+/// A question that was parsed is the same after it was written and parsed again.
 pub fn check(input: &[u8]) {
     let Ok(text) = str::from_utf8(input) else { return };
     let Some((query, client)) = bounded(input.len(), 8, 1024, || question(text)) else { return };
@@ -14,6 +14,6 @@ pub fn check(input: &[u8]) {
     assert!(written.len() <= 3 * input.len() + 256, "{written}");
     match question(&written) {
         Some((again, None)) => assert_eq!(again, query, "{written}"),
-        other => panic!("{query:?}, about {client:?}, was written as {written}, and read as {other:?}"),
+        other => panic!("{query:?}, about {client:?}, was written as {written} and parsed as {other:?}"),
     }
 }

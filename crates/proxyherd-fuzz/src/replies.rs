@@ -1,4 +1,4 @@
-//! The client's reading of what a server, or whoever is at its address, replies.
+//! Replies of a server, or of any other program at its address, as `proxyherd client` reads them.
 
 use proxyherd::fuzzing::{NotAReply, Replies, ReplyForm};
 use proxyherd_core::{
@@ -8,8 +8,8 @@ use proxyherd_core::{
 
 use crate::{memory::bounded, pieces};
 
-/// Where replies end, and that they are none, does not depend on how they were cut. There is nothing to write again:
-/// a reply is passed on as it came.
+/// However replies are cut, they have the same ends and the same errors. The client never writes replies: it passes them on
+/// unchanged.
 pub fn check(input: &[u8]) {
     for first in [ReplyForm::Line, ReplyForm::Places] {
         let whole = replies(&[input], first);
@@ -17,17 +17,17 @@ pub fn check(input: &[u8]) {
             assert_eq!(replies(&way, first), whole);
         }
     }
-    // A client that took a line for one that gets no reply, or another kind, would wait for ever.
+    // A client that expects a reply of another form than the server sends would wait for ever.
     match (parse(input), ReplyForm::of(input)) {
         (Line::Blank, None)
         | (Line::Command(Command::Report { .. }, _) | Line::InvalidReport, Some(ReplyForm::Line))
         | (Line::Command(Command::Nearby(_), _), Some(ReplyForm::Places))
         | (Line::Invalid | Line::HttpRequest, Some(_)) => {}
-        (line, form) => panic!("the server reads {line:?}, and the client awaits {form:?}"),
+        (line, form) => panic!("the server reads {line:?}, and the client expects {form:?}"),
     }
 }
 
-/// The replies' lengths, of which every other one is an answer about places, and what ended the connection.
+/// The lengths of the replies and the error that ended the connection. Every other reply is about places.
 fn replies(pieces: &[&[u8]], first: ReplyForm) -> (Vec<usize>, Option<NotAReply>) {
     let (mut buffer, mut replies, mut lens) = (Vec::new(), Replies::default(), Vec::new());
     for piece in pieces {
@@ -37,7 +37,7 @@ fn replies(pieces: &[&[u8]], first: ReplyForm) -> (Vec<usize>, Option<NotAReply>
             let form = if lens.len() % 2 == 0 { first } else { other };
             match bounded(0, 0, 1024, || replies.next(&buffer, form)) {
                 Ok(Some(len)) => {
-                    assert!(len > 0, "each reply takes something, or this never ends");
+                    assert!(len > 0, "each reply has a length, or this loop would never end");
                     lens.push(len);
                     buffer.drain(..len);
                 }

@@ -1,15 +1,18 @@
-//! Who asks: made at the entrance, when a connection is let in, and handed to everything that is asked.
+//! Who asks the herd: the address, the door and the rights of a connection.
+//!
+//! The entrance makes a [`Caller`] when it lets a connection in, and doors pass it to every method of `Herd` that needs
+//! a right. This module does not know what needs which right: `herd::Denied` does.
 
 use std::net::SocketAddr;
 
 use crate::door_kind::DoorKind;
 
-/// Somebody who is connected.
+/// The client at the other end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caller {
     /// Where the connection comes from.
     pub address: SocketAddr,
-    /// Through which door it came.
+    /// The door through which it came.
     pub door: DoorKind,
     /// What it may do.
     pub rights: Rights,
@@ -18,17 +21,17 @@ pub struct Caller {
 /// What a caller may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rights {
-    /// Report where a client is.
+    /// Report and forget clients.
     pub report: bool,
-    /// Ask where clients are.
+    /// Ask where clients are, and watch them.
     pub read: bool,
     /// Ask about places.
     pub places: bool,
-    /// See and change the server itself.
+    /// See how the server is.
     pub operate: bool,
 }
 
 impl Rights {
-    /// Everything.
+    /// All rights.
     pub const ALL: Rights = Rights { report: true, read: true, places: true, operate: true };
 }

@@ -6,7 +6,7 @@ use proxyherd_core::places::{Point, Query};
 pub use crate::client::replies::{NotAReply, Replies, ReplyForm};
 use crate::{
     credentials::Facts,
-    door::http::parameters::{Around, Question},
+    door::http::parameters::{NearbyRequest, SearchCenter},
 };
 
 /// The URI of the server that a certificate (DER) is for; nothing if it is no server's of a herd.
@@ -17,10 +17,10 @@ pub fn server_of_certificate(der: &[u8]) -> Option<String> {
 /// What the parameters of Nearby Search ask: the question, and which client it is about. One about a client stands at
 /// the equator. Nothing if they ask nothing.
 pub fn question(parameters: &str) -> Option<(Query, Option<Vec<u8>>)> {
-    let Question { around, radius_m, wish } = Question::read(parameters).ok()?;
-    let (point, client) = match around {
-        Around::Point(point) => (point, None),
-        Around::Client(id) => (Point::new(0.0, 0.0)?, Some(id)),
+    let NearbyRequest { center, radius_m, wish } = NearbyRequest::parse(parameters).ok()?;
+    let (point, client) = match center {
+        SearchCenter::Point(point) => (point, None),
+        SearchCenter::Client(id) => (Point::new(0.0, 0.0)?, Some(id)),
     };
     let query = Query::within(point, radius_m).expect("what was read is in range");
     Some((query.wishing(wish), client))

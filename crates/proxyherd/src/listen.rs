@@ -2,11 +2,11 @@
 
 use std::{borrow::Borrow, future::poll_fn, io, net::SocketAddr, task::Poll, time::Duration};
 
+use proxyherd_log::{LogLevel, ServerLog, Subject};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Address;
-use proxyherd_log::{LogLevel, ServerLog, Subject};
 
 /// The pause after a failed accept, for example because all descriptors are in use. The listener stays readable during that
 /// time, so a retry at once would only waste processor time.

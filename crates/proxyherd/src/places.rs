@@ -7,18 +7,18 @@
 use std::{io, path::Path, sync::Arc};
 
 use proxyherd_core::places::Cause;
-pub use proxyherd_places::{
-    Answered, Environment, Looked, LookupOutcome, Observer, Places, PlacesEvent, Question, Quota,
-    RemoteStatus, ReservedQuota, Rest, Settings, Unlimited,
-    provider::{Embedded, Failure, OpenError, Osm, Pending, Provider},
-};
+use proxyherd_log::{LogLevel, ServerLog, Subject, refusal::refused};
 use proxyherd_places::{
     ProviderName, provider,
     provider::osm::{self, ImportError, ImportSummary, IndexError, Progress},
 };
 
 use crate::clock;
-use proxyherd_log::{LogLevel, ServerLog, Subject, refusal::refused};
+pub use proxyherd_places::{
+    Answered, Environment, Looked, LookupOutcome, Observer, Places, PlacesEvent, Question, Quota,
+    RemoteStatus, ReservedQuota, Rest, Settings, Unlimited,
+    provider::{Embedded, Failure, OpenError, Osm, Pending, Provider},
+};
 
 /// Opens the providers that `settings` name, within the runtime whose tasks will ask those over the network. Every
 /// request to one of these is taken from `quota`. What operators should hear of goes to `log`.

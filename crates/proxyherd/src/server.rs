@@ -6,6 +6,7 @@
 use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use proxyherd_core::types::ServerName;
+use proxyherd_log::{LogLevel, ServerLog, Subject};
 use tokio::{
     net::TcpListener,
     sync::Notify,
@@ -18,7 +19,7 @@ use crate::{
     credentials::{self, Credentials, CredentialsError, Reread},
     door::{
         self,
-        entrance::{DoorTls, Entrance, Listener},
+        entrance::{DoorListener, DoorTls, Entrance},
     },
     door_kind::DoorKind,
     herd::{Herd, Inside, Link},
@@ -29,7 +30,6 @@ use crate::{
     topology::Watcher,
     watchdog::{self, Watchdog},
 };
-use proxyherd_log::{LogLevel, ServerLog, Subject};
 
 /// The longest time that a stop takes. Whatever is not done by then is cut off.
 const STOP_MAX: Duration = Duration::from_secs(8);
@@ -261,7 +261,7 @@ impl Server {
             let tls = door
                 .tls
                 .then(|| self.tls.clone().expect("the certificate of a door with TLS was read at the start"));
-            Listener { own: door.address, socket, tls }
+            DoorListener { own: door.address, socket, tls }
         };
         let entrance = Entrance {
             herd: Arc::clone(&self.herd),

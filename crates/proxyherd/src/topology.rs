@@ -11,6 +11,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use proxyherd_log::{LogLevel, Subject};
 use tokio::{sync::Notify, task::spawn_blocking, time::Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -22,7 +23,6 @@ use crate::{
     peer::Peers,
     settled::{FileWatch, Look},
 };
-use proxyherd_log::{LogLevel, Subject};
 
 /// How long a server keeps running after its file stopped naming it. Load balancers and operators can notice in this time,
 /// and a mistake can be corrected.

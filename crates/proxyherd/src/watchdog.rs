@@ -18,12 +18,12 @@ use std::{
 };
 
 use proxyherd_core::limits::SHARDS;
+use proxyherd_log::{LogLevel, Subject};
 
 use crate::{
-    herd::{Herd, Inside},
+    herd::{FlapChange, Herd, Inside},
     liveness::{Pulse, STUCK_AFTER},
 };
-use proxyherd_log::{LogLevel, Subject};
 
 /// The time between two checks. What has not moved for five seconds is stuck.
 pub const INTERVAL: Duration = Duration::from_millis(500);
@@ -108,15 +108,15 @@ fn report(herd: &Herd, now: &[String]) {
 fn check_links(herd: &Herd) {
     for link in herd.links().all().iter() {
         let subject = Subject::Link(&link.neighbor);
-        match link.look() {
-            Some(true) => {
+        match link.look_for_flapping() {
+            Some(FlapChange::Began) => {
                 let message = format_args!(
                     "this link comes up again and again and does not stay up: see above why it went down, and look at \
                      the neighbor's log too"
                 );
                 herd.log().event(LogLevel::Error, subject, message);
             }
-            Some(false) => {
+            Some(FlapChange::Ended) => {
                 herd.log().event(
                     LogLevel::Info,
                     subject,

@@ -1,6 +1,6 @@
-//! The clients of the measurement: who reports, what each reported last, and whether a server knows.
+//! The clients of `heal`: which of them report in a round, and whether a server holds what they reported.
 //!
-//! Everything goes through the line door, and every answer is checked to the last byte.
+//! They use the line door. All bytes of every reply are checked.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -15,35 +15,40 @@ use proxyherd_core::{
     types::{Body, Difference, Kind, Record},
 };
 
-use crate::load::{Dialect, LOS_ANGELES, Replies, client_name, report_of};
+use crate::load::{Dialect, LOS_ANGELES, ReplyChecker, client_name, report_of};
 
-/// Lines that are outstanding at once.
+/// Number of lines that are outstanding at once.
 const BURST: usize = 500;
-/// Longest silence of a server.
+/// How long a server may take to reply.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 
 /// A client and the timestamp of its report, POSIX time in nanoseconds.
-pub(super) type Report = (u32, u64);
+pub(super) type ClientReport = (u32, u64);
 
-/// Which clients change in a round: `changed` different ones of `records`, scattered, the same for the same seed.
+/// The clients that change in a round: `changed` different ones of `records`, scattered. The same seed chooses the same
+/// ones.
 pub(super) fn chosen(records: u32, changed: u32, seed: u64, round: u32) -> impl Iterator<Item = u32> {
-    // Steps of a length that shares no divisor with the number of clients meet each of them once.
+    // Steps of a length that shares no greatest_common_divisor with the number of clients meet each of them once.
     let golden = (f64::from(records) * 0.618) as u32;
-    let stride = (golden.max(1)..).find(|&stride| divisor(stride, records) == 1).unwrap_or(1);
+    let stride = (golden.max(1)..).find(|&stride| greatest_common_divisor(stride, records) == 1).unwrap_or(1);
     let start = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(u64::from(round) * u64::from(changed));
     let (start, records) = (u128::from(start), u128::from(records));
     (0..changed).map(move |index| ((start + u128::from(index)) * u128::from(stride) % records) as u32)
 }
 
-fn divisor(mut one: u32, mut other: u32) -> u32 {
+fn greatest_common_divisor(mut one: u32, mut other: u32) -> u32 {
     while other != 0 {
         (one, other) = (other, one % other);
     }
     one
 }
 
-/// Sends these reports to a server and checks its answers; `told` hears of how many.
-pub(super) fn report(address: SocketAddr, reports: &[Report], mut told: impl FnMut(usize)) -> Result<()> {
+/// Sends these reports to a server and checks its replies. Calls `reported` with the number of each burst's reports.
+pub(super) fn report(
+    address: SocketAddr,
+    reports: &[ClientReport],
+    mut reported: impl FnMut(usize),
+) -> Result<()> {
     let mut conversation = Conversation::with(address)?;
     for burst in reports.chunks(BURST) {
         let lines: String = burst.iter().map(|&(client, ns)| report_of(LOS_ANGELES, client, ns)).collect();
@@ -51,13 +56,13 @@ pub(super) fn report(address: SocketAddr, reports: &[Report], mut told: impl FnM
         Dialect::Herd
             .check_burst(lines.as_bytes(), &answers)
             .with_context(|| format!("{address} is wrong"))?;
-        told(burst.len());
+        reported(burst.len());
     }
     Ok(())
 }
 
-/// Asks a server about these clients, and counts whom it knows otherwise than by these reports.
-pub(super) fn count_wrong(address: SocketAddr, reports: &[Report]) -> Result<usize> {
+/// Asks a server for these clients, and counts those whose record differs from the report.
+pub(super) fn count_wrong(address: SocketAddr, reports: &[ClientReport]) -> Result<usize> {
     let mut conversation = Conversation::with(address)?;
     let mut wrong = 0;
     for burst in reports.chunks(BURST) {
@@ -67,29 +72,29 @@ pub(super) fn count_wrong(address: SocketAddr, reports: &[Report]) -> Result<usi
         let mut rest = &answers[..];
         for &(client, ns) in burst {
             let end = memmem::find(rest, b"\n\n").context("an answer has no end")? + 2;
-            wrong += usize::from(!tells(&rest[..end], &report_of(LOS_ANGELES, client, ns)));
+            wrong += usize::from(!has_fields_of(&rest[..end], &report_of(LOS_ANGELES, client, ns)));
             rest = &rest[end..];
         }
     }
     Ok(wrong)
 }
 
-/// Does an answer's AT line have the fields of this report?
-fn tells(answer: &[u8], report: &str) -> bool {
+/// Whether the AT line of a reply has the fields of this report.
+fn has_fields_of(answer: &[u8], report: &str) -> bool {
     let at = answer.split(|&byte| byte == b'\n').next().unwrap_or_default();
-    let told = at.split(|&byte| byte == b' ').skip(3);
-    told.eq(report.split_ascii_whitespace().skip(1).map(str::as_bytes))
+    let fields = at.split(|&byte| byte == b' ').skip(3);
+    fields.eq(report.split_ascii_whitespace().skip(1).map(str::as_bytes))
 }
 
-/// Bytes that a link takes for these reports' records and nothing else.
-pub(super) fn own_bytes(reports: &[Report]) -> u64 {
+/// Length of these reports' records in a link's encoding, bytes.
+pub(super) fn encoded_len(reports: &[ClientReport]) -> u64 {
     let mut encoder = Encoder::default();
     let mut bytes = 0;
     for &(client, ns) in reports {
         let text = report_of(LOS_ANGELES, client, ns);
         let Line::Command(Command::Report { report, .. }, _) = line::parse(text.trim_ascii_end().as_bytes())
         else {
-            unreachable!("it is written as the line protocol says")
+            unreachable!("`report_of` writes valid reports")
         };
         let timestamp = report.stamp.told().expect("a line has its client's time");
         let record = Record {
@@ -106,7 +111,7 @@ pub(super) fn own_bytes(reports: &[Report]) -> u64 {
     bytes
 }
 
-/// One connection to a server, on which one burst follows the other.
+/// A connection to a server with at most one burst outstanding.
 struct Conversation {
     address: SocketAddr,
     stream: TcpStream,
@@ -121,14 +126,19 @@ impl Conversation {
         Ok(Conversation { address, stream, buffer: vec![0; 256 * 1024] })
     }
 
-    /// Sends a burst and waits for as many answers.
+    /// Sends a burst of `count` lines and returns the replies.
     fn exchange(&mut self, lines: &str, count: usize, dialect: Dialect) -> Result<Vec<u8>> {
         let context = || format!("in conversation with {}", self.address);
         self.stream.write_all(lines.as_bytes()).with_context(context)?;
-        let (mut replies, mut answers, mut ended) = (Replies::new(dialect), Vec::new(), 0);
+        let (mut replies, mut answers, mut ended) = (ReplyChecker::new(dialect), Vec::new(), 0);
         while ended < count {
             let len = self.stream.read(&mut self.buffer).with_context(context)?;
-            ensure!(len > 0, "{} closed a connection with {} answers to come", self.address, count - ended);
+            ensure!(
+                len > 0,
+                "{} closed a connection with {} replies outstanding",
+                self.address,
+                count - ended
+            );
             ended += replies.take(&self.buffer[..len]).with_context(context)?;
             answers.extend_from_slice(&self.buffer[..len]);
         }
@@ -142,7 +152,7 @@ mod tests {
     use std::collections::HashSet;
 
     #[test]
-    fn different_clients_change_and_the_same_ones_for_the_same_seed() {
+    fn each_round_chooses_different_clients_and_a_seed_chooses_the_same() {
         for (records, changed) in [(1, 1), (7, 7), (1000, 10), (999_999, 9999)] {
             let of = |seed, round| chosen(records, changed, seed, round).collect::<Vec<_>>();
             let clients: HashSet<_> = of(1, 0).into_iter().collect();
@@ -161,17 +171,17 @@ mod tests {
         // Header, origin, sequence, kind, timestamp with shape, difference, key with length, coordinates.
         let frame = 4 + 2 + 8 + 1 + (8 + 1) + 8 + (2 + client_name(0).len() as u64) + 16;
         let now = 1_621_464_827_000_000_000;
-        assert_eq!(own_bytes(&[(0, now)]), frame);
-        assert_eq!(own_bytes(&[(0, now), (7, now + 1), (999_999, now)]), 3 * frame);
+        assert_eq!(encoded_len(&[(0, now)]), frame);
+        assert_eq!(encoded_len(&[(0, now), (7, now + 1), (999_999, now)]), 3 * frame);
     }
 
     #[test]
-    fn an_answer_tells_a_report_or_another() {
+    fn a_reply_has_the_fields_of_its_report_alone() {
         let report = report_of(LOS_ANGELES, 7, 1_621_464_827_000_000_007);
         let fields: Vec<_> = report.split_ascii_whitespace().skip(1).collect();
         let answer = format!("AT Riley +0.000000001 {}\n{{}}\n\n", fields.join(" "));
-        assert!(tells(answer.as_bytes(), &report));
-        assert!(!tells(answer.as_bytes(), &report_of(LOS_ANGELES, 7, 1_621_464_827_000_000_008)));
-        assert!(!tells(answer.as_bytes(), &report_of(LOS_ANGELES, 8, 1_621_464_827_000_000_007)));
+        assert!(has_fields_of(answer.as_bytes(), &report));
+        assert!(!has_fields_of(answer.as_bytes(), &report_of(LOS_ANGELES, 7, 1_621_464_827_000_000_008)));
+        assert!(!has_fields_of(answer.as_bytes(), &report_of(LOS_ANGELES, 8, 1_621_464_827_000_000_007)));
     }
 }

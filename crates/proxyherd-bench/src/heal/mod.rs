@@ -1,13 +1,13 @@
-//! How fast and with how many bytes a herd heals: two servers that hold the same records are cut apart, some of the
-//! records change on both sides, and the link returns.
+//! Measures how fast and with how many bytes two servers repair their maps after their link was cut. Both hold the same
+//! records. In each round the link is cut, some records change at each server, and the link is restored.
 //!
-//! The link leads through a relay in this process, which counts its bytes and cuts it. The clock runs from the moment
-//! when the relay lets the link return, through that when it is dialled again, until each server has received what the
-//! other was told; what they then know is asked of them record by record, with the clock stopped. The relay costs both
-//! servers' time on a small machine.
+//! The link passes through a relay in this process, which counts its bytes and cuts it. The measured time begins when the
+//! relay restores the link, includes the time until a server dials it, and ends when each server has received what the other
+//! one was told. Afterwards both servers are asked for the records. On a small machine the relay takes processor time from
+//! the servers.
 
 mod clients;
-mod told;
+mod output;
 
 use std::path::Path;
 use std::thread;
@@ -15,139 +15,138 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::format::grouped;
 use crate::progress::Progress;
-use crate::report::grouped;
 use crate::stats::Spread;
-use crate::target::group::{Draft, Group, PAIR};
+use crate::target::group::{Group, GroupConfig, LinkEncryption, PAIR};
 use crate::target::herd;
 use crate::target::relay::Relay;
-use clients::Report;
+use clients::ClientReport;
 
-/// What a herd of a million records of which 1 % change is to keep to.
+/// The aim for a herd of a million records of which 1 % change: the longest time.
 const TIME_MAX: Duration = Duration::from_secs(1);
-/// Most bytes on the wire, of the changed records' own.
+/// The aim for the bytes on the wire, as a multiple of the changed records' own bytes.
 const RATIO_MAX: f64 = 1.2;
 
-/// How often the servers are asked what they have received, while they receive it.
-const LOOK_EVERY: Duration = Duration::from_millis(2);
-/// For how long after its return the link's bytes are counted once more, with whatever comes after the records.
+/// How often the servers are asked how many records they have received.
+const POLL_INTERVAL: Duration = Duration::from_millis(2);
+/// How long after it was dialed the link's bytes are counted a second time, with what follows the records.
 const SETTLED_AFTER: Duration = Duration::from_secs(1);
-/// Most time that the link may take to be dialled, and then to heal.
+/// How long it may take until the link is dialed, and then until the servers have healed.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Of how many records that have not changed it is asked, too.
+/// Number of unchanged records for which the servers are asked too.
 const UNCHANGED_ASKED: u32 = 10_000;
 
-/// What is measured.
-pub(crate) struct Plan {
+/// What to measure.
+pub(crate) struct HealPlan {
     pub(crate) records: u32,
     pub(crate) changed: u32,
     pub(crate) rounds: u32,
     pub(crate) seed: u64,
-    /// Whether the servers encrypt their link.
-    pub(crate) is_encrypted: bool,
+    pub(crate) encryption: LinkEncryption,
 }
 
-/// What was found.
-pub(crate) struct Healing {
-    pub(crate) plan: Plan,
-    /// Bytes of the changed records alone, as a link encodes them.
-    pub(crate) own_bytes: u64,
-    pub(crate) rounds: Vec<Round>,
+/// What was measured.
+pub(crate) struct HealResult {
+    pub(crate) plan: HealPlan,
+    /// Bytes of the changed records alone, in a link's encoding.
+    pub(crate) record_bytes: u64,
+    pub(crate) rounds: Vec<CutResult>,
 }
 
-/// What one cut has cost.
-pub(crate) struct Round {
-    /// From the return of the link until it was dialled.
+/// What was measured after one cut.
+pub(crate) struct CutResult {
+    /// From the link's return until it was dialed.
     pub(crate) dial: Duration,
-    /// From then until both servers had every changed record.
+    /// From the dial until both servers had every changed record.
     pub(crate) heal: Duration,
-    /// Bytes both ways from the return until both servers had every changed record.
+    /// Bytes of both directions from the return until both servers had every changed record.
     pub(crate) bytes: u64,
-    /// Bytes both ways from the return until a second after the link was dialled.
+    /// Bytes of both directions from the return until a second after the dial.
     pub(crate) bytes_settled: u64,
 }
 
-impl Healing {
-    /// From the link's return until all is healed, seconds.
+impl HealResult {
+    /// From the link's return until both servers have healed, seconds.
     pub(crate) fn time_s(&self) -> Spread {
         Spread::of(self.rounds.iter().map(|round| (round.dial + round.heal).as_secs_f64()))
     }
 
-    /// Bytes on the wire as a part of the changed records' own.
+    /// Bytes on the wire as a multiple of the changed records' own bytes.
     pub(crate) fn ratio(&self) -> Spread {
-        Spread::of(self.rounds.iter().map(|round| round.bytes as f64 / self.own_bytes as f64))
+        Spread::of(self.rounds.iter().map(|round| round.bytes as f64 / self.record_bytes as f64))
     }
 
-    /// In its worst round, too, a herd has to heal in time.
+    /// Whether even the slowest round met the aim.
     pub(crate) fn is_in_time(&self) -> bool {
         self.time_s().high <= TIME_MAX.as_secs_f64()
     }
 
-    /// In its worst round, too, a herd has to be sparing.
-    pub(crate) fn is_sparing(&self) -> bool {
+    /// Whether even the round with most bytes met the aim.
+    pub(crate) fn is_within_bytes(&self) -> bool {
         self.ratio().high <= RATIO_MAX
     }
 }
 
-/// Measures, prints a table, and says whether both aims were met.
-pub(crate) fn run(plan: Plan, server_bin: Option<&Path>) -> Result<bool> {
+/// Measures and prints a table. Returns whether both aims were met.
+pub(crate) fn run(plan: HealPlan, server_bin: Option<&Path>) -> Result<bool> {
     let program = herd::program(server_bin)?;
-    let mut draft = Draft::of(&PAIR)?;
-    let relay = Relay::before(draft.peer(0))?;
-    draft.advertise(0, relay.address());
-    let group = draft.start(&program, plan.is_encrypted)?;
-    let mut cut = Cut { plan: &plan, group, relay, stamps: Vec::new(), progress: Progress::new() };
-    cut.fill()?;
-    let own_bytes = clients::own_bytes(&cut.changes(0, 0));
-    let rounds = (0..plan.rounds).map(|round| cut.round(round)).collect::<Result<_>>()?;
-    drop(cut);
-    let healing = Healing { plan, own_bytes, rounds };
-    anstream::print!("{}", told::table(&healing));
-    Ok(healing.is_in_time() && healing.is_sparing())
+    let mut config = GroupConfig::of(&PAIR)?;
+    let relay = Relay::before(config.peer(0))?;
+    config.advertise(0, relay.address());
+    let group = config.start(&program, plan.encryption)?;
+    let mut run = HealRun { plan: &plan, group, relay, stamps: Vec::new(), progress: Progress::new() };
+    run.fill()?;
+    let record_bytes = clients::encoded_len(&run.changes(0, 0));
+    let rounds = (0..plan.rounds).map(|round| run.round(round)).collect::<Result<_>>()?;
+    drop(run);
+    let result = HealResult { plan, record_bytes, rounds };
+    anstream::print!("{}", output::table(&result));
+    Ok(result.is_in_time() && result.is_within_bytes())
 }
 
-/// The two servers, the relay between them, and what they should know.
-struct Cut<'a> {
-    plan: &'a Plan,
+/// The two servers, the relay between them, and the records that they should hold.
+struct HealRun<'a> {
+    plan: &'a HealPlan,
     group: Group,
     relay: Relay,
-    /// Each client's newest timestamp.
+    /// The newest timestamp of each client.
     stamps: Vec<u64>,
     progress: Progress,
 }
 
-impl Cut<'_> {
-    /// Reports every record to one server, and waits until the other has it.
+impl HealRun<'_> {
+    /// Reports all clients to one server, and waits until both servers hold all records.
     fn fill(&mut self) -> Result<()> {
         let (records, start) = (self.plan.records, unix_ns()?);
         self.stamps = (0..u64::from(records)).map(|client| start + client).collect();
-        let reports: Vec<Report> = (0..records).zip(self.stamps.iter().copied()).collect();
+        let reports: Vec<ClientReport> = (0..records).zip(self.stamps.iter().copied()).collect();
         let mut reported = 0;
-        let Cut { group, progress, .. } = self;
+        let HealRun { group, progress, .. } = self;
         clients::report(group.servers[0].line, &reports, |count| {
             reported += count;
-            progress.tell(|| {
+            progress.show(|| {
                 format!("filling: {} of {} records", grouped(reported as f64), grouped(f64::from(records)))
             });
         })?;
         group.wait_for("both servers hold all records", |group| {
-            let held = group.servers[1].counts()?.sum("proxyherd_records");
-            progress.tell(|| format!("{} records at the other server", grouped(held as f64)));
-            Ok(held == u64::from(records) && group.servers[0].counts()?.sum("proxyherd_records") == held)
+            let held = group.servers[1].metrics()?.sum("proxyherd_records");
+            progress.show(|| format!("{} records at the other server", grouped(held as f64)));
+            Ok(held == u64::from(records) && group.servers[0].metrics()?.sum("proxyherd_records") == held)
         })?;
         ensure!(self.relay.passed() > 0, "the servers' link does not lead through the relay");
         Ok(())
     }
 
-    /// The changed clients of a round, reporting at this moment.
-    fn changes(&self, round: u32, now_ns: u64) -> Vec<Report> {
-        let Plan { records, changed, seed, .. } = *self.plan;
+    /// Reports of the clients that change in a round, from `now_ns` on.
+    fn changes(&self, round: u32, now_ns: u64) -> Vec<ClientReport> {
+        let HealPlan { records, changed, seed, .. } = *self.plan;
         clients::chosen(records, changed, seed, round).zip(now_ns..).collect()
     }
 
-    fn round(&mut self, round: u32) -> Result<Round> {
-        self.progress.next();
-        self.progress.tell(|| format!("cut {} of {}", round + 1, self.plan.rounds));
+    fn round(&mut self, round: u32) -> Result<CutResult> {
+        self.progress.begin_anew();
+        self.progress.show(|| format!("cut {} of {}", round + 1, self.plan.rounds));
         self.relay.cut();
         self.group.wait_for_links(0)?;
         let before = [self.received(0)?, self.received(1)?];
@@ -164,55 +163,55 @@ impl Cut<'_> {
         Ok(measured)
     }
 
-    /// Lets the link return, and waits until the servers have received so many records.
-    fn measure(&mut self, wanted: [u64; 2]) -> Result<Round> {
+    /// Restores the link, and waits until the servers have received `wanted` records.
+    fn measure(&mut self, wanted: [u64; 2]) -> Result<CutResult> {
         let passed = self.relay.passed();
         let returned = self.relay.restore()?;
-        let dialled = self.wait_for_dial(returned)?;
+        let dialed = self.wait_for_dial(returned)?;
         while self.received(0)? < wanted[0] || self.received(1)? < wanted[1] {
-            if dialled.elapsed() > PATIENCE {
+            if dialed.elapsed() > PATIENCE {
                 bail!("after {PATIENCE:?} the servers have not healed");
             }
-            thread::sleep(LOOK_EVERY);
+            thread::sleep(POLL_INTERVAL);
         }
-        let (heal, bytes) = (dialled.elapsed(), self.relay.passed() - passed);
-        thread::sleep(SETTLED_AFTER.saturating_sub(dialled.elapsed()));
-        Ok(Round { dial: dialled - returned, heal, bytes, bytes_settled: self.relay.passed() - passed })
+        let (heal, bytes) = (dialed.elapsed(), self.relay.passed() - passed);
+        thread::sleep(SETTLED_AFTER.saturating_sub(dialed.elapsed()));
+        Ok(CutResult { dial: dialed - returned, heal, bytes, bytes_settled: self.relay.passed() - passed })
     }
 
     fn wait_for_dial(&self, returned: Instant) -> Result<Instant> {
         loop {
-            if let Some(dialled) = self.relay.dialled() {
-                return Ok(dialled);
+            if let Some(dialed) = self.relay.first_dial() {
+                return Ok(dialed);
             }
             if returned.elapsed() > PATIENCE {
-                bail!("after {PATIENCE:?} nobody has dialled the link that has returned");
+                bail!("after {PATIENCE:?} no server has dialed the restored link");
             }
-            thread::sleep(LOOK_EVERY);
+            thread::sleep(POLL_INTERVAL);
         }
     }
 
     /// Records that a server has received on its link since it started.
     fn received(&self, server: usize) -> Result<u64> {
-        Ok(self.group.servers[server].counts()?.sum("proxyherd_link_payloads_received_total"))
+        Ok(self.group.servers[server].metrics()?.sum("proxyherd_link_payloads_received_total"))
     }
 
-    /// Asks both servers about every changed record and about some that have not changed.
-    fn verify(&mut self, changes: &[Report], round: u32) -> Result<()> {
-        let Plan { records, seed, .. } = *self.plan;
+    /// Asks both servers for every changed record and for some unchanged ones.
+    fn verify(&mut self, changes: &[ClientReport], round: u32) -> Result<()> {
+        let HealPlan { records, seed, .. } = *self.plan;
         let sample = clients::chosen(records, records.min(UNCHANGED_ASKED), !seed, round);
         let sample = sample.map(|client| (client, self.stamps[client as usize]));
-        let asked: Vec<Report> = changes.iter().copied().chain(sample).collect();
+        let asked: Vec<ClientReport> = changes.iter().copied().chain(sample).collect();
         for server in &self.group.servers {
             let wrong = clients::count_wrong(server.line, &asked)
-                .with_context(|| format!("asking {} what it knows", server.name))?;
+                .with_context(|| format!("asking {} for its records", server.name))?;
             ensure!(
                 wrong == 0,
-                "{} holds {wrong} of {} records otherwise than they were reported",
+                "{} holds {wrong} of {} records that differ from what was reported",
                 server.name,
                 asked.len()
             );
-            let held = server.counts()?.sum("proxyherd_records");
+            let held = server.metrics()?.sum("proxyherd_records");
             ensure!(held == u64::from(records), "{} holds {held} records and not {records}", server.name);
         }
         Ok(())

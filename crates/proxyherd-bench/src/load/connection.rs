@@ -1,7 +1,8 @@
-//! One connection of the generator: a burst goes out in one write, and is over when all its answers are in.
+//! One connection of the generator. It sends a burst in one write; the burst is over when all its replies have arrived.
 //!
-//! The event loop tells it when the socket has changed. Edges are enough, because a read that did not fill the buffer
-//! has emptied the socket, unless the server has closed it: the end of the stream is one read further on.
+//! The event loop calls it when the socket's state has changed (edge-triggered). That is enough, because a read that does
+//! not fill the buffer has emptied the socket. The exception is a socket that the server has closed: the end of the stream
+//! takes one more read.
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -12,29 +13,30 @@ use anyhow::{Context, Result, bail};
 use mio::net::TcpStream;
 
 use super::SAMPLE_EVERY;
-use super::lines::Lines;
-use super::replies::{Dialect, Replies};
+use super::bursts::BurstRing;
+use super::replies::{Dialect, ReplyChecker};
 
 pub(super) struct Connection {
     pub(super) stream: TcpStream,
     address: SocketAddr,
     dialect: Dialect,
-    lines: Lines,
-    /// The burst that is outstanding, and the part of it that the socket has not taken yet.
+    lines: BurstRing,
+    /// The outstanding burst ...
     burst: Range<usize>,
+    /// ... and the part of it that the socket has not accepted yet.
     unsent: Range<usize>,
     sent_at: Instant,
     bursts: u64,
-    replies: Replies,
-    /// Answers still to come.
+    replies: ReplyChecker,
+    /// Number of replies that have not arrived.
     outstanding: usize,
-    /// The answers to the burst, as they come, if this is one for the close look.
+    /// The replies to the burst so far, if all their bytes are to be checked.
     sample: Vec<u8>,
     sampled_bursts: u64,
 }
 
 impl Connection {
-    pub(super) fn open(address: SocketAddr, dialect: Dialect, lines: Lines) -> Result<Connection> {
+    pub(super) fn open(address: SocketAddr, dialect: Dialect, lines: BurstRing) -> Result<Connection> {
         let stream = connect(address).with_context(|| format!("cannot connect to {address}"))?;
         Ok(Connection {
             stream,
@@ -45,24 +47,24 @@ impl Connection {
             unsent: 0..0,
             sent_at: Instant::now(),
             bursts: 0,
-            replies: Replies::new(dialect),
+            replies: ReplyChecker::new(dialect),
             outstanding: 0,
             sample: Vec::new(),
             sampled_bursts: 0,
         })
     }
 
-    /// When the burst that is outstanding, or was last, went out.
+    /// When the last burst was sent.
     pub(super) fn sent_at(&self) -> Instant {
         self.sent_at
     }
 
-    /// How many bursts passed the close look.
+    /// Number of bursts whose replies were checked to the last byte.
     pub(super) fn sampled_bursts(&self) -> u64 {
         self.sampled_bursts
     }
 
-    /// Sends the next burst, with timestamps of `unix_ns`. The last one must have been answered.
+    /// Sends the next burst, with the timestamp `unix_ns`. The one before must be over.
     pub(super) fn send(&mut self, now: Instant, unix_ns: u64) -> Result<()> {
         assert_eq!(self.outstanding, 0, "a burst is sent when the last one is over");
         self.burst = self.lines.renew(unix_ns);
@@ -73,7 +75,7 @@ impl Connection {
         self.flush()
     }
 
-    /// Gives the socket as much of the burst as it takes. The rest follows when it is writable again.
+    /// Writes as much of the burst as the socket accepts. The rest follows when the socket is writable again.
     pub(super) fn flush(&mut self) -> Result<()> {
         while !self.unsent.is_empty() {
             match self.stream.write(self.lines.text(self.unsent.clone())) {
@@ -86,13 +88,16 @@ impl Connection {
         Ok(())
     }
 
-    /// Takes what has arrived, and returns whether that was the rest of the burst's answers. `closed` says that the
-    /// server will send nothing more.
+    /// Reads what has arrived. Returns whether the burst is over. `closed` says that the server has closed its end.
     pub(super) fn receive(&mut self, buffer: &mut [u8], closed: bool) -> Result<bool> {
         loop {
             match self.stream.read(buffer) {
                 Ok(0) => {
-                    bail!("{} closed a connection with {} answers to come", self.address, self.outstanding)
+                    bail!(
+                        "{} closed a connection with {} replies outstanding",
+                        self.address,
+                        self.outstanding
+                    )
                 }
                 Ok(len) => {
                     let over = self.take(&buffer[..len])?;
@@ -112,7 +117,7 @@ impl Connection {
     fn take(&mut self, piece: &[u8]) -> Result<bool> {
         let ended = self.replies.take(piece).with_context(|| format!("{} is wrong", self.address))?;
         let Some(outstanding) = self.outstanding.checked_sub(ended) else {
-            bail!("{} sent more answers than it was sent lines", self.address);
+            bail!("{} sent more replies than it had lines", self.address);
         };
         self.outstanding = outstanding;
         if self.is_sampled() {
@@ -139,7 +144,7 @@ impl Connection {
     }
 }
 
-/// Connecting may wait; from then on nothing does.
+/// Opens a connection, which may block. From then on the socket does not block.
 fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = std::net::TcpStream::connect(address)?;
     stream.set_nodelay(true)?;

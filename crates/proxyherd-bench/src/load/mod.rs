@@ -1,21 +1,22 @@
-//! The load generator: many connections, each with a burst of IAMAT lines outstanding, each next burst sent when the
-//! last one is answered.
+//! The load generator. Each of many connections has one burst of lines outstanding, and sends the next burst when all
+//! replies have arrived.
 //!
-//! A thread serves its connections from one epoll loop with no runtime in between, because whatever the generator
-//! spends on a line it spends on every server alike, and so hides a part of their difference. What it does spend: a
-//! write and a read for each burst, one look at the clock, and for each line a copy of its timestamp and a search
-//! for the end of its answer. Every answer's beginning is checked, and one burst in [`SAMPLE_EVERY`] to the last byte.
+//! [`run`] does one run of a [`LoadPlan`]. [`roam`] has clients that move between servers and a given rate.
 //!
-//! It does not know what it drives; only `told` knows how the figures are told.
+//! Each thread serves its connections from one epoll loop, without a runtime. The time that the generator takes for a line
+//! is the same for all servers and hides a part of their difference, so it must be short: one write, one read and one
+//! reading of the clock for each burst, and for each line a copy of its timestamp and a search for the end of its reply. The
+//! beginning of every reply is checked, and all of it for one burst in [`SAMPLE_EVERY`].
+//!
+//! The generator does not know which program it drives.
 
+mod bursts;
 mod connection;
-mod lines;
 mod replies;
 pub(crate) mod roam;
-pub(crate) mod told;
 
-pub(crate) use lines::{CLIENTS_MAX, LINE_LEN, LOS_ANGELES, client_name, report_of};
-pub(crate) use replies::{Dialect, Replies};
+pub(crate) use bursts::{CLIENTS_MAX, LINE_LEN, LOS_ANGELES, client_name, report_of};
+pub(crate) use replies::{Dialect, ReplyChecker};
 
 use std::net::SocketAddr;
 use std::thread;
@@ -24,37 +25,38 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use mio::{Events, Interest, Poll, Token};
 
+use crate::format::{BOLD, DIM, duration, grouped};
 use crate::stats::Histogram;
+use bursts::BurstRing;
 use connection::Connection;
-use lines::Lines;
 
-/// Most lines outstanding on one connection: what is answered in one piece fits the buffer that reads it.
+/// Most lines outstanding on one connection. Their replies fit the buffer that reads them.
 pub(crate) const DEPTH_MAX: u32 = 1024;
-/// One burst in this many is checked to the last byte; the first of each connection always is.
+/// One burst in this many has its replies checked to the last byte. The first burst of each connection always has.
 pub(crate) const SAMPLE_EVERY: u64 = 64;
-/// Longest silence of all connections of a thread before the run is given up.
+/// How long all connections of a thread may be without a reply before the run fails.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
-/// The buffer that answers are read into, bytes; one for each thread.
+/// Length of the buffer into which a thread reads replies, bytes.
 const READ_BUFFER_LEN: usize = 256 * 1024;
 
 /// What to send where, and for how long.
-pub(crate) struct Plan {
-    /// Connections are dealt out to these in turn.
+pub(crate) struct LoadPlan {
+    /// The servers, among which the connections are divided evenly.
     pub(crate) addresses: Vec<SocketAddr>,
     pub(crate) dialect: Dialect,
     pub(crate) connections: u32,
     pub(crate) threads: usize,
     pub(crate) clients: u32,
-    /// Around where they stand, degrees north and east.
+    /// Position around which the clients are, degrees north and east.
     pub(crate) around: (f64, f64),
-    /// Lines outstanding on a connection, sent as one write.
+    /// Lines outstanding on a connection; they are sent in one write.
     pub(crate) depth: u32,
     pub(crate) duration: Duration,
 }
 
-impl Plan {
-    /// Every connection has clients of its own, and no client twice in a burst: of two reports of one moment the
-    /// second would be a duplicate, which costs a server less than news.
+impl LoadPlan {
+    /// Number of clients of each connection. Connections share no clients, and no client is in a burst twice: its second
+    /// report would have the same timestamp, and a server drops duplicates faster than it takes new reports.
     fn clients_per_connection(&self) -> Result<u32> {
         let clients = self.clients / self.connections;
         let (depth, connections) = (self.depth, self.connections);
@@ -68,49 +70,49 @@ impl Plan {
     }
 }
 
-/// What came of a run.
+/// What a run measured.
 #[derive(Clone)]
-pub(crate) struct Outcome {
-    /// Lines that were answered within the time.
+pub(crate) struct LoadResult {
+    /// Lines that were answered in time.
     pub(crate) lines: u64,
-    /// Bursts that were checked to the last byte.
+    /// Bursts whose replies were checked to the last byte.
     pub(crate) sampled_bursts: u64,
     pub(crate) duration: Duration,
-    /// From the write of each burst to the end of its last answer.
+    /// The time from the write of each burst to the end of its last reply.
     pub(crate) latency: Histogram,
 }
 
-impl Outcome {
-    fn empty(duration: Duration) -> Outcome {
-        Outcome { lines: 0, sampled_bursts: 0, duration, latency: Histogram::new() }
+impl LoadResult {
+    fn empty(duration: Duration) -> LoadResult {
+        LoadResult { lines: 0, sampled_bursts: 0, duration, latency: Histogram::new() }
     }
 
     pub(crate) fn lines_per_second(&self) -> f64 {
         self.lines as f64 / self.duration.as_secs_f64()
     }
 
-    fn add(&mut self, other: &Outcome) {
+    fn add(&mut self, other: &LoadResult) {
         self.lines += other.lines;
         self.sampled_bursts += other.sampled_bursts;
         self.latency.merge(&other.latency);
     }
 }
 
-/// Connects, sends for `plan.duration`, waits for what is still outstanding, and disconnects. Fails if a server
-/// cannot be reached, answers wrongly, closes a connection or falls silent.
-pub(crate) fn run(plan: &Plan) -> Result<Outcome> {
+/// Connects, sends for `plan.duration`, waits for the outstanding replies, and disconnects. Fails if a server can't be
+/// reached, replies wrongly, closes a connection, or stops replying.
+pub(crate) fn run(plan: &LoadPlan) -> Result<LoadResult> {
     let mut loops = Vec::new();
     for first in 0..plan.threads {
-        loops.push(Loop::connect(plan, first)?);
+        loops.push(EventLoop::connect(plan, first)?);
     }
-    let outcomes: Vec<Outcome> = thread::scope(|scope| {
+    let outcomes: Vec<LoadResult> = thread::scope(|scope| {
         let running: Vec<_> = loops.into_iter().map(|each| scope.spawn(move || each.run(plan))).collect();
         running
             .into_iter()
             .map(|each| each.join().map_err(|_| anyhow!("a thread panicked"))?)
             .collect::<Result<_>>()
     })?;
-    let mut total = Outcome::empty(plan.duration);
+    let mut total = LoadResult::empty(plan.duration);
     for outcome in &outcomes {
         total.add(outcome);
     }
@@ -120,7 +122,27 @@ pub(crate) fn run(plan: &Plan) -> Result<Outcome> {
     Ok(total)
 }
 
-/// Turns the steady clock into POSIX time, so that one look at it serves latency and timestamps.
+/// The result of a run against given servers, as text.
+pub(crate) fn table(plan: &LoadPlan, result: &LoadResult) -> String {
+    let percentile = |share| duration(result.latency.percentile(share));
+    format!(
+        "{BOLD}{} lines/s{BOLD:#}   {} lines in {} s, {} connections at depth {}\n\
+         round trip of a burst: p50 {}, p99 {}, p99.9 {}, longest {}\n\
+         {DIM}{} bursts had their replies checked to the last byte, all others at their beginning.{DIM:#}\n",
+        grouped(result.lines_per_second()),
+        grouped(result.lines as f64),
+        plan.duration.as_secs_f64(),
+        plan.connections,
+        plan.depth,
+        percentile(0.5),
+        percentile(0.99),
+        percentile(0.999),
+        percentile(1.0),
+        grouped(result.sampled_bursts as f64),
+    )
+}
+
+/// Converts readings of the steady clock to POSIX time, so that one reading serves both latencies and timestamps.
 #[derive(Clone, Copy)]
 struct Clock {
     start: Instant,
@@ -140,23 +162,23 @@ impl Clock {
     }
 }
 
-/// One thread's share of the connections.
-struct Loop {
+/// One thread and its share of the connections.
+struct EventLoop {
     poll: Poll,
     connections: Vec<Connection>,
     clock: Clock,
 }
 
-impl Loop {
-    /// Opens every `plan.threads`-th connection, from the `first` on.
-    fn connect(plan: &Plan, first: usize) -> Result<Loop> {
+impl EventLoop {
+    /// Opens every connection whose number is `first` plus a multiple of `plan.threads`.
+    fn connect(plan: &LoadPlan, first: usize) -> Result<EventLoop> {
         let clients = plan.clients_per_connection()?;
         let poll = Poll::new().context("cannot create an epoll instance")?;
         let mut connections = Vec::new();
         for number in (first..plan.connections as usize).step_by(plan.threads) {
             let address = plan.addresses[number % plan.addresses.len()];
             let (first, what) = (number as u32 * clients, plan.dialect.line());
-            let lines = Lines::new(what, plan.around, first, clients, plan.depth);
+            let lines = BurstRing::new(what, plan.around, first, clients, plan.depth);
             let mut connection = Connection::open(address, plan.dialect, lines)?;
             let interest = Interest::READABLE | Interest::WRITABLE;
             poll.registry()
@@ -164,11 +186,11 @@ impl Loop {
                 .context("cannot watch a connection")?;
             connections.push(connection);
         }
-        Ok(Loop { poll, connections, clock: Clock::started()? })
+        Ok(EventLoop { poll, connections, clock: Clock::started()? })
     }
 
-    fn run(mut self, plan: &Plan) -> Result<Outcome> {
-        let mut outcome = Outcome::empty(plan.duration);
+    fn run(mut self, plan: &LoadPlan) -> Result<LoadResult> {
+        let mut outcome = LoadResult::empty(plan.duration);
         let mut events = Events::with_capacity(1024);
         let mut buffer = vec![0; READ_BUFFER_LEN];
         let start = Instant::now();
@@ -205,7 +227,7 @@ impl Loop {
         match self.poll.poll(events, Some(SILENCE_MAX)) {
             Ok(()) if events.is_empty() => bail!("no server answered anything for {SILENCE_MAX:?}"),
             Ok(()) => Ok(()),
-            // A signal, such as the one that follows a stop and a continue, is no reason to give up.
+            // A signal interrupts the call, for example when the process continues after a stop.
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {
                 events.clear();
                 Ok(())
@@ -221,8 +243,8 @@ mod tests {
     use std::io::{BufRead, BufReader, Write};
     use std::net::{Ipv4Addr, TcpListener, TcpStream};
 
-    /// A server that gives each line, of which it knows the number on its connection, to `answer`, and writes what
-    /// comes back in two pieces. With nothing to write it closes the connection.
+    /// A server that calls `answer` with the number of each line on its connection and the line, and writes the reply in
+    /// two pieces. Where there is none, it closes the connection.
     fn server(answer: fn(u64, &str) -> Option<String>) -> SocketAddr {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
@@ -240,7 +262,7 @@ mod tests {
         for (number, line) in (0..).zip(lines) {
             let Some(text) = answer(number, &line) else { return };
             let (one, other) = text.as_bytes().split_at(text.len() / 2);
-            // The generator may have seen enough and left.
+            // The generator may have disconnected.
             if stream.write_all(one).and_then(|()| stream.write_all(other)).is_err() {
                 return;
             }
@@ -251,8 +273,8 @@ mod tests {
         format!("AT Riley +0.000012345 {}\n", &line["IAMAT ".len()..])
     }
 
-    fn plan(address: SocketAddr, depth: u32) -> Plan {
-        Plan {
+    fn plan(address: SocketAddr, depth: u32) -> LoadPlan {
+        LoadPlan {
             addresses: vec![address],
             dialect: Dialect::Herd,
             connections: 4,
@@ -283,7 +305,8 @@ mod tests {
         };
         check(|_, line| Some(format!("? {line}\n")), "does not begin with \"AT \": \"? ");
         check(|_, _| Some("AT Riley +0.000012345 emu\n".to_owned()), "an answer to \"IAMAT courier-");
-        // By how the pieces arrive, these are either too many or the wrong ones; the server is named in any case.
+        // The pieces may arrive in different ways: either there are too many replies, or a wrong one comes first. Both errors
+        // name the server.
         check(|_, line| Some(at_line(line).repeat(2)), "127.0.0.1:");
         check(|number, line| (number < 3).then(|| at_line(line)), "closed a connection");
     }

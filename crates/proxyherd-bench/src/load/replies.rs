@@ -1,26 +1,27 @@
-//! What a server's answers must look like, and the two ways of looking: quickly at each, closely at some.
+//! Checks a server's replies: quickly, the beginning of each ([`ReplyChecker`]), and thoroughly, all replies to a burst
+//! ([`Dialect::check_burst`]).
 //!
-//! The checker takes the stream in whatever pieces it arrives. It does not know connections or time.
+//! A reply checker takes the stream in whatever pieces it arrives. It knows neither connections nor time.
 
 use std::fmt;
 
 use memchr::{memchr, memmem};
 
-use super::lines::Line;
+use super::bursts::LineKind;
 
-/// How a server answers an IAMAT line.
+/// What a connection sends, and what the server replies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dialect {
-    /// With the line itself.
+    /// IAMAT; the reply is the line itself.
     Echo,
-    /// With an AT line.
+    /// IAMAT; the reply is an AT line.
     Herd,
-    /// It is asked WHATSAT, and answers with an AT line, JSON, and an empty line.
+    /// WHATSAT; the reply is an AT line, JSON, and an empty line.
     Nearby,
 }
 
 impl Dialect {
-    /// What each answer begins with.
+    /// The beginning of each reply.
     fn prefix(self) -> &'static [u8] {
         match self {
             Dialect::Echo => b"IAMAT ",
@@ -28,12 +29,12 @@ impl Dialect {
         }
     }
 
-    /// What it is sent.
-    pub(crate) fn line(self) -> Line {
-        if self == Dialect::Nearby { Line::Question } else { Line::Report }
+    /// The kind of lines that are sent.
+    pub(crate) fn line(self) -> LineKind {
+        if self == Dialect::Nearby { LineKind::Question } else { LineKind::Report }
     }
 
-    /// Compares the answers to a burst with the burst, line by line, to the last byte.
+    /// Checks all bytes of the replies to a burst against the burst's lines.
     pub(crate) fn check_burst(self, sent: &[u8], answers: &[u8]) -> Result<(), WrongReply> {
         if self == Dialect::Nearby {
             return check_nearby(sent, answers);
@@ -52,12 +53,12 @@ impl Dialect {
         }
         match answers.next() {
             None => Ok(()),
-            Some(answer) => Err(WrongReply::new("that nobody asked for".to_owned(), answer)),
+            Some(answer) => Err(WrongReply::new("to no line".to_owned(), answer)),
         }
     }
 }
 
-/// As many answers as questions, each about its client and with JSON that says OK.
+/// Checks that each question has one reply, about its client and with JSON whose status is OK.
 fn check_nearby(sent: &[u8], answers: &[u8]) -> Result<(), WrongReply> {
     let mut rest = answers;
     for question in sent.split_inclusive(|&byte| byte == b'\n') {
@@ -73,10 +74,10 @@ fn check_nearby(sent: &[u8], answers: &[u8]) -> Result<(), WrongReply> {
         }
         rest = behind;
     }
-    if rest.is_empty() { Ok(()) } else { Err(WrongReply::new("that nobody asked for".to_owned(), rest)) }
+    if rest.is_empty() { Ok(()) } else { Err(WrongReply::new("to no line".to_owned(), rest)) }
 }
 
-/// `AT <server> <difference>` and then the report's fields, as they were sent.
+/// Whether `answer` is `AT <server> <difference>`, followed by the fields of the report in `line`.
 fn is_at_line(line: &[u8], answer: &[u8]) -> bool {
     let mut fields = answer.splitn(4, |&byte| byte == b' ');
     let (command, server, difference) = (fields.next(), fields.next(), fields.next());
@@ -88,13 +89,13 @@ fn is_at_line(line: &[u8], answer: &[u8]) -> bool {
             .is_some_and(|report| same_fields(report, line.strip_prefix(b"IAMAT ").unwrap_or_default()))
 }
 
-/// The answer has one space where the line may have more.
+/// Whether the fields are the same. The reply has one space between fields, the line may have more.
 fn same_fields(report: &[u8], line: &[u8]) -> bool {
     let fields = line.split(u8::is_ascii_whitespace).filter(|field| !field.is_empty());
     report.strip_suffix(b"\n").is_some_and(|report| report.split(|&byte| byte == b' ').eq(fields))
 }
 
-/// A sign, seconds, and nine decimals.
+/// Whether `text` is a sign, seconds, and nine decimals.
 fn is_difference(text: &[u8]) -> bool {
     let Some((b'+' | b'-', number)) = text.split_first() else { return false };
     let mut parts = number.split(|&byte| byte == b'.');
@@ -104,22 +105,22 @@ fn is_difference(text: &[u8]) -> bool {
     !whole.is_empty() && decimals.len() == 9 && number.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'.'))
 }
 
-/// Counts answers as they stream in, and sees that each begins as it should.
-pub(crate) struct Replies {
+/// Counts the replies in a stream and checks the beginning of each.
+pub(crate) struct ReplyChecker {
     dialect: Dialect,
     prefix: &'static [u8],
     /// Whether the last byte so far was a newline.
     is_at_line_start: bool,
-    /// How much of the prefix the current answer has shown so far.
+    /// How many bytes of the prefix the current reply has had so far.
     matched: usize,
 }
 
-impl Replies {
-    pub(crate) fn new(dialect: Dialect) -> Replies {
-        Replies { dialect, prefix: dialect.prefix(), is_at_line_start: false, matched: 0 }
+impl ReplyChecker {
+    pub(crate) fn new(dialect: Dialect) -> ReplyChecker {
+        ReplyChecker { dialect, prefix: dialect.prefix(), is_at_line_start: false, matched: 0 }
     }
 
-    /// Takes the next piece of the stream, and returns how many answers ended in it.
+    /// Takes the next piece of the stream. Returns how many replies ended in it.
     pub(crate) fn take(&mut self, piece: &[u8]) -> Result<usize, WrongReply> {
         let mut rest = piece;
         let mut ended = 0;
@@ -133,7 +134,7 @@ impl Replies {
         Ok(ended)
     }
 
-    /// Where in `rest` the answer's last byte is, if it is there.
+    /// The position of the reply's last byte in `rest`, if it is there.
     fn end_of_answer(&mut self, rest: &[u8]) -> Option<usize> {
         if self.dialect != Dialect::Nearby {
             return memchr(b'\n', rest);
@@ -161,7 +162,7 @@ impl Replies {
     }
 }
 
-/// An answer that is not what the line protocol promises.
+/// A reply that is not what the line protocol promises.
 #[derive(Debug)]
 pub(crate) struct WrongReply {
     what: String,
@@ -169,7 +170,7 @@ pub(crate) struct WrongReply {
 }
 
 impl WrongReply {
-    /// Keeps the first line of what was `seen`, cut to a length that a person reads.
+    /// Keeps the beginning of the first line of `seen`.
     fn new(what: String, seen: &[u8]) -> WrongReply {
         let line = seen.split_inclusive(|&byte| byte == b'\n').next().unwrap_or_default();
         WrongReply { what, seen: printable(&line[..line.len().min(200)]) }
@@ -197,22 +198,22 @@ mod tests {
         AT Riley -12.000000001 emu +35.0-119.4 1621464828.9\n";
 
     #[test]
-    fn answers_are_counted_wherever_the_stream_is_cut() {
+    fn replies_are_counted_wherever_the_stream_is_cut() {
         for cut in 0..=ANSWERS.len() {
-            let mut replies = Replies::new(Dialect::Herd);
+            let mut replies = ReplyChecker::new(Dialect::Herd);
             let (one, other) = ANSWERS.split_at(cut);
             assert_eq!(replies.take(one).unwrap() + replies.take(other).unwrap(), 2, "cut at {cut}");
         }
-        let mut replies = Replies::new(Dialect::Herd);
+        let mut replies = ReplyChecker::new(Dialect::Herd);
         let ended: usize = ANSWERS.chunks(1).map(|byte| replies.take(byte).unwrap()).sum();
         assert_eq!(ended, 2);
     }
 
     #[test]
-    fn an_answer_that_begins_wrongly_is_seen_wherever_the_stream_is_cut() {
+    fn a_wrong_beginning_is_found_wherever_the_stream_is_cut() {
         let stream = b"AT Riley +0.2 kiwi\n? IAMAT emu\n";
         for cut in 0..=stream.len() {
-            let mut replies = Replies::new(Dialect::Herd);
+            let mut replies = ReplyChecker::new(Dialect::Herd);
             let (one, other) = stream.split_at(cut);
             let result = replies.take(one).and_then(|_| replies.take(other));
             let message = result.unwrap_err().to_string();
@@ -221,11 +222,11 @@ mod tests {
     }
 
     #[test]
-    fn answers_about_places_end_at_an_empty_line_wherever_the_stream_is_cut() {
+    fn replies_about_places_end_at_an_empty_line_wherever_the_stream_is_cut() {
         let stream =
             b"AT Riley +0.2 kiwi +1+1 7\n{\n \"status\" : \"OK\"\n}\n\nAT Riley +0.2 emu +1+1 7\n{\n}\n\n";
         for cut in 0..=stream.len() {
-            let mut replies = Replies::new(Dialect::Nearby);
+            let mut replies = ReplyChecker::new(Dialect::Nearby);
             let (one, other) = stream.split_at(cut);
             assert_eq!(replies.take(one).unwrap() + replies.take(other).unwrap(), 2, "cut at {cut}");
         }
@@ -239,18 +240,18 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_line_is_no_answer() {
-        assert!(Replies::new(Dialect::Herd).take(b"\n").is_err());
+    fn an_empty_line_is_no_reply() {
+        assert!(ReplyChecker::new(Dialect::Herd).take(b"\n").is_err());
     }
 
     #[test]
-    fn right_answers_pass_the_close_look() {
+    fn right_replies_pass_the_thorough_check() {
         Dialect::Herd.check_burst(SENT, ANSWERS).unwrap();
         Dialect::Echo.check_burst(SENT, SENT).unwrap();
     }
 
     #[test]
-    fn any_changed_byte_of_an_echo_is_seen() {
+    fn any_changed_byte_of_an_echo_is_found() {
         for index in 0..SENT.len() {
             let mut answers = SENT.to_vec();
             answers[index] ^= 1;
@@ -259,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_answers_fail_the_close_look() {
+    fn wrong_replies_fail_the_thorough_check() {
         let check = |answer: &str| {
             let sent = b"IAMAT kiwi +34.0-118.4 1621464827.9\n";
             assert!(Dialect::Herd.check_burst(sent, answer.as_bytes()).is_err(), "{answer:?}");
@@ -278,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_out_of_order_fail_the_close_look() {
+    fn replies_out_of_order_fail_the_thorough_check() {
         let (first, second) = ANSWERS.split_at(52);
         let error = Dialect::Herd.check_burst(SENT, &[second, first].concat()).unwrap_err();
         assert!(error.to_string().contains("to \"IAMAT kiwi"), "{error}");

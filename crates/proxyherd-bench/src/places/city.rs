@@ -1,7 +1,7 @@
-//! A city to walk about: points where people meet, and places to find, about as many as a real centre has.
+//! The city in which clients walk: meeting points, and about as many places as the center of a real city has.
 //!
-//! It is also the provider: it answers from memory after a while of virtual time, counts how often, and is treated as
-//! one that is asked over the network.
+//! The city is also the provider of places. It answers from memory after a delay in virtual time and counts the requests.
+//! The facade treats it as a provider that is asked over the network.
 
 use std::cmp::Ordering;
 use std::f64::consts::TAU;
@@ -15,42 +15,42 @@ use proxyherd_core::places::{
 use proxyherd_places::provider::{Pending, Provider};
 use tokio::time::sleep;
 
-/// In the middle of München.
+/// The middle of Munich, degrees north and east.
 const MIDDLE: (f64, f64) = (48.137_4, 11.575_5);
-/// How far the centre of the city reaches, metres: an hour's walk around.
+/// Radius of the city, meters.
 const REACH_M: f64 = 2000.0;
 const MEETING_POINTS: usize = 200;
 const PLACES: u32 = 2400;
-/// How long the provider takes.
-const TAKES: Duration = Duration::from_millis(150);
+/// The provider's delay.
+const DELAY: Duration = Duration::from_millis(150);
 
-pub(super) fn small_print() -> String {
+pub(super) fn notes() -> String {
     format!(
-        "The city: {MEETING_POINTS} meeting points and {PLACES} places within {} km; where people go follows Zipf's law. They walk at 1 to\n\
-         1.8 m/s, stay within 30 m of a point for 5 to 25 minutes, and walk to the next. Its provider takes {} ms, and\n\
-         counts the requests itself.",
+        "The city: {MEETING_POINTS} meeting points and {PLACES} places within {} km; clients choose points by Zipf's law. They walk at 1\n\
+         to 1.8 m/s, and stay within 30 m of each point for 5 to 25 minutes. The provider takes {} ms, and counts the\n\
+         requests itself.",
         REACH_M / 1000.0,
-        TAKES.as_millis(),
+        DELAY.as_millis(),
     )
 }
 
-/// Metres east and north of the middle.
+/// A position: meters east and north of the middle.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Spot {
     pub(super) east: f64,
     pub(super) north: f64,
 }
 
-/// Which places come first.
+/// The order of places in an answer.
 #[derive(Clone, Copy)]
 pub(super) enum Order {
-    Best,
-    Nearest,
+    Importance,
+    Distance,
 }
 
 pub(super) struct City {
     pub(super) meeting_points: Vec<Spot>,
-    /// Where a place is; the earlier it stands, the more important it is.
+    /// The positions of places, the most important place first.
     places: Vec<Point>,
     requests: AtomicU64,
 }
@@ -71,15 +71,15 @@ impl City {
         self.requests.load(Relaxed)
     }
 
-    /// The first places within the circle, by their numbers.
+    /// The numbers of the first `most` places within the circle.
     pub(super) fn find(&self, query: &Query, order: Order, most: usize) -> Vec<usize> {
-        let centre = Center::new(query.latitude, query.longitude);
+        let center = Center::new(query.latitude, query.longitude);
         let reach = Separation::of_meters(query.radius_m);
-        let separations = self.places.iter().map(|at| centre.separation(at.latitude(), at.longitude()));
+        let separations = self.places.iter().map(|at| center.separation(at.latitude(), at.longitude()));
         let mut found: Vec<_> = separations.enumerate().filter(|(_, apart)| *apart <= reach).collect();
         found.sort_by(|one, other| match order {
-            Order::Best => Ordering::Equal,
-            Order::Nearest => one.1.cmp(&other.1),
+            Order::Importance => Ordering::Equal,
+            Order::Distance => one.1.cmp(&other.1),
         });
         found.into_iter().take(most).map(|(number, _)| number).collect()
     }
@@ -97,8 +97,8 @@ impl Provider for City {
     fn nearby<'a>(&'a self, query: &'a Query) -> Pending<'a> {
         self.requests.fetch_add(1, Relaxed);
         Box::pin(async {
-            sleep(TAKES).await;
-            let found = self.find(query, Order::Best, PLACES_MAX.into());
+            sleep(DELAY).await;
+            let found = self.find(query, Order::Importance, PLACES_MAX.into());
             Ok(Answer::found(found.into_iter().map(|number| self.place(number)).collect(), vec![]))
         })
     }
@@ -114,19 +114,19 @@ impl City {
 
 impl Spot {
     fn point(self) -> Point {
-        let metres_per_degree = EARTH_RADIUS_M.to_radians();
-        let latitude = MIDDLE.0 + self.north / metres_per_degree;
-        let longitude = MIDDLE.1 + self.east / metres_per_degree / MIDDLE.0.to_radians().cos();
-        Point::new(latitude, longitude).expect("München is on Earth")
+        let meters_per_degree = EARTH_RADIUS_M.to_radians();
+        let latitude = MIDDLE.0 + self.north / meters_per_degree;
+        let longitude = MIDDLE.1 + self.east / meters_per_degree / MIDDLE.0.to_radians().cos();
+        Point::new(latitude, longitude).expect("Munich is on Earth")
     }
 }
 
-/// Anywhere within reach, all spots alike.
+/// A random position in the city, uniformly distributed.
 fn anywhere(random: &mut Random) -> Spot {
     random.around(Spot { east: 0.0, north: 0.0 }, REACH_M)
 }
 
-/// Random numbers from a seed, the same on every machine: SplitMix64 (Steele, Lea and Flood, 2014).
+/// Random numbers, the same on every machine: SplitMix64 (Steele, Lea and Flood, 2014).
 pub(super) struct Random(pub(super) u64);
 
 impl Random {
@@ -137,14 +137,14 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// From `low` up to and without `high`.
+    /// A random number from `low` up to `high`, uniformly distributed.
     pub(super) fn between(&mut self, low: f64, high: f64) -> f64 {
         low + (high - low) * ((self.bits() >> 11) as f64 / (1_u64 << 53) as f64)
     }
 
-    /// A spot in the circle, all of them alike.
+    /// A random position in a circle, uniformly distributed.
     pub(super) fn around(&mut self, middle: Spot, radius_m: f64) -> Spot {
-        let (metres, angle) = (radius_m * self.between(0.0, 1.0).sqrt(), self.between(0.0, TAU));
-        Spot { east: middle.east + metres * angle.cos(), north: middle.north + metres * angle.sin() }
+        let (meters, angle) = (radius_m * self.between(0.0, 1.0).sqrt(), self.between(0.0, TAU));
+        Spot { east: middle.east + meters * angle.cos(), north: middle.north + meters * angle.sin() }
     }
 }

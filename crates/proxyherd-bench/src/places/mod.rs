@@ -1,8 +1,8 @@
-//! What the cache of places spares: clients walk about a city in virtual time and ask the facade that the doors ask;
-//! behind it stands a provider that counts.
+//! Measures how many requests the cache of places saves. Clients walk about a city in virtual time and ask the facade that
+//! the doors ask; a provider in this process answers and counts the requests.
 //!
-//! Nothing leaves this machine, and nothing depends on how fast it is: the same seed gives the same figures. What is
-//! counted is the provider's own count, not the cache's.
+//! Nothing is sent over a network, and nothing depends on the speed of the machine: the same seed gives the same result. The
+//! requests are counted by the provider and not by the cache.
 
 mod city;
 mod walkers;
@@ -23,76 +23,77 @@ use tokio::time::{Instant, sleep_until};
 
 use self::city::{City, Order};
 use self::walkers::Walkers;
-use crate::report::grouped;
+use crate::format::grouped;
 
-/// One question in so many is compared with its exact answer.
+/// One question in this many has its answer compared with the exact one.
 const COMPARE_EVERY: usize = 20;
-/// How many results of an answer are compared.
+/// How many of an answer's first places are compared.
 const TOP: usize = 5;
 
-/// Who walks, and how they are answered.
+/// The walk and the settings of the cache.
 #[derive(Args)]
 pub(crate) struct Walk {
-    /// How many clients walk.
+    /// Number of clients.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     clients: u32,
-    /// Each asks so often, seconds.
+    /// Interval between two questions of a client, seconds.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=3600))]
     every_s: u32,
-    /// For how long, minutes.
+    /// Length of the walk, minutes.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=1440))]
     minutes: u32,
-    /// Sides of the squares whose questions share an answer, metres; one walk each.
+    /// Sides of the squares in which all questions share an answer, meters. There is one walk for each side.
     #[arg(long, value_delimiter = ',', default_value = "0,50,100,200")]
     snap_m: Vec<u32>,
-    /// Radius of the questions, metres.
+    /// Radius of the questions, meters.
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=50_000))]
     radius_m: u32,
-    /// What chance follows from.
+    /// Seed of the random numbers.
     #[arg(long, default_value_t = 1)]
     seed: u64,
 }
 
-/// What one walk came to.
-struct Figures {
+/// What one walk measured.
+struct WalkResult {
     snap_m: u32,
     questions: u64,
     requests: u64,
     outcomes: Vec<(&'static str, u64)>,
-    /// Metres between where was asked and where was answered, sorted.
+    /// Meters between the position of each question and that of its answer, in ascending order.
     off_m: Vec<f64>,
-    /// Of the first results, how many are not among the exact ones, on average: the best first, the nearest first.
+    /// How many of an answer's first places differ from those of the exact answer, on average: in order of importance, and
+    /// in order of distance.
     differ: [f64; 2],
 }
 
-/// Walks once for each side and prints what that came to.
+/// Simulates one walk for each side and prints the results.
 pub(crate) fn measure(walk: &Walk) -> Result<()> {
     let mut text = heading(walk);
     for &snap_m in &walk.snap_m {
-        // Virtual time starts anew with each runtime, and goes on as soon as there is nothing else to do.
+        // Each runtime has a virtual time of its own, which advances whenever there is nothing else to do.
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = runtime.enable_time().start_paused(true).build().context("no runtime")?;
-        row(&mut text, &runtime.block_on(figures(walk, snap_m)));
+        row(&mut text, &runtime.block_on(simulate(walk, snap_m)));
     }
-    anstream::print!("{text}{}", small_print(walk));
+    anstream::print!("{text}{}", notes(walk));
     Ok(())
 }
 
-async fn figures(walk: &Walk, snap_m: u32) -> Figures {
+async fn simulate(walk: &Walk, snap_m: u32) -> WalkResult {
     let city = Arc::new(City::new(walk.seed));
     let places = facade(&city, snap_m);
     let mut walkers = Walkers::new(&city, walk.clients, walk.seed);
     let grid = Grid::new(snap_m);
-    let mut comparison = Comparison { city: &city, grid, off_m: Vec::new(), differ: [0; 2], compared: 0 };
+    let mut errors = AnswerErrors { city: &city, grid, off_m: Vec::new(), differ: [0; 2], compared: 0 };
     let (start, every) = (Instant::now(), Duration::from_secs(walk.every_s.into()));
     let rounds = walk.minutes * 60 / walk.every_s;
     let mut asked = JoinSet::new();
     for number in 0..rounds as usize * walk.clients as usize {
-        // The clients' turns are spread over the interval evenly.
+        // The clients' questions are spread evenly over the interval.
         let at = every.mul_f64(number as f64 / f64::from(walk.clients));
         sleep_until(start + at).await;
         let query = city.query(walkers.walk(number % walk.clients as usize, at), walk.radius_m);
-        comparison.add(number, &query);
+        errors.add(number, &query);
         let places = Arc::clone(&places);
         asked.spawn(async move { places.ask(&query).await.outcome });
         while asked.try_join_next().is_some() {}
@@ -101,12 +102,12 @@ async fn figures(walk: &Walk, snap_m: u32) -> Figures {
     asked.join_all().await;
     places.stop().await;
     let outcomes = LookupOutcome::ALL.map(|outcome| (outcome.label(), places.count(outcome)));
-    let (off_m, differ) = comparison.end();
-    Figures { snap_m, questions, requests: city.requests(), outcomes: outcomes.into(), off_m, differ }
+    let (off_m, differ) = errors.end();
+    WalkResult { snap_m, questions, requests: city.requests(), outcomes: outcomes.into(), off_m, differ }
 }
 
-/// The facade as it is set up by default, but for the squares, and without a bound on its rate: what is over it would
-/// not become a request, and make the cache look better.
+/// The facade with its default settings, but for the squares and the rate, which has no bound. Questions over a bound would
+/// not become requests, and the cache would look better than it is.
 fn facade(city: &Arc<City>, snap_m: u32) -> Arc<Places> {
     let default = Settings::default();
     let settings = Settings {
@@ -119,8 +120,8 @@ fn facade(city: &Arc<City>, snap_m: u32) -> Arc<Places> {
     Places::with(first, vec![], &settings, Arc::new(Unlimited), environment)
 }
 
-/// How far answers are off.
-struct Comparison<'a> {
+/// Compares answers with the exact ones.
+struct AnswerErrors<'a> {
     city: &'a City,
     grid: Option<Grid>,
     off_m: Vec<f64>,
@@ -128,7 +129,7 @@ struct Comparison<'a> {
     compared: usize,
 }
 
-impl Comparison<'_> {
+impl AnswerErrors<'_> {
     fn add(&mut self, number: usize, query: &Query) {
         let moved = self.grid.map_or_else(|| query.clone(), |grid| grid.moved(query));
         let asked = Center::new(query.latitude, query.longitude);
@@ -137,7 +138,7 @@ impl Comparison<'_> {
             return;
         }
         self.compared += 1;
-        for (differ, order) in self.differ.iter_mut().zip([Order::Best, Order::Nearest]) {
+        for (differ, order) in self.differ.iter_mut().zip([Order::Importance, Order::Distance]) {
             let exact = self.city.find(query, order, TOP);
             *differ +=
                 self.city.find(&moved, order, TOP).iter().filter(|found| !exact.contains(found)).count();
@@ -153,7 +154,7 @@ impl Comparison<'_> {
 fn heading(walk: &Walk) -> String {
     let questions_per_s = f64::from(walk.clients) / f64::from(walk.every_s);
     format!(
-        "\n{} clients walk about a city for {} minutes; each asks what lies within {} m every {} s: {questions_per_s:.0} \
+        "\n{} clients walk about a city for {} minutes; each asks for places within {} m every {} s: {questions_per_s:.0} \
          questions a second\n\n{:>7}  {:>10}  {:>9}  {:>7}  {:>27}  {:>21}  outcomes\n{:>7}  {:>10}  {:>9}  {:>7}  {:>6} {:>6} \
          {:>6} {:>6}  {:>10} {:>10}\n",
         grouped(f64::from(walk.clients)),
@@ -164,7 +165,7 @@ fn heading(walk: &Walk) -> String {
         "questions",
         "requests",
         "share",
-        "metres off",
+        "meters off",
         format!("of the first {TOP} differ"),
         "m",
         "",
@@ -175,15 +176,15 @@ fn heading(walk: &Walk) -> String {
         "p99",
         "max",
         "by rank",
-        "by metres",
+        "by meters",
     )
 }
 
-fn row(text: &mut String, figures: &Figures) {
-    let off_m = &figures.off_m;
+fn row(text: &mut String, result: &WalkResult) {
+    let off_m = &result.off_m;
     let at = |share: f64| off_m[((off_m.len() - 1) as f64 * share) as usize];
     let mean = off_m.iter().sum::<f64>() / off_m.len() as f64;
-    let outcomes: Vec<String> = figures
+    let outcomes: Vec<String> = result
         .outcomes
         .iter()
         .filter(|(_, count)| *count > 0)
@@ -192,27 +193,27 @@ fn row(text: &mut String, figures: &Figures) {
     let _ = writeln!(
         text,
         "{:>7}  {:>10}  {:>9}  {:>5.2} %  {mean:>6.1} {:>6.1} {:>6.1} {:>6.1}  {:>10.2} {:>10.2}  {}",
-        figures.snap_m,
-        grouped(figures.questions as f64),
-        grouped(figures.requests as f64),
-        100.0 * figures.requests as f64 / figures.questions as f64,
+        result.snap_m,
+        grouped(result.questions as f64),
+        grouped(result.requests as f64),
+        100.0 * result.requests as f64 / result.questions as f64,
         at(0.5),
         at(0.99),
         at(1.0),
-        figures.differ[0],
-        figures.differ[1],
+        result.differ[0],
+        result.differ[1],
         outcomes.join(", "),
     );
 }
 
-fn small_print(walk: &Walk) -> String {
+fn notes(walk: &Walk) -> String {
     let cache = CacheSettings::default();
     format!(
         "\n{}\n\
-         The cache is set up by default: {} MB, an answer is new for {} s. Metres off: between where was asked and where\n\
-         the answer is from. One question in {COMPARE_EVERY} was compared with its exact answer: of its first {TOP} places, how many\n\
-         are others, on average, ranked by importance and by distance. Seed {}.\n",
-        city::small_print(),
+         The cache has its default settings: {} MB, and an answer is fresh for {} s. Meters off: from the position of the\n\
+         question to that of the answer. One question in {COMPARE_EVERY} had its first {TOP} places compared with those of the exact\n\
+         answer: how many differ on average, ranked by importance and by distance. Seed {}.\n",
+        city::notes(),
         cache.max_bytes / 1_000_000,
         cache.fresh.as_secs(),
         walk.seed,
@@ -223,21 +224,21 @@ fn small_print(walk: &Walk) -> String {
 mod tests {
     use super::*;
 
-    fn walked(snap_m: u32, seed: u64) -> Figures {
+    fn walked(snap_m: u32, seed: u64) -> WalkResult {
         let walk = Walk { clients: 500, every_s: 60, minutes: 10, snap_m: vec![snap_m], radius_m: 500, seed };
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = runtime.enable_time().start_paused(true).build().unwrap();
-        runtime.block_on(figures(&walk, snap_m))
+        runtime.block_on(simulate(&walk, snap_m))
     }
 
     #[test]
     fn every_question_is_answered_and_squares_spare_requests() {
         let (exact, squares) = (walked(0, 1), walked(100, 1));
-        for figures in [&exact, &squares] {
-            assert_eq!(figures.questions, 5000);
-            let counted: u64 = figures.outcomes.iter().map(|(_, count)| count).sum();
+        for result in [&exact, &squares] {
+            assert_eq!(result.questions, 5000);
+            let counted: u64 = result.outcomes.iter().map(|(_, count)| count).sum();
             assert_eq!(counted, 5000);
-            assert!(figures.outcomes.contains(&("failed", 0)));
+            assert!(result.outcomes.contains(&("failed", 0)));
         }
         assert_eq!((exact.off_m.last(), exact.differ), (Some(&0.0), [0.0; 2]));
         assert!(squares.requests < exact.requests / 2, "{} {}", squares.requests, exact.requests);

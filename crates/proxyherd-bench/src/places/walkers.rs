@@ -1,16 +1,18 @@
-//! People who walk from one meeting point to another and stay there for a while.
+//! Clients who walk from one meeting point of the city to another and stay at each for a while. The same seed makes the same
+//! walks.
 
 use std::time::Duration;
 
 use super::city::{City, Random, Spot};
 
-/// How far from a meeting point somebody stays, metres.
+/// Radius around a meeting point within which walkers stay, meters.
 const STAY_RADIUS_M: f64 = 30.0;
 
 pub(super) struct Walkers {
     random: Random,
     meeting_points: Vec<Spot>,
-    /// For each meeting point, how many go to it or one before it, of all: Zipf's law, the n-th gets 1/n.
+    /// For each meeting point, the share of walkers who go to it or to one before it. By Zipf's law, the n-th point's share
+    /// is proportional to 1/n.
     shares: Vec<f64>,
     walkers: Vec<Walker>,
 }
@@ -18,8 +20,8 @@ pub(super) struct Walkers {
 struct Walker {
     at: Spot,
     goal: Spot,
-    metres_per_s: f64,
-    /// Until when it is where it is.
+    meters_per_s: f64,
+    /// Until when it stays at its present position.
     stays_until: Duration,
     moved: Duration,
 }
@@ -38,31 +40,31 @@ impl Walkers {
             meeting_points: city.meeting_points.clone(),
             walkers: Vec::new(),
         };
-        walkers.walkers = (0..count).map(|_| walkers.somebody()).collect();
+        walkers.walkers = (0..count).map(|_| walkers.new_walker()).collect();
         walkers
     }
 
-    /// Where this one is at that time, which never goes back.
+    /// The position of a walker at a time, which must not decrease from call to call.
     pub(super) fn walk(&mut self, number: usize, now: Duration) -> Spot {
         let walker = &mut self.walkers[number];
-        let mut metres =
-            walker.metres_per_s * (now - walker.moved.max(walker.stays_until).min(now)).as_secs_f64();
+        let mut meters =
+            walker.meters_per_s * (now - walker.moved.max(walker.stays_until).min(now)).as_secs_f64();
         walker.moved = now;
         if now < walker.stays_until {
             return self.random.around(walker.at, STAY_RADIUS_M);
         }
         let (east, north) = (walker.goal.east - walker.at.east, walker.goal.north - walker.at.north);
         let left = east.hypot(north);
-        if metres < left {
-            metres /= left;
+        if meters < left {
+            meters /= left;
             walker.at =
-                Spot { east: walker.at.east + east * metres, north: walker.at.north + north * metres };
+                Spot { east: walker.at.east + east * meters, north: walker.at.north + north * meters };
             return walker.at;
         }
         self.arrive(number, now)
     }
 
-    /// It stays for a while, and its next goal is where it will go to after that.
+    /// Has a walker stay at its goal for a while, and chooses its next goal.
     fn arrive(&mut self, number: usize, now: Duration) -> Spot {
         let stays = Duration::from_secs_f64(self.random.between(300.0, 1500.0));
         let goal = self.meeting_point();
@@ -74,8 +76,8 @@ impl Walkers {
         self.random.around(at, STAY_RADIUS_M)
     }
 
-    /// On its way already, somewhere between two meeting points.
-    fn somebody(&mut self) -> Walker {
+    /// A walker on the way between two meeting points.
+    fn new_walker(&mut self) -> Walker {
         let (from, goal) = (self.meeting_point(), self.meeting_point());
         let share = self.random.between(0.0, 1.0);
         Walker {
@@ -84,7 +86,7 @@ impl Walkers {
                 north: from.north + (goal.north - from.north) * share,
             },
             goal,
-            metres_per_s: self.random.between(1.0, 1.8),
+            meters_per_s: self.random.between(1.0, 1.8),
             stays_until: Duration::ZERO,
             moved: Duration::ZERO,
         }

@@ -1,7 +1,7 @@
-//! The floor: a server that writes back what it reads, on the same runtime as proxyherd's and with as many workers.
+//! The echo server of `floor`: it writes back what it reads, with as many worker threads of tokio as proxyherd has.
 //!
-//! It is as fast as a server on this runtime can well be, since a slow floor would flatter whatever is compared with
-//! it: one read and one write for each burst, from one buffer, with nothing looked at and nothing copied.
+//! It does the least that a server on this runtime can do, because a slow echo server would make proxyherd look fast: one
+//! read and one write for each burst, from one buffer.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{Process, Target, with_workers};
+use super::{ServerProcess, Target, with_workers};
 use crate::load::Dialect;
 
 /// Length of a connection's buffer, bytes.
@@ -22,12 +22,12 @@ pub(crate) fn start(workers: Option<usize>) -> Result<Target> {
     let mut command = Command::new(program);
     command.arg("echo-server");
     with_workers(&mut command, workers);
-    let (process, line) = Process::start(command)?;
+    let (process, line) = ServerProcess::start(command)?;
     let address = line.trim_start_matches("ready ").parse().context("the echo server named no address")?;
     Ok(Target { name: "echo server", address, dialect: Dialect::Echo, process })
 }
 
-/// Serves until standard input ends, which it does with the process that started this one.
+/// Serves until standard input ends, which happens when the process ends that started this one.
 pub(crate) fn serve() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -49,8 +49,8 @@ async fn accept(listener: TcpListener) {
     }
 }
 
-/// Ends with the connection. `read` and `write_all` go straight to the socket, and `read` knows from a short read
-/// that the socket is empty, which spares the second call that only says so.
+/// Serves one connection until it is closed. `read` and `write_all` call the socket directly. After a short read tokio knows
+/// that the socket is empty, and makes no second call to find out.
 async fn echo(mut stream: TcpStream, peer: SocketAddr) {
     if let Err(error) = stream.set_nodelay(true) {
         eprintln!("echo server: {peer}: {error}");

@@ -1,6 +1,7 @@
-//! Several proxyherd servers that are linked, each a process of its own, in a directory that is removed with them.
+//! A group of linked proxyherd servers, each in a process of its own, in a directory that is removed with them.
 //!
-//! It asks them what they count, under `/metrics`; it does not know what is sent to them.
+//! A [`GroupConfig`] starts the [`Group`], whose servers' `/metrics` can then be read. The group does not know what clients
+//! send to its servers.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
-use super::Process;
+use super::ServerProcess;
 use super::herd::free_addresses;
 
 /// Riley and Jaquez. Jaquez dials, because its name sorts first.
@@ -29,28 +30,36 @@ pub(crate) const CLASSIC: [(&str, &[&str]); 5] = [
     ("Bernard", &[]),
 ];
 
-/// Longest time that a herd may take to do what it is waited for.
+/// How long [`Group::wait_for`] waits.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How often it is looked at meanwhile.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// Longest time that a server may take to say what it counts.
+/// How often [`Group::wait_for`] checks.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// How long a server may take to answer a request for its metrics.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 
-/// A herd that has not been started.
-pub(crate) struct Draft {
+/// Whether servers encrypt their links.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LinkEncryption {
+    /// With certificates that `proxyherd init` makes.
+    On,
+    Off,
+}
+
+/// The configuration of a group that is not started yet.
+pub(crate) struct GroupConfig {
     names: &'static [(&'static str, &'static [&'static str])],
     addresses: Vec<[SocketAddr; 3]>,
     advertised: Vec<Option<SocketAddr>>,
 }
 
-impl Draft {
-    /// Servers and whom each of them names as neighbors, at addresses of this machine that are free.
-    pub(crate) fn of(names: &'static [(&'static str, &'static [&'static str])]) -> Result<Draft> {
+impl GroupConfig {
+    /// Servers with the neighbors that each names, at free addresses of this machine.
+    pub(crate) fn of(names: &'static [(&'static str, &'static [&'static str])]) -> Result<GroupConfig> {
         let (addresses, advertised) = (free_addresses(names.len())?, vec![None; names.len()]);
-        Ok(Draft { names, addresses, advertised })
+        Ok(GroupConfig { names, addresses, advertised })
     }
 
-    /// Where the others reach a server that advertises nothing else.
+    /// A server's own address for neighbors.
     pub(crate) fn peer(&self, server: usize) -> SocketAddr {
         self.addresses[server][1]
     }
@@ -60,29 +69,32 @@ impl Draft {
         self.advertised[server] = Some(address);
     }
 
-    /// Starts the servers; when this returns, all of them are ready and all links up.
-    pub(crate) fn start(&self, program: &Path, encrypted: bool) -> Result<Group> {
+    /// Starts the servers. When this returns, all of them are ready and all links are up.
+    pub(crate) fn start(&self, program: &Path, encryption: LinkEncryption) -> Result<Group> {
         let home = tempfile::Builder::new().prefix("proxyherd-bench-").tempdir()?;
         let config = home.path().join("herd.toml");
-        if encrypted {
+        if encryption == LinkEncryption::On {
             certify(program, home.path())?;
         }
-        fs::write(&config, self.config(encrypted)).context("cannot write the configuration")?;
+        fs::write(&config, self.config(encryption)).context("cannot write the configuration")?;
         let mut servers = Vec::new();
         for (index, &(name, _)) in self.names.iter().enumerate() {
             let mut command = Command::new(program);
             command.arg("serve").arg("--config").arg(&config).args(["--name", name]);
-            let (process, _) = Process::start(command)?;
+            let (process, _) = ServerProcess::start(command)?;
             let [line, _, http] = self.addresses[index];
-            servers.push(Server { name, line, http, process });
+            servers.push(GroupServer { name, line, http, process });
         }
         let group = Group { servers, _home: home };
         group.wait_for_links(2 * self.names.iter().map(|(_, neighbors)| neighbors.len()).sum::<usize>())?;
         Ok(group)
     }
 
-    fn config(&self, encrypted: bool) -> String {
-        let tls = if encrypted { "certs" } else { "off" };
+    fn config(&self, encryption: LinkEncryption) -> String {
+        let tls = match encryption {
+            LinkEncryption::On => "certs",
+            LinkEncryption::Off => "off",
+        };
         let mut text = format!("[herd]\ntls = \"{tls}\"\n\n[log]\ndir = \"log\"\n");
         for (index, (name, neighbors)) in self.names.iter().enumerate() {
             let [listen, peer, http] = self.addresses[index];
@@ -99,7 +111,7 @@ impl Draft {
     }
 }
 
-/// Has the program make the classic herd's certificates, and a configuration that is to be replaced.
+/// Has `proxyherd init` make the classic herd's certificates. It also writes a configuration, which is replaced later.
 fn certify(program: &Path, home: &Path) -> Result<()> {
     let mut command = Command::new(program);
     let status = command.arg("init").arg(home).stdout(Stdio::null()).status();
@@ -110,46 +122,46 @@ fn certify(program: &Path, home: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Servers that are running. The order of the fields is the order in which they end.
+/// Running servers. The fields are dropped in this order, so the servers end first.
 pub(crate) struct Group {
-    pub(crate) servers: Vec<Server>,
+    pub(crate) servers: Vec<GroupServer>,
     _home: TempDir,
 }
 
-/// One of them.
-pub(crate) struct Server {
+/// One server of a group.
+pub(crate) struct GroupServer {
     pub(crate) name: &'static str,
-    /// Where clients connect.
+    /// The address for clients.
     pub(crate) line: SocketAddr,
     http: SocketAddr,
-    pub(crate) process: Process,
+    pub(crate) process: ServerProcess,
 }
 
 impl Group {
-    /// Waits until the servers together see so many ends of links that are up.
+    /// Waits until the numbers of links that each server has up add up to `ends`. A link has two ends.
     pub(crate) fn wait_for_links(&self, ends: usize) -> Result<()> {
         self.wait_for(&format!("{ends} ends of links are up"), |group| {
-            let up = group.servers.iter().map(|server| Ok(server.counts()?.sum("proxyherd_link_up")));
+            let up = group.servers.iter().map(|server| Ok(server.metrics()?.sum("proxyherd_link_up")));
             Ok(up.sum::<Result<u64>>()? == ends as u64)
         })
     }
 
-    /// Waits until `is_so`, looking often, and fails when it takes too long.
+    /// Waits until `is_so` returns true. Fails when that takes too long; `what` is what was waited for.
     pub(crate) fn wait_for(&self, what: &str, mut is_so: impl FnMut(&Group) -> Result<bool>) -> Result<()> {
         let start = Instant::now();
         while !is_so(self)? {
             if start.elapsed() > PATIENCE {
-                bail!("after {PATIENCE:?} it is still not so that {what}");
+                bail!("waited {PATIENCE:?} in vain until {what}");
             }
-            thread::sleep(LOOK_EVERY);
+            thread::sleep(POLL_INTERVAL);
         }
         Ok(())
     }
 }
 
-impl Server {
-    /// What the server counts at this moment.
-    pub(crate) fn counts(&self) -> Result<Counts> {
+impl GroupServer {
+    /// The server's present metrics.
+    pub(crate) fn metrics(&self) -> Result<Metrics> {
         let ask = || -> std::io::Result<String> {
             let mut stream = TcpStream::connect(self.http)?;
             stream.set_read_timeout(Some(ANSWER_MAX))?;
@@ -160,16 +172,16 @@ impl Server {
             Ok(text)
         };
         let text = ask().with_context(|| format!("{} does not answer at {}", self.name, self.http))?;
-        ensure!(text.starts_with("HTTP/1.1 200 "), "{} tells no metrics", self.name);
-        Ok(Counts(text))
+        ensure!(text.starts_with("HTTP/1.1 200 "), "{} does not answer with metrics", self.name);
+        Ok(Metrics(text))
     }
 }
 
-/// What a server counts, as it says it.
-pub(crate) struct Counts(String);
+/// The text of a server's `/metrics`.
+pub(crate) struct Metrics(String);
 
-impl Counts {
-    /// The sum of all that is counted under `name`, whatever the labels; 0 if nothing is.
+impl Metrics {
+    /// The sum of all samples of this name, whatever their labels. 0 if there is none.
     pub(crate) fn sum(&self, name: &str) -> u64 {
         let values = self.0.lines().filter_map(|line| {
             let rest = line.strip_prefix(name).filter(|rest| rest.starts_with(['{', ' ']))?;
@@ -186,17 +198,17 @@ mod tests {
     #[test]
     fn counts_are_summed_over_their_labels_and_not_over_longer_names() {
         let text = "# HELP up Whether\nup{n=\"a b\"} 1\nup{n=\"c\"} 2\nups_total{n=\"a\"} 7\nrecords 5\n";
-        let counts = Counts(text.to_owned());
+        let metrics = Metrics(text.to_owned());
         for (name, sum) in [("up", 3), ("ups_total", 7), ("records", 5), ("record", 0)] {
-            assert_eq!(counts.sum(name), sum, "{name}");
+            assert_eq!(metrics.sum(name), sum, "{name}");
         }
     }
 
     #[test]
-    fn what_is_advertised_stands_in_the_configuration() {
-        let mut draft = Draft::of(&PAIR).unwrap();
-        draft.advertise(1, "127.0.0.1:9".parse().unwrap());
-        let config = draft.config(false);
+    fn the_configuration_has_the_advertised_address() {
+        let mut config = GroupConfig::of(&PAIR).unwrap();
+        config.advertise(1, "127.0.0.1:9".parse().unwrap());
+        let config = config.config(LinkEncryption::Off);
         let (_, jaquez) = config.split_once("name = \"Jaquez\"").unwrap();
         assert!(jaquez.contains("advertise = \"127.0.0.1:9\""), "{config}");
         assert_eq!(config.matches("advertise").count(), 1, "{config}");

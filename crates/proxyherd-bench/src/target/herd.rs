@@ -1,6 +1,6 @@
-//! One proxyherd server, with logging and all, as `proxyherd init` would describe it if the herd were one server.
+//! A herd of one proxyherd server, with its log, as `proxyherd init` would configure it.
 //!
-//! It runs in a directory of its own that is removed when the race is over.
+//! It runs in a directory of its own, which is removed when the measurement is over.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -11,25 +11,29 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
-use super::{Process, Target, with_workers};
+use super::{ServerProcess, Target, with_workers};
 use crate::load::Dialect;
 
 const SERVER: &str = "Riley";
 
-/// A running server and its directory. The order of the fields is the order in which they end.
-pub(crate) struct Herd {
+/// A running server and its directory. The fields are dropped in this order, so the server ends first.
+pub(crate) struct LoneServer {
     pub(crate) target: Target,
     home: TempDir,
 }
 
-impl Herd {
+impl LoneServer {
     /// Starts one server of `program`.
-    pub(crate) fn start(program: &Path, workers: Option<usize>) -> Result<Herd> {
-        Herd::start_with(program, workers, &[])
+    pub(crate) fn start(program: &Path, workers: Option<usize>) -> Result<LoneServer> {
+        LoneServer::start_with(program, workers, &[])
     }
 
     /// Starts one server of `program` with these settings, each as `section.key=value`.
-    pub(crate) fn start_with(program: &Path, workers: Option<usize>, settings: &[&str]) -> Result<Herd> {
+    pub(crate) fn start_with(
+        program: &Path,
+        workers: Option<usize>,
+        settings: &[&str],
+    ) -> Result<LoneServer> {
         let home = tempfile::Builder::new().prefix("proxyherd-bench-").tempdir()?;
         let [listen, peer, http] = free_addresses(1)?[0];
         let config = home.path().join("herd.toml");
@@ -40,14 +44,14 @@ impl Herd {
             command.args(["--set", setting]);
         }
         with_workers(&mut command, workers);
-        let (process, _) = Process::start(command)?;
-        Ok(Herd {
+        let (process, _) = ServerProcess::start(command)?;
+        Ok(LoneServer {
             target: Target { name: "proxyherd", address: listen, dialect: Dialect::Herd, process },
             home,
         })
     }
 
-    /// Bytes in the server's log files, the evidence that it logged while it ran.
+    /// Length of the server's log files, bytes. It shows that the server logged while it was measured.
     pub(crate) fn log_len(&self) -> Result<u64> {
         let mut len = 0;
         let dir = self.home.path().join("log");
@@ -68,10 +72,10 @@ fn config_text(listen: SocketAddr, peer: SocketAddr, http: SocketAddr) -> String
     )
 }
 
-/// Three addresses on loopback for each of so many servers, where nobody listened a moment ago.
+/// Three free addresses on loopback for each of `servers` servers: for clients, for neighbors, and for HTTP.
 pub(super) fn free_addresses(servers: usize) -> Result<Vec<[SocketAddr; 3]>> {
     let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port on 127.0.0.1");
-    // All are bound at once, so that they differ, and are let go together.
+    // All are bound before the first is released, so that they differ.
     let bind_three = |_| Ok([bind()?, bind()?, bind()?]);
     let listeners: Vec<[TcpListener; 3]> = (0..servers).map(bind_three).collect::<Result<_>>()?;
     let addresses = |[listen, peer, http]: &[TcpListener; 3]| {
@@ -80,11 +84,11 @@ pub(super) fn free_addresses(servers: usize) -> Result<Vec<[SocketAddr; 3]>> {
     listeners.iter().map(addresses).collect()
 }
 
-/// The program to race: the one that was named, or the one beside this. When cargo runs us it has built us alone, and
-/// what lies beside us may be old or missing, so then cargo is asked to bring it up to date.
+/// The path of the proxyherd program: `named`, or else the one in the directory of this program. When cargo runs this
+/// program, it has built this program alone, so the other one may be old or missing; then cargo builds it first.
 pub(crate) fn program(named: Option<&Path>) -> Result<PathBuf> {
     if let Some(path) = named {
-        // A whole path: a bare name would be looked for in PATH and not here.
+        // As a full path, because a bare name would be looked up in PATH.
         return path.canonicalize().with_context(|| format!("there is no program at {}", path.display()));
     }
     let beside = std::env::current_exe()
@@ -102,8 +106,8 @@ pub(crate) fn program(named: Option<&Path>) -> Result<PathBuf> {
     Ok(beside)
 }
 
-/// Builds the program with the profile that built us, wherever in the file system we were called. Cargo names the folder
-/// of `beside` after that profile.
+/// Builds the program at `beside` with the profile that built this program. Cargo names the folder of both after that
+/// profile. `here` is this package's folder.
 fn build(cargo: &OsStr, here: &OsStr, beside: &Path) -> Result<()> {
     let folder = beside.parent().and_then(Path::file_name).context("this program's file is in no folder")?;
     let profile = if folder == "debug" { OsStr::new("dev") } else { folder };

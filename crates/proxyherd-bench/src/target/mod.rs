@@ -1,7 +1,8 @@
-//! What the generator drives: servers that are started for a race, each in a process of its own, and ended with it.
+//! The servers that are measured, each in a process of its own: a single proxyherd server, a group of linked ones, and an
+//! echo server.
 //!
-//! A server says on standard output when it is up, with a line that begins with `ready`. A new peer is a new module
-//! here that returns a [`Target`].
+//! Each is started here and killed when its handle is dropped. A server prints a line that begins with `ready` on standard
+//! output once it listens. To measure another program, add a module here that returns a [`Target`].
 
 pub(crate) mod echo;
 pub(crate) mod group;
@@ -19,33 +20,33 @@ use anyhow::{Context, Result, bail};
 
 use crate::load::Dialect;
 
-/// Longest time that a server may take to come up.
+/// How long a server may take to print `ready`.
 const START_MAX: Duration = Duration::from_secs(30);
 
-/// A running server and how to talk to it. Dropping it ends the server.
+/// A running server, its address and what it replies. The server is killed when this is dropped.
 pub(crate) struct Target {
     pub(crate) name: &'static str,
     pub(crate) address: SocketAddr,
     pub(crate) dialect: Dialect,
-    pub(crate) process: Process,
+    pub(crate) process: ServerProcess,
 }
 
-/// A server's process, killed when this is dropped.
-pub(crate) struct Process {
+/// A server's process, which is killed when this is dropped.
+pub(crate) struct ServerProcess {
     child: Child,
 }
 
-impl Process {
-    /// Starts `command` and waits for its line that begins with `ready`, which is returned with it. The process's
-    /// standard input stays open for as long as this lives; its messages of trouble go where ours go.
-    pub(crate) fn start(mut command: Command) -> Result<(Process, String)> {
+impl ServerProcess {
+    /// Starts `command`, waits for its line that begins with `ready`, and returns the process and that line. The process's
+    /// standard input stays open for as long as this lives. It shares this program's standard error.
+    pub(crate) fn start(mut command: Command) -> Result<(ServerProcess, String)> {
         let program = command.get_program().to_string_lossy().into_owned();
         let child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .with_context(|| format!("cannot start {program}"))?;
-        let mut process = Process { child };
+        let mut process = ServerProcess { child };
         let output = process.child.stdout.take().context("the server's standard output is not a pipe")?;
         match ready_line(output).recv_timeout(START_MAX) {
             Ok(line) => Ok((process, line)),
@@ -59,21 +60,22 @@ impl Process {
     }
 }
 
-impl Drop for Process {
+impl Drop for ServerProcess {
     fn drop(&mut self) {
-        // It may have ended by itself; there is nobody left to tell.
+        // Both fail if the process has ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Reads a server's standard output to its end, lest it block on a full pipe, and hands on the line that says ready.
+/// Reads a server's standard output to its end, so that the server never blocks on a full pipe, and sends on the line that
+/// begins with `ready`.
 fn ready_line(output: ChildStdout) -> mpsc::Receiver<String> {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
         for line in BufReader::new(output).lines().map_while(Result::ok) {
             if line.starts_with("ready") {
-                // A second such line finds nobody waiting, which is fine.
+                // Nobody waits for a second such line.
                 let _ = sender.send(line);
             }
         }
@@ -81,14 +83,14 @@ fn ready_line(output: ChildStdout) -> mpsc::Receiver<String> {
     receiver
 }
 
-/// Gives a server the number of worker threads that the race asks for; tokio reads this variable.
+/// Sets the number of a server's worker threads, in a variable that tokio reads.
 pub(crate) fn with_workers(command: &mut Command, workers: Option<usize>) {
     if let Some(workers) = workers {
         command.env("TOKIO_WORKER_THREADS", workers.to_string());
     }
 }
 
-/// Cores that this process may use.
+/// Number of cores that this process may use.
 pub(crate) fn cores() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
@@ -104,22 +106,22 @@ mod tests {
     }
 
     #[test]
-    fn a_server_is_ready_when_it_says_so() {
-        let (_process, line) = Process::start(shell("echo starting; echo ready at last; cat")).unwrap();
+    fn a_server_is_started_once_it_prints_ready() {
+        let (_process, line) = ServerProcess::start(shell("echo starting; echo ready at last; cat")).unwrap();
         assert_eq!(line, "ready at last");
     }
 
     #[test]
     fn a_server_that_ends_early_is_an_error() {
-        let error = Process::start(shell("echo not yet")).err().unwrap();
+        let error = ServerProcess::start(shell("echo not yet")).err().unwrap();
         assert_eq!(error.to_string(), "sh ended before it was ready");
     }
 
     #[test]
     fn a_dropped_process_is_gone() {
-        let (process, _) = Process::start(shell("echo ready; exec cat")).unwrap();
+        let (process, _) = ServerProcess::start(shell("echo ready; exec cat")).unwrap();
         let id = process.id();
         drop(process);
-        assert!(crate::process_time::used_by(id).is_none());
+        assert!(crate::procfs::cpu_time(id).is_none());
     }
 }

@@ -1,7 +1,7 @@
-//! A relay between two servers: it passes on what each sends, counts it, and can cut the link and let it return.
+//! A TCP relay between two servers, which counts the bytes that it passes on, and can cut the link and restore it.
 //!
-//! While the link is cut nobody listens, so that whoever dials is refused at once, as by a machine whose server is
-//! gone. It does not know what passes through it.
+//! While the link is cut the relay does not listen. Then a connection is refused at once, as by a machine whose server has
+//! ended. The relay does not know what the bytes mean.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -12,42 +12,42 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
-/// The buffer of each direction, bytes.
+/// Length of the buffer of each direction, bytes.
 const BUFFER_LEN: usize = 256 * 1024;
 
-/// Listens in the place of one server.
+/// A relay in front of one server.
 pub(crate) struct Relay {
     address: SocketAddr,
     server: SocketAddr,
     passed: Arc<AtomicU64>,
-    open: Option<Open>,
+    open: Option<OpenRelay>,
 }
 
-/// What there is while the link is not cut.
-struct Open {
+/// The relay's listener and connections while the link is not cut.
+struct OpenRelay {
     accepting: JoinHandle<()>,
-    is_over: Arc<AtomicBool>,
+    is_cut: Arc<AtomicBool>,
     streams: Arc<Mutex<Vec<TcpStream>>>,
-    dialled: mpsc::Receiver<Instant>,
+    first_dial: mpsc::Receiver<Instant>,
 }
 
 impl Relay {
-    /// A relay before `server`.
+    /// A relay in front of `server`.
     pub(crate) fn before(server: SocketAddr) -> Result<Relay> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .context("the relay finds no free port on 127.0.0.1")?;
         let address = listener.local_addr()?;
         let passed = Arc::new(AtomicU64::new(0));
-        let open = Some(Open::listen(listener, server, &passed));
+        let open = Some(OpenRelay::listen(listener, server, &passed));
         Ok(Relay { address, server, passed, open })
     }
 
-    /// Where to dial.
+    /// The relay's address, to dial in place of the server's.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Bytes that have been passed on so far, both ways together.
+    /// Bytes that have been passed on so far, of both directions together.
     pub(crate) fn passed(&self) -> u64 {
         self.passed.load(Relaxed)
     }
@@ -55,8 +55,8 @@ impl Relay {
     /// Closes all connections and refuses new ones.
     pub(crate) fn cut(&mut self) {
         let Some(open) = self.open.take() else { return };
-        open.is_over.store(true, Relaxed);
-        // The listener notices when somebody comes. Should it be gone already, nobody has to.
+        open.is_cut.store(true, Relaxed);
+        // A connection wakes the thread that accepts. It fails if that thread has ended.
         let _ = TcpStream::connect(self.address);
         let _ = open.accepting.join();
         for stream in open.streams.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
@@ -65,19 +65,19 @@ impl Relay {
         }
     }
 
-    /// Accepts connections again, from the moment on that is returned.
+    /// Accepts connections again. Returns the time at which the relay began to listen.
     pub(crate) fn restore(&mut self) -> Result<Instant> {
         let address = self.address;
         let listener = TcpListener::bind(address)
             .with_context(|| format!("the relay cannot listen at {address} again"))?;
         let now = Instant::now();
-        self.open = Some(Open::listen(listener, self.server, &self.passed));
+        self.open = Some(OpenRelay::listen(listener, self.server, &self.passed));
         Ok(now)
     }
 
-    /// When somebody dialled for the first time since the link returned, if it is not cut.
-    pub(crate) fn dialled(&self) -> Option<Instant> {
-        self.open.as_ref()?.dialled.try_recv().ok()
+    /// When the first connection since the link's return was accepted, if there was one and the link is not cut.
+    pub(crate) fn first_dial(&self) -> Option<Instant> {
+        self.open.as_ref()?.first_dial.try_recv().ok()
     }
 }
 
@@ -87,18 +87,18 @@ impl Drop for Relay {
     }
 }
 
-impl Open {
-    fn listen(listener: TcpListener, server: SocketAddr, passed: &Arc<AtomicU64>) -> Open {
-        let (is_over, streams) = (Arc::new(AtomicBool::new(false)), Arc::default());
-        let (sender, dialled) = mpsc::channel();
+impl OpenRelay {
+    fn listen(listener: TcpListener, server: SocketAddr, passed: &Arc<AtomicU64>) -> OpenRelay {
+        let (is_cut, streams) = (Arc::new(AtomicBool::new(false)), Arc::default());
+        let (sender, first_dial) = mpsc::channel();
         let accepting = {
-            let (is_over, streams, passed) = (Arc::clone(&is_over), Arc::clone(&streams), Arc::clone(passed));
+            let (is_cut, streams, passed) = (Arc::clone(&is_cut), Arc::clone(&streams), Arc::clone(passed));
             thread::spawn(move || {
                 for stream in listener.incoming().map_while(Result::ok) {
-                    if is_over.load(Relaxed) {
+                    if is_cut.load(Relaxed) {
                         return;
                     }
-                    // Nobody may have asked when that was.
+                    // This fails if the link is being cut.
                     let _ = sender.send(Instant::now());
                     if let Err(error) = pass_between(stream, server, &streams, &passed) {
                         eprintln!("relay: {server}: {error}");
@@ -106,7 +106,7 @@ impl Open {
                 }
             })
         };
-        Open { accepting, is_over, streams, dialled }
+        OpenRelay { accepting, is_cut, streams, first_dial }
     }
 }
 
@@ -128,11 +128,11 @@ fn pass_between(
     Ok(())
 }
 
-/// Ends with either of the two connections, and ends the other.
+/// Passes on one direction until either connection ends, and then ends the other one.
 fn pass(mut from: TcpStream, mut to: TcpStream, passed: &AtomicU64) {
     let mut buffer = vec![0; BUFFER_LEN];
     while let Ok(len @ 1..) = from.read(&mut buffer) {
-        // Counted before it is passed on, so that nothing is seen to arrive that is not counted.
+        // Counted first, so that no byte arrives before it is counted.
         passed.fetch_add(len as u64, Relaxed);
         if to.write_all(&buffer[..len]).is_err() {
             break;
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_passes_is_counted_cut_and_returns() {
+    fn bytes_are_passed_on_and_counted_before_and_after_a_cut() {
         let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let mut relay = Relay::before(server.local_addr().unwrap()).unwrap();
         let (mut caller, mut answerer) = through(&relay, &server);
@@ -171,9 +171,9 @@ mod tests {
         assert!(TcpStream::connect(relay.address()).is_err());
 
         let returned = relay.restore().unwrap();
-        assert_eq!(relay.dialled(), None);
+        assert_eq!(relay.first_dial(), None);
         let (mut caller, mut answerer) = through(&relay, &server);
-        assert!(relay.dialled().unwrap() >= returned);
+        assert!(relay.first_dial().unwrap() >= returned);
         caller.write_all(b"again").unwrap();
         answerer.read_exact(&mut bytes).unwrap();
         assert_eq!((&bytes, relay.passed()), (b"again", 14));

@@ -1,4 +1,4 @@
-//! Replays the corpora: what holds for every input holds for these, on any toolchain.
+//! Replays the corpora: runs each codec's check on each of its inputs.
 
 use std::{
     fs,
@@ -12,7 +12,7 @@ fn corpora() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("corpora")
 }
 
-/// The names in a folder, in order.
+/// The names of a folder's files, sorted.
 fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let mut names: Vec<_> = entries
@@ -32,11 +32,11 @@ fn replay(codec: &str) {
     for name in names {
         let input = fs::read(folder.join(&name)).expect("it was listed");
         let held = catch_unwind(AssertUnwindSafe(|| check(&input)));
-        assert!(held.is_ok(), "corpora/{codec}/{name}: see above what does not hold");
+        assert!(held.is_ok(), "corpora/{codec}/{name}: the panic above says what does not hold");
     }
 }
 
-/// One test for each codec, so that they run side by side and a failure names its own.
+/// Makes one test for each codec, so that they run in parallel and a failure names its codec.
 macro_rules! replayed {
     ($($codec:ident),+ $(,)?) => {
         mod every_input_of_the_corpus_is_handled_by {

@@ -3,8 +3,8 @@
 use std::{io::Write as _, iter::once, path::Path};
 
 use anstyle::{AnsiColor, Style};
-
 use proxyherd_core::types::ServerName;
+use proxyherd_log::{ServerLog, refusal};
 
 use super::{
     ConfigArgs, ConfigurationError, SetArgs, heading,
@@ -19,7 +19,6 @@ use crate::{
     listen, places,
     server::open_tls,
 };
-use proxyherd_log::{ServerLog, refusal};
 
 const AFTER_HELP: &str = concat!(
     heading!("Examples"),

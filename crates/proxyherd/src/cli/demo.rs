@@ -3,13 +3,13 @@
 use std::{os::unix::fs::DirBuilderExt as _, path::PathBuf};
 
 use anyhow::Context as _;
+use proxyherd_log::hear_crates;
 
 use super::{heading, signals};
 use crate::{
     admission::descriptors,
     demo::{Demo, Options, screen},
 };
-use proxyherd_log::hear_crates;
 
 const AFTER_HELP: &str = concat!(
     heading!("Examples"),

@@ -15,11 +15,11 @@ use std::{
 use anstyle::Style;
 use anyhow::{Context as _, bail};
 use proxyherd_core::types::ServerName;
+use proxyherd_log::refusal;
 
 use self::file::{Existing, PUBLIC};
 use super::heading;
 use crate::config::Config;
-use proxyherd_log::refusal;
 
 const AFTER_HELP: &str = concat!(
     heading!("Examples"),

@@ -3,13 +3,13 @@
 use std::{io, io::Write as _, path::Path, process::ExitCode};
 
 use anstyle::{AnsiColor, Style};
+use proxyherd_log::refusal;
 
 use super::{ConfigArgs, ConfigurationError, UsageError};
 use crate::{
     config::{Diagnostic, Diagnostics, LoadError},
     credentials::Finding,
 };
-use proxyherd_log::refusal;
 
 /// Something failed while running.
 const FAILED: u8 = 1;

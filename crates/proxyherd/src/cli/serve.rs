@@ -3,6 +3,7 @@
 use std::{ffi::OsStr, io, io::Write as _};
 
 use anyhow::Context as _;
+use proxyherd_log::hear_crates;
 use tokio::{runtime::Runtime, task::spawn_blocking};
 
 use super::{ConfigArgs, ConfigurationError, SetArgs, UsageError, heading, signals::SignalRequests};
@@ -11,7 +12,6 @@ use crate::{
     config::{Config, Overrides, ServerConfig},
     server::{Server, StartError},
 };
-use proxyherd_log::hear_crates;
 
 const AFTER_HELP: &str = concat!(
     heading!("Examples"),

@@ -19,12 +19,12 @@ use annotate_snippets::{
     Annotation, AnnotationKind, Element, Group, Level, Origin, Padding, Renderer, Snippet,
     renderer::{AnsiColor, Style},
 };
+use proxyherd_log::escape;
 
 use super::{
     diagnostic::{Diagnostic, Severity},
     site::{Site, ValueSource},
 };
-use proxyherd_log::escape;
 
 /// The least width to which lines are cut, columns. A narrower terminal wraps them.
 const WIDTH_MIN: usize = 40;

@@ -3,9 +3,9 @@
 use std::{io, path::PathBuf};
 
 use proxyherd_core::types::ServerName;
+use proxyherd_log::refusal::refused;
 
 use super::trust::Untrusted;
-use proxyherd_log::refusal::refused;
 
 /// Why a server has no credentials. Each names a file, and says what to do.
 #[derive(Debug, thiserror::Error)]

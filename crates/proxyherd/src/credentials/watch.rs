@@ -4,6 +4,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use proxyherd_log::{LogLevel, ServerLog, Subject};
 use tokio::{task::spawn_blocking, time::Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -17,7 +18,6 @@ use crate::{
     clock,
     settled::{FileWatch, Look},
 };
-use proxyherd_log::{LogLevel, ServerLog, Subject};
 
 /// How often the log tells of an expiry that is near.
 const TELL_EVERY: Duration = Duration::from_secs(24 * 3600);

@@ -11,6 +11,7 @@ use std::{
 use parking_lot::Mutex;
 use proxyherd_core::replica::Offer;
 use proxyherd_core::types::{AttributesBuf, ClientId, Coordinates, Report, Stamp, Timestamp};
+use proxyherd_log::{LogLevel, Subject};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     net::TcpStream,
@@ -24,7 +25,6 @@ use crate::{
     door_kind::DoorKind,
     herd::Herd,
 };
-use proxyherd_log::{LogLevel, Subject};
 
 /// The client whose name the classic examples use.
 pub(super) const KIWI: &str = "kiwi.cs.ucla.edu";

@@ -9,6 +9,7 @@ use proxyherd_core::{
     places::{Point, Query},
     types::{Body, Kind, Origin},
 };
+use proxyherd_log::escape::shown;
 
 use super::walker;
 use crate::{
@@ -16,7 +17,6 @@ use crate::{
     herd::{Herd, Inside},
     places::{Embedded, Provider as _},
 };
-use proxyherd_log::escape::shown;
 
 /// A sentence says that a client is near a place if the place is at most this far away, meters.
 const NEAR_M: f64 = 50_000.0;

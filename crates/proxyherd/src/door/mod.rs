@@ -1,8 +1,11 @@
-//! The doors: each turns one protocol's bytes into commands, calls the herd, and turns replies into bytes. A
-//! door knows nothing of the others, and the herd knows nothing of doors.
+//! The doors: each serves the clients of one protocol. It turns their bytes into commands, calls the herd, and turns
+//! the results into bytes.
 //!
-//! Connections come in by the one `entrance`. What needs few connections and much of HTTP runs on the runtime (`http`); what
-//! needs speed is a protocol without I/O (`line`), which the threads of `reactor` serve. `crate::door_kind` lists the doors.
+//! The connections of all doors come in through the `entrance`. A protocol without I/O, such as `line`, runs on the
+//! threads of `reactor`, which is fast. `http` runs on tokio's runtime: it has few connections, and libraries do most
+//! of its work. `crate::door_kind` lists the doors.
+//!
+//! A door knows nothing of other doors, and the herd knows nothing of doors.
 
 pub mod entrance;
 pub mod http;
@@ -16,7 +19,8 @@ use std::io;
 use self::entrance::Entrance;
 use crate::{config::Limits, door_kind::DoorKind};
 
-/// Opens the door of the entrance's kind. The error is the system's: no thread, or no descriptor.
+/// Opens the door of the entrance's kind. The error comes from the operating system: it has no thread or no descriptor
+/// left.
 pub(crate) fn run(entrance: Entrance, limits: &Limits) -> io::Result<()> {
     match entrance.kind {
         DoorKind::Line => line::run(entrance, limits),

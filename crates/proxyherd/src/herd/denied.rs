@@ -1,14 +1,16 @@
-//! Rights: what a caller asks for needs one, and the herd sees to it for all doors.
+//! The rights that `Herd`'s methods need: each method names one, and checks it for all doors.
+//!
+//! A method that is denied changes nothing and tells nothing. Which caller has which right is decided at the entrance.
 
 use crate::caller::{Caller, Rights};
 
-/// A caller asked for something that it has no right to. Nothing was changed, and nothing told.
+/// The right that a caller lacks. Nothing was changed, and nothing told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
-    /// To say where a client is, or that it is to be forgotten.
+    /// To report or to forget a client.
     #[error("this caller may not report")]
     Report,
-    /// To learn where clients are.
+    /// To learn where clients are, or to watch them.
     #[error("this caller may not ask where clients are")]
     Read,
     /// To ask about places.
@@ -20,7 +22,7 @@ pub enum Denied {
 }
 
 impl Denied {
-    /// Whether this is the right that a caller has; otherwise the error that says so.
+    /// An error, unless the caller has this right.
     pub(super) fn unless(self, caller: &Caller) -> Result<(), Denied> {
         let Rights { report, read, places, operate } = caller.rights;
         let is_allowed = match self {

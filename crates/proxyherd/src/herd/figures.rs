@@ -1,4 +1,8 @@
-//! How a server is, gathered when somebody asks: its status, and what metrics tell beyond it.
+//! How a server is, gathered when somebody asks: its status ([`Herd::status`]), and the figures that metrics show
+//! ([`Herd::figures`]).
+//!
+//! This module reads the counts of other parts and keeps none. It knows neither the text of metrics nor that of the
+//! status.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -18,39 +22,39 @@ use crate::{
     places::{LookupOutcome, RemoteStatus},
 };
 
-/// All that metrics are made of.
+/// Everything that metrics show.
 #[derive(Clone, Debug)]
 pub struct Figures {
-    /// What `/v1/status` tells too.
+    /// What `/v1/status` shows too.
     pub status: Status,
-    /// What the records of each class take of their room.
+    /// How much of its room each class of records uses.
     pub rooms: [(&'static str, Usage); Class::ALL.len()],
-    /// Client connections not let in, since the start.
+    /// Client connections that were turned away, since the start.
     pub connections_turned_away: u64,
-    /// What was counted of each kind of door.
+    /// The counts of each kind of door.
     pub doors: [(DoorKind, DoorCounts); DoorKind::ALL.len()],
-    /// Bytes of replies that wait for clients, and of what waits behind these.
+    /// Bytes of replies that clients have not taken, and of input that waits behind these replies.
     pub buffered: usize,
-    /// Lines answered with a question mark, since the start.
+    /// Lines that were answered with a question mark, since the start.
     pub lines_invalid: u64,
-    /// Until the certificate for links expires, seconds; negative once it has.
+    /// Seconds until the certificate for links expires. Negative: it has expired.
     pub certificate_left_s: Option<i64>,
-    /// How many questions about places went which way, since the start.
+    /// How many questions about places had each outcome, since the start.
     pub places: [(LookupOutcome, u64); LookupOutcome::ALL.len()],
-    /// How many answers about places are kept, and how much memory they take, bytes.
+    /// How many answers about places are kept, and how many bytes they take.
     pub kept: (u64, u64),
-    /// What became of the requests to each provider over the network.
+    /// The requests to each provider over the network, and their results.
     pub remotes: Vec<RemoteStatus>,
 }
 
 impl Herd {
-    /// How this server is. Operators may ask.
+    /// How this server is. The caller needs the right to operate.
     pub fn status(&self, caller: &Caller) -> Result<Status, Denied> {
         Denied::Operate.unless(caller)?;
         Ok(self.gather())
     }
 
-    /// What metrics tell. Operators may ask.
+    /// What metrics show. The caller needs the right to operate.
     pub fn figures(&self, caller: &Caller) -> Result<Figures, Denied> {
         Denied::Operate.unless(caller)?;
         Ok(Figures {
@@ -59,7 +63,7 @@ impl Herd {
             connections_turned_away: self.admission.turned_away(),
             doors: DoorKind::ALL.map(|door| (door, self.admission.door(door))),
             buffered: self.admission.buffered(),
-            lines_invalid: self.counts.lines_invalid.load(Relaxed),
+            lines_invalid: self.counters.lines_invalid.load(Relaxed),
             certificate_left_s: self.credentials.as_ref().map(|credentials| credentials.seconds_left()),
             places: LookupOutcome::ALL.map(|outcome| (outcome, self.places.count(outcome))),
             kept: self.places.kept(),
@@ -67,6 +71,7 @@ impl Herd {
         })
     }
 
+    /// The status, for whoever may see it.
     pub(super) fn gather(&self) -> Status {
         Status {
             server: self.name().to_string(),
@@ -85,7 +90,7 @@ impl Herd {
             log_left_out: self.log.left_out(),
             places_budgets: self.budget_statuses(),
             certificate_days_left: self.credentials.as_ref().map(|credentials| credentials.days_left()),
-            peers_refused: self.counts.peers_refused.load(Relaxed),
+            peers_refused: self.counters.peers_refused.load(Relaxed),
             reaches: self.map.tree_servers().iter().map(ToString::to_string).collect(),
             links: self.links.all().iter().map(|link| self.link_status(link)).collect(),
         }
@@ -93,12 +98,12 @@ impl Herd {
 
     fn report_status(&self) -> ReportStatus {
         let counts = self.map.report_counts();
-        let rejected = counts.refused + self.counts.reports_unreadable.load(Relaxed);
+        let rejected = counts.refused + self.counters.reports_unreadable.load(Relaxed);
         ReportStatus { accepted: counts.accepted, stale: counts.stale, rejected }
     }
 
     fn budget_statuses(&self) -> Vec<BudgetStatus> {
-        let standings = self.purse.iter().flat_map(|purse| purse.standings());
+        let standings = self.quota.iter().flat_map(|quota| quota.standings());
         standings.map(|standing| budget_status(&standing)).collect()
     }
 
@@ -114,7 +119,7 @@ impl Herd {
             eager: self.map.is_eager(link.id),
             up_s: state.up_since.map(|since| since.elapsed().as_secs_f64()),
             times_up: state.times_up,
-            unsteady: link.is_unsteady(),
+            unsteady: link.is_flapping(),
             payloads_sent: link.payloads_sent(),
             payloads_received: link.payloads_received(),
             lag_s: link.lag().as_secs_f64(),

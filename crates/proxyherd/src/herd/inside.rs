@@ -1,6 +1,8 @@
-//! What the parts of a server that are no doors do with its handle ([`Inside`]): links, budget, topology, watchdog, and the
-//! server as a whole. Beside it stands the little that serves a door's connections: the log, the pulses, admission, and
-//! what makes reports safe.
+//! What the parts of a server that are not doors do with its handle: links, budget, topology, watchdog, and the server
+//! itself use the trait [`Inside`].
+//!
+//! This file also has what serves the connections of doors: the log, the pulses, admission, and the durability of
+//! reports. Doors may call these methods, because they are not part of the trait.
 
 use std::{
     sync::{
@@ -16,8 +18,9 @@ use proxyherd_core::{
     replica::{Replica, ReplicaSettings},
     types::{Origin, ServerName},
 };
+use proxyherd_log::{LogLevel, ServerLog, Subject};
 
-use super::{Counts, Durability, Herd, Link, Links, Status, watching::Watchers};
+use super::{Durability, Herd, HerdCounters, Link, Links, Status, watching::Watchers};
 use crate::{
     admission::{Admission, descriptors},
     clock,
@@ -26,20 +29,20 @@ use crate::{
     liveness::Liveness,
     places::{Places, ReservedQuota},
 };
-use proxyherd_log::{LogLevel, ServerLog, Subject};
 
-/// How many slots of each shard one sweep looks at: ten million clients are looked through in under a minute.
+/// How many slots of each shard one sweep looks at. With one sweep a second, ten million clients take less than a
+/// minute.
 const SWEEP_SLOTS: usize = 16 * 1024;
 
-/// What it is made of.
+/// Making a handle.
 impl Herd {
-    /// The handle of `server` in `config`, holding nothing yet.
+    /// The handle of `server` in `config`. It holds no records yet.
     pub(crate) fn new(
         config: &Config,
         server: &ServerConfig,
         credentials: Option<Arc<Credentials>>,
         places: Arc<Places>,
-        purse: Option<Arc<ReservedQuota>>,
+        quota: Option<Arc<ReservedQuota>>,
         log: ServerLog,
     ) -> Arc<Herd> {
         let me = Origin { server: server.name.clone(), incarnation: clock::now_ns() };
@@ -71,11 +74,11 @@ impl Herd {
             requests_max,
             admission: Arc::new(Admission::new(&config.limits, room)),
             places,
-            purse,
+            quota,
             credentials,
             log,
             liveness: Liveness::default(),
-            counts: Counts::default(),
+            counters: HerdCounters::default(),
             durability: OnceLock::new(),
             watchers: Watchers::new(&map),
             map,
@@ -88,87 +91,88 @@ impl Herd {
     }
 }
 
-/// What serves a door's connections.
+/// What serves the connections of doors.
 impl Herd {
-    /// Its log.
+    /// This server's log.
     pub(crate) fn log(&self) -> &ServerLog {
         &self.log
     }
 
-    /// Who of its clients is let in.
+    /// What decides which clients are let in.
     pub(crate) fn admission(&self) -> &Arc<Admission> {
         &self.admission
     }
 
-    /// What its watchdog knows.
+    /// The pulses that the watchdog looks at.
     pub(crate) fn liveness(&self) -> &Liveness {
         &self.liveness
     }
 
-    /// What makes reports safe before they are acknowledged, if that is asked for.
+    /// What makes reports durable before they are acknowledged, if anything does.
     pub(crate) fn durability(&self) -> Option<&Arc<dyn Durability>> {
         self.durability.get()
     }
 }
 
-/// What the parts that are no doors do with a handle. It is a trait because a method of a trait can only be called where the
-/// trait is imported: `tests/it/floors.rs` fails where a door imports it.
+/// The methods for the parts of a server that are not doors. They form a trait because they can then be called only
+/// where the trait is imported, and `tests/it/floors.rs` fails if a door imports it.
 pub(crate) trait Inside {
     /// Who this server is to its neighbors.
     fn identity(&self) -> &Identity;
 
-    /// What it holds.
+    /// All records that this server holds.
     fn map(&self) -> &Replica;
 
-    /// Its links, in the order of [`Config::links_of`]; they come and go with the topology.
+    /// This server's links, in the order of [`Config::links_of`]. They come and go with the topology.
     fn links(&self) -> &Links;
 
     /// What answers questions about places.
     fn places(&self) -> &Arc<Places>;
 
-    /// Requests that its providers of places may still make, where that has a bound.
+    /// How many requests the providers of places may still make, if that is bounded.
     #[cfg(test)]
-    fn purse(&self) -> Option<&Arc<ReservedQuota>>;
+    fn quota(&self) -> Option<&Arc<ReservedQuota>>;
 
-    /// What it shows its neighbors and whom it believes; without them links are plain, and on loopback.
+    /// This server's certificate for links and its trust anchors. `None`: links are not encrypted, and on loopback
+    /// only.
     fn credentials(&self) -> Option<&Arc<Credentials>>;
 
-    /// The herd's servers, as the configuration names them now.
+    /// The servers of the herd that the configuration names now.
     fn members(&self) -> Arc<[ServerName]>;
 
-    /// From here on these are the herd's servers.
+    /// Replaces the servers of the herd.
     fn set_members(&self, members: Arc<[ServerName]>);
 
-    /// Whether there is something that `link`, which is up, has not written yet.
+    /// Whether `link`, which is up, has something to write.
     fn has_news_for(&self, link: &Link) -> bool;
 
     /// Counts a connection to the peer port that got no link.
     fn count_refused_peer(&self);
 
-    /// Forgets some of what has expired, answers nonsense and tells of it, and looks at the tree; to be called about once a
-    /// second.
+    /// Does what is due about once a second: forgets some of the expired records, corrects nonsense that neighbors have
+    /// sent and logs it, looks at the spanning tree, and looks for a namesake.
     fn sweep(&self);
 
-    /// Leaves descriptors for the links that there are now; to be called when that has changed.
+    /// Keeps descriptors free for the present links. To be called when links were added or removed.
     fn make_room_for_links(&self);
 
-    /// How this server is, for the program itself.
+    /// How this server is. Unlike [`Herd::status`] this needs no caller.
     fn present(&self) -> Status;
 
-    /// Whether another process runs in this server's name.
+    /// Whether another process runs under this server's name.
     fn has_namesake(&self) -> bool;
 
-    /// From here on the server is on its way out, and says so to whoever balances load.
+    /// Notes that the server is stopping. Its readiness says so to load balancers from now on.
     fn drain(&self);
 
-    /// From here on reports are acknowledged when `durability` says that they are safe. Only the first call counts.
-    #[cfg_attr(not(test), expect(dead_code, reason = "nothing makes reports safe yet"))]
+    /// Has reports acknowledged only once `durability` says that they are durable. Only the first call counts.
+    #[cfg_attr(not(test), expect(dead_code, reason = "nothing makes reports durable yet"))]
     fn set_durability(&self, durability: Arc<dyn Durability>);
 
-    /// Records whether the configuration still names this server.
+    /// Notes whether the configuration no longer names this server.
     fn set_removed(&self, is_removed: bool);
 
-    /// Whether the configuration no longer names this server: soon no other server may hear what its clients report.
+    /// Whether the configuration no longer names this server. The other servers then close their links with it.
     fn is_removed(&self) -> bool;
 }
 
@@ -190,8 +194,8 @@ impl Inside for Herd {
     }
 
     #[cfg(test)]
-    fn purse(&self) -> Option<&Arc<ReservedQuota>> {
-        self.purse.as_ref()
+    fn quota(&self) -> Option<&Arc<ReservedQuota>> {
+        self.quota.as_ref()
     }
 
     fn credentials(&self) -> Option<&Arc<Credentials>> {
@@ -212,14 +216,14 @@ impl Inside for Herd {
     }
 
     fn count_refused_peer(&self) {
-        self.counts.peers_refused.fetch_add(1, Relaxed);
+        self.counters.peers_refused.fetch_add(1, Relaxed);
     }
 
     fn sweep(&self) {
         let now_ns = clock::now_ns();
         self.map.sweep(now_ns, SWEEP_SLOTS);
         self.wake(self.map.mend(now_ns));
-        self.tell_nonsense();
+        self.log_nonsense();
         self.wake(self.map.look_at_tree(now_ns, &self.members()));
         let has_namesake = self.map.has_namesake();
         let had_namesake = self.has_namesake.swap(has_namesake, Relaxed);
@@ -266,12 +270,12 @@ impl Inside for Herd {
 }
 
 impl Herd {
-    /// Logs which neighbors have told nonsense, each at most once in a minute.
-    fn tell_nonsense(&self) {
+    /// Logs which neighbors have sent nonsense, each at most once a minute.
+    fn log_nonsense(&self) {
         for link in self.links.all().iter() {
             let Some(news) = link.nonsense_news(self.map.nonsense(link.id), Instant::now()) else { continue };
-            let each = news.iter().map(|(what, count)| format!("{} ({count})", what.told()));
-            let (told, neighbor) = (each.collect::<Vec<_>>().join(", "), &link.neighbor);
+            let kinds = news.iter().map(|(what, count)| format!("{} ({count})", what.told()));
+            let (told, neighbor) = (kinds.collect::<Vec<_>>().join(", "), &link.neighbor);
             self.log.event(
                 LogLevel::Warn,
                 Subject::Link(neighbor),

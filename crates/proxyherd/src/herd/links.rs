@@ -1,7 +1,8 @@
-//! What is known of each link while the server runs: for its task to be woken, for metrics and for status.
+//! A server's links while it runs: what wakes their tasks, and what metrics and status show of them.
 //!
-//! Links come and go with the topology. One that is to go is taken off the list at once; its number stays taken until
-//! nobody speaks on it any more, so that core never takes one neighbor for another.
+//! Links come and go with the topology. A link that goes leaves the list at once. Its number stays taken until no
+//! connection uses it any more, so that core never confuses two neighbors. This module knows no sockets and no link
+//! protocol.
 
 use std::{
     sync::{
@@ -24,13 +25,13 @@ use proxyherd_core::{
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::unrest::Unrest;
+use super::flapping::{FlapChange, FlapDetector};
 use crate::config::{Address, Neighbor};
 
 /// All links of a server.
 #[derive(Debug)]
 pub struct Links {
-    /// By the links' numbers: waking takes no lock.
+    /// What wakes each link's task, by the link's number. Waking takes no lock.
     ready: Box<[Arc<Notify>]>,
     listed: RwLock<Listed>,
 }
@@ -39,67 +40,67 @@ pub struct Links {
 struct Listed {
     /// In the order of the configuration.
     links: Arc<[Arc<Link>]>,
-    /// By number: who has it, or had it until a moment ago.
+    /// Which numbers are taken, also by links that have left the list while a connection still uses them.
     taken: [bool; LINKS_MAX],
 }
 
 /// One link, up or down.
 #[derive(Debug)]
 pub struct Link {
-    /// Its number in core.
+    /// The link's number in core.
     pub id: LinkId,
-    /// Who is at the other end.
+    /// The server at the other end.
     pub neighbor: ServerName,
-    /// Is the neighbor dialled from here? Else it dials.
+    /// Whether this server dials the neighbor. Otherwise the neighbor dials.
     pub dials: bool,
-    /// Told when there is something to flush.
+    /// Notified when there is something to flush.
     pub ready: Arc<Notify>,
-    /// Held by whoever speaks on the link: a new connection waits until the old one is done.
+    /// Locked by the connection that uses the link. A new connection waits until the old one has ended.
     pub speaking: tokio::sync::Mutex<()>,
-    /// Cancelled when the link is to go: nobody begins to speak on it from then on.
+    /// Canceled when the link is removed. No connection begins to use the link from then on.
     pub leaving: CancellationToken,
     address: watch::Sender<Address>,
-    state: Mutex<LinkState>,
-    unrest: Mutex<Unrest>,
-    is_unsteady: AtomicBool,
+    state: Mutex<LinkConnection>,
+    flapping: Mutex<FlapDetector>,
+    is_flapping: AtomicBool,
     payloads_sent: AtomicU64,
     payloads_received: AtomicU64,
-    /// Since when something is queued that is not written, nanoseconds after `created`; 0: nothing is.
+    /// Since when something waits to be written, nanoseconds after `created`. 0: nothing waits.
     behind_since: AtomicU64,
     created: Instant,
-    nonsense: Mutex<NonsenseTold>,
+    nonsense_logged: Mutex<NonsenseLogged>,
 }
 
-/// How often the neighbor's nonsense may be told of in the log.
+/// Shortest time between two lines of the log about one neighbor's nonsense.
 const NONSENSE_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How much nonsense of each kind had come when the log was last told of it.
+/// How much nonsense of each kind had come when it was last logged.
 #[derive(Debug, Default)]
-struct NonsenseTold {
+struct NonsenseLogged {
     at: Option<Instant>,
     counts: [u64; Nonsense::ALL.len()],
 }
 
-/// How a link is.
+/// A link's connection: whether the link is up, and which processes of the neighbor have used it.
 #[derive(Clone, Debug, Default)]
-pub struct LinkState {
-    /// Since when it is up, if it is.
+pub struct LinkConnection {
+    /// Since when the link is up. `None`: it is down.
     pub up_since: Option<Instant>,
-    /// How often it has come up.
+    /// How often the link has come up.
     pub times_up: u64,
-    /// The version of the link protocol that is spoken, while it is up.
+    /// The version of the link protocol that both ends speak, while the link is up.
     pub version: Option<u16>,
-    /// Why it is not up, as far as that is known.
+    /// Why the link is down, if that is known.
     pub trouble: Option<String>,
-    /// Ends the connection that is in use.
+    /// Ends the connection that uses the link.
     stop: CancellationToken,
-    /// The last lives of the neighbor that dialed and got the link, the newest last.
+    /// The processes (lives) of the neighbor that dialed last and got the link, the newest last.
     lives: ArrayVec<u64, LIVES_MAX>,
-    /// A life of the neighbor that was refused, until the life that has the link is told of it.
+    /// A life that was refused, until the life that has the link is told of it.
     rival: Option<u64>,
 }
 
-/// How many lives of a neighbor a link remembers. If more processes than this run under one name, they keep displacing each
+/// How many lives of a neighbor a link remembers. If more processes run under one name, they keep displacing each
 /// other.
 const LIVES_MAX: usize = 4;
 
@@ -120,7 +121,7 @@ impl Links {
         Arc::clone(&self.listed.read().links)
     }
 
-    /// One link more, down; `None` while all numbers are taken.
+    /// Adds a link, which is down. `None`: all numbers are taken.
     pub fn add(&self, neighbor: &Neighbor) -> Option<Arc<Link>> {
         let mut listed = self.listed.write();
         let index = listed.taken.iter().position(|taken| !taken)?;
@@ -131,8 +132,9 @@ impl Links {
         Some(link)
     }
 
-    /// Takes the link with `neighbor` off the list, so that no new connection gets it. A connection that uses it continues
-    /// until the caller cancels [`Link::leaving`]. Its number is taken until it is [freed](Links::free).
+    /// Takes the link with `neighbor` off the list, so that no new connection gets it. A connection that uses it
+    /// continues until the caller cancels [`Link::leaving`]. The link's number stays taken until it is
+    /// [freed](Links::free).
     pub fn remove(&self, neighbor: &ServerName) -> Option<Arc<Link>> {
         let mut listed = self.listed.write();
         let link = Arc::clone(listed.links.iter().find(|link| link.neighbor == *neighbor)?);
@@ -140,7 +142,7 @@ impl Links {
         Some(link)
     }
 
-    /// Nobody speaks on this link any more, and core knows: its number is free.
+    /// Frees the number of a removed link. No connection may use the link any more, and core must know that.
     pub fn free(&self, link: &Link) {
         self.listed.write().taken[link.id.index()] = false;
     }
@@ -154,7 +156,7 @@ impl Links {
         listed.links = links.into();
     }
 
-    /// Lets a link flush.
+    /// Wakes a link's task, so that it flushes.
     pub fn wake(&self, link: LinkId) {
         self.ready[link.index()].notify_one();
     }
@@ -171,57 +173,57 @@ impl Link {
             leaving: CancellationToken::new(),
             address: watch::Sender::new(neighbor.address.clone()),
             state: Mutex::default(),
-            unrest: Mutex::default(),
-            is_unsteady: AtomicBool::new(false),
+            flapping: Mutex::default(),
+            is_flapping: AtomicBool::new(false),
             payloads_sent: AtomicU64::new(0),
             payloads_received: AtomicU64::new(0),
             behind_since: AtomicU64::new(0),
             created: Instant::now(),
-            nonsense: Mutex::default(),
+            nonsense_logged: Mutex::default(),
         }
     }
 
-    /// What of the neighbor's nonsense, of which there has been so much, is to be told of in the log now, if anything is. From
-    /// here on it counts as told.
+    /// What to log now of the neighbor's nonsense, given how much of each kind has come so far: what has come since the
+    /// last time. `None`: nothing new, or the last time was less than `NONSENSE_INTERVAL` ago.
     pub fn nonsense_news(
         &self,
         counts: [u64; Nonsense::ALL.len()],
         now: Instant,
     ) -> Option<Vec<(Nonsense, u64)>> {
-        let mut told = self.nonsense.lock();
-        let is_soon = told.at.is_some_and(|at| now.duration_since(at) < NONSENSE_INTERVAL);
-        if is_soon || counts == told.counts {
+        let mut logged = self.nonsense_logged.lock();
+        let is_soon = logged.at.is_some_and(|at| now.duration_since(at) < NONSENSE_INTERVAL);
+        if is_soon || counts == logged.counts {
             return None;
         }
-        let more = counts.iter().zip(&told.counts).map(|(now, before)| now.saturating_sub(*before));
+        let more = counts.iter().zip(&logged.counts).map(|(now, before)| now.saturating_sub(*before));
         let news = Nonsense::ALL.into_iter().zip(more).filter(|(_, more)| *more > 0).collect();
-        *told = NonsenseTold { at: Some(now), counts };
+        *logged = NonsenseLogged { at: Some(now), counts };
         Some(news)
     }
 
-    /// Where the neighbor is dialled, or would be.
+    /// The address at which the neighbor is dialed, or would be.
     pub fn address(&self) -> Address {
         self.address.borrow().clone()
     }
 
-    /// [`Link::address`], for who has to know when it becomes another.
+    /// [`Link::address`], and news of its changes.
     pub fn addresses(&self) -> watch::Receiver<Address> {
         self.address.subscribe()
     }
 
-    /// The neighbor is elsewhere from now on.
+    /// Replaces the neighbor's address.
     pub fn set_address(&self, address: Address) {
         self.address.send_replace(address);
     }
 
-    /// How it is now.
-    pub fn state(&self) -> LinkState {
+    /// The state of the link's connection now.
+    pub fn state(&self) -> LinkConnection {
         self.state.lock().clone()
     }
 
-    /// This life of the neighbor has dialed. If another life has the link now and this life had it before, both are running
-    /// and would displace each other forever: returns the life that has the link. [`Link::take_rival`] then tells that life of
-    /// the rival.
+    /// To be called when this life of the neighbor dials. Usually `None`. If another life has the link now and this
+    /// life had it before, both are running and would displace each other forever. Then this returns the life that has
+    /// the link, and [`Link::take_rival`] tells that life of its rival.
     pub fn rival_of(&self, life: u64) -> Option<u64> {
         let mut state = self.state.lock();
         let holder =
@@ -233,7 +235,7 @@ impl Link {
         Some(holder)
     }
 
-    /// This life of the neighbor dialed and has the link from now on.
+    /// Notes that this life of the neighbor dialed and has the link from now on.
     pub fn taken_by(&self, life: u64) {
         let mut state = self.state.lock();
         state.lives.retain(|known| *known != life);
@@ -244,12 +246,13 @@ impl Link {
         state.rival = None;
     }
 
-    /// The life of the neighbor that was refused because another life has the link; returned once for each refusal.
+    /// The life of the neighbor that was refused because another life has the link. Each refusal is returned once.
     pub fn take_rival(&self) -> Option<u64> {
         self.state.lock().rival.take()
     }
 
-    /// It is up, and both ends speak `version`. The token ends the connection when a newer one wants the link.
+    /// Notes that the link is up and both ends speak `version`. The returned token is canceled when the connection must
+    /// end, because a newer one wants the link.
     pub fn came_up(&self, version: u16) -> CancellationToken {
         let mut state = self.state.lock();
         state.up_since = Some(Instant::now());
@@ -260,7 +263,7 @@ impl Link {
         state.stop.clone()
     }
 
-    /// It is down, or still down; says whether the trouble is another than before.
+    /// Notes that the link is down, or still down, and why. Says whether the reason has changed.
     pub fn went_down(&self, trouble: String) -> bool {
         self.behind_since.store(0, Release);
         let mut state = self.state.lock();
@@ -271,7 +274,7 @@ impl Link {
         is_new
     }
 
-    /// Records why it is not up after this end refused a connection.
+    /// Notes why the link is down, after this end has refused a connection. If the link is up, this changes nothing.
     pub fn note_trouble(&self, trouble: String) {
         let mut state = self.state.lock();
         if state.up_since.is_none() {
@@ -279,18 +282,22 @@ impl Link {
         }
     }
 
-    /// The watchdog's look at whether the link stays up; says what has changed, if anything has.
-    pub(crate) fn look(&self) -> Option<bool> {
-        let is_unsteady = self.unrest.lock().look(self.state.lock().times_up);
-        (self.is_unsteady.swap(is_unsteady, Relaxed) != is_unsteady).then_some(is_unsteady)
+    /// Looks whether the link flaps, about once a second. Says what has changed since the last look, if anything has.
+    pub(crate) fn look_for_flapping(&self) -> Option<FlapChange> {
+        let is_flapping = self.flapping.lock().look(self.state.lock().times_up);
+        match (self.is_flapping.swap(is_flapping, Relaxed), is_flapping) {
+            (false, true) => Some(FlapChange::Began),
+            (true, false) => Some(FlapChange::Ended),
+            _ => None,
+        }
     }
 
-    /// Whether it comes up again and again, and does not stay up.
-    pub fn is_unsteady(&self) -> bool {
-        self.is_unsteady.load(Relaxed)
+    /// Whether the link comes up again and again, and does not stay up.
+    pub fn is_flapping(&self) -> bool {
+        self.is_flapping.load(Relaxed)
     }
 
-    /// Asks the connection that is in use, if any, to end.
+    /// Asks the connection that uses the link, if there is one, to end.
     pub fn stop(&self) {
         self.state.lock().stop.cancel();
     }
@@ -315,7 +322,7 @@ impl Link {
         self.payloads_received.load(Relaxed)
     }
 
-    /// Notes that something waits to be written, or nothing any more.
+    /// Notes whether something waits to be written.
     pub fn set_behind(&self, is_behind: bool) {
         let was_behind = self.behind_since.load(Acquire) != 0;
         if is_behind != was_behind {
@@ -324,7 +331,7 @@ impl Link {
         }
     }
 
-    /// For how long something has been waiting to be written.
+    /// For how long something has been waiting to be written. Zero: nothing waits.
     pub fn lag(&self) -> Duration {
         match self.behind_since.load(Acquire) {
             0 => Duration::ZERO,

@@ -1,24 +1,24 @@
-//! One server's handle, through which all doors go: what they may ask of the herd.
+//! One server's handle on the herd: what doors may ask, and nothing else.
 //!
-//! All that a door needs is in this file, and in what it names: reports, questions about clients and places, forgetting,
-//! watching ([`Herd`]'s methods here), whether the server is well (`readiness`), and how it is (`figures`). What asks is a
-//! [`Caller`], whose rights are checked here and in no door. A door turns bytes into these calls, and what it is told into
-//! bytes. This module knows no protocol.
+//! A door turns its protocol's bytes into calls of [`Herd`]'s methods, and turns what they return into bytes. The
+//! methods here take reports, answer questions about clients and places, forget clients, and watch them. `readiness`
+//! says whether the server is ready, and `figures` says how it is. Callers are checked here and in no door: a method
+//! that needs a right takes a [`Caller`] and returns [`Denied`] if the caller lacks the right.
 //!
-//! It decides nothing that core can decide: it adds what core must not have, that is the clock, the tasks to wake, the
-//! provider of places and the log. The parts of the server that are no doors (links, budget, topology, watchdog) have
-//! methods of their own, in [`Inside`]. A door must not import that, which a test of the floors sees to.
+//! Core decides. This module adds what core must not have: the clock, the tasks to wake, the providers of places, and
+//! the log. It knows no protocol. The parts of the server that are not doors (links, budget, topology, watchdog) use
+//! the methods of `Inside`. A door must not import that trait, which a test of the floors checks.
 
 mod denied;
 mod durability;
 mod figures;
+mod flapping;
 mod inside;
 mod links;
 mod readiness;
 mod status;
 #[cfg(test)]
 pub(crate) mod tests;
-mod unrest;
 mod watching;
 
 use std::{
@@ -38,18 +38,19 @@ use proxyherd_core::{
     replica::{FoundClient, Offer, Replica},
     types::{Attributes, Body, ClientId, Coordinates, Difference, Record, ServerName, Timestamp},
 };
+use proxyherd_log::ServerLog;
 
-pub(crate) use self::inside::Inside;
 use self::watching::Watchers;
 pub use self::{
     denied::Denied,
-    durability::{Durability, Notice, Position},
+    durability::{Durability, Notice, Positions},
     figures::Figures,
-    links::{Link, LinkState, Links},
+    links::{Link, LinkConnection, Links},
     readiness::Readiness,
     status::{BudgetStatus, LinkStatus, ReportStatus, Status},
-    watching::{Change, Watching},
+    watching::{Change, WatchHandle},
 };
+pub(crate) use self::{flapping::FlapChange, inside::Inside};
 use crate::{
     admission::Admission,
     caller::Caller,
@@ -57,24 +58,23 @@ use crate::{
     liveness::Liveness,
     places::{Looked, Places, ReservedQuota},
 };
-use proxyherd_log::ServerLog;
 
 /// One server of the herd.
 pub struct Herd {
     identity: Identity,
     links: Links,
     places: Arc<Places>,
-    purse: Option<Arc<ReservedQuota>>,
+    quota: Option<Arc<ReservedQuota>>,
     credentials: Option<Arc<Credentials>>,
     log: ServerLog,
     admission: Arc<Admission>,
     liveness: Liveness,
-    counts: Counts,
-    /// What makes reports safe before they are acknowledged; without it they are acknowledged at once.
+    counters: HerdCounters,
+    /// What makes reports durable before they are acknowledged. Without it they are acknowledged at once.
     durability: OnceLock<Arc<dyn Durability>>,
     map: Arc<Replica>,
     watchers: Watchers,
-    /// How many requests to providers of places may be under way.
+    /// How many requests to providers of places may be under way at once.
     requests_max: usize,
     members: RwLock<Arc<[ServerName]>>,
     started: Instant,
@@ -83,33 +83,33 @@ pub struct Herd {
     is_removed: AtomicBool,
 }
 
-/// What is counted here, since the start.
+/// What the herd itself counts, since the start.
 #[derive(Debug, Default)]
-struct Counts {
+struct HerdCounters {
     reports_unreadable: AtomicU64,
     peers_refused: AtomicU64,
     lines_invalid: AtomicU64,
 }
 
-/// Where a client is, as its record has it.
+/// Where a client is, according to its record. A door writes it in its own protocol.
 #[derive(Clone, Copy, Debug)]
 pub struct Whereabouts<'a> {
-    /// Its ID.
+    /// The client's ID.
     pub client: &'a [u8],
-    /// Where.
+    /// Where the client is.
     pub coordinates: Coordinates,
     /// What else its report said.
     pub attributes: Attributes<'a>,
-    /// When, as the report says.
+    /// When the client was there, according to the report.
     pub timestamp: Timestamp,
-    /// When the report was received, counted from `timestamp`.
+    /// How much later than `timestamp` the report was received.
     pub difference: Difference,
     /// The server that took the report.
     pub server: &'a ServerName,
 }
 
 impl<'a> Whereabouts<'a> {
-    /// `None` for a tombstone.
+    /// `None`: the record is a tombstone.
     fn of(held: Update<'a>) -> Option<Whereabouts<'a>> {
         let Record { key, timestamp, difference, body, .. } = held.record;
         let Body::Location { coordinates, attributes } = body else { return None };
@@ -124,22 +124,24 @@ impl Herd {
         &self.identity.me.server
     }
 
-    /// Takes up to [`BATCH_LEN_MAX`](proxyherd_core::limits::BATCH_LEN_MAX) reports, those of one client in their order, at
-    /// `now_ns` by this server's clock; each learns what became of it. The caller must [wake](Herd::wake) the links that are
-    /// returned. A door that reports several batches at a time wakes once for all of them ([`Wake::and`]).
+    /// Takes up to [`BATCH_LEN_MAX`](proxyherd_core::limits::BATCH_LEN_MAX) reports at `now_ns` by this server's clock.
+    /// Reports of one client are taken in their order. Each offer then says what became of its report. The door must
+    /// [wake](Herd::wake) the links that are returned. If it reports several batches in a row, it can wake once for all
+    /// of them ([`Wake::and`]).
     pub fn report(&self, caller: &Caller, now_ns: u64, offers: &mut [Offer<'_>]) -> Result<Wake, Denied> {
         Denied::Report.unless(caller)?;
         Ok(self.map.report_all(now_ns, offers))
     }
 
-    /// Lets the links in `wake` flush.
+    /// Wakes the links in `wake`, so that they flush.
     pub fn wake(&self, wake: Wake) {
         for link in wake.links() {
             self.links.wake(link);
         }
     }
 
-    /// Calls `read` with where a client is, under a lock: it must not take long. `None`: the client is not known.
+    /// Calls `read` with where the client is. This happens under a shard's lock, so `read` must be quick. `None`: the
+    /// client is not known.
     pub fn locate<T>(
         &self,
         caller: &Caller,
@@ -151,8 +153,8 @@ impl Herd {
         Ok(self.find(now_ns, client, read))
     }
 
-    /// The places around somewhere, or what waits for them. Around a client, `read` is called as by [`Herd::locate`] before
-    /// anything is asked. `None`: the client is not known.
+    /// The places around a point or a client, or a question that waits for them. Around a client, this first calls
+    /// `read` as [`Herd::locate`] does. `None`: the client is not known.
     pub fn nearby(
         &self,
         caller: &Caller,
@@ -176,13 +178,13 @@ impl Herd {
         Ok(query.map(|query| self.places.look(query, limit.into())))
     }
 
-    /// Whether at least one provider of places knows that type of them. Anybody may ask.
+    /// Whether at least one provider knows this type of places. This needs no right.
     pub fn knows_kind_of_places(&self, kind: &str) -> bool {
         self.places.knows_kind(kind)
     }
 
-    /// The clients around somewhere, the nearest first; those that `wanted` leaves out take no place. `None`: the client
-    /// around which they should be is not known.
+    /// The clients around a point or a client, the nearest first. Clients for which `wanted` returns false do not count
+    /// against the limit. `None`: the client in the middle is not known.
     pub fn near(
         &self,
         caller: &Caller,
@@ -194,7 +196,7 @@ impl Herd {
         Ok(self.map.near(now_ns, near, wanted))
     }
 
-    /// Forgets a client for the whole herd. Says whether it was known.
+    /// Forgets a client in the whole herd. Says whether the client was known.
     pub fn forget(&self, caller: &Caller, now_ns: u64, client: ClientId<'_>) -> Result<bool, Denied> {
         Denied::Report.unless(caller)?;
         let (was_known, wake) = self.map.forget(now_ns, client);
@@ -202,36 +204,36 @@ impl Herd {
         Ok(was_known)
     }
 
-    /// From here on the caller can [take](Watching::take) what changes of the clients that `watch` names, until it drops what is
-    /// returned. `bell` is called on another thread when there is something to take and nothing was left before; it must not
-    /// wait. Who also wants to know where these clients are now watches first, and then asks. `None`: this server has as many
-    /// watchers as it can serve.
+    /// Begins to watch the clients that `watch` names. The door [takes](WatchHandle::take) changes from the handle, and
+    /// ends the watch by dropping it. `bell` is called on another thread when there is a change to take and there was
+    /// none before. It must not wait. A door that also asks where the clients are now watches first and asks then, so
+    /// that it misses no change. `None`: this server has as many watchers as it can serve.
     pub fn watch(
         &self,
         caller: &Caller,
         watch: Watch<'_>,
         bell: impl Fn() + Send + Sync + 'static,
-    ) -> Result<Option<Watching>, Denied> {
+    ) -> Result<Option<WatchHandle>, Denied> {
         Denied::Read.unless(caller)?;
         Ok(self.watchers.watch(&self.liveness, watch, bell))
     }
 
-    /// Counts a report that could not be read.
+    /// Counts a report that the door could not read.
     pub fn count_unreadable(&self) {
-        self.counts.reports_unreadable.fetch_add(1, Relaxed);
+        self.counters.reports_unreadable.fetch_add(1, Relaxed);
     }
 
     /// Counts a line that was answered with a question mark.
     pub fn count_invalid_line(&self) {
-        self.counts.lines_invalid.fetch_add(1, Relaxed);
+        self.counters.lines_invalid.fetch_add(1, Relaxed);
     }
 
-    /// The names of what in this server is stuck. Anybody may ask.
+    /// The names of what is stuck in this server. This needs no right.
     pub fn stuck(&self) -> Vec<String> {
         self.liveness.stuck()
     }
 
-    /// Whether the server is on its way out.
+    /// Whether the server is stopping.
     pub fn is_draining(&self) -> bool {
         self.is_draining.load(Relaxed)
     }

@@ -1,12 +1,14 @@
-//! How a server is: what its HTTP door tells at `/v1/status`, and what `proxyherd status` reads there.
+//! The status of a server, as data: its HTTP door sends it as JSON at `/v1/status`, and `proxyherd status` reads it
+//! there.
 //!
-//! This is the model alone. It is part of what other versions of the program read: fields are only ever added.
+//! Servers and programs of other versions read this too, so fields are only added and never removed or renamed. This
+//! module does not know where the values come from (`figures`).
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-/// One server, at one moment.
+/// The status of one server at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
     /// The server's name.
@@ -15,29 +17,30 @@ pub struct Status {
     pub herd: String,
     /// The program's version.
     pub version: String,
-    /// Which life of the server this is. In JSON it is a string: it is above 2^53, and many readers round such numbers.
+    /// The server's incarnation: each start has a greater one. In JSON it is a string, because it is above 2^53 and
+    /// many readers round such numbers.
     #[serde(serialize_with = "as_text", deserialize_with = "text_or_number")]
     pub incarnation: u64,
     /// Seconds since it started.
     pub uptime_s: f64,
-    /// Whether it is on its way out.
+    /// Whether the server is stopping.
     pub draining: bool,
-    /// Whether its configuration no longer names it.
+    /// Whether the configuration no longer names the server.
     #[serde(default)]
     pub removed: bool,
-    /// What in it has not moved for several seconds, by name.
+    /// The names of what in the server has not moved for several seconds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stuck: Vec<String>,
-    /// Whether another process runs as this server.
+    /// Whether another process runs under this server's name.
     #[serde(default)]
     pub namesake: bool,
-    /// Records it holds.
+    /// How many records the server holds.
     pub records: u64,
-    /// Client connections that are open.
+    /// How many client connections are open.
     pub connections: usize,
     /// Reports of clients since the start.
     pub reports: ReportStatus,
-    /// Differences found between what it and its neighbors hold, since the start.
+    /// How often the server and a neighbor turned out to hold different records, since the start.
     #[serde(default)]
     pub root_mismatches: u64,
     /// Log lines left out since the start.
@@ -45,83 +48,85 @@ pub struct Status {
     /// The budgets of requests to providers of places, where there are any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub places_budgets: Vec<BudgetStatus>,
-    /// Whole days until its certificate for links expires, negative once it has; absent where links are not encrypted.
+    /// Whole days until the server's certificate for links expires. Negative: it has expired. Absent: links are not
+    /// encrypted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate_days_left: Option<i64>,
-    /// Connections to its peer port that got no link, since the start.
+    /// Connections to the peer port that got no link, since the start.
     #[serde(default)]
     pub peers_refused: u64,
-    /// The servers that it reaches over links that are up, itself among them; those that know of spanning trees.
+    /// The servers that the server reaches over links that are up, including itself. Servers too old to know spanning
+    /// trees are not listed.
     #[serde(default)]
     pub reaches: Vec<String>,
-    /// Its links.
+    /// The server's links.
     pub links: Vec<LinkStatus>,
 }
 
 /// What became of the reports of clients.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ReportStatus {
-    /// They were news.
+    /// How many were news.
     pub accepted: u64,
-    /// Something newer was held.
+    /// How many came when a newer report was held already.
     pub stale: u64,
-    /// They could not be read, or there was no room.
+    /// How many could not be read, or found no room.
     pub rejected: u64,
 }
 
-/// A budget in its present period, as the server knew it a second or so ago.
+/// A places budget in its present period, as the server knew it about a second ago.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BudgetStatus {
     /// `day` or `month`.
     pub period: String,
-    /// Which one, such as `2026-10-05` or `2026-10`; UTC.
+    /// The day or month in UTC, such as `2026-10-05` or `2026-10`.
     pub date: String,
-    /// What the whole herd may spend.
+    /// How many requests the whole herd may make.
     pub whole: u64,
-    /// What the whole herd has spent.
+    /// How many the whole herd has made.
     pub spent: u64,
-    /// What is left to the whole herd.
+    /// How many are left to the whole herd.
     pub left: u64,
-    /// What is left to this server if no other grants it anything.
+    /// How many are left to this server if no other server grants it any.
     pub own_left: u64,
 }
 
 /// One link of the server.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LinkStatus {
-    /// Who is at the other end.
+    /// The server at the other end.
     pub neighbor: String,
-    /// Where it is dialled, or would be.
+    /// The address at which the neighbor is dialed, or would be.
     pub address: String,
     /// Whether this end dials.
     pub dials: bool,
     /// Whether the link is up.
     pub up: bool,
-    /// The version of the link protocol that both ends speak; absent while it is down.
+    /// The version of the link protocol that both ends speak. Absent while the link is down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<u16>,
-    /// Whether the neighbor is told of changes as they come: the link is in the spanning tree.
+    /// Whether the link is in the spanning tree, so that changes are sent to the neighbor as they come.
     #[serde(default)]
     pub eager: bool,
-    /// Seconds since it came up; absent while it is down.
+    /// Seconds since the link came up. Absent while it is down.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub up_s: Option<f64>,
-    /// How often it has come up.
+    /// How often the link has come up.
     pub times_up: u64,
-    /// Whether it comes up again and again, and does not stay up.
+    /// Whether the link flaps: it comes up again and again, and does not stay up.
     #[serde(default)]
     pub unsteady: bool,
     /// Records sent since the start.
     pub payloads_sent: u64,
     /// Records received since the start.
     pub payloads_received: u64,
-    /// For how long something has been waiting to be sent, seconds.
+    /// For how many seconds something has been waiting to be sent.
     pub lag_s: f64,
-    /// By how much the neighbor's clock is surely ahead of the server's, or, if negative, behind, seconds.
+    /// By how many seconds, at least, the neighbor's clock is ahead of the server's. Negative: it is behind.
     #[serde(default)]
     pub clock_offset_s: f64,
-    /// How often the neighbor has told what the server does not keep, since the link is in the configuration, by what it
-    /// was. It may only have relayed it.
+    /// How often the neighbor has sent what the server does not keep, by kind, since the configuration has the link.
+    /// The neighbor may only have passed it on.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub nonsense: BTreeMap<String, u64>,
     /// Why the link is down, as far as that is known.
@@ -137,12 +142,12 @@ fn as_text<S: Serializer>(number: &u64, serializer: S) -> Result<S::Ok, S::Error
 fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
-    enum Told {
+    enum NumberOrText {
         Number(u64),
         Text(String),
     }
-    match Told::deserialize(deserializer)? {
-        Told::Number(number) => Ok(number),
-        Told::Text(text) => text.parse().map_err(D::Error::custom),
+    match NumberOrText::deserialize(deserializer)? {
+        NumberOrText::Number(number) => Ok(number),
+        NumberOrText::Text(text) => text.parse().map_err(D::Error::custom),
     }
 }

@@ -1,4 +1,4 @@
-//! What doors may ask, and who may ask it.
+//! Tests of what doors may ask, and of callers' rights.
 
 use std::path::Path;
 
@@ -18,12 +18,12 @@ use crate::{
 
 const NOW_NS: u64 = 1_700_000_000_000_000_000;
 
-/// A handle that holds nothing, without sockets.
+/// The handle of a server without links and sockets, which holds no records.
 pub(crate) fn alone() -> Arc<Herd> {
     alone_with("")
 }
 
-/// The same, with more about the herd.
+/// The same, with more settings in the configuration.
 pub(crate) fn alone_with(settings: &str) -> Arc<Herd> {
     let text = format!(
         "[herd]\ntls = \"off\"\n{settings}\n[[server]]\nname = \"Riley\"\nlisten = \"127.0.0.1:12000\""
@@ -58,7 +58,7 @@ fn near(around: Around<'_>) -> Near<'_> {
     Near { around, radius_m: None, limit: Limit::new(10).unwrap() }
 }
 
-/// Kiwi is known.
+/// A handle that knows where the client "kiwi" is.
 fn with_kiwi() -> Arc<Herd> {
     let herd = alone();
     let mut offers = [Offer::on(Condition::New, report())];
@@ -71,8 +71,8 @@ fn with_kiwi() -> Arc<Herd> {
 async fn who_lacks_a_right_gets_nothing_that_needs_it_and_all_the_rest() {
     let point = Around::Point(Point::new(34.0, -118.0).unwrap());
     let around = Around::Client(kiwi());
-    // For each right, what is left without it: report, locate, places around kiwi, around a point, near, forget, status,
-    // watch.
+    // For each right, what is left without it: report, locate, places around kiwi, around a point, near, forget,
+    // status, watch.
     for (rights, allowed) in [
         (Rights::ALL, [true; 8]),
         (NONE, [false; 8]),

@@ -1,16 +1,20 @@
-//! Who is told of clients' changes as they happen: one follower of the map for all of a server's watchers.
+//! Watchers: whoever wants to know of clients' changes as they happen. [`Herd::watch`](super::Herd::watch) makes a
+//! [`WatchHandle`], from which the watcher takes changes when its bell rings.
 //!
-//! The first watcher has the map followed and a thread started, and after the last one that thread ends the following. It
-//! takes the IDs of what has changed, in small bites, and puts them into the outbox of each watcher that wants them. An outbox
-//! holds IDs, each at most once: a watcher that takes one reads the client's *current* record. So a slow watcher is told
-//! less often, and never anything old.
+//! All watchers of a server share one follower of the replica and one thread. The first watcher starts both, and both
+//! end after the last one. The thread takes the IDs of changed clients from the replica, in small batches, and queues
+//! each ID for the watchers that want it. A queue holds IDs, each at most once: a watcher that takes an ID reads the
+//! client's *current* record. A slow watcher therefore gets fewer changes, and never an old one.
 //!
-//! **Bounds.** A watcher for which more than [`WAITING_MAX`] clients wait loses its outbox, and is told to begin anew
-//! ([`Change::Anew`]); until it has taken that, nothing is kept for it. The same happens to all watchers if the thread falls so
-//! far behind that the map has it begin anew. Past [`WATCHERS_MAX`] or [`WIDE_MAX`] a new watcher finds no room.
+//! **Bounds.** If more than [`QUEUE_LEN_MAX`] clients wait for one watcher, its queue is emptied and the watcher is
+//! told to begin anew ([`Change::Anew`]). Nothing is queued for it until it has taken that. All watchers begin anew if
+//! the thread falls so far behind that the replica tells it to, and after a panic in the thread. A new watcher past
+//! [`WATCHERS_MAX`] or [`PREFIX_WATCHERS_MAX`] is not taken.
 //!
-//! **Locks.** The watchers' lock is held while the map is followed and left, so it comes before those of shards. Bells are
-//! called without any lock.
+//! **Locks.** The lock of all watchers is held while the replica is followed and unfollowed, so it is locked before the
+//! shards' locks. Bells are called without any lock.
+//!
+//! This module does not know what doors do with changes.
 
 #[cfg(test)]
 mod tests;
@@ -18,6 +22,7 @@ mod tests;
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
         mpsc::{Receiver, SyncSender, sync_channel},
@@ -38,43 +43,44 @@ use crate::liveness::{Liveness, Pulse};
 
 /// Most watchers of a server. One more is not taken.
 const WATCHERS_MAX: usize = 65_536;
-/// Most of them that watch more than one client, since each of these is looked at for every change. One more is not taken.
-const WIDE_MAX: usize = 256;
-/// Most clients that wait for one watcher. With one more it begins anew.
-const WAITING_MAX: usize = 4096;
-/// Most changes that are taken at once: so long the watchers' lock is held.
-const BITE: usize = 128;
+/// Most watchers of a prefix or of all clients, since each change is compared with all of these. One more is not taken.
+const PREFIX_WATCHERS_MAX: usize = 256;
+/// Most clients that wait in one watcher's queue. With one more the watcher begins anew.
+const QUEUE_LEN_MAX: usize = 4096;
+/// Most changes that are taken from the replica at once. This bounds how long the lock of all watchers is held.
+const BATCH_LEN: usize = 128;
 
-/// What a watcher is told.
+/// One change, as a watcher is told of it.
 #[derive(Clone, Copy, Debug)]
 pub enum Change<'a> {
-    /// A client is here now. It may have been told so already.
+    /// This client is here now. The watcher may have been told so before.
     Moved(&'a Whereabouts<'a>),
-    /// A client of this ID is not known any more. It may have been told so already, or never have been told of it.
+    /// The client with this ID is no longer known. The watcher may have been told so before, or may never have been
+    /// told of the client.
     Gone(&'a [u8]),
-    /// Changes were left out: whatever it has been told counts no more. It should ask where the clients are that it
-    /// watches. It is told of all that changes from now on.
+    /// Changes were left out, so what the watcher was told before may be wrong. The watcher should ask where its
+    /// clients are. It is told of all changes from now on.
     Anew,
 }
 
-/// Somebody watches, until this is dropped.
+/// One watcher. Dropping it ends the watch.
 #[derive(Debug)]
-pub struct Watching {
+pub struct WatchHandle {
     map: Arc<Replica>,
-    shared: Arc<Mutex<State>>,
-    /// Whom it watches: one client, or all whose IDs begin with it.
-    whom: Box<[u8]>,
-    is_wide: bool,
-    outbox: Arc<Outbox>,
+    shared: Arc<Mutex<WatchersState>>,
+    /// The ID of the watched client, or, with `is_prefix`, what the IDs of the watched clients begin with.
+    watched: Box<[u8]>,
+    is_prefix: bool,
+    outbox: Arc<WatcherOutbox>,
 }
 
-impl Watching {
-    /// Takes the next change, as it is at `now_ns`. `tell` may be called under a lock: it must not take long. `None`: there is
-    /// nothing left, and the bell rings when there is.
+impl WatchHandle {
+    /// Takes the next change, with the record as it is at `now_ns`. `tell` may be called under a shard's lock, so it
+    /// must be quick. `None`: nothing is left, and the bell rings when there is something again.
     pub fn take<T>(&self, now_ns: u64, tell: impl FnOnce(Change<'_>) -> T) -> Option<T> {
-        let client = match self.outbox.waiting.lock().next()? {
-            Next::Anew => return Some(tell(Change::Anew)),
-            Next::Client(client) => client,
+        let client = match self.outbox.queue.lock().next()? {
+            NextChange::Anew => return Some(tell(Change::Anew)),
+            NextChange::Client(client) => client,
         };
         let mut tell = Some(tell);
         let mut tell = |change: Change<'_>| tell.take().map(|tell| tell(change));
@@ -85,16 +91,16 @@ impl Watching {
     }
 }
 
-impl Drop for Watching {
+impl Drop for WatchHandle {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
-        let is_other = |outbox: &Arc<Outbox>| !Arc::ptr_eq(outbox, &self.outbox);
-        if self.is_wide {
-            state.wide.retain(|(_, outbox)| is_other(outbox));
-        } else if let Some(outboxes) = state.of_one.get_mut(&self.whom) {
+        let is_other = |outbox: &Arc<WatcherOutbox>| !Arc::ptr_eq(outbox, &self.outbox);
+        if self.is_prefix {
+            state.by_prefix.retain(|(_, outbox)| is_other(outbox));
+        } else if let Some(outboxes) = state.by_client.get_mut(&self.watched) {
             outboxes.retain(is_other);
             if outboxes.is_empty() {
-                state.of_one.remove(&self.whom);
+                state.by_client.remove(&self.watched);
             }
         }
         state.len -= 1;
@@ -102,58 +108,61 @@ impl Drop for Watching {
     }
 }
 
-/// What waits for one watcher, and how it learns of that.
-struct Outbox {
-    waiting: Mutex<Waiting>,
+/// One watcher's queue, and the bell that tells the watcher of it.
+struct WatcherOutbox {
+    queue: Mutex<WatcherQueue>,
     bell: Box<dyn Fn() + Send + Sync>,
 }
 
-impl fmt::Debug for Outbox {
+impl fmt::Debug for WatcherOutbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Outbox").field("waiting", &self.waiting).finish_non_exhaustive()
+        f.debug_struct("WatcherOutbox").field("queue", &self.queue).finish_non_exhaustive()
     }
 }
 
+/// The changes that wait for one watcher.
 #[derive(Debug, Default)]
-struct Waiting {
+struct WatcherQueue {
+    /// [`Change::Anew`] waits. Nothing else is queued meanwhile.
     begins_anew: bool,
+    /// The IDs of changed clients, the oldest change first.
     fifo: VecDeque<Arc<[u8]>>,
-    /// The same.
+    /// The same IDs, to look them up.
     queued: HashSet<Arc<[u8]>>,
 }
 
-enum Next {
+enum NextChange {
     Anew,
     Client(Arc<[u8]>),
 }
 
-impl Waiting {
+impl WatcherQueue {
     fn is_empty(&self) -> bool {
         !self.begins_anew && self.fifo.is_empty()
     }
 
-    fn next(&mut self) -> Option<Next> {
+    fn next(&mut self) -> Option<NextChange> {
         if std::mem::take(&mut self.begins_anew) {
-            return Some(Next::Anew);
+            return Some(NextChange::Anew);
         }
         let client = self.fifo.pop_front()?;
         self.queued.remove(&client);
-        Some(Next::Client(client))
+        Some(NextChange::Client(client))
     }
 
     fn begin_anew(&mut self) {
-        *self = Waiting { begins_anew: true, ..Waiting::default() };
+        *self = WatcherQueue { begins_anew: true, ..WatcherQueue::default() };
     }
 
-    /// Queues a client; `shared` is its ID, once somebody has needed it.
-    fn put(&mut self, client: &[u8], shared: &mut Option<Arc<[u8]>>) {
+    /// Queues a client. All queues share one allocation of its ID: the first that needs it makes `shared_id`.
+    fn put(&mut self, client: &[u8], shared_id: &mut Option<Arc<[u8]>>) {
         if self.begins_anew || self.queued.contains(client) {
             return;
         }
-        if self.fifo.len() == WAITING_MAX {
+        if self.fifo.len() == QUEUE_LEN_MAX {
             return self.begin_anew();
         }
-        let client = shared.get_or_insert_with(|| client.into());
+        let client = shared_id.get_or_insert_with(|| client.into());
         self.fifo.push_back(Arc::clone(client));
         self.queued.insert(Arc::clone(client));
     }
@@ -163,43 +172,46 @@ impl Waiting {
 #[derive(Debug)]
 pub(super) struct Watchers {
     map: Arc<Replica>,
-    shared: Arc<Mutex<State>>,
+    shared: Arc<Mutex<WatchersState>>,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    of_one: HashMap<Box<[u8]>, Vec<Arc<Outbox>>>,
-    wide: Vec<(Box<[u8]>, Arc<Outbox>)>,
+struct WatchersState {
+    /// The watchers of single clients, by the client's ID.
+    by_client: HashMap<Box<[u8]>, Vec<Arc<WatcherOutbox>>>,
+    /// The watchers of prefixes. Who watches all clients has the empty prefix.
+    by_prefix: Vec<(Box<[u8]>, Arc<WatcherOutbox>)>,
+    /// How many watchers there are.
     len: usize,
     /// Wakes the thread, while there is one.
-    alarm: Option<SyncSender<()>>,
-    /// The server has gone.
+    wake_thread: Option<SyncSender<()>>,
+    /// The server has ended.
     is_over: bool,
 }
 
-impl State {
+impl WatchersState {
     fn is_idle(&self) -> bool {
         self.len == 0 || self.is_over
     }
 
     fn end_if_idle(&self) {
         if self.is_idle()
-            && let Some(alarm) = &self.alarm
+            && let Some(wake_thread) = &self.wake_thread
         {
-            // If it cannot be sent, the thread is about to look anyway.
-            let _ = alarm.try_send(());
+            // If this can't be sent, the thread has been woken already and will see that nobody watches.
+            let _ = wake_thread.try_send(());
         }
     }
 
-    fn for_each(&self, mut visit: impl FnMut(&Arc<Outbox>)) {
-        self.of_one.values().flatten().for_each(&mut visit);
-        self.wide.iter().for_each(|(_, outbox)| visit(outbox));
+    fn for_each(&self, mut visit: impl FnMut(&Arc<WatcherOutbox>)) {
+        self.by_client.values().flatten().for_each(&mut visit);
+        self.by_prefix.iter().for_each(|(_, outbox)| visit(outbox));
     }
 
-    fn for_each_of(&self, client: &[u8], mut visit: impl FnMut(&Arc<Outbox>)) {
-        self.of_one.get(client).into_iter().flatten().for_each(&mut visit);
-        let wide = self.wide.iter().filter(|(prefix, _)| client.starts_with(prefix));
-        wide.for_each(|(_, outbox)| visit(outbox));
+    fn for_each_of(&self, client: &[u8], mut visit: impl FnMut(&Arc<WatcherOutbox>)) {
+        self.by_client.get(client).into_iter().flatten().for_each(&mut visit);
+        let of_prefixes = self.by_prefix.iter().filter(|(prefix, _)| client.starts_with(prefix));
+        of_prefixes.for_each(|(_, outbox)| visit(outbox));
     }
 }
 
@@ -208,48 +220,44 @@ impl Watchers {
         Watchers { map: Arc::clone(map), shared: Arc::default() }
     }
 
-    /// `None`: there is no room, no follower's place, or no thread.
+    /// Adds a watcher. `None`: there are as many as may be, no place for a follower is left, or the thread can't be
+    /// started.
     pub(super) fn watch(
         &self,
         liveness: &Liveness,
         watch: Watch<'_>,
         bell: impl Fn() + Send + Sync + 'static,
-    ) -> Option<Watching> {
-        let (whom, is_wide): (Box<[u8]>, _) = match watch {
+    ) -> Option<WatchHandle> {
+        let (watched, is_prefix): (Box<[u8]>, _) = match watch {
             Watch::Client(client) => (client.as_bytes().into(), false),
             Watch::Prefix(prefix) => (prefix.as_bytes().into(), true),
             Watch::All => (Box::default(), true),
         };
         let mut state = self.shared.lock();
-        if state.len == WATCHERS_MAX || is_wide && state.wide.len() == WIDE_MAX {
+        if state.len == WATCHERS_MAX || is_prefix && state.by_prefix.len() == PREFIX_WATCHERS_MAX {
             return None;
         }
-        if state.alarm.is_none() {
-            state.alarm = Some(self.start(liveness)?);
+        if state.wake_thread.is_none() {
+            state.wake_thread = Some(self.start(liveness)?);
         }
-        let outbox = Arc::new(Outbox { waiting: Mutex::default(), bell: Box::new(bell) });
-        if is_wide {
-            state.wide.push((whom.clone(), Arc::clone(&outbox)));
+        let outbox = Arc::new(WatcherOutbox { queue: Mutex::default(), bell: Box::new(bell) });
+        if is_prefix {
+            state.by_prefix.push((watched.clone(), Arc::clone(&outbox)));
         } else {
-            state.of_one.entry(whom.clone()).or_default().push(Arc::clone(&outbox));
+            state.by_client.entry(watched.clone()).or_default().push(Arc::clone(&outbox));
         }
         state.len += 1;
         let (map, shared) = (Arc::clone(&self.map), Arc::clone(&self.shared));
-        Some(Watching { map, shared, whom, is_wide, outbox })
+        Some(WatchHandle { map, shared, watched, is_prefix, outbox })
     }
 
     fn start(&self, liveness: &Liveness) -> Option<SyncSender<()>> {
-        let (alarm, heard) = sync_channel(1);
-        let wake = alarm.clone();
-        let following = Following { begins: Begin::Now, wants_removed: true };
-        let follower = self.map.follow(following, move || {
-            let _ = wake.try_send(());
-        })?;
-        let follower = Follower { map: Arc::clone(&self.map), id: Some(follower) };
+        let (wake_thread, woken) = sync_channel(1);
+        let follower = Follower::new(&self.map, wake_thread.clone())?;
         let (shared, pulse) = (Arc::clone(&self.shared), liveness.pulse("telling watchers"));
-        let run = move || tell_watchers(follower, &shared, &heard, &pulse);
+        let run = move || run_thread(follower, &shared, &woken, &pulse);
         thread::Builder::new().name("watchers".to_owned()).spawn(run).ok()?;
-        Some(alarm)
+        Some(wake_thread)
     }
 }
 
@@ -261,37 +269,86 @@ impl Drop for Watchers {
     }
 }
 
-/// Gives its place back when it is dropped, also where its thread could not be started or has failed.
+/// The watchers' follower of the replica. Dropping it gives its place back, also if its thread could not be started.
 struct Follower {
     map: Arc<Replica>,
     id: Option<FollowerId>,
+    wake_thread: SyncSender<()>,
 }
 
-impl Drop for Follower {
-    fn drop(&mut self) {
+impl Follower {
+    fn new(map: &Arc<Replica>, wake_thread: SyncSender<()>) -> Option<Follower> {
+        let mut follower = Follower { map: Arc::clone(map), id: None, wake_thread };
+        follower.follow().then_some(follower)
+    }
+
+    /// Follows the replica's changes from now on, and wakes the thread once. Says whether there was a place.
+    fn follow(&mut self) -> bool {
+        let wake_thread = self.wake_thread.clone();
+        let following = Following { begins: Begin::Now, wants_removed: true };
+        self.id = self.map.follow(following, move || {
+            let _ = wake_thread.try_send(());
+        });
+        self.id.is_some()
+    }
+
+    fn unfollow(&mut self) {
         if let Some(id) = self.id.take() {
             self.map.unfollow(id);
         }
     }
 }
 
-/// The thread: until nobody watches any more.
-fn tell_watchers(follower: Follower, shared: &Mutex<State>, heard: &Receiver<()>, pulse: &Pulse) {
-    let mut bite = Bite::default();
-    while heard.recv().is_ok() {
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.unfollow();
+    }
+}
+
+/// The thread. It ends when nobody watches any more.
+///
+/// A panic, in a bell or in this module, must not leave the watchers without news. They all begin anew, and the thread
+/// continues with a new place in the replica, since changes at the old place may be lost. If another follower has taken
+/// the place meanwhile, the thread ends, and the next watcher starts another one.
+fn run_thread(mut follower: Follower, shared: &Mutex<WatchersState>, woken: &Receiver<()>, pulse: &Pulse) {
+    let mut batch = ChangeBatch::default();
+    while catch_unwind(AssertUnwindSafe(|| {
+        tell_watchers(&mut follower, shared, woken, pulse, &mut batch);
+    }))
+    .is_err()
+    {
+        batch.replace_by_anew();
+        follower.unfollow();
+        let mut state = shared.lock();
+        if state.is_idle() || !follower.follow() {
+            state.wake_thread = None;
+            drop(state);
+            return batch.hand_out(shared);
+        }
+    }
+}
+
+/// Hands changes to watchers until nobody watches any more.
+fn tell_watchers(
+    follower: &mut Follower,
+    shared: &Mutex<WatchersState>,
+    woken: &Receiver<()>,
+    pulse: &Pulse,
+    batch: &mut ChangeBatch,
+) {
+    while woken.recv().is_ok() {
         let working = pulse.work();
         loop {
             let mut state = shared.lock();
             if state.is_idle() {
-                // Under the lock, so that a watcher that comes now starts the next thread with a place for it.
-                state.alarm = None;
-                drop(follower);
-                return;
+                // Under the lock, so that a watcher that comes now starts the next thread and finds a place for it.
+                state.wake_thread = None;
+                return follower.unfollow();
             }
             drop(state);
             let Some(id) = &follower.id else { return };
-            let is_all = follower.map.drain(id, BITE, |told| bite.take(told));
-            bite.hand_out(shared);
+            let is_all = follower.map.drain(id, BATCH_LEN, |told| batch.take(told));
+            batch.hand_out(shared);
             working.again();
             if is_all {
                 break;
@@ -300,16 +357,18 @@ fn tell_watchers(follower: Follower, shared: &Mutex<State>, heard: &Receiver<()>
     }
 }
 
-/// What was taken from the map at once: copied, because it is under its shard's lock.
+/// Changes taken from the replica at once. They are copied, because the replica shows them under a shard's lock.
 #[derive(Default)]
-struct Bite {
+struct ChangeBatch {
     begins_anew: bool,
-    /// IDs, one behind the other, and where each of them ends.
+    /// The changed clients' IDs, one behind the other, and where each ID ends.
     ids: Vec<u8>,
     ends: Vec<usize>,
+    /// The outboxes whose bells are still to be rung.
+    rings: Vec<Arc<WatcherOutbox>>,
 }
 
-impl Bite {
+impl ChangeBatch {
     fn take(&mut self, told: FollowerEvent<'_>) {
         let (kind, key) = match told {
             FollowerEvent::Anew { .. } => {
@@ -326,31 +385,41 @@ impl Bite {
         }
     }
 
-    /// Puts everything into the outboxes that want it, and rings for those that were empty.
-    fn hand_out(&mut self, shared: &Mutex<State>) {
-        let mut rings = Vec::new();
-        let mut change = |outbox: &Arc<Outbox>, change: &mut dyn FnMut(&mut Waiting)| {
-            let mut waiting = outbox.waiting.lock();
-            let was_empty = waiting.is_empty();
-            change(&mut waiting);
-            if was_empty && !waiting.is_empty() {
+    /// Drops what was taken: all watchers begin anew instead. Bells that are still to be rung stay so.
+    fn replace_by_anew(&mut self) {
+        self.ids.clear();
+        self.ends.clear();
+        self.begins_anew = true;
+    }
+
+    /// Queues the changes for the watchers that want them, and rings the bells of those whose queues were empty.
+    fn hand_out(&mut self, shared: &Mutex<WatchersState>) {
+        let ChangeBatch { begins_anew, ids, ends, rings } = self;
+        let mut change = |outbox: &Arc<WatcherOutbox>, change: &mut dyn FnMut(&mut WatcherQueue)| {
+            let mut queue = outbox.queue.lock();
+            let was_empty = queue.is_empty();
+            change(&mut queue);
+            if was_empty && !queue.is_empty() {
                 rings.push(Arc::clone(outbox));
             }
         };
         let state = shared.lock();
-        if std::mem::take(&mut self.begins_anew) {
-            state.for_each(|outbox| change(outbox, &mut Waiting::begin_anew));
+        if std::mem::take(begins_anew) {
+            state.for_each(|outbox| change(outbox, &mut WatcherQueue::begin_anew));
         }
         let mut begin = 0;
-        for end in self.ends.drain(..) {
-            let (client, mut its_own) = (&self.ids[begin..end], None);
+        for end in ends.drain(..) {
+            let (client, mut shared_id) = (&ids[begin..end], None);
             state.for_each_of(client, |outbox| {
-                change(outbox, &mut |waiting| waiting.put(client, &mut its_own));
+                change(outbox, &mut |queue| queue.put(client, &mut shared_id));
             });
             begin = end;
         }
         drop(state);
-        self.ids.clear();
-        rings.iter().for_each(|outbox| (outbox.bell)());
+        ids.clear();
+        // Each is taken off before it is rung, so that a bell that panics is not rung for ever.
+        while let Some(outbox) = rings.pop() {
+            (outbox.bell)();
+        }
     }
 }

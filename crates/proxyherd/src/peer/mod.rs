@@ -21,6 +21,7 @@ use proxyherd_core::{
     link::{Backoff, LinkError, Refused},
     types::ServerName,
 };
+use proxyherd_log::{LogLevel, Subject};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
@@ -39,7 +40,6 @@ use crate::{
     herd::{Herd, Inside, Link},
     listen,
 };
-use proxyherd_log::{LogLevel, Subject};
 
 /// Why a link is not up. Each says what to look at.
 #[derive(Debug, thiserror::Error)]

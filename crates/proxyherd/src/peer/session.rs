@@ -8,6 +8,7 @@ use proxyherd_core::{
     limits::{CLOCK_OFFSET_WARN_NS, HEARTBEAT_INTERVAL, LINK_BATCH_LEN, LINK_SILENCE_MAX},
     link::{Incoming, Transcript, told},
 };
+use proxyherd_log::{Direction, LogLevel, Subject};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split},
     time::{Instant, sleep, timeout, timeout_at},
@@ -24,7 +25,6 @@ use crate::{
     herd::{Herd, Inside, Link},
     liveness::Pulse,
 };
-use proxyherd_log::{Direction, LogLevel, Subject};
 
 /// Heartbeats in a row that must be missing before a neighbor counts as silent.
 const SILENT_HEARTBEATS_MAX: u128 = LINK_SILENCE_MAX.as_millis() / HEARTBEAT_INTERVAL.as_millis();

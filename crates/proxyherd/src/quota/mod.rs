@@ -36,6 +36,7 @@ use proxyherd_core::{
     places::quota::{KnownAccounts, Period, QuotaAccount, QuotaBook, Span, Standing, Terms, Turn, key},
     types::{Body, Kind, ServerName},
 };
+use proxyherd_log::{LogLevel, Subject};
 use tokio::time::{sleep, timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -47,7 +48,6 @@ use crate::{
     herd::{Herd, Inside},
     places::{ReservedQuota, Rest},
 };
-use proxyherd_log::{LogLevel, Subject};
 
 /// The longest time between two turns.
 const TURN_EVERY: Duration = Duration::from_secs(1);

@@ -65,7 +65,7 @@ impl Row {
     }
 
     fn purse(&self, name: &str) -> &ReservedQuota {
-        self.running[name].herd().purse().unwrap()
+        self.running[name].herd().quota().unwrap()
     }
 
     /// For each budget, what the server may still spend on its own.

@@ -11,13 +11,13 @@ pub(crate) mod table;
 mod troubles;
 pub(crate) mod window;
 
+use proxyherd_log::escape;
 use serde::Serialize;
 
 use crate::{
     config::{Config, Door},
     herd::Status,
 };
-use proxyherd_log::escape;
 
 /// What the servers of a herd answered at about the same moment.
 #[derive(Debug)]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use anstyle::{AnsiColor, Style};
+use proxyherd_log::escape;
 
 use super::{
     AskedServer, HerdSnapshot, StatusAnswer,
@@ -11,7 +12,6 @@ use super::{
     window::wrapped,
 };
 use crate::herd::{BudgetStatus, Status};
-use proxyherd_log::escape;
 
 const STRONG: Style = Style::new().bold();
 const FAINT: Style = Style::new().dimmed();

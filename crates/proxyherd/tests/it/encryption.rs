@@ -20,7 +20,7 @@ use crate::{
     harness::{
         Herd, NAMES, PATIENCE, Plan, Process, WHERE_AND_WHEN,
         certificates::{self, Authority, Certified},
-        eventually, get, metric, neighbor, status, talk,
+        eventually_metric, get, metric, neighbor, status, talk,
     },
     links::records,
 };
@@ -331,12 +331,13 @@ fn strangers_that_hold_on_to_the_peer_port_keep_no_neighbour_away() {
     // The first have been let go, and the log has not been flooded with it.
     assert_eq!(neighbor::rest(&strangers[0]), b"");
     drop(strangers);
-    eventually("all of them are counted", || {
-        match metric(herd.at("Riley").http, "proxyherd_peers_refused_total") {
-            Some(refused) if refused == 3.0 * HANDSHAKES_MAX as f64 => Ok(()),
-            other => Err(format!("{other:?}")),
-        }
-    });
+    let refused = 3.0 * HANDSHAKES_MAX as f64;
+    eventually_metric(
+        "all of them are counted",
+        herd.at("Riley").http,
+        "proxyherd_peers_refused_total",
+        refused..=refused,
+    );
     let lines = |log: &str| log.lines().filter(|line| line.contains("no link with")).count();
     let log = herd.log("Riley");
     assert_eq!(lines(&log), 20, "{log}");
@@ -381,12 +382,12 @@ fn reports(count: usize) -> String {
 }
 
 fn wait_for_records(herd: &Herd, name: &str, count: usize) {
-    eventually(&format!("{name} has {count} records"), || {
-        match metric(herd.at(name).http, "proxyherd_records") {
-            Some(records) if records == count as f64 => Ok(()),
-            other => Err(format!("{other:?}")),
-        }
-    });
+    eventually_metric(
+        &format!("{name} has {count} records"),
+        herd.at(name).http,
+        "proxyherd_records",
+        count as f64..=count as f64,
+    );
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::harness::{Client, Herd, Plan, WHERE_AND_WHEN, eventually, metric, status};
+use crate::harness::{Client, Herd, Plan, WHERE_AND_WHEN, eventually, eventually_metric, metric, status};
 
 /// Processor time that the server's process has taken so far.
 fn processor_time(herd: &Herd) -> Duration {
@@ -153,10 +153,10 @@ fn replies_that_nobody_takes_have_only_so_much_room_in_all() {
     let buffered = metric(herd.at("Riley").http, "proxyherd_replies_buffered_bytes").unwrap();
     assert!(buffered <= 1e6, "{buffered}");
     drop(greedy);
-    eventually("all room is given back", || {
-        match metric(herd.at("Riley").http, "proxyherd_replies_buffered_bytes") {
-            Some(0.0) => Ok(()),
-            other => Err(format!("{other:?}")),
-        }
-    });
+    eventually_metric(
+        "all room is given back",
+        herd.at("Riley").http,
+        "proxyherd_replies_buffered_bytes",
+        0.0..=0.0,
+    );
 }

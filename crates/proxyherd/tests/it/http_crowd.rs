@@ -3,16 +3,28 @@
 
 use std::{
     collections::VecDeque,
-    io::{ErrorKind, Read, Write},
+    io::{self, ErrorKind, Read, Write},
     net::{SocketAddr, TcpStream},
     process::Command,
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
+};
+
+use rustls::{
+    ClientConfig, ClientConnection, RootCertStore, StreamOwned,
+    crypto::ring,
+    pki_types::{CertificateDer, ServerName},
 };
 
 use crate::{
     demo::have,
-    harness::{Herd, PATIENCE, Plan, eventually, fetch, get, metric, request, status, try_request},
+    harness::{
+        Herd, PATIENCE, Plan, certificates::Certified, eventually, eventually_metric, fetch, free_ports, get,
+        metric, request, status, try_request,
+    },
 };
 
 const QUESTION: &str = "/maps/api/place/nearbysearch/json?location=34.068930,-118.445127&radius=1000";
@@ -37,6 +49,11 @@ fn hangs(mut stream: &TcpStream) -> bool {
     let read = stream.read(&mut [0]);
     stream.set_nonblocking(false).unwrap();
     read.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+}
+
+/// How many of these connections the server has closed.
+fn closed_of(crowd: &[TcpStream]) -> usize {
+    crowd.iter().filter(|stream| !hangs(stream)).count()
 }
 
 /// Asks all that operators ask, again and again.
@@ -155,7 +172,7 @@ fn who_finds_no_room_is_told_when_to_come_back_and_operators_have_their_answer()
 }
 
 #[test]
-fn who_has_asked_nothing_for_long_gives_way() {
+fn the_longest_idle_connection_is_evicted() {
     let herd = Plan::single().limits("connections = 5").start();
     let http = herd.at("Riley").http;
     let began = Instant::now();
@@ -164,9 +181,88 @@ fn who_has_asked_nothing_for_long_gives_way() {
         200 => Ok(()),
         code => Err(code.to_string()),
     });
+    // The request may be answered before the evicted connection is closed.
+    let closed = eventually("a connection is closed", || match closed_of(&silent) {
+        0 => Err("none is"),
+        closed => Ok(closed),
+    });
+    // Later, idle ones are closed.
     if began.elapsed() < Duration::from_secs(9) {
-        assert_eq!(silent.iter().filter(|stream| !hangs(stream)).count(), 1, "one of them, and no more");
+        assert_eq!(closed, 1, "one of them, and no more");
     }
+}
+
+/// An HTTP door with TLS.
+struct TlsDoor {
+    address: SocketAddr,
+    config: Arc<ClientConfig>,
+}
+
+impl TlsDoor {
+    /// A door at `address` that shows this certificate.
+    fn new(address: SocketAddr, certificate: CertificateDer<'static>) -> TlsDoor {
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate).unwrap();
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        TlsDoor { address, config: Arc::new(config) }
+    }
+
+    /// Opens a connection and sends this. The error is that the server has closed the connection.
+    fn open(&self, sent: &[u8]) -> io::Result<StreamOwned<ClientConnection, TcpStream>> {
+        let name = ServerName::from(self.address.ip());
+        let tls = ClientConnection::new(Arc::clone(&self.config), name).unwrap();
+        let mut stream = StreamOwned::new(tls, open(self.address, b""));
+        stream.write_all(sent)?;
+        stream.flush()?;
+        Ok(stream)
+    }
+
+    /// What the server says to this until it closes the connection.
+    fn ask(&self, sent: &[u8]) -> io::Result<String> {
+        let mut answer = String::new();
+        self.open(sent)?.read_to_string(&mut answer)?;
+        Ok(answer)
+    }
+}
+
+#[test]
+fn over_tls_operators_are_answered_and_idle_connections_are_evicted() {
+    let mut herd = Plan::single().prepare();
+    let ports = free_ports(3);
+    let [line, http_tls, http] = [0, 1, 2].map(|index| SocketAddr::from(([127, 0, 0, 1], ports[index])));
+    herd.write_file(
+        "herd.toml",
+        &format!(
+            "[herd]\ntls = \"off\"\n[limits]\nconnections = 20\n[tls]\ncert = \"door.pem\"\nkey = \"door.key\"\n\
+             [[server]]\nname = \"Riley\"\nlisten = \"{line}\"\nhttp = [\"tls://{http_tls}\", \"{http}\"]\n"
+        ),
+    );
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    Certified { certificate: made.cert.pem(), key: made.signing_key.serialize_pem() }.put(herd.dir(), "door");
+    herd.start("Riley");
+    let door = TlsDoor::new(http_tls, made.cert.der().clone());
+    // Their handshakes do not begin.
+    let silent = crowd(http_tls, 40, b"");
+    // Each evicts one of those, or is evicted from the reserve itself.
+    let unfinished: Vec<_> =
+        (0..40).filter_map(|_| door.open(b"GET /metrics HTTP/1.1\r\nHost: local").ok()).collect();
+    assert!(!unfinished.is_empty());
+    let asked = |path: &str| format!("GET {path} HTTP/1.0\r\nHost: {http_tls}\r\n\r\n");
+    for path in ["/health/livez", "/health/readyz", "/metrics", "/v1/status"].repeat(4) {
+        let answer = door.ask(asked(path).as_bytes()).unwrap();
+        assert!(answer.starts_with("HTTP/1.0 200 "), "{path}: {answer}");
+    }
+    eventually("a question is answered", || match door.ask(asked(QUESTION).as_bytes()) {
+        Ok(answer) if answer.starts_with("HTTP/1.0 200 ") => Ok(()),
+        Ok(answer) => Err(answer),
+        Err(error) => Err(error.to_string()),
+    });
+    eventually("a connection is closed", || if closed_of(&silent) > 0 { Ok(()) } else { Err("none is") });
+    assert_eq!(get(http, "/health/livez").0, 200, "the address without TLS");
 }
 
 #[test]
@@ -217,11 +313,9 @@ fn unfinished_heads_take_little_memory() {
     let unfinished = crowd(http, 1000, head.as_bytes());
     operators_are_answered_promptly(http, "heads are long");
     // 1,000 of them would take 30 MB.
-    let closed = eventually("some are closed, for there is room for 4 MB", || {
-        match unfinished.iter().filter(|stream| !hangs(stream)).count() {
-            closed @ 800.. => Ok(closed),
-            closed => Err(closed.to_string()),
-        }
+    let closed = eventually("some are closed, for there is room for 4 MB", || match closed_of(&unfinished) {
+        closed @ 800.. => Ok(closed),
+        closed => Err(closed.to_string()),
     });
     assert!(closed < 1000, "others stay");
     let buffered = metric(http, "proxyherd_replies_buffered_bytes").unwrap();
@@ -237,12 +331,12 @@ fn unfinished_heads_behind_a_whole_request_have_no_more_room() {
     let asked = "GET /health/livez HTTP/1.1\r\nHost: localhost\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\nX: ";
     let _unfinished = crowd(http, 500, format!("{asked}{}", "x".repeat(30 * 1024)).as_bytes());
     // 133 of them would take all the room.
-    eventually("the others are closed", || {
-        match metric(http, r#"proxyherd_door_connections{door="http"}"#) {
-            Some(2.0..=180.0) => Ok(()),
-            other => Err(format!("{other:?}")),
-        }
-    });
+    eventually_metric(
+        "the others are closed",
+        http,
+        r#"proxyherd_door_connections{door="http"}"#,
+        2.0..=180.0,
+    );
 }
 
 #[test]

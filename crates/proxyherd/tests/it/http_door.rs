@@ -10,7 +10,9 @@ use std::{
 
 use serde_json::Value;
 
-use crate::harness::{PATIENCE, Plan, WHERE_AND_WHEN, eventually, fetch, get, metric, request};
+use crate::harness::{
+    PATIENCE, Plan, WHERE_AND_WHEN, drip_until_closed, eventually, fetch, get, metric, request,
+};
 
 const PATH: &str = "/maps/api/place/nearbysearch/json";
 const HERE: &str = "location=34.068930,-118.445127";
@@ -212,16 +214,7 @@ fn a_head_that_drips_in_is_not_waited_for() {
     let mut stream = TcpStream::connect(herd.at("Riley").http).unwrap();
     stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
     stream.write_all(b"GET / HTTP/1.1\r\n").unwrap();
-    eventually("the server closes", || {
-        if stream.write_all(b"x").is_err() {
-            return Ok(());
-        }
-        match stream.read(&mut [0; 64]) {
-            Ok(0) => Ok(()),
-            Err(error) if error.kind() == ErrorKind::ConnectionReset => Ok(()),
-            other => Err(format!("{other:?}")),
-        }
-    });
+    drip_until_closed(&stream);
 }
 
 #[test]

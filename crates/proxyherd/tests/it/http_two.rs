@@ -10,11 +10,10 @@ use std::{
 use crate::{
     demo::have,
     harness::{
-        Herd, Plan, eventually, get,
+        Herd, Plan, eventually_metric, get,
         http2::{
             CONTINUATION, GOAWAY, HEADERS, Http2, PING, SETTINGS, frame, header, headers, remember, reset,
         },
-        metric,
     },
 };
 
@@ -164,7 +163,7 @@ fn requests_that_are_taken_back_in_the_middle_end_the_connection() {
         assert!(stream < 2000, "the server goes on for ever");
     };
     assert!((100..=110).contains(&closed), "{closed}");
-    herd.wait_for_log("Riley", "it took back 101 requests");
+    herd.wait_for_log("Riley", "the client canceled 101 requests");
     calm.is_back(&herd, "resets");
 }
 
@@ -212,7 +211,7 @@ fn frames_that_ask_nothing_end_the_connection() {
         assert!(sent < 8 * MEBIBYTE as usize, "{what}: {sent} bytes");
         calm.is_back(&herd, what);
     }
-    herd.wait_for_log("Riley", "it sent 262144 bytes without asking for anything");
+    herd.wait_for_log("Riley", "the client sent more than 262144 bytes without a complete request");
 }
 
 #[test]
@@ -270,18 +269,15 @@ fn answers_that_nobody_takes_have_only_so_much_room() {
         // A connection for whose requests there is no room is closed meanwhile.
         (0..STREAMS).for_each(|at| drop(client.stream.write_all(&client.asked(2 * at + 1, "/metrics"))));
     }
-    eventually("all is answered that there is room for", || {
-        match metric(calm.http, "proxyherd_replies_buffered_bytes") {
-            Some(800_000.0..=1.25e6) => Ok(()),
-            other => Err(format!("{other:?}")),
-        }
-    });
+    eventually_metric(
+        "all is answered that there is room for",
+        calm.http,
+        "proxyherd_replies_buffered_bytes",
+        800_000.0..=1.25e6,
+    );
     calm.is_back(&herd, "answers that nobody takes");
     drop(clients);
-    eventually("all room is given back", || match metric(calm.http, "proxyherd_replies_buffered_bytes") {
-        Some(0.0) => Ok(()),
-        other => Err(format!("{other:?}")),
-    });
+    eventually_metric("all room is given back", calm.http, "proxyherd_replies_buffered_bytes", 0.0..=0.0);
 }
 
 #[test]
@@ -295,15 +291,9 @@ fn requests_whose_answers_nobody_takes_have_only_so_much_room_however_short_the_
             |client: &Http2| (0..100).map(|at| client.asked(2 * at + 1, "/health/livez")).collect::<Vec<_>>();
         let _ = client.stream.write_all(&asked(client).concat());
     }
-    eventually("most are closed", || match metric(http, r#"proxyherd_door_connections{door="http"}"#) {
-        Some(..=20.0) => Ok(()),
-        other => Err(format!("{other:?}")),
-    });
+    eventually_metric("most are closed", http, r#"proxyherd_door_connections{door="http"}"#, ..=20.0);
     // A connection that is about to be closed may still count.
-    eventually("no more is held", || match metric(http, "proxyherd_replies_buffered_bytes") {
-        Some(..=4.2e6) => Ok(()),
-        other => Err(format!("{other:?}")),
-    });
+    eventually_metric("no more is held", http, "proxyherd_replies_buffered_bytes", ..=4.2e6);
 }
 
 #[test]
@@ -317,10 +307,7 @@ fn unfinished_heads_behind_an_answer_that_nobody_takes_have_only_so_much_room() 
         let asked = [client.asked(1, "/health/livez"), frame(HEADERS, 0, 3, &head)].concat();
         let _ = client.stream.write_all(&asked);
     }
-    eventually("some are closed", || match metric(http, r#"proxyherd_door_connections{door="http"}"#) {
-        Some(150.0..=300.0) => Ok(()),
-        other => Err(format!("{other:?}")),
-    });
+    eventually_metric("some are closed", http, r#"proxyherd_door_connections{door="http"}"#, 150.0..=300.0);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use proxyherd_core::{
     types::{Attributes, Body, ClientId, Coordinates, Difference, Kind, Record, Timestamp},
 };
 
-use crate::harness::{Herd, Plan, WHERE_AND_WHEN, eventually, metric, neighbor};
+use crate::harness::{Herd, Plan, WHERE_AND_WHEN, eventually, eventually_metric, metric, neighbor};
 
 #[test]
 fn a_neighbour_that_falls_silent_loses_its_link_and_has_it_again_when_it_wakes() {
@@ -113,12 +113,12 @@ fn with_much_to_tell() -> (Herd, TcpStream) {
     let hello = [neighbor::bytes_of(&neighbor::hello("Jaquez")), empty_vectors()].concat();
     let mut jaquez = neighbor::dial(herd.at("Riley").peer, &hello);
     let mut riley = herd.client("Riley");
-    eventually("the link is up", || {
-        match metric(herd.at("Riley").http, "proxyherd_link_up{neighbor=\"Jaquez\"}") {
-            Some(1.0) => Ok(()),
-            other => Err(format!("{other:?}")),
-        }
-    });
+    eventually_metric(
+        "the link is up",
+        herd.at("Riley").http,
+        "proxyherd_link_up{neighbor=\"Jaquez\"}",
+        1.0..=1.0,
+    );
     let reports: String = (0..CLIENTS).map(|client| format!("IAMAT client-{client} +1+1 1000\n")).collect();
     thread::scope(|scope| {
         let mut stream = riley.stream().try_clone().unwrap();

@@ -1,11 +1,11 @@
 //! Clients that are slow, silent, or too many: each is closed when its time is up, and costs nobody else anything.
 
 use std::{
-    io::{ErrorKind, Read, Write},
+    io::{ErrorKind, Write},
     time::{Duration, Instant},
 };
 
-use crate::harness::{Client, Herd, PATIENCE, Plan, WHERE_AND_WHEN, eventually, status, within};
+use crate::harness::{Client, Herd, Plan, WHERE_AND_WHEN, drip_until_closed, eventually, status};
 
 #[test]
 fn a_line_that_is_begun_and_not_ended_closes_its_connection() {
@@ -24,19 +24,9 @@ fn a_line_that_is_begun_and_not_ended_closes_its_connection() {
 fn a_line_that_drips_in_has_no_more_time_than_any_other() {
     let herd = Plan::single().limits("line_s = 1").start();
     let client = herd.client("Riley");
-    let mut stream = client.stream();
+    let stream = client.stream();
     stream.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
-    within(PATIENCE, "the server closes", || {
-        // The server's close may show in either direction first.
-        if stream.write_all(b"x").is_err() {
-            return Ok(());
-        }
-        match stream.read(&mut [0; 16]) {
-            Ok(0) => Ok(()),
-            Err(error) if error.kind() == ErrorKind::ConnectionReset => Ok(()),
-            other => Err(format!("{other:?}")),
-        }
-    });
+    drip_until_closed(stream);
     herd.wait_for_log("Riley", "a line's end did not come within 1 s");
 }
 

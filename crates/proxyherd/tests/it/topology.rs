@@ -7,7 +7,9 @@ use std::{
 
 use serde_json::Value;
 
-use crate::harness::{Herd, NAMES, Plan, Process, WHERE_AND_WHEN, eventually, get, metric, status};
+use crate::harness::{
+    Herd, NAMES, Plan, Process, WHERE_AND_WHEN, eventually, eventually_metric, get, metric, status,
+};
 
 /// The neighbors that a server shows in its status, in their order.
 fn neighbors(herd: &Herd, name: &str) -> Vec<String> {
@@ -354,12 +356,12 @@ fn while_files_differ_both_logs_say_whose_does_not_know_the_other() {
     let line = herd.wait_for_log("Jaquez", "down after");
     assert!(line.contains(told), "{line}");
     herd.wait_for_log("Riley", told);
-    eventually("it is dialled and refused again and again", || {
-        match metric(herd.at("Riley").http, "proxyherd_peers_refused_total") {
-            Some(times) if times >= 6.0 => Ok(()),
-            times => Err(format!("{times:?}")),
-        }
-    });
+    eventually_metric(
+        "it is dialed and refused again and again",
+        herd.at("Riley").http,
+        "proxyherd_peers_refused_total",
+        6.0..,
+    );
     assert!(began.elapsed() > Duration::from_secs(1), "it is dialled more and more rarely");
     assert_eq!(said(&herd, "Riley", told), 1, "it is told once");
     assert_eq!(said(&herd, "Jaquez", told), 1);

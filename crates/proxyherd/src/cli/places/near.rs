@@ -12,6 +12,7 @@ use proxyherd_core::{
     places::{Place, Point, Query, Wish},
     types::Radius,
 };
+use proxyherd_log::escape;
 use proxyherd_places::provider::osm::NearPlace;
 use serde::Serialize;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
@@ -25,7 +26,6 @@ use crate::{
         window::Window,
     },
 };
-use proxyherd_log::escape;
 
 const AFTER_HELP: &str = concat!(
     heading!("Examples"),

@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
+use proxyherd_log::escape::shown;
 
 use super::super::FAINT;
-use proxyherd_log::escape::shown;
 
 const STRONG: Style = Style::new().bold();
 const ANSWER: Style = AnsiColor::BrightGreen.on_default().bold();

@@ -1,14 +1,19 @@
-//! The one entrance of all doors: takes connections and hands each, as a `Visitor`, to the door's `Host`.
+//! The entrance: takes the connections of every door and hands each one, as a `Visitor`, to the door's `Service`.
 //!
-//! What is the same for every door is done here and nowhere else: which of several listening sockets is taken from, who is
-//! let in (`admission`), who the caller is, what TLS the connection speaks, the pulse, the counts and the log of who
-//! connects, and the end at the stop. A host knows one protocol and no sockets that listen.
+//! A door makes an `Entrance` serve by `Entrance::open`. The entrance does what is the same for all doors: it takes
+//! connections from several listening sockets in turn, asks `admission`, makes the `Caller`, chooses the TLS
+//! configuration, counts and logs connections, has a pulse, and ends at the stop. No other module does these things for
+//! doors.
+//!
+//! The entrance knows no protocol. A service knows one protocol and no listening sockets.
 
 mod tls;
 mod visitor;
 
 use std::{borrow::Borrow, net::SocketAddr, sync::Arc, time::Duration};
 
+use proxyherd_log::{LogLevel, Subject};
+use rustix::net::sockopt;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -24,97 +29,108 @@ use crate::{
     herd::Herd,
     listen,
 };
-use proxyherd_log::{LogLevel, Subject};
 
-/// How long a client's TLS handshake may take. Past it the connection is closed.
+/// How long a client's TLS handshake may take. After that the connection is closed.
 pub(crate) const HANDSHAKE_MAX: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 10 });
+
+/// After how much silence the system begins to probe whether a client is still there. A protocol may let its
+/// subscribers be silent for ever, and one that is only silent looks like one that has died. Probes wake the radios of
+/// phones, so they are rare.
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(600);
+/// How long the system waits for the answer to a probe.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+/// After how many probes without an answer the system ends the connection.
+const KEEPALIVE_PROBES: u32 = 4;
 
 /// A listening socket of a door.
 #[derive(Debug)]
-pub(crate) struct Listener {
-    /// What the configuration calls its address.
+pub(crate) struct DoorListener {
+    /// The socket's address as the configuration writes it.
     pub(crate) own: Address,
     /// The socket.
     pub(crate) socket: TcpListener,
-    /// What it shows to clients, where they speak TLS.
+    /// The certificate for its clients, if they speak TLS.
     pub(crate) tls: Option<Arc<DoorTls>>,
 }
 
-impl Borrow<TcpListener> for Listener {
+impl Borrow<TcpListener> for DoorListener {
     fn borrow(&self) -> &TcpListener {
         &self.socket
     }
 }
 
 /// What serves the visitors of a door.
-pub(crate) trait Host: Send + Sync + 'static {
-    /// What the door speaks inside TLS, the best first; nothing where clients need not say.
+pub(crate) trait Service: Send + Sync + 'static {
+    /// The protocols that the door speaks within TLS, the best first (ALPN). Empty: clients may name any.
     const ALPN: &'static [&'static [u8]] = &[];
-    /// Whether its visitors take none of the clients' room, because the host bounds them itself ([`Host::place`]).
-    const HAS_OWN_ROOM: bool = false;
+    /// Whether the service bounds its visitors itself, in [`Service::ready`]. Then they do not count against
+    /// `admission`'s limits.
+    const HAS_OWN_ADMISSION: bool = false;
 
-    /// The right to be served here, given back when it is dropped.
-    type Place: Send;
+    /// Waits until the service has room for one more visitor. Until then the next visitor waits in the listening
+    /// socket's queue.
+    fn ready(&self) -> impl Future<Output = ()> + Send;
 
-    /// Waits for room for one more. Until there is some, the next visitor waits in the listening socket's queue.
-    fn place(&self) -> impl Future<Output = Self::Place> + Send;
+    /// Begins to serve a visitor. The entrance takes the next one when this returns, so it must not wait.
+    fn serve(&self, visitor: Visitor);
 
-    /// Serves a visitor from here on, without holding up the entrance.
-    fn welcome(&self, visitor: Visitor, place: Self::Place);
-
-    /// Nobody comes any more: those who are here are to be served to the end.
+    /// Tells the service that no visitor will follow. It serves those that it has to their end.
     fn close(&self) {}
 }
 
-/// The entrance of one door.
+/// The entrance of one door, until it opens.
 pub(crate) struct Entrance {
-    /// Whom the door asks.
+    /// The herd that the door asks.
     pub(crate) herd: Arc<Herd>,
-    /// Which door it is.
+    /// The kind of the door.
     pub(crate) kind: DoorKind,
-    /// Where it listens: at least one.
-    pub(crate) listeners: Vec<Listener>,
-    /// Where the door's tasks and threads belong, so that a stop waits for them.
+    /// The door's listening sockets, at least one.
+    pub(crate) listeners: Vec<DoorListener>,
+    /// The door's tasks and threads are tracked here, so that a stop waits for them.
     pub(crate) tasks: TaskTracker,
-    /// When to stop.
+    /// Canceled when the door is to stop.
     pub(crate) stop: CancellationToken,
 }
 
 impl Entrance {
-    /// Takes visitors for `host` until the stop.
-    pub(crate) fn open<H: Host>(self, host: H) {
+    /// Takes connections until the stop, in a task of its own, and hands them to `service`.
+    pub(crate) fn open<S: Service>(self, service: S) {
         let tasks = self.tasks.clone();
-        tasks.spawn(async move { self.take_all(&host).await });
+        tasks.spawn(async move { self.take_all(&service).await });
     }
 
-    async fn take_all<H: Host>(&self, host: &H) {
+    async fn take_all<S: Service>(&self, service: &S) {
         let _pulse = self.herd.liveness().pulse(format!("the {} door", self.kind.label()));
-        let tls = |listener: &Listener| listener.tls.as_ref().map(|tls| tls.acceptor(H::ALPN));
+        let tls = |listener: &DoorListener| listener.tls.as_ref().map(|tls| tls.acceptor(S::ALPN));
         let acceptors: Vec<Option<Acceptor>> = self.listeners.iter().map(tls).collect();
+        for listener in &self.listeners {
+            // Where this can't be set, the limits of the protocols still hold.
+            let _ = keep_alive(&listener.socket);
+        }
         let mut first = 0;
-        while let Some(place) = self.stop.run_until_cancelled(host.place()).await {
+        while self.stop.run_until_cancelled(service.ready()).await.is_some() {
             let taken = listen::accept_any(&self.listeners, first, self.herd.log(), &self.stop).await;
             let Some((index, stream, address)) = taken else { break };
-            // The other sockets are looked at first next time, however many wait at this one.
+            // Next time the other sockets come first, however many connections wait at this one.
             first = index + 1;
-            let Ok(ticket) = self.admit::<H>(address) else { continue };
+            let Ok(ticket) = self.admit::<S>(address) else { continue };
             let entered = self.herd.admission().enter(self.kind);
             let tls = acceptors[index].as_ref().map(Acceptor::config);
             let caller = self.caller(address);
-            host.welcome(Visitor::new(stream, index, caller, ticket, entered, tls), place);
+            service.serve(Visitor::new(stream, index, caller, ticket, entered, tls));
         }
-        host.close();
+        service.close();
     }
 
-    /// As yet everybody may do everything.
+    /// The caller at this address. There are no tokens yet, so every caller has all rights.
     fn caller(&self, address: SocketAddr) -> Caller {
         Caller { address, door: self.kind, rights: Rights::ALL }
     }
 
-    /// The right to be connected; none where the host bounds its visitors itself.
-    fn admit<H: Host>(&self, address: SocketAddr) -> Result<Option<Ticket>, TurnedAway> {
+    /// Admits a connection. `Ok(None)`: the service bounds its visitors itself.
+    fn admit<S: Service>(&self, address: SocketAddr) -> Result<Option<Ticket>, TurnedAway> {
         let (log, subject) = (self.herd.log(), Subject::Client(address));
-        if !H::HAS_OWN_ROOM {
+        if !S::HAS_OWN_ADMISSION {
             let admission = self.herd.admission();
             let admitted = admission.admit(self.kind, address.ip(), clock::monotonic_ns());
             let ticket = admitted.inspect_err(|why| {
@@ -125,5 +141,30 @@ impl Entrance {
         }
         log.event(LogLevel::Debug, subject, format_args!("connected"));
         Ok(None)
+    }
+}
+
+/// Has the system probe silent connections. The connections that are taken from `listener` inherit this.
+fn keep_alive(listener: &TcpListener) -> rustix::io::Result<()> {
+    sockopt::set_socket_keepalive(listener, true)?;
+    sockopt::set_tcp_keepidle(listener, KEEPALIVE_AFTER)?;
+    sockopt::set_tcp_keepintvl(listener, KEEPALIVE_INTERVAL)?;
+    sockopt::set_tcp_keepcnt(listener, KEEPALIVE_PROBES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_system_probes_whether_silent_clients_are_still_there() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        keep_alive(&listener).unwrap();
+        let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (connection, _) = listener.accept().await.unwrap();
+        assert_eq!(sockopt::socket_keepalive(&connection), Ok(true));
+        assert_eq!(sockopt::tcp_keepidle(&connection), Ok(KEEPALIVE_AFTER));
+        assert_eq!(sockopt::tcp_keepintvl(&connection), Ok(KEEPALIVE_INTERVAL));
+        assert_eq!(sockopt::tcp_keepcnt(&connection), Ok(KEEPALIVE_PROBES));
     }
 }

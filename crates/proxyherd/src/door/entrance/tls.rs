@@ -1,8 +1,10 @@
-//! The TLS of doors: what servers show to clients, read from two PEM files and read again when these have changed.
+//! The certificate that a server's doors show to clients. It is read from two PEM files, and read again when they have
+//! changed.
 //!
-//! [`DoorTls`] is one server's, for all its doors. Each door makes an [`Acceptor`] of it, which adds the protocols that
-//! the door speaks inside TLS (ALPN). Clients show no certificates. Links have certificates of their own
-//! (`credentials`), of which this knows nothing.
+//! A server has one [`DoorTls`] for all its doors. Each door makes an [`Acceptor`] of it, which adds the protocols that
+//! the door speaks within TLS (ALPN). The certificate in use is only ever replaced by one that was read completely.
+//!
+//! Clients show no certificates. This module does not know the certificates of links (`credentials`).
 
 use std::{
     path::{Path, PathBuf},
@@ -25,7 +27,7 @@ pub struct DoorTls {
     in_use: InUse<DoorConfig>,
 }
 
-/// What was made of the files.
+/// What was made of both files.
 #[derive(Debug)]
 pub(crate) struct DoorConfig {
     server: ServerConfig,
@@ -39,7 +41,8 @@ impl Dated for DoorConfig {
 }
 
 impl DoorTls {
-    /// Reads the certificate, with those between it and its authority behind it, and its key.
+    /// Reads the certificate and its key. The intermediate certificates, if there are any, stand behind the certificate
+    /// in its file.
     pub fn open(certificate: &Path, key: &Path) -> Result<DoorTls, CredentialsError> {
         let (certificate, key) = (certificate.to_owned(), key.to_owned());
         let paths = vec![certificate.clone(), key.clone()];
@@ -47,11 +50,11 @@ impl DoorTls {
         Ok(DoorTls { certificate, key, in_use })
     }
 
-    /// What a door takes TLS connections with. `alpn` names what the door speaks inside, the best first; where it names
-    /// nothing, a client may ask for anything.
+    /// Makes a door's acceptor. `alpn` names the protocols that the door speaks within TLS, the best first. If it is
+    /// empty, a client may name any.
     pub(crate) fn acceptor(self: &Arc<DoorTls>, alpn: &[&[u8]]) -> Acceptor {
         let alpn = alpn.iter().map(|name| name.to_vec()).collect();
-        Acceptor { tls: Arc::clone(self), alpn, made: Mutex::default() }
+        Acceptor { tls: Arc::clone(self), alpn, last: Mutex::default() }
     }
 }
 
@@ -99,7 +102,8 @@ fn read(certificate: &Path, key: &Path) -> Result<DoorConfig, CredentialsError> 
     Ok(DoorConfig { server, validity: facts.validity })
 }
 
-/// Phones come back often: they resume by tickets, of which a server keeps nothing. TLS 1.2 is for old ones.
+/// The TLS configuration of a certificate. Phones connect often, and resume earlier sessions by tickets, for which the
+/// server keeps nothing. TLS 1.2 is for old phones.
 fn server_config(
     certificates: Vec<CertificateDer<'static>>,
     key: rustls::pki_types::PrivateKeyDer<'static>,
@@ -113,29 +117,29 @@ fn server_config(
     Ok(config)
 }
 
-/// What one door takes TLS connections with.
+/// Makes the TLS configuration for each connection of one door.
 #[derive(Debug)]
 pub(crate) struct Acceptor {
     tls: Arc<DoorTls>,
     alpn: Vec<Vec<u8>>,
-    /// What the door uses, and what it was made of.
-    made: Mutex<Option<(Arc<DoorConfig>, Arc<ServerConfig>)>>,
+    /// The last configuration, and what it was made of.
+    last: Mutex<Option<(Arc<DoorConfig>, Arc<ServerConfig>)>>,
 }
 
 impl Acceptor {
-    /// For a connection that is made now.
+    /// The configuration for a connection that begins now.
     pub(crate) fn config(&self) -> Arc<ServerConfig> {
         let in_use = self.tls.in_use.get();
-        let mut made = self.made.lock();
-        if let Some((of, config)) = &*made
-            && Arc::ptr_eq(of, &in_use)
+        let mut last = self.last.lock();
+        if let Some((made_of, config)) = &*last
+            && Arc::ptr_eq(made_of, &in_use)
         {
             return Arc::clone(config);
         }
         let mut config = in_use.server.clone();
         config.alpn_protocols.clone_from(&self.alpn);
         let config = Arc::new(config);
-        *made = Some((in_use, Arc::clone(&config)));
+        *last = Some((in_use, Arc::clone(&config)));
         config
     }
 }

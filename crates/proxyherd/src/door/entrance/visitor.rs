@@ -1,7 +1,8 @@
-//! Somebody who was let in, on the way from the entrance to a host.
+//! A visitor: a connection that was let in, on its way from the entrance to a door's service.
 //!
-//! A host on threads of its own takes the parts ([`Visitor::into_parts`]) and drives TLS itself. A host on the runtime takes
-//! a [`Stream`], which is open when its TLS handshake is over ([`Visitor::open`]).
+//! A service with its own threads takes the visitor's parts ([`Visitor::into_parts`]) and runs TLS itself. A service on
+//! tokio's runtime waits for the TLS handshake ([`Visitor::open`]) and gets a [`VisitorStream`]. A visitor knows no
+//! protocol but TLS.
 
 use std::{
     io,
@@ -24,7 +25,7 @@ use crate::{
     caller::Caller,
 };
 
-/// Somebody who was let in.
+/// A connection that was let in.
 #[derive(Debug)]
 pub(crate) struct Visitor {
     stream: TcpStream,
@@ -35,22 +36,22 @@ pub(crate) struct Visitor {
     tls: Option<Arc<ServerConfig>>,
 }
 
-/// A visitor for a host on threads of its own.
+/// The parts of a visitor, for a service with its own threads.
 #[derive(Debug)]
-pub(crate) struct Parts {
-    /// The connection, which does not block.
+pub(crate) struct VisitorParts {
+    /// The connection, in non-blocking mode.
     pub(crate) stream: std::net::TcpStream,
-    /// Who it is.
+    /// Who is at the other end.
     pub(crate) caller: Caller,
-    /// The right to be connected; none where the host bounds its visitors itself.
+    /// The place that admission has given. `None`: the service bounds its visitors itself.
     pub(crate) ticket: Option<Ticket>,
-    /// That it is counted.
+    /// Counts the connection as open until it is dropped.
     pub(crate) entered: Entered,
-    /// What TLS is spoken with, if it is.
+    /// The TLS configuration, if the client speaks TLS.
     pub(crate) tls: Option<Arc<ServerConfig>>,
 }
 
-/// Why a TLS handshake came to nothing.
+/// Why a TLS handshake failed.
 #[derive(Debug, thiserror::Error)]
 pub enum HandshakeFailed {
     /// It took too long.
@@ -59,19 +60,19 @@ pub enum HandshakeFailed {
     /// The client hung up.
     #[error("it ended the TLS handshake")]
     Ended,
-    /// There were too many others.
+    /// It was the oldest of too many at once.
     #[error("its TLS handshake gave way to newer ones: there were too many at once")]
     Crowded,
     /// The client's first bytes are no TLS.
     #[error("it does not speak TLS, and this address does (`tls://`)")]
     NotTls,
-    /// The client sent more than a handshake takes.
+    /// The client sent more than a handshake may take.
     #[error("its TLS handshake is longer than one may be")]
     TooLong,
-    /// Anything else that TLS says.
+    /// TLS refused it for another reason.
     #[error("the TLS handshake failed: {0}")]
     Tls(rustls::Error),
-    /// The network.
+    /// The connection failed.
     #[error("the TLS handshake failed: {0}")]
     Broken(io::Error),
 }
@@ -110,34 +111,36 @@ impl Visitor {
         entered: Entered,
         tls: Option<Arc<ServerConfig>>,
     ) -> Visitor {
-        // What is written is whole; there is nothing to wait for. Where that can't be set, it is only slower.
+        // Replies are written whole, so the system must not wait for more to send. If this can't be set, replies are
+        // only later.
         let _ = stream.set_nodelay(true);
         Visitor { stream, listener, caller, ticket, entered, tls }
     }
 
-    /// Who it is.
+    /// Who is at the other end.
     pub(crate) fn caller(&self) -> &Caller {
         &self.caller
     }
 
-    /// At which of the entrance's listening sockets it came.
+    /// The index of the entrance's listening socket at which the visitor came.
     pub(crate) fn listener(&self) -> usize {
         self.listener
     }
 
-    /// For a host on threads of its own.
-    pub(crate) fn into_parts(self) -> io::Result<Parts> {
+    /// The visitor's parts, for a service with its own threads.
+    pub(crate) fn into_parts(self) -> io::Result<VisitorParts> {
         let Visitor { stream, caller, ticket, entered, tls, .. } = self;
-        Ok(Parts { stream: stream.into_std()?, caller, ticket, entered, tls })
+        Ok(VisitorParts { stream: stream.into_std()?, caller, ticket, entered, tls })
     }
 
-    /// For a host on the runtime: the stream, once its TLS handshake is over, and that it is counted.
-    pub(crate) async fn open(self) -> Result<(Stream, Entered), HandshakeFailed> {
+    /// The stream, for a service on tokio's runtime. Where the client speaks TLS, this waits for the handshake.
+    /// Dropping the [`Entered`] ends the counting of the connection.
+    pub(crate) async fn open(self) -> Result<(VisitorStream, Entered), HandshakeFailed> {
         let Visitor { stream, entered, tls, .. } = self;
-        let Some(config) = tls else { return Ok((Stream::Plain(stream), entered)) };
+        let Some(config) = tls else { return Ok((VisitorStream::Plain(stream), entered)) };
         let accepted = timeout(HANDSHAKE_MAX, TlsAcceptor::from(config).accept(stream)).await;
-        match accepted.map_err(|_| HandshakeFailed::TooSlow).and_then(|shaken| Ok(shaken?)) {
-            Ok(stream) => Ok((Stream::Tls(Box::new(stream)), entered)),
+        match accepted.map_err(|_| HandshakeFailed::TooSlow).and_then(|accepted| Ok(accepted?)) {
+            Ok(stream) => Ok((VisitorStream::Tls(Box::new(stream)), entered)),
             Err(failed) => {
                 entered.handshake_failed();
                 Err(failed)
@@ -146,33 +149,33 @@ impl Visitor {
     }
 }
 
-/// A connection as a host on the runtime reads and writes it.
+/// A connection as a service on the runtime reads and writes it.
 #[derive(Debug)]
-pub(crate) enum Stream {
-    /// As the network has it.
+pub(crate) enum VisitorStream {
+    /// Without TLS.
     Plain(TcpStream),
-    /// Within TLS.
+    /// With TLS.
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-impl AsyncRead for Stream {
+impl AsyncRead for VisitorStream {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Stream::Plain(stream) => Pin::new(stream).poll_read(context, into),
-            Stream::Tls(stream) => Pin::new(stream).poll_read(context, into),
+            VisitorStream::Plain(stream) => Pin::new(stream).poll_read(context, into),
+            VisitorStream::Tls(stream) => Pin::new(stream).poll_read(context, into),
         }
     }
 }
 
-impl AsyncWrite for Stream {
+impl AsyncWrite for VisitorStream {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Stream::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
-            Stream::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+            VisitorStream::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
+            VisitorStream::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
         }
     }
 
@@ -182,29 +185,29 @@ impl AsyncWrite for Stream {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Stream::Plain(stream) => Pin::new(stream).poll_write_vectored(context, slices),
-            Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+            VisitorStream::Plain(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+            VisitorStream::Tls(stream) => Pin::new(stream).poll_write_vectored(context, slices),
         }
     }
 
     fn is_write_vectored(&self) -> bool {
         match self {
-            Stream::Plain(stream) => stream.is_write_vectored(),
-            Stream::Tls(stream) => stream.is_write_vectored(),
+            VisitorStream::Plain(stream) => stream.is_write_vectored(),
+            VisitorStream::Tls(stream) => stream.is_write_vectored(),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Stream::Plain(stream) => Pin::new(stream).poll_flush(context),
-            Stream::Tls(stream) => Pin::new(stream).poll_flush(context),
+            VisitorStream::Plain(stream) => Pin::new(stream).poll_flush(context),
+            VisitorStream::Tls(stream) => Pin::new(stream).poll_flush(context),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Stream::Plain(stream) => Pin::new(stream).poll_shutdown(context),
-            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+            VisitorStream::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+            VisitorStream::Tls(stream) => Pin::new(stream).poll_shutdown(context),
         }
     }
 }

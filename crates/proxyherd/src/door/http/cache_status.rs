@@ -1,9 +1,9 @@
-//! How an answer was come by, as RFC 9211 tells it. Pure.
+//! The header Cache-Status (RFC 9211), which says how an answer about places was obtained. Pure.
 
 use crate::places::{Answered, LookupOutcome};
 
-/// The value of `Cache-Status`: whether the answer was kept (`hit`, and for how many seconds more it counts as new),
-/// or what it cost to come by it (`fwd=miss`).
+/// The value of Cache-Status: the answer was in the cache (`hit`, and for how many seconds more it is fresh), or a provider
+/// was asked (`fwd=miss`).
 pub(super) fn cache_status(answered: &Answered) -> String {
     let how = match (answered.outcome, &answered.failure) {
         (LookupOutcome::Hit | LookupOutcome::Stale, _) => "hit",
@@ -17,7 +17,7 @@ pub(super) fn cache_status(answered: &Answered) -> String {
     if let (LookupOutcome::Hit | LookupOutcome::Stale, Some(ttl_s)) = (answered.outcome, answered.ttl_s()) {
         status += &format!("; ttl={ttl_s}");
     }
-    // RFC 5861's word for it: the provider was asked, and failed.
+    // The provider was asked and failed. RFC 5861 has this name for it.
     if answered.outcome == LookupOutcome::Stale && answered.failure.is_some() {
         status += "; detail=stale-if-error";
     }
@@ -34,7 +34,7 @@ mod tests {
     use crate::places::Failure;
 
     #[test]
-    fn each_way_to_come_by_an_answer_has_its_words() {
+    fn each_outcome_has_its_value() {
         let failure = Some(Failure::Unreadable("no results".to_owned()));
         for (outcome, age_s, lifetime_s, failure, expected) in [
             (LookupOutcome::Hit, Some(177), Some(300), None, "proxyherd; hit; ttl=123"),

@@ -1,9 +1,15 @@
-//! HTTP connections: serving each visitor within the limits, ending them when the server stops.
+//! Serves HTTP connections: one task each, from the entrance until the connection is closed.
 //!
-//! HTTP/1.1 and HTTP/2 come to the same port; the first bytes of a connection say which it is. It knows nothing of paths
-//! and answers, which are the router's.
+//! HTTP/1.1 and HTTP/2 use the same port; the first bytes of a connection tell which it is. hyper speaks both. The task
+//! closes the connection when its slot says so ([`ConnectionState`](super::connection_state::ConnectionState)) and when
+//! the server stops.
+//!
+//! The invariant: a request whose header section has arrived completely is answered, unless a timeout, a bound or the
+//! server's stop closes the connection. A connection that is closed because it is idle has no such request.
+//!
+//! The task knows nothing of paths and responses, which are the router's.
 
-use std::{convert::Infallible, fmt, pin::pin, sync::Arc};
+use std::{convert::Infallible, fmt, future::poll_fn, pin::pin, sync::Arc, task::Poll};
 
 use axum::Router;
 use hyper::{body::Incoming, rt::Executor, service::service_fn};
@@ -11,6 +17,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::conn::auto,
 };
+use proxyherd_log::{LogLevel, Subject};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::{Instant, sleep, sleep_until},
@@ -19,16 +26,17 @@ use tokio_io_timeout::TimeoutStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    holder::{Closed, Verdict},
+    connection_state::{CloseReason, Directive, SlotKind},
+    dateless::{self, DatelessEnd},
+    handler::RequestHandler,
     limits::{
-        CONNECTION_WINDOW, ERRORS_MAX, FRAME_LEN_MAX, HEAD_LEN_MAX, HEAD_MAX, PARTING_MAX, PING_INTERVAL,
-        PONG_MAX, RESETS_PENDING_MAX, SEND_BUFFER_LEN, STREAM_WINDOW, STREAMS_MAX, WRITE_MAX,
+        CONNECTION_WINDOW, DRAIN_TIMEOUT, FRAME_LEN_MAX, HEADER_SECTION_LEN_MAX, HEADER_SECTION_TIME_MIN,
+        IDLE_TIMEOUT, PING_INTERVAL, PING_TIMEOUT, RESETS_PENDING_MAX, SEND_BUFFER_LEN, STREAM_ERRORS_MAX,
+        STREAM_WINDOW, STREAMS_MAX, WRITE_TIMEOUT,
     },
-    rooms::Rooms,
-    seat::Seat,
-    stream::Seated,
-    undated::{self, Served},
-    visit::Visit,
+    metered_stream::MeteredStream,
+    slot::Slot,
+    slots::Slots,
 };
 use crate::{
     caller::Caller,
@@ -36,199 +44,228 @@ use crate::{
     door::entrance::{self, Visitor},
     herd::Herd,
 };
-use proxyherd_log::{LogLevel, Subject};
 
-/// What all connections of the door have in common.
+/// What the connections of one listening socket share.
 #[derive(Clone)]
-pub(super) struct Host {
+pub(super) struct ListenerContext {
     pub(super) herd: Arc<Herd>,
     pub(super) router: Router,
     pub(super) tasks: TaskTracker,
     pub(super) stop: CancellationToken,
 }
 
-/// Serves each visitor of the entrance in a task of its own.
-pub(super) struct Serving {
-    /// Of each listening socket, by what the configuration calls its address.
-    pub(super) hosts: Vec<Host>,
-    pub(super) rooms: Arc<Rooms>,
+/// Serves each connection that the entrance hands over in a task of its own.
+pub(super) struct HttpService {
+    /// One for each listening socket, in the order of the entrance's listeners.
+    pub(super) listeners: Vec<ListenerContext>,
+    pub(super) slots: Arc<Slots>,
 }
 
-impl entrance::Host for Serving {
+impl entrance::Service for HttpService {
     const ALPN: &'static [&'static [u8]] = &[b"h2", b"http/1.1"];
-    const HAS_OWN_ROOM: bool = true;
+    const HAS_OWN_ADMISSION: bool = true;
 
-    type Place = ();
-
-    async fn place(&self) {
-        self.rooms.ready().await;
+    async fn ready(&self) {
+        self.slots.ready().await;
     }
 
-    fn welcome(&self, visitor: Visitor, (): ()) {
-        let host = self.hosts[visitor.listener()].clone();
+    fn serve(&self, visitor: Visitor) {
+        let context = self.listeners[visitor.listener()].clone();
         let caller = *visitor.caller();
-        let seat = self.rooms.seat(caller.address.ip(), Instant::now());
-        self.hosts[visitor.listener()].tasks.spawn(async move {
-            let tell = |why: &dyn fmt::Display| {
-                let message = format_args!("the HTTP connection closed: {why}");
-                host.herd.log().event(LogLevel::Debug, Subject::Client(caller.address), message);
-            };
-            // A seat can be needed, or its time be up, before a handshake is over.
+        let slot = self.slots.open(caller.address.ip(), Instant::now());
+        self.listeners[visitor.listener()].tasks.spawn(async move {
+            // The slot's time may be up, or another connection may need it, before the TLS handshake is over.
             let opened = tokio::select! {
                 opened = visitor.open() => opened,
-                why = time_is_up(&seat) => return tell(&why),
-                () = host.stop.cancelled() => return,
+                why = time_is_up(&slot) => return log_close(&context.herd, &caller, &why),
+                () = context.stop.cancelled() => return,
             };
             match opened {
-                Ok((stream, _entered)) => serve(host, stream, caller, seat).await,
-                Err(failed) => tell(&failed),
+                Ok((stream, _entered)) => serve(context, stream, caller, slot).await,
+                Err(failed) => log_close(&context.herd, &caller, &failed),
             }
         });
     }
 }
 
-/// Serves one connection to its end.
+fn log_close(herd: &Herd, caller: &Caller, why: &dyn fmt::Display) {
+    let message = format_args!("the HTTP connection closed: {why}");
+    herd.log().event(LogLevel::Debug, Subject::Client(caller.address), message);
+}
+
+/// Serves one connection until it is closed.
 pub(super) async fn serve(
-    host: Host,
+    context: ListenerContext,
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     caller: Caller,
-    seat: Arc<Seat>,
+    slot: Arc<Slot>,
 ) {
-    let mut stream = TimeoutStream::new(Seated::new(stream, Arc::clone(&seat)));
-    stream.set_write_timeout(Some(WRITE_MAX));
-    let (herd, router) = (Arc::clone(&host.herd), host.router.clone());
-    let visit = Visit { herd, router, seat, caller };
-    let ended = if clock::has_date() {
-        serve_by_hyper(&host, &visit, Box::pin(stream), true).await
+    let mut stream = TimeoutStream::new(MeteredStream::new(stream, Arc::clone(&slot)));
+    stream.set_write_timeout(Some(WRITE_TIMEOUT));
+    let (herd, router) = (Arc::clone(&context.herd), context.router.clone());
+    let handler = RequestHandler { herd, router, slot, caller };
+    let served = if clock::has_date() {
+        serve_by_hyper(&context, &handler, Box::pin(stream), DateHeader::Sent).await
     } else {
-        serve_undated(&host, &visit, Box::pin(stream)).await
+        serve_dateless(&context, &handler, Box::pin(stream)).await
     };
-    if let Err(end) = ended {
-        let message = format_args!("the HTTP connection closed: {end}");
-        host.herd.log().event(LogLevel::Debug, Subject::Client(caller.address), message);
+    if let Err(end) = served {
+        log_close(&context.herd, &caller, &end);
     }
 }
 
 /// Why a connection ended before its client closed it.
 #[derive(Debug)]
-enum End {
-    Broken(Box<dyn std::error::Error + Send + Sync>),
-    Closed(Closed),
+enum ConnectionEnd {
+    Failed(Box<dyn std::error::Error + Send + Sync>),
+    Closed(CloseReason),
 }
 
-impl fmt::Display for End {
+impl fmt::Display for ConnectionEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            // Hyper's own words say only what failed; their cause says why.
-            End::Broken(error) => match error.source() {
+            // A hyper error says only what failed; its source says why.
+            ConnectionEnd::Failed(error) => match error.source() {
                 Some(source) => write!(f, "{error}: {source}"),
                 None => write!(f, "{error}"),
             },
-            End::Closed(why) => write!(f, "{why}"),
+            ConnectionEnd::Closed(why) => write!(f, "{why}"),
         }
     }
 }
 
-/// Serves a connection by hyper. Where `with_date` is false it has to be HTTP/2: see `undated`.
+/// Whether responses have the header Date.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum DateHeader {
+    Sent,
+    /// For HTTP/2 alone; see `dateless`.
+    Omitted,
+}
+
+/// What the server has begun in order to close a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shutdown {
+    None,
+    /// The connection was idle. An HTTP/2 client has been sent GOAWAY, so that it learns which of its requests on the way
+    /// are not handled; it has until this time to reply. A request that arrives before is answered.
+    Idle(Instant),
+    /// The server stops. Requests in progress have until this time.
+    Stop(Instant),
+}
+
 async fn serve_by_hyper(
-    host: &Host,
-    visit: &Visit,
+    context: &ListenerContext,
+    handler: &RequestHandler,
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    with_date: bool,
-) -> Result<(), End> {
+    date: DateHeader,
+) -> Result<(), ConnectionEnd> {
     let service = service_fn(|request: hyper::Request<Incoming>| {
-        let answer = visit.clone().answer(request);
-        async move { Ok::<_, Infallible>(answer.await) }
+        let response = handler.clone().handle(request);
+        async move { Ok::<_, Infallible>(response.await) }
     });
-    let builder = builder(&host.tasks, with_date);
+    let builder = builder(&context.tasks, date);
     let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
-    // Whoever has begun a request by then and does not end it is not waited for.
-    let mut parting = None;
+    let slot = &handler.slot;
+    let is_general = slot.slot_kind == SlotKind::General;
+    let mut shutdown = Shutdown::None;
     loop {
-        let wake_at = parting.unwrap_or_else(|| visit.seat.deadline(Instant::now()));
+        let wake_at = match shutdown {
+            Shutdown::None => slot.deadline(Instant::now()),
+            Shutdown::Idle(until) => until.max(slot.deadline(Instant::now())),
+            Shutdown::Stop(until) => until,
+        };
         tokio::select! {
-            ended = connection.as_mut() => return ended.map_err(End::Broken),
-            verdict = visit.seat.told() => match verdict {
-                Verdict::Cut(why) => return Err(End::Closed(why)),
-                Verdict::Leave => connection.as_mut().graceful_shutdown(),
-                Verdict::Stay => {}
+            ended = connection.as_mut() => return ended.map_err(ConnectionEnd::Failed),
+            directive = slot.directive() => match directive {
+                Directive::Close(why) => return Err(ConnectionEnd::Closed(why)),
+                Directive::Drain => connection.as_mut().graceful_shutdown(),
+                Directive::Serve => {}
             },
-            () = host.stop.cancelled(), if parting.is_none() => {
+            () = context.stop.cancelled(), if !matches!(shutdown, Shutdown::Stop(_)) => {
                 connection.as_mut().graceful_shutdown();
-                parting = Some(Instant::now() + PARTING_MAX);
+                shutdown = Shutdown::Stop(Instant::now() + DRAIN_TIMEOUT);
             }
-            () = sleep_until(wake_at) => match visit.seat.overdue(Instant::now()) {
-                _ if parting.is_some() => return Ok(()),
-                // An HTTP/2 client learns which of its requests, on their way at this moment, were not taken up.
-                Some(Closed::Idle(_)) if !visit.seat.is_in_reserve => {
-                    connection.as_mut().graceful_shutdown();
-                    parting = Some(Instant::now() + PARTING_MAX);
+            () = sleep_until(wake_at) => {
+                // A request that has arrived at the same time is read before the timeout is judged. With `biased` a client
+                // that never stops sending could keep the other branches from being polled.
+                let polled = poll_fn(|context| Poll::Ready(connection.as_mut().poll(context))).await;
+                if let Poll::Ready(ended) = polled {
+                    return ended.map_err(ConnectionEnd::Failed);
                 }
-                Some(why) => return Err(End::Closed(why)),
-                None => {}
-            },
+                match (shutdown, slot.overdue(Instant::now())) {
+                    (Shutdown::Stop(_), _) => return Ok(()),
+                    (Shutdown::None, Some(CloseReason::IdleTimeout(_))) if is_general => {
+                        connection.as_mut().graceful_shutdown();
+                        shutdown = Shutdown::Idle(Instant::now() + DRAIN_TIMEOUT);
+                    }
+                    (_, Some(why)) => return Err(ConnectionEnd::Closed(why)),
+                    (_, None) => {}
+                }
+            }
         }
     }
 }
 
-/// Serves a connection on a machine whose clock has no date.
-async fn serve_undated(
-    host: &Host,
-    visit: &Visit,
+/// Serves a connection on a machine whose clock shows no date that HTTP can write.
+async fn serve_dateless(
+    context: &ListenerContext,
+    handler: &RequestHandler,
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-) -> Result<(), End> {
-    let served = tokio::select! {
-        served = undated::serve(async |request| visit.clone().answer(request).await, stream) => served.map_err(|error| End::Broken(error.into()))?,
-        why = time_is_up(&visit.seat) => return Err(End::Closed(why)),
-        () = parted(&host.stop) => return Ok(()),
+) -> Result<(), ConnectionEnd> {
+    let respond = async |request| handler.clone().handle(request).await;
+    let end = tokio::select! {
+        end = dateless::serve(respond, stream) => end.map_err(|error| ConnectionEnd::Failed(error.into()))?,
+        why = time_is_up(&handler.slot) => return Err(ConnectionEnd::Closed(why)),
+        () = drained(&context.stop) => return Ok(()),
     };
-    match served {
-        Served::Answered => Ok(()),
-        Served::Http2(stream) => serve_by_hyper(host, visit, stream, false).await,
+    match end {
+        DatelessEnd::Answered => Ok(()),
+        DatelessEnd::Http2(stream) => serve_by_hyper(context, handler, stream, DateHeader::Omitted).await,
     }
 }
 
-/// Waits until the connection with this seat has to end.
-async fn time_is_up(seat: &Seat) -> Closed {
+/// Waits until the connection with this slot has to be closed.
+async fn time_is_up(slot: &Slot) -> CloseReason {
     loop {
         tokio::select! {
-            verdict = seat.told() => if let Verdict::Cut(why) = verdict { return why },
-            () = sleep_until(seat.deadline(Instant::now())) => {
-                if let Some(why) = seat.overdue(Instant::now()) { return why }
+            directive = slot.directive() => if let Directive::Close(why) = directive { return why },
+            () = sleep_until(slot.deadline(Instant::now())) => {
+                if let Some(why) = slot.overdue(Instant::now()) { return why }
             }
         }
     }
 }
 
-/// Waits until what had begun when the server stopped has had its time.
-async fn parted(stop: &CancellationToken) {
+/// Waits until the server stops and requests in progress have had their time.
+async fn drained(stop: &CancellationToken) {
     stop.cancelled().await;
-    sleep(PARTING_MAX).await;
+    sleep(DRAIN_TIMEOUT).await;
 }
 
-fn builder(tasks: &TaskTracker, with_date: bool) -> auto::Builder<Tasks> {
+fn builder(tasks: &TaskTracker, date: DateHeader) -> auto::Builder<Tasks> {
     let mut builder = auto::Builder::new(Tasks(tasks.clone()));
-    // Who has closed its end behind its request still wants the answer.
     builder
         .http1()
         .timer(TokioTimer::new())
+        // A client that has closed its half of the connection still wants its response.
         .half_close(true)
-        .header_read_timeout(HEAD_MAX)
-        .max_buf_size(HEAD_LEN_MAX);
+        // The slot's timeout comes first. hyper's would cut a header section that has just begun to arrive.
+        .header_read_timeout(IDLE_TIMEOUT + 2 * HEADER_SECTION_TIME_MIN)
+        .max_buf_size(HEADER_SECTION_LEN_MAX);
     builder
         .http2()
         .timer(TokioTimer::new())
-        .auto_date_header(with_date)
+        .auto_date_header(date == DateHeader::Sent)
         .max_concurrent_streams(STREAMS_MAX)
-        .max_header_list_size(HEAD_LEN_MAX as u32)
+        .max_header_list_size(HEADER_SECTION_LEN_MAX as u32)
         .max_pending_accept_reset_streams(RESETS_PENDING_MAX)
-        .max_local_error_reset_streams(ERRORS_MAX)
+        .max_local_error_reset_streams(STREAM_ERRORS_MAX)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_frame_size(FRAME_LEN_MAX)
         .max_send_buf_size(SEND_BUFFER_LEN)
         .keep_alive_interval(PING_INTERVAL)
-        .keep_alive_timeout(PONG_MAX);
+        .keep_alive_timeout(PING_TIMEOUT);
     builder
 }
 

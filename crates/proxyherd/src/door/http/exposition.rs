@@ -1,72 +1,77 @@
-//! Chooses the text format of `/metrics` by the request's `Accept`, and converts OpenMetrics to the older format. Pure.
+//! Chooses the text format of `/metrics` by the request's header Accept, and converts OpenMetrics to the older format.
 //!
-//! Prometheus asks for OpenMetrics by name. A request that does not name it gets text format 0.0.4: older scrapers and
-//! `promtool check metrics` read nothing else, and browsers show it. Prometheus' documentation of both formats: <https://prometheus.io/docs/instrumenting/exposition_formats/>.
+//! Prometheus names OpenMetrics in Accept. A request that does not name it gets text format 0.0.4, because older scrapers
+//! and `promtool check metrics` read nothing else, and browsers display it. Prometheus documents both formats:
+//! <https://prometheus.io/docs/instrumenting/exposition_formats/>. Everything here is pure.
 
 use axum::http::{HeaderMap, header};
 
 /// A text format for metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
+pub(super) enum ExpositionFormat {
     OpenMetrics,
     Text004,
 }
 
-/// One of the formats in `Accept`.
-struct Accepted<'a> {
-    /// Without parameters, such as `text/plain`.
+/// One of the media ranges in the header Accept.
+struct MediaRange<'a> {
+    /// The media type without parameters, such as `text/plain`.
     kind: &'a str,
     version: Option<&'a str>,
-    /// From 0, not at all, to 1.
+    /// The weight, from 0 (not acceptable) to 1.
     quality: f32,
 }
 
-impl Format {
+impl ExpositionFormat {
     /// The format that a request with these headers prefers (RFC 9110, section 12.5.1).
-    pub(super) fn wanted(headers: &HeaderMap) -> Format {
+    pub(super) fn accepted(headers: &HeaderMap) -> ExpositionFormat {
         let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
         let (mut openmetrics, mut text) = (0.0_f32, 0.0_f32);
-        for accepted in values.flat_map(|value| value.split(',')).map(Accepted::read) {
-            match (accepted.kind, accepted.version) {
+        for range in values.flat_map(|value| value.split(',')).map(MediaRange::read) {
+            match (range.kind, range.version) {
                 ("application/openmetrics-text", None | Some("1.0.0")) => {
-                    openmetrics = openmetrics.max(accepted.quality);
+                    openmetrics = openmetrics.max(range.quality);
                 }
-                ("text/plain", None | Some("0.0.4")) => text = text.max(accepted.quality),
+                ("text/plain", None | Some("0.0.4")) => text = text.max(range.quality),
                 _ => {}
             }
         }
-        if openmetrics > 0.0 && openmetrics >= text { Format::OpenMetrics } else { Format::Text004 }
+        if openmetrics > 0.0 && openmetrics >= text {
+            ExpositionFormat::OpenMetrics
+        } else {
+            ExpositionFormat::Text004
+        }
     }
 
     pub(super) fn content_type(self) -> &'static str {
         match self {
-            Format::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
-            Format::Text004 => "text/plain; version=0.0.4; charset=utf-8",
+            ExpositionFormat::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            ExpositionFormat::Text004 => "text/plain; version=0.0.4; charset=utf-8",
         }
     }
 }
 
-impl<'a> Accepted<'a> {
-    fn read(text: &'a str) -> Accepted<'a> {
+impl<'a> MediaRange<'a> {
+    fn read(text: &'a str) -> MediaRange<'a> {
         let mut parts = text.split(';').map(str::trim);
-        let mut accepted = Accepted { kind: parts.next().unwrap_or_default(), version: None, quality: 1.0 };
+        let mut range = MediaRange { kind: parts.next().unwrap_or_default(), version: None, quality: 1.0 };
         for (name, value) in parts.filter_map(|part| part.split_once('=')) {
             match name {
-                "version" => accepted.version = Some(value.trim_matches('"')),
-                "q" => accepted.quality = value.parse().unwrap_or(0.0),
+                "version" => range.version = Some(value.trim_matches('"')),
+                "q" => range.quality = value.parse().unwrap_or(0.0),
                 _ => {}
             }
         }
-        accepted
+        range
     }
 }
 
 /// Converts OpenMetrics, in which all metrics are counters and gauges, to text format 0.0.4.
 ///
-/// In that format the name of a counter ends in `_total`, like its samples. It has no units and no mark at the end.
+/// In that format the name of a counter ends in `_total`, as its samples' names do. There are no UNIT and EOF lines.
 pub(super) fn text_004(openmetrics: &str) -> String {
     let mut text = String::with_capacity(openmetrics.len());
-    // The help of a metric comes before its type, and only the type says which name the metric gets.
+    // HELP comes before TYPE, and only the type tells which name the metric gets.
     let mut help = None;
     for line in openmetrics.lines() {
         let mut words = line.splitn(4, ' ');
@@ -95,13 +100,13 @@ mod tests {
 
     use super::*;
 
-    fn check(accept: &[&'static str], expected: Format) {
+    fn check(accept: &[&'static str], expected: ExpositionFormat) {
         let values = accept.iter().map(|value| (header::ACCEPT, HeaderValue::from_static(value)));
-        assert_eq!(Format::wanted(&values.collect()), expected, "{accept:?}");
+        assert_eq!(ExpositionFormat::accepted(&values.collect()), expected, "{accept:?}");
     }
 
     #[test]
-    fn openmetrics_is_for_who_names_it_and_likes_it_best() {
+    fn openmetrics_is_chosen_where_accept_names_and_prefers_it() {
         for accept in [
             &["application/openmetrics-text"][..],
             &["application/openmetrics-text; version=1.0.0; charset=utf-8"],
@@ -121,12 +126,12 @@ mod tests {
                text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
             ],
         ] {
-            check(accept, Format::OpenMetrics);
+            check(accept, ExpositionFormat::OpenMetrics);
         }
     }
 
     #[test]
-    fn everybody_else_gets_text() {
+    fn all_other_requests_get_text_004() {
         for accept in [
             &[][..],
             &[""],
@@ -140,12 +145,12 @@ mod tests {
             &["application/openmetrics-text;version=2.0.0"],
             &["application/json"],
         ] {
-            check(accept, Format::Text004);
+            check(accept, ExpositionFormat::Text004);
         }
     }
 
     #[test]
-    fn counters_are_called_as_their_samples_are_and_units_and_the_end_are_left_out() {
+    fn counters_are_named_as_their_samples_and_unit_and_eof_lines_are_omitted() {
         let openmetrics = "# HELP a Reports, by # TYPE.\n# TYPE a counter\na_total{x=\"# EOF\"} 1\na_total{x=\"y\"} 2\n\
                            # HELP b_seconds Lag.\n# TYPE b_seconds gauge\n# UNIT b_seconds seconds\n\
                            b_seconds 0.5\n# HELP c None.\n# TYPE c gauge\n# EOF\n";

@@ -1,4 +1,4 @@
-//! `/metrics`: counted elsewhere, gathered here when somebody looks.
+//! The text of `/metrics`. Each call reads the herd's figures; this module counts nothing itself.
 
 use std::fmt;
 
@@ -10,30 +10,30 @@ use prometheus_client::{
 };
 use proxyherd_core::flood::Nonsense;
 
-use super::exposition::{Format, text_004};
+use super::exposition::{ExpositionFormat, text_004};
 use crate::{
     admission::DoorCounts,
     herd::{BudgetStatus, Figures, LinkStatus},
 };
 
 /// All metrics in one of the text formats.
-pub(super) fn text(figures: Figures, format: Format) -> String {
+pub(super) fn text(figures: Figures, format: ExpositionFormat) -> String {
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(Metrics(figures)));
+    registry.register_collector(Box::new(FiguresCollector(figures)));
     let mut text = String::new();
     encode(&mut text, &registry).expect("writing to a String does not fail");
     match format {
-        Format::OpenMetrics => text,
-        Format::Text004 => text_004(&text),
+        ExpositionFormat::OpenMetrics => text,
+        ExpositionFormat::Text004 => text_004(&text),
     }
 }
 
 #[derive(Debug)]
-struct Metrics(Figures);
+struct FiguresCollector(Figures);
 
-impl Collector for Metrics {
+impl Collector for FiguresCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let Metrics(figures) = self;
+        let FiguresCollector(figures) = self;
         let status = &figures.status;
         let mut families = Families { encoder: &mut encoder };
         let reports = &status.reports;
@@ -90,6 +90,7 @@ impl Collector for Metrics {
     }
 }
 
+/// Encodes metric families of each part of the server.
 struct Families<'a, 'b> {
     encoder: &'a mut DescriptorEncoder<'b>,
 }
@@ -220,7 +221,7 @@ impl Families<'_, '_> {
         Ok(())
     }
 
-    /// Counters with two labels.
+    /// As [`Families::counters`], with two labels.
     fn counters_by<'v>(
         &mut self,
         name: &str,
@@ -258,7 +259,7 @@ impl Families<'_, '_> {
     }
 }
 
-/// How often a neighbor has told each kind of nonsense; a status leaves out what never came.
+/// How often a neighbor has sent each kind of nonsense, with zeros for those kinds that the status omits.
 fn nonsense(link: &LinkStatus) -> [(&'static str, u64); Nonsense::ALL.len()] {
     Nonsense::ALL.map(Nonsense::label).map(|label| (label, link.nonsense.get(label).copied().unwrap_or(0)))
 }

@@ -1,37 +1,40 @@
-//! The HTTP door: places by Google's own path, for whoever has a Google client; health, metrics and status, for
-//! operators and their tools. Loopback only until tokens exist, and not for web pages (`guard`).
+//! The HTTP door: Google's path for places nearby, so that Google's client libraries can ask this herd; and health, metrics
+//! and status, for operators and their tools.
 //!
-//! A connection gets a seat (`rooms`, `holder`, `seat`) and is served in HTTP/1.1 or HTTP/2 (`connection`). Each request goes through
-//! `visit`, which holds for all paths, to the router, which knows them.
+//! [`run`] serves it. Each connection gets a slot (`slots`, `slot`, `connection_state`) and is served in HTTP/1.1 or HTTP/2
+//! (`connection`). Each request passes `handler`, which treats all paths alike, to the router, which knows the paths. All
+//! bounds are in `limits`.
+//!
+//! The door listens on loopback addresses only until there are tokens, and refuses what web pages send (`origin`).
 
-mod body;
 mod cache_status;
 mod connection;
-mod denied;
+mod connection_state;
+mod dateless;
 mod exposition;
-mod guard;
-mod holder;
+mod handler;
 mod limits;
+mod metered_stream;
 mod metrics;
 mod nearby;
+mod origin;
 pub(crate) mod parameters;
-mod rooms;
-mod seat;
-mod stream;
+mod request_body;
+mod request_log;
+mod response_body;
+mod slot;
+mod slots;
 #[cfg(test)]
 mod tests;
-mod traffic;
-mod undated;
-mod visit;
 
 use std::sync::Arc;
 
 use self::{
-    connection::{Host, Serving},
-    exposition::Format,
-    rooms::Rooms,
+    connection::{HttpService, ListenerContext},
+    exposition::ExpositionFormat,
+    slots::Slots,
 };
-use super::entrance::{Entrance, Listener};
+use super::entrance::{DoorListener, Entrance};
 use crate::{
     caller::Caller,
     config::Address,
@@ -42,38 +45,39 @@ use axum::{
     extract::State,
     http::{HeaderMap, StatusCode, header},
     middleware::{from_fn, from_fn_with_state},
-    response::IntoResponse,
+    response::{IntoResponse, Response},
     routing::get,
 };
 
 /// Serves HTTP until the entrance closes.
 pub(crate) fn run(entrance: Entrance) {
-    let host = |listener: &Listener| Host {
+    let context = |listener: &DoorListener| ListenerContext {
         herd: Arc::clone(&entrance.herd),
         router: router(Arc::clone(&entrance.herd), Arc::new(listener.own.clone())),
         tasks: entrance.tasks.clone(),
         stop: entrance.stop.clone(),
     };
-    let hosts = entrance.listeners.iter().map(host).collect();
-    let rooms = Rooms::new(entrance.herd.admission());
-    entrance.open(Serving { hosts, rooms });
+    let listeners = entrance.listeners.iter().map(context).collect();
+    let slots = Slots::new(entrance.herd.admission());
+    entrance.open(HttpService { listeners, slots });
 }
 
+/// The paths of a listening socket whose configured address is `own`.
 fn router(herd: Arc<Herd>, own: Arc<Address>) -> Router {
-    let places = get(nearby::nearby).route_layer(from_fn(guard::no_foreign_page));
+    let places = get(nearby::nearby).route_layer(from_fn(origin::require_same_origin));
     Router::new()
         .route("/health/livez", get(livez))
         .route("/health/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route("/v1/status", get(status))
         .route("/maps/api/place/nearbysearch/json", places)
-        .fallback(nothing_there)
-        .method_not_allowed_fallback(nothing_but_get)
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(only_get)
         .with_state(herd)
-        .layer(from_fn_with_state(own, guard::known_host))
+        .layer(from_fn_with_state(own, origin::require_known_host))
 }
 
-/// The process runs and answers, and nothing in it is stuck.
+/// Whether nothing in the process is stuck.
 async fn livez(State(herd): State<Arc<Herd>>) -> impl IntoResponse {
     let stuck = herd.stuck();
     if stuck.is_empty() {
@@ -83,7 +87,7 @@ async fn livez(State(herd): State<Arc<Herd>>) -> impl IntoResponse {
     }
 }
 
-/// Whether clients may be sent here, and the next server of an upgrade may be restarted.
+/// Whether this server should get clients, and whether an upgrade may restart the next server.
 async fn readyz(State(herd): State<Arc<Herd>>) -> impl IntoResponse {
     let unready = |why| (StatusCode::SERVICE_UNAVAILABLE, why);
     match herd.readiness() {
@@ -95,13 +99,13 @@ async fn readyz(State(herd): State<Arc<Herd>>) -> impl IntoResponse {
     }
 }
 
-async fn nothing_there() -> impl IntoResponse {
+async fn unknown_path() -> impl IntoResponse {
     let paths = "there is nothing at this path; there are /health/livez, /health/readyz, /metrics, /v1/status and \
                  /maps/api/place/nearbysearch/json\n";
     (StatusCode::NOT_FOUND, paths)
 }
 
-async fn nothing_but_get() -> impl IntoResponse {
+async fn only_get() -> impl IntoResponse {
     (StatusCode::METHOD_NOT_ALLOWED, "this path can only be asked with GET or HEAD\n")
 }
 
@@ -111,8 +115,8 @@ async fn metrics(
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, Denied> {
     let figures = herd.figures(&caller)?;
-    let format = Format::wanted(&headers);
-    // A cache must not give one reader what another one asked for.
+    let format = ExpositionFormat::accepted(&headers);
+    // A cache must not give a client the format that another one accepted.
     let headers = [(header::CONTENT_TYPE, format.content_type()), (header::VARY, "Accept")];
     Ok((headers, metrics::text(figures, format)))
 }
@@ -122,6 +126,12 @@ async fn status(
     Extension(caller): Extension<Caller>,
 ) -> Result<impl IntoResponse, Denied> {
     let status = serde_json::to_string(&herd.status(&caller)?);
-    let status = status.expect("a status is made of strings and numbers");
+    let status = status.expect("a status holds only strings, numbers and lists of them");
     Ok(([(header::CONTENT_TYPE, "application/json")], status + "\n"))
+}
+
+impl IntoResponse for Denied {
+    fn into_response(self) -> Response {
+        (StatusCode::FORBIDDEN, format!("{self}\n")).into_response()
+    }
 }

@@ -1,8 +1,9 @@
-//! `/maps/api/place/nearbysearch/json`: Google's Nearby Search (Legacy), answered by this herd.
+//! `/maps/api/place/nearbysearch/json`: the herd's answer to Google's Nearby Search (Legacy).
 //!
-//! The code is always 200 and the status in the JSON tells how it went, because Google's own clients raise on any
-//! other code. `client=ID` in place of `location` asks around where a client of the herd is; the header
-//! `X-Proxyherd-Client-At` then holds its AT line, so that the JSON keeps Google's shape.
+//! The HTTP status code is 200 for every request that the caller may make, and `status` in the JSON says whether it
+//! succeeded: Google's client libraries raise an error at any other code. `client=ID` in place of `location` asks for places
+//! around a client of the herd. The header X-Proxyherd-Client-At then holds that client's AT line, so the JSON keeps Google's
+//! shape.
 
 use std::sync::Arc;
 
@@ -22,7 +23,7 @@ use proxyherd_core::{
 
 use super::{
     cache_status::cache_status,
-    parameters::{Around, Question},
+    parameters::{NearbyRequest, SearchCenter},
 };
 use crate::{
     caller::Caller,
@@ -39,36 +40,36 @@ pub(super) async fn nearby(
     Extension(caller): Extension<Caller>,
     uri: Uri,
 ) -> Result<Response, Denied> {
-    Ok(match Question::read(uri.query().unwrap_or_default()) {
-        Ok(question) => answer(&herd, &caller, &question).await?,
-        Err(bad) => invalid(bad.to_string()),
+    Ok(match NearbyRequest::parse(uri.query().unwrap_or_default()) {
+        Ok(request) => answer(&herd, &caller, &request).await?,
+        Err(wrong) => invalid(wrong.to_string()),
     })
 }
 
-async fn answer(herd: &Herd, caller: &Caller, question: &Question) -> Result<Response, Denied> {
+async fn answer(herd: &Herd, caller: &Caller, request: &NearbyRequest) -> Result<Response, Denied> {
     let mut client_at = None;
     let nearby = Nearby {
-        around: match &question.around {
-            Around::Point(point) => command::Around::Point(*point),
-            Around::Client(id) => command::Around::Client(client_of(id)),
+        around: match &request.center {
+            SearchCenter::Point(point) => command::Around::Point(*point),
+            SearchCenter::Client(id) => command::Around::Client(client_of(id)),
         },
-        radius: radius_of(question.radius_m),
+        radius: radius_of(request.radius_m),
         limit: PLACES_MAX,
-        wish: Some(&question.wish),
+        wish: Some(&request.wish),
     };
     let found = herd.nearby(caller, clock::now_ns(), &nearby, |found| client_at = Some(at_line(found)))?;
     let answered = match found {
         Some(Looked::AtHand(answered)) => answered,
         Some(Looked::Waits(question)) => question.answered().await,
-        None => return Ok(invalid(nowhere(&question.around))),
+        None => return Ok(invalid(unknown_center(&request.center))),
     };
-    let kind = question.wish.kind.as_ref();
+    let kind = request.wish.kind.as_ref();
     let mut response = match kind.filter(|kind| !herd.knows_kind_of_places(kind)) {
         Some(kind) => json(&of_unknown_kind(&answered.answer, kind)).into_response(),
         None => json(&answered.answer).into_response(),
     };
     let mut add = |name: HeaderName, value: &[u8]| {
-        // An ID with control characters fits no header: then it is left out.
+        // A header can't hold an ID with control characters, so there is no header for it.
         if let Ok(value) = HeaderValue::from_bytes(value) {
             response.headers_mut().insert(name, value);
         }
@@ -84,22 +85,22 @@ fn invalid(message: String) -> Response {
     json(&Answer::failed(Status::InvalidRequest, message)).into_response()
 }
 
-/// Why a circle has no middle.
-fn nowhere(around: &Around) -> String {
-    match around {
-        Around::Client(id) => format!("`client` is not known to this herd: {:?}", client_of(id)),
-        Around::Point(_) => "`location` is nowhere".to_owned(),
+/// Why there is no position to search around.
+fn unknown_center(center: &SearchCenter) -> String {
+    match center {
+        SearchCenter::Client(id) => format!("`client` is not known to this herd: {:?}", client_of(id)),
+        SearchCenter::Point(_) => "`location` is nowhere".to_owned(),
     }
 }
 
 fn client_of(id: &[u8]) -> ClientId<'_> {
-    ClientId::new(id).expect("a question's client is a valid ID")
+    ClientId::new(id).expect("parameters hold valid IDs only")
 }
 
-/// The herd counts in micrometers; the smallest circle is one of them.
+/// The radius in the herd's unit, micrometers: at least one.
 fn radius_of(radius_m: f64) -> Radius {
     let micrometers = ((radius_m * 1e6).round() as u64).max(1);
-    Radius::from_micrometers(micrometers).expect("a question's radius is in range")
+    Radius::from_micrometers(micrometers).expect("parameters hold radii in range only")
 }
 
 /// The AT line of a client.
@@ -110,7 +111,7 @@ fn at_line(found: &Whereabouts<'_>) -> Vec<u8> {
     line
 }
 
-/// Adds to an answer why it has no places: no provider knows their type.
+/// The answer, with the reason why it has no places: no provider knows this type.
 fn of_unknown_kind(answer: &Answer, kind: &str) -> Answer {
     let mut answer = answer.clone();
     answer.info_messages.push(format!("No provider of places here knows the type `{kind}`.").into());

@@ -1,8 +1,9 @@
-//! The parameters of Google's Nearby Search (Legacy), read into a question. Pure: bytes in, values or a reason out.
+//! Parses the parameters of Google's Nearby Search (Legacy). Pure: a query string in, a [`NearbyRequest`] or what is wrong
+//! with a parameter out.
 //!
-//! What Google's own client libraries send is taken as they send it. Parameters that are not known are ignored, as
-//! Google ignores them; so are `key` and `signature`, whose values are never looked at. `client` names a client of the
-//! herd, and never an account with Google. This module does not know where clients are.
+//! Whatever Google's client libraries send is accepted. Unknown parameters are ignored, as Google ignores them. So are `key`
+//! and `signature`, whose values are never read. `client` names a client of the herd, and never an account at Google. This
+//! module does not know where clients are.
 
 use std::str::FromStr;
 
@@ -12,7 +13,7 @@ use proxyherd_core::{
     types::ClientId,
 };
 
-/// The parameters that are known, each of which may be given once.
+/// The known parameters. Each may be given once.
 const NAMES: [&str; 12] = [
     "client",
     "keyword",
@@ -28,29 +29,29 @@ const NAMES: [&str; 12] = [
     "type",
 ];
 
-/// What a request asks.
+/// What a request asks for.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Question {
-    /// The circle's centre.
-    pub(crate) around: Around,
+pub(crate) struct NearbyRequest {
+    /// The circle's center.
+    pub(crate) center: SearchCenter,
     /// The circle's radius, meters: over 0 and at most [`RADIUS_M_MAX`].
     pub(crate) radius_m: f64,
     /// Which places are wanted.
     pub(crate) wish: Wish,
 }
 
-/// Where a circle's centre is.
+/// The center of the circle in which places are searched.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Around {
-    /// Here.
+pub(crate) enum SearchCenter {
+    /// This position.
     Point(Point),
-    /// Where the client of this ID is now.
+    /// The present position of the client with this ID.
     Client(Vec<u8>),
 }
 
-/// Why a request can't be answered. The asker's fault, in words for the asker.
+/// What is wrong with a request. The message is for whoever sent it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum BadQuestion {
+pub(crate) enum BadParameter {
     #[error("`{0}` is given twice; give it once")]
     Twice(&'static str),
     #[error("`{0}` is not written as a URL needs it: percent-encoded UTF-8")]
@@ -84,94 +85,96 @@ pub(crate) enum BadQuestion {
     BadPrice(&'static str),
 }
 
-impl Question {
-    /// Reads what stands after the `?` of a URL.
-    pub(crate) fn read(query: &str) -> Result<Question, BadQuestion> {
-        let given = Given::read(query)?;
+impl NearbyRequest {
+    /// Parses the query of a URL, without its `?`.
+    pub(crate) fn parse(query: &str) -> Result<NearbyRequest, BadParameter> {
+        let given = RawParameters::parse(query)?;
         if let Some(page_token) = given.text_within("pagetoken", PAGE_TOKEN_LEN_MAX)? {
-            return Ok(Question::of_page(page_token));
+            return Ok(NearbyRequest::of_page(page_token));
         }
         let wish = given.wish()?;
-        Ok(Question { around: given.around()?, radius_m: given.radius_m(wish.rank)?, wish })
+        Ok(NearbyRequest { center: given.center()?, radius_m: given.radius_m(wish.rank)?, wish })
     }
 
-    /// The token names all that shapes the next page, and the other parameters are ignored, as by Google. So
-    /// two who ask for the same page ask the same question.
-    fn of_page(page_token: String) -> Question {
+    /// A request for the page with this token. The token stands for all other parameters, which are ignored as Google
+    /// ignores them. So all requests for one page are equal.
+    fn of_page(page_token: String) -> NearbyRequest {
         let anywhere = Point::new(0.0, 0.0).expect("the equator and Greenwich's meridian are in range");
         let wish = Wish { page_token: Some(page_token), ..Wish::default() };
-        Question { around: Around::Point(anywhere), radius_m: RADIUS_M_MAX.into(), wish }
+        NearbyRequest { center: SearchCenter::Point(anywhere), radius_m: RADIUS_M_MAX.into(), wish }
     }
 }
 
-/// The known parameters of one request, as they came.
-struct Given<'a>([Option<&'a str>; NAMES.len()]);
+/// The values of one request's known parameters, still encoded.
+struct RawParameters<'a>([Option<&'a str>; NAMES.len()]);
 
-impl<'a> Given<'a> {
-    fn read(query: &'a str) -> Result<Given<'a>, BadQuestion> {
-        let mut given = Given([None; NAMES.len()]);
+impl<'a> RawParameters<'a> {
+    fn parse(query: &'a str) -> Result<RawParameters<'a>, BadParameter> {
+        let mut given = RawParameters([None; NAMES.len()]);
         for pair in query.split('&') {
-            // `opennow` without `=` means true. `opennow=` does not: an empty value counts as left out.
-            let mere = if pair == "opennow" { "true" } else { "" };
-            let (name, value) = pair.split_once('=').unwrap_or((pair, mere));
+            // `opennow` without `=` means true. `opennow=` does not: an empty value counts as omitted.
+            let value_if_bare = if pair == "opennow" { "true" } else { "" };
+            let (name, value) = pair.split_once('=').unwrap_or((pair, value_if_bare));
             let Some(at) =
-                decoded(name).and_then(|name| NAMES.iter().position(|known| known.as_bytes() == name))
+                decode(name).and_then(|name| NAMES.iter().position(|known| known.as_bytes() == name))
             else {
                 continue;
             };
             if given.0[at].replace(value).is_some() {
-                return Err(BadQuestion::Twice(NAMES[at]));
+                return Err(BadParameter::Twice(NAMES[at]));
             }
         }
         Ok(given)
     }
 
-    /// A parameter's value as it came.
+    /// A parameter's value, still encoded.
     fn raw(&self, name: &'static str) -> Option<&'a str> {
         self.0[NAMES.iter().position(|known| *known == name).expect("only known names are asked for")]
     }
 
-    /// A parameter's bytes; one that is empty counts as left out.
-    fn bytes(&self, name: &'static str) -> Result<Option<Vec<u8>>, BadQuestion> {
+    /// A parameter's decoded value. An empty value counts as omitted.
+    fn bytes(&self, name: &'static str) -> Result<Option<Vec<u8>>, BadParameter> {
         let Some(value) = self.raw(name).filter(|value| !value.is_empty()) else { return Ok(None) };
-        decoded(value).map(Some).ok_or(BadQuestion::BadEncoding(name))
+        decode(value).map(Some).ok_or(BadParameter::BadEncoding(name))
     }
 
-    fn text(&self, name: &'static str) -> Result<Option<String>, BadQuestion> {
+    fn text(&self, name: &'static str) -> Result<Option<String>, BadParameter> {
         self.text_within(name, WISH_TEXT_LEN_MAX)
     }
 
-    fn text_within(&self, name: &'static str, len_max: usize) -> Result<Option<String>, BadQuestion> {
+    fn text_within(&self, name: &'static str, len_max: usize) -> Result<Option<String>, BadParameter> {
         let Some(bytes) = self.bytes(name)? else { return Ok(None) };
         if bytes.len() > len_max {
-            return Err(BadQuestion::TooLong(name, len_max));
+            return Err(BadParameter::TooLong(name, len_max));
         }
-        String::from_utf8(bytes).map(Some).map_err(|_| BadQuestion::BadEncoding(name))
+        String::from_utf8(bytes).map(Some).map_err(|_| BadParameter::BadEncoding(name))
     }
 
-    fn around(&self) -> Result<Around, BadQuestion> {
+    fn center(&self) -> Result<SearchCenter, BadParameter> {
         match (self.text("location")?, self.bytes("client")?) {
-            (Some(_), Some(_)) => Err(BadQuestion::ClientAndLocation),
-            (Some(location), None) => point(&location).map(Around::Point).ok_or(BadQuestion::BadLocation),
-            (None, Some(id)) if ClientId::new(&id).is_some() => Ok(Around::Client(id)),
-            (None, Some(_)) => Err(BadQuestion::BadClient),
-            (None, None) => Err(BadQuestion::NoLocation),
+            (Some(_), Some(_)) => Err(BadParameter::ClientAndLocation),
+            (Some(location), None) => {
+                point(&location).map(SearchCenter::Point).ok_or(BadParameter::BadLocation)
+            }
+            (None, Some(id)) if ClientId::new(&id).is_some() => Ok(SearchCenter::Client(id)),
+            (None, Some(_)) => Err(BadParameter::BadClient),
+            (None, None) => Err(BadParameter::NoLocation),
         }
     }
 
-    fn radius_m(&self, rank: Rank) -> Result<f64, BadQuestion> {
+    fn radius_m(&self, rank: Rank) -> Result<f64, BadParameter> {
         match (rank, self.text("radius")?) {
-            (Rank::Distance, Some(_)) => Err(BadQuestion::RadiusWithDistance),
+            (Rank::Distance, Some(_)) => Err(BadParameter::RadiusWithDistance),
             (Rank::Distance, None) => Ok(RADIUS_M_MAX.into()),
-            (Rank::Prominence, None) => Err(BadQuestion::NoRadius),
+            (Rank::Prominence, None) => Err(BadParameter::NoRadius),
             (Rank::Prominence, Some(radius)) => {
-                let radius = number(&radius).filter(|&radius| radius > 0.0).ok_or(BadQuestion::BadRadius)?;
+                let radius = number(&radius).filter(|&radius| radius > 0.0).ok_or(BadParameter::BadRadius)?;
                 Ok(radius.min(RADIUS_M_MAX.into()))
             }
         }
     }
 
-    fn wish(&self) -> Result<Wish, BadQuestion> {
+    fn wish(&self) -> Result<Wish, BadParameter> {
         Ok(Wish {
             kind: self.text("type")?.map(first_kind).filter(|kind| !kind.is_empty()),
             keyword: self.text("keyword")?,
@@ -185,34 +188,34 @@ impl<'a> Given<'a> {
         })
     }
 
-    fn rank(&self) -> Result<Rank, BadQuestion> {
+    fn rank(&self) -> Result<Rank, BadParameter> {
         match self.text("rankby")?.as_deref() {
             None | Some("prominence") => Ok(Rank::Prominence),
             Some("distance") => Ok(Rank::Distance),
-            Some(_) => Err(BadQuestion::BadRank),
+            Some(_) => Err(BadParameter::BadRank),
         }
     }
 
-    fn is_open(&self) -> Result<bool, BadQuestion> {
+    fn is_open(&self) -> Result<bool, BadParameter> {
         let text = self.text("opennow")?.map(|text| text.to_ascii_lowercase());
         match text.as_deref() {
             Some("true" | "1") => Ok(true),
             None | Some("false" | "0") => Ok(false),
-            Some(_) => Err(BadQuestion::BadOpening),
+            Some(_) => Err(BadParameter::BadOpening),
         }
     }
 
-    fn price(&self, name: &'static str) -> Result<Option<u8>, BadQuestion> {
+    fn price(&self, name: &'static str) -> Result<Option<u8>, BadParameter> {
         match self.text(name)?.as_deref() {
-            // So Google's Python client says that there is none.
+            // Google's Python client sends None where there is no price.
             None | Some("None") => Ok(None),
             Some(level @ ("0" | "1" | "2" | "3" | "4")) => Ok(level.parse().ok()),
-            Some(_) => Err(BadQuestion::BadPrice(name)),
+            Some(_) => Err(BadParameter::BadPrice(name)),
         }
     }
 }
 
-/// Google takes one type, and of several the first.
+/// The first of several types, which is the one that Google uses.
 fn first_kind(mut kinds: String) -> String {
     kinds.truncate(kinds.find('|').unwrap_or(kinds.len()));
     kinds
@@ -223,15 +226,14 @@ fn point(text: &str) -> Option<Point> {
     Point::new(number(latitude.trim_ascii())?, number(longitude.trim_ascii())?)
 }
 
-/// A decimal number, with an exponent or without; no word for what is not a number.
+/// Parses a decimal number with or without an exponent, and no words such as `inf` and `NaN`.
 fn number(text: &str) -> Option<f64> {
     let is_written_in_digits = text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
     is_written_in_digits.then(|| f64::from_str(text).ok()).flatten()
 }
 
-/// Undoes the encoding of `application/x-www-form-urlencoded`; `None` where a percent sign is not followed by two
-/// hexadecimal digits.
-fn decoded(text: &str) -> Option<Vec<u8>> {
+/// Decodes `application/x-www-form-urlencoded`. `None` where a percent sign is not followed by two hexadecimal digits.
+fn decode(text: &str) -> Option<Vec<u8>> {
     let mut bytes = text.bytes();
     let mut decoded = Vec::with_capacity(text.len());
     while let Some(byte) = bytes.next() {
@@ -256,11 +258,11 @@ mod tests {
 
     const HERE: &str = "location=34.068930,-118.445127";
 
-    /// What is read of a place and these parameters.
+    /// Expects this wish and radius from a location and these parameters.
     fn check(parameters: &str, wish: Wish, radius_m: f64) {
-        let around = Around::Point(Point::new(34.068930, -118.445127).unwrap());
-        let read = Question::read(&format!("{HERE}&{parameters}"));
-        assert_eq!(read, Ok(Question { around, radius_m, wish }), "{parameters}");
+        let center = SearchCenter::Point(Point::new(34.068930, -118.445127).unwrap());
+        let read = NearbyRequest::parse(&format!("{HERE}&{parameters}"));
+        assert_eq!(read, Ok(NearbyRequest { center, radius_m, wish }), "{parameters}");
     }
 
     fn text(text: &str) -> Option<String> {
@@ -268,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn what_google_s_clients_send_is_understood() {
+    fn what_google_s_clients_send_is_parsed() {
         let none = Wish::default;
         check("radius=1000", none(), 1000.0);
         check("radius=1000&minprice=None&maxprice=None&key=AIzaX", none(), 1000.0);
@@ -312,8 +314,8 @@ mod tests {
     }
 
     #[test]
-    fn a_question_that_cannot_be_answered_says_which_parameter_is_wrong() {
-        use BadQuestion::*;
+    fn the_error_names_the_wrong_parameter() {
+        use BadParameter::*;
         let long = format!("radius=1&keyword={}", "%41".repeat(WISH_TEXT_LEN_MAX + 1));
         for (parameters, bad) in [
             ("", NoRadius),
@@ -339,7 +341,7 @@ mod tests {
             ("radius=1&maxprice=2.0", BadPrice("maxprice")),
             ("radius=1&maxprice=+1", BadPrice("maxprice")),
         ] {
-            assert_eq!(Question::read(&format!("{HERE}&{parameters}")), Err(bad), "{parameters}");
+            assert_eq!(NearbyRequest::parse(&format!("{HERE}&{parameters}")), Err(bad), "{parameters}");
         }
         assert!(
             NoRadius.to_string().contains("`radius`")
@@ -357,59 +359,63 @@ mod tests {
             ("1,%202", 1.0, 2.0),
             ("+1+,+2%09", 1.0, 2.0),
         ] {
-            let asked = Question::read(&format!("location={location}&radius=1")).unwrap();
-            assert_eq!(asked.around, Around::Point(Point::new(latitude, longitude).unwrap()), "{location}");
+            let asked = NearbyRequest::parse(&format!("location={location}&radius=1")).unwrap();
+            assert_eq!(
+                asked.center,
+                SearchCenter::Point(Point::new(latitude, longitude).unwrap()),
+                "{location}"
+            );
         }
         for location in [
             "1", "1,", ",1", "1,2,3", "91,0", "0,181", "nan,0", "0,inf", "x,y", "1;2", "1e999,0", "1%202,3",
             ",", "%20,%20",
         ] {
-            let asked = Question::read(&format!("location={location}&radius=1"));
-            assert_eq!(asked, Err(BadQuestion::BadLocation), "{location}");
+            let asked = NearbyRequest::parse(&format!("location={location}&radius=1"));
+            assert_eq!(asked, Err(BadParameter::BadLocation), "{location}");
         }
     }
 
     #[test]
-    fn a_client_stands_in_for_a_location() {
-        let around = |query: &str| Question::read(query).map(|asked| asked.around);
-        assert_eq!(around("client=kiwi%2Fcs%FF&radius=1"), Ok(Around::Client(b"kiwi/cs\xff".to_vec())));
-        assert_eq!(around("client=a+b&radius=1"), Err(BadQuestion::BadClient));
-        assert_eq!(around(&format!("client={}&radius=1", "x".repeat(257))), Err(BadQuestion::BadClient));
-        assert_eq!(around("client=%zz&radius=1"), Err(BadQuestion::BadEncoding("client")));
+    fn a_client_takes_the_place_of_a_location() {
+        let center = |query: &str| NearbyRequest::parse(query).map(|asked| asked.center);
+        assert_eq!(center("client=kiwi%2Fcs%FF&radius=1"), Ok(SearchCenter::Client(b"kiwi/cs\xff".to_vec())));
+        assert_eq!(center("client=a+b&radius=1"), Err(BadParameter::BadClient));
+        assert_eq!(center(&format!("client={}&radius=1", "x".repeat(257))), Err(BadParameter::BadClient));
+        assert_eq!(center("client=%zz&radius=1"), Err(BadParameter::BadEncoding("client")));
         for query in ["", "radius=1", "client=&location=&radius=1", "Location=1,1&radius=1"] {
-            assert_eq!(around(query), Err(BadQuestion::NoLocation), "{query}");
+            assert_eq!(center(query), Err(BadParameter::NoLocation), "{query}");
         }
     }
 
     #[test]
-    fn a_page_token_says_all() {
-        let expected = Question::of_page("AB-_c=".to_owned());
+    fn a_page_token_stands_for_all_parameters() {
+        let expected = NearbyRequest::of_page("AB-_c=".to_owned());
         for query in ["pagetoken=AB-_c%3D", "location=x&radius=-1&pagetoken=AB-_c=&minprice=None&key=k"] {
-            assert_eq!(Question::read(query).as_ref(), Ok(&expected), "{query}");
+            assert_eq!(NearbyRequest::parse(query).as_ref(), Ok(&expected), "{query}");
         }
         assert_eq!(expected.wish.page_token.as_deref(), Some("AB-_c="));
     }
 
     #[test]
-    fn a_page_token_may_be_longer_than_a_wish() {
-        let read = |len: usize| Question::read(&format!("pagetoken={}", "%41".repeat(len)));
-        assert_eq!(read(PAGE_TOKEN_LEN_MAX), Ok(Question::of_page("A".repeat(PAGE_TOKEN_LEN_MAX))));
-        let too_long = BadQuestion::TooLong("pagetoken", PAGE_TOKEN_LEN_MAX);
+    fn a_page_token_may_be_longer_than_other_texts() {
+        let read = |len: usize| NearbyRequest::parse(&format!("pagetoken={}", "%41".repeat(len)));
+        assert_eq!(read(PAGE_TOKEN_LEN_MAX), Ok(NearbyRequest::of_page("A".repeat(PAGE_TOKEN_LEN_MAX))));
+        let too_long = BadParameter::TooLong("pagetoken", PAGE_TOKEN_LEN_MAX);
         assert_eq!(read(PAGE_TOKEN_LEN_MAX + 1), Err(too_long));
     }
 
     proptest! {
         #[test]
-        fn any_query_is_read_or_refused(query in "(&|=|%|\\+|[0-9a-f.,-]|location|radius|client|keyword|rankby){0,24}") {
-            if let Ok(asked) = Question::read(&query) {
+        fn any_query_is_parsed_or_refused(query in "(&|=|%|\\+|[0-9a-f.,-]|location|radius|client|keyword|rankby){0,24}") {
+            if let Ok(asked) = NearbyRequest::parse(&query) {
                 prop_assert!(asked.radius_m > 0.0 && asked.radius_m <= 50_000.0);
             }
         }
 
         #[test]
-        fn any_text_comes_through_percent_encoded(text in "\\PC{1,40}") {
+        fn any_percent_encoded_text_is_decoded(text in "\\PC{1,40}") {
             let encoded: String = text.bytes().map(|byte| format!("%{byte:02x}")).collect();
-            let asked = Question::read(&format!("{HERE}&radius=1&name={encoded}"));
+            let asked = NearbyRequest::parse(&format!("{HERE}&radius=1&name={encoded}"));
             prop_assert_eq!(asked.map(|asked| asked.wish.name), Ok(Some(text)));
         }
     }

@@ -1,10 +1,10 @@
-//! Connections with paths that the door does not have yet: paths that take a body, stream for ever, or speak another
-//! protocol. Time is virtual.
+//! Connections to paths of kinds that the door does not have yet: they take a body, are slow, stream for ever, or switch to
+//! another protocol. And callers who lack a right. Time is virtual.
 
 use std::{net::SocketAddr, time::Duration};
 
 use axum::{
-    body::{Body, Bytes},
+    body::{Body, Bytes, to_bytes},
     extract::{DefaultBodyLimit, Request},
     http::{StatusCode, header},
     response::IntoResponse,
@@ -20,14 +20,15 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    limits::{BODY_LEN_MAX, BODY_MAX, HEAD_MAX, PARTING_MAX},
-    rooms::Rooms,
+    limits::{BODY_LEN_MAX, BODY_TIMEOUT, DRAIN_TIMEOUT, HEADER_SECTION_TIME_MIN, IDLE_TIMEOUT},
+    slots::Slots,
     *,
 };
 use crate::{
     caller::Rights,
     config::{Config, Overrides},
     door_kind::DoorKind,
+    herd::tests::{alone, caller},
     server::Server,
     wait::eventually_yielding,
 };
@@ -38,10 +39,13 @@ const CALLER: Caller = Caller {
     rights: Rights::ALL,
 };
 
+/// Longer than the server waits for a connection that it shuts down.
+const SLOW: Duration = Duration::from_secs(3 * DRAIN_TIMEOUT.as_secs());
+
 /// A server whose HTTP door has other paths.
 struct Door {
-    host: Host,
-    rooms: Arc<Rooms>,
+    context: ListenerContext,
+    slots: Arc<Slots>,
     _server: Server,
     _dir: TempDir,
 }
@@ -59,27 +63,28 @@ impl Door {
             .route("/body", post(async |body: Bytes| body.len().to_string()))
             .layer(DefaultBodyLimit::disable())
             .route("/stream", get(async || Body::new(Endless)))
+            .route("/slow", get(slow))
             .route("/echo", get(echo));
         let (herd, tasks, stop) = (Arc::clone(server.herd()), TaskTracker::new(), CancellationToken::new());
-        let rooms = Rooms::new(herd.admission());
-        Door { host: Host { herd, router, tasks, stop }, rooms, _server: server, _dir: dir }
+        let slots = Slots::new(herd.admission());
+        Door { context: ListenerContext { herd, router, tasks, stop }, slots, _server: server, _dir: dir }
     }
 
-    /// A connection that has sent this.
+    /// Opens a connection and sends this.
     async fn connect(&self, sent: &str) -> DuplexStream {
         let (mut client, server) = duplex(64 * 1024);
-        let seat = self.rooms.seat(CALLER.address.ip(), Instant::now());
-        self.host.tasks.spawn(connection::serve(self.host.clone(), server, CALLER, seat));
+        let slot = self.slots.open(CALLER.address.ip(), Instant::now());
+        self.context.tasks.spawn(connection::serve(self.context.clone(), server, CALLER, slot));
         client.write_all(sent.as_bytes()).await.unwrap();
         client
     }
 
     fn connections(&self) -> usize {
-        self.host.herd.admission().connections()
+        self.context.herd.admission().connections()
     }
 }
 
-/// A body of which nothing comes, ever.
+/// A body that never yields anything.
 struct Endless;
 
 impl axum::body::HttpBody for Endless {
@@ -94,7 +99,7 @@ impl axum::body::HttpBody for Endless {
     }
 }
 
-/// Speaks another protocol, which gives back what it gets.
+/// Switches to a protocol that returns what it receives.
 async fn echo(request: Request) -> impl IntoResponse {
     tokio::spawn(async {
         let (mut reader, mut writer) = split(TokioIo::new(hyper::upgrade::on(request).await.unwrap()));
@@ -102,6 +107,12 @@ async fn echo(request: Request) -> impl IntoResponse {
     });
     let headers = [(header::CONNECTION, "upgrade"), (header::UPGRADE, "echo")];
     (StatusCode::SWITCHING_PROTOCOLS, headers)
+}
+
+/// Answers when [`SLOW`] has passed.
+async fn slow() -> &'static str {
+    sleep(SLOW).await;
+    "done"
 }
 
 async fn rest(stream: &mut DuplexStream) -> String {
@@ -121,7 +132,7 @@ fn head(path: &str, headers: &str) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_does_not_come_is_not_waited_for() {
+async fn a_body_that_arrives_slowly_is_answered_408() {
     let door = Door::open().await;
     let began = Instant::now();
     let mut drips = door.connect(&head("/body", "Content-Length: 1000\r\n")).await;
@@ -135,11 +146,11 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
     let (read, ()) = tokio::join!(reader.read_to_string(&mut text), drip);
     read.unwrap();
     assert!(text.starts_with("HTTP/1.1 408 ") && text.contains("\r\nconnection: close\r\n"), "{text}");
-    assert!((BODY_MAX..BODY_MAX * 2).contains(&began.elapsed()), "{:?}", began.elapsed());
+    assert!((BODY_TIMEOUT..BODY_TIMEOUT * 2).contains(&began.elapsed()), "{:?}", began.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_is_asked_for_only_if_it_is_wanted() {
+async fn a_body_that_will_be_refused_is_not_requested() {
     let door = Door::open().await;
     let mut fits = door.connect(&head("/body", "Expect: 100-continue\r\nContent-Length: 3\r\n")).await;
     assert_eq!(next(&mut fits).await, "HTTP/1.1 100 Continue\r\n\r\n");
@@ -171,7 +182,7 @@ async fn a_body_without_a_length_is_read_up_to_the_longest() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_a_body_that_two_readers_could_cut_differently_nothing_is_read() {
+async fn after_a_body_of_ambiguous_length_no_request_is_read() {
     let door = Door::open().await;
     let hidden = "GET /hidden HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     let chunks = "3\r\nabc\r\n0\r\n\r\n";
@@ -189,35 +200,93 @@ async fn after_a_body_that_two_readers_could_cut_differently_nothing_is_read() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_holds_its_seat_until_the_server_ends() {
+async fn a_stream_keeps_its_slot_until_the_server_stops() {
     let door = Door::open().await;
     let mut stream = door.connect("GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     assert!(next(&mut stream).await.starts_with("HTTP/1.1 200 "));
-    sleep(1000 * HEAD_MAX).await;
+    sleep(1000 * IDLE_TIMEOUT).await;
     assert_eq!(door.connections(), 1);
-    door.host.stop.cancel();
+    door.context.stop.cancel();
     let began = Instant::now();
     let _ = rest(&mut stream).await;
-    assert!(began.elapsed() <= 2 * PARTING_MAX, "{:?}", began.elapsed());
-    door.host.tasks.close();
-    door.host.tasks.wait().await;
+    assert!(began.elapsed() <= 2 * DRAIN_TIMEOUT, "{:?}", began.elapsed());
+    door.context.tasks.close();
+    door.context.tasks.wait().await;
     assert_eq!(door.connections(), 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_may_change_its_protocol_and_keeps_its_seat() {
+async fn an_upgraded_connection_keeps_its_slot() {
     let door = Door::open().await;
     let upgrade = "Connection: upgrade\r\nUpgrade: echo\r\n";
     let mut stream = door.connect(&format!("GET /echo HTTP/1.1\r\nHost: localhost\r\n{upgrade}\r\n")).await;
     assert!(next(&mut stream).await.starts_with("HTTP/1.1 101 "));
     for turn in 0..10 {
-        sleep(HEAD_MAX * 2).await;
+        sleep(IDLE_TIMEOUT * 2).await;
         let said = format!("turn {turn}");
         stream.write_all(said.as_bytes()).await.unwrap();
         assert_eq!(next(&mut stream).await, said);
         assert_eq!(door.connections(), 1);
     }
     drop(stream);
-    // Nobody waits for the end of a protocol that is none of the door's.
-    eventually_yielding("the connection is given back", || door.connections() == 0).await;
+    // The server does not wait for the end of a protocol that is not the door's.
+    eventually_yielding("the connection's slot is given back", || door.connections() == 0).await;
+}
+
+const GET_SLOW: &str = "GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_complete_while_its_idle_connection_is_shut_down_is_answered() {
+    let door = Door::open().await;
+    let (first, second) = GET_SLOW.split_at(20);
+    let mut stream = door.connect(first).await;
+    sleep(IDLE_TIMEOUT + DRAIN_TIMEOUT / 2).await;
+    stream.write_all(second.as_bytes()).await.unwrap();
+    let said = rest(&mut stream).await;
+    assert!(said.starts_with("HTTP/1.1 200 ") && said.ends_with("done"), "{said}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_begins_to_arrive_just_before_the_idle_timeout_is_answered() {
+    let door = Door::open().await;
+    let mut stream = door.connect(GET_SLOW).await;
+    assert!(next(&mut stream).await.ends_with("done"));
+    sleep(IDLE_TIMEOUT - HEADER_SECTION_TIME_MIN / 4).await;
+    let (first, second) = GET_SLOW.split_at(20);
+    stream.write_all(first.as_bytes()).await.unwrap();
+    sleep(HEADER_SECTION_TIME_MIN / 2).await;
+    stream.write_all(second.as_bytes()).await.unwrap();
+    let said = next(&mut stream).await;
+    assert!(said.starts_with("HTTP/1.1 200 ") && said.ends_with("done"), "{said}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_connection_is_closed_in_time() {
+    let door = Door::open().await;
+    for sent in ["", "GET /slow HT"] {
+        let mut stream = door.connect(sent).await;
+        let began = Instant::now();
+        assert_eq!(rest(&mut stream).await, "");
+        let took = began.elapsed();
+        assert!((IDLE_TIMEOUT..=IDLE_TIMEOUT + 2 * DRAIN_TIMEOUT).contains(&took), "{sent}: {took:?}");
+    }
+}
+
+/// The status code and text of a response.
+async fn answer(response: impl IntoResponse) -> (u16, String) {
+    let response = response.into_response();
+    let code = response.status().as_u16();
+    let body = to_bytes(response.into_body(), 1024).await.unwrap();
+    (code, String::from_utf8(body.to_vec()).unwrap())
+}
+
+#[tokio::test]
+async fn a_caller_who_lacks_a_right_is_answered_403_and_why() {
+    let (herd, caller) = (State(alone()), caller(Rights { operate: false, places: false, ..Rights::ALL }));
+    let operate = (403, "this caller may not see how this server is\n".to_owned());
+    assert_eq!(answer(status(herd.clone(), Extension(caller)).await).await, operate);
+    assert_eq!(answer(metrics(herd.clone(), Extension(caller), HeaderMap::new()).await).await, operate);
+    let uri = "/maps/api/place/nearbysearch/json?location=34,-118&radius=500".parse().unwrap();
+    let places = (403, "this caller may not ask about places\n".to_owned());
+    assert_eq!(answer(nearby::nearby(herd, Extension(caller), uri).await).await, places);
 }

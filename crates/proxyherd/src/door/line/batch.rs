@@ -1,11 +1,12 @@
-//! What is done with one read: every complete line in it, replies in order. No waiting, and no allocation per
-//! line.
-
-use std::borrow::Cow;
+//! Answers the lines of one read, in order: [`answer_lines`] is called for each read of a connection.
+//!
+//! It neither waits nor allocates for a line. Reports are gathered and offered to the herd together. Every other line
+//! is answered only after the reports before it, so replies and effects keep the order of the lines. This module knows
+//! no sockets.
 
 use arrayvec::ArrayVec;
 use proxyherd_core::{
-    codec::line::{self as codec, Line, Lines, ReportEcho},
+    codec::line::{self as codec, Line, Lines},
     command::{Command, Nearby, Outcome},
     flood::Wake,
     limits::{BATCH_LEN_MAX, LINE_LEN_MAX},
@@ -15,41 +16,41 @@ use proxyherd_core::{
 use crate::{
     caller::Caller,
     clock,
-    door::reactor::{Input, Later, Next, Reason, Taken},
+    door::reactor::{Input, NextStep, ProtocolEnd, TakeOutput},
     herd::{Herd, Whereabouts},
     places::{Answered, Looked},
 };
 
-/// How many bytes of replies are gathered before they are written and others have their turn: a reader that does
-/// not read holds up its own connection, with no more than about this many.
+/// After how many bytes of replies they are written and other connections have their turn. A client that does not read
+/// therefore delays only itself, and about this many bytes wait for it.
 const REPLIES_LEN: usize = 64 * 1024;
 
-/// Why a connection ends whose line was too long: the answer to that line is its last.
+/// Why the connection is closed after a line that is too long. The answer to that line is the last one.
 const TOO_LONG: &str = "a line of more than 8192 bytes";
-const _: () = assert!(LINE_LEN_MAX == 8192, "the words above say how long a line may be");
-/// Why a connection ends that sent a request of HTTP: the answer to its first line is its last.
+const _: () = assert!(LINE_LEN_MAX == 8192, "the text above says how long a line may be");
+/// Why the connection is closed after an HTTP request. The answer to the request's first line is the last one.
 const HTTP_REQUEST: &str = "it sent an HTTP request, which belongs to the server's `http` port; what came behind its first \
                             line was not read";
 
-/// Takes the lines at the front of `input`, and appends the replies to `out`. Where an answer about places has to be waited
-/// for, `limit` becomes how many places it may have.
-pub(super) fn handle(
+/// Takes the lines at the front of `input`, and appends the replies to `out`. If the connection has to wait for an
+/// answer about places, this sets `places_max` to how many places the answer may have.
+pub(super) fn answer_lines(
     herd: &Herd,
     caller: &Caller,
     lines: &mut Lines,
-    limit: &mut u8,
+    places_max: &mut u8,
     input: Input<'_>,
     out: &mut Vec<u8>,
-) -> Taken {
+) -> TakeOutput {
     let mut batch = Batch {
         herd,
         caller,
         now_ns: clock::now_ns(),
         wake: Wake::default(),
         offers: ArrayVec::new(),
-        echoes: ArrayVec::new(),
+        report_lines: ArrayVec::new(),
         lines_out: 0,
-        limit,
+        places_max,
         out,
     };
     let (mut consumed, mut lines_in) = (0, 0);
@@ -62,56 +63,61 @@ pub(super) fn handle(
                     break next;
                 }
             }
-            codec::NextLine::Incomplete => break Next::Done,
+            codec::NextLine::Incomplete => break NextStep::ReadMore,
             codec::NextLine::TooLong(start) => {
-                batch.settle();
-                batch.refuse(start);
-                break Next::Close(fault(TOO_LONG));
+                batch.answer_reports();
+                batch.answer_invalid(start);
+                break NextStep::Close(ProtocolEnd::client_fault(TOO_LONG));
             }
         }
         if batch.out.len() >= REPLIES_LEN || lines_in == input.units_max {
-            break Next::Full;
+            break NextStep::WriteFirst;
         }
     };
-    batch.settle();
-    Taken { consumed, units_in: lines_in, units_out: batch.lines_out, wake: batch.wake, next }
+    batch.answer_reports();
+    TakeOutput { consumed, units_in: lines_in, units_out: batch.lines_out, wake: batch.wake, next }
 }
 
-/// Reports are gathered and offered to the map together, since a visit of a shard costs more than a report; they
-/// are settled before anything else is answered, so that replies and effects keep their order.
+/// The lines of one read on their way through the herd.
+///
+/// Reports are gathered and offered together, because visiting a shard costs more than a report. They are answered
+/// before any other line.
 struct Batch<'a, 'i> {
     herd: &'a Herd,
     caller: &'a Caller,
     now_ns: u64,
     wake: Wake,
     offers: ArrayVec<Offer<'i>, BATCH_LEN_MAX>,
-    /// For each offer, what its reply is made of.
-    echoes: ArrayVec<Echo<'i>, BATCH_LEN_MAX>,
+    /// For each offer, the line from which its reply is made.
+    report_lines: ArrayVec<ReportLine<'i>, BATCH_LEN_MAX>,
     lines_out: u64,
-    limit: &'a mut u8,
+    places_max: &'a mut u8,
     out: &'a mut Vec<u8>,
 }
 
+/// The line of a report.
 #[derive(Clone, Copy)]
-struct Echo<'i> {
-    told: ReportEcho<'i>,
+struct ReportLine<'i> {
+    /// The parts that the reply repeats.
+    echo: codec::ReportEcho<'i>,
     line: &'i [u8],
 }
 
 impl<'i> Batch<'_, 'i> {
-    fn answer(&mut self, line: &'i [u8]) -> Option<Next> {
+    /// Answers a line, or gathers it if it is a report. `None`: the next line can be taken.
+    fn answer(&mut self, line: &'i [u8]) -> Option<NextStep> {
         match codec::parse(line) {
-            Line::Command(Command::Report { report, condition }, told) => {
+            Line::Command(Command::Report { report, condition }, echo) => {
                 self.offers.push(Offer::on(condition, report));
-                self.echoes.push(Echo { told, line });
+                self.report_lines.push(ReportLine { echo, line });
                 if self.offers.is_full() {
-                    self.settle();
+                    self.answer_reports();
                 }
                 None
             }
             Line::Blank => None,
             Line::Command(Command::Nearby(nearby), _) => {
-                self.settle();
+                self.answer_reports();
                 self.answer_nearby(line, &nearby)
             }
             // The line protocol has no words for other commands.
@@ -120,50 +126,50 @@ impl<'i> Batch<'_, 'i> {
                 _,
             )
             | Line::Invalid => {
-                self.settle();
-                self.refuse(line);
+                self.answer_reports();
+                self.answer_invalid(line);
                 None
             }
             Line::HttpRequest => {
-                self.settle();
-                self.refuse(line);
-                Some(Next::Close(fault(HTTP_REQUEST)))
+                self.answer_reports();
+                self.answer_invalid(line);
+                Some(NextStep::Close(ProtocolEnd::client_fault(HTTP_REQUEST)))
             }
             Line::InvalidReport => {
-                self.settle();
+                self.answer_reports();
                 self.herd.count_unreadable();
-                self.refuse(line);
+                self.answer_invalid(line);
                 None
             }
         }
     }
 
-    /// Offers the reports that have been gathered, and answers them.
-    fn settle(&mut self) {
+    /// Offers the gathered reports to the herd, and answers them.
+    fn answer_reports(&mut self) {
         if self.offers.is_empty() {
             return;
         }
-        let taken = self.herd.report(self.caller, self.now_ns, &mut self.offers);
-        self.wake = self.wake.and(taken.unwrap_or_default());
-        for place in 0..self.offers.len() {
-            let (offer, echo) = (self.offers[place], self.echoes[place]);
+        let reported = self.herd.report(self.caller, self.now_ns, &mut self.offers);
+        self.wake = self.wake.and(reported.unwrap_or_default());
+        for index in 0..self.offers.len() {
+            let (offer, report_line) = (self.offers[index], self.report_lines[index]);
             match (offer.outcome, offer.times(self.now_ns)) {
-                // A stale report is answered like one that was taken, as the protocol says.
+                // The protocol wants a stale report answered like a report that was taken.
                 (Outcome::Added | Outcome::Moved | Outcome::Stale, Some((_, difference)))
-                    if taken.is_ok() =>
+                    if reported.is_ok() =>
                 {
                     self.lines_out += 1;
-                    codec::write_at_reply(self.out, self.herd.name(), difference, echo.told);
+                    codec::write_at_reply(self.out, self.herd.name(), difference, report_line.echo);
                 }
-                _ => self.refuse(echo.line),
+                _ => self.answer_invalid(report_line.line),
             }
         }
-        // Cleared in their place: taken out, they would be copied whole, however few they are.
+        // They are cleared where they are: moving them out would copy the whole arrays.
         self.offers.clear();
-        self.echoes.clear();
+        self.report_lines.clear();
     }
 
-    fn answer_nearby(&mut self, line: &[u8], nearby: &Nearby<'_>) -> Option<Next> {
+    fn answer_nearby(&mut self, line: &[u8], nearby: &Nearby<'_>) -> Option<NextStep> {
         let out = &mut *self.out;
         let write_at = |found: &Whereabouts<'_>| {
             codec::write_at(
@@ -183,32 +189,29 @@ impl<'i> Batch<'_, 'i> {
             }
             Ok(Some(Looked::Waits(question))) => {
                 self.lines_out += 1;
-                *self.limit = nearby.limit;
-                Some(Next::Later(Later::Places(question)))
+                *self.places_max = nearby.limit;
+                Some(NextStep::AwaitPlaces(question))
             }
             Ok(None) | Err(_) => {
-                self.refuse(line);
+                self.answer_invalid(line);
                 None
             }
         }
     }
 
-    fn refuse(&mut self, line: &[u8]) {
+    /// Answers a line with a question mark.
+    fn answer_invalid(&mut self, line: &[u8]) {
         self.lines_out += 1;
         self.herd.count_invalid_line();
         codec::write_invalid(self.out, line);
     }
 }
 
-/// Appends an answer about places, at most so many. They end in no newline of their own, so the reply ends at the first
-/// empty line.
-pub(super) fn write_places(out: &mut Vec<u8>, answered: &Answered, limit: u8) {
-    answered.answer.write_json(limit.into(), out);
+/// Appends an answer about places, with at most `places_max` places. The JSON has no newline at its end, so the reply
+/// ends at the first empty line.
+pub(super) fn write_places(out: &mut Vec<u8>, answered: &Answered, places_max: u8) {
+    answered.answer.write_json(places_max.into(), out);
     out.extend_from_slice(b"\n\n");
-}
-
-fn fault(why: &'static str) -> Reason {
-    Reason { why: Cow::Borrowed(why), is_fault: true }
 }
 
 #[cfg(test)]
@@ -222,7 +225,7 @@ mod tests {
     fn replies(rights: Rights, input: &[u8]) -> String {
         let (herd, mut out) = (alone(), Vec::new());
         let input = Input { bytes: input, is_last: true, units_max: u64::MAX };
-        let _ = handle(&herd, &caller(rights), &mut Lines::default(), &mut 0, input, &mut out);
+        let _ = answer_lines(&herd, &caller(rights), &mut Lines::default(), &mut 0, input, &mut out);
         String::from_utf8(out).unwrap()
     }
 

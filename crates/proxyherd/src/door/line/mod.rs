@@ -1,5 +1,6 @@
-//! The line protocol: what its connections are between two reads, and what a read comes to (`batch`). Sockets, TLS and limits
-//! are the reactor's.
+//! The door of the line protocol: the state of its connections, and how the reactor calls it. `batch` answers lines.
+//!
+//! Sockets, TLS and limits are the reactor's. The bytes of lines are the codec's (`proxyherd_core::codec::line`).
 
 mod batch;
 
@@ -9,21 +10,23 @@ use proxyherd_core::{codec::line::Lines, limits::LINE_LEN_MAX};
 
 use super::{
     entrance::Entrance,
-    reactor::{self, Event, Here, Input, Next, Protocol, Taken},
+    reactor::{self, CallContext, Input, NextStep, Protocol, ProtocolEvent, TakeOutput},
 };
 use crate::config::Limits;
 
-/// Serves line clients until the entrance closes. The error is the system's: no thread, or no descriptor.
+/// Serves line clients until the entrance closes. The error comes from the operating system: it has no thread or no
+/// descriptor left.
 pub(crate) fn run(entrance: Entrance, limits: &Limits) -> io::Result<()> {
     reactor::run(entrance, limits, |_| LineProtocol::default())
 }
 
-/// One connection's state: where its lines begin and end.
+/// The state of one connection.
 #[derive(Debug, Default)]
 struct LineProtocol {
+    /// Finds where lines begin and end.
     lines: Lines,
-    /// How many places the answer may have that is waited for.
-    limit: u8,
+    /// How many places the answer may have that the connection waits for.
+    places_max: u8,
 }
 
 impl Protocol for LineProtocol {
@@ -31,14 +34,14 @@ impl Protocol for LineProtocol {
     const UNIT_LEN_MAX: usize = LINE_LEN_MAX;
     const IS_TEXT: bool = true;
 
-    fn take(&mut self, here: &Here<'_>, input: Input<'_>, out: &mut Vec<u8>) -> Taken {
-        batch::handle(here.herd, here.caller, &mut self.lines, &mut self.limit, input, out)
+    fn take(&mut self, context: &CallContext<'_>, input: Input<'_>, out: &mut Vec<u8>) -> TakeOutput {
+        batch::answer_lines(context.herd, context.caller, &mut self.lines, &mut self.places_max, input, out)
     }
 
-    fn resume(&mut self, _here: &Here<'_>, event: Event, out: &mut Vec<u8>) -> Next {
-        if let Event::Places(answer) = event {
-            batch::write_places(out, &answer, self.limit);
+    fn resume(&mut self, _context: &CallContext<'_>, event: ProtocolEvent, out: &mut Vec<u8>) -> NextStep {
+        if let ProtocolEvent::Places(answer) = event {
+            batch::write_places(out, &answer, self.places_max);
         }
-        Next::Done
+        NextStep::ReadMore
     }
 }

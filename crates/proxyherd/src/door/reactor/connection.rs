@@ -1,6 +1,6 @@
-//! One client's connection: what it is about, what it holds, what it is waiting for, and until when. Its turns are in `turn`.
+//! One client's connection: its state between two turns, and its deadlines. What it does in a turn is in `turn`.
 //!
-//! An idle connection owns no buffers, but for what TLS keeps of its own. It does not know what its protocol means.
+//! An idle connection owns no buffers, except those that TLS keeps. A connection does not know what its protocol means.
 
 use std::{
     cell::OnceCell,
@@ -8,8 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use proxyherd_log::Direction;
+
 use super::{
-    closed::Closed,
+    close_reason::CloseReason,
     outgoing::{KEPT_LEN_MAX, Outgoing},
     protocol::Protocol,
     socket::Socket,
@@ -22,77 +24,81 @@ use crate::{
     herd::Herd,
     places::Answered,
 };
-use proxyherd_log::Direction;
 
-/// How long a client that is turned out may take to notice.
-const PARTING_MAX: Duration = Duration::from_secs(1);
+/// How long a client may take to close its end, once this end is closed.
+const LINGER_MAX: Duration = Duration::from_secs(1);
 
-/// What a connection is about.
+/// What a connection is doing.
 pub(super) enum Phase {
-    /// It may be in a handshake, and its protocol has not begun.
+    /// The handshake, if there is one, goes on. The protocol has not begun.
     Opening,
-    /// Units are taken.
+    /// The protocol takes units.
     Serving,
-    /// The places have been asked, and nothing is taken until they have answered, perhaps with this.
-    Asking(Option<Box<Answered>>),
-    /// What was said last is not safe yet, and nothing is taken until it is.
-    Covering(Covering),
-    /// The client has sent its last unit, and only the replies are to be written.
+    /// The places have been asked. Nothing is taken until the answer comes, which is kept here for the next turn.
+    AwaitingPlaces(Option<Box<Answered>>),
+    /// The last replies are withheld until what they acknowledge is durable. Nothing is taken until then.
+    AwaitingDurable(DurabilityWait),
+    /// The protocol has taken the client's last unit. Only the replies are still to be written.
     Finishing,
-    /// The client is being turned out. It is told so in time for the last replies to arrive: closing while input
-    /// lies unread would reset the connection and take them away from it.
-    Parting(Parting),
+    /// This server closes the connection. It sends the last replies and shuts down sending, and then reads until the
+    /// client closes its end: if it closed while input lies unread, the system would reset the connection, and the
+    /// client would lose the replies.
+    Lingering(Lingering),
 }
 
-/// How long what was said last may take to be safe.
+/// How long the last replies may wait to be durable.
 #[derive(Clone, Copy)]
-pub(super) struct Covering {
+pub(super) struct DurabilityWait {
     pub(super) until: Instant,
     pub(super) patience: Duration,
 }
 
-pub(super) struct Parting {
-    pub(super) reason: Option<Closed>,
-    /// Since when the last that is to be said is written.
+/// How far this server is with closing a connection.
+pub(super) struct Lingering {
+    pub(super) reason: Option<CloseReason>,
+    /// When the last reply was written, once it is.
     pub(super) since: Option<Instant>,
-    /// Whether this end is closed.
-    pub(super) is_shut: bool,
+    pub(super) is_shut_down: bool,
 }
 
 impl Phase {
-    pub(super) fn parting(reason: Closed) -> Phase {
-        Phase::Parting(Parting { reason: Some(reason), since: None, is_shut: false })
+    pub(super) fn lingering(reason: CloseReason) -> Phase {
+        Phase::Lingering(Lingering { reason: Some(reason), since: None, is_shut_down: false })
     }
 }
 
+/// One client's connection.
 pub(super) struct Connection<P> {
     pub(super) protocol: P,
     pub(super) caller: Caller,
+    /// Tells this connection from earlier ones in the same slot of its thread.
     pub(super) serial: u64,
     pub(super) socket: Socket,
     pub(super) phase: Phase,
-    /// Input that is not done with: the start of a unit, or units behind one that has to wait.
+    /// Input that is not taken yet: the start of a unit, or units behind one that has to wait.
     pub(super) held: Vec<u8>,
-    pub(super) outgoing: Outgoing,
     /// Whether `held` may hold complete units.
-    pub(super) has_units: bool,
-    /// Whether the client will send nothing more.
+    pub(super) may_hold_units: bool,
+    pub(super) outgoing: Outgoing,
+    /// Whether the client has ended its sending half.
     pub(super) has_ended: bool,
     pub(super) is_busy: bool,
-    /// Whether its bell was rung ...
+    /// Whether the bell was rung since the last [`ProtocolEvent::Rung`](super::ProtocolEvent::Rung).
     pub(super) is_rung: bool,
-    /// ... and whether those who ring need not do so again.
+    /// Shared with the bells, if there are any: whether one was rung that the protocol has not been told of.
     pub(super) bell: OnceCell<Arc<AtomicBool>>,
-    /// Whether its last turn was spent on an event. The client's input comes next, then.
+    /// Whether the last turn was spent on an event. Then the client's input comes next.
     pub(super) has_resumed: bool,
-    /// Whether it stands on its reactor's list.
+    /// Whether the connection is on its thread's list of those that want a turn.
     pub(super) is_queued: bool,
-    /// Whether it has been sent where busy connections go.
+    /// Whether the connection has moved to another thread because it is busy. It does so once.
     pub(super) has_moved: bool,
-    pub(super) heard: Instant,
-    pub(super) unit_began: Option<Instant>,
-    /// Until when nothing is read, because its address is over its rate.
-    pub(super) paced_until: Option<Instant>,
+    /// When the client was last heard, or its limits began anew.
+    pub(super) heard_at: Instant,
+    /// When the unit began whose end has not come yet.
+    pub(super) unit_began_at: Option<Instant>,
+    /// Until when nothing is read, because the client's address is over its rate.
+    pub(super) throttled_until: Option<Instant>,
     pub(super) ticket: Ticket,
     entered: Entered,
 }
@@ -111,8 +117,8 @@ impl<P: Protocol> Connection<P> {
             socket,
             phase: Phase::Opening,
             held: Vec::new(),
+            may_hold_units: false,
             outgoing: Outgoing::default(),
-            has_units: false,
             has_ended: false,
             is_busy: false,
             is_rung: false,
@@ -120,27 +126,27 @@ impl<P: Protocol> Connection<P> {
             has_resumed: false,
             is_queued: false,
             has_moved: false,
-            heard: Instant::now(),
-            unit_began: None,
-            paced_until: None,
+            heard_at: Instant::now(),
+            unit_began_at: None,
+            throttled_until: None,
             ticket,
             entered,
         }
     }
 
-    /// A reactor has taken it, and knows it by this number.
+    /// A thread has taken the connection, and gives it this serial.
     pub(super) fn begin(&mut self, serial: u64, now: Instant) {
         self.serial = serial;
-        self.heard = self.heard.max(now);
+        self.heard_at = self.heard_at.max(now);
     }
 
     pub(super) fn is_in_handshake(&self) -> bool {
         matches!(self.phase, Phase::Opening) && self.socket.is_in_handshake()
     }
 
-    /// Counts what is counted of how it has ended.
-    pub(super) fn count_end(&self, how: &Result<(), Closed>) {
-        if let Err(Closed::Handshake(_)) = how {
+    /// Counts the end of the connection, if it is one that is counted.
+    pub(super) fn count_end(&self, end: &Result<(), CloseReason>) {
+        if let Err(CloseReason::Handshake(_)) = end {
             self.entered.handshake_failed();
         }
     }
@@ -148,114 +154,124 @@ impl<P: Protocol> Connection<P> {
     /// Whether a turn would do anything.
     pub(super) fn wants_turn(&self) -> bool {
         let is_to_begin = P::SPEAKS_FIRST && matches!(self.phase, Phase::Opening);
-        is_to_begin || self.has_input() || self.is_rung || self.has_unsent()
+        is_to_begin || self.has_input() || self.is_rung || self.has_unsent() || self.is_lost()
     }
 
-    /// Whether there may be something for its protocol to take.
+    /// Whether there may be input for the protocol.
     pub(super) fn has_input(&self) -> bool {
-        self.has_units || (self.socket.is_readable() && !self.has_ended)
+        self.may_hold_units || (self.socket.is_readable() && !self.has_ended)
     }
 
-    /// Whether the socket has not taken all that was said.
+    /// Whether the client has died after it had ended its sending half. A read tells nothing of that any more.
+    pub(super) fn is_lost(&self) -> bool {
+        self.has_ended && self.socket.has_failed()
+    }
+
+    /// Whether the socket has not taken all replies.
     pub(super) fn has_unsent(&self) -> bool {
         !self.outgoing.is_empty() || self.socket.has_unsent()
     }
 
-    /// Whether it brings many units at once and has not been moved for that. In the middle of a question it stays, and so it
-    /// does where others know it by its place here.
+    /// Whether the connection should move to a thread for busy connections. It stays while it waits for something, and
+    /// it stays for good once bells know it by its slot.
     pub(super) fn is_to_move(&self) -> bool {
         self.is_busy && !self.has_moved && self.bell.get().is_none() && matches!(self.phase, Phase::Serving)
     }
 
-    /// The places have answered.
+    /// Keeps the answer of the places for the next turn.
     pub(super) fn take_answer(&mut self, answer: Box<Answered>, now: Instant) {
-        self.phase = Phase::Asking(Some(answer));
-        self.waited(now);
+        self.phase = Phase::AwaitingPlaces(Some(answer));
+        self.restart_limits(now);
     }
 
-    /// What was said last is safe.
-    pub(super) fn take_covered(&mut self, herd: &Herd, now: Instant) {
-        if matches!(self.phase, Phase::Covering(_)) {
-            let said = self.outgoing.unseal(now);
-            if P::IS_TEXT && !said.is_empty() {
-                herd.log().traffic(Direction::Out, self.caller.address, said);
+    /// What the withheld replies acknowledge is durable: they may leave.
+    pub(super) fn take_durable(&mut self, herd: &Herd, now: Instant) {
+        if matches!(self.phase, Phase::AwaitingDurable(_)) {
+            let replies = self.outgoing.release(now);
+            if P::IS_TEXT && !replies.is_empty() {
+                herd.log().traffic(Direction::Out, self.caller.address, replies);
             }
             self.phase = Phase::Serving;
-            self.waited(now);
+            self.restart_limits(now);
         }
     }
 
-    /// Until now it was for somebody else to say something, or the client was not listened to.
-    pub(super) fn waited(&mut self, now: Instant) {
-        self.heard = now;
-        self.unit_began = self.unit_began.map(|_| now);
+    /// Lets the client's limits begin anew, because until now the client had to wait for this server.
+    pub(super) fn restart_limits(&mut self, now: Instant) {
+        self.heard_at = now;
+        self.unit_began_at = self.unit_began_at.map(|_| now);
     }
 
+    /// Keeps input for a later turn. Nothing must be kept already: it would be lost.
     pub(super) fn hold(&mut self, input: &[u8]) {
+        assert!(self.held.is_empty(), "whoever takes input takes what is held first");
         if self.held.capacity() > KEPT_LEN_MAX {
             self.held = Vec::new();
         }
         self.held.extend_from_slice(input);
     }
 
-    /// Says what it owns, but for the little that any connection may.
-    pub(super) fn account(&self) -> Result<(), Closed> {
+    /// Tells admission how many bytes the connection owns, without the few that every connection may own.
+    pub(super) fn account_buffers(&self) -> Result<(), CloseReason> {
         let held_len = if self.held.len() > KEPT_LEN_MAX { self.held.len() } else { 0 };
-        let in_tls_len = self.socket.undecrypted_len();
-        let in_tls_len = if in_tls_len > KEPT_LEN_MAX { in_tls_len } else { 0 };
-        let len = self.outgoing.len() + self.socket.unsent_len() + held_len + in_tls_len;
-        if self.ticket.buffer(len) { Ok(()) } else { Err(Closed::NoRoom) }
+        let undecrypted_len = self.socket.undecrypted_len();
+        let undecrypted_len = if undecrypted_len > KEPT_LEN_MAX { undecrypted_len } else { 0 };
+        let len = self.outgoing.len() + self.socket.unsent_len() + held_len + undecrypted_len;
+        if self.ticket.buffer(len) { Ok(()) } else { Err(CloseReason::NoRoom) }
     }
 
-    /// When it wants a turn though its socket says nothing, if it does.
+    /// When the connection wants a turn even if its socket is not ready.
     pub(super) fn wakes_at(&self) -> Option<Instant> {
-        // While the client does not take what it was told, there is nothing to do at that time.
+        // While replies wait for the client, the protocol can't be called.
         let can_wake = matches!(self.phase, Phase::Serving) && !self.has_unsent();
         let timer = self.protocol.wake_at().filter(|_| can_wake);
-        [self.paced_until, timer].into_iter().flatten().min()
+        [self.throttled_until, timer].into_iter().flatten().min()
     }
 
-    /// When it is too late for what it is waiting for.
+    /// When the connection is to be closed if what it waits for has not come.
     pub(super) fn deadline(&self, limits: &Limits) -> Option<Instant> {
-        if let Some(began) = self.outgoing.began() {
-            return Some(began + limits.write);
+        if let Some(since) = self.outgoing.waiting_since() {
+            return Some(since + limits.write);
         }
         match &self.phase {
-            Phase::Opening if self.socket.is_in_handshake() => Some(self.heard + HANDSHAKE_MAX),
-            // It waits for the server: the idle limit is none of its business.
-            Phase::Serving if self.paced_until.is_some() => None,
+            Phase::Opening if self.socket.is_in_handshake() => Some(self.heard_at + HANDSHAKE_MAX),
+            // The client waits for this server, so its limits do not count.
+            Phase::Serving if self.throttled_until.is_some() => None,
             Phase::Opening | Phase::Serving => {
                 [self.idle_end(limits), self.unit_end(limits)].into_iter().flatten().min()
             }
-            Phase::Covering(Covering { until, .. }) => Some(*until),
-            Phase::Parting(parting) => parting.since.map(|since| since + PARTING_MAX),
-            // The places have a deadline of their own.
-            Phase::Asking(_) | Phase::Finishing => None,
+            Phase::AwaitingDurable(DurabilityWait { until, .. }) => Some(*until),
+            Phase::Lingering(lingering) => lingering.since.map(|since| since + LINGER_MAX),
+            // A question about places has a deadline of its own, and `Finishing` waits for nothing but the client to
+            // read.
+            Phase::AwaitingPlaces(_) | Phase::Finishing => None,
         }
     }
 
-    /// When the client has been silent for too long.
+    /// When the client will have been silent for too long.
     fn idle_end(&self, limits: &Limits) -> Option<Instant> {
-        self.protocol.idle_max(limits).map(|limit| self.heard + limit)
+        self.protocol.idle_max(limits).map(|limit| self.heard_at + limit)
     }
 
-    /// When it is too late for the rest of the unit that the client has begun, if it has.
+    /// When the rest of the unit comes too late that the client has begun, if it has begun one.
     fn unit_end(&self, limits: &Limits) -> Option<Instant> {
-        self.unit_began.map(|began| began + limits.line)
+        self.unit_began_at.map(|began| began + limits.line)
     }
 
-    /// What the client missed, once the deadline has passed.
-    pub(super) fn overdue(&mut self, limits: &Limits) -> Closed {
+    /// Which limit was passed, once the deadline has passed.
+    pub(super) fn passed_limit(&mut self, limits: &Limits) -> CloseReason {
         match &mut self.phase {
-            _ if self.outgoing.began().is_some() => Closed::NotReading(limits.write),
-            Phase::Opening if self.socket.is_in_handshake() => Closed::Handshake(HandshakeFailed::TooSlow),
-            Phase::Covering(Covering { patience, .. }) => Closed::NotDurable(*patience),
-            Phase::Parting(parting) => parting.reason.take().unwrap_or(Closed::Stopping),
+            _ if self.outgoing.waiting_since().is_some() => CloseReason::NotReading(limits.write),
+            Phase::Opening if self.socket.is_in_handshake() => {
+                CloseReason::Handshake(HandshakeFailed::TooSlow)
+            }
+            Phase::AwaitingDurable(DurabilityWait { patience, .. }) => CloseReason::NotDurable(*patience),
+            Phase::Lingering(lingering) => lingering.reason.take().unwrap_or(CloseReason::Stopping),
             _ => match (self.unit_end(limits), self.idle_end(limits)) {
                 (Some(unit), idle) if idle.is_none_or(|idle| unit <= idle) => {
-                    Closed::HalfUnit(P::UNIT, limits.line)
+                    CloseReason::HalfUnit(P::UNIT, limits.line)
                 }
-                _ => Closed::Idle(self.protocol.idle_max(limits).unwrap_or(limits.idle)),
+                _ => CloseReason::Idle(self.protocol.idle_max(limits).unwrap_or(limits.idle)),
             },
         }
     }

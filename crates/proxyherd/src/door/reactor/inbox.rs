@@ -1,4 +1,7 @@
-//! What other threads leave for a reactor.
+//! The inbox of a reactor's thread: other threads leave messages in it, and the first message wakes the thread.
+//!
+//! The inbox holds at most one message of each kind for each connection, so the connections bound it. It does not know
+//! what the thread does with messages.
 
 use std::{io, sync::Arc};
 
@@ -8,98 +11,102 @@ use parking_lot::Mutex;
 use super::{connection::Connection, protocol::Rings};
 use crate::places::Answered;
 
-/// What is sent to a reactor from other threads.
-pub(super) enum Parcel<P> {
-    /// A connection that is to be served here.
+/// A message to a thread. `slot` and `serial` name one of its connections.
+pub(super) enum InboxMessage<P> {
+    /// A connection that the thread is to serve.
     Connection(Box<Connection<P>>),
-    /// What the places have answered; `None` if it got lost.
-    Answer { at: usize, serial: u64, answer: Option<Box<Answered>> },
-    /// What was said last is safe.
-    Covered { at: usize, serial: u64 },
-    /// There is something for a connection.
-    Rung { at: usize, serial: u64 },
-    /// Serve what has come, then end.
+    /// The answer to the connection's question about places. `None`: the question was dropped without an answer.
+    Answer { slot: usize, serial: u64, answer: Option<Box<Answered>> },
+    /// What the connection's withheld replies acknowledge is durable.
+    Durable { slot: usize, serial: u64 },
+    /// The connection's bell was rung.
+    Rung { slot: usize, serial: u64 },
+    /// The thread is to answer what has come, and then end.
     Stop,
 }
 
-/// Where other threads leave things for a reactor. In it there is at most one parcel of each kind of a connection; of rings,
-/// one for each turn that the connection has had since the reactor last looked here.
+/// Where other threads leave messages for one thread. A bell can leave another message after each turn of its
+/// connection; all other kinds wait at most once for a connection.
 pub(super) struct Inbox<P> {
-    /// `None` once the reactor has ended.
-    parcels: Mutex<Option<Vec<Parcel<P>>>>,
+    /// `None` once the thread has ended.
+    messages: Mutex<Option<Vec<InboxMessage<P>>>>,
     waker: Waker,
 }
 
 impl<P> Inbox<P> {
-    /// One that wakes by this token.
+    /// An empty inbox, which wakes its thread by an event with this token.
     pub(super) fn new(registry: &Registry, token: Token) -> io::Result<Inbox<P>> {
-        Ok(Inbox { parcels: Mutex::new(Some(Vec::new())), waker: Waker::new(registry, token)? })
+        Ok(Inbox { messages: Mutex::new(Some(Vec::new())), waker: Waker::new(registry, token)? })
     }
 
-    /// Leaves a parcel; it comes back if the reactor has ended.
-    pub(super) fn send(&self, parcel: Parcel<P>) -> Result<(), Parcel<P>> {
-        let mut held = self.parcels.lock();
-        let Some(parcels) = &mut *held else { return Err(parcel) };
-        parcels.push(parcel);
-        let is_first = parcels.len() == 1;
+    /// Leaves a message. If the thread has ended, the message comes back.
+    pub(super) fn send(&self, message: InboxMessage<P>) -> Result<(), InboxMessage<P>> {
+        let mut held = self.messages.lock();
+        let Some(messages) = &mut *held else { return Err(message) };
+        messages.push(message);
+        let is_first = messages.len() == 1;
         drop(held);
-        // Whoever left the first parcel has woken the reactor for all.
+        // Whoever left the first message has woken the thread for all of them.
         if is_first {
             self.waker.wake().expect("an event descriptor takes a wake-up at any time");
         }
         Ok(())
     }
 
-    pub(super) fn take(&self) -> Vec<Parcel<P>> {
-        self.parcels.lock().as_mut().map(std::mem::take).unwrap_or_default()
+    /// Takes all messages.
+    pub(super) fn take(&self) -> Vec<InboxMessage<P>> {
+        self.messages.lock().as_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    /// Takes nothing more, unless something has come already. Says whether it is closed.
+    /// Closes the inbox, unless it holds messages. Says whether it is closed.
     pub(super) fn close_if_empty(&self) -> bool {
-        let mut held = self.parcels.lock();
+        let mut held = self.messages.lock();
         if held.as_ref().is_none_or(Vec::is_empty) {
             *held = None;
         }
         held.is_none()
     }
 
-    /// Takes nothing more; what has come is lost.
+    /// Closes the inbox. Messages in it are dropped.
     pub(super) fn close(&self) {
-        // Dropped without the lock: a parcel may send another.
-        let parcels = self.parcels.lock().take();
-        drop(parcels);
+        // They are dropped without the lock, because dropping a message may leave another one.
+        let messages = self.messages.lock().take();
+        drop(messages);
     }
 }
 
 impl<P: Send> Rings for Inbox<P> {
-    fn ring(&self, at: usize, serial: u64) {
-        // A reactor that has ended has closed the connection.
-        let _ = self.send(Parcel::Rung { at, serial });
+    fn ring(&self, slot: usize, serial: u64) {
+        // If the thread has ended, it has closed the connection.
+        let _ = self.send(InboxMessage::Rung { slot, serial });
     }
 }
 
-/// A question on its way. However it ends, the connection hears of it.
-pub(super) struct Pending<P> {
+/// A connection's question about places that waits on the runtime. When it is dropped, the connection gets its answer,
+/// or is told that there is none.
+pub(super) struct PendingQuestion<P> {
     inbox: Arc<Inbox<P>>,
-    at: usize,
+    slot: usize,
     serial: u64,
     answer: Option<Box<Answered>>,
 }
 
-impl<P> Pending<P> {
-    pub(super) fn new(inbox: &Arc<Inbox<P>>, at: usize, serial: u64) -> Pending<P> {
-        Pending { inbox: Arc::clone(inbox), at, serial, answer: None }
+impl<P> PendingQuestion<P> {
+    /// The question of the connection with this slot and serial.
+    pub(super) fn new(inbox: &Arc<Inbox<P>>, slot: usize, serial: u64) -> PendingQuestion<P> {
+        PendingQuestion { inbox: Arc::clone(inbox), slot, serial, answer: None }
     }
 
+    /// Sends the answer.
     pub(super) fn end(mut self, answer: Answered) {
         self.answer = Some(Box::new(answer));
     }
 }
 
-impl<P> Drop for Pending<P> {
+impl<P> Drop for PendingQuestion<P> {
     fn drop(&mut self) {
-        let Pending { at, serial, .. } = *self;
-        // A reactor that has ended has closed the connection.
-        let _ = self.inbox.send(Parcel::Answer { at, serial, answer: self.answer.take() });
+        let PendingQuestion { slot, serial, .. } = *self;
+        // If the thread has ended, it has closed the connection.
+        let _ = self.inbox.send(InboxMessage::Answer { slot, serial, answer: self.answer.take() });
     }
 }

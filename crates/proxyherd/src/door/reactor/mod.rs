@@ -1,13 +1,16 @@
-//! Threads that serve the connections of a door, for any protocol that does no I/O itself ([`Protocol`]).
+//! Threads that serve the connections of a door, for any protocol that does no I/O itself. A door calls `run` with
+//! its entrance and a function that makes a [`Protocol`] for each new connection.
 //!
-//! Each `thread` has connections of its own. Small messages are mostly the kernel's work, and one thread that finds many
-//! sockets ready at once does it cheapest, so connections begin on the first half of the threads; one that turns out to bring
-//! many units at once moves to a thread that shares such work evenly.
+//! Each `thread` has its own connections. For small messages most of the work is the kernel's, and it is cheapest if
+//! one thread finds many sockets ready at once. New connections therefore go to the first half of the threads. A
+//! connection that brings many units at once moves, once, to a thread chosen among all, so that such work is spread
+//! evenly.
 //!
-//! Floors, lowest first: `protocol`; `closed`; `socket`; `outgoing`; `connection`; `inbox`; `turn`; `thread`. What is called
-//! for each unit is known at compile time: a door is built for its protocol.
+//! The files import each other in this order, lowest first: `protocol`, `close_reason`, `socket`, `outgoing`,
+//! `connection`, `inbox`, `turn`, `thread`. The compiler builds the threads for each protocol, so a unit costs no call
+//! through a table. Nothing here knows a protocol's bytes.
 
-mod closed;
+mod close_reason;
 mod connection;
 mod inbox;
 mod outgoing;
@@ -26,21 +29,23 @@ use std::{
     },
 };
 
+use proxyherd_log::{LogLevel, Subject};
 use tokio::runtime::Handle;
 
-pub use self::protocol::{Bell, Event, Here, Input, Later, Next, Protocol, Reason, Taken};
+pub use self::protocol::{
+    Bell, CallContext, Input, NextStep, Protocol, ProtocolEnd, ProtocolEvent, TakeOutput,
+};
 use self::{
     connection::Connection,
-    inbox::{Inbox, Parcel},
+    inbox::{Inbox, InboxMessage},
     socket::Socket,
     thread::Reactor,
 };
-use super::entrance::{Entrance, Host, Visitor};
+use super::entrance::{Entrance, Service, Visitor};
 use crate::{caller::Caller, config::Limits, herd::Herd};
-use proxyherd_log::{LogLevel, Subject};
 
-/// Serves the visitors of `entrance` until its stop, each by a protocol that `make` begins. The error is the system's: no
-/// thread, or no descriptor.
+/// Serves the visitors of `entrance` until its stop. `make` makes the protocol of each new connection. The error comes
+/// from the operating system: it has no thread or no descriptor left.
 pub(crate) fn run<P: Protocol>(
     entrance: Entrance,
     limits: &Limits,
@@ -58,7 +63,7 @@ pub(crate) fn run<P: Protocol>(
             drop(running);
         };
         if let Err(error) = std::thread::Builder::new().name(name).spawn(body) {
-            // Those that have been started end again.
+            // The threads that have been started must end again.
             threads.stop();
             return Err(error);
         }
@@ -68,24 +73,22 @@ pub(crate) fn run<P: Protocol>(
     Ok(())
 }
 
-/// The threads as the entrance knows them.
+/// The door's service: it hands visitors to the threads.
 struct Reactors<P: Protocol, M> {
     herd: Arc<Herd>,
     threads: Arc<Threads<P>>,
     make: M,
 }
 
-impl<P: Protocol, M: Fn(&Caller) -> P + Send + Sync + 'static> Host for Reactors<P, M> {
-    type Place = ();
+impl<P: Protocol, M: Fn(&Caller) -> P + Send + Sync + 'static> Service for Reactors<P, M> {
+    /// Admission bounds these visitors before they come here.
+    async fn ready(&self) {}
 
-    /// Who was let in is served.
-    async fn place(&self) {}
-
-    fn welcome(&self, visitor: Visitor, (): ()) {
+    fn serve(&self, visitor: Visitor) {
         let subject = Subject::Client(visitor.caller().address);
         match self.connection(visitor) {
             Ok(connection) => self.threads.send(Box::new(connection)),
-            // It has gone again.
+            // The client has gone already.
             Err(error) => self.herd.log().event(LogLevel::Debug, subject, format_args!("closed: {error}")),
         }
     }
@@ -98,51 +101,53 @@ impl<P: Protocol, M: Fn(&Caller) -> P + Send + Sync + 'static> Host for Reactors
 impl<P: Protocol, M: Fn(&Caller) -> P> Reactors<P, M> {
     fn connection(&self, visitor: Visitor) -> io::Result<Connection<P>> {
         let parts = visitor.into_parts()?;
-        let ticket = parts.ticket.expect("these visitors take of the clients' room");
+        let ticket = parts.ticket.expect("the entrance admits the visitors of this service");
         let socket = Socket::new(parts.stream, parts.tls).map_err(io::Error::other)?;
         Ok(Connection::new((self.make)(&parts.caller), parts.caller, (ticket, parts.entered), socket))
     }
 }
 
-/// Where connections can be sent to, and whose turn it is to get one.
+/// The inboxes of all threads of a door, and which thread gets the next connection.
 struct Threads<P> {
     inboxes: Vec<Arc<Inbox<P>>>,
-    next: AtomicUsize,
-    next_busy: AtomicUsize,
+    /// Counts new connections.
+    new: AtomicUsize,
+    /// Counts busy connections.
+    busy: AtomicUsize,
 }
 
 impl<P: Protocol> Threads<P> {
     fn of(reactors: &[Reactor<P>]) -> Threads<P> {
         let inboxes = reactors.iter().map(|reactor| Arc::clone(reactor.inbox())).collect();
-        Threads { inboxes, next: AtomicUsize::new(0), next_busy: AtomicUsize::new(0) }
+        Threads { inboxes, new: AtomicUsize::new(0), busy: AtomicUsize::new(0) }
     }
 
-    /// Who takes the next new connection.
+    /// The thread that gets the next new connection.
     fn for_new(&self) -> &Arc<Inbox<P>> {
         let half = (self.inboxes.len() / 2).max(1);
-        &self.inboxes[self.next.fetch_add(1, Relaxed) % half]
+        &self.inboxes[self.new.fetch_add(1, Relaxed) % half]
     }
 
-    /// Sends a new connection to a thread that takes it: one that has failed takes none.
+    /// Sends a new connection to a thread. If that thread has failed, another one gets it.
     fn send(&self, connection: Box<Connection<P>>) {
-        let mut parcel = Parcel::Connection(connection);
+        let mut message = InboxMessage::Connection(connection);
         for inbox in [self.for_new()].into_iter().chain(&self.inboxes) {
-            match inbox.send(parcel) {
+            match inbox.send(message) {
                 Ok(()) => return,
-                Err(back) => parcel = back,
+                Err(back) => message = back,
             }
         }
     }
 
-    /// Who takes the next connection that brings many units at once.
+    /// The thread that gets the next busy connection.
     fn for_busy(&self) -> &Arc<Inbox<P>> {
-        &self.inboxes[self.next_busy.fetch_add(1, Relaxed) % self.inboxes.len()]
+        &self.inboxes[self.busy.fetch_add(1, Relaxed) % self.inboxes.len()]
     }
 
     fn stop(&self) {
         for inbox in &self.inboxes {
-            // One that has ended needs no telling.
-            let _ = inbox.send(Parcel::Stop);
+            // If a thread has ended, it needs no message.
+            let _ = inbox.send(InboxMessage::Stop);
         }
     }
 }

@@ -1,37 +1,41 @@
-//! What a connection has to say: what the socket has not taken, and what may not leave yet.
+//! A connection's replies that are not written yet: those that the socket has not taken, and those that are withheld
+//! until what they acknowledge is durable.
+//!
+//! A connection without such replies owns no buffer here. This module does not know what the replies say.
 
 use std::{io, time::Instant};
 
 use super::socket::Socket;
 
-/// Buffers that a connection owns for a while are given back when they are larger than this, bytes.
+/// A connection frees a buffer that it no longer needs if the buffer is larger than this, bytes.
 pub(super) const KEPT_LEN_MAX: usize = 4 * 1024;
 
+/// Replies on their way to the socket.
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
-    /// What the socket has not taken yet, and how many bytes of it it has.
+    /// Replies that the socket has not taken, except for the first `sent_len` bytes.
     unsent: Vec<u8>,
-    sent: usize,
+    sent_len: usize,
     /// Since when something has been waiting for the client to take it.
-    began: Option<Instant>,
-    /// What may only leave once it is safe.
-    sealed: Vec<u8>,
+    waiting_since: Option<Instant>,
+    /// Replies that may only leave once what they acknowledge is durable.
+    withheld: Vec<u8>,
 }
 
 impl Outgoing {
-    /// Whether there is nothing that the socket could be given.
+    /// Whether there is nothing to write now.
     pub(super) fn is_empty(&self) -> bool {
-        self.unsent.is_empty() && self.began.is_none()
+        self.unsent.is_empty() && self.waiting_since.is_none()
     }
 
     /// Since when something has been waiting for the client to take it.
-    pub(super) fn began(&self) -> Option<Instant> {
-        self.began
+    pub(super) fn waiting_since(&self) -> Option<Instant> {
+        self.waiting_since
     }
 
     /// How many bytes are kept here.
     pub(super) fn len(&self) -> usize {
-        self.unsent.len() + self.sealed.len()
+        self.unsent.len() + self.withheld.len()
     }
 
     /// Writes what the socket takes at once, and keeps the rest.
@@ -42,14 +46,14 @@ impl Outgoing {
             self.unsent.extend_from_slice(&bytes[len..]);
         }
         if !self.unsent.is_empty() || socket.has_unsent() {
-            self.wait(now);
+            self.note_waiting(now);
         }
         Ok(())
     }
 
-    /// From here on the client has to take what TLS holds or what is kept here, if it had not before.
-    pub(super) fn wait(&mut self, now: Instant) {
-        self.began.get_or_insert(now);
+    /// Notes that something waits for the client to take it, unless that is noted already.
+    pub(super) fn note_waiting(&mut self, now: Instant) {
+        self.waiting_since.get_or_insert(now);
     }
 
     /// Writes more of what was kept. Says whether that was all.
@@ -60,33 +64,33 @@ impl Outgoing {
         if !socket.flush()? {
             return Ok(false);
         }
-        self.sent += socket.write(&self.unsent[self.sent..])?;
-        if self.sent < self.unsent.len() || socket.has_unsent() {
+        self.sent_len += socket.write(&self.unsent[self.sent_len..])?;
+        if self.sent_len < self.unsent.len() || socket.has_unsent() {
             return Ok(false);
         }
-        (self.sent, self.began) = (0, None);
-        give_back(&mut self.unsent);
+        (self.sent_len, self.waiting_since) = (0, None);
+        free_or_clear(&mut self.unsent);
         Ok(true)
     }
 
-    /// Keeps what may not leave yet.
-    pub(super) fn seal(&mut self, bytes: &[u8]) {
-        self.sealed.extend_from_slice(bytes);
+    /// Keeps replies that may not leave yet.
+    pub(super) fn withhold(&mut self, bytes: &[u8]) {
+        self.withheld.extend_from_slice(bytes);
     }
 
-    /// What may leave now is written with the next [`Outgoing::write_rest`].
-    pub(super) fn unseal(&mut self, now: Instant) -> &[u8] {
+    /// Lets the withheld replies leave with the next [`Outgoing::write_rest`], and returns them.
+    pub(super) fn release(&mut self, now: Instant) -> &[u8] {
         let start = self.unsent.len();
-        self.unsent.extend_from_slice(&self.sealed);
-        give_back(&mut self.sealed);
+        self.unsent.extend_from_slice(&self.withheld);
+        free_or_clear(&mut self.withheld);
         if !self.unsent.is_empty() {
-            self.wait(now);
+            self.note_waiting(now);
         }
         &self.unsent[start..]
     }
 }
 
-fn give_back(buffer: &mut Vec<u8>) {
+fn free_or_clear(buffer: &mut Vec<u8>) {
     if buffer.capacity() > KEPT_LEN_MAX {
         *buffer = Vec::new();
     } else {

@@ -1,4 +1,4 @@
-//! One connection's turns, at times that the test chooses.
+//! Tests of one connection's turns, at times that the test chooses.
 
 use std::{
     io::Write as _,
@@ -11,9 +11,9 @@ use mio::{Poll, Token};
 use proxyherd_core::flood::Wake;
 
 use super::{
-    Connection, Event, Here, Inbox, Input, Next, Protocol, Socket, Taken,
+    CallContext, Connection, Inbox, Input, NextStep, Protocol, ProtocolEvent, Socket, TakeOutput,
     connection::Phase,
-    turn::{Scratch, Seat},
+    turn::{Scratch, TurnContext},
 };
 use crate::{
     caller::Rights,
@@ -24,28 +24,28 @@ use crate::{
     wait::eventually,
 };
 
-/// Its units end with a dot, and are not answered.
+/// A protocol whose units end with a dot and are not answered.
 struct Dots;
 
 impl Protocol for Dots {
     const UNIT: &'static str = "dot";
     const UNIT_LEN_MAX: usize = 16;
 
-    fn take(&mut self, _here: &Here<'_>, input: Input<'_>, _out: &mut Vec<u8>) -> Taken {
+    fn take(&mut self, _context: &CallContext<'_>, input: Input<'_>, _out: &mut Vec<u8>) -> TakeOutput {
         let ends: Vec<_> =
             (1..).zip(input.bytes).filter(|(_, byte)| **byte == b'.').map(|(end, _)| end).collect();
         let units_in = (ends.len() as u64).min(input.units_max);
         let consumed = if units_in == 0 { 0 } else { ends[units_in as usize - 1] };
-        let next = if units_in == ends.len() as u64 { Next::Done } else { Next::Full };
-        Taken { consumed, units_in, units_out: 0, wake: Wake::default(), next }
+        let next = if units_in == ends.len() as u64 { NextStep::ReadMore } else { NextStep::WriteFirst };
+        TakeOutput { consumed, units_in, units_out: 0, wake: Wake::default(), next }
     }
 
-    fn resume(&mut self, _here: &Here<'_>, _event: Event, _out: &mut Vec<u8>) -> Next {
-        Next::Done
+    fn resume(&mut self, _context: &CallContext<'_>, _event: ProtocolEvent, _out: &mut Vec<u8>) -> NextStep {
+        NextStep::ReadMore
     }
 }
 
-/// A client, and its connection, whose address may send `rate` units in a second.
+/// A client, and its connection at the server.
 fn connect(herd: &crate::herd::Herd) -> (TcpStream, Connection<Dots>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -68,13 +68,13 @@ async fn the_time_for_which_an_address_is_over_its_rate_is_not_its_clients_time(
     let (limits, mut now) = (Limits::default(), Instant::now());
     let mut was_paced = false;
     eventually("half a unit is left", || {
-        connection.socket.note(true, false);
-        connection.turn(&Seat { herd: &herd, inbox: &inbox, at: 0, now }, &mut scratch);
+        connection.socket.expect_input();
+        connection.turn(&TurnContext { herd: &herd, inbox: &inbox, slot: 0, now }, &mut scratch);
         assert!(matches!(connection.phase, Phase::Serving));
-        if connection.paced_until.is_some() && !was_paced {
+        if connection.throttled_until.is_some() && !was_paced {
             (was_paced, now) = (true, now + 2 * limits.line);
         }
-        !connection.has_units && !connection.held.is_empty()
+        !connection.may_hold_units && !connection.held.is_empty()
     });
     assert_eq!(connection.held, b"half");
     assert_eq!(connection.deadline(&limits), Some(now + limits.line));
@@ -89,8 +89,8 @@ async fn who_was_silent_for_too_long_within_a_unit_is_told_which_limit_that_was(
     let inbox = Arc::new(Inbox::new(poll.registry(), Token(0)).unwrap());
     let now = Instant::now();
     while connection.held.is_empty() {
-        connection.socket.note(true, false);
-        connection.turn(&Seat { herd: &herd, inbox: &inbox, at: 0, now }, &mut scratch);
+        connection.socket.expect_input();
+        connection.turn(&TurnContext { herd: &herd, inbox: &inbox, slot: 0, now }, &mut scratch);
     }
     let [short, long] = [1, 2].map(Duration::from_secs);
     for (idle, line, said) in
@@ -98,6 +98,6 @@ async fn who_was_silent_for_too_long_within_a_unit_is_told_which_limit_that_was(
     {
         let limits = Limits { idle, line, ..Limits::default() };
         assert_eq!(connection.deadline(&limits), Some(now + short));
-        assert_eq!(connection.overdue(&limits).to_string(), said);
+        assert_eq!(connection.passed_limit(&limits).to_string(), said);
     }
 }

@@ -1,10 +1,12 @@
-//! One thread of a door: waits for its sockets, and gives each connection that is ready a turn.
+//! One thread of a door: it waits for its sockets, and gives each connection that is ready a turn.
 //!
-//! Nothing here waits but for sockets, for the earliest deadline and for what others send to the [`Inbox`]. A
-//! question about places that takes time waits on the runtime, and its answer comes back as a [`Parcel`].
+//! The thread waits in one place only ([`Reactor::run`]): for sockets, for the earliest deadline, and for messages in
+//! its [`Inbox`]. A question about places waits on the runtime, and its answer comes back as an [`InboxMessage`].
 //!
-//! Events are edges: a socket says once that it is ready, the connection notes it, and stays on the list of those
-//! that want a turn until a read or write has shown that the socket has no more.
+//! Events are edge-triggered: the system says once that a socket is ready. The connection notes that, and wants turns
+//! until a read or a write has shown that there is no more.
+//!
+//! This module does not know what connections do in their turns.
 
 use std::{
     collections::VecDeque,
@@ -15,55 +17,56 @@ use std::{
 };
 
 use mio::{Events, Interest, Poll, Token};
+use proxyherd_log::{LogLevel, Subject};
 use slab::Slab;
 
 use super::{
     Threads,
-    closed::Closed,
+    close_reason::CloseReason,
     connection::Connection,
-    inbox::{Inbox, Parcel, Pending},
+    inbox::{Inbox, InboxMessage, PendingQuestion},
     protocol::Protocol,
-    turn::{Scratch, Seat, Step},
+    turn::{Scratch, TurnContext, TurnOutcome},
 };
 use crate::{
     config::Limits,
     door::entrance::HandshakeFailed,
-    herd::{Herd, Notice, Position},
+    herd::{Herd, Notice, Positions},
     liveness::Pulse,
     places::Question,
 };
-use proxyherd_log::{LogLevel, Subject};
 
-/// Most events that are taken from the system at once; more wait for the next round.
+/// Most events that are taken from the system at once. More wait for the next round.
 const EVENTS_MAX: usize = 256;
-/// The token of the inbox; connections have their places in the slab.
+/// The token of the inbox. The token of a connection is its slot in the slab.
 const INBOX: Token = Token(usize::MAX);
-/// Longest time between two looks at the deadlines of all connections. Limits are whole seconds.
+/// Longest time between two sweeps, which look at the deadlines of all connections. Limits are whole seconds.
 const SWEEP_INTERVAL_MAX: Duration = Duration::from_secs(1);
-/// Shortest time between two of them: a look costs a little for every connection.
+/// Shortest time between two sweeps, because a sweep costs a little for every connection.
 pub(super) const SWEEP_INTERVAL_MIN: Duration = Duration::from_millis(10);
-/// Connections that have not ended so long after the stop are cut off.
+/// How long after the stop connections that have not ended are closed.
 const DRAIN_MAX: Duration = Duration::from_secs(3);
-/// Most TLS handshakes of a thread at once. One more ends the oldest: a client's is over in a round trip, a stranger's takes as
-/// long as it may.
+/// Most TLS handshakes of a thread at once. With one more the oldest is closed: a client's handshake is over in a round
+/// trip, a stranger's takes all the time that it gets.
 const HANDSHAKES_MAX: usize = if cfg!(test) { 16 } else { 1024 };
 
-/// The thread's state.
+/// One thread's state.
 pub(super) struct Reactor<P: Protocol> {
     herd: Arc<Herd>,
     limits: Limits,
     poll: Poll,
     inbox: Arc<Inbox<P>>,
     connections: Slab<Box<Connection<P>>>,
-    /// Those that want a turn, each once.
+    /// The slots of connections that want a turn.
     ready: Vec<usize>,
     scratch: Scratch,
-    /// Those that began with a handshake, oldest first, by place and serial. Some may be done with it.
+    /// The slots and serials of connections that began with a handshake, the oldest first. Some handshakes may be over.
     handshakes: VecDeque<(usize, u64)>,
-    /// Counts the connections served here, so that a late answer is not taken for a newer connection's.
+    /// The serial of the newest connection. Messages name a connection by slot and serial, so a late message never
+    /// reaches a newer connection in the same slot.
     serial: u64,
     sweep_at: Instant,
-    stop_at: Option<Instant>,
+    stopped_at: Option<Instant>,
     pulse: Arc<Pulse>,
 }
 
@@ -82,7 +85,7 @@ impl<P: Protocol> Reactor<P> {
             handshakes: VecDeque::new(),
             serial: 0,
             sweep_at: Instant::now(),
-            stop_at: None,
+            stopped_at: None,
             pulse: herd.liveness().pulse(format!("thread {name}")),
         })
     }
@@ -91,7 +94,7 @@ impl<P: Protocol> Reactor<P> {
         &self.inbox
     }
 
-    /// Serves connections until [`Parcel::Stop`], and until those that it has are done.
+    /// Serves connections until [`InboxMessage::Stop`] has come and all of them have ended.
     pub(super) fn run(mut self, threads: &Threads<P>) {
         let (mut events, mut turns) = (Events::with_capacity(EVENTS_MAX), Vec::new());
         let pulse = Arc::clone(&self.pulse);
@@ -107,8 +110,8 @@ impl<P: Protocol> Reactor<P> {
             let (now, working) = (Instant::now(), pulse.work());
             self.note(&events, now);
             std::mem::swap(&mut self.ready, &mut turns);
-            for at in turns.drain(..) {
-                self.give_turn(at, now, threads);
+            for slot in turns.drain(..) {
+                self.give_turn(slot, now, threads);
                 working.again();
             }
             if now >= self.sweep_at {
@@ -118,10 +121,10 @@ impl<P: Protocol> Reactor<P> {
     }
 
     fn has_ended(&self) -> bool {
-        self.stop_at.is_some() && self.connections.is_empty() && self.inbox.close_if_empty()
+        self.stopped_at.is_some() && self.connections.is_empty() && self.inbox.close_if_empty()
     }
 
-    /// How long to wait for events: not at all where somebody wants a turn.
+    /// How long to wait for events: not at all if a connection wants a turn.
     fn timeout(&self, now: Instant) -> Option<Duration> {
         if !self.ready.is_empty() {
             return Some(Duration::ZERO);
@@ -132,54 +135,54 @@ impl<P: Protocol> Reactor<P> {
     fn note(&mut self, events: &Events, now: Instant) {
         for event in events {
             if event.token() == INBOX {
-                self.take_parcels(now);
+                self.take_messages(now);
                 continue;
             }
-            let at = event.token().0;
-            let Some(connection) = self.connections.get_mut(at) else { continue };
-            connection.socket.note(event.is_readable(), event.is_read_closed());
+            let slot = event.token().0;
+            let Some(connection) = self.connections.get_mut(slot) else { continue };
+            connection.socket.note(event);
             if connection.wants_turn() {
-                self.queue(at);
+                self.queue(slot);
             }
         }
     }
 
-    fn queue(&mut self, at: usize) {
-        if !std::mem::replace(&mut self.connections[at].is_queued, true) {
-            self.ready.push(at);
+    fn queue(&mut self, slot: usize) {
+        if !std::mem::replace(&mut self.connections[slot].is_queued, true) {
+            self.ready.push(slot);
         }
     }
 
-    fn take_parcels(&mut self, now: Instant) {
-        for parcel in self.inbox.take() {
-            match parcel {
-                Parcel::Connection(connection) => self.take_in(connection, now),
-                Parcel::Answer { at, serial, answer: Some(answer) } => {
-                    self.tell(at, serial, |connection, _| connection.take_answer(answer, now));
+    fn take_messages(&mut self, now: Instant) {
+        for message in self.inbox.take() {
+            match message {
+                InboxMessage::Connection(connection) => self.take_in(connection, now),
+                InboxMessage::Answer { slot, serial, answer: Some(answer) } => {
+                    self.tell(slot, serial, |connection, _| connection.take_answer(answer, now));
                 }
-                Parcel::Answer { at, serial, answer: None } => {
-                    if self.tell(at, serial, |_, _| {}) {
-                        self.close(at, &Err(Closed::Failed("the answer about places got lost")));
+                InboxMessage::Answer { slot, serial, answer: None } => {
+                    if self.tell(slot, serial, |_, _| {}) {
+                        self.close(slot, &Err(CloseReason::Failed("the answer about places got lost")));
                     }
                 }
-                Parcel::Covered { at, serial } => {
-                    self.tell(at, serial, |connection, herd| connection.take_covered(herd, now));
+                InboxMessage::Durable { slot, serial } => {
+                    self.tell(slot, serial, |connection, herd| connection.take_durable(herd, now));
                 }
-                Parcel::Rung { at, serial } => {
-                    self.tell(at, serial, |connection, _| connection.is_rung = true);
+                InboxMessage::Rung { slot, serial } => {
+                    self.tell(slot, serial, |connection, _| connection.is_rung = true);
                 }
-                Parcel::Stop => self.stop(now),
+                InboxMessage::Stop => self.stop(now),
             }
         }
     }
 
-    /// Tells a connection something and lets it have a turn, if it is still there.
-    fn tell(&mut self, at: usize, serial: u64, tell: impl FnOnce(&mut Connection<P>, &Herd)) -> bool {
-        let Some(connection) = self.connections.get_mut(at).filter(|held| held.serial == serial) else {
+    /// Passes a message to a connection and queues it for a turn. Says whether the connection is still there.
+    fn tell(&mut self, slot: usize, serial: u64, tell: impl FnOnce(&mut Connection<P>, &Herd)) -> bool {
+        let Some(connection) = self.connections.get_mut(slot).filter(|held| held.serial == serial) else {
             return false;
         };
         tell(connection, &self.herd);
-        self.queue(at);
+        self.queue(slot);
         true
     }
 
@@ -187,169 +190,176 @@ impl<P: Protocol> Reactor<P> {
         self.serial += 1;
         connection.begin(self.serial, now);
         let entry = self.connections.vacant_entry();
-        let at = entry.key();
+        let slot = entry.key();
         let interests = Interest::READABLE | Interest::WRITABLE;
-        if let Err(error) = self.poll.registry().register(connection.socket.stream(), Token(at), interests) {
-            return self.log_end(&connection, &Err(Closed::Broken(error)));
+        if let Err(error) = self.poll.registry().register(connection.socket.stream(), Token(slot), interests)
+        {
+            return self.log_end(&connection, &Err(CloseReason::Broken(error)));
         }
         let first_look = connection.wakes_at().unwrap_or(now + SWEEP_INTERVAL_MAX);
         self.sweep_at =
             self.sweep_at.min(first_look.clamp(now + SWEEP_INTERVAL_MIN, now + SWEEP_INTERVAL_MAX));
-        if self.stop_at.is_some() {
-            // It finds out that there is nothing more, and ends.
-            connection.socket.note(true, false);
+        if self.stopped_at.is_some() {
+            // Its turn finds nothing to read, and closes it because this server is stopping.
+            connection.socket.expect_input();
         }
         let (wants_turn, is_in_handshake) = (connection.wants_turn(), connection.is_in_handshake());
         entry.insert(connection);
         if wants_turn {
-            self.queue(at);
+            self.queue(slot);
         }
         if is_in_handshake {
-            self.bound_handshakes(at);
+            self.bound_handshakes(slot);
         }
     }
 
-    /// One more has begun; the oldest has to give way if there are too many.
-    fn bound_handshakes(&mut self, at: usize) {
-        self.handshakes.push_back((at, self.serial));
+    /// One more handshake has begun. If there are too many now, the oldest is closed.
+    fn bound_handshakes(&mut self, slot: usize) {
+        self.handshakes.push_back((slot, self.serial));
         if self.handshakes.len() <= HANDSHAKES_MAX {
             return;
         }
         let connections = &self.connections;
-        let is_going_on = |&(at, serial): &(usize, u64)| {
-            connections.get(at).is_some_and(|held| held.serial == serial && held.is_in_handshake())
+        let is_in_handshake = |&(slot, serial): &(usize, u64)| {
+            connections.get(slot).is_some_and(|held| held.serial == serial && held.is_in_handshake())
         };
-        self.handshakes.retain(is_going_on);
+        self.handshakes.retain(is_in_handshake);
         if self.handshakes.len() > HANDSHAKES_MAX
             && let Some((oldest, _)) = self.handshakes.pop_front()
         {
-            self.close(oldest, &Err(Closed::Handshake(HandshakeFailed::Crowded)));
+            self.close(oldest, &Err(CloseReason::Handshake(HandshakeFailed::Crowded)));
         }
     }
 
-    /// From here on every connection is closed when what has come is answered.
+    /// Closes each connection once it has answered what had come before now.
     fn stop(&mut self, now: Instant) {
-        self.stop_at = Some(now);
+        self.stopped_at = Some(now);
         self.sweep_at = now;
-        for at in self.connections.iter().map(|(at, _)| at).collect::<Vec<_>>() {
-            self.connections[at].socket.note(true, false);
-            self.queue(at);
+        for slot in self.connections.iter().map(|(slot, _)| slot).collect::<Vec<_>>() {
+            self.connections[slot].socket.expect_input();
+            self.queue(slot);
         }
     }
 
-    fn give_turn(&mut self, at: usize, now: Instant, threads: &Threads<P>) {
-        let Some(connection) = self.connections.get_mut(at) else { return };
+    fn give_turn(&mut self, slot: usize, now: Instant, threads: &Threads<P>) {
+        let Some(connection) = self.connections.get_mut(slot) else { return };
         connection.is_queued = false;
-        let (seat, scratch) = (Seat { herd: &self.herd, inbox: &self.inbox, at, now }, &mut self.scratch);
-        // A fault of ours in what one client sent must not end the others that share the thread.
-        let turn = catch_unwind(AssertUnwindSafe(|| connection.turn(&seat, scratch)));
-        let step = turn.unwrap_or_else(|_| {
-            Step::Close(Err(Closed::Failed("this server failed at something that it sent")))
+        let (context, scratch) =
+            (TurnContext { herd: &self.herd, inbox: &self.inbox, slot, now }, &mut self.scratch);
+        // If a client's input makes this server panic, the other connections of the thread must not end.
+        let turn = catch_unwind(AssertUnwindSafe(|| connection.turn(&context, scratch)));
+        let outcome = turn.unwrap_or_else(|_| {
+            TurnOutcome::Close(Err(CloseReason::Failed("this server failed at something that it sent")))
         });
-        match step {
-            Step::Wait => {}
-            Step::Again => self.queue(at),
-            Step::Ask(question) => self.ask(at, *question),
-            Step::Cover(position) => self.cover(at, position, now),
-            Step::Close(how) => return self.close(at, &how),
+        match outcome {
+            TurnOutcome::Wait => {}
+            TurnOutcome::Again => self.queue(slot),
+            TurnOutcome::AskPlaces(question) => self.ask(slot, *question),
+            TurnOutcome::AwaitDurable(positions) => self.await_durable(slot, *positions, now),
+            TurnOutcome::Close(end) => return self.close(slot, &end),
         }
-        if let Some(wakes_at) = self.connections[at].wakes_at() {
+        if let Some(wakes_at) = self.connections[slot].wakes_at() {
             self.sweep_at = self.sweep_at.min(wakes_at.max(now + SWEEP_INTERVAL_MIN));
         }
-        if self.connections[at].is_to_move() {
-            self.move_away(at, now, threads);
+        if self.connections[slot].is_to_move() {
+            self.move_away(slot, now, threads);
         }
     }
 
-    /// Sends a connection that brings many units at once to the thread whose turn it is, which may be this.
-    fn move_away(&mut self, at: usize, now: Instant, threads: &Threads<P>) {
-        self.connections[at].has_moved = true;
+    /// Sends a connection that brings many units at once to the next thread for such connections, which may be this
+    /// one.
+    fn move_away(&mut self, slot: usize, now: Instant, threads: &Threads<P>) {
+        self.connections[slot].has_moved = true;
         let target = threads.for_busy();
-        if Arc::ptr_eq(target, &self.inbox) || self.stop_at.is_some() {
+        if Arc::ptr_eq(target, &self.inbox) || self.stopped_at.is_some() {
             return;
         }
-        if self.poll.registry().deregister(self.connections[at].socket.stream()).is_ok() {
-            let mut connection = self.connections.remove(at);
+        if self.poll.registry().deregister(self.connections[slot].socket.stream()).is_ok() {
+            let mut connection = self.connections.remove(slot);
             connection.is_queued = false;
-            if let Err(Parcel::Connection(connection)) = target.send(Parcel::Connection(connection)) {
+            if let Err(InboxMessage::Connection(connection)) =
+                target.send(InboxMessage::Connection(connection))
+            {
                 self.take_in(connection, now);
             }
         }
     }
 
-    fn ask(&self, at: usize, question: Question) {
-        let pending = Pending::new(&self.inbox, at, self.connections[at].serial);
+    fn ask(&self, slot: usize, question: Question) {
+        let pending = PendingQuestion::new(&self.inbox, slot, self.connections[slot].serial);
         question.then(|answered| pending.end(answered));
     }
 
-    fn cover(&mut self, at: usize, position: Position, now: Instant) {
-        let connection = &self.connections[at];
+    fn await_durable(&mut self, slot: usize, positions: Positions, now: Instant) {
+        let connection = &self.connections[slot];
         let (inbox, serial) = (Arc::clone(&self.inbox), connection.serial);
         if let Some(until) = connection.deadline(&self.limits) {
             self.sweep_at = self.sweep_at.min(until.max(now + SWEEP_INTERVAL_MIN));
         }
         let notice = Notice::new(move || {
-            // A reactor that has ended has closed the connection.
-            let _ = inbox.send(Parcel::Covered { at, serial });
+            // If the thread has ended, it has closed the connection.
+            let _ = inbox.send(InboxMessage::Durable { slot, serial });
         });
-        let durability = self.herd.durability().expect("a connection waits only where this is asked for");
-        durability.await_covered(position, notice);
+        let durability =
+            self.herd.durability().expect("a connection waits only if the herd has a durability");
+        durability.await_covered(positions, notice);
     }
 
-    /// Closes those whose time is up, gives those a turn whose time has come, and finds out when the next one's is.
+    /// Closes connections whose deadline has passed, queues those that wanted to wake by now, and finds out when to
+    /// sweep again.
     fn sweep(&mut self, now: Instant) {
         let (limits, mut next) = (&self.limits, now + SWEEP_INTERVAL_MAX);
         let (mut overdue, mut woken) = (Vec::new(), Vec::new());
-        for (at, connection) in &self.connections {
+        for (slot, connection) in &self.connections {
             match connection.wakes_at() {
-                Some(wakes_at) if wakes_at <= now => woken.push(at),
+                Some(wakes_at) if wakes_at <= now => woken.push(slot),
                 Some(wakes_at) => next = next.min(wakes_at),
                 None => {}
             }
             match connection.deadline(limits) {
-                Some(deadline) if deadline <= now => overdue.push(at),
+                Some(deadline) if deadline <= now => overdue.push(slot),
                 Some(deadline) => next = next.min(deadline),
                 None => {}
             }
         }
         self.sweep_at = next.max(now + SWEEP_INTERVAL_MIN);
-        for at in woken {
-            self.queue(at);
+        for slot in woken {
+            self.queue(slot);
         }
-        for at in overdue {
-            let how = Err(self.connections[at].overdue(&self.limits));
-            self.close(at, &how);
+        for slot in overdue {
+            let end = Err(self.connections[slot].passed_limit(&self.limits));
+            self.close(slot, &end);
         }
-        if self.stop_at.is_some_and(|stopped| now >= stopped + DRAIN_MAX) {
-            for at in self.connections.iter().map(|(at, _)| at).collect::<Vec<_>>() {
-                self.close(at, &Err(Closed::Stopping));
+        if self.stopped_at.is_some_and(|stopped| now >= stopped + DRAIN_MAX) {
+            for slot in self.connections.iter().map(|(slot, _)| slot).collect::<Vec<_>>() {
+                self.close(slot, &Err(CloseReason::Stopping));
             }
         }
     }
 
-    fn close(&mut self, at: usize, how: &Result<(), Closed>) {
-        let mut connection = self.connections.remove(at);
-        // Without this a client could not tell its end from a network that cut it off (RFC 8446, section 6.1).
+    fn close(&mut self, slot: usize, end: &Result<(), CloseReason>) {
+        let mut connection = self.connections.remove(slot);
+        // Without this the client could not tell an orderly end from a cut connection (RFC 8446, section 6.1).
         if !connection.socket.is_in_handshake() {
-            let _ = connection.socket.say_goodbye();
+            let _ = connection.socket.send_close_notify();
         }
-        // Closing the socket takes it out anyway.
+        // If this fails, closing the socket deregisters it.
         let _ = self.poll.registry().deregister(connection.socket.stream());
-        self.log_end(&connection, how);
+        self.log_end(&connection, end);
     }
 
-    fn log_end(&self, connection: &Connection<P>, how: &Result<(), Closed>) {
-        connection.count_end(how);
+    fn log_end(&self, connection: &Connection<P>, end: &Result<(), CloseReason>) {
+        connection.count_end(end);
         let (log, subject) = (self.herd.log(), Subject::Client(connection.caller.address));
-        match how {
+        match end {
             Ok(()) => log.event(LogLevel::Debug, subject, format_args!("closed")),
-            Err(closed) => log.event(closed.level(), subject, format_args!("closed: {closed}")),
+            Err(reason) => log.event(reason.level(), subject, format_args!("closed: {reason}")),
         }
     }
 }
 
 impl<P: Protocol> Drop for Reactor<P> {
-    /// However it ends, nothing is sent here that nobody would take.
+    /// However the thread ends, nobody leaves a message any more that would never be taken.
     fn drop(&mut self) {
         self.inbox.close();
     }

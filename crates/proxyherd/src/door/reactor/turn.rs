@@ -1,9 +1,11 @@
-//! A connection's turn: it reads once, has its protocol take what has come, and writes once.
+//! A connection's turn: it reads once, lets its protocol take what has come, and writes once.
 //!
-//! Reads land in a buffer that all connections of a thread share, and replies are gathered in another, so a busy connection
-//! copies nothing but the start of a unit whose end has not come yet. A connection reads again only when its replies are
-//! written: whoever does not read is not read from. A turn never waits. It does what can be done now and says what the
-//! connection is waiting for.
+//! The thread calls [`Connection::turn`] when a connection has something to do, and does what the returned
+//! [`TurnOutcome`] says. A turn never waits: it does what can be done now.
+//!
+//! All connections of a thread share the buffer for reads and the buffer for replies. A connection copies only the
+//! start of a unit whose end has not come yet. It reads again only when its replies are written, so a client that does
+//! not read is not read from. A turn does not know what its protocol means.
 
 use std::{
     sync::{
@@ -14,28 +16,28 @@ use std::{
 };
 
 use proxyherd_core::flood::Wake;
+use proxyherd_log::Direction;
 
 use super::{
-    closed::Closed,
-    connection::{Connection, Covering, Phase},
+    close_reason::CloseReason,
+    connection::{Connection, DurabilityWait, Phase},
     inbox::Inbox,
-    protocol::{Bell, Event, Here, Input, Later, Next, Protocol, Rings, Taken},
-    socket::{Got, RECORD_LEN_MAX},
+    protocol::{Bell, CallContext, Input, NextStep, Protocol, ProtocolEvent, Rings, TakeOutput},
+    socket::{RECORD_LEN_MAX, ReadOutcome},
 };
 use crate::{
     clock,
     door::entrance::HandshakeFailed,
-    herd::{Herd, Position},
+    herd::{Herd, Positions},
     places::Question,
 };
-use proxyherd_log::Direction;
 
 /// How much is read at once, bytes.
 const READ_LEN: usize = 64 * 1024;
-/// A connection that brings so many units in one read is a busy one.
+/// A connection that brings this many units in one read is busy.
 const BUSY_UNITS: u64 = 16;
 
-/// Buffers of a thread, for the time of one turn.
+/// A thread's buffers, which the connection whose turn it is uses.
 pub(super) struct Scratch {
     input: Box<[u8]>,
     wire: Box<[u8]>,
@@ -43,7 +45,7 @@ pub(super) struct Scratch {
 }
 
 impl Scratch {
-    /// For a protocol whose longest unit is so long.
+    /// Buffers for a protocol with this longest unit, bytes.
     pub(super) fn new(unit_len_max: usize) -> Scratch {
         let buffer = |len| vec![0; len].into_boxed_slice();
         Scratch {
@@ -54,306 +56,366 @@ impl Scratch {
     }
 }
 
-/// Where and when a connection has its turn.
-pub(super) struct Seat<'a, P: Protocol> {
+/// What a connection needs of its thread during a turn.
+pub(super) struct TurnContext<'a, P: Protocol> {
     pub(super) herd: &'a Herd,
     pub(super) inbox: &'a Arc<Inbox<P>>,
-    pub(super) at: usize,
+    /// The connection's place on its thread.
+    pub(super) slot: usize,
     pub(super) now: Instant,
 }
 
-/// What a turn leaves to be done.
-pub(super) enum Step {
-    /// Nothing, until the socket or the time says so.
+/// What the thread does after a turn.
+pub(super) enum TurnOutcome {
+    /// Wait until the socket is ready, a deadline passes or a message comes.
     Wait,
-    /// More, when others have had their turn.
+    /// Give the connection another turn after the others.
     Again,
-    /// Ask the places, and bring their answer.
-    Ask(Box<Question>),
-    /// Say when this is safe.
-    Cover(Position),
-    /// It is over; `Ok` if that was the client's wish.
-    Close(Result<(), Closed>),
+    /// Ask the places, and bring the answer.
+    AskPlaces(Box<Question>),
+    /// Tell the connection when these positions are durable.
+    AwaitDurable(Box<Positions>),
+    /// Close the connection. `Ok`: its client wanted that.
+    Close(Result<(), CloseReason>),
 }
 
 impl<P: Protocol> Connection<P> {
     /// Does what can be done without waiting.
-    pub(super) fn turn(&mut self, seat: &Seat<'_, P>, scratch: &mut Scratch) -> Step {
-        match self.try_turn(seat, scratch) {
-            Ok(step) => step,
-            Err(Closed::Broken(error)) if self.is_in_handshake() => {
-                Step::Close(Err(Closed::Handshake(HandshakeFailed::Broken(error))))
+    pub(super) fn turn(&mut self, context: &TurnContext<'_, P>, scratch: &mut Scratch) -> TurnOutcome {
+        match self.try_turn(context, scratch) {
+            Ok(outcome) => outcome,
+            Err(CloseReason::Broken(error)) if self.is_in_handshake() => {
+                TurnOutcome::Close(Err(CloseReason::Handshake(HandshakeFailed::Broken(error))))
             }
-            Err(closed) => Step::Close(Err(closed)),
+            Err(reason) => TurnOutcome::Close(Err(reason)),
         }
     }
 
-    fn try_turn(&mut self, seat: &Seat<'_, P>, scratch: &mut Scratch) -> Result<Step, Closed> {
+    fn try_turn(
+        &mut self,
+        context: &TurnContext<'_, P>,
+        scratch: &mut Scratch,
+    ) -> Result<TurnOutcome, CloseReason> {
         if !self.write_rest()? {
-            return Ok(Step::Wait);
+            return Ok(TurnOutcome::Wait);
         }
-        if self.paced_until.take().is_some() {
-            self.waited(seat.now);
+        if self.throttled_until.take().is_some() {
+            self.restart_limits(context.now);
         }
         match &mut self.phase {
             Phase::Opening if !self.socket.is_in_handshake() => {
-                match self.open(seat, &mut scratch.replies)? {
-                    Step::Again if matches!(self.phase, Phase::Serving) => self.serve(seat, scratch),
-                    step => Ok(step),
+                match self.open(context, &mut scratch.replies)? {
+                    TurnOutcome::Again if matches!(self.phase, Phase::Serving) => {
+                        self.serve(context, scratch)
+                    }
+                    outcome => Ok(outcome),
                 }
             }
-            Phase::Opening if seat.herd.is_draining() => Err(Closed::Stopping),
-            Phase::Opening => self.shake(scratch),
-            Phase::Serving => self.serve(seat, scratch),
-            Phase::Asking(answer) => match answer.take() {
+            Phase::Opening if context.herd.is_draining() => Err(CloseReason::Stopping),
+            Phase::Opening => self.continue_handshake(scratch),
+            Phase::Serving => self.serve(context, scratch),
+            Phase::AwaitingPlaces(answer) => match answer.take() {
                 Some(answer) => {
                     self.phase = Phase::Serving;
-                    self.resume(seat, Event::Places(answer), &mut scratch.replies)
+                    self.resume(context, ProtocolEvent::Places(answer), &mut scratch.replies)
                 }
-                None => Ok(Step::Wait),
+                None => Ok(TurnOutcome::Wait),
             },
-            Phase::Covering(_) => Ok(Step::Wait),
-            Phase::Finishing => self.finish(seat.now),
-            Phase::Parting(_) => self.part(&mut scratch.input, seat.now),
+            Phase::AwaitingDurable(_) => Ok(TurnOutcome::Wait),
+            Phase::Finishing => self.finish(context.now),
+            Phase::Lingering(_) => self.linger(&mut scratch.input, context.now),
         }
     }
 
-    fn write_rest(&mut self) -> Result<bool, Closed> {
+    /// Writes more of what the socket has not taken. Says whether all is written.
+    fn write_rest(&mut self) -> Result<bool, CloseReason> {
         if !self.has_unsent() {
             return Ok(true);
         }
         let is_written = self.outgoing.write_rest(&mut self.socket)?;
-        self.account()?;
+        self.account_buffers()?;
         Ok(is_written)
     }
 
-    /// Goes on with the handshake. What comes behind it is kept for the protocol, which has not begun.
-    fn shake(&mut self, scratch: &mut Scratch) -> Result<Step, Closed> {
+    /// Reads once for the handshake. Bytes behind the handshake are kept for the protocol, which has not begun.
+    fn continue_handshake(&mut self, scratch: &mut Scratch) -> Result<TurnOutcome, CloseReason> {
         match self.socket.read(&mut scratch.input, &mut scratch.wire)? {
-            Got::Bytes(len) => {
+            ReadOutcome::Bytes(len) => {
                 self.hold(&scratch.input[..len]);
-                self.has_units = true;
+                self.may_hold_units = true;
             }
-            Got::Nothing => {}
-            Got::Ended => return Err(Closed::Handshake(HandshakeFailed::Ended)),
+            ReadOutcome::Nothing => {}
+            ReadOutcome::Ended => return Err(CloseReason::Handshake(HandshakeFailed::Ended)),
         }
         let is_waiting = self.socket.is_in_handshake() && !self.socket.is_readable();
-        Ok(if is_waiting { Step::Wait } else { Step::Again })
+        Ok(if is_waiting { TurnOutcome::Wait } else { TurnOutcome::Again })
     }
 
-    fn open(&mut self, seat: &Seat<'_, P>, replies: &mut Vec<u8>) -> Result<Step, Closed> {
+    fn open(
+        &mut self,
+        context: &TurnContext<'_, P>,
+        replies: &mut Vec<u8>,
+    ) -> Result<TurnOutcome, CloseReason> {
         self.phase = Phase::Serving;
-        self.heard = self.heard.max(seat.now);
+        self.heard_at = self.heard_at.max(context.now);
         replies.clear();
-        let next = self.call(seat, |protocol, here| protocol.open(here, replies));
-        self.after_event(seat, replies, next)
+        let next = self.call(context, |protocol, call| protocol.open(call, replies));
+        self.after_event(context, replies, next)
     }
 
-    fn serve(&mut self, seat: &Seat<'_, P>, scratch: &mut Scratch) -> Result<Step, Closed> {
-        let (has_input, is_draining) = (self.has_input(), seat.herd.is_draining());
+    fn serve(
+        &mut self,
+        context: &TurnContext<'_, P>,
+        scratch: &mut Scratch,
+    ) -> Result<TurnOutcome, CloseReason> {
+        if self.is_lost() {
+            return Err(self.socket.failure().into());
+        }
+        let (has_input, is_draining) = (self.has_input(), context.herd.is_draining());
         let is_inputs_turn = std::mem::take(&mut self.has_resumed) && has_input;
         if !is_inputs_turn
             && !is_draining
-            && let Some(event) = self.event(seat.now)
+            && let Some(event) = self.event(context.now)
         {
             self.has_resumed = true;
-            return self.resume(seat, event, &mut scratch.replies);
+            return self.resume(context, event, &mut scratch.replies);
         }
         if !has_input {
-            return if is_draining { Err(Closed::Stopping) } else { Ok(Step::Wait) };
+            return if is_draining { Err(CloseReason::Stopping) } else { Ok(TurnOutcome::Wait) };
         }
         match self.units_allowed(is_draining) {
-            Ok(most) if self.has_units => {
+            Ok(units_max) if self.may_hold_units => {
                 let held = std::mem::take(&mut self.held);
-                self.take(seat, &held, most, &mut scratch.replies)
+                self.take(context, &held, units_max, &mut scratch.replies)
             }
-            Ok(most) => self.read(seat, scratch, most),
+            Ok(units_max) => self.read(context, scratch, units_max),
             Err(wait) => {
-                self.paced_until = Some(seat.now + wait);
-                Ok(Step::Wait)
+                self.throttled_until = Some(context.now + wait);
+                Ok(TurnOutcome::Wait)
             }
         }
     }
 
-    /// What has happened that the protocol asked for.
-    fn event(&mut self, now: Instant) -> Option<Event> {
+    /// The event that the protocol is due, if there is one.
+    fn event(&mut self, now: Instant) -> Option<ProtocolEvent> {
         if std::mem::take(&mut self.is_rung) {
             if let Some(bell) = self.bell.get() {
-                // Who rings from here on is heard again: what they have may come too late for this time.
+                // The bell can be rung again from here on: news that comes now may be too late for this event.
                 bell.swap(false, AcqRel);
             }
-            return Some(Event::Rung);
+            return Some(ProtocolEvent::Rung);
         }
-        self.protocol.wake_at().is_some_and(|at| at <= now).then_some(Event::Time)
+        self.protocol.wake_at().is_some_and(|at| at <= now).then_some(ProtocolEvent::Time)
     }
 
-    /// How many units may be taken now, or when to ask again. What has come before a stop is answered.
+    /// How many units may be taken now, or how long to wait. Units that came before a stop are answered at any rate.
     fn units_allowed(&self, is_draining: bool) -> Result<u64, Duration> {
         if is_draining { Ok(u64::MAX) } else { self.ticket.lines_allowed(clock::monotonic_ns) }
     }
 
-    fn read(&mut self, seat: &Seat<'_, P>, scratch: &mut Scratch, most: u64) -> Result<Step, Closed> {
+    fn read(
+        &mut self,
+        context: &TurnContext<'_, P>,
+        scratch: &mut Scratch,
+        units_max: u64,
+    ) -> Result<TurnOutcome, CloseReason> {
         let Scratch { input, wire, replies } = scratch;
         let held_len = self.held.len();
         let read_len = match self.socket.read(&mut input[held_len..], wire)? {
-            Got::Bytes(len) => len,
-            Got::Ended => 0,
-            Got::Nothing if self.socket.is_readable() => return Ok(Step::Again),
-            Got::Nothing if seat.herd.is_draining() => return Err(Closed::Stopping),
-            Got::Nothing => return self.account().map(|()| Step::Wait),
+            ReadOutcome::Bytes(len) => len,
+            ReadOutcome::Ended => 0,
+            ReadOutcome::Nothing if self.socket.is_readable() => return Ok(TurnOutcome::Again),
+            ReadOutcome::Nothing if context.herd.is_draining() => return Err(CloseReason::Stopping),
+            ReadOutcome::Nothing => return self.account_buffers().map(|()| TurnOutcome::Wait),
         };
         self.has_ended = read_len == 0;
-        self.heard = seat.now;
+        self.heard_at = context.now;
         input[..held_len].copy_from_slice(&self.held);
         self.held.clear();
-        self.take(seat, &input[..held_len + read_len], most, replies)
+        self.take(context, &input[..held_len + read_len], units_max, replies)
     }
 
-    /// Has up to `most` of the units in `input` taken, keeps what is left of it, writes the replies.
+    /// Lets the protocol take up to `units_max` units of `input`, keeps the rest of it, and writes the replies.
     fn take(
         &mut self,
-        seat: &Seat<'_, P>,
+        context: &TurnContext<'_, P>,
         input: &[u8],
-        most: u64,
+        units_max: u64,
         replies: &mut Vec<u8>,
-    ) -> Result<Step, Closed> {
+    ) -> Result<TurnOutcome, CloseReason> {
         replies.clear();
-        let given = Input { bytes: input, is_last: self.has_ended, units_max: most };
-        let Taken { consumed, units_in, units_out, wake, next } =
-            self.call(seat, |protocol, here| protocol.take(here, given, replies));
+        let given = Input { bytes: input, is_last: self.has_ended, units_max };
+        let TakeOutput { consumed, units_in, units_out, wake, next } =
+            self.call(context, |protocol, call| protocol.take(call, given, replies));
         self.is_busy |= units_in >= BUSY_UNITS;
         self.ticket.took(units_in, clock::monotonic_ns);
-        self.log(seat.herd, Direction::In, &input[..consumed], units_in);
-        if !is_to_be_safe(seat.herd, &next) {
-            self.log(seat.herd, Direction::Out, replies, units_out);
+        self.log(context.herd, Direction::In, &input[..consumed], units_in);
+        if !must_be_durable(context.herd, &next) {
+            self.log(context.herd, Direction::Out, replies, units_out);
         }
-        self.has_units = matches!(next, Next::Full | Next::Later(Later::Places(..) | Later::Durable(_)));
+        self.may_hold_units =
+            matches!(next, NextStep::WriteFirst | NextStep::AwaitPlaces(_) | NextStep::AwaitDurable(_));
         let kept = match next {
-            Next::Close(_) => Ok(()),
+            NextStep::Close(_) => Ok(()),
             _ => self.keep(&input[consumed..], consumed == 0),
         };
-        // Whatever is wrong with the rest: what was taken is told to the links.
-        self.say(seat, replies, &next, wake)?;
+        // Even if something is wrong with the rest, the links are told of what was taken.
+        self.send_replies(context, replies, &next, wake)?;
         kept?;
-        self.phase = match next {
-            Next::Done if self.has_ended => Phase::Finishing,
-            // Whoever never stops sending would not notice the stop otherwise.
-            Next::Done | Next::Later(Later::Subscribed) if seat.herd.is_draining() => {
-                Phase::parting(Closed::Stopping)
-            }
-            next => return Ok(self.go_on(seat, next)),
-        };
-        Ok(self.step())
+        // A client that never stops sending would otherwise not notice the stop.
+        if matches!(next, NextStep::ReadMore | NextStep::Subscribed)
+            && !self.is_finished(&next)
+            && context.herd.is_draining()
+        {
+            self.phase = Phase::lingering(CloseReason::Stopping);
+            return Ok(self.wait_or_again());
+        }
+        Ok(self.enter_phase(context, next))
     }
 
-    /// Keeps what is left of the input, where `is_same` says that this begins with the unit that was begun before.
-    fn keep(&mut self, input: &[u8], is_same: bool) -> Result<(), Closed> {
+    /// Keeps the rest of the input. `is_same_unit`: the rest begins with the unit that had begun before this turn.
+    fn keep(&mut self, input: &[u8], is_same_unit: bool) -> Result<(), CloseReason> {
         self.hold(input);
-        let began = self.unit_began.filter(|_| is_same).unwrap_or(self.heard);
-        self.unit_began = (!self.held.is_empty()).then_some(began);
-        if self.has_units || self.held.len() <= P::UNIT_LEN_MAX + 1 {
+        let began_at = self.unit_began_at.filter(|_| is_same_unit).unwrap_or(self.heard_at);
+        self.unit_began_at = (!self.held.is_empty()).then_some(began_at);
+        if self.may_hold_units || self.held.len() <= P::UNIT_LEN_MAX + 1 {
             return Ok(());
         }
-        Err(Closed::Failed("this server failed to tell where what it sent ends"))
+        Err(CloseReason::Failed("this server did not find the end of what the client sent"))
     }
 
-    fn resume(&mut self, seat: &Seat<'_, P>, event: Event, replies: &mut Vec<u8>) -> Result<Step, Closed> {
+    fn resume(
+        &mut self,
+        context: &TurnContext<'_, P>,
+        event: ProtocolEvent,
+        replies: &mut Vec<u8>,
+    ) -> Result<TurnOutcome, CloseReason> {
         replies.clear();
-        let next = self.call(seat, |protocol, here| protocol.resume(here, event, replies));
-        self.after_event(seat, replies, next)
+        let next = self.call(context, |protocol, call| protocol.resume(call, event, replies));
+        self.after_event(context, replies, next)
     }
 
-    fn after_event(&mut self, seat: &Seat<'_, P>, said: &[u8], next: Next) -> Result<Step, Closed> {
-        if P::IS_TEXT && !said.is_empty() && !is_to_be_safe(seat.herd, &next) {
-            seat.herd.log().traffic(Direction::Out, self.caller.address, said);
+    fn after_event(
+        &mut self,
+        context: &TurnContext<'_, P>,
+        replies: &[u8],
+        next: NextStep,
+    ) -> Result<TurnOutcome, CloseReason> {
+        if P::IS_TEXT && !replies.is_empty() && !must_be_durable(context.herd, &next) {
+            context.herd.log().traffic(Direction::Out, self.caller.address, replies);
         }
-        self.is_rung |= matches!(next, Next::Full);
-        self.say(seat, said, &next, Wake::default())?;
-        Ok(self.go_on(seat, next))
+        self.is_rung |= matches!(next, NextStep::WriteFirst);
+        self.send_replies(context, replies, &next, Wake::default())?;
+        Ok(self.enter_phase(context, next))
     }
 
-    /// Writes what is said, or keeps it until it is safe. The links are woken in any case, and only then: what they cost does
-    /// not hold up the replies.
-    fn say(&mut self, seat: &Seat<'_, P>, said: &[u8], next: &Next, wake: Wake) -> Result<(), Closed> {
-        let written = if is_to_be_safe(seat.herd, next) {
-            self.outgoing.seal(said);
+    /// Writes the replies, or withholds them until they are durable. The links are woken in any case, and only
+    /// afterwards, so that waking them does not delay the replies.
+    fn send_replies(
+        &mut self,
+        context: &TurnContext<'_, P>,
+        replies: &[u8],
+        next: &NextStep,
+        wake: Wake,
+    ) -> Result<(), CloseReason> {
+        let written = if must_be_durable(context.herd, next) {
+            self.outgoing.withhold(replies);
             Ok(())
         } else {
-            self.outgoing.write(&mut self.socket, said, seat.now)
+            self.outgoing.write(&mut self.socket, replies, context.now)
         };
-        seat.herd.wake(wake);
+        context.herd.wake(wake);
         written?;
-        self.account()
+        self.account_buffers()
     }
 
-    fn go_on(&mut self, seat: &Seat<'_, P>, next: Next) -> Step {
-        self.phase = match (next, seat.herd.durability()) {
-            (Next::Close(reason), _) => Phase::parting(Closed::Protocol(reason)),
-            (Next::Later(Later::Places(question)), _) => {
-                self.phase = Phase::Asking(None);
-                return Step::Ask(question);
+    /// Enters the phase that `next` asks for.
+    fn enter_phase(&mut self, context: &TurnContext<'_, P>, next: NextStep) -> TurnOutcome {
+        if self.is_finished(&next) {
+            self.phase = Phase::Finishing;
+            return self.wait_or_again();
+        }
+        self.phase = match (next, context.herd.durability()) {
+            (NextStep::Close(end), _) => Phase::lingering(CloseReason::Protocol(end)),
+            (NextStep::AwaitPlaces(question), _) => {
+                self.phase = Phase::AwaitingPlaces(None);
+                return TurnOutcome::AskPlaces(question);
             }
-            (Next::Later(Later::Durable(position)), Some(durability)) => {
+            (NextStep::AwaitDurable(positions), Some(durability)) => {
                 let patience = durability.patience();
-                self.phase = Phase::Covering(Covering { until: seat.now + patience, patience });
-                return Step::Cover(position);
+                self.phase =
+                    Phase::AwaitingDurable(DurabilityWait { until: context.now + patience, patience });
+                return TurnOutcome::AwaitDurable(positions);
             }
-            (Next::Done | Next::Full | Next::Later(_), _) => Phase::Serving,
+            (
+                NextStep::ReadMore | NextStep::WriteFirst | NextStep::Subscribed | NextStep::AwaitDurable(_),
+                _,
+            ) => Phase::Serving,
         };
-        self.step()
+        self.wait_or_again()
     }
 
-    fn step(&self) -> Step {
-        let is_idle = matches!(self.phase, Phase::Serving) && !self.has_input() && !self.is_rung;
-        if is_idle || self.has_unsent() { Step::Wait } else { Step::Again }
+    /// Whether the client has sent its last unit, that unit is taken, and the protocol has nothing more to say.
+    fn is_finished(&self, next: &NextStep) -> bool {
+        matches!(next, NextStep::ReadMore) && self.has_ended && !self.may_hold_units
     }
 
-    /// Ends TLS, if it is spoken, and is done.
-    fn finish(&mut self, now: Instant) -> Result<Step, Closed> {
-        if self.socket.say_goodbye()? {
-            return Ok(Step::Close(Ok(())));
+    fn wait_or_again(&self) -> TurnOutcome {
+        let is_idle =
+            matches!(self.phase, Phase::Serving) && !self.has_input() && !self.is_rung && !self.is_lost();
+        if is_idle || self.has_unsent() { TurnOutcome::Wait } else { TurnOutcome::Again }
+    }
+
+    /// Ends TLS, if the connection has it, and closes.
+    fn finish(&mut self, now: Instant) -> Result<TurnOutcome, CloseReason> {
+        if self.socket.send_close_notify()? {
+            return Ok(TurnOutcome::Close(Ok(())));
         }
-        self.outgoing.wait(now);
-        Ok(Step::Wait)
+        self.outgoing.note_waiting(now);
+        Ok(TurnOutcome::Wait)
     }
 
-    /// Closes this end, and reads on until the client has closed the other.
-    fn part(&mut self, into: &mut [u8], now: Instant) -> Result<Step, Closed> {
-        let Phase::Parting(parting) = &mut self.phase else { return Ok(Step::Wait) };
-        parting.since.get_or_insert(now);
-        if !self.socket.say_goodbye()? {
-            return Ok(Step::Wait);
+    /// Shuts down sending, and reads on until the client has closed its end.
+    fn linger(&mut self, into: &mut [u8], now: Instant) -> Result<TurnOutcome, CloseReason> {
+        let Phase::Lingering(lingering) = &mut self.phase else { return Ok(TurnOutcome::Wait) };
+        lingering.since.get_or_insert(now);
+        if !self.socket.send_close_notify()? {
+            return Ok(TurnOutcome::Wait);
         }
-        if !std::mem::replace(&mut parting.is_shut, true) {
-            self.socket.shut()?;
+        if !std::mem::replace(&mut lingering.is_shut_down, true) {
+            self.socket.shut_down_sending()?;
         }
         Ok(match self.socket.discard(into) {
-            true if self.socket.is_readable() => Step::Again,
-            true => Step::Wait,
-            false => Step::Close(parting.reason.take().map_or(Ok(()), Err)),
+            true if self.socket.is_readable() => TurnOutcome::Again,
+            true => TurnOutcome::Wait,
+            false => TurnOutcome::Close(lingering.reason.take().map_or(Ok(()), Err)),
         })
     }
 
-    fn log(&self, herd: &Herd, direction: Direction, run: &[u8], lines: u64) {
-        if P::IS_TEXT && !run.is_empty() {
-            herd.log().traffic_counted(direction, self.caller.address, run, lines);
+    fn log(&self, herd: &Herd, direction: Direction, bytes: &[u8], lines: u64) {
+        if P::IS_TEXT && !bytes.is_empty() {
+            herd.log().traffic_counted(direction, self.caller.address, bytes, lines);
         }
     }
 
-    fn call<T>(&mut self, seat: &Seat<'_, P>, call: impl FnOnce(&mut P, &Here<'_>) -> T) -> T {
+    fn call<T>(
+        &mut self,
+        context: &TurnContext<'_, P>,
+        call: impl FnOnce(&mut P, &CallContext<'_>) -> T,
+    ) -> T {
         let Connection { protocol, caller, bell, serial, .. } = self;
         let make_bell = || Bell {
-            inbox: Arc::clone(seat.inbox) as Arc<dyn Rings>,
-            at: seat.at,
+            inbox: Arc::clone(context.inbox) as Arc<dyn Rings>,
+            slot: context.slot,
             serial: *serial,
             is_rung: Arc::clone(bell.get_or_init(|| Arc::new(AtomicBool::new(false)))),
         };
-        let here = Here { herd: seat.herd, caller, now: seat.now, bell: &make_bell };
-        call(protocol, &here)
+        let call_context = CallContext { herd: context.herd, caller, now: context.now, bell: &make_bell };
+        call(protocol, &call_context)
     }
 }
 
-/// Whether what was said has to be safe before it leaves.
-fn is_to_be_safe(herd: &Herd, next: &Next) -> bool {
-    matches!(next, Next::Later(Later::Durable(_))) && herd.durability().is_some()
+/// Whether the replies must not leave before what they acknowledge is durable.
+fn must_be_durable(herd: &Herd, next: &NextStep) -> bool {
+    matches!(next, NextStep::AwaitDurable(_)) && herd.durability().is_some()
 }

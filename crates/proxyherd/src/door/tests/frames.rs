@@ -1,7 +1,7 @@
-//! The toy's codec, at both ends.
+//! The codec of the toy protocol, for the server and for clients.
 //!
-//! Each message is a length of one byte, a letter, and so many bytes less one. Each reply is a length of four bytes, a letter,
-//! and so many bytes less one.
+//! A message is one byte with the length of the rest, a letter, and a body. A reply is the same with four bytes for the
+//! length.
 
 use std::io::Read;
 
@@ -12,42 +12,45 @@ use proxyherd_core::{
 
 use crate::{herd::Whereabouts, places::Answered};
 
-/// After so many bytes of replies others have their turn.
+/// After how many bytes of replies other connections have their turn.
 pub(super) const REPLIES_LEN: usize = 64 * 1024;
 
-/// What a client says.
+/// A message of a client.
 #[derive(Clone, Copy)]
-pub(super) enum Message<'a> {
+pub(super) enum ToyMessage<'a> {
+    /// Asks for the same bytes back.
     Echo(&'a [u8]),
-    /// Where the client is, and one place near it.
+    /// Asks where a client is, and for one place near it.
     Nearby(Nearby<'a>),
-    /// All news from now on.
+    /// Asks for all news from now on.
     Subscribe,
-    /// To be acknowledged once this sequence is safe.
+    /// Asks for an acknowledgment once this sequence is durable.
     Keep(u8),
-    /// A word after so many milliseconds.
+    /// Asks for a reply after this many milliseconds.
     Wake(u8),
+    /// Makes the server panic.
     Panic,
+    /// Asks the server to close the connection.
     Goodbye,
 }
 
-impl Message<'_> {
+impl ToyMessage<'_> {
     /// The message at the front of `bytes`, if it is complete, and what is behind it.
-    pub(super) fn split(bytes: &[u8]) -> Option<(Message<'_>, &[u8])> {
+    pub(super) fn split(bytes: &[u8]) -> Option<(ToyMessage<'_>, &[u8])> {
         let (&len, rest) = bytes.split_first()?;
         let (message, behind) = rest.split_at_checked(len.into())?;
         let message = match message {
-            [b'e', body @ ..] => Message::Echo(body),
+            [b'e', body @ ..] => ToyMessage::Echo(body),
             [b'w', client @ ..] => {
                 let around = Around::Client(ClientId::new(client).expect("tests name a client"));
                 let radius = Radius::parse_km(b"1").expect("this is a radius");
-                Message::Nearby(Nearby { around, radius, limit: 1, wish: None })
+                ToyMessage::Nearby(Nearby { around, radius, limit: 1, wish: None })
             }
-            b"s" => Message::Subscribe,
-            [b'd', sequence] => Message::Keep(*sequence),
-            [b't', ms] => Message::Wake(*ms),
-            b"p" => Message::Panic,
-            _ => Message::Goodbye,
+            b"s" => ToyMessage::Subscribe,
+            [b'd', sequence] => ToyMessage::Keep(*sequence),
+            [b't', ms] => ToyMessage::Wake(*ms),
+            b"p" => ToyMessage::Panic,
+            _ => ToyMessage::Goodbye,
         };
         Some((message, behind))
     }
@@ -60,7 +63,7 @@ pub(super) fn put_reply(out: &mut Vec<u8>, letter: u8, body: &[u8]) {
     out.extend_from_slice(body);
 }
 
-/// Appends where the client is that a question is about.
+/// Appends whom the question about places is about.
 pub(super) fn put_at(out: &mut Vec<u8>, at: &Whereabouts<'_>) {
     put_reply(out, b'a', at.client);
 }
@@ -72,7 +75,8 @@ pub(super) fn put_answer(out: &mut Vec<u8>, answered: &Answered) {
     put_reply(out, b'p', &json);
 }
 
-/// Appends what is new since the client was `told` so much. False if there is more than is to be said at once.
+/// Appends the news that follows the first `told` pieces, and counts it in `told`. False: more is left than is sent at
+/// once.
 pub(super) fn put_news(out: &mut Vec<u8>, news: u32, told: &mut u32) -> bool {
     while *told < news && out.len() < REPLIES_LEN {
         *told += 1;
@@ -81,7 +85,7 @@ pub(super) fn put_news(out: &mut Vec<u8>, news: u32, told: &mut u32) -> bool {
     *told == news
 }
 
-/// Writes a message, as clients do.
+/// Encodes a message, as clients do.
 pub(super) fn message(letter: u8, body: &[u8]) -> Vec<u8> {
     [&[body.len() as u8 + 1, letter], body].concat()
 }

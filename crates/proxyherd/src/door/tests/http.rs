@@ -1,4 +1,4 @@
-//! HTTP comes in by the same entrance, with room of its own.
+//! HTTP connections come through the same entrance, and have their own limits.
 
 use super::*;
 
@@ -9,7 +9,7 @@ async fn http_within_tls_is_http_and_takes_none_of_the_clients_room() {
     only.write_all(b"A\n").unwrap();
     assert_eq!(line(&mut only), "? A\n");
     let doors = house.door(DoorKind::Http, &[false, true]).await;
-    let ask = |mut client: Box<dyn Wire>| {
+    let ask = |mut client: Box<dyn ClientStream>| {
         let host = client.tcp().peer_addr().unwrap();
         let request = format!("GET /health/livez HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
         client.write_all(request.as_bytes()).unwrap();

@@ -1,9 +1,9 @@
-//! What every door has for nothing: limits, rate, drain and counts; over plain connections and TLS alike.
+//! What the entrance and the reactor do for every protocol: limits, rates, stopping and counts, with and without TLS.
 
 use super::*;
 use crate::admission::DoorCounts;
 
-fn greeted(house: &House, door: SocketAddr, is_tls: bool) -> Box<dyn Wire> {
+fn greeted(house: &House, door: SocketAddr, is_tls: bool) -> Box<dyn ClientStream> {
     let mut client = house.dial(door, is_tls);
     assert_eq!(reply(&mut *client).0, 'h');
     client
@@ -17,7 +17,7 @@ async fn a_client_that_is_silent_or_ends_in_the_middle_of_a_message_is_closed() 
         let (mut silent, mut half) = (greeted(&house, door, is_tls), greeted(&house, door, is_tls));
         half.write_all(&[message(b'e', b"x"), b"\x40".to_vec()].concat()).unwrap();
         assert_eq!(reply(&mut *half), ('e', b"x".to_vec()));
-        // A client whose message drips in is not silent, and still has no more time than any other.
+        // A client that sends its message byte by byte is not silent, and still gets no more time for the message.
         let mut next_at = Instant::now();
         eventually("it is closed", || {
             // Slowly: the message must not be whole in time.
@@ -78,8 +78,8 @@ async fn what_has_come_before_a_stop_is_answered_and_then_all_is_closed() {
         let door = house.toy(is_tls).await;
         let mut idle = greeted(&house, door, is_tls);
         let mut asking = greeted(&house, door, is_tls);
-        let mut shaking = tcp(door);
-        shaking.write_all(b"\x16\x03\x01").unwrap();
+        let mut in_handshake = tcp(door);
+        in_handshake.write_all(b"\x16\x03\x01").unwrap();
         asking.write_all(&message(b'e', b"x").repeat(20_000)).unwrap();
         asking.flush().unwrap();
         eventually("it has come", || rustix::io::ioctl_fionread(asking.tcp()).unwrap() > 0);
@@ -115,7 +115,7 @@ async fn a_fault_in_what_one_client_sent_ends_its_connection_alone() {
 async fn a_door_at_several_addresses_takes_from_each_encrypted_or_not() {
     let house = House::new("");
     let doors = house.door(DoorKind::Line, &[false, true, true]).await;
-    // One at which many wait does not keep the others from their turn.
+    // Many connections that wait at one address do not delay those at the others.
     let _waiting: Vec<_> = (0..50).map(|_| tcp(doors[0])).collect();
     for (&door, is_tls) in doors.iter().zip([false, true, true]) {
         let mut client = house.dial(door, is_tls);

@@ -1,4 +1,4 @@
-//! The line protocol over TLS is the line protocol.
+//! The line protocol with TLS: lines, replies and the end of a connection are the same as without TLS.
 
 use std::process::{Command, Stdio};
 
@@ -15,7 +15,7 @@ async fn many_lines_at_once_are_answered_in_order_however_they_are_cut_into_reco
         let mut client = house.tls(door);
         let expected: String = lines.lines().map(|line| format!("? {line}\n")).collect();
         let (mut reading, mut writing) = (Vec::new(), lines.as_bytes().chunks(write_len));
-        // The library's end holds what it has not read, so both directions go on by turns.
+        // The client's library keeps what it has not read, so the test reads and writes in turns.
         client.sock.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
         eventually("all lines are answered", || {
             for chunk in writing.by_ref().take(64) {
@@ -41,7 +41,7 @@ async fn many_lines_at_once_are_answered_in_order_however_they_are_cut_into_reco
 async fn every_cut_of_the_first_bytes_is_taken() {
     let house = House::new("");
     let door = house.line(true).await;
-    // What a client sends until its first line is answered, cut by the network in two at many places.
+    // The client's first bytes, cut in two at many places.
     for cut in (0..700).step_by(23) {
         let mut client = house.tls(door);
         let mut hello = Vec::new();
@@ -123,7 +123,7 @@ async fn half_a_line_is_no_line_where_the_network_ends_the_connection() {
     assert!(line(&mut client).starts_with("AT Riley +"));
     client.sock.shutdown(Shutdown::Write).unwrap();
     assert_eq!(rest(&mut client), b"", "no reply to a line that may have been longer");
-    house.wait_for_log("the network ended its TLS connection without the end of TLS");
+    house.wait_for_log("its connection ended without the end of TLS (close_notify)");
     let mut other = house.tls(door);
     other.write_all(b"WHATSAT kiwi 1 0\n").unwrap();
     let at = line(&mut other);

@@ -1,4 +1,5 @@
-//! Doors as clients meet them: real sockets, real TLS, the line protocol, and a toy that has nothing but its protocol.
+//! Tests of doors with real sockets and real TLS. Some use the line protocol, and others a small protocol of their own
+//! (`toy`).
 
 mod frames;
 mod http;
@@ -20,6 +21,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use proxyherd_log::ServerLog;
 use rustls::{
     ClientConfig, ClientConnection, RootCertStore, StreamOwned,
     crypto::ring,
@@ -34,7 +36,7 @@ use self::{
     toy::Toy,
 };
 use super::{
-    entrance::{DoorTls, Entrance, Listener},
+    entrance::{DoorListener, DoorTls, Entrance},
     reactor::{self, Bell},
 };
 use crate::{
@@ -44,16 +46,19 @@ use crate::{
     places::{self, Places, Unlimited},
     wait::{PATIENCE, eventually},
 };
-use proxyherd_log::ServerLog;
 
-/// What all connections are told of: how many pieces of news there are, and who listens.
+/// The news that subscribers of the toy protocol are sent.
 #[derive(Debug, Default)]
-pub(super) struct Board {
+pub(super) struct NewsBoard {
+    /// How many pieces of news there are.
     pub(super) news: u32,
+    /// No news will follow.
+    pub(super) is_over: bool,
+    /// The subscribers' bells.
     pub(super) bells: Vec<Bell>,
 }
 
-type SharedBoard = Arc<Mutex<Board>>;
+type SharedBoard = Arc<Mutex<NewsBoard>>;
 
 /// A server's doors, without the rest of the server.
 struct House {
@@ -63,7 +68,7 @@ struct House {
     tls: Arc<DoorTls>,
     tasks: TaskTracker,
     stop: CancellationToken,
-    /// Last, for it goes when all else has gone.
+    /// The last field, because it must be dropped last.
     dir: TempDir,
 }
 
@@ -95,13 +100,13 @@ impl House {
         }
     }
 
-    /// An entrance with as many listening sockets as `is_tls` has values, and where these are.
+    /// An entrance with one listening socket for each value of `is_tls`, and the addresses of these sockets.
     async fn entrance(&self, kind: DoorKind, is_tls: &[bool]) -> (Entrance, Vec<SocketAddr>) {
         let mut listeners = Vec::new();
         for &is_tls in is_tls {
             let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let (at, tls) = (socket.local_addr().unwrap(), is_tls.then(|| Arc::clone(&self.tls)));
-            listeners.push(Listener { own: Address::new(at.ip(), at.port()), socket, tls });
+            listeners.push(DoorListener { own: Address::new(at.ip(), at.port()), socket, tls });
         }
         let addresses = listeners.iter().map(|listener| listener.socket.local_addr().unwrap()).collect();
         let (herd, tasks, stop) = (Arc::clone(&self.herd), self.tasks.clone(), self.stop.clone());
@@ -138,7 +143,7 @@ impl House {
         });
     }
 
-    /// As a server stops its doors.
+    /// Stops the doors as a server does.
     async fn stop(&self) {
         self.herd.drain();
         self.stop.cancel();
@@ -148,7 +153,7 @@ impl House {
 }
 
 impl Drop for House {
-    /// Its directory is kept until nobody writes there any more.
+    /// Waits until nothing writes into the directory any more.
     fn drop(&mut self) {
         self.herd.drain();
         self.stop.cancel();
@@ -172,14 +177,14 @@ fn put(dir: &Path, certificate: &str, key: &str) {
     fs::write(dir.join("cert.pem"), certificate).unwrap();
 }
 
-/// What a client has in its hands, encrypted or not.
-trait Wire: Read + Write + Send {
+/// A client's connection, with or without TLS.
+trait ClientStream: Read + Write + Send {
     fn tcp(&self) -> &TcpStream;
-    /// Nothing more will come from here.
+    /// Ends the client's sending half.
     fn end(&mut self);
 }
 
-impl Wire for TcpStream {
+impl ClientStream for TcpStream {
     fn tcp(&self) -> &TcpStream {
         self
     }
@@ -191,7 +196,7 @@ impl Wire for TcpStream {
 
 type TlsClient = StreamOwned<ClientConnection, TcpStream>;
 
-impl Wire for TlsClient {
+impl ClientStream for TlsClient {
     fn tcp(&self) -> &TcpStream {
         &self.sock
     }
@@ -209,8 +214,13 @@ fn tcp(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// A client that believes the certificate in `dir` and no other, and speaks `alpn`.
+/// A client that trusts only the certificate in `dir`, and speaks `alpn`.
 fn tls_with(dir: &Path, address: SocketAddr, alpn: &[&[u8]]) -> TlsClient {
+    tls_by(dir, address, |config| config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect())
+}
+
+/// A client that trusts only the certificate in `dir`. `change` changes its configuration.
+fn tls_by(dir: &Path, address: SocketAddr, change: impl FnOnce(&mut ClientConfig)) -> TlsClient {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(dir.join("cert.pem")).unwrap()).unwrap();
     let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -218,7 +228,7 @@ fn tls_with(dir: &Path, address: SocketAddr, alpn: &[&[u8]]) -> TlsClient {
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
-    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+    change(&mut config);
     let session = ClientConnection::new(Arc::new(config), HostName::try_from("localhost").unwrap()).unwrap();
     StreamOwned::new(session, tcp(address))
 }
@@ -228,19 +238,19 @@ impl House {
         tls_with(self.dir.path(), address, &[])
     }
 
-    fn dial(&self, address: SocketAddr, is_tls: bool) -> Box<dyn Wire> {
+    fn dial(&self, address: SocketAddr, is_tls: bool) -> Box<dyn ClientStream> {
         if is_tls { Box::new(self.tls(address)) } else { Box::new(tcp(address)) }
     }
 }
 
-/// Everything until the end, however it comes.
+/// Reads everything until the connection ends in any way.
 fn rest(stream: &mut (impl Read + ?Sized)) -> Vec<u8> {
     let mut bytes = Vec::new();
     let _ = stream.read_to_end(&mut bytes);
     bytes
 }
 
-/// One line, with its end.
+/// Reads one line, with its newline.
 fn line(stream: &mut (impl Read + ?Sized)) -> String {
     let (mut line, mut byte) = (Vec::new(), [0]);
     while line.last() != Some(&b'\n') && stream.read(&mut byte).unwrap() == 1 {

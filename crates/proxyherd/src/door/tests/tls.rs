@@ -1,6 +1,11 @@
-//! Handshakes that come to nothing cost little and are counted, and certificates are read anew.
+//! TLS of doors: failed handshakes, which cost little and are counted, broken records, and new certificates.
 
 use std::iter::repeat_with;
+
+use rustls::{
+    ConnectionTrafficSecrets, ContentType, ProtocolVersion, SupportedCipherSuite,
+    crypto::cipher::{OutboundChunks, OutboundPlainMessage},
+};
 
 use super::*;
 use crate::{credentials, door::entrance::HANDSHAKE_MAX};
@@ -32,12 +37,12 @@ async fn a_handshake_that_is_not_ended_is_given_up() {
     let door = house.line(true).await;
     let mut hello = Vec::new();
     house.tls(door).conn.write_tls(&mut hello).unwrap();
-    // It hangs up.
+    // This client hangs up.
     let mut gone = tcp(door);
     gone.write_all(&hello[..hello.len() / 2]).unwrap();
     drop(gone);
     house.wait_for_log("closed: it ended the TLS handshake");
-    // It says no more, or nothing at all.
+    // These clients send no more, or nothing at all.
     let began = Instant::now();
     let mut halves = [hello.len() / 2, 0, hello.len()].map(|len| {
         let mut half = tcp(door);
@@ -47,7 +52,7 @@ async fn a_handshake_that_is_not_ended_is_given_up() {
     halves.iter_mut().for_each(|half| drop(rest(half)));
     assert!(began.elapsed() >= HANDSHAKE_MAX, "after {:?}", began.elapsed());
     house.wait_for_log("closed: the TLS handshake was not over within 2 s");
-    // One hung up before it began, for the bytes of the others.
+    // The fifth is the client at the top that gave its first bytes to the others and hung up.
     eventually("all are counted", || failed(&house) == 5);
 }
 
@@ -74,7 +79,7 @@ async fn strangers_in_handshakes_keep_nobody_out() {
     let mut early = house.tls(door);
     early.write_all(b"A\n").unwrap();
     assert_eq!(line(&mut early), "? A\n");
-    // Twice as many as a thread takes, and all at once.
+    // Twice as many as a thread takes at once.
     let mut strangers: Vec<_> = repeat_with(|| tcp(door)).take(32).collect();
     let mut client = house.tls(door);
     client.write_all(b"B\n").unwrap();
@@ -99,6 +104,44 @@ async fn what_is_no_longer_what_the_client_has_encrypted_ends_its_connection() {
     assert_eq!(rest(&mut client), b"");
     house.wait_for_log("closed: TLS: cannot decrypt peer's message");
     assert_eq!((house.herd.map().len(), failed(&house)), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn much_of_tls_that_brings_no_data_ends_its_connection() {
+    let house = House::new("");
+    let mut client = tls_by(house.dir.path(), house.line(true).await, |config| {
+        config.enable_secret_extraction = true;
+    });
+    client.write_all(b"A\n").unwrap();
+    assert_eq!(line(&mut client), "? A\n");
+    let Some(SupportedCipherSuite::Tls13(suite)) = client.conn.negotiated_cipher_suite() else {
+        panic!("both ends know TLS 1.3")
+    };
+    let (session, mut stream) = client.into_parts();
+    let mut key_update = vec![24, 0, 0xff, 0];
+    key_update.resize(0xff04, 0);
+    // The library must have nothing left to write, since the test uses its keys and counters from here on.
+    assert!(!session.wants_write());
+    let (mut seq, secrets) = session.dangerous_extract_secrets().unwrap().tx;
+    let (ConnectionTrafficSecrets::Aes128Gcm { key, iv }
+    | ConnectionTrafficSecrets::Aes256Gcm { key, iv }
+    | ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv }) = secrets
+    else {
+        panic!("the library knows these ciphers")
+    };
+    let mut encrypter = suite.aead_alg.encrypter(key, iv);
+    // One message of the handshake protocol, whose end never comes.
+    for piece in key_update[..3 * 16 * 1024].chunks(16 * 1024) {
+        let (typ, version) = (ContentType::Handshake, ProtocolVersion::TLSv1_2);
+        let message = OutboundPlainMessage { typ, version, payload: OutboundChunks::Single(piece) };
+        let record = encrypter.encrypt(message, seq).unwrap().encode();
+        seq += 1;
+        if stream.write_all(&record).is_err() {
+            break;
+        }
+    }
+    rest(&mut stream);
+    house.wait_for_log("closed: TLS: more than 32 KiB came in a row without data");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -134,7 +177,7 @@ async fn a_new_certificate_is_shown_once_its_files_have_settled_and_a_bad_one_ne
     before.write_all(b"B\n").unwrap();
     assert_eq!(line(&mut before), "? B\n", "who is connected stays so");
 
-    // Another's key; readable by others; out of time.
+    // The key of another certificate; a key that others can read; an expired certificate.
     let other = tempfile::tempdir().unwrap();
     certify(other.path());
     let key = house.dir.path().join("key.pem");

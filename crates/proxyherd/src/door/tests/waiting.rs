@@ -1,4 +1,4 @@
-//! What a protocol waits for: places, safety, news and the clock; over plain connections and TLS alike.
+//! What a protocol can wait for: answers about places, durability, news and the clock, with and without TLS.
 
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
@@ -7,11 +7,11 @@ use tokio::sync::Semaphore;
 
 use super::*;
 use crate::{
-    herd::{Durability, Notice, Position},
+    herd::{Durability, Notice, Positions},
     places::{Embedded, Pending, Provider},
 };
 
-/// Places that answer when they are let.
+/// A provider that answers when the test allows it.
 struct Gated(Arc<Semaphore>);
 
 impl Provider for Gated {
@@ -58,19 +58,19 @@ async fn an_answer_about_places_is_waited_for_and_what_comes_behind_it_waits_too
     }
 }
 
-/// A journal that covers what it is told to, and keeps who waits.
+/// A journal that covers what the test tells it to, and keeps the notices of those who wait.
 #[derive(Debug, Default)]
 struct FakeJournal {
-    waiting: Mutex<Vec<(Position, Notice)>>,
+    waiting: Mutex<Vec<(Positions, Notice)>>,
     covers_at_once: AtomicBool,
     patience: Duration,
 }
 
 impl FakeJournal {
     fn cover(&self, sequence: u64) {
-        let mut covered = Position::default();
+        let mut covered = Positions::default();
         covered.note(0, sequence);
-        let is_covered = |(position, _): &mut (Position, _)| position.is_within(&covered);
+        let is_covered = |(positions, _): &mut (Positions, _)| positions.is_within(&covered);
         let covered: Vec<_> = self.waiting.lock().extract_if(.., is_covered).collect();
         covered.into_iter().for_each(|(_, notice)| notice.covered());
     }
@@ -81,11 +81,11 @@ impl FakeJournal {
 }
 
 impl Durability for FakeJournal {
-    fn await_covered(&self, position: Position, notice: Notice) {
+    fn await_covered(&self, positions: Positions, notice: Notice) {
         if self.covers_at_once.load(SeqCst) {
             return notice.covered();
         }
-        self.waiting.lock().push((position, notice));
+        self.waiting.lock().push((positions, notice));
     }
 
     fn patience(&self) -> Duration {
@@ -100,7 +100,7 @@ async fn house_with_journal(patience: Duration) -> (House, Arc<FakeJournal>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_reply_leaves_when_what_it_says_is_safe_and_not_before() {
+async fn a_reply_leaves_when_what_it_acknowledges_is_durable_and_not_before() {
     for is_tls in [false, true] {
         let (house, journal) = house_with_journal(PATIENCE).await;
         let door = house.toy(is_tls).await;
@@ -120,7 +120,7 @@ async fn a_reply_leaves_when_what_it_says_is_safe_and_not_before() {
         journal.cover(8);
         assert_eq!(reply(&mut *clients[0]), ('d', vec![7]));
         assert_eq!(reply(&mut *clients[0]), ('e', b"behind".to_vec()));
-        assert_eq!(journal.waiting.lock().len(), 1, "the other one is not safe yet");
+        assert_eq!(journal.waiting.lock().len(), 1, "the other one is not durable yet");
         journal.cover(9);
         assert_eq!(reply(&mut *clients[1]), ('d', vec![9]));
         journal.covers_at_once.store(true, SeqCst);
@@ -130,7 +130,7 @@ async fn a_reply_leaves_when_what_it_says_is_safe_and_not_before() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_not_safe_in_time_is_not_acknowledged_and_its_connection_ends() {
+async fn what_is_not_durable_in_time_is_not_acknowledged_and_its_connection_ends() {
     let (house, journal) = house_with_journal(Duration::from_millis(300)).await;
     let door = house.toy(false).await;
     let (mut client, mut bystander) = (house.dial(door, false), house.dial(door, false));
@@ -139,8 +139,8 @@ async fn what_is_not_safe_in_time_is_not_acknowledged_and_its_connection_ends() 
     assert_eq!(reply(&mut *client).0, 'h');
     assert_eq!(rest(&mut *client), b"", "no reply");
     assert!((300..900).contains(&began.elapsed().as_millis()), "after {:?}", began.elapsed());
-    house.wait_for_log("what it said was not safe within 0.3 s");
-    // What comes too late is nobody else's reply.
+    house.wait_for_log("its reports were not durable within 0.3 s");
+    // A reply that becomes durable too late does not go to another connection.
     journal.cover(7);
     bystander.write_all(&message(b'e', b"here")).unwrap();
     assert_eq!((reply(&mut *bystander).0, reply(&mut *bystander)), ('h', ('e', b"here".to_vec())));
@@ -158,7 +158,7 @@ async fn a_subscriber_hears_news_as_it_comes_also_once_it_has_nothing_more_to_sa
             board.news = news;
             board.bells.iter().for_each(Bell::ring);
         };
-        let heard = |client: &mut dyn Wire| {
+        let heard = |client: &mut dyn ClientStream| {
             let (letter, body) = reply(client);
             assert_eq!(letter, 'n');
             u32::from_be_bytes(*body.first_chunk().unwrap())
@@ -173,6 +173,39 @@ async fn a_subscriber_hears_news_as_it_comes_also_once_it_has_nothing_more_to_sa
         house.stop().await;
         assert_eq!(rest(&mut *client), b"");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_subscriber_that_has_nothing_more_to_say_is_closed_after_the_last_news() {
+    for is_tls in [false, true] {
+        let house = House::new("");
+        let mut client = house.dial(house.toy(is_tls).await, is_tls);
+        client.write_all(&[message(b's', b""), message(b'e', b"and more")].concat()).unwrap();
+        assert_eq!((reply(&mut *client).0, reply(&mut *client).0), ('h', 'e'));
+        client.end();
+        let mut board = house.board.lock();
+        (board.news, board.is_over) = (1, true);
+        board.bells[0].ring();
+        drop(board);
+        assert_eq!(reply(&mut *client).0, 'n');
+        assert_eq!(rest(&mut *client), b"");
+        eventually("it is closed", || house.herd.admission().connections() == 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_subscriber_that_dies_after_its_last_word_is_noticed_before_there_is_news() {
+    let house = House::new("");
+    let mut client = tcp(house.toy(false).await);
+    client.write_all(&[message(b's', b""), message(b'e', b"and more")].concat()).unwrap();
+    assert_eq!((reply(&mut client).0, reply(&mut client).0), ('h', 'e'));
+    client.end();
+    client.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+    assert!(client.read(&mut [0]).is_err(), "the connection stays open");
+    // With this the system resets the connection, as the machine of a dead client does when it is probed.
+    rustix::net::sockopt::set_socket_linger(&client, Some(Duration::ZERO)).unwrap();
+    drop(client);
+    eventually("it is closed", || house.herd.admission().connections() == 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -195,7 +228,7 @@ async fn a_subscriber_that_takes_nothing_is_closed_and_what_waits_for_it_is_boun
         });
         assert!((1..300_000).contains(&most), "{most} bytes waited for it");
         house.wait_for_log("it did not take its replies for 1 s");
-        // Ringing for one that is gone reaches nobody.
+        // The bell of a closed connection rings for no other one.
         house.board.lock().bells[0].ring();
         let mut other = house.dial(door, is_tls);
         other.write_all(&message(b'e', b"here")).unwrap();

@@ -1,4 +1,4 @@
-//! A protocol that tells its client what other connections report: plain or encrypted, through the door's threads and the herd.
+//! Watching through a door: a protocol that sends its client what other connections report, with and without TLS.
 
 use proxyherd_core::{
     command::Watch,
@@ -12,40 +12,41 @@ use super::*;
 use crate::{
     caller::Rights,
     clock,
-    door::reactor::{Event, Here, Input, Later, Next, Protocol, Taken},
-    herd::{Change, Watching, tests::caller},
+    door::reactor::{CallContext, Input, NextStep, Protocol, ProtocolEvent, TakeOutput},
+    herd::{Change, WatchHandle, tests::caller},
 };
 
-/// After so many bytes of changes others have their turn.
+/// After how many bytes of changes other connections have their turn.
 const REPLIES_LEN: usize = 64 * 1024;
 
-/// Its only message is a line with what the IDs of clients begin with that are watched.
+/// The protocol. A client sends one line: the prefix of the IDs to watch. An empty line watches all clients.
 #[derive(Default)]
-struct Listener {
-    watching: Option<Watching>,
-    /// How much more is said of each change. Who watches all is told so much that the buffers of sockets are soon full.
+struct WatchProtocol {
+    watching: Option<WatchHandle>,
+    /// How many bytes follow each change. They are many for a client that watches all clients, so that the sockets'
+    /// buffers are soon full.
     padding_len: usize,
 }
 
-impl Protocol for Listener {
+impl Protocol for WatchProtocol {
     const UNIT: &'static str = "line";
     const UNIT_LEN_MAX: usize = 300;
 
-    fn take(&mut self, here: &Here<'_>, input: Input<'_>, out: &mut Vec<u8>) -> Taken {
+    fn take(&mut self, context: &CallContext<'_>, input: Input<'_>, out: &mut Vec<u8>) -> TakeOutput {
         let len = input.bytes.iter().position(|&byte| byte == b'\n').map_or(0, |end| end + 1);
         if len > 0 {
             let (watch, bell) =
-                (ClientId::new(&input.bytes[..len - 1]).map_or(Watch::All, Watch::Prefix), here.bell());
+                (ClientId::new(&input.bytes[..len - 1]).map_or(Watch::All, Watch::Prefix), context.bell());
             self.padding_len = if watch == Watch::All { 16 * 1024 } else { 0 };
-            self.watching = here.herd.watch(here.caller, watch, move || bell.ring()).ok().flatten();
+            self.watching = context.herd.watch(context.caller, watch, move || bell.ring()).ok().flatten();
             out.extend_from_slice(if self.watching.is_some() { b"watching\n" } else { b"no\n" });
         }
-        let next = if self.watching.is_some() { Next::Later(Later::Subscribed) } else { Next::Done };
-        Taken { consumed: len, units_in: u64::from(len > 0), units_out: 0, wake: Wake::default(), next }
+        let next = if self.watching.is_some() { NextStep::Subscribed } else { NextStep::ReadMore };
+        TakeOutput { consumed: len, units_in: u64::from(len > 0), units_out: 0, wake: Wake::default(), next }
     }
 
-    fn resume(&mut self, _here: &Here<'_>, _event: Event, out: &mut Vec<u8>) -> Next {
-        let Some(watching) = &self.watching else { return Next::Done };
+    fn resume(&mut self, _context: &CallContext<'_>, _event: ProtocolEvent, out: &mut Vec<u8>) -> NextStep {
+        let Some(watching) = &self.watching else { return NextStep::ReadMore };
         while out.len() < REPLIES_LEN {
             let told = watching.take(clock::now_ns(), |change| match change {
                 Change::Moved(found) => {
@@ -59,10 +60,10 @@ impl Protocol for Listener {
                 Change::Anew => out.extend_from_slice(b"anew\n"),
             });
             if told.is_none() {
-                return Next::Done;
+                return NextStep::Subscribed;
             }
         }
-        Next::Full
+        NextStep::WriteFirst
     }
 }
 
@@ -75,11 +76,11 @@ fn report_of(name: &str) -> Offer<'_> {
 impl House {
     async fn listener(&self, is_tls: bool) -> SocketAddr {
         let (entrance, addresses) = self.entrance(DoorKind::Line, &[is_tls]).await;
-        reactor::run(entrance, &self.config.limits, |_: &_| Listener::default()).unwrap();
+        reactor::run(entrance, &self.config.limits, |_: &_| WatchProtocol::default()).unwrap();
         addresses[0]
     }
 
-    /// Whether nothing follows the map.
+    /// Whether the replica has no followers.
     fn is_unfollowed(&self) -> bool {
         let (map, following) = (self.herd.map(), Following { begins: Begin::Now, wants_removed: false });
         let places: Vec<_> = (0..FOLLOWERS_MAX).map_while(|_| map.follow(following, || ())).collect();
@@ -144,7 +145,8 @@ async fn a_watcher_that_takes_nothing_is_closed_and_holds_up_nobody() {
         tell_last();
         assert!(line(&mut *other).starts_with("last is at "));
         drop(other);
-        // That it has gone, and not only stopped talking, shows when it is told something.
+        // The server learns that the client has gone, and not only ended its sending half, when it sends the client
+        // something.
         let is_over = || {
             tell_last();
             house.is_unfollowed()

@@ -1,4 +1,4 @@
-//! What watchers are told, what waits for them, and when the map is followed.
+//! Tests of watchers: what they are told, what waits for them, and when the replica is followed.
 
 use std::sync::mpsc::{Receiver, channel};
 
@@ -25,7 +25,7 @@ fn client(name: &str) -> ClientId<'_> {
     ClientId::new(name.as_bytes()).unwrap()
 }
 
-/// Clients report, at this second of their own clocks.
+/// Reports these clients, at this second of their own clocks.
 fn report(herd: &Herd, names: &[impl AsRef<str>], second: u32) {
     let stamp = Stamp::Client(Timestamp::parse(second.to_string().as_bytes()).unwrap());
     let coordinates = Coordinates::parse(b"+34.068930-118.445127").unwrap();
@@ -37,24 +37,24 @@ fn report(herd: &Herd, names: &[impl AsRef<str>], second: u32) {
     }
 }
 
-/// A watcher whose bell is heard.
-struct Heard {
-    watching: Watching,
+/// A watcher, and the rings of its bell.
+struct TestWatcher {
+    watching: WatchHandle,
     bell: Receiver<()>,
 }
 
-impl Heard {
-    fn of(herd: &Herd, watch: Watch<'_>) -> Option<Heard> {
+impl TestWatcher {
+    fn of(herd: &Herd, watch: Watch<'_>) -> Option<TestWatcher> {
         let (ring, bell) = channel();
         let watching = herd
             .watch(&caller(Rights::ALL), watch, move || {
                 let _ = ring.send(());
             })
             .unwrap()?;
-        Some(Heard { watching, bell })
+        Some(TestWatcher { watching, bell })
     }
 
-    /// The next change, as text, at this time; waits for it.
+    /// Waits for the next change, and gives it as text, with the record as it is at `now_ns`.
     fn next_at(&self, now_ns: u64) -> String {
         loop {
             let text = |change: Change<'_>| match change {
@@ -76,13 +76,13 @@ impl Heard {
     }
 
     fn waiting_len(&self) -> usize {
-        let waiting = self.watching.outbox.waiting.lock();
-        assert_eq!(waiting.fifo.len(), waiting.queued.len());
-        waiting.fifo.len()
+        let queue = self.watching.outbox.queue.lock();
+        assert_eq!(queue.fifo.len(), queue.queued.len());
+        queue.fifo.len()
     }
 
     fn begins_anew(&self) -> bool {
-        self.watching.outbox.waiting.lock().begins_anew
+        self.watching.outbox.queue.lock().begins_anew
     }
 }
 
@@ -90,9 +90,9 @@ impl Heard {
 async fn a_watcher_is_told_of_whom_it_watches_and_of_nobody_else() {
     let herd = alone();
     report(&herd, &["kiwi", "kiwi-2", "emu"], 1);
-    let one = Heard::of(&herd, Watch::Client(client("kiwi"))).unwrap();
-    let some = Heard::of(&herd, Watch::Prefix(client("kiwi"))).unwrap();
-    let all = Heard::of(&herd, Watch::All).unwrap();
+    let one = TestWatcher::of(&herd, Watch::Client(client("kiwi"))).unwrap();
+    let some = TestWatcher::of(&herd, Watch::Prefix(client("kiwi"))).unwrap();
+    let all = TestWatcher::of(&herd, Watch::All).unwrap();
     // Each change is told to all of them before the next one happens, and they share a thread that takes it once.
     for (name, second) in [("emu", 2), ("kiwi-2", 3), ("kiwi", 4)] {
         report(&herd, &[name], second);
@@ -103,14 +103,14 @@ async fn a_watcher_is_told_of_whom_it_watches_and_of_nobody_else() {
     assert_eq!(herd.forget(&caller(Rights::ALL), NOW_NS, client("kiwi")), Ok(true));
     for watcher in [&one, &some, &all] {
         assert_eq!(watcher.next(), "no kiwi");
-        assert!(watcher.watching.outbox.waiting.lock().is_empty());
+        assert!(watcher.watching.outbox.queue.lock().is_empty());
     }
 }
 
 #[tokio::test]
 async fn a_slow_watcher_is_told_the_newest_of_each_client_once() {
     let herd = alone();
-    let watcher = Heard::of(&herd, Watch::All).unwrap();
+    let watcher = TestWatcher::of(&herd, Watch::All).unwrap();
     for second in 1..=50 {
         report(&herd, &["kiwi", "emu"], second);
         assert!(watcher.waiting_len() <= 2);
@@ -124,7 +124,7 @@ async fn a_slow_watcher_is_told_the_newest_of_each_client_once() {
 #[tokio::test]
 async fn a_client_that_expires_is_gone() {
     let herd = alone_with("client_ttl_s = 600");
-    let watcher = Heard::of(&herd, Watch::Client(client("kiwi"))).unwrap();
+    let watcher = TestWatcher::of(&herd, Watch::Client(client("kiwi"))).unwrap();
     report(&herd, &["kiwi"], 1);
     assert_eq!(watcher.next(), "kiwi 1");
     assert_eq!(herd.map().sweep(NOW_NS + HOUR_NS, 1000), 1);
@@ -134,12 +134,13 @@ async fn a_client_that_expires_is_gone() {
 #[tokio::test]
 async fn a_watcher_for_which_too_much_waits_begins_anew_and_costs_nothing_until_it_knows() {
     let herd = alone();
-    let (lazy, other) = (Heard::of(&herd, Watch::All).unwrap(), Heard::of(&herd, Watch::All).unwrap());
-    let names: Vec<_> = (0..WAITING_MAX).map(|number| format!("client-{number}")).collect();
+    let (lazy, other) =
+        (TestWatcher::of(&herd, Watch::All).unwrap(), TestWatcher::of(&herd, Watch::All).unwrap());
+    let names: Vec<_> = (0..QUEUE_LEN_MAX).map(|number| format!("client-{number}")).collect();
     report(&herd, &names, 1);
-    eventually("as many wait as may", || lazy.waiting_len() == WAITING_MAX);
+    eventually("as many wait as may", || lazy.waiting_len() == QUEUE_LEN_MAX);
     assert!(!lazy.begins_anew());
-    (0..WAITING_MAX).for_each(|_| assert!(other.next().starts_with("client-")));
+    (0..QUEUE_LEN_MAX).for_each(|_| assert!(other.next().starts_with("client-")));
     report(&herd, &["one-more"], 1);
     assert_eq!(other.next(), "one-more 1", "who takes what there is loses nothing");
     eventually("it begins anew", || lazy.begins_anew());
@@ -155,12 +156,14 @@ async fn a_watcher_for_which_too_much_waits_begins_anew_and_costs_nothing_until_
 #[tokio::test]
 async fn all_watchers_begin_anew_where_their_follower_does() {
     let herd = alone();
-    let watchers =
-        [Heard::of(&herd, Watch::All).unwrap(), Heard::of(&herd, Watch::Client(client("kiwi"))).unwrap()];
-    let mut bite = Bite::default();
-    bite.take(FollowerEvent::Removed { kind: Kind::CLIENT, key: b"kiwi" });
-    bite.take(FollowerEvent::Anew { shard: 0 });
-    bite.hand_out(&herd.watchers.shared);
+    let watchers = [
+        TestWatcher::of(&herd, Watch::All).unwrap(),
+        TestWatcher::of(&herd, Watch::Client(client("kiwi"))).unwrap(),
+    ];
+    let mut batch = ChangeBatch::default();
+    batch.take(FollowerEvent::Removed { kind: Kind::CLIENT, key: b"kiwi" });
+    batch.take(FollowerEvent::Anew { shard: 0 });
+    batch.hand_out(&herd.watchers.shared);
     for watcher in watchers {
         assert_eq!(watcher.next(), "anew");
         assert!(watcher.watching.take(NOW_NS, |_| ()).is_none());
@@ -172,7 +175,7 @@ async fn the_map_is_followed_once_from_the_first_watcher_to_the_last() {
     let herd = alone();
     let news = Following { begins: Begin::Now, wants_removed: false };
     let mut others: Vec<_> = (1..FOLLOWERS_MAX).map(|_| herd.map().follow(news, || ()).unwrap()).collect();
-    let watchers = [(); 3].map(|()| Heard::of(&herd, Watch::All).unwrap());
+    let watchers = [(); 3].map(|()| TestWatcher::of(&herd, Watch::All).unwrap());
     assert_eq!(herd.map().follow(news, || ()), None, "the watchers have the last place");
     let [first, second, third] = watchers;
     drop((first, second));
@@ -181,9 +184,9 @@ async fn the_map_is_followed_once_from_the_first_watcher_to_the_last() {
     assert_eq!(herd.map().follow(news, || ()), None);
     drop(third);
     others.push(eventually("the place is free", || herd.map().follow(news, || ())));
-    assert!(Heard::of(&herd, Watch::All).is_none(), "there is no place");
+    assert!(TestWatcher::of(&herd, Watch::All).is_none(), "there is no place");
     herd.map().unfollow(others.remove(0));
-    let again = Heard::of(&herd, Watch::All).unwrap();
+    let again = TestWatcher::of(&herd, Watch::All).unwrap();
     report(&herd, &["kiwi"], 2);
     assert_eq!(again.next(), "kiwi 2");
 }
@@ -191,11 +194,12 @@ async fn the_map_is_followed_once_from_the_first_watcher_to_the_last() {
 #[tokio::test]
 async fn there_is_room_for_so_many_watchers_of_more_than_one_client() {
     let herd = alone();
-    let mut wide: Vec<_> = (0..WIDE_MAX).map(|_| Heard::of(&herd, Watch::All).unwrap()).collect();
-    assert!(Heard::of(&herd, Watch::Prefix(client("k"))).is_none());
-    let one = Heard::of(&herd, Watch::Client(client("kiwi"))).unwrap();
+    let mut wide: Vec<_> =
+        (0..PREFIX_WATCHERS_MAX).map(|_| TestWatcher::of(&herd, Watch::All).unwrap()).collect();
+    assert!(TestWatcher::of(&herd, Watch::Prefix(client("k"))).is_none());
+    let one = TestWatcher::of(&herd, Watch::Client(client("kiwi"))).unwrap();
     wide.pop();
-    let last = Heard::of(&herd, Watch::Prefix(client("k"))).unwrap();
+    let last = TestWatcher::of(&herd, Watch::Prefix(client("k"))).unwrap();
     report(&herd, &["kiwi"], 1);
     assert_eq!([one.next(), last.next()], ["kiwi 1", "kiwi 1"]);
 }
@@ -203,10 +207,10 @@ async fn there_is_room_for_so_many_watchers_of_more_than_one_client() {
 #[tokio::test]
 async fn the_thread_ends_with_the_server_also_while_somebody_watches() {
     let herd = alone();
-    let watcher = Heard::of(&herd, Watch::All).unwrap();
-    assert!(watcher.watching.shared.lock().alarm.is_some());
+    let watcher = TestWatcher::of(&herd, Watch::All).unwrap();
+    assert!(watcher.watching.shared.lock().wake_thread.is_some());
     drop(herd);
-    eventually("it ends", || watcher.watching.shared.lock().alarm.is_none());
+    eventually("it ends", || watcher.watching.shared.lock().wake_thread.is_none());
 }
 
 #[tokio::test]
@@ -221,4 +225,30 @@ async fn a_bell_that_does_not_return_is_seen_by_the_watchdog() {
     drop(release);
     eventually("it moves again", || herd.liveness().check().is_empty());
     drop(watching);
+}
+
+#[tokio::test]
+async fn a_bell_that_panics_has_all_watchers_begin_anew_and_silences_nobody() {
+    let herd = alone();
+    let all = TestWatcher::of(&herd, Watch::All).unwrap();
+    let one = TestWatcher::of(&herd, Watch::Client(client("emu"))).unwrap();
+    let fails = || panic!("this bell is broken");
+    let broken = herd.watch(&caller(Rights::ALL), Watch::Client(client("kiwi")), fails).unwrap().unwrap();
+    report(&herd, &["kiwi"], 1);
+    assert_eq!(one.next(), "anew");
+    while all.next() != "anew" {}
+    drop(broken);
+    report(&herd, &["emu"], 2);
+    assert_eq!((one.next(), all.next()), ("emu 2".to_owned(), "emu 2".to_owned()));
+    let late = TestWatcher::of(&herd, Watch::All).unwrap();
+    report(&herd, &["kiwi"], 3);
+    assert_eq!(late.next(), "kiwi 3");
+    drop((all, one, late));
+    let following = Following { begins: Begin::Now, wants_removed: false };
+    eventually("nobody follows", || {
+        let places: Vec<_> = (0..FOLLOWERS_MAX).map_while(|_| herd.map().follow(following, || ())).collect();
+        let count = places.len();
+        places.into_iter().for_each(|place| herd.map().unfollow(place));
+        count == FOLLOWERS_MAX
+    });
 }

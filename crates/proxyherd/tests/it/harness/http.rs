@@ -1,13 +1,15 @@
 //! A client of a server's HTTP door: one request for each connection.
 
 use std::{
-    io::{self, Read, Write},
+    fmt::Debug,
+    io::{self, ErrorKind, Read, Write},
     net::{SocketAddr, TcpStream},
+    ops::RangeBounds,
 };
 
 use serde_json::Value;
 
-use super::wait::PATIENCE;
+use super::wait::{PATIENCE, eventually};
 
 /// The parts of an answer.
 #[derive(Debug)]
@@ -55,7 +57,7 @@ pub(crate) fn try_request(http: SocketAddr, bytes: &[u8]) -> io::Result<Reply> {
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     if answer.is_empty() {
-        return Err(io::ErrorKind::UnexpectedEof.into());
+        return Err(ErrorKind::UnexpectedEof.into());
     }
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{answer:?}"));
     let code = head.split(' ').nth(1).unwrap().parse().unwrap();
@@ -74,4 +76,32 @@ pub(crate) fn metric(http: SocketAddr, name: &str) -> Option<f64> {
     let (_, metrics) = get(http, "/metrics");
     let value = |line: &str| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok();
     metrics.lines().find_map(value)
+}
+
+/// Waits until the value of a metric is in `range`. `what` says what that shows.
+pub(crate) fn eventually_metric(
+    what: &str,
+    http: SocketAddr,
+    name: &str,
+    range: impl RangeBounds<f64> + Debug,
+) {
+    eventually(what, || match metric(http, name) {
+        Some(value) if range.contains(&value) => Ok(()),
+        other => Err(format!("{name} is {other:?}, and not in {range:?}")),
+    });
+}
+
+/// Sends a byte again and again, with the stream's read timeout in between, until the server closes the connection.
+pub(crate) fn drip_until_closed(mut stream: &TcpStream) {
+    eventually("the server closes the connection", || {
+        // The close may be seen in either direction first.
+        if stream.write_all(b"x").is_err() {
+            return Ok(());
+        }
+        match stream.read(&mut [0; 64]) {
+            Ok(0) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    });
 }

@@ -1,8 +1,10 @@
-//! Bounds on the bodies of requests: their length, and the time in which they have to arrive. Nothing is unpacked: a body
-//! with a content coding is refused, so a small one can't become a large one here.
+//! Bounds on the bodies of requests: their length, and the time in which they have to arrive.
 //!
-//! [`bounded`] holds for every path. A handler reads the body as it likes; where a bound is broken its reading fails, and
-//! the client is told which bound it was, whatever the handler answers. A body that nobody reads is not waited for.
+//! A request's header section passes [`check`] first. [`limited`] then calls the path's handler with a body that fails
+//! when it breaks a bound. A handler reads the body as it likes; where a bound is broken the response says which one,
+//! whatever the handler answers. A body that no handler reads is not waited for.
+//!
+//! Nothing is decompressed: a body with a content coding is refused, so a small body can't become a large one here.
 
 use std::{
     pin::Pin,
@@ -20,94 +22,95 @@ use http_body::{Frame, SizeHint};
 use tokio::time::{Sleep, sleep};
 
 use super::{
-    limits::{BODY_LEN_MAX, BODY_MAX},
-    seat::Seat,
+    limits::{BODY_LEN_MAX, BODY_TIMEOUT},
+    slot::Slot,
 };
 
-/// Why a request is refused for its body, or for what it says of it. It has changed nothing.
+/// Why a request is refused for its body, or for what its header section says of the body. It has changed nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Refusal {
+pub(super) enum BodyRefusal {
     #[error("a body has at most {BODY_LEN_MAX} bytes")]
     TooLong,
     #[error("a body has to arrive within {} s", .0.as_secs())]
     TooSlow(Duration),
-    #[error("bodies are taken as they are, without Content-Encoding")]
-    Packed,
-    #[error("this server knows no expectation but 100-continue")]
+    #[error("this server accepts no body with a Content-Encoding")]
+    ContentEncoding,
+    #[error("this server supports no expectation but 100-continue")]
     Expectation,
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for BodyRefusal {
     fn into_response(self) -> Response {
         let code = match self {
-            Refusal::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
-            Refusal::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
-            Refusal::Packed => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Refusal::Expectation => StatusCode::EXPECTATION_FAILED,
+            BodyRefusal::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
+            BodyRefusal::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
+            BodyRefusal::ContentEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            BodyRefusal::Expectation => StatusCode::EXPECTATION_FAILED,
         };
-        // What is left of the body is not read, so nothing can follow it. RFC 9110, section 15.5.16, asks for the second
-        // header.
+        // The rest of the body is not read, so no other request can follow on the connection.
         let mut headers = HeaderMap::from_iter([(header::CONNECTION, HeaderValue::from_static("close"))]);
-        if self == Refusal::Packed {
+        if self == BodyRefusal::ContentEncoding {
+            // RFC 9110, section 15.5.16, asks for it.
             headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
         (code, headers, format!("{self}\n")).into_response()
     }
 }
 
-/// Judges a request by its head, before anything of its body is asked for: a client that waits for 100 (Continue) sends
-/// nothing of a body that is refused. What is read of the body counts at `seat` as asked for. A body that no handler
-/// reads has any length.
-pub(super) fn check(request: Request<Body>, seat: &Arc<Seat>) -> Result<Request<Body>, Refusal> {
-    let headers = request.headers();
-    let is_packed = |coding: &HeaderValue| !coding.as_bytes().eq_ignore_ascii_case(b"identity");
-    let is_strange = |wish: &HeaderValue| !wish.as_bytes().eq_ignore_ascii_case(b"100-continue");
-    if headers.get_all(header::EXPECT).iter().any(is_strange) {
-        return Err(Refusal::Expectation);
+/// Checks what the header section of a request says of its body. Called before any of the body is read: a client that
+/// waits for 100 (Continue) then sends nothing of a body that is refused.
+pub(super) fn check(headers: &HeaderMap) -> Result<(), BodyRefusal> {
+    let differs = |from: &'static str| {
+        move |value: &HeaderValue| !value.as_bytes().eq_ignore_ascii_case(from.as_bytes())
+    };
+    if headers.get_all(header::EXPECT).iter().any(differs("100-continue")) {
+        return Err(BodyRefusal::Expectation);
     }
-    if headers.get_all(header::CONTENT_ENCODING).iter().any(is_packed) {
-        return Err(Refusal::Packed);
+    if headers.get_all(header::CONTENT_ENCODING).iter().any(differs("identity")) {
+        return Err(BodyRefusal::ContentEncoding);
     }
-    let seat = Arc::clone(seat);
-    Ok(request.map(|body| Body::new(Heard { body, seat })))
+    Ok(())
 }
 
-/// Has `respond` answer the request with a body that keeps to the bounds.
-pub(super) async fn bounded(
+/// Has `respond` answer the request with a body that keeps to the bounds. What is read of the body is given back to the
+/// input allowance of the connection with this slot.
+pub(super) async fn limited(
     request: Request<Body>,
+    slot: &Arc<Slot>,
     respond: impl AsyncFnOnce(Request<Body>) -> Response,
 ) -> Response {
     if request.body().is_end_stream() {
         return respond(request).await;
     }
-    let broken = Broken::default();
-    let within = |body| Body::new(Bounded::new(body, broken.clone()));
+    let broken = BrokenBound::default();
+    let within = |body| Body::new(LimitedBody::new(body, Arc::clone(slot), Arc::clone(&broken)));
     let response = respond(request.map(within)).await;
     broken.get().map_or(response, |refusal| refusal.into_response())
 }
 
-/// Which bound a body broke, if any.
-type Broken = Arc<OnceLock<Refusal>>;
+/// Which bound a body has broken, if any.
+type BrokenBound = Arc<OnceLock<BodyRefusal>>;
 
-/// A body that ends with an error where it breaks a bound.
-struct Bounded {
+/// A request's body that ends with an error where it breaks a bound.
+struct LimitedBody {
     body: Body,
+    slot: Arc<Slot>,
     left_len: usize,
-    end: Pin<Box<Sleep>>,
-    broken: Broken,
+    timeout: Pin<Box<Sleep>>,
+    broken: BrokenBound,
 }
 
-impl Bounded {
-    fn new(body: Body, broken: Broken) -> Bounded {
-        Bounded { body, left_len: BODY_LEN_MAX, end: Box::pin(sleep(BODY_MAX)), broken }
+impl LimitedBody {
+    fn new(body: Body, slot: Arc<Slot>, broken: BrokenBound) -> LimitedBody {
+        LimitedBody { body, slot, left_len: BODY_LEN_MAX, timeout: Box::pin(sleep(BODY_TIMEOUT)), broken }
     }
 
-    fn refuse(&self, refusal: Refusal) -> axum::Error {
+    fn refuse(&self, refusal: BodyRefusal) -> axum::Error {
         axum::Error::new(*self.broken.get_or_init(|| refusal))
     }
 }
 
-impl HttpBody for Bounded {
+impl HttpBody for LimitedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -116,15 +119,15 @@ impl HttpBody for Bounded {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let this = self.get_mut();
-        // Asking for it would have a client that waits for 100 (Continue) send it.
+        // Where hyper is asked for a frame, it sends 100 (Continue), and the client would send a body that is too long.
         if this.body.size_hint().lower() > this.left_len as u64 {
-            return Poll::Ready(Some(Err(this.refuse(Refusal::TooLong))));
+            return Poll::Ready(Some(Err(this.refuse(BodyRefusal::TooLong))));
         }
         let polled = Pin::new(&mut this.body).poll_frame(context);
         let Poll::Ready(frame) = polled else {
-            let is_over = this.end.as_mut().poll(context).is_ready();
+            let is_over = this.timeout.as_mut().poll(context).is_ready();
             return if is_over {
-                Poll::Ready(Some(Err(this.refuse(Refusal::TooSlow(BODY_MAX)))))
+                Poll::Ready(Some(Err(this.refuse(BodyRefusal::TooSlow(BODY_TIMEOUT)))))
             } else {
                 Poll::Pending
             };
@@ -133,42 +136,12 @@ impl HttpBody for Bounded {
             Some(Ok(frame)) => frame.data_ref().map_or(0, Bytes::len),
             _ => 0,
         };
+        this.slot.body_read(len);
         match this.left_len.checked_sub(len) {
             Some(left_len) => this.left_len = left_len,
-            None => return Poll::Ready(Some(Err(this.refuse(Refusal::TooLong)))),
+            None => return Poll::Ready(Some(Err(this.refuse(BodyRefusal::TooLong)))),
         }
         Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-/// A body that tells the seat what was read of it.
-struct Heard {
-    body: Body,
-    seat: Arc<Seat>,
-}
-
-impl HttpBody for Heard {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let this = self.get_mut();
-        let polled = Pin::new(&mut this.body).poll_frame(context);
-        if let Poll::Ready(Some(Ok(frame))) = &polled {
-            this.seat.took_body(frame.data_ref().map_or(0, Bytes::len));
-        }
-        polled
     }
 
     fn is_end_stream(&self) -> bool {
@@ -189,27 +162,28 @@ mod tests {
     use hyper_util::service::TowerToHyperService;
     use tokio::time::Instant;
 
-    use super::{super::rooms::Rooms, *};
+    use super::{super::slots::Slots, *};
     use crate::{admission::Admission, config::Limits};
 
-    /// The answer of a path that takes a body and tells its length.
+    /// The response of a path that takes a body and returns its length.
     async fn answered(headers: &[(&str, &str)], body: Body) -> (StatusCode, HeaderMap, String) {
         let router = Router::new()
             .route("/x", post(async |body: Bytes| body.len().to_string()))
             .layer(axum::extract::DefaultBodyLimit::disable());
         let admission = Arc::new(Admission::new(&Limits::default(), 9));
-        let seat = Rooms::new(&admission).seat(IpAddr::from([127, 0, 0, 1]), Instant::now());
+        let slot = Slots::new(&admission).open(IpAddr::from([127, 0, 0, 1]), Instant::now());
         let mut request = Request::post("/x");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let response = match check(request.body(body).unwrap(), &seat) {
-            Ok(request) => {
+        let request = request.body(body).unwrap();
+        let response = match check(request.headers()) {
+            Ok(()) => {
                 let respond = async |request| {
                     let Ok(response) = TowerToHyperService::new(router).call(request).await;
                     response
                 };
-                bounded(request, respond).await
+                limited(request, &slot, respond).await
             }
             Err(refusal) => refusal.into_response(),
         };
@@ -218,7 +192,7 @@ mod tests {
         (parts.status, parts.headers, String::from_utf8(text.to_vec()).unwrap())
     }
 
-    /// A body of so many pieces that come this far apart.
+    /// A body that arrives in pieces with a pause before each.
     struct Pieces {
         left: usize,
         piece: Bytes,
@@ -253,10 +227,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_is_as_long_as_it_may_be_and_no_longer() {
+    async fn a_body_is_accepted_up_to_the_longest() {
         let (code, _, text) = answered(&[], Body::from(vec![b'x'; BODY_LEN_MAX])).await;
         assert_eq!((code, text), (StatusCode::OK, BODY_LEN_MAX.to_string()));
-        // One tells its length, the other does not.
+        // The first one announces its length, the second one does not.
         let no_pause = Duration::ZERO;
         for body in
             [Body::from(vec![b'x'; BODY_LEN_MAX + 1]), Pieces::body(BODY_LEN_MAX / 1024 + 1, 1024, no_pause)]
@@ -271,7 +245,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_drips_in_has_no_more_time_than_any_other() {
+    async fn a_body_that_arrives_slowly_times_out() {
         let second = Duration::from_secs(1);
         let (code, _, text) = answered(&[], Pieces::body(9, 1, second)).await;
         assert_eq!((code, text.as_str()), (StatusCode::OK, "9"));
@@ -282,11 +256,11 @@ mod tests {
             (StatusCode::REQUEST_TIMEOUT, "a body has to arrive within 10 s\n")
         );
         assert_eq!(headers[header::CONNECTION], "close");
-        assert_eq!(began.elapsed().as_secs(), BODY_MAX.as_secs());
+        assert_eq!(began.elapsed().as_secs(), BODY_TIMEOUT.as_secs());
     }
 
     #[tokio::test]
-    async fn what_is_packed_or_expects_too_much_is_refused_by_its_head() {
+    async fn content_codings_and_unknown_expectations_are_refused_by_the_header_section() {
         let unread = || Pieces::body(1, 1, Duration::from_secs(3600));
         for (name, value, expected) in [
             ("content-encoding", "gzip", StatusCode::UNSUPPORTED_MEDIA_TYPE),

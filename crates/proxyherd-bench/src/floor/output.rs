@@ -1,17 +1,17 @@
-//! How the race is told: a line about each round, tables for people, JSON for programs.
+//! Prints what `floor` measured: a line for each pair of rounds, tables for people, JSON for programs.
 
 use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use super::{DepthResult, RaceResult, Rounds};
+use super::{DepthResult, FloorResult, ServerRounds};
+use crate::format::{BOLD, DIM, duration, grouped, size, spread_json, verdict};
 use crate::load::{LINE_LEN, SAMPLE_EVERY};
-use crate::report::{BOLD, DIM, duration, grouped, size, spread_json, verdict};
 use crate::target;
 
-/// One line about the round that has just ended.
+/// One line about the pair of rounds that has just ended.
 pub(crate) fn progress(so_far: &DepthResult, round: u32, rounds: u32) -> String {
-    let last = |rounds: &Rounds| rounds.rates.last().copied().unwrap_or_default();
+    let last = |rounds: &ServerRounds| rounds.rates.last().copied().unwrap_or_default();
     let (floor, herd) = (last(&so_far.floor), last(&so_far.herd));
     format!(
         "depth {:>3}, round {round} of {rounds}: echo server {:>10}/s, proxyherd {:>10}/s, {:.3} of it",
@@ -22,32 +22,32 @@ pub(crate) fn progress(so_far: &DepthResult, round: u32, rounds: u32) -> String 
     )
 }
 
-/// The race as tables.
-pub(crate) fn table(result: &RaceResult) -> String {
+/// The results as tables.
+pub(crate) fn table(result: &FloorResult) -> String {
     let mut text = String::new();
     heading(&mut text, result);
     rates(&mut text, result);
     latencies(&mut text, result);
     costs(&mut text, result);
-    let _ = writeln!(text, "\n{DIM}{}{DIM:#}", small_print(result));
+    let _ = writeln!(text, "\n{DIM}{}{DIM:#}", notes(result));
     text
 }
 
-fn heading(text: &mut String, result: &RaceResult) {
-    let race = &result.race;
+fn heading(text: &mut String, result: &FloorResult) {
+    let plan = &result.plan;
     let _ = writeln!(
         text,
-        "\n{BOLD}One proxyherd server against an echo server of the same bytes{BOLD:#}\n\
-         {} connections, {} clients, lines of {LINE_LEN} bytes; {} rounds of {} s each, in turns; {} cores\n",
-        race.connections,
-        grouped(f64::from(race.clients)),
-        race.rounds,
-        race.round.as_secs_f64(),
+        "\n{BOLD}One proxyherd server compared with an echo server{BOLD:#}\n\
+         {} connections, {} clients, lines of {LINE_LEN} bytes; {} alternating rounds of {} s each; {} cores\n",
+        plan.connections,
+        grouped(f64::from(plan.clients)),
+        plan.rounds,
+        plan.round.as_secs_f64(),
         target::cores()
     );
 }
 
-fn rates(text: &mut String, result: &RaceResult) {
+fn rates(text: &mut String, result: &FloorResult) {
     let _ = writeln!(
         text,
         "{BOLD}{:>5}  {:>16}  {:>16}  {:>13}  {:>13}  {:>6}{BOLD:#}",
@@ -69,8 +69,8 @@ fn rates(text: &mut String, result: &RaceResult) {
     }
 }
 
-/// Only where one line is outstanding is a burst's time a line's time.
-fn latencies(text: &mut String, result: &RaceResult) {
+/// The latencies at depth 1, where the time of a burst is the time of a line.
+fn latencies(text: &mut String, result: &FloorResult) {
     for depth in result.depths.iter().filter(|depth| depth.depth == 1) {
         let _ =
             writeln!(text, "\n{BOLD}{:<26}  {:>10}  {:>10}{BOLD:#}", "round trip at depth 1", "p50", "p99");
@@ -81,7 +81,7 @@ fn latencies(text: &mut String, result: &RaceResult) {
     }
 }
 
-fn costs(text: &mut String, result: &RaceResult) {
+fn costs(text: &mut String, result: &FloorResult) {
     let _ = writeln!(
         text,
         "\n{BOLD}{:<26}  {:>10}  {:>10}  {:>10}{BOLD:#}",
@@ -100,24 +100,24 @@ fn costs(text: &mut String, result: &RaceResult) {
     }
 }
 
-fn small_print(result: &RaceResult) -> String {
+fn notes(result: &FloorResult) -> String {
     format!(
-        "Rates are medians of the rounds; the ratio is the median of the rounds' own ratios. Every answer's beginning\n\
-         was checked, and one burst in {SAMPLE_EVERY} to the last byte. The generator's time is spent on both servers\n\
-         alike and brings their rates closer. The herd's server wrote {} of log.",
+        "Rates are medians of the rounds; the ratio is the median of the pairs' ratios. The beginning of every reply was\n\
+         checked, and all of it for one burst in {SAMPLE_EVERY}. The generator takes the same time for each line of either\n\
+         server, so the ratio of the servers alone is lower. The proxyherd server wrote {} of log.",
         size(result.log_len)
     )
 }
 
-/// The race for programs: rates in lines per second, times in the unit that each name ends with.
-pub(crate) fn json(result: &RaceResult) -> Value {
-    let race = &result.race;
+/// The results for programs: rates in lines per second, times in the unit at the end of each name.
+pub(crate) fn json(result: &FloorResult) -> Value {
+    let plan = &result.plan;
     json!({
-        "connections": race.connections,
-        "clients": race.clients,
-        "generator_threads": race.threads,
-        "rounds": race.rounds,
-        "round_s": race.round.as_secs_f64(),
+        "connections": plan.connections,
+        "clients": plan.clients,
+        "generator_threads": plan.threads,
+        "rounds": plan.rounds,
+        "round_s": plan.round.as_secs_f64(),
         "line_bytes": LINE_LEN,
         "cores": target::cores(),
         "herd_log_bytes": result.log_len,
@@ -136,7 +136,7 @@ fn depth_json(depth: &DepthResult) -> Value {
     })
 }
 
-fn rounds_json(rounds: &Rounds) -> Value {
+fn rounds_json(rounds: &ServerRounds) -> Value {
     let percentile_us = |share| rounds.latency.percentile(share).as_secs_f64() * 1e6;
     json!({
         "lines_per_s": spread_json(rounds.rate()),

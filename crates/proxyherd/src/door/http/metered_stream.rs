@@ -1,5 +1,7 @@
-//! A connection's bytes, of which its seat is told. The seat is kept for as long as the bytes may flow, also where another
-//! protocol takes them over.
+//! A connection's byte stream that tells the connection's slot how much it reads.
+//!
+//! The stream keeps the slot for as long as it lives. So an upgraded connection, whose stream another protocol takes over,
+//! keeps its slot. Reading fails once the slot allows no more input.
 
 use std::{
     io,
@@ -13,22 +15,22 @@ use tokio::{
     time::Instant,
 };
 
-use super::seat::Seat;
+use super::slot::Slot;
 
-/// A stream with a seat. Reading fails once the seat allows no more.
-pub(super) struct Seated<S> {
-    // In this order, so that the socket is closed before the seat is another's.
+/// A stream whose input is counted at a slot.
+pub(super) struct MeteredStream<S> {
+    // Fields are dropped in this order, so the socket is closed before another connection gets the slot.
     stream: S,
-    seat: Arc<Seat>,
+    slot: Arc<Slot>,
 }
 
-impl<S> Seated<S> {
-    pub(super) fn new(stream: S, seat: Arc<Seat>) -> Seated<S> {
-        Seated { stream, seat }
+impl<S> MeteredStream<S> {
+    pub(super) fn new(stream: S, slot: Arc<Slot>) -> MeteredStream<S> {
+        MeteredStream { stream, slot }
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Seated<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for MeteredStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -37,11 +39,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Seated<S> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
         let len = buffer.filled().len() - before;
-        Poll::Ready(self.seat.heard(len, Instant::now()).map_err(io::Error::other))
+        Poll::Ready(self.slot.received(len, Instant::now()).map_err(io::Error::other))
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Seated<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for MeteredStream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

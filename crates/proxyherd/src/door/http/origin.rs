@@ -1,9 +1,11 @@
-//! Turns away what web pages send through somebody's browser.
+//! Refuses requests that web pages send through the browser of somebody on this machine.
 //!
-//! Loopback is no wall against them: a page of `evil.example` may let that name resolve to 127.0.0.1 (DNS
-//! rebinding), and then reads whatever this door answers; or it just asks 127.0.0.1, which it may not read but which
-//! costs the herd's budget of places. A browser tells the truth in `Host`, `Origin` and `Sec-Fetch-Site`, so these
-//! decide. Programs that are no browsers send the first alone.
+//! A loopback address does not keep them out. A page of `evil.example` may have that name resolve to 127.0.0.1 (DNS
+//! rebinding), and then reads all that this door answers. Or it sends requests to 127.0.0.1: it can't read the responses,
+//! but each request may cost some of the herd's places budget.
+//!
+//! [`require_known_host`] is for all paths, [`require_same_origin`] for those whose requests cost something. They rely on
+//! browsers, which always send true values of Host, Origin and Sec-Fetch-Site. Other programs send Host alone.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -16,64 +18,70 @@ use axum::{
 
 use crate::config::Address;
 
-/// Why a request is turned away. It has changed nothing.
+/// Why a request is refused. It has changed nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Refusal {
-    /// The client's fault: HTTP/1.1 asks for exactly one Host.
+pub(super) enum OriginRefusal {
+    /// The client's fault: HTTP/1.1 requires exactly one Host.
     #[error("the request needs one Host header, and that has to be HOST or HOST:PORT")]
     NoHost,
-    /// A page's, by way of a name that it has turned here; or a name of this machine that nobody has told the server.
-    #[error("this server answers to localhost, loopback addresses and its own `http` address only")]
-    StrangeHost,
-    /// A page's of somewhere else.
+    /// A web page's request, under a name that resolves to this machine; or the operator has not told the server this name.
+    #[error(
+        "this server answers only requests to localhost, to a loopback address or to its own `http` address"
+    )]
+    UnknownHost,
+    /// The request of a web page from elsewhere.
     #[error("this path is not for web pages of other origins")]
-    Foreign,
+    OtherOrigin,
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for OriginRefusal {
     fn into_response(self) -> Response {
         let code = match self {
-            Refusal::NoHost => StatusCode::BAD_REQUEST,
-            Refusal::StrangeHost | Refusal::Foreign => StatusCode::FORBIDDEN,
+            OriginRefusal::NoHost => StatusCode::BAD_REQUEST,
+            OriginRefusal::UnknownHost | OriginRefusal::OtherOrigin => StatusCode::FORBIDDEN,
         };
         (code, format!("{self}\n")).into_response()
     }
 }
 
-/// Lets through what is addressed to this machine by a name that only this machine can have, or to `own`.
-pub(super) async fn known_host(State(own): State<Arc<Address>>, request: Request, next: Next) -> Response {
+/// Passes on requests to a host name or address that only this machine can have, or to `own`, the door's address.
+pub(super) async fn require_known_host(
+    State(own): State<Arc<Address>>,
+    request: Request,
+    next: Next,
+) -> Response {
     match check_host(request.version(), request.uri(), request.headers(), &own) {
         Ok(()) => next.run(request).await,
         Err(refusal) => refusal.into_response(),
     }
 }
 
-/// Lets through what no page has sent, and what a page of this very server has.
-pub(super) async fn no_foreign_page(request: Request, next: Next) -> Response {
-    match check_page(request.headers()) {
+/// Passes on requests that no web page has sent, or a page of this server.
+pub(super) async fn require_same_origin(request: Request, next: Next) -> Response {
+    match check_origin(request.headers()) {
         Ok(()) => next.run(request).await,
         Err(refusal) => refusal.into_response(),
     }
 }
 
-fn check_host(version: Version, uri: &Uri, headers: &HeaderMap, own: &Address) -> Result<(), Refusal> {
+fn check_host(version: Version, uri: &Uri, headers: &HeaderMap, own: &Address) -> Result<(), OriginRefusal> {
     let mut hosts = headers.get_all(header::HOST).iter();
     match (hosts.next(), hosts.next()) {
         (Some(host), None) => {
-            let host = Authority::try_from(host.as_bytes()).map_err(|_| Refusal::NoHost)?;
+            let host = Authority::try_from(host.as_bytes()).map_err(|_| OriginRefusal::NoHost)?;
             check_name(&host, own)?;
         }
-        // Browsers do not speak HTTP/1.0, which knows no Host.
+        // HTTP/1.0 does not require Host, and browsers do not use it.
         (None, None) if version == Version::HTTP_10 => {}
-        _ => return Err(Refusal::NoHost),
+        _ => return Err(OriginRefusal::NoHost),
     }
-    // A request for a proxy names the host in its first line too.
+    // A request in absolute form, as for a proxy, names the host in its request line too.
     uri.authority().map_or(Ok(()), |host| check_name(host, own))
 }
 
-fn check_name(authority: &Authority, own: &Address) -> Result<(), Refusal> {
+fn check_name(authority: &Authority, own: &Address) -> Result<(), OriginRefusal> {
     if authority.as_str().contains('@') {
-        return Err(Refusal::NoHost);
+        return Err(OriginRefusal::NoHost);
     }
     let host = authority.host();
     let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
@@ -82,10 +90,14 @@ fn check_name(authority: &Authority, own: &Address) -> Result<(), Refusal> {
         Ok(ip) => ip.to_canonical().is_loopback(),
         Err(_) => name.eq_ignore_ascii_case("localhost"),
     };
-    if is_loopback || name.eq_ignore_ascii_case(&own.host()) { Ok(()) } else { Err(Refusal::StrangeHost) }
+    if is_loopback || name.eq_ignore_ascii_case(&own.host()) {
+        Ok(())
+    } else {
+        Err(OriginRefusal::UnknownHost)
+    }
 }
 
-fn check_page(headers: &HeaderMap) -> Result<(), Refusal> {
+fn check_origin(headers: &HeaderMap) -> Result<(), OriginRefusal> {
     let is_foreign_site = headers
         .get_all("sec-fetch-site")
         .iter()
@@ -93,7 +105,7 @@ fn check_page(headers: &HeaderMap) -> Result<(), Refusal> {
     let host = headers.get(header::HOST).map(HeaderValue::as_bytes);
     let is_own = |origin: &[u8]| origin.strip_prefix(b"http://").is_some_and(|origin| Some(origin) == host);
     let is_foreign_origin = headers.get_all(header::ORIGIN).iter().any(|origin| !is_own(origin.as_bytes()));
-    if is_foreign_site || is_foreign_origin { Err(Refusal::Foreign) } else { Ok(()) }
+    if is_foreign_site || is_foreign_origin { Err(OriginRefusal::OtherOrigin) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -109,7 +121,7 @@ mod tests {
         pairs.iter().map(header).collect()
     }
 
-    fn check(hosts: &[&str], uri: &str, version: Version, expected: Result<(), Refusal>) {
+    fn check(hosts: &[&str], uri: &str, version: Version, expected: Result<(), OriginRefusal>) {
         let own = "riley.example.org:8000".parse().unwrap();
         let hosts: Vec<_> = hosts.iter().map(|host| ("host", *host)).collect();
         let checked = check_host(version, &uri.parse().unwrap(), &headers(&hosts), &own);
@@ -117,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn only_names_of_this_machine_are_answered_to() {
+    fn only_requests_to_names_of_this_machine_are_answered() {
         for host in [
             "127.0.0.1",
             "127.0.0.1:8000",
@@ -144,28 +156,28 @@ mod tests {
             "127.1",
             "2130706433",
         ] {
-            check(&[host], "/", Version::HTTP_11, Err(Refusal::StrangeHost));
+            check(&[host], "/", Version::HTTP_11, Err(OriginRefusal::UnknownHost));
         }
         for host in
             ["", "localhost/", "evil.example@localhost", "localhost@evil.example", "local host", "[::1"]
         {
-            check(&[host], "/", Version::HTTP_11, Err(Refusal::NoHost));
+            check(&[host], "/", Version::HTTP_11, Err(OriginRefusal::NoHost));
         }
     }
 
     #[test]
-    fn a_request_has_one_host_and_every_mention_of_it_counts() {
-        check(&[], "/", Version::HTTP_11, Err(Refusal::NoHost));
+    fn a_request_has_one_host_and_each_mention_of_it_is_checked() {
+        check(&[], "/", Version::HTTP_11, Err(OriginRefusal::NoHost));
         check(&[], "/", Version::HTTP_10, Ok(()));
-        check(&["evil.example"], "/", Version::HTTP_10, Err(Refusal::StrangeHost));
-        check(&["localhost", "localhost"], "/", Version::HTTP_11, Err(Refusal::NoHost));
+        check(&["evil.example"], "/", Version::HTTP_10, Err(OriginRefusal::UnknownHost));
+        check(&["localhost", "localhost"], "/", Version::HTTP_11, Err(OriginRefusal::NoHost));
         check(&["localhost"], "http://localhost:8000/", Version::HTTP_11, Ok(()));
-        check(&["localhost"], "http://evil.example/", Version::HTTP_11, Err(Refusal::StrangeHost));
-        check(&["evil.example"], "http://localhost/", Version::HTTP_11, Err(Refusal::StrangeHost));
+        check(&["localhost"], "http://evil.example/", Version::HTTP_11, Err(OriginRefusal::UnknownHost));
+        check(&["evil.example"], "http://localhost/", Version::HTTP_11, Err(OriginRefusal::UnknownHost));
     }
 
     #[test]
-    fn pages_of_other_origins_are_turned_away() {
+    fn requests_of_pages_from_other_origins_are_refused() {
         let host = ("host", "127.0.0.1:8000");
         for (sent, is_fine) in [
             (vec![host], true),
@@ -178,7 +190,7 @@ mod tests {
             (vec![host, ("origin", "https://evil.example")], false),
             (vec![host, ("origin", "null")], false),
         ] {
-            assert_eq!(check_page(&headers(&sent)).is_ok(), is_fine, "{sent:?}");
+            assert_eq!(check_origin(&headers(&sent)).is_ok(), is_fine, "{sent:?}");
         }
     }
 }

@@ -1,21 +1,24 @@
-//! How it is told what cuts cost.
+//! Prints what `heal` measured.
 
 use std::fmt::Write;
 
-use super::Healing;
-use crate::report::{BOLD, DIM, duration, grouped, seconds, verdict};
-use crate::target;
+use super::HealResult;
+use crate::format::{BOLD, DIM, duration, grouped, seconds, verdict};
+use crate::target::{self, group::LinkEncryption};
 
-/// What cuts cost as a table: each round, and the median and the worst of them against the aims.
-pub(super) fn table(healing: &Healing) -> String {
-    let plan = &healing.plan;
+/// The results as tables: each round, and the median and the worst of them with the aims.
+pub(super) fn table(result: &HealResult) -> String {
+    let plan = &result.plan;
     let mut text = format!(
         "\n{BOLD}Two servers, {} records, of which {} change during a cut{BOLD:#}\n\
          {} links through a relay; {} cores\n\n\
          {BOLD}{:>8}  {:>10}  {:>10}  {:>12}  {:>12}  {:>6}  {:>12}{BOLD:#}\n",
         grouped(f64::from(plan.records)),
         grouped(f64::from(plan.changed)),
-        if plan.is_encrypted { "encrypted" } else { "plain" },
+        match plan.encryption {
+            LinkEncryption::On => "encrypted",
+            LinkEncryption::Off => "plain",
+        },
         target::cores(),
         "cut",
         "dialed",
@@ -25,7 +28,7 @@ pub(super) fn table(healing: &Healing) -> String {
         "ratio",
         "after 1 s",
     );
-    for (index, round) in healing.rounds.iter().enumerate() {
+    for (index, round) in result.rounds.iter().enumerate() {
         let _ = writeln!(
             text,
             "{:>8}  {:>10}  {:>10}  {:>12}  {:>12}  {:>6.3}  {:>12}",
@@ -33,20 +36,20 @@ pub(super) fn table(healing: &Healing) -> String {
             duration(round.dial),
             duration(round.heal),
             grouped(round.bytes as f64),
-            grouped(healing.own_bytes as f64),
-            round.bytes as f64 / healing.own_bytes as f64,
+            grouped(result.record_bytes as f64),
+            round.bytes as f64 / result.record_bytes as f64,
             grouped(round.bytes_settled as f64),
         );
     }
-    let (time, ratio) = (healing.time_s(), healing.ratio());
+    let (time, ratio) = (result.time_s(), result.ratio());
     let _ = writeln!(text, "\n{BOLD}{:<28}  {:>10}  {:>10}  {:>6}{BOLD:#}", "", "median", "worst", "aim");
     for (what, [median, worst], aim, is_met) in [
-        ("from the return to healed", [time.median, time.high].map(seconds), "1 s", healing.is_in_time()),
+        ("from the return to healed", [time.median, time.high].map(seconds), "1 s", result.is_in_time()),
         (
             "wire / the records' own",
             [ratio.median, ratio.high].map(|ratio| format!("{ratio:.3}")),
             "1.2",
-            healing.is_sparing(),
+            result.is_within_bytes(),
         ),
     ] {
         let (style, verdict) = verdict(is_met);
@@ -54,7 +57,7 @@ pub(super) fn table(healing: &Healing) -> String {
     }
     let _ = writeln!(
         text,
-        "\n{DIM}`dialed` counts from the link's return, `healed` from then on; bytes of both ways from the return on.\n\
+        "\n{DIM}`dialed` counts from the link's return, `healed` from the dial, and bytes of both directions from the return.\n\
          After each round both servers were asked for every changed record and for a sample of the others.{DIM:#}"
     );
     text

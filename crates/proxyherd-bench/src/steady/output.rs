@@ -1,18 +1,18 @@
-//! How a long run is told: a table for people, JSON for programs.
+//! Prints what `steady` measured: a table for people, JSON for programs.
 
 use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use super::{Look, Steadiness, Watched};
-use crate::report::{BOLD, DIM, MET, NOT_MET, duration, grouped, sparkline};
+use super::{Sample, ServerHistory, SteadyResult};
+use crate::format::{BOLD, DIM, MET, NOT_MET, duration, grouped, sparkline};
 use crate::target;
 
-/// A long run as a table: each server's memory and descriptors over time.
-pub(crate) fn table(found: &Steadiness) -> String {
+/// The results as a table: each server's memory and descriptors over time.
+pub(crate) fn table(found: &SteadyResult) -> String {
     let plan = &found.plan;
     let mut text = format!(
-        "\n{BOLD}Five servers, {:.0} % of {} lines/s for {} s, {} roaming connections{BOLD:#}\n\
+        "\n{BOLD}Five servers, {:.0} % of {} lines/s for {} s, {} roam_plan connections{BOLD:#}\n\
          {} lines answered, p50 {}, p99 {}; {} cores\n\n\
          {BOLD}{:<9}  {:>9}  {:>9}  {:>9}  {:>9}  {:>11}  {:<24}  verdict{BOLD:#}\n",
         100.0 * plan.share,
@@ -32,11 +32,13 @@ pub(crate) fn table(found: &Steadiness) -> String {
         "memory",
     );
     for server in &found.servers {
-        let at = |look: Option<&Look>| look.map_or((0.0, 0), |look| (look.memory / 1e6, look.descriptors));
+        let at = |sample: Option<&Sample>| {
+            sample.map_or((0.0, 0), |sample| (sample.memory / 1e6, sample.descriptors))
+        };
         let ((settled, settled_fds), (end, end_fds)) =
-            (at(server.settled().first()), at(server.looks.last()));
+            (at(server.settled().first()), at(server.samples.last()));
         let (style, verdict) = if server.is_flat() { (MET, "flat") } else { (NOT_MET, "not flat") };
-        let memory: Vec<f64> = server.looks.iter().map(|look| look.memory).collect();
+        let memory: Vec<f64> = server.samples.iter().map(|sample| sample.memory).collect();
         let _ = writeln!(
             text,
             "{:<9}  {settled:>9.2}  {end:>9.2}  {:>9.2}  {:>9.2}  {:>11}  {:<24}  {style}{verdict}{style:#}",
@@ -50,7 +52,7 @@ pub(crate) fn table(found: &Steadiness) -> String {
     let _ = writeln!(
         text,
         "\n{DIM}Descriptors at 10 % of the time, at the end, and most; without clients {}. The sparkline begins at 0.\n\
-         `grew` is how much higher the memory came in the last third of the time than in the first, from 10 % on.{DIM:#}",
+         `grew` is by how much the highest memory in the last third of the time exceeds that in the first third, from 10 % on.{DIM:#}",
         found
             .servers
             .iter()
@@ -61,17 +63,18 @@ pub(crate) fn table(found: &Steadiness) -> String {
     text
 }
 
-/// A long run for programs.
-pub(crate) fn json(found: &Steadiness) -> Value {
-    let server = |server: &Watched| {
-        let looks = server.looks.iter().map(|look| json!([look.at_s, look.memory, look.descriptors]));
+/// The results for programs.
+pub(crate) fn json(found: &SteadyResult) -> Value {
+    let server = |server: &ServerHistory| {
+        let samples =
+            server.samples.iter().map(|sample| json!([sample.at_s, sample.memory, sample.descriptors]));
         json!({
             "name": server.name,
             "flat": server.is_flat(),
             "growth_bytes": server.growth(),
             "memory_max_bytes": server.memory_max(),
             "idle_descriptors": server.idle_descriptors,
-            "looks_s_bytes_descriptors": looks.collect::<Vec<_>>(),
+            "looks_s_bytes_descriptors": samples.collect::<Vec<_>>(),
         })
     };
     json!({

@@ -1,7 +1,7 @@
-//! What is used to tell results: how numbers, times and sizes are written, and in which style.
+//! Formats numbers, durations and sizes for the results that the measurements print.
 //!
-//! Everything here only formats, and nothing knows a measurement: each tells its own results (`told`). Colors are put in
-//! always; the stream that prints them takes them out where there is no terminal.
+//! The measurements have the tables themselves (`output`). Text always has colors; the stream that prints it (`anstream`)
+//! removes them where there is no terminal.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ pub(crate) fn seconds(seconds: f64) -> String {
     duration(Duration::from_secs_f64(seconds))
 }
 
-/// The course of figures that are not negative, drawn from 0 up, in at most so many characters.
+/// A line of bars for figures that are not negative. The bars begin at 0, and there are at most `width` of them.
 pub(crate) fn sparkline(figures: &[f64], width: usize) -> String {
     const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let most = figures.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
@@ -39,7 +39,7 @@ pub(crate) fn spread_json(spread: Spread) -> Value {
     json!({ "median": spread.median, "low": spread.low, "high": spread.high })
 }
 
-/// A whole number with its thousands apart.
+/// A whole number with commas between its thousands.
 pub(crate) fn grouped(number: f64) -> String {
     let digits = format!("{number:.0}");
     let mut text = String::new();
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sparkline_shows_the_course_from_zero_up() {
+    fn the_bars_of_a_sparkline_begin_at_zero() {
         for (figures, width, line) in [
             (&[][..], 8, ""),
             (&[0.0, 0.0], 8, "▁▁"),

@@ -1,10 +1,11 @@
-//! HTTP without dates, for a machine whose clock shows a time that the `Date` of HTTP can't write: before 1970, or after
-//! 9999.
+//! Serves HTTP on a machine whose clock shows a time that the header Date can't hold: before 1970, or after 9999.
 //!
-//! At any other time hyper serves the connections. At such a time hyper panics in HTTP/1.1, because it formats a `Date` even
-//! if it does not send one (`httpdate`). Operators need health, metrics and status most when a clock is wrong. So this module
-//! answers one request on each HTTP/1.1 connection and closes it. In HTTP/2 hyper can do without: such a connection is
-//! handed back with what was read of it. It knows nothing of paths and answers, which are the router's.
+//! At any other time hyper serves all connections. At such a time hyper panics in HTTP/1.1, because it formats a date even
+//! where it sends none (`httpdate`). Operators need health, metrics and status most when a clock is wrong. So [`serve`]
+//! answers one request on each HTTP/1.1 connection, without a date, and closes the connection. An HTTP/2 connection it
+//! returns with all that was read of it, because in HTTP/2 hyper can omit the date.
+//!
+//! This module knows nothing of paths and responses, which are the router's.
 
 use std::io::{self, Cursor};
 
@@ -22,88 +23,94 @@ use tokio::{
     time::timeout,
 };
 
-use super::limits::{ANSWER_LEN_MAX, HEAD_LEN_MAX, HEAD_MAX, PARTING_MAX};
+use super::limits::{
+    DATELESS_RESPONSE_LEN_MAX, DRAIN_TIMEOUT, HEADER_SECTION_LEN_MAX, HEADER_SECTION_TIME_MIN, IDLE_TIMEOUT,
+};
 
-/// Most headers of a request, as in hyper.
-const HEADERS_MAX: usize = 100;
-/// What an HTTP/2 connection begins with (RFC 9113, section 3.4).
+/// Most header fields of a request, as in hyper.
+const FIELDS_MAX: usize = 100;
+/// The first bytes of an HTTP/2 connection (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// What has become of a connection.
-pub(super) enum Served<S> {
-    /// Its request is answered.
+/// How [`serve`] ended.
+pub(super) enum DatelessEnd<S> {
+    /// The request is answered and the connection closed.
     Answered,
-    /// It is HTTP/2, and nothing is done yet.
-    Http2(Again<S>),
+    /// The connection speaks HTTP/2 and is still to be served.
+    Http2(Replayed<S>),
 }
 
-/// A stream whose first bytes are read once more.
-type Again<S> = Join<Chain<Cursor<Vec<u8>>, ReadHalf<S>>, WriteHalf<S>>;
+/// A stream whose first bytes are read a second time.
+type Replayed<S> = Join<Chain<Cursor<Vec<u8>>, ReadHalf<S>>, WriteHalf<S>>;
 
 /// What a connection begins with.
 enum Opening {
     Request(Box<Request<Body>>),
-    /// What refuses it.
-    Refused(StatusCode),
-    /// These bytes begin with the preface.
+    /// No valid request. This is the status code to answer.
+    Invalid(StatusCode),
+    /// These bytes, which begin with HTTP/2's preface.
     Http2(Vec<u8>),
 }
 
-/// Reads one request, has `answer` answer it, and closes. A request's body is not read: no path takes one.
+/// Reads one request, has `respond` answer it, and closes the connection. The request's body is not read: no path takes
+/// one.
 pub(super) async fn serve<S>(
-    answer: impl AsyncFnOnce(Request<Body>) -> Response<Body>,
+    respond: impl AsyncFnOnce(Request<Body>) -> Response<Body>,
     mut stream: S,
-) -> io::Result<Served<S>>
+) -> io::Result<DatelessEnd<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let opening = timeout(HEAD_MAX, read(&mut stream)).await.map_err(|_| io::ErrorKind::TimedOut)??;
-    let (response, is_head) = match opening {
+    // The slot's timeout comes first; this one is for callers without a slot.
+    let time_max = IDLE_TIMEOUT + 2 * HEADER_SECTION_TIME_MIN;
+    let opening = timeout(time_max, read(&mut stream)).await.map_err(|_| io::ErrorKind::TimedOut)??;
+    let (response, method) = match opening {
         Opening::Request(request) => {
-            let is_head = request.method() == Method::HEAD;
-            (answer(*request).await, is_head)
+            let method = request.method().clone();
+            (respond(*request).await, method)
         }
-        Opening::Refused(code) => (code.into_response(), false),
-        Opening::Http2(begun) => {
+        Opening::Invalid(code) => (code.into_response(), Method::GET),
+        Opening::Http2(bytes) => {
             let (reader, writer) = split(stream);
-            return Ok(Served::Http2(join(Cursor::new(begun).chain(reader), writer)));
+            return Ok(DatelessEnd::Http2(join(Cursor::new(bytes).chain(reader), writer)));
         }
     };
-    stream.write_all(&written(response, is_head).await?).await?;
+    stream.write_all(&encode(response, &method).await?).await?;
     stream.shutdown().await?;
-    // Closing while bytes lie unread would take the answer away from the client.
-    let _ = timeout(PARTING_MAX, copy(&mut stream, &mut sink())).await;
-    Ok(Served::Answered)
+    // If the socket were closed while bytes are unread, TCP would reset the connection and the client could lose the
+    // response.
+    let _ = timeout(DRAIN_TIMEOUT, copy(&mut stream, &mut sink())).await;
+    Ok(DatelessEnd::Answered)
 }
 
 async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Opening> {
-    let mut head = Vec::with_capacity(1024);
+    let mut received = Vec::with_capacity(1024);
     loop {
-        if stream.read_buf(&mut head).await? == 0 {
+        if stream.read_buf(&mut received).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        if head.starts_with(PREFACE) {
-            return Ok(Opening::Http2(head));
+        if received.starts_with(PREFACE) {
+            return Ok(Opening::Http2(received));
         }
-        if PREFACE.starts_with(&head) {
+        if PREFACE.starts_with(&received) {
             continue;
         }
-        match parse(&head) {
+        match parse(&received) {
             Some(Ok(request)) => return Ok(Opening::Request(Box::new(request))),
-            Some(Err(code)) => return Ok(Opening::Refused(code)),
-            None if head.len() > HEAD_LEN_MAX => {
-                return Ok(Opening::Refused(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE));
+            Some(Err(code)) => return Ok(Opening::Invalid(code)),
+            None if received.len() > HEADER_SECTION_LEN_MAX => {
+                return Ok(Opening::Invalid(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE));
             }
             None => {}
         }
     }
 }
 
-/// The request that these bytes hold; `None` while its head is not complete.
-fn parse(head: &[u8]) -> Option<Result<Request<Body>, StatusCode>> {
-    let mut headers = [EMPTY_HEADER; HEADERS_MAX];
+/// The request in these bytes. `None` while its header section is not complete.
+fn parse(received: &[u8]) -> Option<Result<Request<Body>, StatusCode>> {
+    let mut headers = [EMPTY_HEADER; FIELDS_MAX];
     let mut parsed = httparse::Request::new(&mut headers);
-    match parsed.parse(head) {
+    match parsed.parse(received) {
         Ok(Status::Partial) => return None,
         Ok(Status::Complete(_)) => {}
         Err(httparse::Error::TooManyHeaders) => {
@@ -120,11 +127,11 @@ fn parse(head: &[u8]) -> Option<Result<Request<Body>, StatusCode>> {
     Some(request.body(Body::empty()).map_err(|_| StatusCode::BAD_REQUEST))
 }
 
-/// The bytes of a response that is its connection's last.
-async fn written(response: Response<Body>, is_head: bool) -> io::Result<Vec<u8>> {
+/// The bytes of the response to a request with this method. After them the connection is closed.
+async fn encode(response: Response<Body>, method: &Method) -> io::Result<Vec<u8>> {
     let (mut parts, body) = response.into_parts();
-    let body = to_bytes(body, ANSWER_LEN_MAX).await.map_err(io::Error::other)?;
-    // The answer to HEAD has the length of the body that it leaves out.
+    let body = to_bytes(body, DATELESS_RESPONSE_LEN_MAX).await.map_err(io::Error::other)?;
+    // The response to HEAD has the length of the body that it omits.
     parts.headers.entry(header::CONTENT_LENGTH).or_insert(HeaderValue::from(body.len()));
     parts.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     let mut bytes = format!("HTTP/1.1 {}\r\n", parts.status).into_bytes();
@@ -132,7 +139,7 @@ async fn written(response: Response<Body>, is_head: bool) -> io::Result<Vec<u8>>
         bytes.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
     }
     bytes.extend_from_slice(b"\r\n");
-    if !is_head {
+    if method != Method::HEAD {
         bytes.extend_from_slice(&body);
     }
     Ok(bytes)
@@ -147,7 +154,7 @@ mod tests {
 
     use super::*;
 
-    /// What comes back for these bytes, sent one by one.
+    /// The response to these bytes, which are sent one by one.
     async fn answered(request: &[u8]) -> String {
         let router = Router::new().route("/x", get(async || "yes\n"));
         let (mut client, server) = duplex(1);
@@ -161,14 +168,13 @@ mod tests {
             let Ok(response) = TowerToHyperService::new(router).call(request).await;
             response
         };
-        let (served, _, read) =
-            tokio::join!(serve(respond, server), send, reader.read_to_string(&mut answer));
-        let _ = (served, read.unwrap());
+        let (end, _, read) = tokio::join!(serve(respond, server), send, reader.read_to_string(&mut answer));
+        let _ = (end, read.unwrap());
         answer
     }
 
     #[tokio::test]
-    async fn a_request_is_answered_once_and_without_a_date() {
+    async fn a_connection_has_one_request_answered_without_a_date() {
         let yes = "HTTP/1.1 200 OK\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: 4\r\nconnection: close\r\n\r\n";
         for version in ["1.0", "1.1"] {
             let request = format!("GET /x HTTP/{version}\r\nHost: here\r\n\r\n");
@@ -180,27 +186,27 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn http_2_is_handed_back_with_all_that_was_read_of_it() {
+    async fn http_2_is_returned_with_all_that_was_read_of_it() {
         let (mut client, server) = duplex(64);
-        let begun = [PREFACE, b"more"].concat();
+        let sent_bytes = [PREFACE, b"more"].concat();
         let respond = async |_| unreachable!("there is no request");
-        let (served, sent) = tokio::join!(serve(respond, server), async {
-            for byte in &begun {
+        let (end, sent) = tokio::join!(serve(respond, server), async {
+            for byte in &sent_bytes {
                 client.write_all(&[*byte]).await.unwrap();
             }
             client.shutdown().await
         });
         sent.unwrap();
-        let Ok(Served::Http2(mut stream)) = served else { panic!("it is no HTTP/1.1") };
+        let Ok(DatelessEnd::Http2(mut stream)) = end else { panic!("the connection speaks HTTP/2") };
         let mut read = Vec::new();
         stream.read_to_end(&mut read).await.unwrap();
-        assert_eq!(read, begun);
+        assert_eq!(read, sent_bytes);
     }
 
     #[tokio::test]
-    async fn what_is_no_request_is_answered_with_its_code() {
-        let long = format!("GET /x HTTP/1.1\r\na: {}\r\n\r\n", "x".repeat(HEAD_LEN_MAX));
-        let many = format!("GET /x HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(HEADERS_MAX + 1));
+    async fn an_invalid_request_is_answered_with_its_status_code() {
+        let long = format!("GET /x HTTP/1.1\r\na: {}\r\n\r\n", "x".repeat(HEADER_SECTION_LEN_MAX));
+        let many = format!("GET /x HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(FIELDS_MAX + 1));
         for (request, code) in [
             ("GET /y HTTP/1.1\r\n\r\n", "404 "),
             ("POST /x HTTP/1.1\r\n\r\n", "405 "),
@@ -212,6 +218,10 @@ mod tests {
             let answer = answered(request.as_bytes()).await;
             assert!(answer.starts_with(&format!("HTTP/1.1 {code}")), "{request:.20}: {answer}");
         }
-        assert_eq!(answered(b"GET /x HT").await, "", "whoever ends within a request has gone");
+        assert_eq!(
+            answered(b"GET /x HT").await,
+            "",
+            "a client that closes within its request gets no response"
+        );
     }
 }

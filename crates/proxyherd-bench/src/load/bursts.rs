@@ -1,7 +1,7 @@
-//! The lines that a connection sends, written once at the start; sending a burst only renews its timestamps.
+//! The lines that a connection sends. They are written once, at the start; for each burst only the timestamps change.
 //!
-//! All lines have the same length, so that the timestamp's place in each is known. Invariant: a client's timestamps
-//! rise from burst to burst, and no client occurs twice in one burst, so every report is news to a server.
+//! All lines have the same length, so the position of the timestamp in each is known. The invariant: a client's timestamps
+//! increase from burst to burst, and no client is in a burst twice. So every report is new to a server.
 
 use std::ops::Range;
 
@@ -9,49 +9,49 @@ use std::ops::Range;
 pub(crate) const LINE_LEN: usize = 81;
 /// Length of a timestamp, bytes: ten digits, a point, nine digits.
 const STAMP_LEN: usize = 20;
-/// So many clients have a name of the same length.
+/// Most clients. Up to this number all names have the same length.
 pub(crate) const CLIENTS_MAX: u32 = 1_000_000;
 
-/// Where clients stand unless they are wanted elsewhere, degrees north and east.
+/// The default position around which clients are, degrees north and east.
 pub(crate) const LOS_ANGELES: (f64, f64) = (33.9, -118.2);
 
-/// What the lines say.
+/// What a line is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Line {
-    /// IAMAT, with a timestamp that is renewed.
+pub(crate) enum LineKind {
+    /// IAMAT. The timestamp changes from burst to burst.
     Report,
-    /// WHATSAT, for five places within ten kilometres.
+    /// WHATSAT, for five places within ten kilometers.
     Question,
 }
 
-/// A ring of bursts.
-pub(crate) struct Lines {
-    what: Line,
+/// The bursts of one connection, which are sent in turn, again and again.
+pub(crate) struct BurstRing {
+    kind: LineKind,
     text: Vec<u8>,
     burst_len: usize,
-    /// Where the burst that `renew` returned last ends.
+    /// The end of the burst that `renew` returned last.
     next: usize,
 }
 
-impl Lines {
-    /// A ring in which `clients` clients, numbered from `first` on, report in turn; `depth` lines are a burst.
-    pub(crate) fn new(what: Line, around: (f64, f64), first: u32, clients: u32, depth: u32) -> Lines {
+impl BurstRing {
+    /// Bursts of `depth` lines each, in which `clients` clients take turns, numbered from `first` on.
+    pub(crate) fn new(kind: LineKind, around: (f64, f64), first: u32, clients: u32, depth: u32) -> BurstRing {
         assert!(depth <= clients, "a client would report twice in one burst");
         assert!(first + clients <= CLIENTS_MAX, "names would differ in length");
         let lines = clients.next_multiple_of(depth);
         let mut text = Vec::with_capacity(lines as usize * LINE_LEN);
         for index in 0..lines {
-            text.extend_from_slice(line(what, around, first + index % clients).as_bytes());
+            text.extend_from_slice(line(kind, around, first + index % clients).as_bytes());
         }
         assert_eq!(text.len(), lines as usize * LINE_LEN);
-        Lines { what, text, burst_len: depth as usize * LINE_LEN, next: 0 }
+        BurstRing { kind, text, burst_len: depth as usize * LINE_LEN, next: 0 }
     }
 
-    /// Makes the next burst say `unix_ns`, nanoseconds of POSIX time, and returns where it is.
+    /// Writes the timestamp `unix_ns`, nanoseconds of POSIX time, into the next burst, and returns the burst's range.
     pub(crate) fn renew(&mut self, unix_ns: u64) -> Range<usize> {
         let start = if self.next == self.text.len() { 0 } else { self.next };
         self.next = start + self.burst_len;
-        if self.what == Line::Question {
+        if self.kind == LineKind::Question {
             return start..self.next;
         }
         let stamp = stamp_of(unix_ns);
@@ -61,32 +61,32 @@ impl Lines {
         start..self.next
     }
 
-    /// The text of a burst, or of what is left of it.
+    /// The text of a burst or of a part of it.
     pub(crate) fn text(&self, range: Range<usize>) -> &[u8] {
         &self.text[range]
     }
 }
 
-/// What a client is called, by its number.
+/// The ID of the client with this number.
 pub(crate) fn client_name(client: u32) -> String {
     format!("courier-{client:06}.herd.example.com")
 }
 
-/// One client's report, as a burst would have it.
+/// One client's report, the same line as in a burst.
 pub(crate) fn report_of(around: (f64, f64), client: u32, unix_ns: u64) -> String {
-    let mut report = line(Line::Report, around, client);
+    let mut report = line(LineKind::Report, around, client);
     let stamp = stamp_of(unix_ns).map(char::from);
     report.replace_range(LINE_LEN - 1 - STAMP_LEN..LINE_LEN - 1, &String::from_iter(stamp));
     report
 }
 
-/// Clients stand on a grid of a thousand columns, some twenty metres apart, whose first row has `around` in its middle.
-/// White space makes up the length.
-fn line(what: Line, around: (f64, f64), client: u32) -> String {
+/// The line of one client. Clients are on a grid of a thousand columns, about twenty meters apart, with `around` in the
+/// middle of its first row. Spaces fill the line up to its length.
+fn line(kind: LineKind, around: (f64, f64), client: u32) -> String {
     let name = client_name(client);
-    let line = match what {
-        Line::Question => format!("WHATSAT {name} 10 5"),
-        Line::Report => {
+    let line = match kind {
+        LineKind::Question => format!("WHATSAT {name} 10 5"),
+        LineKind::Report => {
             let (row, column) = (client / 1000, client % 1000);
             let (north, east) =
                 (around.0 + f64::from(row) * 15e-5, around.1 + 0.1 - f64::from(column) * 2e-4);
@@ -104,7 +104,7 @@ fn stamp_of(unix_ns: u64) -> [u8; STAMP_LEN] {
     stamp
 }
 
-/// Fills `digits` with the last digits of `number`, with zeros in front.
+/// Fills `digits` with the last digits of `number`, with leading zeros.
 fn write_digits(digits: &mut [u8], mut number: u64) {
     for digit in digits.iter_mut().rev() {
         *digit = b'0' + (number % 10) as u8;
@@ -117,14 +117,15 @@ mod tests {
     use super::*;
     use std::collections::HashSet;
 
-    fn burst(lines: &mut Lines, unix_ns: u64) -> String {
+    fn burst(lines: &mut BurstRing, unix_ns: u64) -> String {
         let range = lines.renew(unix_ns);
         String::from_utf8(lines.text(range).to_vec()).unwrap()
     }
 
     #[test]
     fn a_line_is_a_whole_report() {
-        let text = burst(&mut Lines::new(Line::Report, LOS_ANGELES, 42, 1, 1), 1_621_464_827_000_000_007);
+        let text =
+            burst(&mut BurstRing::new(LineKind::Report, LOS_ANGELES, 42, 1, 1), 1_621_464_827_000_000_007);
         assert_eq!(
             text,
             "IAMAT courier-000042.herd.example.com +33.900000-118.108400 1621464827.000000007\n"
@@ -133,7 +134,7 @@ mod tests {
 
     #[test]
     fn clients_take_turns_and_none_reports_twice_in_a_burst() {
-        let mut lines = Lines::new(Line::Report, LOS_ANGELES, 100, 5, 3);
+        let mut lines = BurstRing::new(LineKind::Report, LOS_ANGELES, 100, 5, 3);
         let mut everyone = HashSet::new();
         for lap in 0..4 {
             let text = burst(&mut lines, lap);
@@ -146,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_question_is_the_same_in_every_burst_and_as_long_as_a_report() {
-        let mut lines = Lines::new(Line::Question, LOS_ANGELES, 42, 1, 1);
+        let mut lines = BurstRing::new(LineKind::Question, LOS_ANGELES, 42, 1, 1);
         let text = burst(&mut lines, 1);
         assert_eq!(text.len(), LINE_LEN);
         assert_eq!(
@@ -157,14 +158,15 @@ mod tests {
     }
 
     #[test]
-    fn one_clients_report_is_what_its_burst_says() {
-        let text = burst(&mut Lines::new(Line::Report, LOS_ANGELES, 4711, 1, 1), 1_621_464_827_000_000_007);
+    fn one_clients_report_is_the_line_of_its_burst() {
+        let text =
+            burst(&mut BurstRing::new(LineKind::Report, LOS_ANGELES, 4711, 1, 1), 1_621_464_827_000_000_007);
         assert_eq!(report_of(LOS_ANGELES, 4711, 1_621_464_827_000_000_007), text);
     }
 
     #[test]
-    fn clients_stand_where_they_are_wanted() {
-        let text = burst(&mut Lines::new(Line::Report, (-8.5, 7.25), 1002, 1, 1), 1);
+    fn clients_are_around_the_given_position() {
+        let text = burst(&mut BurstRing::new(LineKind::Report, (-8.5, 7.25), 1002, 1, 1), 1);
         assert!(text.contains(" -8.499850+7.349600 "), "{text}");
         assert_eq!(text.len(), LINE_LEN);
     }
@@ -172,7 +174,7 @@ mod tests {
     #[test]
     fn the_last_names_still_fit() {
         let text = burst(
-            &mut Lines::new(Line::Report, LOS_ANGELES, CLIENTS_MAX - 1, 1, 1),
+            &mut BurstRing::new(LineKind::Report, LOS_ANGELES, CLIENTS_MAX - 1, 1, 1),
             9_999_999_999_999_999_999,
         );
         assert_eq!(text.len(), LINE_LEN);

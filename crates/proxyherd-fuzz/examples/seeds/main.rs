@@ -1,0 +1,46 @@
+//! Writes the inputs with which fuzzing begins: `cargo run -p proxyherd-fuzz --example seeds`.
+//!
+//! Where an encoder is public, it writes them; elsewhere they are made by hand, with everything that the format allows.
+//! They go into `corpora`, where inputs that fuzzing has found stay as they are.
+
+mod extract;
+mod link;
+mod places_index;
+mod text;
+mod values;
+
+use std::{fs, io, path::Path};
+
+/// The name of an input and its bytes.
+type Seed = (&'static str, Vec<u8>);
+
+/// The present time, POSIX time in nanoseconds.
+const NOW_NS: u64 = 1_621_464_828_223_371_889;
+
+fn main() -> io::Result<()> {
+    let seeds = [
+        ("attributes", values::attributes()),
+        ("budget", values::budget()),
+        ("certificate", values::certificates()),
+        ("config", text::config()),
+        ("extract", extract::extract()),
+        ("google", text::seeds(&text::GOOGLE)),
+        ("google_legacy", text::seeds(&text::GOOGLE_LEGACY)),
+        ("hours", text::seeds(&text::HOURS)),
+        ("incoming", link::incoming()),
+        ("line", text::line()),
+        ("link", link::link()),
+        ("numbers", values::numbers()),
+        ("places_index", places_index::places_index()),
+        ("query", text::seeds(&text::QUERY)),
+        ("replies", text::replies()),
+    ];
+    for (codec, seeds) in seeds {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpora").join(codec);
+        fs::create_dir_all(&folder)?;
+        for (name, bytes) in seeds {
+            fs::write(folder.join(name), bytes)?;
+        }
+    }
+    Ok(())
+}

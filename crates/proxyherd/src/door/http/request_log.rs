@@ -1,0 +1,87 @@
+//! Writes requests and their responses to the log, at level `debug`: one line each.
+//!
+//! A query may hold secrets (`key`, `token`), and the name of a parameter may be written in many ways. So only values are
+//! shown whose parameters are known to hold no secrets.
+
+use std::{borrow::Cow, net::SocketAddr};
+
+use axum::{
+    body::HttpBody as _,
+    http::{Request, Response},
+};
+
+use proxyherd_log::{Direction, LogLevel, ServerLog};
+
+/// Parameters whose values are shown.
+const SHOWN: [&str; 13] = [
+    "location", "radius", "client", "keyword", "name", "type", "rankby", "opennow", "language", "minprice",
+    "maxprice", "limit", "format",
+];
+/// What is shown in place of any other value.
+const MASK: &str = "***";
+
+/// A request whose response is still to be logged. Empty where the log does not want it.
+pub(super) struct LoggedRequest(Option<(SocketAddr, String)>);
+
+impl LoggedRequest {
+    /// Logs a request from `client`.
+    pub(super) fn new<B>(log: &ServerLog, client: SocketAddr, request: &Request<B>) -> LoggedRequest {
+        if !log.enabled(LogLevel::Debug) {
+            return LoggedRequest(None);
+        }
+        let line = format!("{} {}", request.method(), shown_target(request));
+        log.request(Direction::In, client, format!("{line} {:?}", request.version()).as_bytes());
+        LoggedRequest(Some((client, line)))
+    }
+
+    /// Logs the response to it.
+    pub(super) fn answered(self, log: &ServerLog, response: &Response<axum::body::Body>) {
+        let Some((client, line)) = self.0 else { return };
+        let len = response.body().size_hint().exact();
+        let len = len.map_or_else(|| "a stream".to_owned(), |len| format!("{len} bytes"));
+        let code = response.status().as_u16();
+        log.request(Direction::Out, client, format!("{code} {line}, {len}").as_bytes());
+    }
+}
+
+fn shown_target<B>(request: &Request<B>) -> String {
+    let path = request.uri().path().to_owned();
+    match request.uri().query() {
+        Some(query) => path + "?" + &masked(query),
+        None => path,
+    }
+}
+
+/// The query with each value masked that may be a secret.
+fn masked(query: &str) -> String {
+    let parts: Vec<Cow<'_, str>> = query.split('&').map(masked_part).collect();
+    parts.join("&")
+}
+
+fn masked_part(part: &str) -> Cow<'_, str> {
+    match part.split_once('=') {
+        Some((name, _)) if SHOWN.contains(&name) => part.into(),
+        Some((name, _)) => format!("{name}={MASK}").into(),
+        // A part without `=` may be the secret itself.
+        None if part.is_empty() || SHOWN.contains(&part) => part.into(),
+        None => MASK.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_values_that_can_be_no_secrets_are_shown() {
+        for (query, expected) in [
+            ("location=1,1&radius=5&key=AIza", "location=1,1&radius=5&key=***"),
+            ("token=x&access_token=y&KEY=z&k%65y=w", "token=***&access_token=***&KEY=***&k%65y=***"),
+            ("key=a=b&pagetoken=c", "key=***&pagetoken=***"),
+            ("opennow&secret", "opennow&***"),
+            ("", ""),
+        ] {
+            assert_eq!(masked(query), expected, "{query}");
+        }
+    }
+}

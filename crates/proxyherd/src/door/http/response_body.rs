@@ -1,0 +1,145 @@
+//! The body of a response, which tells the connection's slot how much of it is not sent yet.
+//!
+//! hyper takes the body in short pieces ([`RESPONSE_PIECE_LEN`]). In HTTP/2 it takes a piece before the client has room for
+//! it. So a piece counts as sent when hyper asks for the next one; and for that the body must not announce its end with its
+//! last piece.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use axum::{
+    body::{Body, Bytes, HttpBody},
+    http::{Method, Version},
+    response::Response,
+};
+use http_body::{Frame, SizeHint};
+
+use super::{limits::RESPONSE_PIECE_LEN, slot::RequestGuard};
+
+/// How a response's body is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ResponseForm {
+    /// No body is sent: there is none, or the request's method is HEAD.
+    NoBody,
+    /// HTTP/1: the body announces its end with its last piece.
+    EndsWithLastPiece,
+    /// HTTP/2: the body announces its end when hyper asks for more.
+    EndsAfterLastPiece,
+}
+
+impl ResponseForm {
+    /// The form of a response to a request with this method and version of HTTP.
+    pub(super) fn new(response: &Response, method: &Method, version: Version) -> ResponseForm {
+        if method == Method::HEAD || response.body().is_end_stream() {
+            ResponseForm::NoBody
+        } else if version >= Version::HTTP_2 {
+            ResponseForm::EndsAfterLastPiece
+        } else {
+            ResponseForm::EndsWithLastPiece
+        }
+    }
+
+    /// The length of the body that is sent, bytes. `None` for a stream, and where no body is sent.
+    pub(super) fn len(self, response: &Response) -> Option<usize> {
+        if self == ResponseForm::NoBody {
+            return None;
+        }
+        let len = response.body().size_hint().exact()?;
+        Some(usize::try_from(len).unwrap_or(usize::MAX))
+    }
+}
+
+/// A response's body as hyper takes it.
+pub(super) struct ResponseBody {
+    body: Body,
+    guard: RequestGuard,
+    /// How many of the body's bytes the slot counts as unsent.
+    unsent_len: usize,
+    form: ResponseForm,
+    /// What `body` has yielded and hyper has not taken yet.
+    rest: Bytes,
+    /// How many of the counted bytes are in the piece that hyper took last.
+    taken_len: usize,
+    /// Whether hyper has asked for more and there was no more.
+    has_ended: bool,
+}
+
+impl ResponseBody {
+    /// A body of which the slot counts `unsent_len` bytes.
+    pub(super) fn new(
+        body: Body,
+        guard: RequestGuard,
+        unsent_len: usize,
+        form: ResponseForm,
+    ) -> ResponseBody {
+        let has_ended = form == ResponseForm::NoBody;
+        ResponseBody { body, guard, unsent_len, form, rest: Bytes::new(), taken_len: 0, has_ended }
+    }
+
+    /// Counts the piece that hyper took last as sent.
+    fn count_sent(&mut self) {
+        let sent_len = std::mem::take(&mut self.taken_len);
+        self.unsent_len -= sent_len;
+        if sent_len > 0 {
+            self.guard.response_sent(sent_len);
+        }
+    }
+}
+
+impl HttpBody for ResponseBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let this = self.get_mut();
+        this.count_sent();
+        if this.rest.is_empty() {
+            match Pin::new(&mut this.body).poll_frame(context) {
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(data) => this.rest = data,
+                    Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+                },
+                other => {
+                    this.has_ended |= matches!(other, Poll::Ready(None));
+                    return other;
+                }
+            }
+        }
+        let piece = this.rest.split_to(this.rest.len().min(RESPONSE_PIECE_LEN));
+        this.taken_len = piece.len().min(this.unsent_len);
+        Poll::Ready(Some(Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self.form {
+            ResponseForm::EndsAfterLastPiece => self.has_ended,
+            ResponseForm::NoBody | ResponseForm::EndsWithLastPiece => {
+                self.rest.is_empty() && self.body.is_end_stream()
+            }
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let (mut hint, ahead) = (self.body.size_hint(), self.rest.len() as u64);
+        // In this order, because the upper bound may not be below the lower one at any time.
+        if let Some(upper) = hint.upper() {
+            hint.set_upper(upper + ahead);
+        }
+        hint.set_lower(hint.lower() + ahead);
+        hint
+    }
+}
+
+impl Drop for ResponseBody {
+    fn drop(&mut self) {
+        if self.has_ended || self.is_end_stream() {
+            self.guard.answered();
+        }
+        self.guard.response_sent(self.unsent_len);
+    }
+}

@@ -1,0 +1,324 @@
+//! The slot of one connection, as a guard that gives it back when it is dropped.
+//!
+//! [`Slots::open`] returns it. The connection's task, its stream and its responses share it, and the last one to drop it
+//! gives the slot back. So an upgraded stream, which outlives its connection's task, keeps the slot. A request in progress
+//! is a [`RequestGuard`], from [`Slot::begin`] until its response was handed over or the client canceled it.
+//!
+//! A slot keeps the connection's state and the table of slots in step: it locks the table before it changes whether the
+//! connection is idle.
+
+use std::{fmt, net::IpAddr, ops::Deref, sync::Arc};
+
+use tokio::time::Instant;
+
+use super::{
+    connection_state::{Audience, ConnectionState, RequestEnd},
+    slots::Slots,
+};
+
+/// A connection's slot. It is given back when this is dropped.
+#[derive(Debug)]
+pub(super) struct Slot {
+    slots: Arc<Slots>,
+    connection: Arc<ConnectionState>,
+}
+
+impl Slots {
+    /// Gives a new connection from `ip` a slot, for as long as the connection lives.
+    pub(super) fn open(self: &Arc<Slots>, ip: IpAddr, now: Instant) -> Arc<Slot> {
+        Arc::new(Slot { slots: Arc::clone(self), connection: self.allot(ip, now) })
+    }
+}
+
+impl Slot {
+    /// Counts a request that was refused because this slot is in the reserve.
+    pub(super) fn count_refusal(&self) {
+        self.slots.count_refusal();
+    }
+
+    /// The header section of a request has arrived completely.
+    pub(super) fn begin(self: &Arc<Slot>, audience: Audience) -> RequestGuard {
+        let mut table = self.slots.table();
+        let (id, idle_since) = self.connection.begin_request(audience);
+        if let Some(since) = idle_since {
+            table.mark_busy(&self.connection, since);
+        }
+        RequestGuard { slot: Arc::clone(self), id, end: RequestEnd::Canceled }
+    }
+}
+
+impl Deref for Slot {
+    type Target = ConnectionState;
+
+    fn deref(&self) -> &ConnectionState {
+        &self.connection
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let mut table = self.slots.table();
+        if !self.connection.is_evicted() {
+            table.remove(&self.connection);
+        }
+    }
+}
+
+/// A request in progress. It counts as canceled if this is dropped before [`RequestGuard::answered`] is called.
+pub(super) struct RequestGuard {
+    slot: Arc<Slot>,
+    id: u64,
+    end: RequestEnd,
+}
+
+impl RequestGuard {
+    /// A response of `len` bytes is ready; see [`ConnectionState::begin_response`].
+    pub(super) fn begin_response(&self, len: usize, audience: Audience, now: Instant) -> bool {
+        self.slot.begin_response(self.id, len, audience, now)
+    }
+
+    /// `len` bytes of the response were handed over, or will never be.
+    pub(super) fn response_sent(&self, len: usize) {
+        self.slot.response_sent(len);
+    }
+
+    /// The whole response was handed over.
+    pub(super) fn answered(&mut self) {
+        self.end = RequestEnd::Answered;
+    }
+}
+
+impl Drop for RequestGuard {
+    fn drop(&mut self) {
+        let (slot, now) = (&self.slot, Instant::now());
+        let mut table = slot.slots.table();
+        if slot.end_request(self.id, self.end, now) {
+            table.mark_idle(&slot.connection, now);
+        }
+    }
+}
+
+impl fmt::Debug for RequestGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RequestGuard({})", self.id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{
+        super::{
+            connection_state::{CloseReason, Directive},
+            limits::{
+                CANCELLATIONS_MAX, HEADER_SECTION_FREE_LEN, HEADER_SECTION_TIME_MIN, IDLE_TIMEOUT,
+                INPUT_ALLOWANCE_LEN, INPUT_ALLOWANCE_PER_S, REQUEST_LEN, RESERVE_IDLE_TIMEOUT,
+                RESERVE_LIFETIME_MAX, RESPONSE_TIMEOUT, STREAMS_MAX,
+            },
+        },
+        *,
+    };
+    use crate::{admission::Admission, config::Limits};
+
+    fn slot(limits: &Limits, now: Instant) -> Arc<Slot> {
+        Slots::new(&Arc::new(Admission::new(limits, 9))).open(IpAddr::from([127, 0, 0, 1]), now)
+    }
+
+    #[test]
+    fn an_idle_connection_times_out() {
+        let now = Instant::now();
+        let slot = slot(&Limits::default(), now);
+        assert_eq!((slot.deadline(now), slot.overdue(now)), (now + IDLE_TIMEOUT, None));
+        let idle = Some(CloseReason::IdleTimeout(IDLE_TIMEOUT));
+        assert_eq!(slot.overdue(now + IDLE_TIMEOUT), idle);
+        let mut request = slot.begin(Audience::Clients);
+        assert_eq!(slot.overdue(now + 100 * IDLE_TIMEOUT), None, "a handler has its own timeouts");
+        request.answered();
+        drop(request);
+        assert_eq!(slot.overdue(now + IDLE_TIMEOUT / 2), None);
+        assert_eq!(slot.overdue(Instant::now() + IDLE_TIMEOUT), idle);
+    }
+
+    #[test]
+    fn a_header_section_that_begins_just_before_the_idle_timeout_has_time_to_arrive() {
+        let now = Instant::now();
+        let slot = slot(&Limits::default(), now);
+        let late = now + IDLE_TIMEOUT - HEADER_SECTION_TIME_MIN / 2;
+        slot.received(1, late).unwrap();
+        assert_eq!(slot.overdue(now + IDLE_TIMEOUT), None);
+        slot.received(1, now + IDLE_TIMEOUT).unwrap();
+        let idle = Some(CloseReason::IdleTimeout(IDLE_TIMEOUT));
+        assert_eq!(slot.overdue(late + HEADER_SECTION_TIME_MIN), idle, "more bytes give no more time");
+    }
+
+    #[test]
+    fn the_oldest_response_sets_the_deadline() {
+        let now = Instant::now();
+        let slot = slot(&Limits::default(), now);
+        let (one, two) = (slot.begin(Audience::Clients), slot.begin(Audience::Clients));
+        assert!(
+            two.begin_response(10, Audience::Clients, now + IDLE_TIMEOUT)
+                && one.begin_response(10, Audience::Clients, now)
+        );
+        assert_eq!(slot.overdue(now + RESPONSE_TIMEOUT / 2), None);
+        assert_eq!(
+            slot.overdue(now + RESPONSE_TIMEOUT),
+            Some(CloseReason::ResponseTimeout(RESPONSE_TIMEOUT))
+        );
+        drop(one);
+        assert_eq!(slot.overdue(now + RESPONSE_TIMEOUT), None);
+        assert_eq!(slot.deadline(now), now + IDLE_TIMEOUT + RESPONSE_TIMEOUT);
+    }
+
+    #[test]
+    fn in_the_reserve_timeouts_are_short() {
+        let now = Instant::now();
+        let slot = slot(&Limits { connections: 0, ..Limits::default() }, now);
+        assert!(slot.is_in_reserve());
+        assert_eq!(
+            slot.overdue(now + RESERVE_IDLE_TIMEOUT),
+            Some(CloseReason::IdleTimeout(RESERVE_IDLE_TIMEOUT))
+        );
+        drop(slot.begin(Audience::Operators));
+        assert_eq!(slot.overdue(now + RESERVE_IDLE_TIMEOUT), None);
+        assert_eq!(
+            slot.overdue(now + RESERVE_LIFETIME_MAX),
+            Some(CloseReason::ResponseTimeout(RESERVE_LIFETIME_MAX))
+        );
+    }
+
+    #[test]
+    fn bytes_without_a_request_are_allowed_up_to_the_allowance() {
+        let now = Instant::now();
+        let slot = slot(&Limits::default(), now);
+        let more = INPUT_ALLOWANCE_LEN / 2;
+        assert_eq!(
+            [more, more, 1].map(|len| slot.received(len, now)),
+            [Ok(()), Ok(()), Err(CloseReason::InputAllowance)]
+        );
+        let second = Duration::from_secs(1);
+        assert_eq!(slot.received(INPUT_ALLOWANCE_PER_S + 1, now + second), Err(CloseReason::InputAllowance));
+        assert_eq!(slot.received(INPUT_ALLOWANCE_PER_S, now + second), Ok(()));
+        slot.body_read(more);
+        assert_eq!(
+            [more, 1].map(|len| slot.received(len, now + second)),
+            [Ok(()), Err(CloseReason::InputAllowance)]
+        );
+        let mut request = slot.begin(Audience::Clients);
+        request.answered();
+        drop(request);
+        assert_eq!(
+            slot.received(INPUT_ALLOWANCE_LEN, now + second),
+            Ok(()),
+            "a response refills the allowance"
+        );
+        assert_eq!(slot.received(1, now + second), Err(CloseReason::InputAllowance));
+    }
+
+    #[test]
+    fn an_upgraded_connection_has_no_timeouts_and_keeps_its_slot() {
+        let now = Instant::now();
+        let slots = Slots::new(&Arc::new(Admission::new(&Limits { connections: 1, ..Limits::default() }, 9)));
+        let ip = IpAddr::from([127, 0, 0, 1]);
+        let slot = slots.open(ip, now);
+        let request = slot.begin(Audience::Clients);
+        slot.upgrade();
+        drop(request);
+        let later = now + 1000 * IDLE_TIMEOUT;
+        assert_eq!((slot.overdue(later), slot.received(usize::MAX, later)), (None, Ok(())));
+        assert!(slots.open(ip, later).is_in_reserve() && !slot.is_evicted());
+        drop(slot);
+        assert!(!slots.open(ip, later).is_in_reserve());
+    }
+
+    #[tokio::test]
+    async fn a_client_that_cancels_most_of_its_requests_is_disconnected() {
+        let slot = slot(&Limits::default(), Instant::now());
+        for _ in 0..CANCELLATIONS_MAX {
+            drop(slot.begin(Audience::Clients));
+        }
+        for _ in 0..2 {
+            let mut request = slot.begin(Audience::Clients);
+            request.answered();
+        }
+        drop(slot.begin(Audience::Clients));
+        slot.drain();
+        assert_eq!(
+            slot.directive().await,
+            Directive::Drain,
+            "two answered requests make up for one that was canceled"
+        );
+        drop(slot.begin(Audience::Clients));
+        assert_eq!(
+            slot.directive().await,
+            Directive::Close(CloseReason::Cancellations(CANCELLATIONS_MAX + 2))
+        );
+    }
+
+    #[test]
+    fn unsent_responses_are_bounded_and_operators_have_room_for_one_more() {
+        let now = Instant::now();
+        let requests_len = (STREAMS_MAX as usize - 1) * REQUEST_LEN;
+        let slot = slot(&Limits { buffers: requests_len + 100, ..Limits::default() }, now);
+        let requests: Vec<_> = (0..STREAMS_MAX).map(|_| slot.begin(Audience::Clients)).collect();
+        assert!(
+            requests[0].begin_response(80, Audience::Clients, now)
+                && !requests[1].begin_response(30, Audience::Operators, now)
+        );
+        assert!(requests[1].begin_response(20, Audience::Clients, now));
+        assert!(!requests[2].begin_response(1, Audience::Clients, now));
+        requests[0].response_sent(80);
+        requests[1].response_sent(20);
+        assert!(!requests[3].begin_response(1000, Audience::Clients, now));
+        assert!(requests[3].begin_response(1000, Audience::Operators, now));
+        assert!(!requests[4].begin_response(1, Audience::Operators, now));
+    }
+
+    #[tokio::test]
+    async fn requests_in_progress_count_as_buffered_but_one_of_each_connection() {
+        let now = Instant::now();
+        let limits = Limits { buffers: 2 * REQUEST_LEN, ..Limits::default() };
+        let slots = Slots::new(&Arc::new(Admission::new(&limits, 9)));
+        let [one, other] = [1, 1].map(|last| slots.open(IpAddr::from([127, 0, 0, last]), now));
+        let mut requests: Vec<_> = (0..3).map(|_| one.begin(Audience::Operators)).collect();
+        let only = other.begin(Audience::Operators);
+        assert_eq!(slots.buffered(), 2 * REQUEST_LEN);
+        drop(requests.pop());
+        assert_eq!(slots.buffered(), REQUEST_LEN);
+        let second = other.begin(Audience::Operators);
+        let third = other.begin(Audience::Operators);
+        assert_eq!(other.directive().await, Directive::Close(CloseReason::BuffersFull));
+        drop((only, second, third, other, requests, one));
+        assert_eq!(slots.buffered(), 0);
+    }
+
+    #[test]
+    fn a_header_section_beside_a_request_counts_as_buffered_and_a_body_that_was_read_does_not() {
+        let now = Instant::now();
+        let slot = slot(&Limits { buffers: 10_000, ..Limits::default() }, now);
+        let _stuck = slot.begin(Audience::Clients);
+        assert_eq!([6_000, 4_000].map(|len| slot.received(len, now)), [Ok(()), Ok(())]);
+        slot.body_read(5_000);
+        let full = Err(CloseReason::BuffersFull);
+        assert_eq!([5_000, 1].map(|len| slot.received(len, now)), [Ok(()), full]);
+    }
+
+    #[test]
+    fn an_incomplete_header_section_counts_as_buffered() {
+        let now = Instant::now();
+        let slot = slot(&Limits { buffers: 10_000, ..Limits::default() }, now);
+        assert_eq!(
+            [HEADER_SECTION_FREE_LEN, 5_000, 5_000].map(|len| slot.received(len, now)),
+            [Ok(()), Ok(()), Err(CloseReason::BuffersFull)]
+        );
+        // The header section was complete 500 bytes before the end of the last read.
+        slot.header_section_complete(HEADER_SECTION_FREE_LEN + 9_500);
+        drop(slot.begin(Audience::Clients));
+        assert_eq!([4_500, 5_000].map(|len| slot.received(len, now)), [Ok(()), Ok(())]);
+        let full = Err(CloseReason::BuffersFull);
+        assert_eq!(slot.received(1, now), full);
+        slot.header_section_complete(5_000);
+        assert_eq!([4_999, 1].map(|len| slot.received(len, now)), [Ok(()), full]);
+    }
+}
