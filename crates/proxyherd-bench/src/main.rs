@@ -8,7 +8,7 @@
 //! - `places` simulates how many requests the cache of places saves.
 //!
 //! This file knows the arguments and the exit codes. [`load`] sends lines and checks the replies, and [`target`] starts
-//! servers. Each measurement has a module of its own, which prints its results with the help of [`format`].
+//! servers. Each measurement has a module of its own, which prints its results with the help of [`mod@format`].
 
 mod abuse;
 mod floor;

@@ -87,7 +87,7 @@ impl Default for LogSettings {
             dir: PathBuf::from("log"),
             level: LogLevel::Info,
             format: LogFormat::Text,
-            max_bytes: 64 << 20,
+            max_bytes: 64_000_000,
             keep: 4,
             lines_per_s: 10_000,
         }

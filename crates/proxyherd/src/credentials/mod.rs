@@ -1,7 +1,7 @@
 //! This server's certificate for links, and its trust in other servers' certificates: mutual TLS, with certificates of
 //! the herd's own authority. A link goes through here, or is in the clear and on loopback.
 //!
-//! [`Credentials::connect`] and [`Credentials::accept`] make an encrypted connection and say which server of this herd
+//! `Credentials::connect` and `Credentials::accept` make an encrypted connection and say which server of this herd
 //! is at the other end. What that server may do is `peer`'s business. Files are read again while the server runs
 //! (`watch`); connections that are up keep the certificates that they began with.
 //!

@@ -6,7 +6,7 @@
 //! that needs a right takes a [`Caller`] and returns [`Denied`] if the caller lacks the right.
 //!
 //! Core decides. This module adds what core must not have: the clock, the tasks to wake, the providers of places, and
-//! the log. It knows no protocol. The parts of the server that are not doors (links, budget, topology, watchdog) use
+//! the log. It knows no protocol. The parts of the server that are not doors (links, quota, topology, watchdog) use
 //! the methods of `Inside`. A door must not import that trait, which a test of the floors checks.
 
 mod denied;
