@@ -363,7 +363,7 @@ fn open_credentials(config: &Config, server: &ServerConfig) -> Result<Option<Cre
 /// Waits until every link that is up has sent all that it had to send. If no link is up, it waits up to [`ALONE_MAX`] for one,
 /// because a neighbor may be restarting.
 async fn flushed(herd: &Herd) {
-    let has_heard_clients = herd.map().report_counts().accepted > 0 && !herd.links().all().is_empty();
+    let has_heard_clients = herd.replica().report_counts().accepted > 0 && !herd.links().all().is_empty();
     let alone_until = Instant::now() + if has_heard_clients { ALONE_MAX } else { Duration::ZERO };
     while !has_told_all(herd, alone_until) {
         sleep(Duration::from_millis(5)).await;
@@ -377,7 +377,7 @@ fn has_told_all(herd: &Herd, alone_until: Instant) -> bool {
     let up: Vec<&Arc<Link>> = links.iter().filter(|link| link.state().up_since.is_some()).collect();
     let is_asked = match up.as_slice() {
         [] => Instant::now() >= alone_until,
-        up => up.iter().any(|link| herd.map().is_eager(link.id)),
+        up => up.iter().any(|link| herd.replica().is_eager(link.id)),
     };
     is_asked && !up.iter().any(|link| herd.has_news_for(link))
 }

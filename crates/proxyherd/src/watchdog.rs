@@ -82,7 +82,7 @@ impl Round {
     fn check(&mut self, herd: &Herd, interval: Duration) -> Vec<String> {
         let mut stuck = herd.liveness().check();
         for (index, failed) in self.shards.iter_mut().enumerate() {
-            let is_free = herd.map().is_free_within(index, interval / LOCK_WAIT_PART);
+            let is_free = herd.replica().is_free_within(index, interval / LOCK_WAIT_PART);
             *failed = if is_free { 0 } else { *failed + 1 };
             if *failed >= STUCK_AFTER {
                 stuck.push(format!("shard {index}"));
@@ -177,7 +177,7 @@ mod tests {
         std::io::Read::read_exact(&mut stream, &mut [0; 8]).unwrap();
         let (release, released) = channel();
         let looker = Arc::clone(server.herd());
-        let looking = thread::spawn(move || looker.map().for_each(|_| assert!(released.recv().is_err())));
+        let looking = thread::spawn(move || looker.replica().for_each(|_| assert!(released.recv().is_err())));
         (stream, release, looking)
     }
 

@@ -202,21 +202,21 @@ fn check_dialed_port(draft: &Draft, linked: &BTreeSet<usize>, drafts: &[Draft], 
         (Some(other), Some(name)) => dials(&other.value, &name.value),
         _ => false,
     };
-    let dialling: BTreeSet<usize> = linked.iter().filter(dials_it).copied().collect();
-    if dialling.is_empty() {
+    let dialing: BTreeSet<usize> = linked.iter().filter(dials_it).copied().collect();
+    if dialing.is_empty() {
         return;
     }
     if dialed.value.is_unspecified() {
         let mistake = error(dialed, "means all addresses of its machine, so no server can dial it");
         let help = format!(
             "{} must dial it: add advertise = \"HOST:{}\"",
-            names_of(&dialling, drafts),
+            names_of(&dialing, drafts),
             dialed.value.port()
         );
         reader.report(mistake.help(help));
     } else if dialed.value.port() == 0 {
         let mistake = error(dialed, "has port 0, which no server can dial");
-        let help = format!("{} must dial it: give it a port", names_of(&dialling, drafts));
+        let help = format!("{} must dial it: give it a port", names_of(&dialing, drafts));
         reader.report(mistake.help(help));
     }
 }

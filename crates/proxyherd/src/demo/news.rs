@@ -64,7 +64,7 @@ impl News {
         let know = herds.iter().filter(|herd| seen.is_known_to(herd)).count();
         let before = self.told.get(&seen.client).map(|told| told.at);
         // This also drops the clients that the herd has forgotten.
-        if self.told.len() as u64 > REMEMBERED_MIN + 2 * herds.first()?.map().len() {
+        if self.told.len() as u64 > REMEMBERED_MIN + 2 * herds.first()?.replica().len() {
             self.told.clear();
         }
         self.turn += 1;
@@ -78,7 +78,7 @@ impl News {
 
     /// Remembers where each client starts, so that the first sentence about it can say how far it has moved.
     fn remember_all(&mut self, herd: &Herd) {
-        herd.map().for_each(|held| {
+        herd.replica().for_each(|held| {
             if let Body::Location { coordinates, .. } = held.record.body {
                 let at = (coordinates.latitude().degrees(), coordinates.longitude().degrees());
                 self.told.insert(held.record.key.to_vec(), LastSentence { at, turn: 0 });
@@ -89,7 +89,7 @@ impl News {
     /// The client with the oldest last sentence, of all that have moved since their last sentence.
     fn choose(&mut self, herd: &Herd) -> Option<KnownClient> {
         let mut chosen: Option<(Option<u64>, KnownClient)> = None;
-        herd.map().for_each(|held| {
+        herd.replica().for_each(|held| {
             let Body::Location { coordinates, .. } = held.record.body else { return };
             let at = (coordinates.latitude().degrees(), coordinates.longitude().degrees());
             let told = self.told.get(held.record.key);
@@ -112,7 +112,7 @@ impl KnownClient {
     fn is_known_to(&self, herd: &Herd) -> bool {
         let is_same = |origin: &Origin, seq: u64| *origin == self.origin && seq == self.seq;
         let found = herd
-            .map()
+            .replica()
             .find(clock::now_ns(), Kind::CLIENT, &self.client, |held| is_same(held.origin, held.seq));
         found.unwrap_or(false)
     }

@@ -175,8 +175,8 @@ impl ScreenState {
         let find = |index: usize| herds.iter().find(|herd| *herd.name() == demo.config.servers[index].name);
         let mut said = Vec::new();
         self.filling.retain(|&index| match find(index) {
-            Some(herd) if herd.map().is_caught_up() => {
-                said.push(format!("{} knows {} clients again", herd.name(), herd.map().len()));
+            Some(herd) if herd.replica().is_caught_up() => {
+                said.push(format!("{} knows {} clients again", herd.name(), herd.replica().len()));
                 false
             }
             is_there => is_there.is_some(),

@@ -59,7 +59,7 @@ impl Herd {
         Denied::Operate.unless(caller)?;
         Ok(Figures {
             status: self.gather(),
-            rooms: Class::ALL.map(|class| (class.label(), self.map.usage(class))),
+            rooms: Class::ALL.map(|class| (class.label(), self.replica.usage(class))),
             connections_turned_away: self.admission.turned_away(),
             doors: DoorKind::ALL.map(|door| (door, self.admission.door(door))),
             buffered: self.admission.buffered(),
@@ -83,21 +83,21 @@ impl Herd {
             removed: self.is_removed(),
             stuck: self.liveness.stuck(),
             namesake: self.has_namesake(),
-            records: self.map.len(),
+            records: self.replica.len(),
             connections: self.admission.connections(),
             reports: self.report_status(),
-            root_mismatches: self.map.root_mismatches(),
+            root_mismatches: self.replica.root_mismatches(),
             log_left_out: self.log.left_out(),
             places_budgets: self.budget_statuses(),
             certificate_days_left: self.credentials.as_ref().map(|credentials| credentials.days_left()),
             peers_refused: self.counters.peers_refused.load(Relaxed),
-            reaches: self.map.tree_servers().iter().map(ToString::to_string).collect(),
+            reaches: self.replica.tree_servers().iter().map(ToString::to_string).collect(),
             links: self.links.all().iter().map(|link| self.link_status(link)).collect(),
         }
     }
 
     fn report_status(&self) -> ReportStatus {
-        let counts = self.map.report_counts();
+        let counts = self.replica.report_counts();
         let rejected = counts.refused + self.counters.reports_unreadable.load(Relaxed);
         ReportStatus { accepted: counts.accepted, stale: counts.stale, rejected }
     }
@@ -109,21 +109,21 @@ impl Herd {
 
     fn link_status(&self, link: &Link) -> LinkStatus {
         let state = link.state();
-        let nonsense = Nonsense::ALL.into_iter().map(Nonsense::label).zip(self.map.nonsense(link.id));
+        let nonsense = Nonsense::ALL.into_iter().map(Nonsense::label).zip(self.replica.nonsense(link.id));
         LinkStatus {
             neighbor: link.neighbor.to_string(),
             address: link.address().to_string(),
             dials: link.dials,
             up: state.up_since.is_some(),
             version: state.version,
-            eager: self.map.is_eager(link.id),
+            eager: self.replica.is_eager(link.id),
             up_s: state.up_since.map(|since| since.elapsed().as_secs_f64()),
             times_up: state.times_up,
             unsteady: link.is_flapping(),
             payloads_sent: link.payloads_sent(),
             payloads_received: link.payloads_received(),
             lag_s: link.lag().as_secs_f64(),
-            clock_offset_s: self.map.clock_offset_ns(link.id) as f64 / 1e9,
+            clock_offset_s: self.replica.clock_offset_ns(link.id) as f64 / 1e9,
             nonsense: nonsense
                 .filter(|(_, count)| *count > 0)
                 .map(|(label, count)| (label.to_owned(), count))

@@ -46,7 +46,7 @@ impl Herd {
         log: ServerLog,
     ) -> Arc<Herd> {
         let me = Origin { server: server.name.clone(), incarnation: clock::now_ns() };
-        let map = Arc::new(Replica::new(ReplicaSettings {
+        let replica = Arc::new(Replica::new(ReplicaSettings {
             me: me.clone(),
             seed: clock::random(),
             max_clients: config.herd.max_clients,
@@ -58,7 +58,7 @@ impl Herd {
             clock_offset_max_ns: config.herd.clock_offset_max.as_nanos() as u64,
             rules: Default::default(),
         }));
-        map.set_members(config.names().iter());
+        replica.set_members(config.names().iter());
         let links = Links::new(config.links_of(&server.name));
         let requests_max = config.places.requests_max();
         let room = descriptors::left_for_clients(links.all().len(), requests_max);
@@ -80,8 +80,8 @@ impl Herd {
             liveness: Liveness::default(),
             counters: HerdCounters::default(),
             durability: OnceLock::new(),
-            watchers: Watchers::new(&map),
-            map,
+            watchers: Watchers::new(&replica),
+            replica,
             members: RwLock::new(config.names()),
             started: Instant::now(),
             has_namesake: AtomicBool::new(false),
@@ -121,7 +121,7 @@ pub(crate) trait Inside {
     fn identity(&self) -> &Identity;
 
     /// All records that this server holds.
-    fn map(&self) -> &Replica;
+    fn replica(&self) -> &Replica;
 
     /// This server's links, in the order of [`Config::links_of`]. They come and go with the topology.
     fn links(&self) -> &Links;
@@ -181,8 +181,8 @@ impl Inside for Herd {
         &self.identity
     }
 
-    fn map(&self) -> &Replica {
-        &self.map
+    fn replica(&self) -> &Replica {
+        &self.replica
     }
 
     fn links(&self) -> &Links {
@@ -207,12 +207,12 @@ impl Inside for Herd {
     }
 
     fn set_members(&self, members: Arc<[ServerName]>) {
-        self.map.set_members(members.iter());
+        self.replica.set_members(members.iter());
         *self.members.write() = members;
     }
 
     fn has_news_for(&self, link: &Link) -> bool {
-        self.map.is_ready(link.id) || !link.lag().is_zero()
+        self.replica.is_ready(link.id) || !link.lag().is_zero()
     }
 
     fn count_refused_peer(&self) {
@@ -221,11 +221,11 @@ impl Inside for Herd {
 
     fn sweep(&self) {
         let now_ns = clock::now_ns();
-        self.map.sweep(now_ns, SWEEP_SLOTS);
-        self.wake(self.map.mend(now_ns));
+        self.replica.sweep(now_ns, SWEEP_SLOTS);
+        self.wake(self.replica.mend(now_ns));
         self.log_nonsense();
-        self.wake(self.map.look_at_tree(now_ns, &self.members()));
-        let has_namesake = self.map.has_namesake();
+        self.wake(self.replica.look_at_tree(now_ns, &self.members()));
+        let has_namesake = self.replica.has_namesake();
         let had_namesake = self.has_namesake.swap(has_namesake, Relaxed);
         if has_namesake && !had_namesake {
             self.log.event(
@@ -273,7 +273,9 @@ impl Herd {
     /// Logs which neighbors have sent nonsense, each at most once a minute.
     fn log_nonsense(&self) {
         for link in self.links.all().iter() {
-            let Some(news) = link.nonsense_news(self.map.nonsense(link.id), Instant::now()) else { continue };
+            let Some(news) = link.nonsense_news(self.replica.nonsense(link.id), Instant::now()) else {
+                continue;
+            };
             let kinds = news.iter().map(|(what, count)| format!("{} ({count})", what.told()));
             let (told, neighbor) = (kinds.collect::<Vec<_>>().join(", "), &link.neighbor);
             self.log.event(

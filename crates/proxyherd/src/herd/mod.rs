@@ -72,7 +72,7 @@ pub struct Herd {
     counters: HerdCounters,
     /// What makes reports durable before they are acknowledged. Without it they are acknowledged at once.
     durability: OnceLock<Arc<dyn Durability>>,
-    map: Arc<Replica>,
+    replica: Arc<Replica>,
     watchers: Watchers,
     /// How many requests to providers of places may be under way at once.
     requests_max: usize,
@@ -130,7 +130,7 @@ impl Herd {
     /// of them ([`Wake::and`]).
     pub fn report(&self, caller: &Caller, now_ns: u64, offers: &mut [Offer<'_>]) -> Result<Wake, Denied> {
         Denied::Report.unless(caller)?;
-        Ok(self.map.report_all(now_ns, offers))
+        Ok(self.replica.report_all(now_ns, offers))
     }
 
     /// Wakes the links in `wake`, so that they flush.
@@ -193,13 +193,13 @@ impl Herd {
         wanted: impl FnMut(&Record<'_>) -> bool,
     ) -> Result<Option<Vec<FoundClient>>, Denied> {
         Denied::Read.unless(caller)?;
-        Ok(self.map.near(now_ns, near, wanted))
+        Ok(self.replica.near(now_ns, near, wanted))
     }
 
     /// Forgets a client in the whole herd. Says whether the client was known.
     pub fn forget(&self, caller: &Caller, now_ns: u64, client: ClientId<'_>) -> Result<bool, Denied> {
         Denied::Report.unless(caller)?;
-        let (was_known, wake) = self.map.forget(now_ns, client);
+        let (was_known, wake) = self.replica.forget(now_ns, client);
         self.wake(wake);
         Ok(was_known)
     }
@@ -244,7 +244,8 @@ impl Herd {
         client: ClientId<'_>,
         read: impl FnOnce(&Whereabouts<'_>) -> T,
     ) -> Option<T> {
-        let found = self.map.locate(now_ns, client, |held| Whereabouts::of(held).map(|found| read(&found)));
+        let found =
+            self.replica.locate(now_ns, client, |held| Whereabouts::of(held).map(|found| read(&found)));
         found.flatten()
     }
 }

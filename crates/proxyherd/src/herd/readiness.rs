@@ -39,7 +39,7 @@ impl Herd {
             Readiness::Stopping
         } else if self.is_removed() {
             Readiness::Removed
-        } else if links.is_empty() || self.map.is_caught_up() {
+        } else if links.is_empty() || self.replica.is_caught_up() {
             Readiness::Ready
         } else if version_max.is_none() && age < ALONE_AFTER {
             Readiness::Alone

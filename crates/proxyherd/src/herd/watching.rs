@@ -66,7 +66,7 @@ pub enum Change<'a> {
 /// One watcher. Dropping it ends the watch.
 #[derive(Debug)]
 pub struct WatchHandle {
-    map: Arc<Replica>,
+    replica: Arc<Replica>,
     shared: Arc<Mutex<WatchersState>>,
     /// The ID of the watched client, or, with `is_prefix`, what the IDs of the watched clients begin with.
     watched: Box<[u8]>,
@@ -84,7 +84,7 @@ impl WatchHandle {
         };
         let mut tell = Some(tell);
         let mut tell = |change: Change<'_>| tell.take().map(|tell| tell(change));
-        let told = self.map.find(now_ns, Kind::CLIENT, &client, |held| {
+        let told = self.replica.find(now_ns, Kind::CLIENT, &client, |held| {
             Whereabouts::of(held).and_then(|found| tell(Change::Moved(&found)))
         });
         told.flatten().or_else(|| tell(Change::Gone(&client)))
@@ -171,7 +171,7 @@ impl WatcherQueue {
 /// All watchers of a server.
 #[derive(Debug)]
 pub(super) struct Watchers {
-    map: Arc<Replica>,
+    replica: Arc<Replica>,
     shared: Arc<Mutex<WatchersState>>,
 }
 
@@ -216,8 +216,8 @@ impl WatchersState {
 }
 
 impl Watchers {
-    pub(super) fn new(map: &Arc<Replica>) -> Watchers {
-        Watchers { map: Arc::clone(map), shared: Arc::default() }
+    pub(super) fn new(replica: &Arc<Replica>) -> Watchers {
+        Watchers { replica: Arc::clone(replica), shared: Arc::default() }
     }
 
     /// Adds a watcher. `None`: there are as many as may be, no place for a follower is left, or the thread can't be
@@ -247,13 +247,13 @@ impl Watchers {
             state.by_client.entry(watched.clone()).or_default().push(Arc::clone(&outbox));
         }
         state.len += 1;
-        let (map, shared) = (Arc::clone(&self.map), Arc::clone(&self.shared));
-        Some(WatchHandle { map, shared, watched, is_prefix, outbox })
+        let (replica, shared) = (Arc::clone(&self.replica), Arc::clone(&self.shared));
+        Some(WatchHandle { replica, shared, watched, is_prefix, outbox })
     }
 
     fn start(&self, liveness: &Liveness) -> Option<SyncSender<()>> {
         let (wake_thread, woken) = sync_channel(1);
-        let follower = Follower::new(&self.map, wake_thread.clone())?;
+        let follower = Follower::new(&self.replica, wake_thread.clone())?;
         let (shared, pulse) = (Arc::clone(&self.shared), liveness.pulse("telling watchers"));
         let run = move || run_thread(follower, &shared, &woken, &pulse);
         thread::Builder::new().name("watchers".to_owned()).spawn(run).ok()?;
@@ -271,14 +271,14 @@ impl Drop for Watchers {
 
 /// The watchers' follower of the replica. Dropping it gives its place back, also if its thread could not be started.
 struct Follower {
-    map: Arc<Replica>,
+    replica: Arc<Replica>,
     id: Option<FollowerId>,
     wake_thread: SyncSender<()>,
 }
 
 impl Follower {
-    fn new(map: &Arc<Replica>, wake_thread: SyncSender<()>) -> Option<Follower> {
-        let mut follower = Follower { map: Arc::clone(map), id: None, wake_thread };
+    fn new(replica: &Arc<Replica>, wake_thread: SyncSender<()>) -> Option<Follower> {
+        let mut follower = Follower { replica: Arc::clone(replica), id: None, wake_thread };
         follower.follow().then_some(follower)
     }
 
@@ -286,7 +286,7 @@ impl Follower {
     fn follow(&mut self) -> bool {
         let wake_thread = self.wake_thread.clone();
         let following = Following { begins: Begin::Now, wants_removed: true };
-        self.id = self.map.follow(following, move || {
+        self.id = self.replica.follow(following, move || {
             let _ = wake_thread.try_send(());
         });
         self.id.is_some()
@@ -294,7 +294,7 @@ impl Follower {
 
     fn unfollow(&mut self) {
         if let Some(id) = self.id.take() {
-            self.map.unfollow(id);
+            self.replica.unfollow(id);
         }
     }
 }
@@ -347,7 +347,7 @@ fn tell_watchers(
             }
             drop(state);
             let Some(id) = &follower.id else { return };
-            let is_all = follower.map.drain(id, BATCH_LEN, |told| batch.take(told));
+            let is_all = follower.replica.drain(id, BATCH_LEN, |told| batch.take(told));
             batch.hand_out(shared);
             working.again();
             if is_all {

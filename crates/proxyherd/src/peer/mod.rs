@@ -176,7 +176,7 @@ impl Peers {
             link.leaving.cancel();
         }
         drop(link.speaking.lock().await);
-        self.herd.map().free_link(link.id);
+        self.herd.replica().free_link(link.id);
         self.herd.links().free(link);
     }
 }

@@ -52,8 +52,8 @@ pub(super) async fn speak(
     let (reader, mut writer) = split(stream);
     // Before the first frame is read, since what the neighbor asks for changes what is said here.
     let mut encoder = Encoder::default();
-    herd.wake(herd.map().trust_clock(link.id, clock::now_ns()));
-    herd.wake(herd.map().agree(link.id, &link.neighbor, agreed, &mut encoder));
+    herd.wake(herd.replica().trust_clock(link.id, clock::now_ns()));
+    herd.wake(herd.replica().agree(link.id, &link.neighbor, agreed, &mut encoder));
     let pulse = herd.liveness().pulse(format!("the link with {}", link.neighbor));
     let incoming = Incoming::new(link.id)
         .with_version(agreed.version)
@@ -81,7 +81,7 @@ pub(super) async fn speak(
     if matches!(trouble, Trouble::Removed | Trouble::Stopping) {
         take_leave(writer, receiving).await;
     }
-    herd.wake(herd.map().link_down(link.id));
+    herd.wake(herd.replica().link_down(link.id));
     trouble
 }
 
@@ -117,7 +117,7 @@ async fn receive(
         let (mut wake, counted) = (Wake::default(), incoming.records());
         let received = {
             let _working = pulse.work();
-            incoming.receive(herd.map(), clock::now_ns(), &bytes, &mut wake)
+            incoming.receive(herd.replica(), clock::now_ns(), &bytes, &mut wake)
         };
         // Frames before one that breaks the link have taken effect, and are news for other links.
         herd.wake(wake);
@@ -192,10 +192,10 @@ async fn send(
     loop {
         link.set_behind(true);
         let working = pulse.work();
-        let is_drained = herd.map().flush(link.id, &mut encoder);
+        let is_drained = herd.replica().flush(link.id, &mut encoder);
         if Instant::now() >= beat_at {
             beat_at = Instant::now() + HEARTBEAT_INTERVAL;
-            herd.map().write_heartbeat(link.id, clock::now_ns(), &mut encoder);
+            herd.replica().write_heartbeat(link.id, clock::now_ns(), &mut encoder);
             if let Some(rival) = link.take_rival() {
                 encoder.namesake(rival);
             }
@@ -216,7 +216,7 @@ async fn send(
         if is_drained {
             link.set_behind(false);
             // Writing takes time, so there may be news since the flush.
-            let has_told_all = !herd.map().is_ready(link.id);
+            let has_told_all = !herd.replica().is_ready(link.id);
             if has_told_all && link.leaving.is_cancelled() {
                 return say_goodbye(herd, link, writer, meter).await;
             }
@@ -283,7 +283,7 @@ impl Alarms {
             warn(format_args!("its clock is {offset} this server's: look at the clocks of both"));
         }
         self.are_clocks_apart = are_apart;
-        let other_ttl_ns = herd.map().other_client_ttl_ns(link.id);
+        let other_ttl_ns = herd.replica().other_client_ttl_ns(link.id);
         if let Some(ttl_ns) = other_ttl_ns.filter(|_| !self.is_ttl_told) {
             let ttl_s = ttl_ns / 1_000_000_000;
             warn(format_args!(

@@ -165,11 +165,11 @@ async fn heed_refusal(
     loop {
         match decode(&received) {
             Ok(Some((Frame::Offset(ahead_ns), _))) => {
-                herd.map().note_refused_clock(link.id, ahead_ns.saturating_neg());
+                herd.replica().note_refused_clock(link.id, ahead_ns.saturating_neg());
                 return Trouble::RefusedThere(why);
             }
             Ok(Some((Frame::Namesake(incarnation), _))) => {
-                herd.map().hear_of_namesake(incarnation);
+                herd.replica().hear_of_namesake(incarnation);
                 return Trouble::NamesakeThere(why);
             }
             Ok(None) => {}
@@ -184,7 +184,7 @@ async fn heed_refusal(
 /// Records the clock offset if that is why the neighbor was refused.
 pub(super) fn note_clock(herd: &Herd, link: &Link, refused: &Refused) {
     if let Refused::Clock(_, _, offset_ns) = refused {
-        herd.map().note_refused_clock(link.id, *offset_ns);
+        herd.replica().note_refused_clock(link.id, *offset_ns);
     }
 }
 

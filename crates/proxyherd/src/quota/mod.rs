@@ -191,7 +191,7 @@ impl Keeper {
             links.iter().filter_map(|link| link.state().up_since).map(|it| it.elapsed()).collect();
         let is_settled = !up.is_empty() && up.iter().all(|up| *up >= SETTLED_AFTER);
         links.is_empty()
-            || is_settled && self.herd.map().is_caught_up()
+            || is_settled && self.herd.replica().is_caught_up()
             || up.iter().any(|up| *up >= TOLD_AFTER)
     }
 
@@ -227,13 +227,14 @@ impl Keeper {
     fn known(&self, now_ns: u64) -> BTreeMap<Period, KnownAccounts> {
         let read = |period, server: &ServerName| {
             let key = key(period, server);
-            let account =
-                self.herd.map().find(now_ns, Kind::QUOTA, key.as_bytes(), |held| match held.record.body {
+            let account = self.herd.replica().find(now_ns, Kind::QUOTA, key.as_bytes(), |held| {
+                match held.record.body {
                     Body::Data { bytes, .. } if held.origin.server == *server => {
                         QuotaAccount::from_bytes(bytes)
                     }
                     _ => None,
-                });
+                }
+            });
             account.flatten()
         };
         let about = |period| {
@@ -247,7 +248,7 @@ impl Keeper {
     fn tell(&self, now_ns: u64, period: Period, account: &QuotaAccount) {
         let (key, bytes) = (key(period, self.herd.name()), account.to_bytes());
         let keep_s = period.span.keep_s();
-        let (_, wake) = self.herd.map().tell(now_ns, Kind::QUOTA, key.as_bytes(), keep_s, &bytes);
+        let (_, wake) = self.herd.replica().tell(now_ns, Kind::QUOTA, key.as_bytes(), keep_s, &bytes);
         self.herd.wake(wake);
     }
 

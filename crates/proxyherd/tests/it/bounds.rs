@@ -43,7 +43,7 @@ fn as_many_connections_wait_at_each_port_as_the_system_allows() {
 }
 
 #[test]
-fn what_neighbours_know_is_taken_past_the_most() {
+fn what_neighbors_know_is_taken_past_the_most() {
     let mut herd = Plan::pair().prepare();
     herd.start_with(&["Riley"], &["--set", "herd.max_clients=1"]);
     herd.start("Jaquez");

@@ -197,7 +197,7 @@ fn status_shows_the_herd_and_fails_when_a_server_does_not_answer() {
     }
 
     herd.kill_all(&["Jaquez"]);
-    let failed = eventually("the neighbours notice", || {
+    let failed = eventually("the neighbors notice", || {
         let status = bash(&herd, &format!("{PROGRAM} status"));
         if status.out.contains("Riley's link with Jaquez is down: ") { Ok(status) } else { Err(status.out) }
     });

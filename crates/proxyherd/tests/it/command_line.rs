@@ -30,7 +30,7 @@ fn init_writes_a_configuration_that_check_finds_fine() {
         checked.out.contains("here/herd.toml: fine") && checked.out.contains(CLASSIC_PLACES),
         "{checked:?}"
     );
-    assert!(!checked.out.contains('\x1b'), "no colours into a pipe");
+    assert!(!checked.out.contains('\x1b'), "no colors into a pipe");
 
     let text = fs::read_to_string(dir.path().join("here/herd.toml")).unwrap();
     let again = run(dir.path(), "init here");

@@ -139,7 +139,7 @@ fn nobody_else_gets_past_the_handshake_and_nobody_notices() {
 }
 
 #[test]
-fn a_server_of_the_herd_that_is_no_neighbour_is_refused_by_its_own_name() {
+fn a_server_of_the_herd_that_is_no_neighbor_is_refused_by_its_own_name() {
     let (mut herd, authority) = prepared(Plan::pair());
     herd.start("Riley");
     let mut stream = certificates::dial(herd.at("Riley").peer, Some(&authority.server("Eve")));
@@ -152,7 +152,7 @@ fn a_server_of_the_herd_that_is_no_neighbour_is_refused_by_its_own_name() {
     herd.wait_for_log("Riley", "Eve is no neighbor of Riley");
 }
 
-/// Takes one connection in Riley's place, showing this; returns what the dialling end says inside, if anything.
+/// Takes one connection in Riley's place, showing this; returns what the dialing end says inside, if anything.
 fn be_riley(listener: &TcpListener, shown: &Certified) -> Vec<u8> {
     let (mut stream, _) = listener.accept().unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -163,7 +163,7 @@ fn be_riley(listener: &TcpListener, shown: &Certified) -> Vec<u8> {
 }
 
 #[test]
-fn a_dialling_server_says_nothing_to_whoever_is_not_its_neighbour() {
+fn a_dialing_server_says_nothing_to_whoever_is_not_its_neighbor() {
     let (mut herd, authority) = prepared(Plan::pair());
     let listener = TcpListener::bind(herd.at("Riley").peer).unwrap();
     herd.start("Jaquez");
@@ -320,7 +320,7 @@ fn check_looks_at_the_certificates() {
 }
 
 #[test]
-fn strangers_that_hold_on_to_the_peer_port_keep_no_neighbour_away() {
+fn strangers_that_hold_on_to_the_peer_port_keep_no_neighbor_away() {
     let (mut herd, _) = prepared(Plan::pair());
     herd.start("Riley");
     let peer = herd.at("Riley").peer;

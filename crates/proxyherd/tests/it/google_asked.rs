@@ -15,7 +15,7 @@ use proxyherd_places::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::google::{Behaviour, CENTRE, Google};
+use crate::google::{Behavior, CENTER, Google};
 
 /// A provider that asks a stand-in.
 struct Asking {
@@ -40,12 +40,12 @@ impl Asking {
     }
 
     async fn ask(&self, wish: Wish) -> Result<Answer, Failure> {
-        let centre = Point::new(CENTRE.0, CENTRE.1).unwrap();
-        self.provider.nearby(&Query::within(centre, 1510.0).unwrap().wishing(wish)).await
+        let center = Point::new(CENTER.0, CENTER.1).unwrap();
+        self.provider.nearby(&Query::within(center, 1510.0).unwrap().wishing(wish)).await
     }
 
-    async fn fails(&self, behaviour: Behaviour) -> Failure {
-        self.google.behave(behaviour);
+    async fn fails(&self, behavior: Behavior) -> Failure {
+        self.google.behave(behavior);
         self.ask(Wish::default()).await.unwrap_err()
     }
 }
@@ -167,7 +167,7 @@ async fn the_older_interface_turns_pages() {
 async fn nothing_found_is_an_answer() {
     for name in BOTH {
         let asking = Asking::new(name);
-        asking.google.behave(Behaviour::Nothing);
+        asking.google.behave(Behavior::Nothing);
         let answer = asking.ask(Wish::default()).await.unwrap();
         assert_eq!((answer.status, results(&answer).len()), (Status::ZeroResults, 0));
     }
@@ -191,35 +191,35 @@ async fn each_way_to_fail_says_whose_fault_it_is_and_never_the_key() {
     for name in BOTH {
         let asking = Asking::new(name);
         let is_new = name == ProviderName::Google;
-        for (behaviour, expected) in [
-            (Behaviour::Fails(400), "bad query"),
-            (Behaviour::Fails(401), "denied"),
-            (Behaviour::Fails(403), "denied"),
-            (Behaviour::Fails(404), "unavailable"),
-            (Behaviour::Fails(500), "unavailable"),
-            (Behaviour::Fails(503), "unavailable"),
-            (Behaviour::TooMany(None), "over limit"),
-            (Behaviour::TellsTheKey, "denied"),
-            (Behaviour::Says(if is_new { "INVALID_ARGUMENT" } else { "INVALID_REQUEST" }), "bad query"),
-            (Behaviour::Says(if is_new { "PERMISSION_DENIED" } else { "REQUEST_DENIED" }), "denied"),
-            (Behaviour::Says(if is_new { "RESOURCE_EXHAUSTED" } else { "OVER_QUERY_LIMIT" }), "over limit"),
-            (Behaviour::Says(if is_new { "UNAVAILABLE" } else { "UNKNOWN_ERROR" }), "unavailable"),
-            (Behaviour::Body(String::new()), "unreadable"),
-            (Behaviour::Html, "unreadable"),
-            (Behaviour::HalfJson, "unreadable"),
-            (Behaviour::Blanks(64 << 20), "unreadable"),
-            (Behaviour::CutOff, "unavailable"),
-            (Behaviour::Reset, "unavailable"),
+        for (behavior, expected) in [
+            (Behavior::Fails(400), "bad query"),
+            (Behavior::Fails(401), "denied"),
+            (Behavior::Fails(403), "denied"),
+            (Behavior::Fails(404), "unavailable"),
+            (Behavior::Fails(500), "unavailable"),
+            (Behavior::Fails(503), "unavailable"),
+            (Behavior::TooMany(None), "over limit"),
+            (Behavior::TellsTheKey, "denied"),
+            (Behavior::Says(if is_new { "INVALID_ARGUMENT" } else { "INVALID_REQUEST" }), "bad query"),
+            (Behavior::Says(if is_new { "PERMISSION_DENIED" } else { "REQUEST_DENIED" }), "denied"),
+            (Behavior::Says(if is_new { "RESOURCE_EXHAUSTED" } else { "OVER_QUERY_LIMIT" }), "over limit"),
+            (Behavior::Says(if is_new { "UNAVAILABLE" } else { "UNKNOWN_ERROR" }), "unavailable"),
+            (Behavior::Body(String::new()), "unreadable"),
+            (Behavior::Html, "unreadable"),
+            (Behavior::HalfJson, "unreadable"),
+            (Behavior::Blanks(64 << 20), "unreadable"),
+            (Behavior::CutOff, "unavailable"),
+            (Behavior::Reset, "unavailable"),
         ] {
             let before = asking.google.count();
-            let failure = asking.fails(behaviour.clone()).await;
-            assert_eq!(kind(&failure), expected, "{name:?} {behaviour:?}: {failure}");
-            assert_eq!(asking.google.count() - before, 1, "{behaviour:?} is asked once");
+            let failure = asking.fails(behavior.clone()).await;
+            assert_eq!(kind(&failure), expected, "{name:?} {behavior:?}: {failure}");
+            assert_eq!(asking.google.count() - before, 1, "{behavior:?} is asked once");
             let said = format!("{failure} {failure:?} {:?}", Answer::from(&failure));
             assert!(!said.contains(asking.google.key()), "{said}");
             assert!(!said.contains("127.0.0.1"), "{said}");
-            asking.google.behave(Behaviour::Good);
-            assert!(asking.ask(Wish::default()).await.is_ok(), "after {behaviour:?} all is well again");
+            asking.google.behave(Behavior::Good);
+            assert!(asking.ask(Wish::default()).await.is_ok(), "after {behavior:?} all is well again");
         }
     }
 }
@@ -228,11 +228,11 @@ async fn each_way_to_fail_says_whose_fault_it_is_and_never_the_key() {
 async fn what_google_says_is_passed_on_without_the_key() {
     for name in BOTH {
         let asking = Asking::new(name);
-        let Failure::Denied(said) = asking.fails(Behaviour::TellsTheKey).await else { panic!() };
+        let Failure::Denied(said) = asking.fails(Behavior::TellsTheKey).await else { panic!() };
         assert!(said.contains("?key=[key] is not for [key]"), "{said}");
-        let too_much = asking.fails(Behaviour::Blanks(64 << 20)).await;
+        let too_much = asking.fails(Behavior::Blanks(64 << 20)).await;
         assert_eq!(too_much, Failure::Unreadable("it is longer than 4194304 bytes".into()));
-        let reset = asking.fails(Behaviour::Reset).await;
+        let reset = asking.fails(Behavior::Reset).await;
         assert_eq!(reset, Failure::Unavailable("connection reset".into()));
     }
 }
@@ -244,7 +244,7 @@ async fn a_result_that_repeats_the_key_is_shown_to_nobody() {
     let body = format!(
         r#"{{"status":"OK","results":[{{"name":"A"}},{{"name":"B","url":"http://x/?key={key}"}},{{"name":"C"}}]}}"#
     );
-    asking.google.behave(Behaviour::Body(body));
+    asking.google.behave(Behavior::Body(body));
     let answer = asking.ask(Wish::default()).await.unwrap();
     assert_eq!(results(&answer), [json!({"name": "A"}), json!({"name": "C"})]);
 }
@@ -264,7 +264,7 @@ async fn google_says_how_long_it_wants_to_be_left_alone() {
         let asking = Asking::new(name);
         for (after, seconds) in [(Some("7"), Some(7)), (None, None), (Some("soon"), None)] {
             let expected = Failure::OverLimit { retry_after: seconds.map(Duration::from_secs) };
-            assert_eq!(asking.fails(Behaviour::TooMany(after)).await, expected);
+            assert_eq!(asking.fails(Behavior::TooMany(after)).await, expected);
         }
     }
 }
@@ -284,8 +284,8 @@ async fn who_does_not_answer_in_time_is_given_up() {
     let deadline = Duration::from_millis(300);
     for name in BOTH {
         let asking = Asking::with(name, FieldMask::Pro, None, deadline);
-        for behaviour in [Behaviour::Held, Behaviour::Drip(Duration::from_millis(10))] {
-            assert_eq!(asking.fails(behaviour).await, Failure::Late(deadline));
+        for behavior in [Behavior::Held, Behavior::Drip(Duration::from_millis(10))] {
+            assert_eq!(asking.fails(behavior).await, Failure::Late(deadline));
         }
     }
 }
@@ -331,7 +331,7 @@ async fn nobody_is_followed_elsewhere() {
         for code in [301, 302, 303, 307, 308] {
             let (asking, elsewhere) = (Asking::new(name), Google::start());
             let to = format!("{}/v1/places:searchNearby", elsewhere.url());
-            let failure = asking.fails(Behaviour::Redirect(code, to)).await;
+            let failure = asking.fails(Behavior::Redirect(code, to)).await;
             let expected = format!(
                 "it answers with HTTP code {code} and sends elsewhere, where proxyherd does not follow; is its \
                  `base_url` right?"

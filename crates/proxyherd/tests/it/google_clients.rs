@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::{
-    google::{CENTRE, Google},
+    google::{CENTER, Google},
     google_served::prepare_with,
     harness::{Finished, Herd, PATIENCE, Plan, Process, fetch},
 };
@@ -69,7 +69,7 @@ fn names(answer: &Value) -> Vec<&str> {
     answer["results"].as_array().unwrap().iter().map(|place| place["name"].as_str().unwrap()).collect()
 }
 
-/// Whether the places stand in the order of their distance; on a plane, which is good enough for a few kilometres.
+/// Whether the places stand in the order of their distance; on a plane, which is good enough for a few kilometers.
 fn is_by_distance(answer: &Value) -> bool {
     let square = |place: &Value| {
         let location = &place["geometry"]["location"];
@@ -131,7 +131,7 @@ fn both_clients_are_told_that_the_herds_own_key_is_refused() {
         let google = Google::start();
         let mut herd = prepare_with(provider, &google, "AIzaSyNoKeyOfGoogles");
         herd.start("Riley");
-        let question = json!([{ "location": [CENTRE.0, CENTRE.1], "radius": 1000 }]);
+        let question = json!([{ "location": [CENTER.0, CENTER.1], "radius": 1000 }]);
         for (told, by) in [
             (clients.ask_python(&herd, &question), "ApiError"),
             (clients.ask_node(&herd, &question), "AxiosError"),

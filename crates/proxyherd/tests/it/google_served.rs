@@ -5,7 +5,7 @@ use std::{fs, io::Write as _, os::unix::fs::PermissionsExt as _};
 use serde_json::Value;
 
 use crate::{
-    google::{Behaviour, CENTRE, Google, metres_between},
+    google::{Behavior, CENTER, Google, metres_between},
     harness::{Finished, Herd, Plan, Process, WHERE_AND_WHEN, get},
 };
 
@@ -56,7 +56,7 @@ fn a_client_sees_what_google_knows_whichever_interface_is_asked() {
         for result in results {
             let location = &result["geometry"]["location"];
             let at = (location["lat"].as_f64().unwrap(), location["lng"].as_f64().unwrap());
-            assert!(metres_between(CENTRE, at) <= 1000.0, "{result}");
+            assert!(metres_between(CENTER, at) <= 1000.0, "{result}");
             assert!(result["name"].as_str().unwrap().starts_with("Westwood "), "{result}");
             assert_eq!(result["place_id"], result["reference"]);
         }
@@ -73,31 +73,31 @@ fn whatever_google_does_the_answer_is_well_formed_and_the_key_is_nowhere() {
     for provider in PROVIDERS {
         // Each has a server of its own, so that none is told what another has learned of Google.
         std::thread::scope(|scope| {
-            for (behaviour, status) in [
-                (Behaviour::TellsTheKey, "REQUEST_DENIED"),
-                (Behaviour::TooMany(Some("7")), "OVER_QUERY_LIMIT"),
-                (Behaviour::Fails(400), "INVALID_REQUEST"),
-                (Behaviour::Fails(503), "UNKNOWN_ERROR"),
-                (Behaviour::HalfJson, "UNKNOWN_ERROR"),
-                (Behaviour::Reset, "UNKNOWN_ERROR"),
-                (Behaviour::Held, "UNKNOWN_ERROR"),
-                (Behaviour::Redirect(302, "http://127.0.0.1:1/".to_owned()), "UNKNOWN_ERROR"),
+            for (behavior, status) in [
+                (Behavior::TellsTheKey, "REQUEST_DENIED"),
+                (Behavior::TooMany(Some("7")), "OVER_QUERY_LIMIT"),
+                (Behavior::Fails(400), "INVALID_REQUEST"),
+                (Behavior::Fails(503), "UNKNOWN_ERROR"),
+                (Behavior::HalfJson, "UNKNOWN_ERROR"),
+                (Behavior::Reset, "UNKNOWN_ERROR"),
+                (Behavior::Held, "UNKNOWN_ERROR"),
+                (Behavior::Redirect(302, "http://127.0.0.1:1/".to_owned()), "UNKNOWN_ERROR"),
             ] {
-                scope.spawn(move || check_failure(provider, &behaviour, status));
+                scope.spawn(move || check_failure(provider, &behavior, status));
             }
         });
     }
 }
 
 /// Asks a server whose provider fails, and searches all that it tells for the key.
-fn check_failure(provider: &str, behaviour: &Behaviour, status: &str) {
+fn check_failure(provider: &str, behavior: &Behavior, status: &str) {
     let google = Google::start();
-    google.behave(behaviour.clone());
+    google.behave(behavior.clone());
     let mut herd = prepare(provider, &google);
     // Long enough to be asked, and not much longer than a test must wait.
     herd.start_with(&["Riley"], &["--set", "places.deadline_ms=2000"]);
     let answer = asked(&herd);
-    assert_eq!(answer["status"], status, "{provider} {behaviour:?}: {answer}");
+    assert_eq!(answer["status"], status, "{provider} {behavior:?}: {answer}");
     assert!(answer["error_message"].is_string(), "{answer}");
     let http = herd.at("Riley").http;
     let told = ["/metrics", "/v1/status"].map(|path| get(http, path).1).concat();
@@ -108,7 +108,7 @@ fn check_failure(provider: &str, behaviour: &Behaviour, status: &str) {
     assert!(google.requests().iter().all(|request| request.key.as_deref() == Some(google.key())));
     assert!(google.count() > 0);
     for text in [answer.to_string(), told, out, err, log] {
-        assert!(!text.contains(google.key()), "{provider} {behaviour:?}: {text}");
+        assert!(!text.contains(google.key()), "{provider} {behavior:?}: {text}");
     }
 }
 

@@ -15,7 +15,7 @@ use proxyherd_core::{
 use crate::harness::{Herd, Plan, WHERE_AND_WHEN, eventually, eventually_metric, metric, neighbor};
 
 #[test]
-fn a_neighbour_that_falls_silent_loses_its_link_and_has_it_again_when_it_wakes() {
+fn a_neighbor_that_falls_silent_loses_its_link_and_has_it_again_when_it_wakes() {
     let herd = Plan::pair().encrypted().start();
     // Stopped, not ended: its sockets stay open, and nobody says that it is away.
     herd.process("Jaquez").signal("STOP");

@@ -11,7 +11,7 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    google::{Behaviour, Google},
+    google::{Behavior, Google},
     harness::{
         Herd, Plan, WHERE_AND_WHEN, eventually,
         http2::{Http2, PING, frame, header, headers},
@@ -147,7 +147,7 @@ fn links_made_lost_and_made_again_are_in_the_log() {
 }
 
 #[test]
-fn a_neighbour_that_cannot_be_reached_is_told_once_with_its_address() {
+fn a_neighbor_that_cannot_be_reached_is_told_once_with_its_address() {
     let mut herd = Plan::pair().prepare();
     herd.start("Jaquez");
     let line = herd.wait_for_log("Jaquez", "not up");
@@ -289,18 +289,18 @@ fn the_key_of_a_provider_is_not_in_the_log_however_its_requests_end() {
         herd.start("Riley");
         let mut riley = herd.client("Riley");
         riley.ask(&format!("IAMAT kiwi {WHERE_AND_WHEN}"));
-        for (number, behaviour) in [
-            Behaviour::Good,
-            Behaviour::Reset,
-            Behaviour::CutOff,
-            Behaviour::Fails(503),
-            Behaviour::Redirect(302, format!("{}/elsewhere?key={}", google.url(), google.key())),
-            Behaviour::TellsTheKey,
+        for (number, behavior) in [
+            Behavior::Good,
+            Behavior::Reset,
+            Behavior::CutOff,
+            Behavior::Fails(503),
+            Behavior::Redirect(302, format!("{}/elsewhere?key={}", google.url(), google.key())),
+            Behavior::TellsTheKey,
         ]
         .into_iter()
         .enumerate()
         {
-            google.behave(behaviour);
+            google.behave(behavior);
             // Another radius is another question, which no kept answer answers.
             riley.nearby(&format!("WHATSAT kiwi {} 5", number + 1));
         }

@@ -131,7 +131,7 @@ fn a_server_that_does_not_belong_is_told_why_and_logged() {
 }
 
 #[test]
-fn a_neighbour_that_breaks_the_protocol_loses_its_link_and_changes_nothing() {
+fn a_neighbor_that_breaks_the_protocol_loses_its_link_and_changes_nothing() {
     let (mut herd, at) = riley_alone();
     let frame = |kind: u8, flags: u8, body: &[u8]| {
         let len = u16::try_from(body.len()).unwrap().to_le_bytes();
@@ -192,7 +192,7 @@ fn unknown_frames_that_are_optional_are_skipped() {
 }
 
 #[test]
-fn a_neighbour_that_dials_again_replaces_its_old_link() {
+fn a_neighbor_that_dials_again_replaces_its_old_link() {
     let (herd, _) = riley_alone();
     let first = neighbor::dial(herd.at("Riley").peer, &neighbor::bytes_of(&neighbor::hello("Jaquez")));
     herd.wait_for_log("Riley", "up: it dialed");

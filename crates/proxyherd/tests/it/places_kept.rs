@@ -6,7 +6,7 @@ use std::{fs, io::Write as _, os::unix::fs::PermissionsExt as _};
 use serde_json::Value;
 
 use crate::{
-    google::{Behaviour, Google},
+    google::{Behavior, Google},
     harness::{Client, Herd, Plan, WHERE_AND_WHEN, eventually, metric},
 };
 
@@ -36,7 +36,7 @@ fn a_thousand_clients_that_ask_at_once_at_one_spot_cost_one_request() {
     const CONNECTIONS: usize = 250;
     const CLIENTS: usize = 4;
     let google = Google::start();
-    google.behave(Behaviour::Held);
+    google.behave(Behavior::Held);
     let herd = start(&google, "");
     let mut connections: Vec<_> = (0..CONNECTIONS).map(|_| herd.client("Riley")).collect();
     for (number, connection) in connections.iter_mut().enumerate() {
@@ -47,7 +47,7 @@ fn a_thousand_clients_that_ask_at_once_at_one_spot_cost_one_request() {
         connection.send(lines.as_bytes());
     }
     google.wait_for(1);
-    google.behave(Behaviour::Good);
+    google.behave(Behavior::Good);
     for connection in &mut connections {
         for _ in 0..CLIENTS {
             assert!(connection.line().starts_with("AT "));
@@ -71,7 +71,7 @@ fn an_old_answer_is_given_while_the_provider_fails() {
     client.ask(&format!("IAMAT kiwi {WHERE_AND_WHEN}"));
     let first = asked(&mut client);
     assert_eq!(first["status"], "OK", "{first}");
-    google.behave(Behaviour::Fails(503));
+    google.behave(Behavior::Fails(503));
     eventually("the answer is old", || {
         assert_eq!(asked(&mut client), first);
         if count(&herd, "stale") > 0.0 { Ok(()) } else { Err(google.count()) }
@@ -82,7 +82,7 @@ fn an_old_answer_is_given_while_the_provider_fails() {
 #[test]
 fn another_provider_answers_within_the_deadline_where_the_first_hangs() {
     let google = Google::start();
-    google.behave(Behaviour::Held);
+    google.behave(Behavior::Held);
     let herd = start(&google, "fallback = [\"embedded\"]\ndeadline_ms = 1000");
     let mut client = herd.client("Riley");
     client.ask(&format!("IAMAT kiwi {WHERE_AND_WHEN}"));
@@ -90,7 +90,7 @@ fn another_provider_answers_within_the_deadline_where_the_first_hangs() {
     assert_eq!(answer["status"], "OK", "{answer}");
     assert!(answer["html_attributions"].to_string().contains("GeoNames"), "{answer}");
     assert_eq!(count(&herd, "fallback"), 1.0);
-    google.behave(Behaviour::Good);
+    google.behave(Behavior::Good);
 }
 
 /// Each was once read into memory of its own, and a hundred of the longest took 800 MB.
@@ -98,7 +98,7 @@ fn another_provider_answers_within_the_deadline_where_the_first_hangs() {
 fn a_hundred_of_the_longest_answers_share_one_budget_of_memory() {
     const ASKED: usize = 100;
     let google = Google::start();
-    google.behave(Behaviour::Hangs(4 << 20));
+    google.behave(Behavior::Hangs(4 << 20));
     let herd = start(&google, "per_second = 0\nretries = 0\ndeadline_ms = 60000");
     let mut connections: Vec<_> = (0..ASKED).map(|_| herd.client("Riley")).collect();
     let before = herd.process("Riley").memory_peak();

@@ -72,7 +72,7 @@ fn a_server_that_is_alone_for_a_moment_tells_what_it_holds_before_it_ends() {
 }
 
 #[test]
-fn what_was_acknowledged_before_the_end_is_at_the_neighbours() {
+fn what_was_acknowledged_before_the_end_is_at_the_neighbors() {
     let mut herd = Plan::classic().start();
     let mut ledger = Ledger::default();
     for name in NAMES {
@@ -90,7 +90,7 @@ fn what_was_acknowledged_before_the_end_is_at_the_neighbours() {
 }
 
 #[test]
-fn many_reports_just_before_the_end_all_reach_the_neighbour() {
+fn many_reports_just_before_the_end_all_reach_the_neighbor() {
     const CLIENTS: usize = 20_000;
     for _ in 0..3 {
         let mut herd = Plan::pair().log("level = \"warn\"").start();
@@ -115,7 +115,7 @@ fn many_reports_just_before_the_end_all_reach_the_neighbour() {
 }
 
 #[test]
-fn what_was_acknowledged_is_told_to_a_neighbour_that_asks_only_at_the_end() {
+fn what_was_acknowledged_is_told_to_a_neighbor_that_asks_only_at_the_end() {
     let mut herd = Plan::pair().prepare();
     herd.start("Riley");
     // One that knows of trees, and that has not heard yet that it is in one with Riley.

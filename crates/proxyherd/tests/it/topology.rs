@@ -88,7 +88,7 @@ fn a_removed_link_goes_down_and_changes_find_another_way() {
 }
 
 #[test]
-fn a_neighbour_that_does_not_move_holds_up_no_change() {
+fn a_neighbor_that_does_not_move_holds_up_no_change() {
     let mut herd = Plan::classic().encrypted().start();
     herd.process("Juzang").signal("STOP");
     herd.change(herd.plan().without_link("Riley", "Juzang").with_link("Riley", "Campbell"));
@@ -151,7 +151,7 @@ fn a_wrong_file_changes_nothing_and_is_logged_with_its_line() {
 }
 
 #[test]
-fn a_changed_address_is_dialled() {
+fn a_changed_address_is_dialed() {
     let mut herd = Plan::classic().start();
     let times_up = link(&herd, "Bernard", "Campbell")["times_up"].clone();
     herd.move_peer("Riley");
@@ -362,7 +362,7 @@ fn while_files_differ_both_logs_say_whose_does_not_know_the_other() {
         "proxyherd_peers_refused_total",
         6.0..,
     );
-    assert!(began.elapsed() > Duration::from_secs(1), "it is dialled more and more rarely");
+    assert!(began.elapsed() > Duration::from_secs(1), "it is dialed more and more rarely");
     assert_eq!(said(&herd, "Riley", told), 1, "it is told once");
     assert_eq!(said(&herd, "Jaquez", told), 1);
     herd.write_file("own.toml", &herd.text());

@@ -110,7 +110,7 @@ fn two_processes_of_one_name_and_one_neighbor_are_told_of_it_and_the_link_stays_
 }
 
 #[test]
-fn two_processes_of_one_name_with_neighbours_of_their_own_say_so_in_their_logs() {
+fn two_processes_of_one_name_with_neighbors_of_their_own_say_so_in_their_logs() {
     let plan = Plan::classic().without_link("Bernard", "Juzang");
     let mut herd = plan.prepare();
     herd.write_file("first.toml", &herd.text_of(&plan.clone().without_link("Bernard", "Campbell")));

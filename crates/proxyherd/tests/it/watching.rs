@@ -108,7 +108,7 @@ fn metrics_have_the_names_and_labels_that_scripts_rely_on() {
         assert!(of("proxyherd_link_lag_seconds") < Some(10.0));
     }
     let (_, text) = get(http, "/metrics");
-    assert!(!text.contains("neighbor=\"Riley\""), "Riley is no neighbour of Bernard");
+    assert!(!text.contains("neighbor=\"Riley\""), "Riley is no neighbor of Bernard");
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn reports_and_places_are_counted_by_what_became_of_them() {
     herd.agreed(&["Jaquez"], "kiwi");
     let jaquez = herd.at("Jaquez").http;
     let accepted = metric(jaquez, "proxyherd_reports_total{result=\"accepted\"}");
-    assert_eq!(accepted, Some(0.0), "what neighbours tell is no report of a client");
+    assert_eq!(accepted, Some(0.0), "what neighbors tell is no report of a client");
     assert_eq!(metric(jaquez, "proxyherd_records"), Some(2.0));
 }
 

@@ -191,8 +191,8 @@ fn kind(place: &Place) -> &str {
     place.types.first().map_or("", |kind| &**kind).trim_start_matches("point_of_interest")
 }
 
-fn distance(metres: f64) -> String {
-    if metres < 1000.0 { format!("{metres:.0} m") } else { format!("{:.1} km", metres / 1000.0) }
+fn distance(meters: f64) -> String {
+    if meters < 1000.0 { format!("{meters:.0} m") } else { format!("{:.1} km", meters / 1000.0) }
 }
 
 /// Text that fits its column. Anyone can write a name, so a name must not control the terminal.

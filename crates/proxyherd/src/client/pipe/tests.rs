@@ -278,7 +278,7 @@ async fn an_input_longer_than_all_buffers_goes_through_and_survives_its_server()
     let output = String::from_utf8(output.written).unwrap();
     assert!(clients_in(&output).eq(expected));
     // No more than the window was with the first server when it stopped.
-    assert!(jaquez.server.herd().map().len() > 50_000, "the other server has taken over");
+    assert!(jaquez.server.herd().replica().len() > 50_000, "the other server has taken over");
 }
 
 #[tokio::test]

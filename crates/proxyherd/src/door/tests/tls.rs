@@ -28,7 +28,7 @@ async fn who_speaks_no_tls_is_told_so_in_the_log_and_closed() {
         eventually("it is counted", || failed(&house) == index as u64 + 1);
     }
     house.wait_for_log("closed: it does not speak TLS, and this address does (`tls://`)");
-    assert_eq!(house.herd.map().len(), 0);
+    assert_eq!(house.herd.replica().len(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -103,7 +103,7 @@ async fn what_is_no_longer_what_the_client_has_encrypted_ends_its_connection() {
     client.sock.write_all(&record).unwrap();
     assert_eq!(rest(&mut client), b"");
     house.wait_for_log("closed: TLS: cannot decrypt peer's message");
-    assert_eq!((house.herd.map().len(), failed(&house)), (0, 0));
+    assert_eq!((house.herd.replica().len(), failed(&house)), (0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -82,7 +82,7 @@ impl House {
 
     /// Whether the replica has no followers.
     fn is_unfollowed(&self) -> bool {
-        let (map, following) = (self.herd.map(), Following { begins: Begin::Now, wants_removed: false });
+        let (map, following) = (self.herd.replica(), Following { begins: Begin::Now, wants_removed: false });
         let places: Vec<_> = (0..FOLLOWERS_MAX).map_while(|_| map.follow(following, || ())).collect();
         let count = places.len();
         places.into_iter().for_each(|place| map.unfollow(place));

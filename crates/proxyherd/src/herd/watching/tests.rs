@@ -127,7 +127,7 @@ async fn a_client_that_expires_is_gone() {
     let watcher = TestWatcher::of(&herd, Watch::Client(client("kiwi"))).unwrap();
     report(&herd, &["kiwi"], 1);
     assert_eq!(watcher.next(), "kiwi 1");
-    assert_eq!(herd.map().sweep(NOW_NS + HOUR_NS, 1000), 1);
+    assert_eq!(herd.replica().sweep(NOW_NS + HOUR_NS, 1000), 1);
     assert_eq!(watcher.next_at(NOW_NS + HOUR_NS), "no kiwi");
 }
 
@@ -174,18 +174,19 @@ async fn all_watchers_begin_anew_where_their_follower_does() {
 async fn the_map_is_followed_once_from_the_first_watcher_to_the_last() {
     let herd = alone();
     let news = Following { begins: Begin::Now, wants_removed: false };
-    let mut others: Vec<_> = (1..FOLLOWERS_MAX).map(|_| herd.map().follow(news, || ()).unwrap()).collect();
+    let mut others: Vec<_> =
+        (1..FOLLOWERS_MAX).map(|_| herd.replica().follow(news, || ()).unwrap()).collect();
     let watchers = [(); 3].map(|()| TestWatcher::of(&herd, Watch::All).unwrap());
-    assert_eq!(herd.map().follow(news, || ()), None, "the watchers have the last place");
+    assert_eq!(herd.replica().follow(news, || ()), None, "the watchers have the last place");
     let [first, second, third] = watchers;
     drop((first, second));
     report(&herd, &["kiwi"], 1);
     assert_eq!(third.next(), "kiwi 1");
-    assert_eq!(herd.map().follow(news, || ()), None);
+    assert_eq!(herd.replica().follow(news, || ()), None);
     drop(third);
-    others.push(eventually("the place is free", || herd.map().follow(news, || ())));
+    others.push(eventually("the place is free", || herd.replica().follow(news, || ())));
     assert!(TestWatcher::of(&herd, Watch::All).is_none(), "there is no place");
-    herd.map().unfollow(others.remove(0));
+    herd.replica().unfollow(others.remove(0));
     let again = TestWatcher::of(&herd, Watch::All).unwrap();
     report(&herd, &["kiwi"], 2);
     assert_eq!(again.next(), "kiwi 2");
@@ -246,9 +247,10 @@ async fn a_bell_that_panics_has_all_watchers_begin_anew_and_silences_nobody() {
     drop((all, one, late));
     let following = Following { begins: Begin::Now, wants_removed: false };
     eventually("nobody follows", || {
-        let places: Vec<_> = (0..FOLLOWERS_MAX).map_while(|_| herd.map().follow(following, || ())).collect();
+        let places: Vec<_> =
+            (0..FOLLOWERS_MAX).map_while(|_| herd.replica().follow(following, || ())).collect();
         let count = places.len();
-        places.into_iter().for_each(|place| herd.map().unfollow(place));
+        places.into_iter().for_each(|place| herd.replica().unfollow(place));
         count == FOLLOWERS_MAX
     });
 }

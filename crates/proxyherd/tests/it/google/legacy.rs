@@ -45,7 +45,7 @@ pub(super) fn answer(asked: &Asked, shared: &Shared) -> Value {
 /// What a question finds, or nothing if Google would not take it.
 fn search<'a>(parameter: &impl Fn(&str) -> Option<&'a str>) -> Option<Vec<Spot>> {
     let (latitude, longitude) = parameter("location")?.split_once(',')?;
-    let centre: (f64, f64) = (latitude.parse().ok()?, longitude.parse().ok()?);
+    let center: (f64, f64) = (latitude.parse().ok()?, longitude.parse().ok()?);
     let nearest_first = parameter("rankby") == Some("distance");
     let radius_m = match (nearest_first, parameter("radius")) {
         (true, None) if ["keyword", "name", "type"].into_iter().any(|name| parameter(name).is_some()) => {
@@ -65,7 +65,7 @@ fn search<'a>(parameter: &impl Fn(&str) -> Option<&'a str>) -> Option<Vec<Spot>>
     let holds = |text: &str, wanted: Option<&str>| {
         wanted.is_none_or(|wanted| text.to_lowercase().contains(&wanted.to_lowercase()))
     };
-    let mut found = within(centre, radius_m, nearest_first);
+    let mut found = within(center, radius_m, nearest_first);
     found.retain(|spot| {
         holds(&spot.name, parameter("name"))
             && holds(&format!("{} {}", spot.name, spot.address), parameter("keyword"))

@@ -4,18 +4,18 @@
 //! ```ignore
 //! let google = Google::start();
 //! // base_url = google.url(), and the key in a file or a variable = google.key()
-//! google.behave(Behaviour::Slow(Duration::from_secs(1)));  // from now on
-//! google.once(Behaviour::Fails(503));                       // the next request alone; may be queued
-//! google.behave(Behaviour::Held);                           // requests wait until it behaves otherwise
+//! google.behave(Behavior::Slow(Duration::from_secs(1)));  // from now on
+//! google.once(Behavior::Fails(503));                       // the next request alone; may be queued
+//! google.behave(Behavior::Held);                           // requests wait until it behaves otherwise
 //! google.wait_for(3);                                       // … have come
 //! assert_eq!(google.requests()[0].key.as_deref(), Some(google.key()));
 //! ```
 //!
-//! It knows the [`Spot`]s of `spots`, among them sixty within two kilometres around [`CENTRE`], and finds them by
+//! It knows the [`Spot`]s of `spots`, among them sixty within two kilometers around [`CENTER`], and finds them by
 //! distance. It needs no runtime of the test's, and ends when it is dropped. It does not know who asks it.
 #![allow(dead_code, unused_imports, reason = "each test takes what it needs of it")]
 
-mod behaviour;
+mod behavior;
 mod connection;
 mod legacy;
 mod new;
@@ -40,8 +40,8 @@ use tokio::sync::{oneshot, watch};
 
 use self::connection::{Listener, Reset};
 pub(crate) use self::{
-    behaviour::Behaviour,
-    spots::{CENTRE, Spot, metres_between, spots},
+    behavior::Behavior,
+    spots::{CENTER, Spot, metres_between, spots},
 };
 use crate::harness::eventually;
 
@@ -76,8 +76,8 @@ pub(crate) struct Asked {
 
 /// What the server and its owner share.
 struct Shared {
-    behaviour: watch::Sender<Behaviour>,
-    once: Mutex<VecDeque<Behaviour>>,
+    behavior: watch::Sender<Behavior>,
+    once: Mutex<VecDeque<Behavior>>,
     asked: Mutex<Vec<Asked>>,
     /// What is left of a legacy question's places after its first page, by token.
     pages: Mutex<BTreeMap<String, Vec<Spot>>>,
@@ -87,7 +87,7 @@ impl Google {
     /// Starts one on a port of its own; when this returns, it can be asked.
     pub(crate) fn start() -> Google {
         let shared = Arc::new(Shared {
-            behaviour: watch::Sender::new(Behaviour::Good),
+            behavior: watch::Sender::new(Behavior::Good),
             once: Mutex::default(),
             asked: Mutex::default(),
             pages: Mutex::default(),
@@ -113,13 +113,13 @@ impl Google {
     }
 
     /// How it treats every request from now on, those that it holds too.
-    pub(crate) fn behave(&self, behaviour: Behaviour) {
-        self.shared.behaviour.send_replace(behaviour);
+    pub(crate) fn behave(&self, behavior: Behavior) {
+        self.shared.behavior.send_replace(behavior);
     }
 
     /// How it treats the next request alone; several calls queue up.
-    pub(crate) fn once(&self, behaviour: Behaviour) {
-        self.shared.once.lock().unwrap().push_back(behaviour);
+    pub(crate) fn once(&self, behavior: Behavior) {
+        self.shared.once.lock().unwrap().push_back(behavior);
     }
 
     /// Every request so far, in the order in which they came.
@@ -175,18 +175,18 @@ async fn answer(
 ) -> Response {
     let asked = Asked::read(request).await;
     shared.asked.lock().unwrap().push(asked.clone());
-    let behaviour = shared.next_behaviour().await;
-    behaviour::answer(behaviour, &asked, &shared, &reset).await
+    let behavior = shared.next_behavior().await;
+    behavior::answer(behavior, &asked, &shared, &reset).await
 }
 
 impl Shared {
     /// How this request is treated; one that is held waits here.
-    async fn next_behaviour(&self) -> Behaviour {
+    async fn next_behavior(&self) -> Behavior {
         if let Some(once) = self.once.lock().unwrap().pop_front() {
             return once;
         }
-        let mut behaviour = self.behaviour.subscribe();
-        let next = behaviour.wait_for(|behaviour| !matches!(behaviour, Behaviour::Held)).await;
+        let mut behavior = self.behavior.subscribe();
+        let next = behavior.wait_for(|behavior| !matches!(behavior, Behavior::Held)).await;
         next.expect("the sender is in what is borrowed here").clone()
     }
 }

@@ -101,12 +101,12 @@ pub(super) fn answer(asked: &Asked) -> Result<Value, Error> {
     check_names(body)?;
     let circle = &body["locationRestriction"]["circle"];
     let number = |value: &Value| value.as_f64().unwrap_or(0.0);
-    let centre = (number(&circle["center"]["latitude"]), number(&circle["center"]["longitude"]));
+    let center = (number(&circle["center"]["latitude"]), number(&circle["center"]["longitude"]));
     let radius_m = number(&circle["radius"]);
     if !(radius_m > 0.0 && radius_m <= 50_000.0) {
         return Err(Error::invalid("circle.radius must be in (0.0, 50000.0]"));
     }
-    if centre.0.abs() > 90.0 || centre.1.abs() > 180.0 {
+    if center.0.abs() > 90.0 || center.1.abs() > 180.0 {
         return Err(Error::invalid("circle.center is not on Earth"));
     }
     let most = match body.get("maxResultCount").map(Value::as_u64) {
@@ -120,7 +120,7 @@ pub(super) fn answer(asked: &Asked) -> Result<Value, Error> {
         Some(_) => return Err(Error::invalid("Invalid value at 'rank_preference'")),
     };
     let kinds = read_kinds(body)?;
-    let mut found = within(centre, radius_m, nearest_first);
+    let mut found = within(center, radius_m, nearest_first);
     found.retain(|spot| kinds.is_empty() || kinds.contains(&spot.kind));
     let places: Vec<Value> = found[..found.len().min(most)].iter().map(|spot| place(spot, &mask)).collect();
     Ok(if places.is_empty() { json!({}) } else { json!({ "places": places }) })

@@ -1,7 +1,7 @@
 //! What the stand-in knows: a fixed set of places, and how far apart they lie.
 
 /// UCLA, in the middle of sixty places.
-pub(crate) const CENTRE: (f64, f64) = (34.068930, -118.445127);
+pub(crate) const CENTER: (f64, f64) = (34.068930, -118.445127);
 
 const PARIS: (f64, f64) = (48.8566, 2.3522);
 pub(super) const KINDS: [&str; 5] = ["restaurant", "cafe", "park", "museum", "book_store"];
@@ -25,18 +25,18 @@ pub(crate) struct Spot {
     pub(crate) business_status: &'static str,
 }
 
-/// All there are: sixty on a spiral of 30 m to 1800 m around [`CENTRE`], one 20 km north of it, five in Paris.
+/// All there are: sixty on a spiral of 30 m to 1800 m around [`CENTER`], one 20 km north of it, five in Paris.
 pub(crate) fn spots() -> Vec<Spot> {
-    let ucla = (0..60).map(|number| spot("Westwood", number, CENTRE, 30.0 * f64::from(number + 1)));
-    let far = spot("Northridge", 60, CENTRE, 0.0);
-    let far = Spot { latitude: CENTRE.0 + (20_000.0 / EARTH_RADIUS_M).to_degrees(), ..far };
+    let ucla = (0..60).map(|number| spot("Westwood", number, CENTER, 30.0 * f64::from(number + 1)));
+    let far = spot("Northridge", 60, CENTER, 0.0);
+    let far = Spot { latitude: CENTER.0 + (20_000.0 / EARTH_RADIUS_M).to_degrees(), ..far };
     let paris = (61..66).map(|number| spot("Paris", number, PARIS, 100.0 * f64::from(number - 60)));
     ucla.chain([far]).chain(paris).collect()
 }
 
 /// The places within a circle, the nearest first or the best.
-pub(super) fn within(centre: (f64, f64), radius_m: f64, nearest_first: bool) -> Vec<Spot> {
-    let distance = |spot: &Spot| metres_between(centre, (spot.latitude, spot.longitude));
+pub(super) fn within(center: (f64, f64), radius_m: f64, nearest_first: bool) -> Vec<Spot> {
+    let distance = |spot: &Spot| metres_between(center, (spot.latitude, spot.longitude));
     let mut found: Vec<Spot> = spots().into_iter().filter(|spot| distance(spot) <= radius_m).collect();
     if nearest_first {
         found.sort_by(|one, other| distance(one).total_cmp(&distance(other)));
@@ -54,10 +54,10 @@ pub(crate) fn metres_between(one: (f64, f64), other: (f64, f64)) -> f64 {
 }
 
 /// One of them, so far from a point, in a direction of its own.
-fn spot(town: &str, number: u32, around: (f64, f64), metres: f64) -> Spot {
+fn spot(town: &str, number: u32, around: (f64, f64), meters: f64) -> Spot {
     // The golden angle: neighbors on the spiral lie far apart on the map.
     let bearing = (f64::from(number) * 137.508).to_radians();
-    let degrees = (metres / EARTH_RADIUS_M).to_degrees();
+    let degrees = (meters / EARTH_RADIUS_M).to_degrees();
     let rounded = |degrees: f64| (degrees * 1e7).round() / 1e7;
     let kind = KINDS[number as usize % KINDS.len()];
     Spot {

@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{Asked, Behaviour, CENTRE, Google, legacy, new};
+use super::{Asked, Behavior, CENTER, Google, legacy, new};
 
 /// Asks over a socket of its own; the answer is HTTP code and body. Each header ends with its line break.
 fn asked(google: &Google, what: &str, headers: &str, body: &str) -> (u16, Value) {
@@ -36,7 +36,7 @@ fn legacy(google: &Google, key: &str, parameters: &str) -> Value {
 }
 
 fn circle(radius: f64) -> Value {
-    json!({"circle": {"center": {"latitude": CENTRE.0, "longitude": CENTRE.1}, "radius": radius}})
+    json!({"circle": {"center": {"latitude": CENTER.0, "longitude": CENTER.1}, "radius": radius}})
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn new_takes_what_google_takes_and_nothing_else() {
         (key, "places.id", &good, 200, "ChIJstandin00"),
         (key, "", &good, 400, "FieldMask is a required parameter"),
         (key, "places.id, places.rating", &good, 400, "path ' places.rating'"),
-        (key, "places.id,places.colour", &good, 400, "path 'places.colour'"),
+        (key, "places.id,places.color", &good, 400, "path 'places.color'"),
         ("AIzaWrong", "places.id", &good, 400, "API_KEY_INVALID"),
         ("", "places.id", &good, 403, "PERMISSION_DENIED"),
         (key, "places.id", &json!({"locationRestriction": circle(50_001.0)}), 400, "radius"),
@@ -90,7 +90,7 @@ fn new_finds_what_lies_within_and_tells_only_what_the_mask_lets_through() {
 #[test]
 fn legacy_takes_what_google_takes_and_nothing_else() {
     let google = Google::start();
-    let at = format!("location={},{}", CENTRE.0, CENTRE.1);
+    let at = format!("location={},{}", CENTER.0, CENTER.1);
     for (parameters, status) in [
         (format!("{at}&radius=500"), "OK"),
         (format!("{at}&radius=10"), "ZERO_RESULTS"),
@@ -111,7 +111,7 @@ fn legacy_takes_what_google_takes_and_nothing_else() {
 #[test]
 fn legacy_tells_sixty_places_on_three_pages() {
     let google = Google::start();
-    let mut page = legacy(&google, google.key(), &format!("location={},{}&radius=2000", CENTRE.0, CENTRE.1));
+    let mut page = legacy(&google, google.key(), &format!("location={},{}&radius=2000", CENTER.0, CENTER.1));
     let mut ids = Vec::new();
     for number in 0..3 {
         let results = page["results"].as_array().unwrap();
@@ -132,16 +132,16 @@ fn it_behaves_as_told_once_or_from_now_on() {
     let google = Google::start();
     let body = json!({"locationRestriction": circle(500.0)});
     let code = || new(&google, google.key(), "places.id", &body).0;
-    google.once(Behaviour::Fails(500));
-    google.once(Behaviour::TooMany(Some("7")));
+    google.once(Behavior::Fails(500));
+    google.once(Behavior::TooMany(Some("7")));
     assert_eq!([code(), code(), code()], [500, 429, 200]);
-    google.behave(Behaviour::Fails(503));
+    google.behave(Behavior::Fails(503));
     assert_eq!([code(), code()], [503, 503]);
-    google.behave(Behaviour::Held);
+    google.behave(Behavior::Held);
     std::thread::scope(|scope| {
         let held = scope.spawn(code);
         google.wait_for(6);
-        google.behave(Behaviour::Good);
+        google.behave(Behavior::Good);
         assert_eq!(held.join().unwrap(), 200);
     });
 }

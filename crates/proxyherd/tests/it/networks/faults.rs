@@ -29,7 +29,7 @@ pub(super) struct Fault {
     /// One server or two.
     struck: Vec<&'static str>,
     losses: Vec<Loss>,
-    /// How long it stays: short enough for a link to live through it, or long enough to be given up and for dialling
+    /// How long it stays: short enough for a link to live through it, or long enough to be given up and for dialing
     /// again to become rare.
     pub(super) lasts: Duration,
 }

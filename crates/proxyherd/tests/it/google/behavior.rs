@@ -19,7 +19,7 @@ use super::{Asked, Shared, connection::Reset, legacy, new};
 
 /// How a request is treated.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Behaviour {
+pub(crate) enum Behavior {
     /// As Google does.
     Good,
     /// Well, but nothing is found.
@@ -56,37 +56,37 @@ pub(crate) enum Behaviour {
     Redirect(u16, String),
 }
 
-pub(super) async fn answer(behaviour: Behaviour, asked: &Asked, shared: &Shared, reset: &Reset) -> Response {
-    match behaviour {
-        Behaviour::Good => good(asked, shared),
-        Behaviour::Nothing if asked.is_legacy() => json_body(200, &legacy::failed("ZERO_RESULTS", None)),
-        Behaviour::Nothing => json_body(200, &json!({})),
-        Behaviour::Slow(duration) => {
+pub(super) async fn answer(behavior: Behavior, asked: &Asked, shared: &Shared, reset: &Reset) -> Response {
+    match behavior {
+        Behavior::Good => good(asked, shared),
+        Behavior::Nothing if asked.is_legacy() => json_body(200, &legacy::failed("ZERO_RESULTS", None)),
+        Behavior::Nothing => json_body(200, &json!({})),
+        Behavior::Slow(duration) => {
             sleep(duration).await;
             good(asked, shared)
         }
-        Behaviour::Held => std::future::pending().await,
-        Behaviour::Fails(code) => failed(asked, code, "it was told to fail"),
-        Behaviour::TooMany(after) => too_many(asked, after),
-        Behaviour::Says(status) => says(asked, status),
-        Behaviour::TellsTheKey => {
+        Behavior::Held => std::future::pending().await,
+        Behavior::Fails(code) => failed(asked, code, "it was told to fail"),
+        Behavior::TooMany(after) => too_many(asked, after),
+        Behavior::Says(status) => says(asked, status),
+        Behavior::TellsTheKey => {
             let key = asked.key.as_deref().unwrap_or_default();
             failed(asked, 403, &format!("{}?key={key} is not for {key}", asked.path))
         }
-        Behaviour::Body(body) => body_of("application/json", Body::from(body)),
-        Behaviour::Html => {
+        Behavior::Body(body) => body_of("application/json", Body::from(body)),
+        Behavior::Html => {
             body_of("text/html", Body::from("<!DOCTYPE html>\n<p>Sign in to this network</p>\n"))
         }
-        Behaviour::HalfJson => body_of("application/json", Body::from(half(asked, shared))),
-        Behaviour::CutOff => body_of("application/json", Body::new(Flow::CutOff(half(asked, shared)))),
-        Behaviour::Blanks(len) => body_of("application/json", Body::new(Flow::Blanks(len))),
-        Behaviour::Hangs(len) => body_of("application/json", Body::new(Flow::Hangs(len))),
-        Behaviour::Drip(every) => body_of("application/json", Body::new(Flow::Drip(interval(every)))),
-        Behaviour::Reset => {
+        Behavior::HalfJson => body_of("application/json", Body::from(half(asked, shared))),
+        Behavior::CutOff => body_of("application/json", Body::new(Flow::CutOff(half(asked, shared)))),
+        Behavior::Blanks(len) => body_of("application/json", Body::new(Flow::Blanks(len))),
+        Behavior::Hangs(len) => body_of("application/json", Body::new(Flow::Hangs(len))),
+        Behavior::Drip(every) => body_of("application/json", Body::new(Flow::Drip(interval(every)))),
+        Behavior::Reset => {
             reset.set();
             StatusCode::OK.into_response()
         }
-        Behaviour::Redirect(code, to) => {
+        Behavior::Redirect(code, to) => {
             (StatusCode::from_u16(code).unwrap(), [(header::LOCATION, to)]).into_response()
         }
     }
