@@ -1,4 +1,4 @@
-//! The frames of a neighbor: how they change the map, and what the server then sends to its other neighbors.
+//! The frames of a neighbor: how they change the replica, and what the server then sends to its other neighbors.
 
 use proxyherd_core::{
     codec::link::{Encoder, Frame, decode},
@@ -13,7 +13,7 @@ use crate::{memory::bounded, pieces};
 /// The present time, POSIX time in nanoseconds.
 const NOW_NS: u64 = 1_621_464_828_223_371_889;
 
-/// However the bytes were cut, the map is the same afterwards. Its data structures never contradict each other, and what it
+/// However the bytes were cut, the replica is the same afterwards. Its data structures never contradict each other, and what it
 /// sends to another neighbor is valid frames.
 pub fn check(input: &[u8]) {
     shake_hands(input);
@@ -44,7 +44,7 @@ fn shake_hands(input: &[u8]) {
     assert!(decode(encoder.bytes()).is_ok_and(|frame| frame.is_some()));
 }
 
-/// How the link ended, the map's content, and the bytes that another neighbor is sent.
+/// How the link ended, the content of the replica, and the bytes that another neighbor is sent.
 fn received(pieces: &[&[u8]]) -> (String, Vec<String>, Vec<u8>) {
     let map = map();
     let links = [0, 1].map(|place| LinkId::new(place).expect("a server may have two links"));
@@ -63,7 +63,7 @@ fn received(pieces: &[&[u8]]) -> (String, Vec<String>, Vec<u8>) {
     let _ = map.link_down(links[0]);
     assert_eq!(map.contradiction(), None);
     let mut rest = encoder.bytes();
-    while let Some((_, len)) = decode(rest).expect("the map sends valid frames") {
+    while let Some((_, len)) = decode(rest).expect("the replica sends valid frames") {
         rest = &rest[len..];
     }
     assert!(rest.is_empty());

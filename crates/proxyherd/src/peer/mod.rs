@@ -2,7 +2,7 @@
 //!
 //! One end of each link dials, again and again until the link is up; the other end accepts. Links come and go with the
 //! topology ([`Peers::change`]). `wire` finds out which server is at the other end, `session` runs a link that both
-//! ends have agreed on. Nothing here knows what frames do to the map.
+//! ends have agreed on. Nothing here knows what frames do to the replica.
 
 mod handshakes;
 mod meter;

@@ -177,7 +177,7 @@ async fn send_while_heard(
     }
 }
 
-/// Sends what the map has for this link, after what `encoder` holds already. Once the neighbor has `refused` the link,
+/// Sends what the replica has for this link, after what `encoder` holds already. Once the neighbor has `refused` the link,
 /// this ends when the queue is empty.
 async fn send(
     herd: &Herd,

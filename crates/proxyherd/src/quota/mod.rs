@@ -5,7 +5,7 @@
 //! grants other servers what this server can spare. The keeper has a turn every second, and sooner when the purse runs
 //! low.
 //!
-//! Core makes all decisions (`places::budget`). This module brings the clock, the file, and the map that carries the
+//! Core makes all decisions (`places::quota`). This module brings the clock, the file, and the replica that carries the
 //! accounts. It does not know who makes the requests.
 //!
 //! Invariants:
