@@ -7,6 +7,7 @@ use super::{
     diagnostic::{Diagnostic, Severity},
     nearest,
     overrides::{OutsideValue, OutsideValues, Settable},
+    secret::{HIDDEN, looks_secret},
     site::{FileText, Site},
 };
 
@@ -146,7 +147,8 @@ impl<'a> Reader<'a> {
         } else {
             format!("known here: {}", one_each(&keys).join(", "))
         };
-        let key = join(&stray.path, &stray.key);
+        // Somebody may have pasted a secret where its key should stand.
+        let key = if looks_secret(&stray.key) { HIDDEN.to_string() } else { join(&stray.path, &stray.key) };
         Diagnostic::error(stray.site.clone(), key, "is not a known key").help(help)
     }
 }

@@ -10,6 +10,7 @@ use toml::de::{DeTable, DeValue, Error};
 
 use super::{
     diagnostic::Diagnostic,
+    secret::{HIDDEN, looks_secret},
     site::{FileText, ValueSource},
 };
 
@@ -121,7 +122,8 @@ fn describe(source: FileText<'_>, error: &Error, unclosed: bool) -> Diagnostic {
     if begins(error, &["duplicate key"]) {
         let is_header = site.text.trim_start().starts_with('[');
         let help = if is_header { "put all of its keys below one of them" } else { "leave one of them out" };
-        return Diagnostic::keyless(site, format!("`{}` is given twice", stretch.trim())).help(help);
+        let key = if looks_secret(stretch) { HIDDEN.to_string() } else { stretch.trim().to_owned() };
+        return Diagnostic::keyless(site, format!("`{key}` is given twice")).help(help);
     }
     if begins(error, &["invalid unquoted key"]) && stretch.starts_with(':') {
         return Diagnostic::keyless(site, "a key and its value have a `=` between them")

@@ -350,7 +350,7 @@ fn a_key_that_is_not_built_yet_is_the_answer_to_a_slip_of_its_own_name() {
 #[test]
 fn what_may_be_secret_is_not_repeated_wherever_it_stands() {
     type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [&'a str]);
-    let cases: [Case<'_>; 16] = [
+    let cases: [Case<'_>; 26] = [
         ("[places.google]\nkey = AIzaSyD3", &[], &[]),
         ("[places.google]\nkey = SyD3", &[], &[]),
         ("[places]\ngoogle = { mask = \"pro\", key = \"SyD3\" }", &[], &[]),
@@ -360,6 +360,16 @@ fn what_may_be_secret_is_not_repeated_wherever_it_stands() {
         ("[places.google]\nbase_url = \"http://a:SyD3@b\"", &[], &[]),
         ("[places.osm]\nurl = \"http://a:SyD3@b\"\nfile = 5", &[], &[]),
         ("[tls]\ncert = \"-----BEGIN PRIVATE KEY-----\\nSyD3\"", &[], &[]),
+        ("[places.google]\nkey = \"\"\"\nSyD3\\q\"\"\"", &[], &[]),
+        ("[tls]\nkey = \"\"\"-----BEGIN PRIVATE KEY-----\nSyD3 \\q\n\"\"\"", &[], &[]),
+        ("[places.google]\nkey = [\n SyD3\n]", &[], &[]),
+        ("[places.google]\nkey: \"SyD3\"", &[], &[]),
+        ("[places.google]\nkey \"SyD3\"", &[], &[]),
+        ("[places.google]\nAPI-KEY = \"SyD3\"", &[], &[]),
+        ("[places.google]\nAIzaSyD3 = 1", &[], &[]),
+        ("[places.google]\nAIzaSyD3 = 1\nAIzaSyD3 = 1", &[], &[]),
+        ("[AIzaSyD3]", &[], &[]),
+        ("[places.google]\nkey_env = \"\\u0041IzaSyD3\"", &[], &[]),
         ("", &[], &["places.google.base_url=http://a:SyD3@b"]),
         ("", &[("PROXYHERD_PLACES_GOOGLE_KEY", "SyD3")], &[]),
         ("", &[("PROXYHERD_PLACES_GOOGLE_KEY_ENV", "AIzaSyD3")], &[]),
