@@ -141,7 +141,11 @@ pub(crate) fn days_left(not_after_s: i64, now_s: i64) -> i64 {
 
 /// `2027-11-24`, in UTC.
 pub(crate) fn date(time_s: i64) -> String {
+    /// The end of a certificate without an end, 99991231235959Z (RFC 5280, section 4.1.2.5). It is later than the last
+    /// time of the library.
+    const NO_END_S: i64 = 253_402_300_799;
     match Timestamp::from_second(time_s) {
+        _ if time_s == NO_END_S => "9999-12-31".to_owned(),
         Ok(time) => time.strftime("%F").to_string(),
         Err(_) => format!("second {time_s}"),
     }
@@ -176,5 +180,7 @@ mod tests {
             assert_eq!(days_left(1_000_000 + left_s, 1_000_000), days, "{left_s}");
         }
         assert_eq!(date(1_795_461_363), "2026-11-23");
+        let (_, no_end) = x509_parser::time::ASN1Time::from_der(b"\x18\x0f99991231235959Z").unwrap();
+        assert_eq!(date(no_end.timestamp()), "9999-12-31");
     }
 }

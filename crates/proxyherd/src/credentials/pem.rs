@@ -58,7 +58,11 @@ pub(crate) fn read_key(
         Err(rustls::Error::InconsistentKeys(_)) => {
             Err(CredentialsError::KeyMismatch { certificate: of.to_owned(), key: path.to_owned() })
         }
-        Err(why) => Err(CredentialsError::Library { path: path.to_owned(), why }),
+        Err(why) => {
+            let is_of_certificate = matches!(why, rustls::Error::InvalidCertificate(_));
+            let path = if is_of_certificate { of } else { path };
+            Err(CredentialsError::Library { path: path.to_owned(), why })
+        }
     }
 }
 
@@ -131,6 +135,8 @@ fn without_marks(mut bytes: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
@@ -170,5 +176,20 @@ mod tests {
             let error = mistaken(Path::new("door"), bytes, wanted).to_string();
             assert!(error.starts_with(said), "{error}");
         }
+    }
+    #[test]
+    fn a_certificate_that_the_library_refuses_is_named_and_not_its_key() {
+        let mut params = rcgen::CertificateParams::new(["herd.example".to_owned()]).unwrap();
+        let mut unknown = rcgen::CustomExtension::from_oid_content(&[1, 2, 3, 4, 5], vec![5, 0]);
+        unknown.set_criticality(true);
+        params.custom_extensions.push(unknown);
+        let (dir, pair) = (tempfile::tempdir().unwrap(), rcgen::KeyPair::generate().unwrap());
+        let certificate = params.self_signed(&pair).unwrap();
+        let path = dir.path().join("door.key");
+        std::fs::write(&path, pair.serialize_pem()).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
+        let refused = read_key(&path, || Make::Door, &[certificate.der().clone()], Path::new("door.pem"));
+        let error = refused.unwrap_err().to_string();
+        assert!(error.starts_with("door.pem: invalid peer certificate"), "{error}");
     }
 }
