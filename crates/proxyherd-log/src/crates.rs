@@ -35,6 +35,9 @@ use crate::escape::cut;
 
 /// Names of headers whose values are secrets, in lower case. Each stands for all headers whose names contain it.
 const SECRET_HEADERS: [&str; 3] = ["authorization", "api-key", "cookie"];
+/// What stands before a secret elsewhere, in lower case: before the query of a URL that is shown field by field, and
+/// before a key in a query that a bracket or quote in it seems to end.
+const SECRET_MARKS: [&str; 2] = ["query: some(", "key="];
 /// In place of a secret.
 const MASK: &str = "***";
 
@@ -169,13 +172,16 @@ impl Visit for Message {
     }
 }
 
-/// The text without the queries of its URLs, and without all that follows the name of a secret header.
+/// The text without the queries of its URLs, and without all that follows the name of a secret header or another mark of
+/// a secret.
 fn without_secrets(text: &str) -> String {
+    let text = without_queries(text);
     let lower = text.to_ascii_lowercase();
-    let name_ends = SECRET_HEADERS.iter().filter_map(|name| lower.find(name).map(|at| at + name.len()));
-    match name_ends.min() {
-        Some(end) if end < text.len() => without_queries(&text[..end]) + MASK,
-        _ => without_queries(text),
+    let marks = SECRET_HEADERS.iter().chain(&SECRET_MARKS);
+    let mark_ends = marks.filter_map(|mark| lower.find(mark).map(|at| at + mark.len()));
+    match mark_ends.min() {
+        Some(end) if end < text.len() => text[..end].to_owned() + MASK,
+        _ => text,
     }
 }
 
@@ -325,6 +331,11 @@ mod tests {
             (format!("sent Authorization: Bearer {SECRET}"), "sent Authorization***"),
             (format!("{{\"x-goog-api-key\": \"{SECRET}\"}}"), "{\"x-goog-api-key***"),
             (format!("a?{SECRET}) set-cookie: {SECRET}"), "a?***) set-cookie***"),
+            (
+                format!("Url {{ path: \"/\", query: Some(\"key={SECRET}\") }}"),
+                "Url { path: \"/\", query: Some(***",
+            ),
+            (format!("GET /nearby?keyword=(a)&key={SECRET}"), "GET /nearby?***)&key=***"),
             ("why? nobody knows".to_owned(), "why? nobody knows"),
         ] {
             let (logs, [queue]) = open_logs([LogLevel::Debug]);
