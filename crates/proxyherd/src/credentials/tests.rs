@@ -120,7 +120,8 @@ fn a_server_is_no_authority() {
     let refused = trust.judge(forged.der(), &between, at, End::Dials).unwrap_err();
     assert!(matches!(refused, Untrusted::Unfit(_) | Untrusted::OtherAuthority), "{refused:?}");
     // Nor is the authority's own certificate a server's.
-    assert!(judged(&trust, &made.certificate_pem, NOW_S).is_err());
+    let refused = Untrusted::Unfit("CaUsedAsEndEntity".to_owned());
+    assert_eq!(judged(&trust, &made.certificate_pem, NOW_S), Err(refused));
 }
 
 #[test]

@@ -145,6 +145,10 @@ impl Trust {
             Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
                 Untrusted::OtherAuthority
             }
+            // The library shows such an error with its types around it.
+            Error::InvalidCertificate(CertificateError::Other(OtherError(why))) => {
+                Untrusted::Unfit(why.to_string())
+            }
             Error::InvalidCertificate(error) => Untrusted::Unfit(error.to_string()),
             error => Untrusted::Unfit(error.to_string()),
         })
