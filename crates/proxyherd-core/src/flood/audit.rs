@@ -63,7 +63,9 @@ impl Shard {
                 return Some(format!("link {place} is lazy but has a queue"));
             }
             if outbox.queued().filter(Option::is_none).count() != usize::from(outbox.has_marker()) {
-                return Some(format!("link {place} has a marker without a snapshot, or a snapshot without a marker"));
+                return Some(format!(
+                    "link {place} has a marker without a snapshot, or a snapshot without a marker"
+                ));
             }
             if !outbox.is_empty() && !outbox.is_ready {
                 return Some(format!("link {place} has something to flush but was not woken"));

@@ -21,8 +21,9 @@ impl Shard {
             .record
             .precedence(&told.origin.server, &record, &holder.server)
             .then_with(|| told.origin.incarnation.cmp(&holder.incarnation));
-        // Another server may have taken one of the records because the other had expired there. So an expired record
-        // counts as expired here, too, whether or not it was swept.
+        // Another server may have taken one of the records because the other had expired there. So a held record that
+        // had expired when the other was received counts as expired here, too, whether or not it was swept and whatever
+        // this server's clock shows.
         let is_held_over = self.is_expired(now_ns.max(told.record.received_ns()), &record);
         let is_told_over = self.is_expired(now_ns.max(record.received_ns()), &told.record);
         match (is_told_over, is_held_over) {

@@ -193,7 +193,8 @@ impl Shard {
         let (before, mut wake) = (slot.followed(), 0);
         slot.set_followed(before | followers);
         for at in places(followers & !before) {
-            let queue = self.followers.queues[at].as_mut().expect("a follower that is sent changes has a queue");
+            let queue =
+                self.followers.queues[at].as_mut().expect("a follower that is sent changes has a queue");
             queue.fifo.push_back(id.0);
             if !queue.is_ready {
                 queue.is_ready = true;
@@ -344,7 +345,9 @@ impl Shard {
                 continue;
             };
             if queue.begins_anew == (self.followers.told & 1 << at != 0) {
-                return Some(format!("follower {at} must either begin anew or be sent changes, and not both"));
+                return Some(format!(
+                    "follower {at} must either begin anew or be sent changes, and not both"
+                ));
             }
             if (!queue.fifo.is_empty() || queue.begins_anew) && !queue.is_ready {
                 return Some(format!("follower {at} has something to take but was not woken"));
@@ -358,7 +361,10 @@ impl Shard {
                 removed += usize::from(self.store.slot(slot).removed().is_some());
             }
             if queue.wants_removed && removed != queue.removed {
-                return Some(format!("{removed} removed records are queued but {} are counted", queue.removed));
+                return Some(format!(
+                    "{removed} removed records are queued but {} are counted",
+                    queue.removed
+                ));
             }
         }
         (0u32..).zip(&queued).find_map(|(at, &mask)| {

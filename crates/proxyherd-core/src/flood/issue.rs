@@ -108,7 +108,10 @@ impl Shard {
         keep_s: u32,
         bytes: &[u8],
     ) -> (Offered, Wake) {
-        debug_assert!(kind != Kind::CLIENT && bytes.len() <= DATA_LEN_MAX, "the caller of tell keeps these bounds");
+        debug_assert!(
+            kind != Kind::CLIENT && bytes.len() <= DATA_LEN_MAX,
+            "the caller of tell keeps these bounds"
+        );
         self.tell_body(now_ns, kind, key, Body::Data { keep_s, bytes })
     }
 

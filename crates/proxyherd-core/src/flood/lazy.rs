@@ -109,7 +109,7 @@ impl Shard {
         encoder.graft(self.settings.index, &vector, mode);
     }
 
-    /// Handles IHAVE: the neighbor covers these origins up to here.
+    /// Handles IHAVE: the neighbor covers each of these origins up to the given sequence.
     pub fn hear_promise(&mut self, link: LinkId, covered: Vec<(Origin, u64)>) {
         // Nobody else can have more updates of this server's present incarnation than the server itself.
         let me = self.origins.origin(ME).clone();

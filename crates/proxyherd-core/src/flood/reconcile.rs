@@ -34,10 +34,10 @@ impl Shard {
         self.tell_above(link, vector, GraftMode::Onward)
     }
 
-    /// Queues every record above a neighbor's vector. Then makes the link eager; or, if the neighbor asked once, only
-    /// puts a marker behind what is queued. That marker is a snapshot of now: a later one would also cover changes
-    /// that were not queued. A record that no vector covers is queued too, because it may have overtaken one that is
-    /// covered.
+    /// Queues every record above a neighbor's vector. Then makes the link eager. If the neighbor asked for one answer
+    /// only, puts a marker behind the queued records instead. That marker is a snapshot of this moment, because a later
+    /// snapshot would also cover changes that were not queued. A record that no vector covers is queued, too, because
+    /// the record may have replaced one that the vector covers.
     pub(super) fn tell_above(&mut self, link: LinkId, vector: &[(Origin, u64)], mode: GraftMode) -> Wake {
         let mut outbox =
             self.take_outbox(link).map_or_else(Box::default, |before| Box::new(before.renewed()));
