@@ -42,8 +42,8 @@ pub struct ReplicaSettings {
     pub me: Origin,
     /// The seed of the tables' hashes. Keep the seed secret: whoever knows it can choose keys that collide.
     pub seed: u64,
-    /// Maximum number of clients that this server accepts from its own reports. Beyond this number, new clients are
-    /// refused here. Clients that neighbors send are always merged.
+    /// Maximum number of clients. Beyond this number, this server refuses reports of new clients. Clients that neighbors
+    /// send are always merged.
     pub max_clients: u64,
     /// Forget a client this long after its report was received, nanoseconds.
     pub client_ttl_ns: Option<u64>,
@@ -466,9 +466,7 @@ impl Replica {
                 let unnoted = (0..)
                     .zip(&self.ready)
                     .find(|&(link, noted)| shard.ready_links() & 1 << link != 0 && !is_noted(noted));
-                unnoted.map(|(link, _): (u32, _)| {
-                    format!("link {link} has something to flush but is not marked as ready")
-                })
+                unnoted.map(|(link, _): (u32, _)| format!("link {link} is not marked as ready"))
             });
             let found = found.or_else(|| self.followers.contradiction(index, shard.ready_followers()));
             if let Some(found) = found {

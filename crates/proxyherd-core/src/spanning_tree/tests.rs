@@ -165,7 +165,7 @@ fn states_that_are_forged_faster_than_they_are_contradicted_are_contradicted_wit
         settle(trees);
     };
     for burst in 0..2 {
-        // States that are contradicted at once are no longer left to contradict.
+        // These forged states are contradicted at once.
         (1..=u64::from(TREE_ANSWERS)).for_each(|at| forge(&mut trees, burst * 100 + 10 * at));
         check(&trees, 2);
         for beat in 1..=u64::from(TREE_ANSWERS) + 1 {
