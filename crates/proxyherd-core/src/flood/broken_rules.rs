@@ -1,7 +1,7 @@
 //! What a shard does when a rule is broken: see [`Rules`](super::Rules).
 //!
-//! The flood's code calls these methods at the places that the rules are about. Without the feature `broken-rules` each of
-//! them is empty or a constant, and the compiler removes the call.
+//! The flood's code calls these methods at the places that the rules are about. Without the feature `broken-rules` each
+//! of the methods is empty or a constant, and the compiler removes the call.
 
 use super::{Broken, LinkId, Outbox, Shard, Wake};
 use crate::{

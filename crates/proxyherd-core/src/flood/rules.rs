@@ -1,11 +1,12 @@
 //! The flood's rules. The simulator can break one of them to show that its checkers notice.
 //!
-//! A server runs with [`Rules::default`]. Rules can only be broken with the cargo feature `broken-rules`: the simulator
-//! turns it on, and so do this crate's own tests. Without it [`Rules`] has no size, [`Rules::breaks`] is constantly false,
-//! and no field of a shard or an outbox has any size for them.
+//! A server runs with [`Rules::default`]. Rules can only be broken with the cargo feature `broken-rules`. The simulator
+//! and this crate's own tests turn the feature on. Without it [`Rules`] has no size, [`Rules::breaks`] is always false,
+//! and no field of a shard or an outbox takes any memory for broken rules.
 //!
 //! Cargo unites the features of all packages that one command builds. So `cargo build`, `cargo build -p proxyherd` and
-//! `cargo install --path crates/proxyherd` build the program without the feature, and only `--workspace` builds it with it.
+//! `cargo install --path crates/proxyherd` build the program without the feature, and only `--workspace` builds the
+//! program with it.
 
 use crate::store::{Slot, SlotId};
 

@@ -122,8 +122,8 @@ impl Replica {
         beat.offset_ns.store(offset_ns, Relaxed);
     }
 
-    /// Records the clock offset, in nanoseconds, for which the link at `link` was refused: positive if the neighbor's clock
-    /// is ahead. [`Replica::clock_offset_ns`] returns it until the link comes up.
+    /// Records the clock offset, in nanoseconds, for which the link at `link` was refused: positive if the neighbor's
+    /// clock is ahead. [`Replica::clock_offset_ns`] returns the offset until the link comes up.
     pub fn note_refused_clock(&self, link: LinkId, offset_ns: i64) {
         self.beats[link.index()].offset_ns.store(offset_ns, Relaxed);
     }
