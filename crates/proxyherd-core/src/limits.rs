@@ -20,8 +20,8 @@ pub const LINE_LEN_MAX: usize = 8 * 1024;
 /// The number of bytes of an overlong line that the answer repeats.
 pub const LINE_ECHO_LEN: usize = 64;
 
-/// How far a client's clock may be ahead of the server's clock before the server's clock limits the versions of the
-/// client's reports, nanoseconds.
+/// Maximum time that a client's clock may be ahead of the server's clock before the server's clock limits the versions
+/// of the client's reports, nanoseconds.
 pub const CLOCK_AHEAD_MAX_NS: i64 = 5_000_000_000;
 
 /// Maximum radius of a query for places, meters. A larger radius makes its command invalid.

@@ -99,7 +99,7 @@ impl Progress {
         let Tally { servers, reports, accepted, records, crashes, cuts, resets, reads, .. } = self.tally;
         println!(
             "{} seeds, {} failed: {servers} servers took {reports} reports ({accepted} were news), answered \
-             {reads} questions and sent {records} records",
+             {reads} queries and sent {records} records",
             self.done, self.failed
         );
         let Tally { pauses, swizzles, chokes, jumps, lost, .. } = self.tally;
@@ -110,8 +110,8 @@ impl Progress {
         let Tally { bad_members, lies, restored, lost_years, .. } = self.tally;
         if bad_members > 0 {
             println!(
-                "{bad_members} members turned bad and said {lies} things, {restored} began again in the middle and \
-                 {lost_years} clocks lost or won years"
+                "{bad_members} members turned bad and sent {lies} lies, {restored} servers were restored from \
+                 snapshots and {lost_years} clocks jumped by years"
             );
         }
         let Tally { agreements, settling, settling_max, time, .. } = self.tally;

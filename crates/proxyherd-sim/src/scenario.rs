@@ -92,7 +92,7 @@ pub struct ClientSettings {
     pub count: usize,
     /// Average time between two reports of the herd's clients.
     pub interval: Nanos,
-    /// How often all clients report at once, in thousandths of the requests.
+    /// The probability that all clients report at once, and not only one client, in thousandths.
     pub burst_per_mille: u64,
     /// Maximum length of a note on a report, bytes.
     pub note_len_max: u64,
@@ -249,9 +249,9 @@ impl Scenario {
             ("reports that were news", tally.accepted, reports * minutes),
             ("reads", tally.reads, reads * minutes),
             ("crashes", tally.crashes, minutes / 4),
-            ("blocked ways", tally.cuts, minutes / 4),
+            ("blocked paths", tally.cuts, minutes / 4),
             ("connections reset", tally.resets, minutes / 8),
-            ("pauses, ways blocked one way, swizzles and choked wires", rarer, minutes / 2),
+            ("pauses, paths blocked in one direction, swizzles and choked wires", rarer, minutes / 2),
             ("links that came up", tally.links, self.edges.len() as u64),
         ];
         let lies = if self.bad.is_some() { minutes } else { 0 };

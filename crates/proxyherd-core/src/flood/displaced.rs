@@ -26,7 +26,7 @@ struct Displacement {
 }
 
 impl Displaced {
-    /// Notes that another server's record is about to replace an own record.
+    /// Notes that another server's record is about to replace one of this server's own records.
     pub(super) fn note(&mut self, now_ns: u64, key: KeyHash, record: &Record<'_>) {
         let Some(digest) = digest(key, &record.body) else { return };
         if self.entries.len() == DISPLACED_MAX {

@@ -47,7 +47,7 @@ pub(super) struct Gap {
     has_refused: bool,
     /// The neighbor has to be asked with the next heartbeat.
     asks_now: bool,
-    /// The number of heartbeats until the neighbor is asked, and the pause before the question after that.
+    /// The number of heartbeats until the neighbor is asked, and the pause before the neighbor is asked again.
     wait: u16,
     pause: u16,
     /// The number of the last fence, and whether its answer will close the gap.

@@ -108,7 +108,7 @@ pub struct ShardSettings {
     /// The least time between two reports of one client that this server accepts, nanoseconds. An earlier report is
     /// refused.
     pub client_interval_ns: u64,
-    /// How far clocks may be apart, nanoseconds.
+    /// Maximum offset between two clocks, nanoseconds.
     pub clock_offset_max_ns: u64,
     /// The rules of the flood. Tests may break one of them.
     pub rules: Rules,
@@ -327,7 +327,7 @@ impl Shard {
         Update { record: slot.record(), origin: self.origins.origin(slot.origin), seq: slot.seq }
     }
 
-    /// How long a record is kept after its receipt, nanoseconds.
+    /// The time for which a record is kept after its receipt, nanoseconds.
     fn ttl_ns(&self, record: &Record<'_>) -> Option<u64> {
         match record.body {
             Body::Gone => Some(TOMBSTONE_TTL_NS),

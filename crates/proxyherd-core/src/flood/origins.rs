@@ -377,7 +377,7 @@ mod tests {
         let mut taken = Vec::new();
         for _ in 0..6 {
             taken.extend(table.take_crowded());
-            // One of them is never done.
+            // One of the servers never has enough room.
             crowd(&mut table, "Campbell");
         }
         let taken: Vec<_> = taken.iter().map(ServerName::as_str).collect();
@@ -399,7 +399,7 @@ mod tests {
         assert!(table.remove_live(place));
         assert!(enter(&mut table, &origin("more", 1)).is_some());
         assert_eq!(enter(&mut table, &origin("s1", 1)), None);
-        // One that has become a member.
+        // A stranger that has become a member.
         let members = [member.server, origin("s1", 1).server];
         table.set_members(Arc::new(members.into()));
         assert!(enter(&mut table, &origin("s1", 1)).is_some());

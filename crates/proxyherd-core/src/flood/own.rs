@@ -6,7 +6,7 @@
 //! ways:
 //!
 //! - It answers for the key, with a record that wins over the lie, so that all servers that took the lie drop it. If
-//!   the server holds an own record of the key, it issues that record again. If it holds nothing, it issues a
+//!   the server holds its own record of the key, it issues that record again. If the server holds nothing, it issues a
 //!   tombstone. If it holds another server's record, it *retells* that record: it sends the record in the name of that
 //!   other server, with a version above the lie's. The other server then judges the retold record. So a lie in the name
 //!   of one server never becomes a record of another.
@@ -64,9 +64,10 @@ pub(super) struct Own {
     is_lied_about: bool,
     /// This server may have lost or changed something that it issued.
     has_forgotten: bool,
-    /// For each [class](Class), whether an own record was dropped because other records took all the room.
+    /// For each [class](Class), whether one of this server's own records was dropped because other records took all the
+    /// room.
     pub(super) has_dropped: [bool; Class::ALL.len()],
-    /// The latest time at which an own record was removed because it had expired.
+    /// The latest time at which one of this server's own records was removed because it had expired.
     expired_ns: u64,
     /// The time of the last look; 0 if there was none.
     looked_ns: u64,
@@ -150,17 +151,17 @@ impl Own {
         }
     }
 
-    /// Notes that an own record was removed at this time because it had expired.
+    /// Notes that one of this server's own records was removed at this time because it had expired.
     pub(super) fn expired(&mut self, now_ns: u64) {
         self.expired_ns = self.expired_ns.max(now_ns);
     }
 
-    /// Notes that an own record was replaced by a record that does not win over it.
+    /// Notes that one of this server's own records was replaced by a record that does not win over it.
     pub(super) fn forgot(&mut self) {
         self.has_forgotten = true;
     }
 
-    /// Notes that an own record was dropped because other records of its class took all the room.
+    /// Notes that one of this server's own records was dropped because other records of its class took all the room.
     pub(super) fn dropped(&mut self, class: Class) {
         self.has_dropped[class as usize] = true;
     }
@@ -372,8 +373,8 @@ impl Shard {
         self.outboxes.iter_mut().flatten().for_each(|outbox| outbox.give_up(asks_now));
     }
 
-    /// Whether a record was received so far in the future that this server's clock, or the clock of whoever sent it,
-    /// must have been wrong. Even a neighbor whose clock is ahead by the allowed offset would not merge it.
+    /// Whether a record was received so far in the future that this server's clock, or the sender's clock,
+    /// must have been wrong. Even a neighbor whose clock is ahead by the allowed offset would not merge the record.
     fn is_astray(&self, now_ns: u64, received_ns: u64) -> bool {
         let slack_ns = self.settings.clock_offset_max_ns.saturating_add(HANDSHAKE_MAX.as_nanos() as u64);
         self.is_ahead(now_ns.saturating_add(slack_ns), received_ns)

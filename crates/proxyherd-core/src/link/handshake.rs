@@ -28,7 +28,7 @@ pub struct Identity {
     pub link_version: u16,
     /// Whether changes are sent along a spanning tree, if the other end supports spanning trees, too.
     pub has_tree: bool,
-    /// How far clocks may be apart, nanoseconds.
+    /// Maximum offset between two clocks, nanoseconds.
     pub clock_offset_max_ns: u64,
 }
 

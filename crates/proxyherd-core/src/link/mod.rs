@@ -104,12 +104,12 @@ pub enum LinkError {
     #[error("a frame of the handshake came after the handshake")]
     LateHandshake,
     /// The neighbor has ended the link with a REFUSAL.
-    #[error("it ended the link: {0}")]
+    #[error("the neighbor ended the link: {0}")]
     Refused(String),
     /// The clocks of both ends are too far apart.
     #[error(
-        "its clock is {} this server's, by more than max_clock_offset_s: look at the clock there, and here if other \
-         neighbors say the same",
+        "the neighbor's clock is {} this server's, by more than max_clock_offset_s: check the neighbor's clock, and \
+         this server's clock if other neighbors report the same",
         told(*.0)
     )]
     Clock(i64),
@@ -179,8 +179,8 @@ impl Incoming {
         &self.clocks
     }
 
-    /// How often the neighbor turned out to hold other records while no records in transit could explain the
-    /// difference.
+    /// The number of times that the neighbor turned out to hold other records while no records in transit could explain
+    /// the difference.
     pub fn mismatches(&self) -> u64 {
         self.mismatches
     }

@@ -81,7 +81,7 @@ impl Query {
         })
     }
 
-    /// The same question with a wish. An empty wish counts as none.
+    /// The same query with a wish. An empty wish counts as none.
     pub fn wishing(self, wish: Wish) -> Query {
         Query { wish: (wish != Wish::default()).then(|| Arc::new(wish)), ..self }
     }

@@ -50,7 +50,7 @@ pub struct ReplicaSettings {
     /// The least time between two reports of one client that this server accepts, nanoseconds. An earlier report is
     /// refused.
     pub client_interval_ns: u64,
-    /// How far clocks may be apart, nanoseconds. Records with a time of receipt further in the future are not merged.
+    /// Maximum offset between two clocks, nanoseconds. Records with a time of receipt further in the future are not merged.
     /// An expired record is passed on for this long, to servers at which it has not expired.
     pub clock_offset_max_ns: u64,
     /// The rules of the flood. Tests may break one of them.
