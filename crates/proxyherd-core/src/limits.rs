@@ -55,8 +55,8 @@ pub const BREAKER_RETRY_AFTER: Duration = Duration::from_secs(10);
 pub const BREAKER_RETRY_AFTER_MIN: Duration = Duration::from_secs(1);
 /// Maximum of the time to wait that such a provider gives.
 pub const BREAKER_RETRY_AFTER_MAX: Duration = Duration::from_secs(900);
-/// Maximum time until the outcome of a query that probes such a provider is known. After that time, another query
-/// probes the provider.
+/// Maximum time until the outcome of a query that probes a provider after a pause is known. After that time, another
+/// query probes the provider.
 pub const BREAKER_PROBE_MAX: Duration = Duration::from_secs(60);
 /// Maximum number of queries that wait for providers over the network at once. One more query is answered like a query
 /// over the rate.
