@@ -118,8 +118,8 @@ fn invalid<'a>(line: &[u8], otherwise: Line<'a>) -> Line<'a> {
     if is_http_request(line) { Line::HttpRequest } else { otherwise }
 }
 
-/// Whether the line is `METHOD target HTTP/d.d` (RFC 9112, section 3). Web servers tolerate other white space between the
-/// parts and spaces within the target, so this check does too.
+/// Whether the line is `METHOD target HTTP/d.d` (RFC 9112, section 3). Web servers tolerate other white space between
+/// the parts, and spaces within the target, so this check tolerates both, too.
 fn is_http_request(line: &[u8]) -> bool {
     let line = line.trim_ascii();
     let Some((rest, version)) = line.split_last_chunk::<8>() else { return false };
