@@ -2,12 +2,12 @@
 
 use super::*;
 
-/// A server that is fine, to be given doors: in line 3 and those after it.
+/// A correct server without doors. Tests add doors at line 3 and after.
 fn said_of(doors: &str) -> Vec<String> {
     said(&format!("[[server]]\nname = \"a\"\n{doors}\n"))
 }
 
-/// Exactly this is said of the doors.
+/// Expects exactly these messages about the doors.
 fn check_doors(doors: &str, expected: &[&str]) {
     assert_eq!(said_of(doors), expected, "{doors}");
 }
