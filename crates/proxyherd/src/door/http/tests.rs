@@ -1,5 +1,5 @@
-//! Connections to paths of kinds that the door does not have yet: they take a body, are slow, stream for ever, or switch to
-//! another protocol. And callers who lack a right. Time is virtual.
+//! Tests with kinds of paths that the door does not have yet: paths that take a body, are slow, stream forever, or
+//! switch to another protocol. Also tests with callers who lack a right. Time is virtual.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -70,7 +70,7 @@ impl Door {
         Door { context: ListenerContext { herd, router, tasks, stop }, slots, _server: server, _dir: dir }
     }
 
-    /// Opens a connection and sends this.
+    /// Opens a connection and sends these bytes.
     async fn connect(&self, sent: &str) -> DuplexStream {
         let (mut client, server) = duplex(64 * 1024);
         let slot = self.slots.open(CALLER.address.ip(), Instant::now());

@@ -29,8 +29,8 @@ const REPLIES_LEN: usize = 64 * 1024;
 const TOO_LONG: &str = "the client sent a line of more than 8192 bytes";
 const _: () = assert!(LINE_LEN_MAX == 8192, "the text above names the maximum length of a line");
 /// Why the connection is closed after an HTTP request. The answer to the request's first line is the last one.
-const HTTP_REQUEST: &str = "the client sent an HTTP request, which belongs to the server's `http` port; what came after its first \
-                            line was not read";
+const HTTP_REQUEST: &str = "the client sent an HTTP request, which belongs to the server's `http` port; the server did \
+                            not read the request after its first line";
 
 /// Takes the lines at the front of `input`, and appends the replies to `out`. If the connection has to wait for an
 /// answer about places, this sets `places_max` to the maximum number of places in the answer.

@@ -74,9 +74,7 @@ impl fmt::Display for CloseReason {
             CloseReason::TlsWithoutData(len) => {
                 write!(f, "the client sent more than {} KiB within TLS without data", len / 1024)
             }
-            CloseReason::Truncated => {
-                f.write_str("the connection ended without TLS's close_notify")
-            }
+            CloseReason::Truncated => f.write_str("the connection ended without TLS's close_notify"),
             CloseReason::Protocol(end) => f.write_str(&end.why),
             CloseReason::HalfUnit(unit, limit) => {
                 write!(f, "the client did not finish a {unit} within {} s", limit.as_secs())

@@ -163,7 +163,10 @@ impl<P: Protocol> Reactor<P> {
                 }
                 InboxMessage::Answer { slot, serial, answer: None } => {
                     if self.tell(slot, serial, |_, _| {}) {
-                        self.close(slot, &Err(CloseReason::Failed("this server lost an answer about places")));
+                        self.close(
+                            slot,
+                            &Err(CloseReason::Failed("this server lost an answer about places")),
+                        );
                     }
                 }
                 InboxMessage::Durable { slot, serial } => {

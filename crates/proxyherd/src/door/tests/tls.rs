@@ -85,7 +85,9 @@ async fn strangers_in_handshakes_keep_nobody_out() {
     client.write_all(b"B\n").unwrap();
     assert_eq!(line(&mut client), "? B\n");
     assert_eq!(rest(&mut strangers[0]), b"", "the oldest gave way");
-    house.wait_for_log("the client's TLS handshake was dropped: too many newer TLS handshakes were in progress");
+    house.wait_for_log(
+        "the client's TLS handshake was dropped: too many newer TLS handshakes were in progress",
+    );
     early.write_all(b"C\n").unwrap();
     assert_eq!(line(&mut early), "? C\n", "who is done with it does not give way");
 }
