@@ -211,7 +211,7 @@ pub(super) fn read_certificate(mut section: Section<'_, '_>, base: &Path) -> Giv
         if !is_given || section.is_given(key) {
             continue;
         }
-        let message = "is missing: a certificate needs its key, and a key its certificate";
+        let message = "is missing: a certificate needs its key, and a key needs its certificate";
         let mistake = Diagnostic::error(site.clone(), section.key(key), message);
         section.report(mistake.help(format!("for example {key} = {example:?}")));
     }
@@ -223,7 +223,7 @@ pub(super) fn read_certificate(mut section: Section<'_, '_>, base: &Path) -> Giv
 
 fn parse_file(text: &str, example: &str) -> Result<PathBuf, String> {
     if looks_secret(text) {
-        return Err(format!("for example {example:?}; never what is in it"));
+        return Err(format!("for example {example:?}; never the content of the file"));
     }
     parse_path(text)
 }

@@ -58,8 +58,8 @@ fn read_fallback(section: &mut Section<'_, '_>, first: ProviderName) -> Vec<Prov
     let mut chain = vec![first];
     for next in section.list("fallback", "takes the names of providers", parse) {
         if chain.contains(&next.value) {
-            let twice = "is asked already";
-            let help = "each provider is asked once: leave it out here";
+            let twice = "names a provider that is already asked";
+            let help = "a server asks each provider once: leave this provider out";
             section.report(Diagnostic::error(next.site, &next.key, twice).help(help));
         } else {
             chain.push(next.value);

@@ -82,6 +82,6 @@ pub(super) fn not_utf8(path: &Path, error: &std::string::FromUtf8Error) -> Diagn
     let site = FileText { path, text: &text }.site(sound..sound);
     Diagnostics::only(
         path,
-        vec![Diagnostic::keyless(site, "this is not UTF-8").help("save the file as UTF-8")],
+        vec![Diagnostic::keyless(site, "the file is not UTF-8").help("save the file as UTF-8")],
     )
 }

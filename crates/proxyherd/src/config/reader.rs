@@ -144,7 +144,7 @@ impl<'a> Reader<'a> {
         } else if keys.is_empty() {
             "this version has no settings here".to_owned()
         } else {
-            format!("known here: {}", one_each(&keys).join(", "))
+            format!("known keys: {}", one_each(&keys).join(", "))
         };
         let key = join(&stray.path, &stray.key);
         Diagnostic::error(stray.site.clone(), key, "is not a known key").help(help)

@@ -158,7 +158,7 @@ error: `log.level` takes "error", "warn", "info" or "debug"
     #[test]
     fn a_second_place_is_shown_below_the_mistake() {
         let expected = r#"
-error: `http` of server a is in use already, by `listen` of server a
+error: `http` of server a is already in use by `listen` of server a
   --> herd.toml:10:8
    |
 10 | http = "127.0.0.1:1"

@@ -167,7 +167,7 @@ fn refuse_short_ttl(section: &mut Section<'_, '_>, client_ttl_s: &Placed<u64>, o
     let help = match ttl_s {
         1 => "a herd whose clocks may differ by a second cannot forget clients after a second".to_owned(),
         _ => format!(
-            "forget clients later, or set max_clock_offset_s below {ttl_s} and keep the clocks that close"
+            "forget clients later, or set max_clock_offset_s below {ttl_s} and keep the clocks within that offset"
         ),
     };
     section.report(mistake.found(format!("found {ttl_s}")).help(help));

@@ -135,7 +135,7 @@ fn describe(source: FileText<'_>, error: &Error, unclosed: bool) -> Diagnostic {
         _ if unclosed => "is a `]` missing above?",
         _ => "",
     };
-    Diagnostic::keyless(site, format!("this is not TOML: {}", error.message())).help(help)
+    Diagnostic::keyless(site, format!("the file is not valid TOML: {}", error.message())).help(help)
 }
 
 /// The mistake of a value without quotes. `span` is the part that the parser cannot read.

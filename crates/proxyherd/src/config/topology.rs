@@ -118,7 +118,7 @@ fn unknown_neighbor<'n>(
 fn check_link_count(draft: &Draft, count: usize, reader: &mut Reader<'_>) {
     if count > LINKS_PER_SERVER_MAX {
         let site = draft.name.as_ref().map_or(&draft.site, |name| &name.site).clone();
-        let message = format!("has {count} links, its own and those that name it");
+        let message = format!("has {count} links, including links that only the other server names");
         let help =
             format!("a server has at most {LINKS_PER_SERVER_MAX} links; reports travel over several links");
         reader.report(Diagnostic::error(site, &draft.path, message).help(help));
@@ -162,7 +162,7 @@ fn check_peer(draft: &Draft, linked: &BTreeSet<usize>, drafts: &[Draft], reader:
     match (&draft.peer, &draft.advertise) {
         (None, Some(advertise)) => {
             let help = "add peer = …, the address where this server listens for other servers; they dial `advertise`";
-            reader.report(error(advertise, "stands without `peer`").help(help));
+            reader.report(error(advertise, "is set, but `peer` is missing").help(help));
         }
         (None, None) if !linked.is_empty() => {
             let others = names_of(linked, drafts);
@@ -209,16 +209,16 @@ fn check_dialed_port(draft: &Draft, linked: &BTreeSet<usize>, drafts: &[Draft], 
         return;
     }
     if dialed.value.is_unspecified() {
-        let mistake = error(dialed, "means all addresses of its machine, so no server can dial it");
+        let mistake = error(dialed, "means all addresses of its machine, so no server can dial this address");
         let help = format!(
-            "{} must dial it: add advertise = \"HOST:{}\"",
+            "{} must dial this server: add advertise = \"HOST:{}\"",
             names_of(&dialing, drafts),
             dialed.value.port()
         );
         reader.report(mistake.help(help));
     } else if dialed.value.port() == 0 {
         let mistake = error(dialed, "has port 0, which no server can dial");
-        let help = format!("{} must dial it: give it a port", names_of(&dialing, drafts));
+        let help = format!("{} must dial this server: write a port number", names_of(&dialing, drafts));
         reader.report(mistake.help(help));
     }
 }
@@ -265,7 +265,7 @@ fn check_addresses(drafts: &[Draft], reader: &mut Reader<'_>) {
             share_a_machine(first.draft, one.draft) && first.address.overlaps(one.address)
         };
         if let Some(first) = all[..index].iter().find(in_the_way) {
-            let message = format!("is in use already, by `{}`", first.key);
+            let message = format!("is already in use by `{}`", first.key);
             let mistake = Diagnostic::error(one.site.clone(), one.key, message);
             let is_same_list = first.draft.path == one.draft.path && first.kind == one.kind;
             let help = if is_same_list {
@@ -321,7 +321,7 @@ fn warn_of_parts(drafts: &[Draft], links: &Links, reader: &mut Reader<'_>) {
         let first = part.iter().next().map(|&index| &drafts[index]);
         let Some(name) = first.and_then(|draft| draft.name.as_ref()) else { continue };
         let message = match part.len() {
-            1 => "has no link: it hears of no other server's clients".to_owned(),
+            1 => "has no link, so it hears of no other server's clients".to_owned(),
             _ => {
                 format!("and its neighbors have no path to the rest of the herd: {}", names_of(&part, drafts))
             }

@@ -129,8 +129,7 @@ fn the_herd_is_a_table_with_its_troubles_below() {
 
 #[test]
 fn the_text_fits_its_window_and_loses_no_word() {
-    let down =
-        LinkStatus { up: false, trouble: Some("can't reach the neighbor: ".repeat(9)), ..link("Juzang") };
+    let down = LinkStatus { up: false, trouble: Some("can't reach it: ".repeat(9)), ..link("Juzang") };
     let busy = Status {
         uptime_s: 1e7,
         reports: ReportStatus { accepted: 641_000_000, stale: 123_456, rejected: 987_654_321 },

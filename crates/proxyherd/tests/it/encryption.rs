@@ -337,7 +337,7 @@ fn strangers_that_hold_on_to_the_peer_port_keep_no_neighbor_away() {
     herd.start("Riley");
     let peer = herd.at("Riley").peer;
     let strangers: Vec<_> = (0..3 * HANDSHAKES_MAX).map(|_| neighbor::dial(peer, b"\x16")).collect();
-    herd.wait_for_log("Riley", "more than 64 were under way at once");
+    herd.wait_for_log("Riley", "more than 64 handshakes were in progress");
     herd.start("Jaquez");
     herd.wait_for_links(&["Riley", "Jaquez"]);
     // The first have been let go, and the log has not been flooded with it.

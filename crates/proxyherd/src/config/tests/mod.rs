@@ -125,7 +125,7 @@ fn every_setting_is_in_what_init_writes() {
     ] {
         // The hint for a key that is not similar to any other lists all known keys.
         let said = said(&format!("[{section}]\n{begin}\nqqqqqqqqqqqq = 1"));
-        let known = said.iter().find_map(|line| line.split_once("known here: ")).expect("the known keys").1;
+        let known = said.iter().find_map(|line| line.split_once("known keys: ")).expect("the known keys").1;
         let known: Vec<&str> = known.split(", ").filter(|key| !elsewhere.contains(key)).collect();
         assert!(known.len() >= 2, "{section}: {known:?}");
         let begin = text.find(&format!("\n[{section}]\n")).expect("the section") + 2;
@@ -351,7 +351,9 @@ fn a_file_that_cannot_be_read_is_told_from_one_that_is_wrong() {
         assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
     }
     let error = load(&file("latin1.toml", b"[herd]\nid = \"\xe4\"")).unwrap_err();
-    assert!(error.to_string().ends_with("latin1.toml:2:7: error: this is not UTF-8: save the file as UTF-8"));
+    assert!(
+        error.to_string().ends_with("latin1.toml:2:7: error: the file is not UTF-8: save the file as UTF-8")
+    );
 }
 
 /// Checks that each message has a place in the text, and can be drawn.

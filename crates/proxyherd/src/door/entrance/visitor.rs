@@ -25,7 +25,7 @@ use crate::{
     caller::Caller,
 };
 
-/// A connection that was let in.
+/// An admitted connection.
 #[derive(Debug)]
 pub(crate) struct Visitor {
     stream: TcpStream,
