@@ -3,7 +3,8 @@
 //! their connections.
 //!
 //! - A file with a mistake changes nothing. A file with another `herd.id` or `herd.tls` also changes nothing.
-//! - Changes of settings that a server reads only at its start take effect at its next start. The log names these settings.
+//! - Changes of settings that a server reads only at its start take effect at its next start. The log names these
+//!   settings.
 //! - If the file no longer names this server, the server stops after a grace period. It does not stop if the file says
 //!   `removed = "stay"` or names the server again in time. Its links stay up until the stop.
 //!

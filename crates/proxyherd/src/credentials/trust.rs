@@ -41,7 +41,8 @@ pub enum Untrusted {
     NotYet(String, String),
     /// Another authority issued the certificate.
     #[error(
-        "the certificate is of another authority than ca.pem: both servers need certificates of the same `proxyherd init`"
+        "the certificate is of another authority than ca.pem: both servers need certificates of the same `proxyherd \
+         init`"
     )]
     OtherAuthority,
     /// The same authority issued the certificate for another herd.

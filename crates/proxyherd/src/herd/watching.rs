@@ -6,10 +6,10 @@
 //! each ID for the watchers that want this client. A queue holds each ID at most once. A watcher that takes an ID reads
 //! the client's *current* record. So a slow watcher gets fewer changes, and never an old record.
 //!
-//! **Limits.** If more than [`QUEUE_LEN_MAX`] clients wait for one watcher, its queue is emptied and the watcher must begin
-//! anew ([`Change::Anew`]). Nothing is queued for this watcher until it has taken this change. All watchers begin anew
-//! after a panic in the thread, and if the thread falls behind so far that the replica requires this. A new watcher in
-//! excess of [`WATCHERS_MAX`] or [`PREFIX_WATCHERS_MAX`] is refused.
+//! **Limits.** If more than [`QUEUE_LEN_MAX`] clients wait for one watcher, its queue is emptied and the watcher must
+//! begin anew ([`Change::Anew`]). Nothing is queued for this watcher until it has taken this change. All watchers begin
+//! anew after a panic in the thread, and if the thread falls behind so far that the replica requires this. A new
+//! watcher in excess of [`WATCHERS_MAX`] or [`PREFIX_WATCHERS_MAX`] is refused.
 //!
 //! **Locks.** The lock of all watchers is held while the replica is followed and unfollowed, so it is locked before the
 //! shards' locks. Bells are called without any lock.

@@ -186,7 +186,8 @@ impl Families<'_, '_> {
         let help = "How long data has been waiting to be sent to a neighbor";
         self.gauges("proxyherd_link_lag", help, Some(&Unit::Seconds), "neighbor", lag)?;
         let offsets = seconds(|link| link.clock_offset_s);
-        let help = "Minimum offset of a neighbor's clock; positive if it is ahead of this server's clock, else negative";
+        let help =
+            "Minimum offset of a neighbor's clock from this server's clock; positive if the clock is ahead";
         self.gauges("proxyherd_link_clock_offset", help, Some(&Unit::Seconds), "neighbor", offsets)
     }
 
