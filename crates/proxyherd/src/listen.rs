@@ -100,7 +100,7 @@ pub(crate) async fn accept(
 }
 
 /// Waits for the next connection at any of `listeners`, and returns it with the index of its listener. Checks the
-/// listener with the index `first` first. `None` once `stop` is cancelled.
+/// listener with the index `first` first. `None` after `stop` is canceled.
 pub(crate) async fn accept_any(
     listeners: &[impl Borrow<TcpListener>],
     first: usize,

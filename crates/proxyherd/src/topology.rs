@@ -159,7 +159,7 @@ impl Watcher {
         if (&config.herd.id, &config.herd.tls) != (&self.started.herd.id, &self.started.herd.tls) {
             self.refuse(
                 &config,
-                "herd.id or herd.tls is not what this server was started with: start it again",
+                "herd.id or herd.tls has changed since this server's start: restart this server",
             );
             return;
         }

@@ -21,7 +21,7 @@ use super::{
     value::Placed,
 };
 
-/// How many requests the whole herd may make to providers over the network.
+/// Maximum numbers of requests that the whole herd may make to providers over the network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PlacesBudget {
     /// Maximum number of requests in a day (UTC). 0: no limit.

@@ -35,9 +35,9 @@ pub struct Status {
     /// Whether another process runs under this server's name.
     #[serde(default)]
     pub namesake: bool,
-    /// How many records the server holds.
+    /// Number of records that the server holds.
     pub records: u64,
-    /// How many client connections are open.
+    /// Number of open client connections.
     pub connections: usize,
     /// Reports of clients since the start.
     pub reports: ReportStatus,

@@ -184,7 +184,7 @@ struct WatchersState {
     by_client: HashMap<Box<[u8]>, Vec<Arc<WatcherOutbox>>>,
     /// The watchers of prefixes. A watcher of all clients has the empty prefix.
     by_prefix: Vec<(Box<[u8]>, Arc<WatcherOutbox>)>,
-    /// How many watchers there are.
+    /// Number of watchers.
     len: usize,
     /// Wakes the thread. `None`: there is no thread.
     wake_thread: Option<SyncSender<()>>,

@@ -89,7 +89,7 @@ enum Trouble {
 }
 
 impl Trouble {
-    /// Why reading from a neighbor failed. A process that is killed closes its connection without TLS's close_notify.
+    /// Why reading from a neighbor failed. A process that is killed closes its connection without TLS's `close_notify`.
     /// This counts as a normal end of the connection.
     fn of_read(error: io::Error) -> Trouble {
         match error.kind() {

@@ -23,8 +23,8 @@ const LEN_MAX: u64 = 1024 * 1024;
 pub enum QuotaError {
     /// The system refuses an operation on the file or its directory.
     #[error(
-        "cannot {doing} {}: {why}; the server keeps there what it has spent of the places budget; `herd.data` \
-         names the directory",
+        "cannot {doing} {}: {why}; the server records there what it has spent of the places budget; the directory is \
+         set by `herd.data`",
         path.display()
     )]
     Disk {
@@ -37,9 +37,9 @@ pub enum QuotaError {
     },
     /// The content of the file is not what this server wrote.
     #[error(
-        "{}, where the server keeps what it has spent of the places budget, cannot be used: {why}. Put back what this \
-         server wrote last, or remove it: then this server may spend its share of the budget again, unless a neighbor \
-         knows what it has spent",
+        "the file {}, which records what this server has spent of the places budget, cannot be used: {why}. Put back \
+         the file that this server wrote last, or remove the file. Without the file, this server may spend its share of \
+         the budget again, unless a neighbor knows what this server has spent",
         path.display()
     )]
     Memory {

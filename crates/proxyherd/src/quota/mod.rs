@@ -178,8 +178,8 @@ impl Keeper {
             let has_links = self.herd.links().all().iter().any(|link| link.state().up_since.is_some());
             if !is_new && !has_links && began.elapsed() >= ALONE_AFTER {
                 let message = format_args!(
-                    "no neighbor answers, so the places budget goes on by {path} alone; if that is an older file that \
-                     was put back, requests that it does not hold may be spent again"
+                    "no neighbor answers, so the places budget counts only the requests in {path}; if somebody put back \
+                     an older file, the herd may spend more than its budget"
                 );
                 return self.herd.log().event(LogLevel::Info, Subject::Places, message);
             }
@@ -289,16 +289,16 @@ impl Keeper {
     fn warn_of(&self, turn: &Turn) {
         for period in &turn.caught_up {
             let message = format_args!(
-                "{} holds less than what the herd knows this server to have spent of the places budget of {period}, as \
-                 an older file does that was put back; from now on, what the herd knows counts",
+                "{} holds fewer requests of the places budget of {period} than the herd knows of this server, perhaps \
+                 because somebody put back an older file; from now on, the herd's number counts",
                 self.quota.file.path().display()
             );
             self.herd.log().event(LogLevel::Warn, Subject::Places, message);
         }
         for period in &turn.closed {
             let message = format_args!(
-                "{} does not hold what this server has spent, as the herd knows; it spends nothing more of the \
-                 places budget of {period}",
+                "{} does not hold the requests that the herd knows of this server; this server spends nothing more of \
+                 the places budget of {period}",
                 self.quota.file.path().display()
             );
             self.herd.log().event(LogLevel::Warn, Subject::Places, message);
@@ -312,8 +312,8 @@ impl Keeper {
             let Standing { period, whole, .. } = standing;
             if !self.quota.spent.contains(period) {
                 let message = format_args!(
-                    "all {whole} requests of the places budget of {period} are spent; until it ends, answers come from \
-                     the cache and from `fallback`"
+                    "all {whole} requests of the places budget of {period} are spent; until the period ends, answers \
+                     come from the cache and from `fallback`"
                 );
                 self.herd.log().event(LogLevel::Warn, Subject::Places, message);
             }

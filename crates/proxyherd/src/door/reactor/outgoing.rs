@@ -33,7 +33,7 @@ impl Outgoing {
         self.waiting_since
     }
 
-    /// How many bytes are kept here.
+    /// Number of bytes that are kept here.
     pub(super) fn len(&self) -> usize {
         self.unsent.len() + self.withheld.len()
     }
