@@ -144,7 +144,7 @@ mod tests {
             fs::write(&path, bytes).unwrap();
             let error = QuotaFile::open(data.path(), &riley()).unwrap_err().to_string();
             let path = path.display();
-            assert!(error.contains(expected) && error.contains(&format!("{path}, where")), "{error}");
+            assert!(error.contains(expected) && error.contains(&format!("{path}, which")), "{error}");
             assert!(error.contains("remove it"), "{error}");
         };
         let bytes = book.to_bytes();
