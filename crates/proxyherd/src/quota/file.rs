@@ -145,7 +145,7 @@ mod tests {
             let error = QuotaFile::open(data.path(), &riley()).unwrap_err().to_string();
             let path = path.display();
             assert!(error.contains(expected) && error.contains(&format!("{path}, which")), "{error}");
-            assert!(error.contains("remove it"), "{error}");
+            assert!(error.contains("remove the file"), "{error}");
         };
         let bytes = book.to_bytes();
         check(&bytes[1..], "it is damaged");
