@@ -1,6 +1,7 @@
 //! Finds what may be secret in a configuration, so that no message repeats it on a terminal or in a log.
 
-/// Keys whose values may be secret, in lower case. Not all of them are known keys: some are likely slips.
+/// Keys whose values may be secret, in lower case. Some of these keys are not known keys, but likely misspellings of known
+/// keys.
 const SECRET_KEYS: [&str; 8] = ["url", "key", "password", "secret", "token", "api_key", "api-key", "apikey"];
 
 /// The ends of names of environment variables that may hold a secret, in upper case.
@@ -9,7 +10,7 @@ const SECRET_VARIABLES: [&str; 5] = ["_KEY", "_PASSWORD", "_SECRET", "_TOKEN", "
 /// The beginning of Google's keys.
 const LOOKS_SECRET: &str = "AIza";
 
-/// The mark before and after a private key in PEM.
+/// Part of the lines before and after a private key in PEM.
 const PRIVATE_KEY: &str = "PRIVATE KEY-----";
 
 /// The character that replaces a secret.
@@ -38,7 +39,8 @@ fn password_in(text: &str) -> Option<usize> {
     })
 }
 
-/// The line up to the first value that may be secret, by its key or by its looks, and [`HIDDEN`] for the rest.
+/// The line up to the first value that may be secret, and [`HIDDEN`] in place of the rest. A value may be secret
+/// because of its key or because of its form.
 pub(super) fn without_secret(line: &str) -> String {
     let value = secret_value_of(line).or_else(|| {
         // In a line with escapes, nothing shows where the secret begins.

@@ -44,7 +44,7 @@ pub(super) struct FileText<'a> {
 }
 
 impl FileText<'_> {
-    /// The site of the bytes `span`. If they extend over several lines, the site ends with the first line.
+    /// The site of the bytes `span`. If the bytes extend over several lines, the site ends with the first line.
     pub(super) fn site(&self, span: Range<usize>) -> Site {
         let begin = floor_char_boundary(self.text, span.start);
         let line_begin = self.text[..begin].rfind('\n').map_or(0, |at| at + 1);

@@ -1,8 +1,8 @@
 //! Explains mistakes of TOML syntax.
 //!
-//! The parser continues after a mistake. After a mild one, such as a missing quote, the rest of the file still means what it
-//! says, so its mistakes are reported too. After any other mistake the rest cannot be trusted, so only the mistakes up to
-//! that one are reported.
+//! The parser continues after a mistake. After a mild mistake, such as a missing quote, the rest of the file still has
+//! its meaning. So the mistakes in the rest are reported too. After any other mistake, the meaning of the rest is
+//! uncertain. So only the mistakes up to that mistake are reported.
 
 use std::{collections::BTreeSet, ops::Range};
 
@@ -14,7 +14,8 @@ use super::{
     site::{FileText, ValueSource},
 };
 
-/// The beginnings of the parser's messages about a value without quotes that is neither a number nor true nor false.
+/// The beginnings of the parser's messages about a value without quotes. Such a value is not a number, `true` or
+/// `false`.
 const NO_VALUE: [&str; 10] = [
     "string values must be quoted",
     "invalid binary number",
@@ -31,10 +32,10 @@ const NO_VALUE: [&str; 10] = [
 /// The beginnings of the parser's messages about other mild mistakes.
 const MILD: [&str; 3] = ["duplicate key", "invalid basic string", "missing comma between array"];
 
-/// Quotation marks of printed text. Word processors replace straight quotes by them.
+/// Quotation marks of printed text. Word processors replace straight quotes with these marks.
 const CURLY_QUOTES: [char; 7] = ['“', '”', '„', '‘', '’', '«', '»'];
 
-/// A file's outermost table, as far as it can be trusted.
+/// A file's outermost table, up to the first mistake that is not mild.
 pub(super) struct Parsed<'a> {
     pub(super) table: DeTable<'a>,
     pub(super) mistakes: Vec<Diagnostic>,
@@ -66,14 +67,15 @@ pub(super) fn parse(source: FileText<'_>) -> Parsed<'_> {
 }
 
 impl Parsed<'_> {
-    /// Whether this line has a mistake of syntax. Further mistakes of such a line are mostly consequences.
+    /// Whether this line has a mistake of syntax. Further mistakes in such a line are mostly consequences of that
+    /// mistake.
     pub(super) fn spoils(&self, source: &ValueSource) -> bool {
         self.mistakes.iter().any(|mistake| mistake.site.source == *source)
     }
 }
 
-/// The text with `[[server]]` instead of `[server]`, and one mistake for each line `[server]`. `None` if there is no such
-/// header. The new text has the same line numbers, and all other mistakes in it are found as well.
+/// The text with `[[server]]` instead of `[server]`, and one mistake for each line `[server]`. `None` if there is no
+/// such header. The new text has the same line numbers, and all other mistakes in it are found as well.
 pub(super) fn with_lists_of_servers(source: FileText<'_>) -> Option<(String, Vec<Diagnostic>)> {
     const HEADER: &str = "[server]";
     let (mut text, mut mistakes, mut at) = (String::with_capacity(source.text.len()), Vec::new(), 0);
@@ -99,7 +101,7 @@ pub(super) fn with_lists_of_servers(source: FileText<'_>) -> Option<(String, Vec
     is_meant.then_some((text, mistakes))
 }
 
-/// Whether `server` is a single table or is given twice. Otherwise a line `[server]` is part of a text of several lines.
+/// Whether `server` is a single table or is given twice. Otherwise a line `[server]` is part of a multi-line text.
 fn lacks_list_of_servers(text: &str) -> bool {
     let (table, errors) = DeTable::parse_recoverable(text);
     let is_table =
@@ -135,7 +137,7 @@ fn describe(source: FileText<'_>, error: &Error, unclosed: bool) -> Diagnostic {
         _ if unclosed => "is a `]` missing above?",
         _ => "",
     };
-    Diagnostic::keyless(site, format!("this is not TOML: {}", error.message())).help(help)
+    Diagnostic::keyless(site, format!("the file is not valid TOML: {}", error.message())).help(help)
 }
 
 /// The mistake of a value without quotes. `span` is the part that the parser cannot read.

@@ -130,7 +130,7 @@ fn what_a_web_page_sends_is_no_report() {
         let _ = client.stream().write_all(&FORM[cut..]);
         assert_eq!(client.rest(), reply, "cut at {cut}");
     }
-    let line = herd.wait_for_log("Riley", "it sent an HTTP request");
+    let line = herd.wait_for_log("Riley", "the client sent an HTTP request");
     assert!(line.contains("  !  "), "{line}");
     assert_eq!(herd.located("Riley", &["page"]), ["? WHATSAT page 10 0"]);
     assert_eq!(metric(herd.at("Riley").http, "proxyherd_records"), Some(0.0));

@@ -114,6 +114,6 @@ fn servers_that_forget_at_different_times_are_told_of() {
     let mut herd = Plan::pair().prepare();
     herd.start_with(&["Riley"], &["--set", "herd.client_ttl_s=90"]);
     herd.start("Jaquez");
-    herd.wait_for_log("Riley", "its `client_ttl_s` is 0 and not this server's");
-    herd.wait_for_log("Jaquez", "its `client_ttl_s` is 90 and not this server's");
+    herd.wait_for_log("Riley", "the neighbor's `client_ttl_s` is 0, not this server's");
+    herd.wait_for_log("Jaquez", "the neighbor's `client_ttl_s` is 90, not this server's");
 }

@@ -69,7 +69,7 @@ fn a_server_whose_file_was_removed_spends_nothing_more_that_month() {
     herd.kill_all(&["Riley"]);
     fs::remove_file(file(&herd, "Riley")).unwrap();
     herd.start("Riley");
-    herd.wait_for_log("Riley", "it spends nothing more of the places budget of 2");
+    herd.wait_for_log("Riley", "this server spends nothing more of the places budget of 2");
     wait_for(&herd, "Riley", 0, 0);
 }
 
@@ -90,7 +90,7 @@ fn what_neighbors_know_counts_where_an_older_file_is_put_back_after_a_kill() {
         wait_for(&herd, "Riley", own_left, spent);
         wait_for(&herd, "Jaquez", 20, spent);
     }
-    herd.wait_for_log("Riley", "as an older file does that was put back");
+    herd.wait_for_log("Riley", "perhaps because somebody put back an older file");
 }
 
 #[test]
@@ -164,7 +164,7 @@ fn a_server_that_no_neighbor_answers_goes_on_by_its_file() {
     wait_for(&herd, "Riley", 20, 0);
     herd.kill_all(&["Riley", "Jaquez"]);
     herd.start("Riley");
-    herd.wait_for_log("Riley", "no neighbor answers, so the places budget goes on by");
+    herd.wait_for_log("Riley", "no neighbor answers, so the places budget counts only the requests in");
     wait_for(&herd, "Riley", 12, 8);
 }
 
@@ -177,7 +177,11 @@ fn a_damaged_file_is_no_start() {
     let serve = ["serve", "--config", "herd.toml", "--name", "Riley"];
     let finished = crate::harness::Process::run(herd.dir(), &serve);
     assert_eq!(finished.code, 1, "{finished:?}");
-    assert!(finished.err.contains("it is damaged. Put back what this server wrote last"), "{}", finished.err);
+    assert!(
+        finished.err.contains("it is damaged. Put back the file that this server wrote last"),
+        "{}",
+        finished.err
+    );
     assert_eq!(finished.err.matches("damaged").count(), 1, "{}", finished.err);
 }
 

@@ -107,8 +107,8 @@ fn a_clock_that_is_seconds_off_is_a_warning_in_log_metrics_and_status() {
         let ready = ["Riley", "Jaquez"].map(|name| get(herd.at(name).http, "/health/readyz"));
         if ready.iter().all(|(code, _)| *code == 200) { Ok(()) } else { Err(format!("{ready:?}")) }
     });
-    herd.wait_for_log("Riley", "s ahead of this server's: look at the clocks of both");
-    herd.wait_for_log("Jaquez", "s behind this server's: look at the clocks of both");
+    herd.wait_for_log("Riley", "s ahead of this server's: check the clocks of both");
+    herd.wait_for_log("Jaquez", "s behind this server's: check the clocks of both");
     eventually("metrics and status tell the offset", || {
         let name = "proxyherd_link_clock_offset_seconds{neighbor=\"Jaquez\"}";
         let measured = metric(herd.at("Riley").http, name).unwrap();

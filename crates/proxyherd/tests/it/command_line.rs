@@ -171,7 +171,7 @@ fn check_finds_what_serve_would_refuse() {
     let elsewhere = |address: &str| right.replace(&listen, &format!("listen = \"{address}\""));
     for (wrong, said) in [
         (right.clone(), None),
-        (elsewhere("192.0.2.1:12000"), Some("it is no address of this machine")),
+        (elsewhere("192.0.2.1:12000"), Some("it is not an address of this machine")),
         (elsewhere("riley.invalid:12000"), Some("the name does not resolve on this machine")),
         (
             right.clone() + "\n[log]\ndir = \"file\"\n",

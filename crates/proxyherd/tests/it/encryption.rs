@@ -80,16 +80,20 @@ fn nobody_else_gets_past_the_handshake_and_nobody_notices() {
     // What comes back, if anything, is TLS's word for no.
     assert!(say_it_all(&mut plain).len() < 16);
     let line = herd.wait_for_log("Riley", &format!("no link with {address}, "));
-    assert!(line.contains("it does not speak TLS") && line.contains("\"off\""), "{line}");
+    assert!(line.contains("the other end does not speak TLS") && line.contains("\"off\""), "{line}");
 
     let other = Authority::new();
     let strangers = [
-        ("no certificate", None, "it shows no certificate"),
-        ("another authority's", Some(other.server("Jaquez")), "it is of another authority than ca.pem"),
+        ("no certificate", None, "the other end shows no certificate"),
+        (
+            "another authority's",
+            Some(other.server("Jaquez")),
+            "the certificate is of another authority than ca.pem",
+        ),
         (
             "another authority's old one",
             Some(other.certify(uri, 2000, 2001)),
-            "it is of another authority than ca.pem",
+            "the certificate is of another authority than ca.pem",
         ),
         (
             "an expired one",
@@ -101,16 +105,20 @@ fn nobody_else_gets_past_the_handshake_and_nobody_notices() {
             Some(authority.certify(uri, 2100, 2101)),
             "the certificate of Jaquez begins on 2100-01-01",
         ),
-        ("one without a name", Some(authority.certify(None, 2000, 2100)), "it names no server of a herd"),
+        (
+            "one without a name",
+            Some(authority.certify(None, 2000, 2100)),
+            "the certificate names no server of a herd",
+        ),
         (
             "another herd's",
             Some(authority.certify(Some("proxyherd://other/Jaquez"), 2000, 2100)),
-            "it is for the herd \"other\" and this server's for \"test\"",
+            "the certificate is for the herd \"other\", but this server is in the herd \"test\"",
         ),
         (
             "one of a name that is none",
             Some(authority.certify(Some("proxyherd://test/a b"), 2000, 2100)),
-            "it names no server of a herd",
+            "the certificate names no server of a herd",
         ),
     ];
     for (what, shown, reason) in &strangers {
@@ -118,8 +126,8 @@ fn nobody_else_gets_past_the_handshake_and_nobody_notices() {
     }
     // Members of the herd are told what is wrong, in its own protocol.
     for (name, reason) in [
-        ("Campbell", "it says that it is Jaquez and shows the certificate of Campbell"),
-        ("Eve", "it says that it is Jaquez and shows the certificate of Eve"),
+        ("Campbell", "the other end says that it is Jaquez, but shows the certificate of Campbell"),
+        ("Eve", "the other end says that it is Jaquez, but shows the certificate of Eve"),
     ] {
         let answer = must_be_refused(&herd, name, Some(&authority.server(name)), reason);
         match decode(&answer) {
@@ -171,13 +179,13 @@ fn a_dialing_server_says_nothing_to_whoever_is_not_its_neighbor() {
     for (shown, reason) in [
         (
             Authority::new().server("Riley"),
-            "its certificate is refused: it is of another authority than ca.pem",
+            "this server refuses the other end's certificate: the certificate is of another authority than ca.pem",
         ),
         (
             old,
             "the certificate of Riley expired on 2001-01-01: renew it with `proxyherd init --server Riley`",
         ),
-        (authority.server("Campbell"), "Campbell answers where Riley should be"),
+        (authority.server("Campbell"), "Campbell answers at the address of Riley"),
     ] {
         assert_eq!(be_riley(&listener, &shown), b"", "{reason}");
         let line = herd.wait_for_log("Jaquez", reason);
@@ -197,15 +205,19 @@ fn a_server_whose_certificate_is_refused_is_told_so() {
     Authority::new().server("Jaquez").put(&certs(&herd), "Jaquez");
     let refused = Process::run(herd.dir(), &["serve", "--name", "Jaquez"]);
     assert_eq!((refused.code, refused.out.as_str()), (78, ""), "{refused:?}");
-    assert!(refused.err.contains("Jaquez.pem: it is of another authority than ca.pem"), "{}", refused.err);
+    assert!(
+        refused.err.contains("Jaquez.pem: the certificate is of another authority than ca.pem"),
+        "{}",
+        refused.err
+    );
 
     // Each herd is in order by itself.
     let other = herd.dir().join("other");
     Authority::new().fill(&other, &["Jaquez"]);
     herd.start("Riley");
     herd.start_with(&["Jaquez"], &["--set", "herd.tls=other"]);
-    herd.wait_for_log("Riley", "it refuses this server's certificate");
-    herd.wait_for_log("Jaquez", "its certificate is refused: it is of another authority than ca.pem");
+    herd.wait_for_log("Riley", "the other end refuses this server's certificate");
+    herd.wait_for_log("Jaquez", "this server refuses the other end's certificate: the certificate is of another authority than ca.pem");
 }
 
 /// The certificate that a server shows now.
@@ -296,11 +308,11 @@ fn check_looks_at_the_certificates() {
     fs::remove_file(dir.join("ca.pem")).unwrap();
     refused("no authority", "there is no certs/ca.pem: `proxyherd init` makes", "check");
     authority.server("Riley").put(&dir, "Jaquez");
-    refused("another's", "Jaquez.pem is the certificate of Riley and not of Jaquez", "check");
+    refused("another's", "Jaquez.pem is the certificate of Riley, not of Jaquez", "check");
     fs::write(dir.join("Riley.pem"), authority.server("Riley").certificate).unwrap();
     refused("another key", "Riley.key is not the key of certs/Riley.pem", "check");
     Authority::new().server("Riley").put(&dir, "Riley");
-    refused("another authority's", "Riley.pem: it is of another authority than ca.pem", "check");
+    refused("another authority's", "Riley.pem: the certificate is of another authority than ca.pem", "check");
     authority.certify(Some("proxyherd://test/Riley"), 2000, 2001).put(&dir, "Riley");
     refused(
         "expired",
@@ -325,7 +337,7 @@ fn strangers_that_hold_on_to_the_peer_port_keep_no_neighbor_away() {
     herd.start("Riley");
     let peer = herd.at("Riley").peer;
     let strangers: Vec<_> = (0..3 * HANDSHAKES_MAX).map(|_| neighbor::dial(peer, b"\x16")).collect();
-    herd.wait_for_log("Riley", "more than 64 were under way at once");
+    herd.wait_for_log("Riley", "more than 64 handshakes were in progress");
     herd.start("Jaquez");
     herd.wait_for_links(&["Riley", "Jaquez"]);
     // The first have been let go, and the log has not been flooded with it.
@@ -341,7 +353,10 @@ fn strangers_that_hold_on_to_the_peer_port_keep_no_neighbor_away() {
     let lines = |log: &str| log.lines().filter(|line| line.contains("no link with")).count();
     let log = herd.log("Riley");
     assert_eq!(lines(&log), 20, "{log}");
-    assert!(log.contains("further ones from this address are counted and not logged for a minute"), "{log}");
+    assert!(
+        log.contains("further connections from this address are counted and not logged for a minute"),
+        "{log}"
+    );
 }
 
 #[test]
@@ -364,15 +379,15 @@ fn another_implementation_of_tls_sees_the_same() {
     }
     let text = Process::bash(herd.dir(), "openssl x509 -in certs/Riley.pem -noout -text").wait(PATIENCE).out;
     assert!(text.contains("URI:proxyherd://herd-") && text.contains("/Riley"), "{text}");
-    herd.wait_for_log("Riley", "it closed the connection");
+    herd.wait_for_log("Riley", "the other end closed the connection");
     client("");
-    herd.wait_for_log("Riley", "it shows no certificate");
+    herd.wait_for_log("Riley", "the other end shows no certificate");
     let old = Process::bash(
         herd.dir(),
         &format!("openssl s_client -connect {peer} -tls1_2 -CAfile certs/ca.pem < /dev/null 2>&1"),
     );
     assert_ne!(old.wait(PATIENCE).code, 0);
-    herd.wait_for_log("Riley", "it does not speak TLS 1.3");
+    herd.wait_for_log("Riley", "the other end does not speak TLS 1.3");
     herd.wait_for_links(&["Riley", "Jaquez"]);
 }
 

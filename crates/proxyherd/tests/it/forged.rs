@@ -1,5 +1,5 @@
-//! A member that lies, while clients report: forged link states, records of kinds that nobody knows, and anything in the
-//! name of other servers.
+//! A member that lies, while clients report: forged link states, records of kinds that nobody knows, and anything in
+//! the name of other servers.
 
 use std::{
     io::Write as _,
@@ -230,7 +230,10 @@ fn lies_in_the_name_of_others_are_contradicted_and_leave_nothing() {
     });
     let nonsense = &link_with_eve(&herd)["nonsense"];
     assert!(nonsense["own_record"].as_u64() >= Some(ROUNDS), "{nonsense}");
-    herd.wait_for_log("Riley", "it sent what this server does not keep: a record under this server's name");
+    herd.wait_for_log(
+        "Riley",
+        "the neighbor sent what this server does not keep: a record under this server's name",
+    );
     let counted =
         metric(herd.at("Riley").http, "proxyherd_link_nonsense_total{neighbor=\"Eve\",what=\"receipt\"}");
     assert_eq!(counted, Some(receipts as f64));

@@ -20,7 +20,7 @@ fn a_neighbor_that_falls_silent_loses_its_link_and_has_it_again_when_it_wakes() 
     // Stopped, not ended: its sockets stay open, and nobody says that it is away.
     herd.process("Jaquez").signal("STOP");
     let at = herd.client("Riley").ask(&format!("IAMAT kiwi {WHERE_AND_WHEN}"));
-    let line = herd.wait_for_log("Riley", "it sent nothing for 3 s");
+    let line = herd.wait_for_log("Riley", "the other end sent nothing for 3 s");
     assert!(line.contains("link   Jaquez") && line.contains("down after"), "{line}");
     herd.process("Jaquez").signal("CONT");
     assert_eq!(herd.agreed(&["Riley", "Jaquez"], "kiwi"), at);
@@ -32,7 +32,7 @@ fn what_came_while_a_server_was_paused_is_not_lost_with_its_link() {
     let mut herd = Plan::pair().encrypted().start();
     herd.process("Jaquez").signal("STOP");
     let at = herd.client("Riley").ask(&format!("IAMAT kiwi {WHERE_AND_WHEN}"));
-    herd.wait_for_log("Riley", "it sent nothing for 3 s");
+    herd.wait_for_log("Riley", "the other end sent nothing for 3 s");
     herd.kill_all(&["Riley"]);
     herd.process("Jaquez").signal("CONT");
     // All that is left of the report is in what Jaquez has received and not looked at.

@@ -152,7 +152,7 @@ fn a_neighbor_that_cannot_be_reached_is_told_once_with_its_address() {
     herd.start("Jaquez");
     let line = herd.wait_for_log("Jaquez", "not up");
     assert!(line.contains(&herd.at("Riley").peer.to_string()), "{line}");
-    assert!(line.contains("can't reach it: Connection refused"), "{line}");
+    assert!(line.contains("can't reach the neighbor: Connection refused"), "{line}");
     herd.start("Riley");
     herd.wait_for_links(&["Jaquez", "Riley"]);
     herd.wait_for_log("Jaquez", "up: dialed");

@@ -79,7 +79,7 @@ fn half_a_hello_is_not_waited_for_longer_than_the_handshake_may_take() {
     let address = left.local_addr().unwrap();
     drop(left);
     let line = herd.wait_for_log("Riley", &format!("no link with {address}, "));
-    assert!(line.contains("it closed the connection"), "{line}");
+    assert!(line.contains("the other end closed the connection"), "{line}");
     // Those that wait hold up nobody: the real neighbor comes up meanwhile.
     herd.start("Jaquez");
     herd.wait_for_links(&["Riley", "Jaquez"]);
@@ -159,7 +159,7 @@ fn a_neighbor_that_breaks_the_protocol_loses_its_link_and_changes_nothing() {
         eventually("the link is down for it", || {
             let link = &status(herd.at("Riley").http)["links"][0];
             let trouble = link["trouble"].as_str().unwrap_or_default();
-            let is_told = trouble.starts_with("it does not keep to the protocol");
+            let is_told = trouble.starts_with("the other end breaks the link protocol");
             let is_it = link["times_up"] == times + 1 && link["up"] == false;
             if is_told && is_it { Ok(()) } else { Err(format!("{what}: {link}")) }
         });
@@ -201,7 +201,7 @@ fn a_neighbor_that_dials_again_replaces_its_old_link() {
     herd.wait_for_log("Riley", "up: it dialed");
     let second = neighbor::dial(herd.at("Riley").peer, &neighbor::bytes_of(&neighbor::hello("Jaquez")));
     neighbor::rest(&first);
-    herd.wait_for_log("Riley", "the neighbor connected anew");
+    herd.wait_for_log("Riley", "the neighbor opened a new connection");
     second.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
     eventually("the second is the link", || {
         let link = &status(herd.at("Riley").http)["links"][0];

@@ -16,7 +16,7 @@ fn a_line_that_is_begun_and_not_ended_closes_its_connection() {
     client.send(b"HELLO\nIAMAT ki");
     assert_eq!(client.rest(), b"? HELLO\n", "the half line has no answer");
     assert!(began.elapsed() >= Duration::from_secs(1), "after {:?}", began.elapsed());
-    herd.wait_for_log("Riley", "a line's end did not come within 1 s");
+    herd.wait_for_log("Riley", "the client did not finish a line within 1 s");
     assert_eq!(bystander.ask("HELLO"), "? HELLO", "a connection without a half line stays");
 }
 
@@ -27,7 +27,7 @@ fn a_line_that_drips_in_has_no_more_time_than_any_other() {
     let stream = client.stream();
     stream.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
     drip_until_closed(stream);
-    herd.wait_for_log("Riley", "a line's end did not come within 1 s");
+    herd.wait_for_log("Riley", "the client did not finish a line within 1 s");
 }
 
 #[test]
@@ -40,7 +40,7 @@ fn a_client_that_says_nothing_for_long_is_closed() {
     assert_eq!(once.ask("HELLO"), "? HELLO");
     assert_eq!(once.rest(), b"");
     assert!(began.elapsed() >= Duration::from_secs(2), "after {:?}", began.elapsed());
-    herd.wait_for_log("Riley", "nothing came for 1 s");
+    herd.wait_for_log("Riley", "the client was silent for 1 s");
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn clients_that_do_not_read_are_closed_and_take_little_memory() {
     bystander.ask(&format!("IAMAT kiwi {WHERE_AND_WHEN}"));
     let idle = herd.process("Riley").memory_peak();
     be_asked_without_being_read(&herd, &mut bystander);
-    herd.wait_for_log("Riley", "it did not take its replies for 1 s");
+    herd.wait_for_log("Riley", "the client did not read its replies for 1 s");
     // A megabyte of questions has a gigabyte of answers.
     let first = herd.process("Riley").memory_peak().saturating_sub(idle);
     assert!(first < 48 * MEBIBYTE, "{first} bytes");

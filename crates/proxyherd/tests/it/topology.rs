@@ -336,7 +336,7 @@ fn another_herds_file_changes_nothing() {
     herd.process("Riley").signal("HUP");
     herd.wait_for_log(
         "Riley",
-        "changes nothing here: herd.id or herd.tls is not what this server was started with",
+        "changes nothing here: herd.id or herd.tls has changed since this server's start",
     );
     assert_eq!(neighbors(&herd, "Riley"), ["Jaquez", "Juzang"]);
     assert_eq!(link(&herd, "Riley", "Juzang")["up"], true);
