@@ -1,4 +1,4 @@
-//! Explains errors of the system about a path: who owns the path, what is in the way, and what the operator can do.
+//! Explains the operating system's errors about a path: who owns the path, what is in its place, and what the operator can do.
 
 use std::{
     fs::{self, Metadata},
@@ -25,7 +25,7 @@ pub fn advice(path: &Path, error: &io::Error, otherwise: &str) -> String {
     }
 }
 
-/// The text of `error`, which the system returned for `path`. If permissions are missing, also the owner of the path.
+/// The text of `error`, which the system returned for `path`. If permissions are missing, the text also names the owner of the path.
 pub fn refused(path: &Path, error: &io::Error) -> String {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     match whose(&path).filter(|_| error.kind() == ErrorKind::PermissionDenied) {
@@ -34,7 +34,7 @@ pub fn refused(path: &Path, error: &io::Error) -> String {
     }
 }
 
-/// Checks whether this process can make `dir`, if it is missing, and a file in it. Leaves nothing behind.
+/// Checks whether this process can create a file in `dir`, and `dir` itself if it is missing. Leaves nothing behind.
 pub fn check_writable(dir: &Path) -> io::Result<()> {
     let dir = std::path::absolute(dir)?;
     let is_there = |part: &&Path| fs::symlink_metadata(part).is_ok();
@@ -63,7 +63,7 @@ fn refusing(path: &Path) -> Option<(PathBuf, Metadata)> {
     seen.last()
 }
 
-/// What is in the place of a directory.
+/// Describes the file or device that is where a directory should be.
 fn in_the_way(path: &Path) -> Option<String> {
     let (part, metadata) = refusing(path)?;
     let part = part.display();
@@ -75,7 +75,7 @@ fn in_the_way(path: &Path) -> Option<String> {
     }
 }
 
-/// The name of a user in this machine's `/etc/passwd`, or the number if the user is not there.
+/// The name of a user in this machine's `/etc/passwd`, or the user's number if the file does not list the user.
 fn user(id: u32) -> String {
     let known = fs::read_to_string("/etc/passwd").unwrap_or_default();
     let names = known.lines().filter_map(|line| {

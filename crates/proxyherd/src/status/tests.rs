@@ -1,4 +1,4 @@
-//! Tests of what `status` shows of a herd, for servers in every condition.
+//! Tests of the output of `status`, for servers in every condition.
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
@@ -353,7 +353,7 @@ fn a_door_with_tls_is_asked_by_https_and_shows_the_certificate_of_the_configurat
     let door = TlsDoor::open(move |stream| {
         let mut stream = BufReader::new(stream);
         let mut line = String::new();
-        // Whoever does not believe the certificate sends no request.
+        // A client that does not trust the certificate sends no request.
         while stream.read_line(&mut line).is_ok_and(|len| len > 2) {
             line.clear();
         }
@@ -362,7 +362,7 @@ fn a_door_with_tls_is_asked_by_https_and_shows_the_certificate_of_the_configurat
     let mut config = Config::classic();
     config.servers.truncate(1);
     let at = Door { kind: DoorKind::Http, address: address(door.address), tls: true };
-    // The first address is the one that is asked.
+    // Only the first address is asked.
     let second = Door::plain(DoorKind::Http, "127.0.0.1:1".parse().unwrap());
     config.servers[0].doors = vec![at, second];
     let key = PathBuf::from("not read here");
@@ -383,7 +383,7 @@ fn a_door_with_tls_is_asked_by_https_and_shows_the_certificate_of_the_configurat
 struct Herd {
     config: Config,
     servers: Vec<Server>,
-    /// Holds Juzang's port, so that nobody else takes it.
+    /// Reserves Juzang's port, so that no other program takes the port.
     _juzang: TcpSocket,
     _log: tempfile::TempDir,
 }

@@ -55,7 +55,7 @@ fn an_extract_is_imported_and_looked_at() {
         assert!(place["place_id"].as_str().unwrap().starts_with("osm"), "{place}");
     }
     let far = near(dir.path(), "-33.86,151.2");
-    assert_eq!((far.code, far.out.as_str()), (0, "places.idx knows no such place within that distance\n"));
+    assert_eq!((far.code, far.out.as_str()), (0, "places.idx has no such place within that distance\n"));
 }
 
 #[test]
