@@ -32,7 +32,7 @@ pub(super) fn fields(line: &[u8]) -> impl Iterator<Item = &[u8]> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotAReply {
     /// The bytes do not begin as a reply does.
-    #[error("what listens there does not speak the herd's line protocol")]
+    #[error("the program that listens there does not speak the herd's line protocol")]
     Foreign,
     /// The bytes are longer than any reply.
     #[error("its reply is longer than {} MiB", REPLY_LEN_MAX >> 20)]

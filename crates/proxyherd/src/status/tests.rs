@@ -215,17 +215,17 @@ fn what_an_operator_should_look_at_is_a_sentence() {
     );
     check(
         |status| status.removed = true,
-        "Riley runs, but its herd.toml no longer names it: it ends within seconds, or runs without links if `removed` is \
+        "Riley runs, but its herd.toml no longer names it: the server ends within seconds, or runs without links if `removed` is \
          \"stay\"",
     );
     check(
         |status| status.reaches.extend(["Juzang".to_owned(), "Riley".to_owned()]),
-        "Juzang still runs and has links, but this herd.toml does not name it",
+        "Juzang still runs and has links, but this herd.toml does not name that server",
     );
     check(|status| status.namesake = true, "another process runs as Riley in this herd: stop one of the two");
     check(
         |status| status.log_left_out = 7,
-        "Riley has left 7 lines out of its log, which came faster than it writes them",
+        "Riley has left 7 lines out of its log, because they came faster than the log could be written",
     );
     check(
         |status| status.certificate_days_left = Some(29),
@@ -233,12 +233,12 @@ fn what_an_operator_should_look_at_is_a_sentence() {
     );
     check(
         |status| status.certificate_days_left = Some(-1),
-        "Riley's certificate has expired, and its links stay down once they are: \
+        "Riley's certificate has expired, so a link that goes down cannot come up again: \
          renew it with `proxyherd init --server Riley`",
     );
     check(
         |status| (status.links[0].unsteady, status.links[0].times_up) = (true, 9),
-        "Riley's link with Jaquez does not stay up, it has come up 9 times: look at the logs of both",
+        "Riley's link with Jaquez does not stay up and has come up 9 times: look at the logs of both servers",
     );
     check(|status| status.links[0].up = false, "Riley's link with Jaquez is down: it has not come up yet");
     check(
@@ -255,7 +255,7 @@ fn what_an_operator_should_look_at_is_a_sentence() {
             status.links[0].nonsense =
                 [("receipt".to_owned(), 3), ("of a later version".to_owned(), 1)].into();
         },
-        "Jaquez sent Riley what Riley does not keep: of a later version (1), a record received further in the future \
+        "Jaquez sent Riley records that Riley does not keep: of a later version (1), a record received further in the future \
          than max_clock_offset_s (3); look at Jaquez, and at the servers behind it, for which it may only have passed \
          this on",
     );

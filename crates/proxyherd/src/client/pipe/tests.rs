@@ -385,8 +385,9 @@ async fn where_nobody_speaks_the_protocol_that_is_said_once_and_is_the_end() {
             let talked = run(telling(servers, patience, tell), Cursor::new("a\nb\n"), &mut Vec::new()).await;
             let mut told: Vec<String> = told.iter().collect();
             told.push(talked.unwrap_err().to_string());
-            let foreign =
-                |server| format!("{server}: what listens there does not speak the herd's line protocol");
+            let foreign = |server| {
+                format!("{server}: the program that listens there does not speak the herd's line protocol")
+            };
             let advice = "; a server's `listen` address does, with tls:// before it where herd.toml has that";
             match servers {
                 [one] => assert_eq!(told, [foreign(one) + advice]),
