@@ -14,13 +14,15 @@ use crate::procfs::resident;
 use crate::stats::Histogram;
 use crate::target::herd::LoneServer;
 
-/// Number of inputs that are sent on one connection. Then the sending side of the connection is shut down, and the replies are read.
+/// Number of inputs that are sent on one connection. Then the sending side of the connection is shut down, and the
+/// replies are read.
 const INPUTS_PER_CONNECTION: u64 = 100;
 /// One in this many inputs is sent before the server's memory is first read.
 const WARM_UP_PART: u64 = 5;
 /// Maximum time that the probe may wait in 99 of 100 cases.
 const PROBE_P99_MAX: Duration = Duration::from_millis(50);
-/// Maximum growth of the server's memory, bytes. Some growth is normal, because an allocator does not return all memory at once.
+/// Maximum growth of the server's memory, bytes. Some growth is normal, because an allocator does not return all memory
+/// at once.
 const GROWTH_MAX: u64 = 8_000_000;
 
 /// Lines from which malformed inputs are made.

@@ -1,7 +1,9 @@
-//! Compares one proxyherd server with an echo server. The echo server shows the floor: the minimum time that lines of this length take.
+//! Compares one proxyherd server with an echo server. The echo server shows the floor: the minimum time that lines of
+//! this length take.
 //!
-//! The two servers are measured in alternating short rounds, and the two rounds of each pair are compared with each other.
-//! So other work of the machine affects both servers equally. The server that comes first changes from pair to pair.
+//! The two servers are measured in alternating short rounds, and the two rounds of each pair are compared with each
+//! other. So other work of the machine affects both servers equally. The server that comes first changes from pair to
+//! pair.
 
 pub(crate) mod output;
 

@@ -1,5 +1,5 @@
-//! Measures how much memory an idle connection takes. Opens many connections to one server and reads the server's resident
-//! memory before and after.
+//! Measures how much memory an idle connection takes. Opens many connections to one server and reads the server's
+//! resident memory before and after.
 
 use std::net::TcpStream;
 

@@ -69,8 +69,8 @@ enum Command {
         /// Number of rounds for each kind of line; the two kinds alternate.
         #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
         rounds: u32,
-        /// Index of OpenStreetMap's places that `proxyherd places import` has written, for the provider osm. Default: the
-        /// embedded provider.
+        /// Index of OpenStreetMap's places that `proxyherd places import` has written, for the provider osm. Default:
+        /// the embedded provider.
         #[arg(long, value_name = "FILE")]
         osm: Option<PathBuf>,
         /// Position around which the clients are.
@@ -113,8 +113,8 @@ enum Command {
     /// of the changed records.
     #[command(after_help = "Example:\n  cargo run --profile dist -p proxyherd-bench -- heal --rounds 10")]
     Heal(HealArgs),
-    /// Send the classic herd a share of its highest rate for a long time, from clients that roam, and measure whether any
-    /// server's memory or descriptors grow. Exit with 1 if there is growth.
+    /// Send the classic herd a share of its highest rate for a long time, from clients that roam, and measure whether
+    /// any server's memory or descriptors grow. Exit with 1 if there is growth.
     #[command(
         after_help = "Example:\n  cargo run --profile dist -p proxyherd-bench -- steady --minutes 5 --json steady.json"
     )]
@@ -155,8 +155,8 @@ struct FloorArgs {
     /// Worker threads of both servers. Default: the number of cores.
     #[arg(long)]
     workers: Option<usize>,
-    /// The proxyherd program. Default: the program proxyherd in the directory of this program; if cargo runs this program,
-    /// cargo builds proxyherd first.
+    /// The proxyherd program. Default: the program proxyherd in the directory of this program; if cargo runs this
+    /// program, cargo builds proxyherd first.
     #[arg(long, value_name = "FILE")]
     server_bin: Option<PathBuf>,
     /// Also write all results to this file.
@@ -170,8 +170,8 @@ struct FloorArgs {
 /// The server that is started for a measurement.
 #[derive(Args)]
 struct ServerArgs {
-    /// The proxyherd program. Default: the program proxyherd in the directory of this program; if cargo runs this program,
-    /// cargo builds proxyherd first.
+    /// The proxyherd program. Default: the program proxyherd in the directory of this program; if cargo runs this
+    /// program, cargo builds proxyherd first.
     #[arg(long, value_name = "FILE")]
     server_bin: Option<PathBuf>,
 }

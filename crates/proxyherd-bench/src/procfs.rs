@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-/// The unit of Linux' counters of processor time. For programs it is always 1/100 s, even if the kernel's own tick differs.
+/// The unit of Linux' counters of processor time. For programs it is always 1/100 s, even if the kernel's own tick
+/// differs.
 const TICK: Duration = Duration::from_millis(10);
 
-/// User and system time of all threads of the process `pid` since it started. The precision of 10 ms is enough for rounds
-/// of a second and more.
+/// User and system time of all threads of the process `pid` since it started. The precision of 10 ms is enough for
+/// rounds of a second and more.
 pub(crate) fn cpu_time(pid: u32) -> Option<Duration> {
     parse_cpu_time(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }

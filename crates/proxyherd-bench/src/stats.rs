@@ -54,8 +54,8 @@ impl Histogram {
         }
     }
 
-    /// The duration that `share` (between 0 and 1) of the recorded durations do not exceed, rounded up to the end of its
-    /// bucket. Zero if nothing was recorded.
+    /// The duration that `share` (between 0 and 1) of the recorded durations do not exceed, rounded up to the end of
+    /// its bucket. Zero if nothing was recorded.
     pub(crate) fn percentile(&self, share: f64) -> Duration {
         let total: u64 = self.counts.iter().sum();
         let wanted = (share * total as f64).ceil() as u64;

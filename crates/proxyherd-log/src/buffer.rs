@@ -55,7 +55,8 @@ pub(super) struct LineTag {
 }
 
 impl LineTag {
-    /// The direction of an entry that is a run of several pieces. Only clients' traffic comes in such runs. `None` for an entry of one line.
+    /// The direction of an entry that is a run of several pieces. Only clients' traffic comes in such runs. `None` for
+    /// an entry of one line.
     fn run(&self) -> Option<Direction> {
         match (&self.source, self.mark) {
             (LineSource::Client(_), LineMark::Traffic(direction)) => Some(direction),
@@ -78,8 +79,8 @@ pub(super) struct Buffer {
 }
 
 impl Buffer {
-    /// A buffer that has allocated all its memory, so that the buffer never grows while a caller waits. Untouched memory costs only
-    /// address space.
+    /// A buffer that has allocated all its memory, so that the buffer never grows while a caller waits. Untouched
+    /// memory costs only address space.
     pub(super) fn with_room() -> Buffer {
         Buffer {
             entries: Vec::with_capacity(BUFFER_LEN_MAX / size_of::<BufferEntry>()),

@@ -33,7 +33,8 @@ use tracing_subscriber::{
 use super::{LogLevel, limits::LINE_SHOWN_LEN_MAX, queue::Queue};
 use crate::escape::cut;
 
-/// Parts of the names of headers whose values are secrets, in lower case. A header is secret if its name contains one of these parts.
+/// Parts of the names of headers whose values are secrets, in lower case. A header is secret if its name contains one
+/// of these parts.
 const SECRET_HEADERS: [&str; 3] = ["authorization", "api-key", "cookie"];
 /// The text that replaces a secret.
 const MASK: &str = "***";
@@ -100,7 +101,8 @@ impl OpenLogs {
     }
 }
 
-/// Takes the reports that come by `tracing`, already filtered by [`subscriber_for`], and the reports that come by `log`.
+/// Takes the reports that come by `tracing`, already filtered by [`subscriber_for`], and the reports that come by
+/// `log`.
 struct CrateReports {
     logs: &'static OpenLogs,
     heard: Targets,

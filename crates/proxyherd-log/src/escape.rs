@@ -10,8 +10,8 @@
 //!   UTF-8.
 //!
 //! Three kinds of characters are shown: letters of every script, marks that belong to the character before them, and
-//! joiners that a script or an emoji needs. In the text of [`escape`], `\xNN` always stands for that byte, so no name can be
-//! read back as another one.
+//! joiners that a script or an emoji needs. In the text of [`escape`], `\xNN` always stands for that byte, so no name
+//! can be read back as another one.
 
 use std::fmt::Write as _;
 
@@ -50,7 +50,8 @@ pub fn shown(bytes: &[u8]) -> String {
 pub fn json(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
-        // Outside of strings JSON is ASCII, so only characters in strings are replaced. Line ends between the parts of the JSON stay.
+        // Outside of strings JSON is ASCII, so only characters in strings are replaced. Line ends between the parts of
+        // the JSON stay.
         if character.is_ascii() && character != '\x7f' || is_harmless(character) {
             out.push(character);
         } else {
@@ -158,8 +159,8 @@ fn has_variations(character: char) -> bool {
     is_key || !character.is_ascii() && !is_variation(character)
 }
 
-/// Whether a character is visible, by the table of the standard library that `{:?}` uses. `{:?}` escapes a mark only at the
-/// beginning of a text, so this function puts a letter before the character.
+/// Whether a character is visible, by the table of the standard library that `{:?}` uses. `{:?}` escapes a mark only at
+/// the beginning of a text, so this function puts a letter before the character.
 fn is_graphic(character: char) -> bool {
     let mut text = [b'a'; 5];
     let len = 1 + character.encode_utf8(&mut text[1..]).len();
@@ -176,8 +177,8 @@ pub fn cut(line: &[u8], len_max: usize) -> (&[u8], usize) {
     if line.len() <= len_max {
         return (line, 0);
     }
-    // The cut is between two characters, because half a character would be shown as bytes. No character is longer than four
-    // bytes.
+    // The cut is between two characters, because half a character would be shown as bytes. No character is longer than
+    // four bytes.
     let is_boundary = |at: &usize| line[*at] & 0b1100_0000 != 0b1000_0000;
     let at = (len_max.saturating_sub(3)..=len_max).rev().find(is_boundary).unwrap_or(len_max);
     (&line[..at], line.len() - at)

@@ -250,7 +250,8 @@ fn identity_of(metadata: &fs::Metadata) -> FileIdentity {
     (metadata.dev(), metadata.ino())
 }
 
-/// Whether the file ends in half a line, as after a killed process or a full disk. The next line must not continue that half line.
+/// Whether the file ends in half a line, as after a killed process or a full disk. The next line must not continue that
+/// half line.
 fn ends_within_a_line(file: &File, len: u64) -> bool {
     let mut last = [b'\n'];
     len > 0 && file.read_exact_at(&mut last, len - 1).is_ok() && last != [b'\n']

@@ -81,7 +81,8 @@ pub(super) type LeftOutTotals = [LeftOutCounts; LeftOutReason::ALL.len()];
 pub(super) struct LeftOutLines([[AtomicU64; LineKind::ALL.len()]; LeftOutReason::ALL.len()]);
 
 impl LeftOutLines {
-    /// Adds lines. A thread that reads these lines in [`LeftOutLines::counts`] also sees all earlier writes of this thread.
+    /// Adds lines. A thread that reads these lines in [`LeftOutLines::counts`] also sees all earlier writes of this
+    /// thread.
     pub(super) fn add(&self, reason: LeftOutReason, kind: LineKind, lines: u64) {
         self.0[reason as usize][kind as usize].fetch_add(lines, Release);
     }

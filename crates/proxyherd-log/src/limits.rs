@@ -7,7 +7,8 @@ use std::time::Duration;
 pub(super) const BUFFER_LEN_MAX: usize = 1024 * 1024;
 /// The part of the buffer that clients cannot fill, bytes. This part is kept for events of the server and its links.
 pub(super) const BUFFER_RESERVE_LEN: usize = 128 * 1024;
-/// Maximum length of the part of a line that is written, bytes before escaping. The rest is left out, and the written line ends with the length of the rest.
+/// Maximum length of the part of a line that is written, bytes before escaping. The rest is left out, and the written
+/// line ends with the length of the rest.
 pub(super) const LINE_SHOWN_LEN_MAX: usize = 1024;
 /// Maximum size of the text that one write hands to the file, bytes. A line that does not fit waits for the next write.
 pub(super) const CHUNK_LEN_MAX: usize = 64 * 1024;

@@ -134,7 +134,8 @@ impl Queue {
         }
     }
 
-    /// Returns whether the caller should hand over a crate's report with [`Queue::offer_crate_line`]. A refused report is counted.
+    /// Returns whether the caller should hand over a crate's report with [`Queue::offer_crate_line`]. A refused report
+    /// is counted.
     pub(super) fn admits_crate_line(&self) -> bool {
         let is_admitted = self.crate_limit.0.take(1) == 1;
         if !is_admitted {

@@ -1,4 +1,5 @@
-//! Explains the operating system's errors about a path: who owns the path, what is in its place, and what the operator can do.
+//! Explains the operating system's errors about a path: who owns the path, what is in its place, and what the operator
+//! can do.
 
 use std::{
     fs::{self, Metadata},
@@ -25,7 +26,8 @@ pub fn advice(path: &Path, error: &io::Error, otherwise: &str) -> String {
     }
 }
 
-/// The text of `error`, which the system returned for `path`. If permissions are missing, the text also names the owner of the path.
+/// The text of `error`, which the system returned for `path`. If permissions are missing, the text also names the owner
+/// of the path.
 pub fn refused(path: &Path, error: &io::Error) -> String {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     match whose(&path).filter(|_| error.kind() == ErrorKind::PermissionDenied) {
@@ -55,8 +57,8 @@ pub fn whose(path: &Path) -> Option<String> {
     ))
 }
 
-/// The last part of `path` whose metadata this process can read. This process may not use that part, or may not look into
-/// it.
+/// The last part of `path` whose metadata this process can read. This process may not use that part, or may not look
+/// into it.
 fn refusing(path: &Path) -> Option<(PathBuf, Metadata)> {
     let parts: Vec<&Path> = path.ancestors().collect();
     let seen = parts.into_iter().rev().map_while(|part| Some((part.to_owned(), fs::metadata(part).ok()?)));

@@ -134,7 +134,8 @@ impl Writer {
         self.file.write_out()
     }
 
-    /// Formats and writes all lines that were handed over. Returns the counts of left-out lines that a note after these lines may report.
+    /// Formats and writes all lines that were handed over. Returns the counts of left-out lines that a note after these
+    /// lines may report.
     fn put_lines(&mut self) -> io::Result<LeftOutTotals> {
         self.drain()?;
         let left_out = self.queue.swap(&mut self.draining);

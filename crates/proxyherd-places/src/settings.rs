@@ -69,7 +69,8 @@ pub struct CacheSettings {
     pub stale_if_error: Duration,
     /// Time for which an answer without any place counts as new.
     pub zero_results: Duration,
-    /// Side of the squares in which all questions share an answer, meters. 0 means that only questions from the same point share an answer.
+    /// Side of the squares in which all questions share an answer, meters. 0 means that only questions from the same
+    /// point share an answer.
     pub snap_m: u32,
 }
 

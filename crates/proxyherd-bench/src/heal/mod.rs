@@ -31,7 +31,8 @@ const RATIO_MAX: f64 = 1.2;
 
 /// Interval at which the servers are asked for the number of records that they have received.
 const POLL_INTERVAL: Duration = Duration::from_millis(2);
-/// Time after the dial at which the link's bytes are counted a second time. This count includes the bytes that follow the records.
+/// Time after the dial at which the link's bytes are counted a second time. This count includes the bytes that follow
+/// the records.
 const SETTLED_AFTER: Duration = Duration::from_secs(1);
 /// Maximum time until the link is dialed. Also the maximum time after that until the servers have healed.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -33,7 +33,8 @@ use connection::Connection;
 
 /// Maximum number of lines outstanding on one connection. The replies to these lines fit into the read buffer.
 pub(crate) const DEPTH_MAX: u32 = 1024;
-/// For one burst in this many, the replies are checked to the last byte. The first burst of each connection is always checked.
+/// For one burst in this many, the replies are checked to the last byte. The first burst of each connection is always
+/// checked.
 pub(crate) const SAMPLE_EVERY: u64 = 64;
 /// Maximum time that all connections of a thread may be without a reply. After this time the run fails.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
@@ -144,7 +145,8 @@ pub(crate) fn table(plan: &LoadPlan, result: &LoadResult) -> String {
     )
 }
 
-/// Converts readings of the steady clock to POSIX time. So one reading of the clock is enough for both latencies and timestamps.
+/// Converts readings of the steady clock to POSIX time. So one reading of the clock is enough for both latencies and
+/// timestamps.
 #[derive(Clone, Copy)]
 struct Clock {
     start: Instant,

@@ -118,7 +118,8 @@ pub(crate) fn run(plan: &RoamPlan, counts: &Mutex<RoamCounts>) -> Result<()> {
     }
 }
 
-/// The time at which the next burst is due, after the burst that was due at `due`. A late connection skips all missed bursts except for one.
+/// The time at which the next burst is due, after the burst that was due at `due`. A late connection skips all missed
+/// bursts except for one.
 fn next_due(due: Instant, interval: Duration, now: Instant) -> Instant {
     (due + interval).max(now.checked_sub(interval).unwrap_or(due))
 }

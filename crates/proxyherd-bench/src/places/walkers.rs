@@ -11,8 +11,8 @@ const STAY_RADIUS_M: f64 = 30.0;
 pub(super) struct Walkers {
     random: Random,
     meeting_points: Vec<Spot>,
-    /// For each meeting point, the share of walkers who go to this point or to an earlier point in the list. By Zipf's law, the n-th point's share
-    /// is proportional to 1/n.
+    /// For each meeting point, the share of walkers who go to this point or to an earlier point in the list. By Zipf's
+    /// law, the n-th point's share is proportional to 1/n.
     shares: Vec<f64>,
     walkers: Vec<Walker>,
 }

@@ -111,7 +111,8 @@ impl GroupConfig {
     }
 }
 
-/// Calls `proxyherd init` to make the classic herd's certificates. The command also writes a configuration, which is replaced later.
+/// Calls `proxyherd init` to make the classic herd's certificates. The command also writes a configuration, which is
+/// replaced later.
 fn certify(program: &Path, home: &Path) -> Result<()> {
     let mut command = Command::new(program);
     let status = command.arg("init").arg(home).stdout(Stdio::null()).status();

@@ -75,7 +75,8 @@ impl Relay {
         Ok(now)
     }
 
-    /// The time at which the first connection after the last restore was accepted. `None` if there was no connection, or if the link is cut.
+    /// The time at which the first connection after the last restore was accepted. `None` if there was no connection,
+    /// or if the link is cut.
     pub(crate) fn first_dial(&self) -> Option<Instant> {
         self.open.as_ref()?.first_dial.try_recv().ok()
     }

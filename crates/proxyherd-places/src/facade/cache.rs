@@ -19,8 +19,8 @@ use crate::CacheSettings;
 
 /// Interval between two searches for answers that are too old for any use.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
-/// The usual length of an answer, bytes: twenty places with their texts. The cache allocates its tables for this length. Longer and shorter
-/// answers fit as well.
+/// The usual length of an answer, bytes: twenty places with their texts. The cache allocates its tables for this
+/// length. Longer and shorter answers fit as well.
 const ANSWER_LEN_USUAL: u64 = 16 * 1024;
 /// Maximum number of answers for which the cache allocates its tables in advance.
 const ANSWERS_USUAL_MAX: u64 = 1 << 20;
@@ -75,7 +75,8 @@ impl Cache {
         }
     }
 
-    /// The answer to this question, and how it may be used. `None` if there is no answer, or if the answer is too old for any use.
+    /// The answer to this question, and how it may be used. `None` if there is no answer, or if the answer is too old
+    /// for any use.
     pub(super) fn find(&self, key: &CacheKey) -> Option<(CachedAnswer, Freshness)> {
         #[cfg(test)]
         self.looks.fetch_add(1, std::sync::atomic::Ordering::SeqCst);

@@ -71,7 +71,7 @@ impl FallbackChain {
     }
 }
 
-/// The number of providers that come after a provider. It decides the share of the time that the provider may use.
+/// The share of the time that a provider may use. It depends on the providers that come after this provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TimeShare {
     remotes: usize,
@@ -127,7 +127,8 @@ impl FallbackMember {
     }
 }
 
-/// The name of the set of fields that a provider is asked for. Answers with different fields are stored under different keys.
+/// The name of the set of fields that a provider is asked for. Answers with different fields are stored under different
+/// keys.
 fn mask(provider: &str, settings: &Settings) -> &'static str {
     match settings.google.mask {
         _ if provider != ProviderName::Google.as_str() => "",

@@ -82,7 +82,8 @@ impl Places {
         self.chain.first().name()
     }
 
-    /// Returns the answer if it is available at once. Otherwise returns a question that waits for the answer. The caller wants at most `limit` places.
+    /// Returns the answer if it is available at once. Otherwise returns a question that waits for the answer. The
+    /// caller wants at most `limit` places.
     ///
     /// Any thread may call this, even a thread without a runtime, because requests run in the runtime in which `self`
     /// was opened.

@@ -1,4 +1,5 @@
-//! How a question was answered: the data that the caller gets in addition to the answer, and the outcomes that are counted.
+//! How a question was answered: the data that the caller gets in addition to the answer, and the outcomes that are
+//! counted.
 //!
 //! [`Answered`] holds an answer and information about its origin. This is enough to write a `Cache-Status` field (RFC
 //! 9211). This module does not know any protocol.

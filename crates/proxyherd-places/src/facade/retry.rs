@@ -32,8 +32,8 @@ pub(super) struct Retrying {
 }
 
 impl Retrying {
-    /// Sends requests until there is an answer. Stops if another request would be useless or too late, or if the throttle refuses it.
-    /// `permit` is for the first request.
+    /// Sends requests until there is an answer. Stops if another request would be useless or too late, or if the
+    /// throttle refuses it. `permit` is for the first request.
     ///
     /// Every request except for the last may use half of the time that is left. So even if the provider hangs, there is
     /// time for another request.

@@ -222,8 +222,8 @@ impl RemoteProvider {
         }
     }
 
-    /// Returns the old answer in place of a failure, if there is an old answer that is not too old for this use. If the provider
-    /// does not understand the question, no old answer is returned.
+    /// Returns the old answer in place of a failure, if there is an old answer that is not too old for this use. If the
+    /// provider does not understand the question, no old answer is returned.
     fn last_resort_or(&self, old: Option<CachedAnswer>, failure: Failure) -> Result<Answered, Failure> {
         let is_bad = matches!(failure, Failure::BadQuery(_));
         match old.filter(|answer| !is_bad && self.network.cache.judge(answer) != Freshness::Gone) {

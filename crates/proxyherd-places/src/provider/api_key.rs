@@ -17,7 +17,8 @@ use crate::KeySource;
 
 /// Maximum length of a key, bytes. Google's keys have 39 bytes. A longer text is not accepted as a key.
 const KEY_LEN_MAX: usize = 512;
-/// Maximum length of a key file, bytes, including the white space around the key. A longer file must hold something else.
+/// Maximum length of a key file, bytes, including the white space around the key. A longer file must hold something
+/// else.
 const FILE_LEN_MAX: u64 = 4096;
 
 /// The text that replaces a key.

@@ -126,7 +126,8 @@ impl Upstream {
 }
 
 impl HttpReply {
-    /// The failure that a reply with a code other than 200 means. `message` is the message in its body, if the body has one.
+    /// The failure that a reply with a code other than 200 means. `message` is the message in its body, if the body has
+    /// one.
     pub(super) fn failure(&self, message: Option<String>) -> Failure {
         failure(self.status.as_u16(), self.retry_after, message)
     }

@@ -17,8 +17,8 @@ use serde::{
 };
 use serde_json::{Value, value::RawValue};
 
-/// Maximum length of a part of an answer that is parsed, bytes. A part is one place, or one field of the answer itself. Parsed JSON
-/// needs up to a hundred times its length in memory. A longer part counts as unknown.
+/// Maximum length of a part of an answer that is parsed, bytes. A part is one place, or one field of the answer itself.
+/// Parsed JSON needs up to a hundred times its length in memory. A longer part counts as unknown.
 const PART_LEN_MAX: usize = 64 * 1024;
 
 /// Empties each string that JSON does not allow: one with half of a surrogate pair, an unknown escape, a control

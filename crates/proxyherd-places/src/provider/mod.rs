@@ -109,7 +109,8 @@ pub trait Provider: Send + Sync {
     /// The name by which operators know the provider.
     fn name(&self) -> &'static str;
 
-    /// Whether a question to this provider leaves this machine. Such a question takes time, may fail, and may cost money.
+    /// Whether a question to this provider leaves this machine. Such a question takes time, may fail, and may cost
+    /// money.
     fn is_remote(&self) -> bool {
         false
     }

@@ -146,7 +146,8 @@ fn check_addresses(server: &ServerConfig) -> impl Iterator<Item = Finding> {
     })
 }
 
-/// Checks that the server can write its log. If there is a places budget, the server must also be able to write the account of its requests.
+/// Checks that the server can write its log. If there is a places budget, the server must also be able to write the
+/// account of its requests.
 fn check_files(config: &Config, name: &ServerName) -> impl Iterator<Item = Finding> {
     let log = ServerLog::check(&config.log, name).err().map(|error| error.to_string());
     let has_budget = config.places_budget.per_day > 0 || config.places_budget.per_month > 0;

@@ -28,7 +28,8 @@ const AFTER_HELP: &str = concat!(
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {
-    /// Use any free ports instead of the classic 12000 to 12004; the demo also uses free ports if a classic port is taken
+    /// Use any free ports instead of the classic 12000 to 12004; the demo also uses free ports if a classic port is
+    /// taken
     #[arg(long)]
     any_ports: bool,
 

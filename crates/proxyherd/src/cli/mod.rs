@@ -103,7 +103,8 @@ struct HerdArgs {
 }
 
 impl HerdArgs {
-    /// The herd of the named file. If no file is named, the herd of herd.toml in the current directory. Without such a file, the classic herd.
+    /// The herd of the named file. If no file is named, the herd of herd.toml in the current directory. Without such a
+    /// file, the classic herd.
     fn herd(&self) -> Result<Config, LoadError> {
         match self.path() {
             Some(path) => load(&ConfigArgs { config: path.to_owned() }, &[]),

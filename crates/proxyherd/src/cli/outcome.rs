@@ -27,7 +27,8 @@ const BOLD: Style = Style::new().bold();
 
 /// Prints what went wrong, and returns the exit code.
 pub(super) fn report(error: &anyhow::Error) -> ExitCode {
-    // If the reader has closed standard output (`proxyherd man | head`), the reader needs no more output. This is no failure.
+    // If the reader has closed standard output (`proxyherd man | head`), the reader needs no more output. This is no
+    // failure.
     if error.chain().any(is_broken_pipe) {
         return ExitCode::SUCCESS;
     }

@@ -28,7 +28,8 @@ pub(super) struct Conversation {
     connection: Option<Connection>,
     silence_max: Duration,
     unanswered: UnansweredLines,
-    /// The bytes that this connection has received. The caller already has the bytes before `handed_out`, which are complete replies.
+    /// The bytes that this connection has received. The caller already has the bytes before `handed_out`, which are
+    /// complete replies.
     received: Vec<u8>,
     handed_out: usize,
     replies: Replies,
@@ -38,9 +39,11 @@ struct Connection {
     stream: Box<dyn DoorStream>,
     /// Whether the stream may hold back written bytes.
     is_held_back: bool,
-    /// The time at which the server's silence began: when its last bytes arrived, or when the first line was sent after all earlier lines had their replies.
+    /// The time at which the server's silence began: when its last bytes arrived, or when the first line was sent after
+    /// all earlier lines had their replies.
     heard: Instant,
-    /// Why the connection takes no more bytes. `None` if no write has failed. Replies may still arrive after a failed write.
+    /// Why the connection takes no more bytes. `None` if no write has failed. Replies may still arrive after a failed
+    /// write.
     closed: Option<String>,
 }
 

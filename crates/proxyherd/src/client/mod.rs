@@ -51,7 +51,8 @@ pub(crate) fn run(doors: Vec<Door>, certificate: Option<&Path>, silence_max: Dur
     talked
 }
 
-/// Shows the user a message that is not a reply. The message goes to standard error, so that it does not mix with replies.
+/// Shows the user a message that is not a reply. The message goes to standard error, so that it does not mix with
+/// replies.
 fn tell(message: &str) {
     // A failure is ignored: if standard error is closed, nobody reads the message.
     let _ = writeln!(anstream::stderr(), "{FAINT}{message}{FAINT:#}");

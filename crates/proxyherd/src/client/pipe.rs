@@ -41,7 +41,8 @@ pub(super) async fn run(
                 return Ok(());
             }
         } else {
-            // The client connects only when it has a line to send: if the input is empty, a herd that does not run is no error.
+            // The client connects only when it has a line to send: if the input is empty, a herd that does not run is
+            // no error.
             conversation.connect().await?;
         }
         tokio::select! {

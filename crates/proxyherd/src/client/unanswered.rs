@@ -1,4 +1,5 @@
-//! The lines that have no complete reply yet, in order, and the number of their bytes that the current connection has taken.
+//! The lines that have no complete reply yet, in order, and the number of their bytes that the current connection has
+//! taken.
 //!
 //! Every line gets one reply, and replies come in order, so the number of replies shows which lines are answered. When
 //! a connection breaks, the unanswered lines are sent on the next connection. This is safe: a repeated report does no

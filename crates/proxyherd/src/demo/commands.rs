@@ -47,7 +47,8 @@ fn read(line: &str) -> Option<DemoCommand<'_>> {
     })
 }
 
-/// Carries out a line. `None` if the line is blank. A `stop` command returns before the server has stopped ([`Demo::left`]).
+/// Carries out a line. `None` if the line is blank. A `stop` command returns before the server has stopped
+/// ([`Demo::left`]).
 pub(super) async fn obey(line: &str, demo: &mut Demo) -> Option<CommandOutcome> {
     let command = read(line)?;
     let (DemoCommand::Stop(name) | DemoCommand::Start(name)) = command else {

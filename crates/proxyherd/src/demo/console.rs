@@ -103,7 +103,8 @@ impl Console {
 fn print_all(lines: &Receiver<String>, mut print: PrintLine) {
     let mut is_read = true;
     for text in lines {
-        // After a failed print nothing more is printed, because nobody reads the output. The demo continues, because clients may still use its servers.
+        // After a failed print nothing more is printed, because nobody reads the output. The demo continues, because
+        // clients may still use its servers.
         is_read = is_read && print(text);
     }
 }

@@ -139,7 +139,8 @@ impl Demo {
         self.config.servers.iter().position(|server| server.name.as_str().eq_ignore_ascii_case(name))
     }
 
-    /// Begins to stop a server. [`Demo::left`] returns when the server has stopped. Returns whether the server was running.
+    /// Begins to stop a server. [`Demo::left`] returns when the server has stopped. Returns whether the server was
+    /// running.
     fn stop_one(&mut self, index: usize) -> bool {
         let state = &mut self.states[index];
         match std::mem::replace(state, DemoServerState::Stops) {

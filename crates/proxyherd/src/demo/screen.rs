@@ -162,7 +162,8 @@ impl ScreenState {
         said
     }
 
-    /// Number of reports that a server has taken since the last summary. A server that was started again counts from zero.
+    /// Number of reports that a server has taken since the last summary. A server that was started again counts from
+    /// zero.
     fn new_reports(&mut self, status: &Status) -> u64 {
         let now = status.reports.accepted;
         let before = self.reports.insert(status.server.clone(), now).unwrap_or(0);

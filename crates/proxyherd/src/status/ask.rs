@@ -17,7 +17,8 @@ use crate::{
 
 /// Maximum time until a server's answer is complete.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
-/// Maximum length of an answer, bytes. Each link takes a few hundred bytes of the answer, and a server has at most 32 links.
+/// Maximum length of an answer, bytes. Each link takes a few hundred bytes of the answer, and a server has at most 32
+/// links.
 const ANSWER_LEN_MAX: usize = 1024 * 1024;
 /// The message for an answer that cannot be read as a status.
 const NO_STATUS: &str = "its answer is not a status of this version";

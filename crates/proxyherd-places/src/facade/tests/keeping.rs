@@ -1,4 +1,5 @@
-//! Tests of answers that are new, old or a last resort, of answers without places, and of answers that questions from nearby points share.
+//! Tests of answers that are new, old or a last resort, of answers without places, and of answers that questions from
+//! nearby points share.
 
 use super::*;
 

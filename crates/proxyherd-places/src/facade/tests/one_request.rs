@@ -1,4 +1,5 @@
-//! Tests that all callers that ask the same question at the same time share one request, even if callers go away or requests fail.
+//! Tests that all callers that ask the same question at the same time share one request, even if callers go away or
+//! requests fail.
 
 use super::*;
 

@@ -36,8 +36,8 @@ static ATTRIBUTIONS: [Text; 1] = [Cow::Borrowed(
 /// The beginning of this provider's IDs. The data does not contain the IDs of GeoNames.
 const ID_SOURCE: &str = "gn";
 
-/// Distance from a place's point to the north and south edges of its viewport, degrees: about 2 km. The data has no extents. A box
-/// of 4 km shows the middle of a city and the whole of a village.
+/// Distance from a place's point to the north and south edges of its viewport, degrees: about 2 km. The data has no
+/// extents. A box of 4 km shows the middle of a city and the whole of a village.
 const VIEWPORT_HALF_HEIGHT: f64 = 0.02;
 
 /// The provider. It has no state.

@@ -240,7 +240,8 @@ mod tests {
         (longitude + ANTIMERIDIAN).rem_euclid(2 * ANTIMERIDIAN) - ANTIMERIDIAN
     }
 
-    /// Centers where a search for a circle is most likely to be wrong (poles, the antimeridian, band edges), and random centers.
+    /// Centers where a search for a circle is most likely to be wrong (poles, the antimeridian, band edges), and random
+    /// centers.
     fn center() -> impl Strategy<Value = (i32, i32)> {
         let near = |edge: i32| edge - 60_000..=edge + 60_000;
         let latitude = prop_oneof![

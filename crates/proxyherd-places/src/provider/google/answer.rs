@@ -37,7 +37,8 @@ pub(crate) fn read(mut reply: HttpReply, told: &dyn Fn(&str) -> String) -> Resul
     }
 }
 
-/// The failure of a reply whose body has an error. Such a reply is a failure even if its HTTP code says that all is well.
+/// The failure of a reply whose body has an error. Such a reply is a failure even if its HTTP code says that all is
+/// well.
 fn error(reply: &HttpReply, error: &Value, told: &dyn Fn(&str) -> String) -> Failure {
     let message = text(&error["message"]).map(|message| told(&message));
     let code = error["code"].as_u64().and_then(|code| u16::try_from(code).ok());

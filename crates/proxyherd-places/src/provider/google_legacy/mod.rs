@@ -18,7 +18,7 @@ use crate::{Environment, GoogleSettings};
 const NAME: &str = "google-legacy";
 const PATH: &str = "/maps/api/place/nearbysearch/json";
 
-const PAGE_REFUSED: &str = "there is no such `pagetoken`, or it is not valid yet: a token becomes valid a few seconds after the page that it came with";
+const PAGE_REFUSED: &str = "there is no such `pagetoken`, or it is not valid yet: a token becomes valid a few seconds after its page";
 
 /// The provider.
 pub struct GoogleLegacy {
@@ -45,7 +45,8 @@ impl GoogleLegacy {
         let is_page = wish.is_some_and(|wish| wish.page_token.is_some());
         match answer::read(reply, kind, &|message| self.upstream.told(message)) {
             Ok(mut answer) => {
-                // Google has no reason to repeat the key in a result. If a result still has the key, the result is dropped, so that nobody sees the key.
+                // Google has no reason to repeat the key in a result. If a result still has the key, the result is
+                // dropped, so that nobody sees the key.
                 answer.passed_on.retain(|result| !self.upstream.key().is_in(result.as_str()));
                 Ok(answer)
             }

@@ -35,7 +35,8 @@ const FILTER: [&str; 13] = [
     "nwr/aerialway=station",
 ];
 
-/// A file of the test data. If the file is missing and the tests may be skipped, this prints a message and returns `None`.
+/// A file of the test data. If the file is missing and the tests may be skipped, this prints a message and returns
+/// `None`.
 pub(super) fn data(name: &str) -> Option<PathBuf> {
     let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
     let dir = std::env::var_os("PROXYHERD_TEST_DATA").map_or_else(beside, PathBuf::from);

@@ -16,7 +16,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{Environment, PlacesEvent};
 
-/// Maximum number of faults, and maximum number of panics, that are reported to the observer. Further faults and panics are not reported.
+/// Maximum number of faults, and maximum number of panics, that are reported to the observer. Further faults and panics
+/// are not reported.
 const TOLD_MAX: usize = 16;
 
 /// The observer, and the faults that were already reported.

@@ -3,11 +3,14 @@
 
 /// Maximum number of places in one block. The next place begins another block.
 pub(super) const BLOCK_PLACES_MAX: usize = 128;
-/// Maximum size of the records in one block, bytes. The next place begins another block. The reader refuses a longer block.
+/// Maximum size of the records in one block, bytes. The next place begins another block. The reader refuses a longer
+/// block.
 pub(super) const BLOCK_LEN_MAX: usize = 128 * 1024;
-/// Maximum memory for blocks that have been read, bytes. Blocks that were not used recently are dropped to make room for new blocks.
+/// Maximum memory for blocks that have been read, bytes. Blocks that were not used recently are dropped to make room
+/// for new blocks.
 pub(super) const CACHE_LEN_MAX: usize = 64 * 1024 * 1024;
-/// Maximum size of the directory, bytes: a hundred times the size for the whole planet. The reader refuses a larger directory.
+/// Maximum size of the directory, bytes: a hundred times the size for the whole planet. The reader refuses a larger
+/// directory.
 pub(super) const DIRECTORY_LEN_MAX: u64 = 1 << 30;
 
 /// Maximum number of kinds of one place. The least specific kinds are left out.

@@ -159,7 +159,8 @@ const LINES: [&str; 5] =
 
 #[tokio::test]
 async fn wherever_a_connection_breaks_each_line_gets_one_reply() {
-    // The longer name makes longer replies. So the client must not apply the search position of one connection's reply to the next connection.
+    // The longer name makes longer replies. So the client must not apply the search position of one connection's reply
+    // to the next connection.
     let first: Vec<String> = LINES.iter().map(|line| reply("Alexandria", line)).collect();
     let stream = first.concat();
     for cut in 0..=stream.len() {

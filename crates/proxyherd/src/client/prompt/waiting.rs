@@ -14,7 +14,8 @@ use super::super::conversation::Conversation;
 
 /// Maximum number of bytes that one read takes. A terminal never hands over a longer line.
 const READ_LEN: usize = 4096;
-/// Maximum size of the kept lines, bytes. Further input stays in the terminal, which keeps a few thousand bytes and drops the rest.
+/// Maximum size of the kept lines, bytes. Further input stays in the terminal, which keeps a few thousand bytes and
+/// drops the rest.
 const AHEAD_LEN_MAX: usize = 64 * 1024;
 /// Maximum time that one poll of the terminal waits, nanoseconds.
 const LOOK_MAX_NS: i64 = 50_000_000;

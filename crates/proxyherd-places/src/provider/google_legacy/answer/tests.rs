@@ -1,4 +1,5 @@
-//! Tests with answers in the form of Google's documentation: what was read is printed again, and errors are distinguished.
+//! Tests with answers in the form of Google's documentation: what was read is printed again, and errors are
+//! distinguished.
 
 use std::time::Duration;
 

@@ -24,7 +24,8 @@ use super::index::Locale;
 use super::limits::HOURS_KEPT_MAX_S;
 use crate::contained::contained;
 
-/// Whether a place is open, and the time until which this is known. The value is the second since 1970, shifted left by two bits to make room for the state.
+/// Whether a place is open, and the time until which this is known. The value is the second since 1970, shifted left by
+/// two bits to make room for the state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct OpenState(u64);
 

@@ -39,8 +39,8 @@ struct Spill {
 }
 
 impl Sorter {
-    /// Makes a sorter that holds at most `len_max` bytes in memory. The temporary file is in `directory`, has no name and vanishes with the
-    /// process.
+    /// Makes a sorter that holds at most `len_max` bytes in memory. The temporary file is in `directory`, has no name
+    /// and vanishes with the process.
     pub(super) fn new(directory: &Path, len_max: usize) -> io::Result<Sorter> {
         let file = BufWriter::with_capacity(1 << 18, tempfile::tempfile_in(directory)?);
         let spill = Spill { file, starts: vec![0] };

@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use super::ImportError;
 use crate::provider::osm::index::beside;
 
-/// Maximum number of symbolic links that are followed one after the other, as in the operating system. If there are more links, `out` is refused.
+/// Maximum number of symbolic links that are followed one after the other, as in the operating system. If there are
+/// more links, `out` is refused.
 const LINKS_MAX: usize = 40;
 
 /// Returns the file to which `out` leads after symbolic links. The importer writes the index into a new file and

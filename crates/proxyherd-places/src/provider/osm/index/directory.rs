@@ -1,4 +1,5 @@
-//! The directory of the index file: the blocks and their places, and the locales. This part of the file stays in memory.
+//! The directory of the index file: the blocks and their places, and the locales. This part of the file stays in
+//! memory.
 //!
 //! A search reads the directory to find the blocks that it needs. Invariant: a decoded directory is consistent (see
 //! `is_sound`). This module does not know what is in a block.
@@ -7,8 +8,8 @@ use super::layout::{ANTIMERIDIAN, BAND_COUNT, BLOCK_BYTES_MAX, BlockEntry, ENTRY
 use super::wire::{ByteReader, put_text, put_varint};
 use crate::provider::osm::limits::{BLOCK_PLACES_MAX, LOCALES_MAX};
 
-/// All entries by band, and the positions at which their blocks begin. A block of up to 128 places takes 36 bytes here, so a hundred
-/// million places take 30 MB.
+/// All entries by band, and the positions at which their blocks begin. A block of up to 128 places takes 36 bytes here,
+/// so a hundred million places take 30 MB.
 #[derive(Debug)]
 pub(in crate::provider::osm) struct Directory {
     entries: Vec<BlockEntry>,

@@ -287,7 +287,8 @@ impl<'a> Relation<'a> {
 }
 
 impl Scale {
-    /// A point. `None` if the coordinates are not on Earth. The format's value for undefined coordinates is not on Earth either.
+    /// A point. `None` if the coordinates are not on Earth. The format's value for undefined coordinates is not on
+    /// Earth either.
     fn point(self, north: i64, east: i64) -> Option<IndexPoint> {
         let units = |number: i64, offset: i64, edge: i32| {
             // This converts nanodegrees to the index's units of 10⁻⁷ degrees.

@@ -1,4 +1,5 @@
-//! Turns OpenStreetMap's tags into places as Google defines them: which objects are places, their kinds, and their names.
+//! Turns OpenStreetMap's tags into places as Google defines them: which objects are places, their kinds, and their
+//! names.
 //!
 //! **Which objects are kept.** An object is kept if it has a `name` or a `brand`, and at least one tag of [`KEPT`]. In
 //! the language of `osmium tags-filter` these tags are

@@ -147,8 +147,8 @@ pub(in crate::provider::osm) static KINDS: [&str; 101] = [
 pub(super) static CONDITIONS: [(&str, (&str, &str)); 2] =
     [("religion", ("amenity", "place_of_worship")), ("station", ("railway", "station"))];
 
-/// Keys, values, and the types that a key with a value means. An empty value stands for any value. All rows that match count, in this
-/// order.
+/// Keys, values, and the types that a key with a value means. An empty value stands for any value. All rows that match
+/// count, in this order.
 #[rustfmt::skip]
 pub(super) static RULES: [(&str, &str, &[&str]); 197] = [
     ("religion", "christian", &["church"]),
