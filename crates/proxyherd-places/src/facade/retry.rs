@@ -85,7 +85,7 @@ fn may_pass(failure: &Failure) -> bool {
 const RESULTS: [&str; 8] =
     ["answered", "bad_query", "denied", "over_limit", "unavailable", "unreadable", "late", "no_room"];
 
-/// How many requests had which result.
+/// The number of requests by their result.
 #[derive(Debug, Default)]
 pub(super) struct RequestCounts([AtomicU64; RESULTS.len()]);
 

@@ -26,7 +26,7 @@ use crate::{
 pub struct Options {
     /// Whether to take free ports instead of the classic ones.
     pub any_ports: bool,
-    /// How many clients walk about.
+    /// The number of clients that walk about.
     pub clients: usize,
     /// The directory of the servers' logs.
     pub log_dir: PathBuf,
@@ -108,7 +108,7 @@ impl Demo {
         self.has_classic_ports
     }
 
-    /// How many clients walk about.
+    /// The number of clients that walk about.
     pub fn client_count(&self) -> usize {
         self.client_count
     }

@@ -225,7 +225,7 @@ fn a_server_that_its_file_no_longer_names_says_so_and_ends_as_at_sigterm() {
     let shown = Process::run(herd.dir(), &["status", "--config", "before.toml"]);
     assert!(shown.out.contains("! Riley runs, but its herd.toml no longer names it"), "{shown:?}");
     let shown = Process::run(herd.dir(), &["status"]);
-    let told = "! Riley still runs and has links, but this herd.toml does not name it";
+    let told = "! Riley still runs and has links, but this herd.toml does not name that server";
     assert!(shown.out.contains(told), "{shown:?}");
     // Until the server ends, the other servers get its reports.
     let at = client.ask(&format!("IAMAT kiwi {WHERE_AND_WHEN}"));

@@ -137,7 +137,7 @@ async fn no_second_sees_more_requests_than_it_may() {
         statuses.push(told(&places, &query_of(f64::from(number) + 1.0)).await.2);
     }
     assert_eq!(statuses[4..], ["OK", "OVER_QUERY_LIMIT", "OVER_QUERY_LIMIT", "OVER_QUERY_LIMIT"]);
-    assert!(!places.remotes()[0].is_left_alone, "what it was not asked tells nothing of it");
+    assert!(!places.remotes()[0].is_left_alone, "refused requests say nothing about the provider");
     advance(Duration::from_secs(1)).await;
     assert_eq!(outcome(&places).await, LookupOutcome::Fetched);
     let refused = &places.remotes()[0].refused;
@@ -182,7 +182,7 @@ async fn a_question_that_makes_no_sense_costs_nothing_and_tells_nothing_of_the_p
     outcome(&places).await;
     advance(Duration::from_secs(61)).await;
     assert!(is_bad().await);
-    assert!(places.remotes()[0].is_left_alone, "it was not the question that tries");
+    assert!(places.remotes()[0].is_left_alone, "another question made the trial request");
     assert_eq!(provider.requests(), 1);
 }
 
