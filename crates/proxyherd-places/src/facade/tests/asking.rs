@@ -182,7 +182,7 @@ async fn a_question_that_makes_no_sense_costs_nothing_and_tells_nothing_of_the_p
     outcome(&places).await;
     advance(Duration::from_secs(61)).await;
     assert!(is_bad().await);
-    assert!(places.remotes()[0].is_left_alone, "another question made the trial request");
+    assert!(places.remotes()[0].is_left_alone, "a refused question is no trial request");
     assert_eq!(provider.requests(), 1);
 }
 
