@@ -88,8 +88,8 @@ pub enum Subject<'a> {
     Places,
 }
 
-/// A handle on one server's log. It is cheap to clone. Dropping the last clone writes the remaining lines and ends the
-/// writer's thread.
+/// A handle to one server's log. A handle is cheap to clone. When the last clone is dropped, the log writes the
+/// remaining lines and ends the writer's thread.
 #[derive(Clone)]
 pub struct ServerLog(Option<Arc<OpenLog>>);
 

@@ -1,5 +1,5 @@
-//! The queue between the threads that serve clients and the thread that writes: rate limits, and a bounded buffer
-//! behind a mutex.
+//! The queue between the threads that serve clients and the thread that writes the log. It has rate limits, and a
+//! bounded buffer behind a mutex.
 //!
 //! A caller holds the mutex while it copies its bytes into the buffer, and waits for nothing else. If there is no room,
 //! the caller counts the lines that it leaves out and continues. The caller wakes the writer only if the writer sleeps
@@ -178,8 +178,8 @@ impl Queue {
         }
     }
 
-    /// Returns when all lines that were handed over before were written, or when their write has failed, and at `end`
-    /// at the latest.
+    /// Waits until all lines that were handed over before are written, or until their write has failed. Returns at
+    /// `end` at the latest.
     pub(super) fn flush(&self, end: Instant) {
         let mut state = self.state.lock();
         state.flushes_wanted += 1;
@@ -220,8 +220,9 @@ impl Queue {
         self.crate_limit.0.renew();
     }
 
-    /// Whether no line was taken in this second, and none was left out beyond those `noted`. Then seconds need not be
-    /// counted. With a limit of no lines they always must: lines may be left out at any time.
+    /// Whether no line was taken in this second, and no line was left out in addition to the `noted` lines. If so, the
+    /// writer need not count seconds. If a rate limit is zero lines, the writer must always count seconds, because
+    /// lines may be left out at any time.
     pub(super) fn is_quiet(&self, noted: &LeftOutTotals) -> bool {
         self.traffic_limit.0.most() > 0
             && self.traffic_limit.0.is_whole()
@@ -263,8 +264,8 @@ impl Queue {
     /// left out so far. Where only a part of a batch was left out, the kept part is in this buffer or was written
     /// before.
     pub(super) fn swap(&self, draining: &mut Draining) -> LeftOutTotals {
-        // Callers hand over the lines of a batch before they count the others. So the counts are read before the buffer
-        // is taken.
+        // Callers hand over the kept lines of a batch before they count the left-out lines. So the counts are read
+        // before the buffer is taken.
         let left_out = self.left_out();
         let mut state = self.state.lock();
         draining.swap(&mut state.filling);

@@ -8,8 +8,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What the operator can do about `error`, which the system returned for `path`. `otherwise` is an alternative, such as
-/// "or name another file with --config".
+/// Advice on what the operator can do about `error`, which the system returned for `path`. `otherwise` ends the advice
+/// with an alternative, such as "or name another file with --config".
 pub fn advice(path: &Path, error: &io::Error, otherwise: &str) -> String {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let what = match error.kind() {
@@ -57,8 +57,8 @@ pub fn whose(path: &Path) -> Option<String> {
     ))
 }
 
-/// The last part of `path` whose metadata this process can read. This process may not use that part, or may not look
-/// into it.
+/// The longest leading part of `path` whose metadata this process can read. The process lacks permission to use that
+/// part or to look into it.
 fn refusing(path: &Path) -> Option<(PathBuf, Metadata)> {
     let parts: Vec<&Path> = path.ancestors().collect();
     let seen = parts.into_iter().rev().map_while(|part| Some((part.to_owned(), fs::metadata(part).ok()?)));
