@@ -49,7 +49,7 @@ impl Eve {
         Eve { stream, encoder: Encoder::default() }
     }
 
-    /// Sends a heartbeat and a request for nothing.
+    /// Sends a heartbeat, and grafts that ask for nothing.
     pub(crate) fn beat(&mut self) {
         self.encoder.heartbeat(now_ns());
         for shard in 0..SHARDS {
