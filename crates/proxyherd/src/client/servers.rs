@@ -133,15 +133,15 @@ impl fmt::Display for NoneAnswers {
         }
         f.write_str(match self.why {
             NoAnswerReason::Foreign => {
-                "; a server's `listen` address does, with tls:// before it where herd.toml has that"
+                "; give the `listen` address of a server, with tls:// if herd.toml has tls:// there"
             }
             NoAnswerReason::Mute => "; is that a server's `listen` address?",
             NoAnswerReason::Away => "; is the herd running? `proxyherd demo` runs one to try",
             NoAnswerReason::Untrusted => {
-                "; --config FILE names the herd.toml whose [tls] has the certificate to trust"
+                "; name the herd.toml whose [tls] has the server's certificate, with --config FILE"
             }
             NoAnswerReason::Unencrypted => {
-                "; leave out tls:// where a server's `listen` in herd.toml has none"
+                "; leave out tls:// if the server's `listen` in herd.toml has none"
             }
         })
     }

@@ -22,7 +22,7 @@ pub(crate) enum HandshakeError {
     #[error("it does not speak TLS; if it is a server of this herd, is its `tls` \"off\"?")]
     NotTls,
     /// The other end has no version or algorithm in common with this one.
-    #[error("it speaks no TLS 1.3 as links do ({0})")]
+    #[error("it does not speak TLS 1.3 in the way that links do ({0})")]
     Incompatible(String),
     /// The other end hangs up.
     #[error("it ended the TLS handshake; if it is a server of this herd, is its `tls` \"off\"?")]
@@ -81,7 +81,7 @@ impl HandshakeError {
             | AlertDescription::UnsupportedCertificate
             | AlertDescription::CertificateRevoked
             | AlertDescription::AccessDenied
-            | AlertDescription::DecryptError => Some(HandshakeError::RefusedThere("not believed")),
+            | AlertDescription::DecryptError => Some(HandshakeError::RefusedThere("not trusted")),
             AlertDescription::UnknownCA => Some(HandshakeError::RefusedThere("another authority")),
             AlertDescription::CertificateRequired => Some(HandshakeError::RefusedThere("none shown")),
             AlertDescription::ProtocolVersion | AlertDescription::HandshakeFailure => {

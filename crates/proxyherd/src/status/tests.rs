@@ -233,7 +233,7 @@ fn what_an_operator_should_look_at_is_a_sentence() {
     );
     check(
         |status| status.certificate_days_left = Some(-1),
-        "Riley's certificate has expired, so a link that goes down cannot come up again: \
+        "Riley's certificate has expired, and no new link with it comes up: \
          renew it with `proxyherd init --server Riley`",
     );
     check(
@@ -241,6 +241,10 @@ fn what_an_operator_should_look_at_is_a_sentence() {
         "Riley's link with Jaquez does not stay up and has come up 9 times: look at the logs of both servers",
     );
     check(|status| status.links[0].up = false, "Riley's link with Jaquez is down: it has not come up yet");
+    check(
+        |status| (status.links[0].up, status.links[0].dials) = (false, false),
+        "Riley's link with Jaquez is down: Jaquez has not connected yet; if Jaquez runs, its log says why",
+    );
     check(
         |status| status.root_mismatches = 2,
         "Riley has found 2 differences between its map and its neighbors', and repaired them; look at its log",

@@ -80,9 +80,7 @@ fn of_server(server: &AskedServer) -> Vec<String> {
 fn of_certificate(name: &str, days: i64) -> Option<String> {
     let advice = format!("renew it with `proxyherd init --server {name}`");
     match days {
-        ..0 => Some(format!(
-            "{name}'s certificate has expired, so a link that goes down cannot come up again: {advice}"
-        )),
+        ..0 => Some(format!("{name}'s certificate has expired, and no new link with it comes up: {advice}")),
         0..DAYS_LEFT_MIN => Some(format!("{name}'s certificate expires in {}: {advice}", in_days(days))),
         _ => None,
     }
@@ -112,7 +110,11 @@ fn of_link(name: &str, link: &LinkStatus) -> Option<String> {
             "{name}'s link with {neighbor} does not stay up and has come up {ups} times: look at the logs of both servers"
         ))
     } else if !link.up {
-        let why = link.trouble.as_deref().unwrap_or("it has not come up yet");
+        let why = match &link.trouble {
+            Some(trouble) => trouble.clone(),
+            None if link.dials => "it has not come up yet".to_owned(),
+            None => format!("{neighbor} has not connected yet; if {neighbor} runs, its log says why"),
+        };
         Some(format!("{name}'s link with {neighbor} is down: {why}"))
     } else if link.lag_s > LAG_S_MAX {
         Some(format!("{name}'s link with {neighbor} is behind: changes have waited for {:.1} s", link.lag_s))

@@ -374,7 +374,7 @@ fn another_implementation_of_tls_sees_the_same() {
         &format!("openssl s_client -connect {peer} -tls1_2 -CAfile certs/ca.pem < /dev/null 2>&1"),
     );
     assert_ne!(old.wait(PATIENCE).code, 0);
-    herd.wait_for_log("Riley", "it speaks no TLS 1.3");
+    herd.wait_for_log("Riley", "it does not speak TLS 1.3");
     herd.wait_for_links(&["Riley", "Jaquez"]);
 }
 

@@ -100,9 +100,12 @@ fn a_server_that_does_not_belong_is_told_why_and_logged() {
         (neighbor::hello("Eve"), "Eve is no neighbor of Riley"),
         (neighbor::hello("Campbell"), "Campbell is no neighbor of Riley"),
         (neighbor::hello("Riley"), "Riley is no neighbor of Riley"),
-        (Hello { herd: "other".into(), ..right.clone() }, "it belongs to the herd \"other\""),
-        (Hello { lowest: 8, highest: 9, ..right.clone() }, "it speaks link versions 8 to 9"),
-        (Hello { shards: 1, ..right.clone() }, "it cuts its map into 1 shards"),
+        (
+            Hello { herd: "other".into(), ..right.clone() },
+            "the two servers belong to different herds, \"other\" and",
+        ),
+        (Hello { lowest: 8, highest: 9, ..right.clone() }, "one server speaks link versions 8 to 9"),
+        (Hello { shards: 1, ..right.clone() }, "one server has 1 shards"),
         (Hello { clock_ns: Some(clock_ns + 90_000_000_000), ..right.clone() }, "the clock of Jaquez is"),
     ] {
         let stream = neighbor::dial(herd.at("Riley").peer, &neighbor::bytes_of(&hello));
