@@ -235,7 +235,7 @@ async fn a_server_with_tls_answers_each_line_however_many_there_are() {
 async fn a_server_whose_certificate_nobody_vouches_for_is_not_talked_to() {
     let (door, other) = (TlsDoor::open(refuse_all), TlsDoor::open(refuse_all));
     let error = replies_by_tls(&door, &other.certificate(), b"HELLO".to_vec()).await.unwrap_err();
-    let expected = format!("tls://{} is not trusted; --config FILE names the herd.toml", door.address);
+    let expected = format!("tls://{} is not trusted; name the herd.toml", door.address);
     assert!(error.to_string().starts_with(&expected), "{error}");
     let (tell, told) = mpsc::channel();
     let at = Door { kind: DoorKind::Line, address: address_of(door.address), tls: true };
