@@ -1,4 +1,5 @@
-//! Commands that do not run for long, and servers that do not start: exit codes, and messages that say what to do.
+//! Tests of commands that end quickly, and of servers that do not start: their exit codes, and their messages with
+//! advice.
 
 use std::{fs, net::TcpListener, path::Path};
 
@@ -220,7 +221,7 @@ fn hints_fit_what_is_the_matter() {
 fn status_without_a_file_asks_the_demo() {
     let dir = tempfile::tempdir().unwrap();
     let asked = run(dir.path(), "status --json");
-    // Whether a demo runs on this machine is not this test's to say; whom it asked is.
+    // A demo may run on this machine or not. The test only checks which servers were asked.
     let json: serde_json::Value = serde_json::from_str(&asked.out).unwrap();
     let asked: Vec<_> = json.as_array().unwrap().iter().map(|server| server["http"].clone()).collect();
     assert_eq!(asked, (8000..8005).map(|port| format!("127.0.0.1:{port}")).collect::<Vec<_>>());

@@ -1,5 +1,5 @@
-//! What may come to the port for other servers: anything. Only a neighbor of the same herd gets a link, and
-//! whatever else comes is closed, logged with its reason, and harms nobody.
+//! Tests of the port for other servers, to which anything may connect. Only a neighbor of the same herd gets a link.
+//! Any other connection is closed and logged with the reason, and does no harm.
 
 use std::{
     io::{Read, Write},
@@ -14,7 +14,7 @@ use proxyherd_core::{
 
 use crate::harness::{Herd, PATIENCE, Plan, WHERE_AND_WHEN, eventually, metric, neighbor, status};
 
-/// The pair's Riley, with a client whose record must stay as it is; Jaquez is not there.
+/// Riley of the pair, with a client whose record must stay unchanged. Jaquez does not run.
 fn riley_alone() -> (Herd, String) {
     let mut herd = Plan::pair().prepare();
     herd.start("Riley");
@@ -80,7 +80,7 @@ fn half_a_hello_is_not_waited_for_longer_than_the_handshake_may_take() {
     drop(left);
     let line = herd.wait_for_log("Riley", &format!("no link with {address}, "));
     assert!(line.contains("the other end closed the connection"), "{line}");
-    // Those that wait hold up nobody: the real neighbor comes up meanwhile.
+    // Waiting connections delay nobody: the link with the real neighbor comes up during this time.
     herd.start("Jaquez");
     herd.wait_for_links(&["Riley", "Jaquez"]);
     assert!(began.elapsed() < HANDSHAKE_MAX, "the link came up while the silent ones were waited for");
@@ -114,7 +114,7 @@ fn a_server_that_does_not_belong_is_told_why_and_logged() {
         match decode(&answer) {
             Ok(Some((Frame::Refusal(told), len))) => {
                 assert!(told.starts_with(reason), "{told}");
-                // For a clock, a frame with the offset follows, which the other end shows.
+                // In the test of clocks, a frame with the offset follows, and the other end shows this offset.
                 let is_clock = reason.starts_with("the clock");
                 let more = decode(&answer[len..]).unwrap();
                 assert_eq!(
@@ -177,7 +177,7 @@ fn unknown_frames_that_are_optional_are_skipped() {
     encoder.heartbeat(1);
     let bytes = [&neighbor::bytes_of(&neighbor::hello("Jaquez")), &optional[..], encoder.bytes()].concat();
     let mut stream = neighbor::dial(herd.at("Riley").peer, &bytes);
-    // Riley tells its neighbor what it knows; a heartbeat comes when there is nothing else to tell.
+    // Riley sends its records to its neighbor. A heartbeat comes when there is nothing else to send.
     let mut received = Vec::new();
     let mut heard = 0;
     while heard < 2 {
