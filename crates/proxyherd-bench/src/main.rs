@@ -79,7 +79,7 @@ enum Command {
         #[command(flatten)]
         server: ServerArgs,
     },
-    /// Fill a map with clients and measure the memory that each takes.
+    /// Fill a replica with clients and measure the memory that each takes.
     Memory {
         /// Number of clients.
         #[arg(long, default_value_t = 1_000_000)]

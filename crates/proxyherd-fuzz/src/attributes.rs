@@ -1,4 +1,4 @@
-//! The attributes of a report, as links send them and maps store them. They never arrive in pieces, so the check cuts
+//! The attributes of a report, as links send them and replicas store them. They never arrive in pieces, so the check cuts
 //! nothing.
 
 use proxyherd_core::types::{Attributes, AttributesBuf};

@@ -37,7 +37,7 @@ pub(crate) struct Follower {
     wants_removed: bool,
     /// There may be something to take.
     is_woken: Arc<AtomicBool>,
-    replica: BTreeMap<Key, Whole>,
+    mirror: BTreeMap<Key, Whole>,
     /// How many entries it has been sent; and at which count it was last sent each key, and last began each shard
     /// anew.
     count: u64,
@@ -82,16 +82,16 @@ impl Entry {
 
 impl Follower {
     /// A follower of a replica from now on. One that does not begin with all held records knows them already.
-    pub(crate) fn new(map: &Replica, following: Following) -> Option<Follower> {
+    pub(crate) fn new(replica: &Replica, following: Following) -> Option<Follower> {
         let is_woken = Arc::new(AtomicBool::new(false));
         let waker = Arc::clone(&is_woken);
-        let id = map.follow(following, move || waker.store(true, Relaxed))?;
-        let replica = if following.begins == Begin::Now { content(map) } else { BTreeMap::new() };
+        let id = replica.follow(following, move || waker.store(true, Relaxed))?;
+        let mirror = if following.begins == Begin::Now { content(replica) } else { BTreeMap::new() };
         Some(Follower {
             id,
             wants_removed: following.wants_removed,
             is_woken,
-            replica,
+            mirror,
             count: 0,
             told_at: HashMap::new(),
             anew_at: [0; SHARDS],
@@ -101,8 +101,8 @@ impl Follower {
     }
 
     /// Ends it.
-    pub(crate) fn leave(self, map: &Replica) {
-        map.unfollow(self.id);
+    pub(crate) fn leave(self, replica: &Replica) {
+        replica.unfollow(self.id);
     }
 
     /// A report was taken, and its reply waits until the report is covered. That needs removals, so others hold no
@@ -120,44 +120,44 @@ impl Follower {
     }
 
     /// Takes at most `most` entries, if it has been woken. Returns whether it has taken everything that it knows of.
-    pub(crate) fn drain(&mut self, map: &Replica, most: usize) -> Result<bool, String> {
+    pub(crate) fn drain(&mut self, replica: &Replica, most: usize) -> Result<bool, String> {
         if !self.is_woken.swap(false, Relaxed) {
             return Ok(true);
         }
         let mut entries = Vec::new();
-        let is_all = map.drain(&self.id, most, |told| entries.push(Entry::of(told)));
+        let is_all = replica.drain(&self.id, most, |told| entries.push(Entry::of(told)));
         self.is_woken.fetch_or(!is_all, Relaxed);
-        entries.into_iter().try_for_each(|entry| self.take(map, entry))?;
+        entries.into_iter().try_for_each(|entry| self.take(replica, entry))?;
         Ok(is_all)
     }
 
-    fn take(&mut self, map: &Replica, entry: Entry) -> Result<(), String> {
+    fn take(&mut self, replica: &Replica, entry: Entry) -> Result<(), String> {
         self.count += 1;
         match entry {
             Entry::Anew(shard) => {
-                self.replica.retain(|(_, key), _| shard_index(key) != shard);
+                self.mirror.retain(|(_, key), _| shard_index(key) != shard);
                 self.anew_at[shard] = self.count;
             }
             Entry::Record(key, told) => {
-                let held = map.find(0, key.0, &key.1, whole);
+                let held = replica.find(0, key.0, &key.1, whole);
                 if held.as_ref() != Some(&told) {
                     return Err(format!("told {told:?}, and {held:?} is held"));
                 }
                 self.counts.records += 1;
                 self.told_at.insert(key.clone(), self.count);
-                self.replica.insert(key, told);
+                self.mirror.insert(key, told);
             }
             Entry::Removed(key) => {
                 self.counts.removed += 1;
-                self.replica.remove(&key);
+                self.mirror.remove(&key);
                 self.told_at.insert(key, self.count);
             }
-            Entry::Covered(position) => self.let_replies_go(map, position)?,
+            Entry::Covered(position) => self.let_replies_go(replica, position)?,
         }
         Ok(())
     }
 
-    fn let_replies_go(&mut self, map: &Replica, covered: Position) -> Result<(), String> {
+    fn let_replies_go(&mut self, replica: &Replica, covered: Position) -> Result<(), String> {
         let is_covered = |(position, ..): &(Position, Key, u64)| {
             position.shard == covered.shard && position.seq <= covered.seq
         };
@@ -166,7 +166,7 @@ impl Follower {
             let is_told = self.told_at.get(&key).is_some_and(|&told_at| told_at > since);
             // What was removed before it began anew is not sent.
             let began = self.anew_at[position.shard] > since;
-            if !is_told && (!began || map.find(0, key.0, &key.1, |_| ()).is_some()) {
+            if !is_told && (!began || replica.find(0, key.0, &key.1, |_| ()).is_some()) {
                 let key = String::from_utf8_lossy(&key.1);
                 return Err(format!("{covered:?} covers {position:?} of {key}, which was not told"));
             }
@@ -175,13 +175,13 @@ impl Follower {
     }
 
     /// Compares what it holds with the replica, now that it has taken everything.
-    pub(crate) fn compare(&self, map: &Replica) -> Result<(), String> {
-        let held = content(map);
-        if let Some((_, one)) = held.iter().find(|(key, one)| self.replica.get(*key) != Some(one)) {
-            let known = self.replica.get(&one.0.key);
+    pub(crate) fn compare(&self, replica: &Replica) -> Result<(), String> {
+        let held = content(replica);
+        if let Some((_, one)) = held.iter().find(|(key, one)| self.mirror.get(*key) != Some(one)) {
+            let known = self.mirror.get(&one.0.key);
             return Err(format!("{one:?} is held, and it knows {known:?}"));
         }
-        let mut more = self.replica.iter().filter(|(key, _)| self.wants_removed && !held.contains_key(*key));
+        let mut more = self.mirror.iter().filter(|(key, _)| self.wants_removed && !held.contains_key(*key));
         more.next().map_or(Ok(()), |(_, one)| Err(format!("it knows {one:?}, which is not held")))
     }
 }
@@ -195,8 +195,8 @@ fn whole(held: Update<'_>) -> Whole {
 }
 
 /// All that a replica holds.
-fn content(map: &Replica) -> BTreeMap<Key, Whole> {
+fn content(replica: &Replica) -> BTreeMap<Key, Whole> {
     let mut content = BTreeMap::new();
-    map.for_each(|held| drop(content.insert(key_of(held.record.kind, held.record.key), whole(held))));
+    replica.for_each(|held| drop(content.insert(key_of(held.record.kind, held.record.key), whole(held))));
     content
 }

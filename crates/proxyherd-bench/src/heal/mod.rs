@@ -1,4 +1,4 @@
-//! Measures how fast and with how many bytes two servers repair their maps after their link was cut. Both hold the same
+//! Measures how fast and with how many bytes two servers repair their replicas after their link was cut. Both hold the same
 //! records. In each round the link is cut, some records change at each server, and the link is restored.
 //!
 //! The link passes through a relay in this process, which counts its bytes and cuts it. The measured time begins when the

@@ -118,14 +118,14 @@ impl Replica {
     /// ```
     /// # use proxyherd_core::{flood::{Begin, Following, Rules, FollowerEvent}, replica::{Replica, ReplicaSettings}, types::{Origin, ServerName}};
     /// # let me = Origin { server: ServerName::new("Riley").unwrap(), incarnation: 1 };
-    /// # let map = Replica::new(ReplicaSettings {
+    /// # let replica = Replica::new(ReplicaSettings {
     /// #     me, seed: 1, max_clients: 10, client_ttl_ns: None, client_interval_ns: 0, clock_offset_max_ns: 0,
     /// #     rules: Rules::default(),
     /// # });
     /// let following = Following { begins: Begin::WithAllHeld, wants_removed: true };
-    /// let follower = map.follow(following, || { /* Let the thread that drains know. */ }).unwrap();
+    /// let follower = replica.follow(following, || { /* Let the thread that drains know. */ }).unwrap();
     /// let mut held = std::collections::BTreeMap::new();
-    /// while !map.drain(&follower, 100, |told| match told {
+    /// while !replica.drain(&follower, 100, |told| match told {
     ///     FollowerEvent::Anew { shard } => held.retain(|(_, key): &(_, Vec<u8>), _| proxyherd_core::replica::shard_index(key) != shard),
     ///     FollowerEvent::Record(it) => drop(held.insert((it.record.kind, it.record.key.to_vec()), it.seq)),
     ///     FollowerEvent::Removed { kind, key } => drop(held.remove(&(kind, key.to_vec()))),

@@ -51,7 +51,7 @@ impl World {
         if touched != 0 && self.is_judged(server) && self.servers[server].life.is_some() {
             let id = (server, self.servers[server].lives);
             let life = self.servers[server].life.as_ref().expect("it has just received");
-            self.checker.vectors(now, id, clock_ns, &life.map, touched);
+            self.checker.vectors(now, id, clock_ns, &life.replica, touched);
         }
     }
 
