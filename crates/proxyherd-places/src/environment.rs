@@ -7,7 +7,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use proxyherd_core::places::Cause;
+use proxyherd_core::places::ShutCause;
 
 use crate::failure::Failure;
 
@@ -42,7 +42,7 @@ pub enum PlacesEvent<'a> {
         /// For how long it is not asked.
         remaining: Duration,
         /// Why the breaker has opened.
-        cause: Cause,
+        cause: ShutCause,
         /// The failure that opened it.
         failure: &'a Failure,
     },

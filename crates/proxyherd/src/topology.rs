@@ -55,7 +55,7 @@ pub(crate) struct Watcher {
 
 /// Why the watcher checks the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Cause {
+enum CheckCause {
     /// It is time for the next check.
     Tick,
     /// SIGHUP: an operator expects that the file is read, and that the log says what came of it.
@@ -96,12 +96,12 @@ impl Watcher {
         loop {
             let cause = tokio::select! {
                 () = stop.cancelled() => return,
-                () = hangups.notified() => Cause::Hangup,
-                () = watch.tick() => Cause::Tick,
+                () = hangups.notified() => CheckCause::Hangup,
+                () = watch.tick() => CheckCause::Tick,
             };
             let looked = stop.run_until_cancelled(watch.look(read.as_ref()));
             let Some(look) = looked.await else { return };
-            if cause == Cause::Hangup || look == Look::Settled {
+            if cause == CheckCause::Hangup || look == Look::Settled {
                 read = watch.seen().cloned();
                 if stop.run_until_cancelled(self.follow(cause)).await.is_none() {
                     return;
@@ -122,13 +122,13 @@ impl Watcher {
     }
 
     /// Reads the file and does what it says. After SIGHUP, the log always says what came of it.
-    async fn follow(&mut self, cause: Cause) {
-        if cause == Cause::Hangup
+    async fn follow(&mut self, cause: CheckCause) {
+        if cause == CheckCause::Hangup
             && let Some(credentials) = self.herd.credentials()
         {
             credentials::reload(credentials, self.herd.log()).await;
         }
-        if cause == Cause::Hangup
+        if cause == CheckCause::Hangup
             && let Some(tls) = &self.tls
         {
             credentials::reload(tls, self.herd.log()).await;
@@ -139,7 +139,7 @@ impl Watcher {
         let content = text.as_ref().map(String::clone).map_err(reason);
         let is_news = self.content.as_ref() != Some(&content);
         self.content = Some(content);
-        if !is_news && cause == Cause::Tick {
+        if !is_news && cause == CheckCause::Tick {
             return;
         }
         let path = &self.started.path;
@@ -151,7 +151,7 @@ impl Watcher {
         }
     }
 
-    async fn apply(&mut self, config: Config, cause: Cause) {
+    async fn apply(&mut self, config: Config, cause: CheckCause) {
         let name = self.herd.name().clone();
         // Running links keep the herd's name and the encryption with which they were made.
         if (&config.herd.id, &config.herd.tls) != (&self.started.herd.id, &self.started.herd.tls) {
@@ -176,17 +176,17 @@ impl Watcher {
         }
         let has_changed = self.change_topology(&config).await;
         let has_logged = self.log_waiting(self.started.waiting(&config, name.as_str()));
-        if cause == Cause::Hangup && !has_changed && !has_logged && !was_removed {
+        if cause == CheckCause::Hangup && !has_changed && !has_logged && !was_removed {
             self.log_unchanged(&config);
         }
         self.current = config;
     }
 
     /// The file no longer names this server. Its links stay up, because its neighbors keep them until it has stopped.
-    fn note_removed(&mut self, config: &Config, cause: Cause) {
+    fn note_removed(&mut self, config: &Config, cause: CheckCause) {
         let wish = config.herd.removed;
         if self.removed == Some(wish) {
-            if cause == Cause::Hangup {
+            if cause == CheckCause::Hangup {
                 self.log_unchanged(config);
             }
             return;

@@ -84,8 +84,8 @@ pub enum FollowerEvent<'a> {
 
 /// All followers of a shard.
 #[derive(Debug, Default)]
-pub(super) struct Followers {
-    queues: [Option<Box<Queue>>; FOLLOWERS_MAX],
+pub(super) struct FollowerQueues {
+    queues: [Option<Box<FollowerQueue>>; FOLLOWERS_MAX],
     /// Those that are sent changes now ...
     told: FollowerMask,
     /// ... and which of them are sent removals.
@@ -94,7 +94,7 @@ pub(super) struct Followers {
 
 /// One follower's queue.
 #[derive(Debug)]
-struct Queue {
+struct FollowerQueue {
     fifo: VecDeque<u32>,
     /// The marker in the FIFO: how many updates this server had taken when it was queued.
     marker: Option<u64>,
@@ -109,7 +109,7 @@ struct Queue {
     is_ready: bool,
 }
 
-impl Queue {
+impl FollowerQueue {
     /// Puts a marker behind all that is queued, if there is none.
     fn mark(&mut self, taken: u64) {
         if self.marker.is_none() && taken > self.covered {
@@ -123,7 +123,7 @@ impl Shard {
     /// Adds a follower at `at`. The caller wakes it, whether or not there is anything to take.
     pub(crate) fn follow(&mut self, at: usize, following: Following) {
         let begins_anew = following.begins == Begin::WithAllHeld;
-        let queue = Queue {
+        let queue = FollowerQueue {
             fifo: VecDeque::new(),
             marker: None,
             covered: if begins_anew { 0 } else { self.taken() },
@@ -151,7 +151,7 @@ impl Shard {
     }
 
     /// Empties a follower's queue and queues nothing more for it.
-    fn tell_no_more(&mut self, at: usize, queue: &mut Queue) {
+    fn tell_no_more(&mut self, at: usize, queue: &mut FollowerQueue) {
         self.followers.told &= !(1 << at);
         self.followers.told_removed &= !(1 << at);
         (queue.marker, queue.removed) = (None, 0);
@@ -270,7 +270,7 @@ impl Shard {
         is_all
     }
 
-    fn queue(&mut self, at: usize) -> &mut Queue {
+    fn queue(&mut self, at: usize) -> &mut FollowerQueue {
         self.followers.queues[at].as_mut().expect("who is told has a queue")
     }
 

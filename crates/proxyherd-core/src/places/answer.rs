@@ -15,7 +15,7 @@ pub struct Answer {
     /// `places`.
     pub passed_on: Vec<Verbatim>,
     /// How the question went.
-    pub status: Status,
+    pub status: AnswerStatus,
     /// Why it went wrong, for the asker.
     pub error_message: Option<Text>,
     /// Further information for the asker.
@@ -29,7 +29,7 @@ impl Answer {
     pub fn found(places: Vec<Place>, html_attributions: impl Into<Cow<'static, [Text]>>) -> Answer {
         Answer {
             html_attributions: html_attributions.into(),
-            status: if places.is_empty() { Status::ZeroResults } else { Status::Ok },
+            status: if places.is_empty() { AnswerStatus::ZeroResults } else { AnswerStatus::Ok },
             places,
             passed_on: Vec::new(),
             error_message: None,
@@ -39,7 +39,7 @@ impl Answer {
     }
 
     /// An answer that says what went wrong.
-    pub fn failed(status: Status, error_message: impl Into<Text>) -> Answer {
+    pub fn failed(status: AnswerStatus, error_message: impl Into<Text>) -> Answer {
         Answer {
             html_attributions: Cow::Borrowed(&[]),
             places: Vec::new(),
@@ -54,7 +54,7 @@ impl Answer {
 
 /// How a question went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Status {
+pub enum AnswerStatus {
     /// Places were found.
     Ok,
     /// The question was fine, and nothing lies there.
@@ -69,16 +69,16 @@ pub enum Status {
     UnknownError,
 }
 
-impl Status {
+impl AnswerStatus {
     /// Google's word for it.
     pub fn as_str(self) -> &'static str {
         match self {
-            Status::Ok => "OK",
-            Status::ZeroResults => "ZERO_RESULTS",
-            Status::InvalidRequest => "INVALID_REQUEST",
-            Status::OverQueryLimit => "OVER_QUERY_LIMIT",
-            Status::RequestDenied => "REQUEST_DENIED",
-            Status::UnknownError => "UNKNOWN_ERROR",
+            AnswerStatus::Ok => "OK",
+            AnswerStatus::ZeroResults => "ZERO_RESULTS",
+            AnswerStatus::InvalidRequest => "INVALID_REQUEST",
+            AnswerStatus::OverQueryLimit => "OVER_QUERY_LIMIT",
+            AnswerStatus::RequestDenied => "REQUEST_DENIED",
+            AnswerStatus::UnknownError => "UNKNOWN_ERROR",
         }
     }
 }
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_failure_says_why_first() {
-        let text = printed(&Answer::failed(Status::RequestDenied, "The key is not valid."), 5);
+        let text = printed(&Answer::failed(AnswerStatus::RequestDenied, "The key is not valid."), 5);
         assert_eq!(
             text,
             r#"{

@@ -21,7 +21,7 @@ type Waker = Arc<dyn Fn() + Send + Sync>;
 
 /// The places for followers.
 #[derive(Debug, Default)]
-pub(super) struct Followers([FollowerPlace; FOLLOWERS_MAX]);
+pub(super) struct FollowerPlaces([FollowerPlace; FOLLOWERS_MAX]);
 
 /// The place of one follower.
 #[derive(Default)]
@@ -40,7 +40,7 @@ impl fmt::Debug for FollowerPlace {
     }
 }
 
-impl Followers {
+impl FollowerPlaces {
     /// Notes that a shard has something for these followers. Wakes those for which no shard had anything before.
     #[inline(never)]
     pub(super) fn wake(&self, index: usize, followers: FollowerMask) {

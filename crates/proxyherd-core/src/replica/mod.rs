@@ -18,7 +18,7 @@ use std::{
 
 use parking_lot::{Mutex, MutexGuard};
 
-use self::{beats::Beat, followers::Followers, mend::Mending};
+use self::{beats::Beat, followers::FollowerPlaces, mend::Mending};
 pub use self::{links::Agreed, near::FoundClient};
 use crate::{
     command::{Condition, Outcome, Position},
@@ -125,7 +125,7 @@ pub struct Replica {
     first: Box<[AtomicU8]>,
     /// For each link, what is known for its heartbeats.
     beats: Box<[Beat]>,
-    followers: Followers,
+    followers: FollowerPlaces,
     /// Locked before any shard, never after one.
     tree: Mutex<SpanningTree>,
     /// How many records are about clients, tombstones among them ...
@@ -178,7 +178,7 @@ impl Replica {
             ready: (0..LINKS_MAX).map(|_| AtomicU32::new(0)).collect(),
             first: (0..LINKS_MAX).map(|_| AtomicU8::new(0)).collect(),
             beats: (0..LINKS_MAX).map(|_| Beat::default()).collect(),
-            followers: Followers::default(),
+            followers: FollowerPlaces::default(),
             clients: AtomicU64::new(0),
             others: AtomicU64::new(0),
             root_mismatches: AtomicU64::new(0),

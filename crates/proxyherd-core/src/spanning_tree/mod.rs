@@ -54,7 +54,7 @@ pub(crate) struct SpanningTree {
     /// Changes are wanted on all links, because the tree changed too often.
     wants_all: bool,
     me: ServerName,
-    links: Box<[Option<Link>]>,
+    links: Box<[Option<TreeLink>]>,
     rules: Rules,
 }
 
@@ -73,7 +73,7 @@ pub(crate) enum StateVerdict {
 
 /// A link that is up and whose other end knows of trees.
 #[derive(Debug)]
-struct Link {
+struct TreeLink {
     neighbor: ServerName,
     /// The servers whose states the neighbor still has to be sent.
     untold: BTreeSet<ServerName>,
@@ -106,7 +106,7 @@ impl SpanningTree {
     /// A link is up. The neighbor has to be sent all states, and everybody this server's new one.
     pub(crate) fn link_up(&mut self, link: LinkId, neighbor: ServerName) {
         let untold = self.states.keys().cloned().collect();
-        self.links[link.index()] = Some(Link { neighbor, untold, is_in_tree: false, is_fed: false });
+        self.links[link.index()] = Some(TreeLink { neighbor, untold, is_in_tree: false, is_fed: false });
         self.announce(0);
     }
 
@@ -315,11 +315,11 @@ impl SpanningTree {
 
     /// The links on which there is something to send.
     pub(crate) fn links_untold(&self) -> impl Iterator<Item = LinkId> {
-        let has_news = |link: &Link| !link.untold.is_empty() || link.is_fed != link.is_in_tree;
+        let has_news = |link: &TreeLink| !link.untold.is_empty() || link.is_fed != link.is_in_tree;
         self.up().filter(move |(_, link)| has_news(link)).map(|(id, _)| id)
     }
 
-    fn up(&self) -> impl Iterator<Item = (LinkId, &Link)> {
+    fn up(&self) -> impl Iterator<Item = (LinkId, &TreeLink)> {
         let numbered = self.links.iter().enumerate();
         numbered.filter_map(|(at, link)| Some((LinkId::new(at)?, link.as_ref()?)))
     }

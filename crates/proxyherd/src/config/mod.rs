@@ -51,13 +51,13 @@ use proxyherd_core::types::ServerName;
 use proxyherd_log::LogSettings;
 
 pub use address::{Address, AddressError};
-pub use change::{HerdChange, LinkChange, Pair};
+pub use change::{HerdChange, LinkChange, LinkEnds};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use doors::{ADDRESSES_PER_DOOR_MAX, Door, DoorCertificate, DoorError, TLS_SCHEME};
 pub use overrides::{Overrides, VARIABLE_PREFIX};
 pub use places::PlacesBudget;
 pub use servers::{LINKS_PER_SERVER_MAX, Neighbor, ServerConfig};
-pub use settings::{Flood, Herd, Limits, Removed, Tls};
+pub use settings::{Flood, HerdSettings, Limits, Removed, Tls};
 pub use site::{Site, ValueSource};
 
 /// The longest file that is read, bytes. A longer file is no configuration.
@@ -78,7 +78,7 @@ pub struct Config {
     /// The file from which it was read.
     pub path: PathBuf,
     /// The section `[herd]`: what all servers have in common.
-    pub herd: Herd,
+    pub herd: HerdSettings,
     /// The section `[places]`: where places come from.
     pub places: proxyherd_places::Settings,
     /// How many requests the herd may make for them.
@@ -156,7 +156,7 @@ impl Config {
     pub fn classic() -> Config {
         Config {
             path: PathBuf::from("herd.toml"),
-            herd: Herd::default(),
+            herd: HerdSettings::default(),
             places: proxyherd_places::Settings::default(),
             places_budget: PlacesBudget::default(),
             limits: Limits::default(),

@@ -24,7 +24,7 @@ use super::{
 use crate::door_kind::DoorKind;
 
 /// For each server, by index, the indices of the servers with which it has a link.
-type Links = Vec<BTreeSet<usize>>;
+type LinkedServers = Vec<BTreeSet<usize>>;
 
 pub(super) fn check(drafts: &[Draft], tls: &Tls, reader: &mut Reader<'_>) {
     let is_misspelled = reader.has_errors_in("server") || reader.has_slip_of_section("server");
@@ -72,7 +72,7 @@ fn check_names(drafts: &[Draft], reader: &mut Reader<'_>) {
 }
 
 /// Reports neighbors that are not servers, and returns the links. A link exists if either end names the other.
-fn check_neighbors(drafts: &[Draft], reader: &mut Reader<'_>) -> Links {
+fn check_neighbors(drafts: &[Draft], reader: &mut Reader<'_>) -> LinkedServers {
     let names: Vec<Option<&str>> =
         drafts.iter().map(|draft| draft.name.as_ref().map(|name| name.value.as_str())).collect();
     // A neighbor that no server is named after may be one whose own name is wrong.
@@ -306,7 +306,7 @@ fn check_advertised(drafts: &[Draft], reader: &mut Reader<'_>) {
 }
 
 /// Warns of servers that have no path to the rest of the herd. That may be intended for a while, so it is not an error.
-fn warn_of_parts(drafts: &[Draft], links: &Links, reader: &mut Reader<'_>) {
+fn warn_of_parts(drafts: &[Draft], links: &LinkedServers, reader: &mut Reader<'_>) {
     let mut parts = parts_of(links);
     let Some(largest) = (0..parts.len()).max_by_key(|&index| (parts[index].len(), parts.len() - index))
     else {
@@ -329,7 +329,7 @@ fn warn_of_parts(drafts: &[Draft], links: &Links, reader: &mut Reader<'_>) {
 }
 
 /// The connected components of the herd, as sets of indices.
-fn parts_of(links: &Links) -> Vec<BTreeSet<usize>> {
+fn parts_of(links: &LinkedServers) -> Vec<BTreeSet<usize>> {
     let mut parts: Vec<BTreeSet<usize>> = Vec::new();
     for start in 0..links.len() {
         if parts.iter().any(|part| part.contains(&start)) {

@@ -23,7 +23,7 @@ use tokio::time::{Sleep, sleep};
 
 use super::{
     limits::{BODY_LEN_MAX, BODY_TIMEOUT},
-    slot::Slot,
+    slot::ConnectionSlot,
 };
 
 /// Why a request is refused for its body, or for what its header section says of the body. It has changed nothing.
@@ -76,7 +76,7 @@ pub(super) fn check(headers: &HeaderMap) -> Result<(), BodyRefusal> {
 /// input allowance of the connection with this slot.
 pub(super) async fn limited(
     request: Request<Body>,
-    slot: &Arc<Slot>,
+    slot: &Arc<ConnectionSlot>,
     respond: impl AsyncFnOnce(Request<Body>) -> Response,
 ) -> Response {
     if request.body().is_end_stream() {
@@ -94,14 +94,14 @@ type BrokenBound = Arc<OnceLock<BodyRefusal>>;
 /// A request's body that ends with an error where it breaks a bound.
 struct LimitedBody {
     body: Body,
-    slot: Arc<Slot>,
+    slot: Arc<ConnectionSlot>,
     left_len: usize,
     timeout: Pin<Box<Sleep>>,
     broken: BrokenBound,
 }
 
 impl LimitedBody {
-    fn new(body: Body, slot: Arc<Slot>, broken: BrokenBound) -> LimitedBody {
+    fn new(body: Body, slot: Arc<ConnectionSlot>, broken: BrokenBound) -> LimitedBody {
         LimitedBody { body, slot, left_len: BODY_LEN_MAX, timeout: Box::pin(sleep(BODY_TIMEOUT)), broken }
     }
 

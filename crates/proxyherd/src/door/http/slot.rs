@@ -2,7 +2,7 @@
 //!
 //! [`Slots::open`] returns it. The connection's task, its stream and its responses share it, and the last one to drop it
 //! gives the slot back. So an upgraded stream, which outlives its connection's task, keeps the slot. A request in progress
-//! is a [`RequestGuard`], from [`Slot::begin`] until its response was handed over or the client canceled it.
+//! is a [`RequestGuard`], from [`ConnectionSlot::begin`] until its response was handed over or the client canceled it.
 //!
 //! A slot keeps the connection's state and the table of slots in step: it locks the table before it changes whether the
 //! connection is idle.
@@ -18,26 +18,26 @@ use super::{
 
 /// A connection's slot. It is given back when this is dropped.
 #[derive(Debug)]
-pub(super) struct Slot {
+pub(super) struct ConnectionSlot {
     slots: Arc<Slots>,
     connection: Arc<ConnectionState>,
 }
 
 impl Slots {
     /// Gives a new connection from `ip` a slot, for as long as the connection lives.
-    pub(super) fn open(self: &Arc<Slots>, ip: IpAddr, now: Instant) -> Arc<Slot> {
-        Arc::new(Slot { slots: Arc::clone(self), connection: self.allot(ip, now) })
+    pub(super) fn open(self: &Arc<Slots>, ip: IpAddr, now: Instant) -> Arc<ConnectionSlot> {
+        Arc::new(ConnectionSlot { slots: Arc::clone(self), connection: self.allot(ip, now) })
     }
 }
 
-impl Slot {
+impl ConnectionSlot {
     /// Counts a request that was refused because this slot is in the reserve.
     pub(super) fn count_refusal(&self) {
         self.slots.count_refusal();
     }
 
     /// The header section of a request has arrived completely.
-    pub(super) fn begin(self: &Arc<Slot>, audience: Audience) -> RequestGuard {
+    pub(super) fn begin(self: &Arc<ConnectionSlot>, audience: Audience) -> RequestGuard {
         let mut table = self.slots.table();
         let (id, idle_since) = self.connection.begin_request(audience);
         if let Some(since) = idle_since {
@@ -47,7 +47,7 @@ impl Slot {
     }
 }
 
-impl Deref for Slot {
+impl Deref for ConnectionSlot {
     type Target = ConnectionState;
 
     fn deref(&self) -> &ConnectionState {
@@ -55,7 +55,7 @@ impl Deref for Slot {
     }
 }
 
-impl Drop for Slot {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         let mut table = self.slots.table();
         if !self.connection.is_evicted() {
@@ -66,7 +66,7 @@ impl Drop for Slot {
 
 /// A request in progress. It counts as canceled if this is dropped before [`RequestGuard::answered`] is called.
 pub(super) struct RequestGuard {
-    slot: Arc<Slot>,
+    slot: Arc<ConnectionSlot>,
     id: u64,
     end: RequestEnd,
 }
@@ -121,7 +121,7 @@ mod tests {
     };
     use crate::{admission::Admission, config::Limits};
 
-    fn slot(limits: &Limits, now: Instant) -> Arc<Slot> {
+    fn slot(limits: &Limits, now: Instant) -> Arc<ConnectionSlot> {
         Slots::new(&Arc::new(Admission::new(limits, 9))).open(IpAddr::from([127, 0, 0, 1]), now)
     }
 

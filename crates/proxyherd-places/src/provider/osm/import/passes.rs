@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::nodes::Nodes;
-use super::outline::{Piece, middle};
+use super::outline::{OutlinePiece, middle};
 use super::place::ImportedPlaces;
 use super::source::{ExtractFile, Halt};
 use super::spool::{Spool, WaitingWay, packed, unpacked};
@@ -293,7 +293,7 @@ fn directory_of(path: &Path) -> &Path {
 
 impl Nodes {
     /// The nodes of a way whose points are known.
-    fn piece(&self, refs: impl Iterator<Item = i64>) -> Piece {
+    fn piece(&self, refs: impl Iterator<Item = i64>) -> OutlinePiece {
         refs.filter_map(|id| Some((id, self.find(id)?))).collect()
     }
 }
