@@ -22,7 +22,7 @@ use crate::{
         entrance::{DoorListener, DoorTls, Entrance},
     },
     door_kind::DoorKind,
-    herd::{Herd, Inside, Link},
+    herd::{Herd, Internals, Link},
     listen::{self, ListenError},
     peer::{self, Peers},
     places::{self, OpenError, Quota, Unlimited},

@@ -19,7 +19,7 @@ use crate::{
     config::{Config, HerdChange, LinkChange, LoadError, Overrides, Removed},
     credentials,
     door::entrance::DoorTls,
-    herd::{Herd, Inside},
+    herd::{Herd, Internals},
     peer::Peers,
     settled::{FileWatch, Look},
 };

@@ -7,13 +7,13 @@
 //!
 //! Core decides. This module adds what core must not have: the clock, the tasks to wake, the providers of places, and
 //! the log. It knows no protocol. The parts of the server that are not doors (links, quota, topology, watchdog) use
-//! the methods of `Inside`. A door must not import that trait, which a test of the floors checks.
+//! the methods of `Internals`. A door must not import that trait, which a test of the floors checks.
 
 mod denied;
 mod durability;
 mod figures;
 mod flapping;
-mod inside;
+mod internals;
 mod links;
 mod readiness;
 mod status;
@@ -50,7 +50,7 @@ pub use self::{
     status::{BudgetStatus, LinkStatus, ReportStatus, Status},
     watching::{Change, WatchHandle},
 };
-pub(crate) use self::{flapping::FlapChange, inside::Inside};
+pub(crate) use self::{flapping::FlapChange, internals::Internals};
 use crate::{
     admission::Admission,
     caller::Caller,

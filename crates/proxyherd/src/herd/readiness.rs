@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::{Herd, Inside as _};
+use super::{Herd, Internals as _};
 
 /// From this version of the link protocol on, a neighbor says when it has sent everything.
 const CHECK_VERSION: u16 = 2;

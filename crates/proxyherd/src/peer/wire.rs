@@ -25,7 +25,7 @@ use super::{
 use crate::{
     clock,
     config::Address,
-    herd::{Herd, Inside, Link},
+    herd::{Herd, Internals, Link},
 };
 
 /// How long the other end may take to accept a frame of the handshake, which is short.

@@ -45,7 +45,7 @@ use self::file::QuotaFile;
 use crate::{
     clock,
     config::Config,
-    herd::{Herd, Inside},
+    herd::{Herd, Internals},
     places::{ReservedQuota, Rest},
 };
 

@@ -1,5 +1,5 @@
 //! What the parts of a server that are not doors do with its handle: links, budget, topology, watchdog, and the server
-//! itself use the trait [`Inside`].
+//! itself use the trait [`Internals`].
 //!
 //! This file also has what serves the connections of doors: the log, the pulses, admission, and the durability of
 //! reports. Doors may call these methods, because they are not part of the trait.
@@ -116,7 +116,7 @@ impl Herd {
 
 /// The methods for the parts of a server that are not doors. They form a trait because they can then be called only
 /// where the trait is imported, and `tests/it/floors.rs` fails if a door imports it.
-pub(crate) trait Inside {
+pub(crate) trait Internals {
     /// Who this server is to its neighbors.
     fn identity(&self) -> &Identity;
 
@@ -176,7 +176,7 @@ pub(crate) trait Inside {
     fn is_removed(&self) -> bool;
 }
 
-impl Inside for Herd {
+impl Internals for Herd {
     fn identity(&self) -> &Identity {
         &self.identity
     }
