@@ -86,7 +86,7 @@ fn open_at(at: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Waits for the next connection. `None` once `stop` is cancelled.
+/// Waits for the next connection. `None` once `stop` is canceled.
 pub(crate) async fn accept(
     listener: &TcpListener,
     log: &ServerLog,
@@ -98,7 +98,7 @@ pub(crate) async fn accept(
 }
 
 /// Waits for the next connection at any of `listeners`, and returns it with the index of its listener. Checks the listener
-/// with the index `first` first. `None` once `stop` is cancelled.
+/// with the index `first` first. `None` once `stop` is canceled.
 pub(crate) async fn accept_any(
     listeners: &[impl Borrow<TcpListener>],
     first: usize,

@@ -200,10 +200,10 @@ impl Server {
         let tls = open_tls(config, server)?.map(Arc::new);
         let log = ServerLog::open(&config.log, name).map_err(StartError::Log)?;
         let herd_quota = HerdQuota::open(config, name)?;
-        let purse = herd_quota.as_ref().map(|quota| Arc::clone(quota.purse()));
-        let quota = purse.clone().map_or_else(unlimited, |purse| purse as Arc<dyn Quota>);
+        let reserved = herd_quota.as_ref().map(|quota| Arc::clone(quota.reserved()));
+        let quota = reserved.clone().map_or_else(unlimited, |reserved| reserved as Arc<dyn Quota>);
         let places = places::open(&config.places, quota, log.clone())?;
-        let herd = Herd::new(config, server, credentials, places, purse, log);
+        let herd = Herd::new(config, server, credentials, places, reserved, log);
         let watchdog = Some(Watchdog::start(&herd, watchdog::INTERVAL).map_err(StartError::Door)?);
         let mut running = Server {
             herd,
@@ -285,7 +285,7 @@ impl Server {
     /// Makes the server follow its file: it reads the file again when the file changes, and at each of `hangups`. `config`,
     /// with which the server was started, was read with `overrides`.
     ///
-    /// The returned token is cancelled when the caller must stop the server because the file no longer names it.
+    /// The returned token is canceled when the caller must stop the server because the file no longer names it.
     pub fn follow(&self, config: Config, overrides: Overrides, hangups: Arc<Notify>) -> CancellationToken {
         let removed = CancellationToken::new();
         if let Some(peers) = self.peers.clone() {

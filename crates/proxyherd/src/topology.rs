@@ -49,7 +49,7 @@ pub(crate) struct Watcher {
     removed: Option<Removed>,
     /// When the server stops because the file does not name it.
     ends_at: Option<Instant>,
-    /// Cancelled when the server must stop because the file does not name it.
+    /// Canceled when the server must stop because the file does not name it.
     leave: CancellationToken,
 }
 

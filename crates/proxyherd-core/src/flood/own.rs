@@ -153,7 +153,7 @@ impl Own {
     }
 
     /// An own record was replaced by one that does not win over it.
-    pub(super) fn forgot(&mut self) {
+    fn forgot(&mut self) {
         self.has_forgotten = true;
     }
 

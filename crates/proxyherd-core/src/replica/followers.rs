@@ -44,9 +44,9 @@ impl FollowerPlaces {
     /// Notes that a shard has something for these followers. Wakes those for which no shard had anything before.
     #[inline(never)]
     pub(super) fn wake(&self, index: usize, followers: FollowerMask) {
-        for seat in places(followers).map(|at| &self.0[at]) {
-            if seat.ready.fetch_or(1 << index, SeqCst) == 0 {
-                seat.wake();
+        for place in places(followers).map(|at| &self.0[at]) {
+            if place.ready.fetch_or(1 << index, SeqCst) == 0 {
+                place.wake();
             }
         }
     }
@@ -79,8 +79,8 @@ impl Replica {
         wake: impl Fn() + Send + Sync + 'static,
     ) -> Option<FollowerId> {
         let waker: Waker = Arc::new(wake);
-        let is_taken = |seat: &FollowerPlace| {
-            let mut held = seat.waker.lock();
+        let is_taken = |place: &FollowerPlace| {
+            let mut held = place.waker.lock();
             held.is_none() && held.replace(Arc::clone(&waker)).is_none()
         };
         let at = self.followers.0.iter().position(is_taken)?;
@@ -101,9 +101,9 @@ impl Replica {
         for counted in &self.shards {
             counted.lock().shard.unfollow(at);
         }
-        let seat = &self.followers.0[at];
-        seat.ready.store(0, SeqCst);
-        *seat.waker.lock() = None;
+        let place = &self.followers.0[at];
+        place.ready.store(0, SeqCst);
+        *place.waker.lock() = None;
     }
 
     /// Whether there is something for the follower.

@@ -1,7 +1,7 @@
 //! Seeds of values: attributes, the books of places budgets, certificates and numbers. And values that other seeds are made of.
 
 use proxyherd_core::{
-    places::quota::{PurseNews, QuotaAccount, QuotaBook, Span, Terms},
+    places::quota::{QuotaAccount, QuotaBook, ReserveNews, Span, Terms},
     types::{AttributesBuf, Coordinates, Origin, ServerName, Timestamp},
 };
 
@@ -48,7 +48,7 @@ pub(super) fn budget() -> Vec<Seed> {
         book.set_terms(span, Terms::new(1000, ["Riley", "Jaquez", "Juzang"].map(name)));
     }
     book.note_heard();
-    let turn = book.turn(NOW_NS, &[].into(), &PurseNews { asked: 5, ..PurseNews::default() });
+    let turn = book.turn(NOW_NS, &[].into(), &ReserveNews { asked: 5, ..ReserveNews::default() });
     let without_sum = |bytes: Vec<u8>| bytes[..bytes.len() - 8].to_vec();
     let granted =
         [("Jaquez", 3), ("Riley", u64::MAX)].map(|(server, granted)| (name(server), granted)).into();

@@ -105,7 +105,7 @@ impl OutsideValues {
 }
 
 /// `log.level` is set by `PROXYHERD_LOG_LEVEL`.
-pub(super) fn variable_of(path: &str) -> String {
+fn variable_of(path: &str) -> String {
     format!("{VARIABLE_PREFIX}{}", path.replace(['.', '-'], "_").to_ascii_uppercase())
 }
 

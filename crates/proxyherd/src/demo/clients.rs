@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// The client whose name the classic examples use.
-pub(super) const KIWI: &str = "kiwi.cs.ucla.edu";
+const KIWI: &str = "kiwi.cs.ucla.edu";
 /// One of this many clients is a reporter.
 const REPORTERS: usize = 6;
 /// The caller that reporters are to the herd.

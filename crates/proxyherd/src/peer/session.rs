@@ -34,7 +34,7 @@ const LEAVE_MAX: Duration = Duration::from_secs(3);
 /// From this version of the protocol on, a REFUSAL may end a link that is up.
 const REFUSAL_VERSION: u16 = 2;
 
-/// Runs `link` over a connection until that ends, and returns why it ended. Once `stop` or `link.leaving` is cancelled
+/// Runs `link` over a connection until that ends, and returns why it ended. Once `stop` or `link.leaving` is canceled
 /// it ends within [`LEAVE_MAX`] and [`LINK_SILENCE_MAX`].
 ///
 /// The caller holds `link.speaking`.

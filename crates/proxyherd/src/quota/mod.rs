@@ -1,8 +1,8 @@
 //! The herd-wide quotas of requests to paid providers of places. The settings and the metrics call a quota a budget.
 //!
 //! Each server has a share of each quota and keeps an account of what it has spent. [`run`] starts the keeper, one task of
-//! a server: it fills the purse, from which requests are taken, writes the book to the file, floods the account, and
-//! grants other servers what this server can spare. The keeper has a turn every second, and sooner when the purse runs
+//! a server: it fills the reserve, from which requests are taken, writes the book to the file, floods the account, and
+//! grants other servers what this server can spare. The keeper has a turn every second, and sooner when the reserve runs
 //! low.
 //!
 //! Core makes all decisions (`places::quota`). This module brings the clock, the file, and the replica that carries the
@@ -10,9 +10,9 @@
 //!
 //! Invariants:
 //!
-//! - A turn writes the file first, then floods the account, then fills the purse. So a server spends only what it has
+//! - A turn writes the file first, then floods the account, then fills the reserve. So a server spends only what it has
 //!   written down and flooded before.
-//! - While the file cannot be written, the keeper puts nothing into the purse and grants nothing.
+//! - While the file cannot be written, the keeper puts nothing into the reserve and grants nothing.
 //!
 //! The file may be an older one that an operator has put back. After every start the keeper therefore waits for its
 //! neighbors, and takes over what they know of its account if that is more than its file holds. If no neighbor answers
@@ -51,7 +51,7 @@ use crate::{
 
 /// The longest time between two turns.
 const TURN_EVERY: Duration = Duration::from_secs(1);
-/// The shortest time between two turns, however many requests find the purse empty.
+/// The shortest time between two turns, however many requests find the reserve empty.
 const TURN_GAP: Duration = Duration::from_millis(20);
 /// How often a server checks whether it has heard from its neighbors.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -67,7 +67,7 @@ const TOLD_AFTER: Duration = Duration::from_secs(60);
 /// The quotas of one server, for [`run`].
 #[derive(Debug)]
 pub struct HerdQuota {
-    purse: Arc<ReservedQuota>,
+    reserved: Arc<ReservedQuota>,
     book: QuotaBook,
     file: QuotaFile,
     wholes: Vec<(Span, u64)>,
@@ -93,9 +93,9 @@ impl HerdQuota {
         }
         let (file, book) = QuotaFile::open(&config.herd.data, name)?;
         let (members, servers) = (config.names(), Vec::new());
-        let purse = Arc::default();
+        let reserved = Arc::default();
         let mut quota = HerdQuota {
-            purse,
+            reserved,
             book,
             file,
             wholes,
@@ -119,9 +119,9 @@ impl HerdQuota {
         self.members = members;
     }
 
-    /// The purse from which requests are taken.
-    pub fn purse(&self) -> &Arc<ReservedQuota> {
-        &self.purse
+    /// The reserve from which requests are taken.
+    pub fn reserved(&self) -> &Arc<ReservedQuota> {
+        &self.reserved
     }
 }
 
@@ -157,7 +157,7 @@ impl Keeper {
 
     async fn pause(&self) {
         sleep(TURN_GAP).await;
-        let _ = timeout(TURN_EVERY - TURN_GAP, self.quota.purse.is_low()).await;
+        let _ = timeout(TURN_EVERY - TURN_GAP, self.quota.reserved.is_low()).await;
     }
 
     /// Waits until the neighbors have sent what they know. A server that has a file stops waiting if no neighbor answers.
@@ -206,8 +206,8 @@ impl Keeper {
         }
         let known = self.known(now_ns);
         let quota = &mut self.quota;
-        let rest = if quota.book.wants_purse_back(now_ns, &known) { Rest::Return } else { Rest::Keep };
-        let mut news = quota.purse.take_news(rest);
+        let rest = if quota.book.wants_reserve_back(now_ns, &known) { Rest::Return } else { Rest::Keep };
+        let mut news = quota.reserved.take_news(rest);
         news.returned += std::mem::take(&mut quota.unkept);
         let turn = quota.book.turn(now_ns, &known, &news);
         self.warn_of(&turn);
@@ -219,8 +219,8 @@ impl Keeper {
         for (period, account) in turn.told {
             self.tell(now_ns, period, &account);
         }
-        self.quota.purse.fill(now_ns, turn.reserved);
-        self.quota.purse.show(turn.standings);
+        self.quota.reserved.fill(now_ns, turn.reserved);
+        self.quota.reserved.show(turn.standings);
     }
 
     /// All accounts in the replica. Only a record that a server itself has issued counts for its account.
@@ -317,10 +317,10 @@ impl Keeper {
         self.quota.spent = spent.iter().map(|standing| standing.period).collect();
     }
 
-    /// Gives back what is in the purse, so that a stop costs no requests, and floods the account. A server without an
+    /// Gives back what is in the reserve, so that a stop costs no requests, and floods the account. A server without an
     /// account has nothing to give back.
     async fn close(&mut self) {
-        let mut news = self.quota.purse.take_news(Rest::Return);
+        let mut news = self.quota.reserved.take_news(Rest::Return);
         news.returned += std::mem::take(&mut self.quota.unkept);
         self.quota.book.settle(&news);
         if self.quota.book.is_new() || !self.keep().await {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::{limits::SERVER_NAME_LEN_MAX, types::ServerName};
 
 /// To how many other servers one server grants in one period. Further servers get no grants from it.
-pub(super) const RECEIVERS_MAX: usize = 64;
+const RECEIVERS_MAX: usize = 64;
 /// How many receivers, from several lives, an account keeps when it is closed. Grants to further receivers are
 /// forgotten, which does not break the bound, because a closed account has nothing left that could be spent twice.
 const RECEIVERS_CLOSED_MAX: usize = 2 * RECEIVERS_MAX;
@@ -25,7 +25,7 @@ pub struct QuotaAccount {
     pub terms: u64,
     /// The server's part of the whole, fixed for the whole period.
     pub share: u64,
-    /// Requests that may have been made: those put into the purse and not taken out of it again.
+    /// Requests that may have been made: those put into the reserve and not taken out of it again.
     pub reserved: u64,
     /// Requests that have been made, as far as is known.
     pub taken: u64,
@@ -77,7 +77,7 @@ impl QuotaAccount {
     /// Whether this account comes from an older memory than `told`, which an earlier life announced. `remembered` is
     /// what the account had reserved at the start of this life; `None` if there was no account.
     ///
-    /// Giving a purse back lowers what is reserved. If that was written and could not be announced any more, this
+    /// Giving a reserve back lowers what is reserved. If that was written and could not be announced any more, this
     /// returns true too, and what was given back is lost.
     pub(super) fn is_behind(&self, told: &QuotaAccount, remembered: Option<u64>) -> bool {
         let is_older = remembered.is_none_or(|remembered| told.reserved > remembered);

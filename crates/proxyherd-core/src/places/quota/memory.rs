@@ -53,7 +53,7 @@ impl QuotaBook {
         out
     }
 
-    /// The book of the server `me` after its process has ended in any way. What was in the purse counts as made.
+    /// The book of the server `me` after its process has ended in any way. What was in the reserve counts as made.
     pub fn from_bytes(me: &ServerName, bytes: &[u8]) -> Result<QuotaBook, MemoryError> {
         let (content, sum) = bytes.split_last_chunk().ok_or(MemoryError::Damaged)?;
         if xxh3_64(content) != u64::from_le_bytes(*sum) {
@@ -104,7 +104,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::places::quota::{PurseNews, Terms};
+    use crate::places::quota::{ReserveNews, Terms};
 
     const NOW_NS: u64 = 1_791_158_400_000_000_000;
 
@@ -118,7 +118,7 @@ mod tests {
             book.set_terms(span, Terms::new(100, [name("Riley")]));
         }
         for day in 0..6 {
-            let news = PurseNews { returned: if day > 0 { 12 } else { 0 }, ..PurseNews::default() };
+            let news = ReserveNews { returned: if day > 0 { 12 } else { 0 }, ..ReserveNews::default() };
             let turn = book.turn(NOW_NS + day * 24 * 3600 * 1_000_000_000, &BTreeMap::new(), &news);
             assert_eq!(turn.reserved, 12);
         }
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_book_comes_back_with_its_purse_spent() {
+    fn a_book_comes_back_with_its_reserve_spent() {
         let bytes = book().to_bytes();
         let again = QuotaBook::from_bytes(&name("Riley"), &bytes).unwrap();
         assert!(!again.is_new());

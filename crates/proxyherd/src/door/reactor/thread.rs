@@ -43,7 +43,7 @@ const INBOX: Token = Token(usize::MAX);
 /// Longest time between two sweeps, which look at the deadlines of all connections. Limits are whole seconds.
 const SWEEP_INTERVAL_MAX: Duration = Duration::from_secs(1);
 /// Shortest time between two sweeps, because a sweep costs a little for every connection.
-pub(super) const SWEEP_INTERVAL_MIN: Duration = Duration::from_millis(10);
+const SWEEP_INTERVAL_MIN: Duration = Duration::from_millis(10);
 /// How long after the stop connections that have not ended are closed.
 const DRAIN_MAX: Duration = Duration::from_secs(3);
 /// Most TLS handshakes of a thread at once. With one more the oldest is closed: a client's handshake is over in a round

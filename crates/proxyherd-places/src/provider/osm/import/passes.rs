@@ -303,7 +303,7 @@ impl Nodes {
 /// Zlib packs a list of equal numbers to a thousandth. So a file of some kilobytes can hold millions of references to
 /// nodes and ways, each of which takes memory here. What such a file may use follows from its length.
 #[derive(Debug)]
-pub(super) struct MemoryAllowance(u64);
+struct MemoryAllowance(u64);
 
 const TOO_MUCH: Damage =
     Damage("with it, the file has far more references than a file of its length can hold");
