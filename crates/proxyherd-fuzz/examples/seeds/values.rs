@@ -1,4 +1,4 @@
-//! Seeds of values: attributes, the books of places budgets, certificates and numbers. And values that other seeds are made of.
+//! Seeds of values: attributes, the books of places quotas, certificates and numbers. And values that other seeds are made of.
 
 use proxyherd_core::{
     places::quota::{QuotaAccount, QuotaBook, ReserveNews, Span, Terms},
@@ -42,7 +42,7 @@ pub(super) fn attributes() -> Vec<Seed> {
     ]
 }
 
-pub(super) fn budget() -> Vec<Seed> {
+pub(super) fn quota() -> Vec<Seed> {
     let mut book = QuotaBook::new(name("Riley"));
     for span in Span::ALL {
         book.set_terms(span, Terms::new(1000, ["Riley", "Jaquez", "Juzang"].map(name)));

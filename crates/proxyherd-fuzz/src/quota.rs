@@ -1,4 +1,4 @@
-//! The books of the places budgets: the file that a server keeps, and the accounts that its neighbors send. They never
+//! The books of the places quotas: the file that a server keeps, and the accounts that its neighbors send. They never
 //! arrive in pieces, so the check cuts nothing.
 
 use std::collections::BTreeMap;
