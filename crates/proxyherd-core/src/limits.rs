@@ -85,10 +85,10 @@ pub const TREE_LOST_LOOKS: u8 = 5;
 pub const TREE_SAY_LOOKS: u8 = 30;
 /// How often the states of other servers may change the spanning tree between two looks. After that a server wants
 /// changes on all its links, until a look finds that the tree was calm since the last look.
-pub const TREE_COMPUTES: u8 = 8;
+pub const TREE_COMPUTES: u32 = 8;
 /// How many states in its own name a server contradicts at once between two looks, and how many more with a
 /// heartbeat. One more waits for the next look.
-pub const TREE_ANSWERS: u8 = 4;
+pub const TREE_ANSWERS: u32 = 4;
 /// At how many looks another process must have spoken in this server's name to count as alive. What an ended process
 /// has left behind is heard once or twice.
 pub const TREE_NAMESAKE_LOOKS: u8 = 5;

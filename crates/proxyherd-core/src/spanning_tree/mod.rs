@@ -33,6 +33,7 @@ use self::{
 use crate::{
     flood::{Broken, LinkId, Rules},
     limits::{LINKS_MAX, TREE_COMPUTES, TREE_LOST_LOOKS, TREE_SAY_LOOKS, TREE_STRANGERS_MAX},
+    rate::FixedWindow,
     types::{Advertisement, Origin, ServerName},
 };
 
@@ -47,8 +48,8 @@ pub(crate) struct SpanningTree {
     namesake: Namesake,
     /// Looks since this server last announced its state.
     looks: u8,
-    /// How often the states of others may still change the tree before the next look ...
-    computes_left: u8,
+    /// How often the states of others may change the tree from one look to the next ...
+    computes: FixedWindow,
     /// ... and whether they have changed more often than that.
     is_restless: bool,
     /// Changes are wanted on all links, because the tree changed too often.
@@ -94,7 +95,7 @@ impl SpanningTree {
             lost: BTreeMap::new(),
             namesake: Namesake::default(),
             looks: 0,
-            computes_left: TREE_COMPUTES,
+            computes: FixedWindow::new(TREE_COMPUTES),
             is_restless: false,
             wants_all: false,
             me: name,
@@ -184,7 +185,7 @@ impl SpanningTree {
         self.contradict();
         self.refresh(now_ns, latest_ns);
         self.wants_all = std::mem::take(&mut self.is_restless);
-        self.computes_left = TREE_COMPUTES;
+        self.computes.renew();
         self.compute();
     }
 
@@ -327,9 +328,8 @@ impl SpanningTree {
     /// Computes the tree after another server's state has changed it. If that happens too often, wants all links
     /// instead.
     fn compute_in_turn(&mut self) {
-        match self.computes_left.checked_sub(1) {
-            Some(left) => self.computes_left = left,
-            None => (self.is_restless, self.wants_all) = (true, true),
+        if self.computes.take(1) == 0 {
+            (self.is_restless, self.wants_all) = (true, true);
         }
         self.compute();
     }

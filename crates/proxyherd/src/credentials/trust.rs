@@ -3,10 +3,9 @@
 //! Both ends of a link decide by the same rules. Which server of the herd the certificate names is checked after the
 //! handshake: the dialing end knows whom it has dialed, and the accepting end takes the name from the certificate.
 //!
-//! rustls follows the chain of signatures. Its verifiers are not enough by themselves: they look for a host's name, and
-//! a server's name is a URI; they look at dates first, so of a stranger's certificate they would say that it has
-//! expired; and what they refuse they refuse without saying whose certificate it is, which the log here and the
-//! neighbor's must.
+//! rustls follows the chain of signatures. Its verifiers alone are not enough, for three reasons. They look for a host's
+//! name, and a server's name is a URI. They check dates first, so they would call a stranger's old certificate expired.
+//! And a refusal by them does not say whose certificate it is, but the logs of both ends must.
 
 use std::{sync::Arc, time::Duration};
 

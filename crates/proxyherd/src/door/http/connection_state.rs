@@ -116,7 +116,8 @@ struct Activity {
     header_section_since: Option<Instant>,
     /// Bytes of responses that are not handed over to the protocol yet.
     unsent_len: usize,
-    /// What is left of the input allowance ...
+    /// What is left of the input allowance. This is no limiter of core's `rate`, because bodies and answered requests give
+    /// allowance back ...
     allowance_len: usize,
     /// ... as of this time.
     allowance_at: Instant,
